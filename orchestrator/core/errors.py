@@ -1,0 +1,53 @@
+"""Domain errors: what was wrong, which value, what to do. They know nothing of HTTP or of exit codes.
+
+Every class is one area of the domain and every raise names one violated rule by its `code`, so that a
+caller can branch on the rule without reading the sentence.
+"""
+
+
+class DomainError(Exception):
+    """A rule of the domain was violated.
+
+    `code` is a stable kebab-case name of the rule; the message is one line for a person.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class EntryError(DomainError):
+    """A log entry or one of its packed words is not canonical."""
+
+
+class ProofError(DomainError):
+    """A Merkle proof does not prove what it claims, or cannot be built for these sizes."""
+
+
+class TermsError(DomainError):
+    """Terms that no escrow would open, or a signature that does not bind them."""
+
+
+class PolicyError(DomainError):
+    """A policy document that cannot govern a surface."""
+
+
+class RequestError(DomainError):
+    """A request that the fold turns away: nothing is written to the log for it."""
+
+
+class InputError(DomainError):
+    """A file or an option that the user gave cannot be read as what it should be."""
+
+
+class ReplayError(DomainError):
+    """The public record contradicts itself, the rules, or the chain."""
+
+
+class LogError(DomainError):
+    """The stored log is not in the state that its writer demands."""
+
+
+class ChainError(DomainError):
+    """The node, or a contract on it, is not what the settings say."""
