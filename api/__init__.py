@@ -1,0 +1,1 @@
+"""The HTTP face: routes by audience, and the errors they answer with."""

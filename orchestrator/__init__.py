@@ -1,0 +1,1 @@
+"""Tallystick: pays autonomous agents for outcomes that a log can prove."""
