@@ -1,0 +1,102 @@
+"""Which touch, and so which contract, a transition is attributed to.
+
+The same words hold here, in the escrow's refutations and in a stranger's replay:
+
+* A touch *counts* for a contract if it is by that contract's operator on that lead, stands before
+  the transition in the log, and `opens_at ≤ its time ≤ t`, t being the transition's time.
+* `first_touch`: the operator's first counting touch starts its window; it qualifies if
+  `t - first ≤ window`; the earliest in the log wins.
+* `last_touch`: the operator's latest counting touch qualifies if `t - last ≤ window`; the latest in
+  the log wins.
+* Of two contracts with the same touch, the one opened first wins.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, TypeVar
+
+C = TypeVar("C")
+
+
+class TouchAt(NamedTuple):
+    """A touch as attribution sees it: its index in the log and its time, UTC milliseconds."""
+
+    index: int
+    time_ms: int
+
+
+@dataclass(slots=True)
+class Trail:
+    """One operator's touches on one lead, in log order; their times never decrease.
+
+    `touches` holds those that can still count, `count` and `latest` speak of all there were.
+    """
+
+    touches: list[TouchAt] = field(default_factory=list)
+    count: int = 0
+    latest: int = 0
+
+    def add(self, touch: TouchAt) -> None:
+        self.touches.append(touch)
+        self.count += 1
+        self.latest = touch.index
+
+
+class Window(Protocol):
+    """What attribution needs of a contract's terms. Times in UTC milliseconds."""
+
+    @property
+    def opens_at_ms(self) -> int: ...
+    @property
+    def attribution_window_ms(self) -> int: ...
+
+
+def qualifying_touch(
+    touches: Sequence[TouchAt], window: Window, at_ms: int, model: str
+) -> TouchAt | None:
+    """The touch by which a contract may claim a transition at `at_ms`, or None.
+
+    `touches` are those before the transition in the log, in log order.
+    """
+    counting = (
+        touch
+        for touch in (touches if model == "first_touch" else reversed(touches))
+        if window.opens_at_ms <= touch.time_ms <= at_ms
+    )
+    chosen = next(counting, None)
+    if chosen is None or at_ms - chosen.time_ms > window.attribution_window_ms:
+        return None
+    return chosen
+
+
+def winner(candidates: Iterable[tuple[C, TouchAt]], model: str) -> tuple[C, TouchAt] | None:
+    """The winning (contract, touch); candidates come in the order their contracts were opened."""
+    best: tuple[C, TouchAt] | None = None
+    for candidate in candidates:
+        if best is None:
+            best = candidate
+        elif model == "first_touch" and candidate[1].index < best[1].index:
+            best = candidate
+        elif model == "last_touch" and candidate[1].index > best[1].index:
+            best = candidate
+    return best
+
+
+def forget_needless(trail: Trail, windows: Iterable[Window], model: str) -> None:
+    """Drop the newest touch, or older ones, that no contract can ever be credited with.
+
+    Only for a history whose contracts are all known beforehand and whose times never decrease:
+    then `first_touch` needs, for each contract, the first touch since it opened, and `last_touch`
+    needs the newest one alone. This bounds a trail by the number of contracts.
+    """
+    if model == "last_touch":
+        del trail.touches[:-1]
+        return
+    newest = trail.touches[-1]
+    before = trail.touches[-2].time_ms if len(trail.touches) > 1 else None
+    needed = any(
+        window.opens_at_ms <= newest.time_ms and (before is None or before < window.opens_at_ms)
+        for window in windows
+    )
+    if not needed:
+        trail.touches.pop()

@@ -1,0 +1,637 @@
+"""The fold: what the log says about each request, and what the world is after each entry.
+
+`decide(world, request, now_ms)` returns the log records that a request gives rise to, in log order:
+the request's own entry and everything that follows from it (reversals, transition, outcome). It is
+deterministic and does no I/O. `World.advance` is the other half: it moves the world past one entry,
+and a stranger who has only the entries, the policies and the terms rebuilds the same world with it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from orchestrator.core import attribution
+from orchestrator.core.attribution import TouchAt, Trail
+from orchestrator.core.entry import (
+    Entry,
+    EventOpening,
+    TouchOpening,
+    event_payload,
+    pack_outcome,
+    pack_reversal,
+    pack_settlement,
+    touch_payload,
+    unpack_reversal,
+)
+from orchestrator.core.errors import LogError, RequestError
+from orchestrator.core.policy import Policy, Step, Verdict
+from orchestrator.core.settlement import (
+    Contract,
+    ContractRules,
+    PaidOutcome,
+    forget_expired,
+    latest_reversible,
+)
+
+ZERO_WORD = bytes(32)
+LOG_FORMAT = "tallystick/1"
+
+
+# --- Requests: what may be asked of the log ------------------------------------------------------
+
+
+class Genesis(NamedTuple):
+    """Begin the log. It is entry 0, so that index 0 can mean "none" everywhere else."""
+
+    log_id: bytes
+    publisher: bytes
+
+
+class RegisterOperator(NamedTuple):
+    operator: bytes
+    level: str
+    commitment: bytes
+
+
+class PublishPolicy(NamedTuple):
+    """Open a surface with its first policy, or replace the policy of one without live contracts."""
+
+    surface: bytes
+    owner: bytes
+    policy: Policy
+
+
+class Touch(NamedTuple):
+    """An operator's action on a lead. It happens when the log takes it: its time is ours."""
+
+    surface: bytes
+    lead: bytes
+    operator: bytes
+    action: str
+    request_hash: bytes = ZERO_WORD
+    commitment: bytes = ZERO_WORD
+
+
+class ProductEvent(NamedTuple):
+    """An event of the owner's product, at the product's own time, with the revenue it brought."""
+
+    surface: bytes
+    lead: bytes
+    event: str
+    value_units: int
+    time_ms: int
+    request_hash: bytes = ZERO_WORD
+    commitment: bytes = ZERO_WORD
+
+
+class OpenContract(NamedTuple):
+    """The escrow opened a contract, in this transaction."""
+
+    rules: ContractRules
+    transaction: bytes
+
+
+class CloseContract(NamedTuple):
+    """The escrow closed a contract before its time."""
+
+    contract_id: bytes
+    closed_at_ms: int
+    transaction: bytes
+
+
+class RecordPayout(NamedTuple):
+    """The escrow paid (`paid`) or owes (`credited`) a gross amount; final on chain."""
+
+    contract_id: bytes
+    payee: bytes
+    label: str
+    gross_units: int
+    transaction: bytes
+
+
+class Settle(NamedTuple):
+    """State the totals of every contract that has unsettled outcomes or reversals."""
+
+
+Request = (
+    Genesis
+    | RegisterOperator
+    | PublishPolicy
+    | Touch
+    | ProductEvent
+    | OpenContract
+    | CloseContract
+    | RecordPayout
+    | Settle
+)
+Opening = EventOpening | TouchOpening
+
+
+class Record(NamedTuple):
+    """An entry, and the public opening of its payload where the payload is a commitment."""
+
+    entry: Entry
+    opening: Opening | None = None
+
+
+# --- The world: a fold over entries ---------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Lead:
+    """A lead's place in its surface's lifecycle, and what attribution must remember of it.
+
+    `visits` counts entries into each state, `counted` holds the contracts that may not count this
+    lead again, `paid` the outcomes that a reversal could still take back.
+    """
+
+    surface: bytes
+    state: str
+    visits: dict[str, int] = field(default_factory=dict)
+    trails: dict[bytes, Trail] = field(default_factory=dict)
+    counted: set[bytes] = field(default_factory=set)
+    paid: list[PaidOutcome] = field(default_factory=list)
+    # `paid` is swept when it reaches this length, so that sweeping costs O(1) an outcome.
+    sweep_at: int = 8
+
+
+@dataclass(slots=True)
+class Surface:
+    owner: bytes
+    policy: Policy
+    version: int
+
+
+@dataclass(slots=True)
+class World:
+    """Everything that deciding needs to know, at log size `size`.
+
+    `policies` (by hash) and `rules` (by contract id) are the documents that entries refer to; they
+    must be known before an entry that names them is applied. `leads` may hold only the leads that
+    the coming requests speak of: whoever keeps them elsewhere puts them there first.
+    """
+
+    size: int = 0
+    time_ms: int = 0
+    policies: dict[bytes, Policy] = field(default_factory=dict)
+    rules: dict[bytes, ContractRules] = field(default_factory=dict)
+    surfaces: dict[bytes, Surface] = field(default_factory=dict)
+    leads: dict[bytes, Lead] = field(default_factory=dict)
+    contracts: dict[bytes, Contract] = field(default_factory=dict)
+    operators: set[bytes] = field(default_factory=set)
+    _rivals: dict[tuple[bytes, str], list[Contract]] = field(default_factory=dict)
+
+    def advance(self, entry: Entry) -> None:
+        """Move past `entry`, the log's next. Entries must come in log order, each exactly once."""
+        index = self.size
+        kind = entry.kind
+        if kind == "touch":
+            trail = self.leads[entry.subject].trails.setdefault(entry.actor, Trail())
+            trail.add(TouchAt(index, entry.time_ms))
+        elif kind == "lead.transition":
+            lead = self.leads[entry.subject]
+            lead.state = entry.label
+            lead.visits[entry.label] = lead.visits.get(entry.label, 0) + 1
+        elif kind == "outcome":
+            self._count_outcome(index, entry)
+        elif kind == "outcome.over":
+            contract = self.contracts[entry.actor]
+            contract.over_units += entry.value
+            self._count_lead(contract, entry.subject)
+        elif kind == "outcome.reversed":
+            self._take_back(index, entry)
+        elif kind == "settlement":
+            self.contracts[entry.subject].last_settlement = index
+        elif kind == "lead.registered":
+            self.leads[entry.subject] = Lead(entry.surface, entry.label)
+        elif kind == "contract.opened":
+            self.add_contract(Contract(self.rules[entry.subject], index))
+        elif kind == "contract.closed":
+            self.contracts[entry.subject].closed_at_ms = entry.value
+        elif kind == "policy.published":
+            policy = self.policies[entry.subject]
+            self.surfaces[entry.surface] = Surface(entry.actor, policy, entry.value)
+        elif kind == "operator.registered":
+            self.operators.add(entry.subject)
+        self.size = index + 1
+        if kind not in _PRODUCT_TIMED:
+            self.time_ms = entry.time_ms
+
+    def add_contract(self, contract: Contract) -> None:
+        """Take up a contract, with whatever totals it has; contracts come in opening order."""
+        rules = contract.rules
+        self.rules[rules.contract_id] = rules
+        self.contracts[rules.contract_id] = contract
+        self._rivals.setdefault((rules.surface, rules.outcome), []).append(contract)
+
+    def rivals(self, surface: bytes, outcome: str, at_ms: int) -> Iterable[Contract]:
+        """The contracts that compete for a transition into `outcome` at `at_ms`, oldest first.
+
+        They share the surface, its owner and the policy in force, which fixes the attribution.
+        """
+        here = self.surfaces[surface]
+        for contract in self._rivals.get((surface, outcome), ()):
+            rules = contract.rules
+            if (
+                contract.covers(at_ms)
+                and rules.owner == here.owner
+                and rules.policy_hash == here.policy.hash
+                and rules.attribution == here.policy.attribution
+            ):
+                yield contract
+
+    def _count_outcome(self, index: int, entry: Entry) -> None:
+        contract = self.contracts[entry.actor]
+        contract.add_outcome(index, entry.value)
+        self._count_lead(contract, entry.subject)
+        policy = self.surfaces[entry.surface].policy
+        if not policy.is_reversible(entry.label):
+            return
+        lead = self.leads[entry.subject]
+        expires_ms = entry.time_ms + contract.rules.holdback_period_ms
+        lead.paid.append(
+            PaidOutcome(entry.actor, entry.label, index, entry.time_ms, entry.value, expires_ms)
+        )
+        if len(lead.paid) >= lead.sweep_at:
+            lead.paid = forget_expired(lead.paid, self.time_ms - policy.lateness_s * 1000)
+            lead.sweep_at = 2 * len(lead.paid) + 8
+
+    def _count_lead(self, contract: Contract, lead: bytes) -> None:
+        if not contract.rules.repeatable:
+            self.leads[lead].counted.add(contract.rules.contract_id)
+
+    def _take_back(self, index: int, entry: Entry) -> None:
+        self.contracts[entry.actor].add_reversal(index, entry.value)
+        lead = self.leads[entry.subject]
+        taken = unpack_reversal(entry.payload).outcome
+        lead.paid = [outcome for outcome in lead.paid if outcome.index != taken]
+
+
+# Entries that carry the product's clock or repeat it; all others carry ours, which never goes back.
+_PRODUCT_TIMED = frozenset(
+    {
+        "lead.transition",
+        "lead.refused",
+        "product.event",
+        "outcome",
+        "outcome.over",
+        "outcome.refused",
+        "outcome.reversed",
+    }
+)
+
+
+# --- Deciding -------------------------------------------------------------------------------------
+
+
+def decide(world: World, request: Request, now_ms: int) -> list[Record]:
+    """The records that `request` gives rise to at `now_ms`; the world is moved past them.
+
+    An empty list means that the log has nothing to say: a product event that the policy does not
+    name, or a settlement tick with nothing to settle. Raises `RequestError` for a request that the
+    rules turn away, before anything is changed, and `LogError` if our clock went backwards.
+    """
+    if now_ms < world.time_ms:
+        raise LogError(
+            "clock-regressed",
+            f"the clock says {now_ms} ms, but the log is already at {world.time_ms} ms",
+        )
+    writer = Writer(world, now_ms)
+    match request:
+        case Touch():
+            _touch(writer, request)
+        case ProductEvent():
+            _product_event(writer, request)
+        case Settle():
+            _settle(writer)
+        case PublishPolicy():
+            _publish_policy(writer, request)
+        case RegisterOperator(operator, level, commitment):
+            if operator in world.operators:
+                raise RequestError("operator-known", f"operator 0x{operator.hex()} is registered")
+            writer.add("operator.registered", ZERO_WORD, operator, operator, level, 0, commitment)
+        case OpenContract():
+            _open_contract(writer, request)
+        case CloseContract(contract_id, closed_at_ms, transaction):
+            rules = _contract(world, contract_id).rules
+            writer.add(
+                "contract.closed",
+                rules.surface,
+                rules.owner,
+                contract_id,
+                rules.outcome,
+                closed_at_ms,
+                transaction,
+            )
+        case RecordPayout(contract_id, payee, label, gross_units, transaction):
+            surface = _contract(world, contract_id).rules.surface
+            writer.add("payout", surface, payee, contract_id, label, gross_units, transaction)
+        case Genesis(log_id, publisher):
+            if world.size:
+                raise RequestError("genesis-twice", f"the log has {world.size} entries already")
+            writer.add("genesis", ZERO_WORD, publisher, log_id, LOG_FORMAT, 0, ZERO_WORD)
+    return writer.records
+
+
+def verdict_of(records: list[Record]) -> Verdict:
+    """What the policy made of a product event, read off the records it gave rise to."""
+    kinds = {record.entry.kind for record in records}
+    if "lead.refused" in kinds:
+        return Verdict.REFUSED
+    return Verdict.ACCEPTED if kinds & {"lead.transition", "product.event"} else Verdict.IGNORED
+
+
+class Writer:
+    """Collects a request's records and moves the world past each as it is written."""
+
+    __slots__ = ("now_ms", "records", "world")
+
+    def __init__(self, world: World, now_ms: int) -> None:
+        self.world = world
+        self.now_ms = now_ms
+        self.records: list[Record] = []
+
+    def add(
+        self,
+        kind: str,
+        surface: bytes,
+        actor: bytes,
+        subject: bytes,
+        label: str,
+        value: int,
+        payload: bytes,
+        time_ms: int | None = None,
+        opening: Opening | None = None,
+    ) -> int:
+        index = self.world.size
+        at_ms = self.now_ms if time_ms is None else time_ms
+        entry = Entry(kind, surface, actor, subject, label, value, at_ms, payload)
+        self.world.advance(entry)
+        self.records.append(Record(entry, opening))
+        return index
+
+
+def _touch(writer: Writer, request: Touch) -> None:
+    here = _surface(writer.world, request.surface)
+    known = writer.world.leads.get(request.lead)
+    _check_home(known, request.surface, request.lead)
+    trail = known.trails.get(request.operator) if known else None
+    limit = here.policy.touches_per_lead
+    if limit is not None and trail is not None and trail.count >= limit:
+        raise RequestError(
+            "touch-limit",
+            f"operator 0x{request.operator.hex()} has touched this lead {trail.count} times, "
+            f"the most that the policy allows",
+        )
+    _lead(writer, request.surface, request.lead, here)
+    opening = TouchOpening(request.request_hash, request.commitment)
+    writer.add(
+        "touch",
+        request.surface,
+        request.operator,
+        request.lead,
+        request.action,
+        1 + trail.latest if trail else 0,
+        touch_payload(opening),
+        opening=opening,
+    )
+
+
+def _product_event(writer: Writer, request: ProductEvent) -> None:
+    here = _surface(writer.world, request.surface)
+    known = writer.world.leads.get(request.lead)
+    _check_home(known, request.surface, request.lead)
+    earliest_ms = writer.now_ms - here.policy.lateness_s * 1000
+    if not earliest_ms <= request.time_ms <= writer.now_ms:
+        raise RequestError(
+            "event-time",
+            f"an event of {request.time_ms} ms cannot be taken at {writer.now_ms} ms; "
+            f"the policy allows it from {earliest_ms} ms on, and none from the future",
+        )
+    step = here.policy.step(known.state if known else here.policy.initial, request.event)
+    if step.verdict is Verdict.IGNORED:
+        return
+    _lead(writer, request.surface, request.lead, here)
+    fact = Fact(
+        request.surface,
+        request.lead,
+        request.value_units,
+        request.time_ms,
+        request.request_hash,
+        request.commitment,
+        writer.now_ms,
+    )
+    # The reversing half and the moving half of an event are written apart, so that the public log
+    # alone says which event took an outcome back.
+    if step.verdict is Verdict.ACCEPTED and (step.reverses or step.to is None):
+        write_event(writer, fact, request.event, step.reverses)
+    if step.to is not None:
+        write_transition(writer, fact, step)
+
+
+class Fact(NamedTuple):
+    """A product event as the log keeps it, whatever the policy makes of it."""
+
+    surface: bytes
+    lead: bytes
+    value_units: int
+    time_ms: int
+    request_hash: bytes
+    commitment: bytes
+    received_ms: int
+
+    def opening(self, from_state: str, nth: int) -> EventOpening:
+        return EventOpening(from_state, nth, self.received_ms, self.request_hash, self.commitment)
+
+
+def write_event(writer: Writer, fact: Fact, event: str, reverses: tuple[str, ...]) -> None:
+    """Write a `product.event`, and the reversals that follow from it."""
+    world = writer.world
+    opening = fact.opening("", 0)
+    event_index = _write_fact(writer, "product.event", fact, event, opening)
+    for state in reverses:
+        taken = latest_reversible(world.leads[fact.lead].paid, state, fact.time_ms)
+        if taken is None:
+            continue
+        contract = world.contracts[taken.contract_id]
+        writer.add(
+            "outcome.reversed",
+            fact.surface,
+            taken.contract_id,
+            fact.lead,
+            state,
+            taken.amount_units,
+            pack_reversal(
+                taken.index,
+                event_index,
+                contract.last_reversal,
+                contract.reversals + 1,
+                contract.reversed_units + taken.amount_units,
+            ),
+            time_ms=fact.time_ms,
+        )
+
+
+def write_transition(writer: Writer, fact: Fact, step: Step) -> None:
+    """Write a transition or its refusal, and the outcome that follows from a transition."""
+    world = writer.world
+    lead = world.leads[fact.lead]
+    to = step.to or ""
+    if step.verdict is Verdict.REFUSED:
+        opening = fact.opening(lead.state, lead.visits.get(to, 0))
+        _write_fact(writer, "lead.refused", fact, to, opening)
+        return
+    opening = fact.opening(lead.state, lead.visits.get(to, 0) + 1)
+    transition = _write_fact(writer, "lead.transition", fact, to, opening)
+    model = world.surfaces[fact.surface].policy.attribution
+    claims = []
+    for contract in world.rivals(fact.surface, to, fact.time_ms):
+        trail = lead.trails.get(contract.rules.operator)
+        if trail is None or contract.rules.contract_id in lead.counted:
+            continue
+        touch = attribution.qualifying_touch(trail.touches, contract.rules, fact.time_ms, model)
+        if touch is not None:
+            claims.append((contract, touch))
+    won = attribution.winner(claims, model)
+    if won is not None:
+        _write_outcome(writer, fact, to, transition, *won)
+
+
+def _write_outcome(
+    writer: Writer, fact: Fact, state: str, transition: int, contract: Contract, touch: TouchAt
+) -> None:
+    amount = contract.rules.amount_units(fact.value_units)
+    kind, totals = "outcome.over", (0, 0, 0)
+    if contract.has_room_for(amount):
+        kind = "outcome"
+        totals = (contract.last_outcome, contract.outcomes + 1, contract.earned_units + amount)
+    writer.add(
+        kind,
+        fact.surface,
+        contract.rules.contract_id,
+        fact.lead,
+        state,
+        amount,
+        pack_outcome(transition, touch.index, *totals),
+        time_ms=fact.time_ms,
+    )
+
+
+def _write_fact(
+    writer: Writer, kind: str, fact: Fact, label: str, opening: EventOpening
+) -> int:
+    return writer.add(
+        kind,
+        fact.surface,
+        writer.world.surfaces[fact.surface].owner,
+        fact.lead,
+        label,
+        fact.value_units,
+        event_payload(opening),
+        time_ms=fact.time_ms,
+        opening=opening,
+    )
+
+
+def _settle(writer: Writer) -> None:
+    due = [contract for contract in writer.world.contracts.values() if contract.has_unsettled]
+    due.sort(key=lambda contract: (contract.rules.statement_group, contract.opened))
+    for contract in due:
+        writer.add(
+            "settlement",
+            contract.rules.surface,
+            contract.rules.verifier,
+            contract.rules.contract_id,
+            contract.rules.outcome,
+            contract.payable_units,
+            pack_settlement(
+                contract.earned_units,
+                contract.reversed_units,
+                contract.last_outcome,
+                contract.last_reversal,
+            ),
+        )
+
+
+def _publish_policy(writer: Writer, request: PublishPolicy) -> None:
+    world = writer.world
+    here = world.surfaces.get(request.surface)
+    if here is not None:
+        if here.owner != request.owner:
+            raise RequestError(
+                "surface-taken", f"surface 0x{request.surface.hex()} belongs to another owner"
+            )
+        earliest_ms = writer.now_ms - here.policy.lateness_s * 1000
+        live = sum(
+            contract.rules.surface == request.surface and contract.is_live(earliest_ms)
+            for contract in world.contracts.values()
+        )
+        if live:
+            raise RequestError(
+                "policy-in-force",
+                f"{live} contracts were signed under the policy in force; "
+                f"a new one can be published when they have ended",
+            )
+        dropped = sorted(set(here.policy.states) - set(request.policy.states))
+        if dropped:
+            raise RequestError(
+                "policy-drops-state",
+                f"leads may be in state {dropped[0]!r}, which the new policy does not have",
+            )
+    version = here.version + 1 if here else 1
+    policy = request.policy
+    world.policies[policy.hash] = policy
+    writer.add(
+        "policy.published",
+        request.surface,
+        request.owner,
+        policy.hash,
+        f"v{version}",
+        version,
+        ZERO_WORD,
+    )
+
+
+def _open_contract(writer: Writer, request: OpenContract) -> None:
+    rules = request.rules
+    if rules.contract_id in writer.world.contracts:
+        raise RequestError("contract-known", f"contract 0x{rules.contract_id.hex()} is open")
+    writer.world.rules[rules.contract_id] = rules
+    writer.add(
+        "contract.opened",
+        rules.surface,
+        rules.owner,
+        rules.contract_id,
+        rules.outcome,
+        rules.budget_units,
+        request.transaction,
+    )
+
+
+def _lead(writer: Writer, surface: bytes, lead: bytes, here: Surface) -> Lead:
+    """The lead, written into the log first if this is the first that is heard of it."""
+    if lead not in writer.world.leads:
+        initial = here.policy.initial
+        writer.add("lead.registered", surface, here.owner, lead, initial, 0, ZERO_WORD)
+    return writer.world.leads[lead]
+
+
+def _surface(world: World, surface: bytes) -> Surface:
+    here = world.surfaces.get(surface)
+    if here is None:
+        raise RequestError("surface-unknown", f"surface 0x{surface.hex()} has published no policy")
+    return here
+
+
+def _contract(world: World, contract_id: bytes) -> Contract:
+    contract = world.contracts.get(contract_id)
+    if contract is None:
+        raise RequestError("contract-unknown", f"contract 0x{contract_id.hex()} is not in the log")
+    return contract
+
+
+def _check_home(lead: Lead | None, surface: bytes, name: bytes) -> None:
+    if lead is not None and lead.surface != surface:
+        raise RequestError(
+            "lead-elsewhere", f"lead 0x{name.hex()} belongs to another surface than the request"
+        )
