@@ -78,7 +78,7 @@ def write_locks(upgrade: bool) -> None:
 
 if __name__ == "__main__":
     if unknown := set(sys.argv[1:]) - {"--upgrade"}:
-        sys.exit(f"lock.py: unknown argument {sorted(unknown)[0]!r}; the only one is --upgrade")
+        sys.exit(f"lock.py: unknown argument {min(unknown)!r}; the only one is --upgrade")
     try:
         write_locks("--upgrade" in sys.argv)
     except subprocess.CalledProcessError as error:
