@@ -71,13 +71,12 @@ def qualifying_touch(
 
 def winner(candidates: Iterable[tuple[C, TouchAt]], model: str) -> tuple[C, TouchAt] | None:
     """The winning (contract, touch); candidates come in the order their contracts were opened."""
+    earliest = model == "first_touch"
     best: tuple[C, TouchAt] | None = None
     for candidate in candidates:
-        if best is None:
-            best = candidate
-        elif model == "first_touch" and candidate[1].index < best[1].index:
-            best = candidate
-        elif model == "last_touch" and candidate[1].index > best[1].index:
+        if best is None or (
+            candidate[1].index < best[1].index if earliest else candidate[1].index > best[1].index
+        ):
             best = candidate
     return best
 

@@ -149,7 +149,7 @@ class Lead:
     state: str
     visits: dict[str, int] = field(default_factory=dict)
     trails: dict[bytes, Trail] = field(default_factory=dict)
-    counted: set[bytes] = field(default_factory=set)
+    counted: tuple[bytes, ...] = ()
     paid: list[PaidOutcome] = field(default_factory=list)
     # `paid` is swept when it reaches this length, so that sweeping costs O(1) an outcome.
     sweep_at: int = 8
@@ -258,7 +258,7 @@ class World:
 
     def _count_lead(self, contract: Contract, lead: bytes) -> None:
         if not contract.rules.repeatable:
-            self.leads[lead].counted.add(contract.rules.contract_id)
+            self.leads[lead].counted += (contract.rules.contract_id,)
 
     def _take_back(self, index: int, entry: Entry) -> None:
         self.contracts[entry.actor].add_reversal(index, entry.value)
@@ -517,9 +517,7 @@ def _write_outcome(
     )
 
 
-def _write_fact(
-    writer: Writer, kind: str, fact: Fact, label: str, opening: EventOpening
-) -> int:
+def _write_fact(writer: Writer, kind: str, fact: Fact, label: str, opening: EventOpening) -> int:
     return writer.add(
         kind,
         fact.surface,

@@ -1,7 +1,7 @@
-"""A surface's policy: its lead lifecycle, what its events do there, and how outcomes are attributed.
+"""A surface's policy: its lead lifecycle, what events do there, how outcomes are attributed.
 
-A policy is a plain document (YAML or JSON). It is parsed once, strictly, into an immutable `Policy`;
-its hash, SHA-256 over canonical JSON, is what both parties of an outcome contract sign.
+A policy is a plain document (YAML or JSON). It is parsed once, strictly, into an immutable
+`Policy`; its hash, SHA-256 over canonical JSON, is what both parties of a contract sign.
 """
 
 import hashlib
@@ -250,7 +250,8 @@ def _known_keys(
 def _name(value: object, where: str) -> str:
     if not isinstance(value, str) or not is_name(value):
         raise PolicyError(
-            "name-invalid", f"{where} must be 1 to 32 printable ASCII characters, not {_shown(value)}"
+            "name-invalid",
+            f"{where} must be 1 to 32 printable ASCII characters, not {_shown(value)}",
         )
     return value
 

@@ -15,8 +15,9 @@ MAX_AMOUNT_UNITS = 2**80 - 1
 class ContractRules(NamedTuple):
     """The part of a contract's signed terms that decides what it pays. Times in UTC milliseconds.
 
-    Identifiers are opaque words: 32 bytes in the log, names in a backtest. `statement_group` orders
-    a tick's settlement entries so that statements which the escrow takes in one call are neighbours.
+    Identifiers are opaque words: 32 bytes in the log, names in a backtest. `statement_group`
+    orders a tick's settlement entries so that those which the escrow takes in one call are
+    neighbours.
     """
 
     contract_id: bytes
@@ -79,7 +80,7 @@ class Contract:
         )
 
     def covers(self, at_ms: int) -> bool:
-        """Whether a transition at this time can count: opened, not past its deadline, not closed."""
+        """Whether a transition at this time can count: after opening, by the deadline, not closed."""
         return self.rules.opens_at_ms <= at_ms <= self.rules.deadline_ms and (
             self.closed_at_ms is None or at_ms <= self.closed_at_ms
         )

@@ -1,0 +1,427 @@
+"""Reads a recorded history and the documents to judge it by: E.csv, T.csv, P.yaml, C.yaml.
+
+Files are streamed a line at a time, every line and cell is bounded, and whatever cannot be read as
+what it should be is one `InputError` that names the file, the line and the value.
+"""
+
+import csv
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from heapq import merge
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+import yaml
+
+from orchestrator.core import policy as policies
+from orchestrator.core.errors import InputError, PolicyError
+from orchestrator.core.policy import Policy, is_name
+from orchestrator.core.settlement import BPS, MAX_AMOUNT_UNITS, ContractRules
+
+TOKEN_DECIMALS = 6
+MAX_LINE_CHARS = 65_536
+MAX_DOCUMENT_BYTES = 1_048_576
+MAX_NAME_CHARS = 256
+MAX_CONTRACTS = 10_000
+MAX_PERIOD_S = 100 * 366 * 86_400
+
+_TIME = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:([Tt ])([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?([Zz]|[+-][0-9]{2}:[0-9]{2})?)?"
+)
+_AMOUNT = re.compile(r"([0-9]{1,30})(?:\.([0-9]{1,80}))?")
+_WHOLE = re.compile(r"[0-9]{1,18}")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = timedelta(seconds=1)
+
+EVENT_COLUMNS = ("time", "lead", "event", "value")
+TOUCH_COLUMNS = ("time", "lead", "operator", "action")
+
+
+class EventRow(NamedTuple):
+    """A product event of the history. `value_units` in token base units."""
+
+    time_ns: int
+    lead: str
+    event: str
+    value_units: int
+
+
+class TouchRow(NamedTuple):
+    """An operator's touch of the history."""
+
+    time_ns: int
+    lead: str
+    operator: str
+    action: str
+
+
+class ContractPlan(NamedTuple):
+    """A contract as C.yaml writes it: times in UTC milliseconds, money in token base units."""
+
+    id: str
+    operator: str
+    outcome: str
+    repeatable: bool
+    unit_price_units: int
+    revenue_share_bps: int
+    budget_units: int
+    opens_at_ms: int
+    deadline_ms: int
+    attribution_window_s: int
+    holdback_bps: int
+    holdback_s: int
+
+    def rules(self, surface: bytes, owner: bytes, policy: Policy) -> ContractRules:
+        """What the fold reads of it; names stand in for the identifiers of a real contract."""
+        return ContractRules(
+            contract_id=self.id.encode(),
+            surface=surface,
+            owner=owner,
+            operator=self.operator.encode(),
+            verifier=owner,
+            policy_hash=policy.hash,
+            attribution=policy.attribution,
+            outcome=self.outcome,
+            repeatable=self.repeatable,
+            unit_price_units=self.unit_price_units,
+            revenue_share_bps=self.revenue_share_bps,
+            budget_units=self.budget_units,
+            opens_at_ms=self.opens_at_ms,
+            deadline_ms=self.deadline_ms,
+            attribution_window_ms=self.attribution_window_s * 1000,
+            holdback_period_ms=self.holdback_s * 1000,
+        )
+
+
+def rows(events: Path, touches: Path) -> Iterator[EventRow | TouchRow]:
+    """Both files merged by time; at equal times touches come first, then file order."""
+    return merge(read_touches(touches), read_events(events), key=lambda row: row.time_ns)
+
+
+def read_events(path: Path) -> Iterator[EventRow]:
+    """The product events of E.csv, in the file's order, which must be the order of time."""
+    for line, time_ns, (lead, event, value) in _timed_rows(path, EVENT_COLUMNS):
+        if not event:
+            raise InputError("cell-empty", f"{path}, line {line}: event is empty")
+        try:
+            value_units = parse_amount(value) if value else 0
+        except ValueError as error:
+            raise InputError("value-invalid", f"{path}, line {line}: value {error}") from None
+        yield EventRow(time_ns, lead, event, value_units)
+
+
+def read_touches(path: Path) -> Iterator[TouchRow]:
+    """The touches of T.csv, in the file's order, which must be the order of time."""
+    for line, time_ns, (lead, operator, action) in _timed_rows(path, TOUCH_COLUMNS):
+        _check_cell(path, line, "operator", operator)
+        if not is_name(action):
+            raise InputError(
+                "action-invalid",
+                f"{path}, line {line}: action must be 1 to 32 printable ASCII characters, "
+                f"not {_shown(action)}",
+            )
+        yield TouchRow(time_ns, lead, operator, action)
+
+
+def read_policy(path: Path) -> Policy:
+    """The policy of P.yaml."""
+    try:
+        return policies.parse(_yaml(path))
+    except PolicyError as error:
+        raise InputError(error.code, f"{path}: {error.message}") from None
+
+
+def read_contracts(path: Path, policy: Policy) -> list[ContractPlan]:
+    """The contracts of C.yaml in opening order, checked against the policy's states."""
+    document = _yaml(path)
+    if not isinstance(document, list):
+        raise InputError("not-a-list", f"{path}: must be a list of contracts")
+    if len(document) > MAX_CONTRACTS:
+        raise InputError(
+            "list-too-long", f"{path}: has {len(document)} contracts; at most {MAX_CONTRACTS}"
+        )
+    plans: dict[str, ContractPlan] = {}
+    for number, item in enumerate(document, 1):
+        plan = _Fields(path, f"contract {number}", item).contract(policy)
+        if plan.id in plans:
+            raise InputError("id-twice", f"{path}: contract id {plan.id!r} stands twice")
+        plans[plan.id] = plan
+    return list(plans.values())
+
+
+def parse_time_ns(text: str) -> int:
+    """Nanoseconds since 1970 of an RFC 3339 time or `YYYY-MM-DD[ HH:MM:SS]`, taken as UTC.
+
+    Raises ValueError with a phrase that follows the name of what was read.
+    """
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise ValueError(f"must be RFC 3339 or YYYY-MM-DD[ HH:MM:SS] in UTC, not {_shown(text)}")
+    day, separator, clock, fraction, offset = match.groups()
+    if separator in ("T", "t") and offset is None:
+        raise ValueError(f"{text!r} needs a time zone: end it with Z or an offset")
+    iso = f"{day}T{clock or '00:00:00'}{'+00:00' if offset in (None, 'Z', 'z') else offset}"
+    try:
+        seconds: int = (datetime.fromisoformat(iso) - _EPOCH) // _SECOND
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{text!r} is no time: {error}") from None
+    if seconds < 0:
+        raise ValueError(f"{text!r} is before 1970")
+    return seconds * 1_000_000_000 + int((fraction or "").ljust(9, "0"))
+
+
+def parse_amount(text: str) -> int:
+    """Token base units of a decimal amount such as `8.10`.
+
+    Raises ValueError with a phrase that follows the name of what was read.
+    """
+    match = _AMOUNT.fullmatch(text)
+    if match is None:
+        raise ValueError(f"must be a decimal amount, zero or more, not {_shown(text)}")
+    whole, decimals = match.groups(default="")
+    if len(decimals) > TOKEN_DECIMALS:
+        raise ValueError(f"{_shown(text)} has more than {TOKEN_DECIMALS} decimals")
+    units = int(whole) * 10**TOKEN_DECIMALS + int(decimals.ljust(TOKEN_DECIMALS, "0"))
+    if units > MAX_AMOUNT_UNITS:
+        raise ValueError(f"{text} is more than any escrow holds")
+    return units
+
+
+def format_time(time_ms: int) -> str:
+    """RFC 3339 in UTC, with milliseconds only where there are any."""
+    moment = _EPOCH + timedelta(milliseconds=time_ms)
+    text = moment.isoformat(timespec="milliseconds" if time_ms % 1000 else "seconds")
+    return text.replace("+00:00", "Z")
+
+
+def _timed_rows(
+    path: Path, columns: tuple[str, ...]
+) -> Iterator[tuple[int, int, tuple[str, str, str]]]:
+    """(line, time, the other three cells) of each row, its time not before the last row's."""
+    last_ns, last_text, time_ns = 0, "", 0
+    for line, (time, lead, third, fourth) in _table_rows(path, columns):
+        if time != last_text:
+            try:
+                time_ns = parse_time_ns(time)
+            except ValueError as error:
+                raise InputError("time-invalid", f"{path}, line {line}: time {error}") from None
+            if time_ns < last_ns:
+                raise InputError(
+                    "row-out-of-order",
+                    f"{path}, line {line}: {time} is before the row above it; sort rows by time",
+                )
+            last_ns, last_text = time_ns, time
+        _check_cell(path, line, "lead", lead)
+        yield line, time_ns, (lead, third, fourth)
+
+
+def _table_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
+    """(line, cells in the order of `columns`) of each row of a CSV file with a header."""
+    try:
+        with path.open("r", encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(_bounded_lines(path, file), strict=True)
+            places: list[int] | None = None
+            width = 0
+            try:
+                for cells in reader:
+                    if not cells:
+                        continue
+                    if places is None:
+                        places = _places(path, cells, columns)
+                        width = len(cells)
+                        continue
+                    if len(cells) != width:
+                        raise InputError(
+                            "cells-mismatch",
+                            f"{path}, line {reader.line_num}: has {len(cells)} cells, "
+                            f"but the header has {width}",
+                        )
+                    yield reader.line_num, [cells[place] for place in places]
+            except csv.Error as error:
+                raise InputError(
+                    "csv-invalid", f"{path}, line {reader.line_num}: {error}"
+                ) from None
+            except UnicodeDecodeError:
+                raise InputError(
+                    "not-utf-8", f"{path}, after line {reader.line_num}: is not UTF-8 text"
+                ) from None
+            if places is None:
+                raise InputError("file-empty", f"{path}: lacks a header with {', '.join(columns)}")
+    except OSError as error:
+        raise InputError("file-unreadable", f"{path}: {error.strerror}") from None
+
+
+def _bounded_lines(path: Path, file: TextIO) -> Iterator[str]:
+    number = 0
+    while line := file.readline(MAX_LINE_CHARS + 1):
+        number += 1
+        if len(line) > MAX_LINE_CHARS:
+            raise InputError(
+                "line-too-long",
+                f"{path}, line {number}: is longer than {MAX_LINE_CHARS} characters",
+            )
+        yield line
+
+
+def _places(path: Path, header: list[str], columns: tuple[str, ...]) -> list[int]:
+    for column in columns:
+        if header.count(column) != 1:
+            what = "lacks" if column not in header else "has twice"
+            raise InputError("column-missing", f"{path}, line 1: {what} the column {column!r}")
+    return [header.index(column) for column in columns]
+
+
+def _check_cell(path: Path, line: int, name: str, value: str) -> None:
+    if not value:
+        raise InputError("cell-empty", f"{path}, line {line}: {name} is empty")
+    if len(value) > MAX_NAME_CHARS or "\0" in value:
+        raise InputError(
+            "cell-invalid",
+            f"{path}, line {line}: {name} must be at most {MAX_NAME_CHARS} characters "
+            f"without NUL, not {_shown(value)}",
+        )
+
+
+class _TextLoader(yaml.BaseLoader):
+    """Reads every scalar as text, so that 8.10 stays 8.10, and refuses a key that stands twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
+        table: dict[object, object] = {}
+        for key_node, value_node in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str) or key in table:
+                what = "stands twice" if isinstance(key, str) else "is no text"
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {_shown(key)} {what}", key_node.start_mark
+                )
+            table[key] = self.construct_object(value_node, deep=deep)
+        return table
+
+
+def _yaml(path: Path) -> object:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_DOCUMENT_BYTES + 1)
+    except OSError as error:
+        raise InputError("file-unreadable", f"{path}: {error.strerror}") from None
+    if len(data) > MAX_DOCUMENT_BYTES:
+        raise InputError("file-too-large", f"{path}: is larger than {MAX_DOCUMENT_BYTES} bytes")
+    try:
+        return yaml.load(data, Loader=_TextLoader)  # noqa: S506 - builds only text, lists, tables
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise InputError("yaml-invalid", f"{path}, line {line}: {error.problem}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError):
+        raise InputError("yaml-invalid", f"{path}: is not readable as YAML text") from None
+
+
+class _Fields:
+    """One contract of C.yaml: takes its fields one by one, naming what is wrong with each."""
+
+    REQUIRED = (
+        "id",
+        "operator",
+        "outcome",
+        "unit_price",
+        "budget",
+        "opens_at",
+        "deadline",
+        "attribution_window_s",
+    )
+    OPTIONAL = ("repeatable", "revenue_share_bps", "holdback_bps", "holdback_s")
+
+    def __init__(self, path: Path, where: str, item: object) -> None:
+        self.where = f"{path}, {where}"
+        if not isinstance(item, Mapping):
+            raise InputError("not-a-table", f"{self.where}: must be a table of keys and values")
+        self.item = item
+        if isinstance(item.get("id"), str):
+            self.where = f"{path}, contract {_shown(item['id'])}"
+        for key in self.REQUIRED:
+            if key not in item:
+                raise InputError("key-missing", f"{self.where}: lacks {key!r}")
+        for key in item:
+            if key not in self.REQUIRED and key not in self.OPTIONAL:
+                raise InputError("key-unknown", f"{self.where}: has an unknown key {_shown(key)}")
+
+    def contract(self, policy: Policy) -> ContractPlan:
+        plan = ContractPlan(
+            id=self.name("id"),
+            operator=self.name("operator"),
+            outcome=self.text("outcome"),
+            repeatable=self.flag("repeatable"),
+            unit_price_units=self.amount("unit_price"),
+            revenue_share_bps=self.whole("revenue_share_bps", BPS),
+            budget_units=self.amount("budget"),
+            opens_at_ms=self.time_ms("opens_at"),
+            deadline_ms=self.time_ms("deadline"),
+            attribution_window_s=self.whole("attribution_window_s", MAX_PERIOD_S),
+            holdback_bps=self.whole("holdback_bps", BPS),
+            holdback_s=self.whole("holdback_s", MAX_PERIOD_S),
+        )
+        if plan.outcome not in policy.states:
+            raise InputError(
+                "state-unknown",
+                f"{self.where}: outcome {_shown(plan.outcome)} is no state of the policy",
+            )
+        if plan.deadline_ms < plan.opens_at_ms:
+            raise InputError(
+                "deadline-early", f"{self.where}: deadline is before opens_at; swap or correct them"
+            )
+        if not plan.unit_price_units and not plan.revenue_share_bps:
+            raise InputError(
+                "pays-nothing",
+                f"{self.where}: unit_price and revenue_share_bps are both 0; set one of them",
+            )
+        return plan
+
+    def text(self, key: str) -> str:
+        value = self.item.get(key, "0")
+        if not isinstance(value, str):
+            raise InputError("not-text", f"{self.where}: {key} must be a single value")
+        return value
+
+    def name(self, key: str) -> str:
+        value = self.text(key)
+        if not value or len(value) > MAX_NAME_CHARS or "\0" in value:
+            raise InputError(
+                "name-invalid",
+                f"{self.where}: {key} must be 1 to {MAX_NAME_CHARS} characters without NUL",
+            )
+        return value
+
+    def flag(self, key: str) -> bool:
+        value = self.text(key).lower()
+        if value not in ("true", "false", "0"):
+            raise InputError(
+                "flag-invalid", f"{self.where}: {key} must be true or false, not {_shown(value)}"
+            )
+        return value == "true"
+
+    def whole(self, key: str, most: int) -> int:
+        value = self.text(key)
+        if not _WHOLE.fullmatch(value) or int(value) > most:
+            raise InputError(
+                "number-invalid",
+                f"{self.where}: {key} must be a whole number from 0 to {most}, not {_shown(value)}",
+            )
+        return int(value)
+
+    def amount(self, key: str) -> int:
+        try:
+            return parse_amount(self.text(key))
+        except ValueError as error:
+            raise InputError("amount-invalid", f"{self.where}: {key} {error}") from None
+
+    def time_ms(self, key: str) -> int:
+        try:
+            return parse_time_ns(self.text(key)) // 1_000_000
+        except ValueError as error:
+            raise InputError("time-invalid", f"{self.where}: {key} {error}") from None
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
