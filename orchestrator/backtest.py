@@ -171,7 +171,7 @@ def _outcome_line(world: World, records: Sequence[Record]) -> OutcomeLine | None
         contract=contract.rules.contract_id.decode(),
         lead=outcome.subject.decode(),
         time_ms=outcome.time_ms,
-        touch_time_ms=next(t.time_ms for t in trail.touches if t.index == touched),
+        touch_time_ms=next(t.time_ms for t in trail.touches if t.position == touched),
         value_units=transition.value,
         earned_units=outcome.value if outcome.kind == "outcome" else 0,
     )

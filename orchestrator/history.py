@@ -33,7 +33,6 @@ _TIME = re.compile(
 _AMOUNT = re.compile(r"([0-9]{1,30})(?:\.([0-9]{1,80}))?")
 _WHOLE = re.compile(r"[0-9]{1,18}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SECOND = timedelta(seconds=1)
 
 EVENT_COLUMNS = ("time", "lead", "event", "value")
 TOUCH_COLUMNS = ("time", "lead", "operator", "action")
@@ -164,9 +163,10 @@ def parse_time_ns(text: str) -> int:
         raise ValueError(f"{text!r} needs a time zone: end it with Z or an offset")
     iso = f"{day}T{clock or '00:00:00'}{'+00:00' if offset in (None, 'Z', 'z') else offset}"
     try:
-        seconds: int = (datetime.fromisoformat(iso) - _EPOCH) // _SECOND
+        elapsed = datetime.fromisoformat(iso) - _EPOCH
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{text!r} is no time: {error}") from None
+    seconds = elapsed.days * 86_400 + elapsed.seconds
     if seconds < 0:
         raise ValueError(f"{text!r} is before 1970")
     return seconds * 1_000_000_000 + int((fraction or "").ljust(9, "0"))

@@ -19,9 +19,9 @@ C = TypeVar("C")
 
 
 class TouchAt(NamedTuple):
-    """A touch as attribution sees it: its index in the log and its time, UTC milliseconds."""
+    """A touch as attribution sees it: its position in the log and its time, UTC milliseconds."""
 
-    index: int
+    position: int
     time_ms: int
 
 
@@ -39,7 +39,7 @@ class Trail:
     def add(self, touch: TouchAt) -> None:
         self.touches.append(touch)
         self.count += 1
-        self.latest = touch.index
+        self.latest = touch.position
 
 
 class Window(Protocol):
@@ -75,7 +75,9 @@ def winner(candidates: Iterable[tuple[C, TouchAt]], model: str) -> tuple[C, Touc
     best: tuple[C, TouchAt] | None = None
     for candidate in candidates:
         if best is None or (
-            candidate[1].index < best[1].index if earliest else candidate[1].index > best[1].index
+            candidate[1].position < best[1].position
+            if earliest
+            else candidate[1].position > best[1].position
         ):
             best = candidate
     return best

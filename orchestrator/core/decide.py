@@ -264,7 +264,7 @@ class World:
         self.contracts[entry.actor].add_reversal(index, entry.value)
         lead = self.leads[entry.subject]
         taken = unpack_reversal(entry.payload).outcome
-        lead.paid = [outcome for outcome in lead.paid if outcome.index != taken]
+        lead.paid = [outcome for outcome in lead.paid if outcome.position != taken]
 
 
 # Entries that carry the product's clock or repeat it; all others carry ours, which never goes back.
@@ -462,7 +462,7 @@ def write_event(writer: Writer, fact: Fact, event: str, reverses: tuple[str, ...
             state,
             taken.amount_units,
             pack_reversal(
-                taken.index,
+                taken.position,
                 event_index,
                 contract.last_reversal,
                 contract.reversals + 1,
@@ -512,7 +512,7 @@ def _write_outcome(
         fact.lead,
         state,
         amount,
-        pack_outcome(transition, touch.index, *totals),
+        pack_outcome(transition, touch.position, *totals),
         time_ms=fact.time_ms,
     )
 

@@ -80,7 +80,7 @@ class Contract:
         )
 
     def covers(self, at_ms: int) -> bool:
-        """Whether a transition at this time can count: after opening, by the deadline, not closed."""
+        """Whether a transition at this time can count: between opening and end."""
         return self.rules.opens_at_ms <= at_ms <= self.rules.deadline_ms and (
             self.closed_at_ms is None or at_ms <= self.closed_at_ms
         )
@@ -105,7 +105,7 @@ class PaidOutcome(NamedTuple):
 
     contract_id: bytes
     state: str
-    index: int
+    position: int
     time_ms: int
     amount_units: int
     expires_ms: int
