@@ -1,0 +1,543 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {EventLog} from "./EventLog.sol";
+import {CodeStore} from "./libraries/CodeStore.sol";
+import {Entry, MerkleLog} from "./libraries/MerkleLog.sol";
+import {Signatures} from "./libraries/Signatures.sol";
+import {Terms, TypeHashes} from "./libraries/Terms.sol";
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {Nonces} from "@openzeppelin/contracts/utils/Nonces.sol";
+import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+
+/// @title The escrow of outcome contracts
+/// @notice An owner escrows a budget under terms that owner and operator have both signed. The event log's settlement
+/// entries move it to the payee: an entry counts when the publisher has anchored it, the contract's verifier has signed
+/// for it, and it keeps to the terms. Anyone may bring it. What is not earned goes back to the owner after the end.
+///
+/// Settlement entries are cumulative (earned, reversed). What has been paid is a high-water mark of earned - reversed,
+/// so the same statement twice, or statements in any order, pay nothing twice.
+///
+/// What this contract assumes, and what it does not promise:
+/// - Tokens are those of the constructor: an honest ERC-20 that keeps balances (no rebasing, no fee on transfer). It may
+///   block accounts or pause, may return nothing, and may call its receiver. A token that breaks these rules hurts only
+///   contracts in that token.
+/// - Publisher and verifier together can pay the payee of a plain contract up to its budget, in its price and before its
+///   end, and nothing else. One of them alone can pay nothing.
+/// - Instant contracts do not prove an outcome's attribution on chain: that a lead counts once and its touch was first or
+///   last is the verifier's word, which anyone can check in the log.
+/// - An entry's surface is not compared: its subject is the contract id, which binds the surface by the terms.
+/// - A verifier that is an ERC-1271 wallet can withdraw its signature until it is used.
+/// - Nothing pauses this contract, no key owns it, and it cannot be changed.
+contract OutcomeEscrow is EIP712, Nonces {
+    using SafeERC20 for IERC20;
+
+    // ------------------------------------------------------------------------------------------------ state
+
+    /// What the contracts of one settlement batch have in common.
+    struct Group {
+        bytes32 logId;
+        address token;
+        address verifier;
+        address feeRecipient;
+        uint16 feeBps;
+    }
+
+    /// Two slots: the first changes with every settlement, the second is only read.
+    struct Account {
+        uint80 paid; //       so far, fees included; never falls
+        uint80 budget; //     escrowed; a refund lowers it to what is paid
+        uint40 floor; //      index of the last settlement entry; never falls
+        uint40 endsAt; //     T2 = deadline + grace: settlements until here, refunds after; zero: not opened
+        address payee;
+        uint80 unitPrice;
+        uint16 flags;
+    }
+
+    /// The last second of any, and of any exclusive, contract for the same outcome of the same owner.
+    struct Occupancy {
+        uint40 anyUntil;
+        uint40 exclusiveUntil;
+    }
+
+    uint256 private constant BPS = 10_000;
+    uint256 private constant TERMS_BYTES = 32 * 32;
+    uint16 private constant FLAG_REVENUE_SHARE = 1;
+
+    /// What a token gets for a transfer out, and what must be left before it is tried: 63/64 of it go to the token, and
+    /// the rest suffices to record that it failed. So nobody can make a transfer fail by giving too little gas.
+    uint256 private constant TRANSFER_GAS = 200_000;
+    uint256 private constant TRANSFER_GAS_FLOOR = 250_000;
+
+    EventLog public immutable eventLog;
+
+    mapping(address token => bool) public isAllowed;
+    mapping(bytes32 groupId => mapping(bytes32 contractId => Account)) private _accounts;
+    mapping(bytes32 contractId => address) private _termsCode;
+    mapping(bytes32 outcomeId => Occupancy) private _occupancies;
+    mapping(address token => mapping(address account => uint256)) private _credits;
+    bool private transient _entered;
+
+    // ------------------------------------------------------------------------------------------------ events
+
+    event Opened(
+        bytes32 indexed contractId,
+        address indexed owner,
+        address indexed operator,
+        bytes32 logId,
+        bytes32 surface
+    );
+    /// The entry at `index` now is the contract's statement.
+    event Settled(bytes32 indexed contractId, uint64 index, uint256 earned, uint256 reversed);
+    /// The entry at `index` changed nothing; `reason` is ASCII.
+    event Refused(bytes32 indexed contractId, uint64 index, bytes32 reason);
+    /// The contract paid amount + fee. The fee waits as a credit of the fee recipient.
+    event Paid(bytes32 indexed contractId, address indexed payee, uint256 amount, uint256 fee);
+    event Refunded(bytes32 indexed contractId, address indexed owner, uint256 amount);
+    /// Directly behind a Paid or Refunded: the transfer failed, and the amount waits as a credit of the account.
+    event Credited(bytes32 indexed contractId, address indexed account, uint256 amount);
+    event Withdrawn(address indexed token, address indexed account, address to, uint256 amount);
+
+    // ------------------------------------------------------------------------------------------------ errors
+
+    error ReentrantCall();
+    error NoTokens();
+    error NotAContract(address account);
+
+    error AlreadyOpen(bytes32 contractId);
+    error NotSigned(bytes32 digest, address signer);
+    error ZeroOwner();
+    error ZeroOperator();
+    error ZeroPayee();
+    error ZeroVerifier();
+    error ZeroFeeRecipient(uint16 feeBps);
+    error OwnerIsOperator(address account);
+    error EscrowAsPayee();
+    error EscrowAsFeeRecipient();
+    error TokenNotAllowed(address token);
+    error UnknownLog(bytes32 logId);
+    error UnknownAttribution(uint8 attribution);
+    error OpensInThePast(uint64 opensAt, uint256 nowS);
+    error DeadlineBeforeOpening(uint64 opensAt, uint64 deadline);
+    error TimesTooLarge(uint256 sum, uint256 limit);
+    error ZeroPrice();
+    error ZeroBudget();
+    error AmountTooLarge(uint256 amount, uint256 limit);
+    error BpsTooLarge(uint16 bps, uint256 limit);
+    error OutcomeOccupied(bytes32 outcomeId, uint64 until);
+    error ReceivedWrongAmount(uint256 expected, uint256 received);
+
+    error ArbiterNotSupported(address arbiter);
+    error ClaimsNotSupported(uint64 claimPeriod);
+    error ChallengesNotSupported(uint64 challengePeriod, uint64 arbitrationPeriod);
+    error HoldbackNotSupported(uint16 holdbackBps, uint64 holdbackPeriod);
+    error RateCapNotSupported(uint256 rateCap, uint64 ratePeriod);
+    error FeedbackNotSupported(uint256 agentIdPlusOne);
+
+    error NotAnchored(bytes32 logId, uint64 size);
+    error TooLittleGas(uint256 left, uint256 needed);
+    error TokenTookTooMuch(address token, uint256 expectedBalance, uint256 balance);
+
+    error UnknownContract(bytes32 contractId);
+    error RefundTooEarly(bytes32 contractId, uint64 endsAt, uint256 nowS);
+    error NothingToRefund(bytes32 contractId);
+    error NoCredit(address token, address account);
+    error InvalidRecipient(address to);
+    error WithdrawalExpired(uint64 expiresAt, uint256 nowS);
+    error TransferFailed(address token, address to, uint256 amount);
+
+    // ------------------------------------------------------------------------------------------------ set-up
+
+    /// One call at a time: tokens and wallets may call back.
+    modifier nonReentrant() {
+        if (_entered) revert ReentrantCall();
+        _entered = true;
+        _;
+        _entered = false;
+    }
+
+    constructor(EventLog eventLog_, address[] memory tokens)
+        EIP712("Tallystick OutcomeEscrow", "1")
+    {
+        if (address(eventLog_).code.length == 0) {
+            revert NotAContract(address(eventLog_));
+        }
+        if (tokens.length == 0) revert NoTokens();
+        eventLog = eventLog_;
+        for (uint256 i = 0; i < tokens.length; ++i) {
+            if (tokens[i].code.length == 0) revert NotAContract(tokens[i]);
+            isAllowed[tokens[i]] = true;
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------ opening
+
+    /// Opens the contract and escrows its budget, which the owner has approved. Anyone may bring both signatures; the
+    /// owner may call with an empty one.
+    function open(
+        Terms calldata terms,
+        bytes calldata ownerSignature,
+        bytes calldata operatorSignature
+    ) external nonReentrant returns (bytes32 contractId) {
+        _checkParties(terms);
+        _checkTimes(terms);
+        _checkAmounts(terms);
+        _checkSupported(terms);
+
+        contractId = _hashTypedDataV4(keccak256(abi.encode(TypeHashes.TERMS, terms)));
+        if (_termsCode[contractId] != address(0)) revert AlreadyOpen(contractId);
+        if (msg.sender != terms.owner || ownerSignature.length != 0) {
+            _requireSigned(contractId, terms.owner, ownerSignature);
+        }
+        _requireSigned(contractId, terms.operator, operatorSignature);
+
+        _occupy(terms);
+        _record(contractId, terms);
+        emit Opened(contractId, terms.owner, terms.operator, terms.logId, terms.surface);
+        _collect(IERC20(terms.token), terms.owner, terms.budget);
+    }
+
+    function _checkParties(Terms calldata terms) private view {
+        if (terms.owner == address(0)) revert ZeroOwner();
+        if (terms.operator == address(0)) revert ZeroOperator();
+        if (terms.payee == address(0)) revert ZeroPayee();
+        if (terms.verifier == address(0)) revert ZeroVerifier();
+        if (terms.owner == terms.operator) revert OwnerIsOperator(terms.owner);
+        if (terms.payee == address(this)) revert EscrowAsPayee();
+        if (terms.feeRecipient == address(this)) revert EscrowAsFeeRecipient();
+        if (terms.feeBps != 0 && terms.feeRecipient == address(0)) {
+            revert ZeroFeeRecipient(terms.feeBps);
+        }
+        if (!isAllowed[terms.token]) revert TokenNotAllowed(terms.token);
+        if (eventLog.publisherOf(terms.logId) == address(0)) revert UnknownLog(terms.logId);
+        if (terms.attribution > 1) revert UnknownAttribution(terms.attribution);
+    }
+
+    function _checkTimes(Terms calldata terms) private view {
+        if (terms.opensAt < block.timestamp) revert OpensInThePast(terms.opensAt, block.timestamp);
+        if (terms.deadline < terms.opensAt) {
+            revert DeadlineBeforeOpening(terms.opensAt, terms.deadline);
+        }
+        // No time that is derived from these can leave 40 bits.
+        uint256 sum = uint256(terms.deadline) + terms.attributionWindow + terms.lateness
+            + terms.grace + 2 * uint256(terms.claimPeriod) + terms.challengePeriod
+            + terms.arbitrationPeriod + terms.holdbackPeriod + terms.ratePeriod;
+        if (sum > type(uint40).max) revert TimesTooLarge(sum, type(uint40).max);
+    }
+
+    function _checkAmounts(Terms calldata terms) private pure {
+        _requireUint80(terms.unitPrice);
+        _requireUint80(terms.budget);
+        _requireUint80(terms.rateCap);
+        _requireBps(terms.revenueShareBps);
+        _requireBps(terms.holdbackBps);
+        _requireBps(terms.feeBps);
+        if (terms.unitPrice == 0 && terms.revenueShareBps == 0) revert ZeroPrice();
+        if (terms.budget == 0) revert ZeroBudget();
+    }
+
+    /// Terms that this version of the escrow could not honour.
+    function _checkSupported(Terms calldata terms) private pure {
+        if (terms.arbiter != address(0)) revert ArbiterNotSupported(terms.arbiter);
+        if (terms.claimPeriod != 0) revert ClaimsNotSupported(terms.claimPeriod);
+        if (terms.challengePeriod != 0 || terms.arbitrationPeriod != 0) {
+            revert ChallengesNotSupported(terms.challengePeriod, terms.arbitrationPeriod);
+        }
+        if (terms.holdbackBps != 0 || terms.holdbackPeriod != 0) {
+            revert HoldbackNotSupported(terms.holdbackBps, terms.holdbackPeriod);
+        }
+        if (terms.rateCap != 0 || terms.ratePeriod != 0) {
+            revert RateCapNotSupported(terms.rateCap, terms.ratePeriod);
+        }
+        if (terms.agentIdPlusOne != 0) revert FeedbackNotSupported(terms.agentIdPlusOne);
+    }
+
+    function _requireUint80(uint256 amount) private pure {
+        if (amount > type(uint80).max) revert AmountTooLarge(amount, type(uint80).max);
+    }
+
+    function _requireBps(uint16 bps) private pure {
+        if (bps > BPS) revert BpsTooLarge(bps, BPS);
+    }
+
+    /// An exclusive contract tolerates no other for the same outcome before its deadline, and is tolerated by none: no
+    /// event after the deadline of one counts for it, and no contract opens in the past.
+    function _occupy(Terms calldata terms) private {
+        bytes32 outcomeId =
+            keccak256(abi.encode(terms.owner, terms.logId, terms.surface, terms.outcome));
+        Occupancy storage occupancy = _occupancies[outcomeId];
+        uint40 until = terms.exclusive ? occupancy.anyUntil : occupancy.exclusiveUntil;
+        if (until >= block.timestamp) revert OutcomeOccupied(outcomeId, until);
+
+        uint40 deadline = uint40(terms.deadline);
+        if (deadline > occupancy.anyUntil) occupancy.anyUntil = deadline;
+        if (terms.exclusive) occupancy.exclusiveUntil = deadline;
+    }
+
+    function _record(bytes32 contractId, Terms calldata terms) private {
+        _termsCode[contractId] = CodeStore.write(abi.encode(terms));
+        _accounts[_groupIdOf(terms)][contractId] = Account({
+            paid: 0,
+            budget: uint80(terms.budget),
+            floor: 0,
+            endsAt: uint40(terms.deadline + terms.grace),
+            payee: terms.payee,
+            unitPrice: uint80(terms.unitPrice),
+            flags: terms.revenueShareBps == 0 ? 0 : FLAG_REVENUE_SHARE
+        });
+    }
+
+    function _collect(IERC20 token, address from, uint256 amount) private {
+        uint256 before = token.balanceOf(address(this));
+        token.safeTransferFrom(from, address(this), amount);
+        uint256 received = token.balanceOf(address(this)) - before;
+        if (received != amount) revert ReceivedWrongAmount(amount, received);
+    }
+
+    // ------------------------------------------------------------------------------------------------ settling
+
+    /// Settles the contracts of one group by the settlement entries [first, first + count) of the checkpoint with this
+    /// size: `proof` is their run proof (see MerkleLog), `signature` the verifier's over
+    /// Verified(logId, size, root, first, count). An entry that breaks a rule is refused by an event, and the rest
+    /// proceed.
+    function settle(
+        Group calldata group,
+        uint64 size,
+        uint64 first,
+        bytes calldata entries,
+        bytes32[] calldata proof,
+        bytes calldata signature
+    ) external nonReentrant {
+        bytes32 root = eventLog.rootAt(group.logId, size);
+        if (root == 0) revert NotAnchored(group.logId, size);
+        uint256 count = MerkleLog.verifyRun(entries, first, size, proof, root);
+        bytes32 structHash =
+            keccak256(abi.encode(TypeHashes.VERIFIED, group.logId, size, root, first, count));
+        _requireSigned(_hashTypedDataV4(structHash), group.verifier, signature);
+
+        _settleRun(group, first, entries, count);
+    }
+
+    function _settleRun(Group calldata group, uint256 first, bytes calldata entries, uint256 count)
+        private
+    {
+        mapping(bytes32 => Account) storage accounts = _accounts[_groupId(group)];
+        uint256 balance = IERC20(group.token).balanceOf(address(this));
+        uint256 fees;
+        for (uint256 i = 0; i < count; ++i) {
+            Entry calldata entry = MerkleLog.entryAt(entries, i);
+            (uint256 sent, uint256 fee) =
+                _settleEntry(accounts[entry.subject], group, entry, uint64(first + i));
+            balance -= sent;
+            fees += fee;
+        }
+        if (fees != 0) _credits[group.token][group.feeRecipient] += fees;
+        _requireBalance(group.token, balance);
+    }
+
+    /// Returns what left the escrow, and the fee that stays as a credit.
+    function _settleEntry(
+        Account storage account,
+        Group calldata group,
+        Entry calldata entry,
+        uint64 index
+    ) private returns (uint256 sent, uint256 fee) {
+        uint256 earned = uint256(entry.payload) >> 176;
+        uint256 reversed = (uint256(entry.payload) >> 96) & type(uint80).max;
+        Account memory a = account;
+        bytes32 reason = _reasonToRefuse(a, group.verifier, entry, index, earned, reversed);
+        if (reason != 0) {
+            emit Refused(entry.subject, index, reason);
+            return (0, 0);
+        }
+
+        uint256 net = earned - reversed;
+        (account.floor, account.paid) = (uint40(index), net > a.paid ? uint80(net) : a.paid);
+        emit Settled(entry.subject, index, earned, reversed);
+        if (net <= a.paid) return (0, 0);
+
+        fee = _feeOn(net, group.feeBps) - _feeOn(a.paid, group.feeBps);
+        sent = net - a.paid - fee;
+        emit Paid(entry.subject, a.payee, sent, fee);
+        if (!_sendOrCredit(entry.subject, group.token, a.payee, sent)) sent = 0;
+    }
+
+    /// Zero if the entry settles the account, else the rule that it breaks.
+    function _reasonToRefuse(
+        Account memory a,
+        address verifier,
+        Entry calldata entry,
+        uint256 index,
+        uint256 earned,
+        uint256 reversed
+    ) private view returns (bytes32) {
+        if (entry.kind != "settlement") return "not_a_settlement";
+        if (entry.actor != bytes32(uint256(uint160(verifier)))) return "wrong_actor";
+        if (a.endsAt == 0) return "unknown_contract";
+        if (block.timestamp > a.endsAt) return "ended";
+        if (index <= a.floor) return "already_settled";
+        if (reversed > earned || entry.value != earned - reversed) return "wrong_value";
+        if (a.flags & FLAG_REVENUE_SHARE == 0) {
+            if (earned % a.unitPrice != 0 || reversed % a.unitPrice != 0) return "wrong_price";
+        }
+        if (entry.value > a.budget) return "over_budget";
+        if (earned < a.paid) return "earned_fell";
+        return 0;
+    }
+
+    /// On all that was ever paid, so that splitting payments changes nothing.
+    function _feeOn(uint256 paid, uint256 feeBps) private pure returns (uint256) {
+        return paid * feeBps / BPS;
+    }
+
+    // ------------------------------------------------------------------------------------------------ refund, credit
+
+    /// After the end, gives back to the owner what was not paid. Anyone may call.
+    function refund(bytes32 contractId) external nonReentrant {
+        Terms memory terms = termsOf(contractId);
+        Account storage account = _accounts[_groupIdOf(terms)][contractId];
+        (uint80 paid, uint256 budget, uint40 endsAt) =
+            (account.paid, account.budget, account.endsAt);
+        if (block.timestamp <= endsAt) revert RefundTooEarly(contractId, endsAt, block.timestamp);
+        if (budget == paid) revert NothingToRefund(contractId);
+
+        uint256 amount = budget - paid;
+        account.budget = paid;
+        emit Refunded(contractId, terms.owner, amount);
+
+        uint256 balance = IERC20(terms.token).balanceOf(address(this));
+        if (_sendOrCredit(contractId, terms.token, terms.owner, amount)) balance -= amount;
+        _requireBalance(terms.token, balance);
+    }
+
+    /// Sends all of the caller's credit to `to`.
+    function withdraw(address token, address to) external nonReentrant {
+        _withdraw(token, msg.sender, to);
+    }
+
+    /// Sends all of the account's credit to `to`, by anyone with the account's signature over
+    /// Withdrawal(account, token, to, nonce, expiresAt).
+    function withdrawFor(
+        address account,
+        address token,
+        address to,
+        uint64 expiresAt,
+        bytes calldata signature
+    ) external nonReentrant {
+        if (block.timestamp > expiresAt) {
+            revert WithdrawalExpired(expiresAt, block.timestamp);
+        }
+        bytes32 structHash = keccak256(
+            abi.encode(TypeHashes.WITHDRAWAL, account, token, to, _useNonce(account), expiresAt)
+        );
+        _requireSigned(_hashTypedDataV4(structHash), account, signature);
+        _withdraw(token, account, to);
+    }
+
+    function _withdraw(address token, address account, address to) private {
+        if (to == address(0) || to == address(this)) revert InvalidRecipient(to);
+        uint256 amount = _credits[token][account];
+        if (amount == 0) revert NoCredit(token, account);
+
+        _credits[token][account] = 0;
+        emit Withdrawn(token, account, to, amount);
+
+        uint256 balance = IERC20(token).balanceOf(address(this));
+        if (!_send(token, to, amount)) revert TransferFailed(token, to, amount);
+        _requireBalance(token, balance - amount);
+    }
+
+    // ------------------------------------------------------------------------------------------------ reading
+
+    function termsOf(bytes32 contractId) public view returns (Terms memory) {
+        address at = _termsCode[contractId];
+        if (at == address(0)) revert UnknownContract(contractId);
+        return abi.decode(CodeStore.read(at, TERMS_BYTES), (Terms));
+    }
+
+    /// What has been paid so far, fees included.
+    function paidOf(bytes32 contractId) external view returns (uint256) {
+        return _accountOf(contractId).paid;
+    }
+
+    /// The index of the contract's last settlement entry; zero if there is none.
+    function floorOf(bytes32 contractId) external view returns (uint64) {
+        return _accountOf(contractId).floor;
+    }
+
+    function creditOf(address token, address account) external view returns (uint256) {
+        return _credits[token][account];
+    }
+
+    /// Derived from the facts, never stored:
+    ///
+    ///   not opened ............................................ unknown
+    ///   the whole budget is paid .............................. paid_out    (for good)
+    ///   now <= end = deadline + grace
+    ///       now < opensAt ..................................... scheduled
+    ///       now <= deadline ................................... open
+    ///       else .............................................. settling
+    ///   now > end
+    ///       something is left ................................. refundable
+    ///       else .............................................. refunded    (for good)
+    function statusOf(bytes32 contractId) external view returns (bytes32) {
+        if (_termsCode[contractId] == address(0)) return "unknown";
+        Terms memory terms = termsOf(contractId);
+        Account storage account = _accounts[_groupIdOf(terms)][contractId];
+        if (account.paid == terms.budget) return "paid_out";
+        if (block.timestamp < terms.opensAt) return "scheduled";
+        if (block.timestamp <= terms.deadline) return "open";
+        if (block.timestamp <= account.endsAt) return "settling";
+        return account.budget == account.paid ? bytes32("refunded") : bytes32("refundable");
+    }
+
+    // ------------------------------------------------------------------------------------------------ inside
+
+    function _accountOf(bytes32 contractId) private view returns (Account storage) {
+        return _accounts[_groupIdOf(termsOf(contractId))][contractId];
+    }
+
+    function _groupIdOf(Terms memory terms) private pure returns (bytes32) {
+        return keccak256(
+            abi.encode(terms.logId, terms.token, terms.verifier, terms.feeRecipient, terms.feeBps)
+        );
+    }
+
+    function _groupId(Group calldata group) private pure returns (bytes32) {
+        return keccak256(abi.encode(group));
+    }
+
+    function _requireSigned(bytes32 digest, address signer, bytes calldata signature) private view {
+        if (!Signatures.isValid(signer, digest, signature)) revert NotSigned(digest, signer);
+    }
+
+    function _sendOrCredit(bytes32 contractId, address token, address to, uint256 amount)
+        private
+        returns (bool sent)
+    {
+        sent = _send(token, to, amount);
+        if (sent) return true;
+        _credits[token][to] += amount;
+        emit Credited(contractId, to, amount);
+    }
+
+    /// A transfer out, contained: it gets so much gas and no more, and of its answer one word is read. As with
+    /// SafeERC20, a token may answer nothing.
+    function _send(address token, address to, uint256 amount) private returns (bool sent) {
+        if (gasleft() < TRANSFER_GAS_FLOOR) revert TooLittleGas(gasleft(), TRANSFER_GAS_FLOOR);
+        bytes memory data = abi.encodeCall(IERC20.transfer, (to, amount));
+        uint256 gasLimit = TRANSFER_GAS;
+        assembly ("memory-safe") {
+            sent := call(gasLimit, token, 0, add(data, 32), mload(data), 0, 32)
+            let answered := and(gt(returndatasize(), 31), eq(mload(0), 1))
+            sent := and(sent, or(iszero(returndatasize()), answered))
+        }
+    }
+
+    /// After transfers out. More than expected is no harm: anyone may send tokens here.
+    function _requireBalance(address token, uint256 expected) private view {
+        uint256 balance = IERC20(token).balanceOf(address(this));
+        if (balance < expected) revert TokenTookTooMuch(token, expected, balance);
+    }
+}
