@@ -1,0 +1,130 @@
+"""Writes orchestrator/artifacts/: what the product knows of each contract it deploys or calls.
+
+Each artifact holds the ABI, the bytecode, and the complete standard-JSON input that made them, so
+that anyone can compile it again, or verify the deployed code, without this repository.
+`.venv/bin/python scripts/compile.py` writes them; with --check it only compares, byte for byte.
+"""
+
+import json
+import os
+import sys
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import solcx
+
+ROOT = Path(__file__).resolve().parent.parent
+ARTIFACTS = ROOT / "orchestrator" / "artifacts"
+COMPILERS = ROOT / "build" / "solcx"
+SOURCES = {
+    "EventLog": "contracts/EventLog.sol",
+    "OutcomeEscrow": "contracts/OutcomeEscrow.sol",
+    "TestStablecoin": "contracts/local/TestStablecoin.sol",
+}
+OUTPUTS = ["abi", "evm.bytecode", "evm.deployedBytecode", "metadata"]
+
+Json = dict[str, Any]
+
+
+def prepare_compiler() -> str:
+    """Puts scripts/solc where py-solc-x and ape look for it; returns its version (`0.8.37`)."""
+    version: str = json.loads((ROOT / "package.json").read_text())["devDependencies"]["solc"]
+    COMPILERS.mkdir(parents=True, exist_ok=True)
+    link = COMPILERS / f"solc-v{version}"
+    if not link.is_symlink():
+        link.symlink_to(ROOT / "scripts" / "solc")
+    os.environ["SOLCX_BINARY_PATH"] = str(COMPILERS)
+    return version
+
+
+def settings() -> Json:
+    """Compiler settings, from foundry.toml: tests and artifacts must mean the same code."""
+    profile = tomllib.loads((ROOT / "foundry.toml").read_text())["profile"]["default"]
+    return {
+        "remappings": [line for line in profile["remappings"] if line.startswith("@openzeppelin/")],
+        "optimizer": {"enabled": profile["optimizer"], "runs": profile["optimizer_runs"]},
+        "evmVersion": profile["evm_version"],
+        "viaIR": profile.get("via_ir", False),
+    }
+
+
+def _input(sources: Iterable[str], extra: Json) -> Json:
+    return {
+        "language": "Solidity",
+        "sources": {name: {"content": (ROOT / name).read_text()} for name in sorted(sources)},
+        "settings": settings() | extra,
+    }
+
+
+def standard_json_input(source: str, version: str) -> Json:
+    """One contract's complete compiler input: its file and all it imports, by content."""
+    analyse = {"outputSelection": {"*": {"": ["ast"]}}}
+    analysed = solcx.compile_standard(
+        _input([source], analyse), base_path=ROOT, solc_version=version
+    )
+    return _input(analysed["sources"], {"outputSelection": {"*": {"*": OUTPUTS}}})
+
+
+def artifact(name: str, source: str, version: str) -> Json:
+    """Compiles one contract. Raises solcx.exceptions.SolcError with the compiler's own words."""
+    complete = standard_json_input(source, version)
+    output: Json = solcx.compile_standard(complete, base_path=ROOT, solc_version=version)
+    if missing := output["sources"].keys() - complete["sources"].keys():
+        raise ValueError(f"{name}'s standard-JSON input lacks {sorted(missing)}")
+    contract = output["contracts"][source][name]
+    code, deployed = contract["evm"]["bytecode"], contract["evm"]["deployedBytecode"]
+    if code["linkReferences"]:
+        raise ValueError(
+            f"{name} needs a library of its own deployment; make its functions internal"
+        )
+    return {
+        "contractName": name,
+        "sourceName": source,
+        "compilerVersion": json.loads(contract["metadata"])["compiler"]["version"],
+        "abi": contract["abi"],
+        "bytecode": "0x" + code["object"],
+        "deployedBytecode": "0x" + deployed["object"],
+        "immutableReferences": deployed["immutableReferences"],
+        "standardJsonInput": complete,
+    }
+
+
+def build() -> dict[Path, str]:
+    """Every artifact file and what it must hold."""
+    version = prepare_compiler()
+    return {
+        ARTIFACTS / f"{name}.json": json.dumps(artifact(name, source, version), indent=1) + "\n"
+        for name, source in SOURCES.items()
+    }
+
+
+def stale(artifacts: dict[Path, str]) -> list[str]:
+    """Names of the committed artifacts that are not, byte for byte, what was just compiled."""
+    return [
+        file.name
+        for file, text in artifacts.items()
+        if not file.is_file() or file.read_text() != text
+    ]
+
+
+def main(arguments: list[str]) -> int:
+    if unknown := set(arguments) - {"--check"}:
+        print(f"compile.py: unknown argument {min(unknown)!r}; the only one is --check")
+        return 2
+    artifacts = build()
+    if "--check" in arguments:
+        for name in (names := stale(artifacts)):
+            print(f"{name} is not what its source compiles to; run scripts/compile.py")
+        return bool(names)
+    ARTIFACTS.mkdir(exist_ok=True)
+    for file, text in artifacts.items():
+        file.write_text(text)
+        size = len(json.loads(text)["deployedBytecode"]) // 2 - 1
+        print(f"{file.relative_to(ROOT)}: {size} bytes of code")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
