@@ -20,6 +20,7 @@ from orchestrator.core.policy import Policy, is_name
 from orchestrator.core.settlement import BPS, MAX_AMOUNT_UNITS, ContractRules
 
 TOKEN_DECIMALS = 6
+UNITS_PER_TOKEN = 1_000_000
 MAX_LINE_CHARS = 65_536
 MAX_DOCUMENT_BYTES = 1_048_576
 MAX_NAME_CHARS = 256
@@ -180,13 +181,21 @@ def parse_amount(text: str) -> int:
     match = _AMOUNT.fullmatch(text)
     if match is None:
         raise ValueError(f"must be a decimal amount, zero or more, not {_shown(text)}")
-    whole, decimals = match.groups(default="")
+    whole: str = match[1]
+    decimals: str = match[2] or ""
     if len(decimals) > TOKEN_DECIMALS:
         raise ValueError(f"{_shown(text)} has more than {TOKEN_DECIMALS} decimals")
-    units = int(whole) * 10**TOKEN_DECIMALS + int(decimals.ljust(TOKEN_DECIMALS, "0"))
+    units = int(whole) * UNITS_PER_TOKEN + int(decimals.ljust(TOKEN_DECIMALS, "0"))
     if units > MAX_AMOUNT_UNITS:
         raise ValueError(f"{text} is more than any escrow holds")
     return units
+
+
+def format_amount(units: int) -> str:
+    """A decimal token amount with thousands separated, such as `1,234.50`."""
+    whole, rest = divmod(units, UNITS_PER_TOKEN)
+    decimals = f"{rest:06}".rstrip("0").ljust(2, "0")
+    return f"{whole:,}.{decimals}"
 
 
 def format_time(time_ms: int) -> str:
