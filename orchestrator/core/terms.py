@@ -1,0 +1,477 @@
+"""The signed deal: terms, the EIP-712 digests that keys sign, and the signatures themselves.
+
+A contract's id is the EIP-712 digest of its terms under the escrow's domain, so it binds the chain
+and the escrow; owner and operator sign that same digest. The verifier signs `Verified` under the
+escrow's domain, the log's publisher signs `Checkpoint` under the event log's.
+
+Every function here raises `TermsError` and nothing else.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from eth_keys.constants import SECPK1_N
+from eth_keys.datatypes import PrivateKey, Signature
+from eth_keys.exceptions import BadSignature
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
+from eth_utils.exceptions import ValidationError
+
+from orchestrator.core.entry import AMOUNT_LIMIT, address_word, ascii_text, ascii_word
+from orchestrator.core.errors import EntryError, TermsError
+
+ATTRIBUTIONS = ("first_touch", "last_touch")  # by their uint8 on chain
+ZERO_ADDRESS = "0x" + "00" * 20
+BPS = 10_000
+DAY_S = 86_400
+# The escrow keeps times in 40 bits of seconds.
+TIME_S_LIMIT = 1 << 40
+
+# Python's name, Solidity's name and ABI type of every field, in the order of the EIP-712 type.
+_FIELDS = (
+    ("owner", "owner", "address"),
+    ("operator", "operator", "address"),
+    ("payee", "payee", "address"),
+    ("token", "token", "address"),
+    ("verifier", "verifier", "address"),
+    ("arbiter", "arbiter", "address"),
+    ("log_id", "logId", "bytes32"),
+    ("surface", "surface", "bytes32"),
+    ("policy", "policy", "bytes32"),
+    ("attribution", "attribution", "uint8"),
+    ("outcome", "outcome", "bytes32"),
+    ("repeatable", "repeatable", "bool"),
+    ("exclusive", "exclusive", "bool"),
+    ("unit_price_units", "unitPrice", "uint256"),
+    ("revenue_share_bps", "revenueShareBps", "uint16"),
+    ("budget_units", "budget", "uint256"),
+    ("opens_at_s", "opensAt", "uint64"),
+    ("deadline_s", "deadline", "uint64"),
+    ("attribution_window_s", "attributionWindow", "uint64"),
+    ("lateness_s", "lateness", "uint64"),
+    ("grace_s", "grace", "uint64"),
+    ("claim_period_s", "claimPeriod", "uint64"),
+    ("challenge_period_s", "challengePeriod", "uint64"),
+    ("arbitration_period_s", "arbitrationPeriod", "uint64"),
+    ("holdback_bps", "holdbackBps", "uint16"),
+    ("holdback_period_s", "holdbackPeriod", "uint64"),
+    ("rate_cap_units", "rateCap", "uint256"),
+    ("rate_period_s", "ratePeriod", "uint64"),
+    ("fee_bps", "feeBps", "uint16"),
+    ("fee_recipient", "feeRecipient", "address"),
+    ("agent_id_plus_one", "agentIdPlusOne", "uint256"),
+    ("salt", "salt", "bytes32"),
+)
+_NAMES = tuple(name for name, _, _ in _FIELDS)
+
+DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+TERMS_TYPE = f"Terms({','.join(f'{abi_type} {name}' for _, name, abi_type in _FIELDS)})"
+VERIFIED_TYPE = "Verified(bytes32 logId,uint64 size,bytes32 root,uint64 first,uint64 count)"
+CHECKPOINT_TYPE = "Checkpoint(bytes32 logId,uint64 size,bytes32 root)"
+
+_WORD_TEXT = re.compile(r"0x[0-9a-f]{64}")
+_ADDRESS_TEXT = re.compile(r"0x[0-9a-fA-F]{40}")
+_INTEGER_TEXT = re.compile(r"0|[1-9][0-9]{0,77}")
+
+
+class Domain(NamedTuple):
+    """An EIP-712 domain, as its contract states it by EIP-5267. The address is checksummed."""
+
+    name: str
+    version: str
+    chain_id: int
+    verifying_contract: str
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """An outcome contract's terms. Whatever could not be hashed is refused when it is built.
+
+    Addresses are `0x` strings with their EIP-55 checksum, ids 32 bytes, amounts token base units,
+    times UTC seconds, shares hundredths of a percent. Zero means none for `arbiter`,
+    `fee_recipient`, `agent_id_plus_one` (ERC-8004's first id is 0), periods and the rate cap.
+    """
+
+    owner: str
+    operator: str
+    payee: str
+    token: str
+    verifier: str
+    arbiter: str
+    log_id: bytes
+    surface: bytes
+    policy: bytes
+    attribution: str
+    outcome: str
+    repeatable: bool
+    exclusive: bool
+    unit_price_units: int
+    revenue_share_bps: int
+    budget_units: int
+    opens_at_s: int
+    deadline_s: int
+    attribution_window_s: int
+    lateness_s: int
+    grace_s: int
+    claim_period_s: int
+    challenge_period_s: int
+    arbitration_period_s: int
+    holdback_bps: int
+    holdback_period_s: int
+    rate_cap_units: int
+    rate_period_s: int
+    fee_bps: int
+    fee_recipient: str
+    agent_id_plus_one: int
+    salt: bytes
+
+    def __post_init__(self) -> None:
+        for (name, _, abi_type), value in zip(_FIELDS, self.to_abi(), strict=True):
+            _check_abi(name, abi_type, value)
+
+    def to_abi(self) -> tuple[object, ...]:
+        """The values of the Solidity struct, in its order."""
+        return tuple(_to_abi(name, getattr(self, name)) for name in _NAMES)
+
+    @classmethod
+    def from_abi(cls, values: Sequence[object]) -> "Terms":
+        """The terms of a Solidity struct's values, as an ABI decoder returns them."""
+        if len(values) != len(_FIELDS):
+            raise TermsError("fields-count", f"terms have {len(_FIELDS)} fields, not {len(values)}")
+        fields = zip(_FIELDS, values, strict=True)
+        return cls(**{name: _from_abi(name, kind, value) for (name, _, kind), value in fields})
+
+    def to_json(self) -> dict[str, str | int | bool]:
+        """A flat JSON object: ids in lower-case hex, 256-bit integers as decimal text."""
+        return {name: _to_json(abi_type, getattr(self, name)) for name, _, abi_type in _FIELDS}
+
+    @classmethod
+    def from_json(cls, document: object) -> "Terms":
+        """The terms of such an object, each value in the one form that `to_json` writes."""
+        if not isinstance(document, Mapping):
+            raise TermsError("not-a-table", f"terms must be a JSON object, not {_shown(document)}")
+        missing = [name for name in _NAMES if name not in document]
+        if missing:
+            raise TermsError("key-missing", f"terms lack {', '.join(missing)}")
+        unknown = [key for key in document if key not in _NAMES]
+        if unknown:
+            raise TermsError("key-unknown", f"terms have an unknown key {_shown(unknown[0])}")
+        return cls(**{name: _from_json(name, kind, document[name]) for name, _, kind in _FIELDS})
+
+
+# --- What keys sign -------------------------------------------------------------------------------
+
+
+def contract_id(terms: Terms, domain: Domain) -> bytes:
+    """The EIP-712 digest of the terms: the contract's id, and what owner and operator sign.
+
+    `domain` is the escrow's.
+    """
+    return _digest(domain, terms_hash(terms))
+
+
+def terms_hash(terms: Terms) -> bytes:
+    """The EIP-712 struct hash of the terms."""
+    return _struct_hash(TERMS_TYPE, *map(_word, terms.to_abi()))
+
+
+def verified_digest(
+    domain: Domain, log_id: bytes, size: int, root: bytes, first: int, count: int
+) -> bytes:
+    """What a verifier signs: entries [first, first + count) under this root. Escrow's domain."""
+    words = (log_id, _uint64("size", size), root, _uint64("first", first), _uint64("count", count))
+    return _digest(domain, _struct_hash(VERIFIED_TYPE, *words))
+
+
+def checkpoint_digest(domain: Domain, log_id: bytes, size: int, root: bytes) -> bytes:
+    """What the log's publisher signs, so that anyone can anchor it. The event log's domain."""
+    return _digest(domain, _struct_hash(CHECKPOINT_TYPE, log_id, _uint64("size", size), root))
+
+
+def terms_typed_data(terms: Terms, domain: Domain) -> dict[str, object]:
+    """The terms as `eth_signTypedData_v4` takes them: JSON values only, digest `contract_id`."""
+    values = zip(_FIELDS, terms.to_abi(), strict=True)
+    return {
+        "types": {"EIP712Domain": _type_members(DOMAIN_TYPE), "Terms": _type_members(TERMS_TYPE)},
+        "primaryType": "Terms",
+        "domain": {
+            "name": domain.name,
+            "version": domain.version,
+            "chainId": domain.chain_id,
+            "verifyingContract": domain.verifying_contract,
+        },
+        "message": {name: _to_json(abi_type, value) for (_, name, abi_type), value in values},
+    }
+
+
+def sign_digest(digest: bytes, key: bytes) -> bytes:
+    """The 65-byte signature r ‖ s ‖ v of a digest: deterministic (RFC 6979), low s, v 27 or 28."""
+    _check_length("digest", digest, 32)
+    if len(key) != 32 or not 0 < int.from_bytes(key) < SECPK1_N:
+        raise TermsError("key-malformed", "a private key is 32 bytes, between 1 and the order - 1")
+    signature = PrivateKey(key).sign_msg_hash(digest).to_bytes()
+    return signature[:64] + bytes([27 + signature[64]])
+
+
+def recover(digest: bytes, signature: bytes) -> str:
+    """The checksummed address whose key made this signature of a digest.
+
+    Takes only what the chain takes: 65 bytes, s in the lower half (EIP-2), v 27 or 28.
+    """
+    _check_length("digest", digest, 32)
+    _check_length("signature", signature, 65)
+    r, s, v = int.from_bytes(signature[:32]), int.from_bytes(signature[32:64]), signature[64]
+    if v not in (27, 28):
+        raise TermsError("signature-v", f"v is {v}; it must be 27 or 28")
+    if s > SECPK1_N // 2:
+        raise TermsError("signature-high-s", "s is in the upper half of the curve's order")
+    if not (0 < r < SECPK1_N and s):
+        raise TermsError("signature-range", "r or s is zero, or r is not below the curve's order")
+    try:
+        public_key = Signature(vrs=(v - 27, r, s)).recover_public_key_from_msg_hash(digest)
+    except (BadSignature, ValidationError):
+        raise TermsError("signature-invalid", "no key made this signature") from None
+    return str(public_key.to_checksum_address())
+
+
+# --- What the escrow's `open` demands -------------------------------------------------------------
+
+
+def check(terms: Terms, now_s: int, escrow: str) -> None:
+    """Raise TermsError unless the escrow at this address may open these terms at this time.
+
+    The rules of `open`, but for those that only the chain can decide: the signatures, that the
+    token is on the allow-list and the log registered, that the same terms are not open already,
+    and that exclusive terms have no rival.
+    """
+    _check_parties(terms, escrow)
+    _check_amounts(terms)
+    _check_times(terms, now_s)
+
+
+def check_plain(terms: Terms) -> None:
+    """Raise TermsError unless statements pay at once and for good: all that the escrow supports.
+
+    No arbiter, claims, challenge, holdback, rate cap, or feedback to an ERC-8004 identity.
+    """
+    if terms.arbiter != ZERO_ADDRESS:
+        raise TermsError("arbiter-unsupported", f"arbiter is {terms.arbiter}; it must be zero")
+    for name, code in _PLAIN:
+        value = getattr(terms, name)
+        if value:
+            raise TermsError(code, f"{name} is {value}; it must be 0")
+
+
+_PLAIN = (
+    ("claim_period_s", "claims-unsupported"),
+    ("challenge_period_s", "challenge-unsupported"),
+    ("arbitration_period_s", "challenge-unsupported"),
+    ("holdback_bps", "holdback-unsupported"),
+    ("holdback_period_s", "holdback-unsupported"),
+    ("rate_cap_units", "rate-cap-unsupported"),
+    ("rate_period_s", "rate-cap-unsupported"),
+    ("agent_id_plus_one", "feedback-unsupported"),
+)
+
+
+def _check_parties(terms: Terms, escrow: str) -> None:
+    for name in ("owner", "operator", "payee", "token", "verifier"):
+        if getattr(terms, name) == ZERO_ADDRESS:
+            raise TermsError("party-zero", f"{name} is the zero address")
+    if terms.owner == terms.operator:
+        raise TermsError("owner-is-operator", f"owner and operator are both {terms.owner}")
+    for name in ("payee", "fee_recipient"):
+        if getattr(terms, name) == escrow:
+            raise TermsError("escrow-as-payee", f"{name} {escrow} is the escrow itself")
+    if terms.fee_bps and terms.fee_recipient == ZERO_ADDRESS:
+        raise TermsError("fee-recipient-zero", f"fee_bps is {terms.fee_bps} but nobody gets it")
+    if terms.claim_period_s and terms.arbiter == ZERO_ADDRESS:
+        raise TermsError("arbiter-zero", "claims need an arbiter; name one, or allow no claims")
+
+
+def _check_amounts(terms: Terms) -> None:
+    for name in ("unit_price_units", "budget_units", "rate_cap_units"):
+        value = getattr(terms, name)
+        if value >= AMOUNT_LIMIT:
+            raise TermsError("amount-range", f"{name} {value} is not below 2^80")
+    for name in ("revenue_share_bps", "holdback_bps", "fee_bps"):
+        value = getattr(terms, name)
+        if value > BPS:
+            raise TermsError("bps-range", f"{name} {value} is more than {BPS}")
+    if not (terms.unit_price_units or terms.revenue_share_bps):
+        raise TermsError("price-zero", "neither a unit price nor a revenue share is set")
+    if not terms.budget_units:
+        raise TermsError("budget-zero", "budget_units is 0; nothing could ever be paid")
+
+
+def _check_times(terms: Terms, now_s: int) -> None:
+    if terms.opens_at_s < now_s:
+        raise TermsError("opens-in-past", f"opens_at_s {terms.opens_at_s} is before now, {now_s}")
+    if terms.deadline_s < terms.opens_at_s:
+        raise TermsError(
+            "deadline-before-opening",
+            f"deadline_s {terms.deadline_s} is before opens_at_s {terms.opens_at_s}",
+        )
+    # No time that follows from the terms comes later than the deadline and all periods together;
+    # the claim period counts twice, since claims can be refuted for as long as they can be made.
+    total_s = terms.claim_period_s + sum(
+        getattr(terms, name) for name in _NAMES if name.endswith("_s") and name != "opens_at_s"
+    )
+    if total_s >= TIME_S_LIMIT:
+        raise TermsError("times-range", f"deadline and periods add up to {total_s} s, past 2^40")
+    dispute_s = terms.challenge_period_s + terms.arbitration_period_s
+    if terms.challenge_period_s and terms.grace_s < dispute_s + DAY_S:
+        raise TermsError(
+            "grace-short", f"grace_s {terms.grace_s} must be at least {dispute_s + DAY_S}"
+        )
+    if terms.claim_period_s and terms.claim_period_s < dispute_s + 3 * DAY_S:
+        raise TermsError(
+            "claim-period-short",
+            f"claim_period_s {terms.claim_period_s} must be at least {dispute_s + 3 * DAY_S}",
+        )
+
+
+# --- Hashing --------------------------------------------------------------------------------------
+
+
+def _digest(domain: Domain, struct_hash: bytes) -> bytes:
+    return keccak(b"\x19\x01" + _domain_separator(domain) + struct_hash)
+
+
+@lru_cache(maxsize=64)
+def _domain_separator(domain: Domain) -> bytes:
+    _check_abi("chain_id", "uint256", domain.chain_id)
+    _check_abi("verifying_contract", "address", domain.verifying_contract)
+    return _struct_hash(
+        DOMAIN_TYPE,
+        keccak(domain.name.encode()),
+        keccak(domain.version.encode()),
+        _word(domain.chain_id),
+        _word(domain.verifying_contract),
+    )
+
+
+def _struct_hash(encoded_type: str, *words: bytes) -> bytes:
+    for word in words:
+        _check_length("word", word, 32)
+    return keccak(_type_hash(encoded_type) + b"".join(words))
+
+
+@lru_cache(maxsize=8)
+def _type_hash(encoded_type: str) -> bytes:
+    return keccak(encoded_type.encode())
+
+
+def _type_members(encoded_type: str) -> list[dict[str, str]]:
+    """The members of an encoded type, as a wallet's typed data lists them."""
+    members = encoded_type[encoded_type.index("(") + 1 : -1].split(",")
+    return [dict(zip(("type", "name"), member.split(" "), strict=True)) for member in members]
+
+
+def _uint64(name: str, value: int) -> bytes:
+    _check_abi(name, "uint64", value)
+    return _word(value)
+
+
+def _word(value: object) -> bytes:
+    """The ABI word of a checked value."""
+    if isinstance(value, int):
+        return value.to_bytes(32)
+    return value if isinstance(value, bytes) else address_word(str(value))
+
+
+# --- One value at a time --------------------------------------------------------------------------
+
+
+def _to_abi(name: str, value: Any) -> object:
+    if name == "attribution":
+        if value not in ATTRIBUTIONS:
+            raise _malformed(name, value, " or ".join(ATTRIBUTIONS))
+        return ATTRIBUTIONS.index(value)
+    if name == "outcome":
+        if not isinstance(value, str):
+            raise _malformed(name, value, "a state's name")
+        try:
+            return ascii_word(value)
+        except EntryError as error:
+            raise TermsError(error.code, f"{name}: {error.message}") from None
+    return value
+
+
+def _from_abi(name: str, abi_type: str, value: Any) -> Any:
+    if abi_type == "address":
+        value = _checksummed(value)
+    _check_abi(name, abi_type, value)
+    if name == "attribution":
+        if value >= len(ATTRIBUTIONS):
+            raise _malformed(name, value, "0 or 1")
+        return ATTRIBUTIONS[value]
+    if name == "outcome":
+        try:
+            return ascii_text(value)
+        except EntryError as error:
+            raise TermsError(error.code, f"{name}: {error.message}") from None
+    return value
+
+
+def _to_json(abi_type: str, value: Any) -> Any:
+    if isinstance(value, bytes):
+        return f"0x{value.hex()}"
+    return str(value) if abi_type == "uint256" else value
+
+
+def _from_json(name: str, abi_type: str, value: Any) -> Any:
+    if abi_type == "bytes32" and name != "outcome":
+        if not (isinstance(value, str) and _WORD_TEXT.fullmatch(value)):
+            raise _malformed(name, value, "0x and 64 lower-case hex digits")
+        return bytes.fromhex(value[2:])
+    if abi_type == "uint256":
+        if not (isinstance(value, str) and _INTEGER_TEXT.fullmatch(value)):
+            raise _malformed(name, value, "an integer as decimal text")
+        return int(value)
+    return value
+
+
+def _check_abi(name: str, abi_type: str, value: object) -> None:
+    """Raise TermsError unless the value is one of this ABI type, in its one form."""
+    if abi_type == "address":
+        if not (isinstance(value, str) and _checksummed(value) == value):
+            raise _malformed(name, value, "0x and 40 hex digits with the EIP-55 checksum")
+    elif abi_type == "bytes32":
+        if not (isinstance(value, bytes) and len(value) == 32):
+            raise _malformed(name, value, "32 bytes")
+    elif abi_type == "bool":
+        if not isinstance(value, bool):
+            raise _malformed(name, value, "true or false")
+    else:
+        bits = int(abi_type.removeprefix("uint"))
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << bits:
+            raise _malformed(name, value, f"an integer in [0, 2^{bits})")
+
+
+def _checksummed(value: object) -> object:
+    """The address with its EIP-55 checksum; what is no address comes back as it is."""
+    if isinstance(value, str) and _ADDRESS_TEXT.fullmatch(value):
+        return _eip55(value)
+    return value
+
+
+_eip55 = lru_cache(maxsize=4096)(to_checksum_address)
+
+
+def _check_length(name: str, value: bytes, length: int) -> None:
+    if len(value) != length:
+        raise TermsError(f"{name}-length", f"a {name} has {length} bytes, not {len(value)}")
+
+
+def _malformed(name: str, value: object, wanted: str) -> TermsError:
+    return TermsError("field-malformed", f"{name} is {_shown(value)}; it must be {wanted}")
+
+
+def _shown(value: object) -> str:
+    """At most 60 characters; a large integer in hex, since Python refuses to print its decimals."""
+    text = hex(value) if isinstance(value, int) and value.bit_length() > 256 else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
