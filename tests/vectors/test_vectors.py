@@ -1,0 +1,250 @@
+"""The vector files against the code, and against their own script: forge reads the same files."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eth_account import Account
+from eth_account.messages import encode_typed_data
+
+from orchestrator.core import entry as codec
+from orchestrator.core import merkle
+from orchestrator.core import terms as deal
+from orchestrator.core.entry import Entry, EventOpening, TouchOpening
+from orchestrator.core.errors import EntryError, ProofError, TermsError
+from orchestrator.core.terms import Domain, Terms
+from scripts import vectors
+
+FOLDER = Path(__file__).resolve().parent
+ENTRIES = json.loads((FOLDER / "entries.json").read_text())
+MERKLE = json.loads((FOLDER / "merkle.json").read_text())
+SIGNATURES = json.loads((FOLDER / "signatures.json").read_text())
+
+LEAF_HASHES = [merkle.leaf_hash(bytes.fromhex(data[2:])) for data in MERKLE["leaf_data"]]
+
+
+def unhex(text: str) -> bytes:
+    assert text.startswith("0x")
+    return bytes.fromhex(text[2:])
+
+
+def unhexes(texts: list[str]) -> list[bytes]:
+    return [unhex(text) for text in texts]
+
+
+def test_the_files_are_what_the_script_writes() -> None:
+    assert vectors.stale() == []
+
+
+def test_the_check_notices_an_edited_and_a_missing_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = vectors.files()
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(vectors, "FOLDER", tmp_path)
+    assert vectors.stale() == []
+    (tmp_path / "merkle.json").write_text(texts["merkle.json"].replace("0x", "0X", 1))
+    (tmp_path / "entries.json").unlink()
+    assert vectors.stale() == ["entries.json", "merkle.json"]
+
+
+@pytest.mark.parametrize("name", ["entries.json", "merkle.json", "signatures.json"])
+def test_lists_hold_objects_of_one_shape_in_alphabetical_order(name: str) -> None:
+    """Forge decodes a list into structs by the alphabetical order of the keys."""
+    tables = json.loads((FOLDER / name).read_text())
+    for key, rows in tables.items():
+        if isinstance(rows, list) and isinstance(rows[0], dict):
+            assert {tuple(row) for row in rows} == {tuple(sorted(rows[0]))}, key
+
+
+def test_there_is_an_entry_of_every_kind() -> None:
+    assert {row["kind"] for row in ENTRIES["entries"]} == set(codec.KINDS)
+
+
+@pytest.mark.parametrize("row", ENTRIES["entries"], ids=lambda row: row["kind"])
+def test_entries(row: dict[str, Any]) -> None:
+    data = unhex(row["data"])
+    entry = Entry(
+        kind=row["kind"],
+        surface=unhex(row["surface"]),
+        actor=unhex(row["actor"]),
+        subject=unhex(row["subject"]),
+        label=row["label"],
+        value=int(row["value"]),
+        time_ms=row["time_ms"],
+        payload=unhex(row["payload"]),
+    )
+    assert codec.encode(entry) == data
+    assert codec.decode(data) == entry
+    assert merkle.leaf_hash(data) == unhex(row["leaf_hash"])
+    words = ["kind_word", "surface", "actor", "subject", "label_word", "value_word"]
+    assert data[:192] == b"".join(unhex(row[name]) for name in words)
+    assert data[192:224] == row["time_ms"].to_bytes(32)
+    assert data[224:] == unhex(row["payload"])
+
+
+@pytest.mark.parametrize("row", ENTRIES["invalid"])
+def test_bytes_that_are_no_entry(row: dict[str, str]) -> None:
+    with pytest.raises(EntryError) as caught:
+        codec.decode(unhex(row["data"]))
+    assert caught.value.code == row["reason"]
+
+
+@pytest.mark.parametrize(
+    ("table", "pack", "names"),
+    [
+        ("outcome_payloads", codec.pack_outcome, codec.OutcomeFacts._fields),
+        ("reversal_payloads", codec.pack_reversal, codec.ReversalFacts._fields),
+        ("settlement_payloads", codec.pack_settlement, codec.SettlementFacts._fields),
+    ],
+)
+def test_packed_payloads(table: str, pack: Any, names: tuple[str, ...]) -> None:
+    for row in ENTRIES[table]:
+        assert pack(*(int(row[name]) for name in names)) == unhex(row["payload"])
+
+
+def test_openings() -> None:
+    for row in ENTRIES["event_openings"]:
+        event = EventOpening(
+            row["from_state"],
+            row["nth"],
+            row["received_ms"],
+            unhex(row["request_hash"]),
+            unhex(row["commitment"]),
+        )
+        assert codec.event_payload(event) == unhex(row["payload"])
+    for row in ENTRIES["touch_openings"]:
+        touch = TouchOpening(unhex(row["request_hash"]), unhex(row["commitment"]))
+        assert codec.touch_payload(touch) == unhex(row["payload"])
+
+
+def test_roots_of_sizes_up_to_thirty_three() -> None:
+    assert unhexes(MERKLE["leaf_hashes"]) == LEAF_HASHES
+    tree = merkle.CompactRange()
+    roots = [tree.root()]
+    for leaf in LEAF_HASHES:
+        tree.append(leaf)
+        roots.append(tree.root())
+    assert unhexes(MERKLE["roots"]) == roots
+    assert len(roots) == 34
+
+
+def verify_inclusion(row: dict[str, Any], shown: int) -> None:
+    proof, root = unhexes(row["proof"]), unhex(row["root"])
+    merkle.verify_inclusion(LEAF_HASHES[shown], row["index"], row["size"], proof, root)
+
+
+def verify_run(row: dict[str, Any], leaves: list[bytes]) -> None:
+    proof, root = unhexes(row["proof"]), unhex(row["root"])
+    merkle.verify_run(leaves, row["first"], row["size"], proof, root)
+
+
+def verify_consistency(row: dict[str, Any]) -> None:
+    merkle.verify_consistency(
+        row["old_size"],
+        unhex(row["old_root"]),
+        row["new_size"],
+        unhex(row["new_root"]),
+        unhexes(row["proof"]),
+    )
+
+
+def test_proofs_hold() -> None:
+    for row in MERKLE["inclusion"]:
+        verify_inclusion(row, row["index"])
+    for row in MERKLE["runs"]:
+        verify_run(row, LEAF_HASHES[row["first"] : row["first"] + row["count"]])
+    for row in MERKLE["uniform_runs"]:
+        verify_run(row, [LEAF_HASHES[0]] * row["count"])
+    for row in MERKLE["consistency"] + MERKLE["uniform_consistency"]:
+        verify_consistency(row)
+
+
+def reason_of(row: dict[str, Any], verify: Any, *arguments: Any) -> None:
+    with pytest.raises(ProofError) as caught:
+        verify(row, *arguments)
+    assert caught.value.code == row["reason"], row
+
+
+def test_invalid_proofs_are_refused_for_their_reason() -> None:
+    for row in MERKLE["invalid_inclusion"]:
+        reason_of(row, verify_inclusion, row["shown"])
+    for row in MERKLE["invalid_consistency"]:
+        reason_of(row, verify_consistency)
+    for row in MERKLE["invalid_runs"]:
+        first, count = row["shown_first"], row["shown_count"]
+        reason_of(row, verify_run, LEAF_HASHES[first : first + count])
+
+
+def domain_of(row: dict[str, Any]) -> Domain:
+    return Domain(row["name"], row["version"], row["chain_id"], row["verifying_contract"])
+
+
+ESCROW = domain_of(SIGNATURES["escrow_domain"])
+EVENT_LOG = domain_of(SIGNATURES["event_log_domain"])
+SIGNERS = {row["name"]: row for row in SIGNATURES["signers"]}
+
+
+def test_signers_have_their_addresses() -> None:
+    for row in SIGNERS.values():
+        assert Account.from_key(row["private_key"]).address == row["address"]
+
+
+@pytest.mark.parametrize("row", SIGNATURES["terms"], ids=lambda row: row["name"])
+def test_terms(row: dict[str, Any]) -> None:
+    terms = Terms.from_json(row["terms"])
+    digest = deal.contract_id(terms, ESCROW)
+    assert digest == unhex(row["digest"])
+    assert deal.terms_hash(terms) == unhex(row["struct_hash"])
+    assert row["type"] == deal.TERMS_TYPE
+    signable = encode_typed_data(full_message=deal.terms_typed_data(terms, ESCROW))
+    assert signable.header == unhex(SIGNATURES["escrow_domain"]["separator"])
+    assert signable.body == unhex(row["struct_hash"])
+    for party in ("owner", "operator"):
+        signature = unhex(row[f"{party}_signature"])
+        assert deal.sign_digest(digest, unhex(SIGNERS[party]["private_key"])) == signature
+        assert deal.recover(digest, signature) == SIGNERS[party]["address"]
+        assert Account.recover_message(signable, signature=signature) == getattr(terms, party)
+        signed = Account.sign_message(signable, SIGNERS[party]["private_key"])
+        assert signed.signature == signature
+
+
+def test_no_two_fields_of_the_full_terms_are_alike() -> None:
+    """So that exchanging two of them cannot go unnoticed."""
+    terms = next(row["terms"] for row in SIGNATURES["terms"] if row["name"] == "full")
+    values = [value for value in terms.values() if not isinstance(value, bool)]
+    assert len(set(values)) == len(values) == 30
+    assert terms["repeatable"] != terms["exclusive"]
+    assert all(value not in (0, "0", deal.ZERO_ADDRESS) for value in values)
+
+
+def test_verified_and_checkpoint() -> None:
+    row = SIGNATURES["verified"]
+    digest = deal.verified_digest(
+        ESCROW,
+        unhex(row["log_id"]),
+        row["size"],
+        unhex(row["root"]),
+        row["first"],
+        row["count"],
+    )
+    assert digest == unhex(row["digest"])
+    assert row["type"] == deal.VERIFIED_TYPE
+    assert deal.recover(digest, unhex(row["signature"])) == SIGNERS["verifier"]["address"]
+
+    row = SIGNATURES["checkpoint"]
+    digest = deal.checkpoint_digest(
+        EVENT_LOG, unhex(row["log_id"]), row["size"], unhex(row["root"])
+    )
+    assert digest == unhex(row["digest"])
+    assert row["type"] == deal.CHECKPOINT_TYPE
+    assert deal.recover(digest, unhex(row["signature"])) == SIGNERS["publisher"]["address"]
+
+
+@pytest.mark.parametrize("row", SIGNATURES["invalid_signatures"], ids=lambda row: row["reason"])
+def test_invalid_signatures(row: dict[str, str]) -> None:
+    with pytest.raises(TermsError) as caught:
+        deal.recover(unhex(row["digest"]), unhex(row["signature"]))
+    assert caught.value.code == row["reason"]
