@@ -8,7 +8,7 @@ decides anything except when to raise its fee: the truth is the chain's state.
 |---|---|---|
 | requested | no nonce yet | sign, if the node expects it to succeed |
 | signed | an attempt is stored, none was ever sent | send it |
-| broadcast | the node holds an attempt in its pool | wait; raise the fee when it is stuck |
+| broadcast | the node holds an attempt in its pool | wait; raise the fee if it is stuck |
 | dropped | it was sent, and the node does not hold it | send the same bytes again |
 | mined | an attempt has a receipt, in a block that is not final | wait; a reorg takes it back |
 | unknown | the nonce is spent, and nobody showed by what | wait; never sign it again |
@@ -250,9 +250,9 @@ def _step(transaction: Transaction, view: View, rules: Rules) -> Step | None:
     replacement = _replacement(transaction, view, rules)
     if replacement is not None:
         return replacement
-    if where is Fate.BROADCAST:
-        return None
-    return Send(key, transaction.attempts[-1].tx_hash)
+    # An older attempt in the pool says nothing of the one that was to replace it.
+    last = transaction.attempts[-1].tx_hash
+    return None if last in view.pooled else Send(key, last)
 
 
 def _replacement(transaction: Transaction, view: View, rules: Rules) -> Sign | None:

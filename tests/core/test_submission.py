@@ -104,6 +104,12 @@ def test_fate(transaction: Transaction, view: View, expected: Fate) -> None:
         (started(), VIEW, [Send("pay", OLD)]),
         (started(attempt(OLD), attempt(NEW)), VIEW, [Send("pay", NEW)]),
         (started(), VIEW._replace(pooled=frozenset({OLD})), []),
+        # The replacement never arrived, and the pool still holds what it replaces.
+        (
+            started(attempt(OLD), attempt(NEW, reply=None)),
+            VIEW._replace(pooled=frozenset({OLD})),
+            [Send("pay", NEW)],
+        ),
         (started(), SPENT._replace(mined=mined(9)), []),
         (started(), SPENT_FINAL, []),
         (
