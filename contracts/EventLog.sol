@@ -5,6 +5,7 @@ import {MerkleLog} from "./libraries/MerkleLog.sol";
 import {Signatures} from "./libraries/Signatures.sol";
 import {TypeHashes} from "./libraries/Terms.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 /// @title The anchors of append-only event logs
 /// @notice Keeps every checkpoint (size, root) of every log, and refuses one that does not extend the last: whoever
@@ -18,6 +19,8 @@ import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 ///   hands at most once in that time.
 /// - A publisher that is an ERC-1271 wallet may withdraw a signature; an account's signature is valid for ever.
 contract EventLog is EIP712 {
+    using SafeCast for uint256;
+
     struct Log {
         address publisher;
         uint40 size; //          of the last checkpoint
@@ -124,7 +127,7 @@ contract EventLog is EIP712 {
         if (msg.sender != log.offered) revert NotOffered(logId, msg.sender);
         if (block.timestamp <= log.previousUntil) revert HandoverTooSoon(logId, log.previousUntil);
 
-        uint40 until = uint40(block.timestamp + HANDOVER_PERIOD);
+        uint40 until = (block.timestamp + HANDOVER_PERIOD).toUint40();
         (log.previous, log.previousUntil) = (log.publisher, until);
         (log.publisher, log.offered) = (msg.sender, address(0));
         emit PublisherChanged(logId, log.previous, msg.sender, until);
@@ -197,7 +200,7 @@ contract EventLog is EIP712 {
         uint256 lastSize = log.size;
         MerkleLog.verifyConsistency(lastSize, _roots[logId][lastSize], size, root, proof);
 
-        (log.size, log.publishedAt) = (uint40(size), uint40(block.timestamp));
+        (log.size, log.publishedAt) = (uint256(size).toUint40(), block.timestamp.toUint40());
         _roots[logId][size] = root;
         emit Published(logId, size, root);
     }

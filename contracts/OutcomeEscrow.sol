@@ -10,6 +10,7 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {Nonces} from "@openzeppelin/contracts/utils/Nonces.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 /// @title The escrow of outcome contracts
 /// @notice An owner escrows a budget under terms that owner and operator have both signed. The event log's settlement
@@ -31,6 +32,7 @@ import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 /// - A verifier that is an ERC-1271 wallet can withdraw its signature until it is used.
 /// - Nothing pauses this contract, no key owns it, and it cannot be changed.
 contract OutcomeEscrow is EIP712, Nonces {
+    using SafeCast for uint256;
     using SafeERC20 for IERC20;
 
     // ------------------------------------------------------------------------------------------------ state
@@ -45,7 +47,7 @@ contract OutcomeEscrow is EIP712, Nonces {
     }
 
     /// Two slots: the first changes with every settlement, the second is only read.
-    struct Account {
+    struct Ledger {
         uint80 paid; //       so far, fees included; never falls
         uint80 budget; //     escrowed; a refund lowers it to what is paid
         uint40 floor; //      index of the last settlement entry; never falls
@@ -73,7 +75,7 @@ contract OutcomeEscrow is EIP712, Nonces {
     EventLog public immutable eventLog;
 
     mapping(address token => bool) public isAllowed;
-    mapping(bytes32 groupId => mapping(bytes32 contractId => Account)) private _accounts;
+    mapping(bytes32 groupId => mapping(bytes32 contractId => Ledger)) private _ledgers;
     mapping(bytes32 contractId => address) private _termsCode;
     mapping(bytes32 outcomeId => Occupancy) private _occupancies;
     mapping(address token => mapping(address account => uint256)) private _credits;
@@ -270,20 +272,20 @@ contract OutcomeEscrow is EIP712, Nonces {
         uint40 until = terms.exclusive ? occupancy.anyUntil : occupancy.exclusiveUntil;
         if (until >= block.timestamp) revert OutcomeOccupied(outcomeId, until);
 
-        uint40 deadline = uint40(terms.deadline);
+        uint40 deadline = uint256(terms.deadline).toUint40();
         if (deadline > occupancy.anyUntil) occupancy.anyUntil = deadline;
         if (terms.exclusive) occupancy.exclusiveUntil = deadline;
     }
 
     function _record(bytes32 contractId, Terms calldata terms) private {
         _termsCode[contractId] = CodeStore.write(abi.encode(terms));
-        _accounts[_groupIdOf(terms)][contractId] = Account({
+        _ledgers[_groupIdOf(terms)][contractId] = Ledger({
             paid: 0,
-            budget: uint80(terms.budget),
+            budget: terms.budget.toUint80(),
             floor: 0,
-            endsAt: uint40(terms.deadline + terms.grace),
+            endsAt: (uint256(terms.deadline) + terms.grace).toUint40(),
             payee: terms.payee,
-            unitPrice: uint80(terms.unitPrice),
+            unitPrice: terms.unitPrice.toUint80(),
             flags: terms.revenueShareBps == 0 ? 0 : FLAG_REVENUE_SHARE
         });
     }
@@ -316,19 +318,15 @@ contract OutcomeEscrow is EIP712, Nonces {
             keccak256(abi.encode(TypeHashes.VERIFIED, group.logId, size, root, first, count));
         _requireSigned(_hashTypedDataV4(structHash), group.verifier, signature);
 
-        _settleRun(group, first, entries, count);
+        _settleRun(group, first, MerkleLog.asEntries(entries));
     }
 
-    function _settleRun(Group calldata group, uint256 first, bytes calldata entries, uint256 count)
-        private
-    {
-        mapping(bytes32 => Account) storage accounts = _accounts[_groupId(group)];
+    function _settleRun(Group calldata group, uint256 first, Entry[] calldata entries) private {
+        mapping(bytes32 => Ledger) storage ledgers = _ledgers[_groupId(group)];
         uint256 balance = IERC20(group.token).balanceOf(address(this));
         uint256 fees;
-        for (uint256 i = 0; i < count; ++i) {
-            Entry calldata entry = MerkleLog.entryAt(entries, i);
-            (uint256 sent, uint256 fee) =
-                _settleEntry(accounts[entry.subject], group, entry, uint64(first + i));
+        for (uint256 i = 0; i < entries.length; ++i) {
+            (uint256 sent, uint256 fee) = _settleEntry(ledgers, group, entries[i], first + i);
             balance -= sent;
             fees += fee;
         }
@@ -338,34 +336,36 @@ contract OutcomeEscrow is EIP712, Nonces {
 
     /// Returns what left the escrow, and the fee that stays as a credit.
     function _settleEntry(
-        Account storage account,
+        mapping(bytes32 => Ledger) storage ledgers,
         Group calldata group,
         Entry calldata entry,
-        uint64 index
+        uint256 index
     ) private returns (uint256 sent, uint256 fee) {
         uint256 earned = uint256(entry.payload) >> 176;
         uint256 reversed = (uint256(entry.payload) >> 96) & type(uint80).max;
-        Account memory a = account;
-        bytes32 reason = _reasonToRefuse(a, group.verifier, entry, index, earned, reversed);
+        Ledger storage ledger = ledgers[entry.subject];
+        Ledger memory before = ledger;
+        bytes32 reason = _reasonToRefuse(before, group.verifier, entry, index, earned, reversed);
         if (reason != 0) {
-            emit Refused(entry.subject, index, reason);
+            emit Refused(entry.subject, index.toUint40(), reason);
             return (0, 0);
         }
 
         uint256 net = earned - reversed;
-        (account.floor, account.paid) = (uint40(index), net > a.paid ? uint80(net) : a.paid);
-        emit Settled(entry.subject, index, earned, reversed);
-        if (net <= a.paid) return (0, 0);
+        (ledger.floor, ledger.paid) =
+        (index.toUint40(), net > before.paid ? net.toUint80() : before.paid);
+        emit Settled(entry.subject, index.toUint40(), earned, reversed);
+        if (net <= before.paid) return (0, 0);
 
-        fee = _feeOn(net, group.feeBps) - _feeOn(a.paid, group.feeBps);
-        sent = net - a.paid - fee;
-        emit Paid(entry.subject, a.payee, sent, fee);
-        if (!_sendOrCredit(entry.subject, group.token, a.payee, sent)) sent = 0;
+        fee = _feeOn(net, group.feeBps) - _feeOn(before.paid, group.feeBps);
+        sent = net - before.paid - fee;
+        emit Paid(entry.subject, before.payee, sent, fee);
+        if (!_sendOrCredit(entry.subject, group.token, before.payee, sent)) sent = 0;
     }
 
-    /// Zero if the entry settles the account, else the rule that it breaks.
+    /// Zero if the entry may settle the contract, else the rule that it breaks.
     function _reasonToRefuse(
-        Account memory a,
+        Ledger memory before,
         address verifier,
         Entry calldata entry,
         uint256 index,
@@ -374,15 +374,17 @@ contract OutcomeEscrow is EIP712, Nonces {
     ) private view returns (bytes32) {
         if (entry.kind != "settlement") return "not_a_settlement";
         if (entry.actor != bytes32(uint256(uint160(verifier)))) return "wrong_actor";
-        if (a.endsAt == 0) return "unknown_contract";
-        if (block.timestamp > a.endsAt) return "ended";
-        if (index <= a.floor) return "already_settled";
+        if (before.endsAt == 0) return "unknown_contract";
+        if (block.timestamp > before.endsAt) return "ended";
+        if (index <= before.floor) return "already_settled";
         if (reversed > earned || entry.value != earned - reversed) return "wrong_value";
-        if (a.flags & FLAG_REVENUE_SHARE == 0) {
-            if (earned % a.unitPrice != 0 || reversed % a.unitPrice != 0) return "wrong_price";
+        if (before.flags & FLAG_REVENUE_SHARE == 0) {
+            if (earned % before.unitPrice != 0 || reversed % before.unitPrice != 0) {
+                return "wrong_price";
+            }
         }
-        if (entry.value > a.budget) return "over_budget";
-        if (earned < a.paid) return "earned_fell";
+        if (entry.value > before.budget) return "over_budget";
+        if (earned < before.paid) return "earned_fell";
         return 0;
     }
 
@@ -396,14 +398,13 @@ contract OutcomeEscrow is EIP712, Nonces {
     /// After the end, gives back to the owner what was not paid. Anyone may call.
     function refund(bytes32 contractId) external nonReentrant {
         Terms memory terms = termsOf(contractId);
-        Account storage account = _accounts[_groupIdOf(terms)][contractId];
-        (uint80 paid, uint256 budget, uint40 endsAt) =
-            (account.paid, account.budget, account.endsAt);
+        Ledger storage ledger = _ledgers[_groupIdOf(terms)][contractId];
+        (uint80 paid, uint256 budget, uint40 endsAt) = (ledger.paid, ledger.budget, ledger.endsAt);
         if (block.timestamp <= endsAt) revert RefundTooEarly(contractId, endsAt, block.timestamp);
         if (budget == paid) revert NothingToRefund(contractId);
 
         uint256 amount = budget - paid;
-        account.budget = paid;
+        ledger.budget = paid;
         emit Refunded(contractId, terms.owner, amount);
 
         uint256 balance = IERC20(terms.token).balanceOf(address(this));
@@ -451,19 +452,19 @@ contract OutcomeEscrow is EIP712, Nonces {
     // ------------------------------------------------------------------------------------------------ reading
 
     function termsOf(bytes32 contractId) public view returns (Terms memory) {
-        address at = _termsCode[contractId];
-        if (at == address(0)) revert UnknownContract(contractId);
-        return abi.decode(CodeStore.read(at, TERMS_BYTES), (Terms));
+        address store = _termsCode[contractId];
+        if (store == address(0)) revert UnknownContract(contractId);
+        return abi.decode(CodeStore.read(store, TERMS_BYTES), (Terms));
     }
 
     /// What has been paid so far, fees included.
     function paidOf(bytes32 contractId) external view returns (uint256) {
-        return _accountOf(contractId).paid;
+        return _ledgerOf(contractId).paid;
     }
 
     /// The index of the contract's last settlement entry; zero if there is none.
     function floorOf(bytes32 contractId) external view returns (uint64) {
-        return _accountOf(contractId).floor;
+        return _ledgerOf(contractId).floor;
     }
 
     function creditOf(address token, address account) external view returns (uint256) {
@@ -484,18 +485,19 @@ contract OutcomeEscrow is EIP712, Nonces {
     function statusOf(bytes32 contractId) external view returns (bytes32) {
         if (_termsCode[contractId] == address(0)) return "unknown";
         Terms memory terms = termsOf(contractId);
-        Account storage account = _accounts[_groupIdOf(terms)][contractId];
-        if (account.paid == terms.budget) return "paid_out";
+        Ledger storage ledger = _ledgers[_groupIdOf(terms)][contractId];
+        if (ledger.paid == terms.budget) return "paid_out";
         if (block.timestamp < terms.opensAt) return "scheduled";
         if (block.timestamp <= terms.deadline) return "open";
-        if (block.timestamp <= account.endsAt) return "settling";
-        return account.budget == account.paid ? bytes32("refunded") : bytes32("refundable");
+        if (block.timestamp <= ledger.endsAt) return "settling";
+        if (ledger.budget != ledger.paid) return "refundable";
+        return "refunded";
     }
 
     // ------------------------------------------------------------------------------------------------ inside
 
-    function _accountOf(bytes32 contractId) private view returns (Account storage) {
-        return _accounts[_groupIdOf(termsOf(contractId))][contractId];
+    function _ledgerOf(bytes32 contractId) private view returns (Ledger storage) {
+        return _ledgers[_groupIdOf(termsOf(contractId))][contractId];
     }
 
     function _groupIdOf(Terms memory terms) private pure returns (bytes32) {

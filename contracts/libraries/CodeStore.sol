@@ -10,19 +10,19 @@ library CodeStore {
     /// CODECOPY, RETURN.
     bytes11 private constant CREATION = hex"600B5981380380925939F3";
 
-    function write(bytes memory data) internal returns (address at) {
+    function write(bytes memory data) internal returns (address store) {
         bytes memory code = abi.encodePacked(CREATION, bytes1(0), data);
         assembly ("memory-safe") {
-            at := create(0, add(code, 32), mload(code))
+            store := create(0, add(code, 32), mload(code))
         }
-        if (at == address(0)) revert CodeNotStored();
+        if (store == address(0)) revert CodeNotStored();
     }
 
     /// Reads `length` bytes, which the caller knows to be there.
-    function read(address at, uint256 length) internal view returns (bytes memory data) {
+    function read(address store, uint256 length) internal view returns (bytes memory data) {
         data = new bytes(length);
         assembly ("memory-safe") {
-            extcodecopy(at, add(data, 32), 1, length)
+            extcodecopy(store, add(data, 32), 1, length)
         }
     }
 }

@@ -31,14 +31,11 @@ library MerkleLog {
     error ProofTooLong(uint256 length, uint256 used);
     error RootMismatch(bytes32 expected, bytes32 computed);
 
-    /// The `i`th of `entries`, which the caller has counted.
-    function entryAt(bytes calldata entries, uint256 i)
-        internal
-        pure
-        returns (Entry calldata entry)
-    {
+    /// The same bytes as whole entries.
+    function asEntries(bytes calldata data) internal pure returns (Entry[] calldata entries) {
         assembly ("memory-safe") {
-            entry := add(entries.offset, mul(i, 256))
+            entries.offset := data.offset
+            entries.length := shr(8, data.length)
         }
     }
 
@@ -135,7 +132,7 @@ library MerkleLog {
         _requireSame(newRoot, newHash, proof.length, used);
     }
 
-    function leafHash(bytes calldata entry) internal view returns (bytes32) {
+    function leafHash(bytes calldata entry) internal pure returns (bytes32) {
         return sha256(abi.encodePacked(bytes1(0), entry));
     }
 
