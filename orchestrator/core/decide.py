@@ -383,7 +383,8 @@ def _touch(writer: Writer, request: Touch) -> None:
             f"operator 0x{request.operator.hex()} has touched this lead {trail.count} times, "
             f"the most that the policy allows",
         )
-    _lead(writer, request.surface, request.lead, here)
+    if known is None:
+        register_lead(writer, request.surface, request.lead)
     opening = TouchOpening(request.request_hash, request.commitment)
     writer.add(
         "touch",
@@ -411,7 +412,8 @@ def _product_event(writer: Writer, request: ProductEvent) -> None:
     step = here.policy.step(known.state if known else here.policy.initial, request.event)
     if step.verdict is Verdict.IGNORED:
         return
-    _lead(writer, request.surface, request.lead, here)
+    if known is None:
+        register_lead(writer, request.surface, request.lead)
     fact = Fact(
         request.surface,
         request.lead,
@@ -606,12 +608,11 @@ def _open_contract(writer: Writer, request: OpenContract) -> None:
     )
 
 
-def _lead(writer: Writer, surface: bytes, lead: bytes, here: Surface) -> Lead:
-    """The lead, written into the log first if this is the first that is heard of it."""
-    if lead not in writer.world.leads:
-        initial = here.policy.initial
-        writer.add("lead.registered", surface, here.owner, lead, initial, 0, ZERO_WORD)
-    return writer.world.leads[lead]
+def register_lead(writer: Writer, surface: bytes, lead: bytes) -> None:
+    """Write that a lead is there, in its surface's initial state: the first that is heard of it."""
+    here = writer.world.surfaces[surface]
+    initial = here.policy.initial
+    writer.add("lead.registered", surface, here.owner, lead, initial, 0, ZERO_WORD)
 
 
 def _surface(world: World, surface: bytes) -> Surface:

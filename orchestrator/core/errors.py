@@ -1,7 +1,7 @@
-"""Domain errors: what was wrong, which value, what to do. They know nothing of HTTP or of exit codes.
+"""Domain errors: what was wrong, which value, what to do. They know nothing of HTTP or exit codes.
 
-Every class is one area of the domain and every raise names one violated rule by its `code`, so that a
-caller can branch on the rule without reading the sentence.
+Every class is one area of the domain and every raise names one violated rule by its `code`, so
+that a caller can branch on the rule without reading the sentence.
 """
 
 

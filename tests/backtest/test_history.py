@@ -113,10 +113,10 @@ def files(
     return arguments
 
 
-def read_all(events: Path, touches: Path, values: dict[str, str]) -> None:
+def read_all(values: dict[str, str]) -> None:
     policy = history.read_policy(Path(values["--policy"]))
     history.read_contracts(Path(values["--contracts"]), policy)
-    for _ in history.rows(events, touches):
+    for _ in history.rows(Path(values["--events"]), Path(values["--touches"])):
         pass
 
 
@@ -124,7 +124,7 @@ def refusal(arguments: list[str]) -> str:
     """The one line with which the command refuses these arguments."""
     values = dict(zip(arguments[1::2], arguments[2::2], strict=True))
     with pytest.raises(InputError) as caught:
-        read_all(*(Path(values[f"--{name}"]) for name in ("events", "touches")), values)
+        read_all(values)
     assert "\n" not in caught.value.message
     return caught.value.message
 

@@ -1,0 +1,194 @@
+"""A stranger's replay: the public entries, judged again from the first to the last.
+
+It needs what anyone can get: the entries with their openings, the policies by hash, and the terms
+of each contract from the chain. Every entry that follows from another is computed anew and must
+stand in the log word for word; whatever the log adds, omits or alters is a `ReplayError` that names
+the entry. What no replay can see (withheld events, lies told consistently) it does not claim to.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from orchestrator.core.decide import (
+    CloseContract,
+    Fact,
+    Genesis,
+    OpenContract,
+    PublishPolicy,
+    Record,
+    RecordPayout,
+    RegisterOperator,
+    Request,
+    Settle,
+    Touch,
+    World,
+    Writer,
+    decide,
+    register_lead,
+    write_event,
+    write_transition,
+)
+from orchestrator.core.entry import Entry, EventOpening, TouchOpening, event_payload, touch_payload
+from orchestrator.core.errors import DomainError, ReplayError
+from orchestrator.core.policy import Policy, Step, Verdict
+from orchestrator.core.settlement import ContractRules
+
+
+class Documents(NamedTuple):
+    """How a replay gets what entries refer to: a policy by its hash, a contract's terms by its id.
+
+    Both hashes are checked where the documents come from: the entry that follows from the policy
+    names its hash, and a contract id is the digest of the terms that the chain gives for it.
+    """
+
+    policy: Callable[[bytes], Policy]
+    rules: Callable[[bytes], ContractRules]
+
+
+def replay(records: Iterable[Record], documents: Documents) -> World:
+    """Judge `records`, the whole log from entry 0, and return the world after the last one.
+
+    Raises `ReplayError` at the first entry that the rules do not give.
+    """
+    world = World()
+    expected: list[Record] = []
+    for record in records:
+        if not expected:
+            position = world.size
+            expected = _consequences(world, record, documents)
+            expected.reverse()
+        else:
+            position = world.size - len(expected)
+        if not expected:
+            raise ReplayError(
+                "entry-unfounded",
+                f"entry {position} is {_shown(record.entry)}, "
+                f"for which nothing before it gives cause",
+            )
+        wanted = expected.pop()
+        if wanted.entry != record.entry:
+            raise ReplayError(
+                "entry-differs",
+                f"entry {position} is {_shown(record.entry)}, "
+                f"but the rules give {_shown(wanted.entry)}",
+            )
+    if expected:
+        raise ReplayError(
+            "entry-missing",
+            f"the log ends at {world.size - len(expected)} entries, "
+            f"but {_shown(expected[-1].entry)} must follow",
+        )
+    return world
+
+
+def _consequences(world: World, record: Record, documents: Documents) -> list[Record]:
+    """What the log must say from `record` on: itself, and all that follows from it."""
+    entry, position = record.entry, world.size
+    try:
+        if entry.kind in ("lead.transition", "lead.refused", "product.event"):
+            return _event(world, record)
+        if entry.kind == "lead.registered":
+            return _new_lead(world, entry)
+        request = _request(record, documents)
+        if request is not None:
+            return decide(world, request, entry.time_ms)
+    except ReplayError:
+        raise
+    except (DomainError, LookupError) as error:
+        raise ReplayError(
+            "entry-impossible", f"entry {position} is {_shown(entry)}, which cannot be: {error}"
+        ) from None
+    if entry.kind in _DERIVED:
+        return []
+    world.advance(entry)
+    return [record]
+
+
+_DERIVED = frozenset({"outcome", "outcome.over", "outcome.reversed"})
+
+
+def _request(record: Record, documents: Documents) -> Request | None:
+    """The request that an entry was written for, where the entry says all of it."""
+    entry = record.entry
+    request: Request | None = None
+    match entry.kind:
+        case "touch":
+            request = _touch(record)
+        case "settlement":
+            request = Settle()
+        case "payout":
+            request = RecordPayout(
+                entry.subject, entry.actor, entry.label, entry.value, entry.payload
+            )
+        case "contract.opened":
+            request = OpenContract(documents.rules(entry.subject), entry.payload)
+        case "contract.closed":
+            request = CloseContract(entry.subject, entry.value, entry.payload)
+        case "operator.registered":
+            request = RegisterOperator(entry.actor, entry.label, entry.payload)
+        case "policy.published":
+            request = PublishPolicy(entry.surface, entry.actor, documents.policy(entry.subject))
+        case "genesis":
+            request = Genesis(entry.subject, entry.actor)
+        case _:
+            pass
+    return request
+
+
+def _new_lead(world: World, entry: Entry) -> list[Record]:
+    writer = Writer(world, entry.time_ms)
+    if entry.subject not in world.leads:
+        register_lead(writer, entry.surface, entry.subject)
+    return writer.records
+
+
+def _touch(record: Record) -> Touch:
+    entry, opening = record
+    if not isinstance(opening, TouchOpening) or touch_payload(opening) != entry.payload:
+        raise ReplayError("opening-false", f"the opening of {_shown(entry)} does not match it")
+    return Touch(entry.surface, entry.subject, entry.actor, entry.label, *opening)
+
+
+def _event(world: World, record: Record) -> list[Record]:
+    entry, opening = record
+    if not isinstance(opening, EventOpening) or event_payload(opening) != entry.payload:
+        raise ReplayError("opening-false", f"the opening of {_shown(entry)} does not match it")
+    policy = world.surfaces[entry.surface].policy
+    lead = world.leads[entry.subject]
+    earliest_ms = opening.received_ms - policy.lateness_s * 1000
+    if not (earliest_ms <= entry.time_ms <= opening.received_ms >= world.time_ms):
+        raise ReplayError(
+            "event-time",
+            f"entry {world.size} is {_shown(entry)} of {entry.time_ms} ms, "
+            f"received at {opening.received_ms} ms: too late, or from the future",
+        )
+    writer = Writer(world, opening.received_ms)
+    fact = Fact(
+        entry.surface,
+        entry.subject,
+        entry.value,
+        entry.time_ms,
+        opening.request_hash,
+        opening.commitment,
+        opening.received_ms,
+    )
+    if entry.kind == "product.event":
+        reverses = policy.reverses(entry.label)
+        if reverses:
+            write_event(writer, fact, entry.label, reverses)
+        return writer.records
+    moved = entry.kind == "lead.transition"
+    lawful = policy.enters if moved else policy.refuses
+    if not lawful(lead.state, entry.label):
+        raise ReplayError(
+            "transition-unlawful",
+            f"entry {world.size} is {_shown(entry)}, which the policy does not give "
+            f"to a lead in state {lead.state!r}",
+        )
+    verdict = Verdict.ACCEPTED if moved else Verdict.REFUSED
+    write_transition(writer, fact, Step(verdict, to=entry.label))
+    return writer.records
+
+
+def _shown(entry: Entry) -> str:
+    return f"{entry.kind} {entry.label!r} of 0x{entry.subject.hex()[:16]}, value {entry.value}"

@@ -1,0 +1,151 @@
+"""A replay gives the same world as deciding did, and finds what is altered, added, left out."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.core.decide import ProductEvent, Record, Settle, Touch, World, decide
+from orchestrator.core.errors import ReplayError
+from orchestrator.core.replay import Documents, replay
+from tests.core.worlds import (
+    LEADS,
+    OPERATORS,
+    SURFACE,
+    begin,
+    contract_lists,
+    policy,
+    request_lists,
+    rules,
+    word,
+)
+
+
+def documents_of(world: World) -> Documents:
+    return Documents(world.policies.__getitem__, world.rules.__getitem__)
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> tuple[World, list[Record]]:
+    governing = policy(attribution=draw(st.sampled_from(["first_touch", "last_touch"])))
+    contracts = draw(contract_lists(governing))
+    world, records = begin(governing, *contracts)
+    for now, request in draw(request_lists(contracts)):
+        records += decide(world, request, now)
+    return world, records
+
+
+@settings(max_examples=300, deadline=None)
+@given(logs())
+def test_replay_rebuilds_the_world(log: tuple[World, list[Record]]) -> None:
+    world, records = log
+    assert replay(records, documents_of(world)) == world
+
+
+def long_log() -> tuple[World, list[Record]]:
+    """A log in which every kind of entry that can follow from another stands."""
+    governing = policy()
+    contracts = [
+        rules("a", governing, holdback_period_ms=9000),
+        rules(
+            "b",
+            governing,
+            operator=OPERATORS[1],
+            repeatable=True,
+            budget_units=15,
+            holdback_period_ms=9000,
+        ),
+    ]
+    world, records = begin(governing, *contracts)
+    steps: list[tuple[int, Any]] = [
+        (1000, Touch(SURFACE, LEADS[0], OPERATORS[0], "email")),
+        (1500, Touch(SURFACE, LEADS[0], OPERATORS[1], "call")),
+        (2000, ProductEvent(SURFACE, LEADS[0], "signup", 0, 1800)),
+        (3000, ProductEvent(SURFACE, LEADS[0], "buy", 5, 3000)),
+        (3500, ProductEvent(SURFACE, LEADS[0], "signup", 0, 3500)),
+        (4000, Settle()),
+        (5000, ProductEvent(SURFACE, LEADS[0], "buy", 5, 5000)),
+        (6000, ProductEvent(SURFACE, LEADS[0], "buy", 5, 6000)),
+        (7000, ProductEvent(SURFACE, LEADS[0], "refund", 0, 7000)),
+        (8000, Settle()),
+    ]
+    for now, request in steps:
+        records += decide(world, request, now)
+    return world, records
+
+
+WORLD, RECORDS = long_log()
+
+
+def test_the_long_log_says_everything() -> None:
+    kinds = {record.entry.kind for record in RECORDS}
+    assert kinds >= {"outcome", "outcome.over", "outcome.reversed", "lead.refused", "settlement"}
+
+
+@pytest.mark.parametrize("position", range(len(RECORDS)))
+@pytest.mark.parametrize("field", ["kind", "surface", "actor", "subject", "label", "value"])
+def test_an_altered_word_is_found(position: int, field: str) -> None:
+    entry, opening = RECORDS[position]
+    other: dict[str, Any] = {
+        "kind": "touch" if entry.kind != "touch" else "settlement",
+        "surface": word("elsewhere"),
+        "actor": word("somebody"),
+        "subject": word("something"),
+        "label": "other",
+        "value": entry.value + 1,
+    }
+    told = entry._replace(**{field: other[field]})
+    altered = [*RECORDS[:position], Record(told, opening), *RECORDS[position + 1 :]]
+    # A registration speaks for itself and may name anybody; so may the value of an event (what the
+    # owner's product reported) and a touch's action, unless something was concluded from them.
+    free = {
+        ("operator.registered", "label"),
+        ("touch", "label"),
+        ("lead.refused", "value"),
+        ("product.event", "value"),
+        ("lead.transition", "value"),
+        ("genesis", "actor"),
+        ("genesis", "subject"),
+        ("operator.registered", "actor"),
+        ("operator.registered", "subject"),
+    }
+    if (entry.kind, field) in free:
+        return
+    with pytest.raises(ReplayError):
+        replay(altered, documents_of(WORLD))
+
+
+@pytest.mark.parametrize("position", range(len(RECORDS)))
+def test_an_entry_left_out_or_doubled_is_found(position: int) -> None:
+    kind = RECORDS[position].entry.kind
+    without = [*RECORDS[:position], *RECORDS[position + 1 :]]
+    twice = [*RECORDS[: position + 1], *RECORDS[position:]]
+    if kind not in ("operator.registered", "settlement") and position != len(RECORDS) - 1:
+        with pytest.raises(ReplayError):
+            replay(without, documents_of(WORLD))
+    if kind not in ("lead.refused", "product.event", "touch"):
+        with pytest.raises(ReplayError):
+            replay(twice, documents_of(WORLD))
+
+
+def test_a_false_opening_is_found() -> None:
+    for position, (entry, opening) in enumerate(RECORDS):
+        if opening is None:
+            continue
+        lie = opening._replace(request_hash=word("another request"))
+        altered = [*RECORDS[:position], Record(entry, lie), *RECORDS[position + 1 :]]
+        with pytest.raises(ReplayError, match="opening"):
+            replay(altered, documents_of(WORLD))
+
+
+def test_another_policy_under_the_hash_is_found() -> None:
+    other = policy(attribution="last_touch")
+    with pytest.raises(ReplayError):
+        replay(RECORDS, Documents(lambda _: other, WORLD.rules.__getitem__))
+
+
+def test_terms_that_pay_less_are_found() -> None:
+    cheap = {name: rule._replace(unit_price_units=1) for name, rule in WORLD.rules.items()}
+    with pytest.raises(ReplayError, match="outcome"):
+        replay(RECORDS, Documents(WORLD.policies.__getitem__, cheap.__getitem__))
