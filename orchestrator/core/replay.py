@@ -45,40 +45,59 @@ class Documents(NamedTuple):
     rules: Callable[[bytes], ContractRules]
 
 
-def replay(records: Iterable[Record], documents: Documents) -> World:
-    """Judge `records`, the whole log from entry 0, and return the world after the last one.
+class Replay:
+    """A replay in progress: `take` every record in log order, then `finish`.
 
-    Raises `ReplayError` at the first entry that the rules do not give.
+    Raises `ReplayError` at the first entry that the rules do not give, and is of no use after that.
     """
-    world = World()
-    expected: list[Record] = []
-    for record in records:
-        if not expected:
-            position = world.size
-            expected = _consequences(world, record, documents)
-            expected.reverse()
-        else:
-            position = world.size - len(expected)
-        if not expected:
+
+    def __init__(self, documents: Documents) -> None:
+        self.world = World()
+        self._documents = documents
+        self._expected: list[Record] = []
+
+    @property
+    def size(self) -> int:
+        """How many entries have been taken."""
+        return self.world.size - len(self._expected)
+
+    def take(self, record: Record) -> None:
+        """Judge the log's next record."""
+        position = self.size
+        if not self._expected:
+            self._expected = _consequences(self.world, record, self._documents)
+            self._expected.reverse()
+        if not self._expected:
             raise ReplayError(
                 "entry-unfounded",
                 f"entry {position} is {_shown(record.entry)}, "
                 f"for which nothing before it gives cause",
             )
-        wanted = expected.pop()
+        wanted = self._expected.pop()
         if wanted.entry != record.entry:
             raise ReplayError(
                 "entry-differs",
                 f"entry {position} is {_shown(record.entry)}, "
                 f"but the rules give {_shown(wanted.entry)}",
             )
-    if expected:
-        raise ReplayError(
-            "entry-missing",
-            f"the log ends at {world.size - len(expected)} entries, "
-            f"but {_shown(expected[-1].entry)} must follow",
-        )
-    return world
+
+    def finish(self) -> World:
+        """The world after the last record; an error if the rules demand that more follow."""
+        if self._expected:
+            raise ReplayError(
+                "entry-missing",
+                f"the log ends at {self.size} entries, "
+                f"but {_shown(self._expected[-1].entry)} must follow",
+            )
+        return self.world
+
+
+def replay(records: Iterable[Record], documents: Documents) -> World:
+    """Judge `records`, the whole log from entry 0, and return the world after the last one."""
+    judged = Replay(documents)
+    for record in records:
+        judged.take(record)
+    return judged.finish()
 
 
 def _consequences(world: World, record: Record, documents: Documents) -> list[Record]:

@@ -7,6 +7,9 @@ states both totals, and the escrow pays what the latest statement exceeds the ea
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from orchestrator.core.entry import address_word
+from orchestrator.core.terms import Terms
+
 BPS = 10_000
 # The escrow keeps amounts in 80 bits: about 1.2e18 tokens of 6 decimals.
 MAX_AMOUNT_UNITS = 2**80 - 1
@@ -136,3 +139,33 @@ def forget_expired(paid: list[PaidOutcome], horizon_ms: int) -> list[PaidOutcome
             kept.append(outcome)
     kept.reverse()
     return kept
+
+
+def rules_of(terms: Terms, contract_id: bytes) -> ContractRules:
+    """What the fold reads of signed terms. `contract_id` is their EIP-712 digest."""
+    return ContractRules(
+        contract_id=contract_id,
+        surface=terms.surface,
+        owner=address_word(terms.owner),
+        operator=address_word(terms.operator),
+        verifier=address_word(terms.verifier),
+        policy_hash=terms.policy,
+        attribution=terms.attribution,
+        outcome=terms.outcome,
+        repeatable=terms.repeatable,
+        unit_price_units=terms.unit_price_units,
+        revenue_share_bps=terms.revenue_share_bps,
+        budget_units=terms.budget_units,
+        opens_at_ms=terms.opens_at_s * 1000,
+        deadline_ms=terms.deadline_s * 1000,
+        attribution_window_ms=terms.attribution_window_s * 1000,
+        holdback_period_ms=terms.holdback_period_s * 1000,
+        statement_group=b"".join(
+            (
+                address_word(terms.token),
+                address_word(terms.verifier),
+                address_word(terms.fee_recipient),
+                terms.fee_bps.to_bytes(2, "big"),
+            )
+        ),
+    )
