@@ -4,7 +4,8 @@
 
 Every list holds objects of one shape with their keys in alphabetical order, so that forge decodes
 it in one go into an array of structs with the same fields. Words are 0x and 64 hex digits, other
-bytes hex of their own length, integers below 2^53 JSON numbers and larger ones decimal text.
+bytes hex of their own length, amounts words (forge takes decimal text for a number or for text by
+its size), all other integers JSON numbers. Terms stand in the form of `Terms.to_json`.
 `reason` is the code of the error in orchestrator/core/errors.py.
 """
 
@@ -137,15 +138,15 @@ def _entry(entry: Entry) -> Json:
         "subject": _hex(entry.subject),
         "surface": _hex(entry.surface),
         "time_ms": entry.time_ms,
-        "value": str(entry.value),
-        "value_word": _hex(entry.value.to_bytes(32)),
+        "value": _hex(entry.value.to_bytes(32)),
     }
 
 
 def _packed(facts: Any, payload: bytes) -> Json:
-    large = {"earned", "earned_after", "reversed", "reversed_after"}
+    amounts = {"earned", "earned_after", "reversed", "reversed_after"}
     values = {
-        name: str(value) if name in large else value for name, value in facts._asdict().items()
+        name: _hex(value.to_bytes(32)) if name in amounts else value
+        for name, value in facts._asdict().items()
     }
     return values | {"payload": _hex(payload)}
 
@@ -399,7 +400,7 @@ def _no_run(hashes: list[bytes]) -> Iterator[tuple[str, Json]]:
     yield "root-mismatch", good | {"proof": [other, *proof[1:]]}
     yield "root-mismatch", good | {"proof": _swapped(proof)}
     yield "root-mismatch", good | {"shown_count": 5}
-    yield "proof-too-short", good | {"first": 4, "shown_first": 4, "proof": proof[:-1]}
+    yield "proof-too-long", good | {"first": 4, "shown_first": 4, "shown_count": 7}
     yield "proof-too-short", good | {"proof": []}
     yield "proof-too-short", good | {"proof": proof[:-1]}
     yield "proof-too-long", good | {"proof": [*proof, other]}
