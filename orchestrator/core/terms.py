@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from eth_keys.constants import SECPK1_N
 from eth_keys.datatypes import PrivateKey, Signature
@@ -438,7 +438,7 @@ def _from_json(name: str, abi_type: str, value: Any) -> Any:
 def _check_abi(name: str, abi_type: str, value: object) -> None:
     """Raise TermsError unless the value is one of this ABI type, in its one form."""
     if abi_type == "address":
-        if not (isinstance(value, str) and _checksummed(value) == value):
+        if not (_is_address(value) and _checksummed(value) == value):
             raise _malformed(name, value, "0x and 40 hex digits with the EIP-55 checksum")
     elif abi_type == "bytes32":
         if not (isinstance(value, bytes) and len(value) == 32):
@@ -454,9 +454,11 @@ def _check_abi(name: str, abi_type: str, value: object) -> None:
 
 def _checksummed(value: object) -> object:
     """The address with its EIP-55 checksum; what is no address comes back as it is."""
-    if isinstance(value, str) and _ADDRESS_TEXT.fullmatch(value):
-        return _eip55(value)
-    return value
+    return _eip55(value) if _is_address(value) else value
+
+
+def _is_address(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and _ADDRESS_TEXT.fullmatch(value) is not None
 
 
 _eip55 = lru_cache(maxsize=4096)(to_checksum_address)

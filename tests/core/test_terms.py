@@ -1,0 +1,556 @@
+"""Terms, their digests and signatures: against eth_account's own EIP-712, and rule by rule."""
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from eth_abi.abi import decode as abi_decode
+from eth_abi.abi import encode as abi_encode
+from eth_account import Account
+from eth_account.messages import SignableMessage, encode_typed_data
+from eth_keys.constants import SECPK1_N
+from eth_utils.crypto import keccak
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.core import terms as deal
+from orchestrator.core.errors import TermsError
+from orchestrator.core.terms import ZERO_ADDRESS, Domain, Terms
+
+OWNER, OPERATOR, PAYEE, TOKEN, VERIFIER, ARBITER, FEES, ESCROW, LOG = (
+    Account.from_key(bytes([i]) * 32).address for i in range(1, 10)
+)
+OPERATOR_KEY = b"\x02" * 32
+DOMAIN = Domain("Tallystick OutcomeEscrow", "1", 31337, ESCROW)
+LOG_DOMAIN = Domain("Tallystick EventLog", "1", 31337, LOG)
+NOW_S = 1_900_000_000
+DAY_S = 86_400
+
+PLAIN = Terms(
+    owner=OWNER,
+    operator=OPERATOR,
+    payee=PAYEE,
+    token=TOKEN,
+    verifier=VERIFIER,
+    arbiter=ZERO_ADDRESS,
+    log_id=b"\x01" * 32,
+    surface=b"\x02" * 32,
+    policy=b"\x03" * 32,
+    attribution="first_touch",
+    outcome="activated",
+    repeatable=False,
+    exclusive=False,
+    unit_price_units=8_000_000,
+    revenue_share_bps=0,
+    budget_units=400_000_000,
+    opens_at_s=NOW_S,
+    deadline_s=NOW_S + 14 * DAY_S,
+    attribution_window_s=7 * DAY_S,
+    lateness_s=DAY_S,
+    grace_s=DAY_S,
+    claim_period_s=0,
+    challenge_period_s=0,
+    arbitration_period_s=0,
+    holdback_bps=0,
+    holdback_period_s=0,
+    rate_cap_units=0,
+    rate_period_s=0,
+    fee_bps=0,
+    fee_recipient=ZERO_ADDRESS,
+    agent_id_plus_one=0,
+    salt=b"\x04" * 32,
+)
+# All that terms can hold: challenge, arbitration, claims, holdback, cap, fee.
+FULL = dataclasses.replace(
+    PLAIN,
+    arbiter=ARBITER,
+    attribution="last_touch",
+    revenue_share_bps=1_000,
+    grace_s=6 * DAY_S,
+    claim_period_s=8 * DAY_S,
+    challenge_period_s=2 * DAY_S,
+    arbitration_period_s=3 * DAY_S,
+    holdback_bps=2_000,
+    holdback_period_s=15 * DAY_S,
+    rate_cap_units=50_000_000,
+    rate_period_s=DAY_S,
+    fee_bps=250,
+    fee_recipient=FEES,
+    agent_id_plus_one=1,
+)
+
+words = st.binary(min_size=32, max_size=32)
+addresses = st.sampled_from([OWNER, OPERATOR, PAYEE, TOKEN, VERIFIER, ARBITER, ZERO_ADDRESS])
+u16 = st.integers(0, 2**16 - 1)
+u64 = st.integers(0, 2**64 - 1)
+u256 = st.integers(0, 2**256 - 1)
+labels = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=32)
+any_terms = st.builds(
+    Terms,
+    owner=addresses,
+    operator=addresses,
+    payee=addresses,
+    token=addresses,
+    verifier=addresses,
+    arbiter=addresses,
+    log_id=words,
+    surface=words,
+    policy=words,
+    attribution=st.sampled_from(["first_touch", "last_touch"]),
+    outcome=labels,
+    repeatable=st.booleans(),
+    exclusive=st.booleans(),
+    unit_price_units=u256,
+    revenue_share_bps=u16,
+    budget_units=u256,
+    opens_at_s=u64,
+    deadline_s=u64,
+    attribution_window_s=u64,
+    lateness_s=u64,
+    grace_s=u64,
+    claim_period_s=u64,
+    challenge_period_s=u64,
+    arbitration_period_s=u64,
+    holdback_bps=u16,
+    holdback_period_s=u64,
+    rate_cap_units=u256,
+    rate_period_s=u64,
+    fee_bps=u16,
+    fee_recipient=addresses,
+    agent_id_plus_one=u256,
+    salt=words,
+)
+domains = st.builds(
+    Domain, name=st.text(max_size=40), version=labels, chain_id=u256, verifying_contract=addresses
+)
+ABI_TYPES = [
+    member.split(" ")[0]
+    for member in deal.TERMS_TYPE.removeprefix("Terms(").removesuffix(")").split(",")
+]
+
+
+def changed(terms: Terms, **fields: Any) -> Terms:
+    return dataclasses.replace(terms, **fields)
+
+
+def refused(code: str, action: Callable[..., object], *arguments: object, **named: object) -> str:
+    with pytest.raises(TermsError) as caught:
+        action(*arguments, **named)
+    assert caught.value.code == code
+    return str(caught.value)
+
+
+def digest_of(message: SignableMessage) -> bytes:
+    return keccak(b"\x19" + message.version + message.header + message.body)
+
+
+# --- Digests --------------------------------------------------------------------------------------
+
+
+def test_the_type_is_the_signed_one() -> None:
+    """Spelled out once more: every wallet and both contracts depend on these bytes."""
+    assert deal.TERMS_TYPE == (
+        "Terms(address owner,address operator,address payee,address token,address verifier,"
+        "address arbiter,bytes32 logId,bytes32 surface,bytes32 policy,uint8 attribution,"
+        "bytes32 outcome,bool repeatable,bool exclusive,uint256 unitPrice,uint16 revenueShareBps,"
+        "uint256 budget,uint64 opensAt,uint64 deadline,uint64 attributionWindow,uint64 lateness,"
+        "uint64 grace,uint64 claimPeriod,uint64 challengePeriod,uint64 arbitrationPeriod,"
+        "uint16 holdbackBps,uint64 holdbackPeriod,uint256 rateCap,uint64 ratePeriod,"
+        "uint16 feeBps,address feeRecipient,uint256 agentIdPlusOne,bytes32 salt)"
+    )
+
+
+@given(any_terms, domains)
+def test_contract_id_is_the_digest_that_wallets_sign(terms: Terms, domain: Domain) -> None:
+    typed = deal.terms_typed_data(terms, domain)
+    message = encode_typed_data(full_message=json.loads(json.dumps(typed)))
+    assert deal.contract_id(terms, domain) == digest_of(message)
+    assert deal.terms_hash(terms) == message.body
+
+
+@given(words, u64, words, u64, u64)
+def test_verified_digest(log_id: bytes, size: int, root: bytes, first: int, count: int) -> None:
+    message = encode_typed_data(
+        DOMAIN_DATA,
+        {
+            "Verified": [
+                {"name": "logId", "type": "bytes32"},
+                {"name": "size", "type": "uint64"},
+                {"name": "root", "type": "bytes32"},
+                {"name": "first", "type": "uint64"},
+                {"name": "count", "type": "uint64"},
+            ]
+        },
+        {"logId": log_id, "size": size, "root": root, "first": first, "count": count},
+    )
+    assert deal.verified_digest(DOMAIN, log_id, size, root, first, count) == digest_of(message)
+
+
+@given(words, u64, words)
+def test_checkpoint_digest(log_id: bytes, size: int, root: bytes) -> None:
+    message = encode_typed_data(
+        DOMAIN_DATA | {"name": LOG_DOMAIN.name, "verifyingContract": LOG},
+        {
+            "Checkpoint": [
+                {"name": "logId", "type": "bytes32"},
+                {"name": "size", "type": "uint64"},
+                {"name": "root", "type": "bytes32"},
+            ]
+        },
+        {"logId": log_id, "size": size, "root": root},
+    )
+    assert deal.checkpoint_digest(LOG_DOMAIN, log_id, size, root) == digest_of(message)
+
+
+DOMAIN_DATA = {
+    "name": DOMAIN.name,
+    "version": DOMAIN.version,
+    "chainId": DOMAIN.chain_id,
+    "verifyingContract": DOMAIN.verifying_contract,
+}
+
+
+def test_the_id_binds_every_field_and_the_whole_domain() -> None:
+    ids = {deal.contract_id(FULL, DOMAIN)}
+    for field in dataclasses.fields(Terms):
+        ids.add(deal.contract_id(changed(FULL, **{field.name: other(field.name)}), DOMAIN))
+    for domain in (
+        DOMAIN._replace(name="x"),
+        DOMAIN._replace(version="2"),
+        DOMAIN._replace(chain_id=1),
+        DOMAIN._replace(verifying_contract=LOG),
+    ):
+        ids.add(deal.contract_id(FULL, domain))
+    assert len(ids) == 1 + 32 + 4
+
+
+def other(name: str) -> object:
+    """Another legal value of this field."""
+    value = getattr(FULL, name)
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + 1
+    if isinstance(value, bytes):
+        return b"\x09" * 32
+    return {"attribution": "first_touch", "outcome": "paid"}.get(name, LOG)
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments"),
+    [
+        ("word-length", (b"\x01" * 31, 1, b"\x02" * 32)),
+        ("word-length", (b"\x01" * 32, 1, b"\x02" * 33)),
+        ("field-malformed", (b"\x01" * 32, -1, b"\x02" * 32)),
+        ("field-malformed", (b"\x01" * 32, 2**64, b"\x02" * 32)),
+    ],
+)
+def test_digests_take_whole_words(code: str, arguments: tuple[bytes, int, bytes]) -> None:
+    log_id, size, root = arguments
+    refused(code, deal.checkpoint_digest, LOG_DOMAIN, log_id, size, root)
+    refused(code, deal.verified_digest, DOMAIN, log_id, size, root, 0, 1)
+
+
+def test_domains_are_checked() -> None:
+    for wrong in ({"chain_id": -1}, {"chain_id": 2**256}, {"verifying_contract": LOG.lower()}):
+        domain = DOMAIN._replace(**wrong)
+        refused("field-malformed", deal.contract_id, PLAIN, domain)
+
+
+# --- Forms ----------------------------------------------------------------------------------------
+
+
+@given(any_terms)
+def test_terms_survive_json_and_abi(terms: Terms) -> None:
+    document = json.loads(json.dumps(terms.to_json()))
+    assert Terms.from_json(document) == terms
+    assert Terms.from_abi(terms.to_abi()) == terms
+    decoded = abi_decode(ABI_TYPES, abi_encode(ABI_TYPES, terms.to_abi()))
+    assert Terms.from_abi(decoded) == terms
+
+
+def test_json_is_flat_and_exact() -> None:
+    document = FULL.to_json()
+    assert list(document) == [field.name for field in dataclasses.fields(Terms)]
+    assert document["owner"] == OWNER
+    assert document["log_id"] == "0x" + "01" * 32
+    assert document["outcome"] == "activated"
+    assert document["attribution"] == "last_touch"
+    assert document["unit_price_units"] == "8000000"
+    assert document["agent_id_plus_one"] == "1"
+    assert document["opens_at_s"] == NOW_S
+    assert document["repeatable"] is False
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "value"),
+    [
+        ("field-malformed", "owner", OWNER.lower()),
+        ("field-malformed", "owner", OWNER[2:]),
+        ("field-malformed", "owner", OWNER + "0"),
+        ("field-malformed", "owner", OWNER.swapcase()),
+        ("field-malformed", "owner", None),
+        ("field-malformed", "owner", 5),
+        ("field-malformed", "owner", [OWNER]),
+        ("field-malformed", "log_id", "0x" + "01" * 31),
+        ("field-malformed", "log_id", "0x" + "AB" * 32),
+        ("field-malformed", "log_id", "01" * 32),
+        ("field-malformed", "log_id", 5),
+        ("field-malformed", "log_id", "0x" + " 1" * 32),
+        ("field-malformed", "attribution", "middle_touch"),
+        ("field-malformed", "attribution", 0),
+        ("field-malformed", "attribution", []),
+        ("field-malformed", "outcome", None),
+        ("label-too-long", "outcome", "x" * 33),
+        ("label-not-ascii", "outcome", "aktiviert ✓"),
+        ("label-not-ascii", "outcome", "a\0"),
+        ("field-malformed", "repeatable", 1),
+        ("field-malformed", "repeatable", "true"),
+        ("field-malformed", "unit_price_units", 8_000_000),
+        ("field-malformed", "unit_price_units", "08"),
+        ("field-malformed", "unit_price_units", "-8"),
+        ("field-malformed", "unit_price_units", "8.0"),
+        ("field-malformed", "unit_price_units", "8_0"),
+        ("field-malformed", "unit_price_units", " 8"),
+        ("field-malformed", "unit_price_units", "٣"),
+        ("field-malformed", "unit_price_units", ""),
+        ("field-malformed", "unit_price_units", str(2**256)),
+        pytest.param("field-malformed", "unit_price_units", "9" * 10_000, id="long-text"),
+        ("field-malformed", "opens_at_s", str(NOW_S)),
+        ("field-malformed", "opens_at_s", float(NOW_S)),
+        ("field-malformed", "opens_at_s", True),
+        ("field-malformed", "opens_at_s", -1),
+        ("field-malformed", "opens_at_s", 2**64),
+        pytest.param("field-malformed", "opens_at_s", 10**5000, id="past-what-python-prints"),
+        ("field-malformed", "fee_bps", 2**16),
+    ],
+)
+def test_json_takes_one_form_only(code: str, name: str, value: object) -> None:
+    message = refused(code, Terms.from_json, PLAIN.to_json() | {name: value})
+    assert message.startswith(name)
+    assert len(message) < 200
+
+
+def test_json_has_all_keys_and_no_other() -> None:
+    document = PLAIN.to_json()
+    for name in document:
+        short = {key: value for key, value in document.items() if key != name}
+        assert refused("key-missing", Terms.from_json, short) == f"terms lack {name}"
+    refused("key-unknown", Terms.from_json, document | {"unitPrice": "8"})
+    refused("key-unknown", Terms.from_json, dict[object, object](document) | {5: 5})
+    for no_table in (None, [document], "terms", 5):
+        refused("not-a-table", Terms.from_json, no_table)
+
+
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [
+        (0, "0x12"),
+        (0, b"\x01" * 20),
+        (0, None),
+        (6, b"\x01" * 31),
+        (9, 2),
+        (9, -1),
+        (9, 1.0),
+        (9, True),
+        (10, "activated"),
+        (11, 1),
+        (13, "8000000"),
+        (13, 2**256),
+        (16, -5),
+    ],
+)
+def test_abi_values_are_checked(at: int, value: object) -> None:
+    values = [*PLAIN.to_abi()]
+    values[at] = value
+    refused("field-malformed", Terms.from_abi, values)
+
+
+def test_abi_outcomes_are_canonical_and_fields_complete() -> None:
+    values = [*PLAIN.to_abi()]
+    refused("fields-count", Terms.from_abi, values[:-1])
+    refused("fields-count", Terms.from_abi, [*values, 0])
+    values[10] = b"a\0b".ljust(32, b"\0")
+    refused("label-not-ascii", Terms.from_abi, values)
+
+
+def test_abi_addresses_get_their_checksum() -> None:
+    values = [*PLAIN.to_abi()]
+    values[0] = OWNER.lower()
+    assert Terms.from_abi(values) == PLAIN
+
+
+def test_terms_that_could_not_be_hashed_cannot_be_built() -> None:
+    for fields in (
+        {"owner": OWNER.lower()},
+        {"salt": b""},
+        {"salt": "0x" + "00" * 32},
+        {"budget_units": -1},
+        {"opens_at_s": 2**64},
+        {"exclusive": 0},
+        {"attribution": "none"},
+        {"outcome": b"activated"},
+    ):
+        with pytest.raises(TermsError):
+            changed(PLAIN, **fields)
+
+
+# --- Signatures -----------------------------------------------------------------------------------
+
+
+@given(words, st.integers(1, SECPK1_N - 1))
+def test_a_signature_leads_back_to_its_key(digest: bytes, secret: int) -> None:
+    key = secret.to_bytes(32)
+    signature = deal.sign_digest(digest, key)
+    assert len(signature) == 65
+    assert int.from_bytes(signature[32:64]) <= SECPK1_N // 2
+    assert signature[64] in (27, 28)
+    assert deal.recover(digest, signature) == Account.from_key(key).address
+    assert signature == bytes(Account.unsafe_sign_hash(digest, key).signature)
+
+
+@given(words, words, st.integers(0, 64 * 8 - 1))
+def test_a_signature_of_something_else_leads_elsewhere(
+    digest: bytes, another: bytes, bit: int
+) -> None:
+    signature = deal.sign_digest(digest, OPERATOR_KEY)
+    forged = int.from_bytes(signature[:64]) ^ 1 << bit
+    for what, how in ((another, signature), (digest, forged.to_bytes(64) + signature[64:])):
+        if (what, how) == (digest, signature):
+            continue
+        with contextlib.suppress(TermsError):
+            assert deal.recover(what, how) != OPERATOR
+
+
+def test_signatures_are_strict() -> None:
+    digest = deal.contract_id(PLAIN, DOMAIN)
+    good = deal.sign_digest(digest, OPERATOR_KEY)
+    r, s, v = good[:32], int.from_bytes(good[32:64]), good[64]
+    assert deal.recover(digest, good) == OPERATOR
+    high_s = (SECPK1_N - s).to_bytes(32)
+    refused("signature-high-s", deal.recover, digest, r + high_s + bytes([55 - v]))
+    refused("signature-high-s", deal.recover, digest, r + b"\xff" * 32 + bytes([v]))
+    for wrong_v in (0, 1, 26, 29, 255):
+        refused("signature-v", deal.recover, digest, good[:64] + bytes([wrong_v]))
+    for wrong in (b"", good[:64], good + b"\0"):
+        refused("signature-length", deal.recover, digest, wrong)
+    for wrong_r in (0, SECPK1_N, 2**256 - 1):
+        refused("signature-range", deal.recover, digest, wrong_r.to_bytes(32) + good[32:])
+    refused("signature-range", deal.recover, digest, r + bytes(32) + good[64:])
+    refused("signature-invalid", deal.recover, digest, (5).to_bytes(32) + good[32:])
+    refused("digest-length", deal.recover, digest[:31], good)
+
+
+def test_a_refused_key_is_not_told() -> None:
+    digest = b"\x01" * 32
+    for key in (b"", b"\x07" * 31, b"\x07" * 33, bytes(32), SECPK1_N.to_bytes(32)):
+        message = refused("key-malformed", deal.sign_digest, digest, key)
+        assert "7" not in message
+        assert key.hex() not in message or not key
+    refused("digest-length", deal.sign_digest, b"", OPERATOR_KEY)
+
+
+# --- Rules ----------------------------------------------------------------------------------------
+
+
+def test_plain_and_full_terms_are_in_order() -> None:
+    for terms in (PLAIN, FULL):
+        deal.check(terms, NOW_S, ESCROW)
+    deal.check_plain(PLAIN)
+
+
+AMOUNT_MOST = 2**80 - 1
+TIME_MOST = 2**40 - 1
+PERIODS_S = PLAIN.attribution_window_s + PLAIN.lateness_s + PLAIN.grace_s
+ILLEGAL: list[tuple[str, Terms, dict[str, object]]] = [
+    ("party-zero", PLAIN, {"owner": ZERO_ADDRESS}),
+    ("party-zero", PLAIN, {"operator": ZERO_ADDRESS}),
+    ("party-zero", PLAIN, {"payee": ZERO_ADDRESS}),
+    ("party-zero", PLAIN, {"token": ZERO_ADDRESS}),
+    ("party-zero", PLAIN, {"verifier": ZERO_ADDRESS}),
+    ("owner-is-operator", PLAIN, {"operator": OWNER}),
+    ("escrow-as-payee", PLAIN, {"payee": ESCROW}),
+    ("escrow-as-payee", PLAIN, {"fee_recipient": ESCROW}),
+    ("fee-recipient-zero", PLAIN, {"fee_bps": 1}),
+    ("arbiter-zero", FULL, {"arbiter": ZERO_ADDRESS}),
+    ("amount-range", PLAIN, {"unit_price_units": AMOUNT_MOST + 1}),
+    ("amount-range", PLAIN, {"budget_units": AMOUNT_MOST + 1}),
+    ("amount-range", FULL, {"rate_cap_units": AMOUNT_MOST + 1}),
+    ("bps-range", PLAIN, {"revenue_share_bps": 10_001}),
+    ("bps-range", FULL, {"holdback_bps": 10_001}),
+    ("bps-range", FULL, {"fee_bps": 10_001}),
+    ("price-zero", PLAIN, {"unit_price_units": 0}),
+    ("budget-zero", PLAIN, {"budget_units": 0}),
+    ("opens-in-past", PLAIN, {"opens_at_s": NOW_S - 1}),
+    ("deadline-before-opening", PLAIN, {"deadline_s": NOW_S - 1}),
+    ("times-range", PLAIN, {"deadline_s": TIME_MOST - PERIODS_S + 1}),
+    ("times-range", PLAIN, {"deadline_s": 2**64 - 1}),
+    ("times-range", PLAIN, {"grace_s": 2**64 - 1}),
+    ("times-range", FULL, {"rate_period_s": 2**40}),
+    ("times-range", FULL, {"claim_period_s": 2**39}),
+    ("grace-short", FULL, {"grace_s": 6 * DAY_S - 1}),
+    ("grace-short", FULL, {"arbitration_period_s": 3 * DAY_S + 1}),
+    ("claim-period-short", FULL, {"claim_period_s": 8 * DAY_S - 1}),
+    ("claim-period-short", FULL, {"claim_period_s": 1}),
+]
+
+
+@pytest.mark.parametrize(("code", "terms", "fields"), ILLEGAL)
+def test_check_refuses(code: str, terms: Terms, fields: dict[str, object]) -> None:
+    refused(code, deal.check, changed(terms, **fields), NOW_S, ESCROW)
+
+
+@pytest.mark.parametrize(
+    ("terms", "fields"),
+    [
+        (PLAIN, {"payee": OPERATOR}),
+        (PLAIN, {"verifier": OWNER}),
+        (PLAIN, {"unit_price_units": AMOUNT_MOST, "budget_units": AMOUNT_MOST}),
+        (PLAIN, {"unit_price_units": 0, "revenue_share_bps": 10_000}),
+        (PLAIN, {"fee_bps": 10_000, "fee_recipient": FEES}),
+        (PLAIN, {"fee_recipient": FEES}),
+        (PLAIN, {"budget_units": 1}),
+        (PLAIN, {"deadline_s": NOW_S}),
+        (PLAIN, {"deadline_s": TIME_MOST - PERIODS_S}),
+        (PLAIN, {"grace_s": 0}),
+        (FULL, {"claim_period_s": 0, "arbiter": ZERO_ADDRESS}),
+        (FULL, {"challenge_period_s": 0, "grace_s": 0}),
+        (FULL, {"holdback_bps": 10_000}),
+    ],
+)
+def test_check_accepts_what_stands_at_a_bound(terms: Terms, fields: dict[str, object]) -> None:
+    deal.check(changed(terms, **fields), NOW_S, ESCROW)
+
+
+def test_terms_open_until_their_opening_time() -> None:
+    deal.check(PLAIN, PLAIN.opens_at_s, ESCROW)
+    refused("opens-in-past", deal.check, PLAIN, PLAIN.opens_at_s + 1, ESCROW)
+
+
+@pytest.mark.parametrize(
+    ("code", "fields"),
+    [
+        ("arbiter-unsupported", {"arbiter": ARBITER}),
+        ("claims-unsupported", {"claim_period_s": 8 * DAY_S}),
+        ("challenge-unsupported", {"challenge_period_s": 1}),
+        ("challenge-unsupported", {"arbitration_period_s": 1}),
+        ("holdback-unsupported", {"holdback_bps": 1}),
+        ("holdback-unsupported", {"holdback_period_s": 1}),
+        ("rate-cap-unsupported", {"rate_cap_units": 1}),
+        ("rate-cap-unsupported", {"rate_period_s": 1}),
+        ("feedback-unsupported", {"agent_id_plus_one": 1}),
+    ],
+)
+def test_check_plain_refuses(code: str, fields: dict[str, object]) -> None:
+    refused(code, deal.check_plain, changed(PLAIN, **fields))
+
+
+@given(any_terms, u64)
+def test_no_terms_raise_anything_but_a_terms_error(terms: Terms, now_s: int) -> None:
+    with contextlib.suppress(TermsError):
+        deal.check(terms, now_s, ESCROW)
+    with contextlib.suppress(TermsError):
+        deal.check_plain(terms)
