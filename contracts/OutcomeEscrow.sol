@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {EventLog} from "./EventLog.sol";
 import {CodeStore} from "./libraries/CodeStore.sol";
+import {Balance, Deal, Ledger, newBalance, newDeal} from "./libraries/Ledger.sol";
 import {Entry, MerkleLog} from "./libraries/MerkleLog.sol";
 import {Signatures} from "./libraries/Signatures.sol";
 import {Terms, TypeHashes} from "./libraries/Terms.sol";
@@ -46,15 +47,10 @@ contract OutcomeEscrow is EIP712, Nonces {
         uint16 feeBps;
     }
 
-    /// Two slots: the first changes with every settlement, the second is only read.
-    struct Ledger {
-        uint80 paid; //       so far, fees included; never falls
-        uint80 budget; //     escrowed; a refund lowers it to what is paid
-        uint40 floor; //      index of the last settlement entry; never falls
-        uint40 endsAt; //     T2 = deadline + grace: settlements until here, refunds after; zero: not opened
-        address payee;
-        uint80 unitPrice;
-        uint16 flags;
+    /// What one batch moves.
+    struct Flows {
+        uint256 sent; //  out of the escrow
+        uint256 fees; //  to the credit of the fee recipient
     }
 
     /// The last second of any, and of any exclusive, contract for the same outcome of the same owner.
@@ -65,12 +61,11 @@ contract OutcomeEscrow is EIP712, Nonces {
 
     uint256 private constant BPS = 10_000;
     uint256 private constant TERMS_BYTES = 32 * 32;
-    uint16 private constant FLAG_REVENUE_SHARE = 1;
 
     /// What a token gets for a transfer out, and what must be left before it is tried: 63/64 of it go to the token, and
     /// the rest suffices to record that it failed. So nobody can make a transfer fail by giving too little gas.
     uint256 private constant TRANSFER_GAS = 200_000;
-    uint256 private constant TRANSFER_GAS_FLOOR = 250_000;
+    uint256 private constant TRANSFER_GAS_FLOOR = 300_000;
 
     EventLog public immutable eventLog;
 
@@ -92,7 +87,8 @@ contract OutcomeEscrow is EIP712, Nonces {
     );
     /// The entry at `index` now is the contract's statement.
     event Settled(bytes32 indexed contractId, uint64 index, uint256 earned, uint256 reversed);
-    /// The entry at `index` changed nothing; `reason` is ASCII.
+    /// The entry at `index` changed nothing; `reason` is ASCII. It tells the caller why and proves nothing:
+    /// anyone can have an entry refused, under a log or a verifier of their own.
     event Refused(bytes32 indexed contractId, uint64 index, bytes32 reason);
     /// The contract paid amount + fee. The fee waits as a credit of the fee recipient.
     event Paid(bytes32 indexed contractId, address indexed payee, uint256 amount, uint256 fee);
@@ -142,7 +138,7 @@ contract OutcomeEscrow is EIP712, Nonces {
     error TokenTookTooMuch(address token, uint256 expectedBalance, uint256 balance);
 
     error UnknownContract(bytes32 contractId);
-    error RefundTooEarly(bytes32 contractId, uint64 endsAt, uint256 nowS);
+    error RefundTooEarly(bytes32 contractId, uint256 endsAt, uint256 nowS);
     error NothingToRefund(bytes32 contractId);
     error NoCredit(address token, address account);
     error InvalidRecipient(address to);
@@ -280,13 +276,10 @@ contract OutcomeEscrow is EIP712, Nonces {
     function _record(bytes32 contractId, Terms calldata terms) private {
         _termsCode[contractId] = CodeStore.write(abi.encode(terms));
         _ledgers[_groupIdOf(terms)][contractId] = Ledger({
-            paid: 0,
-            budget: terms.budget.toUint80(),
-            floor: 0,
-            endsAt: (uint256(terms.deadline) + terms.grace).toUint40(),
-            payee: terms.payee,
-            unitPrice: terms.unitPrice.toUint80(),
-            flags: terms.revenueShareBps == 0 ? 0 : FLAG_REVENUE_SHARE
+            balance: newBalance(
+                terms.budget.toUint80(), (uint256(terms.deadline) + terms.grace).toUint40()
+            ),
+            deal: newDeal(terms.payee, terms.unitPrice.toUint80(), terms.revenueShareBps != 0)
         });
     }
 
@@ -318,79 +311,91 @@ contract OutcomeEscrow is EIP712, Nonces {
             keccak256(abi.encode(TypeHashes.VERIFIED, group.logId, size, root, first, count));
         _requireSigned(_hashTypedDataV4(structHash), group.verifier, signature);
 
-        _settleRun(group, first, MerkleLog.asEntries(entries));
+        _settleRun(group, first, entries, count);
     }
 
-    function _settleRun(Group calldata group, uint256 first, Entry[] calldata entries) private {
+    function _settleRun(Group memory group, uint64 first, bytes calldata entries, uint256 count)
+        private
+    {
         mapping(bytes32 => Ledger) storage ledgers = _ledgers[_groupId(group)];
         uint256 balance = IERC20(group.token).balanceOf(address(this));
-        uint256 fees;
-        for (uint256 i = 0; i < entries.length; ++i) {
-            (uint256 sent, uint256 fee) = _settleEntry(ledgers, group, entries[i], first + i);
-            balance -= sent;
-            fees += fee;
+        Flows memory flows;
+        for (uint64 i = 0; i < count; ++i) {
+            _settleEntry(ledgers, group, MerkleLog.entryAt(entries, i), first + i, flows);
         }
-        if (fees != 0) _credits[group.token][group.feeRecipient] += fees;
-        _requireBalance(group.token, balance);
+        if (flows.fees != 0) _credits[group.token][group.feeRecipient] += flows.fees;
+        _requireBalance(group.token, balance - flows.sent);
     }
 
-    /// Returns what left the escrow, and the fee that stays as a credit.
     function _settleEntry(
         mapping(bytes32 => Ledger) storage ledgers,
-        Group calldata group,
+        Group memory group,
         Entry calldata entry,
-        uint256 index
-    ) private returns (uint256 sent, uint256 fee) {
-        uint256 earned = uint256(entry.payload) >> 176;
-        uint256 reversed = (uint256(entry.payload) >> 96) & type(uint80).max;
+        uint64 index,
+        Flows memory flows
+    ) private {
         Ledger storage ledger = ledgers[entry.subject];
-        Ledger memory before = ledger;
-        bytes32 reason = _reasonToRefuse(before, group.verifier, entry, index, earned, reversed);
+        Balance balance = ledger.balance;
+        Deal deal = ledger.deal;
+        bytes32 reason = _reasonToRefuse(balance, deal, entry, group.verifier, index);
         if (reason != 0) {
-            emit Refused(entry.subject, index.toUint40(), reason);
-            return (0, 0);
+            emit Refused(entry.subject, index, reason);
+            return;
         }
 
-        uint256 net = earned - reversed;
-        (ledger.floor, ledger.paid) =
-        (index.toUint40(), net > before.paid ? net.toUint80() : before.paid);
-        emit Settled(entry.subject, index.toUint40(), earned, reversed);
-        if (net <= before.paid) return (0, 0);
+        uint256 net = entry.value;
+        uint256 paid = balance.paid();
+        ledger.balance = balance.settled(net > paid ? net : paid, index);
+        (uint256 earned, uint256 reversed) = _totalsOf(entry);
+        emit Settled(entry.subject, index, earned, reversed);
+        if (net <= paid) return;
 
-        fee = _feeOn(net, group.feeBps) - _feeOn(before.paid, group.feeBps);
-        sent = net - before.paid - fee;
-        emit Paid(entry.subject, before.payee, sent, fee);
-        if (!_sendOrCredit(entry.subject, group.token, before.payee, sent)) sent = 0;
+        // On all that was ever paid, so that splitting payments changes nothing.
+        // No sum here or in `flows` leaves 256 bits: every amount has 80.
+        unchecked {
+            uint256 fee = net * group.feeBps / BPS - paid * group.feeBps / BPS;
+            uint256 amount = net - paid - fee;
+            emit Paid(entry.subject, deal.payee(), amount, fee);
+            if (_sendOrCredit(entry.subject, group.token, deal.payee(), amount)) {
+                flows.sent += amount;
+            }
+            flows.fees += fee;
+        }
     }
 
-    /// Zero if the entry may settle the contract, else the rule that it breaks.
+    /// Zero if the entry may settle its contract, else the rule that it breaks.
     function _reasonToRefuse(
-        Ledger memory before,
-        address verifier,
+        Balance balance,
+        Deal deal,
         Entry calldata entry,
-        uint256 index,
-        uint256 earned,
-        uint256 reversed
+        address verifier,
+        uint256 index
     ) private view returns (bytes32) {
         if (entry.kind != "settlement") return "not_a_settlement";
-        if (entry.actor != bytes32(uint256(uint160(verifier)))) return "wrong_actor";
-        if (before.endsAt == 0) return "unknown_contract";
-        if (block.timestamp > before.endsAt) return "ended";
-        if (index <= before.floor) return "already_settled";
-        if (reversed > earned || entry.value != earned - reversed) return "wrong_value";
-        if (before.flags & FLAG_REVENUE_SHARE == 0) {
-            if (earned % before.unitPrice != 0 || reversed % before.unitPrice != 0) {
+        if (uint256(entry.actor) != uint160(verifier)) return "wrong_actor";
+        if (balance.endsAt() == 0) return "unknown_contract";
+        if (block.timestamp > balance.endsAt()) return "ended";
+        if (index <= balance.floor()) return "already_settled";
+        (uint256 earned, uint256 reversed) = _totalsOf(entry);
+        if (earned < reversed) return "wrong_value";
+        unchecked {
+            if (entry.value != earned - reversed) return "wrong_value";
+        }
+        if (!deal.hasRevenueShare()) {
+            // Without a revenue share there is a unit price.
+            if (earned % deal.unitPrice() != 0 || reversed % deal.unitPrice() != 0) {
                 return "wrong_price";
             }
         }
-        if (entry.value > before.budget) return "over_budget";
-        if (earned < before.paid) return "earned_fell";
+        if (entry.value > balance.budget()) return "over_budget";
+        if (earned < balance.paid()) return "earned_fell";
         return 0;
     }
 
-    /// On all that was ever paid, so that splitting payments changes nothing.
-    function _feeOn(uint256 paid, uint256 feeBps) private pure returns (uint256) {
-        return paid * feeBps / BPS;
+    /// What a settlement entry's payload begins with: earned u80, reversed u80.
+    function _totalsOf(Entry calldata entry) private pure returns (uint256, uint256) {
+        uint256 payload = uint256(entry.payload);
+        return (payload >> 176, payload >> 96 & type(uint80).max);
     }
 
     // ------------------------------------------------------------------------------------------------ refund, credit
@@ -399,12 +404,14 @@ contract OutcomeEscrow is EIP712, Nonces {
     function refund(bytes32 contractId) external nonReentrant {
         Terms memory terms = termsOf(contractId);
         Ledger storage ledger = _ledgers[_groupIdOf(terms)][contractId];
-        (uint80 paid, uint256 budget, uint40 endsAt) = (ledger.paid, ledger.budget, ledger.endsAt);
-        if (block.timestamp <= endsAt) revert RefundTooEarly(contractId, endsAt, block.timestamp);
-        if (budget == paid) revert NothingToRefund(contractId);
+        Balance held = ledger.balance;
+        if (block.timestamp <= held.endsAt()) {
+            revert RefundTooEarly(contractId, held.endsAt(), block.timestamp);
+        }
+        uint256 amount = held.budget() - held.paid();
+        if (amount == 0) revert NothingToRefund(contractId);
 
-        uint256 amount = budget - paid;
-        ledger.budget = paid;
+        ledger.balance = held.refunded();
         emit Refunded(contractId, terms.owner, amount);
 
         uint256 balance = IERC20(terms.token).balanceOf(address(this));
@@ -459,12 +466,12 @@ contract OutcomeEscrow is EIP712, Nonces {
 
     /// What has been paid so far, fees included.
     function paidOf(bytes32 contractId) external view returns (uint256) {
-        return _ledgerOf(contractId).paid;
+        return _balanceOf(contractId).paid();
     }
 
     /// The index of the contract's last settlement entry; zero if there is none.
-    function floorOf(bytes32 contractId) external view returns (uint64) {
-        return _ledgerOf(contractId).floor;
+    function floorOf(bytes32 contractId) external view returns (uint256) {
+        return _balanceOf(contractId).floor();
     }
 
     function creditOf(address token, address account) external view returns (uint256) {
@@ -485,19 +492,19 @@ contract OutcomeEscrow is EIP712, Nonces {
     function statusOf(bytes32 contractId) external view returns (bytes32) {
         if (_termsCode[contractId] == address(0)) return "unknown";
         Terms memory terms = termsOf(contractId);
-        Ledger storage ledger = _ledgers[_groupIdOf(terms)][contractId];
-        if (ledger.paid == terms.budget) return "paid_out";
+        Balance balance = _ledgers[_groupIdOf(terms)][contractId].balance;
+        if (balance.paid() == terms.budget) return "paid_out";
         if (block.timestamp < terms.opensAt) return "scheduled";
         if (block.timestamp <= terms.deadline) return "open";
-        if (block.timestamp <= ledger.endsAt) return "settling";
-        if (ledger.budget != ledger.paid) return "refundable";
+        if (block.timestamp <= balance.endsAt()) return "settling";
+        if (balance.budget() != balance.paid()) return "refundable";
         return "refunded";
     }
 
     // ------------------------------------------------------------------------------------------------ inside
 
-    function _ledgerOf(bytes32 contractId) private view returns (Ledger storage) {
-        return _ledgers[_groupIdOf(termsOf(contractId))][contractId];
+    function _balanceOf(bytes32 contractId) private view returns (Balance) {
+        return _ledgers[_groupIdOf(termsOf(contractId))][contractId].balance;
     }
 
     function _groupIdOf(Terms memory terms) private pure returns (bytes32) {
@@ -506,7 +513,7 @@ contract OutcomeEscrow is EIP712, Nonces {
         );
     }
 
-    function _groupId(Group calldata group) private pure returns (bytes32) {
+    function _groupId(Group memory group) private pure returns (bytes32) {
         return keccak256(abi.encode(group));
     }
 
@@ -528,10 +535,14 @@ contract OutcomeEscrow is EIP712, Nonces {
     /// SafeERC20, a token may answer nothing.
     function _send(address token, address to, uint256 amount) private returns (bool sent) {
         if (gasleft() < TRANSFER_GAS_FLOOR) revert TooLittleGas(gasleft(), TRANSFER_GAS_FLOOR);
-        bytes memory data = abi.encodeCall(IERC20.transfer, (to, amount));
+        bytes4 selector = IERC20.transfer.selector;
         uint256 gasLimit = TRANSFER_GAS;
         assembly ("memory-safe") {
-            sent := call(gasLimit, token, 0, add(data, 32), mload(data), 0, 32)
+            let data := mload(0x40)
+            mstore(data, selector)
+            mstore(add(data, 4), to)
+            mstore(add(data, 36), amount)
+            sent := call(gasLimit, token, 0, data, 68, 0, 32)
             let answered := and(gt(returndatasize(), 31), eq(mload(0), 1))
             sent := and(sent, or(iszero(returndatasize()), answered))
         }

@@ -31,11 +31,14 @@ library MerkleLog {
     error ProofTooLong(uint256 length, uint256 used);
     error RootMismatch(bytes32 expected, bytes32 computed);
 
-    /// The same bytes as whole entries.
-    function asEntries(bytes calldata data) internal pure returns (Entry[] calldata entries) {
+    /// The `i`th of `entries`, which the caller has counted.
+    function entryAt(bytes calldata entries, uint256 i)
+        internal
+        pure
+        returns (Entry calldata entry)
+    {
         assembly ("memory-safe") {
-            entries.offset := data.offset
-            entries.length := shr(8, data.length)
+            entry := add(entries.offset, mul(i, 256))
         }
     }
 

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+/// What changes with every settlement, in one word; high bits first: 0 u16, endsAt u40, floor u40, budget u80, paid u80.
+///   paid     so far, fees included; never falls
+///   budget   what is escrowed; a refund lowers it to what is paid
+///   floor    index of the last settlement entry; never falls
+///   endsAt   T2 = deadline + grace: settlements until here, refunds after; zero: no such contract
+type Balance is uint256;
+
+/// What a settlement only reads, in one word; high bits first: 0 u15, revenueShare u1, unitPrice u80, payee u160.
+type Deal is uint256;
+
+/// The two words of a contract. They are packed by hand because a settlement is paid per slot it touches, and the compiler
+/// reads and writes a packed slot once for each field.
+struct Ledger {
+    Balance balance;
+    Deal deal;
+}
+
+using {paid, budget, floor, endsAt, settled, refunded} for Balance global;
+using {payee, unitPrice, hasRevenueShare} for Deal global;
+
+uint256 constant UINT40 = type(uint40).max;
+uint256 constant UINT80 = type(uint80).max;
+
+function newBalance(uint80 budget_, uint40 endsAt_) pure returns (Balance) {
+    return Balance.wrap(uint256(endsAt_) << 200 | uint256(budget_) << 80);
+}
+
+function newDeal(address payee_, uint80 unitPrice_, bool revenueShare_) pure returns (Deal) {
+    return Deal.wrap((revenueShare_ ? 1 << 240 : 0) | uint256(unitPrice_) << 160 | uint160(payee_));
+}
+
+function paid(Balance self) pure returns (uint256) {
+    return Balance.unwrap(self) & UINT80;
+}
+
+function budget(Balance self) pure returns (uint256) {
+    return Balance.unwrap(self) >> 80 & UINT80;
+}
+
+function floor(Balance self) pure returns (uint256) {
+    return Balance.unwrap(self) >> 160 & UINT40;
+}
+
+function endsAt(Balance self) pure returns (uint256) {
+    return Balance.unwrap(self) >> 200;
+}
+
+/// With these instead; the caller has checked that they fit.
+function settled(Balance self, uint256 paid_, uint256 floor_) pure returns (Balance) {
+    uint256 kept = Balance.unwrap(self) & ~(UINT40 << 160 | UINT80);
+    return Balance.wrap(kept | floor_ << 160 | paid_);
+}
+
+/// With nothing left to pay.
+function refunded(Balance self) pure returns (Balance) {
+    uint256 kept = Balance.unwrap(self) & ~(UINT80 << 80);
+    return Balance.wrap(kept | self.paid() << 80);
+}
+
+function payee(Deal self) pure returns (address) {
+    return address(uint160(Deal.unwrap(self)));
+}
+
+function unitPrice(Deal self) pure returns (uint256) {
+    return Deal.unwrap(self) >> 160 & UINT80;
+}
+
+function hasRevenueShare(Deal self) pure returns (bool) {
+    return Deal.unwrap(self) >> 240 != 0;
+}
