@@ -6,7 +6,7 @@ file's name and its own, as in `log.last_checkpoint`; its `%(name)s` are given b
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
@@ -61,6 +61,11 @@ class Session:
         """How many rows the query changed."""
         return self._connection.execute(statement(query), arguments).rowcount
 
+    def run_each(self, query: str, /, arguments: Sequence[Mapping[str, object]]) -> None:
+        """Run a query once for each of these sets of arguments, in few round trips."""
+        with self._connection.cursor() as cursor:
+            cursor.executemany(statement(query), arguments)
+
     def copy(self, query: str, types: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Write rows by a query that is `COPY … FROM STDIN (FORMAT binary)`."""
         with self._connection.cursor() as cursor, cursor.copy(statement(query)) as copy:
@@ -76,10 +81,12 @@ class Connection:
         self._connection = connection
 
     @contextmanager
-    def transaction(self, account: str = "") -> Iterator[Session]:
+    def transaction(self, account: str = "", *, snapshot: bool = False) -> Iterator[Session]:
         """A transaction that speaks for `account`: committed at the end, or rolled back."""
         with self._connection.transaction():
             session = Session(self._connection)
+            if snapshot:
+                session.run("database.hold_still")
             session.run("database.speak_for", account=account)
             yield session
 
@@ -118,9 +125,15 @@ class Database:
         self._pool.close()
 
     @contextmanager
-    def transaction(self, account: str = "") -> Iterator[Session]:
-        """A transaction that speaks for `account` (`0x…`, lower case; empty: for nobody)."""
-        with self._pool.connection() as raw, Connection(raw).transaction(account) as session:
+    def transaction(self, account: str = "", *, snapshot: bool = False) -> Iterator[Session]:
+        """A transaction that speaks for `account`, an `0x…` address (empty: for nobody).
+
+        With `snapshot`, all its queries see the same state of the database.
+        """
+        with (
+            self._pool.connection() as raw,
+            Connection(raw).transaction(account, snapshot=snapshot) as session,
+        ):
             yield session
 
     def connect(self) -> Connection:

@@ -247,16 +247,18 @@ CREATE TABLE lead_identities (
     UNIQUE (log_id, lead)
 );
 
--- `commitment` = SHA-256(salt ‖ body) is what the log holds; `body` is canonical JSON.
+-- `commitment` = SHA-256(salt ‖ body) is what the log holds; `body` is canonical JSON. What is said
+-- of no lead (an operator's profile) has neither surface nor lead.
 CREATE TABLE private_payloads (
     log_id word NOT NULL,
     commitment word NOT NULL,
-    surface word NOT NULL,
-    lead word NOT NULL,
+    surface word,
+    lead word,
     account address NOT NULL,
     salt word NOT NULL,
     body bytea NOT NULL,
-    PRIMARY KEY (log_id, commitment)
+    PRIMARY KEY (log_id, commitment),
+    CHECK ((surface IS NULL) = (lead IS NULL))
 );
 CREATE INDEX private_payloads_by_lead ON private_payloads (log_id, surface, lead);
 

@@ -4,6 +4,10 @@
 -- Name the account that this transaction speaks for; empty for nobody.
 SELECT set_config('tallystick.account', lower(%(account)s::text), true);
 
+-- name: hold_still
+-- Let every query of this transaction see one and the same state of the database.
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
+
 -- name: show_secret
 -- Show a secret (an API key's hash in hex, a sign-in nonce) before the account is known.
 SELECT set_config('tallystick.presented', %(secret)s::text, true);

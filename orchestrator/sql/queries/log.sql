@@ -1,0 +1,267 @@
+-- Queries of orchestrator/log.py.
+
+-- name: lock
+-- Take the one writer's lock of a log for this connection, if it is free.
+SELECT pg_try_advisory_lock(%(key)s) AS taken;
+
+-- name: known
+-- Whether the log was begun.
+SELECT EXISTS (SELECT FROM logs WHERE log_id = %(log_id)s) AS known;
+
+-- Submitting -------------------------------------------------------------------------------------
+
+-- name: submit
+-- Take requests: remember them all, queue the new ones in the order given; gives the new ones' ids.
+WITH offered AS (
+    SELECT * FROM unnest(
+        %(request_ids)s::uuid[], %(keys)s::text[], %(kinds)s::text[], %(bodies)s::json[],
+        %(hashes)s::bytea[], %(salts)s::bytea[], %(private)s::bytea[],
+        %(surfaces)s::bytea[], %(leads)s::bytea[]
+    ) WITH ORDINALITY AS o (
+        request_id, idempotency_key, kind, body, body_hash, salt, private, surface, lead, place
+    )
+), fresh AS (
+    INSERT INTO requests
+        (log_id, request_id, account, idempotency_key, kind, body_hash, received_ms)
+    SELECT %(log_id)s, request_id, %(account)s, idempotency_key, kind, body_hash, %(received_ms)s
+    FROM offered ORDER BY request_id
+    ON CONFLICT (log_id, request_id) DO NOTHING
+    RETURNING request_id
+), queued AS (
+    INSERT INTO inbox (log_id, request_id, account, kind, body)
+    SELECT %(log_id)s, request_id, %(account)s, kind, body
+    FROM offered JOIN fresh USING (request_id) ORDER BY place
+), hidden AS (
+    INSERT INTO private_payloads (log_id, commitment, surface, lead, account, salt, body)
+    SELECT %(log_id)s, body_hash, surface, lead, %(account)s, salt, private
+    FROM offered JOIN fresh USING (request_id) WHERE salt IS NOT NULL
+)
+SELECT request_id FROM fresh;
+
+-- name: earlier
+-- What these requests came with when they were first taken.
+SELECT r.request_id, r.body_hash, p.salt
+FROM requests r
+LEFT JOIN private_payloads p ON p.log_id = r.log_id AND p.commitment = r.body_hash
+WHERE r.log_id = %(log_id)s AND r.request_id = ANY (%(request_ids)s);
+
+-- name: results
+-- What became of these requests; status NULL for those that wait.
+SELECT r.request_id, s.status, s.first_position, s.count, s.code, s.message
+FROM requests r LEFT JOIN results s USING (log_id, request_id)
+WHERE r.log_id = %(log_id)s AND r.request_id = ANY (%(request_ids)s);
+
+-- name: assign_pseudonyms
+-- The pseudonyms of identities on a surface, made from the fresh ones for identities without.
+SELECT external_id, lead
+FROM assign_pseudonyms(
+    %(log_id)s, %(surface)s, %(external_ids)s::text[], %(fresh)s::bytea[]);
+
+-- name: erase_identities
+-- Forget who a lead is.
+DELETE FROM lead_identities
+WHERE log_id = %(log_id)s AND surface = %(surface)s AND lead = %(lead)s;
+
+-- name: erase_payloads
+-- Forget what was said of a lead, salts included.
+DELETE FROM private_payloads
+WHERE log_id = %(log_id)s AND surface = %(surface)s AND lead = %(lead)s;
+
+-- name: private_payload
+-- The salt and body behind a commitment, unless erased.
+SELECT salt, body FROM private_payloads
+WHERE log_id = %(log_id)s AND commitment = %(commitment)s;
+
+-- Sequencing -------------------------------------------------------------------------------------
+
+-- name: take
+-- The oldest requests that wait, in the order in which they are to be decided.
+SELECT seq, request_id, kind, body FROM inbox
+WHERE log_id = %(log_id)s ORDER BY seq LIMIT %(limit)s;
+
+-- name: clear
+-- Remove requests that have been decided.
+DELETE FROM inbox WHERE log_id = %(log_id)s AND seq = ANY (%(seqs)s::bigint[]);
+
+-- name: append_entries
+-- Append entries.
+COPY entries (log_id, position, entry, opening) FROM STDIN (FORMAT binary);
+
+-- name: append_subtrees
+-- Append the subtrees that the new entries completed.
+COPY subtrees (log_id, level, position, hash) FROM STDIN (FORMAT binary);
+
+-- name: append_results
+-- Record what became of requests.
+INSERT INTO results (log_id, request_id, status, first_position, count, code, message)
+SELECT %(log_id)s, * FROM unnest(
+    %(request_ids)s::uuid[], %(statuses)s::text[], %(first_positions)s::bigint[],
+    %(counts)s::integer[], %(codes)s::text[], %(messages)s::text[]);
+
+-- name: append_checkpoint
+-- Follow the last checkpoint with a new one, unless another writer did so first.
+INSERT INTO checkpoints
+    (log_id, size, previous_size, root, time_ms, fold_time_ms, nodes, signature)
+SELECT %(log_id)s, %(size)s, %(previous_size)s, %(root)s, %(time_ms)s, %(fold_time_ms)s,
+    %(nodes)s::bytea[], %(signature)s
+WHERE %(previous_size)s =
+    (SELECT coalesce(max(size), 0) FROM checkpoints WHERE log_id = %(log_id)s);
+
+-- name: put_leads
+-- Bring leads up to date.
+INSERT INTO leads (log_id, lead, surface, state, since_ms, touches, document)
+SELECT %(log_id)s, * FROM unnest(
+    %(leads)s::bytea[], %(surfaces)s::bytea[], %(states)s::text[], %(since_ms)s::bigint[],
+    %(touches)s::bigint[], %(documents)s::jsonb[])
+ON CONFLICT (log_id, lead) DO UPDATE SET
+    state = excluded.state, since_ms = excluded.since_ms, touches = excluded.touches,
+    document = excluded.document;
+
+-- name: put_contract
+-- Bring a contract up to date.
+INSERT INTO contracts (
+    log_id, contract_id, surface, owner, operator, opened, closed_at_ms, earned_units,
+    reversed_units, over_units, outcomes, reversals, last_outcome, last_reversal, last_settlement,
+    rules)
+VALUES (
+    %(log_id)s, %(contract_id)s, %(surface)s, %(owner)s, %(operator)s, %(opened)s,
+    %(closed_at_ms)s, %(earned_units)s, %(reversed_units)s, %(over_units)s, %(outcomes)s,
+    %(reversals)s, %(last_outcome)s, %(last_reversal)s, %(last_settlement)s, %(rules)s::jsonb)
+ON CONFLICT (log_id, contract_id) DO UPDATE SET
+    closed_at_ms = excluded.closed_at_ms, earned_units = excluded.earned_units,
+    reversed_units = excluded.reversed_units, over_units = excluded.over_units,
+    outcomes = excluded.outcomes, reversals = excluded.reversals,
+    last_outcome = excluded.last_outcome, last_reversal = excluded.last_reversal,
+    last_settlement = excluded.last_settlement;
+
+-- name: put_policy
+-- Keep a policy's document under its hash.
+INSERT INTO policies (log_id, hash, document) VALUES (%(log_id)s, %(hash)s, %(document)s::jsonb)
+ON CONFLICT (log_id, hash) DO NOTHING;
+
+-- name: put_surface
+-- Bring a surface up to date.
+INSERT INTO surfaces (log_id, surface, owner, policy_hash, version)
+VALUES (%(log_id)s, %(surface)s, %(owner)s, %(policy_hash)s, %(version)s)
+ON CONFLICT (log_id, surface) DO UPDATE SET
+    owner = excluded.owner, policy_hash = excluded.policy_hash, version = excluded.version;
+
+-- name: put_operator
+-- Bring an operator up to date.
+INSERT INTO operators (log_id, operator, level, registered)
+VALUES (%(log_id)s, %(operator)s, %(level)s, %(registered)s)
+ON CONFLICT (log_id, operator) DO UPDATE SET level = excluded.level;
+
+-- Reading the log --------------------------------------------------------------------------------
+
+-- name: last_checkpoint
+-- The newest checkpoint.
+SELECT size, root, time_ms, signature, fold_time_ms, nodes FROM checkpoints
+WHERE log_id = %(log_id)s ORDER BY size DESC LIMIT 1;
+
+-- name: checkpoint
+-- The checkpoint of exactly this size.
+SELECT size, root, time_ms, signature, fold_time_ms, nodes FROM checkpoints
+WHERE log_id = %(log_id)s AND size = %(size)s;
+
+-- name: checkpoints_after
+-- The checkpoints beyond a size, smallest first.
+SELECT size, root, time_ms, signature, fold_time_ms, nodes FROM checkpoints
+WHERE log_id = %(log_id)s AND size > %(size)s ORDER BY size LIMIT %(limit)s;
+
+-- name: entries
+-- The entries from a position on.
+SELECT position, entry, opening FROM entries
+WHERE log_id = %(log_id)s AND position >= %(start)s ORDER BY position LIMIT %(limit)s;
+
+-- name: leaves
+-- The entries of [start, stop), bytes only.
+SELECT position, entry AS hash FROM entries
+WHERE log_id = %(log_id)s AND position >= %(start)s AND position < %(stop)s ORDER BY position;
+
+-- name: subtrees
+-- The subtrees [start, stop) of a level.
+SELECT position, hash FROM subtrees
+WHERE log_id = %(log_id)s AND level = %(level)s
+    AND position >= %(start)s AND position < %(stop)s
+ORDER BY position;
+
+-- name: count_subtrees
+-- How many subtrees each level has.
+SELECT level, count(*) AS subtrees FROM subtrees WHERE log_id = %(log_id)s GROUP BY level;
+
+-- name: entries_of_kind
+-- The entries of a rare kind (not touch, lead.*, product.event, outcome*) after a position.
+SELECT position, entry, opening FROM entries
+WHERE log_id = %(log_id)s AND substring(entry FROM 1 FOR 32) = %(kind)s
+    AND substring(entry FROM 1 FOR 5)
+        NOT IN ('\x746f756368', '\x6c6561642e', '\x70726f6475', '\x6f7574636f')
+    AND position > %(after)s
+ORDER BY position LIMIT %(limit)s;
+
+-- name: entries_about
+-- The entries about a subject (a lead, a contract, an operator) after a position.
+SELECT position, entry, opening FROM entries
+WHERE log_id = %(log_id)s AND substring(entry FROM 97 FOR 32) = %(subject)s
+    AND position > %(after)s
+ORDER BY position LIMIT %(limit)s;
+
+-- name: outcomes_of
+-- A contract's outcomes and reversals, over and refused ones too, after a position.
+SELECT position, entry, opening FROM entries
+WHERE log_id = %(log_id)s AND substring(entry FROM 65 FOR 32) = %(contract_id)s
+    AND substring(entry FROM 1 FOR 7) = '\x6f7574636f6d65' AND position > %(after)s
+ORDER BY position LIMIT %(limit)s;
+
+-- Reading projections ----------------------------------------------------------------------------
+
+-- name: policy
+-- A policy's document.
+SELECT document FROM policies WHERE log_id = %(log_id)s AND hash = %(hash)s;
+
+-- name: policies
+-- All policies.
+SELECT hash, document FROM policies WHERE log_id = %(log_id)s;
+
+-- name: surfaces
+-- All surfaces.
+SELECT surface, owner, policy_hash, version FROM surfaces WHERE log_id = %(log_id)s;
+
+-- name: operators
+-- All operators.
+SELECT operator, level, registered FROM operators WHERE log_id = %(log_id)s;
+
+-- name: contracts
+-- All contracts, oldest first.
+SELECT * FROM contracts WHERE log_id = %(log_id)s ORDER BY opened;
+
+-- name: leads
+-- Some leads with all that the fold needs.
+SELECT lead, surface, state, since_ms, touches, document FROM leads
+WHERE log_id = %(log_id)s AND lead = ANY (%(leads)s::bytea[]);
+
+-- name: leads_after
+-- All leads, a page at a time.
+SELECT lead, surface, state, since_ms, touches, document FROM leads
+WHERE log_id = %(log_id)s AND lead > %(after)s ORDER BY lead LIMIT %(limit)s;
+
+-- name: contract
+-- One contract.
+SELECT * FROM contracts WHERE log_id = %(log_id)s AND contract_id = %(contract_id)s;
+
+-- name: contracts_after
+-- The contracts opened after a position; each of surface, owner and operator may be left open.
+SELECT * FROM contracts
+WHERE log_id = %(log_id)s AND opened > %(after)s
+    AND (%(surface)s::bytea IS NULL OR surface = %(surface)s::bytea)
+    AND (%(owner)s::bytea IS NULL OR owner = %(owner)s::bytea)
+    AND (%(operator)s::bytea IS NULL OR operator = %(operator)s::bytea)
+ORDER BY opened LIMIT %(limit)s;
+
+-- name: lead_page
+-- A surface's leads by state and pseudonym, after the one given; `state` may be left open.
+SELECT lead, surface, state, since_ms, touches FROM leads
+WHERE log_id = %(log_id)s AND surface = %(surface)s
+    AND (%(state)s::text IS NULL OR state = %(state)s::text)
+    AND (state, lead) > (%(after_state)s, %(after_lead)s::bytea)
+ORDER BY state, lead LIMIT %(limit)s;
