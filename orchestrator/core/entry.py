@@ -171,9 +171,9 @@ def encode(entry: Entry) -> bytes:
         for name in ("surface", "actor", "subject", "payload"):
             _check_word(name, getattr(entry, name))
     if not 0 <= value < VALUE_LIMIT:
-        raise EntryError("value-range", f"value {value} is not in [0, 2^256)")
+        raise EntryError("value-range", f"value {_shown(value)} is not in [0, 2^256)")
     if not 0 <= time_ms < TIME_MS_LIMIT:
-        raise EntryError("time-range", f"time_ms {time_ms} is not in [0, 2^63)")
+        raise EntryError("time-range", f"time_ms {_shown(time_ms)} is not in [0, 2^63)")
     return b"".join(
         (
             kind_word,
@@ -239,9 +239,9 @@ def event_payload(opening: EventOpening) -> bytes:
     """SHA-256(abi.encode(fromState, nth, receivedMs, requestHash, commitment))."""
     from_state, nth, received_ms, request_hash, commitment = opening
     if not 0 <= nth < INDEX_LIMIT:
-        raise EntryError("field-range", f"nth {nth} is not in [0, 2^40)")
+        raise EntryError("field-range", f"nth {_shown(nth)} is not in [0, 2^40)")
     if not 0 <= received_ms < TIME_MS_LIMIT:
-        raise EntryError("time-range", f"received_ms {received_ms} is not in [0, 2^63)")
+        raise EntryError("time-range", f"received_ms {_shown(received_ms)} is not in [0, 2^63)")
     _check_word("request_hash", request_hash)
     _check_word("commitment", commitment)
     return sha256(
@@ -291,7 +291,7 @@ def _pack(layout: _Layout, values: Sequence[int]) -> bytes:
     word, shift = 0, 8 * WORD_BYTES
     for (name, bits), value in zip(layout, values, strict=True):
         if not 0 <= value < 1 << bits:
-            raise EntryError("field-range", f"{name} {value} is not in [0, 2^{bits})")
+            raise EntryError("field-range", f"{name} {_shown(value)} is not in [0, 2^{bits})")
         shift -= bits
         word |= value << shift
     return word.to_bytes(WORD_BYTES)
@@ -316,3 +316,9 @@ def _check_word(name: str, word: bytes) -> None:
 
 def _is_hex(digits: str) -> bool:
     return all(digit in "0123456789abcdefABCDEF" for digit in digits)
+
+
+def _shown(value: int) -> str:
+    """Python refuses to print integers of more than 4,300 digits."""
+    bits = value.bit_length()
+    return str(value) if bits <= 8 * WORD_BYTES else f"of {bits} bits"

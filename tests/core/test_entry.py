@@ -113,6 +113,14 @@ def test_encode_refuses(code: str, fields: dict[str, object]) -> None:
     refused(code, codec.encode, SAMPLE._replace(**fields))  # type: ignore[arg-type]
 
 
+def test_integers_past_what_python_prints_are_refused_like_any_other() -> None:
+    huge = 10**5000
+    message = refused("value-range", codec.encode, SAMPLE._replace(value=huge))
+    assert message == "value of 16610 bits is not in [0, 2^256)"
+    refused("time-range", codec.encode, SAMPLE._replace(time_ms=-huge))
+    refused("field-range", codec.pack_settlement, huge, 0, 0, 0)
+
+
 def test_words_of_wrong_lengths_do_not_make_up_for_each_other() -> None:
     shifted = SAMPLE._replace(actor=b"\x01" * 31, subject=b"\x01" * 33)
     message = refused("word-length", codec.encode, shifted)
