@@ -1,0 +1,90 @@
+"""The application: what it stands on is handed in, and its description is what it does."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from api import accounts, contracts, operators, owners, problems, public, requests, schemas
+from api.middleware import Manners
+from api.service import Limits, Service, ServiceInfo, SignatureCheck, Turnstile
+from orchestrator.core.errors import ChainError
+from orchestrator.core.terms import Domain
+from orchestrator.database import Database
+from orchestrator.reader import LogReader
+
+VERSION = "1"
+# Shapes that only bodies of newline-delimited JSON, or errors, are made of.
+_FURTHER_SCHEMAS = (schemas.BulkEvent, schemas.BulkTouch, problems.Problem)
+
+
+def create_app(
+    *,
+    database: Database,
+    log_id: bytes,
+    now_ms: Callable[[], int],
+    escrow_domain: Domain,
+    event_log_domain: Domain,
+    is_valid_signature: SignatureCheck,
+    info: ServiceInfo,
+    limits: Limits | None = None,
+) -> FastAPI:
+    """The HTTP API over one log.
+
+    `database` acts as `tallystick_api`; `now_ms` is our clock, UTC milliseconds, which may be a
+    simulated one. The domains are those that the contracts state (EIP-5267). `is_valid_signature`
+    asks the contract at an address whether it stands by a digest's signature (ERC-1271); False if
+    there is none. Raises `ChainError` if the two contracts are not on one chain.
+    """
+    if escrow_domain.chain_id != event_log_domain.chain_id:
+        raise ChainError(
+            "chain-differs",
+            f"the escrow is on chain {escrow_domain.chain_id}, "
+            f"the event log on {event_log_domain.chain_id}",
+        )
+    limits = limits or Limits()
+    app = FastAPI(
+        title="Tallystick",
+        version=VERSION,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/v1/openapi.json",
+        redirect_slashes=False,
+        responses=problems.documented(400, 413, 415, 422, 429, 500, 503),
+    )
+    app.state.service = Service(
+        database=database,
+        log=LogReader(database, log_id),
+        log_id=log_id,
+        now_ms=now_ms,
+        escrow_domain=escrow_domain,
+        event_log_domain=event_log_domain,
+        is_valid_signature=is_valid_signature,
+        info=info,
+        limits=limits,
+        waiting=Turnstile(limits.waiters),
+    )
+    problems.install(app)
+    app.add_middleware(Manners)
+    for part in (public, accounts, operators, owners, contracts, requests):
+        app.include_router(part.router)
+    app.openapi = lambda: _description(app)  # type: ignore[method-assign]
+    return app
+
+
+def _description(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        description = get_openapi(
+            title=app.title,
+            version=app.version,
+            summary="Pays operators for outcomes that a log can prove.",
+            routes=app.routes,
+        )
+        known = description["components"]["schemas"]
+        for model in _FURTHER_SCHEMAS:
+            found = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            known |= found.pop("$defs", {})
+            known[model.__name__] = found
+        app.openapi_schema = description
+    return app.openapi_schema

@@ -1,0 +1,278 @@
+"""Contracts on their way: an operator proposes signed terms, the owner signs the same digest.
+
+Both signatures are over the contract's id, its EIP-712 digest. Opening it on chain is the
+pipeline's: once it is in the log it is a contract, public like all of them.
+"""
+
+from fastapi import APIRouter
+
+from api import schemas
+from api.auth import AnyCaller, Caller, Operator, Owner
+from api.operators import level_of, terms_parameters
+from api.owners import own_surface
+from api.problems import Refusal, documented, not_found
+from api.service import Service, TheService
+from api.strict import StrictRoute
+from api.wire import ContractId, Cursor, Limit, SurfaceId, cursor, hexed, uncursor, unhexed
+from orchestrator.core.errors import TermsError
+from orchestrator.core.policy import canonical_json
+from orchestrator.core.terms import Terms, check, check_plain, contract_id, recover
+from orchestrator.database import Row, Session
+
+router = APIRouter(prefix="/v1", tags=["contracts"], route_class=StrictRoute)
+
+
+@router.post("/proposals", status_code=201, responses=documented(401, 403, 404, 409))
+def propose(service: TheService, operator: Operator, body: schemas.NewProposal) -> schemas.Proposal:
+    """Propose a contract. The same terms again are the same proposal."""
+    terms = Terms.from_json(body.terms.model_dump())
+    if terms.operator.lower() != operator.account:
+        raise Refusal(403, "not-the-operator", f"operator is {terms.operator}, but you are not")
+    digest = contract_id(terms, service.escrow_domain)
+    with service.database.transaction(operator.account) as session:
+        level_of(service, session, operator)
+        earlier = _find(service, session, operator, digest)
+        if earlier is not None:
+            return _proposal(service, earlier)
+        _check_terms(service, session, terms)
+    signature = unhexed(body.operator_signature)
+    _check_signature(service, "operator_signature", terms.operator, digest, signature)
+    with service.database.transaction(operator.account) as session:
+        session.run(
+            "api.add_proposal",
+            log_id=service.log_id,
+            contract_id=digest,
+            surface=terms.surface,
+            operator=operator.account,
+            owner=terms.owner.lower(),
+            terms=canonical_json(terms.to_json()).decode(),
+            operator_signature=signature,
+            now_ms=service.now_ms(),
+        )
+        return _proposal(service, _found(service, session, operator, digest))
+
+
+@router.get("/proposals", responses=documented(401, 403))
+def proposals(
+    service: TheService, caller: AnyCaller, after: Cursor = None, limit: Limit = 100
+) -> schemas.Proposals:
+    """The caller's proposals: as operator, as owner or as both, as the key's scopes say."""
+    return _page(
+        service,
+        caller,
+        after,
+        limit,
+        operator=caller.account if "operator" in caller.scopes else None,
+        owner=caller.account if "owner" in caller.scopes else None,
+    )
+
+
+@router.get("/surfaces/{surface}/proposals", responses=documented(401, 403, 404))
+def surface_proposals(
+    service: TheService,
+    owner: Owner,
+    surface: SurfaceId,
+    after: Cursor = None,
+    limit: Limit = 100,
+) -> schemas.Proposals:
+    """What operators have proposed for a surface, to its owner."""
+    with service.database.transaction(owner.account) as session:
+        own_surface(service, session, owner, surface)
+    return _page(
+        service, owner, after, limit, owner=owner.account, operator=None, surface=unhexed(surface)
+    )
+
+
+@router.get("/proposals/{contract}", responses=documented(401, 403, 404))
+def proposal(service: TheService, caller: AnyCaller, contract: ContractId) -> schemas.Proposal:
+    """One proposal, to its parties."""
+    with service.database.transaction(caller.account) as session:
+        return _proposal(service, _found(service, session, caller, unhexed(contract)))
+
+
+@router.post("/proposals/{contract}/accept", responses=documented(401, 403, 404, 409))
+def accept(
+    service: TheService, owner: Owner, contract: ContractId, body: schemas.Acceptance
+) -> schemas.Proposal:
+    """Sign a proposal as the surface's owner; it will be opened on chain."""
+    digest, signature = unhexed(contract), unhexed(body.owner_signature)
+    with service.database.transaction(owner.account) as session:
+        row = _found(service, session, owner, digest)
+        if row.owner != owner.account:
+            raise Refusal(403, "not-the-owner", "only the surface's owner accepts a proposal")
+        if row.owner_signature == signature:
+            return _proposal(service, row)
+        _check_open(service, row)
+        terms = Terms.from_json(row.terms)
+        _check_terms(service, session, terms)
+    _check_signature(service, "owner_signature", terms.owner, digest, signature)
+    with service.database.transaction(owner.account) as session:
+        changed = session.run(
+            "api.accept_proposal",
+            log_id=service.log_id,
+            contract_id=digest,
+            account=owner.account,
+            owner_signature=signature,
+            now_ms=service.now_ms(),
+        )
+        row = _found(service, session, owner, digest)
+        if not changed:
+            _check_open(service, row)
+        return _proposal(service, row)
+
+
+@router.post("/proposals/{contract}/decline", responses=documented(401, 403, 404, 409))
+def decline(service: TheService, caller: AnyCaller, contract: ContractId) -> schemas.Proposal:
+    """Turn a proposal down as the owner, or take it back as the operator."""
+    digest = unhexed(contract)
+    with service.database.transaction(caller.account) as session:
+        row = _found(service, session, caller, digest)
+        if row.declined_ms is None:
+            changed = session.run(
+                "api.decline_proposal",
+                log_id=service.log_id,
+                contract_id=digest,
+                account=caller.account,
+                now_ms=service.now_ms(),
+            )
+            row = _found(service, session, caller, digest)
+            if not changed and row.declined_ms is None:
+                _check_open(service, row)
+        return _proposal(service, row)
+
+
+def terms_document(document: object) -> schemas.TermsDocument:
+    """Stored terms as they go over the wire."""
+    return schemas.TermsDocument.model_validate(document)
+
+
+def _check_terms(service: Service, session: Session, terms: Terms) -> None:
+    """Raise unless the escrow may open these terms, and this service and surface can serve them."""
+    row = session.one("api.surface", log_id=service.log_id, surface=terms.surface)
+    if row is None:
+        raise not_found("surface")
+    check(terms, service.now_ms() // 1000 + 1, service.escrow_domain.verifying_contract)
+    check_plain(terms)
+    wanted = terms_parameters(service, row).model_dump()
+    given = terms.to_json()
+    for name in _AGREED:
+        if given[name] != wanted[name]:
+            raise TermsError(
+                f"{name.replace('_', '-')}-differs",
+                f"{name} is {given[name]}; contracts on this surface need {wanted[name]}",
+            )
+    tokens = [token.address for token in service.info.tokens]
+    if terms.token not in tokens:
+        raise TermsError("token-unknown", f"token is {terms.token}; we take {', '.join(tokens)}")
+    states = {transition["to"] for transition in row.document["transitions"]}
+    if terms.outcome not in states:
+        raise TermsError("outcome-unknown", f"no transition leads into {terms.outcome!r}")
+
+
+_AGREED = (
+    "owner",
+    "log_id",
+    "policy",
+    "attribution",
+    "lateness_s",
+    "verifier",
+    "fee_bps",
+    "fee_recipient",
+)
+
+
+def _check_signature(
+    service: Service, name: str, signer: str, digest: bytes, signature: bytes
+) -> None:
+    """A key's own signature, or else what the contract at the signer's address says (ERC-1271)."""
+    try:
+        if recover(digest, signature) == signer:
+            return
+        reason = f"is not by {signer}"
+    except TermsError as error:
+        reason = f"is not by {signer}: {error.message}"
+    if not service.is_valid_signature(signer, digest, signature):
+        raise TermsError("signature-invalid", f"{name} {reason}")
+
+
+def _check_open(service: Service, row: Row) -> None:
+    status = _status(service, row)
+    if status != "proposed":
+        raise Refusal(409, "proposal-decided", f"this proposal is {status} already")
+
+
+def _status(service: Service, row: Row) -> str:
+    if row.is_opened:
+        return "opened"
+    if row.declined_ms is not None:
+        return "declined"
+    if row.terms["opens_at_s"] * 1000 <= service.now_ms():
+        return "expired"
+    return "proposed" if row.accepted_ms is None else "accepted"
+
+
+def _proposal(service: Service, row: Row) -> schemas.Proposal:
+    return schemas.Proposal.model_validate(
+        {
+            "contract_id": hexed(row.contract_id),
+            "status": _status(service, row),
+            "terms": terms_document(row.terms),
+            "operator_signature": hexed(row.operator_signature),
+            "owner_signature": hexed(row.owner_signature) if row.owner_signature else None,
+            "created_ms": row.created_ms,
+            "accepted_ms": row.accepted_ms,
+            "declined_ms": row.declined_ms,
+        }
+    )
+
+
+def _find(service: Service, session: Session, caller: Caller, digest: bytes) -> Row | None:
+    return session.one(
+        "api.proposal", log_id=service.log_id, contract_id=digest, account=caller.account
+    )
+
+
+def _found(service: Service, session: Session, caller: Caller, digest: bytes) -> Row:
+    row = _find(service, session, caller, digest)
+    if row is None:
+        raise not_found("proposal of yours")
+    return row
+
+
+def _page(
+    service: Service,
+    caller: Caller,
+    after: str | None,
+    limit: int,
+    *,
+    operator: str | None,
+    owner: str | None,
+    surface: bytes | None = None,
+) -> schemas.Proposals:
+    after_ms, after_id = _position(after)
+    with service.database.transaction(caller.account) as session:
+        rows = session.all(
+            "api.proposal_page",
+            log_id=service.log_id,
+            operator=operator,
+            owner=owner,
+            surface=surface,
+            after_ms=after_ms,
+            after=after_id,
+            limit=limit,
+        )
+    last = rows[-1] if len(rows) == limit else None
+    return schemas.Proposals(
+        proposals=[_proposal(service, row) for row in rows],
+        next=cursor(str(last.created_ms), last.contract_id.hex()) if last else None,
+    )
+
+
+def _position(after: str | None) -> tuple[int, bytes]:
+    if after is None:
+        return 0, b""
+    created_ms, name = uncursor(after, 2)
+    try:
+        return int(created_ms[:18]), bytes.fromhex(name)
+    except ValueError:
+        raise Refusal(422, "cursor-invalid", "this is no cursor of ours") from None

@@ -1,0 +1,81 @@
+"""What holds for every request, whatever its route: bounded bodies, safe headers, no traces."""
+
+import logging
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api import problems
+from api.problems import Refusal
+
+MAX_BODY_BYTES = 262_144
+MAX_BULK_BYTES = 4 * 1_048_576
+
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+    "Cache-Control": "no-store",
+}
+
+logger = logging.getLogger("tallystick.api")
+
+
+class Manners:
+    """Refuses a body that is too large, unread; adds headers; answers what nobody else caught."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def polite(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        most = MAX_BULK_BYTES if scope["path"].endswith("/bulk") else MAX_BODY_BYTES
+        length = Headers(scope=scope).get("content-length", "0")
+        if not length.isdecimal() or len(length) > 18 or int(length) > most:
+            refusal = _too_large(most)
+            answer = problems.response(413, refusal.code, refusal.detail, {"Connection": "close"})
+            await answer(scope, receive, polite)
+            return
+        try:
+            await self.app(scope, _bounded(receive, most), polite)
+        except Exception:
+            logger.exception("%s %s failed", scope["method"], scope["path"])
+            if started:
+                raise
+            await problems.internal()(scope, receive, polite)
+
+
+def _bounded(receive: Receive, most: int) -> Receive:
+    """Counts a body of undeclared length while it is read."""
+    total = 0
+
+    async def counted() -> Message:
+        nonlocal total
+        message = await receive()
+        if message["type"] == "http.request":
+            total += len(message.get("body", b""))
+            if total > most:
+                raise _too_large(most)
+        return message
+
+    return counted
+
+
+def _too_large(most: int) -> Refusal:
+    return Refusal(413, "body-too-large", f"the body has more than {most} bytes")

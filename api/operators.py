@@ -1,0 +1,259 @@
+"""What operators see and do: surfaces, their leads by pseudonym, and touches."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from api import requests, schemas
+from api.auth import AnyCaller, Caller, Operator, charge
+from api.problems import Fault, Refusal, documented, not_found
+from api.requests import IdempotencyKey, WaitS
+from api.service import Service, TheService
+from api.strict import StrictRoute, ndjson_body, read_lines
+from api.wire import AfterWord, Cursor, Limit, SurfaceId, address, cursor, hexed, uncursor, unhexed
+from orchestrator.core.decide import Touch
+from orchestrator.core.policy import canonical_json
+from orchestrator.database import Row, Session
+from orchestrator.inbox import Submission
+
+FIRST_LEVEL = "0"
+
+router = APIRouter(prefix="/v1", tags=["operator"], route_class=StrictRoute)
+
+
+@router.get("/surfaces", responses=documented(401, 403))
+def surfaces(
+    service: TheService, caller: AnyCaller, after: AfterWord = None, limit: Limit = 100
+) -> schemas.Surfaces:
+    """The surfaces that one could work on."""
+    with service.database.transaction(caller.account) as session:
+        rows = session.all(
+            "api.surface_page",
+            log_id=service.log_id,
+            after=unhexed(after) if after else b"",
+            limit=limit,
+        )
+    found = [schemas.Surface(**_surface(row)) for row in rows]
+    return schemas.Surfaces(surfaces=found, next=found[-1].surface if len(found) == limit else None)
+
+
+@router.get("/surfaces/{surface}", responses=documented(401, 403, 404))
+def surface_detail(
+    service: TheService, caller: AnyCaller, surface: SurfaceId
+) -> schemas.SurfaceDetail:
+    """One surface: its policy, and all that terms for a contract on it must say."""
+    with service.database.transaction(caller.account) as session:
+        row = _known_surface(service, session, surface)
+    return schemas.SurfaceDetail(
+        **_surface(row), policy=row.document, terms=terms_parameters(service, row)
+    )
+
+
+@router.get("/surfaces/{surface}/leads", responses=documented(401, 403, 404))
+def leads(
+    service: TheService,
+    caller: AnyCaller,
+    surface: SurfaceId,
+    state: Annotated[schemas.Name | None, Query(description="Only leads in this state.")] = None,
+    after: Cursor = None,
+    limit: Limit = 100,
+) -> schemas.Leads:
+    """A surface's leads by pseudonym; to the surface's owner, with its own ids beside them."""
+    after_state, after_lead = uncursor(after, 2) if after else ("", "")
+    with service.database.transaction(caller.account) as session:
+        _known_surface(service, session, surface)
+        rows = session.all(
+            "api.lead_page",
+            log_id=service.log_id,
+            surface=unhexed(surface),
+            caller=caller.word,
+            state=state,
+            after_state=after_state,
+            after_lead=_lead_word(after_lead),
+            limit=limit,
+        )
+    return schemas.Leads(
+        leads=[
+            schemas.LeadView(
+                lead=hexed(row.lead),
+                state=row.state,
+                since_ms=row.since_ms,
+                own_touches=row.own_touches,
+                external_id=row.external_id,
+            )
+            for row in rows
+        ],
+        next=cursor(rows[-1].state, rows[-1].lead.hex()) if len(rows) == limit else None,
+    )
+
+
+@router.post(
+    "/surfaces/{surface}/touches", status_code=202, responses=documented(401, 403, 404, 409)
+)
+async def touch(
+    service: TheService,
+    operator: Operator,
+    surface: SurfaceId,
+    key: IdempotencyKey,
+    body: schemas.Touch,
+    wait_s: WaitS,
+    response: Response,
+) -> schemas.RequestStatus:
+    """Record an action that you took on a lead."""
+
+    def take() -> UUID:
+        return _take_touches(service, operator, surface, [(key, "body", body)])[0]
+
+    name = await run_in_threadpool(take)
+    return await requests.settled_one(service, operator, name, wait_s, response)
+
+
+@router.post(
+    "/surfaces/{surface}/touches/bulk",
+    status_code=202,
+    responses=documented(401, 403, 404, 409),
+    openapi_extra=ndjson_body(schemas.BulkTouch, requests.MAX_LINES),
+)
+async def touches(
+    service: TheService,
+    operator: Operator,
+    surface: SurfaceId,
+    wait_s: WaitS,
+    request: Request,
+    response: Response,
+) -> schemas.BulkStatus:
+    """Record many touches, one to a line, each with an `id` of its own: all are taken, or none."""
+    body = await request.body()
+
+    def take() -> tuple[list[schemas.BulkTouch], list[UUID]]:
+        items = read_lines(request, body, schemas.BulkTouch, requests.MAX_LINES)
+        charge(service, operator, len(items))
+        placed = [(item.id, f"touch {n}", item) for n, item in enumerate(items, start=1)]
+        return items, _take_touches(service, operator, surface, placed)
+
+    items, names = await run_in_threadpool(take)
+    statuses = await requests.settled(service, operator, names, wait_s, response)
+    return requests.bulk_status([item.id for item in items], statuses)
+
+
+def terms_parameters(service: Service, row: Row) -> schemas.TermsParameters:
+    """What terms on a surface must say, from its row and this service."""
+    info, escrow = service.info, service.escrow_domain
+    return schemas.TermsParameters(
+        owner=address(row.owner),
+        log_id=hexed(service.log_id),
+        surface=hexed(row.surface),
+        policy=hexed(row.policy_hash),
+        attribution=row.document["attribution"],
+        lateness_s=row.document["lateness_s"],
+        verifier=info.verifier,
+        fee_bps=info.fee_bps,
+        fee_recipient=info.fee_recipient,
+        tokens=[schemas.Token(**token._asdict()) for token in info.tokens],
+        chain_id=escrow.chain_id,
+        escrow=escrow.verifying_contract,
+        domain_name=escrow.name,
+        domain_version=escrow.version,
+    )
+
+
+def level_of(service: Service, session: Session, operator: Caller) -> int:
+    """A registered operator's trust level. Raises `Refusal` for one that is not registered."""
+    row = session.one("api.operator", log_id=service.log_id, operator=operator.word)
+    if row is None:
+        raise Refusal(
+            403,
+            "operator-unregistered",
+            "your registration is not in the log yet; sign in as operator, then wait a moment",
+        )
+    return int(row.level)
+
+
+def _take_touches(
+    service: Service,
+    operator: Caller,
+    surface: str,
+    touches: Sequence[tuple[str, str, schemas.Touch]],
+) -> list[UUID]:
+    """Take touches, given as (idempotency key, where it stands, touch): all of them or none."""
+    with service.database.transaction(operator.account) as session:
+        row = _known_surface(service, session, surface)
+        level = level_of(service, session, operator)
+        actions = row.document["actions"]
+        wanted = list({unhexed(touch.lead) for _, _, touch in touches})
+        there = {
+            found.lead
+            for found in session.all(
+                "api.leads_there", log_id=service.log_id, surface=row.surface, leads=wanted
+            )
+        }
+        for _, where, touch in touches:
+            _check_touch(where, touch, there, actions, level)
+        submissions = [
+            _touch_submission(key, surface, operator, touch) for key, _, touch in touches
+        ]
+        return requests.submit(service, session, operator, submissions)
+
+
+def _check_touch(
+    where: str, touch: schemas.Touch, there: set[bytes], actions: dict[str, int], level: int
+) -> None:
+    """Deny by default: a known lead, and an action that the policy gives to this level."""
+    needed = actions.get(touch.action)
+    if unhexed(touch.lead) not in there:
+        status, code, detail = 404, "lead-unknown", "this surface has no such lead"
+        pointer = "lead"
+    elif needed is None:
+        status, code = 403, "action-unknown"
+        detail = f"the surface's policy offers no action {touch.action!r}"
+        pointer = "action"
+    elif needed > level:
+        status, code = 403, "level-too-low"
+        detail = f"action {touch.action!r} needs trust level {needed}; yours is {level}"
+        pointer = "action"
+    else:
+        return
+    where = f"{where}/{pointer}"
+    raise Refusal(status, code, f"{where}: {detail}", faults=[Fault(where=where, detail=detail)])
+
+
+def _touch_submission(key: str, surface: str, operator: Caller, touch: schemas.Touch) -> Submission:
+    """A touch holds nothing personal, so its request hash binds all of it, and needs no salt."""
+    body = canonical_json({"surface": surface, "lead": touch.lead, "action": touch.action})
+    request = Touch(
+        unhexed(surface),
+        unhexed(touch.lead),
+        operator.word,
+        touch.action,
+        sha256(body).digest(),
+    )
+    return Submission(f"touch:{surface}:{key}", request, body)
+
+
+def _known_surface(service: Service, session: Session, surface: str) -> Row:
+    row = session.one("api.surface", log_id=service.log_id, surface=unhexed(surface))
+    if row is None:
+        raise not_found("surface")
+    return row
+
+
+def _surface(row: Row) -> dict[str, object]:
+    return {
+        "surface": hexed(row.surface),
+        "name": row.name,
+        "owner": address(row.owner),
+        "version": row.version,
+        "policy_hash": hexed(row.policy_hash),
+        "attribution": row.document["attribution"],
+    }
+
+
+def _lead_word(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise Refusal(422, "cursor-invalid", "this is no cursor of ours") from None

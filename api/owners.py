@@ -1,0 +1,226 @@
+"""What a surface's owner does: open it, change its policy, and report its product's events.
+
+An owner names leads by its own ids. These go into an erasable table and nowhere else: the log, its
+hashes and every operator know a lead by a random pseudonym.
+"""
+
+import secrets
+from collections.abc import Sequence
+from hashlib import sha256
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from api import requests, schemas
+from api.auth import Caller, Owner, charge
+from api.problems import Refusal, documented, not_found
+from api.requests import IdempotencyKey, WaitS
+from api.service import Service, TheService
+from api.strict import StrictRoute, ndjson_body, read_lines
+from api.wire import SurfaceId, hexed, unhexed
+from orchestrator import inbox
+from orchestrator.core import policy
+from orchestrator.core.decide import ProductEvent, PublishPolicy
+from orchestrator.core.entry import ascii_word
+from orchestrator.core.policy import Policy, canonical_json
+from orchestrator.core.requests import commitment, request_id
+from orchestrator.database import Row, Session
+from orchestrator.history import parse_amount, parse_time_ns
+from orchestrator.inbox import Submission
+
+router = APIRouter(prefix="/v1", tags=["owner"], route_class=StrictRoute)
+
+_REFUSALS = documented(401, 403, 404, 409)
+
+
+def surface_id(owner: bytes, name: str) -> bytes:
+    """The id of the surface that the owner (a word) calls by this name: nobody else can have it."""
+    return sha256(owner + ascii_word(name)).digest()
+
+
+@router.post("/surfaces", status_code=202, responses=documented(401, 403, 409))
+async def open_surface(
+    service: TheService,
+    owner: Owner,
+    key: IdempotencyKey,
+    body: schemas.NewSurface,
+    wait_s: WaitS,
+    response: Response,
+) -> schemas.SurfaceRequest:
+    """Open a surface under its first policy. Its id follows from the owner and the name."""
+    rules = policy.parse(body.policy)
+    surface = surface_id(owner.word, body.name)
+
+    def take() -> UUID:
+        with service.database.transaction(owner.account) as session:
+            submission = _publication(f"surface:{key}", owner, surface, rules)
+            row = session.one("api.surface", log_id=service.log_id, surface=surface)
+            if row is not None and not _is_known(service, session, owner, submission):
+                raise Refusal(
+                    409,
+                    "surface-exists",
+                    f"you have a surface {body.name!r}; POST its next policy to "
+                    f"/v1/surfaces/{hexed(surface)}/policy",
+                )
+            session.run(
+                "api.add_surface_name",
+                log_id=service.log_id,
+                surface=surface,
+                owner=owner.word,
+                name=body.name,
+            )
+            return requests.submit(service, session, owner, [submission])[0]
+
+    name = await run_in_threadpool(take)
+    status = await requests.settled_one(service, owner, name, wait_s, response)
+    return _surface_request(status, surface, rules)
+
+
+@router.post("/surfaces/{surface}/policy", status_code=202, responses=_REFUSALS)
+async def publish_policy(
+    service: TheService,
+    owner: Owner,
+    surface: SurfaceId,
+    key: IdempotencyKey,
+    body: schemas.NewPolicy,
+    wait_s: WaitS,
+    response: Response,
+) -> schemas.SurfaceRequest:
+    """Publish the next version of a surface's policy, if no contract was signed under this one."""
+    rules = policy.parse(body.policy)
+
+    def take() -> UUID:
+        with service.database.transaction(owner.account) as session:
+            own_surface(service, session, owner, surface)
+            submission = _publication(f"policy:{surface}:{key}", owner, unhexed(surface), rules)
+            return requests.submit(service, session, owner, [submission])[0]
+
+    name = await run_in_threadpool(take)
+    status = await requests.settled_one(service, owner, name, wait_s, response)
+    return _surface_request(status, unhexed(surface), rules)
+
+
+@router.post("/surfaces/{surface}/events", status_code=202, responses=_REFUSALS)
+async def report_event(
+    service: TheService,
+    owner: Owner,
+    surface: SurfaceId,
+    key: IdempotencyKey,
+    body: schemas.Event,
+    wait_s: WaitS,
+    response: Response,
+) -> schemas.RequestStatus:
+    """Report something that happened in the product to a lead."""
+    (name,) = await run_in_threadpool(_take_events, service, owner, surface, [(key, body)])
+    return await requests.settled_one(service, owner, name, wait_s, response)
+
+
+@router.post(
+    "/surfaces/{surface}/events/bulk",
+    status_code=202,
+    responses=documented(401, 403, 404, 409),
+    openapi_extra=ndjson_body(schemas.BulkEvent, requests.MAX_LINES),
+)
+async def report_events(
+    service: TheService,
+    owner: Owner,
+    surface: SurfaceId,
+    wait_s: WaitS,
+    request: Request,
+    response: Response,
+) -> schemas.BulkStatus:
+    """Report many events, one to a line, each with an `id` of its own: all are taken, or none."""
+    body = await request.body()
+
+    def take() -> tuple[list[schemas.BulkEvent], list[UUID]]:
+        events = read_lines(request, body, schemas.BulkEvent, requests.MAX_LINES)
+        charge(service, owner, len(events))
+        return events, _take_events(service, owner, surface, [(e.id, e) for e in events])
+
+    events, names = await run_in_threadpool(take)
+    statuses = await requests.settled(service, owner, names, wait_s, response)
+    return requests.bulk_status([event.id for event in events], statuses)
+
+
+def own_surface(service: Service, session: Session, caller: Caller, surface: str) -> Row:
+    """The caller's own surface. Raises `Refusal` for one that is not there or another's."""
+    row = session.one("api.surface", log_id=service.log_id, surface=unhexed(surface))
+    if row is None:
+        raise not_found("surface; a new one is there once its first policy is in the log")
+    if row.owner != caller.word:
+        raise Refusal(403, "not-the-owner", "this surface belongs to another owner")
+    return row
+
+
+def _publication(key: str, owner: Caller, surface: bytes, rules: Policy) -> Submission:
+    body = canonical_json({"surface": hexed(surface), "policy": rules.document()})
+    return Submission(key, PublishPolicy(surface, owner.word, rules), body)
+
+
+def _is_known(service: Service, session: Session, caller: Caller, submission: Submission) -> bool:
+    name = UUID(bytes=request_id(service.log_id, caller.account, submission.idempotency_key))
+    return bool(inbox.results_of(session, service.log_id, [name]))
+
+
+def _surface_request(
+    status: schemas.RequestStatus, surface: bytes, rules: Policy
+) -> schemas.SurfaceRequest:
+    return schemas.SurfaceRequest(
+        **status.model_dump(), surface=hexed(surface), policy_hash=hexed(rules.hash)
+    )
+
+
+def _take_events(
+    service: Service, owner: Caller, surface: str, events: Sequence[tuple[str, schemas.Event]]
+) -> list[UUID]:
+    with service.database.transaction(owner.account) as session:
+        own_surface(service, session, owner, surface)
+        leads = _pseudonyms(service, session, unhexed(surface), [e.lead for _, e in events])
+        submissions = [
+            _event_submission(key, surface, leads[event.lead], event) for key, event in events
+        ]
+        return requests.submit(service, session, owner, submissions)
+
+
+def _pseudonyms(
+    service: Service, session: Session, surface: bytes, external_ids: Sequence[str]
+) -> dict[str, bytes]:
+    wanted = sorted(set(external_ids))
+    found: dict[str, bytes] = {}
+    for start in range(0, len(wanted), inbox.MAX_BULK):
+        part = wanted[start : start + inbox.MAX_BULK]
+        fresh = [secrets.token_bytes(32) for _ in part]
+        found |= inbox.pseudonyms_for(session, service.log_id, surface, part, fresh)
+    return found
+
+
+def _event_submission(key: str, surface: str, lead: bytes, event: schemas.Event) -> Submission:
+    """The request hash names nobody and can be recomputed; the salted commitment binds it all."""
+    value_units = 0 if event.value is None else parse_amount(event.value)
+    time_ms = parse_time_ns(event.time) // 1_000_000
+    public = {
+        "surface": surface,
+        "lead": hexed(lead),
+        "event": event.event,
+        "value_units": str(value_units),
+        "time_ms": time_ms,
+    }
+    private = {
+        "surface": surface,
+        "lead": event.lead,
+        "event": event.event,
+        "value": event.value,
+        "time": event.time,
+    }
+    body, salt = canonical_json(private), secrets.token_bytes(32)
+    request = ProductEvent(
+        unhexed(surface),
+        lead,
+        event.event,
+        value_units,
+        time_ms,
+        sha256(canonical_json(public)).digest(),
+        commitment(salt, body),
+    )
+    return Submission(f"event:{surface}:{key}", request, body, salt)

@@ -1,0 +1,167 @@
+"""Reads hostile input: JSON with exactly one meaning, and newline-delimited JSON line by line.
+
+Refused, each with its reason: bytes that are not UTF-8, NUL and half surrogates, a key that stands
+twice, numbers that are not whole or do not fit 64 bits, nesting without end.
+"""
+
+import json
+from collections.abc import Callable, Coroutine
+from io import BytesIO
+from typing import Any, NoReturn, TypeVar
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
+
+from api.problems import MAX_FAULTS, Fault, Refusal, faults_of
+
+M = TypeVar("M", bound=BaseModel)
+
+JSON_TYPE = "application/json"
+NDJSON_TYPE = "application/x-ndjson"
+_MAX_DIGITS = 19
+_INTEGER_LIMIT = 1 << 63
+
+
+class MalformedError(ValueError):
+    """Why some bytes are not JSON that we take; the phrase follows the name of what was read."""
+
+
+def parse_json(data: bytes) -> object:
+    """The value of a JSON text. Raises `MalformedError`."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MalformedError(f"is not UTF-8 at byte {error.start}") from None
+    try:
+        value = _DECODER.decode(text)
+        # A raw NUL or surrogate cannot have got here; only an escape can hide one.
+        if "\\u" in text:
+            _check_text(value)
+    except json.JSONDecodeError as error:
+        raise MalformedError(f"is not JSON at character {error.pos}: {error.msg}") from None
+    except RecursionError:
+        raise MalformedError("is nested too deeply") from None
+    return value
+
+
+def read_lines(request: Request, data: bytes, model: type[M], most: int) -> list[M]:
+    """The items of a newline-delimited JSON body; blank lines are passed over.
+
+    All are read before any is used. Raises `Refusal` that names the lines at fault.
+    """
+    require_media_type(request, NDJSON_TYPE)
+    items: list[M] = []
+    faults: list[Fault] = []
+    for number, line in enumerate(BytesIO(data), start=1):
+        if number > most:
+            raise Refusal(413, "lines-too-many", f"at most {most} lines are taken at once")
+        if len(faults) >= MAX_FAULTS:
+            break
+        if not line.strip():
+            continue
+        try:
+            items.append(model.model_validate(parse_json(line)))
+        except MalformedError as error:
+            faults.append(Fault(where=f"line {number}", detail=f"the line {error}"))
+        except ValidationError as error:
+            faults += faults_of(error.errors(include_input=False), f"line {number}")
+    if faults:
+        first = faults[0]
+        raise Refusal(
+            422, "line-invalid", f"{first.where}: {first.detail}", faults=faults[:MAX_FAULTS]
+        )
+    if not items:
+        raise Refusal(422, "lines-missing", "the body has no line")
+    return items
+
+
+def ndjson_body(model: type[BaseModel], most: int) -> dict[str, Any]:
+    """The OpenAPI description of a body of newline-delimited JSON."""
+    return {
+        "requestBody": {
+            "required": True,
+            "description": f"At most {most} lines, each a `{model.__name__}`.",
+            "content": {
+                NDJSON_TYPE: {
+                    "schema": {"type": "string"},
+                    "itemSchema": {"$ref": f"#/components/schemas/{model.__name__}"},
+                }
+            },
+        }
+    }
+
+
+class StrictRoute(APIRoute):
+    """A route whose JSON body is read by `parse_json`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        takes_json = self.body_field is not None
+
+        async def strict(request: Request) -> Response:
+            bodied = _StrictRequest(request.scope, request.receive)
+            if await bodied.body():
+                require_media_type(bodied, JSON_TYPE)
+            return await handle(bodied)
+
+        return strict if takes_json else handle
+
+
+class _StrictRequest(Request):
+    async def json(self) -> object:
+        try:
+            return parse_json(await self.body())
+        except MalformedError as error:
+            raise Refusal(400, "json-malformed", f"the body {error}") from None
+
+
+def require_media_type(request: Request, wanted: str) -> None:
+    """Raise `Refusal` (415) unless the request says that its body is of this type."""
+    given = request.headers.get("content-type", "")
+    if given.split(";", 1)[0].strip().lower() != wanted:
+        raise Refusal(415, "media-type", f"Content-Type must be {wanted}, not {given[:60]!r}")
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    table: dict[str, object] = {}
+    for key, value in pairs:
+        if key in table:
+            raise MalformedError(f"has the key {key[:60]!r} twice")
+        table[key] = value
+    return table
+
+
+def _integer(text: str) -> int:
+    if len(text.removeprefix("-")) > _MAX_DIGITS or not abs(int(text)) < _INTEGER_LIMIT:
+        raise MalformedError(f"has the number {text[:24]}…, which does not fit 64 bits")
+    return int(text)
+
+
+def _float(text: str) -> NoReturn:
+    raise MalformedError(f'has the number {text[:24]}; send decimals as text, such as "8.10"')
+
+
+def _check_text(value: object) -> None:
+    if isinstance(value, str):
+        if "\0" in value:
+            raise MalformedError("has a NUL character in a text")
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            raise MalformedError("has half a surrogate pair in a text") from None
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _check_text(key)
+            _check_text(item)
+    elif isinstance(value, list):
+        for item in value:
+            _check_text(item)
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object,
+    parse_int=_integer,
+    parse_float=_float,
+    parse_constant=_float,
+)

@@ -1,0 +1,35 @@
+-- What the API needs besides the log's own tables.
+
+-- A surface's id is SHA-256(owner word ‖ name word), so a name proves itself and nobody can give
+-- another's surface a name. Public, as the log's own tables are.
+CREATE TABLE surface_names (
+    log_id word NOT NULL,
+    surface word NOT NULL,
+    owner word NOT NULL,
+    name text NOT NULL CHECK (name ~ '^[!-~]([ -~]{0,30}[!-~])?$'),
+    PRIMARY KEY (log_id, surface),
+    CHECK (surface = sha256(
+        owner || convert_to(name, 'UTF8') || decode(repeat('00', 32 - octet_length(name)), 'hex')))
+);
+CALL only_grows('surface_names');
+GRANT SELECT ON surface_names TO tallystick_sequencer, tallystick_worker, tallystick_api;
+GRANT INSERT ON surface_names TO tallystick_api;
+
+-- Once a contract is open its terms are on the chain for everyone to read, and so they are here.
+CREATE POLICY opened ON proposals FOR SELECT TO tallystick_api USING (
+    EXISTS (
+        SELECT FROM contracts c
+        WHERE c.log_id = proposals.log_id AND c.contract_id = proposals.contract_id
+    )
+);
+
+-- Allowances that are full again say nothing.
+GRANT SELECT, DELETE ON rate_limits TO tallystick_worker;
+CREATE POLICY sweeper ON rate_limits TO tallystick_worker USING (true) WITH CHECK (false);
+
+-- The value word of an entry that holds an amount, which is below 2^80.
+CREATE FUNCTION entry_units(entry bytea) RETURNS numeric LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN ('x' || encode(substring(entry FROM 183 FOR 2), 'hex'))::bit(16)::bigint::numeric
+        * 18446744073709551616
+    + ('x' || encode(substring(entry FROM 185 FOR 4), 'hex'))::bit(32)::bigint::numeric * 4294967296
+    + ('x' || encode(substring(entry FROM 189 FOR 4), 'hex'))::bit(32)::bigint::numeric;

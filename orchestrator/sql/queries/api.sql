@@ -1,0 +1,213 @@
+-- Queries of api/: accounts and their keys, and what the log's projections say to whom.
+
+-- name: add_nonce
+-- Keep a sign-in nonce, shown as a secret in this transaction, until it is used or expires.
+INSERT INTO signin_nonces (nonce, expires_ms) VALUES (%(nonce)s, %(expires_ms)s);
+
+-- name: use_nonce
+-- Use up a nonce that has not expired; no row if there is none.
+DELETE FROM signin_nonces WHERE nonce = %(nonce)s AND expires_ms > %(now_ms)s RETURNING nonce;
+
+-- name: add_account
+-- Remember that an account signed in, and as what.
+INSERT INTO accounts AS a (account, scopes, created_ms)
+VALUES (%(account)s, %(scopes)s, %(now_ms)s)
+ON CONFLICT (account) DO UPDATE SET scopes = (
+    SELECT array_agg(DISTINCT s ORDER BY s) FROM unnest(a.scopes || excluded.scopes) AS s
+) WHERE NOT a.scopes @> excluded.scopes;
+
+-- name: add_key
+-- Issue an API key; only its hash is kept.
+INSERT INTO api_keys (account, key_hash, label, scopes, created_ms, expires_ms)
+VALUES (%(account)s, %(key_hash)s, 'sign-in', %(scopes)s, %(now_ms)s, %(expires_ms)s);
+
+-- name: key
+-- Whose key this is, by its hash, which was shown as a secret in this transaction.
+SELECT account, scopes, expires_ms, revoked_ms IS NOT NULL AS is_revoked
+FROM api_keys WHERE key_hash = %(key_hash)s;
+
+-- name: revoke_key
+-- End a key at once.
+UPDATE api_keys SET revoked_ms = %(now_ms)s
+WHERE account = %(account)s AND key_hash = %(key_hash)s AND revoked_ms IS NULL;
+
+-- name: hurry
+-- Do not wait for this transaction to reach the disk: losing it in a crash costs nothing.
+SELECT set_config('synchronous_commit', 'off', true);
+
+-- name: spend
+-- Take from an allowance; 0, or the milliseconds until there is enough (GCRA, by the server's clock).
+WITH moment AS MATERIALIZED (
+    SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms
+), spent AS (
+    INSERT INTO rate_limits AS r (account, bucket, full_at_ms)
+    SELECT %(account)s, %(bucket)s, now_ms + %(cost_ms)s FROM moment
+    ON CONFLICT (account, bucket) DO UPDATE
+    SET full_at_ms = greatest(r.full_at_ms, (SELECT now_ms FROM moment)) + %(cost_ms)s
+    WHERE greatest(r.full_at_ms, (SELECT now_ms FROM moment)) + %(cost_ms)s
+        <= (SELECT now_ms FROM moment) + %(burst_ms)s
+    RETURNING 0::bigint AS wait_ms
+)
+SELECT coalesce(
+    (SELECT wait_ms FROM spent),
+    (SELECT greatest(1, r.full_at_ms + %(cost_ms)s - %(burst_ms)s - now_ms)
+        FROM rate_limits r, moment
+        WHERE r.account = %(account)s AND r.bucket = %(bucket)s),
+    1000
+) AS wait_ms;
+
+-- name: sweep_nonces
+-- Forget nonces that have expired (for the worker).
+DELETE FROM signin_nonces WHERE nonce IN (
+    SELECT nonce FROM signin_nonces WHERE expires_ms <= %(now_ms)s LIMIT 10000);
+
+-- name: sweep_limits
+-- Forget allowances that are full again (for the worker).
+DELETE FROM rate_limits
+WHERE full_at_ms < (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
+
+-- Surfaces and leads ------------------------------------------------------------------------------
+
+-- name: add_surface_name
+-- Keep a surface's name, which its id proves.
+INSERT INTO surface_names (log_id, surface, owner, name)
+VALUES (%(log_id)s, %(surface)s, %(owner)s, %(name)s)
+ON CONFLICT DO NOTHING;
+
+-- name: surface
+-- One surface with its policy in force.
+SELECT s.surface, s.owner, s.policy_hash, s.version, n.name, p.document
+FROM surfaces s
+JOIN policies p ON p.log_id = s.log_id AND p.hash = s.policy_hash
+LEFT JOIN surface_names n ON n.log_id = s.log_id AND n.surface = s.surface
+WHERE s.log_id = %(log_id)s AND s.surface = %(surface)s;
+
+-- name: surface_page
+-- The surfaces after an id.
+SELECT s.surface, s.owner, s.policy_hash, s.version, n.name, p.document
+FROM surfaces s
+JOIN policies p ON p.log_id = s.log_id AND p.hash = s.policy_hash
+LEFT JOIN surface_names n ON n.log_id = s.log_id AND n.surface = s.surface
+WHERE s.log_id = %(log_id)s AND s.surface > %(after)s
+ORDER BY s.surface LIMIT %(limit)s;
+
+-- name: operator
+-- Whether an operator is registered, and at what level.
+SELECT level FROM operators WHERE log_id = %(log_id)s AND operator = %(operator)s;
+
+-- name: lead_page
+-- A surface's leads by state and pseudonym, with the caller's own touches; only owners see names.
+SELECT l.lead, l.state, l.since_ms, i.external_id,
+    coalesce((l.document #>> ARRAY['trails', encode(%(caller)s, 'hex'), '0'])::bigint, 0)
+        AS own_touches
+FROM leads l
+LEFT JOIN lead_identities i ON i.log_id = l.log_id AND i.lead = l.lead
+WHERE l.log_id = %(log_id)s AND l.surface = %(surface)s
+    AND (%(state)s::text IS NULL OR l.state = %(state)s::text)
+    AND (l.state, l.lead) > (%(after_state)s, %(after_lead)s::bytea)
+ORDER BY l.state, l.lead LIMIT %(limit)s;
+
+-- name: leads_there
+-- Which of these leads are on a surface.
+SELECT lead FROM leads
+WHERE log_id = %(log_id)s AND surface = %(surface)s AND lead = ANY (%(leads)s::bytea[]);
+
+-- name: refusals
+-- Which of these positions of runs [first, first + count) hold a refused transition.
+SELECT DISTINCT run.first
+FROM unnest(%(firsts)s::bigint[], %(counts)s::bigint[]) AS run (first, count)
+JOIN entries e ON e.log_id = %(log_id)s
+    AND e.position >= run.first AND e.position < run.first + run.count
+WHERE substring(e.entry FROM 1 FOR 12) = '\x6c6561642e72656675736564';
+
+-- name: events
+-- Which of these requests are product events.
+SELECT request_id FROM requests
+WHERE log_id = %(log_id)s AND request_id = ANY (%(request_ids)s) AND kind = 'product_event';
+
+-- Contracts ---------------------------------------------------------------------------------------
+
+-- name: add_proposal
+-- Keep a proposal; the same terms are the same proposal.
+INSERT INTO proposals
+    (log_id, contract_id, surface, operator, owner, terms, operator_signature, created_ms)
+VALUES (%(log_id)s, %(contract_id)s, %(surface)s, %(operator)s, %(owner)s, %(terms)s::jsonb,
+    %(operator_signature)s, %(now_ms)s)
+ON CONFLICT (log_id, contract_id) DO NOTHING;
+
+-- name: proposal
+-- One proposal, for its parties.
+SELECT p.*, c.contract_id IS NOT NULL AS is_opened
+FROM proposals p LEFT JOIN contracts c USING (log_id, contract_id)
+WHERE p.log_id = %(log_id)s AND p.contract_id = %(contract_id)s
+    AND %(account)s IN (p.owner, p.operator);
+
+-- name: proposal_page
+-- An account's proposals as owner and as operator, oldest first; the surface may be left open.
+SELECT p.*, c.contract_id IS NOT NULL AS is_opened
+FROM proposals p LEFT JOIN contracts c USING (log_id, contract_id)
+WHERE p.log_id = %(log_id)s
+    AND (p.operator = %(operator)s::text OR p.owner = %(owner)s::text)
+    AND (%(surface)s::bytea IS NULL OR p.surface = %(surface)s::bytea)
+    AND (p.created_ms, p.contract_id) > (%(after_ms)s, %(after)s::bytea)
+ORDER BY p.created_ms, p.contract_id LIMIT %(limit)s;
+
+-- name: accept_proposal
+-- Sign a proposal as its owner, unless it is decided already.
+UPDATE proposals SET owner_signature = %(owner_signature)s, accepted_ms = %(now_ms)s
+WHERE log_id = %(log_id)s AND contract_id = %(contract_id)s AND owner = %(account)s
+    AND accepted_ms IS NULL AND declined_ms IS NULL;
+
+-- name: decline_proposal
+-- Turn a proposal down as one of its parties, unless it is decided already.
+UPDATE proposals SET declined_ms = %(now_ms)s
+WHERE log_id = %(log_id)s AND contract_id = %(contract_id)s AND %(account)s IN (owner, operator)
+    AND accepted_ms IS NULL AND declined_ms IS NULL;
+
+-- name: opened_terms
+-- The terms of those of these contracts that were proposed here and have been opened.
+SELECT contract_id, terms FROM proposals p
+WHERE log_id = %(log_id)s AND contract_id = ANY (%(contract_ids)s::bytea[])
+    AND EXISTS (SELECT FROM contracts c
+        WHERE c.log_id = p.log_id AND c.contract_id = p.contract_id);
+
+-- name: entries_about
+-- The entries of a kind about a subject, after a position.
+SELECT position, entry, opening FROM entries
+WHERE log_id = %(log_id)s AND substring(entry FROM 97 FOR 32) = %(subject)s
+    AND substring(entry FROM 1 FOR 32) = %(kind)s AND position > %(after)s
+ORDER BY position LIMIT %(limit)s;
+
+-- name: paid
+-- What a contract's payouts up to a position come to, gross.
+SELECT coalesce(sum(entry_units(entry)), 0) AS units FROM entries
+WHERE log_id = %(log_id)s AND substring(entry FROM 97 FOR 32) = %(contract_id)s
+    AND substring(entry FROM 1 FOR 32) = %(kind)s AND position <= %(until)s;
+
+-- name: payout_reaching
+-- The payout with which a contract's payouts first came to this much, gross.
+SELECT position FROM (
+    SELECT position, sum(entry_units(entry)) OVER (ORDER BY position) AS units FROM entries
+    WHERE log_id = %(log_id)s AND substring(entry FROM 97 FOR 32) = %(contract_id)s
+        AND substring(entry FROM 1 FOR 32) = %(kind)s
+) AS payouts WHERE units >= %(units)s ORDER BY position LIMIT 1;
+
+-- name: settlement_of
+-- The last settlement before a position that stated this much.
+SELECT position FROM entries
+WHERE log_id = %(log_id)s AND substring(entry FROM 97 FOR 32) = %(contract_id)s
+    AND substring(entry FROM 1 FOR 32) = %(kind)s AND position < %(before)s
+    AND entry_units(entry) = %(units)s
+ORDER BY position DESC LIMIT 1;
+
+-- name: log
+-- A log's facts.
+SELECT origin, chain_id, event_log, escrow, publisher FROM logs WHERE log_id = %(log_id)s;
+
+-- name: anchored
+-- The smallest size beyond a position that was published on chain, in a final block.
+SELECT min(('x' || encode(substring(data FROM 25 FOR 8), 'hex'))::bit(64)::bigint) AS size
+FROM chain_events
+WHERE chain_id = %(chain_id)s AND escrow = %(escrow)s AND contract = %(event_log)s AND is_final
+    AND topics[1] = %(topic)s AND topics[2] = %(log_id)s AND octet_length(data) = 64
+    AND ('x' || encode(substring(data FROM 25 FOR 8), 'hex'))::bit(64)::bigint > %(position)s;
