@@ -149,13 +149,19 @@ contract MerkleLogTest is Test {
         bytes32 oldRoot = tree.root(old);
         bytes32 newRoot = tree.root(size);
         uint256 kind = change % 5;
-        if (kind == 0) oldRoot ^= bytes32(1 << (change >> 8) % 256);
-        else if (kind == 1) newRoot ^= bytes32(1 << (change >> 8) % 256);
-        else if (kind == 2) proof = _lengthen(proof, newRoot);
-        else if (kind == 3) assembly { mstore(
-            proof,
-            sub(mload(proof), 1)
-        ) } else proof[(change >> 8) % proof.length] ^= bytes32(1 << (change >> 16) % 256);
+        if (kind == 0) {
+            oldRoot ^= bytes32(1 << (change >> 8) % 256);
+        } else if (kind == 1) {
+            newRoot ^= bytes32(1 << (change >> 8) % 256);
+        } else if (kind == 2) {
+            proof = _lengthen(proof, newRoot);
+        } else if (kind == 3) {
+            assembly {
+                mstore(proof, sub(mload(proof), 1))
+            }
+        } else {
+            proof[(change >> 8) % proof.length] ^= bytes32(1 << (change >> 16) % 256);
+        }
         vm.expectRevert();
         harness.verifyConsistency(old, oldRoot, size, newRoot, proof);
     }
