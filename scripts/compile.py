@@ -28,14 +28,10 @@ OUTPUTS = ["abi", "evm.bytecode", "evm.deployedBytecode", "metadata"]
 Json = dict[str, Any]
 
 
-def prepare_compiler() -> str:
-    """Puts scripts/solc where py-solc-x and ape look for it; returns its version (`0.8.37`)."""
-    version: str = json.loads((ROOT / "package.json").read_text())["devDependencies"]["solc"]
-    COMPILERS.mkdir(parents=True, exist_ok=True)
-    link = COMPILERS / f"solc-v{version}"
-    if not link.is_symlink():
-        link.symlink_to(ROOT / "scripts" / "solc")
+def compiler_version() -> str:
+    """The version (`0.8.37`) by whose name scripts/bootstrap linked the compiler for py-solc-x."""
     os.environ["SOLCX_BINARY_PATH"] = str(COMPILERS)
+    version: str = json.loads((ROOT / "package.json").read_text())["devDependencies"]["solc"]
     return version
 
 
@@ -93,7 +89,7 @@ def artifact(name: str, source: str, version: str) -> Json:
 
 def build() -> dict[Path, str]:
     """Every artifact file and what it must hold."""
-    version = prepare_compiler()
+    version = compiler_version()
     return {
         ARTIFACTS / f"{name}.json": json.dumps(artifact(name, source, version), indent=1) + "\n"
         for name, source in SOURCES.items()
