@@ -1,0 +1,21 @@
+-- name: accepted
+-- Proposals that both parties signed and nobody has asked the chain to open yet, oldest first.
+SELECT p.contract_id, p.terms, p.owner_signature, p.operator_signature
+FROM proposals AS p
+WHERE p.log_id = %(log_id)s
+    AND p.owner_signature IS NOT NULL
+    AND NOT EXISTS (
+        SELECT FROM chain_transactions AS t
+        WHERE t.chain_id = %(chain_id)s
+            AND t.intent_key = 'open:' || encode(p.contract_id, 'hex')
+    )
+ORDER BY p.accepted_ms, p.contract_id
+LIMIT %(limit)s;
+
+-- name: last_intent
+-- The newest intent whose key begins like this.
+SELECT intent_key, fate
+FROM chain_transactions
+WHERE chain_id = %(chain_id)s AND sender = %(sender)s AND starts_with(intent_key, %(prefix)s)
+ORDER BY seq DESC
+LIMIT 1;

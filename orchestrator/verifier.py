@@ -1,0 +1,108 @@
+"""The verifier: a stranger with a key. It signs a statement only if its own replay gives it.
+
+It reads the public log like anyone, judges every entry from the first to the last, hashes the tree
+itself, and takes the terms from the chain. What it signs binds the tree and the run of statements
+in it, so whoever anchors another log has no use for the signature.
+"""
+
+from collections.abc import Callable, Iterable
+
+from orchestrator.core.decide import Record
+from orchestrator.core.entry import encode
+from orchestrator.core.errors import ReplayError
+from orchestrator.core.merkle import CompactRange, leaf_hash
+from orchestrator.core.policy import Policy
+from orchestrator.core.replay import Documents, Replay
+from orchestrator.core.settlement import ContractRules, rules_of
+from orchestrator.core.terms import Domain, Terms, contract_id, sign_digest, verified_digest
+
+# Gives the log's records from this position on, in order; it may stop early and be asked again.
+Source = Callable[[int, int], Iterable[Record]]
+# How many sizes' roots are remembered, so that a statement under an earlier anchor can be signed.
+KNOWN_ROOTS = 1024
+
+
+class LogReplay:
+    """A replay of the whole public log that can be brought up to any later size.
+
+    `records(start, stop)` gives the records of those positions, `policy(hash)` a published policy,
+    `terms(contract_id)` the terms that the chain holds.
+    """
+
+    def __init__(
+        self,
+        records: Source,
+        policy: Callable[[bytes], Policy],
+        terms: Callable[[bytes], Terms],
+        escrow: Domain,
+    ) -> None:
+        self._records = records
+        self._terms = terms
+        self._escrow = escrow
+        self._replay = Replay(Documents(policy, self._rules))
+        self._tree = CompactRange()
+        self._roots: dict[int, bytes] = {0: self._tree.root()}
+
+    @property
+    def size(self) -> int:
+        return self._replay.size
+
+    def advance_to(self, size: int, root: bytes) -> Replay:
+        """Judge all entries below `size` and check that their tree has this root.
+
+        Raises `ReplayError` if an entry is not what the rules give, or the root is another one;
+        a size that was passed already is known only if it was asked for then.
+        """
+        for record in self._records(self.size, size):
+            self._replay.take(record)
+            self._tree.append(leaf_hash(encode(record.entry)))
+        if self.size < size:
+            raise ReplayError(
+                "entries-short", f"only {self.size} of {size} entries could be read; ask again"
+            )
+        if self.size == size:
+            self._roots[size] = self._tree.root()
+            while len(self._roots) > KNOWN_ROOTS:
+                del self._roots[min(self._roots)]
+        found = self._roots.get(size)
+        if found is None or found != root:
+            raise ReplayError(
+                "root-differs",
+                f"the entries give root {_hex(found)} at size {size}, "
+                f"but the checkpoint says {_hex(root)}",
+            )
+        return self._replay
+
+    def _rules(self, asked: bytes) -> ContractRules:
+        terms = self._terms(asked)
+        if contract_id(terms, self._escrow) != asked:
+            raise ReplayError(
+                "terms-false", f"the terms given for contract 0x{asked.hex()} have another digest"
+            )
+        return rules_of(terms, asked)
+
+
+class Verifier:
+    """Signs `Verified` statements (EIP-712, the escrow's domain) for what it has replayed."""
+
+    def __init__(self, log: LogReplay, log_id: bytes, escrow: Domain, key: bytes) -> None:
+        self._log = log
+        self._log_id = log_id
+        self._escrow = escrow
+        self._key = key
+
+    def __repr__(self) -> str:
+        return f"Verifier(log_id=0x{self._log_id.hex()}, size={self._log.size})"
+
+    def sign(self, size: int, root: bytes, first: int, count: int) -> bytes:
+        """The signature over the statements `[first, first + count)` of the tree (size, root).
+
+        Raises `ReplayError` for a tree that its replay does not give: then nothing is signed.
+        """
+        self._log.advance_to(size, root)
+        digest = verified_digest(self._escrow, self._log_id, size, root, first, count)
+        return sign_digest(digest, self._key)
+
+
+def _hex(root: bytes | None) -> str:
+    return "unknown" if root is None else f"0x{root.hex()}"
