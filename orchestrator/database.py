@@ -165,6 +165,11 @@ class Database:
             raise LogError("role-mighty", f"role {self._role} must be bound by the row policies")
 
 
+def array(numbers: Iterable[int]) -> str:
+    """Whole numbers as an argument `%(name)s::bigint[]`: many of them, fast."""
+    return f"{{{','.join(map(str, numbers))}}}"
+
+
 class _WholeNumber(Loader):
     """Amounts are whole numbers of token base units, whatever their size."""
 

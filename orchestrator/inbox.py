@@ -163,7 +163,7 @@ def _check_repeated(
 def results_of(session: Session, log_id: bytes, request_ids: Sequence[UUID]) -> dict[UUID, Result]:
     """What became of these requests, as far as they are the session's account's."""
     rows = session.all("log.results", log_id=log_id, request_ids=list(request_ids[:MAX_BULK]))
-    return {row.request_id: Result(row[0], row.status or "waiting", *row[2:]) for row in rows}
+    return {row.request_id: Result(*row) for row in rows}
 
 
 def pseudonym_for(

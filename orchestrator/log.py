@@ -6,10 +6,10 @@ entries, subtrees, results and one checkpoint, and brings the projections up to 
 between any two steps leaves the last checkpoint as it was, and starting again is opening again.
 """
 
+import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from uuid import UUID
 
 from orchestrator.core.decide import (
     ProductEvent,
@@ -29,7 +29,7 @@ from orchestrator.core.requests import (
     encode_rules,
     json_text,
 )
-from orchestrator.database import Connection, Database, Row, Session
+from orchestrator.database import Connection, Database, Row, Session, array
 from orchestrator.inbox import (
     Result,
     Submission,
@@ -100,7 +100,8 @@ class _Batch:
     """What one drain writes."""
 
     entries: list[tuple[int, bytes, bytes | None]] = field(default_factory=list)
-    results: list[tuple[UUID, str, int, int, str | None, str | None]] = field(default_factory=list)
+    # seq, first position, count, and a refusal's code and message
+    results: list[tuple[int, int, int, str | None, str | None]] = field(default_factory=list)
     # What the entries changed; dictionaries for their order.
     leads: dict[bytes, None] = field(default_factory=dict)
     contracts: dict[bytes, None] = field(default_factory=dict)
@@ -219,6 +220,7 @@ class Sequencer:
         known = session.one("log.known", log_id=self._log_id)
         if known is None or not known.known:
             raise LogError("log-unknown", f"log 0x{self._log_id.hex()} was never begun")
+        session.run("log.prepare_leads")
         row = stored_checkpoint(session, self._log_id)
         size = row.size if row else 0
         if read_entries(session, self._log_id, size, 1):
@@ -261,9 +263,8 @@ class Sequencer:
             batch = _decide(hand.world, rows, requests, now_ms)
             self._failpoint("decided")
             last = self._append(session, hand, batch, now_ms) if batch.entries else hand.last
-            self._write_results(session, batch)
-            session.run("log.clear", log_id=self._log_id, seqs=[row.seq for row in rows])
-            self._failpoint("written")
+            self._finish(session, batch)
+            self._failpoint("finished")
         self._failpoint("committed")
         hand.last = last
         return last
@@ -339,17 +340,24 @@ class Sequencer:
         if not batch.leads:
             return
         hand.since_ms.update(batch.entered_ms)
-        leads = [(name, hand.world.leads[name]) for name in batch.leads]
-        session.run(
-            "log.put_leads",
-            log_id=self._log_id,
-            leads=[name for name, _ in leads],
-            surfaces=[lead.surface for _, lead in leads],
-            states=[lead.state for _, lead in leads],
-            since_ms=[hand.since_ms[name] for name, _ in leads],
-            touches=[touches_of(lead) for _, lead in leads],
-            documents=[json_text(encode_lead(lead)) for _, lead in leads],
+        world, since_ms = hand.world, hand.since_ms
+        session.copy(
+            "log.bring_leads",
+            ("bytea", "bytea", "text", "int8", "int8", "text"),
+            (
+                (
+                    name,
+                    lead.surface,
+                    lead.state,
+                    since_ms[name],
+                    touches_of(lead),
+                    json_text(encode_lead(lead)),
+                )
+                for name in batch.leads
+                for lead in (world.leads[name],)
+            ),
         )
+        session.run("log.put_leads", log_id=self._log_id)
 
     def _write_projections(self, session: Session, world: World, batch: _Batch) -> None:
         """Everything but leads: few rows a drain, save after a settlement tick."""
@@ -381,28 +389,28 @@ class Sequencer:
                 [_contract_row(log_id, world, contract_id) for contract_id in batch.contracts],
             )
 
-    def _write_results(self, session: Session, batch: _Batch) -> None:
-        ids, statuses, first_positions, counts, codes, messages = zip(*batch.results, strict=True)
-        session.run(
-            "log.append_results",
+    def _finish(self, session: Session, batch: _Batch) -> None:
+        seqs, first_positions, counts, codes, messages = zip(*batch.results, strict=True)
+        done = session.run(
+            "log.finish",
             log_id=self._log_id,
-            request_ids=list(ids),
-            statuses=list(statuses),
-            first_positions=list(first_positions),
-            counts=list(counts),
+            seqs=array(seqs),
+            first_positions=array(first_positions),
+            counts=array(counts),
             codes=list(codes),
             messages=list(messages),
         )
+        if done != len(seqs):
+            raise LogError("inbox-changed", f"{len(seqs)} requests were decided, {done} waited")
 
     def _refuse(self, error: _UnfoldableError) -> Checkpoint | None:
         """Turn away a request that the fold failed at, so that it does not stop all others."""
-        _log.error("request %s cannot be folded: %s", error.row.request_id, error)
+        _log.error("request %d cannot be folded: %s", error.row.seq, error)
         hand = self._opened()
         batch = _Batch()
         _refused(batch, error.row, hand.world.size, "request-unfoldable", "the log cannot take it")
         with hand.connection.transaction() as session:
-            self._write_results(session, batch)
-            session.run("log.clear", log_id=self._log_id, seqs=[error.row.seq])
+            self._finish(session, batch)
         return hand.last
 
 
@@ -412,7 +420,7 @@ _MISTAKES = (ArithmeticError, AttributeError, DomainError, LookupError, TypeErro
 
 def _decoded(row: Row) -> Request | DomainError:
     try:
-        return decode_request(row.kind, row.body)
+        return decode_request(row.kind, json.loads(row.body))
     except DomainError as error:
         return error
 
@@ -437,12 +445,12 @@ def _decide(
         except _MISTAKES as error:
             raise _UnfoldableError(row, error) from error
         else:
-            batch.results.append((row.request_id, "done", first, len(records), None, None))
+            batch.results.append((row.seq, first, len(records), None, None))
     return batch
 
 
 def _refused(batch: _Batch, row: Row, position: int, code: str, message: str) -> None:
-    batch.results.append((row.request_id, "refused", position, 0, code, message))
+    batch.results.append((row.seq, position, 0, code, message))
 
 
 def _contract_row(log_id: bytes, world: World, contract_id: bytes) -> dict[str, object]:

@@ -94,13 +94,14 @@ CREATE TABLE entries (
     PRIMARY KEY (log_id, position)
 ) PARTITION BY LIST (log_id);
 
--- What happened to a lead or a contract: by the entry's subject word.
-CREATE INDEX entries_by_subject ON entries (log_id, substring(entry FROM 97 FOR 32), position);
+-- What happened to a lead or a contract: by the entry's subject word. (An index of a partition need
+-- not repeat the log's id.)
+CREATE INDEX entries_by_subject ON entries (substring(entry FROM 97 FOR 32), position);
 -- A contract's outcomes and reversals: by the actor word of the kinds that start with "outcome".
-CREATE INDEX entries_by_contract ON entries (log_id, substring(entry FROM 65 FOR 32), position)
+CREATE INDEX entries_by_contract ON entries (substring(entry FROM 65 FOR 32), position)
     WHERE substring(entry FROM 1 FOR 7) = '\x6f7574636f6d65';
 -- The rare kinds, by kind: all but touch, lead.*, product.event and outcome*.
-CREATE INDEX entries_by_kind ON entries (log_id, substring(entry FROM 1 FOR 32), position)
+CREATE INDEX entries_by_kind ON entries (substring(entry FROM 1 FOR 32), position)
     WHERE substring(entry FROM 1 FOR 5)
         NOT IN ('\x746f756368', '\x6c6561642e', '\x70726f6475', '\x6f7574636f');
 
@@ -193,15 +194,17 @@ CREATE TABLE leads (
     document jsonb NOT NULL,
     PRIMARY KEY (log_id, lead)
 );
-CREATE INDEX leads_by_state ON leads (log_id, surface, state, lead);
+CREATE INDEX leads_by_state ON leads (surface, state, lead);
 
 -- Tenant: requests, seen by the account that made them ---------------------------------------------
 
 -- Every request ever taken, without its body. `request_id` is made from log, account and
 -- idempotency key, so its uniqueness is theirs. `body_hash` is SHA-256(salt ‖ what was sent).
+-- `seq` makes a request come after those that its sender saw taken, and nothing more.
 CREATE TABLE requests (
     log_id word NOT NULL,
     request_id uuid NOT NULL,
+    seq bigint GENERATED ALWAYS AS IDENTITY,
     account address NOT NULL,
     idempotency_key text NOT NULL CHECK (octet_length(idempotency_key) BETWEEN 1 AND 255),
     kind text NOT NULL,
@@ -210,12 +213,11 @@ CREATE TABLE requests (
     PRIMARY KEY (log_id, request_id)
 ) PARTITION BY LIST (log_id);
 
--- The requests that wait. The sequencer takes whatever rows it sees, so that one which commits late
--- is never passed over; `seq` only makes a request come after those that its sender saw taken.
+-- The requests that wait. The sequencer takes whatever rows it sees, the lowest first, and removes
+-- exactly these: one that commits late is never passed over.
 CREATE TABLE inbox (
     log_id word NOT NULL,
-    seq bigint GENERATED ALWAYS AS IDENTITY,
-    request_id uuid NOT NULL,
+    seq bigint NOT NULL,
     account address NOT NULL,
     kind text NOT NULL,
     body json NOT NULL,
@@ -225,15 +227,15 @@ CREATE TABLE inbox (
 -- What became of each request: `count` entries from `first_position` on, or a refusal.
 CREATE TABLE results (
     log_id word NOT NULL,
-    request_id uuid NOT NULL,
-    status text NOT NULL CHECK (status IN ('done', 'refused')),
+    seq bigint NOT NULL,
+    account address NOT NULL,
     first_position bigint NOT NULL CHECK (first_position >= 0),
     count integer NOT NULL CHECK (count >= 0),
     code text,
     message text,
-    PRIMARY KEY (log_id, request_id),
-    CHECK ((status = 'refused') = (code IS NOT NULL) AND (code IS NULL) = (message IS NULL)),
-    CHECK (status = 'done' OR count = 0)
+    PRIMARY KEY (log_id, seq),
+    CHECK ((code IS NULL) = (message IS NULL)),
+    CHECK (code IS NULL OR count = 0)
 ) PARTITION BY LIST (log_id);
 
 -- Tenant: what may be erased ----------------------------------------------------------------------
@@ -401,13 +403,8 @@ CREATE POLICY writer ON inbox TO tallystick_sequencer USING (true);
 GRANT SELECT, INSERT ON results TO tallystick_sequencer;
 CREATE POLICY writer ON results TO tallystick_sequencer USING (true) WITH CHECK (true);
 GRANT SELECT ON results TO tallystick_worker, tallystick_api;
-CREATE POLICY sender ON results FOR SELECT TO tallystick_worker, tallystick_api USING (
-    EXISTS (
-        SELECT FROM requests r
-        WHERE r.log_id = results.log_id AND r.request_id = results.request_id
-            AND r.account = current_account()
-    )
-);
+CREATE POLICY sender ON results FOR SELECT TO tallystick_worker, tallystick_api
+    USING (account = current_account());
 
 -- Identities are read and erased by the surface's owner. Everyone else only learns the pseudonym of
 -- an identity that they already know, from the function below, which belongs to a role of its own.

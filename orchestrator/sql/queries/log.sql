@@ -24,13 +24,12 @@ WITH offered AS (
     INSERT INTO requests
         (log_id, request_id, account, idempotency_key, kind, body_hash, received_ms)
     SELECT %(log_id)s, request_id, %(account)s, idempotency_key, kind, body_hash, %(received_ms)s
-    FROM offered ORDER BY request_id
+    FROM offered ORDER BY place
     ON CONFLICT (log_id, request_id) DO NOTHING
-    RETURNING request_id
+    RETURNING request_id, seq
 ), queued AS (
-    INSERT INTO inbox (log_id, request_id, account, kind, body)
-    SELECT %(log_id)s, request_id, %(account)s, kind, body
-    FROM offered JOIN fresh USING (request_id) ORDER BY place
+    INSERT INTO inbox (log_id, seq, account, kind, body)
+    SELECT %(log_id)s, seq, %(account)s, kind, body FROM offered JOIN fresh USING (request_id)
 ), hidden AS (
     INSERT INTO private_payloads (log_id, commitment, surface, lead, account, salt, body)
     SELECT %(log_id)s, body_hash, surface, lead, %(account)s, salt, private
@@ -46,9 +45,12 @@ LEFT JOIN private_payloads p ON p.log_id = r.log_id AND p.commitment = r.body_ha
 WHERE r.log_id = %(log_id)s AND r.request_id = ANY (%(request_ids)s);
 
 -- name: results
--- What became of these requests; status NULL for those that wait.
-SELECT r.request_id, s.status, s.first_position, s.count, s.code, s.message
-FROM requests r LEFT JOIN results s USING (log_id, request_id)
+-- What became of these requests.
+SELECT r.request_id,
+    CASE WHEN s.seq IS NULL THEN 'waiting' WHEN s.code IS NULL THEN 'done' ELSE 'refused' END
+        AS status,
+    s.first_position, s.count, s.code, s.message
+FROM requests r LEFT JOIN results s USING (log_id, seq)
 WHERE r.log_id = %(log_id)s AND r.request_id = ANY (%(request_ids)s);
 
 -- name: assign_pseudonyms
@@ -76,12 +78,8 @@ WHERE log_id = %(log_id)s AND commitment = %(commitment)s;
 
 -- name: take
 -- The oldest requests that wait, in the order in which they are to be decided.
-SELECT seq, request_id, kind, body FROM inbox
+SELECT seq, kind, body::text FROM inbox
 WHERE log_id = %(log_id)s ORDER BY seq LIMIT %(limit)s;
-
--- name: clear
--- Remove requests that have been decided.
-DELETE FROM inbox WHERE log_id = %(log_id)s AND seq = ANY (%(seqs)s::bigint[]);
 
 -- name: append_entries
 -- Append entries.
@@ -91,12 +89,19 @@ COPY entries (log_id, position, entry, opening) FROM STDIN (FORMAT binary);
 -- Append the subtrees that the new entries completed.
 COPY subtrees (log_id, level, position, hash) FROM STDIN (FORMAT binary);
 
--- name: append_results
--- Record what became of requests.
-INSERT INTO results (log_id, request_id, status, first_position, count, code, message)
-SELECT %(log_id)s, * FROM unnest(
-    %(request_ids)s::uuid[], %(statuses)s::text[], %(first_positions)s::bigint[],
-    %(counts)s::integer[], %(codes)s::text[], %(messages)s::text[]);
+-- name: finish
+-- Remove decided requests from the inbox and record what became of them.
+WITH taken AS (
+    DELETE FROM inbox WHERE log_id = %(log_id)s AND seq = ANY (%(seqs)s::bigint[])
+    RETURNING seq, account
+)
+INSERT INTO results (log_id, seq, account, first_position, count, code, message)
+SELECT %(log_id)s, seq, account, first_position, count, code, message
+FROM unnest(
+    %(seqs)s::bigint[], %(first_positions)s::bigint[], %(counts)s::integer[],
+    %(codes)s::text[], %(messages)s::text[]
+) AS decided (seq, first_position, count, code, message)
+JOIN taken USING (seq);
 
 -- name: append_checkpoint
 -- Follow the last checkpoint with a new one, unless another writer did so first.
@@ -107,12 +112,20 @@ SELECT %(log_id)s, %(size)s, %(previous_size)s, %(root)s, %(time_ms)s, %(fold_ti
 WHERE %(previous_size)s =
     (SELECT coalesce(max(size), 0) FROM checkpoints WHERE log_id = %(log_id)s);
 
+-- name: prepare_leads
+-- A place of this connection's own to bring leads to.
+CREATE TEMPORARY TABLE changed_leads (
+    lead bytea, surface bytea, state text, since_ms bigint, touches bigint, document text
+) ON COMMIT DELETE ROWS;
+
+-- name: bring_leads
+-- Bring leads there.
+COPY changed_leads FROM STDIN (FORMAT binary);
+
 -- name: put_leads
--- Bring leads up to date.
+-- Bring leads up to date with what was brought.
 INSERT INTO leads (log_id, lead, surface, state, since_ms, touches, document)
-SELECT %(log_id)s, * FROM unnest(
-    %(leads)s::bytea[], %(surfaces)s::bytea[], %(states)s::text[], %(since_ms)s::bigint[],
-    %(touches)s::bigint[], %(documents)s::jsonb[])
+SELECT %(log_id)s, lead, surface, state, since_ms, touches, document::jsonb FROM changed_leads
 ON CONFLICT (log_id, lead) DO UPDATE SET
     state = excluded.state, since_ms = excluded.since_ms, touches = excluded.touches,
     document = excluded.document;
