@@ -1,0 +1,288 @@
+"""Receipts, format 1: the entries that show one outcome and its payment, checked by anyone alone.
+
+Three questions, asked in order, each function raising `ProofError` at the first false answer:
+
+1. `parse`            is this a receipt: well formed, every word canonical?
+2. `check`            do the entries stand in the checkpoint's tree, and do they tell one story?
+3. `check_terms`      is that story what the contract's signed terms pay for?
+
+Whether the checkpoint is the log's own is for the chain to say: compare it with what the event log
+contract holds for that size. Offline, a receipt proves only what its root is worth.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from orchestrator.core.entry import (
+    Entry,
+    EventOpening,
+    TouchOpening,
+    decode,
+    event_payload,
+    touch_payload,
+    unpack_outcome,
+    unpack_reversal,
+    unpack_settlement,
+)
+from orchestrator.core.errors import EntryError, ProofError
+from orchestrator.core.merkle import leaf_hash, verify_inclusion
+from orchestrator.core.settlement import rules_of
+from orchestrator.core.terms import Terms
+
+FORMAT = "tallystick-receipt-1"
+ROLES = ("outcome", "reversal", "transition", "event", "touch", "settlement", "payout")
+_KINDS = {
+    "outcome": "outcome",
+    "reversal": "outcome.reversed",
+    "transition": "lead.transition",
+    "event": "product.event",
+    "touch": "touch",
+    "settlement": "settlement",
+    "payout": "payout",
+}
+MAX_PATH = 40
+_HEX = re.compile(r"0x(?:[0-9a-f]{2})*")
+
+
+class Proven(NamedTuple):
+    """An entry with its place in the log and its RFC 9162 inclusion path."""
+
+    position: int
+    data: bytes
+    entry: Entry
+    opening: EventOpening | TouchOpening | None
+    path: tuple[bytes, ...]
+
+
+class Receipt(NamedTuple):
+    """A parsed receipt. Addresses are as written in it: compare them with those you trust."""
+
+    position: int
+    log_id: bytes
+    chain_id: int
+    event_log: str
+    escrow: str
+    contract_id: bytes
+    size: int
+    root: bytes
+    signature: bytes
+    entries: Mapping[str, Proven]
+
+
+def parse(document: object) -> Receipt:
+    """Read a receipt from its JSON document."""
+    table = _table(document, "the receipt")
+    if table.get("format") != FORMAT:
+        raise ProofError(
+            "receipt-format", f"the receipt's format is {table.get('format')!r:.60}, not {FORMAT}"
+        )
+    checkpoint = _table(table.get("checkpoint"), "checkpoint")
+    listed = table.get("entries")
+    if not isinstance(listed, list) or not 1 <= len(listed) <= len(ROLES):
+        raise ProofError("receipt-entries", f"entries must be a list of 1 to {len(ROLES)}")
+    entries: dict[str, Proven] = {}
+    for item in listed:
+        proven = _table(item, "an entry")
+        role = proven.get("role")
+        if not isinstance(role, str) or role not in ROLES or role in entries:
+            raise ProofError("receipt-role", f"role {role!r:.60} is unknown or stands twice")
+        entries[role] = _proven(proven, role)
+    receipt = Receipt(
+        position=_whole(table, "position"),
+        log_id=_bytes(table, "log_id", 32),
+        chain_id=_whole(table, "chain_id"),
+        event_log=_text(table, "event_log"),
+        escrow=_text(table, "escrow"),
+        contract_id=_bytes(table, "contract_id", 32),
+        size=_whole(checkpoint, "size"),
+        root=_bytes(checkpoint, "root", 32),
+        signature=_bytes(checkpoint, "signature", None),
+        entries=entries,
+    )
+    if receipt.position not in (proven.position for proven in entries.values()):
+        raise ProofError(
+            "receipt-position", f"no entry of the receipt is at its position, {receipt.position}"
+        )
+    return receipt
+
+
+def check(receipt: Receipt) -> None:
+    """Check every inclusion proof and opening, and that the entries tell one story."""
+    for role, proven in receipt.entries.items():
+        try:
+            leaf = leaf_hash(proven.data)
+            verify_inclusion(leaf, proven.position, receipt.size, proven.path, receipt.root)
+        except ProofError as error:
+            raise ProofError(
+                error.code,
+                f"the {role}, entry {proven.position}, is not in the tree of size {receipt.size} "
+                f"with root 0x{receipt.root.hex()}: {error.message}",
+            ) from None
+        _check_opening(role, proven)
+    if "outcome" in receipt.entries:
+        _check_outcome(receipt)
+    if "reversal" in receipt.entries:
+        _check_reversal(receipt)
+    if "settlement" in receipt.entries:
+        _check_settlement(receipt)
+    payout = receipt.entries.get("payout")
+    if payout is not None:
+        _same("payout", "contract", payout.entry.subject, receipt.contract_id)
+
+
+def check_terms(receipt: Receipt, terms: Terms) -> None:
+    """Check that the outcome is one that these terms pay for, at this amount, by this touch."""
+    rules = rules_of(terms, receipt.contract_id)
+    _same("terms", "log", terms.log_id, receipt.log_id)
+    outcome = receipt.entries.get("outcome")
+    if outcome is not None:
+        _same("outcome", "state", outcome.entry.label, rules.outcome)
+        _same("outcome", "surface", outcome.entry.surface, rules.surface)
+    transition, touch = receipt.entries.get("transition"), receipt.entries.get("touch")
+    if outcome is None or transition is None or touch is None:
+        return
+    amount = rules.amount_units(transition.entry.value)
+    _same("outcome", "amount by the signed price", outcome.entry.value, amount)
+    _same("touch", "operator", touch.entry.actor, rules.operator)
+    at_ms, touched_ms = transition.entry.time_ms, touch.entry.time_ms
+    if not rules.opens_at_ms <= touched_ms <= at_ms <= rules.deadline_ms:
+        raise ProofError("receipt-times", "the touch or the transition is outside the contract")
+    if at_ms - touched_ms > rules.attribution_window_ms:
+        raise ProofError("receipt-window", "the touch is older than the attribution window")
+
+
+def _check_outcome(receipt: Receipt) -> None:
+    outcome = receipt.entries["outcome"]
+    facts = unpack_outcome(outcome.entry.payload)
+    _same("outcome", "contract", outcome.entry.actor, receipt.contract_id)
+    transition, touch = receipt.entries.get("transition"), receipt.entries.get("touch")
+    if transition is not None:
+        _same("outcome", "transition's index", facts.transition, transition.position)
+        _same("transition", "lead", transition.entry.subject, outcome.entry.subject)
+        _same("transition", "surface", transition.entry.surface, outcome.entry.surface)
+        _same("transition", "state", transition.entry.label, outcome.entry.label)
+        _same("transition", "time", transition.entry.time_ms, outcome.entry.time_ms)
+    if touch is not None:
+        _same("outcome", "touch's index", facts.touch, touch.position)
+        _same("touch", "lead", touch.entry.subject, outcome.entry.subject)
+        _same("touch", "surface", touch.entry.surface, outcome.entry.surface)
+        if not touch.position < facts.transition < outcome.position:
+            raise ProofError("receipt-order", "the touch does not come before the transition")
+
+
+def _check_reversal(receipt: Receipt) -> None:
+    reversal = receipt.entries["reversal"]
+    facts = unpack_reversal(reversal.entry.payload)
+    _same("reversal", "contract", reversal.entry.actor, receipt.contract_id)
+    outcome, event = receipt.entries.get("outcome"), receipt.entries.get("event")
+    if outcome is not None:
+        _same("reversal", "outcome's index", facts.outcome, outcome.position)
+        _same("reversal", "amount", reversal.entry.value, outcome.entry.value)
+        _same("reversal", "lead", reversal.entry.subject, outcome.entry.subject)
+    if event is not None:
+        _same("reversal", "event's index", facts.event, event.position)
+        _same("event", "lead", event.entry.subject, reversal.entry.subject)
+
+
+def _check_settlement(receipt: Receipt) -> None:
+    settlement = receipt.entries["settlement"]
+    facts = unpack_settlement(settlement.entry.payload)
+    _same("settlement", "contract", settlement.entry.subject, receipt.contract_id)
+    _same("settlement", "net", settlement.entry.value, facts.earned - facts.reversed)
+    outcome, reversal = receipt.entries.get("outcome"), receipt.entries.get("reversal")
+    if outcome is not None:
+        earned = unpack_outcome(outcome.entry.payload).earned_after
+        if not (outcome.position <= facts.last_outcome < settlement.position and earned <= facts.earned):
+            raise ProofError("receipt-uncovered", "the settlement does not cover the outcome")
+    if reversal is not None:
+        taken = unpack_reversal(reversal.entry.payload).reversed_after
+        if not (
+            reversal.position <= facts.last_reversal < settlement.position and taken <= facts.reversed
+        ):
+            raise ProofError("receipt-uncovered", "the settlement does not cover the reversal")
+
+
+def _check_opening(role: str, proven: Proven) -> None:
+    match proven.opening:
+        case EventOpening() as opening if role in ("transition", "event"):
+            wanted = event_payload(opening)
+        case TouchOpening() as opening if role == "touch":
+            wanted = touch_payload(opening)
+        case None:
+            return
+        case _:
+            raise ProofError("receipt-opening", f"a {role} has no such opening")
+    _same(role, "opening", wanted, proven.entry.payload)
+
+
+def _same(role: str, what: str, found: object, wanted: object) -> None:
+    if found != wanted:
+        raise ProofError(
+            "receipt-mismatch",
+            f"the {role} contradicts the receipt: {what} is {_shown(found)}, not {_shown(wanted)}",
+        )
+
+
+def _shown(value: object) -> str:
+    return f"0x{value.hex()}" if isinstance(value, bytes) else repr(value)
+
+
+def _proven(item: Mapping[str, object], role: str) -> Proven:
+    data = _bytes(item, "entry", 256)
+    try:
+        entry = decode(data)
+    except EntryError as error:
+        raise ProofError(error.code, f"the {role} is no entry: {error.message}") from None
+    _same(role, "kind", entry.kind, _KINDS[role])
+    path = item.get("path")
+    if not isinstance(path, list) or len(path) > MAX_PATH:
+        raise ProofError("receipt-path", f"the {role}'s path must be a list of at most {MAX_PATH}")
+    nodes = tuple(_bytes({"path": node}, "path", 32) for node in path)
+    return Proven(_whole(item, "index"), data, entry, _opening(item.get("opening")), nodes)
+
+
+def _opening(value: object) -> EventOpening | TouchOpening | None:
+    if value is None:
+        return None
+    table = _table(value, "an opening")
+    request_hash, commitment = (_bytes(table, name, 32) for name in ("request_hash", "commitment"))
+    if "from_state" not in table:
+        return TouchOpening(request_hash, commitment)
+    return EventOpening(
+        _text(table, "from_state"),
+        _whole(table, "nth"),
+        _whole(table, "received_ms"),
+        request_hash,
+        commitment,
+    )
+
+
+def _table(value: object, what: str) -> Mapping[str, object]:
+    if not isinstance(value, Mapping):
+        raise ProofError("receipt-malformed", f"{what} must be a JSON object")
+    return value
+
+
+def _whole(table: Mapping[str, object], name: str) -> int:
+    value = table.get(name)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+        raise ProofError("receipt-malformed", f"{name} must be a whole number, not {value!r:.60}")
+    return value
+
+
+def _text(table: Mapping[str, object], name: str) -> str:
+    value = table.get(name)
+    if not isinstance(value, str) or len(value) > 64:
+        raise ProofError("receipt-malformed", f"{name} must be a short text, not {value!r:.60}")
+    return value
+
+
+def _bytes(table: Mapping[str, object], name: str, length: int | None) -> bytes:
+    value = table.get(name)
+    if not isinstance(value, str) or len(value) > 8194 or not _HEX.fullmatch(value):
+        raise ProofError("receipt-malformed", f"{name} must be 0x and lower-case hex")
+    data = bytes.fromhex(value[2:])
+    if length is not None and len(data) != length:
+        raise ProofError("receipt-malformed", f"{name} has {len(data)} bytes, not {length}")
+    return data
