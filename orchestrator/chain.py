@@ -1,0 +1,519 @@
+"""The edge to the chain: one deployment's contracts as typed reads and calldata, and local chains.
+
+Nothing else imports web3. It encodes; the requests go through `Node`, since web3 by itself repeats
+`eth_sendRawTransaction` and reads replies of any length.
+
+Show what is `latest`, act on what is `finalized`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from eth_abi.abi import decode, encode
+from eth_abi.exceptions import DecodingError
+from eth_account import Account as Keys
+from eth_utils.abi import get_abi_output_types
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
+from web3 import Web3
+from web3.contract import Contract
+from web3.exceptions import Web3Exception
+from web3.providers import BaseProvider
+
+from orchestrator.contracts import Call, Group, artifact, error_text
+from orchestrator.core.entry import ascii_text
+from orchestrator.core.errors import ChainError
+from orchestrator.core.submission import gas_limit
+from orchestrator.core.terms import Domain, Terms
+from orchestrator.node import (
+    Ask,
+    Block,
+    Json,
+    Node,
+    NodeError,
+    ReplyError,
+    hex_of,
+    members,
+    octets,
+    quantity,
+    read_block,
+    result,
+)
+
+Tag = str | int  # "latest", "safe", "finalized" or a block's number
+
+_PAGE_BLOCKS = 100
+# ERC-1271: the selector of isValidSignature(bytes32,bytes), and what it returns for yes.
+_IS_VALID_SIGNATURE = bytes.fromhex("1626ba7e")
+_WALLET_GAS = 1_000_000
+
+
+class Addresses(NamedTuple):
+    """A deployment: checksummed addresses, and the block from which on its events are read."""
+
+    chain_id: int
+    event_log: str
+    escrow: str
+    start_block: int = 0
+
+
+class Checkpoint(NamedTuple):
+    """A log's last anchor; size 0 before the first. Published at UTC seconds."""
+
+    size: int
+    root: bytes
+    published_at_s: int
+
+
+def log_id_of(registrant: str, origin: str) -> bytes:
+    """The id of the log that this account registers under this origin."""
+    return keccak(encode(["address", "string"], [registrant, origin]))
+
+
+# --- One deployment -------------------------------------------------------------------------------
+
+
+class Chain:
+    """The contracts of one deployment through one node. Call `check` before trusting it.
+
+    Reads take a block tag and default to `latest`. They raise `NodeError` if the node does not
+    answer, `ReplyError` if the contract reverts, `ChainError` if the node is on another chain.
+    """
+
+    def __init__(self, rpc_url: str, addresses: Addresses) -> None:
+        self.addresses = addresses
+        self.node = Node(rpc_url)
+        self._event_log = _contract("EventLog", addresses.event_log)
+        self._escrow = _contract("OutcomeEscrow", addresses.escrow)
+
+    def close(self) -> None:
+        self.node.close()
+
+    def ask(self, asks: Sequence[Ask]) -> list[Json]:
+        """What the node answers to all of these at once, once it has shown to be on our chain."""
+        chain_id, *replies = self.node.batch([("eth_chainId", []), *asks])
+        found = quantity(result(chain_id))
+        if found != self.addresses.chain_id:
+            raise ChainError(
+                "wrong-chain",
+                f"{self.node.name} is on chain {found}, and the settings say "
+                f"{self.addresses.chain_id}; change one of them",
+            )
+        return replies
+
+    # Start-up checks
+
+    def check(self) -> None:
+        """Raise ChainError unless the contracts are those this program was built with."""
+        for name, contract in (("EventLog", self._event_log), ("OutcomeEscrow", self._escrow)):
+            self._check_code(name, contract.address)
+            domain = self._domain(contract)
+            expected = Domain(f"Tallystick {name}", "1", self.addresses.chain_id, contract.address)
+            if domain != expected:
+                raise ChainError(
+                    "domain-differs",
+                    f"the {name} at {contract.address} signs as {tuple(domain)}, not as "
+                    f"{tuple(expected)}; is its address right?",
+                )
+        used = to_checksum_address(self._read(self._escrow, "eventLog"))
+        if used != self._event_log.address:
+            raise ChainError(
+                "other-event-log",
+                f"the escrow {self._escrow.address} reads the event log {used}, and the settings "
+                f"say {self._event_log.address}; change one of them",
+            )
+
+    def check_log(self, log_id: bytes, registrant: str, origin: str, publisher: str) -> None:
+        """Raise ChainError unless this log is the registrant's and has this publisher."""
+        expected = log_id_of(registrant, origin)
+        if log_id != expected:
+            raise ChainError(
+                "log-of-another",
+                f"log {hex_of(log_id)} is not the one that {registrant} registers as {origin!r}; "
+                f"that is {hex_of(expected)}",
+            )
+        found = self.publisher_of(log_id)
+        if found is None:
+            raise ChainError(
+                "log-unregistered",
+                f"log {hex_of(log_id)} ({origin!r}) is not registered with the event log "
+                f"{self._event_log.address}; register it first",
+            )
+        if found != to_checksum_address(publisher):
+            raise ChainError(
+                "publisher-differs",
+                f"log {hex_of(log_id)} is published by {found}, and our key is {publisher}",
+            )
+
+    def _check_code(self, name: str, address: str) -> None:
+        (reply,) = self.ask([("eth_getCode", [address, "latest"])])
+        code = octets(result(reply))
+        if not code:
+            raise ChainError(
+                "code-missing", f"there is no contract at {address}, where the {name} should be"
+            )
+        if artifact(name).differs(code):
+            raise ChainError(
+                "code-differs",
+                f"the code at {address} is not the {name} that this program was built with",
+            )
+
+    # Reads
+
+    @cached_property
+    def escrow_domain(self) -> Domain:
+        """What terms and statements are signed under, as the escrow says by EIP-5267."""
+        return self._domain(self._escrow)
+
+    @cached_property
+    def event_log_domain(self) -> Domain:
+        """What checkpoints are signed under, as the event log says by EIP-5267."""
+        return self._domain(self._event_log)
+
+    def block(self, tag: Tag = "latest") -> Block:
+        (reply,) = self.ask([("eth_getBlockByNumber", [_tag(tag), False])])
+        return read_block(reply)
+
+    def blocks(self, numbers: Iterable[int]) -> dict[int, Block]:
+        """The blocks of these numbers, as far as the node has them."""
+        wanted, found = sorted(set(numbers)), {}
+        for at in range(0, len(wanted), _PAGE_BLOCKS):
+            page = wanted[at : at + _PAGE_BLOCKS]
+            asks: list[Ask] = [("eth_getBlockByNumber", [hex(n), False]) for n in page]
+            for number, reply in zip(page, self.ask(asks), strict=True):
+                if result(reply) is not None:
+                    found[number] = read_block(reply)
+        return found
+
+    def spender(self, sender: str, nonce: int, after: int, until: int) -> bytes | None:
+        """The hash of the sender's transaction with this nonce, in a block of (after, until].
+
+        The nonce must be unspent at `after` and spent at `until`. None if the node has forgotten
+        the states in between, or if no transaction spent it.
+        """
+        try:
+            while until - after > 1:
+                middle = (after + until) // 2
+                (reply,) = self.ask([("eth_getTransactionCount", [sender, hex(middle)])])
+                if quantity(result(reply)) > nonce:
+                    until = middle
+                else:
+                    after = middle
+            (reply,) = self.ask([("eth_getBlockByNumber", [hex(until), True])])
+            inside = members(result(reply), "that block").get("transactions")
+        except ReplyError:
+            return None
+        for transaction in inside if isinstance(inside, list) else []:
+            its = members(transaction, "that transaction")
+            if (
+                str(its.get("from")).lower() == sender.lower()
+                and quantity(its.get("nonce")) == nonce
+            ):
+                return octets(its.get("hash"), 32)
+        return None
+
+    def checkpoint(self, log_id: bytes, block: Tag = "latest") -> Checkpoint:
+        """The log's last anchored checkpoint."""
+        return Checkpoint(*self._read_all(self._event_log, "latest", log_id, block=block))
+
+    def root_at(self, log_id: bytes, size: int, block: Tag = "latest") -> bytes | None:
+        """The anchored root of this size, or None."""
+        root: bytes = self._read(self._event_log, "rootAt", log_id, size, block=block)
+        return root if any(root) else None
+
+    def publisher_of(self, log_id: bytes, block: Tag = "latest") -> str | None:
+        """The log's publisher, or None if it is not registered."""
+        publisher = self._read(self._event_log, "publisherOf", log_id, block=block)
+        return to_checksum_address(publisher) if int(publisher, 16) else None
+
+    def terms_of(self, contract_id: bytes, block: Tag = "latest") -> Terms:
+        return Terms.from_abi(self._read(self._escrow, "termsOf", contract_id, block=block))
+
+    def status_of(self, contract_id: bytes, block: Tag = "latest") -> str:
+        return ascii_text(self._read(self._escrow, "statusOf", contract_id, block=block))
+
+    def paid_of(self, contract_id: bytes, block: Tag = "latest") -> int:
+        """What the contract has paid so far, fees included."""
+        return int(self._read(self._escrow, "paidOf", contract_id, block=block))
+
+    def floor_of(self, contract_id: bytes, block: Tag = "latest") -> int:
+        """The log index of the contract's last statement on chain; 0 for none."""
+        return int(self._read(self._escrow, "floorOf", contract_id, block=block))
+
+    def credit_of(self, token: str, account: str, block: Tag = "latest") -> int:
+        return int(self._read(self._escrow, "creditOf", token, account, block=block))
+
+    def is_allowed(self, token: str) -> bool:
+        return bool(self._read(self._escrow, "isAllowed", token))
+
+    def balance_of(self, token: str, account: str, block: Tag = "latest") -> int:
+        return int(self._read(_token(token), "balanceOf", account, block=block))
+
+    def allowance_of(self, token: str, owner: str, block: Tag = "latest") -> int:
+        """What the escrow may take of the owner's tokens."""
+        spender = self._escrow.address
+        return int(self._read(_token(token), "allowance", owner, spender, block=block))
+
+    def is_signed_by_wallet(self, wallet: str, digest: bytes, signature: bytes) -> bool:
+        """Whether a contract account says that this is its signature (ERC-1271)."""
+        data = _IS_VALID_SIGNATURE + encode(["bytes32", "bytes"], [digest, signature])
+        request = {"to": to_checksum_address(wallet), "data": hex_of(data), "gas": hex(_WALLET_GAS)}
+        code, answer = self.ask(
+            [("eth_getCode", [wallet, "latest"]), ("eth_call", [request, "latest"])]
+        )
+        if isinstance(answer, ReplyError):
+            return False
+        return bool(octets(result(code))) and octets(answer) == _IS_VALID_SIGNATURE.ljust(32, b"\0")
+
+    # Calldata
+
+    def register(self, origin: str, publisher: str) -> Call:
+        return self._call(self._event_log, "register", origin, publisher)
+
+    def publish(
+        self,
+        log_id: bytes,
+        size: int,
+        root: bytes,
+        proof: Sequence[bytes],
+        signature: bytes | None = None,
+    ) -> Call:
+        """By the publisher itself, or by anyone with the publisher's signature."""
+        arguments = [log_id, size, root, list(proof)]
+        if signature is None:
+            name = "publish(bytes32,uint64,bytes32,bytes32[])"
+            return self._call(self._event_log, name, *arguments)
+        name = "publish(bytes32,uint64,bytes32,bytes32[],bytes)"
+        return self._call(self._event_log, name, *arguments, signature)
+
+    def open(self, terms: Terms, owner_signature: bytes, operator_signature: bytes) -> Call:
+        """`owner_signature` may be empty if the owner sends the transaction."""
+        return self._call(self._escrow, "open", terms.to_abi(), owner_signature, operator_signature)
+
+    def settle(
+        self,
+        group: Group,
+        size: int,
+        first: int,
+        entries: Sequence[bytes],
+        proof: Sequence[bytes],
+        signature: bytes,
+    ) -> Call:
+        """Settle by the entries from index `first` on, under the root of this size."""
+        run = b"".join(entries)
+        return self._call(
+            self._escrow, "settle", tuple(group), size, first, run, list(proof), signature
+        )
+
+    def refund(self, contract_id: bytes) -> Call:
+        return self._call(self._escrow, "refund", contract_id)
+
+    def withdraw(self, token: str, to: str) -> Call:
+        """All of the sender's own credit."""
+        return self._call(self._escrow, "withdraw", token, to)
+
+    def withdraw_for(
+        self, account: str, token: str, to: str, expires_at_s: int, signature: bytes
+    ) -> Call:
+        """All of the account's credit, to where the account signed for."""
+        return self._call(self._escrow, "withdrawFor", account, token, to, expires_at_s, signature)
+
+    def approve(self, token: str, amount_units: int) -> Call:
+        """Let the escrow take this much of the sender's tokens."""
+        return self._call(_token(token), "approve", self._escrow.address, amount_units)
+
+    def mint(self, token: str, to: str, amount_units: int) -> Call:
+        """Make tokens out of nothing: a TestStablecoin only."""
+        return self._call(_token(token), "mint", to, amount_units)
+
+    # Inside
+
+    def _call(self, contract: Contract, function: str, *arguments: object) -> Call:
+        try:
+            data = contract.encode_abi(function, args=arguments)
+        except (Web3Exception, ValueError, TypeError) as error:
+            raise ChainError(
+                "call-malformed", f"no call of {function} can be made of this: {error}"
+            ) from None
+        return Call(contract.address, octets(data))
+
+    def _read(
+        self, contract: Contract, function: str, *arguments: object, block: Tag = "latest"
+    ) -> Any:
+        """The only value that a view returns."""
+        (value,) = self._read_all(contract, function, *arguments, block=block)
+        return value
+
+    def _read_all(
+        self, contract: Contract, function: str, *arguments: object, block: Tag = "latest"
+    ) -> tuple[Any, ...]:
+        call = self._call(contract, function, *arguments)
+        request = {"to": call.to, "data": hex_of(call.data)}
+        (reply,) = self.ask([("eth_call", [request, _tag(block)])])
+        if isinstance(reply, ReplyError) and reply.data:
+            raise ChainError("call-reverted", f"{function} reverted: {error_text(reply.data)}")
+        types = get_abi_output_types(contract.get_function_by_name(function).abi)
+        try:
+            return decode(types, octets(result(reply)))
+        except DecodingError:
+            raise NodeError(
+                "node-unreadable", f"{self.node.name} answered {function} with something else"
+            ) from None
+
+    def _domain(self, contract: Contract) -> Domain:
+        _, name, version, chain_id, verifying_contract, _, _ = self._read_all(
+            contract, "eip712Domain"
+        )
+        return Domain(name, version, chain_id, to_checksum_address(verifying_contract))
+
+
+def _contract(name: str, address: str) -> Contract:
+    offline = Web3(BaseProvider()).eth
+    return offline.contract(address=to_checksum_address(address), abi=artifact(name).abi)
+
+
+def _token(address: str) -> Contract:
+    # Any ERC-20 will do: the functions that we call are in the standard.
+    return _contract("TestStablecoin", address)
+
+
+def _tag(block: Tag) -> str:
+    return hex(block) if isinstance(block, int) else block
+
+
+# --- Chains of one's own --------------------------------------------------------------------------
+
+
+class Deployment(NamedTuple):
+    """What `deploy_local` made: the contracts, a test stablecoin (6 decimals), a registered log."""
+
+    addresses: Addresses
+    token: str
+    log_id: bytes
+
+
+class LocalChainClock:
+    """The clock of a local chain. From here on it stands still unless it is set.
+
+    Raises ChainError for a node whose clock cannot be set: any but a test node.
+    """
+
+    MOST_BLOCKS = 1_000
+
+    def __init__(self, rpc_url: str) -> None:
+        self.node = Node(rpc_url)
+        try:
+            self.node.call("anvil_setBlockTimestampInterval", 0)
+        except ReplyError:
+            raise ChainError(
+                "clock-fixed", f"{self.node.name} does not let its clock be set; use anvil"
+            ) from None
+
+    def now_s(self) -> int:
+        """The latest block's time (UTC seconds)."""
+        return self._block("latest").time_s
+
+    def set_to(self, time_s: int) -> None:
+        """Mine a block at this time, from which on time stands still."""
+        now_s = self.now_s()
+        if time_s < now_s:
+            raise ChainError(
+                "clock-backwards", f"the chain is at {now_s} and cannot go back to {time_s}"
+            )
+        self.node.call("evm_setNextBlockTimestamp", time_s)
+        self.mine()
+
+    def mine(self, blocks: int = 1) -> None:
+        self.node.call("anvil_mine", hex(blocks))
+
+    def finalize(self) -> None:
+        """Mine until what is the latest block now is final."""
+        target = self._block("latest").number
+        for _ in range(self.MOST_BLOCKS):
+            if self._block("finalized").number >= target:
+                return
+            self.mine()
+        raise ChainError("never-final", f"{self.node.name} makes no block final")
+
+    def fund(self, account: str, amount_wei: int) -> None:
+        """Give an account this much to pay gas with."""
+        self.node.call("anvil_setBalance", account, hex(amount_wei))
+
+    def _block(self, tag: str) -> Block:
+        return read_block(self.node.call("eth_getBlockByNumber", tag, False))
+
+
+def send_local(node: Node, key: bytes, to: str | None, data: bytes) -> Mapping[str, Json]:
+    """Send one transaction on a local chain and return its receipt; to None deploys.
+
+    For trials and demonstrations: everything that matters goes through a `Submitter`. Raises
+    ChainError if it reverts.
+    """
+    keys = Keys.from_key(key)
+    request = {"from": keys.address, "data": hex_of(data), **({"to": to} if to else {})}
+    chain_id, nonce, price, estimate = node.batch(
+        [
+            ("eth_chainId", []),
+            ("eth_getTransactionCount", [keys.address, "latest"]),
+            ("eth_gasPrice", []),
+            ("eth_estimateGas", [request, "latest"]),
+        ]
+    )
+    if isinstance(estimate, ReplyError) and estimate.data:
+        raise ChainError("call-reverted", f"it would revert: {error_text(estimate.data)}")
+    signed = keys.sign_transaction(
+        {
+            "type": 2,
+            "chainId": quantity(result(chain_id)),
+            "nonce": quantity(result(nonce)),
+            "value": 0,
+            "data": data,
+            "gas": gas_limit(quantity(result(estimate))),
+            "maxFeePerGas": 2 * quantity(result(price)),
+            "maxPriorityFeePerGas": 1,
+            **({"to": to_checksum_address(to)} if to else {}),
+        }
+    )
+    node.call("eth_sendRawTransaction", hex_of(bytes(signed.raw_transaction)))
+    receipt = node.call("eth_getTransactionReceipt", hex_of(bytes(signed.hash)))
+    if receipt is None:
+        node.call("anvil_mine", "0x1")
+        receipt = node.call("eth_getTransactionReceipt", hex_of(bytes(signed.hash)))
+    found = members(receipt, "that transaction")
+    if quantity(found.get("status")) != 1:
+        raise ChainError("call-reverted", f"transaction {hex_of(bytes(signed.hash))} reverted")
+    return found
+
+
+def deploy_local(
+    rpc_url: str, key: bytes, *, origin: str = "local.tallystick", publisher: str | None = None
+) -> Deployment:
+    """Deploy all contracts on a local chain and register a log there; all of it final.
+
+    The account of `key` is given gas, and is the log's registrant, and its publisher if no other is
+    named. Raises ChainError if the chain is not local.
+    """
+    clock = LocalChainClock(rpc_url)
+    node, account = clock.node, Keys.from_key(key).address
+    clock.fund(account, 10**24)
+    start_block = quantity(node.call("eth_blockNumber"))
+
+    def deploy(name: str, types: Sequence[str] = (), arguments: Sequence[object] = ()) -> str:
+        code = artifact(name).creation + encode(types, arguments)
+        receipt = send_local(node, key, None, code)
+        return to_checksum_address(octets(receipt.get("contractAddress"), 20))
+
+    token = deploy("TestStablecoin")
+    event_log = deploy("EventLog")
+    escrow = deploy("OutcomeEscrow", ["address", "address[]"], [event_log, [token]])
+    chain_id = quantity(node.call("eth_chainId"))
+    chain = Chain(rpc_url, Addresses(chain_id, event_log, escrow, start_block))
+    try:
+        chain.check()
+        call = chain.register(origin, publisher or account)
+        send_local(node, key, call.to, call.data)
+    finally:
+        chain.close()
+    clock.finalize()
+    return Deployment(chain.addresses, token, log_id_of(account, origin))
