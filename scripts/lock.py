@@ -35,45 +35,50 @@ def inputs_digest() -> str:
 def stale_locks() -> list[str]:
     """Names of the groups whose lock was not made from today's pyproject.toml."""
     first_line = HEADER + inputs_digest()
-    return [
-        group
-        for group in (*TOGETHER, *APART)
-        if not (LOCKS / f"{group}.txt").is_file()
-        or (LOCKS / f"{group}.txt").read_text().split("\n", 1)[0] != first_line
-    ]
+    return [group for group in (*TOGETHER, *APART) if _read(group).split("\n", 1)[0] != first_line]
 
 
-def _resolve(sources: list[str], *extra: str) -> str:
+def _resolve(arguments: list[str]) -> None:
     command = [
         str(ROOT / ".venv/bin/uv"),
         *("pip", "compile", "--quiet", "--universal", "--python-version", "3.11"),
         *("--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"),
-        *sources,
-        *extra,
+        *arguments,
     ]
-    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
 
 
 def _sources(group: str) -> list[str]:
     return ["pyproject.toml"] if group == "run" else ["--group", group]
 
 
-def _previous() -> str:
-    """The versions locked now, so that a new lock moves only what has to move."""
-    texts = (LOCKS / f"{group}.txt" for group in TOGETHER)
-    return "".join(text.read_text() for text in texts if text.is_file())
+def _read(group: str) -> str:
+    file = LOCKS / f"{group}.txt"
+    return file.read_text() if file.is_file() else ""
 
 
 def write_locks(upgrade: bool) -> None:
+    """Resolves and writes every lock; without `upgrade`, moves only what has to move."""
     with tempfile.TemporaryDirectory() as folder:
-        union = Path(folder) / "union.txt"
-        union.write_text("" if upgrade else _previous())
-        together = [source for group in TOGETHER for source in _sources(group)]
-        _resolve(together, "--output-file", str(union))
-        for group in (*TOGETHER, *APART):
-            pins = ["--constraints", str(union)] if group in TOGETHER else []
-            text = _resolve(_sources(group), *pins, "--generate-hashes")
-            (LOCKS / f"{group}.txt").write_text(f"{HEADER}{inputs_digest()}\n{text}")
+
+        def resolve(name: str, previous: str, *arguments: str) -> str:
+            output = Path(folder) / f"{name}.txt"
+            output.write_text("" if upgrade else previous)
+            _resolve([*arguments, "--output-file", str(output)])
+            return str(output)
+
+        previous = {group: _read(group) for group in (*TOGETHER, *APART)}
+        union = resolve(
+            "union",
+            "".join(previous[group] for group in TOGETHER),
+            *(source for group in TOGETHER for source in _sources(group)),
+        )
+        for group, text in previous.items():
+            pins = ["--constraints", union] if group in TOGETHER else []
+            made = resolve(group, text, *_sources(group), *pins, "--generate-hashes")
+            (LOCKS / f"{group}.txt").write_text(
+                f"{HEADER}{inputs_digest()}\n{Path(made).read_text()}"
+            )
 
 
 if __name__ == "__main__":
