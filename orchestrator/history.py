@@ -300,11 +300,13 @@ class _TextLoader(yaml.BaseLoader):
         table: dict[object, object] = {}
         for key_node, value_node in node.value:
             key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str) or key in table:
-                what = "stands twice" if isinstance(key, str) else "is no text"
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {_shown(key)} {what}", key_node.start_mark
-                )
+            wrong = None
+            if not isinstance(key, str):
+                wrong = "a key must be text"
+            elif key in table:
+                wrong = f"key {_shown(key)} stands twice"
+            if wrong:
+                raise yaml.constructor.ConstructorError(None, None, wrong, key_node.start_mark)
             table[key] = self.construct_object(value_node, deep=deep)
         return table
 
@@ -431,6 +433,6 @@ class _Fields:
             raise InputError("time-invalid", f"{self.where}: {key} {error}") from None
 
 
-def _shown(value: object) -> str:
+def _shown(value: str) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -335,5 +335,10 @@ def _actions(value: object) -> tuple[tuple[str, int], ...]:
 
 
 def _shown(value: object) -> str:
+    # YAML's aliases let a small document describe a table that no memory could hold written out.
+    if isinstance(value, Mapping):
+        return "a table"
+    if isinstance(value, list | tuple):
+        return "a list"
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,190 @@
+"""The backtest command: its exit codes, its one line of complaint, its output, its memory."""
+
+import json
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from orchestrator import cli
+
+COMMAND = Path(sys.executable).with_name("tallystick")
+POLICY = """
+initial: new
+states: [new, paid]
+transitions:
+  - {on: buy, from: [new], to: paid, motion: conversion}
+  - {on: renew, from: [paid], to: paid, motion: expansion}
+reversals: [{on: refund, of: paid}]
+attribution: first_touch
+"""
+CONTRACTS = """
+- id: a
+  operator: ann
+  outcome: paid
+  repeatable: true
+  unit_price: 8.10
+  revenue_share_bps: 250
+  budget: 1000
+  opens_at: 2024-01-01
+  deadline: 2024-12-31 23:59:59
+  attribution_window_s: 604800
+  holdback_s: 86400
+"""
+EVENTS = """time,lead,event,value
+2024-01-02,x,buy,1.5
+2024-01-03,x,renew,2.000001
+2024-01-03,x,buy,
+2024-01-03,x,login,
+2024-01-03 12:00:00,x,refund,
+"""
+TOUCHES = "time,lead,operator,action\n2024-01-01,x,ann,email\n"
+EVENT_HEADER = "time,lead,event,value\n"
+
+
+def write(folder: Path, **texts: str | bytes) -> list[str]:
+    """The arguments of a backtest of these files; what is not given is a small sound history."""
+    plain: dict[str, str | bytes] = {
+        "events": EVENTS,
+        "touches": TOUCHES,
+        "policy": POLICY,
+        "contracts": CONTRACTS,
+    }
+    arguments = ["backtest"]
+    for name, text in (plain | texts).items():
+        path = folder / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        arguments += [f"--{name}", str(path)]
+    return arguments
+
+
+class Outcome(NamedTuple):
+    """How a run of the command ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+class Run:
+    """Runs the command's entry point in this process, where any traceback fails the test."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch = monkeypatch
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str) -> Outcome:
+        self._monkeypatch.setattr(sys, "argv", ["tallystick", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        code = ended.value.code
+        return Outcome(code if isinstance(code, int) else 0, *self._capsys.readouterr())
+
+    def refusal(self, *arguments: str) -> str:
+        """The line with which the command refuses these arguments."""
+        return refusal(self(*arguments))
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    return Run(monkeypatch, capsys)
+
+
+def refusal(outcome: Outcome) -> str:
+    assert outcome.code == cli.BAD_INPUT
+    assert outcome.stdout == ""
+    assert outcome.stderr.startswith("tallystick: ")
+    assert outcome.stderr.count("\n") == 1
+    assert outcome.stderr.endswith("\n")
+    return outcome.stderr[len("tallystick: ") : -1]
+
+
+def tallystick(*arguments: str) -> Outcome:
+    """Run the installed command in a process of its own."""
+    done = subprocess.run(
+        [COMMAND, *arguments], capture_output=True, encoding="utf-8", timeout=120, check=False
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+# --- What it says ---------------------------------------------------------------------------------
+
+
+def test_the_document(tmp_path: Path) -> None:
+    done = tallystick(*write(tmp_path), "--json")
+    assert (done.code, done.stderr) == (0, "")
+    outcome = {"contract": "a", "lead": "x", "touch_time": "2024-01-01T00:00:00Z"}
+    assert json.loads(done.stdout) == {
+        "contracts": {
+            "a": {
+                "outcomes": 2,
+                "reversed": 1,
+                "earned_units": "16287500",
+                "reversed_units": "8150000",
+                "over_budget_units": "0",
+                "payable_units": "8137500",
+            }
+        },
+        "events": {"accepted": 3, "refused": 1, "ignored": 1},
+        "outcomes": [
+            {
+                **outcome,
+                "time": "2024-01-02T00:00:00Z",
+                "value_units": "1500000",
+                "earned_units": "8137500",
+            },
+            {
+                **outcome,
+                "time": "2024-01-03T00:00:00Z",
+                "value_units": "2000001",
+                "earned_units": "8150000",
+            },
+        ],
+    }
+
+
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    done = tallystick(*write(tmp_path, events=EVENTS + "soon,x,buy,1\n"), "--json")
+    assert refusal(done) == (
+        f"{tmp_path}/events, line 7: time must be RFC 3339 or YYYY-MM-DD[ HH:MM:SS] in UTC, "
+        f"not 'soon'"
+    )
+
+
+# --- Hostile documents ----------------------------------------------------------------------------
+
+# Ten lists of ten lists ...: a kilobyte that is a thousand million items when written out.
+LAUGHS = "[&a [x, x, x, x, x, x, x, x, x, x], " + ", ".join(
+    f"&{name} [{', '.join([f'*{before}'] * 10)}]" for before, name in pairwise("abcdefghi")
+)
+
+
+@pytest.mark.parametrize(
+    ("texts", "complaint"),
+    [
+        ({"policy": f"states: {LAUGHS}]"}, "lacks 'attribution'"),
+        ({"policy": POLICY.replace("new", LAUGHS + "]", 1)}, "initial names a list"),
+        ({"policy": POLICY.replace("[new, paid]", LAUGHS + "]", 1)}, "not a list"),
+        ({"contracts": f"{LAUGHS}]"}, "contract 1: must be a table"),
+        ({"contracts": f"{LAUGHS}, {{? *i : x}}]"}, "line 1: a key must be text"),
+        ({"contracts": CONTRACTS.replace("8.10", LAUGHS + "]")}, "unit_price must be a single"),
+        ({"contracts": "&a [*a]"}, "recursive"),
+        ({"contracts": "- " * 100_000}, "is not readable as YAML text"),
+        ({"policy": "[" * 100_000}, "is not readable as YAML text"),
+        ({"policy": "{a: " * 100_000}, "is not readable as YAML text"),
+        ({"contracts": CONTRACTS + "  <<: {budget: 7}\n"}, "unknown key '<<'"),
+        ({"contracts": CONTRACTS + "---\n[]\n"}, "another document"),
+        ({"contracts": "!!python/object/apply:os.system [ls]"}, "contract 1: must be a table"),
+        ({"policy": b"\xff\xfe\xff"}, "is not readable as YAML text"),
+        ({"policy": b"\0"}, "is not readable as YAML text"),
+        ({"policy": ""}, "must be a table"),
+        ({"policy": " " * 1_048_577}, "larger than 1048576 bytes"),
+    ],
+)
+def test_hostile_documents(
+    run: Run, tmp_path: Path, texts: dict[str, str | bytes], complaint: str
+) -> None:
+    assert complaint in run.refusal(*write(tmp_path, **texts))

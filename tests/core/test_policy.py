@@ -1,0 +1,330 @@
+"""A surface's policy: what may be published, what each event does in each state, and its hash."""
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+
+from orchestrator.core import policy as policies
+from orchestrator.core.errors import PolicyError
+from orchestrator.core.policy import Policy, Step, Verdict
+from tests.core.worlds import DOCUMENT, policy
+
+
+def refused(document: object) -> tuple[str, str]:
+    """The rule and the sentence with which this document is refused."""
+    with pytest.raises(PolicyError) as caught:
+        policies.parse(document)
+    assert "\n" not in caught.value.message
+    assert len(caught.value.message) < 300
+    return caught.value.code, caught.value.message
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    return {**DOCUMENT, **changes}
+
+
+def move(**changes: Any) -> dict[str, Any]:
+    """The document with one transition, changed so."""
+    plain = {"on": "buy", "from": ["trial"], "to": "paid", "motion": "conversion"}
+    return changed(transitions=[{**plain, **changes}])
+
+
+# --- The lifecycle: every event in every state ----------------------------------------------------
+
+ACCEPTED, REFUSED, IGNORED = Verdict.ACCEPTED, Verdict.REFUSED, Verdict.IGNORED
+LIFECYCLE = [
+    # signup: one transition, from new alone
+    ("new", "signup", Step(ACCEPTED, (), "trial")),
+    ("trial", "signup", Step(REFUSED, (), "trial")),
+    ("paid", "signup", Step(REFUSED, (), "trial")),
+    # buy: two transitions, one of them from paid to paid
+    ("new", "buy", Step(REFUSED, (), "paid")),
+    ("trial", "buy", Step(ACCEPTED, (), "paid")),
+    ("paid", "buy", Step(ACCEPTED, (), "paid")),
+    # refund: a reversal alone, accepted in every state
+    ("new", "refund", Step(ACCEPTED, ("paid",), None)),
+    ("trial", "refund", Step(ACCEPTED, ("paid",), None)),
+    ("paid", "refund", Step(ACCEPTED, ("paid",), None)),
+    # lapse: a reversal everywhere, and a transition from paid
+    ("new", "lapse", Step(ACCEPTED, ("paid",), None)),
+    ("trial", "lapse", Step(ACCEPTED, ("paid",), None)),
+    ("paid", "lapse", Step(ACCEPTED, ("paid",), "new")),
+    # an event that the policy does not name; states and motions are no events
+    ("new", "noise", Step(IGNORED)),
+    ("paid", "noise", Step(IGNORED)),
+    ("trial", "paid", Step(IGNORED)),
+    ("trial", "conversion", Step(IGNORED)),
+    ("trial", "Buy", Step(IGNORED)),
+    ("trial", "", Step(IGNORED)),
+]
+
+
+@pytest.mark.parametrize(("state", "event", "step"), LIFECYCLE)
+def test_step(state: str, event: str, step: Step) -> None:
+    assert policy().step(state, event) == step
+
+
+def test_a_refused_event_names_the_state_of_its_first_transition() -> None:
+    wanders = [
+        {"on": "go", "from": ["new"], "to": "paid", "motion": "conversion"},
+        {"on": "go", "from": ["trial"], "to": "trial", "motion": "activation"},
+    ]
+    assert policy(transitions=wanders).step("paid", "go") == Step(REFUSED, (), "paid")
+    assert policy(transitions=wanders[::-1]).step("paid", "go") == Step(REFUSED, (), "trial")
+
+
+def test_reversals_keep_the_order_of_the_document() -> None:
+    of = ["trial", "new", "paid"]
+    reversals = [{"on": "refund", "of": state} for state in of]
+    governing = policy(reversals=reversals)
+    assert governing.step("new", "refund") == Step(ACCEPTED, tuple(of), None)
+    assert governing.reverses("refund") == tuple(of)
+    assert governing.reverses("buy") == ()
+
+
+def test_is_reversible() -> None:
+    found = {state: policy().is_reversible(state) for state in ("new", "trial", "paid")}
+    assert found == {"new": False, "trial": False, "paid": True}
+
+
+@pytest.mark.parametrize(
+    ("action", "level"), [("email", 0), ("call", 5), ("visit", 2), ("Email", None), ("", None)]
+)
+def test_level_for(action: str, level: int | None) -> None:
+    governing = policy(actions={"email": 0, "call": 5, "visit": "2"})
+    assert governing.level_for(action) == level
+
+
+# --- What may be published ------------------------------------------------------------------------
+
+
+def test_the_optional_keys_have_defaults() -> None:
+    required = {key: DOCUMENT[key] for key in ("initial", "states", "transitions", "attribution")}
+    governing = policies.parse(required)
+    assert governing.reversals == ()
+    assert governing.actions == ()
+    assert governing.lateness_s == 86_400
+    assert governing.touches_per_lead is None
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        changed(states=["new", "trial", "paid", "~" * 32]),
+        changed(states=["new", "trial", "paid", "!", "a b", "0"]),
+        changed(states=["new", "trial", "paid", *map(str, range(253))]),
+        changed(transitions=[]),
+        changed(reversals=[]),
+        changed(reversals=None),
+        changed(reversals=""),
+        changed(actions=None),
+        changed(actions={"email": 5, "call": "0"}),
+        changed(actions={f"a{number}": 1 for number in range(256)}),
+        changed(lateness_s=0),
+        changed(lateness_s=90 * 86_400),
+        changed(lateness_s="7776000"),
+        changed(touches_per_lead=1),
+        changed(touches_per_lead="10000"),
+        changed(touches_per_lead=None),
+        changed(attribution="last_touch"),
+        changed(initial="paid"),
+        move(to="trial"),
+        move(on="e" * 32),
+        move(**{"from": ["new", "trial", "paid"]}),
+        *(move(motion=m) for m in ("acquisition", "activation", "conversion", "expansion")),
+        {**DOCUMENT, "transitions": tuple(DOCUMENT["transitions"])},
+    ],
+)
+def test_legal_documents(document: dict[str, Any]) -> None:
+    governing = policies.parse(document)
+    assert policies.parse(governing.document()) == governing
+
+
+ILLEGAL: list[tuple[object, str]] = [
+    (None, "not-a-table"),
+    ([], "not-a-table"),
+    ("initial: new", "not-a-table"),
+    ({1: "new"}, "not-a-table"),
+    ({}, "key-missing"),
+    *(
+        ({key: value for key, value in DOCUMENT.items() if key != missing}, "key-missing")
+        for missing in ("initial", "states", "transitions", "attribution")
+    ),
+    (changed(extra=1), "key-unknown"),
+    (changed(hash="00"), "key-unknown"),
+    # states
+    (changed(states=[]), "states-empty"),
+    (changed(states="new"), "not-a-list"),
+    (changed(states={"new": 1}), "not-a-list"),
+    (changed(states=["new", "new"]), "state-twice"),
+    (changed(states=[*map(str, range(257))]), "list-too-long"),
+    (changed(states=[""]), "name-invalid"),
+    (changed(states=["x" * 33]), "name-invalid"),
+    (changed(states=[" new"]), "name-invalid"),
+    (changed(states=["new "]), "name-invalid"),
+    (changed(states=["new\n"]), "name-invalid"),
+    (changed(states=["n\x7fw"]), "name-invalid"),
+    (changed(states=["n\0w"]), "name-invalid"),
+    (changed(states=["né"]), "name-invalid"),
+    (changed(states=[1]), "name-invalid"),
+    (changed(states=[["new"]]), "name-invalid"),
+    # initial
+    (changed(initial="lost"), "state-unknown"),
+    (changed(initial=""), "state-unknown"),
+    (changed(initial=["new"]), "state-unknown"),
+    (changed(initial=None), "state-unknown"),
+    # transitions
+    (changed(transitions="buy"), "not-a-list"),
+    (changed(transitions={"on": "buy"}), "not-a-list"),
+    (changed(transitions=["buy"]), "not-a-table"),
+    (changed(transitions=[{"on": "buy", "from": ["new"], "to": "paid"}]), "key-missing"),
+    (changed(transitions=[{}] * 1025), "list-too-long"),
+    (move(**{"if": "x"}), "key-unknown"),
+    (move(on=""), "name-invalid"),
+    (move(on=7), "name-invalid"),
+    (move(on="e" * 33), "name-invalid"),
+    (move(**{"from": []}), "from-empty"),
+    (move(**{"from": "new"}), "not-a-list"),
+    (move(**{"from": ["lost"]}), "state-unknown"),
+    (move(**{"from": ["new", None]}), "state-unknown"),
+    (move(**{"from": ["new"] * 257}), "list-too-long"),
+    (move(**{"from": ["new", "new"]}), "transition-ambiguous"),
+    (move(to="lost"), "state-unknown"),
+    (move(to=["paid"]), "state-unknown"),
+    (move(motion="magic"), "choice-unknown"),
+    (move(motion=""), "choice-unknown"),
+    (move(motion=["conversion"]), "choice-unknown"),
+    (
+        changed(transitions=[*DOCUMENT["transitions"], DOCUMENT["transitions"][0]]),
+        "transition-ambiguous",
+    ),
+    # reversals
+    (changed(reversals="refund"), "not-a-list"),
+    (changed(reversals=[{"on": "refund"}]), "key-missing"),
+    (changed(reversals=[{"on": "refund", "of": "lost"}]), "state-unknown"),
+    (changed(reversals=[{"on": "", "of": "paid"}]), "name-invalid"),
+    (changed(reversals=[{"on": "refund", "of": "paid", "by": "x"}]), "key-unknown"),
+    (changed(reversals=[{"on": "refund", "of": "paid"}] * 2), "reversal-twice"),
+    (changed(reversals=[None]), "not-a-table"),
+    (changed(reversals=[{}] * 1025), "list-too-long"),
+    # attribution
+    (changed(attribution="any_touch"), "choice-unknown"),
+    (changed(attribution=0), "choice-unknown"),
+    (changed(attribution="first"), "choice-unknown"),
+    # actions
+    (changed(actions=["email"]), "not-a-table"),
+    (changed(actions={"email": 6}), "number-invalid"),
+    (changed(actions={"email": -1}), "number-invalid"),
+    (changed(actions={"email": True}), "number-invalid"),
+    (changed(actions={"email": 1.0}), "number-invalid"),
+    (changed(actions={"email": None}), "number-invalid"),
+    (changed(actions={"": 1}), "name-invalid"),
+    (changed(actions={f"a{number}": 1 for number in range(257)}), "list-too-long"),
+    # limits
+    (changed(lateness_s=-1), "number-invalid"),
+    (changed(lateness_s=90 * 86_400 + 1), "number-invalid"),
+    (changed(lateness_s="\u0661"), "number-invalid"),
+    (changed(lateness_s="1" * 19), "number-invalid"),
+    (changed(lateness_s=" 1"), "number-invalid"),
+    (changed(lateness_s=None), "number-invalid"),
+    (changed(touches_per_lead=0), "number-invalid"),
+    (changed(touches_per_lead=10_001), "number-invalid"),
+    (changed(touches_per_lead=""), "number-invalid"),
+]
+
+
+@pytest.mark.parametrize(("document", "code"), ILLEGAL)
+def test_illegal_documents(document: object, code: str) -> None:
+    assert refused(document)[0] == code
+
+
+def laughs(base: object) -> list[object]:
+    """A thousand million items of ten lists, as YAML's aliases give them."""
+    table: list[object] = [base] * 10
+    for _ in range(8):
+        table = [table] * 10
+    return table
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        changed(states=laughs("new")),
+        changed(states=[*DOCUMENT["states"], {"a": laughs("new")}]),
+        changed(states={"a": laughs("new")}),
+        changed(initial=laughs("new")),
+        changed(attribution=laughs("new")),
+        changed(lateness_s={"a": laughs("new")}),
+        move(to=laughs("new")),
+        move(on=laughs("new")),
+        move(**{"from": {"a": laughs("new")}}),
+        changed(reversals={"a": laughs("new")}),
+        changed(actions={"email": laughs("new")}),
+    ],
+)
+def test_a_document_far_larger_than_its_text_is_refused_without_writing_it_out(
+    document: object,
+) -> None:
+    assert "a list" in refused(document)[1] or "a table" in refused(document)[1]
+
+
+def test_a_long_value_is_shown_in_part() -> None:
+    assert refused(changed(initial="x" * 100_000))[1].endswith("xxx..., which is no state")
+
+
+# --- The hash that contracts sign -----------------------------------------------------------------
+
+
+def test_the_hash_is_sha256_of_the_canonical_document() -> None:
+    document = {
+        "initial": "new",
+        "states": ["new", "trial", "paid"],
+        "transitions": DOCUMENT["transitions"],
+        "reversals": DOCUMENT["reversals"],
+        "attribution": "first_touch",
+        "actions": {"call": 3, "email": 1},
+        "lateness_s": 5,
+        "touches_per_lead": 9,
+    }
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    governing = policy(actions={"email": "1", "call": 3}, touches_per_lead="9")
+    assert governing.document() == document
+    assert governing.hash == hashlib.sha256(text.encode()).digest()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"initial": "trial"},
+        {"states": ["new", "paid", "trial"]},
+        {"transitions": DOCUMENT["transitions"][::-1]},
+        {"reversals": []},
+        {"attribution": "last_touch"},
+        {"actions": {"email": 1}},
+        {"lateness_s": 6},
+        {"touches_per_lead": 9},
+    ],
+)
+def test_every_rule_is_in_the_hash(changes: dict[str, Any]) -> None:
+    assert policy(**changes).hash != policy().hash
+
+
+def test_equal_documents_in_other_words_have_equal_hashes() -> None:
+    plain: Policy = policy(actions={"email": 1, "call": 2})
+    other = policies.parse(
+        {
+            key: plain.document()[key]
+            for key in sorted(plain.document(), reverse=True)
+            if key != "actions"
+        }
+        | {"actions": {"call": "2", "email": "1"}, "touches_per_lead": None}
+    )
+    assert other == plain
+
+
+def test_canonical_json_is_ascii_and_refuses_what_is_not_json() -> None:
+    assert policies.canonical_json({"b": "é", "a": [1, None]}) == b'{"a":[1,null],"b":"\\u00e9"}'
+    with pytest.raises(ValueError, match="JSON compliant"):
+        policies.canonical_json(float("nan"))
