@@ -26,6 +26,8 @@ from orchestrator.core.errors import LogError, RequestError
 from orchestrator.core.policy import MODELS, Policy, is_name
 from orchestrator.core.settlement import BPS, ContractRules, PaidOutcome
 
+MAX_GROUP_BYTES = 128
+
 
 def commitment(salt: bytes, body: bytes) -> bytes:
     """SHA-256(salt ‖ body): what the log holds of a body that may be erased; the salt is random."""
@@ -102,7 +104,7 @@ def _read_word(name: str, value: Any) -> bytes:
 
 
 def _read_bytes(name: str, value: Any) -> bytes:
-    if not isinstance(value, str) or len(value) > 2 * WORD_BYTES:
+    if not isinstance(value, str) or len(value) > 2 * MAX_GROUP_BYTES:
         raise RequestError("word-length", f"{name} must be hex digits, not {_shown(value)}")
     return _unhex(name, value)
 
