@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from orchestrator.core.decide import (
     ProductEvent,
@@ -214,7 +215,8 @@ class Sequencer:
         return self._hand
 
     def _load(self, connection: Connection, session: Session) -> _Hand:
-        lock = session.one("log.lock", key=int.from_bytes(self._log_id[:8], signed=True))
+        key = int.from_bytes(sha256(self._log_id).digest()[:8], signed=True)
+        lock = session.one("log.lock", key=key)
         if lock is None or not lock.taken:
             raise LogError("sequencer-busy", "another sequencer writes this log")
         known = session.one("log.known", log_id=self._log_id)

@@ -100,11 +100,13 @@ class LogReader:
     def run_proof(self, first: int, count: int, size: int) -> list[bytes]:
         """The proof of the contiguous entries [first, first + count) in the log of `size`."""
         with self._database.transaction() as session:
+            self._check_size(session, size)
             return merkle.run_proof(first, count, size, Tiles(session, self._log_id).node)
 
     def consistency_proof(self, old: int, new: int) -> list[bytes]:
         """RFC 9162's proof that the log of size `new` extends that of size `old`."""
         with self._database.transaction() as session:
+            self._check_size(session, new)
             return merkle.consistency_proof(old, new, Tiles(session, self._log_id).node)
 
     def tile(self, level: int, number: int, width: int = TILE_HASHES) -> list[bytes]:
@@ -186,6 +188,11 @@ class LogReader:
                 limit=_bounded(limit),
             )
         return [LeadRow(*row) for row in rows]
+
+    def _check_size(self, session: Session, size: int) -> None:
+        last = stored_checkpoint(session, self._log_id)
+        if last is None or size > last.size:
+            raise LogError("size-ahead", f"the log has no checkpoint of size {size} or more yet")
 
     def _page(self, query: str, after: int, limit: int, **which: bytes) -> list[StoredEntry]:
         with self._database.transaction() as session:

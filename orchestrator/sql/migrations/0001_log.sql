@@ -344,7 +344,7 @@ BEGIN
     INSERT INTO logs VALUES (log_id, origin, chain_id, event_log, escrow, publisher);
     FOREACH log_table IN ARRAY ARRAY['entries', 'subtrees', 'checkpoints', 'requests', 'results']
     LOOP
-        partition_name := log_table || '_' || encode(substring(log_id FROM 1 FOR 16), 'hex');
+        partition_name := log_table || '_' || left(encode(sha256(log_id), 'hex'), 32);
         EXECUTE format(
             'CREATE TABLE %I PARTITION OF %I FOR VALUES IN (%L)', partition_name, log_table, log_id);
         CALL only_grows(partition_name::regclass);
