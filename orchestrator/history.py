@@ -1,6 +1,6 @@
 """Reads a recorded history and the documents to judge it by: E.csv, T.csv, P.yaml, C.yaml.
 
-Files are streamed a line at a time, every line and cell is bounded, and whatever cannot be read as
+Files are streamed a row at a time, every row and cell is bounded, and whatever cannot be read as
 what it should be is one `InputError` that names the file, the line and the value.
 """
 
@@ -21,7 +21,7 @@ from orchestrator.core.settlement import BPS, MAX_AMOUNT_UNITS, ContractRules
 
 TOKEN_DECIMALS = 6
 UNITS_PER_TOKEN = 1_000_000
-MAX_LINE_CHARS = 65_536
+MAX_ROW_CHARS = 65_536
 MAX_DOCUMENT_BYTES = 1_048_576
 MAX_NAME_CHARS = 256
 MAX_CONTRACTS = 10_000
@@ -230,11 +230,13 @@ def _table_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, lis
     """(line, cells in the order of `columns`) of each row of a CSV file with a header."""
     try:
         with path.open("r", encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(_bounded_lines(path, file), strict=True)
+            lines = _BoundedLines(path, file)
+            reader = csv.reader(lines, strict=True)
             places: list[int] | None = None
             width = 0
             try:
                 for cells in reader:
+                    lines.room = MAX_ROW_CHARS
                     if not cells:
                         continue
                     if places is None:
@@ -262,16 +264,29 @@ def _table_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, lis
         raise InputError("file-unreadable", f"{path}: {error.strerror}") from None
 
 
-def _bounded_lines(path: Path, file: TextIO) -> Iterator[str]:
-    number = 0
-    while line := file.readline(MAX_LINE_CHARS + 1):
-        number += 1
-        if len(line) > MAX_LINE_CHARS:
-            raise InputError(
-                "line-too-long",
-                f"{path}, line {number}: is longer than {MAX_LINE_CHARS} characters",
-            )
-        yield line
+class _BoundedLines:
+    """A file's lines, but no more than `room` characters of them until that is set again.
+
+    A quoted cell may go over many lines, so it is the row that is bounded.
+    """
+
+    def __init__(self, path: Path, file: TextIO) -> None:
+        self.room = MAX_ROW_CHARS
+        self._path = path
+        self._file = file
+
+    def __iter__(self) -> Iterator[str]:
+        number = 0
+        while line := self._file.readline(self.room + 1):
+            number += 1
+            self.room -= len(line)
+            if self.room < 0:
+                raise InputError(
+                    "row-too-long",
+                    f"{self._path}, line {number}: the row has more than {MAX_ROW_CHARS} "
+                    f"characters; is a quotation mark left open?",
+                )
+            yield line
 
 
 def _places(path: Path, header: list[str], columns: tuple[str, ...]) -> list[int]:

@@ -188,3 +188,35 @@ def test_hostile_documents(
     run: Run, tmp_path: Path, texts: dict[str, str | bytes], complaint: str
 ) -> None:
     assert complaint in run.refusal(*write(tmp_path, **texts))
+
+
+# --- Hostile tables -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tail", "line"),
+    [
+        ("y" * 65_537, 2),
+        # Rows that never end: each line closes a quoted cell and opens the next.
+        ('2024-01-02,x,buy,"' + '\n","' * 20_000, 16_382),
+        ('2024-01-02,x,buy,"' + "\n" * 70_000, 65_520),
+        ("," * 65_537, 2),
+    ],
+    ids=["line", "lines of cells", "lines of a cell", "cells"],
+)
+def test_a_row_is_bounded_however_many_lines_it_has(
+    run: Run, tmp_path: Path, tail: str, line: int
+) -> None:
+    complaint = run.refusal(*write(tmp_path, events=EVENT_HEADER + tail))
+    assert f"events, line {line}: the row has more than 65536 characters" in complaint
+
+
+def test_rows_may_have_up_to_65536_characters_each(run: Run, tmp_path: Path) -> None:
+    note = "n" * (65_536 - len('2024-01-02,x,buy,1.5,"\n"\n'))
+    row = f'2024-01-02,x,buy,1.5,"{note}\n"\n'
+    events = "time,lead,event,value,note\n" + row + "\n\n" + row
+    done = run(*write(tmp_path, events=events), "--json")
+    assert json.loads(done.stdout)["events"] == {"accepted": 1, "refused": 1, "ignored": 0}
+    longer = events + row.replace("n", "nn", 1)
+    complaint = run.refusal(*write(tmp_path, events=longer))
+    assert "line 9: the row has more than 65536 characters" in complaint

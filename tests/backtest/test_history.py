@@ -148,7 +148,7 @@ def refusal(arguments: list[str]) -> str:
         ("time,lead,event,value\n2024-01-01,x\0,buy,1\n", "line 2"),
         ('time,lead,event,value\n2024-01-01,"x"y,buy,1\n', "line 2"),
         ('time,lead,event,value\n2024-01-01,"x,buy,1\n', "line 2"),
-        ("time,lead,event,value\n" + "y" * 70_000, "line 2: is longer than 65536"),
+        ("time,lead,event,value\n" + "y" * 70_000, "line 2: the row has more than 65536"),
         ("time,lead,event,value\n2024-01-01,\udcff,buy,1\n", "is not UTF-8"),
     ],
 )
