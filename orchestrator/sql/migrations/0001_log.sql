@@ -446,6 +446,8 @@ REVOKE CREATE ON SCHEMA public FROM tallystick_identity;
 REVOKE ALL ON FUNCTION assign_pseudonyms FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION assign_pseudonyms TO tallystick_api;
 
+-- The worker submits with the same statement as the API; without a policy it gets and puts nothing.
+GRANT SELECT, INSERT ON private_payloads TO tallystick_worker;
 GRANT SELECT, INSERT, DELETE ON private_payloads TO tallystick_api;
 CREATE POLICY sender ON private_payloads FOR INSERT TO tallystick_api
     WITH CHECK (account = current_account());
