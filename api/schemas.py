@@ -117,7 +117,7 @@ Key = Annotated[
 class Body(BaseModel):
     """What is sent to us: nothing that we do not know, nothing turned into another type."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
 
 # --- Signing in -----------------------------------------------------------------------------------
@@ -152,6 +152,8 @@ class SignIn(Body):
 
 class SignedIn(BaseModel):
     """An API key. It is shown this once; we keep its hash."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     key: str
     account: Address
@@ -295,7 +297,7 @@ class LeadView(BaseModel):
 
 class Leads(BaseModel):
     leads: list[LeadView]
-    next: Word | None = Field(description="Give it as `after` to go on; null at the end.")
+    next: str | None = Field(description="Give it as `after` to go on; null at the end.")
 
 
 class Event(Body):
@@ -388,7 +390,7 @@ class Proposal(BaseModel):
 
 class Proposals(BaseModel):
     proposals: list[Proposal]
-    next: Word | None = Field(description="Give it as `after` to go on; null at the end.")
+    next: str | None = Field(description="Give it as `after` to go on; null at the end.")
 
 
 class Contract(BaseModel):

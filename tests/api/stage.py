@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -73,7 +73,9 @@ class Stage:
         self.url = url
         self.database_url = database_url
         self.clock = clock
+        # Held while the writer works; whoever holds it keeps requests waiting.
         self.pause = threading.Lock()
+        self.drain: Callable[[], object] = lambda: None
         # What the contract at an address stands by: the tests' ERC-1271 wallets.
         self.approved: set[tuple[str, bytes, bytes]] = set()
         self._clients = ExitStack()
@@ -103,13 +105,18 @@ class Stage:
         return self.client(answer.json()["key"])
 
     def submit(self, key: str, request: Request) -> None:
-        """Ask something of the log as the pipeline does, and wait until it is in."""
+        """Ask something of the log as the pipeline does."""
         account = PUBLISHER.address.lower()
         with (
             Database(self.database_url, API) as database,
             database.transaction(account) as session,
         ):
             submit(session, LOG_ID, account, [Submission(key, request, b"{}")], self.clock.now)
+
+    def settle(self) -> None:
+        """Let the writer decide all that waits."""
+        with self.pause:
+            self.drain()
 
     def admin(self) -> psycopg.Connection[tuple[Any, ...]]:
         """A superuser's connection, for what no role of ours may see."""
@@ -126,12 +133,12 @@ def signed_digest(account: LocalAccount, digest: bytes) -> str:
     return "0x" + sign_digest(digest, bytes(account.key)).hex()
 
 
-def deal(parameters: dict[str, Any], operator: str, **changes: object) -> Terms:
+def deal(parameters: dict[str, Any], by: str, **changes: object) -> Terms:
     """A plain contract on a surface: 8 tokens for each activation."""
     start_s = START_MS // 1000
     document: dict[str, Any] = {
-        "operator": operator,
-        "payee": operator,
+        "operator": by,
+        "payee": by,
         "token": TOKEN,
         "arbiter": NO_ONE,
         "outcome": "activated",
@@ -244,7 +251,8 @@ def _running_sequencer(here: Stage) -> Iterator[None]:
     with Database(here.database_url, SEQUENCER) as database:
         here.submit("genesis", Genesis(LOG_ID, address_word(PUBLISHER.address)))
         with Sequencer(database, LOG_ID, here.clock, sign) as sequencer:
-            sequencer.drain()
+            here.drain = sequencer.drain
+            here.settle()
             thread = threading.Thread(target=work, args=(sequencer,))
             thread.start()
             try:
