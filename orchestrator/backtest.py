@@ -31,7 +31,6 @@ from orchestrator.history import ContractPlan, EventRow, TouchRow, format_time
 
 SURFACE = b"surface"
 OWNER = b"owner"
-_NS_PER_MS = 1_000_000
 
 
 class OutcomeLine(NamedTuple):
@@ -39,8 +38,8 @@ class OutcomeLine(NamedTuple):
 
     contract: str
     lead: str
-    time_ms: int
-    touch_time_ms: int
+    time_ns: int
+    touch_time_ns: int
     value_units: int
     earned_units: int
 
@@ -48,8 +47,8 @@ class OutcomeLine(NamedTuple):
         return {
             "contract": self.contract,
             "lead": self.lead,
-            "time": format_time(self.time_ms),
-            "touch_time": format_time(self.touch_time_ms),
+            "time": format_time(self.time_ns),
+            "touch_time": format_time(self.touch_time_ns),
             "value_units": str(self.value_units),
             "earned_units": str(self.earned_units),
         }
@@ -119,11 +118,10 @@ def run(
         windows.setdefault(rules.operator, []).append(rules)
     report = Report({name.decode(): contract for name, contract in world.contracts.items()})
     for row in rows:
-        now_ms = row.time_ns // _NS_PER_MS
         if isinstance(row, TouchRow):
-            _touch(world, row, now_ms, windows, policy.attribution)
+            _touch(world, row, windows, policy.attribution)
         else:
-            records = decide(world, product_event(row, now_ms), now_ms)
+            records = decide(world, product_event(row), row.time_ns)
             report.events[verdict_of(records)] += 1
             line = _outcome_line(world, records)
             if line is not None:
@@ -131,8 +129,8 @@ def run(
     return report
 
 
-def product_event(row: EventRow, now_ms: int) -> ProductEvent:
-    return ProductEvent(SURFACE, row.lead.encode(), row.event, row.value_units, now_ms)
+def product_event(row: EventRow) -> ProductEvent:
+    return ProductEvent(SURFACE, row.lead.encode(), row.event, row.value_units, row.time_ns)
 
 
 def write_report(report: Report, outcomes: Iterable[str], file: IO[str]) -> None:
@@ -150,12 +148,11 @@ def write_report(report: Report, outcomes: Iterable[str], file: IO[str]) -> None
 def _touch(
     world: World,
     row: TouchRow,
-    now_ms: int,
     windows: Mapping[bytes, list[ContractRules]],
     model: str,
 ) -> None:
     lead, operator = row.lead.encode(), row.operator.encode()
-    decide(world, Touch(SURFACE, lead, operator, row.action), now_ms)
+    decide(world, Touch(SURFACE, lead, operator, row.action), row.time_ns)
     forget_needless(world.leads[lead].trails[operator], windows.get(operator, ()), model)
 
 
@@ -170,8 +167,8 @@ def _outcome_line(world: World, records: Sequence[Record]) -> OutcomeLine | None
     return OutcomeLine(
         contract=contract.rules.contract_id.decode(),
         lead=outcome.subject.decode(),
-        time_ms=outcome.time_ms,
-        touch_time_ms=next(t.time_ms for t in trail.touches if t.position == touched),
+        time_ns=outcome.time_ms,
+        touch_time_ns=next(t.time_ms for t in trail.touches if t.position == touched),
         value_units=transition.value,
         earned_units=outcome.value if outcome.kind == "outcome" else 0,
     )

@@ -29,11 +29,14 @@ MAX_PERIOD_S = 100 * 366 * 86_400
 
 _TIME = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
-    r"(?:([Tt ])([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?([Zz]|[+-][0-9]{2}:[0-9]{2})?)?"
+    r"(?:([Tt ])([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?"
+    r"([Zz]|[+-][0-9]{2}:[0-5][0-9])?)?"
 )
 _AMOUNT = re.compile(r"([0-9]{1,30})(?:\.([0-9]{1,80}))?")
 _WHOLE = re.compile(r"[0-9]{1,18}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NS_PER_S = 1_000_000_000
+_END_S = 253_402_300_800  # the year 10000, which RFC 3339 cannot write
 
 EVENT_COLUMNS = ("time", "lead", "event", "value")
 TOUCH_COLUMNS = ("time", "lead", "operator", "action")
@@ -58,7 +61,7 @@ class TouchRow(NamedTuple):
 
 
 class ContractPlan(NamedTuple):
-    """A contract as C.yaml writes it: times in UTC milliseconds, money in token base units."""
+    """A contract as C.yaml writes it: times in UTC nanoseconds, money in token base units."""
 
     id: str
     operator: str
@@ -67,14 +70,18 @@ class ContractPlan(NamedTuple):
     unit_price_units: int
     revenue_share_bps: int
     budget_units: int
-    opens_at_ms: int
-    deadline_ms: int
+    opens_at_ns: int
+    deadline_ns: int
     attribution_window_s: int
     holdback_bps: int
     holdback_s: int
 
     def rules(self, surface: bytes, owner: bytes, policy: Policy) -> ContractRules:
-        """What the fold reads of it; names stand in for the identifiers of a real contract."""
+        """What the fold reads of it; names stand in for the identifiers of a real contract.
+
+        The fold compares times and subtracts them, whatever their unit. The live log gives it the
+        milliseconds of its own clock; a history may be finer, so here `_ms` holds nanoseconds.
+        """
         return ContractRules(
             contract_id=self.id.encode(),
             surface=surface,
@@ -88,10 +95,10 @@ class ContractPlan(NamedTuple):
             unit_price_units=self.unit_price_units,
             revenue_share_bps=self.revenue_share_bps,
             budget_units=self.budget_units,
-            opens_at_ms=self.opens_at_ms,
-            deadline_ms=self.deadline_ms,
-            attribution_window_ms=self.attribution_window_s * 1000,
-            holdback_period_ms=self.holdback_s * 1000,
+            opens_at_ms=self.opens_at_ns,
+            deadline_ms=self.deadline_ns,
+            attribution_window_ms=self.attribution_window_s * _NS_PER_S,
+            holdback_period_ms=self.holdback_s * _NS_PER_S,
         )
 
 
@@ -168,9 +175,9 @@ def parse_time_ns(text: str) -> int:
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{text!r} is no time: {error}") from None
     seconds = elapsed.days * 86_400 + elapsed.seconds
-    if seconds < 0:
-        raise ValueError(f"{text!r} is before 1970")
-    return seconds * 1_000_000_000 + int((fraction or "").ljust(9, "0"))
+    if not 0 <= seconds < _END_S:
+        raise ValueError(f"{text!r} is before 1970 or after 9999")
+    return seconds * _NS_PER_S + int((fraction or "").ljust(9, "0"))
 
 
 def parse_amount(text: str) -> int:
@@ -198,11 +205,14 @@ def format_amount(units: int) -> str:
     return f"{whole:,}.{decimals}"
 
 
-def format_time(time_ms: int) -> str:
-    """RFC 3339 in UTC, with milliseconds only where there are any."""
-    moment = _EPOCH + timedelta(milliseconds=time_ms)
-    text = moment.isoformat(timespec="milliseconds" if time_ms % 1000 else "seconds")
-    return text.replace("+00:00", "Z")
+def format_time(time_ns: int) -> str:
+    """RFC 3339 in UTC, with as many decimals of a second as it needs: 0, 3, 6 or 9."""
+    seconds, rest = divmod(time_ns, _NS_PER_S)
+    text = (_EPOCH + timedelta(seconds=seconds)).isoformat().removesuffix("+00:00")
+    decimals = f"{rest:09}"
+    while decimals.endswith("000"):
+        decimals = decimals[:-3]
+    return f"{text}.{decimals}Z" if decimals else f"{text}Z"
 
 
 def _timed_rows(
@@ -381,8 +391,8 @@ class _Fields:
             unit_price_units=self.amount("unit_price"),
             revenue_share_bps=self.whole("revenue_share_bps", BPS),
             budget_units=self.amount("budget"),
-            opens_at_ms=self.time_ms("opens_at"),
-            deadline_ms=self.time_ms("deadline"),
+            opens_at_ns=self.time_ns("opens_at"),
+            deadline_ns=self.time_ns("deadline"),
             attribution_window_s=self.whole("attribution_window_s", MAX_PERIOD_S),
             holdback_bps=self.whole("holdback_bps", BPS),
             holdback_s=self.whole("holdback_s", MAX_PERIOD_S),
@@ -392,7 +402,7 @@ class _Fields:
                 "state-unknown",
                 f"{self.where}: outcome {_shown(plan.outcome)} is no state of the policy",
             )
-        if plan.deadline_ms < plan.opens_at_ms:
+        if plan.deadline_ns < plan.opens_at_ns:
             raise InputError(
                 "deadline-early", f"{self.where}: deadline is before opens_at; swap or correct them"
             )
@@ -441,9 +451,9 @@ class _Fields:
         except ValueError as error:
             raise InputError("amount-invalid", f"{self.where}: {key} {error}") from None
 
-    def time_ms(self, key: str) -> int:
+    def time_ns(self, key: str) -> int:
         try:
-            return parse_time_ns(self.text(key)) // 1_000_000
+            return parse_time_ns(self.text(key))
         except ValueError as error:
             raise InputError("time-invalid", f"{self.where}: {key} {error}") from None
 

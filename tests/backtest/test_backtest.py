@@ -101,8 +101,8 @@ def plan_of(contract: dict[str, Any]) -> ContractPlan:
         unit_price_units=contract["unit_price"],
         revenue_share_bps=contract["revenue_share_bps"],
         budget_units=contract["budget"],
-        opens_at_ms=contract["opens_at"] * 1000,
-        deadline_ms=contract["deadline"] * 1000,
+        opens_at_ns=contract["opens_at"] * 10**9,
+        deadline_ns=contract["deadline"] * 10**9,
         attribution_window_s=contract["attribution_window_s"],
         holdback_bps=contract["holdback_bps"],
         holdback_s=contract["holdback_s"],
@@ -136,8 +136,8 @@ def test_agrees_with_a_second_opinion(
         {
             "contract": contract,
             "lead": lead,
-            "time": format_time(time * 1000),
-            "touch_time": format_time(touch_time * 1000),
+            "time": format_time(time * 10**9),
+            "touch_time": format_time(touch_time * 10**9),
             "value_units": str(value),
             "earned_units": str(earned),
         }

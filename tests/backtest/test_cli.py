@@ -220,3 +220,49 @@ def test_rows_may_have_up_to_65536_characters_each(run: Run, tmp_path: Path) -> 
     longer = events + row.replace("n", "nn", 1)
     complaint = run.refusal(*write(tmp_path, events=longer))
     assert "line 9: the row has more than 65536 characters" in complaint
+
+
+# --- Edges, to the nanosecond ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("touch", "event", "is_paid"),
+    [
+        # The touch against the opening, on 1 January.
+        ("2024-01-01T00:00:00Z", "2024-01-02", True),
+        ("2023-12-31T23:59:59.999999999Z", "2024-01-02", False),
+        # The event against the deadline.
+        ("2024-12-31", "2024-12-31T23:59:59Z", True),
+        ("2024-12-31", "2024-12-31T23:59:59.000000001Z", False),
+        # The event against the window of a week.
+        ("2024-03-01T12:00:00.000001Z", "2024-03-08T12:00:00.000001Z", True),
+        ("2024-03-01T12:00:00.000001Z", "2024-03-08T12:00:00.000002Z", False),
+        # The touch against the event; at equal times the touch comes first.
+        ("2024-03-01T12:00:00.5+01:00", "2024-03-01 11:00:00.500000", True),
+        ("2024-03-01T11:00:00.500000001Z", "2024-03-01 11:00:00.5", False),
+    ],
+)
+def test_edges(run: Run, tmp_path: Path, touch: str, event: str, is_paid: bool) -> None:
+    files = write(
+        tmp_path,
+        touches=f"time,lead,operator,action\n{touch},x,ann,email\n",
+        events=f"{EVENT_HEADER}{event},x,buy,1\n",
+    )
+    report = json.loads(run(*files, "--json").stdout)
+    assert report["contracts"]["a"]["earned_units"] == ("8125000" if is_paid else "0")
+    assert len(report["outcomes"]) == is_paid
+
+
+@pytest.mark.parametrize(
+    ("refund", "is_reversed"),
+    [("2024-03-02T12:00:00.000001Z", True), ("2024-03-02T12:00:00.000002Z", False)],
+)
+def test_the_edge_of_the_holdback(run: Run, tmp_path: Path, refund: str, is_reversed: bool) -> None:
+    files = write(
+        tmp_path,
+        touches="time,lead,operator,action\n2024-03-01,x,ann,email\n",
+        events=f"{EVENT_HEADER}2024-03-01T12:00:00.000001Z,x,buy,1\n{refund},x,refund,\n",
+    )
+    report = json.loads(run(*files, "--json").stdout)
+    assert report["contracts"]["a"]["reversed"] == is_reversed
+    assert report["outcomes"][0]["time"] == "2024-03-01T12:00:00.000001Z"

@@ -39,6 +39,7 @@ TOUCHES = "time,lead,operator,action\n2024-01-01,x,ann,email\n"
         ("1970-01-01T03:00:00+02:00", 3_600_000_000_000),
         ("1970-01-01T00:00:00.123456789-01:00", 3_600_123_456_789),
         ("2024-02-29", 1_709_164_800_000_000_000),
+        ("9999-12-31T23:59:59.999999999Z", 253_402_300_799_999_999_999),
     ],
 )
 def test_times(text: str, nanoseconds: int) -> None:
@@ -58,12 +59,32 @@ def test_times(text: str, nanoseconds: int) -> None:
         "1969-12-31",
         "2024-01-01 25:00:00",
         "2024-01-01T00:00:00+25:00",
+        "2024-01-01T00:00:00+00:60",
+        "2024-01-01T00:00:60Z",
+        "1970-01-01T00:00:00+00:01",
+        "9999-12-31T23:59:59-00:01",
         "٢٠٢٤-01-01",
     ],
 )
 def test_times_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"must be|is no time|needs a time zone|before 1970"):
         history.parse_time_ns(text)
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "text"),
+    [
+        (0, "1970-01-01T00:00:00Z"),
+        (500_000_000, "1970-01-01T00:00:00.500Z"),
+        (1_000_000, "1970-01-01T00:00:00.001Z"),
+        (1_000, "1970-01-01T00:00:00.000001Z"),
+        (1_709_164_800_000_000_001, "2024-02-29T00:00:00.000000001Z"),
+        (253_402_300_799_999_999_999, "9999-12-31T23:59:59.999999999Z"),
+    ],
+)
+def test_times_are_written_with_the_decimals_they_need(nanoseconds: int, text: str) -> None:
+    assert history.format_time(nanoseconds) == text
+    assert history.parse_time_ns(text) == nanoseconds
 
 
 @pytest.mark.parametrize(
