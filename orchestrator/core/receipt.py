@@ -193,13 +193,13 @@ def _check_settlement(receipt: Receipt) -> None:
     outcome, reversal = receipt.entries.get("outcome"), receipt.entries.get("reversal")
     if outcome is not None:
         earned = unpack_outcome(outcome.entry.payload).earned_after
-        if not (outcome.position <= facts.last_outcome < settlement.position and earned <= facts.earned):
+        covered = outcome.position <= facts.last_outcome < settlement.position
+        if not covered or earned > facts.earned:
             raise ProofError("receipt-uncovered", "the settlement does not cover the outcome")
     if reversal is not None:
         taken = unpack_reversal(reversal.entry.payload).reversed_after
-        if not (
-            reversal.position <= facts.last_reversal < settlement.position and taken <= facts.reversed
-        ):
+        covered = reversal.position <= facts.last_reversal < settlement.position
+        if not covered or taken > facts.reversed:
             raise ProofError("receipt-uncovered", "the settlement does not cover the reversal")
 
 

@@ -19,3 +19,11 @@ FROM chain_transactions
 WHERE chain_id = %(chain_id)s AND sender = %(sender)s AND starts_with(intent_key, %(prefix)s)
 ORDER BY seq DESC
 LIMIT 1;
+
+-- name: transactions
+-- What succeeded in a final block, oldest first.
+SELECT intent_key, tx_hash, gas_used
+FROM chain_transactions
+WHERE chain_id = %(chain_id)s AND sender = %(sender)s AND fate = 'finalized'
+ORDER BY seq
+LIMIT %(limit)s;

@@ -1,0 +1,234 @@
+"""What a stranger does: replay the public log, compare it with the chain, check a receipt.
+
+Everything here uses a public server's answers and a node's, and believes neither: entries are
+judged by the rules, hashed anew and compared with the anchored root; terms must have the digest
+that names their contract; amounts are recomputed.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from orchestrator.actors import Client
+from orchestrator.chain import Addresses, Chain
+from orchestrator.core import policy as policies
+from orchestrator.core import receipt as receipts
+from orchestrator.core.decide import Opening, Record
+from orchestrator.core.entry import EventOpening, TouchOpening, address_word, decode
+from orchestrator.core.errors import DomainError, ProofError, ReplayError
+from orchestrator.core.policy import Policy
+from orchestrator.core.receipt import Receipt
+from orchestrator.core.settlement import BPS, Contract
+from orchestrator.core.terms import Terms, checkpoint_digest, recover
+from orchestrator.verifier import LogReplay
+
+PAGE = 1000
+
+
+class Compared(NamedTuple):
+    """One contract: what the log's rules give, and what the escrow has paid. Base units, gross."""
+
+    contract_id: bytes
+    terms: Terms
+    outcomes: int
+    payable_units: int
+    paid_units: int
+
+    @property
+    def fee_units(self) -> int:
+        """The fee inside what was paid: over the cumulative sum, rounded down."""
+        return self.paid_units * self.terms.fee_bps // BPS
+
+
+class Comparison(NamedTuple):
+    """A replay that held: how far, under which anchor, and every contract beside the chain."""
+
+    entries: int
+    anchored_size: int
+    contracts: list[Compared]
+
+    def due_units(self) -> dict[str, int]:
+        """What every payee and fee recipient must have received, by the replay alone."""
+        due: dict[str, int] = {}
+        for contract in self.contracts:
+            terms, gross = contract.terms, contract.payable_units
+            fee = gross * terms.fee_bps // BPS
+            due[terms.payee] = due.get(terms.payee, 0) + gross - fee
+            if fee:
+                due[terms.fee_recipient] = due.get(terms.fee_recipient, 0) + fee
+        return due
+
+
+def connect(client: Client, rpc_url: str) -> tuple[Chain, bytes]:
+    """The chain that a server's log says it is anchored on, checked to hold our contracts."""
+    log = client.get("/v1/log")
+    chain = Chain(rpc_url, Addresses(log["chain_id"], log["event_log"], log["escrow"]))
+    try:
+        chain.check()
+    except BaseException:
+        chain.close()
+        raise
+    return chain, bytes.fromhex(log["log_id"][2:])
+
+
+def replay(client: Client, chain: Chain, log_id: bytes) -> Comparison:
+    """Replay the log behind `client` from entry 0 and compare it with the chain.
+
+    Raises `ReplayError` at the first entry, root or payout that is not what the rules give.
+    """
+    anchor = chain.checkpoint(log_id)
+    served = client.get("/v1/log/checkpoint")
+    log = LogReplay(
+        lambda start, stop: _records(client, start, stop),
+        lambda hash_: _policy(client, hash_),
+        chain.terms_of,
+        chain.escrow_domain,
+    )
+    if anchor.size:
+        log.advance_to(anchor.size, anchor.root)
+    judged = log.advance_to(served["size"], bytes.fromhex(served["root"][2:]))
+    world = judged.finish()
+    contracts = [_compare(chain, contract) for contract in world.contracts.values()]
+    return Comparison(world.size, anchor.size, contracts)
+
+
+def _compare(chain: Chain, contract: Contract) -> Compared:
+    contract_id = contract.rules.contract_id
+    found = Compared(
+        contract_id,
+        chain.terms_of(contract_id),
+        contract.outcomes,
+        contract.payable_units,
+        chain.paid_of(contract_id),
+    )
+    if found.paid_units > found.payable_units:
+        raise ReplayError(
+            "overpaid",
+            f"contract 0x{contract_id.hex()} has paid {found.paid_units} units, "
+            f"but the log gives {found.payable_units}",
+        )
+    return found
+
+
+def check_receipt(document: object, chain: Chain | None) -> list[str]:
+    """Check a receipt, with the chain where there is one; returns what was shown, line by line.
+
+    Raises `ProofError` at the first thing that is false.
+    """
+    receipt = receipts.parse(document)
+    receipts.check(receipt)
+    tree = f"the tree of size {receipt.size} with root 0x{receipt.root.hex()}"
+    shown = [
+        f"{len(receipt.entries)} entries stand in {tree}",
+        "they tell one story: " + ", ".join(_told(receipt)),
+    ]
+    if chain is None:
+        return [*shown, "not checked: that this root is the log's own; give --rpc to ask the chain"]
+    return [*shown, *_check_on_chain(receipt, chain)]
+
+
+def receipt_chain(document: object, rpc_url: str) -> Chain:
+    """The chain that a receipt names, checked to hold our contracts."""
+    receipt = receipts.parse(document)
+    chain = Chain(rpc_url, Addresses(receipt.chain_id, receipt.event_log, receipt.escrow))
+    try:
+        chain.check()
+    except BaseException:
+        chain.close()
+        raise
+    return chain
+
+
+def _check_on_chain(receipt: Receipt, chain: Chain) -> Iterator[str]:
+    root = chain.root_at(receipt.log_id, receipt.size)
+    if root is None:
+        raise ProofError(
+            "receipt-unanchored",
+            f"the chain has no checkpoint of size {receipt.size} for this log; "
+            f"ask for the receipt again when it is anchored",
+        )
+    if root != receipt.root:
+        raise ProofError(
+            "receipt-root",
+            f"the chain holds root 0x{root.hex()} for size {receipt.size}, "
+            f"the receipt says 0x{receipt.root.hex()}",
+        )
+    yield f"the chain holds this root: {chain.addresses.event_log} on chain {receipt.chain_id}"
+    publisher = chain.publisher_of(receipt.log_id)
+    digest = checkpoint_digest(chain.event_log_domain, receipt.log_id, receipt.size, receipt.root)
+    if publisher is not None and recover(digest, receipt.signature) == publisher:
+        yield f"the checkpoint is signed by the log's publisher, {publisher}"
+    terms = chain.terms_of(receipt.contract_id)
+    receipts.check_terms(receipt, terms)
+    yield f"the signed terms of contract 0x{receipt.contract_id.hex()} pay for it at this amount"
+    payout = receipt.entries.get("payout")
+    if payout is not None:
+        if payout.entry.actor != address_word(terms.payee):
+            raise ProofError(
+                "receipt-payee", "the payout went to another payee than the signed one"
+            )
+        paid = chain.paid_of(receipt.contract_id)
+        if paid < payout.entry.value:
+            raise ProofError(
+                "receipt-unpaid", f"the escrow has paid {paid} units, less than the payout says"
+            )
+        yield f"the escrow has paid: transaction 0x{payout.entry.payload.hex()}"
+
+
+def _told(receipt: Receipt) -> Iterator[str]:
+    for role, proven in sorted(receipt.entries.items(), key=lambda item: item[1].position):
+        yield f"{role} {proven.position}"
+
+
+def _records(client: Client, start: int, stop: int) -> Iterator[Record]:
+    while start < stop:
+        page = client.get("/v1/log/entries", start=start, limit=min(PAGE, stop - start))["entries"]
+        if not page:
+            return
+        for item in page:
+            if item["index"] != start:
+                raise ReplayError("entries-gap", f"the server skipped entry {start}")
+            entry = decode(bytes.fromhex(item["entry"][2:]))
+            yield Record(entry, _opening(item["opening"]))
+            start += 1
+
+
+def _opening(item: dict[str, Any] | None) -> Opening | None:
+    if item is None:
+        return None
+    request_hash, commitment = (
+        bytes.fromhex(item[name][2:]) for name in ("request_hash", "commitment")
+    )
+    if "from_state" not in item:
+        return TouchOpening(request_hash, commitment)
+    return EventOpening(
+        item["from_state"], item["nth"], item["received_ms"], request_hash, commitment
+    )
+
+
+def _policy(client: Client, hash_: bytes) -> Policy:
+    found = policies.parse(client.get(f"/v1/policies/0x{hash_.hex()}")["document"])
+    if found.hash != hash_:
+        raise ReplayError("policy-false", f"the server gives another policy for 0x{hash_.hex()}")
+    return found
+
+
+class Tampered(NamedTuple):
+    """A receipt with one thing changed, and how it was refused."""
+
+    what: str
+    refusal: str
+
+
+def tamper(document: dict[str, Any], chain: Chain) -> Tampered:
+    """Raise the amount in a receipt's outcome by one unit, and show that it is refused."""
+    forged = {**document, "entries": [dict(item) for item in document["entries"]]}
+    outcome = next(item for item in forged["entries"] if item["role"] == "outcome")
+    data = bytearray.fromhex(outcome["entry"][2:])
+    units = int.from_bytes(data[160:192])
+    data[160:192] = (units + 1).to_bytes(32)
+    outcome["entry"] = "0x" + data.hex()
+    try:
+        check_receipt(forged, chain)
+    except DomainError as error:
+        return Tampered(f"the outcome's amount, {units}, made {units + 1}", error.message)
+    raise ReplayError("forgery-taken", "a forged receipt was taken for a true one")

@@ -1,0 +1,264 @@
+"""One deployment, wired: database, chain, log, pipeline and API over the same log and clock.
+
+`serve`, `demo` and `backtest --settle` all stand on this, so what a demonstration shows is what a
+deployment does. Nothing here starts before it has been checked against what is really there.
+"""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import uvicorn
+from fastapi import FastAPI
+
+from api.app import create_app
+from api.service import Limits, ServiceInfo, TokenInfo
+from orchestrator.actors import wallet
+from orchestrator.chain import Addresses, Chain
+from orchestrator.core.decide import Genesis, Record
+from orchestrator.core.entry import address_word
+from orchestrator.core.errors import ChainError, LogError
+from orchestrator.core.policy import Policy
+from orchestrator.core.terms import checkpoint_digest, sign_digest
+from orchestrator.database import API, SEQUENCER, WORKER, Database, create_log, migrate
+from orchestrator.inbox import Submission, submit
+from orchestrator.log import Sequencer
+from orchestrator.pipeline import Pipeline
+from orchestrator.reader import PAGE_ENTRIES, LogReader
+from orchestrator.submitter import Submitter
+from orchestrator.verifier import LogReplay, Verifier
+from orchestrator.watcher import Watcher
+
+START_S = 30
+MAX_TRANSACTIONS = 10_000
+_POLL_S = 0.01
+
+
+class Keys(NamedTuple):
+    """Private keys, 32 bytes each: anchors the log, signs statements, pays for gas.
+
+    Three, because one alone must not be able to pay anything: a stolen relayer costs gas, and
+    publisher or verifier alone move nothing.
+    """
+
+    publisher: bytes
+    verifier: bytes
+    relayer: bytes
+
+    def __repr__(self) -> str:
+        return "Keys(…)"
+
+
+class Transaction(NamedTuple):
+    """One of our transactions that succeeded: what for, its hash, and the gas it used."""
+
+    intent_key: str
+    tx_hash: bytes
+    gas_used: int
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What a deployment is: where its contracts are, whose log it keeps, what it asks for."""
+
+    addresses: Addresses
+    log_id: bytes
+    origin: str
+    registrant: str
+    tokens: tuple[TokenInfo, ...]
+    fee_bps: int = 0
+    fee_recipient: str = "0x" + "00" * 20
+
+
+class Stack:
+    """A site in operation. Use it with `with`; `now_ms` is the one clock of all its parts."""
+
+    def __init__(
+        self,
+        *,
+        database_url: str,
+        rpc_url: str,
+        site: Site,
+        keys: Keys,
+        now_ms: Callable[[], int],
+        public_url: str,
+        limits: Limits | None = None,
+    ) -> None:
+        self.site = site
+        self.now_ms = now_ms
+        self.publisher = str(wallet(keys.publisher).address)
+        self._exits = ExitStack()
+        try:
+            self._open(database_url, rpc_url, keys, public_url, limits)
+        except BaseException:
+            self._exits.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._exits.close()
+
+    def _open(
+        self,
+        database_url: str,
+        rpc_url: str,
+        keys: Keys,
+        public_url: str,
+        limits: Limits | None,
+    ) -> None:
+        site = self.site
+        self.chain = Chain(rpc_url, site.addresses)
+        self._exits.callback(self.chain.close)
+        self.chain.check()
+        self.chain.check_log(site.log_id, site.registrant, site.origin, self.publisher)
+        self.escrow_domain = self.chain.escrow_domain
+        event_log_domain = self.chain.event_log_domain
+
+        migrate(database_url)
+        is_new = create_log(
+            database_url,
+            log_id=site.log_id,
+            origin=site.origin,
+            chain_id=site.addresses.chain_id,
+            event_log=site.addresses.event_log,
+            escrow=site.addresses.escrow,
+            publisher=self.publisher,
+        )
+        writer, worker, public = (
+            self._exits.enter_context(Database(database_url, role))
+            for role in (SEQUENCER, WORKER, API)
+        )
+        self.worker = worker
+        self.log = LogReader(worker, site.log_id)
+        if is_new:
+            self._begin(worker)
+
+        self.sequencer = Sequencer(
+            writer,
+            site.log_id,
+            self.now_ms,
+            lambda size, root: sign_digest(
+                checkpoint_digest(event_log_domain, site.log_id, size, root), keys.publisher
+            ),
+        )
+        self._exits.callback(self.sequencer.close)
+        replay = LogReplay(self.records, self._policy, self.chain.terms_of, self.escrow_domain)
+        self.submitter = Submitter(self.chain, worker, keys.relayer, self.now_ms)
+        self.pipeline = Pipeline(
+            database=worker,
+            log=self.log,
+            log_id=site.log_id,
+            chain=self.chain,
+            submitter=self.submitter,
+            watcher=Watcher(self.chain, worker),
+            verifier=Verifier(replay, site.log_id, self.escrow_domain, keys.verifier),
+            now_ms=self.now_ms,
+            account=self.publisher,
+        )
+        self.app = create_app(
+            database=public,
+            log_id=site.log_id,
+            now_ms=self.now_ms,
+            escrow_domain=self.escrow_domain,
+            event_log_domain=event_log_domain,
+            is_valid_signature=self.chain.is_signed_by_wallet,
+            info=ServiceInfo(
+                public_url=public_url,
+                origin=site.origin,
+                publisher=self.publisher,
+                verifier=str(wallet(keys.verifier).address),
+                tokens=site.tokens,
+                fee_bps=site.fee_bps,
+                fee_recipient=site.fee_recipient,
+            ),
+            limits=limits,
+        )
+
+    def records(self, start: int, stop: int) -> Iterator[Record]:
+        """The log's records at positions [start, stop), as far as they are written."""
+        while start < stop:
+            page = self.log.entries(start, min(PAGE_ENTRIES, stop - start))
+            if not page:
+                return
+            for stored in page:
+                yield Record(stored.entry, stored.opened)
+            start += len(page)
+
+    def drain(self) -> None:
+        """Decide everything that waits now."""
+        while self.sequencer.drain() is not None:
+            pass
+
+    def transactions(self) -> list[Transaction]:
+        """Our transactions that are final and succeeded, oldest first."""
+        with self.worker.transaction() as session:
+            rows = session.all(
+                "pipeline.transactions",
+                chain_id=self.site.addresses.chain_id,
+                sender=self.submitter.sender.lower(),
+                limit=MAX_TRANSACTIONS,
+            )
+        return [Transaction(*row) for row in rows]
+
+    def _begin(self, worker: Database) -> None:
+        genesis = Genesis(self.site.log_id, address_word(self.publisher))
+        account = self.publisher.lower()
+        with worker.transaction(account) as session:
+            first = Submission("genesis", genesis, b"genesis")
+            submit(session, self.site.log_id, account, [first], self.now_ms())
+
+    def _policy(self, hash_: bytes) -> Policy:
+        policy = self.log.policy(hash_)
+        if policy is None:
+            raise LogError("policy-missing", f"policy 0x{hash_.hex()} is not in the database")
+        return policy
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; port 0 takes a free one. Raises `ChainError` if it is taken."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        raise ChainError(
+            "address-taken", f"cannot listen on {host}:{port}: {error.strerror}"
+        ) from None
+    return sock
+
+
+@contextmanager
+def http_server(app: FastAPI, sock: socket.socket) -> Iterator[str]:
+    """The application served over HTTP from a thread, until the block ends; gives its URL."""
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app, log_level="warning", access_log=False, lifespan="on", server_header=False
+        )
+    )
+    thread = threading.Thread(target=server.run, args=([sock],), name="http")
+    thread.start()
+    try:
+        deadline = time.monotonic() + START_S
+        while not server.started:
+            if not thread.is_alive() or time.monotonic() > deadline:
+                raise ChainError("server-down", "the HTTP server did not start")
+            time.sleep(_POLL_S)
+        host, port = sock.getsockname()[:2]
+        yield f"http://{host}:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        sock.close()
