@@ -8,7 +8,7 @@ Show what is `latest`, act on what is `finalized`.
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError
@@ -86,6 +86,12 @@ class Chain:
         self.node = Node(rpc_url)
         self._event_log = _contract("EventLog", addresses.event_log)
         self._escrow = _contract("OutcomeEscrow", addresses.escrow)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         self.node.close()
@@ -406,9 +412,22 @@ class LocalChainClock:
         try:
             self.node.call("anvil_setBlockTimestampInterval", 0)
         except ReplyError:
+            self.close()
             raise ChainError(
                 "clock-fixed", f"{self.node.name} does not let its clock be set; use anvil"
             ) from None
+        except NodeError:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.node.close()
 
     def now_s(self) -> int:
         """The latest block's time (UTC seconds)."""
@@ -494,26 +513,24 @@ def deploy_local(
     The account of `key` is given gas, and is the log's registrant, and its publisher if no other is
     named. Raises ChainError if the chain is not local.
     """
-    clock = LocalChainClock(rpc_url)
-    node, account = clock.node, Keys.from_key(key).address
-    clock.fund(account, 10**24)
-    start_block = quantity(node.call("eth_blockNumber"))
+    account = Keys.from_key(key).address
 
     def deploy(name: str, types: Sequence[str] = (), arguments: Sequence[object] = ()) -> str:
         code = artifact(name).creation + encode(types, arguments)
-        receipt = send_local(node, key, None, code)
+        receipt = send_local(clock.node, key, None, code)
         return to_checksum_address(octets(receipt.get("contractAddress"), 20))
 
-    token = deploy("TestStablecoin")
-    event_log = deploy("EventLog")
-    escrow = deploy("OutcomeEscrow", ["address", "address[]"], [event_log, [token]])
-    chain_id = quantity(node.call("eth_chainId"))
-    chain = Chain(rpc_url, Addresses(chain_id, event_log, escrow, start_block))
-    try:
-        chain.check()
-        call = chain.register(origin, publisher or account)
-        send_local(node, key, call.to, call.data)
-    finally:
-        chain.close()
-    clock.finalize()
-    return Deployment(chain.addresses, token, log_id_of(account, origin))
+    with LocalChainClock(rpc_url) as clock:
+        clock.fund(account, 10**24)
+        start_block = quantity(clock.node.call("eth_blockNumber"))
+        token = deploy("TestStablecoin")
+        event_log = deploy("EventLog")
+        escrow = deploy("OutcomeEscrow", ["address", "address[]"], [event_log, [token]])
+        chain_id = quantity(clock.node.call("eth_chainId"))
+        addresses = Addresses(chain_id, event_log, escrow, start_block)
+        with Chain(rpc_url, addresses) as chain:
+            chain.check()
+            call = chain.register(origin, publisher or account)
+        send_local(clock.node, key, call.to, call.data)
+        clock.finalize()
+    return Deployment(addresses, token, log_id_of(account, origin))

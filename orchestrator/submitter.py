@@ -196,7 +196,7 @@ class Submitter:
         attempts = [a.tx_hash for row in rows.values() for a in row.transaction.attempts]
         last = [r.transaction.attempts[-1].tx_hash for r in rows.values() if r.transaction.attempts]
         fresh = [key for key, row in rows.items() if row.transaction.nonce is None]
-        # Blocks before nonces before receipts: what is mined meanwhile can only look too young.
+        # Whatever is mined while the node reads this looks at worst unknown, and waits a round.
         replies = self._chain.ask(
             [
                 ("eth_getBlockByNumber", ["latest", False]),
