@@ -4,16 +4,18 @@ Exit codes: 0 done; 1 a claim was checked and is false; 2 bad input, nothing was
 that the command needs (a node, a database, a program) is missing or is not what it should be.
 """
 
+import io
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO, Annotated, Literal
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from orchestrator import backtest as backtests
 from orchestrator import history
@@ -65,16 +67,28 @@ def backtest(
 
 def main() -> None:
     """Run the command; every error is one line on stderr and an exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except DomainError as error:
-        errors.print(f"tallystick: {error.message}", style="red", markup=False, soft_wrap=True)
+        _complain(error.message)
         sys.exit(_exit_code(error))
+    except OSError as error:
+        _complain(f"{error.filename or 'the system says'}: {error.strerror or error}")
+        # What stdout would not take is still in its buffer and must not fail again at exit.
+        sys.stdout = io.StringIO()
+        sys.exit(MISSING)
 
 
 @app.callback()
 def tallystick() -> None:
     """Pays autonomous agents for outcomes that a log can prove."""
+
+
+def _complain(message: str) -> None:
+    line = " ".join(f"tallystick: {message}".splitlines())
+    errors.print(Text(line, style="red"), soft_wrap=True)
 
 
 def _exit_code(error: DomainError) -> int:
@@ -92,17 +106,21 @@ def _destination(output: Path | None) -> Iterator[IO[str]]:
     """Stdout, or a file that appears under its name only when it is complete."""
     if output is None:
         yield sys.stdout
+        sys.stdout.flush()
         return
     try:
+        if output.exists() and not output.is_file():
+            raise InputError("file-unwritable", f"{output}: is there and is no file")
         with tempfile.NamedTemporaryFile(
             "w", encoding="utf-8", dir=output.parent, prefix=f".{output.name}.", delete=False
         ) as file:
             try:
                 yield file
+                file.close()
+                Path(file.name).replace(output)
             except BaseException:
                 Path(file.name).unlink()
                 raise
-        Path(file.name).replace(output)
     except OSError as error:
         raise InputError("file-unwritable", f"{output}: {error.strerror}") from None
 
@@ -110,10 +128,11 @@ def _destination(output: Path | None) -> Iterator[IO[str]]:
 def _show_report(report: backtests.Report) -> None:
     table = Table(title="What these contracts would have paid")
     for heading in ("contract", "outcomes", "reversed", "earned", "over budget", "payable"):
-        table.add_column(heading, justify="left" if heading == "contract" else "right")
+        side: Literal["left", "right"] = "left" if heading == "contract" else "right"
+        table.add_column(heading, justify=side, overflow="fold")
     for name, contract in report.contracts.items():
         table.add_row(
-            name,
+            Text(name),
             str(contract.outcomes),
             str(contract.reversals),
             history.format_amount(contract.earned_units),

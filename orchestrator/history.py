@@ -421,10 +421,11 @@ class _Fields:
 
     def name(self, key: str) -> str:
         value = self.text(key)
-        if not value or len(value) > MAX_NAME_CHARS or "\0" in value:
+        if not 0 < len(value) <= MAX_NAME_CHARS or not value.isprintable():
             raise InputError(
                 "name-invalid",
-                f"{self.where}: {key} must be 1 to {MAX_NAME_CHARS} characters without NUL",
+                f"{self.where}: {key} must be 1 to {MAX_NAME_CHARS} printable characters, "
+                f"not {_shown(value)}",
             )
         return value
 

@@ -1,8 +1,13 @@
 """The backtest command: its exit codes, its one line of complaint, its output, its memory."""
 
+import errno
 import json
+import os
+import re
+import stat
 import subprocess
 import sys
+import tempfile
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -266,3 +271,92 @@ def test_the_edge_of_the_holdback(run: Run, tmp_path: Path, refund: str, is_reve
     report = json.loads(run(*files, "--json").stdout)
     assert report["contracts"]["a"]["reversed"] == is_reversed
     assert report["outcomes"][0]["time"] == "2024-03-01T12:00:00.000001Z"
+
+
+# --- Where the report goes ------------------------------------------------------------------------
+
+
+def test_the_output_is_the_document_of_stdout(run: Run, tmp_path: Path) -> None:
+    files = write(tmp_path)
+    printed = run(*files, "--json")
+    output = tmp_path / "report.json"
+    output.write_text("an older report")
+    done = run(*files, "--json", "--output", str(output))
+    assert (done.code, done.stdout, done.stderr) == (0, "", "")
+    assert output.read_text() == printed.stdout
+    assert names(tmp_path) == ["contracts", "events", "policy", "report.json", "touches"]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_bad_input_leaves_an_older_output_as_it_was(run: Run, tmp_path: Path) -> None:
+    output = tmp_path / "report.json"
+    output.write_text("an older report")
+    files = write(tmp_path, events=EVENTS + "soon,x,buy,1\n")
+    run.refusal(*files, "--output", str(output))
+    assert output.read_text() == "an older report"
+    assert names(tmp_path) == ["contracts", "events", "policy", "report.json", "touches"]
+
+
+@pytest.mark.parametrize("place", [".", "folder", "pipe", "folder/none/report", "x" * 300])
+def test_an_output_that_cannot_be_written_leaves_nothing(
+    run: Run, tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    files = write(tmp_path)
+    before = names(tmp_path)
+    complaint = run.refusal(*files, "--json", "--output", str(tmp_path / place))
+    assert complaint.startswith(str(tmp_path))
+    assert names(tmp_path) == before
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    assert names(tmp_path / "folder") == []
+
+
+def test_a_full_disk_is_one_line_and_exit_code_3(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [COMMAND, *write(tmp_path), "--json"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            timeout=120,
+            check=False,
+        )
+    assert done.stderr == "tallystick: the system says: No space left on device\n"
+    assert done.returncode == cli.MISSING
+
+
+def test_the_table_shows_names_and_amounts_whole(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    most = "1208925819614629174.706175"
+    name = "[/red]:smile:日" * 5
+    contracts = CONTRACTS.replace("8.10", most).replace("1000", most).replace("250", "0")
+    done = run(*write(tmp_path, contracts=contracts.replace("id: a", f"id: '{name}'")))
+    assert (done.code, done.stderr) == (0, "")
+    columns = zip(*(row.split("│") for row in done.stdout.splitlines() if "│" in row), strict=True)
+    cells = ["".join(part.strip() for part in column) for column in columns]
+    assert name in cells
+    assert cells.count("1,208,925,819,614,629,174.706175") == 3
+
+
+@pytest.mark.parametrize("key", ["id", "operator"])
+@pytest.mark.parametrize("name", ['"\\ud800"', '"a\\nb"', '"\\e[31m"', '"\\0"', "a" * 257, "''"])
+def test_names_that_cannot_be_printed(run: Run, tmp_path: Path, key: str, name: str) -> None:
+    contracts = re.sub(f"{key}: a(nn)?", lambda _: f"{key}: {name}", CONTRACTS)
+    assert f"{key} must be 1 to 256 printable" in run.refusal(*write(tmp_path, contracts=contracts))
+
+
+def test_a_spool_that_cannot_be_opened_is_one_line_and_exit_code_3(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/tmp/spool")  # noqa: S108
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    done = run(*write(tmp_path), "--json")
+    assert done == (cli.MISSING, "", "tallystick: /tmp/spool: No space left on device\n")

@@ -194,7 +194,7 @@ def test_bad_events(tmp_path: Path, events: str, place: str) -> None:
         (("2024-12-31 23:59:59", "2023-12-31"), "deadline is before opens_at"),
         (("2024-12-31 23:59:59", "later"), "deadline must be RFC 3339"),
         (("id: a", "id: [a]"), "id must be a single value"),
-        (("id: a", "id: ''"), "id must be 1 to 256 characters"),
+        (("id: a", "id: ''"), "id must be 1 to 256 printable characters"),
         ((CONTRACT, CONTRACT + CONTRACT), "contract id 'a' stands twice"),
         ((CONTRACT, "a: b"), "must be a list of contracts"),
         ((CONTRACT, "[" * 5000), "is not readable as YAML"),
