@@ -279,7 +279,7 @@ contract OutcomeEscrow is EIP712, Nonces {
             balance: newBalance(
                 terms.budget.toUint80(), (uint256(terms.deadline) + terms.grace).toUint40()
             ),
-            deal: newDeal(terms.payee, terms.unitPrice.toUint80(), terms.revenueShareBps != 0)
+            deal: newDeal(terms.payee, terms.revenueShareBps == 0 ? terms.unitPrice.toUint80() : 0)
         });
     }
 
@@ -314,14 +314,16 @@ contract OutcomeEscrow is EIP712, Nonces {
         _settleRun(group, first, entries, count);
     }
 
-    function _settleRun(Group memory group, uint64 first, bytes calldata entries, uint256 count)
+    function _settleRun(Group memory group, uint256 first, bytes calldata entries, uint256 count)
         private
     {
         mapping(bytes32 => Ledger) storage ledgers = _ledgers[_groupId(group)];
         uint256 balance = IERC20(group.token).balanceOf(address(this));
         Flows memory flows;
-        for (uint64 i = 0; i < count; ++i) {
-            _settleEntry(ledgers, group, MerkleLog.entryAt(entries, i), first + i, flows);
+        for (uint256 i = 0; i < count; ++i) {
+            unchecked {
+                _settleEntry(ledgers, group, MerkleLog.entryAt(entries, i), first + i, flows);
+            }
         }
         if (flows.fees != 0) _credits[group.token][group.feeRecipient] += flows.fees;
         _requireBalance(group.token, balance - flows.sent);
@@ -331,34 +333,52 @@ contract OutcomeEscrow is EIP712, Nonces {
         mapping(bytes32 => Ledger) storage ledgers,
         Group memory group,
         Entry calldata entry,
-        uint64 index,
+        uint256 index,
         Flows memory flows
     ) private {
         Ledger storage ledger = ledgers[entry.subject];
         Balance balance = ledger.balance;
         Deal deal = ledger.deal;
-        bytes32 reason = _reasonToRefuse(balance, deal, entry, group.verifier, index);
+        (uint256 earned, uint256 reversed) = _totalsOf(entry);
+        bytes32 reason =
+            _reasonToRefuse(balance, deal.unit(), entry, group.verifier, index, earned, reversed);
         if (reason != 0) {
-            emit Refused(entry.subject, index, reason);
+            // An index has 40 bits.
+            // forge-lint: disable-next-line(unsafe-typecast)
+            emit Refused(entry.subject, uint64(index), reason);
             return;
         }
 
-        uint256 net = entry.value;
-        uint256 paid = balance.paid();
-        ledger.balance = balance.settled(net > paid ? net : paid, index);
-        (uint256 earned, uint256 reversed) = _totalsOf(entry);
-        emit Settled(entry.subject, index, earned, reversed);
-        if (net <= paid) return;
+        // forge-lint: disable-next-line(unsafe-typecast)
+        emit Settled(entry.subject, uint64(index), earned, reversed);
 
-        // On all that was ever paid, so that splitting payments changes nothing.
+        uint256 paid = balance.paid();
+        uint256 net = entry.value;
+        if (net <= paid) {
+            ledger.balance = balance.settled(paid, index);
+            return;
+        }
+        ledger.balance = balance.settled(net, index);
+        _pay(group, entry.subject, deal.payee(), paid, net, flows);
+    }
+
+    /// Brings what the contract has paid from `paid` to `net`.
+    function _pay(
+        Group memory group,
+        bytes32 contractId,
+        address payee,
+        uint256 paid,
+        uint256 net,
+        Flows memory flows
+    ) private {
         // No sum here or in `flows` leaves 256 bits: every amount has 80.
         unchecked {
+            // On all that was ever paid, so that splitting payments changes nothing.
             uint256 fee = net * group.feeBps / BPS - paid * group.feeBps / BPS;
             uint256 amount = net - paid - fee;
-            emit Paid(entry.subject, deal.payee(), amount, fee);
-            if (_sendOrCredit(entry.subject, group.token, deal.payee(), amount)) {
-                flows.sent += amount;
-            }
+            emit Paid(contractId, payee, amount, fee);
+            if (_send(group.token, payee, amount)) flows.sent += amount;
+            else _credit(contractId, group.token, payee, amount);
             flows.fees += fee;
         }
     }
@@ -366,28 +386,27 @@ contract OutcomeEscrow is EIP712, Nonces {
     /// Zero if the entry may settle its contract, else the rule that it breaks.
     function _reasonToRefuse(
         Balance balance,
-        Deal deal,
+        uint256 unit,
         Entry calldata entry,
         address verifier,
-        uint256 index
+        uint256 index,
+        uint256 earned,
+        uint256 reversed
     ) private view returns (bytes32) {
         if (entry.kind != "settlement") return "not_a_settlement";
         if (uint256(entry.actor) != uint160(verifier)) return "wrong_actor";
-        if (balance.endsAt() == 0) return "unknown_contract";
-        if (block.timestamp > balance.endsAt()) return "ended";
+        uint256 endsAt = balance.endsAt();
+        if (endsAt == 0) return "unknown_contract";
+        if (block.timestamp > endsAt) return "ended";
         if (index <= balance.floor()) return "already_settled";
-        (uint256 earned, uint256 reversed) = _totalsOf(entry);
-        if (earned < reversed) return "wrong_value";
+        uint256 net = entry.value;
         unchecked {
-            if (entry.value != earned - reversed) return "wrong_value";
+            if (earned < reversed || net != earned - reversed) return "wrong_value";
         }
-        if (!deal.hasRevenueShare()) {
-            // Without a revenue share there is a unit price.
-            if (earned % deal.unitPrice() != 0 || reversed % deal.unitPrice() != 0) {
-                return "wrong_price";
-            }
+        if (unit != 0) {
+            if (earned % unit != 0 || reversed % unit != 0) return "wrong_price";
         }
-        if (entry.value > balance.budget()) return "over_budget";
+        if (net > balance.budget()) return "over_budget";
         if (earned < balance.paid()) return "earned_fell";
         return 0;
     }
@@ -415,7 +434,8 @@ contract OutcomeEscrow is EIP712, Nonces {
         emit Refunded(contractId, terms.owner, amount);
 
         uint256 balance = IERC20(terms.token).balanceOf(address(this));
-        if (_sendOrCredit(contractId, terms.token, terms.owner, amount)) balance -= amount;
+        if (_send(terms.token, terms.owner, amount)) balance -= amount;
+        else _credit(contractId, terms.token, terms.owner, amount);
         _requireBalance(terms.token, balance);
     }
 
@@ -521,14 +541,9 @@ contract OutcomeEscrow is EIP712, Nonces {
         if (!Signatures.isValid(signer, digest, signature)) revert NotSigned(digest, signer);
     }
 
-    function _sendOrCredit(bytes32 contractId, address token, address to, uint256 amount)
-        private
-        returns (bool sent)
-    {
-        sent = _send(token, to, amount);
-        if (sent) return true;
-        _credits[token][to] += amount;
-        emit Credited(contractId, to, amount);
+    function _credit(bytes32 contractId, address token, address account, uint256 amount) private {
+        _credits[token][account] += amount;
+        emit Credited(contractId, account, amount);
     }
 
     /// A transfer out, contained: it gets so much gas and no more, and of its answer one word is read. As with
@@ -540,7 +555,7 @@ contract OutcomeEscrow is EIP712, Nonces {
         assembly ("memory-safe") {
             let data := mload(0x40)
             mstore(data, selector)
-            mstore(add(data, 4), to)
+            mstore(add(data, 4), shr(96, shl(96, to))) // upper bits may be dirty here
             mstore(add(data, 36), amount)
             sent := call(gasLimit, token, 0, data, 68, 0, 32)
             let answered := and(gt(returndatasize(), 31), eq(mload(0), 1))

@@ -8,7 +8,8 @@ pragma solidity 0.8.37;
 ///   endsAt   T2 = deadline + grace: settlements until here, refunds after; zero: no such contract
 type Balance is uint256;
 
-/// What a settlement only reads, in one word; high bits first: 0 u15, revenueShare u1, unitPrice u80, payee u160.
+/// What a settlement only reads, in one word; high bits first: 0 u16, unit u80, payee u160.
+///   unit     the unit price; zero if there is a revenue share, so that amounts are multiples of nothing
 type Deal is uint256;
 
 /// The two words of a contract. They are packed by hand because a settlement is paid per slot it touches, and the compiler
@@ -19,7 +20,7 @@ struct Ledger {
 }
 
 using {paid, budget, floor, endsAt, settled, refunded} for Balance global;
-using {payee, unitPrice, hasRevenueShare} for Deal global;
+using {payee, unit} for Deal global;
 
 uint256 constant UINT40 = type(uint40).max;
 uint256 constant UINT80 = type(uint80).max;
@@ -28,8 +29,8 @@ function newBalance(uint80 budget_, uint40 endsAt_) pure returns (Balance) {
     return Balance.wrap(uint256(endsAt_) << 200 | uint256(budget_) << 80);
 }
 
-function newDeal(address payee_, uint80 unitPrice_, bool revenueShare_) pure returns (Deal) {
-    return Deal.wrap((revenueShare_ ? 1 << 240 : 0) | uint256(unitPrice_) << 160 | uint160(payee_));
+function newDeal(address payee_, uint80 unit_) pure returns (Deal) {
+    return Deal.wrap(uint256(unit_) << 160 | uint160(payee_));
 }
 
 function paid(Balance self) pure returns (uint256) {
@@ -64,10 +65,6 @@ function payee(Deal self) pure returns (address) {
     return address(uint160(Deal.unwrap(self)));
 }
 
-function unitPrice(Deal self) pure returns (uint256) {
-    return Deal.unwrap(self) >> 160 & UINT80;
-}
-
-function hasRevenueShare(Deal self) pure returns (bool) {
-    return Deal.unwrap(self) >> 240 != 0;
+function unit(Deal self) pure returns (uint256) {
+    return Deal.unwrap(self) >> 160;
 }

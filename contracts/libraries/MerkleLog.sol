@@ -53,15 +53,7 @@ library MerkleLog {
         if (entry.length != ENTRY_BYTES) revert EntriesNotWhole(entry.length);
         _requireRunInTree(index, 1, size);
 
-        uint256 node = index;
-        uint256 last = size - 1;
-        bytes32 hash = leafHash(entry);
-        uint256 used;
-        for (; last != 0; (node, last) = (node >> 1, last >> 1)) {
-            if (node & 1 == 1) hash = nodeHash(_proofNode(proof, used++), hash);
-            else if (node < last) hash = nodeHash(hash, _proofNode(proof, used++));
-        }
-        _requireSame(root, hash, proof.length, used);
+        _verifyPath(leafHash(entry), index, size - 1, proof, 0, root);
     }
 
     /// Reverts unless `entries` are the entries [first, first + count) of the tree (size, root).
@@ -88,14 +80,14 @@ library MerkleLog {
         uint256 high = first + count - 1;
         uint256 last = size - 1;
         uint256 used;
-        for (; last != 0; (low, high, last) = (low >> 1, high >> 1, last >> 1)) {
+        for (; low != high; (low, high, last) = (low >> 1, high >> 1, last >> 1)) {
             uint256 begin = 1;
             uint256 end = high - low + 2;
             if (low & 1 == 1) level[--begin] = _proofNode(proof, used++);
             if (high & 1 == 0 && high < last) level[end++] = _proofNode(proof, used++);
             _hashPairs(level, begin, end);
         }
-        _requireSame(root, level[1], proof.length, used);
+        _verifyPath(level[1], low, last, proof, used, root);
     }
 
     /// Reverts unless the tree (newSize, newRoot) extends the tree (oldSize, oldRoot), by RFC 9162 2.1.4.2. Every tree
@@ -150,15 +142,32 @@ library MerkleLog {
         }
     }
 
+    /// The rest of a proof, from proof[used], for one node of a level whose highest node is `last`.
+    function _verifyPath(
+        bytes32 hash,
+        uint256 node,
+        uint256 last,
+        bytes32[] calldata proof,
+        uint256 used,
+        bytes32 root
+    ) private view {
+        for (; last != 0; (node, last) = (node >> 1, last >> 1)) {
+            if (node & 1 == 1) hash = nodeHash(_proofNode(proof, used++), hash);
+            else if (node < last) hash = nodeHash(hash, _proofNode(proof, used++));
+        }
+        _requireSame(root, hash, proof.length, used);
+    }
+
     /// Writes the leaf hashes of `entries` to level[1], level[2], ...
     function _hashLeaves(bytes calldata entries, bytes32[] memory level) private view {
         assembly ("memory-safe") {
             let input := mload(0x40)
+            let body := add(input, 1)
             mstore8(input, 0)
             let to := add(level, 64)
             let end := add(entries.offset, entries.length)
             for { let entry := entries.offset } lt(entry, end) { entry := add(entry, 256) } {
-                calldatacopy(add(input, 1), entry, 256)
+                calldatacopy(body, entry, 256)
                 if iszero(staticcall(gas(), 2, input, 257, to, 32)) { revert(0, 0) }
                 to := add(to, 32)
             }
@@ -169,12 +178,13 @@ library MerkleLog {
     function _hashPairs(bytes32[] memory level, uint256 begin, uint256 end) private view {
         assembly ("memory-safe") {
             let input := mload(0x40)
+            let body := add(input, 1)
             mstore8(input, 1)
             let from := add(add(level, 32), shl(5, begin))
             let to := add(level, 64)
             let limit := add(add(level, 32), shl(5, end))
             for {} lt(add(from, 32), limit) { from := add(from, 64) } {
-                mcopy(add(input, 1), from, 64)
+                mcopy(body, from, 64)
                 if iszero(staticcall(gas(), 2, input, 65, to, 32)) { revert(0, 0) }
                 to := add(to, 32)
             }

@@ -22,11 +22,10 @@ contract LedgerTest is Test {
         _assertBalance(settled.refunded(), paid, paid, floor, endsAt);
     }
 
-    function testFuzz_dealKeepsItsFields(address payee, uint80 unitPrice, bool share) public pure {
-        Deal deal = newDeal(payee, unitPrice, share);
+    function testFuzz_dealKeepsItsFields(address payee, uint80 unit) public pure {
+        Deal deal = newDeal(payee, unit);
         assertEq(deal.payee(), payee);
-        assertEq(deal.unitPrice(), unitPrice);
-        assertEq(deal.hasRevenueShare(), share);
+        assertEq(deal.unit(), unit);
     }
 
     function _assertBalance(

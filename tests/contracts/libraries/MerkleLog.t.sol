@@ -64,6 +64,7 @@ contract MerkleLogTest is Test {
         }
     }
 
+    /// forge-config: default.fuzz.runs = 64
     function testFuzz_runsOfLargeTrees(uint256 filler, uint256 count, uint256 behind) public {
         filler = bound(filler, 0, LIMIT - 41);
         count = bound(count, 1, 20);
@@ -77,6 +78,7 @@ contract MerkleLogTest is Test {
         harness.verifyRun(_entries(0, count), filler, size, proof, large.root(size));
     }
 
+    /// forge-config: default.fuzz.runs = 64
     function testFuzz_largeTreesExtend(uint256 filler, uint256 old, uint256 more) public {
         filler = bound(filler, 1, LIMIT - 41);
         more = bound(more, 1, 20);

@@ -51,7 +51,7 @@ contract SignaturesTest is Test {
         assertTrue(this.isValid(signer.addr, DIGEST, _sign(signer)));
     }
 
-    function test_nobodySigns() public view {
+    function test_nobodySigns() public {
         assertFalse(this.isValid(address(0), DIGEST, ""));
         assertFalse(this.isValid(address(0), DIGEST, new bytes(65)));
         for (uint160 precompile = 1; precompile <= 17; ++precompile) {

@@ -46,18 +46,18 @@ contract TermsTest is Fixture {
     /// The digests that Python signs are those that the deployed contracts compute.
     function test_digests_areThoseOfTheVectors() public {
         string memory json = vm.readFile("tests/vectors/signatures.json");
-        address at = vm.parseJsonAddress(json, ".escrow_domain.verifying_contract");
+        address home = vm.parseJsonAddress(json, ".escrow_domain.verifying_contract");
         vm.chainId(vm.parseJsonUint(json, ".escrow_domain.chain_id"));
         bytes memory args = abi.encode(address(eventLog), _list(address(token)));
-        deployCodeTo("OutcomeEscrow.sol", args, at);
+        deployCodeTo("OutcomeEscrow.sol", args, home);
         bytes32 termsHash = vm.parseJsonBytes32(json, ".terms[1].struct_hash");
-        assertEq(_digest(at, termsHash), vm.parseJsonBytes32(json, ".terms[1].digest"));
+        assertEq(_digest(home, termsHash), vm.parseJsonBytes32(json, ".terms[1].digest"));
         bytes32 verifiedHash = vm.parseJsonBytes32(json, ".verified.struct_hash");
-        assertEq(_digest(at, verifiedHash), vm.parseJsonBytes32(json, ".verified.digest"));
+        assertEq(_digest(home, verifiedHash), vm.parseJsonBytes32(json, ".verified.digest"));
 
-        at = vm.parseJsonAddress(json, ".event_log_domain.verifying_contract");
-        deployCodeTo("EventLog.sol", "", at);
+        home = vm.parseJsonAddress(json, ".event_log_domain.verifying_contract");
+        deployCodeTo("EventLog.sol", "", home);
         bytes32 checkpointHash = vm.parseJsonBytes32(json, ".checkpoint.struct_hash");
-        assertEq(_digest(at, checkpointHash), vm.parseJsonBytes32(json, ".checkpoint.digest"));
+        assertEq(_digest(home, checkpointHash), vm.parseJsonBytes32(json, ".checkpoint.digest"));
     }
 }

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {HostileFixture} from "../helpers/HostileFixture.sol";
+import {HostileToken} from "../mocks/HostileToken.sol";
+import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
+import {Terms} from "contracts/libraries/Terms.sol";
+
+contract RefundTest is HostileFixture {
+    Terms private terms;
+    bytes32 private id;
+    uint64 private endsAt;
+
+    function setUp() public override {
+        super.setUp();
+        terms = _terms();
+        id = _open(terms);
+        endsAt = terms.deadline + terms.grace;
+    }
+
+    function test_refund() public {
+        _settleTotals(terms, 3 * PRICE, 0);
+        uint256 before = token.balanceOf(owner.addr);
+        vm.warp(endsAt + 1);
+        vm.expectEmit(address(escrow));
+        emit OutcomeEscrow.Refunded(id, owner.addr, BUDGET - 3 * PRICE);
+        vm.prank(stranger);
+        escrow.refund(id);
+        assertEq(token.balanceOf(owner.addr), before + BUDGET - 3 * PRICE);
+        assertEq(token.balanceOf(address(escrow)), escrow.creditOf(address(token), feeRecipient));
+        assertEq(escrow.paidOf(id), 3 * PRICE);
+        assertEq(escrow.statusOf(id), "refunded");
+    }
+
+    function test_allOfItIfNothingWasEarned() public {
+        uint256 before = token.balanceOf(owner.addr);
+        vm.warp(endsAt + 1);
+        escrow.refund(id);
+        assertEq(token.balanceOf(owner.addr), before + BUDGET);
+        assertEq(token.balanceOf(address(escrow)), 0);
+    }
+
+    function test_revertIf_beforeTheEnd() public {
+        vm.warp(endsAt);
+        vm.expectRevert(
+            abi.encodeWithSelector(OutcomeEscrow.RefundTooEarly.selector, id, endsAt, endsAt)
+        );
+        escrow.refund(id);
+    }
+
+    function test_revertIf_nothingIsLeft() public {
+        vm.warp(endsAt + 1);
+        escrow.refund(id);
+        vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.NothingToRefund.selector, id));
+        escrow.refund(id);
+    }
+
+    function test_revertIf_allIsPaid() public {
+        _settleTotals(terms, BUDGET, 0);
+        vm.warp(endsAt + 1);
+        vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.NothingToRefund.selector, id));
+        escrow.refund(id);
+    }
+
+    function test_revertIf_unknown() public {
+        vm.expectRevert(
+            abi.encodeWithSelector(OutcomeEscrow.UnknownContract.selector, bytes32("?"))
+        );
+        escrow.refund("?");
+    }
+
+    /// Settlement and refund exclude each other, to the second.
+    function testFuzz_neverBoth(uint64 time) public {
+        vm.warp(bound(time, terms.opensAt, endsAt + 30 days));
+        Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, PRICE, 0)));
+        _settle(batch);
+        bool settled = escrow.paidOf(id) == PRICE;
+        try escrow.refund(id) {
+            assertFalse(settled);
+        } catch {
+            assertTrue(settled);
+        }
+    }
+
+    // ---------------------------------------------------------------------------- I9: nothing stops it
+
+    function test_aBlockedOwnerIsCredited() public {
+        vm.warp(endsAt + 1);
+        hostile.setBlocked(owner.addr, true);
+        vm.expectEmit(address(escrow));
+        emit OutcomeEscrow.Refunded(id, owner.addr, BUDGET);
+        vm.expectEmit(address(escrow));
+        emit OutcomeEscrow.Credited(id, owner.addr, BUDGET);
+        escrow.refund(id);
+        assertEq(escrow.creditOf(address(token), owner.addr), BUDGET);
+        vm.prank(owner.addr);
+        escrow.withdraw(address(token), stranger);
+        assertEq(token.balanceOf(stranger), BUDGET);
+    }
+
+    function test_aPausedTokenDelaysIt() public {
+        vm.warp(endsAt + 1);
+        hostile.setMode(HostileToken.Mode.Paused);
+        escrow.refund(id);
+        hostile.setMode(HostileToken.Mode.Honest);
+        vm.prank(owner.addr);
+        escrow.withdraw(address(token), stranger);
+        assertEq(token.balanceOf(stranger), BUDGET);
+    }
+
+    function test_revertIf_theTokenTakesMore() public {
+        vm.warp(endsAt + 1);
+        terms.salt = "second";
+        terms.opensAt = endsAt + 1;
+        terms.deadline = endsAt + 1;
+        _open(terms);
+        hostile.setMode(HostileToken.Mode.TakesMore);
+        vm.expectPartialRevert(OutcomeEscrow.TokenTookTooMuch.selector);
+        escrow.refund(id);
+    }
+}

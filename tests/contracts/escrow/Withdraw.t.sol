@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {HostileFixture} from "../helpers/HostileFixture.sol";
+import {HostileToken} from "../mocks/HostileToken.sol";
+import {Wallet} from "../mocks/Wallet.sol";
+import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
+import {Terms} from "contracts/libraries/Terms.sol";
+
+contract WithdrawTest is HostileFixture {
+    uint256 private constant FEE = PRICE * 25 / 1000;
+    uint64 private constant EXPIRES = START + 1 hours;
+
+    Account private holder = makeAccount("holder");
+    address private to = makeAddr("another address");
+
+    /// The fee recipient is the holder of a credit.
+    function setUp() public override {
+        super.setUp();
+        feeRecipient = holder.addr;
+        Terms memory terms = _terms();
+        _open(terms);
+        _settleTotals(terms, PRICE, 0);
+        assertEq(escrow.creditOf(address(token), holder.addr), FEE);
+    }
+
+    function test_withdraw() public {
+        vm.expectEmit(address(escrow));
+        emit OutcomeEscrow.Withdrawn(address(token), holder.addr, to, FEE);
+        vm.prank(holder.addr);
+        escrow.withdraw(address(token), to);
+        assertEq(token.balanceOf(to), FEE);
+        assertEq(escrow.creditOf(address(token), holder.addr), 0);
+    }
+
+    function test_revertIf_thereIsNoCredit() public {
+        vm.expectRevert(
+            abi.encodeWithSelector(OutcomeEscrow.NoCredit.selector, address(token), stranger)
+        );
+        vm.prank(stranger);
+        escrow.withdraw(address(token), to);
+        vm.startPrank(holder.addr);
+        escrow.withdraw(address(token), to);
+        vm.expectRevert(
+            abi.encodeWithSelector(OutcomeEscrow.NoCredit.selector, address(token), holder.addr)
+        );
+        escrow.withdraw(address(token), to);
+    }
+
+    function test_revertIf_theReceiverCannotBeMeant() public {
+        vm.startPrank(holder.addr);
+        vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.InvalidRecipient.selector, address(0)));
+        escrow.withdraw(address(token), address(0));
+        vm.expectRevert(
+            abi.encodeWithSelector(OutcomeEscrow.InvalidRecipient.selector, address(escrow))
+        );
+        escrow.withdraw(address(token), address(escrow));
+    }
+
+    /// A failed withdrawal keeps the credit.
+    function test_revertIf_theTransferFails() public {
+        hostile.setBlocked(to, true);
+        vm.startPrank(holder.addr);
+        vm.expectRevert(
+            abi.encodeWithSelector(OutcomeEscrow.TransferFailed.selector, address(token), to, FEE)
+        );
+        escrow.withdraw(address(token), to);
+        hostile.setMode(HostileToken.Mode.TakesMore);
+        vm.expectPartialRevert(OutcomeEscrow.TokenTookTooMuch.selector);
+        escrow.withdraw(address(token), stranger);
+        hostile.setMode(HostileToken.Mode.Honest);
+        escrow.withdraw(address(token), stranger);
+        assertEq(token.balanceOf(stranger), FEE);
+    }
+
+    // ---------------------------------------------------------------------------- by signature
+
+    function test_anyoneBringsTheSignature() public {
+        bytes memory signature = _sign(holder, _withdrawalDigest(0));
+        vm.warp(EXPIRES);
+        vm.prank(stranger);
+        escrow.withdrawFor(holder.addr, address(token), to, EXPIRES, signature);
+        assertEq(token.balanceOf(to), FEE);
+        assertEq(escrow.nonces(holder.addr), 1);
+    }
+
+    function test_aWalletSigns() public {
+        Wallet wallet = new Wallet(holder.addr);
+        feeRecipient = address(wallet);
+        Terms memory terms = _terms();
+        _open(terms);
+        _settleTotals(terms, PRICE, 0);
+        bytes memory message = abi.encode(address(wallet), address(token), to, uint256(0), EXPIRES);
+        bytes32 structHash = vm.eip712HashStruct(WITHDRAWAL_TYPE, message);
+        bytes memory signature = _sign(holder, _digest(address(escrow), structHash));
+        escrow.withdrawFor(address(wallet), address(token), to, EXPIRES, signature);
+        assertEq(token.balanceOf(to), FEE);
+    }
+
+    function test_revertIf_usedTwice() public {
+        bytes memory signature = _sign(holder, _withdrawalDigest(0));
+        escrow.withdrawFor(holder.addr, address(token), to, EXPIRES, signature);
+        _settleTotals(_terms(), 2 * PRICE, 0);
+        _expectNotSigned(1, to, EXPIRES, signature);
+        assertEq(escrow.creditOf(address(token), holder.addr), FEE);
+    }
+
+    function test_revertIf_expired() public {
+        bytes memory signature = _sign(holder, _withdrawalDigest(0));
+        vm.warp(EXPIRES + 1);
+        vm.expectRevert(
+            abi.encodeWithSelector(OutcomeEscrow.WithdrawalExpired.selector, EXPIRES, EXPIRES + 1)
+        );
+        escrow.withdrawFor(holder.addr, address(token), to, EXPIRES, signature);
+    }
+
+    function test_revertIf_somethingElseWasSigned() public {
+        bytes memory signature = _sign(holder, _withdrawalDigest(0));
+        _expectNotSigned(0, stranger, EXPIRES, signature);
+        _expectNotSigned(0, to, EXPIRES + 1, signature);
+        _expectNotSigned(0, to, EXPIRES, _sign(operator, _withdrawalDigest(0)));
+        _expectNotSigned(0, to, EXPIRES, _sign(holder, _withdrawalDigest(1)));
+        _expectNotSigned(0, to, EXPIRES, "");
+        vm.expectPartialRevert(OutcomeEscrow.NotSigned.selector);
+        escrow.withdrawFor(payee, address(token), to, EXPIRES, signature);
+        vm.expectPartialRevert(OutcomeEscrow.NotSigned.selector);
+        escrow.withdrawFor(holder.addr, stranger, to, EXPIRES, signature);
+    }
+
+    /// A transfer that fails today uses up no signature.
+    function test_aFailureUsesNoNonce() public {
+        bytes memory signature = _sign(holder, _withdrawalDigest(0));
+        hostile.setMode(HostileToken.Mode.Paused);
+        vm.expectPartialRevert(OutcomeEscrow.TransferFailed.selector);
+        escrow.withdrawFor(holder.addr, address(token), to, EXPIRES, signature);
+        hostile.setMode(HostileToken.Mode.Honest);
+        escrow.withdrawFor(holder.addr, address(token), to, EXPIRES, signature);
+        assertEq(token.balanceOf(to), FEE);
+    }
+
+    function _withdrawalDigest(uint256 nonce) private view returns (bytes32) {
+        return _withdrawalDigest(nonce, to, EXPIRES);
+    }
+
+    function _withdrawalDigest(uint256 nonce, address to_, uint64 expiresAt)
+        private
+        view
+        returns (bytes32)
+    {
+        bytes memory message = abi.encode(holder.addr, address(token), to_, nonce, expiresAt);
+        return _digest(address(escrow), vm.eip712HashStruct(WITHDRAWAL_TYPE, message));
+    }
+
+    function _expectNotSigned(uint256 nonce, address to_, uint64 expiresAt, bytes memory signature)
+        private
+    {
+        bytes32 digest = _withdrawalDigest(nonce, to_, expiresAt);
+        vm.expectRevert(
+            abi.encodeWithSelector(OutcomeEscrow.NotSigned.selector, digest, holder.addr)
+        );
+        escrow.withdrawFor(holder.addr, address(token), to_, expiresAt, signature);
+    }
+}

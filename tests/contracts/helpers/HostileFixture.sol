@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {HostileToken} from "../mocks/HostileToken.sol";
+import {Fixture} from "./Fixture.sol";
+import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
+import {TestStablecoin} from "contracts/local/TestStablecoin.sol";
+
+/// The same world with a token that can turn bad.
+abstract contract HostileFixture is Fixture {
+    HostileToken internal hostile;
+
+    function setUp() public virtual override {
+        super.setUp();
+        hostile = new HostileToken();
+        token = TestStablecoin(address(hostile));
+        escrow = new OutcomeEscrow(eventLog, _list(address(token)));
+        _fund(owner.addr, 10 * BUDGET);
+    }
+}
