@@ -51,11 +51,11 @@ def postgres() -> Iterator[LocalPostgres]:
 
 
 @contextmanager
-def fresh_database(server: LocalPostgres) -> Iterator[str]:
+def fresh_database(server: LocalPostgres, template: str = _TEMPLATE) -> Iterator[str]:
     """The superuser's URL of a migrated, empty database, dropped afterwards."""
     name = f"test_{next(_numbers)}"
     with psycopg.connect(server.url, autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         try:
             yield server.url_of(name)
         finally:

@@ -107,10 +107,10 @@ JOIN taken USING (seq);
 -- Follow the last checkpoint with a new one, unless another writer did so first.
 INSERT INTO checkpoints
     (log_id, size, previous_size, root, time_ms, fold_time_ms, nodes, signature)
-SELECT %(log_id)s, %(size)s, %(previous_size)s, %(root)s, %(time_ms)s, %(fold_time_ms)s,
-    %(nodes)s::bytea[], %(signature)s
-WHERE %(previous_size)s =
-    (SELECT coalesce(max(size), 0) FROM checkpoints WHERE log_id = %(log_id)s);
+SELECT %(log_id)s::bytea, %(size)s, %(previous_size)s::bigint, %(root)s, %(time_ms)s,
+    %(fold_time_ms)s, %(nodes)s::bytea[], %(signature)s
+WHERE %(previous_size)s::bigint =
+    (SELECT coalesce(max(size), 0) FROM checkpoints WHERE log_id = %(log_id)s::bytea);
 
 -- name: prepare_leads
 -- A place of this connection's own to bring leads to.
