@@ -257,7 +257,7 @@ class Demo:
                     self.story.touches += cdnow.work(
                         operator, self.surface, doing[name], next_look_ms
                     )
-                    self.stack.drain()
+                self.stack.drain()
                 next_look_ms += WEEK_MS
             self.clock.set_to(day_ms + DAY_MS - 1)
             self.owner.report(self.surface, bought)

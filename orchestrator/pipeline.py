@@ -17,7 +17,7 @@ from orchestrator.chain import Chain
 from orchestrator.contracts import Call, ChainEvent, Credited, Group, Opened, Paid
 from orchestrator.core.decide import OpenContract, RecordPayout, Request, Settle
 from orchestrator.core.entry import address_word
-from orchestrator.core.errors import LogError
+from orchestrator.core.errors import LogError, TermsError
 from orchestrator.core.settlement import rules_of
 from orchestrator.core.terms import Terms
 from orchestrator.database import Database
@@ -30,7 +30,7 @@ from orchestrator.watcher import Watcher
 MAX_PROPOSALS = 100
 # A statement costs the escrow about 20k gas and 256 bytes of calldata; a transaction may use 2^24.
 MAX_RUN = 256
-MAX_STATEMENTS = 5_000
+STATEMENTS_PAGE = 1_000
 MAX_TERMS_KEPT = 10_000
 MAX_ATTEMPTS = 5
 # A log without new statements is anchored this often all the same.
@@ -165,11 +165,12 @@ class Pipeline:
         return seen
 
     def _runs(self, after: int, size: int) -> Iterator[Run]:
+        """The statements in (after, size) that our verifier may sign, neighbours together."""
         run: Run | None = None
-        for stored in self._log.of_kind("settlement", after, MAX_STATEMENTS):
-            if stored.position >= size:
-                break
-            group = self._group(stored)
+        for stored in self._statements(after, size):
+            if stored.entry.actor != self._verifier.word:
+                continue
+            group = Group.of(self._terms_of(stored.entry.subject))
             if (
                 run is not None
                 and run.group == group
@@ -184,8 +185,13 @@ class Pipeline:
         if run is not None:
             yield run
 
-    def _group(self, statement: StoredEntry) -> Group:
-        return Group.of(self._terms_of(statement.entry.subject))
+    def _statements(self, after: int, size: int) -> Iterator[StoredEntry]:
+        while page := self._log.of_kind("settlement", after, STATEMENTS_PAGE):
+            for stored in page:
+                if stored.position >= size:
+                    return
+                yield stored
+            after = page[-1].position
 
     def _terms_of(self, contract_id: bytes) -> Terms:
         """A contract's terms; they never change, so they are asked for once."""
@@ -204,27 +210,31 @@ class Pipeline:
         }
         for event in events:
             key = f"{event.block_hash.hex()}-{event.log_index}"
-            match event.event:
-                case Opened(contract_id=contract_id, log_id=log_id) if log_id == self._log_id:
-                    rules = rules_of(self._terms_of(contract_id), contract_id)
-                    yield key, OpenContract(rules, event.tx_hash)
-                case Paid() as paid if self._is_ours(paid.contract_id):
-                    credited = (event.tx_hash, paid.contract_id, paid.payee) in failed
-                    yield (
-                        key,
-                        RecordPayout(
-                            paid.contract_id,
-                            address_word(paid.payee),
-                            "credited" if credited else "paid",
-                            paid.gross_units,
-                            event.tx_hash,
-                        ),
-                    )
-                case _:
-                    pass
+            happened = event.event
+            if isinstance(happened, Opened) and self._is_ours(happened.contract_id):
+                terms = self._terms_of(happened.contract_id)
+                yield key, OpenContract(rules_of(terms, happened.contract_id), event.tx_hash)
+            elif isinstance(happened, Paid) and self._is_ours(happened.contract_id):
+                credited = (event.tx_hash, happened.contract_id, happened.payee) in failed
+                payout = RecordPayout(
+                    happened.contract_id,
+                    address_word(happened.payee),
+                    "credited" if credited else "paid",
+                    happened.gross_units,
+                    event.tx_hash,
+                )
+                yield key, payout
 
     def _is_ours(self, contract_id: bytes) -> bool:
-        return self._terms_of(contract_id).log_id == self._log_id
+        """Whether a contract is on our log, under terms that a log can speak of.
+
+        Anybody may open a contract that names our log; one whose outcome is no ASCII label can
+        count nothing, and must not stop us.
+        """
+        try:
+            return self._terms_of(contract_id).log_id == self._log_id
+        except TermsError:
+            return False
 
     def _request(self, requests: list[tuple[str, Request]]) -> None:
         with self._database.transaction(self._account) as session:

@@ -8,13 +8,20 @@ in it, so whoever anchors another log has no use for the signature.
 from collections.abc import Callable, Iterable
 
 from orchestrator.core.decide import Record
-from orchestrator.core.entry import encode
+from orchestrator.core.entry import address_word, encode
 from orchestrator.core.errors import ReplayError
 from orchestrator.core.merkle import CompactRange, leaf_hash
 from orchestrator.core.policy import Policy
 from orchestrator.core.replay import Documents, Replay
 from orchestrator.core.settlement import ContractRules, rules_of
-from orchestrator.core.terms import Domain, Terms, contract_id, sign_digest, verified_digest
+from orchestrator.core.terms import (
+    Domain,
+    Terms,
+    address_of,
+    contract_id,
+    sign_digest,
+    verified_digest,
+)
 
 # Gives the log's records from this position on, in order; it may stop early and be asked again.
 Source = Callable[[int, int], Iterable[Record]]
@@ -83,13 +90,17 @@ class LogReplay:
 
 
 class Verifier:
-    """Signs `Verified` statements (EIP-712, the escrow's domain) for what it has replayed."""
+    """Signs `Verified` statements (EIP-712, the escrow's domain) for what it has replayed.
+
+    `word` is its address as the log writes it.
+    """
 
     def __init__(self, log: LogReplay, log_id: bytes, escrow: Domain, key: bytes) -> None:
         self._log = log
         self._log_id = log_id
         self._escrow = escrow
         self._key = key
+        self.word = address_word(address_of(key))
 
     def __repr__(self) -> str:
         return f"Verifier(log_id=0x{self._log_id.hex()}, size={self._log.size})"

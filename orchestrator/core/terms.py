@@ -216,6 +216,11 @@ def sign_digest(digest: bytes, key: bytes) -> bytes:
     return signature[:64] + bytes([27 + signature[64]])
 
 
+def address_of(key: bytes) -> str:
+    """The checksummed address of a private key of 32 bytes."""
+    return str(PrivateKey(key).public_key.to_checksum_address())
+
+
 def recover(digest: bytes, signature: bytes) -> str:
     """The checksummed address whose key made this signature of a digest.
 
