@@ -44,6 +44,7 @@ from orchestrator.node import (
 Tag = str | int  # "latest", "safe", "finalized" or a block's number
 
 _PAGE_BLOCKS = 100
+_SHOWN_CHARS = 200
 # ERC-1271: the selector of isValidSignature(bytes32,bytes), and what it returns for yes.
 _IS_VALID_SIGNATURE = bytes.fromhex("1626ba7e")
 _WALLET_GAS = 1_000_000
@@ -339,8 +340,9 @@ class Chain:
         try:
             data = contract.encode_abi(function, args=arguments)
         except (Web3Exception, ValueError, TypeError) as error:
+            reason = " ".join(str(error).split())[:_SHOWN_CHARS]
             raise ChainError(
-                "call-malformed", f"no call of {function} can be made of this: {error}"
+                "call-malformed", f"no call of {function} can be made of this: {reason}"
             ) from None
         return Call(contract.address, octets(data))
 
@@ -400,7 +402,7 @@ class Deployment(NamedTuple):
 
 
 class LocalChainClock:
-    """The clock of a local chain. From here on it stands still unless it is set.
+    """The clock of a local chain. From here on it stands still unless it is set or released.
 
     Raises ChainError for a node whose clock cannot be set: any but a test node.
     """
@@ -454,6 +456,10 @@ class LocalChainClock:
                 return
             self.mine()
         raise ChainError("never-final", f"{self.node.name} makes no block final")
+
+    def release(self) -> None:
+        """Let the clock run by itself again."""
+        self.node.call("anvil_removeBlockTimestampInterval")
 
     def fund(self, account: str, amount_wei: int) -> None:
         """Give an account this much to pay gas with."""
