@@ -25,6 +25,7 @@ from orchestrator.core.decide import (
     verdict_of,
 )
 from orchestrator.core.entry import unpack_outcome
+from orchestrator.core.errors import RequestError
 from orchestrator.core.policy import Policy, Verdict
 from orchestrator.core.settlement import Contract, ContractRules
 from orchestrator.history import ContractPlan, EventRow, TouchRow, format_time
@@ -152,8 +153,14 @@ def _touch(
     model: str,
 ) -> None:
     lead, operator = row.lead.encode(), row.operator.encode()
-    decide(world, Touch(SURFACE, lead, operator, row.action), row.time_ns)
-    forget_needless(world.leads[lead].trails[operator], windows.get(operator, ()), model)
+    hopes = windows.get(operator)
+    if hopes is None:
+        return  # It can win nothing, and a history may have as many such names as rows.
+    try:
+        decide(world, Touch(SURFACE, lead, operator, row.action), row.time_ns)
+    except RequestError:
+        return  # One more than `touches_per_lead`: the log would have turned it away too.
+    forget_needless(world.leads[lead].trails[operator], hopes, model)
 
 
 def _outcome_line(world: World, records: Sequence[Record]) -> OutcomeLine | None:

@@ -1,5 +1,6 @@
 """The backtest command: its exit codes, its one line of complaint, its output, its memory."""
 
+import contextlib
 import errno
 import json
 import os
@@ -8,6 +9,8 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -360,3 +363,118 @@ def test_a_spool_that_cannot_be_opened_is_one_line_and_exit_code_3(
     monkeypatch.setattr(tempfile, "TemporaryFile", full)
     done = run(*write(tmp_path), "--json")
     assert done == (cli.MISSING, "", "tallystick: /tmp/spool: No space left on device\n")
+
+
+# --- Touches that decide nothing ------------------------------------------------------------------
+
+
+def test_an_action_is_free_text(run: Run, tmp_path: Path) -> None:
+    action = '"a call, the ""third"" of\nmany ' + "é" * 300 + '"'
+    files = write(tmp_path, touches=TOUCHES.replace("email", action) + "2024-01-01,x,ann,\n")
+    assert json.loads(run(*files, "--json").stdout)["contracts"]["a"]["outcomes"] == 2
+
+
+@pytest.mark.parametrize(
+    ("limit", "attribution", "touch_day"),
+    [(1, "last_touch", 1), (2, "last_touch", 2), (3, "last_touch", 3), (1, "first_touch", 1)],
+)
+def test_touches_over_the_limit_of_the_policy_do_not_count(
+    run: Run, tmp_path: Path, limit: int, attribution: str, touch_day: int
+) -> None:
+    days = "".join(f"2024-01-0{day},x,ann,email\n" for day in (1, 2, 3))
+    policy = POLICY.replace("first_touch", f"{attribution}\ntouches_per_lead: {limit}")
+    files = write(
+        tmp_path,
+        touches=f"time,lead,operator,action\n{days}",
+        events=f"{EVENT_HEADER}2024-01-04,x,buy,1\n",
+        policy=policy,
+    )
+    report = json.loads(run(*files, "--json").stdout)
+    assert report["outcomes"][0]["touch_time"] == f"2024-01-0{touch_day}T00:00:00Z"
+
+
+# --- Its memory -----------------------------------------------------------------------------------
+
+# Runs the command and reports the most memory it ever held, in KiB, as stderr's last line.
+MEASURED = """
+import re, sys
+from pathlib import Path
+from orchestrator.cli import main
+try:
+    main()
+finally:
+    print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1], file=sys.stderr)
+"""
+
+
+def measured(*arguments: str) -> tuple[Outcome, int]:
+    """How the command ended in a process of its own, and its peak memory in KiB."""
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, *arguments],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=300,
+        check=False,
+    )
+    *lines, peak = done.stderr.splitlines(keepends=True)
+    return Outcome(done.returncode, done.stdout, "".join(lines)), int(peak)
+
+
+def history_of(rows: int) -> dict[str, str]:
+    """Two files of this many rows, over fifty leads and five months."""
+    begin = datetime(2024, 1, 1, tzinfo=UTC)
+    events, touches = [EVENT_HEADER], ["time,lead,operator,action\n"]
+    for number in range(rows):
+        at = f"{begin + timedelta(days=150) * number / rows:%Y-%m-%d %H:%M:%S}"
+        lead = f"lead {number % 50}"
+        event = ("buy", "renew", "renew", "refund", "login")[number // 50 % 5]
+        operator = "ann" if number % 2 else f"operator {number}"
+        events.append(f"{at},{lead},{event},1.25\n")
+        touches.append(f"{at},{lead},{operator},email {number}\n")
+    return {"events": "".join(events), "touches": "".join(touches)}
+
+
+@pytest.mark.parametrize(
+    ("attribution", "most"), [("first_touch", 200_000), ("last_touch", 80_000)]
+)
+def test_memory_grows_with_leads_and_not_with_rows(
+    tmp_path: Path, attribution: str, most: int
+) -> None:
+    policy = POLICY.replace("first_touch", attribution)
+    contracts = CONTRACTS.replace("1000", "1000000").replace("604800", "31536000")
+    peaks = []
+    for rows in (20_000, most):
+        files = write(tmp_path, **history_of(rows), policy=policy, contracts=contracts)
+        done, peak = measured(*files, "--json")
+        assert json.loads(done.stdout)["contracts"]["a"]["outcomes"] > rows // 8
+        peaks.append(peak)
+    # Less than 8 bytes for each row of both files: not even a pointer.
+    assert peaks[1] - peaks[0] < 16 * (most - 20_000) // 1024
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [("events", b"y"), ("events", b'\n","'), ("events", b","), ("events", b'"'), ("touches", b"y")],
+    ids=["line", "lines of cells", "cells", "quotes", "line of touches"],
+)
+def test_a_row_without_end_is_refused_at_once(tmp_path: Path, name: str, unit: bytes) -> None:
+    files = write(tmp_path)
+    _, usual = measured(*files, "--json")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    header = EVENT_HEADER if name == "events" else "time,lead,operator,action\n"
+    chunk = unit * (2**20 // len(unit))
+    sent: list[int] = []
+
+    def pour() -> None:
+        with pipe.open("wb", buffering=0) as end, contextlib.suppress(BrokenPipeError):
+            end.write(header.encode() + b'2024-01-02,x,y,"')
+            sent.extend(end.write(chunk) for _ in range(200))
+
+    pouring = threading.Thread(target=pour)
+    pouring.start()
+    done, peak = measured(*files, f"--{name}", str(pipe), "--json")
+    pouring.join()
+    assert "the row has more than 65536 characters" in refusal(done)
+    assert sum(sent) < 2**20
+    assert peak - usual < 4096
