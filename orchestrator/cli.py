@@ -5,9 +5,14 @@ that the command needs (a node, a database, a program) is missing or is not what
 """
 
 import io
+import json
+import os
+import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Annotated, Literal
@@ -18,7 +23,11 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator import backtest as backtests
-from orchestrator import history
+from orchestrator import checks, history, settled, stories
+from orchestrator import demo as demos
+from orchestrator import doctor as doctors
+from orchestrator import serve as services
+from orchestrator.actors import Client
 from orchestrator.core.errors import (
     ChainError,
     DomainError,
@@ -27,8 +36,13 @@ from orchestrator.core.errors import (
     ProofError,
     ReplayError,
 )
+from orchestrator.core.policy import Policy
+from orchestrator.local import LocalError
+from orchestrator.rehearsal import Plan, Rehearsal
+from orchestrator.settings import read as read_settings
 
 OK, FALSE_CLAIM, BAD_INPUT, MISSING = 0, 1, 2, 3
+MAX_RECEIPT_BYTES = 1_048_576
 
 app = typer.Typer(
     name="tallystick",
@@ -51,18 +65,132 @@ def backtest(
     output: Annotated[
         Path | None, typer.Option(help="Write the JSON document to this file instead of stdout.")
     ] = None,
+    settle: Annotated[
+        bool, typer.Option("--settle", help="Run it through a real log, chain and escrow as well.")
+    ] = False,
     json_out: JsonFlag = False,
 ) -> None:
     """What would these contracts have paid on this history?"""
     rules = history.read_policy(policy)
     plans = history.read_contracts(contracts, rules)
+    if settle:
+        settled.check_plans(plans)
     with backtests.spool() as spool:
         report = backtests.run(history.rows(events, touches), rules, plans, spool)
+        if settle:
+            _settle(report, spool, (events, touches), rules, plans)
         if output is not None or json_out:
             with _destination(output) as file:
                 backtests.write_report(report, spool.lines(), file)
         if not json_out:
             _show_report(report)
+
+
+@app.command()
+def demo(
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the servers up until interrupted.")
+    ] = False,
+    json_out: JsonFlag = False,
+) -> None:
+    """Live eighteen months of a real market: real log, real chain, real HTTP, real payouts."""
+    settings = read_settings(os.environ)
+    with _scratch() as folder:
+        say = _progress()
+        with demos.Demo(
+            folder, say, rpc_url=settings.rpc_url, database_url=settings.database_url
+        ) as run:
+            story = run.run()
+            if json_out:
+                typer.echo(json.dumps(stories.document(story)))
+            else:
+                stories.show(story, console)
+            if keep:
+                console.print(stories.how_to_use(story))
+                _until_interrupted()
+
+
+@app.command()
+def serve(
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Run only this part ({', '.join(services.PARTS)}); may be repeated."),
+    ] = None,
+    json_out: JsonFlag = False,
+) -> None:
+    """Run a deployment: database and chain if they are local, API, sequencer and pipeline."""
+    settings = read_settings(os.environ)
+    parts = tuple(only) if only else services.PARTS
+    for part in parts:
+        if part not in services.PARTS:
+            raise InputError(
+                "part-unknown", f"{part!r} is no part; there are {', '.join(services.PARTS)}"
+            )
+    say = _progress(as_json=json_out)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with services.deployment(settings, say) as stack:
+        services.work(stack, settings, parts, stop, say)
+    say("stopped")
+
+
+@app.command()
+def verify(
+    receipt: Annotated[Path, typer.Argument(help="A receipt (JSON, format 1).")],
+    rpc: Annotated[
+        str | None, typer.Option(help="A node, to compare with what the chain holds.")
+    ] = None,
+    json_out: JsonFlag = False,
+) -> None:
+    """Check a receipt: proofs, story, and with --rpc the anchor, the terms and the payout."""
+    document = _read_json(receipt)
+    chain = checks.receipt_chain(document, rpc) if rpc else None
+    try:
+        shown = checks.check_receipt(document, chain)
+    finally:
+        if chain is not None:
+            chain.close()
+    if json_out:
+        typer.echo(json.dumps({"valid": True, "on_chain": chain is not None, "shown": shown}))
+        return
+    for line in shown:
+        console.print(f"  {line}", markup=False, soft_wrap=True)
+    console.print("the receipt holds", style="green")
+
+
+@app.command()
+def replay(
+    url: Annotated[str, typer.Option(help="The API of the log to replay.")],
+    rpc: Annotated[str, typer.Option(help="A node of the chain that it is anchored on.")],
+    json_out: JsonFlag = False,
+) -> None:
+    """Judge a public log from its first entry, and compare payouts with the chain."""
+    with Client(url) as client:
+        chain, log_id = checks.connect(client, rpc)
+        try:
+            found = checks.replay(client, chain, log_id)
+        finally:
+            chain.close()
+    if json_out:
+        typer.echo(json.dumps(stories.comparison(found)))
+    else:
+        stories.show_comparison(found, console)
+
+
+@app.command()
+def doctor(json_out: JsonFlag = False) -> None:
+    """What is installed, reachable and in agreement; what to do about what is not."""
+    findings = doctors.examine(os.environ)
+    if json_out:
+        typer.echo(json.dumps([finding._asdict() for finding in findings]))
+    else:
+        for finding in findings:
+            mark = "[green]ok[/]" if finding.ok else "[red]no[/]"
+            console.print(f"{mark}  {finding.what}: ", end="")
+            console.print(finding.detail, markup=False, soft_wrap=True)
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(MISSING)
 
 
 def main() -> None:
@@ -86,6 +214,76 @@ def tallystick() -> None:
     """Pays autonomous agents for outcomes that a log can prove."""
 
 
+def _settle(
+    report: backtests.Report,
+    lines: backtests.Spool,
+    files: tuple[Path, Path],
+    policy: Policy,
+    plans: list[history.ContractPlan],
+) -> None:
+    """Run the same history for real, and hold the result against the pure one."""
+    first = next(iter(history.rows(*files)), None)
+    start_ms = settled.start_ms(plans, first.time_ns if first else None)
+    settings = read_settings(os.environ)
+    with _scratch() as folder, backtests.spool() as spool:
+        plan = Plan(
+            folder,
+            start_ms,
+            "backtest.tallystick",
+            database_url=settings.database_url,
+            rpc_url=settings.rpc_url,
+        )
+        with Rehearsal(plan, _progress()) as scene:
+            run = settled.SettledRun(scene, policy, plans).run(history.rows(*files), spool)
+        settled.check_equal(report, run, lines.lines(), spool.lines())
+    errors.print("settled on a real chain: log, escrow and wallets give the same numbers")
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder for servers of our own, which run as another user where we are root."""
+    with tempfile.TemporaryDirectory(prefix="tallystick-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+def _progress(*, as_json: bool = False) -> Callable[[str], None]:
+    """Says what is being done, on stderr, with the seconds since the start."""
+    started = time.monotonic()
+
+    def say(what: str) -> None:
+        elapsed_s = time.monotonic() - started
+        if as_json:
+            typer.echo(json.dumps({"elapsed_ms": int(elapsed_s * 1000), "said": what}))
+        else:
+            errors.print(f"[dim]{elapsed_s:6.1f}s[/]  ", end="")
+            errors.print(what, markup=False, highlight=False, soft_wrap=True)
+
+    return say
+
+
+def _until_interrupted() -> None:
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    stop.wait()
+
+
+def _read_json(path: Path) -> object:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_RECEIPT_BYTES + 1)
+    except OSError as error:
+        raise InputError("file-unreadable", f"{path}: {error.strerror}") from None
+    if len(data) > MAX_RECEIPT_BYTES:
+        raise InputError("file-too-large", f"{path}: is larger than {MAX_RECEIPT_BYTES} bytes")
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        raise InputError("json-invalid", f"{path}: is not readable as JSON") from None
+
+
 def _complain(message: str) -> None:
     line = " ".join(f"tallystick: {message}".splitlines())
     errors.print(Text(line, style="red"), soft_wrap=True)
@@ -95,7 +293,7 @@ def _exit_code(error: DomainError) -> int:
     match error:
         case ProofError() | ReplayError():
             return FALSE_CLAIM
-        case ChainError() | LogError():
+        case ChainError() | LogError() | LocalError():
             return MISSING
         case _:
             return BAD_INPUT

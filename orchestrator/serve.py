@@ -1,0 +1,233 @@
+"""A deployment as a running service: its keys, its servers where it has none, its workers.
+
+`deployment` gives a `Stack` for the settings. What the settings do not name (a database, a chain)
+is started in HOME, kept there, and stopped with us. `work` runs the parts until it is told to stop.
+"""
+
+import json
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from api.service import TokenInfo
+from orchestrator.actors import wallet
+from orchestrator.chain import Addresses, LocalChainClock, deploy_local
+from orchestrator.core.errors import DomainError, InputError
+from orchestrator.database import Unreachable
+from orchestrator.local import LocalAnvil, LocalPostgres
+from orchestrator.settings import Settings
+from orchestrator.stack import Keys, Site, Stack, http_server, listen
+
+PARTS = ("api", "sequencer", "pipeline")
+LOCAL_ORIGIN = "local.tallystick"
+FLUSH_S = 0.2
+STEP_S = 1.0
+MAX_WAIT_S = 60.0
+GAS_FUNDS_WEI = 10**20
+MAX_FILE_BYTES = 65_536
+BLOCK_TIME_S = 1
+
+Say = Callable[[str], None]
+
+
+def now_ms() -> int:
+    """Our clock, UTC milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+@contextmanager
+def deployment(settings: Settings, say: Say) -> Iterator[Stack]:
+    """The deployment that the settings describe, checked and wired, until the block ends."""
+    with ExitStack() as exits:
+        database_url = settings.database_url
+        if database_url is None:
+            say("starting PostgreSQL")
+            server = LocalPostgres(_home(settings) / "postgres")
+            database_url = exits.enter_context(server).url
+        rpc_url, site_path = settings.rpc_url, settings.site
+        is_local = rpc_url is None
+        if rpc_url is None:
+            say("starting a local chain")
+            options = ("--block-time", str(BLOCK_TIME_S))
+            node = LocalAnvil(_home(settings) / "chain", options=options)
+            rpc_url = exits.enter_context(node).rpc_url
+        keys = _keys(settings.keys, may_create=is_local)
+        if is_local:
+            site_path = _home(settings) / "site.json"
+            if not site_path.exists():
+                say("deploying the contracts and a test stablecoin")
+                _deploy(rpc_url, keys, site_path)
+        site = read_site(site_path or Path())
+        stack = Stack(
+            database_url=database_url,
+            rpc_url=rpc_url,
+            site=site,
+            keys=keys,
+            now_ms=now_ms,
+            public_url=settings.public_url,
+        )
+        yield exits.enter_context(stack)
+
+
+def work(
+    stack: Stack, settings: Settings, parts: tuple[str, ...], stop: threading.Event, say: Say
+) -> None:
+    """Run these parts of a deployment until `stop` is set; an error is said, and tried again."""
+    with ExitStack() as exits:
+        if "api" in parts:
+            sock = listen(settings.host, settings.port)
+            url = exits.enter_context(http_server(stack.app, sock))
+            say(f"API on {url} (description: {url}/v1/openapi.json)")
+        loops: list[threading.Thread] = []
+        if "sequencer" in parts:
+            loops.append(_loop("sequencer", stack.drain, FLUSH_S, stop, say))
+        if "pipeline" in parts:
+            step = _Step(stack, settings.settle_every_s)
+            loops.append(_loop("pipeline", step, STEP_S, stop, say))
+        stop.wait()
+        for loop in loops:
+            loop.join()
+
+
+class _Step:
+    """The pipeline's step, with a settlement tick whenever one is due."""
+
+    def __init__(self, stack: Stack, settle_every_s: int) -> None:
+        self._stack = stack
+        self._every_ms = settle_every_s * 1000
+
+    def __call__(self) -> None:
+        # Named by the period, not by the process: after a restart the same tick is not run twice.
+        self._stack.pipeline.tick(f"every-{self._stack.now_ms() // self._every_ms}")
+        self._stack.pipeline.step()
+
+
+def _loop(
+    name: str, act: Callable[[], object], every_s: float, stop: threading.Event, say: Say
+) -> threading.Thread:
+    def run() -> None:
+        wait_s, last = every_s, ""
+        while not stop.wait(wait_s):
+            try:
+                act()
+            except (DomainError, *Unreachable) as error:
+                said = str(error).splitlines()[0] if str(error) else type(error).__name__
+                if said != last:
+                    say(f"{name}: {said}; trying again")
+                wait_s, last = min(2 * wait_s, MAX_WAIT_S), said
+            else:
+                wait_s, last = every_s, ""
+
+    thread = threading.Thread(target=run, name=name)
+    thread.start()
+    return thread
+
+
+def read_site(path: Path) -> Site:
+    """The site that a file describes: what `site_document` writes."""
+    try:
+        document: Any = json.loads(_read(path))
+        return Site(
+            addresses=Addresses(
+                int(document["chain_id"]),
+                str(document["event_log"]),
+                str(document["escrow"]),
+                int(document["start_block"]),
+            ),
+            log_id=bytes.fromhex(document["log_id"].removeprefix("0x")),
+            origin=str(document["origin"]),
+            registrant=str(document["registrant"]),
+            tokens=tuple(
+                TokenInfo(str(token["address"]), str(token["symbol"]), int(token["decimals"]))
+                for token in document["tokens"]
+            ),
+            fee_bps=int(document["fee_bps"]),
+            fee_recipient=str(document["fee_recipient"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            "site-malformed",
+            f"{path}: is no site description; it lacks or garbles {error}. See docs/operating.md",
+        ) from None
+
+
+def site_document(site: Site) -> dict[str, object]:
+    """The site as the JSON that `read_site` reads."""
+    return {
+        "chain_id": site.addresses.chain_id,
+        "event_log": site.addresses.event_log,
+        "escrow": site.addresses.escrow,
+        "start_block": site.addresses.start_block,
+        "log_id": f"0x{site.log_id.hex()}",
+        "origin": site.origin,
+        "registrant": site.registrant,
+        "tokens": [token._asdict() for token in site.tokens],
+        "fee_bps": site.fee_bps,
+        "fee_recipient": site.fee_recipient,
+    }
+
+
+def _deploy(rpc_url: str, keys: Keys, path: Path) -> None:
+    chain = LocalChainClock(rpc_url)
+    try:
+        for key in keys:
+            chain.fund(str(wallet(key).address), GAS_FUNDS_WEI)
+        publisher = str(wallet(keys.publisher).address)
+        made = deploy_local(rpc_url, keys.publisher, origin=LOCAL_ORIGIN, publisher=publisher)
+    finally:
+        chain.release()
+    token = TokenInfo(made.token, "tUSD", 6)
+    site = Site(made.addresses, made.log_id, LOCAL_ORIGIN, publisher, (token,))
+    _write(path, json.dumps(site_document(site), indent=2) + "\n")
+
+
+def _keys(folder: Path, *, may_create: bool) -> Keys:
+    """The keys in a folder; for a local deployment they are made if there are none."""
+    found = []
+    for name in Keys._fields:
+        path = folder / name
+        if may_create and not path.exists():
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _write(path, secrets.token_hex(32) + "\n")
+        text = _read(path).strip().removeprefix("0x")
+        try:
+            key = bytes.fromhex(text)
+            wallet(key)
+        except ValueError:
+            raise InputError("key-malformed", f"{path}: must hold 32 bytes of hex") from None
+        found.append(key)
+    if len(set(found)) != len(found):
+        raise InputError("keys-same", f"{folder}: the three keys must differ")
+    return Keys(*found)
+
+
+def _home(settings: Settings) -> Path:
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError("home-unusable", f"{settings.home}: {error.strerror}") from None
+    return settings.home
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8") as file:
+            return file.read(MAX_FILE_BYTES)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError("file-unreadable", f"{path}: cannot be read: {error}") from None
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file that only we may read, complete or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

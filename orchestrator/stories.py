@@ -1,0 +1,175 @@
+"""How the command tells what was found: tables for people, JSON for programs."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from orchestrator.checks import Comparison
+from orchestrator.demo import Earned, Story
+from orchestrator.history import format_amount
+from orchestrator.stack import Transaction
+
+
+def show(story: Story, console: Console) -> None:
+    """The whole story of a demonstration."""
+    _show_contracts(story.contracts, console)
+    _show_gas(story, console)
+    console.print(
+        f"{story.events:,} purchases and {story.touches:,} touches became {story.entries:,} log "
+        f"entries, settled in {story.rounds} rounds.\n"
+        f"The owner got {format_amount(story.owner_refund_units)} tUSD back."
+    )
+    if story.replay is not None:
+        console.print(
+            f"\n[green]Replayed[/] {story.replay.entries:,} public entries (anchored up to "
+            f"{story.replay.anchored_size:,}) with the terms from the chain:\n"
+            f"what {len(story.balances)} wallets hold is what the rules give, to the last unit."
+        )
+    console.print("\n[green]A receipt, checked:[/]")
+    for line in story.shown:
+        console.print(f"  {line}", markup=False, soft_wrap=True)
+    if story.tampered is not None:
+        console.print(f"\n[red]A receipt, tampered with[/] ({story.tampered.what}): refused:")
+        console.print(f"  {story.tampered.refusal}", markup=False, soft_wrap=True)
+
+
+def how_to_use(story: Story) -> str:
+    """What to do with servers that were left up."""
+    api, rpc = story.urls["api"], story.urls["rpc"]
+    position = story.receipt["position"] if story.receipt else 0
+    return (
+        f"\nThe servers stay up until you interrupt (Ctrl-C).\n"
+        f"  API    {api}/v1/log   (its description: {api}/v1/openapi.json)\n"
+        f"  chain  {rpc}\n"
+        f"In another terminal:\n"
+        f"  tallystick replay --url {api} --rpc {rpc}\n"
+        f"  curl -s {api}/v1/receipts/{position} > receipt.json\n"
+        f"  tallystick verify receipt.json --rpc {rpc}\n"
+    )
+
+
+def document(story: Story) -> dict[str, Any]:
+    """The story as a JSON document; money in token base units as text."""
+    return {
+        "contracts": [
+            {
+                "contract_id": f"0x{earned.contract_id.hex()}",
+                "operator": earned.operator,
+                "outcome": earned.outcome,
+                "outcomes": earned.outcomes,
+                "over_budget_units": str(earned.over_units),
+                "paid_units": str(earned.paid_units),
+                "fee_units": str(earned.fee_units),
+                "budget_units": str(earned.budget_units),
+            }
+            for earned in story.contracts
+        ],
+        "events": story.events,
+        "touches": story.touches,
+        "entries": story.entries,
+        "rounds": story.rounds,
+        "owner_refund_units": str(story.owner_refund_units),
+        "balances": {address: str(units) for address, units in story.balances.items()},
+        "transactions": [
+            {"intent": t.intent_key, "hash": f"0x{t.tx_hash.hex()}", "gas": t.gas_used}
+            for t in story.transactions
+        ],
+        "replay": comparison(story.replay) if story.replay else None,
+        "receipt": story.receipt,
+        "tampered": story.tampered._asdict() if story.tampered else None,
+    }
+
+
+def comparison(found: Comparison) -> dict[str, Any]:
+    """A replay that held, as a JSON document."""
+    return {
+        "entries": found.entries,
+        "anchored_size": found.anchored_size,
+        "contracts": [
+            {
+                "contract_id": f"0x{contract.contract_id.hex()}",
+                "outcomes": contract.outcomes,
+                "payable_units": str(contract.payable_units),
+                "paid_units": str(contract.paid_units),
+            }
+            for contract in found.contracts
+        ],
+    }
+
+
+def show_comparison(found: Comparison, console: Console) -> None:
+    """A replay that held, as a table."""
+    table = Table(title="By the public log, and by the escrow")
+    for heading in ("contract", "outcomes", "payable", "paid", "still to pay"):
+        table.add_column(heading, justify="left" if heading == "contract" else "right")
+    for contract in found.contracts:
+        table.add_row(
+            f"0x{contract.contract_id.hex()[:16]}…",
+            str(contract.outcomes),
+            format_amount(contract.payable_units),
+            format_amount(contract.paid_units),
+            format_amount(contract.payable_units - contract.paid_units),
+        )
+    console.print(table)
+    console.print(
+        f"[green]{found.entries:,} entries are what the rules give[/], and the chain holds the "
+        f"root of the first {found.anchored_size:,}."
+    )
+
+
+def _show_contracts(contracts: list[Earned], console: Console) -> None:
+    table = Table(title="What each contract earned and was paid (tUSD)")
+    for heading in (
+        "operator",
+        "for entering",
+        "outcomes",
+        "paid",
+        "fee in it",
+        "over budget",
+        "budget",
+    ):
+        table.add_column(
+            heading, justify="left" if heading in ("operator", "for entering") else "right"
+        )
+    for earned in contracts:
+        table.add_row(
+            earned.operator,
+            earned.outcome,
+            f"{earned.outcomes:,}",
+            format_amount(earned.paid_units),
+            format_amount(earned.fee_units),
+            format_amount(earned.over_units),
+            format_amount(earned.budget_units),
+        )
+    console.print(table)
+
+
+def _show_gas(story: Story, console: Console) -> None:
+    table = Table(title="Transactions by kind")
+    for heading in ("kind", "count", "gas each", "gas in all", "the last one"):
+        table.add_column(heading, justify="right" if "gas" in heading else "left")
+    kinds: dict[str, list[Transaction]] = {}
+    for transaction in story.transactions:
+        kinds.setdefault(transaction.intent_key.split(":")[0], []).append(transaction)
+    for kind, transactions in kinds.items():
+        gas = sum(transaction.gas_used for transaction in transactions)
+        table.add_row(
+            kind,
+            str(len(transactions)),
+            f"{gas // len(transactions):,}",
+            f"{gas:,}",
+            f"0x{transactions[-1].tx_hash.hex()}",
+        )
+    console.print(table)
+    outcomes = sum(earned.outcomes for earned in story.contracts)
+    verifying = sum(
+        transaction.gas_used
+        for kind in ("publish", "settle")
+        for transaction in kinds.get(kind, [])
+    )
+    if outcomes:
+        console.print(
+            f"One verified, paid outcome cost {verifying // outcomes:,} gas: anchoring and "
+            f"settling, over {outcomes:,} outcomes.\n"
+        )
