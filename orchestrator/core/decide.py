@@ -214,7 +214,7 @@ class World:
         elif kind == "operator.registered":
             self.operators.add(entry.subject)
         self.size = index + 1
-        if kind not in _PRODUCT_TIMED:
+        if kind not in PRODUCT_TIMED:
             self.time_ms = entry.time_ms
 
     def add_contract(self, contract: Contract) -> None:
@@ -268,7 +268,7 @@ class World:
 
 
 # Entries that carry the product's clock or repeat it; all others carry ours, which never goes back.
-_PRODUCT_TIMED = frozenset(
+PRODUCT_TIMED = frozenset(
     {
         "lead.transition",
         "lead.refused",
@@ -423,12 +423,7 @@ def _product_event(writer: Writer, request: ProductEvent) -> None:
         request.commitment,
         writer.now_ms,
     )
-    # The reversing half and the moving half of an event are written apart, so that the public log
-    # alone says which event took an outcome back.
-    if step.verdict is Verdict.ACCEPTED and (step.reverses or step.to is None):
-        write_event(writer, fact, request.event, step.reverses)
-    if step.to is not None:
-        write_transition(writer, fact, step)
+    write_step(writer, fact, request.event, step)
 
 
 class Fact(NamedTuple):
@@ -446,7 +441,19 @@ class Fact(NamedTuple):
         return EventOpening(from_state, nth, self.received_ms, self.request_hash, self.commitment)
 
 
-def write_event(writer: Writer, fact: Fact, event: str, reverses: tuple[str, ...]) -> None:
+def write_step(writer: Writer, fact: Fact, event: str, step: Step) -> None:
+    """Write an event, what it reverses, the transition or refusal, and the outcome.
+
+    The reversing half and the moving half are written apart, so that the public log alone says
+    which event took an outcome back.
+    """
+    if step.reverses:
+        _write_event(writer, fact, event, step.reverses)
+    if step.to is not None:
+        _write_transition(writer, fact, step.to, step.verdict)
+
+
+def _write_event(writer: Writer, fact: Fact, event: str, reverses: tuple[str, ...]) -> None:
     """Write a `product.event`, and the reversals that follow from it."""
     world = writer.world
     opening = fact.opening("", 0)
@@ -474,12 +481,11 @@ def write_event(writer: Writer, fact: Fact, event: str, reverses: tuple[str, ...
         )
 
 
-def write_transition(writer: Writer, fact: Fact, step: Step) -> None:
+def _write_transition(writer: Writer, fact: Fact, to: str, verdict: Verdict) -> None:
     """Write a transition or its refusal, and the outcome that follows from a transition."""
     world = writer.world
     lead = world.leads[fact.lead]
-    to = step.to or ""
-    if step.verdict is Verdict.REFUSED:
+    if verdict is Verdict.REFUSED:
         opening = fact.opening(lead.state, lead.visits.get(to, 0))
         _write_fact(writer, "lead.refused", fact, to, opening)
         return

@@ -104,8 +104,11 @@ class Policy:
         return Step(Verdict.ACCEPTED, reverses, to)
 
     def enters(self, state: str, to: str) -> bool:
-        """Whether any event moves a lead from `state` into `to`."""
-        return any(t.to == to and state in t.from_states for t in self.transitions)
+        """Whether an event that reverses nothing moves a lead from `state` into `to`."""
+        return any(
+            source == state and entered == to and event not in self._reverses
+            for (event, source), entered in self._steps.items()
+        )
 
     def refuses(self, state: str, to: str) -> bool:
         """Whether an event that leads into `to` can be refused to a lead in `state`."""
@@ -113,10 +116,6 @@ class Policy:
             named == to and (event, state) not in self._steps and event not in self._reverses
             for event, named in self._named.items()
         )
-
-    def reverses(self, event: str) -> tuple[str, ...]:
-        """The states whose latest paid outcome `event` takes back, in the policy's order."""
-        return self._reverses.get(event, ())
 
     def is_reversible(self, state: str) -> bool:
         """Whether any event can take back an outcome into `state`."""

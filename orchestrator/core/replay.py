@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from orchestrator.core.decide import (
+    PRODUCT_TIMED,
     CloseContract,
     Fact,
     Genesis,
@@ -25,8 +26,7 @@ from orchestrator.core.decide import (
     Writer,
     decide,
     register_lead,
-    write_event,
-    write_transition,
+    write_step,
 )
 from orchestrator.core.entry import Entry, EventOpening, TouchOpening, event_payload, touch_payload
 from orchestrator.core.errors import DomainError, ReplayError
@@ -103,6 +103,14 @@ def replay(records: Iterable[Record], documents: Documents) -> World:
 def _consequences(world: World, record: Record, documents: Documents) -> list[Record]:
     """What the log must say from `record` on: itself, and all that follows from it."""
     entry, position = record.entry, world.size
+    if position == 0 and entry.kind != "genesis":
+        raise ReplayError("genesis-missing", f"entry 0 is {_shown(entry)}, not the genesis")
+    if entry.kind not in PRODUCT_TIMED and entry.time_ms < world.time_ms:
+        raise ReplayError(
+            "clock-regressed",
+            f"entry {position} is {_shown(entry)} of {entry.time_ms} ms, "
+            f"but the log is already at {world.time_ms} ms",
+        )
     try:
         if entry.kind in ("lead.transition", "lead.refused", "product.event"):
             return _event(world, record)
@@ -174,6 +182,11 @@ def _event(world: World, record: Record) -> list[Record]:
         raise ReplayError("opening-false", f"the opening of {_shown(entry)} does not match it")
     policy = world.surfaces[entry.surface].policy
     lead = world.leads[entry.subject]
+    if lead.surface != entry.surface:
+        raise ReplayError(
+            "lead-elsewhere",
+            f"entry {world.size} is {_shown(entry)}, which is a lead of another surface",
+        )
     earliest_ms = opening.received_ms - policy.lateness_s * 1000
     if not (earliest_ms <= entry.time_ms <= opening.received_ms >= world.time_ms):
         raise ReplayError(
@@ -192,9 +205,9 @@ def _event(world: World, record: Record) -> list[Record]:
         opening.received_ms,
     )
     if entry.kind == "product.event":
-        reverses = policy.reverses(entry.label)
-        if reverses:
-            write_event(writer, fact, entry.label, reverses)
+        step = policy.step(lead.state, entry.label)
+        if step.reverses:
+            write_step(writer, fact, entry.label, step)
         return writer.records
     moved = entry.kind == "lead.transition"
     lawful = policy.enters if moved else policy.refuses
@@ -205,7 +218,7 @@ def _event(world: World, record: Record) -> list[Record]:
             f"to a lead in state {lead.state!r}",
         )
     verdict = Verdict.ACCEPTED if moved else Verdict.REFUSED
-    write_transition(writer, fact, Step(verdict, to=entry.label))
+    write_step(writer, fact, "", Step(verdict, to=entry.label))
     return writer.records
 
 

@@ -80,8 +80,29 @@ def test_reversals_keep_the_order_of_the_document() -> None:
     reversals = [{"on": "refund", "of": state} for state in of]
     governing = policy(reversals=reversals)
     assert governing.step("new", "refund") == Step(ACCEPTED, tuple(of), None)
-    assert governing.reverses("refund") == tuple(of)
-    assert governing.reverses("buy") == ()
+
+
+@pytest.mark.parametrize(
+    ("state", "to", "enters", "refuses"),
+    [
+        # The log names the state entered, not the event that led there or was refused.
+        ("new", "new", False, False),
+        ("new", "trial", True, False),
+        ("new", "paid", False, True),
+        ("trial", "new", False, False),
+        ("trial", "trial", False, True),
+        ("trial", "paid", True, False),
+        # Only a lapse leads back, and a lapse reverses: its `product.event` stands before it.
+        ("paid", "new", False, False),
+        ("paid", "trial", False, True),
+        ("paid", "paid", True, False),
+        ("lost", "trial", False, True),
+        ("new", "lost", False, False),
+    ],
+)
+def test_what_a_log_may_say_of_a_lead(state: str, to: str, enters: bool, refuses: bool) -> None:
+    assert policy().enters(state, to) is enters
+    assert policy().refuses(state, to) is refuses
 
 
 def test_is_reversible() -> None:

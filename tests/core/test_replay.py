@@ -6,12 +6,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.core.decide import ProductEvent, Record, Settle, Touch, World, decide
+from orchestrator.core.decide import (
+    ProductEvent,
+    PublishPolicy,
+    Record,
+    Settle,
+    Touch,
+    World,
+    decide,
+)
+from orchestrator.core.entry import Entry
 from orchestrator.core.errors import ReplayError
 from orchestrator.core.replay import Documents, replay
 from tests.core.worlds import (
     LEADS,
     OPERATORS,
+    OWNER,
     SURFACE,
     begin,
     contract_lists,
@@ -149,3 +159,58 @@ def test_terms_that_pay_less_are_found() -> None:
     cheap = {name: rule._replace(unit_price_units=1) for name, rule in WORLD.rules.items()}
     with pytest.raises(ReplayError, match="outcome"):
         replay(RECORDS, Documents(WORLD.policies.__getitem__, cheap.__getitem__))
+
+
+def refused(records: list[Record], world: World = WORLD) -> str:
+    with pytest.raises(ReplayError) as caught:
+        replay(records, documents_of(world))
+    return caught.value.code
+
+
+def test_both_halves_of_an_event_must_stand() -> None:
+    governing = policy()
+    world, records = begin(governing, rules("a", governing, holdback_period_ms=9000))
+    for now, request in [
+        (1000, Touch(SURFACE, LEADS[0], OPERATORS[0], "email")),
+        (2000, ProductEvent(SURFACE, LEADS[0], "signup", 0, 2000)),
+        (3000, ProductEvent(SURFACE, LEADS[0], "buy", 0, 3000)),
+        (4000, ProductEvent(SURFACE, LEADS[0], "lapse", 0, 4000)),
+        (5000, Touch(SURFACE, LEADS[1], OPERATORS[0], "email")),
+    ]:
+        records += decide(world, request, now)
+    kinds = [record.entry.kind for record in records]
+    event = kinds.index("product.event")
+    assert kinds[event : event + 3] == ["product.event", "outcome.reversed", "lead.transition"]
+    assert replay(records, documents_of(world)) == world
+    # The lead did not move: its later events are judged in a state it has left.
+    assert refused([*records[: event + 2], *records[event + 3 :]], world) == "entry-differs"
+    assert refused(records[: event + 2], world) == "entry-missing"
+    # The lead moved by an event that takes nothing back, where the policy has none.
+    assert refused([*records[:event], *records[event + 2 :]], world) == "transition-unlawful"
+
+
+def test_an_event_of_another_surface_than_its_lead_is_found() -> None:
+    governing = policy()
+    other = word("another surface")
+    world, records = begin(governing)
+    records += decide(world, PublishPolicy(other, OWNER, governing), 0)
+    records += decide(world, ProductEvent(SURFACE, LEADS[0], "signup", 0, 0), 0)
+    entry, opening = records[-1]
+    elsewhere = Record(entry._replace(surface=other), opening)
+    assert refused([*records[:-1], elsewhere], world) == "lead-elsewhere"
+
+
+@pytest.mark.parametrize("kind", ["lead.registered", "erasure", "trust.changed"])
+def test_our_clock_going_backwards_is_found(kind: str) -> None:
+    def then(time_ms: int) -> list[Record]:
+        entry = Entry(kind, SURFACE, OWNER, LEADS[2], "new", 0, time_ms, bytes(32))
+        return [*RECORDS, Record(entry)]
+
+    assert replay(then(8000), documents_of(WORLD)).time_ms == 8000
+    assert refused(then(7999)) == "clock-regressed"
+
+
+def test_a_log_without_its_genesis_is_found() -> None:
+    assert refused(RECORDS[1:]) == "genesis-missing"
+    assert refused([RECORDS[0], *RECORDS[:1]]) == "entry-impossible"
+    assert replay([], documents_of(WORLD)) == World()
