@@ -83,7 +83,7 @@ def submit(
             log_id=log_id,
             account=account,
             received_ms=received_ms,
-            **_columns(offered),
+            offered=json_text([_row(name, submission) for name, submission in offered.items()]),
         )
     }
     repeated += [(name, offered[name]) for name in offered if name not in fresh]
@@ -109,38 +109,22 @@ def _check_submission(submission: Submission) -> None:
         raise RequestError("commitment-mismatch", "the request does not commit to its salted body")
 
 
-def _columns(offered: dict[UUID, Submission]) -> dict[str, list[Any]]:
-    columns: dict[str, list[Any]] = {
-        name: []
-        for name in (
-            "request_ids",
-            "keys",
-            "kinds",
-            "bodies",
-            "hashes",
-            "salts",
-            "private",
-            "surfaces",
-            "leads",
-        )
+def _row(name: UUID, submission: Submission) -> dict[str, Any]:
+    """A submission as the query takes it: one JSON object, bytes in hex."""
+    key, request, body, salt = submission
+    kind, document = encode_request(request)
+    row = {
+        "request_id": name.hex,
+        "idempotency_key": key,
+        "kind": kind,
+        "body": document,
+        "body_hash": commitment(salt, body).hex(),
     }
-    for name, (key, request, body, salt) in offered.items():
-        kind, document = encode_request(request)
-        about = request if salt and isinstance(request, Touch | ProductEvent) else None
-        row = (
-            name,
-            key,
-            kind,
-            json_text(document),
-            commitment(salt, body),
-            salt or None,
-            body if salt else None,
-            about.surface if about else None,
-            about.lead if about else None,
-        )
-        for column, value in zip(columns.values(), row, strict=True):
-            column.append(value)
-    return columns
+    if salt:
+        row |= {"salt": salt.hex(), "private": body.hex()}
+        if isinstance(request, Touch | ProductEvent):
+            row |= {"surface": request.surface.hex(), "lead": request.lead.hex()}
+    return row
 
 
 def _check_repeated(

@@ -259,7 +259,8 @@ class Sequencer:
                     "clock-regressed",
                     f"the clock says {now_ms} ms, the last checkpoint is of {hand.last.time_ms} ms",
                 )
-            requests = [_decoded(row) for row in rows]
+            bodies = json.loads(f"[{','.join(row.body for row in rows)}]")
+            requests = [_decoded(row.kind, body) for row, body in zip(rows, bodies, strict=True)]
             self._load_leads(session, hand, requests)
             self._failpoint("taken")
             batch = _decide(hand.world, rows, requests, now_ms)
@@ -420,9 +421,9 @@ class Sequencer:
 _MISTAKES = (ArithmeticError, AttributeError, DomainError, LookupError, TypeError, ValueError)
 
 
-def _decoded(row: Row) -> Request | DomainError:
+def _decoded(kind: str, body: object) -> Request | DomainError:
     try:
-        return decode_request(row.kind, json.loads(row.body))
+        return decode_request(kind, body)
     except DomainError as error:
         return error
 

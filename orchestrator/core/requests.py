@@ -98,21 +98,23 @@ def _write_word(name: str, value: bytes) -> str:
 
 
 def _read_word(name: str, value: Any) -> bytes:
-    if not isinstance(value, str) or len(value) != 2 * WORD_BYTES:
+    word = _unhex(name, value)
+    if len(word) != WORD_BYTES or len(value) != 2 * WORD_BYTES:
         raise RequestError("word-length", f"{name} must be 64 hex digits, not {_shown(value)}")
-    return _unhex(name, value)
+    return word
 
 
 def _read_bytes(name: str, value: Any) -> bytes:
-    if not isinstance(value, str) or len(value) > 2 * MAX_GROUP_BYTES:
-        raise RequestError("word-length", f"{name} must be hex digits, not {_shown(value)}")
-    return _unhex(name, value)
+    found = _unhex(name, value)
+    if len(found) > WORD_BYTES:
+        raise RequestError("word-length", f"{name} must be at most 64 hex digits")
+    return found
 
 
-def _unhex(name: str, value: str) -> bytes:
+def _unhex(name: str, value: Any) -> bytes:
     try:
         return bytes.fromhex(value)
-    except ValueError:
+    except (TypeError, ValueError):
         raise RequestError("not-hex", f"{name} must be hex digits, not {_shown(value)}") from None
 
 

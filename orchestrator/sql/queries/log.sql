@@ -13,17 +13,18 @@ SELECT EXISTS (SELECT FROM logs WHERE log_id = %(log_id)s) AS known;
 -- name: submit
 -- Take requests: remember them all, queue the new ones in the order given; gives the new ones' ids.
 WITH offered AS (
-    SELECT * FROM unnest(
-        %(request_ids)s::uuid[], %(keys)s::text[], %(kinds)s::text[], %(bodies)s::json[],
-        %(hashes)s::bytea[], %(salts)s::bytea[], %(private)s::bytea[],
-        %(surfaces)s::bytea[], %(leads)s::bytea[]
+    SELECT * FROM ROWS FROM (
+        json_to_recordset(%(offered)s::json) AS (
+            request_id uuid, idempotency_key text, kind text, body json, body_hash text,
+            salt text, private text, surface text, lead text)
     ) WITH ORDINALITY AS o (
         request_id, idempotency_key, kind, body, body_hash, salt, private, surface, lead, place
     )
 ), fresh AS (
     INSERT INTO requests
         (log_id, request_id, account, idempotency_key, kind, body_hash, received_ms)
-    SELECT %(log_id)s, request_id, %(account)s, idempotency_key, kind, body_hash, %(received_ms)s
+    SELECT %(log_id)s, request_id, %(account)s, idempotency_key, kind, decode(body_hash, 'hex'),
+        %(received_ms)s
     FROM offered ORDER BY place
     ON CONFLICT (log_id, request_id) DO NOTHING
     RETURNING request_id, seq
@@ -32,7 +33,8 @@ WITH offered AS (
     SELECT %(log_id)s, seq, %(account)s, kind, body FROM offered JOIN fresh USING (request_id)
 ), hidden AS (
     INSERT INTO private_payloads (log_id, commitment, surface, lead, account, salt, body)
-    SELECT %(log_id)s, body_hash, surface, lead, %(account)s, salt, private
+    SELECT %(log_id)s, decode(body_hash, 'hex'), decode(surface, 'hex'), decode(lead, 'hex'),
+        %(account)s, decode(salt, 'hex'), decode(private, 'hex')
     FROM offered JOIN fresh USING (request_id) WHERE salt IS NOT NULL
 )
 SELECT request_id FROM fresh;

@@ -1,0 +1,285 @@
+"""How fast the log is, beside what its database can do at best.
+
+    .venv/bin/python -m scripts.bench.log [--events N]
+
+Starts a PostgreSQL of its own with its default durability, prints a Markdown table, removes
+everything. Compare the ratios, not the numbers: these are of one machine at one moment.
+"""
+
+import argparse
+import multiprocessing
+import os
+import platform
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.synchronize import Event, Semaphore
+from pathlib import Path
+from typing import NamedTuple
+
+import psycopg
+from psycopg import sql
+
+from orchestrator.core.decide import (
+    Genesis,
+    OpenContract,
+    ProductEvent,
+    PublishPolicy,
+    Request,
+    Touch,
+)
+from orchestrator.core.entry import address_word
+from orchestrator.core.policy import parse
+from orchestrator.core.settlement import ContractRules
+from orchestrator.database import API, SEQUENCER, Database, create_log, migrate
+from orchestrator.local import LocalPostgres
+from orchestrator.log import Sequencer, Submission, fsck, rebuild, submit
+
+NOW_MS = 1_767_225_600_000
+OWNER, OPERATOR = "0x" + "a" * 40, "0x" + "b" * 40
+SURFACE = b"surface".ljust(32, b"\0")
+POLICY = parse(
+    {
+        "initial": "new",
+        "states": ["new", "trial", "paid"],
+        "transitions": [
+            {"on": "signup", "from": ["new"], "to": "trial", "motion": "acquisition"},
+            {"on": "buy", "from": ["trial", "paid"], "to": "paid", "motion": "conversion"},
+        ],
+        "reversals": [{"on": "refund", "of": "paid"}],
+        "attribution": "first_touch",
+    }
+)
+RULES = ContractRules(
+    contract_id=b"contract".ljust(32, b"\0"),
+    surface=SURFACE,
+    owner=address_word(OWNER),
+    operator=address_word(OPERATOR),
+    verifier=address_word(OWNER),
+    policy_hash=POLICY.hash,
+    attribution=POLICY.attribution,
+    outcome="paid",
+    repeatable=False,
+    unit_price_units=8_000_000,
+    revenue_share_bps=0,
+    budget_units=10**15,
+    opens_at_ms=0,
+    deadline_ms=2 * NOW_MS,
+    attribution_window_ms=10**9,
+    holdback_period_ms=10**9,
+)
+BULK = 1_000
+COPY_ROWS = 10_000
+EVENTS_A_LEAD = 10
+
+
+class Log(NamedTuple):
+    """One benchmark's log, and the two ends of it."""
+
+    log_id: bytes
+    api: Database
+    sequencer: Sequencer
+
+
+@contextmanager
+def begun(url: str) -> Iterator[Log]:
+    """A log of its own with a surface and a contract."""
+    log_id = secrets.token_bytes(32)
+    zero = "0x" + "0" * 40
+    create_log(
+        url,
+        log_id=log_id,
+        origin="bench",
+        chain_id=1,
+        event_log=zero,
+        escrow=zero,
+        publisher=zero,
+    )
+    with Database(url, API) as api, Database(url, SEQUENCER) as writer:
+        sequencer = Sequencer(writer, log_id, lambda: NOW_MS, lambda _size, _root: bytes(65))
+        log = Log(log_id, api, sequencer)
+        post(
+            api,
+            log_id,
+            [
+                Genesis(log_id, address_word(OWNER)),
+                PublishPolicy(SURFACE, address_word(OWNER), POLICY),
+                OpenContract(RULES, bytes(32)),
+            ],
+        )
+        drain(log)
+        yield log
+        sequencer.close()
+        fsck(writer, log_id)
+        if rebuild(writer, log_id):
+            raise SystemExit("the projections are not those of the log")
+
+
+def post(api: Database, log_id: bytes, requests: list[Request]) -> None:
+    """One post: these requests, under new keys, in one transaction."""
+    submissions = [Submission(secrets.token_hex(16), request, b"") for request in requests]
+    with api.transaction(OWNER) as session:
+        submit(session, log_id, OWNER, submissions, NOW_MS)
+
+
+def drain(log: Log) -> int:
+    """Drain the inbox; returns the log's size."""
+    size = 0
+    while checkpoint := log.sequencer.drain():
+        size = checkpoint.size
+    return size
+
+
+def events(count: int) -> list[Request]:
+    """Product events, ten a lead: a registration, a first state, then purchases."""
+    leads = [secrets.token_bytes(32) for _ in range(max(1, count // EVENTS_A_LEAD))]
+    return [
+        ProductEvent(
+            SURFACE, leads[n % len(leads)], "buy" if n >= len(leads) else "signup", 5, NOW_MS
+        )
+        for n in range(count)
+    ]
+
+
+def journeys(count: int) -> list[Request]:
+    """Leads that are touched, sign up and pay for the first time: three requests, five entries."""
+    found: list[Request] = []
+    for _ in range(count // 3):
+        lead = secrets.token_bytes(32)
+        found += [
+            Touch(SURFACE, lead, address_word(OPERATOR), "email"),
+            ProductEvent(SURFACE, lead, "signup", 0, NOW_MS),
+            ProductEvent(SURFACE, lead, "buy", 5, NOW_MS),
+        ]
+    return found
+
+
+def timed(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def copy_rate(url: str, count: int, *, bare: bool) -> float:
+    """Rows a second by COPY: what the entries of as many events cost without any log.
+
+    Into a bare table, or into the log's own with its keys and indexes.
+    """
+    log_id, zero = secrets.token_bytes(32), "0x" + "0" * 40
+    rows = [(log_id, n, secrets.token_bytes(256), secrets.token_bytes(160)) for n in range(count)]
+    table = "bare" if bare else "entries"
+    query = sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(sql.Identifier(table))
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute("CALL create_log(%s, 'copy', 1, %s, %s, %s)", (log_id, zero, zero, zero))
+        admin.execute(
+            "CREATE TABLE IF NOT EXISTS bare"
+            " (log_id bytea, position bigint, entry bytea, opening bytea)"
+        )
+
+        def copy() -> None:
+            for start in range(0, count, COPY_ROWS):
+                with admin.cursor() as cursor, cursor.copy(query) as sink:
+                    sink.set_types(["bytea", "int8", "bytea", "bytea"])
+                    for row in rows[start : start + COPY_ROWS]:
+                        sink.write_row(row)
+
+        return count / timed(copy)
+
+
+def drain_rate(url: str, requests: list[Request]) -> tuple[float, float]:
+    """Requests and entries a second of draining a filled inbox."""
+    with begun(url) as log:
+        before = drain(log) or 3
+        for start in range(0, len(requests), BULK):
+            post(log.api, log.log_id, requests[start : start + BULK])
+        sizes: list[int] = []
+        seconds = timed(lambda: sizes.append(drain(log)))
+    return len(requests) / seconds, (sizes[0] - before) / seconds
+
+
+def end_to_end_rate(url: str, count: int, size: int, writers: int) -> float:
+    """Requests a second from being posted to standing in a checkpoint, posts of `size`."""
+    context = multiprocessing.get_context("spawn")
+    with begun(url) as log:
+        ready, go = context.Semaphore(0), context.Event()
+        share = count // writers
+        children = [
+            context.Process(target=_poster, args=(url, log.log_id, share, size, ready, go))
+            for _ in range(writers)
+        ]
+        for child in children:
+            child.start()
+        for _ in children:
+            ready.acquire()
+
+        def work() -> None:
+            go.set()
+            while any(child.is_alive() for child in children):
+                if log.sequencer.drain() is None:
+                    time.sleep(0.002)
+            drain(log)
+
+        seconds = timed(work)
+        for child in children:
+            child.join()
+    return share * writers / seconds
+
+
+def _poster(url: str, log_id: bytes, count: int, size: int, ready: Semaphore, go: Event) -> None:
+    with Database(url, API, most_connections=1) as api:
+        requests = events(count)
+        post(api, log_id, [])  # connect before the clock runs
+        ready.release()
+        go.wait()
+        for start in range(0, count, size):
+            post(api, log_id, requests[start : start + size])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=50_000)
+    count = parser.parse_args().events
+    with tempfile.TemporaryDirectory(prefix="tallystick-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        with LocalPostgres(folder) as server:
+            migrate(server.url)
+            report(server.url, count)
+
+
+def report(url: str, count: int) -> None:
+    with psycopg.connect(url) as admin:
+        version = admin.execute("SHOW server_version").fetchone()
+    cpu = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        "unknown processor",
+    )
+    bare, indexed = copy_rate(url, count, bare=True), copy_rate(url, count, bare=False)
+    rows = [
+        ("COPY of the rows alone", bare, bare),
+        ("COPY with the log's indexes", indexed, indexed),
+    ]
+    for name, requests in (("product events", events(count)), ("lead journeys", journeys(count))):
+        rate, entries = drain_rate(url, requests)
+        rows.append((f"drain, {name}", rate, entries))
+    for size, writers, share in ((1, 4, 10), (50, 2, 1)):
+        rate = end_to_end_rate(url, count // share, size, writers)
+        rows.append((f"end to end, {writers} writers, posts of {size}", rate, rate))
+    print(f"{cpu}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f};", end=" ")
+    print(
+        f"Python {platform.python_version()}, PostgreSQL {version[0] if version else '?'};", end=" "
+    )
+    print(f"{count} events, fsync on\n")
+    print("| what | requests/s | entries/s | of bare COPY |\n|---|---:|---:|---:|")
+    for name, rate, entries in rows:
+        print(f"| {name} | {rate:,.0f} | {entries:,.0f} | {entries / bare:.1%} |")
+
+
+if __name__ == "__main__":
+    main()
