@@ -181,7 +181,7 @@ def replay(
 @app.command()
 def doctor(json_out: JsonFlag = False) -> None:
     """What is installed, reachable and in agreement; what to do about what is not."""
-    findings = doctors.examine(os.environ)
+    findings = doctors.examine(lambda: read_settings(os.environ))
     if json_out:
         typer.echo(json.dumps([finding._asdict() for finding in findings]))
     else:

@@ -3,7 +3,7 @@
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from orchestrator.core.errors import DomainError
 from orchestrator.database import API, Database, DatabaseError, Unreachable
 from orchestrator.local import find_anvil, find_postgres
 from orchestrator.serve import read_site
-from orchestrator.settings import Settings, read
+from orchestrator.settings import Settings
 
 FREE_BYTES = 2**30
 
@@ -25,14 +25,14 @@ class Finding(NamedTuple):
     detail: str
 
 
-def examine(environment: Mapping[str, str]) -> list[Finding]:
-    """Look at everything that these settings need. Starts and changes nothing."""
+def examine(read_settings: Callable[[], Settings]) -> list[Finding]:
+    """Look at everything that the settings need. Starts and changes nothing."""
     findings = [
         _look("python", lambda: f"{platform.python_version()} at {sys.executable}"),
         _look("tallystick", lambda: version("tallystick")),
     ]
     try:
-        settings = read(environment)
+        settings = read_settings()
     except DomainError as error:
         return [*findings, Finding("settings", False, error.message)]
     findings.append(Finding("settings", True, f"home {settings.home}, API on {settings.host}"))
