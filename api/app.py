@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
+from starlette.routing import compile_path
 
 from api import accounts, contracts, operators, owners, problems, public, requests, schemas
 from api.middleware import Manners
@@ -69,8 +70,28 @@ def create_app(
     app.add_middleware(Manners)
     for part in (public, accounts, operators, owners, contracts, requests):
         app.include_router(part.router)
+    _tell_methods(app)
     app.openapi = lambda: _description(app)  # type: ignore[method-assign]
     return app
+
+
+def _tell_methods(app: FastAPI) -> None:
+    """Name all methods of a path that was asked by another: each has a route of its own."""
+
+    @app.exception_handler(405)
+    def method_not_allowed(request: Request, _: Exception) -> Response:
+        allowed = {
+            method.upper()
+            for template, item in app.openapi()["paths"].items()
+            if compile_path(template)[0].match(request.url.path)
+            for method in item
+        }
+        return problems.response(
+            405,
+            "method-not-allowed",
+            f"{request.method} is not offered here",
+            {"Allow": ", ".join(sorted(allowed))},
+        )
 
 
 def _description(app: FastAPI) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from api.owners import own_surface
 from api.problems import Refusal, documented, not_found
 from api.service import Service, TheService
 from api.strict import StrictRoute
-from api.wire import ContractId, Cursor, Limit, SurfaceId, cursor, hexed, uncursor, unhexed
+from api.wire import ContractId, Limit, SurfaceId, hexed, unhexed
 from orchestrator.core.errors import TermsError
 from orchestrator.core.policy import canonical_json
 from orchestrator.core.terms import Terms, check, check_plain, contract_id, recover
@@ -54,7 +54,10 @@ def propose(service: TheService, operator: Operator, body: schemas.NewProposal) 
 
 @router.get("/proposals", responses=documented(401, 403))
 def proposals(
-    service: TheService, caller: AnyCaller, after: Cursor = None, limit: Limit = 100
+    service: TheService,
+    caller: AnyCaller,
+    after: schemas.ProposalCursor | None = None,
+    limit: Limit = 100,
 ) -> schemas.Proposals:
     """The caller's proposals: as operator, as owner or as both, as the key's scopes say."""
     return _page(
@@ -72,7 +75,7 @@ def surface_proposals(
     service: TheService,
     owner: Owner,
     surface: SurfaceId,
-    after: Cursor = None,
+    after: schemas.ProposalCursor | None = None,
     limit: Limit = 100,
 ) -> schemas.Proposals:
     """What operators have proposed for a surface, to its owner."""
@@ -249,7 +252,7 @@ def _page(
     owner: str | None,
     surface: bytes | None = None,
 ) -> schemas.Proposals:
-    after_ms, after_id = _position(after)
+    after_ms, _, after_id = after.partition(".") if after else ("0", "", "0x")
     with service.database.transaction(caller.account) as session:
         rows = session.all(
             "api.proposal_page",
@@ -257,22 +260,12 @@ def _page(
             operator=operator,
             owner=owner,
             surface=surface,
-            after_ms=after_ms,
-            after=after_id,
+            after_ms=int(after_ms),
+            after=unhexed(after_id),
             limit=limit,
         )
     last = rows[-1] if len(rows) == limit else None
     return schemas.Proposals(
         proposals=[_proposal(service, row) for row in rows],
-        next=cursor(str(last.created_ms), last.contract_id.hex()) if last else None,
+        next=f"{last.created_ms}.{hexed(last.contract_id)}" if last else None,
     )
-
-
-def _position(after: str | None) -> tuple[int, bytes]:
-    if after is None:
-        return 0, b""
-    created_ms, name = uncursor(after, 2)
-    try:
-        return int(created_ms[:18]), bytes.fromhex(name)
-    except ValueError:
-        raise Refusal(422, "cursor-invalid", "this is no cursor of ours") from None

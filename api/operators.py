@@ -14,7 +14,7 @@ from api.problems import Fault, Refusal, documented, not_found
 from api.requests import IdempotencyKey, WaitS
 from api.service import Service, TheService
 from api.strict import StrictRoute, ndjson_body, read_lines
-from api.wire import AfterWord, Cursor, Limit, SurfaceId, address, cursor, hexed, uncursor, unhexed
+from api.wire import AfterWord, Limit, SurfaceId, address, hexed, unhexed
 from orchestrator.core.decide import Touch
 from orchestrator.core.policy import canonical_json
 from orchestrator.database import Row, Session
@@ -59,11 +59,11 @@ def leads(
     caller: AnyCaller,
     surface: SurfaceId,
     state: Annotated[schemas.Name | None, Query(description="Only leads in this state.")] = None,
-    after: Cursor = None,
+    after: schemas.LeadCursor | None = None,
     limit: Limit = 100,
 ) -> schemas.Leads:
     """A surface's leads by pseudonym; to the surface's owner, with its own ids beside them."""
-    after_state, after_lead = uncursor(after, 2) if after else ("", "")
+    after_state, _, after_lead = after.rpartition(".") if after else ("", "", "0x")
     with service.database.transaction(caller.account) as session:
         _known_surface(service, session, surface)
         rows = session.all(
@@ -73,7 +73,7 @@ def leads(
             caller=caller.word,
             state=state,
             after_state=after_state,
-            after_lead=_lead_word(after_lead),
+            after_lead=unhexed(after_lead),
             limit=limit,
         )
     return schemas.Leads(
@@ -87,12 +87,14 @@ def leads(
             )
             for row in rows
         ],
-        next=cursor(rows[-1].state, rows[-1].lead.hex()) if len(rows) == limit else None,
+        next=f"{rows[-1].state}.{hexed(rows[-1].lead)}" if len(rows) == limit else None,
     )
 
 
 @router.post(
-    "/surfaces/{surface}/touches", status_code=202, responses=documented(401, 403, 404, 409)
+    "/surfaces/{surface}/touches",
+    status_code=202,
+    responses=requests.decided(schemas.RequestStatus, 404),
 )
 async def touch(
     service: TheService,
@@ -115,7 +117,7 @@ async def touch(
 @router.post(
     "/surfaces/{surface}/touches/bulk",
     status_code=202,
-    responses=documented(401, 403, 404, 409),
+    responses=requests.decided(schemas.BulkStatus, 404),
     openapi_extra=ndjson_body(schemas.BulkTouch, requests.MAX_LINES),
 )
 async def touches(
@@ -250,10 +252,3 @@ def _surface(row: Row) -> dict[str, object]:
         "policy_hash": hexed(row.policy_hash),
         "attribution": row.document["attribution"],
     }
-
-
-def _lead_word(text: str) -> bytes:
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        raise Refusal(422, "cursor-invalid", "this is no cursor of ours") from None

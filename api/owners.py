@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api import requests, schemas
 from api.auth import Caller, Owner, charge
-from api.problems import Refusal, documented, not_found
+from api.problems import Refusal, not_found
 from api.requests import IdempotencyKey, WaitS
 from api.service import Service, TheService
 from api.strict import StrictRoute, ndjson_body, read_lines
@@ -31,15 +31,13 @@ from orchestrator.inbox import Submission
 
 router = APIRouter(prefix="/v1", tags=["owner"], route_class=StrictRoute)
 
-_REFUSALS = documented(401, 403, 404, 409)
-
 
 def surface_id(owner: bytes, name: str) -> bytes:
     """The id of the surface that the owner (a word) calls by this name: nobody else can have it."""
     return sha256(owner + ascii_word(name)).digest()
 
 
-@router.post("/surfaces", status_code=202, responses=documented(401, 403, 409))
+@router.post("/surfaces", status_code=202, responses=requests.decided(schemas.SurfaceRequest))
 async def open_surface(
     service: TheService,
     owner: Owner,
@@ -77,7 +75,11 @@ async def open_surface(
     return _surface_request(status, surface, rules)
 
 
-@router.post("/surfaces/{surface}/policy", status_code=202, responses=_REFUSALS)
+@router.post(
+    "/surfaces/{surface}/policy",
+    status_code=202,
+    responses=requests.decided(schemas.SurfaceRequest, 404),
+)
 async def publish_policy(
     service: TheService,
     owner: Owner,
@@ -101,7 +103,11 @@ async def publish_policy(
     return _surface_request(status, unhexed(surface), rules)
 
 
-@router.post("/surfaces/{surface}/events", status_code=202, responses=_REFUSALS)
+@router.post(
+    "/surfaces/{surface}/events",
+    status_code=202,
+    responses=requests.decided(schemas.RequestStatus, 404),
+)
 async def report_event(
     service: TheService,
     owner: Owner,
@@ -119,7 +125,7 @@ async def report_event(
 @router.post(
     "/surfaces/{surface}/events/bulk",
     status_code=202,
-    responses=documented(401, 403, 404, 409),
+    responses=requests.decided(schemas.BulkStatus, 404),
     openapi_extra=ndjson_body(schemas.BulkEvent, requests.MAX_LINES),
 )
 async def report_events(

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from api import receipts, schemas
 from api.contracts import terms_document
 from api.problems import Refusal, documented, not_found
-from api.schemas import MAX_POSITION, Position, Word
+from api.schemas import MAX_POSITION, Position, Size, Word
 from api.service import Service, TheService
 from api.strict import StrictRoute
 from api.wire import AfterPosition, ContractId, Limit, address, hexed, unhexed
@@ -20,11 +20,9 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 
 router = APIRouter(prefix="/v1", tags=["public"], route_class=StrictRoute)
 
-Size = Annotated[
-    int | None,
-    Query(ge=1, le=MAX_POSITION, description="The size of a checkpoint; by default the newest."),
+AtSize = Annotated[
+    Size | None, Query(description="The size of a checkpoint; by default the newest.")
 ]
-At = Annotated[int, Query(ge=0, le=MAX_POSITION)]
 
 
 @router.get("/log")
@@ -44,7 +42,7 @@ def log(service: TheService) -> schemas.Log:
 
 
 @router.get("/log/checkpoint", responses=documented(404))
-def checkpoint(service: TheService, response: Response, size: Size = None) -> schemas.Checkpoint:
+def checkpoint(service: TheService, response: Response, size: AtSize = None) -> schemas.Checkpoint:
     """The newest checkpoint, or the one of exactly this size."""
     found = _checkpoint(service, size)
     if size is not None:
@@ -60,7 +58,7 @@ def checkpoint(service: TheService, response: Response, size: Size = None) -> sc
 
 @router.get("/log/entries")
 def entries(
-    service: TheService, response: Response, start: At = 0, limit: Limit = 100
+    service: TheService, response: Response, start: Position = 0, limit: Limit = 100
 ) -> schemas.Entries:
     """Entries from an index on, as they were hashed, with the openings of their payloads."""
     found = service.log.entries(start, limit)
@@ -75,7 +73,7 @@ def entries(
 
 @router.get("/log/proofs/inclusion", responses=documented(404))
 def inclusion(
-    service: TheService, response: Response, index: At, size: Size = None
+    service: TheService, response: Response, index: Position, size: AtSize = None
 ) -> schemas.InclusionProof:
     """The proof that the entry at `index` is in the log of a checkpoint's size."""
     under = _checkpoint(service, size)
@@ -91,8 +89,8 @@ def inclusion(
 def consistency(
     service: TheService,
     response: Response,
-    old: Annotated[int, Query(ge=1, le=MAX_POSITION)],
-    new: Size = None,
+    old: Size,
+    new: AtSize = None,
 ) -> schemas.ConsistencyProof:
     """The proof that the log at one checkpoint extends the log at an older one."""
     before, after = _checkpoint(service, old), _checkpoint(service, new)
@@ -112,9 +110,9 @@ def consistency(
 def run(
     service: TheService,
     response: Response,
-    first: At,
-    count: Annotated[int, Query(ge=1, le=MAX_POSITION)],
-    size: Size = None,
+    first: Position,
+    count: Size,
+    size: AtSize = None,
 ) -> schemas.RunProof:
     """One proof that the entries [first, first + count) are in the log of a checkpoint's size."""
     under = _checkpoint(service, size)

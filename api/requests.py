@@ -7,11 +7,12 @@ up to N seconds, at most 10, until a checkpoint covers it; when too many wait al
 import re
 import time
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from anyio import sleep
 from fastapi import APIRouter, Depends, Header, Response
+from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from api import problems
@@ -51,6 +52,12 @@ IdempotencyKey = Annotated[
         description="Yours to choose; the same key with the same body is the same request.",
     ),
 ]
+
+
+def decided(model: type[BaseModel], *statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The responses of a route that asks something of the log, besides 202: 200 and errors."""
+    done = {"description": "Decided: a checkpoint covers it.", "model": model}
+    return {200: done, **documented(401, 403, 409, *statuses)}
 
 
 def submit(

@@ -7,7 +7,7 @@ time, which is RFC 3339 as products write it.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from orchestrator.history import parse_amount, parse_time_ns
 
@@ -49,9 +49,37 @@ Name = Annotated[
         description="1 to 32 printable ASCII characters, none of the outer ones a space.",
     ),
 ]
-Position = Annotated[int, Field(ge=0, le=MAX_POSITION, description="An index in the log.")]
+
+
+def _digits(value: object) -> object:
+    """A query or a path has only text, and a lenient reading of it would take `1.0` for 1."""
+    if isinstance(value, str) and not (value.isascii() and value.isdigit() and len(value) < 20):
+        raise ValueError("must be a whole number in decimal digits")
+    return value
+
+
+# It stands after an integer's bounds, or the bounds are lost to the description.
+Digits = BeforeValidator(_digits)
+Position = Annotated[int, Field(ge=0, le=MAX_POSITION, description="An index in the log."), Digits]
+Size = Annotated[int, Field(ge=1, le=MAX_POSITION), Digits]
 TimeMs = Annotated[int, Field(ge=0, description="UTC milliseconds since 1970.")]
 TimeS = Annotated[int, Field(ge=0, le=MAX_TIME_S)]
+LeadCursor = Annotated[
+    str,
+    Field(
+        pattern=r"^[!-~]([ -~]{0,30}[!-~])?\.0x[0-9a-f]{64}$",
+        description="A lead's state and pseudonym.",
+        examples=[f"activated.{_WORD}"],
+    ),
+]
+ProposalCursor = Annotated[
+    str,
+    Field(
+        pattern=r"^[0-9]{1,15}\.0x[0-9a-f]{64}$",
+        description="When a proposal was made, and its id.",
+        examples=[f"1767225600000.{_WORD}"],
+    ),
+]
 Bps = Annotated[int, Field(ge=0, le=10_000, description="Hundredths of a percent.")]
 Scope = Literal["operator", "owner"]
 
@@ -214,12 +242,59 @@ _POLICY_EXAMPLE = {
     "lateness_s": 86_400,
 }
 
+_NAME_SCHEMA = {"type": "string", "pattern": r"^[!-~]([ -~]{0,30}[!-~])?$"}
+# For readers: what is a policy and what is not, orchestrator/core/policy.py decides.
+_DIGITS_SCHEMA = {"type": "string", "pattern": r"^[0-9]{1,18}$"}
+
+
+def _whole_schema(least: int, most: int) -> dict[str, Any]:
+    return {"anyOf": [{"type": "integer", "minimum": least, "maximum": most}, _DIGITS_SCHEMA]}
+
+
+_POLICY_SCHEMA = {
+    "required": ["initial", "states", "transitions", "attribution"],
+    "properties": {
+        "initial": _NAME_SCHEMA,
+        "states": {"type": "array", "items": _NAME_SCHEMA, "minItems": 1, "maxItems": 256},
+        "transitions": {
+            "type": "array",
+            "maxItems": 1024,
+            "items": {
+                "type": "object",
+                "required": ["on", "from", "to", "motion"],
+                "properties": {
+                    "on": _NAME_SCHEMA,
+                    "from": {"type": "array", "items": _NAME_SCHEMA, "minItems": 1},
+                    "to": _NAME_SCHEMA,
+                    "motion": {"enum": ["acquisition", "activation", "conversion", "expansion"]},
+                },
+            },
+        },
+        "reversals": {
+            "type": ["array", "null"],
+            "items": {
+                "type": "object",
+                "required": ["on", "of"],
+                "properties": {"on": _NAME_SCHEMA, "of": _NAME_SCHEMA},
+            },
+        },
+        "attribution": {"enum": ["first_touch", "last_touch"]},
+        "actions": {
+            "type": ["object", "null"],
+            "description": "By action, the lowest trust level that may take it.",
+            "additionalProperties": _whole_schema(0, 5),
+        },
+        "lateness_s": _whole_schema(0, 7_776_000),
+        "touches_per_lead": {"anyOf": [_whole_schema(1, 10_000), {"type": "null"}]},
+    },
+    "additionalProperties": False,
+}
+
 PolicyDocument = Annotated[
     dict[str, Any],
     Field(
-        description="The rules of a surface: `initial`, `states`, `transitions` (on, from, to, "
-        "motion), `reversals` (on, of), `attribution` (first_touch or last_touch), `actions` "
-        "(name → lowest trust level), `lateness_s`, `touches_per_lead`.",
+        description="The rules of a surface: its lead lifecycle, who may do what, attribution.",
+        json_schema_extra=_POLICY_SCHEMA,
         examples=[_POLICY_EXAMPLE],
     ),
 ]
@@ -297,7 +372,7 @@ class LeadView(BaseModel):
 
 class Leads(BaseModel):
     leads: list[LeadView]
-    next: str | None = Field(description="Give it as `after` to go on; null at the end.")
+    next: LeadCursor | None = Field(description="Give it as `after` to go on; null at the end.")
 
 
 class Event(Body):
@@ -390,7 +465,7 @@ class Proposal(BaseModel):
 
 class Proposals(BaseModel):
     proposals: list[Proposal]
-    next: str | None = Field(description="Give it as `after` to go on; null at the end.")
+    next: ProposalCursor | None = Field(description="Give it as `after` to go on; null at the end.")
 
 
 class Contract(BaseModel):

@@ -81,11 +81,15 @@ def ndjson_body(model: type[BaseModel], most: int) -> dict[str, Any]:
     return {
         "requestBody": {
             "required": True,
-            "description": f"At most {most} lines, each a `{model.__name__}`.",
+            "description": f"At most {most} lines, each a `{model.__name__}` as JSON.",
             "content": {
                 NDJSON_TYPE: {
-                    "schema": {"type": "string"},
-                    "itemSchema": {"$ref": f"#/components/schemas/{model.__name__}"},
+                    "schema": {
+                        "type": "array",
+                        "description": "One item to a line.",
+                        "items": {"$ref": f"#/components/schemas/{model.__name__}"},
+                        "minItems": 1,
+                    }
                 }
             },
         }
@@ -93,19 +97,33 @@ def ndjson_body(model: type[BaseModel], most: int) -> dict[str, Any]:
 
 
 class StrictRoute(APIRoute):
-    """A route whose JSON body is read by `parse_json`."""
+    """A route that reads JSON by `parse_json`, and takes no query parameter but its own."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         takes_json = self.body_field is not None
+        known = {field.alias for field in self.dependant.query_params}
 
         async def strict(request: Request) -> Response:
-            bodied = _StrictRequest(request.scope, request.receive)
-            if await bodied.body():
-                require_media_type(bodied, JSON_TYPE)
-            return await handle(bodied)
+            _check_query(request, known)
+            if takes_json:
+                request = _StrictRequest(request.scope, request.receive)
+                if await request.body():
+                    require_media_type(request, JSON_TYPE)
+            return await handle(request)
 
-        return strict if takes_json else handle
+        return strict
+
+
+def _check_query(request: Request, known: set[str]) -> None:
+    """A misspelt or doubled parameter would be passed over in silence; say so instead."""
+    seen: set[str] = set()
+    for name, _ in request.query_params.multi_items():
+        if name not in known or name in seen:
+            problem = "stands twice" if name in known else "is not known here"
+            detail = f"query parameter {name[:40]!r} {problem}"
+            raise Refusal(422, "query-invalid", detail)
+        seen.add(name)
 
 
 class _StrictRequest(Request):

@@ -94,9 +94,9 @@ def test_only_fields_for_the_caller_are_told(operator: httpx.Client, surface: st
 
 
 def test_a_made_up_cursor_is_refused(operator: httpx.Client, surface: str) -> None:
-    for after in ("AA", "bmV3", "bmV3Cnh5"):
+    for after in ("new", "new.0x00", "new\0.0x" + "00" * 32, ".0x" + "00" * 32):
         answer = operator.get(f"/v1/surfaces/{surface}/leads", params={"after": after})
-        assert (answer.status_code, answer.json()["code"]) == (422, "cursor-invalid")
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
 
 
 def test_a_touch_is_logged_and_counted(
