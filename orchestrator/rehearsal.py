@@ -158,9 +158,9 @@ class Rehearsal:
         """Run the pipeline, mining blocks, until nothing is left to do."""
         self._chain_clock.set_to(max(self.clock() // 1000, self._chain_clock.now_s()))
         for _ in range(MAX_STEPS_TO_REST):
+            self._chain_clock.finalize()
             is_moving = self.stack.pipeline.step()
             self.stack.drain()
-            self._chain_clock.finalize()
             if not is_moving:
                 return
         raise ChainError("never-settled", "the pipeline did not come to rest; see its transactions")

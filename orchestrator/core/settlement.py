@@ -5,6 +5,7 @@ states both totals, and the escrow pays what the latest statement exceeds the ea
 """
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import NamedTuple
 
 from orchestrator.core.entry import address_word
@@ -92,6 +93,10 @@ class Contract:
         """Whether it may still count transitions at or after this time."""
         return at_ms <= self.rules.deadline_ms and self.closed_at_ms is None
 
+    def is_binding(self, at_ms: int) -> bool:
+        """Whether an event at or after this time may still add to its outcomes or reverse one."""
+        return self.is_live(at_ms - self.rules.holdback_period_ms)
+
     def add_outcome(self, index: int, amount_units: int) -> None:
         self.earned_units += amount_units
         self.outcomes += 1
@@ -160,12 +165,10 @@ def rules_of(terms: Terms, contract_id: bytes) -> ContractRules:
         deadline_ms=terms.deadline_s * 1000,
         attribution_window_ms=terms.attribution_window_s * 1000,
         holdback_period_ms=terms.holdback_period_s * 1000,
-        statement_group=b"".join(
-            (
-                address_word(terms.token),
-                address_word(terms.verifier),
-                address_word(terms.fee_recipient),
-                terms.fee_bps.to_bytes(2, "big"),
-            )
-        ),
+        statement_group=sha256(
+            address_word(terms.token)
+            + address_word(terms.verifier)
+            + address_word(terms.fee_recipient)
+            + terms.fee_bps.to_bytes(2)
+        ).digest(),
     )
