@@ -54,7 +54,7 @@ class RegisterOperator(NamedTuple):
 
 
 class PublishPolicy(NamedTuple):
-    """Open a surface with its first policy, or replace the policy of one without live contracts."""
+    """Open a surface with its first policy, or replace one that binds no contract any more."""
 
     surface: bytes
     owner: bytes
@@ -161,6 +161,14 @@ class Surface:
     policy: Policy
     version: int
 
+    def governs(self, rules: ContractRules) -> bool:
+        """Whether a contract was signed by this surface's owner under the policy in force."""
+        return (
+            rules.owner == self.owner
+            and rules.policy_hash == self.policy.hash
+            and rules.attribution == self.policy.attribution
+        )
+
 
 @dataclass(slots=True)
 class World:
@@ -231,13 +239,7 @@ class World:
         """
         here = self.surfaces[surface]
         for contract in self._rivals.get((surface, outcome), ()):
-            rules = contract.rules
-            if (
-                contract.covers(at_ms)
-                and rules.owner == here.owner
-                and rules.policy_hash == here.policy.hash
-                and rules.attribution == here.policy.attribution
-            ):
+            if contract.covers(at_ms) and here.governs(contract.rules):
                 yield contract
 
     def _count_outcome(self, index: int, entry: Entry) -> None:
@@ -463,6 +465,9 @@ def _write_event(writer: Writer, fact: Fact, event: str, reverses: tuple[str, ..
         if taken is None:
             continue
         contract = world.contracts[taken.contract_id]
+        # An operator has agreed to the reversals of the policy it signed, and to no later one's.
+        if not world.surfaces[fact.surface].governs(contract.rules):
+            continue
         writer.add(
             "outcome.reversed",
             fact.surface,
@@ -568,15 +573,18 @@ def _publish_policy(writer: Writer, request: PublishPolicy) -> None:
                 "surface-taken", f"surface 0x{request.surface.hex()} belongs to another owner"
             )
         earliest_ms = writer.now_ms - here.policy.lateness_s * 1000
-        live = sum(
-            contract.rules.surface == request.surface and contract.is_live(earliest_ms)
+        # Anyone can open a contract that names a surface; only its owner's own pin the policy.
+        bound = sum(
+            contract.rules.surface == request.surface
+            and here.governs(contract.rules)
+            and contract.is_binding(earliest_ms)
             for contract in world.contracts.values()
         )
-        if live:
+        if bound:
             raise RequestError(
                 "policy-in-force",
-                f"{live} contracts were signed under the policy in force; "
-                f"a new one can be published when they have ended",
+                f"{bound} contracts were signed under the policy in force; a new one can be "
+                f"published when their deadlines and holdback periods have passed",
             )
         dropped = sorted(set(here.policy.states) - set(request.policy.states))
         if dropped:

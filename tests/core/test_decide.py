@@ -1,0 +1,954 @@
+"""The fold, rule by rule: what each request writes, what is turned away, and who is paid."""
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.core import entry as codec
+from orchestrator.core.decide import (
+    CloseContract,
+    Genesis,
+    Lead,
+    OpenContract,
+    ProductEvent,
+    PublishPolicy,
+    Record,
+    RecordPayout,
+    RegisterOperator,
+    Request,
+    Settle,
+    Touch,
+    World,
+    decide,
+    verdict_of,
+)
+from orchestrator.core.entry import Entry, unpack_outcome, unpack_reversal, unpack_settlement
+from orchestrator.core.errors import LogError, RequestError
+from orchestrator.core.policy import Policy, Verdict
+from orchestrator.core.settlement import ContractRules
+from tests.backtest.oracle import judge
+from tests.core.worlds import (
+    DOCUMENT,
+    LEADS,
+    OPERATORS,
+    OWNER,
+    SURFACE,
+    VERIFIER,
+    begin,
+    contract_lists,
+    policy,
+    request_lists,
+    rules,
+    word,
+)
+
+X, Y = LEADS[:2]
+ANN, BOB = OPERATORS
+ZERO = bytes(32)
+FIRST, LAST = policy(), policy(attribution="last_touch")
+MODELS = [FIRST, LAST]
+
+
+def touch(operator: bytes = ANN, lead: bytes = X, surface: bytes = SURFACE) -> Touch:
+    return Touch(surface, lead, operator, "email", word("request"), word("commitment"))
+
+
+def event(
+    name: str, at: int, value: int = 0, lead: bytes = X, surface: bytes = SURFACE
+) -> ProductEvent:
+    return ProductEvent(surface, lead, name, value, at, word("request"), word("commitment"))
+
+
+def run(world: World, *steps: tuple[int, Request]) -> list[Entry]:
+    """The entries of these requests, each decided at the time beside it."""
+    return [record.entry for now, request in steps for record in decide(world, request, now)]
+
+
+def kinds(entries: list[Entry]) -> list[str]:
+    return [entry.kind for entry in entries]
+
+
+def paid(entries: list[Entry]) -> list[tuple[str, str]]:
+    """(contract, kind) of each outcome among the entries."""
+    return [
+        (entry.actor.decode().rstrip("."), entry.kind.removeprefix("outcome").lstrip("."))
+        for entry in entries
+        if entry.kind.startswith("outcome")
+    ]
+
+
+def refused(world: World, now: int, request: Request) -> str:
+    """The rule by which a request is turned away, leaving the world as it was."""
+    before = copy.deepcopy(world)
+    with pytest.raises(RequestError) as caught:
+        decide(world, request, now)
+    assert world == before
+    assert "\n" not in caught.value.message
+    return caught.value.code
+
+
+# --- What requests write --------------------------------------------------------------------------
+
+
+def test_a_short_history_word_for_word() -> None:
+    terms = rules("a", FIRST, revenue_share_bps=1000, holdback_period_ms=9000)
+    world = World()
+    steps: list[tuple[int, Request]] = [
+        (1, Genesis(word("log"), word("publisher"))),
+        (2, PublishPolicy(SURFACE, OWNER, FIRST)),
+        (3, RegisterOperator(ANN, "2", word("profile"))),
+        (4, OpenContract(terms, word("opening"))),
+        (5, touch()),
+        (6, touch(BOB)),
+        (7, touch()),
+        (8, event("signup", 7)),
+        (9, event("signup", 9, 3)),
+        (10, event("noise", 10)),
+        (11, event("buy", 10, 55)),
+        (12, event("lapse", 12, 4)),
+        (13, Settle()),
+        (14, Settle()),
+        (15, RecordPayout(terms.contract_id, word("payee"), "paid", 15, word("paying"))),
+        (16, CloseContract(terms.contract_id, 12, word("closing"))),
+    ]
+    entries = run(world, *steps)
+    assert [entry[:7] for entry in entries] == [
+        ("genesis", ZERO, word("publisher"), word("log"), "tallystick/1", 0, 1),
+        ("policy.published", SURFACE, OWNER, FIRST.hash, "v1", 1, 2),
+        ("operator.registered", ZERO, ANN, ANN, "2", 0, 3),
+        ("contract.opened", SURFACE, OWNER, terms.contract_id, "paid", 1000, 4),
+        ("lead.registered", SURFACE, OWNER, X, "new", 0, 5),
+        ("touch", SURFACE, ANN, X, "email", 0, 5),
+        ("touch", SURFACE, BOB, X, "email", 0, 6),
+        ("touch", SURFACE, ANN, X, "email", 6, 7),
+        ("lead.transition", SURFACE, OWNER, X, "trial", 0, 7),
+        ("lead.refused", SURFACE, OWNER, X, "trial", 3, 9),
+        ("lead.transition", SURFACE, OWNER, X, "paid", 55, 10),
+        ("outcome", SURFACE, terms.contract_id, X, "paid", 15, 10),
+        ("product.event", SURFACE, OWNER, X, "lapse", 4, 12),
+        ("outcome.reversed", SURFACE, terms.contract_id, X, "paid", 15, 12),
+        ("lead.transition", SURFACE, OWNER, X, "new", 4, 12),
+        ("settlement", SURFACE, VERIFIER, terms.contract_id, "paid", 0, 13),
+        ("payout", SURFACE, word("payee"), terms.contract_id, "paid", 15, 15),
+        ("contract.closed", SURFACE, OWNER, terms.contract_id, "paid", 12, 16),
+    ]
+    payloads = [entry.payload for entry in entries]
+    assert payloads[:4] == [ZERO, ZERO, word("profile"), word("opening")]
+    assert payloads[4] == ZERO
+    assert payloads[16:] == [word("paying"), word("closing")]
+    assert unpack_outcome(payloads[11]) == (10, 5, 0, 1, 15)
+    assert unpack_reversal(payloads[13]) == (11, 12, 0, 1, 15)
+    assert unpack_settlement(payloads[15]) == (15, 15, 11, 13)
+    assert (world.size, world.time_ms) == (18, 16)
+    for entry in entries:
+        assert codec.decode(codec.encode(entry)) == entry
+
+
+def test_openings_open_what_their_entries_commit_to() -> None:
+    world, _ = begin(FIRST)
+    steps: list[tuple[int, Request]] = [
+        (5, touch()),
+        (6, event("signup", 4)),
+        (7, event("buy", 7)),
+        (8, event("buy", 8)),
+        (9, event("signup", 9)),
+        (9, event("refund", 9)),
+        (9, event("lapse", 9)),
+    ]
+    records = [record for now, request in steps for record in decide(world, request, now)]
+    opened = [record for record in records if record.opening is not None]
+    for entry, opening in opened:
+        if isinstance(opening, codec.TouchOpening):
+            assert codec.touch_payload(opening) == entry.payload
+        elif opening is not None:
+            assert codec.event_payload(opening) == entry.payload
+        assert opening is not None
+        assert opening[-2:] == (word("request"), word("commitment"))
+    facts = [(record.entry.kind, record.entry.label, record.opening) for record in opened]
+    told = [(*fact[:2], *fact[2][:3]) for fact in facts if isinstance(fact[2], codec.EventOpening)]
+    assert told == [
+        ("lead.transition", "trial", "new", 1, 6),
+        ("lead.transition", "paid", "trial", 1, 7),
+        ("lead.transition", "paid", "paid", 2, 8),
+        ("lead.refused", "trial", "paid", 1, 9),
+        ("product.event", "refund", "", 0, 9),
+        ("product.event", "lapse", "", 0, 9),
+        ("lead.transition", "new", "paid", 1, 9),
+    ]
+
+
+def test_an_ignored_event_leaves_no_trace() -> None:
+    world, _ = begin(FIRST)
+    before = copy.deepcopy(world)
+    assert decide(world, event("noise", 0), 5) == []
+    assert world == before
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict", "written", "state"),
+    [
+        ("signup", Verdict.ACCEPTED, ["lead.registered", "lead.transition"], "trial"),
+        ("buy", Verdict.REFUSED, ["lead.registered", "lead.refused"], "new"),
+        ("refund", Verdict.ACCEPTED, ["lead.registered", "product.event"], "new"),
+        ("lapse", Verdict.ACCEPTED, ["lead.registered", "product.event"], "new"),
+        ("noise", Verdict.IGNORED, [], None),
+    ],
+)
+def test_the_first_that_is_heard_of_a_lead(
+    name: str, verdict: Verdict, written: list[str], state: str | None
+) -> None:
+    world, _ = begin(FIRST)
+    records = decide(world, event(name, 0), 0)
+    assert kinds([record.entry for record in records]) == written
+    assert verdict_of(records) is verdict
+    assert (world.leads[X].state if state else None) == state
+    assert (X in world.leads) is (state is not None)
+
+
+def test_the_reversing_half_of_an_event_comes_first() -> None:
+    """A renewal that takes the last one back: the new outcome stands, the old one does not."""
+    governing = policy(reversals=[{"on": "buy", "of": "paid"}])
+    terms = rules("a", governing, repeatable=True, budget_units=10, holdback_period_ms=9000)
+    world, _ = begin(governing, terms)
+    entries = run(
+        world,
+        (1, touch()),
+        (2, event("signup", 2)),
+        (3, event("buy", 3)),
+        (4, event("buy", 4)),
+    )
+    assert kinds(entries)[3:] == [
+        "product.event",
+        "lead.transition",
+        "outcome",
+        "product.event",
+        "outcome.reversed",
+        "lead.transition",
+        "outcome",
+    ]
+
+
+# --- What is turned away --------------------------------------------------------------------------
+
+
+def busy_world() -> World:
+    """A log at time 10 with a contract "a" and leads x of this surface, y of another."""
+    governing = policy(touches_per_lead=2)
+    world, _ = begin(governing, rules("a", governing))
+    other = word("elsewhere")
+    run(
+        world,
+        (9, PublishPolicy(other, OWNER, governing)),
+        (9, touch(ANN)),
+        (9, touch(ANN)),
+        (10, touch(ANN, Y, other)),
+    )
+    return world
+
+
+NOWHERE, OTHER = word("nowhere"), word("elsewhere")
+TURNED_AWAY: list[tuple[Request, str]] = [
+    (Genesis(word("log"), word("publisher")), "genesis-twice"),
+    (RegisterOperator(ANN, "1", ZERO), "operator-known"),
+    (OpenContract(rules("a", FIRST), ZERO), "contract-known"),
+    (CloseContract(word("b"), 5, ZERO), "contract-unknown"),
+    (RecordPayout(word("b"), word("payee"), "paid", 1, ZERO), "contract-unknown"),
+    (touch(surface=NOWHERE), "surface-unknown"),
+    (touch(BOB, X, OTHER), "lead-elsewhere"),
+    (touch(BOB, Y), "lead-elsewhere"),
+    (touch(), "touch-limit"),
+    (event("signup", 10, surface=NOWHERE), "surface-unknown"),
+    (event("signup", 10, surface=OTHER), "lead-elsewhere"),
+    (event("noise", 10, lead=Y), "lead-elsewhere"),
+    (event("signup", 11), "event-time"),
+    (event("noise", 11), "event-time"),
+]
+
+
+@pytest.mark.parametrize(("request_", "code"), TURNED_AWAY)
+def test_turned_away(request_: Request, code: str) -> None:
+    assert refused(busy_world(), 10, request_) == code
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        RegisterOperator(word("cy"), "0", ZERO),
+        OpenContract(rules("b", FIRST), ZERO),
+        CloseContract(word("a"), 5, ZERO),
+        RecordPayout(word("a"), word("payee"), "paid", 1, ZERO),
+        touch(BOB),
+        touch(ANN, LEADS[2]),
+        touch(ANN, Y, OTHER),
+        event("signup", 10),
+        event("signup", 0),
+        event("signup", 10, lead=Y, surface=OTHER),
+    ],
+)
+def test_taken(request_: Request) -> None:
+    assert decide(busy_world(), request_, 10)
+
+
+@pytest.mark.parametrize(
+    ("at", "is_taken"), [(94_999, False), (95_000, True), (100_000, True), (100_001, False)]
+)
+def test_the_edges_of_lateness(at: int, is_taken: bool) -> None:
+    world, _ = begin(FIRST)  # which takes events up to 5 s late
+    if is_taken:
+        assert decide(world, event("signup", at), 100_000)
+    else:
+        assert refused(world, 100_000, event("signup", at)) == "event-time"
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5])
+def test_the_limit_of_touches_is_per_operator_and_lead(limit: int) -> None:
+    world, _ = begin(policy(touches_per_lead=limit))
+    for _ in range(limit):
+        run(world, (1, touch(ANN)), (1, touch(BOB)), (1, touch(ANN, Y)))
+    for again in (touch(ANN), touch(BOB), touch(ANN, Y)):
+        assert refused(world, 2, again) == "touch-limit"
+
+
+def test_without_a_limit_touches_are_not_counted() -> None:
+    world, _ = begin(FIRST)
+    run(world, *[(1, touch())] * 300)
+    assert world.leads[X].trails[ANN].count == 300
+
+
+@pytest.mark.parametrize("request_", [request for request, _ in TURNED_AWAY] + [Settle()])
+def test_our_clock_never_goes_back(request_: Request) -> None:
+    world = busy_world()
+    before = copy.deepcopy(world)
+    with pytest.raises(LogError, match="the log is already at 10 ms") as caught:
+        decide(world, request_, 9)
+    assert caught.value.code == "clock-regressed"
+    assert world == before
+
+
+def test_a_late_event_does_not_set_our_clock() -> None:
+    world, _ = begin(FIRST, rules("a", FIRST))
+    run(world, (1000, touch()), (2000, event("signup", 1500)), (2000, event("buy", 1200)))
+    assert world.time_ms == 1000
+    assert run(world, (1000, touch()))[0].time_ms == 1000
+
+
+# --- Who is paid ----------------------------------------------------------------------------------
+
+
+def outcomes(governing: Policy, contracts: list[ContractRules], *steps: tuple[int, Request]) -> Any:
+    """(contract, kind) of each outcome when a lead is touched so, signs up and buys so."""
+    world, _ = begin(governing, *contracts)
+    return paid(run(world, *steps))
+
+
+BUY_THREE_TIMES: list[tuple[int, Request]] = [
+    (0, event("signup", 0)),
+    (1, touch()),
+    (2, event("buy", 2)),
+    (3, event("buy", 3)),
+    (4, event("buy", 4)),
+]
+
+
+@pytest.mark.parametrize(
+    ("opens", "deadline", "window", "touched", "bought", "is_paid"),
+    [
+        # the opening's edge, of the touch and of the transition
+        (1000, 9000, 9000, 999, 2000, False),
+        (1000, 9000, 9000, 1000, 2000, True),
+        (2000, 9000, 9000, 2000, 2000, True),
+        (2001, 9000, 9000, 2000, 2000, False),
+        (2001, 9000, 9000, 2001, 2001, True),
+        # the deadline's edge
+        (0, 2000, 9000, 1000, 2000, True),
+        (0, 1999, 9000, 1000, 2000, False),
+        # the window's edge
+        (0, 9000, 1000, 1000, 2000, True),
+        (0, 9000, 999, 1000, 2000, False),
+        (0, 9000, 0, 2000, 2000, True),
+    ],
+)
+@pytest.mark.parametrize("governing", MODELS)
+def test_the_edges_of_a_contract(
+    governing: Policy,
+    opens: int,
+    deadline: int,
+    window: int,
+    touched: int,
+    bought: int,
+    is_paid: bool,
+) -> None:
+    terms = rules(
+        "a", governing, opens_at_ms=opens, deadline_ms=deadline, attribution_window_ms=window
+    )
+    found = outcomes(
+        governing,
+        [terms],
+        (0, event("signup", 0)),
+        (touched, touch()),
+        (bought, event("buy", bought)),
+    )
+    assert found == ([("a", "")] if is_paid else [])
+
+
+@pytest.mark.parametrize(
+    ("at", "first", "last"),
+    [
+        # Touches: ann 1000, bob 2000, ann 3000, bob 4000; the purchase is reported at 5000.
+        (999, [], []),
+        (1000, ["ann"], ["ann"]),
+        (1999, ["ann"], ["ann"]),
+        (2000, ["ann"], ["bob"]),
+        (3000, ["ann"], ["ann"]),
+        (3999, ["ann"], ["ann"]),
+        (4000, ["ann"], ["bob"]),
+        (5000, ["ann"], ["bob"]),
+    ],
+)
+def test_a_late_event_is_judged_by_the_touches_of_its_time(
+    at: int, first: list[str], last: list[str]
+) -> None:
+    for governing, winners in ((FIRST, first), (LAST, last)):
+        found = outcomes(
+            governing,
+            [rules("ann", governing), rules("bob", governing, operator=BOB)],
+            (0, event("signup", 0)),
+            (1000, touch(ANN)),
+            (2000, touch(BOB)),
+            (3000, touch(ANN)),
+            (4000, touch(BOB)),
+            (5000, event("buy", at)),
+        )
+        assert found == [(winner, "") for winner in winners]
+
+
+def test_a_touch_after_the_transition_in_the_log_never_counts() -> None:
+    """Both happen in one millisecond: the log's order decides, not the clock."""
+    for governing in MODELS:
+        found = outcomes(
+            governing,
+            [rules("a", governing)],
+            (0, event("signup", 0)),
+            (5, event("buy", 5)),
+            (5, touch()),
+        )
+        assert found == []
+
+
+@pytest.mark.parametrize("governing", MODELS)
+@pytest.mark.parametrize(
+    ("changes", "is_paid"),
+    [
+        ({}, True),
+        ({"owner": word("another owner")}, False),
+        ({"surface": word("another surface")}, False),
+        ({"policy_hash": word("another policy")}, False),
+        ({"attribution": "any_touch"}, False),
+        ({"outcome": "trial"}, False),
+        ({"operator": BOB}, False),
+        ({"verifier": word("another verifier")}, True),
+    ],
+)
+def test_what_a_rival_must_share(governing: Policy, changes: dict[str, Any], is_paid: bool) -> None:
+    found = outcomes(
+        governing,
+        [rules("a", governing, **changes)],
+        (0, event("signup", 0)),
+        (1, touch()),
+        (2, event("buy", 2)),
+    )
+    assert found == ([("a", "")] if is_paid else [])
+
+
+@pytest.mark.parametrize("governing", MODELS)
+def test_of_two_contracts_with_the_same_touch_the_one_opened_first(governing: Policy) -> None:
+    contracts = [rules(name, governing) for name in ("b", "a", "c")]
+    found = outcomes(governing, contracts, *BUY_THREE_TIMES, (5, event("buy", 5)))
+    assert found == [("b", ""), ("a", ""), ("c", "")]
+
+
+@pytest.mark.parametrize(
+    ("closed_at", "is_paid"), [(999, False), (1999, False), (2000, True), (2001, True)]
+)
+def test_a_closed_contract_counts_what_happened_before(closed_at: int, is_paid: bool) -> None:
+    found = outcomes(
+        FIRST,
+        [rules("a", FIRST)],
+        (0, event("signup", 0)),
+        (500, touch()),
+        (3000, CloseContract(word("a"), closed_at, ZERO)),
+        (3000, event("buy", 2000)),
+    )
+    assert found == ([("a", "")] if is_paid else [])
+
+
+def test_a_closed_contract_leaves_the_outcome_to_its_rival() -> None:
+    found = outcomes(
+        FIRST,
+        [rules("a", FIRST), rules("b", FIRST, operator=BOB)],
+        (0, event("signup", 0)),
+        (1, touch(ANN)),
+        (2, touch(BOB)),
+        (3, CloseContract(word("a"), 3, ZERO)),
+        (4, event("buy", 4)),
+        (5, event("buy", 3)),
+    )
+    assert found == [("b", ""), ("a", "")]
+
+
+def test_a_refused_event_pays_nothing() -> None:
+    assert outcomes(FIRST, [rules("a", FIRST)], (1, touch()), (2, event("buy", 2))) == []
+
+
+# --- Once per lead, and within the budget ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("repeatable", "budget", "found"),
+    [
+        (False, 1000, [""]),
+        (True, 1000, ["", "", ""]),
+        # one that went over the budget has counted the lead too
+        (False, 9, ["over"]),
+        (False, 10, [""]),
+        (True, 9, ["over", "over", "over"]),
+        (True, 19, ["", "over", "over"]),
+        (True, 20, ["", "", "over"]),
+    ],
+)
+def test_once_per_lead_and_within_the_budget(
+    repeatable: bool, budget: int, found: list[str]
+) -> None:
+    terms = rules("a", FIRST, repeatable=repeatable, budget_units=budget)
+    assert outcomes(FIRST, [terms], *BUY_THREE_TIMES) == [("a", kind) for kind in found]
+
+
+def test_each_lead_counts_for_itself() -> None:
+    found = outcomes(
+        FIRST,
+        [rules("a", FIRST)],
+        *BUY_THREE_TIMES,
+        (5, touch(lead=Y)),
+        (6, event("signup", 6, lead=Y)),
+        (7, event("buy", 7, lead=Y)),
+    )
+    assert found == [("a", ""), ("a", "")]
+
+
+def test_a_reversed_outcome_has_counted_its_lead() -> None:
+    terms = rules("a", FIRST, holdback_period_ms=9000)
+    found = outcomes(
+        FIRST, [terms], *BUY_THREE_TIMES, (5, event("refund", 5)), (6, event("buy", 6))
+    )
+    assert found == [("a", ""), ("a", "reversed")]
+
+
+def test_no_second_best_is_paid_for_an_outcome_over_the_budget() -> None:
+    contracts = [rules("a", FIRST, budget_units=9), rules("b", FIRST)]
+    assert outcomes(FIRST, contracts, *BUY_THREE_TIMES[:3]) == [("a", "over")]
+    assert outcomes(FIRST, contracts, *BUY_THREE_TIMES) == [("a", "over"), ("b", "")]
+
+
+def test_what_is_over_the_budget_is_told_apart() -> None:
+    world, _ = begin(FIRST, rules("a", FIRST, repeatable=True, budget_units=15))
+    entries = run(world, *BUY_THREE_TIMES)
+    facts = [unpack_outcome(entry.payload) for entry in entries if entry.kind[:7] == "outcome"]
+    assert facts == [(8, 7, 0, 1, 10), (10, 7, 0, 0, 0), (12, 7, 0, 0, 0)]
+    contract = world.contracts[word("a")]
+    assert (contract.earned_units, contract.over_units, contract.outcomes) == (10, 20, 1)
+    assert contract.last_outcome == 9
+
+
+def test_a_reversal_frees_the_budget() -> None:
+    terms = rules("a", FIRST, repeatable=True, budget_units=10, holdback_period_ms=9000)
+    found = outcomes(
+        FIRST,
+        [terms],
+        *BUY_THREE_TIMES[:4],
+        (4, event("refund", 4)),
+        (5, event("buy", 5)),
+        (6, event("buy", 6)),
+    )
+    assert [kind for _, kind in found] == ["", "over", "reversed", "", "over"]
+
+
+# --- Reversals ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("holdback", "refunded", "is_reversed"),
+    [
+        (0, 1000, True),
+        (0, 1001, False),
+        (500, 1500, True),
+        (500, 1501, False),
+        # a refund reported late, of a time before the outcome's own
+        (0, 999, True),
+    ],
+)
+def test_the_edge_of_the_holdback_period(holdback: int, refunded: int, is_reversed: bool) -> None:
+    found = outcomes(
+        FIRST,
+        [rules("a", FIRST, holdback_period_ms=holdback)],
+        (0, event("signup", 0)),
+        (1, touch()),
+        (1000, event("buy", 1000)),
+        (2000, event("refund", refunded)),
+    )
+    assert found == [("a", ""), ("a", "reversed")][: 1 + is_reversed]
+
+
+def test_a_reversal_takes_the_latest_back_and_then_the_one_before() -> None:
+    terms = rules("a", FIRST, repeatable=True, revenue_share_bps=10_000, holdback_period_ms=9000)
+    world, _ = begin(FIRST, terms)
+    entries = run(
+        world,
+        (0, event("signup", 0)),
+        (1, touch()),
+        (2, event("buy", 2, 100)),
+        (3, event("buy", 3, 200)),
+        *[(4, event("refund", 4))] * 3,
+    )
+    taken = [entry for entry in entries if entry.kind == "outcome.reversed"]
+    assert [entry.value for entry in taken] == [210, 110]
+    assert [unpack_reversal(entry.payload) for entry in taken] == [
+        (11, 12, 0, 1, 210),
+        (9, 14, 13, 2, 320),
+    ]
+    contract = world.contracts[word("a")]
+    assert (contract.earned_units, contract.reversed_units, contract.payable_units) == (320, 320, 0)
+    assert (contract.outcomes, contract.reversals, contract.last_reversal) == (2, 2, 15)
+
+
+def test_an_expired_outcome_is_not_passed_over_for_an_older_one() -> None:
+    long = rules("long", FIRST, holdback_period_ms=9000)
+    short = rules("short", FIRST, operator=BOB, holdback_period_ms=10)
+    found = outcomes(
+        FIRST,
+        [long, short],
+        (0, event("signup", 0)),
+        (1, touch(ANN)),
+        (1, touch(BOB)),
+        (2, event("buy", 2)),
+        (3, event("buy", 3)),
+        (14, event("refund", 14)),
+        (14, event("refund", 13)),
+        (14, event("refund", 14)),
+    )
+    assert found == [("long", ""), ("short", ""), ("short", "reversed"), ("long", "reversed")]
+
+
+@pytest.mark.parametrize(
+    ("reversals", "taken"),
+    [
+        ([("refund", "paid")], ["p"]),
+        ([("refund", "trial")], ["t"]),
+        ([("refund", "new")], []),
+        ([("refund", "paid"), ("refund", "trial")], ["p", "t"]),
+        ([("refund", "trial"), ("refund", "paid")], ["t", "p"]),
+        ([("lapse", "paid")], []),
+        ([], []),
+    ],
+)
+def test_an_event_reverses_the_states_that_it_names(
+    reversals: list[tuple[str, str]], taken: list[str]
+) -> None:
+    governing = policy(reversals=[{"on": on, "of": of} for on, of in reversals])
+    contracts = [
+        rules("t", governing, outcome="trial", holdback_period_ms=9000),
+        rules("p", governing, holdback_period_ms=9000),
+    ]
+    found = outcomes(
+        governing,
+        contracts,
+        (1, touch()),
+        (2, event("signup", 2)),
+        (3, event("buy", 3)),
+        (4, event("refund", 4)),
+    )
+    assert found == [("t", ""), ("p", ""), *((name, "reversed") for name in taken)]
+
+
+def test_the_outcome_of_another_lead_is_not_touched() -> None:
+    found = outcomes(
+        FIRST,
+        [rules("a", FIRST, holdback_period_ms=9000)],
+        *BUY_THREE_TIMES,
+        (5, event("refund", 5, lead=Y)),
+    )
+    assert found == [("a", "")]
+
+
+def test_an_outcome_over_the_budget_cannot_be_reversed() -> None:
+    terms = rules("a", FIRST, repeatable=True, budget_units=10, holdback_period_ms=9000)
+    steps = (*BUY_THREE_TIMES, *[(5, event("refund", 5))] * 2)
+    kinds_found = [kind for _, kind in outcomes(FIRST, [terms], *steps)]
+    assert kinds_found == ["", "over", "over", "reversed"]
+
+
+def test_only_the_policy_that_was_signed_reverses() -> None:
+    """Its owner may publish a policy that takes everything back: it does not bind the operator."""
+    terms = rules("a", FIRST, deadline_ms=10, holdback_period_ms=0)
+    world, _ = begin(FIRST, terms)
+    run(world, (0, event("signup", 0)), (1, touch()), (2, event("buy", 2)))
+    harsh = policy(reversals=[{"on": "login", "of": "paid"}], lateness_s=90 * 86_400)
+    entries = run(world, (6000, PublishPolicy(SURFACE, OWNER, harsh)), (6001, event("login", 2)))
+    assert kinds(entries) == ["policy.published", "product.event"]
+    assert world.contracts[word("a")].reversed_units == 0
+
+
+buys = st.lists(
+    st.tuples(
+        st.integers(0, 2000),
+        st.sampled_from(["buy", "buy", "buy", "refund"]),
+        st.sampled_from([0, 0, 1500, 5000]),
+    ),
+    min_size=20,
+    max_size=80,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(buys, st.sampled_from([0, 1000, 4000, 20_000]), st.sampled_from([0, 3000]))
+def test_sweeping_changes_no_reversal(
+    steps: list[tuple[int, str, int]], long: int, short: int
+) -> None:
+    """What a lead's paid outcomes are pruned to can never be told from all of them."""
+    contracts = [
+        rules("long", FIRST, repeatable=True, budget_units=10**9, holdback_period_ms=long),
+        rules(
+            "short", FIRST, operator=BOB, repeatable=True, budget_units=60, holdback_period_ms=short
+        ),
+    ]
+    worlds = []
+    written: list[list[Record]] = [[], []]
+    for keeps_all, records in enumerate(written):
+        world, _ = begin(FIRST, *contracts)
+        run(world, (0, event("signup", 0)), (0, touch(BOB)), (0, touch(ANN)))
+        if keeps_all:
+            world.leads[X].sweep_at = 10**9
+        now = 0
+        for wait, name, late in steps:
+            now += wait
+            if wait % 3 == 0:
+                records.extend(decide(world, touch(lead=Y), now))
+            records.extend(decide(world, event(name, max(0, now - late)), now))
+        worlds.append(world)
+    assert written[0] == written[1]
+    assert len(worlds[0].leads[X].paid) <= worlds[0].leads[X].sweep_at
+
+
+def test_outcomes_that_nothing_can_reverse_are_forgotten() -> None:
+    terms = rules("a", FIRST, repeatable=True, budget_units=10**9, holdback_period_ms=1000)
+    world, _ = begin(FIRST, terms)
+    run(world, (0, event("signup", 0)))
+    for now in range(0, 1_000_000, 1000):
+        run(world, (now, touch()), (now, event("buy", now)))
+    assert len(world.leads[X].paid) < 32
+    steady = policy(reversals=[])
+    world, _ = begin(steady, rules("a", steady, repeatable=True, budget_units=10**9))
+    run(world, *BUY_THREE_TIMES)
+    assert world.contracts[word("a")].outcomes == 3
+    assert world.leads[X].paid == []
+
+
+# --- Settlement -----------------------------------------------------------------------------------
+
+
+def test_a_tick_settles_all_that_is_due_group_by_group() -> None:
+    contracts = [
+        rules(name, FIRST, operator=word(name), outcome="trial", statement_group=group)
+        for name, group in [("c", b"h"), ("a", b"g"), ("d", b"h"), ("b", b"g"), ("idle", b"g")]
+    ]
+    world, _ = begin(FIRST, *contracts)
+    for number, name in enumerate(["d", "b", "a", "c"]):
+        lead = word(f"lead {number}")
+        run(world, (1, touch(word(name), lead)), (1, event("signup", 1, lead=lead)))
+    entries = run(world, (2, Settle()))
+    assert kinds(entries) == ["settlement"] * 4
+    names = [entry.subject.decode().rstrip(".") for entry in entries]
+    assert names == ["a", "b", "c", "d"]
+    assert run(world, (3, Settle())) == []
+
+
+def test_settlements_are_cumulative() -> None:
+    terms = rules("a", FIRST, repeatable=True, holdback_period_ms=9000)
+    world, _ = begin(FIRST, terms)
+    steps: list[tuple[int, Request]] = [
+        (1, Settle()),
+        *BUY_THREE_TIMES[:3],
+        (2, Settle()),
+        (3, event("signup", 3)),
+        (3, Settle()),
+        (3, event("buy", 3)),
+        (4, event("refund", 4)),
+        (4, Settle()),
+        (5, event("refund", 5)),
+        (5, Settle()),
+        (6, Settle()),
+    ]
+    entries = [entry for entry in run(world, *steps) if entry.kind == "settlement"]
+    assert [(entry.value, entry.time_ms) for entry in entries] == [(10, 2), (10, 4), (0, 5)]
+    assert [unpack_settlement(entry.payload) for entry in entries] == [
+        (10, 0, 9, 0),
+        (20, 10, 13, 15),
+        (20, 20, 13, 18),
+    ]
+
+
+def test_a_contract_that_only_went_over_has_nothing_to_settle() -> None:
+    world, _ = begin(FIRST, rules("a", FIRST, budget_units=0))
+    assert run(world, *BUY_THREE_TIMES, (9, Settle()))[-1].kind == "lead.transition"
+
+
+# --- Policies -------------------------------------------------------------------------------------
+
+WIDER = policy(states=[*DOCUMENT["states"], "lost"])
+# A contract over [0, 1000] whose outcomes can be reversed for 200 ms; events come up to 5 s late.
+BOUND_UNTIL = 1000 + 200 + 5000
+
+
+@pytest.mark.parametrize(
+    ("changes", "now", "code"),
+    [
+        ({}, 0, "policy-in-force"),
+        ({}, BOUND_UNTIL, "policy-in-force"),
+        ({}, BOUND_UNTIL + 1, None),
+        ({"holdback_period_ms": 0}, BOUND_UNTIL - 200, "policy-in-force"),
+        ({"holdback_period_ms": 0}, BOUND_UNTIL - 199, None),
+        # not one of the owner's contracts under the policy in force
+        ({"surface": word("another surface")}, 0, None),
+        ({"owner": word("another owner")}, 0, None),
+        ({"policy_hash": word("another policy")}, 0, None),
+        ({"attribution": "last_touch"}, 0, None),
+    ],
+)
+def test_contracts_pin_the_policy_they_were_signed_under(
+    changes: dict[str, Any], now: int, code: str | None
+) -> None:
+    terms = rules("a", FIRST, **({"deadline_ms": 1000, "holdback_period_ms": 200} | changes))
+    world, _ = begin(FIRST, terms)
+    request = PublishPolicy(SURFACE, OWNER, WIDER)
+    if code is None:
+        assert run(world, (now, request))[0][4:6] == ("v2", 2)
+    else:
+        assert refused(world, now, request) == code
+
+
+def test_a_closed_contract_pins_nothing() -> None:
+    world, _ = begin(FIRST, rules("a", FIRST))
+    request = PublishPolicy(SURFACE, OWNER, WIDER)
+    assert refused(world, 5, request) == "policy-in-force"
+    run(world, (5, CloseContract(word("a"), 5, ZERO)), (5, request))
+    assert world.surfaces[SURFACE].policy == WIDER
+
+
+def test_the_complaint_counts_the_contracts() -> None:
+    world, _ = begin(FIRST, rules("a", FIRST), rules("b", FIRST), rules("c", FIRST, owner=ANN))
+    with pytest.raises(RequestError, match=r"^2 contracts were signed under the policy in force"):
+        decide(world, PublishPolicy(SURFACE, OWNER, WIDER), 5)
+
+
+@pytest.mark.parametrize(
+    ("states", "code"),
+    [
+        (["new", "trial", "paid"], None),
+        (["paid", "lost", "trial", "new"], None),
+        (["new", "paid"], "policy-drops-state"),
+        (["lost"], "policy-drops-state"),
+    ],
+)
+def test_a_new_policy_keeps_every_state(states: list[str], code: str | None) -> None:
+    world, _ = begin(FIRST)
+    document = {"states": states, "initial": states[0], "transitions": [], "reversals": []}
+    request = PublishPolicy(SURFACE, OWNER, policy(**document))
+    if code is None:
+        run(world, (0, request))
+    else:
+        assert refused(world, 0, request) == code
+
+
+def test_a_surface_belongs_to_who_published_first() -> None:
+    world, _ = begin(FIRST)
+    assert refused(world, 0, PublishPolicy(SURFACE, ANN, WIDER)) == "surface-taken"
+    assert run(world, (0, PublishPolicy(word("new"), ANN, WIDER)))[0][4:6] == ("v1", 1)
+    entries = run(world, *[(0, PublishPolicy(SURFACE, OWNER, p)) for p in (WIDER, WIDER)])
+    assert [entry.label for entry in entries] == ["v2", "v3"]
+
+
+def test_a_new_policy_rules_from_the_next_request() -> None:
+    world, _ = begin(FIRST)
+    run(world, (1, event("signup", 1)))
+    strict = policy(transitions=[], states=[*DOCUMENT["states"], "lost"], initial="lost")
+    run(world, (2, PublishPolicy(SURFACE, OWNER, strict)))
+    assert run(world, (3, event("buy", 3)), (3, touch(lead=X))) != []
+    assert world.leads[X].state == "trial"
+    run(world, (3, touch(lead=Y)))
+    assert world.leads[Y] == Lead(SURFACE, "lost", trails=world.leads[Y].trails)
+
+
+# --- Against a second opinion ---------------------------------------------------------------------
+
+
+def table_of(terms: ContractRules) -> dict[str, Any]:
+    return {
+        "id": terms.contract_id,
+        "operator": terms.operator,
+        "outcome": terms.outcome,
+        "repeatable": terms.repeatable,
+        "unit_price": terms.unit_price_units,
+        "revenue_share_bps": terms.revenue_share_bps,
+        "budget": terms.budget_units,
+        "opens_at": terms.opens_at_ms,
+        "deadline": terms.deadline_ms,
+        "attribution_window_s": terms.attribution_window_ms,
+        "holdback_s": terms.holdback_period_ms,
+    }
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_late_events_and_all_agree_with_a_second_opinion(data: st.DataObject) -> None:
+    """The backtest's second opinion never sees a late event; it judges them all the same."""
+    attribution = data.draw(st.sampled_from(["first_touch", "last_touch"]))
+    governing = policy(attribution=attribution)
+    contracts = data.draw(contract_lists(governing))
+    world, begun = begin(governing, *contracts)
+    records = list(begun)
+    rows: list[tuple[Any, ...]] = []
+    found: list[tuple[Any, ...]] = []
+    verdicts = dict.fromkeys(("accepted", "refused", "ignored"), 0)
+    for now, request in data.draw(request_lists(contracts)):
+        new = decide(world, request, now)
+        records += new
+        if isinstance(request, Touch):
+            rows.append(("touch", now, request.lead, request.operator))
+        elif isinstance(request, ProductEvent):
+            rows.append(
+                ("event", request.time_ms, request.lead, request.event, request.value_units)
+            )
+            verdicts[verdict_of(new)] += 1
+        for entry, _ in new:
+            if entry.kind in ("outcome", "outcome.over"):
+                facts = unpack_outcome(entry.payload)
+                touched, moved = records[facts.touch].entry, records[facts.transition].entry
+                earned = entry.value if entry.kind == "outcome" else 0
+                line = (entry.actor, entry.subject, entry.time_ms, touched.time_ms)
+                found.append((*line, moved.value, earned))
+    document = {**DOCUMENT, "attribution": attribution}
+    expected = judge(document, [table_of(terms) for terms in contracts], rows)
+    assert found == expected["outcomes"]
+    assert verdicts == expected["events"]
+    for name, totals in expected["contracts"].items():
+        contract = world.contracts[name]
+        assert totals == {
+            "outcomes": contract.outcomes,
+            "reversed": contract.reversals,
+            "earned_units": str(contract.earned_units),
+            "reversed_units": str(contract.reversed_units),
+            "over_budget_units": str(contract.over_units),
+            "payable_units": str(contract.payable_units),
+        }
