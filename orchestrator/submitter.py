@@ -59,12 +59,12 @@ class Submission(NamedTuple):
     reason: str
 
 
-class _Row(NamedTuple):
-    """An intent under way: what the machine sees of it, and what it is about."""
+class _Work(NamedTuple):
+    """What is under way: the machine's view of it, its floor blocks, and the calls to try out."""
 
-    transaction: Transaction
-    call: Call
-    floor_block: int
+    transactions: list[Transaction]
+    floor_blocks: dict[str, int]
+    calls: dict[str, Call]
 
 
 class Submitter:
@@ -77,7 +77,7 @@ class Submitter:
     one key one acts at a time; bytes that two of them send are the same bytes.
     """
 
-    MOST_AT_ONCE = 32
+    MOST_UNDER_WAY = 1_000
 
     def __init__(
         self,
@@ -142,13 +142,14 @@ class Submitter:
         *send* is answered, or whether it is, never raises.
         """
         with self._database.transaction() as session:
-            rows = self._under_way(session)
-            if not rows:
-                return []
-            (books,) = session.all("chain.account", **self._us)
+            # The token first: what is stored while we read the rest is newer, and fails the fence.
+            books = session.one("chain.account", **self._us)
+            work = self._work(session)
+        if books is None or not work.transactions:
+            return []
         account = Account(books.next_nonce, books.finalized_block)
-        view = self._look(rows)
-        steps = plan([row.transaction for row in rows.values()], account, view, self._rules)
+        view = self._look(work)
+        steps = plan(work.transactions, account, view, self._rules)
         if not steps:
             return []
         next_nonces = [step.nonce + 1 for step in steps if isinstance(step, Sign)]
@@ -161,7 +162,7 @@ class Submitter:
                 finalized_block=view.finalized_block,
             ):
                 return []  # another orchestrator acted on these books since we read them
-            sends = [send for step in steps for send in self._store(session, step, rows, view)]
+            sends = [send for step in steps for send in self._store(session, step, view)]
             finished = [
                 self._found(session, step.intent_key) for step in steps if isinstance(step, Finish)
             ]
@@ -170,34 +171,34 @@ class Submitter:
 
     # Looking
 
-    def _under_way(self, session: Session) -> dict[str, _Row]:
+    def _work(self, session: Session) -> _Work:
+        """Every intent with a nonce, and the next of those without, as far as there is room."""
         attempts: dict[str, list[Attempt]] = {}
         for row in session.all("chain.attempts", **self._us):
             fees = Fees(row.max_fee_wei, row.priority_fee_wei)
             attempt = Attempt(row.tx_hash, fees, row.signed_block, row.reply)
             attempts.setdefault(row.intent_key, []).append(attempt)
-        return {
-            row.intent_key: _Row(
-                Transaction(
-                    row.intent_key,
-                    row.nonce,
-                    row.gas_limit or 0,
-                    tuple(attempts.get(row.intent_key, ())),
-                    row.refused_block,
-                ),
-                Call(row.target, row.data),
-                row.floor_block or 0,
+        started = session.all("chain.under_way", **self._us, limit=self.MOST_UNDER_WAY)
+        room = min(self._rules.max_in_flight, self.MOST_UNDER_WAY - len(started))
+        requested = session.all("chain.requested", **self._us, limit=room)
+        transactions = [
+            Transaction(
+                row.intent_key, row.nonce, row.gas_limit, tuple(attempts.get(row.intent_key, ()))
             )
-            for row in session.all("chain.under_way", **self._us, limit=self.MOST_AT_ONCE)
-        }
+            for row in started
+        ]
+        transactions += [
+            Transaction(row.intent_key, refused_block=row.refused_block) for row in requested
+        ]
+        return _Work(
+            transactions,
+            {row.intent_key: row.floor_block for row in started},
+            {row.intent_key: Call(row.target, row.data) for row in requested},
+        )
 
-    def _look(self, rows: Mapping[str, _Row]) -> View:
-        """What one node shows of our account, our attempts, and the calls not yet signed."""
-        attempts = [a.tx_hash for row in rows.values() for a in row.transaction.attempts]
-        last = [r.transaction.attempts[-1].tx_hash for r in rows.values() if r.transaction.attempts]
-        fresh = [key for key, row in rows.items() if row.transaction.nonce is None]
-        # Whatever is mined while the node reads this looks at worst unknown, and waits a round.
-        replies = self._chain.ask(
+    def _look(self, work: _Work) -> View:
+        """What the node shows of our account, of our attempts, and of the calls not yet signed."""
+        latest, final, latest_nonce, final_nonce, fees, tip = self._chain.ask(
             [
                 ("eth_getBlockByNumber", ["latest", False]),
                 ("eth_getBlockByNumber", ["finalized", False]),
@@ -205,14 +206,8 @@ class Submitter:
                 ("eth_getTransactionCount", [self.sender, "finalized"]),
                 ("eth_feeHistory", ["0x1", "latest", []]),
                 ("eth_maxPriorityFeePerGas", []),
-                *[("eth_getTransactionByHash", [hex_of(tx_hash)]) for tx_hash in last],
-                *[("eth_getTransactionReceipt", [hex_of(tx_hash)]) for tx_hash in attempts],
-                *[("eth_estimateGas", [self._trial(rows[key].call), "pending"]) for key in fresh],
             ]
         )
-        latest, final, latest_nonce, final_nonce, fees, tip, *rest = replies
-        held, rest = rest[: len(last)], rest[len(last) :]
-        receipts, estimates = rest[: len(attempts)], rest[len(attempts) :]
         base_fees = members(result(fees), "its fees").get("baseFeePerGas")
         if not isinstance(base_fees, list) or not base_fees:
             raise NodeError("node-unreadable", f"{self._chain.node.name} sent no base fee")
@@ -223,13 +218,40 @@ class Submitter:
             finalized_nonce=quantity(result(final_nonce)),
             base_fee_wei=quantity(base_fees[-1]),
             priority_fee_wei=quantity(result(tip)),
-            mined=self._mined(attempts, receipts),
-            pooled=frozenset(
-                tx_hash for tx_hash, reply in zip(last, held, strict=True) if _is_pooled(reply)
-            ),
-            gas=_gas(dict(zip(fresh, estimates, strict=True))),
         )
-        return view._replace(spenders=self._spenders(rows, view))
+        return self._look_closer(work, view)
+
+    def _look_closer(self, work: _Work, view: View) -> View:
+        """Receipts where a nonce is spent for good, the pool where it is unspent; else we wait."""
+        started = [t for t in work.transactions if t.nonce is not None]
+        spent = [
+            attempt.tx_hash
+            for transaction in started
+            if (transaction.nonce or 0) < view.finalized_nonce
+            for attempt in transaction.attempts
+        ]
+        unspent = [
+            transaction.attempts[-1].tx_hash
+            for transaction in started
+            if (transaction.nonce or 0) >= view.latest_nonce
+        ]
+        replies = self._chain.ask(
+            [
+                *[("eth_getTransactionReceipt", [hex_of(tx_hash)]) for tx_hash in spent],
+                *[("eth_getTransactionByHash", [hex_of(tx_hash)]) for tx_hash in unspent],
+                *[("eth_estimateGas", [self._trial(c), "pending"]) for c in work.calls.values()],
+            ]
+        )
+        receipts, rest = replies[: len(spent)], replies[len(spent) :]
+        held, estimates = rest[: len(unspent)], rest[len(unspent) :]
+        view = view._replace(
+            mined=self._mined(spent, receipts),
+            pooled=frozenset(
+                tx_hash for tx_hash, reply in zip(unspent, held, strict=True) if _is_pooled(reply)
+            ),
+            gas=_gas(dict(zip(work.calls, estimates, strict=True))),
+        )
+        return view._replace(spenders=self._spenders(work, view))
 
     def _trial(self, call: Call) -> Json:
         return {"from": self.sender, "to": call.to, "data": hex_of(call.data)}
@@ -260,31 +282,28 @@ class Submitter:
             and blocks[mined.block_number].block_hash == mined.block_hash
         }
 
-    def _spenders(self, rows: Mapping[str, _Row], view: View) -> dict[int, bytes]:
+    def _spenders(self, work: _Work, view: View) -> dict[int, bytes]:
         """Who spent the nonces that are spent for good and that no receipt of ours explains."""
         found = {}
-        for row in rows.values():
-            nonce = row.transaction.nonce
+        for transaction in work.transactions:
+            nonce = transaction.nonce
             if nonce is None or view.finalized_nonce <= nonce:
                 continue
-            if fate(row.transaction, view) is Fate.UNKNOWN:
-                spender = self._chain.spender(
-                    self.sender, nonce, row.floor_block, view.finalized_block
-                )
+            if fate(transaction, view) is Fate.UNKNOWN:
+                floor_block = work.floor_blocks[transaction.intent_key]
+                spender = self._chain.spender(self.sender, nonce, floor_block, view.finalized_block)
                 if spender is not None:
                     found[nonce] = spender
         return found
 
     # Storing, then sending
 
-    def _store(
-        self, session: Session, step: Step, rows: Mapping[str, _Row], view: View
-    ) -> list[tuple[bytes, bytes]]:
+    def _store(self, session: Session, step: Step, view: View) -> list[tuple[bytes, bytes]]:
         """Store a step; returns what it wants sent: (hash, bytes)."""
         intent = {**self._us, "intent_key": step.intent_key}
         match step:
             case Sign():
-                return [self._sign(session, step, rows[step.intent_key], view)]
+                return [self._sign(session, step, view)]
             case Send(_, tx_hash):
                 ((raw,),) = session.all("chain.raw", **self._us, tx_hash=tx_hash)
                 return [(tx_hash, raw)]
@@ -306,25 +325,27 @@ class Submitter:
                 )
         return []
 
-    def _sign(self, session: Session, step: Sign, row: _Row, view: View) -> tuple[bytes, bytes]:
+    def _sign(self, session: Session, step: Sign, view: View) -> tuple[bytes, bytes]:
+        intent = {**self._us, "intent_key": step.intent_key}
+        (row,) = session.all("chain.transaction", **intent)
         signed = self._keys.sign_transaction(
             {
                 "type": 2,
                 "chainId": self._chain.addresses.chain_id,
                 "nonce": step.nonce,
-                "to": to_checksum_address(row.call.to),
+                "to": to_checksum_address(row.target),
                 "value": 0,
-                "data": row.call.data,
+                "data": row.data,
                 "gas": step.gas_limit,
                 "maxFeePerGas": step.fees.max_fee_wei,
                 "maxPriorityFeePerGas": step.fees.priority_fee_wei,
             }
         )
-        intent = {**self._us, "intent_key": step.intent_key, "nonce": step.nonce}
-        if row.transaction.nonce is None:
+        if row.nonce is None:
             session.run(
                 "chain.give_nonce",
                 **intent,
+                nonce=step.nonce,
                 gas_limit=step.gas_limit,
                 floor_block=view.finalized_block,
             )
@@ -332,6 +353,7 @@ class Submitter:
         session.run(
             "chain.add_attempt",
             **intent,
+            nonce=step.nonce,
             tx_hash=tx_hash,
             raw=raw,
             max_fee_wei=step.fees.max_fee_wei,

@@ -91,7 +91,8 @@ class Mined(NamedTuple):
 class View(NamedTuple):
     """What one node showed in one request. Nonces count the sender's transactions up to a block.
 
-    `base_fee_wei` is the next block's. `mined` and `pooled` speak of our attempts. `spenders` names
+    `base_fee_wei` is the next block's. `mined` and `pooled` speak of our attempts, as far as they
+    were asked for: until a nonce is spent for good, a receipt decides nothing. `spenders` names
     for a nonce the transaction that spent it in a final block. `gas` holds, for a requested intent,
     what it would use, or the reason why it would revert; an intent that was not tried is absent.
     """
@@ -109,7 +110,7 @@ class View(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """When to raise a fee, how far, and how much may be under way at once."""
+    """When to raise a fee, how far, and how many nonces may wait to be mined at once."""
 
     patience_blocks: int = 8
     fee_ceiling_wei: int = 500 * 10**9
@@ -202,7 +203,8 @@ def plan(
         if step is not None:
             steps.append(step)
     requested = [t for t in transactions if t.nonce is None]
-    return steps + _start(requested, account, view, rules, rules.max_in_flight - len(started))
+    unmined = sum((t.nonce or 0) >= view.latest_nonce for t in started)
+    return steps + _start(requested, account, view, rules, rules.max_in_flight - unmined)
 
 
 def first_fees(view: View, rules: Rules) -> Fees:

@@ -226,6 +226,12 @@ def test_no_more_in_flight_than_the_rules_allow() -> None:
     assert nonces(steps) == [6, 7]
 
 
+def test_what_is_mined_leaves_room_for_more() -> None:
+    view = SPENT._replace(gas={"a": 1, "b": 1})
+    steps = plan([started(), *requested("a", "b")], ACCOUNT, view, Rules(max_in_flight=1))
+    assert nonces(steps) == [6]
+
+
 @pytest.mark.parametrize(
     ("latest", "final", "expected"),
     [

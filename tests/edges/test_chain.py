@@ -95,8 +95,11 @@ def chain(
 ) -> Iterator[Chain]:
     """The deployment, as it was before the test once the test is done."""
     before = clock.node.call("evm_snapshot")
+    # By itself the node makes a block some time after it answered.
+    clock.node.call("evm_setAutomine", False)
     with Chain(module_anvil.rpc_url, deployment.addresses) as chain:
         yield chain
+    clock.node.call("evm_setAutomine", True)
     assert clock.node.call("evm_revert", before)
 
 
@@ -542,6 +545,7 @@ def test_an_intent_moves_from_requested_to_finalized(
     assert where().fate is Fate.REQUESTED
     assert submitter.advance() == []
     assert where().fate is Fate.BROADCAST
+    clock.mine()
     assert chain.allowance_of(deployment.token, NOBODY) == 5
     assert submitter.advance() == []  # mined, and not final
     clock.finalize()

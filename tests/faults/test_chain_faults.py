@@ -131,7 +131,7 @@ class Stage(NamedTuple):
 
 @contextmanager
 def bench_on(stage: Stage, database_url: str) -> Iterator[Bench]:
-    """A relayer on the stage, which is as it was when the test is done."""
+    """A relayer on the stage, where the test makes every block; put back when it is done."""
     anvil, deployment = stage
     with (
         Database(database_url, WORKER) as database,
@@ -142,6 +142,8 @@ def bench_on(stage: Stage, database_url: str) -> Iterator[Bench]:
     ):
         before = node.call("evm_snapshot")
         node.call("anvil_setNextBlockBaseFeePerGas", hex(GWEI))
+        # By itself the node makes a block some time after it answered.
+        node.call("evm_setAutomine", False)
         clock.fund(SENDER, 10**24)
         submitter = Submitter(chain, database, RELAYER, lambda: NOW_MS)
         yield Bench(deployment, database, database_url, proxy, node, clock, chain, submitter)
@@ -210,6 +212,7 @@ def test_send_accepted_and_reply_lost(bench: Bench) -> None:
     bench.request(3)
     bench.proxy.fault = lose_reply
     bench.submitter.advance()
+    bench.clock.mine()
     assert bench.balance() == 7  # it did arrive
     assert "did not answer" in bench.find("mint-0").reason
     bench.finish()
@@ -282,8 +285,7 @@ def test_spent_nonce_without_a_receipt_is_unknown(bench: Bench) -> None:
     """Behind a load balancer a missing receipt proves nothing: nothing is signed again."""
     bench.request(2)
     bench.submitter.advance()
-    for _ in range(3):
-        bench.clock.mine()
+    bench.clock.mine(4)
     bench.proxy.fault = rewritten("eth_getTransactionReceipt", lambda _: None)
     for _ in range(5):
         bench.clock.mine()
@@ -371,6 +373,7 @@ def test_wrong_chain(bench: Bench) -> None:
 def test_receipt_from_a_block_that_is_not_the_chains(bench: Bench) -> None:
     bench.request()
     bench.submitter.advance()
+    bench.clock.mine()
 
     def lie(receipt: Any) -> Any:
         return receipt and {**receipt, "blockHash": "0x" + "ee" * 32, "status": "0x0"}
@@ -386,55 +389,48 @@ def test_receipt_from_a_block_that_is_not_the_chains(bench: Bench) -> None:
 # --- The pool -------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def unmined(bench: Bench) -> Bench:
-    """Blocks are made by the test alone."""
-    bench.node.call("evm_setAutomine", False)
-    return bench
-
-
 def pooled(bench: Bench) -> list[str]:
     pool = bench.node.call("txpool_content")
     found = [t for by_nonce in pool.values() for t in by_nonce.values()]
     return [t["hash"] for by_nonce in found for t in by_nonce.values()]
 
 
-def test_chain_halt(unmined: Bench) -> None:
+def test_chain_halt(bench: Bench) -> None:
     """No block comes, so nothing is old: it is sent once and waited for."""
-    unmined.request(3)
+    bench.request(3)
     for _ in range(20):
-        unmined.submitter.advance()
-    assert len(unmined.proxy.sent()) == 3
-    unmined.finish()
-    unmined.check_each_once()
+        bench.submitter.advance()
+    assert len(bench.proxy.sent()) == 3
+    bench.finish()
+    bench.check_each_once()
 
 
-def test_dropped_transaction_closes_its_own_gap(unmined: Bench) -> None:
-    unmined.request(3)
-    unmined.submitter.advance()
-    first = unmined.find("mint-0").tx_hash
+def test_dropped_transaction_closes_its_own_gap(bench: Bench) -> None:
+    bench.request(3)
+    bench.submitter.advance()
+    first = bench.find("mint-0").tx_hash
     assert first is not None
-    unmined.node.call("anvil_dropTransaction", "0x" + first.hex())
-    unmined.clock.mine()
-    assert unmined.balance() == 0  # two wait behind a gap
-    unmined.submitter.advance()
-    sent = unmined.proxy.sent()
+    bench.node.call("anvil_dropTransaction", "0x" + first.hex())
+    bench.clock.mine()
+    assert bench.balance() == 0  # two wait behind a gap
+    bench.submitter.advance()
+    sent = bench.proxy.sent()
     assert len(sent) > 3
     assert sent[3:] == sent[: len(sent) - 3]  # anvil drops those above the gap with it
-    unmined.finish()
-    unmined.check_each_once()
-    assert unmined.find("mint-0").tx_hash == first
+    bench.finish()
+    bench.check_each_once()
+    assert bench.find("mint-0").tx_hash == first
 
 
-def test_all_dropped(unmined: Bench) -> None:
-    unmined.request(5)
-    unmined.submitter.advance()
-    unmined.node.call("anvil_dropAllTransactions")
-    unmined.finish()
-    unmined.check_each_once()
+def test_all_dropped(bench: Bench) -> None:
+    bench.request(5)
+    bench.submitter.advance()
+    bench.node.call("anvil_dropAllTransactions")
+    bench.finish()
+    bench.check_each_once()
 
 
-def test_underpriced_replacement_is_raised_until_it_is_taken(unmined: Bench) -> None:
+def test_underpriced_replacement_is_raised_until_it_is_taken(bench: Bench) -> None:
     """A stranger with our key holds the nonce at a higher fee; we outbid it."""
     rival = Keys.from_key(RELAYER).sign_transaction(
         {
@@ -448,17 +444,17 @@ def test_underpriced_replacement_is_raised_until_it_is_taken(unmined: Bench) -> 
             "maxPriorityFeePerGas": 3 * GWEI,
         }
     )
-    unmined.node.call("eth_sendRawTransaction", "0x" + rival.raw_transaction.hex())
-    unmined.request()
-    unmined.submitter.advance()
-    assert "underpriced" in unmined.find("mint-0").reason
+    bench.node.call("eth_sendRawTransaction", "0x" + rival.raw_transaction.hex())
+    bench.request()
+    bench.submitter.advance()
+    assert "underpriced" in bench.find("mint-0").reason
     for _ in range(20):
-        unmined.submitter.advance()
-    assert pooled(unmined) == ["0x" + (unmined.find("mint-0").tx_hash or b"").hex()]
-    fees = [transaction["maxFeePerGas"] for transaction in signed(unmined)]
+        bench.submitter.advance()
+    assert pooled(bench) == ["0x" + (bench.find("mint-0").tx_hash or b"").hex()]
+    fees = [transaction["maxFeePerGas"] for transaction in signed(bench)]
     assert all(8 * after >= 9 * before for before, after in pairwise(fees))
-    unmined.finish()
-    unmined.check_each_once()
+    bench.finish()
+    bench.check_each_once()
 
 
 def signed(bench: Bench) -> list[dict[str, Any]]:
@@ -467,63 +463,63 @@ def signed(bench: Bench) -> list[dict[str, Any]]:
     return [TypedTransaction.from_bytes(HexBytes(raw)).as_dict() for raw in sent]
 
 
-def test_base_fee_spike_while_in_the_pool(unmined: Bench) -> None:
-    unmined.request(2)
-    unmined.submitter.advance()
-    unmined.node.call("anvil_setNextBlockBaseFeePerGas", hex(50 * GWEI))
-    unmined.clock.mine()
-    assert unmined.balance() == 0
-    unmined.submitter.advance()
-    assert len(set(unmined.proxy.sent())) == 4
-    unmined.finish()
-    unmined.check_each_once()
+def test_base_fee_spike_while_in_the_pool(bench: Bench) -> None:
+    bench.request(2)
+    bench.submitter.advance()
+    bench.node.call("anvil_setNextBlockBaseFeePerGas", hex(50 * GWEI))
+    bench.clock.mine()
+    assert bench.balance() == 0
+    bench.submitter.advance()
+    assert len(set(bench.proxy.sent())) == 4
+    bench.finish()
+    bench.check_each_once()
 
 
-def test_base_fee_beyond_the_ceiling_is_waited_out(unmined: Bench) -> None:
-    unmined.request(2)
-    unmined.submitter.advance()
+def test_base_fee_beyond_the_ceiling_is_waited_out(bench: Bench) -> None:
+    bench.request(2)
+    bench.submitter.advance()
     for _ in range(3):
-        unmined.node.call("anvil_setNextBlockBaseFeePerGas", hex(5_000 * GWEI))
-        unmined.clock.mine()
-        unmined.submitter.advance()
-    assert unmined.balance() == 0
-    unmined.node.call("anvil_setNextBlockBaseFeePerGas", hex(GWEI))
-    unmined.finish()
-    unmined.check_each_once()
+        bench.node.call("anvil_setNextBlockBaseFeePerGas", hex(5_000 * GWEI))
+        bench.clock.mine()
+        bench.submitter.advance()
+    assert bench.balance() == 0
+    bench.node.call("anvil_setNextBlockBaseFeePerGas", hex(GWEI))
+    bench.finish()
+    bench.check_each_once()
 
 
-def test_stuck_transaction_is_replaced_under_its_nonce(unmined: Bench) -> None:
+def test_stuck_transaction_is_replaced_under_its_nonce(bench: Bench) -> None:
     """Blocks come and pass it over: the miner wants a tip that we did not offer."""
-    unmined.request()
-    unmined.submitter.advance()
+    bench.request()
+    bench.submitter.advance()
     # Blocks without transactions, as a miner makes that passes ours over.
-    raw = unmined.proxy.sent()[0]
-    tx_hash = "0x" + (unmined.find("mint-0").tx_hash or b"").hex()
+    raw = bench.proxy.sent()[0]
+    tx_hash = "0x" + (bench.find("mint-0").tx_hash or b"").hex()
     for _ in range(10):
-        unmined.node.call("anvil_dropTransaction", tx_hash)
-        unmined.clock.mine()
-        unmined.node.call("eth_sendRawTransaction", raw)
-    unmined.submitter.advance()
-    first, second = signed(unmined)
+        bench.node.call("anvil_dropTransaction", tx_hash)
+        bench.clock.mine()
+        bench.node.call("eth_sendRawTransaction", raw)
+    bench.submitter.advance()
+    first, second = signed(bench)
     assert first["nonce"] == second["nonce"] == 0
     for fee in ("maxFeePerGas", "maxPriorityFeePerGas"):
         assert 8 * second[fee] >= 9 * first[fee]
-    unmined.finish()
-    unmined.check_each_once()
+    bench.finish()
+    bench.check_each_once()
 
 
 # --- The key, somewhere else ----------------------------------------------------------------------
 
 
-def test_stranger_with_our_key_takes_the_nonce(unmined: Bench) -> None:
+def test_stranger_with_our_key_takes_the_nonce(bench: Bench) -> None:
     """Ours can never be mined under it; once that is final, the intent gets another nonce."""
-    unmined.request(2)
-    unmined.submitter.advance()
-    unmined.node.call("anvil_dropAllTransactions")
-    call = unmined.chain.approve(unmined.deployment.token, 1)
-    send_local(unmined.node, RELAYER, call.to, call.data)
-    unmined.finish()
-    unmined.check_each_once(strangers=1)
+    bench.request(2)
+    bench.submitter.advance()
+    bench.node.call("anvil_dropAllTransactions")
+    call = bench.chain.approve(bench.deployment.token, 1)
+    send_local(bench.node, RELAYER, call.to, call.data)
+    bench.finish()
+    bench.check_each_once(strangers=1)
 
 
 def test_nothing_is_signed_above_a_strangers_unfinal_transaction(deep: Bench) -> None:
@@ -620,6 +616,33 @@ def test_doomed_call_is_refused_without_a_nonce(bench: Bench) -> None:
     bench.check_each_once()
 
 
+def test_doomed_calls_hold_up_no_others(deep: Bench) -> None:
+    """Many that would fail wait for their block to be final; the others are sent meanwhile."""
+    with deep.database.transaction() as session:
+        for number in range(40):
+            deep.submitter.request(session, f"doomed-{number}", doomed(deep))
+    deep.request(3)
+    for _ in range(4):
+        deep.submitter.advance()
+        deep.clock.mine()
+    assert deep.balance() == 7
+    deep.finish()
+    deep.check_each_once()
+    fates = {deep.find(f"doomed-{number}").fate for number in range(40)}
+    assert fates == {Fate.REFUSED}
+
+
+def test_what_waits_to_be_final_holds_up_nothing(deep: Bench) -> None:
+    deep.request(40)
+    for _ in range(4):
+        deep.submitter.advance()
+        deep.clock.mine()
+    assert deep.balance() == (1 << 40) - 1
+    assert deep.submitter.under_way() == 40
+    deep.finish()
+    deep.check_each_once()
+
+
 def test_call_that_would_fail_now_and_not_later(bench: Bench) -> None:
     """A refusal counts when the block that showed it is final, and not before."""
     deployer = Keys.from_key(DEPLOYER).address
@@ -645,16 +668,16 @@ def test_call_that_would_fail_now_and_not_later(bench: Bench) -> None:
     assert first.sender == deployer
 
 
-def test_call_that_fails_on_chain_is_reverted_once(unmined: Bench) -> None:
-    unmined.request(2)
-    unmined.submitter.advance()
-    code = unmined.node.call("eth_getCode", unmined.deployment.token, "latest")
-    unmined.node.call("anvil_setCode", unmined.deployment.token, "0x5f5ffd")
-    ended = unmined.finish()
-    unmined.node.call("anvil_setCode", unmined.deployment.token, code)
+def test_call_that_fails_on_chain_is_reverted_once(bench: Bench) -> None:
+    bench.request(2)
+    bench.submitter.advance()
+    code = bench.node.call("eth_getCode", bench.deployment.token, "latest")
+    bench.node.call("anvil_setCode", bench.deployment.token, "0x5f5ffd")
+    ended = bench.finish()
+    bench.node.call("anvil_setCode", bench.deployment.token, code)
     assert [s.fate for s in ended] == [Fate.REVERTED] * 2
-    assert len(unmined.transactions()) == 2
-    assert unmined.balance() == 0
+    assert len(bench.transactions()) == 2
+    assert bench.balance() == 0
 
 
 # --- The process ----------------------------------------------------------------------------------
@@ -704,6 +727,7 @@ def test_killed(bench: Bench, method: str, arrives: bool) -> None:
     assert child.wait(60) == -signal.SIGKILL
     stored = method == "eth_sendRawTransaction"
     assert bench.find("mint-0").fate is (Fate.SIGNED if stored else Fate.REQUESTED)
+    bench.clock.mine()
     assert bench.balance() == (7 if stored and arrives else 0)
     bench.finish()
     bench.check_each_once()
@@ -717,10 +741,10 @@ def test_killed(bench: Bench, method: str, arrives: bool) -> None:
 def test_reorg_takes_back_what_was_mined(deep: Bench, depth: int) -> None:
     deep.request(3)
     deep.submitter.advance()
-    deep.clock.mine(depth - 1)
+    deep.clock.mine(depth)
     assert deep.balance() == 7
     deep.node.call("anvil_reorg", depth, [])
-    assert deep.balance() < 7
+    assert deep.balance() == 0
     deep.finish()
     deep.check_each_once()
 
@@ -733,7 +757,7 @@ def test_watcher_rolls_back_what_a_reorg_took(deep: Bench, depth: int) -> None:
     log_id = deep.deployment.log_id
     publishes = Submitter(deep.chain, deep.database, DEPLOYER, lambda: NOW_MS)
     roots = publish(deep, publishes, log_id, 1)
-    deep.clock.mine(depth - 1)
+    deep.clock.mine(depth)
     assert handed_out(watcher) == []
     (before,) = watcher.recent()
     assert before.event == Published(log_id, 1, roots)
@@ -741,6 +765,7 @@ def test_watcher_rolls_back_what_a_reorg_took(deep: Bench, depth: int) -> None:
     assert handed_out(watcher) == []
     assert watcher.recent() == []
     publishes.advance()  # the same bytes again
+    deep.clock.mine()
     assert handed_out(watcher) == []
     (after,) = watcher.recent()
     assert after.tx_hash == before.tx_hash

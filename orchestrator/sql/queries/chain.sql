@@ -38,11 +38,20 @@ LEFT JOIN LATERAL (
 WHERE t.chain_id = %(chain_id)s AND t.sender = %(sender)s AND t.intent_key = %(intent_key)s;
 
 -- name: under_way
--- The intents under way, oldest first, those with a nonce before those without.
-SELECT intent_key, target, data, nonce, gas_limit, floor_block, refused_block
+-- The intents under way that have a nonce, lower ones first.
+SELECT intent_key, nonce, gas_limit, floor_block
 FROM chain_transactions
-WHERE chain_id = %(chain_id)s AND sender = %(sender)s AND fate IS NULL
-ORDER BY nonce NULLS LAST, seq
+WHERE chain_id = %(chain_id)s AND sender = %(sender)s AND fate IS NULL AND nonce IS NOT NULL
+ORDER BY nonce
+LIMIT %(limit)s;
+
+-- name: requested
+-- The intents without a nonce, oldest first; those that would have failed come after those untried,
+-- so that calls which are doomed hold up no others.
+SELECT intent_key, target, data, refused_block
+FROM chain_transactions
+WHERE chain_id = %(chain_id)s AND sender = %(sender)s AND fate IS NULL AND nonce IS NULL
+ORDER BY refused_block NULLS FIRST, seq
 LIMIT %(limit)s;
 
 -- name: attempts
