@@ -10,6 +10,7 @@ from orchestrator.core.decide import (
     ProductEvent,
     PublishPolicy,
     Record,
+    Request,
     Settle,
     Touch,
     World,
@@ -170,13 +171,14 @@ def refused(records: list[Record], world: World = WORLD) -> str:
 def test_both_halves_of_an_event_must_stand() -> None:
     governing = policy()
     world, records = begin(governing, rules("a", governing, holdback_period_ms=9000))
-    for now, request in [
+    steps: list[tuple[int, Request]] = [
         (1000, Touch(SURFACE, LEADS[0], OPERATORS[0], "email")),
         (2000, ProductEvent(SURFACE, LEADS[0], "signup", 0, 2000)),
         (3000, ProductEvent(SURFACE, LEADS[0], "buy", 0, 3000)),
         (4000, ProductEvent(SURFACE, LEADS[0], "lapse", 0, 4000)),
         (5000, Touch(SURFACE, LEADS[1], OPERATORS[0], "email")),
-    ]:
+    ]
+    for now, request in steps:
         records += decide(world, request, now)
     kinds = [record.entry.kind for record in records]
     event = kinds.index("product.event")
