@@ -3,14 +3,17 @@ pragma solidity 0.8.37;
 
 /// A Merkle tree by RFC 6962's recursive definitions (2.1, 2.1.1, 2.1.2), slow and obvious: what the
 /// library under test is compared with. It begins with `filler` equal leaves, whose complete subtrees
-/// need no hashing of their own, so trees of a million leaves are cheap; then come real leaves.
+/// need no hashing of their own, so trees of a million leaves are cheap; then come real leaves, whose
+/// complete subtrees are remembered.
 contract TestTree {
     uint256 public immutable filler;
-    bytes32[] private _leaves;
+    uint256 public size;
+    mapping(uint256 level => mapping(uint256 index => bytes32)) private _nodes;
     bytes32[41] private _fillerNodes; // by level
 
     constructor(uint256 filler_) {
         filler = filler_;
+        size = filler_;
         _fillerNodes[0] = sha256(abi.encodePacked(bytes1(0), fillerEntry()));
         for (uint256 level = 1; level < 41; ++level) {
             _fillerNodes[level] = _node(_fillerNodes[level - 1], _fillerNodes[level - 1]);
@@ -22,12 +25,14 @@ contract TestTree {
     }
 
     function append(bytes memory entry) external returns (uint256 index) {
-        index = filler + _leaves.length;
-        _leaves.push(sha256(abi.encodePacked(bytes1(0), entry)));
-    }
-
-    function size() public view returns (uint256) {
-        return filler + _leaves.length;
+        index = size++;
+        uint256 place = index;
+        _nodes[0][place] = sha256(abi.encodePacked(bytes1(0), entry));
+        for (uint256 level = 0; place % 2 == 1; ++level) {
+            place /= 2;
+            _nodes[level + 1][place] =
+                _node(_complete(level, 2 * place), _complete(level, 2 * place + 1));
+        }
     }
 
     /// MTH(D[0:n]).
@@ -99,14 +104,16 @@ contract TestTree {
     function _root(uint256 low, uint256 high) private view returns (bytes32) {
         uint256 n = high - low;
         if (n == 0) return sha256("");
-        if (high <= filler) {
-            for (uint256 level = 0; level < 41; ++level) {
-                if (n == 2 ** level) return _fillerNodes[level];
-            }
+        for (uint256 level = 0; level < 41; ++level) {
+            if (n == 2 ** level && low % n == 0) return _complete(level, low / n);
         }
-        if (n == 1) return _leaves[low - filler];
         uint256 middle = low + _split(n);
         return _node(_root(low, middle), _root(middle, high));
+    }
+
+    /// MTH of the complete subtree over [index * 2^level, (index + 1) * 2^level).
+    function _complete(uint256 level, uint256 index) private view returns (bytes32) {
+        return (index + 1) << level <= filler ? _fillerNodes[level] : _nodes[level][index];
     }
 
     /// The largest power of two below n.
