@@ -17,7 +17,7 @@ from api.service import Limits
 from api.strict import MalformedError, parse_json
 from orchestrator.core.errors import ChainError, LogError, RequestError
 from orchestrator.database import API
-from tests.api.stage import Stage, ndjson, open_surface, stage, wallet
+from tests.api.stage import POLICY, Stage, ndjson, open_surface, stage, wallet
 from tests.api.test_owners import event, report, report_lines
 
 
@@ -271,3 +271,16 @@ def count(admin: psycopg.Connection[tuple[object, ...]], table: str) -> int:
     assert row is not None
     assert isinstance(row[0], int)
     return row[0]
+
+
+def test_when_too_many_wait_the_others_are_answered_at_once(database_url: str) -> None:
+    with stage(database_url, Limits(waiters=0)) as here:
+        owner = here.sign_in(wallet("owner"), "owner")
+        with here.pause:
+            answer = owner.post(
+                "/v1/surfaces",
+                json={"name": "patience", "policy": POLICY},
+                headers={"Idempotency-Key": "patience"},
+            )
+        assert answer.status_code == 202
+        assert "Preference-Applied" not in answer.headers

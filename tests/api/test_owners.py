@@ -1,6 +1,7 @@
 """Owners: surfaces, policies, product events one by one and in bulk, and what stays private."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 
 import httpx
@@ -322,3 +323,32 @@ def test_the_logs_commitment_is_salted_and_can_be_opened_by_the_owner_alone(
     assert row is not None
     assert commitment(row[0], row[1]) == committed
     assert json.loads(row[1])["lead"] == "salty"
+
+
+# --- At the same time -----------------------------------------------------------------------------
+
+
+def test_one_request_sent_many_times_at_once_is_one(
+    here: Stage, owner: httpx.Client, surface: str
+) -> None:
+    before = here.http.get("/v1/log").json()["size"]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(
+            pool.map(lambda _: report(owner, surface, "race", event("racer")), range(16))
+        )
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.text for answer in answers}) == 1
+    assert here.http.get("/v1/log").json()["size"] == before + 2
+
+
+def test_one_lead_named_first_by_many_at_once_is_one_lead(
+    owner: httpx.Client, surface: str
+) -> None:
+    def send(number: int) -> httpx.Response:
+        what = "signup" if number == 0 else "activate"
+        return report(owner, surface, f"crowd-{number}", event("crowded", what))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert {answer.status_code for answer in pool.map(send, range(16))} == {200}
+    seen = owner.get(f"/v1/surfaces/{surface}/leads?limit=1000").json()["leads"]
+    assert [item["external_id"] for item in seen].count("crowded") == 1

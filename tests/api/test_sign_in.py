@@ -1,6 +1,7 @@
 """Signing in with a wallet, and what a key may do."""
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import httpx
@@ -159,3 +160,11 @@ def test_a_key_ends_when_it_expires(here: Stage) -> None:
         here.clock.now = before
     assert answer.status_code == 401
     assert "expired" in answer.json()["detail"]
+
+
+def test_of_many_sign_ins_with_one_nonce_one_wins(here: Stage) -> None:
+    message = ask(here, "owner")
+    signature = signed(wallet("someone"), message)
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: sign_in(here, message, signature), range(6)))
+    assert sorted(answer.status_code for answer in answers) == [201, *[401] * 5]

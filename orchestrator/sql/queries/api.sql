@@ -97,15 +97,18 @@ SELECT level FROM operators WHERE log_id = %(log_id)s AND operator = %(operator)
 
 -- name: lead_page
 -- A surface's leads by state and pseudonym, with the caller's own touches; only owners see names.
-SELECT l.lead, l.state, l.since_ms, i.external_id,
-    coalesce((l.document #>> ARRAY['trails', encode(%(caller)s, 'hex'), '0'])::bigint, 0)
-        AS own_touches
-FROM leads l
-LEFT JOIN lead_identities i ON i.log_id = l.log_id AND i.lead = l.lead
-WHERE l.log_id = %(log_id)s AND l.surface = %(surface)s
-    AND (%(state)s::text IS NULL OR l.state = %(state)s::text)
-    AND (l.state, l.lead) > (%(after_state)s, %(after_lead)s::bytea)
-ORDER BY l.state, l.lead LIMIT %(limit)s;
+WITH page AS MATERIALIZED (
+    SELECT lead, state, since_ms, coalesce(
+        (document #>> ARRAY['trails', encode(%(caller)s, 'hex'), '0'])::bigint, 0) AS own_touches
+    FROM leads
+    WHERE log_id = %(log_id)s AND surface = %(surface)s
+        AND (%(state)s::text IS NULL OR state = %(state)s::text)
+        AND (state, lead) > (%(after_state)s, %(after_lead)s::bytea)
+    ORDER BY state, lead LIMIT %(limit)s
+)
+SELECT page.*, i.external_id
+FROM page LEFT JOIN lead_identities i ON i.log_id = %(log_id)s AND i.lead = page.lead
+ORDER BY page.state, page.lead;
 
 -- name: leads_there
 -- Which of these leads are on a surface.
