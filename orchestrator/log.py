@@ -53,6 +53,7 @@ from orchestrator.reader import (
     rebuild,
     stored_checkpoint,
     touches_of,
+    tree_of,
 )
 
 __all__ = [
@@ -229,9 +230,7 @@ class Sequencer:
             raise LogError("entries-beyond", f"entries stand beyond the last checkpoint, {size}")
         if row is None:
             return _Hand(connection, World(), CompactRange(), None)
-        tree = CompactRange(size, row.nodes)
-        if tree.root() != row.root:
-            raise LogError("root-mismatch", f"checkpoint {size} contradicts itself")
+        tree = tree_of(row)
         self._check_edge(session, tree)
         world = load_world(session, self._log_id, size, row.fold_time_ms)
         return _Hand(connection, world, tree, checkpoint_of(row))

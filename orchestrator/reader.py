@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from orchestrator.core import merkle, policy
 from orchestrator.core.decide import Lead, Opening, Surface, World
 from orchestrator.core.entry import Entry, ascii_word, decode
-from orchestrator.core.errors import DomainError, LogError
+from orchestrator.core.errors import DomainError, LogError, ProofError
 from orchestrator.core.merkle import CompactRange, leaf_hash, node_hash
 from orchestrator.core.policy import Policy
 from orchestrator.core.requests import (
@@ -129,7 +129,7 @@ class LogReader:
                 raise LogError("checkpoint-missing", f"there is no checkpoint of size {since}")
             if new is None:
                 return None
-            tree = CompactRange(since, old.nodes) if old else CompactRange()
+            tree = tree_of(old) if old else CompactRange()
             for page in stored_pages(session, self._log_id, since, new.size):
                 tree.extend(leaf_hash(stored.data) for stored in page)
         _check_root(tree, new)
@@ -263,15 +263,32 @@ def stored_checkpoint(session: Session, log_id: bytes, size: int | None = None) 
     return session.one("log.checkpoint", log_id=log_id, size=size)
 
 
+def tree_of(row: Row) -> CompactRange:
+    """The right edge of the tree at a checkpoint; raises `LogError` unless it leads to its root."""
+    try:
+        tree = CompactRange(row.size, row.nodes)
+    except ProofError as error:
+        raise LogError("root-mismatch", f"checkpoint {row.size}: {error.message}") from None
+    if tree.root() != row.root:
+        raise LogError("root-mismatch", f"checkpoint {row.size} contradicts itself")
+    return tree
+
+
 def checkpoint_of(row: Row) -> Checkpoint:
     """What a checkpoint's row says to the public."""
     return Checkpoint(row.size, row.root, row.time_ms, row.signature)
 
 
 def contract_of(row: Row) -> Contract:
-    """The contract of a row."""
+    """The contract of a row; raises `LogError` if its rules are none."""
+    try:
+        rules = decode_rules(row.rules)
+    except DomainError as error:
+        raise LogError(
+            "rules-malformed", f"contract 0x{row.contract_id.hex()}: {error.message}"
+        ) from None
     return Contract(
-        decode_rules(row.rules),
+        rules,
         row.opened,
         row.closed_at_ms,
         row.earned_units,
@@ -310,8 +327,11 @@ def load_policies(session: Session, log_id: bytes) -> dict[bytes, Policy]:
     """All policies by hash; raises `LogError` for one whose document has another."""
     found = {}
     for row in session.all("log.policies", log_id=log_id):
-        parsed = policy.parse(row.document)
-        if parsed.hash != row.hash:
+        try:
+            parsed = policy.parse(row.document)
+        except DomainError:
+            parsed = None
+        if parsed is None or parsed.hash != row.hash:
             raise LogError("policy-altered", f"policy 0x{row.hash.hex()} has another document")
         found[row.hash] = parsed
     return found
@@ -488,16 +508,20 @@ def _compare_leads(
             for name in page
             if (lead := world.leads.get(name)) is not None
         }
-        stored = {
-            name: (decode_lead(row.surface, row.state, row.document), row.since_ms, row.touches)
-            for name, row in page.items()
-        }
+        stored = {name: _stored_lead(row) for name, row in page.items()}
         found += _unequal("lead", wanted, stored)
         seen += len(rows)
         after = rows[-1].lead
     if seen < len(world.leads):
         found.append(f"leads: {seen} are stored, the log has {len(world.leads)}")
     return found[:MAX_DIFFERENCES]
+
+
+def _stored_lead(row: Row) -> object:
+    try:
+        return decode_lead(row.surface, row.state, row.document), row.since_ms, row.touches
+    except LogError as error:
+        return error.message
 
 
 def _unequal(what: str, wanted: dict[bytes, Any], stored: dict[bytes, Any]) -> list[str]:

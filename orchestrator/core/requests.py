@@ -327,16 +327,23 @@ def encode_lead(lead: Lead) -> dict[str, Any]:
 
 
 def decode_lead(surface: bytes, state: str, document: Mapping[str, Any]) -> Lead:
-    """The lead of such an object."""
-    return Lead(
-        surface,
-        state,
-        visits=document["visits"],
-        trails={
-            bytes.fromhex(operator): Trail([TouchAt(*touch) for touch in touches], count, latest)
-            for operator, (count, latest, touches) in document["trails"].items()
-        },
-        counted=tuple(bytes.fromhex(contract_id) for contract_id in document["counted"]),
-        paid=[PaidOutcome(bytes.fromhex(paid[0]), *paid[1:]) for paid in document["paid"]],
-        sweep_at=document["sweep_at"],
-    )
+    """The lead of such an object. Raises LogError if it is none."""
+    try:
+        return Lead(
+            surface,
+            state,
+            visits=dict(document["visits"]),
+            trails={
+                bytes.fromhex(operator): Trail(
+                    [TouchAt(*touch) for touch in touches], count, latest
+                )
+                for operator, (count, latest, touches) in document["trails"].items()
+            },
+            counted=tuple(bytes.fromhex(contract_id) for contract_id in document["counted"]),
+            paid=[PaidOutcome(bytes.fromhex(paid[0]), *paid[1:]) for paid in document["paid"]],
+            sweep_at=document["sweep_at"],
+        )
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise LogError(
+            "lead-malformed", f"a lead's document is not what was written: {error!r}"
+        ) from None

@@ -1,6 +1,7 @@
 """Submitting, sequencing and reading the log, on a real PostgreSQL."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from hashlib import sha256
 from typing import Any
 
@@ -35,7 +36,7 @@ from orchestrator.core.merkle import (
 from orchestrator.core.policy import MODELS
 from orchestrator.core.requests import commitment, encode_opening
 from orchestrator.database import API, SEQUENCER, Database
-from orchestrator.log import Submission, erase, fsck, pseudonym_for, rebuild
+from orchestrator.log import Submission, erase, fsck, pseudonym_for, rebuild, submit
 from tests.core.worlds import (
     LEADS,
     OPERATORS,
@@ -192,16 +193,20 @@ def test_a_bulk_is_bounded_and_keeps_its_order(running: Ledger) -> None:
     assert labels == [touch.action for touch in touches]
 
 
-def test_a_request_that_commits_late_is_not_passed_over(running: Ledger) -> None:
+@pytest.mark.parametrize("step", ["taken", "committed"])
+def test_a_request_that_commits_late_is_not_passed_over(running: Ledger, step: str) -> None:
+    """One with a lower number, that is still open when later ones are taken."""
     touch = Touch(SURFACE, LEADS[0], OPERATORS[0], "late")
-    with running.sequencer() as sequencer:
-        with running.api.transaction(OWNER) as session:
-            (late,) = log_module.submit(
-                session, running.log_id, OWNER, [Submission("late", touch, b"")], 0
-            )
-            # A later number, committed and drained while the earlier one is still open.
-            running.submit(Settle())
-            running.drain(sequencer)
+    transaction = ExitStack()
+
+    def commit(name: str) -> None:
+        if name == step:
+            transaction.close()
+
+    with running.sequencer(failpoint=commit) as sequencer, transaction:
+        session = transaction.enter_context(running.api.transaction(OWNER))
+        (late,) = submit(session, running.log_id, OWNER, [Submission("late", touch, b"")], 0)
+        running.submit(Settle())
         running.drain(sequencer)
     (result,) = running.results([late])
     assert result is not None
@@ -591,6 +596,11 @@ TAMPERINGS = {
         "UPDATE policies SET document = jsonb_set(document, '{lateness_s}', '9') WHERE log_id = %s",
         fsck,
     ),
+    "a policy's whole document": (
+        "policies",
+        "UPDATE policies SET document = '[]' WHERE log_id = %s",
+        fsck,
+    ),
     "a subtree": (
         "subtrees",
         "UPDATE subtrees SET hash = sha256('x') WHERE log_id = %s",
@@ -612,6 +622,11 @@ TAMPERINGS = {
     "a lead's memory": (
         "leads",
         "UPDATE leads SET document = jsonb_set(document, '{visits,paid}', '9') WHERE log_id = %s",
+        rebuild,
+    ),
+    "a lead's whole memory": (
+        "leads",
+        "UPDATE leads SET document = '{}' WHERE log_id = %s",
         rebuild,
     ),
     "a lead removed": ("leads", "DELETE FROM leads WHERE log_id = %s", rebuild),

@@ -268,22 +268,49 @@ def test_a_clock_that_goes_back_stops_the_writer(log: Ledger) -> None:
     prepared(log)
     with log.sequencer() as sequencer:
         sequencer.drain()
+        # Product events carry no time of ours: only the checkpoint knows that it was 2000 already.
+        log.now_ms = 2000
+        log.submit(ProductEvent(SURFACE, LEADS[0], "buy", 1, 900))
+        sequencer.drain()
         size = len(log.entries())
-        # Product events alone carry no time of ours; the checkpoint's time must catch it.
-        for request in (
-            ProductEvent(SURFACE, LEADS[0], "buy", 1, 900),
-            Touch(SURFACE, LEADS[0], OPERATORS[0], "email"),
-        ):
-            log.now_ms = 999
-            log.submit(request)
+        log.submit(ProductEvent(SURFACE, LEADS[0], "buy", 1, 900))
+        for log.now_ms in (1999, 999):
             with pytest.raises(LogError) as refusal:
                 sequencer.drain()
             assert refusal.value.code == "clock-regressed"
             assert len(log.entries()) == size
-        log.now_ms = 1001
+        log.now_ms = 2000
         log.drain(sequencer)
-    assert len(log.entries()) == size + 2
+    assert len(log.entries()) == size + 1
     assert rebuild(log.writer, log.log_id) == []
+
+
+def test_a_checkpoint_that_another_writer_slipped_in_stops_the_drain(
+    log: Ledger,
+) -> None:
+    prepared(log)
+    head = log.reader.checkpoint()
+    assert head is not None
+
+    def failpoint(name: str) -> None:
+        if name == "projections":
+            with psycopg.connect(log.url) as admin:
+                admin.execute(
+                    """
+                    INSERT INTO checkpoints
+                    SELECT log_id, size + 1, size, root, time_ms, fold_time_ms, nodes, signature
+                    FROM checkpoints WHERE log_id = %s AND size = %s
+                    """,
+                    (log.log_id, head.size),
+                )
+
+    with log.sequencer(failpoint=failpoint) as sequencer:
+        with pytest.raises(LogError) as refusal:
+            sequencer.drain()
+        assert refusal.value.code == "checkpoint-moved"
+        # Nor does anyone go on from a checkpoint whose entries are not there.
+        with pytest.raises(LogError):
+            sequencer.drain()
 
 
 def test_a_signer_that_fails_leaves_the_requests_waiting(
