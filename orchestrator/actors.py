@@ -220,15 +220,12 @@ class Operator(Actor):
             for lead in self.pages(path, "leads", state=state, limit=PAGE)
         ]
 
-    def touch(self, surface: str, leads: Sequence[LeadSeen], action: str) -> list[Any]:
-        """Take `action` on each lead, once for each time that it came into its state."""
+    def touch(
+        self, surface: str, leads: Sequence[LeadSeen], action: str, occasion: str
+    ) -> list[Any]:
+        """Take `action` on each lead; sent again with the same `occasion`, it counts once."""
         lines = [
-            {
-                "id": f"{action}-{lead.since_ms}-{lead.lead}"[:128],
-                "lead": lead.lead,
-                "action": action,
-            }
-            for lead in leads
+            {"id": f"{occasion}-{lead.lead}", "lead": lead.lead, "action": action} for lead in leads
         ]
         return self._post_lines(f"/v1/surfaces/{surface}/touches/bulk", lines)
 

@@ -13,6 +13,8 @@ from typing import NamedTuple
 from orchestrator.actors import LeadSeen, Operator, Purchase
 from orchestrator.core.errors import InputError
 
+# The start of a day in UTC milliseconds, and its purchases.
+Day = tuple[int, list[Purchase]]
 DAY_MS = 86_400_000
 DAY_S = 86_400
 NOON_MS = DAY_MS // 2
@@ -101,13 +103,13 @@ def work(operator: Operator, surface: str, doing: list[Habit], now_ms: int) -> i
     for habit in doing:
         due = habit.choose(operator.leads(surface, habit.state), now_ms)
         if due:
-            operator.touch(surface, due, habit.action)
+            operator.touch(surface, due, habit.action, f"{habit.state}-{now_ms}")
         touched += len(due)
     return touched
 
 
-def purchases() -> Iterator[tuple[int, list[Purchase]]]:
-    """The sample's purchases by day: (start of the day in UTC milliseconds, that day's purchases).
+def purchases() -> Iterator[Day]:
+    """The sample's purchases, day by day.
 
     A purchase happens at noon of its day; those of one day keep the order of the file.
     """

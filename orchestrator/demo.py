@@ -12,6 +12,7 @@
 Everybody speaks HTTP to the real server. One clock moves the API, the log and the chain.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple, Self
 
 from orchestrator import cdnow, checks
 from orchestrator.actors import Client, Operator, Owner, wallet
-from orchestrator.cdnow import DAY_MS, DAY_S, OFFERS, POLICY, SURFACE_NAME
+from orchestrator.cdnow import DAY_MS, DAY_S, OFFERS, POLICY, SURFACE_NAME, Day
 from orchestrator.core.errors import ChainError, ReplayError
 from orchestrator.core.settlement import BPS
 from orchestrator.rehearsal import Plan, Rehearsal, Say, key_of
@@ -72,12 +73,19 @@ class Story:
 
 
 class Demo:
-    """One run. `with` starts the servers and stops them; `run` tells the story."""
+    """One run. `with` starts the servers and stops them; `run` tells the story of `days`."""
 
     def __init__(
-        self, folder: Path, say: Say, *, rpc_url: str | None, database_url: str | None
+        self,
+        folder: Path,
+        say: Say,
+        *,
+        rpc_url: str | None = None,
+        database_url: str | None = None,
+        days: Iterable[Day] | None = None,
     ) -> None:
         self._say = say
+        self._days = cdnow.purchases() if days is None else days
         self.story = Story()
         self._scene = Rehearsal(Plan(folder, START_MS, ORIGIN, FEE_BPS, database_url, rpc_url), say)
         self.stack, self.clock = self._scene.stack, self._scene.clock
@@ -157,7 +165,7 @@ class Demo:
     def _live(self) -> None:
         doing = cdnow.habits()
         next_look_ms, next_round_ms = START_MS + DAY_MS, START_MS + ROUND_MS
-        for day_ms, bought in cdnow.purchases():
+        for day_ms, bought in self._days:
             while next_look_ms <= day_ms:
                 self.clock.set_to(next_look_ms)
                 for name, operator in self.operators.items():
@@ -186,7 +194,7 @@ class Demo:
     # 5
 
     def _refund(self) -> None:
-        self._say("the contracts have ended; what is left goes back to the owner")
+        self._say("the contracts have ended: what is left is refunded, fees are withdrawn")
         self.clock.set_to((DEADLINE_S + GRACE_S + 1) * 1000)
         self._scene.come_to_rest()
         chain = self.stack.chain
@@ -194,6 +202,8 @@ class Demo:
         for contract_id, offer in self.offers.items():
             if chain.paid_of(contract_id) < offer.budget_units:
                 self._scene.send("owner", chain.refund(contract_id))
+        if chain.credit_of(self.token, self.treasury):
+            self._scene.send("treasury", chain.withdraw(self.token, self.treasury))
         self._scene.come_to_rest()
         self.story.owner_refund_units = chain.balance_of(self.token, self.owner.address) - before
 

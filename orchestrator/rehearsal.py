@@ -94,6 +94,7 @@ class Rehearsal:
         else:
             self.rpc_url = plan.rpc_url
         self._chain_clock = LocalChainClock(self.rpc_url)
+        self._exits.callback(self._chain_clock.node.close)
         # Deploying takes a few blocks, a second each; a chain much further on is another story's.
         start_s, chain_s = plan.start_ms // 1000, self._chain_clock.now_s()
         if chain_s > start_s + 3600:
@@ -109,7 +110,7 @@ class Rehearsal:
             database_url = self._exits.enter_context(server).url
         say("deploying the contracts and a test stablecoin")
         keys = Keys(key_of("publisher"), key_of("verifier"), key_of("relayer"))
-        for name in (*Keys._fields, "owner"):
+        for name in (*Keys._fields, "owner", "treasury"):
             self._chain_clock.fund(address_of(name), GAS_FUNDS_WEI)
         made = deploy_local(
             self.rpc_url,

@@ -1,0 +1,161 @@
+"""The demonstration's first weeks, whole: every part is the real one, and outsiders check it."""
+
+import copy
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import pytest
+
+from orchestrator import cdnow, checks
+from orchestrator.actors import Client
+from orchestrator.core import receipt as receipts
+from orchestrator.core.errors import DomainError, ProofError, ReplayError
+from orchestrator.demo import Demo, Story
+from tests.conftest import server_folder
+
+DAYS = 60
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[Demo]:
+    with (
+        server_folder() as folder,
+        Demo(folder, lambda _: None, days=islice(cdnow.purchases(), DAYS)) as run,
+    ):
+        run.run()
+        yield run
+
+
+@pytest.fixture(scope="module")
+def story(demo: Demo) -> Story:
+    return demo.story
+
+
+def test_operators_are_paid_what_a_stranger_recomputes(story: Story) -> None:
+    assert story.replay is not None
+    assert story.replay.due_units() == story.balances
+    assert sum(contract.outcomes for contract in story.contracts) > 100
+    assert all(contract.paid_units == contract.payable_units for contract in story.replay.contracts)
+
+
+def test_no_money_is_made_or_lost(demo: Demo, story: Story) -> None:
+    chain, token = demo.stack.chain, demo.token
+    budgets = sum(contract.budget_units for contract in story.contracts)
+    paid = sum(contract.paid_units for contract in story.contracts)
+    assert paid == sum(story.balances.values())
+    assert story.owner_refund_units == budgets - paid
+    assert chain.balance_of(token, chain.addresses.escrow) == 0
+
+
+def test_every_purchase_is_in_the_log_once(demo: Demo) -> None:
+    newest = demo.stack.log.checkpoint()
+    assert newest is not None
+    entries = [record.entry for record in demo.stack.records(0, newest.size)]
+    kinds = [entry.kind for entry in entries]
+    bought = sum(len(day) for _, day in islice(cdnow.purchases(), DAYS))
+    assert kinds.count("lead.transition") == bought
+    assert kinds.count("touch") == demo.story.touches
+    paid = sum(entry.value for entry in entries if entry.kind == "payout")
+    assert paid == sum(contract.paid_units for contract in demo.story.contracts)
+
+
+def test_a_forged_receipt_is_refused_whatever_is_forged(demo: Demo, story: Story) -> None:
+    document = story.receipt
+    assert document is not None
+    assert {item["role"] for item in document["entries"]} == {
+        "touch",
+        "transition",
+        "outcome",
+        "settlement",
+        "payout",
+    }
+    chain = checks.receipt_chain(document, demo.rpc_url)
+    try:
+        checks.check_receipt(document, chain)
+        for forged in forgeries(document):
+            with pytest.raises(DomainError):
+                checks.check_receipt(forged, chain)
+    finally:
+        chain.close()
+
+
+def forgeries(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The receipt with one thing changed, for every thing that says anything."""
+    for name in ("format", "position", "log_id", "contract_id"):
+        forged = copy.deepcopy(document)
+        forged[name] = changed(forged[name])
+        yield forged
+    for name in ("size", "root"):
+        forged = copy.deepcopy(document)
+        forged["checkpoint"][name] = changed(forged["checkpoint"][name])
+        yield forged
+    for number, item in enumerate(document["entries"]):
+        for name in ("role", "index", "entry"):
+            forged = copy.deepcopy(document)
+            forged["entries"][number][name] = changed(item[name])
+            yield forged
+        for node in range(len(item["path"])):
+            forged = copy.deepcopy(document)
+            forged["entries"][number]["path"][node] = changed(item["path"][node])
+            yield forged
+        if item["opening"]:
+            forged = copy.deepcopy(document)
+            forged["entries"][number]["opening"]["request_hash"] = "0x" + "77" * 32
+            yield forged
+
+
+def changed(value: Any) -> Any:
+    if isinstance(value, int):
+        return value + 1
+    return value[:-1] + ("0" if value[-1] != "0" else "1")
+
+
+def test_a_receipt_of_another_outcome_does_not_pass_as_this_one(demo: Demo, story: Story) -> None:
+    assert story.receipt is not None
+    other = next(
+        stored.position
+        for stored in demo.stack.log.outcomes_of(
+            bytes.fromhex(story.receipt["contract_id"][2:]), story.receipt["position"], 10
+        )
+        if stored.entry.kind == "outcome"
+    )
+    with Client(demo.url) as client:
+        theirs = client.get(f"/v1/receipts/{other}")
+    mixed = copy.deepcopy(story.receipt)
+    for item in mixed["entries"]:
+        if item["role"] == "touch":
+            item.update(next(e for e in theirs["entries"] if e["role"] == "touch"))
+    mixed["checkpoint"] = theirs["checkpoint"]
+    with pytest.raises(ProofError):
+        receipts.check(receipts.parse(mixed))
+
+
+class Lying(Client):
+    """A server that tells one entry otherwise than it stands in the log."""
+
+    def __init__(self, base_url: str, position: int) -> None:
+        super().__init__(base_url)
+        self._position = position
+
+    def get(self, path: str, **query: object) -> Any:
+        answer = super().get(path, **query)
+        if path == "/v1/log/entries":
+            for item in answer["entries"]:
+                if item["index"] == self._position:
+                    # The last digit of the value word.
+                    entry = item["entry"]
+                    item["entry"] = entry[:385] + changed(entry[385]) + entry[386:]
+        return answer
+
+
+def test_a_lying_server_is_found_out(demo: Demo, story: Story) -> None:
+    assert story.receipt is not None
+    for item in story.receipt["entries"]:
+        with Lying(demo.url, item["index"]) as client:
+            chain, log_id = checks.connect(client, demo.rpc_url)
+            try:
+                with pytest.raises(ReplayError):
+                    checks.replay(client, chain, log_id)
+            finally:
+                chain.close()
