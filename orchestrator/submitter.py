@@ -173,28 +173,20 @@ class Submitter:
 
     def _work(self, session: Session) -> _Work:
         """Every intent with a nonce, and the next of those without, as far as there is room."""
-        attempts: dict[str, list[Attempt]] = {}
-        for row in session.all("chain.attempts", **self._us):
-            fees = Fees(row.max_fee_wei, row.priority_fee_wei)
+        started: dict[str, Transaction] = {}
+        floor_blocks = {}
+        # Intents and their attempts in one query: two would show two moments.
+        for row in session.all("chain.under_way", **self._us, limit=self.MOST_UNDER_WAY):
+            key, fees = row.intent_key, Fees(row.max_fee_wei, row.priority_fee_wei)
             attempt = Attempt(row.tx_hash, fees, row.signed_block, row.reply)
-            attempts.setdefault(row.intent_key, []).append(attempt)
-        started = session.all("chain.under_way", **self._us, limit=self.MOST_UNDER_WAY)
+            known = started.get(key, Transaction(key, row.nonce, row.gas_limit))
+            started[key] = known._replace(attempts=(*known.attempts, attempt))
+            floor_blocks[key] = row.floor_block
         room = min(self._rules.max_in_flight, self.MOST_UNDER_WAY - len(started))
         requested = session.all("chain.requested", **self._us, limit=room)
-        transactions = [
-            Transaction(
-                row.intent_key, row.nonce, row.gas_limit, tuple(attempts.get(row.intent_key, ()))
-            )
-            for row in started
-        ]
-        transactions += [
-            Transaction(row.intent_key, refused_block=row.refused_block) for row in requested
-        ]
-        return _Work(
-            transactions,
-            {row.intent_key: row.floor_block for row in started},
-            {row.intent_key: Call(row.target, row.data) for row in requested},
-        )
+        fresh = [Transaction(row.intent_key, refused_block=row.refused_block) for row in requested]
+        calls = {row.intent_key: Call(row.target, row.data) for row in requested}
+        return _Work([*started.values(), *fresh], floor_blocks, calls)
 
     def _look(self, work: _Work) -> View:
         """What the node shows of our account, of our attempts, and of the calls not yet signed."""

@@ -38,12 +38,17 @@ LEFT JOIN LATERAL (
 WHERE t.chain_id = %(chain_id)s AND t.sender = %(sender)s AND t.intent_key = %(intent_key)s;
 
 -- name: under_way
--- The intents under way that have a nonce, lower ones first.
-SELECT intent_key, nonce, gas_limit, floor_block
-FROM chain_transactions
-WHERE chain_id = %(chain_id)s AND sender = %(sender)s AND fate IS NULL AND nonce IS NOT NULL
-ORDER BY nonce
-LIMIT %(limit)s;
+-- The attempts of the intents that have a nonce: lower nonces first, older attempts first.
+SELECT t.intent_key, t.nonce, t.gas_limit, t.floor_block, a.tx_hash, a.max_fee_wei,
+    a.priority_fee_wei, a.signed_block, a.reply
+FROM (
+    SELECT * FROM chain_transactions
+    WHERE chain_id = %(chain_id)s AND sender = %(sender)s AND fate IS NULL AND nonce IS NOT NULL
+    ORDER BY nonce
+    LIMIT %(limit)s
+) AS t
+JOIN chain_attempts AS a USING (chain_id, sender, intent_key, nonce)
+ORDER BY t.nonce, a.seq;
 
 -- name: requested
 -- The intents without a nonce, oldest first; those that would have failed come after those untried,
@@ -53,14 +58,6 @@ FROM chain_transactions
 WHERE chain_id = %(chain_id)s AND sender = %(sender)s AND fate IS NULL AND nonce IS NULL
 ORDER BY refused_block NULLS FIRST, seq
 LIMIT %(limit)s;
-
--- name: attempts
--- The attempts of the intents under way that use their present nonce, oldest first.
-SELECT a.intent_key, a.tx_hash, a.max_fee_wei, a.priority_fee_wei, a.signed_block, a.reply
-FROM chain_transactions t
-JOIN chain_attempts a USING (chain_id, sender, intent_key, nonce)
-WHERE chain_id = %(chain_id)s AND sender = %(sender)s AND t.fate IS NULL
-ORDER BY a.seq;
 
 -- name: raw
 -- The bytes of a signed transaction.
