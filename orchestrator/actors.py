@@ -149,12 +149,11 @@ class Owner(Actor):
 
     scope = "owner"
 
-    def open_surface(self, name: str, policy: Mapping[str, object]) -> str:
-        """Ask for a surface with this policy; returns its id."""
+    def open_surface(self, name: str, policy: Mapping[str, object], wait_s: int = 0) -> str:
+        """Ask for a surface with this policy, and wait until the log has it; returns its id."""
         body = {"name": name, "policy": dict(policy)}
-        surface: str = self._answer(
-            "POST", "/v1/surfaces", json=body, headers={"Idempotency-Key": f"open-{name}"[:64]}
-        )["surface"]
+        headers = _request_headers(f"open-{name}", wait_s)
+        surface: str = self._answer("POST", "/v1/surfaces", json=body, headers=headers)["surface"]
         return surface
 
     def accept_all(self, surface: str, domain: Domain) -> list[Terms]:
@@ -173,18 +172,15 @@ class Owner(Actor):
             accepted.append(terms)
         return accepted
 
+    def report_one(self, surface: str, purchase: Purchase, wait_s: int = 0) -> Any:
+        """Report one product event, and wait until the log has it; returns what became of it."""
+        path = f"/v1/surfaces/{surface}/events"
+        headers = _request_headers(purchase.id, wait_s)
+        return self._answer("POST", path, json=_event(purchase), headers=headers)
+
     def report(self, surface: str, purchases: Sequence[Purchase]) -> list[Any]:
         """Report product events in bulk; each line's id makes it count once."""
-        lines = [
-            {
-                "id": purchase.id,
-                "lead": purchase.lead,
-                "event": purchase.event,
-                "value": purchase.value,
-                "time": _rfc3339(purchase.time_ms),
-            }
-            for purchase in purchases
-        ]
+        lines = [{"id": purchase.id, **_event(purchase)} for purchase in purchases]
         return self._post_lines(f"/v1/surfaces/{surface}/events/bulk", lines)
 
 
@@ -263,6 +259,20 @@ def wallet(key: bytes) -> LocalAccount:
     """The account of a private key."""
     account: LocalAccount = Account.from_key(key)
     return account
+
+
+def _request_headers(key: str, wait_s: int) -> dict[str, str]:
+    """The key that makes a request count once, and how long to wait for the log to have it."""
+    return {"Idempotency-Key": key, "Prefer": f"wait={wait_s}"}
+
+
+def _event(purchase: Purchase) -> dict[str, str]:
+    return {
+        "lead": purchase.lead,
+        "event": purchase.event,
+        "value": purchase.value,
+        "time": _rfc3339(purchase.time_ms),
+    }
 
 
 def _rfc3339(time_ms: int) -> str:
