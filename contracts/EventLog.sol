@@ -8,16 +8,20 @@ import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 /// @title The anchors of append-only event logs
-/// @notice Keeps every checkpoint (size, root) of every log, and refuses one that does not extend the last: whoever
-/// holds an anchored root knows that every later one contains the same history.
+/// @notice Keeps every checkpoint (size, root) of every log, and refuses one that does not extend
+/// the last: whoever holds an anchored root knows that every later one contains the same history.
 ///
 /// What this contract assumes, and what it does not promise:
 /// - SHA-256 has no collisions.
 /// - A checkpoint says what the publisher has written, not that it is true.
-/// - The publisher may fall silent. It cannot bury what it has signed: anyone can anchor a checkpoint by its signature.
-/// - A stolen publisher key can only append. It stays valid for HANDOVER_PERIOD after it was replaced, and a log changes
-///   hands at most once in that time.
-/// - A publisher that is an ERC-1271 wallet may withdraw a signature; an account's signature is valid for ever.
+/// - A root does not fix its size. A publisher that states a wrong one misplaces entries in its own
+///   log, and everybody who rebuilds the tree sees it.
+/// - The publisher may fall silent. It cannot bury what it has signed: anyone can anchor a
+///   checkpoint by its signature.
+/// - A stolen publisher key can only append. It stays valid for HANDOVER_PERIOD after it was
+///   replaced, and a log changes hands at most once in that time.
+/// - A publisher that is an ERC-1271 wallet may withdraw a signature; an account's is valid
+///   for as long as its key is.
 contract EventLog is EIP712 {
     using SafeCast for uint256;
 
@@ -62,7 +66,7 @@ contract EventLog is EIP712 {
 
     constructor() EIP712("Tallystick EventLog", "1") {}
 
-    // ------------------------------------------------------------------------------------------------ publishing
+    // ------------------------------------------------------------ publishing
 
     /// The id contains the registrant, so nobody can take an origin from another.
     function register(string calldata origin, address publisher) external returns (bytes32 logId) {
@@ -78,8 +82,8 @@ contract EventLog is EIP712 {
         emit Registered(logId, msg.sender, publisher, origin);
     }
 
-    /// Anchors a checkpoint, by its publisher. `proof` is the RFC 9162 consistency proof from the last size; empty for
-    /// the first checkpoint.
+    /// Anchors a checkpoint, by its publisher. `proof` is the RFC 9162 consistency proof from the
+    /// last size; empty for the first checkpoint.
     function publish(bytes32 logId, uint64 size, bytes32 root, bytes32[] calldata proof) external {
         Log storage log = _known(logId);
         if (msg.sender != log.publisher && msg.sender != _previousOf(log)) {
@@ -108,7 +112,7 @@ contract EventLog is EIP712 {
         _append(log, logId, size, root, proof);
     }
 
-    // ------------------------------------------------------------------------------------------------ hand-over
+    // ------------------------------------------------------------ hand-over
 
     /// First step, by the publisher. A later offer replaces an earlier one; zero withdraws it.
     function offerPublisher(bytes32 logId, address next) external {
@@ -120,8 +124,9 @@ contract EventLog is EIP712 {
         emit PublisherOffered(logId, next);
     }
 
-    /// Second step, by the one to whom the log was offered. Hand-overs keep their distance, so that every old key has
-    /// its full time: otherwise two in a row would bury what the first one has signed.
+    /// Second step, by the one to whom the log was offered. Hand-overs keep their distance, so that
+    /// every old key has its full time: otherwise two in a row would bury what the first one has
+    /// signed.
     function acceptPublisher(bytes32 logId) external {
         Log storage log = _known(logId);
         if (msg.sender != log.offered) revert NotOffered(logId, msg.sender);
@@ -133,7 +138,7 @@ contract EventLog is EIP712 {
         emit PublisherChanged(logId, log.previous, msg.sender, until);
     }
 
-    // ------------------------------------------------------------------------------------------------ reading
+    // ------------------------------------------------------------ reading
 
     /// The root of the checkpoint with this size; zero if there is none.
     function rootAt(bytes32 logId, uint64 size) external view returns (bytes32) {
@@ -165,7 +170,8 @@ contract EventLog is EIP712 {
         return _logs[logId].offered;
     }
 
-    /// Reverts unless `entry` has this index in the anchored checkpoint with this size (RFC 9162 inclusion path).
+    /// Reverts unless `entry` has this index in the anchored checkpoint with this size (RFC 9162
+    /// inclusion path).
     function verifyInclusion(
         bytes32 logId,
         uint64 size,
@@ -176,7 +182,8 @@ contract EventLog is EIP712 {
         MerkleLog.verifyInclusion(entry, index, size, proof, _anchored(logId, size));
     }
 
-    /// Reverts unless `entries` stand one after another from `first` in the anchored checkpoint with this size.
+    /// Reverts unless `entries` stand one after another from `first` in the anchored checkpoint
+    /// with this size.
     function verifyRun(
         bytes32 logId,
         uint64 size,
@@ -187,7 +194,7 @@ contract EventLog is EIP712 {
         MerkleLog.verifyRun(entries, first, size, proof, _anchored(logId, size));
     }
 
-    // ------------------------------------------------------------------------------------------------ inside
+    // ------------------------------------------------------------ inside
 
     function _append(
         Log storage log,

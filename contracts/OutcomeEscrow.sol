@@ -14,29 +14,31 @@ import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 /// @title The escrow of outcome contracts
-/// @notice An owner escrows a budget under terms that owner and operator have both signed. The event log's settlement
-/// entries move it to the payee: an entry counts when the publisher has anchored it, the contract's verifier has signed
-/// for it, and it keeps to the terms. Anyone may bring it. What is not earned goes back to the owner after the end.
+/// @notice An owner escrows a budget under terms that owner and operator have both signed. The
+/// event log's settlement entries move it to the payee: an entry counts when the publisher has
+/// anchored it, the contract's verifier has signed for it, and it keeps to the terms. Anyone may
+/// bring it. What is not earned goes back to the owner after the end.
 ///
-/// Settlement entries are cumulative (earned, reversed). What has been paid is a high-water mark of earned - reversed,
-/// so the same statement twice, or statements in any order, pay nothing twice.
+/// Settlement entries are cumulative (earned, reversed). What has been paid is a high-water mark of
+/// earned - reversed, so the same statement twice, or statements in any order, pay nothing twice.
 ///
 /// What this contract assumes, and what it does not promise:
-/// - Tokens are those of the constructor: an honest ERC-20 that keeps balances (no rebasing, no fee on transfer). It may
-///   block accounts or pause, may return nothing, and may call its receiver. A token that breaks these rules hurts only
-///   contracts in that token.
-/// - Publisher and verifier together can pay the payee of a plain contract up to its budget, in its price and before its
-///   end, and nothing else. One of them alone can pay nothing.
-/// - Instant contracts do not prove an outcome's attribution on chain: that a lead counts once and its touch was first or
-///   last is the verifier's word, which anyone can check in the log.
-/// - An entry's surface is not compared: its subject is the contract id, which binds the surface by the terms.
+/// - Tokens are those of the constructor: an honest ERC-20 that keeps balances (no rebasing, no fee
+///   on transfer). It may block accounts or pause, may return nothing, and may call its receiver. A
+///   token that breaks these rules hurts only contracts in that token.
+/// - Publisher and verifier together can pay the payee of a plain contract up to its budget, in its
+///   price and before its end, and nothing else. One of them alone can pay nothing.
+/// - Instant contracts do not prove an outcome's attribution on chain: that a lead counts once and
+///   its touch was first or last is the verifier's word, which anyone can check in the log.
+/// - An entry's surface is not compared: its subject is the contract id, which binds the surface by
+///   the terms.
 /// - A verifier that is an ERC-1271 wallet can withdraw its signature until it is used.
 /// - Nothing pauses this contract, no key owns it, and it cannot be changed.
 contract OutcomeEscrow is EIP712, Nonces {
     using SafeCast for uint256;
     using SafeERC20 for IERC20;
 
-    // ------------------------------------------------------------------------------------------------ state
+    // ------------------------------------------------------------ state
 
     /// What the contracts of one settlement batch have in common.
     struct Group {
@@ -53,7 +55,8 @@ contract OutcomeEscrow is EIP712, Nonces {
         uint256 fees; //  to the credit of the fee recipient
     }
 
-    /// The last second of any, and of any exclusive, contract for the same outcome of the same owner.
+    /// The last second of any, and of any exclusive, contract for the same outcome of the same
+    /// owner.
     struct Occupancy {
         uint40 anyUntil;
         uint40 exclusiveUntil;
@@ -62,8 +65,9 @@ contract OutcomeEscrow is EIP712, Nonces {
     uint256 private constant BPS = 10_000;
     uint256 private constant TERMS_BYTES = 32 * 32;
 
-    /// What a token gets for a transfer out, and what must be left before it is tried: 63/64 of it go to the token, and
-    /// the rest suffices to record that it failed. So nobody can make a transfer fail by giving too little gas.
+    /// What a token gets for a transfer out, and what must be left before one is tried: the token
+    /// gets its part in full, and the rest suffices to record that it failed. So nobody can turn a
+    /// payout into a credit by giving too little gas.
     uint256 private constant TRANSFER_GAS = 200_000;
     uint256 private constant TRANSFER_GAS_FLOOR = 300_000;
 
@@ -76,7 +80,7 @@ contract OutcomeEscrow is EIP712, Nonces {
     mapping(address token => mapping(address account => uint256)) private _credits;
     bool private transient _entered;
 
-    // ------------------------------------------------------------------------------------------------ events
+    // ------------------------------------------------------------ events
 
     event Opened(
         bytes32 indexed contractId,
@@ -87,17 +91,18 @@ contract OutcomeEscrow is EIP712, Nonces {
     );
     /// The entry at `index` now is the contract's statement.
     event Settled(bytes32 indexed contractId, uint64 index, uint256 earned, uint256 reversed);
-    /// The entry at `index` changed nothing; `reason` is ASCII. It tells the caller why and proves nothing:
-    /// anyone can have an entry refused, under a log or a verifier of their own.
+    /// The entry at `index` changed nothing; `reason` is ASCII. It tells the caller why and proves
+    /// nothing: anyone can have an entry refused, under a log or a verifier of their own.
     event Refused(bytes32 indexed contractId, uint64 index, bytes32 reason);
     /// The contract paid amount + fee. The fee waits as a credit of the fee recipient.
     event Paid(bytes32 indexed contractId, address indexed payee, uint256 amount, uint256 fee);
     event Refunded(bytes32 indexed contractId, address indexed owner, uint256 amount);
-    /// Directly behind a Paid or Refunded: the transfer failed, and the amount waits as a credit of the account.
+    /// Directly behind a Paid or Refunded: the transfer failed, and the amount waits as a credit of
+    /// the account.
     event Credited(bytes32 indexed contractId, address indexed account, uint256 amount);
     event Withdrawn(address indexed token, address indexed account, address to, uint256 amount);
 
-    // ------------------------------------------------------------------------------------------------ errors
+    // ------------------------------------------------------------ errors
 
     error ReentrantCall();
     error NoTokens();
@@ -145,7 +150,7 @@ contract OutcomeEscrow is EIP712, Nonces {
     error WithdrawalExpired(uint64 expiresAt, uint256 nowS);
     error TransferFailed(address token, address to, uint256 amount);
 
-    // ------------------------------------------------------------------------------------------------ set-up
+    // ------------------------------------------------------------ set-up
 
     /// One call at a time: tokens and wallets may call back.
     modifier nonReentrant() {
@@ -169,10 +174,10 @@ contract OutcomeEscrow is EIP712, Nonces {
         }
     }
 
-    // ------------------------------------------------------------------------------------------------ opening
+    // ------------------------------------------------------------ opening
 
-    /// Opens the contract and escrows its budget, which the owner has approved. Anyone may bring both signatures; the
-    /// owner may call with an empty one.
+    /// Opens the contract and escrows its budget, which the owner has approved. Anyone may bring
+    /// both signatures; the owner may call with an empty one.
     function open(
         Terms calldata terms,
         bytes calldata ownerSignature,
@@ -259,8 +264,9 @@ contract OutcomeEscrow is EIP712, Nonces {
         if (bps > BPS) revert BpsTooLarge(bps, BPS);
     }
 
-    /// An exclusive contract tolerates no other for the same outcome before its deadline, and is tolerated by none: no
-    /// event after the deadline of one counts for it, and no contract opens in the past.
+    /// An exclusive contract tolerates no other for the same outcome before its deadline, and is
+    /// tolerated by none: no event after the deadline of one counts for it, and no contract opens
+    /// in the past.
     function _occupy(Terms calldata terms) private {
         bytes32 outcomeId =
             keccak256(abi.encode(terms.owner, terms.logId, terms.surface, terms.outcome));
@@ -290,12 +296,12 @@ contract OutcomeEscrow is EIP712, Nonces {
         if (received != amount) revert ReceivedWrongAmount(amount, received);
     }
 
-    // ------------------------------------------------------------------------------------------------ settling
+    // ------------------------------------------------------------ settling
 
-    /// Settles the contracts of one group by the settlement entries [first, first + count) of the checkpoint with this
-    /// size: `proof` is their run proof (see MerkleLog), `signature` the verifier's over
-    /// Verified(logId, size, root, first, count). An entry that breaks a rule is refused by an event, and the rest
-    /// proceed.
+    /// Settles the contracts of one group by the settlement entries [first, first + count) of the
+    /// checkpoint with this size: `proof` is their run proof (see MerkleLog), `signature` the
+    /// verifier's over Verified(logId, size, root, first, count). An entry that breaks a rule is
+    /// refused by an event, and the rest proceed.
     function settle(
         Group calldata group,
         uint64 size,
@@ -417,7 +423,7 @@ contract OutcomeEscrow is EIP712, Nonces {
         return (payload >> 176, payload >> 96 & type(uint80).max);
     }
 
-    // ------------------------------------------------------------------------------------------------ refund, credit
+    // ------------------------------------------------------------ refund, credit
 
     /// After the end, gives back to the owner what was not paid. Anyone may call.
     function refund(bytes32 contractId) external nonReentrant {
@@ -476,7 +482,7 @@ contract OutcomeEscrow is EIP712, Nonces {
         _requireBalance(token, balance - amount);
     }
 
-    // ------------------------------------------------------------------------------------------------ reading
+    // ------------------------------------------------------------ reading
 
     function termsOf(bytes32 contractId) public view returns (Terms memory) {
         address store = _termsCode[contractId];
@@ -521,7 +527,7 @@ contract OutcomeEscrow is EIP712, Nonces {
         return "refunded";
     }
 
-    // ------------------------------------------------------------------------------------------------ inside
+    // ------------------------------------------------------------ inside
 
     function _balanceOf(bytes32 contractId) private view returns (Balance) {
         return _ledgers[_groupIdOf(termsOf(contractId))][contractId].balance;
@@ -546,8 +552,8 @@ contract OutcomeEscrow is EIP712, Nonces {
         emit Credited(contractId, account, amount);
     }
 
-    /// A transfer out, contained: it gets so much gas and no more, and of its answer one word is read. As with
-    /// SafeERC20, a token may answer nothing.
+    /// A transfer out, contained: it gets so much gas and no more, and of its answer one word is
+    /// read. As with SafeERC20, a token may answer nothing.
     function _send(address token, address to, uint256 amount) private returns (bool sent) {
         if (gasleft() < TRANSFER_GAS_FLOOR) revert TooLittleGas(gasleft(), TRANSFER_GAS_FLOOR);
         bytes4 selector = IERC20.transfer.selector;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// Keeps write-once data as a contract's code, which costs less than storage for more than a few words.
-/// The code starts with a STOP byte, so that nobody can run the data.
+/// Keeps write-once data as a contract's code, which costs less than storage for more than a few
+/// words. The code starts with a STOP byte, so that nobody can run the data.
 library CodeStore {
     error CodeNotStored();
 
-    /// Creation code that returns everything behind itself: PUSH1 11, MSIZE, DUP2, CODESIZE, SUB, DUP1, SWAP3, MSIZE,
-    /// CODECOPY, RETURN.
+    /// Creation code that returns everything behind itself: PUSH1 11, MSIZE, DUP2, CODESIZE, SUB,
+    /// DUP1, SWAP3, MSIZE, CODECOPY, RETURN.
     bytes11 private constant CREATION = hex"600B5981380380925939F3";
 
     function write(bytes memory data) internal returns (address store) {

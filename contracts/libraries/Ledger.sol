@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// What changes with every settlement, in one word; high bits first: 0 u16, endsAt u40, floor u40, budget u80, paid u80.
+/// What changes with every settlement, in one word; high bits first: 0 u16, endsAt u40, floor u40,
+/// budget u80, paid u80.
 ///   paid     so far, fees included; never falls
 ///   budget   what is escrowed; a refund lowers it to what is paid
 ///   floor    index of the last settlement entry; never falls
@@ -9,11 +10,11 @@ pragma solidity 0.8.37;
 type Balance is uint256;
 
 /// What a settlement only reads, in one word; high bits first: 0 u16, unit u80, payee u160.
-///   unit     the unit price; zero if there is a revenue share, so that amounts are multiples of nothing
+///   unit     the unit price, of which all amounts are multiples; zero if there is a revenue share
 type Deal is uint256;
 
-/// The two words of a contract. They are packed by hand because a settlement is paid per slot it touches, and the compiler
-/// reads and writes a packed slot once for each field.
+/// The two words of a contract. They are packed by hand because a settlement is paid per slot it
+/// touches, and the compiler reads and writes a packed slot once for each field.
 struct Ledger {
     Balance balance;
     Deal deal;

@@ -14,9 +14,10 @@ struct Entry {
 }
 
 /// @title The Merkle tree of an event log: RFC 6962 hashes, RFC 9162 proofs, and the run proof.
-/// @notice Leaf = SHA-256(0x00 || entry), node = SHA-256(0x01 || left || right). Every function checks bounds before it
-/// computes, hashes entries itself (a hash from a caller may be an interior node) and consumes the whole proof.
-/// A proof does not bind the size of its tree: callers take size and root together, from where both are kept.
+/// @notice Leaf = SHA-256(0x00 || entry), node = SHA-256(0x01 || left || right). Every function
+/// checks bounds before it computes, hashes entries itself (a hash from a caller may be an interior
+/// node) and consumes the whole proof. A proof does not bind the size of its tree: callers take
+/// size and root together, from where both are kept.
 library MerkleLog {
     uint256 internal constant ENTRY_BYTES = 256;
 
@@ -58,9 +59,10 @@ library MerkleLog {
 
     /// Reverts unless `entries` are the entries [first, first + count) of the tree (size, root).
     ///
-    /// The run proof goes level by level from the leaves to the root. On each level, if the run's lowest node is a right
-    /// child, its left sibling is taken from the proof; then, if its highest node is a left child with a sibling, that
-    /// sibling is taken. A last node without a sibling rises unchanged. For one entry it is RFC 9162's inclusion path.
+    /// The run proof goes level by level from the leaves to the root. On each level, if the run's
+    /// lowest node is a right child, its left sibling is taken from the proof; then, if its highest
+    /// node is a left child with a sibling, that sibling is taken. A last node without a sibling
+    /// rises unchanged. For one entry it is RFC 9162's inclusion path.
     function verifyRun(
         bytes calldata entries,
         uint256 first,
@@ -90,8 +92,8 @@ library MerkleLog {
         _verifyPath(level[1], low, last, proof, used, root);
     }
 
-    /// Reverts unless the tree (newSize, newRoot) extends the tree (oldSize, oldRoot), by RFC 9162 2.1.4.2. Every tree
-    /// extends the empty one, with an empty proof.
+    /// Reverts unless the tree (newSize, newRoot) extends the tree (oldSize, oldRoot), by RFC 9162
+    /// 2.1.4.2. Every tree extends the empty one, with an empty proof.
     function verifyConsistency(
         uint256 oldSize,
         bytes32 oldRoot,
@@ -110,7 +112,8 @@ library MerkleLog {
         uint256 last = newSize - 1;
         for (; node & 1 == 1; (node, last) = (node >> 1, last >> 1)) {}
 
-        // The largest complete subtree that ends where the old tree ends; the whole old tree, if that is complete.
+        // The largest complete subtree that ends where the old tree ends; the whole old tree, if
+        // that is complete.
         uint256 used;
         bytes32 oldHash = node == 0 ? oldRoot : _proofNode(proof, used++);
         bytes32 newHash = oldHash;
@@ -174,7 +177,8 @@ library MerkleLog {
         }
     }
 
-    /// Hashes level[begin], ... level[end - 1] in pairs to level[1], level[2], ...; an odd last one rises unchanged.
+    /// Hashes level[begin], ... level[end - 1] in pairs to level[1], level[2], ...; an odd last one
+    /// rises unchanged.
     function _hashPairs(bytes32[] memory level, uint256 begin, uint256 end) private view {
         assembly ("memory-safe") {
             let input := mload(0x40)

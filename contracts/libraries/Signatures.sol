@@ -5,8 +5,8 @@ import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 
 library Signatures {
-    /// Whether `signer` signed `digest`: as a key, or else as an ERC-1271 wallet. The key comes first because an
-    /// account with code may still be one (EIP-7702).
+    /// Whether `signer` signed `digest`: as a key, or else as an ERC-1271 wallet. The key comes
+    /// first because an account with code may still be one (EIP-7702).
     function isValid(address signer, bytes32 digest, bytes calldata signature)
         internal
         view

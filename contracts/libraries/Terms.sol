@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// The signed deal between an owner and an operator. Its EIP-712 digest in the escrow's domain is the contract id,
-/// so the id binds the chain, the escrow and every term. Times are UTC seconds, amounts token base units.
+/// The signed deal between an owner and an operator. Its EIP-712 digest in the escrow's domain is
+/// the contract id, so the id binds the chain, the escrow and every term. Times are UTC seconds,
+/// amounts token base units.
 struct Terms {
     address owner; //              funds the contract; gets back what is not earned
     address operator; //           does the work and signs these terms
@@ -16,7 +17,7 @@ struct Terms {
     uint8 attribution; //          0 first_touch, 1 last_touch
     bytes32 outcome; //            the lead state that is paid for, as ASCII
     bool repeatable; //            may one lead count more than once
-    bool exclusive; //             no other contract of this owner for the same outcome at the same time
+    bool exclusive; //             no other contract for the same outcome at the same time
     uint256 unitPrice; //          paid for each outcome
     uint16 revenueShareBps; //     paid on top, of the outcome's value
     uint256 budget; //             the most that can be paid, fees included; escrowed in full
@@ -45,7 +46,8 @@ library TypeHashes {
         "Terms(address owner,address operator,address payee,address token,address verifier,address arbiter,bytes32 logId,bytes32 surface,bytes32 policy,uint8 attribution,bytes32 outcome,bool repeatable,bool exclusive,uint256 unitPrice,uint16 revenueShareBps,uint256 budget,uint64 opensAt,uint64 deadline,uint64 attributionWindow,uint64 lateness,uint64 grace,uint64 claimPeriod,uint64 challengePeriod,uint64 arbitrationPeriod,uint16 holdbackBps,uint64 holdbackPeriod,uint256 rateCap,uint64 ratePeriod,uint16 feeBps,address feeRecipient,uint256 agentIdPlusOne,bytes32 salt)"
     );
 
-    /// Signed by a contract's verifier, in the escrow's domain: the entries [first, first + count) of this tree hold.
+    /// Signed by a contract's verifier, in the escrow's domain: the entries [first, first + count)
+    /// of this tree hold.
     bytes32 internal constant VERIFIED =
         keccak256("Verified(bytes32 logId,uint64 size,bytes32 root,uint64 first,uint64 count)");
 

@@ -14,7 +14,7 @@ import {TestStablecoin} from "contracts/local/TestStablecoin.sol";
 contract OpenTest is Fixture {
     uint256 private constant LIMIT = type(uint80).max;
 
-    // ---------------------------------------------------------------------------- it opens
+    // ------------------------------------------------------------ it opens
 
     function test_open() public {
         Terms memory terms = _terms();
@@ -100,7 +100,7 @@ contract OpenTest is Fixture {
         _open(terms);
     }
 
-    // ---------------------------------------------------------------------------- signatures
+    // ------------------------------------------------------------ signatures
 
     function test_revertIf_openAlready() public {
         Terms memory terms = _terms();
@@ -173,7 +173,7 @@ contract OpenTest is Fixture {
         assertTrue(success);
     }
 
-    // ---------------------------------------------------------------------------- parties
+    // ------------------------------------------------------------ parties
 
     function test_revertIf_aPartyIsZero() public {
         Terms memory terms = _terms();
@@ -234,7 +234,7 @@ contract OpenTest is Fixture {
         _expectRefused(terms, abi.encodeWithSelector(OutcomeEscrow.UnknownAttribution.selector, 2));
     }
 
-    // ---------------------------------------------------------------------------- times
+    // ------------------------------------------------------------ times
 
     function test_revertIf_itOpensInThePast() public {
         Terms memory terms = _terms();
@@ -280,7 +280,7 @@ contract OpenTest is Fixture {
         );
     }
 
-    // ---------------------------------------------------------------------------- amounts
+    // ------------------------------------------------------------ amounts
 
     function test_revertIf_anAmountIsTooLarge() public {
         bytes memory revertData =
@@ -322,7 +322,7 @@ contract OpenTest is Fixture {
         _expectRefused(terms, abi.encodeWithSelector(OutcomeEscrow.ZeroBudget.selector));
     }
 
-    // ---------------------------------------------------------------------------- not supported yet
+    // ------------------------------------------------------------ not supported yet
 
     function test_revertIf_aTermIsNotSupported() public {
         Terms memory terms = _terms();
@@ -370,7 +370,7 @@ contract OpenTest is Fixture {
         );
     }
 
-    // ---------------------------------------------------------------------------- exclusive
+    // ------------------------------------------------------------ exclusive
 
     function test_contractsForTheSameOutcomeMayOverlap() public {
         Terms memory terms = _terms();
@@ -443,7 +443,7 @@ contract OpenTest is Fixture {
         assertNotEq(first.addr, owner.addr);
     }
 
-    // ---------------------------------------------------------------------------- money
+    // ------------------------------------------------------------ money
 
     function test_revertIf_theOwnerHasNotApproved() public {
         vm.prank(owner.addr);
@@ -480,7 +480,7 @@ contract OpenTest is Fixture {
         _open(_terms());
     }
 
-    // ---------------------------------------------------------------------------- helpers
+    // ------------------------------------------------------------ helpers
 
     function _expectOccupied(Terms memory terms, uint64 until) private {
         bytes32 outcomeId =

@@ -102,7 +102,8 @@ contract PayoutTest is HostileFixture {
         assertEq(escrow.creditOf(address(token), feeRecipient), 5 * FEE);
     }
 
-    /// Nobody can turn a payout into a credit by bringing little gas: it is paid, or all of it reverts.
+    /// Nobody can turn a payout into a credit by bringing little gas: it is paid, or all of it
+    /// reverts.
     function testFuzz_littleGasCreditsNobody(uint256 gasLimit) public {
         gasLimit = bound(gasLimit, 50_000, 700_000);
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, PRICE, 0)));
@@ -181,7 +182,7 @@ contract PayoutTest is HostileFixture {
         (, answered) = address(escrow).call(abi.encodeCall(escrow.refund, (id)));
     }
 
-    // ---------------------------------------------------------------------------- helpers
+    // ------------------------------------------------------------ helpers
 
     function _expectPaid(uint256 received) private {
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, PRICE, 0)));

@@ -82,7 +82,7 @@ contract RefundTest is HostileFixture {
         }
     }
 
-    // ---------------------------------------------------------------------------- I9: nothing stops it
+    // ------------------------------------------------------------ I9: nothing stops it
 
     function test_aBlockedOwnerIsCredited() public {
         vm.warp(endsAt + 1);

@@ -19,7 +19,7 @@ contract SettleTest is Fixture {
         id = _open(terms);
     }
 
-    // ---------------------------------------------------------------------------- it pays
+    // ------------------------------------------------------------ it pays
 
     function test_settle() public {
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, 5 * PRICE, 0)));
@@ -123,10 +123,10 @@ contract SettleTest is Fixture {
         assertEq(escrow.paidOf(id), PRICE);
     }
 
-    // ---------------------------------------------------------------------------- splitting, order, replays
+    // ------------------------------------------------------------ splitting, order, replays
 
-    /// forge-config: default.fuzz.runs = 64
-    /// I11: however the way from nothing to the last total is cut, payee and fee recipient get the same.
+    /// forge-config: default.fuzz.runs = 64 I11: however the way from nothing to the last total is
+    /// cut, payee and fee recipient get the same.
     function testFuzz_splittingChangesNothing(uint256[6] memory cuts, uint16 feeBps, uint80 price)
         public
     {
@@ -175,7 +175,7 @@ contract SettleTest is Fixture {
         assertEq(token.balanceOf(payee), 3 * PRICE * 975 / 1000);
     }
 
-    // ---------------------------------------------------------------------------- refused items
+    // ------------------------------------------------------------ refused items
 
     function test_refused_notASettlement() public {
         Entry memory entry = _settlement(id, PRICE, 0);
@@ -198,7 +198,8 @@ contract SettleTest is Fixture {
         _expectRefused(_settlement("?", PRICE, 0), "unknown_contract");
     }
 
-    /// A contract is known in its own group alone: neither another token, verifier, log nor fee reaches it.
+    /// A contract is known in its own group alone: neither another token, verifier, log nor fee
+    /// reaches it.
     function test_refused_anotherGroup() public {
         Entry memory entry = _settlement(id, PRICE, 0);
         OutcomeEscrow.Group memory group = _groupOf(terms);
@@ -300,7 +301,7 @@ contract SettleTest is Fixture {
         assertEq(escrow.paidOf(id), PRICE);
     }
 
-    // ---------------------------------------------------------------------------- refused batches
+    // ------------------------------------------------------------ refused batches
 
     function test_revertIf_theCheckpointIsNotAnchored() public {
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, PRICE, 0)));
@@ -377,7 +378,7 @@ contract SettleTest is Fixture {
         _expectNotSigned(batch);
     }
 
-    // ---------------------------------------------------------------------------- helpers
+    // ------------------------------------------------------------ helpers
 
     function _expectRefused(Entry memory entry, bytes32 reason) private {
         _expectRefused(_groupOf(terms), entry, reason);

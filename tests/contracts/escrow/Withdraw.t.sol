@@ -73,7 +73,7 @@ contract WithdrawTest is HostileFixture {
         assertEq(token.balanceOf(stranger), FEE);
     }
 
-    // ---------------------------------------------------------------------------- by signature
+    // ------------------------------------------------------------ by signature
 
     function test_anyoneBringsTheSignature() public {
         bytes memory signature = _sign(holder, _withdrawalDigest(0));

@@ -17,7 +17,7 @@ contract PublishTest is Fixture {
         }
     }
 
-    // ---------------------------------------------------------------------------- by the publisher
+    // ------------------------------------------------------------ by the publisher
 
     function testFuzz_growsBySteps(uint64[5] memory steps) public {
         uint64 size;
@@ -107,7 +107,7 @@ contract PublishTest is Fixture {
         _expectRevert(size, root, tree.consistencyProof(old, size), 0);
     }
 
-    // ---------------------------------------------------------------------------- by signature
+    // ------------------------------------------------------------ by signature
 
     function test_anyonePublishesWhatThePublisherSigned() public {
         bytes32 root = tree.root(10);
@@ -175,7 +175,7 @@ contract PublishTest is Fixture {
         assertEq(home, address(eventLog));
     }
 
-    // ---------------------------------------------------------------------------- reading
+    // ------------------------------------------------------------ reading
 
     function test_verifyInclusionAndRun() public {
         _publishSize(15);
@@ -198,7 +198,7 @@ contract PublishTest is Fixture {
         eventLog.verifyRun(logId, 14, 4, entry, proof);
     }
 
-    // ---------------------------------------------------------------------------- helpers
+    // ------------------------------------------------------------ helpers
 
     function _publishSize(uint64 size) private {
         bytes32 root = tree.root(size);

@@ -6,8 +6,8 @@ import {TestTree} from "../helpers/TestTree.sol";
 import {Entry} from "contracts/libraries/MerkleLog.sol";
 import {Terms} from "contracts/libraries/Terms.sol";
 
-/// Whole-transaction gas (run with --isolate) at a million log entries, as it is from day to day: the
-/// payee and the fee recipient have been paid before. Snapshots are kept beside this folder.
+/// Whole-transaction gas (run with --isolate) at a million log entries, as it is from day to day:
+/// the payee and the fee recipient have been paid before. Snapshots are kept beside this folder.
 /// forge-config: default.isolate = true
 /// forge-config: deep.isolate = true
 contract GasTest is Fixture {

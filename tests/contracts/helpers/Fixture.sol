@@ -9,8 +9,8 @@ import {Terms} from "contracts/libraries/Terms.sol";
 import {TestStablecoin} from "contracts/local/TestStablecoin.sol";
 import {Test} from "forge-std/Test.sol";
 
-/// A log, an escrow, a token and the people around them. Signatures are made from EIP-712 types that
-/// are typed again here, so that a slip in the contracts' own is seen.
+/// A log, an escrow, a token and the people around them. Signatures are made from EIP-712 types
+/// that are typed again here, so that a slip in the contracts' own is seen.
 abstract contract Fixture is Test {
     string internal constant TERMS_TYPE =
         "Terms(address owner,address operator,address payee,address token,address verifier,address arbiter,bytes32 logId,bytes32 surface,bytes32 policy,uint8 attribution,bytes32 outcome,bool repeatable,bool exclusive,uint256 unitPrice,uint16 revenueShareBps,uint256 budget,uint64 opensAt,uint64 deadline,uint64 attributionWindow,uint64 lateness,uint64 grace,uint64 claimPeriod,uint64 challengePeriod,uint64 arbitrationPeriod,uint16 holdbackBps,uint64 holdbackPeriod,uint256 rateCap,uint64 ratePeriod,uint16 feeBps,address feeRecipient,uint256 agentIdPlusOne,bytes32 salt)";
@@ -50,7 +50,7 @@ abstract contract Fixture is Test {
         _fund(owner.addr, 10 * BUDGET);
     }
 
-    // ---------------------------------------------------------------------------- terms
+    // ------------------------------------------------------------ terms
 
     function _terms() internal view returns (Terms memory terms) {
         terms.owner = owner.addr;
@@ -104,7 +104,7 @@ abstract contract Fixture is Test {
         });
     }
 
-    // ---------------------------------------------------------------------------- log
+    // ------------------------------------------------------------ log
 
     function _settlement(bytes32 contractId, uint256 earned, uint256 reversed)
         internal
@@ -138,7 +138,7 @@ abstract contract Fixture is Test {
         eventLog.publish(logId, size, root, proof);
     }
 
-    // ---------------------------------------------------------------------------- settle
+    // ------------------------------------------------------------ settle
 
     struct Batch {
         OutcomeEscrow.Group group;
@@ -192,7 +192,7 @@ abstract contract Fixture is Test {
         _settle(batch);
     }
 
-    // ---------------------------------------------------------------------------- signatures
+    // ------------------------------------------------------------ signatures
 
     function _digest(address domainOf, bytes32 structHash) internal view returns (bytes32) {
         (
@@ -229,7 +229,7 @@ abstract contract Fixture is Test {
         return abi.encodePacked(r, s, v);
     }
 
-    // ---------------------------------------------------------------------------- lists
+    // ------------------------------------------------------------ lists
 
     function _list(address item) internal pure returns (address[] memory list) {
         list = new address[](1);

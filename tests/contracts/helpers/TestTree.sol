@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// A Merkle tree by RFC 6962's recursive definitions (2.1, 2.1.1, 2.1.2), slow and obvious: what the
-/// library under test is compared with. It begins with `filler` equal leaves, whose complete subtrees
-/// need no hashing of their own, so trees of a million leaves are cheap; then come real leaves, whose
-/// complete subtrees are remembered.
+/// A Merkle tree by RFC 6962's recursive definitions (2.1, 2.1.1, 2.1.2), slow and obvious: what
+/// the library under test is compared with. It begins with `filler` equal leaves, whose complete
+/// subtrees need no hashing of their own, so trees of a million leaves are cheap; then come real
+/// leaves, whose complete subtrees are remembered.
 contract TestTree {
     uint256 public immutable filler;
     uint256 public size;

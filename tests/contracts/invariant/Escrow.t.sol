@@ -114,6 +114,7 @@ contract EscrowInvariants is Test {
 
     function invariant_I10_aBlockedPayeeFailsAlone() public view {
         _assertNotBroken("I10");
+        _assertNotBroken("L1"); // nor with a whole batch
     }
 
     function invariant_I11_splittingChangesNoFee() public view {
@@ -133,8 +134,8 @@ contract EscrowInvariants is Test {
         }
     }
 
-    /// Past the end of all contracts the owners have everything back that was not paid, all credits can be
-    /// withdrawn, and the escrow is empty but for what was given to it.
+    /// Past the end of all contracts the owners have everything back that was not paid, all credits
+    /// can be withdrawn, and the escrow is empty but for what was given to it.
     function invariant_L1_everythingComesOut() public {
         token.setMode(HostileToken.Mode.Honest);
         vm.warp(block.timestamp + 30 days);

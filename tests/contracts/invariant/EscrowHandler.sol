@@ -8,9 +8,10 @@ import {Entry} from "contracts/libraries/MerkleLog.sol";
 import {Terms} from "contracts/libraries/Terms.sol";
 import {Vm} from "forge-std/Vm.sol";
 
-/// Everybody who can touch the escrow, acting at random: honest and forging verifiers, owners, payees
-/// and strangers, a token that turns bad and good again, and the clock. It keeps its own books from the
-/// calls it makes and the events it sees, never from the escrow's state, and notes what must not happen.
+/// Everybody who can touch the escrow, acting at random: honest and forging verifiers, owners,
+/// payees and strangers, a token that turns bad and good again, and the clock. It keeps its own
+/// books from the calls it makes and the events it sees, never from the escrow's state, and notes
+/// what must not happen.
 contract EscrowHandler is HostileFixture {
     uint256 private constant MAX_CONTRACTS = 8;
     uint256 private constant PEOPLE = 4;
@@ -60,7 +61,7 @@ contract EscrowHandler is HostileFixture {
         _people.push(operator.addr);
     }
 
-    // ---------------------------------------------------------------------------- the world
+    // ------------------------------------------------------------ the world
 
     function warp(uint256 seed) external watched {
         vm.warp(block.timestamp + bound(seed, 1, 2 days));
@@ -104,7 +105,7 @@ contract EscrowHandler is HostileFixture {
         donated += amount;
     }
 
-    // ---------------------------------------------------------------------------- the honest
+    // ------------------------------------------------------------ the honest
 
     function open(uint256 seed) external watched {
         if (_books.length == MAX_CONTRACTS) return;
@@ -133,7 +134,8 @@ contract EscrowHandler is HostileFixture {
         } catch {}
     }
 
-    /// New outcomes and reversals of some contracts of one group, stated truly and settled together.
+    /// New outcomes and reversals of some contracts of one group, stated truly and settled
+    /// together.
     function settle(uint256 seed) external watched {
         if (_books.length == 0) return;
         OutcomeEscrow.Group memory group = _groupOf(_books[seed % _books.length].terms);
@@ -169,7 +171,7 @@ contract EscrowHandler is HostileFixture {
         } catch {}
     }
 
-    // ---------------------------------------------------------------------------- the dishonest
+    // ------------------------------------------------------------ the dishonest
 
     /// A verified batch again, whole or its first entry alone.
     function replay(uint256 seed) external watched {
@@ -181,7 +183,8 @@ contract EscrowHandler is HostileFixture {
         if (_paidToAll() == before) ++counts["replayed"];
     }
 
-    /// A verifier and a publisher who lie together: still only within price, budget, time and group.
+    /// A verifier and a publisher who lie together: still only within price, budget, time and
+    /// group.
     function lie(uint256 seed) external watched {
         if (_books.length == 0) return;
         Book storage book = _books[seed % _books.length];
@@ -249,10 +252,10 @@ contract EscrowHandler is HostileFixture {
         }
     }
 
-    // ---------------------------------------------------------------------------- books
+    // ------------------------------------------------------------ books
 
-    /// Watches one action: reads the events it left, and looks at every contract afterwards. The recorder
-    /// keeps the events of reverted calls too, so an action makes at most one call.
+    /// Watches one action: reads the events it left, and looks at every contract afterwards. The
+    /// recorder keeps the events of reverted calls too, so an action makes at most one call.
     modifier watched() {
         vm.recordLogs();
         _;
@@ -270,8 +273,8 @@ contract EscrowHandler is HostileFixture {
         );
     }
 
-    /// A batch that the publisher has anchored and the verifier has signed: it must succeed, but for a
-    /// token that takes more than it says.
+    /// A batch that the publisher has anchored and the verifier has signed: it must succeed, but
+    /// for a token that takes more than it says.
     function _settleVerified(Batch memory batch) private {
         _paysAllowed = true;
         try this.settleBatch(batch) {
@@ -391,7 +394,7 @@ contract EscrowHandler is HostileFixture {
         if (bytes(broken).length == 0) broken = what;
     }
 
-    // ---------------------------------------------------------------------------- for the invariants
+    // ------------------------------------------------------------ for the invariants
 
     function books() external view returns (uint256) {
         return _books.length;

@@ -5,8 +5,8 @@ import {Fixture} from "../helpers/Fixture.sol";
 import {TestTree} from "../helpers/TestTree.sol";
 import {EventLog} from "contracts/EventLog.sol";
 
-/// Publishers, former publishers and forgers at one log. The honest tree and a fork of it grow side by
-/// side; whoever publishes may show any of both. It keeps its own record of what was accepted.
+/// Publishers, former publishers and forgers at one log. The honest tree and a fork of it grow side
+/// by side; whoever publishes may show any of both. It keeps its own record of what was accepted.
 contract EventLogHandler is Fixture {
     uint256 private constant KEYS = 3;
 
@@ -38,7 +38,7 @@ contract EventLogHandler is Fixture {
         }
     }
 
-    // ---------------------------------------------------------------------------- actions
+    // ------------------------------------------------------------ actions
 
     function append(uint256 seed) external {
         for (uint256 i = 0; i <= seed % 4; ++i) {
@@ -107,7 +107,7 @@ contract EventLogHandler is Fixture {
         } catch {}
     }
 
-    // ---------------------------------------------------------------------------- for the invariants
+    // ------------------------------------------------------------ for the invariants
 
     function accepted() external view returns (Accepted[] memory) {
         return _accepted;

@@ -19,7 +19,7 @@ contract MerkleLogTest is Test {
         }
     }
 
-    // ---------------------------------------------------------------------------- hashes
+    // ------------------------------------------------------------ hashes
 
     function testFuzz_leafHash(bytes calldata entry) public view {
         assertEq(harness.leafHash(entry), sha256(abi.encodePacked(hex"00", entry)));
@@ -29,7 +29,7 @@ contract MerkleLogTest is Test {
         assertEq(harness.nodeHash(left, right), sha256(abi.encodePacked(hex"01", left, right)));
     }
 
-    // ---------------------------------------------------------------------------- everything true holds
+    // ------------------------------------------------------------ everything true holds
 
     function test_everyEntryOfEverySmallTreeIsIncluded() public view {
         for (uint256 size = 1; size <= LEAVES; ++size) {
@@ -92,7 +92,7 @@ contract MerkleLogTest is Test {
         harness.verifyConsistency(old, large.root(old), size, large.root(size), proof);
     }
 
-    // ---------------------------------------------------------------------------- nothing false does
+    // ------------------------------------------------------------ nothing false does
 
     function testFuzz_anyChangeToARunIsRefused(
         uint256 size,
@@ -168,7 +168,8 @@ contract MerkleLogTest is Test {
         harness.verifyConsistency(old, oldRoot, size, newRoot, proof);
     }
 
-    /// An interior node is no entry: 64 bytes are no leaf here, and a leaf never hashes like a node.
+    /// An interior node is no entry: 64 bytes are no leaf here, and a leaf never hashes like a
+    /// node.
     function test_anInteriorNodeIsNoEntry() public {
         bytes memory node =
             abi.encodePacked(harness.leafHash(_entry(0)), harness.leafHash(_entry(1)));
@@ -179,7 +180,7 @@ contract MerkleLogTest is Test {
         harness.verifyRun(node, 0, 1, new bytes32[](0), root);
     }
 
-    // ---------------------------------------------------------------------------- bounds come first
+    // ------------------------------------------------------------ bounds come first
 
     function test_revertIf_theSizeIsTooLarge() public {
         bytes memory revertData =
@@ -256,7 +257,7 @@ contract MerkleLogTest is Test {
         assertFalse(success);
     }
 
-    // ---------------------------------------------------------------------------- helpers
+    // ------------------------------------------------------------ helpers
 
     function _expectOutside(uint256 first, uint256 count, uint256 size) private {
         vm.expectRevert(

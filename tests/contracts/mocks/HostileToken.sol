@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// A token that can be honest in unusual ways or dishonest, as its mode says, in any mixture over time.
+/// A token that can be honest in unusual ways or dishonest, as its mode says, in any mixture over
+/// time.
 contract HostileToken {
     enum Mode {
         Honest,
