@@ -65,6 +65,7 @@ contract MerkleLogTest is Test {
     }
 
     /// forge-config: default.fuzz.runs = 64
+    /// forge-config: deep.fuzz.runs = 500
     function testFuzz_runsOfLargeTrees(uint256 filler, uint256 count, uint256 behind) public {
         filler = bound(filler, 0, LIMIT - 41);
         count = bound(count, 1, 20);
@@ -79,6 +80,7 @@ contract MerkleLogTest is Test {
     }
 
     /// forge-config: default.fuzz.runs = 64
+    /// forge-config: deep.fuzz.runs = 500
     function testFuzz_largeTreesExtend(uint256 filler, uint256 old, uint256 more) public {
         filler = bound(filler, 1, LIMIT - 41);
         more = bound(more, 1, 20);
