@@ -1,4 +1,4 @@
-"""Writing the log: requests are taken by `submit`, and one sequencer turns them into entries.
+"""Writing the log: requests wait in the inbox, and one sequencer turns them into entries.
 
 A request is durable when its transaction commits; its place in the log is decided later, by the
 sequencer alone. A drain is one transaction: it decides the waiting requests in order, appends
@@ -31,46 +31,17 @@ from orchestrator.core.requests import (
     json_text,
 )
 from orchestrator.database import Connection, Database, Row, Session, array
-from orchestrator.inbox import (
-    Result,
-    Submission,
-    erase,
-    pseudonym_for,
-    pseudonyms_for,
-    results_of,
-    submit,
-)
 from orchestrator.reader import (
     Checkpoint,
-    LogReader,
-    StoredEntry,
     Tiles,
     checkpoint_of,
-    fsck,
     load_leads,
     load_world,
     read_entries,
-    rebuild,
     stored_checkpoint,
     touches_of,
     tree_of,
 )
-
-__all__ = [
-    "Checkpoint",
-    "LogReader",
-    "Result",
-    "Sequencer",
-    "StoredEntry",
-    "Submission",
-    "erase",
-    "fsck",
-    "pseudonym_for",
-    "pseudonyms_for",
-    "rebuild",
-    "results_of",
-    "submit",
-]
 
 BATCH = 5_000
 LEADS_IN_MEMORY = 100_000

@@ -34,8 +34,10 @@ from orchestrator.core.entry import address_word
 from orchestrator.core.policy import parse
 from orchestrator.core.settlement import ContractRules
 from orchestrator.database import API, SEQUENCER, Database, create_log, migrate
+from orchestrator.inbox import Submission, submit
 from orchestrator.local import LocalPostgres
-from orchestrator.log import Sequencer, Submission, fsck, rebuild, submit
+from orchestrator.log import Sequencer
+from orchestrator.reader import fsck, rebuild
 
 NOW_MS = 1_767_225_600_000
 OWNER, OPERATOR = "0x" + "a" * 40, "0x" + "b" * 40

@@ -9,15 +9,9 @@ from uuid import UUID
 from orchestrator.core.decide import Genesis, Request
 from orchestrator.core.entry import address_word
 from orchestrator.database import API, SEQUENCER, Database, create_log
-from orchestrator.log import (
-    LogReader,
-    Result,
-    Sequencer,
-    StoredEntry,
-    Submission,
-    results_of,
-    submit,
-)
+from orchestrator.inbox import Result, Submission, results_of, submit
+from orchestrator.log import Sequencer
+from orchestrator.reader import LogReader, StoredEntry
 
 OWNER, OPERATOR, STRANGER = ("0x" + digit * 40 for digit in "abc")
 PUBLISHER = "0x" + "d" * 40

@@ -30,8 +30,8 @@ from orchestrator.database import (
     migrate,
     queries,
 )
+from orchestrator.inbox import Submission, pseudonym_for
 from orchestrator.local import LocalPostgres
-from orchestrator.log import Submission, pseudonym_for
 from tests.conftest import fresh_database
 from tests.core.worlds import LEADS, SURFACE, policy, rules, word
 from tests.edges.ledger import OPERATOR, OWNER, STRANGER, Ledger, genesis, ledger

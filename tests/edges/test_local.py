@@ -62,6 +62,18 @@ def test_postgres_refuses_a_folder_that_cannot_hold_its_socket(folder: Path) -> 
     assert refusal.value.code == "folder-too-long"
 
 
+def test_postgres_started_by_root_wants_a_folder_that_others_may_enter(folder: Path) -> None:
+    closed = folder / "closed"
+    closed.mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        with pytest.raises(LocalError) as refusal:
+            LocalPostgres(closed).start()
+        assert refusal.value.code == "folder-closed"
+    else:
+        with LocalPostgres(closed) as server, psycopg.connect(server.url):
+            pass
+
+
 def test_postgres_says_why_it_does_not_start(folder: Path) -> None:
     with LocalPostgres(folder) as server:
         server.stop()

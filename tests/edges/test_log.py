@@ -36,7 +36,8 @@ from orchestrator.core.merkle import (
 from orchestrator.core.policy import MODELS
 from orchestrator.core.requests import commitment, encode_opening
 from orchestrator.database import API, SEQUENCER, Database
-from orchestrator.log import Submission, erase, fsck, pseudonym_for, rebuild, submit
+from orchestrator.inbox import Submission, erase, pseudonym_for, submit
+from orchestrator.reader import fsck, rebuild
 from tests.core.worlds import (
     LEADS,
     OPERATORS,

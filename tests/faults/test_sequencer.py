@@ -25,7 +25,7 @@ from orchestrator.core.entry import address_word
 from orchestrator.core.errors import LogError
 from orchestrator.database import API, SEQUENCER, Database, DatabaseError, migrate
 from orchestrator.local import LocalPostgres
-from orchestrator.log import fsck, rebuild
+from orchestrator.reader import fsck, rebuild
 from tests.conftest import server_folder
 from tests.core.worlds import LEADS, OPERATORS, SURFACE, policy, rules, word
 from tests.edges.ledger import OWNER, Ledger, begin_log, genesis, ledger, sign
