@@ -23,23 +23,21 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator import backtest as backtests
-from orchestrator import checks, history, settled, stories
-from orchestrator import demo as demos
-from orchestrator import doctor as doctors
-from orchestrator import serve as services
-from orchestrator.actors import Client
+from orchestrator import history
 from orchestrator.core.errors import (
     ChainError,
     DomainError,
     InputError,
+    LocalError,
     LogError,
     ProofError,
     ReplayError,
 )
 from orchestrator.core.policy import Policy
-from orchestrator.local import LocalError
-from orchestrator.rehearsal import Plan, Rehearsal
 from orchestrator.settings import read as read_settings
+
+# What speaks to a chain or serves HTTP takes seconds to import; each command imports its own, so
+# that a backtest does not wait for them.
 
 OK, FALSE_CLAIM, BAD_INPUT, MISSING = 0, 1, 2, 3
 MAX_RECEIPT_BYTES = 1_048_576
@@ -74,6 +72,8 @@ def backtest(
     rules = history.read_policy(policy)
     plans = history.read_contracts(contracts, rules)
     if settle:
+        from orchestrator import settled
+
         settled.check_plans(plans)
     with backtests.spool() as spool:
         report = backtests.run(history.rows(events, touches), rules, plans, spool)
@@ -94,12 +94,13 @@ def demo(
     json_out: JsonFlag = False,
 ) -> None:
     """Live eighteen months of a real market: real log, real chain, real HTTP, real payouts."""
+    from orchestrator import stories
+    from orchestrator.demo import Demo
+
     settings = read_settings(os.environ)
     with _scratch() as folder:
         say = _progress()
-        with demos.Demo(
-            folder, say, rpc_url=settings.rpc_url, database_url=settings.database_url
-        ) as run:
+        with Demo(folder, say, rpc_url=settings.rpc_url, database_url=settings.database_url) as run:
             story = run.run()
             if json_out:
                 typer.echo(json.dumps(stories.document(story)))
@@ -114,11 +115,13 @@ def demo(
 def serve(
     only: Annotated[
         list[str] | None,
-        typer.Option(help=f"Run only this part ({', '.join(services.PARTS)}); may be repeated."),
+        typer.Option(help="Run only this part: api, sequencer or pipeline. May be repeated."),
     ] = None,
     json_out: JsonFlag = False,
 ) -> None:
     """Run a deployment: database and chain if they are local, API, sequencer and pipeline."""
+    from orchestrator import serve as services
+
     settings = read_settings(os.environ)
     parts = tuple(only) if only else services.PARTS
     for part in parts:
@@ -144,6 +147,8 @@ def verify(
     json_out: JsonFlag = False,
 ) -> None:
     """Check a receipt: proofs, story, and with --rpc the anchor, the terms and the payout."""
+    from orchestrator import checks
+
     document = _read_json(receipt)
     chain = checks.receipt_chain(document, rpc) if rpc else None
     try:
@@ -166,6 +171,9 @@ def replay(
     json_out: JsonFlag = False,
 ) -> None:
     """Judge a public log from its first entry, and compare payouts with the chain."""
+    from orchestrator import checks, stories
+    from orchestrator.actors import Client
+
     with Client(url) as client:
         chain, log_id = checks.connect(client, rpc)
         try:
@@ -181,6 +189,8 @@ def replay(
 @app.command()
 def doctor(json_out: JsonFlag = False) -> None:
     """What is installed, reachable and in agreement; what to do about what is not."""
+    from orchestrator import doctor as doctors
+
     findings = doctors.examine(lambda: read_settings(os.environ))
     if json_out:
         typer.echo(json.dumps([finding._asdict() for finding in findings]))
@@ -222,6 +232,9 @@ def _settle(
     plans: list[history.ContractPlan],
 ) -> None:
     """Run the same history for real, and hold the result against the pure one."""
+    from orchestrator import settled
+    from orchestrator.rehearsal import Plan, Rehearsal
+
     first = next(iter(history.rows(*files)), None)
     start_ms = settled.start_ms(plans, first.time_ns if first else None)
     settings = read_settings(os.environ)
@@ -293,7 +306,7 @@ def _exit_code(error: DomainError) -> int:
     match error:
         case ProofError() | ReplayError():
             return FALSE_CLAIM
-        case ChainError() | LogError() | LocalError():
+        case ChainError() | LocalError() | LogError():
             return MISSING
         case _:
             return BAD_INPUT

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
-from orchestrator.core.errors import DomainError
+from orchestrator.core.errors import LocalError
 
 START_S = 60
 STOP_S = 30
@@ -29,10 +29,6 @@ _POLL_S = 0.01
 # A Unix socket's address holds 108 bytes, and PostgreSQL adds its own file name to the folder's.
 _MAX_SOCKET_FOLDER_BYTES = 107 - len("/.s.PGSQL.5432")
 _LOG_TAIL_BYTES = 2000
-
-
-class LocalError(DomainError):
-    """A local server cannot be started, or did not stay up."""
 
 
 class _Server:

@@ -1,20 +1,21 @@
 """How the command tells what was found: tables for people, JSON for programs."""
 
+from collections import Counter
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from orchestrator.checks import Comparison
 from orchestrator.demo import Earned, Story
 from orchestrator.history import format_amount
-from orchestrator.stack import Transaction
 
 
 def show(story: Story, console: Console) -> None:
     """The whole story of a demonstration."""
     _show_contracts(story.contracts, console)
-    _show_gas(story, console)
+    _show_transactions(story, console)
     console.print(
         f"{story.events:,} purchases and {story.touches:,} touches became {story.entries:,} log "
         f"entries, settled in {story.rounds} rounds.\n"
@@ -119,19 +120,11 @@ def show_comparison(found: Comparison, console: Console) -> None:
 
 
 def _show_contracts(contracts: list[Earned], console: Console) -> None:
-    table = Table(title="What each contract earned and was paid (tUSD)")
-    for heading in (
-        "operator",
-        "for entering",
-        "outcomes",
-        "paid",
-        "fee in it",
-        "over budget",
-        "budget",
-    ):
-        table.add_column(
-            heading, justify="left" if heading in ("operator", "for entering") else "right"
-        )
+    table = Table(title="What each contract earned and was paid (tUSD)", box=box.SIMPLE)
+    for heading in ("operator", "for entering"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("outcomes", "paid", "fee in it", "over budget"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for earned in contracts:
         table.add_row(
             earned.operator,
@@ -140,36 +133,21 @@ def _show_contracts(contracts: list[Earned], console: Console) -> None:
             format_amount(earned.paid_units),
             format_amount(earned.fee_units),
             format_amount(earned.over_units),
-            format_amount(earned.budget_units),
         )
     console.print(table)
 
 
-def _show_gas(story: Story, console: Console) -> None:
-    table = Table(title="Transactions by kind")
-    for heading in ("kind", "count", "gas each", "gas in all", "the last one"):
-        table.add_column(heading, justify="right" if "gas" in heading else "left")
-    kinds: dict[str, list[Transaction]] = {}
+def _show_transactions(story: Story, console: Console) -> None:
+    console.print("[bold]Transactions[/], with the gas that each used:")
+    gas = Counter[str]()
     for transaction in story.transactions:
-        kinds.setdefault(transaction.intent_key.split(":")[0], []).append(transaction)
-    for kind, transactions in kinds.items():
-        gas = sum(transaction.gas_used for transaction in transactions)
-        table.add_row(
-            kind,
-            str(len(transactions)),
-            f"{gas // len(transactions):,}",
-            f"{gas:,}",
-            f"0x{transactions[-1].tx_hash.hex()}",
-        )
-    console.print(table)
+        kind = transaction.intent_key.split(":")[0]
+        gas[kind] += transaction.gas_used
+        line = f"  {kind:8}{transaction.gas_used:>10,}  0x{transaction.tx_hash.hex()}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     outcomes = sum(earned.outcomes for earned in story.contracts)
-    verifying = sum(
-        transaction.gas_used
-        for kind in ("publish", "settle")
-        for transaction in kinds.get(kind, [])
-    )
     if outcomes:
         console.print(
-            f"One verified, paid outcome cost {verifying // outcomes:,} gas: anchoring and "
-            f"settling, over {outcomes:,} outcomes.\n"
+            f"\nOne verified, paid outcome cost {(gas['publish'] + gas['settle']) // outcomes:,} "
+            f"gas: anchoring and settling, over {outcomes:,} outcomes."
         )

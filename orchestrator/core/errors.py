@@ -51,3 +51,7 @@ class LogError(DomainError):
 
 class ChainError(DomainError):
     """The node, or a contract on it, is not what the settings say."""
+
+
+class LocalError(DomainError):
+    """A server of our own cannot be started, or did not stay up."""

@@ -14,7 +14,8 @@ import httpx
 import psycopg
 import pytest
 
-from orchestrator.local import LocalAnvil, LocalError, LocalPostgres
+from orchestrator.core.errors import LocalError
+from orchestrator.local import LocalAnvil, LocalPostgres
 from tests.conftest import CHAIN_START_S, server_folder
 
 REPOSITORY = Path(__file__).parents[2]
