@@ -22,6 +22,7 @@ from typing import NamedTuple
 import psycopg
 from psycopg import sql
 
+from orchestrator.audit import fsck, rebuild
 from orchestrator.core.decide import (
     Genesis,
     OpenContract,
@@ -37,7 +38,6 @@ from orchestrator.database import API, SEQUENCER, Database, create_log, migrate
 from orchestrator.inbox import Submission, submit
 from orchestrator.local import LocalPostgres
 from orchestrator.log import Sequencer
-from orchestrator.reader import fsck, rebuild
 
 NOW_MS = 1_767_225_600_000
 OWNER, OPERATOR = "0x" + "a" * 40, "0x" + "b" * 40

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator import log as log_module
+from orchestrator.audit import fsck, rebuild
 from orchestrator.core.decide import (
     OpenContract,
     ProductEvent,
@@ -37,7 +38,6 @@ from orchestrator.core.policy import MODELS
 from orchestrator.core.requests import commitment, encode_opening
 from orchestrator.database import API, SEQUENCER, Database
 from orchestrator.inbox import Submission, erase, pseudonym_for, submit
-from orchestrator.reader import fsck, rebuild
 from tests.core.worlds import (
     LEADS,
     OPERATORS,

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from orchestrator import database
+from orchestrator.audit import fsck, rebuild
 from orchestrator.core.decide import (
     OpenContract,
     ProductEvent,
@@ -25,7 +26,6 @@ from orchestrator.core.entry import address_word
 from orchestrator.core.errors import LogError
 from orchestrator.database import API, SEQUENCER, Database, DatabaseError, migrate
 from orchestrator.local import LocalPostgres
-from orchestrator.reader import fsck, rebuild
 from tests.conftest import server_folder
 from tests.core.worlds import LEADS, OPERATORS, SURFACE, policy, rules, word
 from tests.edges.ledger import OWNER, Ledger, begin_log, genesis, ledger, sign
