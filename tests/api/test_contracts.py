@@ -9,6 +9,7 @@ import pytest
 from orchestrator.core.decide import OpenContract
 from orchestrator.core.settlement import rules_of
 from orchestrator.core.terms import Terms, contract_id
+from orchestrator.database import API
 from tests.api.stage import (
     ESCROW,
     START_MS,
@@ -224,6 +225,7 @@ def test_terms_are_public_once_the_contract_is_open(
     terms = terms_of(parameters, 11)
     propose(operator, terms)
     accept(owner, terms)
+    propose(operator, terms_of(parameters, 12))
     path = f"/v1/contracts/{named(terms)}"
     assert here.http.get(path).status_code == 404
     here.submit("open-11", OpenContract(rules_of(terms, contract_id(terms, ESCROW)), b"\x11" * 32))
@@ -238,3 +240,8 @@ def test_terms_are_public_once_the_contract_is_open(
     stranger = here.sign_in(wallet("stranger"), "owner", "operator")
     assert stranger.get(f"/v1/proposals/{named(terms)}").status_code == 404
     assert stranger.get("/v1/proposals").json()["proposals"] == []
+    # The row policy alone would hide the others' proposals, whatever a query asks for.
+    with here.admin() as admin:
+        admin.execute(f"SET ROLE {API}")
+        shown = admin.execute("SELECT contract_id FROM proposals").fetchall()
+    assert [bytes(row[0]) for row in shown] == [contract_id(terms, ESCROW)]

@@ -79,6 +79,7 @@ def altered(message: str, old: str, new: str) -> str:
         ("127.0.0.1", "evil.example", 401, "sign-in-refused"),
         ("URI: http://127.0.0.1", "URI: http://evil.example", 401, "sign-in-refused"),
         ("Chain ID: 31337", "Chain ID: 1", 401, "sign-in-refused"),
+        ("Chain ID: 31337", "Chain ID: 031337", 422, "message-malformed"),
         ("Nonce: ", "Nonce: f0", 401, "nonce-unknown"),
         ("2026-01-01T00:10", "2025-12-31T23:59", 401, "sign-in-refused"),
         ("Version: 1", "Version: 2", 422, "message-malformed"),
