@@ -14,6 +14,7 @@ from orchestrator.core.requests import commitment, encode_request, json_text, re
 from orchestrator.database import Session
 
 MAX_BULK = 1_000
+MAX_WAITING = 100_000
 MAX_BODY_BYTES = 65_536
 
 
@@ -58,12 +59,15 @@ def submit(
 
     They are decided in this order. A request whose key was used before is not taken again. Raises
     `RequestError`, and takes none, if a body differs from its key's first, or a value is out of
-    bounds.
+    bounds, and `inbox-full` while too many wait.
     """
     if len(submissions) > MAX_BULK:
         raise RequestError(
             "bulk-too-long", f"{len(submissions)} requests at once; at most {MAX_BULK}"
         )
+    room = session.one("log.inbox_is_full", log_id=log_id, most=MAX_WAITING)
+    if room is None or room.is_full:
+        raise RequestError("inbox-full", f"{MAX_WAITING} requests wait already; try again later")
     account = account.lower()
     offered: dict[UUID, Submission] = {}
     repeated: list[tuple[UUID, Submission]] = []

@@ -140,7 +140,7 @@ def test_a_log_is_begun_once_and_cannot_be_redefined(database_url: str) -> None:
 # --- Roles ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("role", [*ROLES, "tallystick_definer"])
 def test_a_role_owns_nothing_and_bypasses_nothing(database_url: str, role: str) -> None:
     with psycopg.connect(database_url) as admin:
         assert (

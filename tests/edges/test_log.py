@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from orchestrator import inbox
 from orchestrator import log as log_module
 from orchestrator.audit import fsck, rebuild
 from orchestrator.core.decide import (
@@ -82,6 +83,11 @@ def running(log: Ledger) -> Ledger:
     with log.sequencer() as sequencer:
         log.drain(sequencer)
     return log
+
+
+@pytest.fixture
+def log_of_another(running: Ledger) -> Ledger:
+    return begin_log(running.url, running.api, running.writer)
 
 
 def journey(lead: bytes, now_ms: int = 0) -> list[Request]:
@@ -192,6 +198,21 @@ def test_a_bulk_is_bounded_and_keeps_its_order(running: Ledger) -> None:
         running.drain(sequencer)
     labels = [s.entry.label for s in running.entries() if s.entry.kind == "touch"]
     assert labels == [touch.action for touch in touches]
+
+
+def test_a_full_inbox_takes_nothing_until_it_is_drained(
+    running: Ledger, log_of_another: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "MAX_WAITING", 3)
+    running.submit(Settle(), Settle())
+    running.submit(Settle())
+    with pytest.raises(RequestError) as refusal:
+        running.submit(Settle())
+    assert refusal.value.code == "inbox-full"
+    log_of_another.submit(Settle())  # each log has its own
+    with running.sequencer() as sequencer:
+        running.drain(sequencer)
+    running.submit(Settle())
 
 
 @pytest.mark.parametrize("step", ["taken", "committed"])

@@ -1,9 +1,11 @@
 -- The log, what is folded from it, and the private tables beside it.
 --
--- Roles. Three roles do all the work; none owns anything, logs in by itself or bypasses a policy.
+-- Roles. Three roles do all the work; none owns a table, logs in by itself or bypasses a policy.
 --   tallystick_sequencer  the only writer of the log and of its projections
 --   tallystick_worker     follows the chain and submits requests
 --   tallystick_api        serves people and agents: reads, submits requests, keeps accounts
+-- A fourth, tallystick_definer, owns the two functions that answer one question each about rows that
+-- the asker may not read.
 --
 -- Tenants. A transaction speaks for one account, named by
 --   set_config('tallystick.account', '0x…' in lower case, true),
@@ -24,7 +26,7 @@ DECLARE
     role_name text;
 BEGIN
     FOREACH role_name IN ARRAY
-        ARRAY['tallystick_sequencer', 'tallystick_worker', 'tallystick_api', 'tallystick_identity']
+        ARRAY['tallystick_sequencer', 'tallystick_worker', 'tallystick_api', 'tallystick_definer']
     LOOP
         BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN NOSUPERUSER NOBYPASSRLS', role_name);
@@ -40,7 +42,7 @@ END $$;
 
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public
-    TO tallystick_sequencer, tallystick_worker, tallystick_api, tallystick_identity;
+    TO tallystick_sequencer, tallystick_worker, tallystick_api, tallystick_definer;
 
 CREATE DOMAIN word AS bytea CHECK (octet_length(VALUE) = 32);
 CREATE DOMAIN address AS text CHECK (VALUE ~ '^0x[0-9a-f]{40}$');
@@ -416,9 +418,9 @@ CREATE POLICY owner ON lead_identities TO tallystick_api USING (
             AND s.owner = current_word()
     )
 ) WITH CHECK (false);
-GRANT SELECT ON surfaces TO tallystick_identity;
-GRANT SELECT, INSERT ON lead_identities TO tallystick_identity;
-CREATE POLICY assigner ON lead_identities TO tallystick_identity USING (true) WITH CHECK (true);
+GRANT SELECT ON surfaces TO tallystick_definer;
+GRANT SELECT, INSERT ON lead_identities TO tallystick_definer;
+CREATE POLICY assigner ON lead_identities TO tallystick_definer USING (true) WITH CHECK (true);
 
 -- The pseudonyms of these identities on a surface; one that has none yet gets the fresh one offered.
 CREATE FUNCTION assign_pseudonyms(
@@ -440,11 +442,23 @@ BEGIN
     RETURN QUERY SELECT i.external_id, i.lead::bytea FROM lead_identities i
         WHERE i.log_id = of_log AND i.surface = on_surface AND i.external_id = ANY (external_ids);
 END $$;
-GRANT CREATE ON SCHEMA public TO tallystick_identity;
-ALTER FUNCTION assign_pseudonyms OWNER TO tallystick_identity;
-REVOKE CREATE ON SCHEMA public FROM tallystick_identity;
-REVOKE ALL ON FUNCTION assign_pseudonyms FROM PUBLIC;
+
+-- Whether as many requests wait as may; those who submit see no more of the inbox than that.
+GRANT SELECT (log_id) ON inbox TO tallystick_definer;
+CREATE POLICY counter ON inbox FOR SELECT TO tallystick_definer USING (true);
+CREATE FUNCTION inbox_is_full(of_log bytea, most bigint) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
+BEGIN ATOMIC
+    SELECT EXISTS (SELECT FROM inbox WHERE log_id = of_log OFFSET most - 1);
+END;
+
+GRANT CREATE ON SCHEMA public TO tallystick_definer;
+ALTER FUNCTION assign_pseudonyms OWNER TO tallystick_definer;
+ALTER FUNCTION inbox_is_full OWNER TO tallystick_definer;
+REVOKE CREATE ON SCHEMA public FROM tallystick_definer;
+REVOKE ALL ON FUNCTION assign_pseudonyms, inbox_is_full FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION assign_pseudonyms TO tallystick_api;
+GRANT EXECUTE ON FUNCTION inbox_is_full TO tallystick_worker, tallystick_api;
 
 -- The worker submits with the same statement as the API; without a policy it gets and puts nothing.
 GRANT SELECT, INSERT ON private_payloads TO tallystick_worker;

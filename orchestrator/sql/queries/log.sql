@@ -10,6 +10,10 @@ SELECT EXISTS (SELECT FROM logs WHERE log_id = %(log_id)s) AS known;
 
 -- Submitting -------------------------------------------------------------------------------------
 
+-- name: inbox_is_full
+-- Whether no more requests may wait.
+SELECT inbox_is_full(%(log_id)s, %(most)s) AS is_full;
+
 -- name: submit
 -- Take requests: remember them all, queue the new ones in the order given; gives the new ones' ids.
 WITH offered AS (
