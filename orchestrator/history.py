@@ -233,7 +233,8 @@ def _timed_rows(
 def _table_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
     """(line, cells in the order of `columns`) of each row of a CSV file with a header."""
     try:
-        with path.open("r", encoding="utf-8-sig", newline="") as file:
+        # Bytes that are no UTF-8 become lone surrogates, which `_BoundedLines` finds in their line.
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             lines = _BoundedLines(path, file)
             reader = csv.reader(lines, strict=True)
             places: list[int] | None = None
@@ -257,10 +258,6 @@ def _table_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, lis
             except csv.Error as error:
                 raise InputError(
                     "csv-invalid", f"{path}, line {reader.line_num}: {error}"
-                ) from None
-            except UnicodeDecodeError:
-                raise InputError(
-                    "not-utf-8", f"{path}, after line {reader.line_num}: is not UTF-8 text"
                 ) from None
             if places is None:
                 raise InputError("file-empty", f"{path}: lacks a header with {', '.join(columns)}")
@@ -290,7 +287,17 @@ class _BoundedLines:
                     f"{self._path}, line {number}: the row has more than {MAX_ROW_CHARS} "
                     f"characters; is a quotation mark left open?",
                 )
+            if not (line.isascii() or _is_encodable(line)):
+                raise InputError("not-utf-8", f"{self._path}, line {number}: is not UTF-8 text")
             yield line
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _places(path: Path, header: list[str], columns: tuple[str, ...]) -> list[int]:
@@ -313,7 +320,10 @@ def _check_cell(path: Path, line: int, name: str, value: str) -> None:
 
 
 class _TextLoader(yaml.BaseLoader):
-    """Reads every scalar as text, so that 8.10 stays 8.10, and refuses a key that stands twice."""
+    """Reads every scalar as text, so that 8.10 stays 8.10, and refuses a key that stands twice.
+
+    It is the slow loader, in Python, since deep nesting makes the fast one in C end the process.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
         table: dict[object, object] = {}

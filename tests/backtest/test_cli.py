@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import itertools
 import json
 import os
 import re
@@ -228,6 +229,90 @@ def test_rows_may_have_up_to_65536_characters_each(run: Run, tmp_path: Path) -> 
     longer = events + row.replace("n", "nn", 1)
     complaint = run.refusal(*write(tmp_path, events=longer))
     assert "line 9: the row has more than 65536 characters" in complaint
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        EVENTS.encode("utf-8-sig"),
+        EVENTS.replace("\n", "\r\n").encode(),
+        EVENTS.replace("\n", "\r").encode(),
+        EVENTS.rstrip("\n").encode(),
+        EVENTS.replace("\n", "\n\n").encode() + b"\r\n\n",
+        re.sub(r"[^,\n]+", r'"\g<0>"', EVENTS).encode(),
+        re.sub(r"[^,\n]+", r'"\g<0>"', EVENTS).encode("utf-8-sig"),
+        re.sub("(?m)$", ',"a, ""note""\nof two lines"', EVENTS.rstrip()).encode(),
+        re.sub("(?m)^([^,]*),([^,]*),([^,]*),([^,]*)$", r"\4,,\3,\2,,\1", EVENTS).encode(),
+    ],
+    ids=[
+        "byte order mark",
+        "CRLF",
+        "CR",
+        "no last newline",
+        "blank lines",
+        "quotes",
+        "byte order mark and quotes",
+        "a column more, over two lines",
+        "another order, columns without a name",
+    ],
+)
+def test_tables_that_say_the_same(run: Run, tmp_path: Path, events: bytes) -> None:
+    plain = run(*write(tmp_path), "--json")
+    assert run(*write(tmp_path, events=events), "--json") == plain
+    assert (plain.code, plain.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("events", "complaint"),
+    [
+        (b"", "events: lacks a header with time, lead, event, value"),
+        (b"\n\n", "events: lacks a header"),
+        (b"\xef\xbb\xbf", "events: lacks a header"),
+        (b"\0\0\0\0", "line 1: lacks the column 'time'"),
+        (EVENTS.encode("utf-16"), "line 1: is not UTF-8 text"),
+        (EVENTS.encode() + b"2024-02-01,\xff,buy,1\n", "line 7: is not UTF-8 text"),
+        (EVENTS.encode() + b"2024-02-01,\xed\xa0\x80,buy,1\n", "line 7: is not UTF-8 text"),
+        (EVENTS.encode() + b"2024-02-01,x,buy,1\n\xe6\x97", "line 8: is not UTF-8 text"),
+        (EVENTS.replace(",", ";").encode(), "line 1: lacks the column 'time'"),
+        (EVENTS.replace("time", "Time").encode(), "line 1: lacks the column 'time'"),
+        (EVENTS.replace("lead,", "time,").encode(), "line 1: has twice the column 'time'"),
+        (EVENTS.encode() + b"2024-02-01,x,buy\n", "line 7: has 3 cells, but the header has 4"),
+        (EVENTS.encode() + b"2024-02-01,x,buy,1,\n", "line 7: has 5 cells"),
+        (EVENTS.encode() + b" \n", "line 7: has 1 cells"),
+        (EVENTS.encode() + b'2024-02-01,"x"y,buy,1\n', "line 7: "),
+        (EVENTS.encode() + b'2024-02-01,"x,buy,1\n', "line 7: unexpected end of data"),
+        (EVENTS.encode() + b"2024-02-01,x\0,buy,1\n", "line 7: lead must be at most 256"),
+        (EVENTS.encode() + b"2024-02-01," + b"x" * 257 + b",buy,1\n", "line 7: lead must be"),
+        (EVENTS.encode() + b"2024-02-30,x,buy,1\n", "line 7: time '2024-02-30' is no time"),
+        (EVENTS.encode() + b"2024-02-01,x,buy,1e5\n", "line 7: value must be a decimal"),
+        (EVENTS.encode() + b"2024-02-01,x,buy," + b"9" * 31 + b"\n", "line 7: value must be"),
+        (EVENTS.encode() + b"2024-02-01,x,buy," + b"9" * 30 + b"\n", "is more than any escrow"),
+        (EVENTS.encode() + b"2024-02-01,x,buy,\xd9\xa1\n", "line 7: value must be a decimal"),
+        (EVENTS.encode() + b"2024-02-01,x,buy,0.0000001\n", "line 7: value '0.0000001' has more"),
+        (EVENTS.encode() + b"2024-01-01,x,buy,1\n", "line 7: 2024-01-01 is before the row above"),
+    ],
+    ids=itertools.count(),
+)
+def test_hostile_tables(run: Run, tmp_path: Path, events: bytes, complaint: str) -> None:
+    files = write(tmp_path, events=events)
+    found = run.refusal(*files, "--json")
+    assert complaint in found
+    assert found.startswith(f"{tmp_path}/events")
+
+
+def test_what_is_no_file(run: Run, tmp_path: Path) -> None:
+    files = write(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for option in ("--events", "--touches", "--policy", "--contracts"):
+        for name, complaint in (
+            ("none", "No such file or directory"),
+            ("folder", "Is a directory"),
+            ("loop", "Too many levels of symbolic links"),
+            ("none\nat all", "No such file or directory"),
+        ):
+            found = run.refusal(*files, option, str(tmp_path / name))
+            assert found == f"{tmp_path}/{name.replace(chr(10), ' ')}: {complaint}"
 
 
 # --- Edges, to the nanosecond ---------------------------------------------------------------------
