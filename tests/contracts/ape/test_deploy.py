@@ -79,10 +79,11 @@ def test_domain_is_readable_by_eip_5267(
 
 
 def test_ape_compiles_the_committed_artifacts(project: LocalProject) -> None:
+    # Ape's cache misses a change of an imported file, whose hash is in the code all the same.
+    compiled = project.load_contracts(use_cache=False)
     for name in NAMES:
-        artifact = read_artifact(name)
-        compiled = project.get_contract(name).contract_type
-        assert str(compiled.deployment_bytecode.bytecode) == artifact["bytecode"]
+        bytecode = compiled[name].contract_type.deployment_bytecode.bytecode
+        assert str(bytecode) == read_artifact(name)["bytecode"]
 
 
 def test_command_writes_the_book_once(tmp_path: Path) -> None:
