@@ -19,9 +19,9 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityS
 from siwe import InvalidSignature, SiweMessage, VerificationError
 
 from api.problems import Refusal
-from api.schemas import Scope
 from api.service import Service, TheService
 from api.wire import checksummed
+from api.words import Scope
 from orchestrator.core.entry import address_word
 from orchestrator.database import Session
 
@@ -226,7 +226,6 @@ _WHY = {
     "DomainMismatch": "the message is for another domain",
     "ExpiredMessage": "the message has expired",
     "NotYetValidMessage": "the message is not valid yet",
-    "UriMismatch": "the message's URI is another service",
 }
 
 
@@ -243,9 +242,12 @@ def new_key() -> tuple[str, bytes]:
 
 def _parse(service: Service, text: str) -> SiweMessage:
     malformed = Refusal(422, "message-malformed", "the message is no EIP-4361 message")
-    # The parser is slow on hostile input, so the cheap rules come first.
-    if not text.startswith(f"{domain(service)} wants you to sign in with your Ethereum account:\n"):
-        raise Refusal(401, "sign-in-refused", f"the message is not made out to {domain(service)}")
+    # The parser is slow on long domains and URIs, so the cheap rules come first.
+    host, url = domain(service), service.info.public_url
+    if not text.startswith(f"{host} wants you to sign in with your Ethereum account:\n"):
+        raise Refusal(401, "sign-in-refused", f"the message is not made out to {host}")
+    if f"\nURI: {url}\n" not in text:
+        raise Refusal(401, "sign-in-refused", f"the message's URI is not {url}")
     try:
         message = SiweMessage.from_message(text, abnf=False)
     except ValueError:

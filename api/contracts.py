@@ -6,7 +6,7 @@ pipeline's: once it is in the log it is a contract, public like all of them.
 
 from fastapi import APIRouter
 
-from api import schemas
+from api import schemas, words
 from api.auth import AnyCaller, Caller, Operator, Owner
 from api.operators import level_of, terms_parameters
 from api.owners import own_surface
@@ -56,7 +56,7 @@ def propose(service: TheService, operator: Operator, body: schemas.NewProposal) 
 def proposals(
     service: TheService,
     caller: AnyCaller,
-    after: schemas.ProposalCursor | None = None,
+    after: words.ProposalCursor | None = None,
     limit: Limit = 100,
 ) -> schemas.Proposals:
     """The caller's proposals: as operator, as owner or as both, as the key's scopes say."""
@@ -75,7 +75,7 @@ def surface_proposals(
     service: TheService,
     owner: Owner,
     surface: SurfaceId,
-    after: schemas.ProposalCursor | None = None,
+    after: words.ProposalCursor | None = None,
     limit: Limit = 100,
 ) -> schemas.Proposals:
     """What operators have proposed for a surface, to its owner."""

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from api import requests, schemas
+from api import requests, schemas, words
 from api.auth import AnyCaller, Caller, Operator, charge
 from api.problems import Fault, Refusal, documented, not_found
 from api.requests import IdempotencyKey, WaitS
@@ -58,8 +58,8 @@ def leads(
     service: TheService,
     caller: AnyCaller,
     surface: SurfaceId,
-    state: Annotated[schemas.Name | None, Query(description="Only leads in this state.")] = None,
-    after: schemas.LeadCursor | None = None,
+    state: Annotated[words.Name | None, Query(description="Only leads in this state.")] = None,
+    after: words.LeadCursor | None = None,
     limit: Limit = 100,
 ) -> schemas.Leads:
     """A surface's leads by pseudonym; to the surface's owner, with its own ids beside them."""

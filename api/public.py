@@ -8,10 +8,10 @@ from fastapi import APIRouter, Query, Response
 from api import receipts, schemas
 from api.contracts import terms_document
 from api.problems import Refusal, documented, not_found
-from api.schemas import MAX_POSITION, Position, Size, Word
 from api.service import Service, TheService
 from api.strict import StrictRoute
 from api.wire import AfterPosition, ContractId, Limit, address, hexed, unhexed
+from api.words import MAX_POSITION, Position, Size, Word
 from orchestrator.core import settlement
 from orchestrator.core.entry import ascii_word
 from orchestrator.reader import Checkpoint, StoredEntry

@@ -18,9 +18,10 @@ from starlette.concurrency import run_in_threadpool
 from api import problems
 from api.auth import AnyCaller, Caller
 from api.problems import Refusal, documented, not_found
-from api.schemas import BulkStatus, Key, LineStatus, RequestStatus
+from api.schemas import BulkStatus, LineStatus, RequestStatus
 from api.service import Service, TheService
 from api.strict import StrictRoute
+from api.words import Key
 from orchestrator import inbox
 from orchestrator.database import Session
 from orchestrator.inbox import Result, Submission

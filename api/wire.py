@@ -7,7 +7,7 @@ from eth_utils.address import to_checksum_address
 from fastapi import Path, Query
 from pydantic import Field
 
-from api.schemas import Digits, Position, Word
+from api.words import Digits, Position, Word
 
 MAX_PAGE = 1_000
 

@@ -91,7 +91,7 @@ MORE_THAN_A_SCHEMA_SAYS = {
 
 
 @description.parametrize()
-@settings(max_examples=12, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, suppress_health_check=list(HealthCheck))
 def test_answers_are_as_described(
     case: Case[Any], here: Stage, caller: httpx.Client, known: dict[str, object]
 ) -> None:
