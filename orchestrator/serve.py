@@ -27,6 +27,7 @@ PARTS = ("api", "sequencer", "pipeline")
 LOCAL_ORIGIN = "local.tallystick"
 FLUSH_S = 0.2
 STEP_S = 1.0
+SWEEP_S = 30.0
 MAX_WAIT_S = 60.0
 GAS_FUNDS_WEI = 10**20
 MAX_FILE_BYTES = 65_536
@@ -89,6 +90,7 @@ def work(
         if "pipeline" in parts:
             step = _Step(stack, settings.settle_every_s)
             loops.append(_loop("pipeline", step, STEP_S, stop, say))
+            loops.append(_loop("sweeper", stack.sweep, SWEEP_S, stop, say))
         stop.wait()
         for loop in loops:
             loop.join()

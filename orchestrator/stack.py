@@ -201,6 +201,12 @@ class Stack:
         while self.sequencer.drain() is not None:
             pass
 
+    def sweep(self) -> None:
+        """Forget expired sign-in nonces and allowances that are full again."""
+        with self.worker.transaction() as session:
+            session.run("api.sweep_nonces", now_ms=self.now_ms())
+            session.run("api.sweep_limits")
+
     def transactions(self) -> list[Transaction]:
         """Our transactions that are final and succeeded, oldest first."""
         with self.worker.transaction() as session:
