@@ -46,6 +46,7 @@ _STATUS_BY_AREA: dict[type[DomainError], int] = {
 _STATUS_BY_CODE = {
     "contract-unknown": 404,
     "event-time": 422,
+    "inbox-full": 503,
     "surface-unknown": 404,
 }
 _CODE_BY_STATUS = {
