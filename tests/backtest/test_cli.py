@@ -242,6 +242,7 @@ def test_rows_may_have_up_to_65536_characters_each(run: Run, tmp_path: Path) -> 
         re.sub(r"[^,\n]+", r'"\g<0>"', EVENTS).encode(),
         re.sub(r"[^,\n]+", r'"\g<0>"', EVENTS).encode("utf-8-sig"),
         re.sub("(?m)$", ',"a, ""note""\nof two lines"', EVENTS.rstrip()).encode(),
+        EVENTS.replace("-03,x,buy", "-03T01:00:00+01:00,x,buy").encode(),
         re.sub("(?m)^([^,]*),([^,]*),([^,]*),([^,]*)$", r"\4,,\3,\2,,\1", EVENTS).encode(),
     ],
     ids=[
@@ -253,6 +254,7 @@ def test_rows_may_have_up_to_65536_characters_each(run: Run, tmp_path: Path) -> 
         "quotes",
         "byte order mark and quotes",
         "a column more, over two lines",
+        "a time in other words",
         "another order, columns without a name",
     ],
 )

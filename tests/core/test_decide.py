@@ -312,6 +312,13 @@ def test_the_limit_of_touches_is_per_operator_and_lead(limit: int) -> None:
         assert refused(world, 2, again) == "touch-limit"
 
 
+def test_touches_that_were_forgotten_count_against_the_limit() -> None:
+    world, _ = begin(policy(touches_per_lead=2))
+    run(world, (1, touch()), (1, touch()))
+    world.leads[X].trails[ANN].touches.clear()
+    assert refused(world, 2, touch()) == "touch-limit"
+
+
 def test_without_a_limit_touches_are_not_counted() -> None:
     world, _ = begin(FIRST)
     run(world, *[(1, touch())] * 300)
@@ -741,6 +748,20 @@ def test_sweeping_changes_no_reversal(
     assert len(worlds[0].leads[X].paid) <= worlds[0].leads[X].sweep_at
 
 
+def test_what_a_late_refund_can_reverse_is_not_forgotten() -> None:
+    terms = rules("a", FIRST, repeatable=True, budget_units=10**9, holdback_period_ms=100)
+    world, _ = begin(FIRST, terms)
+    run(world, (0, event("signup", 0)), (0, touch()))
+    assert world.leads[X].sweep_at == 8
+    run(world, *[(now, event("buy", now)) for now in range(7)])
+    run(world, (1000, touch(lead=Y)), (1000, event("buy", 1000)), (1000, event("refund", 1000)))
+    assert world.leads[X].sweep_at > 8
+    # The purchase at 6 can be refunded by an event up to 106, which may be told as late as 5106.
+    for at, is_reversed in ((107, False), (106, True)):
+        entries = run(world, (5106, event("refund", at)))
+        assert ("outcome.reversed" in kinds(entries)) is is_reversed
+
+
 def test_outcomes_that_nothing_can_reverse_are_forgotten() -> None:
     terms = rules("a", FIRST, repeatable=True, budget_units=10**9, holdback_period_ms=1000)
     world, _ = begin(FIRST, terms)
@@ -761,16 +782,16 @@ def test_outcomes_that_nothing_can_reverse_are_forgotten() -> None:
 def test_a_tick_settles_all_that_is_due_group_by_group() -> None:
     contracts = [
         rules(name, FIRST, operator=word(name), outcome="trial", statement_group=group)
-        for name, group in [("c", b"h"), ("a", b"g"), ("d", b"h"), ("b", b"g"), ("idle", b"g")]
+        for name, group in [("d", b"h"), ("b", b"g"), ("c", b"h"), ("a", b"g"), ("idle", b"g")]
     ]
     world, _ = begin(FIRST, *contracts)
-    for number, name in enumerate(["d", "b", "a", "c"]):
+    for number, name in enumerate(["c", "b", "a", "d"]):
         lead = word(f"lead {number}")
         run(world, (1, touch(word(name), lead)), (1, event("signup", 1, lead=lead)))
     entries = run(world, (2, Settle()))
     assert kinds(entries) == ["settlement"] * 4
     names = [entry.subject.decode().rstrip(".") for entry in entries]
-    assert names == ["a", "b", "c", "d"]
+    assert names == ["b", "a", "d", "c"]
     assert run(world, (3, Settle())) == []
 
 

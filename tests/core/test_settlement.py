@@ -1,6 +1,7 @@
 """What a contract owes: amounts to the unit, budgets and times to their edges, reversals."""
 
 import dataclasses
+import hashlib
 
 import pytest
 from hypothesis import given
@@ -237,12 +238,12 @@ def test_the_rules_of_terms() -> None:
         "deadline_ms": 1_900_000_000_000 + 14 * 86_400_000,
         "attribution_window_ms": 7 * 86_400_000,
         "holdback_period_ms": 15 * 86_400_000,
-        "statement_group": (
+        "statement_group": hashlib.sha256(
             address_word(FULL.token)
             + address_word(FULL.verifier)
             + address_word(FULL.fee_recipient)
             + b"\x00\xfa"
-        ),
+        ).digest(),
     }
 
 
