@@ -68,6 +68,7 @@ contract EscrowHandler is HostileFixture {
     }
 
     function turnToken(uint256 seed) external watched {
+        seed = _mix(seed);
         HostileToken.Mode[6] memory modes = [
             HostileToken.Mode.ReturnsNothing,
             HostileToken.Mode.ReturnsFalse,
@@ -85,6 +86,7 @@ contract EscrowHandler is HostileFixture {
 
     /// From now on every transfer calls back into the escrow.
     function turnHook(uint256 seed) external watched {
+        seed = _mix(seed);
         bytes memory data;
         if (seed % 4 == 0 && _books.length != 0) {
             data = abi.encodeCall(escrow.refund, (_books[(seed >> 8) % _books.length].id));
@@ -108,6 +110,7 @@ contract EscrowHandler is HostileFixture {
     // ------------------------------------------------------------ the honest
 
     function open(uint256 seed) external watched {
+        seed = _mix(seed);
         if (_books.length == MAX_CONTRACTS) return;
         Terms memory terms = _terms();
         terms.salt = bytes32(_books.length);
@@ -137,6 +140,7 @@ contract EscrowHandler is HostileFixture {
     /// New outcomes and reversals of some contracts of one group, stated truly and settled
     /// together.
     function settle(uint256 seed) external watched {
+        seed = _mix(seed);
         if (_books.length == 0) return;
         OutcomeEscrow.Group memory group = _groupOf(_books[seed % _books.length].terms);
         Entry[] memory entries = new Entry[](_books.length);
@@ -157,6 +161,7 @@ contract EscrowHandler is HostileFixture {
     }
 
     function refund(uint256 seed) external watched {
+        seed = _mix(seed);
         if (_books.length == 0) return;
         try escrow.refund(_books[seed % _books.length].id) {
             _count("refunded");
@@ -164,6 +169,7 @@ contract EscrowHandler is HostileFixture {
     }
 
     function withdraw(uint256 seed) external watched {
+        seed = _mix(seed);
         address account;
         for (uint256 i = 0; i < _people.length; ++i) {
             account = _people[(seed % PEOPLE + i) % _people.length];
@@ -179,6 +185,7 @@ contract EscrowHandler is HostileFixture {
 
     /// A verified batch again, whole or its first entry alone.
     function replay(uint256 seed) external watched {
+        seed = _mix(seed);
         if (_batches.length == 0) return;
         Batch memory batch = _batches[seed % _batches.length];
         uint256 before = _paidToAll();
@@ -190,6 +197,7 @@ contract EscrowHandler is HostileFixture {
     /// A verifier and a publisher who lie together: still only within price, budget, time and
     /// group.
     function lie(uint256 seed) external watched {
+        seed = _mix(seed);
         if (_books.length == 0) return;
         Book storage book = _books[seed % _books.length];
         Entry memory entry = _trueSettlement(book);
@@ -216,6 +224,7 @@ contract EscrowHandler is HostileFixture {
 
     /// All but one of what a settlement needs: an anchor, an entry, a signature for just this.
     function forge(uint256 seed) external watched {
+        seed = _mix(seed);
         if (_books.length == 0) return;
         Book storage book = _books[seed % _books.length];
         uint256 amount = book.terms.unitPrice;
@@ -392,6 +401,11 @@ contract EscrowHandler is HostileFixture {
     function _count(bytes32 what) private {
         _landed = true;
         ++counts[what];
+    }
+
+    /// The fuzzer likes small numbers, whose upper bits are all alike.
+    function _mix(uint256 seed) private pure returns (uint256) {
+        return uint256(keccak256(abi.encode(seed)));
     }
 
     function _break(string memory what) private {
