@@ -130,6 +130,7 @@ class Rehearsal:
         )
         self.clock = SimulatedClock(max(plan.start_ms, self._chain_clock.now_s() * 1000))
         sock = listen("127.0.0.1", 0)
+        self._exits.callback(sock.close)
         host, port = sock.getsockname()[:2]
         self.stack = self._exits.enter_context(
             Stack(

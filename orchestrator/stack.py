@@ -127,6 +127,11 @@ class Stack:
         event_log_domain = self.chain.event_log_domain
 
         migrate(database_url)
+        writer, worker, public = (
+            self._exits.enter_context(Database(database_url, role))
+            for role in (SEQUENCER, WORKER, API)
+        )
+        _refuse_other_log(worker, site)
         is_new = create_log(
             database_url,
             log_id=site.log_id,
@@ -135,10 +140,6 @@ class Stack:
             event_log=site.addresses.event_log,
             escrow=site.addresses.escrow,
             publisher=self.publisher,
-        )
-        writer, worker, public = (
-            self._exits.enter_context(Database(database_url, role))
-            for role in (SEQUENCER, WORKER, API)
         )
         self.worker = worker
         self.log = LogReader(worker, site.log_id)
@@ -230,6 +231,17 @@ class Stack:
         if policy is None:
             raise LogError("policy-missing", f"policy 0x{hash_.hex()} is not in the database")
         return policy
+
+
+def _refuse_other_log(database: Database, site: Site) -> None:
+    with database.transaction() as session:
+        other = session.one("pipeline.other_log", log_id=site.log_id)
+    if other is not None:
+        raise LogError(
+            "database-of-another-log",
+            f"this database keeps log 0x{bytes(other.log_id).hex()} of {other.origin}, not "
+            f"0x{site.log_id.hex()} of {site.origin}; name another database",
+        )
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -27,3 +27,7 @@ FROM chain_transactions
 WHERE chain_id = %(chain_id)s AND sender = %(sender)s AND fate = 'finalized'
 ORDER BY seq
 LIMIT %(limit)s;
+
+-- name: other_log
+-- Another log in this database.
+SELECT log_id, origin FROM logs WHERE log_id <> %(log_id)s LIMIT 1;
