@@ -1,5 +1,6 @@
 """How the command tells what was found: tables for people, JSON for programs."""
 
+import sys
 from collections import Counter
 from typing import Any
 
@@ -10,6 +11,9 @@ from rich.table import Table
 from orchestrator.checks import Comparison
 from orchestrator.demo import Earned, Story
 from orchestrator.history import format_amount
+
+# As it was called, so that what we print can be run as it stands.
+COMMAND = sys.argv[0]
 
 
 def show(story: Story, console: Console) -> None:
@@ -44,9 +48,9 @@ def how_to_use(story: Story) -> str:
         f"  API    {api}/v1/log   (its description: {api}/v1/openapi.json)\n"
         f"  chain  {rpc}\n"
         f"In another terminal:\n"
-        f"  tallystick replay --url {api} --rpc {rpc}\n"
+        f"  {COMMAND} replay --url {api} --rpc {rpc}\n"
         f"  curl -s {api}/v1/receipts/{position} > receipt.json\n"
-        f"  tallystick verify receipt.json --rpc {rpc}\n"
+        f"  {COMMAND} verify receipt.json --rpc {rpc}\n"
     )
 
 
