@@ -606,10 +606,4 @@ contract ConstructorTest is Fixture {
         vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.NotAContract.selector, stranger));
         new OutcomeEscrow(EventLog(stranger), _list(address(token)));
     }
-
-    /// A deployed contract must fit (EIP-170), also while forge does not say so.
-    function test_theCodeFits() public view {
-        assertLt(address(escrow).code.length, 24_576);
-        assertLt(address(eventLog).code.length, 24_576);
-    }
 }
