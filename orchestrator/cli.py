@@ -107,7 +107,7 @@ def demo(
             else:
                 stories.show(story, console)
             if keep:
-                console.print(stories.how_to_use(story))
+                console.print(stories.how_to_use(story), markup=False, soft_wrap=True)
                 _until_interrupted()
 
 

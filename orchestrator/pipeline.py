@@ -105,7 +105,7 @@ class Pipeline:
         """Ask for the newest checkpoint to be anchored; returns its size.
 
         None if the chain has it, if an earlier one is on its way (anchors go one after the other,
-        each proven against the last), or if it holds no new statement and the last is recent.
+        each proven against the last), or if it holds no new statement and the last one is recent.
         """
         anchored = self._chain.checkpoint(self._log_id)
         last = self._last_intent("publish")
@@ -114,7 +114,7 @@ class Pipeline:
         newest = self._log.checkpoint()
         if newest is None or newest.size <= anchored.size:
             return None
-        age_ms = newest.time_ms - anchored.published_at_s * 1000
+        age_ms = self._now_ms() - anchored.published_at_s * 1000
         if age_ms < ANCHOR_EVERY_MS and not self._log.of_kind("settlement", anchored.size - 1, 1):
             return None
         checked = self._log.rehashed(anchored.size)

@@ -35,6 +35,7 @@ def story(demo: Demo) -> Story:
 def test_operators_are_paid_what_a_stranger_recomputes(story: Story) -> None:
     assert story.replay is not None
     assert story.replay.due_units() == story.balances
+    assert story.replay.anchored_size == story.replay.entries
     assert sum(contract.outcomes for contract in story.contracts) > 100
     assert all(contract.paid_units == contract.payable_units for contract in story.replay.contracts)
 
