@@ -1,6 +1,8 @@
 """The backtest against a second opinion that shares no code with it, on random histories."""
 
 import json
+from collections import Counter
+from random import Random
 from typing import Any
 
 from hypothesis import given, settings
@@ -13,83 +15,76 @@ from tests.backtest.oracle import judge
 
 STATES = ["new", "trial", "paid"]
 EVENTS = ["signup", "buy", "refund", "noise"]
-OPERATORS = ["ann", "bob", "cy"]
+OPERATORS = ["ann", "bob"]
 LEADS = ["x", "y"]
-times = st.integers(0, 12)
 
 
-@st.composite
-def policy_documents(draw: st.DrawFn) -> dict[str, Any]:
-    transitions = []
-    taken: set[tuple[str, str]] = set()
-    for _ in range(draw(st.integers(1, 5))):
-        on = draw(st.sampled_from(EVENTS[:3]))
-        sources = [
-            state
-            for state in draw(st.lists(st.sampled_from(STATES), min_size=1, unique=True))
-            if (on, state) not in taken
-        ]
-        if sources:
-            taken.update((on, state) for state in sources)
-            to = draw(st.sampled_from(STATES))
-            transitions.append({"on": on, "from": sources, "to": to, "motion": "activation"})
-    reversals = draw(
-        st.lists(
-            st.fixed_dictionaries(
-                {"on": st.sampled_from(EVENTS[:3]), "of": st.sampled_from(STATES)}
-            ),
-            max_size=3,
-            unique_by=lambda reversal: (reversal["on"], reversal["of"]),
-        )
-    )
+def some_policy(random: Random) -> dict[str, Any]:
+    """A target, or none, for each event in each state; so most events move most leads."""
+    table: dict[tuple[str, str], list[str]] = {}
+    for on in EVENTS[:3]:
+        for state in STATES:
+            to = random.choice([None, *STATES, "paid"])
+            if to is not None:
+                table.setdefault((on, to), []).append(state)
+    transitions = [
+        {"on": on, "from": sources, "to": to, "motion": "activation"}
+        for (on, to), sources in table.items()
+    ]
+    pairs = [(on, of) for on in EVENTS[:3] for of in STATES]
     return {
         "initial": "new",
         "states": STATES,
         "transitions": transitions,
-        "reversals": reversals,
-        "attribution": draw(st.sampled_from(["first_touch", "last_touch"])),
+        "reversals": [
+            {"on": on, "of": of} for on, of in random.sample(pairs, random.randint(0, 4))
+        ],
+        "attribution": random.choice(["first_touch", "last_touch"]),
     }
 
 
-@st.composite
-def contract_tables(draw: st.DrawFn) -> list[dict[str, Any]]:
+def some_contracts(random: Random) -> list[dict[str, Any]]:
     contracts = []
-    for number in range(draw(st.integers(1, 5))):
-        opens_at = draw(times)
+    for number in range(random.randint(2, 5)):
+        opens_at = random.choice([0, 0, 3, 8])
         contracts.append(
             {
                 "id": f"c{number}",
-                "operator": draw(st.sampled_from(OPERATORS)),
-                "outcome": draw(st.sampled_from(STATES)),
-                "repeatable": draw(st.booleans()),
-                "unit_price": draw(st.integers(1, 5)),
-                "revenue_share_bps": draw(st.sampled_from([0, 1, 3333, 10_000])),
-                "budget": draw(st.integers(0, 40)),
+                "operator": random.choice(OPERATORS),
+                "outcome": random.choice([*STATES, "paid", "paid"]),
+                "repeatable": random.choice([True, False]),
+                "unit_price": random.randint(1, 5),
+                "revenue_share_bps": random.choice([0, 1, 3333, 10_000]),
+                "budget": random.choice([0, 9, 30, 1000]),
                 "opens_at": opens_at,
-                "deadline": opens_at + draw(times),
-                "attribution_window_s": draw(times),
+                "deadline": opens_at + random.choice([0, 9, 99, 99]),
+                "attribution_window_s": random.choice([0, 3, 99, 99]),
                 "holdback_bps": 0,
-                "holdback_s": draw(st.sampled_from([0, 1, 3, 100])),
+                "holdback_s": random.choice([0, 2, 99]),
             }
         )
     return contracts
 
 
-histories = st.lists(
-    st.one_of(
-        st.tuples(
-            st.integers(0, 2), st.just("touch"), st.sampled_from(LEADS), st.sampled_from(OPERATORS)
-        ),
-        st.tuples(
-            st.integers(0, 2),
-            st.just("event"),
-            st.sampled_from(LEADS),
-            st.sampled_from(EVENTS),
-            st.integers(0, 9),
-        ),
-    ),
-    max_size=40,
-)
+def some_rows(random: Random) -> list[tuple[Any, ...]]:
+    """What the second opinion reads, in seconds."""
+    now = 0
+    rows: list[tuple[Any, ...]] = []
+    for _ in range(random.choice([5, 40, 80])):
+        now += random.choice([0, 0, 1, 2])
+        lead = random.choice(LEADS)
+        if random.choice([True, False]):
+            rows.append(("touch", now, lead, random.choice(OPERATORS)))
+        else:
+            rows.append(("event", now, lead, random.choice(EVENTS), random.randint(0, 9)))
+    return rows
+
+
+def row_of(row: tuple[Any, ...]) -> EventRow | TouchRow:
+    kind, time, lead, *rest = row
+    if kind == "touch":
+        return TouchRow(time * 10**9, lead, rest[0], "email")
+    return EventRow(time * 10**9, lead, rest[0], rest[1])
 
 
 def plan_of(contract: dict[str, Any]) -> ContractPlan:
@@ -109,37 +104,41 @@ def plan_of(contract: dict[str, Any]) -> ContractPlan:
     )
 
 
-@settings(max_examples=600, deadline=None)
-@given(policy_documents(), contract_tables(), histories)
-def test_agrees_with_a_second_opinion(
-    document: dict[str, Any], contracts: list[dict[str, Any]], steps: list[tuple[Any, ...]]
-) -> None:
-    now = 0
-    rows: list[EventRow | TouchRow] = []
-    plain: list[tuple[Any, ...]] = []
-    for wait, kind, lead, *rest in steps:
-        now += wait
-        plain.append((kind, now, lead, *rest))
-        if kind == "touch":
-            rows.append(TouchRow(now * 10**9, lead, rest[0], "email"))
-        else:
-            rows.append(EventRow(now * 10**9, lead, rest[0], rest[1]))
-    expected = judge(document, contracts, plain)
-    with backtest.spool() as spool:
-        report = backtest.run(
-            rows, policies.parse(document), [plan_of(contract) for contract in contracts], spool
-        )
-        lines = [json.loads(line) for line in spool.lines()]
-    assert report.totals() == expected["contracts"]
-    assert report.verdicts() == expected["events"]
-    assert lines == [
-        {
-            "contract": contract,
-            "lead": lead,
-            "time": format_time(time * 10**9),
-            "touch_time": format_time(touch_time * 10**9),
-            "value_units": str(value),
-            "earned_units": str(earned),
-        }
-        for contract, lead, time, touch_time, value, earned in expected["outcomes"]
-    ]
+def test_agrees_with_a_second_opinion() -> None:
+    seen: Counter[str] = Counter()
+
+    # A strategy's own draws are mostly small and alike; a seed's are not.
+    @settings(max_examples=400, deadline=None)
+    @given(st.randoms(use_true_random=True))
+    def agree(random: Random) -> None:
+        document, contracts = some_policy(random), some_contracts(random)
+        rows = some_rows(random)
+        expected = judge(document, contracts, rows)
+        with backtest.spool() as spool:
+            report = backtest.run(
+                map(row_of, rows), policies.parse(document), map(plan_of, contracts), spool
+            )
+            lines = [json.loads(line) for line in spool.lines()]
+        assert report.totals() == expected["contracts"]
+        assert report.verdicts() == expected["events"]
+        assert lines == [
+            {
+                "contract": contract,
+                "lead": lead,
+                "time": format_time(time * 10**9),
+                "touch_time": format_time(touch_time * 10**9),
+                "value_units": str(value),
+                "earned_units": str(earned),
+            }
+            for contract, lead, time, touch_time, value, earned in expected["outcomes"]
+        ]
+        totals = expected["contracts"].values()
+        seen["outcome"] += any(total["outcomes"] for total in totals)
+        seen["reversal"] += any(total["reversed"] for total in totals)
+        seen["over budget"] += any(total["over_budget_units"] != "0" for total in totals)
+        seen["two contracts"] += sum(total["outcomes"] > 0 for total in totals) > 1
+
+    agree()
+    # Histories in which nothing is paid would agree with anything.
+    assert len(seen) == 4
+    assert min(seen.values()) >= 20, seen

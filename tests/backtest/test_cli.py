@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import pytest
 
-from orchestrator import cli
+from orchestrator import cli, history
 
 COMMAND = Path(sys.executable).with_name("tallystick")
 POLICY = """
@@ -199,6 +199,44 @@ def test_hostile_documents(
     assert complaint in run.refusal(*write(tmp_path, **texts))
 
 
+@pytest.mark.parametrize(
+    ("field", "most", "earned"),
+    [
+        ("deadline: 2024-12-31 23:59:59", "deadline: 2024-01-01", "0"),
+        ("unit_price: 8.10", "unit_price: 0", "87500"),
+        ("unit_price: 8.10", "unit_price: 0.000001", "87502"),
+        ("revenue_share_bps: 250", "revenue_share_bps: 0", "16200000"),
+        ("revenue_share_bps: 250", "revenue_share_bps: 10000", "19700001"),
+        ("budget: 1000", "budget: 0", "0"),
+        ("budget: 1000", "budget: 1208925819614629174.706175", "16287500"),
+        ("attribution_window_s: 604800", "attribution_window_s: 3162240000", "16287500"),
+        ("attribution_window_s: 604800", "attribution_window_s: 0", "0"),
+        ("repeatable: true", "repeatable: FALSE", "8137500"),
+        ("  repeatable: true\n", "", "8137500"),
+        ("  revenue_share_bps: 250\n", "", "16200000"),
+        ("id: a", f"id: {'é' * 256}", "16287500"),
+    ],
+)
+def test_the_limits_of_a_contract(
+    run: Run, tmp_path: Path, field: str, most: str, earned: str
+) -> None:
+    assert field in CONTRACTS
+    done = run(*write(tmp_path, contracts=CONTRACTS.replace(field, most)), "--json")
+    (totals,) = json.loads(done.stdout)["contracts"].values()
+    assert totals["earned_units"] == earned
+
+
+def test_the_limits_of_documents(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = write(tmp_path)
+    monkeypatch.setattr(history, "MAX_DOCUMENT_BYTES", max(len(POLICY), len(CONTRACTS)))
+    monkeypatch.setattr(history, "MAX_CONTRACTS", 1)
+    assert run(*files, "--json").code == 0
+    monkeypatch.setattr(history, "MAX_CONTRACTS", 0)
+    assert "contracts: has 1 contracts; at most 0" in run.refusal(*files)
+    monkeypatch.setattr(history, "MAX_DOCUMENT_BYTES", len(POLICY) - 1)
+    assert "policy: is larger than" in run.refusal(*files)
+
+
 # --- Hostile tables -------------------------------------------------------------------------------
 
 
@@ -300,6 +338,19 @@ def test_hostile_tables(run: Run, tmp_path: Path, events: bytes, complaint: str)
     found = run.refusal(*files, "--json")
     assert complaint in found
     assert found.startswith(f"{tmp_path}/events")
+
+
+def test_a_name_is_kept_as_it_is_written(run: Run, tmp_path: Path) -> None:
+    name = " é\u2028, \r\n" + "x" * 249
+    quoted = f'"{name}"'
+    assert len(name) == 256
+    files = write(
+        tmp_path,
+        events=EVENTS.replace(",x,", f",{quoted},"),
+        touches=TOUCHES.replace(",x,", f",{quoted},"),
+    )
+    report = json.loads(run(*files, "--json").stdout)
+    assert [outcome["lead"] for outcome in report["outcomes"]] == [name, name]
 
 
 def test_what_is_no_file(run: Run, tmp_path: Path) -> None:

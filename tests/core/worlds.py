@@ -30,6 +30,7 @@ def word(text: str) -> bytes:
 SURFACE, OWNER, VERIFIER = word("surface"), word("owner"), word("verifier")
 OPERATORS = [word("ann"), word("bob")]
 LEADS = [word("x"), word("y"), word("z")]
+EVENTS = ["signup", "buy", "refund", "lapse", "noise"]
 DOCUMENT: dict[str, Any] = {
     "initial": "new",
     "states": ["new", "trial", "paid"],
@@ -84,27 +85,32 @@ def begin(governing: Policy, *contracts: ContractRules) -> tuple[World, list[Rec
     return world, records
 
 
+# A strategy's own draws are mostly small and alike, and a history in which nothing is paid agrees
+# with any rule. So these draw a seed, and the rest evenly from it.
+seeds = st.randoms(use_true_random=True)
+
+
 @st.composite
 def contract_lists(draw: st.DrawFn, governing: Policy) -> list[ContractRules]:
-    times = st.integers(0, 30_000)
+    random = draw(seeds)
     found = []
-    for number in range(draw(st.integers(1, 4))):
-        opens = draw(times)
+    for number in range(random.randint(2, 5)):
+        opens = random.choice([0, 0, 2000, 12_000])
         found.append(
             rules(
                 f"c{number}",
                 governing,
-                operator=draw(st.sampled_from(OPERATORS)),
-                outcome=draw(st.sampled_from(governing.states)),
-                repeatable=draw(st.booleans()),
-                unit_price_units=draw(st.integers(0, 9)),
-                revenue_share_bps=draw(st.sampled_from([1, 500, 10_000])),
-                budget_units=draw(st.integers(0, 60)),
+                operator=random.choice(OPERATORS),
+                outcome=random.choice(["paid", "paid", "paid", *governing.states]),
+                repeatable=random.choice([True, False]),
+                unit_price_units=random.randint(0, 9),
+                revenue_share_bps=random.choice([1, 500, 10_000]),
+                budget_units=random.choice([0, 15, 40, 1000]),
                 opens_at_ms=opens,
-                deadline_ms=opens + draw(times),
-                attribution_window_ms=draw(times),
-                holdback_period_ms=draw(st.sampled_from([0, 2000, 50_000])),
-                statement_group=draw(st.sampled_from([b"g", b"h"])),
+                deadline_ms=opens + random.choice([0, 9000, 90_000, 90_000]),
+                attribution_window_ms=random.choice([0, 4000, 90_000, 90_000]),
+                holdback_period_ms=random.choice([0, 2000, 50_000]),
+                statement_group=random.choice([b"g", b"h"]),
             )
         )
     return found
@@ -113,25 +119,24 @@ def contract_lists(draw: st.DrawFn, governing: Policy) -> list[ContractRules]:
 @st.composite
 def request_lists(draw: st.DrawFn, contracts: list[ContractRules]) -> list[tuple[int, Request]]:
     """(now, request) in time order; events may be late by up to the policy's bound."""
+    random = draw(seeds)
     now = 0
     found: list[tuple[int, Request]] = []
-    for _ in range(draw(st.integers(0, 40))):
-        now += draw(st.integers(0, 3000))
-        lead = draw(st.sampled_from(LEADS))
-        kind = draw(st.sampled_from(["touch", "touch", "event", "event", "event", "tick", "pay"]))
+    for _ in range(random.choice([5, 40, 80])):
+        now += random.choice([0, 1, 1000, 2000])
+        lead = random.choice([*LEADS, LEADS[0], LEADS[0]])
+        kind = random.choice(["touch", "touch", "event", "event", "event", "tick", "pay"])
         request: Request
         if kind == "touch":
-            request = Touch(SURFACE, lead, draw(st.sampled_from(OPERATORS)), "email")
+            request = Touch(SURFACE, lead, random.choice(OPERATORS), "email")
         elif kind == "event":
-            event = draw(st.sampled_from(["signup", "buy", "refund", "lapse", "noise"]))
-            late = draw(st.sampled_from([0, 0, 1, 4000]))
-            request = ProductEvent(
-                SURFACE, lead, event, draw(st.integers(0, 9)), max(0, now - late)
-            )
+            event = random.choice(["signup", "signup", "buy", "buy", "buy", *EVENTS])
+            at = max(0, now - random.choice([0, 0, 1, 4000]))
+            request = ProductEvent(SURFACE, lead, event, random.randint(0, 9), at)
         elif kind == "tick":
             request = Settle()
         else:
-            paid = draw(st.sampled_from(contracts)).contract_id
+            paid = random.choice(contracts).contract_id
             request = RecordPayout(paid, word("payee"), "paid", 1, word("transaction"))
         found.append((now, request))
     return found
