@@ -13,8 +13,8 @@ from api.requests import WaitS
 from api.service import Service, TheService
 from api.strict import StrictRoute
 from api.wire import checksummed
-from orchestrator.core.decide import ZERO_WORD, RegisterOperator
-from orchestrator.core.entry import address_word
+from orchestrator.core.decide import RegisterOperator
+from orchestrator.core.entry import ZERO_WORD, address_word
 from orchestrator.core.policy import canonical_json
 from orchestrator.database import Session
 from orchestrator.inbox import Submission

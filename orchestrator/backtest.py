@@ -14,7 +14,6 @@ from typing import IO, NamedTuple
 
 from orchestrator.core.attribution import forget_needless
 from orchestrator.core.decide import (
-    ZERO_WORD,
     OpenContract,
     ProductEvent,
     PublishPolicy,
@@ -24,7 +23,7 @@ from orchestrator.core.decide import (
     decide,
     verdict_of,
 )
-from orchestrator.core.entry import unpack_outcome
+from orchestrator.core.entry import ZERO_WORD, unpack_outcome
 from orchestrator.core.errors import RequestError
 from orchestrator.core.policy import Policy, Verdict
 from orchestrator.core.settlement import Contract, ContractRules

@@ -17,8 +17,8 @@ from orchestrator.core.entry import EventOpening, TouchOpening, address_word, de
 from orchestrator.core.errors import DomainError, ProofError, ReplayError
 from orchestrator.core.policy import Policy
 from orchestrator.core.receipt import Receipt
-from orchestrator.core.settlement import BPS, Contract
-from orchestrator.core.terms import Terms, checkpoint_digest, recover
+from orchestrator.core.settlement import Contract
+from orchestrator.core.terms import BPS, Terms, checkpoint_digest, recover
 from orchestrator.verifier import LogReplay
 
 PAGE = 1000

@@ -23,7 +23,7 @@ from orchestrator import cdnow, checks
 from orchestrator.actors import Client, Operator, Owner, wallet
 from orchestrator.cdnow import DAY_MS, DAY_S, OFFERS, POLICY, SURFACE_NAME, Day
 from orchestrator.core.errors import ChainError, ReplayError
-from orchestrator.core.settlement import BPS
+from orchestrator.core.terms import BPS
 from orchestrator.rehearsal import Plan, Rehearsal, Say, key_of
 from orchestrator.stack import Transaction
 

@@ -15,9 +15,11 @@ from typing import NamedTuple, TextIO
 import yaml
 
 from orchestrator.core import policy as policies
+from orchestrator.core.entry import AMOUNT_LIMIT
 from orchestrator.core.errors import InputError, PolicyError
 from orchestrator.core.policy import Policy
-from orchestrator.core.settlement import BPS, MAX_AMOUNT_UNITS, ContractRules
+from orchestrator.core.settlement import ContractRules
+from orchestrator.core.terms import BPS
 
 TOKEN_DECIMALS = 6
 UNITS_PER_TOKEN = 1_000_000
@@ -187,7 +189,7 @@ def parse_amount(text: str) -> int:
     if len(decimals) > TOKEN_DECIMALS:
         raise ValueError(f"{_shown(text)} has more than {TOKEN_DECIMALS} decimals")
     units = int(whole) * UNITS_PER_TOKEN + int(decimals.ljust(TOKEN_DECIMALS, "0"))
-    if units > MAX_AMOUNT_UNITS:
+    if units >= AMOUNT_LIMIT:
         raise ValueError(f"{text} is more than any escrow holds")
     return units
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from orchestrator.core.decide import ZERO_WORD, ProductEvent, Request, Touch
+from orchestrator.core.decide import ProductEvent, Request, Touch
+from orchestrator.core.entry import ZERO_WORD
 from orchestrator.core.errors import RequestError
 from orchestrator.core.requests import commitment, encode_request, json_text, request_id
 from orchestrator.database import Session

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from orchestrator.core import attribution
 from orchestrator.core.attribution import TouchAt, Trail
 from orchestrator.core.entry import (
+    ZERO_WORD,
     Entry,
     EventOpening,
     TouchOpening,
@@ -33,7 +34,6 @@ from orchestrator.core.settlement import (
     latest_reversible,
 )
 
-ZERO_WORD = bytes(32)
 LOG_FORMAT = "tallystick/1"
 
 

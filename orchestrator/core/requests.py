@@ -24,7 +24,8 @@ from orchestrator.core.entry import (
 )
 from orchestrator.core.errors import LogError, RequestError
 from orchestrator.core.policy import MODELS, Policy, is_name
-from orchestrator.core.settlement import BPS, ContractRules, PaidOutcome
+from orchestrator.core.settlement import ContractRules, PaidOutcome
+from orchestrator.core.terms import BPS
 
 MAX_GROUP_BYTES = 128
 

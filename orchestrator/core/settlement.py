@@ -8,12 +8,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
 
-from orchestrator.core.entry import address_word
-from orchestrator.core.terms import Terms
-
-BPS = 10_000
-# The escrow keeps amounts in 80 bits: about 1.2e18 tokens of 6 decimals.
-MAX_AMOUNT_UNITS = 2**80 - 1
+from orchestrator.core.entry import AMOUNT_LIMIT, address_word
+from orchestrator.core.terms import BPS, Terms
 
 
 class ContractRules(NamedTuple):
@@ -80,7 +76,7 @@ class Contract:
         """Whether an outcome of this amount keeps the contract within its budget."""
         return (
             self.payable_units + amount_units <= self.rules.budget_units
-            and self.earned_units + amount_units <= MAX_AMOUNT_UNITS
+            and self.earned_units + amount_units < AMOUNT_LIMIT
         )
 
     def covers(self, at_ms: int) -> bool:

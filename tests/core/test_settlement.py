@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.entry import address_word
+from orchestrator.core.entry import AMOUNT_LIMIT, address_word
 from orchestrator.core.settlement import (
-    MAX_AMOUNT_UNITS,
     Contract,
     PaidOutcome,
     forget_expired,
@@ -20,6 +19,7 @@ from tests.core.test_terms import FULL, OWNER, PLAIN
 from tests.core.worlds import policy, rules, word
 
 RULES = rules("a", policy())
+MAX_UNITS = AMOUNT_LIMIT - 1
 
 
 def contract() -> Contract:
@@ -44,7 +44,7 @@ def contract() -> Contract:
         (0, 9_999, 1, 0),
         (3, 10_000, 8, 11),
         (8_100_000, 250, 1_500_000, 8_137_500),
-        (MAX_AMOUNT_UNITS, 10_000, 2**256, MAX_AMOUNT_UNITS + 2**256),
+        (MAX_UNITS, 10_000, 2**256, MAX_UNITS + 2**256),
     ],
 )
 def test_amounts(price: int, share_bps: int, value: int, amount: int) -> None:
@@ -68,8 +68,8 @@ def test_amounts(price: int, share_bps: int, value: int, amount: int) -> None:
         (70, 20, 0, True),
         (50, 50, 50, True),
         # what the escrow can count
-        (MAX_AMOUNT_UNITS - 10, MAX_AMOUNT_UNITS - 10, 10, True),
-        (MAX_AMOUNT_UNITS - 10, MAX_AMOUNT_UNITS - 10, 11, False),
+        (MAX_UNITS - 10, MAX_UNITS - 10, 10, True),
+        (MAX_UNITS - 10, MAX_UNITS - 10, 11, False),
     ],
 )
 def test_room_in_the_budget(earned: int, taken: int, amount: int, fits: bool) -> None:
