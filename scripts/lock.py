@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "requirements"
 TOGETHER = ("run", "dev", "ape")
-APART = ("build", "uv")
+APART = ("build", "halmos", "uv")
 HEADER = "# inputs-sha256: "
 
 
