@@ -139,7 +139,7 @@ def test_changed_dependency_makes_every_lock_stale(
     (tmp_path / "pyproject.toml").write_text(project)
     assert lock.stale_locks() == []
     (tmp_path / "pyproject.toml").write_text(changed)
-    assert lock.stale_locks() == ["run", "dev", "ape", "build", "uv"]
+    assert lock.stale_locks() == [*lock.TOGETHER, *lock.APART]
     (tmp_path / "pyproject.toml").write_text(project)
     (tmp_path / "requirements/dev.txt").unlink()
     assert lock.stale_locks() == ["dev"]
