@@ -1,0 +1,643 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {ICases} from "./interfaces/ICases.sol";
+import {Attribution, Award} from "./libraries/Attribution.sol";
+import {Claim, Exhibit, Opening} from "./libraries/Case.sol";
+import {Entry, MerkleLog} from "./libraries/MerkleLog.sol";
+import {Link, Payloads, Statement} from "./libraries/Payloads.sol";
+import {Terms} from "./libraries/Terms.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+
+/// @title What the log alone decides
+/// @notice Anyone shows at most four log entries, each with its inclusion proof in one anchored
+/// checkpoint, and this contract tells the escrow what follows from them: that a verifier signed
+/// something false (`disprove`), that an outcome is owed which nobody settled (`claim`), or that
+/// such a claim is unfounded (`refute`). It keeps nothing, owns nothing and asks nobody.
+///
+/// What this contract assumes, and what it does not promise:
+/// - A verifier vouches for every entry below a statement that it signed, whoever wrote it and
+///   whatever it is about: it has replayed the log, with the openings and closings that the chain
+///   knows, and signs nothing above a false entry.
+/// - Order is the log's order, never time. Times that the log itself gives (touches, openings) do
+///   not fall along it; those of product events may.
+/// - True entries of an honest log disprove nothing: every rule here is one that the log is written
+///   by. Not every lie can be shown in four entries: that something is missing never can.
+/// - The escrow is the caller's choice. It keeps the facts and takes the consequences itself, so a
+///   false one fools nobody else.
+contract Evidence {
+    using Attribution for Terms;
+    using Payloads for bytes32;
+    using SafeCast for uint256;
+
+    uint256 public constant MAX_EXHIBITS = 4;
+
+    /// What is judged, and by which deal.
+    struct Trial {
+        ICases escrow;
+        bytes32 contractId;
+        Terms terms;
+        Award award; // that of the accused outcome or claim, where it is about one
+    }
+
+    error NotAnchored(bytes32 logId, uint64 size);
+    error ExhibitCount(uint256 count, uint256 limit);
+    error MissingExhibit(uint256 place);
+    error WrongExhibit(uint256 expectedIndex, uint64 shownIndex);
+    error UnknownKind(bytes32 kind);
+    error NotVouchedFor(uint64 index, uint256 reach);
+    error NotOfContract(uint64 index, bytes32 contractId, bytes32 expectedKind);
+    error NoContradiction(bytes32 kind);
+
+    error TouchDoesNotCount(uint64 index);
+    error TouchDoesNotQualify(uint64 index);
+    error TouchDoesNotBeat(uint64 index, uint256 winner);
+    error NotARival(bytes32 rivalId);
+    error RivalClosed(bytes32 rivalId, uint256 closedAt);
+    error RivalUnknownToLog(bytes32 rivalId, uint64 index);
+    error RivalTouchedBefore(uint64 index);
+    error WrongOpening(uint64 index);
+    error NotTheFirstEntry(uint256 nth);
+
+    error NotOperator(bytes32 contractId, address caller);
+    error TransitionDoesNotCount(uint64 index);
+    error AmountTooLarge(uint256 share, uint256 unitPrice, uint256 limit);
+    error NoClaim(bytes32 contractId, bytes32 key);
+    error NotAnswered(uint64 index);
+
+    // ------------------------------------------------------------ disproving a statement
+
+    /// Retires the contract's verifier, if the exhibits show that an entry it vouches for is false.
+    /// The first exhibit is that entry; `kind` says which rule it breaks and what must follow it:
+    ///
+    ///   duplicate    outcome; an earlier one of the same transition, or of the same lead where the
+    ///                contract is not repeatable
+    ///   transition   outcome that the terms alone exclude; or outcome, and the entry it names as
+    ///                its transition
+    ///   touch        outcome; the entry it names as its touch
+    ///   touch_order  outcome; the touch of the same operator that should have been named
+    ///   rival        outcome; the better touch of another contract's operator; that contract's
+    ///                opening; if it is not repeatable, the transition; if it is by first touch and
+    ///                its opening lies further back than its window, and the touch shown follows
+    ///                on another, that one (see `_requireFirstQualifies`)
+    ///   sum          outcome or settlement that contradicts itself; or with the entry it names as
+    ///                the one before it or the last, or with one in between, which it skips; or
+    ///                reversal, and an outcome that was past the budget before it
+    ///   reversal     reversal that contradicts itself or the terms; or with the entry it names as
+    ///                its outcome, its event or the reversal before it; or with one in between; or
+    ///                with an earlier one of the same outcome
+    ///
+    /// `rivalId` is the other contract, `opening` the opening of the transition's payload; both are
+    /// read for a rival alone.
+    function disprove(
+        ICases escrow,
+        bytes32 contractId,
+        bytes32 kind,
+        uint64 size,
+        Exhibit[] calldata exhibits,
+        bytes32 rivalId,
+        Opening calldata opening
+    ) external {
+        Trial memory trial = _open(escrow, contractId, size, exhibits);
+        uint256 reach = escrow.reachOf(contractId);
+        if (exhibits[0].index > reach) revert NotVouchedFor(exhibits[0].index, reach);
+
+        if (kind == "sum") {
+            if (!_isSumFalse(trial, exhibits)) revert NoContradiction(kind);
+        } else if (kind == "reversal") {
+            if (!_isReversalFalse(trial, exhibits)) revert NoContradiction(kind);
+        } else {
+            _disproveOutcome(trial, kind, exhibits, rivalId, opening);
+        }
+        escrow.retire(contractId, kind);
+    }
+
+    function _disproveOutcome(
+        Trial memory trial,
+        bytes32 kind,
+        Exhibit[] calldata exhibits,
+        bytes32 rivalId,
+        Opening calldata opening
+    ) private view {
+        Entry calldata outcome = _accused(trial, exhibits, "outcome");
+        Link memory link = outcome.payload.link();
+        trial.award = Award(outcome.subject, link.target, link.cause, outcome.timeMs);
+
+        if (kind == "duplicate") {
+            if (!_isDuplicate(trial, exhibits)) revert NoContradiction(kind);
+        } else if (kind == "transition") {
+            if (!_isTransitionFalse(trial, exhibits)) revert NoContradiction(kind);
+        } else if (kind == "touch") {
+            if (!_isTouchFalse(trial, exhibits)) revert NoContradiction(kind);
+        } else if (kind == "touch_order") {
+            _requireBetterTouch(trial, _exhibit(exhibits, 1));
+        } else if (kind == "rival") {
+            _requireBeaten(trial, exhibits, 1, rivalId, opening);
+        } else {
+            revert UnknownKind(kind);
+        }
+    }
+
+    // ------------------------------------------------------------ claiming an outcome
+
+    /// Files what the contract's operator is owed for this transition by this touch. `key` names
+    /// the claim: the lead, or the transition's index if a lead may count more than once.
+    function claim(
+        ICases escrow,
+        bytes32 contractId,
+        uint64 size,
+        Exhibit calldata transition,
+        Exhibit calldata touch
+    ) external returns (bytes32 key) {
+        Terms memory terms = escrow.termsOf(contractId);
+        if (msg.sender != terms.operator) revert NotOperator(contractId, msg.sender);
+        bytes32 root = _rootAt(escrow, terms.logId, size);
+        _requireLogged(transition, size, root);
+        _requireLogged(touch, size, root);
+
+        Entry calldata entered = _entryOf(transition);
+        if (!terms.enters(entered)) revert TransitionDoesNotCount(transition.index);
+        Award memory award = Award(entered.subject, transition.index, touch.index, entered.timeMs);
+        if (!terms.qualifies(award, touch.index, _entryOf(touch))) {
+            revert TouchDoesNotQualify(touch.index);
+        }
+
+        key = terms.repeatable ? bytes32(uint256(transition.index)) : award.lead;
+        escrow.fileClaim(
+            contractId,
+            key,
+            Claim({
+                lead: award.lead,
+                amount: _amountOf(terms, entered.value),
+                transition: award.transition.toUint40(),
+                touch: award.touch.toUint40(),
+                timeMs: award.timeMs.toUint64(),
+                dropped: false
+            })
+        );
+    }
+
+    function _amountOf(Terms memory terms, uint256 value) private pure returns (uint80) {
+        uint256 share = terms.share(value);
+        uint256 limit = type(uint80).max;
+        if (share > limit || share + terms.unitPrice > limit) {
+            revert AmountTooLarge(share, terms.unitPrice, limit);
+        }
+        return (share + terms.unitPrice).toUint80();
+    }
+
+    /// Drops a claim that the log refutes. The exhibits by `kind`:
+    ///
+    ///   answered     the verifier's own word on it: an outcome, over or refused entry of the
+    ///                contract, for the same transition or the same lead (as the claim's key),
+    ///                below its last final statement
+    ///   touch_order  as in `disprove`, without the outcome
+    ///   rival        as in `disprove`, without the outcome
+    function refute(
+        ICases escrow,
+        bytes32 contractId,
+        bytes32 key,
+        bytes32 kind,
+        uint64 size,
+        Exhibit[] calldata exhibits,
+        bytes32 rivalId,
+        Opening calldata opening
+    ) external {
+        Trial memory trial = _open(escrow, contractId, size, exhibits);
+        trial.award = _claimed(escrow, contractId, key);
+
+        if (kind == "answered") {
+            _requireAnswer(trial, exhibits[0]);
+        } else if (kind == "touch_order") {
+            _requireBetterTouch(trial, exhibits[0]);
+        } else if (kind == "rival") {
+            _requireBeaten(trial, exhibits, 0, rivalId, opening);
+        } else {
+            revert UnknownKind(kind);
+        }
+        escrow.dropClaim(contractId, key, kind);
+    }
+
+    function _claimed(ICases escrow, bytes32 contractId, bytes32 key)
+        private
+        view
+        returns (Award memory)
+    {
+        Claim memory filed = escrow.claimOf(contractId, key);
+        // Index 0 is the log's genesis, and nobody's transition.
+        if (filed.transition == 0 || filed.dropped) revert NoClaim(contractId, key);
+        return Award(filed.lead, filed.transition, filed.touch, filed.timeMs);
+    }
+
+    function _requireAnswer(Trial memory trial, Exhibit calldata exhibit) private view {
+        Entry calldata answer = _entryOf(exhibit);
+        bool isAnswer = _isCounted(answer) || answer.kind == "outcome.refused";
+        bool isSame = trial.terms.repeatable
+            ? answer.payload.link().target == trial.award.transition
+            : answer.subject == trial.award.lead;
+        if (
+            !isAnswer || !isSame || answer.actor != trial.contractId
+                || exhibit.index > trial.escrow.floorOf(trial.contractId)
+        ) revert NotAnswered(exhibit.index);
+    }
+
+    // ------------------------------------------------------------ an outcome's facts
+
+    /// A transition pays at most one contract, and a lead counts once unless the contract is
+    /// repeatable.
+    function _isDuplicate(Trial memory trial, Exhibit[] calldata exhibits)
+        private
+        pure
+        returns (bool)
+    {
+        Exhibit calldata exhibit = _exhibit(exhibits, 1);
+        Entry calldata earlier = _entryOf(exhibit);
+        if (exhibit.index >= exhibits[0].index || !_isCounted(earlier)) return false;
+        if (earlier.payload.link().target == trial.award.transition) return true;
+        return !trial.terms.repeatable && earlier.actor == trial.contractId
+            && earlier.subject == trial.award.lead;
+    }
+
+    function _isTransitionFalse(Trial memory trial, Exhibit[] calldata exhibits)
+        private
+        pure
+        returns (bool)
+    {
+        Terms memory terms = trial.terms;
+        Award memory award = trial.award;
+        Entry calldata outcome = _entryOf(exhibits[0]);
+        if (exhibits.length == 1) {
+            return outcome.surface != terms.surface || outcome.label != terms.outcome
+                || !terms.covers(outcome.timeMs) || award.transition >= exhibits[0].index
+                || award.touch >= award.transition || outcome.payload.link().padding != 0
+                || (terms.revenueShareBps == 0 && outcome.value != terms.unitPrice);
+        }
+        Entry calldata entered = _entryAt(exhibits[1], award.transition);
+        return !terms.enters(entered) || entered.subject != outcome.subject
+            || entered.timeMs != outcome.timeMs || !terms.isPrice(entered.value, outcome.value);
+    }
+
+    function _isTouchFalse(Trial memory trial, Exhibit[] calldata exhibits)
+        private
+        pure
+        returns (bool)
+    {
+        Entry calldata touch = _entryAt(_exhibit(exhibits, 1), trial.award.touch);
+        return !trial.terms.qualifies(trial.award, trial.award.touch, touch);
+    }
+
+    // ------------------------------------------------------------ whose touch was better
+
+    /// Reverts unless the contract's own operator has an earlier (first touch) or later (last
+    /// touch) counting touch. It need not be young enough: then no touch of the operator is.
+    function _requireBetterTouch(Trial memory trial, Exhibit calldata touch) private pure {
+        if (!trial.terms.counts(trial.award, touch.index, _entryOf(touch))) {
+            revert TouchDoesNotCount(touch.index);
+        }
+        if (!_isBetter(trial, touch.index)) {
+            revert TouchDoesNotBeat(touch.index, trial.award.touch);
+        }
+    }
+
+    /// Reverts unless the exhibits from `place` on show that another contract comes first: its
+    /// operator's touch, its opening, and where needed the transition and an earlier touch.
+    function _requireBeaten(
+        Trial memory trial,
+        Exhibit[] calldata exhibits,
+        uint256 place,
+        bytes32 rivalId,
+        Opening calldata opening
+    ) private view {
+        Terms memory rival = trial.escrow.termsOf(rivalId);
+        _requireRival(trial, rivalId, rival);
+
+        Exhibit calldata touch = _exhibit(exhibits, place++);
+        if (!rival.qualifies(trial.award, touch.index, _entryOf(touch))) {
+            revert TouchDoesNotQualify(touch.index);
+        }
+        bool isBetter = _isBetter(trial, touch.index)
+            || (touch.index == trial.award.touch && _openedBefore(trial, rivalId));
+        if (!isBetter) revert TouchDoesNotBeat(touch.index, trial.award.touch);
+
+        Exhibit calldata opened = _exhibit(exhibits, place++);
+        _requireKnown(trial.award, opened, rivalId);
+        if (!rival.repeatable) {
+            _requireFirstEntry(trial.award, _exhibit(exhibits, place++), opening);
+        }
+        if (rival.attribution == Attribution.FIRST_TOUCH) {
+            _requireFirstQualifies(trial.award, rival, touch, opened, exhibits, place);
+        }
+    }
+
+    /// Contracts compete if they share all that decides who comes first, and live at the time.
+    function _requireRival(Trial memory trial, bytes32 rivalId, Terms memory rival) private view {
+        Terms memory terms = trial.terms;
+        if (
+            rival.owner != terms.owner || rival.logId != terms.logId
+                || rival.surface != terms.surface || rival.outcome != terms.outcome
+                || rival.policy != terms.policy || rival.attribution != terms.attribution
+                || !rival.covers(trial.award.timeMs)
+        ) revert NotARival(rivalId);
+        uint256 closedAt = trial.escrow.closedAtOf(rivalId);
+        if (closedAt != 0 && trial.award.timeMs > Attribution.ms(closedAt)) {
+            revert RivalClosed(rivalId, closedAt);
+        }
+    }
+
+    /// The log must have known of the rival when it took the transition.
+    function _requireKnown(Award memory award, Exhibit calldata opened, bytes32 rivalId)
+        private
+        pure
+    {
+        Entry calldata entry = _entryOf(opened);
+        if (
+            entry.kind != "contract.opened" || entry.subject != rivalId
+                || opened.index >= award.transition
+        ) revert RivalUnknownToLog(rivalId, opened.index);
+    }
+
+    /// The lead has never entered the state before, so that no contract can have counted it.
+    function _requireFirstEntry(
+        Award memory award,
+        Exhibit calldata transition,
+        Opening calldata opening
+    ) private pure {
+        Entry calldata entered = _entryAt(transition, award.transition);
+        if (sha256(abi.encode(opening)) != entered.payload) revert WrongOpening(transition.index);
+        if (opening.nth != 1) revert NotTheFirstEntry(opening.nth);
+    }
+
+    /// By first touch, only the first that counts for the rival can qualify. That holds if
+    /// everything since the rival opened is young enough, or if `touch`, which qualifies, is the
+    /// first: it follows on no other, or on one from before the rival opened.
+    function _requireFirstQualifies(
+        Award memory award,
+        Terms memory rival,
+        Exhibit calldata touch,
+        Exhibit calldata opened,
+        Exhibit[] calldata exhibits,
+        uint256 place
+    ) private pure {
+        uint256 opensMs = Attribution.ms(rival.opensAt);
+        if (award.timeMs - opensMs <= Attribution.ms(rival.attributionWindow)) return;
+
+        uint256 follows = _entryOf(touch).value; // 1 + the index of the touch before; zero: none
+        if (follows == 0) return;
+        if (follows <= opened.index && _entryOf(opened).timeMs < opensMs) return;
+
+        Exhibit calldata before = _exhibit(exhibits, place);
+        if (uint256(before.index) + 1 != follows) revert WrongExhibit(follows - 1, before.index);
+        if (_entryOf(before).timeMs >= opensMs) revert RivalTouchedBefore(before.index);
+    }
+
+    function _isBetter(Trial memory trial, uint256 touch) private pure returns (bool) {
+        return trial.terms.attribution == Attribution.FIRST_TOUCH
+            ? touch < trial.award.touch
+            : touch > trial.award.touch;
+    }
+
+    function _openedBefore(Trial memory trial, bytes32 rivalId) private view returns (bool) {
+        ICases escrow = trial.escrow;
+        return escrow.openingNumberOf(rivalId) < escrow.openingNumberOf(trial.contractId);
+    }
+
+    // ------------------------------------------------------------ running totals
+
+    function _isSumFalse(Trial memory trial, Exhibit[] calldata exhibits)
+        private
+        pure
+        returns (bool)
+    {
+        bytes32 kind = _entryOf(exhibits[0]).kind;
+        if (kind == "settlement") return _isStatementFalse(trial, exhibits);
+        if (kind == "outcome.reversed") return _isPastBudget(trial, exhibits);
+
+        Entry calldata outcome = _accused(trial, exhibits, "outcome");
+        Link memory link = outcome.payload.link();
+        uint256 index = exhibits[0].index;
+        if (exhibits.length == 1) return _startsFalse(link, index, outcome.value);
+        return _breaksChain(trial.contractId, "outcome", link, index, outcome.value, exhibits[1]);
+    }
+
+    function _isStatementFalse(Trial memory trial, Exhibit[] calldata exhibits)
+        private
+        pure
+        returns (bool)
+    {
+        Entry calldata settlement = _entryOf(exhibits[0]);
+        uint256 index = exhibits[0].index;
+        if (
+            settlement.subject != trial.contractId
+                || settlement.actor != Attribution.word(trial.terms.verifier)
+        ) revert NotOfContract(exhibits[0].index, trial.contractId, "settlement");
+
+        Statement memory said = settlement.payload.statement();
+        if (exhibits.length == 1) {
+            return said.lastOutcome >= index || said.lastReversal >= index
+                || (said.lastOutcome == 0 && said.earned != 0)
+                || (said.lastReversal == 0 && said.reversed != 0);
+        }
+        Exhibit calldata other = exhibits[1];
+        return _isTotalFalse(
+            trial.contractId, "outcome", said.lastOutcome, said.earned, index, other
+        )
+            || _isTotalFalse(
+            trial.contractId, "outcome.reversed", said.lastReversal, said.reversed, index, other
+        );
+    }
+
+    /// What was reversed until an outcome is no more than what was before a later reversal; an
+    /// outcome that exceeds the budget by more was over, and not to be paid.
+    function _isPastBudget(Trial memory trial, Exhibit[] calldata exhibits)
+        private
+        pure
+        returns (bool)
+    {
+        Entry calldata reversal = _accused(trial, exhibits, "outcome.reversed");
+        Exhibit calldata exhibit = _exhibit(exhibits, 1);
+        Entry calldata outcome = _entryOf(exhibit);
+        if (!_isOf(outcome, trial.contractId, "outcome") || exhibit.index >= exhibits[0].index) {
+            return false;
+        }
+        uint256 reversed = reversal.payload.link().sum;
+        if (reversed < reversal.value) return true; // a part of the sum exceeds it
+        return outcome.payload.link().sum > trial.terms.budget + (reversed - reversal.value);
+    }
+
+    function _isReversalFalse(Trial memory trial, Exhibit[] calldata exhibits)
+        private
+        pure
+        returns (bool)
+    {
+        Entry calldata reversal = _accused(trial, exhibits, "outcome.reversed");
+        Link memory link = reversal.payload.link();
+        uint256 index = exhibits[0].index;
+        if (exhibits.length == 1) {
+            return reversal.surface != trial.terms.surface || link.padding != 0
+                || link.target >= link.cause || link.cause >= index
+                || _startsFalse(link, index, reversal.value);
+        }
+        // One entry may be named in several roles; each must be true.
+        Exhibit calldata other = exhibits[1];
+        return (other.index == link.target && _isTakenFalse(trial, reversal, _entryOf(other)))
+            || (other.index == link.cause && _isEventFalse(trial, reversal, _entryOf(other)))
+            || (_isOf(_entryOf(other), trial.contractId, "outcome.reversed")
+                && other.index < index
+                && _entryOf(other).payload.link().target == link.target)
+            || _breaksChain(
+            trial.contractId, "outcome.reversed", link, index, reversal.value, other
+        );
+    }
+
+    /// Whether the reversal takes back something else than it says, or too late.
+    function _isTakenFalse(Trial memory trial, Entry calldata reversal, Entry calldata outcome)
+        private
+        pure
+        returns (bool)
+    {
+        // An event may well be reported after one that happened later.
+        bool isLate = reversal.timeMs > outcome.timeMs
+            && reversal.timeMs - outcome.timeMs > Attribution.ms(trial.terms.holdbackPeriod);
+        return isLate || !_isOf(outcome, trial.contractId, "outcome")
+            || outcome.subject != reversal.subject || outcome.label != reversal.label
+            || outcome.value != reversal.value;
+    }
+
+    function _isEventFalse(Trial memory trial, Entry calldata reversal, Entry calldata happened)
+        private
+        pure
+        returns (bool)
+    {
+        return happened.kind != "product.event" || happened.surface != trial.terms.surface
+            || happened.actor != Attribution.word(trial.terms.owner)
+            || happened.subject != reversal.subject || happened.timeMs != reversal.timeMs;
+    }
+
+    /// Whether an entry's running count and sum are false whatever stands before it.
+    function _startsFalse(Link memory link, uint256 index, uint256 value)
+        private
+        pure
+        returns (bool)
+    {
+        return link.prev >= index || (link.prev == 0 && (link.n != 1 || link.sum != value));
+    }
+
+    /// Whether `other` is named as the one before and does not lead to this one, or was skipped.
+    function _breaksChain(
+        bytes32 contractId,
+        bytes32 kind,
+        Link memory link,
+        uint256 index,
+        uint256 value,
+        Exhibit calldata other
+    ) private pure returns (bool) {
+        Entry calldata entry = _entryOf(other);
+        bool isSame = _isOf(entry, contractId, kind);
+        if (link.prev == 0 || other.index != link.prev) {
+            return isSame && link.prev < other.index && other.index < index;
+        }
+        Link memory before = entry.payload.link();
+        return !isSame || link.n != before.n + 1 || link.sum < before.sum
+            || link.sum - before.sum != value;
+    }
+
+    /// Whether `other` is named as the last of its kind and has another sum, or was skipped.
+    function _isTotalFalse(
+        bytes32 contractId,
+        bytes32 kind,
+        uint256 last,
+        uint256 total,
+        uint256 index,
+        Exhibit calldata other
+    ) private pure returns (bool) {
+        Entry calldata entry = _entryOf(other);
+        bool isSame = _isOf(entry, contractId, kind);
+        if (last == 0 || other.index != last) {
+            return isSame && last < other.index && other.index < index;
+        }
+        return !isSame || entry.payload.link().sum != total;
+    }
+
+    // ------------------------------------------------------------ exhibits
+
+    /// The trial, once every exhibit is known to be in the log.
+    function _open(ICases escrow, bytes32 contractId, uint64 size, Exhibit[] calldata exhibits)
+        private
+        view
+        returns (Trial memory trial)
+    {
+        uint256 count = exhibits.length;
+        if (count == 0 || count > MAX_EXHIBITS) revert ExhibitCount(count, MAX_EXHIBITS);
+        trial.escrow = escrow;
+        trial.contractId = contractId;
+        trial.terms = escrow.termsOf(contractId);
+
+        bytes32 root = _rootAt(escrow, trial.terms.logId, size);
+        for (uint256 i = 0; i < count; ++i) {
+            _requireLogged(exhibits[i], size, root);
+        }
+    }
+
+    function _rootAt(ICases escrow, bytes32 logId, uint64 size)
+        private
+        view
+        returns (bytes32 root)
+    {
+        root = escrow.eventLog().rootAt(logId, size);
+        if (root == 0) revert NotAnchored(logId, size);
+    }
+
+    function _requireLogged(Exhibit calldata exhibit, uint64 size, bytes32 root) private view {
+        MerkleLog.verifyInclusion(exhibit.entry, exhibit.index, size, exhibit.proof, root);
+    }
+
+    /// The first exhibit, which must be such an entry of the contract.
+    function _accused(Trial memory trial, Exhibit[] calldata exhibits, bytes32 kind)
+        private
+        pure
+        returns (Entry calldata entry)
+    {
+        entry = _entryOf(exhibits[0]);
+        if (!_isOf(entry, trial.contractId, kind)) {
+            revert NotOfContract(exhibits[0].index, trial.contractId, kind);
+        }
+    }
+
+    function _exhibit(Exhibit[] calldata exhibits, uint256 place)
+        private
+        pure
+        returns (Exhibit calldata)
+    {
+        if (place >= exhibits.length) revert MissingExhibit(place);
+        return exhibits[place];
+    }
+
+    function _entryOf(Exhibit calldata exhibit) private pure returns (Entry calldata) {
+        return MerkleLog.entryAt(exhibit.entry, 0);
+    }
+
+    /// The exhibit's entry, which must be the one with this index.
+    function _entryAt(Exhibit calldata exhibit, uint256 index)
+        private
+        pure
+        returns (Entry calldata)
+    {
+        if (exhibit.index != index) {
+            revert WrongExhibit(index, exhibit.index);
+        }
+        return _entryOf(exhibit);
+    }
+
+    function _isOf(Entry calldata entry, bytes32 contractId, bytes32 kind)
+        private
+        pure
+        returns (bool)
+    {
+        return entry.kind == kind && entry.actor == contractId;
+    }
+
+    /// Whether an entry uses up its transition, and its lead where that counts once.
+    function _isCounted(Entry calldata entry) private pure returns (bool) {
+        return entry.kind == "outcome" || entry.kind == "outcome.over";
+    }
+}

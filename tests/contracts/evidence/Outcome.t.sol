@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {EvidenceFixture} from "./EvidenceFixture.sol";
+import {Evidence} from "contracts/Evidence.sol";
+import {Exhibit} from "contracts/libraries/Case.sol";
+import {Entry, MerkleLog} from "contracts/libraries/MerkleLog.sol";
+import {Terms} from "contracts/libraries/Terms.sol";
+
+/// Kinds duplicate, transition and touch: an outcome against the entries it names, and what may be
+/// shown at all.
+contract OutcomeTest is EvidenceFixture {
+    uint256 private touch;
+    uint256 private transition;
+
+    function _begin(Terms memory terms) private {
+        _openBoth(terms);
+        touch = _touch(ann, 100);
+        transition = _transition(200);
+    }
+
+    /// Writes this outcome in the place of the honest one; the verifier signs it.
+    function _lie(Entry memory entry) private returns (uint256 index) {
+        index = _write(entry);
+        _state(MINE);
+    }
+
+    function _honest() private returns (Entry memory) {
+        return _outcomeEntry(MINE, transition, touch);
+    }
+
+    // ------------------------------------------------------------ what may be shown
+
+    function test_aTrueOutcomeContradictsNothing() public {
+        _begin(_terms());
+        uint256 outcome = _lie(_honest());
+        _provesNothing("transition", _show(outcome));
+        _provesNothing("transition", _show(outcome, transition));
+        _provesNothing("touch", _show(outcome, touch));
+        _provesNothing("sum", _show(outcome));
+    }
+
+    function test_onlyWhatTheVerifierSignedIsAccused() public {
+        _begin(_terms());
+        _state(MINE);
+        uint256 reach = escrow.reachOf(MINE);
+        Entry memory entry = _honest();
+        entry.value = PRICE + 1;
+        uint256 outcome = _write(entry);
+        bytes memory reason =
+            abi.encodeWithSelector(Evidence.NotVouchedFor.selector, outcome, reach);
+        _refuses(reason, "transition", _show(outcome));
+        _state(MINE);
+        _proves("transition", _show(outcome));
+    }
+
+    function test_onlyTheContractsOwnEntriesAreAccused() public {
+        _begin(_terms());
+        uint256 outcome = _outcome(RIVAL, transition, touch);
+        _state(MINE);
+        bytes memory reason = abi.encodeWithSelector(
+            Evidence.NotOfContract.selector, outcome, MINE, bytes32("outcome")
+        );
+        _refuses(reason, "touch", _show(outcome, touch));
+        _refuses(reason, "sum", _show(outcome));
+        reason = abi.encodeWithSelector(
+            Evidence.NotOfContract.selector, touch, MINE, bytes32("outcome.reversed")
+        );
+        _refuses(reason, "reversal", _show(touch));
+    }
+
+    function test_anUnknownKindIsRefused() public {
+        _begin(_terms());
+        uint256 outcome = _lie(_honest());
+        bytes memory reason =
+            abi.encodeWithSelector(Evidence.UnknownKind.selector, bytes32("answered"));
+        _refuses(reason, "answered", _show(outcome));
+    }
+
+    function test_exhibitsAreOneToFour() public {
+        _begin(_terms());
+        uint256 outcome = _lie(_honest());
+        bytes memory reason = abi.encodeWithSelector(Evidence.ExhibitCount.selector, 0, 4);
+        _refuses(reason, "transition", new uint256[](0));
+        reason = abi.encodeWithSelector(Evidence.ExhibitCount.selector, 5, 4);
+        _refuses(reason, "transition", new uint256[](5));
+        reason = abi.encodeWithSelector(Evidence.MissingExhibit.selector, 1);
+        _refuses(reason, "duplicate", _show(outcome));
+        _refuses(reason, "touch", _show(outcome));
+        _refuses(reason, "touch_order", _show(outcome));
+        _refuses(reason, "rival", _show(outcome));
+    }
+
+    function test_theNamedEntryMustBeShown() public {
+        _begin(_terms());
+        uint256 outcome = _lie(_honest());
+        bytes memory reason =
+            abi.encodeWithSelector(Evidence.WrongExhibit.selector, transition, touch);
+        _refuses(reason, "transition", _show(outcome, touch));
+        reason = abi.encodeWithSelector(Evidence.WrongExhibit.selector, touch, transition);
+        _refuses(reason, "touch", _show(outcome, transition));
+    }
+
+    function test_everyExhibitIsCheckedAgainstTheAnchoredRoot() public {
+        _begin(_terms());
+        uint256 outcome = _lie(_honest());
+        uint64 size = _size();
+        Entry memory forged = entries[touch];
+        forged.timeMs = _ms(0) - 1;
+        for (uint256 place = 0; place < 2; ++place) {
+            Exhibit[] memory shown = _exhibits(_show(outcome, touch));
+            shown[place].entry = abi.encode(forged);
+            vm.expectPartialRevert(MerkleLog.RootMismatch.selector);
+            evidence.disprove(escrow, MINE, "touch", size, shown, RIVAL, opening);
+
+            shown[place].entry = bytes.concat(abi.encode(forged), bytes1(0));
+            vm.expectRevert(abi.encodeWithSelector(MerkleLog.EntriesNotWhole.selector, 257));
+            evidence.disprove(escrow, MINE, "touch", size, shown, RIVAL, opening);
+        }
+        Exhibit[] memory honest = _exhibits(_show(outcome, touch));
+        vm.expectRevert(abi.encodeWithSelector(Evidence.NotAnchored.selector, logId, size + 1));
+        evidence.disprove(escrow, MINE, "touch", size + 1, honest, RIVAL, opening);
+    }
+
+    // ------------------------------------------------------------ duplicate
+
+    function test_duplicate_sameTransition() public {
+        Terms memory terms = _terms();
+        terms.repeatable = true;
+        _begin(terms);
+        uint256 first = _outcome(MINE, transition, touch);
+        uint256 again = _outcome(MINE, transition, touch);
+        _state(MINE);
+        _provesNothing("duplicate", _show(first, again));
+        _provesNothing("duplicate", _show(again, again));
+        _proves("duplicate", _show(again, first));
+    }
+
+    function test_duplicate_sameLead() public {
+        _begin(_terms());
+        uint256 first = _outcome(MINE, transition, touch);
+        uint256 again = _outcome(MINE, _transition(300), touch);
+        _state(MINE);
+        _proves("duplicate", _show(again, first));
+    }
+
+    function test_duplicate_sameLeadThatWasOverTheBudget() public {
+        _begin(_terms());
+        Entry memory over = _honest();
+        over.kind = "outcome.over";
+        over.payload = _link(transition, touch, 0, 0, 0);
+        uint256 first = _write(over);
+        delete outcomes[MINE];
+        uint256 again = _outcome(MINE, _transition(300), touch);
+        _state(MINE);
+        _proves("duplicate", _show(again, first));
+    }
+
+    function test_duplicate_oneTransitionPaidByTwoContracts() public {
+        _begin(_terms());
+        uint256 first = _outcome(RIVAL, transition, _touch(bob, 150));
+        uint256 again = _outcome(MINE, transition, touch);
+        _state(MINE);
+        _proves("duplicate", _show(again, first));
+    }
+
+    function test_duplicate_notARepeatableContractsSecondTransition() public {
+        Terms memory terms = _terms();
+        terms.repeatable = true;
+        _begin(terms);
+        uint256 first = _outcome(MINE, transition, touch);
+        uint256 again = _outcome(MINE, _transition(300), touch);
+        _state(MINE);
+        _provesNothing("duplicate", _show(again, first));
+    }
+
+    function test_duplicate_notAnotherLead_contract_orRefusal() public {
+        _begin(_terms());
+        uint256 first = _outcome(MINE, transition, touch);
+        uint256 other = _outcome(RIVAL, _transition(300), touch);
+        Entry memory refused = _outcomeEntry(MINE, transition, touch);
+        refused.kind = "outcome.refused";
+        uint256 no = _write(refused);
+        uint256 elsewhere = _write(_transitionEntry(OTHER_LEAD, 400));
+        uint256 again = _outcome(MINE, elsewhere, touch);
+        _state(MINE);
+        _provesNothing("duplicate", _show(again, first));
+        _provesNothing("duplicate", _show(again, other));
+        _provesNothing("duplicate", _show(again, no));
+        _provesNothing("duplicate", _show(again, transition));
+    }
+
+    // ------------------------------------------------------------ transition
+
+    function test_transition_whatTheTermsAloneExclude() public {
+        _begin(_terms());
+        uint256 snapshot = vm.snapshotState();
+        for (uint256 i = 0; i < 9; ++i) {
+            Entry memory entry = _honest();
+            uint256 index = entries.length;
+            if (i == 0) entry.surface = "other";
+            if (i == 1) entry.label = "trial";
+            if (i == 2) entry.timeMs = _ms(0) - 1;
+            if (i == 3) entry.timeMs = _ms(14 days) + 1;
+            if (i == 4) entry.value = PRICE + 1;
+            if (i == 5) entry.payload |= bytes32(uint256(1));
+            if (i == 6) entry.payload = _link(index, touch, 0, 1, PRICE);
+            if (i == 7) entry.payload = _link(transition, transition, 0, 1, PRICE);
+            if (i == 8) entry.payload = _link(0, 0, 0, 1, PRICE);
+            _proves("transition", _show(_lie(entry)));
+            vm.revertToState(snapshot);
+        }
+    }
+
+    function test_transition_theLastMomentsStillCount() public {
+        Terms memory terms = _terms();
+        terms.repeatable = true;
+        _openBoth(terms);
+        touch = _touch(ann, 0);
+        uint256 first = _outcome(MINE, _transition(0), touch);
+        uint256 late = _touch(ann, 14 days);
+        uint256 last = _outcome(MINE, _transition(14 days), late);
+        _state(MINE);
+        _provesNothing("transition", _show(first));
+        _provesNothing("transition", _show(last));
+        _provesNothing("touch", _show(first, touch));
+    }
+
+    function test_transition_whatItNamesIsNoSuchTransition() public {
+        _begin(_terms());
+        uint256 snapshot = vm.snapshotState();
+        for (uint256 i = 0; i < 8; ++i) {
+            Entry memory named = _transitionEntry(LEAD, 300);
+            if (i == 0) named.kind = "lead.refused";
+            if (i == 1) named.surface = "other";
+            if (i == 2) named.actor = _word(bob);
+            if (i == 3) named.subject = OTHER_LEAD;
+            if (i == 4) named.label = "trial";
+            if (i == 5) named.timeMs += 1;
+            if (i == 6) named.kind = "product.event";
+            if (i == 7) named.timeMs = type(uint256).max;
+            transition = _write(named);
+            Entry memory entry = _honest();
+            (entry.subject, entry.timeMs) = (LEAD, _ms(300));
+            uint256 outcome = _lie(entry);
+            _provesNothing("transition", _show(outcome));
+            _proves("transition", _show(outcome, transition));
+            vm.revertToState(snapshot);
+        }
+    }
+
+    function test_transition_theRevenueShareIsRoundedDown() public {
+        Terms memory terms = _terms();
+        terms.revenueShareBps = 3333;
+        _openBoth(terms);
+        touch = _touch(ann, 100);
+        transition = _transition(200); // value 5000: 1666.5
+        uint256 snapshot = vm.snapshotState();
+        for (uint256 i = 0; i < 4; ++i) {
+            Entry memory entry = _honest();
+            assertEq(entry.value, PRICE + 1666);
+            if (i == 1) entry.value += 1;
+            if (i == 2) entry.value -= 1;
+            if (i == 3) entry.value = 1666;
+            uint256 outcome = _lie(entry);
+            if (i == 0) _provesNothing("transition", _show(outcome, transition));
+            else _proves("transition", _show(outcome, transition));
+            vm.revertToState(snapshot);
+        }
+    }
+
+    function test_transition_noValueIsTooLargeToJudge() public {
+        Terms memory terms = _terms();
+        terms.revenueShareBps = 10_000;
+        _openBoth(terms);
+        touch = _touch(ann, 100);
+        Entry memory huge = _transitionEntry(LEAD, 200);
+        huge.value = type(uint256).max;
+        transition = _write(huge);
+        entries[transition].value = 0; // for the fixture's arithmetic
+        Entry memory entry = _honest();
+        entries[transition].value = type(uint256).max;
+        _proves("transition", _show(_lie(entry), transition));
+    }
+
+    // ------------------------------------------------------------ touch
+
+    function test_touch_whatItNamesIsNoSuchTouch() public {
+        _openBoth(_terms());
+        uint256 snapshot = vm.snapshotState();
+        for (uint256 i = 0; i < 8; ++i) {
+            Entry memory named = _touchEntry(ann, LEAD, 8 days);
+            if (i == 0) named.kind = "lead.registered";
+            if (i == 1) named.surface = "other";
+            if (i == 2) named.actor = _word(bob);
+            if (i == 3) named.subject = OTHER_LEAD;
+            if (i == 4) named.timeMs = _ms(0) - 1;
+            if (i == 5) named.timeMs = _ms(9 days) + 1;
+            if (i == 6) named.timeMs = _ms(2 days) - 1;
+            if (i == 7) named.timeMs = type(uint256).max;
+            touch = _write(named);
+            transition = _transition(9 days);
+            _proves("touch", _show(_lie(_honest()), touch));
+            vm.revertToState(snapshot);
+        }
+    }
+
+    function test_touch_theLastMomentsStillCount() public {
+        Terms memory terms = _terms();
+        terms.repeatable = true;
+        _openBoth(terms);
+        uint256[3] memory times = [uint256(0), 1 days, 1 days + 5];
+        uint256[3] memory entered = [uint256(7 days), 8 days, 1 days + 5];
+        for (uint256 i = 0; i < 3; ++i) {
+            touch = _touch(ann, times[i]);
+            uint256 outcome = _outcome(MINE, _transition(entered[i]), touch);
+            _state(MINE);
+            _provesNothing("touch", _show(outcome, touch));
+        }
+    }
+
+    function test_touch_isBelowTheTransition() public {
+        _openBoth(_terms());
+        transition = _transition(200);
+        touch = _touch(ann, 100);
+        uint256 outcome = _lie(_honest());
+        _proves("touch", _show(outcome, touch));
+    }
+
+    function test_touch_theGenesisIsNoTouch() public {
+        _begin(_terms());
+        touch = 0;
+        _proves("touch", _show(_lie(_honest()), 0));
+    }
+}
