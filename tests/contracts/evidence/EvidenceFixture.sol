@@ -122,6 +122,14 @@ abstract contract EvidenceFixture is Test {
         index = tree.append(abi.encode(entry));
     }
 
+    /// The log as if it had been written with `entries` as they are now.
+    function _rebuild() internal {
+        tree = new TestTree(0);
+        for (uint256 i = 0; i < entries.length; ++i) {
+            tree.append(abi.encode(entries[i]));
+        }
+    }
+
     function _touch(address operator, uint256 afterS) internal returns (uint256) {
         return _write(_touchEntry(operator, LEAD, afterS));
     }

@@ -1,0 +1,470 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {EvidenceFixture} from "./EvidenceFixture.sol";
+import {Evidence} from "contracts/Evidence.sol";
+import {Entry} from "contracts/libraries/MerkleLog.sol";
+import {Terms} from "contracts/libraries/Terms.sol";
+
+/// Kinds touch_order and rival: whose touch was better.
+contract RivalTest is EvidenceFixture {
+    uint8 private constant FIRST = 0;
+    uint8 private constant LAST = 1;
+    uint256 private constant OPENED = 1; // RIVAL's opening is the first entry after the genesis
+
+    /// Every lead may count often, so that no opening of the transition is needed.
+    function _repeatable(uint8 attribution) private view returns (Terms memory terms) {
+        terms = _terms();
+        terms.repeatable = true;
+        terms.attribution = attribution;
+    }
+
+    /// An outcome of MINE by this touch.
+    function _paid(uint256 transition, uint256 touch) private returns (uint256 outcome) {
+        outcome = _outcome(MINE, transition, touch);
+        _state(MINE);
+    }
+
+    function _fails(bytes4 selector, uint256 a, uint256 b) private pure returns (bytes memory) {
+        return abi.encodeWithSelector(selector, a, b);
+    }
+
+    function _fails(bytes4 selector, uint256 a) private pure returns (bytes memory) {
+        return abi.encodeWithSelector(selector, a);
+    }
+
+    // ------------------------------------------------------------ the operator's own touches
+
+    function test_touchOrder_firstTouch() public {
+        _openBoth(_repeatable(FIRST));
+        uint256 first = _touch(ann, 100);
+        uint256 second = _touch(ann, 100);
+        uint256 transition = _transition(200);
+        uint256 lie = _paid(transition, second);
+        uint256 truth = _paid(transition, first);
+        _refuses(
+            _fails(Evidence.TouchDoesNotBeat.selector, second, first),
+            "touch_order",
+            _show(truth, second)
+        );
+        _refuses(
+            _fails(Evidence.TouchDoesNotBeat.selector, first, first),
+            "touch_order",
+            _show(truth, first)
+        );
+        _proves("touch_order", _show(lie, first));
+    }
+
+    function test_touchOrder_lastTouch() public {
+        _openBoth(_repeatable(LAST));
+        uint256 first = _touch(ann, 100);
+        uint256 second = _touch(ann, 100);
+        uint256 transition = _transition(200);
+        uint256 lie = _paid(transition, first);
+        uint256 truth = _paid(transition, second);
+        _refuses(
+            _fails(Evidence.TouchDoesNotBeat.selector, first, second),
+            "touch_order",
+            _show(truth, first)
+        );
+        _proves("touch_order", _show(lie, second));
+    }
+
+    /// The first touch is what counts even where its window has passed: then nothing is owed.
+    function test_touchOrder_firstTouchThatIsTooOld() public {
+        _openBoth(_repeatable(FIRST));
+        uint256 first = _touch(ann, 0);
+        uint256 second = _touch(ann, 5 days);
+        uint256 lie = _paid(_transition(8 days), second);
+        _proves("touch_order", _show(lie, first));
+    }
+
+    function test_touchOrder_onlyCountingTouches() public {
+        for (uint256 i = 0; i < 7; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            Terms memory terms = _repeatable(FIRST);
+            terms.opensAt = START + 50;
+            _openBoth(terms);
+            Entry memory other = _touchEntry(ann, LEAD, 60);
+            if (i == 0) other.actor = _word(bob);
+            if (i == 1) other.subject = OTHER_LEAD;
+            if (i == 2) other.surface = "other";
+            if (i == 3) other.kind = "lead.registered";
+            if (i == 4) other.timeMs = _ms(50) - 1;
+            if (i == 5) other.timeMs = _ms(200) + 1;
+            uint256 earlier = _write(other);
+            uint256 outcome = _paid(_transition(200), _touch(ann, 100));
+            if (i == 6) {
+                _proves("touch_order", _show(outcome, earlier));
+            } else {
+                _refuses(
+                    _fails(Evidence.TouchDoesNotCount.selector, earlier),
+                    "touch_order",
+                    _show(outcome, earlier)
+                );
+            }
+            vm.revertToState(snapshot);
+        }
+    }
+
+    function test_touchOrder_onlyTouchesBelowTheTransition() public {
+        _openBoth(_repeatable(LAST));
+        uint256 touch = _touch(ann, 100);
+        uint256 transition = _transition(200);
+        uint256 late = _touch(ann, 150); // a late event: its time lies before entries below it
+        uint256 outcome = _paid(transition, touch);
+        _refuses(
+            _fails(Evidence.TouchDoesNotCount.selector, late), "touch_order", _show(outcome, late)
+        );
+    }
+
+    // ------------------------------------------------------------ a rival's touch
+
+    function test_rival_lastTouch() public {
+        _openBoth(_repeatable(LAST));
+        uint256 mine = _touch(ann, 100);
+        uint256 his = _touch(bob, 100);
+        uint256 lie = _paid(_transition(200), mine);
+        _proves("rival", _show(lie, his, OPENED));
+    }
+
+    function test_rival_firstTouch() public {
+        _openBoth(_repeatable(FIRST));
+        uint256 his = _touch(bob, 100);
+        uint256 mine = _touch(ann, 100);
+        uint256 lie = _paid(_transition(200), mine);
+        _proves("rival", _show(lie, his, OPENED));
+    }
+
+    function test_rival_theWinnerIsNotBeaten() public {
+        for (uint8 model = FIRST; model <= LAST; ++model) {
+            uint256 snapshot = vm.snapshotState();
+            _openBoth(_repeatable(model));
+            uint256 a = _touch(model == FIRST ? ann : bob, 100);
+            uint256 b = _touch(model == FIRST ? bob : ann, 100);
+            (uint256 mine, uint256 his) = model == FIRST ? (a, b) : (b, a);
+            uint256 outcome = _paid(_transition(200), mine);
+            _refuses(
+                _fails(Evidence.TouchDoesNotBeat.selector, his, mine),
+                "rival",
+                _show(outcome, his, OPENED)
+            );
+            vm.revertToState(snapshot);
+        }
+    }
+
+    function test_rival_ofTwoContractsWithOneTouchTheOneOpenedFirst() public {
+        for (uint256 i = 0; i < 4; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            uint256 opened = OPENED;
+            // forge-lint: disable-next-line(unsafe-typecast)
+            Terms memory terms = _repeatable(uint8(i % 2));
+            if (i < 2) {
+                _openBoth(terms, terms);
+            } else {
+                _openContract(MINE, terms);
+                opened = _openContract(RIVAL, terms);
+            }
+            uint256 touch = _touch(ann, 100);
+            uint256 outcome = _paid(_transition(200), touch);
+            if (i < 2) {
+                _proves("rival", _show(outcome, touch, opened));
+            } else {
+                _refuses(
+                    _fails(Evidence.TouchDoesNotBeat.selector, touch, touch),
+                    "rival",
+                    _show(outcome, touch, opened)
+                );
+            }
+            vm.revertToState(snapshot);
+        }
+    }
+
+    function test_rival_mustShareTheDeal() public {
+        for (uint256 i = 0; i < 9; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            Terms memory rival = _repeatable(LAST);
+            rival.operator = bob;
+            if (i == 0) rival.owner = stranger;
+            if (i == 1) rival.logId = "other";
+            if (i == 2) rival.surface = "other";
+            if (i == 3) rival.outcome = "trial";
+            if (i == 4) rival.policy = "other";
+            if (i == 5) rival.attribution = FIRST;
+            if (i == 6) rival.opensAt = START + 201;
+            if (i == 7) rival.deadline = START + 199;
+            _openBoth(_repeatable(LAST), rival);
+            uint256 mine = _touch(ann, 100);
+            uint256 his = _touch(bob, 100);
+            uint256 outcome = _paid(_transition(200), mine);
+            if (i == 8) {
+                _proves("rival", _show(outcome, his, OPENED));
+            } else {
+                _refuses(
+                    abi.encodeWithSelector(Evidence.NotARival.selector, RIVAL),
+                    "rival",
+                    _show(outcome, his, OPENED)
+                );
+            }
+            vm.revertToState(snapshot);
+        }
+    }
+
+    function test_rival_mustBeInTheEscrow() public {
+        _openContract(MINE, _repeatable(LAST));
+        uint256 mine = _touch(ann, 100);
+        uint256 his = _touch(bob, 100);
+        uint256 outcome = _paid(_transition(200), mine);
+        bytes memory reason = abi.encodeWithSignature("UnknownContract(bytes32)", RIVAL);
+        _refuses(reason, "rival", _show(outcome, his, OPENED));
+    }
+
+    /// A sham contract that was opened when the transition was known changes nothing.
+    function test_rival_mustHaveBeenKnownToTheLog() public {
+        Terms memory terms = _repeatable(LAST);
+        uint256 own = _openContract(MINE, terms);
+        uint256 mine = _touch(ann, 100);
+        uint256 his = _touch(bob, 100);
+        uint256 transition = _transition(200);
+        terms.operator = bob;
+        uint256 opened = _openContract(RIVAL, terms);
+        uint256 outcome = _paid(transition, mine);
+        uint256[3] memory shown = [opened, own, his];
+        for (uint256 i = 0; i < 3; ++i) {
+            _refuses(
+                abi.encodeWithSelector(Evidence.RivalUnknownToLog.selector, RIVAL, shown[i]),
+                "rival",
+                _show(outcome, his, shown[i])
+            );
+        }
+        bytes memory reason = _fails(Evidence.MissingExhibit.selector, 2);
+        _refuses(reason, "rival", _show(outcome, his));
+    }
+
+    function test_rival_closedBeforeTheTransition() public {
+        _openBoth(_repeatable(LAST));
+        uint256 mine = _touch(ann, 100);
+        uint256 his = _touch(bob, 100);
+        Entry memory transition = _transitionEntry(LEAD, 200);
+        transition.timeMs += 1;
+        uint256 outcome = _paid(_write(transition), mine);
+        escrow.close(RIVAL, START + 200);
+        _refuses(
+            abi.encodeWithSelector(Evidence.RivalClosed.selector, RIVAL, START + 200),
+            "rival",
+            _show(outcome, his, OPENED)
+        );
+        escrow.close(RIVAL, START + 201);
+        _proves("rival", _show(outcome, his, OPENED));
+    }
+
+    function test_rival_closedInTheVerySecond() public {
+        _openBoth(_repeatable(LAST));
+        uint256 mine = _touch(ann, 100);
+        uint256 his = _touch(bob, 100);
+        uint256 outcome = _paid(_transition(200), mine);
+        escrow.close(RIVAL, START + 200);
+        _proves("rival", _show(outcome, his, OPENED));
+    }
+
+    function test_rival_touchMustQualifyForTheRival() public {
+        for (uint256 i = 0; i < 4; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            Terms memory rival = _repeatable(LAST);
+            rival.operator = bob;
+            if (i == 0) rival.attributionWindow = 99;
+            if (i == 1) rival.attributionWindow = 100;
+            if (i == 2) rival.opensAt = START + 101;
+            if (i == 3) rival.opensAt = START + 100;
+            _openBoth(_repeatable(LAST), rival);
+            uint256 mine = _touch(ann, 100);
+            uint256 his = _touch(bob, 100);
+            uint256 outcome = _paid(_transition(200), mine);
+            if (i % 2 == 1) {
+                _proves("rival", _show(outcome, his, OPENED));
+            } else {
+                _refuses(
+                    _fails(Evidence.TouchDoesNotQualify.selector, his),
+                    "rival",
+                    _show(outcome, his, OPENED)
+                );
+            }
+            vm.revertToState(snapshot);
+        }
+    }
+
+    // ------------------------------------------------------------ a rival that counts a lead once
+
+    function _onceOnly(uint8 attribution) private view returns (Terms memory terms) {
+        terms = _terms();
+        terms.attribution = attribution;
+    }
+
+    function test_rival_onceOnly_beatsWhereTheLeadIsNew() public {
+        _openBoth(_onceOnly(LAST));
+        uint256 mine = _touch(ann, 100);
+        uint256 his = _touch(bob, 100);
+        uint256 transition = _transition(200);
+        uint256 outcome = _paid(transition, mine);
+        bytes memory reason = _fails(Evidence.MissingExhibit.selector, 3);
+        _refuses(reason, "rival", _show(outcome, his, OPENED));
+        reason = _fails(Evidence.WrongExhibit.selector, transition, mine);
+        _refuses(reason, "rival", _show(outcome, his, OPENED, mine));
+        opening.requestHash = "another";
+        reason = _fails(Evidence.WrongOpening.selector, transition);
+        _refuses(reason, "rival", _show(outcome, his, OPENED, transition));
+        opening.requestHash = "request";
+        _proves("rival", _show(outcome, his, OPENED, transition));
+    }
+
+    /// The rival may have counted the lead when it entered the state before.
+    function test_rival_onceOnly_notWhereTheLeadReturns() public {
+        _openBoth(_onceOnly(LAST));
+        uint256 mine = _touch(ann, 100);
+        uint256 his = _touch(bob, 100);
+        _outcome(RIVAL, _transition(200), his);
+        uint256 again = _transition(300);
+        uint256 outcome = _paid(again, mine);
+        _refuses(
+            _fails(Evidence.NotTheFirstEntry.selector, 2),
+            "rival",
+            _show(outcome, his, OPENED, again)
+        );
+        opening.nth = 1;
+        _refuses(
+            _fails(Evidence.WrongOpening.selector, again),
+            "rival",
+            _show(outcome, his, OPENED, again)
+        );
+    }
+
+    // ------------------------------------------------------------ whether it was the rival's first
+
+    /// By first touch, with a window shorter than the time since the rival opened.
+    function _short() private view returns (Terms memory terms) {
+        terms = _repeatable(FIRST);
+        terms.attributionWindow = 1 days;
+    }
+
+    function test_rival_first_thereWasNoneBefore() public {
+        _openBoth(_short());
+        uint256 his = _touch(bob, 5 days);
+        uint256 mine = _touch(ann, 5 days);
+        uint256 outcome = _paid(_transition(5 days + 100), mine);
+        _proves("rival", _show(outcome, his, OPENED));
+    }
+
+    /// Its own first touch has expired, so the rival is out and mine has won.
+    function test_rival_first_anotherMayHaveExpired() public {
+        _openBoth(_short());
+        uint256 expired = _touch(bob, 1 days);
+        uint256 his = _touch(bob, 5 days);
+        uint256 mine = _touch(ann, 5 days);
+        uint256 outcome = _paid(_transition(5 days + 100), mine);
+        bytes memory reason = _fails(Evidence.MissingExhibit.selector, 3);
+        _refuses(reason, "rival", _show(outcome, his, OPENED));
+        reason = _fails(Evidence.RivalTouchedBefore.selector, expired);
+        _refuses(reason, "rival", _show(outcome, his, OPENED, expired));
+        reason = _fails(Evidence.WrongExhibit.selector, expired, OPENED);
+        _refuses(reason, "rival", _show(outcome, his, OPENED, OPENED));
+    }
+
+    function test_rival_first_theOneBeforeIsOlderThanTheRival() public {
+        for (uint256 i = 0; i < 2; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            Terms memory rival = _short();
+            rival.operator = bob;
+            rival.opensAt = START + 2 days;
+            _openBoth(_short(), rival);
+            Entry memory before = _touchEntry(bob, LEAD, 2 days);
+            before.timeMs -= 1 - i;
+            uint256 old = _write(before);
+            uint256 his = _touch(bob, 5 days);
+            uint256 mine = _touch(ann, 5 days);
+            uint256 outcome = _paid(_transition(5 days + 100), mine);
+            if (i == 0) {
+                _proves("rival", _show(outcome, his, OPENED, old));
+            } else {
+                _refuses(
+                    _fails(Evidence.RivalTouchedBefore.selector, old),
+                    "rival",
+                    _show(outcome, his, OPENED, old)
+                );
+            }
+            vm.revertToState(snapshot);
+        }
+    }
+
+    /// What stands below the rival's opening in the log is older than its opening.
+    function test_rival_first_theOneBeforeStandsBelowItsOpening() public {
+        for (uint256 i = 0; i < 3; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            _openContract(MINE, _short());
+            if (i < 2) _touch(bob, 1 days);
+            Terms memory rival = _short();
+            rival.operator = bob;
+            rival.opensAt = START + 2 days;
+            uint256 opened = _openContract(RIVAL, rival);
+            entries.pop();
+            // The log may learn of it only after it has begun.
+            Entry memory entry = _transitionEntry(LEAD, 2 days);
+            (entry.kind, entry.subject) = ("contract.opened", RIVAL);
+            if (i == 0) entry.timeMs -= 1;
+            entries.push(entry);
+            _rebuild();
+            if (i == 2) _touch(bob, 3 days);
+            uint256 his = _touch(bob, 5 days);
+            uint256 mine = _touch(ann, 5 days);
+            uint256 outcome = _paid(_transition(5 days + 100), mine);
+            if (i == 0) {
+                _proves("rival", _show(outcome, his, opened));
+            } else {
+                bytes memory reason = _fails(Evidence.MissingExhibit.selector, 3);
+                _refuses(reason, "rival", _show(outcome, his, opened));
+            }
+            vm.revertToState(snapshot);
+        }
+    }
+
+    /// Whatever counts for the rival is young enough, so the first of it is; which, is no matter.
+    function test_rival_first_everythingSinceItOpenedQualifies() public {
+        Terms memory terms = _repeatable(FIRST);
+        terms.attributionWindow = 5 days;
+        for (uint256 i = 0; i < 2; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            _openBoth(terms);
+            _touch(bob, 1 days);
+            uint256 his = _touch(bob, 2 days);
+            uint256 mine = _touch(ann, 2 days);
+            Entry memory transition = _transitionEntry(LEAD, 5 days);
+            transition.timeMs += i;
+            uint256 outcome = _paid(_write(transition), mine);
+            if (i == 0) {
+                _proves("rival", _show(outcome, his, OPENED));
+            } else {
+                bytes memory reason = _fails(Evidence.MissingExhibit.selector, 3);
+                _refuses(reason, "rival", _show(outcome, his, OPENED));
+            }
+            vm.revertToState(snapshot);
+        }
+    }
+
+    /// What needs five entries stays undecided: a rival that counts a lead once, opened long ago,
+    /// whose touch follows on another.
+    function test_rival_first_undecidedWhereFiveEntriesWereNeeded() public {
+        Terms memory rival = _onceOnly(FIRST);
+        rival.attributionWindow = 1 days;
+        rival.operator = bob;
+        rival.opensAt = START + 2 days;
+        _openBoth(_short(), rival);
+        uint256 old = _touch(bob, 1 days);
+        uint256 his = _touch(bob, 5 days);
+        uint256 mine = _touch(ann, 5 days);
+        uint256 transition = _transition(5 days + 100);
+        uint256 outcome = _paid(transition, mine);
+        bytes memory reason = _fails(Evidence.MissingExhibit.selector, 4);
+        _refuses(reason, "rival", _show(outcome, his, OPENED, transition));
+        reason = _fails(Evidence.WrongExhibit.selector, transition, old);
+        _refuses(reason, "rival", _show(outcome, his, OPENED, old));
+    }
+}

@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {EvidenceFixture} from "./EvidenceFixture.sol";
+import {Evidence} from "contracts/Evidence.sol";
+import {Entry} from "contracts/libraries/MerkleLog.sol";
+import {Terms} from "contracts/libraries/Terms.sol";
+
+/// Kinds sum and reversal: running totals, and what they are made of.
+contract TotalsTest is EvidenceFixture {
+    uint256 private touch;
+    uint256[3] private paid; //  outcomes
+    uint256[2] private taken; // reversals of the last two outcomes, in that order
+
+    /// Three outcomes, of which the last two are reversed, and a statement on all of it.
+    function _history() private returns (uint256 statement) {
+        Terms memory terms = _terms();
+        terms.repeatable = true;
+        _openBoth(terms);
+        touch = _touch(ann, 100);
+        for (uint256 i = 0; i < 3; ++i) {
+            paid[i] = _outcome(MINE, _transition(200 + i), touch);
+        }
+        taken[0] = _reversal(MINE, paid[2], _refund(300));
+        taken[1] = _reversal(MINE, paid[1], _refund(301));
+        statement = _state(MINE);
+    }
+
+    function _bend(uint256 index, Entry memory entry) private {
+        entries[index] = entry;
+        _rebuild();
+    }
+
+    function _fields(bytes32 payload) private pure returns (uint256[5] memory) {
+        uint256 word = uint256(payload);
+        return [
+            word >> 216,
+            word >> 176 & type(uint40).max,
+            word >> 136 & type(uint40).max,
+            word >> 96 & type(uint40).max,
+            word >> 16 & type(uint80).max
+        ];
+    }
+
+    /// The entry with one field of its payload replaced.
+    function _with(uint256 index, uint256 field, uint256 value)
+        private
+        view
+        returns (Entry memory entry)
+    {
+        entry = entries[index];
+        uint256[5] memory f = _fields(entry.payload);
+        f[field] = value;
+        entry.payload = _link(f[0], f[1], f[2], f[3], f[4]);
+    }
+
+    function _statement(uint256 earned, uint256 reversed, uint256 outcome, uint256 reversal)
+        private
+        view
+        returns (Entry memory entry)
+    {
+        entry = _settlementEntry(MINE);
+        entry.payload = bytes32(earned << 176 | reversed << 96 | outcome << 48 | reversal);
+    }
+
+    // ------------------------------------------------------------ honest totals
+
+    /// Every pair of entries, the genesis included.
+    function test_trueTotalsContradictNothing() public {
+        _history();
+        uint256 count = entries.length;
+        for (uint256 i = 1; i < count; ++i) {
+            bytes32 kind = entries[i].kind;
+            if (kind == "outcome" || kind == "settlement") _provesNothing("sum", _show(i));
+            if (kind == "outcome.reversed") _provesNothing("reversal", _show(i));
+            for (uint256 j = 0; j < count; ++j) {
+                if (kind == "outcome" || kind == "settlement" || kind == "outcome.reversed") {
+                    _provesNothing("sum", _show(i, j));
+                }
+                if (kind == "outcome.reversed") _provesNothing("reversal", _show(i, j));
+            }
+        }
+    }
+
+    // ------------------------------------------------------------ outcomes
+
+    function test_sum_theFirstOutcomeIsTheFirst() public {
+        _history();
+        Entry[4] memory lies = [
+            _with(paid[0], 3, 2),
+            _with(paid[0], 3, 0),
+            _with(paid[0], 4, PRICE + 1),
+            _with(paid[0], 2, paid[0])
+        ];
+        for (uint256 i = 0; i < lies.length; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            _bend(paid[0], lies[i]);
+            _proves("sum", _show(paid[0]));
+            vm.revertToState(snapshot);
+        }
+    }
+
+    function test_sum_anOutcomeFollowsOnTheOneBefore() public {
+        _history();
+        Entry[5] memory lies = [
+            _with(paid[1], 3, 3),
+            _with(paid[1], 3, 1),
+            _with(paid[1], 4, 2 * PRICE + 1),
+            _with(paid[1], 4, 1),
+            entries[paid[1]]
+        ];
+        lies[4].value = type(uint256).max;
+        for (uint256 i = 0; i < lies.length; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            _bend(paid[1], lies[i]);
+            _provesNothing("sum", _show(paid[1]));
+            _proves("sum", _show(paid[1], paid[0]));
+            vm.revertToState(snapshot);
+        }
+    }
+
+    function test_sum_theOneBeforeIsAnOutcomeOfTheContract() public {
+        _history();
+        uint256[3] memory named = [touch, paid[0] - 1, uint256(2)];
+        for (uint256 i = 0; i < named.length; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            _bend(paid[1], _with(paid[1], 2, named[i]));
+            _proves("sum", _show(paid[1], named[i]));
+            vm.revertToState(snapshot);
+        }
+        Entry memory foreign = entries[paid[0]];
+        foreign.actor = RIVAL;
+        _bend(paid[0], foreign);
+        _proves("sum", _show(paid[1], paid[0]));
+    }
+
+    function test_sum_noOutcomeIsSkipped() public {
+        _history();
+        _bend(paid[2], _with(paid[2], 2, paid[0]));
+        _proves("sum", _show(paid[2], paid[1]));
+    }
+
+    function test_sum_noOutcomeIsSkippedByBeginningAgain() public {
+        _history();
+        uint256 outcome = paid[2];
+        entries[outcome].payload = _link(outcome - 1, touch, 0, 1, PRICE);
+        _rebuild();
+        _provesNothing("sum", _show(outcome));
+        _proves("sum", _show(outcome, paid[0]));
+    }
+
+    // ------------------------------------------------------------ settlements
+
+    function test_sum_aStatementThatContradictsItself() public {
+        _history();
+        uint256 next = entries.length;
+        Entry[4] memory lies = [
+            _statement(PRICE, 0, 0, 0),
+            _statement(0, 1, 0, 0),
+            _statement(PRICE, 0, next, 0),
+            _statement(PRICE, 0, paid[0], type(uint48).max)
+        ];
+        for (uint256 i = 0; i < lies.length; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            escrow.state(MINE, _write(lies[i]));
+            _proves("sum", _show(next));
+            vm.revertToState(snapshot);
+        }
+    }
+
+    function test_sum_aStatementAgainstTheEntriesItNames() public {
+        _history();
+        uint256 next = entries.length;
+        Entry[6] memory lies = [
+            _statement(4 * PRICE, 2 * PRICE, paid[2], taken[1]), // earned too much
+            _statement(3 * PRICE, PRICE, paid[2], taken[1]), //     reversed too little
+            _statement(2 * PRICE, 2 * PRICE, paid[1], taken[1]), // an outcome skipped
+            _statement(3 * PRICE, PRICE, paid[2], taken[0]), //     a reversal skipped
+            _statement(3 * PRICE, 2 * PRICE, touch, taken[1]), //   no outcome
+            _statement(3 * PRICE, 2 * PRICE, paid[2], paid[1]) //   no reversal
+        ];
+        uint256[6] memory against = [paid[2], taken[1], paid[2], taken[1], touch, paid[1]];
+        for (uint256 i = 0; i < lies.length; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            escrow.state(MINE, _write(lies[i]));
+            _provesNothing("sum", _show(next));
+            _proves("sum", _show(next, against[i]));
+            vm.revertToState(snapshot);
+        }
+    }
+
+    function test_sum_aStatementOfNothingSkipsSomething() public {
+        _history();
+        uint256 statement = _write(_statement(0, 0, 0, 0));
+        escrow.state(MINE, statement);
+        _provesNothing("sum", _show(statement, 0));
+        uint256 snapshot = vm.snapshotState();
+        _proves("sum", _show(statement, paid[0]));
+        vm.revertToState(snapshot);
+        _proves("sum", _show(statement, taken[0]));
+    }
+
+    function test_sum_onlyTheVerifiersStatementOnTheContract() public {
+        _history();
+        for (uint256 i = 0; i < 2; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            Entry memory lie = _statement(PRICE, 0, 0, 0);
+            if (i == 0) lie.actor = _word(stranger);
+            if (i == 1) lie.subject = RIVAL;
+            uint256 statement = _write(lie);
+            escrow.state(MINE, statement);
+            _refuses(
+                abi.encodeWithSelector(
+                    Evidence.NotOfContract.selector, statement, MINE, bytes32("settlement")
+                ),
+                "sum",
+                _show(statement)
+            );
+            vm.revertToState(snapshot);
+        }
+    }
+
+    // ------------------------------------------------------------ over the budget
+
+    function test_sum_anOutcomePastTheBudgetIsNotHiddenByALaterReversal() public {
+        for (uint256 budget = 1; budget <= 2; ++budget) {
+            uint256 snapshot = vm.snapshotState();
+            Terms memory terms = _terms();
+            terms.repeatable = true;
+            terms.budget = budget * PRICE;
+            _openBoth(terms);
+            touch = _touch(ann, 100);
+            uint256 first = _outcome(MINE, _transition(200), touch);
+            uint256 second = _outcome(MINE, _transition(201), touch);
+            uint256 reversal = _reversal(MINE, first, _refund(300));
+            uint256 third = _outcome(MINE, _transition(302), touch);
+            _state(MINE);
+            if (budget == 1) {
+                _provesNothing("sum", _show(reversal, first));
+                _proves("sum", _show(reversal, second));
+            } else {
+                _provesNothing("sum", _show(reversal, second));
+                _provesNothing("sum", _show(reversal, third));
+                _provesNothing("sum", _show(reversal, touch));
+            }
+            vm.revertToState(snapshot);
+        }
+    }
+
+    function test_sum_aReversalLargerThanItsSum() public {
+        _history();
+        entries[taken[0]].value = type(uint256).max;
+        _rebuild();
+        _proves("sum", _show(taken[0], paid[0]));
+    }
+
+    // ------------------------------------------------------------ reversals
+
+    function test_reversal_thatContradictsItself() public {
+        _history();
+        uint256 index = taken[0];
+        Entry[9] memory lies = [
+            _with(index, 0, index - 1),
+            _with(index, 0, type(uint40).max),
+            _with(index, 1, index),
+            _with(index, 2, index),
+            _with(index, 3, 2),
+            _with(index, 4, PRICE - 1),
+            entries[index],
+            entries[index],
+            entries[index]
+        ];
+        lies[6].payload |= bytes32(uint256(1));
+        lies[7].surface = "other";
+        lies[8].value = 1;
+        for (uint256 i = 0; i < lies.length; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            _bend(index, lies[i]);
+            _proves("reversal", _show(index));
+            vm.revertToState(snapshot);
+        }
+    }
+
+    function test_reversal_againstItsOutcome() public {
+        _history();
+        uint256 index = taken[0];
+        for (uint256 i = 0; i < 6; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            Entry memory outcome = entries[paid[2]];
+            if (i == 0) outcome.kind = "outcome.over";
+            if (i == 1) outcome.actor = RIVAL;
+            if (i == 2) outcome.subject = OTHER_LEAD;
+            if (i == 3) outcome.label = "trial";
+            if (i == 4) outcome.value += 1;
+            if (i == 5) outcome.timeMs = 0;
+            _bend(paid[2], outcome);
+            _proves("reversal", _show(index, paid[2]));
+            vm.revertToState(snapshot);
+        }
+    }
+
+    function test_reversal_withinTheHoldbackPeriod() public {
+        for (uint256 i = 0; i < 3; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            _openBoth(_terms());
+            uint256 outcome = _outcome(MINE, _transition(3 days), _touch(ann, 100));
+            Entry memory refund = _refundEntry(LEAD, 5 days);
+            if (i == 1) refund.timeMs += 1;
+            if (i == 2) refund.timeMs = _ms(2 days); // happened before, reported after
+            uint256 reversal = _reversal(MINE, outcome, _write(refund));
+            _state(MINE);
+            if (i == 1) _proves("reversal", _show(reversal, outcome));
+            else _provesNothing("reversal", _show(reversal, outcome));
+            vm.revertToState(snapshot);
+        }
+    }
+
+    function test_reversal_againstItsEvent() public {
+        _history();
+        uint256 happened = taken[0] - 1;
+        for (uint256 i = 0; i < 6; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            Entry memory refund = entries[happened];
+            if (i == 0) refund.kind = "lead.transition";
+            if (i == 1) refund.actor = MINE;
+            if (i == 2) refund.subject = OTHER_LEAD;
+            if (i == 3) refund.surface = "other";
+            if (i == 4) refund.timeMs += 1;
+            if (i == 5) refund.kind = "lead.refused";
+            _bend(happened, refund);
+            _proves("reversal", _show(taken[0], happened));
+            vm.revertToState(snapshot);
+        }
+    }
+
+    function test_reversal_twice() public {
+        _history();
+        uint256 again = _reversal(MINE, paid[2], _refund(400));
+        _state(MINE);
+        _provesNothing("reversal", _show(again));
+        _provesNothing("reversal", _show(again, again));
+        _provesNothing("reversal", _show(taken[0], again));
+        _proves("reversal", _show(again, taken[0]));
+    }
+
+    function test_reversal_followsOnTheOneBefore() public {
+        _history();
+        Entry[6] memory lies = [
+            _with(taken[1], 3, 1),
+            _with(taken[1], 4, 2 * PRICE - 1),
+            _with(taken[1], 4, 0),
+            _with(taken[1], 2, paid[0]),
+            // One entry in two roles, of which it fills one.
+            _with(taken[1], 2, paid[1]),
+            _with(taken[1], 2, taken[1] - 1)
+        ];
+        uint256[6] memory shown = [taken[0], taken[0], taken[0], paid[0], paid[1], taken[1] - 1];
+        for (uint256 i = 0; i < lies.length; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            _bend(taken[1], lies[i]);
+            _provesNothing("reversal", _show(taken[1]));
+            _proves("reversal", _show(taken[1], shown[i]));
+            vm.revertToState(snapshot);
+        }
+    }
+
+    function test_reversal_skipsNone() public {
+        _history();
+        entries[taken[1]].payload = _link(paid[1], taken[1] - 1, 0, 1, PRICE);
+        _rebuild();
+        _provesNothing("reversal", _show(taken[1]));
+        _proves("reversal", _show(taken[1], taken[0]));
+    }
+}
