@@ -1,25 +1,84 @@
 """Deploys Tallystick's contracts from their committed artifacts, and writes an address book.
 
-`ape run deploy --network NETWORK --account ALIAS --token ADDRESS --book FILE`. A network that is
-not local needs at least one `--token`, the stablecoins that the escrow shall take for ever; a local
-one gets a TestStablecoin when none is named. Every deployed byte is compared with its artifact.
+`ape run deploy --network NETWORK --account ALIAS --book FILE`. The escrow's stablecoins, which it
+keeps for ever, and the ERC-8004 registries are the network's in scripts/networks.json; `--token`
+names other stablecoins. A local chain gets stand-ins of all that is not named.
+
+Every contract is created by the deterministic deployment proxy (CREATE2): its address follows from
+the release's name, its code and its constructor's arguments, and from nothing else. So the same
+arguments make the same addresses on every network, and nobody can put anything else there. A live
+deployment is never deployed over. One that broke off is resumed by the same command: FILE.part
+remembers each transaction before it is sent.
 """
 
+import hashlib
 import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from ape.api.accounts import AccountAPI
 from ape.api.providers import ProviderAPI
 from ape.cli import ConnectedProviderCommand, account_option
-from ape.contracts import ContractContainer, ContractInstance
+from ape.contracts import ContractContainer
+from eth_abi.abi import encode
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
 from ethpm_types import ContractType
 from hexbytes import HexBytes
 
-ARTIFACTS = Path(__file__).resolve().parent.parent / "orchestrator" / "artifacts"
+ROOT = Path(__file__).resolve().parent.parent
+ARTIFACTS = ROOT / "orchestrator" / "artifacts"
+NETWORKS = ROOT / "scripts" / "networks.json"
+RELEASE = "tallystick/1"
+
+# Everybody's deterministic deployment proxy creates what stands behind the salt in its calldata.
+PROXY = "0x4e59b44847b379578588920cA78FbF26c0B4956C"
+PROXY_CODE = HexBytes(
+    "0x7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe036016000816020823780358282"
+    "34f58015156039578182fd5b8082525050506014600cf3"
+)
+PROXY_DEPLOYER = "0x3fAB184622Dc19b6109349B94811493BF2a45362"
+PROXY_COST_WEI = 10**16
+# Signed by nobody: the signature is made up, and its key unknown. So it is the same on every chain.
+PROXY_TRANSACTION = (
+    "0xf8a58085174876e800830186a08080b853604580600e600039806000f350fe"
+    + PROXY_CODE.hex().removeprefix("0x")
+    + "1ba02222222222222222222222222222222222222222222222222222222222222222"
+    + "a02222222222222222222222222222222222222222222222222222222222222222"
+)
 
 Json = dict[str, Any]
+
+
+class Contract(NamedTuple):
+    """A contract to deploy. Constructors find their arguments by name: `eventLog_`, `tokens`."""
+
+    name: str
+    provides: str = ""  #   as which argument others take its address
+    title: str = ""  #      name of its EIP-712 domain, version 1; empty: it has none
+    local: bool = False  #  a stand-in, for local chains where no other is named
+    creator: str = ""  #    the contract whose constructor creates it, as its first
+
+
+# In the order of deployment: a contract comes behind those that its constructor names.
+CONTRACTS = (
+    Contract("TestStablecoin", "tokens", "Test Stablecoin", local=True),
+    Contract("EventLog", "eventLog", "Tallystick EventLog"),
+    Contract("OutcomeEscrow", "escrow", "Tallystick OutcomeEscrow"),
+)
+
+
+class Planned(NamedTuple):
+    """A contract with all that decides its address. `init` is empty if another one creates it."""
+
+    contract: Contract
+    address: str
+    arguments: Mapping[str, Any]
+    encoded: bytes
+    init: bytes
 
 
 def read_artifact(name: str) -> Json:
@@ -28,7 +87,7 @@ def read_artifact(name: str) -> Json:
 
 
 def container(name: str) -> ContractContainer:
-    """What ape deploys a committed artifact from."""
+    """What ape calls a committed artifact's contract with."""
     artifact = read_artifact(name)
     return ContractContainer(
         ContractType.model_validate(
@@ -43,6 +102,62 @@ def container(name: str) -> ContractContainer:
     )
 
 
+# ------------------------------------------------------------ the plan
+
+
+def salt_of(release: str) -> bytes:
+    return keccak(text=release)
+
+
+def create2_address(salt: bytes, init: bytes) -> str:
+    """Where the proxy puts a contract (EIP-1014)."""
+    return to_checksum_address(keccak(b"\xff" + HexBytes(PROXY) + salt + keccak(init))[12:])
+
+
+def created_address(creator: str) -> str:
+    """Where a contract puts the first one that it creates with CREATE (nonce 1, EIP-161)."""
+    return to_checksum_address(keccak(b"\xd6\x94" + HexBytes(creator) + b"\x01")[12:])
+
+
+def _constructor(artifact: Json) -> list[Json]:
+    return next((item["inputs"] for item in artifact["abi"] if item["type"] == "constructor"), [])
+
+
+def plan(release: str, given: Mapping[str, Any]) -> list[Planned]:
+    """Every contract to deploy under this release's name, addresses and all.
+
+    `given` holds what is on the chain already: `tokens` (addresses), `identities`, `reputations`.
+    Whatever it does not hold, a local stand-in provides. Raises ClickException for a constructor
+    that takes what neither gives.
+    """
+    known, found = dict(given), list[Planned]()
+    for contract in CONTRACTS:
+        if contract.local and contract.provides in given:
+            continue
+        artifact = read_artifact(contract.name)
+        inputs = _constructor(artifact)
+        names = [item["name"].removesuffix("_") for item in inputs]
+        if missing := [name for name in names if name not in known]:
+            raise click.ClickException(
+                f"{contract.name}'s constructor takes {missing[0]!r}; name the contract that "
+                "provides it before it in scripts/deploy.py"
+            )
+        arguments = {name: known[name] for name in names}
+        encoded = encode([item["type"] for item in inputs], list(arguments.values()))
+        init = bytes(HexBytes(artifact["bytecode"])) + encoded
+        address = create2_address(salt_of(release), init)
+        if contract.creator:
+            init = b""
+            address = created_address(known[contract.creator])
+        found.append(Planned(contract, address, arguments, encoded, init))
+        known[contract.name] = address
+        known[contract.provides] = [address] if contract.provides == "tokens" else address
+    return found
+
+
+# ------------------------------------------------------------ what is on the chain
+
+
 def code_differs(name: str, code: bytes) -> str | None:
     """How the code on chain differs from the artifact, or None.
 
@@ -53,61 +168,256 @@ def code_differs(name: str, code: bytes) -> str | None:
     if len(code) != len(expected):
         return f"{name} has {len(code)} bytes of code on chain, its artifact has {len(expected)}"
     masked = bytearray(code)
-    for places in artifact["immutableReferences"].values():
-        for place in places:
-            masked[place["start"] : place["start"] + place["length"]] = bytes(place["length"])
+    for start, stop in _immutable_places(artifact):
+        masked[start:stop] = bytes(stop - start)
     for at, (byte, wanted) in enumerate(zip(masked, expected, strict=True)):
         if byte != wanted:
             return f"{name}'s code on chain differs from its artifact at byte {at}"
     return None
 
 
-def _deploy(name: str, account: AccountAPI, provider: ProviderAPI, *arguments: object) -> Json:
-    instance: ContractInstance = account.deploy(container(name), *arguments)
-    if difference := code_differs(name, HexBytes(provider.get_code(instance.address))):
-        raise click.ClickException(f"{difference}; trust neither the node nor this deployment")
-    return {
-        "address": instance.address,
-        "block_number": provider.get_receipt(str(instance.txn_hash)).block_number,
-        "transaction_hash": instance.txn_hash,
-    }
+def immutables_differ(planned: Planned, code: bytes, chain_id: int) -> str | None:
+    """How the immutables in the code differ from what the constructor must have set, or None.
 
-
-def deploy(account: AccountAPI, provider: ProviderAPI, tokens: tuple[str, ...]) -> Json:
-    """Deploys EventLog and OutcomeEscrow, before them a TestStablecoin if no token is named.
-
-    Returns the address book: chain id, each contract's address, block and transaction, the tokens.
-    Raises ClickException where the code on chain is not the artifact's.
+    Each is an address among its arguments, its own, that of the contract it created or that created
+    it, or a part of its EIP-712 domain; and every address that it was given is there.
     """
-    contracts: Json = {}
-    if not tokens:
-        contracts["TestStablecoin"] = _deploy("TestStablecoin", account, provider)
-        tokens = (contracts["TestStablecoin"]["address"],)
-    contracts["EventLog"] = _deploy("EventLog", account, provider)
-    event_log = contracts["EventLog"]["address"]
-    contracts["OutcomeEscrow"] = _deploy(
-        "OutcomeEscrow", account, provider, event_log, list(tokens)
+    contract, address = planned.contract, planned.address
+    name, arguments = contract.name, planned.arguments
+    given = {_word(value) for value in arguments.values() if isinstance(value, str)}
+    allowed = given | {_word(address), _word(created_address(address))}
+    allowed |= _domain_words(contract.title, chain_id, address) if contract.title else set()
+    seen = set()
+    for start, stop in _immutable_places(read_artifact(name)):
+        value = code[start:stop]
+        if value not in allowed:
+            return f"{name} has 0x{value.hex()} as an immutable, which its constructor cannot set"
+        seen.add(value)
+    if lost := given - seen:
+        return f"{name} was given 0x{min(lost)[12:].hex()} and has no immutable that holds it"
+    return None
+
+
+def _immutable_places(artifact: Json) -> Iterator[tuple[int, int]]:
+    for places in artifact["immutableReferences"].values():
+        for place in places:
+            yield place["start"], place["start"] + place["length"]
+
+
+def _word(address: str) -> bytes:
+    return bytes(HexBytes(address)).rjust(32, b"\0")
+
+
+def _domain_words(title: str, chain_id: int, address: str) -> set[bytes]:
+    """What OpenZeppelin's EIP712 keeps of a domain of version 1; short strings are in one word."""
+    fields = "string name,string version,uint256 chainId,address verifyingContract"
+    hashes = [keccak(text=f"EIP712Domain({fields})"), keccak(text=title), keccak(text="1")]
+    words = [chain_id.to_bytes(32), _word(address)]
+    short = {text.encode().ljust(31, b"\0") + bytes([len(text)]) for text in (title, "1")}
+    return {keccak(b"".join([*hashes, *words])), *hashes[1:], *words} | short
+
+
+def _rpc(provider: ProviderAPI, method: str, *parameters: object) -> Any:
+    return provider.make_request(method, list(parameters))
+
+
+def _code(provider: ProviderAPI, address: str) -> bytes:
+    return bytes(HexBytes(_rpc(provider, "eth_getCode", address, "latest")))
+
+
+def require_genuine(provider: ProviderAPI, planned: Planned) -> None:
+    """Raises ClickException unless the chain holds exactly this contract at its address."""
+    name = planned.contract.name
+    code = _code(provider, planned.address)
+    found = code_differs(name, code) or immutables_differ(planned, code, provider.chain_id)
+    if found:
+        raise click.ClickException(f"{found}; trust neither the node nor this deployment")
+    instance = container(name).at(planned.address)
+    for argument, value in planned.arguments.items():
+        if hasattr(instance, argument) and (held := getattr(instance, argument)()) != value:
+            raise click.ClickException(f"{name}.{argument}() is {held}, and {value} was given")
+
+
+def require_proxy(provider: ProviderAPI) -> None:
+    """Raises ClickException where there is no deployment proxy, with what to do about it."""
+    code = _code(provider, PROXY)
+    if code == PROXY_CODE:
+        return
+    if code:
+        raise click.ClickException(f"{PROXY} holds other code than the deployment proxy's")
+    raise click.ClickException(
+        f"this chain has no deterministic deployment proxy at {PROXY}; send {PROXY_COST_WEI} wei "
+        f"to {PROXY_DEPLOYER}, then publish this signed transaction (eth_sendRawTransaction): "
+        f"{PROXY_TRANSACTION}"
     )
-    return {"chain_id": provider.chain_id, "contracts": contracts, "tokens": list(tokens)}
+
+
+# ------------------------------------------------------------ deploying
+
+
+class Journal:
+    """FILE.part: what this deployment has sent, written before it is sent."""
+
+    def __init__(self, book: Path, identity: Json) -> None:
+        self.path = book.with_name(f"{book.name}.part")
+        self._record: Json = identity | {"sent": {}}
+        if self.path.exists():
+            self._record = json.loads(self.path.read_text())
+            if {key: self._record.get(key) for key in identity} != identity:
+                raise click.ClickException(
+                    f"{self.path} belongs to another deployment; finish that one, or move it away"
+                )
+
+    def sent(self, name: str) -> list[str]:
+        """The transactions that may have created this contract, oldest first."""
+        return list(self._record["sent"].get(name, ()))
+
+    def note(self, name: str, tx_hash: str) -> None:
+        self._record["sent"][name] = [*self.sent(name), tx_hash]
+        write_json(self.path, self._record)
+
+    def close(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+def write_json(file: Path, value: Json) -> None:
+    """The whole file or none of it, and on the disk when this returns."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    beside = file.with_name(f"{file.name}.tmp")
+    with beside.open("w") as stream:
+        stream.write(json.dumps(value, indent=2) + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    beside.replace(file)
+
+
+def _create(
+    planned: Planned, account: AccountAPI, provider: ProviderAPI, release: str, journal: Journal
+) -> None:
+    transaction = provider.network.ecosystem.create_transaction(
+        receiver=PROXY, data=salt_of(release) + planned.init
+    )
+    signed = account.sign_transaction(account.prepare_transaction(transaction))
+    if signed is None:
+        raise click.ClickException(f"{planned.contract.name}'s transaction was not signed")
+    journal.note(planned.contract.name, HexBytes(signed.txn_hash).to_0x_hex())
+    provider.send_transaction(signed)
+
+
+def _creation(
+    planned: Planned, provider: ProviderAPI, release: str, sent: Sequence[str]
+) -> Json | None:
+    """The receipt of the transaction, among these, that created the contract."""
+    for tx_hash in sent:
+        receipt = _rpc(provider, "eth_getTransactionReceipt", tx_hash)
+        if not receipt or int(receipt["status"], 16) != 1:
+            continue
+        transaction = _rpc(provider, "eth_getTransactionByHash", tx_hash)
+        to, data = transaction["to"] or "", bytes(HexBytes(transaction["input"]))
+        if to.lower() == PROXY.lower() and data == salt_of(release) + planned.init:
+            return dict(receipt)
+    return None
+
+
+def deploy(
+    account: AccountAPI,
+    provider: ProviderAPI,
+    book: Path,
+    given: Mapping[str, Any],
+    release: str = RELEASE,
+) -> Json:
+    """Deploys all that `plan` says, checks it, and writes the address book.
+
+    Returns the book: release, chain id, and each contract's address, block, transaction,
+    constructor arguments (by name and encoded) and artifact. Raises ClickException where the
+    deployment is live already, where a contract stands that this one did not create, or where the
+    code on chain is not the artifact's.
+    """
+    if book.exists():
+        raise click.ClickException(f"{book} exists; name another file, or move it away first")
+    require_proxy(provider)
+    for argument, value in given.items():
+        for address in [value] if isinstance(value, str) else value:
+            if not _code(provider, address):
+                raise click.ClickException(f"{address} ({argument}) has no code on this chain")
+    planned = plan(release, given)
+    identity = {"release": release, "chain_id": provider.chain_id}
+    journal = Journal(
+        book, identity | {"addresses": {item.contract.name: item.address for item in planned}}
+    )
+    live = [item.contract.name for item in planned if _code(provider, item.address)]
+    if live and not journal.path.exists():
+        raise click.ClickException(
+            f"{', '.join(live)} of {release} stand on this chain already, and {journal.path} is "
+            "not there to resume from; use their address book, or name another --release"
+        )
+    contracts: Json = {}
+    receipts: dict[str, Json] = {}
+    for item in planned:
+        contract = item.contract
+        if item.init and not _code(provider, item.address):
+            _create(item, account, provider, release, journal)
+        receipt = receipts.get(contract.creator) or _creation(
+            item, provider, release, journal.sent(contract.name)
+        )
+        if receipt is None:
+            raise click.ClickException(
+                f"{contract.name} stands at {item.address}, created by no transaction of "
+                f"{journal.path}; name another --release"
+            )
+        require_genuine(provider, item)
+        receipts[contract.name] = receipt
+        artifact = (ARTIFACTS / f"{contract.name}.json").read_bytes()
+        contracts[contract.name] = {
+            "address": item.address,
+            "block_number": int(receipt["blockNumber"], 16),
+            "transaction_hash": receipt["transactionHash"],
+            "arguments": item.arguments,
+            "constructor_arguments": f"0x{item.encoded.hex()}",
+            "artifact_sha256": hashlib.sha256(artifact).hexdigest(),
+        }
+    written = identity | {"contracts": contracts}
+    write_json(book, written)
+    journal.close()
+    return written
+
+
+def given_on(provider: ProviderAPI, tokens: Sequence[str]) -> Json:
+    """What is on the network already; on a local one, just the named tokens.
+
+    Raises ClickException for a network that scripts/networks.json does not know.
+    """
+    named = {"tokens": sorted({to_checksum_address(token) for token in tokens})} if tokens else {}
+    if provider.network.is_dev:
+        return named
+    table: Json = json.loads(NETWORKS.read_text())
+    network = table["networks"].get(str(provider.chain_id))
+    if network is None:
+        raise click.ClickException(
+            f"chain {provider.chain_id} is not in scripts/networks.json; add its stablecoins and "
+            "its ERC-8004 registries there"
+        )
+    return {
+        **table["registries"][network["registries"]],
+        "tokens": list(network["tokens"].values()),
+        **named,
+    }
 
 
 @click.command(cls=ConnectedProviderCommand)
 @account_option()
 @click.option("--token", "tokens", multiple=True, help="A stablecoin that the escrow takes.")
+@click.option("--release", default=RELEASE, show_default=True, help="Name that the salt is from.")
 @click.option(
     "--book", required=True, type=click.Path(path_type=Path), help="Where the addresses go."
 )
-def cli(provider: ProviderAPI, account: AccountAPI, tokens: tuple[str, ...], book: Path) -> None:
-    """Deploy EventLog and OutcomeEscrow and write their address book."""
-    if book.exists():
-        raise click.ClickException(f"{book} exists; name another file, or move it away first")
-    if not tokens and not provider.network.is_dev:
-        raise click.ClickException(f"{provider.network.name} is no local network; name a --token")
-    addresses = deploy(account, provider, tokens)
-    book.parent.mkdir(parents=True, exist_ok=True)
-    book.write_text(json.dumps(addresses, indent=2) + "\n")
-    for name, contract in addresses["contracts"].items():
-        click.echo(f"{name:15} {contract['address']}")
+def cli(
+    provider: ProviderAPI, account: AccountAPI, tokens: tuple[str, ...], release: str, book: Path
+) -> None:
+    """Deploy the contracts and write their address book."""
+    written = deploy(account, provider, book, given_on(provider, tokens), release)
+    for name, contract in written["contracts"].items():
+        click.echo(f"{name:18} {contract['address']}")
     click.echo(f"address book: {book}")
 
 

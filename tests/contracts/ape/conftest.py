@@ -18,8 +18,10 @@ def deployer(accounts: TestAccountManager) -> TestAccountAPI:
 
 
 @pytest.fixture(scope="session")
-def address_book(deployer: TestAccountAPI, chain: ChainManager) -> dict[str, Any]:
-    return deploy(deployer, chain.provider, ())
+def address_book(
+    deployer: TestAccountAPI, chain: ChainManager, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    return deploy(deployer, chain.provider, tmp_path_factory.mktemp("book") / "book.json", {})
 
 
 def _at(address_book: dict[str, Any], name: str) -> ContractInstance:

@@ -1,66 +1,125 @@
-"""scripts/deploy.py: what it puts on a chain is what the artifacts say."""
+"""scripts/deploy.py: what it puts on a chain is what the artifacts say, where it says, and once."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import ape
+import click
 import pytest
+from ape.api import ReceiptAPI
 from ape.api.accounts import TestAccountAPI
+from ape.api.transactions import TransactionAPI
 from ape.contracts import ContractInstance
 from ape.managers.chain import ChainManager
 from ape.managers.project import LocalProject
 from click.testing import CliRunner
+from eth_account import Account
+from eth_utils.address import to_checksum_address
 from hexbytes import HexBytes
 
 from orchestrator.core.terms import Domain
-from scripts.deploy import cli, code_differs, deploy, read_artifact
+from scripts import deploy as deployment
+from scripts.deploy import (
+    CONTRACTS,
+    NETWORKS,
+    PROXY,
+    PROXY_CODE,
+    PROXY_COST_WEI,
+    PROXY_DEPLOYER,
+    PROXY_TRANSACTION,
+    RELEASE,
+    Planned,
+    cli,
+    code_differs,
+    create2_address,
+    created_address,
+    deploy,
+    given_on,
+    immutables_differ,
+    plan,
+    read_artifact,
+    require_proxy,
+    salt_of,
+)
 
-NAMES = ("EventLog", "OutcomeEscrow", "TestStablecoin")
+NAMES = [contract.name for contract in CONTRACTS]
+OTHER = "tallystick/another"
+
+
+def _immutables(planned: Planned) -> list[range]:
+    groups = read_artifact(planned.contract.name)["immutableReferences"].values()
+    places = [place for group in groups for place in group]
+    return [range(place["start"], place["start"] + place["length"]) for place in places]
+
+
+def _transfer(account: TestAccountAPI, provider: Any, data: bytes) -> ReceiptAPI:
+    receipt: ReceiptAPI = account.call(
+        provider.network.ecosystem.create_transaction(receiver=PROXY, data=data)
+    )
+    return receipt
+
+
+# --- What is deployed -----------------------------------------------------------------------------
 
 
 def test_address_book_names_what_was_deployed(
     address_book: dict[str, Any], chain: ChainManager, escrow: ContractInstance
 ) -> None:
+    assert address_book["release"] == RELEASE
     assert address_book["chain_id"] == chain.chain_id
-    assert sorted(address_book["contracts"]) == sorted(NAMES)
-    for contract in address_book["contracts"].values():
+    assert list(address_book["contracts"]) == NAMES
+    for name, contract in address_book["contracts"].items():
         receipt = chain.provider.get_receipt(contract["transaction_hash"])
-        assert receipt.contract_address == contract["address"]
+        assert receipt.receiver == PROXY
         assert receipt.block_number == contract["block_number"]
+        code = bytes(chain.provider.get_code(contract["address"]))
+        assert code_differs(name, code) is None
     assert escrow.eventLog() == address_book["contracts"]["EventLog"]["address"]
-    assert address_book["tokens"] == [address_book["contracts"]["TestStablecoin"]["address"]]
-    assert escrow.isAllowed(address_book["tokens"][0])
+    (token,) = address_book["contracts"]["OutcomeEscrow"]["arguments"]["tokens"]
+    assert token == address_book["contracts"]["TestStablecoin"]["address"]
+    assert escrow.isAllowed(token)
+
+
+def test_address_follows_from_release_code_and_arguments_alone(
+    address_book: dict[str, Any], token: ContractInstance
+) -> None:
+    def addresses(release: str, given: dict[str, Any]) -> dict[str, str]:
+        return {item.contract.name: item.address for item in plan(release, given)}
+
+    deployed = {name: item["address"] for name, item in address_book["contracts"].items()}
+    assert addresses(RELEASE, {}) == deployed
+    assert not set(addresses(OTHER, {}).values()) & set(deployed.values())
+    # The same token, named: the same escrow. Another: another escrow, and the same log.
+    named = addresses(RELEASE, {"tokens": [token.address]})
+    assert named == {name: deployed[name] for name in named}
+    elsewhere = addresses(RELEASE, {"tokens": [PROXY]})
+    assert elsewhere["EventLog"] == deployed["EventLog"]
+    assert elsewhere["OutcomeEscrow"] != deployed["OutcomeEscrow"]
+
+
+def test_addresses_are_those_of_the_standards() -> None:
+    # As `cast create2` and `cast compute-address --nonce 1` have them.
+    assert create2_address(bytes(32), b"\x60\x01") == "0xcF2c15075F8D1aECAC705f55E2E8E5212CB723A6"
+    assert created_address(PROXY_DEPLOYER) == "0x636c049BE420c0BaeD49b3e2ad983F5aF719F4Cf"
+    assert Account.recover_transaction(PROXY_TRANSACTION) == PROXY_DEPLOYER
 
 
 def test_named_tokens_are_the_only_ones_allowed(
-    deployer: TestAccountAPI, chain: ChainManager, token: ContractInstance
+    deployer: TestAccountAPI,
+    chain: ChainManager,
+    token: ContractInstance,
+    tmp_path: Path,
 ) -> None:
-    first = deploy(deployer, chain.provider, ())["tokens"][0]
-    book = deploy(deployer, chain.provider, (token.address,))
+    first = deploy(deployer, chain.provider, tmp_path / "first.json", {}, "tallystick/first")
+    given = {"tokens": [token.address]}
+    book = deploy(deployer, chain.provider, tmp_path / "book.json", given, OTHER)
+    assert "TestStablecoin" not in book["contracts"]
     escrow = ape.Contract(
         book["contracts"]["OutcomeEscrow"]["address"], abi=read_artifact("OutcomeEscrow")["abi"]
     )
-    assert "TestStablecoin" not in book["contracts"]
     assert escrow.isAllowed(token.address)
-    assert not escrow.isAllowed(first)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_one_changed_byte_of_code_is_found(
-    name: str, address_book: dict[str, Any], chain: ChainManager
-) -> None:
-    address = address_book["contracts"][name]["address"]
-    code = bytes(HexBytes(chain.provider.get_code(address)))
-    assert code_differs(name, code) is None
-    for at in (0, 64, len(code) - 1):  # none of them in an immutable
-        changed = bytearray(code)
-        changed[at] ^= 1
-        assert code_differs(name, bytes(changed)) == (
-            f"{name}'s code on chain differs from its artifact at byte {at}"
-        )
-    assert "bytes of code on chain" in (code_differs(name, code + b"\0") or "")
-    assert "bytes of code on chain" in (code_differs(name, b"") or "")
+    assert not escrow.isAllowed(first["contracts"]["TestStablecoin"]["address"])
 
 
 @pytest.mark.parametrize("name", ["EventLog", "OutcomeEscrow"])
@@ -86,15 +145,242 @@ def test_ape_compiles_the_committed_artifacts(project: LocalProject) -> None:
         assert str(bytecode) == read_artifact(name)["bytecode"]
 
 
+# --- What is checked ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_changed_byte_of_code_is_found(
+    name: str, address_book: dict[str, Any], chain: ChainManager
+) -> None:
+    address = address_book["contracts"][name]["address"]
+    code = bytes(HexBytes(chain.provider.get_code(address)))
+    assert code_differs(name, code) is None
+    for at in (0, 64, len(code) - 1):  # none of them in an immutable
+        changed = bytearray(code)
+        changed[at] ^= 1
+        assert code_differs(name, bytes(changed)) == (
+            f"{name}'s code on chain differs from its artifact at byte {at}"
+        )
+    assert "bytes of code on chain" in (code_differs(name, code + b"\0") or "")
+    assert "bytes of code on chain" in (code_differs(name, b"") or "")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_changed_bit_of_an_immutable_is_found(
+    name: str, address_book: dict[str, Any], chain: ChainManager
+) -> None:
+    (planned,) = (item for item in plan(RELEASE, {}) if item.contract.name == name)
+    code = bytes(HexBytes(chain.provider.get_code(planned.address)))
+    assert immutables_differ(planned, code, chain.chain_id) is None
+    for place in _immutables(planned):
+        changed = bytearray(code)
+        changed[place[-1]] ^= 1
+        differs = immutables_differ(planned, bytes(changed), chain.chain_id)
+        assert differs == (
+            f"{name} has 0x{changed[place.start : place.stop].hex()} as an immutable, which its "
+            "constructor cannot set"
+        )
+
+
+def test_immutable_that_holds_another_argument_is_found(
+    address_book: dict[str, Any], chain: ChainManager
+) -> None:
+    (planned,) = (item for item in plan(RELEASE, {}) if item.contract.name == "OutcomeEscrow")
+    code = bytearray(chain.provider.get_code(planned.address))
+    event_log = bytes(HexBytes(planned.arguments["eventLog"])).rjust(32, b"\0")
+    for place in _immutables(planned):
+        if code[place.start : place.stop] == event_log:
+            code[place.start : place.stop] = bytes(HexBytes(planned.address)).rjust(32, b"\0")
+    differs = immutables_differ(planned, bytes(code), chain.chain_id)
+    assert differs is not None
+    assert "OutcomeEscrow was given 0x" in differs
+    assert "has no immutable that holds it" in differs
+
+
+def test_chain_without_the_proxy_is_told_how_to_get_it(
+    deployer: TestAccountAPI, chain: ChainManager, tmp_path: Path
+) -> None:
+    provider = chain.provider
+    provider.make_request("anvil_setCode", [PROXY, "0x"])
+    with pytest.raises(click.ClickException, match="no deterministic deployment proxy") as raised:
+        deploy(deployer, provider, tmp_path / "book.json", {}, OTHER)
+    for part in (PROXY_DEPLOYER, str(PROXY_COST_WEI), PROXY_TRANSACTION):
+        assert part in raised.value.message
+    # As it says, on a chain that has never seen either account.
+    provider.make_request("anvil_setNonce", [PROXY, "0x0"])
+    provider.make_request("anvil_setNonce", [PROXY_DEPLOYER, "0x0"])
+    deployer.transfer(PROXY_DEPLOYER, PROXY_COST_WEI)
+    provider.make_request("eth_sendRawTransaction", [PROXY_TRANSACTION])
+    require_proxy(provider)
+    deploy(deployer, provider, tmp_path / "book.json", {}, OTHER)
+
+    provider.make_request("anvil_setCode", [PROXY, f"{PROXY_CODE.to_0x_hex()}00"])
+    with pytest.raises(click.ClickException, match="holds other code"):
+        require_proxy(provider)
+
+
+def test_token_without_code_is_refused(
+    deployer: TestAccountAPI, chain: ChainManager, tmp_path: Path
+) -> None:
+    nobody = to_checksum_address(b"\x05" * 20)
+    with pytest.raises(click.ClickException, match=rf"{nobody} \(tokens\) has no code"):
+        deploy(deployer, chain.provider, tmp_path / "book.json", {"tokens": [nobody]}, OTHER)
+
+
+# --- Once -----------------------------------------------------------------------------------------
+
+
+def test_live_deployment_is_not_deployed_over(
+    deployer: TestAccountAPI, chain: ChainManager, address_book: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(click.ClickException, match="stand on this chain already"):
+        deploy(deployer, chain.provider, tmp_path / "book.json", {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_book_is_not_written_over(
+    deployer: TestAccountAPI, chain: ChainManager, tmp_path: Path
+) -> None:
+    book = tmp_path / "book.json"
+    book.write_text("{}")
+    with pytest.raises(click.ClickException, match="exists; name another file"):
+        deploy(deployer, chain.provider, book, {}, OTHER)
+    assert book.read_text() == "{}"
+
+
+class PowerCutError(Exception):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("sends_first", [False, True])
+@pytest.mark.parametrize("at", range(len(NAMES)))
+def test_deployment_that_broke_off_is_resumed(
+    at: int,
+    sends_first: bool,
+    deployer: TestAccountAPI,
+    chain: ChainManager,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    provider, book, seen = chain.provider, tmp_path / "book.json", list[str]()
+    send = type(provider).send_transaction
+
+    def cut(self: Any, transaction: TransactionAPI) -> ReceiptAPI:
+        seen.append(HexBytes(transaction.txn_hash).to_0x_hex())
+        last = len(seen) == at + 1
+        if last and not sends_first:
+            raise PowerCutError
+        receipt: ReceiptAPI = send(self, transaction)
+        if last:
+            raise PowerCutError
+        return receipt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(provider), "send_transaction", cut)
+        with pytest.raises(PowerCutError):
+            deploy(deployer, provider, book, {}, OTHER)
+    assert not book.exists()
+    nonce = deployer.nonce
+    written = deploy(deployer, provider, book, {}, OTHER)
+    assert deployer.nonce - nonce == len(NAMES) - at - sends_first
+    assert json.loads(book.read_text()) == written
+    hashes = [item["transaction_hash"] for item in written["contracts"].values()]
+    assert hashes[: at + sends_first] == seen[: at + sends_first]
+    assert list(tmp_path.iterdir()) == [book]
+
+
+def test_what_a_stranger_created_is_not_taken_for_ours(
+    deployer: TestAccountAPI,
+    chain: ChainManager,
+    tmp_path: Path,
+    accounts: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    provider, book = chain.provider, tmp_path / "book.json"
+    first = plan(OTHER, {})[0]
+
+    def cut(*_: object) -> ReceiptAPI:
+        raise PowerCutError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(provider), "send_transaction", cut)
+        with pytest.raises(PowerCutError):
+            deploy(deployer, provider, book, {}, OTHER)
+    _transfer(accounts[7], provider, salt_of(OTHER) + first.init)
+    with pytest.raises(click.ClickException, match="created by no transaction of"):
+        deploy(deployer, provider, book, {}, OTHER)
+    assert not book.exists()
+
+
+def test_part_of_another_deployment_is_not_resumed(
+    deployer: TestAccountAPI, chain: ChainManager, tmp_path: Path
+) -> None:
+    book = tmp_path / "book.json"
+    (tmp_path / "book.json.part").write_text(json.dumps({"release": RELEASE, "sent": {}}))
+    with pytest.raises(click.ClickException, match="belongs to another deployment"):
+        deploy(deployer, chain.provider, book, {}, OTHER)
+
+
+# --- The command, and the networks that it knows --------------------------------------------------
+
+
 def test_command_writes_the_book_once(tmp_path: Path) -> None:
     book = tmp_path / "deep" / "book.json"
-    arguments = ["--network", "ethereum:local:foundry", "--account", "TEST::0", "--book", str(book)]
+    arguments = [
+        *("--network", "ethereum:local:foundry", "--account", "TEST::0"),
+        *("--release", OTHER, "--book", str(book)),
+    ]
     runner = CliRunner()
     first = runner.invoke(cli, arguments)
     assert first.exit_code == 0, first.output
-    assert sorted(json.loads(book.read_text())["contracts"]) == sorted(NAMES)
+    assert list(json.loads(book.read_text())["contracts"]) == NAMES
     written = book.read_bytes()
     again = runner.invoke(cli, arguments)
     assert again.exit_code == 1
     assert "exists; name another file" in again.output
     assert book.read_bytes() == written
+
+
+def test_known_networks_have_registries_and_stablecoins() -> None:
+    table = json.loads(NETWORKS.read_text())
+    for registries in table["registries"].values():
+        assert sorted(registries) == ["identities", "reputations"]
+        assert all(address == to_checksum_address(address) for address in registries.values())
+    for chain_id, network in table["networks"].items():
+        assert int(chain_id) > 0
+        assert network["registries"] in table["registries"]
+        assert network["registries"] == ("testnet" if "Sepolia" in network["name"] else "mainnet")
+        assert network["tokens"]
+        assert all(
+            address == to_checksum_address(address) for address in network["tokens"].values()
+        )
+
+
+class Network:
+    """As much of a provider as names its network."""
+
+    def __init__(self, chain_id: int, *, is_dev: bool) -> None:
+        self.chain_id, self.network, self.is_dev = chain_id, self, is_dev
+
+
+def test_network_brings_its_own_and_an_unknown_one_is_refused() -> None:
+    base: Any = Network(8453, is_dev=False)
+    given = given_on(base, ())
+    assert given["tokens"] == ["0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913"]
+    assert given["identities"].startswith("0x8004A169")
+    assert given_on(base, (PROXY.lower(), PROXY))["tokens"] == [PROXY]
+    local: Any = Network(31337, is_dev=True)
+    assert given_on(local, ()) == {}
+    unknown: Any = Network(999_999, is_dev=False)
+    with pytest.raises(
+        click.ClickException, match=r"chain 999999 is not in scripts/networks\.json"
+    ):
+        given_on(unknown, ())
+
+
+def test_contract_whose_arguments_nobody_provides_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(deployment, "CONTRACTS", CONTRACTS[-1:])
+    with pytest.raises(click.ClickException, match="OutcomeEscrow's constructor takes 'eventLog'"):
+        plan(RELEASE, {})
