@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {EvidenceFixture} from "./EvidenceFixture.sol";
+import {Evidence} from "contracts/Evidence.sol";
+import {Claim, Exhibit} from "contracts/libraries/Case.sol";
+import {Entry, MerkleLog} from "contracts/libraries/MerkleLog.sol";
+import {Terms} from "contracts/libraries/Terms.sol";
+
+/// Claims by proof, and what refutes them.
+contract ClaimTest is EvidenceFixture {
+    uint256 private touch;
+    uint256 private transition;
+
+    function _begin(Terms memory terms) private {
+        _openBoth(terms);
+        touch = _touch(ann, 100);
+        transition = _transition(200);
+    }
+
+    function _claim() private returns (bytes32 key) {
+        uint64 size = _size();
+        (Exhibit memory a, Exhibit memory b) = (_exhibit(transition), _exhibit(touch));
+        vm.prank(ann);
+        return evidence.claim(escrow, MINE, size, a, b);
+    }
+
+    function _refusesClaim(bytes memory reason) private {
+        uint64 size = _size();
+        (Exhibit memory a, Exhibit memory b) = (_exhibit(transition), _exhibit(touch));
+        vm.prank(ann);
+        vm.expectRevert(reason);
+        evidence.claim(escrow, MINE, size, a, b);
+    }
+
+    function _refute(bytes32 key, bytes32 kind, uint256[] memory indexes) private {
+        uint64 size = _size();
+        Exhibit[] memory shown = _exhibits(indexes);
+        vm.prank(stranger);
+        evidence.refute(escrow, MINE, key, kind, size, shown, RIVAL, opening);
+        assertEq(escrow.droppedFor(MINE, key), kind);
+    }
+
+    function _refusesToRefute(
+        bytes memory reason,
+        bytes32 key,
+        bytes32 kind,
+        uint256[] memory indexes
+    ) private {
+        uint64 size = _size();
+        Exhibit[] memory shown = _exhibits(indexes);
+        vm.expectRevert(reason);
+        evidence.refute(escrow, MINE, key, kind, size, shown, RIVAL, opening);
+        assertEq(escrow.droppedFor(MINE, key), 0);
+    }
+
+    function _notAnswered(uint256 index) private pure returns (bytes memory) {
+        return abi.encodeWithSelector(Evidence.NotAnswered.selector, index);
+    }
+
+    // ------------------------------------------------------------ claiming
+
+    function test_claim_filesWhatIsOwed() public {
+        Terms memory terms = _terms();
+        terms.revenueShareBps = 3333;
+        _begin(terms);
+        bytes32 key = _claim();
+        assertEq(key, LEAD);
+        Claim memory filed = escrow.claimOf(MINE, key);
+        assertEq(filed.lead, LEAD);
+        assertEq(filed.amount, PRICE + 1666);
+        assertEq(filed.transition, transition);
+        assertEq(filed.touch, touch);
+        assertEq(filed.timeMs, _ms(200));
+        assertFalse(filed.dropped);
+    }
+
+    function test_claim_isKeyedByTheTransitionWhereALeadCountsOften() public {
+        Terms memory terms = _terms();
+        terms.repeatable = true;
+        _begin(terms);
+        assertEq(_claim(), bytes32(transition));
+    }
+
+    function test_claim_onlyByTheOperator() public {
+        _begin(_terms());
+        uint64 size = _size();
+        (Exhibit memory a, Exhibit memory b) = (_exhibit(transition), _exhibit(touch));
+        vm.prank(bob);
+        vm.expectRevert(abi.encodeWithSelector(Evidence.NotOperator.selector, MINE, bob));
+        evidence.claim(escrow, MINE, size, a, b);
+    }
+
+    function test_claim_bothExhibitsAreCheckedAgainstTheAnchoredRoot() public {
+        _begin(_terms());
+        uint64 size = _size();
+        (Exhibit memory a, Exhibit memory b) = (_exhibit(transition), _exhibit(touch));
+        vm.startPrank(ann);
+        vm.expectRevert(abi.encodeWithSelector(Evidence.NotAnchored.selector, logId, size + 1));
+        evidence.claim(escrow, MINE, size + 1, a, b);
+        a.entry = b.entry;
+        vm.expectPartialRevert(MerkleLog.RootMismatch.selector);
+        evidence.claim(escrow, MINE, size, a, b);
+        a = _exhibit(transition);
+        b.entry = a.entry;
+        vm.expectPartialRevert(MerkleLog.RootMismatch.selector);
+        evidence.claim(escrow, MINE, size, a, b);
+    }
+
+    function test_claim_onlyOfTransitionsThatCount() public {
+        for (uint256 i = 0; i < 7; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            _openBoth(_terms());
+            touch = _touch(ann, 100);
+            Entry memory entry = _transitionEntry(LEAD, 200);
+            if (i == 0) entry.kind = "lead.refused";
+            if (i == 1) entry.surface = "other";
+            if (i == 2) entry.actor = _word(bob);
+            if (i == 3) entry.label = "trial";
+            if (i == 4) entry.timeMs = _ms(0) - 1;
+            if (i == 5) entry.timeMs = _ms(14 days) + 1;
+            if (i == 6) entry.timeMs = type(uint256).max;
+            transition = _write(entry);
+            _refusesClaim(
+                abi.encodeWithSelector(Evidence.TransitionDoesNotCount.selector, transition)
+            );
+            vm.revertToState(snapshot);
+        }
+    }
+
+    function test_claim_onlyByTouchesThatQualify() public {
+        for (uint256 i = 0; i < 8; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            _openBoth(_terms());
+            if (i == 0) transition = _transition(8 days);
+            Entry memory entry = _touchEntry(ann, LEAD, 1 days);
+            if (i == 1) entry.actor = _word(bob);
+            if (i == 2) entry.subject = OTHER_LEAD;
+            if (i == 3) entry.surface = "other";
+            if (i == 4) entry.kind = "lead.registered";
+            if (i == 5) entry.timeMs -= 1;
+            if (i == 6) entry.timeMs = _ms(8 days) + 1;
+            if (i == 7) entry.timeMs = _ms(0) - 1;
+            touch = _write(entry);
+            if (i != 0) transition = _transition(8 days);
+            _refusesClaim(abi.encodeWithSelector(Evidence.TouchDoesNotQualify.selector, touch));
+            vm.revertToState(snapshot);
+        }
+    }
+
+    function test_claim_ofAnAmountThatNoTokenHas() public {
+        uint256 limit = type(uint80).max;
+        uint256[3] memory values = [limit - PRICE, limit - PRICE + 1, type(uint256).max];
+        for (uint256 i = 0; i < 3; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            Terms memory terms = _terms();
+            terms.revenueShareBps = 10_000;
+            _openBoth(terms);
+            touch = _touch(ann, 100);
+            Entry memory entry = _transitionEntry(LEAD, 200);
+            entry.value = values[i];
+            transition = _write(entry);
+            if (i == 0) {
+                assertEq(escrow.claimOf(MINE, _claim()).amount, limit);
+            } else {
+                _refusesClaim(
+                    abi.encodeWithSelector(
+                        Evidence.AmountTooLarge.selector, values[i], PRICE, limit
+                    )
+                );
+            }
+            vm.revertToState(snapshot);
+        }
+    }
+
+    // ------------------------------------------------------------ refuting
+
+    function test_refute_onlyAClaimThatStands() public {
+        _begin(_terms());
+        uint256 outcome = _outcome(MINE, transition, touch);
+        _state(MINE);
+        bytes memory reason = abi.encodeWithSelector(Evidence.NoClaim.selector, MINE, LEAD);
+        _refusesToRefute(reason, LEAD, "answered", _show(outcome));
+        _claim();
+        _refute(LEAD, "answered", _show(outcome));
+        uint64 size = _size();
+        Exhibit[] memory shown = _exhibits(_show(outcome));
+        vm.expectRevert(reason);
+        evidence.refute(escrow, MINE, LEAD, "answered", size, shown, RIVAL, opening);
+    }
+
+    function test_refute_anUnknownKindIsRefused() public {
+        _begin(_terms());
+        _claim();
+        bytes memory reason = abi.encodeWithSelector(Evidence.UnknownKind.selector, bytes32("sum"));
+        _refusesToRefute(reason, LEAD, "sum", _show(touch));
+        reason = abi.encodeWithSelector(Evidence.ExhibitCount.selector, 0, 4);
+        _refusesToRefute(reason, LEAD, "answered", new uint256[](0));
+    }
+
+    function test_refute_answered() public {
+        bytes32[3] memory kinds = [bytes32("outcome"), "outcome.over", "outcome.refused"];
+        for (uint256 i = 0; i < 6; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            Terms memory terms = _terms();
+            terms.repeatable = i >= 3;
+            _begin(terms);
+            Entry memory answer = _outcomeEntry(MINE, transition, touch);
+            answer.kind = kinds[i % 3];
+            uint256 index = _write(answer);
+            _state(MINE);
+            bytes32 key = _claim();
+            _refute(key, "answered", _show(index));
+            vm.revertToState(snapshot);
+        }
+    }
+
+    /// Once a lead: whichever of its transitions the verifier answered.
+    function test_refute_answered_byTheLead() public {
+        _begin(_terms());
+        uint256 outcome = _outcome(MINE, transition, touch);
+        _state(MINE);
+        transition = _transition(300);
+        _refute(_claim(), "answered", _show(outcome));
+    }
+
+    function test_refute_answered_notByAnotherTransitionOfARepeatableContract() public {
+        Terms memory terms = _terms();
+        terms.repeatable = true;
+        _begin(terms);
+        uint256 outcome = _outcome(MINE, transition, touch);
+        _state(MINE);
+        transition = _transition(300);
+        _refusesToRefute(_notAnswered(outcome), _claim(), "answered", _show(outcome));
+    }
+
+    function test_refute_answered_onlyByTheContractBelowItsLastFinalStatement() public {
+        _begin(_terms());
+        uint256 other = _outcome(RIVAL, transition, touch);
+        Entry memory elsewhere = _outcomeEntry(MINE, transition, touch);
+        elsewhere.subject = OTHER_LEAD;
+        uint256 another = _write(elsewhere);
+        _state(MINE);
+        uint256 late = _outcome(MINE, transition, touch);
+        bytes32 key = _claim();
+        uint256[5] memory shown = [other, another, late, transition, touch];
+        for (uint256 i = 0; i < 5; ++i) {
+            _refusesToRefute(_notAnswered(shown[i]), key, "answered", _show(shown[i]));
+        }
+        _state(MINE);
+        _refute(key, "answered", _show(late));
+    }
+
+    function test_refute_touchOrder() public {
+        _begin(_terms());
+        touch = _touch(ann, 250);
+        uint256 last = _touch(ann, 250);
+        transition = _transition(300);
+        bytes32 key = _claim();
+        bytes memory reason =
+            abi.encodeWithSelector(Evidence.TouchDoesNotBeat.selector, touch, touch);
+        _refusesToRefute(reason, key, "touch_order", _show(touch));
+        _refute(key, "touch_order", _show(last));
+    }
+
+    function test_refute_rival() public {
+        _openBoth(_terms());
+        touch = _touch(ann, 100);
+        uint256 his = _touch(bob, 100);
+        transition = _transition(200);
+        bytes32 key = _claim();
+        bytes memory reason = abi.encodeWithSelector(Evidence.MissingExhibit.selector, 2);
+        _refusesToRefute(reason, key, "rival", _show(his, 1));
+        _refute(key, "rival", _show(his, 1, transition));
+    }
+
+    /// A claim shows one entry less than an outcome, so both the transition and the touch before
+    /// can be shown.
+    function test_refute_rival_byFirstTouchOfAContractThatCountsALeadOnce() public {
+        Terms memory terms = _terms();
+        terms.attribution = 0;
+        terms.attributionWindow = 1 days;
+        Terms memory rival = abi.decode(abi.encode(terms), (Terms)); // a copy
+        (rival.operator, rival.opensAt) = (bob, START + 2 days);
+        _openBoth(terms, rival);
+        uint256 old = _touch(bob, 1 days);
+        uint256 his = _touch(bob, 5 days);
+        touch = _touch(ann, 5 days);
+        transition = _transition(5 days + 100);
+        bytes32 key = _claim();
+        bytes memory reason = abi.encodeWithSelector(Evidence.MissingExhibit.selector, 3);
+        _refusesToRefute(reason, key, "rival", _show(his, 1, transition));
+        _refute(key, "rival", _show(his, 1, transition, old));
+    }
+}
