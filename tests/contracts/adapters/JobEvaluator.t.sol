@@ -302,16 +302,20 @@ contract JobEvaluatorTest is JobFixture {
     }
 
     function test_theLastSecondIsForCompleting() public {
-        uint256 jobId = _submitted();
+        uint256 first = _submitted();
+        uint256 second = _submitted();
         Evidence memory evidence = _evidence();
         vm.warp(DEADLINE);
-        _complete(jobId, evidence);
-        _assertStatus(jobId, IAgenticCommerce.JobStatus.Completed);
+        vm.expectPartialRevert(JobEvaluator.DeadlineNotPassed.selector);
+        _reject(first);
+        _complete(first, evidence);
+        _assertStatus(first, IAgenticCommerce.JobStatus.Completed);
 
-        jobId = _submitted();
         vm.warp(DEADLINE + 1);
-        _reject(jobId);
-        _assertStatus(jobId, IAgenticCommerce.JobStatus.Rejected);
+        vm.expectPartialRevert(JobEvaluator.DeadlinePassed.selector);
+        _complete(second, evidence);
+        _reject(second);
+        _assertStatus(second, IAgenticCommerce.JobStatus.Rejected);
     }
 
     // ------------------------------------------------------------ in which state
