@@ -63,8 +63,10 @@ contract JobEvaluators is EIP712 {
         evaluator = evaluatorOf(condition);
         if (address(evaluator).code.length != 0) return evaluator;
 
-        Clones.cloneDeterministicWithImmutableArgs(
-            address(implementation), abi.encode(condition), 0
+        evaluator = JobEvaluator(
+            Clones.cloneDeterministicWithImmutableArgs(
+                address(implementation), abi.encode(condition), 0
+            )
         );
         emit Created(address(evaluator), condition.commerce, condition.subject, condition);
     }

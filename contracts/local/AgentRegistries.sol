@@ -170,13 +170,12 @@ contract ReputationRegistry is IReputationRegistry {
             revert SelfFeedback(agentId, msg.sender);
         }
 
-        Feedback[] storage given = _feedback[agentId][msg.sender];
-        if (given.length == 0) _clients[agentId].push(msg.sender);
-        given.push(Feedback(value, valueDecimals, tag1, tag2));
+        if (_feedback[agentId][msg.sender].length == 0) _clients[agentId].push(msg.sender);
+        _feedback[agentId][msg.sender].push(Feedback(value, valueDecimals, tag1, tag2));
         emit NewFeedback(
             agentId,
             msg.sender,
-            uint64(given.length),
+            uint64(_feedback[agentId][msg.sender].length),
             value,
             valueDecimals,
             tag1,
@@ -227,7 +226,7 @@ contract ReputationRegistry is IReputationRegistry {
         string calldata tag2
     ) external view returns (uint64 count, int128 summaryValue, uint8 summaryValueDecimals) {
         if (clients.length == 0) revert NoClients();
-        int256 sum; // with 18 decimals
+        int256 sum = 0; // with 18 decimals
         uint64[19] memory uses;
         for (uint256 i = 0; i < clients.length; ++i) {
             Feedback[] storage given = _feedback[agentId][clients[i]];

@@ -265,6 +265,16 @@ contract ReputationRegistryTest is Registries {
         }
     }
 
+    /// By the ERC's rule: who has been made an operator, wanted or not, is no client any more. An
+    /// escrow that is to give feedback can be shut out like this.
+    function test_anAgentCanShutAClientOut() public {
+        _give(client, 1, 0, "", "");
+        vm.prank(owner);
+        identities.approve(client, agentId);
+        vm.expectPartialRevert(ReputationRegistry.SelfFeedback.selector);
+        _give(client, -1, 0, "", "");
+    }
+
     function test_feedbackThatIsRefused() public {
         vm.expectRevert(_unknownAgent(7));
         reputations.giveFeedback(7, 1, 0, "", "", "", "", "");
