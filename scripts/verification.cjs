@@ -1,0 +1,77 @@
+"use strict";
+// Asks Sourcify's library, which decides what explorers show, how packages of sources match a chain.
+// Reads {rpcUrl, packages: [{facts, input}]} from stdin, writes a list of results to stdout.
+const fs = require("node:fs");
+const path = require("node:path");
+
+const modules = path.join(path.dirname(__dirname), "node_modules");
+const solc = require(path.join(modules, "solc"));
+const {
+  SolidityCompilation, SourcifyChain, Verification, setLibSourcifyLogger,
+} = require(path.join(modules, "@ethereum-sourcify", "lib-sourcify"));
+
+const TRACE_MS = 60_000;
+
+// The one compiler that package-lock.json pins.
+const compiler = {
+  async compile(version, input) {
+    if (!solc.version().startsWith(`${version}.`)) {
+      throw new Error(`needs solc ${version}, and ${solc.version()} is installed`);
+    }
+    const output = JSON.parse(solc.compile(JSON.stringify(input)));
+    const errors = (output.errors ?? []).filter((error) => error.severity === "error");
+    if (errors.length) throw Object.assign(new Error(errors[0].formattedMessage), { errors });
+    return output;
+  },
+};
+
+async function verify(chain, { facts, input }) {
+  const [file, name] = facts.contractIdentifier.split(":");
+  const compilation = new SolidityCompilation(
+    compiler, facts.compilerVersion, input, { path: file, name },
+  );
+  const verification = new Verification(
+    compilation, chain, facts.address, facts.creationTransactionHash,
+  );
+  let error = null;
+  try {
+    await verification.verify();
+  } catch (thrown) {
+    error = thrown.message;
+  }
+  const { runtimeMatch, creationMatch } = verification.status;
+  const { values } = verification.transformations.creation;
+  return {
+    runtime: runtimeMatch,
+    creation: creationMatch,
+    constructorArguments: values?.constructorArguments ?? "0x",
+    error,
+  };
+}
+
+async function main() {
+  const { rpcUrl, packages } = JSON.parse(fs.readFileSync(0, "utf8"));
+  // What matters of the library's log is in its results, or thrown.
+  setLibSourcifyLogger({ logLevel: 0, setLevel() {}, log() {} });
+  SourcifyChain.setGlobalRpcTimeout(TRACE_MS);
+  const results = [];
+  for (const one of packages) {
+    const { chainId } = one.facts;
+    const chain = new SourcifyChain({
+      name: `chain ${chainId}`,
+      chainId,
+      supported: true,
+      rpcs: [{ rpc: rpcUrl, traceSupport: "debug_traceTransaction" }],
+    });
+    results.push(await verify(chain, one));
+  }
+  fs.writeSync(1, JSON.stringify(results));
+}
+
+main().then(
+  () => process.exit(0), // the library's connections would keep the process alive
+  (error) => {
+    console.error(error);
+    process.exit(1);
+  },
+);

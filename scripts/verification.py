@@ -1,0 +1,138 @@
+"""Writes what a block explorer needs to show a deployment's sources, and checks it offline.
+
+    .venv/bin/python scripts/verification.py write BOOK FOLDER
+    .venv/bin/python scripts/verification.py check FOLDER RPC_URL
+
+`write` makes a folder for each contract of an address book (see scripts/deploy.py): the compiler's
+complete standard-JSON input, and `contract.json` with all else that a form asks for. `check` has
+Sourcify's own library compile each again and compare the result with the chain: both the code and
+the transaction that created it must match perfectly, so that even a changed comment is found. The
+node must trace transactions (`debug_traceTransaction`), since a proxy creates our contracts.
+"""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+ARTIFACTS = ROOT / "orchestrator" / "artifacts"
+INPUT, FACTS = "standard-json-input.json", "contract.json"
+TIMEOUT_S = 900
+
+Json = dict[str, Any]
+
+
+class VerificationError(Exception):
+    """The packages cannot be made, or are not the sources of what is on the chain."""
+
+
+def package(name: str, contract: Json, chain_id: int) -> dict[str, Json]:
+    """A contract's files by name, from its entry in the address book.
+
+    Raises `VerificationError` if it was deployed from another artifact than today's.
+    """
+    text = (ARTIFACTS / f"{name}.json").read_bytes()
+    if hashlib.sha256(text).hexdigest() != contract["artifact_sha256"]:
+        raise VerificationError(
+            f"{name} was deployed from another artifact; check out the commit it was deployed from"
+        )
+    artifact = json.loads(text)
+    return {
+        INPUT: artifact["standardJsonInput"],
+        FACTS: {
+            "chainId": chain_id,
+            "address": contract["address"],
+            "creationTransactionHash": contract["transaction_hash"],
+            "contractIdentifier": f"{artifact['sourceName']}:{name}",
+            "compilerVersion": artifact["compilerVersion"],
+            "constructorArguments": contract["constructor_arguments"],
+        },
+    }
+
+
+def write(book: Json, folder: Path) -> list[Path]:
+    """Writes a package for each contract of the book; returns their folders."""
+    packages = {
+        folder / name: package(name, contract, book["chain_id"])
+        for name, contract in book["contracts"].items()
+    }
+    for place, files in packages.items():
+        place.mkdir(parents=True, exist_ok=True)
+        for file, content in files.items():
+            (place / file).write_text(json.dumps(content, indent=2) + "\n")
+    return list(packages)
+
+
+def check(folder: Path, rpc_url: str) -> Json:
+    """How each package in the folder matches the chain: `perfect`, `partial`, or what went wrong.
+
+    By contract: `runtime` (the code), `creation` (the transaction), `constructorArguments` (those
+    of the transaction). Raises `VerificationError` if it could not be found out.
+    """
+    places = sorted(file.parent for file in folder.glob(f"*/{FACTS}"))
+    if not places:
+        raise VerificationError(f"{folder} holds no packages; make them with `write` first")
+    asked = [
+        {
+            "facts": json.loads((place / FACTS).read_text()),
+            "input": json.loads((place / INPUT).read_text()),
+        }
+        for place in places
+    ]
+    done = subprocess.run(
+        [str(ROOT / ".venv/bin/node"), str(ROOT / "scripts/verification.cjs")],
+        input=json.dumps({"rpcUrl": rpc_url, "packages": asked}),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    if done.returncode != 0:
+        raise VerificationError(f"Sourcify's library failed:\n{done.stderr.strip()}")
+    results = json.loads(done.stdout)
+    return {place.name: result for place, result in zip(places, results, strict=True)}
+
+
+def faults(folder: Path, results: Json) -> list[str]:
+    """What keeps the packages from being exactly the sources of what is on the chain."""
+    found = list[str]()
+    for name, result in results.items():
+        stated = json.loads((folder / name / FACTS).read_text())["constructorArguments"]
+        found += [
+            f"{name}: the {part} code's match is {result[part] or 'none'}"
+            for part in ("runtime", "creation")
+            if result[part] != "perfect"
+        ]
+        if result["constructorArguments"] != stated and result["creation"] == "perfect":
+            found.append(
+                f"{name}: its constructor was given {result['constructorArguments']}, and "
+                f"{FACTS} says {stated}"
+            )
+        if result["error"]:
+            found.append(f"{name}: {result['error']}")
+    return found
+
+
+def main(arguments: list[str]) -> int:
+    match arguments:
+        case ["write", book, folder]:
+            for place in write(json.loads(Path(book).read_text()), Path(folder)):
+                print(place)
+            return 0
+        case ["check", folder, rpc_url]:
+            results = check(Path(folder), rpc_url)
+            found = faults(Path(folder), results)
+            print("\n".join(found) or f"{len(results)} contract(s) match perfectly")
+            return bool(found)
+    print("usage: verification.py write BOOK FOLDER | check FOLDER RPC_URL", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except (VerificationError, OSError) as error:
+        sys.exit(f"verification.py: {error}")
