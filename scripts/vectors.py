@@ -26,6 +26,7 @@ from orchestrator.core import merkle
 from orchestrator.core import terms as deal
 from orchestrator.core.entry import Entry, EventOpening, TouchOpening
 from orchestrator.core.terms import ZERO_ADDRESS, Domain, Terms
+from scripts import evidence_vectors
 
 FOLDER = Path(__file__).resolve().parent.parent / "tests" / "vectors"
 Json = dict[str, Any]
@@ -33,7 +34,12 @@ Json = dict[str, Any]
 
 def files() -> dict[str, str]:
     """The text of every file by its name."""
-    tables = {"entries": entries(), "merkle": trees(), "signatures": signatures()}
+    tables = {
+        "entries": entries(),
+        "evidence": evidence_vectors.table(),
+        "merkle": trees(),
+        "signatures": signatures(),
+    }
     return {
         f"{name}.json": json.dumps(table, indent=1, sort_keys=True) + "\n"
         for name, table in tables.items()

@@ -37,6 +37,14 @@ class RequestError(DomainError):
     """A request that the fold turns away: nothing is written to the log for it."""
 
 
+class EvidenceError(DomainError):
+    """A case that the log's entries do not prove, or that nobody would judge."""
+
+
+class EscrowError(DomainError):
+    """What the escrow would refuse at this time."""
+
+
 class InputError(DomainError):
     """A file or an option that the user gave cannot be read as what it should be."""
 
