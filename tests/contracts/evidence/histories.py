@@ -1,0 +1,349 @@
+"""Writes tests/vectors/histories.json: logs as the core writes them, honest and dishonest.
+
+`.venv/bin/python -m tests.contracts.evidence.histories` writes the file. A dishonest log is what
+the core writes for other terms than those that were signed: all its own books agree, and only the
+signed terms show the lie. Each history lists every lie that four entries can prove, as (index of
+the accused entry, kind); an honest one lists none. They are found here from the rules themselves,
+not from proofs: for each outcome, what it should have been by the signed terms.
+
+Keys are in alphabetical order, so that forge decodes each list in one go. Times are those of the
+log, milliseconds, except in a contract's terms, where they are seconds.
+"""
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from orchestrator.core.attribution import TouchAt, qualifying_touch
+from orchestrator.core.decide import (
+    CloseContract,
+    Genesis,
+    OpenContract,
+    ProductEvent,
+    PublishPolicy,
+    Record,
+    RegisterOperator,
+    Request,
+    Settle,
+    Touch,
+    World,
+    decide,
+)
+from orchestrator.core.entry import (
+    EventOpening,
+    address_word,
+    ascii_word,
+    encode,
+    unpack_outcome,
+    unpack_reversal,
+)
+from orchestrator.core.errors import RequestError
+from orchestrator.core.policy import MODELS
+from orchestrator.core.settlement import ContractRules
+from tests.core import worlds
+
+FILE = Path(__file__).resolve().parents[2] / "vectors" / "histories.json"
+OWNER, VERIFIER, ANN, BOB = (address_word(f"0x{digit * 40}") for digit in "1234")
+LEADS = [worlds.word(name) for name in ("x", "y")]
+STEPS, SEEDS = 34, 30
+Lie = tuple[int, str]
+
+
+class Story(NamedTuple):
+    """A log, and the terms that were signed for its contracts, in the order of opening."""
+
+    name: str
+    model: str
+    signed: list[ContractRules]
+    closed_s: dict[bytes, int]
+    records: list[Record]
+
+
+def bend(name: str, rules: ContractRules) -> ContractRules:
+    """The terms that a liar of this name goes by, in the place of the signed ones."""
+    if name == "partial":  # bob's contracts are not paid
+        gone = rules.operator == BOB
+        return rules._replace(deadline_ms=rules.opens_at_ms) if gone else rules
+    bent: dict[str, dict[str, Any]] = {
+        "dear": {"unit_price_units": rules.unit_price_units + 1},
+        "greedy": {"revenue_share_bps": rules.revenue_share_bps + 4000},
+        "early": {"opens_at_ms": 0},
+        "late": {"deadline_ms": rules.deadline_ms + 50_000},
+        "patient": {"attribution_window_ms": 90_000},
+        "again": {"repeatable": True},
+        "spendthrift": {"budget_units": rules.budget_units + 30},
+        "remorseful": {"holdback_period_ms": 90_000},
+    }
+    return rules._replace(**bent.get(name, {}))
+
+
+# What these do has nothing to do with the model of attribution, so one of each will do.
+PLAIN_LIARS = ("dear", "greedy", "early", "late", "spendthrift", "remorseful")
+# The last three go by other rules than terms: the other model, another order of opening, a false
+# closing.
+LIARS = ("patient", "again", "partial", "backwards", "disorderly", "closing")
+
+
+def tell(name: str, model: str, seed: int) -> Story:
+    """A story by this narrator: honest, or one of the liars."""
+    chance = random.Random(f"{name} {model} {seed}")  # noqa: S311 (made-up histories)
+    told = MODELS[1 - MODELS.index(model)] if name == "backwards" else model
+    policy = worlds.policy(attribution=told)
+    signed = [_contract(chance, number, policy.hash, told) for number in range(5)]
+    story = Story(name, model, signed, {}, [])
+    world = World()
+    opening = [OpenContract(bend(name, rules), worlds.word("tx")) for rules in signed]
+    if name == "disorderly":
+        opening.reverse()
+    requests: list[Request] = [
+        Genesis(worlds.word("log"), worlds.word("publisher")),
+        PublishPolicy(worlds.SURFACE, OWNER, policy),
+        *(RegisterOperator(operator, "0", worlds.word("profile")) for operator in (ANN, BOB)),
+        *opening[:3],
+    ]
+    now = 0
+    for request in requests:
+        story.records.extend(decide(world, request, now))
+    later: list[Request] = [*opening[3:]]
+    for step in range(STEPS):
+        now += chance.choice([0, 1, 500, 1000, 2000])
+        if later and step in (8, 16):
+            story.records.extend(decide(world, later.pop(0), now))
+        if step == 20:
+            gone = signed[chance.randrange(5)].contract_id
+            story.closed_s[gone] = now // 1000 - chance.choice([0, 2, 4])
+            known = story.closed_s[gone] * 1000
+            if name == "closing":
+                story.closed_s[gone] += 60
+                known = 1
+            story.records.extend(decide(world, CloseContract(gone, known, worlds.word("tx")), now))
+        try:
+            story.records.extend(decide(world, _request(chance, now), now))
+        except RequestError:
+            continue
+    story.records.extend(decide(world, Settle(), now))
+    return story
+
+
+def _contract(chance: random.Random, number: int, policy: bytes, model: str) -> ContractRules:
+    opens = chance.choice([0, 0, 4000])
+    return ContractRules(
+        contract_id=worlds.word(f"c{number}"),
+        surface=worlds.SURFACE,
+        owner=OWNER,
+        operator=chance.choice([ANN, BOB]),
+        verifier=VERIFIER,
+        policy_hash=policy,
+        attribution=model,
+        outcome=chance.choice(["paid", "paid", "paid", "paid", "trial"]),
+        repeatable=chance.choice([True, False]),
+        unit_price_units=chance.randint(0, 9),
+        revenue_share_bps=chance.choice([0, 500, 5000]),
+        budget_units=chance.choice([8, 15, 1000]),
+        opens_at_ms=opens,
+        deadline_ms=opens + chance.choice([15_000, 60_000]),
+        attribution_window_ms=chance.choice([2000, 6000, 60_000]),
+        holdback_period_ms=chance.choice([1000, 5000, 50_000]),
+    )
+
+
+def _request(chance: random.Random, now: int) -> Request:
+    lead = chance.choice([*LEADS, LEADS[0]])
+    kind = chance.choice(["touch", "touch", "event", "event", "event", "event", "tick"])
+    if kind == "touch":
+        return Touch(worlds.SURFACE, lead, chance.choice([ANN, BOB]), "email")
+    if kind == "tick":
+        return Settle()
+    event = chance.choice(["signup", "buy", "buy", "buy", "refund", "lapse"])
+    at = max(0, now - chance.choice([0, 0, 1, 4000]))
+    return ProductEvent(worlds.SURFACE, lead, event, chance.randint(0, 9), at)
+
+
+# --- Which lies four entries can prove ------------------------------------------------------------
+
+
+def lies(story: Story) -> list[Lie]:
+    return sorted(set(_lies(story)))
+
+
+def _lies(story: Story) -> Iterator[Lie]:
+    entries = [record.entry for record in story.records]
+    signed = {rules.contract_id: rules for rules in story.signed}
+    for index, entry in enumerate(entries):
+        if entry.kind == "outcome":
+            for kind in _outcome_lies(story, signed[entry.actor], index):
+                yield index, kind
+        elif entry.kind == "outcome.reversed":
+            rules = signed[entry.actor]
+            facts = unpack_reversal(entry.payload)
+            if entry.time_ms - entries[facts.outcome].time_ms > rules.holdback_period_ms:
+                yield index, "reversal"
+            before = facts.reversed_after - entry.value
+            for earlier in entries[:index]:
+                if (
+                    earlier.kind == "outcome"
+                    and earlier.actor == entry.actor
+                    and unpack_outcome(earlier.payload).earned_after - before > rules.budget_units
+                ):
+                    yield index, "sum"
+
+
+def _outcome_lies(story: Story, rules: ContractRules, index: int) -> Iterator[str]:
+    entries = [record.entry for record in story.records]
+    entry = entries[index]
+    facts = unpack_outcome(entry.payload)
+    at_ms = entry.time_ms
+    if (
+        entry.value != rules.amount_units(entries[facts.transition].value)
+        or not rules.opens_at_ms <= at_ms <= rules.deadline_ms
+    ):
+        yield "transition"
+    touched = entries[facts.touch].time_ms
+    if not (rules.opens_at_ms <= touched and at_ms - touched <= rules.attribution_window_ms):
+        yield "touch"
+    for earlier in entries[:index]:
+        if (
+            earlier.kind in ("outcome", "outcome.over")
+            and earlier.actor == entry.actor
+            and earlier.subject == entry.subject
+            and not rules.repeatable
+        ):
+            yield "duplicate"
+
+    def trail(operator: bytes) -> list[TouchAt]:
+        return [
+            TouchAt(place, touch.time_ms)
+            for place, touch in enumerate(entries[: facts.transition])
+            if touch.kind == "touch" and touch.actor == operator and touch.subject == entry.subject
+        ]
+
+    own = rules._replace(attribution_window_ms=10**9)
+    best = qualifying_touch(trail(rules.operator), own, at_ms, story.model)
+    first = story.model == "first_touch"
+    if best is not None and _better(first, best.position, facts.touch):
+        yield "touch_order"
+    opening = story.records[facts.transition].opening
+    assert isinstance(opening, EventOpening)
+    numbers = {known.contract_id: number for number, known in enumerate(story.signed)}
+    for rival in story.signed:
+        closed_s = story.closed_s.get(rival.contract_id)
+        opened = [
+            TouchAt(place, known.time_ms)
+            for place, known in enumerate(entries[: facts.transition])
+            if known.kind == "contract.opened" and known.subject == rival.contract_id
+        ]
+        if (
+            not opened
+            or rival.outcome != rules.outcome
+            or not rival.opens_at_ms <= at_ms <= rival.deadline_ms
+            or (closed_s is not None and at_ms > closed_s * 1000)
+            or not (rival.repeatable or opening.nth == 1)
+        ):
+            continue
+        touches = trail(rival.operator)
+        chosen = qualifying_touch(touches, rival, at_ms, story.model)
+        if chosen is None:
+            continue
+        sooner = numbers[rival.contract_id] < numbers[rules.contract_id]
+        beats = _better(first, chosen.position, facts.touch) or (
+            chosen.position == facts.touch and sooner
+        )
+        if beats and (not first or _shown_in_four(rival, opened[0], touches, chosen, at_ms)):
+            yield "rival"
+
+
+def _better(first: bool, position: int, than: int) -> bool:
+    return position < than if first else position > than
+
+
+def _shown_in_four(
+    rival: ContractRules, opened: TouchAt, touches: list[TouchAt], chosen: TouchAt, at_ms: int
+) -> bool:
+    """Whether no fifth entry is needed to see that the rival's first counting touch qualifies."""
+    before = touches[touches.index(chosen) - 1]
+    return (
+        rival.repeatable
+        or touches[0] == chosen
+        or at_ms - rival.opens_at_ms <= rival.attribution_window_ms
+        or (before.position < opened.position and opened.time_ms < rival.opens_at_ms)
+    )
+
+
+# --- The file -------------------------------------------------------------------------------------
+
+
+def stories() -> list[Story]:
+    """Of every narrator the stories with the most to tell: outcomes, or lies."""
+    found = []
+    for model in MODELS:
+        told = [tell("honest", model, seed) for seed in range(SEEDS)]
+        told.sort(key=lambda story: -sum(r.entry.kind == "outcome" for r in story.records))
+        found += told[:4]
+    for number, name in enumerate(PLAIN_LIARS):
+        found.append(_boldest(name, MODELS[number % 2]))
+    for name in LIARS:
+        found += [_boldest(name, model) for model in MODELS]
+    return found
+
+
+def _boldest(name: str, model: str) -> Story:
+    return max((tell(name, model, seed) for seed in range(SEEDS)), key=lambda s: len(lies(s)))
+
+
+def text() -> str:
+    table = [_story(story) for story in stories()]
+    return json.dumps({"histories": table}, indent=1, sort_keys=True) + "\n"
+
+
+def _story(story: Story) -> dict[str, Any]:
+    """`entries` holds, entry by entry, the numbers of its eight words among `words`."""
+    data = b"".join(encode(record.entry) for record in story.records)
+    written = [data[place : place + 32] for place in range(0, len(data), 32)]
+    numbers = {word: number for number, word in enumerate(dict.fromkeys(written))}
+    return {
+        "contracts": [_terms(story, rules) for rules in story.signed],
+        "entries": [numbers[word] for word in written],
+        "lies": [{"index": index, "kind": _hex(ascii_word(kind))} for index, kind in lies(story)],
+        "name": story.name,
+        "openings": [
+            {
+                "commitment": _hex(opening.commitment),
+                "from_state": _hex(ascii_word(opening.from_state)),
+                "index": index,
+                "nth": opening.nth,
+                "received_ms": opening.received_ms,
+                "request_hash": _hex(opening.request_hash),
+            }
+            for index, (entry, opening) in enumerate(story.records)
+            if isinstance(opening, EventOpening) and entry.kind == "lead.transition"
+        ],
+        "words": [_hex(word) for word in numbers],
+    }
+
+
+def _terms(story: Story, rules: ContractRules) -> dict[str, Any]:
+    return {
+        "attribution": MODELS.index(story.model),
+        "bps": rules.revenue_share_bps,
+        "budget": rules.budget_units,
+        "closed_at": story.closed_s.get(rules.contract_id, 0),
+        "deadline": rules.deadline_ms // 1000,
+        "holdback_period": rules.holdback_period_ms // 1000,
+        "id": _hex(rules.contract_id),
+        "opens_at": rules.opens_at_ms // 1000,
+        "operator": f"0x{rules.operator[12:].hex()}",
+        "outcome": _hex(ascii_word(rules.outcome)),
+        "price": rules.unit_price_units,
+        "repeatable": rules.repeatable,
+        "window": rules.attribution_window_ms // 1000,
+    }
+
+
+def _hex(data: bytes) -> str:
+    return f"0x{data.hex()}"
+
+
+if __name__ == "__main__":
+    FILE.write_text(text())
