@@ -2,14 +2,33 @@
 pragma solidity 0.8.37;
 
 import {EventLog} from "./EventLog.sol";
-import {CodeStore} from "./libraries/CodeStore.sol";
-import {Balance, Deal, Ledger, newBalance, newDeal} from "./libraries/Ledger.sol";
+import {Vault} from "./Vault.sol";
+import {IIdentityRegistry} from "./interfaces/IAgentRegistries.sol";
+import {ICases} from "./interfaces/ICases.sol";
+import {Claim} from "./libraries/Case.sol";
+import {Claims} from "./libraries/Claims.sol";
+import {Dues} from "./libraries/Dues.sol";
+import {
+    Balance,
+    CLOSED,
+    Deal,
+    GUARDED,
+    Ledger,
+    RETIRED,
+    newBalance,
+    newDeal
+} from "./libraries/Ledger.sol";
 import {Entry, MerkleLog} from "./libraries/MerkleLog.sol";
-import {Signatures} from "./libraries/Signatures.sol";
+import {Position} from "./libraries/Position.sol";
+import {Release} from "./libraries/Release.sol";
+import {Statements} from "./libraries/Statements.sol";
 import {Terms, TypeHashes} from "./libraries/Terms.sol";
+import {TermsFile} from "./libraries/TermsFile.sol";
+import {TermsRules} from "./libraries/TermsRules.sol";
+import {IERC3009} from "@openzeppelin/contracts/interfaces/draft-IERC3009.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {Nonces} from "@openzeppelin/contracts/utils/Nonces.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
@@ -20,7 +39,16 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 /// bring it. What is not earned goes back to the owner after the end.
 ///
 /// Settlement entries are cumulative (earned, reversed). What has been paid is a high-water mark of
-/// earned - reversed, so the same statement twice, or statements in any order, pay nothing twice.
+/// what is payable, so the same statement twice, or statements in any order, pay nothing twice.
+///
+/// A plain contract pays a statement at once. Any other keeps it pending for the challenge period:
+/// the log can disprove it (see Evidence), and where the terms name an arbiter either party can
+/// dispute it. Then it is final; a share may be held back for a while, and a rate cap may slow the
+/// payout down. What the verifier will not sign, the operator can claim by proof after the end.
+///
+///   T2 = deadline + grace     the last second for statements
+///   T3 = T2 + claimPeriod     the last second for claims; from then on the owner's refund
+///   T4 = T3 + claimPeriod     the last second to refute or dispute claims; then they are paid
 ///
 /// What this contract assumes, and what it does not promise:
 /// - Tokens are those of the constructor: an honest ERC-20 that keeps balances (no rebasing, no fee
@@ -33,10 +61,13 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 /// - An entry's surface is not compared: its subject is the contract id, which binds the surface by
 ///   the terms.
 /// - A verifier that is an ERC-1271 wallet can withdraw its signature until it is used.
+/// - An arbiter decides between the last final net and the budget, and nothing else. A silent one
+///   decides nothing: the statement stands.
 /// - Nothing pauses this contract, no key owns it, and it cannot be changed.
-contract OutcomeEscrow is EIP712, Nonces {
+contract OutcomeEscrow is Vault, ICases {
     using SafeCast for uint256;
     using SafeERC20 for IERC20;
+    using TermsRules for Terms;
 
     // ------------------------------------------------------------ state
 
@@ -49,7 +80,7 @@ contract OutcomeEscrow is EIP712, Nonces {
         uint16 feeBps;
     }
 
-    /// What one batch moves.
+    /// What one call moves.
     struct Flows {
         uint256 sent; //  out of the escrow
         uint256 fees; //  to the credit of the fee recipient
@@ -62,23 +93,35 @@ contract OutcomeEscrow is EIP712, Nonces {
         uint40 exclusiveUntil;
     }
 
-    uint256 private constant BPS = 10_000;
-    uint256 private constant TERMS_BYTES = 32 * 32;
+    /// EIP-2612: the owner lets the escrow pull the budget.
+    struct Permit {
+        uint256 deadline;
+        uint8 v;
+        bytes32 r;
+        bytes32 s;
+    }
 
-    /// What a token gets for a transfer out, and what must be left before one is tried: the token
-    /// gets its part in full, and the rest suffices to record that it failed. So nobody can turn a
-    /// payout into a credit by giving too little gas.
-    uint256 private constant TRANSFER_GAS = 200_000;
-    uint256 private constant TRANSFER_GAS_FLOOR = 300_000;
+    /// EIP-3009: the owner authorises the transfer itself; its nonce is the contract id.
+    struct Authorization {
+        uint256 validAfter;
+        uint256 validBefore;
+        uint8 v;
+        bytes32 r;
+        bytes32 s;
+    }
 
     EventLog public immutable eventLog;
+    /// The contract that judges by the log alone: disproofs and claims come from there.
+    address public immutable evidence;
+    /// ERC-8004; zero where there are none.
+    IIdentityRegistry public immutable identities;
 
-    mapping(address token => bool) public isAllowed;
     mapping(bytes32 groupId => mapping(bytes32 contractId => Ledger)) private _ledgers;
-    mapping(bytes32 contractId => address) private _termsCode;
+    mapping(bytes32 contractId => address) private _files;
+    mapping(bytes32 contractId => Position) private _positions;
+    mapping(bytes32 contractId => mapping(bytes32 key => Claim)) private _claims;
     mapping(bytes32 outcomeId => Occupancy) private _occupancies;
-    mapping(address token => mapping(address account => uint256)) private _credits;
-    bool private transient _entered;
+    uint64 private _opened;
 
     // ------------------------------------------------------------ events
 
@@ -89,89 +132,83 @@ contract OutcomeEscrow is EIP712, Nonces {
         bytes32 logId,
         bytes32 surface
     );
-    /// The entry at `index` now is the contract's statement.
+    /// The entry at `index` now is the contract's statement, and paid nothing at once.
     event Settled(bytes32 indexed contractId, uint64 index, uint256 earned, uint256 reversed);
     /// The entry at `index` changed nothing; `reason` is ASCII. It tells the caller why and proves
     /// nothing: anyone can have an entry refused, under a log or a verifier of their own.
     event Refused(bytes32 indexed contractId, uint64 index, bytes32 reason);
-    /// The contract paid amount + fee. The fee waits as a credit of the fee recipient.
-    event Paid(bytes32 indexed contractId, address indexed payee, uint256 amount, uint256 fee);
+    /// Behind a Settled: the statement waits to be challenged until `resolvesAt`, and then stands.
+    event Pending(bytes32 indexed contractId, uint64 index, uint64 resolvesAt);
+    /// The statement at `index` stands for good since `since`: so much is payable.
+    event Final(bytes32 indexed contractId, uint64 index, uint256 net, uint64 since);
+    event Disputed(bytes32 indexed contractId, address indexed party, uint64 resolvesAt);
+    event Ruled(bytes32 indexed contractId, uint256 payableAmount);
+    /// The verifier signed something that the log refutes; `kind` is ASCII.
+    event Disproved(bytes32 indexed contractId, bytes32 kind);
+    event Claimed(
+        bytes32 indexed contractId,
+        bytes32 indexed key,
+        bytes32 lead,
+        uint64 transition,
+        uint64 touch,
+        uint64 timeMs,
+        uint256 amount
+    );
+    event ClaimDropped(bytes32 indexed contractId, bytes32 indexed key, bytes32 kind);
+    event ClaimsDisputed(bytes32 indexed contractId, address indexed party);
+    event ClaimsRuled(bytes32 indexed contractId, uint256 amount);
+    event Closed(bytes32 indexed contractId, uint256 payableAmount);
+    /// The contract paid amount + fee under its statement, the entry at `index`. The fee waits as a
+    /// credit of the fee recipient.
+    event Paid(
+        bytes32 indexed contractId, address indexed payee, uint64 index, uint256 amount, uint256 fee
+    );
     event Refunded(bytes32 indexed contractId, address indexed owner, uint256 amount);
-    /// Directly behind a Paid or Refunded: the transfer failed, and the amount waits as a credit of
-    /// the account.
-    event Credited(bytes32 indexed contractId, address indexed account, uint256 amount);
-    event Withdrawn(address indexed token, address indexed account, address to, uint256 amount);
 
     // ------------------------------------------------------------ errors
 
-    error ReentrantCall();
-    error NoTokens();
-    error NotAContract(address account);
-
     error AlreadyOpen(bytes32 contractId);
-    error NotSigned(bytes32 digest, address signer);
-    error ZeroOwner();
-    error ZeroOperator();
-    error ZeroPayee();
-    error ZeroVerifier();
-    error ZeroFeeRecipient(uint16 feeBps);
-    error OwnerIsOperator(address account);
-    error EscrowAsPayee();
-    error EscrowAsFeeRecipient();
     error TokenNotAllowed(address token);
     error UnknownLog(bytes32 logId);
-    error UnknownAttribution(uint8 attribution);
-    error OpensInThePast(uint64 opensAt, uint256 nowS);
-    error DeadlineBeforeOpening(uint64 opensAt, uint64 deadline);
-    error TimesTooLarge(uint256 sum, uint256 limit);
-    error ZeroPrice();
-    error ZeroBudget();
-    error AmountTooLarge(uint256 amount, uint256 limit);
-    error BpsTooLarge(uint16 bps, uint256 limit);
     error OutcomeOccupied(bytes32 outcomeId, uint64 until);
-    error ReceivedWrongAmount(uint256 expected, uint256 received);
-
-    error ArbiterNotSupported(address arbiter);
-    error ClaimsNotSupported(uint64 claimPeriod);
-    error ChallengesNotSupported(uint64 challengePeriod, uint64 arbitrationPeriod);
-    error HoldbackNotSupported(uint16 holdbackBps, uint64 holdbackPeriod);
-    error RateCapNotSupported(uint256 rateCap, uint64 ratePeriod);
-    error FeedbackNotSupported(uint256 agentIdPlusOne);
+    error NoIdentityRegistry(uint256 agentId);
+    error PayeeIsNotAgentWallet(uint256 agentId, address wallet, address payee);
 
     error NotAnchored(bytes32 logId, uint64 size);
-    error TooLittleGas(uint256 left, uint256 needed);
-    error TokenTookTooMuch(address token, uint256 expectedBalance, uint256 balance);
-
     error UnknownContract(bytes32 contractId);
+    error NotEvidence(address caller);
+    error NotAParty(bytes32 contractId, address caller);
+    error NotArbiter(bytes32 contractId, address caller);
+    error PayableOutOfRange(uint256 payableAmount, uint256 least, uint256 most);
+    error AlreadyRetired(bytes32 contractId);
+    error AlreadyClosed(bytes32 contractId);
+    error CloseExpired(uint64 expiresAt, uint256 nowS);
     error RefundTooEarly(bytes32 contractId, uint256 endsAt, uint256 nowS);
     error NothingToRefund(bytes32 contractId);
-    error NoCredit(address token, address account);
-    error InvalidRecipient(address to);
-    error WithdrawalExpired(uint64 expiresAt, uint256 nowS);
-    error TransferFailed(address token, address to, uint256 amount);
 
     // ------------------------------------------------------------ set-up
 
-    /// One call at a time: tokens and wallets may call back.
-    modifier nonReentrant() {
-        if (_entered) revert ReentrantCall();
-        _entered = true;
+    modifier onlyEvidence() {
+        if (msg.sender != evidence) revert NotEvidence(msg.sender);
         _;
-        _entered = false;
     }
 
-    constructor(EventLog eventLog_, address[] memory tokens)
-        EIP712("Tallystick OutcomeEscrow", "1")
-    {
+    constructor(
+        EventLog eventLog_,
+        address evidence_,
+        IIdentityRegistry identities_,
+        address[] memory tokens
+    ) EIP712("Tallystick OutcomeEscrow", "1") Vault(tokens) {
         if (address(eventLog_).code.length == 0) {
             revert NotAContract(address(eventLog_));
         }
-        if (tokens.length == 0) revert NoTokens();
-        eventLog = eventLog_;
-        for (uint256 i = 0; i < tokens.length; ++i) {
-            if (tokens[i].code.length == 0) revert NotAContract(tokens[i]);
-            isAllowed[tokens[i]] = true;
+        if (evidence_.code.length == 0) revert NotAContract(evidence_);
+        if (address(identities_) != address(0) && address(identities_).code.length == 0) {
+            revert NotAContract(address(identities_));
         }
+        eventLog = eventLog_;
+        evidence = evidence_;
+        identities = identities_;
     }
 
     // ------------------------------------------------------------ opening
@@ -183,93 +220,104 @@ contract OutcomeEscrow is EIP712, Nonces {
         bytes calldata ownerSignature,
         bytes calldata operatorSignature
     ) external nonReentrant returns (bytes32 contractId) {
-        _checkParties(terms);
-        _checkTimes(terms);
-        _checkAmounts(terms);
-        _checkSupported(terms);
+        contractId = _open(terms, ownerSignature, operatorSignature);
+        uint256 before = _held(terms.token);
+        IERC20(terms.token).safeTransferFrom(terms.owner, address(this), terms.budget);
+        _requireReceived(terms, before);
+    }
 
-        contractId = _hashTypedDataV4(keccak256(abi.encode(TypeHashes.TERMS, terms)));
-        if (_termsCode[contractId] != address(0)) revert AlreadyOpen(contractId);
-        if (msg.sender != terms.owner || ownerSignature.length != 0) {
-            _requireSigned(contractId, terms.owner, ownerSignature);
+    /// The same with the owner's permit. One that somebody has used before us has done its work,
+    /// so only the allowance counts.
+    function openWithPermit(
+        Terms calldata terms,
+        bytes calldata ownerSignature,
+        bytes calldata operatorSignature,
+        Permit calldata permit
+    ) external nonReentrant returns (bytes32 contractId) {
+        contractId = _open(terms, ownerSignature, operatorSignature);
+        uint256 before = _held(terms.token);
+        try IERC20Permit(terms.token)
+            .permit(
+                terms.owner,
+                address(this),
+                terms.budget,
+                permit.deadline,
+                permit.v,
+                permit.r,
+                permit.s
+            ) {}
+            catch {}
+        IERC20(terms.token).safeTransferFrom(terms.owner, address(this), terms.budget);
+        _requireReceived(terms, before);
+    }
+
+    /// The same with the owner's authorisation of the transfer; an allowance does where it fails.
+    function openWithAuthorization(
+        Terms calldata terms,
+        bytes calldata ownerSignature,
+        bytes calldata operatorSignature,
+        Authorization calldata authorization
+    ) external nonReentrant returns (bytes32 contractId) {
+        contractId = _open(terms, ownerSignature, operatorSignature);
+        uint256 before = _held(terms.token);
+        try IERC3009(terms.token)
+            .receiveWithAuthorization(
+                terms.owner,
+                address(this),
+                terms.budget,
+                authorization.validAfter,
+                authorization.validBefore,
+                contractId,
+                authorization.v,
+                authorization.r,
+                authorization.s
+            ) {}
+        catch {
+            IERC20(terms.token).safeTransferFrom(terms.owner, address(this), terms.budget);
         }
+        _requireReceived(terms, before);
+    }
+
+    function _open(
+        Terms calldata terms_,
+        bytes calldata ownerSignature,
+        bytes calldata operatorSignature
+    ) private returns (bytes32 contractId) {
+        bytes memory encoded = abi.encode(TypeHashes.TERMS, terms_);
+        contractId = _hashTypedDataV4(keccak256(encoded));
+        Terms memory terms = TermsFile.behindWord(encoded);
+        terms.check();
+        if (!isAllowed[terms.token]) revert TokenNotAllowed(terms.token);
+        if (eventLog.publisherOf(terms.logId) == address(0)) revert UnknownLog(terms.logId);
+        if (terms.agentIdPlusOne != 0) _checkAgent(terms.agentIdPlusOne - 1, terms.payee);
+        if (_files[contractId] != address(0)) revert AlreadyOpen(contractId);
+        _requireConsent(contractId, terms.owner, ownerSignature);
         _requireSigned(contractId, terms.operator, operatorSignature);
 
         _occupy(terms);
-        _record(contractId, terms);
+        _files[contractId] = TermsFile.write(terms, ++_opened);
+        Ledger storage ledger = _ledgers[_groupIdOf(terms)][contractId];
+        ledger.balance = newBalance(terms.budget, _statementsUntil(terms));
+        ledger.deal = newDeal(
+            terms.payee,
+            terms.revenueShareBps == 0 ? terms.unitPrice : 0,
+            terms.isPlain() ? 0 : GUARDED
+        );
         emit Opened(contractId, terms.owner, terms.operator, terms.logId, terms.surface);
-        _collect(IERC20(terms.token), terms.owner, terms.budget);
     }
 
-    function _checkParties(Terms calldata terms) private view {
-        if (terms.owner == address(0)) revert ZeroOwner();
-        if (terms.operator == address(0)) revert ZeroOperator();
-        if (terms.payee == address(0)) revert ZeroPayee();
-        if (terms.verifier == address(0)) revert ZeroVerifier();
-        if (terms.owner == terms.operator) revert OwnerIsOperator(terms.owner);
-        if (terms.payee == address(this)) revert EscrowAsPayee();
-        if (terms.feeRecipient == address(this)) revert EscrowAsFeeRecipient();
-        if (terms.feeBps != 0 && terms.feeRecipient == address(0)) {
-            revert ZeroFeeRecipient(terms.feeBps);
-        }
-        if (!isAllowed[terms.token]) revert TokenNotAllowed(terms.token);
-        if (eventLog.publisherOf(terms.logId) == address(0)) revert UnknownLog(terms.logId);
-        if (terms.attribution > 1) revert UnknownAttribution(terms.attribution);
-    }
-
-    function _checkTimes(Terms calldata terms) private view {
-        if (terms.opensAt < block.timestamp) revert OpensInThePast(terms.opensAt, block.timestamp);
-        if (terms.deadline < terms.opensAt) {
-            revert DeadlineBeforeOpening(terms.opensAt, terms.deadline);
-        }
-        // No time that is derived from these can leave 40 bits.
-        uint256 sum = uint256(terms.deadline) + terms.attributionWindow + terms.lateness
-            + terms.grace + 2 * uint256(terms.claimPeriod) + terms.challengePeriod
-            + terms.arbitrationPeriod + terms.holdbackPeriod + terms.ratePeriod;
-        if (sum > type(uint40).max) revert TimesTooLarge(sum, type(uint40).max);
-    }
-
-    function _checkAmounts(Terms calldata terms) private pure {
-        _requireUint80(terms.unitPrice);
-        _requireUint80(terms.budget);
-        _requireUint80(terms.rateCap);
-        _requireBps(terms.revenueShareBps);
-        _requireBps(terms.holdbackBps);
-        _requireBps(terms.feeBps);
-        if (terms.unitPrice == 0 && terms.revenueShareBps == 0) revert ZeroPrice();
-        if (terms.budget == 0) revert ZeroBudget();
-    }
-
-    /// Terms that this version of the escrow could not honour.
-    function _checkSupported(Terms calldata terms) private pure {
-        if (terms.arbiter != address(0)) revert ArbiterNotSupported(terms.arbiter);
-        if (terms.claimPeriod != 0) revert ClaimsNotSupported(terms.claimPeriod);
-        if (terms.challengePeriod != 0 || terms.arbitrationPeriod != 0) {
-            revert ChallengesNotSupported(terms.challengePeriod, terms.arbitrationPeriod);
-        }
-        if (terms.holdbackBps != 0 || terms.holdbackPeriod != 0) {
-            revert HoldbackNotSupported(terms.holdbackBps, terms.holdbackPeriod);
-        }
-        if (terms.rateCap != 0 || terms.ratePeriod != 0) {
-            revert RateCapNotSupported(terms.rateCap, terms.ratePeriod);
-        }
-        if (terms.agentIdPlusOne != 0) revert FeedbackNotSupported(terms.agentIdPlusOne);
-    }
-
-    function _requireUint80(uint256 amount) private pure {
-        if (amount > type(uint80).max) revert AmountTooLarge(amount, type(uint80).max);
-    }
-
-    function _requireBps(uint16 bps) private pure {
-        if (bps > BPS) revert BpsTooLarge(bps, BPS);
+    /// The payee must be the wallet that the agent has named under ERC-8004.
+    function _checkAgent(uint256 agentId, address payee) private view {
+        if (address(identities) == address(0)) revert NoIdentityRegistry(agentId);
+        address wallet = identities.getAgentWallet(agentId);
+        if (wallet != payee) revert PayeeIsNotAgentWallet(agentId, wallet, payee);
     }
 
     /// An exclusive contract tolerates no other for the same outcome before its deadline, and is
     /// tolerated by none: no event after the deadline of one counts for it, and no contract opens
     /// in the past.
-    function _occupy(Terms calldata terms) private {
-        bytes32 outcomeId =
-            keccak256(abi.encode(terms.owner, terms.logId, terms.surface, terms.outcome));
+    function _occupy(Terms memory terms) private {
+        bytes32 outcomeId = _outcomeIdOf(terms);
         Occupancy storage occupancy = _occupancies[outcomeId];
         uint40 until = terms.exclusive ? occupancy.anyUntil : occupancy.exclusiveUntil;
         if (until >= block.timestamp) revert OutcomeOccupied(outcomeId, until);
@@ -279,24 +327,12 @@ contract OutcomeEscrow is EIP712, Nonces {
         if (terms.exclusive) occupancy.exclusiveUntil = deadline;
     }
 
-    function _record(bytes32 contractId, Terms calldata terms) private {
-        _termsCode[contractId] = CodeStore.write(abi.encode(terms));
-        _ledgers[_groupIdOf(terms)][contractId] = Ledger({
-            balance: newBalance(
-                terms.budget.toUint80(), (uint256(terms.deadline) + terms.grace).toUint40()
-            ),
-            deal: newDeal(terms.payee, terms.revenueShareBps == 0 ? terms.unitPrice.toUint80() : 0)
-        });
+    function _requireReceived(Terms calldata terms, uint256 before) private view {
+        uint256 received = _held(terms.token) - before;
+        if (received != terms.budget) revert ReceivedWrongAmount(terms.budget, received);
     }
 
-    function _collect(IERC20 token, address from, uint256 amount) private {
-        uint256 before = token.balanceOf(address(this));
-        token.safeTransferFrom(from, address(this), amount);
-        uint256 received = token.balanceOf(address(this)) - before;
-        if (received != amount) revert ReceivedWrongAmount(amount, received);
-    }
-
-    // ------------------------------------------------------------ settling
+    // ------------------------------------------------------------ statements
 
     /// Settles the contracts of one group by the settlement entries [first, first + count) of the
     /// checkpoint with this size: `proof` is their run proof (see MerkleLog), `signature` the
@@ -324,15 +360,14 @@ contract OutcomeEscrow is EIP712, Nonces {
         private
     {
         mapping(bytes32 => Ledger) storage ledgers = _ledgers[_groupId(group)];
-        uint256 balance = IERC20(group.token).balanceOf(address(this));
+        uint256 balance = _held(group.token);
         Flows memory flows;
         for (uint256 i = 0; i < count; ++i) {
             unchecked {
                 _settleEntry(ledgers, group, MerkleLog.entryAt(entries, i), first + i, flows);
             }
         }
-        if (flows.fees != 0) _credits[group.token][group.feeRecipient] += flows.fees;
-        _requireBalance(group.token, balance - flows.sent);
+        _conclude(group.token, group.feeRecipient, balance, flows);
     }
 
     function _settleEntry(
@@ -345,76 +380,480 @@ contract OutcomeEscrow is EIP712, Nonces {
         Ledger storage ledger = ledgers[entry.subject];
         Balance balance = ledger.balance;
         Deal deal = ledger.deal;
-        (uint256 earned, uint256 reversed) = _totalsOf(entry);
-        bytes32 reason =
-            _reasonToRefuse(balance, deal.unit(), entry, group.verifier, index, earned, reversed);
+        bytes32 reason = _reasonToRefuse(balance, deal, entry, group.verifier, index);
+        if (reason == 0) {
+            if (deal.has(GUARDED)) {
+                reason = _settleGuarded(ledger, group, entry, index, flows);
+            } else {
+                _settlePlain(ledger, balance, deal, group, entry, index, flows);
+            }
+        }
         if (reason != 0) {
             // An index has 40 bits.
             // forge-lint: disable-next-line(unsafe-typecast)
             emit Refused(entry.subject, uint64(index), reason);
-            return;
-        }
-
-        // forge-lint: disable-next-line(unsafe-typecast)
-        emit Settled(entry.subject, uint64(index), earned, reversed);
-
-        uint256 paid = balance.paid();
-        uint256 net = entry.value;
-        if (net <= paid) {
-            ledger.balance = balance.settled(paid, index);
-            return;
-        }
-        ledger.balance = balance.settled(net, index);
-        _pay(group, entry.subject, deal.payee(), paid, net, flows);
-    }
-
-    /// Brings what the contract has paid from `paid` to `net`.
-    function _pay(
-        Group memory group,
-        bytes32 contractId,
-        address payee,
-        uint256 paid,
-        uint256 net,
-        Flows memory flows
-    ) private {
-        // No sum here or in `flows` leaves 256 bits: every amount has 80.
-        unchecked {
-            // On all that was ever paid, so that splitting payments changes nothing.
-            uint256 fee = net * group.feeBps / BPS - paid * group.feeBps / BPS;
-            uint256 amount = net - paid - fee;
-            emit Paid(contractId, payee, amount, fee);
-            if (_send(group.token, payee, amount)) flows.sent += amount;
-            else _credit(contractId, group.token, payee, amount);
-            flows.fees += fee;
         }
     }
 
     /// Zero if the entry may settle its contract, else the rule that it breaks.
     function _reasonToRefuse(
         Balance balance,
-        uint256 unit,
+        Deal deal,
         Entry calldata entry,
         address verifier,
-        uint256 index,
-        uint256 earned,
-        uint256 reversed
+        uint256 index
     ) private view returns (bytes32) {
         if (entry.kind != "settlement") return "not_a_settlement";
         if (uint256(entry.actor) != uint160(verifier)) return "wrong_actor";
-        uint256 endsAt = balance.endsAt();
-        if (endsAt == 0) return "unknown_contract";
-        if (block.timestamp > endsAt) return "ended";
+        if (balance.endsAt() == 0) return "unknown_contract";
+        if (deal.flags() == 0) {
+            if (block.timestamp > balance.endsAt()) return "ended";
+        } else {
+            if (deal.has(CLOSED)) return "closed";
+            if (deal.has(RETIRED)) return "verifier_retired";
+        }
         if (index <= balance.floor()) return "already_settled";
+        (uint256 earned, uint256 reversed) = _totalsOf(entry);
         uint256 net = entry.value;
         unchecked {
             if (earned < reversed || net != earned - reversed) return "wrong_value";
         }
+        uint256 unit = deal.unit();
         if (unit != 0) {
             if (earned % unit != 0 || reversed % unit != 0) return "wrong_price";
         }
         if (net > balance.budget()) return "over_budget";
-        if (earned < balance.paid()) return "earned_fell";
+        if (deal.flags() == 0 && earned < balance.paid()) return "earned_fell";
         return 0;
+    }
+
+    /// A plain contract pays its statement at once.
+    function _settlePlain(
+        Ledger storage ledger,
+        Balance balance,
+        Deal deal,
+        Group memory group,
+        Entry calldata entry,
+        uint256 index,
+        Flows memory flows
+    ) private {
+        uint256 paid = balance.paid();
+        uint256 net = entry.value;
+        if (net <= paid) {
+            ledger.balance = balance.settled(paid, index);
+            (uint256 earned, uint256 reversed) = _totalsOf(entry);
+            // forge-lint: disable-next-line(unsafe-typecast)
+            emit Settled(entry.subject, uint64(index), earned, reversed);
+            return;
+        }
+        ledger.balance = balance = balance.settled(net, index);
+        _pay(group.token, group.feeBps, entry.subject, deal.payee(), balance, paid, flows);
+    }
+
+    /// Puts a statement of any other contract up for challenge, and pays what is due by then.
+    /// Returns the rule that the statement breaks, if any.
+    function _settleGuarded(
+        Ledger storage ledger,
+        Group memory group,
+        Entry calldata entry,
+        uint256 index,
+        Flows memory flows
+    ) private returns (bytes32 reason) {
+        bytes32 contractId = entry.subject;
+        Terms memory terms = termsOf(contractId);
+        reason = _state(contractId, terms, ledger, entry, index);
+
+        uint256 amount = _takeDue(contractId, terms, ledger);
+        if (amount == 0) return reason;
+        uint256 paid = ledger.balance.paid();
+        Balance balance = ledger.balance.settled(paid + amount, ledger.balance.floor());
+        ledger.balance = balance;
+        _pay(group.token, group.feeBps, contractId, terms.payee, balance, paid, flows);
+    }
+
+    function _state(
+        bytes32 contractId,
+        Terms memory terms,
+        Ledger storage ledger,
+        Entry calldata entry,
+        uint256 index
+    ) private returns (bytes32) {
+        Position storage position = _positions[contractId];
+        _ripen(contractId, ledger, position);
+        (uint256 earned, uint256 reversed) = _totalsOf(entry);
+        bytes32 reason =
+            Statements.put(position, terms, ledger.balance.floor(), index, earned, reversed);
+        if (reason != 0) return reason;
+        // An index has 40 bits.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        emit Settled(contractId, uint64(index), earned, reversed);
+        if (terms.challengePeriod == 0) {
+            _finalize(contractId, ledger, position, block.timestamp);
+        } else {
+            // forge-lint: disable-next-line(unsafe-typecast)
+            emit Pending(contractId, uint64(index), position.resolvesAt);
+        }
+        return 0;
+    }
+
+    /// Makes final what has become so by itself, and pays what is due. Anyone may call; where
+    /// nothing is due, nothing happens.
+    function release(bytes32 contractId) external nonReentrant {
+        Terms memory terms = termsOf(contractId);
+        Ledger storage ledger = _ledgerOf(contractId, terms);
+        _ripen(contractId, ledger, _positions[contractId]);
+        _payDue(contractId, terms, ledger);
+    }
+
+    /// Keeps a statement whose time has passed as the final one.
+    function _ripen(bytes32 contractId, Ledger storage ledger, Position storage position) private {
+        if (position.isRipe()) _finalize(contractId, ledger, position, position.resolvesAt);
+    }
+
+    function _finalize(
+        bytes32 contractId,
+        Ledger storage ledger,
+        Position storage position,
+        uint256 since
+    ) private {
+        Balance balance = ledger.balance;
+        uint40 index = position.pendingIndex;
+        uint256 net = Statements.finalize(position, since, balance.budget());
+        ledger.balance = balance.settled(balance.paid(), index);
+        // A time has 40 bits.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        emit Final(contractId, index, net, uint64(since));
+    }
+
+    // ------------------------------------------------------------ dispute, ruling, disproof
+
+    /// Puts the pending statement before the arbiter, by the owner or the operator, each once and
+    /// within the challenge period.
+    function dispute(bytes32 contractId) external nonReentrant {
+        Terms memory terms = termsOf(contractId);
+        Position storage position = _positions[contractId];
+        _ripen(contractId, _ledgerOf(contractId, terms), position);
+        uint40 resolvesAt = Statements.dispute(position, terms, _requireParty(contractId, terms));
+        emit Disputed(contractId, msg.sender, resolvesAt);
+    }
+
+    /// Decides what is payable under a disputed statement, by the arbiter, until it resolves. What
+    /// the ruling changes it changes for all later statements too.
+    function rule(bytes32 contractId, uint256 payableAmount) external nonReentrant {
+        Terms memory terms = termsOf(contractId);
+        Ledger storage ledger = _ledgerOf(contractId, terms);
+        Position storage position = _positions[contractId];
+        if (msg.sender != terms.arbiter) revert NotArbiter(contractId, msg.sender);
+        _ripen(contractId, ledger, position);
+        Statements.rule(position, ledger.balance.budget(), payableAmount);
+        emit Ruled(contractId, payableAmount);
+        _finalize(contractId, ledger, position, block.timestamp);
+        _payDue(contractId, terms, ledger);
+    }
+
+    /// @inheritdoc ICases
+    function retire(bytes32 contractId, bytes32 kind) external onlyEvidence nonReentrant {
+        Ledger storage ledger = _ledgerOf(contractId);
+        Position storage position = _positions[contractId];
+        if (ledger.deal.has(RETIRED)) revert AlreadyRetired(contractId);
+        if (ledger.deal.has(CLOSED)) revert AlreadyClosed(contractId);
+        _ripen(contractId, ledger, position);
+
+        Statements.discard(position);
+        ledger.deal = ledger.deal.withFlag(RETIRED);
+        emit Disproved(contractId, kind);
+    }
+
+    // ------------------------------------------------------------ claims
+
+    /// @inheritdoc ICases
+    function fileClaim(bytes32 contractId, bytes32 key, Claim calldata claim)
+        external
+        onlyEvidence
+        nonReentrant
+    {
+        Terms memory terms = termsOf(contractId);
+        Ledger storage ledger = _ledgerOf(contractId, terms);
+        Position storage position = _positions[contractId];
+        if (ledger.deal.has(CLOSED)) revert AlreadyClosed(contractId);
+        _ripen(contractId, ledger, position);
+        Claims.file(position, _claims[contractId], terms, ledger.balance.budget(), key, claim);
+        emit Claimed(
+            contractId, key, claim.lead, claim.transition, claim.touch, claim.timeMs, claim.amount
+        );
+    }
+
+    /// @inheritdoc ICases
+    function dropClaim(bytes32 contractId, bytes32 key, bytes32 kind)
+        external
+        onlyEvidence
+        nonReentrant
+    {
+        Claims.drop(_positions[contractId], _claims[contractId], termsOf(contractId), key);
+        emit ClaimDropped(contractId, key, kind);
+    }
+
+    /// Puts the sum of all claims before the arbiter, by the owner or the operator, once no more
+    /// can be filed.
+    function disputeClaims(bytes32 contractId) external nonReentrant {
+        Terms memory terms = termsOf(contractId);
+        _requireParty(contractId, terms);
+        Claims.dispute(_positions[contractId], terms);
+        emit ClaimsDisputed(contractId, msg.sender);
+    }
+
+    /// Decides how much of the disputed claims is paid, by the arbiter, before they are.
+    function ruleClaims(bytes32 contractId, uint256 amount) external nonReentrant {
+        Terms memory terms = termsOf(contractId);
+        if (msg.sender != terms.arbiter) revert NotArbiter(contractId, msg.sender);
+        Claims.rule(_positions[contractId], terms, amount);
+        emit ClaimsRuled(contractId, amount);
+    }
+
+    // ------------------------------------------------------------ end
+
+    /// Ends the contract by consent: what both parties have signed as payable is paid, the rest
+    /// goes back. A party that calls may leave its signature empty.
+    function close(
+        bytes32 contractId,
+        uint256 payableAmount,
+        uint64 expiresAt,
+        bytes calldata ownerSignature,
+        bytes calldata operatorSignature
+    ) external nonReentrant {
+        Terms memory terms = termsOf(contractId);
+        Ledger storage ledger = _ledgerOf(contractId, terms);
+        Position storage position = _positions[contractId];
+        Balance balance = ledger.balance;
+        if (ledger.deal.has(CLOSED)) revert AlreadyClosed(contractId);
+        if (block.timestamp > expiresAt) revert CloseExpired(expiresAt, block.timestamp);
+        if (payableAmount < balance.paid() || payableAmount > balance.budget()) {
+            revert PayableOutOfRange(payableAmount, balance.paid(), balance.budget());
+        }
+        bytes32 digest = _hashTypedDataV4(
+            keccak256(abi.encode(TypeHashes.CLOSE, contractId, payableAmount, expiresAt))
+        );
+        _requireConsent(digest, terms.owner, ownerSignature);
+        _requireConsent(digest, terms.operator, operatorSignature);
+
+        Statements.agree(position, payableAmount);
+        _vacate(terms);
+        uint256 rest = balance.budget() - payableAmount;
+        ledger.balance = balance.withBudget(payableAmount).withEnd(block.timestamp);
+        ledger.deal = ledger.deal.withFlag(CLOSED);
+        emit Closed(contractId, payableAmount);
+
+        _payDue(contractId, terms, ledger);
+        if (rest != 0) _payBack(contractId, terms, rest);
+    }
+
+    /// After T3, gives back to the owner what can no longer become payable; again whenever more of
+    /// it cannot. Anyone may call.
+    function refund(bytes32 contractId) external nonReentrant {
+        Terms memory terms = termsOf(contractId);
+        Ledger storage ledger = _ledgerOf(contractId, terms);
+        uint256 from = _statementsUntil(terms) + terms.claimPeriod;
+        if (block.timestamp <= from) revert RefundTooEarly(contractId, from, block.timestamp);
+        _ripen(contractId, ledger, _positions[contractId]);
+        Balance balance = ledger.balance;
+        uint256 reserved = Dues.reserved(_positions[contractId], terms, balance);
+        if (reserved == balance.budget()) revert NothingToRefund(contractId);
+
+        ledger.balance = balance.withBudget(reserved);
+        _payBack(contractId, terms, balance.budget() - reserved);
+    }
+
+    function _payBack(bytes32 contractId, Terms memory terms, uint256 amount) private {
+        emit Refunded(contractId, terms.owner, amount);
+        _sendOrCredit(contractId, terms.token, terms.owner, amount);
+    }
+
+    /// A closed exclusive contract makes room for others.
+    function _vacate(Terms memory terms) private {
+        if (!terms.exclusive || block.timestamp > terms.deadline) return;
+        uint40 until = (block.timestamp - 1).toUint40();
+        _occupancies[_outcomeIdOf(terms)] = Occupancy(until, until);
+    }
+
+    // ------------------------------------------------------------ reading
+
+    /// @inheritdoc ICases
+    function termsOf(bytes32 contractId) public view returns (Terms memory) {
+        return TermsFile.readTerms(_fileOf(contractId));
+    }
+
+    /// @inheritdoc ICases
+    function openingNumberOf(bytes32 contractId) external view returns (uint256) {
+        return TermsFile.readNumber(_fileOf(contractId));
+    }
+
+    /// What has been paid so far, fees included.
+    function paidOf(bytes32 contractId) external view returns (uint256) {
+        return _ledgerOf(contractId).balance.paid();
+    }
+
+    /// @inheritdoc ICases
+    function floorOf(bytes32 contractId) public view returns (uint256) {
+        Position storage position = _positions[contractId];
+        if (position.isRipe()) return position.pendingIndex;
+        return _ledgerOf(contractId).balance.floor();
+    }
+
+    /// @inheritdoc ICases
+    function reachOf(bytes32 contractId) external view returns (uint256) {
+        Position storage position = _positions[contractId];
+        return position.pendingIndex != 0 ? position.pendingIndex : floorOf(contractId);
+    }
+
+    /// The statement that waits to be challenged; zeros if there is none.
+    function pendingOf(bytes32 contractId)
+        external
+        view
+        returns (
+            uint256 earned,
+            uint256 reversed,
+            uint64 index,
+            uint64 resolvesAt,
+            bool ownerDisputed,
+            bool operatorDisputed
+        )
+    {
+        Position storage position = _positions[contractId];
+        if (!position.isPending()) return (0, 0, 0, 0, false, false);
+        return (
+            position.pendingEarned,
+            position.pendingReversed,
+            position.pendingIndex,
+            position.resolvesAt,
+            position.ownerDisputed,
+            position.operatorDisputed
+        );
+    }
+
+    /// What is payable for good, claims apart.
+    function netOf(bytes32 contractId) external view returns (uint256) {
+        Ledger storage ledger = _ledgerOf(contractId);
+        return Dues.net(_positions[contractId], ledger.balance, ledger.deal);
+    }
+
+    /// What is payable for good and not yet paid, with what is held back.
+    function owed(bytes32 contractId) external view returns (uint256) {
+        Terms memory terms = termsOf(contractId);
+        Ledger storage ledger = _ledgerOf(contractId, terms);
+        return Dues.owed(_positions[contractId], terms, ledger.balance, ledger.deal);
+    }
+
+    /// What `release` would pay now.
+    function releasable(bytes32 contractId) external view returns (uint256 amount) {
+        Terms memory terms = termsOf(contractId);
+        Ledger storage ledger = _ledgerOf(contractId, terms);
+        (amount,) = Dues.releasable(_positions[contractId], terms, ledger.balance, ledger.deal);
+    }
+
+    /// When all that is owed now can be released; if nothing is, when the pending statement becomes
+    /// final; zero if there is nothing to wait for.
+    function releasableAt(bytes32 contractId) external view returns (uint256) {
+        Terms memory terms = termsOf(contractId);
+        Ledger storage ledger = _ledgerOf(contractId, terms);
+        return Dues.releasableAt(_positions[contractId], terms, ledger.balance, ledger.deal);
+    }
+
+    /// @inheritdoc ICases
+    function claimOf(bytes32 contractId, bytes32 key) external view returns (Claim memory) {
+        return _claims[contractId][key];
+    }
+
+    /// @inheritdoc ICases
+    function closedAtOf(bytes32 contractId) external view returns (uint256) {
+        Ledger storage ledger = _ledgerOf(contractId);
+        return ledger.deal.has(CLOSED) ? ledger.balance.endsAt() : 0;
+    }
+
+    /// Whether the contract's verifier has signed something false, so that its word counts no more.
+    function isRetired(bytes32 contractId) external view returns (bool) {
+        return _ledgerOf(contractId).deal.has(RETIRED);
+    }
+
+    /// Derived from the facts, never stored:
+    ///
+    ///   not opened ............................................ unknown
+    ///   closed by both parties ................................ closed      (for good)
+    ///   the whole budget is paid .............................. paid_out    (for good)
+    ///   now < opensAt ......................................... scheduled
+    ///   now <= deadline ....................................... open
+    ///   now <= T2 ............................................. settling
+    ///   now <= T3 ............................................. claimable
+    ///   now <= T4 ............................................. refutable
+    ///   later
+    ///       something can be refunded ......................... refundable
+    ///       something is pending or owed ...................... releasing
+    ///       else .............................................. refunded
+    function statusOf(bytes32 contractId) external view returns (bytes32) {
+        if (_files[contractId] == address(0)) return "unknown";
+        Terms memory terms = termsOf(contractId);
+        Ledger storage ledger = _ledgerOf(contractId, terms);
+        return Dues.status(_positions[contractId], terms, ledger.balance, ledger.deal);
+    }
+
+    // ------------------------------------------------------------ inside
+
+    /// Pays what is due now.
+    function _payDue(bytes32 contractId, Terms memory terms, Ledger storage ledger) private {
+        uint256 amount = _takeDue(contractId, terms, ledger);
+        if (amount == 0) return;
+        uint256 paid = ledger.balance.paid();
+        Balance balance = ledger.balance.settled(paid + amount, ledger.balance.floor());
+        ledger.balance = balance;
+
+        uint256 held = _held(terms.token);
+        Flows memory flows;
+        _pay(terms.token, terms.feeBps, contractId, terms.payee, balance, paid, flows);
+        _conclude(terms.token, terms.feeRecipient, held, flows);
+    }
+
+    /// What is due now, taken from the rate cap; the caller pays it.
+    function _takeDue(bytes32 contractId, Terms memory terms, Ledger storage ledger)
+        private
+        returns (uint256 amount)
+    {
+        Position storage position = _positions[contractId];
+        uint256 level;
+        (amount, level) = Dues.releasable(position, terms, ledger.balance, ledger.deal);
+        if (amount != 0 && terms.rateCap != 0) {
+            position.capLevel = (level + amount).toUint80();
+            position.capAt = block.timestamp.toUint40();
+        }
+    }
+
+    /// Brings what the contract has paid from `paid` to what its new balance says.
+    function _pay(
+        address token,
+        uint256 feeBps,
+        bytes32 contractId,
+        address payee,
+        Balance balance,
+        uint256 paid,
+        Flows memory flows
+    ) private {
+        // No sum here or in `flows` leaves 256 bits: every amount has 80.
+        unchecked {
+            uint256 fee = Release.feeOf(paid, balance.paid(), feeBps);
+            uint256 amount = balance.paid() - paid - fee;
+            // An index has 40 bits.
+            // forge-lint: disable-next-line(unsafe-typecast)
+            emit Paid(contractId, payee, uint64(balance.floor()), amount, fee);
+            if (_send(token, payee, amount)) flows.sent += amount;
+            else _credit(contractId, token, payee, amount);
+            flows.fees += fee;
+        }
+    }
+
+    /// After payouts from a balance of `held`.
+    function _conclude(address token, address feeRecipient, uint256 held, Flows memory flows)
+        private
+    {
+        if (flows.fees != 0) _credits[token][feeRecipient] += flows.fees;
+        _requireBalance(token, held - flows.sent);
     }
 
     /// What a settlement entry's payload begins with: earned u80, reversed u80.
@@ -423,114 +862,41 @@ contract OutcomeEscrow is EIP712, Nonces {
         return (payload >> 176, payload >> 96 & type(uint80).max);
     }
 
-    // ------------------------------------------------------------ refund, credit
-
-    /// After the end, gives back to the owner what was not paid. Anyone may call.
-    function refund(bytes32 contractId) external nonReentrant {
-        Terms memory terms = termsOf(contractId);
-        Ledger storage ledger = _ledgers[_groupIdOf(terms)][contractId];
-        Balance held = ledger.balance;
-        if (block.timestamp <= held.endsAt()) {
-            revert RefundTooEarly(contractId, held.endsAt(), block.timestamp);
-        }
-        uint256 amount = held.budget() - held.paid();
-        if (amount == 0) revert NothingToRefund(contractId);
-
-        ledger.balance = held.refunded();
-        emit Refunded(contractId, terms.owner, amount);
-
-        uint256 balance = IERC20(terms.token).balanceOf(address(this));
-        if (_send(terms.token, terms.owner, amount)) balance -= amount;
-        else _credit(contractId, terms.token, terms.owner, amount);
-        _requireBalance(terms.token, balance);
+    /// Returns whether the caller is the owner; reverts unless it is the owner or the operator.
+    function _requireParty(bytes32 contractId, Terms memory terms) private view returns (bool) {
+        if (msg.sender == terms.owner) return true;
+        if (msg.sender == terms.operator) return false;
+        revert NotAParty(contractId, msg.sender);
     }
 
-    /// Sends all of the caller's credit to `to`.
-    function withdraw(address token, address to) external nonReentrant {
-        _withdraw(token, msg.sender, to);
+    function _requireConsent(bytes32 digest, address party, bytes calldata signature) private view {
+        if (msg.sender != party || signature.length != 0) _requireSigned(digest, party, signature);
     }
 
-    /// Sends all of the account's credit to `to`, by anyone with the account's signature over
-    /// Withdrawal(account, token, to, nonce, expiresAt).
-    function withdrawFor(
-        address account,
-        address token,
-        address to,
-        uint64 expiresAt,
-        bytes calldata signature
-    ) external nonReentrant {
-        if (block.timestamp > expiresAt) {
-            revert WithdrawalExpired(expiresAt, block.timestamp);
-        }
-        bytes32 structHash = keccak256(
-            abi.encode(TypeHashes.WITHDRAWAL, account, token, to, _useNonce(account), expiresAt)
-        );
-        _requireSigned(_hashTypedDataV4(structHash), account, signature);
-        _withdraw(token, account, to);
+    /// T2.
+    function _statementsUntil(Terms memory terms) private pure returns (uint256) {
+        return uint256(terms.deadline) + terms.grace;
     }
 
-    function _withdraw(address token, address account, address to) private {
-        if (to == address(0) || to == address(this)) revert InvalidRecipient(to);
-        uint256 amount = _credits[token][account];
-        if (amount == 0) revert NoCredit(token, account);
-
-        _credits[token][account] = 0;
-        emit Withdrawn(token, account, to, amount);
-
-        uint256 balance = IERC20(token).balanceOf(address(this));
-        if (!_send(token, to, amount)) revert TransferFailed(token, to, amount);
-        _requireBalance(token, balance - amount);
+    function _fileOf(bytes32 contractId) private view returns (address file) {
+        file = _files[contractId];
+        if (file == address(0)) revert UnknownContract(contractId);
     }
 
-    // ------------------------------------------------------------ reading
-
-    function termsOf(bytes32 contractId) public view returns (Terms memory) {
-        address store = _termsCode[contractId];
-        if (store == address(0)) revert UnknownContract(contractId);
-        return abi.decode(CodeStore.read(store, TERMS_BYTES), (Terms));
+    function _ledgerOf(bytes32 contractId) private view returns (Ledger storage) {
+        return _ledgerOf(contractId, termsOf(contractId));
     }
 
-    /// What has been paid so far, fees included.
-    function paidOf(bytes32 contractId) external view returns (uint256) {
-        return _balanceOf(contractId).paid();
+    function _ledgerOf(bytes32 contractId, Terms memory terms)
+        private
+        view
+        returns (Ledger storage)
+    {
+        return _ledgers[_groupIdOf(terms)][contractId];
     }
 
-    /// The index of the contract's last settlement entry; zero if there is none.
-    function floorOf(bytes32 contractId) external view returns (uint256) {
-        return _balanceOf(contractId).floor();
-    }
-
-    function creditOf(address token, address account) external view returns (uint256) {
-        return _credits[token][account];
-    }
-
-    /// Derived from the facts, never stored:
-    ///
-    ///   not opened ............................................ unknown
-    ///   the whole budget is paid .............................. paid_out    (for good)
-    ///   now <= end = deadline + grace
-    ///       now < opensAt ..................................... scheduled
-    ///       now <= deadline ................................... open
-    ///       else .............................................. settling
-    ///   now > end
-    ///       something is left ................................. refundable
-    ///       else .............................................. refunded    (for good)
-    function statusOf(bytes32 contractId) external view returns (bytes32) {
-        if (_termsCode[contractId] == address(0)) return "unknown";
-        Terms memory terms = termsOf(contractId);
-        Balance balance = _ledgers[_groupIdOf(terms)][contractId].balance;
-        if (balance.paid() == terms.budget) return "paid_out";
-        if (block.timestamp < terms.opensAt) return "scheduled";
-        if (block.timestamp <= terms.deadline) return "open";
-        if (block.timestamp <= balance.endsAt()) return "settling";
-        if (balance.budget() != balance.paid()) return "refundable";
-        return "refunded";
-    }
-
-    // ------------------------------------------------------------ inside
-
-    function _balanceOf(bytes32 contractId) private view returns (Balance) {
-        return _ledgers[_groupIdOf(termsOf(contractId))][contractId].balance;
+    function _outcomeIdOf(Terms memory terms) private pure returns (bytes32) {
+        return keccak256(abi.encode(terms.owner, terms.logId, terms.surface, terms.outcome));
     }
 
     function _groupIdOf(Terms memory terms) private pure returns (bytes32) {
@@ -543,35 +909,7 @@ contract OutcomeEscrow is EIP712, Nonces {
         return keccak256(abi.encode(group));
     }
 
-    function _requireSigned(bytes32 digest, address signer, bytes calldata signature) private view {
-        if (!Signatures.isValid(signer, digest, signature)) revert NotSigned(digest, signer);
-    }
-
-    function _credit(bytes32 contractId, address token, address account, uint256 amount) private {
-        _credits[token][account] += amount;
-        emit Credited(contractId, account, amount);
-    }
-
-    /// A transfer out, contained: it gets so much gas and no more, and of its answer one word is
-    /// read. As with SafeERC20, a token may answer nothing.
-    function _send(address token, address to, uint256 amount) private returns (bool sent) {
-        if (gasleft() < TRANSFER_GAS_FLOOR) revert TooLittleGas(gasleft(), TRANSFER_GAS_FLOOR);
-        bytes4 selector = IERC20.transfer.selector;
-        uint256 gasLimit = TRANSFER_GAS;
-        assembly ("memory-safe") {
-            let data := mload(0x40)
-            mstore(data, selector)
-            mstore(add(data, 4), shr(96, shl(96, to))) // upper bits may be dirty here
-            mstore(add(data, 36), amount)
-            sent := call(gasLimit, token, 0, data, 68, 0, 32)
-            let answered := and(gt(returndatasize(), 31), eq(mload(0), 1))
-            sent := and(sent, or(iszero(returndatasize()), answered))
-        }
-    }
-
-    /// After transfers out. More than expected is no harm: anyone may send tokens here.
-    function _requireBalance(address token, uint256 expected) private view {
-        uint256 balance = IERC20(token).balanceOf(address(this));
-        if (balance < expected) revert TokenTookTooMuch(token, expected, balance);
+    function _held(address token) private view returns (uint256) {
+        return IERC20(token).balanceOf(address(this));
     }
 }

@@ -18,11 +18,15 @@ library CodeStore {
         if (store == address(0)) revert CodeNotStored();
     }
 
-    /// Reads `length` bytes, which the caller knows to be there.
-    function read(address store, uint256 length) internal view returns (bytes memory data) {
+    /// Reads `length` bytes from `offset`, which the caller knows to be there.
+    function read(address store, uint256 offset, uint256 length)
+        internal
+        view
+        returns (bytes memory data)
+    {
         data = new bytes(length);
         assembly ("memory-safe") {
-            extcodecopy(store, add(data, 32), 1, length)
+            extcodecopy(store, add(data, 32), add(offset, 1), length)
         }
     }
 }

@@ -6,11 +6,13 @@ pragma solidity 0.8.37;
 ///   paid     so far, fees included; never falls
 ///   budget   what is escrowed; a refund lowers it to what is paid
 ///   floor    index of the last settlement entry; never falls
-///   endsAt   T2 = deadline + grace: settlements until here, refunds after; zero: no such contract
+///   endsAt   T2 = deadline + grace, until when statements are taken, or when the parties closed the
+///            contract; zero: no such contract
 type Balance is uint256;
 
-/// What a settlement only reads, in one word; high bits first: 0 u16, unit u80, payee u160.
+/// What a settlement only reads, in one word; high bits first: flags u16, unit u80, payee u160.
 ///   unit     the unit price, of which all amounts are multiples; zero if there is a revenue share
+///   flags    zero for a plain contract with nothing to tell
 type Deal is uint256;
 
 /// The two words of a contract. They are packed by hand because a settlement is paid per slot it
@@ -20,18 +22,23 @@ struct Ledger {
     Deal deal;
 }
 
-using {paid, budget, floor, endsAt, settled, refunded} for Balance global;
-using {payee, unit} for Deal global;
+using {paid, budget, floor, endsAt, settled, withBudget, withEnd} for Balance global;
+using {payee, unit, flags, has, withFlag} for Deal global;
+
+uint256 constant GUARDED = 1; //  not plain: it has a Position
+uint256 constant RETIRED = 2; //  its verifier has signed something false
+uint256 constant CLOSED = 4; //   by both parties
 
 uint256 constant UINT40 = type(uint40).max;
 uint256 constant UINT80 = type(uint80).max;
 
-function newBalance(uint80 budget_, uint40 endsAt_) pure returns (Balance) {
-    return Balance.wrap(uint256(endsAt_) << 200 | uint256(budget_) << 80);
+/// Of amounts and times that the terms rules have found to fit.
+function newBalance(uint256 budget_, uint256 endsAt_) pure returns (Balance) {
+    return Balance.wrap(endsAt_ << 200 | budget_ << 80);
 }
 
-function newDeal(address payee_, uint80 unit_) pure returns (Deal) {
-    return Deal.wrap(uint256(unit_) << 160 | uint160(payee_));
+function newDeal(address payee_, uint256 unit_, uint256 flags_) pure returns (Deal) {
+    return Deal.wrap(flags_ << 240 | unit_ << 160 | uint160(payee_));
 }
 
 function paid(Balance self) pure returns (uint256) {
@@ -56,10 +63,14 @@ function settled(Balance self, uint256 paid_, uint256 floor_) pure returns (Bala
     return Balance.wrap(kept | floor_ << 160 | paid_);
 }
 
-/// With nothing left to pay.
-function refunded(Balance self) pure returns (Balance) {
+function withBudget(Balance self, uint256 budget_) pure returns (Balance) {
     uint256 kept = Balance.unwrap(self) & ~(UINT80 << 80);
-    return Balance.wrap(kept | self.paid() << 80);
+    return Balance.wrap(kept | budget_ << 80);
+}
+
+function withEnd(Balance self, uint256 endsAt_) pure returns (Balance) {
+    uint256 kept = Balance.unwrap(self) & ~(UINT40 << 200);
+    return Balance.wrap(kept | endsAt_ << 200);
 }
 
 function payee(Deal self) pure returns (address) {
@@ -67,5 +78,17 @@ function payee(Deal self) pure returns (address) {
 }
 
 function unit(Deal self) pure returns (uint256) {
-    return Deal.unwrap(self) >> 160;
+    return Deal.unwrap(self) >> 160 & UINT80;
+}
+
+function flags(Deal self) pure returns (uint256) {
+    return Deal.unwrap(self) >> 240;
+}
+
+function has(Deal self, uint256 flag) pure returns (bool) {
+    return self.flags() & flag != 0;
+}
+
+function withFlag(Deal self, uint256 flag) pure returns (Deal) {
+    return Deal.wrap(Deal.unwrap(self) | flag << 240);
 }

@@ -56,6 +56,10 @@ library TypeHashes {
         "Withdrawal(address account,address token,address to,uint256 nonce,uint64 expiresAt)"
     );
 
+    /// Signed by owner and operator, in the escrow's domain: the contract ends with this payable.
+    bytes32 internal constant CLOSE =
+        keccak256("Close(bytes32 contractId,uint256 payableAmount,uint64 expiresAt)");
+
     /// Signed by a log's publisher, in the event log's domain.
     bytes32 internal constant CHECKPOINT =
         keccak256("Checkpoint(bytes32 logId,uint64 size,bytes32 root)");

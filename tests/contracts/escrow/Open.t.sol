@@ -7,8 +7,12 @@ import {HostileToken} from "../mocks/HostileToken.sol";
 import {Wallet} from "../mocks/Wallet.sol";
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import {EventLog} from "contracts/EventLog.sol";
+import {Evidence} from "contracts/Evidence.sol";
 import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
+import {Vault} from "contracts/Vault.sol";
+import {IIdentityRegistry} from "contracts/interfaces/IAgentRegistries.sol";
 import {Terms} from "contracts/libraries/Terms.sol";
+import {TermsRules} from "contracts/libraries/TermsRules.sol";
 import {TestStablecoin} from "contracts/local/TestStablecoin.sol";
 
 contract OpenTest is Fixture {
@@ -112,8 +116,7 @@ contract OpenTest is Fixture {
         Terms memory terms = _terms();
         bytes32 id = _contractId(terms);
         bytes memory signature = _sign(operator, id);
-        bytes memory revertData =
-            abi.encodeWithSelector(OutcomeEscrow.NotSigned.selector, id, owner.addr);
+        bytes memory revertData = abi.encodeWithSelector(Vault.NotSigned.selector, id, owner.addr);
         vm.expectRevert(revertData);
         escrow.open(terms, signature, signature);
         vm.expectRevert(revertData);
@@ -128,7 +131,7 @@ contract OpenTest is Fixture {
         bytes32 id = _contractId(terms);
         bytes memory signature = _sign(owner, id);
         bytes memory revertData =
-            abi.encodeWithSelector(OutcomeEscrow.NotSigned.selector, id, operator.addr);
+            abi.encodeWithSelector(Vault.NotSigned.selector, id, operator.addr);
         vm.expectRevert(revertData);
         escrow.open(terms, signature, signature);
         vm.expectRevert(revertData);
@@ -143,16 +146,18 @@ contract OpenTest is Fixture {
         bytes memory ownerSignature = _sign(owner, id);
         bytes memory operatorSignature = _sign(operator, id);
         terms.unitPrice += 1;
-        vm.expectPartialRevert(OutcomeEscrow.NotSigned.selector);
+        vm.expectPartialRevert(Vault.NotSigned.selector);
         escrow.open(terms, ownerSignature, operatorSignature);
         terms.unitPrice -= 1;
 
         vm.chainId(1);
-        vm.expectPartialRevert(OutcomeEscrow.NotSigned.selector);
+        vm.expectPartialRevert(Vault.NotSigned.selector);
         escrow.open(terms, ownerSignature, operatorSignature);
         vm.chainId(31337);
-        OutcomeEscrow second = new OutcomeEscrow(eventLog, _list(address(token)));
-        vm.expectPartialRevert(OutcomeEscrow.NotSigned.selector);
+        OutcomeEscrow second = new OutcomeEscrow(
+            eventLog, address(new Evidence()), IIdentityRegistry(address(0)), _list(address(token))
+        );
+        vm.expectPartialRevert(Vault.NotSigned.selector);
         second.open(terms, ownerSignature, operatorSignature);
         escrow.open(terms, ownerSignature, operatorSignature);
     }
@@ -178,38 +183,36 @@ contract OpenTest is Fixture {
     function test_revertIf_aPartyIsZero() public {
         Terms memory terms = _terms();
         terms.owner = address(0);
-        _expectRefused(terms, abi.encodeWithSelector(OutcomeEscrow.ZeroOwner.selector));
+        _expectRefused(terms, abi.encodeWithSelector(TermsRules.ZeroOwner.selector));
         terms = _terms();
         terms.operator = address(0);
-        _expectRefused(terms, abi.encodeWithSelector(OutcomeEscrow.ZeroOperator.selector));
+        _expectRefused(terms, abi.encodeWithSelector(TermsRules.ZeroOperator.selector));
         terms = _terms();
         terms.payee = address(0);
-        _expectRefused(terms, abi.encodeWithSelector(OutcomeEscrow.ZeroPayee.selector));
+        _expectRefused(terms, abi.encodeWithSelector(TermsRules.ZeroPayee.selector));
         terms = _terms();
         terms.verifier = address(0);
-        _expectRefused(terms, abi.encodeWithSelector(OutcomeEscrow.ZeroVerifier.selector));
+        _expectRefused(terms, abi.encodeWithSelector(TermsRules.ZeroVerifier.selector));
         terms = _terms();
         terms.feeRecipient = address(0);
-        _expectRefused(
-            terms, abi.encodeWithSelector(OutcomeEscrow.ZeroFeeRecipient.selector, FEE_BPS)
-        );
+        _expectRefused(terms, abi.encodeWithSelector(TermsRules.ZeroFeeRecipient.selector, FEE_BPS));
     }
 
     function test_revertIf_ownerIsOperator() public {
         Terms memory terms = _terms();
         terms.operator = owner.addr;
         _expectRefused(
-            terms, abi.encodeWithSelector(OutcomeEscrow.OwnerIsOperator.selector, owner.addr)
+            terms, abi.encodeWithSelector(TermsRules.OwnerIsOperator.selector, owner.addr)
         );
     }
 
     function test_revertIf_theEscrowIsPaid() public {
         Terms memory terms = _terms();
         terms.payee = address(escrow);
-        _expectRefused(terms, abi.encodeWithSelector(OutcomeEscrow.EscrowAsPayee.selector));
+        _expectRefused(terms, abi.encodeWithSelector(TermsRules.EscrowAsPayee.selector));
         terms = _terms();
         terms.feeRecipient = address(escrow);
-        _expectRefused(terms, abi.encodeWithSelector(OutcomeEscrow.EscrowAsFeeRecipient.selector));
+        _expectRefused(terms, abi.encodeWithSelector(TermsRules.EscrowAsFeeRecipient.selector));
     }
 
     function test_revertIf_theTokenIsNotAllowed() public {
@@ -231,7 +234,7 @@ contract OpenTest is Fixture {
     function test_revertIf_theAttributionIsUnknown() public {
         Terms memory terms = _terms();
         terms.attribution = 2;
-        _expectRefused(terms, abi.encodeWithSelector(OutcomeEscrow.UnknownAttribution.selector, 2));
+        _expectRefused(terms, abi.encodeWithSelector(TermsRules.UnknownAttribution.selector, 2));
     }
 
     // ------------------------------------------------------------ times
@@ -240,7 +243,7 @@ contract OpenTest is Fixture {
         Terms memory terms = _terms();
         vm.warp(START + 1);
         _expectRefused(
-            terms, abi.encodeWithSelector(OutcomeEscrow.OpensInThePast.selector, START, START + 1)
+            terms, abi.encodeWithSelector(TermsRules.OpensInThePast.selector, START, START + 1)
         );
     }
 
@@ -250,7 +253,7 @@ contract OpenTest is Fixture {
         _expectRefused(
             terms,
             abi.encodeWithSelector(
-                OutcomeEscrow.DeadlineBeforeOpening.selector, terms.opensAt, terms.deadline
+                TermsRules.DeadlineBeforeOpening.selector, terms.opensAt, terms.deadline
             )
         );
     }
@@ -264,19 +267,19 @@ contract OpenTest is Fixture {
             if (i == 1) terms.attributionWindow = max;
             if (i == 2) terms.lateness = max;
             if (i == 3) terms.grace = max;
-            if (i == 4) terms.claimPeriod = max;
+            if (i == 4) (terms.claimPeriod, terms.arbiter) = (max, stranger);
             if (i == 5) terms.challengePeriod = max;
             if (i == 6) terms.arbitrationPeriod = max;
             if (i == 7) terms.holdbackPeriod = max;
             if (i == 8) terms.ratePeriod = max;
-            _expectRefusedFor(terms, OutcomeEscrow.TimesTooLarge.selector);
+            _expectRefusedFor(terms, TermsRules.TimesTooLarge.selector);
         }
         Terms memory longest = _terms();
         longest.grace =
             uint64((1 << 40) - longest.deadline - longest.attributionWindow - longest.lateness);
         _expectRefused(
             longest,
-            abi.encodeWithSelector(OutcomeEscrow.TimesTooLarge.selector, 1 << 40, type(uint40).max)
+            abi.encodeWithSelector(TermsRules.TimesTooLarge.selector, 1 << 40, type(uint40).max)
         );
     }
 
@@ -284,7 +287,7 @@ contract OpenTest is Fixture {
 
     function test_revertIf_anAmountIsTooLarge() public {
         bytes memory revertData =
-            abi.encodeWithSelector(OutcomeEscrow.AmountTooLarge.selector, LIMIT + 1, LIMIT);
+            abi.encodeWithSelector(TermsRules.AmountTooLarge.selector, LIMIT + 1, LIMIT);
         Terms memory terms = _terms();
         terms.unitPrice = LIMIT + 1;
         _expectRefused(terms, revertData);
@@ -298,7 +301,7 @@ contract OpenTest is Fixture {
 
     function test_revertIf_aShareIsTooLarge() public {
         bytes memory revertData =
-            abi.encodeWithSelector(OutcomeEscrow.BpsTooLarge.selector, 10_001, 10_000);
+            abi.encodeWithSelector(TermsRules.BpsTooLarge.selector, 10_001, 10_000);
         Terms memory terms = _terms();
         terms.revenueShareBps = 10_001;
         _expectRefused(terms, revertData);
@@ -313,61 +316,67 @@ contract OpenTest is Fixture {
     function test_revertIf_thereIsNoPrice() public {
         Terms memory terms = _terms();
         terms.unitPrice = 0;
-        _expectRefused(terms, abi.encodeWithSelector(OutcomeEscrow.ZeroPrice.selector));
+        _expectRefused(terms, abi.encodeWithSelector(TermsRules.ZeroPrice.selector));
     }
 
     function test_revertIf_thereIsNoBudget() public {
         Terms memory terms = _terms();
         terms.budget = 0;
-        _expectRefused(terms, abi.encodeWithSelector(OutcomeEscrow.ZeroBudget.selector));
+        _expectRefused(terms, abi.encodeWithSelector(TermsRules.ZeroBudget.selector));
     }
 
-    // ------------------------------------------------------------ not supported yet
+    function test_revertIf_claimsHaveNoArbiter() public {
+        Terms memory terms = _terms();
+        terms.claimPeriod = 10 days;
+        _expectRefused(
+            terms, abi.encodeWithSelector(TermsRules.ClaimsNeedArbiter.selector, 10 days)
+        );
+    }
 
-    function test_revertIf_aTermIsNotSupported() public {
+    function test_revertIf_theGraceLeavesNoTimeForADispute() public {
+        Terms memory terms = _terms();
+        terms.challengePeriod = 1 days;
+        terms.arbitrationPeriod = 2 days;
+        terms.grace = 4 days - 1;
+        _expectRefused(
+            terms, abi.encodeWithSelector(TermsRules.GraceTooShort.selector, 4 days - 1, 4 days)
+        );
+        terms.grace = 4 days;
+        _open(terms);
+    }
+
+    function test_revertIf_theClaimPeriodLeavesNoTimeForADispute() public {
         Terms memory terms = _terms();
         terms.arbiter = stranger;
+        terms.challengePeriod = 1 days;
+        terms.arbitrationPeriod = 1 days;
+        terms.claimPeriod = 5 days - 1;
         _expectRefused(
-            terms, abi.encodeWithSelector(OutcomeEscrow.ArbiterNotSupported.selector, stranger)
+            terms,
+            abi.encodeWithSelector(TermsRules.ClaimPeriodTooShort.selector, 5 days - 1, 5 days)
         );
-        terms = _terms();
-        terms.claimPeriod = 1;
-        _expectRefused(terms, abi.encodeWithSelector(OutcomeEscrow.ClaimsNotSupported.selector, 1));
-        terms = _terms();
-        terms.challengePeriod = 1;
-        _expectRefused(
-            terms, abi.encodeWithSelector(OutcomeEscrow.ChallengesNotSupported.selector, 1, 0)
-        );
-        terms = _terms();
-        terms.arbitrationPeriod = 1;
-        _expectRefused(
-            terms, abi.encodeWithSelector(OutcomeEscrow.ChallengesNotSupported.selector, 0, 1)
-        );
-        terms = _terms();
-        terms.holdbackBps = 1;
-        _expectRefused(
-            terms, abi.encodeWithSelector(OutcomeEscrow.HoldbackNotSupported.selector, 1, 0)
-        );
-        terms = _terms();
-        terms.holdbackPeriod = 1;
-        _expectRefused(
-            terms, abi.encodeWithSelector(OutcomeEscrow.HoldbackNotSupported.selector, 0, 1)
-        );
-        terms = _terms();
-        terms.rateCap = 1;
-        _expectRefused(
-            terms, abi.encodeWithSelector(OutcomeEscrow.RateCapNotSupported.selector, 1, 0)
-        );
-        terms = _terms();
-        terms.ratePeriod = 1;
-        _expectRefused(
-            terms, abi.encodeWithSelector(OutcomeEscrow.RateCapNotSupported.selector, 0, 1)
-        );
-        terms = _terms();
+        terms.claimPeriod = 5 days;
+        _open(terms);
+    }
+
+    function test_revertIf_theRateCapCannotBeHalved() public {
+        Terms memory terms = _terms();
+        (terms.rateCap, terms.ratePeriod) = (1, 1 days);
+        _expectRefused(terms, abi.encodeWithSelector(TermsRules.RateCapTooSmall.selector, 1, 2));
+        terms.rateCap = 2;
+        _open(terms);
+    }
+
+    function test_revertIf_theRateCapHasNoPeriod() public {
+        Terms memory terms = _terms();
+        terms.rateCap = 2;
+        _expectRefused(terms, abi.encodeWithSelector(TermsRules.ZeroRatePeriod.selector, 2));
+    }
+
+    function test_revertIf_thereIsNoIdentityRegistry() public {
+        Terms memory terms = _terms();
         terms.agentIdPlusOne = 1;
-        _expectRefused(
-            terms, abi.encodeWithSelector(OutcomeEscrow.FeedbackNotSupported.selector, 1)
-        );
+        _expectRefused(terms, abi.encodeWithSelector(OutcomeEscrow.NoIdentityRegistry.selector, 0));
     }
 
     // ------------------------------------------------------------ exclusive
@@ -517,18 +526,16 @@ contract OpenWithHostileTokenTest is HostileFixture {
     function test_revertIf_theEscrowGetsLess() public {
         hostile.setMode(HostileToken.Mode.TakesFee);
         _expectRevert(
-            abi.encodeWithSelector(
-                OutcomeEscrow.ReceivedWrongAmount.selector, BUDGET, BUDGET * 99 / 100
-            )
+            abi.encodeWithSelector(Vault.ReceivedWrongAmount.selector, BUDGET, BUDGET * 99 / 100)
         );
         hostile.setMode(HostileToken.Mode.Lies);
-        _expectRevert(abi.encodeWithSelector(OutcomeEscrow.ReceivedWrongAmount.selector, BUDGET, 0));
+        _expectRevert(abi.encodeWithSelector(Vault.ReceivedWrongAmount.selector, BUDGET, 0));
     }
 
     function test_revertIf_theEscrowGetsMore() public {
         hostile.setHook(address(hostile), abi.encodeCall(hostile.mint, (address(escrow), 1)));
         _expectRevert(
-            abi.encodeWithSelector(OutcomeEscrow.ReceivedWrongAmount.selector, BUDGET, BUDGET + 1)
+            abi.encodeWithSelector(Vault.ReceivedWrongAmount.selector, BUDGET, BUDGET + 1)
         );
     }
 
@@ -573,7 +580,9 @@ contract ConstructorTest is Fixture {
     function test_theTokensAreAllowed() public {
         address[] memory tokens = new address[](2);
         (tokens[0], tokens[1]) = (address(token), address(new TestStablecoin()));
-        escrow = new OutcomeEscrow(eventLog, tokens);
+        escrow = new OutcomeEscrow(
+            eventLog, address(new Evidence()), IIdentityRegistry(address(0)), tokens
+        );
         assertTrue(escrow.isAllowed(tokens[0]));
         assertTrue(escrow.isAllowed(tokens[1]));
         assertFalse(escrow.isAllowed(stranger));
@@ -596,14 +605,21 @@ contract ConstructorTest is Fixture {
     }
 
     function test_revertIf_thereIsNoToken() public {
-        vm.expectRevert(OutcomeEscrow.NoTokens.selector);
-        new OutcomeEscrow(eventLog, new address[](0));
+        address evidence = address(escrow.evidence());
+        vm.expectRevert(Vault.NoTokens.selector);
+        new OutcomeEscrow(eventLog, evidence, IIdentityRegistry(address(0)), new address[](0));
     }
 
     function test_revertIf_anAddressHasNoCode() public {
-        vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.NotAContract.selector, stranger));
-        new OutcomeEscrow(eventLog, _list(stranger));
-        vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.NotAContract.selector, stranger));
-        new OutcomeEscrow(EventLog(stranger), _list(address(token)));
+        address evidence = address(escrow.evidence());
+        IIdentityRegistry none = IIdentityRegistry(address(0));
+        vm.expectRevert(abi.encodeWithSelector(Vault.NotAContract.selector, stranger));
+        new OutcomeEscrow(eventLog, evidence, none, _list(stranger));
+        vm.expectRevert(abi.encodeWithSelector(Vault.NotAContract.selector, stranger));
+        new OutcomeEscrow(EventLog(stranger), evidence, none, _list(address(token)));
+        vm.expectRevert(abi.encodeWithSelector(Vault.NotAContract.selector, stranger));
+        new OutcomeEscrow(eventLog, stranger, none, _list(address(token)));
+        vm.expectRevert(abi.encodeWithSelector(Vault.NotAContract.selector, stranger));
+        new OutcomeEscrow(eventLog, evidence, IIdentityRegistry(stranger), _list(address(token)));
     }
 }

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {HostileFixture} from "../helpers/HostileFixture.sol";
 import {HostileToken} from "../mocks/HostileToken.sol";
 import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
+import {Vault} from "contracts/Vault.sol";
 import {Entry} from "contracts/libraries/MerkleLog.sol";
 import {Terms} from "contracts/libraries/Terms.sol";
 
@@ -119,7 +120,7 @@ contract PayoutTest is HostileFixture {
 
     function test_revertIf_thereIsTooLittleGas() public {
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, PRICE, 0)));
-        vm.expectPartialRevert(OutcomeEscrow.TooLittleGas.selector);
+        vm.expectPartialRevert(Vault.TooLittleGas.selector);
         escrow.settle{gas: 300_000}(
             batch.group, batch.size, batch.first, batch.entries, batch.proof, batch.signature
         );
@@ -135,7 +136,7 @@ contract PayoutTest is HostileFixture {
         ) {
             assertEq(escrow.creditOf(address(token), payee), NET);
         } catch (bytes memory revertData) {
-            assertEq(bytes4(revertData), OutcomeEscrow.TooLittleGas.selector);
+            assertEq(bytes4(revertData), Vault.TooLittleGas.selector);
         }
     }
 
@@ -166,7 +167,7 @@ contract PayoutTest is HostileFixture {
         (bool success, bytes memory answer) =
             address(this).call(abi.encodeCall(this.reenterDirectly, ()));
         assertTrue(success);
-        assertEq(bytes4(abi.decode(answer, (bytes))), OutcomeEscrow.ReentrantCall.selector);
+        assertEq(bytes4(abi.decode(answer, (bytes))), Vault.ReentrantCall.selector);
     }
 
     bytes private answered;
@@ -187,7 +188,7 @@ contract PayoutTest is HostileFixture {
     function _expectPaid(uint256 received) private {
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, PRICE, 0)));
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, payee, NET, FEE);
+        emit OutcomeEscrow.Paid(id, payee, batch.first, NET, FEE);
         _settle(batch);
         assertEq(hostile.balanceOf(payee), received);
         assertEq(escrow.creditOf(address(token), payee), 0);
@@ -198,9 +199,9 @@ contract PayoutTest is HostileFixture {
     function _expectCredited() private {
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, PRICE, 0)));
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, payee, NET, FEE);
+        emit OutcomeEscrow.Paid(id, payee, batch.first, NET, FEE);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Credited(id, payee, NET);
+        emit Vault.Credited(id, payee, NET);
         _settle(batch);
         assertEq(hostile.balanceOf(payee), 0);
         assertEq(escrow.creditOf(address(token), payee), NET);
@@ -212,9 +213,7 @@ contract PayoutTest is HostileFixture {
     function _expectTookTooMuch(uint256 expected, uint256 found) private {
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, PRICE, 0)));
         vm.expectRevert(
-            abi.encodeWithSelector(
-                OutcomeEscrow.TokenTookTooMuch.selector, address(token), expected, found
-            )
+            abi.encodeWithSelector(Vault.TokenTookTooMuch.selector, address(token), expected, found)
         );
         _settle(batch);
         assertEq(escrow.paidOf(id), 0);

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {HostileFixture} from "../helpers/HostileFixture.sol";
 import {HostileToken} from "../mocks/HostileToken.sol";
 import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
+import {Vault} from "contracts/Vault.sol";
 import {Terms} from "contracts/libraries/Terms.sol";
 
 contract RefundTest is HostileFixture {
@@ -90,7 +91,7 @@ contract RefundTest is HostileFixture {
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Refunded(id, owner.addr, BUDGET);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Credited(id, owner.addr, BUDGET);
+        emit Vault.Credited(id, owner.addr, BUDGET);
         escrow.refund(id);
         assertEq(escrow.creditOf(address(token), owner.addr), BUDGET);
         vm.prank(owner.addr);
@@ -115,7 +116,7 @@ contract RefundTest is HostileFixture {
         terms.deadline = endsAt + 1;
         _open(terms);
         hostile.setMode(HostileToken.Mode.TakesMore);
-        vm.expectPartialRevert(OutcomeEscrow.TokenTookTooMuch.selector);
+        vm.expectPartialRevert(Vault.TokenTookTooMuch.selector);
         escrow.refund(id);
     }
 }

@@ -4,7 +4,10 @@ pragma solidity 0.8.37;
 import {Fixture} from "../helpers/Fixture.sol";
 import {TestTree} from "../helpers/TestTree.sol";
 import {Wallet} from "../mocks/Wallet.sol";
+import {Evidence} from "contracts/Evidence.sol";
 import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
+import {Vault} from "contracts/Vault.sol";
+import {IIdentityRegistry} from "contracts/interfaces/IAgentRegistries.sol";
 import {Entry, MerkleLog} from "contracts/libraries/MerkleLog.sol";
 import {Terms} from "contracts/libraries/Terms.sol";
 import {Vm} from "forge-std/Vm.sol";
@@ -25,9 +28,7 @@ contract SettleTest is Fixture {
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, 5 * PRICE, 0)));
         uint256 fee = 5 * PRICE * FEE_BPS / 10_000;
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Settled(id, batch.first, 5 * PRICE, 0);
-        vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, payee, 5 * PRICE - fee, fee);
+        emit OutcomeEscrow.Paid(id, payee, batch.first, 5 * PRICE - fee, fee);
         _settle(batch);
 
         assertEq(token.balanceOf(payee), 5 * PRICE - fee);
@@ -39,7 +40,10 @@ contract SettleTest is Fixture {
 
     function test_itPaysWhatIsNew() public {
         _settleTotals(terms, 5 * PRICE, 0);
-        _settleTotals(terms, 5 * PRICE, 0);
+        Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, 5 * PRICE, 0)));
+        vm.expectEmit(address(escrow));
+        emit OutcomeEscrow.Settled(id, batch.first, 5 * PRICE, 0);
+        _settle(batch);
         assertEq(escrow.paidOf(id), 5 * PRICE);
         _settleTotals(terms, 9 * PRICE, PRICE);
         assertEq(escrow.paidOf(id), 8 * PRICE);
@@ -347,7 +351,9 @@ contract SettleTest is Fixture {
         _expectNotSigned(batch);
         vm.chainId(31337);
         OutcomeEscrow first = escrow;
-        escrow = new OutcomeEscrow(eventLog, _list(address(token)));
+        escrow = new OutcomeEscrow(
+            eventLog, address(new Evidence()), IIdentityRegistry(address(0)), _list(address(token))
+        );
         _expectNotSigned(batch);
         escrow = first;
         _settle(batch);
@@ -407,8 +413,7 @@ contract SettleTest is Fixture {
     function _expectNotSigned(Batch memory batch) private {
         bytes32 digest = _verifiedDigest(batch);
         _expectRevert(
-            batch,
-            abi.encodeWithSelector(OutcomeEscrow.NotSigned.selector, digest, batch.group.verifier)
+            batch, abi.encodeWithSelector(Vault.NotSigned.selector, digest, batch.group.verifier)
         );
     }
 

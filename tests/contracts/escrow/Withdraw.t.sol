@@ -5,6 +5,7 @@ import {HostileFixture} from "../helpers/HostileFixture.sol";
 import {HostileToken} from "../mocks/HostileToken.sol";
 import {Wallet} from "../mocks/Wallet.sol";
 import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
+import {Vault} from "contracts/Vault.sol";
 import {Terms} from "contracts/libraries/Terms.sol";
 
 contract WithdrawTest is HostileFixture {
@@ -26,7 +27,7 @@ contract WithdrawTest is HostileFixture {
 
     function test_withdraw() public {
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Withdrawn(address(token), holder.addr, to, FEE);
+        emit Vault.Withdrawn(address(token), holder.addr, to, FEE);
         vm.prank(holder.addr);
         escrow.withdraw(address(token), to);
         assertEq(token.balanceOf(to), FEE);
@@ -34,26 +35,22 @@ contract WithdrawTest is HostileFixture {
     }
 
     function test_revertIf_thereIsNoCredit() public {
-        vm.expectRevert(
-            abi.encodeWithSelector(OutcomeEscrow.NoCredit.selector, address(token), stranger)
-        );
+        vm.expectRevert(abi.encodeWithSelector(Vault.NoCredit.selector, address(token), stranger));
         vm.prank(stranger);
         escrow.withdraw(address(token), to);
         vm.startPrank(holder.addr);
         escrow.withdraw(address(token), to);
         vm.expectRevert(
-            abi.encodeWithSelector(OutcomeEscrow.NoCredit.selector, address(token), holder.addr)
+            abi.encodeWithSelector(Vault.NoCredit.selector, address(token), holder.addr)
         );
         escrow.withdraw(address(token), to);
     }
 
     function test_revertIf_theReceiverCannotBeMeant() public {
         vm.startPrank(holder.addr);
-        vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.InvalidRecipient.selector, address(0)));
+        vm.expectRevert(abi.encodeWithSelector(Vault.InvalidRecipient.selector, address(0)));
         escrow.withdraw(address(token), address(0));
-        vm.expectRevert(
-            abi.encodeWithSelector(OutcomeEscrow.InvalidRecipient.selector, address(escrow))
-        );
+        vm.expectRevert(abi.encodeWithSelector(Vault.InvalidRecipient.selector, address(escrow)));
         escrow.withdraw(address(token), address(escrow));
     }
 
@@ -62,11 +59,11 @@ contract WithdrawTest is HostileFixture {
         hostile.setBlocked(to, true);
         vm.startPrank(holder.addr);
         vm.expectRevert(
-            abi.encodeWithSelector(OutcomeEscrow.TransferFailed.selector, address(token), to, FEE)
+            abi.encodeWithSelector(Vault.TransferFailed.selector, address(token), to, FEE)
         );
         escrow.withdraw(address(token), to);
         hostile.setMode(HostileToken.Mode.TakesMore);
-        vm.expectPartialRevert(OutcomeEscrow.TokenTookTooMuch.selector);
+        vm.expectPartialRevert(Vault.TokenTookTooMuch.selector);
         escrow.withdraw(address(token), stranger);
         hostile.setMode(HostileToken.Mode.Honest);
         escrow.withdraw(address(token), stranger);
@@ -109,7 +106,7 @@ contract WithdrawTest is HostileFixture {
         bytes memory signature = _sign(holder, _withdrawalDigest(0));
         vm.warp(EXPIRES + 1);
         vm.expectRevert(
-            abi.encodeWithSelector(OutcomeEscrow.WithdrawalExpired.selector, EXPIRES, EXPIRES + 1)
+            abi.encodeWithSelector(Vault.WithdrawalExpired.selector, EXPIRES, EXPIRES + 1)
         );
         escrow.withdrawFor(holder.addr, address(token), to, EXPIRES, signature);
     }
@@ -121,9 +118,9 @@ contract WithdrawTest is HostileFixture {
         _expectNotSigned(0, to, EXPIRES, _sign(operator, _withdrawalDigest(0)));
         _expectNotSigned(0, to, EXPIRES, _sign(holder, _withdrawalDigest(1)));
         _expectNotSigned(0, to, EXPIRES, "");
-        vm.expectPartialRevert(OutcomeEscrow.NotSigned.selector);
+        vm.expectPartialRevert(Vault.NotSigned.selector);
         escrow.withdrawFor(payee, address(token), to, EXPIRES, signature);
-        vm.expectPartialRevert(OutcomeEscrow.NotSigned.selector);
+        vm.expectPartialRevert(Vault.NotSigned.selector);
         escrow.withdrawFor(holder.addr, stranger, to, EXPIRES, signature);
     }
 
@@ -131,7 +128,7 @@ contract WithdrawTest is HostileFixture {
     function test_aFailureUsesNoNonce() public {
         bytes memory signature = _sign(holder, _withdrawalDigest(0));
         hostile.setMode(HostileToken.Mode.Paused);
-        vm.expectPartialRevert(OutcomeEscrow.TransferFailed.selector);
+        vm.expectPartialRevert(Vault.TransferFailed.selector);
         escrow.withdrawFor(holder.addr, address(token), to, EXPIRES, signature);
         hostile.setMode(HostileToken.Mode.Honest);
         escrow.withdrawFor(holder.addr, address(token), to, EXPIRES, signature);
@@ -155,9 +152,7 @@ contract WithdrawTest is HostileFixture {
         private
     {
         bytes32 digest = _withdrawalDigest(nonce, to_, expiresAt);
-        vm.expectRevert(
-            abi.encodeWithSelector(OutcomeEscrow.NotSigned.selector, digest, holder.addr)
-        );
+        vm.expectRevert(abi.encodeWithSelector(Vault.NotSigned.selector, digest, holder.addr));
         escrow.withdrawFor(holder.addr, address(token), to_, expiresAt, signature);
     }
 }

@@ -3,7 +3,9 @@ pragma solidity 0.8.37;
 
 import {TestTree} from "./TestTree.sol";
 import {EventLog} from "contracts/EventLog.sol";
+import {Evidence} from "contracts/Evidence.sol";
 import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
+import {IIdentityRegistry} from "contracts/interfaces/IAgentRegistries.sol";
 import {Entry} from "contracts/libraries/MerkleLog.sol";
 import {Terms} from "contracts/libraries/Terms.sol";
 import {TestStablecoin} from "contracts/local/TestStablecoin.sol";
@@ -19,6 +21,9 @@ abstract contract Fixture is Test {
     string internal constant CHECKPOINT_TYPE = "Checkpoint(bytes32 logId,uint64 size,bytes32 root)";
     string internal constant WITHDRAWAL_TYPE =
         "Withdrawal(address account,address token,address to,uint256 nonce,uint64 expiresAt)";
+
+    string internal constant CLOSE_TYPE =
+        "Close(bytes32 contractId,uint256 payableAmount,uint64 expiresAt)";
 
     uint64 internal constant START = 1_800_000_000;
     string internal constant ORIGIN = "tallystick.example/surface";
@@ -45,7 +50,9 @@ abstract contract Fixture is Test {
         eventLog = new EventLog();
         token = new TestStablecoin();
         tree = new TestTree(1); // the filler is the genesis entry
-        escrow = new OutcomeEscrow(eventLog, _list(address(token)));
+        escrow = new OutcomeEscrow(
+            eventLog, address(new Evidence()), IIdentityRegistry(address(0)), _list(address(token))
+        );
         logId = eventLog.register(ORIGIN, publisher.addr);
         _fund(owner.addr, 10 * BUDGET);
     }

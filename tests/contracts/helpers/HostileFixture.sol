@@ -3,7 +3,9 @@ pragma solidity 0.8.37;
 
 import {HostileToken} from "../mocks/HostileToken.sol";
 import {Fixture} from "./Fixture.sol";
+import {Evidence} from "contracts/Evidence.sol";
 import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
+import {IIdentityRegistry} from "contracts/interfaces/IAgentRegistries.sol";
 import {TestStablecoin} from "contracts/local/TestStablecoin.sol";
 
 /// The same world with a token that can turn bad.
@@ -14,7 +16,9 @@ abstract contract HostileFixture is Fixture {
         super.setUp();
         hostile = new HostileToken();
         token = TestStablecoin(address(hostile));
-        escrow = new OutcomeEscrow(eventLog, _list(address(token)));
+        escrow = new OutcomeEscrow(
+            eventLog, address(new Evidence()), IIdentityRegistry(address(0)), _list(address(token))
+        );
         _fund(owner.addr, 10 * BUDGET);
     }
 }

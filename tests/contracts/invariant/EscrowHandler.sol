@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {HostileFixture} from "../helpers/HostileFixture.sol";
 import {HostileToken} from "../mocks/HostileToken.sol";
 import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
+import {Vault} from "contracts/Vault.sol";
 import {Entry} from "contracts/libraries/MerkleLog.sol";
 import {Terms} from "contracts/libraries/Terms.sol";
 import {Vm} from "forge-std/Vm.sol";
@@ -303,7 +304,7 @@ contract EscrowHandler is HostileFixture {
         for (uint256 i = 0; i < logs.length; ++i) {
             if (logs[i].emitter != address(escrow)) continue;
             bytes32 topic = logs[i].topics[0];
-            if (topic == OutcomeEscrow.Withdrawn.selector) {
+            if (topic == Vault.Withdrawn.selector) {
                 (, uint256 amount) = abi.decode(logs[i].data, (address, uint256));
                 withdrawn += amount;
             }
@@ -314,7 +315,7 @@ contract EscrowHandler is HostileFixture {
             if (topic == OutcomeEscrow.Refunded.selector) {
                 book.refunded += abi.decode(logs[i].data, (uint256));
             }
-            if (topic == OutcomeEscrow.Credited.selector) _readCredited(logs[i]);
+            if (topic == Vault.Credited.selector) _readCredited(logs[i]);
         }
     }
 
@@ -323,7 +324,7 @@ contract EscrowHandler is HostileFixture {
         if (address(uint160(uint256(log.topics[2]))) != book.terms.payee) {
             _break("I5: another payee");
         }
-        (uint256 amount, uint256 fee) = abi.decode(log.data, (uint256, uint256));
+        (, uint256 amount, uint256 fee) = abi.decode(log.data, (uint64, uint256, uint256));
         book.paidNet += amount;
         book.paidFees += fee;
         ++counts["paid"];

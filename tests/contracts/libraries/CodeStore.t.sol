@@ -11,7 +11,7 @@ contract CodeStoreTest is Test {
 
     function testFuzz_readsWhatWasWritten(bytes calldata data) public {
         address store = this.write(data);
-        assertEq(CodeStore.read(store, data.length), data);
+        assertEq(CodeStore.read(store, 0, data.length), data);
     }
 
     /// Whatever the data: a call runs into STOP at once.

@@ -11,7 +11,8 @@ contract LedgerTest is Test {
         uint80 paid,
         uint40 floor,
         uint80 paidBefore,
-        uint40 floorBefore
+        uint40 floorBefore,
+        uint80 budgetAfter
     ) public pure {
         Balance opened = newBalance(budget, endsAt);
         _assertBalance(opened, 0, budget, 0, endsAt);
@@ -19,13 +20,24 @@ contract LedgerTest is Test {
         _assertBalance(before, paidBefore, budget, floorBefore, endsAt);
         Balance settled = before.settled(paid, floor);
         _assertBalance(settled, paid, budget, floor, endsAt);
-        _assertBalance(settled.refunded(), paid, paid, floor, endsAt);
+        _assertBalance(settled.withBudget(budgetAfter), paid, budgetAfter, floor, endsAt);
+        _assertBalance(settled.withEnd(floorBefore), paid, budget, floor, floorBefore);
     }
 
-    function testFuzz_dealKeepsItsFields(address payee, uint80 unit) public pure {
-        Deal deal = newDeal(payee, unit);
+    function testFuzz_dealKeepsItsFields(address payee, uint80 unit, uint16 flags, uint16 flag)
+        public
+        pure
+    {
+        Deal deal = newDeal(payee, unit, flags);
+        _assertDeal(deal, payee, unit, flags);
+        _assertDeal(deal.withFlag(flag), payee, unit, flags | flag);
+        assertEq(deal.has(flag), flags & flag != 0);
+    }
+
+    function _assertDeal(Deal deal, address payee, uint256 unit, uint256 flags) private pure {
         assertEq(deal.payee(), payee);
         assertEq(deal.unit(), unit);
+        assertEq(deal.flags(), flags);
     }
 
     function _assertBalance(

@@ -10,6 +10,7 @@ contract TermsTest is Fixture {
         assertEq(TypeHashes.VERIFIED, vm.eip712HashType(VERIFIED_TYPE));
         assertEq(TypeHashes.CHECKPOINT, vm.eip712HashType(CHECKPOINT_TYPE));
         assertEq(TypeHashes.WITHDRAWAL, vm.eip712HashType(WITHDRAWAL_TYPE));
+        assertEq(TypeHashes.CLOSE, vm.eip712HashType(CLOSE_TYPE));
     }
 
     function test_typeHashes_areThoseOfTheVectors() public view {
@@ -48,8 +49,7 @@ contract TermsTest is Fixture {
         string memory json = vm.readFile("tests/vectors/signatures.json");
         address home = vm.parseJsonAddress(json, ".escrow_domain.verifying_contract");
         vm.chainId(vm.parseJsonUint(json, ".escrow_domain.chain_id"));
-        bytes memory args = abi.encode(address(eventLog), _list(address(token)));
-        deployCodeTo("OutcomeEscrow.sol", args, home);
+        vm.etch(home, address(escrow).code); // OpenZeppelin sees that it lives elsewhere
         bytes32 termsHash = vm.parseJsonBytes32(json, ".terms[1].struct_hash");
         assertEq(_digest(home, termsHash), vm.parseJsonBytes32(json, ".terms[1].digest"));
         bytes32 verifiedHash = vm.parseJsonBytes32(json, ".verified.struct_hash");

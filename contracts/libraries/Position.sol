@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
+
+enum ClaimsCase {
+    Filed,
+    Disputed,
+    Ruled
+}
+
+/// What a contract that is not plain remembers of its statements and claims.
+struct Position {
+    // The last final statement, and what rulings have changed of its net.
+    uint80 earned;
+    uint80 reversed;
+    int88 adjust;
+    // The pending statement. It becomes final when `resolvesAt` has passed; index zero: there is
+    // none.
+    uint80 pendingEarned;
+    uint80 pendingReversed;
+    uint40 pendingIndex;
+    uint40 resolvesAt;
+    bool ownerDisputed;
+    bool operatorDisputed;
+    // Claims by proof, and the leaky bucket of the rate cap.
+    uint80 claimed;
+    uint80 capLevel;
+    uint40 capAt;
+    ClaimsCase claimsCase;
+    // The final net, by the second from which it was final.
+    Checkpoints.Trace208 finals;
+}
+
+using PositionLibrary for Position global;
+
+library PositionLibrary {
+    using Checkpoints for Checkpoints.Trace208;
+    using SafeCast for uint256;
+
+    function isPending(Position storage self) internal view returns (bool) {
+        return self.pendingIndex != 0 && block.timestamp <= self.resolvesAt;
+    }
+
+    /// Whether there is a statement that has become final by itself and is not yet kept as such.
+    function isRipe(Position storage self) internal view returns (bool) {
+        return self.pendingIndex != 0 && block.timestamp > self.resolvesAt;
+    }
+
+    /// What is payable for good, claims apart.
+    function net(Position storage self, uint256 budget) internal view returns (uint256) {
+        if (self.isRipe()) return self.pendingNet(budget);
+        return _net(self.earned, self.reversed, self.adjust, budget);
+    }
+
+    /// What will be payable if the pending statement stands.
+    function pendingNet(Position storage self, uint256 budget) internal view returns (uint256) {
+        return _net(self.pendingEarned, self.pendingReversed, self.adjust, budget);
+    }
+
+    /// The most that the statements can make payable by themselves.
+    function peak(Position storage self, uint256 budget) internal view returns (uint256) {
+        uint256 final_ = self.net(budget);
+        if (!self.isPending()) return final_;
+        uint256 pending = self.pendingNet(budget);
+        return pending > final_ ? pending : final_;
+    }
+
+    /// The final net as it was at `time`.
+    function netAt(Position storage self, uint256 time, uint256 budget)
+        internal
+        view
+        returns (uint256)
+    {
+        if (self.isRipe() && time >= self.resolvesAt) return self.pendingNet(budget);
+        return self.finals.upperLookupRecent(time.toUint48());
+    }
+
+    /// When the last final statement became final.
+    function finalSince(Position storage self) internal view returns (uint256) {
+        if (self.isRipe()) return self.resolvesAt;
+        (, uint48 since,) = self.finals.latestCheckpoint();
+        return since;
+    }
+
+    function hasDispute(Position storage self) internal view returns (bool) {
+        return self.ownerDisputed || self.operatorDisputed;
+    }
+
+    function _net(uint80 earned, uint80 reversed, int88 adjust, uint256 budget)
+        private
+        pure
+        returns (uint256)
+    {
+        int256 sum = int256(uint256(earned)) - int256(uint256(reversed)) + adjust;
+        if (sum <= 0) return 0;
+        return uint256(sum) < budget ? uint256(sum) : budget;
+    }
+}
