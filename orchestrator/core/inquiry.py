@@ -255,9 +255,8 @@ class _Watch:
         elif entry.kind == SETTLEMENT:
             said = statement(entry.payload)
             yield self._case(account, "sum", entry)
-            for other in (
-                said.last_outcome, said.last_reversal, account.last_outcome, account.last_reversal
-            ):  # fmt: skip
+            lasts = (account.last_outcome, account.last_reversal)
+            for other in {said.last_outcome, said.last_reversal, *lasts} - {0}:
                 yield from self._with(account, "sum", entry, other)
 
     def _of_outcome(self, account: _Account, entry: Words) -> Iterator[Case]:
@@ -284,13 +283,8 @@ class _Watch:
     def _of_reversal(self, account: _Account, entry: Words) -> Iterator[Case]:
         said = link(entry.payload)
         yield self._case(account, "reversal", entry)
-        for other in (
-            said.target,
-            said.cause,
-            said.prev,
-            account.last_reversal,
-            account.reversed.get(said.target, 0),
-        ):
+        known = {said.prev, account.last_reversal, account.reversed.get(said.target, 0)} - {0}
+        for other in {said.target, said.cause} | known:
             yield from self._with(account, "reversal", entry, other)
         total, outcome = account.most
         if total > account.standing.rules.budget_units:

@@ -1,0 +1,530 @@
+"""The finders: nothing in an honest log, every planted lie, and what an operator can claim."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import given, settings
+
+from orchestrator.core.attribution import qualifying_touch
+from orchestrator.core.case import Claim, Exhibit
+from orchestrator.core.decide import ProductEvent, Request, Settle, Touch
+from orchestrator.core.entry import (
+    Entry,
+    EventOpening,
+    pack_outcome,
+    pack_reversal,
+    pack_settlement,
+    unpack_outcome,
+    unpack_reversal,
+    unpack_settlement,
+)
+from orchestrator.core.errors import EvidenceError
+from orchestrator.core.evidence import check_refutation, claim_of, contradicts
+from orchestrator.core.inquiry import PublicEntry, find_claims, find_lie, lies, refutation
+from tests.core.cases import History, histories, history, rethread, told
+from tests.core.worlds import LEADS, OPERATORS, SURFACE, policy, rules, seeds, word
+
+ANN, BOB = OPERATORS
+X, Y, _ = LEADS
+
+
+def nowhere(position: int) -> PublicEntry:
+    raise AssertionError(f"entry {position} was asked for")
+
+
+# --- Lies -----------------------------------------------------------------------------------------
+
+
+def test_nothing_is_found_in_an_honest_log() -> None:
+    seen: Counter[str] = Counter()
+
+    @settings(max_examples=200, deadline=None)
+    @given(histories())
+    def search(found: History) -> None:
+        items = found.public
+        # An honest log of this size gives no cause to look anything up.
+        assert find_lie(items, found.vouched(), nowhere) is None
+        seen.update(record.entry.kind for record in found.records)
+
+    search()
+    assert min(seen[kind] for kind in ("outcome", "outcome.over", "outcome.reversed")) >= 15, seen
+
+
+Lie = Callable[[Any, History, list[Entry]], bool]
+
+
+def _pick(random: Any, entries: Sequence[Entry], kind: str) -> int | None:
+    places = [at for at, entry in enumerate(entries) if entry.kind == kind]
+    return random.choice(places) if places else None
+
+
+def _say(entries: list[Entry], at: int, **facts: Any) -> None:
+    """Change facts of an outcome's payload; its totals are threaded again afterwards."""
+    said = unpack_outcome(entries[at].payload)._replace(**facts)
+    entries[at] = entries[at]._replace(payload=pack_outcome(*said))
+
+
+def _append(entries: list[Entry], entry: Entry) -> None:
+    """Add an entry before the final settlement, and one that covers it."""
+    entries.append(entry)
+    statement = Entry(
+        "settlement", SURFACE, word("verifier"), entry.actor, "paid", 0, entries[-1].time_ms,
+        bytes(32),
+    )  # fmt: skip
+    entries.append(statement)
+
+
+def lie_duplicate(random: Any, found: History, entries: list[Entry]) -> bool:
+    """The same transition is paid again, to the same contract or to another."""
+    at = _pick(random, entries, random.choice(["outcome", "outcome.over"]))
+    if at is None:
+        return False
+    again = entries[at]._replace(kind="outcome")
+    if random.random() < 0.3:
+        again = again._replace(actor=random.choice(list(found.docket)))
+    _append(entries, again)
+    return True
+
+
+def lie_duplicate_lead(random: Any, found: History, entries: list[Entry]) -> bool:
+    """A lead is counted again where it counts once, at a later transition."""
+    at = _pick(random, entries, "outcome")
+    if at is None or found.docket[entries[at].actor].rules.repeatable:
+        return False
+    for later in range(at + 1, len(entries)):
+        event = entries[later]
+        if (event.kind, event.subject, event.label) == (
+            "lead.transition", entries[at].subject, entries[at].label,
+        ):  # fmt: skip
+            facts = unpack_outcome(entries[at].payload)._replace(transition=later)
+            again = entries[at]._replace(time_ms=event.time_ms, payload=pack_outcome(*facts))
+            _append(entries, again)
+            return True
+    return False
+
+
+def lie_transition(random: Any, found: History, entries: list[Entry]) -> bool:
+    at = _pick(random, entries, "outcome")
+    if at is None:
+        return False
+    outcome = entries[at]
+    match random.randrange(5):
+        case 0:
+            entries[at] = outcome._replace(value=outcome.value + random.choice([1, 100]))
+        case 1:
+            entries[at] = outcome._replace(time_ms=outcome.time_ms + 1)
+        case 2:
+            entries[at] = outcome._replace(subject=word("nobody"))
+        case 3:
+            others = [place for place in range(at + 2) if place != at - 1]
+            _say(entries, at, transition=random.choice(others))
+        case _:
+            entries[at] = outcome._replace(surface=word("elsewhere"))
+    return True
+
+
+def lie_touch(random: Any, found: History, entries: list[Entry]) -> bool:
+    """The touch is any other entry."""
+    at = _pick(random, entries, "outcome")
+    if at is None:
+        return False
+    said = unpack_outcome(entries[at].payload)
+    _say(entries, at, touch=random.choice([n for n in range(at) if n != said.touch]))
+    return True
+
+
+def lie_rival(random: Any, found: History, entries: list[Entry]) -> bool:
+    """A contract that lost is paid, by its own best touch."""
+    at = _pick(random, entries, "outcome")
+    if at is None:
+        return False
+    outcome, said = entries[at], unpack_outcome(entries[at].payload)
+    losers = []
+    for name, standing in found.docket.items():
+        terms = standing.rules
+        opened = next(
+            place
+            for place, entry in enumerate(entries)
+            if (entry.kind, entry.subject) == ("contract.opened", name)
+        )
+        trail = found.world.leads[outcome.subject].trails.get(terms.operator)
+        if name == outcome.actor or trail is None or opened > said.transition:
+            continue
+        below = [touch for touch in trail.touches if touch.position < said.transition]
+        touch = qualifying_touch(below, terms, outcome.time_ms, terms.attribution)
+        is_one = terms.outcome == outcome.label and standing.covers(outcome.time_ms)
+        if touch is not None and is_one and not standing.is_closed_before(outcome.time_ms):
+            losers.append((name, touch.position))
+    if not losers:
+        return False
+    winner = found.docket[outcome.actor]
+    transition = found.records[said.transition]
+    is_first = isinstance(transition.opening, EventOpening) and transition.opening.nth == 1
+    if not winner.rules.repeatable and (not is_first or _needs_before(found, winner, said.touch)):
+        return False  # nobody can tell that the winner had not counted the lead
+    name, touch_at = random.choice(losers)
+    _say(entries, at, touch=touch_at)
+    amount = found.docket[name].rules.amount_units(transition.entry.value)
+    entries[at] = entries[at]._replace(actor=name, value=amount)
+    return True
+
+
+def _needs_before(found: History, winner: Any, touch: int) -> bool:
+    entry = found.records[touch].entry
+    return bool(winner.rules.attribution == "first_touch" and entry.value != 0)
+
+
+def lie_sum(random: Any, found: History, entries: list[Entry]) -> bool:
+    kind = random.choice(["outcome", "settlement", "outcome.reversed"])
+    at = _pick(random, entries, kind)
+    if at is None:
+        return False
+    change = random.choice([-1, 1, 7, 1000])
+    if kind == "settlement":
+        facts = unpack_settlement(entries[at].payload)
+        name = random.choice(facts._fields)
+        told_ = facts._replace(**{name: max(0, getattr(facts, name) + change)})
+        entries[at] = entries[at]._replace(payload=pack_settlement(*told_))
+        return told_ != facts
+    unpack, pack = (
+        (unpack_outcome, pack_outcome) if kind == "outcome" else (unpack_reversal, pack_reversal)
+    )
+    said: Any = unpack(entries[at].payload)
+    name = random.choice(said._fields[2:])
+    lied = said._replace(**{name: max(0, getattr(said, name) + change)})
+    entries[at] = entries[at]._replace(payload=pack(*lied))
+    return bool(lied != said)
+
+
+def lie_reversal(random: Any, found: History, entries: list[Entry]) -> bool:
+    at = _pick(random, entries, "outcome.reversed")
+    if at is None:
+        return False
+    reversal, said = entries[at], unpack_reversal(entries[at].payload)
+    match random.randrange(5):
+        case 0:
+            _append(entries, reversal)
+        case 1:
+            entries[at] = reversal._replace(time_ms=reversal.time_ms + random.choice([1, 10**6]))
+        case 2:
+            wrong = said._replace(
+                outcome=random.choice([n for n in range(at) if n != said.outcome])
+            )
+            entries[at] = reversal._replace(payload=pack_reversal(*wrong))
+        case 3:
+            wrong = said._replace(event=random.choice([n for n in range(at) if n != said.event]))
+            entries[at] = reversal._replace(payload=pack_reversal(*wrong))
+        case _:
+            entries[at] = reversal._replace(value=reversal.value + 1)
+    return True
+
+
+LIES: dict[str, tuple[Lie, set[str]]] = {
+    "duplicate": (lie_duplicate, {"duplicate", "transition", "touch", "touch_order"}),
+    "duplicate_lead": (lie_duplicate_lead, {"duplicate", "transition"}),
+    "transition": (lie_transition, {"transition", "duplicate"}),
+    "touch": (lie_touch, {"transition", "touch", "touch_order"}),
+    "rival": (lie_rival, {"rival", "transition", "duplicate"}),
+    "sum": (lie_sum, {"sum", "reversal"}),
+    "reversal": (lie_reversal, {"reversal"}),
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_a_planted_lie_is_found(name: str) -> None:
+    lie, kinds = LIES[name]
+    caught: Counter[str] = Counter()
+
+    @settings(max_examples=150, deadline=None)
+    @given(histories(), seeds)
+    def plant(found: History, random: Any) -> None:
+        entries = [record.entry for record in found.records]
+        if not lie(random, found, entries):
+            return
+        if name != "sum":
+            entries = rethread(entries)
+        items, docket = told(found, entries)
+        case = find_lie(items, docket, items.__getitem__)
+        assert case is not None
+        assert contradicts(case, docket)
+        assert len(case.exhibits) <= 4
+        caught[case.kind] += 1
+
+    plant()
+    assert caught.total() >= 15, caught
+    assert set(caught) <= kinds, caught
+    assert caught[name.removesuffix("_lead")], caught
+
+
+# --- Lies, one by one -----------------------------------------------------------------------------
+
+
+class Stage(NamedTuple):
+    """A log in which Ann and Bob touch x before it buys twice; positions of what is told."""
+
+    found: History
+    bought: int
+    paid: int
+
+
+def stage(**changes: Any) -> Stage:
+    governing = policy(attribution=changes.pop("attribution", "first_touch"))
+    bob = changes.pop("bob", {})
+    terms = [
+        rules("ann", governing, repeatable=True, **changes),
+        rules("bob", governing, operator=BOB, repeatable=True, **bob),
+    ]
+    steps: list[tuple[int, Request]] = [
+        (1000, Touch(SURFACE, X, ANN, "email")),
+        (2000, Touch(SURFACE, X, BOB, "email")),
+        (3000, ProductEvent(SURFACE, X, "signup", 0, 3000)),
+        (4000, ProductEvent(SURFACE, X, "buy", 0, 4000)),
+    ]
+    found = history(governing, terms, *steps)
+    kinds = [record.entry.kind for record in found.records]
+    paid = kinds.index("outcome")
+    return Stage(found, paid - 1, paid)
+
+
+def misattributed(scene: Stage) -> tuple[list[PublicEntry], Any]:
+    """The purchase is paid to Bob."""
+    entries = [record.entry for record in scene.found.records]
+    bob = next(at for at, entry in enumerate(entries) if entry.actor == BOB and at > 4)
+    _say(entries, scene.paid, touch=bob)
+    entries[scene.paid] = entries[scene.paid]._replace(actor=word("bob"))
+    return told(scene.found, rethread(entries))
+
+
+def test_a_misattribution_is_shown_with_what_decides_it() -> None:
+    scene = stage()
+    items, docket = misattributed(scene)
+    case = find_lie(items, docket, nowhere)
+    assert case is not None
+    assert (case.contract_id, case.kind, case.rival) == (word("bob"), "rival", word("ann"))
+    assert [item.position for item in case.exhibits] == [scene.paid, scene.paid - 4, 4]
+    assert [item.entry for item in case.exhibits] == [
+        items[item.position].data for item in case.exhibits
+    ]
+
+
+@pytest.mark.parametrize("reach_below", [False, True])
+def test_nothing_above_the_reach_is_held_against_anybody(reach_below: bool) -> None:
+    scene = stage()
+    items, docket = misattributed(scene)
+    reach = scene.paid - reach_below
+    docket = {name: found._replace(reach=reach) for name, found in docket.items()}
+    assert (find_lie(items, docket, nowhere) is None) is reach_below
+
+
+def test_each_verifier_is_disproved_once() -> None:
+    scene = stage()
+    entries = [record.entry for record in scene.found.records]
+    for _ in range(3):
+        _append(entries, entries[scene.paid])
+    items, docket = told(scene.found, rethread(entries))
+    found = list(lies(items, docket, items.__getitem__))
+    assert [(case.contract_id, case.kind) for case in found] == [(word("ann"), "duplicate")]
+
+
+def test_a_rival_that_the_parties_closed_before_is_none() -> None:
+    scene = stage()
+    items, docket = misattributed(scene)
+    for closed_at_s, is_found in ((3, False), (4, True), (5, True)):
+        closed = docket[word("ann")]._replace(closed_at_s=closed_at_s)
+        case = find_lie(items, {**docket, word("ann"): closed}, nowhere)
+        assert (case is not None) is is_found
+
+
+def test_what_lies_far_back_is_looked_up() -> None:
+    scene = stage()
+    entries = [record.entry for record in scene.found.records]
+    entries[scene.paid + 1 : scene.paid + 1] = [entries[3]] * 300
+    again = entries[scene.paid]._replace(actor=word("bob"))
+    _append(entries, again)
+    items, docket = told(scene.found, rethread(entries))
+    asked: list[int] = []
+
+    def source(position: int) -> PublicEntry:
+        asked.append(position)
+        return items[position]
+
+    case = find_lie(items, docket, source)
+    assert case is not None
+    assert case.kind == "duplicate"
+    assert set(asked) == {scene.paid}
+
+
+# --- Claims ---------------------------------------------------------------------------------------
+
+
+ENDLESS = 1 << 200
+
+
+def owed(found: History, name: bytes, floor: int = 0) -> list[Claim]:
+    """What the fold has awarded to a contract above the floor, and not taken back."""
+    entries = [record.entry for record in found.records]
+    back = {
+        unpack_reversal(entry.payload).outcome
+        for entry in entries
+        if entry.kind == "outcome.reversed"
+    }
+    return [
+        Claim(entry.subject, entry.value, said.transition, said.touch, entry.time_ms)
+        for at, entry in enumerate(entries)
+        if entry.kind in ("outcome", "outcome.over") and entry.actor == name
+        for said in [unpack_outcome(entry.payload)]
+        if at > floor and at not in back
+    ]
+
+
+def test_an_operator_can_claim_what_the_fold_awards_and_nothing_else() -> None:
+    """Two implementations: `decide` wrote the log, the search reads only its facts."""
+    amounts: Counter[str] = Counter()
+
+    @settings(max_examples=200, deadline=None)
+    @given(histories(closings=False), seeds)
+    def claim(found: History, random: Any) -> None:
+        items = found.public
+        floor = random.choice([0, 0, random.randrange(len(items))])
+        for name, standing in found.vouched(floor=floor).items():
+            docket = found.vouched(floor=floor)
+            claims = find_claims(items, docket, name, ENDLESS)
+            assert claims == owed(found, name, floor)
+            for item in claims:
+                shown = [Exhibit(at, items[at].data) for at in (item.transition, item.touch)]
+                assert claim_of(standing, *shown) == item
+                assert refutation(items, docket, name, item, items.__getitem__) is None
+                amounts["claimed"] += 1
+            if floor == 0:
+                amounts["nothing"] += not claims
+
+    claim()
+    assert amounts["claimed"] >= 100, amounts
+
+
+def test_a_log_that_leaves_an_outcome_out_owes_it_still() -> None:
+    """Whatever is missing or was given to another, as long as no final statement answers."""
+    seen: Counter[bool] = Counter()
+
+    @settings(max_examples=100, deadline=None)
+    @given(histories(closings=False), seeds)
+    def claim(found: History, random: Any) -> None:
+        entries = [record.entry for record in found.records]
+        at = _pick(random, entries, "outcome")
+        if at is None:
+            return
+        name, said = entries[at].actor, unpack_outcome(entries[at].payload)
+        if any(item.transition == said.transition for item in owed(found, name)):
+            entries[at] = entries[at]._replace(kind="erasure")
+            items, docket = told(found, rethread(entries))
+            claims = find_claims(items, docket, name, ENDLESS)
+            assert said.transition in [item.transition for item in claims]
+            seen[True] += 1
+
+    claim()
+    assert seen[True] >= 15, seen
+
+
+def test_claims_against_an_honest_log_are_refuted() -> None:
+    """Every claim that two entries make: owed, refuted, or one that four entries cannot decide."""
+    seen: Counter[str] = Counter()
+
+    @settings(max_examples=60, deadline=None)
+    @given(histories(closings=False))
+    def claim(found: History) -> None:
+        items, docket = found.public, found.vouched(floor=len(found.records) - 1)
+        entries = [record.entry for record in found.records]
+        events = [at for at, entry in enumerate(entries) if entry.kind == "lead.transition"]
+        touches = [at for at, entry in enumerate(entries) if entry.kind == "touch"]
+        for name in docket:
+            awarded = {item[:1] + item[2:] for item in owed(found, name, -1)}
+            for event in events:
+                for touch in touches:
+                    item = _claimed(docket[name], items, event, touch)
+                    if item is None:
+                        continue
+                    case = refutation(items, docket, name, item, items.__getitem__)
+                    if case is not None:
+                        check_refutation(case, item, docket)
+                        seen[case.kind] += 1
+                    elif item[:1] + item[2:] in awarded:
+                        raise AssertionError("a final answer was not found")
+                    else:
+                        seen[_why_undecided(found, name, item)] += 1
+
+    claim()
+    assert min(seen[kind] for kind in ("answered", "touch_order", "rival")) >= 10, seen
+    assert "nothing" not in seen, seen
+
+
+def _claimed(standing: Any, items: list[PublicEntry], event: int, touch: int) -> Claim | None:
+    shown = [Exhibit(at, items[at].data) for at in (event, touch)]
+    try:
+        return claim_of(standing, *shown)
+    except EvidenceError:
+        return None
+
+
+def _why_undecided(found: History, name: bytes, item: Claim) -> str:
+    """Why an honest log cannot answer a claim that it does not owe."""
+    entries = [record.entry for record in found.records]
+    opened = [
+        entry.subject for entry in entries[: item.transition] if entry.kind == "contract.opened"
+    ]
+    if name not in opened:
+        return "unknown to the log"
+    winners = [
+        entry.actor
+        for entry in entries
+        if entry.kind in ("outcome", "outcome.over")
+        and unpack_outcome(entry.payload).transition == item.transition
+    ]
+    if winners and not found.docket[winners[0]].rules.repeatable:
+        return "beaten by one that counts once"
+    return "nothing"
+
+
+def test_claims_stay_within_the_room_that_is_left() -> None:
+    governing = policy()
+    terms = rules("ann", governing, repeatable=True, unit_price_units=0, revenue_share_bps=10_000)
+    steps: list[tuple[int, Request]] = [
+        (1000, Touch(SURFACE, X, ANN, "email")),
+        (2000, ProductEvent(SURFACE, X, "signup", 0, 2000)),
+        *((3000, ProductEvent(SURFACE, X, "buy", value, 3000)) for value in (5, 8, 3, 0, 1)),
+    ]
+    found = history(governing, [terms], *steps)
+
+    def amounts(
+        room: int, filed: Sequence[bytes] = (), closed_at_s: int = 0, floor: int = 0
+    ) -> list[int]:
+        standing = found.docket[word("ann")]
+        docket = {word("ann"): standing._replace(closed_at_s=closed_at_s, floor=floor)}
+        return [item.amount for item in find_claims(found.public, docket, word("ann"), room, filed)]
+
+    assert amounts(ENDLESS) == [5, 8, 3, 0, 1]
+    assert amounts(17) == [5, 8, 3, 0, 1]
+    assert amounts(16) == [5, 8, 3, 0]
+    assert amounts(12) == [5, 3, 0, 1]
+    assert amounts(0) == [0]
+    first = find_claims(found.public, found.docket, word("ann"), 5)[0]
+    assert amounts(16, [first.key(terms)]) == [8, 3, 0, 1]
+    assert amounts(ENDLESS, closed_at_s=9) == []
+    settled = [at for at, record in enumerate(found.records) if record.entry.kind == "outcome"]
+    assert amounts(ENDLESS, floor=settled[1]) == [3, 0, 1]
+    assert amounts(ENDLESS, floor=len(found.records)) == []
+
+
+def test_a_policy_that_is_not_in_force_gives_no_claims() -> None:
+    governing = policy()
+    terms = [rules("ann", governing), rules("old", governing, policy_hash=word("another"))]
+    steps: list[tuple[int, Request]] = [
+        (1000, Touch(SURFACE, X, ANN, "email")),
+        (2000, ProductEvent(SURFACE, X, "signup", 0, 2000)),
+        (3000, ProductEvent(SURFACE, X, "buy", 0, 3000)),
+        (4000, Settle()),
+    ]
+    found = history(governing, terms, *steps)
+    assert len(find_claims(found.public, found.docket, word("ann"), ENDLESS)) == 1
+    assert find_claims(found.public, found.docket, word("old"), ENDLESS) == []
