@@ -21,8 +21,8 @@ from web3.contract import Contract
 from web3.exceptions import Web3Exception
 from web3.providers import BaseProvider
 
-from orchestrator.contracts import Call, Group, artifact, error_text
-from orchestrator.core.entry import ascii_text
+from orchestrator.contracts import LIBRARIES, Call, Group, artifact, error_text
+from orchestrator.core.entry import ascii_text, ascii_word
 from orchestrator.core.errors import ChainError
 from orchestrator.core.submission import gas_limit
 from orchestrator.core.terms import Domain, Terms
@@ -70,6 +70,25 @@ class Checkpoint(NamedTuple):
 def log_id_of(registrant: str, origin: str) -> bytes:
     """The id of the log that this account registers under this origin."""
     return keccak(encode(["address", "string"], [registrant, origin]))
+
+
+class ShownEntry(NamedTuple):
+    """A log entry as evidence: its index, its 256 bytes and its RFC 9162 inclusion path."""
+
+    index: int
+    entry: bytes
+    proof: list[bytes]
+
+
+class PendingStatement(NamedTuple):
+    """A statement that waits to be challenged until `resolves_at_s`; then it stands."""
+
+    earned_units: int
+    reversed_units: int
+    position: int
+    resolves_at_s: int
+    owner_disputed: bool
+    operator_disputed: bool
 
 
 # --- One deployment -------------------------------------------------------------------------------
@@ -130,6 +149,7 @@ class Chain:
                 f"the escrow {self._escrow.address} reads the event log {used}, and the settings "
                 f"say {self._event_log.address}; change one of them",
             )
+        self._check_code("Evidence", self.evidence)
 
     def check_log(self, log_id: bytes, registrant: str, origin: str, publisher: str) -> None:
         """Raise ChainError unless this log is the registrant's and has this publisher."""
@@ -165,8 +185,19 @@ class Chain:
                 "code-differs",
                 f"the code at {address} is not the {name} that this program was built with",
             )
+        for library, home in artifact(name).libraries(code).items():
+            self._check_code(library, home)
 
     # Reads
+
+    @cached_property
+    def evidence(self) -> str:
+        """The contract from which the escrow takes disproofs and claims."""
+        return to_checksum_address(self._read(self._escrow, "evidence"))
+
+    @cached_property
+    def _evidence(self) -> Contract:
+        return _contract("Evidence", self.evidence)
 
     @cached_property
     def escrow_domain(self) -> Domain:
@@ -248,6 +279,39 @@ class Chain:
         """The log index of the contract's last statement on chain; 0 for none."""
         return int(self._read(self._escrow, "floorOf", contract_id, block=block))
 
+    def reach_of(self, contract_id: bytes, block: Tag = "latest") -> int:
+        """The log index of the newest statement that its verifier has signed; 0 for none."""
+        return int(self._read(self._escrow, "reachOf", contract_id, block=block))
+
+    def pending_of(self, contract_id: bytes, block: Tag = "latest") -> PendingStatement | None:
+        """The statement that waits to be challenged."""
+        found = self._read_all(self._escrow, "pendingOf", contract_id, block=block)
+        return PendingStatement(*found) if found[2] else None
+
+    def owed_of(self, contract_id: bytes, block: Tag = "latest") -> int:
+        """What is payable for good and not yet paid, with what is held back."""
+        return int(self._read(self._escrow, "owed", contract_id, block=block))
+
+    def releasable(self, contract_id: bytes, block: Tag = "latest") -> int:
+        """What `release` would pay now."""
+        return int(self._read(self._escrow, "releasable", contract_id, block=block))
+
+    def releasable_at(self, contract_id: bytes, block: Tag = "latest") -> int:
+        """When more can be released (UTC seconds); 0 if nothing is known to come."""
+        return int(self._read(self._escrow, "releasableAt", contract_id, block=block))
+
+    def opening_number_of(self, contract_id: bytes, block: Tag = "latest") -> int:
+        """1, 2, 3 … in the order in which the escrow opened its contracts."""
+        return int(self._read(self._escrow, "openingNumberOf", contract_id, block=block))
+
+    def closed_at(self, contract_id: bytes, block: Tag = "latest") -> int | None:
+        """When both parties closed the contract (UTC seconds), or None."""
+        return int(self._read(self._escrow, "closedAtOf", contract_id, block=block)) or None
+
+    def is_retired(self, contract_id: bytes, block: Tag = "latest") -> bool:
+        """Whether the contract's verifier was disproved."""
+        return bool(self._read(self._escrow, "isRetired", contract_id, block=block))
+
     def credit_of(self, token: str, account: str, block: Tag = "latest") -> int:
         return int(self._read(self._escrow, "creditOf", token, account, block=block))
 
@@ -311,6 +375,105 @@ class Chain:
         run = b"".join(entries)
         return self._call(
             self._escrow, "settle", tuple(group), size, first, run, list(proof), signature
+        )
+
+    def release(self, contract_id: bytes) -> Call:
+        """Make final what is due, and pay it."""
+        return self._call(self._escrow, "release", contract_id)
+
+    def dispute(self, contract_id: bytes) -> Call:
+        """By the owner or the operator: the pending statement goes before the arbiter."""
+        return self._call(self._escrow, "dispute", contract_id)
+
+    def rule(self, contract_id: bytes, payable_units: int) -> Call:
+        """By the arbiter: so much does the disputed statement make payable."""
+        return self._call(self._escrow, "rule", contract_id, payable_units)
+
+    def dispute_claims(self, contract_id: bytes) -> Call:
+        """By the owner or the operator: the sum of the claims goes before the arbiter."""
+        return self._call(self._escrow, "disputeClaims", contract_id)
+
+    def rule_claims(self, contract_id: bytes, amount_units: int) -> Call:
+        """By the arbiter: so much of the disputed claims is paid."""
+        return self._call(self._escrow, "ruleClaims", contract_id, amount_units)
+
+    def close(
+        self,
+        contract_id: bytes,
+        payable_units: int,
+        expires_at_s: int,
+        owner_signature: bytes,
+        operator_signature: bytes,
+    ) -> Call:
+        """By consent; the signature of the party that sends the transaction may be empty."""
+        return self._call(
+            self._escrow,
+            "close",
+            contract_id,
+            payable_units,
+            expires_at_s,
+            owner_signature,
+            operator_signature,
+        )
+
+    def disprove(
+        self,
+        contract_id: bytes,
+        kind: str,
+        size: int,
+        exhibits: Sequence[ShownEntry],
+        rival_id: bytes,
+        opening: tuple[bytes, int, int, bytes, bytes],
+    ) -> Call:
+        """By anyone: these entries show that the contract's verifier signed something false."""
+        return self._call(
+            self._evidence,
+            "disprove",
+            self._escrow.address,
+            contract_id,
+            ascii_word(kind),
+            size,
+            [tuple(shown) for shown in exhibits],
+            rival_id,
+            opening,
+        )
+
+    def claim(
+        self, contract_id: bytes, size: int, transition: ShownEntry, touch: ShownEntry
+    ) -> Call:
+        """By the operator: this transition, by this touch, was not settled."""
+        return self._call(
+            self._evidence,
+            "claim",
+            self._escrow.address,
+            contract_id,
+            size,
+            tuple(transition),
+            tuple(touch),
+        )
+
+    def refute(
+        self,
+        contract_id: bytes,
+        key: bytes,
+        kind: str,
+        size: int,
+        exhibits: Sequence[ShownEntry],
+        rival_id: bytes,
+        opening: tuple[bytes, int, int, bytes, bytes],
+    ) -> Call:
+        """By anyone: these entries show that a claim is unfounded."""
+        return self._call(
+            self._evidence,
+            "refute",
+            self._escrow.address,
+            contract_id,
+            key,
+            ascii_word(kind),
+            size,
+            [tuple(shown) for shown in exhibits],
+            rival_id,
+            opening,
         )
 
     def refund(self, contract_id: bytes) -> Call:
@@ -521,17 +684,28 @@ def deploy_local(
     """
     account = Keys.from_key(key).address
 
+    made: dict[str, str] = {}
+
     def deploy(name: str, types: Sequence[str] = (), arguments: Sequence[object] = ()) -> str:
-        code = artifact(name).creation + encode(types, arguments)
+        code = artifact(name).linked(made) + encode(types, arguments)
         receipt = send_local(clock.node, key, None, code)
-        return to_checksum_address(octets(receipt.get("contractAddress"), 20))
+        made[name] = to_checksum_address(octets(receipt.get("contractAddress"), 20))
+        return made[name]
 
     with LocalChainClock(rpc_url) as clock:
         clock.fund(account, 10**24)
         start_block = quantity(clock.node.call("eth_blockNumber"))
         token = deploy("TestStablecoin")
         event_log = deploy("EventLog")
-        escrow = deploy("OutcomeEscrow", ["address", "address[]"], [event_log, [token]])
+        identities = deploy("IdentityRegistry")
+        evidence = deploy("Evidence")
+        for library in LIBRARIES:
+            deploy(library)
+        escrow = deploy(
+            "OutcomeEscrow",
+            ["address", "address", "address", "address[]"],
+            [event_log, evidence, identities, [token]],
+        )
         chain_id = quantity(clock.node.call("eth_chainId"))
         addresses = Addresses(chain_id, event_log, escrow, start_block)
         with Chain(rpc_url, addresses) as chain:

@@ -4,7 +4,7 @@ Their artifacts come with the package. What a node says of them is decoded here,
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -27,28 +27,55 @@ from orchestrator.core.terms import Terms
 from orchestrator.node import NodeError, octets
 
 _SHOWN_CHARS = 200
+# The escrow's code is spread over these: it is more than one address may hold (EIP-170).
+LIBRARIES = ("TermsRules", "Statements", "Claims", "Dues")
+CONTRACTS = ("EventLog", "Evidence", *LIBRARIES, "OutcomeEscrow", "Feedback", "TestStablecoin")
 
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A compiled contract: immutables are zero in `runtime`, at the places (start, length)."""
+    """A compiled contract. Immutables, at the places (start, length), are zero in `runtime`, and so
+    are the addresses of the libraries that it calls, at the places (name, start) of `links` in
+    `creation` and of `runtime_links` in `runtime`."""
 
     abi: ABI
     creation: bytes
     runtime: bytes
     immutables: tuple[tuple[int, int], ...]
+    links: tuple[tuple[str, int], ...]
+    runtime_links: tuple[tuple[str, int], ...]
+
+    def linked(self, libraries: Mapping[str, str]) -> bytes:
+        """The creation code that calls the libraries at these addresses, by their names."""
+        code = bytearray(self.creation)
+        for name, start in self.links:
+            code[start : start + 20] = bytes.fromhex(libraries[name][2:])
+        return bytes(code)
+
+    def libraries(self, code: bytes) -> dict[str, str]:
+        """The addresses of the libraries that code on chain calls, by their names."""
+        return {
+            name: to_checksum_address(code[start : start + 20])
+            for name, start in self.runtime_links
+        }
 
     def differs(self, code: bytes) -> bool:
-        """Whether code on chain is anything but this contract with its immutables set."""
+        """Whether code on chain is anything but this contract with its immutables set, calling one
+        address for each of its libraries."""
         masked = bytearray(code)
         for start, length in self.immutables:
             masked[start : start + length] = bytes(length)
+        libraries = self.libraries(code)
+        for name, start in self.runtime_links:
+            if to_checksum_address(code[start : start + 20]) != libraries[name]:
+                return True
+            masked[start : start + 20] = bytes(20)
         return masked != self.runtime
 
 
 @cache
 def artifact(name: str) -> Artifact:
-    """EventLog, OutcomeEscrow or TestStablecoin."""
+    """The contract of this name: one of the files in artifacts/."""
     text = files("orchestrator").joinpath(f"artifacts/{name}.json").read_text("utf-8")
     found = json.loads(text)
     places = [place for group in found["immutableReferences"].values() for place in group]
@@ -57,7 +84,13 @@ def artifact(name: str) -> Artifact:
         octets(found["bytecode"]),
         octets(found["deployedBytecode"]),
         tuple((place["start"], place["length"]) for place in places),
+        _places(found["linkReferences"]),
+        _places(found["deployedLinkReferences"]),
     )
+
+
+def _places(links: Mapping[str, Sequence[int]]) -> tuple[tuple[str, int], ...]:
+    return tuple((name, start) for name, starts in links.items() for start in starts)
 
 
 class Call(NamedTuple):
@@ -118,12 +151,102 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The entry at `position` is the contract's statement now."""
+    """The entry at `position` is the contract's statement now, and paid nothing at once."""
 
     contract_id: bytes
     position: int
     earned_units: int
     reversed_units: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Behind a `Settled`: the statement can be challenged until `resolves_at_s`."""
+
+    contract_id: bytes
+    position: int
+    resolves_at_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """The statement at `position` stands since `since_s`; so much is payable, claims apart."""
+
+    contract_id: bytes
+    position: int
+    net_units: int
+    since_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Disputed:
+    """A party put the pending statement before the arbiter."""
+
+    contract_id: bytes
+    party: str
+    resolves_at_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ruled:
+    """The arbiter said what the disputed statement makes payable."""
+
+    contract_id: bytes
+    payable_units: int
+
+
+@dataclass(frozen=True, slots=True)
+class Disproved:
+    """The log refuted what the contract's verifier signed; its word counts no more."""
+
+    contract_id: bytes
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The operator proved an outcome that was not settled."""
+
+    contract_id: bytes
+    key: bytes
+    lead: bytes
+    transition: int
+    touch: int
+    time_ms: int
+    amount_units: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimDropped:
+    """The log refuted a claim."""
+
+    contract_id: bytes
+    key: bytes
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimsDisputed:
+    """A party put the sum of the claims before the arbiter."""
+
+    contract_id: bytes
+    party: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimsRuled:
+    """The arbiter said how much of the claims is paid."""
+
+    contract_id: bytes
+    amount_units: int
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Both parties ended the contract: so much is payable in all."""
+
+    contract_id: bytes
+    payable_units: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +260,12 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """The contract paid `amount_units` to its payee, and `fee_units` beside it."""
+    """The contract paid `amount_units` to its payee, and `fee_units` beside it, under its statement
+    at `position`."""
 
     contract_id: bytes
     payee: str
+    position: int
     amount_units: int
     fee_units: int
 
@@ -177,7 +302,27 @@ class Withdrawn:
     amount_units: int
 
 
-Event = Registered | Published | Opened | Settled | Refused | Paid | Refunded | Credited | Withdrawn
+Event = (
+    Registered
+    | Published
+    | Opened
+    | Settled
+    | Refused
+    | Pending
+    | Final
+    | Disputed
+    | Ruled
+    | Disproved
+    | Claimed
+    | ClaimDropped
+    | ClaimsDisputed
+    | ClaimsRuled
+    | Closed
+    | Paid
+    | Refunded
+    | Credited
+    | Withdrawn
+)
 _EVENTS: tuple[type[Event], ...] = get_args(Event)
 
 
@@ -224,7 +369,7 @@ def decode_event(topics: Sequence[bytes], data: bytes) -> Event:
             )
             if argument["type"] == "address":
                 value = to_checksum_address(value)
-            elif argument["name"] == "reason":
+            elif argument["name"] in ("reason", "kind"):
                 value = ascii_text(value)
             arguments.append(value)
     except (LookupError, StopIteration, DecodingError, EntryError):
@@ -242,7 +387,7 @@ def _errors() -> dict[bytes, tuple[str, list[str]]]:
         bytes.fromhex("08c379a0"): ("Error", ["string"]),
         bytes.fromhex("4e487b71"): ("Panic", ["uint256"]),
     }
-    for name in ("EventLog", "OutcomeEscrow", "TestStablecoin"):
+    for name in CONTRACTS:
         for item in artifact(name).abi:
             if item["type"] == "error":
                 selector = function_signature_to_4byte_selector(abi_to_signature(item))

@@ -7,6 +7,7 @@ that anyone can compile it again, or verify the deployed code, without this repo
 
 import json
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Iterable
@@ -20,9 +21,21 @@ ARTIFACTS = ROOT / "orchestrator" / "artifacts"
 COMPILERS = ROOT / "build" / "solcx"
 SOURCES = {
     "EventLog": "contracts/EventLog.sol",
+    "Evidence": "contracts/Evidence.sol",
+    "TermsRules": "contracts/libraries/TermsRules.sol",
+    "Statements": "contracts/libraries/Statements.sol",
+    "Claims": "contracts/libraries/Claims.sol",
+    "Dues": "contracts/libraries/Dues.sol",
     "OutcomeEscrow": "contracts/OutcomeEscrow.sol",
+    "Feedback": "contracts/Feedback.sol",
+    "JobEvaluators": "contracts/adapters/JobEvaluator.sol",
     "TestStablecoin": "contracts/local/TestStablecoin.sol",
+    "IdentityRegistry": "contracts/local/AgentRegistries.sol",
+    "ReputationRegistry": "contracts/local/AgentRegistries.sol",
 }
+# A deployed library knows its own address, behind a PUSH20 at its beginning.
+LIBRARY_PROLOGUE = "73" + 20 * "00" + "30"
+PLACEHOLDER = re.compile(r"__\$[0-9a-f]{34}\$__")
 OUTPUTS = ["abi", "evm.bytecode", "evm.deployedBytecode", "metadata"]
 
 Json = dict[str, Any]
@@ -71,19 +84,34 @@ def artifact(name: str, source: str, version: str) -> Json:
         raise ValueError(f"{name}'s standard-JSON input lacks {sorted(missing)}")
     contract = output["contracts"][source][name]
     code, deployed = contract["evm"]["bytecode"], contract["evm"]["deployedBytecode"]
-    if code["linkReferences"]:
-        raise ValueError(
-            f"{name} needs a library of its own deployment; make its functions internal"
-        )
+    immutables = deployed["immutableReferences"]
+    if deployed["object"].startswith(LIBRARY_PROLOGUE):
+        immutables = {"library": [{"length": 20, "start": 1}]}
     return {
         "contractName": name,
         "sourceName": source,
         "compilerVersion": json.loads(contract["metadata"])["compiler"]["version"],
         "abi": contract["abi"],
-        "bytecode": "0x" + code["object"],
-        "deployedBytecode": "0x" + deployed["object"],
-        "immutableReferences": deployed["immutableReferences"],
+        "bytecode": "0x" + unlinked(code["object"]),
+        "deployedBytecode": "0x" + unlinked(deployed["object"]),
+        "linkReferences": links(code["linkReferences"]),
+        "deployedLinkReferences": links(deployed["linkReferences"]),
+        "immutableReferences": immutables,
         "standardJsonInput": complete,
+    }
+
+
+def unlinked(code: str) -> str:
+    """Code with zeros in the place of every library's address."""
+    return PLACEHOLDER.sub("0" * 40, code)
+
+
+def links(references: Json) -> dict[str, list[int]]:
+    """Where the 20 bytes of each library's address go, by its name; offsets in bytes."""
+    return {
+        name: [place["start"] for place in places]
+        for file in references.values()
+        for name, places in file.items()
     }
 
 
