@@ -4,9 +4,11 @@ pragma solidity 0.8.37;
 import {ICases} from "./interfaces/ICases.sol";
 import {Attribution, Award} from "./libraries/Attribution.sol";
 import {Claim, Exhibit, Opening} from "./libraries/Case.sol";
-import {Entry, MerkleLog} from "./libraries/MerkleLog.sol";
-import {Link, Payloads, Statement} from "./libraries/Payloads.sol";
+import {Exhibits} from "./libraries/Exhibits.sol";
+import {Entry} from "./libraries/MerkleLog.sol";
+import {Link, Payloads} from "./libraries/Payloads.sol";
 import {Terms} from "./libraries/Terms.sol";
+import {Totals} from "./libraries/Totals.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 /// @title What the log alone decides
@@ -27,6 +29,8 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 ///   false one fools nobody else.
 contract Evidence {
     using Attribution for Terms;
+    using Exhibits for Exhibit;
+    using Exhibits for Exhibit[];
     using Payloads for bytes32;
     using SafeCast for uint256;
 
@@ -42,11 +46,8 @@ contract Evidence {
 
     error NotAnchored(bytes32 logId, uint64 size);
     error ExhibitCount(uint256 count, uint256 limit);
-    error MissingExhibit(uint256 place);
-    error WrongExhibit(uint256 expectedIndex, uint64 shownIndex);
     error UnknownKind(bytes32 kind);
     error NotVouchedFor(uint64 index, uint256 reach);
-    error NotOfContract(uint64 index, bytes32 contractId, bytes32 expectedKind);
     error NoContradiction(bytes32 kind);
 
     error TouchDoesNotCount(uint64 index);
@@ -102,40 +103,36 @@ contract Evidence {
         uint256 reach = escrow.reachOf(contractId);
         if (exhibits[0].index > reach) revert NotVouchedFor(exhibits[0].index, reach);
 
-        if (kind == "sum") {
-            if (!_isSumFalse(trial, exhibits)) revert NoContradiction(kind);
-        } else if (kind == "reversal") {
-            if (!_isReversalFalse(trial, exhibits)) revert NoContradiction(kind);
-        } else {
-            _disproveOutcome(trial, kind, exhibits, rivalId, opening);
-        }
+        if (!_isDisproved(trial, kind, exhibits, rivalId, opening)) revert NoContradiction(kind);
         escrow.retire(contractId, kind);
     }
 
-    function _disproveOutcome(
+    function _isDisproved(
         Trial memory trial,
         bytes32 kind,
         Exhibit[] calldata exhibits,
         bytes32 rivalId,
         Opening calldata opening
-    ) private view {
-        Entry calldata outcome = _accused(trial, exhibits, "outcome");
+    ) private view returns (bool) {
+        bytes32 contractId = trial.contractId;
+        if (kind == "sum") return Totals.isSumFalse(contractId, trial.terms, exhibits);
+        if (kind == "reversal") return Totals.isReversalFalse(contractId, trial.terms, exhibits);
+
+        Entry calldata outcome = exhibits.accused(contractId, "outcome");
         Link memory link = outcome.payload.link();
         trial.award = Award(outcome.subject, link.target, link.cause, outcome.timeMs);
-
-        if (kind == "duplicate") {
-            if (!_isDuplicate(trial, exhibits)) revert NoContradiction(kind);
-        } else if (kind == "transition") {
-            if (!_isTransitionFalse(trial, exhibits)) revert NoContradiction(kind);
-        } else if (kind == "touch") {
-            if (!_isTouchFalse(trial, exhibits)) revert NoContradiction(kind);
-        } else if (kind == "touch_order") {
-            _requireBetterTouch(trial, _exhibit(exhibits, 1));
-        } else if (kind == "rival") {
-            _requireBeaten(trial, exhibits, 1, rivalId, opening);
-        } else {
-            revert UnknownKind(kind);
+        if (kind == "duplicate") return _isDuplicate(trial, exhibits);
+        if (kind == "transition") return _isTransitionFalse(trial, exhibits);
+        if (kind == "touch") return _isTouchFalse(trial, exhibits);
+        if (kind == "touch_order") {
+            _requireBetterTouch(trial, exhibits.pick(1));
+            return true;
         }
+        if (kind == "rival") {
+            _requireBeaten(trial, exhibits, 1, rivalId, opening);
+            return true;
+        }
+        revert UnknownKind(kind);
     }
 
     // ------------------------------------------------------------ claiming an outcome
@@ -152,13 +149,13 @@ contract Evidence {
         Terms memory terms = escrow.termsOf(contractId);
         if (msg.sender != terms.operator) revert NotOperator(contractId, msg.sender);
         bytes32 root = _rootAt(escrow, terms.logId, size);
-        _requireLogged(transition, size, root);
-        _requireLogged(touch, size, root);
+        transition.requireLogged(size, root);
+        touch.requireLogged(size, root);
 
-        Entry calldata entered = _entryOf(transition);
+        Entry calldata entered = transition.read();
         if (!terms.enters(entered)) revert TransitionDoesNotCount(transition.index);
         Award memory award = Award(entered.subject, transition.index, touch.index, entered.timeMs);
-        if (!terms.qualifies(award, touch.index, _entryOf(touch))) {
+        if (!terms.qualifies(award, touch.index, touch.read())) {
             revert TouchDoesNotQualify(touch.index);
         }
 
@@ -230,7 +227,7 @@ contract Evidence {
     }
 
     function _requireAnswer(Trial memory trial, Exhibit calldata exhibit) private view {
-        Entry calldata answer = _entryOf(exhibit);
+        Entry calldata answer = exhibit.read();
         bool isAnswer = _isCounted(answer) || answer.kind == "outcome.refused";
         bool isSame = trial.terms.repeatable
             ? answer.payload.link().target == trial.award.transition
@@ -250,8 +247,8 @@ contract Evidence {
         pure
         returns (bool)
     {
-        Exhibit calldata exhibit = _exhibit(exhibits, 1);
-        Entry calldata earlier = _entryOf(exhibit);
+        Exhibit calldata exhibit = exhibits.pick(1);
+        Entry calldata earlier = exhibit.read();
         if (exhibit.index >= exhibits[0].index || !_isCounted(earlier)) return false;
         if (earlier.payload.link().target == trial.award.transition) return true;
         return !trial.terms.repeatable && earlier.actor == trial.contractId
@@ -265,14 +262,14 @@ contract Evidence {
     {
         Terms memory terms = trial.terms;
         Award memory award = trial.award;
-        Entry calldata outcome = _entryOf(exhibits[0]);
+        Entry calldata outcome = exhibits[0].read();
         if (exhibits.length == 1) {
             return outcome.surface != terms.surface || outcome.label != terms.outcome
                 || !terms.covers(outcome.timeMs) || award.transition >= exhibits[0].index
                 || award.touch >= award.transition || outcome.payload.link().padding != 0
                 || (terms.revenueShareBps == 0 && outcome.value != terms.unitPrice);
         }
-        Entry calldata entered = _entryAt(exhibits[1], award.transition);
+        Entry calldata entered = exhibits[1].readAs(award.transition);
         return !terms.enters(entered) || entered.subject != outcome.subject
             || entered.timeMs != outcome.timeMs || !terms.isPrice(entered.value, outcome.value);
     }
@@ -282,7 +279,7 @@ contract Evidence {
         pure
         returns (bool)
     {
-        Entry calldata touch = _entryAt(_exhibit(exhibits, 1), trial.award.touch);
+        Entry calldata touch = exhibits.pick(1).readAs(trial.award.touch);
         return !trial.terms.qualifies(trial.award, trial.award.touch, touch);
     }
 
@@ -291,7 +288,7 @@ contract Evidence {
     /// Reverts unless the contract's own operator has an earlier (first touch) or later (last
     /// touch) counting touch. It need not be young enough: then no touch of the operator is.
     function _requireBetterTouch(Trial memory trial, Exhibit calldata touch) private pure {
-        if (!trial.terms.counts(trial.award, touch.index, _entryOf(touch))) {
+        if (!trial.terms.counts(trial.award, touch.index, touch.read())) {
             revert TouchDoesNotCount(touch.index);
         }
         if (!_isBetter(trial, touch.index)) {
@@ -311,18 +308,18 @@ contract Evidence {
         Terms memory rival = trial.escrow.termsOf(rivalId);
         _requireRival(trial, rivalId, rival);
 
-        Exhibit calldata touch = _exhibit(exhibits, place++);
-        if (!rival.qualifies(trial.award, touch.index, _entryOf(touch))) {
+        Exhibit calldata touch = exhibits.pick(place++);
+        if (!rival.qualifies(trial.award, touch.index, touch.read())) {
             revert TouchDoesNotQualify(touch.index);
         }
         bool isBetter = _isBetter(trial, touch.index)
             || (touch.index == trial.award.touch && _openedBefore(trial, rivalId));
         if (!isBetter) revert TouchDoesNotBeat(touch.index, trial.award.touch);
 
-        Exhibit calldata opened = _exhibit(exhibits, place++);
+        Exhibit calldata opened = exhibits.pick(place++);
         _requireKnown(trial.award, opened, rivalId);
         if (!rival.repeatable) {
-            _requireFirstEntry(trial.award, _exhibit(exhibits, place++), opening);
+            _requireFirstEntry(trial.award, exhibits.pick(place++), opening);
         }
         if (rival.attribution == Attribution.FIRST_TOUCH) {
             _requireFirstQualifies(trial.award, rival, touch, opened, exhibits, place);
@@ -349,7 +346,7 @@ contract Evidence {
         private
         pure
     {
-        Entry calldata entry = _entryOf(opened);
+        Entry calldata entry = opened.read();
         if (
             entry.kind != "contract.opened" || entry.subject != rivalId
                 || opened.index >= award.transition
@@ -362,7 +359,7 @@ contract Evidence {
         Exhibit calldata transition,
         Opening calldata opening
     ) private pure {
-        Entry calldata entered = _entryAt(transition, award.transition);
+        Entry calldata entered = transition.readAs(award.transition);
         if (sha256(abi.encode(opening)) != entered.payload) revert WrongOpening(transition.index);
         if (opening.nth != 1) revert NotTheFirstEntry(opening.nth);
     }
@@ -381,13 +378,15 @@ contract Evidence {
         uint256 opensMs = Attribution.ms(rival.opensAt);
         if (award.timeMs - opensMs <= Attribution.ms(rival.attributionWindow)) return;
 
-        uint256 follows = _entryOf(touch).value; // 1 + the index of the touch before; zero: none
+        uint256 follows = touch.read().value; // 1 + the index of the touch before; zero: none
         if (follows == 0) return;
-        if (follows <= opened.index && _entryOf(opened).timeMs < opensMs) return;
+        if (follows <= opened.index && opened.read().timeMs < opensMs) return;
 
-        Exhibit calldata before = _exhibit(exhibits, place);
-        if (uint256(before.index) + 1 != follows) revert WrongExhibit(follows - 1, before.index);
-        if (_entryOf(before).timeMs >= opensMs) revert RivalTouchedBefore(before.index);
+        Exhibit calldata before = exhibits.pick(place);
+        if (uint256(before.index) + 1 != follows) {
+            revert Exhibits.WrongExhibit(follows - 1, before.index);
+        }
+        if (before.read().timeMs >= opensMs) revert RivalTouchedBefore(before.index);
     }
 
     function _isBetter(Trial memory trial, uint256 touch) private pure returns (bool) {
@@ -401,164 +400,7 @@ contract Evidence {
         return escrow.openingNumberOf(rivalId) < escrow.openingNumberOf(trial.contractId);
     }
 
-    // ------------------------------------------------------------ running totals
-
-    function _isSumFalse(Trial memory trial, Exhibit[] calldata exhibits)
-        private
-        pure
-        returns (bool)
-    {
-        bytes32 kind = _entryOf(exhibits[0]).kind;
-        if (kind == "settlement") return _isStatementFalse(trial, exhibits);
-        if (kind == "outcome.reversed") return _isPastBudget(trial, exhibits);
-
-        Entry calldata outcome = _accused(trial, exhibits, "outcome");
-        Link memory link = outcome.payload.link();
-        uint256 index = exhibits[0].index;
-        if (exhibits.length == 1) return _startsFalse(link, index, outcome.value);
-        return _breaksChain(trial.contractId, "outcome", link, index, outcome.value, exhibits[1]);
-    }
-
-    function _isStatementFalse(Trial memory trial, Exhibit[] calldata exhibits)
-        private
-        pure
-        returns (bool)
-    {
-        Entry calldata settlement = _entryOf(exhibits[0]);
-        uint256 index = exhibits[0].index;
-        if (
-            settlement.subject != trial.contractId
-                || settlement.actor != Attribution.word(trial.terms.verifier)
-        ) revert NotOfContract(exhibits[0].index, trial.contractId, "settlement");
-
-        Statement memory said = settlement.payload.statement();
-        if (exhibits.length == 1) {
-            return said.lastOutcome >= index || said.lastReversal >= index
-                || (said.lastOutcome == 0 && said.earned != 0)
-                || (said.lastReversal == 0 && said.reversed != 0);
-        }
-        Exhibit calldata other = exhibits[1];
-        return _isTotalFalse(
-            trial.contractId, "outcome", said.lastOutcome, said.earned, index, other
-        )
-            || _isTotalFalse(
-            trial.contractId, "outcome.reversed", said.lastReversal, said.reversed, index, other
-        );
-    }
-
-    /// What was reversed until an outcome is no more than what was before a later reversal; an
-    /// outcome that exceeds the budget by more was over, and not to be paid.
-    function _isPastBudget(Trial memory trial, Exhibit[] calldata exhibits)
-        private
-        pure
-        returns (bool)
-    {
-        Entry calldata reversal = _accused(trial, exhibits, "outcome.reversed");
-        Exhibit calldata exhibit = _exhibit(exhibits, 1);
-        Entry calldata outcome = _entryOf(exhibit);
-        if (!_isOf(outcome, trial.contractId, "outcome") || exhibit.index >= exhibits[0].index) {
-            return false;
-        }
-        uint256 reversed = reversal.payload.link().sum;
-        if (reversed < reversal.value) return true; // a part of the sum exceeds it
-        return outcome.payload.link().sum > trial.terms.budget + (reversed - reversal.value);
-    }
-
-    function _isReversalFalse(Trial memory trial, Exhibit[] calldata exhibits)
-        private
-        pure
-        returns (bool)
-    {
-        Entry calldata reversal = _accused(trial, exhibits, "outcome.reversed");
-        Link memory link = reversal.payload.link();
-        uint256 index = exhibits[0].index;
-        if (exhibits.length == 1) {
-            return reversal.surface != trial.terms.surface || link.padding != 0
-                || link.target >= link.cause || link.cause >= index
-                || _startsFalse(link, index, reversal.value);
-        }
-        // One entry may be named in several roles; each must be true.
-        Exhibit calldata other = exhibits[1];
-        return (other.index == link.target && _isTakenFalse(trial, reversal, _entryOf(other)))
-            || (other.index == link.cause && _isEventFalse(trial, reversal, _entryOf(other)))
-            || (_isOf(_entryOf(other), trial.contractId, "outcome.reversed")
-                && other.index < index
-                && _entryOf(other).payload.link().target == link.target)
-            || _breaksChain(
-            trial.contractId, "outcome.reversed", link, index, reversal.value, other
-        );
-    }
-
-    /// Whether the reversal takes back something else than it says, or too late.
-    function _isTakenFalse(Trial memory trial, Entry calldata reversal, Entry calldata outcome)
-        private
-        pure
-        returns (bool)
-    {
-        // An event may well be reported after one that happened later.
-        bool isLate = reversal.timeMs > outcome.timeMs
-            && reversal.timeMs - outcome.timeMs > Attribution.ms(trial.terms.holdbackPeriod);
-        return isLate || !_isOf(outcome, trial.contractId, "outcome")
-            || outcome.subject != reversal.subject || outcome.label != reversal.label
-            || outcome.value != reversal.value;
-    }
-
-    function _isEventFalse(Trial memory trial, Entry calldata reversal, Entry calldata happened)
-        private
-        pure
-        returns (bool)
-    {
-        return happened.kind != "product.event" || happened.surface != trial.terms.surface
-            || happened.actor != Attribution.word(trial.terms.owner)
-            || happened.subject != reversal.subject || happened.timeMs != reversal.timeMs;
-    }
-
-    /// Whether an entry's running count and sum are false whatever stands before it.
-    function _startsFalse(Link memory link, uint256 index, uint256 value)
-        private
-        pure
-        returns (bool)
-    {
-        return link.prev >= index || (link.prev == 0 && (link.n != 1 || link.sum != value));
-    }
-
-    /// Whether `other` is named as the one before and does not lead to this one, or was skipped.
-    function _breaksChain(
-        bytes32 contractId,
-        bytes32 kind,
-        Link memory link,
-        uint256 index,
-        uint256 value,
-        Exhibit calldata other
-    ) private pure returns (bool) {
-        Entry calldata entry = _entryOf(other);
-        bool isSame = _isOf(entry, contractId, kind);
-        if (link.prev == 0 || other.index != link.prev) {
-            return isSame && link.prev < other.index && other.index < index;
-        }
-        Link memory before = entry.payload.link();
-        return !isSame || link.n != before.n + 1 || link.sum < before.sum
-            || link.sum - before.sum != value;
-    }
-
-    /// Whether `other` is named as the last of its kind and has another sum, or was skipped.
-    function _isTotalFalse(
-        bytes32 contractId,
-        bytes32 kind,
-        uint256 last,
-        uint256 total,
-        uint256 index,
-        Exhibit calldata other
-    ) private pure returns (bool) {
-        Entry calldata entry = _entryOf(other);
-        bool isSame = _isOf(entry, contractId, kind);
-        if (last == 0 || other.index != last) {
-            return isSame && last < other.index && other.index < index;
-        }
-        return !isSame || entry.payload.link().sum != total;
-    }
-
-    // ------------------------------------------------------------ exhibits
+    // ------------------------------------------------------------ the log
 
     /// The trial, once every exhibit is known to be in the log.
     function _open(ICases escrow, bytes32 contractId, uint64 size, Exhibit[] calldata exhibits)
@@ -574,7 +416,7 @@ contract Evidence {
 
         bytes32 root = _rootAt(escrow, trial.terms.logId, size);
         for (uint256 i = 0; i < count; ++i) {
-            _requireLogged(exhibits[i], size, root);
+            exhibits[i].requireLogged(size, root);
         }
     }
 
@@ -585,55 +427,6 @@ contract Evidence {
     {
         root = escrow.eventLog().rootAt(logId, size);
         if (root == 0) revert NotAnchored(logId, size);
-    }
-
-    function _requireLogged(Exhibit calldata exhibit, uint64 size, bytes32 root) private view {
-        MerkleLog.verifyInclusion(exhibit.entry, exhibit.index, size, exhibit.proof, root);
-    }
-
-    /// The first exhibit, which must be such an entry of the contract.
-    function _accused(Trial memory trial, Exhibit[] calldata exhibits, bytes32 kind)
-        private
-        pure
-        returns (Entry calldata entry)
-    {
-        entry = _entryOf(exhibits[0]);
-        if (!_isOf(entry, trial.contractId, kind)) {
-            revert NotOfContract(exhibits[0].index, trial.contractId, kind);
-        }
-    }
-
-    function _exhibit(Exhibit[] calldata exhibits, uint256 place)
-        private
-        pure
-        returns (Exhibit calldata)
-    {
-        if (place >= exhibits.length) revert MissingExhibit(place);
-        return exhibits[place];
-    }
-
-    function _entryOf(Exhibit calldata exhibit) private pure returns (Entry calldata) {
-        return MerkleLog.entryAt(exhibit.entry, 0);
-    }
-
-    /// The exhibit's entry, which must be the one with this index.
-    function _entryAt(Exhibit calldata exhibit, uint256 index)
-        private
-        pure
-        returns (Entry calldata)
-    {
-        if (exhibit.index != index) {
-            revert WrongExhibit(index, exhibit.index);
-        }
-        return _entryOf(exhibit);
-    }
-
-    function _isOf(Entry calldata entry, bytes32 contractId, bytes32 kind)
-        private
-        pure
-        returns (bool)
-    {
-        return entry.kind == kind && entry.actor == contractId;
     }
 
     /// Whether an entry uses up its transition, and its lead where that counts once.

@@ -31,9 +31,9 @@ contract CasesDouble is ICases {
         openingNumberOf[contractId] = ++_opened;
     }
 
-    /// A final statement.
-    function state(bytes32 contractId, uint256 index) external {
-        reachOf[contractId] = floorOf[contractId] = index;
+    /// The verifier's last signed and its last final statement.
+    function state(bytes32 contractId, uint256 reach, uint256 floor) external {
+        (reachOf[contractId], floorOf[contractId]) = (reach, floor);
     }
 
     function close(bytes32 contractId, uint256 timeS) external {

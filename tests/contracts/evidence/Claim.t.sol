@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {EvidenceFixture} from "./EvidenceFixture.sol";
 import {Evidence} from "contracts/Evidence.sol";
 import {Claim, Exhibit} from "contracts/libraries/Case.sol";
+import {Exhibits} from "contracts/libraries/Exhibits.sol";
 import {Entry, MerkleLog} from "contracts/libraries/MerkleLog.sol";
 import {Terms} from "contracts/libraries/Terms.sol";
 
@@ -269,7 +270,7 @@ contract ClaimTest is EvidenceFixture {
         uint256 his = _touch(bob, 100);
         transition = _transition(200);
         bytes32 key = _claim();
-        bytes memory reason = abi.encodeWithSelector(Evidence.MissingExhibit.selector, 2);
+        bytes memory reason = abi.encodeWithSelector(Exhibits.MissingExhibit.selector, 2);
         _refusesToRefute(reason, key, "rival", _show(his, 1));
         _refute(key, "rival", _show(his, 1, transition));
     }
@@ -288,7 +289,7 @@ contract ClaimTest is EvidenceFixture {
         touch = _touch(ann, 5 days);
         transition = _transition(5 days + 100);
         bytes32 key = _claim();
-        bytes memory reason = abi.encodeWithSelector(Evidence.MissingExhibit.selector, 3);
+        bytes memory reason = abi.encodeWithSelector(Exhibits.MissingExhibit.selector, 3);
         _refusesToRefute(reason, key, "rival", _show(his, 1, transition));
         _refute(key, "rival", _show(his, 1, transition, old));
     }

@@ -249,7 +249,7 @@ abstract contract EvidenceFixture is Test {
     /// The verifier's final statement on all there is.
     function _state(bytes32 id) internal returns (uint256 index) {
         index = _write(_settlementEntry(id));
-        escrow.state(id, index);
+        escrow.state(id, index, index);
     }
 
     // ------------------------------------------------------------ showing it

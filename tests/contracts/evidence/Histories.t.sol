@@ -6,6 +6,7 @@ import {CasesDouble} from "./CasesDouble.sol";
 import {EventLog} from "contracts/EventLog.sol";
 import {Evidence} from "contracts/Evidence.sol";
 import {Exhibit, Opening} from "contracts/libraries/Case.sol";
+import {Exhibits} from "contracts/libraries/Exhibits.sol";
 import {Entry} from "contracts/libraries/MerkleLog.sol";
 import {Terms} from "contracts/libraries/Terms.sol";
 import {Test} from "forge-std/Test.sol";
@@ -237,8 +238,8 @@ contract HistoriesTest is Test {
             || selector == Evidence.RivalUnknownToLog.selector
             || selector == Evidence.RivalTouchedBefore.selector
             || selector == Evidence.NotTheFirstEntry.selector
-            || selector == Evidence.MissingExhibit.selector
-            || selector == Evidence.WrongExhibit.selector;
+            || selector == Exhibits.MissingExhibit.selector
+            || selector == Exhibits.WrongExhibit.selector;
     }
 
     // ------------------------------------------------------------ reading
@@ -252,7 +253,7 @@ contract HistoriesTest is Test {
         for (uint256 c = 0; c < signed.length; ++c) {
             contracts.push(signed[c]);
             escrow.open(signed[c].id, _terms(signed[c], log.entries[1]));
-            escrow.state(signed[c].id, type(uint40).max); // signs everything
+            escrow.state(signed[c].id, type(uint40).max, type(uint40).max); // signs everything
             escrow.close(signed[c].id, signed[c].closed_at);
         }
         Opened[] memory opened =

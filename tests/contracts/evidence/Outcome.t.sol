@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {EvidenceFixture} from "./EvidenceFixture.sol";
 import {Evidence} from "contracts/Evidence.sol";
 import {Exhibit} from "contracts/libraries/Case.sol";
+import {Exhibits} from "contracts/libraries/Exhibits.sol";
 import {Entry, MerkleLog} from "contracts/libraries/MerkleLog.sol";
 import {Terms} from "contracts/libraries/Terms.sol";
 
@@ -59,12 +60,12 @@ contract OutcomeTest is EvidenceFixture {
         uint256 outcome = _outcome(RIVAL, transition, touch);
         _state(MINE);
         bytes memory reason = abi.encodeWithSelector(
-            Evidence.NotOfContract.selector, outcome, MINE, bytes32("outcome")
+            Exhibits.NotOfContract.selector, outcome, MINE, bytes32("outcome")
         );
         _refuses(reason, "touch", _show(outcome, touch));
         _refuses(reason, "sum", _show(outcome));
         reason = abi.encodeWithSelector(
-            Evidence.NotOfContract.selector, touch, MINE, bytes32("outcome.reversed")
+            Exhibits.NotOfContract.selector, touch, MINE, bytes32("outcome.reversed")
         );
         _refuses(reason, "reversal", _show(touch));
     }
@@ -84,7 +85,7 @@ contract OutcomeTest is EvidenceFixture {
         _refuses(reason, "transition", new uint256[](0));
         reason = abi.encodeWithSelector(Evidence.ExhibitCount.selector, 5, 4);
         _refuses(reason, "transition", new uint256[](5));
-        reason = abi.encodeWithSelector(Evidence.MissingExhibit.selector, 1);
+        reason = abi.encodeWithSelector(Exhibits.MissingExhibit.selector, 1);
         _refuses(reason, "duplicate", _show(outcome));
         _refuses(reason, "touch", _show(outcome));
         _refuses(reason, "touch_order", _show(outcome));
@@ -95,9 +96,9 @@ contract OutcomeTest is EvidenceFixture {
         _begin(_terms());
         uint256 outcome = _lie(_honest());
         bytes memory reason =
-            abi.encodeWithSelector(Evidence.WrongExhibit.selector, transition, touch);
+            abi.encodeWithSelector(Exhibits.WrongExhibit.selector, transition, touch);
         _refuses(reason, "transition", _show(outcome, touch));
-        reason = abi.encodeWithSelector(Evidence.WrongExhibit.selector, touch, transition);
+        reason = abi.encodeWithSelector(Exhibits.WrongExhibit.selector, touch, transition);
         _refuses(reason, "touch", _show(outcome, transition));
     }
 

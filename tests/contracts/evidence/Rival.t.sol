@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {EvidenceFixture} from "./EvidenceFixture.sol";
 import {Evidence} from "contracts/Evidence.sol";
+import {Exhibits} from "contracts/libraries/Exhibits.sol";
 import {Entry} from "contracts/libraries/MerkleLog.sol";
 import {Terms} from "contracts/libraries/Terms.sol";
 
@@ -237,7 +238,7 @@ contract RivalTest is EvidenceFixture {
                 _show(outcome, his, shown[i])
             );
         }
-        bytes memory reason = _fails(Evidence.MissingExhibit.selector, 2);
+        bytes memory reason = _fails(Exhibits.MissingExhibit.selector, 2);
         _refuses(reason, "rival", _show(outcome, his));
     }
 
@@ -306,9 +307,9 @@ contract RivalTest is EvidenceFixture {
         uint256 his = _touch(bob, 100);
         uint256 transition = _transition(200);
         uint256 outcome = _paid(transition, mine);
-        bytes memory reason = _fails(Evidence.MissingExhibit.selector, 3);
+        bytes memory reason = _fails(Exhibits.MissingExhibit.selector, 3);
         _refuses(reason, "rival", _show(outcome, his, OPENED));
-        reason = _fails(Evidence.WrongExhibit.selector, transition, mine);
+        reason = _fails(Exhibits.WrongExhibit.selector, transition, mine);
         _refuses(reason, "rival", _show(outcome, his, OPENED, mine));
         opening.requestHash = "another";
         reason = _fails(Evidence.WrongOpening.selector, transition);
@@ -361,11 +362,11 @@ contract RivalTest is EvidenceFixture {
         uint256 his = _touch(bob, 5 days);
         uint256 mine = _touch(ann, 5 days);
         uint256 outcome = _paid(_transition(5 days + 100), mine);
-        bytes memory reason = _fails(Evidence.MissingExhibit.selector, 3);
+        bytes memory reason = _fails(Exhibits.MissingExhibit.selector, 3);
         _refuses(reason, "rival", _show(outcome, his, OPENED));
         reason = _fails(Evidence.RivalTouchedBefore.selector, expired);
         _refuses(reason, "rival", _show(outcome, his, OPENED, expired));
-        reason = _fails(Evidence.WrongExhibit.selector, expired, OPENED);
+        reason = _fails(Exhibits.WrongExhibit.selector, expired, OPENED);
         _refuses(reason, "rival", _show(outcome, his, OPENED, OPENED));
     }
 
@@ -419,7 +420,7 @@ contract RivalTest is EvidenceFixture {
             if (i == 0) {
                 _proves("rival", _show(outcome, his, opened));
             } else {
-                bytes memory reason = _fails(Evidence.MissingExhibit.selector, 3);
+                bytes memory reason = _fails(Exhibits.MissingExhibit.selector, 3);
                 _refuses(reason, "rival", _show(outcome, his, opened));
             }
             vm.revertToState(snapshot);
@@ -442,7 +443,7 @@ contract RivalTest is EvidenceFixture {
             if (i == 0) {
                 _proves("rival", _show(outcome, his, OPENED));
             } else {
-                bytes memory reason = _fails(Evidence.MissingExhibit.selector, 3);
+                bytes memory reason = _fails(Exhibits.MissingExhibit.selector, 3);
                 _refuses(reason, "rival", _show(outcome, his, OPENED));
             }
             vm.revertToState(snapshot);
@@ -462,9 +463,9 @@ contract RivalTest is EvidenceFixture {
         uint256 mine = _touch(ann, 5 days);
         uint256 transition = _transition(5 days + 100);
         uint256 outcome = _paid(transition, mine);
-        bytes memory reason = _fails(Evidence.MissingExhibit.selector, 4);
+        bytes memory reason = _fails(Exhibits.MissingExhibit.selector, 4);
         _refuses(reason, "rival", _show(outcome, his, OPENED, transition));
-        reason = _fails(Evidence.WrongExhibit.selector, transition, old);
+        reason = _fails(Exhibits.WrongExhibit.selector, transition, old);
         _refuses(reason, "rival", _show(outcome, his, OPENED, old));
     }
 }

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {EvidenceFixture} from "./EvidenceFixture.sol";
 import {Evidence} from "contracts/Evidence.sol";
+import {Exhibits} from "contracts/libraries/Exhibits.sol";
 import {Entry} from "contracts/libraries/MerkleLog.sol";
 import {Terms} from "contracts/libraries/Terms.sol";
 
@@ -162,7 +163,8 @@ contract TotalsTest is EvidenceFixture {
         ];
         for (uint256 i = 0; i < lies.length; ++i) {
             uint256 snapshot = vm.snapshotState();
-            escrow.state(MINE, _write(lies[i]));
+            _write(lies[i]);
+            escrow.state(MINE, next, next);
             _proves("sum", _show(next));
             vm.revertToState(snapshot);
         }
@@ -182,7 +184,8 @@ contract TotalsTest is EvidenceFixture {
         uint256[6] memory against = [paid[2], taken[1], paid[2], taken[1], touch, paid[1]];
         for (uint256 i = 0; i < lies.length; ++i) {
             uint256 snapshot = vm.snapshotState();
-            escrow.state(MINE, _write(lies[i]));
+            _write(lies[i]);
+            escrow.state(MINE, next, next);
             _provesNothing("sum", _show(next));
             _proves("sum", _show(next, against[i]));
             vm.revertToState(snapshot);
@@ -192,7 +195,7 @@ contract TotalsTest is EvidenceFixture {
     function test_sum_aStatementOfNothingSkipsSomething() public {
         _history();
         uint256 statement = _write(_statement(0, 0, 0, 0));
-        escrow.state(MINE, statement);
+        escrow.state(MINE, statement, statement);
         _provesNothing("sum", _show(statement, 0));
         uint256 snapshot = vm.snapshotState();
         _proves("sum", _show(statement, paid[0]));
@@ -208,10 +211,10 @@ contract TotalsTest is EvidenceFixture {
             if (i == 0) lie.actor = _word(stranger);
             if (i == 1) lie.subject = RIVAL;
             uint256 statement = _write(lie);
-            escrow.state(MINE, statement);
+            escrow.state(MINE, statement, statement);
             _refuses(
                 abi.encodeWithSelector(
-                    Evidence.NotOfContract.selector, statement, MINE, bytes32("settlement")
+                    Exhibits.NotOfContract.selector, statement, MINE, bytes32("settlement")
                 ),
                 "sum",
                 _show(statement)
