@@ -470,8 +470,18 @@ def signatures() -> Json:
         deal.CHECKPOINT_TYPE, ["bytes32", "uint64", "bytes32"], [log_id, size, root]
     )
     place = {"log_id": _hex(log_id), "root": _hex(root), "size": size}
+    contract, payable, expires_at_s = _word("contract"), 2**80 - 3, 1_901_300_000
+    close = _struct(
+        deal.CLOSE_TYPE, ["bytes32", "uint256", "uint64"], [contract, payable, expires_at_s]
+    )
     return {
         "checkpoint": place | _signed(event_log, checkpoint, deal.CHECKPOINT_TYPE, "publisher"),
+        "close": {
+            "contract_id": _hex(contract),
+            "expires_at": expires_at_s,
+            "payable_amount": _hex(payable.to_bytes(32)),
+        }
+        | _signed(escrow, close, deal.CLOSE_TYPE, "operator"),
         "escrow_domain": _domain(ESCROW),
         "event_log_domain": _domain(EVENT_LOG),
         "invalid_signatures": [

@@ -2,7 +2,7 @@
 
 A contract's id is the EIP-712 digest of its terms under the escrow's domain, so it binds the chain
 and the escrow; owner and operator sign that same digest. The verifier signs `Verified` under the
-escrow's domain, the log's publisher signs `Checkpoint` under the event log's.
+escrow's domain, both parties `Close`; the log's publisher signs `Checkpoint` under the event log's.
 
 Every function here raises `TermsError` and nothing else.
 """
@@ -71,6 +71,7 @@ DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId,address v
 TERMS_TYPE = f"Terms({','.join(f'{abi_type} {name}' for _, name, abi_type in _FIELDS)})"
 VERIFIED_TYPE = "Verified(bytes32 logId,uint64 size,bytes32 root,uint64 first,uint64 count)"
 CHECKPOINT_TYPE = "Checkpoint(bytes32 logId,uint64 size,bytes32 root)"
+CLOSE_TYPE = "Close(bytes32 contractId,uint256 payableAmount,uint64 expiresAt)"
 
 _WORD_TEXT = re.compile(r"0x[0-9a-f]{64}")
 _ADDRESS_TEXT = re.compile(r"0x[0-9a-fA-F]{40}")
@@ -132,6 +133,17 @@ class Terms:
         for (name, _, abi_type), value in zip(_FIELDS, self.to_abi(), strict=True):
             _check_abi(name, abi_type, value)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether statements pay at once: nothing to challenge, hold back, slow down or claim."""
+        return not (
+            self.challenge_period_s
+            or self.holdback_bps
+            or self.holdback_period_s
+            or self.rate_cap_units
+            or self.claim_period_s
+        )
+
     def to_abi(self) -> tuple[object, ...]:
         """The values of the Solidity struct, in its order."""
         return tuple(_to_abi(name, getattr(self, name)) for name in _NAMES)
@@ -184,6 +196,16 @@ def verified_digest(
     """What a verifier signs: entries [first, first + count) under this root. Escrow's domain."""
     words = (log_id, _uint64("size", size), root, _uint64("first", first), _uint64("count", count))
     return _digest(domain, _struct_hash(VERIFIED_TYPE, *words))
+
+
+def close_digest(
+    domain: Domain, contract_id: bytes, payable_units: int, expires_at_s: int
+) -> bytes:
+    """What both parties sign to end a contract with this payable in all. Escrow's domain."""
+    _check_abi("contract_id", "bytes32", contract_id)
+    _check_abi("payable_units", "uint256", payable_units)
+    words = (contract_id, _word(payable_units), _uint64("expires_at_s", expires_at_s))
+    return _digest(domain, _struct_hash(CLOSE_TYPE, *words))
 
 
 def checkpoint_digest(domain: Domain, log_id: bytes, size: int, root: bytes) -> bytes:
@@ -310,6 +332,11 @@ def _check_amounts(terms: Terms) -> None:
         raise TermsError("price-zero", "neither a unit price nor a revenue share is set")
     if not terms.budget_units:
         raise TermsError("budget-zero", "budget_units is 0; nothing could ever be paid")
+    # Half of the cap is paid at once, half in the course of a period.
+    if terms.rate_cap_units == 1:
+        raise TermsError("rate-cap-small", "rate_cap_units is 1; it must be at least 2, or 0")
+    if terms.rate_cap_units and not terms.rate_period_s:
+        raise TermsError("rate-period-zero", "a rate cap needs a rate_period_s")
 
 
 def _check_times(terms: Terms, now_s: int) -> None:

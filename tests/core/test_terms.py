@@ -205,6 +205,27 @@ def test_checkpoint_digest(log_id: bytes, size: int, root: bytes) -> None:
     assert deal.checkpoint_digest(LOG_DOMAIN, log_id, size, root) == digest_of(message)
 
 
+@given(words, st.integers(0, 2**256 - 1), u64)
+def test_close_digest(contract: bytes, payable_units: int, expires_at_s: int) -> None:
+    message = encode_typed_data(
+        DOMAIN_DATA,
+        {
+            "Close": [
+                {"name": "contractId", "type": "bytes32"},
+                {"name": "payableAmount", "type": "uint256"},
+                {"name": "expiresAt", "type": "uint64"},
+            ]
+        },
+        {"contractId": contract, "payableAmount": payable_units, "expiresAt": expires_at_s},
+    )
+    assert deal.close_digest(DOMAIN, contract, payable_units, expires_at_s) == digest_of(message)
+
+
+def test_close_digest_takes_whole_words() -> None:
+    for arguments in ((b"", 1, 1), (bytes(32), -1, 1), (bytes(32), 2**256, 1), (bytes(32), 1, -1)):
+        refused("field-malformed", deal.close_digest, DOMAIN, *arguments)
+
+
 DOMAIN_DATA = {
     "name": DOMAIN.name,
     "version": DOMAIN.version,
@@ -484,6 +505,8 @@ ILLEGAL: list[tuple[str, Terms, dict[str, object]]] = [
     ("bps-range", FULL, {"fee_bps": 10_001}),
     ("price-zero", PLAIN, {"unit_price_units": 0}),
     ("budget-zero", PLAIN, {"budget_units": 0}),
+    ("rate-cap-small", FULL, {"rate_cap_units": 1}),
+    ("rate-period-zero", FULL, {"rate_period_s": 0}),
     ("opens-in-past", PLAIN, {"opens_at_s": NOW_S - 1}),
     ("deadline-before-opening", PLAIN, {"deadline_s": NOW_S - 1}),
     ("times-range", PLAIN, {"deadline_s": TIME_MOST - PERIODS_S + 1}),
@@ -519,6 +542,8 @@ def test_check_refuses(code: str, terms: Terms, fields: dict[str, object]) -> No
         (FULL, {"claim_period_s": 0, "arbiter": ZERO_ADDRESS}),
         (FULL, {"challenge_period_s": 0, "grace_s": 0}),
         (FULL, {"holdback_bps": 10_000}),
+        (FULL, {"rate_cap_units": 2, "rate_period_s": 1}),
+        (FULL, {"rate_cap_units": 0, "rate_period_s": 0}),
     ],
 )
 def test_check_accepts_what_stands_at_a_bound(terms: Terms, fields: dict[str, object]) -> None:
@@ -546,6 +571,23 @@ def test_terms_open_until_their_opening_time() -> None:
 )
 def test_check_plain_refuses(code: str, fields: dict[str, object]) -> None:
     refused(code, deal.check_plain, changed(PLAIN, **fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_plain"),
+    [
+        ({}, True),
+        ({"arbiter": ARBITER, "arbitration_period_s": 1, "rate_period_s": 1}, True),
+        ({"agent_id_plus_one": 1, "fee_bps": 1}, True),
+        ({"challenge_period_s": 1}, False),
+        ({"holdback_bps": 1}, False),
+        ({"holdback_period_s": 1}, False),
+        ({"rate_cap_units": 2}, False),
+        ({"claim_period_s": 1}, False),
+    ],
+)
+def test_what_is_plain(fields: dict[str, object], is_plain: bool) -> None:
+    assert changed(PLAIN, **fields).is_plain is is_plain
 
 
 @given(any_terms, u64)

@@ -247,6 +247,15 @@ def test_verified_and_checkpoint() -> None:
     assert deal.recover(digest, unhex(row["signature"])) == SIGNERS["publisher"]["address"]
 
 
+def test_close() -> None:
+    row = SIGNATURES["close"]
+    contract, payable = unhex(row["contract_id"]), number(row["payable_amount"])
+    digest = deal.close_digest(ESCROW, contract, payable, row["expires_at"])
+    assert digest == unhex(row["digest"])
+    assert row["type"] == deal.CLOSE_TYPE
+    assert deal.recover(digest, unhex(row["signature"])) == SIGNERS["operator"]["address"]
+
+
 @pytest.mark.parametrize("row", SIGNATURES["invalid_signatures"], ids=lambda row: row["reason"])
 def test_invalid_signatures(row: dict[str, str]) -> None:
     with pytest.raises(TermsError) as caught:
