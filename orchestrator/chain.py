@@ -22,6 +22,7 @@ from web3.exceptions import Web3Exception
 from web3.providers import BaseProvider
 
 from orchestrator.contracts import LIBRARIES, Call, Group, artifact, error_text
+from orchestrator.core.case import Case, Exhibit, opening_abi
 from orchestrator.core.entry import ascii_text, ascii_word
 from orchestrator.core.errors import ChainError
 from orchestrator.core.submission import gas_limit
@@ -70,14 +71,6 @@ class Checkpoint(NamedTuple):
 def log_id_of(registrant: str, origin: str) -> bytes:
     """The id of the log that this account registers under this origin."""
     return keccak(encode(["address", "string"], [registrant, origin]))
-
-
-class ShownEntry(NamedTuple):
-    """A log entry as evidence: its index, its 256 bytes and its RFC 9162 inclusion path."""
-
-    index: int
-    entry: bytes
-    proof: list[bytes]
 
 
 class PendingStatement(NamedTuple):
@@ -397,7 +390,7 @@ class Chain:
         """By the arbiter: so much of the disputed claims is paid."""
         return self._call(self._escrow, "ruleClaims", contract_id, amount_units)
 
-    def close(
+    def close_contract(
         self,
         contract_id: bytes,
         payable_units: int,
@@ -416,65 +409,30 @@ class Chain:
             operator_signature,
         )
 
-    def disprove(
-        self,
-        contract_id: bytes,
-        kind: str,
-        size: int,
-        exhibits: Sequence[ShownEntry],
-        rival_id: bytes,
-        opening: tuple[bytes, int, int, bytes, bytes],
-    ) -> Call:
-        """By anyone: these entries show that the contract's verifier signed something false."""
-        return self._call(
-            self._evidence,
-            "disprove",
-            self._escrow.address,
-            contract_id,
-            ascii_word(kind),
-            size,
-            [tuple(shown) for shown in exhibits],
-            rival_id,
-            opening,
-        )
+    def disprove(self, size: int, case: Case) -> Call:
+        """By anyone: what the contract's verifier signed is false, as entries of this tree show."""
+        return self._call(self._evidence, "disprove", *self._case(size, case, case.contract_id))
 
-    def claim(
-        self, contract_id: bytes, size: int, transition: ShownEntry, touch: ShownEntry
-    ) -> Call:
+    def claim(self, contract_id: bytes, size: int, transition: Exhibit, touch: Exhibit) -> Call:
         """By the operator: this transition, by this touch, was not settled."""
-        return self._call(
-            self._evidence,
-            "claim",
-            self._escrow.address,
-            contract_id,
-            size,
-            tuple(transition),
-            tuple(touch),
-        )
+        escrow = self._escrow.address
+        shown = tuple(transition), tuple(touch)
+        return self._call(self._evidence, "claim", escrow, contract_id, size, *shown)
 
-    def refute(
-        self,
-        contract_id: bytes,
-        key: bytes,
-        kind: str,
-        size: int,
-        exhibits: Sequence[ShownEntry],
-        rival_id: bytes,
-        opening: tuple[bytes, int, int, bytes, bytes],
-    ) -> Call:
-        """By anyone: these entries show that a claim is unfounded."""
-        return self._call(
-            self._evidence,
-            "refute",
+    def refute(self, size: int, case: Case, key: bytes) -> Call:
+        """By anyone: the claim of this key is unfounded, as entries of this tree show."""
+        return self._call(self._evidence, "refute", *self._case(size, case, case.contract_id, key))
+
+    def _case(self, size: int, case: Case, *about: bytes) -> list[object]:
+        return [
             self._escrow.address,
-            contract_id,
-            key,
-            ascii_word(kind),
+            *about,
+            ascii_word(case.kind),
             size,
-            [tuple(shown) for shown in exhibits],
-            rival_id,
-            opening,
-        )
+            [tuple(exhibit) for exhibit in case.exhibits],
+            case.rival,
+            opening_abi(case.opening),
+        ]
 
     def refund(self, contract_id: bytes) -> Call:
         return self._call(self._escrow, "refund", contract_id)

@@ -62,6 +62,8 @@ class Artifact:
     def differs(self, code: bytes) -> bool:
         """Whether code on chain is anything but this contract with its immutables set, calling one
         address for each of its libraries."""
+        if len(code) != len(self.runtime):
+            return True
         masked = bytearray(code)
         for start, length in self.immutables:
             masked[start : start + length] = bytes(length)
