@@ -34,6 +34,7 @@ contract EscrowHandler is HostileFixture {
 
     Book[] private _books;
     mapping(bytes32 id => uint256) private _bookOf; // plus one
+    mapping(uint256 index => uint256) private _statedAt; // net, by the log
     Batch[] private _batches;
     address[] private _people; // payees, owners and fee recipients: all who may hold a credit
 
@@ -157,6 +158,9 @@ contract EscrowHandler is HostileFixture {
             mstore(entries, count)
         }
         Batch memory batch = _batch(group, entries);
+        for (uint256 i = 0; i < count; ++i) {
+            _statedAt[batch.first + i] = entries[i].value;
+        }
         _batches.push(batch);
         _settleVerified(batch);
     }
@@ -324,7 +328,9 @@ contract EscrowHandler is HostileFixture {
         if (address(uint160(uint256(log.topics[2]))) != book.terms.payee) {
             _break("I5: another payee");
         }
-        (, uint256 amount, uint256 fee) = abi.decode(log.data, (uint64, uint256, uint256));
+        (uint64 index, uint256 amount, uint256 fee) =
+            abi.decode(log.data, (uint64, uint256, uint256));
+        if (_statedAt[index] > book.settledNet) book.settledNet = _statedAt[index];
         book.paidNet += amount;
         book.paidFees += fee;
         ++counts["paid"];
