@@ -344,13 +344,11 @@ def test_one_deal_from_opening_to_refund(
         Registered(log.log_id, PUBLISHER, PUBLISHER, ORIGIN),
         Opened(contract, OWNER, OPERATOR, log.log_id, WORD),
         Published(log.log_id, 2, seen_root(seen, 2)),
-        Settled(contract, 1, 16 * USD, 0),
-        Paid(contract, PAYEE, 15_600_000, 400_000),
+        Paid(contract, PAYEE, 1, 15_600_000, 400_000),
         Published(log.log_id, 4, log.root),
         Refused(contract, 1, "already_settled"),
         Settled(contract, 2, 16 * USD, 0),
-        Settled(contract, 3, 40 * USD, 8 * USD),
-        Paid(contract, PAYEE, 15_600_000, 400_000),
+        Paid(contract, PAYEE, 3, 15_600_000, 400_000),
         Withdrawn(terms.token, FEES, FEES, 800_000),
         Refunded(contract, OWNER, 368 * USD),
     ]
@@ -387,7 +385,7 @@ def test_a_transfer_that_fails_becomes_a_credit(
         watcher = Watcher(chain, database)
         list(watcher.poll())
         *_, paid, credited = watcher.recent()
-    assert paid.event == Paid(contract, PAYEE, 7_800_000, 200_000)
+    assert paid.event == Paid(contract, PAYEE, 1, 7_800_000, 200_000)
     assert credited.event == Credited(contract, PAYEE, 7_800_000)
     assert (credited.tx_hash, credited.log_index) == (paid.tx_hash, paid.log_index + 1)
 
@@ -451,7 +449,9 @@ def test_who_spent_a_nonce(chain: Chain, clock: LocalChainClock, deployment: Dep
 def test_events_have_the_fields_of_their_contracts() -> None:
     """By name: a changed contract must change them too."""
     words = {"index": "position", "earned": "earned_units", "reversed": "reversed_units",
-             "amount": "amount_units", "fee": "fee_units"}  # fmt: skip
+             "amount": "amount_units", "fee": "fee_units", "net": "net_units",
+             "payable_amount": "payable_units", "since": "since_s",
+             "resolves_at": "resolves_at_s"}  # fmt: skip
     kinds = {kind.__name__: kind for kind in get_args(Event)}
     declared = {
         item["name"]: item
@@ -470,8 +470,8 @@ def test_events_have_the_fields_of_their_contracts() -> None:
 def test_malformed_events_are_refused() -> None:
     paid = next(item for item in artifact("OutcomeEscrow").abi if item.get("name") == "Paid")
     topic = event_abi_to_log_topic(paid)  # type: ignore[arg-type]
-    payee, amounts = address_word(PAYEE), (5).to_bytes(32) + (1).to_bytes(32)
-    assert decode_event([topic, WORD, payee], amounts) == Paid(WORD, PAYEE, 5, 1)
+    payee, amounts = address_word(PAYEE), b"".join(n.to_bytes(32) for n in (9, 5, 1))
+    assert decode_event([topic, WORD, payee], amounts) == Paid(WORD, PAYEE, 9, 5, 1)
     malformed: list[tuple[list[bytes], bytes]] = [
         ([], amounts),
         ([WORD, WORD, payee], amounts),
