@@ -110,7 +110,7 @@ class RecordPayout(NamedTuple):
 
 
 class Settle(NamedTuple):
-    """State the totals of every contract that has unsettled outcomes or reversals."""
+    """State the totals of every contract with anything new that the escrow would take."""
 
 
 Request = (
@@ -545,7 +545,8 @@ def _write_fact(writer: Writer, kind: str, fact: Fact, label: str, opening: Even
 
 
 def _settle(writer: Writer) -> None:
-    due = [contract for contract in writer.world.contracts.values() if contract.has_unsettled]
+    contracts = writer.world.contracts.values()
+    due = [contract for contract in contracts if contract.is_statement_due(writer.now_ms)]
     due.sort(key=lambda contract: (contract.rules.statement_group, contract.opened))
     for contract in due:
         writer.add(

@@ -39,10 +39,16 @@ class Documents(NamedTuple):
 
     Both hashes are checked where the documents come from: the entry that follows from the policy
     names its hash, and a contract id is the digest of the terms that the chain gives for it.
+
+    `opening_number` (1, 2, … in the order of opening) and `closed_at_s` (0: not closed) are what
+    the escrow says of a contract. Whoever signs for a log must compare them: attribution rests on
+    both, and the escrow judges by its own. None: there is no chain to ask.
     """
 
     policy: Callable[[bytes], Policy]
     rules: Callable[[bytes], ContractRules]
+    opening_number: Callable[[bytes], int] | None = None
+    closed_at_s: Callable[[bytes], int] | None = None
 
 
 class Replay:
@@ -112,6 +118,7 @@ def _consequences(world: World, record: Record, documents: Documents) -> list[Re
             f"but the log is already at {world.time_ms} ms",
         )
     try:
+        _check_chain(world, entry, documents)
         if entry.kind in ("lead.transition", "lead.refused", "product.event"):
             return _event(world, record)
         if entry.kind == "lead.registered":
@@ -131,7 +138,29 @@ def _consequences(world: World, record: Record, documents: Documents) -> list[Re
     return [record]
 
 
-_DERIVED = frozenset({"outcome", "outcome.over", "outcome.reversed"})
+# What follows from other entries. This log refuses no outcome by hand, so nobody may write that.
+_DERIVED = frozenset({"outcome", "outcome.over", "outcome.refused", "outcome.reversed"})
+
+
+def _check_chain(world: World, entry: Entry, documents: Documents) -> None:
+    """Compare an opening's place and a closing's time with what the escrow says of the contract."""
+    if entry.kind == "contract.opened" and documents.opening_number is not None:
+        before = next(reversed(world.contracts), None)
+        number = documents.opening_number(entry.subject)
+        if before is not None and number <= documents.opening_number(before):
+            raise ReplayError(
+                "opening-order",
+                f"entry {world.size} is {_shown(entry)}, which the escrow opened before "
+                f"0x{before.hex()[:16]}, the last in the log",
+            )
+    elif entry.kind == "contract.closed" and documents.closed_at_s is not None:
+        closed_at_s = documents.closed_at_s(entry.subject)
+        if entry.value != closed_at_s * 1000 or not closed_at_s:
+            raise ReplayError(
+                "closing-false",
+                f"entry {world.size} is {_shown(entry)} ms, "
+                f"but the escrow says {closed_at_s * 1000 or 'that it is open'}",
+            )
 
 
 def _request(record: Record, documents: Documents) -> Request | None:

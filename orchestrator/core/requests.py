@@ -206,6 +206,7 @@ _RULES: tuple[tuple[str, _Form], ...] = (
     ("attribution_window_ms", _TIME),
     ("holdback_period_ms", _TIME),
     ("statement_group", _Form(lambda _, value: value.hex(), _read_bytes)),
+    ("statements_until_ms", _TIME),
 )
 
 _LEAD_FIELDS = (("surface", _WORD), ("lead", _WORD))

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
 
-from orchestrator.core.entry import AMOUNT_LIMIT, address_word
+from orchestrator.core.entry import AMOUNT_LIMIT, TIME_MS_LIMIT, address_word
 from orchestrator.core.terms import BPS, Terms
+
+NEVER_MS = TIME_MS_LIMIT - 1
 
 
 class ContractRules(NamedTuple):
@@ -17,7 +19,7 @@ class ContractRules(NamedTuple):
 
     Identifiers are opaque words: 32 bytes in the log, names in a backtest. `statement_group`
     orders a tick's settlement entries so that those which the escrow takes in one call are
-    neighbours.
+    neighbours; after `statements_until_ms` it takes none but of reversals alone.
     """
 
     contract_id: bytes
@@ -37,6 +39,7 @@ class ContractRules(NamedTuple):
     attribution_window_ms: int
     holdback_period_ms: int
     statement_group: bytes = b""
+    statements_until_ms: int = NEVER_MS
 
     def amount_units(self, value_units: int) -> int:
         """What one outcome of this value pays: unit price plus the revenue share, rounded down."""
@@ -67,10 +70,21 @@ class Contract:
     def payable_units(self) -> int:
         return self.earned_units - self.reversed_units
 
-    @property
-    def has_unsettled(self) -> bool:
-        """Whether anything was written about it since its last statement."""
-        return max(self.last_outcome, self.last_reversal) > self.last_settlement
+    def is_statement_due(self, now_ms: int) -> bool:
+        """Whether there is anything to state that the escrow would still take.
+
+        It takes nothing of a contract that its parties have closed. Outcomes are stated until the
+        grace period ends; what is taken back may follow for as long as that can happen, but not
+        together with outcomes that were not stated in time. (That it takes none back which was
+        worth nothing either is not known here; such a statement is refused and changes nothing.)
+        """
+        if self.closed_at_ms is not None:
+            return False
+        end_ms = self.rules.statements_until_ms
+        if now_ms <= end_ms:
+            return max(self.last_outcome, self.last_reversal) > self.last_settlement
+        only_reverses = self.last_reversal > self.last_settlement >= self.last_outcome
+        return only_reverses and now_ms <= end_ms + self.rules.holdback_period_ms
 
     def has_room_for(self, amount_units: int) -> bool:
         """Whether an outcome of this amount keeps the contract within its budget."""
@@ -167,4 +181,5 @@ def rules_of(terms: Terms, contract_id: bytes) -> ContractRules:
             + address_word(terms.fee_recipient)
             + terms.fee_bps.to_bytes(2)
         ).digest(),
+        statements_until_ms=(terms.deadline_s + terms.grace_s) * 1000,
     )

@@ -100,10 +100,21 @@ def histories(draw: st.DrawFn, *, closings: bool = True) -> History:
     """Markets of two to five contracts that open, compete and are closed at any time."""
     random = draw(seeds)
     governing = policy(attribution=random.choice(["first_touch", "last_touch"]))
-    contracts = draw(contract_lists(governing))
+    contracts = [
+        rules._replace(
+            budget_units=max(rules.budget_units, 1),
+            statements_until_ms=rules.deadline_ms + random.choice([0, 10_000]),
+        )
+        for rules in draw(contract_lists(governing))
+    ]
     if random.random() < 0.5:  # a crowded market, in which most transitions have rivals
         contracts = [
-            rules._replace(outcome="paid", budget_units=1000, deadline_ms=90_000)
+            rules._replace(
+                outcome="paid",
+                budget_units=1000,
+                deadline_ms=90_000,
+                statements_until_ms=90_000,
+            )
             for rules in contracts
         ]
     steps = draw(request_lists(contracts))

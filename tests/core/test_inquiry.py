@@ -1,11 +1,13 @@
 """The finders: nothing in an honest log, every planted lie, and what an operator can claim."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from orchestrator.core.attribution import qualifying_touch
 from orchestrator.core.case import Claim, Exhibit
@@ -23,8 +25,20 @@ from orchestrator.core.entry import (
 from orchestrator.core.errors import EvidenceError
 from orchestrator.core.evidence import check_refutation, claim_of, contradicts
 from orchestrator.core.inquiry import PublicEntry, find_claims, find_lie, lies, refutation
+from orchestrator.core.release import Position
 from tests.core.cases import History, histories, history, rethread, told
-from tests.core.worlds import LEADS, OPERATORS, SURFACE, policy, rules, seeds, word
+from tests.core.test_terms import PLAIN
+from tests.core.worlds import (
+    LEADS,
+    OPERATORS,
+    SURFACE,
+    contract_lists,
+    policy,
+    request_lists,
+    rules,
+    seeds,
+    word,
+)
 
 ANN, BOB = OPERATORS
 X, Y, _ = LEADS
@@ -226,7 +240,7 @@ LIES: dict[str, tuple[Lie, set[str]]] = {
     "duplicate_lead": (lie_duplicate_lead, {"duplicate", "transition"}),
     "transition": (lie_transition, {"transition", "duplicate"}),
     "touch": (lie_touch, {"transition", "touch", "touch_order"}),
-    "rival": (lie_rival, {"rival", "transition", "duplicate"}),
+    "rival": (lie_rival, {"rival", "transition", "duplicate", "reversal"}),
     "sum": (lie_sum, {"sum", "reversal"}),
     "reversal": (lie_reversal, {"reversal"}),
 }
@@ -528,3 +542,69 @@ def test_a_policy_that_is_not_in_force_gives_no_claims() -> None:
     found = history(governing, terms, *steps)
     assert len(find_claims(found.public, found.docket, word("ann"), ENDLESS)) == 1
     assert find_claims(found.public, found.docket, word("old"), ENDLESS) == []
+
+
+# --- What the log states, the escrow takes --------------------------------------------------------
+
+
+@st.composite
+def late_histories(draw: st.DrawFn) -> History:
+    """Markets whose contracts end half way, with refunds behind their ends."""
+    random = draw(seeds)
+    governing = policy()
+    contracts = [
+        rules_._replace(
+            outcome="paid",
+            budget_units=1000,
+            opens_at_ms=0,
+            deadline_ms=25_000,
+            attribution_window_ms=90_000,
+            statements_until_ms=random.choice([25_000, 27_000]),
+            holdback_period_ms=random.choice([0, 5000, 20_000]),
+        )
+        for rules_ in draw(contract_lists(governing))
+    ]
+    steps = draw(request_lists(contracts))
+    for at in range(len(steps), 0, -2):
+        now = steps[at - 1][0]
+        if now >= 20_000:
+            refund = ProductEvent(SURFACE, random.choice(LEADS), "refund", 0, now)
+            steps[at:at] = [(now, refund), (now, Settle())]
+    return history(governing, contracts, *steps)
+
+
+def test_the_escrow_refuses_no_statement_of_an_honest_log() -> None:
+    """Brought at once where nothing is pending, each statement of the fold is taken."""
+    seen: Counter[str] = Counter()
+
+    @settings(max_examples=300, deadline=None)
+    @given(late_histories())
+    def bring(found: History) -> None:
+        for name, standing in found.docket.items():
+            rules_ = standing.rules
+            position = Position(
+                dataclasses.replace(
+                    PLAIN,
+                    unit_price_units=rules_.unit_price_units,
+                    revenue_share_bps=rules_.revenue_share_bps,
+                    budget_units=rules_.budget_units,
+                    opens_at_s=0,
+                    deadline_s=rules_.deadline_ms // 1000,
+                    grace_s=(rules_.statements_until_ms - rules_.deadline_ms) // 1000,
+                    holdback_period_s=rules_.holdback_period_ms // 1000,
+                    challenge_period_s=0,
+                )
+            )
+            for at, (entry, _) in enumerate(found.records):
+                if entry.kind != "settlement" or entry.subject != name:
+                    continue
+                said = unpack_settlement(entry.payload)
+                late = entry.time_ms > rules_.statements_until_ms
+                if late and said.reversed == position.reversed_units:
+                    continue  # it takes back outcomes that were worth nothing
+                taken = position.settle(entry.time_ms // 1000, at, said.earned, said.reversed)
+                assert taken.refusal == ""
+                seen["late" if late else "in time"] += 1
+
+    bring()
+    assert min(seen["late"], seen["in time"]) >= 10, seen

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.core.decide import (
+    CloseContract,
     ProductEvent,
     PublishPolicy,
     Record,
@@ -225,3 +226,60 @@ def test_a_log_without_its_genesis_is_found() -> None:
     assert refused(RECORDS[1:]) == "genesis-missing"
     assert refused([RECORDS[0], *RECORDS[:1]]) == "entry-impossible"
     assert replay([], documents_of(WORLD)) == World()
+
+
+# --- What the chain says beside the log -----------------------------------------------------------
+
+
+def market() -> tuple[World, list[Record]]:
+    """Two contracts of one operator, of which the first is closed at 3 s."""
+    governing = policy()
+    world, records = begin(governing, rules("a", governing), rules("b", governing))
+    steps: list[tuple[int, Request]] = [
+        (1000, Touch(SURFACE, LEADS[0], OPERATORS[0], "email")),
+        (2000, ProductEvent(SURFACE, LEADS[0], "signup", 0, 2000)),
+        (4000, CloseContract(word("a"), 3000, word("closing"))),
+        (5000, ProductEvent(SURFACE, LEADS[0], "buy", 0, 5000)),
+    ]
+    for now, request in steps:
+        records += decide(world, request, now)
+    return world, records
+
+
+@pytest.mark.parametrize(
+    ("numbers", "closed_at_s", "error"),
+    [
+        ({"a": 1, "b": 2}, 3, None),
+        ({"a": 4, "b": 9}, 3, None),
+        # One touch for both: who opened first would have won, and the escrow knows who did.
+        ({"a": 2, "b": 1}, 3, "opening-order"),
+        ({"a": 2, "b": 2}, 3, "opening-order"),
+        ({"a": 1, "b": 2}, 0, "closing-false"),
+        ({"a": 1, "b": 2}, 4, "closing-false"),
+        ({"a": 1, "b": 2}, 2, "closing-false"),
+    ],
+)
+def test_openings_and_closings_are_those_of_the_chain(
+    numbers: dict[str, int], closed_at_s: int, error: str | None
+) -> None:
+    world, records = market()
+    documents = documents_of(world)._replace(
+        opening_number=lambda name: numbers[name.decode().rstrip(".")],
+        closed_at_s=lambda _: closed_at_s,
+    )
+    if error is None:
+        assert replay(records, documents) == world
+        return
+    with pytest.raises(ReplayError) as caught:
+        replay(records, documents)
+    assert caught.value.code == error
+    assert "\n" not in caught.value.message
+
+
+def test_nobody_writes_a_refusal_by_hand() -> None:
+    """It would answer an operator's claim, and this log never gives cause for one."""
+    world, records = market()
+    outcome = records[-1].entry
+    assert outcome.kind == "outcome"
+    by_hand = Record(outcome._replace(kind="outcome.refused"))
+    assert refused([*records, by_hand], world) == "entry-unfounded"

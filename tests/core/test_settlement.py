@@ -122,7 +122,33 @@ def test_what_is_unsettled(outcome: int, reversal: int, settlement: int, due: bo
     found = contract()
     found.last_outcome, found.last_reversal = outcome, reversal
     found.last_settlement = settlement
-    assert found.has_unsettled is due
+    assert found.is_statement_due(0) is due
+    found.closed_at_ms = 150
+    assert not found.is_statement_due(0)
+
+
+@pytest.mark.parametrize(
+    ("now", "outcome", "reversal", "due"),
+    [
+        # stated until 300: outcomes, reversals, both
+        (300, 9, 0, True),
+        (300, 5, 9, True),
+        (300, 9, 10, True),
+        # for 30 more what is taken back, if all outcomes were stated
+        (301, 9, 0, False),
+        (301, 5, 9, True),
+        (301, 9, 10, False),
+        (330, 5, 9, True),
+        (331, 5, 9, False),
+    ],
+)
+def test_what_the_escrow_takes_after_the_end(
+    now: int, outcome: int, reversal: int, due: bool
+) -> None:
+    found = contract()
+    found.rules = found.rules._replace(statements_until_ms=300)
+    found.last_settlement, found.last_outcome, found.last_reversal = 8, outcome, reversal
+    assert found.is_statement_due(now) is due
 
 
 def test_totals_only_grow() -> None:
@@ -244,6 +270,7 @@ def test_the_rules_of_terms() -> None:
             + address_word(FULL.fee_recipient)
             + b"\x00\xfa"
         ).digest(),
+        "statements_until_ms": (FULL.deadline_s + FULL.grace_s) * 1000,
     }
 
 
