@@ -68,7 +68,7 @@ contract Feedback {
         bytes32 status = escrow.statusOf(contractId);
         if (
             status != "closed" && status != "paid_out" && status != "refundable"
-                && status != "refunded"
+                && status != "refunded" || escrow.owed(contractId) != 0
         ) {
             revert NotEnded(contractId, status);
         }

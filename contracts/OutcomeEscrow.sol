@@ -61,6 +61,11 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 /// - An entry's surface is not compared: its subject is the contract id, which binds the surface by
 ///   the terms.
 /// - A verifier that is an ERC-1271 wallet can withdraw its signature until it is used.
+/// - One statement is pending at a time, and anyone may bring it. A verifier whose contract has no
+///   claim period signs the last statement when none is pending and early enough: an older one that
+///   it signed and nobody brought could take its place until it is too late.
+/// - What is held back matures while a statement is pending, and nothing can be stated meanwhile.
+///   Terms that hold back should do so for longer than a challenge and a dispute take.
 /// - An arbiter decides between the last final net and the budget, and nothing else. A silent one
 ///   decides nothing: the statement stands.
 /// - Nothing pauses this contract, no key owns it, and it cannot be changed.
@@ -422,8 +427,10 @@ contract OutcomeEscrow is Vault, ICases {
         if (unit != 0) {
             if (earned % unit != 0 || reversed % unit != 0) return "wrong_price";
         }
-        if (net > balance.budget()) return "over_budget";
-        if (deal.flags() == 0 && earned < balance.paid()) return "earned_fell";
+        if (deal.flags() == 0) {
+            if (net > balance.budget()) return "over_budget";
+            if (earned < balance.paid()) return "earned_fell";
+        }
         return 0;
     }
 
@@ -527,25 +534,26 @@ contract OutcomeEscrow is Vault, ICases {
 
     // ------------------------------------------------------------ dispute, ruling, disproof
 
-    /// Puts the pending statement before the arbiter, by the owner or the operator, each once and
-    /// within the challenge period.
-    function dispute(bytes32 contractId) external nonReentrant {
+    /// Puts the pending statement, the entry at `index`, before the arbiter, by the owner or the
+    /// operator, each once and within the challenge period.
+    function dispute(bytes32 contractId, uint64 index) external nonReentrant {
         Terms memory terms = termsOf(contractId);
         Position storage position = _positions[contractId];
         _ripen(contractId, _ledgerOf(contractId, terms), position);
-        uint40 resolvesAt = Statements.dispute(position, terms, _requireParty(contractId, terms));
+        bool byOwner = _requireParty(contractId, terms);
+        uint40 resolvesAt = Statements.dispute(position, terms, index, byOwner);
         emit Disputed(contractId, msg.sender, resolvesAt);
     }
 
-    /// Decides what is payable under a disputed statement, by the arbiter, until it resolves. What
-    /// the ruling changes it changes for all later statements too.
-    function rule(bytes32 contractId, uint256 payableAmount) external nonReentrant {
+    /// Decides what is payable under the disputed statement, the entry at `index`, by the arbiter,
+    /// until it resolves. What the ruling changes it changes for all later statements too.
+    function rule(bytes32 contractId, uint64 index, uint256 payableAmount) external nonReentrant {
         Terms memory terms = termsOf(contractId);
         Ledger storage ledger = _ledgerOf(contractId, terms);
         Position storage position = _positions[contractId];
         if (msg.sender != terms.arbiter) revert NotArbiter(contractId, msg.sender);
         _ripen(contractId, ledger, position);
-        Statements.rule(position, ledger.balance.budget(), payableAmount);
+        Statements.rule(position, ledger.balance.budget(), index, payableAmount);
         emit Ruled(contractId, payableAmount);
         _finalize(contractId, ledger, position, block.timestamp);
         _payDue(contractId, terms, ledger);
@@ -624,8 +632,9 @@ contract OutcomeEscrow is Vault, ICases {
         Terms memory terms = termsOf(contractId);
         Ledger storage ledger = _ledgerOf(contractId, terms);
         Position storage position = _positions[contractId];
-        Balance balance = ledger.balance;
         if (ledger.deal.has(CLOSED)) revert AlreadyClosed(contractId);
+        _ripen(contractId, ledger, position);
+        Balance balance = ledger.balance;
         if (block.timestamp > expiresAt) revert CloseExpired(expiresAt, block.timestamp);
         if (payableAmount < balance.paid() || payableAmount > balance.budget()) {
             revert PayableOutOfRange(payableAmount, balance.paid(), balance.budget());
@@ -750,8 +759,8 @@ contract OutcomeEscrow is Vault, ICases {
         (amount,) = Dues.releasable(_positions[contractId], terms, ledger.balance, ledger.deal);
     }
 
-    /// When all that is owed now can be released; if nothing is, when the pending statement becomes
-    /// final; zero if there is nothing to wait for.
+    /// When, at the latest, all that is owed now can be released; if nothing is, when the pending
+    /// statement becomes final or the claims payable; zero if there is nothing to wait for.
     function releasableAt(bytes32 contractId) external view returns (uint256) {
         Terms memory terms = termsOf(contractId);
         Ledger storage ledger = _ledgerOf(contractId, terms);
@@ -778,7 +787,7 @@ contract OutcomeEscrow is Vault, ICases {
     ///
     ///   not opened ............................................ unknown
     ///   closed by both parties ................................ closed      (for good)
-    ///   the whole budget is paid .............................. paid_out    (for good)
+    ///   the whole budget is paid .............................. paid_out
     ///   now < opensAt ......................................... scheduled
     ///   now <= deadline ....................................... open
     ///   now <= T2 ............................................. settling

@@ -374,13 +374,13 @@ class Chain:
         """Make final what is due, and pay it."""
         return self._call(self._escrow, "release", contract_id)
 
-    def dispute(self, contract_id: bytes) -> Call:
-        """By the owner or the operator: the pending statement goes before the arbiter."""
-        return self._call(self._escrow, "dispute", contract_id)
+    def dispute(self, contract_id: bytes, position: int) -> Call:
+        """By the owner or the operator: the pending statement there goes before the arbiter."""
+        return self._call(self._escrow, "dispute", contract_id, position)
 
-    def rule(self, contract_id: bytes, payable_units: int) -> Call:
-        """By the arbiter: so much does the disputed statement make payable."""
-        return self._call(self._escrow, "rule", contract_id, payable_units)
+    def rule(self, contract_id: bytes, position: int, payable_units: int) -> Call:
+        """By the arbiter: so much does the disputed statement there make payable."""
+        return self._call(self._escrow, "rule", contract_id, position, payable_units)
 
     def dispute_claims(self, contract_id: bytes) -> Call:
         """By the owner or the operator: the sum of the claims goes before the arbiter."""

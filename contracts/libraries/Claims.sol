@@ -37,7 +37,7 @@ library Claims {
         if (position.pendingEarned > position.earned) {
             revert StatementPending(position.resolvesAt);
         }
-        if (claims[key].lead != 0) revert AlreadyClaimed(key);
+        if (claims[key].transition != 0) revert AlreadyClaimed(key);
         uint256 left = budget - Math.min(budget, position.peak(budget) + position.claimed);
         if (claim.amount > left) revert ClaimOverBudget(claim.amount, left);
 
@@ -52,7 +52,7 @@ library Claims {
         bytes32 key
     ) external {
         Claim storage claim = claims[key];
-        if (claim.lead == 0 || claim.dropped || position.claimsCase == ClaimsCase.Ruled) {
+        if (claim.transition == 0 || claim.dropped || position.claimsCase == ClaimsCase.Ruled) {
             revert NoClaim(key);
         }
         uint256 from = uint256(terms.deadline) + terms.grace;

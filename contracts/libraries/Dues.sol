@@ -26,15 +26,18 @@ library Dues {
         }
     }
 
-    /// When all that is owed now can be released; if nothing is, when the pending statement becomes
-    /// final; zero if there is nothing to wait for.
+    /// When, at the latest, all that is owed now can be released; if nothing is, when the pending
+    /// statement becomes final or the claims payable; zero if there is nothing to wait for.
     function releasableAt(Position storage position, Terms memory terms, Balance balance, Deal deal)
         external
         view
         returns (uint256 time)
     {
         uint256 amount = _payable(position, terms, balance, deal) - balance.paid();
-        if (amount == 0) return position.isPending() ? uint256(position.resolvesAt) + 1 : 0;
+        if (amount == 0) {
+            if (position.isPending()) return uint256(position.resolvesAt) + 1;
+            return position.claimed != 0 ? _claimsUntil(terms) + 1 : 0;
+        }
 
         time = block.timestamp;
         if (_heldBack(position, terms, balance, deal) != 0) {
@@ -106,11 +109,15 @@ library Dues {
         returns (uint256)
     {
         uint256 sum = _net(position, balance, deal);
-        uint256 claimsUntil = uint256(terms.deadline) + terms.grace + 2 * uint256(terms.claimPeriod);
-        if (block.timestamp > claimsUntil) {
+        if (block.timestamp > _claimsUntil(terms)) {
             sum = Math.min(balance.budget(), sum + position.claimed);
         }
         return Math.max(sum, balance.paid());
+    }
+
+    /// T4.
+    function _claimsUntil(Terms memory terms) private pure returns (uint256) {
+        return uint256(terms.deadline) + terms.grace + 2 * uint256(terms.claimPeriod);
     }
 
     function _net(Position storage position, Balance balance, Deal deal)
@@ -130,11 +137,8 @@ library Dues {
         returns (uint256)
     {
         if (terms.holdbackBps == 0 || deal.has(CLOSED)) return 0;
-        uint256 budget = balance.budget();
-        uint256 period = uint256(terms.holdbackPeriod) + terms.lateness;
-        uint256 matured =
-            block.timestamp < period ? 0 : position.netAt(block.timestamp - period, budget);
-        return Release.heldOf(position.net(budget), matured, terms.holdbackBps);
+        uint256 young = position.youngerThan(uint256(terms.holdbackPeriod) + terms.lateness);
+        return Release.heldOf(position.net(balance.budget()), young, terms.holdbackBps);
     }
 
     function _level(Position storage position, Terms memory terms) private view returns (uint256) {

@@ -29,7 +29,7 @@ struct Position {
     uint80 capLevel;
     uint40 capAt;
     ClaimsCase claimsCase;
-    // The final net, by the second from which it was final.
+    // What was earned for good, whatever was reversed, by the second from which it was final.
     Checkpoints.Trace208 finals;
 }
 
@@ -67,14 +67,22 @@ library PositionLibrary {
         return pending > final_ ? pending : final_;
     }
 
-    /// The final net as it was at `time`.
-    function netAt(Position storage self, uint256 time, uint256 budget)
-        internal
-        view
-        returns (uint256)
-    {
-        if (self.isRipe() && time >= self.resolvesAt) return self.pendingNet(budget);
-        return self.finals.upperLookupRecent(time.toUint48());
+    /// What has become payable for good within the last `period` seconds. What was reversed counts
+    /// too: otherwise what comes in for it would not seem new.
+    function youngerThan(Position storage self, uint256 period) internal view returns (uint256) {
+        uint256 all = self.grossOf(self.isRipe() ? self.pendingEarned : self.earned);
+        if (block.timestamp < period) return all;
+        uint256 time = block.timestamp - period;
+        if (self.isRipe() && time >= self.resolvesAt) return 0;
+        uint256 matured = self.finals.upperLookupRecent(time.toUint48());
+        return matured < all ? all - matured : 0;
+    }
+
+    /// What statements that earned so much make payable, with what rulings changed of it, before
+    /// reversals.
+    function grossOf(Position storage self, uint256 earned) internal view returns (uint256) {
+        int256 sum = int256(earned) + self.adjust;
+        return sum > 0 ? uint256(sum) : 0;
     }
 
     /// When the last final statement became final.

@@ -14,13 +14,13 @@ library Release {
         }
     }
 
-    /// What of `net` is held back, if `matured` of it has been final for long enough.
-    function heldOf(uint256 net, uint256 matured, uint256 holdbackBps)
+    /// What of `net` is held back, if `young` was earned too recently to be safe from reversals.
+    function heldOf(uint256 net, uint256 young, uint256 holdbackBps)
         internal
         pure
         returns (uint256)
     {
-        return matured < net ? (net - matured) * holdbackBps / BPS : 0;
+        return (young < net ? young : net) * holdbackBps / BPS;
     }
 
     /// What is left in a leaky bucket after `elapsed` seconds. It holds half of the cap and leaks

@@ -15,7 +15,8 @@ library Statements {
     using SafeCast for uint256;
     using SafeCast for int256;
 
-    error NothingToDispute();
+    error NoArbiter();
+    error NotPending(uint256 index, uint256 pendingIndex);
     error AlreadyDisputed(address party);
     error DisputeTooLate(uint256 until, uint256 nowS);
     error NotDisputed();
@@ -32,6 +33,7 @@ library Statements {
     ) external returns (bytes32 reason) {
         if (position.pendingIndex != 0) return "pending";
         if (index <= floor) return "already_settled";
+        if (earned - reversed > terms.budget) return "over_budget";
         if (earned < position.earned) return "earned_fell";
         if (reversed < position.reversed) return "reversed_fell";
         uint256 endsAt = uint256(terms.deadline) + terms.grace;
@@ -56,17 +58,16 @@ library Statements {
         net = position.pendingNet(budget);
         (position.earned, position.reversed) = (position.pendingEarned, position.pendingReversed);
         _discard(position);
-        position.finals.push(since.toUint48(), net.toUint208());
+        position.finals.push(since.toUint48(), position.grossOf(position.earned).toUint208());
     }
 
-    /// Puts the pending statement before the arbiter, by the caller.
-    function dispute(Position storage position, Terms memory terms, bool byOwner)
+    /// Puts the pending statement, which is the entry at `index`, before the arbiter.
+    function dispute(Position storage position, Terms memory terms, uint256 index, bool byOwner)
         external
         returns (uint40 resolvesAt)
     {
-        if (terms.arbiter == address(0) || position.pendingIndex == 0) {
-            revert NothingToDispute();
-        }
+        if (terms.arbiter == address(0)) revert NoArbiter();
+        _requirePending(position, index);
         if (byOwner ? position.ownerDisputed : position.operatorDisputed) {
             revert AlreadyDisputed(msg.sender);
         }
@@ -83,7 +84,10 @@ library Statements {
     /// The arbiter says what the disputed statement makes payable: not less than the last final
     /// one, unless the statement itself says less, and not more than the budget and the claims
     /// leave.
-    function rule(Position storage position, uint256 budget, uint256 payableAmount) external {
+    function rule(Position storage position, uint256 budget, uint256 index, uint256 payableAmount)
+        external
+    {
+        _requirePending(position, index);
         if (!position.hasDispute()) revert NotDisputed();
         uint256 least = Math.min(position.net(budget), position.pendingNet(budget));
         uint256 most = budget - position.claimed;
@@ -104,6 +108,13 @@ library Statements {
     /// The pending statement is void.
     function discard(Position storage position) external {
         _discard(position);
+    }
+
+    /// So that nobody's word about one statement is taken for the next.
+    function _requirePending(Position storage position, uint256 index) private view {
+        if (position.pendingIndex == 0 || position.pendingIndex != index) {
+            revert NotPending(index, position.pendingIndex);
+        }
     }
 
     function _discard(Position storage position) private {
