@@ -1,0 +1,512 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {GuardedFixture} from "../helpers/GuardedFixture.sol";
+import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
+import {Entry} from "contracts/libraries/MerkleLog.sol";
+import {Statements} from "contracts/libraries/Statements.sol";
+import {Terms} from "contracts/libraries/Terms.sol";
+
+/// A statement waits, and then stands by itself: to the second, and in every function.
+contract ChallengeTest is GuardedFixture {
+    Terms private terms;
+    bytes32 private id;
+
+    function setUp() public override {
+        super.setUp();
+        terms = _guarded();
+        id = _open(terms);
+    }
+
+    // ------------------------------------------------------------ pending
+
+    function test_aStatementWaits() public {
+        Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, 5 * PRICE, PRICE)));
+        vm.expectEmit(address(escrow));
+        emit OutcomeEscrow.Settled(id, batch.first, 5 * PRICE, PRICE);
+        vm.expectEmit(address(escrow));
+        emit OutcomeEscrow.Pending(id, batch.first, START + CHALLENGE);
+        _settle(batch);
+        _assertPending(batch.first, 5 * PRICE, PRICE);
+    }
+
+    function test_itIsFinalOneSecondAfterItsChallengePeriod() public {
+        uint64 index = _state(terms, 5 * PRICE, 0);
+        vm.warp(START + CHALLENGE);
+        _assertPending(index, 5 * PRICE, 0);
+        assertEq(escrow.releasableAt(id), START + CHALLENGE + 1);
+        vm.warp(START + CHALLENGE + 1);
+        _assertFinal(index, 5 * PRICE);
+        assertEq(escrow.owed(id), 5 * PRICE);
+        assertEq(escrow.releasable(id), 5 * PRICE);
+        assertEq(escrow.releasableAt(id), block.timestamp);
+    }
+
+    function test_releaseMakesItFinalAndPays() public {
+        uint64 index = _state(terms, 5 * PRICE, 0);
+        vm.warp(START + CHALLENGE);
+        assertEq(_release(id), 0, "not yet");
+        skip(100 days);
+        vm.expectEmit(address(escrow));
+        emit OutcomeEscrow.Final(id, index, 5 * PRICE, START + CHALLENGE);
+        vm.expectEmit(address(escrow));
+        emit OutcomeEscrow.Paid(id, payee, index, 5 * PRICE * 975 / 1000, 5 * PRICE * 25 / 1000);
+        vm.prank(stranger);
+        escrow.release(id);
+        assertEq(token.balanceOf(payee), 5 * PRICE * 975 / 1000);
+        assertEq(escrow.creditOf(address(token), feeRecipient), 5 * PRICE * 25 / 1000);
+        _assertFinal(index, 5 * PRICE);
+        assertEq(escrow.owed(id), 0);
+        assertEq(escrow.releasableAt(id), 0);
+
+        vm.recordLogs();
+        escrow.release(id);
+        assertEq(vm.getRecordedLogs().length, 0, "nothing is due, nothing happens");
+    }
+
+    function test_releaseOfAPlainContractDoesNothing() public {
+        Terms memory plain = _terms();
+        bytes32 plainId = _open(plain);
+        _settleTotals(plain, 2 * PRICE, 0);
+        vm.recordLogs();
+        escrow.release(plainId);
+        assertEq(vm.getRecordedLogs().length, 0);
+        assertEq(escrow.netOf(plainId), 2 * PRICE);
+        assertEq(escrow.owed(plainId), 0);
+        assertEq(escrow.releasableAt(plainId), 0);
+    }
+
+    function test_theNextStatementMakesItFinalAndPaysIt() public {
+        uint64 first = _state(terms, 5 * PRICE, 0);
+        vm.warp(START + CHALLENGE + 1);
+        Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, 9 * PRICE, 0)));
+        vm.expectEmit(address(escrow));
+        emit OutcomeEscrow.Final(id, first, 5 * PRICE, START + CHALLENGE);
+        vm.expectEmit(address(escrow));
+        emit OutcomeEscrow.Settled(id, batch.first, 9 * PRICE, 0);
+        vm.expectEmit(address(escrow));
+        emit OutcomeEscrow.Pending(id, batch.first, START + 2 * CHALLENGE + 1);
+        vm.expectEmit(address(escrow));
+        emit OutcomeEscrow.Paid(id, payee, first, 5 * PRICE * 975 / 1000, 5 * PRICE * 25 / 1000);
+        _settle(batch);
+        assertEq(escrow.paidOf(id), 5 * PRICE);
+        assertEq(escrow.floorOf(id), first);
+        assertEq(escrow.reachOf(id), batch.first);
+        assertEq(_pending(id).earned, 9 * PRICE);
+    }
+
+    /// A refused statement still pays what the one before it has made due.
+    function test_aRefusedOnePaysWhatIsDue() public {
+        Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, 5 * PRICE, 0)));
+        _settle(batch);
+        vm.warp(START + CHALLENGE + 1);
+        assertEq(_settleForReason(batch), "already_settled");
+        assertEq(escrow.paidOf(id), 5 * PRICE);
+    }
+
+    function test_disputeComesTooLateForAFinalOne() public {
+        _state(terms, 5 * PRICE, 0);
+        vm.warp(START + CHALLENGE + 1);
+        vm.expectRevert(Statements.NothingToDispute.selector);
+        _dispute(owner.addr, id);
+    }
+
+    function test_aRulingComesTooLateForAFinalOne() public {
+        _state(terms, 5 * PRICE, 0);
+        _dispute(owner.addr, id);
+        vm.warp(START + CHALLENGE + ARBITRATION + 1);
+        vm.expectRevert(Statements.NotDisputed.selector);
+        _rule(id, 0);
+    }
+
+    function test_aFinalOneCannotBeDisproved() public {
+        uint64 index = _state(terms, 5 * PRICE, 0);
+        vm.warp(START + CHALLENGE + 1);
+        vm.expectEmit(address(escrow));
+        emit OutcomeEscrow.Final(id, index, 5 * PRICE, START + CHALLENGE);
+        vm.expectEmit(address(escrow));
+        emit OutcomeEscrow.Disproved(id, "sum");
+        _retire(id);
+        _assertFinal(index, 5 * PRICE);
+        assertEq(_release(id), 5 * PRICE);
+    }
+
+    function test_refundMakesItFinal() public {
+        vm.warp(_t2(terms));
+        uint64 index = _state(terms, 5 * PRICE, 0);
+        skip(CHALLENGE + 1);
+        vm.expectEmit(address(escrow));
+        emit OutcomeEscrow.Final(id, index, 5 * PRICE, _t2(terms) + CHALLENGE);
+        vm.expectEmit(address(escrow));
+        emit OutcomeEscrow.Refunded(id, owner.addr, BUDGET - 5 * PRICE);
+        escrow.refund(id);
+        assertEq(_release(id), 5 * PRICE);
+    }
+
+    // ------------------------------------------------------------ one at a time
+
+    function test_oneAtATime() public {
+        Batch memory before = _batch(_groupOf(terms), _list(_settlement(id, PRICE, 0)));
+        uint64 index = _state(terms, 5 * PRICE, 0);
+        uint64 late = _refused(terms, 6 * PRICE, 0, "pending");
+        assertEq(_settleForReason(before), "pending");
+        _assertPending(index, 5 * PRICE, 0);
+        vm.warp(START + CHALLENGE + 1);
+        // One between is covered by now, the one above is not.
+        assertEq(_settleForReason(before), "already_settled");
+        assertEq(escrow.floorOf(id), index);
+        assertLt(index, late);
+        _state(terms, 6 * PRICE, 0);
+    }
+
+    function test_aReplayOfThePendingOneChangesNothing() public {
+        Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, 5 * PRICE, 0)));
+        assertEq(_settleForReason(batch), 0);
+        skip(CHALLENGE / 2);
+        assertEq(_settleForReason(batch), "pending");
+        assertEq(_pending(id).resolvesAt, START + CHALLENGE, "its time does not begin anew");
+    }
+
+    function test_twoOfABatchAreOneTooMany() public {
+        _settle(
+            _batch(_groupOf(terms), _list(_settlement(id, PRICE, 0), _settlement(id, 2 * PRICE, 0)))
+        );
+        assertEq(_pending(id).earned, PRICE);
+    }
+
+    /// Plain and guarded contracts of one group settle together, and each keeps to its own rules.
+    function test_plainOnesAreNotHeldUp() public {
+        Terms memory plain = _terms();
+        bytes32 plainId = _open(plain);
+        _settle(
+            _batch(
+                _groupOf(terms), _list(_settlement(id, PRICE, 0), _settlement(plainId, PRICE, 0))
+            )
+        );
+        assertEq(escrow.paidOf(id), 0);
+        assertEq(escrow.paidOf(plainId), PRICE);
+        assertEq(escrow.reachOf(plainId), escrow.floorOf(plainId));
+    }
+
+    /// Who holds an older signed statement can bring it in the way of the last one, if the last
+    /// one comes with less than a challenge period to go. So a verifier signs a statement only when
+    /// none is pending or about, and brings it at once.
+    function test_anOldStatementCanCrowdOutTheLast() public {
+        vm.warp(_t2(terms) - CHALLENGE);
+        Batch memory old = _batch(_groupOf(terms), _list(_settlement(id, PRICE, 0)));
+        Batch memory last = _batch(_groupOf(terms), _list(_settlement(id, 9 * PRICE, 0)));
+        _settle(old);
+        assertEq(_settleForReason(last), "pending");
+        skip(CHALLENGE);
+        assertEq(_settleForReason(last), "pending", "T2");
+        skip(1);
+        assertEq(_settleForReason(last), "ended");
+        assertEq(escrow.netOf(id), PRICE);
+    }
+
+    // ------------------------------------------------------------ what a statement may say
+
+    function test_totalsNeverFall() public {
+        _stateFinal(terms, 5 * PRICE, 2 * PRICE);
+        _refused(terms, 4 * PRICE, 2 * PRICE, "earned_fell");
+        _refused(terms, 5 * PRICE, PRICE, "reversed_fell");
+        _refused(terms, 6 * PRICE, PRICE, "reversed_fell");
+        _state(terms, 5 * PRICE, 2 * PRICE);
+    }
+
+    function test_theStatedNetIsWithinTheBudget() public {
+        _refused(terms, BUDGET + PRICE, 0, "over_budget");
+        _stateFinal(terms, BUDGET + PRICE, PRICE);
+        assertEq(_release(id), BUDGET);
+        assertEq(escrow.statusOf(id), "paid_out");
+    }
+
+    function test_refusedForTheSameReasonsAsPlainOnes() public {
+        _refused(terms, PRICE + 1, 0, "wrong_price");
+        Entry memory entry = _settlement(id, PRICE, 0);
+        entry.value += PRICE;
+        assertEq(_settleForReason(_batch(_groupOf(terms), _list(entry))), "wrong_value");
+        entry = _settlement(id, PRICE, 0);
+        entry.actor = bytes32(uint256(uint160(operator.addr)));
+        assertEq(_settleForReason(_batch(_groupOf(terms), _list(entry))), "wrong_actor");
+        entry = _settlement(id, PRICE, 0);
+        entry.kind = "outcome";
+        assertEq(_settleForReason(_batch(_groupOf(terms), _list(entry))), "not_a_settlement");
+    }
+
+    /// What was paid stays paid, and is netted with what comes.
+    function test_aReversalOfWhatWasPaidIsNetted() public {
+        _stateFinal(terms, 5 * PRICE, 0);
+        _release(id);
+        _stateFinal(terms, 5 * PRICE, 2 * PRICE);
+        assertEq(escrow.netOf(id), 3 * PRICE);
+        assertEq(escrow.owed(id), 0);
+        assertEq(_release(id), 0);
+        _stateFinal(terms, 8 * PRICE, 2 * PRICE);
+        assertEq(_release(id), PRICE);
+        assertEq(escrow.paidOf(id), 6 * PRICE);
+    }
+
+    // ------------------------------------------------------------ after T2
+
+    function test_theLastSecondCounts() public {
+        vm.warp(_t2(terms));
+        _state(terms, PRICE, 0);
+        skip(CHALLENGE + 1);
+        assertEq(_release(id), PRICE);
+    }
+
+    function test_endedOneSecondLater() public {
+        vm.warp(_t2(terms) + 1);
+        _refused(terms, PRICE, 0, "ended");
+        _refused(terms, 0, 0, "ended");
+    }
+
+    /// Without a holdback period nothing is taken back after the end.
+    function test_endedForReversalsToo() public {
+        _stateFinal(terms, 5 * PRICE, 0);
+        vm.warp(_t2(terms) + 1);
+        _refused(terms, 5 * PRICE, PRICE, "ended");
+    }
+
+    function test_reversalsMayFollowForTheHoldbackPeriod() public {
+        terms.holdbackPeriod = 10 days;
+        id = _open(terms);
+        _stateFinal(terms, 5 * PRICE, 0);
+        vm.warp(_t2(terms));
+        _stateFinal(terms, 6 * PRICE, PRICE);
+        // After T2: what was earned is what the last final statement says.
+        _refused(terms, 7 * PRICE, 2 * PRICE, "ended");
+        _refused(terms, 6 * PRICE, PRICE, "ended");
+        _refused(terms, 5 * PRICE, 2 * PRICE, "earned_fell");
+        _refused(terms, 6 * PRICE, 0, "reversed_fell");
+        uint64 index = _state(terms, 6 * PRICE, 2 * PRICE);
+        skip(CHALLENGE + 1);
+        _assertFinal(index, 4 * PRICE);
+
+        vm.warp(_t2(terms) + terms.holdbackPeriod);
+        index = _state(terms, 6 * PRICE, 6 * PRICE);
+        skip(CHALLENGE + 1);
+        _assertFinal(index, 0);
+        _refused(terms, 6 * PRICE, 6 * PRICE, "ended");
+    }
+
+    function test_reversalsEndOneSecondLater() public {
+        terms.holdbackPeriod = 10 days;
+        id = _open(terms);
+        _stateFinal(terms, 5 * PRICE, 0);
+        vm.warp(_t2(terms) + terms.holdbackPeriod + 1);
+        _refused(terms, 5 * PRICE, PRICE, "ended");
+    }
+
+    /// A statement that waits past T2 is the last final one for the reversals that follow.
+    function test_aReversalFollowsTheStatementThatWaitedPastTheEnd() public {
+        terms.holdbackPeriod = 10 days;
+        id = _open(terms);
+        vm.warp(_t2(terms));
+        _state(terms, 5 * PRICE, 0);
+        skip(CHALLENGE);
+        _refused(terms, 5 * PRICE, PRICE, "pending");
+        skip(1);
+        _state(terms, 5 * PRICE, PRICE);
+        assertEq(escrow.paidOf(id), 5 * PRICE, "paid when the next was stated");
+    }
+
+    // ------------------------------------------------------------ no challenge period
+
+    function test_withoutAChallengePeriodItIsFinalAtOnce() public {
+        terms.challengePeriod = 0;
+        (terms.rateCap, terms.ratePeriod) = (8 * PRICE, 1 days);
+        id = _open(terms);
+        Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, 5 * PRICE, 0)));
+        vm.expectEmit(address(escrow));
+        emit OutcomeEscrow.Settled(id, batch.first, 5 * PRICE, 0);
+        vm.expectEmit(address(escrow));
+        emit OutcomeEscrow.Final(id, batch.first, 5 * PRICE, START);
+        vm.expectEmit(address(escrow));
+        emit OutcomeEscrow.Paid(
+            id, payee, batch.first, 4 * PRICE * 975 / 1000, 4 * PRICE * 25 / 1000
+        );
+        _settle(batch);
+        _assertFinal(batch.first, 5 * PRICE);
+        assertEq(escrow.owed(id), PRICE);
+    }
+
+    function test_withoutAChallengePeriodManyFollowInOneSecond() public {
+        terms.challengePeriod = 0;
+        terms.holdbackPeriod = 1;
+        id = _open(terms);
+        Entry[] memory entries = new Entry[](4);
+        for (uint256 i = 0; i < 4; ++i) {
+            entries[i] = _settlement(id, (i + 2) * PRICE, i * PRICE);
+        }
+        _settle(_batch(_groupOf(terms), entries));
+        assertEq(escrow.paidOf(id), 2 * PRICE);
+        assertEq(escrow.netOf(id), 2 * PRICE);
+    }
+
+    function test_withoutAChallengePeriodThereIsNothingToDispute() public {
+        terms.challengePeriod = 0;
+        terms.holdbackPeriod = 1;
+        id = _open(terms);
+        _state(terms, PRICE, 0);
+        vm.expectRevert(Statements.NothingToDispute.selector);
+        _dispute(owner.addr, id);
+    }
+
+    // ------------------------------------------------------------ disproved
+
+    /// The real thing: a stranger, the log, and Evidence.
+    function test_aDisprovedStatementIsVoid() public {
+        Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, 5 * PRICE, 0)));
+        _settle(batch);
+        vm.warp(START + CHALLENGE);
+        vm.expectEmit(address(escrow));
+        emit OutcomeEscrow.Disproved(id, "sum");
+        _disprove(id, batch);
+
+        assertTrue(escrow.isRetired(id));
+        assertEq(_pending(id).index, 0);
+        assertEq(escrow.floorOf(id), 0);
+        assertEq(escrow.reachOf(id), 0);
+        assertEq(escrow.netOf(id), 0);
+        assertEq(escrow.releasableAt(id), 0);
+        skip(CHALLENGE + ARBITRATION);
+        assertEq(_release(id), 0);
+    }
+
+    /// I14: never again, whatever it signs.
+    function test_aRetiredVerifierSettlesNothing() public {
+        uint64 index = _stateFinal(terms, 2 * PRICE, 0);
+        Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, 5 * PRICE, 0)));
+        _settle(batch);
+        _retire(id);
+        assertEq(_settleForReason(batch), "verifier_retired");
+        _refused(terms, 9 * PRICE, 0, "verifier_retired");
+        skip(CHALLENGE + 1);
+        _refused(terms, 2 * PRICE, PRICE, "verifier_retired");
+        _assertFinal(index, 2 * PRICE);
+        assertEq(escrow.paidOf(id), 2 * PRICE, "what was final is paid");
+        vm.warp(_t2(terms) + 1);
+        escrow.refund(id);
+        assertEq(_heldFor(), 0);
+        assertEq(escrow.statusOf(id), "refunded");
+    }
+
+    /// The same verifier goes on for other contracts.
+    function test_itIsRetiredForOneContractAlone() public {
+        _retire(id);
+        terms.salt = "second";
+        _open(terms);
+        _state(terms, PRICE, 0);
+    }
+
+    function test_aPlainContractsVerifierCanBeRetired() public {
+        Terms memory plain = _terms();
+        bytes32 plainId = _open(plain);
+        Batch memory batch = _settleTotals(plain, 5 * PRICE, 0);
+        _disprove(plainId, batch);
+        assertTrue(escrow.isRetired(plainId));
+        assertEq(escrow.paidOf(plainId), 5 * PRICE, "what is paid is paid");
+        assertEq(escrow.netOf(plainId), 5 * PRICE);
+        _refused(plain, 6 * PRICE, 0, "verifier_retired");
+        vm.warp(_t2(plain) + 1);
+        _refused(plain, 6 * PRICE, 0, "verifier_retired");
+        escrow.refund(plainId);
+        assertEq(token.balanceOf(owner.addr), 10 * BUDGET - BUDGET - 5 * PRICE);
+    }
+
+    function test_revertIf_retiredAlready() public {
+        _retire(id);
+        vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.AlreadyRetired.selector, id));
+        _retire(id);
+    }
+
+    function test_revertIf_retiredAfterTheClose() public {
+        _close(id, 0);
+        vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.AlreadyClosed.selector, id));
+        _retire(id);
+    }
+
+    function test_revertIf_anybodyElseRetires() public {
+        address[4] memory others = [owner.addr, operator.addr, arbiter.addr, stranger];
+        for (uint256 i = 0; i < others.length; ++i) {
+            vm.prank(others[i]);
+            vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.NotEvidence.selector, others[i]));
+            escrow.retire(id, "sum");
+        }
+    }
+
+    function test_revertIf_unknown() public {
+        bytes memory revertData =
+            abi.encodeWithSelector(OutcomeEscrow.UnknownContract.selector, bytes32("?"));
+        vm.expectRevert(revertData);
+        escrow.release("?");
+        vm.expectRevert(revertData);
+        _dispute(owner.addr, "?");
+        vm.expectRevert(revertData);
+        _rule("?", 0);
+        vm.expectRevert(revertData);
+        _retire("?");
+        vm.expectRevert(revertData);
+        escrow.close("?", 0, START, "", "");
+        vm.expectRevert(revertData);
+        escrow.disputeClaims("?");
+        vm.expectRevert(revertData);
+        escrow.ruleClaims("?", 0);
+        vm.expectRevert(revertData);
+        escrow.netOf("?");
+        vm.expectRevert(revertData);
+        escrow.owed("?");
+        vm.expectRevert(revertData);
+        escrow.releasable("?");
+        vm.expectRevert(revertData);
+        escrow.releasableAt("?");
+        vm.expectRevert(revertData);
+        escrow.reachOf("?");
+        vm.expectRevert(revertData);
+        escrow.openingNumberOf("?");
+        vm.expectRevert(revertData);
+        escrow.isRetired("?");
+        vm.expectRevert(revertData);
+        escrow.closedAtOf("?");
+    }
+
+    function test_contractsAreNumberedInTheOrderOfOpening() public {
+        assertEq(escrow.openingNumberOf(id), 1);
+        terms.salt = "second";
+        assertEq(escrow.openingNumberOf(_open(terms)), 2);
+        terms.salt = "third";
+        assertEq(escrow.openingNumberOf(_open(terms)), 3);
+        assertEq(escrow.openingNumberOf(id), 1);
+    }
+
+    // ------------------------------------------------------------ helpers
+
+    /// `index` waits, and nothing else has changed.
+    function _assertPending(uint64 index, uint256 earned, uint256 reversed) private view {
+        Waiting memory waiting = _pending(id);
+        assertEq(waiting.index, index);
+        assertEq(waiting.earned, earned);
+        assertEq(waiting.reversed, reversed);
+        assertEq(waiting.resolvesAt, START + CHALLENGE);
+        assertFalse(waiting.ownerDisputed || waiting.operatorDisputed);
+        assertEq(escrow.reachOf(id), index);
+        assertEq(escrow.floorOf(id), 0);
+        assertEq(escrow.netOf(id), 0);
+        assertEq(escrow.owed(id), 0);
+        assertEq(escrow.releasable(id), 0);
+        assertEq(escrow.releasableAt(id), START + CHALLENGE + 1);
+        assertEq(escrow.paidOf(id), 0);
+        assertEq(token.balanceOf(payee), 0);
+    }
+
+    /// `index` is the last final statement, and nothing waits.
+    function _assertFinal(uint64 index, uint256 net) private view {
+        assertEq(_pending(id).index, 0);
+        assertEq(_pending(id).resolvesAt, 0);
+        assertEq(escrow.floorOf(id), index);
+        assertEq(escrow.reachOf(id), index);
+        assertEq(escrow.netOf(id), net);
+    }
+}
