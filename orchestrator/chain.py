@@ -22,11 +22,11 @@ from web3.exceptions import Web3Exception
 from web3.providers import BaseProvider
 
 from orchestrator.contracts import LIBRARIES, Call, Group, artifact, error_text
-from orchestrator.core.case import Case, Exhibit, opening_abi
+from orchestrator.core.case import Case, Exhibit, Standing, opening_abi, standing_of
 from orchestrator.core.entry import ascii_text, ascii_word
-from orchestrator.core.errors import ChainError
+from orchestrator.core.errors import ChainError, TermsError
 from orchestrator.core.submission import gas_limit
-from orchestrator.core.terms import Domain, Terms
+from orchestrator.core.terms import Domain, Terms, contract_id
 from orchestrator.node import (
     Ask,
     Block,
@@ -45,6 +45,9 @@ from orchestrator.node import (
 Tag = str | int  # "latest", "safe", "finalized" or a block's number
 
 _PAGE_BLOCKS = 100
+_PAGE_CONTRACTS = 20
+# What makes a contract's standing, in the order of `standing_of`.
+_STANDING = ("termsOf", "openingNumberOf", "closedAtOf", "reachOf", "floorOf")
 _SHOWN_CHARS = 200
 # ERC-1271: the selector of isValidSignature(bytes32,bytes), and what it returns for yes.
 _IS_VALID_SIGNATURE = bytes.fromhex("1626ba7e")
@@ -71,6 +74,13 @@ class Checkpoint(NamedTuple):
 def log_id_of(registrant: str, origin: str) -> bytes:
     """The id of the log that this account registers under this origin."""
     return keccak(encode(["address", "string"], [registrant, origin]))
+
+
+class Token(NamedTuple):
+    """What a token says of itself: a name for people, and how many decimals a unit has."""
+
+    symbol: str
+    decimals: int
 
 
 class PendingStatement(NamedTuple):
@@ -281,6 +291,51 @@ class Chain:
         found = self._read_all(self._escrow, "pendingOf", contract_id, block=block)
         return PendingStatement(*found) if found[2] else None
 
+    def standings(
+        self, contract_ids: Sequence[bytes], block: Tag = "latest"
+    ) -> dict[bytes, Standing]:
+        """What the escrow says of these contracts, as far as it knows them.
+
+        Left out are also those whose outcome is not in ASCII, as every label of a log is.
+        """
+        found = {}
+        for at in range(0, len(contract_ids), _PAGE_CONTRACTS):
+            page = contract_ids[at : at + _PAGE_CONTRACTS]
+            asks = [
+                self._ask(self._escrow, name, one, block=block)
+                for one in page
+                for name in _STANDING
+            ]
+            replies = self.ask(asks)
+            for place, one in enumerate(page):
+                its = replies[place * len(_STANDING) : (place + 1) * len(_STANDING)]
+                standing = self._standing(one, its)
+                if standing is not None:
+                    found[one] = standing
+        return found
+
+    def _standing(self, asked: bytes, replies: Sequence[Json]) -> Standing | None:
+        terms = replies[0]
+        if isinstance(terms, ReplyError) and error_text(terms.data).startswith("UnknownContract("):
+            return None
+        values = [
+            self._values(self._escrow, function, reply)[0]
+            for function, reply in zip(_STANDING, replies, strict=True)
+        ]
+        try:
+            found = Terms.from_abi(values[0])
+        except TermsError:
+            return None
+        if contract_id(found, self.escrow_domain) != asked:
+            raise NodeError(
+                "terms-false", f"{self.node.name} gives other terms for contract {hex_of(asked)}"
+            )
+        return standing_of(found, asked, *values[1:])
+
+    def net_of(self, contract_id: bytes, block: Tag = "latest") -> int:
+        """What is payable for good, claims apart."""
+        return int(self._read(self._escrow, "netOf", contract_id, block=block))
+
     def owed_of(self, contract_id: bytes, block: Tag = "latest") -> int:
         """What is payable for good and not yet paid, with what is held back."""
         return int(self._read(self._escrow, "owed", contract_id, block=block))
@@ -307,6 +362,12 @@ class Chain:
 
     def credit_of(self, token: str, account: str, block: Tag = "latest") -> int:
         return int(self._read(self._escrow, "creditOf", token, account, block=block))
+
+    def token(self, address: str) -> Token:
+        """What the token contract says of itself."""
+        token = _token(address)
+        symbol, decimals = self._read(token, "symbol"), self._read(token, "decimals")
+        return Token(str(symbol), int(decimals))
 
     def is_allowed(self, token: str) -> bool:
         return bool(self._read(self._escrow, "isAllowed", token))
@@ -477,9 +538,16 @@ class Chain:
     def _read_all(
         self, contract: Contract, function: str, *arguments: object, block: Tag = "latest"
     ) -> tuple[Any, ...]:
+        (reply,) = self.ask([self._ask(contract, function, *arguments, block=block)])
+        return self._values(contract, function, reply)
+
+    def _ask(
+        self, contract: Contract, function: str, *arguments: object, block: Tag = "latest"
+    ) -> Ask:
         call = self._call(contract, function, *arguments)
-        request = {"to": call.to, "data": hex_of(call.data)}
-        (reply,) = self.ask([("eth_call", [request, _tag(block)])])
+        return "eth_call", [{"to": call.to, "data": hex_of(call.data)}, _tag(block)]
+
+    def _values(self, contract: Contract, function: str, reply: Json) -> tuple[Any, ...]:
         if isinstance(reply, ReplyError) and reply.data:
             raise ChainError("call-reverted", f"{function} reverted: {error_text(reply.data)}")
         types = get_abi_output_types(contract.get_function_by_name(function).abi)
