@@ -39,9 +39,9 @@ def fee_units(paid: int, net: int, fee_bps: int) -> int:
     return net * fee_bps // BPS - paid * fee_bps // BPS
 
 
-def held_units(net: int, matured: int, holdback_bps: int) -> int:
-    """What of `net` is held back, if `matured` of it has been final for long enough."""
-    return max(0, net - matured) * holdback_bps // BPS
+def held_units(net: int, young: int, holdback_bps: int) -> int:
+    """What of `net` is held back, if `young` was earned too recently to be safe from reversals."""
+    return min(net, young) * holdback_bps // BPS
 
 
 def leaked_units(level: int, elapsed_s: int, cap_units: int, period_s: int) -> int:
@@ -99,7 +99,7 @@ class Position:
     reversed_units: int = 0
     adjust_units: int = 0
     pending: Pending | None = None
-    finals: list[tuple[int, int]] = field(default_factory=list)  # (since, net), oldest first
+    finals: list[tuple[int, int]] = field(default_factory=list)  # (since, gross), oldest first
     claims: dict[bytes, int] = field(default_factory=dict)  # amounts by key; 0 once dropped
     claimed_units: int = 0
     is_disputing_claims: bool = False
@@ -145,10 +145,12 @@ class Position:
         return due
 
     def releasable_at_s(self, now_s: int) -> int:
-        """When all that is owed now can be released, or what is pending is final; 0: nothing."""
+        """When, at the latest, all that is owed can be released, or more is owed; 0: nothing."""
         amount, pending, terms = self.owed_units(now_s), self.pending, self.terms
         if not amount:
-            return 0 if pending is None or self._is_ripe(now_s) else pending.resolves_at_s + 1
+            if pending is not None and not self._is_ripe(now_s):
+                return pending.resolves_at_s + 1
+            return times_of(terms).refutable_until_s + 1 if self.claimed_units else 0
         at_s = now_s
         if self._held_back(now_s):
             is_ripe = pending is not None and self._is_ripe(now_s)
@@ -198,12 +200,12 @@ class Position:
         self._ripen(now_s)
         return self._pay(now_s)
 
-    def dispute(self, now_s: int, *, by_owner: bool) -> None:
+    def dispute(self, now_s: int, index: int, *, by_owner: bool) -> None:
         """The owner or else the operator puts the pending statement before the arbiter."""
         self._ripen(now_s)
-        pending, arbitration_s = self.pending, self.terms.arbitration_period_s
-        if pending is None or self.terms.arbiter == ZERO_ADDRESS:
-            raise EscrowError("nothing-to-dispute", "no statement is pending, or no arbiter named")
+        if self.terms.arbiter == ZERO_ADDRESS:
+            raise EscrowError("no-arbiter", "the terms name nobody who could rule")
+        pending, arbitration_s = self._pending_at(index), self.terms.arbitration_period_s
         if pending.disputed_by_owner if by_owner else pending.disputed_by_operator:
             raise EscrowError("already-disputed", "each side can dispute a statement once")
         until_s = pending.resolves_at_s - (arbitration_s if pending.is_disputed else 0)
@@ -213,12 +215,12 @@ class Position:
         pending.disputed_by_operator = pending.disputed_by_operator or not by_owner
         pending.resolves_at_s = until_s + arbitration_s
 
-    def rule(self, now_s: int, payable_units: int) -> int:
+    def rule(self, now_s: int, index: int, payable_units: int) -> int:
         """The arbiter decides what a disputed statement makes payable; returns what was paid."""
         self._ripen(now_s)
-        pending = self.pending
-        if pending is None or not pending.is_disputed:
-            raise EscrowError("not-disputed", "no disputed statement is pending")
+        pending = self._pending_at(index)
+        if not pending.is_disputed:
+            raise EscrowError("not-disputed", f"nobody disputed the statement at {index}")
         stated = self._net(pending.earned_units, pending.reversed_units)
         least = min(self.net_units(now_s), stated)
         self._check_range(payable_units, least, self.budget_units - self.claimed_units)
@@ -293,6 +295,7 @@ class Position:
     def close(self, now_s: int, payable_units: int) -> Ended:
         """Both parties say what is payable; the rest goes back at once."""
         self._check_not_closed()
+        self._ripen(now_s)
         self._check_range(payable_units, self.paid_units, self.budget_units)
         self.pending, self.claimed_units = None, 0
         self.is_disputing_claims, self.is_ruled_on_claims = False, True
@@ -330,7 +333,7 @@ class Position:
             ("already-settled", index <= self.final_index),
             ("wrong-value", net < 0),
             ("wrong-price", unit and (earned % unit or reversed_ % unit)),
-            ("over-budget", net > self.budget_units),
+            ("over-budget", terms.is_plain and net > self.budget_units),
             ("earned-fell", terms.is_plain and earned < self.paid_units),
         )
         return next((name for name, is_broken in rules if is_broken), "")
@@ -342,6 +345,7 @@ class Position:
         rules = (
             ("pending", self.pending is not None),
             ("already-settled", index <= self.final_index),
+            ("over-budget", earned - reversed_ > self.terms.budget_units),
             ("earned-fell", earned < self.earned_units),
             ("reversed-fell", reversed_ < self.reversed_units),
             ("ended", now_s > until_s),
@@ -362,7 +366,15 @@ class Position:
         self.final_index = pending.index
         self.earned_units = pending.earned_units
         self.reversed_units = pending.reversed_units
-        self.finals.append((since_s, self._net(self.earned_units, self.reversed_units)))
+        self.finals.append((since_s, self._gross(self.earned_units)))
+
+    def _pending_at(self, index: int) -> Pending:
+        if self.pending is None or self.pending.index != index:
+            raise EscrowError("not-pending", f"the statement at {index} is not pending")
+        return self.pending
+
+    def _gross(self, earned: int) -> int:
+        return max(0, earned + self.adjust_units)
 
     def _net(self, earned: int, reversed_: int) -> int:
         return max(0, min(self.budget_units, earned - reversed_ + self.adjust_units))
@@ -375,16 +387,18 @@ class Position:
         return max(payable, self.paid_units)
 
     def _held_back(self, now_s: int) -> int:
-        """The holdback share of what has not been final for long enough."""
+        """The holdback share of what was earned too recently, whatever was reversed since."""
         if not self.terms.holdback_bps or self.closed_at_s:
             return 0
         at_s = now_s - self.terms.holdback_period_s - self.terms.lateness_s
-        net, pending = self.net_units(now_s), self.pending
-        if pending and self._is_ripe(now_s) and at_s >= pending.resolves_at_s:
+        pending = self.pending if self._is_ripe(now_s) else None
+        if pending and at_s >= pending.resolves_at_s:
             return 0
         place = bisect_right(self.finals, at_s, key=lambda final: final[0])
         matured = self.finals[place - 1][1] if place else 0
-        return held_units(net, matured, self.terms.holdback_bps)
+        gross = self._gross(pending.earned_units if pending else self.earned_units)
+        young = max(0, gross - matured)
+        return held_units(self.net_units(now_s), young, self.terms.holdback_bps)
 
     def _level(self, now_s: int) -> int:
         elapsed_s, terms = now_s - self.cap_at_s, self.terms

@@ -71,19 +71,19 @@ def test_splitting_payments_changes_no_fee(marks: list[int], bps: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("net", "matured", "bps", "held"),
+    ("net", "young", "bps", "held"),
     [
-        (100, 0, 0, 0),
-        (100, 0, 2000, 20),
-        (99, 0, 2000, 19),
-        (100, 60, 2000, 8),
-        (100, 100, 2000, 0),
-        (60, 100, 2000, 0),
-        (100, 0, 10_000, 100),
+        (100, 100, 0, 0),
+        (100, 100, 2000, 20),
+        (99, 99, 2000, 19),
+        (100, 40, 2000, 8),
+        (100, 0, 2000, 0),
+        (60, 100, 2000, 12),
+        (100, 100, 10_000, 100),
     ],
 )
-def test_held(net: int, matured: int, bps: int, held: int) -> None:
-    assert held_units(net, matured, bps) == held
+def test_held(net: int, young: int, bps: int, held: int) -> None:
+    assert held_units(net, young, bps) == held
 
 
 @pytest.mark.parametrize(
@@ -174,10 +174,18 @@ def test_what_is_held_back_is_released_in_time() -> None:
     assert position.owed_units(120) == 15
     assert position.releasable_at_s(120) == 185
     assert [position.releasable_units(at) for at in (164, 165, 184, 185)] == [0, 10, 10, 15]
-    assert position.settle(170, 7, 60, 8) == Settled("", 4)  # 52 less a quarter of 52 - 40
-    assert position.release(400) == 3
+    assert position.settle(170, 7, 60, 8) == Settled("", 2)  # 52 less a quarter of 60 - 40
+    assert position.release(400) == 5
     assert (position.paid_units, position.owed_units(400)) == (52, 0)
     assert position.releasable_at_s(400) == 0
+
+
+def test_a_reversed_tranche_does_not_vouch_for_a_new_one() -> None:
+    position = Position(terms(holdback_bps=10_000, holdback_period_s=60))
+    position.settle(100, 5, 40, 0)
+    position.settle(150, 6, 40, 40)
+    position.settle(159, 7, 80, 40)
+    assert [position.releasable_units(at) for at in (160, 218, 219)] == [0, 0, 40]
 
 
 def test_a_statement_matures_from_when_it_became_final_by_itself() -> None:
@@ -210,29 +218,30 @@ def test_a_rate_cap_delays() -> None:
 
 def test_a_dispute_moves_the_end_once() -> None:
     position = challenged()
-    refused("nothing-to-dispute", position.dispute, 1, by_owner=True)
+    refused("not-pending", position.dispute, 1, 5, by_owner=True)
     position.settle(100, 5, 40, 0)
-    position.dispute(150, by_owner=True)
+    position.dispute(150, 5, by_owner=True)
     assert position.releasable_at_s(150) == 181
-    refused("already-disputed", position.dispute, 150, by_owner=True)
-    position.dispute(150, by_owner=False)
-    refused("already-disputed", position.dispute, 150, by_owner=False)
+    refused("already-disputed", position.dispute, 150, 5, by_owner=True)
+    position.dispute(150, 5, by_owner=False)
+    refused("already-disputed", position.dispute, 150, 5, by_owner=False)
     assert position.releasable_at_s(150) == 181
     # A silent arbiter decides nothing: the statement stands.
     assert (position.release(180), position.release(181)) == (0, 40)
-    refused("not-disputed", position.rule, 181, 40)
+    refused("not-pending", position.rule, 181, 5, 40)
 
 
 def test_a_dispute_comes_in_time_and_before_an_arbiter() -> None:
     position = challenged()
     position.settle(100, 5, 40, 0)
-    refused("nothing-to-dispute", position.dispute, 151, by_owner=True)
+    refused("not-pending", position.dispute, 151, 5, by_owner=True)
     position.settle(200, 6, 50, 0)
-    position.dispute(250, by_owner=True)
-    refused("dispute-too-late", position.dispute, 251, by_owner=False)
+    refused("not-pending", position.dispute, 250, 5, by_owner=True)
+    position.dispute(250, 6, by_owner=True)
+    refused("dispute-too-late", position.dispute, 251, 6, by_owner=False)
     nobody = challenged(arbiter=ZERO_ADDRESS)
     nobody.settle(100, 5, 40, 0)
-    refused("nothing-to-dispute", nobody.dispute, 100, by_owner=True)
+    refused("no-arbiter", nobody.dispute, 100, 5, by_owner=True)
 
 
 def test_a_ruling_holds_for_all_later_statements() -> None:
@@ -240,19 +249,19 @@ def test_a_ruling_holds_for_all_later_statements() -> None:
     position.settle(100, 5, 40, 0)
     assert position.release(160) == 40
     position.settle(200, 6, 60, 0)
-    refused("not-disputed", position.rule, 200, 50)
-    position.dispute(210, by_owner=True)
-    refused("payable-out-of-range", position.rule, 220, 39)
-    refused("payable-out-of-range", position.rule, 220, 101)
-    assert position.rule(280, 45) == 5
+    refused("not-disputed", position.rule, 200, 6, 50)
+    position.dispute(210, 6, by_owner=True)
+    refused("payable-out-of-range", position.rule, 220, 6, 39)
+    refused("payable-out-of-range", position.rule, 220, 6, 101)
+    assert position.rule(280, 6, 45) == 5
     assert (position.final_index, position.net_units(280), position.adjust_units) == (6, 45, -15)
     assert position.settle(290, 7, 70, 0).refusal == ""
     assert position.release(341) == 10
     position.settle(350, 8, 70, 30)
-    position.dispute(351, by_owner=False)
+    position.dispute(351, 8, by_owner=False)
     # What the statement itself takes back, the arbiter may leave taken back.
-    refused("payable-out-of-range", position.rule, 352, 24)
-    assert position.rule(352, 25) == 0
+    refused("payable-out-of-range", position.rule, 352, 8, 24)
+    assert position.rule(352, 8, 25) == 0
     assert (position.net_units(352), position.paid_units) == (25, 55)
 
 
@@ -260,7 +269,7 @@ def test_a_disproof_voids_what_is_pending() -> None:
     position = challenged()
     position.settle(100, 5, 40, 0)
     position.settle(200, 6, 60, 0)
-    position.dispute(201, by_owner=True)
+    position.dispute(201, 6, by_owner=True)
     position.retire(281)
     assert (position.floor(281), position.net_units(281), position.paid_units) == (6, 60, 40)
     refused("already-retired", position.retire, 282)
@@ -352,7 +361,7 @@ def test_the_parties_close_at_any_amount_between_paid_and_budget() -> None:
         refused("already-closed", call, 202, *([70] if call == position.close else []))
     refused("already-closed", position.file_claim, END + 1, K, 1)
     assert position.settle(202, 7, 95, 0) == Settled("closed", 0)
-    refused("nothing-to-dispute", position.dispute, 202, by_owner=True)
+    refused("not-pending", position.dispute, 202, 6, by_owner=True)
     assert position.release(300) == 20
     assert (position.paid_units, position.refunded_units, position.owed_units(300)) == (70, 30, 0)
     refused("nothing-to-refund", position.refund, END + 1)
@@ -417,11 +426,13 @@ class Call(NamedTuple):
             unit = position.terms.unit_price_units
             index, earned, reversed_ = arguments
             arguments = (index, earned * unit, reversed_ * unit)
-        elif self.name in ("rule", "close"):
+        elif self.name == "close":
             arguments = (arguments[0] % (position.budget_units + 1),)
+        elif self.name == "rule":
+            arguments = (position.reach(), arguments[0] % (position.budget_units + 1))
         elif self.name == "dispute":
             named = {"by_owner": arguments[0]}
-            arguments = ()
+            arguments = (position.reach(),)
         try:
             answer = getattr(position, self.name)(self.now_s, *arguments, **named)
         except EscrowError:
