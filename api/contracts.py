@@ -16,7 +16,7 @@ from api.strict import StrictRoute
 from api.wire import ContractId, Limit, SurfaceId, hexed, unhexed
 from orchestrator.core.errors import TermsError
 from orchestrator.core.policy import canonical_json
-from orchestrator.core.terms import Terms, check, check_plain, contract_id, recover
+from orchestrator.core.terms import Terms, check, contract_id, recover
 from orchestrator.database import Row, Session
 
 router = APIRouter(prefix="/v1", tags=["contracts"], route_class=StrictRoute)
@@ -155,7 +155,6 @@ def _check_terms(service: Service, session: Session, terms: Terms) -> None:
     if row is None:
         raise not_found("surface")
     check(terms, service.now_ms() // 1000 + 1, service.escrow_domain.verifying_contract)
-    check_plain(terms)
     wanted = terms_parameters(service, row).model_dump()
     given = terms.to_json()
     for name in _AGREED:

@@ -272,36 +272,12 @@ def check(terms: Terms, now_s: int, escrow: str) -> None:
 
     The rules of `open`, but for those that only the chain can decide: the signatures, that the
     token is on the allow-list and the log registered, that the same terms are not open already,
-    and that exclusive terms have no rival.
+    that exclusive terms have no rival, and that the payee is the wallet of the agent that the
+    terms name (ERC-8004).
     """
     _check_parties(terms, escrow)
     _check_amounts(terms)
     _check_times(terms, now_s)
-
-
-def check_plain(terms: Terms) -> None:
-    """Raise TermsError unless statements pay at once and for good: all that the escrow supports.
-
-    No arbiter, claims, challenge, holdback, rate cap, or feedback to an ERC-8004 identity.
-    """
-    if terms.arbiter != ZERO_ADDRESS:
-        raise TermsError("arbiter-unsupported", f"arbiter is {terms.arbiter}; it must be zero")
-    for name, code in _PLAIN:
-        value = getattr(terms, name)
-        if value:
-            raise TermsError(code, f"{name} is {value}; it must be 0")
-
-
-_PLAIN = (
-    ("claim_period_s", "claims-unsupported"),
-    ("challenge_period_s", "challenge-unsupported"),
-    ("arbitration_period_s", "challenge-unsupported"),
-    ("holdback_bps", "holdback-unsupported"),
-    ("holdback_period_s", "holdback-unsupported"),
-    ("rate_cap_units", "rate-cap-unsupported"),
-    ("rate_period_s", "rate-cap-unsupported"),
-    ("agent_id_plus_one", "feedback-unsupported"),
-)
 
 
 def _check_parties(terms: Terms, escrow: str) -> None:

@@ -11,6 +11,7 @@ from orchestrator.core.settlement import rules_of
 from orchestrator.core.terms import Terms, contract_id
 from orchestrator.database import API
 from tests.api.stage import (
+    DAY_S,
     ESCROW,
     START_MS,
     Stage,
@@ -115,7 +116,10 @@ def test_proposals_come_page_by_page(operator: httpx.Client, parameters: dict[st
         ({"unit_price_units": "0"}, "price-zero"),
         ({"budget_units": str(2**80)}, "amount-range"),
         ({"payee": ESCROW.verifying_contract}, "escrow-as-payee"),
-        ({"holdback_bps": 1}, "holdback-unsupported"),
+        ({"claim_period_s": 8 * DAY_S}, "arbiter-zero"),
+        ({"challenge_period_s": 1, "grace_s": DAY_S}, "grace-short"),
+        ({"rate_cap_units": "1"}, "rate-cap-small"),
+        ({"rate_cap_units": "2"}, "rate-period-zero"),
         ({"operator": wallet("stranger").address}, "not-the-operator"),
     ],
 )
@@ -125,6 +129,30 @@ def test_terms_that_could_not_be_served_are_refused(
     answer = propose(operator, terms_of(parameters, 3, **changes))
     assert answer.status_code in (403, 404, 422)
     assert answer.json()["code"] == code
+
+
+def test_all_that_the_escrow_can_hold_is_taken(
+    owner: httpx.Client, operator: httpx.Client, parameters: dict[str, Any]
+) -> None:
+    terms = terms_of(
+        parameters,
+        30,
+        arbiter=wallet("arbiter").address,
+        exclusive=True,
+        grace_s=6 * DAY_S,
+        claim_period_s=8 * DAY_S,
+        challenge_period_s=2 * DAY_S,
+        arbitration_period_s=3 * DAY_S,
+        holdback_bps=2000,
+        holdback_period_s=15 * DAY_S,
+        rate_cap_units="50000000",
+        rate_period_s=DAY_S,
+        agent_id_plus_one="1",
+    )
+    answer = propose(operator, terms)
+    assert answer.status_code == 201, answer.text
+    assert Terms.from_json(answer.json()["terms"]) == terms
+    assert accept(owner, terms).json()["status"] == "accepted"
 
 
 def test_a_signature_binds_terms_and_signer(
