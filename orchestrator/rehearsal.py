@@ -18,6 +18,7 @@ from orchestrator.chain import LocalChainClock, deploy_local, send_local
 from orchestrator.contracts import Call
 from orchestrator.core.errors import ChainError
 from orchestrator.local import LocalAnvil, LocalPostgres
+from orchestrator.node import quantity
 from orchestrator.stack import Keys, Site, Stack, http_server, listen
 
 GAS_FUNDS_WEI = 10**20
@@ -111,7 +112,7 @@ class Rehearsal:
         say("deploying the contracts and a test stablecoin")
         keys = Keys(key_of("publisher"), key_of("verifier"), key_of("relayer"))
         for name in (*Keys._fields, "owner", "treasury"):
-            self._chain_clock.fund(address_of(name), GAS_FUNDS_WEI)
+            self.fund(name)
         made = deploy_local(
             self.rpc_url,
             key_of("registrant"),
@@ -146,9 +147,19 @@ class Rehearsal:
         self.stack.drain()
         self.url = self._exits.enter_context(http_server(self.stack.app, sock))
 
-    def send(self, name: str, call: Call) -> None:
-        """Send a transaction from a wallet of the rehearsal, as its owner would."""
-        send_local(self._chain_clock.node, key_of(name), call.to, call.data)
+    def send(self, name: str, call: Call) -> int:
+        """Send a transaction from a wallet of the rehearsal; returns the gas it used."""
+        receipt = send_local(self._chain_clock.node, key_of(name), call.to, call.data)
+        return quantity(receipt.get("gasUsed"))
+
+    def fund(self, name: str) -> None:
+        """Give a wallet of the rehearsal something to pay gas with."""
+        self._chain_clock.fund(address_of(name), GAS_FUNDS_WEI)
+
+    def pass_time(self, seconds: int) -> None:
+        """Move the one clock on, and the chain with it."""
+        self.clock.set_to(self.clock() + seconds * 1000)
+        self._chain_clock.set_to(max(self.clock() // 1000, self._chain_clock.now_s()))
 
     def settle(self, key: str) -> None:
         """State all totals, and bring everything to its end on chain and back."""

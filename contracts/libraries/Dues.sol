@@ -36,7 +36,8 @@ library Dues {
         uint256 amount = _payable(position, terms, balance, deal) - balance.paid();
         if (amount == 0) {
             if (position.isPending()) return uint256(position.resolvesAt) + 1;
-            return position.claimed != 0 ? _claimsUntil(terms) + 1 : 0;
+            uint256 until = _claimsUntil(terms);
+            return position.claimed != 0 && block.timestamp <= until ? until + 1 : 0;
         }
 
         time = block.timestamp;

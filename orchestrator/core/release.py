@@ -150,7 +150,8 @@ class Position:
         if not amount:
             if pending is not None and not self._is_ripe(now_s):
                 return pending.resolves_at_s + 1
-            return times_of(terms).refutable_until_s + 1 if self.claimed_units else 0
+            until_s = times_of(terms).refutable_until_s
+            return until_s + 1 if self.claimed_units and now_s <= until_s else 0
         at_s = now_s
         if self._held_back(now_s):
             is_ripe = pending is not None and self._is_ripe(now_s)
