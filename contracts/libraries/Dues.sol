@@ -98,7 +98,8 @@ library Dues {
         if (block.timestamp <= end + 2 * uint256(terms.claimPeriod)) return "refutable";
         uint256 kept = _reserved(position, terms, balance);
         if (kept < balance.budget()) return "refundable";
-        return kept > balance.paid() ? bytes32("releasing") : bytes32("refunded");
+        if (kept > balance.paid()) return "releasing";
+        return "refunded";
     }
 
     // ------------------------------------------------------------ inside

@@ -80,9 +80,8 @@ library PositionLibrary {
 
     /// What statements that earned so much make payable, with what rulings changed of it, before
     /// reversals.
-    function grossOf(Position storage self, uint256 earned) internal view returns (uint256) {
-        int256 sum = int256(earned) + self.adjust;
-        return sum > 0 ? uint256(sum) : 0;
+    function grossOf(Position storage self, uint80 earned) internal view returns (uint256) {
+        return _positive(int256(uint256(earned)) + self.adjust);
     }
 
     /// When the last final statement became final.
@@ -101,8 +100,12 @@ library PositionLibrary {
         pure
         returns (uint256)
     {
-        int256 sum = int256(uint256(earned)) - int256(uint256(reversed)) + adjust;
-        if (sum <= 0) return 0;
-        return uint256(sum) < budget ? uint256(sum) : budget;
+        uint256 sum = _positive(int256(uint256(earned)) - int256(uint256(reversed)) + adjust);
+        return sum < budget ? sum : budget;
+    }
+
+    function _positive(int256 amount) private pure returns (uint256) {
+        // forge-lint: disable-next-line(unsafe-typecast)
+        return amount > 0 ? uint256(amount) : 0;
     }
 }
