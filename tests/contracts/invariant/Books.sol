@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Opening} from "contracts/libraries/Case.sol";
+import {Terms} from "contracts/libraries/Terms.sol";
+
+enum Fate {
+    Stands,
+    Ruled,
+    Void
+}
+
+/// A settlement entry that the escrow took.
+struct Statement {
+    uint256 index;
+    uint256 earned;
+    uint256 reversed;
+    uint256 statedAt;
+    uint256 since; //   final from here, if it does not become void
+    bool ownerDisputed;
+    bool operatorDisputed;
+    Fate fate;
+    uint256 ruled; //   to this net
+}
+
+struct Payment {
+    uint256 time;
+    uint256 amount; // fee included
+}
+
+/// A claim that the escrow took.
+struct Filed {
+    bytes32 key;
+    uint256 amount;
+    bool dropped;
+}
+
+/// A lead's touch and transition, as the log truly has them, and what became of them in the log.
+struct Visit {
+    bytes32 lead;
+    uint256 transition;
+    uint256 touch;
+    uint256 wrongTouch; // of the same operator, that comes second; zero: none
+    uint256 timeMs;
+    uint256 amount;
+    uint256 outcome; //    zero: the verifier passed it over
+    bool reversed;
+}
+
+/// A false entry of the log, and what shows it.
+struct Lie {
+    bytes32 kind;
+    uint256[] exhibits; // the first is the lie
+    bytes32 rivalId;
+    Opening opening;
+}
+
+/// What the log says of a contract, and what was seen of it on chain.
+struct Book {
+    bytes32 id;
+    Terms terms;
+    uint256 operator; //   number of the account
+    uint256 opened; //     index of the log's entry
+    // the log's running totals
+    uint256 earned;
+    uint256 reversed;
+    uint256 lastOutcome;
+    uint256 lastReversal;
+    uint256 outcomes;
+    uint256 reversals;
+    Visit[] visits;
+    Lie[] lies;
+    // from events
+    Statement[] statements;
+    Payment[] payments;
+    Filed[] claims;
+    bool claimsDisputed;
+    bool claimsRuled;
+    uint256 claimsRuledTo;
+    bool retired;
+    bool closed;
+    uint256 closedTo;
+    uint256 paidNet;
+    uint256 paidFees;
+    uint256 refunded;
+    // from views, to see them fall
+    uint256 lastPaid;
+    uint256 lastFloor;
+    bytes32 lastStatus;
+}
+
+using Model for Book global;
+
+/// What should be payable, final, held back and reserved, read off the list of what happened each
+/// time anew. The escrow keeps running totals instead; the two must agree.
+library Model {
+    uint256 private constant BPS = 10_000;
+
+    // ------------------------------------------------------------ times
+
+    function t2(Book storage book) internal view returns (uint256) {
+        return uint256(book.terms.deadline) + book.terms.grace;
+    }
+
+    function t3(Book storage book) internal view returns (uint256) {
+        return t2(book) + book.terms.claimPeriod;
+    }
+
+    function t4(Book storage book) internal view returns (uint256) {
+        return t3(book) + book.terms.claimPeriod;
+    }
+
+    /// From here on nothing is pending, claimable or refutable any more.
+    function end(Book storage book) internal view returns (uint256) {
+        uint256 last = t2(book) + book.terms.holdbackPeriod;
+        if (last < t4(book)) last = t4(book);
+        return last + book.terms.challengePeriod + book.terms.arbitrationPeriod + 1;
+    }
+
+    // ------------------------------------------------------------ statements
+
+    function isPlain(Book storage book) internal view returns (bool) {
+        Terms storage terms = book.terms;
+        return terms.challengePeriod == 0 && terms.holdbackBps == 0 && terms.holdbackPeriod == 0
+            && terms.rateCap == 0 && terms.claimPeriod == 0;
+    }
+
+    function isFinal(Statement storage statement) internal view returns (bool) {
+        if (statement.fate != Fate.Stands) return statement.fate == Fate.Ruled;
+        return statement.since == statement.statedAt || statement.since < block.timestamp;
+    }
+
+    /// One plus the place of the last statement that is final, and was so since `by`.
+    function lastFinal(Book storage book, uint256 by) internal view returns (uint256 i) {
+        for (i = book.statements.length; i != 0; --i) {
+            Statement storage statement = book.statements[i - 1];
+            if (isFinal(statement) && statement.since <= by) return i;
+        }
+    }
+
+    /// One plus the place of the statement that waits.
+    function pending(Book storage book) internal view returns (uint256) {
+        uint256 i = book.statements.length;
+        if (i == 0) return 0;
+        Statement storage last = book.statements[i - 1];
+        return last.fate == Fate.Void || isFinal(last) ? 0 : i;
+    }
+
+    /// What rulings have added to or taken off the statement at place i - 1: what the last one did,
+    /// also to what came later.
+    function adjust(Book storage book, uint256 i) internal view returns (int256) {
+        for (; i != 0; --i) {
+            Statement storage ruled = book.statements[i - 1];
+            if (ruled.fate != Fate.Ruled) continue;
+            return int256(ruled.ruled) - int256(ruled.earned) + int256(ruled.reversed);
+        }
+        return 0;
+    }
+
+    /// What the statement at place i - 1 makes payable.
+    function netOf(Book storage book, uint256 i) internal view returns (uint256) {
+        if (i == 0) return 0;
+        Statement storage statement = book.statements[i - 1];
+        int256 sum = int256(statement.earned) - int256(statement.reversed) + adjust(book, i);
+        return sum < 0 ? 0 : _min(uint256(sum), book.terms.budget);
+    }
+
+    /// The same before reversals.
+    function grossOf(Book storage book, uint256 i) internal view returns (uint256) {
+        if (i == 0) return 0;
+        int256 sum = int256(book.statements[i - 1].earned) + adjust(book, i);
+        return sum < 0 ? 0 : uint256(sum);
+    }
+
+    function net(Book storage book) internal view returns (uint256) {
+        return netOf(book, lastFinal(book, block.timestamp));
+    }
+
+    function floor(Book storage book) internal view returns (uint256) {
+        uint256 i = lastFinal(book, block.timestamp);
+        return i == 0 ? 0 : book.statements[i - 1].index;
+    }
+
+    function reach(Book storage book) internal view returns (uint256) {
+        uint256 i = pending(book);
+        return i == 0 ? floor(book) : book.statements[i - 1].index;
+    }
+
+    /// Whether the escrow must take this statement now, or must not.
+    function admits(Book storage book, uint256 index, uint256 earned, uint256 reversed)
+        internal
+        view
+        returns (bool)
+    {
+        Terms storage terms = book.terms;
+        if (book.retired || book.closed || pending(book) != 0 || index <= floor(book)) {
+            return false;
+        }
+        if (earned < reversed || earned - reversed > terms.budget) return false;
+        uint256 unit = terms.revenueShareBps == 0 ? terms.unitPrice : 1;
+        if (earned % unit != 0 || reversed % unit != 0) return false;
+        if (isPlain(book)) return block.timestamp <= t2(book) && earned >= paid(book);
+
+        uint256 last = lastFinal(book, block.timestamp);
+        uint256 lastEarned = last == 0 ? 0 : book.statements[last - 1].earned;
+        uint256 lastReversed = last == 0 ? 0 : book.statements[last - 1].reversed;
+        if (earned < lastEarned || reversed < lastReversed) return false;
+        if (block.timestamp <= t2(book)) return true;
+        return earned == lastEarned && reversed > lastReversed
+            && block.timestamp <= t2(book) + terms.holdbackPeriod;
+    }
+
+    // ------------------------------------------------------------ money
+
+    function paid(Book storage book) internal view returns (uint256) {
+        return book.paidNet + book.paidFees;
+    }
+
+    /// What of the budget has not been given back.
+    function budget(Book storage book) internal view returns (uint256) {
+        return book.terms.budget - book.refunded;
+    }
+
+    function claimed(Book storage book) internal view returns (uint256 sum) {
+        if (book.closed) return 0;
+        if (book.claimsRuled) return book.claimsRuledTo;
+        for (uint256 i = 0; i < book.claims.length; ++i) {
+            if (!book.claims[i].dropped) sum += book.claims[i].amount;
+        }
+    }
+
+    function payable_(Book storage book) internal view returns (uint256 sum) {
+        if (book.closed) return book.closedTo;
+        sum = net(book);
+        if (block.timestamp > t4(book)) sum += claimed(book);
+        sum = _min(sum, budget(book));
+        return sum > paid(book) ? sum : paid(book);
+    }
+
+    /// The holdback share of what was earned too recently, as long as it was not taken back.
+    function held(Book storage book) internal view returns (uint256) {
+        Terms storage terms = book.terms;
+        if (book.closed || terms.holdbackBps == 0) return 0;
+        uint256 period = uint256(terms.holdbackPeriod) + terms.lateness;
+        uint256 old = grossOf(book, lastFinal(book, block.timestamp - period));
+        uint256 all = grossOf(book, lastFinal(book, block.timestamp));
+        return all < old ? 0 : _min(net(book), all - old) * terms.holdbackBps / BPS;
+    }
+
+    /// The most that may have been paid by now, whatever the rate cap says.
+    function entitled(Book storage book) internal view returns (uint256) {
+        uint256 all = payable_(book) - held(book);
+        return all > paid(book) ? all : paid(book);
+    }
+
+    /// What was paid within the last rate period.
+    function paidLately(Book storage book) internal view returns (uint256 sum) {
+        for (uint256 i = book.payments.length; i != 0; --i) {
+            Payment storage payment = book.payments[i - 1];
+            if (payment.time + book.terms.ratePeriod < block.timestamp) break;
+            sum += payment.amount;
+        }
+    }
+
+    /// The most that can still have been paid in the end.
+    function reserved(Book storage book) internal view returns (uint256 most) {
+        most = net(book);
+        uint256 i = pending(book);
+        if (i != 0) {
+            if (book.terms.arbiter != address(0)) return budget(book);
+            if (netOf(book, i) > most) most = netOf(book, i);
+        }
+        if (book.closed) most = book.closedTo;
+        most = _min(budget(book), most + claimed(book));
+        return most > paid(book) ? most : paid(book);
+    }
+
+    function status(Book storage book) internal view returns (bytes32) {
+        if (book.closed) return "closed";
+        if (paid(book) == book.terms.budget) return "paid_out";
+        if (block.timestamp < book.terms.opensAt) return "scheduled";
+        if (block.timestamp <= book.terms.deadline) return "open";
+        if (block.timestamp <= t2(book)) return "settling";
+        if (block.timestamp <= t3(book)) return "claimable";
+        if (block.timestamp <= t4(book)) return "refutable";
+        if (reserved(book) < budget(book)) return "refundable";
+        return budget(book) > paid(book) ? bytes32("releasing") : bytes32("refunded");
+    }
+
+    function _min(uint256 a, uint256 b) private pure returns (uint256) {
+        return a < b ? a : b;
+    }
+}

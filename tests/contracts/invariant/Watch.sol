@@ -1,0 +1,407 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {HostileToken} from "../mocks/HostileToken.sol";
+import {Book, Fate, Filed, Payment, Statement} from "./Books.sol";
+import {Donor} from "./Tokens.sol";
+import {World} from "./World.sol";
+import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
+import {Vault} from "contracts/Vault.sol";
+import {Entry} from "contracts/libraries/MerkleLog.sol";
+import {Vm} from "forge-std/Vm.sol";
+
+/// Makes every call, reads the events it leaves into the books, compares them with what the books
+/// say must follow, and notes what must not happen, under the invariant that it breaks.
+abstract contract Watch is World {
+    /// The most that one transaction may have (EIP-7825).
+    uint256 private constant TRANSACTION_GAS = 16_777_216;
+
+    mapping(bytes32 invariant => string) public broken;
+
+    /// How often the interesting things happened, so that no invariant is empty.
+    mapping(bytes32 what => uint256) public counts;
+
+    // Of the whole escrow, from calls and events.
+    mapping(address token => uint256) public escrowed;
+    mapping(address token => uint256) public gifts;
+    mapping(address token => mapping(address account => uint256)) public credits;
+    mapping(address token => mapping(address account => uint256)) public purses;
+    bool public soured; // the sour token has lied about a balance
+    Donor internal _donor;
+
+    // Of the call under way.
+    address private _actor;
+    address private _target;
+    bool private _verified; // a batch that the publisher has anchored and the verifier has signed
+    uint256 internal _touched; // books, as bits
+    uint256 private _turn;
+    uint256 internal _taken; // statements taken so far
+    bytes internal _answer;
+
+    function setUp() public virtual override {
+        super.setUp();
+        _donor = new Donor(address(escrow));
+    }
+
+    /// Looks at the contracts that the action has changed, and at one more in turn.
+    modifier watched() {
+        _touched = 0;
+        _;
+        uint256 turn = _books.length == 0 ? 0 : ++_turn % _books.length;
+        for (uint256 i = 0; i < _books.length; ++i) {
+            if (i == turn || _touched >> i & 1 == 1) _look(_books[i]);
+        }
+    }
+
+    // ------------------------------------------------------------ calls
+
+    function _act(address actor, address target, bytes memory data) internal returns (bool done) {
+        (_actor, _target) = (actor, target);
+        vm.recordLogs();
+        vm.prank(actor);
+        (done, _answer) = target.call{gas: TRANSACTION_GAS}(data);
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        if (!done) return false;
+        for (uint256 i = 0; i < logs.length; ++i) {
+            if (logs[i].emitter == address(escrow) && logs[i].topics.length > 1) _read(logs[i]);
+        }
+        if (_cameBack(odd) || _cameBack(sour)) _break("I3", "a token called back into the escrow");
+    }
+
+    function _cameBack(HostileToken token_) private view returns (bool) {
+        return token_.hook() == address(escrow) && token_.hookResult();
+    }
+
+    /// The same, for a call that must succeed if `legal`, and must not otherwise.
+    function _try(
+        address actor,
+        address target,
+        bytes memory data,
+        bool legal,
+        bool excused,
+        bytes32 invariant
+    ) internal returns (bool done) {
+        done = _act(actor, target, data);
+        string memory call = string.concat(vm.toString(bytes4(data)), " by ", vm.getLabel(actor));
+        if (done && !legal) _break(invariant, string.concat("taken: ", call));
+        if (!done && legal && !excused) {
+            _break("L1", string.concat("refused: ", call, ": ", vm.toString(_answer)));
+        }
+    }
+
+    function _settleBatch(Batch memory b, bool verified) internal returns (bool done) {
+        _verified = verified;
+        bytes memory data = abi.encodeCall(
+            escrow.settle, (b.group, b.size, b.first, b.entries, b.proof, b.signature)
+        );
+        done = _act(stranger, address(escrow), data);
+        _verified = false;
+    }
+
+    /// A token that takes more than it was asked for, or moves what it denies to have moved, stops
+    /// the call that it is part of.
+    function _breaksTokens(address token_) internal view returns (bool) {
+        HostileToken.Mode mode = HostileToken(token_).mode();
+        return mode == HostileToken.Mode.TakesMore || mode == HostileToken.Mode.ReturnsTwo
+            || mode == HostileToken.Mode.ReturnsShort;
+    }
+
+    // ------------------------------------------------------------ events
+
+    function _read(Vm.Log memory log) private {
+        bytes32 topic = log.topics[0];
+        if (topic == Vault.Withdrawn.selector) return _readWithdrawn(log);
+        uint256 number = _bookOf[log.topics[1]];
+        if (number == 0) return;
+        Book storage book = _books[number - 1];
+        _touched |= 1 << number - 1;
+        if (topic == OutcomeEscrow.Paid.selector) _readPaid(book, log);
+        else if (topic == Vault.Credited.selector) _readCredited(book, log);
+        else if (topic == OutcomeEscrow.Refunded.selector) _readRefunded(book, log);
+        else if (topic == OutcomeEscrow.Settled.selector) _readSettled(book, log);
+        else if (topic == OutcomeEscrow.Pending.selector) _readPending(book, log);
+        else if (topic == OutcomeEscrow.Final.selector) _readFinal(book, log);
+        else _readCase(book, topic, log);
+    }
+
+    function _readCase(Book storage book, bytes32 topic, Vm.Log memory log) private {
+        if (topic == OutcomeEscrow.Disputed.selector) {
+            _readDisputed(book, log);
+        } else if (topic == OutcomeEscrow.Ruled.selector) {
+            _readRuled(book, log);
+        } else if (topic == OutcomeEscrow.Disproved.selector) {
+            _readDisproved(book);
+        } else if (topic == OutcomeEscrow.Claimed.selector) {
+            _readClaimed(book, log);
+        } else if (topic == OutcomeEscrow.ClaimDropped.selector) {
+            _readDropped(book, log);
+        } else if (topic == OutcomeEscrow.ClaimsDisputed.selector) {
+            book.claimsDisputed = true;
+        } else if (topic == OutcomeEscrow.ClaimsRuled.selector) {
+            if (_actor != book.terms.arbiter) _break("I7", "claims were ruled by another");
+            (book.claimsRuled, book.claimsRuledTo) = (true, abi.decode(log.data, (uint256)));
+        } else if (topic == OutcomeEscrow.Closed.selector) {
+            _voidPending(book);
+            (book.closed, book.closedTo) = (true, abi.decode(log.data, (uint256)));
+            ++counts["closed"];
+        }
+    }
+
+    function _readPaid(Book storage book, Vm.Log memory log) private {
+        (uint64 index, uint256 amount, uint256 fee) =
+            abi.decode(log.data, (uint64, uint256, uint256));
+        if (book.isPlain() && !book.closed && _isNew(book, index)) {
+            (uint256 earned, uint256 reversed) = _totalsAt(index);
+            _take(book, index, earned, reversed);
+        }
+        address payee_ = address(uint160(uint256(log.topics[2])));
+        if (payee_ != book.terms.payee) _break("I5", "another payee was paid");
+        if (index != book.floor()) _break("I7", "paid under a statement that is not final");
+        if (book.paid() + amount + fee > book.entitled()) {
+            _break("I7", "more was paid than is due");
+        }
+        book.paidNet += amount;
+        book.paidFees += fee;
+        book.payments.push(Payment(block.timestamp, amount + fee));
+        credits[book.terms.token][book.terms.feeRecipient] += fee;
+        _arrive(book.terms.token, payee_, amount);
+        ++counts["paid"];
+    }
+
+    function _readRefunded(Book storage book, Vm.Log memory log) private {
+        uint256 amount = abi.decode(log.data, (uint256));
+        uint256 free = book.budget() - book.reserved();
+        if (!book.closed && block.timestamp <= book.t3()) _break("I8", "refunded before the end");
+        if (amount > free) _break("I3", "refunded what is reserved");
+        if (amount < free) _break("I9", "less was refunded than is free");
+        book.refunded += amount;
+        _arrive(book.terms.token, book.terms.owner, amount);
+        ++counts["refunded"];
+    }
+
+    /// Directly behind a Paid or Refunded. A transfer may fail for one reason only, and that of its
+    /// receiver or of the token.
+    function _readCredited(Book storage book, Vm.Log memory log) private {
+        address account = address(uint160(uint256(log.topics[2])));
+        uint256 amount = abi.decode(log.data, (uint256));
+        HostileToken token_ = HostileToken(book.terms.token);
+        HostileToken.Mode mode = token_.mode();
+        bool fails = mode == HostileToken.Mode.Paused || mode == HostileToken.Mode.ReturnsFalse
+            || mode == HostileToken.Mode.BurnsGas || mode == HostileToken.Mode.TakesMore // more than there is
+            || token_.blocked(account) || (token_ == sour && soured);
+        if (!fails) _break("I10", "a transfer failed that nothing stopped");
+        credits[address(token_)][account] += amount;
+        purses[address(token_)][account] -= _arrives(token_, amount);
+        ++counts["credited"];
+    }
+
+    function _readWithdrawn(Vm.Log memory log) private {
+        address token_ = address(uint160(uint256(log.topics[1])));
+        address account = address(uint160(uint256(log.topics[2])));
+        (address to, uint256 amount) = abi.decode(log.data, (address, uint256));
+        if (account != _actor) _break("I7", "another's credit was withdrawn");
+        credits[token_][account] -= amount;
+        _arrive(token_, to, amount);
+    }
+
+    function _arrive(address token_, address account, uint256 amount) private {
+        purses[token_][account] += _arrives(HostileToken(token_), amount);
+    }
+
+    function _arrives(HostileToken token_, uint256 amount) private view returns (uint256) {
+        return token_.mode() == HostileToken.Mode.TakesFee ? amount - amount / 100 : amount;
+    }
+
+    // ------------------------------------------------------------ statements
+
+    function _readSettled(Book storage book, Vm.Log memory log) private {
+        (uint64 index, uint256 earned, uint256 reversed) =
+            abi.decode(log.data, (uint64, uint256, uint256));
+        _take(book, index, earned, reversed);
+    }
+
+    /// The escrow has taken a statement: was it one, and might it?
+    function _take(Book storage book, uint256 index, uint256 earned, uint256 reversed) private {
+        if (!_verified || !_isStated(book, index, earned, reversed)) {
+            _break("I7", "not a verified, anchored statement");
+        }
+        if (!book.admits(index, earned, reversed)) {
+            _break(_whyNot(book, index, earned, reversed), "a statement was taken");
+        }
+        Statement storage statement = book.statements.push();
+        (statement.index, statement.earned) = (index, earned);
+        (statement.reversed, statement.statedAt) = (reversed, block.timestamp);
+        statement.since = block.timestamp + book.terms.challengePeriod;
+        ++_taken;
+        ++counts["stated"];
+        if (book.refunded != 0) ++counts["stated after a refund"];
+    }
+
+    function _isStated(Book storage book, uint256 index, uint256 earned, uint256 reversed)
+        private
+        view
+        returns (bool)
+    {
+        if (index >= _entries.length) return false;
+        (uint256 loggedEarned, uint256 loggedReversed) = _totalsAt(index);
+        return _entries[index].kind == "settlement" && _entries[index].subject == book.id
+            && earned == loggedEarned && reversed == loggedReversed;
+    }
+
+    /// The invariant that is broken if such a statement is taken.
+    function _whyNot(Book storage book, uint256 index, uint256 earned, uint256 reversed)
+        private
+        view
+        returns (bytes32)
+    {
+        if (book.retired) return "I14";
+        if (book.closed) return "I8";
+        if (index <= book.floor()) return "I3";
+        uint256 unit = book.terms.unitPrice;
+        bool isPriced = book.terms.revenueShareBps != 0 || (earned % unit | reversed % unit) == 0;
+        return isPriced && earned - reversed <= book.terms.budget ? bytes32("I7") : bytes32("I5");
+    }
+
+    function _isNew(Book storage book, uint256 index) internal view returns (bool) {
+        uint256 count = book.statements.length;
+        return count == 0 || book.statements[count - 1].index != index;
+    }
+
+    function _totalsAt(uint256 index) internal view returns (uint256, uint256) {
+        uint256 payload = uint256(_entries[index].payload);
+        return (payload >> 176, payload >> 96 & type(uint80).max);
+    }
+
+    function _last(Book storage book) private view returns (Statement storage) {
+        return book.statements[book.statements.length - 1];
+    }
+
+    function _readPending(Book storage book, Vm.Log memory log) private {
+        (uint64 index, uint64 resolvesAt) = abi.decode(log.data, (uint64, uint64));
+        if (book.pending() == 0 || index != _last(book).index || resolvesAt != _last(book).since) {
+            _break("I7", "a statement is pending that should not be");
+        }
+    }
+
+    function _readFinal(Book storage book, Vm.Log memory log) private {
+        (uint64 index, uint256 net, uint64 since) = abi.decode(log.data, (uint64, uint256, uint64));
+        uint256 i = book.lastFinal(block.timestamp);
+        bool isRight = i != 0 && book.statements[i - 1].index == index
+            && book.statements[i - 1].since == since && book.netOf(i) == net;
+        if (!isRight) _break("I7", "a statement was final that should not be");
+        ++counts["final"];
+    }
+
+    function _readDisputed(Book storage book, Vm.Log memory log) private {
+        uint64 resolvesAt = abi.decode(log.data, (uint64));
+        Statement storage statement = _last(book);
+        if (!statement.ownerDisputed && !statement.operatorDisputed) {
+            statement.since += book.terms.arbitrationPeriod;
+        } else {
+            ++counts["disputed by both"];
+        }
+        if (_actor == book.terms.owner) statement.ownerDisputed = true;
+        else statement.operatorDisputed = true;
+        if (resolvesAt != statement.since) _break("I7", "a dispute takes another time");
+        ++counts["disputed"];
+    }
+
+    function _readRuled(Book storage book, Vm.Log memory log) private {
+        if (_actor != book.terms.arbiter) _break("I7", "ruled by another");
+        Statement storage statement = _last(book);
+        uint256 before = book.netOf(book.statements.length);
+        statement.ruled = abi.decode(log.data, (uint256));
+        (statement.fate, statement.since) = (Fate.Ruled, block.timestamp);
+        ++counts[statement.ruled > before ? bytes32("ruled up") : bytes32("ruled down")];
+    }
+
+    function _readDisproved(Book storage book) private {
+        if (_target != address(evidence)) _break("I7", "retired by another");
+        if (_voidPending(book)) ++counts["disproved in time"];
+        book.retired = true;
+        ++counts["disproved"];
+    }
+
+    function _voidPending(Book storage book) private returns (bool) {
+        if (book.pending() == 0) return false;
+        _last(book).fate = Fate.Void;
+        return true;
+    }
+
+    // ------------------------------------------------------------ claims
+
+    function _readClaimed(Book storage book, Vm.Log memory log) private {
+        if (_target != address(evidence)) _break("I7", "claimed without evidence");
+        (,,,, uint256 amount) = abi.decode(log.data, (bytes32, uint64, uint64, uint64, uint256));
+        for (uint256 i = 0; i < book.claims.length; ++i) {
+            if (book.claims[i].key == log.topics[2]) _break("I4", "claimed twice");
+        }
+        book.claims.push(Filed(log.topics[2], amount, false));
+        ++counts["claimed"];
+    }
+
+    function _readDropped(Book storage book, Vm.Log memory log) private {
+        if (_target != address(evidence)) _break("I7", "dropped without evidence");
+        for (uint256 i = 0; i < book.claims.length; ++i) {
+            if (book.claims[i].key == log.topics[2]) book.claims[i].dropped = true;
+        }
+        ++counts["refuted"];
+    }
+
+    // ------------------------------------------------------------ looks
+
+    function _look(Book storage book) private {
+        (uint256 paid, uint256 floor) = (escrow.paidOf(book.id), escrow.floorOf(book.id));
+        if (paid != book.paid()) _break("I3", "money moved without an event");
+        if (paid < book.lastPaid) _break("I3", "paid fell");
+        if (floor < book.lastFloor) _break("I3", "floor fell");
+        if (floor != book.floor()) _break("I7", "another statement is final");
+        if (escrow.reachOf(book.id) != book.reach()) _break("I7", "another statement is the last");
+        if (escrow.isRetired(book.id) != book.retired) _break("I14", "retired or not");
+        _lookAtDues(book);
+        bytes32 status = escrow.statusOf(book.id);
+        if (status != book.status() || !_isLegal(book.lastStatus, status)) {
+            _break("I8", string.concat(_text(book.lastStatus), " to ", _text(status)));
+        }
+        (book.lastPaid, book.lastFloor, book.lastStatus) = (paid, floor, status);
+    }
+
+    function _lookAtDues(Book storage book) private {
+        if (escrow.owed(book.id) != book.payable_() - book.paid()) {
+            _break("I7", "another amount is owed");
+        }
+        uint256 releasable = escrow.releasable(book.id);
+        uint256 due = book.entitled() - book.paid();
+        bool isRight = book.terms.rateCap == 0 ? releasable == due : releasable <= due;
+        if (!isRight) _break("I7", "another amount is releasable");
+    }
+
+    /// The legal changes of status between two looks: forwards through time; nothing but a closing
+    /// leaves "paid_out" and "refunded", and nothing leaves "closed".
+    function _isLegal(bytes32 from, bytes32 to) private pure returns (bool) {
+        if (from == to) return from != "unknown";
+        if (from == "unknown") return to == "scheduled" || to == "open";
+        if (from == "closed") return false;
+        if (to == "closed") return true;
+        if (from == "paid_out" || from == "refunded") return false;
+        if (to == "paid_out") return true;
+        return _rank(to) > _rank(from) || (_rank(from) == 6 && _rank(to) == 6);
+    }
+
+    function _rank(bytes32 status) private pure returns (uint256) {
+        if (status == "scheduled") return 1;
+        if (status == "open") return 2;
+        if (status == "settling") return 3;
+        if (status == "claimable") return 4;
+        if (status == "refutable") return 5;
+        return 6; // refundable, releasing, refunded
+    }
+
+    function _text(bytes32 label) private pure returns (string memory) {
+        return string(abi.encodePacked(label));
+    }
+
+    function _break(bytes32 invariant, string memory what) internal {
+        if (bytes(broken[invariant]).length == 0) broken[invariant] = what;
+    }
+}
