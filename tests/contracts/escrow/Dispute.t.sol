@@ -59,7 +59,7 @@ contract DisputeTest is GuardedFixture {
     function test_revertIf_aSecondLater() public {
         _state(terms, 5 * PRICE, 0);
         vm.warp(START + CHALLENGE + 1);
-        vm.expectRevert(Statements.NothingToDispute.selector);
+        vm.expectRevert(_notPending(lastStated, 0));
         _dispute(owner.addr, id);
     }
 
@@ -86,25 +86,25 @@ contract DisputeTest is GuardedFixture {
     }
 
     function test_revertIf_nothingIsPending() public {
-        vm.expectRevert(Statements.NothingToDispute.selector);
+        vm.expectRevert(_notPending(lastStated, 0));
         _dispute(owner.addr, id);
         Terms memory plain = _terms();
         plain.arbiter = arbiter.addr;
         bytes32 plainId = _open(plain);
         _settleTotals(plain, PRICE, 0);
-        vm.expectRevert(Statements.NothingToDispute.selector);
+        vm.expectRevert(_notPending(lastStated, 0));
         _dispute(owner.addr, plainId);
     }
 
     function test_revertIf_thereIsNoArbiter() public {
         terms.arbiter = address(0);
         id = _open(terms);
-        _state(terms, PRICE, 0);
-        vm.expectRevert(Statements.NothingToDispute.selector);
+        uint64 index = _state(terms, PRICE, 0);
+        vm.expectRevert(Statements.NoArbiter.selector);
         _dispute(owner.addr, id);
         vm.prank(address(0));
         vm.expectRevert(Statements.NotDisputed.selector);
-        escrow.rule(id, 0);
+        escrow.rule(id, index, 0);
     }
 
     /// An arbiter that is given no time can still rule within the challenge period.
@@ -174,7 +174,7 @@ contract DisputeTest is GuardedFixture {
         assertEq(escrow.netOf(id), 2 * PRICE + 1);
         assertEq(escrow.floorOf(id), index);
         assertEq(_pending(id).index, 0);
-        vm.expectRevert(Statements.NotDisputed.selector);
+        vm.expectRevert(_notPending(index, 0));
         _rule(id, 0);
     }
 
@@ -187,12 +187,30 @@ contract DisputeTest is GuardedFixture {
             vm.expectRevert(
                 abi.encodeWithSelector(OutcomeEscrow.NotArbiter.selector, id, others[i])
             );
-            escrow.rule(id, 0);
+            escrow.rule(id, lastStated, 0);
         }
     }
 
+    /// Nobody's word about one statement is taken for another.
+    function test_revertIf_itIsAnotherStatement() public {
+        uint64 first = _state(terms, 5 * PRICE, 0);
+        skip(CHALLENGE + 1);
+        uint64 second = _state(terms, 6 * PRICE, 0);
+        vm.prank(owner.addr);
+        vm.expectRevert(_notPending(first, second));
+        escrow.dispute(id, first);
+        _dispute(owner.addr, id);
+        vm.prank(arbiter.addr);
+        vm.expectRevert(_notPending(first, second));
+        escrow.rule(id, first, 5 * PRICE);
+        vm.prank(arbiter.addr);
+        vm.expectRevert(_notPending(0, second));
+        escrow.rule(id, 0, 5 * PRICE);
+        _rule(id, 5 * PRICE);
+    }
+
     function test_revertIf_notDisputed() public {
-        vm.expectRevert(Statements.NotDisputed.selector);
+        vm.expectRevert(_notPending(0, 0));
         _rule(id, 0);
         _state(terms, 5 * PRICE, 0);
         vm.expectRevert(Statements.NotDisputed.selector);
@@ -318,8 +336,8 @@ contract DisputeTest is GuardedFixture {
         assertEq(_release(id), uint256(expected) > ruled ? uint256(expected) - ruled : 0);
     }
 
-    /// What was reversed in time is not lost to the payee because the arbiter had lowered the net
-    /// and a refund the budget.
+    /// What was reversed in time goes back to the owner, although the arbiter has lowered the net
+    /// below what is stated, and a refund the budget to that net.
     function test_aReversalIsTakenAfterARulingAndARefund() public {
         terms.holdbackBps = 10_000;
         id = _open(terms);
@@ -349,9 +367,9 @@ contract DisputeTest is GuardedFixture {
         _retire(id);
         assertEq(_pending(id).index, 0);
         assertFalse(_pending(id).ownerDisputed);
-        vm.expectRevert(Statements.NotDisputed.selector);
+        vm.expectRevert(_notPending(lastStated, 0));
         _rule(id, BUDGET);
-        vm.expectRevert(Statements.NothingToDispute.selector);
+        vm.expectRevert(_notPending(lastStated, 0));
         _dispute(operator.addr, id);
         assertEq(escrow.netOf(id), 0);
     }

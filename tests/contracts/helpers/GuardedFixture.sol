@@ -7,6 +7,7 @@ import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
 import {ICases} from "contracts/interfaces/ICases.sol";
 import {Exhibit, Opening} from "contracts/libraries/Case.sol";
 import {Entry} from "contracts/libraries/MerkleLog.sol";
+import {Statements} from "contracts/libraries/Statements.sol";
 import {Terms} from "contracts/libraries/Terms.sol";
 import {Vm} from "forge-std/Vm.sol";
 
@@ -29,6 +30,7 @@ abstract contract GuardedFixture is Fixture {
 
     Account internal arbiter = makeAccount("arbiter");
     Evidence internal evidence;
+    uint64 internal lastStated; // index
 
     function setUp() public virtual override {
         super.setUp();
@@ -75,7 +77,7 @@ abstract contract GuardedFixture is Fixture {
             _groupOf(terms), _list(_settlement(_contractId(terms), earned, reversed))
         );
         assertEq(_settleForReason(batch), 0, "the statement is taken");
-        return batch.first;
+        return lastStated = batch.first;
     }
 
     /// Brings one statement, which must be refused for this reason.
@@ -122,14 +124,33 @@ abstract contract GuardedFixture is Fixture {
         ) = escrow.pendingOf(id);
     }
 
+    /// By this party, the statement that was taken last.
     function _dispute(address by, bytes32 id) internal {
         vm.prank(by);
-        escrow.dispute(id);
+        escrow.dispute(id, lastStated);
     }
 
+    /// On the statement that was taken last.
     function _rule(bytes32 id, uint256 payableAmount) internal {
         vm.prank(arbiter.addr);
-        escrow.rule(id, payableAmount);
+        escrow.rule(id, lastStated, payableAmount);
+    }
+
+    function _notPending(uint64 index, uint64 pendingIndex) internal pure returns (bytes memory) {
+        return abi.encodeWithSelector(Statements.NotPending.selector, index, pendingIndex);
+    }
+
+    bytes private _expected;
+
+    /// The next close, claim or refutation must revert with this; a bare selector stands for any arguments.
+    function _expectNext(bytes memory revertData) internal {
+        _expected = revertData;
+    }
+
+    function _expectAsSaid() internal {
+        if (_expected.length == 4) vm.expectPartialRevert(bytes4(_expected));
+        else if (_expected.length != 0) vm.expectRevert(_expected);
+        delete _expected;
     }
 
     function _closeDigest(bytes32 id, uint256 payableAmount, uint64 expiresAt)
@@ -148,6 +169,7 @@ abstract contract GuardedFixture is Fixture {
         bytes32 digest = _closeDigest(id, payableAmount, uint64(block.timestamp));
         bytes memory ownerSignature = _sign(owner, digest);
         bytes memory operatorSignature = _sign(operator, digest);
+        _expectAsSaid();
         vm.prank(stranger);
         escrow.close(id, payableAmount, uint64(block.timestamp), ownerSignature, operatorSignature);
     }
@@ -232,6 +254,7 @@ abstract contract GuardedFixture is Fixture {
     {
         uint64 size = _anchored();
         (Exhibit memory a, Exhibit memory b) = (_exhibit(transition), _exhibit(touch));
+        _expectAsSaid();
         vm.prank(operator.addr);
         return evidence.claim(ICases(address(escrow)), id, size, a, b);
     }
@@ -254,6 +277,7 @@ abstract contract GuardedFixture is Fixture {
         Exhibit[] memory shown = new Exhibit[](1);
         shown[0] = _exhibit(written);
         Opening memory none;
+        _expectAsSaid();
         vm.prank(stranger);
         evidence.refute(ICases(address(escrow)), id, key, kind, size, shown, 0, none);
     }

@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {GuardedFixture} from "../helpers/GuardedFixture.sol";
+import {Evidence} from "contracts/Evidence.sol";
+import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
+import {Claim} from "contracts/libraries/Case.sol";
+import {Claims} from "contracts/libraries/Claims.sol";
+import {Statements} from "contracts/libraries/Statements.sol";
+import {Terms} from "contracts/libraries/Terms.sol";
+
+/// What the verifier did not sign: proven by the operator and refuted by anyone, by way of the real
+/// Evidence. What becomes of it then is in ClaimsPaid.t.sol.
+contract ClaimsTest is GuardedFixture {
+    Terms private terms;
+    bytes32 private id;
+
+    function setUp() public override {
+        super.setUp();
+        terms = _claimable();
+        id = _open(terms);
+    }
+
+    // ------------------------------------------------------------ filing
+
+    function test_aClaimIsKept() public {
+        vm.warp(_t2(terms) + 1);
+        Written memory touch = _touch("ann", START + 100);
+        Written memory transition = _transition("ann", START + 200);
+        _anchored();
+        vm.expectEmit(address(escrow));
+        emit OutcomeEscrow.Claimed(
+            id, "ann", "ann", transition.index, touch.index, (START + 200) * 1000, PRICE
+        );
+        bytes32 key = _claim(id, transition, touch);
+        assertEq(key, "ann");
+        Claim memory claim = escrow.claimOf(id, key);
+        assertEq(claim.lead, "ann");
+        assertEq(claim.amount, PRICE);
+        assertEq(claim.transition, transition.index);
+        assertEq(claim.touch, touch.index);
+        assertEq(claim.timeMs, (START + 200) * 1000);
+        assertFalse(claim.dropped);
+        // Nothing is payable yet.
+        assertEq(escrow.netOf(id), 0);
+        assertEq(escrow.owed(id), 0);
+        assertEq(_release(id), 0);
+        assertEq(escrow.statusOf(id), "claimable");
+    }
+
+    function test_fromT2ToT3() public {
+        Written memory touch = _touch("ann", START + 100);
+        Written memory transition = _transition("ann", START + 200);
+        vm.warp(_t2(terms));
+        _expectNotOpen();
+        _claim(id, transition, touch);
+        vm.warp(_t3(terms) + 1);
+        _expectNotOpen();
+        _claim(id, transition, touch);
+        vm.warp(_t3(terms));
+        _claim(id, transition, touch);
+    }
+
+    function test_fromTheFirstSecond() public {
+        vm.warp(_t2(terms) + 1);
+        _claimLead(terms, "ann");
+    }
+
+    function _expectNotOpen() private {
+        _expectNext(
+            abi.encodeWithSelector(
+                Claims.ClaimsNotOpen.selector, _t2(terms), _t3(terms), block.timestamp
+            )
+        );
+    }
+
+    function test_revertIf_thereAreNoClaimsInTheTerms() public {
+        Terms memory guarded = _guarded();
+        guarded.salt = "none";
+        _open(guarded);
+        vm.warp(_t2(guarded) + 1);
+        Written memory touch = _touch("ann", START + 100);
+        Written memory transition = _transition("ann", START + 200);
+        bytes32 other = _contractId(guarded);
+        _expectNext(abi.encodeWithSelector(Claims.ClaimsNotOpen.selector));
+        _claim(other, transition, touch);
+    }
+
+    function test_revertIf_claimedAlready() public {
+        vm.warp(_t2(terms) + 1);
+        _claimLead(terms, "ann");
+        Written memory touch = _touch("ann", START + 300);
+        Written memory transition = _transition("ann", START + 400);
+        _expectNext(abi.encodeWithSelector(Claims.AlreadyClaimed.selector, bytes32("ann")));
+        _claim(id, transition, touch);
+    }
+
+    /// A repeatable contract is claimed by transition, and each of them once.
+    function test_revertIf_aTransitionIsClaimedTwice() public {
+        (terms.repeatable, terms.salt) = (true, "repeat");
+        id = _open(terms);
+        vm.warp(_t2(terms) + 1);
+        Written memory touch = _touch("ann", START + 100);
+        Written memory first = _transition("ann", START + 200);
+        Written memory second = _transition("ann", START + 300);
+        assertEq(_claim(id, first, touch), bytes32(uint256(first.index)));
+        assertEq(_claim(id, second, touch), bytes32(uint256(second.index)));
+        _expectNext(abi.encodeWithSelector(Claims.AlreadyClaimed.selector, uint256(first.index)));
+        _claim(id, first, touch);
+        vm.warp(_t4(terms) + 1);
+        assertEq(_release(id), 2 * PRICE);
+    }
+
+    /// A refuted claim does not come back.
+    function test_revertIf_itWasRefuted() public {
+        (Written memory touch, Written memory transition) = _answered("outcome.refused");
+        _claim(id, transition, touch);
+        _refute(id, "ann", "answered", _lastAnswer);
+        _expectNext(abi.encodeWithSelector(Claims.AlreadyClaimed.selector, bytes32("ann")));
+        _claim(id, transition, touch);
+    }
+
+    /// A pseudonym of zero is one like any other.
+    function test_aLeadMayBeZero() public {
+        vm.warp(_t2(terms) + 1);
+        Written memory touch = _touch(0, START + 100);
+        Written memory transition = _transition(0, START + 200);
+        _claim(id, transition, touch);
+        _expectNext(abi.encodeWithSelector(Claims.AlreadyClaimed.selector, bytes32(0)));
+        _claim(id, transition, touch);
+        vm.warp(_t4(terms) + 1);
+        assertEq(_release(id), PRICE);
+    }
+
+    function test_revertIf_overTheBudget() public {
+        _stateFinal(terms, BUDGET - 2 * PRICE, 0);
+        vm.warp(_t2(terms) + 1);
+        _claimLeads(terms, 2);
+        Written memory touch = _touch("ann", START + 100);
+        Written memory transition = _transition("ann", START + 200);
+        _expectNext(abi.encodeWithSelector(Claims.ClaimOverBudget.selector, PRICE, 0));
+        _claim(id, transition, touch);
+    }
+
+    /// What the arbiter has ruled counts against the budget too.
+    function test_revertIf_overWhatARulingLeaves() public {
+        _state(terms, PRICE, 0);
+        _dispute(operator.addr, id);
+        _rule(id, BUDGET - PRICE / 2);
+        vm.warp(_t2(terms) + 1);
+        Written memory touch = _touch("ann", START + 100);
+        Written memory transition = _transition("ann", START + 200);
+        _expectNext(abi.encodeWithSelector(Claims.ClaimOverBudget.selector, PRICE, PRICE / 2));
+        _claim(id, transition, touch);
+    }
+
+    /// A dropped claim makes room for another.
+    function test_aRefutedClaimMakesRoom() public {
+        (terms.unitPrice, terms.budget, terms.salt) = (PRICE, PRICE, "one");
+        id = _open(terms);
+        (Written memory touch, Written memory transition) = _answered("outcome.refused");
+        _claim(id, transition, touch);
+        _refute(id, "ann", "answered", _lastAnswer);
+        _claimLead(terms, "bob");
+        vm.warp(_t4(terms) + 1);
+        assertEq(_release(id), PRICE);
+        assertEq(escrow.statusOf(id), "paid_out");
+    }
+
+    function test_revertIf_aStatementThatEarnsIsPending() public {
+        vm.warp(_t2(terms));
+        _state(terms, PRICE, 0);
+        skip(CHALLENGE);
+        Written memory touch = _touch("ann", START + 100);
+        Written memory transition = _transition("ann", START + 200);
+        _expectNext(
+            abi.encodeWithSelector(Claims.StatementPending.selector, _t2(terms) + CHALLENGE)
+        );
+        _claim(id, transition, touch);
+        skip(1);
+        _claim(id, transition, touch);
+        assertEq(escrow.netOf(id), PRICE);
+    }
+
+    /// Nobody keeps the operator from claiming by stating nothing new, or by taking back.
+    function test_aStatementThatOnlyTakesBackDoesNotStopClaims() public {
+        (terms.holdbackPeriod, terms.salt) = (20 days, "back");
+        id = _open(terms);
+        _stateFinal(terms, 2 * PRICE, 0);
+        vm.warp(_t2(terms));
+        _state(terms, 2 * PRICE, 0);
+        skip(1);
+        _claimLead(terms, "ann");
+        skip(CHALLENGE);
+        _state(terms, 2 * PRICE, PRICE);
+        _claimLead(terms, "bob");
+        skip(CHALLENGE + 1);
+        assertEq(escrow.netOf(id), PRICE);
+        vm.warp(_t4(terms) + 1);
+        _release(id);
+        assertEq(escrow.paidOf(id), 3 * PRICE);
+    }
+
+    function test_revertIf_closed() public {
+        vm.warp(_t2(terms) + 1);
+        _close(id, 0);
+        Written memory touch = _touch("ann", START + 100);
+        Written memory transition = _transition("ann", START + 200);
+        _expectNext(abi.encodeWithSelector(OutcomeEscrow.AlreadyClosed.selector, id));
+        _claim(id, transition, touch);
+    }
+
+    function test_revertIf_anybodyElseFilesOrDrops() public {
+        vm.warp(_t2(terms) + 1);
+        Claim memory claim = Claim("ann", uint80(PRICE), 9, 8, 7, false);
+        address[4] memory others = [owner.addr, operator.addr, arbiter.addr, stranger];
+        for (uint256 i = 0; i < others.length; ++i) {
+            vm.startPrank(others[i]);
+            vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.NotEvidence.selector, others[i]));
+            escrow.fileClaim(id, "ann", claim);
+            vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.NotEvidence.selector, others[i]));
+            escrow.dropClaim(id, "ann", "answered");
+            vm.stopPrank();
+        }
+    }
+
+    /// A retired verifier answers nothing any more; what it left out is claimed.
+    function test_afterTheVerifierIsRetired() public {
+        Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, 5 * PRICE, 0)));
+        _settle(batch);
+        _disprove(id, batch);
+        vm.warp(_t2(terms) + 1);
+        _claimLeads(terms, 3);
+        vm.warp(_t4(terms) + 1);
+        assertEq(_release(id), 3 * PRICE);
+    }
+
+    // ------------------------------------------------------------ refuting
+
+    Written private _lastAnswer;
+
+    /// The verifier has answered about ann by T2, in a statement that pays nothing.
+    function _answered(bytes32 kind)
+        private
+        returns (Written memory touch, Written memory transition)
+    {
+        touch = _touch("ann", START + 100);
+        transition = _transition("ann", START + 200);
+        _lastAnswer = _answer(kind, id, "ann", transition);
+        _stateFinal(terms, 0, 0);
+        vm.warp(_t2(terms) + 1);
+    }
+
+    function test_anAnswerRefutes() public {
+        (Written memory touch, Written memory transition) = _answered("outcome.refused");
+        _claim(id, transition, touch);
+        vm.warp(_t4(terms));
+        vm.expectEmit(address(escrow));
+        emit OutcomeEscrow.ClaimDropped(id, "ann", "answered");
+        _refute(id, "ann", "answered", _lastAnswer);
+        assertTrue(escrow.claimOf(id, "ann").dropped);
+        skip(1);
+        assertEq(_release(id), 0);
+        escrow.refund(id);
+        assertEq(escrow.statusOf(id), "refunded");
+    }
+
+    function test_revertIf_refutedAfterT4() public {
+        (Written memory touch, Written memory transition) = _answered("outcome.refused");
+        _claim(id, transition, touch);
+        vm.warp(_t4(terms) + 1);
+        _expectNext(
+            abi.encodeWithSelector(
+                Claims.ClaimsNotOpen.selector, _t2(terms), _t4(terms), _t4(terms) + 1
+            )
+        );
+        _refute(id, "ann", "answered", _lastAnswer);
+        assertEq(_release(id), PRICE);
+    }
+
+    function test_revertIf_refutedTwice() public {
+        (Written memory touch, Written memory transition) = _answered("outcome");
+        _claim(id, transition, touch);
+        _refute(id, "ann", "answered", _lastAnswer);
+        _expectNext(abi.encodeWithSelector(Evidence.NoClaim.selector, id, bytes32("ann")));
+        _refute(id, "ann", "answered", _lastAnswer);
+        vm.prank(address(evidence));
+        vm.expectRevert(abi.encodeWithSelector(Claims.NoClaim.selector, bytes32("ann")));
+        escrow.dropClaim(id, "ann", "answered");
+    }
+
+    function test_revertIf_thereIsNothingToDrop() public {
+        vm.warp(_t2(terms) + 1);
+        vm.prank(address(evidence));
+        vm.expectRevert(abi.encodeWithSelector(Claims.NoClaim.selector, bytes32("ann")));
+        escrow.dropClaim(id, "ann", "answered");
+    }
+
+    /// The verifier's word counts below its last final statement, which becomes final by itself.
+    function test_anAnswerBelowARipeStatementCounts() public {
+        Written memory touch = _touch("ann", START + 100);
+        Written memory transition = _transition("ann", START + 200);
+        _lastAnswer = _answer("outcome.over", id, "ann", transition);
+        vm.warp(_t2(terms));
+        _state(terms, 0, 0);
+        skip(1);
+        _claim(id, transition, touch);
+        skip(CHALLENGE - 1);
+        _expectNext(abi.encodeWithSelector(Evidence.NotAnswered.selector, _lastAnswer.index));
+        _refute(id, "ann", "answered", _lastAnswer);
+        skip(1);
+        _refute(id, "ann", "answered", _lastAnswer);
+    }
+
+    /// The operator's own later touch: it should have been named.
+    function test_aBetterTouchRefutes() public {
+        Written memory touch = _touch("ann", START + 100);
+        Written memory later = _touch("ann", START + 150);
+        Written memory transition = _transition("ann", START + 200);
+        vm.warp(_t2(terms) + 1);
+        _claim(id, transition, touch);
+        _refute(id, "ann", "touch_order", later);
+        vm.warp(_t4(terms) + 1);
+        assertEq(_release(id), 0);
+    }
+}

@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {GuardedFixture} from "../helpers/GuardedFixture.sol";
+import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
+import {Terms} from "contracts/libraries/Terms.sol";
+
+/// A share of what is final waits until no reversal can come for it.
+contract HoldbackTest is GuardedFixture {
+    uint64 private constant HOLDBACK = 5 days;
+    uint64 private constant MATURES = HOLDBACK + 1 days; // with the lateness
+
+    Terms private terms;
+    bytes32 private id;
+
+    function setUp() public override {
+        super.setUp();
+        terms = _terms();
+        (terms.holdbackBps, terms.holdbackPeriod) = (2000, HOLDBACK);
+        // A share, so that any amount can be stated.
+        terms.revenueShareBps = 1;
+        id = _open(terms);
+    }
+
+    // ------------------------------------------------------------ to the second and the unit
+
+    function test_aShareIsHeldBack() public {
+        _state(terms, 1000, 0);
+        assertEq(escrow.paidOf(id), 800);
+        assertEq(escrow.netOf(id), 1000);
+        assertEq(escrow.owed(id), 200);
+        assertEq(escrow.releasable(id), 0);
+        assertEq(escrow.releasableAt(id), START + MATURES);
+        vm.warp(START + MATURES - 1);
+        assertEq(_release(id), 0);
+        skip(1);
+        assertEq(escrow.releasableAt(id), block.timestamp);
+        assertEq(_release(id), 200);
+        assertEq(escrow.releasableAt(id), 0);
+    }
+
+    /// In the payee's favour: less than a unit is not held back.
+    function test_whatIsHeldIsRoundedDown() public {
+        _state(terms, 4, 0);
+        assertEq(escrow.paidOf(id), 4);
+        _state(terms, 5, 0);
+        assertEq(escrow.paidOf(id), 4);
+        _state(terms, 9, 0);
+        assertEq(escrow.paidOf(id), 8);
+        _state(terms, 10, 0);
+        assertEq(escrow.paidOf(id), 8);
+    }
+
+    function test_feesAreOnWhatIsPaid() public {
+        _state(terms, 100e6, 0);
+        assertEq(token.balanceOf(payee), 80e6 * 975 / 1000);
+        assertEq(escrow.creditOf(address(token), feeRecipient), 80e6 * 25 / 1000);
+        vm.warp(START + MATURES);
+        escrow.release(id);
+        assertEq(token.balanceOf(payee), 100e6 * 975 / 1000);
+        assertEq(escrow.creditOf(address(token), feeRecipient), 100e6 * 25 / 1000);
+    }
+
+    function test_allOfItCanBeHeldBack() public {
+        (terms.holdbackBps, terms.salt) = (10_000, "all");
+        id = _open(terms);
+        _state(terms, 1000, 0);
+        vm.warp(START + MATURES - 1);
+        _state(terms, 1500, 0);
+        assertEq(escrow.paidOf(id), 0);
+        skip(1);
+        assertEq(_release(id), 1000);
+        skip(MATURES - 2);
+        assertEq(_release(id), 0);
+        skip(1);
+        assertEq(_release(id), 500);
+    }
+
+    /// Without a holdback period the share waits for late events alone.
+    function test_latenessAloneCounts() public {
+        (terms.holdbackPeriod, terms.salt) = (0, "late");
+        id = _open(terms);
+        _state(terms, 1000, 0);
+        vm.warp(START + 1 days - 1);
+        assertEq(_release(id), 0);
+        skip(1);
+        assertEq(_release(id), 200);
+    }
+
+    function test_noTimeIsNoHoldback() public {
+        (terms.holdbackPeriod, terms.lateness, terms.salt) = (0, 0, "none");
+        id = _open(terms);
+        _state(terms, 1000, 0);
+        assertEq(escrow.paidOf(id), 1000);
+    }
+
+    function test_aPeriodWithoutAShareHoldsNothing() public {
+        (terms.holdbackBps, terms.salt) = (0, "none");
+        id = _open(terms);
+        _state(terms, 1000, 0);
+        assertEq(escrow.paidOf(id), 1000);
+    }
+
+    // ------------------------------------------------------------ several tranches
+
+    function test_eachTrancheMaturesByItself() public {
+        _state(terms, 1000, 0);
+        skip(1 days);
+        _state(terms, 1600, 0);
+        skip(1 days);
+        _state(terms, 1700, 0);
+        assertEq(escrow.paidOf(id), 1360);
+        vm.warp(START + MATURES - 1);
+        assertEq(_release(id), 0);
+        skip(1);
+        assertEq(_release(id), 200);
+        skip(1 days - 1);
+        assertEq(_release(id), 0);
+        skip(1);
+        assertEq(_release(id), 120);
+        assertEq(escrow.releasableAt(id), START + 2 days + MATURES);
+        skip(1 days);
+        assertEq(_release(id), 20);
+        assertEq(escrow.owed(id), 0);
+    }
+
+    /// Whatever comes when: what is paid is all but the share of what is younger, and in the end
+    /// all of it.
+    /// forge-config: default.fuzz.runs = 64
+    function testFuzz_tranches(uint256[5] memory amounts, uint256[5] memory waits, uint16 bps)
+        public
+    {
+        (terms.holdbackBps, terms.salt) = (uint16(bound(bps, 1, 10_000)), "fuzz");
+        id = _open(terms);
+        uint256[5] memory since;
+        uint256[5] memory nets;
+        uint256 net;
+        for (uint256 i = 0; i < 5; ++i) {
+            skip(bound(waits[i], 0, 3 days));
+            net += bound(amounts[i], 0, BUDGET / 5);
+            _state(terms, net, 0);
+            (since[i], nets[i]) = (block.timestamp, net);
+            uint256 matured;
+            for (uint256 j = 0; j <= i; ++j) {
+                if (since[j] + MATURES <= block.timestamp) matured = nets[j];
+            }
+            assertEq(escrow.paidOf(id), net - (net - matured) * terms.holdbackBps / 10_000);
+        }
+        uint256 due = escrow.releasableAt(id);
+        if (due != 0) {
+            assertGe(due, block.timestamp);
+            vm.warp(due - 1);
+            _release(id);
+            if ((net - nets[3]) * terms.holdbackBps >= 10_000) {
+                assertGt(escrow.owed(id), 0, "not earlier");
+            }
+            vm.warp(due);
+            _release(id);
+        }
+        assertEq(escrow.paidOf(id), net);
+        assertEq(escrow.owed(id), 0);
+    }
+
+    // ------------------------------------------------------------ beside the challenge period
+
+    /// Its time runs from when it was final, not from when somebody said so.
+    function test_lazyFinalityLosesNoTime() public {
+        (terms.challengePeriod, terms.salt) = (CHALLENGE, "lazy");
+        id = _open(terms);
+        _state(terms, 1000, 0);
+        vm.warp(START + CHALLENGE + MATURES - 1);
+        assertEq(escrow.releasable(id), 800);
+        assertEq(escrow.releasableAt(id), START + CHALLENGE + MATURES);
+        skip(1);
+        assertEq(_release(id), 1000);
+    }
+
+    /// What ripens later than it matures: finals stay in the order of time.
+    function test_finalsStayInOrder() public {
+        (terms.challengePeriod, terms.salt) = (CHALLENGE, "order");
+        id = _open(terms);
+        _state(terms, 1000, 0);
+        skip(10 days); // final since START + CHALLENGE, noticed now
+        _state(terms, 1500, 0);
+        assertEq(escrow.paidOf(id), 1000);
+        skip(CHALLENGE + 1);
+        assertEq(escrow.releasable(id), 400);
+        vm.warp(START + 10 days + CHALLENGE + MATURES - 1);
+        assertEq(_release(id), 400);
+        skip(1);
+        assertEq(_release(id), 100);
+    }
+
+    /// A dispute keeps the only place for a statement, so what is reversed meanwhile comes too
+    /// late for a holdback that is shorter than the dispute.
+    function test_aBusySlotDoesNotStopMaturity() public {
+        terms.challengePeriod = CHALLENGE;
+        (terms.arbiter, terms.arbitrationPeriod) = (arbiter.addr, 10 days);
+        (terms.grace, terms.salt) = (12 days, "busy");
+        id = _open(terms);
+        _stateFinal(terms, 1000, 0);
+        _state(terms, 1001, 0);
+        _dispute(operator.addr, id);
+        _refused(terms, 1001, 1001, "pending");
+        vm.warp(START + CHALLENGE + MATURES);
+        assertEq(_release(id), 200);
+    }
+
+    // ------------------------------------------------------------ reversals
+
+    /// What is taken back in time was never paid.
+    function test_aReversalComesOffWhatIsHeld() public {
+        _state(terms, 1000, 0);
+        skip(2 days);
+        _state(terms, 1500, 0);
+        assertEq(escrow.paidOf(id), 1200);
+        skip(2 days);
+        _state(terms, 1500, 500);
+        assertEq(escrow.netOf(id), 1000);
+        assertEq(escrow.paidOf(id), 1200, "what is paid stays paid");
+        assertEq(escrow.owed(id), 0);
+        skip(100 days);
+        assertEq(_release(id), 0);
+    }
+
+    function test_aReversalOfAllThatIsHeld() public {
+        (terms.holdbackBps, terms.salt) = (10_000, "all");
+        id = _open(terms);
+        _state(terms, 1000, 0);
+        vm.warp(START + MATURES - 1);
+        _state(terms, 1000, 1000);
+        skip(100 days);
+        assertEq(_release(id), 0);
+        escrow.refund(id);
+        assertEq(escrow.paidOf(id), 0);
+    }
+
+    /// Two waves of false leads: the first is taken back in time, and so would be the second. Its
+    /// maturity must not pay the second, which is as young as it was.
+    function test_aReversedTrancheDoesNotVouchForANewOne() public {
+        (terms.holdbackBps, terms.salt) = (10_000, "waves");
+        id = _open(terms);
+        _state(terms, 1000, 0);
+        skip(5 days);
+        _state(terms, 1000, 1000);
+        vm.warp(START + MATURES - 1 hours);
+        _state(terms, 2000, 1000);
+        vm.warp(START + MATURES);
+        assertEq(_release(id), 0, "it is one hour old");
+        skip(1 days);
+        _state(terms, 2000, 2000);
+        skip(100 days);
+        assertEq(_release(id), 0);
+    }
+
+    /// Never earlier, and not much later either, whatever is reversed: nothing is paid of what has
+    /// not been final for long enough, and in the end the net is.
+    /// forge-config: default.fuzz.runs = 64
+    function testFuzz_reversalsNeverMakeMoneyOld(
+        uint256[6] memory amounts,
+        uint256[6] memory waits,
+        uint256[6] memory backs
+    ) public {
+        (terms.holdbackBps, terms.salt) = (10_000, "fuzz");
+        id = _open(terms);
+        uint256 earned;
+        uint256 reversed;
+        uint256[7] memory since;
+        uint256[7] memory earnedAt;
+        for (uint256 i = 0; i < 6; ++i) {
+            skip(bound(waits[i], 0, 3 days));
+            earned += bound(amounts[i], 0, 1e6);
+            reversed += bound(backs[i], 0, earned - reversed);
+            _state(terms, earned, reversed);
+            (since[i], earnedAt[i]) = (block.timestamp, earned);
+            uint256 old;
+            for (uint256 j = 0; j <= i; ++j) {
+                if (since[j] + MATURES <= block.timestamp) old = earnedAt[j];
+            }
+            assertLe(escrow.paidOf(id), old, "no more than ever got old");
+            uint256 before = escrow.paidOf(id);
+            assertEq(_release(id), 0, "settling has paid it");
+            assertEq(escrow.paidOf(id), before);
+        }
+        skip(MATURES);
+        _release(id);
+        assertGe(escrow.paidOf(id), earned - reversed);
+        assertEq(escrow.owed(id), 0);
+    }
+
+    /// The time it names may be too late after a reversal, and is never too early.
+    function test_releasableAtIsTheLatestAfterAReversal() public {
+        (terms.holdbackBps, terms.salt) = (10_000, "at");
+        id = _open(terms);
+        _state(terms, 1000, 0);
+        skip(2 days);
+        _state(terms, 1000, 100);
+        assertEq(escrow.releasableAt(id), START + 2 days + MATURES);
+        vm.warp(START + MATURES - 1);
+        assertEq(_release(id), 0);
+        skip(1);
+        assertEq(_release(id), 900);
+    }
+
+    // ------------------------------------------------------------ after the end
+
+    /// What is held back stays reserved; a reversal after the end frees it for the owner.
+    function test_aLateReversalGoesToTheOwner() public {
+        vm.warp(_t2(terms));
+        _state(terms, 1000, 0);
+        skip(1);
+        escrow.refund(id);
+        assertEq(_heldFor(), 200);
+        assertEq(escrow.statusOf(id), "releasing");
+        vm.warp(_t2(terms) + HOLDBACK);
+        _state(terms, 1000, 150);
+        assertEq(escrow.owed(id), 50);
+        assertEq(escrow.statusOf(id), "refundable");
+        uint256 before = token.balanceOf(owner.addr);
+        escrow.refund(id);
+        assertEq(token.balanceOf(owner.addr) - before, 150);
+        vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.NothingToRefund.selector, id));
+        escrow.refund(id);
+        assertEq(escrow.statusOf(id), "releasing");
+        skip(MATURES);
+        assertEq(_release(id), 50);
+        assertEq(escrow.statusOf(id), "refunded");
+        assertEq(_heldFor(), 0);
+    }
+
+    function test_aRetiredVerifierTakesNothingBack() public {
+        _state(terms, 1000, 0);
+        _retire(id);
+        _refused(terms, 1000, 500, "verifier_retired");
+        vm.warp(START + MATURES);
+        assertEq(_release(id), 200);
+    }
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {GuardedFixture} from "../helpers/GuardedFixture.sol";
+import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
+import {Terms} from "contracts/libraries/Terms.sol";
+
+/// A verifier that has signed something false is retired, for that contract and for good; and what
+/// any function says of a contract that does not exist.
+contract RetireTest is GuardedFixture {
+    Terms private terms;
+    bytes32 private id;
+
+    function setUp() public override {
+        super.setUp();
+        terms = _guarded();
+        id = _open(terms);
+    }
+
+    // ------------------------------------------------------------ disproved
+
+    /// The real thing: a stranger, the log, and Evidence.
+    function test_aDisprovedStatementIsVoid() public {
+        Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, 5 * PRICE, 0)));
+        _settle(batch);
+        vm.warp(START + CHALLENGE);
+        vm.expectEmit(address(escrow));
+        emit OutcomeEscrow.Disproved(id, "sum");
+        _disprove(id, batch);
+
+        assertTrue(escrow.isRetired(id));
+        assertEq(_pending(id).index, 0);
+        assertEq(escrow.floorOf(id), 0);
+        assertEq(escrow.reachOf(id), 0);
+        assertEq(escrow.netOf(id), 0);
+        assertEq(escrow.releasableAt(id), 0);
+        skip(CHALLENGE + ARBITRATION);
+        assertEq(_release(id), 0);
+    }
+
+    /// I14: never again, whatever it signs.
+    function test_aRetiredVerifierSettlesNothing() public {
+        uint64 index = _stateFinal(terms, 2 * PRICE, 0);
+        Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, 5 * PRICE, 0)));
+        _settle(batch);
+        _retire(id);
+        assertEq(_settleForReason(batch), "verifier_retired");
+        _refused(terms, 9 * PRICE, 0, "verifier_retired");
+        skip(CHALLENGE + 1);
+        _refused(terms, 2 * PRICE, PRICE, "verifier_retired");
+        _assertFinal(index, 2 * PRICE);
+        assertEq(escrow.paidOf(id), 2 * PRICE, "what was final is paid");
+        vm.warp(_t2(terms) + 1);
+        escrow.refund(id);
+        assertEq(_heldFor(), 0);
+        assertEq(escrow.statusOf(id), "refunded");
+    }
+
+    /// The same verifier goes on for other contracts.
+    function test_itIsRetiredForOneContractAlone() public {
+        _retire(id);
+        terms.salt = "second";
+        _open(terms);
+        _state(terms, PRICE, 0);
+    }
+
+    function test_aPlainContractsVerifierCanBeRetired() public {
+        Terms memory plain = _terms();
+        bytes32 plainId = _open(plain);
+        Batch memory batch = _settleTotals(plain, 5 * PRICE, 0);
+        _disprove(plainId, batch);
+        assertTrue(escrow.isRetired(plainId));
+        assertEq(escrow.paidOf(plainId), 5 * PRICE, "what is paid is paid");
+        assertEq(escrow.netOf(plainId), 5 * PRICE);
+        _refused(plain, 6 * PRICE, 0, "verifier_retired");
+        vm.warp(_t2(plain) + 1);
+        _refused(plain, 6 * PRICE, 0, "verifier_retired");
+        escrow.refund(plainId);
+        assertEq(token.balanceOf(owner.addr), 10 * BUDGET - BUDGET - 5 * PRICE);
+    }
+
+    function test_revertIf_retiredAlready() public {
+        _retire(id);
+        vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.AlreadyRetired.selector, id));
+        _retire(id);
+    }
+
+    function test_revertIf_retiredAfterTheClose() public {
+        _close(id, 0);
+        vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.AlreadyClosed.selector, id));
+        _retire(id);
+    }
+
+    function test_revertIf_anybodyElseRetires() public {
+        address[4] memory others = [owner.addr, operator.addr, arbiter.addr, stranger];
+        for (uint256 i = 0; i < others.length; ++i) {
+            vm.prank(others[i]);
+            vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.NotEvidence.selector, others[i]));
+            escrow.retire(id, "sum");
+        }
+    }
+
+    function test_revertIf_unknown() public {
+        bytes memory revertData =
+            abi.encodeWithSelector(OutcomeEscrow.UnknownContract.selector, bytes32("?"));
+        vm.expectRevert(revertData);
+        escrow.release("?");
+        vm.expectRevert(revertData);
+        _dispute(owner.addr, "?");
+        vm.expectRevert(revertData);
+        _rule("?", 0);
+        vm.expectRevert(revertData);
+        _retire("?");
+        vm.expectRevert(revertData);
+        escrow.close("?", 0, START, "", "");
+        vm.expectRevert(revertData);
+        escrow.disputeClaims("?");
+        vm.expectRevert(revertData);
+        escrow.ruleClaims("?", 0);
+        vm.expectRevert(revertData);
+        escrow.netOf("?");
+        vm.expectRevert(revertData);
+        escrow.owed("?");
+        vm.expectRevert(revertData);
+        escrow.releasable("?");
+        vm.expectRevert(revertData);
+        escrow.releasableAt("?");
+        vm.expectRevert(revertData);
+        escrow.reachOf("?");
+        vm.expectRevert(revertData);
+        escrow.openingNumberOf("?");
+        vm.expectRevert(revertData);
+        escrow.isRetired("?");
+        vm.expectRevert(revertData);
+        escrow.closedAtOf("?");
+    }
+
+    function test_contractsAreNumberedInTheOrderOfOpening() public {
+        assertEq(escrow.openingNumberOf(id), 1);
+        terms.salt = "second";
+        assertEq(escrow.openingNumberOf(_open(terms)), 2);
+        terms.salt = "third";
+        assertEq(escrow.openingNumberOf(_open(terms)), 3);
+        assertEq(escrow.openingNumberOf(id), 1);
+    }
+
+    // ------------------------------------------------------------ helpers
+
+    /// `index` is the last final statement, and nothing waits.
+    function _assertFinal(uint64 index, uint256 net) private view {
+        assertEq(_pending(id).index, 0);
+        assertEq(_pending(id).resolvesAt, 0);
+        assertEq(escrow.floorOf(id), index);
+        assertEq(escrow.reachOf(id), index);
+        assertEq(escrow.netOf(id), net);
+    }
+}
