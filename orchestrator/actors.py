@@ -3,6 +3,7 @@
 They know what any stranger can know: the server's URL, and what its answers say.
 """
 
+import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,18 +15,16 @@ from eth_account import Account
 from eth_account.messages import encode_defunct
 from eth_account.signers.local import LocalAccount
 
-from orchestrator.core.errors import DomainError
+from orchestrator.core.errors import InputError, ServerError
 from orchestrator.core.policy import canonical_json
 from orchestrator.core.terms import Domain, Terms, contract_id, sign_digest
 
 BULK_LINES = 1000
 PAGE = 1000
 MAX_PAGES = 10_000
+MAX_ANSWER_BYTES = 32 * 1024 * 1024
+TIMEOUT_S = 60
 ZERO_ADDRESS = "0x" + "00" * 20
-
-
-class ServerError(DomainError):
-    """The server refused what an actor asked of it."""
 
 
 class LeadSeen(NamedTuple):
@@ -48,10 +47,19 @@ class Purchase(NamedTuple):
 
 
 class Client:
-    """An HTTP client that stays within what a public caller may do."""
+    """An HTTP client that stays within what a public caller may do.
+
+    Its server is a stranger: every failure is a `ServerError`, every answer bounded.
+    """
 
     def __init__(self, base_url: str) -> None:
-        self._http = httpx.Client(base_url=base_url, timeout=60, trust_env=False)
+        if not base_url.startswith(("http://", "https://")):
+            raise InputError("api-url-malformed", f"{base_url!r} is no http(s) URL of an API")
+        try:
+            self._http = httpx.Client(base_url=base_url, timeout=TIMEOUT_S, trust_env=False)
+        except httpx.InvalidURL as error:
+            raise InputError("api-url-malformed", f"{base_url!r}: {error}") from None
+        self._name = f"the API at {self._http.base_url.netloc.decode()}"
 
     def __enter__(self) -> Self:
         return self
@@ -84,14 +92,31 @@ class Client:
         raise ServerError("pages-endless", f"{path} did not end after {MAX_PAGES} pages")
 
     def _answer(self, method: str, path: str, **arguments: Any) -> Any:
-        response = self._http.request(method, path, **arguments)
-        if response.is_success:
-            return response.json() if response.content else None
+        body = bytearray()
         try:
-            problem = response.json()
-            said = f"{problem.get('title')}: {problem.get('detail')}"
-        except ValueError:
-            said = response.reason_phrase
+            with self._http.stream(method, path, **arguments) as response:
+                for chunk in response.iter_bytes():
+                    body += chunk
+                    if len(body) > MAX_ANSWER_BYTES:
+                        raise ServerError("answer-too-large", f"{self._name} sent too much")
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise ServerError(
+                "server-unreachable",
+                f"{self._name} did not answer: {type(error).__name__}",
+            ) from None
+        try:
+            answer = json.loads(body) if body else None
+        except (ValueError, RecursionError):
+            answer = None
+            if response.is_success:
+                raise ServerError(
+                    "answer-unreadable", f"{self._name} did not answer {path} in JSON"
+                ) from None
+        if response.is_success:
+            return answer
+        said = response.reason_phrase
+        if isinstance(answer, dict):
+            said = f"{answer.get('title')}: {answer.get('detail')}"
         raise ServerError(
             f"http-{response.status_code}",
             f"{method} {path} was refused with {response.status_code}: {said}",

@@ -6,7 +6,7 @@ Nothing else imports web3. It encodes; the requests go through `Node`, since web
 Show what is `latest`, act on what is `finalized`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, Self
 
@@ -48,6 +48,8 @@ _PAGE_BLOCKS = 100
 _PAGE_CONTRACTS = 20
 # What makes a contract's standing, in the order of `standing_of`.
 _STANDING = ("termsOf", "openingNumberOf", "closedAtOf", "reachOf", "floorOf")
+# What makes a contract's progress, in the order of `Progress`.
+_PROGRESS = ("statusOf", "reachOf", "pendingOf", "isRetired", "paidOf", "owed", "releasable")
 _SHOWN_CHARS = 200
 # ERC-1271: the selector of isValidSignature(bytes32,bytes), and what it returns for yes.
 _IS_VALID_SIGNATURE = bytes.fromhex("1626ba7e")
@@ -71,6 +73,23 @@ class Checkpoint(NamedTuple):
     published_at_s: int
 
 
+def find_deployment(rpc_url: str, escrow: str) -> Addresses:
+    """The deployment that an escrow belongs to, as the node tells it: `Chain.check` is to judge it.
+
+    Raises ChainError if there is no escrow at this address.
+    """
+    call = {"to": escrow, "data": _contract("OutcomeEscrow", escrow).encode_abi("eventLog")}
+    with Node(rpc_url) as node:
+        chain_id, answer = node.batch([("eth_chainId", []), ("eth_call", [call, "latest"])])
+        try:
+            (event_log,) = decode(["address"], octets(result(answer)))
+        except (DecodingError, ReplyError):
+            raise ChainError(
+                "escrow-missing", f"{node.name} has no escrow at {escrow}; is its address right?"
+            ) from None
+    return Addresses(quantity(result(chain_id)), to_checksum_address(event_log), escrow)
+
+
 def log_id_of(registrant: str, origin: str) -> bytes:
     """The id of the log that this account registers under this origin."""
     return keccak(encode(["address", "string"], [registrant, origin]))
@@ -92,6 +111,18 @@ class PendingStatement(NamedTuple):
     resolves_at_s: int
     owner_disputed: bool
     operator_disputed: bool
+
+
+class Progress(NamedTuple):
+    """How far the escrow is with a contract; `reach` is the newest statement that it took."""
+
+    status: str
+    reach: int
+    pending: PendingStatement | None
+    is_retired: bool
+    paid_units: int
+    owed_units: int
+    releasable_units: int
 
 
 # --- One deployment -------------------------------------------------------------------------------
@@ -299,20 +330,43 @@ class Chain:
         Left out are also those whose outcome is not in ASCII, as every label of a log is.
         """
         found = {}
+        for one, replies in self._each(contract_ids, _STANDING, block):
+            standing = self._standing(one, replies)
+            if standing is not None:
+                found[one] = standing
+        return found
+
+    def progress(
+        self, contract_ids: Sequence[bytes], block: Tag = "latest"
+    ) -> dict[bytes, Progress]:
+        """How far the escrow is with each of these contracts of its own."""
+        found = {}
+        for one, replies in self._each(contract_ids, _PROGRESS, block):
+            status, reach, pending, *rest = (
+                self._values(self._escrow, function, reply)
+                for function, reply in zip(_PROGRESS, replies, strict=True)
+            )
+            waits = PendingStatement(*pending) if pending[2] else None
+            others = (value for (value,) in rest)
+            found[one] = Progress(ascii_text(status[0]), reach[0], waits, *others)
+        return found
+
+    def _each(
+        self, contract_ids: Sequence[bytes], functions: Sequence[str], block: Tag
+    ) -> Iterator[tuple[bytes, list[Json]]]:
+        """What the escrow answers to these functions of each contract, a page of them at once."""
+        width = len(functions)
         for at in range(0, len(contract_ids), _PAGE_CONTRACTS):
             page = contract_ids[at : at + _PAGE_CONTRACTS]
-            asks = [
-                self._ask(self._escrow, name, one, block=block)
-                for one in page
-                for name in _STANDING
-            ]
-            replies = self.ask(asks)
+            replies = self.ask(
+                [
+                    self._ask(self._escrow, function, one, block=block)
+                    for one in page
+                    for function in functions
+                ]
+            )
             for place, one in enumerate(page):
-                its = replies[place * len(_STANDING) : (place + 1) * len(_STANDING)]
-                standing = self._standing(one, its)
-                if standing is not None:
-                    found[one] = standing
-        return found
+                yield one, replies[place * width : (place + 1) * width]
 
     def _standing(self, asked: bytes, replies: Sequence[Json]) -> Standing | None:
         terms = replies[0]

@@ -1,7 +1,8 @@
 """The `tallystick` command.
 
 Exit codes: 0 done; 1 a claim was checked and is false; 2 bad input, nothing was done; 3 something
-that the command needs (a node, a database, a program) is missing or is not what it should be.
+that the command needs (a node, a database, a program) is missing or is not what it should be;
+4 nothing was done, for there is nothing to do, or not at this time, or the person said no.
 """
 
 import io
@@ -23,15 +24,17 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator import backtest as backtests
-from orchestrator import history
+from orchestrator import commands, history
 from orchestrator.core.errors import (
     ChainError,
     DomainError,
+    EscrowError,
     InputError,
     LocalError,
     LogError,
     ProofError,
     ReplayError,
+    ServerError,
 )
 from orchestrator.core.policy import Policy
 from orchestrator.settings import read as read_settings
@@ -219,6 +222,10 @@ def main() -> None:
         sys.exit(MISSING)
 
 
+for command in commands.ALL:
+    app.command()(command)
+
+
 @app.callback()
 def tallystick() -> None:
     """Pays autonomous agents for outcomes that a log can prove."""
@@ -304,9 +311,13 @@ def _complain(message: str) -> None:
 
 def _exit_code(error: DomainError) -> int:
     match error:
+        case ChainError(code="rpc-url-malformed"):
+            return BAD_INPUT
         case ProofError() | ReplayError():
             return FALSE_CLAIM
-        case ChainError() | LocalError() | LogError():
+        case EscrowError():
+            return commands.NOTHING_DONE
+        case ChainError() | LocalError() | LogError() | ServerError():
             return MISSING
         case _:
             return BAD_INPUT

@@ -7,6 +7,7 @@
 | TALLYSTICK_RPC_URL | an EVM node; a local chain of our own, with our contracts |
 | TALLYSTICK_SITE | JSON file: the contracts and the log; goes with TALLYSTICK_RPC_URL |
 | TALLYSTICK_KEYS | folder with `publisher`, `verifier`, `relayer`: hex keys; made in HOME |
+| TALLYSTICK_KEY_FILE | file with the hex key of a person who acts on a contract; none |
 | TALLYSTICK_LISTEN | host:port of the API; `127.0.0.1:8700` |
 | TALLYSTICK_PUBLIC_URL | where wallets are told the API is; `http://` and LISTEN |
 | TALLYSTICK_SETTLE_EVERY_S | seconds between settlements; 60 |
@@ -26,6 +27,7 @@ NAMES = (
     "TALLYSTICK_RPC_URL",
     "TALLYSTICK_SITE",
     "TALLYSTICK_KEYS",
+    "TALLYSTICK_KEY_FILE",
     "TALLYSTICK_LISTEN",
     "TALLYSTICK_PUBLIC_URL",
     "TALLYSTICK_SETTLE_EVERY_S",
@@ -44,6 +46,7 @@ class Settings:
     rpc_url: str | None = field(repr=False)
     site: Path | None
     keys: Path
+    key_file: Path | None
     host: str
     port: int
     public_url: str
@@ -86,6 +89,7 @@ def read(environment: Mapping[str, str]) -> Settings:
         rpc_url=rpc_url,
         site=Path(site) if site else None,
         keys=Path(given["TALLYSTICK_KEYS"]) if "TALLYSTICK_KEYS" in given else home / "keys",
+        key_file=Path(given["TALLYSTICK_KEY_FILE"]) if "TALLYSTICK_KEY_FILE" in given else None,
         host=match[1],
         port=int(match[2]),
         public_url=given.get("TALLYSTICK_PUBLIC_URL", f"http://{listen}"),

@@ -57,6 +57,10 @@ class LogError(DomainError):
     """The stored log is not in the state that its writer demands."""
 
 
+class ServerError(DomainError):
+    """A server that we asked refused, or did not answer as it should."""
+
+
 class ChainError(DomainError):
     """The node, or a contract on it, is not what the settings say."""
 

@@ -1,0 +1,293 @@
+"""Where a person's wish becomes a transaction: the right escrow, the right key, a price, a yes.
+
+A contract's id is a digest that binds its chain and its escrow, so a server that names another
+deployment cannot make a command speak of another contract.
+"""
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import typer
+from eth_utils.address import is_address, to_checksum_address
+from rich.console import Console
+
+from orchestrator.actors import Client
+from orchestrator.casebook import Casebook
+from orchestrator.chain import Addresses, Chain, find_deployment
+from orchestrator.core.errors import InputError, ServerError, TermsError
+from orchestrator.core.terms import ZERO_ADDRESS, address_of, close_digest, sign_digest
+from orchestrator.remedies import Consent, closing
+from orchestrator.sender import Quote, Sender, quote, wei
+from orchestrator.situation import Brief, Deed, Situation, read
+
+MAX_FILE_BYTES = 65_536
+_ID = re.compile(r"0x[0-9a-fA-F]{64}")
+
+
+class Where(NamedTuple):
+    """A node, a server of the log, and the escrow; None: where the server says."""
+
+    rpc_url: str
+    api: str
+    escrow: str | None = None
+
+
+class How(NamedTuple):
+    """How a command is run. `key_file` is None only where nothing is signed."""
+
+    key_file: Path | None
+    yes: bool = False
+    dry_run: bool = False
+    as_json: bool = False
+
+
+class Desk:
+    """A deployment, found and checked, and a server of its log. Use it with `with`.
+
+    Where the escrow is named, the server is asked only for the log.
+    """
+
+    def __init__(self, where: Where) -> None:
+        self._exits = ExitStack()
+        try:
+            self._client = self._exits.enter_context(Client(where.api))
+            if where.escrow is None:
+                deployment, _ = _served(self._client)
+            else:
+                deployment = find_deployment(where.rpc_url, _address(where.escrow))
+            self.chain = self._exits.enter_context(Chain(where.rpc_url, deployment))
+            self.chain.check()
+        except BaseException:
+            self._exits.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exits.close()
+
+    def read(self, contract_id: bytes) -> Situation:
+        """How this contract stands in the latest block."""
+        return read(self.chain, contract_id)
+
+    @contextmanager
+    def casebook(self, found: Situation | None = None) -> Iterator[Casebook]:
+        """The log that this contract names; without one, the server's own."""
+        if found is None:
+            _, log_id = _served(self._client)
+            also = []
+        else:
+            log_id, also = found.terms.log_id, [found.contract_id]
+        with Casebook(self._client, self.chain, log_id, also) as book:
+            yield book
+
+
+def _served(client: Client) -> tuple[Addresses, bytes]:
+    """The deployment and the log that a server names."""
+    log = client.get("/v1/log")
+    try:
+        event_log, escrow = (to_checksum_address(log[name]) for name in ("event_log", "escrow"))
+        return Addresses(int(log["chain_id"]), event_log, escrow), bytes.fromhex(log["log_id"][2:])
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
+        raise ServerError("log-unnamed", "the server does not say which log it serves") from None
+
+
+# --- What was given -------------------------------------------------------------------------------
+
+
+def contract_id_of(text: str) -> bytes:
+    """The contract's id that was typed. Raises InputError if it is none."""
+    if not _ID.fullmatch(text):
+        raise InputError("id-malformed", f"{text!r} is no contract id: 0x and 64 hex digits")
+    return bytes.fromhex(text[2:])
+
+
+def _address(text: str) -> str:
+    if not is_address(text):
+        raise InputError("address-malformed", f"{text!r} is no address: 0x and 40 hex digits")
+    return to_checksum_address(text)
+
+
+def read_key(path: Path | None) -> bytes:
+    """The private key in a file that only its owner may read. Raises InputError."""
+    if path is None:
+        raise InputError(
+            "key-missing",
+            "there is no key to sign with: give --key-file or set TALLYSTICK_KEY_FILE, or look "
+            "with --dry-run",
+        )
+    text = _read(path, is_secret=True)
+    try:
+        key = bytes.fromhex(text.strip().removeprefix("0x"))
+        sign_digest(bytes(32), key)
+    except (ValueError, TermsError):
+        raise InputError("key-malformed", f"{path}: must hold a key, 32 bytes of hex") from None
+    return key
+
+
+def read_consent(path: Path) -> Consent:
+    """The other party's consent in a file that `close --sign` wrote. Raises InputError."""
+    try:
+        return Consent.from_json(json.loads(_read(path)))
+    except (ValueError, RecursionError):
+        raise InputError("consent-malformed", f"{path}: is not readable as JSON") from None
+
+
+def _read(path: Path, *, is_secret: bool = False) -> str:
+    try:
+        with path.open(encoding="utf-8") as file:
+            if is_secret and os.fstat(file.fileno()).st_mode & 0o077:
+                raise InputError(
+                    "key-exposed", f"{path}: others may read it; run chmod 600 on it first"
+                )
+            return file.read(MAX_FILE_BYTES)
+    except UnicodeDecodeError:
+        raise InputError("file-unreadable", f"{path}: is no text") from None
+    except OSError as error:
+        raise InputError("file-unreadable", f"{path}: {error.strerror}") from None
+
+
+# --- Explaining, asking, sending ------------------------------------------------------------------
+
+
+class Teller:
+    """Tells a person on stdout, or on stderr where stdout is for one JSON document."""
+
+    def __init__(self, how: How) -> None:
+        self._how = how
+        self._aside = Console(stderr=True)
+        self._console = self._aside if how.as_json else Console()
+
+    def say(self, line: str, style: str = "") -> None:
+        self._console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+
+    def aside(self, line: str) -> None:
+        """What goes on meanwhile, on stderr."""
+        self._aside.print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
+
+    def document(self, document: object) -> None:
+        if self._how.as_json:
+            typer.echo(json.dumps(document))
+
+    def agrees(self, question: str) -> bool:
+        """Whether the person says yes; no answer is no."""
+        if self._how.yes:
+            return True
+        try:
+            said = typer.confirm(question, err=self._how.as_json)
+        except typer.Abort:
+            said = False
+        if not said:
+            self.aside("nothing was signed")
+        return said
+
+
+def act(where: Where, how: How, find: Callable[[Desk], Brief]) -> bool:
+    """Find out what can be done, explain it, ask, and send it.
+
+    Returns whether it was done, or only explained where no more was wanted; False if the person
+    said no. Raises `EscrowError` if there is nothing to do, or not now.
+    """
+    key = None if how.dry_run and how.key_file is None else read_key(how.key_file)
+    tell = Teller(how)
+    with Desk(where) as desk:
+        sender = None if key is None else Sender(desk.chain, key)
+        brief = find(desk)
+        head: dict[str, object] = {"looked": brief.lines}
+        for line in brief.lines:
+            tell.say(line)
+        if brief.obstacle is not None:
+            for deed in brief.deeds:
+                tell.say(f"{deed.title}: not now")
+            planned = [_planned(deed) for deed in brief.deeds]
+            tell.document(head | {"transactions": planned, "sent": False})
+            raise brief.obstacle
+        prices = [_explain(tell, desk.chain, deed, sender) for deed in brief.deeds]
+        steps = [_planned(*step) for step in zip(brief.deeds, prices, strict=True)]
+        if sender is None or how.dry_run:
+            tell.document(head | {"transactions": steps, "sent": False})
+            return True
+        count = len(steps)
+        what = "this transaction" if count == 1 else f"these {count} transactions"
+        if not tell.agrees(f"Sign and send {what} from {sender.address}?"):
+            return False
+        for deed, price, step in zip(brief.deeds, prices, steps, strict=True):
+            sent = sender.send(deed.call, price, tell.aside)
+            step.update(sent._asdict(), tx_hash=f"0x{sent.tx_hash.hex()}")
+            tell.say(f"done: {deed.title}, in block {sent.block_number}", "green")
+        tell.document(head | {"transactions": steps, "sent": True})
+        return True
+
+
+def _explain(tell: Teller, chain: Chain, deed: Deed, sender: Sender | None) -> Quote:
+    """Say what a transaction does and costs. Raises InputError if it is not this key's to send."""
+    if sender is not None and deed.by and sender.address not in deed.by:
+        raise InputError(
+            "key-of-another",
+            f"only {' or '.join(deed.by)} can {deed.title}; the key is of {sender.address}",
+        )
+    tell.say(deed.title, "bold")
+    for line in deed.lines:
+        tell.say(f"  {line}")
+    tell.say(f"  who can send it: {' or '.join(deed.by) or 'anyone'}")
+    by = sender.address if sender is not None else (*deed.by, ZERO_ADDRESS)[0]
+    price = quote(chain, by, deed.call)
+    tell.say(
+        f"  gas: about {price.gas:,}, which costs {wei(price.likely_wei)} at the price of now, and "
+        f"at most {wei(price.most_wei)}"
+    )
+    return price
+
+
+def _planned(deed: Deed, price: Quote | None = None) -> dict[str, object]:
+    planned: dict[str, object] = {
+        "title": deed.title,
+        "lines": deed.lines,
+        "by": deed.by,
+        "to": deed.call.to,
+        "data": f"0x{deed.call.data.hex()}",
+        **deed.facts,
+    }
+    if price is not None:
+        planned |= {
+            "gas": price.gas,
+            "likely_wei": str(price.likely_wei),
+            "most_wei": str(price.most_wei),
+        }
+    return planned
+
+
+def sign_consent(where: Where, how: How, contract_id: bytes, amount: str, days: int) -> bool:
+    """Explain what ending a contract at this amount does, ask, and print a signature for it.
+
+    Returns False if the person said no.
+    """
+    key = None if how.dry_run and how.key_file is None else read_key(how.key_file)
+    tell = Teller(how)
+    with Desk(where) as desk:
+        found = desk.read(contract_id)
+        units, expires_at_s = found.units(amount), found.now_s + days * 86_400
+        parties = (found.terms.owner, found.terms.operator)
+        if key is not None and address_of(key) not in parties:
+            raise InputError(
+                "key-of-another",
+                f"only {' or '.join(parties)} can agree to it; the key is of {address_of(key)}",
+            )
+        for line in closing(found, units, expires_at_s):
+            tell.aside(line)
+        tell.aside("it happens when the other party sends this signature; it cannot be taken back")
+        if key is None or how.dry_run:
+            return True
+        if not tell.agrees(f"Sign this as {address_of(key)}?"):
+            return False
+        digest = close_digest(desk.chain.escrow_domain, contract_id, units, expires_at_s)
+    signature = sign_digest(digest, key)
+    consent = Consent(contract_id, units, expires_at_s, address_of(key), signature)
+    typer.echo(json.dumps(consent.to_json()))
+    return True

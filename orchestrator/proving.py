@@ -1,0 +1,327 @@
+"""What the log proves at the escrow: a verifier's lie, an outcome owed, an unfounded claim.
+
+Each function gives a `Brief` of what it found, in plain words, with the transactions for it, and
+raises `EscrowError` for what the escrow would refuse at this time. Nothing is sent here.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+
+from orchestrator.casebook import Casebook
+from orchestrator.chain import Chain
+from orchestrator.core.case import (
+    DISPROOFS,
+    OPENED,
+    OUTCOME,
+    REFUTATIONS,
+    REVERSAL,
+    SETTLEMENT,
+    TOUCH,
+    TRANSITION,
+    Case,
+    Claim,
+    Exhibit,
+    Standing,
+    Words,
+    link,
+    statement,
+    words,
+)
+from orchestrator.core.errors import EscrowError
+from orchestrator.core.inquiry import find_claims, lies, refutation
+from orchestrator.core.settlement import rules_of
+from orchestrator.situation import Brief, Deed, Situation, read, utc
+
+MAX_DEEDS = 100
+
+
+# --- Disproving -----------------------------------------------------------------------------------
+
+
+def disprove(chain: Chain, book: Casebook, asked: bytes | None) -> Brief:
+    """The lies that the log shows, of one contract's verifier or of all."""
+    docket = {name: _accused(chain, one, name, asked) for name, one in book.docket.items()}
+    accused = [name for name, one in docket.items() if one.reach]
+    if asked is not None and asked not in accused:
+        raise EscrowError("nothing-to-disprove", _unaccused(read(chain, asked)))
+    looked = (
+        f"looked at {book.size} entries, which hash to the root that the chain holds, and at "
+        f"{len(accused)} contracts with a signed statement"
+    )
+    cases = islice(lies(book.entries(), docket, book.at), MAX_DEEDS)
+    deeds = tuple(_disproof(chain, book, case) for case in cases)
+    if not deeds:
+        raise EscrowError(
+            "nothing-to-disprove",
+            f"there is nothing to disprove: {looked}, and the log shows no lie of a verifier",
+        )
+    return Brief((looked,), deeds)
+
+
+def _accused(chain: Chain, one: Standing, name: bytes, asked: bytes | None) -> Standing:
+    """The contract as one whose verifier can be disproved, or as a competitor alone."""
+    is_one = asked in (None, name) and one.reach and not one.closed_at_s
+    return one if is_one and not chain.is_retired(name) else one._replace(reach=0)
+
+
+def _unaccused(found: Situation) -> str:
+    if found.closed_at_s:
+        return f"there is nothing to disprove: the parties closed it on {utc(found.closed_at_s)}"
+    if found.is_retired:
+        return "there is nothing to disprove: its verifier was disproved before"
+    return "there is nothing to disprove: its verifier has not signed a statement that is on chain"
+
+
+def _disproof(chain: Chain, book: Casebook, case: Case) -> Deed:
+    found = read(chain, case.contract_id)
+    reach, verifier = book.docket[case.contract_id].reach, found.terms.verifier
+    first, *others = case.exhibits
+    lines = [
+        f"what was signed: {_told(found, first)}",
+        (
+            f"the verifier {verifier} vouches for it: it signed the statement at entry {reach}, "
+            f"which stands on or above it"
+        ),
+        *(f"what the log shows: {_told(found, other)}" for other in others),
+        f"together: {DISPROOFS[case.kind]}",
+        *_rival(case, book),
+        *_consequences(found),
+    ]
+    return Deed(
+        title=f"disprove the verifier of contract {_hex(case.contract_id)}",
+        lines=tuple(lines),
+        call=chain.disprove(book.size, book.proven(case)),
+        by=(),
+        facts=_facts(case),
+    )
+
+
+def _consequences(found: Situation) -> Iterator[str]:
+    pending = found.pending
+    if pending is not None:
+        stated = found.amount(pending.earned_units - pending.reversed_units)
+        yield (
+            f"what it does: the pending statement (entry {pending.position}, {stated} in all) is "
+            f"void, and the verifier is retired: the escrow takes no statement of it any more"
+        )
+    else:
+        yield (
+            "what it does: the verifier is retired: the escrow takes no statement of it any more; "
+            "none is pending"
+        )
+    yield f"what was final before stays: {found.amount(found.net_units)}"
+    if found.terms.claim_period_s:
+        times = found.times
+        yield (
+            f"the operator can claim true outcomes by proof after {utc(times.statements_until_s)}, "
+            f"until {utc(times.claims_until_s)}"
+        )
+
+
+# --- Claims by proof ------------------------------------------------------------------------------
+
+
+def claim(chain: Chain, book: Casebook, found: Situation) -> Brief:
+    """What the operator is owed by the log and nobody settled."""
+    terms, times = found.terms, found.times
+    if not terms.claim_period_s:
+        raise EscrowError("no-claims", "its terms allow no claims: claim_period_s is 0")
+    if found.closed_at_s:
+        raise EscrowError("already-closed", f"its parties closed it on {utc(found.closed_at_s)}")
+    rules = rules_of(terms, found.contract_id)
+    room = max(0, found.budget_units - found.net_units - found.claims.claimed_units)
+    claims = {
+        one.key(rules): one
+        for one in find_claims(
+            book.entries(), book.docket, found.contract_id, room, found.claims.filed
+        )
+    }
+    if not claims:
+        raise EscrowError(
+            "nothing-to-claim",
+            "there is nothing to claim: the log shows no outcome that is unanswered",
+        )
+    total = found.amount(sum(one.amount for one in claims.values()))
+    lines = [
+        f"outcomes that no final statement answers: {len(claims)}, {total} in all",
+        (
+            f"they can be filed by the operator {terms.operator} after "
+            f"{utc(times.statements_until_s)}, until {utc(times.claims_until_s)}"
+        ),
+        (
+            f"anyone can refute a claim by the log until {utc(times.refutable_until_s)}; after "
+            f"{utc(times.claims_until_s)} the parties can dispute claims; what stands is then paid"
+        ),
+    ]
+    if len(claims) > MAX_DEEDS:
+        lines.append(f"these are the first {MAX_DEEDS}; run the command again for the rest")
+    chosen = islice(claims.items(), MAX_DEEDS)
+    deeds = tuple(_filing(chain, book, found, key, one) for key, one in chosen)
+    return Brief(tuple(lines), deeds, _claims_shut(found))
+
+
+def _claims_shut(found: Situation) -> EscrowError | None:
+    """Why nothing can be claimed now, if so."""
+    times = found.times
+    if not times.statements_until_s < found.now_s <= times.claims_until_s:
+        return EscrowError(
+            "claims-not-open",
+            f"claims can be filed after {utc(times.statements_until_s)}, until "
+            f"{utc(times.claims_until_s)}; the chain is at {utc(found.now_s)}",
+        )
+    if found.pending is not None and found.pending.earned_units > found.net_units:
+        return EscrowError(
+            "statement-pending",
+            f"a statement is pending until {utc(found.pending.resolves_at_s)}; claim what it does "
+            f"not settle afterwards",
+        )
+    return None
+
+
+def _filing(chain: Chain, book: Casebook, found: Situation, key: bytes, one: Claim) -> Deed:
+    transition, touch = book.exhibit(one.transition), book.exhibit(one.touch)
+    return Deed(
+        title=f"claim {found.amount(one.amount)} for lead {_short(one.lead)}",
+        lines=(_told(found, transition), _told(found, touch)),
+        call=chain.claim(found.contract_id, book.size, transition, touch),
+        by=(found.terms.operator,),
+        facts={
+            "key": _hex(key),
+            "lead": _hex(one.lead),
+            "amount_units": str(one.amount),
+            "transition": one.transition,
+            "touch": one.touch,
+        },
+    )
+
+
+def refute(chain: Chain, book: Casebook, found: Situation) -> Brief:
+    """The filed claims that the log refutes."""
+    claims, until_s = found.claims, found.times.refutable_until_s
+    if not claims.open:
+        raise EscrowError("nothing-to-refute", "there is nothing to refute: no claim stands")
+    if claims.ruled_units is not None:
+        raise EscrowError(
+            "no-claim",
+            f"the arbiter has ruled on the claims: {found.amount(claims.ruled_units)} are paid",
+        )
+    if found.now_s > until_s:
+        raise EscrowError(
+            "claims-not-open",
+            f"claims could be refuted until {utc(until_s)}; the chain is at {utc(found.now_s)}",
+        )
+    deeds = [
+        _refutation(chain, book, found, key, case)
+        for key, one in claims.open.items()
+        if (case := refutation(book.entries(), book.docket, found.contract_id, one, book.at))
+    ]
+    looked = (
+        f"looked at {len(claims.open)} claims, {found.amount(claims.claimed_units)} in all, and at "
+        f"{book.size} entries, which hash to the root that the chain holds"
+    )
+    if not deeds:
+        raise EscrowError(
+            "nothing-to-refute",
+            f"there is nothing to refute: {looked}, and the log speaks against none of them",
+        )
+    return Brief((looked, f"claims can be refuted until {utc(until_s)}"), tuple(deeds[:MAX_DEEDS]))
+
+
+def _refutation(chain: Chain, book: Casebook, found: Situation, key: bytes, case: Case) -> Deed:
+    one = found.claims.open[key]
+    lines = [
+        (
+            f"what is claimed: {found.amount(one.amount)} for entry {one.transition}, by the touch "
+            f"at entry {one.touch}"
+        ),
+        *(f"what the log shows: {_told(found, shown)}" for shown in case.exhibits),
+        f"together: {REFUTATIONS[case.kind]}",
+        *_rival(case, book),
+        "what it does: the claim is dropped for good, and its amount is reserved no more",
+    ]
+    return Deed(
+        title=f"drop the claim of {found.amount(one.amount)} for lead {_short(one.lead)}",
+        lines=tuple(lines),
+        call=chain.refute(book.size, book.proven(case), key),
+        by=(),
+        facts={"key": _hex(key), **_facts(case)},
+    )
+
+
+# --- Words ----------------------------------------------------------------------------------------
+
+
+def _rival(case: Case, book: Casebook) -> Iterator[str]:
+    standing = book.docket.get(case.rival)
+    if standing is not None:
+        operator = "0x" + standing.rules.operator[-20:].hex()
+        yield f"contract {_hex(case.rival)} of operator {operator} comes first"
+
+
+def _facts(case: Case) -> dict[str, object]:
+    facts: dict[str, object] = {
+        "contract_id": _hex(case.contract_id),
+        "kind": case.kind,
+        "entries": [shown.position for shown in case.exhibits],
+    }
+    return facts | ({"rival": _hex(case.rival)} if any(case.rival) else {})
+
+
+def _told(found: Situation, exhibit: Exhibit) -> str:
+    """What an entry says."""
+    entry = words(exhibit)
+    return f"entry {entry.position}: {_said(found, entry)}"
+
+
+def _said(found: Situation, entry: Words) -> str:
+    if entry.kind in (OUTCOME, REVERSAL, SETTLEMENT):
+        return _counted(found, entry)
+    at, subject, label = utc(entry.time_ms // 1000), _short(entry.subject), _label(entry.label)
+    if entry.kind == TOUCH:
+        operator = "0x" + entry.actor[-20:].hex()
+        return f"operator {operator} touched lead {subject} on {at} ({label})"
+    if entry.kind == TRANSITION:
+        return f"lead {subject} entered {label} on {at}, worth {found.amount(entry.value)}"
+    if entry.kind == OPENED:
+        return f"contract {subject} was opened on {at}"
+    return f"{_label(entry.kind)} about {subject} on {at}"
+
+
+def _counted(found: Situation, entry: Words) -> str:
+    """What an entry says that counts money."""
+    subject = _short(entry.subject)
+    if entry.kind == OUTCOME:
+        said = link(entry.payload)
+        return (
+            f"contract {_short(entry.actor)} owes {found.amount(entry.value)} for lead {subject} "
+            f"entering {_label(entry.label)} on {utc(entry.time_ms // 1000)}, by the transition "
+            f"at entry {said.target} and the touch at entry {said.cause}; its outcome {said.n}, "
+            f"{found.amount(said.total)} so far"
+        )
+    if entry.kind == REVERSAL:
+        said = link(entry.payload)
+        return (
+            f"contract {_short(entry.actor)} takes back {found.amount(entry.value)} of the outcome "
+            f"at entry {said.target} for the event at entry {said.cause}; "
+            f"{found.amount(said.total)} taken back so far"
+        )
+    totals = statement(entry.payload)
+    return (
+        f"the statement that contract {subject} has earned {found.amount(totals.earned)} up to the "
+        f"outcome at entry {totals.last_outcome}, and taken back {found.amount(totals.reversed)} "
+        f"up to the reversal at entry {totals.last_reversal}"
+    )
+
+
+def _label(word: bytes) -> str:
+    """A text word as it may be shown; any bytes are some."""
+    text = word.rstrip(b"\0").decode("latin-1")
+    return f'"{text}"' if text.isascii() and text.isprintable() else _short(word)
+
+
+def _hex(word: bytes) -> str:
+    return f"0x{word.hex()}"
+
+
+def _short(word: bytes) -> str:
+    return f"0x{word.hex()[:16]}…"

@@ -1,0 +1,322 @@
+"""How a contract stands in the escrow: read from the chain, as of one block.
+
+That block's time is "now". What the escrow keeps no view of (claims, refunds) is read from its
+events since the contract's time for statements ended, or it was closed: there were none before.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from orchestrator.chain import Chain, PendingStatement, Token
+from orchestrator.contracts import (
+    Call,
+    ClaimDropped,
+    Claimed,
+    ClaimsDisputed,
+    ClaimsRuled,
+    Event,
+    Refunded,
+    decode_event,
+    event_topics,
+)
+from orchestrator.core.case import Claim
+from orchestrator.core.errors import EscrowError, InputError
+from orchestrator.core.release import Times, times_of
+from orchestrator.core.terms import ZERO_ADDRESS, Terms, contract_id
+from orchestrator.node import (
+    Json,
+    NodeError,
+    ReplyError,
+    hex_of,
+    members,
+    octets,
+    quantity,
+    result,
+)
+
+SPAN_BLOCKS = 10_000
+MAX_PAGES = 10_000
+MAX_DECIMALS = 36
+MAX_SYMBOL = 12
+_AMOUNT = re.compile(r"([0-9]{1,40})(?:\.([0-9]{1,40}))?")
+
+
+class Filed(NamedTuple):
+    """A claim that the operator filed; dropped if the log refuted it since."""
+
+    claim: Claim
+    is_dropped: bool = False
+
+
+class Claims(NamedTuple):
+    """What was claimed by proof, by key, and what became of it. `ruled_units`: by the arbiter."""
+
+    filed: dict[bytes, Filed]
+    is_disputed: bool = False
+    ruled_units: int | None = None
+
+    @property
+    def open(self) -> dict[bytes, Claim]:
+        """Those that the log has not refuted."""
+        return {key: one.claim for key, one in self.filed.items() if not one.is_dropped}
+
+    @property
+    def claimed_units(self) -> int:
+        if self.ruled_units is not None:
+            return self.ruled_units
+        return sum(claim.amount for claim in self.open.values())
+
+
+class Situation(NamedTuple):
+    """A contract as the escrow has it in one block. Amounts in base units, times UTC seconds."""
+
+    contract_id: bytes
+    terms: Terms
+    token: Token
+    block_number: int
+    now_s: int
+    status: str
+    paid_units: int
+    net_units: int
+    owed_units: int
+    releasable_units: int
+    releasable_at_s: int
+    pending: PendingStatement | None
+    closed_at_s: int
+    is_retired: bool
+    claims: Claims
+    refunded_units: int
+
+    @property
+    def times(self) -> Times:
+        return times_of(self.terms)
+
+    @property
+    def has_arbiter(self) -> bool:
+        return self.terms.arbiter != ZERO_ADDRESS
+
+    @property
+    def is_disputed(self) -> bool:
+        """Whether the pending statement is before the arbiter."""
+        pending = self.pending
+        return pending is not None and (pending.owner_disputed or pending.operator_disputed)
+
+    @property
+    def disputable_until_s(self) -> int:
+        """The last second to dispute the pending statement; 0 without one, or without an arbiter.
+
+        It is the end of the challenge period: a dispute moves the resolution behind it.
+        """
+        if self.pending is None or not self.has_arbiter:
+            return 0
+        moved_s = self.terms.arbitration_period_s if self.is_disputed else 0
+        return self.pending.resolves_at_s - moved_s
+
+    @property
+    def budget_units(self) -> int:
+        """What the contract may pay in all: what was escrowed less what went back."""
+        return self.terms.budget_units - self.refunded_units
+
+    @property
+    def reserved_units(self) -> int:
+        """The most that can still have been paid when everything is done."""
+        most = self.net_units
+        if self.pending is not None:
+            if self.has_arbiter:
+                return self.budget_units
+            # Without an arbiter nobody has changed what was stated.
+            most = max(most, self.pending.earned_units - self.pending.reversed_units)
+        return min(self.budget_units, max(self.paid_units, most + self.claims.claimed_units))
+
+    def amount(self, units: int) -> str:
+        """An amount with the token's decimals and symbol, exactly."""
+        whole, rest = divmod(units, 10**self.token.decimals)
+        decimals = f"{rest:0{self.token.decimals}}" if self.token.decimals else ""
+        return f"{whole:,}.{decimals.rstrip('0').ljust(2, '0')} {self.token.symbol}"
+
+    def units(self, text: str) -> int:
+        """The base units of an amount in tokens, such as 12.50; InputError if it is none."""
+        found, decimals = _AMOUNT.fullmatch(text), self.token.decimals
+        if found is None or len(found[2] or "") > decimals:
+            raise InputError(
+                "amount-malformed",
+                f"{text!r} is no amount of {self.token.symbol}: give digits, and after a point at "
+                f"most {decimals} more",
+            )
+        return int(found[1] + (found[2] or "").ljust(decimals, "0"))
+
+
+def read(chain: Chain, asked: bytes) -> Situation:
+    """How this contract stands in the latest block.
+
+    Raises InputError `unknown-contract` if the escrow has none of this id.
+    """
+    block = chain.block()
+    at = block.number
+    status = chain.status_of(asked, at)
+    if status == "unknown":
+        raise InputError(
+            "unknown-contract",
+            f"the escrow {chain.addresses.escrow} on chain {chain.addresses.chain_id} has no "
+            f"contract {hex_of(asked)}; is it of another deployment?",
+        )
+    terms = chain.terms_of(asked, at)
+    if contract_id(terms, chain.escrow_domain) != asked:
+        raise NodeError("terms-false", f"{chain.node.name} gives other terms for {hex_of(asked)}")
+    closed_at_s = chain.closed_at(asked, at) or 0
+    # Nothing was claimed or refunded up to this second.
+    since_s = closed_at_s - 1 if closed_at_s else times_of(terms).statements_until_s
+    claims, refunded_units = Claims({}), 0
+    if block.time_s > since_s:
+        claims, refunded_units = _aftermath(chain, asked, since_s, at)
+    return Situation(
+        contract_id=asked,
+        terms=terms,
+        token=_token(chain, terms.token),
+        block_number=at,
+        now_s=block.time_s,
+        status=status,
+        paid_units=chain.paid_of(asked, at),
+        net_units=chain.net_of(asked, at),
+        owed_units=chain.owed_of(asked, at),
+        releasable_units=chain.releasable(asked, at),
+        releasable_at_s=chain.releasable_at(asked, at),
+        pending=chain.pending_of(asked, at),
+        closed_at_s=closed_at_s,
+        is_retired=chain.is_retired(asked, at),
+        claims=claims,
+        refunded_units=refunded_units,
+    )
+
+
+def _token(chain: Chain, address: str) -> Token:
+    """What the token says of itself, as far as it can be shown to people."""
+    symbol, decimals = chain.token(address)
+    if not (symbol.isascii() and symbol.isalnum() and len(symbol) <= MAX_SYMBOL):
+        symbol = "tokens"
+    if not 0 <= decimals <= MAX_DECIMALS:
+        raise NodeError("token-garbled", f"the token {address} says it has {decimals} decimals")
+    return Token(symbol, decimals)
+
+
+# --- What happened after the time for statements --------------------------------------------------
+
+
+def _aftermath(chain: Chain, asked: bytes, since_s: int, last: int) -> tuple[Claims, int]:
+    """The claims, and what was refunded, in blocks later than this second."""
+    claims, refunded_units = Claims({}), 0
+    for event in _events(chain, asked, since_s, last):
+        match event:
+            case Claimed():
+                claim = Claim(
+                    event.lead, event.amount_units, event.transition, event.touch, event.time_ms
+                )
+                claims.filed[event.key] = Filed(claim)
+            case ClaimDropped() if event.key in claims.filed:
+                claims.filed[event.key] = claims.filed[event.key]._replace(is_dropped=True)
+            case ClaimsDisputed():
+                claims = claims._replace(is_disputed=True)
+            case ClaimsRuled():
+                claims = claims._replace(ruled_units=event.amount_units)
+            case Refunded():
+                refunded_units += event.amount_units
+            case _:
+                pass
+    return claims, refunded_units
+
+
+def _events(chain: Chain, asked: bytes, after_s: int, last: int) -> Iterator[Event]:
+    """The escrow's events of a contract in blocks later than this second, in their order."""
+    first, span = _first_block(chain, after_s, last), SPAN_BLOCKS
+    for _ in range(MAX_PAGES):
+        if first > last:
+            return
+        end = min(last, first + span - 1)
+        try:
+            yield from _page(chain, asked, first, end)
+        except (NodeError, ReplyError) as error:
+            # The node finds that too much: ask for less.
+            if error.code not in ("node-refused", "reply-too-large") or span == 1:
+                raise
+            span //= 2
+            continue
+        first = end + 1
+    raise NodeError(
+        "events-many", f"{chain.node.name} shows {span} blocks at a time; ask another node"
+    )
+
+
+def _first_block(chain: Chain, after_s: int, last: int) -> int:
+    """The first block later than this second; `last` + 1 if there is none yet."""
+    low, high = 0, last + 1
+    while low < high:
+        middle = (low + high) // 2
+        if chain.block(middle).time_s > after_s:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def _page(chain: Chain, asked: bytes, first: int, last: int) -> list[Event]:
+    escrow = chain.addresses.escrow.lower()
+    wanted = {
+        "fromBlock": hex(first),
+        "toBlock": hex(last),
+        "address": escrow,
+        "topics": [[hex_of(topic) for topic in event_topics()], hex_of(asked)],
+    }
+    (reply,) = chain.ask([("eth_getLogs", [wanted])])
+    if not isinstance(result(reply), list):
+        raise NodeError("node-unreadable", f"{chain.node.name} sent no list of events")
+    found: list[tuple[int, int, Event]] = []
+    for item in reply:
+        log = members(item, "that event")
+        number, topics = quantity(log.get("blockNumber")), _topics(log.get("topics"))
+        is_ours = hex_of(octets(log.get("address"), 20)) == escrow and topics[1:2] == [asked]
+        if not (is_ours and first <= number <= last):
+            raise NodeError("node-unreadable", f"{chain.node.name} sent other events")
+        event = decode_event(topics, octets(log.get("data")))
+        found.append((number, quantity(log.get("logIndex")), event))
+    return [event for _, _, event in sorted(found, key=lambda item: item[:2])]
+
+
+def _topics(value: Json) -> list[bytes]:
+    return [octets(topic, 32) for topic in value] if isinstance(value, list) else []
+
+
+# --- What can be sent ----------------------------------------------------------------------------
+
+
+class Deed(NamedTuple):
+    """One transaction: what it does, in a line and in more, and by whom; empty: by anyone.
+
+    `facts` says the same to programs.
+    """
+
+    title: str
+    lines: tuple[str, ...]
+    call: Call
+    by: tuple[str, ...]
+    facts: dict[str, object]
+
+
+class Brief(NamedTuple):
+    """What was looked at, and what can be sent for it.
+
+    `obstacle` is why it cannot be sent now, though it can at another time.
+    """
+
+    lines: tuple[str, ...]
+    deeds: tuple[Deed, ...] = ()
+    obstacle: EscrowError | None = None
+
+
+def utc(time_s: int) -> str:
+    """A UTC second as people read it."""
+    try:
+        return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (OverflowError, ValueError, OSError):
+        return f"second {time_s}"
