@@ -29,6 +29,7 @@ SOURCES = {
     "OutcomeEscrow": "contracts/OutcomeEscrow.sol",
     "Feedback": "contracts/Feedback.sol",
     "JobEvaluators": "contracts/adapters/JobEvaluator.sol",
+    "JobEvaluator": "contracts/adapters/JobEvaluator.sol",
     "TestStablecoin": "contracts/local/TestStablecoin.sol",
     "IdentityRegistry": "contracts/local/AgentRegistries.sol",
     "ReputationRegistry": "contracts/local/AgentRegistries.sol",

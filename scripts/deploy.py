@@ -14,7 +14,8 @@ remembers each transaction before it is sent.
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,9 +30,9 @@ from eth_utils.crypto import keccak
 from ethpm_types import ContractType
 from hexbytes import HexBytes
 
-ROOT = Path(__file__).resolve().parent.parent
-ARTIFACTS = ROOT / "orchestrator" / "artifacts"
-NETWORKS = ROOT / "scripts" / "networks.json"
+from orchestrator.contracts import LIBRARIES, artifact
+
+NETWORKS = Path(__file__).with_name("networks.json")
 RELEASE = "tallystick/1"
 
 # Everybody's deterministic deployment proxy creates what stands behind the salt in its calldata.
@@ -63,43 +64,37 @@ class Contract(NamedTuple):
     creator: str = ""  #    the contract whose constructor creates it, as its first
 
 
-# In the order of deployment: a contract comes behind those that its constructor names.
+# In the order of deployment: behind all that its constructor names and its code is linked to.
 CONTRACTS = (
     Contract("TestStablecoin", "tokens", "Test Stablecoin", local=True),
+    Contract("IdentityRegistry", "identities", "ERC8004IdentityRegistry", local=True),
+    Contract("ReputationRegistry", "reputations", local=True),
     Contract("EventLog", "eventLog", "Tallystick EventLog"),
+    Contract("Evidence", "evidence"),
+    *(Contract(name) for name in LIBRARIES),
     Contract("OutcomeEscrow", "escrow", "Tallystick OutcomeEscrow"),
+    Contract("Feedback"),
+    Contract("JobEvaluators", title="Tallystick JobEvaluators"),
+    Contract("JobEvaluator", creator="JobEvaluators"),
 )
 
 
 class Planned(NamedTuple):
-    """A contract with all that decides its address. `init` is empty if another one creates it."""
+    """A contract with all that decides its address: the proxy makes it of `init`, or `creator`."""
 
     contract: Contract
     address: str
+    libraries: Mapping[str, str]
     arguments: Mapping[str, Any]
     encoded: bytes
     init: bytes
-
-
-def read_artifact(name: str) -> Json:
-    artifact: Json = json.loads((ARTIFACTS / f"{name}.json").read_text())
-    return artifact
+    creator: str
 
 
 def container(name: str) -> ContractContainer:
-    """What ape calls a committed artifact's contract with."""
-    artifact = read_artifact(name)
-    return ContractContainer(
-        ContractType.model_validate(
-            {
-                "contractName": name,
-                "sourceId": artifact["sourceName"],
-                "abi": artifact["abi"],
-                "deploymentBytecode": {"bytecode": artifact["bytecode"]},
-                "runtimeBytecode": {"bytecode": artifact["deployedBytecode"]},
-            }
-        )
-    )
+    """What ape calls a contract with."""
+    described = {"contractName": name, "abi": artifact(name).abi}
+    return ContractContainer(ContractType.model_validate(described))
 
 
 # ------------------------------------------------------------ the plan
@@ -119,8 +114,9 @@ def created_address(creator: str) -> str:
     return to_checksum_address(keccak(b"\xd6\x94" + HexBytes(creator) + b"\x01")[12:])
 
 
-def _constructor(artifact: Json) -> list[Json]:
-    return next((item["inputs"] for item in artifact["abi"] if item["type"] == "constructor"), [])
+def _constructor(name: str) -> Sequence[Any]:
+    items = (item for item in artifact(name).abi if item["type"] == "constructor")
+    return next((item.get("inputs", ()) for item in items), ())
 
 
 def plan(release: str, given: Mapping[str, Any]) -> list[Planned]:
@@ -130,46 +126,54 @@ def plan(release: str, given: Mapping[str, Any]) -> list[Planned]:
     Whatever it does not hold, a local stand-in provides. Raises ClickException for a constructor
     that takes what neither gives.
     """
-    known, found = dict(given), list[Planned]()
+    known, made, found = dict(given), dict[str, str](), list[Planned]()
     for contract in CONTRACTS:
+        name = contract.name
         if contract.local and contract.provides in given:
             continue
-        artifact = read_artifact(contract.name)
-        inputs = _constructor(artifact)
+        inputs = _constructor(name)
         names = [item["name"].removesuffix("_") for item in inputs]
-        if missing := [name for name in names if name not in known]:
+        called = sorted({library for library, _ in artifact(name).links})
+        if missing := [one for one in names if one not in known]:
             raise click.ClickException(
-                f"{contract.name}'s constructor takes {missing[0]!r}; name the contract that "
-                "provides it before it in scripts/deploy.py"
+                f"{name}'s constructor takes {missing[0]!r}; name the contract that provides it "
+                "before it in scripts/deploy.py"
             )
-        arguments = {name: known[name] for name in names}
+        if missing := [one for one in called if one not in made]:
+            raise click.ClickException(
+                f"{name} calls {missing[0]}; name it before it in scripts/deploy.py"
+            )
+        libraries = {library: made[library] for library in called}
+        arguments = {one: known[one] for one in names}
         encoded = encode([item["type"] for item in inputs], list(arguments.values()))
-        init = bytes(HexBytes(artifact["bytecode"])) + encoded
-        address = create2_address(salt_of(release), init)
-        if contract.creator:
-            init = b""
-            address = created_address(known[contract.creator])
-        found.append(Planned(contract, address, arguments, encoded, init))
-        known[contract.name] = address
-        known[contract.provides] = [address] if contract.provides == "tokens" else address
+        init = artifact(name).linked(libraries) + encoded
+        creator = made.get(contract.creator, "")
+        address = created_address(creator) if creator else create2_address(salt_of(release), init)
+        init = b"" if creator else init
+        found.append(Planned(contract, address, libraries, arguments, encoded, init, creator))
+        made[name] = address
+        if contract.provides:
+            known[contract.provides] = [address] if contract.provides == "tokens" else address
     return found
 
 
 # ------------------------------------------------------------ what is on the chain
 
 
-def code_differs(name: str, code: bytes) -> str | None:
-    """How the code on chain differs from the artifact, or None.
+def code_differs(planned: Planned, code: bytes) -> str | None:
+    """How the code on chain differs from the artifact linked to these libraries, or None.
 
     Immutables are zero in an artifact and set at deployment; every other byte must be the same.
     """
-    artifact = read_artifact(name)
-    expected = bytes.fromhex(artifact["deployedBytecode"].removeprefix("0x"))
+    name = planned.contract.name
+    expected = bytearray(artifact(name).runtime)
     if len(code) != len(expected):
         return f"{name} has {len(code)} bytes of code on chain, its artifact has {len(expected)}"
+    for library, start in artifact(name).runtime_links:
+        expected[start : start + 20] = bytes(HexBytes(planned.libraries[library]))
     masked = bytearray(code)
-    for start, stop in _immutable_places(artifact):
-        masked[start:stop] = bytes(stop - start)
+    for start, length in artifact(name).immutables:
+        masked[start : start + length] = bytes(length)
     for at, (byte, wanted) in enumerate(zip(masked, expected, strict=True)):
         if byte != wanted:
             return f"{name}'s code on chain differs from its artifact at byte {at}"
@@ -185,23 +189,19 @@ def immutables_differ(planned: Planned, code: bytes, chain_id: int) -> str | Non
     contract, address = planned.contract, planned.address
     name, arguments = contract.name, planned.arguments
     given = {_word(value) for value in arguments.values() if isinstance(value, str)}
-    allowed = given | {_word(address), _word(created_address(address))}
+    own = {_word(address), bytes(HexBytes(address))}  # a library's is no word
+    allowed = given | own | {_word(created_address(address))}
+    allowed |= {_word(planned.creator)} if planned.creator else set()
     allowed |= _domain_words(contract.title, chain_id, address) if contract.title else set()
     seen = set()
-    for start, stop in _immutable_places(read_artifact(name)):
-        value = code[start:stop]
+    for start, length in artifact(name).immutables:
+        value = code[start : start + length]
         if value not in allowed:
             return f"{name} has 0x{value.hex()} as an immutable, which its constructor cannot set"
         seen.add(value)
     if lost := given - seen:
         return f"{name} was given 0x{min(lost)[12:].hex()} and has no immutable that holds it"
     return None
-
-
-def _immutable_places(artifact: Json) -> Iterator[tuple[int, int]]:
-    for places in artifact["immutableReferences"].values():
-        for place in places:
-            yield place["start"], place["start"] + place["length"]
 
 
 def _word(address: str) -> bytes:
@@ -229,7 +229,7 @@ def require_genuine(provider: ProviderAPI, planned: Planned) -> None:
     """Raises ClickException unless the chain holds exactly this contract at its address."""
     name = planned.contract.name
     code = _code(provider, planned.address)
-    found = code_differs(name, code) or immutables_differ(planned, code, provider.chain_id)
+    found = code_differs(planned, code) or immutables_differ(planned, code, provider.chain_id)
     if found:
         raise click.ClickException(f"{found}; trust neither the node nor this deployment")
     instance = container(name).at(planned.address)
@@ -329,9 +329,9 @@ def deploy(
     """Deploys all that `plan` says, checks it, and writes the address book.
 
     Returns the book: release, chain id, and each contract's address, block, transaction,
-    constructor arguments (by name and encoded) and artifact. Raises ClickException where the
-    deployment is live already, where a contract stands that this one did not create, or where the
-    code on chain is not the artifact's.
+    libraries, constructor arguments (by name and encoded) and artifact. Raises ClickException where
+    the deployment is live already, where a contract stands that this one did not create, or where
+    the code on chain is not the artifact's.
     """
     if book.exists():
         raise click.ClickException(f"{book} exists; name another file, or move it away first")
@@ -367,14 +367,15 @@ def deploy(
             )
         require_genuine(provider, item)
         receipts[contract.name] = receipt
-        artifact = (ARTIFACTS / f"{contract.name}.json").read_bytes()
+        file = files("orchestrator").joinpath(f"artifacts/{contract.name}.json")
         contracts[contract.name] = {
             "address": item.address,
             "block_number": int(receipt["blockNumber"], 16),
             "transaction_hash": receipt["transactionHash"],
+            "libraries": item.libraries,
             "arguments": item.arguments,
             "constructor_arguments": f"0x{item.encoded.hex()}",
-            "artifact_sha256": hashlib.sha256(artifact).hexdigest(),
+            "artifact_sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         }
     written = identity | {"contracts": contracts}
     write_json(book, written)

@@ -45,6 +45,7 @@ async function verify(chain, { facts, input }) {
     runtime: runtimeMatch,
     creation: creationMatch,
     constructorArguments: values?.constructorArguments ?? "0x",
+    libraries: values?.libraries ?? {},
     error,
   };
 }
@@ -61,7 +62,10 @@ async function main() {
       name: `chain ${chainId}`,
       chainId,
       supported: true,
-      rpcs: [{ rpc: rpcUrl, traceSupport: "debug_traceTransaction" }],
+      // The first finds what a constructor creates, too; the library tries the second after it.
+      rpcs: ["trace_transaction", "debug_traceTransaction"].map((traceSupport) => (
+        { rpc: rpcUrl, traceSupport }
+      )),
     });
     results.push(await verify(chain, one));
   }

@@ -7,7 +7,8 @@
 complete standard-JSON input, and `contract.json` with all else that a form asks for. `check` has
 Sourcify's own library compile each again and compare the result with the chain: both the code and
 the transaction that created it must match perfectly, so that even a changed comment is found. The
-node must trace transactions (`debug_traceTransaction`), since a proxy creates our contracts.
+node must trace transactions (`trace_transaction`; for all but what another contract's constructor
+creates, `debug_traceTransaction` will do), since a proxy creates our contracts.
 """
 
 import hashlib
@@ -49,8 +50,17 @@ def package(name: str, contract: Json, chain_id: int) -> dict[str, Json]:
             "contractIdentifier": f"{artifact['sourceName']}:{name}",
             "compilerVersion": artifact["compilerVersion"],
             "constructorArguments": contract["constructor_arguments"],
+            "libraries": {
+                f"{_source(library)}:{library}": address.lower()
+                for library, address in contract["libraries"].items()
+            },
         },
     }
+
+
+def _source(name: str) -> str:
+    artifact = json.loads((ARTIFACTS / f"{name}.json").read_text())
+    return str(artifact["sourceName"])
 
 
 def write(book: Json, folder: Path) -> list[Path]:
@@ -70,7 +80,8 @@ def check(folder: Path, rpc_url: str) -> Json:
     """How each package in the folder matches the chain: `perfect`, `partial`, or what went wrong.
 
     By contract: `runtime` (the code), `creation` (the transaction), `constructorArguments` (those
-    of the transaction). Raises `VerificationError` if it could not be found out.
+    of the transaction), `libraries` (those that the code calls). Raises `VerificationError` if it
+    could not be found out.
     """
     places = sorted(file.parent for file in folder.glob(f"*/{FACTS}"))
     if not places:
@@ -100,17 +111,21 @@ def faults(folder: Path, results: Json) -> list[str]:
     """What keeps the packages from being exactly the sources of what is on the chain."""
     found = list[str]()
     for name, result in results.items():
-        stated = json.loads((folder / name / FACTS).read_text())["constructorArguments"]
+        facts = json.loads((folder / name / FACTS).read_text())
         found += [
             f"{name}: the {part} code's match is {result[part] or 'none'}"
             for part in ("runtime", "creation")
             if result[part] != "perfect"
         ]
-        if result["constructorArguments"] != stated and result["creation"] == "perfect":
-            found.append(
-                f"{name}: its constructor was given {result['constructorArguments']}, and "
-                f"{FACTS} says {stated}"
-            )
+        if result["creation"] == "perfect":
+            found += [
+                f"{name}: its {what} are {result[key]}, and {FACTS} says {facts[key]}"
+                for key, what in (
+                    ("constructorArguments", "constructor's arguments"),
+                    ("libraries", "libraries"),
+                )
+                if result[key] != facts[key]
+            ]
         if result["error"]:
             found.append(f"{name}: {result['error']}")
     return found

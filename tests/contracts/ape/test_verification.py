@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from ape.managers.chain import ChainManager
 
+from orchestrator.contracts import LIBRARIES
 from scripts import verification
 from scripts.verification import FACTS, INPUT, VerificationError, check, faults, write
 
@@ -44,6 +45,12 @@ def test_package_says_what_forms_ask_for(packages: Path, address_book: Json) -> 
         "creationTransactionHash": deployed["transaction_hash"],
         "contractIdentifier": "contracts/OutcomeEscrow.sol:OutcomeEscrow",
         "constructorArguments": deployed["constructor_arguments"],
+        "libraries": {
+            f"contracts/libraries/{name}.sol:{name}": address_book["contracts"][name][
+                "address"
+            ].lower()
+            for name in LIBRARIES
+        },
     }
     sources = json.loads((packages / "OutcomeEscrow" / INPUT).read_text())["sources"]
     assert "contracts/EventLog.sol" in sources
@@ -66,7 +73,7 @@ def _set_source(package: Path, change: Callable[[str], str]) -> None:
     file.write_text(json.dumps(content))
 
 
-def _set_fact(package: Path, **facts: str) -> None:
+def _set_fact(package: Path, **facts: object) -> None:
     file = package / FACTS
     file.write_text(json.dumps(json.loads(file.read_text()) | facts))
 
@@ -74,25 +81,27 @@ def _set_fact(package: Path, **facts: str) -> None:
 def test_whatever_is_not_exactly_so_is_found(
     packages: Path, address_book: Json, chain: ChainManager, tmp_path: Path
 ) -> None:
-    tampered = ("arguments", "code", "comment", "compiler", "transaction")
+    tampered = ("arguments", "code", "comment", "compiler", "libraries", "transaction")
     for name in tampered:
         shutil.copytree(packages / "EventLog", tmp_path / name)
     _set_source(tmp_path / "comment", _comment)
     _set_source(tmp_path / "code", _longer_period)
     _set_fact(tmp_path / "arguments", constructorArguments="0x01")
     _set_fact(tmp_path / "compiler", compilerVersion="0.8.36+commit.00000000")
+    _set_fact(tmp_path / "libraries", libraries={"Dues": "0x01"})
     other = address_book["contracts"]["OutcomeEscrow"]["transaction_hash"]
     _set_fact(tmp_path / "transaction", creationTransactionHash=other)
 
     found = faults(tmp_path, check(tmp_path, chain.provider.uri))
     assert {fault.split(":")[0] for fault in found} == set(tampered)
     for fault in (
-        f"arguments: its constructor was given 0x, and {FACTS} says 0x01",
+        f"arguments: its constructor's arguments are 0x, and {FACTS} says 0x01",
         "code: the runtime code's match is none",
         "code: the creation code's match is none",
         "comment: the runtime code's match is partial",
         "comment: the creation code's match is partial",
         "compiler: the runtime code's match is none",
+        f"libraries: its libraries are {{}}, and {FACTS} says {{'Dues': '0x01'}}",
         "transaction: the creation code's match is none",
     ):
         assert fault in found
