@@ -5,33 +5,49 @@ judged by the rules, hashed anew and compared with the anchored root; terms must
 that names their contract; amounts are recomputed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from orchestrator.actors import Client
 from orchestrator.chain import Addresses, Chain
+from orchestrator.contracts import ChainEvent
 from orchestrator.core import policy as policies
 from orchestrator.core import receipt as receipts
 from orchestrator.core.decide import Opening, Record
-from orchestrator.core.entry import EventOpening, TouchOpening, address_word, decode
+from orchestrator.core.entry import (
+    EventOpening,
+    TouchOpening,
+    address_word,
+    decode,
+    unpack_settlement,
+)
 from orchestrator.core.errors import DomainError, ProofError, ReplayError
 from orchestrator.core.policy import Policy
 from orchestrator.core.receipt import Receipt
 from orchestrator.core.settlement import Contract
 from orchestrator.core.terms import BPS, Terms, checkpoint_digest, recover
+from orchestrator.events import events_of
+from orchestrator.recount import Totals, recount
 from orchestrator.verifier import LogReplay
 
 PAGE = 1000
+DAY_S = 86_400
 
 
 class Compared(NamedTuple):
-    """One contract: what the log's rules give, and what the escrow has paid. Base units, gross."""
+    """One contract: what the log's rules give, and what the escrow must have paid and has.
+
+    `payable_units` is the log's word alone. What was paid can differ from it: held back or not yet
+    stated, or because the parties or the arbiter settled it otherwise. `owed_units` is payable for
+    good by the escrow's rules and not yet paid. Base units, gross.
+    """
 
     contract_id: bytes
     terms: Terms
     outcomes: int
     payable_units: int
     paid_units: int
+    owed_units: int
 
     @property
     def fee_units(self) -> int:
@@ -47,12 +63,11 @@ class Comparison(NamedTuple):
     contracts: list[Compared]
 
     def due_units(self) -> dict[str, int]:
-        """What every payee and fee recipient must have received, by the replay alone."""
+        """What every payee and fee recipient must have received, as it was counted again."""
         due: dict[str, int] = {}
         for contract in self.contracts:
-            terms, gross = contract.terms, contract.payable_units
-            fee = gross * terms.fee_bps // BPS
-            due[terms.payee] = due.get(terms.payee, 0) + gross - fee
+            terms, fee = contract.terms, contract.fee_units
+            due[terms.payee] = due.get(terms.payee, 0) + contract.paid_units - fee
             if fee:
                 due[terms.fee_recipient] = due.get(terms.fee_recipient, 0) + fee
         return due
@@ -77,35 +92,72 @@ def replay(client: Client, chain: Chain, log_id: bytes) -> Comparison:
     """
     anchor = chain.checkpoint(log_id)
     served = client.get("/v1/log/checkpoint")
+    book = _Book()
     log = LogReplay(
-        lambda start, stop: _records(client, start, stop),
+        lambda start, stop: book.noting(_records(client, start, stop)),
         lambda hash_: _policy(client, hash_),
-        chain.terms_of,
-        chain.escrow_domain,
+        chain,
     )
     if anchor.size:
         log.advance_to(anchor.size, anchor.root)
     judged = log.advance_to(served["size"], bytes.fromhex(served["root"][2:]))
     world = judged.finish()
-    contracts = [_compare(chain, contract) for contract in world.contracts.values()]
-    return Comparison(world.size, anchor.size, contracts)
+    return Comparison(world.size, anchor.size, _compare(chain, world.contracts, book))
 
 
-def _compare(chain: Chain, contract: Contract) -> Compared:
-    contract_id = contract.rules.contract_id
-    found = Compared(
-        contract_id,
-        chain.terms_of(contract_id),
-        contract.outcomes,
-        contract.payable_units,
-        chain.paid_of(contract_id),
-    )
-    if found.paid_units > found.payable_units:
-        raise ReplayError(
-            "overpaid",
-            f"contract 0x{contract_id.hex()} has paid {found.paid_units} units, "
-            f"but the log gives {found.payable_units}",
+class _Book:
+    """What a replay passes on its way: every statement, by contract and index; and the beginning.
+
+    The replay judges each record behind us, so what it did not refuse is what the rules give.
+    """
+
+    def __init__(self) -> None:
+        self.begun_s = 0
+        self.statements: dict[bytes, dict[int, Totals]] = {}
+        self._size = 0
+
+    def noting(self, records: Iterable[Record]) -> Iterator[Record]:
+        for record in records:
+            entry = record.entry
+            if entry.kind == "genesis":
+                self.begun_s = entry.time_ms // 1000
+            elif entry.kind == "settlement":
+                totals = unpack_settlement(entry.payload)
+                stated = Totals(totals.earned, totals.reversed)
+                self.statements.setdefault(entry.subject, {})[self._size] = stated
+            self._size += 1
+            yield record
+
+
+def _compare(chain: Chain, contracts: Mapping[bytes, Contract], book: _Book) -> list[Compared]:
+    """Count again what every contract must have paid, and hold it against the escrow's books."""
+    block = chain.block()
+    happened: dict[bytes, list[ChainEvent]] = {contract_id: [] for contract_id in contracts}
+    # No statement is older than the log; a day is for clocks that disagree.
+    for event in events_of(chain, list(contracts), book.begun_s - DAY_S, block.number):
+        happened[event.contract_id].append(event)
+    found = []
+    for contract_id, contract in contracts.items():
+        terms = chain.terms_of(contract_id)
+        statements = book.statements.get(contract_id, {})
+        position = recount(contract_id, terms, happened[contract_id], statements)
+        compared = Compared(
+            contract_id,
+            terms,
+            contract.outcomes,
+            contract.payable_units,
+            position.paid_units,
+            position.owed_units(block.time_s),
         )
+        held = chain.paid_of(contract_id, block.number), chain.owed_of(contract_id, block.number)
+        if held != (compared.paid_units, compared.owed_units):
+            raise ReplayError(
+                "books-differ",
+                f"the escrow says that contract 0x{contract_id.hex()} has paid {held[0]} units and "
+                f"owes {held[1]}; by the rules it is {compared.paid_units} and "
+                f"{compared.owed_units}",
+            )
+        found.append(compared)
     return found
 
 

@@ -339,6 +339,11 @@ class ChainEvent:
     time_s: int
     event: Event
 
+    @property
+    def contract_id(self) -> bytes:
+        """Which contract it is about; empty for events of logs and of accounts."""
+        return getattr(self.event, "contract_id", b"")
+
 
 @cache
 def _event_abis() -> dict[bytes, tuple[type[Event], ABIEvent]]:

@@ -3,20 +3,21 @@
 1. `accept`   signed proposals become transactions that open their contracts.
 2. `publish`  the newest checkpoint goes on chain, with the proof that it extends the last one.
 3. `settle`   statements that an anchor covers go to the escrow, signed by the verifier.
-4. `submit`   whatever was asked for moves on: signed, sent, replaced, finished.
-5. `watch`    what the chain made final comes back into the log as requests.
+4. `release`  what the escrow held back and time has freed is paid out.
+5. `submit`   whatever was asked for moves on: signed, sent, replaced, finished.
+6. `watch`    what the chain made final comes back into the log as requests.
 
 Each step reads what is durable, decides, and asks for something under a key that names it, so a
 step that is run twice, or dies halfway, does nothing twice.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from orchestrator.chain import Chain
-from orchestrator.contracts import Call, ChainEvent, Credited, Group, Opened, Paid
-from orchestrator.core.decide import OpenContract, RecordPayout, Request, Settle
-from orchestrator.core.entry import address_word
+from orchestrator.chain import Chain, Checkpoint, Progress
+from orchestrator.contracts import Call, ChainEvent, Closed, Credited, Group, Opened, Paid
+from orchestrator.core.decide import CloseContract, OpenContract, RecordPayout, Request, Settle
+from orchestrator.core.entry import address_word, decode
 from orchestrator.core.errors import LogError, TermsError
 from orchestrator.core.settlement import rules_of
 from orchestrator.core.terms import Terms
@@ -33,6 +34,8 @@ MAX_RUN = 256
 STATEMENTS_PAGE = 1_000
 MAX_TERMS_KEPT = 10_000
 MAX_ATTEMPTS = 5
+# Nothing more is paid by a contract in one of these, as `statusOf` has them.
+_DONE = ("paid_out", "refunded")
 # A log without new statements is anchored this often all the same.
 ANCHOR_EVERY_MS = 3_600_000
 
@@ -73,11 +76,21 @@ class Pipeline:
         self._verifier = verifier
         self._now_ms = now_ms
         self._account = account.lower()
+        self._us = {
+            "chain_id": chain.addresses.chain_id,
+            "sender": submitter.sender.lower(),
+        }
         self._terms: dict[bytes, Terms] = {}
+        # The newest anchored statement of every contract that the escrow may still lack it for, the
+        # guarded contracts that may still have something to pay, and how far statements were read.
+        # All of it is found again after a restart.
+        self._unsent: dict[bytes, StoredEntry] = {}
+        self._guarded: set[bytes] = set()
+        self._read_to = 0
 
     def step(self) -> bool:
         """All steps once, in order; whether anything was done or is still under way."""
-        asked = self.accept() + bool(self.publish()) + self.settle()
+        asked = self.accept() + bool(self.publish()) + self.settle() + self.release()
         self.submit()
         return bool(asked + self.watch() + self._submitter.under_way())
 
@@ -108,8 +121,8 @@ class Pipeline:
         each proven against the last), or if it holds no new statement and the last one is recent.
         """
         anchored = self._chain.checkpoint(self._log_id)
-        last = self._last_intent("publish")
-        if last is not None and last.fate is None and last.second > anchored.size:
+        last = self._last_intent("publish:")
+        if last is not None and last.fate is None and int(last.name.split(":")[1]) > anchored.size:
             return None
         newest = self._log.checkpoint()
         if newest is None or newest.size <= anchored.size:
@@ -124,32 +137,70 @@ class Pipeline:
         call = self._chain.publish(
             self._log_id, checked.size, checked.root, proof, checked.signature
         )
-        attempt = 0
-        if last is not None and (last.first, last.second) == (anchored.size, checked.size):
-            attempt = last.attempt + 1
-        self._ask(_Intent("publish", anchored.size, checked.size, attempt), call)
+        name = f"{anchored.size}:{checked.size}"
+        attempt = last.attempt + 1 if last is not None and last.name == name else 0
+        self._ask(_Intent("publish", name, attempt), call)
         return checked.size
 
     def settle(self) -> int:
-        """Send the statements that a safe block's anchor covers to the escrow; returns how many."""
+        """Send what the escrow lacks of the contracts' newest statements; returns how many.
+
+        A statement must be covered by a safe block's anchor, and waits while its contract has
+        another pending. Older ones need not be sent: totals are cumulative.
+        """
         anchor = self._chain.checkpoint(self._log_id, "safe")
-        last = self._last_intent("settle")
-        after, attempt = 0, 0
-        if last is not None and last.has_failed and last.attempt < MAX_ATTEMPTS:
-            after, attempt = last.first - 1, last.attempt + 1
-        elif last is not None:
-            after = last.first + last.second - 1
+        self._read_statements(anchor.size)
+        if not self._unsent or self._is_under_way("settle"):
+            return 0
+        progress = self._chain.progress(list(self._unsent))
+        for contract_id, one in progress.items():
+            if one.reach >= self._unsent[contract_id].position or one.is_retired:
+                del self._unsent[contract_id]
+        sendable = [
+            stored for name, stored in self._unsent.items() if progress[name].pending is None
+        ]
         sent = 0
-        for run in self._runs(after, anchor.size):
-            count = len(run.entries)
-            proof = self._log.run_proof(run.first, count, anchor.size)
-            signature = self._verifier.sign(anchor.size, anchor.root, run.first, count)
-            call = self._chain.settle(
-                run.group, anchor.size, run.first, run.entries, proof, signature
-            )
-            self._ask(_Intent("settle", run.first, count, attempt), call)
-            sent, attempt = sent + count, 0
+        for run in self._runs(sorted(sendable, key=lambda stored: stored.position)):
+            sent += self._send(run, anchor)
         return sent
+
+    def _send(self, run: Run, anchor: Checkpoint) -> int:
+        """Ask for one run to be settled, unless that was tried too often; returns how many."""
+        count = len(run.entries)
+        attempt = self._next_attempt("settle", f"{run.first}:{count}")
+        if attempt is None:
+            for entry in run.entries:
+                del self._unsent[decode(entry).subject]
+            return 0
+        proof = self._log.run_proof(run.first, count, anchor.size)
+        signature = self._verifier.sign(anchor.size, anchor.root, run.first, count)
+        call = self._chain.settle(run.group, anchor.size, run.first, run.entries, proof, signature)
+        self._ask(_Intent("settle", f"{run.first}:{count}", attempt), call)
+        return count
+
+    def release(self) -> int:
+        """Have the escrow pay what became due since its last payment; returns how many contracts.
+
+        Settling pays too, so this waits for it. Of a rate cap's trickle it collects a quarter of
+        the cap before it spends gas on it.
+        """
+        if not self._guarded or self._is_under_way("settle"):
+            return 0
+        asked = 0
+        for contract_id, one in self._chain.progress(sorted(self._guarded)).items():
+            if one.status in _DONE or (one.status == "closed" and not one.owed_units):
+                self._guarded.discard(contract_id)
+            elif one.releasable_units and self._is_worth_it(contract_id, one):
+                name = f"{contract_id.hex()}:{one.paid_units}"
+                attempt = self._next_attempt("release", name)
+                if attempt is not None:
+                    self._ask(_Intent("release", name, attempt), self._chain.release(contract_id))
+                    asked += 1
+        return asked
+
+    def _is_worth_it(self, contract_id: bytes, one: Progress) -> bool:
+        quarter = self._terms_of(contract_id).rate_cap_units // 4
+        return one.releasable_units >= min(quarter, one.owed_units)
 
     def submit(self) -> None:
         """Move every transaction on by what the chain shows now."""
@@ -164,12 +215,10 @@ class Pipeline:
             seen += len(events)
         return seen
 
-    def _runs(self, after: int, size: int) -> Iterator[Run]:
-        """The statements in (after, size) that our verifier may sign, neighbours together."""
+    def _runs(self, statements: Iterable[StoredEntry]) -> Iterator[Run]:
+        """Statements in the log's order, neighbours that the escrow takes in one call together."""
         run: Run | None = None
-        for stored in self._statements(after, size):
-            if stored.entry.actor != self._verifier.word:
-                continue
+        for stored in statements:
             group = Group.of(self._terms_of(stored.entry.subject))
             if (
                 run is not None
@@ -185,13 +234,17 @@ class Pipeline:
         if run is not None:
             yield run
 
-    def _statements(self, after: int, size: int) -> Iterator[StoredEntry]:
-        while page := self._log.of_kind("settlement", after, STATEMENTS_PAGE):
+    def _read_statements(self, size: int) -> None:
+        """Take note of the statements below an anchor that our verifier may sign."""
+        while page := self._log.of_kind("settlement", self._read_to, STATEMENTS_PAGE):
             for stored in page:
                 if stored.position >= size:
                     return
-                yield stored
-            after = page[-1].position
+                self._read_to, contract_id = stored.position, stored.entry.subject
+                if stored.entry.actor == self._verifier.word:
+                    self._unsent[contract_id] = stored
+                    if not self._terms_of(contract_id).is_plain:
+                        self._guarded.add(contract_id)
 
     def _terms_of(self, contract_id: bytes) -> Terms:
         """A contract's terms; they never change, so they are asked for once."""
@@ -214,6 +267,9 @@ class Pipeline:
             if isinstance(happened, Opened) and self._is_ours(happened.contract_id):
                 terms = self._terms_of(happened.contract_id)
                 yield key, OpenContract(rules_of(terms, happened.contract_id), event.tx_hash)
+            elif isinstance(happened, Closed) and self._is_ours(happened.contract_id):
+                closed_at_ms = event.time_s * 1000
+                yield key, CloseContract(happened.contract_id, closed_at_ms, event.tx_hash)
             elif isinstance(happened, Paid) and self._is_ours(happened.contract_id):
                 credited = (event.tx_hash, happened.contract_id, happened.payee) in failed
                 payout = RecordPayout(
@@ -245,33 +301,39 @@ class Pipeline:
         with self._database.transaction(self._account) as session:
             self._submitter.request(session, intent.key, call)
 
-    def _last_intent(self, kind: str) -> "_Intent | None":
+    def _is_under_way(self, kind: str) -> bool:
+        """Whether anything of this kind was asked for and has no fate yet."""
         with self._database.transaction(self._account) as session:
-            row = session.one(
-                "pipeline.last_intent",
-                chain_id=self._chain.addresses.chain_id,
-                sender=self._submitter.sender.lower(),
-                prefix=f"{kind}:",
-            )
+            return bool(session.all("pipeline.under_way", **self._us, prefix=f"{kind}:"))
+
+    def _next_attempt(self, kind: str, name: str) -> int | None:
+        """Which attempt at this the next one is; None if there were enough, or one is under way."""
+        last = self._last_intent(f"{kind}:{name}:")
+        if last is None:
+            return 0
+        return last.attempt + 1 if last.fate is not None and last.attempt < MAX_ATTEMPTS else None
+
+    def _last_intent(self, prefix: str) -> "_Intent | None":
+        with self._database.transaction(self._account) as session:
+            row = session.one("pipeline.last_intent", **self._us, prefix=prefix)
         if row is None:
             return None
-        first, second, attempt = (int(part) for part in row.intent_key.split(":")[1:])
-        return _Intent(kind, first, second, attempt, row.fate)
+        kind, *name, attempt = row.intent_key.split(":")
+        return _Intent(kind, ":".join(name), int(attempt), row.fate)
 
 
 class _Intent(NamedTuple):
-    """What the chain is asked for: anchoring (old size, new size) or settling (first, count)."""
+    """What the chain is asked for, for which time, and what became of it.
+
+    `name` says what: anchoring `old size:new size`, settling `first:count`, or releasing
+    `contract:paid units`.
+    """
 
     kind: str
-    first: int
-    second: int
+    name: str
     attempt: int
     fate: str | None = None
 
     @property
     def key(self) -> str:
-        return f"{self.kind}:{self.first}:{self.second}:{self.attempt}"
-
-    @property
-    def has_failed(self) -> bool:
-        return self.fate in ("refused", "reverted")
+        return f"{self.kind}:{self.name}:{self.attempt}"

@@ -155,7 +155,7 @@ class Stack:
             ),
         )
         self._exits.callback(self.sequencer.close)
-        replay = LogReplay(self.records, self._policy, self.chain.terms_of, self.escrow_domain)
+        replay = LogReplay(self.records, self._policy, self.chain)
         self.submitter = Submitter(self.chain, worker, keys.relayer, self.now_ms)
         self.pipeline = Pipeline(
             database=worker,

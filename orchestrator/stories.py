@@ -97,6 +97,7 @@ def comparison(found: Comparison) -> dict[str, Any]:
                 "outcomes": contract.outcomes,
                 "payable_units": str(contract.payable_units),
                 "paid_units": str(contract.paid_units),
+                "owed_units": str(contract.owed_units),
             }
             for contract in found.contracts
         ],
@@ -106,7 +107,7 @@ def comparison(found: Comparison) -> dict[str, Any]:
 def show_comparison(found: Comparison, console: Console) -> None:
     """A replay that held, as a table."""
     table = Table(title="By the public log, and by the escrow")
-    for heading in ("contract", "outcomes", "payable", "paid", "still to pay"):
+    for heading in ("contract", "outcomes", "payable", "paid", "still owed"):
         table.add_column(heading, justify="left" if heading == "contract" else "right")
     for contract in found.contracts:
         table.add_row(
@@ -114,7 +115,7 @@ def show_comparison(found: Comparison, console: Console) -> None:
             str(contract.outcomes),
             format_amount(contract.payable_units),
             format_amount(contract.paid_units),
-            format_amount(contract.payable_units - contract.paid_units),
+            format_amount(contract.owed_units),
         )
     console.print(table)
     console.print(

@@ -7,6 +7,7 @@ in it, so whoever anchors another log has no use for the signature.
 
 from collections.abc import Callable, Iterable
 
+from orchestrator.chain import Chain
 from orchestrator.core.decide import Record
 from orchestrator.core.entry import address_word, encode
 from orchestrator.core.errors import ReplayError
@@ -16,7 +17,6 @@ from orchestrator.core.replay import Documents, Replay
 from orchestrator.core.settlement import ContractRules, rules_of
 from orchestrator.core.terms import (
     Domain,
-    Terms,
     address_of,
     contract_id,
     sign_digest,
@@ -32,21 +32,16 @@ KNOWN_ROOTS = 1024
 class LogReplay:
     """A replay of the whole public log that can be brought up to any later size.
 
-    `records(start, stop)` gives the records of those positions, `policy(hash)` a published policy,
-    `terms(contract_id)` the terms that the chain holds.
+    `records(start, stop)` gives the records of those positions, `policy(hash)` a published policy;
+    terms, openings and closings are the chain's.
     """
 
-    def __init__(
-        self,
-        records: Source,
-        policy: Callable[[bytes], Policy],
-        terms: Callable[[bytes], Terms],
-        escrow: Domain,
-    ) -> None:
+    def __init__(self, records: Source, policy: Callable[[bytes], Policy], chain: Chain) -> None:
         self._records = records
-        self._terms = terms
-        self._escrow = escrow
-        self._replay = Replay(Documents(policy, self._rules))
+        self._chain = chain
+        self._replay = Replay(
+            Documents(policy, self._rules, chain.opening_number_of, chain.closed_at)
+        )
         self._tree = CompactRange()
         self._roots: dict[int, bytes] = {0: self._tree.root()}
 
@@ -81,8 +76,8 @@ class LogReplay:
         return self._replay
 
     def _rules(self, asked: bytes) -> ContractRules:
-        terms = self._terms(asked)
-        if contract_id(terms, self._escrow) != asked:
+        terms = self._chain.terms_of(asked)
+        if contract_id(terms, self._chain.escrow_domain) != asked:
             raise ReplayError(
                 "terms-false", f"the terms given for contract 0x{asked.hex()} have another digest"
             )

@@ -40,15 +40,15 @@ class Documents(NamedTuple):
     Both hashes are checked where the documents come from: the entry that follows from the policy
     names its hash, and a contract id is the digest of the terms that the chain gives for it.
 
-    `opening_number` (1, 2, … in the order of opening) and `closed_at_s` (0: not closed) are what
-    the escrow says of a contract. Whoever signs for a log must compare them: attribution rests on
+    `opening_number` (1, 2, … in the order of opening) and `closed_at_s` (None: open) are what the
+    escrow says of a contract. Whoever signs for a log must compare them: attribution rests on
     both, and the escrow judges by its own. None: there is no chain to ask.
     """
 
     policy: Callable[[bytes], Policy]
     rules: Callable[[bytes], ContractRules]
     opening_number: Callable[[bytes], int] | None = None
-    closed_at_s: Callable[[bytes], int] | None = None
+    closed_at_s: Callable[[bytes], int | None] | None = None
 
 
 class Replay:
@@ -155,11 +155,11 @@ def _check_chain(world: World, entry: Entry, documents: Documents) -> None:
             )
     elif entry.kind == "contract.closed" and documents.closed_at_s is not None:
         closed_at_s = documents.closed_at_s(entry.subject)
-        if entry.value != closed_at_s * 1000 or not closed_at_s:
+        if closed_at_s is None or entry.value != closed_at_s * 1000:
             raise ReplayError(
                 "closing-false",
                 f"entry {world.size} is {_shown(entry)} ms, "
-                f"but the escrow says {closed_at_s * 1000 or 'that it is open'}",
+                f"but the escrow says {closed_at_s * 1000 if closed_at_s else 'that it is open'}",
             )
 
 

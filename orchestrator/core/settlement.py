@@ -11,7 +11,7 @@ from typing import NamedTuple
 from orchestrator.core.entry import AMOUNT_LIMIT, TIME_MS_LIMIT, address_word
 from orchestrator.core.terms import BPS, Terms
 
-NEVER_MS = TIME_MS_LIMIT - 1
+NEVER_MS = (TIME_MS_LIMIT >> 2) - 1  # the most that a stored contract may say
 
 
 class ContractRules(NamedTuple):

@@ -254,13 +254,13 @@ def market() -> tuple[World, list[Record]]:
         # One touch for both: who opened first would have won, and the escrow knows who did.
         ({"a": 2, "b": 1}, 3, "opening-order"),
         ({"a": 2, "b": 2}, 3, "opening-order"),
-        ({"a": 1, "b": 2}, 0, "closing-false"),
+        ({"a": 1, "b": 2}, None, "closing-false"),
         ({"a": 1, "b": 2}, 4, "closing-false"),
         ({"a": 1, "b": 2}, 2, "closing-false"),
     ],
 )
 def test_openings_and_closings_are_those_of_the_chain(
-    numbers: dict[str, int], closed_at_s: int, error: str | None
+    numbers: dict[str, int], closed_at_s: int | None, error: str | None
 ) -> None:
     world, records = market()
     documents = documents_of(world)._replace(

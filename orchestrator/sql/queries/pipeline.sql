@@ -20,6 +20,16 @@ WHERE chain_id = %(chain_id)s AND sender = %(sender)s AND starts_with(intent_key
 ORDER BY seq DESC
 LIMIT 1;
 
+-- name: under_way
+-- An intent whose key begins like this and that has no fate yet.
+SELECT intent_key
+FROM chain_transactions
+WHERE chain_id = %(chain_id)s
+    AND sender = %(sender)s
+    AND fate IS NULL
+    AND starts_with(intent_key, %(prefix)s)
+LIMIT 1;
+
 -- name: transactions
 -- What succeeded in a final block, oldest first.
 SELECT intent_key, tx_hash, gas_used
