@@ -1,132 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Fixture} from "../helpers/Fixture.sol";
-import {LogBook} from "./LogBook.sol";
+import {Lies} from "./Lies.sol";
 import {Evidence} from "contracts/Evidence.sol";
 import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
 import {Exhibit} from "contracts/libraries/Case.sol";
-import {Entry} from "contracts/libraries/MerkleLog.sol";
 import {Terms} from "contracts/libraries/Terms.sol";
 
 /// A verifier and a publisher write a lie together and settle it in the real escrow; a stranger who
 /// has nothing but the log shows it.
-contract EndToEndTest is Fixture, LogBook {
-    uint256 private constant KINDS = 7;
-
-    Account private bob = makeAccount("bob");
-    Evidence private evidence;
-    bytes32 private mine;
-    bytes32 private rival;
-
-    function setUp() public override {
-        super.setUp();
-        evidence = Evidence(escrow.evidence());
-        (book, base) = (tree, 1);
-    }
-
-    function _deal() internal view override returns (Terms memory) {
-        return _terms();
-    }
-
-    function _termsOf(bytes32 id) internal view override returns (Terms memory) {
-        return escrow.termsOf(id);
-    }
-
-    /// A contract of the operator, and before it the same deal with bob.
-    function _begin(Terms memory terms) private {
-        Terms memory his = abi.decode(abi.encode(terms), (Terms)); // a copy
-        his.operator = bob.addr;
-        rival = _enter(his, bob);
-        mine = _enter(terms, operator);
-    }
-
-    function _enter(Terms memory terms, Account memory party) private returns (bytes32 id) {
-        id = _contractId(terms);
-        escrow.open(terms, _sign(owner, id), _sign(party, id));
-        Entry memory entry;
-        entry.kind = "contract.opened";
-        entry.surface = terms.surface;
-        entry.actor = _word(terms.owner);
-        entry.subject = id;
-        entry.label = terms.outcome;
-        entry.value = terms.budget;
-        entry.timeMs = _ms(0);
-        _write(entry);
-    }
-
-    /// The verifier's statement on all there is of my contract, all the way to the escrow.
-    function _state() private returns (uint256 index) {
-        return _state(_settlementEntry(mine));
-    }
-
-    function _state(Entry memory statement) private returns (uint256 index) {
-        index = _write(statement);
-        Batch memory batch;
-        batch.group = _groupOf(escrow.termsOf(mine));
-        batch.first = uint64(index);
-        batch.entries = abi.encode(statement);
-        batch.size = _publish();
-        batch.proof = tree.runProof(index, 1, batch.size);
-        batch.signature = _sign(verifier, _verifiedDigest(batch));
-        _settle(batch);
-    }
-
-    /// Writes the lie of this kind and has it settled. What shows it.
-    function _lie(uint256 number) private returns (bytes32 kind, uint256[] memory shown) {
-        if (number == 0) {
-            uint256 touch = _touch(operator.addr, 100);
-            uint256 first = _outcome(mine, _transition(200), touch);
-            uint256 again = _outcome(mine, _transition(300), touch);
-            (kind, shown) = ("duplicate", _show(again, first));
-        } else if (number == 1) {
-            uint256 touch = _touch(operator.addr, 100);
-            Entry memory entered = _transitionEntry(LEAD, 200);
-            entered.label = "trial";
-            uint256 transition = _write(entered);
-            uint256 outcome = _outcome(mine, transition, touch);
-            (kind, shown) = ("transition", _show(outcome, transition));
-        } else if (number == 2) {
-            uint256 touch = _touch(operator.addr, 100);
-            uint256 outcome = _outcome(mine, _transition(7 days + 101), touch);
-            (kind, shown) = ("touch", _show(outcome, touch));
-        } else if (number == 3) {
-            uint256 touch = _touch(operator.addr, 100);
-            uint256 last = _touch(operator.addr, 200);
-            uint256 outcome = _outcome(mine, _transition(300), touch);
-            (kind, shown) = ("touch_order", _show(outcome, last));
-        } else if (number == 4) {
-            uint256 touch = _touch(operator.addr, 100);
-            uint256 his = _touch(bob.addr, 200);
-            uint256 transition = _transition(300);
-            uint256 outcome = _outcome(mine, transition, touch);
-            (kind, shown) = ("rival", _show(outcome, his, 1, transition));
-        } else if (number == 5) {
-            uint256 outcome = _outcome(mine, _transition(300), _touch(operator.addr, 100));
-            outcomes[mine].sum *= 10;
-            (kind, shown) = ("sum", _show(_state(), outcome));
-            return (kind, shown);
-        } else {
-            uint256 touch = _touch(operator.addr, 100);
-            uint256 taken = _outcome(mine, _transition(200), touch);
-            _outcome(
-                mine,
-                _write(_transitionEntry(OTHER_LEAD, 300)),
-                _write(_touchEntry(operator.addr, OTHER_LEAD, 100))
-            );
-            uint256 reversal = _reversal(mine, taken, _refund(13 days));
-            (kind, shown) = ("reversal", _show(reversal, taken));
-        }
-        _state();
-    }
-
-    function _disprove(bytes32 kind, uint256[] memory indexes) private {
-        uint64 size = uint64(tree.size());
-        Exhibit[] memory shown = _exhibits(indexes);
-        vm.prank(stranger);
-        evidence.disprove(escrow, mine, kind, size, shown, rival, opening);
-    }
-
+contract EndToEndTest is Lies {
     /// A retired verifier's statement is not taken.
     function _assertUnheard() private {
         uint256 index = _state();
@@ -197,7 +80,7 @@ contract EndToEndTest is Fixture, LogBook {
         _fails(none, "touch", _show(outcome, touch));
         _fails(beats, "touch_order", _show(outcome, touch));
         bytes4 qualifies = Evidence.TouchDoesNotQualify.selector;
-        _fails(qualifies, "rival", _show(outcome, touch, 1, transition));
+        _fails(qualifies, "rival", _show(outcome, touch, rivalOpened, transition));
         _fails(none, "sum", _show(statement, outcome));
         _fails(none, "sum", _show(outcome, 1));
         vm.warp(START + 3 days);
@@ -276,7 +159,7 @@ contract EndToEndTest is Fixture, LogBook {
                 _state();
             }
             if (number == 1) shown = _show(better);
-            if (number == 2) shown = _show(better, 1, transition);
+            if (number == 2) shown = _show(better, rivalOpened, transition);
             uint256 paid = escrow.paidOf(mine);
 
             vm.warp(terms.deadline + terms.grace + 1);

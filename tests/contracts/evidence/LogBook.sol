@@ -8,8 +8,10 @@ import {Terms} from "contracts/libraries/Terms.sol";
 
 /// A log that is written entry by entry, honestly unless a test bends an entry before it writes it.
 abstract contract LogBook {
-    bytes32 internal constant LEAD = "lead x";
-    bytes32 internal constant OTHER_LEAD = "lead y";
+    bytes32 internal constant LEAD = keccak256("lead x");
+    bytes32 internal constant OTHER_LEAD = keccak256("lead y");
+    bytes32 internal constant REQUEST = keccak256("request");
+    bytes32 internal constant COMMITMENT = keccak256("commitment");
     uint256 private constant EPOCH = 1_800_000_000;
 
     /// What a contract's next entry of a kind continues.
@@ -75,7 +77,7 @@ abstract contract LogBook {
     }
 
     function _transitionEntry(bytes32 lead, uint256 afterS) internal returns (Entry memory entry) {
-        opening = Opening("trial", ++visits[lead], _ms(afterS), "request", "commitment");
+        opening = Opening("trial", ++visits[lead], _ms(afterS), REQUEST, COMMITMENT);
         entry.kind = "lead.transition";
         entry.surface = _deal().surface;
         entry.actor = _word(_deal().owner);
@@ -118,7 +120,7 @@ abstract contract LogBook {
         entry.subject = lead;
         entry.label = "refund";
         entry.timeMs = _ms(afterS);
-        entry.payload = sha256(abi.encode(Opening("", 0, _ms(afterS), "request", "commitment")));
+        entry.payload = sha256(abi.encode(Opening("", 0, _ms(afterS), REQUEST, COMMITMENT)));
     }
 
     function _reversal(bytes32 id, uint256 outcome, uint256 happened) internal returns (uint256) {

@@ -314,7 +314,7 @@ contract RivalTest is EvidenceFixture {
         opening.requestHash = "another";
         reason = _fails(Evidence.WrongOpening.selector, transition);
         _refuses(reason, "rival", _show(outcome, his, OPENED, transition));
-        opening.requestHash = "request";
+        opening.requestHash = REQUEST;
         _proves("rival", _show(outcome, his, OPENED, transition));
     }
 

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Lies} from "../evidence/Lies.sol";
+import {TestTree} from "../helpers/TestTree.sol";
+import {Meter} from "./Meter.sol";
+import {Evidence} from "contracts/Evidence.sol";
+import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
+import {Exhibit} from "contracts/libraries/Case.sol";
+import {Terms} from "contracts/libraries/Terms.sol";
+
+/// What it costs to show the log, in a log of 2^30 entries: every inclusion proof has 30 hashes. The
+/// dearest disproof has four entries.
+/// forge-config: default.isolate = true
+/// forge-config: deep.isolate = true
+contract EvidenceGasTest is Lies, Meter {
+    uint256 private constant SIZE = 2 ** 30;
+    uint256 private constant HASHES = 30;
+
+    address private fresh = makeAddr("fresh payee");
+
+    function setUp() public override {
+        super.setUp();
+        _payTheDayBefore();
+        tree = new TestTree(SIZE - 64);
+        (book, base) = (tree, tree.size());
+    }
+
+    /// In another log, so that payee and fee recipient are known.
+    function _payTheDayBefore() private {
+        bytes32 ours = logId;
+        logId = eventLog.register("the day before", publisher.addr);
+        Terms memory terms = _terms();
+        bytes32 id = _open(terms);
+        _settle(_batch(_groupOf(terms), _list(_settlement(id, PRICE, 0))));
+        logId = ours;
+    }
+
+    function _beforeAnchor() internal override {
+        while (tree.size() < SIZE) {
+            tree.append(tree.fillerEntry());
+        }
+    }
+
+    // ------------------------------------------------------------ disproving
+
+    /// Each retires the verifier of a pending statement.
+    function test_gas_disprove() public {
+        for (uint256 number = 0; number < KINDS; ++number) {
+            uint256 snapshot = vm.snapshotState();
+            Terms memory terms = _terms();
+            terms.challengePeriod = 2 days;
+            _begin(terms);
+            (bytes32 kind, uint256[] memory indexes) = _lie(number);
+            Exhibit[] memory shown = _shown(indexes);
+            bytes memory call = abi.encodeCall(
+                Evidence.disprove, (escrow, mine, kind, uint64(SIZE), shown, rival, opening)
+            );
+            string memory name = string.concat(
+                "disprove ", _asciiOf(kind), ", ", vm.toString(shown.length), " entries"
+            );
+            _meter(name, stranger, address(evidence), call);
+            assertTrue(escrow.isRetired(mine));
+            vm.revertToState(snapshot);
+        }
+    }
+
+    // ------------------------------------------------------------ claiming
+
+    function test_gas_claimRefuteAndRelease() public {
+        Terms memory terms = _claimable();
+        uint256 touch = _touch(operator.addr, 100);
+        uint256 his = _touch(bob.addr, 150);
+        uint256 transition = _transition(200);
+        bytes32 key = _claim("claim", terms, transition, touch);
+        Exhibit[] memory shown = _shown(_show(his, rivalOpened, transition));
+        bytes memory call = abi.encodeCall(
+            Evidence.refute, (escrow, mine, key, "rival", uint64(SIZE), shown, rival, opening)
+        );
+        _meter("refute rival, 3 entries", stranger, address(evidence), call);
+        assertTrue(escrow.claimOf(mine, key).dropped);
+    }
+
+    function test_gas_releaseOfClaims() public {
+        for (uint256 known = 0; known < 2; ++known) {
+            uint256 snapshot = vm.snapshotState();
+            Terms memory terms = _claimable(known == 1 ? payee : fresh);
+            uint256 touch = _touch(operator.addr, 100);
+            uint256 transition = _transition(200);
+            _claim("", terms, transition, touch);
+            vm.warp(terms.deadline + terms.grace + 2 * terms.claimPeriod + 1);
+            bytes memory call = abi.encodeCall(OutcomeEscrow.release, (mine));
+            string memory name =
+                known == 1 ? "release of a claim, payee known" : "release of a claim, payee fresh";
+            _meter(name, stranger, address(escrow), call);
+            assertEq(escrow.paidOf(mine), PRICE);
+            vm.revertToState(snapshot);
+        }
+    }
+
+    function _claimable() private returns (Terms memory) {
+        return _claimable(payee);
+    }
+
+    function _claimable(address to) private returns (Terms memory terms) {
+        terms = _terms();
+        terms.payee = to;
+        terms.arbiter = makeAddr("arbiter");
+        terms.claimPeriod = 4 days;
+        _begin(terms);
+    }
+
+    /// Metered if it has a name.
+    function _claim(string memory name, Terms memory terms, uint256 transition, uint256 touch)
+        private
+        returns (bytes32 key)
+    {
+        _beforeAnchor();
+        _publish();
+        vm.warp(terms.deadline + terms.grace + 1);
+        Exhibit[] memory shown = _shown(_show(transition, touch));
+        if (bytes(name).length == 0) {
+            vm.prank(operator.addr);
+            return evidence.claim(escrow, mine, uint64(SIZE), shown[0], shown[1]);
+        }
+        bytes memory call =
+            abi.encodeCall(Evidence.claim, (escrow, mine, uint64(SIZE), shown[0], shown[1]));
+        _meter(name, operator.addr, address(evidence), call);
+        return LEAD;
+    }
+
+    // ------------------------------------------------------------ showing it
+
+    function _shown(uint256[] memory indexes) private view returns (Exhibit[] memory shown) {
+        shown = _exhibits(indexes);
+        for (uint256 i = 0; i < shown.length; ++i) {
+            assertEq(shown[i].proof.length, HASHES);
+        }
+    }
+
+    function _asciiOf(bytes32 label) private pure returns (string memory) {
+        uint256 length = 0;
+        while (length < 32 && label[length] != 0) {
+            ++length;
+        }
+        bytes memory ascii = new bytes(length);
+        for (uint256 i = 0; i < length; ++i) {
+            ascii[i] = label[i];
+        }
+        return string(ascii);
+    }
+}

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {TestTree} from "../helpers/TestTree.sol";
+import {GasFixture} from "./GasFixture.sol";
+import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
+import {Entry} from "contracts/libraries/MerkleLog.sol";
+import {Terms} from "contracts/libraries/Terms.sol";
+
+/// The plain path: anchor, open, settle, refund.
+/// forge-config: default.isolate = true
+/// forge-config: deep.isolate = true
+contract SettleGasTest is GasFixture {
+    uint256 private constant CONTRACTS = 100;
+    uint256 private constant OUTCOMES = 100; // of each of them
+    uint256 private constant ONE_TARGET = 95_000;
+    uint256 private constant FIFTY_TARGET = 50 * 1_900;
+    uint256 private constant MANY_TARGET = CONTRACTS * OUTCOMES * 200;
+    uint256 private constant PUBLISH_TARGET = 90_000;
+
+    enum Payees {
+        One,
+        Known,
+        Fresh
+    }
+
+    // ------------------------------------------------------------ publish
+
+    /// The log grows to a million.
+    function test_gas_publish() public {
+        bytes memory call = _publishCall(_grow(MILLION));
+        _meter("publish", publisher.addr, address(eventLog), call, PUBLISH_TARGET);
+    }
+
+    function test_gas_publishBySignature() public {
+        Checkpoint memory next = _grow(MILLION);
+        bytes memory signature = _sign(publisher, _checkpointDigest(logId, next.size, next.root));
+        bytes memory call = abi.encodeWithSignature(
+            "publish(bytes32,uint64,bytes32,bytes32[],bytes)",
+            logId,
+            next.size,
+            next.root,
+            next.proof,
+            signature
+        );
+        _meter("publish by signature", stranger, address(eventLog), call, PUBLISH_TARGET);
+    }
+
+    /// From an odd size past a power of two: no consistency proof at that size is longer.
+    function test_gas_publishByTheLongestProof() public {
+        tree = new TestTree(2 ** 20 - 1);
+        logId = eventLog.register("longest proof", publisher.addr);
+        _publish();
+        Checkpoint memory next = _grow(2 ** 20 + 1);
+        assertEq(next.proof.length, 22);
+        _meter("publish, 22 hashes", publisher.addr, address(eventLog), _publishCall(next));
+    }
+
+    struct Checkpoint {
+        uint64 size;
+        bytes32 root;
+        bytes32[] proof;
+    }
+
+    function _grow(uint256 to) private returns (Checkpoint memory next) {
+        (uint64 last,,) = eventLog.latest(logId);
+        _fill(to);
+        return Checkpoint(uint64(to), tree.root(to), tree.consistencyProof(last, to));
+    }
+
+    function _publishCall(Checkpoint memory next) private view returns (bytes memory) {
+        return abi.encodeWithSignature(
+            "publish(bytes32,uint64,bytes32,bytes32[])", logId, next.size, next.root, next.proof
+        );
+    }
+
+    // ------------------------------------------------------------ open
+
+    function test_gas_open() public {
+        Terms memory terms = _plain();
+        (bytes memory a, bytes memory b) = _signatures(terms);
+        bytes memory call = abi.encodeCall(OutcomeEscrow.open, (terms, a, b));
+        _meter("open", stranger, address(escrow), call);
+        assertEq(escrow.statusOf(_contractId(terms)), "open");
+    }
+
+    function test_gas_openWithPermit() public {
+        vm.prank(owner.addr);
+        token.approve(address(escrow), 0);
+        Terms memory terms = _plain();
+        (bytes memory a, bytes memory b) = _signatures(terms);
+        OutcomeEscrow.Permit memory permit;
+        permit.deadline = block.timestamp;
+        bytes32 digest = _digest(
+            address(token),
+            vm.eip712HashStruct(
+                "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)",
+                abi.encode(owner.addr, address(escrow), terms.budget, 0, permit.deadline)
+            )
+        );
+        (permit.v, permit.r, permit.s) = vm.sign(owner.key, digest);
+        bytes memory call = abi.encodeCall(OutcomeEscrow.openWithPermit, (terms, a, b, permit));
+        _meter("open with permit", stranger, address(escrow), call);
+        assertEq(escrow.statusOf(_contractId(terms)), "open");
+    }
+
+    function _signatures(Terms memory terms) private view returns (bytes memory, bytes memory) {
+        bytes32 id = _contractId(terms);
+        return (_sign(owner, id), _sign(operator, id));
+    }
+
+    // ------------------------------------------------------------ settle
+
+    function test_gas_settleOneContract() public {
+        uint256[5] memory counts = [uint256(1), 10, 50, 256, 1000];
+        for (uint256 i = 0; i < counts.length; ++i) {
+            string memory outcomes = counts[i] == 1 ? " outcome" : " outcomes";
+            string memory name = string.concat("settle ", vm.toString(counts[i]), outcomes);
+            uint256 snapshot = vm.snapshotState();
+            _settleOne(_of(name, true), payee, counts[i]);
+            vm.revertToState(snapshot);
+            _settleOne(_of(name, false), fresh, counts[i]);
+            vm.revertToState(snapshot);
+        }
+    }
+
+    function _settleOne(string memory name, address to, uint256 outcomes) private {
+        Terms memory terms = _plain();
+        (terms.payee, terms.budget) = (to, 1000 * PRICE);
+        bytes32 id = _open(terms);
+        Batch memory batch = _lastBatch(terms, _list(_statement(id, outcomes * PRICE)));
+        uint256 gas = _meter(name, stranger, address(escrow), _settleCall(batch));
+        if (to == payee && outcomes == 1) assertLe(gas, ONE_TARGET);
+        if (to == payee && outcomes == 50) assertLe(gas, FIFTY_TARGET);
+        assertEq(escrow.paidOf(id), outcomes * PRICE);
+        assertEq(escrow.creditOf(address(token), to), 0, "the payout failed");
+    }
+
+    /// The same in the worst place of a log of 2^20 entries, with a path of 20 hashes.
+    function test_gas_settleByTheLongestPath() public {
+        tree = new TestTree(2 ** 20 - 10);
+        logId = eventLog.register("longest path", publisher.addr);
+        Terms memory terms = _plain();
+        bytes32 id = _open(terms);
+        Batch memory batch = _nextBatch(terms, _list(_statement(id, PRICE)), 2 ** 20);
+        assertEq(batch.proof.length, 20);
+        string memory name = "settle 1 outcome, payee known, 20 hashes";
+        _meter(name, stranger, address(escrow), _settleCall(batch));
+        assertEq(escrow.paidOf(id), PRICE);
+    }
+
+    function test_gas_settleHundredContracts_onePayee() public {
+        uint256 gas = _settleMany("settle 100 x 100 outcomes, one payee known", Payees.One);
+        assertLe(gas, MANY_TARGET);
+    }
+
+    /// Above the target: see docs/benchmarks.md.
+    function test_gas_settleHundredContracts_knownPayees() public {
+        _settleMany("settle 100 x 100 outcomes, 100 payees known", Payees.Known);
+    }
+
+    function test_gas_settleHundredContracts_freshPayees() public {
+        _settleMany("settle 100 x 100 outcomes, 100 payees fresh", Payees.Fresh);
+    }
+
+    function _settleMany(string memory name, Payees payees) private returns (uint256 gas) {
+        Terms memory terms = _plain();
+        terms.unitPrice = 1e6;
+        terms.budget = OUTCOMES * terms.unitPrice;
+        Entry[] memory entries = new Entry[](CONTRACTS);
+        address[] memory to = new address[](CONTRACTS);
+        for (uint256 i = 0; i < CONTRACTS; ++i) {
+            terms.salt = keccak256(abi.encode(i));
+            if (payees != Payees.One) {
+                terms.payee = makeAddr(string.concat("payee ", vm.toString(i)));
+            }
+            if (payees == Payees.Known) token.mint(terms.payee, 1);
+            to[i] = terms.payee;
+            entries[i] = _statement(_open(terms), terms.budget);
+        }
+        Batch memory batch = _lastBatch(terms, entries);
+        gas = _meter(name, stranger, address(escrow), _settleCall(batch));
+        for (uint256 i = 0; i < CONTRACTS; ++i) {
+            assertEq(escrow.paidOf(entries[i].subject), terms.budget);
+            assertEq(escrow.creditOf(address(token), to[i]), 0, "a payout failed");
+        }
+    }
+
+    // ------------------------------------------------------------ end
+
+    function test_gas_refund() public {
+        Terms memory terms = _plain();
+        bytes32 id = _open(terms);
+        vm.warp(terms.deadline + terms.grace + 1);
+        bytes memory call = abi.encodeCall(OutcomeEscrow.refund, (id));
+        _meter("refund", stranger, address(escrow), call);
+        assertEq(escrow.statusOf(id), "refunded");
+    }
+
+    function test_gas_withdrawFees() public {
+        bytes memory call =
+            abi.encodeWithSignature("withdraw(address,address)", address(token), payee);
+        _meter("withdraw fees", feeRecipient, address(escrow), call);
+        assertEq(escrow.creditOf(address(token), feeRecipient), 0);
+    }
+}
