@@ -15,10 +15,13 @@ from orchestrator.contracts import (
     ClaimsDisputed,
     ClaimsRuled,
     Closed,
+    Credited,
     Disproved,
     Disputed,
     Event,
+    Final,
     Paid,
+    Pending,
     Refunded,
     Ruled,
     Settled,
@@ -26,6 +29,9 @@ from orchestrator.contracts import (
 from orchestrator.core.errors import EscrowError, ReplayError
 from orchestrator.core.release import Position, fee_units
 from orchestrator.core.terms import Terms
+
+# What stands behind the event of the action that it belongs to.
+_FOLLOWS = (Pending, Final, Paid, Refunded, Credited)
 
 
 class Totals(NamedTuple):
@@ -69,7 +75,7 @@ class _Count:
 
     def take(self, now_s: int, event: Event) -> None:
         """One event that happened at this UTC second."""
-        if not isinstance(event, Paid | Refunded):
+        if not isinstance(event, _FOLLOWS):
             self.finish()
         match event:
             case Settled():

@@ -9,8 +9,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from orchestrator.actors import PLAIN_TERMS
+from orchestrator import checks
+from orchestrator.actors import PLAIN_TERMS, Client
 from orchestrator.backtest import OutcomeLine, Report, Spool
+from orchestrator.checks import Compared
 from orchestrator.core.decide import (
     ProductEvent,
     PublishPolicy,
@@ -38,12 +40,6 @@ SURFACE_NAME = "history"
 def check_plans(plans: Iterable[ContractPlan]) -> None:
     """Refuse contracts that the escrow cannot hold yet, before anything is started."""
     for plan in plans:
-        if plan.holdback_bps or plan.holdback_s:
-            raise InputError(
-                "settle-holdback",
-                f"contract {plan.id!r} has a holdback, which the escrow does not hold yet; "
-                f"run without --settle",
-            )
         if not plan.budget_units:
             raise InputError("settle-budget", f"contract {plan.id!r} has no budget to escrow")
         if plan.opens_at_ns % _NS_PER_S or plan.deadline_ns % _NS_PER_S:
@@ -76,6 +72,8 @@ class SettledRun:
         self._leads: dict[str, bytes] = {}
         self._lead_names: dict[bytes, str] = {}
         self._events = 0
+        # By contract, what was paid and reversed later, beyond what was held back.
+        self.overpaid_units: dict[str, int] = {}
         self._owner = address_of("owner")
         owner_word = address_word(self._owner)
         self._surface = hashlib.sha256(owner_word + SURFACE_NAME.encode().ljust(32, b"\0")).digest()
@@ -100,6 +98,11 @@ class SettledRun:
             self._stack.drain()
             number += len(requests)
         self._scene.settle("end")
+        # What is held back is freed by time alone.
+        longest_s = max((plan.holdback_s for plan in self._plans), default=0)
+        if longest_s:
+            self._scene.pass_time(longest_s + self._policy.lateness_s + 1)
+            self._scene.come_to_rest()
         return self._report(out)
 
     def _open(self) -> None:
@@ -151,6 +154,8 @@ class SettledRun:
                 "attribution_window_s": plan.attribution_window_s,
                 "lateness_s": self._policy.lateness_s,
                 "grace_s": GRACE_S,
+                "holdback_bps": plan.holdback_bps,
+                "holdback_period_s": plan.holdback_s,
                 "fee_bps": 0,
                 "fee_recipient": "0x" + "00" * 20,
                 "salt": f"0x{secrets.token_hex(32)}",
@@ -181,24 +186,39 @@ class SettledRun:
                 submit(session, self._stack.site.log_id, account, part, self._scene.clock())
 
     def _report(self, out: Spool) -> Report:
-        log, chain = self._stack.log, self._stack.chain
+        """What the log says, once a stranger has counted again what the wallets must hold."""
+        stack = self._stack
+        with Client(self._scene.url) as client:
+            replayed = checks.replay(client, stack.chain, stack.site.log_id)
+        compared = {contract.contract_id: contract for contract in replayed.contracts}
         contracts = {}
         for plan in self._plans:
             digest = self._contracts[plan.id]
-            contract = log.contract(digest)
-            if contract is None:
+            contract, counted = stack.log.contract(digest), compared.get(digest)
+            if contract is None or counted is None:
                 raise ReplayError("contract-missing", f"the log has lost contract {plan.id!r}")
             contracts[plan.id] = contract
-            held = chain.balance_of(self._scene.token, address_of(f"payee {plan.id}"))
-            if held != contract.payable_units:
-                raise ReplayError(
-                    "payouts-differ",
-                    f"contract {plan.id!r} owes {contract.payable_units} units, "
-                    f"but its payee's wallet holds {held}",
-                )
+            self._check_paid(plan, counted)
         report = Report(contracts, Counter())
         self._count(report, out)
         return report
+
+    def _check_paid(self, plan: ContractPlan, counted: Compared) -> None:
+        """Nothing is owed any more, and the payee's wallet holds what was counted.
+
+        More than is payable was paid only where more was reversed than was held back.
+        """
+        held = self._stack.chain.balance_of(self._scene.token, address_of(f"payee {plan.id}"))
+        over = held - counted.payable_units
+        is_explained = over == 0 or (over > 0 and plan.holdback_s > 0)
+        if held != counted.paid_units or counted.owed_units or not is_explained:
+            raise ReplayError(
+                "payouts-differ",
+                f"contract {plan.id!r} owes {counted.payable_units} units, {counted.paid_units} "
+                f"were paid by the rules, but its payee's wallet holds {held}",
+            )
+        if over:
+            self.overpaid_units[plan.id] = over
 
     def _count(self, report: Report, out: Spool) -> None:
         mark, value_units = b"", 0

@@ -1,12 +1,15 @@
 """A history settled for real gives what the pure backtest gives, and refuses what it must."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from orchestrator import backtest, history, settled
+from orchestrator.backtest import Report
 from orchestrator.core.errors import InputError, ReplayError
 from orchestrator.rehearsal import Plan, Rehearsal
+from orchestrator.settled import SettledRun
 from tests.conftest import server_folder
 
 POLICY = """
@@ -54,37 +57,83 @@ EVENTS = """time,lead,event,value
 """
 
 
-def write(folder: Path, contracts: str = CONTRACTS) -> tuple[Path, Path, Path, Path]:
-    texts = {"E.csv": EVENTS, "T.csv": TOUCHES, "P.yaml": POLICY, "C.yaml": contracts}
+def write(
+    folder: Path, contracts: str = CONTRACTS, events: str = EVENTS
+) -> tuple[Path, Path, Path, Path]:
+    texts = {"E.csv": events, "T.csv": TOUCHES, "P.yaml": POLICY, "C.yaml": contracts}
     for name, text in texts.items():
         (folder / name).write_text(text)
-    events, touches, policy, plans = (folder / name for name in texts)
-    return events, touches, policy, plans
+    event_rows, touches, policy, plans = (folder / name for name in texts)
+    return event_rows, touches, policy, plans
+
+
+def live_through(
+    folder: Path,
+    contracts: str,
+    look: Callable[[Report, Report, SettledRun], None],
+    recorded: str = EVENTS,
+) -> None:
+    """Judge the history in memory and for real, and look at both while the chain is up."""
+    events, touches, policy_path, plans_path = write(folder, contracts, recorded)
+    policy = history.read_policy(policy_path)
+    plans = history.read_contracts(plans_path, policy)
+    with server_folder() as servers, backtest.spool() as pure_out, backtest.spool() as out:
+        pure = backtest.run(history.rows(events, touches), policy, plans, pure_out)
+        start_ms = settled.start_ms(plans, None)
+        with Rehearsal(Plan(servers, start_ms, "test.tallystick"), lambda _: None) as scene:
+            run = SettledRun(scene, policy, plans)
+            found = run.run(history.rows(events, touches), out)
+        settled.check_equal(pure, found, pure_out.lines(), out.lines())
+        look(pure, found, run)
 
 
 def test_settled_equals_pure(tmp_path: Path) -> None:
-    events, touches, policy_path, contracts = write(tmp_path)
-    policy = history.read_policy(policy_path)
-    plans = history.read_contracts(contracts, policy)
-    with server_folder() as folder, backtest.spool() as pure_out, backtest.spool() as out:
-        pure = backtest.run(history.rows(events, touches), policy, plans, pure_out)
-        start_ms = settled.start_ms(plans, None)
-        with Rehearsal(Plan(folder, start_ms, "test.tallystick"), lambda _: None) as scene:
-            run = settled.SettledRun(scene, policy, plans).run(history.rows(events, touches), out)
-        settled.check_equal(pure, run, pure_out.lines(), out.lines())
+    def look(pure: Report, found: Report, run: SettledRun) -> None:
         assert pure.totals()["trials"]["over_budget_units"] == "8100000"
-        assert [contract.outcomes for contract in run.contracts.values()] == [2, 3, 1]
-        assert [contract.reversals for contract in run.contracts.values()] == [0, 0, 1]
-        run.contracts["price"].earned_units += 1
+        assert [contract.outcomes for contract in found.contracts.values()] == [2, 3, 1]
+        assert [contract.reversals for contract in found.contracts.values()] == [0, 0, 1]
+        assert not run.overpaid_units
+        found.contracts["price"].earned_units += 1
         with pytest.raises(ReplayError, match="totals differ"):
-            settled.check_equal(pure, run, pure_out.lines(), out.lines())
+            settled.check_equal(pure, found, iter(()), iter(()))
+
+    live_through(tmp_path, CONTRACTS, look)
+
+
+HELD = """
+- {id: held, operator: ann, outcome: paid, unit_price: 3, budget: 9, opens_at: 2024-01-01,
+   deadline: 2024-06-01, attribution_window_s: 8000000, holdback_bps: 3333, holdback_s: 7776000}
+"""
+# A round after it bought, x takes its money back; z did so at once, and y keeps what it bought.
+REFUNDED = EVENTS.replace(
+    "2024-04-02 10:00:00,y,buy,5", "2024-03-20 10:00:00,x,refund,\n2024-04-02 10:00:00,y,buy,5"
+)
+
+
+@pytest.mark.parametrize(
+    ("events", "earned_units", "overpaid_units"),
+    [
+        # What x was paid by then is set off against y's outcome.
+        (REFUNDED, 9_000_000, {}),
+        # Without y, the payee keeps what was not held back: 3 less a third, rounded down.
+        (REFUNDED.replace("y,buy,5", "y,noise,5"), 6_000_000, {"held": 2_000_100}),
+    ],
+    ids=["set off", "beyond what was held"],
+)
+def test_what_is_held_back_is_paid_when_it_can_no_longer_be_reversed(
+    tmp_path: Path, events: str, earned_units: int, overpaid_units: dict[str, int]
+) -> None:
+    def look(_: Report, found: Report, run: SettledRun) -> None:
+        held = found.contracts["held"]
+        assert (held.earned_units, held.reversed_units) == (earned_units, 6_000_000)
+        assert run.overpaid_units == overpaid_units
+
+    live_through(tmp_path, HELD, look, events)
 
 
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (("budget: 9,", "budget: 9, holdback_s: 60,"), "holdback"),
-        (("budget: 9,", "budget: 9, holdback_bps: 1,"), "holdback"),
         (("budget: 9,", "budget: 0,"), "no budget"),
         (("2024-06-01", "2024-06-01T00:00:00.5Z"), "whole seconds"),
     ],
