@@ -1,0 +1,583 @@
+"""Every command on contracts as people run it: a real log, server and chain, and real refusals.
+
+Two stories. In the first a verifier is honest, then silent: what it stated is disputed and ruled
+on, what it did not state is claimed by proof, refuted, disputed, and what is left goes back. In the
+second publisher and verifier count one lead twice, and a stranger stops them.
+"""
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any, NamedTuple
+from urllib.request import urlopen
+
+import pytest
+
+from orchestrator import cli, commands
+from orchestrator.actors import Client, Operator, Owner, Purchase, wallet
+from orchestrator.casebook import Casebook
+from orchestrator.core.case import TOUCH, TRANSITION, Claim, read
+from orchestrator.core.decide import World
+from orchestrator.core.terms import close_digest, sign_digest
+from orchestrator.rehearsal import Plan, Rehearsal, address_of, key_of
+from tests.conftest import CHAIN_START_S, server_folder
+
+COMMAND = Path(sys.executable).with_name("tallystick")
+DAY_S = 86_400
+PRICE_UNITS, BUDGET_UNITS = 10_000_000, 100_000_000
+POLICY: dict[str, object] = {
+    "initial": "new",
+    "states": ["new", "trial", "paid"],
+    "transitions": [
+        {"on": "signup", "from": ["new"], "to": "trial", "motion": "acquisition"},
+        {"on": "buy", "from": ["trial"], "to": "paid", "motion": "conversion"},
+        {"on": "lapse", "from": ["paid"], "to": "trial", "motion": "activation"},
+    ],
+    "reversals": [],
+    "attribution": "last_touch",
+    "actions": {"email": 0},
+    "lateness_s": DAY_S,
+}
+GUARDED: dict[str, object] = {
+    "outcome": "paid",
+    "unit_price_units": str(PRICE_UNITS),
+    "budget_units": str(BUDGET_UNITS),
+    "attribution_window_s": 7 * DAY_S,
+    "grace_s": 6 * DAY_S,
+    "claim_period_s": 8 * DAY_S,
+    "challenge_period_s": 2 * DAY_S,
+    "arbitration_period_s": 2 * DAY_S,
+}
+DONE, FALSE, BAD, MISSING, NOTHING = (
+    cli.OK, cli.FALSE_CLAIM, cli.BAD_INPUT, cli.MISSING, commands.NOTHING_DONE,
+)  # fmt: skip
+
+
+class Outcome(NamedTuple):
+    """How a run of the command ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+class Market:
+    """A deployment with one surface, whose people also have the command line."""
+
+    def __init__(self, scene: Rehearsal, folder: Path, run: "Run") -> None:
+        self.scene, self.chain, self._folder, self._run = scene, scene.stack.chain, folder, run
+        for name in ("ada", "bo", "arbiter", "stranger"):
+            scene.fund(name)
+        self.owner = Owner(scene.url, wallet(key_of("owner")), "owner")
+        self.operators = {
+            name: Operator(scene.url, wallet(key_of(name)), name) for name in ("ada", "bo")
+        }
+        for actor in (self.owner, *self.operators.values()):
+            actor.sign_in()
+        self.surface = self.owner.open_surface("shop", POLICY)
+        scene.stack.drain()
+        scene.send("owner", self.chain.mint(scene.token, self.owner.address, 10 * BUDGET_UNITS))
+        scene.send("owner", self.chain.approve(scene.token, 10 * BUDGET_UNITS))
+
+    def close(self) -> None:
+        for actor in (self.owner, *self.operators.values()):
+            actor.close()
+
+    def open(self, name: str, **deal: object) -> bytes:
+        """A contract that both have signed, open in the escrow and in the log."""
+        opens_at_s = self.scene.clock() // 1000 + 3600
+        found = self.operators[name].propose(
+            self.surface,
+            self.scene.stack.escrow_domain,
+            arbiter=address_of("arbiter"),
+            opens_at_s=opens_at_s,
+            deadline_s=opens_at_s + 10 * DAY_S,
+            **{**GUARDED, **deal},
+        )
+        self.owner.accept_all(self.surface, self.scene.stack.escrow_domain)
+        self.scene.come_to_rest()
+        assert self.chain.status_of(found) == "scheduled"
+        return found
+
+    def happens(self, lead: str, *events: str) -> None:
+        """The owner reports events of a lead, an hour apart."""
+        for event in events:
+            self.scene.pass_time(3600)
+            now_ms = self.scene.clock()
+            purchase = Purchase(f"{lead}-{event}-{now_ms}", lead, event, "20.00", now_ms)
+            self.owner.report(self.surface, [purchase])
+            self.scene.stack.drain()
+
+    def wins(self, name: str, lead: str) -> None:
+        """An operator brings a new lead to buy."""
+        self.happens(lead, "signup")
+        operator = self.operators[name]
+        leads = operator.leads(self.surface, "trial")
+        assert len(leads) == 1
+        operator.touch(self.surface, leads, "email", lead)
+        self.scene.stack.drain()
+        self.happens(lead, "buy")
+
+    def until(self, time_s: int) -> None:
+        """Let time pass up to a second, and let the log be anchored, without statements."""
+        self.scene.pass_time(time_s - self.scene.clock() // 1000)
+        self.scene.come_to_rest()
+
+    def held(self, name: str) -> int:
+        return self.chain.balance_of(self.scene.token, address_of(name))
+
+    def run(
+        self, command: str, *arguments: str, by: str | None = None, say: str = "", api: str = ""
+    ) -> Outcome:
+        """Run the command against the servers, with the key of a person, who says this."""
+        given = [command, *arguments, "--api", api or self.scene.url, "--rpc", self.scene.rpc_url]
+        if by is not None:
+            path = self._folder / f"{by}.key"
+            if not path.exists():
+                path.touch(mode=0o600)
+                path.write_text(key_of(by).hex() + "\n")
+            given += ["--key-file", str(path)]
+        done = self._run(given, say)
+        if by is not None:
+            assert key_of(by).hex() not in done.stdout + done.stderr
+        return done
+
+    def refused(self, code: int, words: str, *arguments: str, **how: Any) -> None:
+        """The command must end with this code and a line with these words."""
+        sent = self.chain.node.call("eth_blockNumber")
+        done = self.run(*arguments, **how)
+        assert done.code == code, done
+        assert words in done.stderr, done.stderr
+        assert self.chain.node.call("eth_blockNumber") == sent
+
+
+Run = Callable[[list[str], str], Outcome]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command's entry point in this process, where any traceback fails the test."""
+
+    def run_it(arguments: list[str], answer: str) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["tallystick", *arguments])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        code = ended.value.code
+        return Outcome(code if isinstance(code, int) else 0, *capsys.readouterr())
+
+    return run_it
+
+
+@pytest.fixture
+def market(run: Run, tmp_path: Path) -> Iterator[Market]:
+    plan_start_ms = CHAIN_START_S * 1000
+    with (
+        server_folder() as folder,
+        Rehearsal(Plan(folder, plan_start_ms, "remedies.example"), lambda _: None) as scene,
+    ):
+        found = Market(scene, tmp_path, run)
+        try:
+            yield found
+        finally:
+            found.close()
+
+
+@contextmanager
+def tampered(url: str, change: Callable[[dict[str, Any]], None]) -> Iterator[str]:
+    """A server of the log that gives the real one's answers, with its entries changed."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            with urlopen(url + self.path) as answer:  # noqa: S310 - our own server
+                document = json.loads(answer.read())
+            if "entries" in document:
+                change(document)
+            body = json.dumps(document).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+# --- An honest verifier, then a silent one --------------------------------------------------------
+
+
+def test_what_people_can_do_about_a_contract(market: Market) -> None:
+    contract_id = market.open("ada")
+    asked = f"0x{contract_id.hex()}"
+    _before_anything(market, asked)
+    _a_statement_is_disputed(market, asked)
+    _what_is_due_is_released(market, asked)
+    _a_silent_verifier(market, asked, contract_id)
+    _the_end(market, asked)
+
+
+def _before_anything(market: Market, asked: str) -> None:
+    told = market.run("contract", asked)
+    assert told.code == DONE
+    assert "scheduled: it has not begun" in told.stdout
+    assert '10.00 TEST, for each lead that enters "paid"' in told.stdout
+    assert "the operator can claim by proof what was not settled" in told.stdout
+    # The same without a server: the escrow alone says what it is.
+    escrow = market.chain.addresses.escrow
+    again = market.run("contract", asked, "--escrow", escrow, api="http://127.0.0.1:1")
+    assert (again.code, again.stdout) == (DONE, told.stdout)
+
+    for code, said, command, by in (
+        (NOTHING, "has not signed a statement that is on chain", "disprove", "stranger"),
+        (NOTHING, "there is nothing to claim", "claim", "ada"),
+        (NOTHING, "there is nothing to refute: no claim stands", "refute", "stranger"),
+        (NOTHING, "nothing is pending; a statement can be disputed", "dispute", "owner"),
+        (NOTHING, "refunds are possible after 2026-01-25", "refund", "owner"),
+        (NOTHING, "nothing is due now; nothing is known to come", "release", "stranger"),
+    ):
+        market.refused(code, said, command, asked, by=by)
+    market.refused(NOTHING, "nothing is before the arbiter", "rule", asked, "5", by="arbiter")
+    unknown = "0x" + "12" * 32
+    market.refused(BAD, f"has no contract {unknown}", "contract", unknown)
+    market.refused(BAD, "has no contract", "release", unknown, by="ada")
+
+
+def _a_statement_is_disputed(market: Market, asked: str) -> None:
+    market.until(market.scene.clock() // 1000 + 3600)
+    market.wins("ada", "first")
+    market.scene.settle("one")
+    told = json.loads(market.run("contract", asked, "--json").stdout)
+    pending = told["pending"]
+    assert (told["status"], pending["earned_units"]) == ("open", str(PRICE_UNITS))
+    assert [one["command"] for one in told["options"]][:3] == ["dispute", "dispute", "disprove"]
+    market.refused(NOTHING, "the log shows no lie of a verifier", "disprove", asked, by="stranger")
+    market.refused(NOTHING, "the log shows no lie of a verifier", "disprove", by="stranger")
+
+    # Explained, and not sent: without a key, with a no, with no answer.
+    explained = market.run("dispute", asked, "--dry-run")
+    assert explained.code == DONE
+    assert f"dispute the statement at entry {pending['position']}" in explained.stdout
+    assert "earned 10.00 TEST, taken back 0.00 TEST, so 10.00 TEST in all" in explained.stdout
+    assert "the arbiter " + address_of("arbiter") + " can rule on it until" in explained.stdout
+    assert "gas: about" in explained.stdout
+    market.refused(BAD, "there is no key to sign with", "dispute", asked)
+    for answer in ("n\n", ""):
+        market.refused(NOTHING, "nothing was signed", "dispute", asked, by="owner", say=answer)
+    only_parties = f"only {address_of('owner')} or {address_of('ada')} can dispute"
+    market.refused(BAD, only_parties, "dispute", asked, "--yes", by="stranger")
+    claims = (asked, "--about", "claims", "--yes")
+    market.refused(NOTHING, "the chain would refuse this now: NoClaims()", "dispute", *claims,
+                   by="owner")  # fmt: skip
+    market.refused(NOTHING, "nothing is before the arbiter", "rule", asked, "6", by="arbiter")
+
+    sent = market.run("dispute", asked, by="owner", say="y\n")
+    assert sent.code == DONE, sent
+    assert "sending transaction 0x" in sent.stderr
+    assert "done: dispute the statement" in sent.stdout
+    market.refused(BAD, f"only {address_of('ada')} can dispute", "dispute", asked, by="owner")
+
+    market.refused(BAD, "only " + address_of("arbiter"), "rule", asked, "6", by="owner")
+    market.refused(BAD, "is more than budget and claims leave", "rule", asked, "101", by="arbiter")
+    market.refused(BAD, "is no amount of TEST", "rule", asked, "6.0000001", by="arbiter")
+    market.refused(BAD, "is no amount of TEST", "rule", asked, "six", by="arbiter")
+    before = market.held("ada")
+    ruled = market.run("rule", asked, "6.00", "--yes", "--json", by="arbiter")
+    assert ruled.code == DONE, ruled
+    (step,) = json.loads(ruled.stdout)["transactions"]
+    assert step["payable_units"] == "6000000"
+    assert int(step["likely_wei"]) <= int(step["most_wei"])
+    assert market.chain.node.call("eth_getTransactionReceipt", step["tx_hash"])["status"] == "0x1"
+    assert market.held("ada") - before == 6_000_000
+    market.scene.come_to_rest()
+
+
+def _what_is_due_is_released(market: Market, asked: str) -> None:
+    market.wins("ada", "second")
+    market.scene.settle("two")
+    when = "nothing is due now; more can be released at 2026-01-"
+    market.refused(NOTHING, when, "release", asked, by="stranger")
+    resolves_at_s = json.loads(market.run("contract", asked, "--json").stdout)["pending"][
+        "resolves_at_s"
+    ]
+    # The service would release it by itself; here it does nothing.
+    market.scene.pass_time(resolves_at_s + 1 - market.scene.clock() // 1000)
+    late = market.run("dispute", asked, by="owner")
+    assert (late.code, "nothing is pending" in late.stderr) == (NOTHING, True)
+    explained = market.run("release", asked, "--dry-run")
+    assert "10.00 TEST go to the payee " + address_of("ada") in explained.stdout
+    before = market.held("ada")
+    released = market.run("release", asked, "--yes", by="stranger")
+    assert released.code == DONE, released
+    assert market.held("ada") - before == 10_000_000
+    market.refused(NOTHING, "nothing is due now", "release", asked, "--yes", by="stranger")
+    market.scene.come_to_rest()
+
+
+def _a_silent_verifier(market: Market, asked: str, contract_id: bytes) -> None:
+    times = json.loads(market.run("contract", asked, "--json").stdout)
+    market.wins("ada", "third")
+    market.until(times["statements_until_s"] - 10)
+    early = market.run("claim", asked, "--yes", by="ada")
+    assert early.code == NOTHING
+    assert "outcomes that no final statement answers: 1, 10.00 TEST in all" in early.stdout
+    assert "claims can be filed after 2026-01-17" in early.stderr
+
+    market.until(times["statements_until_s"] + 1)
+    market.refused(BAD, f"only {address_of('ada')} can claim", "claim", asked, by="bo")
+    claimed = market.run("claim", asked, "--yes", "--json", by="ada")
+    assert claimed.code == DONE, claimed
+    (filed,) = json.loads(claimed.stdout)["transactions"]
+    assert filed["amount_units"] == str(PRICE_UNITS)
+    market.refused(NOTHING, "there is nothing to claim", "claim", asked, "--yes", by="ada")
+    market.refused(NOTHING, "the log speaks against none of them", "refute", asked, by="stranger")
+
+    _a_false_claim(market, asked, contract_id)
+
+    market.refused(NOTHING, "claims can be disputed after", "dispute", asked, by="owner")
+    market.until(times["claims_until_s"] + 1)
+    market.refused(NOTHING, "there is nothing to claim", "claim", asked, by="ada")
+    disputed = market.run("dispute", asked, "--yes", by="owner")
+    assert disputed.code == DONE, disputed
+    market.refused(NOTHING, "the claims were disputed before", "dispute", asked, by="ada")
+    market.refused(BAD, "is more than 10.00 TEST", "rule", asked, "10.01", by="arbiter")
+    ruled = market.run("rule", asked, "4", "--yes", by="arbiter")
+    assert ruled.code == DONE, ruled
+    assert "4.00 TEST of it are paid after 2026-02-02" in ruled.stdout
+    market.refused(NOTHING, "nothing is before the arbiter", "rule", asked, "4", by="arbiter")
+
+
+def _a_false_claim(market: Market, asked: str, contract_id: bytes) -> None:
+    """The operator claims what a final statement has answered; a stranger has it dropped."""
+    with Client(market.scene.url) as client:
+        log_id = market.scene.stack.site.log_id
+        with Casebook(client, market.chain, log_id, [contract_id]) as book:
+            first = _transitions(book)[0]
+            touch = _touch_of(book, first)
+            call = market.chain.claim(
+                contract_id, book.size, book.exhibit(first.transition), book.exhibit(touch)
+            )
+    market.scene.send("ada", call)
+    with tampered(market.scene.url, _last_byte) as url:
+        market.refused(FALSE, "the server's entries give root 0x", "refute", asked, "--yes",
+                       by="stranger", api=url)  # fmt: skip
+    for change, words in (
+        (_no_entries, "the server has 0 entries, but the chain holds the root of"),
+        (_no_hex, "what the server gives from 0 on are no entries"),
+        (_no_order, "the server did not give entry 0"),
+    ):
+        with tampered(market.scene.url, change) as url:
+            market.refused(FALSE, words, "refute", asked, "--yes", by="stranger", api=url)
+    refuted = market.run("refute", asked, "--yes", by="stranger")
+    assert refuted.code == DONE, refuted
+    assert "together: the verifier's final statement covers an answer" in refuted.stdout
+    told = market.run("contract", asked).stdout
+    assert "10.00 TEST in 1 claims" in told
+    assert "1 claims" in told.split("refuted  ")[1].splitlines()[0]
+
+
+def _transitions(book: Casebook) -> list[Claim]:
+    found = []
+    for position, item in enumerate(book.entries()):
+        entry = read(position, item.data)
+        if entry.kind == TRANSITION and entry.label.rstrip(b"\0") == b"paid":
+            found.append(Claim(entry.subject, PRICE_UNITS, position, 0, entry.time_ms))
+    return found
+
+
+def _touch_of(book: Casebook, claim: Claim) -> int:
+    for position, item in enumerate(book.entries()):
+        entry = read(position, item.data)
+        if entry.kind == TOUCH and entry.subject == claim.lead:
+            return position
+    raise AssertionError("the lead was not touched")
+
+
+def _the_end(market: Market, asked: str) -> None:
+    before = market.held("owner")
+    refunded = market.run("refund", asked, "--yes", by="stranger")
+    assert refunded.code == DONE, refunded
+    assert "kept for what may still be owed: 4.00 TEST" in refunded.stdout
+    assert market.held("owner") - before == BUDGET_UNITS - 20_000_000
+    market.refused(NOTHING, "all that is left is paid or may still be owed", "refund", asked,
+                   by="stranger")  # fmt: skip
+    times = json.loads(market.run("contract", asked, "--json").stdout)
+    assert (times["budget_units"], times["claims_ruled_units"]) == ("20000000", "4000000")
+    market.scene.pass_time(times["refutable_until_s"] + 1 - market.scene.clock() // 1000)
+    before = market.held("ada")
+    released = market.run("release", asked, "--yes", by="stranger")
+    assert released.code == DONE, released
+    assert market.held("ada") - before == 4_000_000
+    told = market.run("contract", asked).stdout
+    assert "refunded: everything is paid or given back" in told
+    assert told.endswith("next:\n")
+
+
+# --- Consent --------------------------------------------------------------------------------------
+
+
+def test_a_contract_is_closed_by_consent(market: Market, tmp_path: Path) -> None:
+    contract_id = market.open("bo")
+    asked, path = f"0x{contract_id.hex()}", tmp_path / "consent.json"
+    market.until(market.scene.clock() // 1000 + 3600)
+    market.wins("bo", "someone")
+    market.scene.settle("one")
+
+    market.refused(BAD, "say --sign to print your signature", "close", asked, "7", by="bo")
+    only = f"only {address_of('owner')} or {address_of('bo')} can agree"
+    market.refused(BAD, only, "close", asked, "7", "--sign", by="stranger")
+    market.refused(BAD, "is not between what is paid", "close", asked, "101", "--sign", by="bo")
+    market.refused(NOTHING, "nothing was signed", "close", asked, "7", "--sign", by="bo", say="n")
+    looked = market.run("close", asked, "7", "--sign", "--dry-run")
+    assert (looked.code, looked.stdout) == (DONE, "")
+    assert "what is pending or claimed is dropped" in looked.stderr
+    signed = market.run("close", asked, "7", "--sign", "--days", "2", by="bo", say="y\n")
+    assert signed.code == DONE, signed
+    assert "7.00 TEST payable in all" in signed.stderr
+    document = json.loads(signed.stdout[signed.stdout.index("{") :])
+    path.write_text(json.dumps(document))
+
+    with_it = ("--consent", str(path), "--yes")
+    market.refused(BAD, "has agreed to 7.00 TEST, not to 8.00 TEST", "close", asked, "8", *with_it,
+                   by="owner")  # fmt: skip
+    market.refused(BAD, f"only {address_of('owner')} can close", "close", asked, "7", *with_it,
+                   by="bo")  # fmt: skip
+    for changed, words in (
+        ({"payable_units": "8000000"}, "has agreed to 8.00 TEST"),
+        ({"expires_at_s": document["expires_at_s"] + 1}, "the signature is not"),
+        ({"party": address_of("owner")}, "the signature is not"),
+        ({"party": address_of("stranger")}, "which is no party"),
+        ({"contract_id": "0x" + "12" * 32}, "the consent is for contract 0x1212"),
+        ({"signature": "0x12"}, "the signature is not"),
+        ({"signature": "0xzz"}, "the consent is garbled"),
+        ({"payable_units": 7}, "that is no consent"),
+    ):
+        path.write_text(json.dumps(document | changed))
+        market.refused(BAD, words, "close", asked, "7", *with_it, by="owner")
+    path.write_text("{")
+    market.refused(BAD, "is not readable as JSON", "close", asked, "7", *with_it, by="owner")
+    path.write_text(json.dumps(document))
+    early = market.scene.clock() // 1000
+    late = close_digest(market.chain.escrow_domain, contract_id, 7_000_000, early - 1)
+    expired = {"expires_at_s": early - 1, "signature": "0x" + sign_digest(late, key_of("bo")).hex()}
+    path.write_text(json.dumps(document | expired))
+    market.refused(NOTHING, "the consent was good until", "close", asked, "7", *with_it, by="owner")
+    path.write_text(json.dumps(document))
+
+    held, owned = market.held("bo"), market.held("owner")
+    closed = market.run("close", asked, "7", "--consent", str(path), by="owner", say="y\n")
+    assert closed.code == DONE, closed
+    assert market.held("bo") - held == 7_000_000
+    assert market.held("owner") - owned == BUDGET_UNITS - 7_000_000
+    told = json.loads(market.run("contract", asked, "--json").stdout)
+    assert (told["status"], told["budget_units"], told["options"]) == ("closed", "7000000", [])
+    for command, *rest in (("close", "7", *with_it), ("dispute",), ("rule", "1"), ("refund",),
+                           ("claim",)):  # fmt: skip
+        market.refused(NOTHING, "its parties closed it on 2026-01-", command, asked, *rest,
+                       by="owner")  # fmt: skip
+
+
+# --- A verifier that lies -------------------------------------------------------------------------
+
+
+def test_a_lie_is_disproved(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    contract_id = market.open("ada")
+    asked = f"0x{contract_id.hex()}"
+    market.until(market.scene.clock() // 1000 + 3600)
+    # Those who write and those who judge forget whom they counted: both lie the same lie.
+    monkeypatch.setattr(World, "_count_lead", lambda *_: None)
+    market.wins("ada", "one")
+    market.happens("one", "lapse", "buy")
+    market.scene.settle("lie")
+    pending = market.chain.pending_of(contract_id)
+    assert pending is not None
+    assert pending.earned_units == 2 * PRICE_UNITS
+
+    explained = market.run("disprove", "--dry-run", "--json")
+    assert explained.code == DONE, explained
+    (case,) = json.loads(explained.stdout)["transactions"]
+    assert (case["contract_id"], case["kind"], len(case["entries"])) == (asked, "duplicate", 2)
+    with tampered(market.scene.url, _last_byte) as url:
+        market.refused(FALSE, "but the chain holds 0x", "disprove", asked, by="stranger", api=url)
+    told = market.run("disprove", asked, by="stranger", say="y\n")
+    assert told.code == DONE, told
+    assert "together: a lead or a transition was counted twice" in told.stdout
+    assert "(entry " in told.stdout
+    assert "20.00 TEST in all) is void, and the verifier is retired" in told.stdout
+    assert market.chain.is_retired(contract_id)
+    assert market.chain.pending_of(contract_id) is None
+    market.refused(NOTHING, "its verifier was disproved before", "disprove", asked, by="stranger")
+    market.refused(NOTHING, "the log shows no lie", "disprove", "--yes", by="stranger")
+    assert "disproved: its word counts no more" in market.run("contract", asked).stdout
+
+
+# --- What is not there, or not right --------------------------------------------------------------
+
+
+def test_bad_input_is_one_line(market: Market, tmp_path: Path) -> None:
+    contract_id = market.open("ada")
+    asked = f"0x{contract_id.hex()}"
+    exposed, empty = tmp_path / "exposed", tmp_path / "empty"
+    exposed.write_text(key_of("ada").hex())
+    exposed.chmod(0o644)
+    empty.touch(mode=0o600)
+    for code, words, *arguments in (
+        (BAD, "is no contract id", "contract", "0x12"),
+        (BAD, "is no contract id", "disprove", asked[:-1]),
+        (BAD, "others may read it", "release", asked, "--key-file", str(exposed)),
+        (BAD, "must hold a key", "release", asked, "--key-file", str(empty)),
+        (BAD, "No such file", "release", asked, "--key-file", str(tmp_path / "none")),
+        (BAD, "is no address", "contract", asked, "--escrow", "0x12"),
+        (MISSING, "has no escrow at", "contract", asked, "--escrow", address_of("ada")),
+        (MISSING, "did not answer", "contract", asked, "--api", "http://127.0.0.1:1"),
+        (BAD, "is no http(s) URL", "contract", asked, "--api", "ftp://example.org"),
+        (MISSING, "did not answer", "contract", asked, "--rpc", "http://127.0.0.1:1"),
+        (BAD, "must be an http(s) URL", "contract", asked, "--rpc", "nowhere"),
+        (MISSING, "does not say which log it serves", "contract", asked, "--api",
+         f"{market.scene.url}/v1/openapi.json?"),
+    ):  # fmt: skip
+        given = [*arguments]
+        for option, value in (("--api", market.scene.url), ("--rpc", market.scene.rpc_url)):
+            if option not in given:
+                given += [option, value]
+        done = subprocess.run(
+            [COMMAND, *given], capture_output=True, encoding="utf-8", timeout=120, check=False
+        )
+        assert done.returncode == code, done
+        assert done.stderr.startswith("tallystick: "), done.stderr
+        assert words in done.stderr, done.stderr
+        assert done.stderr.count("\n") == 1, done.stderr
+
+
+# --- What a hostile server does to entries --------------------------------------------------------
+
+
+def _last_byte(document: dict[str, Any]) -> None:
+    entry = document["entries"][-1]["entry"]
+    document["entries"][-1]["entry"] = entry[:-2] + f"{int(entry[-2:], 16) ^ 1:02x}"
+
+
+def _no_entries(document: dict[str, Any]) -> None:
+    document["entries"] = []
+
+
+def _no_hex(document: dict[str, Any]) -> None:
+    document["entries"][0]["entry"] = "0x" + "zz" * 256
+
+
+def _no_order(document: dict[str, Any]) -> None:
+    document["entries"].reverse()
