@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {EvidenceFixture} from "./EvidenceFixture.sol";
+import {Exhibit, Opening} from "contracts/libraries/Case.sol";
+import {Entry} from "contracts/libraries/MerkleLog.sol";
+import {Terms} from "contracts/libraries/Terms.sol";
+
+/// Logs that are written by the rules, whatever happens in them, and strangers who show whatever
+/// they like: nothing is disproved. The rules of attribution are written down here once more, plainly
+/// and over the whole history.
+/// forge-config: default.fuzz.runs = 32
+/// forge-config: deep.fuzz.runs = 1000
+contract HonestTest is EvidenceFixture {
+    uint256 private constant STEPS = 16;
+    uint256 private constant TRIES = 24; //  a kind and a contract
+    uint8 private constant FIRST = 0;
+
+    bytes32[2] private contracts = [RIVAL, MINE]; // in the order of opening
+    bytes32[7] private kinds =
+        [bytes32("duplicate"), "transition", "touch", "touch_order", "rival", "sum", "reversal"];
+    mapping(bytes32 id => mapping(bytes32 lead => bool)) private counted;
+    mapping(bytes32 id => uint256 index) private openedAt;
+    mapping(uint256 transition => Opening) private openings;
+    mapping(uint256 outcome => bool) private isReversed;
+    mapping(bytes32 id => uint256[]) private told; // what may be accused
+    uint256[] private touches;
+    uint256[] private paid;
+    uint256 private reversed;
+    uint256 private dice;
+
+    function _roll(uint256 sides) private returns (uint256) {
+        dice = uint256(keccak256(abi.encode(dice)));
+        return dice % sides;
+    }
+
+    // ------------------------------------------------------------ an honest log
+
+    function _live(uint256 seed) private {
+        dice = seed;
+        _openDeals();
+        uint256 nowS = 1;
+        for (uint256 i = 0; i < STEPS; ++i) {
+            nowS += _roll(18 hours);
+            bytes32 lead = _roll(3) == 0 ? OTHER_LEAD : LEAD;
+            uint256 what = _roll(8);
+            // What the product reports may have happened a while ago.
+            uint256 happenedS = nowS - _roll(nowS < 8 hours ? nowS : 8 hours);
+            if (what < 4) touches.push(_write(_touchEntry(what < 2 ? ann : bob, lead, nowS)));
+            else if (what < 7) _enterState(lead, happenedS);
+            else _takeBack(lead, _write(_refundEntry(lead, happenedS)));
+        }
+        for (uint256 i = 0; i < contracts.length; ++i) {
+            told[contracts[i]].push(_state(contracts[i]));
+        }
+    }
+
+    function _openDeals() private {
+        Terms memory mine = _terms();
+        mine.attribution = uint8(_roll(2));
+        mine.repeatable = _roll(2) == 0;
+        mine.revenueShareBps = _roll(2) == 0 ? 0 : 333;
+        mine.attributionWindow = uint64(1 + _roll(4 days));
+        mine.holdbackPeriod = uint64(_roll(6 days));
+        mine.budget = PRICE * (1 + _roll(4)) + 3000;
+        Terms memory rival = abi.decode(abi.encode(mine), (Terms)); // a copy
+        rival.operator = _roll(4) == 0 ? ann : bob;
+        rival.repeatable = _roll(2) == 0;
+        rival.opensAt += uint64(_roll(3 days));
+        rival.deadline = uint64(START + 4 days + _roll(10 days));
+        rival.attributionWindow = uint64(1 + _roll(4 days));
+        openedAt[RIVAL] = _openContract(RIVAL, rival);
+        openedAt[MINE] = _openContract(MINE, mine);
+    }
+
+    function _enterState(bytes32 lead, uint256 happenedS) private {
+        uint256 transition = _write(_transitionEntry(lead, happenedS));
+        openings[transition] = opening;
+        (bytes32 id, uint256 touch) = _winner(lead, _ms(happenedS));
+        if (id == 0) return;
+        counted[id][lead] = true;
+        Entry memory entry;
+        uint256 sum = outcomes[id].sum - reversals[id].sum;
+        Terms memory terms = _termsOf(id);
+        if (sum + terms.unitPrice + 5000 * uint256(terms.revenueShareBps) / 10_000 > terms.budget) {
+            Running memory before = outcomes[id];
+            entry = _outcomeEntry(id, transition, touch);
+            outcomes[id] = before;
+            entry.kind = "outcome.over";
+            entry.payload = _link(transition, touch, 0, 0, 0);
+            _write(entry);
+            return;
+        }
+        uint256 outcome = _outcome(id, transition, touch);
+        paid.push(outcome);
+        told[id].push(outcome);
+    }
+
+    /// Protocol, section 4: whose outcome it is, of all contracts that may count the lead.
+    function _winner(bytes32 lead, uint256 timeMs)
+        private
+        view
+        returns (bytes32 id, uint256 touch)
+    {
+        for (uint256 i = 0; i < contracts.length; ++i) {
+            Terms memory terms = _termsOf(contracts[i]);
+            if (timeMs < terms.opensAt * 1000 || timeMs > terms.deadline * 1000) continue;
+            if (!terms.repeatable && counted[contracts[i]][lead]) continue;
+            uint256 own = _ownTouch(terms, lead, timeMs);
+            if (own == 0) continue;
+            if (timeMs - entries[own].timeMs > terms.attributionWindow * 1000) continue;
+            bool isBetter = terms.attribution == FIRST ? own < touch : own > touch;
+            if (touch == 0 || isBetter) (id, touch) = (contracts[i], own);
+        }
+    }
+
+    /// The operator's first or last counting touch; zero if there is none.
+    function _ownTouch(Terms memory terms, bytes32 lead, uint256 timeMs)
+        private
+        view
+        returns (uint256 own)
+    {
+        for (uint256 i = 0; i < touches.length; ++i) {
+            Entry memory entry = entries[touches[i]];
+            bool counts = entry.actor == _word(terms.operator) && entry.subject == lead
+                && terms.opensAt * 1000 <= entry.timeMs && entry.timeMs <= timeMs;
+            if (!counts) continue;
+            own = touches[i];
+            if (terms.attribution == FIRST) return own;
+        }
+    }
+
+    /// The lead's last outcome that stands, if its time is not over.
+    function _takeBack(bytes32 lead, uint256 happened) private {
+        for (uint256 i = paid.length; i != 0; --i) {
+            Entry memory outcome = entries[paid[i - 1]];
+            if (outcome.subject != lead || isReversed[paid[i - 1]]) continue;
+            uint256 until = outcome.timeMs + _termsOf(outcome.actor).holdbackPeriod * 1000;
+            if (entries[happened].timeMs > until) return;
+            isReversed[paid[i - 1]] = true;
+            told[outcome.actor].push(_reversal(outcome.actor, paid[i - 1], happened));
+            ++reversed;
+            return;
+        }
+    }
+
+    // ------------------------------------------------------------ whatever is shown
+
+    /// Returns how many of the tries disproved something.
+    function _tryEverything() private returns (uint256 lies) {
+        uint64 size = _size();
+        uint256[] memory all = new uint256[](entries.length);
+        for (uint256 i = 0; i < all.length; ++i) {
+            all[i] = i;
+        }
+        Exhibit[] memory log = _exhibits(all);
+        for (uint256 i = 0; i < contracts.length; ++i) {
+            for (uint256 k = 0; k < kinds.length; ++k) {
+                for (uint256 j = 0; j < TRIES; ++j) {
+                    if (_try(size, log, i, kinds[k])) ++lies;
+                }
+            }
+        }
+    }
+
+    function _try(uint64 size, Exhibit[] memory log, uint256 who, bytes32 kind)
+        private
+        returns (bool isDisproved)
+    {
+        (bytes32 id, bytes32 other) = (contracts[who], contracts[1 - who]);
+        Exhibit[] memory shown = new Exhibit[](1 + _roll(4));
+        for (uint256 i = 0; i < shown.length; ++i) {
+            shown[i] = log[_roll(log.length)];
+        }
+        shown[0] = log[told[id][_roll(told[id].length)]];
+        // As a stranger who knows what to look for: what the accused entry names.
+        uint256 payload = uint256(entries[shown[0].index].payload);
+        uint256 transition = payload >> 216;
+        uint256 named = payload >> (216 - 40 * _roll(3)) & type(uint40).max;
+        if (shown.length > 1 && named < log.length && _roll(3) != 0) shown[1] = log[named];
+        if (kind == "rival" && shown.length > 2) shown[2] = log[openedAt[other]];
+        if (kind == "rival" && shown.length > 3 && transition < log.length && _roll(4) != 0) {
+            shown[3] = log[transition];
+        }
+        try evidence.disprove(escrow, id, kind, size, shown, other, openings[transition]) {
+            return true;
+        } catch {
+            return false;
+        }
+    }
+
+    // ------------------------------------------------------------ tests
+
+    function testFuzz_honest_nothingIsDisproved(uint256 seed) public {
+        vm.pauseGasMetering();
+        _live(seed);
+        assertEq(_tryEverything(), 0, "an honest entry was disproved");
+    }
+
+    /// So that the test above is about something: there are outcomes and reversals, and where one
+    /// entry of them is bent, the same tries find it.
+    function test_honest_theSameTriesFindLies() public {
+        vm.pauseGasMetering();
+        (uint256 outcomesSeen, uint256 reversalsSeen, uint256 lies) = (0, 0, 0);
+        for (uint256 seed = 0; seed < 24; ++seed) {
+            uint256 snapshot = vm.snapshotState();
+            _live(seed);
+            (uint256 outcomes_, uint256 reversals_) = (paid.length, reversed);
+            uint256 found;
+            if (outcomes_ != 0) {
+                uint256 bent = paid[_roll(outcomes_)];
+                entries[bent].timeMs += 1;
+                _rebuild();
+                found = _tryEverything();
+            }
+            vm.revertToState(snapshot);
+            outcomesSeen += outcomes_;
+            reversalsSeen += reversals_;
+            if (found != 0) ++lies;
+        }
+        assertGt(outcomesSeen, 30, "outcomes");
+        assertGt(reversalsSeen, 3, "reversals");
+        assertGt(lies, 12, "lies");
+    }
+}

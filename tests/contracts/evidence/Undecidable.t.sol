@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Lies} from "./Lies.sol";
+import {Evidence} from "contracts/Evidence.sol";
+import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
+import {Exhibit} from "contracts/libraries/Case.sol";
+import {Entry} from "contracts/libraries/MerkleLog.sol";
+import {Terms} from "contracts/libraries/Terms.sol";
+
+/// What no log entry can show, and what happens instead. Every case of docs/security/undecidable.md
+/// has its test here: first that a stranger with the whole log can do nothing, then what bounds the
+/// damage.
+contract UndecidableTest is Lies {
+    address private arbiter = makeAddr("arbiter");
+    uint256 private stated; // index of my contract's last statement
+
+    // ------------------------------------------------------------ the deal, and who says what
+
+    /// With a challenge, and an arbiter who knows what the log does not.
+    function _judged() private view returns (Terms memory terms) {
+        terms = _terms();
+        terms.arbiter = arbiter;
+        terms.challengePeriod = 1 days;
+        terms.arbitrationPeriod = 1 days;
+    }
+
+    function _outcomeByLog() private returns (uint256) {
+        uint256 touch = _touch(operator.addr, 100);
+        return _outcome(mine, _transition(200), touch);
+    }
+
+    /// The party disputes my contract's last statement, and the arbiter decides.
+    function _assertRuled(address party, uint256 payableAmount) private {
+        vm.prank(party);
+        escrow.dispute(mine, uint64(stated));
+        vm.prank(arbiter);
+        escrow.rule(mine, uint64(stated), payableAmount);
+        assertEq(escrow.paidOf(mine), payableAmount);
+    }
+
+    /// The owner gets back all but this much.
+    function _assertRefunded(uint256 paid) private {
+        Terms memory terms = escrow.termsOf(mine);
+        vm.warp(terms.deadline + terms.grace + terms.claimPeriod + 1);
+        uint256 before = token.balanceOf(owner.addr);
+        escrow.refund(mine);
+        assertEq(token.balanceOf(owner.addr) - before, terms.budget - paid);
+        assertEq(escrow.paidOf(mine), paid);
+    }
+
+    // ------------------------------------------------------------ whatever is shown
+
+    /// No kind, shown by any one or two entries of the log, or as rivals are, holds.
+    function _assertNothingShows() private {
+        stated = book.size() - 1;
+        uint256 count = entries.length;
+        uint256[] memory all = new uint256[](count);
+        for (uint256 i = 0; i < count; ++i) {
+            all[i] = base + i;
+        }
+        Exhibit[] memory log = _exhibits(all);
+        bytes32[7] memory kinds = [
+            bytes32("duplicate"), "transition", "touch", "touch_order", "rival", "sum", "reversal"
+        ];
+        for (uint256 i = 0; i < count; ++i) {
+            for (uint256 k = 0; k < kinds.length; ++k) {
+                _assertIdle(kinds[k], _some(log, i));
+                for (uint256 j = 0; j < count; ++j) {
+                    _assertIdle(kinds[k], _some(log, i, j));
+                }
+            }
+            for (uint256 j = 0; j < count; ++j) {
+                for (uint256 k = 0; k < count; ++k) {
+                    _assertIdle("rival", _some(log, i, j, rivalOpened - base, k));
+                }
+            }
+        }
+    }
+
+    function _assertIdle(bytes32 kind, Exhibit[] memory shown) private {
+        uint64 size = uint64(book.size());
+        vm.prank(stranger);
+        try evidence.disprove(escrow, mine, kind, size, shown, rival, opening) {
+            assertTrue(false, "the log shows it");
+        } catch {}
+    }
+
+    function _some(Exhibit[] memory log, uint256 i) private pure returns (Exhibit[] memory shown) {
+        shown = new Exhibit[](1);
+        shown[0] = log[i];
+    }
+
+    function _some(Exhibit[] memory log, uint256 i, uint256 j)
+        private
+        pure
+        returns (Exhibit[] memory shown)
+    {
+        shown = new Exhibit[](2);
+        (shown[0], shown[1]) = (log[i], log[j]);
+    }
+
+    function _some(Exhibit[] memory log, uint256 i, uint256 j, uint256 k, uint256 l)
+        private
+        pure
+        returns (Exhibit[] memory shown)
+    {
+        shown = new Exhibit[](4);
+        (shown[0], shown[1], shown[2], shown[3]) = (log[i], log[j], log[k], log[l]);
+    }
+
+    /// The search above does find what there is to find.
+    function test_undecidable_theSearchFindsALie() public {
+        _begin(_judged());
+        (bytes32 kind,) = _lie(2);
+        assertEq(kind, "touch");
+        vm.expectRevert("the log shows it");
+        this.search();
+    }
+
+    function search() external {
+        _assertNothingShows();
+    }
+
+    // ------------------------------------------------------------ lies that fit together
+
+    /// Publisher, verifier and operator invent a lead, its touch and its transition. An arbiter can
+    /// ask for the requests that the entries commit to.
+    function test_undecidable_aLeadThatDoesNotExist_isForTheArbiter() public {
+        _begin(_judged());
+        _outcomeByLog();
+        _state();
+        _assertNothingShows();
+        _assertRuled(owner.addr, 0);
+        _assertRefunded(0);
+    }
+
+    /// Without a challenge the budget is all that they can take.
+    function test_undecidable_aLeadThatDoesNotExist_costsAPlainContractItsBudgetAtMost() public {
+        _begin(_terms());
+        uint256 affordable = BUDGET / PRICE;
+        Entry memory statement = _settlementEntry(mine);
+        statement.value = (affordable + 1) * PRICE;
+        statement.payload = bytes32((affordable + 1) * PRICE << 176);
+        _state(statement);
+        assertEq(escrow.paidOf(mine), 0, "over the budget");
+
+        statement.value = affordable * PRICE;
+        statement.payload = bytes32(affordable * PRICE << 176);
+        _state(statement);
+        assertEq(escrow.paidOf(mine), BUDGET);
+        _state(statement);
+        assertEq(escrow.paidOf(mine), BUDGET);
+    }
+
+    /// And with a rate cap, half the cap at a time: there is time to close or to go to court.
+    function test_undecidable_aLeadThatDoesNotExist_isPaidSlowlyUnderARateCap() public {
+        Terms memory terms = _terms();
+        (terms.rateCap, terms.ratePeriod) = (4 * PRICE, 1 days);
+        _begin(terms);
+        outcomes[mine].sum = BUDGET;
+        _state();
+        assertEq(escrow.paidOf(mine), 2 * PRICE);
+        vm.warp(START + 12 hours);
+        escrow.release(mine);
+        assertEq(escrow.paidOf(mine), 3 * PRICE);
+    }
+
+    /// The policy may forbid the step from "lost" to the outcome's state: no entry says so that a
+    /// contract could read.
+    function test_undecidable_aTransitionAgainstThePolicy() public {
+        _begin(_judged());
+        uint256 touch = _touch(operator.addr, 100);
+        Entry memory entered = _transitionEntry(LEAD, 200);
+        opening.fromState = "lost";
+        entered.payload = sha256(abi.encode(opening));
+        _outcome(mine, _write(entered), touch);
+        _state();
+        _assertNothingShows();
+        _assertRuled(owner.addr, 0);
+    }
+
+    function test_undecidable_onePersonUnderTwoPseudonyms() public {
+        _begin(_judged());
+        _outcomeByLog();
+        uint256 touch = _write(_touchEntry(operator.addr, OTHER_LEAD, 300));
+        _outcome(mine, _write(_transitionEntry(OTHER_LEAD, 400)), touch);
+        _state();
+        _assertNothingShows();
+        _assertRuled(owner.addr, PRICE);
+    }
+
+    // ------------------------------------------------------------ what is missing
+
+    /// Bob's touch came last and was never written down: it is bob's receipt against the log.
+    function test_undecidable_aTouchThatIsMissing() public {
+        _begin(_judged());
+        _outcomeByLog();
+        _state();
+        _assertNothingShows();
+        _assertRuled(owner.addr, 0);
+    }
+
+    /// A transition that is missing cannot be claimed: exhibits are entries of the log. The arbiter
+    /// can add it to the next statement, and without one the budget goes back.
+    function test_undecidable_aTransitionThatIsMissing() public {
+        Terms memory terms = _judged();
+        terms.claimPeriod = 5 days;
+        _begin(terms);
+        uint256 touch = _touch(operator.addr, 100);
+        _state();
+        _assertNothingShows();
+        uint256 snapshot = vm.snapshotState();
+        _assertRuled(operator.addr, PRICE);
+        vm.revertToState(snapshot);
+
+        vm.warp(terms.deadline + terms.grace + 1);
+        Exhibit memory shown = _exhibit(touch);
+        Exhibit memory invented = _exhibit(touch);
+        invented.entry = abi.encode(_transitionEntry(LEAD, 200));
+        uint64 size = uint64(book.size());
+        vm.prank(operator.addr);
+        vm.expectRevert();
+        evidence.claim(escrow, mine, size, invented, shown);
+        _assertRefunded(0);
+    }
+
+    /// The log has the refund and no reversal: entries show what is there.
+    function test_undecidable_aReversalThatIsMissing() public {
+        Terms memory terms = _judged();
+        (terms.holdbackBps, terms.holdbackPeriod) = (10_000, 4 days);
+        _begin(terms);
+        _outcomeByLog();
+        _refund(300);
+        _state();
+        _assertNothingShows();
+        uint256 snapshot = vm.snapshotState();
+        _assertRuled(owner.addr, 0);
+        vm.revertToState(snapshot);
+
+        // Nobody disputed. What is held back can still be taken back by a later statement.
+        vm.warp(START + 1 days + 1);
+        escrow.release(mine);
+        assertEq(escrow.paidOf(mine), 0);
+        _reversal(mine, rivalOpened + 4, rivalOpened + 5);
+        _state();
+        vm.warp(START + 10 days);
+        escrow.release(mine);
+        assertEq(escrow.paidOf(mine), 0);
+    }
+
+    /// The verifier says "over" or "refused" without a reason. Its word refutes a claim, so the
+    /// operator must dispute the statement above it.
+    function test_undecidable_anOutcomeThatIsRefusedWithoutAReason() public {
+        bytes32[2] memory kinds = [bytes32("outcome.over"), "outcome.refused"];
+        for (uint256 i = 0; i < kinds.length; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            Terms memory terms = _judged();
+            terms.claimPeriod = 5 days;
+            _begin(terms);
+            uint256 touch = _touch(operator.addr, 100);
+            uint256 transition = _transition(200);
+            Entry memory answer = _outcomeEntry(mine, transition, touch);
+            answer.kind = kinds[i];
+            answer.payload = _link(transition, touch, 0, 0, 0);
+            delete outcomes[mine];
+            uint256 index = _write(answer);
+            _state();
+            _assertNothingShows();
+
+            uint256 disputed = vm.snapshotState();
+            _assertRuled(operator.addr, PRICE);
+            vm.revertToState(disputed);
+
+            vm.warp(terms.deadline + terms.grace + 1);
+            escrow.release(mine);
+            (Exhibit memory a, Exhibit memory b) = (_exhibit(transition), _exhibit(touch));
+            uint64 size = uint64(book.size());
+            vm.prank(operator.addr);
+            bytes32 key = evidence.claim(escrow, mine, size, a, b);
+            Exhibit[] memory shown = _exhibits(_show(index));
+            evidence.refute(escrow, mine, key, "answered", size, shown, rival, opening);
+            assertTrue(escrow.claimOf(mine, key).dropped);
+            vm.revertToState(snapshot);
+        }
+    }
+
+    /// A rival that counts a lead once is shown by what the transition commits to. Who keeps that
+    /// to himself keeps the proof; a rival that counts it again needs none.
+    function test_undecidable_anOpeningThatIsKeptBack() public {
+        _begin(_judged());
+        (, uint256[] memory shown) = _lie(4);
+        delete opening;
+        _assertNothingShows();
+        vm.expectPartialRevert(Evidence.WrongOpening.selector);
+        this.disprove("rival", shown);
+        _assertRuled(owner.addr, 0);
+    }
+
+    function test_undecidable_anOpeningThatIsKeptBack_isNotNeededWhereALeadMayReturn() public {
+        Terms memory terms = _judged();
+        terms.repeatable = true;
+        _begin(terms);
+        (, uint256[] memory shown) = _lie(4);
+        delete opening;
+        this.disprove("rival", shown);
+        assertTrue(escrow.isRetired(mine));
+    }
+
+    function disprove(bytes32 kind, uint256[] memory shown) external {
+        _disprove(kind, shown);
+    }
+
+    // ------------------------------------------------------------ order and time
+
+    /// Bob's touch came in after the operator's, and the publisher wrote it first: the log's order
+    /// is the only one there is.
+    function test_undecidable_theOrderInTheInbox() public {
+        _begin(_judged());
+        _touch(bob.addr, 100);
+        _outcomeByLog();
+        _state();
+        _assertNothingShows();
+        _assertRuled(owner.addr, 0);
+    }
+
+    /// It happened an hour after the deadline, and is said to have happened at it. Beyond the
+    /// lateness that the policy allows, a replay refuses it; within, nobody can tell.
+    function test_undecidable_aTimeWithinTheLateness() public {
+        _begin(_judged());
+        uint256 touch = _touch(operator.addr, 13 days);
+        _outcome(mine, _transition(14 days), touch);
+        _state();
+        _assertNothingShows();
+        _assertRuled(owner.addr, 0);
+    }
+
+    /// With the time it had, the log alone shows it.
+    function test_undecidable_aTimeThatIsSaidAsItWas() public {
+        _begin(_judged());
+        uint256 touch = _touch(operator.addr, 13 days);
+        uint256 outcome = _outcome(mine, _transition(14 days + 1 hours), touch);
+        _state();
+        _disprove("transition", _show(outcome));
+        assertTrue(escrow.isRetired(mine));
+    }
+
+    // ------------------------------------------------------------ sham rivals
+
+    /// The owner opens the same deal with a friend, whose touches then come last. To the log it is
+    /// a rival like any other: a verifier that pays the operator all the same is retired.
+    function test_undecidable_aShamRival_takesTheOutcome() public {
+        _begin(_judged());
+        (, uint256[] memory shown) = _lie(4);
+        _disprove("rival", shown);
+        assertTrue(escrow.isRetired(mine));
+    }
+
+    /// An exclusive contract has no rivals.
+    function test_undecidable_aShamRival_isNotOpenedBesideAnExclusiveContract() public {
+        Terms memory terms = _judged();
+        terms.exclusive = true;
+        mine = _enter(terms, operator);
+        terms.exclusive = false;
+        terms.operator = bob.addr;
+        bytes32 id = _contractId(terms);
+        bytes memory byOwner = _sign(owner, id);
+        bytes memory byBob = _sign(bob, id);
+        vm.expectPartialRevert(OutcomeEscrow.OutcomeOccupied.selector);
+        escrow.open(terms, byOwner, byBob);
+    }
+
+    // ------------------------------------------------------------ too late
+
+    /// A plain contract has paid before anyone can show anything: see EndToEnd for each kind.
+    function test_undecidable_aPlainContractHasPaid() public {
+        _begin(_terms());
+        (bytes32 kind, uint256[] memory shown) = _lie(3);
+        _disprove(kind, shown);
+        assertEq(escrow.paidOf(mine), PRICE);
+        _assertRefunded(PRICE);
+    }
+}
