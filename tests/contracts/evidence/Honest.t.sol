@@ -149,11 +149,7 @@ contract HonestTest is EvidenceFixture {
     /// Returns how many of the tries disproved something.
     function _tryEverything() private returns (uint256 lies) {
         uint64 size = _size();
-        uint256[] memory all = new uint256[](entries.length);
-        for (uint256 i = 0; i < all.length; ++i) {
-            all[i] = i;
-        }
-        Exhibit[] memory log = _exhibits(all);
+        Exhibit[] memory log = _wholeLog();
         for (uint256 i = 0; i < contracts.length; ++i) {
             for (uint256 k = 0; k < kinds.length; ++k) {
                 for (uint256 j = 0; j < TRIES; ++j) {
@@ -168,25 +164,97 @@ contract HonestTest is EvidenceFixture {
         returns (bool isDisproved)
     {
         (bytes32 id, bytes32 other) = (contracts[who], contracts[1 - who]);
-        Exhibit[] memory shown = new Exhibit[](1 + _roll(4));
-        for (uint256 i = 0; i < shown.length; ++i) {
-            shown[i] = log[_roll(log.length)];
-        }
-        shown[0] = log[told[id][_roll(told[id].length)]];
-        // As a stranger who knows what to look for: what the accused entry names.
-        uint256 payload = uint256(entries[shown[0].index].payload);
-        uint256 transition = payload >> 216;
-        uint256 named = payload >> (216 - 40 * _roll(3)) & type(uint40).max;
-        if (shown.length > 1 && named < log.length && _roll(3) != 0) shown[1] = log[named];
-        if (kind == "rival" && shown.length > 2) shown[2] = log[openedAt[other]];
-        if (kind == "rival" && shown.length > 3 && transition < log.length && _roll(4) != 0) {
-            shown[3] = log[transition];
-        }
+        uint256 accused = told[id][_roll(told[id].length)];
+        Exhibit[] memory shown = _show(log, accused, kind, other);
+        uint256 transition = uint256(entries[accused].payload) >> 216;
         try evidence.disprove(escrow, id, kind, size, shown, other, openings[transition]) {
             return true;
         } catch {
             return false;
         }
+    }
+
+    /// As a stranger who knows what to look for: often what the accused entry names, and what may
+    /// beat it.
+    function _show(Exhibit[] memory log, uint256 accused, bytes32 kind, bytes32 other)
+        private
+        returns (Exhibit[] memory shown)
+    {
+        shown = new Exhibit[](1 + _roll(4));
+        for (uint256 i = 0; i < shown.length; ++i) {
+            shown[i] = log[_roll(log.length)];
+        }
+        shown[0] = log[accused];
+        if (shown.length == 1) return shown;
+        uint256 payload = uint256(entries[accused].payload);
+        uint256 named = payload >> (216 - 40 * _roll(3)) & type(uint40).max;
+        if (named < log.length && _roll(3) != 0) shown[1] = log[named];
+        if (kind != "rival" && kind != "touch_order") return shown;
+        if (touches.length != 0) shown[1] = log[touches[_roll(touches.length)]];
+        if (shown.length > 2) shown[2] = log[openedAt[other]];
+        if (shown.length > 3) {
+            uint256 before = entries[shown[1].index].value;
+            bool follows = _roll(2) == 0 && before != 0 && before <= log.length;
+            if (follows) shown[3] = log[before - 1];
+            else if (payload >> 216 < log.length) shown[3] = log[payload >> 216];
+        }
+    }
+
+    /// As if the verifier had been silent: the operators claim what the log gives them, and strangers
+    /// try to have the claims dropped. Returns how many they got.
+    function _tryClaims() private returns (uint256 dropped) {
+        uint64 size = _size();
+        Exhibit[] memory log = _wholeLog();
+        for (uint256 i = 0; i < paid.length; ++i) {
+            bytes32 key = _claim(size, log, paid[i]);
+            for (uint256 j = 0; j < 2 * TRIES; ++j) {
+                if (_refute(size, log, paid[i], key)) ++dropped;
+            }
+        }
+    }
+
+    /// What this outcome would have paid.
+    function _claim(uint64 size, Exhibit[] memory log, uint256 index)
+        private
+        returns (bytes32 key)
+    {
+        Entry memory outcome = entries[index];
+        uint256 transition = uint256(outcome.payload) >> 216;
+        uint256 touch = uint256(outcome.payload) >> 176 & type(uint40).max;
+        vm.prank(_termsOf(outcome.actor).operator);
+        key = evidence.claim(escrow, outcome.actor, size, log[transition], log[touch]);
+        assertEq(escrow.claimOf(outcome.actor, key).amount, outcome.value);
+    }
+
+    function _refute(uint64 size, Exhibit[] memory log, uint256 index, bytes32 key)
+        private
+        returns (bool isDropped)
+    {
+        bytes32 id = entries[index].actor;
+        bytes32 other = id == MINE ? RIVAL : MINE;
+        bytes32 kind = _roll(2) == 0 ? bytes32("rival") : bytes32("touch_order");
+        Exhibit[] memory shown = _tail(_show(log, index, kind, other));
+        Opening memory first = openings[uint256(entries[index].payload) >> 216];
+        try evidence.refute(escrow, id, key, kind, size, shown, other, first) {
+            return true;
+        } catch {
+            return false;
+        }
+    }
+
+    function _tail(Exhibit[] memory shown) private pure returns (Exhibit[] memory tail) {
+        tail = new Exhibit[](shown.length - 1);
+        for (uint256 i = 0; i < tail.length; ++i) {
+            tail[i] = shown[i + 1];
+        }
+    }
+
+    function _wholeLog() private view returns (Exhibit[] memory) {
+        uint256[] memory all = new uint256[](entries.length);
+        for (uint256 i = 0; i < all.length; ++i) {
+            all[i] = i;
+        }
+        return _exhibits(all);
     }
 
     // ------------------------------------------------------------ tests
@@ -195,6 +263,12 @@ contract HonestTest is EvidenceFixture {
         vm.pauseGasMetering();
         _live(seed);
         assertEq(_tryEverything(), 0, "an honest entry was disproved");
+    }
+
+    function testFuzz_honest_noClaimIsDroppedThatIsOwed(uint256 seed) public {
+        vm.pauseGasMetering();
+        _live(seed);
+        assertEq(_tryClaims(), 0, "what is owed was refuted");
     }
 
     /// So that the test above is about something: there are outcomes and reversals, and where one
