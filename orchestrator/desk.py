@@ -220,7 +220,8 @@ def act(where: Where, how: How, find: Callable[[Desk], Brief]) -> bool:
         for deed, price, step in zip(brief.deeds, prices, steps, strict=True):
             sent = sender.send(deed.call, price, tell.aside)
             step.update(sent._asdict(), tx_hash=f"0x{sent.tx_hash.hex()}")
-            tell.say(f"done: {deed.title}, in block {sent.block_number}", "green")
+            said = f"in block {sent.block_number}, with {sent.gas_used:,} gas"
+            tell.say(f"done: {deed.title}, {said}", "green")
         tell.document(head | {"transactions": steps, "sent": True})
         return True
 
@@ -239,8 +240,8 @@ def _explain(tell: Teller, chain: Chain, deed: Deed, sender: Sender | None) -> Q
     by = sender.address if sender is not None else (*deed.by, ZERO_ADDRESS)[0]
     price = quote(chain, by, deed.call)
     tell.say(
-        f"  gas: about {price.gas:,}, which costs {wei(price.likely_wei)} at the price of now, and "
-        f"at most {wei(price.most_wei)}"
+        f"  gas: {price.gas:,}, which costs {wei(price.likely_wei)} at the price of now, at most "
+        f"{wei(price.most_wei)}; what it does not use is not paid"
     )
     return price
 

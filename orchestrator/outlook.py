@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from orchestrator.core.terms import BPS
 from orchestrator.node import hex_of
-from orchestrator.situation import Situation, utc
+from orchestrator.situation import Situation, many, utc
 
 # --- Who can do what next -------------------------------------------------------------------------
 
@@ -102,6 +101,7 @@ _STATUS = {
 def told(found: Situation) -> Iterator[tuple[str, str]]:
     """How a contract stands, as lines of a heading and what there is to say."""
     terms, times = found.terms, found.times
+    yield "contract", hex_of(found.contract_id)
     yield "status", f"{found.status}: {_STATUS.get(found.status, found.status)}"
     yield "now", f"{utc(found.now_s)}, block {found.block_number}"
     yield "owner", terms.owner
@@ -119,6 +119,17 @@ def told(found: Situation) -> Iterator[tuple[str, str]]:
     if terms.claim_period_s:
         until, last = utc(times.claims_until_s), utc(times.refutable_until_s)
         yield "claims", f"until {until}; refuted and disputed until {last}"
+    if terms.holdback_bps and terms.holdback_period_s:
+        young = _period(terms.holdback_period_s + terms.lateness_s)
+        yield (
+            "held back",
+            f"{_percent(terms.holdback_bps)} of what became final in the last {young}",
+        )
+    if terms.rate_cap_units:
+        cap = found.amount(terms.rate_cap_units)
+        yield "paid out", f"at most {cap} in any {_period(terms.rate_period_s)}"
+    if terms.fee_bps:
+        yield "fee", f"{_percent(terms.fee_bps)} of what is paid, to {terms.fee_recipient}"
     yield "budget", found.amount(found.budget_units)
     if found.refunded_units:
         yield "given back", found.amount(found.refunded_units)
@@ -132,10 +143,13 @@ def _price(found: Situation) -> str:
     terms = found.terms
     parts = [found.amount(terms.unit_price_units)] if terms.unit_price_units else []
     if terms.revenue_share_bps:
-        percent, rest = divmod(terms.revenue_share_bps * 100, BPS)
-        parts.append(f"{percent}.{rest // 100:02}% of its value")
+        parts.append(f"{_percent(terms.revenue_share_bps)} of its value")
     lead = "each time a lead enters" if terms.repeatable else "for each lead that enters"
     return f'{" and ".join(parts)}, {lead} "{terms.outcome}"'
+
+
+def _percent(bps: int) -> str:
+    return f"{bps // 100}.{bps % 100:02}%"
 
 
 def _open_cases(found: Situation) -> Iterator[tuple[str, str]]:
@@ -150,9 +164,9 @@ def _open_cases(found: Situation) -> Iterator[tuple[str, str]]:
         ruled = "" if claims.ruled_units is None else ", as the arbiter ruled"
         is_disputed = ", disputed" if claims.is_disputed and not ruled else ""
         amount = found.amount(claims.claimed_units)
-        yield "claimed", f"{amount} in {len(claims.open)} claims{ruled}{is_disputed}"
+        yield "claimed", f"{amount}, in {many(len(claims.open), 'claim')}{ruled}{is_disputed}"
         if dropped:
-            yield "refuted", f"{dropped} claims"
+            yield "refuted", many(dropped, "claim")
 
 
 def _period(seconds: int) -> str:

@@ -30,7 +30,7 @@ from orchestrator.core.case import (
 from orchestrator.core.errors import EscrowError
 from orchestrator.core.inquiry import find_claims, lies, refutation
 from orchestrator.core.settlement import rules_of
-from orchestrator.situation import Brief, Deed, Situation, read, utc
+from orchestrator.situation import Brief, Deed, Situation, many, read, utc
 
 MAX_DEEDS = 100
 
@@ -45,8 +45,8 @@ def disprove(chain: Chain, book: Casebook, asked: bytes | None) -> Brief:
     if asked is not None and asked not in accused:
         raise EscrowError("nothing-to-disprove", _unaccused(read(chain, asked)))
     looked = (
-        f"looked at {book.size} entries, which hash to the root that the chain holds, and at "
-        f"{len(accused)} contracts with a signed statement"
+        f"looked at {book.size:,} log entries, which hash to the root that the chain holds, and "
+        f"at {many(len(accused), 'contract')} with a signed statement"
     )
     cases = islice(lies(book.entries(), docket, book.at), MAX_DEEDS)
     deeds = tuple(_disproof(chain, book, case) for case in cases)
@@ -182,7 +182,15 @@ def _filing(chain: Chain, book: Casebook, found: Situation, key: bytes, one: Cla
     transition, touch = book.exhibit(one.transition), book.exhibit(one.touch)
     return Deed(
         title=f"claim {found.amount(one.amount)} for lead {_short(one.lead)}",
-        lines=(_told(found, transition), _told(found, touch)),
+        lines=(
+            _told(found, transition),
+            _told(found, touch),
+            (
+                f"what it does: so much is kept for {found.terms.payee} and paid after "
+                f"{utc(found.times.refutable_until_s)}, unless the log refutes it or the arbiter "
+                f"rules otherwise"
+            ),
+        ),
         call=chain.claim(found.contract_id, book.size, transition, touch),
         by=(found.terms.operator,),
         facts={
@@ -216,8 +224,8 @@ def refute(chain: Chain, book: Casebook, found: Situation) -> Brief:
         if (case := refutation(book.entries(), book.docket, found.contract_id, one, book.at))
     ]
     looked = (
-        f"looked at {len(claims.open)} claims, {found.amount(claims.claimed_units)} in all, and at "
-        f"{book.size} entries, which hash to the root that the chain holds"
+        f"looked at {many(len(claims.open), 'claim')}, {found.amount(claims.claimed_units)} in "
+        f"all, and at {book.size:,} log entries, which hash to the root that the chain holds"
     )
     if not deeds:
         raise EscrowError(

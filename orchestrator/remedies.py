@@ -11,7 +11,7 @@ from orchestrator.chain import Chain
 from orchestrator.core.errors import EscrowError, InputError, TermsError
 from orchestrator.core.release import fee_units
 from orchestrator.core.terms import close_digest, recover
-from orchestrator.situation import Brief, Deed, Situation, utc
+from orchestrator.situation import Brief, Deed, Situation, many, utc
 
 # --- Disputes and rulings -------------------------------------------------------------------------
 
@@ -26,7 +26,7 @@ def dispute(chain: Chain, found: Situation, about: str | None) -> Brief:
             "can be disproved",
         )
     parties = (found.terms.owner, found.terms.operator)
-    if _subject(found, about, is_claims_time(found) and bool(found.claims.open)) == "claims":
+    if _subject(found, about, _is_claims_time(found) and bool(found.claims.open)) == "claims":
         return Brief((), (_claims_dispute(chain, found, parties),))
     pending = found.pending
     if pending is None:
@@ -58,11 +58,14 @@ def dispute(chain: Chain, found: Situation, about: str | None) -> Brief:
 
 def _claims_dispute(chain: Chain, found: Situation, parties: tuple[str, str]) -> Deed:
     claims = found.claims
+    if not claims.open:
+        raise EscrowError("no-claims", "nothing is claimed")
     if claims.is_disputed or claims.ruled_units is not None:
         raise EscrowError("claims-already-disputed", "the claims were disputed before")
+    _check_claims_time(found)
     until_s = found.times.refutable_until_s
     lines = (
-        f"claimed are {found.amount(claims.claimed_units)} in {len(claims.open)} claims",
+        _claimed(found),
         (
             f"what it does: the arbiter {found.terms.arbiter} can say until {utc(until_s)} how "
             f"much of it is paid; if it does not, all of it is"
@@ -77,7 +80,7 @@ def rule(chain: Chain, found: Situation, units: int, about: str | None) -> Brief
     """The arbiter's word on what is disputed."""
     _check_open(found)
     claims = found.claims
-    is_open = is_claims_time(found) and claims.is_disputed and claims.ruled_units is None
+    is_open = _is_claims_time(found) and claims.is_disputed and claims.ruled_units is None
     if _subject(found, about, is_open) == "claims":
         return Brief((), (_claims_ruling(chain, found, units),))
     pending = found.pending
@@ -108,13 +111,14 @@ def _claims_ruling(chain: Chain, found: Situation, units: int) -> Deed:
     claimed = found.claims.claimed_units
     if not found.claims.is_disputed or found.claims.ruled_units is not None:
         raise EscrowError("claims-not-disputed", "no claims are before the arbiter")
+    _check_claims_time(found)
     if units > claimed:
         raise InputError(
             "more-than-claimed", f"{found.amount(units)} is more than {found.amount(claimed)}"
         )
     until_s = found.times.refutable_until_s
     lines = (
-        f"claimed are {found.amount(claimed)} in {len(found.claims.open)} claims",
+        _claimed(found),
         (
             f"what it does: {found.amount(units)} of it are paid after {utc(until_s)}, and that is "
             f"the end of the claims"
@@ -126,9 +130,24 @@ def _claims_ruling(chain: Chain, found: Situation, units: int) -> Deed:
     return Deed(title, lines, call, (found.terms.arbiter,), facts)
 
 
-def is_claims_time(found: Situation) -> bool:
+def _claimed(found: Situation) -> str:
+    claims = found.claims
+    return f"claimed: {found.amount(claims.claimed_units)}, in {many(len(claims.open), 'claim')}"
+
+
+def _is_claims_time(found: Situation) -> bool:
     """Whether claims can be disputed and ruled on: no more can be filed, none are paid yet."""
     return found.times.claims_until_s < found.now_s <= found.times.refutable_until_s
+
+
+def _check_claims_time(found: Situation) -> None:
+    if not _is_claims_time(found):
+        times = found.times
+        raise EscrowError(
+            "claims-not-open",
+            f"claims can be disputed after {utc(times.claims_until_s)}, until "
+            f"{utc(times.refutable_until_s)}; the chain is at {utc(found.now_s)}",
+        )
 
 
 def _subject(found: Situation, about: str | None, are_claims_open: bool) -> str:
@@ -287,10 +306,11 @@ def release(chain: Chain, found: Situation) -> Brief:
         raise EscrowError("nothing-to-release", f"nothing is due now; {said}")
     after = found.paid_units + found.releasable_units
     fee = fee_units(found.paid_units, after, found.terms.fee_bps)
+    fee_to = f", {found.amount(fee)} to the credit of {found.terms.fee_recipient}" if fee else ""
     lines = (
         (
             f"what it does: {found.amount(found.releasable_units - fee)} go to the payee "
-            f"{found.terms.payee}, {found.amount(fee)} to the credit of the fee recipient"
+            f"{found.terms.payee}{fee_to}"
         ),
         (
             f"paid before: {found.amount(found.paid_units)}; owed after: "

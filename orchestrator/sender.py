@@ -207,7 +207,6 @@ class Sender:
 
 
 def wei(amount: int) -> str:
-    """An amount of wei in ether, exactly."""
-    whole, rest = divmod(amount, 10**18)
-    decimals = f"{rest:018}".rstrip("0")
-    return f"{whole}.{decimals or '0'} ETH"
+    """An amount of wei in ether, rounded up to a gwei."""
+    whole, rest = divmod(-(-amount // 10**9), 10**9)
+    return f"{whole}.{rest:09} ETH"

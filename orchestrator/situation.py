@@ -5,7 +5,6 @@ events since the contract's time for statements ended, or it was closed: there w
 """
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -16,28 +15,16 @@ from orchestrator.contracts import (
     Claimed,
     ClaimsDisputed,
     ClaimsRuled,
-    Event,
+    Closed,
     Refunded,
-    decode_event,
-    event_topics,
 )
 from orchestrator.core.case import Claim
 from orchestrator.core.errors import EscrowError, InputError
 from orchestrator.core.release import Times, times_of
 from orchestrator.core.terms import ZERO_ADDRESS, Terms, contract_id
-from orchestrator.node import (
-    Json,
-    NodeError,
-    ReplyError,
-    hex_of,
-    members,
-    octets,
-    quantity,
-    result,
-)
+from orchestrator.events import events_of
+from orchestrator.node import NodeError, hex_of
 
-SPAN_BLOCKS = 10_000
-MAX_PAGES = 10_000
 MAX_DECIMALS = 36
 MAX_SYMBOL = 12
 _AMOUNT = re.compile(r"([0-9]{1,40})(?:\.([0-9]{1,40}))?")
@@ -167,7 +154,9 @@ def read(chain: Chain, asked: bytes) -> Situation:
         raise NodeError("terms-false", f"{chain.node.name} gives other terms for {hex_of(asked)}")
     closed_at_s = chain.closed_at(asked, at) or 0
     # Nothing was claimed or refunded up to this second.
-    since_s = closed_at_s - 1 if closed_at_s else times_of(terms).statements_until_s
+    since_s = times_of(terms).statements_until_s
+    if closed_at_s:
+        since_s = min(since_s, closed_at_s - 1)
     claims, refunded_units = Claims({}), 0
     if block.time_s > since_s:
         claims, refunded_units = _aftermath(chain, asked, since_s, at)
@@ -207,7 +196,8 @@ def _token(chain: Chain, address: str) -> Token:
 def _aftermath(chain: Chain, asked: bytes, since_s: int, last: int) -> tuple[Claims, int]:
     """The claims, and what was refunded, in blocks later than this second."""
     claims, refunded_units = Claims({}), 0
-    for event in _events(chain, asked, since_s, last):
+    for found in events_of(chain, [asked], since_s, last):
+        event = found.event
         match event:
             case Claimed():
                 claim = Claim(
@@ -220,71 +210,13 @@ def _aftermath(chain: Chain, asked: bytes, since_s: int, last: int) -> tuple[Cla
                 claims = claims._replace(is_disputed=True)
             case ClaimsRuled():
                 claims = claims._replace(ruled_units=event.amount_units)
+            case Closed():
+                claims = Claims({})
             case Refunded():
                 refunded_units += event.amount_units
             case _:
                 pass
     return claims, refunded_units
-
-
-def _events(chain: Chain, asked: bytes, after_s: int, last: int) -> Iterator[Event]:
-    """The escrow's events of a contract in blocks later than this second, in their order."""
-    first, span = _first_block(chain, after_s, last), SPAN_BLOCKS
-    for _ in range(MAX_PAGES):
-        if first > last:
-            return
-        end = min(last, first + span - 1)
-        try:
-            yield from _page(chain, asked, first, end)
-        except (NodeError, ReplyError) as error:
-            # The node finds that too much: ask for less.
-            if error.code not in ("node-refused", "reply-too-large") or span == 1:
-                raise
-            span //= 2
-            continue
-        first = end + 1
-    raise NodeError(
-        "events-many", f"{chain.node.name} shows {span} blocks at a time; ask another node"
-    )
-
-
-def _first_block(chain: Chain, after_s: int, last: int) -> int:
-    """The first block later than this second; `last` + 1 if there is none yet."""
-    low, high = 0, last + 1
-    while low < high:
-        middle = (low + high) // 2
-        if chain.block(middle).time_s > after_s:
-            high = middle
-        else:
-            low = middle + 1
-    return low
-
-
-def _page(chain: Chain, asked: bytes, first: int, last: int) -> list[Event]:
-    escrow = chain.addresses.escrow.lower()
-    wanted = {
-        "fromBlock": hex(first),
-        "toBlock": hex(last),
-        "address": escrow,
-        "topics": [[hex_of(topic) for topic in event_topics()], hex_of(asked)],
-    }
-    (reply,) = chain.ask([("eth_getLogs", [wanted])])
-    if not isinstance(result(reply), list):
-        raise NodeError("node-unreadable", f"{chain.node.name} sent no list of events")
-    found: list[tuple[int, int, Event]] = []
-    for item in reply:
-        log = members(item, "that event")
-        number, topics = quantity(log.get("blockNumber")), _topics(log.get("topics"))
-        is_ours = hex_of(octets(log.get("address"), 20)) == escrow and topics[1:2] == [asked]
-        if not (is_ours and first <= number <= last):
-            raise NodeError("node-unreadable", f"{chain.node.name} sent other events")
-        event = decode_event(topics, octets(log.get("data")))
-        found.append((number, quantity(log.get("logIndex")), event))
-    return [event for _, _, event in sorted(found, key=lambda item: item[:2])]
-
-
-def _topics(value: Json) -> list[bytes]:
-    return [octets(topic, 32) for topic in value] if isinstance(value, list) else []
 
 
 # --- What can be sent ----------------------------------------------------------------------------
@@ -312,6 +244,11 @@ class Brief(NamedTuple):
     lines: tuple[str, ...]
     deeds: tuple[Deed, ...] = ()
     obstacle: EscrowError | None = None
+
+
+def many(count: int, noun: str) -> str:
+    """A count of things: one claim, 2 claims."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def utc(time_s: int) -> str:
