@@ -146,6 +146,11 @@ library Model {
         return last.fate == Fate.Void || isFinal(last) ? 0 : i;
     }
 
+    function isDisputed(Book storage book, uint256 i) internal view returns (bool) {
+        Statement storage statement = book.statements[i - 1];
+        return statement.ownerDisputed || statement.operatorDisputed;
+    }
+
     /// What rulings have added to or taken off the statement at place i - 1: what the last one did,
     /// also to what came later.
     function adjust(Book storage book, uint256 i) internal view returns (int256) {

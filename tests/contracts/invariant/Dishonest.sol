@@ -2,14 +2,14 @@
 pragma solidity 0.8.37;
 
 import {Book, Lie, Visit} from "./Books.sol";
-import {Honest} from "./Honest.sol";
+import {Disputes} from "./Disputes.sol";
 import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
 import {ICases} from "contracts/interfaces/ICases.sol";
 import {Claim, Exhibit, Opening} from "contracts/libraries/Case.sol";
 import {Entry} from "contracts/libraries/MerkleLog.sol";
 
 /// Verifiers and publishers who lie together, forgers, slanderers and trespassers.
-abstract contract Dishonest is Honest {
+abstract contract Dishonest is Disputes {
     // ------------------------------------------------------------ lies that the chain can't see
 
     /// Publisher and verifier write and sign a lie of some kind; it keeps to the terms, so the
@@ -19,12 +19,12 @@ abstract contract Dishonest is Honest {
         uint256 i = _books.length == 0 ? 0 : _pick(seed, _isOpen);
         if (i == 0) return;
         Book storage book = _books[i - 1];
-        uint256 how = (seed >> 8) % 8;
+        uint256 how = (seed >> 8) % 10;
         uint256 statements = book.lies.length;
         if (how == 6) return _lieInStatement(book, i - 1);
         if (how == 0) _lieTwice(book, seed);
         else if (how == 5) _lieAboutReversal(book, seed);
-        else if (how == 7) _lieAboutRival(book, seed);
+        else if (how > 6) _lieAboutRival(book, seed);
         else _lieAboutVisit(book, how, seed);
         if (book.lies.length == statements) return;
         _vouch(i - 1, _statementOf(book));
@@ -234,10 +234,7 @@ abstract contract Dishonest is Honest {
             bytes32("duplicate"), "transition", "touch", "touch_order", "rival", "sum", "reversal"
         ];
         uint64 size = _anchor();
-        Exhibit[] memory exhibits = new Exhibit[](1 + (seed >> 8) % 4);
-        for (uint256 j = 0; j < exhibits.length; ++j) {
-            exhibits[j] = _exhibit(_someEntry(book, _part(seed, j)), size);
-        }
+        Exhibit[] memory exhibits = _trueExhibits(book, seed, size);
         Book storage rival = _books[(seed >> 16) % _books.length];
         Opening memory opening;
         if (book.visits.length != 0) opening = _openingOf(book.visits[0]);
@@ -247,6 +244,26 @@ abstract contract Dishonest is Honest {
         );
         _try(stranger, address(evidence), data, false, false, "I14");
         ++counts["slandered"];
+    }
+
+    /// An outcome, and its own touch or transition; or anything.
+    function _trueExhibits(Book storage book, uint256 seed, uint64 size)
+        private
+        view
+        returns (Exhibit[] memory exhibits)
+    {
+        (bool found, uint256 i) = _settledVisit(book, seed >> 32);
+        if (found && (seed >> 40) % 2 == 0) {
+            Visit storage visit = book.visits[i];
+            exhibits = new Exhibit[](2);
+            exhibits[0] = _exhibit(visit.outcome, size);
+            exhibits[1] = _exhibit((seed >> 48) % 2 == 0 ? visit.touch : visit.transition, size);
+            return exhibits;
+        }
+        exhibits = new Exhibit[](1 + (seed >> 8) % 4);
+        for (uint256 j = 0; j < exhibits.length; ++j) {
+            exhibits[j] = _exhibit(_someEntry(book, _part(seed, j)), size);
+        }
     }
 
     /// An entry that has to do with the contract.

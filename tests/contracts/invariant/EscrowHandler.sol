@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {HostileToken} from "../mocks/HostileToken.sol";
 import {Book, Payment, Statement} from "./Books.sol";
 import {Dishonest} from "./Dishonest.sol";
-import {SourToken} from "./Tokens.sol";
+import {OddToken, Receiver, SourToken} from "./Tokens.sol";
 import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
 
 /// Everybody who can touch the escrow, acting at random; two tokens that turn bad and good again;
@@ -23,15 +23,15 @@ contract EscrowHandler is Dishonest {
 
     // ------------------------------------------------------------ the world
 
-    function warp(uint256 seed) public watched {
-        vm.warp(block.timestamp + _within(_part(seed, 300), 1, 1 days));
-    }
-
-    /// To the last second of something, or to the first after it: of what comes next, or of any
-    /// contract's next.
+    /// The clock moves to the last second of something, or to the first after it: of what comes
+    /// next, or of any contract's next; or just somewhere.
     function aim(uint256 seed) public watched {
         seed = _part(seed, 301);
         if (_books.length == 0) return;
+        if ((seed >> 24) % 5 == 0) {
+            vm.warp(block.timestamp + _within(seed >> 32, 1, 1 days));
+            return;
+        }
         uint256 next = type(uint256).max;
         uint256 from = block.timestamp + (seed >> 8) % 2;
         for (uint256 i = 0; i < _books.length; ++i) {
@@ -66,7 +66,7 @@ contract EscrowHandler is Dishonest {
 
     function turnToken(uint256 seed) public watched {
         seed = _part(seed, 302);
-        HostileToken token_ = seed % 4 == 0 ? HostileToken(sour) : odd;
+        HostileToken token_ = seed % 3 == 0 ? HostileToken(sour) : odd;
         HostileToken.Mode[10] memory modes = [
             HostileToken.Mode.ReturnsNothing,
             HostileToken.Mode.ReturnsFalse,
@@ -79,9 +79,10 @@ contract EscrowHandler is Dishonest {
             HostileToken.Mode.ReturnsShort,
             HostileToken.Mode.Lies
         ];
-        uint256 some = token_ == sour ? 10 : 9;
-        if (seed % 3 != 0) return token_.setMode(HostileToken.Mode.Honest);
-        HostileToken.Mode mode = modes[(seed >> 8) % some];
+        uint256 some = token_ == sour ? 13 : 9;
+        if ((seed >> 16) % 2 == 0) return token_.setMode(HostileToken.Mode.Honest);
+        uint256 which = (seed >> 8) % some;
+        HostileToken.Mode mode = modes[which < 9 ? which : 9];
         if (mode == HostileToken.Mode.BurnsGas && _isUnmetered) mode = HostileToken.Mode.Paused;
         if (mode == HostileToken.Mode.Lies) soured = true;
         token_.setMode(mode);
@@ -101,18 +102,39 @@ contract EscrowHandler is Dishonest {
         uint256 how = (seed >> 8) % 8;
         if (how == 5) return token_.setHook(address(_donor), abi.encodeCall(_donor.give, ()));
         if (how > 5 || _books.length == 0) return token_.setHook(address(0), "");
-        bytes32 id = _books[(seed >> 16) % _books.length].id;
-        if (how == 0) data = abi.encodeCall(escrow.refund, (id));
-        if (how == 1) data = abi.encodeCall(escrow.release, (id));
-        if (how == 2) data = abi.encodeCall(escrow.withdraw, (address(token_), stranger));
-        if (how == 3) data = abi.encodeCall(escrow.close, (id, 0, type(uint64).max, "", ""));
+        if (how < 4) data = _callback(how, seed >> 16, address(token_));
         if (how == 4 && _batches.length != 0) {
             Batch memory b = _batches[(seed >> 24) % _batches.length];
+            if (b.entries.length > 256) return; // too much to read for the gas of a transfer
             data = abi.encodeCall(
                 escrow.settle, (b.group, b.size, b.first, b.entries, b.proof, b.signature)
             );
         }
         if (data.length != 0) token_.setHook(address(escrow), data);
+    }
+
+    function _callback(uint256 how, uint256 seed, address token_)
+        private
+        view
+        returns (bytes memory)
+    {
+        bytes32 id = _books[seed % _books.length].id;
+        if (how == 0) return abi.encodeCall(escrow.refund, (id));
+        if (how == 1) return abi.encodeCall(escrow.release, (id));
+        if (how == 2) return abi.encodeCall(escrow.withdraw, (token_, stranger));
+        return abi.encodeCall(escrow.close, (id, 0, type(uint64).max, "", ""));
+    }
+
+    /// A payee that will not be paid, or not quietly, or gives in again.
+    function turnPayee(uint256 seed) public watched {
+        seed = _part(seed, 307);
+        if (_books.length == 0) return;
+        Receiver.Mode mode = Receiver.Mode.Accepts;
+        if (seed % 2 == 0) mode = Receiver.Mode(1 + (seed >> 8) % 4);
+        if (mode == Receiver.Mode.BurnsGas && _isUnmetered) mode = Receiver.Mode.Reverts;
+        address token_ = (seed >> 16) % 2 == 0 ? address(odd) : address(sour);
+        bytes memory data = _callback((seed >> 24) % 4, seed >> 32, token_);
+        _receivers[(seed >> 40) % RECEIVERS].setMode(mode, address(escrow), data);
     }
 
     function donate(uint256 seed) public watched {
@@ -121,6 +143,7 @@ contract EscrowHandler is Dishonest {
         uint256 amount = _within(seed >> 8, 1, 1e9);
         token_.mint(address(escrow), amount);
         gifts[address(token_)] += amount;
+        ++counts["donated"];
     }
 
     /// The sour token halves or doubles what the escrow, or somebody else, has.
@@ -136,23 +159,27 @@ contract EscrowHandler is Dishonest {
 
     /// Any of the actions, the interesting ones more often.
     function act(uint256 seed) external {
-        function(uint256)[36] memory actions = [
+        function(uint256)[47] memory actions = [
             aim,
             aim,
             aim,
             aim,
-            warp,
+            turnToken,
             turnToken,
             turnBlock,
             turnHook,
+            turnPayee,
             donate,
             rebase,
             open,
             open,
+            open,
             settle,
             settle,
             settle,
             settle,
+            takeBack,
+            takeBack,
             lie,
             lie,
             disprove,
@@ -164,29 +191,32 @@ contract EscrowHandler is Dishonest {
             dispute,
             dispute,
             rule,
+            rule,
             claim,
             claim,
             claim,
+            claim,
+            refute,
             refute,
             refute,
             disputeClaims,
+            disputeClaims,
+            disputeClaims,
+            ruleClaims,
+            ruleClaims,
             ruleClaims,
             close,
             trespass
         ];
         function(uint256)[4] memory frauds = [misstate, replay, forge, slander];
-        uint256 which = _part(seed, 400) % 40;
-        (which < 36 ? actions[which] : frauds[which - 36])(seed);
+        uint256 which = _part(seed, 400) % (actions.length + frauds.length);
+        (which < actions.length ? actions[which] : frauds[which - actions.length])(seed);
     }
 
     // ------------------------------------------------------------ for the invariants
 
     function books() external view returns (uint256) {
         return _books.length;
-    }
-
-    function idOf(uint256 i) external view returns (bytes32) {
-        return _books[i].id;
     }
 
     function bookAt(uint256 i) external view returns (Book memory) {
@@ -238,7 +268,7 @@ contract EscrowHandler is Dishonest {
         return escrow;
     }
 
-    function theTokens() external view returns (HostileToken, SourToken) {
+    function theTokens() external view returns (OddToken, SourToken) {
         return (odd, sour);
     }
 

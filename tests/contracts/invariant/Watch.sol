@@ -3,8 +3,8 @@ pragma solidity 0.8.37;
 
 import {HostileToken} from "../mocks/HostileToken.sol";
 import {Book, Fate, Filed, Payment, Statement} from "./Books.sol";
-import {Donor} from "./Tokens.sol";
-import {World} from "./World.sol";
+import {Look} from "./Look.sol";
+import {Donor, OddToken, Receiver} from "./Tokens.sol";
 import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
 import {Vault} from "contracts/Vault.sol";
 import {Entry} from "contracts/libraries/MerkleLog.sol";
@@ -12,14 +12,9 @@ import {Vm} from "forge-std/Vm.sol";
 
 /// Makes every call, reads the events it leaves into the books, compares them with what the books
 /// say must follow, and notes what must not happen, under the invariant that it breaks.
-abstract contract Watch is World {
+abstract contract Watch is Look {
     /// The most that one transaction may have (EIP-7825).
     uint256 private constant TRANSACTION_GAS = 16_777_216;
-
-    mapping(bytes32 invariant => string) public broken;
-
-    /// How often the interesting things happened, so that no invariant is empty.
-    mapping(bytes32 what => uint256) public counts;
 
     // Of the whole escrow, from calls and events.
     mapping(address token => uint256) public escrowed;
@@ -61,11 +56,16 @@ abstract contract Watch is World {
         vm.prank(actor);
         (done, _answer) = target.call{gas: TRANSACTION_GAS}(data);
         Vm.Log[] memory logs = vm.getRecordedLogs();
+        if (bytes4(_answer) == Vault.TokenTookTooMuch.selector) ++counts["took too much"];
         if (!done) return false;
         for (uint256 i = 0; i < logs.length; ++i) {
             if (logs[i].emitter == address(escrow) && logs[i].topics.length > 1) _read(logs[i]);
         }
-        if (_cameBack(odd) || _cameBack(sour)) _break("I3", "a token called back into the escrow");
+        bool cameBack = _cameBack(odd) || _cameBack(sour);
+        for (uint256 i = 0; i < RECEIVERS; ++i) {
+            cameBack = cameBack || _receivers[i].cameBack();
+        }
+        if (cameBack) _break("I3", "a token or a payee called back into the escrow");
     }
 
     function _cameBack(HostileToken token_) private view returns (bool) {
@@ -166,6 +166,10 @@ abstract contract Watch is World {
         credits[book.terms.token][book.terms.feeRecipient] += fee;
         _arrive(book.terms.token, payee_, amount);
         ++counts["paid"];
+        ++counts[OddToken(book.terms.token).mood()];
+        bool callsBack =
+            payee_.code.length != 0 && Receiver(payee_).mode() == Receiver.Mode.CallsBack;
+        if (callsBack) ++counts["payee calls back"];
     }
 
     function _readRefunded(Book storage book, Vm.Log memory log) private {
@@ -188,11 +192,13 @@ abstract contract Watch is World {
         HostileToken.Mode mode = token_.mode();
         bool fails = mode == HostileToken.Mode.Paused || mode == HostileToken.Mode.ReturnsFalse
             || mode == HostileToken.Mode.BurnsGas || mode == HostileToken.Mode.TakesMore // more than there is
-            || token_.blocked(account) || (token_ == sour && soured);
+            || token_.blocked(account) || _refuses(account) || (token_ == sour && soured);
         if (!fails) _break("I10", "a transfer failed that nothing stopped");
         credits[address(token_)][account] += amount;
         purses[address(token_)][account] -= _arrives(token_, amount);
         ++counts["credited"];
+        if (_refuses(account)) ++counts["payee refuses"];
+        if (token_.blocked(account)) ++counts["account blocked"];
     }
 
     function _readWithdrawn(Vm.Log memory log) private {
@@ -206,6 +212,10 @@ abstract contract Watch is World {
 
     function _arrive(address token_, address account, uint256 amount) private {
         purses[token_][account] += _arrives(HostileToken(token_), amount);
+    }
+
+    function _leaves(HostileToken token_, uint256 amount) internal view returns (uint256) {
+        return token_.mode() == HostileToken.Mode.TakesMore ? amount + amount / 100 : amount;
     }
 
     function _arrives(HostileToken token_, uint256 amount) private view returns (uint256) {
@@ -290,6 +300,9 @@ abstract contract Watch is World {
             && book.statements[i - 1].since == since && book.netOf(i) == net;
         if (!isRight) _break("I7", "a statement was final that should not be");
         ++counts["final"];
+        if (book.statements[i - 1].fate != Fate.Ruled && book.isDisputed(i)) {
+            ++counts["silent arbiter"];
+        }
     }
 
     function _readDisputed(Book storage book, Vm.Log memory log) private {
@@ -346,62 +359,5 @@ abstract contract Watch is World {
             if (book.claims[i].key == log.topics[2]) book.claims[i].dropped = true;
         }
         ++counts["refuted"];
-    }
-
-    // ------------------------------------------------------------ looks
-
-    function _look(Book storage book) private {
-        (uint256 paid, uint256 floor) = (escrow.paidOf(book.id), escrow.floorOf(book.id));
-        if (paid != book.paid()) _break("I3", "money moved without an event");
-        if (paid < book.lastPaid) _break("I3", "paid fell");
-        if (floor < book.lastFloor) _break("I3", "floor fell");
-        if (floor != book.floor()) _break("I7", "another statement is final");
-        if (escrow.reachOf(book.id) != book.reach()) _break("I7", "another statement is the last");
-        if (escrow.isRetired(book.id) != book.retired) _break("I14", "retired or not");
-        _lookAtDues(book);
-        bytes32 status = escrow.statusOf(book.id);
-        if (status != book.status() || !_isLegal(book.lastStatus, status)) {
-            _break("I8", string.concat(_text(book.lastStatus), " to ", _text(status)));
-        }
-        (book.lastPaid, book.lastFloor, book.lastStatus) = (paid, floor, status);
-    }
-
-    function _lookAtDues(Book storage book) private {
-        if (escrow.owed(book.id) != book.payable_() - book.paid()) {
-            _break("I7", "another amount is owed");
-        }
-        uint256 releasable = escrow.releasable(book.id);
-        uint256 due = book.entitled() - book.paid();
-        bool isRight = book.terms.rateCap == 0 ? releasable == due : releasable <= due;
-        if (!isRight) _break("I7", "another amount is releasable");
-    }
-
-    /// The legal changes of status between two looks: forwards through time; nothing but a closing
-    /// leaves "paid_out" and "refunded", and nothing leaves "closed".
-    function _isLegal(bytes32 from, bytes32 to) private pure returns (bool) {
-        if (from == to) return from != "unknown";
-        if (from == "unknown") return to == "scheduled" || to == "open";
-        if (from == "closed") return false;
-        if (to == "closed") return true;
-        if (from == "paid_out" || from == "refunded") return false;
-        if (to == "paid_out") return true;
-        return _rank(to) > _rank(from) || (_rank(from) == 6 && _rank(to) == 6);
-    }
-
-    function _rank(bytes32 status) private pure returns (uint256) {
-        if (status == "scheduled") return 1;
-        if (status == "open") return 2;
-        if (status == "settling") return 3;
-        if (status == "claimable") return 4;
-        if (status == "refutable") return 5;
-        return 6; // refundable, releasing, refunded
-    }
-
-    function _text(bytes32 label) private pure returns (string memory) {
-        return string(abi.encodePacked(label));
-    }
-
-    function _break(bytes32 invariant, string memory what) internal {
-        if (bytes(broken[invariant]).length == 0) broken[invariant] = what;
     }
 }

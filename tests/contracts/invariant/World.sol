@@ -2,9 +2,8 @@
 pragma solidity 0.8.37;
 
 import {Fixture} from "../helpers/Fixture.sol";
-import {HostileToken} from "../mocks/HostileToken.sol";
 import {Book, Visit} from "./Books.sol";
-import {SourToken} from "./Tokens.sol";
+import {OddToken, Receiver, SourToken} from "./Tokens.sol";
 import {Evidence} from "contracts/Evidence.sol";
 import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
 import {IIdentityRegistry} from "contracts/interfaces/IAgentRegistries.sol";
@@ -17,13 +16,15 @@ import {Terms} from "contracts/libraries/Terms.sol";
 abstract contract World is Fixture {
     uint256 internal constant MAX_CONTRACTS = 7;
     uint256 internal constant PAYEES = 4;
+    uint256 internal constant RECEIVERS = 2; // payees with code
     uint16 internal constant ODD_FEE_BPS = 333;
 
-    HostileToken internal odd; //  keeps balances, in unusual ways
-    SourToken internal sour; //    does not
+    OddToken internal odd; //   keeps balances, in unusual ways
+    SourToken internal sour; // does not
     Evidence internal evidence;
     Account internal arbiter = makeAccount("arbiter");
     Account[] internal _operators;
+    Receiver[] internal _receivers;
     address[] internal _people; // all who may be paid, refunded or credited; payees first
 
     Book[] internal _books;
@@ -33,7 +34,7 @@ abstract contract World is Fixture {
     function setUp() public virtual override {
         super.setUp();
         evidence = new Evidence();
-        odd = new HostileToken();
+        odd = new OddToken();
         sour = new SourToken();
         address[] memory tokens = new address[](2);
         (tokens[0], tokens[1]) = (address(odd), address(sour));
@@ -43,11 +44,29 @@ abstract contract World is Fixture {
             _operators.push(makeAccount(string.concat("operator ", vm.toString(i))));
         }
         for (uint256 i = 0; i < PAYEES; ++i) {
-            _people.push(makeAddr(string.concat("payee ", vm.toString(i))));
+            string memory name = string.concat("payee ", vm.toString(i));
+            _people.push(i < RECEIVERS ? _newReceiver(name) : makeAddr(name));
         }
         _people.push(feeRecipient);
         _people.push(owner.addr);
         _entries.push(); // the genesis
+    }
+
+    function _newReceiver(string memory name) private returns (address) {
+        Receiver receiver = new Receiver();
+        _receivers.push(receiver);
+        odd.ask(receiver);
+        sour.ask(receiver);
+        vm.label(address(receiver), name);
+        return address(receiver);
+    }
+
+    /// Whether this is a payee that won't be paid at the moment.
+    function _refuses(address account) internal view returns (bool) {
+        for (uint256 i = 0; i < RECEIVERS; ++i) {
+            if (account == address(_receivers[i])) return _receivers[i].refuses();
+        }
+        return false;
     }
 
     // ------------------------------------------------------------ terms
@@ -88,7 +107,7 @@ abstract contract World is Fixture {
         }
         uint64 least = terms.challengePeriod + terms.arbitrationPeriod;
         if (terms.challengePeriod != 0) terms.grace += least + 1 days;
-        if (_part(seed, 10) % 2 == 0 && terms.arbiter != address(0)) {
+        if (_part(seed, 10) % 3 != 0 && terms.arbiter != address(0)) {
             terms.claimPeriod = least + 3 days + uint64(_part(seed, 11) % 1 days);
         }
     }
