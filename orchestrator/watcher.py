@@ -136,7 +136,9 @@ class Watcher:
             raise NodeError("node-unreadable", f"{self._chain.node.name} sent no list of events")
         found = [members(reply, "that event") for reply in replies]
         blocks = self._chain.blocks(quantity(log.get("blockNumber")) for log in found)
-        logs = sorted(_log(log, blocks) for log in found)
+        logs = sorted(
+            (_log(log, blocks) for log in found), key=lambda log: (log.block_number, log.log_index)
+        )
         us = (addresses.event_log.lower(), addresses.escrow.lower())
         if any(log.contract not in us or not first <= log.block_number <= last for log in logs):
             raise NodeError("node-unreadable", f"{self._chain.node.name} sent other events")

@@ -29,7 +29,7 @@ from orchestrator.chain import (
     deploy_local,
     send_local,
 )
-from orchestrator.contracts import Call, ChainEvent, Published
+from orchestrator.contracts import Call, ChainEvent, Published, Registered
 from orchestrator.core.errors import ChainError
 from orchestrator.core.merkle import CompactRange, leaf_hash
 from orchestrator.core.submission import Fate
@@ -791,6 +791,24 @@ def publish(deep: Bench, submitter: Submitter, log_id: bytes, size: int) -> byte
 
 def handed_out(watcher: Watcher) -> list[ChainEvent]:
     return [event for events in watcher.poll() for event in events]
+
+
+def test_watcher_keeps_the_order_of_events_within_a_block(bench: Bench) -> None:
+    """Attribution rests on it: of two contracts with one touch, the one opened first wins."""
+    origins = [f"log {number}" for number in range(8)]
+    bench.node.call("anvil_impersonateAccount", HOLDER)
+    bench.clock.fund(HOLDER, 10**18)
+    for origin in origins:
+        call = bench.chain.register(origin, HOLDER)
+        sent = {"from": HOLDER, "to": call.to, "data": "0x" + call.data.hex(), "gas": hex(500_000)}
+        bench.node.call("eth_sendTransaction", sent)
+    bench.clock.mine()
+    bench.clock.finalize()
+    events = handed_out(Watcher(bench.chain, bench.database))
+    seen = [event for event in events if isinstance(event.event, Registered)][-len(origins) :]
+    assert len({event.block_number for event in seen}) == 1
+    assert len({event.tx_hash for event in seen}) == len(origins)
+    assert [event.event.origin for event in seen if isinstance(event.event, Registered)] == origins
 
 
 def test_watcher_stops_where_a_final_block_changed(bench: Bench) -> None:
