@@ -216,6 +216,15 @@ class Operator(Actor):
 
     def propose(self, surface: str, domain: Domain, **deal: object) -> bytes:
         """Propose a contract: `deal` gives what the surface leaves open. Returns its id."""
+        terms = self.draft(surface, **deal)
+        digest = contract_id(terms, domain)
+        signature = sign_digest(digest, bytes(self.account.key))
+        body = {"terms": terms.to_json(), "operator_signature": "0x" + signature.hex()}
+        self._answer("POST", "/v1/proposals", json=body)
+        return digest
+
+    def draft(self, surface: str, **deal: object) -> Terms:
+        """Terms for a contract on this surface, with what `deal` says instead of its own."""
         asked = self.get(f"/v1/surfaces/{surface}")["terms"]
         document: dict[str, object] = {
             **PLAIN_TERMS,
@@ -226,12 +235,7 @@ class Operator(Actor):
             "salt": "0x" + secrets.token_hex(32),
             **deal,
         }
-        terms = Terms.from_json(document)
-        digest = contract_id(terms, domain)
-        signature = sign_digest(digest, bytes(self.account.key))
-        body = {"terms": terms.to_json(), "operator_signature": "0x" + signature.hex()}
-        self._answer("POST", "/v1/proposals", json=body)
-        return digest
+        return Terms.from_json(document)
 
     def leads(self, surface: str, state: str) -> list[LeadSeen]:
         """The leads in `state` now."""

@@ -4,7 +4,8 @@ The purchases are real (see `orchestrator/data/README.md`); the contracts and th
 Everything is deterministic: the agents act on what the API shows them and on their own memory.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -29,7 +30,7 @@ POLICY: dict[str, object] = {
         {"on": "purchase", "from": ["repeat_buyer"], "to": "regular", "motion": "conversion"},
         {"on": "purchase", "from": ["regular"], "to": "regular", "motion": "expansion"},
     ],
-    "reversals": [],
+    "reversals": [{"on": "refund", "of": "repeat_buyer"}],
     "attribution": "last_touch",
     "actions": {"email": 0, "call": 0, "offer": 0},
     "lateness_s": DAY_S,
@@ -37,8 +38,17 @@ POLICY: dict[str, object] = {
 }
 
 
+class Guard(NamedTuple):
+    """What a contract's owner reserves: to challenge statements, and to hold some pay back."""
+
+    challenge_days: int
+    arbitration_days: int
+    holdback_bps: int
+    holdback_days: int
+
+
 class Offer(NamedTuple):
-    """A contract that an operator proposes: what it pays for, and how much."""
+    """A contract that an operator proposes: what it pays for, and how much. None: at once."""
 
     operator: str
     outcome: str
@@ -47,11 +57,19 @@ class Offer(NamedTuple):
     budget_units: int
     window_days: int
     repeatable: bool = False
+    guard: Guard | None = None
 
+
+# An offer whose verifier will say nothing. It ends early, so that what follows can be told.
+SILENT_OFFER = Offer("eve", "repeat_buyer", 2_000_000, 0, 6_000_000, 30)
+SILENT_DAYS = 20
+# A customer whose number is a multiple of this sends its second purchase back after so many days.
+RETURNS_EVERY = 25
+RETURN_DAYS = 10
 
 # Competing offers on the same leads, some of whose budgets run out.
 OFFERS = (
-    Offer("ada", "repeat_buyer", 2_000_000, 0, 900_000_000, 30),
+    Offer("ada", "repeat_buyer", 2_000_000, 0, 900_000_000, 30, guard=Guard(3, 2, 2_000, 60)),
     Offer("bo", "repeat_buyer", 1_500_000, 0, 300_000_000, 60),
     Offer("bo", "regular", 2_500_000, 0, 400_000_000, 60),
     Offer("cy", "regular", 4_000_000, 0, 900_000_000, 30),
@@ -94,6 +112,7 @@ def habits() -> dict[str, list[Habit]]:
         "bo": [Habit("buyer", "call", 0, 56, 2), Habit("repeat_buyer", "call", 0, 56, 2)],
         "cy": [Habit("repeat_buyer", "email", 14, 28, 4), Habit("regular", "email", 42, 42, 3)],
         "dee": [Habit("regular", "offer", 7, 28, 4)],
+        "eve": [Habit("buyer", "call", 0, 7, 2)],
     }
 
 
@@ -130,3 +149,25 @@ def purchases() -> Iterator[Day]:
         days.setdefault(start_ms, []).append(bought)
     for start_ms in sorted(days):
         yield start_ms, days[start_ms]
+
+
+def with_returns(days: Iterable[Day]) -> Iterator[Day]:
+    """The same days, on which some customers also send their second purchase back.
+
+    The sample records no returns: these are ours. One that falls on a day without purchases
+    happens on the next that has some.
+    """
+    bought: Counter[str] = Counter()
+    returns: list[tuple[int, str]] = []
+    for day_ms, purchases_ in days:
+        due = [lead for due_ms, lead in returns if due_ms <= day_ms]
+        returns = returns[len(due) :]
+        for purchase in purchases_:
+            bought[purchase.lead] += 1
+            number = int(purchase.lead.rpartition("-")[2])
+            if bought[purchase.lead] == 2 and number % RETURNS_EVERY == 0:
+                returns.append((day_ms + RETURN_DAYS * DAY_MS, purchase.lead))
+        sent_back = [
+            Purchase(f"return-{lead}", lead, "refund", "0", day_ms + NOON_MS) for lead in due
+        ]
+        yield day_ms, purchases_ + sent_back

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from orchestrator.actors import Client
-from orchestrator.chain import Addresses, Chain
+from orchestrator.chain import Addresses, Chain, Checkpoint
 from orchestrator.contracts import ChainEvent
 from orchestrator.core import policy as policies
 from orchestrator.core import receipt as receipts
-from orchestrator.core.decide import Opening, Record
+from orchestrator.core.decide import Opening, Record, World
 from orchestrator.core.entry import (
     EventOpening,
     TouchOpening,
@@ -91,6 +91,29 @@ def replay(client: Client, chain: Chain, log_id: bytes) -> Comparison:
     Raises `ReplayError` at the first entry, root or payout that is not what the rules give.
     """
     anchor = chain.checkpoint(log_id)
+    world, book = _judge(client, chain, anchor)
+    return Comparison(world.size, anchor.size, _compare(chain, world.contracts, book))
+
+
+def statement(
+    client: Client, chain: Chain, log_id: bytes, contract_id: bytes, position: int
+) -> Totals:
+    """What the statement at `position` must say by the log's own rules, after a whole replay.
+
+    Raises `ReplayError` if the log is not what the rules give, or has no such statement.
+    """
+    _, book = _judge(client, chain, chain.checkpoint(log_id))
+    found = book.statements.get(contract_id, {}).get(position)
+    if found is None:
+        raise ReplayError(
+            "statement-missing",
+            f"entry {position} is no statement about contract 0x{contract_id.hex()}",
+        )
+    return found
+
+
+def _judge(client: Client, chain: Chain, anchor: Checkpoint) -> tuple[World, "_Book"]:
+    """Replay all that the server has, past the anchor."""
     served = client.get("/v1/log/checkpoint")
     book = _Book()
     log = LogReplay(
@@ -101,8 +124,7 @@ def replay(client: Client, chain: Chain, log_id: bytes) -> Comparison:
     if anchor.size:
         log.advance_to(anchor.size, anchor.root)
     judged = log.advance_to(served["size"], bytes.fromhex(served["root"][2:]))
-    world = judged.finish()
-    return Comparison(world.size, anchor.size, _compare(chain, world.contracts, book))
+    return judged.finish(), book
 
 
 class _Book:

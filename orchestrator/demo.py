@@ -5,9 +5,12 @@
 3. Operators sign in, propose contracts; the owner accepts; the escrow opens them.
 4. Day by day the owner reports purchases; week by week agents look and act; every four weeks the
    log is anchored, statements are settled and payouts come back into the log.
+   On the way, a verifier stays silent and its operator claims by proof; the owner disputes a
+   statement and the arbiter decides by the log; what customers send back is taken back.
 5. What is left goes back to the owner.
-6. A stranger replays the public log with the terms from the chain and compares with the wallets.
-7. One receipt is checked, then tampered with and refused.
+6. Publisher and verifier of another log lie together, and a stranger stops them.
+7. A stranger replays the public log with the terms from the chain and compares with the wallets.
+8. One receipt is checked, then tampered with and refused.
 
 Everybody speaks HTTP to the real server. One clock moves the API, the log and the chain.
 """
@@ -19,12 +22,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from orchestrator import cdnow, checks
+from orchestrator import cdnow, checks, trials
 from orchestrator.actors import Client, Operator, Owner, wallet
-from orchestrator.cdnow import DAY_MS, DAY_S, OFFERS, POLICY, SURFACE_NAME, Day
+from orchestrator.cdnow import (
+    DAY_MS,
+    DAY_S,
+    OFFERS,
+    POLICY,
+    SILENT_DAYS,
+    SILENT_OFFER,
+    SURFACE_NAME,
+    Day,
+    Offer,
+)
 from orchestrator.core.errors import ChainError, ReplayError
 from orchestrator.core.terms import BPS
-from orchestrator.rehearsal import Plan, Rehearsal, Say, key_of
+from orchestrator.fraud import Fraud
+from orchestrator.fraud import stage as stage_fraud
+from orchestrator.rehearsal import Plan, Rehearsal, Say, address_of, key_of
 from orchestrator.stack import Transaction
 
 START_MS = int(datetime(1996, 12, 31, tzinfo=UTC).timestamp()) * 1000
@@ -36,7 +51,17 @@ ROUND_MS = 28 * DAY_MS
 ORIGIN = "demo.tallystick/cdnow"
 FEE_BPS = 200
 OWNER_FUNDS_UNITS = 20_000_000_000
-OPERATORS = ("ada", "bo", "cy", "dee")
+OPERATORS = ("ada", "bo", "cy", "dee", "eve")
+SILENT_DEADLINE_S = OPENS_S + SILENT_DAYS * DAY_S
+# Claims open when nobody may state anything any more.
+CLAIMS_OPEN_MS = (SILENT_DEADLINE_S + trials.SILENCE_S) * 1000
+DISPUTED_ROUND = 2
+# The last payouts wait for holdbacks and challenges, a day longer for events that come late.
+PATIENCE_S = DAY_S + max(
+    (offer.guard.challenge_days + offer.guard.holdback_days) * DAY_S
+    for offer in OFFERS
+    if offer.guard
+)
 
 
 class Earned(NamedTuple):
@@ -46,6 +71,7 @@ class Earned(NamedTuple):
     outcome: str
     contract_id: bytes
     outcomes: int
+    reversals: int
     over_units: int
     paid_units: int
     fee_units: int
@@ -65,6 +91,9 @@ class Story:
     transactions: list[Transaction] = field(default_factory=list)
     balances: dict[str, int] = field(default_factory=dict)
     owner_refund_units: int = 0
+    dispute: trials.Dispute | None = None
+    silence: trials.Silence | None = None
+    fraud: Fraud | None = None
     replay: checks.Comparison | None = None
     receipt: dict[str, Any] | None = None
     shown: list[str] = field(default_factory=list)
@@ -85,7 +114,7 @@ class Demo:
         days: Iterable[Day] | None = None,
     ) -> None:
         self._say = say
-        self._days = cdnow.purchases() if days is None else days
+        self._days = cdnow.with_returns(cdnow.purchases() if days is None else days)
         self.story = Story()
         self._scene = Rehearsal(Plan(folder, START_MS, ORIGIN, FEE_BPS, database_url, rpc_url), say)
         self.stack, self.clock = self._scene.stack, self._scene.clock
@@ -115,6 +144,7 @@ class Demo:
         self._open_contracts()
         self._live()
         self._refund()
+        self._stop_a_fraud()
         self._tell()
         self._replay()
         self._check_receipt()
@@ -134,43 +164,39 @@ class Demo:
     # 3
 
     def _open_contracts(self) -> None:
-        self._say(f"{len(OPERATORS)} operators propose {len(OFFERS)} contracts; the owner accepts")
+        self._say(f"{len(OPERATORS)} operators propose {len(OFFERS) + 1} contracts")
         for operator in self.operators.values():
             operator.sign_in()
         self.stack.drain()
         self.offers = {
             self.operators[offer.operator].propose(
-                self.surface,
-                self.stack.escrow_domain,
-                outcome=offer.outcome,
-                repeatable=offer.repeatable,
-                unit_price_units=str(offer.unit_price_units),
-                revenue_share_bps=offer.revenue_share_bps,
-                budget_units=str(offer.budget_units),
-                opens_at_s=OPENS_S,
-                deadline_s=DEADLINE_S,
-                attribution_window_s=offer.window_days * DAY_S,
-                grace_s=GRACE_S,
+                self.surface, self.stack.escrow_domain, **_deal(offer, DEADLINE_S, GRACE_S)
             ): offer
             for offer in OFFERS
         }
         self.owner.accept_all(self.surface, self.stack.escrow_domain)
         self._scene.come_to_rest()
-        opened = len(self.stack.log.contracts(-1, len(OFFERS) + 1))
-        if opened != len(OFFERS):
-            raise ChainError("open-failed", f"{opened} of {len(OFFERS)} contracts were opened")
+        operator = self.operators[SILENT_OFFER.operator]
+        deal = _deal(SILENT_OFFER, SILENT_DEADLINE_S, trials.SILENCE_S)
+        self._silent = trials.open_silent(self._scene, operator, self.surface, **deal)
+        self.offers[self._silent] = SILENT_OFFER
+        self._scene.come_to_rest()
+        opened = len(self.stack.log.contracts(-1, len(self.offers) + 1))
+        if opened != len(self.offers):
+            raise ChainError("open-failed", f"{opened} of {len(self.offers)} contracts were opened")
+        self._guarded = next(name for name, offer in self.offers.items() if offer.guard)
 
     # 4
 
     def _live(self) -> None:
-        doing = cdnow.habits()
+        self._doing = cdnow.habits()
         next_look_ms, next_round_ms = START_MS + DAY_MS, START_MS + ROUND_MS
         for day_ms, bought in self._days:
             while next_look_ms <= day_ms:
                 self.clock.set_to(next_look_ms)
                 for name, operator in self.operators.items():
                     self.story.touches += cdnow.work(
-                        operator, self.surface, doing[name], next_look_ms
+                        operator, self.surface, self._doing[name], next_look_ms
                     )
                 self.stack.drain()
                 next_look_ms += WEEK_MS
@@ -178,6 +204,8 @@ class Demo:
             self.owner.report(self.surface, bought)
             self.stack.drain()
             self.story.events += len(bought)
+            if self.story.silence is None and day_ms > CLAIMS_OPEN_MS:
+                self._claim()
             if day_ms >= next_round_ms:
                 self._round(day_ms)
                 next_round_ms += ROUND_MS
@@ -190,13 +218,30 @@ class Demo:
         month = datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%B %Y")
         self._scene.settle(f"{at_ms}")
         self._say(f"settled up to {month}")
+        silence = self.story.silence
+        if silence is not None and not silence.paid_units:
+            self.story.silence = trials.collect(self._scene, SILENT_OFFER.operator, silence)
+        if self.story.rounds == DISPUTED_ROUND:
+            self._say("the owner disputes a statement; the arbiter replays the log and rules")
+            self.story.dispute = trials.dispute(self._scene, self._guarded)
+            self._scene.come_to_rest()
+
+    def _claim(self) -> None:
+        """The contract's time for statements is over, and its verifier never made one."""
+        self._say(f"{SILENT_OFFER.operator}'s verifier said nothing: claiming by proof")
+        # Her contract is over: she looks at no more leads.
+        self._doing[SILENT_OFFER.operator].clear()
+        self._scene.come_to_rest()
+        self.story.silence = trials.claim(self._scene, SILENT_OFFER.operator, self._silent)
+        self._scene.come_to_rest()
 
     # 5
 
     def _refund(self) -> None:
         self._say("the contracts have ended: what is left is refunded, fees are withdrawn")
-        self.clock.set_to((DEADLINE_S + GRACE_S + 1) * 1000)
-        self._scene.come_to_rest()
+        for wait_s in (GRACE_S + 1, PATIENCE_S):
+            self._scene.pass_time(wait_s)
+            self._scene.come_to_rest()
         chain = self.stack.chain
         before = chain.balance_of(self.token, self.owner.address)
         for contract_id, offer in self.offers.items():
@@ -207,11 +252,18 @@ class Demo:
         self._scene.come_to_rest()
         self.story.owner_refund_units = chain.balance_of(self.token, self.owner.address) - before
 
+    # 6
+
+    def _stop_a_fraud(self) -> None:
+        self._say("a publisher and a verifier lie together; a stranger shows it by the log")
+        self.story.fraud = stage_fraud(self._scene)
+        self._scene.come_to_rest()
+
     def _tell(self) -> None:
         story, chain, log = self.story, self.stack.chain, self.stack.log
         newest = log.checkpoint()
         story.entries = newest.size if newest else 0
-        for contract in log.contracts(-1, len(OFFERS) + 1):
+        for contract in log.contracts(-1, len(self.offers) + 1):
             contract_id = contract.rules.contract_id
             offer, paid = self.offers[contract_id], chain.paid_of(contract_id)
             story.contracts.append(
@@ -220,6 +272,7 @@ class Demo:
                     offer.outcome,
                     contract_id,
                     contract.outcomes,
+                    contract.reversals,
                     contract.over_units,
                     paid,
                     paid * FEE_BPS // BPS,
@@ -234,7 +287,7 @@ class Demo:
         } | {self.treasury: chain.balance_of(self.token, self.treasury)}
         story.urls = {"api": self.url, "rpc": self.rpc_url}
 
-    # 6
+    # 7
 
     def _replay(self) -> None:
         self._say("a stranger replays the public log with the terms from the chain")
@@ -254,7 +307,7 @@ class Demo:
             raise ReplayError("payouts-missing", f"{len(unpaid)} contracts were not paid in full")
         self.story.replay = found
 
-    # 7
+    # 8
 
     def _check_receipt(self) -> None:
         self._say("checking a receipt, then one that was tampered with")
@@ -274,3 +327,27 @@ class Demo:
                 if stored.entry.kind == "outcome":
                     return stored.position
         raise ReplayError("nothing-paid", "no outcome was paid")
+
+
+def _deal(offer: Offer, deadline_s: int, grace_s: int) -> dict[str, object]:
+    """What an offer's terms say of their own."""
+    deal: dict[str, object] = {
+        "outcome": offer.outcome,
+        "repeatable": offer.repeatable,
+        "unit_price_units": str(offer.unit_price_units),
+        "revenue_share_bps": offer.revenue_share_bps,
+        "budget_units": str(offer.budget_units),
+        "opens_at_s": OPENS_S,
+        "deadline_s": deadline_s,
+        "attribution_window_s": offer.window_days * DAY_S,
+        "grace_s": grace_s,
+    }
+    if offer.guard is not None:
+        deal |= {
+            "arbiter": address_of(trials.ARBITER),
+            "challenge_period_s": offer.guard.challenge_days * DAY_S,
+            "arbitration_period_s": offer.guard.arbitration_days * DAY_S,
+            "holdback_bps": offer.guard.holdback_bps,
+            "holdback_period_s": offer.guard.holdback_days * DAY_S,
+        }
+    return deal

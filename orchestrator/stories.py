@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from rich import box
@@ -10,7 +11,9 @@ from rich.table import Table
 
 from orchestrator.checks import Comparison
 from orchestrator.demo import Earned, Story
+from orchestrator.fraud import Fraud
 from orchestrator.history import format_amount
+from orchestrator.trials import Dispute, Silence
 
 # As it was called, so that what we print can be run as it stands.
 COMMAND = sys.argv[0]
@@ -25,6 +28,7 @@ def show(story: Story, console: Console) -> None:
         f"entries, settled in {story.rounds} rounds.\n"
         f"The owner got {format_amount(story.owner_refund_units)} tUSD back."
     )
+    _show_trials(story, console)
     if story.replay is not None:
         console.print(
             f"\n[green]Replayed[/] {story.replay.entries:,} public entries (anchored up to "
@@ -63,6 +67,7 @@ def document(story: Story) -> dict[str, Any]:
                 "operator": earned.operator,
                 "outcome": earned.outcome,
                 "outcomes": earned.outcomes,
+                "reversals": earned.reversals,
                 "over_budget_units": str(earned.over_units),
                 "paid_units": str(earned.paid_units),
                 "fee_units": str(earned.fee_units),
@@ -76,6 +81,9 @@ def document(story: Story) -> dict[str, Any]:
         "rounds": story.rounds,
         "owner_refund_units": str(story.owner_refund_units),
         "balances": {address: str(units) for address, units in story.balances.items()},
+        "dispute": _plain(story.dispute),
+        "silence": _plain(story.silence),
+        "fraud": _plain(story.fraud),
         "transactions": [
             {"intent": t.intent_key, "hash": f"0x{t.tx_hash.hex()}", "gas": t.gas_used}
             for t in story.transactions
@@ -84,6 +92,20 @@ def document(story: Story) -> dict[str, Any]:
         "receipt": story.receipt,
         "tampered": story.tampered._asdict() if story.tampered else None,
     }
+
+
+def _plain(found: Dispute | Silence | Fraud | None) -> dict[str, Any] | None:
+    """A part of the story in JSON's own types: ids in hex, amounts as text."""
+    if found is None:
+        return None
+    fields = found._asdict().items()
+    return {name: _value(name, value) for name, value in fields}
+
+
+def _value(name: str, value: object) -> object:
+    if isinstance(value, bytes):
+        return f"0x{value.hex()}"
+    return str(value) if name.endswith("_units") else value
 
 
 def comparison(found: Comparison) -> dict[str, Any]:
@@ -124,17 +146,48 @@ def show_comparison(found: Comparison, console: Console) -> None:
     )
 
 
+def _show_trials(story: Story, console: Console) -> None:
+    """What went wrong on the way, and what came of it."""
+    table = Table(title="What went wrong, and what came of it", box=box.SIMPLE, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for what, told in _trials(story):
+        table.add_row(what, told)
+    console.print(table)
+
+
+def _trials(story: Story) -> Iterator[tuple[str, str]]:
+    reversals = sum(earned.reversals for earned in story.contracts)
+    yield "sent back", f"{reversals} outcomes were taken back while their contract held back for it"
+    dispute, silence, fraud = story.dispute, story.silence, story.fraud
+    if dispute is not None:
+        stated, ruled = format_amount(dispute.stated_units), format_amount(dispute.ruled_units)
+        told = f"the owner disputed a statement of {stated} tUSD; the arbiter replayed the log and"
+        yield "disputed", f"{told} ruled {ruled} ({dispute.gas_used:,} gas)"
+    if silence is not None:
+        told = f"a verifier said nothing; its operator proved {silence.claims} outcomes by the log"
+        paid = format_amount(silence.paid_units)
+        yield "never stated", f"{told} and was paid {paid} tUSD ({silence.gas_used:,} gas)"
+    if fraud is not None:
+        stated, paid = format_amount(fraud.stated_units), format_amount(fraud.paid_units)
+        told = f"publisher and verifier of another log stated {stated} tUSD; a stranger showed its"
+        shown = f"entries {' and '.join(map(str, fraud.exhibits))}: {fraud.kind}"
+        back = f"{paid} was paid, {format_amount(fraud.refund_units)} went back"
+        yield "lied", f"{told} {shown} ({fraud.gas_used:,} gas); {back}"
+
+
 def _show_contracts(contracts: list[Earned], console: Console) -> None:
     table = Table(title="What each contract earned and was paid (tUSD)", box=box.SIMPLE)
     for heading in ("operator", "for entering"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("outcomes", "paid", "fee in it", "over budget"):
+    for heading in ("outcomes", "reversed", "paid", "fee in it", "over budget"):
         table.add_column(heading, justify="right", no_wrap=True)
     for earned in contracts:
         table.add_row(
             earned.operator,
             earned.outcome,
             f"{earned.outcomes:,}",
+            f"{earned.reversals:,}",
             format_amount(earned.paid_units),
             format_amount(earned.fee_units),
             format_amount(earned.over_units),
@@ -152,7 +205,8 @@ def _show_transactions(story: Story, console: Console) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     outcomes = sum(earned.outcomes for earned in story.contracts)
     if outcomes:
+        spent = gas["publish"] + gas["settle"] + gas["release"]
         console.print(
-            f"\nOne verified, paid outcome cost {(gas['publish'] + gas['settle']) // outcomes:,} "
-            f"gas: anchoring and settling, over {outcomes:,} outcomes."
+            f"\nOne verified, paid outcome cost {spent // outcomes:,} gas: anchoring, settling and "
+            f"releasing, over {outcomes:,} outcomes."
         )

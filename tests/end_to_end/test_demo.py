@@ -49,6 +49,25 @@ def test_no_money_is_made_or_lost(demo: Demo, story: Story) -> None:
     assert chain.balance_of(token, chain.addresses.escrow) == 0
 
 
+def test_what_went_wrong_was_put_right(demo: Demo, story: Story) -> None:
+    dispute, silence, fraud = story.dispute, story.silence, story.fraud
+    assert dispute is not None
+    assert silence is not None
+    assert fraud is not None
+    assert dispute.ruled_units == dispute.stated_units > 0
+    guarded = next(one for one in story.contracts if one.contract_id == dispute.contract_id)
+    assert guarded.reversals > 0
+    assert guarded.paid_units == (guarded.outcomes - guarded.reversals) * 2_000_000
+    assert (silence.claims, silence.paid_units) == (3, 6_000_000)
+    assert fraud.kind == "duplicate"
+    assert (fraud.stated_units, fraud.paid_units) == (16_000_000, 0)
+    assert fraud.refund_units == 400_000_000
+    chain = demo.stack.chain
+    assert chain.status_of(dispute.contract_id) == "refunded"
+    assert chain.status_of(silence.contract_id) == "paid_out"
+    assert chain.is_retired(fraud.contract_id)
+
+
 def test_every_purchase_is_in_the_log_once(demo: Demo) -> None:
     newest = demo.stack.log.checkpoint()
     assert newest is not None
