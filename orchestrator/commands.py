@@ -68,8 +68,9 @@ def contract(
         return
     for heading, said in outlook.told(found):
         tell.say(f"{heading:>12}  {said}")
-    tell.say("next:", "bold")
-    for option in outlook.options(found):
+    options = outlook.options(found)
+    tell.say("next:" if options else "nothing is left to do", "bold")
+    for option in options:
         tell.say(f"  {outlook.choice(found, option)}")
 
 

@@ -7,6 +7,7 @@ second publisher and verifier count one lead twice, and a stranger stops them.
 
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from orchestrator.actors import Client, Operator, Owner, Purchase, wallet
 from orchestrator.casebook import Casebook
 from orchestrator.core.case import TOUCH, TRANSITION, Claim, read
 from orchestrator.core.decide import World
+from orchestrator.core.entry import EventOpening, event_payload
 from orchestrator.core.terms import close_digest, sign_digest
 from orchestrator.rehearsal import Plan, Rehearsal, address_of, key_of
 from tests.conftest import CHAIN_START_S, server_folder
@@ -367,6 +369,7 @@ def _a_false_claim(market: Market, asked: str, contract_id: bytes) -> None:
     with Client(market.scene.url) as client:
         log_id = market.scene.stack.site.log_id
         with Casebook(client, market.chain, log_id, [contract_id]) as book:
+            _check_openings(book)
             first = _transitions(book)[0]
             touch = _touch_of(book, first)
             call = market.chain.claim(
@@ -389,6 +392,18 @@ def _a_false_claim(market: Market, asked: str, contract_id: bytes) -> None:
     told = market.run("contract", asked).stdout
     assert "claimed  10.00 TEST, in 1 claim\n" in told
     assert "refuted  1 claim\n" in told
+
+
+def _check_openings(book: Casebook) -> None:
+    """What the server gives beside a transition must be what its payload commits to."""
+    opened = 0
+    for item in book.entries():
+        entry = read(0, item.data)
+        if entry.kind == TRANSITION:
+            assert isinstance(item.opening, EventOpening)
+            assert event_payload(item.opening) == item.data[-32:]
+            opened += 1
+    assert opened == 6
 
 
 def _transitions(book: Casebook) -> list[Claim]:
@@ -425,7 +440,7 @@ def _the_end(market: Market, asked: str) -> None:
     assert market.held("ada") - before == 4_000_000
     told = market.run("contract", asked).stdout
     assert "refunded: everything is paid or given back" in told
-    assert told.endswith("next:\n")
+    assert told.endswith("nothing is left to do\n")
 
 
 # --- Consent --------------------------------------------------------------------------------------
@@ -529,7 +544,7 @@ def test_a_lie_is_disproved(market: Market, monkeypatch: pytest.MonkeyPatch) -> 
 # --- What is not there, or not right --------------------------------------------------------------
 
 
-def test_bad_input_is_one_line(market: Market, tmp_path: Path) -> None:
+def test_bad_input_is_one_line(market: Market, run: Run, tmp_path: Path) -> None:
     contract_id = market.open("ada")
     asked = f"0x{contract_id.hex()}"
     exposed, empty = tmp_path / "exposed", tmp_path / "empty"
@@ -555,13 +570,27 @@ def test_bad_input_is_one_line(market: Market, tmp_path: Path) -> None:
         for option, value in (("--api", market.scene.url), ("--rpc", market.scene.rpc_url)):
             if option not in given:
                 given += [option, value]
-        done = subprocess.run(
-            [COMMAND, *given], capture_output=True, encoding="utf-8", timeout=120, check=False
-        )
-        assert done.returncode == code, done
+        done = run(given, "")
+        assert done.code == code, done
         assert done.stderr.startswith("tallystick: "), done.stderr
         assert words in done.stderr, done.stderr
         assert done.stderr.count("\n") == 1, done.stderr
+
+    # As it is installed, with its key in the environment.
+    key = tmp_path / "key"
+    key.touch(mode=0o600)
+    key.write_text(f"0x{key_of('ada').hex()}")
+    given = ["release", asked, "--api", market.scene.url, "--rpc", market.scene.rpc_url]
+    ended = subprocess.run(
+        [COMMAND, *given],
+        env={**os.environ, "TALLYSTICK_KEY_FILE": str(key)},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (NOTHING, "")
+    assert ended.stderr == "tallystick: nothing is due now; nothing is known to come\n"
 
 
 # --- What a hostile server does to entries --------------------------------------------------------
