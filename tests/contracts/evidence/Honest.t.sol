@@ -12,13 +12,12 @@ import {Terms} from "contracts/libraries/Terms.sol";
 /// forge-config: default.fuzz.runs = 32
 /// forge-config: deep.fuzz.runs = 1000
 contract HonestTest is EvidenceFixture {
-    uint256 private constant STEPS = 16;
+    uint256 private constant STEPS = 18;
     uint256 private constant TRIES = 24; //  a kind and a contract
     uint8 private constant FIRST = 0;
 
     bytes32[2] private contracts = [RIVAL, MINE]; // in the order of opening
-    bytes32[7] private kinds =
-        [bytes32("duplicate"), "transition", "touch", "touch_order", "rival", "sum", "reversal"];
+    bytes32[5] private kinds = [bytes32("duplicate"), "transition", "touch", "sum", "reversal"];
     mapping(bytes32 id => mapping(bytes32 lead => bool)) private counted;
     mapping(bytes32 id => uint256 index) private openedAt;
     mapping(uint256 transition => Opening) private openings;
@@ -42,7 +41,7 @@ contract HonestTest is EvidenceFixture {
         uint256 nowS = 1;
         for (uint256 i = 0; i < STEPS; ++i) {
             nowS += _roll(18 hours);
-            bytes32 lead = _roll(3) == 0 ? OTHER_LEAD : LEAD;
+            bytes32 lead = _roll(4) == 0 ? OTHER_LEAD : LEAD;
             uint256 what = _roll(8);
             // What the product reports may have happened a while ago.
             uint256 happenedS = nowS - _roll(nowS < 8 hours ? nowS : 8 hours);
@@ -153,51 +152,61 @@ contract HonestTest is EvidenceFixture {
         for (uint256 i = 0; i < contracts.length; ++i) {
             for (uint256 k = 0; k < kinds.length; ++k) {
                 for (uint256 j = 0; j < TRIES; ++j) {
-                    if (_try(size, log, i, kinds[k])) ++lies;
+                    uint256 accused = told[contracts[i]][_roll(told[contracts[i]].length)];
+                    if (_isDisproved(size, kinds[k], _some(log, accused))) ++lies;
                 }
+            }
+        }
+        for (uint256 i = 0; i < paid.length; ++i) {
+            for (uint256 j = 0; j < 2 * touches.length; ++j) {
+                Exhibit[] memory shown = _beaten(log, paid[i], touches[j / 2], j % 2 == 0);
+                if (_isDisproved(size, "touch_order", shown)) ++lies;
+                if (_isDisproved(size, "rival", shown)) ++lies;
             }
         }
     }
 
-    function _try(uint64 size, Exhibit[] memory log, uint256 who, bytes32 kind)
+    function _isDisproved(uint64 size, bytes32 kind, Exhibit[] memory shown)
         private
-        returns (bool isDisproved)
+        returns (bool)
     {
-        (bytes32 id, bytes32 other) = (contracts[who], contracts[1 - who]);
-        uint256 accused = told[id][_roll(told[id].length)];
-        Exhibit[] memory shown = _show(log, accused, kind, other);
-        uint256 transition = uint256(entries[accused].payload) >> 216;
-        try evidence.disprove(escrow, id, kind, size, shown, other, openings[transition]) {
+        uint256 accused = shown[0].index;
+        bytes32 id = entries[accused].kind == "settlement"
+            ? entries[accused].subject
+            : entries[accused].actor;
+        Opening memory first = openings[_transitionOf(accused)];
+        try evidence.disprove(escrow, id, kind, size, shown, _otherThan(id), first) {
             return true;
         } catch {
             return false;
         }
     }
 
-    /// As a stranger who knows what to look for: often what the accused entry names, and what may
-    /// beat it.
-    function _show(Exhibit[] memory log, uint256 accused, bytes32 kind, bytes32 other)
-        private
-        returns (Exhibit[] memory shown)
-    {
+    /// One to four entries, the second often one that the accused entry names.
+    function _some(Exhibit[] memory log, uint256 accused) private returns (Exhibit[] memory shown) {
         shown = new Exhibit[](1 + _roll(4));
         for (uint256 i = 0; i < shown.length; ++i) {
             shown[i] = log[_roll(log.length)];
         }
         shown[0] = log[accused];
-        if (shown.length == 1) return shown;
         uint256 payload = uint256(entries[accused].payload);
         uint256 named = payload >> (216 - 40 * _roll(3)) & type(uint40).max;
-        if (named < log.length && _roll(3) != 0) shown[1] = log[named];
-        if (kind != "rival" && kind != "touch_order") return shown;
-        if (touches.length != 0) shown[1] = log[touches[_roll(touches.length)]];
-        if (shown.length > 2) shown[2] = log[openedAt[other]];
-        if (shown.length > 3) {
-            uint256 before = entries[shown[1].index].value;
-            bool follows = _roll(2) == 0 && before != 0 && before <= log.length;
-            if (follows) shown[3] = log[before - 1];
-            else if (payload >> 216 < log.length) shown[3] = log[payload >> 216];
-        }
+        if (shown.length > 1 && named < log.length && _roll(3) != 0) shown[1] = log[named];
+    }
+
+    /// The outcome, a touch that may beat it, the other contract's opening, and what else may be
+    /// needed: the touch before, or the transition.
+    function _beaten(Exhibit[] memory log, uint256 outcome, uint256 touch, bool withBefore)
+        private
+        view
+        returns (Exhibit[] memory shown)
+    {
+        shown = new Exhibit[](4);
+        shown[0] = log[outcome];
+        shown[1] = log[touch];
+        shown[2] = log[openedAt[_otherThan(entries[outcome].actor)]];
+        uint256 before = entries[touch].value; // 1 + index
+        shown[3] = log[withBefore && before != 0 ? before - 1 : _transitionOf(outcome)];
     }
 
     /// As if the verifier had been silent: the operators claim what the log gives them, and strangers
@@ -207,8 +216,10 @@ contract HonestTest is EvidenceFixture {
         Exhibit[] memory log = _wholeLog();
         for (uint256 i = 0; i < paid.length; ++i) {
             bytes32 key = _claim(size, log, paid[i]);
-            for (uint256 j = 0; j < 2 * TRIES; ++j) {
-                if (_refute(size, log, paid[i], key)) ++dropped;
+            for (uint256 j = 0; j < 2 * touches.length; ++j) {
+                Exhibit[] memory shown = _beaten(log, paid[i], touches[j / 2], j % 2 == 0);
+                if (_isRefuted(size, key, "touch_order", shown)) ++dropped;
+                if (_isRefuted(size, key, "rival", shown)) ++dropped;
             }
         }
     }
@@ -219,34 +230,35 @@ contract HonestTest is EvidenceFixture {
         returns (bytes32 key)
     {
         Entry memory outcome = entries[index];
-        uint256 transition = uint256(outcome.payload) >> 216;
         uint256 touch = uint256(outcome.payload) >> 176 & type(uint40).max;
         vm.prank(_termsOf(outcome.actor).operator);
-        key = evidence.claim(escrow, outcome.actor, size, log[transition], log[touch]);
+        key = evidence.claim(escrow, outcome.actor, size, log[_transitionOf(index)], log[touch]);
         assertEq(escrow.claimOf(outcome.actor, key).amount, outcome.value);
     }
 
-    function _refute(uint64 size, Exhibit[] memory log, uint256 index, bytes32 key)
+    /// By the same exhibits without the outcome.
+    function _isRefuted(uint64 size, bytes32 key, bytes32 kind, Exhibit[] memory shown)
         private
-        returns (bool isDropped)
+        returns (bool)
     {
-        bytes32 id = entries[index].actor;
-        bytes32 other = id == MINE ? RIVAL : MINE;
-        bytes32 kind = _roll(2) == 0 ? bytes32("rival") : bytes32("touch_order");
-        Exhibit[] memory shown = _tail(_show(log, index, kind, other));
-        Opening memory first = openings[uint256(entries[index].payload) >> 216];
-        try evidence.refute(escrow, id, key, kind, size, shown, other, first) {
+        uint256 outcome = shown[0].index;
+        bytes32 id = entries[outcome].actor;
+        Exhibit[] memory tail = new Exhibit[](3);
+        (tail[0], tail[1], tail[2]) = (shown[1], shown[2], shown[3]);
+        Opening memory first = openings[_transitionOf(outcome)];
+        try evidence.refute(escrow, id, key, kind, size, tail, _otherThan(id), first) {
             return true;
         } catch {
             return false;
         }
     }
 
-    function _tail(Exhibit[] memory shown) private pure returns (Exhibit[] memory tail) {
-        tail = new Exhibit[](shown.length - 1);
-        for (uint256 i = 0; i < tail.length; ++i) {
-            tail[i] = shown[i + 1];
-        }
+    function _otherThan(bytes32 id) private pure returns (bytes32) {
+        return id == MINE ? RIVAL : MINE;
+    }
+
+    function _transitionOf(uint256 outcome) private view returns (uint256) {
+        return uint256(entries[outcome].payload) >> 216;
     }
 
     function _wholeLog() private view returns (Exhibit[] memory) {
