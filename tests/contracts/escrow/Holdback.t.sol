@@ -101,6 +101,20 @@ contract HoldbackTest is GuardedFixture {
         assertEq(escrow.paidOf(id), 1000);
     }
 
+    /// The terms may name a period that is longer than there has been time.
+    function test_aPeriodLongerThanTimeItself() public {
+        (terms.holdbackPeriod, terms.salt) = (START, "long");
+        id = _open(terms);
+        _state(terms, 1000, 0);
+        skip(10_000 days);
+        assertEq(_release(id), 0);
+        assertEq(escrow.releasableAt(id), 2 * uint256(START) + 1 days);
+        vm.warp(2 * uint256(START) + 1 days - 1);
+        assertEq(_release(id), 0);
+        skip(1);
+        assertEq(_release(id), 200);
+    }
+
     // ------------------------------------------------------------ several tranches
 
     function test_eachTrancheMaturesByItself() public {

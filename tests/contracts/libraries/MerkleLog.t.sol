@@ -259,6 +259,24 @@ contract MerkleLogTest is Test {
         assertFalse(success);
     }
 
+    /// A hash that failed ends the call: nothing is compared with what lay in memory before.
+    function test_revertIf_aHashFails() public {
+        bytes32[] memory proof = tree.runProof(3, 20, LEAVES);
+        bytes32 root = tree.root(LEAVES);
+        bytes memory entries = _entries(3, 20);
+        vm.mockCallRevert(address(2), bytes(hex"00"), "leaves fail");
+        vm.expectRevert(bytes(""));
+        harness.verifyRun(entries, 3, LEAVES, proof, root);
+        vm.clearMockedCalls();
+        vm.mockCallRevert(address(2), bytes(hex"01"), "nodes fail");
+        vm.expectRevert(bytes(""));
+        harness.verifyRun(entries, 3, LEAVES, proof, root);
+        vm.expectRevert(bytes(""));
+        harness.nodeHash("left", "right");
+        vm.clearMockedCalls();
+        harness.verifyRun(entries, 3, LEAVES, proof, root);
+    }
+
     // ------------------------------------------------------------ helpers
 
     function _expectOutside(uint256 first, uint256 count, uint256 size) private {
