@@ -6,7 +6,7 @@ import {TermsRules} from "contracts/libraries/TermsRules.sol";
 import {Test} from "forge-std/Test.sol";
 
 /// Terms are accepted exactly when they keep to every rule, said here once more in other words. Each
-/// rule's own error is in escrow/Open.t.sol.
+/// rule's own error is in escrow/OpenRules.t.sol.
 contract TermsRulesTest is Test {
     uint64 private constant NOW = 1_800_000_000;
 

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Fixture} from "../helpers/Fixture.sol";
+import {EventLog} from "contracts/EventLog.sol";
+import {Evidence} from "contracts/Evidence.sol";
+import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
+import {Vault} from "contracts/Vault.sol";
+import {IIdentityRegistry} from "contracts/interfaces/IAgentRegistries.sol";
+import {TestStablecoin} from "contracts/local/TestStablecoin.sol";
+
+/// What an escrow is made of.
+contract ConstructorTest is Fixture {
+    function test_theTokensAreAllowed() public {
+        address[] memory tokens = new address[](2);
+        (tokens[0], tokens[1]) = (address(token), address(new TestStablecoin()));
+        escrow = new OutcomeEscrow(
+            eventLog, address(new Evidence()), IIdentityRegistry(address(0)), tokens
+        );
+        assertTrue(escrow.isAllowed(tokens[0]));
+        assertTrue(escrow.isAllowed(tokens[1]));
+        assertFalse(escrow.isAllowed(stranger));
+        assertEq(address(escrow.eventLog()), address(eventLog));
+    }
+
+    function test_theDomainIsItsOwn() public view {
+        (
+            bytes1 fields,
+            string memory name,
+            string memory version,
+            uint256 chainId,
+            address home,,
+        ) = escrow.eip712Domain();
+        assertEq(fields, hex"0f");
+        assertEq(name, "Tallystick OutcomeEscrow");
+        assertEq(version, "1");
+        assertEq(chainId, block.chainid);
+        assertEq(home, address(escrow));
+    }
+
+    function test_revertIf_thereIsNoToken() public {
+        address evidence = address(escrow.evidence());
+        vm.expectRevert(Vault.NoTokens.selector);
+        new OutcomeEscrow(eventLog, evidence, IIdentityRegistry(address(0)), new address[](0));
+    }
+
+    function test_revertIf_anAddressHasNoCode() public {
+        address evidence = address(escrow.evidence());
+        IIdentityRegistry none = IIdentityRegistry(address(0));
+        vm.expectRevert(abi.encodeWithSelector(Vault.NotAContract.selector, stranger));
+        new OutcomeEscrow(eventLog, evidence, none, _list(stranger));
+        vm.expectRevert(abi.encodeWithSelector(Vault.NotAContract.selector, stranger));
+        new OutcomeEscrow(EventLog(stranger), evidence, none, _list(address(token)));
+        vm.expectRevert(abi.encodeWithSelector(Vault.NotAContract.selector, stranger));
+        new OutcomeEscrow(eventLog, stranger, none, _list(address(token)));
+        vm.expectRevert(abi.encodeWithSelector(Vault.NotAContract.selector, stranger));
+        new OutcomeEscrow(eventLog, evidence, IIdentityRegistry(stranger), _list(address(token)));
+    }
+}
