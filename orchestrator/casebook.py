@@ -25,6 +25,7 @@ from orchestrator.core.entry import (
 from orchestrator.core.errors import EntryError, ReplayError
 from orchestrator.core.inquiry import PublicEntry
 from orchestrator.core.merkle import TILE_LEVELS, CompactRange, inclusion_proof, leaf_hash, root_of
+from orchestrator.node import NodeError
 
 PAGE = 1000
 MAX_CONTRACTS = 10_000
@@ -38,19 +39,18 @@ class Casebook:
     """A log up to its last anchor, in a temporary file, with the standing of its contracts.
 
     `with` reads it whole and forgets it afterwards. Raises `ReplayError` if the server's entries
-    are not those that are anchored. `block_number` and `now_s` say when the chain was asked.
+    are not those that are anchored. `block_number` says when the chain was asked.
     """
 
     def __init__(
         self, client: Client, chain: Chain, log_id: bytes, also: Sequence[bytes] = ()
     ) -> None:
         self.log_id = log_id
-        block = chain.block()
-        self.block_number, self.now_s = block.number, block.time_s
-        anchor = chain.checkpoint(log_id, block.number)
+        self.block_number = chain.block().number
+        anchor = chain.checkpoint(log_id, self.block_number)
         self.size, self.root = anchor.size, anchor.root
         self._tiles: list[bytes] = []
-        self._named = dict.fromkeys(also)
+        self._also, self._named = also, dict.fromkeys(also)
         self._exits = ExitStack()
         try:
             self._file = self._exits.enter_context(_scratch())
@@ -141,6 +141,11 @@ class Casebook:
     def _standings(self, chain: Chain) -> dict[bytes, Standing]:
         """The contracts that the escrow knows and that are bound to this log."""
         found = chain.standings(list(self._named), self.block_number)
+        for name in self._also:
+            if name not in found:
+                raise NodeError(
+                    "node-lags", f"{chain.node.name} has forgotten a contract; try again"
+                )
         return {name: one for name, one in found.items() if one.log_id == self.log_id}
 
 

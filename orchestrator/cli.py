@@ -254,9 +254,15 @@ def _settle(
             rpc_url=settings.rpc_url,
         )
         with Rehearsal(plan, _progress()) as scene:
-            run = settled.SettledRun(scene, policy, plans).run(history.rows(*files), spool)
-        settled.check_equal(report, run, lines.lines(), spool.lines())
+            run = settled.SettledRun(scene, policy, plans)
+            found = run.run(history.rows(*files), spool)
+        settled.check_equal(report, found, lines.lines(), spool.lines())
     errors.print("settled on a real chain: log, escrow and wallets give the same numbers")
+    for name, units in run.overpaid_units.items():
+        errors.print(
+            f"contract {name!r} has paid {history.format_amount(units)} more than is payable: more "
+            f"was reversed than was held back"
+        )
 
 
 @contextmanager
@@ -306,6 +312,8 @@ def _read_json(path: Path) -> object:
 
 def _complain(message: str) -> None:
     line = " ".join(f"tallystick: {message}".splitlines())
+    # Servers and nodes have a say in messages, and none in what the terminal does.
+    line = "".join(letter if letter.isprintable() else "?" for letter in line)
     errors.print(Text(line, style="red"), soft_wrap=True)
 
 

@@ -21,7 +21,6 @@ from orchestrator.core.case import (
     Case,
     Claim,
     Exhibit,
-    Standing,
     Words,
     link,
     statement,
@@ -40,8 +39,13 @@ MAX_DEEDS = 100
 
 def disprove(chain: Chain, book: Casebook, asked: bytes | None) -> Brief:
     """The lies that the log shows, of one contract's verifier or of all."""
-    docket = {name: _accused(chain, one, name, asked) for name, one in book.docket.items()}
-    accused = [name for name, one in docket.items() if one.reach]
+    signed = [name for name, one in book.docket.items() if one.reach and not one.closed_at_s]
+    progress = chain.progress(signed if asked is None else [asked], book.block_number)
+    accused = {name for name in signed if name in progress and not progress[name].is_retired}
+    # The others can still be competitors.
+    docket = {
+        name: one if name in accused else one._replace(reach=0) for name, one in book.docket.items()
+    }
     if asked is not None and asked not in accused:
         raise EscrowError("nothing-to-disprove", _unaccused(read(chain, asked)))
     looked = (
@@ -56,12 +60,6 @@ def disprove(chain: Chain, book: Casebook, asked: bytes | None) -> Brief:
             f"there is nothing to disprove: {looked}, and the log shows no lie of a verifier",
         )
     return Brief((looked,), deeds)
-
-
-def _accused(chain: Chain, one: Standing, name: bytes, asked: bytes | None) -> Standing:
-    """The contract as one whose verifier can be disproved, or as a competitor alone."""
-    is_one = asked in (None, name) and one.reach and not one.closed_at_s
-    return one if is_one and not chain.is_retired(name) else one._replace(reach=0)
 
 
 def _unaccused(found: Situation) -> str:

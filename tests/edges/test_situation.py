@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator import outlook, remedies, situation
+from orchestrator import cli, outlook, remedies, situation
 from orchestrator.chain import Addresses, Chain, Deployment, PendingStatement, Token, deploy_local
 from orchestrator.core.case import Claim
 from orchestrator.core.errors import ChainError, DomainError, EscrowError, InputError
@@ -123,6 +123,11 @@ def test_a_token_cannot_write_on_the_terminal(symbol: str) -> None:
             return Token(symbol, 6)
 
     assert situation._token(cast(Chain, Named()), ESCROW).symbol == "tokens"
+
+
+def test_a_server_cannot_write_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    cli._complain("the API said: \x1b[2J\x1b]0;paid\x07 \u202e all\nis well")
+    assert capsys.readouterr().err == "tallystick: the API said: ?[2J?]0;paid? ? all is well\n"
 
 
 # --- Who can do what, when ------------------------------------------------------------------------
