@@ -181,8 +181,8 @@ class Pipeline:
     def release(self) -> int:
         """Have the escrow pay what became due since its last payment; returns how many contracts.
 
-        Settling pays too, so this waits for it. Of a rate cap's trickle it collects a quarter of
-        the cap before it spends gas on it.
+        Settling pays too, so this waits for it. What comes in trickles, as from a rate cap or from
+        many small holdbacks, is collected until it is worth its gas.
         """
         if not self._guarded or self._is_under_way("settle"):
             return 0
@@ -199,8 +199,9 @@ class Pipeline:
         return asked
 
     def _is_worth_it(self, contract_id: bytes, one: Progress) -> bool:
-        quarter = self._terms_of(contract_id).rate_cap_units // 4
-        return one.releasable_units >= min(quarter, one.owed_units)
+        """Whether a quarter of the rate cap, or else of what is owed, can be paid; or all of it."""
+        portion = (self._terms_of(contract_id).rate_cap_units or one.owed_units) // 4
+        return one.releasable_units >= min(portion, one.owed_units)
 
     def submit(self) -> None:
         """Move every transaction on by what the chain shows now."""
