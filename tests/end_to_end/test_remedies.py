@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from urllib.request import urlopen
 
 import pytest
+from eth_utils.crypto import keccak
 
 from orchestrator import cli, commands
 from orchestrator.actors import Client, Operator, Owner, Purchase, wallet
@@ -29,6 +30,7 @@ from orchestrator.core.entry import EventOpening, event_payload
 from orchestrator.core.terms import close_digest, sign_digest
 from orchestrator.rehearsal import Plan, Rehearsal, address_of, key_of
 from tests.conftest import CHAIN_START_S, server_folder
+from tests.faults.rpc_proxy import Ask, Forward, RpcProxy
 
 COMMAND = Path(sys.executable).with_name("tallystick")
 DAY_S = 86_400
@@ -576,6 +578,12 @@ def test_bad_input_is_one_line(market: Market, run: Run, tmp_path: Path) -> None
         assert words in done.stderr, done.stderr
         assert done.stderr.count("\n") == 1, done.stderr
 
+    # A node that makes up terms is found out: the id is their digest.
+    with RpcProxy(market.scene.rpc_url) as proxy:
+        proxy.fault = _other_terms
+        done = run(["contract", asked, "--api", market.scene.url, "--rpc", proxy.url], "")
+        assert (done.code, "gives other terms for" in done.stderr) == (MISSING, True), done
+
     # As it is installed, with its key in the environment.
     key = tmp_path / "key"
     key.touch(mode=0o600)
@@ -611,3 +619,13 @@ def _no_hex(document: dict[str, Any]) -> None:
 
 def _no_order(document: dict[str, Any]) -> None:
     document["entries"].reverse()
+
+
+def _other_terms(asks: list[Ask], forward: Forward) -> list[Ask]:
+    """The node says that the terms have another salt."""
+    replies = forward(asks)
+    for ask, reply in zip(asks, sorted(replies, key=lambda one: int(one["id"])), strict=True):
+        call = ask["params"][0] if ask["method"] == "eth_call" else {}
+        if call.get("data", "").startswith(f"0x{keccak(text='termsOf(bytes32)')[:4].hex()}"):
+            reply["result"] = reply["result"][:-2] + "99"
+    return replies
