@@ -10,7 +10,7 @@ import {Terms} from "contracts/libraries/Terms.sol";
 /// they like: nothing is disproved. The rules of attribution are written down here once more, plainly
 /// and over the whole history.
 /// forge-config: default.fuzz.runs = 32
-/// forge-config: deep.fuzz.runs = 1000
+/// forge-config: deep.fuzz.runs = 300
 contract HonestTest is EvidenceFixture {
     uint256 private constant STEPS = 18;
     uint256 private constant TRIES = 24; //  a kind and a contract
