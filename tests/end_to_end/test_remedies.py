@@ -153,7 +153,7 @@ class Market:
         return done
 
     def refused(self, code: int, words: str, *arguments: str, **how: Any) -> None:
-        """The command must end with this code and a line with these words."""
+        """The command must end with this code and these words, and send nothing."""
         sent = self.chain.node.call("eth_blockNumber")
         done = self.run(*arguments, **how)
         assert done.code == code, done
@@ -279,6 +279,8 @@ def _a_statement_is_disputed(market: Market, asked: str) -> None:
     assert "earned 10.00 TEST, taken back 0.00 TEST, so 10.00 TEST in all" in explained.stdout
     assert "the arbiter " + address_of("arbiter") + " can rule on it until" in explained.stdout
     assert "ETH at the price of now" in explained.stdout
+    # A dry run sends nothing, whatever else is said.
+    market.refused(DONE, "", "dispute", asked, "--dry-run", "--yes", by="owner")
     market.refused(BAD, "there is no key to sign with", "dispute", asked)
     for answer in ("n\n", ""):
         market.refused(NOTHING, "nothing was signed", "dispute", asked, by="owner", say=answer)
@@ -460,9 +462,10 @@ def test_a_contract_is_closed_by_consent(market: Market, tmp_path: Path) -> None
     market.refused(BAD, only, "close", asked, "7", "--sign", by="stranger")
     market.refused(BAD, "is not between what is paid", "close", asked, "101", "--sign", by="bo")
     market.refused(NOTHING, "nothing was signed", "close", asked, "7", "--sign", by="bo", say="n")
-    looked = market.run("close", asked, "7", "--sign", "--dry-run")
-    assert (looked.code, looked.stdout) == (DONE, "")
-    assert "what is pending or claimed is dropped" in looked.stderr
+    for by in (None, "bo"):
+        looked = market.run("close", asked, "7", "--sign", "--dry-run", "--yes", by=by)
+        assert (looked.code, looked.stdout) == (DONE, "")
+        assert "what is pending or claimed is dropped" in looked.stderr
     signed = market.run("close", asked, "7", "--sign", "--days", "2", by="bo", say="y\n")
     assert signed.code == DONE, signed
     assert "7.00 TEST payable in all" in signed.stderr
@@ -512,14 +515,15 @@ def test_a_contract_is_closed_by_consent(market: Market, tmp_path: Path) -> None
 # --- A verifier that lies -------------------------------------------------------------------------
 
 
-def test_a_lie_is_disproved(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
-    contract_id = market.open("ada")
-    asked = f"0x{contract_id.hex()}"
+def test_lies_are_disproved(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    contract_id, other_id = market.open("ada"), market.open("bo")
+    asked, other = f"0x{contract_id.hex()}", f"0x{other_id.hex()}"
     market.until(market.scene.clock() // 1000 + 3600)
     # Those who write and those who judge forget whom they counted: both lie the same lie.
     monkeypatch.setattr(World, "_count_lead", lambda *_: None)
-    market.wins("ada", "one")
-    market.happens("one", "lapse", "buy")
+    for name, lead in (("ada", "one"), ("bo", "two")):
+        market.wins(name, lead)
+        market.happens(lead, "lapse", "buy")
     market.scene.settle("lie")
     pending = market.chain.pending_of(contract_id)
     assert pending is not None
@@ -527,20 +531,30 @@ def test_a_lie_is_disproved(market: Market, monkeypatch: pytest.MonkeyPatch) -> 
 
     explained = market.run("disprove", "--dry-run", "--json")
     assert explained.code == DONE, explained
-    (case,) = json.loads(explained.stdout)["transactions"]
-    assert (case["contract_id"], case["kind"], len(case["entries"])) == (asked, "duplicate", 2)
+    cases = json.loads(explained.stdout)["transactions"]
+    assert {case["contract_id"] for case in cases} == {asked, other}
+    assert all((case["kind"], len(case["entries"])) == ("duplicate", 2) for case in cases)
     with tampered(market.scene.url, _last_byte) as url:
         market.refused(FALSE, "but the chain holds 0x", "disprove", asked, by="stranger", api=url)
     told = market.run("disprove", asked, by="stranger", say="y\n")
     assert told.code == DONE, told
     assert "together: a lead or a transition was counted twice" in told.stdout
-    assert "(entry " in told.stdout
-    assert "20.00 TEST in all) is void, and the verifier is retired" in told.stdout
+    assert f"(entry {pending.position}, 20.00 TEST in all) is void, and the verifier" in told.stdout
     assert market.chain.is_retired(contract_id)
     assert market.chain.pending_of(contract_id) is None
+    assert not market.chain.is_retired(other_id)
     market.refused(NOTHING, "its verifier was disproved before", "disprove", asked, by="stranger")
-    market.refused(NOTHING, "the log shows no lie", "disprove", "--yes", by="stranger")
     assert "disproved: its word counts no more" in market.run("contract", asked).stdout
+
+    # Nobody looked at the other one in time: what is final stays, and the verifier goes.
+    market.until(pending.resolves_at_s + 1)
+    late = market.run("disprove", "--yes", by="stranger")
+    assert late.code == DONE, late
+    assert "the escrow takes no statement of it any more; none is pending" in late.stdout
+    assert "what was final before stays: 20.00 TEST" in late.stdout
+    assert market.chain.is_retired(other_id)
+    market.refused(NOTHING, "its verifier was disproved before", "disprove", other, by="stranger")
+    market.refused(NOTHING, "the log shows no lie", "disprove", "--yes", by="stranger")
 
 
 # --- What is not there, or not right --------------------------------------------------------------
