@@ -264,6 +264,8 @@ contract MerkleLogTest is Test {
         bytes32[] memory proof = tree.runProof(3, 20, LEAVES);
         bytes32 root = tree.root(LEAVES);
         bytes memory entries = _entries(3, 20);
+        bytes32[] memory path = tree.inclusionProof(3, LEAVES);
+        bytes memory entry = _entry(3);
         vm.mockCallRevert(address(2), bytes(hex"00"), "leaves fail");
         vm.expectRevert(bytes(""));
         harness.verifyRun(entries, 3, LEAVES, proof, root);
@@ -273,7 +275,10 @@ contract MerkleLogTest is Test {
         harness.verifyRun(entries, 3, LEAVES, proof, root);
         vm.expectRevert(bytes(""));
         harness.nodeHash("left", "right");
+        vm.expectRevert(bytes(""));
+        harness.verifyInclusion(entry, 3, LEAVES, path, root);
         vm.clearMockedCalls();
+        harness.verifyInclusion(entry, 3, LEAVES, path, root);
         harness.verifyRun(entries, 3, LEAVES, proof, root);
     }
 
