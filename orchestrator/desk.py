@@ -180,7 +180,7 @@ class Teller:
         if self._how.yes:
             return True
         try:
-            said = typer.confirm(question, err=self._how.as_json)
+            said = typer.confirm(question, err=True)  # stdout may go to a file
         except typer.Abort:
             said = False
         if not said:

@@ -469,7 +469,7 @@ def test_a_contract_is_closed_by_consent(market: Market, tmp_path: Path) -> None
     signed = market.run("close", asked, "7", "--sign", "--days", "2", by="bo", say="y\n")
     assert signed.code == DONE, signed
     assert "7.00 TEST payable in all" in signed.stderr
-    document = json.loads(signed.stdout[signed.stdout.index("{") :])
+    document = json.loads(signed.stdout)
     path.write_text(json.dumps(document))
 
     with_it = ("--consent", str(path), "--yes")
