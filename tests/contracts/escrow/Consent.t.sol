@@ -218,12 +218,6 @@ contract ConsentTest is GuardedFixture {
         id = _open(terms);
     }
 
-    function _delegate(Account memory account, address code) private {
-        vm.signAndAttachDelegation(code, account.key);
-        token.approve(address(escrow), 0); // any call carries the authorisation
-        assertEq(account.addr.code, abi.encodePacked(hex"ef0100", code));
-    }
-
     /// It is refused because this one has not signed.
     function _refuses(address signer, address caller, bytes memory a, bytes memory b) private {
         bytes32 digest = _closeDigest(id, AGREED, EXPIRES);

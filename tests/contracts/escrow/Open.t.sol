@@ -77,6 +77,30 @@ contract OpenTest is Fixture {
         _open(terms);
     }
 
+    /// EIP-7702: accounts that have delegated to code, which here accepts nobody, are still keys.
+    function test_delegatedAccountsMayBeParties() public {
+        address code = address(new Wallet(stranger));
+        _delegate(owner, code);
+        _delegate(operator, code);
+        _delegate(verifier, code);
+        bytes32 id = _open(_terms());
+        _settleTotals(_terms(), PRICE, 0);
+        assertEq(escrow.paidOf(id), PRICE);
+    }
+
+    /// Or their code says who signs for them.
+    function test_theCodeOfADelegatedAccountSigns() public {
+        Account memory session = makeAccount("session key");
+        Terms memory terms = _terms();
+        bytes32 id = _contractId(terms);
+        (bytes memory a, bytes memory b) = (_sign(session, id), _sign(operator, id));
+        vm.expectRevert(abi.encodeWithSelector(Vault.NotSigned.selector, id, owner.addr));
+        escrow.open(terms, a, b);
+        _delegate(owner, address(new Wallet(session.addr)));
+        escrow.open(terms, a, b);
+        assertEq(escrow.statusOf(id), "open");
+    }
+
     function test_feesMayBeNobodys() public {
         Terms memory terms = _terms();
         (terms.feeBps, terms.feeRecipient) = (0, address(0));

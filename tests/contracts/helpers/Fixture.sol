@@ -236,6 +236,13 @@ abstract contract Fixture is Test {
         return abi.encodePacked(r, s, v);
     }
 
+    /// Gives the account this code by EIP-7702.
+    function _delegate(Account memory account, address code) internal {
+        vm.signAndAttachDelegation(code, account.key);
+        token.approve(address(escrow), 0); // any call carries the authorisation
+        assertEq(account.addr.code, abi.encodePacked(hex"ef0100", code));
+    }
+
     // ------------------------------------------------------------ lists
 
     function _list(address item) internal pure returns (address[] memory list) {
