@@ -190,7 +190,51 @@ contract UndecidableTest is Lies {
         _assertRuled(owner.addr, PRICE);
     }
 
+    /// After the end publisher and operator need no verifier: they claim what they have invented.
+    function test_undecidable_aClaimOfInventedEntries() public {
+        Terms memory terms = _judged();
+        terms.claimPeriod = 5 days;
+        _begin(terms);
+        uint256 touch = _touch(operator.addr, 100);
+        uint256 transition = _transition(200);
+        uint64 size = _publish();
+        vm.warp(terms.deadline + terms.grace + 1);
+        (Exhibit memory a, Exhibit memory b) = (_exhibit(transition), _exhibit(touch));
+        vm.prank(operator.addr);
+        evidence.claim(escrow, mine, size, a, b);
+        uint256 end = terms.deadline + terms.grace + 2 * terms.claimPeriod;
+
+        uint256 snapshot = vm.snapshotState();
+        vm.warp(end);
+        vm.prank(owner.addr);
+        escrow.disputeClaims(mine);
+        vm.prank(arbiter);
+        escrow.ruleClaims(mine, 0);
+        vm.warp(end + 1);
+        escrow.release(mine);
+        assertEq(escrow.paidOf(mine), 0);
+        vm.revertToState(snapshot);
+
+        vm.warp(end + 1);
+        escrow.release(mine);
+        assertEq(escrow.paidOf(mine), PRICE, "who disputes nothing pays");
+    }
+
     // ------------------------------------------------------------ what is missing
+
+    /// The publisher anchors entries and shows them to nobody. Of a lie all see the statement alone.
+    function test_undecidable_entriesThatNobodySees() public {
+        _begin(_judged());
+        _lie(0);
+        stated = book.size() - 1;
+        bytes32[7] memory kinds = [
+            bytes32("duplicate"), "transition", "touch", "touch_order", "rival", "sum", "reversal"
+        ];
+        for (uint256 i = 0; i < kinds.length; ++i) {
+            _assertIdle(kinds[i], _exhibits(_show(stated)));
+        }
+        _assertRuled(owner.addr, 0);
+    }
 
     /// Bob's touch came last and was never written down: it is bob's receipt against the log.
     function test_undecidable_aTouchThatIsMissing() public {
