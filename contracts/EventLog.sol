@@ -18,8 +18,10 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 ///   log, and everybody who rebuilds the tree sees it.
 /// - The publisher may fall silent. It cannot bury what it has signed: anyone can anchor a
 ///   checkpoint by its signature.
-/// - A stolen publisher key can only append. It stays valid for HANDOVER_PERIOD after it was
-///   replaced, and a log changes hands at most once in that time.
+/// - A stolen publisher key can rewrite nothing, but what it appends stands: it can end the log, by a
+///   root whose entries nobody knows or of the largest size, and hand it over to itself. It stays
+///   valid for HANDOVER_PERIOD after it was replaced, and a log changes hands at most once in that
+///   time.
 /// - A publisher that is an ERC-1271 wallet may withdraw a signature; an account's is valid
 ///   for as long as its key is.
 contract EventLog is EIP712 {

@@ -25,6 +25,8 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 ///   not fall along it; those of product events may.
 /// - True entries of an honest log disprove nothing: every rule here is one that the log is written
 ///   by. Not every lie can be shown in four entries: that something is missing never can.
+/// - Who disproves has the entries. What a publisher keeps to itself can be disputed, not disproved.
+/// - SHA-256 has no collisions.
 /// - The escrow is the caller's choice. It keeps the facts and takes the consequences itself, so a
 ///   false one fools nobody else.
 contract Evidence {

@@ -11,8 +11,14 @@ import {IERC20Metadata} from "@openzeppelin/contracts/token/ERC20/extensions/IER
 /// its end. The registry shows this contract's address as the client: feedback from it is money
 /// that the escrow has paid out. It holds no money and none depends on it.
 ///
-/// What this contract assumes: the motion, the endpoint and the document behind the URI are the word
-/// of the party that calls; the amount and the agent are the escrow's.
+/// What this contract assumes, and what it does not promise:
+/// - The motion, the endpoint and the document behind the URI are the word of the party that calls;
+///   the amount and the agent are the escrow's. Whichever party calls first chooses the words, for
+///   good.
+/// - Owner and operator may be one person with a log and a verifier of their own: feedback says that
+///   money moved, not that anybody deserved it.
+/// - The agent's owner can have it refused by approving this contract as its operator, and so can
+///   the registry's owner.
 contract Feedback {
     OutcomeEscrow public immutable escrow;
     IReputationRegistry public immutable reputations;
@@ -68,7 +74,7 @@ contract Feedback {
         bytes32 status = escrow.statusOf(contractId);
         if (
             status != "closed" && status != "paid_out" && status != "refundable"
-                && status != "refunded" || escrow.owed(contractId) != 0
+                && status != "refunded" || escrow.owed(contractId) != 0 || _isPending(contractId)
         ) {
             revert NotEnded(contractId, status);
         }
@@ -77,6 +83,12 @@ contract Feedback {
         isGiven[contractId] = true;
         paid = escrow.paidOf(contractId);
         emit FeedbackGiven(contractId, terms.agentIdPlusOne - 1, paid);
+    }
+
+    /// A statement that was made in time may become final, and payable, only later.
+    function _isPending(bytes32 contractId) private view returns (bool) {
+        (,, uint64 index,,,) = escrow.pendingOf(contractId);
+        return index != 0;
     }
 
     function _nameOf(bytes32 motion) private pure returns (string memory) {

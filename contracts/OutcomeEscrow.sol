@@ -46,7 +46,8 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 /// dispute it. Then it is final; a share may be held back for a while, and a rate cap may slow the
 /// payout down. What the verifier will not sign, the operator can claim by proof after the end.
 ///
-///   T2 = deadline + grace     the last second for statements
+///   T2 = deadline + grace     the last second for statements; what only takes back may follow for
+///                             holdbackPeriod
 ///   T3 = T2 + claimPeriod     the last second for claims; from then on the owner's refund
 ///   T4 = T3 + claimPeriod     the last second to refute or dispute claims; then they are paid
 ///
@@ -55,7 +56,12 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 ///   on transfer). It may block accounts or pause, may return nothing, and may call its receiver. A
 ///   token that breaks these rules hurts only contracts in that token.
 /// - Publisher and verifier together can pay the payee of a plain contract up to its budget, in its
-///   price and before its end, and nothing else. One of them alone can pay nothing.
+///   price and before its end, and nothing else. Of any other contract they can pay what nobody
+///   disproves before it is final or disputes in time; entries that they keep to themselves cannot
+///   be disproved. Neither can alone, but entries that fit together deceive a verifier that only
+///   replays the log.
+/// - Where there are claims, publisher and operator can claim the rest of the budget by invented
+///   entries, without the verifier. The owner disputes claims; a silent arbiter lets them stand.
 /// - Instant contracts do not prove an outcome's attribution on chain: that a lead counts once and
 ///   its touch was first or last is the verifier's word, which anyone can check in the log.
 /// - An entry's surface is not compared: its subject is the contract id, which binds the surface by
@@ -65,9 +71,15 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 ///   claim period signs the last statement when none is pending and early enough: an older one that
 ///   it signed and nobody brought could take its place until it is too late.
 /// - What is held back matures while a statement is pending, and nothing can be stated meanwhile.
-///   Terms that hold back should do so for longer than a challenge and a dispute take.
+///   Terms that hold back should do so for longer than a challenge and a dispute take. A reversal
+///   counts when it is final: one stated in the last challenge and arbitration period of a holdback
+///   can come too late.
 /// - An arbiter decides between the last final net and the budget, and nothing else. A silent one
-///   decides nothing: the statement stands.
+///   decides nothing: the statement stands. Operator and arbiter can have the budget paid once a
+///   statement is pending; owner and arbiter can keep the payee from all that is not final. A ruling
+///   ends the challenge at once. It is about a sum: what it added can be stated or claimed again.
+/// - The chain takes a transaction within every period of the terms; periods run on while it stands
+///   still.
 /// - Nothing pauses this contract, no key owns it, and it cannot be changed.
 contract OutcomeEscrow is Vault, ICases {
     using SafeCast for uint256;

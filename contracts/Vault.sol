@@ -10,6 +10,10 @@ import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 /// @title How the escrow holds tokens and lets them go
 /// @notice A transfer out that fails becomes a credit of the account, which withdraws it to any
 /// address. Nobody's trouble with a token stops anybody else.
+///
+/// What this contract assumes: tokens keep to OutcomeEscrow's rules; one that denies a transfer and
+/// makes it all the same undoes the call. A transfer that needs more than TRANSFER_GAS becomes a
+/// credit.
 abstract contract Vault is EIP712, Nonces {
     /// What a token gets for a transfer out, and what must be left before one is tried: the token
     /// gets its part in full, and the rest suffices to record that it failed. So nobody can turn a

@@ -31,7 +31,7 @@ struct Condition {
 ///
 /// Verifiers sign `Verified` in the domain of this contract, not in an escrow's: there a statement
 /// may still be challenged, here it pays a job for good. One signature serves every job that the
-/// signed entries complete.
+/// signed entries complete. What this assumes stands with JobEvaluator.
 contract JobEvaluators is EIP712 {
     EventLog public immutable eventLog;
 

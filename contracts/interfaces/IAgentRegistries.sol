@@ -8,7 +8,7 @@ interface IIdentityRegistry {
     function getAgentWallet(uint256 agentId) external view returns (address);
 }
 
-/// The part of ERC-8004's Reputation Registry that the escrow writes.
+/// The part of ERC-8004's Reputation Registry that Feedback writes.
 interface IReputationRegistry {
     /// The caller is the client. It is refused if it owns the agent, if the owner has approved it as
     /// an operator, or for an agent that does not exist; `value` has at most 18 decimals.

@@ -10,6 +10,9 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 /// The life of claims by proof: filed after T2 until T3, refuted, disputed and ruled on until T4,
 /// payable after it. See OutcomeEscrow for these times. A part of the escrow with an address of its
 /// own, because one contract's code is limited.
+///
+/// It assumes that the escrow calls, and has checked who called it. Called directly it works on an
+/// empty storage of its own.
 library Claims {
     using SafeCast for uint256;
 

@@ -2,7 +2,8 @@
 pragma solidity 0.8.37;
 
 /// Keeps write-once data as a contract's code, which costs less than storage for more than a few
-/// words. The code starts with a STOP byte, so that nobody can run the data.
+/// words. The code starts with a STOP byte, so that nobody can run the data,
+/// and code never changes.
 library CodeStore {
     error CodeNotStored();
 

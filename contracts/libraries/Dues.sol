@@ -9,6 +9,9 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 /// What a contract owes, when it can be released, and what must stay reserved for it. A part of the
 /// escrow with an address of its own, because one contract's code is limited.
+///
+/// It assumes that the escrow calls, and has checked who called it. Called directly it works on an
+/// empty storage of its own.
 library Dues {
     /// What `release` would pay now, and how full the rate cap's bucket is without it.
     function releasable(Position storage position, Terms memory terms, Balance balance, Deal deal)

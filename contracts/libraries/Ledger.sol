@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 /// What changes with every settlement, in one word; high bits first: 0 u16, endsAt u40, floor u40,
 /// budget u80, paid u80.
 ///   paid     so far, fees included; never falls
-///   budget   what is escrowed; a refund lowers it to what is paid
+///   budget   what is escrowed; a refund lowers it to what is reserved
 ///   floor    index of the last settlement entry; never falls
 ///   endsAt   T2 = deadline + grace, until when statements are taken, or when the parties closed the
 ///            contract; zero: no such contract

