@@ -42,8 +42,9 @@ _POLL_S = 0.01
 class Keys(NamedTuple):
     """Private keys, 32 bytes each: anchors the log, signs statements, pays for gas.
 
-    Three, because one alone must not be able to pay anything: a stolen relayer costs gas, and
-    publisher or verifier alone move nothing.
+    Three, because they can be lost apart: a stolen relayer costs gas, a verifier pays nothing
+    without an anchored entry, and a publisher pays nothing that a verifier does not sign or that an
+    owner does not leave undisputed.
     """
 
     publisher: bytes

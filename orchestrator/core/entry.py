@@ -113,7 +113,7 @@ class EventOpening(NamedTuple):
     """What the payload of a product's event commits to.
 
     `nth` counts the lead's entries into that state; `from_state` is empty and `nth` zero for a
-    `product.event`. `request_hash` is the hash of the request as its author signed it,
+    `product.event`. `request_hash` names the request that was taken,
     `commitment` the salted commitment to its body.
     """
 
