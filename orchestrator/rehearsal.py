@@ -14,10 +14,10 @@ from eth_utils.crypto import keccak
 
 from api.service import Limits, TokenInfo
 from orchestrator.actors import wallet
-from orchestrator.chain import LocalChainClock, deploy_local, send_local
 from orchestrator.contracts import Call
 from orchestrator.core.errors import ChainError
 from orchestrator.local import LocalAnvil, LocalPostgres
+from orchestrator.localchain import LocalChainClock, deploy_local, send_local
 from orchestrator.node import quantity
 from orchestrator.stack import Keys, Site, Stack, http_server, listen
 

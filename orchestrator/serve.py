@@ -16,10 +16,11 @@ from typing import Any
 
 from api.service import TokenInfo
 from orchestrator.actors import wallet
-from orchestrator.chain import Addresses, LocalChainClock, deploy_local
+from orchestrator.chain import Addresses
 from orchestrator.core.errors import DomainError, InputError
 from orchestrator.database import Unreachable
 from orchestrator.local import LocalAnvil, LocalPostgres
+from orchestrator.localchain import LocalChainClock, deploy_local
 from orchestrator.settings import Settings
 from orchestrator.stack import Keys, Site, Stack, http_server, listen
 

@@ -10,16 +10,7 @@ from eth_abi.abi import encode as abi_encode
 from eth_account import Account as Keys
 from eth_utils.abi import event_abi_to_log_topic
 
-from orchestrator.chain import (
-    Addresses,
-    Chain,
-    Checkpoint,
-    Deployment,
-    LocalChainClock,
-    deploy_local,
-    log_id_of,
-    send_local,
-)
+from orchestrator.chain import Addresses, Chain, Checkpoint, log_id_of
 from orchestrator.contracts import (
     Call,
     ChainEvent,
@@ -58,6 +49,7 @@ from orchestrator.core.terms import (
 )
 from orchestrator.database import API, WORKER, Database, DatabaseError
 from orchestrator.local import LocalAnvil
+from orchestrator.localchain import Deployment, LocalChainClock, deploy_local, send_local
 from orchestrator.node import MAX_REPLY_BYTES, Node, NodeError, ReplyError
 from orchestrator.submitter import Submitter
 from orchestrator.watcher import Watcher

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator import cli, outlook, remedies, situation
-from orchestrator.chain import Addresses, Chain, Deployment, PendingStatement, Token, deploy_local
+from orchestrator.chain import Addresses, Chain, PendingStatement, Token
 from orchestrator.core.case import Claim
 from orchestrator.core.errors import ChainError, DomainError, EscrowError, InputError
 from orchestrator.core.terms import Terms
 from orchestrator.local import LocalAnvil
+from orchestrator.localchain import Deployment, deploy_local
 from orchestrator.sender import Quote, Sender, quote, wei
 from orchestrator.situation import Claims, Filed, Situation, many, utc
 from tests.core.test_terms import ARBITER, DAY_S, NOW_S, OPERATOR, OWNER, PLAIN

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from orchestrator.chain import Chain, LocalChainClock, deploy_local
+from orchestrator.chain import Chain
 from orchestrator.contracts import error_text
 from orchestrator.core.errors import TermsError
 from orchestrator.core.terms import Terms, check
 from orchestrator.local import LocalAnvil
+from orchestrator.localchain import LocalChainClock, deploy_local
 from orchestrator.node import ReplyError, hex_of
 from tests.core.test_terms import ESCROW, ILLEGAL, LEGAL, NOW_S
 

@@ -22,19 +22,14 @@ from eth_account import Account as Keys
 from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from hexbytes import HexBytes
 
-from orchestrator.chain import (
-    Chain,
-    Deployment,
-    LocalChainClock,
-    deploy_local,
-    send_local,
-)
+from orchestrator.chain import Chain
 from orchestrator.contracts import Call, ChainEvent, Published, Registered
 from orchestrator.core.errors import ChainError
 from orchestrator.core.merkle import CompactRange, leaf_hash
 from orchestrator.core.submission import Fate
 from orchestrator.database import WORKER, Database
 from orchestrator.local import LocalAnvil
+from orchestrator.localchain import Deployment, LocalChainClock, deploy_local, send_local
 from orchestrator.node import Node, NodeError
 from orchestrator.submitter import Submission, Submitter
 from orchestrator.watcher import Watcher

@@ -5,10 +5,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from orchestrator.chain import Addresses, Chain, deploy_local
+from orchestrator.chain import Addresses, Chain
 from orchestrator.contracts import Call
 from orchestrator.core.errors import ChainError
 from orchestrator.local import LocalAnvil
+from orchestrator.localchain import deploy_local
 from orchestrator.node import NodeError
 from orchestrator.sender import Quote, Sender, Sent, quote
 from tests.faults.rpc_proxy import Ask, Forward, RpcProxy, honest
