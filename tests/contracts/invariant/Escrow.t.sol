@@ -122,8 +122,17 @@ contract EscrowInvariants is Test {
         _assertNotBroken("I6");
     }
 
-    function invariant_I7_onlyWhatIsFinalPays() public view {
+    /// Now, and once all that waits is decided.
+    function invariant_I7_onlyWhatIsFinalPays() public {
         _assertNotBroken("I7");
+        uint256 now_ = block.timestamp;
+        for (uint256 i = 0; i < handler.books(); ++i) {
+            Book memory book = handler.bookAt(i);
+            if (handler.endOf(i) > now_) vm.warp(handler.endOf(i));
+            uint256 paid = book.paidNet + book.paidFees;
+            assertEq(escrow.owed(book.id), handler.payableOf(i) - paid);
+            vm.warp(now_);
+        }
     }
 
     function invariant_I8_onlyLegalStatusChanges() public view {
@@ -321,6 +330,7 @@ contract EscrowInvariants is Test {
         invariant_I4_anOutcomePaysOnce();
         invariant_I5_payeeTokenAndPriceAreTheSignedOnes();
         invariant_I6_noPeriodPaysMoreThanTheCap();
+        invariant_I7_onlyWhatIsFinalPays();
         invariant_I11_splittingChangesNothing();
         _assertNothingBroken();
         invariant_L1_everythingComesOut();
