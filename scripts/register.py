@@ -1,0 +1,104 @@
+"""Opens a log on a deployment, and writes the site file that `tallystick serve` starts from.
+
+`ape run register --network NETWORK --account ALIAS --book FILE --origin NAME --publisher ADDRESS
+--site FILE`. The account is the log's registrant; the publisher signs its checkpoints. A log that
+exists is not opened again: then this only writes the site file, if the publisher is the same.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from ape.api.accounts import AccountAPI
+from ape.api.providers import ProviderAPI
+from ape.cli import ConnectedProviderCommand, account_option
+from eth_utils.address import to_checksum_address
+
+from api.service import TokenInfo
+from orchestrator.chain import Addresses, log_id_of
+from orchestrator.serve import site_document
+from orchestrator.stack import Site
+from scripts.deploy import container, write_json
+
+Json = dict[str, Any]
+NOBODY = to_checksum_address(bytes(20))
+
+
+def register(account: AccountAPI, book: Json, origin: str, publisher: str) -> bytes:
+    """The id of this account's log of this origin, which is opened unless it is there.
+
+    Raises ClickException if it is there with another publisher.
+    """
+    event_log = container("EventLog").at(book["contracts"]["EventLog"]["address"])
+    log_id = log_id_of(account.address, origin)
+    if event_log.publisherOf(log_id) == NOBODY:
+        event_log.register(origin, publisher, sender=account)
+    found = event_log.publisherOf(log_id)
+    if found != publisher:
+        raise click.ClickException(
+            f"the log {origin} of {account.address} is published by {found}, not by {publisher}; "
+            "name that publisher, or have it hand the log over"
+        )
+    return log_id
+
+
+def site_of(book: Json, log_id: bytes, origin: str, registrant: str) -> Site:
+    """The site of a deployment and a log of it; its fee is nothing until the file says more."""
+    contracts = book["contracts"]
+    addresses = Addresses(
+        book["chain_id"],
+        contracts["EventLog"]["address"],
+        contracts["OutcomeEscrow"]["address"],
+        min(contract["block_number"] for contract in contracts.values()),
+    )
+    tokens = []
+    for address in contracts["OutcomeEscrow"]["arguments"]["tokens"]:
+        token = container("TestStablecoin").at(address)
+        tokens.append(TokenInfo(address, token.symbol(), token.decimals()))
+    return Site(addresses, log_id, origin, registrant, tuple(tokens))
+
+
+def write_site(
+    account: AccountAPI, provider: ProviderAPI, book: Path, origin: str, publisher: str, site: Path
+) -> bytes:
+    """Opens the log, unless it is there, and writes the site file; returns the log's id.
+
+    Raises ClickException where the file exists, or the deployment is not on this chain.
+    """
+    if site.exists():
+        raise click.ClickException(f"{site} exists; name another file, or move it away first")
+    deployed: Json = json.loads(book.read_text())
+    if deployed["chain_id"] != provider.chain_id:
+        raise click.ClickException(
+            f"{book} is of chain {deployed['chain_id']}, and this is chain {provider.chain_id}"
+        )
+    for name, contract in deployed["contracts"].items():
+        if not provider.get_code(contract["address"]):
+            raise click.ClickException(f"{book}: {name} is not on this chain")
+    log_id = register(account, deployed, origin, to_checksum_address(publisher))
+    write_json(site, site_document(site_of(deployed, log_id, origin, account.address)))
+    return log_id
+
+
+@click.command(cls=ConnectedProviderCommand)
+@account_option()
+@click.option("--book", required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--origin", required=True, help="The log's name, such as log.example.com/growth.")
+@click.option("--publisher", required=True, help="The account that signs its checkpoints.")
+@click.option("--site", required=True, type=click.Path(path_type=Path), help="Where it goes.")
+def cli(
+    provider: ProviderAPI,
+    account: AccountAPI,
+    book: Path,
+    origin: str,
+    publisher: str,
+    site: Path,
+) -> None:
+    """Open a log and write the site file."""
+    log_id = write_site(account, provider, book, origin, publisher, site)
+    click.echo(f"log 0x{log_id.hex()} of {origin}\nsite file: {site}")
+
+
+if __name__ == "__main__":
+    cli()

@@ -1,0 +1,93 @@
+"""scripts/register.py: from an address book to a site that the program itself takes for good."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from ape.api.accounts import TestAccountAPI
+from ape.contracts import ContractInstance
+from ape.managers.accounts import TestAccountManager
+from ape.managers.chain import ChainManager
+from click.testing import CliRunner
+
+from orchestrator import doctor, settings
+from orchestrator.chain import log_id_of
+from orchestrator.serve import read_site
+from scripts.register import cli, register, site_of, write_site
+
+Json = dict[str, Any]
+ORIGIN = "log.example/register"
+
+
+def test_log_is_opened_once_and_its_publisher_is_held_to(
+    address_book: Json,
+    event_log: ContractInstance,
+    deployer: TestAccountAPI,
+    accounts: TestAccountManager,
+) -> None:
+    publisher = accounts[3].address
+    log_id = register(deployer, address_book, ORIGIN, publisher)
+    assert log_id == log_id_of(deployer.address, ORIGIN)
+    assert event_log.publisherOf(log_id) == publisher
+    nonce = deployer.nonce
+    assert register(deployer, address_book, ORIGIN, publisher) == log_id
+    assert deployer.nonce == nonce
+    with pytest.raises(click.ClickException, match=f"is published by {publisher}, not by"):
+        register(deployer, address_book, ORIGIN, accounts[4].address)
+
+
+def test_site_is_one_that_doctor_approves(
+    address_book: Json,
+    chain: ChainManager,
+    deployer: TestAccountAPI,
+    accounts: TestAccountManager,
+    tmp_path: Path,
+) -> None:
+    book, site = tmp_path / "book.json", tmp_path / "site.json"
+    book.write_text(json.dumps(address_book))
+    publisher = accounts[3].address
+    log_id = write_site(deployer, chain.provider, book, ORIGIN, publisher, site)
+    made = read_site(site)
+    assert made == site_of(address_book, log_id, ORIGIN, deployer.address)
+    assert [(token.symbol, token.decimals) for token in made.tokens] == [("TEST", 6)]
+
+    environment = {
+        "TALLYSTICK_HOME": str(tmp_path),
+        "TALLYSTICK_RPC_URL": chain.provider.uri,
+        "TALLYSTICK_SITE": str(site),
+    }
+
+    def examined() -> doctor.Finding:
+        findings = doctor.examine(lambda: settings.read(environment))
+        return next(found for found in findings if found.what == "chain")
+
+    assert examined().ok, examined().detail
+    assert examined().detail.endswith("holds our contracts; the log is anchored at size 0")
+    with pytest.raises(click.ClickException, match="exists; name another file"):
+        write_site(deployer, chain.provider, book, ORIGIN, publisher, site)
+    # An escrow that is none is not approved.
+    document = json.loads(site.read_text())
+    site.write_text(json.dumps(document | {"escrow": document["event_log"]}))
+    assert not examined().ok
+
+
+@pytest.mark.parametrize(
+    ("chain_id", "said"),
+    [(1, "is of chain 1, and this is chain 31337"), (31337, "TestStablecoin is not on this chain")],
+)
+def test_command_refuses_the_book_of_another_chain(
+    chain_id: int, said: str, address_book: Json, tmp_path: Path
+) -> None:
+    book, site = tmp_path / "book.json", tmp_path / "site.json"
+    book.write_text(json.dumps(address_book | {"chain_id": chain_id}))
+    # The command starts a chain of its own, where nothing is deployed.
+    arguments = [
+        *("--network", "ethereum:local:foundry", "--account", "TEST::0", "--book", str(book)),
+        *("--origin", ORIGIN, "--publisher", f"0x{'11' * 20}", "--site", str(site)),
+    ]
+    refused = CliRunner().invoke(cli, arguments)
+    assert refused.exit_code == 1
+    assert said in refused.output
+    assert not site.exists()
