@@ -6,7 +6,10 @@ that names their contract; amounts are recomputed.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
+
+from eth_utils.address import to_checksum_address
 
 from orchestrator.actors import Client
 from orchestrator.chain import Addresses, Chain, Checkpoint
@@ -15,13 +18,14 @@ from orchestrator.core import policy as policies
 from orchestrator.core import receipt as receipts
 from orchestrator.core.decide import Opening, Record, World
 from orchestrator.core.entry import (
+    WORD_BYTES,
     EventOpening,
     TouchOpening,
     address_word,
     decode,
     unpack_settlement,
 )
-from orchestrator.core.errors import DomainError, ProofError, ReplayError
+from orchestrator.core.errors import DomainError, ProofError, ReplayError, ServerError
 from orchestrator.core.policy import Policy
 from orchestrator.core.receipt import Receipt
 from orchestrator.core.settlement import Contract
@@ -75,14 +79,38 @@ class Comparison(NamedTuple):
 
 def connect(client: Client, rpc_url: str) -> tuple[Chain, bytes]:
     """The chain that a server's log says it is anchored on, checked to hold our contracts."""
-    log = client.get("/v1/log")
-    chain = Chain(rpc_url, Addresses(log["chain_id"], log["event_log"], log["escrow"]))
+    deployment, log_id = served(client)
+    chain = Chain(rpc_url, deployment)
     try:
         chain.check()
     except BaseException:
         chain.close()
         raise
-    return chain, bytes.fromhex(log["log_id"][2:])
+    return chain, log_id
+
+
+def served(client: Client) -> tuple[Addresses, bytes]:
+    """The deployment and the log that a server names."""
+    log = client.get("/v1/log")
+    with _reading("which log it serves"):
+        event_log, escrow = (to_checksum_address(log[name]) for name in ("event_log", "escrow"))
+        return Addresses(int(log["chain_id"]), event_log, escrow), _word(log["log_id"])
+
+
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """Raises ServerError if the server's answer has not the shape that we read it by."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
+        raise ServerError("answer-garbled", f"the server does not say plainly {what}") from None
+
+
+def _word(text: str) -> bytes:
+    word = bytes.fromhex(text.removeprefix("0x"))
+    if len(word) != WORD_BYTES:
+        raise ValueError
+    return word
 
 
 def replay(client: Client, chain: Chain, log_id: bytes) -> Comparison:
@@ -114,7 +142,9 @@ def statement(
 
 def _judge(client: Client, chain: Chain, anchor: Checkpoint) -> tuple[World, "_Book"]:
     """Replay all that the server has, past the anchor."""
-    served = client.get("/v1/log/checkpoint")
+    newest = client.get("/v1/log/checkpoint")
+    with _reading("how long its log is"):
+        size, root = int(newest["size"]), _word(newest["root"])
     book = _Book()
     log = LogReplay(
         lambda start, stop: book.noting(_records(client, start, stop)),
@@ -123,7 +153,7 @@ def _judge(client: Client, chain: Chain, anchor: Checkpoint) -> tuple[World, "_B
     )
     if anchor.size:
         log.advance_to(anchor.size, anchor.root)
-    judged = log.advance_to(served["size"], bytes.fromhex(served["root"][2:]))
+    judged = log.advance_to(size, root)
     return judged.finish(), book
 
 
@@ -255,32 +285,44 @@ def _told(receipt: Receipt) -> Iterator[str]:
 
 def _records(client: Client, start: int, stop: int) -> Iterator[Record]:
     while start < stop:
-        page = client.get("/v1/log/entries", start=start, limit=min(PAGE, stop - start))["entries"]
+        limit = min(PAGE, stop - start)
+        answer = client.get("/v1/log/entries", start=start, limit=limit)
+        with _reading(f"what its entries from {start} on are"):
+            page = [_record(item, start + place) for place, item in enumerate(answer["entries"])]
         if not page:
             return
-        for item in page:
-            if item["index"] != start:
-                raise ReplayError("entries-gap", f"the server skipped entry {start}")
-            entry = decode(bytes.fromhex(item["entry"][2:]))
-            yield Record(entry, _opening(item["opening"]))
-            start += 1
+        if len(page) > limit:
+            raise ReplayError("entries-many", f"the server gave more than {limit} entries at once")
+        yield from page
+        start += len(page)
+
+
+def _record(item: dict[str, Any], position: int) -> Record:
+    if item["index"] != position:
+        raise ReplayError("entries-gap", f"the server skipped entry {position}")
+    return Record(decode(bytes.fromhex(item["entry"][2:])), _opening(item["opening"]))
 
 
 def _opening(item: dict[str, Any] | None) -> Opening | None:
     if item is None:
         return None
-    request_hash, commitment = (
-        bytes.fromhex(item[name][2:]) for name in ("request_hash", "commitment")
-    )
+    request_hash, commitment = (_word(item[name]) for name in ("request_hash", "commitment"))
     if "from_state" not in item:
         return TouchOpening(request_hash, commitment)
     return EventOpening(
-        item["from_state"], item["nth"], item["received_ms"], request_hash, commitment
+        str(item["from_state"]),
+        int(item["nth"]),
+        int(item["received_ms"]),
+        request_hash,
+        commitment,
     )
 
 
 def _policy(client: Client, hash_: bytes) -> Policy:
-    found = policies.parse(client.get(f"/v1/policies/0x{hash_.hex()}")["document"])
+    answer = client.get(f"/v1/policies/0x{hash_.hex()}")
+    with _reading(f"what policy 0x{hash_.hex()} is"):
+        document = answer["document"]
+    found = policies.parse(document)
     if found.hash != hash_:
         raise ReplayError("policy-false", f"the server gives another policy for 0x{hash_.hex()}")
     return found

@@ -18,8 +18,9 @@ from rich.console import Console
 
 from orchestrator.actors import Client
 from orchestrator.casebook import Casebook
-from orchestrator.chain import Addresses, Chain, find_deployment
-from orchestrator.core.errors import InputError, ServerError, TermsError
+from orchestrator.chain import Chain, find_deployment
+from orchestrator.checks import served
+from orchestrator.core.errors import InputError, TermsError
 from orchestrator.core.terms import ZERO_ADDRESS, address_of, close_digest, sign_digest
 from orchestrator.remedies import Consent, closing
 from orchestrator.sender import Quote, Sender, quote, wei
@@ -57,7 +58,7 @@ class Desk:
         try:
             self._client = self._exits.enter_context(Client(where.api))
             if where.escrow is None:
-                deployment, _ = _served(self._client)
+                deployment, _ = served(self._client)
             else:
                 deployment = find_deployment(where.rpc_url, _address(where.escrow))
             self.chain = self._exits.enter_context(Chain(where.rpc_url, deployment))
@@ -80,22 +81,12 @@ class Desk:
     def casebook(self, found: Situation | None = None) -> Iterator[Casebook]:
         """The log that this contract names; without one, the server's own."""
         if found is None:
-            _, log_id = _served(self._client)
+            _, log_id = served(self._client)
             also = []
         else:
             log_id, also = found.terms.log_id, [found.contract_id]
         with Casebook(self._client, self.chain, log_id, also) as book:
             yield book
-
-
-def _served(client: Client) -> tuple[Addresses, bytes]:
-    """The deployment and the log that a server names."""
-    log = client.get("/v1/log")
-    try:
-        event_log, escrow = (to_checksum_address(log[name]) for name in ("event_log", "escrow"))
-        return Addresses(int(log["chain_id"]), event_log, escrow), bytes.fromhex(log["log_id"][2:])
-    except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
-        raise ServerError("log-unnamed", "the server does not say which log it serves") from None
 
 
 # --- What was given -------------------------------------------------------------------------------

@@ -179,3 +179,46 @@ def test_a_lying_server_is_found_out(demo: Demo, story: Story) -> None:
                     checks.replay(client, chain, log_id)
             finally:
                 chain.close()
+
+
+class Garbled(Client):
+    """A server that answers one path with something else."""
+
+    def __init__(self, base_url: str, path: str, instead: object) -> None:
+        super().__init__(base_url)
+        self._path, self._instead = path, instead
+
+    def get(self, path: str, **query: object) -> Any:
+        return self._instead if path.startswith(self._path) else super().get(path, **query)
+
+
+@pytest.mark.parametrize(
+    ("path", "instead"),
+    [
+        ("/v1/log/entries", None),
+        ("/v1/log/entries", {"entries": [7]}),
+        ("/v1/log/entries", {"entries": [{"index": 0, "entry": "0x00", "opening": None}]}),
+        ("/v1/log/entries", {"entries": [{"index": 1, "entry": "0x", "opening": None}]}),
+        ("/v1/log/entries", {"entries": []}),
+        ("/v1/log/checkpoint", []),
+        ("/v1/log/checkpoint", {"size": "many", "root": "0x" + "00" * 32}),
+        ("/v1/log/checkpoint", {"size": 5, "root": "0x00"}),
+        ("/v1/policies", "none"),
+        ("/v1/policies", {"document": {"initial": 7}}),
+        ("/v1/log", {"log_id": "0x", "chain_id": 1}),
+        ("/v1/log", None),
+    ],
+)
+def test_a_server_that_answers_nonsense_is_told_so(demo: Demo, path: str, instead: object) -> None:
+    def ask(client: Client) -> None:
+        checks.served(client)
+        checks.replay(client, chain, log_id)
+
+    with Client(demo.url) as honest:
+        chain, log_id = checks.connect(honest, demo.rpc_url)
+    try:
+        with Garbled(demo.url, path, instead) as client, pytest.raises(DomainError) as caught:
+            ask(client)
+    finally:
+        chain.close()
+    assert "\n" not in caught.value.message
