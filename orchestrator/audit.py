@@ -6,10 +6,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.core.decide import World
 from orchestrator.core.errors import DomainError, LogError
 from orchestrator.core.merkle import CompactRange, leaf_hash
 from orchestrator.core.requests import decode_lead, opening_fits
+from orchestrator.core.world import World
 from orchestrator.database import Database, Row, Session
 from orchestrator.reader import (
     PAGE_ENTRIES,

@@ -19,7 +19,6 @@ from orchestrator.core.decide import (
     PublishPolicy,
     Record,
     Touch,
-    World,
     decide,
     verdict_of,
 )
@@ -27,6 +26,7 @@ from orchestrator.core.entry import ZERO_WORD, unpack_outcome
 from orchestrator.core.errors import RequestError
 from orchestrator.core.policy import Policy, Verdict
 from orchestrator.core.settlement import Contract, ContractRules
+from orchestrator.core.world import World
 from orchestrator.history import ContractPlan, EventRow, TouchRow, format_time
 
 SURFACE = b"surface"

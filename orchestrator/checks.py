@@ -16,7 +16,7 @@ from orchestrator.chain import Addresses, Chain, Checkpoint
 from orchestrator.contracts import ChainEvent
 from orchestrator.core import policy as policies
 from orchestrator.core import receipt as receipts
-from orchestrator.core.decide import Opening, Record, World
+from orchestrator.core.decide import Opening, Record
 from orchestrator.core.entry import (
     WORD_BYTES,
     EventOpening,
@@ -30,6 +30,7 @@ from orchestrator.core.policy import Policy
 from orchestrator.core.receipt import Receipt
 from orchestrator.core.settlement import Contract
 from orchestrator.core.terms import BPS, Terms, checkpoint_digest, recover
+from orchestrator.core.world import World
 from orchestrator.events import events_of
 from orchestrator.recount import Totals, recount
 from orchestrator.verifier import LogReplay

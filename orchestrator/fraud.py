@@ -13,7 +13,7 @@ from orchestrator.chain import Chain, log_id_of
 from orchestrator.contracts import Group
 from orchestrator.core import decide as log
 from orchestrator.core.case import Case, Docket, standing_of
-from orchestrator.core.decide import World, decide
+from orchestrator.core.decide import decide
 from orchestrator.core.entry import (
     ZERO_WORD,
     Entry,
@@ -36,6 +36,7 @@ from orchestrator.core.terms import (
     sign_digest,
     verified_digest,
 )
+from orchestrator.core.world import World
 from orchestrator.rehearsal import Rehearsal, address_of, key_of
 
 DAY_S = 86_400

@@ -12,14 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from orchestrator.core.decide import (
-    ProductEvent,
-    Record,
-    Request,
-    Touch,
-    World,
-    decide,
-)
+from orchestrator.core.decide import ProductEvent, Record, Request, Touch, decide
 from orchestrator.core.entry import encode
 from orchestrator.core.errors import DomainError, LogError, RequestError
 from orchestrator.core.merkle import CompactRange, Subtree, leaf_hash
@@ -30,6 +23,7 @@ from orchestrator.core.requests import (
     encode_rules,
     json_text,
 )
+from orchestrator.core.world import World
 from orchestrator.database import Connection, Database, Row, Session, array
 from orchestrator.reader import (
     Checkpoint,

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from orchestrator.core import merkle, policy
-from orchestrator.core.decide import Lead, Opening, Surface, World
+from orchestrator.core.decide import Opening
 from orchestrator.core.entry import Entry, ascii_word, decode
 from orchestrator.core.errors import DomainError, LogError, ProofError
 from orchestrator.core.merkle import CompactRange, leaf_hash, node_hash
@@ -19,6 +19,7 @@ from orchestrator.core.requests import (
     decode_rules,
 )
 from orchestrator.core.settlement import Contract
+from orchestrator.core.world import Lead, Surface, World
 from orchestrator.database import Database, Row, Session
 
 PAGE_ENTRIES = 5_000

@@ -40,7 +40,6 @@ from orchestrator.core.decide import (
     Request,
     Settle,
     Touch,
-    World,
     decide,
 )
 from orchestrator.core.entry import (
@@ -54,6 +53,7 @@ from orchestrator.core.entry import (
 )
 from orchestrator.core.settlement import rules_of
 from orchestrator.core.terms import ZERO_ADDRESS, Domain, Terms
+from orchestrator.core.world import World
 
 Json = dict[str, Any]
 

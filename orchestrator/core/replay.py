@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from orchestrator.core.decide import (
-    PRODUCT_TIMED,
     CloseContract,
     Fact,
     Genesis,
@@ -22,7 +21,6 @@ from orchestrator.core.decide import (
     Request,
     Settle,
     Touch,
-    World,
     Writer,
     decide,
     register_lead,
@@ -32,6 +30,7 @@ from orchestrator.core.entry import Entry, EventOpening, TouchOpening, event_pay
 from orchestrator.core.errors import DomainError, ReplayError
 from orchestrator.core.policy import Policy, Step, Verdict
 from orchestrator.core.settlement import ContractRules
+from orchestrator.core.world import PRODUCT_TIMED, World
 
 
 class Documents(NamedTuple):

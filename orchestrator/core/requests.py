@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from orchestrator.core import decide, policy
 from orchestrator.core.attribution import TouchAt, Trail
-from orchestrator.core.decide import Lead, Opening, Request
+from orchestrator.core.decide import Opening, Request
 from orchestrator.core.entry import (
     AMOUNT_LIMIT,
     TIME_MS_LIMIT,
@@ -26,6 +26,7 @@ from orchestrator.core.errors import LogError, RequestError
 from orchestrator.core.policy import MODELS, Policy, is_name
 from orchestrator.core.settlement import ContractRules, PaidOutcome
 from orchestrator.core.terms import BPS
+from orchestrator.core.world import Lead
 
 MAX_GROUP_BYTES = 128
 

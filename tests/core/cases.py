@@ -16,7 +16,6 @@ from orchestrator.core.decide import (
     RegisterOperator,
     Request,
     Settle,
-    World,
     decide,
 )
 from orchestrator.core.entry import (
@@ -29,6 +28,7 @@ from orchestrator.core.entry import (
 )
 from orchestrator.core.inquiry import PublicEntry, public
 from orchestrator.core.settlement import ContractRules
+from orchestrator.core.world import World
 from tests.core.worlds import (
     OPERATORS,
     OWNER,

@@ -12,7 +12,6 @@ from orchestrator.core import entry as codec
 from orchestrator.core.decide import (
     CloseContract,
     Genesis,
-    Lead,
     OpenContract,
     ProductEvent,
     PublishPolicy,
@@ -22,7 +21,6 @@ from orchestrator.core.decide import (
     Request,
     Settle,
     Touch,
-    World,
     decide,
     verdict_of,
 )
@@ -30,6 +28,7 @@ from orchestrator.core.entry import Entry, unpack_outcome, unpack_reversal, unpa
 from orchestrator.core.errors import LogError, RequestError
 from orchestrator.core.policy import Policy, Verdict
 from orchestrator.core.settlement import ContractRules
+from orchestrator.core.world import Lead, World
 from tests.backtest.oracle import judge
 from tests.core.worlds import (
     DOCUMENT,

@@ -15,12 +15,12 @@ from orchestrator.core.decide import (
     Request,
     Settle,
     Touch,
-    World,
     decide,
 )
 from orchestrator.core.entry import Entry
 from orchestrator.core.errors import ReplayError
 from orchestrator.core.replay import Documents, replay
+from orchestrator.core.world import World
 from tests.core.worlds import (
     LEADS,
     OPERATORS,

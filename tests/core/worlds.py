@@ -16,11 +16,11 @@ from orchestrator.core.decide import (
     Request,
     Settle,
     Touch,
-    World,
     decide,
 )
 from orchestrator.core.policy import Policy
 from orchestrator.core.settlement import ContractRules
+from orchestrator.core.world import World
 
 
 def word(text: str) -> bytes:

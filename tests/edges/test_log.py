@@ -22,7 +22,6 @@ from orchestrator.core.decide import (
     Request,
     Settle,
     Touch,
-    World,
     decide,
 )
 from orchestrator.core.entry import address_word, encode
@@ -37,6 +36,7 @@ from orchestrator.core.merkle import (
 )
 from orchestrator.core.policy import MODELS
 from orchestrator.core.requests import commitment, encode_opening
+from orchestrator.core.world import World
 from orchestrator.database import API, SEQUENCER, Database
 from orchestrator.inbox import Submission, erase, pseudonym_for, submit
 from tests.core.worlds import (

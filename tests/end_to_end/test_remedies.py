@@ -25,9 +25,9 @@ from orchestrator import cli, commands
 from orchestrator.actors import Client, Operator, Owner, Purchase, wallet
 from orchestrator.casebook import Casebook
 from orchestrator.core.case import TOUCH, TRANSITION, Claim, read
-from orchestrator.core.decide import World
 from orchestrator.core.entry import EventOpening, event_payload
 from orchestrator.core.terms import close_digest, sign_digest
+from orchestrator.core.world import World
 from orchestrator.rehearsal import Plan, Rehearsal, address_of, key_of
 from tests.conftest import CHAIN_START_S, server_folder
 from tests.faults.rpc_proxy import Ask, Forward, RpcProxy

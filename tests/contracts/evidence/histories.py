@@ -28,7 +28,6 @@ from orchestrator.core.decide import (
     Request,
     Settle,
     Touch,
-    World,
     decide,
 )
 from orchestrator.core.entry import (
@@ -42,6 +41,7 @@ from orchestrator.core.entry import (
 from orchestrator.core.errors import RequestError
 from orchestrator.core.policy import MODELS
 from orchestrator.core.settlement import ContractRules
+from orchestrator.core.world import World
 from tests.core import worlds
 
 FILE = Path(__file__).resolve().parents[2] / "vectors" / "histories.json"
