@@ -2,8 +2,8 @@
 
 `decide(world, request, now_ms)` returns the log records that a request gives rise to, in log order:
 the request's own entry and everything that follows from it (reversals, transition, outcome). It is
-deterministic and does no I/O. `World.advance` is the other half, the fold: with it a stranger who has
-only the entries, the policies and the terms rebuilds the same world.
+deterministic and does no I/O. `World.advance` is the other half, the fold: with it a stranger who
+has only the entries, the policies and the terms rebuilds the same world.
 """
 
 from typing import NamedTuple
