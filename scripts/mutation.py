@@ -1,0 +1,407 @@
+"""Mutates the contracts with Slither's operators and sees which mutants the forge tests let live.
+
+    .venv/bin/python scripts/mutation.py [TARGET...] [--sample N] [--budget-s N]
+
+The mutants are those of `slither-mutate`: every statement replaced by a revert, every statement
+taken out, then the smaller changes, where no larger one survived on the same line. Each is tried in
+a copy with the tests of its target alone. Of a target's smaller changes a fixed random sample of N
+is tried (0: all); what sample and budget leave out is counted. Survivors go to
+docs/security/mutation.md, where each needs an explanation; without one the command fails.
+
+Tests are compiled once for each target: forge links them to the contract's artifact when they run,
+and only that is made anew. A library that its tests embed is compiled with them instead.
+"""
+
+import argparse
+import json
+import logging
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple, Self
+
+from slither import Slither
+from slither.tools.mutator.mutators import all_mutators
+
+ROOT = Path(__file__).resolve().parent.parent
+SURVIVORS = ROOT / "docs" / "security" / "mutation.md"
+OUT = "build/forge-mutation"
+TIMEOUT_S = 300
+WHOLE = ("RR", "CR")  #  a statement replaced by a revert, or taken out
+SEED = 0x7A11
+_ROW = re.compile(r"^\| `([^`:]+):\d+` \| `` (.+?) `` \| `` (.+?) `` \| (.*?) \|$", re.MULTILINE)
+
+Json = dict[str, Any]
+
+
+class Target(NamedTuple):
+    """A file to mutate and the tests that must notice; `root`, what they deploy, as FILE:NAME.
+
+    Without a root the tests embed the file.
+    """
+
+    file: str
+    tests: tuple[str, ...]
+    root: str = ""
+
+
+TARGETS = {
+    "EventLog": Target("contracts/EventLog.sol", ("event_log",), "contracts/EventLog.sol:EventLog"),
+    "MerkleLog": Target(
+        "contracts/libraries/MerkleLog.sol",
+        ("libraries/MerkleLog.t.sol", "libraries/MerkleVectors.t.sol"),
+    ),
+    "Ledger": Target("contracts/libraries/Ledger.sol", ("libraries/Ledger.t.sol",)),
+    "Release": Target("contracts/libraries/Release.sol", ("libraries/Release.t.sol",)),
+    "CodeStore": Target("contracts/libraries/CodeStore.sol", ("libraries/CodeStore.t.sol",)),
+}
+
+
+class Mutant(NamedTuple):
+    """One change of a file: what stood at a line, and what stands there instead."""
+
+    operator: str
+    line: int
+    old: str
+    new: str
+    source: str
+
+
+class Tally(NamedTuple):
+    """What came of a target's mutants; those that do not compile are in none of these."""
+
+    killed: int
+    survived: list[Mutant]
+    untried: int
+
+
+# ------------------------------------------------------------ mutants
+
+
+TOOLS = f"{ROOT / '.venv/bin'}:{ROOT / 'node_modules/.bin'}"
+ENVIRONMENT = {
+    "PATH": f"{TOOLS}:{os.environ['PATH']}",
+    "FOUNDRY_PROFILE": "default",
+    "FOUNDRY_OPTIMIZER": "false",
+    "FOUNDRY_DYNAMIC_TEST_LINKING": "true",
+    "FOUNDRY_FUZZ_RUNS": "64",
+}
+
+
+def _forge(folder: Path, *arguments: str, out: str = OUT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["forge", *arguments, "--out", out, "--cache-path", f"{out}-cache"],
+        cwd=folder,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+
+
+def _closure(files: list[Path]) -> set[Path]:
+    """These files and all of the project that they import."""
+    found, waiting = set[Path](), list(files)
+    while waiting:
+        file = waiting.pop()
+        if file in found:
+            continue
+        found.add(file)
+        for name in re.findall(r'from\s+"([^"]+)"', file.read_text()):
+            imported = file.parent / name if name.startswith(".") else ROOT / name
+            if imported.resolve().is_file() and not name.startswith(("@", "forge-std")):
+                waiting.append(imported.resolve())
+    return found
+
+
+def copy_target(target: Target, folder: Path) -> None:
+    """The target, its tests and what these need: forge compiles whatever is there."""
+    tests = [ROOT / "tests/contracts" / name for name in target.tests]
+    files = [file for test in tests for file in (sorted(test.rglob("*.sol")) or [test])]
+    for file in _closure([*files, ROOT / target.file]):
+        to = folder / file.relative_to(ROOT)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, to)
+    # Slither reads no function where there is no contract.
+    (folder / "contracts/Empty.sol").write_text("pragma solidity 0.8.37;\ncontract Empty {}\n")
+    shutil.copy(ROOT / "foundry.toml", folder)
+    shutil.copytree(ROOT / "tests/vectors", folder / "tests/vectors")
+    for name in ("node_modules", "scripts", ".venv"):
+        (folder / name).symlink_to(ROOT / name)
+
+
+def mutants(target: Target, folder: Path) -> list[Mutant]:
+    """All that Slither's operators make of the file, each text once; the larger ones first.
+
+    As in `slither-mutate`, a function that an operator cannot handle gets none of its mutants.
+    """
+    path, source = str(folder / target.file), (folder / target.file).read_bytes()
+    unit = _analysed(folder)
+    operators: list[Any] = sorted(
+        (item for item in vars(all_mutators).values() if isinstance(item, type)),
+        key=lambda item: (item.NAME not in WHOLE, item.NAME == "CR", item.NAME),
+    )
+    found, seen = list[Mutant](), {source}
+    for operator, place in product(operators, list(_places(unit, path))):
+        maker = operator(unit, 0, "", "", place, None, False, folder, [])
+        try:
+            made = maker._mutate()  # noqa: SLF001 (its public method runs tests of its own)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            print(f"{operator.NAME} cannot handle {place.name} in {target.file}")
+            continue
+        for patch in made.get("patches", {}).get(path, ()):
+            before, after = source[: patch["start"]], source[patch["end"] :]
+            text = before + patch["new_string"].encode() + after
+            if text not in seen:
+                seen.add(text)
+                line, old = before.count(b"\n") + 1, source[patch["start"] : patch["end"]].decode()
+                found.append(Mutant(operator.NAME, line, old, patch["new_string"], text.decode()))
+    return found
+
+
+def _analysed(folder: Path) -> Any:
+    """What Slither makes of the folder's contracts."""
+    out, here = f"{OUT}-analysis", Path.cwd()
+    plain = {"FOUNDRY_DYNAMIC_TEST_LINKING": "false"}
+    os.environ.update(plain)
+    try:
+        built = _forge(folder, "build", "contracts", "--build-info", "--force", out=out)
+        if built.returncode:
+            raise SystemExit(f"the contracts do not compile:\n{built.stdout}{built.stderr}")
+        os.chdir(folder)
+        logging.disable(logging.ERROR)
+        return Slither(".", ignore_compile=True, foundry_out_directory=out).compilation_units[0]
+    finally:
+        os.chdir(here)
+        os.environ.update(ENVIRONMENT)
+
+
+def _places(unit: Any, path: str) -> Iterator[Any]:
+    """A file's functions, and its contracts' variables, each as operators expect a contract.
+
+    slither-mutate takes contracts whole, passes over functions outside of them, and gives up on a
+    contract with the first function that an operator cannot handle.
+    """
+
+    def place(name: str, mapping: Any, functions: list[Any], variables: list[Any]) -> Any:
+        return SimpleNamespace(
+            name=name,
+            source_mapping=mapping,
+            functions_and_modifiers_declared=functions,
+            functions_declared=functions,
+            state_variables_declared=variables,
+        )
+
+    functions = list(unit.functions_top_level)
+    for contract in unit.contracts:
+        functions += contract.functions_and_modifiers_declared
+        if contract.source_mapping.filename.absolute == path:
+            variables = contract.state_variables_declared
+            yield place(contract.name, contract.source_mapping, [], variables)
+    for function in functions:
+        if function.source_mapping.filename.absolute == path:
+            yield place(function.name, function.source_mapping, [function], [])
+
+
+# ------------------------------------------------------------ trying them
+
+
+class Compiler:
+    """One compiler process for one contract; see scripts/mutation.cjs."""
+
+    def __init__(self, target: Target, folder: Path) -> None:
+        settings = {
+            "remappings": ["@openzeppelin/contracts/=@openzeppelin/contracts/"],
+            "optimizer": {"enabled": False},
+            "evmVersion": "osaka",
+        }
+        node, script = ROOT / ".venv/bin/node", ROOT / "scripts/mutation.cjs"
+        self._process = subprocess.Popen(
+            [str(node), str(script), str(folder), target.root, json.dumps(settings)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._target = target
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def compile(self, source: str) -> Json:
+        if self._process.stdin is None or self._process.stdout is None:
+            raise ValueError("the compiler's pipes are closed")
+        ask = {"file": self._target.file, "content": source}
+        self._process.stdin.write(json.dumps(ask) + "\n")
+        self._process.stdin.flush()
+        answer: Json = json.loads(self._process.stdout.readline())
+        return answer
+
+
+class Trial:
+    """A target in its folder, with its tests compiled."""
+
+    def __init__(self, target: Target, folder: Path) -> None:
+        self._target, self._folder = target, folder
+        self._compiler = Compiler(target, folder) if target.root else None
+        if not self._passes():
+            raise SystemExit(f"the tests of {target.file} fail without any mutant")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._compiler:
+            self._compiler.__exit__()
+
+    def survives(self, mutant: Mutant) -> bool | None:
+        """Whether every test passes with the mutant; None if it does not compile."""
+        if self._compiler is None:
+            return self._survives_embedded(mutant)
+        code = self._compiler.compile(mutant.source)
+        if "error" in code:
+            return None
+        file, _, name = self._target.root.partition(":")
+        artifact = self._folder / OUT / Path(file).name / f"{name}.json"
+        original = artifact.read_text()
+        changed = json.loads(original)
+        changed["bytecode"]["object"] = f"0x{code['bytecode']}"
+        changed["deployedBytecode"]["object"] = f"0x{code['runtime']}"
+        artifact.write_text(json.dumps(changed))
+        try:
+            return self._passes()
+        finally:
+            artifact.write_text(original)
+
+    def _survives_embedded(self, mutant: Mutant) -> bool | None:
+        file = self._folder / self._target.file
+        original = file.read_text()
+        file.write_text(mutant.source)
+        try:
+            return self._passes()
+        finally:
+            file.write_text(original)
+
+    def _passes(self) -> bool | None:
+        try:
+            done = _forge(self._folder, "test", "--fail-fast")
+        except subprocess.TimeoutExpired:
+            return False  # an endless loop is noticed
+        if "Compiler run failed" in done.stdout + done.stderr:
+            return None
+        if "Suite result:" not in done.stdout:
+            raise SystemExit(f"forge ran no test:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        return done.returncode == 0
+
+
+def chosen(made: list[Mutant], sample: int) -> tuple[list[Mutant], int]:
+    """All larger changes and a sample of the smaller ones, and how many that leaves out."""
+    whole = [mutant for mutant in made if mutant.operator in WHOLE]
+    small = [mutant for mutant in made if mutant.operator not in WHOLE]
+    if 0 < sample < len(small):
+        small = random.Random(SEED).sample(small, sample)  # noqa: S311 (to be the same each time)
+    return whole + small, len(made) - len(whole) - len(small)
+
+
+def run(name: str, sample: int, until: float) -> Tally:
+    """Tries a target's mutants until a moment of `time.monotonic`, and prints as it goes."""
+    target = TARGETS[name]
+    killed, survived, weak_lines = 0, list[Mutant](), set[int]()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary).resolve()
+        copy_target(target, folder)
+        tried, untried = chosen(mutants(target, folder), sample)
+        with Trial(target, folder) as trial:
+            for at, mutant in enumerate(tried):
+                if time.monotonic() > until:
+                    untried += len(tried) - at
+                    break
+                if mutant.operator != "RR" and mutant.line in weak_lines:
+                    continue
+                alive = trial.survives(mutant)
+                killed += alive is False
+                if alive:
+                    survived.append(mutant)
+                    print(
+                        f"{name}:{mutant.line} lives: {mutant.old!r} -> {mutant.new!r}", flush=True
+                    )
+                    if mutant.operator in WHOLE:
+                        weak_lines.add(mutant.line)
+    print(f"{name}: {killed} killed, {len(survived)} survived, {untried} not tried", flush=True)
+    return Tally(killed, survived, untried)
+
+
+# ------------------------------------------------------------ the document
+
+
+def _shown(code: str) -> str:
+    return " ".join(code.split()).replace("|", "\\|")
+
+
+def explanations(document: str) -> dict[tuple[str, str, str], str]:
+    """What the document says of each survivor, by file, old and new code."""
+    return {(row[1], row[2], row[3]): row[4] for row in _ROW.finditer(document)}
+
+
+def rows(name: str, tally: Tally, known: dict[tuple[str, str, str], str]) -> Iterator[str]:
+    """A target's part of the document; what was said of a survivor before is kept."""
+    file = TARGETS[name].file
+    yield f"## {name}"
+    yield ""
+    yield f"{tally.killed} killed, {len(tally.survived)} survived, {tally.untried} not tried."
+    yield ""
+    if not tally.survived:
+        return
+    yield "| where | code | mutant | why it lives |"
+    yield "|---|---|---|---|"
+    for mutant in sorted(tally.survived, key=lambda mutant: mutant.line):
+        old, new = _shown(mutant.old), _shown(mutant.new)
+        why = known.get((file, old, new), "")
+        yield f"| `{file}:{mutant.line}` | `` {old} `` | `` {new} `` | {why} |"
+    yield ""
+
+
+def written(document: str, tallies: dict[str, Tally]) -> str:
+    """The document with the part of each of these targets made anew."""
+    known = explanations(document)
+    head, *parts = re.split(r"(?m)^## ", document)
+    sections = {part.split("\n", 1)[0]: f"## {part.rstrip()}" for part in parts}
+    for name, tally in tallies.items():
+        sections[name] = "\n".join(rows(name, tally, known)).rstrip()
+    ordered = [sections[name] for name in TARGETS if name in sections]
+    return "\n\n".join([head.rstrip(), *ordered]) + "\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Mutation testing of the contracts.")
+    parser.add_argument("targets", nargs="*", choices=[[], *TARGETS], metavar="TARGET")
+    parser.add_argument("--sample", type=int, default=0)
+    parser.add_argument("--budget-s", type=int, default=3600)
+    given = parser.parse_args()
+    os.environ.update(ENVIRONMENT)  # Slither, too, asks for forge
+    names = given.targets or list(TARGETS)
+    until, tallies = time.monotonic() + given.budget_s, {}
+    for done, name in enumerate(names):
+        share_s = (until - time.monotonic()) / (len(names) - done)
+        tallies[name] = run(name, given.sample, time.monotonic() + share_s)
+    document = written(SURVIVORS.read_text(), tallies)
+    SURVIVORS.write_text(document)
+    unexplained = [key for key, why in explanations(document).items() if not why.strip()]
+    print(f"{len(unexplained)} survivor(s) without an explanation in {SURVIVORS.name}")
+    return bool(unexplained)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
