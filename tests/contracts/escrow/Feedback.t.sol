@@ -211,6 +211,25 @@ contract FeedbackTest is GuardedFixture {
         _assertGiven("activation");
     }
 
+    /// The last statement, made in time, may still become final.
+    function test_norWhileAStatementWaits() public {
+        (terms.arbiter, terms.claimPeriod, terms.salt) = (address(0), 0, "waits");
+        id = _open(terms);
+        vm.warp(_t2(terms));
+        _state(terms, 2 * PRICE, 0);
+        skip(CHALLENGE);
+        assertEq(escrow.statusOf(id), "refundable");
+        assertEq(escrow.owed(id), 0);
+        _expectNotEnded("refundable");
+        _give(owner.addr, "activation");
+        skip(1);
+        _expectNotEnded("refundable");
+        _give(owner.addr, "activation");
+        _release(id);
+        _give(owner.addr, "activation");
+        _assertGiven("activation");
+    }
+
     function test_revertIf_thereIsNoAgent() public {
         (terms.agentIdPlusOne, terms.salt) = (0, "none");
         id = _open(terms);
