@@ -148,11 +148,13 @@ contract EscrowInvariants is Test {
             if (block.timestamp <= handler.t3Of(i) || budget == reserved) continue;
             HostileToken token = HostileToken(book.terms.token);
             uint256 credit = escrow.creditOf(address(token), book.terms.owner);
-            uint256 held = _balance(token) - handler.giftsIn(address(token));
+            uint256 held = _balance(token);
+            uint256 gifts = handler.giftsIn(address(token));
             escrow.refund(book.id);
             credit = escrow.creditOf(address(token), book.terms.owner) - credit;
             if (token == sour && handler.soured()) continue;
-            uint256 moved = held - (_balance(token) - handler.giftsIn(address(token)));
+            gifts = handler.giftsIn(address(token)) - gifts;
+            uint256 moved = held + gifts - _balance(token);
             assertEq(moved + credit, budget - reserved);
         }
         _assertNotBroken("I9");
