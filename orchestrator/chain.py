@@ -81,7 +81,7 @@ def find_deployment(rpc_url: str, escrow: str) -> Addresses:
         chain_id, answer = node.batch([("eth_chainId", []), ("eth_call", [call, "latest"])])
         try:
             (event_log,) = decode(["address"], octets(result(answer)))
-        except (DecodingError, ReplyError):
+        except (DecodingError, UnicodeDecodeError, ReplyError):
             raise ChainError(
                 "escrow-missing", f"{node.name} has no escrow at {escrow}; is its address right?"
             ) from None
@@ -605,7 +605,7 @@ class Chain:
         types = get_abi_output_types(contract.get_function_by_name(function).abi)
         try:
             return decode(types, octets(result(reply)))
-        except DecodingError:
+        except (DecodingError, UnicodeDecodeError):
             raise NodeError(
                 "node-unreadable", f"{self.node.name} answered {function} with something else"
             ) from None

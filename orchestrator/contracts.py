@@ -365,7 +365,12 @@ def decode_event(topics: Sequence[bytes], data: bytes) -> Event:
     """The event of a log that one of our contracts wrote. Raises NodeError if it is malformed."""
     try:
         kind, item = _event_abis()[topics[0]]
-        plain = [argument["type"] for argument in item["inputs"] if not argument["indexed"]]
+        # Text is decoded as bytes, which have the same layout: anybody may have written any.
+        plain = [
+            argument["type"].replace("string", "bytes")
+            for argument in item["inputs"]
+            if not argument["indexed"]
+        ]
         values, indexed = iter(decode(plain, data)), iter(topics[1:])
         arguments = []
         for argument in item["inputs"]:
@@ -376,6 +381,8 @@ def decode_event(topics: Sequence[bytes], data: bytes) -> Event:
             )
             if argument["type"] == "address":
                 value = to_checksum_address(value)
+            elif argument["type"] == "string":
+                value = value.decode(errors="replace")
             elif argument["name"] in ("reason", "kind"):
                 value = ascii_text(value)
             arguments.append(value)
@@ -407,7 +414,7 @@ def error_text(data: bytes) -> str:
     name, types = _errors().get(data[:4], ("", []))
     try:
         values = decode(types, data[4:])
-    except DecodingError:
+    except (DecodingError, UnicodeDecodeError):
         name, values = "", ()
     if not name:
         return f"reverted with 0x{data[:36].hex()}"

@@ -19,23 +19,30 @@ from orchestrator.contracts import Call, ChainEvent, Closed, Credited, Group, Op
 from orchestrator.core.decide import CloseContract, OpenContract, RecordPayout, Request, Settle
 from orchestrator.core.entry import address_word, decode
 from orchestrator.core.errors import LogError, TermsError
+from orchestrator.core.policy import is_name
 from orchestrator.core.settlement import rules_of
 from orchestrator.core.terms import Terms
 from orchestrator.database import Database
-from orchestrator.inbox import Submission, submit
+from orchestrator.inbox import MAX_BULK, Submission, submit
 from orchestrator.reader import LogReader, StoredEntry
 from orchestrator.submitter import Submitter
 from orchestrator.verifier import Verifier
 from orchestrator.watcher import Watcher
 
 MAX_PROPOSALS = 100
-# A statement costs the escrow about 20k gas and 256 bytes of calldata; a transaction may use 2^24.
+# A statement costs the escrow about 20k gas and 256 bytes of calldata, and up to 200k gas where a
+# contract is not plain; a transaction may use 2^24.
 MAX_RUN = 256
+MAX_GUARDED_RUN = 48
 STATEMENTS_PAGE = 1_000
 MAX_TERMS_KEPT = 10_000
 MAX_ATTEMPTS = 5
 # Nothing more is paid by a contract in one of these, as `statusOf` has them.
 _DONE = ("paid_out", "refunded")
+# What is released before all of it can be is released once a day, and so many contracts are looked
+# at in a step.
+RELEASE_EVERY_MS = 86_400_000
+RELEASES_PAGE = 100
 # A log without new statements is anchored this often all the same.
 ANCHOR_EVERY_MS = 3_600_000
 
@@ -51,7 +58,8 @@ class Run(NamedTuple):
 class Pipeline:
     """Moves one log and one escrow. Run `step` again and again; run only one of it at a time.
 
-    `account` is the address that the log's own requests are made under.
+    `account` is the address that the log's own requests are made under. `serves` says for which
+    terms we pay the gas, of all that name our verifier: anybody can open a contract that does.
     """
 
     def __init__(
@@ -59,40 +67,48 @@ class Pipeline:
         *,
         database: Database,
         log: LogReader,
-        log_id: bytes,
         chain: Chain,
         submitter: Submitter,
         watcher: Watcher,
         verifier: Verifier,
         now_ms: Callable[[], int],
         account: str,
+        serves: Callable[[Terms], bool],
     ) -> None:
         self._database = database
         self._log = log
-        self._log_id = log_id
+        self._log_id = log.log_id
         self._chain = chain
         self._submitter = submitter
         self._watcher = watcher
         self._verifier = verifier
         self._now_ms = now_ms
         self._account = account.lower()
+        self._serves = serves
         self._us = {
             "chain_id": chain.addresses.chain_id,
             "sender": submitter.sender.lower(),
         }
         self._terms: dict[bytes, Terms] = {}
         # The newest anchored statement of every contract that the escrow may still lack it for, the
-        # guarded contracts that may still have something to pay, and how far statements were read.
-        # All of it is found again after a restart.
+        # guarded contracts that may still have something to pay, with the time when we last had
+        # them pay (those we have not looked at for longest come first), and how far statements were
+        # read. All of it is found again after a restart.
         self._unsent: dict[bytes, StoredEntry] = {}
-        self._guarded: set[bytes] = set()
+        self._guarded: dict[bytes, int] = {}
         self._read_to = 0
 
     def step(self) -> bool:
-        """All steps once, in order; whether anything was done or is still under way."""
-        asked = self.accept() + bool(self.publish()) + self.settle() + self.release()
-        self.submit()
-        return bool(asked + self.watch() + self._submitter.under_way())
+        """All steps once, in order; whether anything was done or is still under way.
+
+        What is under way moves on, and what happened is seen, even if nothing new can be asked for.
+        """
+        try:
+            asked = self.accept() + bool(self.publish()) + self.settle() + self.release()
+        finally:
+            self.submit()
+            seen = self.watch()
+        return bool(asked + seen + self._submitter.under_way())
 
     def tick(self, key: str) -> None:
         """Ask the log to state every contract's totals; `key` names this tick."""
@@ -153,25 +169,46 @@ class Pipeline:
         if not self._unsent or self._is_under_way("settle"):
             return 0
         progress = self._chain.progress(list(self._unsent))
-        for contract_id, one in progress.items():
-            if one.reach >= self._unsent[contract_id].position or one.is_retired:
-                del self._unsent[contract_id]
+        taken = [name for name, one in progress.items() if self._is_behind_us(name, one)]
+        # Forgotten for good only once it is final.
+        for name, one in self._chain.progress(taken, "finalized").items():
+            if self._is_behind_us(name, one):
+                del self._unsent[name]
         sendable = [
-            stored for name, stored in self._unsent.items() if progress[name].pending is None
+            stored
+            for name, stored in self._unsent.items()
+            if name not in taken and progress[name].pending is None
         ]
         sent = 0
         for run in self._runs(sorted(sendable, key=lambda stored: stored.position)):
             sent += self._send(run, anchor)
         return sent
 
+    def _is_behind_us(self, contract_id: bytes, one: Progress) -> bool:
+        """Whether the escrow has the statement, or takes none of this verifier any more."""
+        return one.reach >= self._unsent[contract_id].position or one.is_retired
+
     def _send(self, run: Run, anchor: Checkpoint) -> int:
-        """Ask for one run to be settled, unless that was tried too often; returns how many."""
-        count = len(run.entries)
-        attempt = self._next_attempt("settle", f"{run.first}:{count}")
-        if attempt is None:
-            for entry in run.entries:
-                del self._unsent[decode(entry).subject]
-            return 0
+        """Ask for one run to be settled, unless that was tried too often; returns how many.
+
+        A run that failed as a whole, as for its gas, is tried in halves, so that no contract's
+        statement depends on another's.
+        """
+        count, attempt = len(run.entries), 0
+        last = self._last_intent(f"settle:{run.first}:{count}:")
+        if last is not None:
+            if last.fate is None:
+                return 0
+            if last.fate != "finalized" and count > 1:
+                middle = count // 2
+                left = run._replace(entries=run.entries[:middle])
+                right = run._replace(first=run.first + middle, entries=run.entries[middle:])
+                return self._send(left, anchor) + self._send(right, anchor)
+            if last.attempt == MAX_ATTEMPTS:
+                for entry in run.entries:
+                    del self._unsent[decode(entry).subject]
+                return 0
+            attempt = last.attempt + 1
         proof = self._log.run_proof(run.first, count, anchor.size)
         signature = self._verifier.sign(anchor.size, anchor.root, run.first, count)
         call = self._chain.settle(run.group, anchor.size, run.first, run.entries, proof, signature)
@@ -186,22 +223,32 @@ class Pipeline:
         """
         if not self._guarded or self._is_under_way("settle"):
             return 0
-        asked = 0
-        for contract_id, one in self._chain.progress(sorted(self._guarded)).items():
-            if one.status in _DONE or (one.status == "closed" and not one.owed_units):
-                self._guarded.discard(contract_id)
-            elif one.releasable_units and self._is_worth_it(contract_id, one):
+        asked, page = 0, list(self._guarded)[:RELEASES_PAGE]
+        for contract_id, one in self._chain.progress(page).items():
+            if _is_over(one) and _is_over(self._final(contract_id)):
+                del self._guarded[contract_id]
+                continue
+            self._guarded[contract_id] = self._guarded.pop(contract_id)  # behind the others
+            if one.releasable_units and self._is_worth_it(contract_id, one):
                 name = f"{contract_id.hex()}:{one.paid_units}"
                 attempt = self._next_attempt("release", name)
                 if attempt is not None:
                     self._ask(_Intent("release", name, attempt), self._chain.release(contract_id))
+                    self._guarded[contract_id] = self._now_ms()
                     asked += 1
         return asked
 
+    def _final(self, contract_id: bytes) -> Progress:
+        """How far the escrow is with a contract in the final block."""
+        return self._chain.progress([contract_id], "finalized")[contract_id]
+
     def _is_worth_it(self, contract_id: bytes, one: Progress) -> bool:
-        """Whether a quarter of the rate cap, or else of what is owed, can be paid; or all of it."""
+        """Whether all that is owed can be paid; or, once a day, a quarter of it or of the cap."""
+        if one.releasable_units == one.owed_units:
+            return True
         portion = (self._terms_of(contract_id).rate_cap_units or one.owed_units) // 4
-        return one.releasable_units >= min(portion, one.owed_units)
+        is_time = self._now_ms() - self._guarded[contract_id] >= RELEASE_EVERY_MS
+        return is_time and one.releasable_units >= portion
 
     def submit(self) -> None:
         """Move every transaction on by what the chain shows now."""
@@ -220,12 +267,14 @@ class Pipeline:
         """Statements in the log's order, neighbours that the escrow takes in one call together."""
         run: Run | None = None
         for stored in statements:
-            group = Group.of(self._terms_of(stored.entry.subject))
+            contract_id = stored.entry.subject
+            group = Group.of(self._terms_of(contract_id))
+            most = MAX_GUARDED_RUN if contract_id in self._guarded else MAX_RUN
             if (
                 run is not None
                 and run.group == group
                 and stored.position == run.first + len(run.entries)
-                and len(run.entries) < MAX_RUN
+                and len(run.entries) < most
             ):
                 run.entries.append(stored.data)
                 continue
@@ -236,16 +285,17 @@ class Pipeline:
             yield run
 
     def _read_statements(self, size: int) -> None:
-        """Take note of the statements below an anchor that our verifier may sign."""
+        """Take note of the statements below an anchor that are ours to sign and to send."""
         while page := self._log.of_kind("settlement", self._read_to, STATEMENTS_PAGE):
             for stored in page:
                 if stored.position >= size:
                     return
                 self._read_to, contract_id = stored.position, stored.entry.subject
-                if stored.entry.actor == self._verifier.word:
+                terms = self._terms_of(contract_id)
+                if stored.entry.actor == self._verifier.word and self._serves(terms):
                     self._unsent[contract_id] = stored
-                    if not self._terms_of(contract_id).is_plain:
-                        self._guarded.add(contract_id)
+                    if not terms.is_plain:
+                        self._guarded.setdefault(contract_id, 0)
 
     def _terms_of(self, contract_id: bytes) -> Terms:
         """A contract's terms; they never change, so they are asked for once."""
@@ -285,18 +335,21 @@ class Pipeline:
     def _is_ours(self, contract_id: bytes) -> bool:
         """Whether a contract is on our log, under terms that a log can speak of.
 
-        Anybody may open a contract that names our log; one whose outcome is no ASCII label can
+        Anybody may open a contract that names our log; one whose outcome is no state's name can
         count nothing, and must not stop us.
         """
         try:
-            return self._terms_of(contract_id).log_id == self._log_id
+            terms = self._terms_of(contract_id)
         except TermsError:
             return False
+        return terms.log_id == self._log_id and is_name(terms.outcome)
 
     def _request(self, requests: list[tuple[str, Request]]) -> None:
+        submissions = [Submission(key, request, key.encode()) for key, request in requests]
         with self._database.transaction(self._account) as session:
-            submissions = [Submission(key, request, key.encode()) for key, request in requests]
-            submit(session, self._log_id, self._account, submissions, self._now_ms())
+            for start in range(0, len(submissions), MAX_BULK):
+                page = submissions[start : start + MAX_BULK]
+                submit(session, self._log_id, self._account, page, self._now_ms())
 
     def _ask(self, intent: "_Intent", call: Call) -> None:
         with self._database.transaction(self._account) as session:
@@ -321,6 +374,11 @@ class Pipeline:
             return None
         kind, *name, attempt = row.intent_key.split(":")
         return _Intent(kind, ":".join(name), int(attempt), row.fate)
+
+
+def _is_over(one: Progress) -> bool:
+    """Whether a contract pays nothing more."""
+    return one.status in _DONE or (one.status == "closed" and not one.owed_units)
 
 
 class _Intent(NamedTuple):

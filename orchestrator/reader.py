@@ -67,18 +67,18 @@ class LogReader:
 
     def __init__(self, database: Database, log_id: bytes) -> None:
         self._database = database
-        self._log_id = log_id
+        self.log_id = log_id
 
     def checkpoint(self, size: int | None = None) -> Checkpoint | None:
         """The newest checkpoint, or the one of exactly this size; None if there is none."""
         with self._database.transaction() as session:
-            row = stored_checkpoint(session, self._log_id, size)
+            row = stored_checkpoint(session, self.log_id, size)
         return None if row is None else checkpoint_of(row)
 
     def entries(self, start: int, limit: int) -> list[StoredEntry]:
         """At most `limit` entries from position `start` on."""
         with self._database.transaction() as session:
-            return read_entries(session, self._log_id, start, limit)
+            return read_entries(session, self.log_id, start, limit)
 
     def of_kind(self, kind: str, after: int, limit: int) -> list[StoredEntry]:
         """Entries of a rare kind after a position: any but touches, leads', events and outcomes."""
@@ -100,18 +100,18 @@ class LogReader:
         """The proof of the contiguous entries [first, first + count) in the log of `size`."""
         with self._database.transaction() as session:
             self._check_size(session, size)
-            return merkle.run_proof(first, count, size, Tiles(session, self._log_id).node)
+            return merkle.run_proof(first, count, size, Tiles(session, self.log_id).node)
 
     def consistency_proof(self, old: int, new: int) -> list[bytes]:
         """RFC 9162's proof that the log of size `new` extends that of size `old`."""
         with self._database.transaction() as session:
             self._check_size(session, new)
-            return merkle.consistency_proof(old, new, Tiles(session, self._log_id).node)
+            return merkle.consistency_proof(old, new, Tiles(session, self.log_id).node)
 
     def tile(self, level: int, number: int, width: int = TILE_HASHES) -> list[bytes]:
         """The first `width` hashes of a C2SP tile; its level counts eight levels of the tree."""
         with self._database.transaction() as session:
-            hashes = Tiles(session, self._log_id).hashes(level, number)
+            hashes = Tiles(session, self.log_id).hashes(level, number)
         if not 0 < width <= len(hashes):
             raise LogError("tile-missing", f"tile {level}/{number} has {len(hashes)} hashes")
         return hashes[:width]
@@ -122,14 +122,14 @@ class LogReader:
         This is what may be published: raises `LogError` unless what is stored leads to its root.
         """
         with self._database.transaction() as session:
-            old = stored_checkpoint(session, self._log_id, since) if since else None
-            new = stored_checkpoint(session, self._log_id)
+            old = stored_checkpoint(session, self.log_id, since) if since else None
+            new = stored_checkpoint(session, self.log_id)
             if since and old is None:
                 raise LogError("checkpoint-missing", f"there is no checkpoint of size {since}")
             if new is None:
                 return None
             tree = tree_of(old) if old else CompactRange()
-            for page in stored_pages(session, self._log_id, since, new.size):
+            for page in stored_pages(session, self.log_id, since, new.size):
                 tree.extend(leaf_hash(stored.data) for stored in page)
         check_root(tree, new)
         return checkpoint_of(new)
@@ -137,13 +137,13 @@ class LogReader:
     def policy(self, hash_: bytes) -> Policy | None:
         """The policy of this hash, if one was ever published."""
         with self._database.transaction() as session:
-            row = session.one("log.policy", log_id=self._log_id, hash=hash_)
+            row = session.one("log.policy", log_id=self.log_id, hash=hash_)
         return None if row is None else policy.parse(row.document)
 
     def contract(self, contract_id: bytes) -> Contract | None:
         """A contract and its running totals."""
         with self._database.transaction() as session:
-            row = session.one("log.contract", log_id=self._log_id, contract_id=contract_id)
+            row = session.one("log.contract", log_id=self.log_id, contract_id=contract_id)
         return None if row is None else contract_of(row)
 
     def contracts(
@@ -159,7 +159,7 @@ class LogReader:
         with self._database.transaction() as session:
             rows = session.all(
                 "log.contracts_after",
-                log_id=self._log_id,
+                log_id=self.log_id,
                 after=after,
                 limit=_bounded(limit),
                 surface=surface,
@@ -179,7 +179,7 @@ class LogReader:
         with self._database.transaction(account) as session:
             rows = session.all(
                 "log.lead_page",
-                log_id=self._log_id,
+                log_id=self.log_id,
                 surface=surface,
                 state=state,
                 after_state=after[0],
@@ -189,14 +189,14 @@ class LogReader:
         return [LeadRow(*row) for row in rows]
 
     def _check_size(self, session: Session, size: int) -> None:
-        last = stored_checkpoint(session, self._log_id)
+        last = stored_checkpoint(session, self.log_id)
         if last is None or size > last.size:
             raise LogError("size-ahead", f"the log has no checkpoint of size {size} or more yet")
 
     def _page(self, query: str, after: int, limit: int, **which: bytes) -> list[StoredEntry]:
         with self._database.transaction() as session:
             rows = session.all(
-                query, log_id=self._log_id, after=after, limit=_bounded(limit), **which
+                query, log_id=self.log_id, after=after, limit=_bounded(limit), **which
             )
         return [StoredEntry(*row) for row in rows]
 

@@ -118,8 +118,10 @@ def _loop(
         while not stop.wait(wait_s):
             try:
                 act()
-            except (DomainError, *Unreachable) as error:
+            except Exception as error:  # noqa: BLE001 - a part that ends without a word pays nobody
                 said = str(error).splitlines()[0] if str(error) else type(error).__name__
+                if not isinstance(error, (DomainError, *Unreachable)):
+                    said = f"unexpected {type(error).__name__}, please report it: {said}"
                 if said != last:
                     say(f"{name}: {said}; trying again")
                 wait_s, last = min(2 * wait_s, MAX_WAIT_S), said

@@ -24,7 +24,7 @@ from orchestrator.core.decide import Genesis, Record
 from orchestrator.core.entry import address_word
 from orchestrator.core.errors import ChainError, LogError
 from orchestrator.core.policy import Policy
-from orchestrator.core.terms import checkpoint_digest, sign_digest
+from orchestrator.core.terms import Terms, checkpoint_digest, sign_digest
 from orchestrator.database import API, SEQUENCER, WORKER, Database, create_log, migrate
 from orchestrator.inbox import Submission, submit
 from orchestrator.log import Sequencer
@@ -74,6 +74,12 @@ class Site:
     tokens: tuple[TokenInfo, ...]
     fee_bps: int = 0
     fee_recipient: str = "0x" + "00" * 20
+
+    def serves(self, terms: Terms) -> bool:
+        """Whether we work for a contract that names our verifier: in our tokens, for our fee."""
+        fee = terms.fee_bps, terms.fee_recipient
+        is_our_token = any(terms.token == token.address for token in self.tokens)
+        return is_our_token and fee == (self.fee_bps, self.fee_recipient)
 
 
 class Stack:
@@ -161,13 +167,13 @@ class Stack:
         self.pipeline = Pipeline(
             database=worker,
             log=self.log,
-            log_id=site.log_id,
             chain=self.chain,
             submitter=self.submitter,
             watcher=Watcher(self.chain, worker),
             verifier=Verifier(replay, site.log_id, self.escrow_domain, keys.verifier),
             now_ms=self.now_ms,
             account=self.publisher,
+            serves=site.serves,
         )
         self.app = create_app(
             database=public,

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator import checks
+from orchestrator import checks, pipeline
 from orchestrator.actors import Client, Operator, Owner, Purchase, wallet
 from orchestrator.checks import Comparison
+from orchestrator.core import submission
 from orchestrator.core.terms import close_digest, contract_id, sign_digest
 from orchestrator.rehearsal import Plan, Rehearsal, address_of, key_of
 from orchestrator.stack import Keys, Stack
@@ -45,10 +46,17 @@ class Market:
         scene.stack.drain()
         scene.send("owner", self.chain.mint(scene.token, self.owner.address, 100 * PRICE))
         scene.send("owner", self.chain.approve(scene.token, 100 * PRICE))
-        now_s = scene.clock() // 1000
-        self.contract = self.operator.propose(
+        self.contract = self.propose(self.operator, **deal)
+        self.owner.accept_all(self.surface, scene.stack.escrow_domain)
+        scene.pass_time(30)
+        scene.come_to_rest()
+        scene.pass_time(60)
+
+    def propose(self, operator: Operator, **deal: object) -> bytes:
+        now_s = self.scene.clock() // 1000
+        return operator.propose(
             self.surface,
-            scene.stack.escrow_domain,
+            self.scene.stack.escrow_domain,
             **{
                 "outcome": "active",
                 "unit_price_units": str(PRICE),
@@ -60,22 +68,19 @@ class Market:
                 **deal,
             },
         )
-        self.owner.accept_all(self.surface, scene.stack.escrow_domain)
-        scene.pass_time(30)
-        scene.come_to_rest()
-        scene.pass_time(60)
 
     def close(self) -> None:
         self.owner.close()
         self.operator.close()
 
-    def convert(self, people: int) -> None:
+    def convert(self, people: int, operator: Operator | None = None) -> None:
         """New leads sign up, are touched, and become active."""
+        operator = operator or self.operator
         names = [f"person-{self._people + n}" for n in range(people)]
         self._people += people
         self.report("signup", names)
-        fresh = self.operator.leads(self.surface, "trial")
-        self.operator.touch(self.surface, fresh, "email", f"round-{self._people}")
+        fresh = operator.leads(self.surface, "trial")
+        operator.touch(self.surface, fresh, "email", f"round-{self._people}")
         self.scene.stack.drain()
         self.report("activate", names)
 
@@ -235,6 +240,91 @@ def test_a_contract_that_both_parties_closed_counts_nothing_more(
         assert there.settlements() == settled
         (compared,) = there.replayed().contracts
         assert (compared.outcomes, compared.paid_units) == (2, 5 * PRICE)
+
+
+CROWD = ("ada", "bo", "cy", "dee", "eli")
+
+
+def test_a_run_that_is_too_much_for_a_transaction_is_settled_in_parts(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever shares a group with many others is paid all the same, in batches of any size."""
+    cap = {"rate_cap_units": str(4 * PRICE), "rate_period_s": DAY_S}
+    with market(database_url, **cap) as there:
+        scene, chain = there.scene, there.chain
+        budgets = 100 * PRICE * len(CROWD)
+        scene.send("owner", chain.mint(scene.token, there.owner.address, budgets))
+        scene.send("owner", chain.approve(scene.token, budgets))
+        contracts = {"ada": there.contract}
+        for name in CROWD[1:]:
+            with Operator(scene.url, wallet(key_of(name)), name) as operator:
+                operator.sign_in()
+                scene.stack.drain()
+                contracts[name] = there.propose(operator, **cap)
+        there.owner.accept_all(there.surface, scene.stack.escrow_domain)
+        scene.come_to_rest()
+        scene.pass_time(61)
+        for name in CROWD:
+            with Operator(scene.url, wallet(key_of(name)), name) as operator:
+                operator.sign_in()
+                there.convert(1, operator)
+        # Five statements need more gas than this, and one or two do not.
+        monkeypatch.setattr(submission, "GAS_CAP", 700_000)
+        monkeypatch.setattr(pipeline, "MAX_BULK", 2)
+        scene.settle("everybody")
+        assert [chain.paid_of(contract) for contract in contracts.values()] == [PRICE] * len(CROWD)
+        counts = sorted(
+            int(sent.intent_key.split(":")[2])
+            for sent in scene.stack.transactions()
+            if sent.intent_key.startswith("settle:")
+        )
+        assert sum(counts) == len(CROWD)
+        assert max(counts) < len(CROWD)
+        assert len(there.entries("payout")) == len(CROWD)
+        assert all(one.paid_units == PRICE for one in there.replayed().contracts)
+
+
+@pytest.mark.parametrize(
+    ("deal", "is_logged"),
+    [({"fee_bps": 1, "fee_recipient": "0x" + "00" * 19 + "01"}, True), ({"outcome": " a"}, False)],
+    ids=["another fee", "no state's name"],
+)
+def test_contracts_that_nobody_agreed_with_us_cost_us_nothing(
+    database_url: str, deal: dict[str, object], is_logged: bool
+) -> None:
+    """Anybody can open a contract that names our log and verifier, and must not stop us by it."""
+    with market(database_url) as there:
+        scene, chain = there.scene, there.chain
+        now_s = scene.clock() // 1000
+        with Operator(scene.url, wallet(key_of("mallory")), "mallory") as mallory:
+            mallory.sign_in()
+            scene.stack.drain()
+            terms = mallory.draft(
+                there.surface,
+                **{
+                    "outcome": "active",
+                    "unit_price_units": "1",
+                    "budget_units": "1",
+                    "opens_at_s": now_s + 60,
+                    "deadline_s": now_s + DAY_S,
+                    "attribution_window_s": DAY_S,
+                    "grace_s": DAY_S,
+                    **deal,
+                },
+            )
+            sham = contract_id(terms, scene.stack.escrow_domain)
+            scene.send("owner", chain.mint(terms.token, terms.owner, 1))
+            scene.send("owner", chain.approve(terms.token, 1))
+            scene.send("owner", chain.open(terms, b"", sign_digest(sham, key_of("mallory"))))
+            scene.come_to_rest()
+            scene.pass_time(61)
+            there.convert(1, mallory)
+        there.convert(1)
+        scene.settle("both")
+        logged = [contract.rules.contract_id for contract in scene.stack.log.contracts(-1, 10)]
+        assert (sham in logged) is is_logged
+        assert chain.paid_of(sham) == 0
+        assert there.paid_outcomes() == 1
 
 
 def test_statements_for_another_verifier_are_left_alone(database_url: str) -> None:
