@@ -37,6 +37,7 @@ from orchestrator.verifier import LogReplay
 
 PAGE = 1000
 DAY_S = 86_400
+MAX_UNANCHORED = 1_000_000
 
 
 class Compared(NamedTuple):
@@ -104,7 +105,7 @@ def _reading(what: str) -> Iterator[None]:
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
-        raise ServerError("answer-garbled", f"the server does not say plainly {what}") from None
+        raise ServerError("answer-garbled", f"the server does not say {what}") from None
 
 
 def _word(text: str) -> bytes:
@@ -146,6 +147,12 @@ def _judge(client: Client, chain: Chain, anchor: Checkpoint) -> tuple[World, "_B
     newest = client.get("/v1/log/checkpoint")
     with _reading("how long its log is"):
         size, root = int(newest["size"]), _word(newest["root"])
+    if size > anchor.size + MAX_UNANCHORED:
+        raise ReplayError(
+            "log-ahead",
+            f"the server has {size} entries, but only {anchor.size} are anchored; ask again when "
+            f"more are",
+        )
     book = _Book()
     log = LogReplay(
         lambda start, stop: book.noting(_records(client, start, stop)),

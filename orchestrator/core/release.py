@@ -100,7 +100,7 @@ class Position:
     adjust_units: int = 0
     pending: Pending | None = None
     finals: list[tuple[int, int]] = field(default_factory=list)  # (since, gross), oldest first
-    claims: dict[bytes, int] = field(default_factory=dict)  # amounts by key; 0 once dropped
+    claims: dict[bytes, int | None] = field(default_factory=dict)  # by key; None once dropped
     claimed_units: int = 0
     is_disputing_claims: bool = False
     is_ruled_on_claims: bool = False
@@ -262,12 +262,12 @@ class Position:
 
     def drop_claim(self, now_s: int, key: bytes) -> None:
         """The log has refuted a claim."""
-        amount = self.claims.get(key, 0)
-        if not amount or self.is_ruled_on_claims:
+        amount = self.claims.get(key)
+        if amount is None or self.is_ruled_on_claims:
             raise EscrowError("no-claim", f"there is no open claim 0x{key.hex()}")
         times = times_of(self.terms)
         self._check_between(now_s, times.statements_until_s, times.refutable_until_s)
-        self.claims[key] = 0
+        self.claims[key] = None
         self.claimed_units -= amount
 
     def dispute_claims(self, now_s: int) -> None:

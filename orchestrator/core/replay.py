@@ -27,7 +27,7 @@ from orchestrator.core.decide import (
     write_step,
 )
 from orchestrator.core.entry import Entry, EventOpening, TouchOpening, event_payload, touch_payload
-from orchestrator.core.errors import DomainError, ReplayError
+from orchestrator.core.errors import ChainError, DomainError, ReplayError, ServerError
 from orchestrator.core.policy import Policy, Step, Verdict
 from orchestrator.core.settlement import ContractRules
 from orchestrator.core.world import PRODUCT_TIMED, World
@@ -128,6 +128,9 @@ def _consequences(world: World, record: Record, documents: Documents) -> list[Re
     except ReplayError:
         raise
     except (DomainError, LookupError) as error:
+        # What the escrow does not know cannot be; that somebody did not answer says nothing.
+        if isinstance(error, ChainError | ServerError) and error.code != "call-reverted":
+            raise
         raise ReplayError(
             "entry-impossible", f"entry {position} is {_shown(entry)}, which cannot be: {error}"
         ) from None

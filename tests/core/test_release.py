@@ -282,7 +282,7 @@ def test_a_disproof_voids_what_is_pending() -> None:
 
 # --- Claims ---------------------------------------------------------------------------------------
 
-K, L = word("k"), word("l")
+K, L, NOTHING = word("k"), word("l"), word("nothing")
 
 
 def claimable() -> Position:
@@ -298,12 +298,16 @@ def test_claims_are_paid_after_their_time() -> None:
     refused("already-claimed", position.file_claim, END + 1, K, 10)
     refused("claim-over-budget", position.file_claim, END + 1, L, 51)
     position.file_claim(END + 200, L, 50)
+    position.file_claim(END + 200, NOTHING, 0)
     refused("claims-not-open", position.file_claim, END + 201, word("m"), 0)
     assert position.owed_units(END + 400) == 40
     assert position.reserved_units(END + 400) == 100
     refused("nothing-to-refund", position.refund, END + 400)
     position.drop_claim(END + 400, K)
     refused("no-claim", position.drop_claim, END + 400, K)
+    # A share of nothing is nothing, and a claim all the same.
+    position.drop_claim(END + 400, NOTHING)
+    refused("no-claim", position.drop_claim, END + 400, NOTHING)
     refused("already-claimed", copy.deepcopy(position).file_claim, END + 200, K, 10)
     assert position.refund(END + 400) == 10
     refused("claims-not-open", position.drop_claim, END + 401, L)

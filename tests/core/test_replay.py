@@ -18,8 +18,9 @@ from orchestrator.core.decide import (
     decide,
 )
 from orchestrator.core.entry import Entry
-from orchestrator.core.errors import ReplayError
+from orchestrator.core.errors import ChainError, ReplayError, ServerError
 from orchestrator.core.replay import Documents, replay
+from orchestrator.core.settlement import ContractRules
 from orchestrator.core.world import World
 from tests.core.worlds import (
     LEADS,
@@ -283,3 +284,24 @@ def test_nobody_writes_a_refusal_by_hand() -> None:
     assert outcome.kind == "outcome"
     by_hand = Record(outcome._replace(kind="outcome.refused"))
     assert refused([*records, by_hand], world) == "entry-unfounded"
+
+
+@pytest.mark.parametrize(
+    ("error", "is_told"),
+    [
+        (ChainError("node-timeout", "the node did not answer"), True),
+        (ServerError("server-unreachable", "the server did not answer"), True),
+        (ChainError("call-reverted", "termsOf reverted: UnknownContract"), False),
+    ],
+)
+def test_that_nobody_answered_says_nothing_about_the_log(
+    error: ChainError | ServerError, is_told: bool
+) -> None:
+    world, records = market()
+
+    def ask(_: bytes) -> ContractRules:
+        raise error
+
+    with pytest.raises(type(error) if is_told else ReplayError) as caught:
+        replay(records, documents_of(world)._replace(rules=ask))
+    assert caught.value.code == (error.code if is_told else "entry-impossible")
