@@ -5,6 +5,7 @@ They know what any stranger can know: the server's URL, and what its answers say
 
 import json
 import secrets
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
@@ -49,14 +50,21 @@ class Purchase(NamedTuple):
 class Client:
     """An HTTP client that stays within what a public caller may do.
 
-    Its server is a stranger: every failure is a `ServerError`, every answer bounded.
+    Its server is a stranger: every failure is a `ServerError`, every answer bounded in size and
+    time.
     """
 
     def __init__(self, base_url: str) -> None:
         if not base_url.startswith(("http://", "https://")):
             raise InputError("api-url-malformed", f"{base_url!r} is no http(s) URL of an API")
         try:
-            self._http = httpx.Client(base_url=base_url, timeout=TIMEOUT_S, trust_env=False)
+            self._http = httpx.Client(
+                base_url=base_url,
+                timeout=TIMEOUT_S,
+                trust_env=False,
+                # What is not compressed is as large and as late as what arrives.
+                headers={"Accept-Encoding": "identity"},
+            )
         except httpx.InvalidURL as error:
             raise InputError("api-url-malformed", f"{base_url!r}: {error}") from None
         self._name = f"the API at {self._http.base_url.netloc.decode()}"
@@ -92,13 +100,15 @@ class Client:
         raise ServerError("pages-endless", f"{path} did not end after {MAX_PAGES} pages")
 
     def _answer(self, method: str, path: str, **arguments: Any) -> Any:
-        body = bytearray()
+        body, deadline = bytearray(), time.monotonic() + TIMEOUT_S
         try:
             with self._http.stream(method, path, **arguments) as response:
-                for chunk in response.iter_bytes():
+                for chunk in response.iter_raw():
                     body += chunk
-                    if len(body) > MAX_ANSWER_BYTES:
-                        raise ServerError("answer-too-large", f"{self._name} sent too much")
+                    if len(body) > MAX_ANSWER_BYTES or time.monotonic() > deadline:
+                        raise ServerError(
+                            "answer-too-large", f"{self._name} sent too much, or too slowly"
+                        )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ServerError(
                 "server-unreachable",

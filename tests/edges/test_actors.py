@@ -1,0 +1,78 @@
+"""A client and a server that does not mean well: no answer takes longer than it may."""
+
+import gzip
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+
+from orchestrator import actors
+from orchestrator.actors import Client
+from orchestrator.core.errors import ServerError
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+@contextmanager
+def served(answer: Answer) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answer(self)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize("byte", [b" ", gzip.compress(b"{}")[:1]])
+def test_a_server_that_drips_is_left(byte: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte comes in time, so that no wait for one is ever over."""
+    monkeypatch.setattr(actors, "TIMEOUT_S", 0.4)
+
+    def drip(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        if byte != b" ":
+            handler.send_header("Content-Encoding", "gzip")
+        handler.end_headers()
+        try:
+            for at in range(100):
+                handler.wfile.write(byte if at == 0 else b"\0")
+                handler.wfile.flush()
+                time.sleep(0.05)
+        except OSError:
+            pass
+
+    with served(drip) as url, Client(url) as client:
+        begun = time.monotonic()
+        with pytest.raises(ServerError, match="sent too much, or too slowly"):
+            client.get("/v1/log")
+        assert time.monotonic() - begun < 2
+
+
+def test_nothing_is_unpacked() -> None:
+    """What is asked for plain and comes packed could be of any size."""
+
+    def packed(handler: BaseHTTPRequestHandler) -> None:
+        assert handler.headers["Accept-Encoding"] == "identity"
+        body = gzip.compress(b'{"size": 1}')
+        handler.send_response(200)
+        handler.send_header("Content-Encoding", "gzip")
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    with served(packed) as url, Client(url) as client:
+        with pytest.raises(ServerError) as told:
+            client.get("/v1/log")
+        assert told.value.code == "answer-unreadable"
