@@ -3,17 +3,21 @@
 Entries come from any server, word for word as it gives them, and count only because they hash to
 the root that the chain holds; they may be lies, and are not judged here. What the escrow says of
 the contracts comes from the chain, all of it as of one block. Proofs are made from the entries.
+
+Anybody can have the log speak of contracts that are none, and open tiny ones. So what is kept is
+bounded by what somebody paid for: contracts that the escrow knows, and for a named contract only
+those that compete with it. Nobody's entries make a command refuse.
 """
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import IO, Any, Self
 
 from orchestrator.actors import Client
 from orchestrator.chain import Chain
-from orchestrator.core.case import OPENED, SETTLEMENT, Case, Exhibit, Standing, words
+from orchestrator.core.case import OPENED, SETTLEMENT, Case, Exhibit, Standing, read
 from orchestrator.core.entry import (
     ENTRY_BYTES,
     WORD_BYTES,
@@ -28,7 +32,7 @@ from orchestrator.core.merkle import TILE_LEVELS, CompactRange, inclusion_proof,
 from orchestrator.node import NodeError
 
 PAGE = 1000
-MAX_CONTRACTS = 10_000
+MAX_CONTRACTS = 100_000
 _OPENING_BYTES = 5 * WORD_BYTES
 _ITEM_BYTES = ENTRY_BYTES + _OPENING_BYTES
 _TILE = 1 << TILE_LEVELS
@@ -40,22 +44,27 @@ class Casebook:
 
     `with` reads it whole and forgets it afterwards. Raises `ReplayError` if the server's entries
     are not those that are anchored. `block_number` says when the chain was asked.
+
+    `docket` holds the named contract and its competitors; without one the log's first
+    `MAX_CONTRACTS`, and `left_out` says whether there are more.
     """
 
     def __init__(
-        self, client: Client, chain: Chain, log_id: bytes, also: Sequence[bytes] = ()
+        self, client: Client, chain: Chain, log_id: bytes, asked: bytes | None = None
     ) -> None:
         self.log_id = log_id
         self.block_number = chain.block().number
+        self.docket: dict[bytes, Standing] = {}
+        self.left_out = False
         anchor = chain.checkpoint(log_id, self.block_number)
         self.size, self.root = anchor.size, anchor.root
         self._tiles: list[bytes] = []
-        self._also, self._named = also, dict.fromkeys(also)
+        self._chain, self._named = chain, set[bytes]()
+        self._asked = None if asked is None else self._standing(asked)
         self._exits = ExitStack()
         try:
             self._file = self._exits.enter_context(_scratch())
             self._read(client)
-            self.docket = self._standings(chain)
         except BaseException:
             self._exits.close()
             raise
@@ -114,8 +123,7 @@ class Casebook:
                     f"the server has {start} entries, but the chain holds the root of {self.size}; "
                     f"ask another server, or later",
                 )
-            for position, item in enumerate(page, start):
-                self._name(Exhibit(position, item[:ENTRY_BYTES]))
+            self._keep(item[:ENTRY_BYTES] for item in page)
             completed = tree.extend(leaf_hash(item[:ENTRY_BYTES]) for item in page)
             self._tiles += [node.hash for node in completed if node.level == TILE_LEVELS]
             self._file.write(b"".join(page))
@@ -127,26 +135,39 @@ class Casebook:
                 f"the chain holds 0x{self.root.hex()}; ask another server",
             )
 
-    def _name(self, exhibit: Exhibit) -> None:
-        """Remember the contracts that the log speaks of: one that has none of these cannot pay."""
-        entry = words(exhibit)
-        if entry.kind not in (OPENED, SETTLEMENT) or entry.subject in self._named:
-            return
-        if len(self._named) >= MAX_CONTRACTS:
-            raise ReplayError(
-                "contracts-many", f"the log speaks of more than {MAX_CONTRACTS} contracts"
+    def _standing(self, asked: bytes) -> Standing:
+        """What the escrow says of the named contract, which comes first in the docket."""
+        found = self._chain.standings([asked], self.block_number).get(asked)
+        if found is None:
+            raise NodeError(
+                "node-lags", f"{self._chain.node.name} has forgotten a contract; try again"
             )
-        self._named[entry.subject] = None
+        self.docket[asked] = found
+        return found
 
-    def _standings(self, chain: Chain) -> dict[bytes, Standing]:
-        """The contracts that the escrow knows and that are bound to this log."""
-        found = chain.standings(list(self._named), self.block_number)
-        for name in self._also:
-            if name not in found:
-                raise NodeError(
-                    "node-lags", f"{chain.node.name} has forgotten a contract; try again"
-                )
-        return {name: one for name, one in found.items() if one.log_id == self.log_id}
+    def _keep(self, entries: Iterable[bytes]) -> None:
+        """Ask the escrow for the contracts that a page speaks of, and keep those that matter.
+
+        One that no settlement speaks of cannot be paid, one that the log did not see opened cannot
+        come first. A name that is made up costs a question, and is forgotten.
+        """
+        kinds = (OPENED, SETTLEMENT) if self._asked is None else (OPENED,)
+        said = (read(0, entry) for entry in entries)
+        subjects = {entry.subject: None for entry in said if entry.kind in kinds}
+        new = [name for name in subjects if name not in self.docket and name not in self._named]
+        if len(self._named) + len(new) > MAX_CONTRACTS:
+            self._named.clear()  # they are asked for again, which costs time and nothing else
+        self._named.update(new)
+        for name, found in self._chain.standings(new, self.block_number).items():
+            if found.log_id != self.log_id:
+                continue
+            if self._asked is not None:
+                if found.market == self._asked.market:
+                    self.docket[name] = found
+            elif len(self.docket) < MAX_CONTRACTS:
+                self.docket[name] = found
+            else:
+                self.left_out = True
 
 
 @contextmanager
@@ -176,7 +197,8 @@ def _page(client: Client, start: int, limit: int) -> list[bytes]:
 def _opening(entry: bytes, given: Any) -> bytes:
     """The words that an event's payload commits to; what other entries commit to decides nothing.
 
-    A wrong opening is dropped like a missing one: it proves nothing, and nothing needs it.
+    A wrong opening is dropped like a missing one: it proves nothing. A case may need the right one
+    (see `inquiry.lies`).
     """
     if given is None or "from_state" not in given:
         return _NO_OPENING

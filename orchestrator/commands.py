@@ -236,8 +236,8 @@ def close(
         if found.units(amount) != given.payable_units:
             raise InputError(
                 "consent-other",
-                f"{consent}: the other party has agreed to {found.amount(given.payable_units)}, "
-                f"not to {found.amount(found.units(amount))}",
+                f"{consent}: the other party has agreed to {found.exact(given.payable_units)}, "
+                f"not to {found.exact(found.units(amount))}",
             )
         return remedies.close(desk.chain, found, given)
 

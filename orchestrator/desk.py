@@ -7,6 +7,7 @@ deployment cannot make a command speak of another contract.
 import json
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,13 +21,21 @@ from orchestrator.actors import Client
 from orchestrator.casebook import Casebook
 from orchestrator.chain import Chain, find_deployment
 from orchestrator.checks import served
-from orchestrator.core.errors import InputError, TermsError
+from orchestrator.core.errors import (
+    ChainError,
+    EscrowError,
+    InputError,
+    TermsError,
+)
 from orchestrator.core.terms import ZERO_ADDRESS, address_of, close_digest, sign_digest
 from orchestrator.remedies import Consent, closing
-from orchestrator.sender import Quote, Sender, quote, wei
-from orchestrator.situation import Brief, Deed, Situation, read
+from orchestrator.sender import Quote, Sender, Sent, quote, wei
+from orchestrator.situation import Brief, Deed, Situation, read, utc
 
 MAX_FILE_BYTES = 65_536
+MAX_CLOCK_S = 900  # how far a node's block may be from our own clock where its time is signed
+# One transaction's own failure; after any other the next would fail as well, or come too soon.
+_OWN_FAILURES = ("would-revert", "gas-too-much", "call-reverted")
 _ID = re.compile(r"0x[0-9a-fA-F]{64}")
 
 
@@ -82,10 +91,10 @@ class Desk:
         """The log that this contract names; without one, the server's own."""
         if found is None:
             _, log_id = served(self._client)
-            also = []
+            asked = None
         else:
-            log_id, also = found.terms.log_id, [found.contract_id]
-        with Casebook(self._client, self.chain, log_id, also) as book:
+            log_id, asked = found.terms.log_id, found.contract_id
+        with Casebook(self._client, self.chain, log_id, asked) as book:
             yield book
 
 
@@ -183,7 +192,8 @@ def act(where: Where, how: How, find: Callable[[Desk], Brief]) -> bool:
     """Find out what can be done, explain it, ask, and send it.
 
     Returns whether it was done, or only explained where no more was wanted; False if the person
-    said no. Raises `EscrowError` if there is nothing to do, or not now.
+    said no. What would fail is left out, and one that fails does not stop the others. Raises
+    `EscrowError` if there is nothing to do, or not now, `ChainError` if not all of it was done.
     """
     key = None if how.dry_run and how.key_file is None else read_key(how.key_file)
     tell = Teller(how)
@@ -199,25 +209,68 @@ def act(where: Where, how: How, find: Callable[[Desk], Brief]) -> bool:
             planned = [_planned(deed) for deed in brief.deeds]
             tell.document(head | {"transactions": planned, "sent": False})
             raise brief.obstacle
-        prices = [_explain(tell, desk.chain, deed, sender) for deed in brief.deeds]
-        steps = [_planned(*step) for step in zip(brief.deeds, prices, strict=True)]
-        if sender is None or how.dry_run:
-            tell.document(head | {"transactions": steps, "sent": False})
-            return True
-        count = len(steps)
-        what = "this transaction" if count == 1 else f"these {count} transactions"
-        if not tell.agrees(f"Sign and send {what} from {sender.address}?"):
-            return False
-        for deed, price, step in zip(brief.deeds, prices, steps, strict=True):
-            sent = sender.send(deed.call, price, tell.aside)
-            step.update(sent._asdict(), tx_hash=f"0x{sent.tx_hash.hex()}")
-            said = f"in block {sent.block_number}, with {sent.gas_used:,} gas"
-            tell.say(f"done: {deed.title}, {said}", "green")
-        tell.document(head | {"transactions": steps, "sent": True})
+        steps = [_explain(tell, desk.chain, deed, sender) for deed in brief.deeds]
+        ready = [step for step in steps if step.failure is None]
+        if ready and sender is not None and not how.dry_run:
+            count = len(ready)
+            what = "this transaction" if count == 1 else f"these {count} transactions"
+            if not tell.agrees(f"Sign and send {what} from {sender.address}?"):
+                return False
+            steps = _send(tell, desk.chain, sender, steps)
+        is_sent = any(step.sent for step in steps)
+        planned = [_planned(*step) for step in steps]
+        tell.document(head | {"transactions": planned, "sent": is_sent})
+        _check_all(steps, is_sent=is_sent)
         return True
 
 
-def _explain(tell: Teller, chain: Chain, deed: Deed, sender: Sender | None) -> Quote:
+class Step(NamedTuple):
+    """A deed with its price, and what became of it."""
+
+    deed: Deed
+    price: Quote | None = None
+    sent: Sent | None = None
+    failure: ChainError | EscrowError | None = None
+
+
+def _check_all(steps: list[Step], *, is_sent: bool) -> None:
+    """Raise what stopped a transaction; what is not known to be undone weighs most."""
+    left = [step.failure for step in steps if step.failure is not None]
+    if not left or (not is_sent and len(left) < len(steps)):
+        return  # all is done, or some of it can be and was only explained
+    worst = next((error for error in left if isinstance(error, ChainError)), left[0])
+    if is_sent:
+        raise ChainError(
+            "not-all-done", f"{len(left)} of {len(steps)} were not done: {worst.message}"
+        )
+    raise worst
+
+
+def _send(tell: Teller, chain: Chain, sender: Sender, steps: list[Step]) -> list[Step]:
+    """Send what can be sent, one after the other, and say of each what became of it."""
+    done: list[Step] = []
+    stop: ChainError | EscrowError | None = None
+    for step in steps:
+        deed, price = step.deed, step.price
+        if price is None or stop is not None:
+            done.append(step._replace(failure=step.failure or stop))
+            continue
+        try:
+            if any(one.sent or one.failure for one in done):
+                quote(chain, sender.address, deed.call)  # time has passed: somebody may have come
+            sent = sender.send(deed.call, price, tell.aside)
+        except (ChainError, EscrowError) as error:
+            tell.say(f"not done: {deed.title}: {error.message}", "red")
+            stop = None if error.code in _OWN_FAILURES else error
+            done.append(step._replace(failure=error))
+            continue
+        said = f"in block {sent.block_number}, with {sent.gas_used:,} gas"
+        tell.say(f"done: {deed.title}, {said}", "green")
+        done.append(step._replace(sent=sent))
+    return done
+
+
+def _explain(tell: Teller, chain: Chain, deed: Deed, sender: Sender | None) -> Step:
     """Say what a transaction does and costs. Raises InputError if it is not this key's to send."""
     if sender is not None and deed.by and sender.address not in deed.by:
         raise InputError(
@@ -229,15 +282,26 @@ def _explain(tell: Teller, chain: Chain, deed: Deed, sender: Sender | None) -> Q
         tell.say(f"  {line}")
     tell.say(f"  who can send it: {' or '.join(deed.by) or 'anyone'}")
     by = sender.address if sender is not None else (*deed.by, ZERO_ADDRESS)[0]
-    price = quote(chain, by, deed.call)
+    try:
+        price = quote(chain, by, deed.call)
+    except (ChainError, EscrowError) as error:
+        if error.code not in _OWN_FAILURES:
+            raise
+        tell.say(f"  it cannot be sent: {error.message}", "red")
+        return Step(deed, failure=error)
     tell.say(
         f"  gas: {price.gas:,}, which costs {wei(price.likely_wei)} at the price of now, at most "
         f"{wei(price.most_wei)}; what it does not use is not paid"
     )
-    return price
+    return Step(deed, price)
 
 
-def _planned(deed: Deed, price: Quote | None = None) -> dict[str, object]:
+def _planned(
+    deed: Deed,
+    price: Quote | None = None,
+    sent: Sent | None = None,
+    failure: ChainError | EscrowError | None = None,
+) -> dict[str, object]:
     planned: dict[str, object] = {
         "title": deed.title,
         "lines": deed.lines,
@@ -252,18 +316,38 @@ def _planned(deed: Deed, price: Quote | None = None) -> dict[str, object]:
             "likely_wei": str(price.likely_wei),
             "most_wei": str(price.most_wei),
         }
+    if sent is not None:
+        planned |= {**sent._asdict(), "tx_hash": f"0x{sent.tx_hash.hex()}"}
+    if failure is not None:
+        planned["failure"] = failure.message
     return planned
+
+
+def our_clock() -> int:
+    """UTC seconds by this machine."""
+    return int(time.time())
+
+
+def _check_clock(chain: Chain, block_s: int) -> None:
+    if abs(block_s - our_clock()) > MAX_CLOCK_S:
+        raise ChainError(
+            "clock-differs",
+            f"by {chain.node.name} it is {utc(block_s)}, by our own clock {utc(our_clock())}; a "
+            f"false time can make a signature good for ever; ask another node, or set the clock",
+        )
 
 
 def sign_consent(where: Where, how: How, contract_id: bytes, amount: str, days: int) -> bool:
     """Explain what ending a contract at this amount does, ask, and print a signature for it.
 
-    Returns False if the person said no.
+    Returns False if the person said no. Raises ChainError `clock-differs` for a node whose time
+    would make the signature good for longer than was asked.
     """
     key = None if how.dry_run and how.key_file is None else read_key(how.key_file)
     tell = Teller(how)
     with Desk(where) as desk:
         found = desk.read(contract_id)
+        _check_clock(desk.chain, found.now_s)
         units, expires_at_s = found.units(amount), found.now_s + days * 86_400
         parties = (found.terms.owner, found.terms.operator)
         if key is not None and address_of(key) not in parties:

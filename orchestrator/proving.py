@@ -1,14 +1,15 @@
 """What the log proves at the escrow: a verifier's lie, an outcome owed, an unfounded claim.
 
 Each function gives a `Brief` of what it found, in plain words, with the transactions for it, and
-raises `EscrowError` for what the escrow would refuse at this time. Nothing is sent here.
+raises `EscrowError` for what the escrow would refuse at this time, and `ReplayError` where the
+server shows too little to tell. Nothing is sent here.
 """
 
 from collections.abc import Iterator
 from itertools import islice
 
 from orchestrator.casebook import Casebook
-from orchestrator.chain import Chain
+from orchestrator.chain import Chain, PendingStatement
 from orchestrator.core.case import (
     DISPROOFS,
     OPENED,
@@ -26,10 +27,10 @@ from orchestrator.core.case import (
     statement,
     words,
 )
-from orchestrator.core.errors import EscrowError
-from orchestrator.core.inquiry import find_claims, lies, refutation
+from orchestrator.core.errors import EscrowError, ReplayError
+from orchestrator.core.inquiry import find_claims, lies, refutations
 from orchestrator.core.settlement import rules_of
-from orchestrator.situation import Brief, Deed, Situation, many, read, utc
+from orchestrator.situation import MAX_DECIMALS, Brief, Deed, Situation, many, read, token_of, utc
 
 MAX_DEEDS = 100
 
@@ -52,14 +53,40 @@ def disprove(chain: Chain, book: Casebook, asked: bytes | None) -> Brief:
         f"looked at {book.size:,} log entries, which hash to the root that the chain holds, and "
         f"at {many(len(accused), 'contract')} with a signed statement"
     )
-    cases = islice(lies(book.entries(), docket, book.at), MAX_DEEDS)
-    deeds = tuple(_disproof(chain, book, case) for case in cases)
+    if book.left_out:
+        looked += f"; the log has more than {len(book.docket):,} contracts: name one of the others"
+    unopened: set[int] = set()
+    cases = list(lies(book.entries(), docket, book.at, unopened))
+    pending = {name: one.pending for name, one in progress.items()}
+    stakes = {case.contract_id: _stake(chain, case, pending[case.contract_id]) for case in cases}
+    # Where most is at stake comes first: lies that cost nothing must not hide one that does.
+    cases.sort(key=lambda case: stakes[case.contract_id], reverse=True)
+    deeds = tuple(_disproof(chain, book, case) for case in cases[:MAX_DEEDS])
     if not deeds:
+        _check_opened(unopened)
         raise EscrowError(
             "nothing-to-disprove",
             f"there is nothing to disprove: {looked}, and the log shows no lie of a verifier",
         )
     return Brief((looked,), deeds)
+
+
+def _stake(chain: Chain, case: Case, pending: PendingStatement | None) -> int:
+    """What a pending lie may still pay, in 10^-36 tokens; 0 where nothing is pending."""
+    if pending is None:
+        return 0
+    decimals = token_of(chain, chain.terms_of(case.contract_id).token).decimals
+    return (pending.earned_units - pending.reversed_units) * int(10 ** (MAX_DECIMALS - decimals))
+
+
+def _check_opened(unopened: set[int]) -> None:
+    """Raise ReplayError if the log may speak of more than this server shows."""
+    if unopened:
+        raise ReplayError(
+            "opening-withheld",
+            f"the server keeps back what entry {min(unopened)} commits to, and without it nobody "
+            f"can tell whether another contract should have won; ask another server",
+        )
 
 
 def _unaccused(found: Situation) -> str:
@@ -167,12 +194,8 @@ def _claims_shut(found: Situation) -> EscrowError | None:
             f"claims can be filed after {utc(times.statements_until_s)}, until "
             f"{utc(times.claims_until_s)}; the chain is at {utc(found.now_s)}",
         )
-    if found.pending is not None and found.pending.earned_units > found.net_units:
-        return EscrowError(
-            "statement-pending",
-            f"a statement is pending until {utc(found.pending.resolves_at_s)}; claim what it does "
-            f"not settle afterwards",
-        )
+    # A pending statement that earns more than the final one is in the way; one that only takes back
+    # is not. The escrow has no view of what was earned finally, so the trial run decides.
     return None
 
 
@@ -216,21 +239,24 @@ def refute(chain: Chain, book: Casebook, found: Situation) -> Brief:
             "claims-not-open",
             f"claims could be refuted until {utc(until_s)}; the chain is at {utc(found.now_s)}",
         )
-    deeds = [
-        _refutation(chain, book, found, key, case)
-        for key, one in claims.open.items()
-        if (case := refutation(book.entries(), book.docket, found.contract_id, one, book.at))
-    ]
+    unopened: set[int] = set()
+    cases = refutations(
+        book.entries(), book.docket, found.contract_id, claims.open, book.at, unopened
+    )
+    deeds = tuple(
+        _refutation(chain, book, found, key, case) for key, case in islice(cases, MAX_DEEDS)
+    )
     looked = (
         f"looked at {many(len(claims.open), 'claim')}, {found.amount(claims.claimed_units)} in "
         f"all, and at {book.size:,} log entries, which hash to the root that the chain holds"
     )
     if not deeds:
+        _check_opened(unopened)
         raise EscrowError(
             "nothing-to-refute",
             f"there is nothing to refute: {looked}, and the log speaks against none of them",
         )
-    return Brief((looked, f"claims can be refuted until {utc(until_s)}"), tuple(deeds[:MAX_DEEDS]))
+    return Brief((looked, f"claims can be refuted until {utc(until_s)}"), deeds)
 
 
 def _refutation(chain: Chain, book: Casebook, found: Situation, key: bytes, case: Case) -> Deed:

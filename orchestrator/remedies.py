@@ -89,13 +89,13 @@ def rule(chain: Chain, found: Situation, units: int, about: str | None) -> Brief
     if units > found.budget_units - claims.claimed_units:
         raise InputError(
             "payable-out-of-range",
-            f"{found.amount(units)} is more than budget and claims leave, "
+            f"{found.exact(units)} is more than budget and claims leave, "
             f"{found.amount(found.budget_units - claims.claimed_units)}",
         )
     lines = (
         *_stated(found),
         (
-            f"what it does: {found.amount(units)} are payable in all, of which "
+            f"what it does: {found.exact(units)} are payable in all, of which "
             f"{found.amount(found.paid_units)} are paid; what the ruling changes it changes for "
             f"all later statements too"
         ),
@@ -114,13 +114,13 @@ def _claims_ruling(chain: Chain, found: Situation, units: int) -> Deed:
     _check_claims_time(found)
     if units > claimed:
         raise InputError(
-            "more-than-claimed", f"{found.amount(units)} is more than {found.amount(claimed)}"
+            "more-than-claimed", f"{found.exact(units)} is more than {found.amount(claimed)}"
         )
     until_s = found.times.refutable_until_s
     lines = (
         _claimed(found),
         (
-            f"what it does: {found.amount(units)} of it are paid after {utc(until_s)}, and that is "
+            f"what it does: {found.exact(units)} of it are paid after {utc(until_s)}, and that is "
             f"the end of the claims"
         ),
     )
@@ -236,7 +236,7 @@ def closing(found: Situation, units: int, expires_at_s: int) -> tuple[str, ...]:
     if not found.paid_units <= units <= found.budget_units:
         raise InputError(
             "payable-out-of-range",
-            f"{found.amount(units)} is not between what is paid, {found.amount(found.paid_units)}, "
+            f"{found.exact(units)} is not between what is paid, {found.amount(found.paid_units)}, "
             f"and the budget, {found.amount(found.budget_units)}",
         )
     if found.now_s > expires_at_s:
@@ -245,7 +245,7 @@ def closing(found: Situation, units: int, expires_at_s: int) -> tuple[str, ...]:
             f"the consent was good until {utc(expires_at_s)}; the chain is at {utc(found.now_s)}",
         )
     lines = [
-        f"what it does: the contract ends for good, with {found.amount(units)} payable in all",
+        f"what it does: the contract ends for good, with {found.exact(units)} payable in all",
         (
             f"of that, {found.amount(found.paid_units)} are paid, and "
             f"{found.amount(units - found.paid_units)} are still to pay; "

@@ -27,6 +27,7 @@ from orchestrator.node import (
     result,
 )
 
+MAX_TIP_WEI = 50 * 10**9  # per gas: what a node suggests is not taken beyond that
 WAIT_S = 180
 _POLL_S = 0.5
 
@@ -82,7 +83,8 @@ def quote(chain: Chain, sender: str, call: Call) -> Quote:
     if not isinstance(base_fees, list) or not base_fees:
         raise NodeError("node-unreadable", f"{chain.node.name} sent no base fee")
     base_fee_wei = quantity(base_fees[-1])
-    fees = first_fees(View(0, 0, 0, 0, base_fee_wei, quantity(result(tip))), Rules())
+    tip_wei = min(quantity(result(tip)), MAX_TIP_WEI)
+    fees = first_fees(View(0, 0, 0, 0, base_fee_wei, tip_wei), Rules())
     if fees.max_fee_wei < base_fee_wei:
         raise ChainError(
             "gas-too-dear",
@@ -108,8 +110,8 @@ class Sender:
         """Sign, send once, and wait until the transaction is in a block.
 
         Raises ChainError: `under-way` and `gas-unaffordable` before anything is sent,
-        `send-refused` if the node did not take it, `call-reverted` if it failed in a block,
-        `fate-unknown` if the wait is over and nobody knows yet.
+        `send-refused` if the node says that it did not take it, `call-reverted` if it failed in a
+        block, `fate-unknown` if the wait is over and nobody knows yet.
         """
         nonce = self._free_nonce(price)
         signed = self._keys.sign_transaction(
@@ -135,7 +137,8 @@ class Sender:
         if isinstance(reply, ReplyError) and not self._is_known(tx_hash):
             raise ChainError(
                 "send-refused",
-                f"{reply.message}; transaction {hex_of(tx_hash)} was not taken, nothing was done",
+                f"{reply.message}; the node says that it has no transaction {hex_of(tx_hash)}. If "
+                f"that is not true it may still come: look for it before you send anything again",
             )
         return self._wait(tx_hash)
 

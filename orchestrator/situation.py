@@ -123,6 +123,10 @@ class Situation(NamedTuple):
         decimals = f"{rest:0{self.token.decimals}}" if self.token.decimals else ""
         return f"{whole:,}.{decimals.rstrip('0').ljust(2, '0')} {self.token.symbol}"
 
+    def exact(self, units: int) -> str:
+        """The amount as it is signed, for where a wrong word about decimals would cost money."""
+        return f"{self.amount(units)} ({units} base units)"
+
     def units(self, text: str) -> int:
         """The base units of an amount in tokens, such as 12.50; InputError if it is none."""
         found, decimals = _AMOUNT.fullmatch(text), self.token.decimals
@@ -163,7 +167,7 @@ def read(chain: Chain, asked: bytes) -> Situation:
     return Situation(
         contract_id=asked,
         terms=terms,
-        token=_token(chain, terms.token),
+        token=token_of(chain, terms.token),
         block_number=at,
         now_s=block.time_s,
         status=status,
@@ -180,7 +184,7 @@ def read(chain: Chain, asked: bytes) -> Situation:
     )
 
 
-def _token(chain: Chain, address: str) -> Token:
+def token_of(chain: Chain, address: str) -> Token:
     """What the token says of itself, as far as it can be shown to people."""
     symbol, decimals = chain.token(address)
     if not (symbol.isascii() and symbol.isalnum() and len(symbol) <= MAX_SYMBOL):

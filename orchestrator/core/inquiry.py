@@ -4,15 +4,18 @@ Each finder reads the entries once, in log order, and keeps what attribution its
 (touches by lead and operator) and one number for each outcome. Where something looks false it
 builds a case and has it judged as the chain would: what is found is proven. `Source` gives single
 entries out of order; it is asked only for what goes into a case, or lies further back than usual.
+
+A log may be written to be slow to search, and its times to run backwards, so no entry costs more
+than the logarithm of what came before it, for each contract that competes.
 """
 
 from bisect import bisect_left
 from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
-from orchestrator.core import attribution
 from orchestrator.core.attribution import TouchAt
 from orchestrator.core.case import (
     NO_OPENING,
@@ -29,7 +32,6 @@ from orchestrator.core.case import (
     Claim,
     Docket,
     Exhibit,
-    Link,
     Standing,
     Words,
     link,
@@ -46,8 +48,9 @@ from orchestrator.core.entry import (
     encode,
 )
 from orchestrator.core.errors import EvidenceError
-from orchestrator.core.evidence import check_refutation, contradicts, needed_before
+from orchestrator.core.evidence import check_disproof, check_refutation, contradicts, needed_before
 from orchestrator.core.settlement import ContractRules
+from orchestrator.core.trails import Counting
 
 
 class PublicEntry(NamedTuple):
@@ -83,6 +86,7 @@ class _Past:
     touches: dict[tuple[bytes, bytes, bytes], list[TouchAt]] = field(
         default_factory=lambda: defaultdict(list)
     )
+    counting: dict[tuple[bytes, bytes, bytes, int], Counting] = field(default_factory=dict)
     recent: deque[PublicEntry] = field(default_factory=lambda: deque(maxlen=RECENT))
 
     def __post_init__(self) -> None:
@@ -90,14 +94,14 @@ class _Past:
             self.markets.setdefault(standing.market, []).append(standing)
             self.watched.add((standing.rules.surface, standing.rules.operator))
 
-    def take(self, item: PublicEntry, only_lead: bytes | None = None) -> Words:
-        """Move past the next entry, and return it."""
+    def take(self, item: PublicEntry, leads: Collection[bytes] | None = None) -> Words:
+        """Move past the next entry, and return it. Touches of other leads are not kept."""
         entry = read(self.size, item.data)
         self.size += 1
         self.recent.append(item)
         if entry.kind == TOUCH:
             is_watched = (entry.surface, entry.actor) in self.watched
-            if is_watched and only_lead in (None, entry.subject):
+            if is_watched and (leads is None or entry.subject in leads):
                 trail = self.touches[entry.surface, entry.subject, entry.actor]
                 trail.append(TouchAt(entry.position, entry.time_ms))
         elif entry.kind == OPENED:
@@ -112,10 +116,42 @@ class _Past:
     def exhibit(self, position: int) -> Exhibit:
         return Exhibit(position, self.at(position).data)
 
-    def trail(self, rules: ContractRules, lead: bytes, transition: int) -> list[TouchAt]:
-        """The operator's touches on this lead below the transition, in log order."""
-        touches = self.touches.get((rules.surface, lead, rules.operator), [])
-        return touches[: bisect_left(touches, TouchAt(transition, 0))]
+    def has_touch(self, rules: ContractRules, lead: bytes, touch: int, at_ms: int) -> bool:
+        """Whether this touch of the operator on this lead was seen and is of the right time."""
+        trail = self.touches.get((rules.surface, lead, rules.operator), [])
+        place = bisect_left(trail, TouchAt(touch, -1))
+        if place == len(trail) or trail[place].position != touch:
+            return False
+        age_ms = at_ms - trail[place].time_ms
+        return (
+            0 <= age_ms <= rules.attribution_window_ms and trail[place].time_ms >= rules.opens_at_ms
+        )
+
+    def counting_touch(
+        self, rules: ContractRules, lead: bytes, transition: int, at_ms: int
+    ) -> TouchAt | None:
+        """Of the operator's touches that count for a transition, the one that attribution asks."""
+        trail_key = rules.surface, lead, rules.operator
+        trail = self.touches.get(trail_key)
+        if trail is None:
+            return None
+        key = *trail_key, rules.opens_at_ms
+        counting = self.counting.get(key)
+        if counting is None:
+            counting = self.counting[key] = Counting(rules.opens_at_ms)
+        counting.take(trail)
+        if rules.attribution == "first_touch":
+            return counting.first(transition, at_ms)
+        return counting.last(transition, at_ms)
+
+    def qualifying_touch(
+        self, rules: ContractRules, lead: bytes, transition: int, at_ms: int
+    ) -> TouchAt | None:
+        """The touch by which a contract may claim a transition, as `attribution` has it."""
+        found = self.counting_touch(rules, lead, transition, at_ms)
+        if found is None or at_ms - found.time_ms > rules.attribution_window_ms:
+            return None
+        return found
 
     def rivals(self, standing: Standing, transition: int, at_ms: int) -> Iterator[Standing]:
         """Contracts that compete with this one for a transition, in the order of opening."""
@@ -135,26 +171,25 @@ class _Past:
 
         Whether a rival had counted the lead already is not asked here.
         """
-        rules, model = standing.rules, standing.rules.attribution
-        counting = [
-            found.position
-            for found in self.trail(rules, lead, transition)
-            if rules.opens_at_ms <= found.time_ms <= at_ms
-        ]
-        best = counting and (counting[0] if model == "first_touch" else counting[-1])
-        if best and best != touch:
-            yield None, best
+        is_first = standing.rules.attribution == "first_touch"
+        best = self.counting_touch(standing.rules, lead, transition, at_ms)
+        if best is not None and best.position != touch:
+            yield None, best.position
         for rival in self.rivals(standing, transition, at_ms):
-            trail = self.trail(rival.rules, lead, transition)
-            found = attribution.qualifying_touch(trail, rival.rules, at_ms, model)
+            found = self.qualifying_touch(rival.rules, lead, transition, at_ms)
             if found is None:
                 continue
             if found.position == touch:
                 wins = rival.opening_number < standing.opening_number
             else:
-                wins = (found.position < touch) == (model == "first_touch")
+                wins = (found.position < touch) == is_first
             if wins:
                 yield rival, found.position
+
+    def opening(self, transition: int) -> EventOpening | None:
+        """What was given beside a transition."""
+        given = self.at(transition).opening
+        return given if isinstance(given, EventOpening) else None
 
     def of_rival(
         self, rival: Standing, touch: int, transition: int, at_ms: int
@@ -165,8 +200,7 @@ class _Past:
         opening = NO_OPENING
         if not rival.rules.repeatable:
             shown.append(self.exhibit(transition))
-            given = self.at(transition).opening
-            opening = given if isinstance(given, EventOpening) else NO_OPENING
+            opening = self.opening(transition) or NO_OPENING
         if rival.rules.attribution == "first_touch":
             before = needed_before(rival.rules, at_ms, words(shown[0]), words(shown[1]))
             if before is not None and before < touch:
@@ -186,12 +220,18 @@ def find_lie(entries: Iterable[PublicEntry], docket: Docket, source: Source) -> 
     return next(lies(entries, docket, source), None)
 
 
-def lies(entries: Iterable[PublicEntry], docket: Docket, source: Source) -> Iterator[Case]:
+def lies(
+    entries: Iterable[PublicEntry],
+    docket: Docket,
+    source: Source,
+    unopened: set[int] | None = None,
+) -> Iterator[Case]:
     """A case against the verifier of each contract that the log disproves, in log order.
 
-    One for each contract: a verifier is retired once.
+    One for each contract: a verifier is retired once. To `unopened` are added the transitions
+    without whose openings nobody can tell whether a rival should have won.
     """
-    watch = _Watch(docket, source)
+    watch = _Watch(docket, source, set() if unopened is None else unopened)
     for item in entries:
         found = watch.take(item)
         if found is not None:
@@ -214,8 +254,9 @@ class _Account:
 class _Watch:
     """Looks at every entry that a verifier vouches for."""
 
-    def __init__(self, docket: Docket, source: Source) -> None:
+    def __init__(self, docket: Docket, source: Source, unopened: set[int]) -> None:
         self._past = _Past(docket, source)
+        self._unopened = unopened
         self._accounts = {name: _Account(standing) for name, standing in docket.items()}
         self._counted: dict[int, int] = {}  # by transition: where it was counted first
 
@@ -223,22 +264,31 @@ class _Watch:
         entry = self._past.take(item)
         name = entry.subject if entry.kind == SETTLEMENT else entry.actor
         account = self._accounts.get(name)
-        if account is None or entry.kind not in (OUTCOME, OVER, REVERSAL, SETTLEMENT):
-            return None
         found = None
-        if entry.position <= account.standing.reach and not account.is_disproved:
-            cases = self._suspicions(account, entry)
-            found = next((case for case in cases if contradicts(case, self._past.docket)), None)
-        account.is_disproved = account.is_disproved or found is not None
-        self._remember(account, entry)
+        if account is not None and entry.kind in (OUTCOME, OVER, REVERSAL, SETTLEMENT):
+            if entry.position <= account.standing.reach and not account.is_disproved:
+                found = self._disproof(account, entry)
+                account.is_disproved = found is not None
+            self._remember(account, entry)
+        if entry.kind in (OUTCOME, OVER):
+            # Whoever was paid: nobody else can be paid for the same.
+            self._counted.setdefault(link(entry.payload).target, entry.position)
         return found
+
+    def _disproof(self, account: _Account, entry: Words) -> Case | None:
+        unopened = set()
+        for case in self._suspicions(account, entry):
+            if contradicts(case, self._past.docket):
+                return case
+            if _lacks_opening(case, partial(check_disproof, docket=self._past.docket)):
+                unopened.add(link(entry.payload).target)
+        self._unopened |= unopened
+        return None
 
     def _remember(self, account: _Account, entry: Words) -> None:
         said = link(entry.payload)
-        if entry.kind in (OUTCOME, OVER):
-            self._counted.setdefault(said.target, entry.position)
-            if not account.standing.rules.repeatable:
-                account.leads.setdefault(entry.subject, entry.position)
+        if entry.kind in (OUTCOME, OVER) and not account.standing.rules.repeatable:
+            account.leads.setdefault(entry.subject, entry.position)
         if entry.kind == OUTCOME:
             account.last_outcome = entry.position
             account.most = max(account.most, (said.total, entry.position))
@@ -269,7 +319,8 @@ class _Watch:
         for other in {self._counted.get(said.target, 0), account.leads.get(lead, 0)} - {0}:
             yield from self._with(account, "duplicate", entry, other)
         yield from self._with(account, "transition", entry, said.target)
-        if not self._is_known_touch(standing.rules, lead, said, at_ms):
+        is_below = said.cause < said.target
+        if not (is_below and self._past.has_touch(standing.rules, lead, said.cause, at_ms)):
             yield from self._with(account, "touch", entry, said.cause)
         better = self._past.better_touches(standing, lead, said.target, said.cause, at_ms)
         for rival, touch in better:
@@ -289,16 +340,6 @@ class _Watch:
         total, outcome = account.most
         if total > account.standing.rules.budget_units:
             yield from self._with(account, "sum", entry, outcome)
-
-    def _is_known_touch(self, rules: ContractRules, lead: bytes, said: Link, at_ms: int) -> bool:
-        """Whether the touch was seen and qualifies, so that it need not be fetched."""
-        trail = self._past.trail(rules, lead, said.target)
-        return any(
-            touch.position == said.cause
-            and rules.opens_at_ms <= touch.time_ms <= at_ms
-            and at_ms - touch.time_ms <= rules.attribution_window_ms
-            for touch in reversed(trail)
-        )
 
     def _case(self, account: _Account, kind: str, entry: Words, *others: Exhibit) -> Case:
         accused = self._past.exhibit(entry.position)
@@ -385,8 +426,7 @@ class _Search:
             and event.label == ascii_word(rules.outcome)
         ):
             return
-        trail = self._past.trail(rules, lead, event.position)
-        touch = attribution.qualifying_touch(trail, rules, at_ms, rules.attribution)
+        touch = self._past.qualifying_touch(rules, lead, event.position, at_ms)
         amount = rules.amount_units(event.value)
         if touch is None or amount >= AMOUNT_LIMIT:
             return
@@ -404,50 +444,55 @@ class _Search:
         return not rival.rules.repeatable and (rival.rules.contract_id, lead) in self._counted
 
     def _answer(self, entry: Words) -> None:
-        if self._standing.rules.repeatable:
-            key = link(entry.payload).target.to_bytes(WORD_BYTES)
-        else:
-            key = entry.subject
+        key = _key(self._standing, entry)
         if entry.position <= self._standing.floor:
             self.settled.add(key)
         else:
             self._keys[entry.position] = key
 
 
-def refutation(
+def refutations(
     entries: Iterable[PublicEntry],
     docket: Docket,
     contract_id: bytes,
-    claim: Claim,
+    claims: Mapping[bytes, Claim],
     source: Source,
-) -> Case | None:
-    """What the log says against a filed claim; None if it proves nothing."""
-    standing = docket[contract_id]
-    past, answer = _Past(docket, source), 0
-    last = max(standing.floor, claim.transition)
+    unopened: set[int] | None = None,
+) -> Iterator[tuple[bytes, Case]]:
+    """What the log says against filed claims, each with its key; nothing for what it cannot refute.
+
+    `claims` are those of one contract, by key. To `unopened` are added the transitions without
+    whose openings nobody can tell whether a rival should have won.
+    """
+    standing, past = docket[contract_id], _Past(docket, source)
+    answers: dict[bytes, int] = {}
+    leads = {claim.lead for claim in claims.values()}
+    last = max([standing.floor, *(claim.transition for claim in claims.values())])
     for item in entries:
-        entry = past.take(item, claim.lead)
-        if not answer and _answers(standing, entry, claim):
-            answer = entry.position
+        entry = past.take(item, leads)
+        is_final = entry.position <= standing.floor
+        if is_final and entry.kind in (OUTCOME, OVER, REFUSED) and entry.actor == contract_id:
+            answers.setdefault(_key(standing, entry), entry.position)
         if entry.position >= last:
             break
-    return next(
-        (
-            case
-            for case in _objections(past, standing, claim, answer)
-            if _is_refuted(case, claim, docket)
-        ),
-        None,
-    )
+    for key, claim in claims.items():
+        is_unopened = False
+        for case in _objections(past, standing, claim, answers.get(claim.key(standing.rules), 0)):
+            if _is_refuted(case, claim, docket):
+                yield key, case
+                break
+            check = partial(check_refutation, claim=claim, docket=docket)
+            is_unopened |= _lacks_opening(case, check)
+        else:
+            if is_unopened and unopened is not None:
+                unopened.add(claim.transition)
 
 
-def _answers(standing: Standing, entry: Words, claim: Claim) -> bool:
-    rules = standing.rules
-    if entry.kind not in (OUTCOME, OVER, REFUSED) or entry.actor != rules.contract_id:
-        return False
-    if rules.repeatable:
-        return link(entry.payload).target == claim.transition
-    return entry.subject == claim.lead
+def _key(standing: Standing, answer: Words) -> bytes:
+    """The key of the claim that an entry about an outcome answers; see `Claim.key`."""
+    if standing.rules.repeatable:
+        return link(answer.payload).target.to_bytes(WORD_BYTES)
+    return answer.subject
 
 
 def _objections(past: _Past, standing: Standing, claim: Claim, answer: int) -> Iterator[Case]:
@@ -469,6 +514,17 @@ def _is_refuted(case: Case, claim: Claim, docket: Docket) -> bool:
     except EvidenceError:
         return False
     return True
+
+
+def _lacks_opening(case: Case, check: Callable[[Case], None]) -> bool:
+    """Whether the case fails for want of an opening that the server does not give."""
+    if case.kind != "rival" or case.opening is not NO_OPENING:
+        return False
+    try:
+        check(case)
+    except EvidenceError as error:
+        return error.code == "wrong-opening"
+    return False
 
 
 def _nowhere(position: int) -> PublicEntry:

@@ -1,6 +1,7 @@
 """The finders: nothing in an honest log, every planted lie, and what an operator can claim."""
 
 import dataclasses
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.core.attribution import qualifying_touch
-from orchestrator.core.case import Claim, Exhibit
+from orchestrator.core.case import OUTCOME, TOUCH, Case, Claim, Docket, Exhibit, read
 from orchestrator.core.decide import ProductEvent, Request, Settle, Touch
 from orchestrator.core.entry import (
     Entry,
@@ -24,7 +25,7 @@ from orchestrator.core.entry import (
 )
 from orchestrator.core.errors import EvidenceError
 from orchestrator.core.evidence import check_refutation, claim_of, contradicts
-from orchestrator.core.inquiry import PublicEntry, find_claims, find_lie, lies, refutation
+from orchestrator.core.inquiry import PublicEntry, find_claims, find_lie, lies, refutations
 from orchestrator.core.release import Position
 from tests.core.cases import History, histories, history, rethread, told
 from tests.core.test_terms import PLAIN
@@ -283,6 +284,14 @@ class Stage(NamedTuple):
     paid: int
 
 
+STEPS: list[tuple[int, Request]] = [
+    (1000, Touch(SURFACE, X, ANN, "email")),
+    (2000, Touch(SURFACE, X, BOB, "email")),
+    (3000, ProductEvent(SURFACE, X, "signup", 0, 3000)),
+    (4000, ProductEvent(SURFACE, X, "buy", 0, 4000)),
+]
+
+
 def stage(**changes: Any) -> Stage:
     governing = policy(attribution=changes.pop("attribution", "first_touch"))
     bob = changes.pop("bob", {})
@@ -290,13 +299,7 @@ def stage(**changes: Any) -> Stage:
         rules("ann", governing, repeatable=True, **changes),
         rules("bob", governing, operator=BOB, repeatable=True, **bob),
     ]
-    steps: list[tuple[int, Request]] = [
-        (1000, Touch(SURFACE, X, ANN, "email")),
-        (2000, Touch(SURFACE, X, BOB, "email")),
-        (3000, ProductEvent(SURFACE, X, "signup", 0, 3000)),
-        (4000, ProductEvent(SURFACE, X, "buy", 0, 4000)),
-    ]
-    found = history(governing, terms, *steps)
+    found = history(governing, terms, *STEPS)
     kinds = [record.entry.kind for record in found.records]
     paid = kinds.index("outcome")
     return Stage(found, paid - 1, paid)
@@ -370,10 +373,122 @@ def test_what_lies_far_back_is_looked_up() -> None:
     assert set(asked) == {scene.paid}
 
 
+def test_a_transition_is_not_paid_again_whoever_was_paid_before() -> None:
+    """The first outcome is of a contract that nobody asked about, and that may not even exist."""
+    scene = stage()
+    entries = [record.entry for record in scene.found.records]
+    entries.insert(scene.paid, entries[scene.paid]._replace(actor=word("elsewhere")))
+    _append(entries, entries[-1])
+    items, docket = told(scene.found, rethread(entries))
+    case = find_lie(items, docket, items.__getitem__)
+    assert case is not None
+    assert (case.contract_id, case.kind) == (word("ann"), "duplicate")
+    assert [item.position for item in case.exhibits] == [scene.paid + 1, scene.paid]
+
+
+def once_only() -> tuple[list[PublicEntry], Docket]:
+    """The purchase is paid to Bob, though Ann's touch came first; each lead counts once for her."""
+    governing = policy(attribution="first_touch")
+    terms = [
+        rules("ann", governing, repeatable=False),
+        rules("bob", governing, operator=BOB, repeatable=True),
+    ]
+    found = history(governing, terms, *STEPS)
+    paid = [record.entry.kind for record in found.records].index("outcome")
+    return misattributed(Stage(found, paid - 1, paid))
+
+
+def _bought(items: list[PublicEntry]) -> int:
+    kinds = [read(at, item.data).kind for at, item in enumerate(items)]
+    return kinds.index(OUTCOME) - 1
+
+
+def test_an_opening_that_the_server_keeps_back_is_told() -> None:
+    items, docket = once_only()
+    bought = _bought(items)
+    bare = [item._replace(opening=None) for item in items]
+    unopened: set[int] = set()
+    assert list(lies(bare, docket, bare.__getitem__, unopened)) == []
+    assert unopened == {bought}
+    # With it there is a case; and where another case is found, nothing is amiss.
+    unopened.clear()
+    assert [case.kind for case in lies(items, docket, items.__getitem__, unopened)] == ["rival"]
+    assert unopened == set()
+
+
+def test_a_claim_that_only_a_withheld_opening_refutes_is_told() -> None:
+    items, docket = once_only()
+    places = range(len(items))
+    touch = next(at for at in places if read(at, items[at].data).is_of(BOB, TOUCH))
+    event = _bought(items)
+    claim = _claimed(docket[word("bob")], items, event, touch)
+    assert claim is not None
+    claims = {claim.key(docket[word("bob")].rules): claim}
+    for shown, kinds, told_ in (
+        (items, ["rival"], set()),
+        ([item._replace(opening=None) for item in items], [], {event}),
+    ):
+        unopened: set[int] = set()
+        found = refutations(shown, docket, word("bob"), claims, shown.__getitem__, unopened)
+        assert ([case.kind for _, case in found], unopened) == (kinds, told_)
+
+
+# --- Slow logs ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", ["first_touch", "last_touch"])
+@pytest.mark.parametrize("step_ms", [0, 1, -1])
+def test_a_log_cannot_be_written_to_be_slow(model: str, step_ms: int) -> None:
+    """As many touches as transitions, whose times stand still, rise past them, or fall."""
+
+    def steps(count: int) -> int:
+        governing = policy(attribution=model)
+        terms = rules("ann", governing, repeatable=True, attribution_window_ms=1 << 40)
+        found = history(governing, [terms], *STEPS)
+        kinds = [record.entry.kind for record in found.records]
+        entries = [record.entry for record in found.records][: kinds.index("lead.transition")]
+        base = next(entry for entry in entries if entry.kind == "touch")
+        for n in range(count):
+            entries.append(base._replace(time_ms=4000 + step_ms * n))
+        bought = found.records[kinds.index("outcome") - 1].entry
+        paid = found.records[kinds.index("outcome")].entry
+        first, last = kinds.index("touch"), len(entries) - (count if step_ms > 0 else 1)
+        for _ in range(count):
+            said = unpack_outcome(paid.payload)._replace(
+                transition=len(entries), touch=first if model == "first_touch" else last
+            )
+            entries += [bought, paid._replace(payload=pack_outcome(*said))]
+        items, docket = told(found, rethread(entries))
+        taken = 0
+
+        def trace(frame: Any, event: str, _: object) -> Any:
+            nonlocal taken
+            taken += event == "line"
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            assert find_lie(items, docket, items.__getitem__) is None
+        finally:
+            sys.settrace(before)
+        return taken
+
+    few, many = steps(50), steps(400)
+    assert many < 8 * 2 * few
+
+
 # --- Claims ---------------------------------------------------------------------------------------
 
 
 ENDLESS = 1 << 200
+
+
+def refutation(items: list[PublicEntry], docket: Docket, name: bytes, item: Claim) -> Case | None:
+    """What the log says against one claim."""
+    claims = {item.key(docket[name].rules): item}
+    found = dict(refutations(items, docket, name, claims, items.__getitem__))
+    return next(iter(found.values()), None)
 
 
 def owed(found: History, name: bytes, floor: int = 0) -> list[Claim]:
@@ -409,7 +524,7 @@ def test_an_operator_can_claim_what_the_fold_awards_and_nothing_else() -> None:
             for item in claims:
                 shown = [Exhibit(at, items[at].data) for at in (item.transition, item.touch)]
                 assert claim_of(standing, *shown) == item
-                assert refutation(items, docket, name, item, items.__getitem__) is None
+                assert refutation(items, docket, name, item) is None
                 amounts["claimed"] += 1
             if floor == 0:
                 amounts["nothing"] += not claims
@@ -459,7 +574,7 @@ def test_claims_against_an_honest_log_are_refuted() -> None:
                     item = _claimed(docket[name], items, event, touch)
                     if item is None:
                         continue
-                    case = refutation(items, docket, name, item, items.__getitem__)
+                    case = refutation(items, docket, name, item)
                     if case is not None:
                         check_refutation(case, item, docket)
                         seen[case.kind] += 1

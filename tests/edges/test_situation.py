@@ -123,7 +123,7 @@ def test_a_token_cannot_write_on_the_terminal(symbol: str) -> None:
         def token(self, _: str) -> Token:
             return Token(symbol, 6)
 
-    assert situation._token(cast(Chain, Named()), ESCROW).symbol == "tokens"
+    assert situation.token_of(cast(Chain, Named()), ESCROW).symbol == "tokens"
 
 
 def test_a_server_cannot_write_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -333,7 +333,7 @@ def _sends(chain: Chain, deployment: Deployment) -> None:
 
     # A price that no node takes: nothing is left behind.
     free = price._replace(fees=price.fees._replace(max_fee_wei=0, priority_fee_wei=0))
-    assert "was not taken, nothing was done" in refused("send-refused", free)
+    assert "it may still come" in refused("send-refused", free)
 
     # No block comes: the hash was said, and nothing more is sent on top of it.
     chain.node.call("evm_setAutomine", False)

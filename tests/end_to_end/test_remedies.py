@@ -21,7 +21,7 @@ from urllib.request import urlopen
 import pytest
 from eth_utils.crypto import keccak
 
-from orchestrator import cli, commands
+from orchestrator import cli, commands, desk
 from orchestrator.actors import Client, Operator, Owner, Purchase, wallet
 from orchestrator.casebook import Casebook
 from orchestrator.core.case import TOUCH, TRANSITION, Claim, read
@@ -361,10 +361,17 @@ def _a_silent_verifier(market: Market, asked: str, contract_id: bytes) -> None:
     disputed = market.run("dispute", asked, "--yes", by="owner")
     assert disputed.code == DONE, disputed
     market.refused(NOTHING, "the claims were disputed before", "dispute", asked, by="ada")
-    market.refused(BAD, "is more than 10.00 TEST", "rule", asked, "10.01", by="arbiter")
+    market.refused(
+        BAD,
+        "10.01 TEST (10010000 base units) is more than 10.00 TEST",
+        "rule",
+        asked,
+        "10.01",
+        by="arbiter",
+    )
     ruled = market.run("rule", asked, "4", "--yes", by="arbiter")
     assert ruled.code == DONE, ruled
-    assert "4.00 TEST of it are paid after 2026-02-02" in ruled.stdout
+    assert "4.00 TEST (4000000 base units) of it are paid after 2026-02-02" in ruled.stdout
     market.refused(NOTHING, "nothing is before the arbiter", "rule", asked, "4", by="arbiter")
 
 
@@ -372,7 +379,7 @@ def _a_false_claim(market: Market, asked: str, contract_id: bytes) -> None:
     """The operator claims what a final statement has answered; a stranger has it dropped."""
     with Client(market.scene.url) as client:
         log_id = market.scene.stack.site.log_id
-        with Casebook(client, market.chain, log_id, [contract_id]) as book:
+        with Casebook(client, market.chain, log_id, contract_id) as book:
             _check_openings(book)
             first = _transitions(book)[0]
             touch = _touch_of(book, first)
@@ -450,13 +457,19 @@ def _the_end(market: Market, asked: str) -> None:
 # --- Consent --------------------------------------------------------------------------------------
 
 
-def test_a_contract_is_closed_by_consent(market: Market, tmp_path: Path) -> None:
+def test_a_contract_is_closed_by_consent(
+    market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     contract_id = market.open("bo")
     asked, path = f"0x{contract_id.hex()}", tmp_path / "consent.json"
     market.until(market.scene.clock() // 1000 + 3600)
     market.wins("bo", "someone")
     market.scene.settle("one")
 
+    # The chain's time is not the time of this machine: a signature might be good for years.
+    signing = ("close", asked, "7", "--sign", "--yes")
+    market.refused(MISSING, ", by our own clock 20", *signing, by="bo")
+    monkeypatch.setattr(desk, "our_clock", lambda: market.scene.clock() // 1000)
     market.refused(BAD, "say --sign to print your signature", "close", asked, "7", by="bo")
     only = f"only {address_of('owner')} or {address_of('bo')} can agree"
     market.refused(BAD, only, "close", asked, "7", "--sign", by="stranger")
@@ -468,13 +481,13 @@ def test_a_contract_is_closed_by_consent(market: Market, tmp_path: Path) -> None
         assert "what is pending or claimed is dropped" in looked.stderr
     signed = market.run("close", asked, "7", "--sign", "--days", "2", by="bo", say="y\n")
     assert signed.code == DONE, signed
-    assert "7.00 TEST payable in all" in signed.stderr
+    assert "7.00 TEST (7000000 base units) payable in all" in signed.stderr
     document = json.loads(signed.stdout)
     path.write_text(json.dumps(document))
 
     with_it = ("--consent", str(path), "--yes")
-    market.refused(BAD, "has agreed to 7.00 TEST, not to 8.00 TEST", "close", asked, "8", *with_it,
-                   by="owner")  # fmt: skip
+    agreed = "has agreed to 7.00 TEST (7000000 base units), not to 8.00 TEST (8000000 base units)"
+    market.refused(BAD, agreed, "close", asked, "8", *with_it, by="owner")
     market.refused(BAD, f"only {address_of('owner')} can close", "close", asked, "7", *with_it,
                    by="bo")  # fmt: skip
     for changed, words in (

@@ -1,17 +1,22 @@
 """A person's one transaction, while the node misbehaves: sent once, and never said to be undone."""
 
+import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from orchestrator import desk
 from orchestrator.chain import Addresses, Chain
 from orchestrator.contracts import Call
-from orchestrator.core.errors import ChainError
+from orchestrator.core.errors import ChainError, EscrowError
+from orchestrator.desk import How, Where
 from orchestrator.local import LocalAnvil
 from orchestrator.localchain import deploy_local
 from orchestrator.node import NodeError
 from orchestrator.sender import Quote, Sender, Sent, quote
+from orchestrator.situation import Brief, Deed
 from tests.faults.rpc_proxy import Ask, Forward, RpcProxy, honest
 
 KEY = b"\5" * 32
@@ -112,7 +117,8 @@ def test_refused_by_a_node_that_does_not_have_it(bench: Bench) -> None:
     with pytest.raises(ChainError) as told:
         bench.send()
     assert told.value.code == "send-refused"
-    assert "it is full; transaction 0x" in told.value.message
+    assert "it is full; the node says that it has no transaction 0x" in told.value.message
+    assert "it may still come" in told.value.message
     assert bench.nonce() == before
 
 
@@ -144,3 +150,108 @@ def test_another_transactions_receipt(bench: Bench) -> None:
     bench.proxy.fault = answered("eth_getTransactionReceipt", other)
     with pytest.raises(NodeError, match="mixed up receipts"):
         bench.send()
+
+
+def test_a_tip_out_of_all_reason_is_not_taken(bench: Bench) -> None:
+    suggested = hex(400 * 10**9)
+    bench.proxy.fault = answered(
+        "eth_maxPriorityFeePerGas", lambda reply: reply | {"result": suggested}
+    )
+    assert quote(bench.chain, bench.sender.address, bench.call).fees.priority_fee_wei == 50 * 10**9
+
+
+# --- Several at once ------------------------------------------------------------------------------
+
+
+class Run(NamedTuple):
+    """What `act` did with deeds: the error that it ended with, and its document."""
+
+    error: ChainError | EscrowError | None
+    document: dict[str, Any]
+
+    def fates(self) -> list[str]:
+        return [
+            "sent" if "tx_hash" in step else "failed" if "failure" in step else "planned"
+            for step in self.document["transactions"]
+        ]
+
+
+@pytest.fixture
+def act(
+    bench: Bench, deployed: Addresses, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Run]:
+    path = tmp_path / "key"
+    path.touch(mode=0o600)
+    path.write_text(KEY.hex())
+
+    def run(*origins: str, dry_run: bool = False) -> Run:
+        deeds = tuple(
+            Deed(one, (), bench.chain.register(one, bench.sender.address), (), {})
+            for one in origins
+        )
+        where = Where(bench.proxy.url, "http://127.0.0.1:1", deployed.escrow)
+        how = How(path, yes=True, dry_run=dry_run, as_json=True)
+        error: ChainError | EscrowError | None = None
+        try:
+            assert desk.act(where, how, lambda _: Brief((), deeds))
+        except (ChainError, EscrowError) as failed:
+            error = failed
+        return Run(error, json.loads(capsys.readouterr().out))
+
+    return run
+
+
+@pytest.mark.parametrize("is_tried_again", [True, False])
+def test_one_that_fails_does_not_stop_the_others(
+    is_tried_again: bool, act: Callable[..., Run], bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second undoes itself when the first is in a block: seen before it is sent, or after."""
+    first, last, done = (f"{name}-{is_tried_again}" for name in ("first", "last", "done"))
+    assert act(done).error is None
+    asked = 0
+
+    def once(chain: Chain, sender: str, call: Call) -> Quote:
+        nonlocal asked
+        asked += 1
+        return quote(chain, sender, call) if is_tried_again or asked <= 4 else bench.price
+
+    monkeypatch.setattr(desk, "quote", once)
+    before = bench.nonce()
+    found = act(first, first, done, last)
+    assert found.fates() == ["sent", "failed", "failed", "sent"]
+    assert bench.nonce() - before == (2 if is_tried_again else 3)
+    assert isinstance(found.error, ChainError)
+    assert "2 of 4 were not done" in found.error.message
+    assert found.document["sent"] is True
+
+
+def test_where_none_can_be_sent_nothing_is_done(act: Callable[..., Run]) -> None:
+    assert act("mine").fates() == ["sent"]
+    for dry_run in (True, False):
+        found = act("mine", "mine", dry_run=dry_run)
+        assert found.fates() == ["failed", "failed"]
+        assert isinstance(found.error, EscrowError)
+        assert (found.error.code, found.document["sent"]) == ("would-revert", False)
+
+
+def test_what_cannot_be_sent_does_not_spoil_a_dry_run(act: Callable[..., Run]) -> None:
+    assert act("theirs").fates() == ["sent"]
+    found = act("theirs", "ours", dry_run=True)
+    assert (found.error, found.fates()) == (None, ["failed", "planned"])
+
+
+def test_after_one_whose_fate_is_unknown_no_other_is_sent(
+    act: Callable[..., Run], bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def swallow(asks: list[Ask], forward: Forward) -> list[Ask] | None:
+        return None if any(ask["method"] == METHOD for ask in asks) else forward(asks)
+
+    assert act("refused").error is None
+    before = len(bench.proxy.sent())
+    bench.proxy.fault = swallow
+    monkeypatch.setattr(desk, "Sender", lambda chain, key: Sender(chain, key, wait_s=0))
+    found = act("refused", "one", "two")
+    assert found.fates() == ["failed", "failed", "failed"]
+    assert len(bench.proxy.sent()) == 1 + before
+    assert isinstance(found.error, ChainError)
+    assert found.error.code == "fate-unknown"
