@@ -234,16 +234,15 @@ class Step(NamedTuple):
 
 
 def _check_all(steps: list[Step], *, is_sent: bool) -> None:
-    """Raise what stopped a transaction; what is not known to be undone weighs most."""
+    """Raise ChainError for what was to be done and was not: that is no quiet hour."""
     left = [step.failure for step in steps if step.failure is not None]
     if not left or (not is_sent and len(left) < len(steps)):
         return  # all is done, or some of it can be and was only explained
     worst = next((error for error in left if isinstance(error, ChainError)), left[0])
-    if is_sent:
-        raise ChainError(
-            "not-all-done", f"{len(left)} of {len(steps)} were not done: {worst.message}"
-        )
-    raise worst
+    if len(steps) > 1:
+        said = f"{len(left)} of {len(steps)} transactions were not done: {worst.message}"
+        raise ChainError("not-all-done" if is_sent else worst.code, said)
+    raise ChainError(worst.code, worst.message)
 
 
 def _send(tell: Teller, chain: Chain, sender: Sender, steps: list[Step]) -> list[Step]:

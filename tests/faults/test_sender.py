@@ -221,7 +221,7 @@ def test_one_that_fails_does_not_stop_the_others(
     assert found.fates() == ["sent", "failed", "failed", "sent"]
     assert bench.nonce() - before == (2 if is_tried_again else 3)
     assert isinstance(found.error, ChainError)
-    assert "2 of 4 were not done" in found.error.message
+    assert "2 of 4 transactions were not done" in found.error.message
     assert found.document["sent"] is True
 
 
@@ -230,7 +230,7 @@ def test_where_none_can_be_sent_nothing_is_done(act: Callable[..., Run]) -> None
     for dry_run in (True, False):
         found = act("mine", "mine", dry_run=dry_run)
         assert found.fates() == ["failed", "failed"]
-        assert isinstance(found.error, EscrowError)
+        assert isinstance(found.error, ChainError)  # exit 3: there is something to do
         assert (found.error.code, found.document["sent"]) == ("would-revert", False)
 
 
