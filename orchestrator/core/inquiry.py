@@ -62,6 +62,7 @@ class PublicEntry(NamedTuple):
 
 Source = Callable[[int], PublicEntry]
 
+SHORT_TRAIL = 16
 RECENT = 256  # entries that are kept for the cases that come right behind them
 
 
@@ -132,17 +133,21 @@ class _Past:
     ) -> TouchAt | None:
         """Of the operator's touches that count for a transition, the one that attribution asks."""
         trail_key = rules.surface, lead, rules.operator
-        trail = self.touches.get(trail_key)
-        if trail is None:
-            return None
+        trail = self.touches.get(trail_key, [])
+        is_first = rules.attribution == "first_touch"
+        if len(trail) <= SHORT_TRAIL:  # as nearly all are: to look is cheaper than to remember
+            found = [
+                touch
+                for touch in trail
+                if touch.position < transition and rules.opens_at_ms <= touch.time_ms <= at_ms
+            ]
+            return found[0 if is_first else -1] if found else None
         key = *trail_key, rules.opens_at_ms
         counting = self.counting.get(key)
         if counting is None:
             counting = self.counting[key] = Counting(rules.opens_at_ms)
         counting.take(trail)
-        if rules.attribution == "first_touch":
-            return counting.first(transition, at_ms)
-        return counting.last(transition, at_ms)
+        return counting.first(transition, at_ms) if is_first else counting.last(transition, at_ms)
 
     def qualifying_touch(
         self, rules: ContractRules, lead: bytes, transition: int, at_ms: int
@@ -186,11 +191,6 @@ class _Past:
             if wins:
                 yield rival, found.position
 
-    def opening(self, transition: int) -> EventOpening | None:
-        """What was given beside a transition."""
-        given = self.at(transition).opening
-        return given if isinstance(given, EventOpening) else None
-
     def of_rival(
         self, rival: Standing, touch: int, transition: int, at_ms: int
     ) -> tuple[tuple[Exhibit, ...], bytes, EventOpening]:
@@ -200,7 +200,8 @@ class _Past:
         opening = NO_OPENING
         if not rival.rules.repeatable:
             shown.append(self.exhibit(transition))
-            opening = self.opening(transition) or NO_OPENING
+            given = self.at(transition).opening
+            opening = given if isinstance(given, EventOpening) else NO_OPENING
         if rival.rules.attribution == "first_touch":
             before = needed_before(rival.rules, at_ms, words(shown[0]), words(shown[1]))
             if before is not None and before < touch:
