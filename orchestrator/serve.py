@@ -186,7 +186,7 @@ def _deploy(rpc_url: str, keys: Keys, path: Path) -> None:
         made = deploy_local(rpc_url, keys.publisher, origin=LOCAL_ORIGIN, publisher=publisher)
     finally:
         chain.release()
-    token = TokenInfo(made.token, "tUSD", 6)
+    token = TokenInfo(made.token, "TEST", 6)
     site = Site(made.addresses, made.log_id, LOCAL_ORIGIN, publisher, (token,))
     _write(path, json.dumps(site_document(site), indent=2) + "\n")
 

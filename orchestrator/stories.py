@@ -26,7 +26,7 @@ def show(story: Story, console: Console) -> None:
     console.print(
         f"{story.events:,} purchases and {story.touches:,} touches became {story.entries:,} log "
         f"entries, settled in {story.rounds} rounds.\n"
-        f"The owner got {format_amount(story.owner_refund_units)} tUSD back."
+        f"The owner got {format_amount(story.owner_refund_units)} TEST back."
     )
     _show_trials(story, console)
     if story.replay is not None:
@@ -47,6 +47,7 @@ def how_to_use(story: Story) -> str:
     """What to do with servers that were left up."""
     api, rpc = story.urls["api"], story.urls["rpc"]
     position = story.receipt["position"] if story.receipt else 0
+    contract = story.receipt["contract_id"] if story.receipt else "ID"
     return (
         f"\nThe servers stay up until you interrupt (Ctrl-C).\n"
         f"  API    {api}/v1/log   (its description: {api}/v1/openapi.json)\n"
@@ -55,6 +56,8 @@ def how_to_use(story: Story) -> str:
         f"  {COMMAND} replay --url {api} --rpc {rpc}\n"
         f"  curl -s {api}/v1/receipts/{position} > receipt.json\n"
         f"  {COMMAND} verify receipt.json --rpc {rpc}\n"
+        f"  {COMMAND} contract {contract} --api {api} --rpc {rpc}\n"
+        f"  {COMMAND} disprove --dry-run --api {api} --rpc {rpc}\n"
     )
 
 
@@ -162,22 +165,22 @@ def _trials(story: Story) -> Iterator[tuple[str, str]]:
     dispute, silence, fraud = story.dispute, story.silence, story.fraud
     if dispute is not None:
         stated, ruled = format_amount(dispute.stated_units), format_amount(dispute.ruled_units)
-        told = f"the owner disputed a statement of {stated} tUSD; the arbiter replayed the log and"
+        told = f"the owner disputed a statement of {stated} TEST; the arbiter replayed the log and"
         yield "disputed", f"{told} ruled {ruled} ({dispute.gas_used:,} gas)"
     if silence is not None:
         told = f"a verifier said nothing; its operator proved {silence.claims} outcomes by the log"
         paid = format_amount(silence.paid_units)
-        yield "never stated", f"{told} and was paid {paid} tUSD ({silence.gas_used:,} gas)"
+        yield "never stated", f"{told} and was paid {paid} TEST ({silence.gas_used:,} gas)"
     if fraud is not None:
         stated, paid = format_amount(fraud.stated_units), format_amount(fraud.paid_units)
-        told = f"publisher and verifier of another log stated {stated} tUSD; a stranger showed its"
+        told = f"publisher and verifier of another log stated {stated} TEST; a stranger showed its"
         shown = f"entries {' and '.join(map(str, fraud.exhibits))}: {fraud.kind}"
         back = f"{paid} was paid, {format_amount(fraud.refund_units)} went back"
         yield "lied", f"{told} {shown} ({fraud.gas_used:,} gas); {back}"
 
 
 def _show_contracts(contracts: list[Earned], console: Console) -> None:
-    table = Table(title="What each contract earned and was paid (tUSD)", box=box.SIMPLE)
+    table = Table(title="What each contract earned and was paid (TEST)", box=box.SIMPLE)
     for heading in ("operator", "for entering"):
         table.add_column(heading, no_wrap=True)
     for heading in ("outcomes", "reversed", "paid", "fee in it", "over budget"):
