@@ -519,7 +519,7 @@ def _is_refuted(case: Case, claim: Claim, docket: Docket) -> bool:
 
 def _lacks_opening(case: Case, check: Callable[[Case], None]) -> bool:
     """Whether the case fails for want of an opening that the server does not give."""
-    if case.kind != "rival" or case.opening is not NO_OPENING:
+    if case.kind != "rival":
         return False
     try:
         check(case)
