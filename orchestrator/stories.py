@@ -180,10 +180,14 @@ def _trials(story: Story) -> Iterator[tuple[str, str]]:
 
 
 def _show_contracts(contracts: list[Earned], console: Console) -> None:
-    table = Table(title="What each contract earned and was paid (TEST)", box=box.SIMPLE)
-    for heading in ("operator", "for entering"):
+    table = Table(
+        title="What each contract earned, was paid, and had no budget for (TEST)",
+        box=None,
+        pad_edge=False,
+    )
+    for heading in ("operator", "entering"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("outcomes", "reversed", "paid", "fee in it", "over budget"):
+    for heading in ("outcomes", "reversed", "paid", "of it fee", "over"):
         table.add_column(heading, justify="right", no_wrap=True)
     for earned in contracts:
         table.add_row(
