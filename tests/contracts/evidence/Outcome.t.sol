@@ -270,6 +270,21 @@ contract OutcomeTest is EvidenceFixture {
         }
     }
 
+    function test_transition_theShareMayBeMoreThanTheUnitPrice() public {
+        for (uint256 unitPrice = 0; unitPrice <= 1000; unitPrice += 1000) {
+            uint256 snapshot = vm.snapshotState();
+            Terms memory terms = _terms();
+            (terms.unitPrice, terms.revenueShareBps) = (unitPrice, 3333);
+            _openBoth(terms);
+            touch = _touch(ann, 100);
+            transition = _transition(200); // value 5000: 1666.5
+            Entry memory entry = _honest();
+            entry.value = unitPrice + 1666;
+            _provesNothing("transition", _show(_lie(entry), transition));
+            vm.revertToState(snapshot);
+        }
+    }
+
     function test_transition_noValueIsTooLargeToJudge() public {
         Terms memory terms = _terms();
         terms.revenueShareBps = 10_000;

@@ -250,6 +250,21 @@ contract TotalsTest is EvidenceFixture {
         }
     }
 
+    function test_sum_whatWasReversedBeforeMakesRoom() public {
+        Terms memory terms = _terms();
+        terms.repeatable = true;
+        terms.budget = 2 * PRICE;
+        _openBoth(terms);
+        touch = _touch(ann, 100);
+        uint256 first = _outcome(MINE, _transition(200), touch);
+        uint256 second = _outcome(MINE, _transition(201), touch);
+        _reversal(MINE, first, _refund(300));
+        uint256 third = _outcome(MINE, _transition(302), touch);
+        uint256 later = _reversal(MINE, second, _refund(400));
+        _state(MINE);
+        _provesNothing("sum", _show(later, third));
+    }
+
     function test_sum_aReversalLargerThanItsSum() public {
         _history();
         entries[taken[0]].value = type(uint256).max;
