@@ -54,6 +54,13 @@ class Target(NamedTuple):
     root: str = ""
 
 
+EVIDENCE = "contracts/Evidence.sol:Evidence"
+EVIDENCE_TESTS = tuple(f"evidence/{name}.t.sol" for name in ("Outcome", "Claim", "Rival", "Totals"))
+DUES_TESTS = tuple(
+    f"escrow/{name}.t.sol"
+    for name in ("Challenge", "Close", "Feedback", "Holdback", "RateCap", "Reserve", "Status")
+)
+
 TARGETS = {
     "EventLog": Target("contracts/EventLog.sol", ("event_log",), "contracts/EventLog.sol:EventLog"),
     "MerkleLog": Target(
@@ -63,6 +70,23 @@ TARGETS = {
     "Ledger": Target("contracts/libraries/Ledger.sol", ("libraries/Ledger.t.sol",)),
     "Release": Target("contracts/libraries/Release.sol", ("libraries/Release.t.sol",)),
     "CodeStore": Target("contracts/libraries/CodeStore.sol", ("libraries/CodeStore.t.sol",)),
+    "Evidence": Target("contracts/Evidence.sol", EVIDENCE_TESTS, EVIDENCE),
+    "Totals": Target("contracts/libraries/Totals.sol", EVIDENCE_TESTS, EVIDENCE),
+    "Attribution": Target("contracts/libraries/Attribution.sol", EVIDENCE_TESTS, EVIDENCE),
+    "Feedback": Target(
+        "contracts/Feedback.sol", ("escrow/Feedback.t.sol",), "contracts/Feedback.sol:Feedback"
+    ),
+    "Statements": Target(
+        "contracts/libraries/Statements.sol",
+        ("escrow/Challenge.t.sol", "escrow/Dispute.t.sol", "escrow/Retire.t.sol"),
+        "contracts/libraries/Statements.sol:Statements",
+    ),
+    "Claims": Target(
+        "contracts/libraries/Claims.sol",
+        ("escrow/Claims.t.sol", "escrow/ClaimsPaid.t.sol"),
+        "contracts/libraries/Claims.sol:Claims",
+    ),
+    "Dues": Target("contracts/libraries/Dues.sol", DUES_TESTS, "contracts/libraries/Dues.sol:Dues"),
 }
 
 
