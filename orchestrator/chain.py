@@ -1,33 +1,24 @@
 """The edge to the chain: one deployment's contracts as typed reads and calldata.
 
-Nothing else imports web3. It encodes; the requests go through `Node`, since web3 by itself repeats
-`eth_sendRawTransaction` and reads replies of any length.
-
 Show what is `latest`, act on what is `finalized`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple
 
 from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError
-from eth_utils.abi import get_abi_output_types
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
-from web3 import Web3
-from web3.contract import Contract
-from web3.exceptions import Web3Exception
-from web3.providers import BaseProvider
 
-from orchestrator.contracts import Call, Group, artifact, error_text
+from orchestrator.calls import Caller, Tag, contract_at, token_at
+from orchestrator.contracts import Call, Group, error_text
 from orchestrator.core.case import Case, Exhibit, Standing, opening_abi, standing_of
 from orchestrator.core.entry import ascii_text, ascii_word
 from orchestrator.core.errors import ChainError, TermsError
 from orchestrator.core.terms import Domain, Terms, contract_id
 from orchestrator.node import (
-    Ask,
-    Block,
     Json,
     Node,
     NodeError,
@@ -36,19 +27,14 @@ from orchestrator.node import (
     members,
     octets,
     quantity,
-    read_block,
     result,
 )
 
-Tag = str | int  # "latest", "safe", "finalized" or a block's number
-
-_PAGE_BLOCKS = 100
 _PAGE_CONTRACTS = 20
 # What makes a contract's standing, in the order of `standing_of`.
 _STANDING = ("termsOf", "openingNumberOf", "closedAtOf", "reachOf", "floorOf")
 # What makes a contract's progress, in the order of `Progress`.
 _PROGRESS = ("statusOf", "reachOf", "pendingOf", "isRetired", "paidOf", "owed", "releasable")
-_SHOWN_CHARS = 200
 # ERC-1271: the selector of isValidSignature(bytes32,bytes), and what it returns for yes.
 _IS_VALID_SIGNATURE = bytes.fromhex("1626ba7e")
 _WALLET_GAS = 1_000_000
@@ -76,7 +62,7 @@ def find_deployment(rpc_url: str, escrow: str) -> Addresses:
 
     Raises ChainError if there is no escrow at this address.
     """
-    call = {"to": escrow, "data": _contract("OutcomeEscrow", escrow).encode_abi("eventLog")}
+    call = {"to": escrow, "data": contract_at("OutcomeEscrow", escrow).encode_abi("eventLog")}
     with Node(rpc_url) as node:
         chain_id, answer = node.batch([("eth_chainId", []), ("eth_call", [call, "latest"])])
         try:
@@ -126,47 +112,22 @@ class Progress(NamedTuple):
 # --- One deployment -------------------------------------------------------------------------------
 
 
-class Chain:
-    """The contracts of one deployment through one node. Call `check` before trusting it.
-
-    Reads take a block tag and default to `latest`. They raise `NodeError` if the node does not
-    answer, `ReplyError` if the contract reverts, `ChainError` if the node is on another chain.
-    """
+class Chain(Caller):
+    """The contracts of one deployment through one node. Call `check` before trusting it."""
 
     def __init__(self, rpc_url: str, addresses: Addresses) -> None:
+        super().__init__(rpc_url, addresses.chain_id)
         self.addresses = addresses
-        self.node = Node(rpc_url)
-        self._event_log = _contract("EventLog", addresses.event_log)
-        self._escrow = _contract("OutcomeEscrow", addresses.escrow)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self.node.close()
-
-    def ask(self, asks: Sequence[Ask]) -> list[Json]:
-        """What the node answers to all of these at once, once it has shown to be on our chain."""
-        chain_id, *replies = self.node.batch([("eth_chainId", []), *asks])
-        found = quantity(result(chain_id))
-        if found != self.addresses.chain_id:
-            raise ChainError(
-                "wrong-chain",
-                f"{self.node.name} is on chain {found}, and the settings say "
-                f"{self.addresses.chain_id}; change one of them",
-            )
-        return replies
+        self._event_log = contract_at("EventLog", addresses.event_log)
+        self._escrow = contract_at("OutcomeEscrow", addresses.escrow)
 
     # Start-up checks
 
     def check(self) -> None:
         """Raise ChainError unless the contracts are those this program was built with."""
         for name, contract in (("EventLog", self._event_log), ("OutcomeEscrow", self._escrow)):
-            self._check_code(name, contract.address)
-            domain = self._domain(contract)
+            self.check_code(name, contract.address)
+            domain = self.domain_of(contract)
             expected = Domain(f"Tallystick {name}", "1", self.addresses.chain_id, contract.address)
             if domain != expected:
                 raise ChainError(
@@ -174,14 +135,14 @@ class Chain:
                     f"the {name} at {contract.address} signs as {tuple(domain)}, not as "
                     f"{tuple(expected)}; is its address right?",
                 )
-        used = to_checksum_address(self._read(self._escrow, "eventLog"))
+        used = to_checksum_address(self.read(self._escrow, "eventLog"))
         if used != self._event_log.address:
             raise ChainError(
                 "other-event-log",
                 f"the escrow {self._escrow.address} reads the event log {used}, and the settings "
                 f"say {self._event_log.address}; change one of them",
             )
-        self._check_code("Evidence", self.evidence)
+        self.check_code("Evidence", self.evidence)
 
     def check_log(self, log_id: bytes, registrant: str, origin: str, publisher: str) -> None:
         """Raise ChainError unless this log is the registrant's and has this publisher."""
@@ -205,56 +166,22 @@ class Chain:
                 f"log {hex_of(log_id)} is published by {found}, and our key is {publisher}",
             )
 
-    def _check_code(self, name: str, address: str) -> None:
-        (reply,) = self.ask([("eth_getCode", [address, "latest"])])
-        code = octets(result(reply))
-        if not code:
-            raise ChainError(
-                "code-missing", f"there is no contract at {address}, where the {name} should be"
-            )
-        if artifact(name).differs(code):
-            raise ChainError(
-                "code-differs",
-                f"the code at {address} is not the {name} that this program was built with",
-            )
-        for library, home in artifact(name).libraries(code).items():
-            self._check_code(library, home)
-
     # Reads
 
     @cached_property
     def evidence(self) -> str:
         """The contract from which the escrow takes disproofs and claims."""
-        return to_checksum_address(self._read(self._escrow, "evidence"))
-
-    @cached_property
-    def _evidence(self) -> Contract:
-        return _contract("Evidence", self.evidence)
+        return to_checksum_address(self.read(self._escrow, "evidence"))
 
     @cached_property
     def escrow_domain(self) -> Domain:
         """What terms and statements are signed under, as the escrow says by EIP-5267."""
-        return self._domain(self._escrow)
+        return self.domain_of(self._escrow)
 
     @cached_property
     def event_log_domain(self) -> Domain:
         """What checkpoints are signed under, as the event log says by EIP-5267."""
-        return self._domain(self._event_log)
-
-    def block(self, tag: Tag = "latest") -> Block:
-        (reply,) = self.ask([("eth_getBlockByNumber", [_tag(tag), False])])
-        return read_block(reply)
-
-    def blocks(self, numbers: Iterable[int]) -> dict[int, Block]:
-        """The blocks of these numbers, as far as the node has them."""
-        wanted, found = sorted(set(numbers)), {}
-        for at in range(0, len(wanted), _PAGE_BLOCKS):
-            page = wanted[at : at + _PAGE_BLOCKS]
-            asks: list[Ask] = [("eth_getBlockByNumber", [hex(n), False]) for n in page]
-            for number, reply in zip(page, self.ask(asks), strict=True):
-                if result(reply) is not None:
-                    found[number] = read_block(reply)
-        return found
+        return self.domain_of(self._event_log)
 
     def spender(self, sender: str, nonce: int, after: int, until: int) -> bytes | None:
         """The hash of the sender's transaction with this nonce, in a block of (after, until].
@@ -285,39 +212,39 @@ class Chain:
 
     def checkpoint(self, log_id: bytes, block: Tag = "latest") -> Checkpoint:
         """The log's last anchored checkpoint."""
-        return Checkpoint(*self._read_all(self._event_log, "latest", log_id, block=block))
+        return Checkpoint(*self.read_all(self._event_log, "latest", log_id, block=block))
 
     def root_at(self, log_id: bytes, size: int, block: Tag = "latest") -> bytes | None:
         """The anchored root of this size, or None."""
-        root: bytes = self._read(self._event_log, "rootAt", log_id, size, block=block)
+        root: bytes = self.read(self._event_log, "rootAt", log_id, size, block=block)
         return root if any(root) else None
 
     def publisher_of(self, log_id: bytes, block: Tag = "latest") -> str | None:
         """The log's publisher, or None if it is not registered."""
-        publisher = self._read(self._event_log, "publisherOf", log_id, block=block)
+        publisher = self.read(self._event_log, "publisherOf", log_id, block=block)
         return to_checksum_address(publisher) if int(publisher, 16) else None
 
     def terms_of(self, contract_id: bytes, block: Tag = "latest") -> Terms:
-        return Terms.from_abi(self._read(self._escrow, "termsOf", contract_id, block=block))
+        return Terms.from_abi(self.read(self._escrow, "termsOf", contract_id, block=block))
 
     def status_of(self, contract_id: bytes, block: Tag = "latest") -> str:
-        return ascii_text(self._read(self._escrow, "statusOf", contract_id, block=block))
+        return ascii_text(self.read(self._escrow, "statusOf", contract_id, block=block))
 
     def paid_of(self, contract_id: bytes, block: Tag = "latest") -> int:
         """What the contract has paid so far, fees included."""
-        return int(self._read(self._escrow, "paidOf", contract_id, block=block))
+        return int(self.read(self._escrow, "paidOf", contract_id, block=block))
 
     def floor_of(self, contract_id: bytes, block: Tag = "latest") -> int:
         """The log index of the contract's last statement on chain; 0 for none."""
-        return int(self._read(self._escrow, "floorOf", contract_id, block=block))
+        return int(self.read(self._escrow, "floorOf", contract_id, block=block))
 
     def reach_of(self, contract_id: bytes, block: Tag = "latest") -> int:
         """The log index of the newest statement that its verifier has signed; 0 for none."""
-        return int(self._read(self._escrow, "reachOf", contract_id, block=block))
+        return int(self.read(self._escrow, "reachOf", contract_id, block=block))
 
     def pending_of(self, contract_id: bytes, block: Tag = "latest") -> PendingStatement | None:
         """The statement that waits to be challenged."""
-        found = self._read_all(self._escrow, "pendingOf", contract_id, block=block)
+        found = self.read_all(self._escrow, "pendingOf", contract_id, block=block)
         return PendingStatement(*found) if found[2] else None
 
     def standings(
@@ -341,7 +268,7 @@ class Chain:
         found = {}
         for one, replies in self._each(contract_ids, _PROGRESS, block):
             status, reach, pending, *rest = (
-                self._values(self._escrow, function, reply)
+                self.values(self._escrow, function, reply)
                 for function, reply in zip(_PROGRESS, replies, strict=True)
             )
             waits = PendingStatement(*pending) if pending[2] else None
@@ -358,7 +285,7 @@ class Chain:
             page = contract_ids[at : at + _PAGE_CONTRACTS]
             replies = self.ask(
                 [
-                    self._ask(self._escrow, function, one, block=block)
+                    self.asking(self._escrow, function, one, block=block)
                     for one in page
                     for function in functions
                 ]
@@ -371,7 +298,7 @@ class Chain:
         if isinstance(terms, ReplyError) and error_text(terms.data).startswith("UnknownContract("):
             return None
         values = [
-            self._values(self._escrow, function, reply)[0]
+            self.values(self._escrow, function, reply)[0]
             for function, reply in zip(_STANDING, replies, strict=True)
         ]
         try:
@@ -386,51 +313,51 @@ class Chain:
 
     def net_of(self, contract_id: bytes, block: Tag = "latest") -> int:
         """What is payable for good, claims apart."""
-        return int(self._read(self._escrow, "netOf", contract_id, block=block))
+        return int(self.read(self._escrow, "netOf", contract_id, block=block))
 
     def owed_of(self, contract_id: bytes, block: Tag = "latest") -> int:
         """What is payable for good and not yet paid, with what is held back."""
-        return int(self._read(self._escrow, "owed", contract_id, block=block))
+        return int(self.read(self._escrow, "owed", contract_id, block=block))
 
     def releasable(self, contract_id: bytes, block: Tag = "latest") -> int:
         """What `release` would pay now."""
-        return int(self._read(self._escrow, "releasable", contract_id, block=block))
+        return int(self.read(self._escrow, "releasable", contract_id, block=block))
 
     def releasable_at(self, contract_id: bytes, block: Tag = "latest") -> int:
         """When more can be released (UTC seconds); 0 if nothing is known to come."""
-        return int(self._read(self._escrow, "releasableAt", contract_id, block=block))
+        return int(self.read(self._escrow, "releasableAt", contract_id, block=block))
 
     def opening_number_of(self, contract_id: bytes, block: Tag = "latest") -> int:
         """1, 2, 3 … in the order in which the escrow opened its contracts."""
-        return int(self._read(self._escrow, "openingNumberOf", contract_id, block=block))
+        return int(self.read(self._escrow, "openingNumberOf", contract_id, block=block))
 
     def closed_at(self, contract_id: bytes, block: Tag = "latest") -> int | None:
         """When both parties closed the contract (UTC seconds), or None."""
-        return int(self._read(self._escrow, "closedAtOf", contract_id, block=block)) or None
+        return int(self.read(self._escrow, "closedAtOf", contract_id, block=block)) or None
 
     def is_retired(self, contract_id: bytes, block: Tag = "latest") -> bool:
         """Whether the contract's verifier was disproved."""
-        return bool(self._read(self._escrow, "isRetired", contract_id, block=block))
+        return bool(self.read(self._escrow, "isRetired", contract_id, block=block))
 
     def credit_of(self, token: str, account: str, block: Tag = "latest") -> int:
-        return int(self._read(self._escrow, "creditOf", token, account, block=block))
+        return int(self.read(self._escrow, "creditOf", token, account, block=block))
 
     def token(self, address: str) -> Token:
         """What the token contract says of itself."""
-        token = _token(address)
-        symbol, decimals = self._read(token, "symbol"), self._read(token, "decimals")
+        token = token_at(address)
+        symbol, decimals = self.read(token, "symbol"), self.read(token, "decimals")
         return Token(str(symbol), int(decimals))
 
     def is_allowed(self, token: str) -> bool:
-        return bool(self._read(self._escrow, "isAllowed", token))
+        return bool(self.read(self._escrow, "isAllowed", token))
 
     def balance_of(self, token: str, account: str, block: Tag = "latest") -> int:
-        return int(self._read(_token(token), "balanceOf", account, block=block))
+        return int(self.read(token_at(token), "balanceOf", account, block=block))
 
     def allowance_of(self, token: str, owner: str, block: Tag = "latest") -> int:
         """What the escrow may take of the owner's tokens."""
         spender = self._escrow.address
-        return int(self._read(_token(token), "allowance", owner, spender, block=block))
+        return int(self.read(token_at(token), "allowance", owner, spender, block=block))
 
     def is_signed_by_wallet(self, wallet: str, digest: bytes, signature: bytes) -> bool:
         """Whether a contract account says that this is its signature (ERC-1271)."""
@@ -446,7 +373,7 @@ class Chain:
     # Calldata
 
     def register(self, origin: str, publisher: str) -> Call:
-        return self._call(self._event_log, "register", origin, publisher)
+        return self.call(self._event_log, "register", origin, publisher)
 
     def publish(
         self,
@@ -460,13 +387,13 @@ class Chain:
         arguments = [log_id, size, root, list(proof)]
         if signature is None:
             name = "publish(bytes32,uint64,bytes32,bytes32[])"
-            return self._call(self._event_log, name, *arguments)
+            return self.call(self._event_log, name, *arguments)
         name = "publish(bytes32,uint64,bytes32,bytes32[],bytes)"
-        return self._call(self._event_log, name, *arguments, signature)
+        return self.call(self._event_log, name, *arguments, signature)
 
     def open(self, terms: Terms, owner_signature: bytes, operator_signature: bytes) -> Call:
         """`owner_signature` may be empty if the owner sends the transaction."""
-        return self._call(self._escrow, "open", terms.to_abi(), owner_signature, operator_signature)
+        return self.call(self._escrow, "open", terms.to_abi(), owner_signature, operator_signature)
 
     def settle(
         self,
@@ -479,29 +406,29 @@ class Chain:
     ) -> Call:
         """Settle by the entries from index `first` on, under the root of this size."""
         run = b"".join(entries)
-        return self._call(
+        return self.call(
             self._escrow, "settle", tuple(group), size, first, run, list(proof), signature
         )
 
     def release(self, contract_id: bytes) -> Call:
         """Make final what is due, and pay it."""
-        return self._call(self._escrow, "release", contract_id)
+        return self.call(self._escrow, "release", contract_id)
 
     def dispute(self, contract_id: bytes, position: int) -> Call:
         """By the owner or the operator: the pending statement there goes before the arbiter."""
-        return self._call(self._escrow, "dispute", contract_id, position)
+        return self.call(self._escrow, "dispute", contract_id, position)
 
     def rule(self, contract_id: bytes, position: int, payable_units: int) -> Call:
         """By the arbiter: so much does the disputed statement there make payable."""
-        return self._call(self._escrow, "rule", contract_id, position, payable_units)
+        return self.call(self._escrow, "rule", contract_id, position, payable_units)
 
     def dispute_claims(self, contract_id: bytes) -> Call:
         """By the owner or the operator: the sum of the claims goes before the arbiter."""
-        return self._call(self._escrow, "disputeClaims", contract_id)
+        return self.call(self._escrow, "disputeClaims", contract_id)
 
     def rule_claims(self, contract_id: bytes, amount_units: int) -> Call:
         """By the arbiter: so much of the disputed claims is paid."""
-        return self._call(self._escrow, "ruleClaims", contract_id, amount_units)
+        return self.call(self._escrow, "ruleClaims", contract_id, amount_units)
 
     def close_contract(
         self,
@@ -512,7 +439,7 @@ class Chain:
         operator_signature: bytes,
     ) -> Call:
         """By consent; the signature of the party that sends the transaction may be empty."""
-        return self._call(
+        return self.call(
             self._escrow,
             "close",
             contract_id,
@@ -524,17 +451,20 @@ class Chain:
 
     def disprove(self, size: int, case: Case) -> Call:
         """By anyone: what the contract's verifier signed is false, as entries of this tree show."""
-        return self._call(self._evidence, "disprove", *self._case(size, case, case.contract_id))
+        return self._judge("disprove", *self._case(size, case, case.contract_id))
 
     def claim(self, contract_id: bytes, size: int, transition: Exhibit, touch: Exhibit) -> Call:
         """By the operator: this transition, by this touch, was not settled."""
         escrow = self._escrow.address
         shown = tuple(transition), tuple(touch)
-        return self._call(self._evidence, "claim", escrow, contract_id, size, *shown)
+        return self._judge("claim", escrow, contract_id, size, *shown)
 
     def refute(self, size: int, case: Case, key: bytes) -> Call:
         """By anyone: the claim of this key is unfounded, as entries of this tree show."""
-        return self._call(self._evidence, "refute", *self._case(size, case, case.contract_id, key))
+        return self._judge("refute", *self._case(size, case, case.contract_id, key))
+
+    def _judge(self, function: str, *arguments: object) -> Call:
+        return self.call(contract_at("Evidence", self.evidence), function, *arguments)
 
     def _case(self, size: int, case: Case, *about: bytes) -> list[object]:
         return [
@@ -548,84 +478,22 @@ class Chain:
         ]
 
     def refund(self, contract_id: bytes) -> Call:
-        return self._call(self._escrow, "refund", contract_id)
+        return self.call(self._escrow, "refund", contract_id)
 
     def withdraw(self, token: str, to: str) -> Call:
         """All of the sender's own credit."""
-        return self._call(self._escrow, "withdraw", token, to)
+        return self.call(self._escrow, "withdraw", token, to)
 
     def withdraw_for(
         self, account: str, token: str, to: str, expires_at_s: int, signature: bytes
     ) -> Call:
         """All of the account's credit, to where the account signed for."""
-        return self._call(self._escrow, "withdrawFor", account, token, to, expires_at_s, signature)
+        return self.call(self._escrow, "withdrawFor", account, token, to, expires_at_s, signature)
 
     def approve(self, token: str, amount_units: int) -> Call:
         """Let the escrow take this much of the sender's tokens."""
-        return self._call(_token(token), "approve", self._escrow.address, amount_units)
+        return self.call(token_at(token), "approve", self._escrow.address, amount_units)
 
     def mint(self, token: str, to: str, amount_units: int) -> Call:
         """Make tokens out of nothing: a TestStablecoin only."""
-        return self._call(_token(token), "mint", to, amount_units)
-
-    # Inside
-
-    def _call(self, contract: Contract, function: str, *arguments: object) -> Call:
-        try:
-            data = contract.encode_abi(function, args=arguments)
-        except (Web3Exception, ValueError, TypeError) as error:
-            reason = " ".join(str(error).split())[:_SHOWN_CHARS]
-            raise ChainError(
-                "call-malformed", f"no call of {function} can be made of this: {reason}"
-            ) from None
-        return Call(contract.address, octets(data))
-
-    def _read(
-        self, contract: Contract, function: str, *arguments: object, block: Tag = "latest"
-    ) -> Any:
-        """The only value that a view returns."""
-        (value,) = self._read_all(contract, function, *arguments, block=block)
-        return value
-
-    def _read_all(
-        self, contract: Contract, function: str, *arguments: object, block: Tag = "latest"
-    ) -> tuple[Any, ...]:
-        (reply,) = self.ask([self._ask(contract, function, *arguments, block=block)])
-        return self._values(contract, function, reply)
-
-    def _ask(
-        self, contract: Contract, function: str, *arguments: object, block: Tag = "latest"
-    ) -> Ask:
-        call = self._call(contract, function, *arguments)
-        return "eth_call", [{"to": call.to, "data": hex_of(call.data)}, _tag(block)]
-
-    def _values(self, contract: Contract, function: str, reply: Json) -> tuple[Any, ...]:
-        if isinstance(reply, ReplyError) and reply.data:
-            raise ChainError("call-reverted", f"{function} reverted: {error_text(reply.data)}")
-        types = get_abi_output_types(contract.get_function_by_name(function).abi)
-        try:
-            return decode(types, octets(result(reply)))
-        except (DecodingError, UnicodeDecodeError):
-            raise NodeError(
-                "node-unreadable", f"{self.node.name} answered {function} with something else"
-            ) from None
-
-    def _domain(self, contract: Contract) -> Domain:
-        _, name, version, chain_id, verifying_contract, _, _ = self._read_all(
-            contract, "eip712Domain"
-        )
-        return Domain(name, version, chain_id, to_checksum_address(verifying_contract))
-
-
-def _contract(name: str, address: str) -> Contract:
-    offline = Web3(BaseProvider()).eth
-    return offline.contract(address=to_checksum_address(address), abi=artifact(name).abi)
-
-
-def _token(address: str) -> Contract:
-    # Any ERC-20 will do: the functions that we call are in the standard.
-    return _contract("TestStablecoin", address)
-
-
-def _tag(block: Tag) -> str:
-    return hex(block) if isinstance(block, int) else block
+        return self.call(token_at(token), "mint", to, amount_units)

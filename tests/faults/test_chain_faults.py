@@ -652,10 +652,10 @@ def test_call_that_would_fail_now_and_not_later(bench: Bench) -> None:
     assert bench.find("later").reason == (
         f"NotPublisher(0x{bench.deployment.log_id.hex()}, {SENDER.lower()})"
     )
-    offer = bench.chain._call(
+    offer = bench.chain.call(
         bench.chain._event_log, "offerPublisher", bench.deployment.log_id, SENDER
     )
-    accept = bench.chain._call(bench.chain._event_log, "acceptPublisher", bench.deployment.log_id)
+    accept = bench.chain.call(bench.chain._event_log, "acceptPublisher", bench.deployment.log_id)
     send_local(bench.node, DEPLOYER, offer.to, offer.data)
     send_local(bench.node, RELAYER, accept.to, accept.data)
     bench.finish()
