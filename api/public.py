@@ -35,6 +35,8 @@ def log(service: TheService) -> schemas.Log:
         chain_id=service.escrow_domain.chain_id,
         event_log=service.event_log_domain.verifying_contract,
         escrow=service.escrow_domain.verifying_contract,
+        feedback=service.info.feedback,
+        evaluators=service.info.evaluators,
         publisher=service.info.publisher,
         verifier=service.info.verifier,
         size=newest.size if newest else 0,
@@ -177,6 +179,39 @@ def payouts(
         )
     found = [_payout(StoredEntry(*row)) for row in rows]
     return schemas.Payouts(payouts=found, next=found[-1].position if len(found) == limit else None)
+
+
+@router.get("/contracts/{contract}/endorsements", responses=documented(404))
+def endorsements(
+    service: TheService, contract: ContractId, after: AfterPosition = 0, limit: Limit = 100
+) -> schemas.Endorsements:
+    """The statements about a contract that the verifier has endorsed for ERC-8183 jobs."""
+    digest = unhexed(contract)
+    _known_contract(service, digest)
+    with service.database.transaction() as session:
+        rows = session.all(
+            "api.endorsed",
+            log_id=service.log_id,
+            contract_id=digest,
+            kind=ascii_word("settlement"),
+            after=after,
+            limit=limit,
+        )
+    found = [
+        schemas.Endorsement(
+            position=row.position,
+            entry=hexed(row.entry),
+            size=row.size,
+            root=hexed(row.root),
+            first=row.first,
+            count=row.count,
+            signature=hexed(row.signature),
+        )
+        for row in rows
+    ]
+    return schemas.Endorsements(
+        endorsements=found, next=found[-1].position if len(found) == limit else None
+    )
 
 
 @router.get("/receipts/{position}", responses=documented(404))

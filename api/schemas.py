@@ -17,6 +17,7 @@ from api.words import (
     ProposalCursor,
     Scope,
     Signature,
+    Size,
     TimeMs,
     TimeS,
     Units,
@@ -398,6 +399,27 @@ class Payouts(BaseModel):
     next: Position | None = Field(description="Give it as `after` to go on; null at the end.")
 
 
+class Endorsement(BaseModel):
+    """A statement, and the verifier's signature with which it completes an ERC-8183 job.
+
+    What is signed are the entries [first, first + count) of the tree (size, root), as EIP-712's
+    `Verified` in the domain of the JobEvaluators contract.
+    """
+
+    position: Position
+    entry: Annotated[str, Field(pattern=r"^0x([0-9a-f]{512})$", description="256 bytes.")]
+    size: Size
+    root: Word
+    first: Position
+    count: Size
+    signature: Signature
+
+
+class Endorsements(BaseModel):
+    endorsements: list[Endorsement]
+    next: Position | None = Field(description="Give it as `after` to go on; null at the end.")
+
+
 # --- The log --------------------------------------------------------------------------------------
 
 
@@ -407,6 +429,11 @@ class Log(BaseModel):
     chain_id: int
     event_log: Address
     escrow: Address
+    feedback: Address | None = Field(description="What writes ERC-8004 feedback; null for none.")
+    evaluators: Address | None = Field(
+        description="The factory of ERC-8183 evaluators, in whose domain statements are endorsed; "
+        "null for none."
+    )
     publisher: Address
     verifier: Address
     size: Position

@@ -24,7 +24,10 @@ class TokenInfo(NamedTuple):
 
 
 class ServiceInfo(NamedTuple):
-    """What this service demands of terms, and where it is reached. Addresses with checksums."""
+    """What this service demands of terms, and where it is reached. Addresses with checksums.
+
+    `feedback` and `evaluators` are the contracts for ERC-8004 and ERC-8183, where there are any.
+    """
 
     public_url: str
     origin: str
@@ -33,6 +36,8 @@ class ServiceInfo(NamedTuple):
     tokens: tuple[TokenInfo, ...]
     fee_bps: int
     fee_recipient: str
+    feedback: str | None = None
+    evaluators: str | None = None
 
 
 class Limits(NamedTuple):

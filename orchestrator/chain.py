@@ -41,12 +41,17 @@ _WALLET_GAS = 1_000_000
 
 
 class Addresses(NamedTuple):
-    """A deployment: checksummed addresses, and the block from which on its events are read."""
+    """A deployment: checksummed addresses, and the block from which on its events are read.
+
+    `feedback` writes to ERC-8004's registry, `evaluators` makes ERC-8183's: not all have them.
+    """
 
     chain_id: int
     event_log: str
     escrow: str
     start_block: int = 0
+    feedback: str | None = None
+    evaluators: str | None = None
 
 
 class Checkpoint(NamedTuple):
@@ -143,6 +148,34 @@ class Chain(Caller):
                 f"say {self._event_log.address}; change one of them",
             )
         self.check_code("Evidence", self.evidence)
+        if self.addresses.feedback is not None:
+            self.check_feedback(self.addresses.feedback)
+        if self.addresses.evaluators is not None:
+            self.check_evaluators(self.addresses.evaluators)
+
+    def check_feedback(self, address: str) -> None:
+        """Raise ChainError unless our contract is there that writes feedback for this escrow."""
+        self.check_code("Feedback", address)
+        used = to_checksum_address(self.read(contract_at("Feedback", address), "escrow"))
+        if used != self.addresses.escrow:
+            raise ChainError(
+                "other-escrow",
+                f"the contract at {address} writes feedback for the escrow {used}, not for "
+                f"{self.addresses.escrow}",
+            )
+
+    def check_evaluators(self, address: str) -> None:
+        """Raise ChainError unless our factory of evaluators is there, reading this event log."""
+        self.check_code("JobEvaluators", address)
+        factory = contract_at("JobEvaluators", address)
+        used = to_checksum_address(self.read(factory, "eventLog"))
+        if used != self.addresses.event_log:
+            raise ChainError(
+                "other-event-log",
+                f"the evaluators of {address} read the event log {used}, not "
+                f"{self.addresses.event_log}",
+            )
+        self.check_code("JobEvaluator", to_checksum_address(self.read(factory, "implementation")))
 
     def check_log(self, log_id: bytes, registrant: str, origin: str, publisher: str) -> None:
         """Raise ChainError unless this log is the registrant's and has this publisher."""
@@ -177,6 +210,12 @@ class Chain(Caller):
     def escrow_domain(self) -> Domain:
         """What terms and statements are signed under, as the escrow says by EIP-5267."""
         return self.domain_of(self._escrow)
+
+    @cached_property
+    def evaluators_domain(self) -> Domain | None:
+        """What statements are endorsed under for ERC-8183 jobs; None without evaluators."""
+        address = self.addresses.evaluators
+        return None if address is None else self.domain_of(contract_at("JobEvaluators", address))
 
     @cached_property
     def event_log_domain(self) -> Domain:

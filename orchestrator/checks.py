@@ -94,13 +94,20 @@ def connect(client: Client, rpc_url: str) -> tuple[Chain, bytes]:
 def served(client: Client) -> tuple[Addresses, bytes]:
     """The deployment and the log that a server names."""
     log = client.get("/v1/log")
-    with _reading("which log it serves"):
+    with reading("which log it serves"):
         event_log, escrow = (to_checksum_address(log[name]) for name in ("event_log", "escrow"))
-        return Addresses(int(log["chain_id"]), event_log, escrow), _word(log["log_id"])
+        feedback, evaluators = (
+            None if log.get(name) is None else to_checksum_address(log[name])
+            for name in ("feedback", "evaluators")
+        )
+        return (
+            Addresses(int(log["chain_id"]), event_log, escrow, 0, feedback, evaluators),
+            word_of(log["log_id"]),
+        )
 
 
 @contextmanager
-def _reading(what: str) -> Iterator[None]:
+def reading(what: str) -> Iterator[None]:
     """Raises ServerError if the server's answer has not the shape that we read it by."""
     try:
         yield
@@ -108,7 +115,8 @@ def _reading(what: str) -> Iterator[None]:
         raise ServerError("answer-garbled", f"the server does not say {what}") from None
 
 
-def _word(text: str) -> bytes:
+def word_of(text: str) -> bytes:
+    """The word of 32 bytes in hex; ValueError if it is none."""
     word = bytes.fromhex(text.removeprefix("0x"))
     if len(word) != WORD_BYTES:
         raise ValueError
@@ -145,8 +153,8 @@ def statement(
 def _judge(client: Client, chain: Chain, anchor: Checkpoint) -> tuple[World, "_Book"]:
     """Replay all that the server has, past the anchor."""
     newest = client.get("/v1/log/checkpoint")
-    with _reading("how long its log is"):
-        size, root = int(newest["size"]), _word(newest["root"])
+    with reading("how long its log is"):
+        size, root = int(newest["size"]), word_of(newest["root"])
     if size > anchor.size + MAX_UNANCHORED:
         raise ReplayError(
             "log-ahead",
@@ -156,7 +164,7 @@ def _judge(client: Client, chain: Chain, anchor: Checkpoint) -> tuple[World, "_B
     book = _Book()
     log = LogReplay(
         lambda start, stop: book.noting(_records(client, start, stop)),
-        lambda hash_: _policy(client, hash_),
+        lambda hash_: served_policy(client, hash_),
         chain,
     )
     if anchor.size:
@@ -295,7 +303,7 @@ def _records(client: Client, start: int, stop: int) -> Iterator[Record]:
     while start < stop:
         limit = min(PAGE, stop - start)
         answer = client.get("/v1/log/entries", start=start, limit=limit)
-        with _reading(f"what its entries from {start} on are"):
+        with reading(f"what its entries from {start} on are"):
             page = [_record(item, start + place) for place, item in enumerate(answer["entries"])]
         if not page:
             return
@@ -314,7 +322,7 @@ def _record(item: dict[str, Any], position: int) -> Record:
 def _opening(item: dict[str, Any] | None) -> Opening | None:
     if item is None:
         return None
-    request_hash, commitment = (_word(item[name]) for name in ("request_hash", "commitment"))
+    request_hash, commitment = (word_of(item[name]) for name in ("request_hash", "commitment"))
     if "from_state" not in item:
         return TouchOpening(request_hash, commitment)
     return EventOpening(
@@ -326,9 +334,10 @@ def _opening(item: dict[str, Any] | None) -> Opening | None:
     )
 
 
-def _policy(client: Client, hash_: bytes) -> Policy:
+def served_policy(client: Client, hash_: bytes) -> Policy:
+    """The policy of this hash, as a server gives it. Raises ReplayError for another one."""
     answer = client.get(f"/v1/policies/0x{hash_.hex()}")
-    with _reading(f"what policy 0x{hash_.hex()} is"):
+    with reading(f"what policy 0x{hash_.hex()} is"):
         document = answer["document"]
     found = policies.parse(document)
     if found.hash != hash_:

@@ -224,6 +224,7 @@ def main() -> None:
 
 for command in commands.ALL:
     app.command()(command)
+app.add_typer(commands.jobs)
 
 
 @app.callback()

@@ -18,6 +18,7 @@ from orchestrator.settings import read as read_settings
 
 if TYPE_CHECKING:
     from orchestrator.desk import Desk, How, Where
+    from orchestrator.jobs import Evaluator as KnownEvaluator
     from orchestrator.situation import Brief
 
 # What speaks to a chain takes seconds to import; each command imports its own.
@@ -38,6 +39,11 @@ KeyFile = Annotated[
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Sign and send without asking.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Explain only; needs no key.")]
+Evaluators = Annotated[
+    str | None, typer.Option(help="The factory of evaluators; else where the server says it is.")
+]
+Evaluator = Annotated[str, typer.Option(help="The evaluator that the job names.")]
+Job = Annotated[int, typer.Argument(metavar="JOB", min=0, help="The job's id, at its contract.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
 
 
@@ -288,7 +294,195 @@ def release(
     )
 
 
-ALL = (contract, disprove, claim, refute, dispute, rule, close, refund, release)
+def feedback(
+    id_: Id,
+    motion: Annotated[
+        str | None, typer.Option(help="What it was for, if the policy gives the outcome several.")
+    ] = None,
+    endpoint: Annotated[
+        str, typer.Option(help="A URI of what the agent worked through, if any.")
+    ] = "",
+    feedback: Annotated[
+        str | None, typer.Option(help="The Feedback contract; else where the server says it is.")
+    ] = None,
+    api: Api = None,
+    rpc: Rpc = None,
+    escrow: Escrow = None,
+    key_file: KeyFile = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    json_out: Json = False,
+) -> None:
+    """Write what an ended contract has paid to its agent's ERC-8004 record. By a party."""
+    from orchestrator import checks, reputation
+    from orchestrator.desk import contract_id_of
+
+    asked = contract_id_of(id_)
+
+    def find(desk: "Desk") -> "Brief":
+        at, found = desk.feedback(feedback), desk.read(asked)
+        policy = checks.served_policy(desk.client, found.terms.policy)
+        chosen = _motion(policy.motions_into(found.terms.outcome), motion)
+        return reputation.feedback(desk.chain, at, found, chosen, endpoint)
+
+    _act(_where(api, rpc, escrow), _how(key_file, yes, dry_run, json_out), find)
+
+
+def _motion(motions: tuple[str, ...], asked: str | None) -> str:
+    if asked is None and len(motions) == 1:
+        return motions[0]
+    if asked not in motions:
+        said = "say which with --motion" if asked is None else f"not to {asked}"
+        raise InputError(
+            "motion-unclear",
+            f"the policy counts this outcome to {' and '.join(motions) or 'nothing'}; {said}",
+        )
+    return asked
+
+
+ALL = (contract, disprove, claim, refute, dispute, rule, close, refund, release, feedback)
+
+# --- ERC-8183 jobs --------------------------------------------------------------------------------
+
+jobs = typer.Typer(
+    name="job",
+    no_args_is_help=True,
+    help="ERC-8183 jobs that the log decides: their evaluators, completing and rejecting them.",
+)
+
+
+@jobs.command("evaluator")
+def job_evaluator(
+    id_: Id,
+    minimum: Annotated[
+        str, typer.Argument(help="The net value that completes a job, in tokens, such as 100.")
+    ],
+    commerce: Annotated[str, typer.Option(help="The ERC-8183 contract that holds the job.")],
+    until: Annotated[
+        str, typer.Option(help="The last time to complete it: UTC, such as 2027-01-31.")
+    ],
+    stated_from: Annotated[
+        str | None, typer.Option(help="Count only statements made from this time on.")
+    ] = None,
+    evaluators: Evaluators = None,
+    api: Api = None,
+    rpc: Rpc = None,
+    escrow: Escrow = None,
+    key_file: KeyFile = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    json_out: Json = False,
+) -> None:
+    """Which evaluator a job must name to be completed by statements on a contract."""
+    from orchestrator import desk as desks
+    from orchestrator import jobs as offers
+
+    asked, deadline_s = desks.contract_id_of(id_), desks.time_given(until)
+    since_s = 0 if stated_from is None else desks.time_given(stated_from)
+    held_by = desks.address_given(commerce)
+
+    def find(desk: "Desk") -> "Brief":
+        found = desk.read(asked)
+        return offers.offer(
+            desk.chain,
+            desk.evaluators(evaluators),
+            found,
+            held_by,
+            found.units(minimum),
+            stated_from_s=since_s,
+            deadline_s=deadline_s,
+        )
+
+    _act(_where(api, rpc, escrow), _how(key_file, yes, dry_run, json_out), find)
+
+
+@jobs.command("complete")
+def job_complete(
+    job: Job,
+    evaluator: Evaluator,
+    evaluators: Evaluators = None,
+    api: Api = None,
+    rpc: Rpc = None,
+    escrow: Escrow = None,
+    key_file: KeyFile = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    json_out: Json = False,
+) -> None:
+    """Complete a job by a statement that meets its condition. Anyone can, until its deadline."""
+    from orchestrator import jobs as offers
+
+    find = _of_evaluator(
+        evaluator,
+        evaluators,
+        lambda desk, known: offers.complete(desk.chain, desk.client, known, job),
+    )
+    _act(_where(api, rpc, escrow), _how(key_file, yes, dry_run, json_out), find)
+
+
+@jobs.command("reject")
+def job_reject(
+    job: Job,
+    evaluator: Evaluator,
+    evaluators: Evaluators = None,
+    api: Api = None,
+    rpc: Rpc = None,
+    escrow: Escrow = None,
+    key_file: KeyFile = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    json_out: Json = False,
+) -> None:
+    """Have a job rejected that nothing completed. Anyone can, after its deadline."""
+    from orchestrator import jobs as offers
+
+    find = _of_evaluator(
+        evaluator, evaluators, lambda desk, known: offers.reject(desk.chain, known, job)
+    )
+    _act(_where(api, rpc, escrow), _how(key_file, yes, dry_run, json_out), find)
+
+
+@jobs.command("collect")
+def job_collect(
+    evaluator: Evaluator,
+    token: Annotated[str, typer.Option(help="The token that the job's contract pays in.")],
+    evaluators: Evaluators = None,
+    api: Api = None,
+    rpc: Rpc = None,
+    escrow: Escrow = None,
+    key_file: KeyFile = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    json_out: Json = False,
+) -> None:
+    """Send the verifier the fees that a job's contract has paid its evaluator. Anyone can."""
+    from orchestrator import jobs as offers
+    from orchestrator.desk import address_given
+
+    paid_in = address_given(token)
+    find = _of_evaluator(
+        evaluator, evaluators, lambda desk, known: offers.collect(desk.chain, known, paid_in)
+    )
+    _act(_where(api, rpc, escrow), _how(key_file, yes, dry_run, json_out), find)
+
+
+def _of_evaluator(
+    named: str, factory: str | None, then: "Callable[[Desk, KnownEvaluator], Brief]"
+) -> "Callable[[Desk], Brief]":
+    """What to do with the evaluator at an address, once it is known to be one."""
+    from orchestrator import jobs as offers
+    from orchestrator.desk import address_given
+
+    address = address_given(named)
+
+    def find(desk: "Desk") -> "Brief":
+        known = offers.evaluator_at(desk.chain, desk.evaluators(factory), address)
+        return then(desk, known)
+
+    return find
+
+
+# --- What all of them need ------------------------------------------------------------------------
 
 
 def _where(api: str | None, rpc: str | None, escrow: str | None) -> "Where":

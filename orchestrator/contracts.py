@@ -29,7 +29,11 @@ from orchestrator.node import NodeError, octets
 _SHOWN_CHARS = 200
 # The escrow's code is spread over these: it is more than one address may hold (EIP-170).
 LIBRARIES = ("TermsRules", "Statements", "Claims", "Dues")
-CONTRACTS = ("EventLog", "Evidence", *LIBRARIES, "OutcomeEscrow", "Feedback", "TestStablecoin")
+CONTRACTS = (
+    *("EventLog", "Evidence", *LIBRARIES, "OutcomeEscrow"),
+    *("Feedback", "JobEvaluators", "JobEvaluator"),
+    *("TestStablecoin", "IdentityRegistry", "ReputationRegistry", "AgenticCommerce"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,13 @@
 
 1. Start PostgreSQL and a local chain a day before the first purchase, deploy, open the log.
 2. The owner opens a surface and lets the escrow take its budget.
-3. Operators sign in, propose contracts; the owner accepts; the escrow opens them.
+3. Operators sign in, propose contracts; the owner accepts; the escrow opens them. A client who is
+   no party posts an ERC-8183 job that the log is to decide.
 4. Day by day the owner reports purchases; week by week agents look and act; every four weeks the
    log is anchored, statements are settled and payouts come back into the log.
    On the way, a verifier stays silent and its operator claims by proof; the owner disputes a
    statement and the arbiter decides by the log; what customers send back is taken back.
-5. What is left goes back to the owner.
+5. What is left goes back to the owner, and what was paid to an agent's ERC-8004 record.
 6. Publisher and verifier of another log lie together, and a stranger stops them.
 7. A stranger replays the public log with the terms from the chain and compares with the wallets.
 8. One receipt is checked, then tampered with and refused.
@@ -22,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from orchestrator import cdnow, checks, trials
+from orchestrator import cdnow, checks, elsewhere, trials
 from orchestrator.actors import Client, Operator, Owner, wallet
 from orchestrator.cdnow import (
     DAY_MS,
@@ -36,6 +37,7 @@ from orchestrator.cdnow import (
     Offer,
 )
 from orchestrator.core.errors import ChainError, ReplayError
+from orchestrator.core.policy import parse
 from orchestrator.core.terms import BPS
 from orchestrator.fraud import Fraud
 from orchestrator.fraud import stage as stage_fraud
@@ -52,6 +54,8 @@ ORIGIN = "demo.tallystick/cdnow"
 FEE_BPS = 200
 OWNER_FUNDS_UNITS = 20_000_000_000
 OPERATORS = ("ada", "bo", "cy", "dee", "eve")
+# One is an agent of ERC-8004's registry; another works on an ERC-8183 job at the same time.
+AGENT, PROVIDER = "ada", "bo"
 SILENT_DEADLINE_S = OPENS_S + SILENT_DAYS * DAY_S
 # Claims open when nobody may state anything any more.
 CLAIMS_OPEN_MS = (SILENT_DEADLINE_S + trials.SILENCE_S) * 1000
@@ -94,6 +98,8 @@ class Story:
     dispute: trials.Dispute | None = None
     silence: trials.Silence | None = None
     fraud: Fraud | None = None
+    job: elsewhere.Job | None = None
+    record: elsewhere.Record | None = None
     replay: checks.Comparison | None = None
     receipt: dict[str, Any] | None = None
     shown: list[str] = field(default_factory=list)
@@ -168,12 +174,15 @@ class Demo:
         for operator in self.operators.values():
             operator.sign_in()
         self.stack.drain()
-        self.offers = {
-            self.operators[offer.operator].propose(
-                self.surface, self.stack.escrow_domain, **_deal(offer, DEADLINE_S, GRACE_S)
-            ): offer
-            for offer in OFFERS
-        }
+        agent_id = elsewhere.register_agent(self._scene, AGENT)
+        self.offers = {}
+        for offer in OFFERS:
+            deal = _deal(offer, DEADLINE_S, GRACE_S)
+            if offer.operator == AGENT:
+                deal["agent_id_plus_one"] = str(agent_id + 1)
+            operator = self.operators[offer.operator]
+            proposed = operator.propose(self.surface, self.stack.escrow_domain, **deal)
+            self.offers[proposed] = offer
         self.owner.accept_all(self.surface, self.stack.escrow_domain)
         self._scene.come_to_rest()
         operator = self.operators[SILENT_OFFER.operator]
@@ -185,6 +194,11 @@ class Demo:
         if opened != len(self.offers):
             raise ChainError("open-failed", f"{opened} of {len(self.offers)} contracts were opened")
         self._guarded = next(name for name, offer in self.offers.items() if offer.guard)
+        self._say("a client who is no party posts a job that the log is to decide (ERC-8183)")
+        watched = next(name for name, offer in self.offers.items() if offer.operator == PROVIDER)
+        self.story.job = elsewhere.post_job(
+            self._scene, PROVIDER, watched, self.offers[watched].budget_units // 2, DEADLINE_S
+        )
 
     # 4
 
@@ -221,6 +235,8 @@ class Demo:
         silence = self.story.silence
         if silence is not None and not silence.paid_units:
             self.story.silence = trials.collect(self._scene, SILENT_OFFER.operator, silence)
+        if self.story.job is not None:
+            self.story.job = elsewhere.try_job(self._scene, PROVIDER, self.story.job)
         if self.story.rounds == DISPUTED_ROUND:
             self._say("the owner disputes a statement; the arbiter replays the log and rules")
             self.story.dispute = trials.dispute(self._scene, self._guarded)
@@ -251,6 +267,9 @@ class Demo:
             self._scene.send("treasury", chain.withdraw(self.token, self.treasury))
         self._scene.come_to_rest()
         self.story.owner_refund_units = chain.balance_of(self.token, self.owner.address) - before
+        (motion,) = parse(POLICY).motions_into(self.offers[self._guarded].outcome)
+        self._say("the owner writes what an agent was paid to its public record (ERC-8004)")
+        self.story.record = elsewhere.give_feedback(self._scene, self._guarded, motion)
 
     # 6
 
@@ -298,6 +317,9 @@ class Demo:
             finally:
                 chain.close()
         due = found.due_units()
+        job = self.story.job
+        if job is not None and job.is_completed:
+            due[job.provider] += job.budget_units
         if due != self.story.balances:
             raise ReplayError(
                 "payouts-differ", f"the replay gives {due}, the wallets hold {self.story.balances}"

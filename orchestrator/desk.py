@@ -28,6 +28,7 @@ from orchestrator.core.errors import (
     TermsError,
 )
 from orchestrator.core.terms import ZERO_ADDRESS, address_of, close_digest, sign_digest
+from orchestrator.history import parse_time_ns
 from orchestrator.remedies import Consent, closing
 from orchestrator.sender import Quote, Sender, Sent, quote, wei
 from orchestrator.situation import Brief, Deed, Situation, read, utc
@@ -69,7 +70,7 @@ class Desk:
             if where.escrow is None:
                 deployment, _ = served(self._client)
             else:
-                deployment = find_deployment(where.rpc_url, _address(where.escrow))
+                deployment = find_deployment(where.rpc_url, address_given(where.escrow))
             self.chain = self._exits.enter_context(Chain(where.rpc_url, deployment))
             self.chain.check()
         except BaseException:
@@ -81,6 +82,32 @@ class Desk:
 
     def __exit__(self, *_: object) -> None:
         self._exits.close()
+
+    @property
+    def client(self) -> Client:
+        """The server of the log."""
+        return self._client
+
+    def feedback(self, named: str | None) -> str:
+        """The contract that writes ERC-8004 feedback for this escrow, checked."""
+        at = self._beside("feedback", named, self.chain.addresses.feedback)
+        self.chain.check_feedback(at)
+        return at
+
+    def evaluators(self, named: str | None) -> str:
+        """The factory of ERC-8183 evaluators that read this event log, checked."""
+        at = self._beside("evaluators", named, self.chain.addresses.evaluators)
+        self.chain.check_evaluators(at)
+        return at
+
+    def _beside(self, name: str, named: str | None, served_at: str | None) -> str:
+        if named is not None:
+            return address_given(named)
+        if served_at is None:
+            raise InputError(
+                f"{name}-unknown", f"the server names no {name} contract: give --{name} ADDRESS"
+            )
+        return served_at
 
     def read(self, contract_id: bytes) -> Situation:
         """How this contract stands in the latest block."""
@@ -108,10 +135,19 @@ def contract_id_of(text: str) -> bytes:
     return bytes.fromhex(text[2:])
 
 
-def _address(text: str) -> str:
+def address_given(text: str) -> str:
+    """The address that was typed, with its checksum. Raises InputError if it is none."""
     if not is_address(text):
         raise InputError("address-malformed", f"{text!r} is no address: 0x and 40 hex digits")
     return to_checksum_address(text)
+
+
+def time_given(text: str) -> int:
+    """The UTC second that was typed. Raises InputError if it is none."""
+    try:
+        return parse_time_ns(text) // 10**9
+    except ValueError as error:
+        raise InputError("time-malformed", f"a time {error}") from None
 
 
 def read_key(path: Path | None) -> bytes:
@@ -200,7 +236,7 @@ def act(where: Where, how: How, find: Callable[[Desk], Brief]) -> bool:
     with Desk(where) as desk:
         sender = None if key is None else Sender(desk.chain, key)
         brief = find(desk)
-        head: dict[str, object] = {"looked": brief.lines}
+        head: dict[str, object] = {"looked": brief.lines, **brief.facts}
         for line in brief.lines:
             tell.say(line)
         if brief.obstacle is not None:

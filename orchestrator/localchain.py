@@ -29,12 +29,21 @@ from orchestrator.node import (
 )
 
 
+class StandIns(NamedTuple):
+    """What a public chain has already, by address: ERC-8004's registries, an ERC-8183 contract."""
+
+    identities: str
+    reputations: str
+    commerce: str
+
+
 class Deployment(NamedTuple):
     """What `deploy_local` made: the contracts, a test stablecoin (6 decimals), a registered log."""
 
     addresses: Addresses
     token: str
     log_id: bytes
+    stand_ins: StandIns
 
 
 class LocalChainClock:
@@ -179,11 +188,16 @@ def deploy_local(
             ["address", "address", "address", "address[]"],
             [event_log, evidence, identities, [token]],
         )
+        reputations = deploy("ReputationRegistry", ["address"], [identities])
+        feedback = deploy("Feedback", ["address", "address"], [escrow, reputations])
+        evaluators = deploy("JobEvaluators", ["address"], [event_log])
+        commerce = deploy("AgenticCommerce", ["address", "uint256"], [token, 0])
         chain_id = quantity(clock.node.call("eth_chainId"))
-        addresses = Addresses(chain_id, event_log, escrow, start_block)
+        addresses = Addresses(chain_id, event_log, escrow, start_block, feedback, evaluators)
         with Chain(rpc_url, addresses) as chain:
             chain.check()
             call = chain.register(origin, publisher or account)
         send_local(clock.node, key, call.to, call.data)
         clock.finalize()
-    return Deployment(addresses, token, log_id_of(account, origin))
+    stand_ins = StandIns(identities, reputations, commerce)
+    return Deployment(addresses, token, log_id_of(account, origin), stand_ins)

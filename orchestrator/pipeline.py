@@ -4,8 +4,9 @@
 2. `publish`  the newest checkpoint goes on chain, with the proof that it extends the last one.
 3. `settle`   statements that an anchor covers go to the escrow, signed by the verifier.
 4. `release`  what the escrow held back and time has freed is paid out.
-5. `submit`   whatever was asked for moves on: signed, sent, replaced, finished.
-6. `watch`    what the chain made final comes back into the log as requests.
+5. `endorse`  the same statements are signed for ERC-8183 jobs, and kept for whoever needs that.
+6. `submit`   whatever was asked for moves on: signed, sent, replaced, finished.
+7. `watch`    what the chain made final comes back into the log as requests.
 
 Each step reads what is durable, decides, and asks for something under a key that names it, so a
 step that is run twice, or dies halfway, does nothing twice.
@@ -97,6 +98,8 @@ class Pipeline:
         self._unsent: dict[bytes, StoredEntry] = {}
         self._guarded: dict[bytes, int] = {}
         self._read_to = 0
+        # How far statements were signed for jobs; None: not yet looked up.
+        self._endorsed_to: int | None = None
 
     def step(self) -> bool:
         """All steps once, in order; whether anything was done or is still under way.
@@ -105,6 +108,7 @@ class Pipeline:
         """
         try:
             asked = self.accept() + bool(self.publish()) + self.settle() + self.release()
+            asked += self.endorse()
         finally:
             self.submit()
             seen = self.watch()
@@ -210,7 +214,8 @@ class Pipeline:
                 return 0
             attempt = last.attempt + 1
         proof = self._log.run_proof(run.first, count, anchor.size)
-        signature = self._verifier.sign(anchor.size, anchor.root, run.first, count)
+        domain = self._chain.escrow_domain
+        signature = self._verifier.sign(domain, anchor.size, anchor.root, run.first, count)
         call = self._chain.settle(run.group, anchor.size, run.first, run.entries, proof, signature)
         self._ask(_Intent("settle", f"{run.first}:{count}", attempt), call)
         return count
@@ -249,6 +254,44 @@ class Pipeline:
         portion = (self._terms_of(contract_id).rate_cap_units or one.owed_units) // 4
         is_time = self._now_ms() - self._guarded[contract_id] >= RELEASE_EVERY_MS
         return is_time and one.releasable_units >= portion
+
+    def endorse(self) -> int:
+        """Sign for ERC-8183 jobs what an anchor covers since the last time; returns how much.
+
+        A job is completed for good, so it takes a signature of its own. Every statement of ours
+        gets one: who waits for which is nothing that we can know.
+        """
+        domain = self._chain.evaluators_domain
+        if domain is None:
+            return 0
+        if self._endorsed_to is None:
+            with self._database.transaction() as session:
+                found = session.one("pipeline.endorsed", log_id=self._log_id)
+            self._endorsed_to = found.until - 1 if found else -1
+        page = self._log.of_kind("settlement", self._endorsed_to, STATEMENTS_PAGE)
+        if not page:
+            return 0
+        anchor = self._chain.checkpoint(self._log_id, "safe")
+        covered = [stored for stored in page if stored.position < anchor.size]
+        ours = [stored.position for stored in covered if stored.entry.actor == self._verifier.word]
+        signed = [
+            (first, count, self._verifier.sign(domain, anchor.size, anchor.root, first, count))
+            for first, count in _neighbours(ours)
+        ]
+        with self._database.transaction() as session:
+            for first, count, signature in signed:
+                session.run(
+                    "pipeline.endorse",
+                    log_id=self._log_id,
+                    first=first,
+                    count=count,
+                    size=anchor.size,
+                    root=anchor.root,
+                    signature=signature,
+                )
+        if covered:
+            self._endorsed_to = covered[-1].position
+        return len(ours)
 
     def submit(self) -> None:
         """Move every transaction on by what the chain shows now."""
@@ -374,6 +417,20 @@ class Pipeline:
             return None
         kind, *name, attempt = row.intent_key.split(":")
         return _Intent(kind, ":".join(name), int(attempt), row.fate)
+
+
+def _neighbours(positions: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Ascending positions as runs without a gap: the first of each, and how many they are."""
+    first = count = 0
+    for position in positions:
+        if count and position == first + count:
+            count += 1
+            continue
+        if count:
+            yield first, count
+        first, count = position, 1
+    if count:
+        yield first, count
 
 
 def _is_over(one: Progress) -> bool:

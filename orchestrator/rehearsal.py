@@ -4,7 +4,7 @@ PostgreSQL and the chain are started in a folder and stopped again, unless other
 clock gives `now` to API, sign-in and log, and the chain is set to the same second.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +18,7 @@ from orchestrator.contracts import Call
 from orchestrator.core.errors import ChainError
 from orchestrator.local import LocalAnvil, LocalPostgres
 from orchestrator.localchain import LocalChainClock, deploy_local, send_local
-from orchestrator.node import quantity
+from orchestrator.node import Json, quantity
 from orchestrator.stack import Keys, Site, Stack, http_server, listen
 
 GAS_FUNDS_WEI = 10**20
@@ -119,7 +119,7 @@ class Rehearsal:
             origin=plan.origin,
             publisher=address_of("publisher"),
         )
-        self.token = made.token
+        self.token, self.stand_ins = made.token, made.stand_ins
         site = Site(
             addresses=made.addresses,
             log_id=made.log_id,
@@ -149,8 +149,11 @@ class Rehearsal:
 
     def send(self, name: str, call: Call) -> int:
         """Send a transaction from a wallet of the rehearsal; returns the gas it used."""
-        receipt = send_local(self._chain_clock.node, key_of(name), call.to, call.data)
-        return quantity(receipt.get("gasUsed"))
+        return quantity(self.transact(name, call).get("gasUsed"))
+
+    def transact(self, name: str, call: Call) -> Mapping[str, Json]:
+        """The same; returns the transaction's receipt."""
+        return send_local(self._chain_clock.node, key_of(name), call.to, call.data)
 
     def fund(self, name: str) -> None:
         """Give a wallet of the rehearsal something to pay gas with."""

@@ -143,6 +143,8 @@ def read_site(path: Path) -> Site:
                 str(document["event_log"]),
                 str(document["escrow"]),
                 int(document["start_block"]),
+                _optional(document, "feedback"),
+                _optional(document, "evaluators"),
             ),
             log_id=bytes.fromhex(document["log_id"].removeprefix("0x")),
             origin=str(document["origin"]),
@@ -168,6 +170,8 @@ def site_document(site: Site) -> dict[str, object]:
         "event_log": site.addresses.event_log,
         "escrow": site.addresses.escrow,
         "start_block": site.addresses.start_block,
+        "feedback": site.addresses.feedback,
+        "evaluators": site.addresses.evaluators,
         "log_id": f"0x{site.log_id.hex()}",
         "origin": site.origin,
         "registrant": site.registrant,
@@ -175,6 +179,10 @@ def site_document(site: Site) -> dict[str, object]:
         "fee_bps": site.fee_bps,
         "fee_recipient": site.fee_recipient,
     }
+
+
+def _optional(document: Any, name: str) -> str | None:
+    return None if document.get(name) is None else str(document[name])
 
 
 def _deploy(rpc_url: str, keys: Keys, path: Path) -> None:
@@ -188,7 +196,8 @@ def _deploy(rpc_url: str, keys: Keys, path: Path) -> None:
         chain.release()
     token = TokenInfo(made.token, "TEST", 6)
     site = Site(made.addresses, made.log_id, LOCAL_ORIGIN, publisher, (token,))
-    _write(path, json.dumps(site_document(site), indent=2) + "\n")
+    document = site_document(site) | {"stand_ins": made.stand_ins._asdict()}
+    _write(path, json.dumps(document, indent=2) + "\n")
 
 
 def _keys(folder: Path, *, may_create: bool) -> Keys:

@@ -5,7 +5,9 @@ events since the contract's time for statements ended, or it was closed: there w
 """
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import NamedTuple
 
 from orchestrator.chain import Chain, PendingStatement, Token
@@ -242,12 +244,14 @@ class Deed(NamedTuple):
 class Brief(NamedTuple):
     """What was looked at, and what can be sent for it.
 
-    `obstacle` is why it cannot be sent now, though it can at another time.
+    `obstacle` is why it cannot be sent now, though it can at another time; `facts` say to programs
+    what `lines` say.
     """
 
     lines: tuple[str, ...]
     deeds: tuple[Deed, ...] = ()
     obstacle: EscrowError | None = None
+    facts: Mapping[str, object] = MappingProxyType({})
 
 
 def many(count: int, noun: str) -> str:

@@ -170,7 +170,7 @@ class Stack:
             chain=self.chain,
             submitter=self.submitter,
             watcher=Watcher(self.chain, worker),
-            verifier=Verifier(replay, site.log_id, self.escrow_domain, keys.verifier),
+            verifier=Verifier(replay, site.log_id, keys.verifier),
             now_ms=self.now_ms,
             account=self.publisher,
             serves=site.serves,
@@ -190,6 +190,8 @@ class Stack:
                 tokens=site.tokens,
                 fee_bps=site.fee_bps,
                 fee_recipient=site.fee_recipient,
+                feedback=site.addresses.feedback,
+                evaluators=site.addresses.evaluators,
             ),
             limits=limits,
         )

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from orchestrator.checks import Comparison
 from orchestrator.demo import Earned, Story
+from orchestrator.elsewhere import Job, Record
 from orchestrator.fraud import Fraud
 from orchestrator.history import format_amount
 from orchestrator.trials import Dispute, Silence
@@ -29,6 +30,7 @@ def show(story: Story, console: Console) -> None:
         f"The owner got {format_amount(story.owner_refund_units)} TEST back."
     )
     _show_trials(story, console)
+    _show_elsewhere(story, console)
     if story.replay is not None:
         console.print(
             f"\n[green]Replayed[/] {story.replay.entries:,} public entries (anchored up to "
@@ -87,6 +89,8 @@ def document(story: Story) -> dict[str, Any]:
         "dispute": _plain(story.dispute),
         "silence": _plain(story.silence),
         "fraud": _plain(story.fraud),
+        "job": _plain(story.job),
+        "record": _plain(story.record),
         "transactions": [
             {"intent": t.intent_key, "hash": f"0x{t.tx_hash.hex()}", "gas": t.gas_used}
             for t in story.transactions
@@ -97,7 +101,7 @@ def document(story: Story) -> dict[str, Any]:
     }
 
 
-def _plain(found: Dispute | Silence | Fraud | None) -> dict[str, Any] | None:
+def _plain(found: Dispute | Silence | Fraud | Job | Record | None) -> dict[str, Any] | None:
     """A part of the story in JSON's own types: ids in hex, amounts as text."""
     if found is None:
         return None
@@ -177,6 +181,21 @@ def _trials(story: Story) -> Iterator[tuple[str, str]]:
         shown = f"entries {' and '.join(map(str, fraud.exhibits))}: {fraud.kind}"
         back = f"{paid} was paid, {format_amount(fraud.refund_units)} went back"
         yield "lied", f"{told} {shown} ({fraud.gas_used:,} gas); {back}"
+
+
+def _show_elsewhere(story: Story, console: Console) -> None:
+    """What other places took from the log."""
+    job, record = story.job, story.record
+    if job is not None and job.is_completed:
+        console.print(
+            f"An ERC-8183 job of {format_amount(job.budget_units)} TEST named the log as its "
+            f"evaluator: the statement at entry {job.position} completed it."
+        )
+    if record is not None:
+        console.print(
+            f"ERC-8004's registry says that agent {record.agent_id} was paid "
+            f"{format_amount(record.units)} TEST for {record.motion}: a settlement wrote it."
+        )
 
 
 def _show_contracts(contracts: list[Earned], console: Console) -> None:

@@ -85,28 +85,25 @@ class LogReplay:
 
 
 class Verifier:
-    """Signs `Verified` statements (EIP-712, the escrow's domain) for what it has replayed.
+    """Signs `Verified` (EIP-712) for what it has replayed. `word` is its address in the log."""
 
-    `word` is its address as the log writes it.
-    """
-
-    def __init__(self, log: LogReplay, log_id: bytes, escrow: Domain, key: bytes) -> None:
+    def __init__(self, log: LogReplay, log_id: bytes, key: bytes) -> None:
         self._log = log
         self._log_id = log_id
-        self._escrow = escrow
         self._key = key
         self.word = address_word(address_of(key))
 
     def __repr__(self) -> str:
         return f"Verifier(log_id=0x{self._log_id.hex()}, size={self._log.size})"
 
-    def sign(self, size: int, root: bytes, first: int, count: int) -> bytes:
+    def sign(self, domain: Domain, size: int, root: bytes, first: int, count: int) -> bytes:
         """The signature over the statements `[first, first + count)` of the tree (size, root).
 
-        Raises `ReplayError` for a tree that its replay does not give: then nothing is signed.
+        `domain` says who may act on it: the escrow, or the factory of ERC-8183 evaluators. Raises
+        `ReplayError` for a tree that its replay does not give: then nothing is signed.
         """
         self._log.advance_to(size, root)
-        digest = verified_digest(self._escrow, self._log_id, size, root, first, count)
+        digest = verified_digest(domain, self._log_id, size, root, first, count)
         return sign_digest(digest, self._key)
 
 

@@ -33,6 +33,7 @@ SOURCES = {
     "TestStablecoin": "contracts/local/TestStablecoin.sol",
     "IdentityRegistry": "contracts/local/AgentRegistries.sol",
     "ReputationRegistry": "contracts/local/AgentRegistries.sol",
+    "AgenticCommerce": "contracts/local/AgenticCommerce.sol",
 }
 # A deployed library knows its own address, behind a PUSH20 at its beginning.
 LIBRARY_PROLOGUE = "73" + 20 * "00" + "30"

@@ -51,6 +51,8 @@ def site_of(book: Json, log_id: bytes, origin: str, registrant: str) -> Site:
         contracts["EventLog"]["address"],
         contracts["OutcomeEscrow"]["address"],
         min(contract["block_number"] for contract in contracts.values()),
+        contracts["Feedback"]["address"],
+        contracts["JobEvaluators"]["address"],
     )
     tokens = []
     for address in contracts["OutcomeEscrow"]["arguments"]["tokens"]:

@@ -103,6 +103,10 @@ class Policy:
             return _IGNORED if would is None else Step(Verdict.REFUSED, to=would)
         return Step(Verdict.ACCEPTED, reverses, to)
 
+    def motions_into(self, state: str) -> tuple[str, ...]:
+        """The motions of the transitions into a state, each once."""
+        return tuple(dict.fromkeys(move.motion for move in self.transitions if move.to == state))
+
     def enters(self, state: str, to: str) -> bool:
         """Whether an event that reverses nothing moves a lead from `state` into `to`."""
         return any(

@@ -181,6 +181,21 @@ WHERE log_id = %(log_id)s AND substring(entry FROM 97 FOR 32) = %(subject)s
     AND substring(entry FROM 1 FOR 32) = %(kind)s AND position > %(after)s
 ORDER BY position LIMIT %(limit)s;
 
+-- name: endorsed
+-- The statements about a contract that were signed for jobs, after a position, with the signatures.
+SELECT e.position, e.entry, signed.size, signed.root, signed.first, signed.count, signed.signature
+FROM entries AS e
+CROSS JOIN LATERAL (
+    SELECT s.first, s.count, s.size, s.root, s.signature
+    FROM endorsements AS s
+    WHERE s.log_id = %(log_id)s AND s.first <= e.position
+    ORDER BY s.first DESC LIMIT 1
+) AS signed
+WHERE e.log_id = %(log_id)s AND substring(e.entry FROM 97 FOR 32) = %(contract_id)s
+    AND substring(e.entry FROM 1 FOR 32) = %(kind)s
+    AND e.position > %(after)s AND e.position < signed.first + signed.count
+ORDER BY e.position LIMIT %(limit)s;
+
 -- name: paid
 -- What a contract's payouts up to a position come to, gross.
 SELECT coalesce(sum(entry_units(entry)), 0) AS units FROM entries

@@ -41,3 +41,13 @@ LIMIT %(limit)s;
 -- name: other_log
 -- Another log in this database.
 SELECT log_id, origin FROM logs WHERE log_id <> %(log_id)s LIMIT 1;
+
+-- name: endorsed
+-- Up to which position statements were signed for jobs.
+SELECT coalesce(max(first + count), 0) AS until FROM endorsements WHERE log_id = %(log_id)s;
+
+-- name: endorse
+-- Keep a signature; of two orchestrators' the first one's.
+INSERT INTO endorsements (log_id, first, count, size, root, signature)
+VALUES (%(log_id)s, %(first)s, %(count)s, %(size)s, %(root)s, %(signature)s)
+ON CONFLICT DO NOTHING;

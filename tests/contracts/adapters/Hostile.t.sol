@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {AgenticCommerce} from "./AgenticCommerce.sol";
 import {JobFixture} from "./JobFixture.sol";
 import {Condition, JobEvaluator} from "contracts/adapters/JobEvaluator.sol";
 import {IACPHook, IAgenticCommerce} from "contracts/interfaces/IAgenticCommerce.sol";
+import {AgenticCommerce} from "contracts/local/AgenticCommerce.sol";
 import {TestStablecoin} from "contracts/local/TestStablecoin.sol";
 
 /// A hook, a job contract and a token that call back, or refuse.

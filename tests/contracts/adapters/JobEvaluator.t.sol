@@ -2,12 +2,12 @@
 pragma solidity 0.8.37;
 
 import {Wallet} from "../mocks/Wallet.sol";
-import {AgenticCommerce} from "./AgenticCommerce.sol";
 import {JobFixture} from "./JobFixture.sol";
 import {EventLog} from "contracts/EventLog.sol";
 import {Condition, JobEvaluator, JobEvaluators} from "contracts/adapters/JobEvaluator.sol";
 import {IAgenticCommerce} from "contracts/interfaces/IAgenticCommerce.sol";
 import {Entry, MerkleLog} from "contracts/libraries/MerkleLog.sol";
+import {AgenticCommerce} from "contracts/local/AgenticCommerce.sol";
 
 contract JobEvaluatorTest is JobFixture {
     // ------------------------------------------------------------ the whole way

@@ -2,12 +2,12 @@
 pragma solidity 0.8.37;
 
 import {TestTree} from "../helpers/TestTree.sol";
-import {AgenticCommerce} from "./AgenticCommerce.sol";
 import {EventLog} from "contracts/EventLog.sol";
 import {Condition, JobEvaluator, JobEvaluators} from "contracts/adapters/JobEvaluator.sol";
 import {IAgenticCommerce} from "contracts/interfaces/IAgenticCommerce.sol";
 import {Exhibit} from "contracts/libraries/Case.sol";
 import {Entry} from "contracts/libraries/MerkleLog.sol";
+import {AgenticCommerce} from "contracts/local/AgenticCommerce.sol";
 import {TestStablecoin} from "contracts/local/TestStablecoin.sol";
 import {Test} from "forge-std/Test.sol";
 

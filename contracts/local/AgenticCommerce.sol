@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IACPHook, IAgenticCommerce} from "../interfaces/IAgenticCommerce.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
-import {IACPHook, IAgenticCommerce} from "contracts/interfaces/IAgenticCommerce.sol";
 
-/// ERC-8183 word for word: its states, who may do what in which of them, its hooks, and an evaluator
-/// fee such as its reference implementation pays. One token, no platform fee.
+/// @title ERC-8183's job escrow, for local chains only
+/// @notice The ERC word for word: its states, who may do what in which of them, its hooks, and an
+/// evaluator fee such as its reference implementation pays. One token, no platform fee.
 contract AgenticCommerce is IAgenticCommerce, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
 

@@ -1,0 +1,133 @@
+"""ERC-8004 feedback that only a settlement can write: what a contract has paid an agent, for good.
+
+The registry shows the `Feedback` contract as the client, and that writes what the escrow has paid,
+once, after the end. What goes with it (the motion, an endpoint, a document) is the word of the
+party that sends it, so the document stands inside the transaction: nobody can change or lose it.
+"""
+
+import json
+from base64 import b64encode
+from datetime import UTC, datetime
+
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
+
+from orchestrator.calls import contract_at
+from orchestrator.chain import Chain
+from orchestrator.contracts import Paid
+from orchestrator.core.entry import ascii_word
+from orchestrator.core.errors import EscrowError
+from orchestrator.events import events_of
+from orchestrator.node import hex_of
+from orchestrator.situation import Brief, Deed, Situation, many
+
+TAG = "outcomes"
+DAY_S = 86_400
+# In one of these, as `statusOf` has them, a contract has ended.
+ENDED = ("closed", "paid_out", "refundable", "refunded")
+
+
+def is_due(chain: Chain, at: str, found: Situation) -> bool:
+    """Whether feedback about this contract can be given now, and was not yet."""
+    return _obstacle(found) is None and not _is_given(chain, at, found.contract_id)
+
+
+def feedback(chain: Chain, at: str, found: Situation, motion: str, endpoint: str) -> Brief:
+    """Have what a contract has paid written to its agent's record. By the owner or the operator.
+
+    `at` is the `Feedback` contract; `endpoint` a URI of what the agent worked through, or empty.
+    """
+    obstacle = _obstacle(found)
+    if obstacle is not None:
+        raise obstacle
+    if _is_given(chain, at, found.contract_id):
+        raise EscrowError("feedback-given", "feedback about this contract was given before")
+    terms, agent = found.terms, found.terms.agent_id_plus_one - 1
+    document = _document(chain, at, found, motion, endpoint)
+    data = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+    call = chain.call(
+        contract_at("Feedback", at),
+        "give",
+        found.contract_id,
+        ascii_word(motion),
+        endpoint,
+        "data:application/json;base64," + b64encode(data).decode("ascii"),
+        keccak(data),
+    )
+    lines = (
+        (
+            f"what it does: agent {agent} of ERC-8004's registry gets feedback that this contract "
+            f"has paid {found.amount(found.paid_units)} for {motion}; everybody can see it, and "
+            f"nobody can write it a second time"
+        ),
+        f"tags: {TAG}, {motion}; endpoint: {endpoint or 'none'}",
+        f"with it, inside the transaction, goes a document of {many(len(data), 'byte')}:",
+        *(f"  {name}: {value}" for name, value in document.items()),
+    )
+    facts: dict[str, object] = {
+        "agent_id": str(agent),
+        "value": str(found.paid_units),
+        "document": document,
+    }
+    title = f"give agent {agent} feedback of {found.amount(found.paid_units)}"
+    return Brief((), (Deed(title, lines, call, (terms.owner, terms.operator), facts),))
+
+
+def _obstacle(found: Situation) -> EscrowError | None:
+    if not found.terms.agent_id_plus_one:
+        return EscrowError("no-agent", "its terms name no agent of ERC-8004's registry")
+    if found.status not in ENDED or found.owed_units or found.pending is not None:
+        said = f"it is {found.status}, and owes {found.amount(found.owed_units)}"
+        if found.pending is not None:
+            said += f"; the statement at entry {found.pending.position} is pending"
+        return EscrowError(
+            "feedback-too-early", f"feedback is given when a contract has ended: {said}"
+        )
+    return None
+
+
+def _is_given(chain: Chain, at: str, contract_id: bytes) -> bool:
+    return bool(chain.read(contract_at("Feedback", at), "isGiven", contract_id))
+
+
+def _document(
+    chain: Chain, at: str, found: Situation, motion: str, endpoint: str
+) -> dict[str, object]:
+    """The off-chain file of ERC-8004's feedback, with where the proof of it is."""
+    terms, chain_id = found.terms, chain.addresses.chain_id
+    registry = chain.read(contract_at("OutcomeEscrow", chain.addresses.escrow), "identities")
+    made = datetime.fromtimestamp(found.now_s, UTC).isoformat().replace("+00:00", "Z")
+    document: dict[str, object] = {
+        "agentRegistry": f"eip155:{chain_id}:{to_checksum_address(registry)}",
+        "agentId": terms.agent_id_plus_one - 1,
+        "clientAddress": f"eip155:{chain_id}:{at}",
+        "createdAt": made,
+        "value": found.paid_units,
+        "valueDecimals": found.token.decimals,
+        "tag1": TAG,
+        "tag2": motion,
+        **({"endpoint": endpoint} if endpoint else {}),
+    }
+    last = _last_payment(chain, found)
+    if last is not None:
+        document["proofOfPayment"] = {
+            "fromAddress": chain.addresses.escrow,
+            "toAddress": terms.payee,
+            "chainId": str(chain_id),
+            "txHash": hex_of(last),
+        }
+    return document | {
+        "contractId": hex_of(found.contract_id),
+        "token": f"eip155:{chain_id}:{terms.token}",
+        "logId": hex_of(terms.log_id),
+        "outcome": terms.outcome,
+    }
+
+
+def _last_payment(chain: Chain, found: Situation) -> bytes | None:
+    """The transaction that paid last."""
+    # A day is for clocks that disagree: nothing is earned before the contract opens.
+    since_s = found.terms.opens_at_s - DAY_S
+    happened = events_of(chain, [found.contract_id], since_s, found.block_number)
+    paid = [event.tx_hash for event in happened if isinstance(event.event, Paid)]
+    return paid[-1] if paid else None
