@@ -378,6 +378,15 @@ class Chain(Caller):
         """Whether the contract's verifier was disproved."""
         return bool(self.read(self._escrow, "isRetired", contract_id, block=block))
 
+    def is_feedback_given(self, contract_id: bytes, block: Tag = "latest") -> bool | None:
+        """Whether ERC-8004 feedback about the contract was given; None if we have none to give."""
+        address = self.addresses.feedback
+        if address is None:
+            return None
+        return bool(
+            self.read(contract_at("Feedback", address), "isGiven", contract_id, block=block)
+        )
+
     def credit_of(self, token: str, account: str, block: Tag = "latest") -> int:
         return int(self.read(self._escrow, "creditOf", token, account, block=block))
 

@@ -8,7 +8,7 @@ A job's own state is its contract's affair, which has no function to read it: th
 transaction is what tells.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from orchestrator.core.entry import ENTRY_BYTES
 from orchestrator.core.errors import ChainError, EscrowError, InputError
 from orchestrator.core.jobs import Condition
 from orchestrator.node import ReplyError, hex_of, octets, result
-from orchestrator.situation import Brief, Deed, Situation, token_of, utc
+from orchestrator.situation import Brief, Deed, Situation, read, token_of, utc
 
 # How it fails to ask a contract of another kind what its condition is.
 _NOT_OURS = ("call-reverted", "node-unreadable", "call-malformed")
@@ -173,7 +173,7 @@ def complete(chain: Chain, client: Client, evaluator: Evaluator, job_id: int) ->
         raise EscrowError(
             "condition-not-met", f"the job cannot be completed: {reason}; try again, or elsewhere"
         )
-    proof = _proof(client, found)
+    proof, amount = _proof(client, found), _amounts(chain, condition)
     shown = words(Exhibit(found.position, found.entry))
     totals = statement(shown.payload)
     call = chain.call(
@@ -191,8 +191,8 @@ def complete(chain: Chain, client: Client, evaluator: Evaluator, job_id: int) ->
         lines=(
             (
                 f"what the log shows: entry {found.position}, of "
-                f"{utc(shown.time_ms // 1000)}, states {totals.earned} base units earned and "
-                f"{totals.reversed} reversed"
+                f"{utc(shown.time_ms // 1000)}, states {amount(totals.earned)} earned and "
+                f"{amount(totals.reversed)} reversed"
             ),
             (
                 f"what it does: the job at {condition.commerce} is completed and its provider "
@@ -203,7 +203,7 @@ def complete(chain: Chain, client: Client, evaluator: Evaluator, job_id: int) ->
         by=(),
         facts={"job": str(job_id), "position": found.position, "size": found.size},
     )
-    return Brief(_about(evaluator), (deed,), facts=_facts(evaluator))
+    return Brief(_about(chain, evaluator), (deed,), facts=_facts(evaluator))
 
 
 def reject(chain: Chain, evaluator: Evaluator, job_id: int) -> Brief:
@@ -227,7 +227,7 @@ def reject(chain: Chain, evaluator: Evaluator, job_id: int) -> Brief:
         by=(),
         facts={"job": str(job_id)},
     )
-    return Brief(_about(evaluator), (deed,), facts=_facts(evaluator))
+    return Brief(_about(chain, evaluator), (deed,), facts=_facts(evaluator))
 
 
 def collect(chain: Chain, evaluator: Evaluator, token: str) -> Brief:
@@ -246,9 +246,17 @@ def collect(chain: Chain, evaluator: Evaluator, token: str) -> Brief:
     return Brief((), (deed,), facts=_facts(evaluator))
 
 
-def _about(evaluator: Evaluator) -> tuple[str, ...]:
+def _about(chain: Chain, evaluator: Evaluator) -> tuple[str, ...]:
     condition = evaluator.condition
-    return tuple(_told(condition, f"{condition.minimum_units} base units"))
+    return tuple(_told(condition, _amounts(chain, condition)(condition.minimum_units)))
+
+
+def _amounts(chain: Chain, condition: Condition) -> Callable[[int], str]:
+    """How to tell amounts of the contract that a condition is about, if it is of this escrow."""
+    try:
+        return read(chain, condition.subject).exact
+    except InputError:
+        return lambda units: f"{units} base units"
 
 
 def _facts(evaluator: Evaluator) -> dict[str, object]:

@@ -21,7 +21,7 @@ class Option(NamedTuple):
 
 def options(found: Situation) -> list[Option]:
     """What can still be done, soonest first, and what is possible now before what will be."""
-    choices = [*_of_payout(found)]
+    choices = [*_of_payout(found), *_of_feedback(found)]
     if found.status not in ("closed", "paid_out", "refunded"):
         choices += [*_of_statement(found), *_of_claims(found), *_of_end(found)]
     still = [one for one in choices if one.until_s is None or found.now_s <= one.until_s]
@@ -73,6 +73,12 @@ def _of_payout(found: Situation) -> Iterator[Option]:
         yield Option("anyone", what, 0, None, "release")
     elif found.releasable_at_s:
         yield Option("anyone", "have what is due paid out", found.releasable_at_s, None, "release")
+
+
+def _of_feedback(found: Situation) -> Iterator[Option]:
+    if found.has_ended and found.terms.agent_id_plus_one and found.is_feedback_given is False:
+        what = "write what was paid to the agent's ERC-8004 record"
+        yield Option("the owner or the operator", what, 0, None, "feedback")
 
 
 def _of_end(found: Situation) -> Iterator[Option]:

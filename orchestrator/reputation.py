@@ -23,13 +23,6 @@ from orchestrator.situation import Brief, Deed, Situation, many
 
 TAG = "outcomes"
 DAY_S = 86_400
-# In one of these, as `statusOf` has them, a contract has ended.
-ENDED = ("closed", "paid_out", "refundable", "refunded")
-
-
-def is_due(chain: Chain, at: str, found: Situation) -> bool:
-    """Whether feedback about this contract can be given now, and was not yet."""
-    return _obstacle(found) is None and not _is_given(chain, at, found.contract_id)
 
 
 def feedback(chain: Chain, at: str, found: Situation, motion: str, endpoint: str) -> Brief:
@@ -37,10 +30,16 @@ def feedback(chain: Chain, at: str, found: Situation, motion: str, endpoint: str
 
     `at` is the `Feedback` contract; `endpoint` a URI of what the agent worked through, or empty.
     """
-    obstacle = _obstacle(found)
-    if obstacle is not None:
-        raise obstacle
-    if _is_given(chain, at, found.contract_id):
+    if not found.terms.agent_id_plus_one:
+        raise EscrowError("no-agent", "its terms name no agent of ERC-8004's registry")
+    if not found.has_ended:
+        said = f"it is {found.status}, and owes {found.amount(found.owed_units)}"
+        if found.pending is not None:
+            said += f"; the statement at entry {found.pending.position} is pending"
+        raise EscrowError(
+            "feedback-too-early", f"feedback is given when a contract has ended: {said}"
+        )
+    if chain.read(contract_at("Feedback", at), "isGiven", found.contract_id):
         raise EscrowError("feedback-given", "feedback about this contract was given before")
     terms, agent = found.terms, found.terms.agent_id_plus_one - 1
     document = _document(chain, at, found, motion, endpoint)
@@ -71,23 +70,6 @@ def feedback(chain: Chain, at: str, found: Situation, motion: str, endpoint: str
     }
     title = f"give agent {agent} feedback of {found.amount(found.paid_units)}"
     return Brief((), (Deed(title, lines, call, (terms.owner, terms.operator), facts),))
-
-
-def _obstacle(found: Situation) -> EscrowError | None:
-    if not found.terms.agent_id_plus_one:
-        return EscrowError("no-agent", "its terms name no agent of ERC-8004's registry")
-    if found.status not in ENDED or found.owed_units or found.pending is not None:
-        said = f"it is {found.status}, and owes {found.amount(found.owed_units)}"
-        if found.pending is not None:
-            said += f"; the statement at entry {found.pending.position} is pending"
-        return EscrowError(
-            "feedback-too-early", f"feedback is given when a contract has ended: {said}"
-        )
-    return None
-
-
-def _is_given(chain: Chain, at: str, contract_id: bytes) -> bool:
-    return bool(chain.read(contract_at("Feedback", at), "isGiven", contract_id))
 
 
 def _document(

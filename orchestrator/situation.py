@@ -27,6 +27,8 @@ from orchestrator.core.terms import ZERO_ADDRESS, Terms, contract_id
 from orchestrator.events import events_of
 from orchestrator.node import NodeError, hex_of
 
+# What `statusOf` says of contracts that can become payable no more.
+_ENDED = ("closed", "paid_out", "refundable", "refunded")
 MAX_DECIMALS = 36
 MAX_SYMBOL = 12
 _AMOUNT = re.compile(r"([0-9]{1,40})(?:\.([0-9]{1,40}))?")
@@ -77,6 +79,14 @@ class Situation(NamedTuple):
     is_retired: bool
     claims: Claims
     refunded_units: int
+    # Whether ERC-8004 feedback was given; None without a contract that gives it.
+    is_feedback_given: bool | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more can be paid, so that feedback about it can be given."""
+        is_over = self.status in _ENDED and not self.owed_units
+        return is_over and self.pending is None
 
     @property
     def times(self) -> Times:
@@ -183,6 +193,7 @@ def read(chain: Chain, asked: bytes) -> Situation:
         is_retired=chain.is_retired(asked, at),
         claims=claims,
         refunded_units=refunded_units,
+        is_feedback_given=chain.is_feedback_given(asked, at),
     )
 
 
