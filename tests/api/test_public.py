@@ -252,6 +252,14 @@ def test_payouts_are_listed_with_their_transactions(here: Stage, story: Story) -
     assert here.http.get(f"/v1/contracts/{NO_WORD}/payouts").status_code == 404
 
 
+def test_without_evaluators_nothing_is_endorsed(here: Stage, story: Story) -> None:
+    log = get(here, "/v1/log")
+    assert (log["feedback"], log["evaluators"]) == (None, None)
+    path = f"/v1/contracts/{story.name}/endorsements"
+    assert get(here, path) == {"endorsements": [], "next": None}
+    assert here.http.get(f"/v1/contracts/{NO_WORD}/endorsements").status_code == 404
+
+
 ROLES = {
     "outcome": ["touch", "transition", "outcome", "settlement", "payout"],
     "outcome.reversed": ["outcome", "event", "reversal", "settlement"],

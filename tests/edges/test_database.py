@@ -49,6 +49,7 @@ PUBLIC = {
     "operators",
     "contracts",
     "chain_events",
+    "endorsements",
 }
 ONLY_GROW = {
     "logs",
@@ -59,6 +60,7 @@ ONLY_GROW = {
     "requests",
     "results",
     "surface_names",
+    "endorsements",
 }
 
 

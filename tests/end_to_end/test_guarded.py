@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from orchestrator import checks, pipeline
 from orchestrator.actors import Client, Operator, Owner, Purchase, wallet
 from orchestrator.checks import Comparison
 from orchestrator.core import submission
+from orchestrator.core.entry import address_word
 from orchestrator.core.terms import close_digest, contract_id, sign_digest
 from orchestrator.rehearsal import Plan, Rehearsal, address_of, key_of
 from orchestrator.stack import Keys, Stack
@@ -29,6 +31,7 @@ POLICY: dict[str, object] = {
     "attribution": "last_touch",
     "actions": {"email": 0},
 }
+LIST = "endorsements"
 CHALLENGE: dict[str, object] = {"challenge_period_s": 2 * DAY_S}
 
 
@@ -171,6 +174,81 @@ def test_a_pipeline_that_starts_anew_sends_what_is_missing_and_nothing_twice(
             assert (there.settlements(), there.paid_outcomes()) == (2, 1)
             scene.come_to_rest()
             assert (there.settlements(), there.paid_outcomes()) == (2, 1)
+
+
+def test_anchored_statements_of_ours_are_endorsed_once(database_url: str) -> None:
+    """Whoever has a job elsewhere finds every statement signed for it: not too early, not twice."""
+    with market(database_url, deadline_s=START_MS // 1000 + DAY_S) as there:
+        scene, word = there.scene, address_word(address_of("verifier"))
+        strange = there.operator.draft(
+            there.surface,
+            outcome="active",
+            unit_price_units=str(PRICE),
+            budget_units=str(PRICE),
+            opens_at_s=scene.clock() // 1000 + 60,
+            deadline_s=scene.clock() // 1000 + 3 * DAY_S,
+            attribution_window_s=DAY_S,
+            grace_s=DAY_S,
+            verifier=address_of("somebody else"),
+        )
+        signed = contract_id(strange, scene.stack.escrow_domain)
+        signature = sign_digest(signed, bytes(there.operator.account.key))
+        scene.send("owner", there.chain.mint(scene.token, there.owner.address, 200 * PRICE))
+        scene.send("owner", there.chain.approve(scene.token, 200 * PRICE))
+        scene.send("owner", there.chain.open(strange, b"", signature))
+        other = there.propose(there.operator)
+        there.owner.accept_all(there.surface, scene.stack.escrow_domain)
+        scene.pass_time(30)
+        scene.come_to_rest()
+        scene.pass_time(60)
+        there.convert(1)
+        scene.stack.pipeline.tick("one")
+        scene.stack.drain()
+        assert scene.stack.pipeline.endorse() == 0  # stated, and not anchored yet
+        scene.come_to_rest()
+        for number in range(2):  # one contract after the other ends
+            scene.pass_time(2 * DAY_S)
+            there.convert(1)
+            scene.settle(f"{number}")
+
+        stated = scene.stack.log.of_kind("settlement", 0, 1000)
+        ours = [one.position for one in stated if one.entry.actor == word]
+        assert {one.entry.subject for one in stated} == {there.contract, signed, other}
+        found = {
+            one["position"]: one
+            for name in {one.entry.subject for one in stated}
+            for one in there.operator.pages(f"/v1/contracts/0x{name.hex()}/endorsements", LIST)
+        }
+        assert sorted(found) == ours
+        assert all(one["size"] > one["position"] for one in found.values())
+
+        keys = Keys(key_of("publisher"), key_of("verifier"), key_of("relayer"))
+        again = Stack(
+            database_url=database_url,
+            rpc_url=scene.rpc_url,
+            site=scene.stack.site,
+            keys=keys,
+            now_ms=scene.clock,
+            public_url=scene.url,
+        )
+        with again:
+            assert again.pipeline.endorse() == 0
+        site = scene.stack.site
+        alone = replace(site, addresses=site.addresses._replace(evaluators=None))
+        without = Stack(
+            database_url=database_url,
+            rpc_url=scene.rpc_url,
+            site=alone,
+            keys=keys,
+            now_ms=scene.clock,
+            public_url=scene.url,
+        )
+        with without:
+            there.convert(1)
+            scene.stack.pipeline.tick("three")
+            scene.stack.drain()
+            scene.stack.pipeline.publish()
+            assert without.pipeline.endorse() == 0
 
 
 def test_a_cap_lets_the_pay_through_in_portions_worth_their_gas(database_url: str) -> None:
