@@ -63,14 +63,17 @@ def post_job(
 ) -> Job:
     """A client promises the provider a budget once the log states so much of the contract."""
     chain, commerce = scene.stack.chain, scene.stand_ins.commerce
-    factory = chain.addresses.evaluators
-    if factory is None:
-        raise ChainError("evaluators-missing", "the deployment has no evaluators")
     for name in (CLIENT, provider):
         scene.fund(name)
     found = situation.read(chain, contract)
     brief = jobs.offer(
-        chain, factory, found, commerce, minimum_units, stated_from_s=0, deadline_s=deadline_s
+        chain,
+        _evaluators(scene),
+        found,
+        commerce,
+        minimum_units,
+        stated_from_s=0,
+        deadline_s=deadline_s,
     )
     gas = sum(scene.send(CLIENT, deed.call) for deed in brief.deeds)
     evaluator = str(brief.facts["evaluator"])
@@ -92,10 +95,10 @@ def post_job(
 
 def try_job(scene: Rehearsal, provider: str, job: Job) -> Job:
     """Complete the job if the log says enough by now."""
-    chain, factory = scene.stack.chain, scene.stack.chain.addresses.evaluators
-    if job.is_completed or factory is None:
+    if job.is_completed:
         return job
-    known = jobs.evaluator_at(chain, factory, job.evaluator)
+    chain = scene.stack.chain
+    known = jobs.evaluator_at(chain, _evaluators(scene), job.evaluator)
     try:
         with Client(scene.url) as client:
             (deed,) = jobs.complete(chain, client, known, job.job_id).deeds
@@ -109,6 +112,13 @@ def try_job(scene: Rehearsal, provider: str, job: Job) -> Job:
     if paid != job.budget_units:
         raise ChainError("job-unpaid", f"the job has paid {paid} of {job.budget_units} units")
     return job._replace(gas_used=gas, position=int(str(deed.facts["position"])))
+
+
+def _evaluators(scene: Rehearsal) -> str:
+    address = scene.stack.chain.addresses.evaluators
+    if address is None:
+        raise ChainError("evaluators-missing", "the deployment has no evaluators")
+    return address
 
 
 def give_feedback(scene: Rehearsal, contract: bytes, motion: str) -> Record:

@@ -32,10 +32,12 @@ def show(story: Story, console: Console) -> None:
     _show_trials(story, console)
     _show_elsewhere(story, console)
     if story.replay is not None:
+        too = " and the job paid" if story.job is not None and story.job.is_completed else ""
         console.print(
             f"\n[green]Replayed[/] {story.replay.entries:,} public entries (anchored up to "
             f"{story.replay.anchored_size:,}) with the terms from the chain:\n"
-            f"what {len(story.balances)} wallets hold is what the rules give, to the last unit."
+            f"what {len(story.balances)} wallets hold is what the rules give{too}, to the last "
+            f"unit."
         )
     console.print("\n[green]A receipt, checked:[/]")
     for line in story.shown:

@@ -106,7 +106,7 @@ def test_unknown_step_is_refused() -> None:
         ("import time", "The core is pure"),
         ("from orchestrator import log", "Modules import only downwards"),
         ("import psycopg", "Only the database module speaks to PostgreSQL"),
-        ("import web3", "Only the chain module speaks to a chain"),
+        ("import web3", "Only the module for calls speaks to a chain"),
     ],
 )
 def test_import_rule_is_held(tmp_path: Path, planted: str, broken: str) -> None:
