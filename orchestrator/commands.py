@@ -1,4 +1,4 @@
-"""The commands with which people act on their contracts in the escrow.
+"""The commands with which people act on their contracts in the escrow, and on jobs elsewhere.
 
 Each looks at the contract, says in plain words what it would do and what that costs, and only then
 asks to sign. They need a node, and a server of the log; not the one that runs the log, which may be
@@ -8,17 +8,20 @@ the one that lies: any server with the same entries will do, and none can forge 
 import os
 from collections.abc import Callable
 from enum import StrEnum
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from orchestrator import given
 from orchestrator.core.errors import InputError
 from orchestrator.settings import read as read_settings
 
 if TYPE_CHECKING:
     from orchestrator.desk import Desk, How, Where
-    from orchestrator.jobs import Evaluator as KnownEvaluator
+    from orchestrator.jobs import Evaluator
     from orchestrator.situation import Brief
 
 # What speaks to a chain takes seconds to import; each command imports its own.
@@ -26,12 +29,22 @@ if TYPE_CHECKING:
 NOTHING_DONE = 4
 MAX_DAYS = 365
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="The contract: 0x and 64 hex digits.")]
+Id = Annotated[
+    bytes,
+    typer.Argument(
+        metavar="ID", parser=given.contract_id, help="The contract: 0x and 64 hex digits."
+    ),
+]
 Amount = Annotated[str, typer.Argument(metavar="AMOUNT", help="In tokens, such as 12.50.")]
 Api = Annotated[str | None, typer.Option(help="A server of the log; else TALLYSTICK_PUBLIC_URL.")]
 Rpc = Annotated[str | None, typer.Option(help="A node of its chain; else TALLYSTICK_RPC_URL.")]
 Escrow = Annotated[
-    str | None, typer.Option(help="The escrow's address; else where the server says it is.")
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        parser=given.address,
+        help="The escrow's address; else where the server says it is.",
+    ),
 ]
 KeyFile = Annotated[
     Path | None,
@@ -39,11 +52,6 @@ KeyFile = Annotated[
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Sign and send without asking.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Explain only; needs no key.")]
-Evaluators = Annotated[
-    str | None, typer.Option(help="The factory of evaluators; else where the server says it is.")
-]
-Evaluator = Annotated[str, typer.Option(help="The evaluator that the job names.")]
-Job = Annotated[int, typer.Argument(metavar="JOB", min=0, help="The job's id, at its contract.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
 
 
@@ -58,17 +66,54 @@ AboutOption = Annotated[
     About | None, typer.Option(help="What is meant, where a statement and claims are both open.")
 ]
 
+# What finds out, at a desk, what can be done.
+Find = Callable[["Desk"], "Brief"]
+
+
+def _options(
+    api: Api = None,
+    rpc: Rpc = None,
+    escrow: Escrow = None,
+    key_file: KeyFile = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    json_out: Json = False,
+) -> "tuple[Where, How]":
+    """What all commands that act have in common."""
+    return _where(api, rpc, escrow), _how(key_file, yes, dry_run, json_out)
+
+
+def _acting(command: Callable[..., Find]) -> Callable[..., None]:
+    """The command that has these parameters and the common options, and does what is found."""
+    own = signature(command).parameters
+
+    @wraps(command)
+    def run(**said: Any) -> None:
+        find = command(**{name: said.pop(name) for name in own})
+        _act(*_options(**said), find)
+
+    # Typer builds the command line from these.
+    both = [*own.values(), *signature(_options).parameters.values()]
+    run.__signature__ = Signature(  # type: ignore[attr-defined]
+        [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in both]
+    )
+    run.__annotations__ = {}
+    return run
+
+
+# --- Contracts in the escrow ----------------------------------------------------------------------
+
 
 def contract(
     id_: Id, api: Api = None, rpc: Rpc = None, escrow: Escrow = None, json_out: Json = False
 ) -> None:
-    """How a contract stands, and who can do what next."""
+    """How a contract stands, and who can do what next, until when."""
     from orchestrator import outlook
-    from orchestrator.desk import Desk, How, Teller, contract_id_of
+    from orchestrator.desk import Desk, How, Teller
 
-    contract_id, tell = contract_id_of(id_), Teller(How(None, as_json=json_out))
+    tell = Teller(How(None, as_json=json_out))
     with Desk(_where(api, rpc, escrow)) as desk:
-        found = desk.read(contract_id)
+        found = desk.read(id_)
     if json_out:
         tell.document(outlook.document(found))
         return
@@ -80,125 +125,69 @@ def contract(
         tell.say(f"  {outlook.choice(found, option)}")
 
 
+@_acting
 def disprove(
     id_: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="One contract; else all of the log.")
+        bytes | None,
+        typer.Argument(
+            metavar="ID", parser=given.contract_id, help="One contract; else all of the log."
+        ),
     ] = None,
-    api: Api = None,
-    rpc: Rpc = None,
-    escrow: Escrow = None,
-    key_file: KeyFile = None,
-    yes: Yes = False,
-    dry_run: DryRun = False,
-    json_out: Json = False,
-) -> None:
+) -> Find:
     """Search the log for what refutes a verifier, and show that to the escrow. Anyone can."""
     from orchestrator import proving
-    from orchestrator.desk import contract_id_of
-
-    asked = None if id_ is None else contract_id_of(id_)
 
     def find(desk: "Desk") -> "Brief":
-        with desk.casebook(None if asked is None else desk.read(asked)) as book:
-            return proving.disprove(desk.chain, book, asked)
+        with desk.casebook(None if id_ is None else desk.read(id_)) as book:
+            return proving.disprove(desk.chain, book, id_)
 
-    _act(_where(api, rpc, escrow), _how(key_file, yes, dry_run, json_out), find)
+    return find
 
 
-def claim(
-    id_: Id,
-    api: Api = None,
-    rpc: Rpc = None,
-    escrow: Escrow = None,
-    key_file: KeyFile = None,
-    yes: Yes = False,
-    dry_run: DryRun = False,
-    json_out: Json = False,
-) -> None:
+@_acting
+def claim(id_: Id) -> Find:
     """Prove by the log what the verifier did not settle. By the operator, in the claim period."""
     from orchestrator import proving
-    from orchestrator.desk import contract_id_of
-
-    asked = contract_id_of(id_)
 
     def find(desk: "Desk") -> "Brief":
-        found = desk.read(asked)
+        found = desk.read(id_)
         with desk.casebook(found) as book:
             return proving.claim(desk.chain, book, found)
 
-    _act(_where(api, rpc, escrow), _how(key_file, yes, dry_run, json_out), find)
+    return find
 
 
-def refute(
-    id_: Id,
-    api: Api = None,
-    rpc: Rpc = None,
-    escrow: Escrow = None,
-    key_file: KeyFile = None,
-    yes: Yes = False,
-    dry_run: DryRun = False,
-    json_out: Json = False,
-) -> None:
+@_acting
+def refute(id_: Id) -> Find:
     """Have claims dropped that the log refutes. Anyone can, until claims are paid."""
     from orchestrator import proving
-    from orchestrator.desk import contract_id_of
-
-    asked = contract_id_of(id_)
 
     def find(desk: "Desk") -> "Brief":
-        found = desk.read(asked)
+        found = desk.read(id_)
         with desk.casebook(found) as book:
             return proving.refute(desk.chain, book, found)
 
-    _act(_where(api, rpc, escrow), _how(key_file, yes, dry_run, json_out), find)
+    return find
 
 
-def dispute(
-    id_: Id,
-    about: AboutOption = None,
-    api: Api = None,
-    rpc: Rpc = None,
-    escrow: Escrow = None,
-    key_file: KeyFile = None,
-    yes: Yes = False,
-    dry_run: DryRun = False,
-    json_out: Json = False,
-) -> None:
+@_acting
+def dispute(id_: Id, about: AboutOption = None) -> Find:
     """Put the pending statement, or the claims, before the arbiter. By the owner or operator."""
     from orchestrator import remedies
-    from orchestrator.desk import contract_id_of
 
-    asked = contract_id_of(id_)
-    _act(
-        _where(api, rpc, escrow),
-        _how(key_file, yes, dry_run, json_out),
-        lambda desk: remedies.dispute(desk.chain, desk.read(asked), about),
-    )
+    return lambda desk: remedies.dispute(desk.chain, desk.read(id_), about)
 
 
-def rule(
-    id_: Id,
-    amount: Amount,
-    about: AboutOption = None,
-    api: Api = None,
-    rpc: Rpc = None,
-    escrow: Escrow = None,
-    key_file: KeyFile = None,
-    yes: Yes = False,
-    dry_run: DryRun = False,
-    json_out: Json = False,
-) -> None:
+@_acting
+def rule(id_: Id, amount: Amount, about: AboutOption = None) -> Find:
     """Rule on what is disputed: AMOUNT is payable in all, or of the claims. By the arbiter."""
     from orchestrator import remedies
-    from orchestrator.desk import contract_id_of
-
-    asked = contract_id_of(id_)
 
     def find(desk: "Desk") -> "Brief":
-        found = desk.read(asked)
+        found = desk.read(id_)
         return remedies.rule(desk.chain, found, found.units(amount), about)
 
-    _act(_where(api, rpc, escrow), _how(key_file, yes, dry_run, json_out), find)
+    return find
 
 
 def close(
@@ -225,7 +214,7 @@ def close(
     from orchestrator import desk as desks
     from orchestrator import remedies
 
-    asked, how = desks.contract_id_of(id_), _how(key_file, yes, dry_run, json_out)
+    where, how = _where(api, rpc, escrow), _how(key_file, yes, dry_run, json_out)
     if sign == (consent is not None):
         raise InputError(
             "close-how",
@@ -233,67 +222,41 @@ def close(
             "with theirs",
         )
     if consent is None:
-        _check_done(desks.sign_consent(_where(api, rpc, escrow), how, asked, amount, days))
+        _check_done(desks.sign_consent(where, how, id_, amount, days))
         return
-    given = desks.read_consent(consent)
+    given_by_other = desks.read_consent(consent)
 
     def find(desk: "Desk") -> "Brief":
-        found = desk.read(asked)
-        if found.units(amount) != given.payable_units:
+        found = desk.read(id_)
+        if found.units(amount) != given_by_other.payable_units:
             raise InputError(
                 "consent-other",
-                f"{consent}: the other party has agreed to {found.exact(given.payable_units)}, "
-                f"not to {found.exact(found.units(amount))}",
+                f"{consent}: the other party has agreed to "
+                f"{found.exact(given_by_other.payable_units)}, not to "
+                f"{found.exact(found.units(amount))}",
             )
-        return remedies.close(desk.chain, found, given)
+        return remedies.close(desk.chain, found, given_by_other)
 
-    _act(_where(api, rpc, escrow), how, find)
+    _act(where, how, find)
 
 
-def refund(
-    id_: Id,
-    api: Api = None,
-    rpc: Rpc = None,
-    escrow: Escrow = None,
-    key_file: KeyFile = None,
-    yes: Yes = False,
-    dry_run: DryRun = False,
-    json_out: Json = False,
-) -> None:
+@_acting
+def refund(id_: Id) -> Find:
     """Give the owner back what can no longer be owed. Anyone can, after the claim period."""
     from orchestrator import remedies
-    from orchestrator.desk import contract_id_of
 
-    asked = contract_id_of(id_)
-    _act(
-        _where(api, rpc, escrow),
-        _how(key_file, yes, dry_run, json_out),
-        lambda desk: remedies.refund(desk.chain, desk.read(asked)),
-    )
+    return lambda desk: remedies.refund(desk.chain, desk.read(id_))
 
 
-def release(
-    id_: Id,
-    api: Api = None,
-    rpc: Rpc = None,
-    escrow: Escrow = None,
-    key_file: KeyFile = None,
-    yes: Yes = False,
-    dry_run: DryRun = False,
-    json_out: Json = False,
-) -> None:
+@_acting
+def release(id_: Id) -> Find:
     """Have paid out what is due. Anyone can."""
     from orchestrator import remedies
-    from orchestrator.desk import contract_id_of
 
-    asked = contract_id_of(id_)
-    _act(
-        _where(api, rpc, escrow),
-        _how(key_file, yes, dry_run, json_out),
-        lambda desk: remedies.release(desk.chain, desk.read(asked)),
-    )
+    return lambda desk: remedies.release(desk.chain, desk.read(id_))
 
 
+@_acting
 def feedback(
     id_: Id,
     motion: Annotated[
@@ -303,29 +266,24 @@ def feedback(
         str, typer.Option(help="A URI of what the agent worked through, if any.")
     ] = "",
     feedback: Annotated[
-        str | None, typer.Option(help="The Feedback contract; else where the server says it is.")
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            parser=given.address,
+            help="The Feedback contract; else where the server says it is.",
+        ),
     ] = None,
-    api: Api = None,
-    rpc: Rpc = None,
-    escrow: Escrow = None,
-    key_file: KeyFile = None,
-    yes: Yes = False,
-    dry_run: DryRun = False,
-    json_out: Json = False,
-) -> None:
+) -> Find:
     """Write what an ended contract has paid to its agent's ERC-8004 record. By a party."""
     from orchestrator import checks, reputation
-    from orchestrator.desk import contract_id_of
-
-    asked = contract_id_of(id_)
 
     def find(desk: "Desk") -> "Brief":
-        at, found = desk.feedback(feedback), desk.read(asked)
+        at, found = desk.feedback(feedback), desk.read(id_)
         policy = checks.served_policy(desk.client, found.terms.policy)
         chosen = _motion(policy.motions_into(found.terms.outcome), motion)
         return reputation.feedback(desk.chain, at, found, chosen, endpoint)
 
-    _act(_where(api, rpc, escrow), _how(key_file, yes, dry_run, json_out), find)
+    return find
 
 
 def _motion(motions: tuple[str, ...], asked: str | None) -> str:
@@ -350,136 +308,118 @@ jobs = typer.Typer(
     help="ERC-8183 jobs that the log decides: their evaluators, completing and rejecting them.",
 )
 
+Factory = Annotated[
+    str | None,
+    typer.Option(
+        "--evaluators",
+        metavar="ADDRESS",
+        parser=given.address,
+        help="The factory of evaluators; else where the server says it is.",
+    ),
+]
+Named = Annotated[
+    str,
+    typer.Option(
+        "--evaluator", metavar="ADDRESS", parser=given.address, help="What the job names as such."
+    ),
+]
+Job = Annotated[int, typer.Argument(metavar="JOB", min=0, help="The job's id, at its contract.")]
+
 
 @jobs.command("evaluator")
+@_acting
 def job_evaluator(
     id_: Id,
     minimum: Annotated[
-        str, typer.Argument(help="The net value that completes a job, in tokens, such as 100.")
+        str,
+        typer.Argument(metavar="AMOUNT", help="The net value that completes a job, in tokens."),
     ],
-    commerce: Annotated[str, typer.Option(help="The ERC-8183 contract that holds the job.")],
+    commerce: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            parser=given.address,
+            help="The ERC-8183 contract that holds the job.",
+        ),
+    ],
     until: Annotated[
-        str, typer.Option(help="The last time to complete it: UTC, such as 2027-01-31.")
+        int,
+        typer.Option(
+            metavar="TIME",
+            parser=given.time_s,
+            help="The last time to complete it: UTC, such as 2027-01-31.",
+        ),
     ],
     stated_from: Annotated[
-        str | None, typer.Option(help="Count only statements made from this time on.")
+        int | None,
+        typer.Option(
+            metavar="TIME",
+            parser=given.time_s,
+            help="Count only statements made from this time on.",
+        ),
     ] = None,
-    evaluators: Evaluators = None,
-    api: Api = None,
-    rpc: Rpc = None,
-    escrow: Escrow = None,
-    key_file: KeyFile = None,
-    yes: Yes = False,
-    dry_run: DryRun = False,
-    json_out: Json = False,
-) -> None:
+    factory: Factory = None,
+) -> Find:
     """Which evaluator a job must name to be completed by statements on a contract."""
-    from orchestrator import desk as desks
     from orchestrator import jobs as offers
 
-    asked, deadline_s = desks.contract_id_of(id_), desks.time_given(until)
-    since_s = 0 if stated_from is None else desks.time_given(stated_from)
-    held_by = desks.address_given(commerce)
-
     def find(desk: "Desk") -> "Brief":
-        found = desk.read(asked)
+        found = desk.read(id_)
         return offers.offer(
             desk.chain,
-            desk.evaluators(evaluators),
+            desk.evaluators(factory),
             found,
-            held_by,
+            commerce,
             found.units(minimum),
-            stated_from_s=since_s,
-            deadline_s=deadline_s,
+            stated_from_s=stated_from or 0,
+            deadline_s=until,
         )
 
-    _act(_where(api, rpc, escrow), _how(key_file, yes, dry_run, json_out), find)
+    return find
 
 
 @jobs.command("complete")
-def job_complete(
-    job: Job,
-    evaluator: Evaluator,
-    evaluators: Evaluators = None,
-    api: Api = None,
-    rpc: Rpc = None,
-    escrow: Escrow = None,
-    key_file: KeyFile = None,
-    yes: Yes = False,
-    dry_run: DryRun = False,
-    json_out: Json = False,
-) -> None:
+@_acting
+def job_complete(job: Job, evaluator: Named, factory: Factory = None) -> Find:
     """Complete a job by a statement that meets its condition. Anyone can, until its deadline."""
     from orchestrator import jobs as offers
 
-    find = _of_evaluator(
-        evaluator,
-        evaluators,
-        lambda desk, known: offers.complete(desk.chain, desk.client, known, job),
+    return lambda desk: offers.complete(
+        desk.chain, desk.client, _evaluator(desk, factory, evaluator), job
     )
-    _act(_where(api, rpc, escrow), _how(key_file, yes, dry_run, json_out), find)
 
 
 @jobs.command("reject")
-def job_reject(
-    job: Job,
-    evaluator: Evaluator,
-    evaluators: Evaluators = None,
-    api: Api = None,
-    rpc: Rpc = None,
-    escrow: Escrow = None,
-    key_file: KeyFile = None,
-    yes: Yes = False,
-    dry_run: DryRun = False,
-    json_out: Json = False,
-) -> None:
+@_acting
+def job_reject(job: Job, evaluator: Named, factory: Factory = None) -> Find:
     """Have a job rejected that nothing completed. Anyone can, after its deadline."""
     from orchestrator import jobs as offers
 
-    find = _of_evaluator(
-        evaluator, evaluators, lambda desk, known: offers.reject(desk.chain, known, job)
-    )
-    _act(_where(api, rpc, escrow), _how(key_file, yes, dry_run, json_out), find)
+    return lambda desk: offers.reject(desk.chain, _evaluator(desk, factory, evaluator), job)
 
 
 @jobs.command("collect")
+@_acting
 def job_collect(
-    evaluator: Evaluator,
-    token: Annotated[str, typer.Option(help="The token that the job's contract pays in.")],
-    evaluators: Evaluators = None,
-    api: Api = None,
-    rpc: Rpc = None,
-    escrow: Escrow = None,
-    key_file: KeyFile = None,
-    yes: Yes = False,
-    dry_run: DryRun = False,
-    json_out: Json = False,
-) -> None:
+    evaluator: Named,
+    token: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS", parser=given.address, help="The token that was paid to it."
+        ),
+    ],
+    factory: Factory = None,
+) -> Find:
     """Send the verifier the fees that a job's contract has paid its evaluator. Anyone can."""
     from orchestrator import jobs as offers
-    from orchestrator.desk import address_given
 
-    paid_in = address_given(token)
-    find = _of_evaluator(
-        evaluator, evaluators, lambda desk, known: offers.collect(desk.chain, known, paid_in)
-    )
-    _act(_where(api, rpc, escrow), _how(key_file, yes, dry_run, json_out), find)
+    return lambda desk: offers.collect(desk.chain, _evaluator(desk, factory, evaluator), token)
 
 
-def _of_evaluator(
-    named: str, factory: str | None, then: "Callable[[Desk, KnownEvaluator], Brief]"
-) -> "Callable[[Desk], Brief]":
-    """What to do with the evaluator at an address, once it is known to be one."""
+def _evaluator(desk: "Desk", factory: str | None, address: str) -> "Evaluator":
     from orchestrator import jobs as offers
-    from orchestrator.desk import address_given
 
-    address = address_given(named)
-
-    def find(desk: "Desk") -> "Brief":
-        known = offers.evaluator_at(desk.chain, desk.evaluators(factory), address)
-        return then(desk, known)
-
-    return find
+    return offers.evaluator_at(desk.chain, desk.evaluators(factory), address)
 
 
 # --- What all of them need ------------------------------------------------------------------------
@@ -501,7 +441,7 @@ def _how(key_file: Path | None, yes: bool, dry_run: bool, json_out: bool) -> "Ho
     return How(key_file or read_settings(os.environ).key_file, yes, dry_run, json_out)
 
 
-def _act(where: "Where", how: "How", find: "Callable[[Desk], Brief]") -> None:
+def _act(where: "Where", how: "How", find: Find) -> None:
     from orchestrator.desk import act
 
     _check_done(act(where, how, find))

@@ -6,7 +6,6 @@ deployment cannot make a command speak of another contract.
 
 import json
 import os
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 import typer
-from eth_utils.address import is_address, to_checksum_address
 from rich.console import Console
 
 from orchestrator.actors import Client
@@ -28,7 +26,6 @@ from orchestrator.core.errors import (
     TermsError,
 )
 from orchestrator.core.terms import ZERO_ADDRESS, address_of, close_digest, sign_digest
-from orchestrator.history import parse_time_ns
 from orchestrator.remedies import Consent, closing
 from orchestrator.sender import Quote, Sender, Sent, quote, wei
 from orchestrator.situation import Brief, Deed, Situation, read, utc
@@ -37,7 +34,6 @@ MAX_FILE_BYTES = 65_536
 MAX_CLOCK_S = 900  # how far a node's block may be from our own clock where its time is signed
 # One transaction's own failure; after any other the next would fail as well, or come too soon.
 _OWN_FAILURES = ("would-revert", "gas-too-much", "call-reverted")
-_ID = re.compile(r"0x[0-9a-fA-F]{64}")
 
 
 class Where(NamedTuple):
@@ -70,7 +66,7 @@ class Desk:
             if where.escrow is None:
                 deployment, _ = served(self._client)
             else:
-                deployment = find_deployment(where.rpc_url, address_given(where.escrow))
+                deployment = find_deployment(where.rpc_url, where.escrow)
             self.chain = self._exits.enter_context(Chain(where.rpc_url, deployment))
             self.chain.check()
         except BaseException:
@@ -102,7 +98,7 @@ class Desk:
 
     def _beside(self, name: str, named: str | None, served_at: str | None) -> str:
         if named is not None:
-            return address_given(named)
+            return named
         if served_at is None:
             raise InputError(
                 f"{name}-unknown", f"the server names no {name} contract: give --{name} ADDRESS"
@@ -126,28 +122,6 @@ class Desk:
 
 
 # --- What was given -------------------------------------------------------------------------------
-
-
-def contract_id_of(text: str) -> bytes:
-    """The contract's id that was typed. Raises InputError if it is none."""
-    if not _ID.fullmatch(text):
-        raise InputError("id-malformed", f"{text!r} is no contract id: 0x and 64 hex digits")
-    return bytes.fromhex(text[2:])
-
-
-def address_given(text: str) -> str:
-    """The address that was typed, with its checksum. Raises InputError if it is none."""
-    if not is_address(text):
-        raise InputError("address-malformed", f"{text!r} is no address: 0x and 40 hex digits")
-    return to_checksum_address(text)
-
-
-def time_given(text: str) -> int:
-    """The UTC second that was typed. Raises InputError if it is none."""
-    try:
-        return parse_time_ns(text) // 10**9
-    except ValueError as error:
-        raise InputError("time-malformed", f"a time {error}") from None
 
 
 def read_key(path: Path | None) -> bytes:
