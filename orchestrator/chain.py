@@ -177,8 +177,8 @@ class Chain(Caller):
             )
         self.check_code("JobEvaluator", to_checksum_address(self.read(factory, "implementation")))
 
-    def check_log(self, log_id: bytes, registrant: str, origin: str, publisher: str) -> None:
-        """Raise ChainError unless this log is the registrant's and has this publisher."""
+    def check_log(self, log_id: bytes, registrant: str, origin: str) -> str:
+        """The log's publisher. Raises ChainError unless this log is the registrant's."""
         expected = log_id_of(registrant, origin)
         if log_id != expected:
             raise ChainError(
@@ -193,11 +193,7 @@ class Chain(Caller):
                 f"log {hex_of(log_id)} ({origin!r}) is not registered with the event log "
                 f"{self._event_log.address}; register it first",
             )
-        if found != to_checksum_address(publisher):
-            raise ChainError(
-                "publisher-differs",
-                f"log {hex_of(log_id)} is published by {found}, and our key is {publisher}",
-            )
+        return found
 
     # Reads
 

@@ -126,7 +126,7 @@ def serve(
     from orchestrator import serve as services
 
     settings = read_settings(os.environ)
-    parts = tuple(only) if only else services.PARTS
+    parts = tuple(only) if only else tuple(services.PARTS)
     for part in parts:
         if part not in services.PARTS:
             raise InputError(
@@ -136,7 +136,7 @@ def serve(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    with services.deployment(settings, say) as stack:
+    with services.deployment(settings, parts, say) as stack:
         services.work(stack, settings, parts, stop, say)
     say("stopped")
 

@@ -125,6 +125,7 @@ class Rehearsal:
             log_id=made.log_id,
             origin=plan.origin,
             registrant=address_of("registrant"),
+            verifier=address_of("verifier"),
             tokens=(TokenInfo(made.token, "TEST", 6),),
             fee_bps=plan.fee_bps,
             fee_recipient=self.treasury if plan.fee_bps else "0x" + "00" * 20,

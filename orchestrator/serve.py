@@ -9,7 +9,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,15 @@ from api.service import TokenInfo
 from orchestrator.actors import wallet
 from orchestrator.chain import Addresses
 from orchestrator.core.errors import DomainError, InputError
+from orchestrator.core.terms import address_of
 from orchestrator.database import Unreachable
 from orchestrator.local import LocalAnvil, LocalPostgres
 from orchestrator.localchain import LocalChainClock, deploy_local
 from orchestrator.settings import Settings
 from orchestrator.stack import Keys, Site, Stack, http_server, listen
 
-PARTS = ("api", "sequencer", "pipeline")
+# The parts of a deployment, and the keys that each needs.
+PARTS = {"api": (), "sequencer": ("publisher",), "pipeline": ("verifier", "relayer")}
 LOCAL_ORIGIN = "local.tallystick"
 FLUSH_S = 0.2
 STEP_S = 1.0
@@ -43,8 +45,11 @@ def now_ms() -> int:
 
 
 @contextmanager
-def deployment(settings: Settings, say: Say) -> Iterator[Stack]:
-    """The deployment that the settings describe, checked and wired, until the block ends."""
+def deployment(settings: Settings, parts: Collection[str], say: Say) -> Iterator[Stack]:
+    """The deployment that the settings describe, checked and wired, until the block ends.
+
+    It is given the keys of these parts and no others.
+    """
     with ExitStack() as exits:
         database_url = settings.database_url
         if database_url is None:
@@ -58,18 +63,19 @@ def deployment(settings: Settings, say: Say) -> Iterator[Stack]:
             options = ("--block-time", str(BLOCK_TIME_S))
             node = LocalAnvil(_home(settings) / "chain", options=options)
             rpc_url = exits.enter_context(node).rpc_url
-        keys = _keys(settings.keys, may_create=is_local)
         if is_local:
             site_path = _home(settings) / "site.json"
             if not site_path.exists():
                 say("deploying the contracts and a test stablecoin")
-                _deploy(rpc_url, keys, site_path)
+                _make_keys(settings.keys)
+                _deploy(rpc_url, _keys(settings.keys, Keys._fields), site_path)
+        keys = _keys(settings.keys, {name for part in parts for name in PARTS[part]})
         site = read_site(site_path or Path())
         stack = Stack(
             database_url=database_url,
             rpc_url=rpc_url,
             site=site,
-            keys=keys,
+            keys=Keys(**keys),
             now_ms=now_ms,
             public_url=settings.public_url,
         )
@@ -77,7 +83,7 @@ def deployment(settings: Settings, say: Say) -> Iterator[Stack]:
 
 
 def work(
-    stack: Stack, settings: Settings, parts: tuple[str, ...], stop: threading.Event, say: Say
+    stack: Stack, settings: Settings, parts: Collection[str], stop: threading.Event, say: Say
 ) -> None:
     """Run these parts of a deployment until `stop` is set; an error is said, and tried again."""
     with ExitStack() as exits:
@@ -149,6 +155,7 @@ def read_site(path: Path) -> Site:
             log_id=bytes.fromhex(document["log_id"].removeprefix("0x")),
             origin=str(document["origin"]),
             registrant=str(document["registrant"]),
+            verifier=str(document["verifier"]),
             tokens=tuple(
                 TokenInfo(str(token["address"]), str(token["symbol"]), int(token["decimals"]))
                 for token in document["tokens"]
@@ -175,6 +182,7 @@ def site_document(site: Site) -> dict[str, object]:
         "log_id": f"0x{site.log_id.hex()}",
         "origin": site.origin,
         "registrant": site.registrant,
+        "verifier": site.verifier,
         "tokens": [token._asdict() for token in site.tokens],
         "fee_bps": site.fee_bps,
         "fee_recipient": site.fee_recipient,
@@ -185,39 +193,47 @@ def _optional(document: Any, name: str) -> str | None:
     return None if document.get(name) is None else str(document[name])
 
 
-def _deploy(rpc_url: str, keys: Keys, path: Path) -> None:
+def _deploy(rpc_url: str, keys: Mapping[str, bytes], path: Path) -> None:
+    account = {name: address_of(key) for name, key in keys.items()}
+    publisher, verifier = account["publisher"], account["verifier"]
     chain = LocalChainClock(rpc_url)
     try:
-        for key in keys:
-            chain.fund(str(wallet(key).address), GAS_FUNDS_WEI)
-        publisher = str(wallet(keys.publisher).address)
-        made = deploy_local(rpc_url, keys.publisher, origin=LOCAL_ORIGIN, publisher=publisher)
+        for address in account.values():
+            chain.fund(address, GAS_FUNDS_WEI)
+        made = deploy_local(rpc_url, keys["publisher"], origin=LOCAL_ORIGIN, publisher=publisher)
     finally:
         chain.release()
     token = TokenInfo(made.token, "TEST", 6)
-    site = Site(made.addresses, made.log_id, LOCAL_ORIGIN, publisher, (token,))
+    site = Site(made.addresses, made.log_id, LOCAL_ORIGIN, publisher, verifier, (token,))
     document = site_document(site) | {"stand_ins": made.stand_ins._asdict()}
     _write(path, json.dumps(document, indent=2) + "\n")
 
 
-def _keys(folder: Path, *, may_create: bool) -> Keys:
-    """The keys in a folder; for a local deployment they are made if there are none."""
-    found = []
+def _make_keys(folder: Path) -> None:
+    """The keys of a local deployment, as far as they are not there."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name in Keys._fields:
+        if not (folder / name).exists():
+            _write(folder / name, secrets.token_hex(32) + "\n")
+
+
+def _keys(folder: Path, names: Collection[str]) -> dict[str, bytes]:
+    """The keys of these names in a folder."""
+    found = {}
+    for name in Keys._fields:
+        if name not in names:
+            continue
         path = folder / name
-        if may_create and not path.exists():
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _write(path, secrets.token_hex(32) + "\n")
         text = _read(path).strip().removeprefix("0x")
         try:
             key = bytes.fromhex(text)
             wallet(key)
         except ValueError:
             raise InputError("key-malformed", f"{path}: must hold 32 bytes of hex") from None
-        found.append(key)
-    if len(set(found)) != len(found):
-        raise InputError("keys-same", f"{folder}: the three keys must differ")
-    return Keys(*found)
+        found[name] = key
+    if len(set(found.values())) != len(found):
+        raise InputError("keys-same", f"{folder}: the keys of {' and '.join(found)} must differ")
+    return found
 
 
 def _home(settings: Settings) -> Path:

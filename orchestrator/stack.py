@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -18,13 +19,12 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.service import Limits, ServiceInfo, TokenInfo
-from orchestrator.actors import wallet
 from orchestrator.chain import Addresses, Chain
 from orchestrator.core.decide import Genesis, Record
 from orchestrator.core.entry import address_word
-from orchestrator.core.errors import ChainError, LogError
+from orchestrator.core.errors import ChainError, InputError, LogError
 from orchestrator.core.policy import Policy
-from orchestrator.core.terms import Terms, checkpoint_digest, sign_digest
+from orchestrator.core.terms import Terms, address_of, checkpoint_digest, sign_digest
 from orchestrator.database import API, SEQUENCER, WORKER, Database, create_log, migrate
 from orchestrator.inbox import Submission, submit
 from orchestrator.log import Sequencer
@@ -44,12 +44,13 @@ class Keys(NamedTuple):
 
     Three, because they can be lost apart: a stolen relayer costs gas, a verifier pays nothing
     without an anchored entry, and a publisher pays nothing that a verifier does not sign or that an
-    owner does not leave undisputed.
+    owner does not leave undisputed. So each part is given its own: the sequencer the first, the
+    pipeline the other two, the API none.
     """
 
-    publisher: bytes
-    verifier: bytes
-    relayer: bytes
+    publisher: bytes | None = None
+    verifier: bytes | None = None
+    relayer: bytes | None = None
 
     def __repr__(self) -> str:
         return "Keys(…)"
@@ -71,6 +72,7 @@ class Site:
     log_id: bytes
     origin: str
     registrant: str
+    verifier: str
     tokens: tuple[TokenInfo, ...]
     fee_bps: int = 0
     fee_recipient: str = "0x" + "00" * 20
@@ -83,7 +85,10 @@ class Site:
 
 
 class Stack:
-    """A site in operation. Use it with `with`; `now_ms` is the one clock of all its parts."""
+    """A site in operation. Use it with `with`; `now_ms` is the one clock of all its parts.
+
+    A part is made when it is first asked for, and refuses without its keys.
+    """
 
     def __init__(
         self,
@@ -98,10 +103,11 @@ class Stack:
     ) -> None:
         self.site = site
         self.now_ms = now_ms
-        self.publisher = str(wallet(keys.publisher).address)
+        self._keys = keys
+        self._database_url = database_url
         self._exits = ExitStack()
         try:
-            self._open(database_url, rpc_url, keys, public_url, limits)
+            self._open(rpc_url, public_url, limits)
         except BaseException:
             self._exits.close()
             raise
@@ -117,30 +123,23 @@ class Stack:
     ) -> None:
         self._exits.close()
 
-    def _open(
-        self,
-        database_url: str,
-        rpc_url: str,
-        keys: Keys,
-        public_url: str,
-        limits: Limits | None,
-    ) -> None:
+    def _open(self, rpc_url: str, public_url: str, limits: Limits | None) -> None:
         site = self.site
         self.chain = Chain(rpc_url, site.addresses)
         self._exits.callback(self.chain.close)
         self.chain.check()
-        self.chain.check_log(site.log_id, site.registrant, site.origin, self.publisher)
+        self.publisher = self.chain.check_log(site.log_id, site.registrant, site.origin)
+        if site.verifier == self.publisher:
+            raise InputError("keys-same", "publisher and verifier must be two accounts")
+        _check_key("publisher", self._keys.publisher, self.publisher)
+        _check_key("verifier", self._keys.verifier, site.verifier)
         self.escrow_domain = self.chain.escrow_domain
-        event_log_domain = self.chain.event_log_domain
 
-        migrate(database_url)
-        writer, worker, public = (
-            self._exits.enter_context(Database(database_url, role))
-            for role in (SEQUENCER, WORKER, API)
-        )
-        _refuse_other_log(worker, site)
+        migrate(self._database_url)
+        self.worker = self._database(WORKER)
+        _refuse_other_log(self.worker, site)
         is_new = create_log(
-            database_url,
+            self._database_url,
             log_id=site.log_id,
             origin=site.origin,
             chain_id=site.addresses.chain_id,
@@ -148,45 +147,21 @@ class Stack:
             escrow=site.addresses.escrow,
             publisher=self.publisher,
         )
-        self.worker = worker
-        self.log = LogReader(worker, site.log_id)
+        self.log = LogReader(self.worker, site.log_id)
         if is_new:
-            self._begin(worker)
-
-        self.sequencer = Sequencer(
-            writer,
-            site.log_id,
-            self.now_ms,
-            lambda size, root: sign_digest(
-                checkpoint_digest(event_log_domain, site.log_id, size, root), keys.publisher
-            ),
-        )
-        self._exits.callback(self.sequencer.close)
-        replay = LogReplay(self.records, self._policy, self.chain)
-        self.submitter = Submitter(self.chain, worker, keys.relayer, self.now_ms)
-        self.pipeline = Pipeline(
-            database=worker,
-            log=self.log,
-            chain=self.chain,
-            submitter=self.submitter,
-            watcher=Watcher(self.chain, worker),
-            verifier=Verifier(replay, site.log_id, keys.verifier),
-            now_ms=self.now_ms,
-            account=self.publisher,
-            serves=site.serves,
-        )
+            self._begin(self.worker)
         self.app = create_app(
-            database=public,
+            database=self._database(API),
             log_id=site.log_id,
             now_ms=self.now_ms,
             escrow_domain=self.escrow_domain,
-            event_log_domain=event_log_domain,
+            event_log_domain=self.chain.event_log_domain,
             is_valid_signature=self.chain.is_signed_by_wallet,
             info=ServiceInfo(
                 public_url=public_url,
                 origin=site.origin,
                 publisher=self.publisher,
-                verifier=str(wallet(keys.verifier).address),
+                verifier=site.verifier,
                 tokens=site.tokens,
                 fee_bps=site.fee_bps,
                 fee_recipient=site.fee_recipient,
@@ -194,6 +169,46 @@ class Stack:
                 evaluators=site.addresses.evaluators,
             ),
             limits=limits,
+        )
+
+    def _database(self, role: str) -> Database:
+        return self._exits.enter_context(Database(self._database_url, role))
+
+    @cached_property
+    def sequencer(self) -> Sequencer:
+        """The log's only writer. It needs the publisher's key."""
+        key, log_id = _needed("publisher", self._keys.publisher), self.site.log_id
+        domain = self.chain.event_log_domain
+        made = Sequencer(
+            self._database(SEQUENCER),
+            log_id,
+            self.now_ms,
+            lambda size, root: sign_digest(checkpoint_digest(domain, log_id, size, root), key),
+        )
+        self._exits.callback(made.close)
+        return made
+
+    @cached_property
+    def submitter(self) -> Submitter:
+        """What sends our transactions. It needs the relayer's key."""
+        key = _needed("relayer", self._keys.relayer)
+        return Submitter(self.chain, self.worker, key, self.now_ms)
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        """What moves the log and the escrow. It needs the verifier's key and the relayer's."""
+        site, key = self.site, _needed("verifier", self._keys.verifier)
+        replay = LogReplay(self.records, self._policy, self.chain)
+        return Pipeline(
+            database=self.worker,
+            log=self.log,
+            chain=self.chain,
+            submitter=self.submitter,
+            watcher=Watcher(self.chain, self.worker),
+            verifier=Verifier(replay, site.log_id, key),
+            now_ms=self.now_ms,
+            account=self.publisher,
+            serves=site.serves,
         )
 
     def records(self, start: int, stop: int) -> Iterator[Record]:
@@ -240,6 +255,20 @@ class Stack:
         if policy is None:
             raise LogError("policy-missing", f"policy 0x{hash_.hex()} is not in the database")
         return policy
+
+
+def _needed(name: str, key: bytes | None) -> bytes:
+    if key is None:
+        raise InputError("key-missing", f"this part needs the {name}'s key")
+    return key
+
+
+def _check_key(name: str, key: bytes | None, expected: str) -> None:
+    if key is not None and address_of(key) != expected:
+        raise InputError(
+            "key-of-another",
+            f"the {name} of this deployment is {expected}, and our key is {address_of(key)}'s",
+        )
 
 
 def _refuse_other_log(database: Database, site: Site) -> None:

@@ -1,8 +1,9 @@
 """Opens a log on a deployment, and writes the site file that `tallystick serve` starts from.
 
 `ape run register --network NETWORK --account ALIAS --book FILE --origin NAME --publisher ADDRESS
---site FILE`. The account is the log's registrant; the publisher signs its checkpoints. A log that
-exists is not opened again: then this only writes the site file, if the publisher is the same.
+--verifier ADDRESS --site FILE`. The account is the log's registrant; the publisher signs its
+checkpoints, the verifier the statements under its contracts. A log that exists is not opened again:
+then this only writes the site file, if the publisher is the same.
 """
 
 import json
@@ -43,7 +44,7 @@ def register(account: AccountAPI, book: Json, origin: str, publisher: str) -> by
     return log_id
 
 
-def site_of(book: Json, log_id: bytes, origin: str, registrant: str) -> Site:
+def site_of(book: Json, log_id: bytes, origin: str, registrant: str, verifier: str) -> Site:
     """The site of a deployment and a log of it; its fee is nothing until the file says more."""
     contracts = book["contracts"]
     addresses = Addresses(
@@ -58,16 +59,26 @@ def site_of(book: Json, log_id: bytes, origin: str, registrant: str) -> Site:
     for address in contracts["OutcomeEscrow"]["arguments"]["tokens"]:
         token = container("TestStablecoin").at(address)
         tokens.append(TokenInfo(address, token.symbol(), token.decimals()))
-    return Site(addresses, log_id, origin, registrant, tuple(tokens))
+    return Site(addresses, log_id, origin, registrant, verifier, tuple(tokens))
 
 
 def write_site(
-    account: AccountAPI, provider: ProviderAPI, book: Path, origin: str, publisher: str, site: Path
+    account: AccountAPI,
+    provider: ProviderAPI,
+    book: Path,
+    origin: str,
+    publisher: str,
+    verifier: str,
+    site: Path,
 ) -> bytes:
     """Opens the log, unless it is there, and writes the site file; returns the log's id.
 
-    Raises ClickException where the file exists, or the deployment is not on this chain.
+    Raises ClickException where the file exists, the deployment is not on this chain, or publisher
+    and verifier are one account.
     """
+    publisher, verifier = to_checksum_address(publisher), to_checksum_address(verifier)
+    if publisher == verifier:
+        raise click.ClickException("publisher and verifier must be two accounts, with a key each")
     if site.exists():
         raise click.ClickException(f"{site} exists; name another file, or move it away first")
     deployed: Json = json.loads(book.read_text())
@@ -78,8 +89,9 @@ def write_site(
     for name, contract in deployed["contracts"].items():
         if not provider.get_code(contract["address"]):
             raise click.ClickException(f"{book}: {name} is not on this chain")
-    log_id = register(account, deployed, origin, to_checksum_address(publisher))
-    write_json(site, site_document(site_of(deployed, log_id, origin, account.address)))
+    log_id = register(account, deployed, origin, publisher)
+    made = site_of(deployed, log_id, origin, account.address, verifier)
+    write_json(site, site_document(made))
     return log_id
 
 
@@ -88,6 +100,7 @@ def write_site(
 @click.option("--book", required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--origin", required=True, help="The log's name, such as log.example.com/growth.")
 @click.option("--publisher", required=True, help="The account that signs its checkpoints.")
+@click.option("--verifier", required=True, help="The account that signs its statements.")
 @click.option("--site", required=True, type=click.Path(path_type=Path), help="Where it goes.")
 def cli(
     provider: ProviderAPI,
@@ -95,10 +108,11 @@ def cli(
     book: Path,
     origin: str,
     publisher: str,
+    verifier: str,
     site: Path,
 ) -> None:
     """Open a log and write the site file."""
-    log_id = write_site(account, provider, book, origin, publisher, site)
+    log_id = write_site(account, provider, book, origin, publisher, verifier, site)
     click.echo(f"log 0x{log_id.hex()} of {origin}\nsite file: {site}")
 
 

@@ -6,14 +6,21 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
+from api.service import TokenInfo
 from orchestrator import cdnow
 from orchestrator.actors import Client, Operator, Owner, Purchase, wallet
-from orchestrator.rehearsal import key_of
-from orchestrator.serve import now_ms
+from orchestrator.chain import Chain
+from orchestrator.local import LocalAnvil
+from orchestrator.localchain import LocalChainClock, deploy_local
+from orchestrator.rehearsal import address_of, key_of
+from orchestrator.serve import now_ms, site_document
+from orchestrator.stack import Site
 from tests.conftest import server_folder
 
 COMMAND = str(Path(sys.executable).with_name("tallystick"))
@@ -26,23 +33,17 @@ def free_port() -> int:
 
 
 @contextmanager
-def served(home: Path, port: int) -> Iterator[str]:
-    """The service's URL; it must end with exit code 0 and leave no server behind."""
-    environment = {
-        **os.environ,
-        "TALLYSTICK_HOME": str(home),
-        "TALLYSTICK_LISTEN": f"127.0.0.1:{port}",
-        "TALLYSTICK_SETTLE_EVERY_S": "1",
-    }
+def running(environment: dict[str, str], *options: str) -> Iterator[IO[str]]:
+    """The command at work, and what it says; it must end with exit code 0."""
     process = subprocess.Popen(
-        [COMMAND, "serve", "--json"], env=environment, stdout=subprocess.PIPE, text=True
+        [COMMAND, "serve", "--json", *options],
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     try:
-        for line in process.stdout:
-            if json.loads(line)["said"].startswith("API on "):
-                break
-        yield f"http://127.0.0.1:{port}"
+        yield process.stdout
     finally:
         process.send_signal(signal.SIGTERM)
         rest = process.stdout.read()
@@ -52,10 +53,24 @@ def served(home: Path, port: int) -> Iterator[str]:
     assert json.loads(rest.splitlines()[-1])["said"] == "stopped"
 
 
+@contextmanager
+def served(environment: dict[str, str], port: int, *options: str) -> Iterator[str]:
+    """The service's URL."""
+    listen = {"TALLYSTICK_LISTEN": f"127.0.0.1:{port}", "TALLYSTICK_SETTLE_EVERY_S": "1"}
+    with running(environment | listen, *options) as said:
+        for line in said:
+            if json.loads(line)["said"].startswith("API on "):
+                break
+        yield f"http://127.0.0.1:{port}"
+
+
 def test_it_serves_and_goes_on_after_a_restart() -> None:
     with server_folder() as home:
-        port = free_port()
-        with served(home, port) as url, Operator(url, wallet(key_of("ada")), "ada") as ada:
+        port, here = free_port(), {"TALLYSTICK_HOME": str(home)}
+        with (
+            served(here, port) as url,
+            Operator(url, wallet(key_of("ada")), "ada") as ada,
+        ):
             ada.sign_in()
             with Owner(url, wallet(key_of("owner")), "owner") as owner:
                 owner.sign_in()
@@ -67,10 +82,66 @@ def test_it_serves_and_goes_on_after_a_restart() -> None:
             before = ada.get("/v1/log")
         assert not list(home.glob("postgres/**/postmaster.pid"))
         assert {path.stat().st_mode & 0o777 for path in (home / "keys").iterdir()} == {0o600}
-        with served(home, port) as url, Client(url) as anyone:
+        with served(here, port) as url, Client(url) as anyone:
             after = anyone.get("/v1/log")
         assert after["log_id"] == before["log_id"]
         assert after["size"] >= before["size"]
+
+
+def test_its_parts_run_apart_each_with_its_own_keys(database_url: str) -> None:
+    """An API without any key, a sequencer with the publisher's, a pipeline with the other two."""
+    with (
+        server_folder() as folder,
+        LocalAnvil(folder / "chain", options=("--block-time", "1")) as node,
+    ):
+        made = deploy_local(node.rpc_url, key_of("publisher"), publisher=address_of("publisher"))
+        with LocalChainClock(node.rpc_url) as clock:
+            clock.fund(address_of("relayer"), 10**18)
+            clock.release()
+        site = Site(
+            addresses=made.addresses,
+            log_id=made.log_id,
+            origin="local.tallystick",
+            registrant=address_of("publisher"),
+            verifier=address_of("verifier"),
+            tokens=(TokenInfo(made.token, "TEST", 6),),
+        )
+        (folder / "site.json").write_text(json.dumps(site_document(site)))
+
+        def part(name: str, *keys: str) -> dict[str, str]:
+            (folder / name).mkdir()
+            for key in keys:
+                (folder / name / key).write_text(key_of(key).hex())
+            return {
+                "TALLYSTICK_HOME": str(folder / name),
+                "TALLYSTICK_DATABASE_URL": database_url,
+                "TALLYSTICK_RPC_URL": node.rpc_url,
+                "TALLYSTICK_SITE": str(folder / "site.json"),
+                "TALLYSTICK_KEYS": str(folder / name),
+            }
+
+        with (
+            running(part("sequencer", "publisher"), "--only", "sequencer"),
+            running(part("pipeline", "verifier", "relayer"), "--only", "pipeline"),
+            served(part("api"), free_port(), "--only", "api") as url,
+            Owner(url, wallet(key_of("owner")), "owner") as owner,
+            Chain(node.rpc_url, made.addresses) as chain,
+        ):
+            owner.sign_in()
+            owner.open_surface("trial", cdnow.POLICY, wait_s=30)
+            wait = threading.Event()
+            assert any(chain.checkpoint(made.log_id).size or wait.wait(0.1) for _ in range(600)), (
+                "the pipeline has anchored nothing"
+            )
+            lacking = part("lacking", "verifier") | {"TALLYSTICK_LISTEN": "127.0.0.1:1"}
+            done = subprocess.run(
+                [COMMAND, "serve", "--only", "pipeline"],
+                env=os.environ | lacking,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert (done.returncode, "relayer: cannot be read" in done.stderr) == (2, True)
 
 
 def test_a_bad_setting_is_one_line() -> None:

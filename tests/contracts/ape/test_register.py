@@ -47,10 +47,10 @@ def test_site_is_one_that_doctor_approves(
 ) -> None:
     book, site = tmp_path / "book.json", tmp_path / "site.json"
     book.write_text(json.dumps(address_book))
-    publisher = accounts[3].address
-    log_id = write_site(deployer, chain.provider, book, ORIGIN, publisher, site)
+    keys = accounts[3].address, accounts[5].address
+    log_id = write_site(deployer, chain.provider, book, ORIGIN, *keys, site)
     made = read_site(site)
-    assert made == site_of(address_book, log_id, ORIGIN, deployer.address)
+    assert made == site_of(address_book, log_id, ORIGIN, deployer.address, accounts[5].address)
     assert [(token.symbol, token.decimals) for token in made.tokens] == [("TEST", 6)]
 
     environment = {
@@ -66,7 +66,10 @@ def test_site_is_one_that_doctor_approves(
     assert examined().ok, examined().detail
     assert examined().detail.endswith("holds our contracts; the log is anchored at size 0")
     with pytest.raises(click.ClickException, match="exists; name another file"):
-        write_site(deployer, chain.provider, book, ORIGIN, publisher, site)
+        write_site(deployer, chain.provider, book, ORIGIN, *keys, site)
+    one, other = keys[0], tmp_path / "other.json"
+    with pytest.raises(click.ClickException, match="must be two accounts"):
+        write_site(deployer, chain.provider, book, ORIGIN, one, one, other)
     # An escrow that is none is not approved.
     document = json.loads(site.read_text())
     site.write_text(json.dumps(document | {"escrow": document["event_log"]}))
@@ -85,7 +88,8 @@ def test_command_refuses_the_book_of_another_chain(
     # The command starts a chain of its own, where nothing is deployed.
     arguments = [
         *("--network", "ethereum:local:foundry", "--account", "TEST::0", "--book", str(book)),
-        *("--origin", ORIGIN, "--publisher", f"0x{'11' * 20}", "--site", str(site)),
+        *("--origin", ORIGIN, "--publisher", f"0x{'11' * 20}"),
+        *("--verifier", f"0x{'22' * 20}", "--site", str(site)),
     ]
     refused = CliRunner().invoke(cli, arguments)
     assert refused.exit_code == 1
