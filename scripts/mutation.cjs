@@ -1,15 +1,18 @@
 "use strict";
-// Compiles one contract again and again, with one file changed each time. Loading the compiler takes
-// longer than using it. Reads lines {file, content} and writes lines {bytecode, runtime} or {error}.
-// Arguments: the project's folder, the contract as FILE:NAME, the settings as JSON.
+// Compiles some contracts again and again, with one file changed each time. Loading the compiler takes
+// longer than using it. Reads lines {file, content} and writes lines {FILE:NAME: {bytecode,
+// deployedBytecode}}, each of these {object, linkReferences} as in forge's artifacts, or {error}.
+// Arguments: the project's folder, a list of FILE:NAME and the settings, both as JSON.
 const fs = require("node:fs");
 const path = require("node:path");
 const readline = require("node:readline");
 
-const [folder, root, settings] = process.argv.slice(2);
-const [rootFile, name] = root.split(":");
+const [folder, rootsJson, settings] = process.argv.slice(2);
+const roots = JSON.parse(rootsJson);
 const modules = path.join(path.dirname(__dirname), "node_modules");
 const solc = require(path.join(modules, "solc"));
+const PARTS = ["bytecode", "deployedBytecode"];
+const WANTED = PARTS.flatMap((part) => [`evm.${part}.object`, `evm.${part}.linkReferences`]);
 
 function compile({ file, content }) {
   const read = (wanted) => {
@@ -20,19 +23,27 @@ function compile({ file, content }) {
     }
     return { error: `no such file: ${wanted}` };
   };
-  const input = {
-    language: "Solidity",
-    sources: { [rootFile]: { content: read(rootFile).contents } },
-    settings: {
-      ...JSON.parse(settings),
-      outputSelection: { [rootFile]: { [name]: ["evm.bytecode.object", "evm.deployedBytecode.object"] } },
-    },
-  };
+  const input = { language: "Solidity", sources: {}, settings: { ...JSON.parse(settings), outputSelection: {} } };
+  for (const root of roots) {
+    const [rootFile, name] = root.split(":");
+    input.sources[rootFile] = { content: read(rootFile).contents };
+    input.settings.outputSelection[rootFile] = { [name]: WANTED };
+  }
   const output = JSON.parse(solc.compile(JSON.stringify(input), { import: read }));
   const error = (output.errors ?? []).find((one) => one.severity === "error");
   if (error) return { error: error.formattedMessage };
-  const { bytecode, deployedBytecode } = output.contracts[rootFile][name].evm;
-  return { bytecode: bytecode.object, runtime: deployedBytecode.object };
+  const answer = {};
+  for (const root of roots) {
+    const [rootFile, name] = root.split(":");
+    const { evm } = output.contracts[rootFile][name];
+    answer[root] = {};
+    for (const part of PARTS) {
+      // The compiler and forge put the same placeholders where addresses of libraries belong.
+      const { object, linkReferences } = evm[part];
+      answer[root][part] = { object: `0x${object}`, linkReferences };
+    }
+  }
+  return answer;
 }
 
 readline.createInterface({ input: process.stdin }).on("line", (line) => {

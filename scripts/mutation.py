@@ -8,8 +8,8 @@ a copy with the tests of its target alone. Of a target's smaller changes a fixed
 is tried (0: all); what sample and budget leave out is counted. Survivors go to
 docs/security/mutation.md, where each needs an explanation; without one the command fails.
 
-Tests are compiled once for each target: forge links them to the contract's artifact when they run,
-and only that is made anew. A library that its tests embed is compiled with them instead.
+Tests are compiled once for each target: forge links them to the contracts' artifacts when they run,
+and only those are made anew. A library that its tests embed is compiled with them instead.
 """
 
 import argparse
@@ -44,25 +44,49 @@ Json = dict[str, Any]
 
 
 class Target(NamedTuple):
-    """A file to mutate and the tests that must notice; `root`, what they deploy, as FILE:NAME.
+    """A file to mutate and the tests that must notice; `roots`, what they deploy, as FILE:NAME.
 
-    Without a root the tests embed the file.
+    Every contract that holds some of the file's code is a root. Without one the tests embed it.
     """
 
     file: str
     tests: tuple[str, ...]
-    root: str = ""
+    roots: tuple[str, ...] = ()
 
 
+CLAIMS = "contracts/libraries/Claims.sol:Claims"
+DUES = "contracts/libraries/Dues.sol:Dues"
+ESCROW = "contracts/OutcomeEscrow.sol:OutcomeEscrow"
+EVENT_LOG = "contracts/EventLog.sol:EventLog"
 EVIDENCE = "contracts/Evidence.sol:Evidence"
+JOB_EVALUATOR = "contracts/adapters/JobEvaluator.sol:JobEvaluator"
+JOB_EVALUATORS = "contracts/adapters/JobEvaluator.sol:JobEvaluators"
+STATEMENTS = "contracts/libraries/Statements.sol:Statements"
+TERMS_RULES = "contracts/libraries/TermsRules.sol:TermsRules"
+
+
+def _of_escrow(*names: str) -> tuple[str, ...]:
+    return tuple(f"escrow/{name}.t.sol" for name in names)
+
+
 EVIDENCE_TESTS = tuple(f"evidence/{name}.t.sol" for name in ("Outcome", "Claim", "Rival", "Totals"))
-DUES_TESTS = tuple(
-    f"escrow/{name}.t.sol"
-    for name in ("Challenge", "Close", "Feedback", "Holdback", "RateCap", "Reserve", "Status")
+DUES_TESTS = _of_escrow(
+    "Challenge", "Close", "Feedback", "Holdback", "RateCap", "Reserve", "Status"
+)
+POSITION_TESTS = _of_escrow(
+    "Challenge", "ClaimsPaid", "Claims", "Close", "Dispute", "Holdback", "Refund", "Reserve"
+)
+RULES_TESTS = (
+    "libraries/TermsRules.t.sol",
+    *_of_escrow("Open", "OpenRules", "GuardedPayout", "Holdback"),
+)
+TERMS_TESTS = ("event_log/Publish.t.sol", *_of_escrow("Open", "Settle", "Close", "Withdraw"))
+VAULT_TESTS = _of_escrow(
+    "Constructor", "GuardedPayout", "OpenBySignature", "Open", "Payout", "Settle", "Withdraw"
 )
 
 TARGETS = {
-    "EventLog": Target("contracts/EventLog.sol", ("event_log",), "contracts/EventLog.sol:EventLog"),
+    "EventLog": Target("contracts/EventLog.sol", ("event_log",), (EVENT_LOG,)),
     "MerkleLog": Target(
         "contracts/libraries/MerkleLog.sol",
         ("libraries/MerkleLog.t.sol", "libraries/MerkleVectors.t.sol"),
@@ -70,23 +94,39 @@ TARGETS = {
     "Ledger": Target("contracts/libraries/Ledger.sol", ("libraries/Ledger.t.sol",)),
     "Release": Target("contracts/libraries/Release.sol", ("libraries/Release.t.sol",)),
     "CodeStore": Target("contracts/libraries/CodeStore.sol", ("libraries/CodeStore.t.sol",)),
-    "Evidence": Target("contracts/Evidence.sol", EVIDENCE_TESTS, EVIDENCE),
-    "Totals": Target("contracts/libraries/Totals.sol", EVIDENCE_TESTS, EVIDENCE),
-    "Attribution": Target("contracts/libraries/Attribution.sol", EVIDENCE_TESTS, EVIDENCE),
+    "Evidence": Target("contracts/Evidence.sol", EVIDENCE_TESTS, (EVIDENCE,)),
+    "Totals": Target("contracts/libraries/Totals.sol", EVIDENCE_TESTS, (EVIDENCE,)),
+    "Attribution": Target("contracts/libraries/Attribution.sol", EVIDENCE_TESTS, (EVIDENCE,)),
     "Feedback": Target(
-        "contracts/Feedback.sol", ("escrow/Feedback.t.sol",), "contracts/Feedback.sol:Feedback"
+        "contracts/Feedback.sol", ("escrow/Feedback.t.sol",), ("contracts/Feedback.sol:Feedback",)
     ),
     "Statements": Target(
         "contracts/libraries/Statements.sol",
         ("escrow/Challenge.t.sol", "escrow/Dispute.t.sol", "escrow/Retire.t.sol"),
-        "contracts/libraries/Statements.sol:Statements",
+        (STATEMENTS,),
     ),
     "Claims": Target(
         "contracts/libraries/Claims.sol",
         ("escrow/Claims.t.sol", "escrow/ClaimsPaid.t.sol"),
-        "contracts/libraries/Claims.sol:Claims",
+        (CLAIMS,),
     ),
-    "Dues": Target("contracts/libraries/Dues.sol", DUES_TESTS, "contracts/libraries/Dues.sol:Dues"),
+    "Dues": Target("contracts/libraries/Dues.sol", DUES_TESTS, (DUES,)),
+    "Position": Target(
+        "contracts/libraries/Position.sol",
+        POSITION_TESTS,
+        (CLAIMS, DUES, ESCROW, STATEMENTS),
+    ),
+    "OutcomeEscrow": Target("contracts/OutcomeEscrow.sol", ("escrow",), (ESCROW,)),
+    "Vault": Target("contracts/Vault.sol", VAULT_TESTS, (ESCROW,)),
+    "Exhibits": Target("contracts/libraries/Exhibits.sol", EVIDENCE_TESTS, (EVIDENCE,)),
+    "Payloads": Target("contracts/libraries/Payloads.sol", EVIDENCE_TESTS, (EVIDENCE,)),
+    "Terms": Target("contracts/libraries/Terms.sol", TERMS_TESTS, (ESCROW, EVENT_LOG)),
+    "TermsRules": Target("contracts/libraries/TermsRules.sol", RULES_TESTS, (ESCROW, TERMS_RULES)),
+    "TermsFile": Target("contracts/libraries/TermsFile.sol", ("libraries/TermsFile.t.sol",)),
+    "Signatures": Target("contracts/libraries/Signatures.sol", ("libraries/Signatures.t.sol",)),
+    "JobEvaluator": Target(
+        "contracts/adapters/JobEvaluator.sol", ("adapters",), (JOB_EVALUATOR, JOB_EVALUATORS)
+    ),
 }
 
 
@@ -117,8 +157,8 @@ ENVIRONMENT = {
     "FOUNDRY_PROFILE": "default",
     "FOUNDRY_OPTIMIZER": "false",
     "FOUNDRY_DYNAMIC_TEST_LINKING": "true",
-    "FOUNDRY_FUZZ_RUNS": "64",
 }
+FUZZ_RUNS = 64
 
 
 def _forge(folder: Path, *arguments: str, out: str = OUT) -> subprocess.CompletedProcess[str]:
@@ -154,7 +194,10 @@ def copy_target(target: Target, folder: Path) -> None:
     for file in _closure([*files, ROOT / target.file]):
         to = folder / file.relative_to(ROOT)
         to.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(file, to)
+        # So that the environment sets how often a test is fuzzed.
+        to.write_text(
+            re.sub(rf"/// forge-config: \S+fuzz\.runs = {FUZZ_RUNS}\n", "\n", file.read_text())
+        )
     # Slither reads no function where there is no contract.
     (folder / "contracts/Empty.sol").write_text("pragma solidity 0.8.37;\ncontract Empty {}\n")
     shutil.copy(ROOT / "foundry.toml", folder)
@@ -240,7 +283,7 @@ def _places(unit: Any, path: str) -> Iterator[Any]:
 
 
 class Compiler:
-    """One compiler process for one contract; see scripts/mutation.cjs."""
+    """One compiler process for a target's roots; see scripts/mutation.cjs."""
 
     def __init__(self, target: Target, folder: Path) -> None:
         settings = {
@@ -250,7 +293,7 @@ class Compiler:
         }
         node, script = ROOT / ".venv/bin/node", ROOT / "scripts/mutation.cjs"
         self._process = subprocess.Popen(
-            [str(node), str(script), str(folder), target.root, json.dumps(settings)],
+            [str(node), str(script), str(folder), json.dumps(target.roots), json.dumps(settings)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -279,7 +322,7 @@ class Trial:
 
     def __init__(self, target: Target, folder: Path) -> None:
         self._target, self._folder = target, folder
-        self._compiler = Compiler(target, folder) if target.root else None
+        self._compiler = Compiler(target, folder) if target.roots else None
         if not self._passes():
             raise SystemExit(f"the tests of {target.file} fail without any mutant")
 
@@ -297,17 +340,21 @@ class Trial:
         code = self._compiler.compile(mutant.source)
         if "error" in code:
             return None
-        file, _, name = self._target.root.partition(":")
-        artifact = self._folder / OUT / Path(file).name / f"{name}.json"
-        original = artifact.read_text()
-        changed = json.loads(original)
-        changed["bytecode"]["object"] = f"0x{code['bytecode']}"
-        changed["deployedBytecode"]["object"] = f"0x{code['runtime']}"
-        artifact.write_text(json.dumps(changed))
+        originals = {self._artifact(root): self._artifact(root).read_text() for root in code}
+        for root, parts in code.items():
+            changed = json.loads(originals[self._artifact(root)])
+            for part, made in parts.items():
+                changed[part].update(made)
+            self._artifact(root).write_text(json.dumps(changed))
         try:
             return self._passes()
         finally:
-            artifact.write_text(original)
+            for artifact, original in originals.items():
+                artifact.write_text(original)
+
+    def _artifact(self, root: str) -> Path:
+        file, _, name = root.partition(":")
+        return self._folder / OUT / Path(file).name / f"{name}.json"
 
     def _survives_embedded(self, mutant: Mutant) -> bool | None:
         file = self._folder / self._target.file
@@ -319,6 +366,11 @@ class Trial:
             file.write_text(original)
 
     def _passes(self) -> bool | None:
+        # Most mutants are noticed at once, and long fuzzing is for those that are not.
+        return self._passes_with(1) and self._passes_with(FUZZ_RUNS)
+
+    def _passes_with(self, fuzz_runs: int) -> bool | None:
+        os.environ["FOUNDRY_FUZZ_RUNS"] = str(fuzz_runs)
         try:
             done = _forge(self._folder, "test", "--fail-fast")
         except subprocess.TimeoutExpired:
