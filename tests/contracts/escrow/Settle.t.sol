@@ -53,8 +53,12 @@ contract SettleTest is Fixture {
     /// What was paid stays paid: the next outcomes make up for a reversal.
     function test_aReversalOfWhatWasPaidIsNetted() public {
         _settleTotals(terms, 5 * PRICE, 0);
-        _settleTotals(terms, 5 * PRICE, 2 * PRICE);
+        Batch memory reversal = _settleTotals(terms, 5 * PRICE, 2 * PRICE);
         assertEq(escrow.paidOf(id), 5 * PRICE);
+        assertEq(escrow.floorOf(id), reversal.first);
+        vm.expectEmit(address(escrow));
+        emit OutcomeEscrow.Refused(id, reversal.first, "already_settled");
+        _settle(reversal);
         _settleTotals(terms, 7 * PRICE, 2 * PRICE);
         assertEq(escrow.paidOf(id), 5 * PRICE);
         _settleTotals(terms, 8 * PRICE, 2 * PRICE);
