@@ -48,7 +48,9 @@ contract CloseTest is GuardedFixture {
         assertEq(vm.getRecordedLogs().length, 3, "Closed, Refunded and the token's Transfer");
         _assertClosed(0);
         vm.revertToState(snapshot);
+        vm.recordLogs();
         _close(id, BUDGET);
+        assertEq(vm.getRecordedLogs().length, 3, "Closed, Paid and the token's Transfer");
         _assertClosed(BUDGET);
         assertEq(escrow.statusOf(id), "closed", "paid_out as it is");
     }
