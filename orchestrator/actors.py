@@ -25,6 +25,7 @@ PAGE = 1000
 MAX_PAGES = 10_000
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 TIMEOUT_S = 60
+PAGES_S = 600
 ZERO_ADDRESS = "0x" + "00" * 20
 
 
@@ -90,14 +91,19 @@ class Client:
 
     def pages(self, path: str, items: str, **query: object) -> Iterator[Any]:
         """All items of a paged collection, page by page."""
-        after = None
+        after, deadline = None, time.monotonic() + PAGES_S
         for _ in range(MAX_PAGES):
             page = self.get(path, after=after, **query)
-            yield from page[items]
+            found = page.get(items) if isinstance(page, dict) else None
+            if not isinstance(found, list) or "next" not in page:
+                raise ServerError("answer-garbled", f"{self._name} sent no page of {items}")
+            yield from found
             after = page["next"]
             if after is None:
                 return
-        raise ServerError("pages-endless", f"{path} did not end after {MAX_PAGES} pages")
+            if time.monotonic() > deadline:
+                break
+        raise ServerError("pages-endless", f"{path} did not come to an end")
 
     def _answer(self, method: str, path: str, **arguments: Any) -> Any:
         body, deadline = bytearray(), time.monotonic() + TIMEOUT_S

@@ -35,6 +35,8 @@ from orchestrator.node import (
 
 Tag = str | int  # "latest", "safe", "finalized" or a block's number
 
+# How it fails, beside a `ReplyError`, to ask a contract of another kind.
+UNLIKE = ("call-reverted", "call-malformed", "node-unreadable")
 _PAGE_BLOCKS = 100
 _SHOWN_CHARS = 200
 
@@ -146,12 +148,21 @@ class Caller:
                 "node-unreadable", f"{self.node.name} answered {function} with something else"
             ) from None
 
-    def domain_of(self, contract: Contract) -> Domain:
-        """What is signed for this contract, as it says by EIP-5267."""
-        _, name, version, chain_id, verifying_contract, _, _ = self.read_all(
-            contract, "eip712Domain"
-        )
-        return Domain(name, version, chain_id, to_checksum_address(verifying_contract))
+    def domain_of(self, name: str, contract: Contract) -> Domain:
+        """What is signed for our contract of this name, as it says by EIP-5267.
+
+        Raises ChainError `domain-differs` for any other than its name, chain and address give.
+        """
+        _, title, version, chain_id, address, _, _ = self.read_all(contract, "eip712Domain")
+        found = Domain(title, version, chain_id, to_checksum_address(address))
+        expected = Domain(f"Tallystick {name}", "1", self.chain_id, contract.address)
+        if found != expected:
+            raise ChainError(
+                "domain-differs",
+                f"the {name} at {contract.address} signs as {tuple(found)}, not as "
+                f"{tuple(expected)}; is its address right?",
+            )
+        return found
 
 
 def contract_at(name: str, address: str) -> Contract:

@@ -12,12 +12,12 @@ from eth_abi.exceptions import DecodingError
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
-from orchestrator.calls import Caller, Tag, contract_at, token_at
+from orchestrator.calls import UNLIKE, Caller, Tag, contract_at, token_at
 from orchestrator.contracts import Call, Group, error_text
 from orchestrator.core.case import Case, Exhibit, Standing, opening_abi, standing_of
 from orchestrator.core.entry import ascii_text, ascii_word
 from orchestrator.core.errors import ChainError, TermsError
-from orchestrator.core.terms import Domain, Terms, contract_id
+from orchestrator.core.terms import Domain, Terms, contract_id, recover, verified_digest
 from orchestrator.node import (
     Json,
     Node,
@@ -132,14 +132,7 @@ class Chain(Caller):
         """Raise ChainError unless the contracts are those this program was built with."""
         for name, contract in (("EventLog", self._event_log), ("OutcomeEscrow", self._escrow)):
             self.check_code(name, contract.address)
-            domain = self.domain_of(contract)
-            expected = Domain(f"Tallystick {name}", "1", self.addresses.chain_id, contract.address)
-            if domain != expected:
-                raise ChainError(
-                    "domain-differs",
-                    f"the {name} at {contract.address} signs as {tuple(domain)}, not as "
-                    f"{tuple(expected)}; is its address right?",
-                )
+            self.domain_of(name, contract)
         used = to_checksum_address(self.read(self._escrow, "eventLog"))
         if used != self._event_log.address:
             raise ChainError(
@@ -148,34 +141,61 @@ class Chain(Caller):
                 f"say {self._event_log.address}; change one of them",
             )
         self.check_code("Evidence", self.evidence)
-        if self.addresses.feedback is not None:
-            self.check_feedback(self.addresses.feedback)
-        if self.addresses.evaluators is not None:
-            self.check_evaluators(self.addresses.evaluators)
 
-    def check_feedback(self, address: str) -> None:
-        """Raise ChainError unless our contract is there that writes feedback for this escrow."""
+    def check_feedback(self, address: str) -> str:
+        """The ERC-8004 registry that our contract at this address writes feedback to.
+
+        Raises ChainError unless it does so for this escrow, and the registry says that it is of the
+        same agents. What a registry says proves nothing: show its address to whoever signs.
+        """
         self.check_code("Feedback", address)
-        used = to_checksum_address(self.read(contract_at("Feedback", address), "escrow"))
-        if used != self.addresses.escrow:
+        feedback = contract_at("Feedback", address)
+        used = to_checksum_address(self.read(feedback, "escrow"))
+        if used != self._escrow.address:
             raise ChainError(
                 "other-escrow",
                 f"the contract at {address} writes feedback for the escrow {used}, not for "
-                f"{self.addresses.escrow}",
+                f"{self._escrow.address}",
             )
+        reputations = to_checksum_address(self.read(feedback, "reputations"))
+        registry = contract_at("ReputationRegistry", reputations)
+        agents = to_checksum_address(self.read(registry, "getIdentityRegistry"))
+        ours = self.identities
+        if agents != ours:
+            raise ChainError(
+                "other-agents",
+                f"the registry at {reputations} is of the agents of {agents}; the escrow's are of "
+                f"{ours}",
+            )
+        return reputations
 
-    def check_evaluators(self, address: str) -> None:
-        """Raise ChainError unless our factory of evaluators is there, reading this event log."""
+    def check_evaluators(self, address: str) -> Domain:
+        """What statements are endorsed under for the ERC-8183 evaluators of a factory.
+
+        Raises ChainError unless our factory is there, reads this event log, and makes evaluators
+        that do so. Their immutables are set by constructors, and code alone does not show them.
+        """
         self.check_code("JobEvaluators", address)
         factory = contract_at("JobEvaluators", address)
-        used = to_checksum_address(self.read(factory, "eventLog"))
-        if used != self.addresses.event_log:
+        domain = self.domain_of("JobEvaluators", factory)
+        # The separator that signatures are checked by is another immutable than the domain's words.
+        sample = (bytes(32), 2, bytes(32), 0, 1)
+        digest = self.read(factory, "verifiedDigest", *sample)
+        made_by = to_checksum_address(self.read(factory, "implementation"))
+        self.check_code("JobEvaluator", made_by)
+        one = contract_at("JobEvaluator", made_by)
+        used = [
+            to_checksum_address(self.read(contract, name))
+            for contract, name in ((factory, "eventLog"), (one, "eventLog"), (one, "evaluators"))
+        ]
+        events = self._event_log.address
+        if digest != verified_digest(domain, *sample) or used != [events, events, factory.address]:
             raise ChainError(
-                "other-event-log",
-                f"the evaluators of {address} read the event log {used}, not "
-                f"{self.addresses.event_log}",
+                "other-evaluators",
+                f"the evaluators of {address} read the event log {used[0]}, or are not what they "
+                f"seem; the event log here is {events}",
             )
-        self.check_code("JobEvaluator", to_checksum_address(self.read(factory, "implementation")))
+        return domain
 
     def check_log(self, log_id: bytes, registrant: str, origin: str) -> str:
         """The log's publisher. Raises ChainError unless this log is the registrant's."""
@@ -205,18 +225,23 @@ class Chain(Caller):
     @cached_property
     def escrow_domain(self) -> Domain:
         """What terms and statements are signed under, as the escrow says by EIP-5267."""
-        return self.domain_of(self._escrow)
+        return self.domain_of("OutcomeEscrow", self._escrow)
 
     @cached_property
     def evaluators_domain(self) -> Domain | None:
         """What statements are endorsed under for ERC-8183 jobs; None without evaluators."""
         address = self.addresses.evaluators
-        return None if address is None else self.domain_of(contract_at("JobEvaluators", address))
+        return None if address is None else self.check_evaluators(address)
+
+    @cached_property
+    def identities(self) -> str:
+        """ERC-8004's registry of the agents that terms can name; the zero address for none."""
+        return to_checksum_address(self.read(self._escrow, "identities"))
 
     @cached_property
     def event_log_domain(self) -> Domain:
         """What checkpoints are signed under, as the event log says by EIP-5267."""
-        return self.domain_of(self._event_log)
+        return self.domain_of("EventLog", self._event_log)
 
     def spender(self, sender: str, nonce: int, after: int, until: int) -> bytes | None:
         """The hash of the sender's transaction with this nonce, in a block of (after, until].
@@ -375,13 +400,19 @@ class Chain(Caller):
         return bool(self.read(self._escrow, "isRetired", contract_id, block=block))
 
     def is_feedback_given(self, contract_id: bytes, block: Tag = "latest") -> bool | None:
-        """Whether ERC-8004 feedback about the contract was given; None if we have none to give."""
-        address = self.addresses.feedback
-        if address is None:
+        """Whether ERC-8004 feedback about the contract was given; None if nobody can tell us.
+
+        A hint: our contract for it is not checked here.
+        """
+        if self.addresses.feedback is None:
             return None
-        return bool(
-            self.read(contract_at("Feedback", address), "isGiven", contract_id, block=block)
-        )
+        feedback = contract_at("Feedback", self.addresses.feedback)
+        try:
+            return bool(self.read(feedback, "isGiven", contract_id, block=block))
+        except ChainError as error:
+            if not isinstance(error, ReplyError) and error.code not in UNLIKE:
+                raise
+            return None
 
     def credit_of(self, token: str, account: str, block: Tag = "latest") -> int:
         return int(self.read(self._escrow, "creditOf", token, account, block=block))
@@ -402,6 +433,14 @@ class Chain(Caller):
         """What the escrow may take of the owner's tokens."""
         spender = self._escrow.address
         return int(self.read(token_at(token), "allowance", owner, spender, block=block))
+
+    def is_signed(self, account: str, digest: bytes, signature: bytes) -> bool:
+        """Whether the account stands by this signature: by its key, or as a wallet (ERC-1271)."""
+        try:
+            is_own = recover(digest, signature) == account
+        except TermsError:
+            is_own = False
+        return is_own or self.is_signed_by_wallet(account, digest, signature)
 
     def is_signed_by_wallet(self, wallet: str, digest: bytes, signature: bytes) -> bool:
         """Whether a contract account says that this is its signature (ERC-1271)."""

@@ -278,7 +278,7 @@ def feedback(
     from orchestrator import checks, reputation
 
     def find(desk: "Desk") -> "Brief":
-        at, found = desk.feedback(feedback), desk.read(id_)
+        at, found = desk.beside("feedback", feedback), desk.read(id_)
         policy = checks.served_policy(desk.client, found.terms.policy)
         chosen = _motion(policy.motions_into(found.terms.outcome), motion)
         return reputation.feedback(desk.chain, at, found, chosen, endpoint)
@@ -323,7 +323,10 @@ Named = Annotated[
         "--evaluator", metavar="ADDRESS", parser=given.address, help="What the job names as such."
     ),
 ]
-Job = Annotated[int, typer.Argument(metavar="JOB", min=0, help="The job's id, at its contract.")]
+Job = Annotated[
+    int,
+    typer.Argument(metavar="JOB", min=0, max=2**256 - 1, help="The job's id, at its contract."),
+]
 
 
 @jobs.command("evaluator")
@@ -367,7 +370,7 @@ def job_evaluator(
         found = desk.read(id_)
         return offers.offer(
             desk.chain,
-            desk.evaluators(factory),
+            desk.beside("evaluators", factory),
             found,
             commerce,
             found.units(minimum),
@@ -419,7 +422,7 @@ def job_collect(
 def _evaluator(desk: "Desk", factory: str | None, address: str) -> "Evaluator":
     from orchestrator import jobs as offers
 
-    return offers.evaluator_at(desk.chain, desk.evaluators(factory), address)
+    return offers.evaluator_at(desk.chain, desk.beside("evaluators", factory), address)
 
 
 # --- What all of them need ------------------------------------------------------------------------

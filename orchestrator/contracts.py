@@ -38,14 +38,16 @@ CONTRACTS = (
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A compiled contract. Immutables, at the places (start, length), are zero in `runtime`, and so
-    are the addresses of the libraries that it calls, at the places (name, start) of `links` in
-    `creation` and of `runtime_links` in `runtime`."""
+    """A compiled contract. Immutables, each at its places (start, length), are zero in `runtime`.
+
+    So are the addresses of the libraries that it calls, at the places (name, start) of `links` in
+    `creation` and of `runtime_links` in `runtime`.
+    """
 
     abi: ABI
     creation: bytes
     runtime: bytes
-    immutables: tuple[tuple[int, int], ...]
+    immutables: tuple[tuple[tuple[int, int], ...], ...]
     links: tuple[tuple[str, int], ...]
     runtime_links: tuple[tuple[str, int], ...]
 
@@ -64,13 +66,19 @@ class Artifact:
         }
 
     def differs(self, code: bytes) -> bool:
-        """Whether code on chain is anything but this contract with its immutables set, calling one
-        address for each of its libraries."""
+        """Whether code on chain is anything but this contract with its immutables set.
+
+        Each of them has one value in all its places, and each library one address: otherwise a
+        getter could show what the rest of the code does not use.
+        """
         if len(code) != len(self.runtime):
             return True
         masked = bytearray(code)
-        for start, length in self.immutables:
-            masked[start : start + length] = bytes(length)
+        for places in self.immutables:
+            if len({code[start : start + length] for start, length in places}) != 1:
+                return True
+            for start, length in places:
+                masked[start : start + length] = bytes(length)
         libraries = self.libraries(code)
         for name, start in self.runtime_links:
             if to_checksum_address(code[start : start + 20]) != libraries[name]:
@@ -84,12 +92,14 @@ def artifact(name: str) -> Artifact:
     """The contract of this name: one of the files in artifacts/."""
     text = files("orchestrator").joinpath(f"artifacts/{name}.json").read_text("utf-8")
     found = json.loads(text)
-    places = [place for group in found["immutableReferences"].values() for place in group]
     return Artifact(
         found["abi"],
         octets(found["bytecode"]),
         octets(found["deployedBytecode"]),
-        tuple((place["start"], place["length"]) for place in places),
+        tuple(
+            tuple((place["start"], place["length"]) for place in places)
+            for places in found["immutableReferences"].values()
+        ),
         _places(found["linkReferences"]),
         _places(found["deployedLinkReferences"]),
     )

@@ -7,7 +7,7 @@ file's name and its own, as in `log.last_checkpoint`; its `%(name)s` are given b
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.resources import files
 from typing import Any, Self, cast
@@ -29,6 +29,7 @@ WORKER = "tallystick_worker"
 API = "tallystick_api"
 
 CONNECT_S = 10
+SILENCE_S = 60
 # Nothing may hold the database up without end: a statement, a lock, or a client gone silent.
 _LIMITS = {
     "statement_timeout": "60s",
@@ -91,6 +92,9 @@ class Connection:
             yield session
 
     def close(self) -> None:
+        """Give the locks back and hang up; by itself the server does that when it gets to it."""
+        with suppress(DatabaseError):
+            self._connection.execute(statement("database.give_back"))
         self._connection.close()
 
 
@@ -151,6 +155,11 @@ class Database:
         return {
             "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
             "connect_timeout": CONNECT_S,
+            # A peer that is gone without a word is found out about as soon as a slow statement.
+            "keepalives_idle": SILENCE_S // 2,
+            "keepalives_interval": SILENCE_S // 6,
+            "keepalives_count": 3,
+            "tcp_user_timeout": SILENCE_S * 1000,
             "autocommit": True,
             "row_factory": namedtuple_row,
             "application_name": self._role,

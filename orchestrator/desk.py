@@ -84,26 +84,12 @@ class Desk:
         """The server of the log."""
         return self._client
 
-    def feedback(self, named: str | None) -> str:
-        """The contract that writes ERC-8004 feedback for this escrow, checked."""
-        at = self._beside("feedback", named, self.chain.addresses.feedback)
-        self.chain.check_feedback(at)
+    def beside(self, name: str, named: str | None) -> str:
+        """Where the contract of this name is that goes with the deployment: as named, or served."""
+        at: str | None = named or getattr(self.chain.addresses, name)
+        if at is None:
+            raise InputError(f"{name}-unknown", f"name the contract: give --{name} ADDRESS")
         return at
-
-    def evaluators(self, named: str | None) -> str:
-        """The factory of ERC-8183 evaluators that read this event log, checked."""
-        at = self._beside("evaluators", named, self.chain.addresses.evaluators)
-        self.chain.check_evaluators(at)
-        return at
-
-    def _beside(self, name: str, named: str | None, served_at: str | None) -> str:
-        if named is not None:
-            return named
-        if served_at is None:
-            raise InputError(
-                f"{name}-unknown", f"the server names no {name} contract: give --{name} ADDRESS"
-            )
-        return served_at
 
     def read(self, contract_id: bytes) -> Situation:
         """How this contract stands in the latest block."""

@@ -8,6 +8,7 @@ A job's own state is its contract's affair, which has no function to read it: th
 transaction is what tells.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,36 +16,43 @@ from typing import Any, NamedTuple
 from eth_utils.address import to_checksum_address
 
 from orchestrator.actors import Client
-from orchestrator.calls import contract_at
+from orchestrator.calls import UNLIKE, contract_at
 from orchestrator.chain import Chain
-from orchestrator.checks import reading, word_of
+from orchestrator.checks import reading, served, word_of
 from orchestrator.core.case import Exhibit, statement, words
-from orchestrator.core.entry import ENTRY_BYTES
-from orchestrator.core.errors import ChainError, EscrowError, InputError
+from orchestrator.core.entry import ENTRY_BYTES, INDEX_LIMIT
+from orchestrator.core.errors import ChainError, EscrowError, InputError, ProofError
 from orchestrator.core.jobs import Condition
+from orchestrator.core.merkle import leaf_hash, verify_inclusion
+from orchestrator.core.terms import Domain, verified_digest
 from orchestrator.node import ReplyError, hex_of, octets, result
-from orchestrator.situation import Brief, Deed, Situation, read, token_of, utc
+from orchestrator.situation import Brief, Deed, Situation, token_of, told_amount, utc
 
-# How it fails to ask a contract of another kind what its condition is.
-_NOT_OURS = ("call-reverted", "node-unreadable", "call-malformed")
+# Statements that are held against the chain, the newest first, until one stands.
+MAX_TRIED = 100
+MAX_PATH = 64
+MAX_SIGNATURE_BYTES = 4_096
 
 
 class Evaluator(NamedTuple):
-    """The evaluator at an address, and the condition that this address follows from."""
+    """The evaluator at an address, and the condition that this address follows from.
+
+    `domain` is its factory's, under which statements are endorsed for it.
+    """
 
     address: str
     condition: Condition
+    domain: Domain
 
 
 @dataclass(frozen=True, slots=True)
 class Endorsement:
     """A statement with the verifier's signature for jobs, as a server gives it.
 
-    Signed are the entries [first, first + count) of the tree (size, root).
+    Signed are the entries [first, first + count) of the tree of this size.
     """
 
-    position: int
-    entry: bytes
+    exhibit: Exhibit
     size: int
     first: int
     count: int
@@ -65,6 +73,7 @@ def offer(
     deadline_s: int,
 ) -> Brief:
     """The evaluator for jobs that a contract's statements are to complete, and how to create it."""
+    chain.check_evaluators(factory)
     terms = found.terms
     if not _has_code(chain, commerce):
         raise InputError("commerce-missing", f"there is no ERC-8183 contract at {commerce}")
@@ -77,17 +86,23 @@ def offer(
         stated_from_s,
         deadline_s,
     )
-    if not minimum_units:
-        raise InputError("minimum-zero", "a job must ask for something: give an amount above zero")
-    if deadline_s < max(stated_from_s, found.now_s):
+    if not 0 < minimum_units <= found.budget_units:
+        raise InputError(
+            "minimum-out-of-reach",
+            f"the contract cannot earn {found.amount(minimum_units)}: give an amount above zero, "
+            f"up to its budget of {found.amount(found.budget_units)}",
+        )
+    last_s = found.times.statements_until_s + terms.holdback_period_s
+    if not max(stated_from_s, found.now_s) <= deadline_s or stated_from_s > last_s:
         raise InputError(
             "deadline-past",
             f"no statement could complete the job: its deadline is {utc(deadline_s)}, statements "
-            f"count from {utc(stated_from_s)}, and the chain is at {utc(found.now_s)}",
+            f"count from {utc(stated_from_s)}, the last can be made at {utc(last_s)}, and the "
+            f"chain is at {utc(found.now_s)}",
         )
     address = _address_for(chain, factory, condition)
     lines = [
-        f"the evaluator is {address}",
+        f"the evaluator is {address}, of the factory {factory}",
         "name it when you create the job: its address binds the job to all of this, for good",
         *_told(condition, found.exact(minimum_units)),
     ]
@@ -108,6 +123,7 @@ def offer(
 
 def evaluator_at(chain: Chain, factory: str, address: str) -> Evaluator:
     """The evaluator at an address. Raises InputError unless our factory made it."""
+    domain = chain.check_evaluators(factory)
     if not _has_code(chain, address):
         raise InputError("evaluator-missing", f"there is no evaluator at {address}; create it")
     evaluator = contract_at("JobEvaluator", address)
@@ -116,9 +132,9 @@ def evaluator_at(chain: Chain, factory: str, address: str) -> Evaluator:
     try:
         condition = Condition.from_abi(chain.read(evaluator, "condition"))
         if _address_for(chain, factory, condition) == address:
-            return Evaluator(address, condition)
+            return Evaluator(address, condition, domain)
     except ChainError as error:
-        if not isinstance(error, ReplyError) and error.code not in _NOT_OURS:
+        if not isinstance(error, ReplyError) and error.code not in UNLIKE:
             raise
     raise InputError(
         "evaluator-false", f"the contract at {address} is no evaluator of the factory {factory}"
@@ -137,9 +153,9 @@ def _has_code(chain: Chain, address: str) -> bool:
 
 def _told(condition: Condition, minimum: str) -> Iterator[str]:
     yield (
-        f"a job at {condition.commerce} that names it is completed by a statement of the verifier "
-        f"{condition.verifier} that contract {hex_of(condition.subject)} has earned {minimum} or "
-        f"more, less what was reversed"
+        f"a job at {condition.commerce} that names it is completed by a statement in log "
+        f"{hex_of(condition.log_id)}, by the verifier {condition.verifier}, that contract "
+        f"{hex_of(condition.subject)} has earned {minimum} or more, less what was reversed"
     )
     if condition.stated_from_s:
         yield f"statements count that are made from {utc(condition.stated_from_s)} on"
@@ -153,7 +169,11 @@ def _told(condition: Condition, minimum: str) -> Iterator[str]:
 
 
 def complete(chain: Chain, client: Client, evaluator: Evaluator, job_id: int) -> Brief:
-    """Complete a job by the newest endorsed statement that meets the condition."""
+    """Complete a job by the newest endorsed statement that meets the condition.
+
+    A server's statements count only as far as they stand in an anchored tree and the verifier has
+    signed for that tree.
+    """
     condition = evaluator.condition
     now_s = chain.block().time_s
     if now_s > condition.deadline_s:
@@ -162,48 +182,64 @@ def complete(chain: Chain, client: Client, evaluator: Evaluator, job_id: int) ->
             f"jobs of this evaluator could be completed until {utc(condition.deadline_s)}, and the "
             f"chain is at {utc(now_s)}: now they can only be rejected",
         )
-    found, reason = None, "the server has no statement about it that is endorsed for jobs"
-    for one in _endorsements(client, condition.subject):
-        shortfall = next(condition.shortfalls(one.entry), None)
-        if shortfall is None:
-            found = one
-        else:
-            reason = f"the newest endorsed statement is at entry {one.position}: {shortfall}"
-    if found is None:
-        raise EscrowError(
-            "condition-not-met", f"the job cannot be completed: {reason}; try again, or elsewhere"
+    _, log_id = served(client)
+    if log_id != condition.log_id:
+        raise InputError(
+            "log-of-another",
+            f"the condition is about log {hex_of(condition.log_id)}, and the server has "
+            f"{hex_of(log_id)}: name a server of that log",
         )
-    proof, amount = _proof(client, found), _amounts(chain, condition)
-    shown = words(Exhibit(found.position, found.entry))
-    totals = statement(shown.payload)
+    met, reason = deque[Endorsement](maxlen=MAX_TRIED), "no statement about it is endorsed for jobs"
+    for one in _endorsements(client, condition.subject):
+        shortfall = next(condition.shortfalls(words(one.exhibit)), None)
+        if shortfall is None:
+            met.append(one)
+        else:
+            reason = (
+                f"the newest endorsed statement is at entry {one.exhibit.position}: {shortfall}"
+            )
+    for one in reversed(met):
+        proven = _prove(chain, client, evaluator, one)
+        if proven is not None:
+            deed = _completion(chain, evaluator, job_id, one, proven)
+            return Brief(_about(chain, condition), (deed,), facts=_facts(evaluator))
+        reason = f"the statement at entry {one.exhibit.position} is not anchored and signed as said"
+    raise EscrowError(
+        "condition-not-met",
+        f"the job cannot be completed: {reason}; try again later, or another server",
+    )
+
+
+def _completion(
+    chain: Chain, evaluator: Evaluator, job_id: int, one: Endorsement, proven: Exhibit
+) -> Deed:
+    said, amount = words(proven), _amounts(chain, evaluator.condition)
+    totals = statement(said.payload)
+    run = one.first, one.count, one.signature
     call = chain.call(
         contract_at("JobEvaluator", evaluator.address),
         "complete",
         job_id,
-        found.size,
-        (found.position, found.entry, proof),
-        found.first,
-        found.count,
-        found.signature,
+        one.size,
+        tuple(proven),
+        *run,
     )
-    deed = Deed(
-        title=f"complete job {job_id}",
-        lines=(
-            (
-                f"what the log shows: entry {found.position}, of "
-                f"{utc(shown.time_ms // 1000)}, states {amount(totals.earned)} earned and "
-                f"{amount(totals.reversed)} reversed"
-            ),
-            (
-                f"what it does: the job at {condition.commerce} is completed and its provider "
-                f"paid, for good"
-            ),
+    lines = (
+        (
+            f"what the log shows: entry {proven.position}, of {utc(said.time_ms // 1000)}, states "
+            f"{amount(totals.earned)} earned and {amount(totals.reversed)} reversed"
         ),
-        call=call,
-        by=(),
-        facts={"job": str(job_id), "position": found.position, "size": found.size},
+        (
+            f"what it does: the job at {evaluator.condition.commerce} is completed and its "
+            f"provider paid, for good"
+        ),
     )
-    return Brief(_about(chain, evaluator), (deed,), facts=_facts(evaluator))
+    facts: dict[str, object] = {
+        "job": str(job_id),
+        "position": proven.position,
+        "size": one.size,
+    }
+    return Deed(f"complete job {job_id}", lines, call, (), facts)
 
 
 def reject(chain: Chain, evaluator: Evaluator, job_id: int) -> Brief:
@@ -227,7 +263,7 @@ def reject(chain: Chain, evaluator: Evaluator, job_id: int) -> Brief:
         by=(),
         facts={"job": str(job_id)},
     )
-    return Brief(_about(chain, evaluator), (deed,), facts=_facts(evaluator))
+    return Brief(_about(chain, evaluator.condition), (deed,), facts=_facts(evaluator))
 
 
 def collect(chain: Chain, evaluator: Evaluator, token: str) -> Brief:
@@ -235,9 +271,8 @@ def collect(chain: Chain, evaluator: Evaluator, token: str) -> Brief:
     units = chain.balance_of(token, evaluator.address)
     if not units:
         raise EscrowError("nothing-to-collect", f"the evaluator has nothing of the token {token}")
-    named = token_of(chain, token).symbol
     deed = Deed(
-        title=f"collect {units} base units of {named}",
+        title=f"collect {units} base units of the token {token}",
         lines=(f"what it does: they go to the verifier {evaluator.condition.verifier}",),
         call=chain.call(contract_at("JobEvaluator", evaluator.address), "collect", token),
         by=(),
@@ -246,25 +281,28 @@ def collect(chain: Chain, evaluator: Evaluator, token: str) -> Brief:
     return Brief((), (deed,), facts=_facts(evaluator))
 
 
-def _about(chain: Chain, evaluator: Evaluator) -> tuple[str, ...]:
-    condition = evaluator.condition
+def _about(chain: Chain, condition: Condition) -> tuple[str, ...]:
     return tuple(_told(condition, _amounts(chain, condition)(condition.minimum_units)))
 
 
 def _amounts(chain: Chain, condition: Condition) -> Callable[[int], str]:
     """How to tell amounts of the contract that a condition is about, if it is of this escrow."""
     try:
-        return read(chain, condition.subject).exact
-    except InputError:
+        token = token_of(chain, chain.terms_of(condition.subject).token)
+    except ChainError:
         return lambda units: f"{units} base units"
+    return lambda units: f"{told_amount(units, token)} ({units} base units)"
 
 
 def _facts(evaluator: Evaluator) -> dict[str, object]:
     return {"evaluator": evaluator.address, "condition": evaluator.condition.to_json()}
 
 
+# --- What a server says ---------------------------------------------------------------------------
+
+
 def _endorsements(client: Client, subject: bytes) -> Iterator[Endorsement]:
-    """What a server says was endorsed about a contract, oldest first; the chain will judge it."""
+    """What a server says was endorsed about a contract, oldest first."""
     for item in client.pages(f"/v1/contracts/{hex_of(subject)}/endorsements", "endorsements"):
         with reading("which statements are endorsed"):
             yield _endorsement(item)
@@ -272,16 +310,29 @@ def _endorsements(client: Client, subject: bytes) -> Iterator[Endorsement]:
 
 def _endorsement(item: Any) -> Endorsement:
     entry, signature = (bytes.fromhex(item[name][2:]) for name in ("entry", "signature"))
-    if len(entry) != ENTRY_BYTES:
-        raise ValueError
     position, size, first, count = (
         int(item[name]) for name in ("position", "size", "first", "count")
     )
-    return Endorsement(position, entry, size, first, count, signature)
+    is_run = 0 <= first <= position < first + count <= size < INDEX_LIMIT
+    if len(entry) != ENTRY_BYTES or len(signature) > MAX_SIGNATURE_BYTES or not is_run:
+        raise ValueError
+    return Endorsement(Exhibit(position, entry), size, first, count, signature)
 
 
-def _proof(client: Client, found: Endorsement) -> list[bytes]:
-    """Where the statement stands in the tree that was signed."""
-    answer = client.get("/v1/log/proofs/inclusion", index=found.position, size=found.size)
-    with reading(f"where entry {found.position} stands"):
-        return [word_of(node) for node in answer["path"]]
+def _prove(chain: Chain, client: Client, evaluator: Evaluator, one: Endorsement) -> Exhibit | None:
+    """The statement with its path, if it is anchored and signed as the server says."""
+    log_id, position = evaluator.condition.log_id, one.exhibit.position
+    root = chain.root_at(log_id, one.size)
+    if root is None:
+        return None
+    answer = client.get("/v1/log/proofs/inclusion", index=position, size=one.size)
+    with reading(f"where entry {position} stands"):
+        path = [word_of(node) for node in answer["path"][:MAX_PATH]]
+    try:
+        verify_inclusion(leaf_hash(one.exhibit.entry), position, one.size, path, root)
+    except ProofError:
+        return None
+    digest = verified_digest(evaluator.domain, log_id, one.size, root, one.first, one.count)
+    if not chain.is_signed(evaluator.condition.verifier, digest, one.signature):
+        return None
+    return one.exhibit._replace(proof=tuple(path))

@@ -21,6 +21,7 @@ Ask = tuple[str, list[Json]]  # a method and its parameters
 MAX_REPLY_BYTES = 32 * 1024 * 1024
 CONNECT_S = 5
 REPLY_S = 30
+MAX_TIME_S = 253_402_300_799  # the end of the year 9999
 _SHOWN_CHARS = 200
 _QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,64}")
 _OCTETS = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
@@ -177,11 +178,10 @@ def hex_of(data: bytes) -> str:
 def read_block(reply: Json) -> Block:
     """The block that a node answered with. Raises NodeError if it has none."""
     block = members(result(reply), "that block")
-    return Block(
-        quantity(block.get("number")),
-        octets(block.get("hash"), 32),
-        quantity(block.get("timestamp")),
-    )
+    time_s = quantity(block.get("timestamp"))
+    if time_s > MAX_TIME_S:
+        raise NodeError("node-unreadable", f"the node says that a block is of second {time_s}")
+    return Block(quantity(block.get("number")), octets(block.get("hash"), 32), time_s)
 
 
 def _shown(value: Json) -> str:

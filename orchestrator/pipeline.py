@@ -256,7 +256,7 @@ class Pipeline:
         return is_time and one.releasable_units >= portion
 
     def endorse(self) -> int:
-        """Sign for ERC-8183 jobs what an anchor covers since the last time; returns how much.
+        """Sign for ERC-8183 jobs what a final anchor covers; returns how many statements it saw.
 
         A job is completed for good, so it takes a signature of its own. Every statement of ours
         gets one: who waits for which is nothing that we can know.
@@ -266,32 +266,38 @@ class Pipeline:
             return 0
         if self._endorsed_to is None:
             with self._database.transaction() as session:
-                found = session.one("pipeline.endorsed", log_id=self._log_id)
-            self._endorsed_to = found.until - 1 if found else -1
+                (row,) = session.all("pipeline.endorsed", log_id=self._log_id)
+            self._endorsed_to = row.until - 1
         page = self._log.of_kind("settlement", self._endorsed_to, STATEMENTS_PAGE)
         if not page:
             return 0
-        anchor = self._chain.checkpoint(self._log_id, "safe")
+        # Final, for nothing here is ever signed again under another root.
+        anchor = self._chain.checkpoint(self._log_id, "finalized")
         covered = [stored for stored in page if stored.position < anchor.size]
         ours = [stored.position for stored in covered if stored.entry.actor == self._verifier.word]
         signed = [
             (first, count, self._verifier.sign(domain, anchor.size, anchor.root, first, count))
             for first, count in _neighbours(ours)
         ]
+        is_alone = True
         with self._database.transaction() as session:
             for first, count, signature in signed:
-                session.run(
-                    "pipeline.endorse",
-                    log_id=self._log_id,
-                    first=first,
-                    count=count,
-                    size=anchor.size,
-                    root=anchor.root,
-                    signature=signature,
+                is_alone = bool(
+                    session.run(
+                        "pipeline.endorse",
+                        log_id=self._log_id,
+                        first=first,
+                        count=count,
+                        size=anchor.size,
+                        root=anchor.root,
+                        signature=signature,
+                    )
                 )
+                if not is_alone:
+                    break  # another orchestrator was here: go on from where it is
         if covered:
-            self._endorsed_to = covered[-1].position
-        return len(ours)
+            self._endorsed_to = covered[-1].position if is_alone else None
+        return len(covered)
 
     def submit(self) -> None:
         """Move every transaction on by what the chain shows now."""

@@ -165,6 +165,10 @@ class Rehearsal:
         self.clock.set_to(self.clock() + seconds * 1000)
         self._chain_clock.set_to(max(self.clock() // 1000, self._chain_clock.now_s()))
 
+    def finalize(self) -> None:
+        """Mine until what is in a block now is final."""
+        self._chain_clock.finalize()
+
     def settle(self, key: str) -> None:
         """State all totals, and bring everything to its end on chain and back."""
         self.stack.pipeline.tick(key)

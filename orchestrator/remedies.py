@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import NamedTuple, Self
 
 from orchestrator.chain import Chain
-from orchestrator.core.errors import EscrowError, InputError, TermsError
+from orchestrator.core.errors import EscrowError, InputError
 from orchestrator.core.release import fee_units
-from orchestrator.core.terms import close_digest, recover
+from orchestrator.core.terms import close_digest
 from orchestrator.situation import Brief, Deed, Situation, many, utc
 
 # --- Disputes and rulings -------------------------------------------------------------------------
@@ -270,7 +270,7 @@ def close(chain: Chain, found: Situation, consent: Consent) -> Brief:
         )
     lines = closing(found, units, expires_at_s)
     digest = close_digest(chain.escrow_domain, found.contract_id, units, expires_at_s)
-    if not _is_signed(chain, consent, digest):
+    if not chain.is_signed(consent.party, digest, consent.signature):
         raise InputError(
             "consent-unsigned",
             f"the signature is not {consent.party}'s over these facts; ask for it again",
@@ -285,14 +285,6 @@ def close(chain: Chain, found: Situation, consent: Consent) -> Brief:
         facts={"payable_units": str(units), "expires_at_s": expires_at_s},
     )
     return Brief((), (deed,))
-
-
-def _is_signed(chain: Chain, consent: Consent, digest: bytes) -> bool:
-    try:
-        is_own = recover(digest, consent.signature) == consent.party
-    except TermsError:
-        is_own = False
-    return is_own or chain.is_signed_by_wallet(consent.party, digest, consent.signature)
 
 
 # --- Payouts and the end --------------------------------------------------------------------------

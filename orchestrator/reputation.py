@@ -9,20 +9,20 @@ import json
 from base64 import b64encode
 from datetime import UTC, datetime
 
-from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
 from orchestrator.calls import contract_at
 from orchestrator.chain import Chain
-from orchestrator.contracts import Paid
+from orchestrator.contracts import Credited, Paid
 from orchestrator.core.entry import ascii_word
-from orchestrator.core.errors import EscrowError
+from orchestrator.core.errors import ChainError, EscrowError, InputError
 from orchestrator.events import events_of
 from orchestrator.node import hex_of
 from orchestrator.situation import Brief, Deed, Situation, many
 
 TAG = "outcomes"
 DAY_S = 86_400
+MAX_ENDPOINT = 1_000
 
 
 def feedback(chain: Chain, at: str, found: Situation, motion: str, endpoint: str) -> Brief:
@@ -30,6 +30,12 @@ def feedback(chain: Chain, at: str, found: Situation, motion: str, endpoint: str
 
     `at` is the `Feedback` contract; `endpoint` a URI of what the agent worked through, or empty.
     """
+    if not (endpoint.isascii() and endpoint.isprintable() and len(endpoint) <= MAX_ENDPOINT):
+        raise InputError(
+            "endpoint-malformed",
+            f"an endpoint is a URI of at most {MAX_ENDPOINT} printable ASCII characters",
+        )
+    registry = chain.check_feedback(at)
     if not found.terms.agent_id_plus_one:
         raise EscrowError("no-agent", "its terms name no agent of ERC-8004's registry")
     if not found.has_ended:
@@ -55,9 +61,9 @@ def feedback(chain: Chain, at: str, found: Situation, motion: str, endpoint: str
     )
     lines = (
         (
-            f"what it does: agent {agent} of ERC-8004's registry gets feedback that this contract "
-            f"has paid {found.amount(found.paid_units)} for {motion}; everybody can see it, and "
-            f"nobody can write it a second time"
+            f"what it does: in ERC-8004's registry {registry} agent {agent} gets feedback that "
+            f"this contract has paid {found.amount(found.paid_units)} for {motion}; everybody can "
+            f"see it, and nobody can write it a second time"
         ),
         f"tags: {TAG}, {motion}; endpoint: {endpoint or 'none'}",
         f"with it, inside the transaction, goes a document of {many(len(data), 'byte')}:",
@@ -65,6 +71,7 @@ def feedback(chain: Chain, at: str, found: Situation, motion: str, endpoint: str
     )
     facts: dict[str, object] = {
         "agent_id": str(agent),
+        "registry": registry,
         "value": str(found.paid_units),
         "document": document,
     }
@@ -77,10 +84,9 @@ def _document(
 ) -> dict[str, object]:
     """The off-chain file of ERC-8004's feedback, with where the proof of it is."""
     terms, chain_id = found.terms, chain.addresses.chain_id
-    registry = chain.read(contract_at("OutcomeEscrow", chain.addresses.escrow), "identities")
     made = datetime.fromtimestamp(found.now_s, UTC).isoformat().replace("+00:00", "Z")
     document: dict[str, object] = {
-        "agentRegistry": f"eip155:{chain_id}:{to_checksum_address(registry)}",
+        "agentRegistry": f"eip155:{chain_id}:{chain.identities}",
         "agentId": terms.agent_id_plus_one - 1,
         "clientAddress": f"eip155:{chain_id}:{at}",
         "createdAt": made,
@@ -107,9 +113,18 @@ def _document(
 
 
 def _last_payment(chain: Chain, found: Situation) -> bytes | None:
-    """The transaction that paid last."""
+    """The transaction that last paid the payee, if the node shows it: nothing rests on it."""
     # A day is for clocks that disagree: nothing is earned before the contract opens.
     since_s = found.terms.opens_at_s - DAY_S
-    happened = events_of(chain, [found.contract_id], since_s, found.block_number)
-    paid = [event.tx_hash for event in happened if isinstance(event.event, Paid)]
+    paid: list[bytes] = []
+    try:
+        for event in events_of(chain, [found.contract_id], since_s, found.block_number):
+            if isinstance(event.event, Paid):
+                paid.append(event.tx_hash)
+            elif isinstance(event.event, Credited) and paid and paid[-1] == event.tx_hash:
+                paid.pop()
+    except ChainError as error:
+        if error.code not in ("events-many", "node-refused", "reply-too-large"):
+            raise
+        return None
     return paid[-1] if paid else None

@@ -14,6 +14,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from eth_utils.address import to_checksum_address
+
 from api.service import TokenInfo
 from orchestrator.actors import wallet
 from orchestrator.chain import Addresses
@@ -146,22 +148,26 @@ def read_site(path: Path) -> Site:
         return Site(
             addresses=Addresses(
                 int(document["chain_id"]),
-                str(document["event_log"]),
-                str(document["escrow"]),
+                to_checksum_address(document["event_log"]),
+                to_checksum_address(document["escrow"]),
                 int(document["start_block"]),
                 _optional(document, "feedback"),
                 _optional(document, "evaluators"),
             ),
             log_id=bytes.fromhex(document["log_id"].removeprefix("0x")),
             origin=str(document["origin"]),
-            registrant=str(document["registrant"]),
-            verifier=str(document["verifier"]),
+            registrant=to_checksum_address(document["registrant"]),
+            verifier=to_checksum_address(document["verifier"]),
             tokens=tuple(
-                TokenInfo(str(token["address"]), str(token["symbol"]), int(token["decimals"]))
+                TokenInfo(
+                    to_checksum_address(token["address"]),
+                    str(token["symbol"]),
+                    int(token["decimals"]),
+                )
                 for token in document["tokens"]
             ),
             fee_bps=int(document["fee_bps"]),
-            fee_recipient=str(document["fee_recipient"]),
+            fee_recipient=to_checksum_address(document["fee_recipient"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
@@ -190,7 +196,7 @@ def site_document(site: Site) -> dict[str, object]:
 
 
 def _optional(document: Any, name: str) -> str | None:
-    return None if document.get(name) is None else str(document[name])
+    return None if document.get(name) is None else to_checksum_address(document[name])
 
 
 def _deploy(rpc_url: str, keys: Mapping[str, bytes], path: Path) -> None:

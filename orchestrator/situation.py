@@ -130,10 +130,7 @@ class Situation(NamedTuple):
         return min(self.budget_units, max(self.paid_units, most + self.claims.claimed_units))
 
     def amount(self, units: int) -> str:
-        """An amount with the token's decimals and symbol, exactly."""
-        whole, rest = divmod(units, 10**self.token.decimals)
-        decimals = f"{rest:0{self.token.decimals}}" if self.token.decimals else ""
-        return f"{whole:,}.{decimals.rstrip('0').ljust(2, '0')} {self.token.symbol}"
+        return told_amount(units, self.token)
 
     def exact(self, units: int) -> str:
         """The amount as it is signed, for where a wrong word about decimals would cost money."""
@@ -195,6 +192,13 @@ def read(chain: Chain, asked: bytes) -> Situation:
         refunded_units=refunded_units,
         is_feedback_given=chain.is_feedback_given(asked, at),
     )
+
+
+def told_amount(units: int, token: Token) -> str:
+    """An amount with the token's decimals and symbol, exactly."""
+    whole, rest = divmod(units, 10**token.decimals)
+    decimals = f"{rest:0{token.decimals}}" if token.decimals else ""
+    return f"{whole:,}.{decimals.rstrip('0').ljust(2, '0')} {token.symbol}"
 
 
 def token_of(chain: Chain, address: str) -> Token:

@@ -16,6 +16,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -172,7 +173,7 @@ def code_differs(planned: Planned, code: bytes) -> str | None:
     for library, start in artifact(name).runtime_links:
         expected[start : start + 20] = bytes(HexBytes(planned.libraries[library]))
     masked = bytearray(code)
-    for start, length in artifact(name).immutables:
+    for start, length in chain.from_iterable(artifact(name).immutables):
         masked[start : start + length] = bytes(length)
     for at, (byte, wanted) in enumerate(zip(masked, expected, strict=True)):
         if byte != wanted:
@@ -194,7 +195,7 @@ def immutables_differ(planned: Planned, code: bytes, chain_id: int) -> str | Non
     allowed |= {_word(planned.creator)} if planned.creator else set()
     allowed |= _domain_words(contract.title, chain_id, address) if contract.title else set()
     seen = set()
-    for start, length in artifact(name).immutables:
+    for start, length in chain.from_iterable(artifact(name).immutables):
         value = code[start : start + length]
         if value not in allowed:
             return f"{name} has 0x{value.hex()} as an immutable, which its constructor cannot set"

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from eth_utils.address import to_checksum_address
 
-from orchestrator.core.case import SETTLEMENT, read, statement
+from orchestrator.core.case import SETTLEMENT, Words, statement
 from orchestrator.core.entry import address_word
 
 
@@ -45,9 +45,8 @@ class Condition(NamedTuple):
             "minimum_units": str(self.minimum_units),
         }
 
-    def shortfalls(self, entry: bytes) -> Iterator[str]:
+    def shortfalls(self, said: Words) -> Iterator[str]:
         """Why this entry does not complete a job, one phrase for each rule; none if it does."""
-        said = read(0, entry)
         stated = statement(said.payload)
         if said.kind != SETTLEMENT:
             yield "it is no statement"

@@ -76,3 +76,34 @@ def test_nothing_is_unpacked() -> None:
         with pytest.raises(ServerError) as told:
             client.get("/v1/log")
         assert told.value.code == "answer-unreadable"
+
+
+@pytest.mark.parametrize(
+    "page", [b"{}", b"[]", b"null", b'{"items":[]}', b'{"items":1,"next":null}', b'"items"', b"7"]
+)
+def test_a_page_of_another_shape_is_the_servers_fault(page: bytes) -> None:
+    def garbled(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(page)))
+        handler.end_headers()
+        handler.wfile.write(page)
+
+    with served(garbled) as url, Client(url) as client, pytest.raises(ServerError) as found:
+        list(client.pages("/v1/things", "items"))
+    assert found.value.code == "answer-garbled"
+
+
+def test_pages_without_end_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    def endless(handler: BaseHTTPRequestHandler) -> None:
+        body = b'{"items":[1],"next":1}'
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    with served(endless) as url, Client(url) as client:
+        for name, most in (("MAX_PAGES", 3), ("PAGES_S", 0)):
+            with monkeypatch.context() as limits:
+                limits.setattr(actors, name, most)
+                with pytest.raises(ServerError, match="did not come to an end"):
+                    list(client.pages("/v1/things", "items"))

@@ -3,13 +3,17 @@
 import dataclasses
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, get_args
 
 import pytest
 from eth_abi.abi import encode as abi_encode
 from eth_account import Account as Keys
 from eth_utils.abi import event_abi_to_log_topic
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
 
+from orchestrator.calls import contract_at
 from orchestrator.chain import Addresses, Chain, Checkpoint, log_id_of
 from orchestrator.contracts import (
     Call,
@@ -40,6 +44,7 @@ from orchestrator.core.merkle import (
 )
 from orchestrator.core.submission import Fate
 from orchestrator.core.terms import (
+    DOMAIN_TYPE,
     ZERO_ADDRESS,
     Terms,
     checkpoint_digest,
@@ -50,7 +55,7 @@ from orchestrator.core.terms import (
 from orchestrator.database import API, WORKER, Database, DatabaseError
 from orchestrator.local import LocalAnvil
 from orchestrator.localchain import Deployment, LocalChainClock, deploy_local, send_local
-from orchestrator.node import MAX_REPLY_BYTES, Node, NodeError, ReplyError
+from orchestrator.node import MAX_REPLY_BYTES, Node, NodeError, ReplyError, read_block
 from orchestrator.submitter import Submitter
 from orchestrator.watcher import Watcher
 from tests.faults.rpc_proxy import RpcProxy
@@ -165,6 +170,84 @@ def test_another_domain_in_the_same_code_is_refused(
     assert "Tallystich" in refused("domain-differs", chain.check)
 
 
+def copied(clock: LocalChainClock, address: str, swaps: dict[str, str], *, first: bool) -> str:
+    """The code at an address, put elsewhere with some addresses in it swapped; its new address.
+
+    `first`: at the first place only.
+    """
+    code = clock.node.call("eth_getCode", address, "latest")
+    for old, new in swaps.items():
+        assert old[2:].lower() in code
+        code = code.replace(old[2:].lower(), new[2:].lower(), 1 if first else -1)
+    home = to_checksum_address(keccak(text=code)[12:])
+    clock.node.call("anvil_setCode", home, code)
+    return home
+
+
+def test_evaluators_that_only_look_like_ours_are_refused(
+    chain: Chain, clock: LocalChainClock, module_anvil: LocalAnvil
+) -> None:
+    """Code is the same but for immutables: what these hold must be ours as well, everywhere."""
+    ours = chain.addresses.evaluators
+    assert ours is not None
+    assert chain.check_evaluators(ours) == chain.evaluators_domain
+    factory = contract_at("JobEvaluators", ours)
+    one = to_checksum_address(chain.read(factory, "implementation"))
+    events = chain.addresses.event_log
+    other = deploy_local(module_anvil.rpc_url, STRANGER).addresses.evaluators
+    assert other is not None
+    refused("other-evaluators", lambda: chain.check_evaluators(other))
+    refused("code-differs", lambda: chain.check_evaluators(chain.addresses.escrow))
+    refused("code-missing", lambda: chain.check_evaluators(PAYEE))
+    # A copy: its evaluators are those of the original.
+    refused(
+        "other-evaluators", lambda: chain.check_evaluators(copied(clock, ours, {}, first=False))
+    )
+    # What its evaluators believe is their own factory and log.
+    blind = copied(clock, one, {events: PAYEE}, first=False)
+    swaps: list[dict[str, str]] = [{one: blind}, {events: PAYEE}]
+    for swap in swaps:
+        # Where `first`, the getter says one thing, and the code beside it does another.
+        for first, code_ in ((False, "other-evaluators"), (True, "code-differs")):
+            forged = copied(clock, ours, swap, first=first)
+            refused(code_, partial(chain.check_evaluators, forged))
+    # It signs for another name.
+    code = clock.node.call("eth_getCode", ours, "latest")
+    renamed = code.replace(b"Tallystick ".hex(), b"Tallystich ".hex())
+    clock.node.call("anvil_setCode", ours, renamed)
+    refused("domain-differs", lambda: chain.check_evaluators(ours))
+    # It says the right name, and checks signatures under another.
+    words = (keccak(text=DOMAIN_TYPE), keccak(text="Tallystick JobEvaluators"), keccak(text="1"))
+    types = ["bytes32", "bytes32", "bytes32", "uint256", "address"]
+    separator = keccak(abi_encode(types, [*words, chain.chain_id, ours])).hex()
+    assert separator in code
+    clock.node.call("anvil_setCode", ours, code.replace(separator, "11" * 32))
+    refused("other-evaluators", lambda: chain.check_evaluators(ours))
+    clock.node.call("anvil_setCode", ours, code)
+    chain.check_evaluators(ours)
+
+
+def test_feedback_that_only_looks_like_ours_is_refused(
+    chain: Chain, clock: LocalChainClock, deployment: Deployment, module_anvil: LocalAnvil
+) -> None:
+    ours, stand_ins = chain.addresses.feedback, deployment.stand_ins
+    assert ours is not None
+    assert chain.check_feedback(ours) == stand_ins.reputations
+    other = deploy_local(module_anvil.rpc_url, STRANGER)
+    assert other.addresses.feedback is not None
+    strange = other.addresses.feedback
+    refused("other-escrow", lambda: chain.check_feedback(strange))
+    swap = {stand_ins.reputations: other.stand_ins.reputations}
+    forged = copied(clock, ours, swap, first=False)
+    assert other.stand_ins.identities in refused(
+        "other-agents", lambda: chain.check_feedback(forged)
+    )
+    assert chain.is_feedback_given(bytes(32)) is False
+    for address, given in ((None, None), (PAYEE, None), (chain.addresses.escrow, None)):
+        with Chain(chain.node._url, chain.addresses._replace(feedback=address)) as beside:
+            assert beside.is_feedback_given(bytes(32)) is given
+
+
 def test_an_escrow_with_another_event_log_is_refused(
     chain: Chain, module_anvil: LocalAnvil
 ) -> None:
@@ -181,6 +264,14 @@ def test_a_log_of_another_is_refused(chain: Chain, deployment: Deployment) -> No
     refused("log-of-another", lambda: chain.check_log(log_id, PUBLISHER, "other"))
     unknown = log_id_of(NOBODY, ORIGIN)
     refused("log-unregistered", lambda: chain.check_log(unknown, NOBODY, ORIGIN))
+
+
+def test_a_block_of_no_time_is_refused() -> None:
+    block = {"number": "0x1", "hash": "0x" + "11" * 32, "timestamp": hex(253_402_300_799)}
+    assert read_block(block).time_s == 253_402_300_799
+    for late in (253_402_300_800, 1 << 200):
+        with pytest.raises(NodeError, match=f"is of second {late}"):
+            read_block(block | {"timestamp": hex(late)})
 
 
 # --- One deal's life ------------------------------------------------------------------------------

@@ -302,6 +302,31 @@ def test_a_consent_is_read_as_it_was_written() -> None:
             remedies.Consent.from_json(document)
 
 
+@pytest.mark.parametrize(
+    ("changes", "has_ended"),
+    [
+        ({"status": "closed"}, True),
+        ({"status": "paid_out"}, True),
+        ({"status": "refundable"}, True),
+        ({"status": "refunded"}, True),
+        *(
+            ({"status": status}, False)
+            for status in ("scheduled", "open", "settling", "claimable", "refutable", "releasing")
+        ),
+        ({"status": "closed", "owed_units": 1}, False),
+        ({"status": "refunded", "pending": PENDING}, False),
+    ],
+)  # fmt: skip
+def test_when_a_contract_has_ended(changes: dict[str, Any], has_ended: bool) -> None:
+    one = found(**changes)
+    assert one.has_ended is has_ended
+    agent = dataclasses.replace(GUARDED, agent_id_plus_one=1)
+    for terms, is_given in ((GUARDED, False), (agent, True), (agent, None), (agent, False)):
+        options = outlook.options(one._replace(terms=terms, is_feedback_given=is_given))
+        offered = any(option.command == "feedback" for option in options)
+        assert offered is (has_ended and terms is agent and is_given is False)
+
+
 # --- Sending --------------------------------------------------------------------------------------
 
 KEY = b"\5" * 32

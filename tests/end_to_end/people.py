@@ -1,8 +1,13 @@
 """People of one small market, who act on its contracts with the command line."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any, NamedTuple
+from urllib.request import urlopen
 
 from orchestrator import cli, commands
 from orchestrator.actors import Operator, Owner, Purchase, wallet
@@ -18,7 +23,7 @@ POLICY: dict[str, object] = {
         {"on": "buy", "from": ["trial"], "to": "paid", "motion": "conversion"},
         {"on": "lapse", "from": ["paid"], "to": "trial", "motion": "activation"},
     ],
-    "reversals": [],
+    "reversals": [{"on": "refund", "of": "paid"}],
     "attribution": "last_touch",
     "actions": {"email": 0},
     "lateness_s": DAY_S,
@@ -143,3 +148,34 @@ class Market:
         assert done.code == code, done
         assert words in done.stderr, done.stderr
         assert self.chain.node.call("eth_blockNumber") == sent
+
+
+@contextmanager
+def tampered(
+    url: str, change: Callable[[dict[str, Any]], None], about: str = "entries"
+) -> Iterator[str]:
+    """A server of the log that gives the real one's answers, those about something changed."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            with urlopen(url + self.path) as answer:  # noqa: S310 - our own server
+                document = json.loads(answer.read())
+            if about in document:
+                change(document)
+            body = json.dumps(document).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()

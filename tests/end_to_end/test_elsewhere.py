@@ -2,18 +2,36 @@
 
 import json
 from base64 import b64decode
+from functools import partial
 from typing import Any
 
-from eth_abi.abi import decode
+from eth_abi.abi import decode, encode
+from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
 from orchestrator.calls import contract_at
+from orchestrator.chain import log_id_of
+from orchestrator.contracts import Paid, artifact
+from orchestrator.core.entry import pack_settlement
+from orchestrator.core.jobs import Condition
 from orchestrator.core.merkle import leaf_hash
 from orchestrator.core.terms import ZERO_ADDRESS, recover, verified_digest
+from orchestrator.events import events_of
+from orchestrator.localchain import send_local
 from orchestrator.node import octets
-from orchestrator.rehearsal import address_of
+from orchestrator.rehearsal import address_of, key_of
 from orchestrator.situation import utc
-from tests.end_to_end.people import BAD, DAY_S, DONE, MISSING, NOTHING, PRICE_UNITS, Market
+from tests.end_to_end.people import (
+    BAD,
+    DAY_S,
+    DONE,
+    MISSING,
+    NOTHING,
+    PRICE_UNITS,
+    Market,
+    Outcome,
+    tampered,
+)
 
 JOB_UNITS = 70_000_000
 PLAIN: dict[str, object] = {
@@ -22,6 +40,9 @@ PLAIN: dict[str, object] = {
     "arbitration_period_s": 0,
     "arbiter": ZERO_ADDRESS,
 }
+
+
+HELD_BACK: dict[str, object] = {"holdback_bps": 1, "holdback_period_s": 9 * DAY_S}
 
 
 class Board:
@@ -56,7 +77,7 @@ class Board:
 
 
 def test_a_job_that_the_log_decides(market: Market) -> None:
-    contract_id = market.open("ada", **PLAIN)
+    contract_id = market.open("ada", **PLAIN, **HELD_BACK)
     asked, board = f"0x{contract_id.hex()}", Board(market)
     deadline_s = market.scene.clock() // 1000 + 5 * DAY_S
     until = utc(deadline_s).removesuffix(" UTC")
@@ -67,7 +88,7 @@ def test_a_job_that_the_log_decides(market: Market) -> None:
 
     # Nothing is stated yet; one outcome is not enough; two are.
     complete = ("job complete", str(job), *named)
-    market.refused(NOTHING, "no statement about it that is endorsed", *complete, by="ada")
+    market.refused(NOTHING, "no statement about it is endorsed", *complete, by="ada")
     market.until(market.scene.clock() // 1000 + 3700)
     market.wins("ada", "first")
     market.scene.settle("one")
@@ -77,10 +98,15 @@ def test_a_job_that_the_log_decides(market: Market) -> None:
     market.scene.settle("two")
     reject = ("job reject", str(job), *named)
     market.refused(NOTHING, f"can be rejected after {utc(deadline_s)}", *reject, by="ada")
+    # What a statement has met is met, though a later one says less.
+    market.happens("first", "refund")
+    market.scene.settle("three")
+    assert json.loads(market.run("contract", asked, "--json").stdout)["net_units"] == "10000000"
     explained = market.run(*complete, "--dry-run")
     assert (explained.code, board.status(job)) == (DONE, 2)
     assert "states 20.00 TEST (20000000 base units) earned and 0.00 TEST" in explained.stdout
     assert "for good" in explained.stdout
+    _evaluators_of_others_are_refused(market, evaluator, job)
 
     before = market.held("ada")
     done = market.run(*complete, "--yes", "--json", by="bo")  # anybody
@@ -92,16 +118,98 @@ def test_a_job_that_the_log_decides(market: Market) -> None:
     _its_reason_is_the_statement(market, step)
     again = market.run(*complete, "--yes", by="bo")
     assert (again.code, "WrongStatus(3)" in again.stdout) == (MISSING, True)
+    market.refused(BAD, "JOB", "job reject", str(2**256), *named, by="bo")
 
-    # After the deadline nothing is completed, only rejected.
-    market.until(deadline_s + 1)
+    # Up to the deadline a job is only completed, afterwards only rejected.
     late = ("job complete", str(other), *named)
+    market.until(deadline_s)
+    assert market.run(*late, "--dry-run").code == DONE
+    over = ("job reject", str(other), *named)
+    market.refused(NOTHING, f"can be rejected after {utc(deadline_s)}", *over, by="ada")
+    market.until(deadline_s + 1)
     market.refused(NOTHING, "now they can only be rejected", *late, by="ada")
     client = market.held("stranger")
-    done = market.run("job reject", str(other), *named, "--yes", by="bo")
+    done = market.run(*over, "--yes", by="bo")
     assert done.code == DONE, done
     assert (board.status(other), market.held("stranger") - client) == (4, JOB_UNITS)
     _fees_go_to_the_verifier(market, evaluator)
+
+
+def _evaluators_of_others_are_refused(market: Market, evaluator: str, job: int) -> None:
+    """One that another factory made, and one that is about another log."""
+    chain, events = market.chain, market.chain.addresses.event_log
+    send = partial(send_local, chain.node, key_of("stranger"))
+    made = send(None, artifact("JobEvaluators").creation + encode(["address"], [events]))
+    factory = to_checksum_address(str(made["contractAddress"]))
+    condition = tuple(
+        Condition.from_abi(chain.read(contract_at("JobEvaluator", evaluator), "condition"))
+    )
+    twin = chain.call(contract_at("JobEvaluators", factory), "create", condition)
+    send(twin.to, twin.data)
+    theirs = chain.read(contract_at("JobEvaluators", factory), "evaluatorOf", condition)
+    named = ("job complete", str(job), "--evaluator", to_checksum_address(theirs))
+    market.refused(BAD, "is no evaluator of the factory", *named, by="ada")
+
+    call = chain.register("mine.example", address_of("stranger"))
+    send(call.to, call.data)
+    mine = log_id_of(address_of("stranger"), "mine.example")
+    ours = chain.addresses.evaluators
+    assert ours is not None
+    changed = (condition[0], mine, *condition[2:])
+    twin = chain.call(contract_at("JobEvaluators", ours), "create", changed)
+    send(twin.to, twin.data)
+    theirs = chain.read(contract_at("JobEvaluators", ours), "evaluatorOf", changed)
+    named = ("job complete", str(job), "--evaluator", to_checksum_address(theirs))
+    market.refused(BAD, f"the condition is about log 0x{mine.hex()}", *named, by="ada")
+
+
+def test_a_server_that_lies_about_jobs(market: Market) -> None:
+    """What it invents is passed over; what is true beneath it completes the job."""
+    contract_id = market.open("ada", **PLAIN)
+    asked, board = f"0x{contract_id.hex()}", Board(market)
+    deadline_s = market.scene.clock() // 1000 + 5 * DAY_S
+    until = utc(deadline_s).removesuffix(" UTC")
+    where = (asked, "10", "--commerce", board.address, "--until", until, "--yes", "--json")
+    evaluator = json.loads(market.run("job evaluator", *where, by="stranger").stdout)["evaluator"]
+    job = board.post(evaluator, deadline_s + 30 * DAY_S)
+    complete = ("job complete", str(job), "--evaluator", evaluator, "--dry-run", "--json")
+    market.until(market.scene.clock() // 1000 + 3700)
+    market.wins("ada", "first")
+    market.scene.settle("one")
+    (true,) = json.loads(market.run(*complete).stdout)["transactions"]
+
+    def saying(**invented: object) -> Outcome:
+        def change(document: dict[str, Any]) -> None:
+            document["endorsements"].append(document["endorsements"][-1] | invented)
+
+        with tampered(market.scene.url, change, "endorsements") as url:
+            return market.run(*complete, api=url)
+
+    (endorsed,) = market.owner.get(f"/v1/contracts/{asked}/endorsements")["endorsements"]
+    more = endorsed["entry"][:-64] + pack_settlement(2**60, 0, 1, 0).hex()
+    more = more[: 2 + 10 * 32] + (2**60).to_bytes(32).hex() + more[2 + 12 * 32 :]
+    for invented in (
+        {"entry": more},
+        {"size": endorsed["size"] + 1},
+        {"signature": "0x" + "11" * 65},
+        {"signature": "0x"},
+        {"first": endorsed["first"] - 1, "count": endorsed["count"] + 1},
+    ):
+        done = saying(**invented)
+        assert done.code == DONE, (invented, done)
+        (found,) = json.loads(done.stdout)["transactions"]
+        assert found["data"] == true["data"]
+    for invented in (
+        {"entry": "0x00"},
+        {"entry": None},
+        {"signature": "0x" + "11" * 4097},
+        {"size": 10**80},
+        {"position": -1},
+        {"count": 0},
+        {"first": "one"},
+    ):
+        done = saying(**invented)
+        assert (done.code, "does not say which statements" in done.stderr) == (MISSING, True)
 
 
 def _an_evaluator_is_offered(
@@ -136,7 +244,8 @@ def _an_evaluator_is_offered(
 
     asked, _, *rest = where
     for code, said, given in (
-        (BAD, "above zero", (asked, "0", *rest)),
+        (BAD, "the contract cannot earn 0.00 TEST", (asked, "0", *rest)),
+        (BAD, "up to its budget of 100.00 TEST", (asked, "100.000001", *rest)),
         (BAD, "is no amount", (asked, "many", *rest)),
         (BAD, "no statement could complete the job", (*where[:-1], "2001-01-01")),
         (BAD, "no statement could complete the job", (*where, "--stated-from", "2999-01-01")),
@@ -160,7 +269,7 @@ def _its_reason_is_the_statement(market: Market, step: dict[str, Any]) -> None:
     assert reason == leaf_hash(octets(entry["entry"]))
     path = f"/v1/contracts/0x{octets(entry['entry'])[96:128].hex()}/endorsements"
     found = list(market.owner.pages(path, "endorsements", limit=1))
-    assert [one["position"] for one in found][-1] == step["position"]
+    assert [one["position"] for one in found][-2] == step["position"]
     assert len({one["position"] for one in found}) == len(found)
     domain = market.chain.evaluators_domain
     assert domain is not None
@@ -200,8 +309,9 @@ def test_feedback_that_only_a_settlement_can_write(market: Market) -> None:
     market.refused(NOTHING, early, "feedback", asked, by="owner")
     market.refused(NOTHING, "name no agent", "feedback", f"0x{nobody.hex()}", by="owner")
     market.until(scene.clock() // 1000 + 3700)
-    market.wins("ada", "first")
-    scene.settle("one")
+    for lead in ("first", "second"):
+        market.wins("ada", lead)
+        scene.settle(lead)
     market.refused(NOTHING, "it is open, and owes 0.00 TEST", "feedback", asked, by="owner")
     found = json.loads(market.run("contract", asked, "--json").stdout)
     assert "feedback" not in {option["command"] for option in found["options"]}
@@ -215,7 +325,11 @@ def test_feedback_that_only_a_settlement_can_write(market: Market) -> None:
     wrong = (asked, "--feedback", scene.token)
     market.refused(MISSING, "is not the Feedback", "feedback", *wrong, by="ada")
     explained = market.run("feedback", asked, "--dry-run")
-    assert "has paid 10.00 TEST for conversion" in explained.stdout
+    assert "has paid 20.00 TEST for conversion" in explained.stdout
+    assert scene.stand_ins.reputations in explained.stdout
+    for endpoint in ("https://x\x1b[2J", "https://\udcff", "https://ä", "x" * 1001):
+        bad = (asked, "--endpoint", endpoint)
+        market.refused(BAD, "an endpoint is a URI of at most", "feedback", *bad, by="ada")
 
     endpoint = "https://growth.example/mcp"
     given = market.run("feedback", asked, "--endpoint", endpoint, "--yes", "--json", by="ada")
@@ -235,7 +349,7 @@ def _the_registry_has_it(
     assert at is not None
     registry = contract_at("ReputationRegistry", market.scene.stand_ins.reputations)
     read = chain.read_all(registry, "readFeedback", 1, at, 1)
-    assert read == (PRICE_UNITS, 6, "outcomes", "conversion", False)
+    assert read == (2 * PRICE_UNITS, 6, "outcomes", "conversion", False)
     receipt = chain.node.call("eth_getTransactionReceipt", step["tx_hash"])
     (log,) = (
         log for log in receipt["logs"] if int(log["address"], 16) == int(registry.address, 16)
@@ -251,7 +365,7 @@ def _the_registry_has_it(
         "agentRegistry": f"eip155:{chain_id}:{identities}",
         "agentId": 1,
         "clientAddress": f"eip155:{chain_id}:{at}",
-        "value": PRICE_UNITS,
+        "value": 2 * PRICE_UNITS,
         "valueDecimals": 6,
         "tag1": "outcomes",
         "tag2": "conversion",
@@ -259,6 +373,8 @@ def _the_registry_has_it(
         "contractId": f"0x{contract_id.hex()}",
         "outcome": "paid",
     }
-    paid = chain.node.call("eth_getTransactionReceipt", payments["txHash"])
-    assert int(paid["to"], 16) == int(payments["fromAddress"], 16)
+    happened = events_of(chain, [contract_id], 0, chain.block().number)
+    paid = [event.tx_hash for event in happened if isinstance(event.event, Paid)]
+    assert (len(paid), paid[-1]) == (2, octets(payments["txHash"]))
+    assert payments["fromAddress"] == chain.addresses.escrow
     assert payments["toAddress"] == address_of("ada")

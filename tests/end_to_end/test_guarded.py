@@ -201,10 +201,28 @@ def test_anchored_statements_of_ours_are_endorsed_once(database_url: str) -> Non
         scene.pass_time(30)
         scene.come_to_rest()
         scene.pass_time(60)
+        moving, log_id = scene.stack.pipeline, scene.stack.site.log_id
         there.convert(1)
-        scene.stack.pipeline.tick("one")
-        scene.stack.drain()
-        assert scene.stack.pipeline.endorse() == 0  # stated, and not anchored yet
+        scene.pass_time(pipeline.ANCHOR_EVERY_MS // 1000)
+        scene.come_to_rest()
+        size = there.chain.checkpoint(log_id, "finalized").size
+
+        def states() -> None:
+            moving.tick(f"{scene.clock()}")
+            scene.stack.drain()
+
+        states()
+        (first,) = scene.stack.log.of_kind("settlement", 0, 10)
+        assert first.position == size  # the first that the anchor does not cover
+        assert moving.endorse() == 0
+        moving.publish()
+        moving.submit()
+        assert there.chain.checkpoint(log_id, "latest").size > size
+        assert moving.endorse() == 0  # anchored, and not for good yet
+        scene.finalize()
+        there.convert(1)
+        states()
+        assert moving.endorse() == 1  # that one, and not the next
         scene.come_to_rest()
         for number in range(2):  # one contract after the other ends
             scene.pass_time(2 * DAY_S)
@@ -249,6 +267,20 @@ def test_anchored_statements_of_ours_are_endorsed_once(database_url: str) -> Non
             scene.stack.drain()
             scene.stack.pipeline.publish()
             assert without.pipeline.endorse() == 0
+
+
+@pytest.mark.parametrize(
+    ("positions", "runs"),
+    [
+        ([], []),
+        ([7], [(7, 1)]),
+        ([7, 8, 9], [(7, 3)]),
+        ([7, 9], [(7, 1), (9, 1)]),
+        ([1, 2, 5, 6, 7, 10], [(1, 2), (5, 3), (10, 1)]),
+    ],
+)
+def test_neighbours_are_signed_together(positions: list[int], runs: list[tuple[int, int]]) -> None:
+    assert list(pipeline._neighbours(positions)) == runs
 
 
 def test_a_cap_lets_the_pay_through_in_portions_worth_their_gas(database_url: str) -> None:

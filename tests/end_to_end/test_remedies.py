@@ -9,13 +9,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
-from urllib.request import urlopen
 
 import pytest
 from eth_utils.crypto import keccak
@@ -38,39 +33,11 @@ from tests.end_to_end.people import (
     PRICE_UNITS,
     Market,
     Run,
+    tampered,
 )
 from tests.faults.rpc_proxy import Ask, Forward, RpcProxy
 
 COMMAND = Path(sys.executable).with_name("tallystick")
-
-
-@contextmanager
-def tampered(url: str, change: Callable[[dict[str, Any]], None]) -> Iterator[str]:
-    """A server of the log that gives the real one's answers, with its entries changed."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            with urlopen(url + self.path) as answer:  # noqa: S310 - our own server
-                document = json.loads(answer.read())
-            if "entries" in document:
-                change(document)
-            body = json.dumps(document).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 # --- An honest verifier, then a silent one --------------------------------------------------------

@@ -106,7 +106,8 @@ def test_its_parts_run_apart_each_with_its_own_keys(database_url: str) -> None:
             verifier=address_of("verifier"),
             tokens=(TokenInfo(made.token, "TEST", 6),),
         )
-        (folder / "site.json").write_text(json.dumps(site_document(site)))
+        # Checksums are for people who type: addresses are taken without as well.
+        (folder / "site.json").write_text(json.dumps(site_document(site)).lower())
 
         def part(name: str, *keys: str) -> dict[str, str]:
             (folder / name).mkdir()

@@ -12,6 +12,10 @@ SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
 -- Show a secret (an API key's hash in hex, a sign-in nonce) before the account is known.
 SELECT set_config('tallystick.presented', %(secret)s::text, true);
 
+-- name: give_back
+-- Release what locks this connection still holds.
+SELECT pg_advisory_unlock_all();
+
 -- name: who_am_i
 -- The role that acts here, and whether it could pass over row policies.
 SELECT rolname::text AS name, rolsuper OR rolbypassrls AS is_mighty

@@ -53,7 +53,11 @@ def _planned(name: str) -> Planned:
 
 
 def _immutables(name: str) -> list[range]:
-    return [range(start, start + length) for start, length in artifact(name).immutables]
+    return [
+        range(start, start + length)
+        for places in artifact(name).immutables
+        for start, length in places
+    ]
 
 
 def _transfer(account: TestAccountAPI, provider: Any, data: bytes) -> ReceiptAPI:
