@@ -178,6 +178,13 @@ contract OpenRulesTest is Fixture {
         _open(terms);
     }
 
+    /// What is paid at once is never disputed.
+    function test_withoutAChallengePeriodNoGraceIsNeeded() public {
+        Terms memory terms = _terms();
+        (terms.arbitrationPeriod, terms.grace) = (2 days, 0);
+        _open(terms);
+    }
+
     function test_revertIf_theClaimPeriodLeavesNoTimeForADispute() public {
         Terms memory terms = _terms();
         terms.arbiter = stranger;
