@@ -1,12 +1,13 @@
 """Mutates the contracts with Slither's operators and sees which mutants the forge tests let live.
 
-    .venv/bin/python scripts/mutation.py [TARGET...] [--sample N] [--budget-s N]
+    .venv/bin/python scripts/mutation.py [TARGET...] [--sample N] [--budget-s N] [--again]
 
 The mutants are those of `slither-mutate`: every statement replaced by a revert, every statement
 taken out, then the smaller changes, where no larger one survived on the same line. Each is tried in
 a copy with the tests of its target alone. Of a target's smaller changes a fixed random sample of N
 is tried (0: all); what sample and budget leave out is counted. Survivors go to
-docs/security/mutation.md, where each needs an explanation; without one the command fails.
+docs/security/mutation.md, where each needs an explanation; without one the command fails. `--again`
+tries only those survivors, after the tests have become better.
 
 Tests are compiled once for each target: forge links them to the contracts' artifacts when they run,
 and only those are made anew. A library that its tests embed is compiled with them instead.
@@ -23,7 +24,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,15 +41,16 @@ OUT = "build/forge-mutation"
 TIMEOUT_S = 300
 WHOLE = ("RR", "CR")  #  a statement replaced by a revert, or taken out
 SEED = 0x7A11
-_ROW = re.compile(r"^\| `([^`:]+):\d+` \| `` (.+?) `` \| `` (.+?) `` \| (.*?) \|$", re.MULTILINE)
+_ROW = re.compile(r"^\| `([^`:]+):(\d+)` \| `` (.+?) `` \| `` (.+?) `` \| (.*?) \|$", re.MULTILINE)
 
 Json = dict[str, Any]
 
 
 class Target(NamedTuple):
-    """A file to mutate and the tests that must notice; `roots`, what they deploy, as FILE:NAME.
+    """A file to mutate and the tests that must notice; `roots`, what is compiled, as FILE:NAME.
 
-    Every contract that holds some of the file's code is a root. Without one the tests embed it.
+    Every contract that holds some of the file's code is a root, be it a test. Without roots forge
+    compiles the tests anew.
     """
 
     file: str
@@ -69,6 +73,10 @@ def _of_escrow(*names: str) -> tuple[str, ...]:
     return tuple(f"escrow/{name}.t.sol" for name in names)
 
 
+def _test_of(library: str) -> str:
+    return f"tests/contracts/libraries/{library}.t.sol:{library}Test"
+
+
 EVIDENCE_TESTS = tuple(f"evidence/{name}.t.sol" for name in ("Outcome", "Claim", "Rival", "Totals"))
 DUES_TESTS = _of_escrow(
     "Challenge", "Close", "Feedback", "Holdback", "RateCap", "Reserve", "Status"
@@ -76,10 +84,7 @@ DUES_TESTS = _of_escrow(
 POSITION_TESTS = _of_escrow(
     "Challenge", "ClaimsPaid", "Claims", "Close", "Dispute", "Holdback", "Refund", "Reserve"
 )
-RULES_TESTS = (
-    "libraries/TermsRules.t.sol",
-    *_of_escrow("Open", "OpenRules", "GuardedPayout", "Holdback"),
-)
+RULES_TESTS = ("libraries/TermsRules.t.sol", "escrow/OpenRules.t.sol")
 TERMS_TESTS = ("event_log/Publish.t.sol", *_of_escrow("Open", "Settle", "Close", "Withdraw"))
 VAULT_TESTS = _of_escrow(
     "Constructor", "GuardedPayout", "OpenBySignature", "Open", "Payout", "Settle", "Withdraw"
@@ -121,9 +126,19 @@ TARGETS = {
     "Exhibits": Target("contracts/libraries/Exhibits.sol", EVIDENCE_TESTS, (EVIDENCE,)),
     "Payloads": Target("contracts/libraries/Payloads.sol", EVIDENCE_TESTS, (EVIDENCE,)),
     "Terms": Target("contracts/libraries/Terms.sol", TERMS_TESTS, (ESCROW, EVENT_LOG)),
-    "TermsRules": Target("contracts/libraries/TermsRules.sol", RULES_TESTS, (ESCROW, TERMS_RULES)),
-    "TermsFile": Target("contracts/libraries/TermsFile.sol", ("libraries/TermsFile.t.sol",)),
-    "Signatures": Target("contracts/libraries/Signatures.sol", ("libraries/Signatures.t.sol",)),
+    "TermsRules": Target(
+        "contracts/libraries/TermsRules.sol", RULES_TESTS, (TERMS_RULES, _test_of("TermsRules"))
+    ),
+    "TermsFile": Target(
+        "contracts/libraries/TermsFile.sol",
+        ("libraries/TermsFile.t.sol",),
+        (_test_of("TermsFile"),),
+    ),
+    "Signatures": Target(
+        "contracts/libraries/Signatures.sol",
+        ("libraries/Signatures.t.sol",),
+        (_test_of("Signatures"),),
+    ),
     "JobEvaluator": Target(
         "contracts/adapters/JobEvaluator.sol", ("adapters",), (JOB_EVALUATOR, JOB_EVALUATORS)
     ),
@@ -287,7 +302,7 @@ class Compiler:
 
     def __init__(self, target: Target, folder: Path) -> None:
         settings = {
-            "remappings": ["@openzeppelin/contracts/=@openzeppelin/contracts/"],
+            "remappings": ["forge-std/=@layerzerolabs/toolbox-foundry/lib/forge-std/"],
             "optimizer": {"enabled": False},
             "evmVersion": "osaka",
         }
@@ -333,11 +348,25 @@ class Trial:
         if self._compiler:
             self._compiler.__exit__()
 
-    def survives(self, mutant: Mutant) -> bool | None:
-        """Whether every test passes with the mutant; None if it does not compile."""
+    def compiled(self, made: list[Mutant]) -> Iterator[tuple[Mutant, Json | None]]:
+        """Each with its roots' code, which is compiled while the one before it is tried."""
         if self._compiler is None:
+            yield from ((mutant, None) for mutant in made)
+            return
+        with ThreadPoolExecutor(1) as ahead:
+            waiting = deque[tuple[Mutant, Future[Json]]]()
+            for mutant in made:
+                waiting.append((mutant, ahead.submit(self._compiler.compile, mutant.source)))
+                if len(waiting) == 2:
+                    before, code = waiting.popleft()
+                    yield before, code.result()
+            for mutant, code in waiting:
+                yield mutant, code.result()
+
+    def survives(self, mutant: Mutant, code: Json | None) -> bool | None:
+        """Whether every test passes with the mutant; None if it does not compile."""
+        if code is None:
             return self._survives_embedded(mutant)
-        code = self._compiler.compile(mutant.source)
         if "error" in code:
             return None
         originals = {self._artifact(root): self._artifact(root).read_text() for root in code}
@@ -391,22 +420,51 @@ def chosen(made: list[Mutant], sample: int) -> tuple[list[Mutant], int]:
     return whole + small, len(made) - len(whole) - len(small)
 
 
-def run(name: str, sample: int, until: float) -> Tally:
-    """Tries a target's mutants until a moment of `time.monotonic`, and prints as it goes."""
+def _shown(code: str) -> str:
+    return " ".join(code.split()).replace("|", "\\|")
+
+
+class Last(NamedTuple):
+    """What the document says came of a target's mutants."""
+
+    killed: int
+    untried: int
+    survived: frozenset[tuple[int, str, str]]  #  line, old and new code
+
+    @classmethod
+    def of(cls, name: str, document: str) -> Self:
+        part = document.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+        counts = re.search(r"(\d+) killed, \d+ survived, (\d+) not tried", part)
+        if counts is None:
+            raise SystemExit(f"{SURVIVORS.name} says nothing of {name}: run it without --again")
+        lived = frozenset((int(row[2]), row[3], row[4]) for row in _ROW.finditer(part))
+        return cls(int(counts[1]), int(counts[2]), lived)
+
+    def lived(self, mutant: Mutant) -> bool:
+        return (mutant.line, _shown(mutant.old), _shown(mutant.new)) in self.survived
+
+
+def run(name: str, sample: int, until: float, last: Last | None = None) -> Tally:
+    """Tries a target's mutants until a moment of `time.monotonic`, and prints as it goes.
+
+    With what came of them last time it tries the survivors alone.
+    """
     target = TARGETS[name]
-    killed, survived, weak_lines = 0, list[Mutant](), set[int]()
+    killed, survived, weak_lines = last.killed if last else 0, list[Mutant](), set[int]()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary).resolve()
         copy_target(target, folder)
         tried, untried = chosen(mutants(target, folder), sample)
+        if last:
+            tried, untried = [mutant for mutant in tried if last.lived(mutant)], last.untried
         with Trial(target, folder) as trial:
-            for at, mutant in enumerate(tried):
+            for at, (mutant, code) in enumerate(trial.compiled(tried)):
                 if time.monotonic() > until:
                     untried += len(tried) - at
                     break
                 if mutant.operator != "RR" and mutant.line in weak_lines:
                     continue
-                alive = trial.survives(mutant)
+                alive = trial.survives(mutant, code)
                 killed += alive is False
                 if alive:
                     survived.append(mutant)
@@ -422,13 +480,9 @@ def run(name: str, sample: int, until: float) -> Tally:
 # ------------------------------------------------------------ the document
 
 
-def _shown(code: str) -> str:
-    return " ".join(code.split()).replace("|", "\\|")
-
-
 def explanations(document: str) -> dict[tuple[str, str, str], str]:
     """What the document says of each survivor, by file, old and new code."""
-    return {(row[1], row[2], row[3]): row[4] for row in _ROW.finditer(document)}
+    return {(row[1], row[3], row[4]): row[5] for row in _ROW.finditer(document)}
 
 
 def rows(name: str, tally: Tally, known: dict[tuple[str, str, str], str]) -> Iterator[str]:
@@ -465,13 +519,16 @@ def main() -> int:
     parser.add_argument("targets", nargs="*", choices=[[], *TARGETS], metavar="TARGET")
     parser.add_argument("--sample", type=int, default=0)
     parser.add_argument("--budget-s", type=int, default=3600)
+    parser.add_argument("--again", action="store_true", help="only what the document says lives")
     given = parser.parse_args()
     os.environ.update(ENVIRONMENT)  # Slither, too, asks for forge
     names = given.targets or list(TARGETS)
     until, tallies = time.monotonic() + given.budget_s, {}
     for done, name in enumerate(names):
         share_s = (until - time.monotonic()) / (len(names) - done)
-        tallies[name] = run(name, given.sample, time.monotonic() + share_s)
+        last = Last.of(name, SURVIVORS.read_text()) if given.again else None
+        sample = 0 if last else given.sample
+        tallies[name] = run(name, sample, time.monotonic() + share_s, last)
     document = written(SURVIVORS.read_text(), tallies)
     SURVIVORS.write_text(document)
     unexplained = [key for key, why in explanations(document).items() if not why.strip()]
