@@ -65,6 +65,18 @@ contract PayoutTest is HostileFixture {
         assertLt(before - gasleft(), 1_000_000, "no more than its share");
     }
 
+    function test_creditsAddUp() public {
+        hostile.setBlocked(payee, true);
+        _settleTotals(terms, PRICE, 0);
+        _settleTotals(terms, 2 * PRICE, 0);
+        assertEq(escrow.creditOf(address(token), payee), 2 * NET);
+        hostile.setBlocked(payee, false);
+        vm.prank(payee);
+        escrow.withdraw(address(token), payee);
+        assertEq(hostile.balanceOf(payee), 2 * NET);
+        assertEq(escrow.creditOf(address(token), payee), 0);
+    }
+
     /// A credit is what was not sent. A token that moved the money and then answers with nonsense
     /// would be paid twice, so the balance is checked, and all of it is undone.
     function test_revertIf_theTokenPaysAndDeniesIt() public {
