@@ -316,6 +316,26 @@ contract HoldbackTest is GuardedFixture {
         assertEq(_release(id), 900);
     }
 
+    /// Rulings that meet the budget can leave less earned than had matured before: then nothing is
+    /// young, and what is due is paid.
+    function test_aRulingCanLowerWhatWasEarned() public {
+        terms = _guarded();
+        (terms.holdbackBps, terms.holdbackPeriod, terms.salt) = (5000, 1 days, "ruled");
+        id = _open(terms);
+        _state(terms, 10 * PRICE, 0);
+        _dispute(operator.addr, id);
+        _rule(id, BUDGET);
+        _stateFinal(terms, BUDGET, 0); // with what the ruling added
+        escrow.release(id);
+        skip(10 days);
+
+        _state(terms, BUDGET, BUDGET / 2);
+        _dispute(owner.addr, id);
+        _rule(id, BUDGET); // and that is less now
+        assertEq(escrow.paidOf(id), BUDGET);
+        assertEq(escrow.owed(id), 0);
+    }
+
     // ------------------------------------------------------------ after the end
 
     /// What is held back stays reserved; a reversal after the end frees it for the owner.
