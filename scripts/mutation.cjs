@@ -27,7 +27,7 @@ function compile({ file, content }) {
   for (const root of roots) {
     const [rootFile, name] = root.split(":");
     input.sources[rootFile] = { content: read(rootFile).contents };
-    input.settings.outputSelection[rootFile] = { [name]: WANTED };
+    (input.settings.outputSelection[rootFile] ??= {})[name] = WANTED;
   }
   const output = JSON.parse(solc.compile(JSON.stringify(input), { import: read }));
   const error = (output.errors ?? []).find((one) => one.severity === "error");

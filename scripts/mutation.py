@@ -87,7 +87,14 @@ POSITION_TESTS = _of_escrow(
 RULES_TESTS = ("libraries/TermsRules.t.sol", "escrow/OpenRules.t.sol")
 TERMS_TESTS = ("event_log/Publish.t.sol", *_of_escrow("Open", "Settle", "Close", "Withdraw"))
 VAULT_TESTS = _of_escrow(
-    "Constructor", "GuardedPayout", "OpenBySignature", "Open", "Payout", "Settle", "Withdraw"
+    "Constructor",
+    "GuardedPayout",
+    "OpenBySignature",
+    "Open",
+    "Payout",
+    "Refund",
+    "Settle",
+    "Withdraw",
 )
 
 TARGETS = {
