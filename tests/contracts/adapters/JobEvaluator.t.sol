@@ -227,26 +227,41 @@ contract JobEvaluatorTest is JobFixture {
         );
     }
 
-    function test_onlyASettlementOfThisVerifierAboutThisSubjectCounts() public {
-        Entry memory entry = _settlement(MINIMUM, 0);
-        entry.kind = "outcome";
-        _expectRefused(
-            entry, abi.encodeWithSelector(JobEvaluator.NotASettlement.selector, bytes32("outcome"))
-        );
+    function test_onlyASettlementCounts() public {
+        bytes32[2] memory kinds = [bytes32("outcome"), "settlement2"];
+        for (uint256 i = 0; i < kinds.length; ++i) {
+            Entry memory entry = _settlement(MINIMUM, 0);
+            entry.kind = kinds[i];
+            _expectRefused(
+                entry, abi.encodeWithSelector(JobEvaluator.NotASettlement.selector, kinds[i])
+            );
+        }
+    }
 
-        entry = _settlement(MINIMUM, 0);
-        bytes32 right = entry.actor;
-        entry.actor = bytes32(uint256(1) << 160 | uint256(right)); // the address, and something above
-        _expectRefused(
-            entry, abi.encodeWithSelector(JobEvaluator.WrongActor.selector, right, entry.actor)
-        );
+    function test_onlyThisVerifierCounts() public {
+        bytes32 right = _settlement(MINIMUM, 0).actor;
+        // Others, and the address with something above it.
+        uint256[3] memory wrong =
+            [uint256(right) - 1, uint256(right) + 1, uint256(1) << 160 | uint256(right)];
+        for (uint256 i = 0; i < wrong.length; ++i) {
+            Entry memory entry = _settlement(MINIMUM, 0);
+            entry.actor = bytes32(wrong[i]);
+            _expectRefused(
+                entry, abi.encodeWithSelector(JobEvaluator.WrongActor.selector, right, entry.actor)
+            );
+        }
+    }
 
-        entry = _settlement(MINIMUM, 0);
-        entry.subject = "another";
-        _expectRefused(
-            entry,
-            abi.encodeWithSelector(JobEvaluator.WrongSubject.selector, SUBJECT, bytes32("another"))
-        );
+    function test_onlyThisSubjectCounts() public {
+        uint256[2] memory wrong = [uint256(SUBJECT) - 1, uint256(SUBJECT) + 1];
+        for (uint256 i = 0; i < wrong.length; ++i) {
+            Entry memory entry = _settlement(MINIMUM, 0);
+            entry.subject = bytes32(wrong[i]);
+            _expectRefused(
+                entry,
+                abi.encodeWithSelector(JobEvaluator.WrongSubject.selector, SUBJECT, entry.subject)
+            );
+        }
     }
 
     function _expectRefused(Entry memory entry, bytes memory reason) private {
@@ -269,12 +284,15 @@ contract JobEvaluatorTest is JobFixture {
         );
     }
 
-    function test_theFirstMillisecondCounts() public {
-        Entry memory entry = _settlement(MINIMUM, 0);
-        entry.timeMs = uint256(START) * 1000;
-        uint256 jobId = _submitted();
-        _complete(jobId, _evidence(entry));
-        _assertStatus(jobId, IAgenticCommerce.JobStatus.Completed);
+    function testFuzz_fromTheFirstMillisecondOnTheyDo(uint64 laterMs) public {
+        uint64[3] memory times = [0, 1, laterMs];
+        for (uint256 i = 0; i < times.length; ++i) {
+            Entry memory entry = _settlement(MINIMUM, 0);
+            entry.timeMs = uint256(START) * 1000 + times[i];
+            uint256 jobId = _submitted();
+            _complete(jobId, _evidence(entry));
+            _assertStatus(jobId, IAgenticCommerce.JobStatus.Completed);
+        }
     }
 
     // ------------------------------------------------------------ when

@@ -196,7 +196,7 @@ contract OutcomeTest is EvidenceFixture {
     function test_transition_whatTheTermsAloneExclude() public {
         _begin(_terms());
         uint256 snapshot = vm.snapshotState();
-        for (uint256 i = 0; i < 9; ++i) {
+        for (uint256 i = 0; i < 10; ++i) {
             Entry memory entry = _honest();
             uint256 index = entries.length;
             if (i == 0) entry.surface = "other";
@@ -208,6 +208,7 @@ contract OutcomeTest is EvidenceFixture {
             if (i == 6) entry.payload = _link(index, touch, 0, 1, PRICE);
             if (i == 7) entry.payload = _link(transition, transition, 0, 1, PRICE);
             if (i == 8) entry.payload = _link(0, 0, 0, 1, PRICE);
+            if (i == 9) entry.payload |= bytes32(uint256(1 << 15));
             _proves("transition", _show(_lie(entry)));
             vm.revertToState(snapshot);
         }

@@ -277,7 +277,7 @@ contract TotalsTest is EvidenceFixture {
     function test_reversal_thatContradictsItself() public {
         _history();
         uint256 index = taken[0];
-        Entry[9] memory lies = [
+        Entry[10] memory lies = [
             _with(index, 0, index - 1),
             _with(index, 0, type(uint40).max),
             _with(index, 1, index),
@@ -286,11 +286,13 @@ contract TotalsTest is EvidenceFixture {
             _with(index, 4, PRICE - 1),
             entries[index],
             entries[index],
+            entries[index],
             entries[index]
         ];
         lies[6].payload |= bytes32(uint256(1));
         lies[7].surface = "other";
         lies[8].value = 1;
+        lies[9].payload |= bytes32(uint256(1 << 15));
         for (uint256 i = 0; i < lies.length; ++i) {
             uint256 snapshot = vm.snapshotState();
             _bend(index, lies[i]);
