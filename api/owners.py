@@ -1,4 +1,4 @@
-"""What a surface's owner does: open it, change its policy, and report its product's events.
+"""What a surface's owner does: open it, change its policy, report events, erase leads.
 
 An owner names leads by its own ids. These go into an erasable table and nowhere else: the log, its
 hashes and every operator know a lead by a random pseudonym.
@@ -21,7 +21,7 @@ from api.strict import StrictRoute, ndjson_body, read_lines
 from api.wire import SurfaceId, hexed, unhexed
 from orchestrator import inbox
 from orchestrator.core import policy
-from orchestrator.core.decide import ProductEvent, PublishPolicy
+from orchestrator.core.decide import Erase, ProductEvent, PublishPolicy
 from orchestrator.core.entry import ascii_word
 from orchestrator.core.policy import Policy, canonical_json
 from orchestrator.core.requests import commitment, request_id
@@ -149,6 +149,34 @@ async def report_events(
     return requests.bulk_status([event.id for event in events], statuses)
 
 
+@router.post(
+    "/surfaces/{surface}/erasures",
+    status_code=202,
+    responses=requests.decided(schemas.RequestStatus, 404),
+)
+async def erase_lead(
+    service: TheService,
+    owner: Owner,
+    surface: SurfaceId,
+    key: IdempotencyKey,
+    body: schemas.Erasure,
+    wait_s: WaitS,
+    response: Response,
+) -> schemas.RequestStatus:
+    """Forget who a lead is, and what was said of it beside the log, at once and for good.
+
+    The log keeps a pseudonym that leads to nobody, and says that it was erased. Every proof holds.
+    """
+
+    def take() -> UUID:
+        with service.database.transaction(owner.account) as session:
+            own_surface(service, session, owner, surface)
+            return _take_erasure(service, session, owner, surface, f"erase:{surface}:{key}", body)
+
+    name = await run_in_threadpool(take)
+    return await requests.settled_one(service, owner, name, wait_s, response)
+
+
 def own_surface(service: Service, session: Session, caller: Caller, surface: str) -> Row:
     """The caller's own surface. Raises `Refusal` for one that is not there or another's."""
     row = session.one("api.surface", log_id=service.log_id, surface=unhexed(surface))
@@ -187,6 +215,27 @@ def _take_events(
             _event_submission(key, surface, leads[event.lead], event) for key, event in events
         ]
         return requests.submit(service, session, owner, submissions)
+
+
+def _take_erasure(
+    service: Service,
+    session: Session,
+    owner: Caller,
+    surface: str,
+    key: str,
+    body: schemas.Erasure,
+) -> UUID:
+    name = UUID(bytes=request_id(service.log_id, owner.account, key))
+    if inbox.results_of(session, service.log_id, [name]):
+        return name  # of whom it was can no longer be compared
+    of = service.log_id, unhexed(surface)
+    lead = inbox.pseudonym_of(session, *of, body.lead)
+    if lead is None:
+        raise not_found("lead; it was erased before, or never reported")
+    inbox.erase(session, *of, lead)
+    told = canonical_json({"surface": surface, "lead": hexed(lead)})
+    submission = Submission(key, Erase(of[1], lead, owner.word), told)
+    return requests.submit(service, session, owner, [submission])[0]
 
 
 def _pseudonyms(

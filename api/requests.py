@@ -50,7 +50,8 @@ IdempotencyKey = Annotated[
     Key,
     Header(
         alias="Idempotency-Key",
-        description="Yours to choose; the same key with the same body is the same request.",
+        description="Yours to choose; the same key with the same body is the same request. It is "
+        "kept for ever: let it name nobody.",
     ),
 ]
 

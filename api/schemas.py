@@ -271,6 +271,12 @@ class BulkEvent(Event):
     id: Key
 
 
+class Erasure(Body):
+    """Of whom everything is to be forgotten that says who it is."""
+
+    lead: ExternalId
+
+
 class Touch(Body):
     """An action that an operator took on a lead."""
 

@@ -219,6 +219,13 @@ class Owner(Actor):
         headers = _request_headers(purchase.id, wait_s)
         return self._answer("POST", path, json=_event(purchase), headers=headers)
 
+    def erase(self, surface: str, lead: str) -> Any:
+        """Have the service forget who this lead is; returns what became of the request."""
+        path = f"/v1/surfaces/{surface}/erasures"
+        # The key is kept, so it must not say who it was.
+        headers = _request_headers(secrets.token_hex(16), 0)
+        return self._answer("POST", path, json={"lead": lead}, headers=headers)
+
     def report(self, surface: str, purchases: Sequence[Purchase]) -> list[Any]:
         """Report product events in bulk; each line's id makes it count once."""
         lines = [{"id": purchase.id, **_event(purchase)} for purchase in purchases]

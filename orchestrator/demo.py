@@ -8,7 +8,8 @@
    log is anchored, statements are settled and payouts come back into the log.
    On the way, a verifier stays silent and its operator claims by proof; the owner disputes a
    statement and the arbiter decides by the log; what customers send back is taken back.
-5. What is left goes back to the owner, and what was paid to an agent's ERC-8004 record.
+5. What is left goes back to the owner, and what was paid to an agent's ERC-8004 record. A customer
+   is forgotten; what the log proves it proves on.
 6. Publisher and verifier of another log lie together, and a stranger stops them.
 7. A stranger replays the public log with the terms from the chain and compares with the wallets.
 8. One receipt is checked, then tampered with and refused.
@@ -54,6 +55,7 @@ ORIGIN = "demo.tallystick/cdnow"
 FEE_BPS = 200
 OWNER_FUNDS_UNITS = 20_000_000_000
 OPERATORS = ("ada", "bo", "cy", "dee", "eve")
+FORGOTTEN = "customer-0001"
 # One is an agent of ERC-8004's registry; another works on an ERC-8183 job at the same time.
 AGENT, PROVIDER = "ada", "bo"
 SILENT_DEADLINE_S = OPENS_S + SILENT_DAYS * DAY_S
@@ -150,6 +152,7 @@ class Demo:
         self._open_contracts()
         self._live()
         self._refund()
+        self._forget()
         self._stop_a_fraud()
         self._tell()
         self._replay()
@@ -270,6 +273,13 @@ class Demo:
         (motion,) = parse(POLICY).motions_into(self.offers[self._guarded].outcome)
         self._say("the owner writes what an agent was paid to its public record (ERC-8004)")
         self.story.record = elsewhere.give_feedback(self._scene, self._guarded, motion)
+
+    def _forget(self) -> None:
+        self._say(f"{FORGOTTEN} asks to be forgotten: its rows go, and the log proves on")
+        self.owner.erase(self.surface, FORGOTTEN)
+        self.stack.drain()
+        self._scene.pass_time(DAY_S)  # long enough for the log to be anchored without a statement
+        self._scene.come_to_rest()
 
     # 6
 

@@ -196,6 +196,12 @@ def pseudonyms_for(
     return {row.external_id: row.lead for row in rows}
 
 
+def pseudonym_of(session: Session, log_id: bytes, surface: bytes, external_id: str) -> bytes | None:
+    """The pseudonym of a lead, if it has one; the session speaks for the surface's owner."""
+    row = session.one("log.identity", log_id=log_id, surface=surface, external_id=external_id)
+    return None if row is None else row.lead
+
+
 def erase(session: Session, log_id: bytes, surface: bytes, lead: bytes) -> int:
     """Forget who a lead is and what was said of it; returns how many rows went.
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from orchestrator.core.decide import ProductEvent, Record, Request, Touch, decide
+from orchestrator.core.decide import Erase, ProductEvent, Record, Request, Touch, decide
 from orchestrator.core.entry import encode
 from orchestrator.core.errors import DomainError, LogError, RequestError
 from orchestrator.core.merkle import CompactRange, Subtree, leaf_hash
@@ -242,7 +242,9 @@ class Sequencer:
         """Have in memory the leads that the requests speak of, and the latest others."""
         leads = hand.world.leads
         wanted = {
-            request.lead: None for request in requests if isinstance(request, Touch | ProductEvent)
+            request.lead: None
+            for request in requests
+            if isinstance(request, Touch | ProductEvent | Erase)
         }
         for name in wanted:
             if name in leads:

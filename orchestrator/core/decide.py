@@ -80,6 +80,14 @@ class ProductEvent(NamedTuple):
     commitment: bytes = ZERO_WORD
 
 
+class Erase(NamedTuple):
+    """The owner has had everything erased that said who a lead is; the log says that it was."""
+
+    surface: bytes
+    lead: bytes
+    owner: bytes
+
+
 class OpenContract(NamedTuple):
     """The escrow opened a contract, in this transaction."""
 
@@ -115,6 +123,7 @@ Request = (
     | PublishPolicy
     | Touch
     | ProductEvent
+    | Erase
     | OpenContract
     | CloseContract
     | RecordPayout
@@ -137,8 +146,9 @@ def decide(world: World, request: Request, now_ms: int) -> list[Record]:
     """The records that `request` gives rise to at `now_ms`; the world is moved past them.
 
     An empty list means that the log has nothing to say: a product event that the policy does not
-    name, or a settlement tick with nothing to settle. Raises `RequestError` for a request that the
-    rules turn away, before anything is changed, and `LogError` if our clock went backwards.
+    name, a settlement tick with nothing to settle, a lead erased that it never knew. Raises
+    `RequestError` for a request that the rules turn away, before anything is changed, and
+    `LogError` if our clock went backwards.
     """
     if now_ms < world.time_ms:
         raise LogError(
@@ -153,12 +163,12 @@ def decide(world: World, request: Request, now_ms: int) -> list[Record]:
             _product_event(writer, request)
         case Settle():
             _settle(writer)
+        case Erase():
+            _erase(writer, request)
         case PublishPolicy():
             _publish_policy(writer, request)
-        case RegisterOperator(operator, level, commitment):
-            if operator in world.operators:
-                raise RequestError("operator-known", f"operator 0x{operator.hex()} is registered")
-            writer.add("operator.registered", ZERO_WORD, operator, operator, level, 0, commitment)
+        case RegisterOperator():
+            _register_operator(writer, request)
         case OpenContract():
             _open_contract(writer, request)
         case CloseContract(contract_id, closed_at_ms, transaction):
@@ -175,10 +185,8 @@ def decide(world: World, request: Request, now_ms: int) -> list[Record]:
         case RecordPayout(contract_id, payee, label, gross_units, transaction):
             surface = _contract(world, contract_id).rules.surface
             writer.add("payout", surface, payee, contract_id, label, gross_units, transaction)
-        case Genesis(log_id, publisher):
-            if world.size:
-                raise RequestError("genesis-twice", f"the log has {world.size} entries already")
-            writer.add("genesis", ZERO_WORD, publisher, log_id, LOG_FORMAT, 0, ZERO_WORD)
+        case Genesis():
+            _begin(writer, request)
     return writer.records
 
 
@@ -218,6 +226,19 @@ class Writer:
         self.world.advance(entry)
         self.records.append(Record(entry, opening))
         return index
+
+
+def _begin(writer: Writer, request: Genesis) -> None:
+    if writer.world.size:
+        raise RequestError("genesis-twice", f"the log has {writer.world.size} entries already")
+    writer.add("genesis", ZERO_WORD, request.publisher, request.log_id, LOG_FORMAT, 0, ZERO_WORD)
+
+
+def _register_operator(writer: Writer, request: RegisterOperator) -> None:
+    operator, level, commitment = request
+    if operator in writer.world.operators:
+        raise RequestError("operator-known", f"operator 0x{operator.hex()} is registered")
+    writer.add("operator.registered", ZERO_WORD, operator, operator, level, 0, commitment)
 
 
 def _touch(writer: Writer, request: Touch) -> None:
@@ -452,6 +473,16 @@ def _publish_policy(writer: Writer, request: PublishPolicy) -> None:
         version,
         ZERO_WORD,
     )
+
+
+def _erase(writer: Writer, request: Erase) -> None:
+    surface, lead, owner = request
+    if _surface(writer.world, surface).owner != owner:
+        raise RequestError("surface-taken", f"surface 0x{surface.hex()} belongs to another owner")
+    known = writer.world.leads.get(lead)
+    _check_home(known, surface, lead)
+    if known is not None:  # of others the log has never said anything
+        writer.add("erasure", surface, owner, lead, "", 0, ZERO_WORD)
 
 
 def _open_contract(writer: Writer, request: OpenContract) -> None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from orchestrator.core.decide import (
     CloseContract,
+    Erase,
     Fact,
     Genesis,
     OpenContract,
@@ -186,6 +187,8 @@ def _request(record: Record, documents: Documents) -> Request | None:
             request = RegisterOperator(entry.actor, entry.label, entry.payload)
         case "policy.published":
             request = PublishPolicy(entry.surface, entry.actor, documents.policy(entry.subject))
+        case "erasure":
+            request = Erase(entry.surface, entry.subject, entry.actor)
         case "genesis":
             request = Genesis(entry.subject, entry.actor)
         case _:

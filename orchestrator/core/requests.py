@@ -240,6 +240,7 @@ _REQUESTS: tuple[tuple[Callable[..., Request], str, tuple[tuple[str, _Form], ...
             *_COMMITTED,
         ),
     ),
+    (decide.Erase, "erase", (*_LEAD_FIELDS, ("owner", _WORD))),
     (
         decide.OpenContract,
         "open_contract",

@@ -5,9 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 
 import httpx
+import psycopg
 import pytest
 
 from orchestrator.core.entry import address_word, ascii_word, decode
+from orchestrator.core.merkle import leaf_hash, verify_inclusion
 from orchestrator.core.requests import commitment
 from tests.api.stage import NDJSON, POLICY, Stage, ndjson, open_surface, wallet
 
@@ -352,3 +354,43 @@ def test_one_lead_named_first_by_many_at_once_is_one_lead(
         assert {answer.status_code for answer in pool.map(send, range(16))} == {200}
     seen = owner.get(f"/v1/surfaces/{surface}/leads?limit=1000").json()["leads"]
     assert [item["external_id"] for item in seen].count("crowded") == 1
+
+
+# --- Erasure --------------------------------------------------------------------------------------
+
+
+def test_a_lead_is_erased_and_the_log_still_proves(
+    here: Stage, owner: httpx.Client, surface: str
+) -> None:
+    def erase(key: str, lead: str, who: httpx.Client = owner) -> httpx.Response:
+        headers = {"Idempotency-Key": key}
+        path = f"/v1/surfaces/{surface}/erasures"
+        return who.post(path, json={"lead": lead}, headers=headers)
+
+    assert report(owner, surface, "before", event("ann@example.com")).status_code == 200
+    before = here.http.get("/v1/log").json()["size"]
+    stranger = here.sign_in(wallet("other"), "owner")
+    assert erase("a", "ann@example.com", stranger).status_code == 403
+    assert erase("a", "nobody@example.com").status_code == 404
+    done = erase("a", "ann@example.com")
+    assert (done.status_code, done.json()["count"]) == (200, 1), done.text
+    ((kind, label, lead),) = entries(here, before, 10)
+    assert (kind, label) == ("erasure", "")
+    with psycopg.connect(here.database_url) as admin:
+        for table in ("lead_identities", "private_payloads", "requests", "inbox", "accounts"):
+            assert "ann@example.com" not in str(admin.execute(f"TABLE {table}").fetchall())
+    # The same request again is the same; a new one has nobody to erase.
+    assert erase("a", "ann@example.com").json() == done.json()
+    assert erase("b", "ann@example.com").status_code == 404
+    told = owner.get(f"/v1/surfaces/{surface}/leads").json()["leads"]
+    assert {row["external_id"] for row in told if row["lead"] == lead} == {None}
+    # Whoever comes under that name is somebody new.
+    assert report(owner, surface, "after", event("ann@example.com")).status_code == 200
+    assert entries(here, before + 1, 10)[0] != ("lead.registered", "new", lead)
+    head = here.http.get("/v1/log/checkpoint").json()
+    for index in range(before - 2, before + 2):  # what was said of her, and the erasure
+        proof = here.http.get(f"/v1/log/proofs/inclusion?index={index}").json()
+        (entry,) = here.http.get(f"/v1/log/entries?start={index}&limit=1").json()["entries"]
+        leaf = leaf_hash(bytes.fromhex(entry["entry"][2:]))
+        path = [bytes.fromhex(node[2:]) for node in proof["path"]]
+        verify_inclusion(leaf, index, head["size"], path, bytes.fromhex(head["root"][2:]))

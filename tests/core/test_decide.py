@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from orchestrator.core import entry as codec
 from orchestrator.core.decide import (
     CloseContract,
+    Erase,
     Genesis,
     OpenContract,
     ProductEvent,
@@ -890,6 +891,30 @@ def test_a_new_policy_keeps_every_state(states: list[str], code: str | None) -> 
         run(world, (0, request))
     else:
         assert refused(world, 0, request) == code
+
+
+def test_only_the_owner_has_a_lead_erased() -> None:
+    other = word("elsewhere")
+    world, _ = begin(policy())
+    decide(world, PublishPolicy(other, OWNER, policy()), 0)
+    decide(world, ProductEvent(SURFACE, LEADS[0], "signup", 0, 0), 0)
+    size = world.size
+    for request, code in (
+        (Erase(SURFACE, LEADS[0], OPERATORS[0]), "surface-taken"),
+        (Erase(word("nowhere"), LEADS[0], OWNER), "surface-unknown"),
+        (Erase(other, LEADS[0], OWNER), "lead-elsewhere"),
+    ):
+        with pytest.raises(RequestError) as refused:
+            decide(world, request, 5)
+        assert refused.value.code == code
+    # Of a lead that never came to anything there is nothing to say.
+    assert decide(world, Erase(SURFACE, LEADS[1], OWNER), 5) == []
+    assert world.size == size
+    ((entry, opening),) = decide(world, Erase(SURFACE, LEADS[0], OWNER), 5)
+    assert opening is None
+    assert entry == Entry("erasure", SURFACE, OWNER, LEADS[0], "", 0, 5, bytes(32))
+    # The log goes on as before: its pseudonym stands for nobody that anyone could name.
+    assert world.leads[LEADS[0]].state == "trial"
 
 
 def test_a_surface_belongs_to_who_published_first() -> None:

@@ -175,6 +175,8 @@ def lie_rival(random: Any, found: History, entries: list[Entry]) -> bool:
     if not losers:
         return False
     winner = found.docket[outcome.actor]
+    if winner.is_closed_before(outcome.time_ms):
+        return False  # the log heard of its closing too late: by the chain a loser should have won
     transition = found.records[said.transition]
     is_first = isinstance(transition.opening, EventOpening) and transition.opening.nth == 1
     if not winner.rules.repeatable and (not is_first or _needs_before(found, winner, said.touch)):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from orchestrator.core.decide import (
     CloseContract,
+    Erase,
     ProductEvent,
     PublishPolicy,
     Record,
@@ -61,7 +62,8 @@ def test_replay_rebuilds_the_world() -> None:
         seen.update({record.entry.kind for record in records})
 
     rebuild()
-    rare = ("outcome", "outcome.over", "outcome.reversed", "settlement", "lead.refused", "payout")
+    rare = ("outcome", "outcome.over", "outcome.reversed", "settlement", "lead.refused", "payout",
+            "erasure")  # fmt: skip
     assert min(seen[kind] for kind in rare) >= 10, seen
 
 
@@ -213,7 +215,36 @@ def test_an_event_of_another_surface_than_its_lead_is_found() -> None:
     assert refused([*records[:-1], elsewhere], world) == "lead-elsewhere"
 
 
-@pytest.mark.parametrize("kind", ["lead.registered", "erasure", "trust.changed"])
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({}, None),
+        ({"actor": OPERATORS[0]}, "entry-impossible"),
+        ({"surface": word("nowhere")}, "entry-impossible"),
+        ({"subject": LEADS[2]}, "entry-unfounded"),
+        ({"label": "gone"}, "entry-differs"),
+        ({"value": 1}, "entry-differs"),
+        ({"payload": word("why")}, "entry-differs"),
+    ],
+)
+def test_an_erasure_is_the_owners_and_of_a_lead_that_is_there(
+    changes: dict[str, Any], code: str | None
+) -> None:
+    world, records = begin(policy())
+    for now, request in (
+        (0, ProductEvent(SURFACE, LEADS[0], "signup", 0, 0)),
+        (9, Erase(SURFACE, LEADS[0], OWNER)),
+    ):
+        records += decide(world, request, now)
+    entry = records[-1].entry
+    changed = [*records[:-1], Record(entry._replace(**changes))]
+    if code is None:
+        assert replay(changed, documents_of(world)) == world
+    else:
+        assert refused(changed, world) == code
+
+
+@pytest.mark.parametrize("kind", ["lead.registered", "dispute.opened", "trust.changed"])
 def test_our_clock_going_backwards_is_found(kind: str) -> None:
     def then(time_ms: int) -> list[Record]:
         entry = Entry(kind, SURFACE, OWNER, LEADS[2], "new", 0, time_ms, bytes(32))

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from orchestrator.core import policy as policies
 from orchestrator.core.decide import (
+    Erase,
     Genesis,
     OpenContract,
     ProductEvent,
@@ -117,7 +118,9 @@ def contract_lists(draw: st.DrawFn, governing: Policy) -> list[ContractRules]:
 
 
 @st.composite
-def request_lists(draw: st.DrawFn, contracts: list[ContractRules]) -> list[tuple[int, Request]]:
+def request_lists(
+    draw: st.DrawFn, contracts: list[ContractRules], owner: bytes = OWNER
+) -> list[tuple[int, Request]]:
     """(now, request) in time order; events may be late by up to the policy's bound."""
     random = draw(seeds)
     now = 0
@@ -125,7 +128,7 @@ def request_lists(draw: st.DrawFn, contracts: list[ContractRules]) -> list[tuple
     for _ in range(random.choice([5, 40, 80])):
         now += random.choice([0, 1, 1000, 2000])
         lead = random.choice([*LEADS, LEADS[0], LEADS[0]])
-        kind = random.choice(["touch", "touch", "event", "event", "event", "tick", "pay"])
+        kind = random.choice(["touch"] * 4 + ["event"] * 6 + ["tick"] * 2 + ["pay"] * 2 + ["erase"])
         request: Request
         if kind == "touch":
             request = Touch(SURFACE, lead, random.choice(OPERATORS), "email")
@@ -135,6 +138,8 @@ def request_lists(draw: st.DrawFn, contracts: list[ContractRules]) -> list[tuple
             request = ProductEvent(SURFACE, lead, event, random.randint(0, 9), at)
         elif kind == "tick":
             request = Settle()
+        elif kind == "erase":
+            request = Erase(SURFACE, lead, owner)
         else:
             paid = random.choice(contracts).contract_id
             request = RecordPayout(paid, word("payee"), "paid", 1, word("transaction"))

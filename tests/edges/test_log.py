@@ -308,7 +308,7 @@ def test_the_stored_log_is_the_pure_fold_of_its_requests(
     """Any history, cut into any drains, with any cache: entries, proofs and projections agree."""
     governing = policy(attribution=data.draw(st.sampled_from(MODELS)))
     contracts = data.draw(contract_lists(governing))
-    requests = data.draw(request_lists(contracts))
+    requests = data.draw(request_lists(contracts, OWNER_WORD))
     with (
         Database(module_database_url, API) as api,
         Database(module_database_url, SEQUENCER) as writer,

@@ -208,6 +208,7 @@ def test_anchored_statements_of_ours_are_endorsed_once(database_url: str) -> Non
         size = there.chain.checkpoint(log_id, "finalized").size
 
         def states() -> None:
+            scene.pass_time(1)
             moving.tick(f"{scene.clock()}")
             scene.stack.drain()
 
@@ -218,6 +219,8 @@ def test_anchored_statements_of_ours_are_endorsed_once(database_url: str) -> Non
         moving.publish()
         moving.submit()
         assert there.chain.checkpoint(log_id, "latest").size > size
+        scene._chain_clock.mine()
+        assert there.chain.checkpoint(log_id, "safe").size > size
         assert moving.endorse() == 0  # anchored, and not for good yet
         scene.finalize()
         there.convert(1)

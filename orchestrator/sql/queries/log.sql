@@ -65,6 +65,11 @@ SELECT external_id, lead
 FROM assign_pseudonyms(
     %(log_id)s, %(surface)s, %(external_ids)s::text[], %(fresh)s::bytea[]);
 
+-- name: identity
+-- The pseudonym of an identity on a surface, for the surface's owner.
+SELECT lead FROM lead_identities
+WHERE log_id = %(log_id)s AND surface = %(surface)s AND external_id = %(external_id)s;
+
 -- name: erase_identities
 -- Forget who a lead is.
 DELETE FROM lead_identities
