@@ -253,6 +253,8 @@ contract SettleTest is Fixture {
         Entry memory entry = _settlement(id, 2 * PRICE, PRICE);
         entry.value += 1;
         _expectRefused(entry, "wrong_value");
+        entry.value -= 2;
+        _expectRefused(entry, "wrong_value");
         entry = _settlement(id, PRICE, 0);
         entry.payload = _settlementPayload(PRICE, 2 * PRICE);
         _expectRefused(entry, "wrong_value");
