@@ -142,32 +142,41 @@ class Chain(Caller):
             )
         self.check_code("Evidence", self.evidence)
 
-    def check_feedback(self, address: str) -> str:
-        """The ERC-8004 registry that our contract at this address writes feedback to.
+    def check_beside(self) -> None:
+        """The same for the contracts beside the escrow, as far as the addresses name any."""
+        if self.addresses.feedback is not None:
+            self.check_feedback(self.addresses.feedback)
+        if self.addresses.evaluators is not None:
+            self.check_evaluators(self.addresses.evaluators)
 
-        Raises ChainError unless it does so for this escrow, and the registry says that it is of the
-        same agents. What a registry says proves nothing: show its address to whoever signs.
-        """
+    def check_feedback(self, address: str) -> None:
+        """Raise ChainError unless our contract is there that writes feedback for this escrow."""
         self.check_code("Feedback", address)
-        feedback = contract_at("Feedback", address)
-        used = to_checksum_address(self.read(feedback, "escrow"))
+        used = to_checksum_address(self.read(contract_at("Feedback", address), "escrow"))
         if used != self._escrow.address:
             raise ChainError(
                 "other-escrow",
                 f"the contract at {address} writes feedback for the escrow {used}, not for "
                 f"{self._escrow.address}",
             )
-        reputations = to_checksum_address(self.read(feedback, "reputations"))
+
+    def registry_of(self, feedback: str) -> str:
+        """The ERC-8004 registry that our contract at this address writes to, checked with it.
+
+        Raises ChainError unless the registry says that it is of the escrow's agents. What a
+        registry says proves nothing: show its address to whoever signs.
+        """
+        self.check_feedback(feedback)
+        reputations = self.read(contract_at("Feedback", feedback), "reputations")
         registry = contract_at("ReputationRegistry", reputations)
         agents = to_checksum_address(self.read(registry, "getIdentityRegistry"))
-        ours = self.identities
-        if agents != ours:
+        if agents != self.identities:
             raise ChainError(
                 "other-agents",
-                f"the registry at {reputations} is of the agents of {agents}; the escrow's are of "
-                f"{ours}",
+                f"the registry at {registry.address} is of the agents of {agents}; the escrow's "
+                f"are of {self.identities}",
             )
-        return reputations
+        return str(registry.address)
 
     def check_evaluators(self, address: str) -> Domain:
         """What statements are endorsed under for the ERC-8183 evaluators of a factory.

@@ -75,6 +75,7 @@ def _chain(settings: Settings) -> str:
     chain = Chain(settings.rpc_url, site.addresses)
     try:
         chain.check()
+        chain.check_beside()
         anchor = chain.checkpoint(site.log_id)
     finally:
         chain.close()

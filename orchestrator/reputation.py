@@ -35,7 +35,7 @@ def feedback(chain: Chain, at: str, found: Situation, motion: str, endpoint: str
             "endpoint-malformed",
             f"an endpoint is a URI of at most {MAX_ENDPOINT} printable ASCII characters",
         )
-    registry = chain.check_feedback(at)
+    registry = chain.registry_of(at)
     if not found.terms.agent_id_plus_one:
         raise EscrowError("no-agent", "its terms name no agent of ERC-8004's registry")
     if not found.has_ended:

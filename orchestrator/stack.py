@@ -128,10 +128,7 @@ class Stack:
         self.chain = Chain(rpc_url, site.addresses)
         self._exits.callback(self.chain.close)
         self.chain.check()
-        if site.addresses.feedback is not None:
-            self.chain.check_feedback(site.addresses.feedback)
-        if site.addresses.evaluators is not None:
-            self.chain.check_evaluators(site.addresses.evaluators)
+        self.chain.check_beside()
         self.publisher = self.chain.check_log(site.log_id, site.registrant, site.origin)
         if site.verifier == self.publisher:
             raise InputError("keys-same", "publisher and verifier must be two accounts")

@@ -232,16 +232,15 @@ def test_feedback_that_only_looks_like_ours_is_refused(
 ) -> None:
     ours, stand_ins = chain.addresses.feedback, deployment.stand_ins
     assert ours is not None
-    assert chain.check_feedback(ours) == stand_ins.reputations
+    chain.check_feedback(ours)
+    assert chain.registry_of(ours) == stand_ins.reputations
     other = deploy_local(module_anvil.rpc_url, STRANGER)
     assert other.addresses.feedback is not None
     strange = other.addresses.feedback
-    refused("other-escrow", lambda: chain.check_feedback(strange))
+    refused("other-escrow", lambda: chain.registry_of(strange))
     swap = {stand_ins.reputations: other.stand_ins.reputations}
     forged = copied(clock, ours, swap, first=False)
-    assert other.stand_ins.identities in refused(
-        "other-agents", lambda: chain.check_feedback(forged)
-    )
+    assert other.stand_ins.identities in refused("other-agents", lambda: chain.registry_of(forged))
     assert chain.is_feedback_given(bytes(32)) is False
     for address, given in ((None, None), (PAYEE, None), (chain.addresses.escrow, None)):
         with Chain(chain.node._url, chain.addresses._replace(feedback=address)) as beside:

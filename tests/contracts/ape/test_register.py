@@ -70,10 +70,11 @@ def test_site_is_one_that_doctor_approves(
     one, other = keys[0], tmp_path / "other.json"
     with pytest.raises(click.ClickException, match="must be two accounts"):
         write_site(deployer, chain.provider, book, ORIGIN, one, one, other)
-    # An escrow that is none is not approved.
+    # Contracts that are none are not approved.
     document = json.loads(site.read_text())
-    site.write_text(json.dumps(document | {"escrow": document["event_log"]}))
-    assert not examined().ok
+    for name in ("escrow", "feedback", "evaluators"):
+        site.write_text(json.dumps(document | {name: document["event_log"]}))
+        assert not examined().ok
 
 
 @pytest.mark.parametrize(
