@@ -57,7 +57,7 @@ contract AgenticCommerce is IAgenticCommerce, ReentrancyGuardTransient {
         uint256 expiredAt,
         string calldata,
         address hook
-    ) external returns (uint256 jobId) {
+    ) external nonReentrant returns (uint256 jobId) {
         if (evaluator == address(0)) revert ZeroAddress();
         if (expiredAt <= block.timestamp) revert ExpiryNotInTheFuture(expiredAt);
         jobId = ++jobCount;
@@ -69,6 +69,7 @@ contract AgenticCommerce is IAgenticCommerce, ReentrancyGuardTransient {
 
     function setProvider(uint256 jobId, address provider, bytes calldata optParams)
         external
+        nonReentrant
         hooked(jobId, abi.encode(provider, optParams))
     {
         Job storage job = _inStatus(jobId, JobStatus.Open);
@@ -81,6 +82,7 @@ contract AgenticCommerce is IAgenticCommerce, ReentrancyGuardTransient {
 
     function setBudget(uint256 jobId, uint256 amount, bytes calldata optParams)
         external
+        nonReentrant
         hooked(jobId, abi.encode(amount, optParams))
     {
         Job storage job = _inStatus(jobId, JobStatus.Open);
@@ -103,7 +105,7 @@ contract AgenticCommerce is IAgenticCommerce, ReentrancyGuardTransient {
             revert BudgetMismatch(job.budget, expectedBudget);
         }
         job.status = JobStatus.Funded;
-        token.safeTransferFrom(job.client, address(this), job.budget);
+        token.safeTransferFrom(msg.sender, address(this), job.budget);
         emit JobFunded(jobId, job.client, job.budget);
     }
 
