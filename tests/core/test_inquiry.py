@@ -254,7 +254,8 @@ def test_a_planted_lie_is_found(name: str) -> None:
     lie, kinds = LIES[name]
     caught: Counter[str] = Counter()
 
-    @settings(max_examples=150, deadline=None)
+    # Few histories have a contract that lost by a touch of its own.
+    @settings(max_examples=400 if name == "rival" else 150, deadline=None)
     @given(histories(), seeds)
     def plant(found: History, random: Any) -> None:
         entries = [record.entry for record in found.records]
