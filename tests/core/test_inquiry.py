@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from orchestrator.core.attribution import qualifying_touch
 from orchestrator.core.case import OUTCOME, TOUCH, Case, Claim, Docket, Exhibit, read
-from orchestrator.core.decide import ProductEvent, Request, Settle, Touch
+from orchestrator.core.decide import CloseContract, ProductEvent, Request, Settle, Touch
 from orchestrator.core.entry import (
     Entry,
     EventOpening,
@@ -645,6 +645,29 @@ def test_claims_stay_within_the_room_that_is_left() -> None:
     settled = [at for at, record in enumerate(found.records) if record.entry.kind == "outcome"]
     assert amounts(ENDLESS, floor=settled[1]) == [3, 0, 1]
     assert amounts(ENDLESS, floor=len(found.records)) == []
+
+
+def test_a_closing_that_the_log_hears_of_late_leaves_the_rival_its_claim() -> None:
+    """The log gives the outcome to a contract that was closed by then: nobody is paid for it."""
+    governing = policy()
+    terms = [rules(name, governing, unit_price_units=8) for name in ("first", "second")]
+    steps: list[tuple[int, Request]] = [
+        (1000, Touch(SURFACE, X, ANN, "email")),
+        (2000, ProductEvent(SURFACE, X, "signup", 0, 2000)),
+        (4000, ProductEvent(SURFACE, X, "buy", 0, 4000)),
+        (5000, CloseContract(word("first"), 3000, word("closing"))),
+    ]
+    found = history(governing, terms, *steps)
+    (outcome,) = (one.entry for one in found.records if one.entry.kind == "outcome")
+    assert outcome.actor == word("first")
+    docket = {
+        word("first"): found.docket[word("first")]._replace(closed_at_s=3),
+        word("second"): found.docket[word("second")],
+    }
+    assert find_claims(found.public, docket, word("first"), ENDLESS) == []
+    (claim,) = find_claims(found.public, docket, word("second"), ENDLESS)
+    assert (claim.lead, claim.amount) == (X, 8)
+    assert refutation(found.public, docket, word("second"), claim) is None
 
 
 def test_a_policy_that_is_not_in_force_gives_no_claims() -> None:
