@@ -8,6 +8,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis import Case
+from schemathesis.config import SchemathesisConfig
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
@@ -34,9 +35,16 @@ def here(module_database_url: str) -> Any:
         yield running
 
 
+# By what status a request that the description forbids may be turned away. 413 is among them: a
+# list with too many items is often too large a body before anybody has counted.
+REFUSALS = [400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 428, 429]
+
+
 @pytest.fixture(scope="module")
 def described(here: Stage) -> Any:
-    return schemathesis.openapi.from_url(f"{here.url}/v1/openapi.json")
+    checks = {"negative_data_rejection": {"expected-statuses": REFUSALS}}
+    config = SchemathesisConfig.from_dict({"checks": checks})
+    return schemathesis.openapi.from_url(f"{here.url}/v1/openapi.json", config=config)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +111,7 @@ def test_answers_are_as_described(
     if case.method == "DELETE":
         client = here.sign_in(wallet("owner"), "owner")
     demanding = case.operation.label in MORE_THAN_A_SCHEMA_SAYS
-    case.call_and_validate(
-        headers={"Authorization": client.headers["Authorization"]},
-        excluded_checks=[positive_data_acceptance] if demanding else [],
-    )
+    # Where the case has no key, or none of its form, that is what it tries.
+    if str(case.headers.get("Authorization")).startswith("Bearer "):
+        case.headers["Authorization"] = client.headers["Authorization"]
+    case.call_and_validate(excluded_checks=[positive_data_acceptance] if demanding else [])
