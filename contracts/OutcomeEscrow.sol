@@ -30,6 +30,7 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 /// @title The escrow of outcome contracts
@@ -82,6 +83,7 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 ///   still.
 /// - Nothing pauses this contract, no key owns it, and it cannot be changed.
 contract OutcomeEscrow is Vault, ICases {
+    using Math for uint256;
     using SafeCast for uint256;
     using SafeERC20 for IERC20;
     using TermsRules for Terms;
@@ -97,9 +99,9 @@ contract OutcomeEscrow is Vault, ICases {
         uint16 feeBps;
     }
 
-    /// What one call moves.
+    /// What the payouts of one call come to.
     struct Flows {
-        uint256 sent; //  out of the escrow
+        uint256 held; //  what the escrow still has of the token
         uint256 fees; //  to the credit of the fee recipient
     }
 
@@ -345,7 +347,7 @@ contract OutcomeEscrow is Vault, ICases {
     }
 
     function _requireReceived(Terms calldata terms, uint256 before) private view {
-        uint256 received = _held(terms.token) - before;
+        uint256 received = _held(terms.token).saturatingSub(before);
         if (received != terms.budget) revert ReceivedWrongAmount(terms.budget, received);
     }
 
@@ -377,14 +379,13 @@ contract OutcomeEscrow is Vault, ICases {
         private
     {
         mapping(bytes32 => Ledger) storage ledgers = _ledgers[_groupId(group)];
-        uint256 balance = _held(group.token);
-        Flows memory flows;
+        Flows memory flows = Flows(_held(group.token), 0);
         for (uint256 i = 0; i < count; ++i) {
             unchecked {
                 _settleEntry(ledgers, group, MerkleLog.entryAt(entries, i), first + i, flows);
             }
         }
-        _conclude(group.token, group.feeRecipient, balance, flows);
+        _conclude(group.token, group.feeRecipient, flows);
     }
 
     function _settleEntry(
@@ -686,14 +687,15 @@ contract OutcomeEscrow is Vault, ICases {
 
     function _payBack(bytes32 contractId, Terms memory terms, uint256 amount) private {
         emit Refunded(contractId, terms.owner, amount);
-        _sendOrCredit(contractId, terms.token, terms.owner, amount);
+        uint256 held = _held(terms.token);
+        held = _sendOrCredit(contractId, terms.token, terms.owner, amount, held);
+        _requireHeld(terms.token, held);
     }
 
     /// A closed exclusive contract makes room for others.
     function _vacate(Terms memory terms) private {
         if (!terms.exclusive || block.timestamp > terms.deadline) return;
-        uint40 until = (block.timestamp - 1).toUint40();
-        _occupancies[_outcomeIdOf(terms)] = Occupancy(until, until);
+        delete _occupancies[_outcomeIdOf(terms)];
     }
 
     // ------------------------------------------------------------ reading
@@ -826,10 +828,9 @@ contract OutcomeEscrow is Vault, ICases {
         Balance balance = ledger.balance.settled(paid + amount, ledger.balance.floor());
         ledger.balance = balance;
 
-        uint256 held = _held(terms.token);
-        Flows memory flows;
+        Flows memory flows = Flows(_held(terms.token), 0);
         _pay(terms.token, terms.feeBps, contractId, terms.payee, balance, paid, flows);
-        _conclude(terms.token, terms.feeRecipient, held, flows);
+        _conclude(terms.token, terms.feeRecipient, flows);
     }
 
     /// What is due now, taken from the rate cap; the caller pays it.
@@ -856,25 +857,22 @@ contract OutcomeEscrow is Vault, ICases {
         uint256 paid,
         Flows memory flows
     ) private {
-        // No sum here or in `flows` leaves 256 bits: every amount has 80.
+        // No sum of amounts leaves 256 bits: each has 80.
         unchecked {
             uint256 fee = Release.feeOf(paid, balance.paid(), feeBps);
             uint256 amount = balance.paid() - paid - fee;
             // An index has 40 bits.
             // forge-lint: disable-next-line(unsafe-typecast)
             emit Paid(contractId, payee, uint64(balance.floor()), amount, fee);
-            if (_send(token, payee, amount)) flows.sent += amount;
-            else _credit(contractId, token, payee, amount);
+            flows.held = _sendOrCredit(contractId, token, payee, amount, flows.held);
             flows.fees += fee;
         }
     }
 
-    /// After payouts from a balance of `held`.
-    function _conclude(address token, address feeRecipient, uint256 held, Flows memory flows)
-        private
-    {
+    /// After payouts.
+    function _conclude(address token, address feeRecipient, Flows memory flows) private {
         if (flows.fees != 0) _credits[token][feeRecipient] += flows.fees;
-        _requireBalance(token, held - flows.sent);
+        _requireHeld(token, flows.held);
     }
 
     /// What a settlement entry's payload begins with: earned u80, reversed u80.
@@ -928,9 +926,5 @@ contract OutcomeEscrow is Vault, ICases {
 
     function _groupId(Group memory group) private pure returns (bytes32) {
         return keccak256(abi.encode(group));
-    }
-
-    function _held(address token) private view returns (uint256) {
-        return IERC20(token).balanceOf(address(this));
     }
 }

@@ -95,22 +95,28 @@ abstract contract Vault is EIP712, Nonces {
         if (!Signatures.isValid(signer, digest, signature)) revert NotSigned(digest, signer);
     }
 
-    /// Sends one amount, or credits it, and looks at what the token took.
-    function _sendOrCredit(bytes32 contractId, address token, address to, uint256 amount) internal {
-        uint256 balance = IERC20(token).balanceOf(address(this));
-        if (_send(token, to, amount)) balance -= amount;
-        else _credit(contractId, token, to, amount);
-        _requireBalance(token, balance);
-    }
-
-    function _credit(bytes32 contractId, address token, address account, uint256 amount) internal {
-        _credits[token][account] += amount;
-        emit Credited(contractId, account, amount);
+    /// Sends an amount out of the `held` tokens, or credits it; returns what is held then. More than
+    /// that is not even tried: a token that has shrunk our balance may say that it has sent it.
+    function _sendOrCredit(
+        bytes32 contractId,
+        address token,
+        address to,
+        uint256 amount,
+        uint256 held
+    ) internal returns (uint256) {
+        if (amount <= held && _send(token, to, amount)) {
+            unchecked {
+                return held - amount;
+            }
+        }
+        _credits[token][to] += amount;
+        emit Credited(contractId, to, amount);
+        return held;
     }
 
     /// A transfer out, contained: it gets so much gas and no more, and of its answer one word is
     /// read. As with SafeERC20, a token may answer nothing.
-    function _send(address token, address to, uint256 amount) internal returns (bool sent) {
+    function _send(address token, address to, uint256 amount) private returns (bool sent) {
         if (gasleft() < TRANSFER_GAS_FLOOR) revert TooLittleGas(gasleft(), TRANSFER_GAS_FLOOR);
         bytes4 selector = IERC20.transfer.selector;
         uint256 gasLimit = TRANSFER_GAS;
@@ -126,9 +132,13 @@ abstract contract Vault is EIP712, Nonces {
     }
 
     /// After transfers out. More than expected is no harm: anyone may send tokens here.
-    function _requireBalance(address token, uint256 expected) internal view {
-        uint256 balance = IERC20(token).balanceOf(address(this));
-        if (balance < expected) revert TokenTookTooMuch(token, expected, balance);
+    function _requireHeld(address token, uint256 expected) internal view {
+        uint256 held = _held(token);
+        if (held < expected) revert TokenTookTooMuch(token, expected, held);
+    }
+
+    function _held(address token) internal view returns (uint256) {
+        return IERC20(token).balanceOf(address(this));
     }
 
     function _withdraw(address token, address account, address to) private {
@@ -139,8 +149,8 @@ abstract contract Vault is EIP712, Nonces {
         _credits[token][account] = 0;
         emit Withdrawn(token, account, to, amount);
 
-        uint256 balance = IERC20(token).balanceOf(address(this));
-        if (!_send(token, to, amount)) revert TransferFailed(token, to, amount);
-        _requireBalance(token, balance - amount);
+        uint256 held = _held(token);
+        if (amount > held || !_send(token, to, amount)) revert TransferFailed(token, to, amount);
+        _requireHeld(token, held - amount);
     }
 }

@@ -344,6 +344,17 @@ contract OpenWithHostileTokenTest is HostileFixture {
         _expectRevert(abi.encodeWithSelector(Vault.ReceivedWrongAmount.selector, BUDGET, 0));
     }
 
+    /// While the budget comes, the token takes away what was there.
+    function test_revertIf_theEscrowHasLessThanBefore() public {
+        hostile.mint(address(escrow), 3 * BUDGET);
+        hostile.setHook(address(this), abi.encodeCall(this.takeAway, ()));
+        _expectRevert(abi.encodeWithSelector(Vault.ReceivedWrongAmount.selector, BUDGET, 0));
+    }
+
+    function takeAway() external {
+        deal(address(token), address(escrow), BUDGET);
+    }
+
     function test_revertIf_theEscrowGetsMore() public {
         hostile.setHook(address(hostile), abi.encodeCall(hostile.mint, (address(escrow), 1)));
         _expectRevert(

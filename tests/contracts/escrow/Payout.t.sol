@@ -65,6 +65,23 @@ contract PayoutTest is HostileFixture {
         assertLt(before - gasleft(), 1_000_000, "no more than its share");
     }
 
+    /// It holds less than it should and would say that it has sent all: the same credit, while who
+    /// can still be paid is.
+    function test_credited_theTokenHasTakenItAway() public {
+        terms.salt = "second";
+        Entry memory second = _settlement(_open(terms), PRICE, 0);
+        Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, PRICE, 0), second));
+        deal(address(token), address(escrow), NET);
+        hostile.setMode(HostileToken.Mode.Lies);
+        vm.expectEmit(address(escrow));
+        emit Vault.Credited(second.subject, payee, NET);
+        _settle(batch);
+        assertEq(escrow.creditOf(address(token), payee), NET);
+        assertEq(escrow.creditOf(address(token), feeRecipient), 2 * FEE);
+        assertEq(escrow.paidOf(id), PRICE);
+        assertEq(escrow.paidOf(second.subject), PRICE);
+    }
+
     function test_creditsAddUp() public {
         hostile.setBlocked(payee, true);
         _settleTotals(terms, PRICE, 0);

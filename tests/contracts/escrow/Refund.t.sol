@@ -109,6 +109,24 @@ contract RefundTest is HostileFixture {
         assertEq(token.balanceOf(stranger), BUDGET);
     }
 
+    /// A token that has shrunk the escrow's balance and lies about transfers: what it does not hold
+    /// is owed.
+    function test_whatATokenHasTakenAwayIsCredited() public {
+        vm.warp(endsAt + 1);
+        deal(address(token), address(escrow), BUDGET - 1);
+        hostile.setMode(HostileToken.Mode.Lies);
+        vm.expectEmit(address(escrow));
+        emit Vault.Credited(id, owner.addr, BUDGET);
+        escrow.refund(id);
+        assertEq(escrow.statusOf(id), "refunded");
+
+        deal(address(token), address(escrow), BUDGET);
+        hostile.setMode(HostileToken.Mode.Honest);
+        vm.prank(owner.addr);
+        escrow.withdraw(address(token), stranger);
+        assertEq(token.balanceOf(stranger), BUDGET);
+    }
+
     function test_revertIf_theTokenTakesMore() public {
         vm.warp(endsAt + 1);
         terms.salt = "second";

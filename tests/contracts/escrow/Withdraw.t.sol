@@ -70,6 +70,19 @@ contract WithdrawTest is HostileFixture {
         assertEq(token.balanceOf(stranger), FEE);
     }
 
+    /// Of a token that has shrunk the escrow's balance nothing is tried that is not there: its
+    /// "sent" would be a lie.
+    function test_revertIf_theTokenHasTakenItAway() public {
+        deal(address(token), address(escrow), FEE - 1);
+        hostile.setMode(HostileToken.Mode.Lies);
+        vm.expectRevert(
+            abi.encodeWithSelector(Vault.TransferFailed.selector, address(token), to, FEE)
+        );
+        vm.prank(holder.addr);
+        escrow.withdraw(address(token), to);
+        assertEq(escrow.creditOf(address(token), holder.addr), FEE);
+    }
+
     // ------------------------------------------------------------ by signature
 
     function test_anyoneBringsTheSignature() public {
