@@ -112,7 +112,7 @@ FAULTS = (
         "a transfer that fails is no credit",
         I1,
         VAULT,
-        "_credits[token][account] += amount;",
+        "_credits[token][to] += amount;",
         "",
     ),
     Fault(
@@ -281,9 +281,10 @@ FAULTS = (
     Fault(
         "a transfer that fails stops the refund",
         I9,
-        VAULT,
-        "_credit(contractId, token, to, amount);",
-        "revert TransferFailed(token, to, amount);",
+        ESCROW,
+        "held = _sendOrCredit(contractId, terms.token, terms.owner, amount, held);",
+        "uint256 left = _sendOrCredit(contractId, terms.token, terms.owner, amount, held); "
+        "if (left == held) revert TransferFailed(terms.token, terms.owner, amount); held = left;",
     ),
     Fault(
         "a refund waits until all claims are decided",
@@ -303,8 +304,9 @@ FAULTS = (
         "a payee that cannot be paid stops the batch",
         I10,
         ESCROW,
-        "_credit(contractId, token, payee, amount);",
-        "revert TransferFailed(token, payee, amount);",
+        "flows.held = _sendOrCredit(contractId, token, payee, amount, flows.held);",
+        "uint256 left = _sendOrCredit(contractId, token, payee, amount, flows.held); "
+        "if (left == flows.held) revert TransferFailed(token, payee, amount); flows.held = left;",
     ),
     Fault(
         "transfers get too little gas",
