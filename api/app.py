@@ -7,7 +7,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from starlette.routing import compile_path
 
-from api import accounts, contracts, operators, owners, problems, public, requests, schemas
+from api import accounts, operators, owners, problems, proposals, public, requests, schemas
 from api.middleware import Manners
 from api.service import Limits, Service, ServiceInfo, SignatureCheck, Turnstile
 from orchestrator.core.errors import ChainError
@@ -68,7 +68,7 @@ def create_app(
     )
     problems.install(app)
     app.add_middleware(Manners)
-    for part in (public, accounts, operators, owners, contracts, requests):
+    for part in (public, accounts, operators, owners, proposals, requests):
         app.include_router(part.router)
     _tell_methods(app)
     app.openapi = lambda: _description(app)  # type: ignore[method-assign]

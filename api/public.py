@@ -6,7 +6,6 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from api import receipts, schemas
-from api.contracts import terms_document
 from api.problems import Refusal, documented, not_found
 from api.service import Service, TheService
 from api.strict import StrictRoute
@@ -291,7 +290,7 @@ def _contract(
             "earned_units": str(contract.earned_units),
             "reversed_units": str(contract.reversed_units),
             "over_units": str(contract.over_units),
-            "terms": None if terms is None else terms_document(terms),
+            "terms": terms,
         }
     )
 

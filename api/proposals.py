@@ -144,11 +144,6 @@ def decline(service: TheService, caller: AnyCaller, contract: ContractId) -> sch
         return _proposal(service, row)
 
 
-def terms_document(document: object) -> schemas.TermsDocument:
-    """Stored terms as they go over the wire."""
-    return schemas.TermsDocument.model_validate(document)
-
-
 def _check_terms(service: Service, session: Session, terms: Terms) -> None:
     """Raise unless the escrow may open these terms, and this service and surface can serve them."""
     row = session.one("api.surface", log_id=service.log_id, surface=terms.surface)
@@ -218,7 +213,7 @@ def _proposal(service: Service, row: Row) -> schemas.Proposal:
         {
             "contract_id": hexed(row.contract_id),
             "status": _status(service, row),
-            "terms": terms_document(row.terms),
+            "terms": row.terms,
             "operator_signature": hexed(row.operator_signature),
             "owner_signature": hexed(row.owner_signature) if row.owner_signature else None,
             "created_ms": row.created_ms,
