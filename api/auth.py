@@ -129,26 +129,26 @@ def charge_source(service: TheService, request: Request) -> None:
     limits = service.limits
     with service.database.transaction(account) as session:
         session.run("api.hurry")
-        row = session.one(
+        (row,) = session.all(
             "api.spend",
             account=account,
             bucket="source",
             cost_ms=_ms(1, limits.source_per_s),
             burst_ms=_ms(limits.source_burst, limits.source_per_s),
         )
-    _check_wait(row.wait_ms if row else 0)
+    _check_wait(row.wait_ms)
 
 
 def _spend(session: Session, service: Service, account: str, cost: int) -> int:
     limits = service.limits
-    row = session.one(
+    (row,) = session.all(
         "api.spend",
         account=account,
         bucket="requests",
         cost_ms=_ms(cost, limits.account_per_s),
         burst_ms=_ms(limits.account_burst, limits.account_per_s),
     )
-    return row.wait_ms if row else 0
+    return int(row.wait_ms)
 
 
 def _ms(cost: int, per_s: int) -> int:

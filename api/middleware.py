@@ -10,6 +10,7 @@ from api.problems import Refusal
 
 MAX_BODY_BYTES = 262_144
 MAX_BULK_BYTES = 4 * 1_048_576
+_MAX_DIGITS = 18
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -46,10 +47,12 @@ class Manners:
             await send(message)
 
         most = MAX_BULK_BYTES if scope["path"].endswith("/bulk") else MAX_BODY_BYTES
-        length = Headers(scope=scope).get("content-length", "0")
-        if not length.isdecimal() or len(length) > 18 or int(length) > most:
-            refusal = _too_large(most)
-            answer = problems.response(413, refusal.code, refusal.detail, {"Connection": "close"})
+        try:
+            _check_length(Headers(scope=scope).get("content-length", "0"), most)
+        except Refusal as refusal:
+            answer = problems.response(
+                refusal.status_code, refusal.code, refusal.detail, {"Connection": "close"}
+            )
             await answer(scope, receive, polite)
             return
         try:
@@ -59,6 +62,15 @@ class Manners:
             if started:
                 raise
             await problems.internal()(scope, receive, polite)
+
+
+def _check_length(declared: str, most: int) -> None:
+    """Raise `Refusal` for a Content-Length that is no number (400) or too large a one (413)."""
+    if not declared.isdecimal():
+        detail = f"Content-Length must be a whole number of bytes, not {declared[:60]!r}"
+        raise Refusal(400, "length-malformed", detail)
+    if len(declared) > _MAX_DIGITS or int(declared) > most:
+        raise _too_large(most)
 
 
 def _bounded(receive: Receive, most: int) -> Receive:

@@ -4,7 +4,8 @@ import asyncio
 import json
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import psycopg
@@ -16,9 +17,19 @@ from api.middleware import MAX_BODY_BYTES, MAX_BULK_BYTES, Manners
 from api.service import Limits
 from api.strict import MalformedError, parse_json
 from orchestrator.core.errors import ChainError, LogError, RequestError
-from orchestrator.database import API
+from orchestrator.database import API, WORKER, Database
 from tests.api.stage import POLICY, Stage, ndjson, open_surface, stage, wallet
 from tests.api.test_owners import event, report, report_lines
+
+
+def asked(app: FastAPI, headers: Sequence[tuple[bytes, bytes]] = ()) -> httpx.Response:
+    """What an application answers to `GET /` with no server before it."""
+
+    async def ask() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
+            return await client.get("http://test/", headers=list(headers))
+
+    return asyncio.run(ask())
 
 
 def problem_of(answer: httpx.Response, status: int, code: str) -> dict[str, object]:
@@ -152,6 +163,30 @@ def test_a_body_of_undeclared_length_is_cut_off(here: Stage) -> None:
     problem_of(answer, 413, "body-too-large")
 
 
+@pytest.mark.parametrize(
+    ("length", "status", "code", "detail"),
+    [
+        ("ten", 400, "length-malformed", "whole number of bytes, not 'ten'"),
+        ("", 400, "length-malformed", "not ''"),
+        ("-1", 400, "length-malformed", "not '-1'"),
+        ("5, 5", 400, "length-malformed", "not '5, 5'"),
+        ("\xb2", 400, "length-malformed", "not '\xb2'"),
+        (str(MAX_BODY_BYTES + 1), 413, "body-too-large", f"more than {MAX_BODY_BYTES} bytes"),
+        ("9" * 5000, 413, "body-too-large", f"more than {MAX_BODY_BYTES} bytes"),
+    ],
+)
+def test_a_length_that_cannot_be_is_told_from_one_too_large(
+    length: str, status: int, code: str, detail: str
+) -> None:
+    """Our server refuses most of these itself; not every server does."""
+    app = FastAPI()
+    app.add_middleware(Manners)
+    headers = [(b"Content-Length", length.encode("latin-1"))]
+    answer = asked(app, headers)
+    assert detail in str(problem_of(answer, status, code)["detail"])
+    assert answer.headers["Connection"] == "close"
+
+
 # --- Names of others, and names made up -----------------------------------------------------------
 
 
@@ -182,6 +217,47 @@ def test_an_account_that_asks_too_much_waits(database_url: str) -> None:
         assert set(statuses) == {200, 429}
         other = here.sign_in(wallet("other"), "owner")
         assert other.get("/v1/surfaces").status_code == 200
+
+
+def test_allowances_that_are_full_again_are_forgotten_so_many_at_a_time(database_url: str) -> None:
+    sweep = "api.sweep_limits"
+    with stage(database_url) as here, here.admin() as admin:
+        admin.execute(
+            "INSERT INTO rate_limits SELECT '0x' || lpad(to_hex(n), 40, '0'), 'source', 1 "
+            "FROM generate_series(1, 10007) AS n"
+        )
+        never = 1 << 60
+        admin.execute("INSERT INTO rate_limits VALUES (%s, 'spent', %s)", ("0x" + "f" * 40, never))
+        with Database(here.database_url, WORKER) as database:
+            for expected in (10_000, 7, 0):
+                with database.transaction() as session:
+                    assert session.run(sweep) == expected
+        assert admin.execute("SELECT bucket FROM rate_limits").fetchall() == [("spent",)]
+
+
+def test_an_allowance_that_is_spent_from_meanwhile_is_not_forgotten(database_url: str) -> None:
+    with (
+        stage(database_url) as here,
+        here.admin() as admin,
+        psycopg.connect(here.database_url) as spender,
+        Database(here.database_url, WORKER) as database,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        admin.execute("INSERT INTO rate_limits VALUES (%s, 'requests', 1)", ("0x" + "a" * 40,))
+        spender.execute("UPDATE rate_limits SET full_at_ms = %s", (1 << 60,))
+
+        def sweep() -> int:
+            with database.transaction() as session:
+                return session.run("api.sweep_limits")
+
+        swept = pool.submit(sweep)
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid))"
+        pid = spender.info.backend_pid
+        while not swept.done() and admin.execute(waiting, (pid,)).fetchone() == (0,):
+            pass
+        spender.commit()
+        assert swept.result() == 0
+        assert count(admin, "rate_limits") == 1
 
 
 def test_a_source_without_an_account_waits_too(database_url: str) -> None:
@@ -231,11 +307,7 @@ def test_every_error_has_its_status(error: Exception, status: int, code: str) ->
     def fail() -> None:
         raise error
 
-    async def ask() -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
-            return await client.get("http://test/")
-
-    answer = asyncio.run(ask())
+    answer = asked(app)
     problem_of(answer, status, code)
     assert "hunter2" not in answer.text
     assert ("Retry-After" in answer.headers) == (status == 503)

@@ -62,9 +62,12 @@ DELETE FROM signin_nonces WHERE nonce IN (
     SELECT nonce FROM signin_nonces WHERE expires_ms <= %(now_ms)s LIMIT 10000);
 
 -- name: sweep_limits
--- Forget allowances that are full again (for the worker).
-DELETE FROM rate_limits
-WHERE full_at_ms < (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
+-- Forget allowances that are full again (for the worker); not one that is spent from meanwhile,
+-- so the time is compared outside too, where PostgreSQL looks again at a row that it waited for.
+DELETE FROM rate_limits WHERE (account, bucket) IN (
+    SELECT account, bucket FROM rate_limits
+    WHERE full_at_ms < (extract(epoch FROM clock_timestamp()) * 1000)::bigint LIMIT 10000
+) AND full_at_ms < (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
 
 -- Surfaces and leads ------------------------------------------------------------------------------
 
