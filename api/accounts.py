@@ -47,9 +47,9 @@ async def sign_in(
     service: TheService, body: schemas.SignIn, wait_s: WaitS, response: Response
 ) -> schemas.SignedIn:
     """Turn a signed EIP-4361 message into an API key; a new operator is registered in the log."""
-    signed_in, caller, names = await run_in_threadpool(_sign_in, service, body)
-    if names:
-        (status,) = await requests.settled(service, caller, names, wait_s, response)
+    signed_in, caller, request_ids = await run_in_threadpool(_sign_in, service, body)
+    if request_ids:
+        (status,) = await requests.awaited(service, caller, request_ids, wait_s, response)
         signed_in.registration = status
     response.status_code = 201
     return signed_in
@@ -88,7 +88,7 @@ def _sign_in(service: Service, body: schemas.SignIn) -> tuple[schemas.SignedIn, 
             now_ms=now_ms,
             expires_ms=expires_ms,
         )
-        names = _register(service, session, caller) if "operator" in scopes else []
+        request_ids = _register(service, session, caller) if "operator" in scopes else []
     signed_in = schemas.SignedIn(
         key=key,
         account=checksummed(account),
@@ -96,7 +96,7 @@ def _sign_in(service: Service, body: schemas.SignIn) -> tuple[schemas.SignedIn, 
         expires_ms=expires_ms,
         registration=None,
     )
-    return signed_in, caller, names
+    return signed_in, caller, request_ids
 
 
 def _register(service: Service, session: Session, caller: Caller) -> list[UUID]:

@@ -6,14 +6,13 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from api import requests, schemas, words
-from api.auth import AnyCaller, Caller, Operator, charge
+from api.auth import AnyCaller, Caller, Operator
 from api.problems import Fault, Refusal, documented, not_found
 from api.requests import IdempotencyKey, WaitS
 from api.service import Service, TheService
-from api.strict import StrictRoute, ndjson_body, read_lines
+from api.strict import StrictRoute, ndjson_body
 from api.wire import AfterWord, Limit, SurfaceId, address, hexed, unhexed
 from orchestrator.core.decide import Touch
 from orchestrator.core.policy import canonical_json
@@ -107,11 +106,10 @@ async def touch(
 ) -> schemas.RequestStatus:
     """Record an action that you took on a lead."""
 
-    def take() -> UUID:
-        return _take_touches(service, operator, surface, [(key, "body", body)])[0]
+    def take(session: Session) -> UUID:
+        return _take_touches(service, session, operator, surface, [(key, "body", body)])[0]
 
-    name = await run_in_threadpool(take)
-    return await requests.settled_one(service, operator, name, wait_s, response)
+    return await requests.single(service, operator, take, wait_s, response)
 
 
 @router.post(
@@ -129,17 +127,14 @@ async def touches(
     response: Response,
 ) -> schemas.BulkStatus:
     """Record many touches, one to a line, each with an `id` of its own: all are taken, or none."""
-    body = await request.body()
 
-    def take() -> tuple[list[schemas.BulkTouch], list[UUID]]:
-        items = read_lines(request, body, schemas.BulkTouch, requests.MAX_LINES)
-        charge(service, operator, len(items))
-        placed = [(item.id, f"touch {n}", item) for n, item in enumerate(items, start=1)]
-        return items, _take_touches(service, operator, surface, placed)
+    def take(session: Session, lines: list[tuple[int, schemas.BulkTouch]]) -> list[UUID]:
+        placed = [(touch.id, f"line {number}", touch) for number, touch in lines]
+        return _take_touches(service, session, operator, surface, placed)
 
-    items, names = await run_in_threadpool(take)
-    statuses = await requests.settled(service, operator, names, wait_s, response)
-    return requests.bulk_status([item.id for item in items], statuses)
+    return await requests.bulk(
+        service, operator, schemas.BulkTouch, take, wait_s, request, response
+    )
 
 
 def terms_parameters(service: Service, row: Row) -> schemas.TermsParameters:
@@ -177,28 +172,26 @@ def level_of(service: Service, session: Session, operator: Caller) -> int:
 
 def _take_touches(
     service: Service,
+    session: Session,
     operator: Caller,
     surface: str,
     touches: Sequence[tuple[str, str, schemas.Touch]],
 ) -> list[UUID]:
     """Take touches, given as (idempotency key, where it stands, touch): all of them or none."""
-    with service.database.transaction(operator.account) as session:
-        row = _known_surface(service, session, surface)
-        level = level_of(service, session, operator)
-        actions = row.document["actions"]
-        wanted = list({unhexed(touch.lead) for _, _, touch in touches})
-        there = {
-            found.lead
-            for found in session.all(
-                "api.leads_there", log_id=service.log_id, surface=row.surface, leads=wanted
-            )
-        }
-        for _, where, touch in touches:
-            _check_touch(where, touch, there, actions, level)
-        submissions = [
-            _touch_submission(key, surface, operator, touch) for key, _, touch in touches
-        ]
-        return requests.submit(service, session, operator, submissions)
+    row = _known_surface(service, session, surface)
+    level = level_of(service, session, operator)
+    actions = row.document["actions"]
+    wanted = list({unhexed(touch.lead) for _, _, touch in touches})
+    there = {
+        found.lead
+        for found in session.all(
+            "api.leads_there", log_id=service.log_id, surface=row.surface, leads=wanted
+        )
+    }
+    for _, where, touch in touches:
+        _check_touch(where, touch, there, actions, level)
+    submissions = [_touch_submission(key, surface, operator, touch) for key, _, touch in touches]
+    return requests.submit(service, session, operator, submissions)
 
 
 def _check_touch(

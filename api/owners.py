@@ -10,14 +10,13 @@ from hashlib import sha256
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from api import requests, schemas
-from api.auth import Caller, Owner, charge
+from api.auth import Caller, Owner
 from api.problems import Refusal, not_found
 from api.requests import IdempotencyKey, WaitS
 from api.service import Service, TheService
-from api.strict import StrictRoute, ndjson_body, read_lines
+from api.strict import StrictRoute, ndjson_body
 from api.wire import SurfaceId, hexed, unhexed
 from orchestrator import inbox
 from orchestrator.core import policy
@@ -50,28 +49,26 @@ async def open_surface(
     rules = policy.parse(body.policy)
     surface = surface_id(owner.word, body.name)
 
-    def take() -> UUID:
-        with service.database.transaction(owner.account) as session:
-            submission = _publication(f"surface:{key}", owner, surface, rules)
-            row = session.one("api.surface", log_id=service.log_id, surface=surface)
-            if row is not None and not _is_known(service, session, owner, submission):
-                raise Refusal(
-                    409,
-                    "surface-exists",
-                    f"you have a surface {body.name!r}; POST its next policy to "
-                    f"/v1/surfaces/{hexed(surface)}/policy",
-                )
-            session.run(
-                "api.add_surface_name",
-                log_id=service.log_id,
-                surface=surface,
-                owner=owner.word,
-                name=body.name,
+    def take(session: Session) -> UUID:
+        submission = _publication(f"surface:{key}", owner, surface, rules)
+        row = session.one("api.surface", log_id=service.log_id, surface=surface)
+        if row is not None and not _earlier(service, session, owner, submission.idempotency_key):
+            raise Refusal(
+                409,
+                "surface-exists",
+                f"you have a surface {body.name!r}; POST its next policy to "
+                f"/v1/surfaces/{hexed(surface)}/policy",
             )
-            return requests.submit(service, session, owner, [submission])[0]
+        session.run(
+            "api.add_surface_name",
+            log_id=service.log_id,
+            surface=surface,
+            owner=owner.word,
+            name=body.name,
+        )
+        return requests.submit(service, session, owner, [submission])[0]
 
-    name = await run_in_threadpool(take)
-    status = await requests.settled_one(service, owner, name, wait_s, response)
+    status = await requests.single(service, owner, take, wait_s, response)
     return _surface_request(status, surface, rules)
 
 
@@ -92,14 +89,12 @@ async def publish_policy(
     """Publish the next version of a surface's policy, if no contract was signed under this one."""
     rules = policy.parse(body.policy)
 
-    def take() -> UUID:
-        with service.database.transaction(owner.account) as session:
-            own_surface(service, session, owner, surface)
-            submission = _publication(f"policy:{surface}:{key}", owner, unhexed(surface), rules)
-            return requests.submit(service, session, owner, [submission])[0]
+    def take(session: Session) -> UUID:
+        own_surface(service, session, owner, surface)
+        submission = _publication(f"policy:{surface}:{key}", owner, unhexed(surface), rules)
+        return requests.submit(service, session, owner, [submission])[0]
 
-    name = await run_in_threadpool(take)
-    status = await requests.settled_one(service, owner, name, wait_s, response)
+    status = await requests.single(service, owner, take, wait_s, response)
     return _surface_request(status, unhexed(surface), rules)
 
 
@@ -118,8 +113,11 @@ async def report_event(
     response: Response,
 ) -> schemas.RequestStatus:
     """Report something that happened in the product to a lead."""
-    (name,) = await run_in_threadpool(_take_events, service, owner, surface, [(key, body)])
-    return await requests.settled_one(service, owner, name, wait_s, response)
+
+    def take(session: Session) -> UUID:
+        return _take_events(service, session, owner, surface, [(key, body)])[0]
+
+    return await requests.single(service, owner, take, wait_s, response)
 
 
 @router.post(
@@ -137,16 +135,12 @@ async def report_events(
     response: Response,
 ) -> schemas.BulkStatus:
     """Report many events, one to a line, each with an `id` of its own: all are taken, or none."""
-    body = await request.body()
 
-    def take() -> tuple[list[schemas.BulkEvent], list[UUID]]:
-        events = read_lines(request, body, schemas.BulkEvent, requests.MAX_LINES)
-        charge(service, owner, len(events))
-        return events, _take_events(service, owner, surface, [(e.id, e) for e in events])
+    def take(session: Session, lines: list[tuple[int, schemas.BulkEvent]]) -> list[UUID]:
+        events = [(event.id, event) for _, event in lines]
+        return _take_events(service, session, owner, surface, events)
 
-    events, names = await run_in_threadpool(take)
-    statuses = await requests.settled(service, owner, names, wait_s, response)
-    return requests.bulk_status([event.id for event in events], statuses)
+    return await requests.bulk(service, owner, schemas.BulkEvent, take, wait_s, request, response)
 
 
 @router.post(
@@ -168,13 +162,11 @@ async def erase_lead(
     The log keeps a pseudonym that leads to nobody, and says that it was erased. Every proof holds.
     """
 
-    def take() -> UUID:
-        with service.database.transaction(owner.account) as session:
-            own_surface(service, session, owner, surface)
-            return _take_erasure(service, session, owner, surface, f"erase:{surface}:{key}", body)
+    def take(session: Session) -> UUID:
+        own_surface(service, session, owner, surface)
+        return _take_erasure(service, session, owner, surface, f"erase:{surface}:{key}", body)
 
-    name = await run_in_threadpool(take)
-    return await requests.settled_one(service, owner, name, wait_s, response)
+    return await requests.single(service, owner, take, wait_s, response)
 
 
 def own_surface(service: Service, session: Session, caller: Caller, surface: str) -> Row:
@@ -192,9 +184,10 @@ def _publication(key: str, owner: Caller, surface: bytes, rules: Policy) -> Subm
     return Submission(key, PublishPolicy(surface, owner.word, rules), body)
 
 
-def _is_known(service: Service, session: Session, caller: Caller, submission: Submission) -> bool:
-    name = UUID(bytes=request_id(service.log_id, caller.account, submission.idempotency_key))
-    return bool(inbox.results_of(session, service.log_id, [name]))
+def _earlier(service: Service, session: Session, caller: Caller, key: str) -> UUID | None:
+    """The id of the request that the caller has made under this key, if any."""
+    found = UUID(bytes=request_id(service.log_id, caller.account, key))
+    return found if inbox.results_of(session, service.log_id, [found]) else None
 
 
 def _surface_request(
@@ -206,15 +199,19 @@ def _surface_request(
 
 
 def _take_events(
-    service: Service, owner: Caller, surface: str, events: Sequence[tuple[str, schemas.Event]]
+    service: Service,
+    session: Session,
+    owner: Caller,
+    surface: str,
+    events: Sequence[tuple[str, schemas.Event]],
 ) -> list[UUID]:
-    with service.database.transaction(owner.account) as session:
-        own_surface(service, session, owner, surface)
-        leads = _pseudonyms(service, session, unhexed(surface), [e.lead for _, e in events])
-        submissions = [
-            _event_submission(key, surface, leads[event.lead], event) for key, event in events
-        ]
-        return requests.submit(service, session, owner, submissions)
+    """Take events, given as (idempotency key, event): all of them or none."""
+    own_surface(service, session, owner, surface)
+    leads = _pseudonyms(service, session, unhexed(surface), [event.lead for _, event in events])
+    submissions = [
+        _event_submission(key, surface, leads[event.lead], event) for key, event in events
+    ]
+    return requests.submit(service, session, owner, submissions)
 
 
 def _take_erasure(
@@ -225,9 +222,9 @@ def _take_erasure(
     key: str,
     body: schemas.Erasure,
 ) -> UUID:
-    name = UUID(bytes=request_id(service.log_id, owner.account, key))
-    if inbox.results_of(session, service.log_id, [name]):
-        return name  # of whom it was can no longer be compared
+    earlier = _earlier(service, session, owner, key)
+    if earlier is not None:
+        return earlier  # of whom it was can no longer be compared
     of = service.log_id, unhexed(surface)
     lead = inbox.pseudonym_of(session, *of, body.lead)
     if lead is None:

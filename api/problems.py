@@ -62,7 +62,9 @@ _CODE_BY_STATUS = {
 class Fault(BaseModel):
     """One thing that is wrong with what was sent."""
 
-    where: str = Field(description="`body`, `query`, `path` or `header`, then a JSON pointer.")
+    where: str = Field(
+        description="`body`, `line N` of it, `query`, `path` or `header`, then a JSON pointer."
+    )
     detail: str
 
 

@@ -6,25 +6,27 @@ up to N seconds, at most 10, until a checkpoint covers it; when too many wait al
 
 import re
 import time
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from anyio import sleep
-from fastapi import APIRouter, Depends, Header, Response
+from fastapi import APIRouter, Depends, Header, Request, Response
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from api import problems
-from api.auth import AnyCaller, Caller
+from api.auth import AnyCaller, Caller, charge
 from api.problems import Refusal, documented, not_found
-from api.schemas import BulkStatus, LineStatus, RequestStatus
+from api.schemas import BulkEvent, BulkStatus, BulkTouch, LineStatus, RequestStatus
 from api.service import Service, TheService
-from api.strict import StrictRoute
+from api.strict import StrictRoute, read_lines, split_lines
 from api.words import Key
 from orchestrator import inbox
 from orchestrator.database import Session
 from orchestrator.inbox import Result, Submission
+
+Line = TypeVar("Line", BulkEvent, BulkTouch)
 
 MAX_WAIT_S = 10
 MAX_LINES = 5_000
@@ -74,7 +76,61 @@ def submit(
     return ids
 
 
-async def settled(
+async def single(
+    service: Service,
+    caller: Caller,
+    take: Callable[[Session], UUID],
+    wait_s: int,
+    response: Response,
+) -> RequestStatus:
+    """Take one request in a transaction, and tell what became of it; a refusal is raised."""
+
+    def taken() -> UUID:
+        with service.database.transaction(caller.account) as session:
+            return take(session)
+
+    request_id = await run_in_threadpool(taken)
+    (status,) = await awaited(service, caller, [request_id], wait_s, response)
+    if status.code is not None:
+        raise Refusal(
+            problems.status_of_refused(status.code), status.code, status.detail or "refused"
+        )
+    response.headers["Location"] = status.href
+    return status
+
+
+async def bulk(
+    service: Service,
+    caller: Caller,
+    model: type[Line],
+    take: Callable[[Session, list[tuple[int, Line]]], list[UUID]],
+    wait_s: int,
+    request: Request,
+    response: Response,
+) -> BulkStatus:
+    """Take a body of lines in one transaction, and tell what became of each beside its own id.
+
+    The caller is charged for every line before any is read. `take` is given the lines' numbers too.
+    """
+    body = await request.body()
+
+    def taken() -> tuple[list[str], list[UUID]]:
+        unread = split_lines(request, body, MAX_LINES)
+        charge(service, caller, len(unread))
+        lines = read_lines(unread, model)
+        with service.database.transaction(caller.account) as session:
+            return [line.id for _, line in lines], take(session, lines)
+
+    line_ids, request_ids = await run_in_threadpool(taken)
+    statuses = await awaited(service, caller, request_ids, wait_s, response)
+    results = [
+        LineStatus(id=line_id, **status.model_dump())
+        for line_id, status in zip(line_ids, statuses, strict=True)
+    ]
+    return BulkStatus(results=results)
+
+
+async def awaited(
     service: Service, caller: Caller, ids: Sequence[UUID], wait_s: int, response: Response
 ) -> list[RequestStatus]:
     """What became of requests that were taken; 200 once all are decided, 202 before."""
@@ -95,29 +151,6 @@ async def settled(
     return statuses
 
 
-async def settled_one(
-    service: Service, caller: Caller, name: UUID, wait_s: int, response: Response
-) -> RequestStatus:
-    """The same for a single request; a refusal is raised as the problem that it is."""
-    (status,) = await settled(service, caller, [name], wait_s, response)
-    if status.code is not None:
-        raise Refusal(
-            problems.status_of_refused(status.code), status.code, status.detail or "refused"
-        )
-    response.headers["Location"] = status.href
-    return status
-
-
-def bulk_status(ids: Sequence[str], statuses: Sequence[RequestStatus]) -> BulkStatus:
-    """What became of each line, beside the id that its sender gave it."""
-    return BulkStatus(
-        results=[
-            LineStatus(id=line, **status.model_dump())
-            for line, status in zip(ids, statuses, strict=True)
-        ]
-    )
-
-
 def read_statuses(service: Service, account: str, ids: Sequence[UUID]) -> list[RequestStatus]:
     """What became of an account's requests, in the order of `ids`; unknown ones are left out."""
     found: dict[UUID, Result] = {}
@@ -126,7 +159,7 @@ def read_statuses(service: Service, account: str, ids: Sequence[UUID]) -> list[R
             part = ids[start : start + inbox.MAX_BULK]
             found |= inbox.results_of(session, service.log_id, part)
         verdicts = _verdicts(service, session, found)
-    return [_status(found[name], verdicts.get(name)) for name in ids if name in found]
+    return [_status(found[each], verdicts.get(each)) for each in ids if each in found]
 
 
 def _verdicts(service: Service, session: Session, found: dict[UUID, Result]) -> dict[UUID, str]:
@@ -135,7 +168,7 @@ def _verdicts(service: Service, session: Session, found: dict[UUID, Result]) -> 
         row.request_id
         for row in session.all("api.events", log_id=service.log_id, request_ids=list(found))
     }
-    decided = [found[name] for name in events if found[name].status == "done"]
+    decided = [found[each] for each in events if found[each].status == "done"]
     refused = {
         row.first
         for row in session.all(

@@ -5,7 +5,7 @@ twice, numbers that are not whole or do not fit 64 bits, nesting without end.
 """
 
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from io import BytesIO
 from typing import Any, NoReturn, TypeVar
 
@@ -45,23 +45,35 @@ def parse_json(data: bytes) -> object:
     return value
 
 
-def read_lines(request: Request, data: bytes, model: type[M], most: int) -> list[M]:
-    """The items of a newline-delimited JSON body; blank lines are passed over.
+def split_lines(request: Request, data: bytes, most: int) -> list[tuple[int, bytes]]:
+    """The lines of a newline-delimited JSON body, not yet read, each after its number from 1.
 
-    All are read before any is used. Raises `Refusal` that names the lines at fault.
+    Blank lines are counted and left out. Raises `Refusal` for too many lines, or none.
     """
     require_media_type(request, NDJSON_TYPE)
-    items: list[M] = []
-    faults: list[Fault] = []
+    lines: list[tuple[int, bytes]] = []
     for number, line in enumerate(BytesIO(data), start=1):
         if number > most:
             raise Refusal(413, "lines-too-many", f"at most {most} lines are taken at once")
+        if line.strip():
+            lines.append((number, line))
+    if not lines:
+        raise Refusal(422, "lines-missing", "the body has no line")
+    return lines
+
+
+def read_lines(lines: Sequence[tuple[int, bytes]], model: type[M]) -> list[tuple[int, M]]:
+    """What the lines say, each after its number: all are read before any is used.
+
+    Raises `Refusal` that names the lines at fault.
+    """
+    items: list[tuple[int, M]] = []
+    faults: list[Fault] = []
+    for number, line in lines:
         if len(faults) >= MAX_FAULTS:
             break
-        if not line.strip():
-            continue
         try:
-            items.append(model.model_validate(parse_json(line)))
+            items.append((number, model.model_validate(parse_json(line))))
         except MalformedError as error:
             faults.append(Fault(where=f"line {number}", detail=f"the line {error}"))
         except ValidationError as error:
@@ -71,8 +83,6 @@ def read_lines(request: Request, data: bytes, model: type[M], most: int) -> list
         raise Refusal(
             422, "line-invalid", f"{first.where}: {first.detail}", faults=faults[:MAX_FAULTS]
         )
-    if not items:
-        raise Refusal(422, "lines-missing", "the body has no line")
     return items
 
 

@@ -18,7 +18,7 @@ from api.service import Limits
 from api.strict import MalformedError, parse_json
 from orchestrator.core.errors import ChainError, LogError, RequestError
 from orchestrator.database import API, WORKER, Database
-from tests.api.stage import POLICY, Stage, ndjson, open_surface, stage, wallet
+from tests.api.stage import NDJSON, POLICY, Stage, ndjson, open_surface, stage, wallet
 from tests.api.test_owners import event, report, report_lines
 
 
@@ -217,6 +217,26 @@ def test_an_account_that_asks_too_much_waits(database_url: str) -> None:
         assert set(statuses) == {200, 429}
         other = here.sign_in(wallet("other"), "owner")
         assert other.get("/v1/surfaces").status_code == 200
+
+
+def test_lines_are_paid_for_before_they_are_read_and_once(database_url: str) -> None:
+    with stage(database_url, Limits(account_per_s=1, account_burst=600)) as here:
+        owner = here.sign_in(wallet("owner"), "owner")
+        operator = here.sign_in(wallet("operator"), "operator")
+        surface = open_surface(owner, "paid")
+        good = ndjson(*[event(id=f"e{n}") for n in range(300)])
+        # Paid for twice, these would be more than there is.
+        assert report_lines(owner, surface, good + b"\n" * 300).status_code == 200
+        bad = ndjson(*[event(id=f"e{n}") for n in range(249)]) + b"{}\n"
+        problem_of(report_lines(owner, surface, bad), 422, "line-invalid")
+        problem_of(report_lines(owner, surface, bad), 429, "rate-limited")
+        # No allowance is large enough for so many: waiting would not help.
+        problem_of(report_lines(owner, surface, b"{}\n" * 5001), 413, "lines-too-many")
+
+        path = f"/v1/surfaces/{surface}/touches/bulk"
+        answers = [operator.post(path, content=b"{}\n" * 400, headers=NDJSON) for _ in range(2)]
+        problem_of(answers[0], 422, "line-invalid")
+        problem_of(answers[1], 429, "rate-limited")
 
 
 def test_allowances_that_are_full_again_are_forgotten_so_many_at_a_time(database_url: str) -> None:

@@ -174,10 +174,12 @@ def test_touches_in_bulk_are_all_taken_or_none(operator: httpx.Client, surface: 
         {"id": f"b{n}", "lead": item["lead"], "action": "email"}
         for n, item in enumerate(leads(operator, surface))
     ]
-    bad = ndjson(*lines[:3], lines[3] | {"action": "fax"})
+    # Blank lines count where a line is named, as they do for whoever looks for it in the body.
+    bad = ndjson(*lines[:3]) + b"\n \n" + ndjson(lines[3] | {"action": "fax"})
     refused = operator.post(path, content=bad, headers=NDJSON)
     assert (refused.status_code, refused.json()["code"]) == (403, "action-unknown")
-    assert refused.json()["errors"][0]["where"] == "touch 4/action"
+    assert refused.json()["errors"][0]["where"] == "line 6/action"
+    assert refused.json()["detail"].startswith("line 6/action: ")
     before = leads(operator, surface)
     answer = operator.post(path, content=ndjson(*lines), headers=NDJSON)
     assert answer.status_code == 200, answer.text

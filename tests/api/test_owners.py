@@ -258,13 +258,14 @@ def test_one_bad_line_stops_them_all_and_is_named(
     before = here.http.get("/v1/log").json()["size"]
     body = (
         ndjson(event("none", id="none-1"))
+        + b"\n"
         + b'{"id": "none-2", "value": 1.5}\n'
         + ndjson(event("none", id="none-3", value="x"))
     )
     answer = report_lines(owner, surface, body)
     problem = answer.json()
     assert (answer.status_code, problem["code"]) == (422, "line-invalid")
-    assert [fault["where"] for fault in problem["errors"]] == ["line 2", "line 3/value"]
+    assert [fault["where"] for fault in problem["errors"]] == ["line 3", "line 4/value"]
     assert report(owner, surface, "none-1", event("someone else")).status_code == 200
     after = here.http.get("/v1/log").json()["size"]
     assert after == before + 2
