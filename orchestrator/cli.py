@@ -37,6 +37,7 @@ from orchestrator.core.errors import (
     ServerError,
 )
 from orchestrator.core.policy import Policy
+from orchestrator.files import read_bytes
 from orchestrator.settings import read as read_settings
 
 # What speaks to a chain or serves HTTP takes seconds to import; each command imports its own, so
@@ -298,13 +299,7 @@ def _until_interrupted() -> None:
 
 
 def _read_json(path: Path) -> object:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_RECEIPT_BYTES + 1)
-    except OSError as error:
-        raise InputError("file-unreadable", f"{path}: {error.strerror}") from None
-    if len(data) > MAX_RECEIPT_BYTES:
-        raise InputError("file-too-large", f"{path}: is larger than {MAX_RECEIPT_BYTES} bytes")
+    data = read_bytes(path, MAX_RECEIPT_BYTES)
     try:
         return json.loads(data)
     except (ValueError, RecursionError):

@@ -18,7 +18,7 @@ from psycopg.adapt import Loader
 from psycopg.rows import namedtuple_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from orchestrator.core.errors import LogError
+from orchestrator.core.errors import InputError, LogError
 
 # Whatever PostgreSQL or the way to it refused; `sqlstate` tells what.
 DatabaseError = psycopg.Error
@@ -106,7 +106,7 @@ class Database:
         self._role = role
         self._pool = ConnectionPool(
             url,
-            kwargs=self._arguments(),
+            kwargs=self._arguments() | {"connect_timeout": CONNECT_S},
             min_size=0,
             max_size=most_connections,
             max_waiting=64 * most_connections,
@@ -141,8 +141,8 @@ class Database:
             yield session
 
     def connect(self) -> Connection:
-        """A connection outside the pool; the caller closes it."""
-        raw = psycopg.connect(self._url, **self._arguments())
+        """A connection outside the pool; the caller closes it. Raises `InputError`, `LogError`."""
+        raw = _connect(self._url, **self._arguments())
         try:
             self._prepare(raw)
         except BaseException:
@@ -154,7 +154,6 @@ class Database:
         settings = {"role": self._role, "row_security": "on", **_LIMITS}
         return {
             "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
-            "connect_timeout": CONNECT_S,
             # A peer that is gone without a word is found out about as soon as a slow statement.
             "keepalives_idle": SILENCE_S // 2,
             "keepalives_interval": SILENCE_S // 6,
@@ -172,6 +171,26 @@ class Database:
         role = Session(raw).one("database.who_am_i")
         if role is None or role.name != self._role or role.is_mighty:
             raise LogError("role-mighty", f"role {self._role} must be bound by the row policies")
+
+
+def _connect(url: str, **arguments: Any) -> psycopg.Connection[Row]:
+    """A connection. Raises `InputError` for what is no URL, `LogError` where nobody answers to it.
+
+    What the driver says is left out: of a password with an `@` or a `%` in it, it quotes a part.
+    """
+    try:
+        return psycopg.connect(url, connect_timeout=CONNECT_S, **arguments)
+    except psycopg.ProgrammingError:
+        raise InputError(
+            "database-url-malformed",
+            "TALLYSTICK_DATABASE_URL is no PostgreSQL URL; percent-encode what is special in it",
+        ) from None
+    except psycopg.OperationalError:
+        raise LogError(
+            "database-unreachable",
+            "PostgreSQL takes no connection by TALLYSTICK_DATABASE_URL: is it up, are host, user "
+            "and password right, and has tallystick serve set it up for us?",
+        ) from None
 
 
 def array(numbers: Iterable[int]) -> str:
@@ -197,7 +216,7 @@ def migrate(url: str) -> list[str]:
     """
     known = _migrations()
     applied_now = []
-    with psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_S) as raw:
+    with _connect(url, autocommit=True) as raw:
         raw.execute("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
         raw.execute(
             "CREATE TABLE IF NOT EXISTS migrations "
@@ -239,7 +258,7 @@ def create_log(
     wanted = (
         log_id, origin, chain_id, event_log.lower(), escrow.lower(), publisher.lower()
     )  # fmt: skip
-    with psycopg.connect(url, connect_timeout=CONNECT_S) as raw:
+    with _connect(url) as raw:
         raw.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
         found = raw.execute(statement("database.log"), {"log_id": log_id}).fetchone()
         if found is None:

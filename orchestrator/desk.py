@@ -5,7 +5,6 @@ deployment cannot make a command speak of another contract.
 """
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,6 +14,7 @@ from typing import NamedTuple, Self
 import typer
 from rich.console import Console
 
+from orchestrator import files
 from orchestrator.actors import Client
 from orchestrator.casebook import Casebook
 from orchestrator.chain import Chain, find_deployment
@@ -23,14 +23,12 @@ from orchestrator.core.errors import (
     ChainError,
     EscrowError,
     InputError,
-    TermsError,
 )
 from orchestrator.core.terms import ZERO_ADDRESS, address_of, close_digest, sign_digest
 from orchestrator.remedies import Consent, closing
 from orchestrator.sender import Quote, Sender, Sent, quote, wei
 from orchestrator.situation import Brief, Deed, Situation, read, utc
 
-MAX_FILE_BYTES = 65_536
 MAX_CLOCK_S = 900  # how far a node's block may be from our own clock where its time is signed
 # One transaction's own failure; after any other the next would fail as well, or come too soon.
 _OWN_FAILURES = ("would-revert", "gas-too-much", "call-reverted")
@@ -118,35 +116,15 @@ def read_key(path: Path | None) -> bytes:
             "there is no key to sign with: give --key-file or set TALLYSTICK_KEY_FILE, or look "
             "with --dry-run",
         )
-    text = _read(path, is_secret=True)
-    try:
-        key = bytes.fromhex(text.strip().removeprefix("0x"))
-        sign_digest(bytes(32), key)
-    except (ValueError, TermsError):
-        raise InputError("key-malformed", f"{path}: must hold a key, 32 bytes of hex") from None
-    return key
+    return files.read_key(path)
 
 
 def read_consent(path: Path) -> Consent:
     """The other party's consent in a file that `close --sign` wrote. Raises InputError."""
     try:
-        return Consent.from_json(json.loads(_read(path)))
+        return Consent.from_json(json.loads(files.read_text(path)))
     except (ValueError, RecursionError):
         raise InputError("consent-malformed", f"{path}: is not readable as JSON") from None
-
-
-def _read(path: Path, *, is_secret: bool = False) -> str:
-    try:
-        with path.open(encoding="utf-8") as file:
-            if is_secret and os.fstat(file.fileno()).st_mode & 0o077:
-                raise InputError(
-                    "key-exposed", f"{path}: others may read it; run chmod 600 on it first"
-                )
-            return file.read(MAX_FILE_BYTES)
-    except UnicodeDecodeError:
-        raise InputError("file-unreadable", f"{path}: is no text") from None
-    except OSError as error:
-        raise InputError("file-unreadable", f"{path}: {error.strerror}") from None
 
 
 # --- Explaining, asking, sending ------------------------------------------------------------------

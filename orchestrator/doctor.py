@@ -4,12 +4,14 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from importlib.metadata import version
+from pathlib import Path
 from typing import NamedTuple
 
 from orchestrator.chain import Chain
 from orchestrator.core.errors import DomainError
-from orchestrator.database import API, Database, DatabaseError, Unreachable
+from orchestrator.database import API, Database, DatabaseError
 from orchestrator.local import find_anvil, find_postgres
 from orchestrator.serve import read_site
 from orchestrator.settings import Settings
@@ -36,7 +38,7 @@ def examine(read_settings: Callable[[], Settings]) -> list[Finding]:
     except DomainError as error:
         return [*findings, Finding("settings", False, error.message)]
     findings.append(Finding("settings", True, f"home {settings.home}, API on {settings.host}"))
-    findings.append(_look("disk", _disk))
+    findings.append(_look("disk", lambda: _disk(settings.home)))
     if settings.database_url is None:
         findings.append(_look("postgresql", lambda: f"our own, {find_postgres()}"))
     else:
@@ -51,20 +53,23 @@ def examine(read_settings: Callable[[], Settings]) -> list[Finding]:
 def _look(what: str, examine_it: Callable[[], str]) -> Finding:
     try:
         return Finding(what, True, examine_it())
-    except (DomainError, DatabaseError, *Unreachable) as error:
+    except (DomainError, DatabaseError) as error:
         said = str(error).splitlines()
         return Finding(what, False, said[0] if said else type(error).__name__)
 
 
-def _disk() -> str:
-    free = shutil.disk_usage("/").free
+def _disk(home: Path) -> str:
+    there = next(folder for folder in (home, *home.parents) if folder.exists())
+    free = shutil.disk_usage(there).free
     if free < FREE_BYTES:
-        raise DomainError("disk-full", f"{free >> 20} MiB are free; make it 1024 or more")
-    return f"{free >> 30} GiB free"
+        raise DomainError(
+            "disk-full", f"{free >> 20} MiB are free at {there}; make it 1024 or more"
+        )
+    return f"{free >> 30} GiB free at {there}"
 
 
 def _database(settings: Settings) -> str:
-    with Database(settings.database_url or "", API) as database, database.transaction():
+    with Database(settings.database_url or "", API) as database, closing(database.connect()):
         return "reachable, and set up for us"
 
 

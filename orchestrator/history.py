@@ -20,6 +20,7 @@ from orchestrator.core.errors import InputError, PolicyError
 from orchestrator.core.policy import Policy
 from orchestrator.core.settlement import ContractRules
 from orchestrator.core.terms import BPS
+from orchestrator.files import read_bytes
 
 TOKEN_DECIMALS = 6
 UNITS_PER_TOKEN = 1_000_000
@@ -81,8 +82,9 @@ class ContractPlan(NamedTuple):
     def rules(self, surface: bytes, owner: bytes, policy: Policy) -> ContractRules:
         """What the fold reads of it; names stand in for the identifiers of a real contract.
 
-        The fold compares times and subtracts them, whatever their unit. The live log gives it the
-        milliseconds of its own clock; a history may be finer, so here `_ms` holds nanoseconds.
+        The fold compares times and subtracts them. The live log gives it the milliseconds of its
+        own clock; a history may be finer, so here `_ms` holds nanoseconds. Only lateness is in true
+        milliseconds there, and a history's events are never late.
         """
         return ContractRules(
             contract_id=self.id.encode(),
@@ -343,13 +345,7 @@ class _TextLoader(yaml.BaseLoader):
 
 
 def _yaml(path: Path) -> object:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_DOCUMENT_BYTES + 1)
-    except OSError as error:
-        raise InputError("file-unreadable", f"{path}: {error.strerror}") from None
-    if len(data) > MAX_DOCUMENT_BYTES:
-        raise InputError("file-too-large", f"{path}: is larger than {MAX_DOCUMENT_BYTES} bytes")
+    data = read_bytes(path, MAX_DOCUMENT_BYTES)
     try:
         return yaml.load(data, Loader=_TextLoader)  # noqa: S506 - builds only text, lists, tables
     except yaml.MarkedYAMLError as error:

@@ -17,11 +17,11 @@ from typing import Any
 from eth_utils.address import to_checksum_address
 
 from api.service import TokenInfo
-from orchestrator.actors import wallet
 from orchestrator.chain import Addresses
 from orchestrator.core.errors import DomainError, InputError
 from orchestrator.core.terms import address_of
 from orchestrator.database import Unreachable
+from orchestrator.files import read_key, read_text
 from orchestrator.local import LocalAnvil, LocalPostgres
 from orchestrator.localchain import LocalChainClock, deploy_local
 from orchestrator.settings import Settings
@@ -35,7 +35,6 @@ STEP_S = 1.0
 SWEEP_S = 30.0
 MAX_WAIT_S = 60.0
 GAS_FUNDS_WEI = 10**20
-MAX_FILE_BYTES = 65_536
 BLOCK_TIME_S = 1
 
 Say = Callable[[str], None]
@@ -144,7 +143,7 @@ def _loop(
 def read_site(path: Path) -> Site:
     """The site that a file describes: what `site_document` writes."""
     try:
-        document: Any = json.loads(_read(path))
+        document: Any = json.loads(read_text(path))
         return Site(
             addresses=Addresses(
                 int(document["chain_id"]),
@@ -229,14 +228,7 @@ def _keys(folder: Path, names: Collection[str]) -> dict[str, bytes]:
     for name in Keys._fields:
         if name not in names:
             continue
-        path = folder / name
-        text = _read(path).strip().removeprefix("0x")
-        try:
-            key = bytes.fromhex(text)
-            wallet(key)
-        except ValueError:
-            raise InputError("key-malformed", f"{path}: must hold 32 bytes of hex") from None
-        found[name] = key
+        found[name] = read_key(folder / name)
     if len(set(found.values())) != len(found):
         raise InputError("keys-same", f"{folder}: the keys of {' and '.join(found)} must differ")
     return found
@@ -248,14 +240,6 @@ def _home(settings: Settings) -> Path:
     except OSError as error:
         raise InputError("home-unusable", f"{settings.home}: {error.strerror}") from None
     return settings.home
-
-
-def _read(path: Path) -> str:
-    try:
-        with path.open(encoding="utf-8") as file:
-            return file.read(MAX_FILE_BYTES)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError("file-unreadable", f"{path}: cannot be read: {error}") from None
 
 
 def _write(path: Path, text: str) -> None:

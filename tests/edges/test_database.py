@@ -19,7 +19,7 @@ from orchestrator.core.decide import (
     Touch,
 )
 from orchestrator.core.entry import address_word
-from orchestrator.core.errors import LogError
+from orchestrator.core.errors import DomainError, InputError, LogError
 from orchestrator.core.requests import commitment
 from orchestrator.database import (
     API,
@@ -62,6 +62,37 @@ ONLY_GROW = {
     "surface_names",
     "endorsements",
 }
+
+
+# --- The way to it --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "code"),
+    [
+        ("postgresql://u:tops%zzecret@127.0.0.1/db", InputError, "database-url-malformed"),
+        ("topsecret", InputError, "database-url-malformed"),
+        ("postgresql://u:x@tops-ecret@127.0.0.1:1/db", LogError, "database-unreachable"),
+        ("postgresql://u:topsecret@127.0.0.1:1/db", LogError, "database-unreachable"),
+    ],
+)
+def test_a_url_that_leads_nowhere_is_told_without_its_password(
+    url: str, kind: type[DomainError], code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The driver quotes what it cannot read of a URL, and that can be a part of a password."""
+    nowhere: dict[str, Any] = {"chain_id": 1, "log_id": bytes(32), "origin": "o"}
+    nowhere |= dict.fromkeys(("event_log", "escrow", "publisher"), "0x")
+    with Database(url, API) as database:
+        for attempt in (
+            lambda: migrate(url),
+            lambda: create_log(url, **nowhere),
+            database.connect,
+        ):
+            with pytest.raises(kind) as caught:
+                attempt()
+            assert caught.value.code == code
+            assert caught.value.__suppress_context__
+            assert "ecret" not in caught.value.message + caplog.text
 
 
 # --- Migrations -----------------------------------------------------------------------------------

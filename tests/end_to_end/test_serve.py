@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+import pytest
+
 from api.service import TokenInfo
 from orchestrator import cdnow
 from orchestrator.actors import Client, Operator, Owner, Purchase, wallet
@@ -112,7 +114,7 @@ def test_its_parts_run_apart_each_with_its_own_keys(database_url: str) -> None:
         def part(name: str, *keys: str) -> dict[str, str]:
             (folder / name).mkdir()
             for key in keys:
-                (folder / name / key).write_text(key_of(key).hex())
+                _write_key(folder / name / key, key)
             return {
                 "TALLYSTICK_HOME": str(folder / name),
                 "TALLYSTICK_DATABASE_URL": database_url,
@@ -142,7 +144,12 @@ def test_its_parts_run_apart_each_with_its_own_keys(database_url: str) -> None:
                 text=True,
                 check=False,
             )
-            assert (done.returncode, "relayer: cannot be read" in done.stderr) == (2, True)
+            assert (done.returncode, "relayer: No such file" in done.stderr) == (2, True)
+
+
+def _write_key(path: Path, name: str) -> None:
+    path.touch(0o600)
+    path.write_text(key_of(name).hex())
 
 
 def test_a_bad_setting_is_one_line() -> None:
@@ -153,3 +160,36 @@ def test_a_bad_setting_is_one_line() -> None:
     assert done.returncode == 2
     assert "TALLYSTICK_LISTEN must be host:port" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("password", ["tops%zzecret", "x@tops-ecret", "topsecret"])
+def test_the_doctor_tells_no_password(tmp_path: Path, password: str) -> None:
+    told = {
+        "TALLYSTICK_HOME": str(tmp_path),
+        "TALLYSTICK_DATABASE_URL": f"postgresql://u:{password}@127.0.0.1:1/db",
+    }
+    done = subprocess.run(
+        [COMMAND, "doctor"], env=os.environ | told, capture_output=True, text=True, check=False
+    )
+    assert "postgresql: " in done.stdout
+    assert "TALLYSTICK_DATABASE_URL" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert "ecret" not in done.stdout + done.stderr
+
+
+def test_keys_that_others_can_read_are_refused(tmp_path: Path) -> None:
+    """Before anything is asked of a database or a node."""
+    for name in ("publisher", "verifier", "relayer"):
+        _write_key(tmp_path / name, name)
+    (tmp_path / "relayer").chmod(0o640)
+    told = {
+        "TALLYSTICK_HOME": str(tmp_path),
+        "TALLYSTICK_KEYS": str(tmp_path),
+        "TALLYSTICK_DATABASE_URL": "postgresql://u@127.0.0.1:1/db",
+        "TALLYSTICK_RPC_URL": "http://127.0.0.1:1",
+        "TALLYSTICK_SITE": str(tmp_path / "site.json"),
+    }
+    done = subprocess.run(
+        [COMMAND, "serve"], env=os.environ | told, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "relayer: others may read it" in done.stderr) == (2, True)
