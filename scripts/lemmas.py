@@ -3,7 +3,8 @@
 Halmos proves, in tests/contracts/symbolic, that the contracts compute exactly these formulas; its
 solvers of fixed-size words do not decide products of two unknowns, and Z3's integers do.
 scripts/prove.py runs this in halmos's own environment. `--with-fault` leaves out the premise of
-each lemma, which must then not be provable: so it shows that the premise is used and can fail.
+each lemma, which must then have a counterexample: so it shows that the premise is used. What Z3
+does not know in time fails in both.
 """
 
 import sys
@@ -78,25 +79,31 @@ def lemmas() -> list[Lemma]:
     ]
 
 
-def is_proven(lemma: Lemma, *, with_fault: bool) -> bool:
-    """Whether there is no counterexample; with a fault, one without the premise."""
+def verdict(lemma: Lemma, *, with_fault: bool) -> str:
+    """PROVEN if nothing speaks against the lemma, REFUTED by one counterexample, or UNKNOWN.
+
+    With a fault this is said of the lemma without its premise.
+    """
+    answers = []
     for conclusion in lemma.follows:
         solver = z3.Solver()
         solver.set("timeout", TIMEOUT_MS)
         solver.add(*lemma.given, z3.Not(conclusion))
         if not with_fault:
             solver.add(lemma.premise)
-        if solver.check() != z3.unsat:
-            return False
-    return True
+        answers.append(solver.check())
+    if z3.sat in answers:
+        return "REFUTED"
+    return "UNKNOWN" if z3.unknown in answers else "PROVEN"
 
 
 def main(arguments: list[str]) -> int:
     with_fault = arguments == ["--with-fault"]
-    results = {lemma.name: is_proven(lemma, with_fault=with_fault) for lemma in lemmas()}
-    for name, proven in results.items():
-        print(f"[{'PASS' if proven else 'FAIL'}] {name}")
-    return any(results.values()) if with_fault else not all(results.values())
+    wanted = "REFUTED" if with_fault else "PROVEN"
+    results = {lemma.name: verdict(lemma, with_fault=with_fault) for lemma in lemmas()}
+    for name, found in results.items():
+        print(f"[{found}] {name}")
+    return any(found != wanted for found in results.values())
 
 
 if __name__ == "__main__":
