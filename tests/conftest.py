@@ -1,6 +1,5 @@
 """Settings and servers that every Python test shares."""
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -14,12 +13,9 @@ from hypothesis import settings
 
 from orchestrator.database import migrate
 from orchestrator.local import LocalAnvil, LocalPostgres
+from tests.depth import PROFILE
 
-# Found counterexamples belong in a test of their own, so runs are the same everywhere; the deep
-# profile (scripts/test --deep) looks further. No deadline: a busy machine is not a failure.
-settings.register_profile("default", derandomize=True, deadline=None, database=None)
-settings.register_profile("deep", deadline=None, database=None, max_examples=2000)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+settings.load_profile(PROFILE)
 
 # The first block of the test chain: 2026-01-01T00:00:00Z.
 CHAIN_START_S = 1_767_225_600

@@ -16,6 +16,7 @@ from api.service import Limits
 from tests.api.stage import Stage, open_surface, stage, wallet
 from tests.api.test_operators import leads
 from tests.api.test_owners import event, report
+from tests.depth import examples
 
 
 @schemathesis.serializer("application/x-ndjson")
@@ -100,7 +101,7 @@ MORE_THAN_A_SCHEMA_SAYS = {
 
 
 @description.parametrize()
-@settings(max_examples=8, suppress_health_check=list(HealthCheck))
+@settings(examples(8, deep=32), suppress_health_check=list(HealthCheck))
 def test_answers_are_as_described(
     case: Case[Any], here: Stage, caller: httpx.Client, known: dict[str, object]
 ) -> None:

@@ -5,13 +5,14 @@ from collections import Counter
 from random import Random
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator import backtest
 from orchestrator.core import policy as policies
 from orchestrator.history import ContractPlan, EventRow, TouchRow, format_time
 from tests.backtest.oracle import judge
+from tests.depth import examples
 
 STATES = ["new", "trial", "paid"]
 EVENTS = ["signup", "buy", "refund", "noise"]
@@ -108,7 +109,7 @@ def test_agrees_with_a_second_opinion() -> None:
     seen: Counter[str] = Counter()
 
     # A strategy's own draws are mostly small and alike; a seed's are not.
-    @settings(max_examples=400, deadline=None)
+    @examples(400)
     @given(st.randoms(use_true_random=True))
     def agree(random: Random) -> None:
         document, contracts = some_policy(random), some_contracts(random)

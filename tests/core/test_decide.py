@@ -5,7 +5,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core import entry as codec
@@ -45,6 +45,7 @@ from tests.core.worlds import (
     rules,
     word,
 )
+from tests.depth import examples
 
 X, Y = LEADS[:2]
 ANN, BOB = OPERATORS
@@ -719,7 +720,7 @@ buys = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(buys, st.sampled_from([0, 1000, 4000, 20_000]), st.sampled_from([0, 3000]))
 def test_sweeping_changes_no_reversal(
     steps: list[tuple[int, str, int]], long: int, short: int
@@ -959,7 +960,7 @@ def test_late_events_and_all_agree_with_a_second_opinion() -> None:
     """The backtest's second opinion never sees a late event; it judges them all the same."""
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=300, deadline=None)
+    @examples(300)
     @given(st.data())
     def agree(data: st.DataObject) -> None:
         attribution = data.draw(st.sampled_from(["first_touch", "last_touch"]))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from eth_abi.abi import decode as abi_decode
-from hypothesis import given, settings
+from hypothesis import given
 
 from orchestrator.core.case import (
     DISPROOFS,
@@ -29,6 +29,7 @@ from orchestrator.core.evidence import check_disproof, check_refutation, claim_o
 from orchestrator.core.merkle import leaf_hash, verify_inclusion
 from orchestrator.core.terms import TERMS_TYPE, Terms
 from tests.core.cases import History, histories
+from tests.depth import examples
 
 # --- An honest verifier is never disproved --------------------------------------------------------
 
@@ -80,7 +81,7 @@ def disproofs(found: History) -> Iterator[Case]:
 def test_no_true_entries_disprove_an_honest_verifier() -> None:
     tried: Counter[str] = Counter()
 
-    @settings(max_examples=100, deadline=None)
+    @examples(100)
     @given(histories())
     def accuse(found: History) -> None:
         docket = found.vouched()
@@ -96,7 +97,7 @@ def test_no_true_entries_disprove_an_honest_verifier() -> None:
 def test_no_true_entries_refute_a_claim_that_the_log_gives() -> None:
     tried: Counter[str] = Counter()
 
-    @settings(max_examples=100, deadline=None)
+    @examples(100)
     @given(histories())
     def refute(found: History) -> None:
         docket, shown = found.vouched(), exhibits_of(found)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core.attribution import qualifying_touch
@@ -40,6 +40,7 @@ from tests.core.worlds import (
     seeds,
     word,
 )
+from tests.depth import examples
 
 ANN, BOB = OPERATORS
 X, Y, _ = LEADS
@@ -55,7 +56,7 @@ def nowhere(position: int) -> PublicEntry:
 def test_nothing_is_found_in_an_honest_log() -> None:
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=200, deadline=None)
+    @examples(200)
     @given(histories())
     def search(found: History) -> None:
         items = found.public
@@ -254,7 +255,7 @@ def test_a_planted_lie_is_found(name: str) -> None:
     lie, kinds = LIES[name]
     caught: Counter[str] = Counter()
 
-    @settings(max_examples=150, deadline=None)
+    @examples(150)
     @given(histories(), seeds)
     def plant(found: History, random: Any) -> None:
         entries = [record.entry for record in found.records]
@@ -514,7 +515,7 @@ def test_an_operator_can_claim_what_the_fold_awards_and_nothing_else() -> None:
     """Two implementations: `decide` wrote the log, the search reads only its facts."""
     amounts: Counter[str] = Counter()
 
-    @settings(max_examples=200, deadline=None)
+    @examples(200)
     @given(histories(closings=False), seeds)
     def claim(found: History, random: Any) -> None:
         items = found.public
@@ -539,7 +540,7 @@ def test_a_log_that_leaves_an_outcome_out_owes_it_still() -> None:
     """Whatever is missing or was given to another, as long as no final statement answers."""
     seen: Counter[bool] = Counter()
 
-    @settings(max_examples=100, deadline=None)
+    @examples(100)
     @given(histories(closings=False), seeds)
     def claim(found: History, random: Any) -> None:
         entries = [record.entry for record in found.records]
@@ -562,7 +563,7 @@ def test_claims_against_an_honest_log_are_refuted() -> None:
     """Every claim that two entries make: owed, refuted, or one that four entries cannot decide."""
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=60, deadline=None)
+    @examples(60)
     @given(histories(closings=False))
     def claim(found: History) -> None:
         items, docket = found.public, found.vouched(floor=len(found.records) - 1)
@@ -717,7 +718,7 @@ def test_the_escrow_refuses_no_statement_of_an_honest_log() -> None:
     """Brought at once where nothing is pending, each statement of the fold is taken."""
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=300, deadline=None)
+    @examples(300)
     @given(late_histories())
     def bring(found: History) -> None:
         for name, standing in found.docket.items():

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core.errors import EscrowError
@@ -24,6 +24,7 @@ from orchestrator.core.release import (
 from orchestrator.core.terms import ZERO_ADDRESS, Terms
 from tests.core.test_terms import ARBITER, PLAIN
 from tests.core.worlds import seeds, word
+from tests.depth import examples
 
 # The escrow sees to the length of the periods; its arithmetic is the same when they are short.
 END = 1000  # T2
@@ -498,7 +499,7 @@ def drain(position: Position, now_s: int) -> int:
 def test_what_must_hold_whatever_is_called_when() -> None:
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=400, deadline=None)
+    @examples(400)
     @given(deals(), calls())
     def run(deal: Terms, steps: list[Call]) -> None:
         position, escrowed = Position(deal), deal.budget_units
@@ -542,7 +543,7 @@ def test_what_must_hold_whatever_is_called_when() -> None:
 def test_releasing_more_often_changes_nothing_but_when() -> None:
     seen: Counter[bool] = Counter()
 
-    @settings(max_examples=200, deadline=None)
+    @examples(200)
     @given(deals(), calls())
     def run(deal: Terms, steps: list[Call]) -> None:
         often, seldom = Position(deal), Position(deal)

@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core.decide import (
@@ -35,6 +35,7 @@ from tests.core.worlds import (
     rules,
     word,
 )
+from tests.depth import examples
 
 
 def documents_of(world: World) -> Documents:
@@ -54,7 +55,7 @@ def logs(draw: st.DrawFn) -> tuple[World, list[Record]]:
 def test_replay_rebuilds_the_world() -> None:
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=300, deadline=None)
+    @examples(300)
     @given(logs())
     def rebuild(log: tuple[World, list[Record]]) -> None:
         world, records = log

@@ -49,6 +49,7 @@ from tests.core.worlds import (
     rules,
     word,
 )
+from tests.depth import examples
 from tests.edges.ledger import (
     OPERATOR,
     OWNER,
@@ -300,7 +301,7 @@ def test_erasing_a_lead_leaves_a_log_that_still_proves(running: Ledger) -> None:
 # --- Sequencing -----------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(examples(40, deep=160), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_the_stored_log_is_the_pure_fold_of_its_requests(
     data: st.DataObject, module_database_url: str
