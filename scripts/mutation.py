@@ -7,7 +7,8 @@ taken out, then the smaller changes, where no larger one survived on the same li
 a copy with the tests of its target alone. Of a target's smaller changes a fixed random sample of N
 is tried (0: all); what sample and budget leave out is counted. Survivors go to
 docs/security/mutation.md, where each needs an explanation; without one the command fails. `--again`
-tries only those survivors, after the tests have become better.
+tries only those survivors, after the tests have become better. A mutant whose tests come to no end
+in time counts as killed; it is named, because on a busy machine that need be no endless loop.
 
 Tests are compiled once for each target: forge links them to the contracts' artifacts when they run,
 and only those are made anew. A library that its tests embed is compiled with them instead.
@@ -35,13 +36,14 @@ from typing import Any, NamedTuple, Self
 from slither import Slither
 from slither.tools.mutator.mutators import all_mutators
 
+from scripts.survivors import Last, Mutant, SurvivorsError, Tally, explanations, written
+
 ROOT = Path(__file__).resolve().parent.parent
 SURVIVORS = ROOT / "docs" / "security" / "mutation.md"
 OUT = "build/forge-mutation"
 TIMEOUT_S = 300
 WHOLE = ("RR", "CR")  #  a statement replaced by a revert, or taken out
 SEED = 0x7A11
-_ROW = re.compile(r"^\| `([^`:]+):(\d+)` \| `` (.+?) `` \| `` (.+?) `` \| (.*?) \|$", re.MULTILINE)
 
 Json = dict[str, Any]
 
@@ -150,24 +152,6 @@ TARGETS = {
         "contracts/adapters/JobEvaluator.sol", ("adapters",), (JOB_EVALUATOR, JOB_EVALUATORS)
     ),
 }
-
-
-class Mutant(NamedTuple):
-    """One change of a file: what stood at a line, and what stands there instead."""
-
-    operator: str
-    line: int
-    old: str
-    new: str
-    source: str
-
-
-class Tally(NamedTuple):
-    """What came of a target's mutants; those that do not compile are in none of these."""
-
-    killed: int
-    survived: list[Mutant]
-    untried: int
 
 
 # ------------------------------------------------------------ mutants
@@ -345,8 +329,14 @@ class Trial:
     def __init__(self, target: Target, folder: Path) -> None:
         self._target, self._folder = target, folder
         self._compiler = Compiler(target, folder) if target.roots else None
-        if not self._passes():
-            raise SystemExit(f"the tests of {target.file} fail without any mutant")
+        try:
+            passes = self._passes()
+        except subprocess.TimeoutExpired:
+            passes = False
+        if not passes:
+            raise SystemExit(
+                f"the tests of {target.file} fail, or take over {TIMEOUT_S} s, without any mutant"
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -371,7 +361,10 @@ class Trial:
                 yield mutant, code.result()
 
     def survives(self, mutant: Mutant, code: Json | None) -> bool | None:
-        """Whether every test passes with the mutant; None if it does not compile."""
+        """Whether every test passes with the mutant; None if it does not compile.
+
+        Raises subprocess.TimeoutExpired if the tests come to no end in time.
+        """
         if code is None:
             return self._survives_embedded(mutant)
         if "error" in code:
@@ -407,10 +400,7 @@ class Trial:
 
     def _passes_with(self, fuzz_runs: int) -> bool | None:
         os.environ["FOUNDRY_FUZZ_RUNS"] = str(fuzz_runs)
-        try:
-            done = _forge(self._folder, "test", "--fail-fast")
-        except subprocess.TimeoutExpired:
-            return False  # an endless loop is noticed
+        done = _forge(self._folder, "test", "--fail-fast")
         if "Compiler run failed" in done.stdout + done.stderr:
             return None
         if "Suite result:" not in done.stdout:
@@ -427,98 +417,50 @@ def chosen(made: list[Mutant], sample: int) -> tuple[list[Mutant], int]:
     return whole + small, len(made) - len(whole) - len(small)
 
 
-def _shown(code: str) -> str:
-    return " ".join(code.split()).replace("|", "\\|")
-
-
-class Last(NamedTuple):
-    """What the document says came of a target's mutants."""
-
-    killed: int
-    untried: int
-    survived: frozenset[tuple[int, str, str]]  #  line, old and new code
-
-    @classmethod
-    def of(cls, name: str, document: str) -> Self:
-        part = document.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
-        counts = re.search(r"(\d+) killed, \d+ survived, (\d+) not tried", part)
-        if counts is None:
-            raise SystemExit(f"{SURVIVORS.name} says nothing of {name}: run it without --again")
-        lived = frozenset((int(row[2]), row[3], row[4]) for row in _ROW.finditer(part))
-        return cls(int(counts[1]), int(counts[2]), lived)
-
-    def lived(self, mutant: Mutant) -> bool:
-        return (mutant.line, _shown(mutant.old), _shown(mutant.new)) in self.survived
-
-
 def run(name: str, sample: int, until: float, last: Last | None = None) -> Tally:
     """Tries a target's mutants until a moment of `time.monotonic`, and prints as it goes.
 
-    With what came of them last time it tries the survivors alone.
+    With what came of them last time it tries the survivors alone; those that it does not come to
+    live on. Raises SurvivorsError if it cannot find them all.
     """
     target = TARGETS[name]
-    killed, survived, weak_lines = last.killed if last else 0, list[Mutant](), set[int]()
+    killed, by_time = (last.killed, last.killed_by_time) if last else (0, 0)
+    survived, weak_lines = list[Mutant](), set[int]()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary).resolve()
         copy_target(target, folder)
         tried, untried = chosen(mutants(target, folder), sample)
         if last:
-            tried, untried = [mutant for mutant in tried if last.lived(mutant)], last.untried
+            tried, untried = last.among(tried), last.untried
         with Trial(target, folder) as trial:
             for at, (mutant, code) in enumerate(trial.compiled(tried)):
                 if time.monotonic() > until:
-                    untried += len(tried) - at
+                    if last:
+                        survived += tried[at:]
+                    else:
+                        untried += len(tried) - at
                     break
                 if mutant.operator != "RR" and mutant.line in weak_lines:
                     continue
-                alive = trial.survives(mutant, code)
+                what = f"{mutant.old!r} -> {mutant.new!r}"
+                try:
+                    alive = trial.survives(mutant, code)
+                except subprocess.TimeoutExpired:  # an endless loop is noticed
+                    alive = False
+                    by_time += 1
+                    print(f"{name}:{mutant.line} killed by time, {TIMEOUT_S} s: {what}", flush=True)
                 killed += alive is False
                 if alive:
                     survived.append(mutant)
-                    print(
-                        f"{name}:{mutant.line} lives: {mutant.old!r} -> {mutant.new!r}", flush=True
-                    )
+                    print(f"{name}:{mutant.line} lives: {what}", flush=True)
                     if mutant.operator in WHOLE:
                         weak_lines.add(mutant.line)
-    print(f"{name}: {killed} killed, {len(survived)} survived, {untried} not tried", flush=True)
-    return Tally(killed, survived, untried)
-
-
-# ------------------------------------------------------------ the document
-
-
-def explanations(document: str) -> dict[tuple[str, str, str], str]:
-    """What the document says of each survivor, by file, old and new code."""
-    return {(row[1], row[3], row[4]): row[5] for row in _ROW.finditer(document)}
-
-
-def rows(name: str, tally: Tally, known: dict[tuple[str, str, str], str]) -> Iterator[str]:
-    """A target's part of the document; what was said of a survivor before is kept."""
-    file = TARGETS[name].file
-    yield f"## {name}"
-    yield ""
-    yield f"{tally.killed} killed, {len(tally.survived)} survived, {tally.untried} not tried."
-    yield ""
-    if not tally.survived:
-        return
-    yield "| where | code | mutant | why it lives |"
-    yield "|---|---|---|---|"
-    for mutant in sorted(tally.survived, key=lambda mutant: mutant.line):
-        old, new = _shown(mutant.old), _shown(mutant.new)
-        why = known.get((file, old, new), "")
-        yield f"| `{file}:{mutant.line}` | `` {old} `` | `` {new} `` | {why} |"
-    yield ""
-
-
-def written(document: str, tallies: dict[str, Tally]) -> str:
-    """The document with the part of each of these targets made anew."""
-    known = explanations(document)
-    head, *parts = re.split(r"(?m)^## ", document)
-    sections = {part.split("\n", 1)[0]: f"## {part.rstrip()}" for part in parts}
-    for name, tally in tallies.items():
-        sections[name] = "\n".join(rows(name, tally, known)).rstrip()
-    ordered = [sections[name] for name in TARGETS if name in sections]
-    return "\n\n".join([head.rstrip(), *ordered]) + "\n"
+    print(
+        f"{name}: {killed} killed ({by_time} by time), {len(survived)} survived,"
+        f" {untried} not tried",
+        flush=True,
+    )
+    return Tally(killed, survived, untried, by_time)
 
 
 def main() -> int:
@@ -530,13 +472,18 @@ def main() -> int:
     given = parser.parse_args()
     os.environ.update(ENVIRONMENT)  # Slither, too, asks for forge
     names = given.targets or list(TARGETS)
-    until, tallies = time.monotonic() + given.budget_s, {}
-    for done, name in enumerate(names):
-        share_s = (until - time.monotonic()) / (len(names) - done)
-        last = Last.of(name, SURVIVORS.read_text()) if given.again else None
-        sample = 0 if last else given.sample
-        tallies[name] = run(name, sample, time.monotonic() + share_s, last)
-    document = written(SURVIVORS.read_text(), tallies)
+    until, tallies = time.monotonic() + given.budget_s, dict[str, Tally]()
+    try:
+        for done, name in enumerate(names):
+            share_s = (until - time.monotonic()) / (len(names) - done)
+            last = Last.of(name, SURVIVORS.read_text()) if given.again else None
+            sample = 0 if last else given.sample
+            tallies[name] = run(name, sample, time.monotonic() + share_s, last)
+    except SurvivorsError as error:
+        raise SystemExit(f"{SURVIVORS.name} is left as it is: {error}") from None
+    document = written(
+        SURVIVORS.read_text(), tallies, {name: target.file for name, target in TARGETS.items()}
+    )
     SURVIVORS.write_text(document)
     unexplained = [key for key, why in explanations(document).items() if not why.strip()]
     print(f"{len(unexplained)} survivor(s) without an explanation in {SURVIVORS.name}")
