@@ -135,8 +135,11 @@ async def awaited(
 ) -> list[RequestStatus]:
     """What became of requests that were taken; 200 once all are decided, 202 before."""
     statuses = await run_in_threadpool(read_statuses, service, caller.account, ids)
-    if wait_s and not _decided(statuses) and service.waiting.acquire():
+    must_wait = wait_s > 0 and not _decided(statuses)
+    may_wait = must_wait and service.waiting.acquire()
+    if may_wait or (wait_s > 0 and not must_wait):
         response.headers["Preference-Applied"] = f"wait={wait_s}"
+    if may_wait:
         try:
             # Our own clock may be a simulated one; patience is measured in real time.
             deadline = time.monotonic() + wait_s

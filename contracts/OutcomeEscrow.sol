@@ -42,10 +42,11 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 /// Settlement entries are cumulative (earned, reversed). What has been paid is a high-water mark of
 /// what is payable, so the same statement twice, or statements in any order, pay nothing twice.
 ///
-/// A plain contract pays a statement at once. Any other keeps it pending for the challenge period:
-/// the log can disprove it (see Evidence), and where the terms name an arbiter either party can
-/// dispute it. Then it is final; a share may be held back for a while, and a rate cap may slow the
-/// payout down. What the verifier will not sign, the operator can claim by proof after the end.
+/// A plain contract pays a statement at once. Any other is guarded: the statement is pending for the
+/// challenge period, the log can disprove it (see Evidence), and where the terms name an arbiter
+/// either party can dispute it. Then it is final; a share may be held back for a while, and a rate
+/// cap may slow the payout down. What the verifier will not sign, the operator can claim by proof
+/// after the end.
 ///
 ///   T2 = deadline + grace     the last second for statements; what only takes back may follow for
 ///                             holdbackPeriod
@@ -63,22 +64,24 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 ///   replays the log.
 /// - Where there are claims, publisher and operator can claim the rest of the budget by invented
 ///   entries, without the verifier. The owner disputes claims; a silent arbiter lets them stand.
-/// - Instant contracts do not prove an outcome's attribution on chain: that a lead counts once and
+/// - Plain contracts do not prove an outcome's attribution on chain: that a lead counts once and
 ///   its touch was first or last is the verifier's word, which anyone can check in the log.
 /// - An entry's surface is not compared: its subject is the contract id, which binds the surface by
 ///   the terms.
 /// - A verifier that is an ERC-1271 wallet can withdraw its signature until it is used.
-/// - One statement is pending at a time, and anyone may bring it. A verifier whose contract has no
-///   claim period signs the last statement when none is pending and early enough: an older one that
-///   it signed and nobody brought could take its place until it is too late.
+/// - One statement is pending at a time, and anyone may bring it. A verifier signs the last
+///   statement when none is pending and early enough: an older one that it signed and nobody brought
+///   could take its place until it is too late, for a reversal as well.
 /// - What is held back matures while a statement is pending, and nothing can be stated meanwhile.
 ///   Terms that hold back should do so for longer than a challenge and a dispute take. A reversal
 ///   counts when it is final: one stated in the last challenge and arbitration period of a holdback
 ///   can come too late.
-/// - An arbiter decides between the last final net and the budget, and nothing else. A silent one
-///   decides nothing: the statement stands. Operator and arbiter can have the budget paid once a
-///   statement is pending; owner and arbiter can keep the payee from all that is not final. A ruling
-///   ends the challenge at once. It is about a sum: what it added can be stated or claimed again.
+/// - An arbiter decides of a disputed statement between the last final net, or the statement's own
+///   where that is less, and what claims leave of the budget; of disputed claims up to their sum. A
+///   silent one decides nothing: the statement stands. Operator and arbiter can have the budget paid
+///   once a statement is pending; owner and arbiter can keep the payee from all that is not final. A
+///   ruling ends the challenge at once. It is about a sum: what it added can be stated or claimed again,
+///   and what it took off can be taken off again by a reversal.
 /// - The chain takes a transaction within every period of the terms; periods run on while it stands
 ///   still.
 /// - Nothing pauses this contract, no key owns it, and it cannot be changed.
@@ -151,7 +154,7 @@ contract OutcomeEscrow is Vault, ICases {
         bytes32 logId,
         bytes32 surface
     );
-    /// The entry at `index` now is the contract's statement, and paid nothing at once.
+    /// The entry at `index` now is the contract's statement. What is paid by then is in a Paid.
     event Settled(bytes32 indexed contractId, uint64 index, uint256 earned, uint256 reversed);
     /// The entry at `index` changed nothing; `reason` is ASCII. It tells the caller why and proves
     /// nothing: anyone can have an entry refused, under a log or a verifier of their own.
@@ -809,7 +812,7 @@ contract OutcomeEscrow is Vault, ICases {
     ///   now <= T4 ............................................. refutable
     ///   later
     ///       something can be refunded ......................... refundable
-    ///       something is pending or owed ...................... releasing
+    ///       something is owed ................................. releasing
     ///       else .............................................. refunded
     function statusOf(bytes32 contractId) external view returns (bytes32) {
         if (_files[contractId] == address(0)) return "unknown";

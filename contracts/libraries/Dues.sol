@@ -39,7 +39,7 @@ library Dues {
         uint256 amount = _payable(position, terms, balance, deal) - balance.paid();
         if (amount == 0) {
             if (position.isPending()) return uint256(position.resolvesAt) + 1;
-            uint256 until = _claimsUntil(terms);
+            uint256 until = _refutableUntil(terms);
             return position.claimed != 0 && block.timestamp <= until ? until + 1 : 0;
         }
 
@@ -114,14 +114,14 @@ library Dues {
         returns (uint256)
     {
         uint256 sum = _net(position, balance, deal);
-        if (block.timestamp > _claimsUntil(terms)) {
+        if (block.timestamp > _refutableUntil(terms)) {
             sum = Math.min(balance.budget(), sum + position.claimed);
         }
         return Math.max(sum, balance.paid());
     }
 
     /// T4.
-    function _claimsUntil(Terms memory terms) private pure returns (uint256) {
+    function _refutableUntil(Terms memory terms) private pure returns (uint256) {
         return uint256(terms.deadline) + terms.grace + 2 * uint256(terms.claimPeriod);
     }
 

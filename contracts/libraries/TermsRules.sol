@@ -67,7 +67,7 @@ library TermsRules {
         if (terms.deadline < terms.opensAt) {
             revert DeadlineBeforeOpening(terms.opensAt, terms.deadline);
         }
-        // No time that is derived from these can leave 40 bits.
+        // No time that is stored for a contract can leave 40 bits.
         uint256 sum = uint256(terms.deadline) + terms.attributionWindow + terms.lateness
             + terms.grace + 2 * uint256(terms.claimPeriod) + terms.challengePeriod
             + terms.arbitrationPeriod + terms.holdbackPeriod + terms.ratePeriod;
