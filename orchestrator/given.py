@@ -2,12 +2,13 @@
 
 import re
 
-from eth_utils.address import is_address, to_checksum_address
+from eth_utils.address import to_checksum_address
 
 from orchestrator.core.errors import InputError
 from orchestrator.history import parse_time_ns
 
 _ID = re.compile(r"0x[0-9a-fA-F]{64}")
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
 
 def contract_id(text: str) -> bytes:
@@ -18,10 +19,19 @@ def contract_id(text: str) -> bytes:
 
 
 def address(text: str) -> str:
-    """The address, with its checksum. Raises InputError if it is none."""
-    if not is_address(text):
+    """The address, with its checksum (EIP-55); one case throughout carries none.
+
+    Raises InputError if it is none, or another one was meant.
+    """
+    if not _ADDRESS.fullmatch(text):
         raise InputError("address-malformed", f"{text!r} is no address: 0x and 40 hex digits")
-    return to_checksum_address(text)
+    proper = to_checksum_address(text)
+    digits = text[2:]
+    if text != proper and digits not in {digits.lower(), digits.upper()}:
+        raise InputError(
+            "address-checksum", f"{text}: its checksum is wrong, so a digit may be; copy it again"
+        )
+    return proper
 
 
 def time_s(text: str) -> int:

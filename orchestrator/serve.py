@@ -58,6 +58,12 @@ def deployment(settings: Settings, parts: Collection[str], say: Say) -> Iterator
             server = LocalPostgres(_home(settings) / "postgres")
             database_url = exits.enter_context(server).url
         rpc_url, site_path = settings.rpc_url, settings.site
+        if rpc_url is not None and site_path is None:
+            raise InputError(
+                "setting-site",
+                "a node is set and nothing says what is there: set TALLYSTICK_SITE to the "
+                "deployment's JSON file",
+            )
         is_local = rpc_url is None
         if rpc_url is None:
             say("starting a local chain")

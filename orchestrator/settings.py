@@ -78,10 +78,9 @@ def read(environment: Mapping[str, str]) -> Settings:
             f"TALLYSTICK_SETTLE_EVERY_S must be from 1 to {MAX_SETTLE_EVERY_S}, not {every!r}",
         )
     rpc_url, site = given.get("TALLYSTICK_RPC_URL"), given.get("TALLYSTICK_SITE")
-    if (rpc_url is None) != (site is None):
+    if site is not None and rpc_url is None:
         raise InputError(
-            "setting-site",
-            "TALLYSTICK_RPC_URL and TALLYSTICK_SITE go together: a node, and what is there",
+            "setting-site", "TALLYSTICK_SITE goes with TALLYSTICK_RPC_URL: the node that it is on"
         )
     return Settings(
         home=home,

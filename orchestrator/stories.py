@@ -25,8 +25,8 @@ def show(story: Story, console: Console) -> None:
     _show_contracts(story.contracts, console)
     _show_transactions(story, console)
     console.print(
-        f"{story.events:,} purchases and {story.touches:,} touches became {story.entries:,} log "
-        f"entries, settled in {story.rounds} rounds.\n"
+        f"{story.events:,} purchases and returns and {story.touches:,} touches became "
+        f"{story.entries:,} log entries, settled in {story.rounds} rounds.\n"
         f"The owner got {format_amount(story.owner_refund_units)} TEST back."
     )
     _show_trials(story, console)
@@ -235,6 +235,6 @@ def _show_transactions(story: Story, console: Console) -> None:
     if outcomes:
         spent = gas["publish"] + gas["settle"] + gas["release"]
         console.print(
-            f"\nOne verified, paid outcome cost {spent // outcomes:,} gas: anchoring, settling and "
-            f"releasing, over {outcomes:,} outcomes."
+            f"\nAnchoring, settling and releasing cost {-(-spent // outcomes):,} gas for each of "
+            f"{outcomes:,} outcomes; what people did about single contracts comes on top."
         )

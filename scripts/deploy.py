@@ -32,6 +32,8 @@ from ethpm_types import ContractType
 from hexbytes import HexBytes
 
 from orchestrator.contracts import LIBRARIES, artifact
+from orchestrator.core.errors import InputError
+from orchestrator.given import address as parse_address
 
 NETWORKS = Path(__file__).with_name("networks.json")
 RELEASE = "tallystick/1"
@@ -384,12 +386,20 @@ def deploy(
     return written
 
 
+def typed_address(text: str) -> str:
+    """An address that somebody typed, with its checksum. Raises ClickException if it is none."""
+    try:
+        return parse_address(text)
+    except InputError as error:
+        raise click.ClickException(error.message) from None
+
+
 def given_on(provider: ProviderAPI, tokens: Sequence[str]) -> Json:
     """What is on the network already; on a local one, just the named tokens.
 
     Raises ClickException for a network that scripts/networks.json does not know.
     """
-    named = {"tokens": sorted({to_checksum_address(token) for token in tokens})} if tokens else {}
+    named = {"tokens": sorted({typed_address(token) for token in tokens})} if tokens else {}
     if provider.network.is_dev:
         return named
     table: Json = json.loads(NETWORKS.read_text())

@@ -14,16 +14,15 @@ import click
 from ape.api.accounts import AccountAPI
 from ape.api.providers import ProviderAPI
 from ape.cli import ConnectedProviderCommand, account_option
-from eth_utils.address import to_checksum_address
 
 from api.service import TokenInfo
 from orchestrator.chain import Addresses, log_id_of
+from orchestrator.core.terms import ZERO_ADDRESS
 from orchestrator.serve import site_document
 from orchestrator.stack import Site
-from scripts.deploy import container, write_json
+from scripts.deploy import container, typed_address, write_json
 
 Json = dict[str, Any]
-NOBODY = to_checksum_address(bytes(20))
 
 
 def register(account: AccountAPI, book: Json, origin: str, publisher: str) -> bytes:
@@ -33,7 +32,7 @@ def register(account: AccountAPI, book: Json, origin: str, publisher: str) -> by
     """
     event_log = container("EventLog").at(book["contracts"]["EventLog"]["address"])
     log_id = log_id_of(account.address, origin)
-    if event_log.publisherOf(log_id) == NOBODY:
+    if event_log.publisherOf(log_id) == ZERO_ADDRESS:
         event_log.register(origin, publisher, sender=account)
     found = event_log.publisherOf(log_id)
     if found != publisher:
@@ -76,7 +75,7 @@ def write_site(
     Raises ClickException where the file exists, the deployment is not on this chain, or publisher
     and verifier are one account.
     """
-    publisher, verifier = to_checksum_address(publisher), to_checksum_address(verifier)
+    publisher, verifier = typed_address(publisher), typed_address(verifier)
     if publisher == verifier:
         raise click.ClickException("publisher and verifier must be two accounts, with a key each")
     if site.exists():

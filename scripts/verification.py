@@ -63,12 +63,28 @@ def _source(name: str) -> str:
     return str(artifact["sourceName"])
 
 
+def read_json(path: Path) -> Json:
+    """A JSON object from a file. Raises `VerificationError` if it holds none."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        raise VerificationError(f"{path}: is not readable as JSON") from None
+    if not isinstance(found, dict):
+        raise VerificationError(f"{path}: holds no JSON object")
+    return found
+
+
 def write(book: Json, folder: Path) -> list[Path]:
     """Writes a package for each contract of the book; returns their folders."""
-    packages = {
-        folder / name: package(name, contract, book["chain_id"])
-        for name, contract in book["contracts"].items()
-    }
+    try:
+        packages = {
+            folder / name: package(name, contract, book["chain_id"])
+            for name, contract in book["contracts"].items()
+        }
+    except (AttributeError, KeyError, TypeError) as error:
+        raise VerificationError(
+            f"this is no address book as scripts/deploy.py writes it: {error}"
+        ) from None
     for place, files in packages.items():
         place.mkdir(parents=True, exist_ok=True)
         for file, content in files.items():
@@ -88,8 +104,8 @@ def check(folder: Path, rpc_url: str) -> Json:
         raise VerificationError(f"{folder} holds no packages; make them with `write` first")
     asked = [
         {
-            "facts": json.loads((place / FACTS).read_text()),
-            "input": json.loads((place / INPUT).read_text()),
+            "facts": read_json(place / FACTS),
+            "input": read_json(place / INPUT),
         }
         for place in places
     ]
@@ -134,7 +150,7 @@ def faults(folder: Path, results: Json) -> list[str]:
 def main(arguments: list[str]) -> int:
     match arguments:
         case ["write", book, folder]:
-            for place in write(json.loads(Path(book).read_text()), Path(folder)):
+            for place in write(read_json(Path(book)), Path(folder)):
                 print(place)
             return 0
         case ["check", folder, rpc_url]:

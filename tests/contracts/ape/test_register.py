@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from orchestrator import doctor, settings
 from orchestrator.chain import log_id_of
 from orchestrator.serve import read_site
+from scripts.deploy import typed_address
 from scripts.register import cli, register, site_of, write_site
 
 Json = dict[str, Any]
@@ -36,6 +37,12 @@ def test_log_is_opened_once_and_its_publisher_is_held_to(
     assert deployer.nonce == nonce
     with pytest.raises(click.ClickException, match=f"is published by {publisher}, not by"):
         register(deployer, address_book, ORIGIN, accounts[4].address)
+
+
+@pytest.mark.parametrize("text", ["nonsense", "0x12", "0x5aAeb6053f3E94C9b9A09f33669435E7Ef1BeAed"])
+def test_a_mistyped_account_opens_no_log(text: str) -> None:
+    with pytest.raises(click.ClickException, match=r"is no address|checksum is wrong"):
+        typed_address(text)
 
 
 def test_site_is_one_that_doctor_approves(
