@@ -290,6 +290,10 @@ def find_anvil() -> str:
     """The path of anvil: as told, in the source tree, or on PATH."""
     given = os.environ.get("TALLYSTICK_ANVIL")
     if given:
+        if shutil.which(given) is None:
+            raise LocalError(
+                "anvil-missing", f"TALLYSTICK_ANVIL is {given}, which is no program; correct it"
+            )
         return given
     in_tree = Path(__file__).parent.parent / "node_modules/.bin/anvil"
     found = str(in_tree) if in_tree.exists() else shutil.which("anvil")

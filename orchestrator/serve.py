@@ -70,6 +70,7 @@ def deployment(settings: Settings, parts: Collection[str], say: Say) -> Iterator
             options = ("--block-time", str(BLOCK_TIME_S))
             node = LocalAnvil(_home(settings) / "chain", options=options)
             rpc_url = exits.enter_context(node).rpc_url
+            say(f"a local chain on {rpc_url}, until we stop")
         if is_local:
             site_path = _home(settings) / "site.json"
             if not site_path.exists():

@@ -174,3 +174,6 @@ def test_anvil_may_be_named_by_the_environment(
     monkeypatch.setenv("TALLYSTICK_ANVIL", "/bin/false")
     with pytest.raises(LocalError, match="did not start"):
         LocalAnvil(folder).start()
+    monkeypatch.setenv("TALLYSTICK_ANVIL", "/no/such/anvil")
+    with pytest.raises(LocalError, match="TALLYSTICK_ANVIL is /no/such/anvil, which is no program"):
+        LocalAnvil(folder).start()
