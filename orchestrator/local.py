@@ -9,11 +9,13 @@ import os
 import pwd
 import re
 import secrets
+import select
 import shutil
 import signal
 import subprocess
 import threading
 import time
+from contextlib import ExitStack
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -64,16 +66,36 @@ class _Server:
         try:
             self._process.wait(STOP_S)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self.kill()
         self._process = None
 
     def kill(self) -> None:
-        """End the server at once, as a power cut would."""
-        if self._process is not None:
+        """End the server and its children at once, as a power cut would; nothing of it is left.
+
+        A PostgreSQL backend that lost its parent alone would still finish the commands that it has.
+        """
+        if self._process is None:
+            return
+        deadline = time.monotonic() + STOP_S
+        # Stopped, it starts no more children, and those that end keep their numbers.
+        self._process.send_signal(signal.SIGSTOP)
+        while not _has_stopped(self._process.pid):
+            if time.monotonic() > deadline:
+                raise LocalError("kill-slow", f"{self.name} cannot be stopped; kill it yourself")
+            time.sleep(_POLL_S)
+        with ExitStack() as exits:
+            children = [os.pidfd_open(pid) for pid in _children(self._process.pid)]
+            for child in children:
+                exits.callback(os.close, child)
+                signal.pidfd_send_signal(child, signal.SIGKILL)
             self._process.kill()
+            for child in children:
+                end = select.poll()
+                end.register(child, select.POLLIN)
+                if not end.poll(1000 * max(0, deadline - time.monotonic())):
+                    raise LocalError("kill-slow", f"a child of {self.name} does not end")
             self._process.wait()
-            self._process = None
+        self._process = None
 
     @property
     def log_path(self) -> Path:
@@ -141,7 +163,8 @@ class LocalPostgres(_Server):
             if process.returncode is None:
                 self._process = process
                 return
-            # After a kill the old server's children need a moment to notice.
+            # When our own process is killed, the death signal reaches the server alone: its
+            # children need a moment to notice.
             if "still in use" not in self._log_tail() or time.monotonic() > deadline:
                 raise LocalError("start-failed", f"PostgreSQL did not start: {self._log_tail()}")
             time.sleep(_POLL_S)
@@ -268,6 +291,25 @@ class LocalAnvil(_Server):
     @property
     def rpc_url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
+
+
+def _has_stopped(pid: int) -> bool:
+    """Whether this child of ours is stopped, or has ended."""
+    return os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _children(parent: int) -> list[int]:
+    """The processes whose parent this one is."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # pid (name) state parent …: the name may hold anything, a parenthesis too.
+            words = status.read_bytes().rpartition(b")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended
+        if int(words[1]) == parent:
+            found.append(int(status.parent.name))
+    return found
 
 
 def _unprivileged() -> list[str]:

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
@@ -43,6 +44,35 @@ def test_postgres_keeps_its_data_through_stop_and_kill(folder: Path) -> None:
             server.start()
             with psycopg.connect(server.url) as connection:
                 assert connection.execute("SELECT n FROM kept").fetchone() == (1,)
+
+
+def test_a_killed_postgres_leaves_no_process_that_could_go_on(folder: Path) -> None:
+    with LocalPostgres(folder) as server, psycopg.connect(server.url) as connection:
+        # A backend that is not waiting for its parent: it would notice nothing, and then commit.
+        backend = connection.info.backend_pid
+        os.kill(backend, signal.SIGSTOP)
+        process = os.pidfd_open(backend)
+        try:
+            assert backend in processes_in(folder / "data")
+            server.kill()
+            assert processes_in(folder / "data") == []
+        finally:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(process, signal.SIGKILL)
+            os.close(process)
+        server.start()
+        server.kill()
+        server.kill()  # there is nothing left to kill
+
+
+def processes_in(folder: Path) -> list[int]:
+    """The processes that work in this folder, as all of a cluster do in its data."""
+    found = []
+    for cwd in Path("/proc").glob("[0-9]*/cwd"):
+        with suppress(OSError):  # it has ended, or is none of ours
+            if cwd.readlink() == folder.resolve():
+                found.append(int(cwd.parent.name))
+    return found
 
 
 def test_postgres_wants_its_password_and_listens_on_no_network(folder: Path) -> None:
