@@ -255,6 +255,52 @@ def test_our_clock_going_backwards_is_found(kind: str) -> None:
     assert refused(then(7999)) == "clock-regressed"
 
 
+def timed_log(bought: int, refunded: int, touched: int, stated: int) -> tuple[World, list[Record]]:
+    """A contract for what is bought by 60 s, and what happens, each taken at one of these times."""
+    governing = policy()
+    world, records = begin(governing, rules("a", governing, deadline_ms=60_000))
+    for now, request in (
+        (1000, Touch(SURFACE, LEADS[0], OPERATORS[0], "email")),
+        (1500, ProductEvent(SURFACE, LEADS[0], "signup", 0, 1500)),
+        (bought, ProductEvent(SURFACE, LEADS[0], "buy", 0, bought)),
+        (refunded, ProductEvent(SURFACE, LEADS[0], "refund", 0, refunded)),
+        (touched, Touch(SURFACE, LEADS[1], OPERATORS[0], "email")),
+        (stated, Settle()),
+    ):
+        records += decide(world, request, now)
+    return world, records
+
+
+@pytest.mark.parametrize(
+    ("times_ms", "at"),
+    [
+        # A drain takes all that waits at one time.
+        ((2000, 2000, 2000, 2000), None),
+        ((2000, 2500, 3000, 4000), None),
+        ((60_001, 60_001, 60_001, 60_001), None),
+        # Dated past the deadline, so that it does not count; then the log goes on from before.
+        ((60_001, 60_001, 3000, 4000), "lead.registered"),
+        ((4_102_444_800_000, 4_102_444_800_000, 3000, 4000), "lead.registered"),
+        ((2001, 2001, 2000, 2001), "lead.registered"),
+        # One report after the other, and we ourselves did nothing between them.
+        ((2500, 2499, 3000, 4000), "product.event"),
+        ((60_001, 2500, 60_001, 60_001), "product.event"),
+        # Taken before what the log has taken already.
+        ((1499, 2500, 3000, 4000), "lead.transition"),
+    ],
+)
+def test_what_is_reported_keeps_to_the_logs_own_clock(
+    times_ms: tuple[int, int, int, int], at: str | None
+) -> None:
+    world, records = timed_log(*times_ms)
+    if at is None:
+        assert replay(records, documents_of(world)) == world
+        return
+    with pytest.raises(ReplayError, match=f"is {at} .* but the log is already at") as caught:
+        replay(records, documents_of(world))
+    assert caught.value.code == "clock-regressed"
+
+
 def test_a_log_without_its_genesis_is_found() -> None:
     assert refused(RECORDS[1:]) == "genesis-missing"
     assert refused([RECORDS[0], *RECORDS[:1]]) == "entry-impossible"
