@@ -129,7 +129,7 @@ def replay(client: Client, chain: Chain, log_id: bytes) -> Comparison:
     Raises `ReplayError` at the first entry, root or payout that is not what the rules give.
     """
     anchor = chain.checkpoint(log_id)
-    world, book = _judge(client, chain, anchor)
+    world, book = _judge(client, chain, log_id, anchor)
     return Comparison(world.size, anchor.size, _compare(chain, world.contracts, book))
 
 
@@ -140,7 +140,7 @@ def statement(
 
     Raises `ReplayError` if the log is not what the rules give, or has no such statement.
     """
-    _, book = _judge(client, chain, chain.checkpoint(log_id))
+    _, book = _judge(client, chain, log_id, chain.checkpoint(log_id))
     found = book.statements.get(contract_id, {}).get(position)
     if found is None:
         raise ReplayError(
@@ -150,7 +150,9 @@ def statement(
     return found
 
 
-def _judge(client: Client, chain: Chain, anchor: Checkpoint) -> tuple[World, "_Book"]:
+def _judge(
+    client: Client, chain: Chain, log_id: bytes, anchor: Checkpoint
+) -> tuple[World, "_Book"]:
     """Replay all that the server has, past the anchor."""
     newest = client.get("/v1/log/checkpoint")
     with reading("how long its log is"):
@@ -163,6 +165,7 @@ def _judge(client: Client, chain: Chain, anchor: Checkpoint) -> tuple[World, "_B
         )
     book = _Book()
     log = LogReplay(
+        log_id,
         lambda start, stop: book.noting(_records(client, start, stop)),
         lambda hash_: served_policy(client, hash_),
         chain,

@@ -199,14 +199,14 @@ class Stack:
     def pipeline(self) -> Pipeline:
         """What moves the log and the escrow. It needs the verifier's key and the relayer's."""
         site, key = self.site, _needed("verifier", self._keys.verifier)
-        replay = LogReplay(self.records, self._policy, self.chain)
+        replay = LogReplay(site.log_id, self.records, self._policy, self.chain)
         return Pipeline(
             database=self.worker,
             log=self.log,
             chain=self.chain,
             submitter=self.submitter,
             watcher=Watcher(self.chain, self.worker),
-            verifier=Verifier(replay, site.log_id, key),
+            verifier=Verifier(replay, key),
             now_ms=self.now_ms,
             account=self.publisher,
             serves=site.serves,

@@ -30,13 +30,16 @@ KNOWN_ROOTS = 1024
 
 
 class LogReplay:
-    """A replay of the whole public log that can be brought up to any later size.
+    """A replay of the whole public log `log_id` that can be brought up to any later size.
 
     `records(start, stop)` gives the records of those positions, `policy(hash)` a published policy;
     terms, openings and closings are the chain's.
     """
 
-    def __init__(self, records: Source, policy: Callable[[bytes], Policy], chain: Chain) -> None:
+    def __init__(
+        self, log_id: bytes, records: Source, policy: Callable[[bytes], Policy], chain: Chain
+    ) -> None:
+        self.log_id = log_id
         self._records = records
         self._chain = chain
         self._replay = Replay(
@@ -81,20 +84,27 @@ class LogReplay:
             raise ReplayError(
                 "terms-false", f"the terms given for contract 0x{asked.hex()} have another digest"
             )
+        # The escrow lets only contracts on one log compete; this one would take what it never pays.
+        if terms.log_id != self.log_id:
+            raise ReplayError(
+                "contract-elsewhere",
+                f"entry {self.size} says that contract 0x{asked.hex()} was opened on this log, "
+                f"0x{self.log_id.hex()}, but its terms name log 0x{terms.log_id.hex()}; "
+                f"rely on nothing from this entry on",
+            )
         return rules_of(terms, asked)
 
 
 class Verifier:
     """Signs `Verified` (EIP-712) for what it has replayed. `word` is its address in the log."""
 
-    def __init__(self, log: LogReplay, log_id: bytes, key: bytes) -> None:
+    def __init__(self, log: LogReplay, key: bytes) -> None:
         self._log = log
-        self._log_id = log_id
         self._key = key
         self.word = address_word(address_of(key))
 
     def __repr__(self) -> str:
-        return f"Verifier(log_id=0x{self._log_id.hex()}, size={self._log.size})"
+        return f"Verifier(log_id=0x{self._log.log_id.hex()}, size={self._log.size})"
 
     def sign(self, domain: Domain, size: int, root: bytes, first: int, count: int) -> bytes:
         """The signature over the statements `[first, first + count)` of the tree (size, root).
@@ -103,7 +113,7 @@ class Verifier:
         `ReplayError` for a tree that its replay does not give: then nothing is signed.
         """
         self._log.advance_to(size, root)
-        digest = verified_digest(domain, self._log_id, size, root, first, count)
+        digest = verified_digest(domain, self._log.log_id, size, root, first, count)
         return sign_digest(digest, self._key)
 
 

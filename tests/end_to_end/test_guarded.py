@@ -9,9 +9,13 @@ import pytest
 
 from orchestrator import checks, pipeline
 from orchestrator.actors import Client, Operator, Owner, Purchase, wallet
+from orchestrator.chain import log_id_of
 from orchestrator.checks import Comparison
 from orchestrator.core import submission
+from orchestrator.core.decide import OpenContract
 from orchestrator.core.entry import address_word
+from orchestrator.core.errors import ReplayError
+from orchestrator.core.settlement import rules_of
 from orchestrator.core.terms import close_digest, contract_id, sign_digest
 from orchestrator.rehearsal import Plan, Rehearsal, address_of, key_of
 from orchestrator.stack import Keys, Stack
@@ -438,6 +442,48 @@ def test_contracts_that_nobody_agreed_with_us_cost_us_nothing(
         assert (sham in logged) is is_logged
         assert chain.paid_of(sham) == 0
         assert there.paid_outcomes() == 1
+
+
+def test_a_log_that_lets_a_contract_of_another_log_compete_is_not_signed(
+    database_url: str,
+) -> None:
+    """It would take outcomes that it is never paid for, though ours be exclusive."""
+    with market(database_url, exclusive=True) as there:
+        scene, chain = there.scene, there.chain
+        scene.send("owner", chain.register("another.example", address_of("somebody else")))
+        another = log_id_of(there.owner.address, "another.example")
+        now_s = scene.clock() // 1000
+        terms = there.operator.draft(
+            there.surface,
+            outcome="active",
+            unit_price_units="1",
+            budget_units="1",
+            opens_at_s=now_s + 60,
+            deadline_s=now_s + DAY_S,
+            attribution_window_s=DAY_S,
+            grace_s=DAY_S,
+            log_id=f"0x{another.hex()}",
+        )
+        foreign = contract_id(terms, scene.stack.escrow_domain)
+        scene.send("owner", chain.mint(terms.token, terms.owner, 1))
+        scene.send("owner", chain.approve(terms.token, 1))
+        scene.send("owner", chain.open(terms, b"", sign_digest(foreign, key_of("ada"))))
+        scene.come_to_rest()
+        assert there.replayed().contracts
+        opening = OpenContract(rules_of(terms, foreign), b"t" * 32)
+        scene.stack.pipeline._request([("a lie", opening)])
+        scene.stack.drain()
+        assert foreign in [one.rules.contract_id for one in scene.stack.log.contracts(-1, 10)]
+        with pytest.raises(
+            ReplayError, match=f"0x{foreign.hex()} .* name log 0x{another.hex()}"
+        ) as refused:
+            there.replayed()
+        assert refused.value.code == "contract-elsewhere"
+        there.convert(1)
+        with pytest.raises(ReplayError) as refused:
+            scene.settle("all")
+        assert refused.value.code == "contract-elsewhere"
+        assert there.paid_outcomes() == 0
 
 
 def test_statements_for_another_verifier_are_left_alone(database_url: str) -> None:
