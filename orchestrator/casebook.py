@@ -37,6 +37,8 @@ _OPENING_BYTES = 5 * WORD_BYTES
 _ITEM_BYTES = ENTRY_BYTES + _OPENING_BYTES
 _TILE = 1 << TILE_LEVELS
 _NO_OPENING = bytes(_OPENING_BYTES)
+# What reading a document of any shape may raise.
+_GARBLED = (EntryError, LookupError, TypeError, ValueError, AttributeError, OverflowError)
 
 
 class Casebook:
@@ -186,8 +188,8 @@ def _page(client: Client, start: int, limit: int) -> list[bytes]:
             if item["index"] != position or len(page) == limit:
                 raise ReplayError("entries-gap", f"the server did not give entry {position}")
             entry = _octets(item["entry"], ENTRY_BYTES)
-            page.append(entry + _opening(entry, item["opening"]))
-    except (EntryError, LookupError, TypeError, ValueError, AttributeError, OverflowError):
+            page.append(entry + _opening(entry, item.get("opening")))
+    except _GARBLED:
         raise ReplayError(
             "entries-garbled", f"what the server gives from {start} on are no entries"
         ) from None
@@ -197,19 +199,23 @@ def _page(client: Client, start: int, limit: int) -> list[bytes]:
 def _opening(entry: bytes, given: Any) -> bytes:
     """The words that an event's payload commits to; what other entries commit to decides nothing.
 
-    A wrong opening is dropped like a missing one: it proves nothing. A case may need the right one
-    (see `inquiry.lies`).
+    A wrong opening is dropped like a missing one, and so is one that cannot be written: it proves
+    nothing, and must not hide what the other entries prove. A case may need the right one (see
+    `inquiry.lies`).
     """
-    if given is None or "from_state" not in given:
+    if given is None:
         return _NO_OPENING
-    opening = EventOpening(
-        str(given["from_state"]),
-        int(given["nth"]),
-        int(given["received_ms"]),
-        _octets(given["request_hash"], WORD_BYTES),
-        _octets(given["commitment"], WORD_BYTES),
-    )
-    if event_payload(opening) != entry[-WORD_BYTES:]:
+    try:
+        opening = EventOpening(
+            str(given["from_state"]),
+            int(given["nth"]),
+            int(given["received_ms"]),
+            _octets(given["request_hash"], WORD_BYTES),
+            _octets(given["commitment"], WORD_BYTES),
+        )
+        if event_payload(opening) != entry[-WORD_BYTES:]:
+            return _NO_OPENING
+    except _GARBLED:
         return _NO_OPENING
     return b"".join(
         (

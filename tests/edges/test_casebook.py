@@ -12,7 +12,7 @@ from orchestrator.actors import Client
 from orchestrator.casebook import Casebook
 from orchestrator.chain import Chain, Checkpoint
 from orchestrator.core.case import Standing, standing_of
-from orchestrator.core.entry import Entry, encode
+from orchestrator.core.entry import Entry, EventOpening, encode, event_payload
 from orchestrator.core.merkle import CompactRange, leaf_hash
 from orchestrator.node import Block, NodeError
 from tests.core.test_terms import OPERATOR, OWNER, PLAIN
@@ -28,6 +28,16 @@ def standing(number: int, **changes: Any) -> Standing:
     return standing_of(dataclasses.replace(PLAIN, **changes), word(number), number)
 
 
+OPENING: dict[str, Any] = {
+    "from_state": "trial",
+    "nth": 1,
+    "received_ms": 2000,
+    "request_hash": f"0x{word(7).hex()}",
+    "commitment": f"0x{word(8).hex()}",
+}
+PAYLOAD = event_payload(EventOpening("trial", 1, 2000, word(7), word(8)))
+
+
 class Log:
     """A log with a settlement and an opening about each of these names: a server, and its chain."""
 
@@ -36,20 +46,21 @@ class Log:
     def __init__(self, names: Iterable[int], contracts: dict[bytes, Standing]) -> None:
         about = [(kind, word(name)) for name in names for kind in ("settlement", "contract.opened")]
         self.entries = [
-            encode(Entry(kind, bytes(32), bytes(32), name, "x", 0, 0, bytes(32)))
+            encode(Entry(kind, bytes(32), bytes(32), name, "x", 0, 0, PAYLOAD))
             for kind, name in about
         ]
         tree = CompactRange()
         tree.extend(leaf_hash(entry) for entry in self.entries)
         self._anchor = Checkpoint(len(self.entries), tree.root(), 1)
         self.contracts = contracts
+        self.openings: dict[int, object] = {}
         self.asked: list[bytes] = []
 
     def get(self, _: str, start: int, limit: int) -> object:
         shown = self.entries[start : start + min(limit, 10)]
         items = [
-            {"index": start + n, "entry": f"0x{entry.hex()}", "opening": None}
-            for n, entry in enumerate(shown)
+            {"index": n, "entry": f"0x{entry.hex()}", "opening": self.openings.get(n)}
+            for n, entry in enumerate(shown, start)
         ]
         return {"entries": items}
 
@@ -107,3 +118,55 @@ def test_a_named_contract_and_its_market_are_kept_however_many_others_there_are(
 def test_a_contract_that_the_node_has_forgotten() -> None:
     with pytest.raises(NodeError, match="has forgotten a contract"):
         Log([1], {}).read(word(1))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        # What Solidity could have written into a payload, and we cannot.
+        {**OPENING, "received_ms": 1 << 63},
+        {**OPENING, "received_ms": (1 << 256) - 1},
+        {**OPENING, "nth": 1 << 40},
+        {**OPENING, "nth": -1},
+        {**OPENING, "from_state": "\xff" * 32},
+        {**OPENING, "from_state": "tr\0al"},
+        {**OPENING, "from_state": "t" * 33},
+        # What no payload commits to.
+        {**OPENING, "from_state": "new"},
+        {**OPENING, "received_ms": "9" * 5000},
+        {**OPENING, "received_ms": float("inf")},
+        {**OPENING, "received_ms": None},
+        {**OPENING, "nth": [1]},
+        {**OPENING, "request_hash": "0x07"},
+        {**OPENING, "commitment": 8},
+        {**OPENING, "commitment": "no hex"},
+        {name: value for name, value in OPENING.items() if name != "nth"},
+        {"request_hash": OPENING["request_hash"], "commitment": OPENING["commitment"]},
+        {},
+        [],
+        "from_state",
+        5,
+        None,
+    ],
+    ids=lambda given: str(given)[:80],
+)
+def test_an_opening_that_cannot_be_read_is_missing_and_hides_no_other(given: object) -> None:
+    log = Log([1, 2], {})
+    log.openings = {0: OPENING, 1: given, 2: OPENING}
+    with log.read() as book:
+        assert [book.at(position).data for position in range(4)] == log.entries
+        openings = [item.opening for item in book.entries()]
+    shown = EventOpening("trial", 1, 2000, word(7), word(8))
+    assert openings == [shown, None, shown, None]
+
+
+def test_entries_may_come_without_a_word_about_openings() -> None:
+    log = Log([1], {})
+
+    def get(path: str, start: int, limit: int) -> object:
+        items = cast(dict[str, Any], Log.get(log, path, start, limit))["entries"]
+        return {"entries": [{name: item[name] for name in ("index", "entry")} for item in items]}
+
+    client = SimpleNamespace(get=get)
+    with Casebook(cast(Client, client), cast(Chain, log), LOG) as book:
+        assert [item.opening for item in book.entries()] == [None, None]
