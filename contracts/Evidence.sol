@@ -24,7 +24,7 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 /// - Order is the log's order, never time. Times that the log itself gives (touches, openings) do
 ///   not fall along it; those of product events may.
 /// - True entries of an honest log disprove nothing: every rule here is one that the log is written
-///   by. Not every lie can be shown in four entries: that something is missing never can.
+///   by, above all that an outcome directly follows its transition. Not every lie can be shown in four entries: that something is missing never can.
 /// - Who disproves has the entries. What a publisher keeps to itself can be disputed, not disproved.
 /// - SHA-256 has no collisions.
 /// - The escrow is the caller's choice. It keeps the facts and takes the consequences itself, so a
@@ -67,6 +67,8 @@ contract Evidence {
     error AmountTooLarge(uint256 share, uint256 unitPrice, uint256 limit);
     error NoClaim(bytes32 contractId, bytes32 key);
     error NotAnswered(uint64 index);
+    error NotTaken(uint64 index);
+    error NotOpenedLater(uint64 index);
 
     // ------------------------------------------------------------ disproving a statement
 
@@ -75,8 +77,9 @@ contract Evidence {
     ///
     ///   duplicate    outcome; an earlier one of the same transition, or of the same lead where the
     ///                contract is not repeatable
-    ///   transition   outcome that the terms alone exclude; or outcome, and the entry it names as
-    ///                its transition
+    ///   transition   outcome that the terms alone exclude, or that does not follow its transition;
+    ///                or outcome, and the entry it names as its transition; or the contract's
+    ///                opening, and an outcome below it
     ///   touch        outcome; the entry it names as its touch
     ///   touch_order  outcome; the touch of the same operator that should have been named
     ///   rival        outcome; the better touch of another contract's operator; that contract's
@@ -84,14 +87,19 @@ contract Evidence {
     ///                its opening lies further back than its window, and the touch shown follows
     ///                on another, that one (see `_requireFirstQualifies`)
     ///   sum          outcome or settlement that contradicts itself; or with the entry it names as
-    ///                the one before it or the last, or with one in between, which it skips; or
-    ///                reversal, and an outcome that was past the budget before it
+    ///                the one before it or the last, or with one in between, which it skips; or with
+    ///                an earlier one that was over though it fits, and a reversal below that where
+    ///                it fits for that alone; or reversal, and an outcome that was past the budget
+    ///                before it
     ///   reversal     reversal that contradicts itself or the terms; or with the entry it names as
     ///                its outcome, its event or the reversal before it; or with one in between; or
-    ///                with an earlier one of the same outcome
+    ///                with an earlier one of the same outcome, or by the same event; or with a later
+    ///                outcome of the lead that was not reversed
+    ///   clock        touch, opening or settlement; an earlier one of these with a later time
     ///
-    /// `rivalId` is the other contract, `opening` the opening of the transition's payload; both are
-    /// read for a rival alone.
+    /// An outcome is one that is paid or over, but for `sum`, where only paid ones add up. `rivalId`
+    /// is the other contract, `opening` the opening of the transition's payload; both are read for a
+    /// rival alone.
     function disprove(
         ICases escrow,
         bytes32 contractId,
@@ -103,7 +111,10 @@ contract Evidence {
     ) external {
         Trial memory trial = _open(escrow, contractId, size, exhibits);
         uint256 reach = escrow.reachOf(contractId);
-        if (exhibits[0].index > reach) revert NotVouchedFor(exhibits[0].index, reach);
+        // Index 0 is the log's genesis: a reach of zero means that nothing was signed.
+        if (reach == 0 || exhibits[0].index > reach) {
+            revert NotVouchedFor(exhibits[0].index, reach);
+        }
 
         if (!_isDisproved(trial, kind, exhibits, rivalId, opening)) revert NoContradiction(kind);
         escrow.retire(contractId, kind);
@@ -119,8 +130,15 @@ contract Evidence {
         bytes32 contractId = trial.contractId;
         if (kind == "sum") return Totals.isSumFalse(contractId, trial.terms, exhibits);
         if (kind == "reversal") return Totals.isReversalFalse(contractId, trial.terms, exhibits);
+        if (kind == "clock") return _isClockFalse(exhibits);
 
-        Entry calldata outcome = exhibits.accused(contractId, "outcome");
+        Entry calldata outcome = exhibits[0].read();
+        if (kind == "transition" && outcome.kind == "contract.opened") {
+            return _isOpenedLate(contractId, exhibits);
+        }
+        if (!_isCounted(outcome) || outcome.actor != contractId) {
+            revert Exhibits.NotOfContract(exhibits[0].index, contractId, "outcome");
+        }
         Link memory link = outcome.payload.link();
         trial.award = Award(outcome.subject, link.target, link.cause, outcome.timeMs);
         if (kind == "duplicate") return _isDuplicate(trial, exhibits);
@@ -190,8 +208,13 @@ contract Evidence {
     ///   answered     the verifier's own word on it: an outcome, over or refused entry of the
     ///                contract, for the same transition or the same lead (as the claim's key),
     ///                below its last final statement
+    ///   taken        an outcome or over entry by which the log gave the transition to another
+    ///                contract for the same outcome, below the last final statement of either
+    ///   unopened     the contract's opening above the transition, below its last final statement
     ///   touch_order  as in `disprove`, without the outcome
     ///   rival        as in `disprove`, without the outcome
+    ///
+    /// `rivalId` is the other contract of `taken` and `rival`.
     function refute(
         ICases escrow,
         bytes32 contractId,
@@ -207,6 +230,10 @@ contract Evidence {
 
         if (kind == "answered") {
             _requireAnswer(trial, exhibits[0]);
+        } else if (kind == "taken") {
+            _requireTaken(trial, exhibits[0], rivalId);
+        } else if (kind == "unopened") {
+            _requireUnopened(trial, exhibits[0]);
         } else if (kind == "touch_order") {
             _requireBetterTouch(trial, exhibits[0]);
         } else if (kind == "rival") {
@@ -236,8 +263,45 @@ contract Evidence {
             : answer.subject == trial.award.lead;
         if (
             !isAnswer || !isSame || answer.actor != trial.contractId
-                || exhibit.index > trial.escrow.floorOf(trial.contractId)
+                || !_isFinal(trial, trial.contractId, exhibit.index)
         ) revert NotAnswered(exhibit.index);
+    }
+
+    /// An outcome stands directly above its transition, so nobody can write one for it afterwards.
+    function _requireTaken(Trial memory trial, Exhibit calldata exhibit, bytes32 rivalId)
+        private
+        view
+    {
+        Terms memory rival = trial.escrow.termsOf(rivalId);
+        _requireSameOutcome(trial, rivalId, rival);
+        Entry calldata outcome = exhibit.read();
+        if (
+            !_isCounted(outcome) || outcome.actor != rivalId
+                || outcome.payload.link().target != trial.award.transition
+                || exhibit.index != trial.award.transition + 1
+                || !(_isFinal(trial, rivalId, exhibit.index)
+                    || _isFinal(trial, trial.contractId, exhibit.index))
+        ) revert NotTaken(exhibit.index);
+    }
+
+    /// The log did not know of the contract when it took the transition, so nothing was owed.
+    function _requireUnopened(Trial memory trial, Exhibit calldata exhibit) private view {
+        Entry calldata opened = exhibit.read();
+        if (
+            opened.kind != "contract.opened" || opened.subject != trial.contractId
+                || exhibit.index <= trial.award.transition
+                || !_isFinal(trial, trial.contractId, exhibit.index)
+        ) revert NotOpenedLater(exhibit.index);
+    }
+
+    /// Whether a final statement of the contract stands on or above the entry.
+    function _isFinal(Trial memory trial, bytes32 contractId, uint256 index)
+        private
+        view
+        returns (bool)
+    {
+        uint256 floor = trial.escrow.floorOf(contractId);
+        return floor != 0 && index <= floor; // zero: there is none
     }
 
     // ------------------------------------------------------------ an outcome's facts
@@ -267,7 +331,7 @@ contract Evidence {
         Entry calldata outcome = exhibits[0].read();
         if (exhibits.length == 1) {
             return outcome.surface != terms.surface || outcome.label != terms.outcome
-                || !terms.covers(outcome.timeMs) || award.transition >= exhibits[0].index
+                || !terms.covers(outcome.timeMs) || award.transition + 1 != exhibits[0].index
                 || award.touch >= award.transition || outcome.payload.link().padding != 0
                 || (terms.revenueShareBps == 0 && outcome.value != terms.unitPrice);
         }
@@ -283,6 +347,32 @@ contract Evidence {
     {
         Entry calldata touch = exhibits.pick(1).readAs(trial.award.touch);
         return !trial.terms.qualifies(trial.award, trial.award.touch, touch);
+    }
+
+    /// The log knows a contract before it gives it anything.
+    function _isOpenedLate(bytes32 contractId, Exhibit[] calldata exhibits)
+        private
+        pure
+        returns (bool)
+    {
+        Exhibit calldata exhibit = exhibits.pick(1);
+        Entry calldata outcome = exhibit.read();
+        return exhibits[0].read().subject == contractId && exhibit.index < exhibits[0].index
+            && _isCounted(outcome) && outcome.actor == contractId;
+    }
+
+    /// The log's own clock does not go back.
+    function _isClockFalse(Exhibit[] calldata exhibits) private pure returns (bool) {
+        Exhibit calldata exhibit = exhibits.pick(1);
+        Entry calldata later = exhibits[0].read();
+        Entry calldata earlier = exhibit.read();
+        return exhibit.index < exhibits[0].index && _isOwnTime(later.kind)
+            && _isOwnTime(earlier.kind) && later.timeMs < earlier.timeMs;
+    }
+
+    /// Of the entries whose time is the log's own, those whose time decides anything.
+    function _isOwnTime(bytes32 kind) private pure returns (bool) {
+        return kind == "touch" || kind == "contract.opened" || kind == "settlement";
     }
 
     // ------------------------------------------------------------ whose touch was better
@@ -330,11 +420,21 @@ contract Evidence {
 
     /// Contracts compete if they share all that decides who comes first, and live at the time.
     function _requireRival(Trial memory trial, bytes32 rivalId, Terms memory rival) private view {
+        if (rival.policy != trial.terms.policy || rival.attribution != trial.terms.attribution) {
+            revert NotARival(rivalId);
+        }
+        _requireSameOutcome(trial, rivalId, rival);
+    }
+
+    /// Contracts that no exclusive one tolerates beside it, and that live at the time.
+    function _requireSameOutcome(Trial memory trial, bytes32 rivalId, Terms memory rival)
+        private
+        view
+    {
         Terms memory terms = trial.terms;
         if (
             rival.owner != terms.owner || rival.logId != terms.logId
                 || rival.surface != terms.surface || rival.outcome != terms.outcome
-                || rival.policy != terms.policy || rival.attribution != terms.attribution
                 || !rival.covers(trial.award.timeMs)
         ) revert NotARival(rivalId);
         uint256 closedAt = trial.escrow.closedAtOf(rivalId);
@@ -381,14 +481,18 @@ contract Evidence {
         if (award.timeMs - opensMs <= Attribution.ms(rival.attributionWindow)) return;
 
         uint256 follows = touch.read().value; // 1 + the index of the touch before; zero: none
-        if (follows == 0) return;
+        // What names no touch of the rival's below itself is false, and shields nobody.
+        if (follows == 0 || follows > touch.index) return;
         if (follows <= opened.index && opened.read().timeMs < opensMs) return;
 
         Exhibit calldata before = exhibits.pick(place);
         if (uint256(before.index) + 1 != follows) {
             revert Exhibits.WrongExhibit(follows - 1, before.index);
         }
-        if (before.read().timeMs >= opensMs) revert RivalTouchedBefore(before.index);
+        Entry calldata entry = before.read();
+        bool isOwn = entry.kind == "touch" && entry.surface == rival.surface
+            && entry.actor == Attribution.word(rival.operator) && entry.subject == award.lead;
+        if (isOwn && entry.timeMs >= opensMs) revert RivalTouchedBefore(before.index);
     }
 
     function _isBetter(Trial memory trial, uint256 touch) private pure returns (bool) {

@@ -9,7 +9,7 @@ All lists hold flat objects of one shape: `entries`, `indexes` and `proofs` are 
 exhibit. `contracts` are those of every case; a log is registered by `registrant` under `origin`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -24,11 +24,8 @@ from orchestrator.core.case import (
     NO_OPENING,
     Case,
     Claim,
-    Docket,
     Exhibit,
-    Standing,
     opening_abi,
-    standing_of,
 )
 from orchestrator.core.decide import (
     Genesis,
@@ -155,6 +152,7 @@ DEALS: dict[str, dict[str, Any]] = {
     "other_surface": {"surface": _word("other surface")},
     "other_outcome": {"outcome": "trial"},
     "other_policy": {"policy": _word("other policy")},
+    "rich": {"budget_units": 2**80 - 1},
 }
 CLOSED_AT_S = {"closed": START_S + 5, "closed_then": START_S + 6}
 
@@ -275,6 +273,7 @@ class Vector(NamedTuple):
     opening: str = ""
     reach: str = "settlement"
     floor: str = "settlement"
+    rival_floor: str = "genesis"
     claim: Claim | None = None
 
 
@@ -287,7 +286,10 @@ def disproofs() -> Iterator[Vector]:
     yield from _of_sum()
     yield from _of_statement()
     yield from _of_budget()
+    yield from _of_over()
     yield from _of_reversal()
+    yield from _of_clock()
+    yield from _of_nothing_signed()
 
 
 def _of_duplicate() -> Iterator[Vector]:
@@ -304,6 +306,8 @@ def _of_duplicate() -> Iterator[Vector]:
     yield case("one transition for two contracts", "", for_bob, "bob", "outcome again", "outcome")
     over = twice.with_lie("outcome", kind="outcome.over")
     yield case("once over, then paid", "", over, "ann", "outcome again", "outcome")
+    then_over = twice.with_lie("outcome again", kind="outcome.over")
+    yield case("once paid, then over", "", then_over, "ann", "outcome again", "outcome")
     refused = twice.with_lie("outcome", kind="outcome.refused")
     yield case("once refused, then paid", "NoContradiction", refused, "ann", "outcome again",
                "outcome")  # fmt: skip
@@ -335,6 +339,35 @@ def _of_transition() -> Iterator[Vector]:
     yield case("honest, alone", "NoContradiction", FIRST)
     yield case("honest, with its transition", "NoContradiction", FIRST, "outcome", "transition")
     yield case("with another transition", "WrongExhibit", FIRST, "outcome", "again")
+    waited = FIRST.with_lie("outcome again", payload=payload(at["transition"], at["ann 1"]))
+    yield case("an outcome that waited", "", waited, "outcome again")
+    over = FIRST.with_lie("outcome", kind="outcome.over")
+    yield case("over", "NoContradiction", over)
+    yield case("over, with its transition", "NoContradiction", over, "outcome", "transition")
+    yield case("over, at another price", "", over.with_lie("outcome", value=11))
+    yield case("over, of another lead", "", over.with_lie("outcome", subject=OTHER_LEAD), "outcome",
+               "transition")  # fmt: skip
+    refused = FIRST.with_lie("outcome", kind="outcome.refused", value=11)
+    yield case("refused", "NotOfContract", refused)
+
+    def opened(name: str, error: str, log: Log, *shown: str, **fields: Any) -> Vector:
+        fields = {"contract": "after", "reach": "opened after"} | fields
+        return Vector(name, error, log, "transition", fields.pop("contract"), shown, **fields)
+
+    pair = ("opened after", "outcome")
+    early = FIRST.with_outcome("outcome", "after", "ann 1")
+    yield opened("below the contract's opening", "", early, *pair)
+    yield opened("below the opening, over", "", early.with_lie("outcome", kind="outcome.over"),
+                 *pair)  # fmt: skip
+    yield opened("below the opening, refused", "NoContradiction",
+                 early.with_lie("outcome", kind="outcome.refused"), *pair)  # fmt: skip
+    yield opened("below the opening, another's", "NoContradiction", FIRST, *pair)
+    yield opened("below another's opening", "NoContradiction", FIRST, *pair, contract="ann")
+    yield opened("above the opening", "NoContradiction", FIRST, "opened ann", "outcome",
+                 contract="ann")  # fmt: skip
+    yield opened("an opening alone", "MissingExhibit", early, "opened after")
+    yield opened("an opening that nobody signed for", "NotVouchedFor", early, *pair,
+                 reach="settlement")  # fmt: skip
     alone: dict[str, Json] = {
         "another label": {"label": "trial"},
         "another surface": {"surface": _word("other surface")},
@@ -382,6 +415,8 @@ def _of_touch() -> Iterator[Vector]:
 
     yield case("honest", "NoContradiction", FIRST)
     yield case("with another touch", "WrongExhibit", FIRST, "outcome", "ann 3")
+    over = FIRST.with_outcome("outcome", "ann", "bob 4", kind="outcome.over")
+    yield case("over, by another's touch", "", over, "outcome", "bob 4")
     lies: dict[str, Json] = {
         "no touch": {"kind": "trust.changed"},
         "a touch elsewhere": {"surface": _word("other surface")},
@@ -409,6 +444,8 @@ def _of_touch() -> Iterator[Vector]:
 
     third = FIRST.with_outcome("outcome", "ann", "ann 3")
     yield order("an earlier touch", "", third, "ann 1")
+    yield order("an earlier touch, over", "", third.with_lie("outcome", kind="outcome.over"),
+                "ann 1")  # fmt: skip
     yield order("an earlier touch, too old to qualify", "",
                 FIRST.with_outcome("outcome", "young", "ann 3"), "ann 1", "young")  # fmt: skip
     yield order("an earlier touch, before the opening", "TouchDoesNotCount",
@@ -439,10 +476,27 @@ def _of_rival() -> Iterator[Vector]:
         return Vector(name, error, log, "rival", contract, places, rival, **fields)
 
     yield case("the first of all touches", "", "ann", "ann 1")
+    yield case("the first of all touches, over", "", "ann", "ann 1",
+               log=bobs.with_lie("outcome", kind="outcome.over"))  # fmt: skip
     yield case("a later one, all since the opening being young", "", "ann", "ann 3")
     yield case("one that is too old", "TouchDoesNotQualify", "young", "ann 1")
     yield case("the second, the first being too old", "RivalTouchedBefore", "young", "ann 3",
                "ann 1")  # fmt: skip
+    below = bobs.at["ann 3"]  # an entry is the first touch that names none below itself
+    for value, error in ((2**256 - 1, ""), (below + 1, ""), (below, "MissingExhibit")):
+        yield case(f"the second, following on {value % 97}", error, "young", "ann 3",
+                   log=bobs.with_lie("ann 3", value=value))  # fmt: skip
+    shields: dict[str, tuple[str, Json]] = {
+        "no touch": ("", {"kind": "lead.registered"}),
+        "another's touch": ("", {"actor": address_word(BOB)}),
+        "another lead's touch": ("", {"subject": OTHER_LEAD}),
+        "a touch elsewhere": ("", {"surface": _word("other surface")}),
+        "a touch that is said to be old": ("", {"time_ms": START_S * 1000 - 1}),
+        "a touch with another label": ("RivalTouchedBefore", {"label": "call"}),
+    }
+    for name, (error, lie) in shields.items():
+        yield case(f"the second, following on {name}", error, "young", "ann 3", "ann 1",
+                   log=bobs.with_lie("ann 1", **lie))  # fmt: skip
     yield case("the first since it opened, before shown", "", "late", "ann 3", "ann 1")
     yield case("the first since it opened, before not shown", "MissingExhibit", "late", "ann 3")
     yield case("the first since it opened, another shown", "WrongExhibit", "late", "ann 3", "bob 4")
@@ -534,7 +588,8 @@ def _of_sum() -> Iterator[Vector]:
     over = FIRST.with_lie("outcome", kind="outcome.over")
     yield case("one that was over before it", "", over, *pair)
     apart = over.with_lie("outcome again", payload=second(0, 1, 10).entry("outcome again").payload)
-    yield case("one that was over skipped", "NoContradiction", apart, *pair)
+    much = apart.with_lie("outcome", value=1001)
+    yield case("one that was over skipped", "NoContradiction", much, *pair)
     huge = second(before, 2, 20).with_lie("outcome again", value=2**256 - 10)
     yield case("a sum that wraps around", "", huge, *pair)
 
@@ -596,6 +651,98 @@ def _of_budget() -> Iterator[Vector]:
     yield case("a reversal and no outcome", "NoContradiction", tight, "reversal", "ann 1")
 
 
+def _of_over() -> Iterator[Vector]:
+    """An outcome that was over though it fits, shown by what is said above it."""
+    at = FIRST.at
+
+    def over(value: int, earned: int = 10) -> Log:
+        """One outcome was over, then one was paid, and a statement sums up."""
+        log = FIRST.with_lie("outcome", kind="outcome.over", value=value)
+        payload = pack_outcome(at["again"], at["ann 1"], 0, 1, earned)
+        log = log.with_lie("outcome again", payload=payload)
+        said = pack_settlement(earned, 0, at["outcome again"], 0)
+        return log.with_lie("settlement", payload=said)
+
+    def case(name: str, error: str, log: Log, *shown: str, contract: str = "ann") -> Vector:
+        return Vector(name, error, log, "sum", contract, shown)
+
+    stated = ("settlement", "outcome")
+    yield case("over, and it fits below a statement", "", over(990), *stated)
+    yield case("over, and it does not", "NoContradiction", over(991), *stated)
+    yield case("over, and nothing would", "NoContradiction", over(2**256 - 1), *stated)
+    yield case("over, and more was earned than there is", "NoContradiction", over(0, 1001), *stated)
+    paid = ("outcome again", "outcome")
+    yield case("over, and it fits below an outcome", "", over(1000), *paid)
+    yield case("over, and it does not, below an outcome", "NoContradiction", over(1001), *paid)
+    yield case("over, and less was earned than the outcome", "NoContradiction", over(0, 9), *paid)
+    others = over(990).with_lie("outcome", actor=ALL["first_touch"]["bob"].id)
+    yield case("another's that was over", "NoContradiction", others, *stated)
+    later = FIRST.with_lie("outcome again", kind="outcome.over")
+    yield case("one that was over above it", "NoContradiction", later, "outcome", "outcome again")
+
+    # The entry at "outcome" becomes a reversal, the one at "outcome again" is over.
+    def back(value: int, earned: int = 10, contract: str = "ann") -> Log:
+        id_ = ALL["first_touch"][contract].id
+        first = pack_reversal(at["ann 1"], at["ann 3"], 0, 1, 10)
+        log = FIRST.with_lie("outcome", kind="outcome.reversed", actor=id_, payload=first)
+        log = log.with_lie("outcome again", kind="outcome.over", actor=id_, value=value)
+        said = pack_settlement(earned, 10, at["ann 1"], at["outcome"])
+        return log.with_lie("settlement", subject=id_, payload=said)
+
+    three = ("settlement", "outcome again", "outcome")
+    yield case("over, and it fits by a reversal", "", back(1000), *three)
+    yield case("over, and it does not by a reversal", "NoContradiction", back(1001), *three)
+    yield case("over, and the reversal is not shown", "NoContradiction", back(1000), *three[:2])
+    yield case("over, and the reversal is above it", "NoContradiction", back(1000), *three[:2],
+               "reversal")  # fmt: skip
+    wrong = back(1000).with_lie("outcome", actor=ALL["first_touch"]["bob"].id)
+    yield case("over, and the reversal is another's", "NoContradiction", wrong, *three)
+    none = back(1000).with_lie("outcome", kind="outcome")
+    yield case("over, and it is no reversal", "NoContradiction", none, *three)
+    yield case("over, and a sum has 80 bits", "NoContradiction", back(10, 2**80 - 10, "rich"),
+               *three, contract="rich")  # fmt: skip
+    yield case("over, and a sum has just 80 bits", "", back(9, 2**80 - 10, "rich"), *three,
+               contract="rich")  # fmt: skip
+
+
+def _of_clock() -> Iterator[Vector]:
+    def case(name: str, error: str, log: Log, *shown: str, **fields: Any) -> Vector:
+        return Vector(name, error, log, "clock", "ann", shown, **fields)
+
+    def at_ms(name: str, time_ms: int) -> Log:
+        return FIRST.with_lie(name, time_ms=START_S * 1000 + time_ms)
+
+    pair = ("ann 3", "ann 1")
+    yield case("honest", "NoContradiction", FIRST, *pair)
+    yield case("a touch at the same time", "NoContradiction", at_ms("ann 3", 1000), *pair)
+    yield case("a touch before one below it", "", at_ms("ann 3", 999), *pair)
+    yield case("the one below it", "NoContradiction", at_ms("ann 3", 999), "ann 1", "ann 3")
+    yield case("a touch beside itself", "NoContradiction", FIRST, "ann 1", "ann 1")
+    yield case("an opening before a touch below it", "", at_ms("opened later", 999), "opened later",
+               "ann 1")  # fmt: skip
+    yield case("a touch before an opening below it", "", at_ms("ann 3", 1499), "ann 3",
+               "opened later")  # fmt: skip
+    yield case("a statement before a touch below it", "", at_ms("settlement", 3999), "settlement",
+               "bob 4")  # fmt: skip
+    yield case("a product's time", "NoContradiction", at_ms("transition", 999), "transition",
+               "ann 1")  # fmt: skip
+    yield case("before a product's time", "NoContradiction", at_ms("settlement", 4500),
+               "settlement", "outcome")  # fmt: skip
+    yield case("one alone", "MissingExhibit", FIRST, "ann 1")
+    yield case("above what was signed", "NotVouchedFor", at_ms("ann 3", 999), *pair,
+               reach="ann 1")  # fmt: skip
+
+
+def _of_nothing_signed() -> Iterator[Vector]:
+    """A log may begin with anything; index 0 is no statement."""
+    lie: Json = {"kind": "outcome", "actor": ALL["first_touch"]["ann"].id}
+    log = FIRST.with_lie("genesis", **lie)
+    yield Vector("the first entry, where nothing was signed", "NotVouchedFor", log, "transition",
+                 "ann", ("genesis",), reach="genesis")  # fmt: skip
+    yield Vector("the first entry, where something was", "", log, "transition", "ann",
+                 ("genesis",))  # fmt: skip
+
+
 def _of_reversal() -> Iterator[Vector]:
     at = FIRST.at
     outcome, event, place = at["outcome again"], at["refund"], at["reversal"]
@@ -643,15 +790,41 @@ def _of_reversal() -> Iterator[Vector]:
     for name, lie in happened.items():
         yield case(name, "", FIRST.with_lie("refund", **lie), "refund")
 
+    older = back(at["outcome"], event, 0, 1, 10)
+    yield case("of an older outcome than the latest", "", older, "outcome again")
+    yield case("of an older outcome, shown itself", "NoContradiction", older, "outcome")
+    later: dict[str, Json] = {
+        "was over": {"kind": "outcome.over"},
+        "is another contract's": {"actor": ALL["first_touch"]["bob"].id},
+        "is another lead's": {"subject": OTHER_LEAD},
+        "is into another state": {"label": "trial"},
+    }
+    for name, lie in later.items():
+        yield case(f"the later {name}", "NoContradiction", older.with_lie("outcome again", **lie),
+                   "outcome again")  # fmt: skip
+    yield case("a reversal between the later and this", "NoContradiction",
+               back(at["outcome"], event, at["refund"], 2, 20), "outcome again")  # fmt: skip
+    yield case("the later behind the event", "NoContradiction",
+               back(at["outcome"], at["again"], 0, 1, 10), "outcome again")  # fmt: skip
+
     # The entry at "outcome" becomes an earlier reversal of the same contract.
-    def earlier(target: int, *now: int) -> Log:
-        payload = pack_reversal(target, at["ann 3"], 0, 1, 10)
-        log = FIRST.with_lie("outcome", kind="outcome.reversed", payload=payload)
+    def earlier(target: int, *now: int, cause: int = at["ann 3"], **lie: Any) -> Log:
+        payload = pack_reversal(target, cause, 0, 1, 10)
+        log = FIRST.with_lie("outcome", kind="outcome.reversed", payload=payload, **lie)
         return log.with_lie("reversal", payload=pack_reversal(outcome, event, *now))
 
     first = at["outcome"]
     yield case("twice", "", earlier(outcome, first, 2, 20), "outcome")
     yield case("another before it", "NoContradiction", earlier(5, first, 2, 20), "outcome")
+    same = earlier(5, first, 2, 20, cause=event)
+    yield case("two by one event", "", same, "outcome")
+    yield case("two by one event, in two states", "NoContradiction",
+               same.with_lie("outcome", label="trial"), "outcome")  # fmt: skip
+    bobs = {"actor": ALL["first_touch"]["bob"].id}
+    yield case("two by one event, of two contracts", "",
+               earlier(5, 0, 1, 10, cause=event, **bobs), "outcome")  # fmt: skip
+    yield case("one outcome twice, says another contract", "NoContradiction",
+               earlier(outcome, 0, 1, 10, **bobs), "outcome")  # fmt: skip
     yield case("another before it, and more", "", earlier(5, first, 2, 21), "outcome")
     yield case("another before it, as a third", "", earlier(5, first, 3, 20), "outcome")
     yield case("another skipped", "", earlier(5, 0, 1, 10), "outcome")
@@ -701,33 +874,108 @@ def claims() -> Iterator[ClaimVector]:
     yield case("one more than an amount", "AmountTooLarge", more, "share", "transition", "ann 1")
 
 
+def _refutation(
+    name: str, error: str, kind: str, contract: str, touch: str, *shown: str, **fields: Any
+) -> Vector:
+    log: Log = fields.pop("log", FIRST)
+    claimed = fields.pop("claimed", "transition")
+    entry = log.entry(claimed)
+    claim = Claim(entry.subject, 10, log.at[claimed], log.at[touch], entry.time_ms)
+    return Vector(name, error, log, kind, contract, shown, claim=claim, **fields)
+
+
 def refutations() -> Iterator[Vector]:
     """Against a claim, whose facts are the transition's and this touch's."""
+    yield from _by_answer()
+    yield from _by_gift()
+    yield from _by_opening()
+    yield from _by_touch()
 
-    def case(
-        name: str, error: str, kind: str, contract: str, touch: str, *shown: str, **fields: Any
-    ) -> Vector:
-        log: Log = fields.pop("log", FIRST)
-        claimed = fields.pop("claimed", "transition")
-        entry = log.entry(claimed)
-        claim = Claim(entry.subject, 10, log.at[claimed], log.at[touch], entry.time_ms)
-        return Vector(name, error, log, kind, contract, shown, claim=claim, **fields)
 
-    answered: Callable[..., Vector] = case
-    yield answered("the outcome", "", "answered", "ann", "ann 1", "outcome")
-    yield answered("another outcome", "NotAnswered", "answered", "ann", "ann 1", "outcome again")
-    yield answered("another's outcome", "NotAnswered", "answered", "bob", "bob 4", "outcome")
-    yield answered("no outcome", "NotAnswered", "answered", "ann", "ann 1", "transition")
-    yield answered("above the final statement", "NotAnswered", "answered", "ann", "ann 1",
-                   "outcome", floor="transition")  # fmt: skip
+def _by_answer() -> Iterator[Vector]:
+    def case(name: str, error: str, contract: str, *shown: str, **fields: Any) -> Vector:
+        return _refutation(name, error, "answered", contract, *shown, **fields)
+
+    yield case("the outcome", "", "ann", "ann 1", "outcome")
+    yield case("another outcome", "NotAnswered", "ann", "ann 1", "outcome again")
+    yield case("another's outcome", "NotAnswered", "bob", "bob 4", "outcome")
+    yield case("no outcome", "NotAnswered", "ann", "ann 1", "transition")
+    yield case("above the final statement", "NotAnswered", "ann", "ann 1",
+               "outcome", floor="transition")  # fmt: skip
     for kind in ("outcome.over", "outcome.refused"):
         log = FIRST.with_lie("outcome", kind=kind)
-        yield answered(f"an {kind}", "", "answered", "ann", "ann 1", "outcome", log=log)
+        yield case(f"an {kind}", "", "ann", "ann 1", "outcome", log=log)
     once = FIRST.with_outcome("outcome again", "once", "ann 1")
-    yield answered("the lead's outcome", "", "answered", "once", "ann 1", "outcome again", log=once)
+    yield case("the lead's outcome", "", "once", "ann 1", "outcome again", log=once)
     leads = once.with_lie("outcome again", subject=OTHER_LEAD)
-    yield answered("another lead's outcome", "NotAnswered", "answered", "once", "ann 1",
-                   "outcome again", log=leads)  # fmt: skip
+    yield case("another lead's outcome", "NotAnswered", "once", "ann 1",
+               "outcome again", log=leads)  # fmt: skip
+    said = FIRST.with_lie("genesis", kind="outcome.refused", subject=LEAD,
+                      actor=ALL["first_touch"]["once"].id)  # fmt: skip
+    yield case("the first entry, where nothing is final", "NotAnswered", "once",
+               "ann 1", "genesis", log=said, floor="genesis")  # fmt: skip
+    yield case("the first entry, where something is", "", "once", "ann 1",
+               "genesis", log=said)  # fmt: skip
+
+
+def _by_gift() -> Iterator[Vector]:
+    def taken(
+        name: str, error: str, log: Log = FIRST, shown: str = "outcome", **fields: Any
+    ) -> Vector:
+        fields = {"rival": "ann", "floor": "genesis", "rival_floor": "settlement"} | fields
+        contract, touch = fields.pop("contract", "bob"), fields.pop("touch", "bob 4")
+        return _refutation(name, error, "taken", contract, touch, shown, log=log, **fields)
+
+    yield taken("paid to another", "")
+    yield taken("paid to another, by the claimant's own verifier", "", floor="settlement",
+                rival_floor="genesis")  # fmt: skip
+    yield taken("paid to another, and nothing is final", "NotTaken", rival_floor="genesis")
+    yield taken("paid to another, above what is final", "NotTaken", rival_floor="transition",
+                floor="transition")  # fmt: skip
+    yield taken("over for another", "", FIRST.with_lie("outcome", kind="outcome.over"))
+    yield taken("refused to another", "NotTaken", FIRST.with_lie("outcome", kind="outcome.refused"))
+    yield taken("another transition", "NotTaken", shown="outcome again")
+    later = pack_outcome(FIRST.at["transition"], FIRST.at["ann 1"], 0, 1, 10)
+    yield taken("paid to another afterwards", "NotTaken",
+                FIRST.with_lie("outcome again", payload=later), "outcome again")  # fmt: skip
+    apart = pack_outcome(FIRST.at["again"], FIRST.at["ann 1"], 0, 1, 10)
+    yield taken("paid to another, for another transition", "NotTaken",
+                FIRST.with_lie("outcome", payload=apart))  # fmt: skip
+    yield taken("paid to a third", "NotTaken", rival="once")
+    for other in ("owner", "log", "surface", "outcome"):
+        name = f"other_{other}"
+        yield taken(f"paid for another {other}", "NotARival",
+                    FIRST.with_outcome("outcome", name, "ann 1"), rival=name)  # fmt: skip
+    for other in ("policy", "model"):
+        name = f"other_{other}"
+        yield taken(f"paid by another {other}", "",
+                    FIRST.with_outcome("outcome", name, "ann 1"), rival=name)  # fmt: skip
+    for name, error in (("ended", "NotARival"), ("unopened", "NotARival"),
+                        ("closed", "RivalClosed"), ("closed_then", "")):  # fmt: skip
+        yield taken(f"paid to one that is {name}", error,
+                    FIRST.with_outcome("outcome", name, "ann 1"), rival=name)  # fmt: skip
+    yield taken("paid to nobody", "UnknownContract", rival="")
+    yield taken("no outcome", "NotTaken", shown="transition")
+
+
+def _by_opening() -> Iterator[Vector]:
+    def case(name: str, error: str, contract: str, *shown: str, **fields: Any) -> Vector:
+        return _refutation(name, error, "unopened", contract, *shown, **fields)
+
+    yield case("the opening above the transition", "", "after", "ann 1",
+               "opened after", floor="opened after")  # fmt: skip
+    yield case("the opening, and nothing final above it", "NotOpenedLater", "after",
+               "ann 1", "opened after")  # fmt: skip
+    yield case("the opening below the transition", "NotOpenedLater", "ann",
+               "ann 1", "opened ann")  # fmt: skip
+    yield case("another's opening", "NotOpenedLater", "ann", "ann 1",
+               "opened after", floor="opened after")  # fmt: skip
+    yield case("no opening", "NotOpenedLater", "after", "ann 1", "ann 8",
+               floor="opened after")  # fmt: skip
+
+
+def _by_touch() -> Iterator[Vector]:
+    case = _refutation
     yield case("an earlier touch", "", "touch_order", "ann", "ann 3", "ann 1")
     yield case("the later touch", "TouchDoesNotBeat", "touch_order", "ann", "ann 1", "ann 3")
     yield case("another's touch", "TouchDoesNotCount", "touch_order", "ann", "ann 3", "bob 4")
@@ -767,15 +1015,6 @@ def table() -> Json:
         "refutations": [_case(vector) | _claimed(vector) for vector in refutations()],
         "registrant": REGISTRANT,
     }
-
-
-def docket(model: str, reach: int = 0, floor: int = 0) -> Docket:
-    """What the escrow says of the contracts of a model."""
-    found: dict[bytes, Standing] = {
-        entry.id: standing_of(entry.terms, entry.id, entry.number, entry.closed_at_s, reach, floor)
-        for entry in ALL[model].values()
-    }
-    return found
 
 
 def case_of(vector: Vector) -> Case:
@@ -827,6 +1066,7 @@ def _claimed(vector: Vector) -> Json:
         "claim_time_ms": claim.time_ms,
         "claim_touch": claim.touch,
         "claim_transition": claim.transition,
+        "rival_floor": vector.log.at[vector.rival_floor],
     }
 
 

@@ -31,7 +31,11 @@ library Totals {
         Link memory link = outcome.payload.link();
         uint256 index = exhibits[0].index;
         if (exhibits.length == 1) return _startsFalse(link, index, outcome.value);
-        return _breaksChain(contractId, "outcome", link, index, outcome.value, exhibits[1]);
+        if (_breaksChain(contractId, "outcome", link, index, outcome.value, exhibits[1])) {
+            return true;
+        }
+        return link.sum >= outcome.value
+            && _hadRoom(contractId, terms, link.sum - outcome.value, exhibits);
     }
 
     function _isStatementFalse(bytes32 contractId, Terms memory terms, Exhibit[] calldata exhibits)
@@ -51,11 +55,40 @@ library Totals {
                 || (said.lastOutcome == 0 && said.earned != 0)
                 || (said.lastReversal == 0 && said.reversed != 0);
         }
+        if (_hadRoom(contractId, terms, said.earned, exhibits)) return true;
         Exhibit calldata other = exhibits[1];
         return _isTotalFalse(contractId, "outcome", said.lastOutcome, said.earned, index, other)
             || _isTotalFalse(
             contractId, "outcome.reversed", said.lastReversal, said.reversed, index, other
         );
+    }
+
+    /// Whether an outcome below the accused entry was said to be over and fits into the budget. Before
+    /// it no more was earned than `earned`, which is said above it, and no less reversed than the
+    /// reversal says that is shown below it, if one is.
+    function _hadRoom(
+        bytes32 contractId,
+        Terms memory terms,
+        uint256 earned,
+        Exhibit[] calldata exhibits
+    ) private pure returns (bool) {
+        Exhibit calldata over = exhibits[1];
+        if (
+            !Exhibits.isOf(over.read(), contractId, "outcome.over")
+                || over.index >= exhibits[0].index
+        ) return false;
+        uint256 budget = terms.budget;
+        if (exhibits.length > 2) {
+            Entry calldata reversal = exhibits[2].read();
+            if (
+                !Exhibits.isOf(reversal, contractId, "outcome.reversed")
+                    || exhibits[2].index >= over.index
+            ) return false;
+            budget += reversal.payload.link().sum; // each has 80 bits
+        }
+        uint256 value = over.read().value;
+        // What would not have fitted into a sum of 80 bits was over too.
+        return earned <= budget && value <= budget - earned && earned + value <= type(uint80).max;
     }
 
     /// What was reversed until an outcome is no more than what was before a later reversal; an
@@ -94,10 +127,37 @@ library Totals {
         return (other.index == link.target
                 && _isTakenFalse(contractId, terms, reversal, other.read()))
             || (other.index == link.cause && _isEventFalse(terms, reversal, other.read()))
-            || (Exhibits.isOf(other.read(), contractId, "outcome.reversed")
-                && other.index < index
-                && other.read().payload.link().target == link.target)
+            || (other.index < index && _isDoneBefore(contractId, reversal, link, other.read()))
+            || _skipsLater(contractId, reversal, link, other)
             || _breaksChain(contractId, "outcome.reversed", link, index, reversal.value, other);
+    }
+
+    /// Whether an earlier reversal is of the same outcome, or by the same event in the same state:
+    /// an event takes back one outcome of each state, whosever it is.
+    function _isDoneBefore(
+        bytes32 contractId,
+        Entry calldata reversal,
+        Link memory link,
+        Entry calldata earlier
+    ) private pure returns (bool) {
+        if (earlier.kind != "outcome.reversed") return false;
+        Link memory said = earlier.payload.link();
+        return (earlier.actor == contractId && said.target == link.target)
+            || (earlier.label == reversal.label && said.cause == link.cause);
+    }
+
+    /// Whether `other` is a later outcome of the lead, which the event should have taken back: no
+    /// reversal of the contract stands between the two.
+    function _skipsLater(
+        bytes32 contractId,
+        Entry calldata reversal,
+        Link memory link,
+        Exhibit calldata other
+    ) private pure returns (bool) {
+        Entry calldata outcome = other.read();
+        return Exhibits.isOf(outcome, contractId, "outcome") && outcome.subject == reversal.subject
+            && outcome.label == reversal.label && link.target < other.index
+            && other.index < link.cause && link.prev < other.index;
     }
 
     /// Whether the reversal takes back something else than it says, or too late.

@@ -24,15 +24,18 @@ NO_OPENING = EventOpening("", 0, 0, ZERO_WORD, ZERO_WORD)
 # What each kind of case says, for the person who is about to sign for it.
 DISPROOFS = {
     "duplicate": "a lead or a transition was counted twice",
-    "transition": "an outcome contradicts the transition it names, or the signed terms",
+    "transition": "an outcome contradicts its transition, the terms, or the contract's opening",
     "touch": "the touch that an outcome names is wrong, too old, or not before it",
     "touch_order": "another touch of the same operator should have been credited",
     "rival": "the touch of another contract's operator should have won",
     "sum": "running totals or counts do not add up",
     "reversal": "a reversal names the wrong outcome or event, is late, or happened twice",
+    "clock": "the log's own clock went back",
 }
 REFUTATIONS = {
     "answered": "the verifier's final statement covers an answer for this lead or transition",
+    "taken": "the log gave the transition to another contract, and a final statement covers that",
+    "unopened": "the log knew of the contract only after the transition",
     "touch_order": DISPROOFS["touch_order"],
     "rival": DISPROOFS["rival"],
 }
@@ -89,17 +92,19 @@ class Standing(NamedTuple):
     floor: int = 0
 
     @property
-    def market(self) -> tuple[bytes, bytes, bytes, str, bytes, str]:
-        """What contracts have in common that compete for the same outcomes by the same rules."""
+    def occupied(self) -> tuple[bytes, bytes, bytes, str]:
+        """What an exclusive contract has for itself alone."""
         rules = self.rules
-        return (
-            rules.owner,
-            self.log_id,
-            rules.surface,
-            rules.outcome,
-            rules.policy_hash,
-            rules.attribution,
-        )
+        return rules.owner, self.log_id, rules.surface, rules.outcome
+
+    @property
+    def market(self) -> tuple[tuple[bytes, bytes, bytes, str], bytes, str]:
+        """What contracts have in common that compete for the same outcomes by the same rules."""
+        return self.occupied, self.rules.policy_hash, self.rules.attribution
+
+    def is_final(self, position: int) -> bool:
+        """Whether a final statement of the contract stands on or above this entry."""
+        return position <= self.floor != 0
 
     def is_closed_before(self, at_ms: int) -> bool:
         """Whether its parties had closed it by then; a second that closes is still open."""
@@ -155,6 +160,8 @@ REVERSAL = ascii_word("outcome.reversed")
 SETTLEMENT = ascii_word("settlement")
 OPENED = ascii_word("contract.opened")
 PUBLISHED = ascii_word("policy.published")
+# Of the entries whose time is the log's own, those whose time decides anything.
+OWN_TIMED = (TOUCH, OPENED, SETTLEMENT)
 
 _U40 = (1 << 40) - 1
 _U48 = (1 << 48) - 1

@@ -16,6 +16,7 @@ from orchestrator.core.case import (
     OPENED,
     OUTCOME,
     OVER,
+    OWN_TIMED,
     PRODUCT_EVENT,
     REFUSED,
     REVERSAL,
@@ -77,9 +78,9 @@ class Trial(NamedTuple):
             )
         return found
 
-    def accused(self, kind: bytes) -> Words:
+    def accused(self, *kinds: bytes) -> Words:
         found = self.shown[0]
-        if not found.is_of(self.rules.contract_id, kind):
+        if not any(found.is_of(self.rules.contract_id, kind) for kind in kinds):
             raise EvidenceError(
                 "not-of-contract", f"entry {found.position} is none of the contract that could lie"
             )
@@ -99,7 +100,8 @@ def check_disproof(case: Case, docket: Docket) -> None:
     """Raise EvidenceError unless the case proves what it says, as `Evidence.disprove` would."""
     trial = _open(case, docket)
     reach = trial.standing.reach
-    if trial.shown[0].position > reach:
+    # Index 0 is the log's genesis: a reach of zero means that nothing was signed.
+    if reach == 0 or trial.shown[0].position > reach:
         raise EvidenceError(
             "not-vouched-for",
             f"entry {trial.shown[0].position} stands above {reach}, "
@@ -109,6 +111,10 @@ def check_disproof(case: Case, docket: Docket) -> None:
         proven = _is_sum_false(trial)
     elif case.kind == "reversal":
         proven = _is_reversal_false(trial)
+    elif case.kind == "clock":
+        proven = _is_clock_false(trial)
+    elif case.kind == "transition" and trial.shown[0].kind == OPENED:
+        proven = _is_opened_late(trial)
     else:
         proven = _is_outcome_false(trial)
     if not proven:
@@ -142,6 +148,10 @@ def check_refutation(case: Case, claim: Claim, docket: Docket) -> None:
     award = Award(claim.lead, claim.transition, claim.touch, claim.time_ms)
     if case.kind == "answered":
         _check_answer(trial, award)
+    elif case.kind == "taken":
+        _check_taken(trial, award)
+    elif case.kind == "unopened":
+        _check_unopened(trial, award)
     elif case.kind == "touch_order":
         _check_better_touch(trial.rules, award, trial.shown[0])
     elif case.kind == "rival":
@@ -173,9 +183,35 @@ def _check_answer(trial: Trial, award: Award) -> None:
         is_same = answer.subject == award.lead
     is_answer = answer.kind in (OUTCOME, OVER, REFUSED)
     is_own = answer.actor == standing.rules.contract_id
-    if not (is_answer and is_own and is_same and answer.position <= standing.floor):
+    if not (is_answer and is_own and is_same and standing.is_final(answer.position)):
         raise EvidenceError(
             "not-answered", f"entry {answer.position} is no final answer to this claim"
+        )
+
+
+def _check_taken(trial: Trial, award: Award) -> None:
+    """[an outcome or over entry for the transition by another contract for the same outcome]
+
+    It stands directly above the transition, so nobody can write one afterwards.
+    """
+    outcome, rival = trial.shown[0], _same_outcome(trial, award)
+    is_theirs = outcome.kind in (OUTCOME, OVER) and outcome.actor == trial.case.rival
+    is_final = any(one.is_final(outcome.position) for one in (rival, trial.standing))
+    is_of_it = link(outcome.payload).target == award.transition == outcome.position - 1
+    if not (is_theirs and is_of_it and is_final):
+        raise EvidenceError(
+            "not-taken", f"entry {outcome.position} gives the transition to nobody else for good"
+        )
+
+
+def _check_unopened(trial: Trial, award: Award) -> None:
+    """[the contract's own opening, above the transition and not above its final statement]"""
+    opened, standing = trial.shown[0], trial.standing
+    is_own = opened.kind == OPENED and opened.subject == standing.rules.contract_id
+    if not (is_own and award.transition < opened.position and standing.is_final(opened.position)):
+        raise EvidenceError(
+            "not-opened-later",
+            f"entry {opened.position} is not the contract's opening, above the transition",
         )
 
 
@@ -183,7 +219,7 @@ def _check_answer(trial: Trial, award: Award) -> None:
 
 
 def _is_outcome_false(trial: Trial) -> bool:
-    outcome = trial.accused(OUTCOME)
+    outcome = trial.accused(OUTCOME, OVER)
     said = link(outcome.payload)
     award = Award(outcome.subject, said.target, said.cause, outcome.time_ms)
     match trial.case.kind:
@@ -221,7 +257,7 @@ def _is_transition_false(trial: Trial, award: Award, said: Link) -> bool:
             outcome.surface != rules.surface
             or outcome.label != ascii_word(rules.outcome)
             or not trial.standing.covers(outcome.time_ms)
-            or award.transition >= outcome.position
+            or award.transition + 1 != outcome.position
             or award.touch >= award.transition
             or said.padding != 0
             or (rules.revenue_share_bps == 0 and outcome.value != rules.unit_price_units)
@@ -232,6 +268,25 @@ def _is_transition_false(trial: Trial, award: Award, said: Link) -> bool:
         or entered.subject != outcome.subject
         or entered.time_ms != outcome.time_ms
         or outcome.value != rules.amount_units(entered.value)
+    )
+
+
+def _is_opened_late(trial: Trial) -> bool:
+    """[the contract's opening, an outcome below it]: the log knows whom it gives anything."""
+    opened, outcome = trial.shown[0], trial.exhibit(1)
+    contract_id = trial.rules.contract_id
+    is_own = outcome.is_of(contract_id, OUTCOME) or outcome.is_of(contract_id, OVER)
+    return opened.subject == contract_id and is_own and outcome.position < opened.position
+
+
+def _is_clock_false(trial: Trial) -> bool:
+    """[an entry, an earlier one with a later time]: the log's own clock does not go back."""
+    later, earlier = trial.shown[0], trial.exhibit(1)
+    return (
+        earlier.position < later.position
+        and later.kind in OWN_TIMED
+        and earlier.kind in OWN_TIMED
+        and later.time_ms < earlier.time_ms
     )
 
 
@@ -309,11 +364,23 @@ def _check_beaten(trial: Trial, award: Award, place: int) -> None:
 
 def _rival(trial: Trial, award: Award) -> Standing:
     rival = _standing(trial.docket, trial.case.rival)
-    if rival.market != trial.standing.market or not rival.covers(award.time_ms):
-        raise EvidenceError("not-a-rival", "it does not compete for this transition")
+    if rival.market != trial.standing.market:
+        raise _no_rival()
+    return _same_outcome(trial, award)
+
+
+def _same_outcome(trial: Trial, award: Award) -> Standing:
+    """The contract that no exclusive one would tolerate beside it, and that lived at the time."""
+    rival = _standing(trial.docket, trial.case.rival)
+    if rival.occupied != trial.standing.occupied or not rival.covers(award.time_ms):
+        raise _no_rival()
     if rival.is_closed_before(award.time_ms):
         raise EvidenceError("rival-closed", f"its parties closed it at {rival.closed_at_s} s")
     return rival
+
+
+def _no_rival() -> EvidenceError:
+    return EvidenceError("not-a-rival", "it does not compete for this transition")
 
 
 def _check_first_entry(opening: EventOpening, entered: Words) -> None:
@@ -340,7 +407,14 @@ def _check_first_qualifies(
     if before is None:
         return
     found = trial.exhibit_at(place, before)
-    if found.time_ms >= rival.opens_at_ms:
+    # What names no touch of the rival's is false, and shields nobody.
+    is_own = (
+        found.kind == TOUCH
+        and found.surface == rival.surface
+        and found.actor == rival.operator
+        and found.subject == award.lead
+    )
+    if is_own and found.time_ms >= rival.opens_at_ms:
         raise EvidenceError(
             "rival-touched-before", f"entry {before} is no older than the rival's opening"
         )
@@ -352,7 +426,9 @@ def needed_before(rival: ContractRules, at_ms: int, touch: Words, opened: Words)
     The first that counts qualifies if all since the rival opened is young enough, or if `touch` is
     the first: it follows on no other, or on one from before the rival opened.
     """
-    if at_ms - rival.opens_at_ms <= rival.attribution_window_ms or touch.value == 0:
+    if at_ms - rival.opens_at_ms <= rival.attribution_window_ms:
+        return None
+    if not 0 < touch.value <= touch.position:  # what names nothing below itself is false
         return None
     if touch.value <= opened.position and opened.time_ms < rival.opens_at_ms:
         return None
@@ -390,7 +466,10 @@ def _is_sum_false(trial: Trial) -> bool:
     said = link(outcome.payload)
     if len(trial.shown) == 1:
         return _starts_false(said, outcome)
-    return _breaks_chain(said, outcome, trial.shown[1])
+    before = said.total - outcome.value
+    return _breaks_chain(said, outcome, trial.shown[1]) or (
+        before >= 0 and _had_room(trial, before)
+    )
 
 
 def _is_statement_false(trial: Trial) -> bool:
@@ -408,6 +487,8 @@ def _is_statement_false(trial: Trial) -> bool:
         return any(
             last >= settlement.position or (last == 0 and total != 0) for _, last, total in sides
         )
+    if _had_room(trial, said.earned):
+        return True
     other = trial.shown[1]
     for kind, last, total in sides:
         is_same = other.is_of(rules.contract_id, kind)
@@ -417,6 +498,25 @@ def _is_statement_false(trial: Trial) -> bool:
         elif is_same and last < other.position < settlement.position:
             return True
     return False
+
+
+def _had_room(trial: Trial, earned: int) -> bool:
+    """[accused, an earlier outcome that was over, a reversal before that] though it fits.
+
+    Before it no more was earned than `earned`, which is said above it, and no less was reversed
+    than the reversal says, if one is shown.
+    """
+    accused, over, contract_id = trial.shown[0], trial.shown[1], trial.rules.contract_id
+    if not (over.is_of(contract_id, OVER) and over.position < accused.position):
+        return False
+    budget = trial.rules.budget_units
+    if len(trial.shown) > 2:
+        reversal = trial.shown[2]
+        if not (reversal.is_of(contract_id, REVERSAL) and reversal.position < over.position):
+            return False
+        budget += link(reversal.payload).total
+    # What would not have fitted into a sum of 80 bits was over too.
+    return earned + over.value <= min(budget, AMOUNT_LIMIT - 1)
 
 
 def _is_past_budget(trial: Trial) -> bool:
@@ -448,12 +548,34 @@ def _is_reversal_false(trial: Trial) -> bool:
     return (
         (other.position == said.target and _is_taken_false(rules, reversal, other))
         or (other.position == said.cause and _is_event_false(rules, reversal, other))
-        or (
-            other.is_of(rules.contract_id, REVERSAL)
-            and other.position < reversal.position
-            and link(other.payload).target == said.target
-        )
+        or _is_done_before(reversal, said, other)
+        or _skips_later(reversal, said, other)
         or _breaks_chain(said, reversal, other)
+    )
+
+
+def _is_done_before(reversal: Words, said: Link, other: Words) -> bool:
+    """Whether `other` reverses the same outcome, or something in the same state by the same event.
+
+    An event takes back one outcome of each state, whosever it is.
+    """
+    if other.kind != REVERSAL or other.position >= reversal.position:
+        return False
+    earlier = link(other.payload)
+    return (other.actor == reversal.actor and earlier.target == said.target) or (
+        other.label == reversal.label and earlier.cause == said.cause
+    )
+
+
+def _skips_later(reversal: Words, said: Link, other: Words) -> bool:
+    """Whether `other` is a later outcome of the lead, which the event should have taken back.
+
+    No reversal of the contract stands between the two.
+    """
+    return (
+        other.is_of(reversal.actor, OUTCOME)
+        and (other.subject, other.label) == (reversal.subject, reversal.label)
+        and max(said.target, said.prev) < other.position < said.cause
     )
 
 

@@ -22,6 +22,7 @@ from orchestrator.core.case import (
     OPENED,
     OUTCOME,
     OVER,
+    OWN_TIMED,
     PUBLISHED,
     REFUSED,
     REVERSAL,
@@ -234,9 +235,7 @@ def lies(
     """
     watch = _Watch(docket, source, set() if unopened is None else unopened)
     for item in entries:
-        found = watch.take(item)
-        if found is not None:
-            yield found
+        yield from watch.take(item)
 
 
 @dataclass(slots=True)
@@ -249,7 +248,12 @@ class _Account:
     last_reversal: int = 0
     leads: dict[bytes, int] = field(default_factory=dict)  # where each was counted first
     reversed: dict[int, int] = field(default_factory=dict)  # by the outcome taken back
+    latest: dict[tuple[bytes, bytes], int] = field(default_factory=dict)  # by lead and state
     most: tuple[int, int] = (0, 0)  # the highest total of an outcome, and where
+    reversed_units: int = 0
+    # What was over and would need the least room: how much, where, the reversal below it.
+    over: tuple[int, int, int] | None = None
+    first_counted: int = 0  # its first outcome or over entry
 
 
 class _Watch:
@@ -260,65 +264,117 @@ class _Watch:
         self._unopened = unopened
         self._accounts = {name: _Account(standing) for name, standing in docket.items()}
         self._counted: dict[int, int] = {}  # by transition: where it was counted first
+        self._reversed: dict[tuple[int, bytes], int] = {}  # by event and state: likewise
+        # The latest of the log's own times, and where, until one falls.
+        self._clock: tuple[int, int] | None = (0, 0)
 
-    def take(self, item: PublicEntry) -> Case | None:
+    def take(self, item: PublicEntry) -> Iterator[Case]:
         entry = self._past.take(item)
-        name = entry.subject if entry.kind == SETTLEMENT else entry.actor
+        if entry.kind in OWN_TIMED:
+            yield from self._of_clock(entry)
+        name = entry.subject if entry.kind in (SETTLEMENT, OPENED) else entry.actor
         account = self._accounts.get(name)
-        found = None
-        if account is not None and entry.kind in (OUTCOME, OVER, REVERSAL, SETTLEMENT):
-            if entry.position <= account.standing.reach and not account.is_disproved:
-                found = self._disproof(account, entry)
-                account.is_disproved = found is not None
+        if account is not None and entry.kind in (OUTCOME, OVER, REVERSAL, SETTLEMENT, OPENED):
+            yield from self._judged(account, self._suspicions(account, entry), entry)
             self._remember(account, entry)
+        said = link(entry.payload)
         if entry.kind in (OUTCOME, OVER):
             # Whoever was paid: nobody else can be paid for the same.
-            self._counted.setdefault(link(entry.payload).target, entry.position)
-        return found
+            self._counted.setdefault(said.target, entry.position)
+        elif entry.kind == REVERSAL:
+            self._reversed.setdefault((said.cause, entry.label), entry.position)
 
-    def _disproof(self, account: _Account, entry: Words) -> Case | None:
+    def _of_clock(self, entry: Words) -> Iterator[Case]:
+        """A time that goes back is everybody's lie who has signed above it; the first will do."""
+        if self._clock is None:
+            return
+        latest_ms, at = self._clock
+        if entry.time_ms >= latest_ms:
+            self._clock = (entry.time_ms, entry.position)
+            return
+        self._clock = None
+        for account in self._accounts.values():
+            yield from self._judged(account, self._with(account, "clock", entry, at), entry)
+
+    def _judged(
+        self, account: _Account, suspicions: Iterator[Case], entry: Words
+    ) -> Iterator[Case]:
+        if entry.position > account.standing.reach or account.is_disproved:
+            return
+        found = self._disproof(suspicions)
+        if found is not None:
+            account.is_disproved = True
+            yield found
+
+    def _disproof(self, suspicions: Iterator[Case]) -> Case | None:
         unopened = set()
-        for case in self._suspicions(account, entry):
+        for case in suspicions:
             if contradicts(case, self._past.docket):
                 return case
             if _lacks_opening(case, partial(check_disproof, docket=self._past.docket)):
-                unopened.add(link(entry.payload).target)
+                unopened.add(link(words(case.exhibits[0]).payload).target)
         self._unopened |= unopened
         return None
 
     def _remember(self, account: _Account, entry: Words) -> None:
         said = link(entry.payload)
-        if entry.kind in (OUTCOME, OVER) and not account.standing.rules.repeatable:
-            account.leads.setdefault(entry.subject, entry.position)
+        if entry.kind in (OUTCOME, OVER):
+            account.first_counted = account.first_counted or entry.position
+            if not account.standing.rules.repeatable:
+                account.leads.setdefault(entry.subject, entry.position)
         if entry.kind == OUTCOME:
             account.last_outcome = entry.position
+            account.latest[entry.subject, entry.label] = entry.position
             account.most = max(account.most, (said.total, entry.position))
+        elif entry.kind == OVER:
+            missing = entry.value - account.reversed_units
+            over = (missing, entry.position, account.last_reversal)
+            account.over = min(account.over or over, over)
         elif entry.kind == REVERSAL:
             account.last_reversal = entry.position
+            account.reversed_units = said.total
             account.reversed.setdefault(said.target, entry.position)
 
     def _suspicions(self, account: _Account, entry: Words) -> Iterator[Case]:
         """Cases that would prove something if they hold, the plainest first."""
         if entry.kind == OUTCOME:
+            yield from self._of_totals(account, entry)
+            yield from self._of_outcome(account, entry)
+        elif entry.kind == OVER:
             yield from self._of_outcome(account, entry)
         elif entry.kind == REVERSAL:
             yield from self._of_reversal(account, entry)
         elif entry.kind == SETTLEMENT:
-            said = statement(entry.payload)
-            yield self._case(account, "sum", entry)
-            lasts = (account.last_outcome, account.last_reversal)
-            for other in {said.last_outcome, said.last_reversal, *lasts} - {0}:
-                yield from self._with(account, "sum", entry, other)
+            yield from self._of_totals(account, entry)
+        elif account.first_counted:
+            yield from self._with(account, "transition", entry, account.first_counted)
+
+    def _of_totals(self, account: _Account, entry: Words) -> Iterator[Case]:
+        """What an outcome or a statement says of all that was before it."""
+        yield self._case(account, "sum", entry)
+        named = {account.last_outcome}
+        if entry.kind == OUTCOME:
+            said = link(entry.payload)
+            named.add(said.prev)
+            earned = said.total - entry.value
+        else:
+            stated = statement(entry.payload)
+            named |= {stated.last_outcome, stated.last_reversal, account.last_reversal}
+            earned = stated.earned
+        for other in named - {0}:
+            yield from self._with(account, "sum", entry, other)
+        if account.over is not None:
+            missing, over, reversal = account.over
+            if earned + missing <= account.standing.rules.budget_units:
+                shown = [over, reversal] if reversal else [over]
+                yield self._case(account, "sum", entry, *map(self._past.exhibit, shown))
 
     def _of_outcome(self, account: _Account, entry: Words) -> Iterator[Case]:
         said, lead, at_ms = link(entry.payload), entry.subject, entry.time_ms
         standing = account.standing
-        yield self._case(account, "transition", entry)
-        yield self._case(account, "sum", entry)
-        for other in {said.prev, account.last_outcome} - {0}:
-            yield from self._with(account, "sum", entry, other)
         for other in {self._counted.get(said.target, 0), account.leads.get(lead, 0)} - {0}:
             yield from self._with(account, "duplicate", entry, other)
+        yield self._case(account, "transition", entry)
         yield from self._with(account, "transition", entry, said.target)
         is_below = said.cause < said.target
         if not (is_below and self._past.has_touch(standing.rules, lead, said.cause, at_ms)):
@@ -335,8 +391,14 @@ class _Watch:
     def _of_reversal(self, account: _Account, entry: Words) -> Iterator[Case]:
         said = link(entry.payload)
         yield self._case(account, "reversal", entry)
-        known = {said.prev, account.last_reversal, account.reversed.get(said.target, 0)} - {0}
-        for other in {said.target, said.cause} | known:
+        known = {
+            said.prev,
+            account.last_reversal,
+            account.reversed.get(said.target, 0),
+            account.latest.get((entry.subject, entry.label), 0),
+            self._reversed.get((said.cause, entry.label), 0),
+        }
+        for other in {said.target, said.cause} | known - {0}:
             yield from self._with(account, "reversal", entry, other)
         total, outcome = account.most
         if total > account.standing.rules.budget_units:
@@ -367,7 +429,7 @@ def find_claims(
     In log order, each within what is left of `room_units` (the budget less the final net and what
     is claimed); `filed` are the keys that were claimed already. Left out is what the rules do not
     give: transitions from before the log knew the contract or under another policy, those that a
-    competitor wins, and outcomes that the log has taken back.
+    competitor wins or was given for good, and outcomes that the log has taken back.
     """
     standing = docket[contract_id]
     if standing.closed_at_s:
@@ -400,6 +462,8 @@ class _Search:
 
     def take(self, item: PublicEntry) -> None:
         entry, rules = self._past.take(item), self._standing.rules
+        if _is_gift(entry, rules.contract_id):
+            self._withdraw(entry)
         if entry.kind == TRANSITION:
             self._award(entry)
         elif entry.kind in (OUTCOME, OVER, REFUSED) and entry.actor in self._market:
@@ -441,6 +505,14 @@ class _Search:
         claim = Claim(lead, amount, event.position, touch.position, at_ms)
         self.found.setdefault(claim.key(rules), claim)
 
+    def _withdraw(self, gift: Words) -> None:
+        """Forget a claim on the transition that another contract was given for good."""
+        key, claim = next(reversed(self.found.items()), (b"", None))
+        if claim is not None and claim.transition == gift.position - 1:
+            case = _taken(self._standing.rules.contract_id, self._past, gift)
+            if _is_refuted(case, claim, self._past.docket):
+                del self.found[key]
+
     def _has_counted(self, rival: Standing, lead: bytes) -> bool:
         return not rival.rules.repeatable and (rival.rules.contract_id, lead) in self._counted
 
@@ -467,18 +539,24 @@ def refutations(
     """
     standing, past = docket[contract_id], _Past(docket, source)
     answers: dict[bytes, int] = {}
+    taken: dict[int, Case] = {}
     leads = {claim.lead for claim in claims.values()}
-    last = max([standing.floor, *(claim.transition for claim in claims.values())])
+    transitions = {claim.transition for claim in claims.values()}
+    last = max([standing.floor, *(transition + 1 for transition in transitions)])
     for item in entries:
         entry = past.take(item, leads)
         is_final = entry.position <= standing.floor
         if is_final and entry.kind in (OUTCOME, OVER, REFUSED) and entry.actor == contract_id:
             answers.setdefault(_key(standing, entry), entry.position)
+        if entry.position - 1 in transitions and _is_gift(entry, contract_id):
+            taken[entry.position - 1] = _taken(contract_id, past, entry)
         if entry.position >= last:
             break
     for key, claim in claims.items():
         is_unopened = False
-        for case in _objections(past, standing, claim, answers.get(claim.key(standing.rules), 0)):
+        answer = answers.get(claim.key(standing.rules), 0)
+        gift = taken.get(claim.transition)
+        for case in _objections(past, standing, claim, answer, gift):
             if _is_refuted(case, claim, docket):
                 yield key, case
                 break
@@ -496,10 +574,31 @@ def _key(standing: Standing, answer: Words) -> bytes:
     return answer.subject
 
 
-def _objections(past: _Past, standing: Standing, claim: Claim, answer: int) -> Iterator[Case]:
+def _is_gift(entry: Words, contract_id: bytes) -> bool:
+    """Whether the log gives the transition directly below this entry to another contract."""
+    return (
+        entry.kind in (OUTCOME, OVER)
+        and entry.actor != contract_id
+        and link(entry.payload).target == entry.position - 1
+    )
+
+
+def _taken(contract_id: bytes, past: _Past, entry: Words) -> Case:
+    return Case(contract_id, "taken", (past.exhibit(entry.position),), entry.actor)
+
+
+def _objections(
+    past: _Past, standing: Standing, claim: Claim, answer: int, gift: Case | None
+) -> Iterator[Case]:
+    """Cases that would refute the claim if they hold, those with the fewest exhibits first."""
     case = Case(standing.rules.contract_id, "answered", ())
     if answer:
         yield case._replace(exhibits=(past.exhibit(answer),))
+    if gift is not None:
+        yield gift
+    opened = past.opened.get(standing.rules.contract_id, 0)
+    if opened > claim.transition:
+        yield case._replace(kind="unopened", exhibits=(past.exhibit(opened),))
     better = past.better_touches(standing, claim.lead, claim.transition, claim.touch, claim.time_ms)
     for rival, touch in better:
         if rival is None:

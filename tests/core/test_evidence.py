@@ -64,15 +64,25 @@ def beaten(found: History, shown: list[Exhibit], transition: int) -> Iterator[Ca
 def disproofs(found: History) -> Iterator[Case]:
     """Every case that true entries make against a contract, a few odd rival cases apart."""
     shown = exhibits_of(found)
+    overs, backs = (
+        [shown[at] for at, record in enumerate(found.records) if record.entry.kind == kind]
+        for kind in ("outcome.over", "outcome.reversed")
+    )
+    name = next(iter(found.docket))
+    for pair in product(shown, shown):
+        yield Case(name, "clock", pair)
     for at, (entry, _) in enumerate(found.records):
-        name = entry.subject if entry.kind == "settlement" else entry.actor
+        is_about = entry.kind in ("settlement", "contract.opened")
+        name = entry.subject if is_about else entry.actor
         if name not in found.docket:
             continue
         for kind in ("transition", "sum", "reversal"):
             yield Case(name, kind, (shown[at],))
         for kind in ("duplicate", "transition", "touch", "touch_order", "sum", "reversal"):
             yield from (Case(name, kind, (shown[at], other)) for other in shown)
-        if entry.kind == "outcome":
+        if entry.kind in ("outcome", "settlement"):
+            yield from (Case(name, "sum", (shown[at], *two)) for two in product(overs, backs))
+        if entry.kind in ("outcome", "outcome.over"):
             transition = unpack_outcome(entry.payload).transition
             for case in beaten(found, shown, transition):
                 yield case._replace(contract_id=name, exhibits=(shown[at], *case.exhibits))
@@ -91,7 +101,7 @@ def test_no_true_entries_disprove_an_honest_verifier() -> None:
 
     accuse()
     assert min(tried.values()) >= 2_000, tried
-    assert len(tried) == 7
+    assert len(tried) == 8
 
 
 def test_no_true_entries_refute_a_claim_that_the_log_gives() -> None:
@@ -113,14 +123,26 @@ def test_no_true_entries_refute_a_claim_that_the_log_gives() -> None:
             cases = [
                 *(Case(entry.actor, "touch_order", (other,)) for other in shown),
                 *(Case(entry.actor, "answered", (other,)) for other in shown),
+                *(
+                    Case(entry.actor, "taken", (other,), rival)
+                    for other, rival in product(shown, docket)
+                    if rival != entry.actor
+                ),
                 *beaten(found, shown, said.transition),
             ]
+            # Whatever is final for others; for itself, this very outcome would answer.
+            final = found.vouched(floor=len(shown) - 1)
+            others = {**final, entry.actor: standing}
             for case in cases:
                 tried[case.kind] += 1
-                assert not is_refuted(case._replace(contract_id=entry.actor), claim, docket)
+                assert not is_refuted(case._replace(contract_id=entry.actor), claim, others)
+            for other in shown:
+                tried["unopened"] += 1
+                assert not is_refuted(Case(entry.actor, "unopened", (other,)), claim, final)
 
     refute()
-    assert min(tried.values()) >= 10_000, tried
+    assert min(tried.values()) >= 5_000, tried
+    assert set(tried) == set(REFUTATIONS)
 
 
 def is_refuted(case: Case, claim: Claim, docket: dict[bytes, Standing]) -> bool:
@@ -145,7 +167,9 @@ def unhex(text: str) -> bytes:
 
 
 def docket_of(row: dict[str, Any]) -> dict[bytes, Standing]:
+    """What the escrow says of all contracts; `reach` and `floor` are the one's in question."""
     found = {}
+    own = unhex(row.get("contract_id", "0x"))
     for contract in FILE["contracts"]:
         name = unhex(contract["contract_id"])
         found[name] = standing_of(
@@ -154,7 +178,7 @@ def docket_of(row: dict[str, Any]) -> dict[bytes, Standing]:
             contract["opening_number"],
             contract["closed_at_s"],
             row.get("reach", 0),
-            row.get("floor", 0),
+            row.get("floor", 0) if name == own else row.get("rival_floor", 0),
         )
     return found
 

@@ -73,6 +73,7 @@ contract EvidenceVectorsTest is Test {
         bytes32 opening_request_hash;
         bytes32[][] proofs;
         uint256 reach;
+        uint256 rival_floor;
         bytes32 rival_id;
         bytes32 root;
         uint256 size;
@@ -85,7 +86,7 @@ contract EvidenceVectorsTest is Test {
     string private constant CLAIMED =
         "C(uint256 amount,bytes32 contract_id,bytes[] entries,string error,uint256[] indexes,bytes32 key,string name,address operator,bytes32[][] proofs,bytes32 root,uint256 size)";
     string private constant REFUTATION =
-        "R(uint256 claim_amount,bytes32 claim_key,bytes32 claim_lead,uint256 claim_time_ms,uint256 claim_touch,uint256 claim_transition,bytes32 contract_id,bytes[] entries,string error,uint256 floor,uint256[] indexes,string kind,string name,bytes32 opening_commitment,bytes32 opening_from_state,uint256 opening_nth,uint256 opening_received_ms,bytes32 opening_request_hash,bytes32[][] proofs,uint256 reach,bytes32 rival_id,bytes32 root,uint256 size)";
+        "R(uint256 claim_amount,bytes32 claim_key,bytes32 claim_lead,uint256 claim_time_ms,uint256 claim_touch,uint256 claim_transition,bytes32 contract_id,bytes[] entries,string error,uint256 floor,uint256[] indexes,string kind,string name,bytes32 opening_commitment,bytes32 opening_from_state,uint256 opening_nth,uint256 opening_received_ms,bytes32 opening_request_hash,bytes32[][] proofs,uint256 reach,uint256 rival_floor,bytes32 rival_id,bytes32 root,uint256 size)";
 
     EventLog private eventLog = new EventLog();
     Evidence private evidence = new Evidence();
@@ -100,6 +101,8 @@ contract EvidenceVectorsTest is Test {
         _name("NoContradiction", Evidence.NoContradiction.selector);
         _name("NotARival", Evidence.NotARival.selector);
         _name("NotAnswered", Evidence.NotAnswered.selector);
+        _name("NotOpenedLater", Evidence.NotOpenedLater.selector);
+        _name("NotTaken", Evidence.NotTaken.selector);
         _name("NotOfContract", Exhibits.NotOfContract.selector);
         _name("NotTheFirstEntry", Evidence.NotTheFirstEntry.selector);
         _name("NotVouchedFor", Evidence.NotVouchedFor.selector);
@@ -190,6 +193,7 @@ contract EvidenceVectorsTest is Test {
 
     function _refute(Refutation memory c) private {
         uint64 size = _anchor(c.size, c.root);
+        escrow.state(c.rival_id, 0, c.rival_floor);
         escrow.state(c.contract_id, c.reach, c.floor);
         Claim memory claim = Claim(
             c.claim_lead,
