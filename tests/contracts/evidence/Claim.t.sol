@@ -252,6 +252,141 @@ contract ClaimTest is EvidenceFixture {
         _refute(key, "answered", _show(late));
     }
 
+    /// Index 0 is no statement: nothing is final where nothing was stated.
+    function test_refute_answered_notByTheFirstEntryWhereNothingIsFinal() public {
+        _begin(_terms());
+        (entries[0].kind, entries[0].actor, entries[0].subject) = ("outcome.refused", MINE, LEAD);
+        _rebuild();
+        bytes32 key = _claim();
+        _refusesToRefute(_notAnswered(0), key, "answered", _show(0));
+        escrow.state(MINE, 1, 1);
+        _refute(key, "answered", _show(0));
+    }
+
+    // ------------------------------------------------------------ taken, unopened
+
+    function _notTaken(uint256 index) private pure returns (bytes memory) {
+        return abi.encodeWithSelector(Evidence.NotTaken.selector, index);
+    }
+
+    /// The lead came back, and bob's contract, which counts it once, had not counted it yet: by four
+    /// entries nobody can show that his touch won, but the log gave it to him, and he is paid.
+    function test_refute_taken_byTheRivalsFinalStatement() public {
+        _openBoth(_terms());
+        _transition(50); // nobody had touched it
+        touch = _touch(ann, 100);
+        uint256 his = _touch(bob, 150);
+        transition = _transition(200);
+        uint256 paid = _outcome(RIVAL, transition, his);
+        bytes32 key = _claim();
+        bytes memory reason = abi.encodeWithSelector(Evidence.NotTheFirstEntry.selector, 2);
+        _refusesToRefute(reason, key, "rival", _show(his, 1, transition));
+        _refusesToRefute(_notTaken(paid), key, "taken", _show(paid));
+        escrow.state(RIVAL, paid, paid - 1);
+        _refusesToRefute(_notTaken(paid), key, "taken", _show(paid));
+        escrow.state(RIVAL, paid, paid);
+        _refusesToRefute(_notTaken(transition), key, "taken", _show(transition));
+        _refute(key, "taken", _show(paid));
+    }
+
+    function test_refute_taken_byTheContractsOwnFinalStatement() public {
+        _begin(_terms());
+        uint256 his = _outcome(RIVAL, transition, touch);
+        bytes32 key = _claim();
+        escrow.state(MINE, his, his - 1);
+        _refusesToRefute(_notTaken(his), key, "taken", _show(his));
+        escrow.state(MINE, his, his);
+        _refute(key, "taken", _show(his));
+    }
+
+    /// A contract under a policy that is not in force competes for nothing.
+    function test_refute_taken_byAContractUnderAnotherPolicy() public {
+        Terms memory rival = _terms();
+        (rival.operator, rival.policy, rival.attribution) = (bob, "a newer policy", 0);
+        _openBoth(_terms(), rival);
+        uint256 his = _touch(bob, 100);
+        touch = _touch(ann, 100);
+        transition = _transition(200);
+        uint256 paid = _outcome(RIVAL, transition, his);
+        escrow.state(RIVAL, paid, paid);
+        bytes32 key = _claim();
+        bytes memory reason = abi.encodeWithSelector(Evidence.NotARival.selector, RIVAL);
+        _refusesToRefute(reason, key, "rival", _show(his, 1, transition));
+        _refute(key, "taken", _show(paid));
+    }
+
+    /// Beside exclusive terms there is none of these.
+    function test_refute_taken_onlyForTheSameOutcome() public {
+        for (uint256 i = 0; i < 7; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            Terms memory rival = _terms();
+            if (i == 0) rival.owner = stranger;
+            if (i == 1) rival.logId = "another log";
+            if (i == 2) rival.surface = "another surface";
+            if (i == 3) rival.outcome = "trial";
+            if (i == 4) rival.opensAt = START + 201;
+            if (i == 5) rival.deadline = START + 199;
+            _openBoth(_terms(), rival);
+            touch = _touch(ann, 100);
+            transition = _transition(200);
+            uint256 paid = _outcome(RIVAL, transition, touch);
+            escrow.state(RIVAL, paid, paid);
+            bytes32 key = _claim();
+            bytes memory reason = abi.encodeWithSelector(Evidence.NotARival.selector, RIVAL);
+            if (i == 6) {
+                escrow.close(RIVAL, START + 199);
+                reason = abi.encodeWithSelector(Evidence.RivalClosed.selector, RIVAL, START + 199);
+            }
+            _refusesToRefute(reason, key, "taken", _show(paid));
+            vm.revertToState(snapshot);
+        }
+    }
+
+    /// Nobody can write one when the claim is filed.
+    function test_refute_taken_onlyDirectlyAboveTheTransition() public {
+        _begin(_terms());
+        bytes32 key = _claim();
+        uint256 own = _outcome(MINE, transition, touch);
+        uint256 late = _outcome(RIVAL, transition, touch);
+        uint256 next = _outcome(RIVAL, _transition(300), touch);
+        uint256 last = _state(RIVAL);
+        escrow.state(MINE, 0, 0);
+        assertGt(last, next);
+        uint256[3] memory shown = [own, late, next];
+        for (uint256 i = 0; i < 3; ++i) {
+            _refusesToRefute(_notTaken(shown[i]), key, "taken", _show(shown[i]));
+        }
+    }
+
+    function test_refute_unopened() public {
+        _openContract(RIVAL, _terms());
+        touch = _touch(ann, 100);
+        transition = _transition(200);
+        uint256 opened = _openContract(MINE, _terms());
+        uint256 statement = _state(MINE);
+        bytes32 key = _claim();
+        uint256[4] memory shown = [uint256(1), touch, transition, statement];
+        for (uint256 i = 0; i < 4; ++i) {
+            bytes memory none = abi.encodeWithSelector(Evidence.NotOpenedLater.selector, shown[i]);
+            _refusesToRefute(none, key, "unopened", _show(shown[i]));
+        }
+        escrow.state(MINE, opened, opened - 1);
+        bytes memory reason = abi.encodeWithSelector(Evidence.NotOpenedLater.selector, opened);
+        _refusesToRefute(reason, key, "unopened", _show(opened));
+        escrow.state(MINE, opened, opened);
+        _refute(key, "unopened", _show(opened));
+    }
+
+    function test_refute_unopened_notWhereTheLogKnewOfIt() public {
+        _begin(_terms());
+        _state(MINE);
+        bytes32 key = _claim();
+        bytes memory reason = abi.encodeWithSelector(Evidence.NotOpenedLater.selector, 2);
+        _refusesToRefute(reason, key, "unopened", _show(2));
+    }
+
+    // ------------------------------------------------------------ touch_order, rival
+
     function test_refute_touchOrder() public {
         _begin(_terms());
         touch = _touch(ann, 250);

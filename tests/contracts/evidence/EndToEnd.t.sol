@@ -147,7 +147,7 @@ contract EndToEndTest is Lies {
     }
 
     function test_endToEnd_aClaimThatTheLogRefutesIsNotPaid() public {
-        for (uint256 number = 0; number < 3; ++number) {
+        for (uint256 number = 0; number < 4; ++number) {
             uint256 snapshot = vm.snapshotState();
             Terms memory terms = _claimable();
             uint256 touch = _touch(operator.addr, 100);
@@ -160,10 +160,15 @@ contract EndToEndTest is Lies {
             }
             if (number == 1) shown = _show(better);
             if (number == 2) shown = _show(better, rivalOpened, transition);
+            if (number == 3) {
+                shown = _show(_outcome(rival, transition, better));
+                _state(_settlementEntry(rival));
+                assertEq(escrow.paidOf(rival), PRICE);
+            }
             uint256 paid = escrow.paidOf(mine);
 
             vm.warp(terms.deadline + terms.grace + 1);
-            bytes32[3] memory kinds = [bytes32("answered"), "touch_order", "rival"];
+            bytes32[4] memory kinds = [bytes32("answered"), "touch_order", "rival", "taken"];
             _refute(_claim(transition, touch), kinds[number], shown);
             vm.warp(terms.deadline + terms.grace + 2 * terms.claimPeriod + 1);
             escrow.release(mine);

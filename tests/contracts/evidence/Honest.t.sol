@@ -17,7 +17,8 @@ contract HonestTest is EvidenceFixture {
     uint8 private constant FIRST = 0;
 
     bytes32[2] private contracts = [RIVAL, MINE]; // in the order of opening
-    bytes32[5] private kinds = [bytes32("duplicate"), "transition", "touch", "sum", "reversal"];
+    bytes32[6] private kinds =
+        [bytes32("duplicate"), "transition", "touch", "sum", "reversal", "clock"];
     mapping(bytes32 id => mapping(bytes32 lead => bool)) private counted;
     mapping(bytes32 id => uint256 index) private openedAt;
     mapping(uint256 transition => Opening) private openings;
@@ -70,6 +71,8 @@ contract HonestTest is EvidenceFixture {
         rival.attributionWindow = uint64(1 + _roll(4 days));
         openedAt[RIVAL] = _openContract(RIVAL, rival);
         openedAt[MINE] = _openContract(MINE, mine);
+        told[RIVAL].push(openedAt[RIVAL]);
+        told[MINE].push(openedAt[MINE]);
     }
 
     function _enterState(bytes32 lead, uint256 happenedS) private {
@@ -87,7 +90,7 @@ contract HonestTest is EvidenceFixture {
             outcomes[id] = before;
             entry.kind = "outcome.over";
             entry.payload = _link(transition, touch, 0, 0, 0);
-            _write(entry);
+            told[id].push(_write(entry));
             return;
         }
         uint256 outcome = _outcome(id, transition, touch);
@@ -171,7 +174,8 @@ contract HonestTest is EvidenceFixture {
         returns (bool)
     {
         uint256 accused = shown[0].index;
-        bytes32 id = entries[accused].kind == "settlement"
+        bytes32 kind_ = entries[accused].kind;
+        bytes32 id = kind_ == "settlement" || kind_ == "contract.opened"
             ? entries[accused].subject
             : entries[accused].actor;
         Opening memory first = openings[_transitionOf(accused)];
@@ -221,6 +225,27 @@ contract HonestTest is EvidenceFixture {
                 if (_isRefuted(size, key, "touch_order", shown)) ++dropped;
                 if (_isRefuted(size, key, "rival", shown)) ++dropped;
             }
+            dropped += _tryGifts(size, key, log, paid[i]);
+        }
+    }
+
+    /// Once all that the other contract was given is final, and then all openings.
+    function _tryGifts(uint64 size, bytes32 key, Exhibit[] memory log, uint256 outcome)
+        private
+        returns (uint256 dropped)
+    {
+        bytes32 id = entries[outcome].actor;
+        escrow.state(id, 0, 0);
+        escrow.state(_otherThan(id), size - 1, size - 1);
+        Exhibit[] memory shown = new Exhibit[](1);
+        for (uint256 i = 0; i < log.length; ++i) {
+            shown[0] = log[i];
+            if (_isDropped(id, size, key, "taken", shown)) ++dropped;
+        }
+        escrow.state(id, size - 1, size - 1);
+        for (uint256 i = 0; i < log.length; ++i) {
+            shown[0] = log[i];
+            if (_isDropped(id, size, key, "unopened", shown)) ++dropped;
         }
     }
 
@@ -245,8 +270,15 @@ contract HonestTest is EvidenceFixture {
         bytes32 id = entries[outcome].actor;
         Exhibit[] memory tail = new Exhibit[](3);
         (tail[0], tail[1], tail[2]) = (shown[1], shown[2], shown[3]);
-        Opening memory first = openings[_transitionOf(outcome)];
-        try evidence.refute(escrow, id, key, kind, size, tail, _otherThan(id), first) {
+        opening = openings[_transitionOf(outcome)];
+        return _isDropped(id, size, key, kind, tail);
+    }
+
+    function _isDropped(bytes32 id, uint64 size, bytes32 key, bytes32 kind, Exhibit[] memory shown)
+        private
+        returns (bool)
+    {
+        try evidence.refute(escrow, id, key, kind, size, shown, _otherThan(id), opening) {
             return true;
         } catch {
             return false;

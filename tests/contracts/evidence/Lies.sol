@@ -11,7 +11,7 @@ import {Terms} from "contracts/libraries/Terms.sol";
 /// A verifier and a publisher that write a lie of each kind together and settle it in the real
 /// escrow, and the entries that show it.
 abstract contract Lies is Fixture, LogBook {
-    uint256 internal constant KINDS = 7;
+    uint256 internal constant KINDS = 9;
 
     Account internal bob = makeAccount("bob");
     Evidence internal evidence;
@@ -111,13 +111,32 @@ abstract contract Lies is Fixture, LogBook {
             outcomes[mine].sum *= 10;
             (kind, shown) = ("sum", _show(_state(), outcome));
             return (kind, shown);
-        } else {
+        } else if (number == 6) {
             uint256 touch = _touch(operator.addr, 100);
             uint256 taken = _outcome(mine, _transition(200), touch);
             touch = _write(_touchEntry(operator.addr, OTHER_LEAD, 250));
             _outcome(mine, _write(_transitionEntry(OTHER_LEAD, 300)), touch);
             uint256 reversal = _reversal(mine, taken, _refund(13 days));
             (kind, shown) = ("reversal", _show(reversal, taken));
+        } else if (number == 7) {
+            uint256 touch = _touch(operator.addr, 100);
+            uint256 old = _write(_touchEntry(bob.addr, OTHER_LEAD, 99));
+            _outcome(mine, _transition(200), touch);
+            (kind, shown) = ("clock", _show(old, touch));
+        } else {
+            // One is paid, and the other, for which there is room as well, is not.
+            uint256 touch = _touch(operator.addr, 100);
+            _outcome(mine, _transition(200), touch);
+            touch = _write(_touchEntry(operator.addr, OTHER_LEAD, 250));
+            uint256 transition = _write(_transitionEntry(OTHER_LEAD, 300));
+            Running memory before = outcomes[mine];
+            Entry memory over = _outcomeEntry(mine, transition, touch);
+            outcomes[mine] = before;
+            over.kind = "outcome.over";
+            over.payload = _link(transition, touch, 0, 0, 0);
+            uint256 index = _write(over);
+            (kind, shown) = ("sum", _show(_state(), index));
+            return (kind, shown);
         }
         _state();
     }

@@ -29,6 +29,7 @@ abstract contract LogBook {
     mapping(bytes32 => Running) internal reversals; // by contract
     mapping(bytes32 => uint256) internal lastTouch; // by operator and lead: 1 + index
     mapping(bytes32 => uint256) internal visits; //    by lead
+    uint256 private clockMs; // of the latest touch or opening
 
     /// The terms of a contract in the escrow.
     function _termsOf(bytes32 id) internal view virtual returns (Terms memory);
@@ -48,6 +49,8 @@ abstract contract LogBook {
     // ------------------------------------------------------------ the log
 
     function _write(Entry memory entry) internal returns (uint256 index) {
+        bool isOwnTime = entry.kind == "touch" || entry.kind == "contract.opened";
+        if (isOwnTime && entry.timeMs > clockMs) clockMs = entry.timeMs;
         entries.push(entry);
         index = book.append(abi.encode(entry));
     }
@@ -164,7 +167,7 @@ abstract contract LogBook {
         entry.subject = id;
         entry.label = _deal().outcome;
         entry.value = earned.sum - taken.sum;
-        entry.timeMs = _ms(10 days);
+        entry.timeMs = clockMs;
         entry.payload =
             bytes32(earned.sum << 176 | taken.sum << 96 | earned.last << 48 | taken.last);
     }

@@ -349,4 +349,102 @@ contract OutcomeTest is EvidenceFixture {
         touch = 0;
         _proves("touch", _show(_lie(_honest()), 0));
     }
+
+    // ------------------------------------------------------------ over, and where it stands
+
+    /// An outcome that was over answers claims, so it is accused like one that is paid.
+    function test_over_isAccusedLikeAPaidOutcome() public {
+        bytes32[5] memory kinds =
+            [bytes32("duplicate"), "transition", "transition", "touch", "touch_order"];
+        for (uint256 i = 0; i < kinds.length; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            _begin(_terms());
+            uint256 first = _outcome(RIVAL, transition, touch);
+            if (i != 0) transition = _transition(300);
+            uint256 other = _touch(bob, 250);
+            uint256 later = i == 4 ? _touch(ann, 250) : touch;
+            if (i > 2) transition = _transition(400);
+            Entry memory over = _honest();
+            over.kind = "outcome.over";
+            over.payload = _link(transition, i == 3 ? other : touch, 0, 0, 0);
+            if (i == 1) over.value += 1;
+            if (i == 2) over.subject = OTHER_LEAD;
+            delete outcomes[MINE];
+            uint256 index = _lie(over);
+            if (i == 0) _proves(kinds[i], _show(index, first));
+            if (i == 1) _proves(kinds[i], _show(index));
+            if (i == 2) _proves(kinds[i], _show(index, transition));
+            if (i == 3) _proves(kinds[i], _show(index, other));
+            if (i == 4) _proves(kinds[i], _show(index, later));
+            vm.revertToState(snapshot);
+        }
+    }
+
+    /// Whoever writes an outcome later than the log gives it chooses by what came in between.
+    function test_transition_directlyBelowItsOutcome() public {
+        _begin(_terms());
+        _touch(bob, 250);
+        uint256 late = _lie(_honest());
+        _proves("transition", _show(late));
+    }
+
+    function test_transition_belowTheContractsOpening() public {
+        _openContract(RIVAL, _terms());
+        touch = _touch(ann, 100);
+        transition = _transition(200);
+        escrow.open(MINE, _terms());
+        uint256 early = _write(_honest());
+        uint256 opened = _openContract(MINE, _terms());
+        uint256 outcome = _outcome(MINE, _transition(300), touch);
+        _refuses(
+            abi.encodeWithSelector(Evidence.NotVouchedFor.selector, opened, 0),
+            "transition",
+            _show(opened, early)
+        );
+        _state(MINE);
+        _provesNothing("transition", _show(opened, outcome));
+        _provesNothing("transition", _show(opened, touch));
+        _provesNothing("transition", _show(1, early)); // another's opening
+        bytes memory reason = abi.encodeWithSelector(Exhibits.MissingExhibit.selector, 1);
+        _refuses(reason, "transition", _show(opened));
+        _proves("transition", _show(opened, early));
+    }
+
+    // ------------------------------------------------------------ clock
+
+    function test_clock_theLogsOwnTimesDoNotGoBack() public {
+        _begin(_terms());
+        uint256 same = _touch(bob, 100);
+        Entry memory old = _touchEntry(bob, LEAD, 100);
+        old.timeMs -= 1;
+        uint256 lie = _write(old);
+        uint256 statement = _state(MINE);
+        _provesNothing("clock", _show(same, touch));
+        _provesNothing("clock", _show(touch, lie));
+        _provesNothing("clock", _show(statement, same));
+        _provesNothing("clock", _show(lie, transition)); // the product's time
+        bytes memory reason = abi.encodeWithSelector(Exhibits.MissingExhibit.selector, 1);
+        _refuses(reason, "clock", _show(lie));
+        _proves("clock", _show(lie, touch));
+    }
+
+    /// Whose entry it is makes no difference: the verifier has signed above it.
+    function test_clock_openingsAndStatementsToo() public {
+        for (uint256 i = 0; i < 2; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            _begin(_terms());
+            Entry memory lie = entries[i + 1]; // an opening
+            if (i == 1) lie = _settlementEntry(RIVAL);
+            lie.timeMs = _ms(99);
+            uint256 index = _write(lie);
+            _refuses(
+                abi.encodeWithSelector(Evidence.NotVouchedFor.selector, index, 0),
+                "clock",
+                _show(index, touch)
+            );
+            _state(MINE);
+            _proves("clock", _show(index, touch));
+            vm.revertToState(snapshot);
+        }
+    }
 }

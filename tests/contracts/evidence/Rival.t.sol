@@ -468,4 +468,27 @@ contract RivalTest is EvidenceFixture {
         reason = _fails(Exhibits.WrongExhibit.selector, transition, old);
         _refuses(reason, "rival", _show(outcome, his, OPENED, old));
     }
+
+    /// What a touch says of the one before it is the publisher's word. Where it names nothing below
+    /// itself, or no touch of the rival's on that lead, it hides no theft.
+    function test_rival_first_aFalseTouchValueShieldsNobody() public {
+        for (uint256 i = 0; i < 5; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            _openBoth(_short());
+            uint256 other = _write(_touchEntry(i == 3 ? ann : bob, OTHER_LEAD, 4 days));
+            Entry memory his = _touchEntry(bob, LEAD, 5 days);
+            uint256 index = book.size();
+            if (i == 0) his.value = type(uint256).max;
+            if (i == 1) his.value = 1 + index; // itself
+            if (i == 2) his.value = 1 + 2; // an opening
+            if (i > 2) his.value = 1 + other;
+            _write(his);
+            uint256 mine = _touch(ann, 5 days);
+            uint256 outcome = _paid(_transition(5 days + 100), mine);
+            if (i < 2) _proves("rival", _show(outcome, index, OPENED));
+            if (i == 2) _proves("rival", _show(outcome, index, OPENED, 2));
+            if (i > 2) _proves("rival", _show(outcome, index, OPENED, other));
+            vm.revertToState(snapshot);
+        }
+    }
 }

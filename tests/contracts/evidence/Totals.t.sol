@@ -272,7 +272,118 @@ contract TotalsTest is EvidenceFixture {
         _proves("sum", _show(taken[0], paid[0]));
     }
 
+    // ------------------------------------------------------------ over, though it fits
+
+    /// Of three purchases, worth `first`, 1 and `last` prices, the second is said to be over. Below
+    /// it there may be a reversal of the first, above it an outcome and a statement.
+    function _withOver(uint256 first, bool isReversed, bool hasLast)
+        private
+        returns (uint256 over, uint256 reversal, uint256 last, uint256 statement)
+    {
+        Terms memory terms = _terms();
+        terms.repeatable = true;
+        terms.unitPrice = 0;
+        terms.revenueShareBps = 10_000;
+        terms.budget = 100;
+        _openBoth(terms);
+        touch = _touch(ann, 100);
+        Entry memory entered = _transitionEntry(LEAD, 200);
+        entered.value = first;
+        paid[0] = _outcome(MINE, _write(entered), touch);
+        if (isReversed) reversal = _reversal(MINE, paid[0], _refund(250));
+        entered = _transitionEntry(LEAD, 300);
+        entered.value = 40;
+        uint256 transition = _write(entered);
+        Running memory before = outcomes[MINE];
+        Entry memory entry = _outcomeEntry(MINE, transition, touch);
+        outcomes[MINE] = before;
+        entry.kind = "outcome.over";
+        entry.payload = _link(transition, touch, 0, 0, 0);
+        over = _write(entry);
+        if (hasLast) {
+            entered = _transitionEntry(LEAD, 400);
+            entered.value = 30;
+            last = _outcome(MINE, _write(entered), touch);
+        }
+        statement = _state(MINE);
+    }
+
+    function test_sum_overThoughItFits_belowAStatement() public {
+        for (uint256 first = 60; first <= 61; ++first) {
+            uint256 snapshot = vm.snapshotState();
+            (uint256 over,,, uint256 statement) = _withOver(first, false, false);
+            if (first == 60) _proves("sum", _show(statement, over));
+            else _provesNothing("sum", _show(statement, over));
+            vm.revertToState(snapshot);
+        }
+    }
+
+    /// A statement sums up too much by then; the next outcome says what was earned below it.
+    function test_sum_overThoughItFits_belowAnOutcome() public {
+        for (uint256 first = 60; first <= 61; ++first) {
+            uint256 snapshot = vm.snapshotState();
+            (uint256 over,, uint256 last, uint256 statement) = _withOver(first, false, true);
+            _provesNothing("sum", _show(statement, over));
+            if (first == 60) _proves("sum", _show(last, over));
+            else _provesNothing("sum", _show(last, over));
+            vm.revertToState(snapshot);
+        }
+    }
+
+    function test_sum_overThoughItFits_byAReversalBelowIt() public {
+        (uint256 over, uint256 reversal, uint256 last, uint256 statement) =
+            _withOver(100, true, true);
+        _provesNothing("sum", _show(statement, over));
+        _provesNothing("sum", _show(statement, over, over));
+        _provesNothing("sum", _show(statement, over, paid[0]));
+        uint256 later = _reversal(MINE, last, _refund(500));
+        uint256 again = _state(MINE);
+        _provesNothing("sum", _show(again, over, later));
+        _proves("sum", _show(statement, over, reversal));
+    }
+
+    function test_sum_anotherContractsThatWasOver() public {
+        (uint256 over,,, uint256 statement) = _withOver(10, false, false);
+        entries[over].actor = RIVAL;
+        _rebuild();
+        _provesNothing("sum", _show(statement, over));
+    }
+
     // ------------------------------------------------------------ reversals
+
+    function test_reversal_oneEventTakesBackOneOutcome() public {
+        _history();
+        uint256 refund = taken[0] - 1;
+        uint256 second = _reversal(MINE, paid[0], refund);
+        _state(MINE);
+        uint256 snapshot = vm.snapshotState();
+        entries[taken[0]].label = "trial"; // one of each state
+        _rebuild();
+        _provesNothing("reversal", _show(second, taken[0]));
+        vm.revertToState(snapshot);
+        _provesNothing("reversal", _show(taken[0], second));
+        _provesNothing("reversal", _show(second, taken[1]));
+        _proves("reversal", _show(second, taken[0]));
+    }
+
+    function test_reversal_ofTheLatestOutcome() public {
+        Terms memory terms = _terms();
+        terms.repeatable = true;
+        _openBoth(terms);
+        touch = _touch(ann, 100);
+        paid[0] = _outcome(MINE, _transition(200), touch);
+        paid[1] = _outcome(MINE, _transition(300), touch);
+        uint256 lie = _reversal(MINE, paid[0], _refund(400));
+        _state(MINE);
+        _provesNothing("reversal", _show(lie, paid[0]));
+        _proves("reversal", _show(lie, paid[1]));
+    }
+
+    /// That a later one was taken back before shows in no second entry, so nothing is proven then.
+    function test_reversal_ofAnOlderOutcomeWhenTheLaterIsTakenBack() public {
+        _history();
+        _provesNothing("reversal", _show(taken[1], paid[2]));
+    }
 
     function test_reversal_thatContradictsItself() public {
         _history();

@@ -60,8 +60,15 @@ contract UndecidableTest is Lies {
             all[i] = base + i;
         }
         Exhibit[] memory log = _exhibits(all);
-        bytes32[7] memory kinds = [
-            bytes32("duplicate"), "transition", "touch", "touch_order", "rival", "sum", "reversal"
+        bytes32[8] memory kinds = [
+            bytes32("duplicate"),
+            "transition",
+            "touch",
+            "touch_order",
+            "rival",
+            "sum",
+            "reversal",
+            "clock"
         ];
         for (uint256 i = 0; i < count; ++i) {
             for (uint256 k = 0; k < kinds.length; ++k) {
@@ -220,6 +227,45 @@ contract UndecidableTest is Lies {
         assertEq(escrow.paidOf(mine), PRICE, "who disputes nothing pays");
     }
 
+    /// Terms under a policy that is not in force compete for nothing. Where somebody else got the
+    /// transition, that shows; where nobody did, no entry shows that no later one brings it back.
+    function test_undecidable_aClaimUnderAPolicyThatIsNotInForce() public {
+        Terms memory terms = _judged();
+        (terms.claimPeriod, terms.policy) = (5 days, "an older policy");
+        _begin(terms);
+        Entry memory published;
+        (published.kind, published.surface) = ("policy.published", terms.surface);
+        (published.actor, published.subject) = (_word(terms.owner), _terms().policy);
+        (published.label, published.value, published.timeMs) = ("v2", 2, _ms(1));
+        _write(published);
+        uint256 touch = _touch(operator.addr, 100);
+        uint256 transition = _transition(200);
+        _state();
+        vm.warp(terms.deadline + terms.grace + 1);
+        escrow.release(mine);
+        (Exhibit memory a, Exhibit memory b) = (_exhibit(transition), _exhibit(touch));
+        uint64 size = uint64(book.size());
+        vm.prank(operator.addr);
+        bytes32 key = evidence.claim(escrow, mine, size, a, b);
+        bytes32[5] memory kinds = [bytes32("answered"), "taken", "unopened", "touch_order", "rival"];
+        for (uint256 k = 0; k < kinds.length; ++k) {
+            for (uint256 i = base; i < size; ++i) {
+                Exhibit[] memory shown = _exhibits(_show(i, rivalOpened, transition));
+                try evidence.refute(escrow, mine, key, kinds[k], size, shown, rival, opening) {
+                    assertTrue(false, "the log shows it");
+                } catch {}
+            }
+        }
+        vm.warp(terms.deadline + terms.grace + 2 * terms.claimPeriod);
+        vm.prank(owner.addr);
+        escrow.disputeClaims(mine);
+        vm.prank(arbiter);
+        escrow.ruleClaims(mine, 0);
+        skip(1);
+        escrow.release(mine);
+        assertEq(escrow.paidOf(mine), 0);
+    }
+
     // ------------------------------------------------------------ what is missing
 
     /// The publisher anchors entries and shows them to nobody. Of a lie all see the statement alone.
@@ -227,8 +273,15 @@ contract UndecidableTest is Lies {
         _begin(_judged());
         _lie(0);
         stated = book.size() - 1;
-        bytes32[7] memory kinds = [
-            bytes32("duplicate"), "transition", "touch", "touch_order", "rival", "sum", "reversal"
+        bytes32[8] memory kinds = [
+            bytes32("duplicate"),
+            "transition",
+            "touch",
+            "touch_order",
+            "rival",
+            "sum",
+            "reversal",
+            "clock"
         ];
         for (uint256 i = 0; i < kinds.length; ++i) {
             _assertIdle(kinds[i], _exhibits(_show(stated)));
@@ -293,40 +346,35 @@ contract UndecidableTest is Lies {
         assertEq(escrow.paidOf(mine), 0);
     }
 
-    /// The verifier says "over" or "refused" without a reason. Its word refutes a claim, so the
+    /// The verifier says "refused" without a reason. Its word refutes a claim, so the
     /// operator must dispute the statement above it.
     function test_undecidable_anOutcomeThatIsRefusedWithoutAReason() public {
-        bytes32[2] memory kinds = [bytes32("outcome.over"), "outcome.refused"];
-        for (uint256 i = 0; i < kinds.length; ++i) {
-            uint256 snapshot = vm.snapshotState();
-            Terms memory terms = _judged();
-            terms.claimPeriod = 5 days;
-            _begin(terms);
-            uint256 touch = _touch(operator.addr, 100);
-            uint256 transition = _transition(200);
-            Entry memory answer = _outcomeEntry(mine, transition, touch);
-            answer.kind = kinds[i];
-            answer.payload = _link(transition, touch, 0, 0, 0);
-            delete outcomes[mine];
-            uint256 index = _write(answer);
-            _state();
-            _assertNothingShows();
+        Terms memory terms = _judged();
+        terms.claimPeriod = 5 days;
+        _begin(terms);
+        uint256 touch = _touch(operator.addr, 100);
+        uint256 transition = _transition(200);
+        Entry memory answer = _outcomeEntry(mine, transition, touch);
+        answer.kind = "outcome.refused";
+        answer.payload = _link(transition, touch, 0, 0, 0);
+        delete outcomes[mine];
+        uint256 index = _write(answer);
+        _state();
+        _assertNothingShows();
 
-            uint256 disputed = vm.snapshotState();
-            _assertRuled(operator.addr, PRICE);
-            vm.revertToState(disputed);
+        uint256 disputed = vm.snapshotState();
+        _assertRuled(operator.addr, PRICE);
+        vm.revertToState(disputed);
 
-            vm.warp(terms.deadline + terms.grace + 1);
-            escrow.release(mine);
-            (Exhibit memory a, Exhibit memory b) = (_exhibit(transition), _exhibit(touch));
-            uint64 size = uint64(book.size());
-            vm.prank(operator.addr);
-            bytes32 key = evidence.claim(escrow, mine, size, a, b);
-            Exhibit[] memory shown = _exhibits(_show(index));
-            evidence.refute(escrow, mine, key, "answered", size, shown, rival, opening);
-            assertTrue(escrow.claimOf(mine, key).dropped);
-            vm.revertToState(snapshot);
-        }
+        vm.warp(terms.deadline + terms.grace + 1);
+        escrow.release(mine);
+        (Exhibit memory a, Exhibit memory b) = (_exhibit(transition), _exhibit(touch));
+        uint64 size = uint64(book.size());
+        vm.prank(operator.addr);
+        bytes32 key = evidence.claim(escrow, mine, size, a, b);
+        Exhibit[] memory shown = _exhibits(_show(index));
+        evidence.refute(escrow, mine, key, "answered", size, shown, rival, opening);
+        assertTrue(escrow.claimOf(mine, key).dropped);
     }
 
     /// A rival that counts a lead once is shown by what the transition commits to. Who keeps that

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Fixture} from "../helpers/Fixture.sol";
+import {Evidence} from "contracts/Evidence.sol";
+import {Exhibit, Opening} from "contracts/libraries/Case.sol";
+import {Entry} from "contracts/libraries/MerkleLog.sol";
+import {Terms} from "contracts/libraries/Terms.sol";
+
+/// Anyone can open a log of its own, begin it with what it likes, and sign terms with itself that
+/// name somebody else's verifier.
+contract UnsignedTest is Fixture {
+    function test_aVerifierThatSignedNothingIsNotDisproved() public {
+        Evidence evidence = Evidence(escrow.evidence());
+        vm.prank(stranger);
+        bytes32 log = eventLog.register("stranger.example/log", stranger);
+        Terms memory terms = _terms();
+        terms.logId = log;
+        bytes32 id = _open(terms);
+        Entry memory entry;
+        (entry.kind, entry.actor) = ("outcome", id);
+        bytes32 root = sha256(abi.encodePacked(bytes1(0), abi.encode(entry)));
+        vm.prank(stranger);
+        eventLog.publish(log, 1, root, new bytes32[](0));
+
+        Exhibit[] memory shown = new Exhibit[](1);
+        shown[0] = Exhibit(0, abi.encode(entry), new bytes32[](0));
+        Opening memory none;
+        vm.expectRevert(abi.encodeWithSelector(Evidence.NotVouchedFor.selector, 0, 0));
+        evidence.disprove(escrow, id, "sum", 1, shown, 0, none);
+        assertFalse(escrow.isRetired(id));
+    }
+}
