@@ -1,6 +1,6 @@
 """The public log as a casebook: what can be shown to the escrow, and what it is shown against.
 
-Entries come from any server, word for word as it gives them, and count only because they hash to
+Entries come from anywhere, word for word as they are given, and count only because they hash to
 the root that the chain holds; they may be lies, and are not judged here. What the escrow says of
 the contracts comes from the chain, all of it as of one block. Proofs are made from the entries.
 
@@ -10,12 +10,12 @@ those that compete with it. Nobody's entries make a command refuse.
 """
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Protocol, Self
 
-from orchestrator.actors import Client
 from orchestrator.chain import Chain
 from orchestrator.core.case import OPENED, SETTLEMENT, Case, Exhibit, Standing, read
 from orchestrator.core.entry import (
@@ -41,10 +41,21 @@ _NO_OPENING = bytes(_OPENING_BYTES)
 _GARBLED = (EntryError, LookupError, TypeError, ValueError, AttributeError, OverflowError)
 
 
+# Gives the log's entries from an index on, at most so many; none where it has no more.
+Pages = Callable[[int, int], list[PublicEntry]]
+
+
+class Server(Protocol):
+    """Whoever answers for a log's public API."""
+
+    def get(self, path: str, **query: object) -> Any:
+        """The JSON document at this path."""
+
+
 class Casebook:
     """A log up to its last anchor, in a temporary file, with the standing of its contracts.
 
-    `with` reads it whole and forgets it afterwards. Raises `ReplayError` if the server's entries
+    `with` reads it whole and forgets it afterwards. Raises `ReplayError` if the entries of `pages`
     are not those that are anchored. `block_number` says when the chain was asked.
 
     `docket` holds the named contract and its competitors; without one the log's first
@@ -52,7 +63,7 @@ class Casebook:
     """
 
     def __init__(
-        self, client: Client, chain: Chain, log_id: bytes, asked: bytes | None = None
+        self, pages: Pages, chain: Chain, log_id: bytes, asked: bytes | None = None
     ) -> None:
         self.log_id = log_id
         self.block_number = chain.block().number
@@ -66,7 +77,7 @@ class Casebook:
         self._exits = ExitStack()
         try:
             self._file = self._exits.enter_context(_scratch())
-            self._read(client)
+            self._read(pages)
         except BaseException:
             self._exits.close()
             raise
@@ -114,21 +125,21 @@ class Casebook:
         first = index << level
         return root_of(leaf_hash(self.at(first + n).data) for n in range(1 << level))
 
-    def _read(self, client: Client) -> None:
+    def _read(self, pages: Pages) -> None:
         """Fetch the entries below the anchor, and compare their root with it."""
         tree, start = CompactRange(), 0
         while start < self.size:
-            page = _page(client, start, min(PAGE, self.size - start))
+            page = pages(start, min(PAGE, self.size - start))
             if not page:
                 raise ReplayError(
                     "entries-short",
                     f"the server has {start} entries, but the chain holds the root of {self.size}; "
                     f"ask another server, or later",
                 )
-            self._keep(item[:ENTRY_BYTES] for item in page)
-            completed = tree.extend(leaf_hash(item[:ENTRY_BYTES]) for item in page)
+            self._keep(item.data for item in page)
+            completed = tree.extend(leaf_hash(item.data) for item in page)
             self._tiles += [node.hash for node in completed if node.level == TILE_LEVELS]
-            self._file.write(b"".join(page))
+            self._file.write(b"".join(map(_written, page)))
             start += len(page)
         if self.size and tree.root() != self.root:
             raise ReplayError(
@@ -179,16 +190,20 @@ def _scratch() -> Iterator[IO[bytes]]:
         yield file
 
 
-def _page(client: Client, start: int, limit: int) -> list[bytes]:
-    """Entries from an index on, each with its opening behind it, in as many bytes as they take."""
-    answer = client.get("/v1/log/entries", start=start, limit=limit)
-    page: list[bytes] = []
+def pages_of(server: Server) -> Pages:
+    """The entries as a server gives them."""
+    return partial(_page, server)
+
+
+def _page(server: Server, start: int, limit: int) -> list[PublicEntry]:
+    answer = server.get("/v1/log/entries", start=start, limit=limit)
+    page: list[PublicEntry] = []
     try:
         for position, item in enumerate(answer["entries"], start):
             if item["index"] != position or len(page) == limit:
                 raise ReplayError("entries-gap", f"the server did not give entry {position}")
             entry = _octets(item["entry"], ENTRY_BYTES)
-            page.append(entry + _opening(entry, item.get("opening")))
+            page.append(PublicEntry(entry, _opening(item.get("opening"))))
     except _GARBLED:
         raise ReplayError(
             "entries-garbled", f"what the server gives from {start} on are no entries"
@@ -196,36 +211,45 @@ def _page(client: Client, start: int, limit: int) -> list[bytes]:
     return page
 
 
-def _opening(entry: bytes, given: Any) -> bytes:
-    """The words that an event's payload commits to; what other entries commit to decides nothing.
+def _opening(given: Any) -> EventOpening | None:
+    """What a server gives as the opening of an event; None for what is none.
 
-    A wrong opening is dropped like a missing one, and so is one that cannot be written: it proves
-    nothing, and must not hide what the other entries prove. A case may need the right one (see
-    `inquiry.lies`).
+    One that cannot be read proves nothing, and must not hide what the other entries prove.
     """
-    if given is None:
-        return _NO_OPENING
     try:
-        opening = EventOpening(
+        return EventOpening(
             str(given["from_state"]),
             int(given["nth"]),
             int(given["received_ms"]),
             _octets(given["request_hash"], WORD_BYTES),
             _octets(given["commitment"], WORD_BYTES),
         )
-        if event_payload(opening) != entry[-WORD_BYTES:]:
-            return _NO_OPENING
     except _GARBLED:
-        return _NO_OPENING
-    return b"".join(
-        (
-            ascii_word(opening.from_state),
-            opening.nth.to_bytes(WORD_BYTES),
-            opening.received_ms.to_bytes(WORD_BYTES),
-            opening.request_hash,
-            opening.commitment,
-        )
-    )
+        return None
+
+
+def _written(item: PublicEntry) -> bytes:
+    """An entry, and the words that an event's payload commits to; other commitments decide nothing.
+
+    A wrong opening is dropped like a missing one. A case may need the right one (see
+    `inquiry.lies`).
+    """
+    opening, words = item.opening, _NO_OPENING
+    if isinstance(opening, EventOpening):
+        try:
+            if event_payload(opening) == item.data[-WORD_BYTES:]:
+                words = b"".join(
+                    (
+                        ascii_word(opening.from_state),
+                        opening.nth.to_bytes(WORD_BYTES),
+                        opening.received_ms.to_bytes(WORD_BYTES),
+                        opening.request_hash,
+                        opening.commitment,
+                    )
+                )
+        except EntryError:
+            pass  # Solidity could say it, and we cannot
+    return item.data + words
 
 
 def _item(data: bytes) -> PublicEntry:

@@ -370,9 +370,9 @@ def _event_abis() -> dict[bytes, tuple[type[Event], ABIEvent]]:
     }
 
 
-def event_topics() -> list[bytes]:
-    """The first topics of all events above."""
-    return list(_event_abis())
+def event_topics(*kinds: type[Event]) -> list[bytes]:
+    """The first topics of these events; without any, of all events above."""
+    return [topic for topic, (kind, _) in _event_abis().items() if not kinds or kind in kinds]
 
 
 def decode_event(topics: Sequence[bytes], data: bytes) -> Event:

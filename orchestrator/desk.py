@@ -16,7 +16,7 @@ from rich.console import Console
 
 from orchestrator import files
 from orchestrator.actors import Client
-from orchestrator.casebook import Casebook
+from orchestrator.casebook import Casebook, pages_of
 from orchestrator.chain import Chain, find_deployment
 from orchestrator.checks import served
 from orchestrator.core.errors import (
@@ -101,7 +101,7 @@ class Desk:
             asked = None
         else:
             log_id, asked = found.terms.log_id, found.contract_id
-        with Casebook(self._client, self.chain, log_id, asked) as book:
+        with Casebook(pages_of(self._client), self.chain, log_id, asked) as book:
             yield book
 
 

@@ -5,8 +5,9 @@
 3. `settle`   statements that an anchor covers go to the escrow, signed by the verifier.
 4. `release`  what the escrow held back and time has freed is paid out.
 5. `endorse`  the same statements are signed for ERC-8183 jobs, and kept for whoever needs that.
-6. `submit`   whatever was asked for moves on: signed, sent, replaced, finished.
-7. `watch`    what the chain made final comes back into the log as requests.
+6. `refute`   claims that the log refutes are dropped.
+7. `submit`   whatever was asked for moves on: signed, sent, replaced, finished.
+8. `watch`    what the chain made final comes back into the log as requests.
 
 Each step reads what is durable, decides, and asks for something under a key that names it, so a
 step that is run twice, or dies halfway, does nothing twice.
@@ -26,6 +27,7 @@ from orchestrator.core.terms import Terms
 from orchestrator.database import Database
 from orchestrator.inbox import MAX_BULK, Submission, submit
 from orchestrator.reader import LogReader, StoredEntry
+from orchestrator.refuter import Refuter
 from orchestrator.submitter import Submitter
 from orchestrator.verifier import Verifier
 from orchestrator.watcher import Watcher
@@ -86,6 +88,7 @@ class Pipeline:
         self._now_ms = now_ms
         self._account = account.lower()
         self._serves = serves
+        self._refuter = Refuter(log, chain, watcher, now_ms, self._is_served)
         self._us = {
             "chain_id": chain.addresses.chain_id,
             "sender": submitter.sender.lower(),
@@ -108,7 +111,7 @@ class Pipeline:
         """
         try:
             asked = self.accept() + bool(self.publish()) + self.settle() + self.release()
-            asked += self.endorse()
+            asked += self.endorse() + self.refute()
         finally:
             self.submit()
             seen = self.watch()
@@ -299,6 +302,20 @@ class Pipeline:
             self._endorsed_to = covered[-1].position if is_alone else None
         return len(covered)
 
+    def refute(self) -> int:
+        """Have the escrow drop claims that the log refutes; returns how many were asked for.
+
+        In all contracts that we serve, whoever is their verifier. Somebody else may be faster; then
+        ours is refused, and nothing is wrong.
+        """
+        asked = 0
+        for name, call in self._refuter.look():
+            attempt = self._next_attempt("refute", name)
+            if attempt is not None:
+                self._ask(_Intent("refute", name, attempt), call)
+                asked += 1
+        return asked
+
     def submit(self) -> None:
         """Move every transaction on by what the chain shows now."""
         self._submitter.advance()
@@ -393,6 +410,10 @@ class Pipeline:
             return False
         return terms.log_id == self._log_id and is_name(terms.outcome)
 
+    def _is_served(self, contract_id: bytes) -> bool:
+        """Whether a contract is on our log, and we pay the gas for it."""
+        return self._is_ours(contract_id) and self._serves(self._terms_of(contract_id))
+
     def _request(self, requests: list[tuple[str, Request]]) -> None:
         submissions = [Submission(key, request, key.encode()) for key, request in requests]
         with self._database.transaction(self._account) as session:
@@ -447,8 +468,8 @@ def _is_over(one: Progress) -> bool:
 class _Intent(NamedTuple):
     """What the chain is asked for, for which time, and what became of it.
 
-    `name` says what: anchoring `old size:new size`, settling `first:count`, or releasing
-    `contract:paid units`.
+    `name` says what: anchoring `old size:new size`, settling `first:count`, releasing
+    `contract:paid units`, or refuting `contract:key of the claim`.
     """
 
     kind: str

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from orchestrator import checks, proving, situation
 from orchestrator.actors import Client, Operator
-from orchestrator.casebook import Casebook
+from orchestrator.casebook import Casebook, pages_of
 from orchestrator.core.errors import ChainError, ReplayError
 from orchestrator.core.terms import contract_id, sign_digest
 from orchestrator.rehearsal import Rehearsal, address_of
@@ -79,7 +79,8 @@ def claim(scene: Rehearsal, name: str, contract: bytes) -> Silence:
     """The operator of this wallet claims by proof all that the log gives and nobody stated."""
     chain, gas = scene.stack.chain, 0
     scene.fund(name)
-    with Client(scene.url) as client, Casebook(client, chain, scene.stack.site.log_id) as book:
+    log_id = scene.stack.site.log_id
+    with Client(scene.url) as client, Casebook(pages_of(client), chain, log_id) as book:
         brief = proving.claim(chain, book, situation.read(chain, contract))
     for deed in brief.deeds:
         gas += scene.send(name, deed.call)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from orchestrator.chain import Chain
-from orchestrator.contracts import ChainEvent, decode_event, event_topics
+from orchestrator.contracts import ChainEvent, Event, decode_event, event_topics
 from orchestrator.core.errors import ChainError
 from orchestrator.database import Database
 from orchestrator.node import (
@@ -79,6 +79,23 @@ class Watcher:
         """Events that are not final yet, as of the last round: to show, not to act on."""
         with self._database.transaction() as session:
             rows = session.all("chain.recent_events", **self._us, limit=limit)
+        return [_decoded(row) for row in rows]
+
+    def final(
+        self, kind: type[Event], after: tuple[int, int], limit: int = 1_000
+    ) -> list[ChainEvent]:
+        """Final events of a kind that were read so far, behind a block and an index in its logs."""
+        block_number, log_index = after
+        (topic,) = event_topics(kind)
+        with self._database.transaction() as session:
+            rows = session.all(
+                "chain.final_events",
+                **self._us,
+                block_number=block_number,
+                log_index=log_index,
+                topic=topic,
+                limit=limit,
+            )
         return [_decoded(row) for row in rows]
 
     def _cursor(self) -> tuple[int, bytes | None]:

@@ -8,8 +8,7 @@ from typing import Any, cast
 import pytest
 
 from orchestrator import casebook
-from orchestrator.actors import Client
-from orchestrator.casebook import Casebook
+from orchestrator.casebook import Casebook, Server, pages_of
 from orchestrator.chain import Chain, Checkpoint
 from orchestrator.core.case import Standing, standing_of
 from orchestrator.core.entry import Entry, EventOpening, encode, event_payload
@@ -75,7 +74,7 @@ class Log:
         return {name: self.contracts[name] for name in names if name in self.contracts}
 
     def read(self, asked: bytes | None = None) -> Casebook:
-        return Casebook(cast(Client, self), cast(Chain, self), LOG, asked)
+        return Casebook(pages_of(cast(Server, self)), cast(Chain, self), LOG, asked)
 
 
 @pytest.mark.parametrize("asked", [None, word(99)])
@@ -168,5 +167,5 @@ def test_entries_may_come_without_a_word_about_openings() -> None:
         return {"entries": [{name: item[name] for name in ("index", "entry")} for item in items]}
 
     client = SimpleNamespace(get=get)
-    with Casebook(cast(Client, client), cast(Chain, log), LOG) as book:
+    with Casebook(pages_of(client), cast(Chain, log), LOG) as book:
         assert [item.opening for item in book.entries()] == [None, None]

@@ -17,7 +17,7 @@ from eth_utils.crypto import keccak
 
 from orchestrator import desk
 from orchestrator.actors import Client
-from orchestrator.casebook import Casebook
+from orchestrator.casebook import Casebook, pages_of
 from orchestrator.core.case import TOUCH, TRANSITION, Claim, read
 from orchestrator.core.entry import EventOpening, event_payload
 from orchestrator.core.terms import close_digest, sign_digest
@@ -197,7 +197,7 @@ def _a_false_claim(market: Market, asked: str, contract_id: bytes) -> None:
     """The operator claims what a final statement has answered; a stranger has it dropped."""
     with Client(market.scene.url) as client:
         log_id = market.scene.stack.site.log_id
-        with Casebook(client, market.chain, log_id, contract_id) as book:
+        with Casebook(pages_of(client), market.chain, log_id, contract_id) as book:
             _check_openings(book)
             first = _transitions(book)[0]
             touch = _touch_of(book, first)

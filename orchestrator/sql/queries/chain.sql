@@ -145,6 +145,16 @@ VALUES (
     %(time_s)s, %(contract)s, %(topics)s, %(data)s, %(is_final)s
 );
 
+-- name: final_events
+-- The final events of a kind behind one place in the chain, in its order.
+SELECT block_hash, tx_hash, log_index, block_number, time_s, contract, topics, data
+FROM chain_events
+WHERE chain_id = %(chain_id)s AND escrow = %(escrow)s AND is_final
+    AND (block_number, log_index) > (%(block_number)s, %(log_index)s)
+    AND topics[1] = %(topic)s
+ORDER BY block_number, log_index
+LIMIT %(limit)s;
+
 -- name: recent_events
 -- The events that are not final yet, in the chain's order.
 SELECT block_hash, tx_hash, log_index, block_number, time_s, contract, topics, data
