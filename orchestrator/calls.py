@@ -68,8 +68,8 @@ class Caller:
         if found != self.chain_id:
             raise ChainError(
                 "wrong-chain",
-                f"{self.node.name} is on chain {found}, and the settings say "
-                f"{self.chain_id}; change one of them",
+                f"{self.node.name} is on chain {found}, and the deployment is on "
+                f"{self.chain_id}; ask another node",
             )
         return replies
 

@@ -137,8 +137,8 @@ class Chain(Caller):
         if used != self._event_log.address:
             raise ChainError(
                 "other-event-log",
-                f"the escrow {self._escrow.address} reads the event log {used}, and the settings "
-                f"say {self._event_log.address}; change one of them",
+                f"the escrow {self._escrow.address} reads the event log {used}, not "
+                f"{self._event_log.address}; the two are of different deployments",
             )
         self.check_code("Evidence", self.evidence)
 

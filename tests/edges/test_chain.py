@@ -123,7 +123,7 @@ def test_own_deployment_is_recognised(chain: Chain, deployment: Deployment) -> N
 def test_another_chain_is_refused(chain: Chain) -> None:
     elsewhere = chain.addresses._replace(chain_id=10)
     message = refused("wrong-chain", check_of(chain, elsewhere))
-    assert "is on chain 31337, and the settings say 10" in message
+    assert "is on chain 31337, and the deployment is on 10" in message
 
 
 def check_of(chain: Chain, addresses: Addresses) -> Callable[[], None]:

@@ -355,7 +355,7 @@ def test_values_that_are_none(bench: Bench, method: str) -> None:
 def test_wrong_chain(bench: Bench) -> None:
     bench.request()
     bench.proxy.fault = rewritten("eth_chainId", lambda _: "0x1")
-    with pytest.raises(ChainError, match="is on chain 1, and the settings say 31337") as caught:
+    with pytest.raises(ChainError, match="is on chain 1, and the deployment is on 31337") as caught:
         bench.submitter.advance()
     assert caught.value.code == "wrong-chain"
     with pytest.raises(ChainError):
