@@ -68,7 +68,7 @@ class Client:
             )
         except httpx.InvalidURL as error:
             raise InputError("api-url-malformed", f"{base_url!r}: {error}") from None
-        self._name = f"the API at {self._http.base_url.netloc.decode()}"
+        self.server = f"the API at {self._http.base_url.netloc.decode()}"
 
     def __enter__(self) -> Self:
         return self
@@ -96,7 +96,7 @@ class Client:
             page = self.get(path, after=after, **query)
             found = page.get(items) if isinstance(page, dict) else None
             if not isinstance(found, list) or "next" not in page:
-                raise ServerError("answer-garbled", f"{self._name} sent no page of {items}")
+                raise ServerError("answer-garbled", f"{self.server} sent no page of {items}")
             yield from found
             after = page["next"]
             if after is None:
@@ -113,12 +113,12 @@ class Client:
                     body += chunk
                     if len(body) > MAX_ANSWER_BYTES or time.monotonic() > deadline:
                         raise ServerError(
-                            "answer-too-large", f"{self._name} sent too much, or too slowly"
+                            "answer-too-large", f"{self.server} sent too much, or too slowly"
                         )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ServerError(
                 "server-unreachable",
-                f"{self._name} did not answer: {type(error).__name__}",
+                f"{self.server} did not answer: {type(error).__name__}",
             ) from None
         try:
             answer = json.loads(body) if body else None
@@ -126,7 +126,7 @@ class Client:
             answer = None
             if response.is_success:
                 raise ServerError(
-                    "answer-unreadable", f"{self._name} did not answer {path} in JSON"
+                    "answer-unreadable", f"{self.server} did not answer {path} in JSON"
                 ) from None
         if response.is_success:
             return answer
@@ -135,7 +135,7 @@ class Client:
             said = f"{answer.get('title')}: {answer.get('detail')}"
         raise ServerError(
             f"http-{response.status_code}",
-            f"{method} {path} was refused with {response.status_code}: {said}",
+            f"{self.server} refused {method} {path} with {response.status_code}: {said}",
         )
 
 

@@ -13,7 +13,7 @@ from eth_utils.address import to_checksum_address
 
 from orchestrator.actors import Client
 from orchestrator.chain import Addresses, Chain, Checkpoint
-from orchestrator.contracts import ChainEvent
+from orchestrator.contracts import ChainEvent, ClaimsRuled, Ruled
 from orchestrator.core import policy as policies
 from orchestrator.core import receipt as receipts
 from orchestrator.core.decide import Opening, Record
@@ -44,8 +44,9 @@ class Compared(NamedTuple):
     """One contract: what the log's rules give, and what the escrow must have paid and has.
 
     `payable_units` is the log's word alone. What was paid can differ from it: held back or not yet
-    stated, or because the parties or the arbiter settled it otherwise. `owed_units` is payable for
-    good by the escrow's rules and not yet paid. Base units, gross.
+    stated, or because the parties or the arbiter settled it otherwise: see `status`, the escrow's
+    word, and `is_ruled`. `owed_units` is payable for good by the escrow's rules and not yet paid.
+    Base units, gross.
     """
 
     contract_id: bytes
@@ -54,6 +55,8 @@ class Compared(NamedTuple):
     payable_units: int
     paid_units: int
     owed_units: int
+    status: str
+    is_ruled: bool
 
     @property
     def fee_units(self) -> int:
@@ -94,7 +97,7 @@ def connect(client: Client, rpc_url: str) -> tuple[Chain, bytes]:
 def served(client: Client) -> tuple[Addresses, bytes]:
     """The deployment and the log that a server names."""
     log = client.get("/v1/log")
-    with reading("which log it serves"):
+    with reading(client, "which log it serves"):
         event_log, escrow = (to_checksum_address(log[name]) for name in ("event_log", "escrow"))
         feedback, evaluators = (
             None if log.get(name) is None else to_checksum_address(log[name])
@@ -107,12 +110,12 @@ def served(client: Client) -> tuple[Addresses, bytes]:
 
 
 @contextmanager
-def reading(what: str) -> Iterator[None]:
+def reading(client: Client, what: str) -> Iterator[None]:
     """Raises ServerError if the server's answer has not the shape that we read it by."""
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
-        raise ServerError("answer-garbled", f"the server does not say {what}") from None
+        raise ServerError("answer-garbled", f"{client.server} does not say {what}") from None
 
 
 def word_of(text: str) -> bytes:
@@ -155,7 +158,7 @@ def _judge(
 ) -> tuple[World, "_Book"]:
     """Replay all that the server has, past the anchor."""
     newest = client.get("/v1/log/checkpoint")
-    with reading("how long its log is"):
+    with reading(client, "how long its log is"):
         size, root = int(newest["size"]), word_of(newest["root"])
     if size > anchor.size + MAX_UNANCHORED:
         raise ReplayError(
@@ -219,6 +222,8 @@ def _compare(chain: Chain, contracts: Mapping[bytes, Contract], book: _Book) -> 
             contract.payable_units,
             position.paid_units,
             position.owed_units(block.time_s),
+            chain.status_of(contract_id, block.number),
+            any(isinstance(one.event, Ruled | ClaimsRuled) for one in happened[contract_id]),
         )
         held = chain.paid_of(contract_id, block.number), chain.owed_of(contract_id, block.number)
         if held != (compared.paid_units, compared.owed_units):
@@ -306,7 +311,7 @@ def _records(client: Client, start: int, stop: int) -> Iterator[Record]:
     while start < stop:
         limit = min(PAGE, stop - start)
         answer = client.get("/v1/log/entries", start=start, limit=limit)
-        with reading(f"what its entries from {start} on are"):
+        with reading(client, f"what its entries from {start} on are"):
             page = [_record(item, start + place) for place, item in enumerate(answer["entries"])]
         if not page:
             return
@@ -340,7 +345,7 @@ def _opening(item: dict[str, Any] | None) -> Opening | None:
 def served_policy(client: Client, hash_: bytes) -> Policy:
     """The policy of this hash, as a server gives it. Raises ReplayError for another one."""
     answer = client.get(f"/v1/policies/0x{hash_.hex()}")
-    with reading(f"what policy 0x{hash_.hex()} is"):
+    with reading(client, f"what policy 0x{hash_.hex()} is"):
         document = answer["document"]
     found = policies.parse(document)
     if found.hash != hash_:

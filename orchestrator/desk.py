@@ -125,6 +125,10 @@ def read_consent(path: Path) -> Consent:
         return Consent.from_json(json.loads(files.read_text(path)))
     except (ValueError, RecursionError):
         raise InputError("consent-malformed", f"{path}: is not readable as JSON") from None
+    except InputError as error:
+        if error.code != "consent-malformed":
+            raise
+        raise InputError(error.code, f"{path}: {error.message}") from None
 
 
 # --- Explaining, asking, sending ------------------------------------------------------------------

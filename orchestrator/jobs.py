@@ -304,7 +304,7 @@ def _facts(evaluator: Evaluator) -> dict[str, object]:
 def _endorsements(client: Client, subject: bytes) -> Iterator[Endorsement]:
     """What a server says was endorsed about a contract, oldest first."""
     for item in client.pages(f"/v1/contracts/{hex_of(subject)}/endorsements", "endorsements"):
-        with reading("which statements are endorsed"):
+        with reading(client, "which statements are endorsed"):
             yield _endorsement(item)
 
 
@@ -326,7 +326,7 @@ def _prove(chain: Chain, client: Client, evaluator: Evaluator, one: Endorsement)
     if root is None:
         return None
     answer = client.get("/v1/log/proofs/inclusion", index=position, size=one.size)
-    with reading(f"where entry {position} stands"):
+    with reading(client, f"where entry {position} stands"):
         path = [word_of(node) for node in answer["path"][:MAX_PATH]]
     try:
         verify_inclusion(leaf_hash(one.exhibit.entry), position, one.size, path, root)

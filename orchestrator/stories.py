@@ -129,6 +129,8 @@ def comparison(found: Comparison) -> dict[str, Any]:
                 "payable_units": str(contract.payable_units),
                 "paid_units": str(contract.paid_units),
                 "owed_units": str(contract.owed_units),
+                "status": contract.status,
+                "is_ruled": contract.is_ruled,
             }
             for contract in found.contracts
         ],
@@ -136,19 +138,17 @@ def comparison(found: Comparison) -> dict[str, Any]:
 
 
 def show_comparison(found: Comparison, console: Console) -> None:
-    """A replay that held, as a table."""
-    table = Table(title="By the public log, and by the escrow")
-    for heading in ("contract", "outcomes", "payable", "paid", "still owed"):
-        table.add_column(heading, justify="left" if heading == "contract" else "right")
+    """A replay that held: each contract by the public log, and by the escrow."""
     for contract in found.contracts:
-        table.add_row(
-            f"0x{contract.contract_id.hex()[:16]}…",
-            str(contract.outcomes),
-            format_amount(contract.payable_units),
-            format_amount(contract.paid_units),
-            format_amount(contract.owed_units),
+        status = contract.status + (", the arbiter ruled" if contract.is_ruled else "")
+        told = (
+            f"0x{contract.contract_id.hex()}\n"
+            f"  {status}; {contract.outcomes:,} outcomes, "
+            f"{format_amount(contract.payable_units)} payable by the log, "
+            f"{format_amount(contract.paid_units)} paid, "
+            f"{format_amount(contract.owed_units)} still owed"
         )
-    console.print(table)
+        console.print(told, markup=False, highlight=False, soft_wrap=True)
     console.print(
         f"[green]{found.entries:,} entries are what the rules give[/], and the chain holds the "
         f"root of the first {found.anchored_size:,}."

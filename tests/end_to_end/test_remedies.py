@@ -270,6 +270,11 @@ def _the_end(market: Market, asked: str) -> None:
     told = market.run("contract", asked).stdout
     assert "refunded: everything is paid or given back" in told
     assert told.endswith("nothing is left to do\n")
+    where = ("--url", market.scene.url, "--rpc", market.scene.rpc_url)
+    replayed = market._run(["replay", *where], "")
+    assert replayed.code == DONE, replayed
+    by_log = "3 outcomes, 30.00 payable by the log, 20.00 paid, 0.00 still owed\n"
+    assert f"{asked}\n  refunded, the arbiter ruled; {by_log}" in replayed.stdout
 
 
 # --- Consent --------------------------------------------------------------------------------------
@@ -315,8 +320,8 @@ def test_a_contract_is_closed_by_consent(
         ({"party": address_of("stranger")}, "which is no party"),
         ({"contract_id": "0x" + "12" * 32}, "the consent is for contract 0x1212"),
         ({"signature": "0x12"}, "the signature is not"),
-        ({"signature": "0xzz"}, "the consent is garbled"),
-        ({"payable_units": 7}, "that is no consent"),
+        ({"signature": "0xzz"}, f"{path}: the consent is garbled"),
+        ({"payable_units": 7}, f"{path}: that is no consent"),
     ):
         path.write_text(json.dumps(document | changed))
         market.refused(BAD, words, "close", asked, "7", *with_it, by="owner")
@@ -410,8 +415,8 @@ def test_bad_input_is_one_line(market: Market, run: Run, tmp_path: Path) -> None
         (BAD, "is no http(s) URL", "contract", asked, "--api", "ftp://example.org"),
         (MISSING, "did not answer", "contract", asked, "--rpc", "http://127.0.0.1:1"),
         (BAD, "must be an http(s) URL", "contract", asked, "--rpc", "nowhere"),
-        (MISSING, "does not say which log it serves", "contract", asked, "--api",
-         f"{market.scene.url}/v1/openapi.json?"),
+        (MISSING, f"the API at {market.scene.url[7:]} does not say which log it serves", "contract",
+         asked, "--api", f"{market.scene.url}/v1/openapi.json?"),
     ):  # fmt: skip
         given = [*arguments]
         for option, value in (("--api", market.scene.url), ("--rpc", market.scene.rpc_url)):
