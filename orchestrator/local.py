@@ -163,6 +163,12 @@ class LocalPostgres(_Server):
             if process.returncode is None:
                 self._process = process
                 return
+            if 'lock file "postmaster.pid" already exists' in self._log_tail():
+                raise LocalError(
+                    "already-running",
+                    f"PostgreSQL runs in {self.folder} already; end the command that started it, "
+                    f"or choose another folder",
+                )
             # When our own process is killed, the death signal reaches the server alone: its
             # children need a moment to notice.
             if "still in use" not in self._log_tail() or time.monotonic() > deadline:

@@ -114,6 +114,15 @@ def test_postgres_says_why_it_does_not_start(folder: Path) -> None:
             server.start()
 
 
+def test_a_second_postgres_in_one_folder_is_refused_and_disturbs_nobody(folder: Path) -> None:
+    with LocalPostgres(folder) as server:
+        with pytest.raises(LocalError, match=f"PostgreSQL runs in {folder} already") as refusal:
+            LocalPostgres(folder).start()
+        assert refusal.value.code == "already-running"
+        with psycopg.connect(server.url) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
 def test_a_server_is_started_by_the_main_thread_only(folder: Path) -> None:
     refusals: list[LocalError] = []
 
