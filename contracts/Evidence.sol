@@ -94,7 +94,7 @@ contract Evidence {
     ///   reversal     reversal that contradicts itself or the terms; or with the entry it names as
     ///                its outcome, its event or the reversal before it; or with one in between; or
     ///                with an earlier one of the same outcome, or by the same event; or with a later
-    ///                outcome of the lead that was not reversed
+    ///                outcome of the lead, and the reversals since then that are not of that
     ///   clock        touch, opening or settlement; an earlier one of these with a later time
     ///
     /// An outcome is one that is paid or over, but for `sum`, where only paid ones add up. `rivalId`

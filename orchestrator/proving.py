@@ -14,6 +14,7 @@ from orchestrator.core.case import (
     DISPROOFS,
     OPENED,
     OUTCOME,
+    OVER,
     REFUTATIONS,
     REVERSAL,
     SETTLEMENT,
@@ -287,7 +288,8 @@ def _rival(case: Case, book: Casebook) -> Iterator[str]:
     standing = book.docket.get(case.rival)
     if standing is not None:
         operator = "0x" + standing.rules.operator[-20:].hex()
-        yield f"contract {_hex(case.rival)} of operator {operator} comes first"
+        how = "got it" if case.kind == "taken" else "comes first"
+        yield f"contract {_hex(case.rival)} of operator {operator} {how}"
 
 
 def _facts(case: Case) -> dict[str, object]:
@@ -306,7 +308,7 @@ def _told(found: Situation, exhibit: Exhibit) -> str:
 
 
 def _said(found: Situation, entry: Words) -> str:
-    if entry.kind in (OUTCOME, REVERSAL, SETTLEMENT):
+    if entry.kind in (OUTCOME, OVER, REVERSAL, SETTLEMENT):
         return _counted(found, entry)
     at, subject, label = utc(entry.time_ms // 1000), _short(entry.subject), _label(entry.label)
     if entry.kind == TOUCH:
@@ -322,13 +324,14 @@ def _said(found: Situation, entry: Words) -> str:
 def _counted(found: Situation, entry: Words) -> str:
     """What an entry says that counts money."""
     subject = _short(entry.subject)
-    if entry.kind == OUTCOME:
+    if entry.kind in (OUTCOME, OVER):
         said = link(entry.payload)
+        counted = f"its outcome {said.n}, {found.amount(said.total)} so far"
         return (
             f"contract {_short(entry.actor)} owes {found.amount(entry.value)} for lead {subject} "
             f"entering {_label(entry.label)} on {utc(entry.time_ms // 1000)}, by the transition "
-            f"at entry {said.target} and the touch at entry {said.cause}; its outcome {said.n}, "
-            f"{found.amount(said.total)} so far"
+            f"at entry {said.target} and the touch at entry {said.cause}; "
+            f"{counted if entry.kind == OUTCOME else 'past its budget, so not to be paid'}"
         )
     if entry.kind == REVERSAL:
         said = link(entry.payload)

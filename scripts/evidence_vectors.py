@@ -288,6 +288,8 @@ def disproofs() -> Iterator[Vector]:
     yield from _of_budget()
     yield from _of_over()
     yield from _of_reversal()
+    yield from _of_older_outcome()
+    yield from _of_second_reversal()
     yield from _of_clock()
     yield from _of_nothing_signed()
 
@@ -750,8 +752,8 @@ def _of_reversal() -> Iterator[Vector]:
     def case(name: str, error: str, log: Log, *others: str) -> Vector:
         return Vector(name, error, log, "reversal", "ann", ("reversal", *others))
 
-    def back(*facts: int, **changes: Any) -> Log:
-        return FIRST.with_lie("reversal", payload=pack_reversal(*facts), **changes)
+    def back(*facts: int) -> Log:
+        return FIRST.with_lie("reversal", payload=pack_reversal(*facts))
 
     yield case("honest, alone", "NoContradiction", FIRST)
     for other in ("outcome again", "refund", "outcome", "genesis", "ann 1"):
@@ -790,6 +792,18 @@ def _of_reversal() -> Iterator[Vector]:
     for name, lie in happened.items():
         yield case(name, "", FIRST.with_lie("refund", **lie), "refund")
 
+
+def _of_older_outcome() -> Iterator[Vector]:
+    """An event takes back the latest outcome that stands."""
+    at = FIRST.at
+    event, place = at["refund"], at["reversal"]
+
+    def case(name: str, error: str, log: Log, *others: str) -> Vector:
+        return Vector(name, error, log, "reversal", "ann", ("reversal", *others))
+
+    def back(*facts: int) -> Log:
+        return FIRST.with_lie("reversal", payload=pack_reversal(*facts))
+
     older = back(at["outcome"], event, 0, 1, 10)
     yield case("of an older outcome than the latest", "", older, "outcome again")
     yield case("of an older outcome, shown itself", "NoContradiction", older, "outcome")
@@ -807,6 +821,34 @@ def _of_reversal() -> Iterator[Vector]:
     yield case("the later behind the event", "NoContradiction",
                back(at["outcome"], at["again"], 0, 1, 10), "outcome again")  # fmt: skip
 
+    # The entry at "settlement" becomes a reversal of the first outcome, behind the one there is.
+    both = ("outcome again", "reversal")
+    honest = FIRST.entry("reversal")
+    fields = honest._asdict() | {"payload": pack_reversal(at["outcome"], event, place, 2, 20)}
+
+    def shown(name: str, error: str, *others: str, **lie: Any) -> Vector:
+        log = FIRST.with_lie("settlement", **fields).with_lie("reversal", **lie)
+        return Vector(name, error, log, "reversal", "ann", ("settlement", *others))
+
+    third = {"payload": pack_reversal(5, at["ann 3"], 0, 1, 10)}
+    yield shown("the later stands, by the reversals since", "", *both, **third)
+    yield shown("the later was taken back since", "NoContradiction", *both)
+    yield shown("the reversals since are not shown", "NoContradiction", "outcome again", **third)
+    yield shown("no reversal is shown", "NoContradiction", "outcome again", "refund", **third)
+    yield shown("another's reversal is shown", "NoContradiction", *both,
+                actor=ALL["first_touch"]["bob"].id, **third)  # fmt: skip
+    fourth = {"payload": pack_reversal(5, at["ann 3"], event, 2, 20)}
+    yield shown("not all reversals are shown", "NoContradiction", *both, **fourth)
+
+
+def _of_second_reversal() -> Iterator[Vector]:
+    """Every outcome is taken back once, and by one event one of each state."""
+    at = FIRST.at
+    outcome, event = at["outcome again"], at["refund"]
+
+    def case(name: str, error: str, log: Log, *others: str) -> Vector:
+        return Vector(name, error, log, "reversal", "ann", ("reversal", *others))
+
     # The entry at "outcome" becomes an earlier reversal of the same contract.
     def earlier(target: int, *now: int, cause: int = at["ann 3"], **lie: Any) -> Log:
         payload = pack_reversal(target, cause, 0, 1, 10)
@@ -820,7 +862,7 @@ def _of_reversal() -> Iterator[Vector]:
     yield case("two by one event", "", same, "outcome")
     yield case("two by one event, in two states", "NoContradiction",
                same.with_lie("outcome", label="trial"), "outcome")  # fmt: skip
-    bobs = {"actor": ALL["first_touch"]["bob"].id}
+    bobs: Json = {"actor": ALL["first_touch"]["bob"].id}
     yield case("two by one event, of two contracts", "",
                earlier(5, 0, 1, 10, cause=event, **bobs), "outcome")  # fmt: skip
     yield case("one outcome twice, says another contract", "NoContradiction",

@@ -128,7 +128,7 @@ library Totals {
                 && _isTakenFalse(contractId, terms, reversal, other.read()))
             || (other.index == link.cause && _isEventFalse(terms, reversal, other.read()))
             || (other.index < index && _isDoneBefore(contractId, reversal, link, other.read()))
-            || _skipsLater(contractId, reversal, link, other)
+            || _skipsLater(contractId, reversal, link, exhibits)
             || _breaksChain(contractId, "outcome.reversed", link, index, reversal.value, other);
     }
 
@@ -146,18 +146,32 @@ library Totals {
             || (earlier.label == reversal.label && said.cause == link.cause);
     }
 
-    /// Whether `other` is a later outcome of the lead, which the event should have taken back: no
-    /// reversal of the contract stands between the two.
+    /// Whether the second exhibit is a later outcome of the lead, which the event should have taken
+    /// back: no reversal of the contract stands between the two, or those that do are shown, the
+    /// last first, and took back others.
     function _skipsLater(
         bytes32 contractId,
         Entry calldata reversal,
         Link memory link,
-        Exhibit calldata other
+        Exhibit[] calldata exhibits
     ) private pure returns (bool) {
-        Entry calldata outcome = other.read();
-        return Exhibits.isOf(outcome, contractId, "outcome") && outcome.subject == reversal.subject
-            && outcome.label == reversal.label && link.target < other.index
-            && other.index < link.cause && link.prev < other.index;
+        Entry calldata outcome = exhibits[1].read();
+        uint256 index = exhibits[1].index;
+        if (
+            !Exhibits.isOf(outcome, contractId, "outcome") || outcome.subject != reversal.subject
+                || outcome.label != reversal.label || index <= link.target || index >= link.cause
+        ) return false;
+        uint256 prev = link.prev;
+        for (uint256 i = 2; i < exhibits.length; ++i) {
+            Entry calldata between = exhibits[i].read();
+            Link memory said = between.payload.link();
+            if (
+                exhibits[i].index != prev || said.target == index
+                    || !Exhibits.isOf(between, contractId, "outcome.reversed")
+            ) return false;
+            prev = said.prev;
+        }
+        return prev < index;
     }
 
     /// Whether the reversal takes back something else than it says, or too late.

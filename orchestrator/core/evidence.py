@@ -549,7 +549,7 @@ def _is_reversal_false(trial: Trial) -> bool:
         (other.position == said.target and _is_taken_false(rules, reversal, other))
         or (other.position == said.cause and _is_event_false(rules, reversal, other))
         or _is_done_before(reversal, said, other)
-        or _skips_later(reversal, said, other)
+        or _skips_later(trial, reversal, said)
         or _breaks_chain(said, reversal, other)
     )
 
@@ -567,16 +567,28 @@ def _is_done_before(reversal: Words, said: Link, other: Words) -> bool:
     )
 
 
-def _skips_later(reversal: Words, said: Link, other: Words) -> bool:
-    """Whether `other` is a later outcome of the lead, which the event should have taken back.
+def _skips_later(trial: Trial, reversal: Words, said: Link) -> bool:
+    """[reversal, a later outcome of the lead, ...], which the event should have taken back.
 
-    No reversal of the contract stands between the two.
+    No reversal of the contract stands between the two, or those that do are shown, the last first,
+    and took back others.
     """
-    return (
-        other.is_of(reversal.actor, OUTCOME)
-        and (other.subject, other.label) == (reversal.subject, reversal.label)
-        and max(said.target, said.prev) < other.position < said.cause
-    )
+    _, outcome, *between = trial.shown
+    if not (
+        outcome.is_of(reversal.actor, OUTCOME)
+        and (outcome.subject, outcome.label) == (reversal.subject, reversal.label)
+        and said.target < outcome.position < said.cause
+    ):
+        return False
+    prev = said.prev
+    for other in between:
+        taken = link(other.payload)
+        if other.position != prev or taken.target == outcome.position:
+            return False
+        if not other.is_of(reversal.actor, REVERSAL):
+            return False
+        prev = taken.prev
+    return prev < outcome.position
 
 
 def _is_taken_false(rules: ContractRules, reversal: Words, outcome: Words) -> bool:

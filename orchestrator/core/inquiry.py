@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from orchestrator.core.attribution import TouchAt
 from orchestrator.core.case import (
+    MAX_EXHIBITS,
     NO_OPENING,
     OPENED,
     OUTCOME,
@@ -248,7 +249,9 @@ class _Account:
     last_reversal: int = 0
     leads: dict[bytes, int] = field(default_factory=dict)  # where each was counted first
     reversed: dict[int, int] = field(default_factory=dict)  # by the outcome taken back
-    latest: dict[tuple[bytes, bytes], int] = field(default_factory=dict)  # by lead and state
+    # By lead and state: its outcomes that were not taken back, and its last reversals.
+    standing_outcomes: dict[tuple[bytes, bytes], dict[int, None]] = field(default_factory=dict)
+    last_reversals: deque[int] = field(default_factory=lambda: deque(maxlen=MAX_EXHIBITS - 2))
     most: tuple[int, int] = (0, 0)  # the highest total of an outcome, and where
     reversed_units: int = 0
     # What was over and would need the least room: how much, where, the reversal below it.
@@ -324,7 +327,8 @@ class _Watch:
                 account.leads.setdefault(entry.subject, entry.position)
         if entry.kind == OUTCOME:
             account.last_outcome = entry.position
-            account.latest[entry.subject, entry.label] = entry.position
+            paid = account.standing_outcomes.setdefault((entry.subject, entry.label), {})
+            paid[entry.position] = None
             account.most = max(account.most, (said.total, entry.position))
         elif entry.kind == OVER:
             missing = entry.value - account.reversed_units
@@ -332,6 +336,8 @@ class _Watch:
             account.over = min(account.over or over, over)
         elif entry.kind == REVERSAL:
             account.last_reversal = entry.position
+            account.last_reversals.appendleft(entry.position)
+            account.standing_outcomes.get((entry.subject, entry.label), {}).pop(said.target, None)
             account.reversed_units = said.total
             account.reversed.setdefault(said.target, entry.position)
 
@@ -395,11 +401,15 @@ class _Watch:
             said.prev,
             account.last_reversal,
             account.reversed.get(said.target, 0),
-            account.latest.get((entry.subject, entry.label), 0),
             self._reversed.get((said.cause, entry.label), 0),
         }
         for other in {said.target, said.cause} | known - {0}:
             yield from self._with(account, "reversal", entry, other)
+        paid = account.standing_outcomes.get((entry.subject, entry.label), {})
+        latest = next(reversed(paid), 0)
+        if latest > said.target:
+            since = [at for at in account.last_reversals if at > latest]
+            yield self._case(account, "reversal", entry, *map(self._past.exhibit, [latest, *since]))
         total, outcome = account.most
         if total > account.standing.rules.budget_units:
             yield from self._with(account, "sum", entry, outcome)

@@ -379,10 +379,19 @@ contract TotalsTest is EvidenceFixture {
         _proves("reversal", _show(lie, paid[1]));
     }
 
-    /// That a later one was taken back before shows in no second entry, so nothing is proven then.
-    function test_reversal_ofAnOlderOutcomeWhenTheLaterIsTakenBack() public {
+    /// Whether a later one was taken back before is for the reversals since to say.
+    function test_reversal_ofTheLatestOutcomeThatStands() public {
         _history();
+        uint256 snapshot = vm.snapshotState();
         _provesNothing("reversal", _show(taken[1], paid[2]));
+        _provesNothing("reversal", _show(taken[1], paid[2], taken[0]));
+        vm.revertToState(snapshot);
+        entries[taken[1]].payload = _link(paid[0], taken[1] - 1, taken[0], 2, 2 * PRICE);
+        _rebuild();
+        _provesNothing("reversal", _show(taken[1], paid[1]));
+        _provesNothing("reversal", _show(taken[1], paid[1], taken[1]));
+        _provesNothing("reversal", _show(taken[1], paid[1], paid[0]));
+        _proves("reversal", _show(taken[1], paid[1], taken[0]));
     }
 
     function test_reversal_thatContradictsItself() public {

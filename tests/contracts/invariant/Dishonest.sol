@@ -230,8 +230,15 @@ abstract contract Dishonest is Disputes {
         uint256 i = _books.length == 0 ? 0 : _pick(seed, _isTruthful);
         if (i == 0) return;
         Book storage book = _books[i - 1];
-        bytes32[7] memory kinds = [
-            bytes32("duplicate"), "transition", "touch", "touch_order", "rival", "sum", "reversal"
+        bytes32[8] memory kinds = [
+            bytes32("duplicate"),
+            "transition",
+            "touch",
+            "touch_order",
+            "rival",
+            "sum",
+            "reversal",
+            "clock"
         ];
         uint64 size = _anchor();
         Exhibit[] memory exhibits = _trueExhibits(book, seed, size);
@@ -240,7 +247,7 @@ abstract contract Dishonest is Disputes {
         if (book.visits.length != 0) opening = _openingOf(book.visits[0]);
         bytes memory data = abi.encodeCall(
             evidence.disprove,
-            (ICases(escrow), book.id, kinds[(seed >> 24) % 7], size, exhibits, rival.id, opening)
+            (ICases(escrow), book.id, kinds[(seed >> 24) % 8], size, exhibits, rival.id, opening)
         );
         _try(stranger, address(evidence), data, false, false, "I14");
         ++counts["slandered"];
