@@ -8,7 +8,7 @@ import {IERC20Metadata} from "@openzeppelin/contracts/token/ERC20/extensions/IER
 
 /// @title ERC-8004 feedback that only a settlement can write
 /// @notice Writes what an outcome contract has paid to ERC-8004's Reputation Registry, once, after
-/// its end. The registry shows this contract's address as the client: feedback from it is money
+/// its end: when it is closed, or all is paid or refunded. The registry shows this contract's address as the client: feedback from it is money
 /// that the escrow has paid out. It holds no money and none depends on it.
 ///
 /// What this contract assumes, and what it does not promise:
@@ -72,23 +72,14 @@ contract Feedback {
         }
         if (terms.agentIdPlusOne == 0) revert NoAgent(contractId);
         bytes32 status = escrow.statusOf(contractId);
-        if (
-            status != "closed" && status != "paid_out" && status != "refundable"
-                && status != "refunded" || escrow.owed(contractId) != 0 || _isPending(contractId)
-        ) {
-            revert NotEnded(contractId, status);
-        }
+        // What can go back can still be ruled to the payee: anyone may have it refunded first.
+        bool isOver = status == "closed" || status == "paid_out" || status == "refunded";
+        if (!isOver || escrow.owed(contractId) != 0) revert NotEnded(contractId, status);
         if (isGiven[contractId]) revert AlreadyGiven(contractId);
 
         isGiven[contractId] = true;
         paid = escrow.paidOf(contractId);
         emit FeedbackGiven(contractId, terms.agentIdPlusOne - 1, paid);
-    }
-
-    /// A statement that was made in time may become final, and payable, only later.
-    function _isPending(bytes32 contractId) private view returns (bool) {
-        (,, uint64 index,,,) = escrow.pendingOf(contractId);
-        return index != 0;
     }
 
     function _nameOf(bytes32 motion) private pure returns (string memory) {

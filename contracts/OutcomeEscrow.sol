@@ -49,7 +49,7 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 /// after the end.
 ///
 ///   T2 = deadline + grace     the last second for statements; what only takes back may follow for
-///                             holdbackPeriod
+///                             holdbackPeriod. Late enough for what is reported last (see TermsRules)
 ///   T3 = T2 + claimPeriod     the last second for claims; from then on the owner's refund
 ///   T4 = T3 + claimPeriod     the last second to refute or dispute claims; then they are paid
 ///
@@ -613,7 +613,9 @@ contract OutcomeEscrow is Vault, ICases {
         onlyEvidence
         nonReentrant
     {
-        Claims.drop(_positions[contractId], _claims[contractId], termsOf(contractId), key);
+        Terms memory terms = termsOf(contractId);
+        if (_ledgerOf(contractId, terms).deal.has(CLOSED)) revert AlreadyClosed(contractId);
+        Claims.drop(_positions[contractId], _claims[contractId], terms, key);
         emit ClaimDropped(contractId, key, kind);
     }
 
@@ -626,7 +628,8 @@ contract OutcomeEscrow is Vault, ICases {
         emit ClaimsDisputed(contractId, msg.sender);
     }
 
-    /// Decides how much of the disputed claims is paid, by the arbiter, before they are.
+    /// Decides how much of the disputed claims is paid at most, by the arbiter, before they are. What
+    /// the log refutes of them still comes off their sum.
     function ruleClaims(bytes32 contractId, uint256 amount) external nonReentrant {
         Terms memory terms = termsOf(contractId);
         if (msg.sender != terms.arbiter) revert NotArbiter(contractId, msg.sender);
@@ -776,8 +779,11 @@ contract OutcomeEscrow is Vault, ICases {
         (amount,) = Dues.releasable(_positions[contractId], terms, ledger.balance, ledger.deal);
     }
 
-    /// When, at the latest, all that is owed now can be released; if nothing is, when the pending
-    /// statement becomes final or the claims payable; zero if there is nothing to wait for.
+    /// When, at the latest, all that is owed now can have been released; if nothing is, when the
+    /// pending statement becomes final or the claims payable; zero if there is nothing to wait for.
+    /// Under a rate cap this is for those who release what comes due at once, and then in every rate
+    /// period: a bucket that is empty leaks nothing. Each release that pays on the way may leave a
+    /// unit for later.
     function releasableAt(bytes32 contractId) external view returns (uint256) {
         Terms memory terms = termsOf(contractId);
         Ledger storage ledger = _ledgerOf(contractId, terms);

@@ -251,7 +251,7 @@ class ClaimsDisputed:
 
 @dataclass(frozen=True, slots=True)
 class ClaimsRuled:
-    """The arbiter said how much of the claims is paid."""
+    """The arbiter said how much of the claims is paid at most."""
 
     contract_id: bytes
     amount_units: int

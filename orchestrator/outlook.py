@@ -56,10 +56,12 @@ def _of_claims(found: Situation) -> Iterator[Option]:
         return
     filing = times.statements_until_s + 1, times.claims_until_s
     yield Option("the operator", "claim by proof what was not settled", *filing, "claim")
-    if claims.ruled_units is not None or not claims.open:
+    if not claims.open:
         return
     first_s, last_s = times.claims_until_s + 1, times.refutable_until_s
     yield Option("anyone", "drop a claim that the log refutes", 0, last_s, "refute")
+    if claims.ruled_units is not None:
+        return
     if claims.is_disputed:
         yield Option("the arbiter", "rule on the disputed claims", first_s, last_s, "rule")
     else:

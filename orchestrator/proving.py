@@ -230,11 +230,6 @@ def refute(chain: Chain, book: Casebook, found: Situation) -> Brief:
     claims, until_s = found.claims, found.times.refutable_until_s
     if not claims.open:
         raise EscrowError("nothing-to-refute", "there is nothing to refute: no claim stands")
-    if claims.ruled_units is not None:
-        raise EscrowError(
-            "no-claim",
-            f"the arbiter has ruled on the claims: {found.amount(claims.ruled_units)} are paid",
-        )
     if found.now_s > until_s:
         raise EscrowError(
             "claims-not-open",

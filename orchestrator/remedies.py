@@ -120,8 +120,8 @@ def _claims_ruling(chain: Chain, found: Situation, units: int) -> Deed:
     lines = (
         _claimed(found),
         (
-            f"what it does: {found.exact(units)} of it are paid after {utc(until_s)}, and that is "
-            f"the end of the claims"
+            f"what it does: {found.exact(units)} of it are paid after {utc(until_s)}, or what is "
+            f"left of the claims if that is less: until then anyone can refute them by the log"
         ),
     )
     title = f"rule that {found.amount(units)} of the claims are paid"

@@ -42,6 +42,8 @@ def feedback(chain: Chain, at: str, found: Situation, motion: str, endpoint: str
         said = f"it is {found.status}, and owes {found.amount(found.owed_units)}"
         if found.pending is not None:
             said += f"; the statement at entry {found.pending.position} is pending"
+        if found.status == "refundable":
+            said += "; anyone can have the rest refunded first"
         raise EscrowError(
             "feedback-too-early", f"feedback is given when a contract has ended: {said}"
         )

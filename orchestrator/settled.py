@@ -153,7 +153,7 @@ class SettledRun:
                 "deadline_s": plan.deadline_ns // _NS_PER_S,
                 "attribution_window_s": plan.attribution_window_s,
                 "lateness_s": self._policy.lateness_s,
-                "grace_s": GRACE_S,
+                "grace_s": GRACE_S + self._policy.lateness_s,
                 "holdback_bps": plan.holdback_bps,
                 "holdback_period_s": plan.holdback_s,
                 "fee_bps": 0,

@@ -27,8 +27,9 @@ from orchestrator.core.terms import ZERO_ADDRESS, Terms, contract_id
 from orchestrator.events import events_of
 from orchestrator.node import NodeError, hex_of
 
-# What `statusOf` says of contracts that can become payable no more.
-_ENDED = ("closed", "paid_out", "refundable", "refunded")
+# What `statusOf` says of contracts that nothing can make more payable. One that is "refundable" is
+# none: a ruling may give the payee what nobody has taken back yet.
+_ENDED = ("closed", "paid_out", "refunded")
 MAX_DECIMALS = 36
 MAX_SYMBOL = 12
 _AMOUNT = re.compile(r"([0-9]{1,40})(?:\.([0-9]{1,40}))?")
@@ -42,7 +43,10 @@ class Filed(NamedTuple):
 
 
 class Claims(NamedTuple):
-    """What was claimed by proof, by key, and what became of it. `ruled_units`: by the arbiter."""
+    """What was claimed by proof, by key, and what became of it.
+
+    `ruled_units` is the most that is paid of it, by the arbiter's word.
+    """
 
     filed: dict[bytes, Filed]
     is_disputed: bool = False
@@ -55,9 +59,9 @@ class Claims(NamedTuple):
 
     @property
     def claimed_units(self) -> int:
-        if self.ruled_units is not None:
-            return self.ruled_units
-        return sum(claim.amount for claim in self.open.values())
+        """What is paid of them if the log refutes no more."""
+        stands = sum(claim.amount for claim in self.open.values())
+        return stands if self.ruled_units is None else min(self.ruled_units, stands)
 
 
 class Situation(NamedTuple):
@@ -85,8 +89,7 @@ class Situation(NamedTuple):
     @property
     def has_ended(self) -> bool:
         """Whether nothing more can be paid, so that feedback about it can be given."""
-        is_over = self.status in _ENDED and not self.owed_units
-        return is_over and self.pending is None
+        return self.status in _ENDED and not self.owed_units
 
     @property
     def times(self) -> Times:

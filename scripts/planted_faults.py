@@ -247,7 +247,7 @@ FAULTS = (
         "claims are paid before they can be refuted",
         I7,
         DUES,
-        "block.timestamp > _claimsUntil(terms)",
+        "block.timestamp > _refutableUntil(terms)",
         "true",
     ),
     Fault(
@@ -261,7 +261,7 @@ FAULTS = (
         "what was taken back vouches for what comes next",
         I7,
         STATEMENTS,
-        "position.grossOf(position.earned)",
+        "position.everOf(position.earned)",
         "net",
     ),
     Fault(

@@ -22,5 +22,6 @@ interface ICases {
     /// The verifier has signed something false.
     function retire(bytes32 contractId, bytes32 kind) external;
     function fileClaim(bytes32 contractId, bytes32 key, Claim calldata claim) external;
+    /// The log has refuted a claim, whether the arbiter has ruled on claims or not.
     function dropClaim(bytes32 contractId, bytes32 key, bytes32 kind) external;
 }

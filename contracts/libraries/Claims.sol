@@ -7,9 +7,10 @@ import {Terms} from "./Terms.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
-/// The life of claims by proof: filed after T2 until T3, refuted, disputed and ruled on until T4,
-/// payable after it. See OutcomeEscrow for these times. A part of the escrow with an address of its
-/// own, because one contract's code is limited.
+/// The life of claims by proof: filed after T2 until T3, refuted until T4, disputed and ruled on in
+/// between, payable after T4. See OutcomeEscrow for these times. A ruling is the most that is paid; a
+/// claim that is refuted comes off their sum before it and after it. A part of the escrow with an
+/// address of its own, because one contract's code is limited.
 ///
 /// It assumes that the escrow calls, and has checked who called it. Called directly it works on an
 /// empty storage of its own.
@@ -55,9 +56,7 @@ library Claims {
         bytes32 key
     ) external {
         Claim storage claim = claims[key];
-        if (claim.transition == 0 || claim.dropped || position.claimsCase == ClaimsCase.Ruled) {
-            revert NoClaim(key);
-        }
+        if (claim.transition == 0 || claim.dropped) revert NoClaim(key);
         uint256 from = uint256(terms.deadline) + terms.grace;
         _requireBetween(from, from + 2 * uint256(terms.claimPeriod));
 
@@ -79,7 +78,7 @@ library Claims {
         _requireSecondHalf(terms);
 
         position.claimsCase = ClaimsCase.Ruled;
-        position.claimed = amount.toUint80();
+        position.ruled = amount.toUint80();
     }
 
     /// No more can be filed, and none are paid yet.

@@ -29,8 +29,11 @@ library Dues {
         }
     }
 
-    /// When, at the latest, all that is owed now can be released; if nothing is, when the pending
-    /// statement becomes final or the claims payable; zero if there is nothing to wait for.
+    /// When, at the latest, all that is owed now can have been released; if nothing is, when the
+    /// pending statement becomes final or the claims payable; zero if there is nothing to wait for.
+    /// Under a rate cap this is for those who release what comes due at once, and then in every rate
+    /// period: a bucket that is empty leaks nothing. Each release that pays on the way may leave a
+    /// unit for later.
     function releasableAt(Position storage position, Terms memory terms, Balance balance, Deal deal)
         external
         view
@@ -40,21 +43,20 @@ library Dues {
         if (amount == 0) {
             if (position.isPending()) return uint256(position.resolvesAt) + 1;
             uint256 until = _refutableUntil(terms);
-            return position.claimed != 0 && block.timestamp <= until ? until + 1 : 0;
+            return position.claimable() != 0 && block.timestamp <= until ? until + 1 : 0;
         }
 
         time = block.timestamp;
-        if (_heldBack(position, terms, balance, deal) != 0) {
-            time = position.finalSince() + terms.holdbackPeriod + terms.lateness;
-        }
+        uint256 held = Math.min(amount, _heldBack(position, terms, balance, deal));
+        if (held != 0) time = position.finalSince() + terms.holdbackPeriod + terms.lateness;
         if (terms.rateCap != 0) {
-            // The bucket must leak what does not fit into it.
+            // What is not held back goes into the bucket as it leaks, until the rest comes; then the
+            // bucket must leak what does not fit into it.
             uint256 half = terms.rateCap / 2;
-            uint256 level = amount + _level(position, terms);
-            if (level > half) {
-                uint256 wait = Math.ceilDiv((level - half) * terms.ratePeriod, half);
-                time = Math.max(time, block.timestamp + wait);
-            }
+            uint256 level = amount - held + _level(position, terms);
+            uint256 elapsed = time - block.timestamp;
+            level = Release.leaked(level, elapsed, terms.rateCap, terms.ratePeriod) + held;
+            if (level > half) time += Math.ceilDiv((level - half) * terms.ratePeriod, half);
         }
     }
 
@@ -115,7 +117,7 @@ library Dues {
     {
         uint256 sum = _net(position, balance, deal);
         if (block.timestamp > _refutableUntil(terms)) {
-            sum = Math.min(balance.budget(), sum + position.claimed);
+            sum = Math.min(balance.budget(), sum + position.claimable());
         }
         return Math.max(sum, balance.paid());
     }
@@ -160,7 +162,7 @@ library Dues {
         uint256 budget = balance.budget();
         // A ruling may make the whole budget payable.
         if (position.isPending() && terms.arbiter != address(0)) return budget;
-        uint256 most = position.peak(budget) + position.claimed;
+        uint256 most = position.peak(budget) + position.claimable();
         return Math.min(budget, Math.max(balance.paid(), most));
     }
 }

@@ -24,12 +24,17 @@ struct Position {
     uint40 resolvesAt;
     bool ownerDisputed;
     bool operatorDisputed;
-    // Claims by proof, and the leaky bucket of the rate cap.
+    // The sum of the claims by proof that stand, and the leaky bucket of the rate cap.
     uint80 claimed;
     uint80 capLevel;
     uint40 capAt;
     ClaimsCase claimsCase;
-    // What was earned for good, whatever was reversed, by the second from which it was final.
+    // The most that is paid of claims, once the case is Ruled.
+    uint80 ruled;
+    // By how much rulings have ever made the gross fall.
+    uint88 fallen;
+    // What was ever earned for good, whatever was reversed or ruled off since, by the second from
+    // which it was final.
     Checkpoints.Trace208 finals;
 }
 
@@ -67,10 +72,16 @@ library PositionLibrary {
         return pending > final_ ? pending : final_;
     }
 
-    /// What has become payable for good within the last `period` seconds. What was reversed counts
-    /// too: otherwise what comes in for it would not seem new.
+    /// What is paid of the claims if none is refuted any more.
+    function claimable(Position storage self) internal view returns (uint256) {
+        if (self.claimsCase != ClaimsCase.Ruled) return self.claimed;
+        return self.ruled < self.claimed ? self.ruled : self.claimed;
+    }
+
+    /// What has become payable for good within the last `period` seconds. What was reversed or ruled
+    /// off counts too: otherwise what comes in for it would not seem new.
     function youngerThan(Position storage self, uint256 period) internal view returns (uint256) {
-        uint256 all = self.grossOf(self.isRipe() ? self.pendingEarned : self.earned);
+        uint256 all = self.everOf(self.isRipe() ? self.pendingEarned : self.earned);
         if (block.timestamp < period) return all;
         uint256 time = block.timestamp - period;
         if (self.isRipe() && time >= self.resolvesAt) return 0;
@@ -82,6 +93,12 @@ library PositionLibrary {
     /// reversals.
     function grossOf(Position storage self, uint80 earned) internal view returns (uint256) {
         return _positive(int256(uint256(earned)) + self.adjust);
+    }
+
+    /// The same with what rulings took off again. It never falls from one final statement to the
+    /// next.
+    function everOf(Position storage self, uint80 earned) internal view returns (uint256) {
+        return self.grossOf(earned) + self.fallen;
     }
 
     /// When the last final statement became final.

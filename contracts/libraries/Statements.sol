@@ -61,7 +61,7 @@ library Statements {
         net = position.pendingNet(budget);
         (position.earned, position.reversed) = (position.pendingEarned, position.pendingReversed);
         _discard(position);
-        position.finals.push(since.toUint48(), position.grossOf(position.earned).toUint208());
+        position.finals.push(since.toUint48(), position.everOf(position.earned).toUint208());
     }
 
     /// Puts the pending statement, which is the entry at `index`, before the arbiter.
@@ -93,12 +93,15 @@ library Statements {
         _requirePending(position, index);
         if (!position.hasDispute()) revert NotDisputed();
         uint256 least = Math.min(position.net(budget), position.pendingNet(budget));
-        uint256 most = budget - position.claimed;
+        uint256 most = budget - position.claimable();
         if (payableAmount < least || payableAmount > most) {
             revert PayableOutOfRange(payableAmount, least, most);
         }
+        uint256 before = position.grossOf(position.earned);
         position.adjust =
             _difference(payableAmount, position.pendingEarned, position.pendingReversed);
+        uint256 gross = position.grossOf(position.pendingEarned);
+        if (gross < before) position.fallen = (position.fallen + before - gross).toUint88();
     }
 
     /// The parties say what is payable, whatever was stated or claimed.

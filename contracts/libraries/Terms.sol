@@ -25,7 +25,7 @@ struct Terms {
     uint64 deadline; //            ... to here, both included
     uint64 attributionWindow; //   from the touch to the outcome
     uint64 lateness; //            how late an event may be reported
-    uint64 grace; //               the verifier's time after the deadline
+    uint64 grace; //               the verifier's time after the deadline, lateness included
     uint64 claimPeriod; //         the operator's time after that; zero: no claims
     uint64 challengePeriod; //     how long a statement can be disproved; zero: paid at once
     uint64 arbitrationPeriod; //   the arbiter's time

@@ -73,11 +73,15 @@ library TermsRules {
             + terms.arbitrationPeriod + terms.holdbackPeriod + terms.ratePeriod;
         if (sum > type(uint40).max) revert TimesTooLarge(sum, type(uint40).max);
 
-        // A statement made in time can be challenged and ruled on before the time for statements
-        // ends, and the last one before the time for claims ends.
+        // Outcomes are reported until deadline + lateness. Whatever was stated by then is decided
+        // before the time for statements ends, with a day left to state the rest; after it only
+        // reversals can be stated, and none that comes with an outcome. The last statement is
+        // decided before the time for claims ends.
         uint256 dispute = uint256(terms.challengePeriod) + terms.arbitrationPeriod;
-        if (terms.challengePeriod != 0 && terms.grace < dispute + 1 days) {
-            revert GraceTooShort(terms.grace, dispute + 1 days);
+        if (terms.challengePeriod != 0 || terms.holdbackPeriod != 0) {
+            uint256 least = uint256(terms.lateness) + 1 days;
+            if (terms.challengePeriod != 0) least += dispute;
+            if (terms.grace < least) revert GraceTooShort(terms.grace, least);
         }
         if (terms.claimPeriod != 0 && terms.claimPeriod < dispute + 3 days) {
             revert ClaimPeriodTooShort(terms.claimPeriod, dispute + 3 days);

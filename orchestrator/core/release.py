@@ -99,11 +99,13 @@ class Position:
     reversed_units: int = 0
     adjust_units: int = 0
     pending: Pending | None = None
-    finals: list[tuple[int, int]] = field(default_factory=list)  # (since, gross), oldest first
+    finals: list[tuple[int, int]] = field(default_factory=list)  # (since, ever), oldest first
     claims: dict[bytes, int | None] = field(default_factory=dict)  # by key; None once dropped
-    claimed_units: int = 0
+    claimed_units: int = 0  # the sum of those that stand
     is_disputing_claims: bool = False
     is_ruled_on_claims: bool = False
+    ruled_units: int = 0  # the most that is paid of claims, once they are ruled on
+    fallen_units: int = 0  # by how much rulings have ever made the gross fall
     cap_level_units: int = 0
     cap_at_s: int = 0
     closed_at_s: int = 0
@@ -144,25 +146,38 @@ class Position:
             due = min(due, self.terms.rate_cap_units // 2 - self._level(now_s))
         return due
 
+    @property
+    def claimable_units(self) -> int:
+        """What is paid of the claims if none is refuted any more."""
+        if self.is_ruled_on_claims:
+            return min(self.ruled_units, self.claimed_units)
+        return self.claimed_units
+
     def releasable_at_s(self, now_s: int) -> int:
-        """When, at the latest, all that is owed can be released, or more is owed; 0: nothing."""
+        """When, at the latest, all that is owed can have been released, or more is owed; 0: never.
+
+        Under a rate cap this is for those who release what comes due at once, and then in every
+        rate period: a bucket that is empty leaks nothing. Each release that pays on the way may
+        leave a unit for later.
+        """
         amount, pending, terms = self.owed_units(now_s), self.pending, self.terms
         if not amount:
             if pending is not None and not self._is_ripe(now_s):
                 return pending.resolves_at_s + 1
             until_s = times_of(terms).refutable_until_s
-            return until_s + 1 if self.claimed_units and now_s <= until_s else 0
-        at_s = now_s
-        if self._held_back(now_s):
+            return until_s + 1 if self.claimable_units and now_s <= until_s else 0
+        at_s, held = now_s, min(amount, self._held_back(now_s))
+        if held:
             is_ripe = pending is not None and self._is_ripe(now_s)
             since = pending.resolves_at_s if pending and is_ripe else self.finals[-1][0]
             at_s = since + terms.holdback_period_s + terms.lateness_s
         if terms.rate_cap_units:
-            # The bucket must leak what does not fit into it.
-            half = terms.rate_cap_units // 2
-            excess = amount + self._level(now_s) - half
-            if excess > 0:
-                at_s = max(at_s, now_s - (-excess * terms.rate_period_s // half))
+            # What is not held back goes into the bucket as it leaks, until the rest comes; then the
+            # bucket must leak what does not fit into it.
+            cap, period_s = terms.rate_cap_units, terms.rate_period_s
+            level = amount - held + self._level(now_s)
+            excess = leaked_units(level, at_s - now_s, cap, period_s) + held - cap // 2
+            at_s += max(0, -(-excess * period_s // (cap // 2)))
         return at_s
 
     def reserved_units(self, now_s: int) -> int:
@@ -173,7 +188,7 @@ class Position:
             if self.terms.arbiter != ZERO_ADDRESS:
                 return self.budget_units
             most = max(most, self._net(self.pending.earned_units, self.pending.reversed_units))
-        return min(self.budget_units, max(self.paid_units, most + self.claimed_units))
+        return min(self.budget_units, max(self.paid_units, most + self.claimable_units))
 
     # --- Statements -------------------------------------------------------------------------------
 
@@ -224,8 +239,10 @@ class Position:
             raise EscrowError("not-disputed", f"nobody disputed the statement at {index}")
         stated = self._net(pending.earned_units, pending.reversed_units)
         least = min(self.net_units(now_s), stated)
-        self._check_range(payable_units, least, self.budget_units - self.claimed_units)
+        self._check_range(payable_units, least, self.budget_units - self.claimable_units)
+        before = self._gross(self.earned_units)
         self.adjust_units = payable_units - (pending.earned_units - pending.reversed_units)
+        self.fallen_units += max(0, before - self._gross(pending.earned_units))
         self._finalize(now_s)
         return self._pay(now_s)
 
@@ -261,9 +278,10 @@ class Position:
         self.claimed_units += amount_units
 
     def drop_claim(self, now_s: int, key: bytes) -> None:
-        """The log has refuted a claim."""
+        """The log has refuted a claim: it comes off their sum, ruled on or not."""
+        self._check_not_closed()
         amount = self.claims.get(key)
-        if amount is None or self.is_ruled_on_claims:
+        if amount is None:
             raise EscrowError("no-claim", f"there is no open claim 0x{key.hex()}")
         times = times_of(self.terms)
         self._check_between(now_s, times.statements_until_s, times.refutable_until_s)
@@ -280,7 +298,7 @@ class Position:
         self.is_disputing_claims = True
 
     def rule_claims(self, now_s: int, amount_units: int) -> None:
-        """The arbiter decides how much of the disputed claims is paid."""
+        """The arbiter decides how much of the disputed claims is paid at most."""
         if not self.is_disputing_claims:
             raise EscrowError("claims-not-disputed", "no claims are before the arbiter")
         if amount_units > self.claimed_units:
@@ -289,7 +307,7 @@ class Position:
             )
         self._check_second_half(now_s)
         self.is_disputing_claims, self.is_ruled_on_claims = False, True
-        self.claimed_units = amount_units
+        self.ruled_units = amount_units
 
     # --- End --------------------------------------------------------------------------------------
 
@@ -367,7 +385,7 @@ class Position:
         self.final_index = pending.index
         self.earned_units = pending.earned_units
         self.reversed_units = pending.reversed_units
-        self.finals.append((since_s, self._gross(self.earned_units)))
+        self.finals.append((since_s, self._ever(self.earned_units)))
 
     def _pending_at(self, index: int) -> Pending:
         if self.pending is None or self.pending.index != index:
@@ -377,6 +395,10 @@ class Position:
     def _gross(self, earned: int) -> int:
         return max(0, earned + self.adjust_units)
 
+    def _ever(self, earned: int) -> int:
+        """The gross with what rulings took off: it never falls from one final to the next."""
+        return self._gross(earned) + self.fallen_units
+
     def _net(self, earned: int, reversed_: int) -> int:
         return max(0, min(self.budget_units, earned - reversed_ + self.adjust_units))
 
@@ -384,11 +406,11 @@ class Position:
         """What is payable for good, with claims once they are; never less than what is paid."""
         payable = self.net_units(now_s)
         if now_s > times_of(self.terms).refutable_until_s:
-            payable = min(self.budget_units, payable + self.claimed_units)
+            payable = min(self.budget_units, payable + self.claimable_units)
         return max(payable, self.paid_units)
 
     def _held_back(self, now_s: int) -> int:
-        """The holdback share of what was earned too recently, whatever was reversed since."""
+        """The holdback share of what was earned too recently, whatever was taken off since."""
         if not self.terms.holdback_bps or self.closed_at_s:
             return 0
         at_s = now_s - self.terms.holdback_period_s - self.terms.lateness_s
@@ -397,8 +419,8 @@ class Position:
             return 0
         place = bisect_right(self.finals, at_s, key=lambda final: final[0])
         matured = self.finals[place - 1][1] if place else 0
-        gross = self._gross(pending.earned_units if pending else self.earned_units)
-        young = max(0, gross - matured)
+        ever = self._ever(pending.earned_units if pending else self.earned_units)
+        young = max(0, ever - matured)
         return held_units(self.net_units(now_s), young, self.terms.holdback_bps)
 
     def _level(self, now_s: int) -> int:

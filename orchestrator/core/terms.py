@@ -330,11 +330,14 @@ def _check_times(terms: Terms, now_s: int) -> None:
     )
     if total_s >= TIME_S_LIMIT:
         raise TermsError("times-range", f"deadline and periods add up to {total_s} s, past 2^40")
+    # Outcomes are reported until deadline + lateness. Whatever was stated by then is decided before
+    # the time for statements ends, with a day left to state the rest; after it only reversals can
+    # be stated, and none that comes with an outcome.
     dispute_s = terms.challenge_period_s + terms.arbitration_period_s
-    if terms.challenge_period_s and terms.grace_s < dispute_s + DAY_S:
-        raise TermsError(
-            "grace-short", f"grace_s {terms.grace_s} must be at least {dispute_s + DAY_S}"
-        )
+    if terms.challenge_period_s or terms.holdback_period_s:
+        least_s = terms.lateness_s + DAY_S + (dispute_s if terms.challenge_period_s else 0)
+        if terms.grace_s < least_s:
+            raise TermsError("grace-short", f"grace_s {terms.grace_s} must be at least {least_s}")
     if terms.claim_period_s and terms.claim_period_s < dispute_s + 3 * DAY_S:
         raise TermsError(
             "claim-period-short",

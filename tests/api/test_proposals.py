@@ -139,7 +139,7 @@ def test_all_that_the_escrow_can_hold_is_taken(
         30,
         arbiter=wallet("arbiter").address,
         exclusive=True,
-        grace_s=6 * DAY_S,
+        grace_s=7 * DAY_S,
         claim_period_s=8 * DAY_S,
         challenge_period_s=2 * DAY_S,
         arbitration_period_s=3 * DAY_S,

@@ -189,6 +189,24 @@ def test_a_reversed_tranche_does_not_vouch_for_a_new_one() -> None:
     assert [position.releasable_units(at) for at in (160, 218, 219)] == [0, 0, 40]
 
 
+def test_what_a_ruling_took_off_does_not_vouch_for_what_comes_next() -> None:
+    position = challenged(holdback_bps=10_000, holdback_period_s=60)
+    position.settle(100, 5, 20, 0)
+    position.dispute(100, 5, by_owner=False)
+    position.rule(100, 5, 100)
+    position.settle(101, 6, 60, 0)  # final at 151, with 80 more than was stated
+    position.settle(152, 7, 60, 10)
+    position.dispute(152, 7, by_owner=True)
+    position.rule(152, 7, 100)  # 50 more than was stated, 30 less than before
+    assert position.fallen_units == 30
+    position.settle(153, 8, 60, 50)
+    assert position.release(211) == 60  # old: as much was final by 151
+    position.settle(220, 9, 90, 50)
+    assert (position.net_units(271), position.release(271)) == (90, 0)
+    assert position.releasable_at_s(271) == 330
+    assert (position.release(329), position.release(330)) == (0, 30)
+
+
 def test_a_statement_matures_from_when_it_became_final_by_itself() -> None:
     position = challenged(holdback_bps=5000, holdback_period_s=60)
     position.settle(100, 5, 40, 0)
@@ -212,6 +230,23 @@ def test_a_rate_cap_delays() -> None:
     assert position.releasable_at_s(250) == 260  # at the latest
     assert position.release(259) == 1
     assert position.owed_units(259) == 0
+
+
+def test_a_rate_cap_delays_what_was_held_back() -> None:
+    # All of it is held back, and comes to an empty bucket.
+    capped = {"rate_cap_units": 20, "rate_period_s": 100}
+    position = Position(terms(holdback_bps=10_000, holdback_period_s=250, **capped))
+    assert position.settle(100, 5, 25, 0) == Settled("", 0)
+    assert position.releasable_at_s(100) == 350 + 150
+    assert [position.release(at) for at in (349, 350, 449)] == [0, 10, 9]
+    # The release on the way has cost nine tenths of a unit.
+    assert [position.release(at) for at in (500, 509, 510)] == [5, 0, 1]
+    # Half is held back, and comes while the other half is still leaking.
+    position = Position(terms(holdback_bps=5000, holdback_period_s=50, **capped))
+    assert position.settle(100, 5, 40, 0) == Settled("", 10)
+    assert position.releasable_at_s(100) == 400
+    assert [position.release(at) for at in (150, 200, 300, 400)] == [5, 5, 10, 10]
+    assert position.owed_units(400) == 0
 
 
 # --- Dispute and ruling ---------------------------------------------------------------------------
@@ -343,10 +378,49 @@ def test_an_arbiter_decides_on_all_claims_together() -> None:
     refused("more-than-claimed", position.rule_claims, END + 203, 21)
     refused("claims-not-open", copy.deepcopy(position).rule_claims, END + 401, 5)
     position.rule_claims(END + 400, 5)
-    refused("no-claim", position.drop_claim, END + 400, L)
     refused("claims-already-disputed", position.dispute_claims, END + 400)
     refused("claims-not-disputed", position.rule_claims, END + 400, 5)
     assert position.release(END + 401) == 45
+
+
+@pytest.mark.parametrize(("ruled", "paid"), [(30, 20), (20, 20), (19, 19), (0, 0)])
+def test_a_ruling_on_claims_is_the_most_and_ends_no_refutation(ruled: int, paid: int) -> None:
+    position = claimable()
+    position.file_claim(END + 1, K, 10)
+    position.file_claim(END + 1, L, 20)
+    position.dispute_claims(END + 201)
+    position.rule_claims(END + 201, ruled)
+    assert position.reserved_units(END + 201) == 40 + ruled
+    assert position.releasable_at_s(END + 201) == END + 201  # the 40
+    position.drop_claim(END + 400, K)
+    refused("no-claim", position.drop_claim, END + 400, K)
+    assert position.reserved_units(END + 400) == 40 + paid
+    assert position.release(END + 400) == 40
+    assert position.releasable_at_s(END + 400) == (END + 401 if paid else 0)
+    assert position.release(END + 401) == paid
+
+
+def test_what_a_ruling_took_off_claims_can_be_ruled_otherwise() -> None:
+    position = challenged(claim_period_s=200, holdback_period_s=300)
+    position.settle(100, 5, 40, 0)
+    position.file_claim(END + 1, K, 30)
+    position.dispute_claims(END + 201)
+    position.rule_claims(END + 201, 10)
+    assert position.refund(END + 202) == 50
+    position.settle(END + 203, 6, 40, 5)
+    position.dispute(END + 203, 6, by_owner=False)
+    refused("payable-out-of-range", position.rule, END + 203, 6, 41)
+    position.rule(END + 203, 6, 40)
+    position.release(END + 401)
+    assert position.paid_units == 50
+
+
+def test_nothing_is_refuted_once_the_parties_have_closed() -> None:
+    position = claimable()
+    position.file_claim(END + 1, K, 10)
+    position.close(END + 2, 45)
+    refused("already-closed", position.drop_claim, END + 2, K)
+    assert position.paid_units == 45
 
 
 # --- End ------------------------------------------------------------------------------------------
@@ -450,7 +524,7 @@ def calls(draw: st.DrawFn) -> list[Call]:
     """What anybody may try, in order of time, past all ends; totals mostly grow."""
     random = draw(seeds)
     found: list[Call] = []
-    now, index, earned, reversed_ = random.choice([0, 500, 900]), 1, 0, 0
+    now, index, earned, reversed_ = random.choice([1, 500, 900]), 1, 0, 0
     for _ in range(random.choice([5, 20, 60])):
         now += random.choice([0, 0, 1, 10, 30, 70])
         n, amount, key = (
@@ -538,6 +612,50 @@ def test_what_must_hold_whatever_is_called_when() -> None:
     run()
     rare = ("taken", "capped", "paid", "claimed", "ruled", "refunded")
     assert min(seen[name] for name in rare) >= 15, seen
+
+
+def test_what_is_owed_is_released_by_the_time_that_is_named() -> None:
+    """Under a cap: but for a unit for each release that paid on the way, and for those who release
+    what comes due at once, and then in every period.
+    """
+    seen: Counter[str] = Counter()
+
+    @examples(800)
+    @given(deals(), calls(), seeds)
+    def run(deal: Terms, steps: list[Call], random: Any) -> None:
+        position = Position(deal)
+        now = 0
+        for call in steps[: random.randint(1, len(steps))]:
+            now = call.now_s
+            call.on(position)
+        if not position._is_ripe(now):
+            position.pending = None  # it could still take something back
+        owed, due_s = position.owed_units(now), position.releasable_at_s(now)
+        period_s = deal.rate_period_s if deal.rate_cap_units else 10**6
+        if not owed or (due_s - now) // period_s > 1000:
+            return
+        promised = position.paid_units + owed
+        seen["held"] += (is_held := position._held_back(now) > 0)
+        seen["capped"] += (is_capped := bool(deal.rate_cap_units)) and due_s > now
+        seen["both"] += is_held and is_capped
+        on_the_way = 0
+        position.release(now)
+        final_s = position.finals[-1][0] if position.finals else 0
+        free_s = final_s + deal.holdback_period_s + deal.lateness_s
+        while now < due_s:
+            on_the_way += position.release(now) > 0
+            wait_s = random.randint(1, period_s)
+            now = min(due_s, now + (min(wait_s, free_s - now) if now < free_s else wait_s))
+        position.release(due_s)
+        left = promised - position.paid_units
+        assert left <= (on_the_way if is_capped else 0)
+        seen["left"] += left > 0
+        for late in range(on_the_way if left > 0 else 0):
+            position.release(due_s + (late + 1) * period_s)
+        assert position.paid_units >= promised
+
+    run()
+    assert min(seen[name] for name in ("held", "capped", "both")) >= 15, seen
 
 
 def test_releasing_more_often_changes_nothing_but_when() -> None:

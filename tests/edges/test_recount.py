@@ -8,7 +8,10 @@ import pytest
 
 from orchestrator.contracts import (
     ChainEvent,
+    ClaimDropped,
     Claimed,
+    ClaimsDisputed,
+    ClaimsRuled,
     Closed,
     Credited,
     Disproved,
@@ -96,6 +99,17 @@ LIED: Told = [
     (1201, paid(1, 0, 0)),
     (1201, Refunded(ID, PLAIN.owner, 99)),
 ]
+# Of two claims, 50 together, the arbiter leaves 40; the log refutes the larger one after that.
+CLAIMED: Told = [
+    (1050, Claimed(ID, KEY, b"", 3, 2, 800_000, 30)),
+    (1051, Claimed(ID, ID, b"", 5, 4, 900_000, 20)),
+    (1101, ClaimsDisputed(ID, PLAIN.operator)),
+    (1101, ClaimsRuled(ID, 40)),
+    (1102, Refunded(ID, PLAIN.owner, 60)),
+    (1200, ClaimDropped(ID, KEY, "answered")),
+    (1200, Refunded(ID, PLAIN.owner, 20)),
+    (1201, paid(18, 2, 0)),
+]
 AGREED: Told = [
     (100, Settled(ID, 5, 40, 0)),
     (120, Closed(ID, 20)),
@@ -111,10 +125,11 @@ AGREED: Told = [
         (GUARDED, IN_TIME, 60, 40),
         (GUARDED, DISPUTED, 24, 0),
         (GUARDED, LIED, 1, 99),
+        (GUARDED, CLAIMED, 20, 80),
         (GUARDED, AGREED, 20, 80),
         (PLAIN, [], 0, 0),
     ],
-    ids=["at once", "in time", "disputed", "lied", "agreed", "nothing"],
+    ids=["at once", "in time", "disputed", "lied", "claimed", "agreed", "nothing"],
 )
 def test_what_the_escrow_does_is_what_is_counted(
     deal: Terms, told: Told, paid_units: int, refunded_units: int

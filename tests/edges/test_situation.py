@@ -174,7 +174,7 @@ def test_who_can_do_what_when() -> None:
             {"now_s": T3 + 1, "claims": CLAIMS._replace(is_disputed=True)},
             {refute, (arbiter, "rule", T3 + 1, T4), refund, close},
         ),
-        ({"now_s": T3 + 1, "claims": ruled}, {refund, close}),
+        ({"now_s": T3 + 1, "claims": ruled}, {refute, refund, close}),
         ({"now_s": T4 + 1, "claims": CLAIMS, "status": "refundable"}, {refund, close}),
         ({"now_s": T4 + 1, "net_units": GUARDED.budget_units, "status": "releasing"}, {close}),
         ({"now_s": T4 + 1, "status": "refunded"}, set()),
@@ -208,6 +208,10 @@ def test_what_the_terms_say() -> None:
     assert told["paid out"] == "at most 50.00 USDC in any 1 h"
     assert told["fee"] == f"2.00% of what is paid, to {OWNER}"
     assert told["claimed"] == "8.00 USDC, in 1 claim"
+    for ruled_units, claimed in ((3_000_000, "3.00"), (9_000_000, "8.00")):
+        ruled = CLAIMS._replace(is_disputed=True, ruled_units=ruled_units)
+        claims_told = dict(outlook.told(found(claims=ruled)))["claimed"]
+        assert claims_told == f"{claimed} USDC, in 1 claim, as the arbiter ruled"
     assert told["pending"].startswith("the statement at entry 40, 16.00 USDC in all, until 20")
     assert dict(outlook.told(found(PLAIN)))["arbiter"] == "none: nothing can be disputed"
 
@@ -307,14 +311,17 @@ def test_a_consent_is_read_as_it_was_written() -> None:
     [
         ({"status": "closed"}, True),
         ({"status": "paid_out"}, True),
-        ({"status": "refundable"}, True),
         ({"status": "refunded"}, True),
         *(
             ({"status": status}, False)
-            for status in ("scheduled", "open", "settling", "claimable", "refutable", "releasing")
+            for status in (
+                "scheduled", "open", "settling", "claimable", "refutable", "refundable",
+                "releasing",
+            )
         ),
         ({"status": "closed", "owed_units": 1}, False),
-        ({"status": "refunded", "pending": PENDING}, False),
+        # A reversal that takes nothing back any more.
+        ({"status": "refunded", "pending": PENDING}, True),
     ],
 )  # fmt: skip
 def test_when_a_contract_has_ended(changes: dict[str, Any], has_ended: bool) -> None:

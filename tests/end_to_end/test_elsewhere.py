@@ -318,6 +318,10 @@ def test_feedback_that_only_a_settlement_can_write(market: Market) -> None:
 
     market.until(found["claims_until_s"] + 1)
     found = json.loads(market.run("contract", asked, "--json").stdout)
+    assert "feedback" not in {option["command"] for option in found["options"]}
+    market.refused(NOTHING, "have the rest refunded first", "feedback", asked, by="owner")
+    assert market.run("refund", asked, "--yes", by="bo").code == DONE
+    found = json.loads(market.run("contract", asked, "--json").stdout)
     assert "feedback" in {option["command"] for option in found["options"]}
     market.refused(BAD, "only " + address_of("owner"), "feedback", asked, by="bo")
     other = (asked, "--motion", "expansion")

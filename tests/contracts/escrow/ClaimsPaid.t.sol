@@ -225,8 +225,9 @@ contract ClaimsPaidTest is GuardedFixture {
         _ruleClaims(0);
     }
 
-    /// A ruling is on what stands by then; nothing is taken off it any more.
-    function test_refutedBeforeAndNotAfterARuling() public {
+    /// A ruling is the most that is paid of claims; what the log refutes comes off their sum before it
+    /// and after it.
+    function test_refutedBeforeAndAfterARuling() public {
         (Written memory touch, Written memory transition) = _answered("outcome.refused");
         _claim(id, transition, touch);
         _claimLead(terms, "bob");
@@ -238,11 +239,75 @@ contract ClaimsPaidTest is GuardedFixture {
         _ruleClaims(PRICE + 1);
         _ruleClaims(PRICE);
         vm.revertToState(snapshot);
-        _ruleClaims(PRICE);
-        _expectNext(abi.encodeWithSelector(Claims.NoClaim.selector, bytes32("ann")));
+        _ruleClaims(2 * PRICE);
+        vm.warp(_t4(terms));
+        _refute(id, "ann", "answered", _lastAnswer);
+        skip(1);
+        assertEq(_release(id), PRICE, "less than ruled");
+        vm.revertToState(snapshot);
+        _ruleClaims(PRICE / 2);
         _refute(id, "ann", "answered", _lastAnswer);
         vm.warp(_t4(terms) + 1);
-        assertEq(_release(id), PRICE);
+        assertEq(_release(id), PRICE / 2, "as ruled");
+    }
+
+    /// Operator and arbiter leave strangers the time until T4, however early they have a ruling.
+    function test_anEarlyRulingShutsOutNoRefutation() public {
+        Written[] memory touches = new Written[](5);
+        Written[] memory transitions = new Written[](5);
+        Written[] memory answers = new Written[](5);
+        for (uint256 i = 0; i < 5; ++i) {
+            touches[i] = _touch(bytes32(i + 1), START + 100);
+            transitions[i] = _transition(bytes32(i + 1), START + 200);
+            answers[i] = _answer("outcome", id, bytes32(i + 1), transitions[i]);
+        }
+        _stateFinal(terms, 5 * PRICE, 0);
+        _release(id);
+        vm.warp(_t3(terms));
+        bytes32[] memory keys = new bytes32[](5);
+        for (uint256 i = 0; i < 5; ++i) {
+            keys[i] = _claim(id, transitions[i], touches[i]);
+        }
+        skip(1);
+        _disputeClaims(operator.addr);
+        _ruleClaims(5 * PRICE);
+        vm.warp(_t4(terms));
+        for (uint256 i = 0; i < 5; ++i) {
+            assertEq(escrow.releasableAt(id), block.timestamp + 1);
+            _refute(id, keys[i], "answered", answers[i]);
+        }
+        assertEq(escrow.releasableAt(id), 0, "nothing to wait for");
+        skip(1);
+        assertEq(_release(id), 0);
+        escrow.refund(id);
+        assertEq(escrow.statusOf(id), "refunded");
+        assertEq(escrow.paidOf(id), 5 * PRICE);
+    }
+
+    /// What was ruled, and not what was claimed, is reserved and kept from a ruling on a statement.
+    function test_whatARulingTookOffIsFree() public {
+        (terms.holdbackPeriod, terms.salt) = (20 days, "free");
+        id = _open(terms);
+        _stateFinal(terms, 10 * PRICE, 0);
+        vm.warp(_t2(terms) + 1);
+        _claimLeads(terms, 3);
+        vm.warp(_t3(terms) + 1);
+        _disputeClaims(owner.addr);
+        _ruleClaims(PRICE);
+        escrow.refund(id);
+        assertEq(_heldFor(), BUDGET + 11 * PRICE, "the other contract, and what may be paid");
+        _state(terms, 10 * PRICE, PRICE);
+        _dispute(operator.addr, id);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                Statements.PayableOutOfRange.selector, 10 * PRICE + 1, 9 * PRICE, 10 * PRICE
+            )
+        );
+        _rule(id, 10 * PRICE + 1);
+        _rule(id, 10 * PRICE);
+        vm.warp(_t4(terms) + 1);
+        _release(id);
+        assertEq(escrow.paidOf(id), 11 * PRICE);
     }
 
     function test_allRefutedWhileDisputed() public {

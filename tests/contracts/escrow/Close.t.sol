@@ -161,7 +161,7 @@ contract CloseTest is GuardedFixture {
         vm.expectRevert(Claims.NoClaims.selector);
         escrow.disputeClaims(id);
         vm.prank(address(evidence));
-        vm.expectRevert(abi.encodeWithSelector(Claims.NoClaim.selector, bytes32(uint256(1))));
+        vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.AlreadyClosed.selector, id));
         escrow.dropClaim(id, bytes32(uint256(1)), "answered");
         vm.warp(_t4(terms) + 1);
         assertEq(_release(id), 0);

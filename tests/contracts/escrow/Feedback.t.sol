@@ -88,7 +88,10 @@ contract FeedbackTest is GuardedFixture {
     /// Nothing paid is something to tell too.
     function test_nothingWasPaid() public {
         vm.warp(_t4(terms) + 1);
-        assertEq(escrow.statusOf(id), "refundable");
+        _expectNotEnded("refundable");
+        _give(owner.addr, "activation");
+        escrow.refund(id);
+        assertEq(escrow.paidOf(id), 0);
         _give(owner.addr, "activation");
         _assertGiven("activation");
     }
@@ -103,8 +106,10 @@ contract FeedbackTest is GuardedFixture {
         _assertGiven("activation");
     }
 
-    function test_whenAllIsRefunded() public {
+    function test_whenTheRestIsRefunded() public {
+        _stateFinal(terms, 5 * PRICE, 0);
         vm.warp(_t4(terms) + 1);
+        _release(id);
         escrow.refund(id);
         assertEq(escrow.statusOf(id), "refunded");
         _give(owner.addr, "activation");
@@ -149,7 +154,40 @@ contract FeedbackTest is GuardedFixture {
         _expectNotEnded("refutable");
         _give(operator.addr, "activation");
         skip(1);
+        _expectNotEnded("refundable");
         _give(operator.addr, "activation");
+        escrow.refund(id);
+        _give(operator.addr, "activation");
+    }
+
+    /// A reversal may still be disputed, and then ruled up to what nobody has taken back.
+    function test_norWhileARulingCanMakeMorePayable() public {
+        (terms.claimPeriod, terms.holdbackPeriod, terms.salt) = (0, 30 days, "ruled");
+        id = _open(terms);
+        _stateFinal(terms, 5 * PRICE, 0);
+        _release(id);
+        vm.warp(_t2(terms) + 1);
+        assertEq(escrow.owed(id), 0);
+        _expectNotEnded("refundable");
+        _give(owner.addr, "activation");
+        uint256 snapshot = vm.snapshotState();
+        _state(terms, 5 * PRICE, PRICE);
+        _dispute(operator.addr, id);
+        _rule(id, 20 * PRICE);
+        escrow.refund(id);
+        _give(owner.addr, "activation");
+        assertEq(escrow.paidOf(id), 20 * PRICE);
+        _assertGiven("activation");
+        // Once the rest has gone back no ruling can add anything.
+        vm.revertToState(snapshot);
+        escrow.refund(id);
+        _give(owner.addr, "activation");
+        _state(terms, 5 * PRICE, PRICE);
+        _dispute(operator.addr, id);
+        _rule(id, 5 * PRICE);
+        assertEq(escrow.statusOf(id), "refunded");
+        assertEq(escrow.paidOf(id), 5 * PRICE);
+        _assertGiven("activation");
     }
 
     /// Otherwise a party could fix too low a figure for ever.
@@ -207,6 +245,7 @@ contract FeedbackTest is GuardedFixture {
         _give(owner.addr, "activation");
         skip(60 days);
         _release(id);
+        escrow.refund(id);
         _give(owner.addr, "activation");
         _assertGiven("activation");
     }
@@ -223,7 +262,8 @@ contract FeedbackTest is GuardedFixture {
         _expectNotEnded("refundable");
         _give(owner.addr, "activation");
         skip(1);
-        _expectNotEnded("refundable");
+        escrow.refund(id);
+        _expectNotEnded("releasing");
         _give(owner.addr, "activation");
         _release(id);
         _give(owner.addr, "activation");

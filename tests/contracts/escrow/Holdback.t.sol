@@ -210,7 +210,7 @@ contract HoldbackTest is GuardedFixture {
     function test_aBusySlotDoesNotStopMaturity() public {
         terms.challengePeriod = CHALLENGE;
         (terms.arbiter, terms.arbitrationPeriod) = (arbiter.addr, 10 days);
-        (terms.grace, terms.salt) = (12 days, "busy");
+        (terms.grace, terms.salt) = (13 days, "busy");
         id = _open(terms);
         _stateFinal(terms, 1000, 0);
         _state(terms, 1001, 0);
@@ -336,7 +336,73 @@ contract HoldbackTest is GuardedFixture {
         assertEq(escrow.owed(id), 0);
     }
 
+    /// A ruling at the budget can take off what an earlier one added, and is no reason to take what
+    /// comes next for old.
+    function test_whatARulingTookOffDoesNotVouchForWhatComesNext() public {
+        terms = _guarded();
+        (terms.holdbackBps, terms.holdbackPeriod, terms.salt) = (10_000, HOLDBACK, "vouch");
+        id = _open(terms);
+        _state(terms, 10 * PRICE, 0);
+        _dispute(operator.addr, id);
+        _rule(id, BUDGET);
+        _stateFinal(terms, 30 * PRICE, 0); // final at START + CHALLENGE, 40 more than was stated
+        _state(terms, 30 * PRICE, 5 * PRICE);
+        _dispute(owner.addr, id);
+        _rule(id, BUDGET); // 25 more than was stated, 15 less than before
+        _stateFinal(terms, 30 * PRICE, 25 * PRICE);
+        assertEq(escrow.netOf(id), 30 * PRICE);
+        vm.warp(START + CHALLENGE + MATURES);
+        escrow.release(id);
+        assertEq(escrow.paidOf(id), 30 * PRICE, "as much was final in time");
+        _stateFinal(terms, 45 * PRICE, 25 * PRICE);
+        assertEq(_release(id), 0, "15 are new");
+        assertEq(escrow.owed(id), 15 * PRICE);
+        uint256 due = escrow.releasableAt(id);
+        assertEq(due, block.timestamp - 1 + MATURES);
+        vm.warp(due - 1);
+        assertEq(_release(id), 0);
+        skip(1);
+        assertEq(_release(id), 15 * PRICE);
+    }
+
     // ------------------------------------------------------------ after the end
+
+    /// The last outcome is reported as late as can be, while another statement holds the slot for as
+    /// long as can be. There is a day to state it, and what is held back can still be taken back.
+    function test_theLastOutcomeLeavesRoomForReversals() public {
+        terms = _guarded();
+        (terms.holdbackBps, terms.holdbackPeriod) = (10_000, 20 days);
+        (terms.lateness, terms.salt) = (3 days, "last");
+        terms.grace = terms.lateness + CHALLENGE + ARBITRATION + 1 days;
+        id = _open(terms);
+        uint64 reported = terms.deadline + terms.lateness;
+        vm.warp(reported);
+        _state(terms, 5 * PRICE, 0);
+        vm.warp(reported + CHALLENGE);
+        _dispute(operator.addr, id);
+        vm.warp(reported + CHALLENGE + ARBITRATION);
+        _refused(terms, 6 * PRICE, 0, "pending");
+        vm.warp(_t2(terms));
+        _stateFinal(terms, 6 * PRICE, 0);
+        vm.warp(_t2(terms) + terms.holdbackPeriod);
+        _state(terms, 6 * PRICE, 6 * PRICE);
+        skip(100 days);
+        assertEq(_release(id), 0);
+    }
+
+    /// The same without a challenge.
+    function test_anOutcomeThatIsReportedLateLeavesRoomForReversals() public {
+        (terms.lateness, terms.grace, terms.salt) = (3 days, 4 days, "late");
+        id = _open(terms);
+        vm.warp(terms.deadline + terms.lateness);
+        _state(terms, 1000, 0);
+        vm.warp(_t2(terms));
+        _state(terms, 1200, 0);
+        vm.warp(_t2(terms) + HOLDBACK);
+        _state(terms, 1200, 1200);
+        skip(100 days);
+        assertEq(_release(id), 0);
+    }
 
     /// What is held back stays reserved; a reversal after the end frees it for the owner.
     function test_aLateReversalGoesToTheOwner() public {

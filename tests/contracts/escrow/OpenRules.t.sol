@@ -166,22 +166,42 @@ contract OpenRulesTest is Fixture {
         );
     }
 
+    /// What is reported last, and then what was stated before it is disputed.
     function test_revertIf_theGraceLeavesNoTimeForADispute() public {
         Terms memory terms = _terms();
         terms.challengePeriod = 1 days;
         terms.arbitrationPeriod = 2 days;
-        terms.grace = 4 days - 1;
-        _expectRefused(
-            terms, abi.encodeWithSelector(TermsRules.GraceTooShort.selector, 4 days - 1, 4 days)
-        );
-        terms.grace = 4 days;
+        _expectGraceOf(terms, 5 days);
+        (terms.lateness, terms.salt) = (0, "in time");
+        _expectGraceOf(terms, 4 days);
+        (terms.lateness, terms.salt) = (10 days, "late");
+        _expectGraceOf(terms, 14 days);
+    }
+
+    /// Nothing is disputed then, but an outcome that is reported late would end all reversals.
+    function test_revertIf_theGraceOfAHoldbackIsShorterThanTheLateness() public {
+        Terms memory terms = _terms();
+        (terms.holdbackPeriod, terms.arbitrationPeriod) = (1, 2 days);
+        _expectGraceOf(terms, 2 days);
+        (terms.lateness, terms.salt) = (0, "in time");
+        _expectGraceOf(terms, 1 days);
+    }
+
+    /// What is paid at once is never disputed, nor taken back.
+    function test_withoutAChallengeOrAHoldbackPeriodNoGraceIsNeeded() public {
+        Terms memory terms = _terms();
+        (terms.arbitrationPeriod, terms.grace) = (2 days, 0);
+        _open(terms);
+        (terms.rateCap, terms.ratePeriod, terms.salt) = (2, 1, "cap");
         _open(terms);
     }
 
-    /// What is paid at once is never disputed.
-    function test_withoutAChallengePeriodNoGraceIsNeeded() public {
-        Terms memory terms = _terms();
-        (terms.arbitrationPeriod, terms.grace) = (2 days, 0);
+    function _expectGraceOf(Terms memory terms, uint64 least) private {
+        terms.grace = least - 1;
+        _expectRefused(
+            terms, abi.encodeWithSelector(TermsRules.GraceTooShort.selector, least - 1, least)
+        );
+        terms.grace = least;
         _open(terms);
     }
 
@@ -190,6 +210,7 @@ contract OpenRulesTest is Fixture {
         terms.arbiter = stranger;
         terms.challengePeriod = 1 days;
         terms.arbitrationPeriod = 1 days;
+        terms.grace = 4 days;
         terms.claimPeriod = 5 days - 1;
         _expectRefused(
             terms,

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {GuardedFixture} from "../helpers/GuardedFixture.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
 import {Terms} from "contracts/libraries/Terms.sol";
 import {Vm} from "forge-std/Vm.sol";
@@ -300,6 +301,80 @@ contract RateCapTest is GuardedFixture {
         assertEq(_release(id), 0, "the bucket is empty, but it is held back");
         skip(1);
         assertEq(_release(id), CAP / 2);
+    }
+
+    /// What was held back comes into the bucket only then.
+    function test_besideAHoldbackOfMoreThanTheBucketHolds() public {
+        (terms.holdbackBps, terms.holdbackPeriod) = (10_000, 3 days);
+        _openAs("all");
+        _state(terms, CAP, 0);
+        assertEq(escrow.releasableAt(id), START + 4 days + PERIOD);
+        skip(4 days);
+        assertEq(escrow.releasableAt(id), START + 4 days + PERIOD);
+        assertEq(_release(id), CAP / 2);
+        skip(PERIOD - 1);
+        assertEq(_release(id), CAP / 2 - 1);
+        skip(1);
+        assertEq(_release(id), 1);
+    }
+
+    /// And what was not is not all through by then.
+    function test_besideAHoldbackThatEndsWhileTheBucketLeaks() public {
+        (terms.holdbackBps, terms.holdbackPeriod, terms.lateness) = (5000, PERIOD / 2, 0);
+        _openAs("leaks");
+        _state(terms, 2 * CAP, 0); // half of the cap is paid, as much waits, and twice that is held
+        assertEq(escrow.paidOf(id), CAP / 2);
+        assertEq(escrow.releasableAt(id), START + 3 * PERIOD);
+        for (uint256 i = 1; i < 6; ++i) {
+            skip(PERIOD / 2);
+            assertEq(_release(id), CAP / 4);
+        }
+        skip(PERIOD / 2 - 1);
+        assertEq(_release(id), CAP / 4 - 1);
+        skip(1);
+        assertEq(_release(id), 1);
+        assertEq(escrow.owed(id), 0);
+    }
+
+    /// Whoever releases now, when the holdback ends, at least once in every period, and when
+    /// releasableAt says, has all that is owed now by then, but for a unit for each release that paid
+    /// on the way.
+    function testFuzz_releasableAtIsKeptBesideAHoldback(
+        uint256[3] memory more,
+        uint256[3] memory waits,
+        uint256 seed
+    ) public {
+        terms.rateCap = bound(seed, 2, seed % 3 == 0 ? 20 : BUDGET / 4);
+        terms.ratePeriod = uint64(bound(seed >> 8, 12 hours, 3 days));
+        terms.holdbackBps = seed % 5 == 0 ? 10_000 : uint16(bound(seed >> 16, 1, 10_000));
+        terms.holdbackPeriod = uint64(bound(seed >> 24, 0, 6 days));
+        _openAs("both");
+        uint256 half = terms.rateCap / 2;
+        uint256 earned;
+        for (uint256 i = 0; i < 3; ++i) {
+            skip(bound(waits[i], 0, 3 days));
+            earned += bound(more[i], 0, 3 * half);
+            _state(terms, earned, 0);
+        }
+        uint256 due = escrow.releasableAt(id);
+        uint256 left = escrow.owed(id);
+        assertEq(due == 0, left == 0);
+        uint256 free = block.timestamp + terms.holdbackPeriod + terms.lateness;
+        uint256 onTheWay;
+        while (block.timestamp < due) {
+            if (_release(id) != 0) ++onTheWay;
+            seed = uint256(keccak256(abi.encode(seed)));
+            uint256 next = block.timestamp + bound(seed, 1, terms.ratePeriod);
+            if (block.timestamp < free) next = Math.min(next, free);
+            vm.warp(Math.min(due, next));
+        }
+        _release(id);
+        assertLe(escrow.owed(id), onTheWay, "a unit each");
+        for (; onTheWay != 0; --onTheWay) {
+            skip(terms.ratePeriod);
+            _release(id);
+        }
+        assertEq(escrow.owed(id), 0, "and each unit within a period");
     }
 
     /// The later of the two.

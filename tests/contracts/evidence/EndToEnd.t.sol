@@ -22,7 +22,7 @@ contract EndToEndTest is Lies {
         for (uint256 number = 0; number < KINDS; ++number) {
             uint256 snapshot = vm.snapshotState();
             Terms memory terms = _terms();
-            terms.challengePeriod = 2 days;
+            (terms.challengePeriod, terms.grace) = (2 days, 4 days);
             _begin(terms);
             (bytes32 kind, uint256[] memory shown) = _lie(number);
             (,, uint64 pending,,,) = escrow.pendingOf(mine);
@@ -67,7 +67,7 @@ contract EndToEndTest is Lies {
 
     function test_endToEnd_anHonestStatementStands() public {
         Terms memory terms = _terms();
-        terms.challengePeriod = 2 days;
+        (terms.challengePeriod, terms.grace) = (2 days, 4 days);
         _begin(terms);
         uint256 touch = _touch(operator.addr, 100);
         uint256 transition = _transition(200);

@@ -23,6 +23,7 @@ contract UndecidableTest is Lies {
         terms.arbiter = arbiter;
         terms.challengePeriod = 1 days;
         terms.arbitrationPeriod = 1 days;
+        terms.grace = 4 days;
     }
 
     function _outcomeByLog() private returns (uint256) {

@@ -50,7 +50,7 @@ contract EvidenceGasTest is Lies, Meter {
         for (uint256 number = 0; number < KINDS - 1; ++number) {
             uint256 snapshot = vm.snapshotState();
             Terms memory terms = _terms();
-            terms.challengePeriod = 2 days;
+            (terms.challengePeriod, terms.grace) = (2 days, 4 days);
             _begin(terms);
             (bytes32 kind, uint256[] memory indexes) = _lie(number);
             Exhibit[] memory shown = _shown(indexes);

@@ -20,7 +20,7 @@ contract GuardedGasTest is GasFixture {
         terms.arbiter = arbiter.addr;
         terms.challengePeriod = CHALLENGE;
         terms.arbitrationPeriod = ARBITRATION;
-        terms.grace = CHALLENGE + ARBITRATION + 1 days;
+        terms.grace = terms.lateness + CHALLENGE + ARBITRATION + 1 days;
     }
 
     /// Opens it, and a statement of 50 outcomes that is ready to be brought.

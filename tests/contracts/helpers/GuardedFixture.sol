@@ -39,16 +39,16 @@ abstract contract GuardedFixture is Fixture {
 
     // ------------------------------------------------------------ terms
 
-    /// With a challenge period and an arbiter; T2 is 18 days after START.
+    /// With a challenge period and an arbiter; T2 is 19 days after START.
     function _guarded() internal view returns (Terms memory terms) {
         terms = _terms();
         terms.arbiter = arbiter.addr;
         terms.challengePeriod = CHALLENGE;
         terms.arbitrationPeriod = ARBITRATION;
-        terms.grace = CHALLENGE + ARBITRATION + 1 days;
+        terms.grace = terms.lateness + CHALLENGE + ARBITRATION + 1 days;
     }
 
-    /// The same with claims; T3 is 25 days, T4 32 days after START.
+    /// The same with claims; T3 is 26 days, T4 33 days after START.
     function _claimable() internal view returns (Terms memory terms) {
         terms = _guarded();
         terms.claimPeriod = CLAIMS;

@@ -177,6 +177,18 @@ library Model {
         return sum < 0 ? 0 : uint256(sum);
     }
 
+    /// What was ever earned by the statement at place i - 1: whatever came on top, whatever rulings
+    /// took off since.
+    function everOf(Book storage book, uint256 i) internal view returns (uint256 sum) {
+        uint256 last = 0;
+        for (uint256 j = 1; j <= i; ++j) {
+            if (book.statements[j - 1].fate == Fate.Void) continue;
+            uint256 gross = grossOf(book, j);
+            if (gross > last) sum += gross - last;
+            last = gross;
+        }
+    }
+
     function net(Book storage book) internal view returns (uint256) {
         return netOf(book, lastFinal(book, block.timestamp));
     }
@@ -228,10 +240,10 @@ library Model {
 
     function claimed(Book storage book) internal view returns (uint256 sum) {
         if (book.closed) return 0;
-        if (book.claimsRuled) return book.claimsRuledTo;
         for (uint256 i = 0; i < book.claims.length; ++i) {
             if (!book.claims[i].dropped) sum += book.claims[i].amount;
         }
+        if (book.claimsRuled) sum = _min(sum, book.claimsRuledTo);
     }
 
     function payable_(Book storage book) internal view returns (uint256 sum) {
@@ -247,9 +259,9 @@ library Model {
         Terms storage terms = book.terms;
         if (book.closed || terms.holdbackBps == 0) return 0;
         uint256 period = uint256(terms.holdbackPeriod) + terms.lateness;
-        uint256 old = grossOf(book, lastFinal(book, block.timestamp - period));
-        uint256 all = grossOf(book, lastFinal(book, block.timestamp));
-        return all < old ? 0 : _min(net(book), all - old) * terms.holdbackBps / BPS;
+        uint256 old = everOf(book, lastFinal(book, block.timestamp - period));
+        uint256 all = everOf(book, lastFinal(book, block.timestamp));
+        return _min(net(book), all - old) * terms.holdbackBps / BPS;
     }
 
     /// The most that may have been paid by now, whatever the rate cap says.

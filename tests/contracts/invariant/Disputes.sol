@@ -152,10 +152,14 @@ abstract contract Disputes is Honest {
         uint256 i = _books.length == 0 ? 0 : _pick(seed, _hasClaims);
         if (i == 0) return;
         Book storage book = _books[i - 1];
-        Filed storage filed = book.claims[(seed >> 8) % book.claims.length];
+        _refute(book, (seed >> 8) % book.claims.length);
+    }
+
+    function _refute(Book storage book, uint256 number) private {
+        Filed storage filed = book.claims[number];
         Visit storage visit = _visitOf(book, filed.key);
-        bool isInTime = block.timestamp > book.t2() && block.timestamp <= book.t4()
-            && !book.claimsRuled && !book.closed && !filed.dropped;
+        bool isInTime = block.timestamp > book.t2() && block.timestamp <= book.t4() && !book.closed
+            && !filed.dropped;
         bool isAnswered = visit.outcome != 0 && visit.outcome <= book.floor();
         bool isBeaten = _claimedTouch[book.id][filed.key] != visit.touch;
         if (isBeaten) {
@@ -207,7 +211,12 @@ abstract contract Disputes is Honest {
         bool legal = by == book.terms.arbiter && !book.claimsRuled && _isRefutable(book)
             && !book.closed && amount <= book.claimed();
         bytes memory data = abi.encodeCall(escrow.ruleClaims, (book.id, amount));
-        if (_try(by, address(escrow), data, legal, false, "I7")) ++counts["claims ruled"];
+        if (!_try(by, address(escrow), data, legal, false, "I7")) return;
+        ++counts["claims ruled"];
+        // A stranger looks at them only now.
+        for (uint256 j = 0; j < book.claims.length; ++j) {
+            _refute(book, j);
+        }
     }
 
     // ------------------------------------------------------------ end

@@ -106,7 +106,9 @@ abstract contract World is Fixture {
             terms.ratePeriod = uint64(1 + _part(seed, 9) % 2 days);
         }
         uint64 least = terms.challengePeriod + terms.arbitrationPeriod;
-        if (terms.challengePeriod != 0) terms.grace += least + 1 days;
+        if (terms.challengePeriod != 0 || terms.holdbackPeriod != 0) {
+            terms.grace += terms.lateness + least + 1 days;
+        }
         if (_part(seed, 10) % 3 != 0 && terms.arbiter != address(0)) {
             terms.claimPeriod = least + 3 days + uint64(_part(seed, 11) % 1 days);
         }

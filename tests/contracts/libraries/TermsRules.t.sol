@@ -60,9 +60,11 @@ contract TermsRulesTest is Test {
             + t.claimPeriod + t.claimPeriod + t.challengePeriod + t.arbitrationPeriod
             + t.holdbackPeriod + t.ratePeriod;
         uint256 dispute = uint256(t.challengePeriod) + t.arbitrationPeriod;
-        bool challenged = t.challengePeriod == 0 || t.grace >= dispute + 86_400;
+        uint256 least = uint256(t.lateness) + 86_400 + (t.challengePeriod == 0 ? 0 : dispute);
+        bool waits = t.challengePeriod != 0 || t.holdbackPeriod != 0;
+        bool stated = !waits || t.grace >= least;
         bool claimed = t.claimPeriod == 0 || t.claimPeriod >= dispute + 259_200;
-        return t.opensAt >= NOW && t.opensAt <= t.deadline && sum < 2 ** 40 && challenged && claimed;
+        return t.opensAt >= NOW && t.opensAt <= t.deadline && sum < 2 ** 40 && stated && claimed;
     }
 
     function _amountsAreRight(Terms memory t) private pure returns (bool) {
@@ -82,10 +84,10 @@ contract TermsRulesTest is Test {
         (t.unitPrice, t.budget, t.feeBps) = (8e6, 400e6, 250);
         (t.opensAt, t.deadline) = (NOW, NOW + 14 days);
         (t.challengePeriod, t.arbitrationPeriod) = (1 days, 2 days);
-        (t.grace, t.claimPeriod) = (4 days, 6 days);
+        (t.lateness, t.grace, t.claimPeriod) = (1 days, 5 days, 6 days);
         for (uint256 i = 0; i < seed % 4; ++i) {
             uint256 part = uint256(keccak256(abi.encode(seed, i)));
-            _change(t, part % 24, part >> 8);
+            _change(t, part % 27, part >> 8);
         }
     }
 
@@ -99,12 +101,12 @@ contract TermsRulesTest is Test {
         if (field == 6) t.attribution = uint8(by % 4);
         if (field == 7) t.opensAt = uint64(_about(NOW, by));
         if (field == 8) t.deadline = uint64(_about(NOW, by));
-        if (field == 9) t.grace = uint64(_about(4 days, by));
+        if (field == 9) t.grace = uint64(_about(5 days, by));
         if (field == 10) t.claimPeriod = by % 5 == 0 ? 0 : uint64(_about(6 days, by));
         if (field == 11) t.challengePeriod = by % 5 == 0 ? 0 : uint64(_about(1 days, by));
         if (field == 12) t.arbitrationPeriod = uint64(_about(2 days, by));
-        if (field == 13) t.holdbackPeriod = uint64(_about(2 ** 40 - t.deadline - 19 days, by));
-        if (field == 14) t.lateness = uint64(_about(2 ** 40 - t.deadline - 19 days, by));
+        if (field == 13) t.holdbackPeriod = uint64(_about(2 ** 40 - t.deadline - 21 days, by));
+        if (field == 14) t.lateness = uint64(_about(1 days, by));
         if (field == 15) t.attributionWindow = type(uint64).max;
         if (field == 16) t.unitPrice = _amount(by);
         if (field == 17) t.budget = _amount(by);
@@ -114,6 +116,10 @@ contract TermsRulesTest is Test {
         if (field == 21) t.holdbackBps = uint16(_about(10_000, by));
         if (field == 22) t.feeBps = by % 3 == 0 ? 0 : uint16(_about(10_000, by));
         if (field == 23) (t.unitPrice, t.revenueShareBps) = (0, uint16(by % 2));
+        if (field > 23) t.challengePeriod = 0;
+        if (field == 24) (t.grace, t.holdbackPeriod) = (uint64(_about(2 days, by)), 1);
+        if (field == 25) (t.grace, t.holdbackPeriod) = (uint64(by % 2), uint64(by >> 1 & 1));
+        if (field == 26) t.lateness = uint64(_about(2 ** 40 - t.deadline - 19 days, by));
     }
 
     function _account(uint256 by) private view returns (address) {
