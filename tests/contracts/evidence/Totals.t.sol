@@ -312,6 +312,7 @@ contract TotalsTest is EvidenceFixture {
         for (uint256 first = 60; first <= 61; ++first) {
             uint256 snapshot = vm.snapshotState();
             (uint256 over,,, uint256 statement) = _withOver(first, false, false);
+            _provesNothing("sum", _show(paid[0], over)); // which stands above it
             if (first == 60) _proves("sum", _show(statement, over));
             else _provesNothing("sum", _show(statement, over));
             vm.revertToState(snapshot);
@@ -342,6 +343,35 @@ contract TotalsTest is EvidenceFixture {
         _proves("sum", _show(statement, over, reversal));
     }
 
+    /// 130 are earned, 100 reversed, and the budget is 100.
+    function test_sum_overThoughItFits_byAsMuchAsWasReversed() public {
+        for (uint256 value = 70; value <= 71; ++value) {
+            uint256 snapshot = vm.snapshotState();
+            (uint256 over, uint256 reversal,, uint256 statement) = _withOver(100, true, true);
+            entries[over].value = value;
+            _rebuild();
+            if (value == 70) _proves("sum", _show(statement, over, reversal));
+            else _provesNothing("sum", _show(statement, over, reversal));
+            vm.revertToState(snapshot);
+        }
+    }
+
+    /// A sum has 80 bits, whatever the budget is and however much was reversed.
+    function test_sum_overWhatNoSumCanHold() public {
+        for (uint256 i = 0; i < 2; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            (uint256 over, uint256 reversal,, uint256 statement) = _withOver(100, true, true);
+            Terms memory terms = escrow.termsOf(MINE);
+            terms.budget = type(uint80).max;
+            escrow.open(MINE, terms);
+            entries[over].value = type(uint80).max - 130 + i;
+            _rebuild();
+            if (i == 0) _proves("sum", _show(statement, over, reversal));
+            else _provesNothing("sum", _show(statement, over, reversal));
+            vm.revertToState(snapshot);
+        }
+    }
+
     function test_sum_anotherContractsThatWasOver() public {
         (uint256 over,,, uint256 statement) = _withOver(10, false, false);
         entries[over].actor = RIVAL;
@@ -360,6 +390,10 @@ contract TotalsTest is EvidenceFixture {
         entries[taken[0]].label = "trial"; // one of each state
         _rebuild();
         _provesNothing("reversal", _show(second, taken[0]));
+        vm.revertToState(snapshot);
+        entries[paid[0]].payload = _link(paid[0] - 1, refund, 0, 1, PRICE); // no reversal
+        _rebuild();
+        _provesNothing("reversal", _show(taken[0], paid[0]));
         vm.revertToState(snapshot);
         _provesNothing("reversal", _show(taken[0], second));
         _provesNothing("reversal", _show(second, taken[1]));
