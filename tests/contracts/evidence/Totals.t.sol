@@ -203,6 +203,19 @@ contract TotalsTest is EvidenceFixture {
         _proves("sum", _show(statement, taken[0]));
     }
 
+    function test_sum_onlyOutcomesStatementsAndReversals() public {
+        _history();
+        (entries[touch].actor, entries[touch].subject) = (_word(verifier), MINE);
+        _rebuild();
+        _refuses(
+            abi.encodeWithSelector(
+                Exhibits.NotOfContract.selector, touch, MINE, bytes32("outcome")
+            ),
+            "sum",
+            _show(touch)
+        );
+    }
+
     function test_sum_onlyTheVerifiersStatementOnTheContract() public {
         _history();
         for (uint256 i = 0; i < 2; ++i) {
@@ -319,6 +332,11 @@ contract TotalsTest is EvidenceFixture {
         }
     }
 
+    function test_sum_overThoughMostOfTheBudgetIsLeft() public {
+        (uint256 over,,, uint256 statement) = _withOver(10, false, false);
+        _proves("sum", _show(statement, over));
+    }
+
     /// A statement sums up too much by then; the next outcome says what was earned below it.
     function test_sum_overThoughItFits_belowAnOutcome() public {
         for (uint256 first = 60; first <= 61; ++first) {
@@ -391,10 +409,14 @@ contract TotalsTest is EvidenceFixture {
         _rebuild();
         _provesNothing("reversal", _show(second, taken[0]));
         vm.revertToState(snapshot);
-        entries[paid[0]].payload = _link(paid[0] - 1, refund, 0, 1, PRICE); // no reversal
-        _rebuild();
-        _provesNothing("reversal", _show(taken[0], paid[0]));
-        vm.revertToState(snapshot);
+        bytes32[2] memory others = [bytes32("outcome"), "touch"]; // no reversals
+        for (uint256 i = 0; i < 2; ++i) {
+            entries[paid[0]].kind = others[i];
+            entries[paid[0]].payload = _link(paid[0] - 1, refund, 0, 1, PRICE);
+            _rebuild();
+            _provesNothing("reversal", _show(taken[0], paid[0]));
+            vm.revertToState(snapshot);
+        }
         _provesNothing("reversal", _show(taken[0], second));
         _provesNothing("reversal", _show(second, taken[1]));
         _proves("reversal", _show(second, taken[0]));
@@ -426,6 +448,45 @@ contract TotalsTest is EvidenceFixture {
         _provesNothing("reversal", _show(taken[1], paid[1], taken[1]));
         _provesNothing("reversal", _show(taken[1], paid[1], paid[0]));
         _proves("reversal", _show(taken[1], paid[1], taken[0]));
+    }
+
+    /// Nor does it matter whether what they took back is older.
+    function test_reversal_ofTheLatestOutcomeThatStands_whenAnOlderIsTakenBack() public {
+        _history();
+        entries[taken[0]].payload = _link(1, taken[0] - 1, 0, 1, PRICE);
+        entries[taken[1]].payload = _link(paid[0], taken[1] - 1, taken[0], 2, 2 * PRICE);
+        _rebuild();
+        _proves("reversal", _show(taken[1], paid[1], taken[0]));
+    }
+
+    /// All reversals since, the last first, and none beside them.
+    function test_reversal_ofTheLatestOutcomeThatStands_byAllReversalsSince() public {
+        _history();
+        // paid[0] is taken back, and paid[1] stands.
+        entries[taken[1]].payload = _link(1, taken[1] - 1, taken[0], 2, 2 * PRICE);
+        _rebuild();
+        uint256 lie = _reversal(MINE, paid[0], _refund(400));
+        uint256 behind = _reversal(MINE, paid[2], _refund(500));
+        entries[behind].payload = _link(1, behind - 1, 0, 4, 4 * PRICE);
+        _rebuild();
+        delete reversals[MINE];
+        escrow.state(MINE, behind, behind);
+        _provesNothing("reversal", _show(lie, paid[1], taken[0]));
+        _provesNothing("reversal", _show(lie, paid[1], taken[1]));
+        _provesNothing("reversal", _show(lie, paid[1], behind));
+        _proves("reversal", _show(lie, paid[1], taken[1], taken[0]));
+    }
+
+    /// What was paid only after the event could not be taken back by it.
+    function test_reversal_ofTheLatestOutcomeBelowTheEvent() public {
+        _history();
+        uint256 early = taken[0] - 1;
+        uint256 later = _outcome(MINE, _transition(400), touch);
+        uint256 reversal = _reversal(MINE, paid[0], early);
+        entries[reversal].payload = _link(paid[0], early, 0, 1, PRICE);
+        _rebuild();
+        escrow.state(MINE, reversal, reversal);
+        _provesNothing("reversal", _show(reversal, later));
     }
 
     function test_reversal_thatContradictsItself() public {
