@@ -68,7 +68,6 @@ contract Evidence {
     error NoClaim(bytes32 contractId, bytes32 key);
     error NotAnswered(uint64 index);
     error NotTaken(uint64 index);
-    error NotOpenedLater(uint64 index);
 
     // ------------------------------------------------------------ disproving a statement
 
@@ -209,8 +208,8 @@ contract Evidence {
     ///                contract, for the same transition or the same lead (as the claim's key),
     ///                below its last final statement
     ///   taken        an outcome or over entry by which the log gave the transition to another
-    ///                contract for the same outcome, below the last final statement of either
-    ///   unopened     the contract's opening above the transition, below its last final statement
+    ///                contract for the same outcome, below the last final statement of either; the
+    ///                touch that it names; that contract's opening
     ///   touch_order  as in `disprove`, without the outcome
     ///   rival        as in `disprove`, without the outcome
     ///
@@ -231,9 +230,7 @@ contract Evidence {
         if (kind == "answered") {
             _requireAnswer(trial, exhibits[0]);
         } else if (kind == "taken") {
-            _requireTaken(trial, exhibits[0], rivalId);
-        } else if (kind == "unopened") {
-            _requireUnopened(trial, exhibits[0]);
+            _requireTaken(trial, exhibits, rivalId);
         } else if (kind == "touch_order") {
             _requireBetterTouch(trial, exhibits[0]);
         } else if (kind == "rival") {
@@ -267,31 +264,30 @@ contract Evidence {
         ) revert NotAnswered(exhibit.index);
     }
 
-    /// An outcome stands directly above its transition, so nobody can write one for it afterwards.
-    function _requireTaken(Trial memory trial, Exhibit calldata exhibit, bytes32 rivalId)
+    /// The log's word that another contract got the transition, where that can be so. An outcome
+    /// stands directly above its transition, and touch and opening stand below it: so nobody denies
+    /// afterwards what was owed.
+    function _requireTaken(Trial memory trial, Exhibit[] calldata exhibits, bytes32 rivalId)
         private
         view
     {
         Terms memory rival = trial.escrow.termsOf(rivalId);
         _requireSameOutcome(trial, rivalId, rival);
+        Exhibit calldata exhibit = exhibits[0];
         Entry calldata outcome = exhibit.read();
+        Link memory link = outcome.payload.link();
         if (
             !_isCounted(outcome) || outcome.actor != rivalId
-                || outcome.payload.link().target != trial.award.transition
+                || link.target != trial.award.transition
                 || exhibit.index != trial.award.transition + 1
                 || !(_isFinal(trial, rivalId, exhibit.index)
                     || _isFinal(trial, trial.contractId, exhibit.index))
         ) revert NotTaken(exhibit.index);
-    }
 
-    /// The log did not know of the contract when it took the transition, so nothing was owed.
-    function _requireUnopened(Trial memory trial, Exhibit calldata exhibit) private view {
-        Entry calldata opened = exhibit.read();
-        if (
-            opened.kind != "contract.opened" || opened.subject != trial.contractId
-                || exhibit.index <= trial.award.transition
-                || !_isFinal(trial, trial.contractId, exhibit.index)
-        ) revert NotOpenedLater(exhibit.index);
+        Exhibit calldata touch = exhibits.pick(1);
+        touch.readAs(link.cause);
+        _requireAhead(trial, rivalId, rival, touch);
+        _requireKnown(trial.award, exhibits.pick(2), rivalId);
     }
 
     /// Whether a final statement of the contract stands on or above the entry.
@@ -401,13 +397,7 @@ contract Evidence {
         _requireRival(trial, rivalId, rival);
 
         Exhibit calldata touch = exhibits.pick(place++);
-        if (!rival.qualifies(trial.award, touch.index, touch.read())) {
-            revert TouchDoesNotQualify(touch.index);
-        }
-        bool isBetter = _isBetter(trial, touch.index)
-            || (touch.index == trial.award.touch && _openedBefore(trial, rivalId));
-        if (!isBetter) revert TouchDoesNotBeat(touch.index, trial.award.touch);
-
+        _requireAhead(trial, rivalId, rival, touch);
         Exhibit calldata opened = exhibits.pick(place++);
         _requireKnown(trial.award, opened, rivalId);
         if (!rival.repeatable) {
@@ -418,12 +408,32 @@ contract Evidence {
         }
     }
 
+    /// The touch qualifies for the other contract, and comes first if the two compete.
+    function _requireAhead(
+        Trial memory trial,
+        bytes32 rivalId,
+        Terms memory rival,
+        Exhibit calldata touch
+    ) private view {
+        if (!rival.qualifies(trial.award, touch.index, touch.read())) {
+            revert TouchDoesNotQualify(touch.index);
+        }
+        bool isBetter = _isBetter(trial, touch.index)
+            || (touch.index == trial.award.touch && _openedBefore(trial, rivalId));
+        if (!isBetter && _isAlike(trial, rival)) {
+            revert TouchDoesNotBeat(touch.index, trial.award.touch);
+        }
+    }
+
     /// Contracts compete if they share all that decides who comes first, and live at the time.
     function _requireRival(Trial memory trial, bytes32 rivalId, Terms memory rival) private view {
-        if (rival.policy != trial.terms.policy || rival.attribution != trial.terms.attribution) {
-            revert NotARival(rivalId);
-        }
+        if (!_isAlike(trial, rival)) revert NotARival(rivalId);
         _requireSameOutcome(trial, rivalId, rival);
+    }
+
+    /// Whether the two are judged by the same rules.
+    function _isAlike(Trial memory trial, Terms memory rival) private pure returns (bool) {
+        return rival.policy == trial.terms.policy && rival.attribution == trial.terms.attribution;
     }
 
     /// Contracts that no exclusive one tolerates beside it, and that live at the time.

@@ -9,7 +9,7 @@ All lists hold flat objects of one shape: `entries`, `indexes` and `proofs` are 
 exhibit. `contracts` are those of every case; a log is registered by `registrant` under `origin`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -930,7 +930,6 @@ def refutations() -> Iterator[Vector]:
     """Against a claim, whose facts are the transition's and this touch's."""
     yield from _by_answer()
     yield from _by_gift()
-    yield from _by_opening()
     yield from _by_touch()
 
 
@@ -962,11 +961,14 @@ def _by_answer() -> Iterator[Vector]:
 
 def _by_gift() -> Iterator[Vector]:
     def taken(
-        name: str, error: str, log: Log = FIRST, shown: str = "outcome", **fields: Any
+        name: str, error: str, log: Log = FIRST, first: str = "outcome", **fields: Any
     ) -> Vector:
         fields = {"rival": "ann", "floor": "genesis", "rival_floor": "settlement"} | fields
         contract, touch = fields.pop("contract", "bob"), fields.pop("touch", "bob 4")
-        return _refutation(name, error, "taken", contract, touch, shown, log=log, **fields)
+        opened = f"opened {fields['rival']}"
+        others = (fields.pop("by", "ann 1"), opened if opened in log.at else "opened ann")
+        return _refutation(name, error, "taken", contract, touch, first,
+                           *fields.pop("others", others), log=log, **fields)  # fmt: skip
 
     yield taken("paid to another", "")
     yield taken("paid to another, by the claimant's own verifier", "", floor="settlement",
@@ -976,7 +978,7 @@ def _by_gift() -> Iterator[Vector]:
                 floor="transition")  # fmt: skip
     yield taken("over for another", "", FIRST.with_lie("outcome", kind="outcome.over"))
     yield taken("refused to another", "NotTaken", FIRST.with_lie("outcome", kind="outcome.refused"))
-    yield taken("another transition", "NotTaken", shown="outcome again")
+    yield taken("another transition", "NotTaken", first="outcome again")
     later = pack_outcome(FIRST.at["transition"], FIRST.at["ann 1"], 0, 1, 10)
     yield taken("paid to another afterwards", "NotTaken",
                 FIRST.with_lie("outcome again", payload=later), "outcome again")  # fmt: skip
@@ -984,36 +986,47 @@ def _by_gift() -> Iterator[Vector]:
     yield taken("paid to another, for another transition", "NotTaken",
                 FIRST.with_lie("outcome", payload=apart))  # fmt: skip
     yield taken("paid to a third", "NotTaken", rival="once")
+    yield taken("paid to nobody", "UnknownContract", rival="")
+    yield taken("no outcome", "NotTaken", first="transition")
+    yield from _by_whose_touch(taken)
+
+
+def _by_whose_touch(taken: Callable[..., Vector]) -> Iterator[Vector]:
+    """The contract that got it, and the touch by which it could."""
+    yield taken("without its touch", "MissingExhibit", others=())
+    yield taken("without its opening", "MissingExhibit", others=("ann 1",))
+    yield taken("with another touch", "WrongExhibit", by="ann 3")
+    yield taken("with another's opening", "RivalUnknownToLog", others=("ann 1", "opened bob"))
+    yield taken("with no opening", "RivalUnknownToLog", others=("ann 1", "ann 3"))
+    after = FIRST.with_outcome("outcome", "after", "ann 1")
+    yield taken("opened above the transition", "RivalUnknownToLog", after, rival="after")
+    young = FIRST.with_outcome("outcome", "young", "ann 1")
+    yield taken("by a touch too old", "TouchDoesNotQualify", young, rival="young")
+    none = FIRST.with_outcome("outcome", "ann", "genesis")
+    yield taken("by no touch", "TouchDoesNotQualify", none, by="genesis")
+    bobs = FIRST.with_outcome("outcome", "bob", "bob 4")
+    yield taken("by a touch that comes later", "TouchDoesNotBeat", bobs, rival="bob", by="bob 4",
+                contract="ann", touch="ann 1")  # fmt: skip
+    yield taken("by the same touch, opened later", "TouchDoesNotBeat",
+                FIRST.with_outcome("outcome", "closed_then", "ann 1"), rival="closed_then",
+                contract="ann", touch="ann 1")  # fmt: skip
+    yield taken("by the same touch, opened before", "", rival="ann", contract="closed_then",
+                touch="ann 1")  # fmt: skip
     for other in ("owner", "log", "surface", "outcome"):
         name = f"other_{other}"
-        yield taken(f"paid for another {other}", "NotARival",
+        yield taken(f"for another {other}", "NotARival",
                     FIRST.with_outcome("outcome", name, "ann 1"), rival=name)  # fmt: skip
-    for other in ("policy", "model"):
+    for other in ("policy", "model"):  # these are on chain alone
         name = f"other_{other}"
-        yield taken(f"paid by another {other}", "",
-                    FIRST.with_outcome("outcome", name, "ann 1"), rival=name)  # fmt: skip
+        log = FIRST.with_outcome("outcome", name, "ann 3").with_lie(
+            "opened ann", subject=ALL["first_touch"][name].id
+        )
+        yield taken(f"by another {other}", "", log, rival=name, by="ann 3", touch="ann 1",
+                    contract="ann")  # fmt: skip
     for name, error in (("ended", "NotARival"), ("unopened", "NotARival"),
                         ("closed", "RivalClosed"), ("closed_then", "")):  # fmt: skip
-        yield taken(f"paid to one that is {name}", error,
+        yield taken(f"to one that is {name}", error,
                     FIRST.with_outcome("outcome", name, "ann 1"), rival=name)  # fmt: skip
-    yield taken("paid to nobody", "UnknownContract", rival="")
-    yield taken("no outcome", "NotTaken", shown="transition")
-
-
-def _by_opening() -> Iterator[Vector]:
-    def case(name: str, error: str, contract: str, *shown: str, **fields: Any) -> Vector:
-        return _refutation(name, error, "unopened", contract, *shown, **fields)
-
-    yield case("the opening above the transition", "", "after", "ann 1",
-               "opened after", floor="opened after")  # fmt: skip
-    yield case("the opening, and nothing final above it", "NotOpenedLater", "after",
-               "ann 1", "opened after")  # fmt: skip
-    yield case("the opening below the transition", "NotOpenedLater", "ann",
-               "ann 1", "opened ann")  # fmt: skip
-    yield case("another's opening", "NotOpenedLater", "ann", "ann 1",
-               "opened after", floor="opened after")  # fmt: skip
-    yield case("no opening", "NotOpenedLater", "after", "ann 1", "ann 8",
-               floor="opened after")  # fmt: skip
 
 
 def _by_touch() -> Iterator[Vector]:

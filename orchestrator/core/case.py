@@ -35,7 +35,6 @@ DISPROOFS = {
 REFUTATIONS = {
     "answered": "the verifier's final statement covers an answer for this lead or transition",
     "taken": "the log gave the transition to another contract, and a final statement covers that",
-    "unopened": "the log knew of the contract only after the transition",
     "touch_order": DISPROOFS["touch_order"],
     "rival": DISPROOFS["rival"],
 }

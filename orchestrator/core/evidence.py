@@ -150,8 +150,6 @@ def check_refutation(case: Case, claim: Claim, docket: Docket) -> None:
         _check_answer(trial, award)
     elif case.kind == "taken":
         _check_taken(trial, award)
-    elif case.kind == "unopened":
-        _check_unopened(trial, award)
     elif case.kind == "touch_order":
         _check_better_touch(trial.rules, award, trial.shown[0])
     elif case.kind == "rival":
@@ -190,29 +188,22 @@ def _check_answer(trial: Trial, award: Award) -> None:
 
 
 def _check_taken(trial: Trial, award: Award) -> None:
-    """[an outcome or over entry for the transition by another contract for the same outcome]
+    """[an outcome or over entry for the transition by another contract, its touch, its opening]
 
-    It stands directly above the transition, so nobody can write one afterwards.
+    The first stands directly above the transition, the others below it: nobody denies afterwards
+    what was owed.
     """
     outcome, rival = trial.shown[0], _same_outcome(trial, award)
+    said = link(outcome.payload)
     is_theirs = outcome.kind in (OUTCOME, OVER) and outcome.actor == trial.case.rival
     is_final = any(one.is_final(outcome.position) for one in (rival, trial.standing))
-    is_of_it = link(outcome.payload).target == award.transition == outcome.position - 1
+    is_of_it = said.target == award.transition == outcome.position - 1
     if not (is_theirs and is_of_it and is_final):
         raise EvidenceError(
             "not-taken", f"entry {outcome.position} gives the transition to nobody else for good"
         )
-
-
-def _check_unopened(trial: Trial, award: Award) -> None:
-    """[the contract's own opening, above the transition and not above its final statement]"""
-    opened, standing = trial.shown[0], trial.standing
-    is_own = opened.kind == OPENED and opened.subject == standing.rules.contract_id
-    if not (is_own and award.transition < opened.position and standing.is_final(opened.position)):
-        raise EvidenceError(
-            "not-opened-later",
-            f"entry {opened.position} is not the contract's opening, above the transition",
-        )
+    _check_ahead(trial, rival, award, trial.exhibit_at(1, said.cause))
+    _check_known(trial, award, trial.exhibit(2))
 
 
 # --- An outcome's facts ---------------------------------------------------------------------------
@@ -341,25 +332,36 @@ def _check_beaten(trial: Trial, award: Award, place: int) -> None:
     """
     rival = _rival(trial, award)
     touch = trial.exhibit(place)
-    if not _qualifies(rival.rules, award, touch):
-        raise _unqualified(touch)
-    is_older = rival.opening_number < trial.standing.opening_number
-    is_tied = touch.position == award.touch
-    if not (_is_better(rival.rules, award, touch) or (is_tied and is_older)):
-        raise _unbeaten(award, touch)
+    _check_ahead(trial, rival, award, touch)
     opened = trial.exhibit(place + 1)
-    is_opening = opened.kind == OPENED and opened.subject == trial.case.rival
-    if not (is_opening and opened.position < award.transition):
-        raise EvidenceError(
-            "rival-unknown-to-log",
-            f"entry {opened.position} is not the rival's opening, below the transition",
-        )
+    _check_known(trial, award, opened)
     place += 2
     if not rival.rules.repeatable:
         _check_first_entry(trial.case.opening, trial.exhibit_at(place, award.transition))
         place += 1
     if rival.rules.attribution == "first_touch":
         _check_first_qualifies(trial, rival.rules, award, (touch, opened), place)
+
+
+def _check_ahead(trial: Trial, rival: Standing, award: Award, touch: Words) -> None:
+    """The touch qualifies for the other contract, and comes first if the two compete."""
+    if not _qualifies(rival.rules, award, touch):
+        raise _unqualified(touch)
+    is_older = rival.opening_number < trial.standing.opening_number
+    is_tied = touch.position == award.touch
+    is_better = _is_better(trial.rules, award, touch) or (is_tied and is_older)
+    if not is_better and rival.market == trial.standing.market:
+        raise _unbeaten(award, touch)
+
+
+def _check_known(trial: Trial, award: Award, opened: Words) -> None:
+    """The log knew of the other contract when it took the transition."""
+    is_opening = opened.kind == OPENED and opened.subject == trial.case.rival
+    if not (is_opening and opened.position < award.transition):
+        raise EvidenceError(
+            "rival-unknown-to-log",
+            f"entry {opened.position} is not the rival's opening, below the transition",
+        )
 
 
 def _rival(trial: Trial, award: Award) -> Standing:

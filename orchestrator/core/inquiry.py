@@ -193,6 +193,13 @@ class _Past:
             if wins:
                 yield rival, found.position
 
+    def is_return(self, rival: Standing, transition: int) -> bool:
+        """Whether the lead is known to have been there before, for a rival that counts it once."""
+        if rival.rules.repeatable or transition >= self.size:
+            return False
+        given = self.at(transition).opening
+        return isinstance(given, EventOpening) and given.nth != 1
+
     def of_rival(
         self, rival: Standing, touch: int, transition: int, at_ms: int
     ) -> tuple[tuple[Exhibit, ...], bytes, EventOpening]:
@@ -249,10 +256,10 @@ class _Account:
     last_reversal: int = 0
     leads: dict[bytes, int] = field(default_factory=dict)  # where each was counted first
     reversed: dict[int, int] = field(default_factory=dict)  # by the outcome taken back
-    # By lead and state: its outcomes that were not taken back, and its last reversals.
-    standing_outcomes: dict[tuple[bytes, bytes], dict[int, None]] = field(default_factory=dict)
+    outcomes: dict[tuple[bytes, bytes], list[int]] = field(default_factory=dict)  # lead, state
     last_reversals: deque[int] = field(default_factory=lambda: deque(maxlen=MAX_EXHIBITS - 2))
     most: tuple[int, int] = (0, 0)  # the highest total of an outcome, and where
+    earned_units: int = 0
     reversed_units: int = 0
     # What was over and would need the least room: how much, where, the reversal below it.
     over: tuple[int, int, int] | None = None
@@ -327,17 +334,17 @@ class _Watch:
                 account.leads.setdefault(entry.subject, entry.position)
         if entry.kind == OUTCOME:
             account.last_outcome = entry.position
-            paid = account.standing_outcomes.setdefault((entry.subject, entry.label), {})
-            paid[entry.position] = None
+            account.outcomes.setdefault((entry.subject, entry.label), []).append(entry.position)
+            account.earned_units = said.total
             account.most = max(account.most, (said.total, entry.position))
         elif entry.kind == OVER:
             missing = entry.value - account.reversed_units
             over = (missing, entry.position, account.last_reversal)
-            account.over = min(account.over or over, over)
+            if account.earned_units + entry.value < AMOUNT_LIMIT:  # else no sum could hold it
+                account.over = min(account.over or over, over)
         elif entry.kind == REVERSAL:
             account.last_reversal = entry.position
             account.last_reversals.appendleft(entry.position)
-            account.standing_outcomes.get((entry.subject, entry.label), {}).pop(said.target, None)
             account.reversed_units = said.total
             account.reversed.setdefault(said.target, entry.position)
 
@@ -389,7 +396,7 @@ class _Watch:
         for rival, touch in better:
             if rival is None:
                 yield self._case(account, "touch_order", entry, self._past.exhibit(touch))
-            else:
+            elif not self._past.is_return(rival, said.target):
                 shown, name, opening = self._past.of_rival(rival, touch, said.target, at_ms)
                 case = self._case(account, "rival", entry, *shown)
                 yield case._replace(rival=name, opening=opening)
@@ -405,11 +412,15 @@ class _Watch:
         }
         for other in {said.target, said.cause} | known - {0}:
             yield from self._with(account, "reversal", entry, other)
-        paid = account.standing_outcomes.get((entry.subject, entry.label), {})
-        latest = next(reversed(paid), 0)
-        if latest > said.target:
-            since = [at for at in account.last_reversals if at > latest]
-            yield self._case(account, "reversal", entry, *map(self._past.exhibit, [latest, *since]))
+        paid = account.outcomes.get((entry.subject, entry.label), [])
+        below = bisect_left(paid, said.cause)
+        # Each that is passed over here needs a reversal of its own among the exhibits.
+        for latest in reversed(paid[max(0, below - MAX_EXHIBITS + 1) : below]):
+            if latest > said.target and latest not in account.reversed:
+                since = [at for at in account.last_reversals if at > latest]
+                shown = map(self._past.exhibit, [latest, *since])
+                yield self._case(account, "reversal", entry, *shown)
+                break
         total, outcome = account.most
         if total > account.standing.rules.budget_units:
             yield from self._with(account, "sum", entry, outcome)
@@ -439,7 +450,7 @@ def find_claims(
     In log order, each within what is left of `room_units` (the budget less the final net and what
     is claimed); `filed` are the keys that were claimed already. Left out is what the rules do not
     give: transitions from before the log knew the contract or under another policy, those that a
-    competitor wins or was given for good, and outcomes that the log has taken back.
+    competitor wins, and outcomes that the log has taken back.
     """
     standing = docket[contract_id]
     if standing.closed_at_s:
@@ -472,8 +483,6 @@ class _Search:
 
     def take(self, item: PublicEntry) -> None:
         entry, rules = self._past.take(item), self._standing.rules
-        if _is_gift(entry, rules.contract_id):
-            self._withdraw(entry)
         if entry.kind == TRANSITION:
             self._award(entry)
         elif entry.kind in (OUTCOME, OVER, REFUSED) and entry.actor in self._market:
@@ -515,14 +524,6 @@ class _Search:
         claim = Claim(lead, amount, event.position, touch.position, at_ms)
         self.found.setdefault(claim.key(rules), claim)
 
-    def _withdraw(self, gift: Words) -> None:
-        """Forget a claim on the transition that another contract was given for good."""
-        key, claim = next(reversed(self.found.items()), (b"", None))
-        if claim is not None and claim.transition == gift.position - 1:
-            case = _taken(self._standing.rules.contract_id, self._past, gift)
-            if _is_refuted(case, claim, self._past.docket):
-                del self.found[key]
-
     def _has_counted(self, rival: Standing, lead: bytes) -> bool:
         return not rival.rules.repeatable and (rival.rules.contract_id, lead) in self._counted
 
@@ -549,7 +550,7 @@ def refutations(
     """
     standing, past = docket[contract_id], _Past(docket, source)
     answers: dict[bytes, int] = {}
-    taken: dict[int, Case] = {}
+    gifts: dict[int, Words] = {}
     leads = {claim.lead for claim in claims.values()}
     transitions = {claim.transition for claim in claims.values()}
     last = max([standing.floor, *(transition + 1 for transition in transitions)])
@@ -559,13 +560,13 @@ def refutations(
         if is_final and entry.kind in (OUTCOME, OVER, REFUSED) and entry.actor == contract_id:
             answers.setdefault(_key(standing, entry), entry.position)
         if entry.position - 1 in transitions and _is_gift(entry, contract_id):
-            taken[entry.position - 1] = _taken(contract_id, past, entry)
+            gifts[entry.position - 1] = entry
         if entry.position >= last:
             break
     for key, claim in claims.items():
         is_unopened = False
         answer = answers.get(claim.key(standing.rules), 0)
-        gift = taken.get(claim.transition)
+        gift = gifts.get(claim.transition)
         for case in _objections(past, standing, claim, answer, gift):
             if _is_refuted(case, claim, docket):
                 yield key, case
@@ -593,27 +594,28 @@ def _is_gift(entry: Words, contract_id: bytes) -> bool:
     )
 
 
-def _taken(contract_id: bytes, past: _Past, entry: Words) -> Case:
-    return Case(contract_id, "taken", (past.exhibit(entry.position),), entry.actor)
+def _taken(contract_id: bytes, past: _Past, gift: Words) -> Iterator[Case]:
+    """That another contract got what is claimed, if that can be shown."""
+    opened, touch = past.opened.get(gift.actor), link(gift.payload).cause
+    if opened is not None and touch < gift.position:
+        shown = map(past.exhibit, (gift.position, touch, opened))
+        yield Case(contract_id, "taken", tuple(shown), gift.actor)
 
 
 def _objections(
-    past: _Past, standing: Standing, claim: Claim, answer: int, gift: Case | None
+    past: _Past, standing: Standing, claim: Claim, answer: int, gift: Words | None
 ) -> Iterator[Case]:
     """Cases that would refute the claim if they hold, those with the fewest exhibits first."""
     case = Case(standing.rules.contract_id, "answered", ())
     if answer:
         yield case._replace(exhibits=(past.exhibit(answer),))
     if gift is not None:
-        yield gift
-    opened = past.opened.get(standing.rules.contract_id, 0)
-    if opened > claim.transition:
-        yield case._replace(kind="unopened", exhibits=(past.exhibit(opened),))
+        yield from _taken(standing.rules.contract_id, past, gift)
     better = past.better_touches(standing, claim.lead, claim.transition, claim.touch, claim.time_ms)
     for rival, touch in better:
         if rival is None:
             yield case._replace(kind="touch_order", exhibits=(past.exhibit(touch),))
-        else:
+        elif not past.is_return(rival, claim.transition):
             shown, name, opening = past.of_rival(rival, touch, claim.transition, claim.time_ms)
             yield case._replace(kind="rival", exhibits=shown, rival=name, opening=opening)
 

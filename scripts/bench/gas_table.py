@@ -99,7 +99,7 @@ OTHERS = {
         "disprove rival, 4 entries",
         "claim",
         "refute rival, 3 entries",
-        "refute taken, 1 entry",
+        "refute taken, 3 entries",
         "release of a claim, payee known",
         "release of a claim, payee fresh",
     ],

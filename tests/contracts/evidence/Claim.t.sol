@@ -263,7 +263,7 @@ contract ClaimTest is EvidenceFixture {
         _refute(key, "answered", _show(0));
     }
 
-    // ------------------------------------------------------------ taken, unopened
+    // ------------------------------------------------------------ taken
 
     function _notTaken(uint256 index) private pure returns (bytes memory) {
         return abi.encodeWithSelector(Evidence.NotTaken.selector, index);
@@ -281,38 +281,83 @@ contract ClaimTest is EvidenceFixture {
         bytes32 key = _claim();
         bytes memory reason = abi.encodeWithSelector(Evidence.NotTheFirstEntry.selector, 2);
         _refusesToRefute(reason, key, "rival", _show(his, 1, transition));
-        _refusesToRefute(_notTaken(paid), key, "taken", _show(paid));
+        _refusesToRefute(_notTaken(paid), key, "taken", _show(paid, his, 1));
         escrow.state(RIVAL, paid, paid - 1);
-        _refusesToRefute(_notTaken(paid), key, "taken", _show(paid));
+        _refusesToRefute(_notTaken(paid), key, "taken", _show(paid, his, 1));
         escrow.state(RIVAL, paid, paid);
-        _refusesToRefute(_notTaken(transition), key, "taken", _show(transition));
-        _refute(key, "taken", _show(paid));
+        _refusesToRefute(_notTaken(transition), key, "taken", _show(transition, his, 1));
+        reason = abi.encodeWithSelector(Exhibits.MissingExhibit.selector, 1);
+        _refusesToRefute(reason, key, "taken", _show(paid));
+        reason = abi.encodeWithSelector(Exhibits.MissingExhibit.selector, 2);
+        _refusesToRefute(reason, key, "taken", _show(paid, his));
+        reason = abi.encodeWithSelector(Exhibits.WrongExhibit.selector, his, touch);
+        _refusesToRefute(reason, key, "taken", _show(paid, touch, 1));
+        reason = abi.encodeWithSelector(Evidence.RivalUnknownToLog.selector, RIVAL, 2);
+        _refusesToRefute(reason, key, "taken", _show(paid, his, 2));
+        _refute(key, "taken", _show(paid, his, 1));
     }
 
     function test_refute_taken_byTheContractsOwnFinalStatement() public {
-        _begin(_terms());
-        uint256 his = _outcome(RIVAL, transition, touch);
-        bytes32 key = _claim();
-        escrow.state(MINE, his, his - 1);
-        _refusesToRefute(_notTaken(his), key, "taken", _show(his));
-        escrow.state(MINE, his, his);
-        _refute(key, "taken", _show(his));
-    }
-
-    /// A contract under a policy that is not in force competes for nothing.
-    function test_refute_taken_byAContractUnderAnotherPolicy() public {
-        Terms memory rival = _terms();
-        (rival.operator, rival.policy, rival.attribution) = (bob, "a newer policy", 0);
-        _openBoth(_terms(), rival);
-        uint256 his = _touch(bob, 100);
+        _openBoth(_terms());
         touch = _touch(ann, 100);
+        uint256 his = _touch(bob, 150);
         transition = _transition(200);
         uint256 paid = _outcome(RIVAL, transition, his);
-        escrow.state(RIVAL, paid, paid);
         bytes32 key = _claim();
-        bytes memory reason = abi.encodeWithSelector(Evidence.NotARival.selector, RIVAL);
-        _refusesToRefute(reason, key, "rival", _show(his, 1, transition));
-        _refute(key, "taken", _show(paid));
+        escrow.state(MINE, paid, paid - 1);
+        _refusesToRefute(_notTaken(paid), key, "taken", _show(paid, his, 1));
+        escrow.state(MINE, paid, paid);
+        _refute(key, "taken", _show(paid, his, 1));
+    }
+
+    /// A contract under a policy that is not in force competes for nothing, so its touch need not be
+    /// beaten.
+    function test_refute_taken_byAContractUnderAnotherPolicy() public {
+        for (uint256 i = 0; i < 2; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            Terms memory rival = _terms();
+            rival.operator = bob;
+            if (i == 0) rival.policy = "a newer policy";
+            if (i == 1) rival.attribution = 0;
+            _openBoth(_terms(), rival);
+            uint256 his = _touch(bob, 100);
+            touch = _touch(ann, 100);
+            transition = _transition(200);
+            uint256 paid = _outcome(RIVAL, transition, his);
+            escrow.state(RIVAL, paid, paid);
+            bytes32 key = _claim();
+            bytes memory reason = abi.encodeWithSelector(Evidence.NotARival.selector, RIVAL);
+            _refusesToRefute(reason, key, "rival", _show(his, 1, transition));
+            _refute(key, "taken", _show(paid, his, 1));
+            vm.revertToState(snapshot);
+        }
+    }
+
+    /// A verifier that gives it to a contract which lost, or could not have won, denies nothing.
+    function test_refute_taken_onlyByATouchThatWins() public {
+        for (uint256 i = 0; i < 3; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            Terms memory rival = _terms();
+            rival.operator = bob;
+            if (i == 1) rival.attributionWindow = 10;
+            if (i == 2) rival.operator = ann;
+            if (i == 2) _openContract(MINE, _terms());
+            _openContract(RIVAL, rival);
+            if (i != 2) _openContract(MINE, _terms());
+            uint256 his = _touch(bob, 100);
+            touch = _touch(ann, 100);
+            if (i == 1) his = _touch(bob, 150);
+            if (i == 2) his = touch; // one touch, and mine was opened first
+            transition = _transition(200);
+            uint256 paid = _outcome(RIVAL, transition, his);
+            escrow.state(RIVAL, paid, paid);
+            bytes32 key = _claim();
+            bytes memory reason = i == 1
+                ? abi.encodeWithSelector(Evidence.TouchDoesNotQualify.selector, his)
+                : abi.encodeWithSelector(Evidence.TouchDoesNotBeat.selector, his, touch);
+            _refusesToRefute(reason, key, "taken", _show(paid, his, i == 2 ? 2 : 1));
+            vm.revertToState(snapshot);
+        }
     }
 
     /// Beside exclusive terms there is none of these.
@@ -337,52 +382,43 @@ contract ClaimTest is EvidenceFixture {
                 escrow.close(RIVAL, START + 199);
                 reason = abi.encodeWithSelector(Evidence.RivalClosed.selector, RIVAL, START + 199);
             }
-            _refusesToRefute(reason, key, "taken", _show(paid));
+            _refusesToRefute(reason, key, "taken", _show(paid, touch, 1));
             vm.revertToState(snapshot);
         }
     }
 
-    /// Nobody can write one when the claim is filed.
+    /// Nobody can write one when the claim is filed, nor open the contract then.
     function test_refute_taken_onlyDirectlyAboveTheTransition() public {
-        _begin(_terms());
+        _openBoth(_terms());
+        touch = _touch(ann, 100);
+        uint256 his = _touch(bob, 150);
+        transition = _transition(200);
         bytes32 key = _claim();
         uint256 own = _outcome(MINE, transition, touch);
-        uint256 late = _outcome(RIVAL, transition, touch);
-        uint256 next = _outcome(RIVAL, _transition(300), touch);
-        uint256 last = _state(RIVAL);
-        escrow.state(MINE, 0, 0);
-        assertGt(last, next);
+        uint256 late = _outcome(RIVAL, transition, his);
+        uint256 next = _outcome(RIVAL, _transition(300), his);
+        _state(RIVAL);
         uint256[3] memory shown = [own, late, next];
         for (uint256 i = 0; i < 3; ++i) {
-            _refusesToRefute(_notTaken(shown[i]), key, "taken", _show(shown[i]));
+            _refusesToRefute(_notTaken(shown[i]), key, "taken", _show(shown[i], his, 1));
         }
     }
 
-    function test_refute_unopened() public {
-        _openContract(RIVAL, _terms());
+    function test_refute_taken_onlyByAContractThatTheLogKnew() public {
+        _openContract(MINE, _terms());
+        Terms memory rival = _terms();
+        rival.operator = bob;
+        escrow.open(RIVAL, rival);
         touch = _touch(ann, 100);
+        uint256 his = _touch(bob, 150);
         transition = _transition(200);
-        uint256 opened = _openContract(MINE, _terms());
-        uint256 statement = _state(MINE);
+        uint256 paid = _outcome(RIVAL, transition, his);
+        uint256 opened = _openContract(RIVAL, rival);
+        escrow.state(RIVAL, opened, opened);
         bytes32 key = _claim();
-        uint256[4] memory shown = [uint256(1), touch, transition, statement];
-        for (uint256 i = 0; i < 4; ++i) {
-            bytes memory none = abi.encodeWithSelector(Evidence.NotOpenedLater.selector, shown[i]);
-            _refusesToRefute(none, key, "unopened", _show(shown[i]));
-        }
-        escrow.state(MINE, opened, opened - 1);
-        bytes memory reason = abi.encodeWithSelector(Evidence.NotOpenedLater.selector, opened);
-        _refusesToRefute(reason, key, "unopened", _show(opened));
-        escrow.state(MINE, opened, opened);
-        _refute(key, "unopened", _show(opened));
-    }
-
-    function test_refute_unopened_notWhereTheLogKnewOfIt() public {
-        _begin(_terms());
-        _state(MINE);
-        bytes32 key = _claim();
-        bytes memory reason = abi.encodeWithSelector(Evidence.NotOpenedLater.selector, 2);
-        _refusesToRefute(reason, key, "unopened", _show(2));
+        bytes memory reason =
+            abi.encodeWithSelector(Evidence.RivalUnknownToLog.selector, RIVAL, opened);
+        _refusesToRefute(reason, key, "taken", _show(paid, his, opened));
     }
 
     // ------------------------------------------------------------ touch_order, rival

@@ -161,7 +161,7 @@ contract EndToEndTest is Lies {
             if (number == 1) shown = _show(better);
             if (number == 2) shown = _show(better, rivalOpened, transition);
             if (number == 3) {
-                shown = _show(_outcome(rival, transition, better));
+                shown = _show(_outcome(rival, transition, better), better, rivalOpened);
                 _state(_settlementEntry(rival));
                 assertEq(escrow.paidOf(rival), PRICE);
             }

@@ -101,7 +101,6 @@ contract EvidenceVectorsTest is Test {
         _name("NoContradiction", Evidence.NoContradiction.selector);
         _name("NotARival", Evidence.NotARival.selector);
         _name("NotAnswered", Evidence.NotAnswered.selector);
-        _name("NotOpenedLater", Evidence.NotOpenedLater.selector);
         _name("NotTaken", Evidence.NotTaken.selector);
         _name("NotOfContract", Exhibits.NotOfContract.selector);
         _name("NotTheFirstEntry", Evidence.NotTheFirstEntry.selector);

@@ -248,7 +248,7 @@ contract UndecidableTest is Lies {
         uint64 size = uint64(book.size());
         vm.prank(operator.addr);
         bytes32 key = evidence.claim(escrow, mine, size, a, b);
-        bytes32[5] memory kinds = [bytes32("answered"), "taken", "unopened", "touch_order", "rival"];
+        bytes32[4] memory kinds = [bytes32("answered"), "taken", "touch_order", "rival"];
         for (uint256 k = 0; k < kinds.length; ++k) {
             for (uint256 i = base; i < size; ++i) {
                 Exhibit[] memory shown = _exhibits(_show(i, rivalOpened, transition));
@@ -265,6 +265,42 @@ contract UndecidableTest is Lies {
         skip(1);
         escrow.release(mine);
         assertEq(escrow.paidOf(mine), 0);
+    }
+
+    /// The log hears of a contract when its opening is final; what happened meanwhile it gives to
+    /// nobody. If that refuted claims, whoever writes the log could keep openings back.
+    function test_undecidable_aClaimFromBeforeTheLogKnewTheContract() public {
+        Terms memory terms = _judged();
+        terms.claimPeriod = 5 days;
+        mine = _contractId(terms);
+        escrow.open(terms, _sign(owner, mine), _sign(operator, mine));
+        uint256 touch = _touch(operator.addr, 100);
+        uint256 transition = _transition(200);
+        Entry memory entry;
+        (entry.kind, entry.surface, entry.actor) =
+        ("contract.opened", terms.surface, _word(terms.owner));
+        (entry.subject, entry.label, entry.value) = (mine, terms.outcome, terms.budget);
+        entry.timeMs = _ms(300);
+        _write(entry);
+        _state();
+        vm.warp(terms.deadline + terms.grace + 1);
+        escrow.release(mine);
+        (Exhibit memory a, Exhibit memory b) = (_exhibit(transition), _exhibit(touch));
+        uint64 size = uint64(book.size());
+        vm.prank(operator.addr);
+        bytes32 key = evidence.claim(escrow, mine, size, a, b);
+        bytes32[4] memory kinds = [bytes32("answered"), "taken", "touch_order", "rival"];
+        for (uint256 k = 0; k < kinds.length; ++k) {
+            for (uint256 i = base; i < size; ++i) {
+                Exhibit[] memory shown = _exhibits(_show(i, touch, transition));
+                try evidence.refute(escrow, mine, key, kinds[k], size, shown, mine, opening) {
+                    assertTrue(false, "the log shows it");
+                } catch {}
+            }
+        }
+        vm.warp(terms.deadline + terms.grace + 2 * terms.claimPeriod + 1);
+        escrow.release(mine);
+        assertEq(escrow.paidOf(mine), PRICE, "it happened while the contract was open");
     }
 
     // ------------------------------------------------------------ what is missing

@@ -85,8 +85,9 @@ contract EvidenceGasTest is Lies, Meter {
     function test_gas_refuteWhatAnotherGot() public {
         Terms memory terms = _claimable();
         uint256 touch = _touch(operator.addr, 100);
+        uint256 his = _touch(bob.addr, 150);
         uint256 transition = _transition(200);
-        uint256[] memory gift = _show(_outcome(rival, transition, touch));
+        uint256[] memory gift = _show(_outcome(rival, transition, his), his, rivalOpened);
         _state(_settlementEntry(rival));
         vm.warp(terms.deadline + terms.grace + 1);
         Exhibit[] memory shown = _shown(_show(transition, touch));
@@ -96,7 +97,7 @@ contract EvidenceGasTest is Lies, Meter {
             Evidence.refute,
             (escrow, mine, key, "taken", uint64(SIZE), _shown(gift), rival, opening)
         );
-        _meter("refute taken, 1 entry", stranger, address(evidence), call);
+        _meter("refute taken, 3 entries", stranger, address(evidence), call);
         assertTrue(escrow.claimOf(mine, key).dropped);
     }
 
