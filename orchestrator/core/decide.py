@@ -148,8 +148,8 @@ def decide(world: World, request: Request, now_ms: int) -> list[Record]:
     An empty list means that the log has nothing to say: a product event that the policy does not
     name, a settlement tick with nothing to settle, a lead erased that it never knew. Raises
     `RequestError` for a request that the rules turn away, before anything is changed, and
-    `LogError` if our clock went backwards. That `now_ms` is no less than for the product event before,
-    whose entries carry the product's clock, is for the caller to see to.
+    `LogError` if our clock went backwards. That it does not after a product event either, whose
+    entries carry the product's clock, is for the caller to see to.
     """
     if now_ms < world.time_ms:
         raise LogError(
