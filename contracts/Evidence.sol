@@ -285,8 +285,7 @@ contract Evidence {
         ) revert NotTaken(exhibit.index);
 
         Exhibit calldata touch = exhibits.pick(1);
-        touch.readAs(link.cause);
-        _requireAhead(trial, rivalId, rival, touch);
+        _requireAhead(trial, rivalId, rival, touch.index, touch.readAs(link.cause));
         _requireKnown(trial.award, exhibits.pick(2), rivalId);
     }
 
@@ -397,7 +396,7 @@ contract Evidence {
         _requireRival(trial, rivalId, rival);
 
         Exhibit calldata touch = exhibits.pick(place++);
-        _requireAhead(trial, rivalId, rival, touch);
+        _requireAhead(trial, rivalId, rival, touch.index, touch.read());
         Exhibit calldata opened = exhibits.pick(place++);
         _requireKnown(trial.award, opened, rivalId);
         if (!rival.repeatable) {
@@ -413,15 +412,16 @@ contract Evidence {
         Trial memory trial,
         bytes32 rivalId,
         Terms memory rival,
-        Exhibit calldata touch
+        uint64 index,
+        Entry calldata touch
     ) private view {
-        if (!rival.qualifies(trial.award, touch.index, touch.read())) {
-            revert TouchDoesNotQualify(touch.index);
+        if (!rival.qualifies(trial.award, index, touch)) {
+            revert TouchDoesNotQualify(index);
         }
-        bool isBetter = _isBetter(trial, touch.index)
-            || (touch.index == trial.award.touch && _openedBefore(trial, rivalId));
+        bool isBetter = _isBetter(trial, index)
+            || (index == trial.award.touch && _openedBefore(trial, rivalId));
         if (!isBetter && _isAlike(trial, rival)) {
-            revert TouchDoesNotBeat(touch.index, trial.award.touch);
+            revert TouchDoesNotBeat(index, trial.award.touch);
         }
     }
 

@@ -101,7 +101,10 @@ library Statements {
         position.adjust =
             _difference(payableAmount, position.pendingEarned, position.pendingReversed);
         uint256 gross = position.grossOf(position.pendingEarned);
-        if (gross < before) position.fallen = (position.fallen + before - gross).toUint88();
+        if (gross < before) {
+            uint256 fallen = uint256(position.fallen) + before - gross;
+            position.fallen = fallen.toUint88();
+        }
     }
 
     /// The parties say what is payable, whatever was stated or claimed.
