@@ -193,8 +193,12 @@ contract ClaimTest is EvidenceFixture {
     function test_refute_anUnknownKindIsRefused() public {
         _begin(_terms());
         _claim();
-        bytes memory reason = abi.encodeWithSelector(Evidence.UnknownKind.selector, bytes32("sum"));
-        _refusesToRefute(reason, LEAD, "sum", _show(touch));
+        bytes32[4] memory kinds = [bytes32("a"), "duplicate", "sum", "z"];
+        bytes memory reason;
+        for (uint256 i = 0; i < kinds.length; ++i) {
+            reason = abi.encodeWithSelector(Evidence.UnknownKind.selector, kinds[i]);
+            _refusesToRefute(reason, LEAD, kinds[i], _show(touch));
+        }
         reason = abi.encodeWithSelector(Evidence.ExhibitCount.selector, 0, 4);
         _refusesToRefute(reason, LEAD, "answered", new uint256[](0));
     }
@@ -250,6 +254,19 @@ contract ClaimTest is EvidenceFixture {
         }
         _state(MINE);
         _refute(key, "answered", _show(late));
+    }
+
+    function test_refute_answered_notByANeighbour() public {
+        for (uint256 i = 0; i < 2; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            _begin(_terms());
+            Entry memory other = _outcomeEntry(MINE, transition, touch);
+            other.actor = bytes32(i == 0 ? uint256(MINE) - 1 : uint256(MINE) + 1);
+            uint256 index = _write(other);
+            escrow.state(MINE, index, index);
+            _refusesToRefute(_notAnswered(index), _claim(), "answered", _show(index));
+            vm.revertToState(snapshot);
+        }
     }
 
     /// Index 0 is no statement: nothing is final where nothing was stated.

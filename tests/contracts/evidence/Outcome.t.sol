@@ -73,9 +73,11 @@ contract OutcomeTest is EvidenceFixture {
     function test_anUnknownKindIsRefused() public {
         _begin(_terms());
         uint256 outcome = _lie(_honest());
-        bytes memory reason =
-            abi.encodeWithSelector(Evidence.UnknownKind.selector, bytes32("answered"));
-        _refuses(reason, "answered", _show(outcome));
+        bytes32[4] memory kinds = [bytes32("answered"), "taken", "touching", "z"];
+        for (uint256 i = 0; i < kinds.length; ++i) {
+            bytes memory reason = abi.encodeWithSelector(Evidence.UnknownKind.selector, kinds[i]);
+            _refuses(reason, kinds[i], _show(outcome, touch));
+        }
     }
 
     function test_exhibitsAreOneToFour() public {
@@ -444,6 +446,36 @@ contract OutcomeTest is EvidenceFixture {
             );
             _state(MINE);
             _proves("clock", _show(index, touch));
+            vm.revertToState(snapshot);
+        }
+    }
+
+    // ------------------------------------------------------------ who is accused
+
+    /// Index 0 is the log's genesis, and no statement: who signed nothing vouches for nothing.
+    function test_whoSignedNothingIsNotAccusedOfTheFirstEntry() public {
+        _begin(_terms());
+        (entries[0].kind, entries[0].actor) = ("outcome", MINE);
+        _rebuild();
+        _refuses(
+            abi.encodeWithSelector(Evidence.NotVouchedFor.selector, 0, 0), "transition", _show(0)
+        );
+        escrow.state(MINE, 1, 1);
+        _proves("transition", _show(0));
+    }
+
+    function test_noContractIsAccusedOfItsNeighboursOutcome() public {
+        for (uint256 i = 0; i < 2; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            _begin(_terms());
+            Entry memory other = _honest();
+            other.actor = bytes32(i == 0 ? uint256(MINE) - 1 : uint256(MINE) + 1);
+            other.value += 1;
+            uint256 index = _lie(other);
+            bytes memory reason = abi.encodeWithSelector(
+                Exhibits.NotOfContract.selector, index, MINE, bytes32("outcome")
+            );
+            _refuses(reason, "transition", _show(index));
             vm.revertToState(snapshot);
         }
     }

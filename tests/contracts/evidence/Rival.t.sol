@@ -491,4 +491,16 @@ contract RivalTest is EvidenceFixture {
             vm.revertToState(snapshot);
         }
     }
+
+    /// By last touch it matters to nobody what the touch follows on.
+    function test_rival_lastTouch_whateverItFollowsOn() public {
+        Terms memory terms = _repeatable(LAST);
+        terms.attributionWindow = 1 days;
+        _openBoth(terms);
+        _touch(bob, 1 days);
+        uint256 mine = _touch(ann, 5 days);
+        uint256 his = _touch(bob, 5 days);
+        uint256 outcome = _paid(_transition(5 days + 100), mine);
+        _proves("rival", _show(outcome, his, OPENED));
+    }
 }
