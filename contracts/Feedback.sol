@@ -8,8 +8,9 @@ import {IERC20Metadata} from "@openzeppelin/contracts/token/ERC20/extensions/IER
 
 /// @title ERC-8004 feedback that only a settlement can write
 /// @notice Writes what an outcome contract has paid to ERC-8004's Reputation Registry, once, after
-/// its end: when it is closed, or all is paid or refunded. The registry shows this contract's address as the client: feedback from it is money
-/// that the escrow has paid out. It holds no money and none depends on it.
+/// its end: when it is closed, or all is paid or refunded. The registry shows this contract's address
+/// as the client: feedback from it is money that the escrow has paid out. It holds no money and none
+/// depends on it.
 ///
 /// What this contract assumes, and what it does not promise:
 /// - The motion, the endpoint and the document behind the URI are the word of the party that calls;

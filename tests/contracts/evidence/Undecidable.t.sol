@@ -52,16 +52,8 @@ contract UndecidableTest is Lies {
 
     // ------------------------------------------------------------ whatever is shown
 
-    /// No kind, shown by any one or two entries of the log, or as rivals are, holds.
-    function _assertNothingShows() private {
-        stated = book.size() - 1;
-        uint256 count = entries.length;
-        uint256[] memory all = new uint256[](count);
-        for (uint256 i = 0; i < count; ++i) {
-            all[i] = base + i;
-        }
-        Exhibit[] memory log = _exhibits(all);
-        bytes32[8] memory kinds = [
+    function _kinds() private pure returns (bytes32[8] memory) {
+        return [
             bytes32("duplicate"),
             "transition",
             "touch",
@@ -71,6 +63,18 @@ contract UndecidableTest is Lies {
             "reversal",
             "clock"
         ];
+    }
+
+    /// No kind, shown by any one or two entries of the log, or as rivals are, holds.
+    function _assertNothingShows() private {
+        stated = book.size() - 1;
+        uint256 count = entries.length;
+        uint256[] memory all = new uint256[](count);
+        for (uint256 i = 0; i < count; ++i) {
+            all[i] = base + i;
+        }
+        Exhibit[] memory log = _exhibits(all);
+        bytes32[8] memory kinds = _kinds();
         for (uint256 i = 0; i < count; ++i) {
             for (uint256 k = 0; k < kinds.length; ++k) {
                 _assertIdle(kinds[k], _some(log, i));
@@ -228,6 +232,32 @@ contract UndecidableTest is Lies {
         assertEq(escrow.paidOf(mine), PRICE, "who disputes nothing pays");
     }
 
+    /// Once all there is has been stated, and is final.
+    function _claim(uint256 transition, uint256 touch) private returns (bytes32) {
+        _state();
+        Terms memory terms = escrow.termsOf(mine);
+        vm.warp(terms.deadline + terms.grace + 1);
+        escrow.release(mine);
+        (Exhibit memory a, Exhibit memory b) = (_exhibit(transition), _exhibit(touch));
+        uint64 size = uint64(book.size());
+        vm.prank(operator.addr);
+        return evidence.claim(escrow, mine, size, a, b);
+    }
+
+    /// No kind drops it, whichever entry is shown first, with another contract and two entries more.
+    function _assertClaimStands(bytes32 key, bytes32 other, uint256 second, uint256 third) private {
+        bytes32[4] memory kinds = [bytes32("answered"), "taken", "touch_order", "rival"];
+        uint64 size = uint64(book.size());
+        for (uint256 k = 0; k < kinds.length; ++k) {
+            for (uint256 i = base; i < size; ++i) {
+                Exhibit[] memory shown = _exhibits(_show(i, second, third));
+                try evidence.refute(escrow, mine, key, kinds[k], size, shown, other, opening) {
+                    assertTrue(false, "the log shows it");
+                } catch {}
+            }
+        }
+    }
+
     /// Terms under a policy that is not in force compete for nothing. Where somebody else got the
     /// transition, that shows; where nobody did, no entry shows that no later one brings it back.
     function test_undecidable_aClaimUnderAPolicyThatIsNotInForce() public {
@@ -241,22 +271,7 @@ contract UndecidableTest is Lies {
         _write(published);
         uint256 touch = _touch(operator.addr, 100);
         uint256 transition = _transition(200);
-        _state();
-        vm.warp(terms.deadline + terms.grace + 1);
-        escrow.release(mine);
-        (Exhibit memory a, Exhibit memory b) = (_exhibit(transition), _exhibit(touch));
-        uint64 size = uint64(book.size());
-        vm.prank(operator.addr);
-        bytes32 key = evidence.claim(escrow, mine, size, a, b);
-        bytes32[4] memory kinds = [bytes32("answered"), "taken", "touch_order", "rival"];
-        for (uint256 k = 0; k < kinds.length; ++k) {
-            for (uint256 i = base; i < size; ++i) {
-                Exhibit[] memory shown = _exhibits(_show(i, rivalOpened, transition));
-                try evidence.refute(escrow, mine, key, kinds[k], size, shown, rival, opening) {
-                    assertTrue(false, "the log shows it");
-                } catch {}
-            }
-        }
+        _assertClaimStands(_claim(transition, touch), rival, rivalOpened, transition);
         vm.warp(terms.deadline + terms.grace + 2 * terms.claimPeriod);
         vm.prank(owner.addr);
         escrow.disputeClaims(mine);
@@ -282,22 +297,7 @@ contract UndecidableTest is Lies {
         (entry.subject, entry.label, entry.value) = (mine, terms.outcome, terms.budget);
         entry.timeMs = _ms(300);
         _write(entry);
-        _state();
-        vm.warp(terms.deadline + terms.grace + 1);
-        escrow.release(mine);
-        (Exhibit memory a, Exhibit memory b) = (_exhibit(transition), _exhibit(touch));
-        uint64 size = uint64(book.size());
-        vm.prank(operator.addr);
-        bytes32 key = evidence.claim(escrow, mine, size, a, b);
-        bytes32[4] memory kinds = [bytes32("answered"), "taken", "touch_order", "rival"];
-        for (uint256 k = 0; k < kinds.length; ++k) {
-            for (uint256 i = base; i < size; ++i) {
-                Exhibit[] memory shown = _exhibits(_show(i, touch, transition));
-                try evidence.refute(escrow, mine, key, kinds[k], size, shown, mine, opening) {
-                    assertTrue(false, "the log shows it");
-                } catch {}
-            }
-        }
+        _assertClaimStands(_claim(transition, touch), mine, touch, transition);
         vm.warp(terms.deadline + terms.grace + 2 * terms.claimPeriod + 1);
         escrow.release(mine);
         assertEq(escrow.paidOf(mine), PRICE, "it happened while the contract was open");
@@ -310,16 +310,7 @@ contract UndecidableTest is Lies {
         _begin(_judged());
         _lie(0);
         stated = book.size() - 1;
-        bytes32[8] memory kinds = [
-            bytes32("duplicate"),
-            "transition",
-            "touch",
-            "touch_order",
-            "rival",
-            "sum",
-            "reversal",
-            "clock"
-        ];
+        bytes32[8] memory kinds = _kinds();
         for (uint256 i = 0; i < kinds.length; ++i) {
             _assertIdle(kinds[i], _exhibits(_show(stated)));
         }
