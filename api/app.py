@@ -7,17 +7,19 @@ from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from starlette.routing import compile_path
 
-from api import accounts, operators, owners, problems, proposals, public, requests, schemas
-from api.middleware import Manners
-from api.service import Limits, Service, ServiceInfo, SignatureCheck, Turnstile
+from api.context import ConcurrencyLimit, Limits, Service, ServiceInfo, SignatureCheck
+from api.http import problems, schemas
+from api.http import submissions as requests
+from api.http.middleware import RequestGuard
+from api.routes import accounts, operators, owners, proposals, public
 from orchestrator.core.errors import ChainError
 from orchestrator.core.terms import Domain
-from orchestrator.database import Database
-from orchestrator.reader import LogReader
+from orchestrator.log.reader import LogReader
+from orchestrator.storage.database import Database
 
 VERSION = "1"
 # Shapes that only bodies of newline-delimited JSON, or errors, are made of.
-_FURTHER_SCHEMAS = (schemas.BulkEvent, schemas.BulkTouch, problems.Problem)
+_FURTHER_SCHEMAS = (schemas.BulkProductEvent, schemas.BulkTouch, problems.Problem)
 
 
 def create_app(
@@ -64,10 +66,10 @@ def create_app(
         is_valid_signature=is_valid_signature,
         info=info,
         limits=limits,
-        waiting=Turnstile(limits.waiters),
+        waiting=ConcurrencyLimit(limits.waiters),
     )
     problems.install(app)
-    app.add_middleware(Manners)
+    app.add_middleware(RequestGuard)
     for part in (public, accounts, operators, owners, proposals, requests):
         app.include_router(part.router)
     _tell_methods(app)

@@ -1,4 +1,4 @@
-"""Writes orchestrator/artifacts/: what the product knows of each contract it deploys or calls.
+"""Writes orchestrator/chain/artifacts/: the contracts as the product deploys and calls them.
 
 Each artifact holds the ABI, the bytecode, and the complete standard-JSON input that made them, so
 that anyone can compile it again, or verify the deployed code, without this repository.
@@ -17,7 +17,7 @@ from typing import Any
 import solcx
 
 ROOT = Path(__file__).resolve().parent.parent
-ARTIFACTS = ROOT / "orchestrator" / "artifacts"
+ARTIFACTS = ROOT / "orchestrator" / "chain" / "artifacts"
 COMPILERS = ROOT / "build" / "solcx"
 SOURCES = {
     "EventLog": "contracts/EventLog.sol",

@@ -31,9 +31,9 @@ from eth_utils.crypto import keccak
 from ethpm_types import ContractType
 from hexbytes import HexBytes
 
-from orchestrator.contracts import LIBRARIES, artifact
+from orchestrator.chain.abi import LIBRARIES, artifact
+from orchestrator.cli.arguments import address as parse_address
 from orchestrator.core.errors import InputError
-from orchestrator.given import address as parse_address
 
 NETWORKS = Path(__file__).with_name("networks.json")
 RELEASE = "tallystick/1"
@@ -370,7 +370,7 @@ def deploy(
             )
         require_genuine(provider, item)
         receipts[contract.name] = receipt
-        file = files("orchestrator").joinpath(f"artifacts/{contract.name}.json")
+        file = files("orchestrator.chain").joinpath(f"artifacts/{contract.name}.json")
         contracts[contract.name] = {
             "address": item.address,
             "block_number": int(receipt["blockNumber"], 16),

@@ -15,11 +15,9 @@ from ape.api.accounts import AccountAPI
 from ape.api.providers import ProviderAPI
 from ape.cli import ConnectedProviderCommand, account_option
 
-from api.service import TokenInfo
-from orchestrator.chain import Addresses, log_id_of
-from orchestrator.core.terms import ZERO_ADDRESS
-from orchestrator.serve import site_document
-from orchestrator.stack import Site
+from orchestrator.chain.deployment import log_id_of
+from orchestrator.core.entry import ZERO_ADDRESS
+from orchestrator.core.site import Addresses, Site, TokenInfo
 from scripts.deploy import container, typed_address, write_json
 
 Json = dict[str, Any]
@@ -90,7 +88,7 @@ def write_site(
             raise click.ClickException(f"{book}: {name} is not on this chain")
     log_id = register(account, deployed, origin, publisher)
     made = site_of(deployed, log_id, origin, account.address, verifier)
-    write_json(site, site_document(made))
+    write_json(site, made.to_json())
     return log_id
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-ARTIFACTS = ROOT / "orchestrator" / "artifacts"
+ARTIFACTS = ROOT / "orchestrator" / "chain" / "artifacts"
 INPUT, FACTS = "standard-json-input.json", "contract.json"
 TIMEOUT_S = 900
 

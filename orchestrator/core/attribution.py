@@ -26,7 +26,7 @@ class TouchAt(NamedTuple):
 
 
 @dataclass(slots=True)
-class Trail:
+class TouchHistory:
     """One operator's touches on one lead, in log order; their times never decrease.
 
     `touches` holds those that can still count, `count` and `latest` speak of all there were.
@@ -83,7 +83,7 @@ def winner(candidates: Iterable[tuple[C, TouchAt]], model: str) -> tuple[C, Touc
     return best
 
 
-def forget_needless(trail: Trail, windows: Iterable[Window], model: str) -> None:
+def forget_needless(trail: TouchHistory, windows: Iterable[Window], model: str) -> None:
     """Drop the newest touch, or older ones, that no contract can ever be credited with.
 
     Only for a history whose contracts are all known beforehand and whose times never decrease:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from orchestrator.core import attribution
 from orchestrator.core.attribution import TouchAt
+from orchestrator.core.contract import Contract, ContractRules, latest_reversible
 from orchestrator.core.entry import (
     ZERO_WORD,
     Entry,
@@ -23,11 +24,6 @@ from orchestrator.core.entry import (
 )
 from orchestrator.core.errors import LogError, RequestError
 from orchestrator.core.policy import Policy, Step, Verdict
-from orchestrator.core.settlement import (
-    Contract,
-    ContractRules,
-    latest_reversible,
-)
 from orchestrator.core.world import Lead, Surface, World
 
 LOG_FORMAT = "tallystick/1"
@@ -80,7 +76,7 @@ class ProductEvent(NamedTuple):
     commitment: bytes = ZERO_WORD
 
 
-class Erase(NamedTuple):
+class Erasure(NamedTuple):
     """The owner has had everything erased that said who a lead is; the log says that it was."""
 
     surface: bytes
@@ -123,7 +119,7 @@ Request = (
     | PublishPolicy
     | Touch
     | ProductEvent
-    | Erase
+    | Erasure
     | OpenContract
     | CloseContract
     | RecordPayout
@@ -164,7 +160,7 @@ def decide(world: World, request: Request, now_ms: int) -> list[Record]:
             _product_event(writer, request)
         case Settle():
             _settle(writer)
-        case Erase():
+        case Erasure():
             _erase(writer, request)
         case PublishPolicy():
             _publish_policy(writer, request)
@@ -285,7 +281,7 @@ def _product_event(writer: Writer, request: ProductEvent) -> None:
         return
     if known is None:
         register_lead(writer, request.surface, request.lead)
-    fact = Fact(
+    fact = ReportedEvent(
         request.surface,
         request.lead,
         request.value_units,
@@ -297,7 +293,7 @@ def _product_event(writer: Writer, request: ProductEvent) -> None:
     write_step(writer, fact, request.event, step)
 
 
-class Fact(NamedTuple):
+class ReportedEvent(NamedTuple):
     """A product event as the log keeps it, whatever the policy makes of it."""
 
     surface: bytes
@@ -312,7 +308,7 @@ class Fact(NamedTuple):
         return EventOpening(from_state, nth, self.received_ms, self.request_hash, self.commitment)
 
 
-def write_step(writer: Writer, fact: Fact, event: str, step: Step) -> None:
+def write_step(writer: Writer, fact: ReportedEvent, event: str, step: Step) -> None:
     """Write an event, what it reverses, the transition or refusal, and the outcome.
 
     The reversing half and the moving half are written apart, so that the public log alone says
@@ -324,7 +320,9 @@ def write_step(writer: Writer, fact: Fact, event: str, step: Step) -> None:
         _write_transition(writer, fact, step.to, step.verdict)
 
 
-def _write_event(writer: Writer, fact: Fact, event: str, reverses: tuple[str, ...]) -> None:
+def _write_event(
+    writer: Writer, fact: ReportedEvent, event: str, reverses: tuple[str, ...]
+) -> None:
     """Write a `product.event`, and the reversals that follow from it."""
     world = writer.world
     opening = fact.opening("", 0)
@@ -355,7 +353,7 @@ def _write_event(writer: Writer, fact: Fact, event: str, reverses: tuple[str, ..
         )
 
 
-def _write_transition(writer: Writer, fact: Fact, to: str, verdict: Verdict) -> None:
+def _write_transition(writer: Writer, fact: ReportedEvent, to: str, verdict: Verdict) -> None:
     """Write a transition or its refusal, and the outcome that follows from a transition."""
     world = writer.world
     lead = world.leads[fact.lead]
@@ -380,7 +378,12 @@ def _write_transition(writer: Writer, fact: Fact, to: str, verdict: Verdict) -> 
 
 
 def _write_outcome(
-    writer: Writer, fact: Fact, state: str, transition: int, contract: Contract, touch: TouchAt
+    writer: Writer,
+    fact: ReportedEvent,
+    state: str,
+    transition: int,
+    contract: Contract,
+    touch: TouchAt,
 ) -> None:
     amount = contract.rules.amount_units(fact.value_units)
     kind, totals = "outcome.over", (0, 0, 0)
@@ -399,7 +402,9 @@ def _write_outcome(
     )
 
 
-def _write_fact(writer: Writer, kind: str, fact: Fact, label: str, opening: EventOpening) -> int:
+def _write_fact(
+    writer: Writer, kind: str, fact: ReportedEvent, label: str, opening: EventOpening
+) -> int:
     return writer.add(
         kind,
         fact.surface,
@@ -476,7 +481,7 @@ def _publish_policy(writer: Writer, request: PublishPolicy) -> None:
     )
 
 
-def _erase(writer: Writer, request: Erase) -> None:
+def _erase(writer: Writer, request: Erasure) -> None:
     surface, lead, owner = request
     if _surface(writer.world, surface).owner != owner:
         raise RequestError("surface-taken", f"surface 0x{surface.hex()} belongs to another owner")

@@ -32,6 +32,7 @@ INDEX_LIMIT = 1 << 40
 TIME_MS_LIMIT = 1 << 63
 
 ZERO_WORD = bytes(WORD_BYTES)
+ZERO_ADDRESS = "0x" + "00" * 20
 
 KINDS = (
     "genesis",

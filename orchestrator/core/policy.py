@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestrator.core.errors import PolicyError
+from orchestrator.core.units import DAY_S
 
 MOTIONS = ("acquisition", "activation", "conversion", "expansion")
 MODELS = ("first_touch", "last_touch")
 MAX_STATES = 256
 MAX_TRANSITIONS = 1024
 MAX_ACTIONS = 256
-DEFAULT_LATENESS_S = 86_400
-MAX_LATENESS_S = 90 * 86_400
+DEFAULT_LATENESS_S = DAY_S
+MAX_LATENESS_S = 90 * DAY_S
 MAX_TRUST_LEVEL = 5
 # A name becomes one 32-byte ASCII word of a log entry, readable on an explorer.
 _NAME = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,30}[\x21-\x7e])?")

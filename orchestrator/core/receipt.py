@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from orchestrator.core.contract import rules_of
 from orchestrator.core.entry import (
     Entry,
     EventOpening,
@@ -27,7 +28,6 @@ from orchestrator.core.entry import (
 )
 from orchestrator.core.errors import EntryError, ProofError
 from orchestrator.core.merkle import leaf_hash, verify_inclusion
-from orchestrator.core.settlement import rules_of
 from orchestrator.core.terms import Terms
 
 FORMAT = "tallystick-receipt-1"

@@ -9,16 +9,17 @@ the entry. What no replay can see (withheld events, lies told consistently) it d
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from orchestrator.core.contract import ContractRules
 from orchestrator.core.decide import (
     CloseContract,
-    Erase,
-    Fact,
+    Erasure,
     Genesis,
     OpenContract,
     PublishPolicy,
     Record,
     RecordPayout,
     RegisterOperator,
+    ReportedEvent,
     Request,
     Settle,
     Touch,
@@ -30,7 +31,6 @@ from orchestrator.core.decide import (
 from orchestrator.core.entry import Entry, EventOpening, TouchOpening, event_payload, touch_payload
 from orchestrator.core.errors import ChainError, DomainError, ReplayError, ServerError
 from orchestrator.core.policy import Policy, Step, Verdict
-from orchestrator.core.settlement import ContractRules
 from orchestrator.core.world import PRODUCT_TIMED, World
 
 
@@ -207,7 +207,7 @@ def _request(record: Record, documents: Documents) -> Request | None:
         case "policy.published":
             request = PublishPolicy(entry.surface, entry.actor, documents.policy(entry.subject))
         case "erasure":
-            request = Erase(entry.surface, entry.subject, entry.actor)
+            request = Erasure(entry.surface, entry.subject, entry.actor)
         case "genesis":
             request = Genesis(entry.subject, entry.actor)
         case _:
@@ -249,7 +249,7 @@ def _event(world: World, record: Record, clock: _Clock) -> list[Record]:
             f"received at {opening.received_ms} ms: too late, or from the future",
         )
     writer = Writer(world, opening.received_ms)
-    fact = Fact(
+    fact = ReportedEvent(
         entry.surface,
         entry.subject,
         entry.value,

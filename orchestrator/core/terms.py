@@ -20,13 +20,11 @@ from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 from eth_utils.exceptions import ValidationError
 
-from orchestrator.core.entry import AMOUNT_LIMIT, address_word, ascii_text, ascii_word
+from orchestrator.core.entry import AMOUNT_LIMIT, ZERO_ADDRESS, address_word, ascii_text, ascii_word
 from orchestrator.core.errors import EntryError, TermsError
+from orchestrator.core.units import BPS, DAY_S
 
 ATTRIBUTIONS = ("first_touch", "last_touch")  # by their uint8 on chain
-ZERO_ADDRESS = "0x" + "00" * 20
-BPS = 10_000
-DAY_S = 86_400
 # The escrow keeps times in 40 bits of seconds.
 TIME_S_LIMIT = 1 << 40
 

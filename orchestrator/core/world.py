@@ -6,10 +6,10 @@ A fold: `World.advance` takes one entry after the other, and is the only way the
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from orchestrator.core.attribution import TouchAt, Trail
+from orchestrator.core.attribution import TouchAt, TouchHistory
+from orchestrator.core.contract import Contract, ContractRules, PaidOutcome, forget_expired
 from orchestrator.core.entry import Entry, unpack_reversal
 from orchestrator.core.policy import Policy
-from orchestrator.core.settlement import Contract, ContractRules, PaidOutcome, forget_expired
 
 
 @dataclass(slots=True)
@@ -23,7 +23,7 @@ class Lead:
     surface: bytes
     state: str
     visits: dict[str, int] = field(default_factory=dict)
-    trails: dict[bytes, Trail] = field(default_factory=dict)
+    trails: dict[bytes, TouchHistory] = field(default_factory=dict)
     counted: tuple[bytes, ...] = ()
     paid: list[PaidOutcome] = field(default_factory=list)
     # `paid` is swept when it reaches this length, so that sweeping costs O(1) an outcome.
@@ -69,7 +69,7 @@ class World:
         index = self.size
         kind = entry.kind
         if kind == "touch":
-            trail = self.leads[entry.subject].trails.setdefault(entry.actor, Trail())
+            trail = self.leads[entry.subject].trails.setdefault(entry.actor, TouchHistory())
             trail.add(TouchAt(index, entry.time_ms))
         elif kind == "lead.transition":
             lead = self.leads[entry.subject]

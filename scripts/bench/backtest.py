@@ -81,7 +81,7 @@ def write_history(folder: Path, rows: int) -> None:
 
 def measure(folder: Path) -> None:
     """Print [seconds of the backtest, seconds of csv alone, peak KiB] as JSON."""
-    from orchestrator import backtest, history  # noqa: PLC0415 - not in the parent's memory
+    from orchestrator.backtest import evaluate, inputs  # noqa: PLC0415 - not in the parent's memory
 
     started = time.perf_counter()
     for name in ("E.csv", "T.csv"):
@@ -90,10 +90,10 @@ def measure(folder: Path) -> None:
                 pass
     reference = time.perf_counter() - started
     started = time.perf_counter()
-    policy = history.read_policy(folder / "P.yaml")
-    plans = history.read_contracts(folder / "C.yaml", policy)
-    with backtest.spool() as spool:
-        backtest.run(history.rows(folder / "E.csv", folder / "T.csv"), policy, plans, spool)
+    policy = inputs.read_policy(folder / "P.yaml")
+    plans = inputs.read_contracts(folder / "C.yaml", policy)
+    with evaluate.spool() as spool:
+        evaluate.run(inputs.rows(folder / "E.csv", folder / "T.csv"), policy, plans, spool)
     seconds = time.perf_counter() - started
     print(json.dumps([seconds, reference, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
 

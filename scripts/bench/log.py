@@ -22,7 +22,7 @@ from typing import NamedTuple
 import psycopg
 from psycopg import sql
 
-from orchestrator.audit import fsck, rebuild
+from orchestrator.core.contract import ContractRules
 from orchestrator.core.decide import (
     Genesis,
     OpenContract,
@@ -33,11 +33,11 @@ from orchestrator.core.decide import (
 )
 from orchestrator.core.entry import address_word
 from orchestrator.core.policy import parse
-from orchestrator.core.settlement import ContractRules
-from orchestrator.database import API, SEQUENCER, Database, create_log, migrate
-from orchestrator.inbox import Submission, submit
-from orchestrator.local import LocalPostgres
-from orchestrator.log import Sequencer
+from orchestrator.log.fsck import fsck, rebuild
+from orchestrator.log.inbox import Submission, submit
+from orchestrator.log.sequencer import Sequencer
+from orchestrator.runtime.local_servers import LocalPostgres
+from orchestrator.storage.database import API, SEQUENCER, Database, create_log, migrate
 
 NOW_MS = 1_767_225_600_000
 OWNER, OPERATOR = "0x" + "a" * 40, "0x" + "b" * 40

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.api.stage import Stage, stage, wallet
+from tests.support.api_service import Stage, stage, wallet
 
 
 @pytest.fixture(scope="module")

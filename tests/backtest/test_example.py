@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from orchestrator import backtest, history
+from orchestrator.backtest import evaluate as backtest
+from orchestrator.backtest import inputs as history
 
 EXAMPLE = Path(__file__).parents[2] / "docs/example"
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from orchestrator.core.attribution import (
     TouchAt,
-    Trail,
+    TouchHistory,
     forget_needless,
     qualifying_touch,
     winner,
@@ -118,10 +118,10 @@ def test_the_time_of_a_touch_decides_between_no_rivals() -> None:
 
 
 def test_a_trail_knows_its_latest_and_its_count() -> None:
-    steps = Trail()
+    steps = TouchHistory()
     for touch in trail(5, 6, 6):
         steps.add(touch)
-    assert steps == Trail(trail(5, 6, 6), 3, 30)
+    assert steps == TouchHistory(trail(5, 6, 6), 3, 30)
 
 
 windows = st.lists(st.builds(Terms, st.integers(0, 30), st.integers(0, 30)), max_size=4)
@@ -136,7 +136,7 @@ windows = st.lists(st.builds(Terms, st.integers(0, 30), st.integers(0, 30)), max
 def test_forgetting_changes_no_attribution(
     terms: list[Terms], waits: list[int], later: int, model: str
 ) -> None:
-    whole, short = Trail(), Trail()
+    whole, short = TouchHistory(), TouchHistory()
     now = 0
     for number, wait in enumerate(waits, 1):
         now += wait
@@ -167,7 +167,7 @@ def test_forgetting_changes_no_attribution(
     ],
 )
 def test_what_first_touch_keeps(times: list[int], opens: list[int], kept: list[int]) -> None:
-    steps = Trail()
+    steps = TouchHistory()
     for touch in trail(*times):
         steps.add(touch)
         forget_needless(steps, [Terms(opening, 9) for opening in opens], FIRST)

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core import entry as codec
+from orchestrator.core.contract import ContractRules
 from orchestrator.core.decide import (
     CloseContract,
-    Erase,
+    Erasure,
     Genesis,
     OpenContract,
     ProductEvent,
@@ -28,10 +29,10 @@ from orchestrator.core.decide import (
 from orchestrator.core.entry import Entry, unpack_outcome, unpack_reversal, unpack_settlement
 from orchestrator.core.errors import LogError, RequestError
 from orchestrator.core.policy import Policy, Verdict
-from orchestrator.core.settlement import ContractRules
 from orchestrator.core.world import Lead, World
 from tests.backtest.oracle import judge
-from tests.core.worlds import (
+from tests.support.depth import examples
+from tests.support.worlds import (
     DOCUMENT,
     LEADS,
     OPERATORS,
@@ -45,7 +46,6 @@ from tests.core.worlds import (
     rules,
     word,
 )
-from tests.depth import examples
 
 X, Y = LEADS[:2]
 ANN, BOB = OPERATORS
@@ -901,17 +901,17 @@ def test_only_the_owner_has_a_lead_erased() -> None:
     decide(world, ProductEvent(SURFACE, LEADS[0], "signup", 0, 0), 0)
     size = world.size
     for request, code in (
-        (Erase(SURFACE, LEADS[0], OPERATORS[0]), "surface-taken"),
-        (Erase(word("nowhere"), LEADS[0], OWNER), "surface-unknown"),
-        (Erase(other, LEADS[0], OWNER), "lead-elsewhere"),
+        (Erasure(SURFACE, LEADS[0], OPERATORS[0]), "surface-taken"),
+        (Erasure(word("nowhere"), LEADS[0], OWNER), "surface-unknown"),
+        (Erasure(other, LEADS[0], OWNER), "lead-elsewhere"),
     ):
         with pytest.raises(RequestError) as refused:
             decide(world, request, 5)
         assert refused.value.code == code
     # Of a lead that never came to anything there is nothing to say.
-    assert decide(world, Erase(SURFACE, LEADS[1], OWNER), 5) == []
+    assert decide(world, Erasure(SURFACE, LEADS[1], OWNER), 5) == []
     assert world.size == size
-    ((entry, opening),) = decide(world, Erase(SURFACE, LEADS[0], OWNER), 5)
+    ((entry, opening),) = decide(world, Erasure(SURFACE, LEADS[0], OWNER), 5)
     assert opening is None
     assert entry == Entry("erasure", SURFACE, OWNER, LEADS[0], "", 0, 5, bytes(32))
     # The log goes on as before: its pseudonym stands for nobody that anyone could name.

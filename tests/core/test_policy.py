@@ -9,7 +9,7 @@ import pytest
 from orchestrator.core import policy as policies
 from orchestrator.core.errors import PolicyError
 from orchestrator.core.policy import Policy, Step, Verdict
-from tests.core.worlds import DOCUMENT, policy
+from tests.support.worlds import DOCUMENT, policy
 
 
 def refused(document: object) -> tuple[str, str]:

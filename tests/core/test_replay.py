@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.core.contract import ContractRules
 from orchestrator.core.decide import (
     CloseContract,
-    Erase,
+    Erasure,
     ProductEvent,
     PublishPolicy,
     Record,
@@ -21,9 +22,9 @@ from orchestrator.core.decide import (
 from orchestrator.core.entry import Entry
 from orchestrator.core.errors import ChainError, ReplayError, ServerError
 from orchestrator.core.replay import Documents, replay
-from orchestrator.core.settlement import ContractRules
 from orchestrator.core.world import World
-from tests.core.worlds import (
+from tests.support.depth import examples
+from tests.support.worlds import (
     LEADS,
     OPERATORS,
     OWNER,
@@ -35,7 +36,6 @@ from tests.core.worlds import (
     rules,
     word,
 )
-from tests.depth import examples
 
 
 def documents_of(world: World) -> Documents:
@@ -234,7 +234,7 @@ def test_an_erasure_is_the_owners_and_of_a_lead_that_is_there(
     world, records = begin(policy())
     for now, request in (
         (0, ProductEvent(SURFACE, LEADS[0], "signup", 0, 0)),
-        (9, Erase(SURFACE, LEADS[0], OWNER)),
+        (9, Erasure(SURFACE, LEADS[0], OWNER)),
     ):
         records += decide(world, request, now)
     entry = records[-1].entry

@@ -11,10 +11,10 @@ from eth_account.messages import encode_typed_data
 from orchestrator.core import entry as codec
 from orchestrator.core import merkle
 from orchestrator.core import terms as deal
-from orchestrator.core.entry import Entry, EventOpening, TouchOpening
+from orchestrator.core.entry import ZERO_ADDRESS, Entry, EventOpening, TouchOpening
 from orchestrator.core.errors import EntryError, ProofError, TermsError
 from orchestrator.core.terms import Domain, Terms
-from scripts import vectors
+from scripts.vectors import write as vectors
 
 FOLDER = Path(__file__).resolve().parent
 ENTRIES = json.loads((FOLDER / "entries.json").read_text())
@@ -221,7 +221,7 @@ def test_no_two_fields_of_the_full_terms_are_alike() -> None:
     values = [value for value in terms.values() if not isinstance(value, bool)]
     assert len(set(values)) == len(values) == 30
     assert terms["repeatable"] != terms["exclusive"]
-    assert all(value not in (0, "0", deal.ZERO_ADDRESS) for value in values)
+    assert all(value not in (0, "0", ZERO_ADDRESS) for value in values)
 
 
 def test_verified_and_checkpoint() -> None:

@@ -17,7 +17,7 @@ from eth_account import Account
 from eth_utils.address import to_checksum_address
 from hexbytes import HexBytes
 
-from orchestrator.contracts import LIBRARIES, artifact
+from orchestrator.chain.abi import LIBRARIES, artifact
 from orchestrator.core.terms import Domain
 from scripts import deploy as deployment
 from scripts.deploy import (

@@ -12,9 +12,9 @@ from ape.managers.accounts import TestAccountManager
 from ape.managers.chain import ChainManager
 from click.testing import CliRunner
 
-from orchestrator import doctor, settings
-from orchestrator.chain import log_id_of
-from orchestrator.serve import read_site
+from orchestrator.chain.deployment import log_id_of
+from orchestrator.runtime import doctor, settings
+from orchestrator.runtime.serve import read_site
 from scripts.deploy import typed_address
 from scripts.register import cli, register, site_of, write_site
 

@@ -19,7 +19,8 @@ from hexbytes import HexBytes
 
 from orchestrator.core import entry as entries
 from orchestrator.core import merkle, terms
-from orchestrator.core.terms import ZERO_ADDRESS, Domain, Terms
+from orchestrator.core.entry import ZERO_ADDRESS
+from orchestrator.core.terms import Domain, Terms
 
 UNIT = 10**6
 PRICE = 8 * UNIT

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ape.managers.chain import ChainManager
 
-from orchestrator.contracts import LIBRARIES
+from orchestrator.chain.abi import LIBRARIES
 from scripts import verification
 from scripts.verification import FACTS, INPUT, VerificationError, check, faults, write
 

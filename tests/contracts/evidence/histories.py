@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from orchestrator.core.attribution import TouchAt, qualifying_touch
+from orchestrator.core.contract import ContractRules
 from orchestrator.core.decide import (
     CloseContract,
     Genesis,
@@ -39,10 +40,10 @@ from orchestrator.core.entry import (
     unpack_reversal,
 )
 from orchestrator.core.errors import RequestError
+from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.policy import MODELS
-from orchestrator.core.settlement import ContractRules
 from orchestrator.core.world import World
-from tests.core import worlds
+from tests.support import worlds
 
 FILE = Path(__file__).resolve().parents[2] / "vectors" / "histories.json"
 OWNER, VERIFIER, ANN, BOB = (address_word(f"0x{digit * 40}") for digit in "1234")
@@ -305,21 +306,21 @@ def _story(story: Story) -> dict[str, Any]:
     return {
         "contracts": [_terms(story, rules) for rules in story.signed],
         "entries": [numbers[word] for word in written],
-        "lies": [{"index": index, "kind": _hex(ascii_word(kind))} for index, kind in lies(story)],
+        "lies": [{"index": index, "kind": to_hex(ascii_word(kind))} for index, kind in lies(story)],
         "name": story.name,
         "openings": [
             {
-                "commitment": _hex(opening.commitment),
-                "from_state": _hex(ascii_word(opening.from_state)),
+                "commitment": to_hex(opening.commitment),
+                "from_state": to_hex(ascii_word(opening.from_state)),
                 "index": index,
                 "nth": opening.nth,
                 "received_ms": opening.received_ms,
-                "request_hash": _hex(opening.request_hash),
+                "request_hash": to_hex(opening.request_hash),
             }
             for index, (entry, opening) in enumerate(story.records)
             if isinstance(opening, EventOpening) and entry.kind == "lead.transition"
         ],
-        "words": [_hex(word) for word in numbers],
+        "words": [to_hex(word) for word in numbers],
     }
 
 
@@ -331,18 +332,14 @@ def _terms(story: Story, rules: ContractRules) -> dict[str, Any]:
         "closed_at": story.closed_s.get(rules.contract_id, 0),
         "deadline": rules.deadline_ms // 1000,
         "holdback_period": rules.holdback_period_ms // 1000,
-        "id": _hex(rules.contract_id),
+        "id": to_hex(rules.contract_id),
         "opens_at": rules.opens_at_ms // 1000,
         "operator": f"0x{rules.operator[12:].hex()}",
-        "outcome": _hex(ascii_word(rules.outcome)),
+        "outcome": to_hex(ascii_word(rules.outcome)),
         "price": rules.unit_price_units,
         "repeatable": rules.repeatable,
         "window": rules.attribution_window_ms // 1000,
     }
-
-
-def _hex(data: bytes) -> str:
-    return f"0x{data.hex()}"
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import {Proof} from "./Proof.sol";
 import {Release} from "contracts/libraries/Release.sol";
 
 /// For every value of their arguments: the arithmetic of payouts is the formulas whose properties
-/// scripts/lemmas.py proves over the integers, and nothing in it leaves 256 bits.
+/// scripts/assurance/lemmas.py proves over the integers, and nothing in it leaves 256 bits.
 contract ReleaseProofs is Proof {
     uint256 private constant BPS = 10_000;
 

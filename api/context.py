@@ -1,0 +1,85 @@
+"""What the routes stand on: the database, the log, the clock and the facts of this service."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import BoundedSemaphore
+from typing import Annotated, NamedTuple
+
+from fastapi import Depends, Request
+
+from orchestrator.core.site import TokenInfo
+from orchestrator.core.terms import Domain
+from orchestrator.core.units import DAY_MS
+from orchestrator.log.reader import LogReader
+from orchestrator.storage.database import Database
+
+# (address, digest, signature) → whether the contract at that address says so (ERC-1271).
+SignatureCheck = Callable[[str, bytes, bytes], bool]
+
+
+class ServiceInfo(NamedTuple):
+    """What this service demands of terms, and where it is reached. Addresses with checksums.
+
+    `feedback` and `evaluators` are the contracts for ERC-8004 and ERC-8183, where there are any.
+    """
+
+    public_url: str
+    origin: str
+    publisher: str
+    verifier: str
+    tokens: tuple[TokenInfo, ...]
+    fee_bps: int
+    fee_recipient: str
+    feedback: str | None = None
+    evaluators: str | None = None
+
+
+class Limits(NamedTuple):
+    """What one caller may do. A request costs 1, a bulk request 1 for each line besides."""
+
+    account_per_s: int = 5_000
+    account_burst: int = 50_000
+    source_per_s: int = 10
+    source_burst: int = 200
+    key_ttl_ms: int = 30 * DAY_MS
+    nonce_ttl_ms: int = 600_000
+    waiters: int = 200
+
+
+@dataclass(frozen=True)
+class Service:
+    """Handed to every route; `create_app` makes it."""
+
+    database: Database
+    log: LogReader
+    log_id: bytes
+    now_ms: Callable[[], int]
+    escrow_domain: Domain
+    event_log_domain: Domain
+    is_valid_signature: SignatureCheck
+    info: ServiceInfo
+    limits: Limits
+    waiting: "ConcurrencyLimit"
+
+
+def _service(request: Request) -> Service:
+    service = request.app.state.service
+    if not isinstance(service, Service):
+        raise TypeError("create_app sets the service")
+    return service
+
+
+TheService = Annotated[Service, Depends(_service)]
+
+
+class ConcurrencyLimit:
+    """Lets at most so many through at a time, and never keeps anyone waiting."""
+
+    def __init__(self, most: int) -> None:
+        self._free = BoundedSemaphore(most)
+
+    def acquire(self) -> bool:
+        return self._free.acquire(blocking=False)
+
+    def release(self) -> None:
+        self._free.release()

@@ -1,0 +1,93 @@
+"""What holds for every request, whatever its route: bounded bodies, safe headers, no traces."""
+
+import logging
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.http import problems
+from api.http.problems import Refusal
+
+MAX_BODY_BYTES = 262_144
+MAX_BULK_BYTES = 4 * 1_048_576
+_MAX_DIGITS = 18
+
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+    "Cache-Control": "no-store",
+}
+
+logger = logging.getLogger("tallystick.api")
+
+
+class RequestGuard:
+    """Refuses a body that is too large, unread; adds headers; answers what nobody else caught."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def polite(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        most = MAX_BULK_BYTES if scope["path"].endswith("/bulk") else MAX_BODY_BYTES
+        try:
+            _check_length(Headers(scope=scope).get("content-length", "0"), most)
+        except Refusal as refusal:
+            answer = problems.response(
+                refusal.status_code, refusal.code, refusal.detail, {"Connection": "close"}
+            )
+            await answer(scope, receive, polite)
+            return
+        try:
+            await self.app(scope, _bounded(receive, most), polite)
+        except Exception:
+            logger.exception("%s %s failed", scope["method"], scope["path"])
+            if started:
+                raise
+            await problems.internal()(scope, receive, polite)
+
+
+def _check_length(declared: str, most: int) -> None:
+    """Raise `Refusal` for a Content-Length that is no number (400) or too large a one (413)."""
+    if not declared.isdecimal():
+        detail = f"Content-Length must be a whole number of bytes, not {declared[:60]!r}"
+        raise Refusal(400, "length-malformed", detail)
+    if len(declared) > _MAX_DIGITS or int(declared) > most:
+        raise _too_large(most)
+
+
+def _bounded(receive: Receive, most: int) -> Receive:
+    """Counts a body of undeclared length while it is read."""
+    total = 0
+
+    async def counted() -> Message:
+        nonlocal total
+        message = await receive()
+        if message["type"] == "http.request":
+            total += len(message.get("body", b""))
+            if total > most:
+                raise _too_large(most)
+        return message
+
+    return counted
+
+
+def _too_large(most: int) -> Refusal:
+    return Refusal(413, "body-too-large", f"the body has more than {most} bytes")

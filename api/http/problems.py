@@ -1,0 +1,226 @@
+"""Every error as `application/problem+json` (RFC 9457), and the one place where codes get a status.
+
+`code` is stable and names the violated rule; `detail` is one sentence for a person. What went wrong
+inside the service is logged and never told.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from orchestrator.core.errors import (
+    ChainError,
+    DomainError,
+    EntryError,
+    InputError,
+    PolicyError,
+    ProofError,
+    RequestError,
+    TermsError,
+)
+from orchestrator.storage.database import Unreachable
+
+MEDIA_TYPE = "application/problem+json"
+MAX_FAULTS = 20
+RETRY_S = 2
+
+logger = logging.getLogger("tallystick.api")
+
+# The status of an area of the domain, unless the rule has one of its own.
+_STATUS_BY_AREA: dict[type[DomainError], int] = {
+    EntryError: 422,
+    InputError: 422,
+    PolicyError: 422,
+    ProofError: 422,
+    TermsError: 422,
+    RequestError: 409,
+    ChainError: 503,
+}
+_STATUS_BY_CODE = {
+    "contract-unknown": 404,
+    "event-time": 422,
+    "inbox-full": 503,
+    "surface-unknown": 404,
+}
+_CODE_BY_STATUS = {
+    400: "malformed",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "body-too-large",
+    500: "internal",
+    503: "unavailable",
+}
+
+
+class Fault(BaseModel):
+    """One thing that is wrong with what was sent."""
+
+    where: str = Field(
+        description="`body`, `line N` of it, `query`, `path` or `header`, then a JSON pointer."
+    )
+    detail: str
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str = Field(examples=["urn:tallystick:problem:idempotency-conflict"])
+    title: str
+    status: int
+    detail: str
+    code: str = Field(description="A stable name of the rule that was violated.")
+    errors: list[Fault] | None = Field(
+        default=None, description="What is wrong with the request, item by item (the first 20)."
+    )
+
+
+class Refusal(HTTPException):
+    """A request that this API turns away by a rule of its own."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        faults: list[Fault] | None = None,
+    ) -> None:
+        super().__init__(status, detail, dict(headers or {}))
+        self.code = code
+        self.faults = faults
+
+
+def not_found(what: str) -> Refusal:
+    """What is not there, or is nobody's business to know."""
+    return Refusal(404, "not-found", f"there is no such {what}")
+
+
+def status_of(error: DomainError) -> int:
+    """The HTTP status of a violated rule; 500 where the caller is not to blame."""
+    for area, status in _STATUS_BY_AREA.items():
+        if isinstance(error, area):
+            return _STATUS_BY_CODE.get(error.code, status)
+    return 500
+
+
+def status_of_refused(code: str) -> int:
+    """The HTTP status of a request that the log turned away with this code."""
+    return _STATUS_BY_CODE.get(code, 409)
+
+
+def response(
+    status: int,
+    code: str,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    faults: list[Fault] | None = None,
+) -> JSONResponse:
+    """A problem as a response."""
+    problem = Problem(
+        type=f"urn:tallystick:problem:{code}",
+        title=code.replace("-", " ").capitalize(),
+        status=status,
+        detail=detail,
+        code=code,
+        errors=faults,
+    )
+    return JSONResponse(
+        problem.model_dump(exclude_none=True),
+        status_code=status,
+        headers=dict(headers or {}),
+        media_type=MEDIA_TYPE,
+    )
+
+
+def internal() -> JSONResponse:
+    """Something broke that the caller can do nothing about."""
+    return response(500, "internal", "the service failed; the request may be repeated")
+
+
+def unavailable() -> JSONResponse:
+    """Something that the service needs cannot be reached just now."""
+    return response(
+        503,
+        "unavailable",
+        "the service cannot answer just now; try again",
+        {"Retry-After": str(RETRY_S)},
+    )
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, object]]:
+    """These errors as a route's OpenAPI responses."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {"schema": schema}},
+        }
+        for status in statuses
+    }
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of this app as a problem."""
+
+    @app.exception_handler(HTTPException)
+    def refused(_: Request, error: HTTPException) -> JSONResponse:
+        if isinstance(error, Refusal):
+            return response(
+                error.status_code, error.code, error.detail, error.headers, error.faults
+            )
+        code = _CODE_BY_STATUS.get(error.status_code, "refused")
+        return response(error.status_code, code, str(error.detail), error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        faults = faults_of(error.errors())
+        return response(
+            422, "invalid", f"{faults[0].where}: {faults[0].detail}", faults=faults[:MAX_FAULTS]
+        )
+
+    @app.exception_handler(DomainError)
+    def domain(request: Request, error: DomainError) -> JSONResponse:
+        status = status_of(error)
+        if status < 500:
+            return response(status, error.code, error.message)
+        _log(request, error)
+        return unavailable() if status == 503 else internal()
+
+    def unreachable(request: Request, error: Exception) -> JSONResponse:
+        _log(request, error)
+        return unavailable()
+
+    for kind in Unreachable:
+        app.add_exception_handler(kind, unreachable)
+
+
+def faults_of(errors: Sequence[Any], place: str | None = None) -> list[Fault]:
+    """What pydantic found, without the values: they may be secret, and are known to the sender.
+
+    `place` is where the item stands; without it, each error's path starts with that.
+    """
+    faults = []
+    for error in errors:
+        path = list(error["loc"])
+        where = place or (path.pop(0) if path else "body")
+        pointer = "".join(f"/{_escaped(part)}" for part in path)
+        faults.append(Fault(where=f"{where}{pointer}", detail=error["msg"]))
+    return faults
+
+
+def _escaped(part: object) -> str:
+    text = str(part)
+    text = text if len(text) <= 64 else text[:61] + "..."
+    return text.replace("~", "~0").replace("/", "~1")
+
+
+def _log(request: Request, error: Exception) -> None:
+    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)

@@ -1,0 +1,267 @@
+"""Contracts on their way: an operator proposes signed terms, the owner signs the same digest.
+
+Both signatures are over the contract's id, its EIP-712 digest. Opening it on chain is the
+pipeline's: once it is in the log it is a contract, public like all of them.
+"""
+
+from fastapi import APIRouter
+
+from api.context import Service, TheService
+from api.http import fields as words
+from api.http import schemas
+from api.http.auth import AnyCaller, Caller, Operator, Owner
+from api.http.encoding import ContractId, Limit, SurfaceId
+from api.http.json_input import StrictRoute
+from api.http.problems import Refusal, documented, not_found
+from api.routes.operators import level_of, terms_parameters
+from api.routes.owners import own_surface
+from orchestrator.core.errors import TermsError
+from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.policy import canonical_json
+from orchestrator.core.terms import Terms, check, contract_id, recover
+from orchestrator.storage.database import Row, Session
+
+router = APIRouter(prefix="/v1", tags=["contracts"], route_class=StrictRoute)
+
+
+@router.post("/proposals", status_code=201, responses=documented(401, 403, 404, 409))
+def propose(service: TheService, operator: Operator, body: schemas.NewProposal) -> schemas.Proposal:
+    """Propose a contract. The same terms again are the same proposal."""
+    terms = Terms.from_json(body.terms.model_dump())
+    if terms.operator.lower() != operator.account:
+        raise Refusal(403, "not-the-operator", f"operator is {terms.operator}, but you are not")
+    digest = contract_id(terms, service.escrow_domain)
+    with service.database.transaction(operator.account) as session:
+        level_of(service, session, operator)
+        earlier = _find(service, session, operator, digest)
+        if earlier is not None:
+            return _proposal(service, earlier)
+        _check_terms(service, session, terms)
+    signature = from_hex(body.operator_signature)
+    _check_signature(service, "operator_signature", terms.operator, digest, signature)
+    with service.database.transaction(operator.account) as session:
+        session.run(
+            "api.add_proposal",
+            log_id=service.log_id,
+            contract_id=digest,
+            surface=terms.surface,
+            operator=operator.account,
+            owner=terms.owner.lower(),
+            terms=canonical_json(terms.to_json()).decode(),
+            operator_signature=signature,
+            now_ms=service.now_ms(),
+        )
+        return _proposal(service, _found(service, session, operator, digest))
+
+
+@router.get("/proposals", responses=documented(401, 403))
+def proposals(
+    service: TheService,
+    caller: AnyCaller,
+    after: words.ProposalCursor | None = None,
+    limit: Limit = 100,
+) -> schemas.Proposals:
+    """The caller's proposals: as operator, as owner or as both, as the key's scopes say."""
+    return _page(
+        service,
+        caller,
+        after,
+        limit,
+        operator=caller.account if "operator" in caller.scopes else None,
+        owner=caller.account if "owner" in caller.scopes else None,
+    )
+
+
+@router.get("/surfaces/{surface}/proposals", responses=documented(401, 403, 404))
+def surface_proposals(
+    service: TheService,
+    owner: Owner,
+    surface: SurfaceId,
+    after: words.ProposalCursor | None = None,
+    limit: Limit = 100,
+) -> schemas.Proposals:
+    """What operators have proposed for a surface, to its owner."""
+    with service.database.transaction(owner.account) as session:
+        own_surface(service, session, owner, surface)
+    return _page(
+        service, owner, after, limit, owner=owner.account, operator=None, surface=from_hex(surface)
+    )
+
+
+@router.get("/proposals/{contract}", responses=documented(401, 403, 404))
+def proposal(service: TheService, caller: AnyCaller, contract: ContractId) -> schemas.Proposal:
+    """One proposal, to its parties."""
+    with service.database.transaction(caller.account) as session:
+        return _proposal(service, _found(service, session, caller, from_hex(contract)))
+
+
+@router.post("/proposals/{contract}/accept", responses=documented(401, 403, 404, 409))
+def accept(
+    service: TheService, owner: Owner, contract: ContractId, body: schemas.Acceptance
+) -> schemas.Proposal:
+    """Sign a proposal as the surface's owner; it will be opened on chain."""
+    digest, signature = from_hex(contract), from_hex(body.owner_signature)
+    with service.database.transaction(owner.account) as session:
+        row = _found(service, session, owner, digest)
+        if row.owner != owner.account:
+            raise Refusal(403, "not-the-owner", "only the surface's owner accepts a proposal")
+        if row.owner_signature == signature:
+            return _proposal(service, row)
+        _check_open(service, row)
+        terms = Terms.from_json(row.terms)
+        _check_terms(service, session, terms)
+    _check_signature(service, "owner_signature", terms.owner, digest, signature)
+    with service.database.transaction(owner.account) as session:
+        changed = session.run(
+            "api.accept_proposal",
+            log_id=service.log_id,
+            contract_id=digest,
+            account=owner.account,
+            owner_signature=signature,
+            now_ms=service.now_ms(),
+        )
+        row = _found(service, session, owner, digest)
+        if not changed:
+            _check_open(service, row)
+        return _proposal(service, row)
+
+
+@router.post("/proposals/{contract}/decline", responses=documented(401, 403, 404, 409))
+def decline(service: TheService, caller: AnyCaller, contract: ContractId) -> schemas.Proposal:
+    """Turn a proposal down as the owner, or take it back as the operator."""
+    digest = from_hex(contract)
+    with service.database.transaction(caller.account) as session:
+        row = _found(service, session, caller, digest)
+        if row.declined_ms is None:
+            changed = session.run(
+                "api.decline_proposal",
+                log_id=service.log_id,
+                contract_id=digest,
+                account=caller.account,
+                now_ms=service.now_ms(),
+            )
+            row = _found(service, session, caller, digest)
+            if not changed and row.declined_ms is None:
+                _check_open(service, row)
+        return _proposal(service, row)
+
+
+def _check_terms(service: Service, session: Session, terms: Terms) -> None:
+    """Raise unless the escrow may open these terms, and this service and surface can serve them."""
+    row = session.one("api.surface", log_id=service.log_id, surface=terms.surface)
+    if row is None:
+        raise not_found("surface")
+    check(terms, service.now_ms() // 1000 + 1, service.escrow_domain.verifying_contract)
+    wanted = terms_parameters(service, row).model_dump()
+    given = terms.to_json()
+    for name in _AGREED:
+        if given[name] != wanted[name]:
+            raise TermsError(
+                f"{name.replace('_', '-')}-differs",
+                f"{name} is {given[name]}; contracts on this surface need {wanted[name]}",
+            )
+    tokens = [token.address for token in service.info.tokens]
+    if terms.token not in tokens:
+        raise TermsError("token-unknown", f"token is {terms.token}; we take {', '.join(tokens)}")
+    states = {transition["to"] for transition in row.document["transitions"]}
+    if terms.outcome not in states:
+        raise TermsError("outcome-unknown", f"no transition leads into {terms.outcome!r}")
+
+
+_AGREED = (
+    "owner",
+    "log_id",
+    "policy",
+    "attribution",
+    "lateness_s",
+    "verifier",
+    "fee_bps",
+    "fee_recipient",
+)
+
+
+def _check_signature(
+    service: Service, name: str, signer: str, digest: bytes, signature: bytes
+) -> None:
+    """A key's own signature, or else what the contract at the signer's address says (ERC-1271)."""
+    try:
+        if recover(digest, signature) == signer:
+            return
+        reason = f"is not by {signer}"
+    except TermsError as error:
+        reason = f"is not by {signer}: {error.message}"
+    if not service.is_valid_signature(signer, digest, signature):
+        raise TermsError("signature-invalid", f"{name} {reason}")
+
+
+def _check_open(service: Service, row: Row) -> None:
+    status = _status(service, row)
+    if status != "proposed":
+        raise Refusal(409, "proposal-decided", f"this proposal is {status} already")
+
+
+def _status(service: Service, row: Row) -> str:
+    if row.is_opened:
+        return "opened"
+    if row.declined_ms is not None:
+        return "declined"
+    if row.terms["opens_at_s"] * 1000 <= service.now_ms():
+        return "expired"
+    return "proposed" if row.accepted_ms is None else "accepted"
+
+
+def _proposal(service: Service, row: Row) -> schemas.Proposal:
+    return schemas.Proposal.model_validate(
+        {
+            "contract_id": to_hex(row.contract_id),
+            "status": _status(service, row),
+            "terms": row.terms,
+            "operator_signature": to_hex(row.operator_signature),
+            "owner_signature": to_hex(row.owner_signature) if row.owner_signature else None,
+            "created_ms": row.created_ms,
+            "accepted_ms": row.accepted_ms,
+            "declined_ms": row.declined_ms,
+        }
+    )
+
+
+def _find(service: Service, session: Session, caller: Caller, digest: bytes) -> Row | None:
+    return session.one(
+        "api.proposal", log_id=service.log_id, contract_id=digest, account=caller.account
+    )
+
+
+def _found(service: Service, session: Session, caller: Caller, digest: bytes) -> Row:
+    row = _find(service, session, caller, digest)
+    if row is None:
+        raise not_found("proposal of yours")
+    return row
+
+
+def _page(
+    service: Service,
+    caller: Caller,
+    after: str | None,
+    limit: int,
+    *,
+    operator: str | None,
+    owner: str | None,
+    surface: bytes | None = None,
+) -> schemas.Proposals:
+    after_ms, _, after_id = after.partition(".") if after else ("0", "", "0x")
+    with service.database.transaction(caller.account) as session:
+        rows = session.all(
+            "api.proposal_page",
+            log_id=service.log_id,
+            operator=operator,
+            owner=owner,
+            surface=surface,
+            after_ms=int(after_ms),
+            after=from_hex(after_id),
+            limit=limit,
+        )
+    last = rows[-1] if len(rows) == limit else None
+    return schemas.Proposals(
+        proposals=[_proposal(service, row) for row in rows],
+        next=f"{last.created_ms}.{to_hex(last.contract_id)}" if last else None,
+    )

@@ -1,0 +1,220 @@
+"""Receipts: the few entries that show one outcome, reversal, settlement or payout, with proofs.
+
+The format is described in docs/receipt.md. Whoever holds a receipt checks it alone; nothing here
+has to be believed.
+"""
+
+from collections.abc import Iterator
+from typing import cast
+
+from eth_utils.crypto import keccak
+
+from api.context import Service
+from api.http import schemas
+from api.http.problems import Refusal, not_found
+from orchestrator.core.entry import (
+    Entry,
+    EventOpening,
+    TouchOpening,
+    ascii_word,
+    unpack_outcome,
+    unpack_reversal,
+)
+from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.merkle import inclusion_proof
+from orchestrator.log.reader import (
+    Checkpoint,
+    StoredEntry,
+    Tiles,
+    checkpoint_of,
+    read_entries,
+    stored_checkpoint,
+)
+from orchestrator.storage.database import Session
+
+FORMAT = "tallystick-receipt-1"
+PUBLISHED = keccak(text="Published(bytes32,uint64,bytes32)")
+
+Roles = dict[str, int]
+
+
+def build(service: Service, position: int) -> schemas.Receipt:
+    """The receipt of the entry at a position. Raises `Refusal` (404) if it can have none."""
+    with service.database.transaction() as session:
+        stored = _entry(service, session, position)
+        if stored is None:
+            raise not_found("entry")
+        entry = stored.entry
+        roles = _roles(service, session, position, entry)
+        found = {
+            role: cast(StoredEntry, _entry(service, session, index))
+            for role, index in roles.items()
+        }
+        checkpoint, is_anchored = _checkpoint(service, session, max(roles.values()))
+        proven = list(_proven(service, session, checkpoint, found))
+    return schemas.Receipt.model_validate(
+        {
+            "format": FORMAT,
+            "position": position,
+            "log_id": to_hex(service.log_id),
+            "origin": service.info.origin,
+            "chain_id": service.escrow_domain.chain_id,
+            "event_log": service.event_log_domain.verifying_contract,
+            "escrow": service.escrow_domain.verifying_contract,
+            "contract_id": to_hex(_contract_id(entry)),
+            "checkpoint": schemas.ReceiptCheckpoint(
+                size=checkpoint.size,
+                root=to_hex(checkpoint.root),
+                signature=to_hex(checkpoint.signature),
+                anchored=is_anchored,
+            ),
+            "entries": proven,
+        }
+    )
+
+
+def paid_units(service: Service, contract_id: bytes, until: int) -> int:
+    """What a contract's payouts up to a position come to, gross, in token base units."""
+    with service.database.transaction() as session:
+        return _paid_units(service, session, contract_id, until)
+
+
+def opening(stored: StoredEntry) -> schemas.EventOpening | schemas.TouchOpening | None:
+    """What an entry's payload is the SHA-256 of, as it goes over the wire."""
+    match stored.opened:
+        case EventOpening(from_state, nth, received_ms, request_hash, commitment):
+            return schemas.EventOpening(
+                from_state=from_state,
+                nth=nth,
+                received_ms=received_ms,
+                request_hash=to_hex(request_hash),
+                commitment=to_hex(commitment),
+            )
+        case TouchOpening(request_hash, commitment):
+            return schemas.TouchOpening(
+                request_hash=to_hex(request_hash), commitment=to_hex(commitment)
+            )
+        case _:
+            return None
+
+
+def _contract_id(entry: Entry) -> bytes:
+    return entry.actor if entry.kind.startswith("outcome") else entry.subject
+
+
+def _roles(service: Service, session: Session, position: int, entry: Entry) -> Roles:
+    """Which entries the receipt needs, by what they are to it."""
+    contract_id = _contract_id(entry)
+    if entry.kind == "outcome":
+        outcome = unpack_outcome(entry.payload)
+        roles = {"touch": outcome.touch, "transition": outcome.transition, "outcome": position}
+        return roles | _settled(service, session, contract_id, position)
+    if entry.kind == "outcome.reversed":
+        reversal = unpack_reversal(entry.payload)
+        roles = {"outcome": reversal.outcome, "event": reversal.event, "reversal": position}
+        return roles | _settled(service, session, contract_id, position)
+    if entry.kind == "settlement":
+        return {"settlement": position} | _paid(service, session, contract_id, entry.value)
+    if entry.kind == "payout":
+        units = _paid_units(service, session, contract_id, position)
+        found = session.one(
+            "api.settlement_of",
+            log_id=service.log_id,
+            contract_id=contract_id,
+            kind=ascii_word("settlement"),
+            before=position,
+            units=units,
+        )
+        roles = {} if found is None else {"settlement": found.position}
+        return roles | {"payout": position}
+    raise Refusal(
+        404,
+        "no-receipt",
+        f"entry {position} is a {entry.kind}; receipts are given for an outcome, "
+        f"outcome.reversed, settlement or payout",
+    )
+
+
+def _settled(service: Service, session: Session, contract_id: bytes, position: int) -> Roles:
+    """The settlement that covers an entry, the contract's next, and what paid it."""
+    rows = session.all(
+        "api.entries_about",
+        log_id=service.log_id,
+        subject=contract_id,
+        kind=ascii_word("settlement"),
+        after=position,
+        limit=1,
+    )
+    if not rows:
+        return {}
+    settlement = StoredEntry(*rows[0])
+    paid = _paid(service, session, contract_id, settlement.entry.value)
+    return {"settlement": settlement.position} | paid
+
+
+def _paid(service: Service, session: Session, contract_id: bytes, units: int) -> Roles:
+    """The payout with which the contract had paid as much as a statement says it owes."""
+    if not units:
+        return {}
+    found = session.one(
+        "api.payout_reaching",
+        log_id=service.log_id,
+        contract_id=contract_id,
+        kind=ascii_word("payout"),
+        units=units,
+    )
+    return {} if found is None else {"payout": found.position}
+
+
+def _paid_units(service: Service, session: Session, contract_id: bytes, until: int) -> int:
+    row = session.one(
+        "api.paid",
+        log_id=service.log_id,
+        contract_id=contract_id,
+        kind=ascii_word("payout"),
+        until=until,
+    )
+    return int(row.units) if row else 0
+
+
+def _checkpoint(service: Service, session: Session, highest: int) -> tuple[Checkpoint, bool]:
+    """The first checkpoint beyond an index that was seen on chain, or else the newest there is."""
+    row = session.one(
+        "api.anchored",
+        chain_id=service.event_log_domain.chain_id,
+        escrow=service.escrow_domain.verifying_contract.lower(),
+        event_log=service.event_log_domain.verifying_contract.lower(),
+        topic=PUBLISHED,
+        log_id=service.log_id,
+        position=highest,
+    )
+    if row is not None and row.size is not None:
+        anchored = stored_checkpoint(session, service.log_id, row.size)
+        if anchored is not None:
+            return checkpoint_of(anchored), True
+    newest = stored_checkpoint(session, service.log_id)
+    if newest is None:
+        raise not_found("checkpoint")
+    return checkpoint_of(newest), False
+
+
+def _proven(
+    service: Service, session: Session, checkpoint: Checkpoint, found: dict[str, StoredEntry]
+) -> Iterator[schemas.ReceiptEntry]:
+    read = Tiles(session, service.log_id).node
+    for role, stored in sorted(found.items(), key=lambda item: item[1].position):
+        path = inclusion_proof(stored.position, checkpoint.size, read)
+        yield schemas.ReceiptEntry.model_validate(
+            {
+                "role": role,
+                "index": stored.position,
+                "entry": to_hex(stored.data),
+                "opening": opening(stored),
+                "path": [to_hex(node) for node in path],
+            }
+        )
+
+
+def _entry(service: Service, session: Session, position: int) -> StoredEntry | None:
+    rows = read_entries(session, service.log_id, position, 1)
+    return rows[0] if rows and rows[0].position == position else None

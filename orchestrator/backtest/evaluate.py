@@ -1,0 +1,181 @@
+"""What would these contracts have paid on this history?
+
+The history runs through the same `decide` as the live log, in memory: rows stream in, outcomes
+stream out to a spool, and what is kept grows with the number of leads, never with that of rows.
+"""
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import IO, NamedTuple
+
+from orchestrator.backtest.inputs import ContractPlan, EventRow, TouchRow
+from orchestrator.core.attribution import forget_needless
+from orchestrator.core.contract import Contract, ContractRules
+from orchestrator.core.decide import (
+    OpenContract,
+    ProductEvent,
+    PublishPolicy,
+    Record,
+    Touch,
+    decide,
+    verdict_of,
+)
+from orchestrator.core.entry import ZERO_WORD, unpack_outcome
+from orchestrator.core.errors import RequestError
+from orchestrator.core.policy import Policy, Verdict
+from orchestrator.core.units import format_time
+from orchestrator.core.world import World
+
+SURFACE = b"surface"
+OWNER = b"owner"
+
+
+class OutcomeLine(NamedTuple):
+    """One outcome of the report; money in token base units, 0 earned where it was over budget."""
+
+    contract: str
+    lead: str
+    time_ns: int
+    touch_time_ns: int
+    value_units: int
+    earned_units: int
+
+    def document(self) -> dict[str, str]:
+        return {
+            "contract": self.contract,
+            "lead": self.lead,
+            "time": format_time(self.time_ns),
+            "touch_time": format_time(self.touch_time_ns),
+            "value_units": str(self.value_units),
+            "earned_units": str(self.earned_units),
+        }
+
+
+@dataclass(slots=True)
+class Report:
+    """The totals of a run. Its outcomes, which may be many, are in the spool it was run with."""
+
+    contracts: dict[str, Contract]
+    events: Counter[Verdict] = field(default_factory=Counter)
+
+    def totals(self) -> dict[str, dict[str, object]]:
+        return {
+            name: {
+                "outcomes": contract.outcomes,
+                "reversed": contract.reversals,
+                "earned_units": str(contract.earned_units),
+                "reversed_units": str(contract.reversed_units),
+                "over_budget_units": str(contract.over_units),
+                "payable_units": str(contract.payable_units),
+            }
+            for name, contract in self.contracts.items()
+        }
+
+    def verdicts(self) -> dict[str, int]:
+        return {verdict.value: self.events[verdict] for verdict in Verdict}
+
+
+class Spool:
+    """Outcome lines on disk, in order, as JSON Lines; read back once when the report is written."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+        self.count = 0
+
+    def add(self, line: OutcomeLine) -> None:
+        self._file.write(json.dumps(line.document()) + "\n")
+        self.count += 1
+
+    def lines(self) -> Iterator[str]:
+        self._file.seek(0)
+        for line in self._file:
+            yield line.rstrip("\n")
+
+
+@contextmanager
+def spool() -> Iterator[Spool]:
+    """A spool in the system's temporary folder, gone when the block ends."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as file:
+        yield Spool(file)
+
+
+def run(
+    rows: Iterable[EventRow | TouchRow], policy: Policy, plans: Iterable[ContractPlan], out: Spool
+) -> Report:
+    """Judge `rows` (in time order) by `policy` and `plans` (in opening order).
+
+    Pure but for the spool: no log, no chain, no clock.
+    """
+    world = World()
+    decide(world, PublishPolicy(SURFACE, OWNER, policy), 0)
+    windows: dict[bytes, list[ContractRules]] = {}
+    for plan in plans:
+        rules = plan.rules(SURFACE, OWNER, policy)
+        decide(world, OpenContract(rules, ZERO_WORD), 0)
+        windows.setdefault(rules.operator, []).append(rules)
+    report = Report({name.decode(): contract for name, contract in world.contracts.items()})
+    for row in rows:
+        if isinstance(row, TouchRow):
+            _touch(world, row, windows, policy.attribution)
+        else:
+            records = decide(world, product_event(row), row.time_ns)
+            report.events[verdict_of(records)] += 1
+            line = _outcome_line(world, records)
+            if line is not None:
+                out.add(line)
+    return report
+
+
+def product_event(row: EventRow) -> ProductEvent:
+    return ProductEvent(SURFACE, row.lead.encode(), row.event, row.value_units, row.time_ns)
+
+
+def write_report(report: Report, outcomes: Iterable[str], file: IO[str]) -> None:
+    """Write the report as one JSON document, a line an outcome, without holding it in memory."""
+    file.write('{"contracts": ' + json.dumps(report.totals(), indent=1) + ",\n")
+    file.write('"events": ' + json.dumps(report.verdicts()) + ",\n")
+    file.write('"outcomes": [')
+    separator = "\n"
+    for line in outcomes:
+        file.write(separator + line)
+        separator = ",\n"
+    file.write("\n]}\n")
+
+
+def _touch(
+    world: World,
+    row: TouchRow,
+    windows: Mapping[bytes, list[ContractRules]],
+    model: str,
+) -> None:
+    lead, operator = row.lead.encode(), row.operator.encode()
+    hopes = windows.get(operator)
+    if hopes is None:
+        return  # It can win nothing, and a history may have as many such names as rows.
+    try:
+        decide(world, Touch(SURFACE, lead, operator, row.action), row.time_ns)
+    except RequestError:
+        return  # One more than `touches_per_lead`: the log would have turned it away too.
+    forget_needless(world.leads[lead].trails[operator], hopes, model)
+
+
+def _outcome_line(world: World, records: Sequence[Record]) -> OutcomeLine | None:
+    """The line for the outcome that one event's records end with, if they end with one."""
+    if not records or records[-1].entry.kind not in ("outcome", "outcome.over"):
+        return None
+    transition, outcome = records[-2].entry, records[-1].entry
+    contract = world.contracts[outcome.actor]
+    touched = unpack_outcome(outcome.payload).touch
+    trail = world.leads[outcome.subject].trails[contract.rules.operator]
+    return OutcomeLine(
+        contract=contract.rules.contract_id.decode(),
+        lead=outcome.subject.decode(),
+        time_ns=outcome.time_ms,
+        touch_time_ns=next(t.time_ms for t in trail.touches if t.position == touched),
+        value_units=transition.value,
+        earned_units=outcome.value if outcome.kind == "outcome" else 0,
+    )

@@ -1,0 +1,263 @@
+"""A backtest for real: the history goes through the log, the chain and the escrow, and is paid.
+
+What comes out must be what the pure backtest gives, and what the payees' wallets hold.
+"""
+
+import hashlib
+import secrets
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+from orchestrator.backtest.evaluate import OutcomeLine, Report, Spool
+from orchestrator.backtest.inputs import ContractPlan, EventRow, TouchRow
+from orchestrator.client.accounts import PLAIN_TERMS
+from orchestrator.client.http import Client
+from orchestrator.core.decide import (
+    ProductEvent,
+    PublishPolicy,
+    RegisterOperator,
+    Request,
+    Touch,
+)
+from orchestrator.core.entry import ZERO_ADDRESS, address_word, unpack_outcome
+from orchestrator.core.errors import InputError, ReplayError
+from orchestrator.core.policy import Policy, Verdict
+from orchestrator.core.terms import Terms, contract_id, sign_digest
+from orchestrator.core.units import DAY_MS, NS_PER_MS, NS_PER_S
+from orchestrator.log.inbox import MAX_BULK, Submission, submit
+from orchestrator.simulation.sandbox import Sandbox, address_of, key_of
+from orchestrator.verify import comparison as checks
+from orchestrator.verify.comparison import ContractComparison
+
+# Settled at least this often, and before any contract's time for statements ends.
+ROUND_MS = 28 * DAY_MS
+GRACE_S = 2 * ROUND_MS // 1000
+SURFACE_NAME = "history"
+
+
+def check_plans(plans: Iterable[ContractPlan]) -> None:
+    """Refuse contracts that the escrow cannot hold yet, before anything is started."""
+    for plan in plans:
+        if not plan.budget_units:
+            raise InputError("settle-budget", f"contract {plan.id!r} has no budget to escrow")
+        if plan.opens_at_ns % NS_PER_S or plan.deadline_ns % NS_PER_S:
+            raise InputError(
+                "settle-seconds", f"contract {plan.id!r}: the chain's times are whole seconds"
+            )
+
+
+def start_ms(plans: Iterable[ContractPlan], first_row_ns: int | None) -> int:
+    """When a chain must begin to open these contracts in time: a day before all of it."""
+    moments = [plan.opens_at_ns for plan in plans]
+    if first_row_ns is not None:
+        moments.append(first_row_ns)
+    earliest_ms = min(moments, default=DAY_MS * NS_PER_MS) // NS_PER_MS
+    if earliest_ms < 2 * DAY_MS:
+        raise InputError("settle-early", "a chain cannot begin before 1970; move the times on")
+    return earliest_ms // 1000 * 1000 - DAY_MS
+
+
+class SettledRun:
+    """One history on one rehearsal. Leads and operators get pseudonyms and wallets of their own."""
+
+    def __init__(self, scene: Sandbox, policy: Policy, plans: list[ContractPlan]) -> None:
+        self._scene = scene
+        self._stack = scene.stack
+        self._policy = policy
+        self._plans = plans
+        self._names: dict[bytes, str] = {}
+        self._contracts: dict[str, bytes] = {}
+        self._leads: dict[str, bytes] = {}
+        self._lead_names: dict[bytes, str] = {}
+        self._events = 0
+        # By contract, what was paid and reversed later, beyond what was held back.
+        self.overpaid_units: dict[str, int] = {}
+        self._owner = address_of("owner")
+        owner_word = address_word(self._owner)
+        self._surface = hashlib.sha256(owner_word + SURFACE_NAME.encode().ljust(32, b"\0")).digest()
+
+    def run(self, rows: Iterable[EventRow | TouchRow], out: Spool) -> Report:
+        """Live through `rows` and settle; raises `ReplayError` if a wallet holds another sum."""
+        self._open()
+        next_round_ms = self._scene.clock() + ROUND_MS
+        number = 0
+        for time_ns, moment in groupby(rows, key=lambda row: row.time_ns):
+            if time_ns % NS_PER_MS:
+                raise InputError("settle-milliseconds", "the log's times are whole milliseconds")
+            now_ms = time_ns // NS_PER_MS
+            # A round stands between two moments, so a reversal at an outcome's own time is in.
+            while next_round_ms <= now_ms:
+                self._scene.settle(f"{next_round_ms}")
+                self._scene.clock.set_to(next_round_ms)
+                next_round_ms += ROUND_MS
+            self._scene.clock.set_to(now_ms)
+            requests = [(f"row-{number + n}", self._request(row)) for n, row in enumerate(moment)]
+            self._submit(requests)
+            self._stack.drain()
+            number += len(requests)
+        self._scene.settle("end")
+        # What is held back is freed by time alone.
+        longest_s = max((plan.holdback_s for plan in self._plans), default=0)
+        if longest_s:
+            self._scene.pass_time(longest_s + self._policy.lateness_s + 1)
+            self._scene.come_to_rest()
+        return self._report(out)
+
+    def _open(self) -> None:
+        chain, domain = self._stack.chain, self._stack.escrow_domain
+        policy = PublishPolicy(self._surface, address_word(self._owner), self._policy)
+        self._submit([("policy", policy)])
+        operators = {plan.operator: self._operator(plan.operator) for plan in self._plans}
+        profile = bytes(32)
+        self._submit(
+            [
+                (f"operator-{word.hex()}", RegisterOperator(word, "0", profile))
+                for word in operators.values()
+            ]
+        )
+        self._stack.drain()
+        budget = sum(plan.budget_units for plan in self._plans)
+        token = self._scene.token
+        self._scene.send("owner", chain.mint(token, self._owner, budget))
+        self._scene.send("owner", chain.approve(token, budget))
+        for plan in self._plans:
+            terms = self._terms(plan)
+            digest = contract_id(terms, domain)
+            operator_signature = sign_digest(digest, key_of(f"operator {plan.operator}"))
+            self._scene.send("owner", chain.open(terms, b"", operator_signature))
+            self._contracts[plan.id] = digest
+            self._names[digest] = plan.id
+        self._scene.come_to_rest()
+
+    def _terms(self, plan: ContractPlan) -> Terms:
+        return Terms.from_json(
+            {
+                **PLAIN_TERMS,
+                "owner": self._owner,
+                "operator": address_of(f"operator {plan.operator}"),
+                "payee": address_of(f"payee {plan.id}"),
+                "token": self._scene.token,
+                "verifier": address_of("verifier"),
+                "log_id": f"0x{self._stack.site.log_id.hex()}",
+                "surface": f"0x{self._surface.hex()}",
+                "policy": f"0x{self._policy.hash.hex()}",
+                "attribution": self._policy.attribution,
+                "outcome": plan.outcome,
+                "repeatable": plan.repeatable,
+                "unit_price_units": str(plan.unit_price_units),
+                "revenue_share_bps": plan.revenue_share_bps,
+                "budget_units": str(plan.budget_units),
+                "opens_at_s": plan.opens_at_ns // NS_PER_S,
+                "deadline_s": plan.deadline_ns // NS_PER_S,
+                "attribution_window_s": plan.attribution_window_s,
+                "lateness_s": self._policy.lateness_s,
+                "grace_s": GRACE_S + self._policy.lateness_s,
+                "holdback_bps": plan.holdback_bps,
+                "holdback_period_s": plan.holdback_s,
+                "fee_bps": 0,
+                "fee_recipient": ZERO_ADDRESS,
+                "salt": f"0x{secrets.token_hex(32)}",
+            }
+        )
+
+    def _operator(self, name: str) -> bytes:
+        return address_word(address_of(f"operator {name}"))
+
+    def _request(self, row: EventRow | TouchRow) -> Request:
+        lead = self._leads.get(row.lead)
+        if lead is None:
+            lead = self._leads[row.lead] = secrets.token_bytes(32)
+            self._lead_names[lead] = row.lead
+        # Each row's own mark, by which the log's entries of one event are told from the next's.
+        mark = secrets.token_bytes(32)
+        if isinstance(row, TouchRow):
+            return Touch(self._surface, lead, self._operator(row.operator), row.action, mark)
+        self._events += 1
+        time_ms = row.time_ns // NS_PER_MS
+        return ProductEvent(self._surface, lead, row.event, row.value_units, time_ms, mark)
+
+    def _submit(self, requests: list[tuple[str, Request]]) -> None:
+        account = self._stack.publisher.lower()
+        for start in range(0, len(requests), MAX_BULK):
+            part = [Submission(key, ask, key.encode()) for key, ask in requests[start:][:MAX_BULK]]
+            with self._stack.worker.transaction(account) as session:
+                submit(session, self._stack.site.log_id, account, part, self._scene.clock())
+
+    def _report(self, out: Spool) -> Report:
+        """What the log says, once a stranger has counted again what the wallets must hold."""
+        stack = self._stack
+        with Client(self._scene.url) as client:
+            replayed = checks.replay(client, stack.chain, stack.site.log_id)
+        compared = {contract.contract_id: contract for contract in replayed.contracts}
+        contracts = {}
+        for plan in self._plans:
+            digest = self._contracts[plan.id]
+            contract, counted = stack.log.contract(digest), compared.get(digest)
+            if contract is None or counted is None:
+                raise ReplayError("contract-missing", f"the log has lost contract {plan.id!r}")
+            contracts[plan.id] = contract
+            self._check_paid(plan, counted)
+        report = Report(contracts, Counter())
+        self._count(report, out)
+        return report
+
+    def _check_paid(self, plan: ContractPlan, counted: ContractComparison) -> None:
+        """Nothing is owed any more, and the payee's wallet holds what was counted.
+
+        More than is payable was paid only where more was reversed than was held back.
+        """
+        held = self._stack.chain.balance_of(self._scene.token, address_of(f"payee {plan.id}"))
+        over = held - counted.payable_units
+        is_explained = over == 0 or (over > 0 and plan.holdback_s > 0)
+        if held != counted.paid_units or counted.owed_units or not is_explained:
+            raise ReplayError(
+                "payouts-differ",
+                f"contract {plan.id!r} owes {counted.payable_units} units, {counted.paid_units} "
+                f"were paid by the rules, but its payee's wallet holds {held}",
+            )
+        if over:
+            self.overpaid_units[plan.id] = over
+
+    def _count(self, report: Report, out: Spool) -> None:
+        mark, value_units = b"", 0
+        report.events[Verdict.IGNORED] = self._events
+        newest = self._stack.log.checkpoint()
+        for entry, opening in self._stack.records(0, newest.size if newest else 0):
+            kind = entry.kind
+            if kind in ("lead.transition", "lead.refused", "product.event") and opening:
+                is_new = opening.request_hash != mark
+                mark, value_units = opening.request_hash, entry.value
+                verdict = Verdict.REFUSED if kind == "lead.refused" else Verdict.ACCEPTED
+                report.events[verdict] += is_new
+                report.events[Verdict.IGNORED] -= is_new
+            elif kind in ("outcome", "outcome.over"):
+                touch = self._stack.log.entries(unpack_outcome(entry.payload).touch, 1)[0].entry
+                out.add(
+                    OutcomeLine(
+                        contract=self._names[entry.actor],
+                        lead=self._lead_names[entry.subject],
+                        time_ns=entry.time_ms * NS_PER_MS,
+                        touch_time_ns=touch.time_ms * NS_PER_MS,
+                        value_units=value_units,
+                        earned_units=entry.value if kind == "outcome" else 0,
+                    )
+                )
+
+
+def check_equal(
+    pure: Report, settled: Report, pure_lines: Iterator[str], lines: Iterator[str]
+) -> None:
+    """Hold the settled run against the pure one, number by number and line by line."""
+    for what, one, other in (
+        ("totals", pure.totals(), settled.totals()),
+        ("events", pure.verdicts(), settled.verdicts()),
+    ):
+        if one != other:
+            raise ReplayError("settled-differs", f"{what} differ: {one} pure, {other} settled")
+    for number, (one_line, other_line) in enumerate(zip(pure_lines, lines, strict=True), 1):
+        if one_line != other_line:
+            raise ReplayError(
+                "settled-differs",
+                f"outcome {number} differs: {one_line} pure, {other_line} settled",
+            )

@@ -1,0 +1,186 @@
+"""What a contract owes: amounts, running totals, and the statements that settle them.
+
+Totals only grow: a reversal is added to `reversed`, never taken from `earned`. A settlement entry
+states both totals, and the escrow pays what the latest statement exceeds the earlier ones by.
+"""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import NamedTuple
+
+from orchestrator.core.entry import AMOUNT_LIMIT, TIME_MS_LIMIT, address_word
+from orchestrator.core.terms import Terms
+from orchestrator.core.units import BPS
+
+NEVER_MS = (TIME_MS_LIMIT >> 2) - 1  # the most that a stored contract may say
+
+
+class ContractRules(NamedTuple):
+    """The part of a contract's signed terms that decides what it pays. Times in UTC milliseconds.
+
+    Identifiers are opaque words: 32 bytes in the log, names in a backtest. `statement_group`
+    orders a tick's settlement entries so that those which the escrow takes in one call are
+    neighbours; after `statements_until_ms` it takes none but of reversals alone.
+    """
+
+    contract_id: bytes
+    surface: bytes
+    owner: bytes
+    operator: bytes
+    verifier: bytes
+    policy_hash: bytes
+    attribution: str
+    outcome: str
+    repeatable: bool
+    unit_price_units: int
+    revenue_share_bps: int
+    budget_units: int
+    opens_at_ms: int
+    deadline_ms: int
+    attribution_window_ms: int
+    holdback_period_ms: int
+    statement_group: bytes = b""
+    statements_until_ms: int = NEVER_MS
+
+    def amount_units(self, value_units: int) -> int:
+        """What one outcome of this value pays: unit price plus the revenue share, rounded down."""
+        return self.unit_price_units + value_units * self.revenue_share_bps // BPS
+
+
+@dataclass(slots=True)
+class Contract:
+    """An open contract and its running totals, all in token base units or log indexes.
+
+    `last_*` are the log indexes of its latest entries of that kind, 0 for none: index 0 is the
+    log's genesis and can be nobody's outcome.
+    """
+
+    rules: ContractRules
+    opened: int
+    closed_at_ms: int | None = None
+    earned_units: int = 0
+    reversed_units: int = 0
+    over_units: int = 0
+    outcomes: int = 0
+    reversals: int = 0
+    last_outcome: int = 0
+    last_reversal: int = 0
+    last_settlement: int = 0
+
+    @property
+    def payable_units(self) -> int:
+        return self.earned_units - self.reversed_units
+
+    def is_statement_due(self, now_ms: int) -> bool:
+        """Whether there is anything to state that the escrow would still take.
+
+        It takes nothing of a contract that its parties have closed. Outcomes are stated until the
+        grace period ends; what is taken back may follow for as long as that can happen, but not
+        together with outcomes that were not stated in time. (That it takes none back which was
+        worth nothing either is not known here; such a statement is refused and changes nothing.)
+        """
+        if self.closed_at_ms is not None:
+            return False
+        end_ms = self.rules.statements_until_ms
+        if now_ms <= end_ms:
+            return max(self.last_outcome, self.last_reversal) > self.last_settlement
+        only_reverses = self.last_reversal > self.last_settlement >= self.last_outcome
+        return only_reverses and now_ms <= end_ms + self.rules.holdback_period_ms
+
+    def has_room_for(self, amount_units: int) -> bool:
+        """Whether an outcome of this amount keeps the contract within its budget."""
+        return (
+            self.payable_units + amount_units <= self.rules.budget_units
+            and self.earned_units + amount_units < AMOUNT_LIMIT
+        )
+
+    def covers(self, at_ms: int) -> bool:
+        """Whether a transition at this time can count: between opening and end."""
+        return self.rules.opens_at_ms <= at_ms <= self.rules.deadline_ms and (
+            self.closed_at_ms is None or at_ms <= self.closed_at_ms
+        )
+
+    def is_live(self, at_ms: int) -> bool:
+        """Whether it may still count transitions at or after this time."""
+        return at_ms <= self.rules.deadline_ms and self.closed_at_ms is None
+
+    def is_binding(self, at_ms: int) -> bool:
+        """Whether an event at or after this time may still add to its outcomes or reverse one."""
+        return self.is_live(at_ms - self.rules.holdback_period_ms)
+
+    def add_outcome(self, index: int, amount_units: int) -> None:
+        self.earned_units += amount_units
+        self.outcomes += 1
+        self.last_outcome = index
+
+    def add_reversal(self, index: int, amount_units: int) -> None:
+        self.reversed_units += amount_units
+        self.reversals += 1
+        self.last_reversal = index
+
+
+class PaidOutcome(NamedTuple):
+    """A paid outcome that can still be reversed."""
+
+    contract_id: bytes
+    state: str
+    position: int
+    time_ms: int
+    amount_units: int
+    expires_ms: int
+
+
+def latest_reversible(paid: list[PaidOutcome], state: str, at_ms: int) -> PaidOutcome | None:
+    """The lead's latest unreversed outcome into `state`, if `at_ms` is within its holdback period.
+
+    Only the latest is ever looked at: an expired one is not skipped for an older one beneath it.
+    """
+    for outcome in reversed(paid):
+        if outcome.state == state:
+            return outcome if at_ms <= outcome.expires_ms else None
+    return None
+
+
+def forget_expired(paid: list[PaidOutcome], horizon_ms: int) -> list[PaidOutcome]:
+    """`paid` without what no event from `horizon_ms` on can reverse.
+
+    An expired outcome shields all older ones into its state, so these go with it.
+    """
+    kept: list[PaidOutcome] = []
+    shielded: set[str] = set()
+    for outcome in reversed(paid):
+        if outcome.expires_ms < horizon_ms:
+            shielded.add(outcome.state)
+        elif outcome.state not in shielded:
+            kept.append(outcome)
+    kept.reverse()
+    return kept
+
+
+def rules_of(terms: Terms, contract_id: bytes) -> ContractRules:
+    """What the fold reads of signed terms. `contract_id` is their EIP-712 digest."""
+    return ContractRules(
+        contract_id=contract_id,
+        surface=terms.surface,
+        owner=address_word(terms.owner),
+        operator=address_word(terms.operator),
+        verifier=address_word(terms.verifier),
+        policy_hash=terms.policy,
+        attribution=terms.attribution,
+        outcome=terms.outcome,
+        repeatable=terms.repeatable,
+        unit_price_units=terms.unit_price_units,
+        revenue_share_bps=terms.revenue_share_bps,
+        budget_units=terms.budget_units,
+        opens_at_ms=terms.opens_at_s * 1000,
+        deadline_ms=terms.deadline_s * 1000,
+        attribution_window_ms=terms.attribution_window_s * 1000,
+        holdback_period_ms=terms.holdback_period_s * 1000,
+        statement_group=sha256(
+            address_word(terms.token)
+            + address_word(terms.verifier)
+            + address_word(terms.fee_recipient)
+            + terms.fee_bps.to_bytes(2)
+        ).digest(),
+        statements_until_ms=(terms.deadline_s + terms.grace_s) * 1000,
+    )

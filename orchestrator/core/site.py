@@ -1,0 +1,114 @@
+"""The description of a deployment: its contracts, the log it keeps, and the terms it asks for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from eth_utils.address import to_checksum_address
+
+from orchestrator.core.entry import ZERO_ADDRESS
+from orchestrator.core.errors import InputError
+from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.terms import Terms
+
+
+class Addresses(NamedTuple):
+    """A deployment's contracts: checksummed addresses, and the block where their events begin.
+
+    `feedback` writes to ERC-8004's registry, `evaluators` makes ERC-8183's: not all have them.
+    """
+
+    chain_id: int
+    event_log: str
+    escrow: str
+    start_block: int = 0
+    feedback: str | None = None
+    evaluators: str | None = None
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "Addresses":
+        """Read the addresses in a document; other members are passed over.
+
+        Raises LookupError, TypeError, ValueError or AttributeError for what is garbled.
+        """
+        return cls(
+            int(document["chain_id"]),
+            to_checksum_address(document["event_log"]),
+            to_checksum_address(document["escrow"]),
+            int(document.get("start_block", 0)),
+            _optional_address(document, "feedback"),
+            _optional_address(document, "evaluators"),
+        )
+
+
+class TokenInfo(NamedTuple):
+    """A token that the escrow takes."""
+
+    address: str
+    symbol: str
+    decimals: int
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A deployment: its contracts, the log it keeps, and the terms that it asks for."""
+
+    addresses: Addresses
+    log_id: bytes
+    origin: str
+    registrant: str
+    verifier: str
+    tokens: tuple[TokenInfo, ...]
+    fee_bps: int = 0
+    fee_recipient: str = ZERO_ADDRESS
+
+    def serves(self, terms: Terms) -> bool:
+        """Return whether we work for a contract that names our verifier, by its token and fee."""
+        fee = terms.fee_bps, terms.fee_recipient
+        is_our_token = any(terms.token == token.address for token in self.tokens)
+        return is_our_token and fee == (self.fee_bps, self.fee_recipient)
+
+    def to_json(self) -> dict[str, object]:
+        """Return the JSON object that `from_json` reads."""
+        return {
+            **self.addresses._asdict(),
+            "log_id": to_hex(self.log_id),
+            "origin": self.origin,
+            "registrant": self.registrant,
+            "verifier": self.verifier,
+            "tokens": [token._asdict() for token in self.tokens],
+            "fee_bps": self.fee_bps,
+            "fee_recipient": self.fee_recipient,
+        }
+
+    @classmethod
+    def from_json(cls, document: Any) -> "Site":
+        """Read a site's JSON object. Raises InputError `site-malformed` for anything else."""
+        try:
+            return cls(
+                addresses=Addresses.from_json({"start_block": None} | document),
+                log_id=from_hex(document["log_id"]),
+                origin=str(document["origin"]),
+                registrant=to_checksum_address(document["registrant"]),
+                verifier=to_checksum_address(document["verifier"]),
+                tokens=tuple(
+                    TokenInfo(
+                        to_checksum_address(token["address"]),
+                        str(token["symbol"]),
+                        int(token["decimals"]),
+                    )
+                    for token in document["tokens"]
+                ),
+                fee_bps=int(document["fee_bps"]),
+                fee_recipient=to_checksum_address(document["fee_recipient"]),
+            )
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(
+                "site-malformed",
+                f"this is no site description; it lacks or garbles {error}. See docs/operating.md",
+            ) from None
+
+
+def _optional_address(document: Mapping[str, Any], name: str) -> str | None:
+    given = document.get(name)
+    return None if given is None else to_checksum_address(given)

@@ -1,0 +1,303 @@
+"""A transaction's fate: what a node shows decides the next step. Blocks are the only clock.
+
+An *intent* happens on chain exactly once. It gets one nonce, and every attempt at it (a signed
+transaction) uses that nonce, so at most one attempt is ever mined. Nothing an attempt was answered
+decides anything except when to raise its fee: the truth is the chain's state.
+
+| fate | what is known | what follows |
+|---|---|---|
+| requested | no nonce yet | sign, if the node expects it to succeed |
+| signed | an attempt is stored, none was ever sent | send it |
+| broadcast | the node holds an attempt in its pool | wait; raise the fee if it is stuck |
+| dropped | it was sent, and the node does not hold it | send the same bytes again |
+| mined | an attempt has a receipt, in a block that is not final | wait; a reorg takes it back |
+| unknown | the nonce is spent, and nobody showed by what | wait; never sign it again |
+| finalized, reverted | an attempt is in a final block | finish |
+| displaced | a final block shows a stranger's transaction with the nonce | release, sign anew |
+
+A fate is derived each time and never stored, so a reorg needs no code of its own: the receipt is
+gone, and what was mined is dropped. Every function here is pure.
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+# A transaction may not ask for more gas (EIP-7825: 2^24), and ours stay below it.
+GAS_CAP = 1 << 24
+
+
+class Fate(StrEnum):
+    """Where an intent stands; the module's table says what each one means."""
+
+    REQUESTED = "requested"
+    SIGNED = "signed"
+    BROADCAST = "broadcast"
+    DROPPED = "dropped"
+    MINED = "mined"
+    UNKNOWN = "unknown"
+    FINALIZED = "finalized"
+    REVERTED = "reverted"
+    DISPLACED = "displaced"
+    REFUSED = "refused"
+
+
+class Fees(NamedTuple):
+    """What a unit of gas may cost and tip (EIP-1559), in wei."""
+
+    max_fee_wei: int
+    priority_fee_wei: int
+
+
+class Attempt(NamedTuple):
+    """One signed transaction. `reply` is the node's answer to its last send, None if never sent."""
+
+    tx_hash: bytes
+    fees: Fees
+    signed_block: int
+    reply: str | None
+
+
+class Intent(NamedTuple):
+    """An unfinished intent. `attempts` are those with its present nonce, oldest first.
+
+    `refused_block` is the latest block when the node first said that it would revert.
+    """
+
+    intent_key: str
+    nonce: int | None = None
+    gas_limit: int = 0
+    attempts: tuple[Attempt, ...] = ()
+    refused_block: int | None = None
+
+
+class Account(NamedTuple):
+    """The sender, as far as we know: the next nonce to give away, the newest final block seen."""
+
+    next_nonce: int
+    finalized_block: int
+
+
+class Mined(NamedTuple):
+    """A receipt whose block is, by its number, the node's block of that hash."""
+
+    tx_hash: bytes
+    block_number: int
+    block_hash: bytes
+    succeeded: bool
+    gas_used: int
+
+
+class View(NamedTuple):
+    """What one node showed in one request. Nonces count the sender's transactions up to a block.
+
+    `base_fee_wei` is the next block's. `mined` and `pooled` speak of our attempts, as far as they
+    were asked for: until a nonce is spent for good, a receipt decides nothing. `spenders` names
+    for a nonce the transaction that spent it in a final block. `gas` holds, for a requested intent,
+    what it would use, or the reason why it would revert; an intent that was not tried is absent.
+    """
+
+    latest_block: int
+    finalized_block: int
+    latest_nonce: int
+    finalized_nonce: int
+    base_fee_wei: int
+    priority_fee_wei: int
+    mined: Mapping[bytes, Mined] = {}
+    pooled: frozenset[bytes] = frozenset()
+    spenders: Mapping[int, bytes] = {}
+    gas: Mapping[str, int | str] = {}
+
+
+class Rules(NamedTuple):
+    """When to raise a fee, how far, and how many nonces may wait to be mined at once."""
+
+    patience_blocks: int = 8
+    fee_ceiling_wei: int = 500 * 10**9
+    max_attempts: int = 24
+    max_in_flight: int = 16
+
+
+class Sign(NamedTuple):
+    """Sign, store and send: a first attempt, or a replacement under the same nonce."""
+
+    intent_key: str
+    nonce: int
+    gas_limit: int
+    fees: Fees
+
+
+class Send(NamedTuple):
+    """Send the stored bytes of this attempt, again if need be."""
+
+    intent_key: str
+    tx_hash: bytes
+
+
+class Defer(NamedTuple):
+    """It would revert now. It is refused only if it still does when this block is final."""
+
+    intent_key: str
+    reason: str
+
+
+class Release(NamedTuple):
+    """Its nonce went to a stranger, for good: none of its attempts can be mined any more."""
+
+    intent_key: str
+
+
+class Finish(NamedTuple):
+    """The end: finalized or reverted with the receipt, or refused with the reason."""
+
+    intent_key: str
+    fate: Fate
+    mined: Mined | None
+    reason: str
+
+
+TxStep = Sign | Send | Defer | Release | Finish
+
+
+def fate(transaction: Intent, view: View) -> Fate:
+    """Where an unfinished intent stands in this view."""
+    nonce = transaction.nonce
+    if nonce is None:
+        return Fate.REQUESTED
+    mined = receipt(transaction, view)
+    if mined is not None:
+        # A receipt in a final block without its nonce spent there is a node contradicting itself.
+        if mined.block_number > view.finalized_block or view.finalized_nonce <= nonce:
+            return Fate.MINED
+        return Fate.FINALIZED if mined.succeeded else Fate.REVERTED
+    hashes = {attempt.tx_hash for attempt in transaction.attempts}
+    if max(view.latest_nonce, view.finalized_nonce) > nonce:
+        # No receipt proves nothing: only the spender itself shows that it was not one of ours.
+        spender = view.spenders.get(nonce)
+        return Fate.UNKNOWN if spender is None or spender in hashes else Fate.DISPLACED
+    if hashes & view.pooled:
+        return Fate.BROADCAST
+    sent = any(attempt.reply is not None for attempt in transaction.attempts)
+    return Fate.DROPPED if sent else Fate.SIGNED
+
+
+def receipt(transaction: Intent, view: View) -> Mined | None:
+    """The receipt of whichever attempt was mined."""
+    receipts = (view.mined.get(attempt.tx_hash) for attempt in transaction.attempts)
+    return next((mined for mined in receipts if mined is not None), None)
+
+
+def plan(
+    transactions: Sequence[Intent], account: Account, view: View, rules: Rules
+) -> list[TxStep]:
+    """The next steps of one sender's unfinished intents, lower nonces before higher ones.
+
+    A view older than one that was acted on before decides nothing: the node lags.
+    """
+    if view.finalized_block < account.finalized_block:
+        return []
+    steps: list[TxStep] = []
+    started = [t for t in transactions if t.nonce is not None]
+    for transaction in sorted(started, key=lambda t: t.nonce or 0):
+        step = _step(transaction, view, rules)
+        if step is not None:
+            steps.append(step)
+    requested = [t for t in transactions if t.nonce is None]
+    unmined = sum((t.nonce or 0) >= view.latest_nonce for t in started)
+    return steps + _start(requested, account, view, rules, rules.max_in_flight - unmined)
+
+
+def first_fees(view: View, rules: Rules) -> Fees:
+    """Room for the base fee to double, plus the tip that the node suggests, up to the ceiling."""
+    priority_fee_wei = min(max(1, view.priority_fee_wei), rules.fee_ceiling_wei)
+    wanted = 2 * view.base_fee_wei + priority_fee_wei
+    return Fees(min(wanted, rules.fee_ceiling_wei), priority_fee_wei)
+
+
+def raised_fees(old: Fees, view: View, rules: Rules) -> Fees | None:
+    """Fees that replace `old` in any pool (both raised by an eighth), or None above the ceiling."""
+    fresh = first_fees(view, rules)
+    max_fee_wei = max(_raised(old.max_fee_wei), fresh.max_fee_wei)
+    priority_fee_wei = max(_raised(old.priority_fee_wei), fresh.priority_fee_wei)
+    if max_fee_wei > rules.fee_ceiling_wei:
+        return None
+    return Fees(max_fee_wei, min(priority_fee_wei, max_fee_wei))
+
+
+def gas_limit(estimate: int) -> int:
+    """An estimate with a margin of a quarter, below the cap; the estimate itself must be below."""
+    return min(estimate + estimate // 4, GAS_CAP - 1)
+
+
+def is_underpriced(reply: str | None) -> bool:
+    """Whether a node turned an attempt away for its fee: a hint to raise it, never a verdict."""
+    return reply is not None and ("underpriced" in reply or "fee too low" in reply)
+
+
+def _raised(fee_wei: int) -> int:
+    # Pools ask for 10% (go-ethereum) or 12.5% more, and for more than before even from 0.
+    return fee_wei + max(1, -(-fee_wei // 8))
+
+
+def _step(transaction: Intent, view: View, rules: Rules) -> TxStep | None:
+    """What to do for an intent that has its nonce."""
+    key = transaction.intent_key
+    where = fate(transaction, view)
+    if where in (Fate.FINALIZED, Fate.REVERTED):
+        return Finish(key, where, receipt(transaction, view), "")
+    if where is Fate.DISPLACED:
+        return Release(key)
+    if where in (Fate.MINED, Fate.UNKNOWN):
+        return None
+    replacement = _replacement(transaction, view, rules)
+    if replacement is not None:
+        return replacement
+    # An older attempt in the pool says nothing of the one that was to replace it.
+    last = transaction.attempts[-1].tx_hash
+    return None if last in view.pooled else Send(key, last)
+
+
+def _replacement(transaction: Intent, view: View, rules: Rules) -> Sign | None:
+    """A dearer attempt, when the last one cannot be mined or the pool kept it too long."""
+    last = transaction.attempts[-1]
+    # Those with higher nonces wait for this one: only the next to be mined can be passed over.
+    passed_over = transaction.nonce == view.latest_nonce and last.tx_hash in view.pooled
+    stuck = (
+        last.fees.max_fee_wei < view.base_fee_wei
+        or is_underpriced(last.reply)
+        or (passed_over and view.latest_block - last.signed_block >= rules.patience_blocks)
+    )
+    if not stuck or len(transaction.attempts) >= rules.max_attempts:
+        return None
+    fees = raised_fees(last.fees, view, rules)
+    if fees is None or transaction.nonce is None:
+        return None
+    return Sign(transaction.intent_key, transaction.nonce, transaction.gas_limit, fees)
+
+
+def _start(
+    requested: Sequence[Intent], account: Account, view: View, rules: Rules, room: int
+) -> list[TxStep]:
+    """First attempts under the next nonces, as far as there is room.
+
+    When the chain counts more transactions than we gave nonces away, somebody else uses the key;
+    nothing is signed until those are final, or a reorg of theirs would leave a gap below ours.
+    """
+    steps: list[TxStep] = []
+    nonce = max(account.next_nonce, view.finalized_nonce)
+    for transaction in requested:
+        key, gas = transaction.intent_key, view.gas.get(transaction.intent_key)
+        if gas is None:
+            continue
+        if isinstance(gas, int) and gas < GAS_CAP:
+            if room > 0 and view.latest_nonce <= nonce:
+                steps.append(Sign(key, nonce, gas_limit(gas), first_fees(view, rules)))
+                nonce, room = nonce + 1, room - 1
+        elif isinstance(gas, int):
+            reason = f"needs {gas} gas; a transaction may use {GAS_CAP - 1}"
+            steps.append(Finish(key, Fate.REFUSED, None, reason))
+        elif transaction.refused_block is None:
+            steps.append(Defer(key, gas))
+        elif view.finalized_block >= transaction.refused_block:
+            steps.append(Finish(key, Fate.REFUSED, None, gas))
+    return steps

@@ -1,0 +1,92 @@
+"""Money and time: token base units, basis points, seconds and days, and how people write them.
+
+Money is whole token base units, time is UTC. Amounts and times are parsed and written here alone.
+What cannot be parsed is a `ValueError` with a phrase that follows the name of what was read.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from orchestrator.core.entry import AMOUNT_LIMIT
+
+TOKEN_DECIMALS = 6
+UNITS_PER_TOKEN = 10**TOKEN_DECIMALS
+BPS = 10_000
+DAY_S = 86_400
+DAY_MS = 1000 * DAY_S
+NS_PER_S = 1_000_000_000
+NS_PER_MS = 1_000_000
+
+_AMOUNT = re.compile(r"([0-9]{1,40})(?:\.([0-9]{1,80}))?")
+_TIME = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:([Tt ])([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?"
+    r"([Zz]|[+-][0-9]{2}:[0-5][0-9])?)?"
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_END_S = 253_402_300_800  # the year 10000, which RFC 3339 cannot write
+_SHOWN_CHARS = 60
+
+
+def parse_amount(text: str, decimals: int = TOKEN_DECIMALS) -> int:
+    """Return the base units of a decimal amount such as `8.10`, of a token with these decimals."""
+    match = _AMOUNT.fullmatch(text)
+    if match is None:
+        raise ValueError(f"must be a decimal amount, zero or more, not {_shown(text)}")
+    whole: str = match[1]
+    fraction: str = match[2] or ""
+    if len(fraction) > decimals:
+        raise ValueError(f"{_shown(text)} has more than {decimals} decimals")
+    units = int(whole + fraction.ljust(decimals, "0"))
+    if units >= AMOUNT_LIMIT:
+        raise ValueError(f"{_shown(text)} is more than any escrow holds")
+    return units
+
+
+def format_amount(units: int, decimals: int = TOKEN_DECIMALS) -> str:
+    """Write an amount exactly, with thousands separated and two decimals at least: `1,234.50`."""
+    whole, rest = divmod(units, 10**decimals)
+    fraction = f"{rest:0{decimals}}" if decimals else ""
+    return f"{whole:,}.{fraction.rstrip('0').ljust(2, '0')}"
+
+
+def parse_time_ns(text: str) -> int:
+    """Return the nanoseconds since 1970 of an RFC 3339 time or `YYYY-MM-DD[ HH:MM:SS]` in UTC."""
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise ValueError(f"must be RFC 3339 or YYYY-MM-DD[ HH:MM:SS] in UTC, not {_shown(text)}")
+    day, separator, clock, fraction, offset = match.groups()
+    if separator in ("T", "t") and offset is None:
+        raise ValueError(f"{text!r} needs a time zone: end it with Z or an offset")
+    iso = f"{day}T{clock or '00:00:00'}{'+00:00' if offset in (None, 'Z', 'z') else offset}"
+    try:
+        elapsed = datetime.fromisoformat(iso) - _EPOCH
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{text!r} is no time: {error}") from None
+    seconds = elapsed.days * DAY_S + elapsed.seconds
+    if not 0 <= seconds < _END_S:
+        raise ValueError(f"{text!r} is before 1970 or after 9999")
+    return seconds * NS_PER_S + int((fraction or "").ljust(9, "0"))
+
+
+def format_time(time_ns: int) -> str:
+    """Write RFC 3339 in UTC, with as many decimals of a second as it needs: 0, 3, 6 or 9."""
+    seconds, rest = divmod(time_ns, NS_PER_S)
+    text = (_EPOCH + timedelta(seconds=seconds)).isoformat().removesuffix("+00:00")
+    fraction = f"{rest:09}"
+    while fraction.endswith("000"):
+        fraction = fraction[:-3]
+    return f"{text}.{fraction}Z" if fraction else f"{text}Z"
+
+
+def format_second(time_s: int) -> str:
+    """Write a UTC second as people read it; a chain's clock may hold any number."""
+    try:
+        return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (OverflowError, ValueError, OSError):
+        return f"second {time_s}"
+
+
+def _shown(text: str) -> str:
+    shown = repr(text)
+    return shown if len(shown) <= _SHOWN_CHARS else shown[: _SHOWN_CHARS - 3] + "..."

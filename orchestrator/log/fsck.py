@@ -1,0 +1,176 @@
+"""Checking the stored log against all that was ever said of it.
+
+`fsck` hashes every entry again; `rebuild` folds them all again. Neither changes anything.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from orchestrator.core.codec import decode_lead, opening_fits
+from orchestrator.core.errors import DomainError, LogError
+from orchestrator.core.merkle import CompactRange, leaf_hash
+from orchestrator.core.world import World
+from orchestrator.log.reader import (
+    PAGE_ENTRIES,
+    check_root,
+    load_policies,
+    load_world,
+    read_entries,
+    stored_checkpoint,
+    stored_pages,
+    touches_of,
+)
+from orchestrator.storage.database import Database, Row, Session
+
+MAX_DIFFERENCES = 100
+
+
+def fsck(database: Database, log_id: bytes, anchor: tuple[int, bytes] | None = None) -> int:
+    """Hash every stored entry again and hold it against all that was ever said of it.
+
+    Checks openings, subtrees, every checkpoint, and `anchor`, a (size, root) that the caller has
+    from elsewhere, as from the chain: without one, a rewritten log with rewritten checkpoints looks
+    right. Returns the size. Raises `LogError` at the first contradiction.
+    """
+    with database.transaction(snapshot=True) as session:
+        last = stored_checkpoint(session, log_id)
+        size = last.size if last else 0
+        if read_entries(session, log_id, size, 1):
+            raise LogError("entries-beyond", f"entries stand beyond the last checkpoint, {size}")
+        if anchor is not None and anchor[0] > size:
+            raise LogError("log-truncated", f"the log ends at {size}, before anchor {anchor[0]}")
+        load_policies(session, log_id)
+        tree = CompactRange()
+        for row in _checkpoints(session, log_id):
+            anchored = anchor is not None and tree.size < anchor[0] <= row.size
+            if anchored and anchor is not None:
+                _rehash(session, log_id, tree, anchor[0])
+                if tree.root() != anchor[1]:
+                    raise LogError(
+                        "anchor-mismatch",
+                        f"the log's root at {anchor[0]} is 0x{tree.root().hex()}, "
+                        f"the anchored one is 0x{anchor[1].hex()}",
+                    )
+            _rehash(session, log_id, tree, row.size)
+            check_root(tree, row)
+        wanted = {level: size >> level for level in range(8, 40, 8) if size >> level}
+        stored = {
+            row.level: row.subtrees for row in session.all("log.count_subtrees", log_id=log_id)
+        }
+        if stored != wanted:
+            raise LogError("subtrees-count", f"stored subtrees are {stored}, not {wanted}")
+    return size
+
+
+def _checkpoints(session: Session, log_id: bytes) -> Iterator[Row]:
+    size = 0
+    while rows := session.all("log.checkpoints_after", log_id=log_id, size=size, limit=1000):
+        yield from rows
+        size = rows[-1].size
+
+
+def _rehash(session: Session, log_id: bytes, tree: CompactRange, stop: int) -> None:
+    for page in stored_pages(session, log_id, tree.size, stop):
+        leaves = []
+        for stored in page:
+            leaves.append(leaf_hash(stored.data))
+            try:
+                fits = opening_fits(stored.entry, stored.opening)
+            except DomainError as error:
+                raise LogError(
+                    "entry-malformed", f"entry {stored.position}: {error.message}"
+                ) from None
+            if not fits:
+                raise LogError(
+                    "opening-mismatch", f"entry {stored.position} does not commit to its opening"
+                )
+        for subtree in tree.extend(leaves):
+            rows = session.all(
+                "log.subtrees",
+                log_id=log_id,
+                level=subtree.level,
+                start=subtree.position,
+                stop=subtree.position + 1,
+            )
+            if [row.hash for row in rows] != [subtree.hash]:
+                raise LogError(
+                    "subtree-mismatch",
+                    f"subtree {subtree.position} of level {subtree.level} is not what is stored",
+                )
+
+
+def rebuild(database: Database, log_id: bytes) -> list[str]:
+    """Fold the whole log anew and compare it with the projections; returns what differs.
+
+    The fold holds every lead in memory. Contract rules come from the projection: entries name them
+    by the digest of the terms alone. At most 100 differences are told.
+    """
+    with database.transaction(snapshot=True) as session:
+        last = stored_checkpoint(session, log_id)
+        if last is None:
+            return []
+        stored = load_world(session, log_id, last.size, last.fold_time_ms)
+        world = World(policies=stored.policies, rules=dict(stored.rules))
+        since_ms: dict[bytes, int] = {}
+        levels: dict[bytes, tuple[str, int]] = {}
+        for page in stored_pages(session, log_id, 0, last.size):
+            for item in page:
+                entry = item.entry
+                if entry.kind in ("lead.registered", "lead.transition"):
+                    since_ms[entry.subject] = entry.time_ms
+                elif entry.kind == "operator.registered":
+                    levels[entry.subject] = (entry.label, item.position)
+                world.advance(entry)
+        differences = _compare(world, stored)
+        rows = session.all("log.operators", log_id=log_id)
+        differences += _unequal(
+            "operator", levels, {row.operator: (row.level, row.registered) for row in rows}
+        )
+        differences += _compare_leads(session, log_id, world, since_ms)
+    return differences[:MAX_DIFFERENCES]
+
+
+def _compare(world: World, stored: World) -> list[str]:
+    found = []
+    if (world.size, world.time_ms) != (stored.size, stored.time_ms):
+        found.append(f"time: {stored.time_ms} is stored, the log says {world.time_ms}")
+    found += _unequal("surface", world.surfaces, stored.surfaces)
+    found += _unequal("contract", world.contracts, stored.contracts)
+    return found
+
+
+def _compare_leads(
+    session: Session, log_id: bytes, world: World, since_ms: dict[bytes, int]
+) -> list[str]:
+    found: list[str] = []
+    after = b""
+    seen = 0
+    while rows := session.all("log.leads_after", log_id=log_id, after=after, limit=PAGE_ENTRIES):
+        page = {row.lead: row for row in rows}
+        wanted = {
+            name: (lead, since_ms[name], touches_of(lead))
+            for name in page
+            if (lead := world.leads.get(name)) is not None
+        }
+        stored = {name: _stored_lead(row) for name, row in page.items()}
+        found += _unequal("lead", wanted, stored)
+        seen += len(rows)
+        after = rows[-1].lead
+    if seen < len(world.leads):
+        found.append(f"leads: {seen} are stored, the log has {len(world.leads)}")
+    return found[:MAX_DIFFERENCES]
+
+
+def _stored_lead(row: Row) -> object:
+    try:
+        return decode_lead(row.surface, row.state, row.document), row.since_ms, row.touches
+    except LogError as error:
+        return error.message
+
+
+def _unequal(what: str, wanted: dict[bytes, Any], stored: dict[bytes, Any]) -> list[str]:
+    return [
+        f"{what} 0x{name.hex()}: {stored.get(name)} is stored, the log says {wanted.get(name)}"
+        for name in wanted.keys() | stored.keys()
+        if wanted.get(name) != stored.get(name)
+    ][:MAX_DIFFERENCES]

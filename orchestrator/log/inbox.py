@@ -1,0 +1,212 @@
+"""Taking requests: each becomes durable with its idempotency key, and waits to be decided.
+
+A request names people only by pseudonyms and commitments. Who a pseudonym is, and what was said of
+it, stands in tables of its own, from which it can be erased.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from orchestrator.core.codec import commitment, encode_request, json_text, request_id
+from orchestrator.core.decide import ProductEvent, Request, Touch
+from orchestrator.core.entry import ZERO_WORD
+from orchestrator.core.errors import RequestError
+from orchestrator.storage.database import Session
+
+MAX_BULK = 1_000
+MAX_WAITING = 100_000
+MAX_BODY_BYTES = 65_536
+
+
+class Submission(NamedTuple):
+    """A request as an account makes it.
+
+    `body` is the canonical form of what the account sent: the same key must come with the same
+    body. If it may have to be erased, `salt` is 32 random bytes, and the request's commitment is
+    `commitment(salt, body)`; salt and body are then kept apart, where `erase` removes them. Without
+    a salt, only the body's hash is kept.
+    """
+
+    idempotency_key: str
+    request: Request
+    body: bytes
+    salt: bytes = b""
+
+
+class Result(NamedTuple):
+    """What became of a request.
+
+    `status` is `waiting`, `done` (`entries` of them from `first_position` on) or `refused` (for the
+    reason that `code` names and `message` explains).
+    """
+
+    request_id: UUID
+    status: str
+    first_position: int | None
+    entries: int | None
+    code: str | None
+    message: str | None
+
+
+def submit(
+    session: Session,
+    log_id: bytes,
+    account: str,
+    submissions: Sequence[Submission],
+    received_ms: int,
+) -> list[UUID]:
+    """Take requests of `account`, for which the session speaks; returns their ids in order.
+
+    They are decided in this order. A request whose key was used before is not taken again. Raises
+    `RequestError`, and takes none, if a body differs from its key's first, or a value is out of
+    bounds, and `inbox-full` while too many wait.
+    """
+    if len(submissions) > MAX_BULK:
+        raise RequestError(
+            "bulk-too-long", f"{len(submissions)} requests at once; at most {MAX_BULK}"
+        )
+    room = session.one("log.inbox_is_full", log_id=log_id, most=MAX_WAITING)
+    if room is None or room.is_full:
+        raise RequestError("inbox-full", f"{MAX_WAITING} requests wait already; try again later")
+    account = account.lower()
+    offered: dict[UUID, Submission] = {}
+    repeated: list[tuple[UUID, Submission]] = []
+    ids = []
+    for submission in submissions:
+        _check_submission(submission)
+        name = UUID(bytes=request_id(log_id, account, submission.idempotency_key))
+        ids.append(name)
+        if name in offered:
+            repeated.append((name, submission))
+        else:
+            offered[name] = submission
+    fresh = {
+        row.request_id
+        for row in session.all(
+            "log.submit",
+            log_id=log_id,
+            account=account,
+            received_ms=received_ms,
+            offered=json_text([_row(name, submission) for name, submission in offered.items()]),
+        )
+    }
+    repeated += [(name, offered[name]) for name in offered if name not in fresh]
+    if repeated:
+        _check_repeated(session, log_id, repeated)
+    return ids
+
+
+def _check_submission(submission: Submission) -> None:
+    key, request, body, salt = submission
+    if not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
+        raise RequestError(
+            "idempotency-key",
+            f"an idempotency key has 1 to 255 printable ASCII characters: {key!r:.60}",
+        )
+    if len(body) > MAX_BODY_BYTES:
+        raise RequestError(
+            "body-too-long", f"a body of {len(body)} bytes; at most {MAX_BODY_BYTES} are taken"
+        )
+    if salt and len(salt) != len(ZERO_WORD):
+        raise RequestError("salt-length", f"a salt has 32 bytes, not {len(salt)}")
+    if salt and getattr(request, "commitment", None) != commitment(salt, body):
+        raise RequestError("commitment-mismatch", "the request does not commit to its salted body")
+
+
+def _row(name: UUID, submission: Submission) -> dict[str, Any]:
+    """A submission as the query takes it: one JSON object, bytes in hex."""
+    key, request, body, salt = submission
+    kind, document = encode_request(request)
+    row = {
+        "request_id": name.hex,
+        "idempotency_key": key,
+        "kind": kind,
+        "body": document,
+        "body_hash": commitment(salt, body).hex(),
+    }
+    if salt:
+        row |= {"salt": salt.hex(), "private": body.hex()}
+        if isinstance(request, Touch | ProductEvent):
+            row |= {"surface": request.surface.hex(), "lead": request.lead.hex()}
+    return row
+
+
+def _check_repeated(
+    session: Session, log_id: bytes, repeated: Sequence[tuple[UUID, Submission]]
+) -> None:
+    names = list({name for name, _ in repeated})
+    earlier = {
+        row.request_id: row for row in session.all("log.earlier", log_id=log_id, request_ids=names)
+    }
+    for name, submission in repeated:
+        row = earlier.get(name)
+        if row is None or commitment(row.salt or b"", submission.body) != row.body_hash:
+            raise RequestError(
+                "idempotency-conflict",
+                f"idempotency key {submission.idempotency_key!r} was used for another request; "
+                f"send the same body, or use a new key",
+            )
+
+
+def results_of(session: Session, log_id: bytes, request_ids: Sequence[UUID]) -> dict[UUID, Result]:
+    """What became of these requests, as far as they are the session's account's."""
+    rows = session.all("log.results", log_id=log_id, request_ids=list(request_ids[:MAX_BULK]))
+    return {row.request_id: Result(*row) for row in rows}
+
+
+def pseudonym_for(
+    session: Session, log_id: bytes, surface: bytes, external_id: str, new_pseudonym: bytes
+) -> bytes:
+    """The pseudonym of an identity on a surface: the one it has, or else the new one offered."""
+    found = pseudonyms_for(session, log_id, surface, [external_id], [new_pseudonym])
+    return found[external_id]
+
+
+def pseudonyms_for(
+    session: Session,
+    log_id: bytes,
+    surface: bytes,
+    external_ids: Sequence[str],
+    new_pseudonyms: Sequence[bytes],
+) -> dict[str, bytes]:
+    """The same for many identities, each offered 32 random bytes of its own."""
+    if len(external_ids) > MAX_BULK:
+        raise RequestError(
+            "bulk-too-long", f"{len(external_ids)} leads at once; at most {MAX_BULK}"
+        )
+    for external_id in external_ids:
+        if (
+            not 1 <= len(external_id.encode(errors="replace")) <= 512
+            or not external_id.isprintable()
+        ):
+            raise RequestError(
+                "lead-id", f"a lead's id has 1 to 512 printable characters: {external_id!r:.60}"
+            )
+    offered = dict(zip(external_ids, new_pseudonyms, strict=True))
+    rows = session.all(
+        "log.assign_pseudonyms",
+        log_id=log_id,
+        surface=surface,
+        external_ids=list(offered),
+        fresh=list(offered.values()),
+    )
+    if len(rows) != len(offered):
+        raise RequestError("surface-unknown", f"surface 0x{surface.hex()} has published no policy")
+    return {row.external_id: row.lead for row in rows}
+
+
+def pseudonym_of(session: Session, log_id: bytes, surface: bytes, external_id: str) -> bytes | None:
+    """The pseudonym of a lead, if it has one; the session speaks for the surface's owner."""
+    row = session.one("log.identity", log_id=log_id, surface=surface, external_id=external_id)
+    return None if row is None else row.lead
+
+
+def erase(session: Session, log_id: bytes, surface: bytes, lead: bytes) -> int:
+    """Forget who a lead is and what was said of it; returns how many rows went.
+
+    The session speaks for the surface's owner. Entries stay, and stay provable: what they commit to
+    can no longer be told by anyone.
+    """
+    which = {"log_id": log_id, "surface": surface, "lead": lead}
+    return session.run("log.erase_payloads", **which) + session.run("log.erase_identities", **which)

@@ -1,0 +1,204 @@
+"""Local chains: their clock, their deployment, and a plain way to send on them.
+
+For trials, demonstrations and development; nothing here is used on a chain that others share.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Self
+
+from eth_abi.abi import encode
+from eth_account import Account as Keys
+from eth_utils.address import to_checksum_address
+
+from orchestrator.chain.abi import LIBRARIES, artifact, error_text
+from orchestrator.chain.deployment import Chain, log_id_of
+from orchestrator.chain.rpc import (
+    Block,
+    Json,
+    Node,
+    NodeError,
+    ReplyError,
+    members,
+    octets,
+    quantity,
+    read_block,
+    result,
+)
+from orchestrator.core.errors import ChainError
+from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.site import Addresses
+from orchestrator.core.tx_plan import gas_limit
+
+
+class StandIns(NamedTuple):
+    """What a public chain has already, by address: ERC-8004's registries, an ERC-8183 contract."""
+
+    identities: str
+    reputations: str
+    commerce: str
+
+
+class Deployment(NamedTuple):
+    """What `deploy_local` made: the contracts, a test stablecoin (6 decimals), a registered log."""
+
+    addresses: Addresses
+    token: str
+    log_id: bytes
+    stand_ins: StandIns
+
+
+class LocalChainClock:
+    """The clock of a local chain. From here on it stands still unless it is set or released.
+
+    Raises ChainError for a node whose clock cannot be set: any but a test node.
+    """
+
+    MOST_BLOCKS = 1_000
+
+    def __init__(self, rpc_url: str) -> None:
+        self.node = Node(rpc_url)
+        try:
+            self.node.call("anvil_setBlockTimestampInterval", 0)
+        except ReplyError:
+            self.close()
+            raise ChainError(
+                "clock-fixed", f"{self.node.name} does not let its clock be set; use anvil"
+            ) from None
+        except NodeError:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.node.close()
+
+    def now_s(self) -> int:
+        """The latest block's time (UTC seconds)."""
+        return self._block("latest").time_s
+
+    def set_to(self, time_s: int) -> None:
+        """Mine a block at this time, from which on time stands still."""
+        now_s = self.now_s()
+        if time_s < now_s:
+            raise ChainError(
+                "clock-backwards", f"the chain is at {now_s} and cannot go back to {time_s}"
+            )
+        self.node.call("evm_setNextBlockTimestamp", time_s)
+        self.mine()
+
+    def mine(self, blocks: int = 1) -> None:
+        self.node.call("anvil_mine", hex(blocks))
+
+    def finalize(self) -> None:
+        """Mine until what is the latest block now is final."""
+        target = self._block("latest").number
+        for _ in range(self.MOST_BLOCKS):
+            if self._block("finalized").number >= target:
+                return
+            self.mine()
+        raise ChainError("never-final", f"{self.node.name} makes no block final")
+
+    def release(self) -> None:
+        """Let the clock run by itself again."""
+        self.node.call("anvil_removeBlockTimestampInterval")
+
+    def fund(self, account: str, amount_wei: int) -> None:
+        """Give an account this much to pay gas with."""
+        self.node.call("anvil_setBalance", account, hex(amount_wei))
+
+    def _block(self, tag: str) -> Block:
+        return read_block(self.node.call("eth_getBlockByNumber", tag, False))
+
+
+def send_local(node: Node, key: bytes, to: str | None, data: bytes) -> Mapping[str, Json]:
+    """Send one transaction on a local chain and return its receipt; to None deploys.
+
+    For trials and demonstrations: everything that matters goes through a `Submitter`. Raises
+    ChainError if it reverts.
+    """
+    keys = Keys.from_key(key)
+    request = {"from": keys.address, "data": to_hex(data), **({"to": to} if to else {})}
+    chain_id, nonce, price, estimate = node.batch(
+        [
+            ("eth_chainId", []),
+            ("eth_getTransactionCount", [keys.address, "latest"]),
+            ("eth_gasPrice", []),
+            ("eth_estimateGas", [request, "latest"]),
+        ]
+    )
+    if isinstance(estimate, ReplyError) and estimate.data:
+        raise ChainError("call-reverted", f"it would revert: {error_text(estimate.data)}")
+    signed = keys.sign_transaction(
+        {
+            "type": 2,
+            "chainId": quantity(result(chain_id)),
+            "nonce": quantity(result(nonce)),
+            "value": 0,
+            "data": data,
+            "gas": gas_limit(quantity(result(estimate))),
+            "maxFeePerGas": 2 * quantity(result(price)),
+            "maxPriorityFeePerGas": 1,
+            **({"to": to_checksum_address(to)} if to else {}),
+        }
+    )
+    node.call("eth_sendRawTransaction", to_hex(bytes(signed.raw_transaction)))
+    receipt = node.call("eth_getTransactionReceipt", to_hex(bytes(signed.hash)))
+    if receipt is None:
+        node.call("anvil_mine", "0x1")
+        receipt = node.call("eth_getTransactionReceipt", to_hex(bytes(signed.hash)))
+    found = members(receipt, "that transaction")
+    if quantity(found.get("status")) != 1:
+        raise ChainError("call-reverted", f"transaction {to_hex(bytes(signed.hash))} reverted")
+    return found
+
+
+def deploy_local(
+    rpc_url: str, key: bytes, *, origin: str = "local.tallystick", publisher: str | None = None
+) -> Deployment:
+    """Deploy all contracts on a local chain and register a log there; all of it final.
+
+    The account of `key` is given gas, and is the log's registrant, and its publisher if no other is
+    named. Raises ChainError if the chain is not local.
+    """
+    account = Keys.from_key(key).address
+
+    made: dict[str, str] = {}
+
+    def deploy(name: str, types: Sequence[str] = (), arguments: Sequence[object] = ()) -> str:
+        code = artifact(name).linked(made) + encode(types, arguments)
+        receipt = send_local(clock.node, key, None, code)
+        made[name] = to_checksum_address(octets(receipt.get("contractAddress"), 20))
+        return made[name]
+
+    with LocalChainClock(rpc_url) as clock:
+        clock.fund(account, 10**24)
+        start_block = quantity(clock.node.call("eth_blockNumber"))
+        token = deploy("TestStablecoin")
+        event_log = deploy("EventLog")
+        identities = deploy("IdentityRegistry")
+        evidence = deploy("Evidence")
+        for library in LIBRARIES:
+            deploy(library)
+        escrow = deploy(
+            "OutcomeEscrow",
+            ["address", "address", "address", "address[]"],
+            [event_log, evidence, identities, [token]],
+        )
+        reputations = deploy("ReputationRegistry", ["address"], [identities])
+        feedback = deploy("Feedback", ["address", "address"], [escrow, reputations])
+        evaluators = deploy("JobEvaluators", ["address"], [event_log])
+        commerce = deploy("AgenticCommerce", ["address", "uint256"], [token, 0])
+        chain_id = quantity(clock.node.call("eth_chainId"))
+        addresses = Addresses(chain_id, event_log, escrow, start_block, feedback, evaluators)
+        with Chain(rpc_url, addresses) as chain:
+            chain.check()
+            call = chain.register(origin, publisher or account)
+        send_local(clock.node, key, call.to, call.data)
+        clock.finalize()
+    stand_ins = StandIns(identities, reputations, commerce)
+    return Deployment(addresses, token, log_id_of(account, origin), stand_ins)

@@ -1,0 +1,26 @@
+-- Queries of orchestrator/storage/database.py: what every connection needs.
+
+-- name: speak_for
+-- Name the account that this transaction speaks for; empty for nobody.
+SELECT set_config('tallystick.account', lower(%(account)s::text), true);
+
+-- name: hold_still
+-- Let every query of this transaction see one and the same state of the database.
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
+
+-- name: show_secret
+-- Show a secret (an API key's hash in hex, a sign-in nonce) before the account is known.
+SELECT set_config('tallystick.presented', %(secret)s::text, true);
+
+-- name: give_back
+-- Release what locks this connection still holds.
+SELECT pg_advisory_unlock_all();
+
+-- name: who_am_i
+-- The role that acts here, and whether it could pass over row policies.
+SELECT rolname::text AS name, rolsuper OR rolbypassrls AS is_mighty
+FROM pg_roles WHERE rolname = current_user;
+
+-- name: log
+-- One log's facts.
+SELECT log_id, origin, chain_id, event_log, escrow, publisher FROM logs WHERE log_id = %(log_id)s;

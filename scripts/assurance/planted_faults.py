@@ -1,0 +1,491 @@
+"""Plants faults in a copy of the contracts and sees each break its invariant.
+
+An invariant that holds is worth something only if it can break. Every fault is one exact edit of
+one contract, and its named test must fail with it; without any, all of these tests must pass.
+Compiling takes longer than testing, so all faults are planted at once, each behind a switch that
+an environment variable sets, and the copy is compiled once. `.venv/bin/python
+scripts/assurance/planted_faults.py [PART_OF_A_NAME...]`; needs `forge` on the PATH or in
+node_modules/.bin. tests/contracts/invariant/README.md describes the invariants.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+CONTRACTS = Path("contracts")
+LIBRARIES = CONTRACTS / "libraries"
+ESCROW = CONTRACTS / "OutcomeEscrow.sol"
+EVENT_LOG = CONTRACTS / "EventLog.sol"
+EVIDENCE = CONTRACTS / "Evidence.sol"
+VAULT = CONTRACTS / "Vault.sol"
+CLAIMS = LIBRARIES / "Claims.sol"
+DUES = LIBRARIES / "Dues.sol"
+MERKLE = LIBRARIES / "MerkleLog.sol"
+POSITION = LIBRARIES / "Position.sol"
+RELEASE = LIBRARIES / "Release.sol"
+STATEMENTS = LIBRARIES / "Statements.sol"
+FIXTURE = Path("tests/contracts/helpers/Fixture.sol")
+SUITE = Path("tests/contracts/invariant/Escrow.t.sol")
+
+TIMEOUT_S = 1800
+SWITCH = "TALLYSTICK_PLANTED_FAULT"
+
+# The switch is the balance of an account that nobody has, and is read as if that were pure, so that
+# it fits into any function.
+PLANTED = """\
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+function planted(uint256 number) pure returns (bool) {
+    return asPure(chosen)() == number;
+}
+
+function chosen() view returns (uint256) {
+    return address(0xfa017).balance;
+}
+
+function asPure(function() view returns (uint256) f)
+    pure
+    returns (function() pure returns (uint256) g)
+{
+    assembly ("memory-safe") {
+        g := f
+    }
+}
+"""
+PRAGMA = "pragma solidity 0.8.37;\n"
+IMPORT = 'import {planted} from "contracts/Planted.sol";\n'
+SHRINKING = "shrink-run-limit = 300"
+SET_UP = "vm.warp(START);\n"
+SET_SWITCH = f'vm.deal(address(0xfa017), vm.envUint("{SWITCH}"));\n'
+
+
+class Fault(NamedTuple):
+    """An edit of one file, by its exact text, and the test that it must break.
+
+    Both texts are statements (a semicolon ends the old one) or both are expressions; or the new one
+    asks for itself whether it is `planted(?)`.
+    """
+
+    what: str
+    test: str
+    file: Path
+    old: str
+    new: str
+
+    def switched(self, number: int) -> str:
+        """Both at once: the new text if this fault is chosen, else the old one."""
+        if "planted(?)" in self.new:
+            return self.new.replace("?", str(number))
+        if self.old.endswith(";"):
+            return f"if (planted({number})) {{ {self.new} }} else {{ {self.old} }}"
+        return f"(planted({number}) ? ({self.new}) : ({self.old}))"
+
+
+I1 = "invariant_I1_solvent"
+I2 = "invariant_I2_nothingIsLost"
+I3 = "invariant_I3_noContractSpendsAnothersMoney"
+I4 = "invariant_I4_anOutcomePaysOnce"
+I5 = "invariant_I5_payeeTokenAndPriceAreTheSignedOnes"
+I6 = "invariant_I6_noPeriodPaysMoreThanTheCap"
+I7 = "invariant_I7_onlyWhatIsFinalPays"
+I8 = "invariant_I8_onlyLegalStatusChanges"
+I9 = "invariant_I9_nothingStopsARefund"
+I10 = "invariant_I10_aBlockedPayeeFailsAlone"
+I11 = "invariant_I11_splittingChangesNothing"
+I12 = "invariant_I12_sizesGrowAndRootsStay"
+I13 = "invariant_I13_onlyExtensionsAreAccepted"
+I14 = "invariant_I14_aDisprovedVerifierNeverSettles"
+L1_ANCHOR = "invariant_L1_whatThePublisherSignedCanBeAnchored"
+L1_SETTLE = "invariant_L1_aValidSettlementSucceeds"
+L1_EMPTY = "invariant_L1_everythingComesOut"
+
+FAULTS = (
+    Fault("a withdrawal keeps the credit", I1, VAULT, "_credits[token][account] = 0;", ""),
+    Fault(
+        "a transfer that fails is no credit",
+        I1,
+        VAULT,
+        "_credits[token][to] += amount;",
+        "",
+    ),
+    Fault(
+        "fees are taken and credited to nobody",
+        I2,
+        ESCROW,
+        "if (flows.fees != 0) _credits[token][feeRecipient] += flows.fees;",
+        "",
+    ),
+    Fault(
+        "a refund can be taken again",
+        I3,
+        ESCROW,
+        "ledger.balance = balance.withBudget(reserved);",
+        "",
+    ),
+    Fault(
+        "older statements are taken after newer ones",
+        I3,
+        ESCROW,
+        'if (index <= balance.floor()) return "already_settled";',
+        "",
+    ),
+    Fault(
+        "each statement pays its whole total",
+        I4,
+        ESCROW,
+        "ledger.balance = balance = balance.settled(net, index);",
+        "ledger.balance = balance = balance.settled(net, index); paid = 0;",
+    ),
+    Fault(
+        "one outcome is claimed twice",
+        I4,
+        CLAIMS,
+        "if (claims[key].transition != 0) revert AlreadyClaimed(key);",
+        "",
+    ),
+    Fault(
+        "the price is not checked",
+        I5,
+        ESCROW,
+        "earned % unit != 0 || reversed % unit != 0",
+        "false",
+    ),
+    Fault(
+        "the budget is not checked",
+        I5,
+        ESCROW,
+        'if (net > balance.budget()) return "over_budget";',
+        "",
+    ),
+    Fault("the caller is paid", I5, ESCROW, "deal.payee()", "msg.sender"),
+    Fault(
+        "the bucket holds the whole cap",
+        I6,
+        DUES,
+        "terms.rateCap / 2 - level",
+        "terms.rateCap - level",
+    ),
+    Fault(
+        "the bucket forgets what was released",
+        I6,
+        ESCROW,
+        "position.capLevel = (level + amount).toUint80();",
+        "",
+    ),
+    Fault(
+        "the bucket leaks twice as fast",
+        I6,
+        RELEASE,
+        "elapsed * (cap / 2) / period",
+        "elapsed * cap / period",
+    ),
+    Fault(
+        "the verifier's signature is not checked",
+        I7,
+        ESCROW,
+        "_requireSigned(_hashTypedDataV4(structHash), group.verifier, signature);",
+        "",
+    ),
+    Fault(
+        "entries need not be in the anchored tree",
+        I7,
+        MERKLE,
+        "if (computed != root) revert RootMismatch(root, computed);",
+        "",
+    ),
+    Fault(
+        "nothing waits to be challenged",
+        I7,
+        STATEMENTS,
+        "block.timestamp + terms.challengePeriod",
+        "block.timestamp",
+    ),
+    Fault(
+        "a stranger rules",
+        I7,
+        ESCROW,
+        "if (msg.sender != terms.arbiter) revert NotArbiter(contractId, msg.sender);\n"
+        "        _ripen(contractId, ledger, position);",
+        "_ripen(contractId, ledger, position);",
+    ),
+    Fault(
+        "a ruling goes below what is final",
+        I7,
+        STATEMENTS,
+        "Math.min(position.net(budget), position.pendingNet(budget))",
+        "0",
+    ),
+    Fault(
+        "anyone stands in for the evidence",
+        I7,
+        ESCROW,
+        "if (msg.sender != evidence) revert NotEvidence(msg.sender);",
+        "",
+    ),
+    Fault(
+        "a disproved statement stays",
+        I7,
+        ESCROW,
+        "Statements.discard(position);",
+        "",
+    ),
+    Fault(
+        "a refuted claim is paid",
+        I7,
+        CLAIMS,
+        "position.claimed -= claim.amount;",
+        "",
+    ),
+    Fault(
+        "claims are paid before they can be refuted",
+        I7,
+        DUES,
+        "block.timestamp > _refutableUntil(terms)",
+        "true",
+    ),
+    Fault(
+        "nothing is held back",
+        I7,
+        DUES,
+        "_payable(position, terms, balance, deal) - _heldBack(position, terms, balance, deal)",
+        "_payable(position, terms, balance, deal)",
+    ),
+    Fault(
+        "what was taken back vouches for what comes next",
+        I7,
+        STATEMENTS,
+        "position.everOf(position.earned)",
+        "net",
+    ),
+    Fault(
+        "a refund does not wait for the end",
+        I8,
+        ESCROW,
+        "if (block.timestamp <= from) revert RefundTooEarly(contractId, from, block.timestamp);",
+        "",
+    ),
+    Fault(
+        "a closed contract goes on",
+        I8,
+        ESCROW,
+        "ledger.deal = ledger.deal.withFlag(CLOSED);",
+        "",
+    ),
+    Fault(
+        "a transfer that fails stops the refund",
+        I9,
+        ESCROW,
+        "held = _sendOrCredit(contractId, terms.token, terms.owner, amount, held);",
+        "uint256 left = _sendOrCredit(contractId, terms.token, terms.owner, amount, held); "
+        "if (left == held) revert TransferFailed(terms.token, terms.owner, amount); held = left;",
+    ),
+    Fault(
+        "a refund waits until all claims are decided",
+        I9,
+        ESCROW,
+        "_statementsUntil(terms) + terms.claimPeriod",
+        "_statementsUntil(terms) + 2 * uint256(terms.claimPeriod)",
+    ),
+    Fault(
+        "a statement without an arbiter reserves the whole budget",
+        I9,
+        DUES,
+        "position.isPending() && terms.arbiter != address(0)",
+        "position.isPending()",
+    ),
+    Fault(
+        "a payee that cannot be paid stops the batch",
+        I10,
+        ESCROW,
+        "flows.held = _sendOrCredit(contractId, token, payee, amount, flows.held);",
+        "uint256 left = _sendOrCredit(contractId, token, payee, amount, flows.held); "
+        "if (left == flows.held) revert TransferFailed(token, payee, amount); flows.held = left;",
+    ),
+    Fault(
+        "transfers get too little gas",
+        I10,
+        VAULT,
+        "uint256 gasLimit = TRANSFER_GAS;",
+        "uint256 gasLimit = TRANSFER_GAS; if (planted(?)) gasLimit = 2_000;",
+    ),
+    Fault(
+        "fees are rounded payment by payment",
+        I11,
+        RELEASE,
+        "net * feeBps / BPS - paid * feeBps / BPS",
+        "(net - paid) * feeBps / BPS",
+    ),
+    Fault(
+        "a new root overwrites the last",
+        I12,
+        EVENT_LOG,
+        "_roots[logId][size] = root;",
+        "_roots[logId][size] = _roots[logId][lastSize] = root;",
+    ),
+    Fault(
+        "no consistency proof is needed",
+        I13,
+        EVENT_LOG,
+        "MerkleLog.verifyConsistency(lastSize, _roots[logId][lastSize], size, root, proof);",
+        "if (size <= lastSize) revert ZeroRoot();",
+    ),
+    Fault(
+        "a consistency proof need not start from the last root",
+        I13,
+        MERKLE,
+        "if (oldHash != oldRoot) revert RootMismatch(oldRoot, oldHash);",
+        "",
+    ),
+    Fault(
+        "a retired verifier's word counts",
+        I14,
+        ESCROW,
+        'if (deal.has(RETIRED)) return "verifier_retired";',
+        "",
+    ),
+    Fault(
+        "a disproof is forgotten",
+        I14,
+        ESCROW,
+        "ledger.deal = ledger.deal.withFlag(RETIRED);",
+        "",
+    ),
+    Fault(
+        "any touch disproves the one that was named",
+        I14,
+        EVIDENCE,
+        "!_isBetter(trial, touch.index)",
+        "false",
+    ),
+    Fault(
+        "a hand-over voids the old key at once",
+        L1_ANCHOR,
+        EVENT_LOG,
+        "block.timestamp <= log.previousUntil ? log.previous : address(0)",
+        "address(0)",
+    ),
+    Fault(
+        "settlements end a day early",
+        L1_SETTLE,
+        ESCROW,
+        "block.timestamp > balance.endsAt()",
+        "block.timestamp > balance.endsAt() - 1 days",
+    ),
+    Fault(
+        "a silent arbiter blocks all that follows",
+        L1_SETTLE,
+        POSITION,
+        "self.pendingIndex != 0 && block.timestamp > self.resolvesAt",
+        "self.pendingIndex != 0 && block.timestamp > self.resolvesAt && !self.hasDispute()",
+    ),
+    Fault(
+        "a refund always reverts",
+        L1_EMPTY,
+        ESCROW,
+        "reserved == balance.budget()",
+        "true",
+    ),
+    Fault(
+        "the bucket never leaks",
+        L1_EMPTY,
+        RELEASE,
+        "leak < level ? level - leak : 0",
+        "level",
+    ),
+)
+
+
+def copy_sources(to: Path) -> None:
+    """What forge needs for the invariants alone, so that they compile quickly."""
+    for name in ("contracts", "tests/contracts/mocks", "tests/contracts/invariant"):
+        shutil.copytree(ROOT / name, to / name)
+    (to / FIXTURE).parent.mkdir()
+    for name in ("Fixture.sol", "TestTree.sol"):
+        shutil.copy(ROOT / FIXTURE.parent / name, to / FIXTURE.parent)
+    shutil.copy(ROOT / "foundry.toml", to)
+    for name in ("node_modules", "scripts", ".venv"):
+        (to / name).symlink_to(ROOT / name)
+
+
+def replace_once(path: Path, old: str, new: str) -> None:
+    source = path.read_text()
+    if source.count(old) != 1:
+        raise SystemExit(f"{path.name} no longer has, just once: {old}")
+    path.write_text(source.replace(old, new))
+
+
+def plant(folder: Path) -> None:
+    """All faults, each behind its number, and the switch."""
+    (folder / CONTRACTS / "Planted.sol").write_text(PLANTED)
+    for file in {fault.file for fault in FAULTS}:
+        replace_once(folder / file, PRAGMA, PRAGMA + IMPORT)
+    for number, fault in enumerate(FAULTS, 1):
+        replace_once(folder / fault.file, fault.old, fault.switched(number))
+    replace_once(folder / FIXTURE, SET_UP, SET_UP + SET_SWITCH)
+    # That a sequence fails is enough here; the shortest one takes long to find.
+    suite = (folder / SUITE).read_text()
+    (folder / SUITE).write_text(suite.replace(SHRINKING, "shrink-run-limit = 0"))
+
+
+def failed_tests(folder: Path, match: str, number: int, profile: str) -> set[str]:
+    """The matching tests that fail in this folder with this fault (0: none)."""
+    environment = os.environ | {
+        "PATH": f"{ROOT / 'node_modules/.bin'}:{os.environ['PATH']}",
+        "FOUNDRY_PROFILE": profile,
+        "FOUNDRY_INVARIANT_SHRINK_RUN_LIMIT": "0",
+        "FOUNDRY_INVARIANT_FAILURE_PERSIST_DIR": str(folder / "build" / f"failures-{number}"),
+        SWITCH: str(number),
+    }
+    done = subprocess.run(
+        ["forge", "test", "--match-test", match],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    if "Suite result:" not in done.stdout:
+        raise SystemExit(f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+    failing = done.stdout.partition("Failing tests:")[2]
+    if bool(failing) != (done.returncode != 0):
+        raise SystemExit("forge's summary and its exit code disagree")
+    return {test for test in {fault.test for fault in FAULTS} if f" {test}()" in failing}
+
+
+def is_seen(folder: Path, number: int) -> bool:
+    """Whether this fault breaks its test, in the many runs of the deep profile."""
+    fault = FAULTS[number - 1]
+    seen = failed_tests(folder, f"^{fault.test}", number, "deep") == {fault.test}
+    print(f"{'seen' if seen else 'NOT SEEN'}: {fault.what} ({fault.test})", flush=True)
+    return seen
+
+
+def main() -> int:
+    wanted = [
+        number
+        for number, fault in enumerate(FAULTS, 1)
+        if not sys.argv[1:] or any(part in fault.what + fault.test for part in sys.argv[1:])
+    ]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        copy_sources(folder)
+        plant(folder)
+        if failed_tests(folder, "^invariant_", 0, "default"):
+            print("the invariants do not hold without any fault", file=sys.stderr)
+            return 1
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            seen = sum(pool.map(lambda number: is_seen(folder, number), wanted))
+    print(f"{seen} passed, {len(wanted) - seen} failed")
+    return 0 if seen == len(wanted) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

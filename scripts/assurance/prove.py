@@ -1,0 +1,191 @@
+"""Proves the arithmetic core of the contracts and their Merkle consistency for every input.
+
+`.venv/bin/python scripts/assurance/prove.py` has halmos prove every `check_` of
+tests/contracts/symbolic, and Z3 the lemmas of scripts/assurance/lemmas.py; what is neither proven
+nor refuted fails, too. `--faults` plants a fault for every proof in a copy of the contracts: there
+each of them must have a counterexample.
+
+Halmos wants versions that nothing else here bears: it gets an environment of its own, from
+requirements/halmos.txt, in build/halmos. Needs `forge` in node_modules/.bin.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCK = ROOT / "requirements" / "halmos.txt"
+ENVIRONMENT = ROOT / "build" / "halmos"
+PYTHON = ENVIRONMENT / "bin" / "python"
+PROOFS = Path("tests/contracts/symbolic")
+HARNESS = Path("tests/contracts/helpers/MerkleHarness.sol")
+LIBRARIES = Path("contracts/libraries")
+OUT = "build/forge-proofs"
+TIMEOUT_S = 1200
+SOLVER_TIMEOUT = "120s"
+PROVEN, REFUTED = 0, 1  # halmos's codes; others mean that it could not tell
+
+
+class ProofError(Exception):
+    """No result that can be relied on."""
+
+
+class Fault(NamedTuple):
+    """One exact edit of one library."""
+
+    file: str
+    old: str
+    new: str
+
+
+# Together they break every proof; none hides another, as each is in a function of its own.
+FAULTS = (
+    Fault("Ledger", "endsAt_ << 200 | budget_ << 80", "endsAt_ << 200 | budget_ << 79"),
+    Fault("Ledger", "~(UINT40 << 160 | UINT80)", "~(UINT40 << 160)"),
+    Fault("Ledger", "~(UINT80 << 80)", "~(UINT80 << 81)"),
+    Fault("Ledger", "~(UINT40 << 200)", "~(UINT40 << 199)"),
+    Fault("Ledger", "| flag << 240", "^ flag << 240"),
+    Fault("Release", "net * feeBps / BPS - paid * feeBps / BPS", "(net - paid) * feeBps / BPS"),
+    Fault("Release", "(young < net ? young : net)", "(young < net ? net : young)"),
+    Fault("Release", "leak < level ? level - leak : 0", "leak < level ? level - leak : leak"),
+    Fault("Statements", 'if (earned < position.earned) return "earned_fell";', ""),
+    Fault("MerkleLog", "if (newSize <= oldSize)", "if (newSize < oldSize)"),
+    Fault(
+        "MerkleLog",
+        "_requireSame(newRoot, newHash, proof.length, used);",
+        "_requireSame(newRoot, newRoot, used, used);",
+    ),
+)
+
+
+def ready_environment() -> None:
+    """Makes halmos's environment as the lock says, unless it is there. Raises ProofError."""
+    stamp = ENVIRONMENT / ".complete"
+    wanted = hashlib.sha256(f"{ROOT}\n".encode() + LOCK.read_bytes()).hexdigest()
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return
+    venv.create(ENVIRONMENT, clear=True, with_pip=False)
+    done = subprocess.run(
+        [
+            *(str(ROOT / ".venv/bin/uv"), "pip", "sync", "--quiet", "--python", str(PYTHON)),
+            *("--require-hashes", str(LOCK)),
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise ProofError(f"halmos's environment cannot be made:\n{done.stderr}")
+    stamp.write_text(wanted)
+
+
+def expected(project: Path) -> set[str]:
+    """The names of all proofs that a project has."""
+    texts = (file.read_text() for file in (project / PROOFS).glob("*.t.sol"))
+    return {name for text in texts for name in re.findall(r"function (check_\w+)", text)}
+
+
+def prove(project: Path) -> dict[str, int]:
+    """What halmos says of each proof of a project: PROVEN, REFUTED or another code.
+
+    Raises ProofError if the proofs do not compile, or if it does not speak of exactly all of them.
+    """
+    report = project / OUT / "halmos.json"
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.unlink(missing_ok=True)
+    paths = (ENVIRONMENT / "bin", ROOT / "node_modules/.bin", ROOT / ".venv/bin")
+    # Forge compiles the proofs and what they import, and nothing else.
+    forge = {"SRC": str(PROOFS), "TEST": str(PROOFS), "OUT": OUT, "CACHE_PATH": f"{OUT}-cache"}
+    done = subprocess.run(
+        [
+            *(str(PYTHON), str(ROOT / "scripts/assurance/halmos_main.py"), "--function", "check_"),
+            *("--forge-build-out", OUT, "--solver-timeout-assertion", SOLVER_TIMEOUT),
+            *("--no-status", "--json-output", str(report), "--minimal-json-output"),
+        ],
+        cwd=project,
+        env=os.environ
+        | {"PATH": ":".join([*map(str, paths), os.environ["PATH"]])}
+        | {f"FOUNDRY_{name}": value for name, value in forge.items()},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    if not report.is_file():
+        raise ProofError(f"halmos gave no results:\n{done.stdout}{done.stderr}")
+    groups = json.loads(report.read_text())["test_results"].values()
+    results = {test["name"].split("(")[0]: test["exitcode"] for group in groups for test in group}
+    if missing := expected(project) ^ results.keys():
+        raise ProofError(f"halmos did not speak of {min(missing)}:\n{done.stdout}{done.stderr}")
+    return results
+
+
+def copy_with_faults(project: Path) -> None:
+    """What the proofs need, in another place, faulty. Raises ProofError for a fault gone stale."""
+    for part in (Path("contracts"), PROOFS):
+        shutil.copytree(ROOT / part, project / part)
+    for file in (HARNESS, Path("foundry.toml")):
+        (project / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / file, project / file)
+    for name in ("node_modules", "scripts", ".venv"):
+        (project / name).symlink_to(ROOT / name)
+    for fault in FAULTS:
+        file = project / LIBRARIES / f"{fault.file}.sol"
+        source = file.read_text()
+        if source.count(fault.old) != 1:
+            raise ProofError(f"{fault.file}.sol has not exactly one {fault.old!r} any more")
+        file.write_text(source.replace(fault.old, fault.new))
+
+
+def run(wanted: int) -> list[str]:
+    """The proofs that end otherwise than wanted, with faults where they are to be refuted."""
+    with tempfile.TemporaryDirectory() as folder:
+        project = ROOT
+        if wanted == REFUTED:
+            project = Path(folder)
+            copy_with_faults(project)
+        results = prove(project)
+    wrong = [f"{name} (halmos's code {code})" for name, code in results.items() if code != wanted]
+    lemmas = subprocess.run(
+        [
+            PYTHON,
+            ROOT / "scripts/assurance/lemmas.py",
+            *(["--with-fault"] if wanted == REFUTED else []),
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    if lemmas.returncode:
+        wrong.append(f"scripts/assurance/lemmas.py:\n{lemmas.stdout}{lemmas.stderr}")
+    said = "proven" if wanted == PROVEN else "refuted"
+    print(f"{len(results)} proofs and {len(lemmas.stdout.splitlines())} lemmas, to be {said}")
+    return wrong
+
+
+def main(arguments: list[str]) -> int:
+    if unknown := set(arguments) - {"--faults"}:
+        print(f"prove.py: unknown argument {min(unknown)!r}; the only one is --faults")
+        return 2
+    try:
+        ready_environment()
+        wrong = run(REFUTED if arguments else PROVEN)
+    except (ProofError, subprocess.TimeoutExpired) as error:
+        print(f"prove.py: {error}", file=sys.stderr)
+        return 1
+    for text in wrong:
+        print(f"otherwise: {text}")
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,117 @@
+"""Reads and writes what docs/security/mutation.md says of mutants, for assurance/mutation.py."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple, Self
+
+_ROW = re.compile(r"^\| `([^`:]+):(\d+)` \| `` (.+?) `` \| `` (.+?) `` \| (.*?) \|$", re.MULTILINE)
+_COUNTS = re.compile(
+    r"^(\d+) killed(?: \((\d+) by time\))?, \d+ survived, (\d+) not tried", re.MULTILINE
+)
+
+
+class SurvivorsError(Exception):
+    """The document does not say what it is asked for."""
+
+
+class Mutant(NamedTuple):
+    """One change of a file: what stood at a line, and what stands there instead."""
+
+    operator: str
+    line: int
+    old: str
+    new: str
+    source: str
+
+    @property
+    def key(self) -> tuple[int, str, str]:
+        """What the document tells it by."""
+        return self.line, _shown(self.old), _shown(self.new)
+
+
+class Tally(NamedTuple):
+    """What came of a target's mutants; those that do not compile are in none of these.
+
+    `killed_by_time` is the part of `killed` whose tests came to no end in time: in an endless loop,
+    or on a machine too busy.
+    """
+
+    killed: int
+    survived: list[Mutant]
+    untried: int
+    killed_by_time: int = 0
+
+
+def _shown(code: str) -> str:
+    return " ".join(code.split()).replace("|", "\\|")
+
+
+class Last(NamedTuple):
+    """What the document says came of a target's mutants."""
+
+    name: str
+    killed: int
+    killed_by_time: int
+    untried: int
+    survived: frozenset[tuple[int, str, str]]  #  line, old and new code
+
+    @classmethod
+    def of(cls, name: str, document: str) -> Self:
+        """Raises SurvivorsError if the document has no part for the target."""
+        part = document.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+        counts = _COUNTS.search(part)
+        if counts is None:
+            raise SurvivorsError(f"nothing is said of {name}: run it without --again")
+        lived = frozenset((int(row[2]), row[3], row[4]) for row in _ROW.finditer(part))
+        return cls(name, int(counts[1]), int(counts[2] or 0), int(counts[3]), lived)
+
+    def among(self, made: Iterable[Mutant]) -> list[Mutant]:
+        """The survivors among a target's mutants. Raises SurvivorsError if one is not there."""
+        found = [mutant for mutant in made if mutant.key in self.survived]
+        if lost := self.survived - {mutant.key for mutant in found}:
+            line, old, new = min(lost)
+            raise SurvivorsError(
+                f"{self.name} has changed since its survivors were written down: no mutant changes"
+                f" {old!r} to {new!r} in line {line}; run it without --again"
+            )
+        return found
+
+
+def explanations(document: str) -> dict[tuple[str, str, str], str]:
+    """What the document says of each survivor, by file, old and new code."""
+    return {(row[1], row[3], row[4]): row[5] for row in _ROW.finditer(document)}
+
+
+def rows(
+    name: str, file: str, tally: Tally, known: Mapping[tuple[str, str, str], str]
+) -> Iterator[str]:
+    """A target's part of the document; what was said of a survivor before is kept."""
+    killed, survived, untried, killed_by_time = tally
+    by_time = f" ({killed_by_time} by time)" if killed_by_time else ""
+    yield f"## {name}"
+    yield ""
+    yield f"{killed} killed{by_time}, {len(survived)} survived, {untried} not tried."
+    yield ""
+    if not survived:
+        return
+    yield "| where | code | mutant | why it lives |"
+    yield "|---|---|---|---|"
+    for mutant in sorted(survived, key=lambda mutant: mutant.line):
+        line, old, new = mutant.key
+        why = known.get((file, old, new), "")
+        yield f"| `{file}:{line}` | `` {old} `` | `` {new} `` | {why} |"
+    yield ""
+
+
+def written(document: str, tallies: Mapping[str, Tally], files: Mapping[str, str]) -> str:
+    """The document with the part of each of these targets made anew.
+
+    `files` has the file of every target, by name, in the order of their parts.
+    """
+    known = explanations(document)
+    head, *parts = re.split(r"(?m)^## ", document)
+    sections = {part.split("\n", 1)[0]: f"## {part.rstrip()}" for part in parts}
+    for name, tally in tallies.items():
+        sections[name] = "\n".join(rows(name, files[name], tally, known)).rstrip()
+    ordered = [sections[name] for name in files if name in sections]
+    return "\n\n".join([head.rstrip(), *ordered]) + "\n"

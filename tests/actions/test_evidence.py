@@ -1,0 +1,144 @@
+"""What is shown first, what stands in the way of a claim, and what a server keeps back."""
+
+import dataclasses
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from orchestrator.actions import evidence as proving
+from orchestrator.actions.plan import Plan, PlannedTransaction
+from orchestrator.chain.deployment import Chain, PendingStatement, Progress, Token
+from orchestrator.core.errors import EscrowError, ReplayError
+from orchestrator.core.escrow_model import EscrowedContract
+from orchestrator.core.evidence.exhibits import Case, Claim, escrow_record_of
+from orchestrator.core.units import DAY_S
+from orchestrator.verify.log_copy import LogCopy
+from tests.support.contract_states import CLAIMS, GUARDED, T2, T3, found
+from tests.support.terms import NOW_S, OPERATOR, OWNER
+
+COIN, DOLLAR = OWNER, OPERATOR  # tokens of 18 and of 6 decimals
+
+
+def pending(earned: int, taken_back: int = 0) -> PendingStatement:
+    return PendingStatement(earned, taken_back, 20, T2 + 3 * DAY_S, False, False)
+
+
+# --- Claims ---------------------------------------------------------------------------------------
+
+
+def test_a_statement_that_only_takes_back_stops_no_claim() -> None:
+    """The escrow compares with what was earned finally, not with what is left of it."""
+    terms = dataclasses.replace(GUARDED, unit_price_units=1, holdback_period_s=30 * DAY_S)
+    escrow, now_s = EscrowedContract(terms), T2 + 20
+    escrow.settle(NOW_S, 10, 100, 30)
+    escrow.release(NOW_S + 3 * DAY_S)
+    escrow.settle(T2 + 10, 20, 100, 40)
+    escrow.file_claim(now_s, b"key", 5)
+    net = escrow.net_units(now_s)
+    assert net == 70
+    assert (
+        proving._claims_shut(found(terms, now_s=now_s, net_units=net, pending=pending(100, 40)))
+        is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("now_s", "is_shut"), [(T2, True), (T2 + 1, False), (T3, False), (T3 + 1, True)]
+)
+def test_when_claims_can_be_filed(now_s: int, is_shut: bool) -> None:
+    shut = proving._claims_shut(found(now_s=now_s))
+    assert (shut is not None) is is_shut
+
+
+# --- Which lies come first ------------------------------------------------------------------------
+
+
+class Escrow:
+    """What the escrow says of contracts, by number: what is pending, and in which token."""
+
+    def __init__(self, *stated: tuple[PendingStatement | None, str]) -> None:
+        self.stated = {bytes([n]) * 32: one for n, one in enumerate(stated, 1)}
+        self.docket = {
+            name: escrow_record_of(GUARDED, name, n, reach=9)
+            for n, name in enumerate(self.stated, 1)
+        }
+
+    def progress(self, names: list[bytes], _: int) -> dict[bytes, Progress]:
+        return {name: Progress("open", 9, self.stated[name][0], False, 0, 0, 0) for name in names}
+
+    def terms_of(self, name: bytes) -> object:
+        return SimpleNamespace(token=self.stated[name][1])
+
+    def token(self, address: str) -> Token:
+        return Token("T", 18 if address == COIN else 6)
+
+    def disprove(self, monkeypatch: pytest.MonkeyPatch, unopened: int | None = None) -> Plan:
+        def lies(_: object, docket: dict[bytes, Any], __: object, kept: set[int]) -> Iterator[Case]:
+            if unopened is not None:
+                kept.add(unopened)
+                return iter(())
+            return iter([Case(name, "sum", ()) for name in docket])
+
+        def deed(_: object, __: object, case: Case) -> PlannedTransaction:
+            return PlannedTransaction(str(case.contract_id[0]), (), cast(Any, None), (), {})
+
+        monkeypatch.setattr(proving, "lies", lies)
+        monkeypatch.setattr(proving, "_disproof", deed)
+        book = SimpleNamespace(
+            docket=self.docket, block_number=7, size=9, left_out=False, entries=list, at=None
+        )
+        return proving.disprove(cast(Chain, self), cast(LogCopy, book), None)
+
+
+def test_what_is_at_stake_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise whoever lies could hide it behind lies about nothing."""
+    escrow = Escrow(
+        (None, DOLLAR),
+        (pending(5 * 10**18), COIN),
+        (pending(9_000_000, 8_000_000), DOLLAR),
+        (pending(6_000_000), DOLLAR),
+    )
+    assert [deed.title for deed in escrow.disprove(monkeypatch).deeds] == ["4", "2", "3", "1"]
+    monkeypatch.setattr(proving, "MAX_DEEDS", 2)
+    assert [deed.title for deed in escrow.disprove(monkeypatch).deeds] == ["4", "2"]
+
+
+# --- What the server keeps back -------------------------------------------------------------------
+
+
+def test_no_lie_is_not_said_while_an_opening_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ReplayError, match=r"keeps back what entry 5 commits to.*ask another"):
+        Escrow((None, DOLLAR)).disprove(monkeypatch, unopened=5)
+
+
+def test_nor_that_a_claim_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes = 0
+
+    def entries() -> Iterator[object]:
+        nonlocal passes
+        passes += 1
+        return iter(())
+
+    def refutations(*asked: Any) -> Iterator[tuple[bytes, Case]]:
+        list(asked[0])
+        asked[5].update(unopened)
+        return iter(())
+
+    claims = CLAIMS._replace(
+        filed={
+            bytes([n]) * 32: CLAIMS.filed[b"\7" * 32]._replace(
+                claim=Claim(bytes([n]) * 32, 1, 30, 20, NOW_S * 1000)
+            )
+            for n in range(1, 5)
+        }
+    )
+    monkeypatch.setattr(proving, "refutations", refutations)
+    book = cast(LogCopy, SimpleNamespace(entries=entries, docket={}, at=None, size=9))
+    one = found(now_s=T3, claims=claims)
+    for missing, error in (({5}, ReplayError), (set[int](), EscrowError)):
+        unopened = missing
+        with pytest.raises(error):
+            proving.refute(cast(Chain, None), book, one)
+    assert passes == 2  # one for all four claims

@@ -1,0 +1,176 @@
+"""Operators: surfaces and leads as they see them, touches one by one and in bulk."""
+
+from hashlib import sha256
+
+import httpx
+import pytest
+
+from orchestrator.core.entry import decode
+from orchestrator.core.policy import canonical_json
+from tests.support.api_service import (
+    NDJSON,
+    Stage,
+    event,
+    leads,
+    ndjson,
+    open_surface,
+    report_lines,
+    signed,
+    touch,
+    wallet,
+)
+
+LEADS = 7
+
+
+@pytest.fixture(scope="module")
+def surface(owner: httpx.Client) -> str:
+    opened = open_surface(owner, "leads")
+    lines = [event(f"lead-{n}", "signup", id=f"s{n}") for n in range(LEADS)]
+    lines += [event(f"lead-{n}", "activate", id=f"a{n}") for n in range(3)]
+    assert report_lines(owner, opened, ndjson(*lines)).status_code == 200
+    return opened
+
+
+@pytest.fixture(scope="module")
+def lead(operator: httpx.Client, surface: str) -> str:
+    return leads(operator, surface)[0]["lead"]  # type: ignore[no-any-return]
+
+
+def test_surfaces_are_listed_page_by_page(operator: httpx.Client, owner: httpx.Client) -> None:
+    opened = {open_surface(owner, f"listed {n}") for n in range(3)}
+    found: list[str] = []
+    after = "0x" + "00" * 32
+    while after:
+        page = operator.get("/v1/surfaces", params={"limit": 2, "after": after}).json()
+        assert len(page["surfaces"]) <= 2
+        found += [item["surface"] for item in page["surfaces"]]
+        after = page["next"]
+    assert found == sorted(set(found))
+    assert opened <= set(found)
+
+
+def test_a_surface_tells_what_terms_must_say(
+    here: Stage, operator: httpx.Client, surface: str
+) -> None:
+    told = operator.get(f"/v1/surfaces/{surface}").json()
+    terms = told["terms"]
+    assert terms["policy"] == told["policy_hash"]
+    assert terms["owner"] == wallet("owner").address
+    assert terms["verifier"] == wallet("verifier").address
+    assert terms["tokens"] == [
+        {"address": wallet("token").address, "symbol": "TUSD", "decimals": 6}
+    ]
+    assert terms["lateness_s"] == 86_400
+
+
+def test_leads_come_page_by_page_and_by_state(operator: httpx.Client, surface: str) -> None:
+    everyone = leads(operator, surface, limit=2)
+    assert len({item["lead"] for item in everyone}) == LEADS
+    assert {item["state"] for item in everyone} == {"signed_up", "activated"}
+    activated = leads(operator, surface, state="activated", limit=2)
+    assert [item["lead"] for item in activated] == [
+        item["lead"] for item in everyone if item["state"] == "activated"
+    ]
+    assert leads(operator, surface, state="subscribed") == []
+
+
+def test_only_fields_for_the_caller_are_told(operator: httpx.Client, surface: str) -> None:
+    for item in leads(operator, surface):
+        assert set(item) == {"lead", "state", "since_ms", "own_touches", "external_id"}
+        assert item["external_id"] is None
+
+
+def test_a_made_up_cursor_is_refused(operator: httpx.Client, surface: str) -> None:
+    for after in ("new", "new.0x00", "new\0.0x" + "00" * 32, ".0x" + "00" * 32):
+        answer = operator.get(f"/v1/surfaces/{surface}/leads", params={"after": after})
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+
+
+def test_a_touch_is_logged_and_counted(
+    here: Stage, operator: httpx.Client, surface: str, lead: str
+) -> None:
+    told = touch(operator, surface, "t1", lead, "email").json()
+    assert (told["status"], told["count"], told["verdict"]) == ("done", 1, None)
+    (item,) = here.http.get(f"/v1/log/entries?start={told['first_position']}&limit=1").json()[
+        "entries"
+    ]
+    entry = decode(bytes.fromhex(item["entry"][2:]))
+    assert (entry.kind, entry.label) == ("touch", "email")
+    body = canonical_json({"surface": surface, "lead": lead, "action": "email"})
+    assert item["opening"]["request_hash"] == "0x" + sha256(body).hexdigest()
+    counts = {item["lead"]: item["own_touches"] for item in leads(operator, surface)}
+    assert counts[lead] == 1
+    other = here.sign_in(wallet("rival"), "operator")
+    assert {item["own_touches"] for item in leads(other, surface)} == {0}
+
+
+def test_the_same_touch_again_has_the_same_answer(
+    operator: httpx.Client, surface: str, lead: str
+) -> None:
+    first = touch(operator, surface, "t2", lead, "email").json()
+    assert touch(operator, surface, "t2", lead, "email").json() == first
+    other = leads(operator, surface)[1]["lead"]
+    answer = touch(operator, surface, "t2", other, "email")
+    assert (answer.status_code, answer.json()["code"]) == (409, "idempotency-conflict")
+
+
+def test_two_operators_may_use_one_key(
+    here: Stage, operator: httpx.Client, surface: str, lead: str
+) -> None:
+    rival = here.sign_in(wallet("rival"), "operator")
+    first = touch(operator, surface, "shared", lead, "email").json()
+    second = touch(rival, surface, "shared", lead, "email").json()
+    assert first["request_id"] != second["request_id"]
+
+
+def test_what_a_policy_does_not_give_is_denied(
+    owner: httpx.Client, operator: httpx.Client, surface: str, lead: str
+) -> None:
+    elsewhere = open_surface(owner, "elsewhere")
+    for where, who, action, status, code in (
+        (surface, lead, "fax", 403, "action-unknown"),
+        (surface, lead, "call", 403, "level-too-low"),
+        (surface, "0x" + "ab" * 32, "email", 404, "lead-unknown"),
+        (elsewhere, lead, "email", 404, "lead-unknown"),
+        ("0x" + "ab" * 32, lead, "email", 404, "not-found"),
+    ):
+        answer = touch(operator, where, f"denied-{code}", who, action)
+        assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_an_operator_who_is_not_registered_yet_waits(
+    here: Stage, owner: httpx.Client, surface: str, lead: str
+) -> None:
+    with here.pause:
+        asked = {"address": wallet("eager").address, "scopes": ["operator"]}
+        message = here.http.post("/v1/sign-in/nonce", json=asked).json()["message"]
+        told = here.http.post(
+            "/v1/sign-in", json={"message": message, "signature": signed(wallet("eager"), message)}
+        ).json()
+        assert told["registration"]["status"] == "waiting"
+        eager = here.client(told["key"])
+        answer = touch(eager, surface, "eager", lead, "email")
+        assert (answer.status_code, answer.json()["code"]) == (403, "operator-unregistered")
+        # Leads are for registered operators: row policies give this one none.
+        assert leads(eager, surface) == []
+
+
+def test_touches_in_bulk_are_all_taken_or_none(operator: httpx.Client, surface: str) -> None:
+    path = f"/v1/surfaces/{surface}/touches/bulk"
+    lines = [
+        {"id": f"b{n}", "lead": item["lead"], "action": "email"}
+        for n, item in enumerate(leads(operator, surface))
+    ]
+    # Blank lines count where a line is named, as they do for whoever looks for it in the body.
+    bad = ndjson(*lines[:3]) + b"\n \n" + ndjson(lines[3] | {"action": "fax"})
+    refused = operator.post(path, content=bad, headers=NDJSON)
+    assert (refused.status_code, refused.json()["code"]) == (403, "action-unknown")
+    assert refused.json()["errors"][0]["where"] == "line 6/action"
+    assert refused.json()["detail"].startswith("line 6/action: ")
+    before = leads(operator, surface)
+    answer = operator.post(path, content=ndjson(*lines), headers=NDJSON)
+    assert answer.status_code == 200, answer.text
+    assert [item["own_touches"] for item in leads(operator, surface)] == [
+        item["own_touches"] + 1 for item in before
+    ]

@@ -1,0 +1,275 @@
+"""Proposals: from an operator's signed terms to the owner's signature over the same digest."""
+
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+
+from orchestrator.core.contract import rules_of
+from orchestrator.core.decide import OpenContract
+from orchestrator.core.terms import Terms, contract_id
+from orchestrator.storage.database import API
+from tests.support.api_service import (
+    DAY_S,
+    ESCROW,
+    START_MS,
+    Stage,
+    deal,
+    open_surface,
+    proposal_of,
+    signed_digest,
+    wallet,
+)
+
+OPERATOR = wallet("operator")
+OWNER = wallet("owner")
+
+
+@pytest.fixture(scope="module")
+def parameters(owner: httpx.Client, operator: httpx.Client) -> dict[str, Any]:
+    surface = open_surface(owner, "contracts")
+    told: dict[str, Any] = operator.get(f"/v1/surfaces/{surface}").json()["terms"]
+    return told
+
+
+def terms_of(parameters: dict[str, Any], salt: int, **changes: object) -> Terms:
+    return deal(parameters, OPERATOR.address, salt=f"0x{salt:064x}", **changes)
+
+
+def propose(operator: httpx.Client, terms: Terms) -> httpx.Response:
+    return operator.post("/v1/proposals", json=proposal_of(terms, OPERATOR))
+
+
+def named(terms: Terms) -> str:
+    return "0x" + contract_id(terms, ESCROW).hex()
+
+
+def accept(owner: httpx.Client, terms: Terms, signer: Any = OWNER) -> httpx.Response:
+    signature = signed_digest(signer, contract_id(terms, ESCROW))
+    return owner.post(f"/v1/proposals/{named(terms)}/accept", json={"owner_signature": signature})
+
+
+def test_a_proposal_is_seen_by_its_parties_alone(
+    here: Stage, owner: httpx.Client, operator: httpx.Client, parameters: dict[str, Any]
+) -> None:
+    terms = terms_of(parameters, 1)
+    answer = propose(operator, terms)
+    assert answer.status_code == 201, answer.text
+    told = answer.json()
+    assert (told["contract_id"], told["status"]) == (named(terms), "proposed")
+    assert Terms.from_json(told["terms"]) == terms
+
+    assert told in operator.get("/v1/proposals").json()["proposals"]
+    assert told in owner.get("/v1/proposals").json()["proposals"]
+    path = f"/v1/surfaces/{parameters['surface']}/proposals"
+    assert told in owner.get(path).json()["proposals"]
+    stranger = here.sign_in(wallet("stranger"), "owner", "operator")
+    assert stranger.get("/v1/proposals").json()["proposals"] == []
+    for method, end in (("GET", ""), ("POST", "/decline")):
+        seen = stranger.request(method, f"/v1/proposals/{named(terms)}{end}")
+        assert (seen.status_code, seen.json()["code"]) == (404, "not-found")
+    assert accept(stranger, terms, wallet("stranger")).status_code == 404
+    assert stranger.get(path).status_code == 403
+
+
+def test_the_same_terms_again_are_the_same_proposal(
+    operator: httpx.Client, parameters: dict[str, Any]
+) -> None:
+    terms = terms_of(parameters, 2)
+    assert propose(operator, terms).json() == propose(operator, terms).json()
+
+
+def test_proposals_come_page_by_page(operator: httpx.Client, parameters: dict[str, Any]) -> None:
+    wanted = {
+        propose(operator, terms_of(parameters, n)).json()["contract_id"] for n in range(20, 25)
+    }
+    found: list[str] = []
+    query: dict[str, Any] = {"limit": 2}
+    while True:
+        page = operator.get("/v1/proposals", params=query).json()
+        found += [item["contract_id"] for item in page["proposals"]]
+        if page["next"] is None:
+            break
+        query["after"] = page["next"]
+    assert len(found) == len(set(found))
+    assert wanted <= set(found)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"owner": wallet("stranger").address}, "owner-differs"),
+        ({"policy": "0x" + "99" * 32}, "policy-differs"),
+        ({"log_id": "0x" + "99" * 32}, "log-id-differs"),
+        ({"attribution": "first_touch"}, "attribution-differs"),
+        ({"lateness_s": 7}, "lateness-s-differs"),
+        ({"verifier": wallet("stranger").address}, "verifier-differs"),
+        ({"fee_bps": 0}, "fee-bps-differs"),
+        ({"fee_recipient": wallet("stranger").address}, "fee-recipient-differs"),
+        ({"token": wallet("stranger").address}, "token-unknown"),
+        ({"outcome": "delighted"}, "outcome-unknown"),
+        ({"outcome": "new"}, "outcome-unknown"),
+        ({"surface": "0x" + "99" * 32}, "not-found"),
+        ({"opens_at_s": START_MS // 1000}, "opens-in-past"),
+        ({"deadline_s": START_MS // 1000}, "deadline-before-opening"),
+        ({"unit_price_units": "0"}, "price-zero"),
+        ({"budget_units": str(2**80)}, "amount-range"),
+        ({"payee": ESCROW.verifying_contract}, "escrow-as-payee"),
+        ({"claim_period_s": 8 * DAY_S}, "arbiter-zero"),
+        ({"challenge_period_s": 1, "grace_s": DAY_S}, "grace-short"),
+        ({"rate_cap_units": "1"}, "rate-cap-small"),
+        ({"rate_cap_units": "2"}, "rate-period-zero"),
+        ({"operator": wallet("stranger").address}, "not-the-operator"),
+    ],
+)
+def test_terms_that_could_not_be_served_are_refused(
+    operator: httpx.Client, parameters: dict[str, Any], changes: dict[str, object], code: str
+) -> None:
+    answer = propose(operator, terms_of(parameters, 3, **changes))
+    assert answer.status_code in (403, 404, 422)
+    assert answer.json()["code"] == code
+
+
+def test_all_that_the_escrow_can_hold_is_taken(
+    owner: httpx.Client, operator: httpx.Client, parameters: dict[str, Any]
+) -> None:
+    terms = terms_of(
+        parameters,
+        30,
+        arbiter=wallet("arbiter").address,
+        exclusive=True,
+        grace_s=7 * DAY_S,
+        claim_period_s=8 * DAY_S,
+        challenge_period_s=2 * DAY_S,
+        arbitration_period_s=3 * DAY_S,
+        holdback_bps=2000,
+        holdback_period_s=15 * DAY_S,
+        rate_cap_units="50000000",
+        rate_period_s=DAY_S,
+        agent_id_plus_one="1",
+    )
+    answer = propose(operator, terms)
+    assert answer.status_code == 201, answer.text
+    assert Terms.from_json(answer.json()["terms"]) == terms
+    assert accept(owner, terms).json()["status"] == "accepted"
+
+
+def test_a_signature_binds_terms_and_signer(
+    here: Stage, operator: httpx.Client, parameters: dict[str, Any]
+) -> None:
+    terms = terms_of(parameters, 4)
+    digest = contract_id(terms, ESCROW)
+    elsewhere = ESCROW._replace(chain_id=1)
+    body = proposal_of(terms, OPERATOR)
+    for forged in (
+        signed_digest(wallet("stranger"), digest),
+        signed_digest(OPERATOR, contract_id(terms, elsewhere)),
+        signed_digest(OPERATOR, contract_id(replace(terms, salt=bytes(32)), ESCROW)),
+        high_s(signed_digest(OPERATOR, digest)),
+        "0x" + "00" * 65,
+        "0x00",
+    ):
+        answer = operator.post("/v1/proposals", json=body | {"operator_signature": forged})
+        assert (answer.status_code, answer.json()["code"]) == (422, "signature-invalid")
+    here.approved.add((OPERATOR.address, digest, b"\0"))
+    answer = operator.post("/v1/proposals", json=body | {"operator_signature": "0x00"})
+    assert answer.status_code == 201
+
+
+def high_s(signature: str) -> str:
+    """The other signature that the same key could have made; the chain refuses it (EIP-2)."""
+    order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+    data = bytes.fromhex(signature[2:])
+    s = order - int.from_bytes(data[32:64])
+    return "0x" + (data[:32] + s.to_bytes(32) + bytes([55 - data[64]])).hex()
+
+
+def test_an_address_needs_its_checksum(operator: httpx.Client, parameters: dict[str, Any]) -> None:
+    body = proposal_of(terms_of(parameters, 5), OPERATOR)
+    body["terms"]["payee"] = OPERATOR.address.lower()
+    answer = operator.post("/v1/proposals", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "field-malformed")
+
+
+def test_only_the_owner_accepts_and_only_once(
+    owner: httpx.Client, operator: httpx.Client, parameters: dict[str, Any]
+) -> None:
+    terms = terms_of(parameters, 6)
+    propose(operator, terms)
+    forged = accept(owner, terms, OPERATOR)
+    assert (forged.status_code, forged.json()["code"]) == (422, "signature-invalid")
+    assert accept(operator, terms, OPERATOR).json()["code"] == "scope-missing"
+    told = accept(owner, terms).json()
+    assert told["status"] == "accepted"
+    assert told["accepted_ms"] == START_MS
+    assert accept(owner, terms).json() == told
+    late = owner.post(f"/v1/proposals/{named(terms)}/decline")
+    assert (late.status_code, late.json()["code"]) == (409, "proposal-decided")
+
+
+def test_an_operator_with_both_scopes_cannot_accept_its_own(
+    here: Stage, operator: httpx.Client, parameters: dict[str, Any]
+) -> None:
+    terms = terms_of(parameters, 7)
+    propose(operator, terms)
+    both = here.sign_in(OPERATOR, "operator", "owner")
+    answer = accept(both, terms, OPERATOR)
+    assert (answer.status_code, answer.json()["code"]) == (403, "not-the-owner")
+
+
+def test_either_party_declines_and_then_it_is_over(
+    owner: httpx.Client, operator: httpx.Client, parameters: dict[str, Any]
+) -> None:
+    for n, party in ((8, owner), (9, operator)):
+        terms = terms_of(parameters, n)
+        propose(operator, terms)
+        told = party.post(f"/v1/proposals/{named(terms)}/decline")
+        assert (told.status_code, told.json()["status"]) == (200, "declined")
+        assert party.post(f"/v1/proposals/{named(terms)}/decline").json() == told.json()
+        answer = accept(owner, terms)
+        assert (answer.status_code, answer.json()["code"]) == (409, "proposal-decided")
+
+
+def test_a_proposal_expires_when_its_contract_could_no_longer_open(
+    here: Stage, owner: httpx.Client, operator: httpx.Client, parameters: dict[str, Any]
+) -> None:
+    terms = terms_of(parameters, 10)
+    propose(operator, terms)
+    before = here.clock.now
+    here.clock.now = terms.opens_at_s * 1000
+    try:
+        answer = accept(owner, terms)
+        told = owner.get(f"/v1/proposals/{named(terms)}").json()
+    finally:
+        here.clock.now = before
+    assert (answer.status_code, answer.json()["code"]) == (409, "proposal-decided")
+    assert told["status"] == "expired"
+
+
+def test_terms_are_public_once_the_contract_is_open(
+    here: Stage, owner: httpx.Client, operator: httpx.Client, parameters: dict[str, Any]
+) -> None:
+    terms = terms_of(parameters, 11)
+    propose(operator, terms)
+    accept(owner, terms)
+    propose(operator, terms_of(parameters, 12))
+    path = f"/v1/contracts/{named(terms)}"
+    assert here.http.get(path).status_code == 404
+    here.submit("open-11", OpenContract(rules_of(terms, contract_id(terms, ESCROW)), b"\x11" * 32))
+    here.settle()
+    told = here.http.get(path).json()
+    assert told["status"] == "live"
+    assert Terms.from_json(told["terms"]) == terms
+    assert owner.get(f"/v1/proposals/{named(terms)}").json()["status"] == "opened"
+    assert told["contract_id"] in [
+        item["contract_id"] for item in here.http.get("/v1/contracts").json()["contracts"]
+    ]
+    stranger = here.sign_in(wallet("stranger"), "owner", "operator")
+    assert stranger.get(f"/v1/proposals/{named(terms)}").status_code == 404
+    assert stranger.get("/v1/proposals").json()["proposals"] == []
+    # The row policy alone would hide the others' proposals, whatever a query asks for.
+    with here.admin() as admin:
+        admin.execute(f"SET ROLE {API}")
+        shown = admin.execute("SELECT contract_id FROM proposals").fetchall()
+    assert [bytes(row[0]) for row in shown] == [contract_id(terms, ESCROW)]

@@ -1,0 +1,294 @@
+"""What a contract owes: amounts to the unit, budgets and times to their edges, reversals."""
+
+import dataclasses
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.core.contract import (
+    Contract,
+    PaidOutcome,
+    forget_expired,
+    latest_reversible,
+    rules_of,
+)
+from orchestrator.core.entry import AMOUNT_LIMIT, address_word
+from tests.support.terms import FULL, OWNER, PLAIN
+from tests.support.worlds import policy, rules, word
+
+RULES = rules("a", policy())
+MAX_UNITS = AMOUNT_LIMIT - 1
+
+
+def contract() -> Contract:
+    """A contract over [100, 200] with a budget of 50 and a holdback period of 30."""
+    terms = RULES._replace(budget_units=50, opens_at_ms=100, deadline_ms=200, holdback_period_ms=30)
+    return Contract(terms, opened=1)
+
+
+@pytest.mark.parametrize(
+    ("price", "share_bps", "value", "amount"),
+    [
+        (0, 0, 10**30, 0),
+        (7, 0, 10**30, 7),
+        (7, 250, 0, 7),
+        # rounded down
+        (0, 250, 39, 0),
+        (0, 250, 40, 1),
+        (0, 250, 79, 1),
+        (0, 250, 80, 2),
+        (0, 1, 9_999, 0),
+        (0, 1, 10_000, 1),
+        (0, 9_999, 1, 0),
+        (3, 10_000, 8, 11),
+        (8_100_000, 250, 1_500_000, 8_137_500),
+        (MAX_UNITS, 10_000, 2**256, MAX_UNITS + 2**256),
+    ],
+)
+def test_amounts(price: int, share_bps: int, value: int, amount: int) -> None:
+    priced = RULES._replace(unit_price_units=price, revenue_share_bps=share_bps)
+    assert priced.amount_units(value) == amount
+
+
+@pytest.mark.parametrize(
+    ("earned", "taken", "amount", "fits"),
+    [
+        (0, 0, 0, True),
+        (0, 0, 50, True),
+        (0, 0, 51, False),
+        (50, 0, 0, True),
+        (50, 0, 1, False),
+        (49, 0, 1, True),
+        (49, 0, 2, False),
+        # what was reversed is free again, although it stays earned
+        (50, 20, 20, True),
+        (50, 20, 21, False),
+        (70, 20, 0, True),
+        (50, 50, 50, True),
+        # what the escrow can count
+        (MAX_UNITS - 10, MAX_UNITS - 10, 10, True),
+        (MAX_UNITS - 10, MAX_UNITS - 10, 11, False),
+    ],
+)
+def test_room_in_the_budget(earned: int, taken: int, amount: int, fits: bool) -> None:
+    found = contract()
+    found.earned_units, found.reversed_units = earned, taken
+    assert found.payable_units == earned - taken
+    assert found.has_room_for(amount) is fits
+
+
+@pytest.mark.parametrize(
+    ("at", "closed_at", "covers", "live", "binding"),
+    [
+        (99, None, False, True, True),
+        (100, None, True, True, True),
+        (200, None, True, True, True),
+        (201, None, False, False, True),
+        (230, None, False, False, True),
+        (231, None, False, False, False),
+        # closed: a transition counts up to that moment, and nothing can follow any more
+        (149, 150, True, False, False),
+        (150, 150, True, False, False),
+        (151, 150, False, False, False),
+        (99, 150, False, False, False),
+        (100, 0, False, False, False),
+        (200, 999, True, False, False),
+        (201, 999, False, False, False),
+    ],
+)
+def test_times(at: int, closed_at: int | None, covers: bool, live: bool, binding: bool) -> None:
+    found = contract()
+    found.closed_at_ms = closed_at
+    assert found.covers(at) is covers
+    assert found.is_live(at) is live
+    assert found.is_binding(at) is binding
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reversal", "settlement", "due"),
+    [
+        (0, 0, 0, False),
+        (5, 0, 0, True),
+        (5, 0, 6, False),
+        (5, 7, 6, True),
+        (5, 7, 8, False),
+        (9, 7, 8, True),
+        (9, 7, 10, False),
+    ],
+)
+def test_what_is_unsettled(outcome: int, reversal: int, settlement: int, due: bool) -> None:
+    found = contract()
+    found.last_outcome, found.last_reversal = outcome, reversal
+    found.last_settlement = settlement
+    assert found.is_statement_due(0) is due
+    found.closed_at_ms = 150
+    assert not found.is_statement_due(0)
+
+
+@pytest.mark.parametrize(
+    ("now", "outcome", "reversal", "due"),
+    [
+        # stated until 300: outcomes, reversals, both
+        (300, 9, 0, True),
+        (300, 5, 9, True),
+        (300, 9, 10, True),
+        # for 30 more what is taken back, if all outcomes were stated
+        (301, 9, 0, False),
+        (301, 5, 9, True),
+        (301, 9, 10, False),
+        (330, 5, 9, True),
+        (331, 5, 9, False),
+    ],
+)
+def test_what_the_escrow_takes_after_the_end(
+    now: int, outcome: int, reversal: int, due: bool
+) -> None:
+    found = contract()
+    found.rules = found.rules._replace(statements_until_ms=300)
+    found.last_settlement, found.last_outcome, found.last_reversal = 8, outcome, reversal
+    assert found.is_statement_due(now) is due
+
+
+def test_totals_only_grow() -> None:
+    found = contract()
+    found.add_outcome(4, 10)
+    found.add_outcome(6, 15)
+    found.add_reversal(8, 10)
+    assert found == Contract(
+        found.rules,
+        opened=1,
+        earned_units=25,
+        reversed_units=10,
+        outcomes=2,
+        reversals=1,
+        last_outcome=6,
+        last_reversal=8,
+    )
+    assert found.payable_units == 15
+
+
+# --- Reversals ------------------------------------------------------------------------------------
+
+
+def paid(*outcomes: tuple[str, int]) -> list[PaidOutcome]:
+    """Outcomes into these states that can be reversed until then; their positions count up."""
+    return [
+        PaidOutcome(word("a"), state, position, 0, 10, until)
+        for position, (state, until) in enumerate(outcomes, 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "state", "at", "position"),
+    [
+        ([], "paid", 0, None),
+        ([("trial", 9)], "paid", 0, None),
+        ([("paid", 9)], "paid", 8, 1),
+        ([("paid", 9)], "paid", 9, 1),
+        ([("paid", 9)], "paid", 10, None),
+        # the latest alone, also where an older one has longer
+        ([("paid", 9), ("paid", 9)], "paid", 9, 2),
+        ([("paid", 20), ("paid", 9)], "paid", 10, None),
+        ([("paid", 9), ("paid", 20)], "paid", 10, 2),
+        # outcomes into other states stand in nobody's way
+        ([("paid", 9), ("trial", 20)], "paid", 9, 1),
+        ([("paid", 9), ("trial", 0)], "paid", 9, 1),
+        ([("paid", 9), ("trial", 20)], "trial", 15, 2),
+    ],
+)
+def test_latest_reversible(
+    outcomes: list[tuple[str, int]], state: str, at: int, position: int | None
+) -> None:
+    found = latest_reversible(paid(*outcomes), state, at)
+    assert (found.position if found else None) == position
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "kept"),
+    [
+        ([], []),
+        ([("paid", 9)], []),
+        ([("paid", 10)], [1]),
+        ([("paid", 11)], [1]),
+        # what is expired hides all beneath it, in its own state
+        ([("paid", 20), ("paid", 9)], []),
+        ([("paid", 9), ("paid", 20)], [2]),
+        ([("paid", 20), ("trial", 9)], [1]),
+        ([("paid", 20), ("trial", 20), ("paid", 9), ("paid", 30)], [2, 4]),
+        ([("paid", 20), ("paid", 20), ("trial", 10)], [1, 2, 3]),
+    ],
+)
+def test_forget_expired(outcomes: list[tuple[str, int]], kept: list[int]) -> None:
+    assert [outcome.position for outcome in forget_expired(paid(*outcomes), 10)] == kept
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["paid", "trial"]), st.integers(0, 20)), max_size=8),
+    st.integers(0, 20),
+    st.lists(st.tuples(st.sampled_from(["paid", "trial"]), st.integers(0, 20)), max_size=8),
+)
+def test_forgetting_changes_no_reversal(
+    outcomes: list[tuple[str, int]], horizon: int, events: list[tuple[str, int]]
+) -> None:
+    whole = paid(*outcomes)
+    short = forget_expired(whole, horizon)
+    for state, after in events:
+        found = latest_reversible(short, state, horizon + after)
+        assert found == latest_reversible(whole, state, horizon + after)
+        if found is not None:
+            whole.remove(found)
+            short.remove(found)
+
+
+# --- From signed terms ----------------------------------------------------------------------------
+
+
+def test_the_rules_of_terms() -> None:
+    found = rules_of(FULL, b"\x09" * 32)
+    assert found._asdict() == {
+        "contract_id": b"\x09" * 32,
+        "surface": FULL.surface,
+        "owner": address_word(FULL.owner),
+        "operator": address_word(FULL.operator),
+        "verifier": address_word(FULL.verifier),
+        "policy_hash": FULL.policy,
+        "attribution": "last_touch",
+        "outcome": "activated",
+        "repeatable": False,
+        "unit_price_units": 8_000_000,
+        "revenue_share_bps": 1_000,
+        "budget_units": 400_000_000,
+        "opens_at_ms": 1_900_000_000_000,
+        "deadline_ms": 1_900_000_000_000 + 14 * 86_400_000,
+        "attribution_window_ms": 7 * 86_400_000,
+        "holdback_period_ms": 15 * 86_400_000,
+        "statement_group": hashlib.sha256(
+            address_word(FULL.token)
+            + address_word(FULL.verifier)
+            + address_word(FULL.fee_recipient)
+            + b"\x00\xfa"
+        ).digest(),
+        "statements_until_ms": (FULL.deadline_s + FULL.grace_s) * 1000,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_same"),
+    [
+        ({"token": OWNER}, False),
+        ({"verifier": OWNER}, False),
+        ({"fee_recipient": OWNER}, False),
+        ({"fee_bps": 251}, False),
+        ({"payee": OWNER, "salt": bytes(32), "unit_price_units": 1, "surface": bytes(32)}, True),
+    ],
+)
+def test_one_group_is_what_the_escrow_settles_in_one_call(
+    changes: dict[str, object], is_same: bool
+) -> None:
+    plain = dataclasses.replace(PLAIN, fee_recipient=FULL.fee_recipient, fee_bps=250)
+    # `replace` takes any field; mypy cannot see which.
+    other = dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
+    groups = [rules_of(terms, bytes(32)).statement_group for terms in (plain, other)]
+    assert (groups[0] == groups[1]) is is_same

@@ -1,0 +1,375 @@
+"""What the log must survive: death at any step, two writers, a clock and a database that fail."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import psycopg
+import pytest
+
+from orchestrator.core.decide import (
+    OpenContract,
+    ProductEvent,
+    PublishPolicy,
+    RegisterOperator,
+    Request,
+    Settle,
+    Touch,
+)
+from orchestrator.core.entry import address_word
+from orchestrator.core.errors import LogError
+from orchestrator.log.fsck import fsck, rebuild
+from orchestrator.runtime.local_servers import LocalPostgres
+from orchestrator.storage import database
+from orchestrator.storage.database import API, SEQUENCER, Database, DatabaseError, migrate
+from tests.support.ledger import OWNER, Ledger, begin_log, genesis, ledger, sign
+from tests.support.servers import server_folder
+from tests.support.worlds import LEADS, OPERATORS, SURFACE, policy, rules, word
+
+POLICY = policy()
+CONTRACT = rules("contract", POLICY, owner=address_word(OWNER))
+STEPS = (
+    "taken",
+    "decided",
+    "entries",
+    "subtrees",
+    "leads",
+    "projections",
+    "checkpoint",
+    "finished",
+    "committed",
+)
+PROJECTIONS = ("policies", "surfaces", "operators", "contracts", "leads", "results", "inbox")
+
+
+@pytest.fixture
+def log(module_database_url: str) -> Iterator[Ledger]:
+    with ledger(module_database_url) as begun:
+        yield begun
+
+
+def first_half(log: Ledger) -> list[Request]:
+    return [
+        genesis(log),
+        PublishPolicy(SURFACE, address_word(OWNER), POLICY),
+        OpenContract(CONTRACT, word("transaction")),
+        *[Touch(SURFACE, LEADS[2], OPERATORS[0], "call")] * 250,
+    ]
+
+
+def second_half() -> list[Request]:
+    """Requests that change every projection, and complete a tile."""
+    return [
+        RegisterOperator(OPERATORS[0], "0", word("profile")),
+        PublishPolicy(word("elsewhere"), address_word(OWNER), POLICY),
+        Touch(SURFACE, LEADS[0], OPERATORS[0], "email"),
+        ProductEvent(SURFACE, LEADS[0], "signup", 0, 1000),
+        ProductEvent(SURFACE, LEADS[0], "buy", 7, 1000),
+        ProductEvent(SURFACE, LEADS[0], "buy", 7, 999_999),  # refused: not yet
+        Settle(),
+    ]
+
+
+def state_of(log: Ledger) -> dict[str, Any]:
+    """All that is stored of a log, without the log's own name."""
+    with psycopg.connect(log.url) as admin:
+        rows = {
+            table: sorted(row for row in admin.execute(f"TABLE {table}") if row[0] == log.log_id)
+            for table in PROJECTIONS
+        }
+    # Results and inbox are keyed by arrival, which differs from log to log.
+    found: dict[str, Any] = {
+        table: [row[2 if table in ("results", "inbox") else 1 :] for row in rows[table]]
+        for table in PROJECTIONS
+    }
+    found["entries"] = log.entries()[1:]  # the genesis names the log
+    return found
+
+
+def prepared(log: Ledger) -> None:
+    """The first half drained, the second half waiting."""
+    log.submit(*first_half(log))
+    with log.sequencer() as sequencer:
+        log.drain(sequencer)
+    log.now_ms = 1000
+    log.submit(*second_half())
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(module_database_url: str) -> dict[str, Any]:
+    """What a log holds whose sequencer was never disturbed."""
+    with ledger(module_database_url) as log:
+        prepared(log)
+        with log.sequencer() as sequencer:
+            log.drain(sequencer)
+        return state_of(log)
+
+
+def check_whole(log: Ledger, uninterrupted: dict[str, Any]) -> None:
+    assert state_of(log) == uninterrupted
+    assert fsck(log.api, log.log_id) == len(log.entries())
+    assert rebuild(log.writer, log.log_id) == []
+
+
+CHILD = """
+import os, signal, sys
+from orchestrator.storage.database import SEQUENCER, Database
+from orchestrator.log.sequencer import Sequencer
+
+url, log_id, step = sys.argv[1:]
+
+def failpoint(name):
+    if name == step:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+with Database(url, SEQUENCER) as database:
+    sign = lambda size, root: (size.to_bytes(33) + root).ljust(65, b"\\0")
+    with Sequencer(database, bytes.fromhex(log_id), lambda: 1000, sign, failpoint=failpoint) as one:
+        while one.drain():
+            pass
+"""
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_sequencer_killed_after_any_step_loses_and_doubles_nothing(
+    log: Ledger, uninterrupted: dict[str, Any], step: str
+) -> None:
+    prepared(log)
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, log.url, log.log_id.hex(), step],
+        cwd=Path(__file__).parents[2],
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    wait_for_lock(log)
+    with log.sequencer() as sequencer:
+        log.drain(sequencer)
+    check_whole(log, uninterrupted)
+
+
+def wait_for_lock(log: Ledger) -> None:
+    """Until the server has noticed that the last writer's connection is gone."""
+    with psycopg.connect(log.url, autocommit=True) as admin:
+        for _ in range(1000):
+            locks = admin.execute(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database ="
+                " (SELECT oid FROM pg_database WHERE datname = current_database())"
+            ).fetchone()
+            if locks == (0,):
+                return
+            admin.execute("SELECT pg_sleep(0.01)")
+    pytest.fail("the lock was never given back")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_an_error_after_any_step_throws_the_fold_away(
+    log: Ledger, uninterrupted: dict[str, Any], step: str
+) -> None:
+    prepared(log)
+    failed = False
+
+    def failpoint(name: str) -> None:
+        nonlocal failed
+        if name == step and not failed:
+            failed = True
+            raise OSError("the disk is gone")
+
+    with log.sequencer(failpoint=failpoint) as sequencer:
+        with pytest.raises(OSError, match="the disk is gone"):
+            sequencer.drain()
+        log.drain(sequencer)
+    assert failed
+    check_whole(log, uninterrupted)
+
+
+def test_of_two_sequencers_only_one_opens_the_log(log: Ledger) -> None:
+    prepared(log)
+    with log.sequencer() as first:
+        with pytest.raises(LogError) as refusal:
+            log.sequencer().open()
+        assert refusal.value.code == "sequencer-busy"
+        first.drain()
+    second = log.sequencer()
+    assert second.drain() is None  # it opens by itself, now that it can
+    second.close()
+
+
+def test_two_sequencers_without_the_lock_still_write_one_log(
+    log: Ledger, uninterrupted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checkpoint row alone keeps a second writer out, should the lock ever fail."""
+    prepared(log)
+    monkeypatch.setitem(database.queries(), "log.lock", "SELECT true AS taken, %(key)s AS key")
+    refusals: list[Exception] = []
+
+    def drain(sequencer: Any) -> None:
+        with sequencer:
+            try:
+                sequencer.drain()
+            except (LogError, DatabaseError) as error:
+                refusals.append(error)
+
+    second_is_done: list[Thread] = []
+
+    def failpoint(name: str) -> None:
+        # The second writer goes as far as it can while the first is about to commit.
+        if name == "taken":
+            second = Thread(target=drain, args=(log.sequencer(),))
+            second.start()
+            second.join(10)
+            second_is_done.append(second)
+
+    drain(log.sequencer(failpoint=failpoint))
+    for second in second_is_done:
+        second.join()
+    assert len(refusals) == 1
+    monkeypatch.undo()
+    with log.sequencer() as sequencer:
+        log.drain(sequencer)
+    check_whole(log, uninterrupted)
+
+
+def test_of_many_racing_sequencers_none_leaves_a_gap_or_a_double(log: Ledger) -> None:
+    log.submit(*first_half(log))
+    failures: list[BaseException] = []
+
+    def race() -> None:
+        sequencer = log.sequencer()
+        for _ in range(60):
+            try:
+                sequencer.drain(limit=7)
+            except LogError as error:
+                if error.code != "sequencer-busy":
+                    failures.append(error)
+            finally:
+                sequencer.close()
+
+    threads = [Thread(target=race) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for n in range(20):
+        log.submit(Touch(SURFACE, LEADS[1], OPERATORS[0], f"{n}"))
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    with log.sequencer() as sequencer:
+        log.drain(sequencer)
+    labels = [s.entry.label for s in log.entries() if s.entry.subject == LEADS[1]][1:]
+    assert labels == [str(n) for n in range(20)]
+    assert fsck(log.api, log.log_id) == len(log.entries())
+    assert rebuild(log.writer, log.log_id) == []
+
+
+def test_a_clock_that_goes_back_stops_the_writer(log: Ledger) -> None:
+    prepared(log)
+    with log.sequencer() as sequencer:
+        sequencer.drain()
+        # Product events carry no time of ours: only the checkpoint knows that it was 2000 already.
+        log.now_ms = 2000
+        log.submit(ProductEvent(SURFACE, LEADS[0], "buy", 1, 900))
+        sequencer.drain()
+        size = len(log.entries())
+        log.submit(ProductEvent(SURFACE, LEADS[0], "buy", 1, 900))
+        for log.now_ms in (1999, 999):
+            with pytest.raises(LogError) as refusal:
+                sequencer.drain()
+            assert refusal.value.code == "clock-regressed"
+            assert len(log.entries()) == size
+        log.now_ms = 2000
+        log.drain(sequencer)
+    assert len(log.entries()) == size + 1
+    assert rebuild(log.writer, log.log_id) == []
+
+
+def test_a_checkpoint_that_another_writer_slipped_in_stops_the_drain(
+    log: Ledger,
+) -> None:
+    prepared(log)
+    head = log.reader.checkpoint()
+    assert head is not None
+
+    def failpoint(name: str) -> None:
+        if name == "projections":
+            with psycopg.connect(log.url) as admin:
+                admin.execute(
+                    """
+                    INSERT INTO checkpoints
+                    SELECT log_id, size + 1, size, root, time_ms, fold_time_ms, nodes, signature
+                    FROM checkpoints WHERE log_id = %s AND size = %s
+                    """,
+                    (log.log_id, head.size),
+                )
+
+    with log.sequencer(failpoint=failpoint) as sequencer:
+        with pytest.raises(LogError) as refusal:
+            sequencer.drain()
+        assert refusal.value.code == "checkpoint-moved"
+        # Nor does anyone go on from a checkpoint whose entries are not there.
+        with pytest.raises(LogError):
+            sequencer.drain()
+
+
+def test_a_signer_that_fails_leaves_the_requests_waiting(
+    log: Ledger, uninterrupted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared(log)
+    sequencer = log.sequencer()
+
+    def fail(size: int, root: bytes) -> bytes:
+        raise TimeoutError("the signer does not answer")
+
+    monkeypatch.setattr(sequencer, "_sign", fail)
+    with pytest.raises(TimeoutError):
+        sequencer.drain()
+    monkeypatch.setattr(sequencer, "_sign", sign)
+    log.drain(sequencer)
+    sequencer.close()
+    check_whole(log, uninterrupted)
+
+
+@pytest.fixture(scope="module")
+def mortal() -> Iterator[LocalPostgres]:
+    """A PostgreSQL that tests may kill."""
+    with server_folder() as folder, LocalPostgres(folder) as server:
+        migrate(server.url)
+        yield server
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_database_killed_after_any_step_comes_back_whole(
+    mortal: LocalPostgres, uninterrupted: dict[str, Any], step: str
+) -> None:
+    with Database(mortal.url, API) as api, Database(mortal.url, SEQUENCER) as writer:
+        log = begin_log(mortal.url, api, writer)
+        prepared(log)
+        killed = False
+
+        def failpoint(name: str) -> None:
+            nonlocal killed
+            if name == step and not killed:
+                killed = True
+                mortal.kill()
+
+        sequencer = log.sequencer(failpoint=failpoint)
+        if step == "committed":
+            sequencer.drain()
+        with pytest.raises(DatabaseError):
+            sequencer.drain()
+        assert killed
+        mortal.start()
+        log.drain(sequencer)
+        sequencer.close()
+        check_whole(log, uninterrupted)
+
+
+def test_failpoints_are_all_of_a_drain(log: Ledger) -> None:
+    """Every step is tested above, and none that no longer exists."""
+    prepared(log)
+    seen: list[str] = []
+    with log.sequencer(failpoint=seen.append) as sequencer:
+        sequencer.drain()
+    assert tuple(seen) == STEPS

@@ -1,0 +1,90 @@
+"""assurance/survivors: what is written of mutants is read again, and none of them is lost."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts.assurance.survivors import (
+    Last,
+    Mutant,
+    SurvivorsError,
+    Tally,
+    explanations,
+    rows,
+    written,
+)
+
+ROOT = Path(__file__).resolve().parents[3]
+FILES = {"First": "contracts/First.sol", "Second": "contracts/Second.sol"}
+OR = Mutant("LOR", 12, "a ||\n    b", "a && b", "source")
+FIXED = Mutant("FHR", 7, "uint256 x = 1", "uint8 x = 1", "source")
+DOCUMENT = """# Mutants that live
+
+What this is.
+
+## Second
+
+3 killed, 1 survived, 4 not tried.
+
+| where | code | mutant | why it lives |
+|---|---|---|---|
+| `contracts/Second.sol:12` | `` a \\|\\| b `` | `` a && b `` | Equivalent: b is a. |
+"""
+
+
+def test_what_is_written_is_read_again() -> None:
+    tallies = {"First": Tally(9, [OR, FIXED], 5, 2), "Second": Tally(8, [], 0)}
+    document = written(DOCUMENT, tallies, FILES)
+    assert document.index("## First") < document.index("## Second")
+    assert document.startswith("# Mutants that live\n\nWhat this is.\n\n## First\n\n9 killed (2 by")
+    first = Last.of("First", document)
+    assert first == Last("First", 9, 2, 5, frozenset({OR.key, FIXED.key}))
+    assert Last.of("Second", document) == Last("Second", 8, 0, 0, frozenset())
+    assert written(document, tallies, FILES) == document
+    assert set(explanations(document).values()) == {""}
+
+
+def test_an_explanation_goes_with_its_mutant_to_another_line() -> None:
+    known = explanations(DOCUMENT)
+    assert known == {("contracts/Second.sol", OR.key[1], OR.key[2]): "Equivalent: b is a."}
+    tally = Tally(3, [FIXED, OR._replace(line=1)], 0)
+    assert list(rows("Second", FILES["Second"], tally, known))[-3:-1] == [
+        "| `contracts/Second.sol:1` | `` a \\|\\| b `` | `` a && b `` | Equivalent: b is a. |",
+        "| `contracts/Second.sol:7` | `` uint256 x = 1 `` | `` uint8 x = 1 `` |  |",
+    ]
+    # The same change of another file is another mutant.
+    assert "Equivalent" not in "".join(rows("First", FILES["First"], tally, known))
+
+
+def test_a_part_that_is_not_made_anew_stays() -> None:
+    document = written(DOCUMENT, {"First": Tally(1, [], 2)}, FILES)
+    assert document.endswith(DOCUMENT[DOCUMENT.index("## Second") :])
+
+
+def test_only_the_survivors_are_tried_again() -> None:
+    last = Last.of("Second", DOCUMENT)
+    assert last[1:4] == (3, 0, 4)
+    assert last.among([FIXED, OR, OR._replace(line=13)]) == [OR]
+
+
+@pytest.mark.parametrize(
+    "changed", [{"line": 13}, {"old": "a ||\n    c"}, {"new": "!a"}], ids=["line", "old", "new"]
+)
+def test_a_survivor_that_is_not_found_is_not_lost(changed: dict[str, Any]) -> None:
+    made = [FIXED, OR._replace(**changed)]
+    with pytest.raises(SurvivorsError, match=r"Second has changed since .* run it without --again"):
+        Last.of("Second", DOCUMENT).among(made)
+
+
+def test_what_was_never_run_cannot_be_run_again() -> None:
+    with pytest.raises(SurvivorsError, match="nothing is said of First: run it without --again"):
+        Last.of("First", DOCUMENT)
+
+
+def test_the_document_of_the_contracts_is_read_whole() -> None:
+    document = (ROOT / "docs/security/mutation.md").read_text()
+    names = [line[3:] for line in document.splitlines() if line.startswith("## ")]
+    survived = [Last.of(name, document).survived for name in names]
+    assert sum(map(len, survived)) == document.count("\n| `contracts/") > 0
+    assert all(explanations(document).values())

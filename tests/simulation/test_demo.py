@@ -1,0 +1,229 @@
+"""The demonstration's first weeks, whole: every part is the real one, and outsiders check it."""
+
+import copy
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import pytest
+
+from orchestrator.client.http import Client
+from orchestrator.client.log_server import served
+from orchestrator.core import receipt as receipts
+from orchestrator.core.errors import DomainError, ProofError, ReplayError
+from orchestrator.simulation import cdnow
+from orchestrator.simulation.demo import Demo, DemoReport
+from orchestrator.verify import comparison as checks
+from orchestrator.verify.receipt_check import check_receipt, receipt_chain
+from tests.support.servers import server_folder
+
+DAYS = 60
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[Demo]:
+    with (
+        server_folder() as folder,
+        Demo(folder, lambda _: None, days=islice(cdnow.purchases(), DAYS)) as run,
+    ):
+        run.run()
+        yield run
+
+
+@pytest.fixture(scope="module")
+def story(demo: Demo) -> DemoReport:
+    return demo.story
+
+
+def test_operators_are_paid_what_a_stranger_recomputes(story: DemoReport) -> None:
+    assert story.replay is not None
+    assert story.replay.due_units() == story.balances
+    assert story.replay.anchored_size == story.replay.entries
+    assert sum(contract.outcomes for contract in story.contracts) > 100
+    assert all(contract.paid_units == contract.payable_units for contract in story.replay.contracts)
+
+
+def test_no_money_is_made_or_lost(demo: Demo, story: DemoReport) -> None:
+    chain, token = demo.stack.chain, demo.token
+    budgets = sum(contract.budget_units for contract in story.contracts)
+    paid = sum(contract.paid_units for contract in story.contracts)
+    assert paid == sum(story.balances.values())
+    assert story.owner_refund_units == budgets - paid
+    assert chain.balance_of(token, chain.addresses.escrow) == 0
+
+
+def test_what_went_wrong_was_put_right(demo: Demo, story: DemoReport) -> None:
+    dispute, silence, fraud = story.dispute, story.silence, story.fraud
+    assert dispute is not None
+    assert silence is not None
+    assert fraud is not None
+    assert dispute.ruled_units == dispute.stated_units > 0
+    guarded = next(one for one in story.contracts if one.contract_id == dispute.contract_id)
+    assert guarded.reversals > 0
+    assert guarded.paid_units == (guarded.outcomes - guarded.reversals) * 2_000_000
+    assert (silence.claims, silence.paid_units) == (3, 6_000_000)
+    assert fraud.kind == "duplicate"
+    assert (fraud.stated_units, fraud.paid_units) == (16_000_000, 0)
+    assert fraud.refund_units == 400_000_000
+    chain = demo.stack.chain
+    assert chain.status_of(dispute.contract_id) == "refunded"
+    assert chain.status_of(silence.contract_id) == "paid_out"
+    assert chain.is_retired(fraud.contract_id)
+
+
+def test_every_purchase_is_in_the_log_once(demo: Demo) -> None:
+    newest = demo.stack.log.checkpoint()
+    assert newest is not None
+    entries = [record.entry for record in demo.stack.records(0, newest.size)]
+    kinds = [entry.kind for entry in entries]
+    bought = sum(len(day) for _, day in islice(cdnow.purchases(), DAYS))
+    assert kinds.count("lead.transition") == bought
+    assert kinds.count("touch") == demo.story.touches
+    paid = sum(entry.value for entry in entries if entry.kind == "payout")
+    assert paid == sum(contract.paid_units for contract in demo.story.contracts)
+
+
+def test_a_forged_receipt_is_refused_whatever_is_forged(demo: Demo, story: DemoReport) -> None:
+    document = story.receipt
+    assert document is not None
+    assert {item["role"] for item in document["entries"]} == {
+        "touch",
+        "transition",
+        "outcome",
+        "settlement",
+        "payout",
+    }
+    chain = receipt_chain(document, demo.rpc_url)
+    try:
+        check_receipt(document, chain)
+        for forged in forgeries(document):
+            with pytest.raises(DomainError):
+                check_receipt(forged, chain)
+    finally:
+        chain.close()
+
+
+def forgeries(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The receipt with one thing changed, for every thing that says anything."""
+    for name in ("format", "position", "log_id", "contract_id"):
+        forged = copy.deepcopy(document)
+        forged[name] = changed(forged[name])
+        yield forged
+    for name in ("size", "root"):
+        forged = copy.deepcopy(document)
+        forged["checkpoint"][name] = changed(forged["checkpoint"][name])
+        yield forged
+    for number, item in enumerate(document["entries"]):
+        for name in ("role", "index", "entry"):
+            forged = copy.deepcopy(document)
+            forged["entries"][number][name] = changed(item[name])
+            yield forged
+        for node in range(len(item["path"])):
+            forged = copy.deepcopy(document)
+            forged["entries"][number]["path"][node] = changed(item["path"][node])
+            yield forged
+        if item["opening"]:
+            forged = copy.deepcopy(document)
+            forged["entries"][number]["opening"]["request_hash"] = "0x" + "77" * 32
+            yield forged
+
+
+def changed(value: Any) -> Any:
+    if isinstance(value, int):
+        return value + 1
+    return value[:-1] + ("0" if value[-1] != "0" else "1")
+
+
+def test_a_receipt_of_another_outcome_does_not_pass_as_this_one(
+    demo: Demo, story: DemoReport
+) -> None:
+    assert story.receipt is not None
+    other = next(
+        stored.position
+        for stored in demo.stack.log.outcomes_of(
+            bytes.fromhex(story.receipt["contract_id"][2:]), story.receipt["position"], 10
+        )
+        if stored.entry.kind == "outcome"
+    )
+    with Client(demo.url) as client:
+        theirs = client.get(f"/v1/receipts/{other}")
+    mixed = copy.deepcopy(story.receipt)
+    for item in mixed["entries"]:
+        if item["role"] == "touch":
+            item.update(next(e for e in theirs["entries"] if e["role"] == "touch"))
+    mixed["checkpoint"] = theirs["checkpoint"]
+    with pytest.raises(ProofError):
+        receipts.check(receipts.parse(mixed))
+
+
+class Lying(Client):
+    """A server that tells one entry otherwise than it stands in the log."""
+
+    def __init__(self, base_url: str, position: int) -> None:
+        super().__init__(base_url)
+        self._position = position
+
+    def get(self, path: str, **query: object) -> Any:
+        answer = super().get(path, **query)
+        if path == "/v1/log/entries":
+            for item in answer["entries"]:
+                if item["index"] == self._position:
+                    # The last digit of the value word.
+                    entry = item["entry"]
+                    item["entry"] = entry[:385] + changed(entry[385]) + entry[386:]
+        return answer
+
+
+def test_a_lying_server_is_found_out(demo: Demo, story: DemoReport) -> None:
+    assert story.receipt is not None
+    for item in story.receipt["entries"]:
+        with Lying(demo.url, item["index"]) as client:
+            chain, log_id = checks.connect(client, demo.rpc_url)
+            try:
+                with pytest.raises(ReplayError):
+                    checks.replay(client, chain, log_id)
+            finally:
+                chain.close()
+
+
+class Garbled(Client):
+    """A server that answers one path with something else."""
+
+    def __init__(self, base_url: str, path: str, instead: object) -> None:
+        super().__init__(base_url)
+        self._path, self._instead = path, instead
+
+    def get(self, path: str, **query: object) -> Any:
+        return self._instead if path.startswith(self._path) else super().get(path, **query)
+
+
+@pytest.mark.parametrize(
+    ("path", "instead"),
+    [
+        ("/v1/log/entries", None),
+        ("/v1/log/entries", {"entries": [7]}),
+        ("/v1/log/entries", {"entries": [{"index": 0, "entry": "0x00", "opening": None}]}),
+        ("/v1/log/entries", {"entries": [{"index": 1, "entry": "0x", "opening": None}]}),
+        ("/v1/log/entries", {"entries": []}),
+        ("/v1/log/checkpoint", []),
+        ("/v1/log/checkpoint", {"size": "many", "root": "0x" + "00" * 32}),
+        ("/v1/log/checkpoint", {"size": 5, "root": "0x00"}),
+        ("/v1/policies", "none"),
+        ("/v1/policies", {"document": {"initial": 7}}),
+        ("/v1/log", {"log_id": "0x", "chain_id": 1}),
+        ("/v1/log", None),
+    ],
+)
+def test_a_server_that_answers_nonsense_is_told_so(demo: Demo, path: str, instead: object) -> None:
+    def ask(client: Client) -> None:
+        served(client)
+        checks.replay(client, chain, log_id)
+
+    with Client(demo.url) as honest:
+        chain, log_id = checks.connect(honest, demo.rpc_url)
+    try:
+        with Garbled(demo.url, path, instead) as client, pytest.raises(DomainError) as caught:
+            ask(client)
+    finally:
+        chain.close()
+    assert "\n" not in caught.value.message

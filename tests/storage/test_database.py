@@ -1,0 +1,547 @@
+"""The schema's promises: migrations, roles, tenants, and tables that only grow."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from orchestrator.core.codec import commitment
+from orchestrator.core.decide import (
+    OpenContract,
+    ProductEvent,
+    PublishPolicy,
+    RegisterOperator,
+    Touch,
+)
+from orchestrator.core.entry import address_word
+from orchestrator.core.errors import DomainError, InputError, LogError
+from orchestrator.log.inbox import Submission, pseudonym_for
+from orchestrator.runtime.local_servers import LocalPostgres
+from orchestrator.storage import database as database_module
+from orchestrator.storage.database import (
+    API,
+    SEQUENCER,
+    WORKER,
+    Database,
+    create_log,
+    migrate,
+    queries,
+)
+from tests.support.ledger import OPERATOR, OWNER, STRANGER, Ledger, genesis, ledger
+from tests.support.servers import fresh_database
+from tests.support.worlds import LEADS, SURFACE, policy, rules, word
+
+ROLES = (SEQUENCER, WORKER, API)
+# What the log publishes anyway, and what anyone can read on the chain.
+PUBLIC = {
+    "logs",
+    "entries",
+    "subtrees",
+    "checkpoints",
+    "policies",
+    "surfaces",
+    "surface_names",
+    "operators",
+    "contracts",
+    "chain_events",
+    "endorsements",
+}
+ONLY_GROW = {
+    "logs",
+    "entries",
+    "subtrees",
+    "checkpoints",
+    "policies",
+    "requests",
+    "results",
+    "surface_names",
+    "endorsements",
+}
+
+
+# --- The way to it --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "code"),
+    [
+        ("postgresql://u:tops%zzecret@127.0.0.1/db", InputError, "database-url-malformed"),
+        ("topsecret", InputError, "database-url-malformed"),
+        ("postgresql://u:x@tops-ecret@127.0.0.1:1/db", LogError, "database-unreachable"),
+        ("postgresql://u:topsecret@127.0.0.1:1/db", LogError, "database-unreachable"),
+    ],
+)
+def test_a_url_that_leads_nowhere_is_told_without_its_password(
+    url: str, kind: type[DomainError], code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The driver quotes what it cannot read of a URL, and that can be a part of a password."""
+    nowhere: dict[str, Any] = {"chain_id": 1, "log_id": bytes(32), "origin": "o"}
+    nowhere |= dict.fromkeys(("event_log", "escrow", "publisher"), "0x")
+    with Database(url, API) as database:
+        for attempt in (
+            lambda: migrate(url),
+            lambda: create_log(url, **nowhere),
+            database.connect,
+        ):
+            with pytest.raises(kind) as caught:
+                attempt()
+            assert caught.value.code == code
+            assert caught.value.__suppress_context__
+            assert "ecret" not in caught.value.message + caplog.text
+
+
+# --- Migrations -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def empty_url(postgres: LocalPostgres) -> Iterator[str]:
+    """A database that was never migrated."""
+    with fresh_database(postgres, template="template1") as url:
+        yield url
+
+
+def test_migrations_are_applied_once_and_in_order(empty_url: str) -> None:
+    applied = migrate(empty_url)
+    assert applied == sorted(applied)
+    assert applied[0] == "0001_log"
+    assert migrate(empty_url) == []
+
+
+def test_two_may_migrate_at_once(empty_url: str) -> None:
+    applied: list[list[str]] = []
+    threads = [Thread(target=lambda: applied.append(migrate(empty_url))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(map(len, applied)) == [0, len(database_module._migrations())]
+
+
+def test_a_changed_unknown_or_skipped_migration_is_refused(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {"0001_a": "CREATE TABLE a ()", "0003_c": "CREATE TABLE c ()"}
+    for migrations, code in (
+        (known, None),
+        ({**known, "0001_a": "CREATE TABLE b ()"}, "migration-changed"),
+        ({"0001_a": known["0001_a"]}, "migration-unknown"),
+        ({**known, "0002_b": "CREATE TABLE b ()"}, "migration-skipped"),
+        (known, None),
+    ):
+        ordered = dict(sorted(migrations.items()))
+        monkeypatch.setattr(database_module, "_migrations", lambda found=ordered: found)
+        if code is None:
+            migrate(empty_url)
+        else:
+            with pytest.raises(LogError) as refusal:
+                migrate(empty_url)
+            assert refusal.value.code == code
+
+
+def test_a_migration_that_fails_leaves_nothing(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = {"0001_a": "CREATE TABLE a (); SELECT 1 / 0"}
+    monkeypatch.setattr(database_module, "_migrations", lambda: broken)
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        migrate(empty_url)
+    with psycopg.connect(empty_url) as admin:
+        assert admin.execute("SELECT to_regclass('a')").fetchone() == (None,)
+        assert admin.execute("TABLE migrations").fetchall() == []
+
+
+def test_a_log_is_begun_once_and_cannot_be_redefined(database_url: str) -> None:
+    facts = {
+        "log_id": word("log"),
+        "origin": "log.example/1",
+        "chain_id": 31337,
+        "event_log": "0x" + "A" * 40,
+        "escrow": "0x" + "2" * 40,
+        "publisher": "0x" + "3" * 40,
+    }
+    assert create_log(database_url, **facts)  # type: ignore[arg-type]
+    assert not create_log(database_url, **facts)  # type: ignore[arg-type]
+    with pytest.raises(LogError, match="log 0x"):
+        create_log(database_url, **{**facts, "chain_id": 1})  # type: ignore[arg-type]
+
+
+# --- Roles ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", [*ROLES, "tallystick_definer"])
+def test_a_role_owns_nothing_and_bypasses_nothing(database_url: str, role: str) -> None:
+    with psycopg.connect(database_url) as admin:
+        assert (
+            admin.execute(
+                """
+            SELECT rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication, rolcanlogin
+            FROM pg_roles WHERE rolname = %s
+            """,
+                (role,),
+            ).fetchone()
+            == (False,) * 6
+        )
+        owned = admin.execute(
+            "SELECT relname FROM pg_class WHERE pg_get_userbyid(relowner) = %s", (role,)
+        ).fetchall()
+        assert owned == []
+        admin.execute(f"SET ROLE {role}")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            admin.execute("CREATE TABLE mine ()")
+
+
+def test_a_database_refuses_to_act_as_a_superuser(database_url: str) -> None:
+    with (
+        Database(database_url, "tallystick") as mighty,
+        pytest.raises(LogError, match="bound by the row policies"),
+    ):
+        mighty.connect()
+
+
+def test_a_database_does_not_show_its_password(database_url: str) -> None:
+    password = re.search(r":([^:@]+)@", database_url)
+    assert password
+    with Database(database_url, API) as database:
+        assert password[1] not in repr(database)
+
+
+def test_amounts_come_back_as_whole_numbers_however_large(database_url: str) -> None:
+    with Database(database_url, API) as database:
+        connection = database.connect()
+        row = connection._connection.execute("SELECT (2::numeric ^ 200)::numeric(78, 0)").fetchone()
+        connection.close()
+    assert row is not None
+    assert row[0] == 2**200
+    assert type(row[0]) is int
+
+
+def test_a_transaction_speaks_for_its_account_alone(database_url: str) -> None:
+    with Database(database_url, API, most_connections=1) as database:
+        for account in (OWNER.upper().replace("X", "x"), "", OPERATOR, ""):
+            with database.transaction(account) as session:
+                said = session._connection.execute("SELECT current_account()").fetchone()
+                assert said == ((account.lower() or None),)
+
+
+def test_a_snapshot_does_not_see_what_commits_after_it(database_url: str) -> None:
+    with ledger(database_url) as log, Database(database_url, API) as other:
+        with other.transaction(snapshot=True) as session:
+            before = session.all("log.entries", log_id=log.log_id, start=0, limit=10)
+            log.submit(genesis(log))
+            with log.sequencer() as sequencer:
+                log.drain(sequencer)
+            after = session.all("log.entries", log_id=log.log_id, start=0, limit=10)
+        assert before == after == []
+        assert len(log.entries()) == 1
+
+
+# --- Queries --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name in queries() if "COPY" not in queries()[name]])
+def test_a_named_query_fits_the_schema(module_database_url: str, name: str) -> None:
+    """PostgreSQL parses, resolves and types each query as it stands."""
+    numbers: dict[str, int] = {}
+
+    def number(found: re.Match[str]) -> str:
+        return f"${numbers.setdefault(found[1], len(numbers) + 1)}"
+
+    text = re.sub(r"%\((\w+)\)s", number, queries()[name]).replace("%%", "%")
+    with psycopg.connect(module_database_url) as admin:
+        if text.startswith(("SET ", "CREATE ")):
+            admin.execute(text)
+        else:
+            if "changed_leads" in text:
+                admin.execute(queries()["log.prepare_leads"])
+            admin.execute(f"PREPARE checked AS {text}".encode())
+
+
+def test_every_file_of_queries_names_and_describes_each() -> None:
+    folder = Path(database_module.__file__).parent / "sql/queries"
+    for file in folder.glob("*.sql"):
+        text = file.read_text()
+        named = [name for name in queries() if name.startswith(f"{file.stem}.")]
+        assert len(named) == text.count("-- name:")
+
+
+# --- Tenants --------------------------------------------------------------------------------------
+
+
+def tables(admin: psycopg.Connection[tuple[Any, ...]], kinds: str = "rpvm") -> list[str]:
+    """Tables, partitions, views and materialised views, by catalog."""
+    rows = admin.execute(
+        """
+        SELECT relname FROM pg_class
+        WHERE relnamespace = 'public'::regnamespace AND relkind::text = ANY (%s)
+        """,
+        (list(kinds),),
+    ).fetchall()
+    return sorted(str(row[0]) for row in rows)
+
+
+@pytest.fixture(scope="module")
+def populated(postgres: LocalPostgres) -> Iterator[Ledger]:
+    """Something of two tenants, an owner and an operator, in every table."""
+    with fresh_database(postgres) as url, ledger(url) as log:
+        populate(log)
+        yield log
+
+
+def populate(log: Ledger) -> None:
+    governing = policy()
+    operator = address_word(OPERATOR)
+    contract = rules("contract", governing, owner=address_word(OWNER), operator=operator)
+    salt, body = b"s" * 32, b"{}"
+    log.submit(
+        genesis(log),
+        PublishPolicy(SURFACE, address_word(OWNER), governing),
+        OpenContract(contract, word("transaction")),
+    )
+    with log.sequencer() as sequencer:
+        log.drain(sequencer)
+        for account in (OWNER, OPERATOR):
+            with log.api.transaction(account) as session:
+                pseudonym_for(
+                    session, log.log_id, SURFACE, account, LEADS[0][:-1] + account[2:3].encode()
+                )
+        touch = Touch(SURFACE, LEADS[0], operator, "email", commitment=commitment(salt, body))
+        log.offer([Submission("touch", touch, body, salt)], OPERATOR)
+        log.submit(RegisterOperator(operator, "0", word("profile")), account=OPERATOR)
+        log.submit(*[ProductEvent(SURFACE, LEADS[0], "signup", 0, 0)] * 260)
+        log.drain(sequencer)
+        log.submit(ProductEvent(SURFACE, LEADS[0], "buy", 0, 0))
+    with psycopg.connect(log.url) as admin:
+        for account in (OWNER, OPERATOR):
+            key = address_word(account)
+            admin.execute("INSERT INTO accounts VALUES (%s, '{}', 0)", (account,))
+            admin.execute("INSERT INTO api_keys VALUES (%s, %s, '', '{}', 0, 9)", (account, key))
+            admin.execute("INSERT INTO rate_limits VALUES (%s, 'read', 0)", (account,))
+            admin.execute("INSERT INTO signin_nonces VALUES (%s, 0)", (f"nonce {account}",))
+        admin.execute(
+            "INSERT INTO proposals VALUES (%s, %s, %s, %s, %s, '{}', 's', NULL, 0)",
+            (log.log_id, word("proposal"), SURFACE, OPERATOR, OWNER),
+        )
+
+
+def visible(log: Ledger, table: str, account: str, presented: str = "") -> int:
+    """How many rows of a table the API sees when it speaks for an account; 0 if it may not look."""
+    with psycopg.connect(log.url) as admin:
+        admin.execute(f"SET ROLE {API}")
+        admin.execute("SELECT set_config('tallystick.account', %s, true)", (account,))
+        admin.execute("SELECT set_config('tallystick.presented', %s, true)", (presented,))
+        try:
+            return count_rows(admin, table)
+        except psycopg.errors.InsufficientPrivilege:
+            return 0
+
+
+def count_rows(admin: psycopg.Connection[tuple[Any, ...]], table: str) -> int:
+    count = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))
+    found = admin.execute(count).fetchone()
+    assert found is not None
+    return int(found[0])
+
+
+def test_every_table_is_public_or_guarded(populated: Ledger) -> None:
+    with psycopg.connect(populated.url) as admin:
+        open_tables = admin.execute(
+            """
+            SELECT relname FROM pg_class c
+            WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+                AND NOT (relrowsecurity AND relforcerowsecurity) AND relname <> 'migrations'
+                AND NOT relispartition
+            """
+        ).fetchall()
+        assert {str(name) for (name,) in open_tables} <= PUBLIC
+        # A partition has no guard of its own unless it has one: nobody may come in that way.
+        reachable = admin.execute(
+            """
+            SELECT relname, role FROM pg_class c, unnest(%s::text[]) AS role
+            WHERE relispartition AND relkind = 'r'
+                AND has_table_privilege(role, c.oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE')
+            """,
+            (list(ROLES),),
+        ).fetchall()
+        assert reachable == []
+        unsafe_views = admin.execute(
+            """
+            SELECT relname FROM pg_class
+            WHERE relnamespace = 'public'::regnamespace AND relkind IN ('v', 'm')
+                AND NOT coalesce(reloptions @> '{security_invoker=true}', false)
+            """
+        ).fetchall()
+        assert unsafe_views == []
+
+
+def test_nobody_reads_what_is_anothers(populated: Ledger) -> None:
+    """Generated from the catalog: a new table is tested as soon as it exists."""
+    with psycopg.connect(populated.url) as admin:
+        for table in tables(admin):
+            if table in PUBLIC:
+                continue
+            for account in ("", STRANGER, "0x", "' OR true --", "postgres"):
+                assert visible(populated, table, account) == 0, (table, account)
+
+
+def test_tenants_read_their_own_rows_and_no_others(populated: Ledger) -> None:
+    """The test above is no good if the tables are empty, or nobody sees anything."""
+    with psycopg.connect(populated.url) as admin:
+        counts = {table: count_rows(admin, table) for table in tables(admin)}
+    own = {
+        table: (visible(populated, table, OWNER), visible(populated, table, OPERATOR))
+        for table in counts
+        if table not in PUBLIC
+    }
+    assert own["leads"] == (1, 1)
+    assert own["lead_identities"] == (2, 0)
+    assert own["private_payloads"] == (1, 1)
+    assert own["requests"] == (counts["requests"] - 2, 2)
+    assert own["results"] == (counts["results"] - 2, 2)
+    assert own["accounts"] == own["api_keys"] == own["rate_limits"] == (1, 1)
+    assert own["proposals"] == (1, 1)
+    assert own["inbox"] == own["migrations"] == own["signin_nonces"] == (0, 0)
+    for table in own:
+        assert counts[table] > 0 or table.startswith("chain_"), table
+    for table in PUBLIC & {"entries", "checkpoints", "contracts", "operators", "surfaces"}:
+        assert visible(populated, table, "") == counts[table] > 0
+
+
+def test_whoever_shows_a_secret_reads_its_row_alone(populated: Ledger) -> None:
+    key = address_word(OWNER).hex()
+    assert visible(populated, "api_keys", "", key) == 1
+    assert visible(populated, "signin_nonces", "", f"nonce {OWNER}") == 1
+    for table in ("api_keys", "signin_nonces"):
+        assert visible(populated, table, "", "something else") == 0
+    assert visible(populated, "accounts", "", key) == 0
+
+
+WRITES_FOR_ANOTHER = {
+    "requests": "INSERT INTO requests VALUES"
+    " (%(log)s, gen_random_uuid(), DEFAULT, %(other)s, 'k', 'settle', sha256(''), 0)",
+    "inbox": "INSERT INTO inbox VALUES (%(log)s, 999, %(other)s, 'settle', '{}')",
+    "results": "INSERT INTO results VALUES (%(log)s, 999, %(me)s, 0, 0)",
+    "entries": "INSERT INTO entries VALUES (%(log)s, 999, decode(repeat('00', 256), 'hex'))",
+    "leads": "UPDATE leads SET state = 'paid'",
+    "contracts": "UPDATE contracts SET earned_units = 0",
+    "lead_identities": "INSERT INTO lead_identities VALUES"
+    " (%(log)s, sha256('s'), 'x', sha256('x'))",
+    "private_payloads": "INSERT INTO private_payloads VALUES"
+    " (%(log)s, sha256('c'), sha256('s'), sha256('l'), %(other)s, sha256(''), '')",
+    "accounts": "INSERT INTO accounts VALUES ('0x' || repeat('e', 40), '{}', 0)",
+    "api_keys": "INSERT INTO api_keys VALUES (%(other)s, sha256('k'), '', '{}', 0, 9)",
+    "rate_limits": "INSERT INTO rate_limits VALUES (%(other)s, 'x', 0)",
+    "signin_nonces": "INSERT INTO signin_nonces VALUES ('not presented', 0)",
+    "proposals": "INSERT INTO proposals VALUES"
+    " (%(log)s, sha256('p'), sha256('s'), %(other)s, %(me)s, '{}', 's', NULL, 0)",
+}
+
+
+@pytest.mark.parametrize("table", WRITES_FOR_ANOTHER)
+def test_nobody_writes_for_another(populated: Ledger, table: str) -> None:
+    with psycopg.connect(populated.url) as admin:
+        admin.execute(f"SET ROLE {API}")
+        admin.execute("SELECT set_config('tallystick.account', %s, true)", (OPERATOR,))
+        names = {"log": populated.log_id, "me": OPERATOR, "other": OWNER}
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            admin.execute(WRITES_FOR_ANOTHER[table].encode(), names)
+
+
+CHANGES_OF_ANOTHERS = {
+    "accounts": "UPDATE accounts SET scopes = '{all}' WHERE account = %(other)s",
+    "api_keys": "UPDATE api_keys SET revoked_ms = 1 WHERE account = %(other)s",
+    "rate_limits": "UPDATE rate_limits SET full_at_ms = 0 WHERE account = %(other)s",
+    "signin_nonces": "DELETE FROM signin_nonces",
+    "lead_identities": "DELETE FROM lead_identities",
+    "private_payloads": "DELETE FROM private_payloads",
+}
+
+
+@pytest.mark.parametrize("table", CHANGES_OF_ANOTHERS)
+def test_nobody_changes_what_is_anothers(populated: Ledger, table: str) -> None:
+    with psycopg.connect(populated.url) as admin:
+        admin.execute(f"SET ROLE {API}")
+        admin.execute("SELECT set_config('tallystick.account', %s, true)", (OPERATOR,))
+        changed = admin.execute(CHANGES_OF_ANOTHERS[table].encode(), {"other": OWNER})
+        assert changed.rowcount == 0
+        admin.rollback()
+
+
+def test_a_key_cannot_be_widened_nor_a_signed_proposal_altered(populated: Ledger) -> None:
+    for change in (
+        "UPDATE api_keys SET scopes = '{all}'",
+        "UPDATE api_keys SET expires_ms = 99",
+        "UPDATE proposals SET terms = '{}'",
+        "UPDATE proposals SET operator_signature = ''",
+    ):
+        with psycopg.connect(populated.url) as admin:
+            admin.execute(f"SET ROLE {API}")
+            admin.execute("SELECT set_config('tallystick.account', %s, true)", (OPERATOR,))
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                admin.execute(change.encode())
+
+
+# --- What only grows ------------------------------------------------------------------------------
+
+
+def growing(admin: psycopg.Connection[tuple[Any, ...]]) -> list[str]:
+    """The tables that only grow, and all their partitions."""
+    rows = admin.execute(
+        "SELECT relid::regclass::text FROM unnest(%s::text[]) AS name,"
+        " LATERAL (SELECT relid FROM pg_partition_tree(name::regclass)"
+        " UNION SELECT name::regclass) AS tree",
+        (sorted(ONLY_GROW),),
+    ).fetchall()
+    return [str(row[0]) for row in rows]
+
+
+def test_triggers_refuse_every_change_even_to_a_superuser(populated: Ledger) -> None:
+    with psycopg.connect(populated.url, autocommit=True) as admin:
+        found = growing(admin)
+        assert len(found) == len(ONLY_GROW) + 5
+        # Not even a session that plays back replication passes over them.
+        admin.execute("SET session_replication_role = replica")
+        for table in found:
+            column = admin.execute(
+                "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum = 1",
+                (table,),
+            ).fetchone()
+            assert column is not None
+            names = {"table": sql.Identifier(table), "column": sql.Identifier(str(column[0]))}
+            for change in (
+                "UPDATE {table} SET {column} = {column}",
+                "DELETE FROM {table}",
+                "DELETE FROM {table} WHERE false",
+                "TRUNCATE {table} CASCADE",
+            ):
+                with pytest.raises(psycopg.errors.RestrictViolation, match="only ever grows"):
+                    admin.execute(sql.SQL(change).format(**names))
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_roles_are_granted_no_change_of_what_only_grows(populated: Ledger, role: str) -> None:
+    with psycopg.connect(populated.url) as admin:
+        for table in growing(admin):
+            for privilege in ("UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"):
+                granted = admin.execute(
+                    "SELECT has_table_privilege(%s, %s, %s)", (role, table, privilege)
+                ).fetchone()
+                assert granted == (False,), (role, table, privilege)
+
+
+def test_only_the_sequencer_writes_the_log(populated: Ledger) -> None:
+    with psycopg.connect(populated.url) as admin:
+        writers = admin.execute(
+            """
+            SELECT role, name FROM unnest(%s::text[]) AS role,
+                unnest('{entries,subtrees,checkpoints,policies,results,leads,contracts,operators,
+                    surfaces}'::text[]) AS name
+            WHERE has_any_column_privilege(role, name, 'INSERT, UPDATE')
+            """,
+            ([WORKER, API],),
+        ).fetchall()
+    assert writers == []

@@ -1,0 +1,46 @@
+"""TODO."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+import psycopg
+
+from orchestrator.runtime.local_servers import LocalPostgres
+
+# The first block of the test chain: 2026-01-01T00:00:00Z.
+CHAIN_START_S = 1_767_225_600
+
+
+TEMPLATE = "template_of_tests"
+
+
+_numbers = count(1)
+
+
+@contextmanager
+def server_folder() -> Iterator[Path]:
+    """A short path that other users may enter, in memory if possible; removed afterwards."""
+    memory = Path("/dev/shm")  # noqa: S108 - mkdtemp makes a folder of our own in it
+    spacious = memory.is_dir() and shutil.disk_usage(memory).free > 2**30
+    folder = Path(tempfile.mkdtemp(prefix="tallystick-", dir=memory if spacious else None))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def fresh_database(server: LocalPostgres, template: str = TEMPLATE) -> Iterator[str]:
+    """The superuser's URL of a migrated, empty database, dropped afterwards."""
+    name = f"test_{next(_numbers)}"
+    with psycopg.connect(server.url, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        try:
+            yield server.url_of(name)
+        finally:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -1,0 +1,147 @@
+"""Small worlds for tests of the fold: one surface, made-up words for ids, hypothesis histories."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from orchestrator.core import policy as policies
+from orchestrator.core.contract import ContractRules
+from orchestrator.core.decide import (
+    Erasure,
+    Genesis,
+    OpenContract,
+    ProductEvent,
+    PublishPolicy,
+    Record,
+    RecordPayout,
+    RegisterOperator,
+    Request,
+    Settle,
+    Touch,
+    decide,
+)
+from orchestrator.core.policy import Policy
+from orchestrator.core.world import World
+
+
+def word(text: str) -> bytes:
+    return text.encode().ljust(32, b".")
+
+
+SURFACE, OWNER, VERIFIER = word("surface"), word("owner"), word("verifier")
+OPERATORS = [word("ann"), word("bob")]
+LEADS = [word("x"), word("y"), word("z")]
+EVENTS = ["signup", "buy", "refund", "lapse", "noise"]
+DOCUMENT: dict[str, Any] = {
+    "initial": "new",
+    "states": ["new", "trial", "paid"],
+    "transitions": [
+        {"on": "signup", "from": ["new"], "to": "trial", "motion": "acquisition"},
+        {"on": "buy", "from": ["trial"], "to": "paid", "motion": "conversion"},
+        {"on": "buy", "from": ["paid"], "to": "paid", "motion": "expansion"},
+        {"on": "lapse", "from": ["paid"], "to": "new", "motion": "activation"},
+    ],
+    "reversals": [{"on": "refund", "of": "paid"}, {"on": "lapse", "of": "paid"}],
+    "attribution": "first_touch",
+    "lateness_s": 5,
+}
+
+
+def policy(**changes: Any) -> Policy:
+    return policies.parse({**DOCUMENT, **changes})
+
+
+def rules(name: str, governing: Policy, **changes: Any) -> ContractRules:
+    plain = ContractRules(
+        contract_id=word(name),
+        surface=SURFACE,
+        owner=OWNER,
+        operator=OPERATORS[0],
+        verifier=VERIFIER,
+        policy_hash=governing.hash,
+        attribution=governing.attribution,
+        outcome="paid",
+        repeatable=False,
+        unit_price_units=10,
+        revenue_share_bps=0,
+        budget_units=1000,
+        opens_at_ms=0,
+        deadline_ms=1_000_000,
+        attribution_window_ms=100_000,
+        holdback_period_ms=0,
+    )
+    return plain._replace(**changes)
+
+
+def begin(governing: Policy, *contracts: ContractRules) -> tuple[World, list[Record]]:
+    """A world with a genesis, the surface, its operators and these contracts."""
+    world = World()
+    requests: list[Request] = [
+        Genesis(word("log"), word("publisher")),
+        PublishPolicy(SURFACE, OWNER, governing),
+        *(RegisterOperator(operator, "0", word("profile")) for operator in OPERATORS),
+        *(OpenContract(contract, word("transaction")) for contract in contracts),
+    ]
+    records = [record for request in requests for record in decide(world, request, 0)]
+    return world, records
+
+
+# A strategy's own draws are mostly small and alike, and a history in which nothing is paid agrees
+# with any rule. So these draw a seed, and the rest evenly from it.
+seeds = st.randoms(use_true_random=True)
+
+
+@st.composite
+def contract_lists(draw: st.DrawFn, governing: Policy) -> list[ContractRules]:
+    random = draw(seeds)
+    found = []
+    for number in range(random.randint(2, 5)):
+        opens = random.choice([0, 0, 2000, 12_000])
+        found.append(
+            rules(
+                f"c{number}",
+                governing,
+                operator=random.choice(OPERATORS),
+                outcome=random.choice(["paid", "paid", "paid", *governing.states]),
+                repeatable=random.choice([True, False]),
+                unit_price_units=random.randint(0, 9),
+                revenue_share_bps=random.choice([1, 500, 10_000]),
+                budget_units=random.choice([0, 15, 40, 1000]),
+                opens_at_ms=opens,
+                deadline_ms=opens + random.choice([0, 9000, 90_000, 90_000]),
+                attribution_window_ms=random.choice([0, 4000, 90_000, 90_000]),
+                holdback_period_ms=random.choice([0, 2000, 50_000]),
+                statement_group=random.choice([b"g", b"h"]),
+            )
+        )
+    return found
+
+
+@st.composite
+def request_lists(
+    draw: st.DrawFn, contracts: list[ContractRules], owner: bytes = OWNER
+) -> list[tuple[int, Request]]:
+    """(now, request) in time order; events may be late by up to the policy's bound."""
+    random = draw(seeds)
+    now = 0
+    found: list[tuple[int, Request]] = []
+    for _ in range(random.choice([5, 40, 80])):
+        now += random.choice([0, 1, 1000, 2000])
+        lead = random.choice([*LEADS, LEADS[0], LEADS[0]])
+        kind = random.choice(["touch"] * 4 + ["event"] * 6 + ["tick"] * 2 + ["pay"] * 2 + ["erase"])
+        request: Request
+        if kind == "touch":
+            request = Touch(SURFACE, lead, random.choice(OPERATORS), "email")
+        elif kind == "event":
+            event = random.choice(["signup", "signup", "buy", "buy", "buy", *EVENTS])
+            at = max(0, now - random.choice([0, 0, 1, 4000]))
+            request = ProductEvent(SURFACE, lead, event, random.randint(0, 9), at)
+        elif kind == "tick":
+            request = Settle()
+        elif kind == "erase":
+            request = Erasure(SURFACE, lead, owner)
+        else:
+            paid = random.choice(contracts).contract_id
+            request = RecordPayout(paid, word("payee"), "paid", 1, word("transaction"))
+        found.append((now, request))
+    return found

@@ -1,0 +1,208 @@
+"""Counting payments again: what the escrow does passes, and nothing that is one unit off does."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from orchestrator.chain.abi import (
+    ChainEvent,
+    ClaimDropped,
+    Claimed,
+    ClaimsDisputed,
+    ClaimsRuled,
+    Closed,
+    Credited,
+    Disproved,
+    Disputed,
+    Event,
+    Final,
+    Opened,
+    Paid,
+    Pending,
+    Refunded,
+    Refused,
+    Ruled,
+    Settled,
+)
+from orchestrator.core.errors import ReplayError
+from orchestrator.core.escrow_model import EscrowedContract
+from orchestrator.core.terms import Terms
+from orchestrator.verify.recount import Totals, recount
+from tests.support.terms import ARBITER, terms
+
+ID = b"\7" * 32
+KEY = b"\5" * 32
+STATEMENTS = {5: Totals(40, 0), 9: Totals(60, 0), 12: Totals(60, 10)}
+FEE = {"fee_bps": 1000, "fee_recipient": ARBITER}
+PLAIN = terms(**FEE)
+# Statements wait 50 s; a fifth is held back for 200 s; claims are made from 1000 s to 1100 s.
+GUARDED = terms(
+    **FEE,
+    arbiter=ARBITER,
+    challenge_period_s=50,
+    arbitration_period_s=30,
+    holdback_bps=2000,
+    holdback_period_s=200,
+    claim_period_s=100,
+)
+Told = list[tuple[int, Event]]
+
+
+def paid(amount: int, fee: int, index: int) -> Paid:
+    return Paid(ID, PLAIN.payee, index, amount, fee)
+
+
+def count(deal: Terms, told: Told, statements: dict[int, Totals] | None = None) -> EscrowedContract:
+    events = [ChainEvent(n, b"", b"", 0, at_s, event) for n, (at_s, event) in enumerate(told)]
+    return recount(ID, deal, events, STATEMENTS if statements is None else statements)
+
+
+OPENED = (0, Opened(ID, PLAIN.owner, PLAIN.operator, b"", b""))
+# A plain contract: paid at once; a reversal pays nothing; a transfer that failed is a credit.
+AT_ONCE: Told = [
+    OPENED,
+    (100, paid(36, 4, 5)),
+    (100, Credited(ID, PLAIN.payee, 36)),
+    (200, Refused(ID, 5, "already_settled")),
+    (300, paid(18, 2, 9)),
+    (400, Settled(ID, 12, 60, 10)),
+    (1001, Refunded(ID, PLAIN.owner, 40)),
+]
+# A guarded one: paid 40 less a fifth, then the next statement's, then what was held.
+IN_TIME: Told = [
+    OPENED,
+    (100, Settled(ID, 5, 40, 0)),
+    (100, Pending(ID, 5, 150)),
+    (160, Final(ID, 5, 40, 150)),
+    (160, paid(29, 3, 5)),
+    (200, Settled(ID, 9, 60, 0)),
+    (200, Pending(ID, 9, 250)),
+    (260, Final(ID, 9, 60, 250)),
+    (260, paid(15, 1, 9)),
+    (500, paid(10, 2, 9)),
+    (1101, Refunded(ID, PLAIN.owner, 40)),
+]
+DISPUTED: Told = [
+    (100, Settled(ID, 5, 40, 0)),
+    (120, Disputed(ID, PLAIN.owner, 180)),
+    (130, Ruled(ID, 30)),
+    (130, Final(ID, 5, 30, 130)),
+    (130, paid(22, 2, 5)),
+]
+LIED: Told = [
+    (100, Settled(ID, 5, 40, 0)),
+    (120, Disproved(ID, "duplicate")),
+    (1050, Claimed(ID, KEY, b"", 3, 2, 800_000, 1)),
+    (1201, paid(1, 0, 0)),
+    (1201, Refunded(ID, PLAIN.owner, 99)),
+]
+# Of two claims, 50 together, the arbiter leaves 40; the log refutes the larger one after that.
+CLAIMED: Told = [
+    (1050, Claimed(ID, KEY, b"", 3, 2, 800_000, 30)),
+    (1051, Claimed(ID, ID, b"", 5, 4, 900_000, 20)),
+    (1101, ClaimsDisputed(ID, PLAIN.operator)),
+    (1101, ClaimsRuled(ID, 40)),
+    (1102, Refunded(ID, PLAIN.owner, 60)),
+    (1200, ClaimDropped(ID, KEY, "answered")),
+    (1200, Refunded(ID, PLAIN.owner, 20)),
+    (1201, paid(18, 2, 0)),
+]
+AGREED: Told = [
+    (100, Settled(ID, 5, 40, 0)),
+    (120, Closed(ID, 20)),
+    (120, paid(18, 2, 0)),
+    (120, Refunded(ID, PLAIN.owner, 80)),
+]
+
+
+@pytest.mark.parametrize(
+    ("deal", "told", "paid_units", "refunded_units"),
+    [
+        (PLAIN, AT_ONCE, 60, 40),
+        (GUARDED, IN_TIME, 60, 40),
+        (GUARDED, DISPUTED, 24, 0),
+        (GUARDED, LIED, 1, 99),
+        (GUARDED, CLAIMED, 20, 80),
+        (GUARDED, AGREED, 20, 80),
+        (PLAIN, [], 0, 0),
+    ],
+    ids=["at once", "in time", "disputed", "lied", "claimed", "agreed", "nothing"],
+)
+def test_what_the_escrow_does_is_what_is_counted(
+    deal: Terms, told: Told, paid_units: int, refunded_units: int
+) -> None:
+    position = count(deal, told)
+    assert (position.paid_units, position.refunded_units) == (paid_units, refunded_units)
+
+
+@pytest.mark.parametrize("deal_told", [(PLAIN, AT_ONCE), (GUARDED, IN_TIME), (GUARDED, AGREED)])
+def test_one_unit_more_or_less_is_found(deal_told: tuple[Terms, Told]) -> None:
+    deal, told = deal_told
+    names = {Paid: ("amount_units", "fee_units"), Refunded: ("amount_units",)}
+    tried = 0
+    for place, (at_s, event) in enumerate(told):
+        for name in names.get(type(event), ()):
+            for change in (-1, 1):
+                forged: Any = replace(event, **{name: getattr(event, name) + change})
+                with pytest.raises(ReplayError, match="the rules give"):
+                    count(deal, [*told[:place], (at_s, forged), *told[place + 1 :]])
+                tried += 1
+    assert tried >= 6
+
+
+def without(place: int) -> Callable[[Told], Told]:
+    return lambda told: told[:place] + told[place + 1 :]
+
+
+def instead(place: int, **changes: Any) -> Callable[[Told], Told]:
+    def change(told: Told) -> Told:
+        at_s, event = told[place]
+        forged: Any = replace(event, **changes)
+        return [*told[:place], (at_s, forged), *told[place + 1 :]]
+
+    return change
+
+
+def at(place: int, at_s: int) -> Callable[[Told], Told]:
+    return lambda told: [*told[:place], (at_s, told[place][1]), *told[place + 1 :]]
+
+
+@pytest.mark.parametrize(
+    ("deal", "told", "forge", "complaint"),
+    [
+        (PLAIN, AT_ONCE, instead(1, position=6), "entry 6 is no statement"),
+        (PLAIN, AT_ONCE, instead(1, payee=PLAIN.owner), "the terms say"),
+        (PLAIN, AT_ONCE, at(5, 1001), "must be refused: ended"),
+        (PLAIN, AT_ONCE, at(6, 1000), "nothing is refunded until"),
+        (PLAIN, AT_ONCE, instead(5, earned_units=61), "states other totals"),
+        (GUARDED, IN_TIME, instead(1, reversed_units=1), "states other totals"),
+        (GUARDED, IN_TIME, at(4, 150), "the rules give 0"),
+        (GUARDED, IN_TIME, without(1), "the rules give 0"),
+        (GUARDED, IN_TIME, without(8), "the rules give"),
+        (GUARDED, IN_TIME, at(9, 350), "the rules give 8"),
+        (GUARDED, IN_TIME, at(9, 349), "the rules give 0"),
+        (GUARDED, DISPUTED, without(1), "nobody disputed"),
+        (GUARDED, DISPUTED, without(4), "24 units .* were due, and not paid"),
+        (GUARDED, DISPUTED, at(1, 151), "not pending"),
+        (GUARDED, DISPUTED, instead(2, payable_units=101), "not from 0 to 100"),
+        (GUARDED, LIED, without(1), "more than|pending|the rules give"),
+        (GUARDED, LIED, at(3, 1200), "the rules give 0"),
+        (GUARDED, LIED, at(2, 1000), "possible after"),
+        (GUARDED, AGREED, without(3), "80 units .* were due, and not paid"),
+        (GUARDED, AGREED, instead(1, payable_units=101), "not from"),
+    ],
+)
+def test_what_the_rules_do_not_give_is_found(
+    deal: Terms, told: Told, forge: Callable[[Told], Told], complaint: str
+) -> None:
+    with pytest.raises(ReplayError, match=complaint) as caught:
+        count(deal, forge(told))
+    assert "\n" not in caught.value.message
+    assert ID.hex() in caught.value.message
+
+
+def test_a_statement_that_the_log_does_not_have_pays_nothing() -> None:
+    with pytest.raises(ReplayError, match="no statement about this contract"):
+        count(PLAIN, AT_ONCE, {})
