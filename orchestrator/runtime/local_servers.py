@@ -343,7 +343,7 @@ def find_anvil() -> str:
                 "anvil-missing", f"TALLYSTICK_ANVIL is {given}, which is no program; correct it"
             )
         return given
-    in_tree = Path(__file__).parent.parent / "node_modules/.bin/anvil"
+    in_tree = Path(__file__).parents[2] / "node_modules/.bin/anvil"
     found = str(in_tree) if in_tree.exists() else shutil.which("anvil")
     if found is None:
         raise LocalError(
