@@ -13,16 +13,10 @@ from orchestrator.backtest.evaluate import OutcomeLine, Report, Spool
 from orchestrator.backtest.inputs import ContractPlan, EventRow, TouchRow
 from orchestrator.client.accounts import PLAIN_TERMS
 from orchestrator.client.http import Client
-from orchestrator.core.decide import (
-    ProductEvent,
-    PublishPolicy,
-    RegisterOperator,
-    Request,
-    Touch,
-)
 from orchestrator.core.entry import ZERO_ADDRESS, address_word, unpack_outcome
 from orchestrator.core.errors import InputError, ReplayError
 from orchestrator.core.policy import Policy, Verdict
+from orchestrator.core.requests import ProductEvent, PublishPolicy, RegisterOperator, Request, Touch
 from orchestrator.core.terms import Terms, contract_id, sign_digest
 from orchestrator.core.units import DAY_MS, NS_PER_MS, NS_PER_S
 from orchestrator.log.inbox import MAX_BULK, Submission, submit
