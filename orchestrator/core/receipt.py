@@ -95,7 +95,7 @@ def parse(document: object) -> Receipt:
 
 
 def check(receipt: Receipt) -> None:
-    """Check every inclusion proof and opening, and that the entries tell one story."""
+    """Check every inclusion proof and opening, and the story that the entries tell together."""
     for role, proven in receipt.entries.items():
         try:
             leaf = leaf_hash(proven.data)

@@ -30,7 +30,7 @@ class Replay:
 
     @property
     def size(self) -> int:
-        """How many entries have been taken."""
+        """The number of entries taken."""
         return self.world.size - len(self._expected)
 
     def take(self, record: Record) -> None:
@@ -54,7 +54,7 @@ class Replay:
             )
 
     def finish(self) -> World:
-        """The world after the last record; an error if the rules demand that more follow."""
+        """Return the world after the last record. Raises ReplayError if the rules demand more."""
         if self._expected:
             raise ReplayError(
                 "entry-missing",
@@ -65,7 +65,7 @@ class Replay:
 
 
 def replay(records: Iterable[Record], documents: Documents) -> World:
-    """Judge `records`, the whole log from entry 0, and return the world after the last one."""
+    """Return the world after `records`, the whole log from entry 0, each judged in turn."""
     judged = Replay(documents)
     for record in records:
         judged.take(record)
@@ -73,7 +73,7 @@ def replay(records: Iterable[Record], documents: Documents) -> World:
 
 
 class _Clock:
-    """The log's own clock: of what we did by the entry, of what a product reported by its opening.
+    """The log's own clock: our acts tell it by the entry, reports of the product by the opening.
 
     It never goes back. So a report that is dated ahead, past a deadline say, dates ahead all that
     the log says after it.
