@@ -221,7 +221,7 @@ def plan_completion(chain: Chain, client: Client, evaluator: Evaluator, job_id: 
             completion = _completion(chain, evaluator, job_id, endorsement, proven)
             return Plan(_describe(chain, condition), (completion,), facts=_facts(evaluator))
         position = endorsement.exhibit.position
-        reason = f"the statement at entry {position} is not anchored and signed as said"
+        reason = f"the statement at entry {position} is not anchored and signed as served"
     raise EscrowError(
         "condition-not-met",
         f"the job cannot be completed: {reason}; try again later, or another server",

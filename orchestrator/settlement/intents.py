@@ -10,11 +10,12 @@ from orchestrator.chain.abi import Call
 from orchestrator.chain.relayer import Submitter
 from orchestrator.storage.database import Database
 
+# What was refused or reverted six times will not come right by itself.
 MAX_NUMBER = 5
 
 
 class NumberedIntent(NamedTuple):
-    """What the chain was asked for, under which number, and its fate; None while under way.
+    """An intent with its number among those of its purpose, and its fate; None while under way.
 
     The purpose is, by kind: publish `old size:new size`, settle `first:count`, release
     `contract:paid units`, refute `contract:key of the claim`.
@@ -78,6 +79,7 @@ class Intents:
             row = session.one("pipeline.last_intent", **self._sender, prefix=prefix)
         if row is None:
             return None
+        # A purpose may hold colons itself.
         kind, *purpose, number = row.intent_key.split(":")
         return NumberedIntent(kind, ":".join(purpose), int(number), row.fate)
 

@@ -1,9 +1,10 @@
-"""Amounts to the unit, and counts."""
+"""Amounts to the unit, counts, and seconds, as plans write them."""
 
 import pytest
 
 from orchestrator.actions.wording import count_of, describe_amount, describe_exact_amount
 from orchestrator.chain.deployment import Token
+from orchestrator.core.units import format_second
 
 
 @pytest.mark.parametrize(
@@ -31,3 +32,8 @@ def test_an_exact_amount_names_its_base_units() -> None:
 )
 def test_counts(count: int, text: str) -> None:
     assert count_of(count, "claim") == text
+
+
+def test_seconds_are_written_in_utc_as_far_as_there_are_dates() -> None:
+    assert format_second(1_767_225_600) == "2026-01-01 00:00:00 UTC"
+    assert format_second(2**64) == "second 18446744073709551616"

@@ -71,9 +71,9 @@ def test_who_can_do_what_when() -> None:
         ({"status": "closed", "closed_at_s": 5, "releasable_units": 5}, {release}),
     ):  # fmt: skip
         options = contract_view.options(contract_state(**cast(dict[str, Any], changes)))
-        said = [(one.who, one.command, one.from_s, one.until_s) for one in options]
-        assert set(said) == expected, changes
-        assert len(said) == len(expected)
+        offered = [(one.who, one.command, one.from_s, one.until_s) for one in options]
+        assert set(offered) == expected, changes
+        assert len(offered) == len(expected)
 
 
 def test_options_come_in_the_order_of_time() -> None:
@@ -91,17 +91,17 @@ def test_what_the_terms_say() -> None:
         holdback_period_s=30 * DAY_S, rate_cap_units=50_000_000, rate_period_s=3600, fee_bps=200,
         fee_recipient=OWNER,
     )  # fmt: skip
-    told = dict(contract_view.told(contract_state(terms, claims=CLAIMS, pending=PENDING)))
-    assert told["pays"] == '8.00 USDC and 2.50% of its value, each time a lead enters "activated"'
-    assert told["held back"] == "10.00% of what became final in the last 31 d"
-    assert told["paid out"] == "at most 50.00 USDC in any 1 h"
-    assert told["fee"] == f"2.00% of what is paid, to {OWNER}"
-    assert told["claimed"] == "8.00 USDC, in 1 claim"
+    lines = dict(contract_view.told(contract_state(terms, claims=CLAIMS, pending=PENDING)))
+    assert lines["pays"] == '8.00 USDC and 2.50% of its value, each time a lead enters "activated"'
+    assert lines["held back"] == "10.00% of what became final in the last 31 d"
+    assert lines["paid out"] == "at most 50.00 USDC in any 1 h"
+    assert lines["fee"] == f"2.00% of what is paid, to {OWNER}"
+    assert lines["claimed"] == "8.00 USDC, in 1 claim"
     for ruled_units, claimed in ((3_000_000, "3.00"), (9_000_000, "8.00")):
         ruled = CLAIMS._replace(is_disputed=True, ruled_units=ruled_units)
-        claims_told = dict(contract_view.told(contract_state(claims=ruled)))["claimed"]
-        assert claims_told == f"{claimed} USDC, in 1 claim, as the arbiter ruled"
-    assert told["pending"].startswith("the statement at entry 40, 16.00 USDC in all, until 20")
+        claimed_line = dict(contract_view.told(contract_state(claims=ruled)))["claimed"]
+        assert claimed_line == f"{claimed} USDC, in 1 claim, as the arbiter ruled"
+    assert lines["pending"].startswith("the statement at entry 40, 16.00 USDC in all, until 20")
     assert (
         dict(contract_view.told(contract_state(PLAIN)))["arbiter"]
         == "none: nothing can be disputed"

@@ -200,7 +200,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 def market(run: Run, tmp_path: Path) -> Iterator[Market]:
     """A market on servers of its own."""
     with server_folder() as folder:
-        options = SandboxOptions(folder, CHAIN_START_S * 1000, "remedies.example")
+        options = SandboxOptions(folder, CHAIN_START_S * 1000, "market.example")
         with (
             Sandbox(options, lambda _: None) as sandbox,
             closing(Market(sandbox, tmp_path, run)) as market,
