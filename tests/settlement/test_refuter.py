@@ -110,7 +110,7 @@ def test_a_stranger_refutes_first(market: Market) -> None:
 
 
 def test_a_contract_that_fails_stops_no_other_and_is_tried_again(
-    market: Market, monkeypatch: pytest.MonkeyPatch
+    market: Market, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     contracts = paid_and_silent(market, "ada", "bo")
     ada, bo = contracts.values()
@@ -118,8 +118,6 @@ def test_a_contract_that_fails_stops_no_other_and_is_tried_again(
     claim(market, "bo", bo, 1)
     market.sandbox.finalize()
     market.sandbox.stack.pipeline.watch()
-    # Another pipeline finds what the first has read.
-    again = second_stack(market.sandbox, market.sandbox.stack._database_url)
     failures: list[bytes] = []
 
     def failing(_: object, contract_id: bytes) -> ContractState:
@@ -128,7 +126,8 @@ def test_a_contract_that_fails_stops_no_other_and_is_tried_again(
             raise NodeError("node-timeout", "the node did not answer")
         return read_contract_state(market.chain, contract_id)
 
-    with again:
+    # Another pipeline finds what the first has read.
+    with second_stack(market.sandbox, database_url) as again:
         market.sandbox.stack.pipeline = again.pipeline
         monkeypatch.setattr(refuter, "read_contract_state", failing)
         with pytest.raises(NodeError):

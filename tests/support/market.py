@@ -197,10 +197,12 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.fixture
-def market(run: Run, tmp_path: Path) -> Iterator[Market]:
-    """A market on servers of its own."""
+def market(run: Run, tmp_path: Path, database_url: str) -> Iterator[Market]:
+    """A market on a chain and in a database of its own."""
     with server_folder() as folder:
-        options = SandboxOptions(folder, CHAIN_START_S * 1000, "market.example")
+        options = SandboxOptions(
+            folder, CHAIN_START_S * 1000, "market.example", database_url=database_url
+        )
         with (
             Sandbox(options, lambda _: None) as sandbox,
             closing(Market(sandbox, tmp_path, run)) as market,
