@@ -40,7 +40,7 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.policy import Policy
 from orchestrator.core.units import format_amount
-from orchestrator.runtime.settings import read as read_settings
+from orchestrator.runtime.settings import read_settings
 from orchestrator.storage.files import read_bytes
 from orchestrator.verify.receipt_check import check_receipt, receipt_chain
 
