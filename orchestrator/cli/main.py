@@ -141,8 +141,8 @@ def serve(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    with services.deployment(settings, parts, say) as stack:
-        services.work(stack, settings, parts, stop, say)
+    with services.open_deployment(settings, parts, say) as stack:
+        services.run_parts(stack, settings, parts, stop, say)
     say("stopped")
 
 
