@@ -30,6 +30,9 @@ from orchestrator.core.resource import Resource
 from orchestrator.core.site import Addresses
 from orchestrator.core.tx_plan import gas_limit
 
+# An account's balance for gas on a local chain: more than any test or demonstration uses.
+GAS_FUNDS_WEI = 10**20
+
 
 class StandIns(NamedTuple):
     """Addresses of what a public chain has already: ERC-8004's registries, an ERC-8183 contract."""

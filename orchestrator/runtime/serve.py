@@ -19,7 +19,7 @@ from orchestrator.core.errors import DomainError, InputError
 from orchestrator.core.site import Site, TokenInfo
 from orchestrator.core.terms import address_of
 from orchestrator.core.units import TOKEN_DECIMALS
-from orchestrator.runtime.local_chain import LocalChainClock, deploy_local
+from orchestrator.runtime.local_chain import GAS_FUNDS_WEI, LocalChainClock, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil, LocalPostgres
 from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.stack import Keys, Stack, http_server, listen
@@ -33,7 +33,6 @@ FLUSH_S = 0.2
 STEP_S = 1.0
 SWEEP_S = 30.0
 MAX_WAIT_S = 60.0
-GAS_FUNDS_WEI = 10**20
 BLOCK_TIME_S = 1
 
 # A callback that is told in one line what is being done now.

@@ -19,9 +19,14 @@ from orchestrator.core.errors import ChainError
 from orchestrator.core.resource import ResourceGroup
 from orchestrator.core.site import Site, TokenInfo
 from orchestrator.core.units import TOKEN_DECIMALS
-from orchestrator.runtime.local_chain import LocalChainClock, deploy_local, send_local
+from orchestrator.runtime.local_chain import (
+    GAS_FUNDS_WEI,
+    LocalChainClock,
+    deploy_local,
+    send_local,
+)
 from orchestrator.runtime.local_servers import LocalAnvil, LocalPostgres
-from orchestrator.runtime.serve import GAS_FUNDS_WEI, Progress
+from orchestrator.runtime.serve import Progress
 from orchestrator.runtime.stack import Keys, Stack, http_server, listen
 
 MAX_STEPS_TO_REST = 50
