@@ -9,16 +9,23 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
+import pytest
+
 from orchestrator.chain.deployment import Chain
+from orchestrator.cli.main import main
 from orchestrator.client.accounts import Operator, Owner, ProductEvent, wallet
 from orchestrator.client.http import Client
+from orchestrator.core.errors import InputError
 from orchestrator.core.site import Site, TokenInfo
 from orchestrator.runtime.local_chain import LocalChainClock, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil
-from orchestrator.runtime.serve import now_ms
+from orchestrator.runtime.serve import PARTS, now_ms, open_deployment, read_site
+from orchestrator.runtime.settings import Settings, read_settings
+from orchestrator.runtime.stack import Keys
 from orchestrator.simulation import cdnow
 from orchestrator.simulation.sandbox import address_of, key_of
 from tests.support.servers import server_folder
@@ -136,15 +143,6 @@ def test_its_parts_run_apart_each_with_its_own_keys(database_url: str) -> None:
             assert any(
                 chain.checkpoint(deployed.log_id).size or wait.wait(0.1) for _ in range(600)
             ), "the pipeline has anchored nothing"
-            lacking = part("lacking", "verifier") | {"TALLYSTICK_LISTEN": "127.0.0.1:1"}
-            done = subprocess.run(
-                [COMMAND, "serve", "--only", "pipeline"],
-                env=os.environ | lacking,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            assert (done.returncode, "relayer: No such file" in done.stderr) == (2, True)
 
 
 def _write_key(path: Path, name: str) -> None:
@@ -152,33 +150,61 @@ def _write_key(path: Path, name: str) -> None:
     path.write_text(key_of(name).hex())
 
 
-def test_a_bad_setting_is_one_line() -> None:
-    environment = {**os.environ, "TALLYSTICK_LISTEN": "everywhere"}
-    done = subprocess.run(
-        [COMMAND, "serve"], env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert "TALLYSTICK_LISTEN must be host:port" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_bad_setting_is_an_error_of_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TALLYSTICK_LISTEN", "everywhere")
+    monkeypatch.setattr(sys, "argv", ["tallystick", "serve"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "TALLYSTICK_LISTEN must be host:port" in capsys.readouterr().err
 
 
-def test_keys_that_others_can_read_are_refused(tmp_path: Path) -> None:
-    """Keys are read before a database or a node is asked."""
-    for name in ("publisher", "verifier", "relayer"):
+@pytest.fixture
+def nowhere(tmp_path: Path) -> Settings:
+    """Make settings whose database and node do not answer, with the keys of all parts."""
+    for name in Keys._fields:
         _write_key(tmp_path / name, name)
-    (tmp_path / "relayer").chmod(0o640)
-    environment = {
-        "TALLYSTICK_HOME": str(tmp_path),
-        "TALLYSTICK_KEYS": str(tmp_path),
-        "TALLYSTICK_DATABASE_URL": "postgresql://u@127.0.0.1:1/db",
-        "TALLYSTICK_RPC_URL": "http://127.0.0.1:1",
-        "TALLYSTICK_SITE": str(tmp_path / "site.json"),
-    }
-    done = subprocess.run(
-        [COMMAND, "serve"],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=False,
+    return read_settings(
+        {
+            "TALLYSTICK_HOME": str(tmp_path),
+            "TALLYSTICK_KEYS": str(tmp_path),
+            "TALLYSTICK_DATABASE_URL": "postgresql://u@127.0.0.1:1/db",
+            "TALLYSTICK_RPC_URL": "http://127.0.0.1:1",
+            "TALLYSTICK_SITE": str(tmp_path / "site.json"),
+        }
     )
-    assert (done.returncode, "relayer: others may read it" in done.stderr) == (2, True)
+
+
+def open_refused(settings: Settings, *parts: str) -> str:
+    """Return the message of the error that refuses to open a deployment with these settings."""
+    steps: list[str] = []
+    with pytest.raises(InputError) as refused, open_deployment(settings, parts, steps.append):
+        pass
+    assert steps == []
+    return refused.value.message
+
+
+def test_keys_are_checked_before_a_database_or_a_node_is_asked(nowhere: Settings) -> None:
+    (nowhere.keys / "relayer").chmod(0o640)
+    assert "relayer: others may read it" in open_refused(nowhere, *PARTS)
+    (nowhere.keys / "relayer").unlink()
+    assert "relayer: No such file" in open_refused(nowhere, "pipeline")
+    _write_key(nowhere.keys / "relayer", "verifier")
+    assert "the keys of verifier and relayer must differ" in open_refused(nowhere, "pipeline")
+    # A part does not ask for the keys of another: this one goes on to the site.
+    assert "site.json: No such file" in open_refused(nowhere, "sequencer")
+
+
+def test_a_node_without_a_site_is_refused(nowhere: Settings) -> None:
+    assert "set TALLYSTICK_SITE" in open_refused(replace(nowhere, site=None), "api")
+
+
+def test_a_site_file_that_is_garbled_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "site.json"
+    for text in ("", "{", "[]", "{}"):
+        path.write_text(text)
+        with pytest.raises(InputError, match=f"{path}: ") as refused:
+            read_site(path)
+        assert refused.value.code == "site-malformed"
