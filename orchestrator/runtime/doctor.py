@@ -63,7 +63,7 @@ def _check(what: str, describe: Callable[[], str]) -> Finding:
 
 
 def _describe_disk(home: Path) -> str:
-    # The home is made by the first start, so its nearest existing parent tells the file system.
+    # The home is made by the first start, so its nearest existing parent shows the file system.
     folder = next(folder for folder in (home, *home.parents) if folder.exists())
     free = shutil.disk_usage(folder).free
     if free < FREE_BYTES:

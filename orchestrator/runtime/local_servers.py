@@ -355,10 +355,10 @@ def find_anvil() -> str:
             )
         return named
     in_tree = Path(__file__).parents[2] / "node_modules/.bin/anvil"
-    found = str(in_tree) if in_tree.exists() else shutil.which("anvil")
-    if found is None:
+    path = str(in_tree) if in_tree.exists() else shutil.which("anvil")
+    if path is None:
         raise LocalError(
             "anvil-missing",
             "anvil was not found; install Foundry or set TALLYSTICK_ANVIL to its path",
         )
-    return found
+    return path

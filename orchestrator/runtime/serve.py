@@ -35,7 +35,7 @@ SWEEP_S = 30.0
 MAX_WAIT_S = 60.0
 BLOCK_TIME_S = 1
 
-# A callback that is told in one line what is being done now.
+# A callback that takes one line about the step that begins now.
 Progress = Callable[[str], None]
 
 

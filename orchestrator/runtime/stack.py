@@ -290,6 +290,7 @@ def http_server(app: FastAPI, sock: socket.socket) -> Iterator[str]:
     thread = threading.Thread(target=server.run, args=([sock],), name="http")
     thread.start()
     try:
+        # uvicorn sets the flag from its own thread and offers nothing to wait on.
         deadline = time.monotonic() + START_S
         while not server.started:
             if not thread.is_alive() or time.monotonic() > deadline:

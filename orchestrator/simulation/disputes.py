@@ -77,6 +77,7 @@ def open_with_silent_verifier(
     )
     id_ = contract_id(signed, sandbox.stack.escrow_domain)
     signature = sign_digest(id_, bytes(operator.account.key))
+    # The owner sends the transaction, so the escrow needs no signature of the owner.
     sandbox.send("owner", chain.open(signed, b"", signature))
     return id_
 

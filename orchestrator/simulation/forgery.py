@@ -236,6 +236,7 @@ def _find_contradiction(chain: Chain, terms: Terms, id_: bytes, tree: _Tree) -> 
             chain.floor_of(id_),
         )
     }
+    # The same search as for any log: it has not been told which entry is forged.
     case = find_lie(tree.entries, contracts, lambda position: tree.entries[position])
     if case is None:
         raise ReplayError("forgery-unseen", "the log contradicts itself, and the search missed it")

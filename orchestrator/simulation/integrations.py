@@ -1,7 +1,7 @@
 """Two uses of the log by other contracts, as the demonstration runs them: a job and a reputation.
 
-A client that has no part in the market posts an ERC-8183 job whose evaluator is the log. An agent
-of ERC-8004's registry has written to its record what a settlement paid it.
+A client that has no part in the market posts an ERC-8183 job whose evaluator is the log. The amount
+that a contract paid is written to its agent's record in ERC-8004's registry.
 """
 
 from typing import NamedTuple
@@ -33,7 +33,7 @@ class JobReport(NamedTuple):
 
     @property
     def is_completed(self) -> bool:
-        """Whether the statement at `position` has completed it."""
+        """Return whether a statement, the one at `position`, has completed the job."""
         return self.position is not None
 
 

@@ -79,19 +79,19 @@ def test_a_chain_is_approved_only_with_our_contracts(tmp_path: Path, anvil: Loca
     )
     path = tmp_path / "site.json"
 
-    def found(document: dict[str, object]) -> Finding:
+    def examined(document: dict[str, object]) -> Finding:
         path.write_text(json.dumps(document))
         environment = {"HOME": str(tmp_path), "RPC_URL": anvil.rpc_url, "SITE": str(path)}
         return findings_of(**environment)["chain"]
 
     chain_id = deployed.addresses.chain_id
-    assert found(site.to_json()) == Finding(
+    assert examined(site.to_json()) == Finding(
         "chain", True, f"chain {chain_id} holds our contracts; the log is anchored at size 0"
     )
     for name in ("event_log", "escrow", "feedback", "evaluators"):
-        assert not found(site.to_json() | {name: deployed.token}).ok
-    assert not found(site.to_json() | {"chain_id": chain_id + 1}).ok
-    assert str(path) in found({}).detail
+        assert not examined(site.to_json() | {name: deployed.token}).ok
+    assert not examined(site.to_json() | {"chain_id": chain_id + 1}).ok
+    assert str(path) in examined({}).detail
     without_site = findings_of(HOME=str(tmp_path), RPC_URL=anvil.rpc_url)["chain"]
     assert "set TALLYSTICK_SITE" in without_site.detail
 

@@ -96,7 +96,7 @@ def test_it_serves_and_goes_on_after_a_restart() -> None:
 
 
 def test_its_parts_run_apart_each_with_its_own_keys(database_url: str) -> None:
-    """An API without any key, a sequencer with the publisher's, a pipeline with the other two."""
+    """Run an API without any key, a sequencer with the publisher's, a pipeline with the others."""
     with (
         server_folder() as folder,
         LocalAnvil(folder / "chain", options=("--block-time", "1")) as node,

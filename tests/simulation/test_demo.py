@@ -50,6 +50,8 @@ def test_no_money_is_made_or_lost(demo: Demo, report: DemoReport) -> None:
     budgets = sum(contract.budget_units for contract in report.contracts)
     paid = sum(contract.paid_units for contract in report.contracts)
     assert paid == sum(report.balances.values())
+    fees = sum(contract.fee_units for contract in report.contracts)
+    assert 0 < fees == report.balances[demo.treasury]
     assert report.owner_refund_units == budgets - paid
     assert chain.balance_of(token, chain.addresses.escrow) == 0
 
