@@ -109,7 +109,7 @@ def run_parts(
         loops: list[threading.Thread] = []
 
         def start(name: str, act: Callable[[], object], every_s: float) -> None:
-            loop = partial(_repeat, name, act, every_s, stop, report_progress)
+            loop = partial(repeat_until_stopped, name, act, every_s, stop, report_progress)
             loops.append(threading.Thread(target=loop, name=name))
             loops[-1].start()
 
@@ -137,7 +137,7 @@ class _PipelineStep:
         self._stack.pipeline.step()
 
 
-def _repeat(
+def repeat_until_stopped(
     name: str,
     act: Callable[[], object],
     every_s: float,

@@ -23,7 +23,13 @@ from orchestrator.core.errors import InputError
 from orchestrator.core.site import Site, TokenInfo
 from orchestrator.runtime.local_chain import LocalChainClock, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil
-from orchestrator.runtime.serve import PARTS, now_ms, open_deployment, read_site
+from orchestrator.runtime.serve import (
+    PARTS,
+    now_ms,
+    open_deployment,
+    read_site,
+    repeat_until_stopped,
+)
 from orchestrator.runtime.settings import Settings, read_settings
 from orchestrator.runtime.stack import Keys
 from orchestrator.simulation import cdnow
@@ -159,6 +165,28 @@ def test_a_bad_setting_is_an_error_of_one_line(
         main()
     assert ended.value.code == 2
     assert "TALLYSTICK_LISTEN must be host:port" in capsys.readouterr().err
+
+
+def test_a_failing_worker_goes_on_and_reports_each_error_once_in_a_row() -> None:
+    stop, reports = threading.Event(), list[str]()
+    results: list[Exception | None] = [
+        InputError("first", "the first reason"),
+        InputError("first", "the first reason"),
+        ValueError("the second reason\nand its details"),
+        None,
+        ValueError("the second reason"),
+    ]
+
+    def act() -> None:
+        result = results.pop(0)
+        if not results:
+            stop.set()
+        if result is not None:
+            raise result
+
+    repeat_until_stopped("worker", act, 0.001, stop, reports.append)
+    unexpected = "worker: unexpected ValueError, please report it: the second reason; trying again"
+    assert reports == ["worker: the first reason; trying again", unexpected, unexpected]
 
 
 @pytest.fixture
