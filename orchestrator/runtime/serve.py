@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 
 from orchestrator.core.errors import DomainError, InputError
@@ -106,22 +105,24 @@ def run_parts(
             sock = listen(settings.host, settings.port)
             url = exits.enter_context(http_server(stack.app, sock))
             report_progress(f"API on {url} (description: {url}/v1/openapi.json)")
-        loops: list[threading.Thread] = []
-
-        def start(name: str, act: Callable[[], object], every_s: float) -> None:
-            loop = partial(repeat_until_stopped, name, act, every_s, stop, report_progress)
-            loops.append(threading.Thread(target=loop, name=name))
-            loops[-1].start()
-
+        workers: list[tuple[str, Callable[[], object], float]] = []
         if "sequencer" in parts:
-            start("sequencer", stack.drain, FLUSH_S)
+            workers.append(("sequencer", stack.drain, FLUSH_S))
         if "pipeline" in parts:
-            start("pipeline", _PipelineStep(stack, settings.settle_every_s), STEP_S)
-            start("sweeper", stack.sweep, SWEEP_S)
+            step = _PipelineStep(stack, settings.settle_every_s)
+            workers += [("pipeline", step, STEP_S), ("sweeper", stack.sweep, SWEEP_S)]
+        threads = [
+            threading.Thread(
+                target=repeat_until_stopped, args=(*worker, stop, report_progress), name=worker[0]
+            )
+            for worker in workers
+        ]
+        for thread in threads:
+            thread.start()
         stop.wait()
-        # The API ends after them: the block's exit closes it.
-        for loop in loops:
-            loop.join()
+        # The API ends after them: leaving the block closes it.
+        for thread in threads:
+            thread.join()
 
 
 class _PipelineStep:
