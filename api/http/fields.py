@@ -60,7 +60,9 @@ def _digits(value: object) -> object:
 
 # It stands after an integer's bounds, or the bounds are lost to the description.
 Digits = BeforeValidator(_digits)
-Position = Annotated[int, Field(ge=0, le=MAX_POSITION, description="An index in the log."), Digits]
+Position = Annotated[
+    int, Field(ge=0, le=MAX_POSITION, description="A position in the log."), Digits
+]
 Size = Annotated[int, Field(ge=1, le=MAX_POSITION), Digits]
 TimeMs = Annotated[int, Field(ge=0, description="UTC milliseconds since 1970.")]
 TimeS = Annotated[int, Field(ge=0, le=MAX_TIME_S)]

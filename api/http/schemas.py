@@ -480,7 +480,7 @@ EntryHex = Annotated[
 
 
 class LogEntry(BaseModel):
-    index: Position
+    position: Position
     entry: EntryHex
     opening: EventOpening | TouchOpening | None
 
@@ -496,7 +496,7 @@ Hashes = Annotated[list[Word], Field(max_length=128)]
 class InclusionProof(BaseModel):
     """RFC 9162 §2.1.3, from the leaf upwards."""
 
-    index: Position
+    position: Position
     size: Position
     root: Word
     path: Hashes

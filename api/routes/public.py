@@ -63,7 +63,7 @@ def checkpoint(service: TheService, response: Response, size: AtSize = None) -> 
 def entries(
     service: TheService, response: Response, start: Position = 0, limit: Limit = 100
 ) -> schemas.Entries:
-    """Entries from an index on, as they were hashed, with the openings of their payloads."""
+    """Entries from a position on, as they were hashed, with the openings of their payloads."""
     found = service.log.entries(start, limit)
     full = len(found) == limit
     if full:
@@ -76,15 +76,15 @@ def entries(
 
 @router.get("/log/proofs/inclusion", responses=documented(404))
 def inclusion(
-    service: TheService, response: Response, index: Position, size: AtSize = None
+    service: TheService, response: Response, position: Position, size: AtSize = None
 ) -> schemas.InclusionProof:
-    """The proof that the entry at `index` is in the log of a checkpoint's size."""
+    """The proof that the entry at `position` is in the log of a checkpoint's size."""
     under = _checkpoint(service, size)
-    path = service.log.inclusion_proof(index, under.size)
+    path = service.log.inclusion_proof(position, under.size)
     if size is not None:
         _cache(response)
     return schemas.InclusionProof(
-        index=index, size=under.size, root=to_hex(under.root), path=hexes(path)
+        position=position, size=under.size, root=to_hex(under.root), path=hexes(path)
     )
 
 
@@ -229,7 +229,7 @@ def hexes(hashes: Sequence[bytes]) -> list[str]:
 def log_entry(stored: StoredEntry) -> schemas.LogEntry:
     """An entry with its opening, as it goes over the wire."""
     return schemas.LogEntry(
-        index=stored.position, entry=to_hex(stored.data), opening=receipts.opening(stored)
+        position=stored.position, entry=to_hex(stored.data), opening=receipts.opening(stored)
     )
 
 

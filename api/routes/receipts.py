@@ -47,8 +47,8 @@ def build(service: Service, position: int) -> schemas.Receipt:
         entry = stored.entry
         roles = _roles(service, session, position, entry)
         found = {
-            role: cast(StoredEntry, _entry(service, session, index))
-            for role, index in roles.items()
+            role: cast(StoredEntry, _entry(service, session, place))
+            for role, place in roles.items()
         }
         checkpoint, is_anchored = _checkpoint(service, session, max(roles.values()))
         proven = list(_proven(service, session, checkpoint, found))
@@ -178,7 +178,7 @@ def _paid_units(service: Service, session: Session, contract_id: bytes, until: i
 
 
 def _checkpoint(service: Service, session: Session, highest: int) -> tuple[Checkpoint, bool]:
-    """The first checkpoint beyond an index that was seen on chain, or else the newest there is."""
+    """Return the first checkpoint beyond a position that is anchored, or else the newest."""
     row = session.one(
         "api.anchored",
         chain_id=service.event_log_domain.chain_id,
@@ -207,7 +207,7 @@ def _proven(
         yield schemas.ReceiptEntry.model_validate(
             {
                 "role": role,
-                "index": stored.position,
+                "position": stored.position,
                 "entry": to_hex(stored.data),
                 "opening": opening(stored),
                 "path": [to_hex(node) for node in path],

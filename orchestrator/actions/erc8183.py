@@ -328,7 +328,7 @@ def _prove(chain: Chain, client: Client, evaluator: Evaluator, one: Endorsement)
     root = chain.root_at(log_id, one.size)
     if root is None:
         return None
-    answer = client.get("/v1/log/proofs/inclusion", index=position, size=one.size)
+    answer = client.get("/v1/log/proofs/inclusion", position=position, size=one.size)
     with reading(client, f"where entry {position} stands"):
         path = [from_hex(node, WORD_BYTES) for node in answer["path"][:MAX_PATH]]
     try:

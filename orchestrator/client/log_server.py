@@ -60,7 +60,7 @@ def _records(client: Client, start: int, stop: int) -> Iterator[Record]:
 
 
 def _record(item: dict[str, Any], position: int) -> Record:
-    if item["index"] != position:
+    if item["position"] != position:
         raise ReplayError("entries-gap", f"the server skipped entry {position}")
     return Record(decode(bytes.fromhex(item["entry"][2:])), _opening(item["opening"]))
 

@@ -384,9 +384,9 @@ def test_a_lead_is_erased_and_the_log_still_proves(
     assert report(owner, surface, "after", event("ann@example.com")).status_code == 200
     assert entries(here, before + 1, 10)[0] != ("lead.registered", "new", lead)
     head = here.http.get("/v1/log/checkpoint").json()
-    for index in range(before - 2, before + 2):  # what was said of her, and the erasure
-        proof = here.http.get(f"/v1/log/proofs/inclusion?index={index}").json()
-        (entry,) = here.http.get(f"/v1/log/entries?start={index}&limit=1").json()["entries"]
+    for position in range(before - 2, before + 2):  # what was said of her, and the erasure
+        proof = here.http.get(f"/v1/log/proofs/inclusion?position={position}").json()
+        (entry,) = here.http.get(f"/v1/log/entries?start={position}&limit=1").json()["entries"]
         leaf = leaf_hash(bytes.fromhex(entry["entry"][2:]))
         path = [bytes.fromhex(node[2:]) for node in proof["path"]]
-        verify_inclusion(leaf, index, head["size"], path, bytes.fromhex(head["root"][2:]))
+        verify_inclusion(leaf, position, head["size"], path, bytes.fromhex(head["root"][2:]))

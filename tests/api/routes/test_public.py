@@ -165,6 +165,7 @@ def test_entries_come_page_by_page(here: Stage, story: Story) -> None:
         found += page["entries"]
         start = page["next"]
     assert found == story.entries
+    assert [item["position"] for item in found] == list(range(len(found)))
     assert get(here, "/v1/log/entries", start=10**6)["entries"] == []
 
 
@@ -172,11 +173,13 @@ def test_proofs_hold_and_bind(here: Stage, story: Story) -> None:
     checkpoint = get(here, "/v1/log/checkpoint")
     size, root = checkpoint["size"], unhex(checkpoint["root"])
     leaves = [leaf_hash(unhex(item["entry"])) for item in story.entries]
-    for index in (0, 3, size - 1):
-        path = [unhex(node) for node in get(here, "/v1/log/proofs/inclusion", index=index)["path"]]
-        verify_inclusion(leaves[index], index, size, path, root)
+    for position in (0, 3, size - 1):
+        proof = get(here, "/v1/log/proofs/inclusion", position=position)
+        assert proof["position"] == position
+        path = [unhex(node) for node in proof["path"]]
+        verify_inclusion(leaves[position], position, size, path, root)
         with pytest.raises(ProofError):
-            verify_inclusion(leaves[index - 1], index, size, path, root)
+            verify_inclusion(leaves[position - 1], position, size, path, root)
     told = get(here, "/v1/log/proofs/run", first=2, count=5, size=size)
     verify_run(leaves[2:7], 2, size, [unhex(node) for node in told["path"]], root)
     told = get(here, "/v1/log/proofs/consistency", old=1, new=size)
@@ -188,11 +191,11 @@ def test_proofs_hold_and_bind(here: Stage, story: Story) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/v1/log/proofs/inclusion?index=1000000",
+        "/v1/log/proofs/inclusion?position=1000000",
         "/v1/log/proofs/run?first=0&count=1000000",
-        "/v1/log/proofs/inclusion?index=-1",
-        "/v1/log/proofs/inclusion?index=1.0",
-        "/v1/log/proofs/inclusion?index=" + "9" * 5000,
+        "/v1/log/proofs/inclusion?position=-1",
+        "/v1/log/proofs/inclusion?position=1.0",
+        "/v1/log/proofs/inclusion?position=" + "9" * 5000,
         "/v1/log/proofs/consistency?old=0",
         "/v1/log/entries?limit=1001",
         "/v1/log/entries?start=1e3",
@@ -213,8 +216,8 @@ def test_the_past_may_be_cached_for_ever_and_the_present_never(here: Stage, stor
     for path, is_past in (
         (f"/v1/log/checkpoint?size={size}", True),
         ("/v1/log/checkpoint", False),
-        (f"/v1/log/proofs/inclusion?index=0&size={size}", True),
-        ("/v1/log/proofs/inclusion?index=0", False),
+        (f"/v1/log/proofs/inclusion?position=0&size={size}", True),
+        ("/v1/log/proofs/inclusion?position=0", False),
         ("/v1/log/entries?start=0&limit=2", True),
         (f"/v1/log/entries?start=0&limit={size + 1}", False),
     ):
