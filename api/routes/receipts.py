@@ -1,7 +1,7 @@
 """Receipts: the few entries that show one outcome, reversal, settlement or payout, with proofs.
 
-The format is described in docs/receipt.md. Whoever holds a receipt checks it alone; nothing here
-has to be believed.
+The format is described in docs/receipt.md. The holder of a receipt can check it alone, without
+trust in this service.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from typing import cast
 from eth_utils.crypto import keccak
 
 from api.context import Service
-from api.http import schemas
+from api.http import answers
 from api.http.problems import Refusal, not_found
 from orchestrator.core.entry import (
     Entry,
@@ -38,21 +38,22 @@ PUBLISHED = keccak(text="Published(bytes32,uint64,bytes32)")
 Roles = dict[str, int]
 
 
-def build(service: Service, position: int) -> schemas.Receipt:
-    """The receipt of the entry at a position. Raises `Refusal` (404) if it can have none."""
+def build(service: Service, position: int) -> answers.Receipt:
+    """Return the receipt of the entry at a position. Raises `Refusal` (404) if it can have none."""
     with service.database.transaction() as session:
         stored = _entry(service, session, position)
         if stored is None:
             raise not_found("entry")
         entry = stored.entry
         roles = _roles(service, session, position, entry)
+        # A log that was checked has every entry that an entry of it names.
         found = {
             role: cast(StoredEntry, _entry(service, session, place))
             for role, place in roles.items()
         }
         checkpoint, is_anchored = _checkpoint(service, session, max(roles.values()))
         proven = list(_proven(service, session, checkpoint, found))
-    return schemas.Receipt.model_validate(
+    return answers.Receipt.model_validate(
         {
             "format": FORMAT,
             "position": position,
@@ -62,7 +63,7 @@ def build(service: Service, position: int) -> schemas.Receipt:
             "event_log": service.event_log_domain.verifying_contract,
             "escrow": service.escrow_domain.verifying_contract,
             "contract_id": to_hex(_contract_id(entry)),
-            "checkpoint": schemas.ReceiptCheckpoint(
+            "checkpoint": answers.ReceiptCheckpoint(
                 size=checkpoint.size,
                 root=to_hex(checkpoint.root),
                 signature=to_hex(checkpoint.signature),
@@ -74,16 +75,16 @@ def build(service: Service, position: int) -> schemas.Receipt:
 
 
 def paid_units(service: Service, contract_id: bytes, until: int) -> int:
-    """What a contract's payouts up to a position come to, gross, in token base units."""
+    """Return the sum of a contract's payouts up to a position, gross, in token base units."""
     with service.database.transaction() as session:
         return _paid_units(service, session, contract_id, until)
 
 
-def opening(stored: StoredEntry) -> schemas.EventOpening | schemas.TouchOpening | None:
+def opening(stored: StoredEntry) -> answers.EventOpening | answers.TouchOpening | None:
     """What an entry's payload is the SHA-256 of, as it goes over the wire."""
     match stored.opened:
         case EventOpening(from_state, nth, received_ms, request_hash, commitment):
-            return schemas.EventOpening(
+            return answers.EventOpening(
                 from_state=from_state,
                 nth=nth,
                 received_ms=received_ms,
@@ -91,7 +92,7 @@ def opening(stored: StoredEntry) -> schemas.EventOpening | schemas.TouchOpening 
                 commitment=to_hex(commitment),
             )
         case TouchOpening(request_hash, commitment):
-            return schemas.TouchOpening(
+            return answers.TouchOpening(
                 request_hash=to_hex(request_hash), commitment=to_hex(commitment)
             )
         case _:
@@ -136,11 +137,11 @@ def _roles(service: Service, session: Session, position: int, entry: Entry) -> R
 
 
 def _settled(service: Service, session: Session, contract_id: bytes, position: int) -> Roles:
-    """The settlement that covers an entry, the contract's next, and what paid it."""
+    """Return the roles of the contract's next settlement, which covers an entry, and its payout."""
     rows = session.all(
         "api.entries_about",
         log_id=service.log_id,
-        subject=contract_id,
+        contract_id=contract_id,
         kind=ascii_word("settlement"),
         after=position,
         limit=1,
@@ -153,7 +154,8 @@ def _settled(service: Service, session: Session, contract_id: bytes, position: i
 
 
 def _paid(service: Service, session: Session, contract_id: bytes, units: int) -> Roles:
-    """The payout with which the contract had paid as much as a statement says it owes."""
+    """Return the role of the payout with which the contract had paid what a statement says."""
+    # A statement of nothing is paid by no payout; the query would name the first.
     if not units:
         return {}
     found = session.one(
@@ -192,6 +194,7 @@ def _checkpoint(service: Service, session: Session, highest: int) -> tuple[Check
         anchored = stored_checkpoint(session, service.log_id, row.size)
         if anchored is not None:
             return checkpoint_of(anchored), True
+    # Without a stored checkpoint of the anchored size there is no tree to prove under.
     newest = stored_checkpoint(session, service.log_id)
     if newest is None:
         raise not_found("checkpoint")
@@ -200,11 +203,11 @@ def _checkpoint(service: Service, session: Session, highest: int) -> tuple[Check
 
 def _proven(
     service: Service, session: Session, checkpoint: Checkpoint, found: dict[str, StoredEntry]
-) -> Iterator[schemas.ReceiptEntry]:
+) -> Iterator[answers.ReceiptEntry]:
     read = Tiles(session, service.log_id).node
     for role, stored in sorted(found.items(), key=lambda item: item[1].position):
         path = inclusion_proof(stored.position, checkpoint.size, read)
-        yield schemas.ReceiptEntry.model_validate(
+        yield answers.ReceiptEntry.model_validate(
             {
                 "role": role,
                 "position": stored.position,
