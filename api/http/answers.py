@@ -1,9 +1,9 @@
 """The bodies of answers, and the cursors between their pages."""
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from api.http.bodies import PolicyDocument, TermsDocument
 from api.http.fields import (
@@ -22,6 +22,7 @@ from api.http.fields import (
     Units,
     Word,
 )
+from orchestrator.core.kinds import KINDS, ROLES
 
 Item = TypeVar("Item")
 Cursor = TypeVar("Cursor")
@@ -304,21 +305,19 @@ class Checkpoint(BaseModel):
     signature: Signature
 
 
-class EventOpening(BaseModel):
-    """What the payload of a product's event is the SHA-256 of."""
-
-    from_state: str
-    nth: int
-    received_ms: TimeMs
-    request_hash: Word
-    commitment: Word
+def _opening_shape(opening: Any) -> type[BaseModel]:
+    """Return the shape of an opening over the wire: words in hex, whole numbers, a state's name."""
+    types: dict[type, Any] = {bytes: Word, int: TimeMs, str: str}
+    fields: Any = {name: (types[hint], ...) for name, hint in get_type_hints(opening).items()}
+    text: str = opening.__doc__.partition("\n")[0]
+    return create_model(opening.__name__, __doc__=text, **fields)
 
 
-class TouchOpening(BaseModel):
-    """What the payload of a touch is the SHA-256 of."""
-
-    request_hash: Word
-    commitment: Word
+if TYPE_CHECKING:
+    Opening = BaseModel
+else:
+    _OPENINGS = dict.fromkeys(kind.opening for kind in KINDS.values() if kind.opening)
+    Opening = Union[tuple(_opening_shape(opening) for opening in _OPENINGS)]  # noqa: UP007
 
 
 class LogEntry(BaseModel):
@@ -326,7 +325,7 @@ class LogEntry(BaseModel):
 
     position: Position
     entry: EntryHex
-    opening: EventOpening | TouchOpening | None
+    opening: Opening | None
 
 
 class Entries(BaseModel):
@@ -376,8 +375,8 @@ class PolicyView(BaseModel):
 class ReceiptEntry(LogEntry):
     """An entry with the proof that it is in the checkpoint's tree."""
 
-    role: Literal["outcome", "reversal", "transition", "event", "touch", "settlement", "payout"] = (
-        Field(description="Its role in this receipt.")
+    role: str = Field(
+        description="Its part in this receipt.", json_schema_extra={"enum": list(ROLES)}
     )
     path: Hashes
 

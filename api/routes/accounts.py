@@ -12,9 +12,9 @@ from api.http.fields import checksummed
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented
 from api.http.submissions import Submitter, WaitS
-from orchestrator.core.decide import RegisterOperator
 from orchestrator.core.entry import ZERO_WORD
 from orchestrator.core.policy import canonical_json
+from orchestrator.core.requests import RegisterOperator
 from orchestrator.log.inbox import Submission
 from orchestrator.storage.database import Session
 

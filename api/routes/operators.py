@@ -22,9 +22,9 @@ from api.http.submissions import (
     Submitter,
     decided,
 )
-from orchestrator.core.decide import Touch
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.policy import canonical_json
+from orchestrator.core.requests import Touch
 from orchestrator.log.inbox import Submission
 from orchestrator.storage.database import Row, Session
 

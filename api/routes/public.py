@@ -24,7 +24,8 @@ from api.routes import receipts
 from orchestrator.core.contract import Contract
 from orchestrator.core.entry import ascii_word
 from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.log.reader import Checkpoint, StoredEntry
+from orchestrator.log.reader import StoredEntry
+from orchestrator.log.tree import Checkpoint
 from orchestrator.storage.database import Row
 
 IMMUTABLE = "public, max-age=31536000, immutable"
@@ -216,8 +217,12 @@ def _path(nodes: Sequence[bytes]) -> list[str]:
 
 
 def _log_entry(stored: StoredEntry) -> answers.LogEntry:
-    return answers.LogEntry(
-        position=stored.position, entry=to_hex(stored.data), opening=receipts.opening(stored)
+    return answers.LogEntry.model_validate(
+        {
+            "position": stored.position,
+            "entry": to_hex(stored.data),
+            "opening": receipts.opening(stored),
+        }
     )
 
 

@@ -17,8 +17,8 @@ from eth_utils.crypto import keccak
 
 from orchestrator.cli import session as desk
 from orchestrator.client.http import Client
-from orchestrator.core.entry import EventOpening, event_payload
 from orchestrator.core.evidence.exhibits import TOUCH, TRANSITION, Claim, read
+from orchestrator.core.opening import EventOpening, payload_of
 from orchestrator.core.terms import close_digest, sign_digest
 from orchestrator.core.world import World
 from orchestrator.simulation.sandbox import address_of, key_of
@@ -230,7 +230,7 @@ def _check_openings(book: LogCopy) -> None:
         entry = read(0, item.data)
         if entry.kind == TRANSITION:
             assert isinstance(item.opening, EventOpening)
-            assert event_payload(item.opening) == item.data[-32:]
+            assert payload_of(item.opening) == item.data[-32:]
             opened += 1
     assert opened == 6
 

@@ -17,10 +17,11 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.context import Limits, ServiceInfo
-from orchestrator.core.decide import Genesis, Request
-from orchestrator.core.entry import Entry, address_word, decode
+from orchestrator.core.entry import Entry, address_word
 from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.kinds import decode
 from orchestrator.core.policy import canonical_json
+from orchestrator.core.requests import Genesis, Request
 from orchestrator.core.site import TokenInfo
 from orchestrator.core.terms import Domain, Terms, checkpoint_digest, contract_id, sign_digest
 from orchestrator.core.units import DAY_S

@@ -3,9 +3,10 @@
 import httpx
 
 from orchestrator.core.contract import rules_of
-from orchestrator.core.decide import OpenContract, RecordPayout, Request, Settle
-from orchestrator.core.entry import address_word, decode
+from orchestrator.core.entry import address_word
 from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.kinds import decode
+from orchestrator.core.requests import OpenContract, RecordPayout, Request, Settle
 from orchestrator.core.terms import contract_id
 from orchestrator.core.units import DAY_MS, NS_PER_MS, format_time
 from tests.support.api_service import (

@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from orchestrator.core.contract import rules_of
-from orchestrator.core.decide import OpenContract
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.requests import OpenContract
 from orchestrator.core.terms import Terms, contract_id
 from orchestrator.core.units import DAY_S
 from orchestrator.storage.database import API
