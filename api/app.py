@@ -49,9 +49,11 @@ def create_app(
     app = FastAPI(
         title="Tallystick",
         version=VERSION,
+        # Pages of documentation load scripts of other origins, which our own headers forbid.
         docs_url=None,
         redoc_url=None,
         openapi_url="/v1/openapi.json",
+        # A path with a slash too many is unknown; a redirect would ask for the body once more.
         redirect_slashes=False,
         responses=problems.documented(400, 413, 415, 422, 429, 500, 503),
     )

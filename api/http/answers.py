@@ -56,6 +56,7 @@ class Nonce(BaseModel):
 class SignedIn(BaseModel):
     """An API key. It is shown this once; we keep its hash."""
 
+    # An error about this model must not carry the key.
     model_config = ConfigDict(hide_input_in_errors=True)
 
     key: str
@@ -313,6 +314,7 @@ def _opening_shape(opening: Any) -> type[BaseModel]:
     return create_model(opening.__name__, __doc__=text, **fields)
 
 
+# The table of kinds lists the openings, so the union is made at run time, where mypy cannot see it.
 if TYPE_CHECKING:
     Opening = BaseModel
 else:

@@ -83,6 +83,7 @@ def _authenticate(
             raise _bad_key("this API key has expired; sign in again")
         session.run("database.speak_for", account=key.account)
         wait_ms = _spend(session, key.account, _account_allowance(service), 1)
+    # Refusals from here on must not undo the charge, so the transaction has ended.
     _check_wait(wait_ms)
     if not set(wanted.scopes) & set(key.scopes):
         raise Refusal(
@@ -223,6 +224,7 @@ def check_sign_in(service: Service, text: str, signature: str) -> tuple[str, lis
             domain=domain(service),
             uri=service.info.public_url,
             chain_id=service.escrow_domain.chain_id,
+            # The nonce is used up where the key is made: a failed sign-in must not take it away.
             nonce=message.nonce,
             timestamp=_EPOCH + timedelta(milliseconds=service.now_ms()),
             strict=True,

@@ -191,6 +191,7 @@ def install(app: FastAPI) -> None:
         status = status_of(error)
         if status < 500:
             return response(status, error.code, error.message)
+        # The message may name tables, nodes or keys of ours, so it goes to the log alone.
         _log(request, error)
         return unavailable() if status == 503 else internal()
 

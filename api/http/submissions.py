@@ -137,6 +137,7 @@ class Submitter:
             with self.service.database.transaction(self.caller.account) as session:
                 return items, take(session, items)
 
+        # Parsing thousands of lines blocks as the database does: neither on the event loop.
         items, request_ids = await run_in_threadpool(in_transaction)
         statuses = await self.wait_for(request_ids)
         results = [

@@ -71,6 +71,7 @@ def leads(
     limit: Limit = 100,
 ) -> answers.Leads:
     """List a surface's leads by pseudonym; the surface's owner sees its own ids beside them."""
+    # A state may have dots and a pseudonym has none, so the last dot is the one between them.
     after_state, _, after_lead = after.rpartition(".") if after else ("", "", "0x")
     with service.database.transaction(caller.account) as session:
         _known_surface(service, session, surface)
@@ -168,6 +169,7 @@ def _submit_touches(
     service, operator = submitter.service, submitter.caller
     row = _known_surface(service, session, surface)
     level = level_of(service, session, operator)
+    # One query for all leads of a bulk request, and one for its operator.
     wanted = list({from_hex(item.body.lead) for item in items})
     known = {
         found.lead

@@ -106,6 +106,7 @@ def _submit_surface(
             f"you have a surface {name!r}; POST its next policy to "
             f"/v1/surfaces/{to_hex(surface)}/policy",
         )
+    # The id is a hash of the name, so the name is kept even before the log has the surface.
     session.run(
         "api.add_surface_name", log_id=service.log_id, surface=surface, owner=owner.word, name=name
     )

@@ -32,6 +32,7 @@ def propose(service: TheService, operator: Operator, body: bodies.NewProposal) -
         raise Refusal(403, "not-the-operator", f"operator is {terms.operator}, but you are not")
     digest = contract_id(terms, service.escrow_domain)
     with service.database.transaction(operator.account) as session:
+        # Any level will do, but the log must know the operator.
         level_of(service, session, operator)
         earlier = _find_proposal(service, session, operator, digest)
         if earlier is not None:
@@ -122,6 +123,7 @@ def accept(
             now_ms=service.now_ms(),
         )
         row = _known_proposal(service, session, owner, digest)
+        # Another request may have decided it since it was read.
         if not changed:
             _check_undecided(service, row)
         return _proposal(service, row)
@@ -142,6 +144,7 @@ def decline(service: TheService, caller: AnyCaller, contract: ContractId) -> ans
                 now_ms=service.now_ms(),
             )
             row = _known_proposal(service, session, caller, digest)
+            # Declined by the other party in the meantime is as good; accepted is not.
             if not changed and row.declined_ms is None:
                 _check_undecided(service, row)
         return _proposal(service, row)

@@ -17,7 +17,7 @@ from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.merkle import inclusion_proof
 from orchestrator.log.reader import StoredEntry, read_entries
 from orchestrator.log.tree import Checkpoint, Tiles, checkpoint_of, stored_checkpoint
-from orchestrator.storage.database import Session
+from orchestrator.storage.database import Row, Session
 
 FORMAT = "tallystick-receipt-1"
 PUBLISHED = keccak(text="Published(bytes32,uint64,bytes32)")
@@ -92,11 +92,12 @@ def _roles(service: Service, session: Session, position: int, entry: Entry) -> R
         return {"settlement": position} | _paid(service, session, contract_id, entry.value)
     if entry.kind == "payout":
         units = _paid_units(service, session, contract_id, position)
-        found = session.one(
+        found = _row(
+            service,
+            session,
             "api.settlement_of",
-            log_id=service.log_id,
-            contract_id=contract_id,
-            kind=ascii_word("settlement"),
+            contract_id,
+            "settlement",
             before=position,
             units=units,
         )
@@ -112,17 +113,12 @@ def _roles(service: Service, session: Session, position: int, entry: Entry) -> R
 
 def _settled(service: Service, session: Session, contract_id: bytes, position: int) -> Roles:
     """Return the roles of the contract's next settlement, which covers an entry, and its payout."""
-    rows = session.all(
-        "api.entries_about",
-        log_id=service.log_id,
-        contract_id=contract_id,
-        kind=ascii_word("settlement"),
-        after=position,
-        limit=1,
+    row = _row(
+        service, session, "api.entries_about", contract_id, "settlement", after=position, limit=1
     )
-    if not rows:
+    if row is None:
         return {}
-    settlement = StoredEntry(*rows[0])
+    settlement = StoredEntry(*row)
     paid = _paid(service, session, contract_id, settlement.entry.value)
     return {"settlement": settlement.position} | paid
 
@@ -132,25 +128,22 @@ def _paid(service: Service, session: Session, contract_id: bytes, units: int) ->
     # A statement of nothing is paid by no payout; the query would name the first.
     if not units:
         return {}
-    found = session.one(
-        "api.payout_reaching",
-        log_id=service.log_id,
-        contract_id=contract_id,
-        kind=ascii_word("payout"),
-        units=units,
-    )
+    found = _row(service, session, "api.payout_reaching", contract_id, "payout", units=units)
     return {} if found is None else {"payout": found.position}
 
 
 def _paid_units(service: Service, session: Session, contract_id: bytes, until: int) -> int:
-    row = session.one(
-        "api.paid",
-        log_id=service.log_id,
-        contract_id=contract_id,
-        kind=ascii_word("payout"),
-        until=until,
-    )
+    row = _row(service, session, "api.paid", contract_id, "payout", until=until)
     return int(row.units) if row else 0
+
+
+def _row(
+    service: Service, session: Session, query: str, contract_id: bytes, kind: str, **bounds: int
+) -> Row | None:
+    """Return the one row of a query about a contract's entries of a kind."""
+    return session.one(
+        query, log_id=service.log_id, contract_id=contract_id, kind=ascii_word(kind), **bounds
+    )
 
 
 def _checkpoint(service: Service, session: Session, highest: int) -> tuple[Checkpoint, bool]:
