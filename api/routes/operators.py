@@ -169,7 +169,7 @@ def _submit_touches(
     service, operator = submitter.service, submitter.caller
     row = _known_surface(service, session, surface)
     level = level_of(service, session, operator)
-    # One query for all leads of a bulk request, and one for its operator.
+    # One query for all leads of a bulk request.
     wanted = list({from_hex(item.body.lead) for item in items})
     known = {
         found.lead
