@@ -306,8 +306,8 @@ class Checkpoint(BaseModel):
     signature: Signature
 
 
-def _opening_shape(opening: Any) -> type[BaseModel]:
-    """Return the shape of an opening over the wire: words in hex, whole numbers, a state's name."""
+def _opening_model(opening: Any) -> type[BaseModel]:
+    """Return the model of an opening's JSON: words in hex, whole numbers, a state's name."""
     types: dict[type, Any] = {bytes: Word, int: TimeMs, str: str}
     fields: Any = {name: (types[hint], ...) for name, hint in get_type_hints(opening).items()}
     text: str = opening.__doc__.partition("\n")[0]
@@ -319,7 +319,7 @@ if TYPE_CHECKING:
     Opening = BaseModel
 else:
     _OPENINGS = dict.fromkeys(kind.opening for kind in KINDS.values() if kind.opening)
-    Opening = Union[tuple(_opening_shape(opening) for opening in _OPENINGS)]  # noqa: UP007
+    Opening = Union[tuple(_opening_model(opening) for opening in _OPENINGS)]  # noqa: UP007
 
 
 class LogEntry(BaseModel):

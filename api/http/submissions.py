@@ -87,8 +87,8 @@ class Item(Generic[Body_co]):
 
 
 @dataclass(frozen=True)
-class Submitter:
-    """A caller's way to the log, for as long as one HTTP request lasts."""
+class Intake:
+    """The intake of a caller's requests into the log's inbox, during one HTTP request."""
 
     service: Service
     caller: Caller
@@ -174,20 +174,20 @@ class Submitter:
         return await run_in_threadpool(read_statuses, self.service, self.caller.account, ids)
 
 
-async def _operator_submitter(
+async def _operator_intake(
     service: TheService, operator: Operator, wait_s: WaitS, request: Request, response: Response
-) -> Submitter:
-    return Submitter(service, operator, wait_s, request, response)
+) -> Intake:
+    return Intake(service, operator, wait_s, request, response)
 
 
-async def _owner_submitter(
+async def _owner_intake(
     service: TheService, owner: Owner, wait_s: WaitS, request: Request, response: Response
-) -> Submitter:
-    return Submitter(service, owner, wait_s, request, response)
+) -> Intake:
+    return Intake(service, owner, wait_s, request, response)
 
 
-OperatorSubmitter = Annotated[Submitter, Depends(_operator_submitter)]
-OwnerSubmitter = Annotated[Submitter, Depends(_owner_submitter)]
+OperatorIntake = Annotated[Intake, Depends(_operator_intake)]
+OwnerIntake = Annotated[Intake, Depends(_owner_intake)]
 
 
 def in_bulks(items: Sequence[Part]) -> Iterator[Sequence[Part]]:

@@ -11,7 +11,7 @@ from api.http.auth import AnyCaller, Caller
 from api.http.fields import checksummed
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented
-from api.http.submissions import Submitter, WaitS
+from api.http.submissions import Intake, WaitS
 from orchestrator.core.entry import ZERO_WORD
 from orchestrator.core.policy import canonical_json
 from orchestrator.core.requests import RegisterOperator
@@ -51,13 +51,11 @@ async def sign_in(
         auth.check_sign_in, service, body.message, body.signature
     )
     key, key_hash = auth.new_key()
-    submitter = Submitter(
-        service, Caller(account, tuple(scopes), key_hash), wait_s, request, response
-    )
-    expires_ms, request_ids = await run_in_threadpool(_add_key, submitter, nonce)
+    intake = Intake(service, Caller(account, tuple(scopes), key_hash), wait_s, request, response)
+    expires_ms, request_ids = await run_in_threadpool(_add_key, intake, nonce)
     registration = None
     if request_ids:
-        (registration,) = await submitter.wait_for(request_ids)
+        (registration,) = await intake.wait_for(request_ids)
     # A key was made, so the wait's 200 or 202 gives way; the registration has its own status.
     response.status_code = 201
     return answers.SignedIn(
@@ -81,12 +79,12 @@ def sign_out(service: TheService, caller: AnyCaller) -> None:
         )
 
 
-def _add_key(submitter: Submitter, nonce: str) -> tuple[int, list[UUID]]:
+def _add_key(intake: Intake, nonce: str) -> tuple[int, list[UUID]]:
     """Use up the nonce and keep the caller's new key, in one transaction.
 
     Returns when the key expires (UTC ms), and the requests that register a new operator.
     """
-    service, caller = submitter.service, submitter.caller
+    service, caller = intake.service, intake.caller
     now_ms = service.now_ms()
     expires_ms = now_ms + service.limits.key_ttl_ms
     scopes = list(caller.scopes)
@@ -105,14 +103,14 @@ def _add_key(submitter: Submitter, nonce: str) -> tuple[int, list[UUID]]:
             now_ms=now_ms,
             expires_ms=expires_ms,
         )
-        return expires_ms, _register(submitter, session) if "operator" in scopes else []
+        return expires_ms, _register(intake, session) if "operator" in scopes else []
 
 
-def _register(submitter: Submitter, session: Session) -> list[UUID]:
+def _register(intake: Intake, session: Session) -> list[UUID]:
     """Register a new operator in the log: once, however often it signs in."""
-    service, caller = submitter.service, submitter.caller
+    service, caller = intake.service, intake.caller
     if session.one("api.operator", log_id=service.log_id, operator=caller.word) is not None:
         return []
     request = RegisterOperator(caller.word, FIRST_LEVEL, ZERO_WORD)
     body = canonical_json({"operator": caller.account, "level": FIRST_LEVEL})
-    return submitter.submit(session, [Submission("register-operator", request, body)])
+    return intake.submit(session, [Submission("register-operator", request, body)])

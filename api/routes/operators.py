@@ -17,9 +17,9 @@ from api.http.problems import Fault, Refusal, documented, not_found
 from api.http.submissions import (
     MAX_LINES,
     IdempotencyKey,
+    Intake,
     Item,
-    OperatorSubmitter,
-    Submitter,
+    OperatorIntake,
     decided,
 )
 from orchestrator.core.hexadecimal import from_hex, to_hex
@@ -106,13 +106,11 @@ def leads(
     responses=decided(answers.RequestStatus, 404),
 )
 async def touch(
-    submitter: OperatorSubmitter, surface: SurfaceId, key: IdempotencyKey, body: bodies.Touch
+    intake: OperatorIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.Touch
 ) -> answers.RequestStatus:
     """Record an action that you took on a lead."""
     items = [Item(key, "body", body)]
-    return await submitter.take_one(
-        lambda session: _submit_touches(submitter, session, surface, items)
-    )
+    return await intake.take_one(lambda session: _submit_touches(intake, session, surface, items))
 
 
 @router.post(
@@ -121,11 +119,11 @@ async def touch(
     responses=decided(answers.BulkStatus, 404),
     openapi_extra=ndjson_body(bodies.BulkTouch, MAX_LINES),
 )
-async def touches(submitter: OperatorSubmitter, surface: SurfaceId) -> answers.BulkStatus:
+async def touches(intake: OperatorIntake, surface: SurfaceId) -> answers.BulkStatus:
     """Record many touches, one to a line, each with an `id` of its own: all are taken, or none."""
-    return await submitter.take_lines(
+    return await intake.take_lines(
         bodies.BulkTouch,
-        lambda session, items: _submit_touches(submitter, session, surface, items),
+        lambda session, items: _submit_touches(intake, session, surface, items),
     )
 
 
@@ -163,10 +161,10 @@ def level_of(service: Service, session: Session, operator: Caller) -> int:
 
 
 def _submit_touches(
-    submitter: Submitter, session: Session, surface: str, items: Sequence[Item[bodies.Touch]]
+    intake: Intake, session: Session, surface: str, items: Sequence[Item[bodies.Touch]]
 ) -> list[UUID]:
     """Submit touches: all of them, or none if one is refused."""
-    service, operator = submitter.service, submitter.caller
+    service, operator = intake.service, intake.caller
     row = _known_surface(service, session, surface)
     level = level_of(service, session, operator)
     # One query for all leads of a bulk request.
@@ -179,7 +177,7 @@ def _submit_touches(
     }
     for item in items:
         _check_touch(item, known, row.document["actions"], level)
-    return submitter.submit(session, [_touch_submission(item, surface, operator) for item in items])
+    return intake.submit(session, [_touch_submission(item, surface, operator) for item in items])
 
 
 def _check_touch(

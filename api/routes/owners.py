@@ -20,9 +20,9 @@ from api.http.problems import Refusal, not_found
 from api.http.submissions import (
     MAX_LINES,
     IdempotencyKey,
+    Intake,
     Item,
-    OwnerSubmitter,
-    Submitter,
+    OwnerIntake,
     decided,
     in_bulks,
 )
@@ -45,14 +45,14 @@ router = APIRouter(prefix="/v1", tags=["owner"], route_class=StrictRoute)
 
 @router.post("/surfaces", status_code=202, responses=decided(answers.SurfaceRequest))
 async def open_surface(
-    submitter: OwnerSubmitter, key: IdempotencyKey, body: bodies.NewSurface
+    intake: OwnerIntake, key: IdempotencyKey, body: bodies.NewSurface
 ) -> answers.SurfaceRequest:
     """Open a surface under its first policy. Its id follows from the owner and the name."""
     rules = policy.parse(body.policy)
-    surface = surface_id(submitter.caller.word, body.name)
-    submission = _publication(f"surface:{key}", submitter.caller, surface, rules)
-    status = await submitter.take_one(
-        lambda session: _submit_surface(submitter, session, body.name, submission)
+    surface = surface_id(intake.caller.word, body.name)
+    submission = _publication(f"surface:{key}", intake.caller, surface, rules)
+    status = await intake.take_one(
+        lambda session: _submit_surface(intake, session, body.name, submission)
     )
     return _surface_request(status, surface, rules)
 
@@ -63,17 +63,17 @@ async def open_surface(
     responses=decided(answers.SurfaceRequest, 404),
 )
 async def publish_policy(
-    submitter: OwnerSubmitter, surface: SurfaceId, key: IdempotencyKey, body: bodies.NewPolicy
+    intake: OwnerIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.NewPolicy
 ) -> answers.SurfaceRequest:
     """Publish the next version of a surface's policy, if no contract was signed under this one."""
     rules = policy.parse(body.policy)
-    submission = _publication(f"policy:{surface}:{key}", submitter.caller, from_hex(surface), rules)
+    submission = _publication(f"policy:{surface}:{key}", intake.caller, from_hex(surface), rules)
 
     def take(session: Session) -> list[UUID]:
-        own_surface(submitter.service, session, submitter.caller, surface)
-        return submitter.submit(session, [submission])
+        own_surface(intake.service, session, intake.caller, surface)
+        return intake.submit(session, [submission])
 
-    return _surface_request(await submitter.take_one(take), from_hex(surface), rules)
+    return _surface_request(await intake.take_one(take), from_hex(surface), rules)
 
 
 def surface_id(owner: bytes, name: str) -> bytes:
@@ -92,14 +92,14 @@ def own_surface(service: Service, session: Session, caller: Caller, surface: str
 
 
 def _submit_surface(
-    submitter: Submitter, session: Session, name: str, submission: Submission
+    intake: Intake, session: Session, name: str, submission: Submission
 ) -> list[UUID]:
     """Submit the first policy of a new surface, and keep the surface's name."""
-    service, owner = submitter.service, submitter.caller
+    service, owner = intake.service, intake.caller
     surface = surface_id(owner.word, name)
     row = session.one("api.surface", log_id=service.log_id, surface=surface)
     # The request that opened it may come again; it has the same answer as the first time.
-    if row is not None and _earlier(submitter, session, submission.idempotency_key) is None:
+    if row is not None and _earlier(intake, session, submission.idempotency_key) is None:
         raise Refusal(
             409,
             "surface-exists",
@@ -110,7 +110,7 @@ def _submit_surface(
     session.run(
         "api.add_surface_name", log_id=service.log_id, surface=surface, owner=owner.word, name=name
     )
-    return submitter.submit(session, [submission])
+    return intake.submit(session, [submission])
 
 
 def _publication(key: str, owner: Caller, surface: bytes, rules: Policy) -> Submission:
@@ -118,10 +118,10 @@ def _publication(key: str, owner: Caller, surface: bytes, rules: Policy) -> Subm
     return Submission(key, PublishPolicy(surface, owner.word, rules), body)
 
 
-def _earlier(submitter: Submitter, session: Session, key: str) -> UUID | None:
+def _earlier(intake: Intake, session: Session, key: str) -> UUID | None:
     """Return the id of the request that the caller has made under this key, if any."""
-    log_id = submitter.service.log_id
-    earlier = UUID(bytes=request_id(log_id, submitter.caller.account, key))
+    log_id = intake.service.log_id
+    earlier = UUID(bytes=request_id(log_id, intake.caller.account, key))
     return earlier if inbox.results_of(session, log_id, [earlier]) else None
 
 
@@ -142,13 +142,11 @@ def _surface_request(
     responses=decided(answers.RequestStatus, 404),
 )
 async def report_event(
-    submitter: OwnerSubmitter, surface: SurfaceId, key: IdempotencyKey, body: bodies.ProductEvent
+    intake: OwnerIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.ProductEvent
 ) -> answers.RequestStatus:
     """Report something that happened in the product to a lead."""
     items = [Item(key, "body", body)]
-    return await submitter.take_one(
-        lambda session: _submit_events(submitter, session, surface, items)
-    )
+    return await intake.take_one(lambda session: _submit_events(intake, session, surface, items))
 
 
 @router.post(
@@ -157,26 +155,26 @@ async def report_event(
     responses=decided(answers.BulkStatus, 404),
     openapi_extra=ndjson_body(bodies.BulkProductEvent, MAX_LINES),
 )
-async def report_events(submitter: OwnerSubmitter, surface: SurfaceId) -> answers.BulkStatus:
+async def report_events(intake: OwnerIntake, surface: SurfaceId) -> answers.BulkStatus:
     """Report many events, one to a line, each with an `id` of its own: all are taken, or none."""
-    return await submitter.take_lines(
+    return await intake.take_lines(
         bodies.BulkProductEvent,
-        lambda session, items: _submit_events(submitter, session, surface, items),
+        lambda session, items: _submit_events(intake, session, surface, items),
     )
 
 
 def _submit_events(
-    submitter: Submitter,
+    intake: Intake,
     session: Session,
     surface: str,
     items: Sequence[Item[bodies.ProductEvent]],
 ) -> list[UUID]:
     """Submit events: all of them, or none if one is refused."""
-    service = submitter.service
-    own_surface(service, session, submitter.caller, surface)
+    service = intake.service
+    own_surface(service, session, intake.caller, surface)
     external_ids = [item.body.lead for item in items]
     leads = _pseudonyms(service, session, from_hex(surface), external_ids)
-    return submitter.submit(
+    return intake.submit(
         session, [_event_submission(item, surface, leads[item.body.lead]) for item in items]
     )
 
@@ -237,25 +235,25 @@ def _event_submission(item: Item[bodies.ProductEvent], surface: str, lead: bytes
     responses=decided(answers.RequestStatus, 404),
 )
 async def erase_lead(
-    submitter: OwnerSubmitter, surface: SurfaceId, key: IdempotencyKey, body: bodies.Erasure
+    intake: OwnerIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.Erasure
 ) -> answers.RequestStatus:
     """Delete a lead's identity, and what was reported of it beside the log, at once and for good.
 
     The log keeps a pseudonym that leads to no person, and records the erasure. Every proof holds.
     """
-    return await submitter.take_one(
-        lambda session: _submit_erasure(submitter, session, surface, Item(key, "body", body))
+    return await intake.take_one(
+        lambda session: _submit_erasure(intake, session, surface, Item(key, "body", body))
     )
 
 
 def _submit_erasure(
-    submitter: Submitter, session: Session, surface: str, item: Item[bodies.Erasure]
+    intake: Intake, session: Session, surface: str, item: Item[bodies.Erasure]
 ) -> list[UUID]:
     """Erase a lead's rows, and submit the entry that says so, in one transaction."""
-    service, owner = submitter.service, submitter.caller
+    service, owner = intake.service, intake.caller
     own_surface(service, session, owner, surface)
     key = f"erase:{surface}:{item.key}"
-    earlier = _earlier(submitter, session, key)
+    earlier = _earlier(intake, session, key)
     # The rows that would show if it is the same lead are gone, so the key alone decides.
     if earlier is not None:
         return [earlier]
@@ -266,4 +264,4 @@ def _submit_erasure(
     # Only the pseudonym: what is kept of this request must not say who was erased.
     body = canonical_json({"surface": surface, "lead": to_hex(lead)})
     request = Erasure(from_hex(surface), lead, owner.word)
-    return submitter.submit(session, [Submission(key, request, body)])
+    return intake.submit(session, [Submission(key, request, body)])

@@ -68,7 +68,7 @@ def paid_units(service: Service, contract_id: bytes, until: int) -> int:
 
 
 def opening(stored: StoredEntry) -> dict[str, Any] | None:
-    """Return an entry's opening as it goes over the wire."""
+    """Return an entry's opening as JSON; None if it has none."""
     opened = stored.opened
     return None if opened is None else opened.to_json()
 
