@@ -87,7 +87,9 @@ def claim_outcomes(sandbox: Sandbox, name: str, contract: bytes) -> ClaimedOutco
     chain, log_id, gas = sandbox.stack.chain, sandbox.stack.site.log_id, 0
     sandbox.fund(name)
     with Client(sandbox.url) as client, LogCopy(pages_of(client), chain, log_id) as log_copy:
-        plan = evidence.plan_claims(chain, log_copy, contract_state.read_contract_state(chain, contract))
+        plan = evidence.plan_claims(
+            chain, log_copy, contract_state.read_contract_state(chain, contract)
+        )
     for transaction in plan.transactions:
         gas += sandbox.send(name, transaction.call)
     claims = contract_state.read_contract_state(chain, contract).claims

@@ -105,7 +105,8 @@ def complete_job_if_met(sandbox: Sandbox, provider: str, job: JobReport) -> JobR
     evaluator = erc8183.evaluator_at(chain, _evaluators(sandbox), job.evaluator)
     try:
         with Client(sandbox.url) as client:
-            (completion,) = erc8183.plan_completion(chain, client, evaluator, job.job_id).transactions
+            plan = erc8183.plan_completion(chain, client, evaluator, job.job_id)
+            (completion,) = plan.transactions
     except EscrowError as error:
         if error.code != "condition-not-met":
             raise

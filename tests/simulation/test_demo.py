@@ -115,7 +115,7 @@ def forgeries(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
         forged["checkpoint"][name] = changed(forged["checkpoint"][name])
         yield forged
     for number, item in enumerate(document["entries"]):
-        for name in ("role", "index", "entry"):
+        for name in ("role", "position", "entry"):
             forged = copy.deepcopy(document)
             forged["entries"][number][name] = changed(item[name])
             yield forged
@@ -168,7 +168,7 @@ class Lying(Client):
         answer = super().get(path, **query)
         if path == "/v1/log/entries":
             for item in answer["entries"]:
-                if item["index"] == self._position:
+                if item["position"] == self._position:
                     # The last digit of the value word.
                     entry = item["entry"]
                     item["entry"] = entry[:385] + changed(entry[385]) + entry[386:]
@@ -178,7 +178,7 @@ class Lying(Client):
 def test_a_server_that_changes_an_entry_is_refused(demo: Demo, report: DemoReport) -> None:
     assert report.receipt is not None
     for item in report.receipt["entries"]:
-        with Lying(demo.url, item["index"]) as client:
+        with Lying(demo.url, item["position"]) as client:
             chain, log_id = comparison.connect(client, demo.rpc_url)
             with chain, pytest.raises(ReplayError):
                 comparison.replay(client, chain, log_id)
@@ -200,8 +200,8 @@ class Garbled(Client):
     [
         ("/v1/log/entries", None),
         ("/v1/log/entries", {"entries": [7]}),
-        ("/v1/log/entries", {"entries": [{"index": 0, "entry": "0x00", "opening": None}]}),
-        ("/v1/log/entries", {"entries": [{"index": 1, "entry": "0x", "opening": None}]}),
+        ("/v1/log/entries", {"entries": [{"position": 0, "entry": "0x00", "opening": None}]}),
+        ("/v1/log/entries", {"entries": [{"position": 1, "entry": "0x", "opening": None}]}),
         ("/v1/log/entries", {"entries": []}),
         ("/v1/log/checkpoint", []),
         ("/v1/log/checkpoint", {"size": "many", "root": "0x" + "00" * 32}),
