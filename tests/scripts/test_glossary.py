@@ -79,7 +79,7 @@ def test_no_retired_word_is_in_a_name(folder: str) -> None:
 
 
 def test_no_retired_word_is_in_a_document() -> None:
-    """In prose, a retired word may be plain English (a brief pause); as a name in code it may not."""
+    """Refuse retired words in code spans; in prose they may be plain English (a brief pause)."""
     found = {
         f"{path}: {name}"
         for path in sources()
