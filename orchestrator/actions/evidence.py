@@ -11,7 +11,8 @@ from itertools import islice
 from orchestrator.actions.contract_state import MAX_DECIMALS, ContractState, read, token_of
 from orchestrator.actions.plan import Plan, PlannedTransaction
 from orchestrator.actions.wording import many, utc
-from orchestrator.chain.deployment import Chain, PendingStatement
+from orchestrator.chain.deployment import Chain
+from orchestrator.chain.escrow import PendingStatement
 from orchestrator.core.contract import rules_of
 from orchestrator.core.errors import EscrowError, ReplayError
 from orchestrator.core.evidence.exhibits import (

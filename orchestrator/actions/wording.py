@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from orchestrator.chain.deployment import Token
+from orchestrator.chain.caller import Token
 
 
 def told_amount(units: int, token: Token) -> str:

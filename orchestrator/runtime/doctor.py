@@ -80,7 +80,7 @@ def _chain(settings: Settings) -> str:
     chain = Chain(settings.rpc_url, site.addresses)
     try:
         chain.check()
-        chain.check_beside()
+        chain.check_companions()
         anchor = chain.checkpoint(site.log_id)
     finally:
         chain.close()

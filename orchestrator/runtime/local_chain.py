@@ -19,15 +19,16 @@ from orchestrator.chain.rpc import (
     NodeError,
     ReplyError,
     members,
+    nonce_request,
     octets,
     quantity,
     read_block,
-    result,
 )
+from orchestrator.chain.wallet import SigningKey
 from orchestrator.core.errors import ChainError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.site import Addresses
-from orchestrator.core.tx_plan import gas_limit
+from orchestrator.core.tx_plan import Fees, gas_limit
 
 
 class StandIns(NamedTuple):
@@ -118,42 +119,31 @@ class LocalChainClock:
 def send_local(node: Node, key: bytes, to: str | None, data: bytes) -> Mapping[str, Json]:
     """Send one transaction on a local chain and return its receipt; to None deploys.
 
-    For trials and demonstrations: everything that matters goes through a `Submitter`. Raises
+    For trials and demonstrations: everything that matters goes through a `Relayer`. Raises
     ChainError if it reverts.
     """
-    keys = Keys.from_key(key)
-    request = {"from": keys.address, "data": to_hex(data), **({"to": to} if to else {})}
+    sender = SigningKey(key)
+    request = {"from": sender.address, "data": to_hex(data), **({"to": to} if to else {})}
     chain_id, nonce, price, estimate = node.batch(
         [
             ("eth_chainId", []),
-            ("eth_getTransactionCount", [keys.address, "latest"]),
+            nonce_request(sender.address, "latest"),
             ("eth_gasPrice", []),
             ("eth_estimateGas", [request, "latest"]),
         ]
     )
     if isinstance(estimate, ReplyError) and estimate.data:
         raise ChainError("call-reverted", f"it would revert: {error_text(estimate.data)}")
-    signed = keys.sign_transaction(
-        {
-            "type": 2,
-            "chainId": quantity(result(chain_id)),
-            "nonce": quantity(result(nonce)),
-            "value": 0,
-            "data": data,
-            "gas": gas_limit(quantity(result(estimate))),
-            "maxFeePerGas": 2 * quantity(result(price)),
-            "maxPriorityFeePerGas": 1,
-            **({"to": to_checksum_address(to)} if to else {}),
-        }
-    )
-    node.call("eth_sendRawTransaction", to_hex(bytes(signed.raw_transaction)))
-    receipt = node.call("eth_getTransactionReceipt", to_hex(bytes(signed.hash)))
+    gas, fees = gas_limit(quantity(estimate)), Fees(2 * quantity(price), 1)
+    tx_hash, raw = sender.sign(quantity(chain_id), quantity(nonce), to, data, gas, fees)
+    node.call("eth_sendRawTransaction", to_hex(raw))
+    receipt = node.call("eth_getTransactionReceipt", to_hex(tx_hash))
     if receipt is None:
         node.call("anvil_mine", "0x1")
-        receipt = node.call("eth_getTransactionReceipt", to_hex(bytes(signed.hash)))
+        receipt = node.call("eth_getTransactionReceipt", to_hex(tx_hash))
     found = members(receipt, "that transaction")
     if quantity(found.get("status")) != 1:
-        raise ChainError("call-reverted", f"transaction {to_hex(bytes(signed.hash))} reverted")
+        raise ChainError("call-reverted", f"transaction {to_hex(tx_hash)} reverted")
     return found
 
 
@@ -170,7 +160,7 @@ def deploy_local(
     made: dict[str, str] = {}
 
     def deploy(name: str, types: Sequence[str] = (), arguments: Sequence[object] = ()) -> str:
-        code = artifact(name).linked(made) + encode(types, arguments)
+        code = artifact(name).link(made) + encode(types, arguments)
         receipt = send_local(clock.node, key, None, code)
         made[name] = to_checksum_address(octets(receipt.get("contractAddress"), 20))
         return made[name]

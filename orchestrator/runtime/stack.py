@@ -19,8 +19,8 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.context import Limits, ServiceInfo
 from orchestrator.chain.deployment import Chain
-from orchestrator.chain.indexer import Watcher
-from orchestrator.chain.relayer import Submitter
+from orchestrator.chain.indexer import Indexer
+from orchestrator.chain.relayer import Relayer
 from orchestrator.core.decide import Genesis, Record
 from orchestrator.core.entry import address_word
 from orchestrator.core.errors import ChainError, InputError, LogError
@@ -109,7 +109,7 @@ class Stack:
         self.chain = Chain(rpc_url, site.addresses)
         self._exits.callback(self.chain.close)
         self.chain.check()
-        self.chain.check_beside()
+        self.chain.check_companions()
         self.publisher = self.chain.check_log(site.log_id, site.registrant, site.origin)
         if site.verifier == self.publisher:
             raise InputError("keys-same", "publisher and verifier must be two accounts")
@@ -171,10 +171,10 @@ class Stack:
         return made
 
     @cached_property
-    def submitter(self) -> Submitter:
+    def submitter(self) -> Relayer:
         """What sends our transactions. It needs the relayer's key."""
         key = _needed("relayer", self._keys.relayer)
-        return Submitter(self.chain, self.worker, key, self.now_ms)
+        return Relayer(self.chain, self.worker, key, self.now_ms)
 
     @cached_property
     def pipeline(self) -> Pipeline:
@@ -186,7 +186,7 @@ class Stack:
             log=self.log,
             chain=self.chain,
             submitter=self.submitter,
-            watcher=Watcher(self.chain, self.worker),
+            watcher=Indexer(self.chain, self.worker),
             verifier=Verifier(replay, key),
             now_ms=self.now_ms,
             account=self.publisher,

@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from orchestrator.chain.abi import Call, ChainEvent, Closed, Credited, Group, Opened, Paid
-from orchestrator.chain.deployment import Anchor, Chain, Progress
-from orchestrator.chain.indexer import Watcher
-from orchestrator.chain.relayer import Submitter
+from orchestrator.chain.deployment import Anchor, Chain
+from orchestrator.chain.escrow import Progress
+from orchestrator.chain.indexer import Indexer
+from orchestrator.chain.relayer import Relayer
 from orchestrator.core.contract import rules_of
 from orchestrator.core.decide import CloseContract, OpenContract, RecordPayout, Request, Settle
 from orchestrator.core.entry import address_word, decode
@@ -72,8 +73,8 @@ class Pipeline:
         database: Database,
         log: LogReader,
         chain: Chain,
-        submitter: Submitter,
-        watcher: Watcher,
+        submitter: Relayer,
+        watcher: Indexer,
         verifier: Verifier,
         now_ms: Callable[[], int],
         account: str,
@@ -194,7 +195,7 @@ class Pipeline:
 
     def _is_behind_us(self, contract_id: bytes, one: Progress) -> bool:
         """Whether the escrow has the statement, or takes none of this verifier any more."""
-        return one.reach >= self._unsent[contract_id].position or one.is_retired
+        return one.last_signed >= self._unsent[contract_id].position or one.is_retired
 
     def _send(self, run: Run, anchor: Anchor) -> int:
         """Ask for one run to be settled, unless that was tried too often; returns how many.

@@ -10,7 +10,7 @@ from orchestrator.actions.contract_state import ContractState, read
 from orchestrator.actions.evidence import refute
 from orchestrator.chain.abi import Call, Claimed
 from orchestrator.chain.deployment import Chain
-from orchestrator.chain.indexer import Watcher
+from orchestrator.chain.indexer import Indexer
 from orchestrator.core.errors import EscrowError
 from orchestrator.core.evidence.search import PublicEntry
 from orchestrator.log.reader import LogReader
@@ -28,7 +28,7 @@ class Refuter:
         self,
         log: LogReader,
         chain: Chain,
-        watcher: Watcher,
+        watcher: Indexer,
         now_ms: Callable[[], int],
         is_ours: Callable[[bytes], bool],
     ) -> None:

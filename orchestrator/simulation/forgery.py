@@ -222,8 +222,8 @@ def _investigate(chain: Chain, terms: Terms, id_: bytes, tree: _Tree) -> Case:
             id_,
             chain.opening_number_of(id_),
             chain.closed_at(id_) or 0,
-            chain.reach_of(id_),
-            chain.floor_of(id_),
+            chain.last_signed_of(id_),
+            chain.last_final_of(id_),
         )
     }
     case = find_lie(tree.entries, docket, lambda index: tree.entries[index])

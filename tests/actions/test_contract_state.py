@@ -13,8 +13,9 @@ from orchestrator.actions import contract_state as situation
 from orchestrator.actions import escrow as remedies
 from orchestrator.actions.contract_state import Claims
 from orchestrator.actions.wording import many, utc
-from orchestrator.chain.deployment import Chain, Token
-from orchestrator.chain.wallet import Quote, Sender, quote, wei
+from orchestrator.chain.caller import Token
+from orchestrator.chain.deployment import Chain
+from orchestrator.chain.wallet import Quote, Sender, format_ether, quote
 from orchestrator.cli import contract_view as outlook
 from orchestrator.cli import main as cli
 from orchestrator.core.errors import ChainError, DomainError, EscrowError, InputError
@@ -86,7 +87,7 @@ def test_times_and_counts() -> None:
     assert (many(1, "claim"), many(2, "claim"), many(0, "claim")) == (
         "1 claim", "2 claims", "0 claims",
     )  # fmt: skip
-    assert (wei(0), wei(1), wei(10**18)) == (
+    assert (format_ether(0), format_ether(1), format_ether(10**18)) == (
         "0.000000000 ETH",
         "0.000000001 ETH",
         "1.000000000 ETH",

@@ -33,8 +33,8 @@ from orchestrator.chain.abi import (
 )
 from orchestrator.chain.caller import contract_at
 from orchestrator.chain.deployment import Anchor, Chain, log_id_of
-from orchestrator.chain.indexer import Watcher
-from orchestrator.chain.relayer import Submitter
+from orchestrator.chain.indexer import Indexer
+from orchestrator.chain.relayer import Relayer
 from orchestrator.chain.rpc import MAX_REPLY_BYTES, Node, NodeError, ReplyError, read_block
 from orchestrator.core.entry import ZERO_ADDRESS, Entry, address_word, encode, pack_settlement
 from orchestrator.core.errors import ChainError
@@ -416,7 +416,7 @@ def test_one_deal_from_opening_to_refund(
 
     clock.finalize()
     with Database(database_url, WORKER) as database:
-        seen = [event for events in Watcher(chain, database).poll() for event in events]
+        seen = [event for events in Indexer(chain, database).poll() for event in events]
     assert [event.event for event in seen] == [
         Registered(log.log_id, PUBLISHER, PUBLISHER, ORIGIN),
         Opened(contract, OWNER, OPERATOR, log.log_id, WORD),
@@ -459,7 +459,7 @@ def test_a_transfer_that_fails_becomes_a_credit(
     do(chain, STRANGER, call)
     assert chain.credit_of(terms.token, PAYEE) == 7_800_000
     with Database(database_url, WORKER) as database:
-        watcher = Watcher(chain, database)
+        watcher = Indexer(chain, database)
         list(watcher.poll())
         *_, paid, credited = watcher.recent()
     assert paid.event == Paid(contract, PAYEE, 1, 7_800_000, 200_000)
@@ -586,12 +586,12 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def submitter(chain: Chain, database: Database) -> Submitter:
-    return Submitter(chain, database, STRANGER, lambda: 1)
+def submitter(chain: Chain, database: Database) -> Relayer:
+    return Relayer(chain, database, STRANGER, lambda: 1)
 
 
 def test_an_intent_is_asked_for_in_the_callers_transaction(
-    chain: Chain, database: Database, submitter: Submitter, deployment: Deployment
+    chain: Chain, database: Database, submitter: Relayer, deployment: Deployment
 ) -> None:
     call = chain.approve(deployment.token, 5)
     with pytest.raises(ZeroDivisionError), database.transaction() as session:  # noqa: PT012
@@ -610,7 +610,7 @@ def test_an_intent_moves_from_requested_to_finalized(
     chain: Chain,
     clock: LocalChainClock,
     database: Database,
-    submitter: Submitter,
+    submitter: Relayer,
     deployment: Deployment,
 ) -> None:
     def where() -> Any:
@@ -636,8 +636,8 @@ def test_an_intent_moves_from_requested_to_finalized(
     assert submitter.advance() == []
 
 
-def test_keys_and_addresses_stay_out_of_texts(submitter: Submitter) -> None:
-    assert repr(submitter) == f"Submitter({NOBODY})"
+def test_keys_and_addresses_stay_out_of_texts(submitter: Relayer) -> None:
+    assert repr(submitter) == f"Relayer({NOBODY})"
     node = Node("http://user:secret@127.0.0.1:1/key")
     assert "secret" not in repr(node)
     assert "key" not in repr(node)
@@ -652,7 +652,7 @@ def test_only_the_worker_keeps_the_books(
     chain: Chain, log: Log, database: Database, database_url: str
 ) -> None:
     do(chain, DEPLOYER, log.publish())
-    list(Watcher(chain, database).poll())
+    list(Indexer(chain, database).poll())
     us = {"chain_id": chain.addresses.chain_id, "escrow": chain.addresses.escrow.lower()}
     with Database(database_url, API) as api:
         with api.transaction() as session:

@@ -24,8 +24,8 @@ from hexbytes import HexBytes
 
 from orchestrator.chain.abi import Call, ChainEvent, Published, Registered
 from orchestrator.chain.deployment import Chain
-from orchestrator.chain.indexer import Watcher
-from orchestrator.chain.relayer import StoredIntent, Submitter
+from orchestrator.chain.indexer import Indexer
+from orchestrator.chain.relayer import Relayer, StoredIntent
 from orchestrator.chain.rpc import Node, NodeError
 from orchestrator.core.errors import ChainError
 from orchestrator.core.merkle import CompactRange, leaf_hash
@@ -64,7 +64,7 @@ class Bench:
     node: Node
     clock: LocalChainClock
     chain: Chain
-    submitter: Submitter
+    submitter: Relayer
     keys: list[str] = field(default_factory=list)
 
     def mint_call(self, number: int) -> Call:
@@ -140,7 +140,7 @@ def bench_on(stage: Stage, database_url: str) -> Iterator[Bench]:
         # By itself the node makes a block some time after it answered.
         node.call("evm_setAutomine", False)
         clock.fund(SENDER, 10**24)
-        submitter = Submitter(chain, database, RELAYER, lambda: NOW_MS)
+        submitter = Relayer(chain, database, RELAYER, lambda: NOW_MS)
         yield Bench(deployment, database, database_url, proxy, node, clock, chain, submitter)
         node.call("evm_setAutomine", True)
         node.call("anvil_dropAllTransactions")
@@ -359,7 +359,7 @@ def test_wrong_chain(bench: Bench) -> None:
         bench.submitter.advance()
     assert caught.value.code == "wrong-chain"
     with pytest.raises(ChainError):
-        next(Watcher(bench.chain, bench.database).poll())
+        next(Indexer(bench.chain, bench.database).poll())
     assert bench.proxy.sent() == []
     bench.finish()
     bench.check_each_once()
@@ -536,7 +536,7 @@ def test_two_orchestrators_with_one_key(bench: Bench) -> None:
     def orchestrate() -> None:
         try:
             with Chain(bench.proxy.url, bench.deployment.addresses) as chain:
-                submitter = Submitter(chain, bench.database, RELAYER, lambda: NOW_MS)
+                submitter = Relayer(chain, bench.database, RELAYER, lambda: NOW_MS)
                 while not stop.is_set() and submitter.under_way():
                     submitter.advance()
         except BaseException as error:  # noqa: BLE001 - told below
@@ -577,7 +577,7 @@ def test_what_was_decided_before_another_acted_is_thrown_away(bench: Bench) -> N
         Chain(slow.url, bench.deployment.addresses) as chain,
     ):
         slow.fault = pause
-        first = Submitter(chain, bench.database, RELAYER, lambda: NOW_MS)
+        first = Relayer(chain, bench.database, RELAYER, lambda: NOW_MS)
         thread = threading.Thread(target=lambda: results.append(first.advance()))
         thread.start()
         assert paused.wait(30)
@@ -641,7 +641,7 @@ def test_what_waits_to_be_final_holds_up_nothing(deep: Bench) -> None:
 def test_call_that_would_fail_now_and_not_later(bench: Bench) -> None:
     """A refusal counts when the block that showed it is final, and not before."""
     deployer = Keys.from_key(DEPLOYER).address
-    first = Submitter(bench.chain, bench.database, DEPLOYER, lambda: NOW_MS)
+    first = Relayer(bench.chain, bench.database, DEPLOYER, lambda: NOW_MS)
     tree = CompactRange()
     tree.append(leaf_hash(b"0"))
     with bench.database.transaction() as session:
@@ -747,10 +747,10 @@ def test_reorg_takes_back_what_was_mined(deep: Bench, depth: int) -> None:
 @pytest.mark.parametrize("depth", [1, 3, 8])
 def test_watcher_rolls_back_what_a_reorg_took(deep: Bench, depth: int) -> None:
     """Shown at once, taken back with its block, and handed out once: from its last block."""
-    watcher = Watcher(deep.chain, deep.database)
+    watcher = Indexer(deep.chain, deep.database)
     assert list(watcher.poll()) != []  # the log's registration is final
     log_id = deep.deployment.log_id
-    publishes = Submitter(deep.chain, deep.database, DEPLOYER, lambda: NOW_MS)
+    publishes = Relayer(deep.chain, deep.database, DEPLOYER, lambda: NOW_MS)
     roots = publish(deep, publishes, log_id, 1)
     deep.clock.mine(depth)
     assert handed_out(watcher) == []
@@ -772,7 +772,7 @@ def test_watcher_rolls_back_what_a_reorg_took(deep: Bench, depth: int) -> None:
     assert handed_out(watcher) == []
 
 
-def publish(deep: Bench, submitter: Submitter, log_id: bytes, size: int) -> bytes:
+def publish(deep: Bench, submitter: Relayer, log_id: bytes, size: int) -> bytes:
     tree = CompactRange()
     for number in range(size):
         tree.append(leaf_hash(bytes([number])))
@@ -784,7 +784,7 @@ def publish(deep: Bench, submitter: Submitter, log_id: bytes, size: int) -> byte
     return tree.root()
 
 
-def handed_out(watcher: Watcher) -> list[ChainEvent]:
+def handed_out(watcher: Indexer) -> list[ChainEvent]:
     return [event for events in watcher.poll() for event in events]
 
 
@@ -801,7 +801,7 @@ def test_watcher_keeps_the_order_of_events_within_a_block(bench: Bench) -> None:
         bench.node.call("eth_sendTransaction", sent)
     bench.clock.mine()
     bench.clock.finalize()
-    events = handed_out(Watcher(bench.chain, bench.database))
+    events = handed_out(Indexer(bench.chain, bench.database))
     seen = [event for event in events if isinstance(event.event, Registered)][-len(origins) :]
     assert len({event.block_number for event in seen}) == 1
     assert len({event.tx_hash for event in seen}) == len(origins)
@@ -810,7 +810,7 @@ def test_watcher_keeps_the_order_of_events_within_a_block(bench: Bench) -> None:
 
 
 def test_watcher_stops_where_a_final_block_changed(bench: Bench) -> None:
-    watcher = Watcher(bench.chain, bench.database)
+    watcher = Indexer(bench.chain, bench.database)
     bench.clock.mine(6)
     list(watcher.poll())
     bench.node.call("anvil_reorg", 5, [])
@@ -821,17 +821,17 @@ def test_watcher_stops_where_a_final_block_changed(bench: Bench) -> None:
 
 
 def test_watcher_hands_a_batch_out_again_if_nobody_took_it(bench: Bench) -> None:
-    watcher = Watcher(bench.chain, bench.database)
+    watcher = Indexer(bench.chain, bench.database)
     rounds = watcher.poll()
     first = next(rounds)
     del rounds  # the process died over it
-    again = [event for events in Watcher(bench.chain, bench.database).poll() for event in events]
+    again = [event for events in Indexer(bench.chain, bench.database).poll() for event in events]
     assert again == first
-    assert list(Watcher(bench.chain, bench.database).poll()) == []
+    assert list(Indexer(bench.chain, bench.database).poll()) == []
 
 
 def test_two_watchers_store_a_round_once(bench: Bench) -> None:
-    one, other = (Watcher(bench.chain, bench.database) for _ in range(2))
+    one, other = (Indexer(bench.chain, bench.database) for _ in range(2))
     round_of_one = one.poll()
     first = next(round_of_one)
     assert [event for events in other.poll() for event in events] == first
@@ -856,7 +856,7 @@ def test_watcher_goes_on_in_smaller_steps_when_the_node_finds_a_range_too_long(
         return replies
 
     bench.proxy.fault = limited
-    watcher = Watcher(bench.chain, bench.database)
+    watcher = Indexer(bench.chain, bench.database)
     assert len(handed_out(watcher)) == 1
     bench.proxy.fault = honest
     assert handed_out(watcher) == []
@@ -875,7 +875,7 @@ def test_watcher_does_not_pass_over_a_block_that_the_node_lacks(bench: Bench) ->
         return list(replies.values())
 
     bench.proxy.fault = lag
-    watcher = Watcher(bench.chain, bench.database)
+    watcher = Indexer(bench.chain, bench.database)
     with pytest.raises(NodeError):
         handed_out(watcher)
     bench.proxy.fault = honest
@@ -886,7 +886,7 @@ def test_event_of_a_block_that_is_not_the_chains(bench: Bench) -> None:
     bench.proxy.fault = rewritten(
         "eth_getLogs", lambda logs: [{**log, "blockHash": "0x" + "ee" * 32} for log in logs]
     )
-    watcher = Watcher(bench.chain, bench.database)
+    watcher = Indexer(bench.chain, bench.database)
     with pytest.raises(NodeError):
         handed_out(watcher)
     bench.proxy.fault = honest

@@ -53,7 +53,7 @@ def now_s(module_anvil: LocalAnvil, chain: Chain) -> int:
 def said_of(chain: Chain, terms: Terms) -> str:
     """The name of the error with which the escrow refuses to open these terms, unsigned."""
     call = chain.open(terms, b"", b"")
-    (reply,) = chain.ask([("eth_call", [{"to": call.to, "data": to_hex(call.data)}, "latest"])])
+    (reply,) = chain.batch([("eth_call", [{"to": call.to, "data": to_hex(call.data)}, "latest"])])
     assert isinstance(reply, ReplyError), "terms without signatures were opened"
     return error_text(reply.data).partition("(")[0]
 
