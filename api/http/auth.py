@@ -69,14 +69,14 @@ def _authenticate(
         raise _bad_key("this is no API key")
     key_hash = sha256(credentials.credentials.encode()).digest()
     with service.database.transaction() as session:
-        session.run("api.hurry")
+        session.run("api.commit_unflushed")
         session.run("database.show_secret", secret=key_hash.hex())
         key = session.one("api.key", key_hash=key_hash)
         if key is None or key.is_revoked:
             raise _bad_key("this API key is not known, or was revoked")
         if key.expires_ms <= service.now_ms():
             raise _bad_key("this API key has expired; sign in again")
-        session.run("database.speak_for", account=key.account)
+        session.run("database.set_account", account=key.account)
         wait_ms = _spend(session, service, key.account, 1)
     _check_wait(wait_ms)
     if not set(wanted.scopes) & set(key.scopes):
@@ -105,7 +105,7 @@ def _bad_key(detail: str) -> Refusal:
 def charge(service: Service, caller: Caller, cost: int) -> None:
     """Charge an account for a bulk request's lines. Raises `Refusal` (429)."""
     with service.database.transaction(caller.account) as session:
-        session.run("api.hurry")
+        session.run("api.commit_unflushed")
         wait_ms = _spend(session, service, caller.account, cost)
     _check_wait(wait_ms)
 
@@ -128,9 +128,9 @@ def charge_source(service: TheService, request: Request) -> None:
     account = "0x" + sha256(f"tallystick source {source}".encode()).hexdigest()[:40]
     limits = service.limits
     with service.database.transaction(account) as session:
-        session.run("api.hurry")
+        session.run("api.commit_unflushed")
         (row,) = session.all(
-            "api.spend",
+            "api.spend_allowance",
             account=account,
             bucket="source",
             cost_ms=_ms(1, limits.source_per_s),
@@ -142,7 +142,7 @@ def charge_source(service: TheService, request: Request) -> None:
 def _spend(session: Session, service: Service, account: str, cost: int) -> int:
     limits = service.limits
     (row,) = session.all(
-        "api.spend",
+        "api.spend_allowance",
         account=account,
         bucket="requests",
         cost_ms=_ms(cost, limits.account_per_s),

@@ -169,13 +169,13 @@ def _verdicts(service: Service, session: Session, found: dict[UUID, Result]) -> 
     """What the policy made of those requests that are product events and are decided."""
     events = {
         row.request_id
-        for row in session.all("api.events", log_id=service.log_id, request_ids=list(found))
+        for row in session.all("api.product_events", log_id=service.log_id, request_ids=list(found))
     }
     decided = [found[each] for each in events if found[each].status == "done"]
     refused = {
         row.first
         for row in session.all(
-            "api.refusals",
+            "api.refused_transitions",
             log_id=service.log_id,
             firsts=[result.first_position for result in decided],
             counts=[result.entries for result in decided],

@@ -188,7 +188,7 @@ def _take_touches(
     there = {
         found.lead
         for found in session.all(
-            "api.leads_there", log_id=service.log_id, surface=row.surface, leads=wanted
+            "api.leads_on_surface", log_id=service.log_id, surface=row.surface, leads=wanted
         )
     }
     for _, where, touch in touches:

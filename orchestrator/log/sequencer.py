@@ -185,7 +185,7 @@ class Sequencer:
         lock = session.one("log.lock", key=key)
         if lock is None or not lock.taken:
             raise LogError("sequencer-busy", "another sequencer writes this log")
-        known = session.one("log.known", log_id=self._log_id)
+        known = session.one("log.log_exists", log_id=self._log_id)
         if known is None or not known.known:
             raise LogError("log-unknown", f"log 0x{self._log_id.hex()} was never begun")
         session.run("log.prepare_leads")
@@ -214,7 +214,7 @@ class Sequencer:
 
     def _drain(self, hand: _WriterState, limit: int) -> Checkpoint | None:
         with hand.connection.transaction() as session:
-            rows = session.all("log.take", log_id=self._log_id, limit=limit)
+            rows = session.all("log.waiting_requests", log_id=self._log_id, limit=limit)
             if not rows:
                 return None
             now_ms = self._now_ms()
@@ -313,7 +313,7 @@ class Sequencer:
         hand.since_ms.update(batch.entered_ms)
         world, since_ms = hand.world, hand.since_ms
         session.copy(
-            "log.bring_leads",
+            "log.copy_leads",
             ("bytea", "bytea", "text", "int8", "int8", "text"),
             (
                 (
