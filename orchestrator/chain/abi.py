@@ -25,7 +25,6 @@ from orchestrator.chain.rpc import NodeError, octets
 from orchestrator.core.entry import ascii_text
 from orchestrator.core.errors import EntryError
 from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.terms import Terms
 
 _SHOWN_CHARS = 200
 # The escrow's code is spread over these: it is more than one address may hold (EIP-170).
@@ -73,6 +72,7 @@ class Artifact:
         Each immutable has one value in all its places, and each library one address: otherwise a
         getter could show a value that the rest of the code does not use.
         """
+        # Immutables and addresses have fixed lengths, so another length is another program.
         if len(code) != len(self.runtime):
             return True
         masked = bytearray(code)
@@ -120,21 +120,6 @@ class Call(NamedTuple):
     def from_account(self, sender: str) -> dict[str, str]:
         """Return the JSON-RPC object by which a node tries the call out as this account."""
         return {"from": sender, "to": self.to, "data": to_hex(self.data)}
-
-
-class Group(NamedTuple):
-    """The terms that the contracts of one settlement batch have in common."""
-
-    log_id: bytes
-    token: str
-    verifier: str
-    fee_recipient: str
-    fee_bps: int
-
-    @classmethod
-    def of(cls, terms: Terms) -> "Group":
-        """Return the group that the escrow puts a contract with these terms into."""
-        return cls(terms.log_id, terms.token, terms.verifier, terms.fee_recipient, terms.fee_bps)
 
 
 # --- Events ---------------------------------------------------------------------------------------
@@ -386,6 +371,7 @@ def event_topics(*kinds: type[Event]) -> list[bytes]:
 def decode_event(topics: Sequence[bytes], data: bytes) -> Event:
     """Return the event in a log of one of our contracts. Raises NodeError if it is malformed."""
     try:
+        # Indexed arguments stand in the topics, the others in the data, each in their order.
         kind, item = _event_abis()[topics[0]]
         # Text is decoded as bytes, which have the same layout: a sender may have written bytes that
         # are no UTF-8, and such an event must not stop the reader.

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from eth_utils.address import to_checksum_address
 
-from orchestrator.chain.abi import Call, Group, error_text
+from orchestrator.chain.abi import Call, error_text
 from orchestrator.chain.caller import Caller, contract_at, token_at
 from orchestrator.chain.rpc import Json, NodeError, ReplyError, Tag
 from orchestrator.core.entry import ascii_text, ascii_word
@@ -32,6 +32,21 @@ _PAGE_CONTRACTS = 20
 _RECORD_VIEWS = ("termsOf", "openingNumberOf", "closedAtOf", "reachOf", "floorOf")
 # The views that make a `Progress`, in the order of its fields.
 _PROGRESS_VIEWS = ("statusOf", "reachOf", "pendingOf", "isRetired", "paidOf", "owed", "releasable")
+
+
+class Group(NamedTuple):
+    """The terms that the contracts of one settlement batch have in common."""
+
+    log_id: bytes
+    token: str
+    verifier: str
+    fee_recipient: str
+    fee_bps: int
+
+    @classmethod
+    def of(cls, terms: Terms) -> "Group":
+        """Return the group that the escrow puts a contract with these terms into."""
+        return cls(terms.log_id, terms.token, terms.verifier, terms.fee_recipient, terms.fee_bps)
 
 
 class PendingStatement(NamedTuple):

@@ -16,9 +16,9 @@ step that is run twice, or dies halfway, does nothing twice.
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from orchestrator.chain.abi import Call, ChainEvent, Closed, Credited, Group, Opened, Paid
+from orchestrator.chain.abi import Call, ChainEvent, Closed, Credited, Opened, Paid
 from orchestrator.chain.deployment import Anchor, Chain
-from orchestrator.chain.escrow import Progress
+from orchestrator.chain.escrow import Group, Progress
 from orchestrator.chain.indexer import Indexer
 from orchestrator.chain.relayer import Relayer
 from orchestrator.core.contract import rules_of

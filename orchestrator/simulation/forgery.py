@@ -9,8 +9,8 @@ challenge period, and a stranger who reads the log shows the two entries that co
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from orchestrator.chain.abi import Group
 from orchestrator.chain.deployment import Chain, log_id_of
+from orchestrator.chain.escrow import Group
 from orchestrator.core import decide as log
 from orchestrator.core.contract import rules_of
 from orchestrator.core.decide import decide

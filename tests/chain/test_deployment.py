@@ -1,4 +1,4 @@
-"""What start-up refuses of a deployment, and reads of its log on chain."""
+"""Deployments that start-up refuses, and reads of a log on chain."""
 
 from collections.abc import Callable
 from functools import partial
@@ -38,8 +38,8 @@ def test_own_deployment_is_recognised(chain: Chain, deployment: Deployment) -> N
 
 
 def test_another_chain_is_refused(chain: Chain) -> None:
-    elsewhere = chain.addresses._replace(chain_id=10)
-    message = refused("wrong-chain", check_of(chain, elsewhere))
+    addresses = chain.addresses._replace(chain_id=10)
+    message = refused("wrong-chain", check_of(chain, addresses))
     assert "is on chain 31337, and the deployment is on 10" in message
 
 
@@ -78,7 +78,7 @@ def test_one_other_byte_of_code_is_refused(chain: Chain, clock: LocalChainClock,
 def test_another_domain_in_the_same_code_is_refused(
     chain: Chain, clock: LocalChainClock, name: str
 ) -> None:
-    """Name and version are immutables, so the code alone does not tell."""
+    """Name and version are immutables, so the code alone does not show them."""
     address = getattr(chain.addresses, name)
     code = clock.node.call("eth_getCode", address, "latest")
     forged = code.replace(b"Tallystick ".hex(), b"Tallystich ".hex())
@@ -88,7 +88,7 @@ def test_another_domain_in_the_same_code_is_refused(
 
 
 def copied(clock: LocalChainClock, address: str, swaps: dict[str, str], *, first: bool) -> str:
-    """The code at an address, put elsewhere with some addresses in it swapped; its new address.
+    """Copy the code at an address, with some addresses in it swapped; return the copy's address.
 
     `first`: at the first place only.
     """
@@ -159,9 +159,9 @@ def test_feedback_that_only_looks_like_ours_is_refused(
     forged = copied(clock, ours, swap, first=False)
     assert other.stand_ins.identities in refused("other-agents", lambda: chain.registry_of(forged))
     assert chain.is_feedback_given(bytes(32)) is False
-    for address, given in ((None, None), (PAYEE, None), (chain.addresses.escrow, None)):
+    for address, expected in ((None, None), (PAYEE, None), (chain.addresses.escrow, None)):
         with Chain(chain.node._url, chain.addresses._replace(feedback=address)) as beside:
-            assert beside.is_feedback_given(bytes(32)) is given
+            assert beside.is_feedback_given(bytes(32)) is expected
 
 
 def test_an_escrow_with_another_event_log_is_refused(

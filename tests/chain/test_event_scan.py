@@ -12,25 +12,9 @@ from orchestrator.chain.rpc import NodeError, ReplyError
 from orchestrator.core.terms import Terms
 from orchestrator.runtime.local_chain import LocalChainClock
 from orchestrator.runtime.local_servers import LocalAnvil
-from tests.support.chain_bench import Bench, rewritten
+from tests.support.chain_bench import Bench, limited_to, rewritten
 from tests.support.chain_deal import open_contract
-from tests.support.rpc_proxy import Ask, Fault, Forward, RpcProxy
-
-
-def limited_to(blocks: int) -> Fault:
-    """Return a node's refusal of every range of more blocks than this."""
-
-    def fault(asks: list[Ask], forward: Forward) -> list[Ask]:
-        replies = {reply["id"]: reply for reply in forward(asks)}
-        for ask in asks:
-            if ask["method"] == "eth_getLogs":
-                wanted = ask["params"][0]
-                if int(wanted["toBlock"], 16) - int(wanted["fromBlock"], 16) >= blocks:
-                    error = {"code": -32005, "message": "range too long"}
-                    replies[ask["id"]] = {"jsonrpc": "2.0", "id": ask["id"], "error": error}
-        return list(replies.values())
-
-    return fault
+from tests.support.rpc_proxy import RpcProxy
 
 
 def scan_of(bench: Bench, span_blocks: int) -> EventScan:

@@ -12,7 +12,7 @@ from orchestrator.chain.rpc import NodeError
 from orchestrator.core.errors import ChainError
 from orchestrator.core.merkle import CompactRange, leaf_hash
 from orchestrator.storage.database import API, Database, DatabaseError
-from tests.support.chain_bench import HOLDER, NOW_MS, Bench, DeepAnvil, rewritten
+from tests.support.chain_bench import HOLDER, NOW_MS, Bench, DeepAnvil, limited_to, rewritten
 from tests.support.chain_deal import DEPLOYER, PAYEE, AnchoredLog, send
 from tests.support.rpc_proxy import Ask, Forward, honest
 
@@ -118,18 +118,7 @@ def test_indexer_goes_on_in_smaller_steps_when_the_node_finds_a_range_too_long(
 ) -> None:
     bench.clock.mine(40)
 
-    def limited(asks: list[Ask], forward: Forward) -> list[Ask]:
-        replies = forward(asks)
-        for ask in asks:
-            if ask["method"] == "eth_getLogs":
-                wanted = ask["params"][0]
-                if int(wanted["toBlock"], 16) - int(wanted["fromBlock"], 16) >= 7:
-                    error = {"code": -32005, "message": "range too long"}
-                    replies = [r for r in replies if r["id"] != ask["id"]]
-                    replies.append({"jsonrpc": "2.0", "id": ask["id"], "error": error})
-        return replies
-
-    bench.proxy.fault = limited
+    bench.proxy.fault = limited_to(7)
     indexer = Indexer(bench.chain, bench.database)
     assert len(handed_out(indexer)) == 1
     bench.proxy.fault = honest

@@ -302,7 +302,7 @@ def test_underpriced_replacement_is_raised_until_it_is_taken(bench: Bench) -> No
 
 
 def signed(bench: Bench) -> list[dict[str, Any]]:
-    """What was sent, in order."""
+    """Return the transactions that were sent, in order."""
     sent = bench.proxy.sent()
     return [TypedTransaction.from_bytes(HexBytes(raw)).as_dict() for raw in sent]
 
@@ -443,7 +443,7 @@ def test_what_was_decided_before_another_acted_is_thrown_away(bench: Bench) -> N
 
 
 def doomed(bench: Bench) -> Call:
-    """Anchoring a log that nobody registered."""
+    """Return a call that fails: it anchors a log that is not registered."""
     return bench.chain.publish(b"\x99" * 32, 1, b"\x01" * 32, [])
 
 

@@ -37,7 +37,7 @@ from tests.support.servers import fresh_database
 from tests.support.worlds import LEADS, SURFACE, policy, rules, word
 
 ROLES = (SEQUENCER, WORKER, API)
-# What the log publishes anyway, and what anyone can read on the chain.
+# The log's own data, which is published, and facts that the chain publishes.
 PUBLIC = {
     "logs",
     "entries",
@@ -224,8 +224,8 @@ def test_a_transaction_speaks_for_its_account_alone(database_url: str) -> None:
     with Database(database_url, API, most_connections=1) as database:
         for account in (OWNER.upper().replace("X", "x"), "", OPERATOR, ""):
             with database.transaction(account) as session:
-                said = session._connection.execute("SELECT current_account()").fetchone()
-                assert said == ((account.lower() or None),)
+                found = session._connection.execute("SELECT current_account()").fetchone()
+                assert found == ((account.lower() or None),)
 
 
 def test_a_snapshot_does_not_see_what_commits_after_it(database_url: str) -> None:
@@ -329,7 +329,7 @@ def populate(log: Ledger) -> None:
 
 
 def visible(log: Ledger, table: str, account: str, presented: str = "") -> int:
-    """How many rows of a table the API sees when it speaks for an account; 0 if it may not look."""
+    """Count the rows of a table that the API sees for an account; 0 if it may not look."""
     with psycopg.connect(log.url) as admin:
         admin.execute(f"SET ROLE {API}")
         admin.execute("SELECT set_config('tallystick.account', %s, true)", (account,))

@@ -150,3 +150,19 @@ def rewritten(method: str, change: Callable[[Any], Any]) -> Fault:
         ]
 
     return fault
+
+
+def limited_to(blocks: int) -> Fault:
+    """Return a fault that refuses every range of more blocks than this."""
+
+    def fault(asks: list[Ask], forward: Forward) -> list[Ask]:
+        replies = {reply["id"]: reply for reply in forward(asks)}
+        for ask in asks:
+            if ask["method"] == "eth_getLogs":
+                wanted = ask["params"][0]
+                if int(wanted["toBlock"], 16) - int(wanted["fromBlock"], 16) >= blocks:
+                    error = {"code": -32005, "message": "range too long"}
+                    replies[ask["id"]] = {"jsonrpc": "2.0", "id": ask["id"], "error": error}
+        return list(replies.values())
+
+    return fault

@@ -6,9 +6,10 @@ from collections.abc import Callable
 import pytest
 from eth_account import Account
 
-from orchestrator.chain.abi import Call, Group
+from orchestrator.chain.abi import Call
 from orchestrator.chain.caller import token_at
 from orchestrator.chain.deployment import Chain
+from orchestrator.chain.escrow import Group
 from orchestrator.core.entry import Entry, address_word, encode, pack_settlement
 from orchestrator.core.errors import ChainError
 from orchestrator.core.merkle import (
