@@ -87,30 +87,31 @@ class EventScan:
         while True:
             end = min(last, first + self.span_blocks - 1)
             try:
-                return self._range(first, end)
+                return self._read_range(first, end)
             except (NodeError, ReplyError) as error:
                 if error.code not in _RANGE_REFUSALS or self.span_blocks == 1:
                     raise
                 # It stays narrow: a node that refused once would refuse the next range as well.
                 self.span_blocks //= 2
 
-    def _range(self, first: int, last: int) -> EventPage:
+    def _read_range(self, first: int, last: int) -> EventPage:
         ids = [to_hex(one) for one in self._contract_ids]
         # Nodes bound the topics of one filter too. Without ids there is one filter, for all events.
-        filters = [[ids[at : at + MAX_CONTRACTS]] for at in range(0, len(ids), MAX_CONTRACTS)]
+        pages = [ids[at : at + MAX_CONTRACTS] for at in range(0, len(ids), MAX_CONTRACTS)]
         last_hash, found = b"", []
-        for about in filters or [[]]:
-            last_hash, events = self._some(first, last, about)
+        for page in pages or [[]]:
+            last_hash, events = self._read_filter(first, last, page)
             found += events
         found.sort(key=lambda event: (event.block_number, event.log_index))
         return EventPage(last, last_hash, found)
 
-    def _some(self, first: int, last: int, about: list[list[str]]) -> tuple[bytes, list[RawEvent]]:
+    def _read_filter(self, first: int, last: int, ids: list[str]) -> tuple[bytes, list[RawEvent]]:
+        topics = [[to_hex(topic) for topic in event_topics()]]
         wanted = {
             "fromBlock": hex(first),
             "toBlock": hex(last),
             "address": self._addresses,
-            "topics": [[to_hex(topic) for topic in event_topics()], *about],
+            "topics": [*topics, ids] if ids else topics,
         }
         # In one request: a node that lacks the last block would leave events out without a word.
         last_block, reply = self._chain.batch([block_request(last), ("eth_getLogs", [wanted])])
@@ -118,17 +119,12 @@ class EventScan:
         logs = [members(item, "that event") for item in items(reply, "events")]
         blocks = self._chain.blocks(quantity(log.get("blockNumber")) for log in logs)
         events = [_raw_event(log, blocks) for log in logs]
-        if not all(self._is_wanted(event, first, last) for event in events):
-            raise NodeError("node-unreadable", f"{self._chain.node.name} sent other events")
+        for event in events:
+            is_about = not ids or (len(event.topics) > 1 and to_hex(event.topics[1]) in ids)
+            is_in_range = first <= event.block_number <= last
+            if not (is_about and is_in_range and event.contract in self._addresses):
+                raise NodeError("node-unreadable", f"{self._chain.node.name} sent other events")
         return last_hash, events
-
-    def _is_wanted(self, event: RawEvent, first: int, last: int) -> bool:
-        is_about = not self._contract_ids or (
-            len(event.topics) > 1 and event.topics[1] in self._contract_ids
-        )
-        return (
-            is_about and event.contract in self._addresses and first <= event.block_number <= last
-        )
 
 
 def events_of(

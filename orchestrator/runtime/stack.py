@@ -171,7 +171,7 @@ class Stack:
         return made
 
     @cached_property
-    def submitter(self) -> Relayer:
+    def relayer(self) -> Relayer:
         """What sends our transactions. It needs the relayer's key."""
         key = _needed("relayer", self._keys.relayer)
         return Relayer(self.chain, self.worker, key, self.now_ms)
@@ -185,8 +185,8 @@ class Stack:
             database=self.worker,
             log=self.log,
             chain=self.chain,
-            submitter=self.submitter,
-            watcher=Indexer(self.chain, self.worker),
+            relayer=self.relayer,
+            indexer=Indexer(self.chain, self.worker),
             verifier=Verifier(replay, key),
             now_ms=self.now_ms,
             account=self.publisher,
@@ -220,7 +220,7 @@ class Stack:
             rows = session.all(
                 "pipeline.transactions",
                 chain_id=self.site.addresses.chain_id,
-                sender=self.submitter.sender.lower(),
+                sender=self.relayer.sender.lower(),
                 limit=MAX_TRANSACTIONS,
             )
         return [SentTransaction(*row) for row in rows]

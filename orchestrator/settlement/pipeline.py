@@ -73,8 +73,8 @@ class Pipeline:
         database: Database,
         log: LogReader,
         chain: Chain,
-        submitter: Relayer,
-        watcher: Indexer,
+        relayer: Relayer,
+        indexer: Indexer,
         verifier: Verifier,
         now_ms: Callable[[], int],
         account: str,
@@ -84,16 +84,16 @@ class Pipeline:
         self._log = log
         self._log_id = log.log_id
         self._chain = chain
-        self._submitter = submitter
-        self._watcher = watcher
+        self._relayer = relayer
+        self._indexer = indexer
         self._verifier = verifier
         self._now_ms = now_ms
         self._account = account.lower()
         self._serves = serves
-        self._refuter = Refuter(log, chain, watcher, now_ms, self._is_served)
+        self._refuter = Refuter(log, chain, indexer, now_ms, self._is_served)
         self._us = {
             "chain_id": chain.addresses.chain_id,
-            "sender": submitter.sender.lower(),
+            "sender": relayer.sender.lower(),
         }
         self._terms: dict[bytes, Terms] = {}
         # The newest anchored statement of every contract that the escrow may still lack it for, the
@@ -117,7 +117,7 @@ class Pipeline:
         finally:
             self.submit()
             seen = self.watch()
-        return bool(asked + seen + self._submitter.under_way())
+        return bool(asked + seen + self._relayer.under_way())
 
     def tick(self, key: str) -> None:
         """Ask the log to state every contract's totals; `key` names this tick."""
@@ -136,7 +136,7 @@ class Pipeline:
                 call = self._chain.open(
                     Terms.from_json(row.terms), row.owner_signature, row.operator_signature
                 )
-                self._submitter.request(session, f"open:{row.contract_id.hex()}", call)
+                self._relayer.request(session, f"open:{row.contract_id.hex()}", call)
         return len(rows)
 
     def publish(self) -> int | None:
@@ -320,12 +320,12 @@ class Pipeline:
 
     def submit(self) -> None:
         """Move every transaction on by what the chain shows now."""
-        self._submitter.advance()
+        self._relayer.advance()
 
     def watch(self) -> int:
         """Bring what became final on chain into the log; returns how many events."""
         seen = 0
-        for events in self._watcher.poll():
+        for events in self._indexer.poll():
             requests = list(self._requests(events))
             self._request(requests)
             seen += len(events)
@@ -425,7 +425,7 @@ class Pipeline:
 
     def _ask(self, intent: "_Intent", call: Call) -> None:
         with self._database.transaction(self._account) as session:
-            self._submitter.request(session, intent.key, call)
+            self._relayer.request(session, intent.key, call)
 
     def _is_under_way(self, kind: str) -> bool:
         """Whether anything of this kind was asked for and has no fate yet."""

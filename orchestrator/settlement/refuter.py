@@ -28,13 +28,13 @@ class Refuter:
         self,
         log: LogReader,
         chain: Chain,
-        watcher: Indexer,
+        indexer: Indexer,
         now_ms: Callable[[], int],
         is_ours: Callable[[bytes], bool],
     ) -> None:
         self._log = log
         self._chain = chain
-        self._watcher = watcher
+        self._indexer = indexer
         self._now_ms = now_ms
         self._is_ours = is_ours
         # Contracts with claims, and when we looked at them: 0 if not since the last was filed. And
@@ -74,7 +74,7 @@ class Refuter:
 
     def _read_claims(self) -> None:
         """Take note of claims that became final, a page at a time."""
-        for event in self._watcher.final(Claimed, self._read_to):
+        for event in self._indexer.final(Claimed, self._read_to):
             self._read_to = event.block_number, event.log_index
             if self._is_ours(event.contract_id):
                 self._claimed[event.contract_id] = 0

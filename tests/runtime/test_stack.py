@@ -60,14 +60,14 @@ def test_each_part_is_given_its_own_keys(database_url: str) -> None:
             for keys, able in (
                 (Keys(), ()),
                 (Keys(publisher=publisher), ("sequencer",)),
-                (Keys(relayer=relayer), ("submitter",)),
+                (Keys(relayer=relayer), ("relayer",)),
                 (Keys(verifier=verifier), ()),
-                (Keys(verifier=verifier, relayer=relayer), ("submitter", "pipeline")),
+                (Keys(verifier=verifier, relayer=relayer), ("relayer", "pipeline")),
             ):
                 with stack(keys) as made:
                     assert made.publisher == address_of("publisher")
                     assert repr(keys) == "Keys(…)"
-                    for part in ("sequencer", "submitter", "pipeline"):
+                    for part in ("sequencer", "relayer", "pipeline"):
                         if part in able:
                             assert getattr(made, part) is getattr(made, part)
                             continue

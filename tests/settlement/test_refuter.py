@@ -106,7 +106,7 @@ def test_somebody_else_was_faster(market: Market) -> None:
     market.scene.come_to_rest()
     assert stand(market, contract_id) == {false: False}
     assert refutations(market) == []
-    assert market.scene.stack.submitter.under_way() == 0
+    assert market.scene.stack.relayer.under_way() == 0
 
 
 def test_one_that_fails_stops_no_other_and_is_tried_again(
