@@ -18,9 +18,9 @@ from eth_utils.address import to_checksum_address
 from orchestrator.actions.contract_state import ContractState, token_of
 from orchestrator.actions.plan import Plan, PlannedTransaction
 from orchestrator.actions.wording import told_amount, utc
-from orchestrator.chain.caller import MISMATCH_CODES, contract_at
+from orchestrator.chain.caller import contract_at, is_mismatch
 from orchestrator.chain.deployment import Chain
-from orchestrator.chain.rpc import ReplyError, octets
+from orchestrator.chain.rpc import octets
 from orchestrator.client.http import Client
 from orchestrator.client.log_server import reading, served
 from orchestrator.core.entry import ENTRY_BYTES, INDEX_LIMIT, WORD_BYTES
@@ -137,7 +137,7 @@ def evaluator_at(chain: Chain, factory: str, address: str) -> Evaluator:
         if _address_for(chain, factory, condition) == address:
             return Evaluator(address, condition, domain)
     except ChainError as error:
-        if not isinstance(error, ReplyError) and error.code not in MISMATCH_CODES:
+        if not is_mismatch(error):
             raise
     raise InputError(
         "evaluator-false", f"the contract at {address} is no evaluator of the factory {factory}"

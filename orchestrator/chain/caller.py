@@ -39,7 +39,7 @@ from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.terms import Domain, recover
 
 # The errors, beside a `ReplyError`, of a call to a contract of another kind.
-MISMATCH_CODES = ("call-reverted", "call-malformed", "node-unreadable")
+_MISMATCH_CODES = ("call-reverted", "call-malformed", "node-unreadable")
 _PAGE_BLOCKS = 100
 _SHOWN_CHARS = 200
 # ERC-1271: the selector of isValidSignature(bytes32,bytes), and what it returns for yes.
@@ -268,3 +268,8 @@ def contract_at(name: str, address: str) -> Contract:
 def token_at(address: str) -> Contract:
     """Return any ERC-20 token at an address: the functions that we call are in the standard."""
     return contract_at("TestStablecoin", address)
+
+
+def is_mismatch(error: ChainError) -> bool:
+    """Return whether a call failed as it does when the contract is of another kind, or none."""
+    return isinstance(error, ReplyError) or error.code in _MISMATCH_CODES

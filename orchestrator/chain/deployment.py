@@ -13,7 +13,7 @@ from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
 from orchestrator.chain.abi import Call
-from orchestrator.chain.caller import MISMATCH_CODES, contract_at
+from orchestrator.chain.caller import contract_at, is_mismatch
 from orchestrator.chain.escrow import EscrowCaller
 from orchestrator.chain.rpc import Node, ReplyError, Tag, octets, quantity
 from orchestrator.core.errors import ChainError
@@ -184,7 +184,7 @@ class Chain(EscrowCaller):
         try:
             return bool(self.read(feedback, "isGiven", contract_id, block=block))
         except ChainError as error:
-            if not isinstance(error, ReplyError) and error.code not in MISMATCH_CODES:
+            if not is_mismatch(error):
                 raise
             return None
 
