@@ -1,4 +1,4 @@
-"""Writes requirements/*.txt: every Python package by exact version and hash, one file a group.
+"""The command that writes requirements/*.txt: every Python package by version and hash.
 
 pyproject.toml is the only place where a dependency is named. The groups `run`, `dev` and `ape` are
 first resolved together, so that one environment can hold all of them, then written apart.
@@ -21,7 +21,7 @@ HEADER = "# inputs-sha256: "
 
 
 def inputs_digest() -> str:
-    """Hash of all that decides what a lock holds: the freshness check compares it offline."""
+    """Return a hash of all that a lock is made from: the freshness check compares it offline."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     inputs = {
         "dependencies": project["project"]["dependencies"],
@@ -33,7 +33,7 @@ def inputs_digest() -> str:
 
 
 def stale_locks() -> list[str]:
-    """Names of the groups whose lock was not made from today's pyproject.toml."""
+    """Return the names of the groups whose lock was not made from today's pyproject.toml."""
     first_line = HEADER + inputs_digest()
     return [group for group in (*TOGETHER, *APART) if _read(group).split("\n", 1)[0] != first_line]
 
@@ -58,7 +58,7 @@ def _read(group: str) -> str:
 
 
 def write_locks(upgrade: bool) -> None:
-    """Resolves and writes every lock; without `upgrade`, moves only what has to move."""
+    """Resolve and write every lock; without `upgrade`, move only what has to move."""
     with tempfile.TemporaryDirectory() as folder:
 
         def resolve(name: str, previous: str, *arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""Measures what of the contracts the unit and fuzz tests reach, and fails where it is too little.
+"""The command that measures the contracts' coverage, and fails where it is too little.
 
     .venv/bin/python scripts/assurance/coverage.py [--write]
 
@@ -26,7 +26,7 @@ BEGIN, END = "<!-- measured -->\n", "<!-- /measured -->\n"
 
 
 class Reach(NamedTuple):
-    """What of a file the tests reach: pairs of (reached, all)."""
+    """A file's coverage: pairs of (reached, all)."""
 
     branches: tuple[int, int]
     lines: tuple[int, int]
@@ -35,11 +35,11 @@ class Reach(NamedTuple):
 
 
 class CoverageError(Exception):
-    """The run says nothing, or too little is reached."""
+    """A run without a result, or too few branches reached."""
 
 
 def measure(project: Path) -> str:
-    """The LCOV report of one run over a project; every test must pass."""
+    """Return the LCOV report of one run over a project; every test must pass."""
     path = f"{ROOT / '.venv/bin'}:{ROOT / 'node_modules/.bin'}:{os.environ['PATH']}"
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "lcov.info"
@@ -99,7 +99,7 @@ def _share(pair: tuple[int, int]) -> str:
 
 
 def rows(found: dict[str, Reach]) -> Iterator[str]:
-    """The table, in Markdown; files without code are left out."""
+    """Yield the table's lines, in Markdown; files without code are left out."""
     yield "| file | branches | lines | functions |"
     yield "|---|---|---|---|"
     shown = {file: reach for file, reach in sorted(found.items()) if reach.lines[1]}
@@ -113,14 +113,14 @@ def rows(found: dict[str, Reach]) -> Iterator[str]:
 
 
 def missed(found: dict[str, Reach]) -> Iterator[str]:
-    """Every branch that no test takes, by its place."""
+    """Yield a line for each branch that no test takes."""
     for file, reach in sorted(found.items()):
         for line in reach.missed:
             yield f"{file}:{line}: no test takes a branch here"
 
 
 def require_enough(found: dict[str, Reach]) -> None:
-    """Raises CoverageError where fewer branches are reached than must be, or there are none."""
+    """Raise CoverageError where too few branches are reached, or there are none."""
     reached, total = _sum([reach.branches for reach in found.values()])
     if not total or reached * 10_000 < LEAST_BRANCHES_BPS * total:
         least = LEAST_BRANCHES_BPS // 100
@@ -130,7 +130,7 @@ def require_enough(found: dict[str, Reach]) -> None:
 
 
 def write(document: Path, table: str) -> None:
-    """Puts the table between the two marks of the document."""
+    """Put the table between the two marks of the document."""
     head, begin, rest = document.read_text().partition(BEGIN)
     _, end, tail = rest.partition(END)
     if not begin or not end:
@@ -139,7 +139,7 @@ def write(document: Path, table: str) -> None:
 
 
 def main() -> None:
-    """Measures, prints, and fails where fewer branches are reached than must be."""
+    """Measure, print, and fail where too few branches are reached."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
