@@ -62,7 +62,7 @@ def measure(project: Path) -> str:
 
 
 def parse(report: str) -> dict[str, Reach]:
-    """What an LCOV report says about the files of contracts/."""
+    """Read an LCOV report's figures on the files of contracts/."""
     found: dict[str, Reach] = {}
     for record in report.split("end_of_record"):
         fields = defaultdict(list)

@@ -36,8 +36,8 @@ SUITE = Path("tests/contracts/invariant/Escrow.t.sol")
 TIMEOUT_S = 1800
 SWITCH = "TALLYSTICK_PLANTED_FAULT"
 
-# The switch is the balance of an account without a key. It is read as if that were pure, so that any
-# function can ask for it.
+# The switch is the balance of an account without a key. It is read as if that were pure, so that
+# any function can ask for it.
 PLANTED = """\
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
