@@ -4,6 +4,7 @@ Each check takes a root, and is seen to fail on a small made-up tree of its own.
 """
 
 import ast
+import functools
 import re
 import tomllib
 from collections import Counter
@@ -26,6 +27,11 @@ def _modules(root: Path, *packages: str) -> Iterator[Path]:
                 yield file.relative_to(root)
 
 
+@functools.cache
+def _nodes(file: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(file.read_text())))
+
+
 def _dotted(file: Path) -> str:
     return ".".join(file.with_suffix("").parts)
 
@@ -34,7 +40,7 @@ def _dotted(file: Path) -> str:
 
 
 def layer_faults(root: Path) -> list[str]:
-    """Return the packages in no layer of the import rule or in two, and layers without a package."""
+    """Return the packages in no layer or in two, and the layers without a package."""
     settings = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["importlinter"]
     (layers,) = (rule["layers"] for rule in settings["contracts"] if rule["type"] == "layers")
     placed = Counter(name.strip() for line in layers for name in re.split(r"[|:]", line))
@@ -157,7 +163,7 @@ def docstring_faults(root: Path) -> list[str]:
     """Return the docstrings that begin with the word of a question, by place."""
     found = []
     for file in _modules(root, *PRODUCT, "scripts", "tests"):
-        for node in ast.walk(ast.parse((root / file).read_text())):
+        for node in _nodes(root / file):
             if not isinstance(
                 node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
             ):
@@ -194,12 +200,11 @@ def imports_of_tests(root: Path) -> list[str]:
     """Return the imports of a test module, by place; shared things live in tests/support."""
     found = []
     for file in _modules(root, "tests"):
-        for node in ast.walk(ast.parse((root / file).read_text())):
-            names = []
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for node in _nodes(root / file):
+            if not isinstance(node, ast.Import | ast.ImportFrom):
+                continue
+            prefix = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+            names = [f"{prefix}{alias.name}" for alias in node.names]
             found += [
                 f"{file}:{node.lineno}: {name}"
                 for name in names
