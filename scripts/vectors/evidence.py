@@ -14,9 +14,11 @@ from collections.abc import Iterator
 
 from orchestrator.core import merkle
 from orchestrator.core.contract import rules_of
-from orchestrator.core.entry import EventOpening, encode
+from orchestrator.core.entry import WORD_BYTES, Entry, ascii_word
 from orchestrator.core.evidence.exhibits import NO_OPENING, Case, Exhibit, opening_abi
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.kinds import KINDS, encode
+from orchestrator.core.opening import EventOpening
 from scripts.vectors.cases import outcomes, reversals, totals
 from scripts.vectors.cases.claims import ClaimVector, claims, refutations
 from scripts.vectors.cases.model import ALL, ORIGIN, REGISTRANT, Json, Log, Vector
@@ -62,16 +64,23 @@ def case_of(vector: Vector) -> Case:
     log, deals = vector.log, ALL[vector.log.model]
     opening = NO_OPENING
     if vector.opening:
-        given = log.records[log.at[vector.opening]].opening
-        if isinstance(given, EventOpening):
-            opening = given
+        shown = log.records[log.at[vector.opening]].opening
+        if isinstance(shown, EventOpening):
+            opening = shown
     return Case(
         deals[vector.contract].id,
         vector.kind,
-        tuple(Exhibit(log.at[name], encode(log.entry(name))) for name in vector.shown),
+        tuple(Exhibit(log.at[name], _encoded(log.entry(name))) for name in vector.shown),
         deals[vector.rival].id if vector.rival in deals else bytes(32),
         opening,
     )
+
+
+def _encoded(entry: Entry) -> bytes:
+    """Return an entry's 256 bytes; that of a lie may be of a kind that no log of ours has."""
+    if entry.kind in KINDS:
+        return encode(entry)
+    return ascii_word(entry.kind) + encode(entry._replace(kind="genesis"))[WORD_BYTES:]
 
 
 def _case(vector: Vector) -> Json:
@@ -129,14 +138,14 @@ def _claim(vector: ClaimVector) -> Json:
 
 
 def _shown(log: Log, names: tuple[str, ...]) -> Json:
-    leaves = [merkle.leaf_hash(encode(record.entry)) for record in log.records]
+    leaves = [merkle.leaf_hash(_encoded(record.entry)) for record in log.records]
 
     def node(level: int, position: int) -> bytes:
         return merkle.root_of(leaves[position << level : (position + 1) << level])
 
     places = [log.at[name] for name in names]
     return {
-        "entries": [to_hex(encode(log.records[place].entry)) for place in places],
+        "entries": [to_hex(_encoded(log.records[place].entry)) for place in places],
         "indexes": places,
         "proofs": [
             [to_hex(hash_) for hash_ in merkle.inclusion_proof(place, len(leaves), node)]

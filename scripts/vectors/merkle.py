@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from orchestrator.core import entry as codec
-from orchestrator.core import merkle
-from orchestrator.core.entry import Entry, TouchOpening
+from orchestrator.core import kinds, merkle
+from orchestrator.core.entry import Entry, address_word
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.opening import TouchOpening, payload_of
 from scripts.vectors.made_up import Json, address, hexes, word
 
 LEAVES = 33
@@ -19,7 +19,7 @@ def table() -> Json:
     inclusion shows the data of leaf `shown`, an invalid run that of [shown_first, shown_first +
     shown_count), for what the other fields claim.
     """
-    data = [codec.encode(_leaf(i)) for i in range(LEAVES)]
+    data = [kinds.encode(_leaf(i)) for i in range(LEAVES)]
     hashes = [merkle.leaf_hash(leaf) for leaf in data]
     return {
         "consistency": [_consistency(hashes, *sizes) for sizes in _growths()],
@@ -60,8 +60,8 @@ def table() -> Json:
 
 
 def _leaf(i: int) -> Entry:
-    operator, lead = codec.address_word(address("operator")), word(f"lead {i}")
-    payload = codec.touch_payload(TouchOpening(word(f"request {i}"), word(f"commitment {i}")))
+    operator, lead = address_word(address("operator")), word(f"lead {i}")
+    payload = payload_of(TouchOpening(word(f"request {i}"), word(f"commitment {i}")))
     time_ms = 1_760_000_000_000 + i
     return Entry("touch", word("surface"), operator, lead, "email.send", 0, time_ms, payload)
 

@@ -10,20 +10,20 @@ from eth_utils.crypto import keccak
 from orchestrator.core import policy as policies
 from orchestrator.core import terms as deal
 from orchestrator.core.contract import rules_of
-from orchestrator.core.decide import (
+from orchestrator.core.decide import decide
+from orchestrator.core.entry import ZERO_ADDRESS, Entry, address_word, pack_outcome
+from orchestrator.core.evidence.exhibits import Claim
+from orchestrator.core.opening import Record
+from orchestrator.core.requests import (
     Genesis,
     OpenContract,
     ProductEvent,
     PublishPolicy,
-    Record,
     RegisterOperator,
     Request,
     Settle,
     Touch,
-    decide,
 )
-from orchestrator.core.entry import ZERO_ADDRESS, Entry, address_word, pack_outcome
-from orchestrator.core.evidence.exhibits import Claim
 from orchestrator.core.terms import Domain, Terms
 from orchestrator.core.units import DAY_S
 from orchestrator.core.world import World
