@@ -188,7 +188,7 @@ def immutables_differ(planned: Planned, code: bytes, chain_id: int) -> str | Non
     """Describe an immutable that the constructor cannot have set, or return None.
 
     Each is an address among its arguments, its own, that of the contract it created or that created
-    it, or a part of its EIP-712 domain; and every address that it was given is there.
+    it, or a part of its EIP-712 domain; and every address among its arguments is there.
     """
     contract, address = planned.contract, planned.address
     name, arguments = contract.name, planned.arguments

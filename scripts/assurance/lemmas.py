@@ -17,10 +17,10 @@ TIMEOUT_MS = 20_000
 
 
 class Lemma(NamedTuple):
-    """A statement on all integers: where `given` and `premise` hold, all of `follows` holds."""
+    """A lemma on all integers: where `assumptions` and `premise` hold, so does all of `follows`."""
 
     name: str
-    given: list[Any]
+    assumptions: list[Any]
     premise: Any
     follows: list[Any]
 
@@ -88,7 +88,7 @@ def verdict(lemma: Lemma, *, with_fault: bool) -> str:
     for conclusion in lemma.follows:
         solver = z3.Solver()
         solver.set("timeout", TIMEOUT_MS)
-        solver.add(*lemma.given, z3.Not(conclusion))
+        solver.add(*lemma.assumptions, z3.Not(conclusion))
         if not with_fault:
             solver.add(lemma.premise)
         answers.append(solver.check())

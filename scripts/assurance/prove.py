@@ -168,8 +168,8 @@ def run(wanted: int) -> list[str]:
     )
     if lemmas.returncode:
         wrong.append(f"scripts/assurance/lemmas.py:\n{lemmas.stdout}{lemmas.stderr}")
-    said = "proven" if wanted == PROVEN else "refuted"
-    print(f"{len(results)} proofs and {len(lemmas.stdout.splitlines())} lemmas, to be {said}")
+    verdict = "proven" if wanted == PROVEN else "refuted"
+    print(f"{len(results)} proofs and {len(lemmas.stdout.splitlines())} lemmas, to be {verdict}")
     return wrong
 
 

@@ -72,9 +72,9 @@ def _run(command: list[str], project: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def require_whole(said: str) -> None:
+def require_whole(output: str) -> None:
     """Raise `AnalysisError` if Slither's log says that it left code out."""
-    if errors := _LEFT_OUT.findall(said):
+    if errors := _LEFT_OUT.findall(output):
         raise AnalysisError("\n".join(["Slither left code out, and found nothing there:", *errors]))
 
 
@@ -96,11 +96,11 @@ def analyse(project: Path) -> list[Finding]:
     report = project / OUT / "slither.json"
     options = ["--ignore-compile", "--foundry-out-directory", OUT, "--exclude-dependencies"]
     done = _run(["slither", ".", *options, "--json", str(report)], project)
-    said = done.stdout + done.stderr
-    require_whole(said)
+    output = done.stdout + done.stderr
+    require_whole(output)
     result: Json = json.loads(report.read_text()) if report.is_file() else {}
     if not result.get("success"):
-        raise AnalysisError(f"Slither failed:\n{said}")
+        raise AnalysisError(f"Slither failed:\n{output}")
     return [
         Finding(
             (item["check"], _qualified(item["elements"][0])), item["impact"], item["description"]

@@ -25,7 +25,7 @@ class Mutant(NamedTuple):
 
     @property
     def key(self) -> tuple[int, str, str]:
-        """The row of the document that is this mutant's: line, old code, new code."""
+        """Return what the document's row has of this mutant: line, old code, new code."""
         return self.line, _shown(self.old), _shown(self.new)
 
 
@@ -61,7 +61,7 @@ class Last(NamedTuple):
         part = document.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
         counts = _COUNTS.search(part)
         if counts is None:
-            raise SurvivorsError(f"nothing is said of {name}: run it without --again")
+            raise SurvivorsError(f"there is no part on {name}: run it without --again")
         lived = frozenset((int(row[2]), row[3], row[4]) for row in _ROW.finditer(part))
         return cls(name, int(counts[1]), int(counts[2] or 0), int(counts[3]), lived)
 

@@ -3,9 +3,19 @@
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.core import entry as codec
 from orchestrator.core import kinds, merkle
-from orchestrator.core.entry import Entry
+from orchestrator.core.entry import (
+    ZERO_WORD,
+    Entry,
+    OutcomeFacts,
+    ReversalFacts,
+    SettlementFacts,
+    address_word,
+    ascii_word,
+    pack_outcome,
+    pack_reversal,
+    pack_settlement,
+)
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.opening import EventOpening, TouchOpening, payload_of
 from scripts.vectors.made_up import Json, address, word
@@ -19,7 +29,7 @@ def table() -> Json:
             {
                 "commitment": to_hex(opening.commitment),
                 "from_state": opening.from_state,
-                "from_state_word": to_hex(codec.ascii_word(opening.from_state)),
+                "from_state_word": to_hex(ascii_word(opening.from_state)),
                 "nth": opening.nth,
                 "payload": to_hex(payload_of(opening)),
                 "received_ms": opening.received_ms,
@@ -29,25 +39,25 @@ def table() -> Json:
         ],
         "invalid": [{"data": to_hex(data), "reason": reason} for reason, data in _no_entries()],
         "outcome_payloads": [
-            _packed(facts, codec.pack_outcome(*facts))
+            _packed(facts, pack_outcome(*facts))
             for facts in (
-                codec.OutcomeFacts(41, 17, 23, 3, 24_000_000),
-                codec.OutcomeFacts(*(2**40 - 1,) * 4, 2**80 - 1),
-                codec.OutcomeFacts(41, 17, 0, 0, 0),
+                OutcomeFacts(41, 17, 23, 3, 24_000_000),
+                OutcomeFacts(*(2**40 - 1,) * 4, 2**80 - 1),
+                OutcomeFacts(41, 17, 0, 0, 0),
             )
         ],
         "reversal_payloads": [
-            _packed(facts, codec.pack_reversal(*facts))
+            _packed(facts, pack_reversal(*facts))
             for facts in (
-                codec.ReversalFacts(42, 51, 0, 1, 8_000_000),
-                codec.ReversalFacts(*(2**40 - 1,) * 4, 2**80 - 1),
+                ReversalFacts(42, 51, 0, 1, 8_000_000),
+                ReversalFacts(*(2**40 - 1,) * 4, 2**80 - 1),
             )
         ],
         "settlement_payloads": [
-            _packed(facts, codec.pack_settlement(*facts))
+            _packed(facts, pack_settlement(*facts))
             for facts in (
-                codec.SettlementFacts(24_000_000, 8_000_000, 42, 52),
-                codec.SettlementFacts(*(2**80 - 1,) * 2, *(2**48 - 1,) * 2),
+                SettlementFacts(24_000_000, 8_000_000, 42, 52),
+                SettlementFacts(*(2**80 - 1,) * 2, *(2**48 - 1,) * 2),
             )
         ],
         "touch_openings": [
@@ -67,9 +77,9 @@ def _entry(entry: Entry) -> Json:
         "actor": to_hex(entry.actor),
         "data": to_hex(data),
         "kind": entry.kind,
-        "kind_word": to_hex(codec.ascii_word(entry.kind)),
+        "kind_word": to_hex(ascii_word(entry.kind)),
         "label": entry.label,
-        "label_word": to_hex(codec.ascii_word(entry.label)),
+        "label_word": to_hex(ascii_word(entry.label)),
         "leaf_hash": to_hex(merkle.leaf_hash(data)),
         "payload": to_hex(entry.payload),
         "subject": to_hex(entry.subject),
@@ -99,16 +109,16 @@ def _event_openings() -> list[EventOpening]:
 def _entries() -> Iterator[Entry]:
     """Yield an entry of every kind, in an order in which a log could hold them, then extremes."""
     owner, operator, verifier, payee = (
-        codec.address_word(address(name)) for name in ("owner", "operator", "verifier", "payee")
+        address_word(address(name)) for name in ("owner", "operator", "verifier", "payee")
     )
     surface, lead, contract = word("surface"), word("lead"), word("contract")
     transition, event = map(payload_of, _event_openings())
     touch = payload_of(TouchOpening(word("touch request"), word("touch commitment")))
-    none, transaction, price = codec.ZERO_WORD, word("transaction"), 8_000_000
-    paid, unpaid = codec.pack_outcome(6, 5, 0, 1, price), codec.pack_outcome(6, 5, 0, 0, 0)
-    reversal = codec.pack_reversal(7, 11, 0, 1, price)
-    statement = codec.pack_settlement(price, price, 7, 12)
-    publisher = codec.address_word(address("publisher"))
+    none, transaction, price = ZERO_WORD, word("transaction"), 8_000_000
+    paid, unpaid = pack_outcome(6, 5, 0, 1, price), pack_outcome(6, 5, 0, 0, 0)
+    reversal = pack_reversal(7, 11, 0, 1, price)
+    statement = pack_settlement(price, price, 7, 12)
+    publisher = address_word(address("publisher"))
     rows = [
         ("genesis", none, publisher, word("log"), "tallystick/1", 0, none),
         ("operator.registered", none, operator, operator, "0", 0, word("operator")),

@@ -13,7 +13,6 @@ import random
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from orchestrator.core import policy as policies
 from orchestrator.core.attribution import TouchAt, qualifying_touch
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.decide import decide
@@ -22,7 +21,7 @@ from orchestrator.core.errors import RequestError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import encode
 from orchestrator.core.opening import EventOpening, Record
-from orchestrator.core.policy import MODELS
+from orchestrator.core.policy import MODELS, parse
 from orchestrator.core.requests import (
     CloseContract,
     Genesis,
@@ -100,7 +99,7 @@ def write(name: str, model: str, seed: int) -> History:
     """Write the history of this writer: honest, or one of the liars."""
     chance = random.Random(f"{name} {model} {seed}")  # noqa: S311 (made-up histories)
     used = MODELS[1 - MODELS.index(model)] if name == "backwards" else model
-    policy = policies.parse({**DOCUMENT, "attribution": used})
+    policy = parse({**DOCUMENT, "attribution": used})
     signed = [_contract(chance, number, policy.hash, used) for number in range(5)]
     history = History(name, model, signed, {}, [])
     world = World()

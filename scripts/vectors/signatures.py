@@ -8,16 +8,24 @@ from eth_abi.abi import encode as abi_encode
 from eth_keys.constants import SECPK1_N
 from eth_utils.crypto import keccak
 
-from orchestrator.core import terms as deal
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.terms import Domain, Terms
+from orchestrator.core.terms import (
+    CHECKPOINT_TYPE,
+    CLOSE_TYPE,
+    DOMAIN_TYPE,
+    TERMS_TYPE,
+    VERIFIED_TYPE,
+    Domain,
+    Terms,
+    sign_digest,
+)
 from orchestrator.core.units import DAY_S
 from scripts.vectors.made_up import Json, address, key, word
 
 TERMS_ABI = [
     member.split(" ")[0]
-    for member in deal.TERMS_TYPE.removeprefix("Terms(").removesuffix(")").split(",")
+    for member in TERMS_TYPE.removeprefix("Terms(").removesuffix(")").split(",")
 ]
 ESCROW = Domain("Tallystick OutcomeEscrow", "1", 31337, address("escrow"))
 EVENT_LOG = Domain("Tallystick EventLog", "1", 31337, address("event log"))
@@ -29,26 +37,22 @@ def table() -> Json:
     escrow, event_log = _separator(ESCROW), _separator(EVENT_LOG)
     log_id, size, root, first, count = word("log"), 1_234_567, word("root"), 1_234_500, 60
     verified = _struct(
-        deal.VERIFIED_TYPE,
+        VERIFIED_TYPE,
         ["bytes32", "uint64", "bytes32", "uint64", "uint64"],
         [log_id, size, root, first, count],
     )
-    checkpoint = _struct(
-        deal.CHECKPOINT_TYPE, ["bytes32", "uint64", "bytes32"], [log_id, size, root]
-    )
+    checkpoint = _struct(CHECKPOINT_TYPE, ["bytes32", "uint64", "bytes32"], [log_id, size, root])
     place = {"log_id": to_hex(log_id), "root": to_hex(root), "size": size}
     contract, payable, expires_at_s = word("contract"), 2**80 - 3, 1_901_300_000
-    close = _struct(
-        deal.CLOSE_TYPE, ["bytes32", "uint256", "uint64"], [contract, payable, expires_at_s]
-    )
+    close = _struct(CLOSE_TYPE, ["bytes32", "uint256", "uint64"], [contract, payable, expires_at_s])
     return {
-        "checkpoint": place | _signed(event_log, checkpoint, deal.CHECKPOINT_TYPE, "publisher"),
+        "checkpoint": place | _signed(event_log, checkpoint, CHECKPOINT_TYPE, "publisher"),
         "close": {
             "contract_id": to_hex(contract),
             "expires_at": expires_at_s,
             "payable_amount": to_hex(payable.to_bytes(32)),
         }
-        | _signed(escrow, close, deal.CLOSE_TYPE, "operator"),
+        | _signed(escrow, close, CLOSE_TYPE, "operator"),
         "escrow_domain": _domain(ESCROW),
         "event_log_domain": _domain(EVENT_LOG),
         "invalid_signatures": [
@@ -62,7 +66,7 @@ def table() -> Json:
         "terms": [_terms(name, terms, escrow) for name, terms in _deals().items()],
         "verified": place
         | {"count": count, "first": first}
-        | _signed(escrow, verified, deal.VERIFIED_TYPE, "verifier"),
+        | _signed(escrow, verified, VERIFIED_TYPE, "verifier"),
     }
 
 
@@ -126,11 +130,11 @@ def _deals() -> dict[str, Terms]:
 
 
 def _terms(name: str, terms: Terms, separator: bytes) -> Json:
-    struct_hash = _struct(deal.TERMS_TYPE, TERMS_ABI, list(terms.to_abi()))
-    signed = _signed(separator, struct_hash, deal.TERMS_TYPE, "owner")
+    struct_hash = _struct(TERMS_TYPE, TERMS_ABI, list(terms.to_abi()))
+    signed = _signed(separator, struct_hash, TERMS_TYPE, "owner")
     digest = from_hex(signed["digest"])
     signed["owner_signature"] = signed.pop("signature")
-    signed["operator_signature"] = to_hex(deal.sign_digest(digest, key("operator")))
+    signed["operator_signature"] = to_hex(sign_digest(digest, key("operator")))
     return signed | {
         "abi": to_hex(encode_terms(terms)),
         "name": name,
@@ -151,7 +155,7 @@ def _struct(encoded_type: str, abi_types: list[str], values: list[Any]) -> bytes
 def _separator(domain: Domain) -> bytes:
     name, version = (keccak(text.encode()) for text in (domain.name, domain.version))
     return _struct(
-        deal.DOMAIN_TYPE,
+        DOMAIN_TYPE,
         ["bytes32", "bytes32", "uint256", "address"],
         [name, version, domain.chain_id, domain.verifying_contract],
     )
@@ -165,7 +169,7 @@ def _signed(separator: bytes, struct_hash: bytes, encoded_type: str, signer: str
     digest = keccak(b"\x19\x01" + separator + struct_hash)
     return {
         "digest": to_hex(digest),
-        "signature": to_hex(deal.sign_digest(digest, key(signer))),
+        "signature": to_hex(sign_digest(digest, key(signer))),
         "struct_hash": to_hex(struct_hash),
         "type": encoded_type,
         "type_hash": to_hex(keccak(encoded_type.encode())),
@@ -175,7 +179,7 @@ def _signed(separator: bytes, struct_hash: bytes, encoded_type: str, signer: str
 def _no_signatures() -> Iterator[tuple[str, bytes, bytes]]:
     """Yield signatures by the owner of a digest that the chain does not take."""
     digest = word("digest")
-    good = deal.sign_digest(digest, key("owner"))
+    good = sign_digest(digest, key("owner"))
     r, s, v = good[:32], int.from_bytes(good[32:64]), good[64]
     high_s = r + (SECPK1_N - s).to_bytes(32) + bytes([55 - v])
     yield "signature-high-s", digest, high_s

@@ -7,13 +7,12 @@ from eth_abi.abi import encode as abi_encode
 from eth_keys.datatypes import PrivateKey
 from eth_utils.crypto import keccak
 
-from orchestrator.core import policy as policies
-from orchestrator.core import terms as deal
 from orchestrator.core.contract import rules_of
 from orchestrator.core.decide import decide
 from orchestrator.core.entry import ZERO_ADDRESS, Entry, address_word, pack_outcome
 from orchestrator.core.evidence.exhibits import Claim
 from orchestrator.core.opening import Record
+from orchestrator.core.policy import parse
 from orchestrator.core.requests import (
     Genesis,
     OpenContract,
@@ -24,7 +23,7 @@ from orchestrator.core.requests import (
     Settle,
     Touch,
 )
-from orchestrator.core.terms import Domain, Terms
+from orchestrator.core.terms import Domain, Terms, contract_id
 from orchestrator.core.units import DAY_S
 from orchestrator.core.world import World
 
@@ -60,8 +59,7 @@ DOCUMENT = {
     "reversals": [{"on": "refund", "of": "paid"}],
 }
 POLICIES = {
-    model: policies.parse({**DOCUMENT, "attribution": model})
-    for model in ("first_touch", "last_touch")
+    model: parse({**DOCUMENT, "attribution": model}) for model in ("first_touch", "last_touch")
 }
 
 
@@ -144,10 +142,10 @@ def _deals(model: str) -> dict[str, Deal]:
     found = {}
     for number, (name, changes) in enumerate(DEALS.items(), 1):
         terms = _terms(model, name, **changes)
-        found[name] = Deal(terms, deal.contract_id(terms, ESCROW), number, CLOSED_AT_S.get(name, 0))
+        found[name] = Deal(terms, contract_id(terms, ESCROW), number, CLOSED_AT_S.get(name, 0))
     other = "last_touch" if model == "first_touch" else "first_touch"
     terms = _terms(model, "other_model", attribution=other)
-    found["other_model"] = Deal(terms, deal.contract_id(terms, ESCROW), len(found) + 1, 0)
+    found["other_model"] = Deal(terms, contract_id(terms, ESCROW), len(found) + 1, 0)
     return found
 
 
