@@ -295,7 +295,7 @@ def write_json(file: Path, value: Json) -> None:
         stream.write(json.dumps(value, indent=2) + "\n")
         stream.flush()
         os.fsync(stream.fileno())
-    beside.replace(file)
+    beside.replace(file)  # at once: a reader sees the old file or the new one
 
 
 def _create(
@@ -307,6 +307,7 @@ def _create(
     signed = account.sign_transaction(account.prepare_transaction(transaction))
     if signed is None:
         raise click.ClickException(f"{planned.contract.name}'s transaction was not signed")
+    # Before it is sent: a run that breaks off here must find the transaction again.
     journal.note(planned.contract.name, HexBytes(signed.txn_hash).to_0x_hex())
     provider.send_transaction(signed)
 
@@ -317,6 +318,7 @@ def _creation(
     """Return the receipt of the transaction, among these, that created the contract."""
     for tx_hash in sent:
         receipt = _rpc(provider, "eth_getTransactionReceipt", tx_hash)
+        # A resumed run may have sent a contract twice; only one of these created it.
         if not receipt or int(receipt["status"], 16) != 1:
             continue
         transaction = _rpc(provider, "eth_getTransactionByHash", tx_hash)
@@ -352,6 +354,7 @@ def deploy(
     journal = Journal(
         book, identity | {"addresses": {item.contract.name: item.address for item in planned}}
     )
+    # Code without a journal is a live deployment, or a stranger's: the proxy serves all callers.
     live = [item.contract.name for item in planned if _code(provider, item.address)]
     if live and not journal.path.exists():
         raise click.ClickException(
@@ -364,6 +367,7 @@ def deploy(
         contract = item.contract
         if item.init and not _code(provider, item.address):
             _create(item, account, provider, release, journal)
+        # A contract that a constructor created has the receipt of its creator.
         receipt = receipts.get(contract.creator) or _creation(
             item, provider, release, journal.sent(contract.name)
         )
@@ -385,6 +389,7 @@ def deploy(
             "artifact_sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         }
     written = identity | {"contracts": contracts}
+    # The journal goes last: without a book it is what a resumed run starts from.
     write_json(book, written)
     journal.close()
     return written

@@ -63,6 +63,7 @@ def write_locks(upgrade: bool) -> None:
 
         def resolve(name: str, previous: str, *arguments: str) -> str:
             output = Path(folder) / f"{name}.txt"
+            # uv keeps the versions that it finds in its output file.
             output.write_text("" if upgrade else previous)
             _resolve([*arguments, "--output-file", str(output)])
             return str(output)
@@ -74,6 +75,7 @@ def write_locks(upgrade: bool) -> None:
             *(source for group in TOGETHER for source in _sources(group)),
         )
         for group, text in previous.items():
+            # One environment holds these groups, so each takes the versions of the union.
             pins = ["--constraints", union] if group in TOGETHER else []
             made = resolve(group, text, *_sources(group), *pins, "--generate-hashes")
             (LOCKS / f"{group}.txt").write_text(

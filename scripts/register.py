@@ -30,6 +30,7 @@ def register(account: AccountAPI, book: Json, origin: str, publisher: str) -> by
     """
     event_log = container("EventLog").at(book["contracts"]["EventLog"]["address"])
     log_id = log_id_of(account.address, origin)
+    # Not to be opened twice: a second run only writes the site file.
     if event_log.publisherOf(log_id) == ZERO_ADDRESS:
         event_log.register(origin, publisher, sender=account)
     found = event_log.publisherOf(log_id)

@@ -35,6 +35,7 @@ def package(name: str, contract: Json, chain_id: int) -> dict[str, Json]:
 
     Raises `VerificationError` if it was deployed from another artifact than today's.
     """
+    # The book has the hash of the artifact that was deployed; today's may be another.
     text = (ARTIFACTS / f"{name}.json").read_bytes()
     if hashlib.sha256(text).hexdigest() != contract["artifact_sha256"]:
         raise VerificationError(

@@ -15,8 +15,8 @@ LARGEST = 2**40 - 1
 def table() -> Json:
     """Return roots and proofs.
 
-    The leaf at index i has `leaf_data[i]`; in `uniform_*` every leaf has `leaf_data[0]`. An invalid
-    inclusion shows the data of leaf `shown`, an invalid run that of [shown_first, shown_first +
+    Leaf i has `leaf_data[i]`; in `uniform_*` every leaf has `leaf_data[0]`. An invalid inclusion
+    shows the data of leaf `shown`, an invalid run that of [shown_first, shown_first +
     shown_count), for what the other fields claim.
     """
     data = [kinds.encode(_leaf(i)) for i in range(LEAVES)]

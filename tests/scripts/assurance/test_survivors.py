@@ -1,4 +1,4 @@
-"""assurance/survivors: what is written of mutants is read again, and none of them is lost."""
+"""assurance/survivors: the document is read as it was written, and no mutant is lost."""
 
 from pathlib import Path
 from typing import Any
