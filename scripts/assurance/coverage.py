@@ -8,8 +8,6 @@ and then every branch that no test takes. `--write` puts the table into docs/sec
 """
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
 from collections import defaultdict
@@ -17,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[2]
+from scripts.assurance.tools import ROOT, run_tool
+
 DOCUMENT = ROOT / "docs" / "security" / "coverage.md"
 LEAST_BRANCHES_BPS = 9_800
 TIMEOUT_S = 3_600
@@ -40,20 +39,11 @@ class CoverageError(Exception):
 
 def measure(project: Path) -> str:
     """Return the LCOV report of one run over a project; every test must pass."""
-    path = f"{ROOT / '.venv/bin'}:{ROOT / 'node_modules/.bin'}:{os.environ['PATH']}"
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "lcov.info"
         command = ["forge", "coverage", "--report", "lcov", "--report-file", str(report)]
         command += ["--skip", *(f"tests/contracts/{name}/**" for name in LEFT_OUT)]
-        done = subprocess.run(
-            command,
-            cwd=project,
-            env=os.environ | {"PATH": path},
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-        )
+        done = run_tool(command, project, TIMEOUT_S)
         failed = sorted({line for line in done.stdout.splitlines() if line.startswith("[FAIL")})
         if done.returncode or failed or not report.is_file():
             reason = "\n".join(failed) or done.stderr[-4000:]

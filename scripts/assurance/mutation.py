@@ -37,8 +37,8 @@ from slither import Slither
 from slither.tools.mutator.mutators import all_mutators
 
 from scripts.assurance.survivors import Last, Mutant, SurvivorsError, Tally, explanations, written
+from scripts.assurance.tools import ROOT, TOOLS_PATH
 
-ROOT = Path(__file__).resolve().parents[2]
 SURVIVORS = ROOT / "docs" / "security" / "mutation.md"
 OUT = "build/forge-mutation"
 TIMEOUT_S = 300
@@ -157,9 +157,8 @@ TARGETS = {
 # ------------------------------------------------------------ mutants
 
 
-TOOLS = f"{ROOT / '.venv/bin'}:{ROOT / 'node_modules/.bin'}"
 ENVIRONMENT = {
-    "PATH": f"{TOOLS}:{os.environ['PATH']}",
+    "PATH": TOOLS_PATH,
     "FOUNDRY_PROFILE": "default",
     "FOUNDRY_OPTIMIZER": "false",
     "FOUNDRY_DYNAMIC_TEST_LINKING": "true",

@@ -10,14 +10,14 @@ node_modules/.bin. tests/contracts/invariant/README.md describes the invariants.
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[2]
+from scripts.assurance.tools import ROOT, run_tool
+
 CONTRACTS = Path("contracts")
 LIBRARIES = CONTRACTS / "libraries"
 ESCROW = CONTRACTS / "OutcomeEscrow.sol"
@@ -436,22 +436,14 @@ def plant(folder: Path) -> None:
 
 def failed_tests(folder: Path, match: str, number: int, profile: str) -> set[str]:
     """Return the matching tests that fail in this folder with this fault (0: none)."""
-    environment = os.environ | {
-        "PATH": f"{ROOT / 'node_modules/.bin'}:{os.environ['PATH']}",
+    environment = {
         "FOUNDRY_PROFILE": profile,
         "FOUNDRY_INVARIANT_SHRINK_RUN_LIMIT": "0",
         "FOUNDRY_INVARIANT_FAILURE_PERSIST_DIR": str(folder / "build" / f"failures-{number}"),
         SWITCH: str(number),
     }
-    done = subprocess.run(
-        ["forge", "test", "--match-test", match],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
+    command = ["forge", "test", "--match-test", match]
+    done = run_tool(command, folder, TIMEOUT_S, **environment)
     if "Suite result:" not in done.stdout:
         raise SystemExit(f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
     failing = done.stdout.partition("Failing tests:")[2]

@@ -11,7 +11,6 @@ requirements/halmos.txt, in build/halmos. Needs `forge` in node_modules/.bin.
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -21,7 +20,8 @@ import venv
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[2]
+from scripts.assurance.tools import ROOT, TOOLS_PATH, run_tool
+
 LOCK = ROOT / "requirements" / "halmos.txt"
 ENVIRONMENT = ROOT / "build" / "halmos"
 PYTHON = ENVIRONMENT / "bin" / "python"
@@ -101,23 +101,18 @@ def prove(project: Path) -> dict[str, int]:
     report = project / OUT / "halmos.json"
     report.parent.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)
-    paths = (ENVIRONMENT / "bin", ROOT / "node_modules/.bin", ROOT / ".venv/bin")
     # Forge compiles the proofs and what they import, and nothing else.
     forge = {"SRC": str(PROOFS), "TEST": str(PROOFS), "OUT": OUT, "CACHE_PATH": f"{OUT}-cache"}
-    done = subprocess.run(
+    done = run_tool(
         [
             *(str(PYTHON), str(ROOT / "scripts/assurance/halmos_main.py"), "--function", "check_"),
             *("--forge-build-out", OUT, "--solver-timeout-assertion", SOLVER_TIMEOUT),
             *("--no-status", "--json-output", str(report), "--minimal-json-output"),
         ],
-        cwd=project,
-        env=os.environ
-        | {"PATH": ":".join([*map(str, paths), os.environ["PATH"]])}
-        | {f"FOUNDRY_{name}": value for name, value in forge.items()},
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
+        project,
+        TIMEOUT_S,
+        PATH=f"{ENVIRONMENT / 'bin'}:{TOOLS_PATH}",
+        **{f"FOUNDRY_{name}": value for name, value in forge.items()},
     )
     if not report.is_file():
         raise ProofError(f"halmos gave no results:\n{done.stdout}{done.stderr}")
@@ -155,17 +150,8 @@ def run(wanted: int) -> list[str]:
             copy_with_faults(project)
         results = prove(project)
     wrong = [f"{name} (halmos's code {code})" for name, code in results.items() if code != wanted]
-    lemmas = subprocess.run(
-        [
-            PYTHON,
-            ROOT / "scripts/assurance/lemmas.py",
-            *(["--with-fault"] if wanted == REFUTED else []),
-        ],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-    )
+    fault = ["--with-fault"] if wanted == REFUTED else []
+    lemmas = run_tool([PYTHON, ROOT / "scripts/assurance/lemmas.py", *fault], ROOT, TIMEOUT_S)
     if lemmas.returncode:
         wrong.append(f"scripts/assurance/lemmas.py:\n{lemmas.stdout}{lemmas.stderr}")
     verdict = "proven" if wanted == PROVEN else "refuted"

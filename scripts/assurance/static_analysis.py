@@ -8,7 +8,6 @@ node_modules/.bin.
 """
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -17,7 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).resolve().parents[2]
+from scripts.assurance.tools import ROOT, run_tool
+
 ACCEPTED = ROOT / "docs" / "security" / "static-analysis.md"
 OUT = "build/forge-slither"
 TIMEOUT_S = 900
@@ -59,19 +59,6 @@ def _qualified(element: Json) -> str:
     return f"{outer}.{element['name']}" if outer else str(element["name"])
 
 
-def _run(command: list[str], project: Path) -> subprocess.CompletedProcess[str]:
-    paths = (ROOT / ".venv/bin", ROOT / "node_modules/.bin", os.environ["PATH"])
-    return subprocess.run(
-        command,
-        cwd=project,
-        env=os.environ | {"PATH": ":".join(map(str, paths))},
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-    )
-
-
 def require_whole(output: str) -> None:
     """Raise `AnalysisError` if Slither's log says that it left code out."""
     if errors := _LEFT_OUT.findall(output):
@@ -88,14 +75,14 @@ def analyse(project: Path) -> list[Finding]:
     # there, which a build that finds its code in the cache does not repeat.
     shutil.rmtree(project / OUT, ignore_errors=True)
     build = ["forge", "build", "contracts", "--build-info", "--deny", "warnings", "--force"]
-    built = _run([*build, "--out", OUT, "--cache-path", f"{OUT}-cache"], project)
+    built = run_tool([*build, "--out", OUT, "--cache-path", f"{OUT}-cache"], project, TIMEOUT_S)
     if built.returncode != 0:
         raise AnalysisError(
             f"the contracts do not compile without a warning:\n{built.stdout}{built.stderr}"
         )
     report = project / OUT / "slither.json"
     options = ["--ignore-compile", "--foundry-out-directory", OUT, "--exclude-dependencies"]
-    done = _run(["slither", ".", *options, "--json", str(report)], project)
+    done = run_tool(["slither", ".", *options, "--json", str(report)], project, TIMEOUT_S)
     output = done.stdout + done.stderr
     require_whole(output)
     result: Json = json.loads(report.read_text()) if report.is_file() else {}
