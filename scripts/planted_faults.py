@@ -19,18 +19,17 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 CONTRACTS = Path("contracts")
-LIBRARIES = CONTRACTS / "libraries"
-ESCROW = CONTRACTS / "OutcomeEscrow.sol"
-EVENT_LOG = CONTRACTS / "EventLog.sol"
-EVIDENCE = CONTRACTS / "Evidence.sol"
-VAULT = CONTRACTS / "Vault.sol"
-CLAIMS = LIBRARIES / "Claims.sol"
-DUES = LIBRARIES / "Dues.sol"
-MERKLE = LIBRARIES / "MerkleLog.sol"
-POSITION = LIBRARIES / "Position.sol"
-RELEASE = LIBRARIES / "Release.sol"
-STATEMENTS = LIBRARIES / "Statements.sol"
-FIXTURE = Path("tests/contracts/helpers/Fixture.sol")
+ESCROW = CONTRACTS / "escrow/OutcomeEscrow.sol"
+EVENT_LOG = CONTRACTS / "log/EventLog.sol"
+EVIDENCE = CONTRACTS / "evidence/Evidence.sol"
+VAULT = CONTRACTS / "escrow/Vault.sol"
+CLAIMS = CONTRACTS / "escrow/Claims.sol"
+PAYABLE_AMOUNTS = CONTRACTS / "escrow/PayableAmounts.sol"
+MERKLE = CONTRACTS / "log/MerkleLog.sol"
+RECORD = CONTRACTS / "escrow/ContractRecord.sol"
+RELEASE = CONTRACTS / "escrow/Release.sol"
+STATEMENTS = CONTRACTS / "escrow/Statements.sol"
+FIXTURE = Path("tests/contracts/support/Fixture.sol")
 SUITE = Path("tests/contracts/invariant/Escrow.t.sol")
 
 TIMEOUT_S = 1800
@@ -168,7 +167,7 @@ FAULTS = (
     Fault(
         "the bucket holds the whole cap",
         I6,
-        DUES,
+        PAYABLE_AMOUNTS,
         "terms.rateCap / 2 - level",
         "terms.rateCap - level",
     ),
@@ -246,14 +245,14 @@ FAULTS = (
     Fault(
         "claims are paid before they can be refuted",
         I7,
-        DUES,
+        PAYABLE_AMOUNTS,
         "block.timestamp > _refutableUntil(terms)",
         "true",
     ),
     Fault(
         "nothing is held back",
         I7,
-        DUES,
+        PAYABLE_AMOUNTS,
         "_payable(position, terms, balance, deal) - _heldBack(position, terms, balance, deal)",
         "_payable(position, terms, balance, deal)",
     ),
@@ -296,7 +295,7 @@ FAULTS = (
     Fault(
         "a statement without an arbiter reserves the whole budget",
         I9,
-        DUES,
+        PAYABLE_AMOUNTS,
         "position.isPending() && terms.arbiter != address(0)",
         "position.isPending()",
     ),
@@ -381,7 +380,7 @@ FAULTS = (
     Fault(
         "a silent arbiter blocks all that follows",
         L1_SETTLE,
-        POSITION,
+        RECORD,
         "self.pendingIndex != 0 && block.timestamp > self.resolvesAt",
         "self.pendingIndex != 0 && block.timestamp > self.resolvesAt && !self.hasDispute()",
     ),
@@ -404,10 +403,10 @@ FAULTS = (
 
 def copy_sources(to: Path) -> None:
     """What forge needs for the invariants alone, so that they compile quickly."""
-    for name in ("contracts", "tests/contracts/mocks", "tests/contracts/invariant"):
+    for name in ("contracts", "tests/contracts/invariant"):
         shutil.copytree(ROOT / name, to / name)
     (to / FIXTURE).parent.mkdir()
-    for name in ("Fixture.sol", "TestTree.sol"):
+    for name in ("Fixture.sol", "HostileToken.sol", "TestTree.sol"):
         shutil.copy(ROOT / FIXTURE.parent / name, to / FIXTURE.parent)
     shutil.copy(ROOT / "foundry.toml", to)
     for name in ("node_modules", "scripts", ".venv"):

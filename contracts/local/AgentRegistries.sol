@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Signatures} from "../escrow/Signatures.sol";
 import {IIdentityRegistry, IReputationRegistry} from "../interfaces/IAgentRegistries.sol";
-import {Signatures} from "../libraries/Signatures.sol";
 import {ERC721} from "@openzeppelin/contracts/token/ERC721/ERC721.sol";
 import {
     ERC721URIStorage

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {GuardedFixture} from "../helpers/GuardedFixture.sol";
-import {Evidence} from "contracts/Evidence.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {Claim} from "contracts/libraries/Case.sol";
-import {Claims} from "contracts/libraries/Claims.sol";
-import {Statements} from "contracts/libraries/Statements.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {GuardedFixture} from "../support/GuardedFixture.sol";
+import {Claims} from "contracts/escrow/Claims.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Statements} from "contracts/escrow/Statements.sol";
+import {Evidence} from "contracts/evidence/Evidence.sol";
+import {Claim} from "contracts/evidence/EvidenceTypes.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 /// What the verifier did not sign: proven by the operator and refuted by anyone, by way of the real
 /// Evidence. What becomes of it then is in ClaimsPaid.t.sol.

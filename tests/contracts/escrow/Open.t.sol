@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Fixture} from "../helpers/Fixture.sol";
-import {HostileFixture} from "../helpers/HostileFixture.sol";
-import {HostileToken} from "../mocks/HostileToken.sol";
-import {Wallet} from "../mocks/Wallet.sol";
+import {Fixture} from "../support/Fixture.sol";
+import {HostileFixture} from "../support/HostileFixture.sol";
+import {HostileToken} from "../support/HostileToken.sol";
+import {Wallet} from "../support/Wallet.sol";
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
-import {Evidence} from "contracts/Evidence.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {Vault} from "contracts/Vault.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Vault} from "contracts/escrow/Vault.sol";
+import {Evidence} from "contracts/evidence/Evidence.sol";
 import {IIdentityRegistry} from "contracts/interfaces/IAgentRegistries.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 contract OpenTest is Fixture {
     uint256 private constant LIMIT = type(uint80).max;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {CasesDouble} from "./CasesDouble.sol";
-import {EventLog} from "contracts/EventLog.sol";
-import {Evidence} from "contracts/Evidence.sol";
-import {Claim, Exhibit, Opening} from "contracts/libraries/Case.sol";
-import {Exhibits} from "contracts/libraries/Exhibits.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {CasesDouble} from "../support/EvidenceTargetDouble.sol";
+import {Evidence} from "contracts/evidence/Evidence.sol";
+import {Claim, Exhibit, Opening} from "contracts/evidence/EvidenceTypes.sol";
+import {Exhibits} from "contracts/evidence/Exhibits.sol";
+import {EventLog} from "contracts/log/EventLog.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 import {Test} from "forge-std/Test.sol";
 
 /// The cases that Python judges too: both sides decide alike, and for the same reason.

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {TestTree} from "../helpers/TestTree.sol";
-import {CasesDouble} from "./CasesDouble.sol";
-import {EventLog} from "contracts/EventLog.sol";
-import {Evidence} from "contracts/Evidence.sol";
-import {Exhibit, Opening} from "contracts/libraries/Case.sol";
-import {Exhibits} from "contracts/libraries/Exhibits.sol";
-import {Entry} from "contracts/libraries/MerkleLog.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {CasesDouble} from "../support/EvidenceTargetDouble.sol";
+import {TestTree} from "../support/TestTree.sol";
+import {Evidence} from "contracts/evidence/Evidence.sol";
+import {Exhibit, Opening} from "contracts/evidence/EvidenceTypes.sol";
+import {Exhibits} from "contracts/evidence/Exhibits.sol";
+import {EventLog} from "contracts/log/EventLog.sol";
+import {Entry} from "contracts/log/MerkleLog.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 import {Test} from "forge-std/Test.sol";
 
 /// Whole logs as the orchestrator's core writes them (see histories.py), and every disproof that

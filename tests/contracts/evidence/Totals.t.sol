@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {EvidenceFixture} from "./EvidenceFixture.sol";
-import {Evidence} from "contracts/Evidence.sol";
-import {Exhibits} from "contracts/libraries/Exhibits.sol";
-import {Entry} from "contracts/libraries/MerkleLog.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {EvidenceFixture} from "../support/EvidenceFixture.sol";
+import {Evidence} from "contracts/evidence/Evidence.sol";
+import {Exhibits} from "contracts/evidence/Exhibits.sol";
+import {Entry} from "contracts/log/MerkleLog.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 /// Kinds sum and reversal: running totals, and what they are made of.
 contract TotalsTest is EvidenceFixture {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Lies} from "../evidence/Lies.sol";
-import {TestTree} from "../helpers/TestTree.sol";
+import {Lies} from "../support/Lies.sol";
+import {TestTree} from "../support/TestTree.sol";
 import {Meter} from "./Meter.sol";
-import {Evidence} from "contracts/Evidence.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {Exhibit} from "contracts/libraries/Case.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Evidence} from "contracts/evidence/Evidence.sol";
+import {Exhibit} from "contracts/evidence/EvidenceTypes.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 /// What it costs to show the log, in a log of 2^30 entries: every inclusion proof has 30 hashes. The
 /// dearest disproof has four entries.

@@ -2,8 +2,8 @@
 pragma solidity 0.8.37;
 
 import {GasFixture} from "./GasFixture.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 /// What a contract costs that does not pay at once: challenge, dispute, holdback and rate cap.
 /// forge-config: default.isolate = true

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Opening} from "contracts/libraries/Case.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {Opening} from "contracts/evidence/EvidenceTypes.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 enum Fate {
     Stands,

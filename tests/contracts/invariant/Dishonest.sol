@@ -3,10 +3,10 @@ pragma solidity 0.8.37;
 
 import {Book, Lie, Visit} from "./Books.sol";
 import {Disputes} from "./Disputes.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {ICases} from "contracts/interfaces/ICases.sol";
-import {Claim, Exhibit, Opening} from "contracts/libraries/Case.sol";
-import {Entry} from "contracts/libraries/MerkleLog.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Claim, Exhibit, Opening} from "contracts/evidence/EvidenceTypes.sol";
+import {ICases} from "contracts/interfaces/IEvidenceTarget.sol";
+import {Entry} from "contracts/log/MerkleLog.sol";
 
 /// Verifiers and publishers who lie together, forgers, slanderers and trespassers.
 abstract contract Dishonest is Disputes {

@@ -3,8 +3,8 @@ pragma solidity 0.8.37;
 
 import {Book, Filed, Lie, Statement, Visit} from "./Books.sol";
 import {Honest} from "./Honest.sol";
-import {ICases} from "contracts/interfaces/ICases.sol";
-import {Exhibit, Opening} from "contracts/libraries/Case.sol";
+import {Exhibit, Opening} from "contracts/evidence/EvidenceTypes.sol";
+import {ICases} from "contracts/interfaces/IEvidenceTarget.sol";
 
 /// Where owner and operator do not agree: disputes and rulings, disproofs, claims and what becomes
 /// of them, and where they do, the end by consent.

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {HostileToken} from "../mocks/HostileToken.sol";
+import {HostileToken} from "../support/HostileToken.sol";
 import {Book, Fate, Filed, Payment, Statement} from "./Books.sol";
 import {Look} from "./Look.sol";
 import {Donor, OddToken, Receiver} from "./Tokens.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {Vault} from "contracts/Vault.sol";
-import {Entry} from "contracts/libraries/MerkleLog.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Vault} from "contracts/escrow/Vault.sol";
+import {Entry} from "contracts/log/MerkleLog.sol";
 import {Vm} from "forge-std/Vm.sol";
 
 /// Makes every call, reads the events it leaves into the books, compares them with what the books

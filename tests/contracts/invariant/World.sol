@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Fixture} from "../helpers/Fixture.sol";
+import {Fixture} from "../support/Fixture.sol";
 import {Book, Visit} from "./Books.sol";
 import {OddToken, Receiver, SourToken} from "./Tokens.sol";
-import {Evidence} from "contracts/Evidence.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Evidence} from "contracts/evidence/Evidence.sol";
+import {Exhibit, Opening} from "contracts/evidence/EvidenceTypes.sol";
 import {IIdentityRegistry} from "contracts/interfaces/IAgentRegistries.sol";
-import {Exhibit, Opening} from "contracts/libraries/Case.sol";
-import {Entry} from "contracts/libraries/MerkleLog.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {Entry} from "contracts/log/MerkleLog.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 /// Two tokens, the people, and the log with every entry that it truly or falsely has. All contracts
 /// are of one owner and for one outcome, each of an operator of its own: they compete.

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Proof} from "./Proof.sol";
-import {Balance, Deal, newBalance, newDeal} from "contracts/libraries/Ledger.sol";
+import {Balance, Deal, newBalance, newDeal} from "contracts/escrow/Ledger.sol";
 
 /// For every value of their arguments: a contract's words keep apart what they hold.
 contract LedgerProofs is Proof {

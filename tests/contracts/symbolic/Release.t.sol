@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Proof} from "./Proof.sol";
-import {Release} from "contracts/libraries/Release.sol";
+import {Release} from "contracts/escrow/Release.sol";
 
 /// For every value of their arguments: the arithmetic of payouts is the formulas whose properties
 /// scripts/lemmas.py proves over the integers, and nothing in it leaves 256 bits.

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {TypeHashes} from "../terms/Terms.sol";
+import {Signatures} from "./Signatures.sol";
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {Nonces} from "@openzeppelin/contracts/utils/Nonces.sol";
+import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+
+/// @title How the escrow holds tokens and lets them go
+/// @notice A transfer out that fails becomes a credit of the account, which withdraws it to any
+/// address. Nobody's trouble with a token stops anybody else.
+///
+/// What this contract assumes: tokens keep to OutcomeEscrow's rules; one that denies a transfer and
+/// makes it all the same undoes the call. A transfer that needs more than TRANSFER_GAS becomes a
+/// credit.
+abstract contract Vault is EIP712, Nonces {
+    /// What a token gets for a transfer out, and what must be left before one is tried: the token
+    /// gets its part in full, and the rest suffices to record that it failed. So nobody can turn a
+    /// payout into a credit by giving too little gas.
+    uint256 private constant TRANSFER_GAS = 200_000;
+    uint256 private constant TRANSFER_GAS_FLOOR = 300_000;
+
+    mapping(address token => bool) public isAllowed;
+    mapping(address token => mapping(address account => uint256)) internal _credits;
+    bool private transient _entered;
+
+    /// Directly behind a Paid or Refunded: the transfer failed, and the amount waits as a credit of
+    /// the account.
+    event Credited(bytes32 indexed contractId, address indexed account, uint256 amount);
+    event Withdrawn(address indexed token, address indexed account, address to, uint256 amount);
+
+    error ReentrantCall();
+    error NoTokens();
+    error NotAContract(address account);
+    error NotSigned(bytes32 digest, address signer);
+    error ReceivedWrongAmount(uint256 expected, uint256 received);
+    error TooLittleGas(uint256 left, uint256 needed);
+    error TokenTookTooMuch(address token, uint256 expectedBalance, uint256 balance);
+    error NoCredit(address token, address account);
+    error InvalidRecipient(address to);
+    error WithdrawalExpired(uint64 expiresAt, uint256 nowS);
+    error TransferFailed(address token, address to, uint256 amount);
+
+    /// One call at a time: tokens and wallets may call back.
+    modifier nonReentrant() {
+        if (_entered) revert ReentrantCall();
+        _entered = true;
+        _;
+        _entered = false;
+    }
+
+    constructor(address[] memory tokens) {
+        if (tokens.length == 0) revert NoTokens();
+        for (uint256 i = 0; i < tokens.length; ++i) {
+            if (tokens[i].code.length == 0) revert NotAContract(tokens[i]);
+            isAllowed[tokens[i]] = true;
+        }
+    }
+
+    /// Sends all of the caller's credit to `to`.
+    function withdraw(address token, address to) external nonReentrant {
+        _withdraw(token, msg.sender, to);
+    }
+
+    /// Sends all of the account's credit to `to`, by anyone with the account's signature over
+    /// Withdrawal(account, token, to, nonce, expiresAt).
+    function withdrawFor(
+        address account,
+        address token,
+        address to,
+        uint64 expiresAt,
+        bytes calldata signature
+    ) external nonReentrant {
+        if (block.timestamp > expiresAt) {
+            revert WithdrawalExpired(expiresAt, block.timestamp);
+        }
+        bytes32 structHash = keccak256(
+            abi.encode(TypeHashes.WITHDRAWAL, account, token, to, _useNonce(account), expiresAt)
+        );
+        _requireSigned(_hashTypedDataV4(structHash), account, signature);
+        _withdraw(token, account, to);
+    }
+
+    function creditOf(address token, address account) external view returns (uint256) {
+        return _credits[token][account];
+    }
+
+    // ------------------------------------------------------------ inside
+
+    function _requireSigned(bytes32 digest, address signer, bytes calldata signature)
+        internal
+        view
+    {
+        if (!Signatures.isValid(signer, digest, signature)) revert NotSigned(digest, signer);
+    }
+
+    /// Sends an amount out of the `held` tokens, or credits it; returns what is held then. More than
+    /// that is not even tried: a token that has shrunk our balance may say that it has sent it.
+    function _sendOrCredit(
+        bytes32 contractId,
+        address token,
+        address to,
+        uint256 amount,
+        uint256 held
+    ) internal returns (uint256) {
+        if (amount <= held && _send(token, to, amount)) {
+            unchecked {
+                return held - amount;
+            }
+        }
+        _credits[token][to] += amount;
+        emit Credited(contractId, to, amount);
+        return held;
+    }
+
+    /// A transfer out, contained: it gets so much gas and no more, and of its answer one word is
+    /// read. As with SafeERC20, a token may answer nothing.
+    function _send(address token, address to, uint256 amount) private returns (bool sent) {
+        if (gasleft() < TRANSFER_GAS_FLOOR) revert TooLittleGas(gasleft(), TRANSFER_GAS_FLOOR);
+        bytes4 selector = IERC20.transfer.selector;
+        uint256 gasLimit = TRANSFER_GAS;
+        assembly ("memory-safe") {
+            let data := mload(0x40)
+            mstore(data, selector)
+            mstore(add(data, 4), shr(96, shl(96, to))) // upper bits may be dirty here
+            mstore(add(data, 36), amount)
+            sent := call(gasLimit, token, 0, data, 68, 0, 32)
+            let answered := and(gt(returndatasize(), 31), eq(mload(0), 1))
+            sent := and(sent, or(iszero(returndatasize()), answered))
+        }
+    }
+
+    /// After transfers out. More than expected is no harm: anyone may send tokens here.
+    function _requireHeld(address token, uint256 expected) internal view {
+        uint256 held = _held(token);
+        if (held < expected) revert TokenTookTooMuch(token, expected, held);
+    }
+
+    function _held(address token) internal view returns (uint256) {
+        return IERC20(token).balanceOf(address(this));
+    }
+
+    function _withdraw(address token, address account, address to) private {
+        if (to == address(0) || to == address(this)) revert InvalidRecipient(to);
+        uint256 amount = _credits[token][account];
+        if (amount == 0) revert NoCredit(token, account);
+
+        _credits[token][account] = 0;
+        emit Withdrawn(token, account, to, amount);
+
+        uint256 held = _held(token);
+        if (amount > held || !_send(token, to, amount)) revert TransferFailed(token, to, amount);
+        _requireHeld(token, held - amount);
+    }
+}
