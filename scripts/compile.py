@@ -25,7 +25,7 @@ SOURCES = {
     "TermsRules": "contracts/terms/TermsRules.sol",
     "Statements": "contracts/escrow/Statements.sol",
     "Claims": "contracts/escrow/Claims.sol",
-    "Dues": "contracts/escrow/PayableAmounts.sol",
+    "PayableAmounts": "contracts/escrow/PayableAmounts.sol",
     "OutcomeEscrow": "contracts/escrow/OutcomeEscrow.sol",
     "Feedback": "contracts/integrations/Feedback.sol",
     "JobEvaluators": "contracts/integrations/JobEvaluator.sol",

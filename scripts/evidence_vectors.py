@@ -5,8 +5,8 @@ one or two entries may be replaced by lies. `error` is the name of the error by 
 contract refuses the case (core/evidence.py has the same names, hyphenated), "" if it holds; it is
 written down here by hand and computed by nobody.
 
-All lists hold flat objects of one shape: `entries`, `indexes` and `proofs` are parallel, exhibit by
-exhibit. `contracts` are those of every case; a log is registered by `registrant` under `origin`.
+All lists hold flat objects of one shape: `entries`, `positions` and `proofs` are parallel, exhibit
+by exhibit. `contracts` are those of every case; a log is registered by `registrant` under `origin`.
 """
 
 from collections.abc import Callable, Iterator
@@ -271,9 +271,9 @@ class Vector(NamedTuple):
     shown: tuple[str, ...]
     rival: str = ""
     opening: str = ""
-    reach: str = "settlement"
-    floor: str = "settlement"
-    rival_floor: str = "genesis"
+    last_signed: str = "settlement"
+    last_final: str = "settlement"
+    rival_last_final: str = "genesis"
     claim: Claim | None = None
 
 
@@ -353,7 +353,7 @@ def _of_transition() -> Iterator[Vector]:
     yield case("refused", "NotOfContract", refused)
 
     def opened(name: str, error: str, log: Log, *shown: str, **fields: Any) -> Vector:
-        fields = {"contract": "after", "reach": "opened after"} | fields
+        fields = {"contract": "after", "last_signed": "opened after"} | fields
         return Vector(name, error, log, "transition", fields.pop("contract"), shown, **fields)
 
     pair = ("opened after", "outcome")
@@ -369,7 +369,7 @@ def _of_transition() -> Iterator[Vector]:
                  contract="ann")  # fmt: skip
     yield opened("an opening alone", "MissingExhibit", early, "opened after")
     yield opened("an opening that nobody signed for", "NotVouchedFor", early, *pair,
-                 reach="settlement")  # fmt: skip
+                 last_signed="settlement")  # fmt: skip
     alone: dict[str, Json] = {
         "another label": {"label": "trial"},
         "another surface": {"surface": _word("other surface")},
@@ -630,7 +630,7 @@ def _of_statement() -> Iterator[Vector]:
     yield case("an operator's statement", "NotOfContract", by_ann, "settlement")
     yield case("no total at all", "NotOfContract", FIRST, "ann 1")
     yield case("above what was signed", "NotVouchedFor", said(30, 10, last, back), "settlement",
-               "outcome again", reach="reversal")  # fmt: skip
+               "outcome again", last_signed="reversal")  # fmt: skip
 
 
 def _of_budget() -> Iterator[Vector]:
@@ -732,15 +732,15 @@ def _of_clock() -> Iterator[Vector]:
                "settlement", "outcome")  # fmt: skip
     yield case("one alone", "MissingExhibit", FIRST, "ann 1")
     yield case("above what was signed", "NotVouchedFor", at_ms("ann 3", 999), *pair,
-               reach="ann 1")  # fmt: skip
+               last_signed="ann 1")  # fmt: skip
 
 
 def _of_nothing_signed() -> Iterator[Vector]:
-    """A log may begin with anything; index 0 is no statement."""
+    """A log may begin with anything; position 0 is no statement."""
     lie: Json = {"kind": "outcome", "actor": ALL["first_touch"]["ann"].id}
     log = FIRST.with_lie("genesis", **lie)
     yield Vector("the first entry, where nothing was signed", "NotVouchedFor", log, "transition",
-                 "ann", ("genesis",), reach="genesis")  # fmt: skip
+                 "ann", ("genesis",), last_signed="genesis")  # fmt: skip
     yield Vector("the first entry, where something was", "", log, "transition", "ann",
                  ("genesis",))  # fmt: skip
 
@@ -942,7 +942,7 @@ def _by_answer() -> Iterator[Vector]:
     yield case("another's outcome", "NotAnswered", "bob", "bob 4", "outcome")
     yield case("no outcome", "NotAnswered", "ann", "ann 1", "transition")
     yield case("above the final statement", "NotAnswered", "ann", "ann 1",
-               "outcome", floor="transition")  # fmt: skip
+               "outcome", last_final="transition")  # fmt: skip
     for kind in ("outcome.over", "outcome.refused"):
         log = FIRST.with_lie("outcome", kind=kind)
         yield case(f"an {kind}", "", "ann", "ann 1", "outcome", log=log)
@@ -954,7 +954,7 @@ def _by_answer() -> Iterator[Vector]:
     said = FIRST.with_lie("genesis", kind="outcome.refused", subject=LEAD,
                       actor=ALL["first_touch"]["once"].id)  # fmt: skip
     yield case("the first entry, where nothing is final", "NotAnswered", "once",
-               "ann 1", "genesis", log=said, floor="genesis")  # fmt: skip
+               "ann 1", "genesis", log=said, last_final="genesis")  # fmt: skip
     yield case("the first entry, where something is", "", "once", "ann 1",
                "genesis", log=said)  # fmt: skip
 
@@ -963,7 +963,11 @@ def _by_gift() -> Iterator[Vector]:
     def taken(
         name: str, error: str, log: Log = FIRST, first: str = "outcome", **fields: Any
     ) -> Vector:
-        fields = {"rival": "ann", "floor": "genesis", "rival_floor": "settlement"} | fields
+        fields = {
+            "rival": "ann",
+            "last_final": "genesis",
+            "rival_last_final": "settlement",
+        } | fields
         contract, touch = fields.pop("contract", "bob"), fields.pop("touch", "bob 4")
         opened = f"opened {fields['rival']}"
         others = (fields.pop("by", "ann 1"), opened if opened in log.at else "opened ann")
@@ -971,11 +975,11 @@ def _by_gift() -> Iterator[Vector]:
                            *fields.pop("others", others), log=log, **fields)  # fmt: skip
 
     yield taken("paid to another", "")
-    yield taken("paid to another, by the claimant's own verifier", "", floor="settlement",
-                rival_floor="genesis")  # fmt: skip
-    yield taken("paid to another, and nothing is final", "NotTaken", rival_floor="genesis")
-    yield taken("paid to another, above what is final", "NotTaken", rival_floor="transition",
-                floor="transition")  # fmt: skip
+    yield taken("paid to another, by the claimant's own verifier", "", last_final="settlement",
+                rival_last_final="genesis")  # fmt: skip
+    yield taken("paid to another, and nothing is final", "NotTaken", rival_last_final="genesis")
+    yield taken("paid to another, above what is final", "NotTaken", rival_last_final="transition",
+                last_final="transition")  # fmt: skip
     yield taken("over for another", "", FIRST.with_lie("outcome", kind="outcome.over"))
     yield taken("refused to another", "NotTaken", FIRST.with_lie("outcome", kind="outcome.refused"))
     yield taken("another transition", "NotTaken", first="outcome again")
@@ -1095,7 +1099,7 @@ def _case(vector: Vector) -> Json:
     return {
         "contract_id": _hex(case.contract_id),
         "error": vector.error,
-        "floor": log.at[vector.floor],
+        "last_final": log.at[vector.last_final],
         "kind": case.kind,
         "name": vector.name,
         "opening_commitment": _hex(commitment),
@@ -1103,7 +1107,7 @@ def _case(vector: Vector) -> Json:
         "opening_nth": nth,
         "opening_received_ms": received_ms,
         "opening_request_hash": _hex(request_hash),
-        "reach": log.at[vector.reach],
+        "last_signed": log.at[vector.last_signed],
         "rival_id": _hex(case.rival),
         **_shown(log, vector.shown),
     }
@@ -1121,7 +1125,7 @@ def _claimed(vector: Vector) -> Json:
         "claim_time_ms": claim.time_ms,
         "claim_touch": claim.touch,
         "claim_transition": claim.transition,
-        "rival_floor": vector.log.at[vector.rival_floor],
+        "rival_last_final": vector.log.at[vector.rival_last_final],
     }
 
 
@@ -1152,7 +1156,7 @@ def _shown(log: Log, names: tuple[str, ...]) -> Json:
     places = [log.at[name] for name in names]
     return {
         "entries": [_hex(encode(log.records[place].entry)) for place in places],
-        "indexes": places,
+        "positions": places,
         "proofs": [
             [_hex(hash_) for hash_ in merkle.inclusion_proof(place, len(leaves), node)]
             for place in places

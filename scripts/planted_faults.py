@@ -118,7 +118,7 @@ FAULTS = (
         "fees are taken and credited to nobody",
         I2,
         ESCROW,
-        "if (flows.fees != 0) _credits[token][feeRecipient] += flows.fees;",
+        "if (payouts.fees != 0) _credits[token][feeRecipient] += payouts.fees;",
         "",
     ),
     Fault(
@@ -132,15 +132,15 @@ FAULTS = (
         "older statements are taken after newer ones",
         I3,
         ESCROW,
-        'if (index <= balance.floor()) return "already_settled";',
+        'if (position <= balance.lastFinal()) return "already_settled";',
         "",
     ),
     Fault(
         "each statement pays its whole total",
         I4,
         ESCROW,
-        "ledger.balance = balance = balance.settled(net, index);",
-        "ledger.balance = balance = balance.settled(net, index); paid = 0;",
+        "ledger.balance = balance = balance.withSettlement(net, position);",
+        "ledger.balance = balance = balance.withSettlement(net, position); paid = 0;",
     ),
     Fault(
         "one outcome is claimed twice",
@@ -153,7 +153,7 @@ FAULTS = (
         "the price is not checked",
         I5,
         ESCROW,
-        "earned % unit != 0 || reversed % unit != 0",
+        "earned % priceStep != 0 || reversed % priceStep != 0",
         "false",
     ),
     Fault(
@@ -163,7 +163,7 @@ FAULTS = (
         'if (net > balance.budget()) return "over_budget";',
         "",
     ),
-    Fault("the caller is paid", I5, ESCROW, "deal.payee()", "msg.sender"),
+    Fault("the caller is paid", I5, ESCROW, "config.payee()", "msg.sender"),
     Fault(
         "the bucket holds the whole cap",
         I6,
@@ -175,7 +175,7 @@ FAULTS = (
         "the bucket forgets what was released",
         I6,
         ESCROW,
-        "position.capLevel = (level + amount).toUint80();",
+        "record.capLevel = (level + amount).toUint80();",
         "",
     ),
     Fault(
@@ -211,14 +211,14 @@ FAULTS = (
         I7,
         ESCROW,
         "if (msg.sender != terms.arbiter) revert NotArbiter(contractId, msg.sender);\n"
-        "        _ripen(contractId, ledger, position);",
-        "_ripen(contractId, ledger, position);",
+        "        _finalizeMatured(contractId, ledger, record);",
+        "_finalizeMatured(contractId, ledger, record);",
     ),
     Fault(
         "a ruling goes below what is final",
         I7,
         STATEMENTS,
-        "Math.min(position.net(budget), position.pendingNet(budget))",
+        "Math.min(record.net(budget), record.pendingNet(budget))",
         "0",
     ),
     Fault(
@@ -232,14 +232,14 @@ FAULTS = (
         "a disproved statement stays",
         I7,
         ESCROW,
-        "Statements.discard(position);",
+        "Statements.discard(record);",
         "",
     ),
     Fault(
         "a refuted claim is paid",
         I7,
         CLAIMS,
-        "position.claimed -= claim.amount;",
+        "record.claimed -= claim.amount;",
         "",
     ),
     Fault(
@@ -253,14 +253,14 @@ FAULTS = (
         "nothing is held back",
         I7,
         PAYABLE_AMOUNTS,
-        "_payable(position, terms, balance, deal) - _heldBack(position, terms, balance, deal)",
-        "_payable(position, terms, balance, deal)",
+        "_payable(record, terms, balance, config) - _heldBack(record, terms, balance, config)",
+        "_payable(record, terms, balance, config)",
     ),
     Fault(
         "what was taken back vouches for what comes next",
         I7,
         STATEMENTS,
-        "position.everOf(position.earned)",
+        "record.cumulativeGross(record.earned)",
         "net",
     ),
     Fault(
@@ -274,7 +274,7 @@ FAULTS = (
         "a closed contract goes on",
         I8,
         ESCROW,
-        "ledger.deal = ledger.deal.withFlag(CLOSED);",
+        "ledger.config = ledger.config.withFlag(CLOSED);",
         "",
     ),
     Fault(
@@ -296,16 +296,18 @@ FAULTS = (
         "a statement without an arbiter reserves the whole budget",
         I9,
         PAYABLE_AMOUNTS,
-        "position.isPending() && terms.arbiter != address(0)",
-        "position.isPending()",
+        "record.isPending() && terms.arbiter != address(0)",
+        "record.isPending()",
     ),
     Fault(
         "a payee that cannot be paid stops the batch",
         I10,
         ESCROW,
-        "flows.held = _sendOrCredit(contractId, token, payee, amount, flows.held);",
-        "uint256 left = _sendOrCredit(contractId, token, payee, amount, flows.held); "
-        "if (left == flows.held) revert TransferFailed(token, payee, amount); flows.held = left;",
+        "payouts.tokenBalance =\n                "
+        "_sendOrCredit(contractId, token, payee, amount, payouts.tokenBalance);",
+        "uint256 left = _sendOrCredit(contractId, token, payee, amount, payouts.tokenBalance); "
+        "if (left == payouts.tokenBalance) revert TransferFailed(token, payee, amount); "
+        "payouts.tokenBalance = left;",
     ),
     Fault(
         "transfers get too little gas",
@@ -353,14 +355,14 @@ FAULTS = (
         "a disproof is forgotten",
         I14,
         ESCROW,
-        "ledger.deal = ledger.deal.withFlag(RETIRED);",
+        "ledger.config = ledger.config.withFlag(RETIRED);",
         "",
     ),
     Fault(
         "any touch disproves the one that was named",
         I14,
         EVIDENCE,
-        "!_isBetter(trial, touch.index)",
+        "!_isBetter(context, touch.position)",
         "false",
     ),
     Fault(
@@ -381,8 +383,8 @@ FAULTS = (
         "a silent arbiter blocks all that follows",
         L1_SETTLE,
         RECORD,
-        "self.pendingIndex != 0 && block.timestamp > self.resolvesAt",
-        "self.pendingIndex != 0 && block.timestamp > self.resolvesAt && !self.hasDispute()",
+        "self.pendingPosition != 0 && block.timestamp > self.resolvesAt",
+        "self.pendingPosition != 0 && block.timestamp > self.resolvesAt && !self.isDisputed()",
     ),
     Fault(
         "a refund always reverts",

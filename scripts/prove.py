@@ -59,12 +59,12 @@ FAULTS = (
     Fault(
         "escrow/Release", "leak < level ? level - leak : 0", "leak < level ? level - leak : leak"
     ),
-    Fault("escrow/Statements", 'if (earned < position.earned) return "earned_fell";', ""),
+    Fault("escrow/Statements", 'if (earned < record.earned) return "earned_fell";', ""),
     Fault("log/MerkleLog", "if (newSize <= oldSize)", "if (newSize < oldSize)"),
     Fault(
         "log/MerkleLog",
-        "_requireSame(newRoot, newHash, proof.length, used);",
-        "_requireSame(newRoot, newRoot, used, used);",
+        "_requireRoot(newRoot, newHash, proof.length, used);",
+        "_requireRoot(newRoot, newRoot, used, used);",
     ),
 )
 

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {Claim} from "../evidence/EvidenceTypes.sol";
 import {Terms} from "../terms/Terms.sol";
-import {ClaimsCase, Position} from "./ContractRecord.sol";
+import {ClaimsStatus, Position} from "./ContractRecord.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
@@ -28,7 +28,7 @@ library Claims {
     error MoreThanClaimed(uint256 amount, uint256 claimed);
 
     function file(
-        Position storage position,
+        Position storage record,
         mapping(bytes32 key => Claim) storage claims,
         Terms memory terms,
         uint256 budget,
@@ -38,19 +38,19 @@ library Claims {
         uint256 from = uint256(terms.deadline) + terms.grace;
         _requireBetween(from, from + terms.claimPeriod);
         // A statement that only takes back cannot keep the operator from claiming.
-        if (position.pendingEarned > position.earned) {
-            revert StatementPending(position.resolvesAt);
+        if (record.pendingEarned > record.earned) {
+            revert StatementPending(record.resolvesAt);
         }
         if (claims[key].transition != 0) revert AlreadyClaimed(key);
-        uint256 left = budget - Math.min(budget, position.peak(budget) + position.claimed);
+        uint256 left = budget - Math.min(budget, record.highestNet(budget) + record.claimed);
         if (claim.amount > left) revert ClaimOverBudget(claim.amount, left);
 
-        position.claimed += claim.amount;
+        record.claimed += claim.amount;
         claims[key] = claim;
     }
 
     function drop(
-        Position storage position,
+        Position storage record,
         mapping(bytes32 key => Claim) storage claims,
         Terms memory terms,
         bytes32 key
@@ -61,24 +61,24 @@ library Claims {
         _requireBetween(from, from + 2 * uint256(terms.claimPeriod));
 
         claim.dropped = true;
-        position.claimed -= claim.amount;
+        record.claimed -= claim.amount;
     }
 
-    function dispute(Position storage position, Terms memory terms) external {
-        if (position.claimed == 0) revert NoClaims();
-        if (position.claimsCase != ClaimsCase.Filed) revert ClaimsAlreadyDisputed();
+    function dispute(Position storage record, Terms memory terms) external {
+        if (record.claimed == 0) revert NoClaims();
+        if (record.claimsStatus != ClaimsStatus.Filed) revert ClaimsAlreadyDisputed();
         _requireSecondHalf(terms);
 
-        position.claimsCase = ClaimsCase.Disputed;
+        record.claimsStatus = ClaimsStatus.Disputed;
     }
 
-    function rule(Position storage position, Terms memory terms, uint256 amount) external {
-        if (position.claimsCase != ClaimsCase.Disputed) revert ClaimsNotDisputed();
-        if (amount > position.claimed) revert MoreThanClaimed(amount, position.claimed);
+    function rule(Position storage record, Terms memory terms, uint256 amount) external {
+        if (record.claimsStatus != ClaimsStatus.Disputed) revert ClaimsNotDisputed();
+        if (amount > record.claimed) revert MoreThanClaimed(amount, record.claimed);
         _requireSecondHalf(terms);
 
-        position.claimsCase = ClaimsCase.Ruled;
-        position.ruled = amount.toUint80();
+        record.claimsStatus = ClaimsStatus.Ruled;
+        record.claimsLimit = amount.toUint80();
     }
 
     /// No more can be filed, and none are paid yet.

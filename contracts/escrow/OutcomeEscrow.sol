@@ -3,16 +3,25 @@ pragma solidity 0.8.37;
 
 import {Claim} from "../evidence/EvidenceTypes.sol";
 import {IIdentityRegistry} from "../interfaces/IAgentRegistries.sol";
-import {ICases} from "../interfaces/IEvidenceTarget.sol";
+import {IEvidenceTarget} from "../interfaces/IEvidenceTarget.sol";
 import {EventLog} from "../log/EventLog.sol";
 import {Entry, MerkleLog} from "../log/MerkleLog.sol";
 import {Terms, TypeHashes} from "../terms/Terms.sol";
 import {TermsRules} from "../terms/TermsRules.sol";
-import {TermsFile} from "../terms/TermsStorage.sol";
+import {TermsStorage} from "../terms/TermsStorage.sol";
 import {Claims} from "./Claims.sol";
 import {Position} from "./ContractRecord.sol";
-import {Balance, CLOSED, Deal, GUARDED, Ledger, RETIRED, newBalance, newDeal} from "./Ledger.sol";
-import {Dues} from "./PayableAmounts.sol";
+import {
+    Balance,
+    CLOSED,
+    Config,
+    GUARDED,
+    Ledger,
+    RETIRED,
+    newBalance,
+    newConfig
+} from "./Ledger.sol";
+import {PayableAmounts} from "./PayableAmounts.sol";
 import {Release} from "./Release.sol";
 import {Statements} from "./Statements.sol";
 import {Vault} from "./Vault.sol";
@@ -76,7 +85,7 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 /// - The chain takes a transaction within every period of the terms; periods run on while it stands
 ///   still.
 /// - Nothing pauses this contract, no key owns it, and it cannot be changed.
-contract OutcomeEscrow is Vault, ICases {
+contract OutcomeEscrow is Vault, IEvidenceTarget {
     using Math for uint256;
     using SafeCast for uint256;
     using SafeERC20 for IERC20;
@@ -94,9 +103,9 @@ contract OutcomeEscrow is Vault, ICases {
     }
 
     /// What the payouts of one call come to.
-    struct Flows {
-        uint256 held; //  what the escrow still has of the token
-        uint256 fees; //  to the credit of the fee recipient
+    struct PayoutTotals {
+        uint256 tokenBalance; // what the escrow still has of the token
+        uint256 fees; //         to the credit of the fee recipient
     }
 
     /// The last second of any, and of any exclusive, contract for the same outcome of the same
@@ -130,8 +139,8 @@ contract OutcomeEscrow is Vault, ICases {
     IIdentityRegistry public immutable identities;
 
     mapping(bytes32 groupId => mapping(bytes32 contractId => Ledger)) private _ledgers;
-    mapping(bytes32 contractId => address) private _files;
-    mapping(bytes32 contractId => Position) private _positions;
+    mapping(bytes32 contractId => address) private _termsPointers;
+    mapping(bytes32 contractId => Position) private _records;
     mapping(bytes32 contractId => mapping(bytes32 key => Claim)) private _claims;
     mapping(bytes32 outcomeId => Occupancy) private _occupancies;
     uint64 private _opened;
@@ -145,15 +154,15 @@ contract OutcomeEscrow is Vault, ICases {
         bytes32 logId,
         bytes32 surface
     );
-    /// The entry at `index` now is the contract's statement. What is paid by then is in a Paid.
-    event Settled(bytes32 indexed contractId, uint64 index, uint256 earned, uint256 reversed);
-    /// The entry at `index` changed nothing; `reason` is ASCII. It tells the caller why and proves
+    /// The entry at `position` now is the contract's statement. What is paid by then is in a Paid.
+    event Settled(bytes32 indexed contractId, uint64 position, uint256 earned, uint256 reversed);
+    /// The entry at `position` changed nothing; `reason` is ASCII. It tells the caller why and proves
     /// nothing: anyone can have an entry refused, under a log or a verifier of their own.
-    event Refused(bytes32 indexed contractId, uint64 index, bytes32 reason);
+    event Refused(bytes32 indexed contractId, uint64 position, bytes32 reason);
     /// Behind a Settled: the statement waits to be challenged until `resolvesAt`, and then stands.
-    event Pending(bytes32 indexed contractId, uint64 index, uint64 resolvesAt);
-    /// The statement at `index` stands for good since `since`: so much is payable.
-    event Final(bytes32 indexed contractId, uint64 index, uint256 net, uint64 since);
+    event Pending(bytes32 indexed contractId, uint64 position, uint64 resolvesAt);
+    /// The statement at `position` stands for good since `since`: so much is payable.
+    event Final(bytes32 indexed contractId, uint64 position, uint256 net, uint64 since);
     event Disputed(bytes32 indexed contractId, address indexed party, uint64 resolvesAt);
     event Ruled(bytes32 indexed contractId, uint256 payableAmount);
     /// The verifier signed something that the log refutes; `kind` is ASCII.
@@ -171,10 +180,14 @@ contract OutcomeEscrow is Vault, ICases {
     event ClaimsDisputed(bytes32 indexed contractId, address indexed party);
     event ClaimsRuled(bytes32 indexed contractId, uint256 amount);
     event Closed(bytes32 indexed contractId, uint256 payableAmount);
-    /// The contract paid amount + fee under its statement, the entry at `index`. The fee waits as a
+    /// The contract paid amount + fee under its statement, the entry at `position`. The fee waits as a
     /// credit of the fee recipient.
     event Paid(
-        bytes32 indexed contractId, address indexed payee, uint64 index, uint256 amount, uint256 fee
+        bytes32 indexed contractId,
+        address indexed payee,
+        uint64 position,
+        uint256 amount,
+        uint256 fee
     );
     event Refunded(bytes32 indexed contractId, address indexed owner, uint256 amount);
 
@@ -234,7 +247,7 @@ contract OutcomeEscrow is Vault, ICases {
         bytes calldata operatorSignature
     ) external nonReentrant returns (bytes32 contractId) {
         contractId = _open(terms, ownerSignature, operatorSignature);
-        uint256 before = _held(terms.token);
+        uint256 before = _tokenBalance(terms.token);
         IERC20(terms.token).safeTransferFrom(terms.owner, address(this), terms.budget);
         _requireReceived(terms, before);
     }
@@ -248,7 +261,7 @@ contract OutcomeEscrow is Vault, ICases {
         Permit calldata permit
     ) external nonReentrant returns (bytes32 contractId) {
         contractId = _open(terms, ownerSignature, operatorSignature);
-        uint256 before = _held(terms.token);
+        uint256 before = _tokenBalance(terms.token);
         try IERC20Permit(terms.token)
             .permit(
                 terms.owner,
@@ -272,7 +285,7 @@ contract OutcomeEscrow is Vault, ICases {
         Authorization calldata authorization
     ) external nonReentrant returns (bytes32 contractId) {
         contractId = _open(terms, ownerSignature, operatorSignature);
-        uint256 before = _held(terms.token);
+        uint256 before = _tokenBalance(terms.token);
         try IERC3009(terms.token)
             .receiveWithAuthorization(
                 terms.owner,
@@ -298,20 +311,20 @@ contract OutcomeEscrow is Vault, ICases {
     ) private returns (bytes32 contractId) {
         bytes memory encoded = abi.encode(TypeHashes.TERMS, terms_);
         contractId = _hashTypedDataV4(keccak256(encoded));
-        Terms memory terms = TermsFile.behindWord(encoded);
+        Terms memory terms = TermsStorage.afterTypeHash(encoded);
         terms.check();
         if (!isAllowed[terms.token]) revert TokenNotAllowed(terms.token);
         if (eventLog.publisherOf(terms.logId) == address(0)) revert UnknownLog(terms.logId);
         if (terms.agentIdPlusOne != 0) _checkAgent(terms.agentIdPlusOne - 1, terms.payee);
-        if (_files[contractId] != address(0)) revert AlreadyOpen(contractId);
+        if (_termsPointers[contractId] != address(0)) revert AlreadyOpen(contractId);
         _requireConsent(contractId, terms.owner, ownerSignature);
         _requireSigned(contractId, terms.operator, operatorSignature);
 
-        _occupy(terms);
-        _files[contractId] = TermsFile.write(terms, ++_opened);
+        _occupyOutcome(terms);
+        _termsPointers[contractId] = TermsStorage.write(terms, ++_opened);
         Ledger storage ledger = _ledgers[_groupIdOf(terms)][contractId];
         ledger.balance = newBalance(terms.budget, _statementsUntil(terms));
-        ledger.deal = newDeal(
+        ledger.config = newConfig(
             terms.payee,
             terms.revenueShareBps == 0 ? terms.unitPrice : 0,
             terms.isPlain() ? 0 : GUARDED
@@ -329,7 +342,7 @@ contract OutcomeEscrow is Vault, ICases {
     /// An exclusive contract tolerates no other for the same outcome before its deadline, and is
     /// tolerated by none: no event after the deadline of one counts for it, and no contract opens
     /// in the past.
-    function _occupy(Terms memory terms) private {
+    function _occupyOutcome(Terms memory terms) private {
         bytes32 outcomeId = _outcomeIdOf(terms);
         Occupancy storage occupancy = _occupancies[outcomeId];
         uint40 until = terms.exclusive ? occupancy.anyUntil : occupancy.exclusiveUntil;
@@ -341,7 +354,7 @@ contract OutcomeEscrow is Vault, ICases {
     }
 
     function _requireReceived(Terms calldata terms, uint256 before) private view {
-        uint256 received = _held(terms.token).saturatingSub(before);
+        uint256 received = _tokenBalance(terms.token).saturatingSub(before);
         if (received != terms.budget) revert ReceivedWrongAmount(terms.budget, received);
     }
 
@@ -373,68 +386,68 @@ contract OutcomeEscrow is Vault, ICases {
         private
     {
         mapping(bytes32 => Ledger) storage ledgers = _ledgers[_groupId(group)];
-        Flows memory flows = Flows(_held(group.token), 0);
+        PayoutTotals memory payouts = PayoutTotals(_tokenBalance(group.token), 0);
         for (uint256 i = 0; i < count; ++i) {
             unchecked {
-                _settleEntry(ledgers, group, MerkleLog.entryAt(entries, i), first + i, flows);
+                _settleEntry(ledgers, group, MerkleLog.entryAt(entries, i), first + i, payouts);
             }
         }
-        _conclude(group.token, group.feeRecipient, flows);
+        _completePayouts(group.token, group.feeRecipient, payouts);
     }
 
     function _settleEntry(
         mapping(bytes32 => Ledger) storage ledgers,
         Group memory group,
         Entry calldata entry,
-        uint256 index,
-        Flows memory flows
+        uint256 position,
+        PayoutTotals memory payouts
     ) private {
         Ledger storage ledger = ledgers[entry.subject];
         Balance balance = ledger.balance;
-        Deal deal = ledger.deal;
-        bytes32 reason = _reasonToRefuse(balance, deal, entry, group.verifier, index);
+        Config config = ledger.config;
+        bytes32 reason = _reasonToRefuse(balance, config, entry, group.verifier, position);
         if (reason == 0) {
-            if (deal.has(GUARDED)) {
-                reason = _settleGuarded(ledger, group, entry, index, flows);
+            if (config.has(GUARDED)) {
+                reason = _settleGuarded(ledger, group, entry, position, payouts);
             } else {
-                _settlePlain(ledger, balance, deal, group, entry, index, flows);
+                _settlePlain(ledger, balance, config, group, entry, position, payouts);
             }
         }
         if (reason != 0) {
-            // An index has 40 bits.
+            // A position has 40 bits.
             // forge-lint: disable-next-line(unsafe-typecast)
-            emit Refused(entry.subject, uint64(index), reason);
+            emit Refused(entry.subject, uint64(position), reason);
         }
     }
 
     /// Zero if the entry may settle its contract, else the rule that it breaks.
     function _reasonToRefuse(
         Balance balance,
-        Deal deal,
+        Config config,
         Entry calldata entry,
         address verifier,
-        uint256 index
+        uint256 position
     ) private view returns (bytes32) {
         if (entry.kind != "settlement") return "not_a_settlement";
         if (uint256(entry.actor) != uint160(verifier)) return "wrong_actor";
         if (balance.endsAt() == 0) return "unknown_contract";
-        if (deal.flags() == 0) {
+        if (config.flags() == 0) {
             if (block.timestamp > balance.endsAt()) return "ended";
         } else {
-            if (deal.has(CLOSED)) return "closed";
-            if (deal.has(RETIRED)) return "verifier_retired";
+            if (config.has(CLOSED)) return "closed";
+            if (config.has(RETIRED)) return "verifier_retired";
         }
-        if (index <= balance.floor()) return "already_settled";
+        if (position <= balance.lastFinal()) return "already_settled";
         (uint256 earned, uint256 reversed) = _totalsOf(entry);
         uint256 net = entry.value;
         unchecked {
             if (earned < reversed || net != earned - reversed) return "wrong_value";
         }
-        uint256 unit = deal.unit();
-        if (unit != 0) {
-            if (earned % unit != 0 || reversed % unit != 0) return "wrong_price";
+        uint256 priceStep = config.priceStep();
+        if (priceStep != 0) {
+            if (earned % priceStep != 0 || reversed % priceStep != 0) return "wrong_price";
         }
-        if (deal.flags() == 0) {
+        if (config.flags() == 0) {
             if (net > balance.budget()) return "over_budget";
             if (earned < balance.paid()) return "earned_fell";
         }
@@ -445,23 +458,23 @@ contract OutcomeEscrow is Vault, ICases {
     function _settlePlain(
         Ledger storage ledger,
         Balance balance,
-        Deal deal,
+        Config config,
         Group memory group,
         Entry calldata entry,
-        uint256 index,
-        Flows memory flows
+        uint256 position,
+        PayoutTotals memory payouts
     ) private {
         uint256 paid = balance.paid();
         uint256 net = entry.value;
         if (net <= paid) {
-            ledger.balance = balance.settled(paid, index);
+            ledger.balance = balance.withSettlement(paid, position);
             (uint256 earned, uint256 reversed) = _totalsOf(entry);
             // forge-lint: disable-next-line(unsafe-typecast)
-            emit Settled(entry.subject, uint64(index), earned, reversed);
+            emit Settled(entry.subject, uint64(position), earned, reversed);
             return;
         }
-        ledger.balance = balance = balance.settled(net, index);
-        _pay(group.token, group.feeBps, entry.subject, deal.payee(), balance, paid, flows);
+        ledger.balance = balance = balance.withSettlement(net, position);
+        _pay(group.token, group.feeBps, entry.subject, config.payee(), balance, paid, payouts);
     }
 
     /// Puts a statement of any other contract up for challenge, and pays what is due by then.
@@ -470,42 +483,42 @@ contract OutcomeEscrow is Vault, ICases {
         Ledger storage ledger,
         Group memory group,
         Entry calldata entry,
-        uint256 index,
-        Flows memory flows
+        uint256 position,
+        PayoutTotals memory payouts
     ) private returns (bytes32 reason) {
         bytes32 contractId = entry.subject;
         Terms memory terms = termsOf(contractId);
-        reason = _state(contractId, terms, ledger, entry, index);
+        reason = _submitStatement(contractId, terms, ledger, entry, position);
 
-        uint256 amount = _takeDue(contractId, terms, ledger);
+        uint256 amount = _consumeReleasable(contractId, terms, ledger);
         if (amount == 0) return reason;
         uint256 paid = ledger.balance.paid();
-        Balance balance = ledger.balance.settled(paid + amount, ledger.balance.floor());
+        Balance balance = ledger.balance.withSettlement(paid + amount, ledger.balance.lastFinal());
         ledger.balance = balance;
-        _pay(group.token, group.feeBps, contractId, terms.payee, balance, paid, flows);
+        _pay(group.token, group.feeBps, contractId, terms.payee, balance, paid, payouts);
     }
 
-    function _state(
+    function _submitStatement(
         bytes32 contractId,
         Terms memory terms,
         Ledger storage ledger,
         Entry calldata entry,
-        uint256 index
+        uint256 position
     ) private returns (bytes32) {
-        Position storage position = _positions[contractId];
-        _ripen(contractId, ledger, position);
+        Position storage record = _records[contractId];
+        _finalizeMatured(contractId, ledger, record);
         (uint256 earned, uint256 reversed) = _totalsOf(entry);
         bytes32 reason =
-            Statements.put(position, terms, ledger.balance.floor(), index, earned, reversed);
+            Statements.put(record, terms, ledger.balance.lastFinal(), position, earned, reversed);
         if (reason != 0) return reason;
-        // An index has 40 bits.
+        // A position has 40 bits.
         // forge-lint: disable-next-line(unsafe-typecast)
-        emit Settled(contractId, uint64(index), earned, reversed);
+        emit Settled(contractId, uint64(position), earned, reversed);
         if (terms.challengePeriod == 0) {
-            _finalize(contractId, ledger, position, block.timestamp);
+            _finalize(contractId, ledger, record, block.timestamp);
         } else {
             // forge-lint: disable-next-line(unsafe-typecast)
-            emit Pending(contractId, uint64(index), position.resolvesAt);
+            emit Pending(contractId, uint64(position), record.resolvesAt);
         }
         return 0;
     }
@@ -515,73 +528,78 @@ contract OutcomeEscrow is Vault, ICases {
     function release(bytes32 contractId) external nonReentrant {
         Terms memory terms = termsOf(contractId);
         Ledger storage ledger = _ledgerOf(contractId, terms);
-        _ripen(contractId, ledger, _positions[contractId]);
-        _payDue(contractId, terms, ledger);
+        _finalizeMatured(contractId, ledger, _records[contractId]);
+        _payReleasable(contractId, terms, ledger);
     }
 
     /// Keeps a statement whose time has passed as the final one.
-    function _ripen(bytes32 contractId, Ledger storage ledger, Position storage position) private {
-        if (position.isRipe()) _finalize(contractId, ledger, position, position.resolvesAt);
+    function _finalizeMatured(bytes32 contractId, Ledger storage ledger, Position storage record)
+        private
+    {
+        if (record.isMatured()) _finalize(contractId, ledger, record, record.resolvesAt);
     }
 
     function _finalize(
         bytes32 contractId,
         Ledger storage ledger,
-        Position storage position,
+        Position storage record,
         uint256 since
     ) private {
         Balance balance = ledger.balance;
-        uint40 index = position.pendingIndex;
-        uint256 net = Statements.finalize(position, since, balance.budget());
-        ledger.balance = balance.settled(balance.paid(), index);
+        uint40 position = record.pendingPosition;
+        uint256 net = Statements.finalize(record, since, balance.budget());
+        ledger.balance = balance.withSettlement(balance.paid(), position);
         // A time has 40 bits.
         // forge-lint: disable-next-line(unsafe-typecast)
-        emit Final(contractId, index, net, uint64(since));
+        emit Final(contractId, position, net, uint64(since));
     }
 
     // ------------------------------------------------------------ dispute, ruling, disproof
 
-    /// Puts the pending statement, the entry at `index`, before the arbiter, by the owner or the
+    /// Puts the pending statement, the entry at `position`, before the arbiter, by the owner or the
     /// operator, each once and within the challenge period.
-    function dispute(bytes32 contractId, uint64 index) external nonReentrant {
+    function dispute(bytes32 contractId, uint64 position) external nonReentrant {
         Terms memory terms = termsOf(contractId);
-        Position storage position = _positions[contractId];
-        _ripen(contractId, _ledgerOf(contractId, terms), position);
+        Position storage record = _records[contractId];
+        _finalizeMatured(contractId, _ledgerOf(contractId, terms), record);
         bool byOwner = _requireParty(contractId, terms);
-        uint40 resolvesAt = Statements.dispute(position, terms, index, byOwner);
+        uint40 resolvesAt = Statements.dispute(record, terms, position, byOwner);
         emit Disputed(contractId, msg.sender, resolvesAt);
     }
 
-    /// Decides what is payable under the disputed statement, the entry at `index`, by the arbiter,
+    /// Decides what is payable under the disputed statement, the entry at `position`, by the arbiter,
     /// until it resolves. What the ruling changes it changes for all later statements too.
-    function rule(bytes32 contractId, uint64 index, uint256 payableAmount) external nonReentrant {
+    function rule(bytes32 contractId, uint64 position, uint256 payableAmount)
+        external
+        nonReentrant
+    {
         Terms memory terms = termsOf(contractId);
         Ledger storage ledger = _ledgerOf(contractId, terms);
-        Position storage position = _positions[contractId];
+        Position storage record = _records[contractId];
         if (msg.sender != terms.arbiter) revert NotArbiter(contractId, msg.sender);
-        _ripen(contractId, ledger, position);
-        Statements.rule(position, ledger.balance.budget(), index, payableAmount);
+        _finalizeMatured(contractId, ledger, record);
+        Statements.rule(record, ledger.balance.budget(), position, payableAmount);
         emit Ruled(contractId, payableAmount);
-        _finalize(contractId, ledger, position, block.timestamp);
-        _payDue(contractId, terms, ledger);
+        _finalize(contractId, ledger, record, block.timestamp);
+        _payReleasable(contractId, terms, ledger);
     }
 
-    /// @inheritdoc ICases
+    /// @inheritdoc IEvidenceTarget
     function retire(bytes32 contractId, bytes32 kind) external onlyEvidence nonReentrant {
         Ledger storage ledger = _ledgerOf(contractId);
-        Position storage position = _positions[contractId];
-        if (ledger.deal.has(RETIRED)) revert AlreadyRetired(contractId);
-        if (ledger.deal.has(CLOSED)) revert AlreadyClosed(contractId);
-        _ripen(contractId, ledger, position);
+        Position storage record = _records[contractId];
+        if (ledger.config.has(RETIRED)) revert AlreadyRetired(contractId);
+        if (ledger.config.has(CLOSED)) revert AlreadyClosed(contractId);
+        _finalizeMatured(contractId, ledger, record);
 
-        Statements.discard(position);
-        ledger.deal = ledger.deal.withFlag(RETIRED);
+        Statements.discard(record);
+        ledger.config = ledger.config.withFlag(RETIRED);
         emit Disproved(contractId, kind);
     }
 
     // ------------------------------------------------------------ claims
 
-    /// @inheritdoc ICases
+    /// @inheritdoc IEvidenceTarget
     function fileClaim(bytes32 contractId, bytes32 key, Claim calldata claim)
         external
         onlyEvidence
@@ -589,24 +607,24 @@ contract OutcomeEscrow is Vault, ICases {
     {
         Terms memory terms = termsOf(contractId);
         Ledger storage ledger = _ledgerOf(contractId, terms);
-        Position storage position = _positions[contractId];
-        if (ledger.deal.has(CLOSED)) revert AlreadyClosed(contractId);
-        _ripen(contractId, ledger, position);
-        Claims.file(position, _claims[contractId], terms, ledger.balance.budget(), key, claim);
+        Position storage record = _records[contractId];
+        if (ledger.config.has(CLOSED)) revert AlreadyClosed(contractId);
+        _finalizeMatured(contractId, ledger, record);
+        Claims.file(record, _claims[contractId], terms, ledger.balance.budget(), key, claim);
         emit Claimed(
             contractId, key, claim.lead, claim.transition, claim.touch, claim.timeMs, claim.amount
         );
     }
 
-    /// @inheritdoc ICases
+    /// @inheritdoc IEvidenceTarget
     function dropClaim(bytes32 contractId, bytes32 key, bytes32 kind)
         external
         onlyEvidence
         nonReentrant
     {
         Terms memory terms = termsOf(contractId);
-        if (_ledgerOf(contractId, terms).deal.has(CLOSED)) revert AlreadyClosed(contractId);
-        Claims.drop(_positions[contractId], _claims[contractId], terms, key);
+        if (_ledgerOf(contractId, terms).config.has(CLOSED)) revert AlreadyClosed(contractId);
+        Claims.drop(_records[contractId], _claims[contractId], terms, key);
         emit ClaimDropped(contractId, key, kind);
     }
 
@@ -615,7 +633,7 @@ contract OutcomeEscrow is Vault, ICases {
     function disputeClaims(bytes32 contractId) external nonReentrant {
         Terms memory terms = termsOf(contractId);
         _requireParty(contractId, terms);
-        Claims.dispute(_positions[contractId], terms);
+        Claims.dispute(_records[contractId], terms);
         emit ClaimsDisputed(contractId, msg.sender);
     }
 
@@ -624,7 +642,7 @@ contract OutcomeEscrow is Vault, ICases {
     function ruleClaims(bytes32 contractId, uint256 amount) external nonReentrant {
         Terms memory terms = termsOf(contractId);
         if (msg.sender != terms.arbiter) revert NotArbiter(contractId, msg.sender);
-        Claims.rule(_positions[contractId], terms, amount);
+        Claims.rule(_records[contractId], terms, amount);
         emit ClaimsRuled(contractId, amount);
     }
 
@@ -641,9 +659,9 @@ contract OutcomeEscrow is Vault, ICases {
     ) external nonReentrant {
         Terms memory terms = termsOf(contractId);
         Ledger storage ledger = _ledgerOf(contractId, terms);
-        Position storage position = _positions[contractId];
-        if (ledger.deal.has(CLOSED)) revert AlreadyClosed(contractId);
-        _ripen(contractId, ledger, position);
+        Position storage record = _records[contractId];
+        if (ledger.config.has(CLOSED)) revert AlreadyClosed(contractId);
+        _finalizeMatured(contractId, ledger, record);
         Balance balance = ledger.balance;
         if (block.timestamp > expiresAt) revert CloseExpired(expiresAt, block.timestamp);
         if (payableAmount < balance.paid() || payableAmount > balance.budget()) {
@@ -655,15 +673,15 @@ contract OutcomeEscrow is Vault, ICases {
         _requireConsent(digest, terms.owner, ownerSignature);
         _requireConsent(digest, terms.operator, operatorSignature);
 
-        Statements.agree(position, payableAmount);
-        _vacate(terms);
+        Statements.agree(record, payableAmount);
+        _vacateOutcome(terms);
         uint256 rest = balance.budget() - payableAmount;
         ledger.balance = balance.withBudget(payableAmount).withEnd(block.timestamp);
-        ledger.deal = ledger.deal.withFlag(CLOSED);
+        ledger.config = ledger.config.withFlag(CLOSED);
         emit Closed(contractId, payableAmount);
 
-        _payDue(contractId, terms, ledger);
-        if (rest != 0) _payBack(contractId, terms, rest);
+        _payReleasable(contractId, terms, ledger);
+        if (rest != 0) _refundOwner(contractId, terms, rest);
     }
 
     /// After T3, gives back to the owner what can no longer become payable; again whenever more of
@@ -673,38 +691,38 @@ contract OutcomeEscrow is Vault, ICases {
         Ledger storage ledger = _ledgerOf(contractId, terms);
         uint256 from = _statementsUntil(terms) + terms.claimPeriod;
         if (block.timestamp <= from) revert RefundTooEarly(contractId, from, block.timestamp);
-        _ripen(contractId, ledger, _positions[contractId]);
+        _finalizeMatured(contractId, ledger, _records[contractId]);
         Balance balance = ledger.balance;
-        uint256 reserved = Dues.reserved(_positions[contractId], terms, balance);
+        uint256 reserved = PayableAmounts.reserved(_records[contractId], terms, balance);
         if (reserved == balance.budget()) revert NothingToRefund(contractId);
 
         ledger.balance = balance.withBudget(reserved);
-        _payBack(contractId, terms, balance.budget() - reserved);
+        _refundOwner(contractId, terms, balance.budget() - reserved);
     }
 
-    function _payBack(bytes32 contractId, Terms memory terms, uint256 amount) private {
+    function _refundOwner(bytes32 contractId, Terms memory terms, uint256 amount) private {
         emit Refunded(contractId, terms.owner, amount);
-        uint256 held = _held(terms.token);
+        uint256 held = _tokenBalance(terms.token);
         held = _sendOrCredit(contractId, terms.token, terms.owner, amount, held);
-        _requireHeld(terms.token, held);
+        _requireTokenBalance(terms.token, held);
     }
 
     /// A closed exclusive contract makes room for others.
-    function _vacate(Terms memory terms) private {
+    function _vacateOutcome(Terms memory terms) private {
         if (!terms.exclusive || block.timestamp > terms.deadline) return;
         delete _occupancies[_outcomeIdOf(terms)];
     }
 
     // ------------------------------------------------------------ reading
 
-    /// @inheritdoc ICases
+    /// @inheritdoc IEvidenceTarget
     function termsOf(bytes32 contractId) public view returns (Terms memory) {
-        return TermsFile.readTerms(_fileOf(contractId));
+        return TermsStorage.readTerms(_termsPointerOf(contractId));
     }
 
-    /// @inheritdoc ICases
+    /// @inheritdoc IEvidenceTarget
     function openingNumberOf(bytes32 contractId) external view returns (uint256) {
-        return TermsFile.readNumber(_fileOf(contractId));
+        return TermsStorage.readOpeningNumber(_termsPointerOf(contractId));
     }
 
     /// What has been paid so far, fees included.
@@ -712,17 +730,17 @@ contract OutcomeEscrow is Vault, ICases {
         return _ledgerOf(contractId).balance.paid();
     }
 
-    /// @inheritdoc ICases
+    /// @inheritdoc IEvidenceTarget
     function floorOf(bytes32 contractId) public view returns (uint256) {
-        Position storage position = _positions[contractId];
-        if (position.isRipe()) return position.pendingIndex;
-        return _ledgerOf(contractId).balance.floor();
+        Position storage record = _records[contractId];
+        if (record.isMatured()) return record.pendingPosition;
+        return _ledgerOf(contractId).balance.lastFinal();
     }
 
-    /// @inheritdoc ICases
+    /// @inheritdoc IEvidenceTarget
     function reachOf(bytes32 contractId) external view returns (uint256) {
-        Position storage position = _positions[contractId];
-        return position.pendingIndex != 0 ? position.pendingIndex : floorOf(contractId);
+        Position storage record = _records[contractId];
+        return record.pendingPosition != 0 ? record.pendingPosition : floorOf(contractId);
     }
 
     /// The statement that waits to be challenged; zeros if there is none.
@@ -732,42 +750,43 @@ contract OutcomeEscrow is Vault, ICases {
         returns (
             uint256 earned,
             uint256 reversed,
-            uint64 index,
+            uint64 position,
             uint64 resolvesAt,
             bool ownerDisputed,
             bool operatorDisputed
         )
     {
-        Position storage position = _positions[contractId];
-        if (!position.isPending()) return (0, 0, 0, 0, false, false);
+        Position storage record = _records[contractId];
+        if (!record.isPending()) return (0, 0, 0, 0, false, false);
         return (
-            position.pendingEarned,
-            position.pendingReversed,
-            position.pendingIndex,
-            position.resolvesAt,
-            position.ownerDisputed,
-            position.operatorDisputed
+            record.pendingEarned,
+            record.pendingReversed,
+            record.pendingPosition,
+            record.resolvesAt,
+            record.ownerDisputed,
+            record.operatorDisputed
         );
     }
 
     /// What is payable for good, claims apart.
     function netOf(bytes32 contractId) external view returns (uint256) {
         Ledger storage ledger = _ledgerOf(contractId);
-        return Dues.net(_positions[contractId], ledger.balance, ledger.deal);
+        return PayableAmounts.net(_records[contractId], ledger.balance, ledger.config);
     }
 
     /// What is payable for good and not yet paid, with what is held back.
     function owed(bytes32 contractId) external view returns (uint256) {
         Terms memory terms = termsOf(contractId);
         Ledger storage ledger = _ledgerOf(contractId, terms);
-        return Dues.owed(_positions[contractId], terms, ledger.balance, ledger.deal);
+        return PayableAmounts.owed(_records[contractId], terms, ledger.balance, ledger.config);
     }
 
     /// What `release` would pay now.
     function releasable(bytes32 contractId) external view returns (uint256 amount) {
         Terms memory terms = termsOf(contractId);
         Ledger storage ledger = _ledgerOf(contractId, terms);
-        (amount,) = Dues.releasable(_positions[contractId], terms, ledger.balance, ledger.deal);
+        (amount,) =
+            PayableAmounts.releasable(_records[contractId], terms, ledger.balance, ledger.config);
     }
 
     /// When, at the latest, all that is owed now can have been released; if nothing is, when the
@@ -778,23 +797,24 @@ contract OutcomeEscrow is Vault, ICases {
     function releasableAt(bytes32 contractId) external view returns (uint256) {
         Terms memory terms = termsOf(contractId);
         Ledger storage ledger = _ledgerOf(contractId, terms);
-        return Dues.releasableAt(_positions[contractId], terms, ledger.balance, ledger.deal);
+        return
+            PayableAmounts.releasableAt(_records[contractId], terms, ledger.balance, ledger.config);
     }
 
-    /// @inheritdoc ICases
+    /// @inheritdoc IEvidenceTarget
     function claimOf(bytes32 contractId, bytes32 key) external view returns (Claim memory) {
         return _claims[contractId][key];
     }
 
-    /// @inheritdoc ICases
+    /// @inheritdoc IEvidenceTarget
     function closedAtOf(bytes32 contractId) external view returns (uint256) {
         Ledger storage ledger = _ledgerOf(contractId);
-        return ledger.deal.has(CLOSED) ? ledger.balance.endsAt() : 0;
+        return ledger.config.has(CLOSED) ? ledger.balance.endsAt() : 0;
     }
 
     /// Whether the contract's verifier has signed something false, so that its word counts no more.
     function isRetired(bytes32 contractId) external view returns (bool) {
-        return _ledgerOf(contractId).deal.has(RETIRED);
+        return _ledgerOf(contractId).config.has(RETIRED);
     }
 
     /// Derived from the facts, never stored:
@@ -812,38 +832,38 @@ contract OutcomeEscrow is Vault, ICases {
     ///       something is owed ................................. releasing
     ///       else .............................................. refunded
     function statusOf(bytes32 contractId) external view returns (bytes32) {
-        if (_files[contractId] == address(0)) return "unknown";
+        if (_termsPointers[contractId] == address(0)) return "unknown";
         Terms memory terms = termsOf(contractId);
         Ledger storage ledger = _ledgerOf(contractId, terms);
-        return Dues.status(_positions[contractId], terms, ledger.balance, ledger.deal);
+        return PayableAmounts.status(_records[contractId], terms, ledger.balance, ledger.config);
     }
 
     // ------------------------------------------------------------ inside
 
     /// Pays what is due now.
-    function _payDue(bytes32 contractId, Terms memory terms, Ledger storage ledger) private {
-        uint256 amount = _takeDue(contractId, terms, ledger);
+    function _payReleasable(bytes32 contractId, Terms memory terms, Ledger storage ledger) private {
+        uint256 amount = _consumeReleasable(contractId, terms, ledger);
         if (amount == 0) return;
         uint256 paid = ledger.balance.paid();
-        Balance balance = ledger.balance.settled(paid + amount, ledger.balance.floor());
+        Balance balance = ledger.balance.withSettlement(paid + amount, ledger.balance.lastFinal());
         ledger.balance = balance;
 
-        Flows memory flows = Flows(_held(terms.token), 0);
-        _pay(terms.token, terms.feeBps, contractId, terms.payee, balance, paid, flows);
-        _conclude(terms.token, terms.feeRecipient, flows);
+        PayoutTotals memory payouts = PayoutTotals(_tokenBalance(terms.token), 0);
+        _pay(terms.token, terms.feeBps, contractId, terms.payee, balance, paid, payouts);
+        _completePayouts(terms.token, terms.feeRecipient, payouts);
     }
 
     /// What is due now, taken from the rate cap; the caller pays it.
-    function _takeDue(bytes32 contractId, Terms memory terms, Ledger storage ledger)
+    function _consumeReleasable(bytes32 contractId, Terms memory terms, Ledger storage ledger)
         private
         returns (uint256 amount)
     {
-        Position storage position = _positions[contractId];
+        Position storage record = _records[contractId];
         uint256 level;
-        (amount, level) = Dues.releasable(position, terms, ledger.balance, ledger.deal);
+        (amount, level) = PayableAmounts.releasable(record, terms, ledger.balance, ledger.config);
         if (amount != 0 && terms.rateCap != 0) {
-            position.capLevel = (level + amount).toUint80();
-            position.capAt = block.timestamp.toUint40();
+            record.capLevel = (level + amount).toUint80();
+            record.capUpdatedAt = block.timestamp.toUint40();
         }
     }
 
@@ -855,24 +875,27 @@ contract OutcomeEscrow is Vault, ICases {
         address payee,
         Balance balance,
         uint256 paid,
-        Flows memory flows
+        PayoutTotals memory payouts
     ) private {
         // No sum of amounts leaves 256 bits: each has 80.
         unchecked {
             uint256 fee = Release.feeOf(paid, balance.paid(), feeBps);
             uint256 amount = balance.paid() - paid - fee;
-            // An index has 40 bits.
+            // A position has 40 bits.
             // forge-lint: disable-next-line(unsafe-typecast)
-            emit Paid(contractId, payee, uint64(balance.floor()), amount, fee);
-            flows.held = _sendOrCredit(contractId, token, payee, amount, flows.held);
-            flows.fees += fee;
+            emit Paid(contractId, payee, uint64(balance.lastFinal()), amount, fee);
+            payouts.tokenBalance =
+                _sendOrCredit(contractId, token, payee, amount, payouts.tokenBalance);
+            payouts.fees += fee;
         }
     }
 
     /// After payouts.
-    function _conclude(address token, address feeRecipient, Flows memory flows) private {
-        if (flows.fees != 0) _credits[token][feeRecipient] += flows.fees;
-        _requireHeld(token, flows.held);
+    function _completePayouts(address token, address feeRecipient, PayoutTotals memory payouts)
+        private
+    {
+        if (payouts.fees != 0) _credits[token][feeRecipient] += payouts.fees;
+        _requireTokenBalance(token, payouts.tokenBalance);
     }
 
     /// What a settlement entry's payload begins with: earned u80, reversed u80.
@@ -897,8 +920,8 @@ contract OutcomeEscrow is Vault, ICases {
         return uint256(terms.deadline) + terms.grace;
     }
 
-    function _fileOf(bytes32 contractId) private view returns (address file) {
-        file = _files[contractId];
+    function _termsPointerOf(bytes32 contractId) private view returns (address file) {
+        file = _termsPointers[contractId];
         if (file == address(0)) revert UnknownContract(contractId);
     }
 

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Terms} from "../terms/Terms.sol";
-import {ClaimsCase, Position} from "./ContractRecord.sol";
+import {ClaimsStatus, Position} from "./ContractRecord.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
@@ -19,7 +19,7 @@ library Statements {
     using SafeCast for int256;
 
     error NoArbiter();
-    error NotPending(uint256 index, uint256 pendingIndex);
+    error NotPending(uint256 position, uint256 pendingPosition);
     error AlreadyDisputed(address party);
     error DisputeTooLate(uint256 until, uint256 nowS);
     error NotDisputed();
@@ -27,109 +27,109 @@ library Statements {
 
     /// Puts a statement up for challenge. Returns the rule that it breaks, if any.
     function put(
-        Position storage position,
+        Position storage record,
         Terms memory terms,
-        uint256 floor,
-        uint256 index,
+        uint256 lastFinal,
+        uint256 position,
         uint256 earned,
         uint256 reversed
     ) external returns (bytes32 reason) {
-        if (position.pendingIndex != 0) return "pending";
-        if (index <= floor) return "already_settled";
+        if (record.pendingPosition != 0) return "pending";
+        if (position <= lastFinal) return "already_settled";
         if (earned - reversed > terms.budget) return "over_budget";
-        if (earned < position.earned) return "earned_fell";
-        if (reversed < position.reversed) return "reversed_fell";
+        if (earned < record.earned) return "earned_fell";
+        if (reversed < record.reversed) return "reversed_fell";
         uint256 endsAt = uint256(terms.deadline) + terms.grace;
         if (block.timestamp > endsAt) {
             // Outcomes are stated by then. What is taken back within the holdback period may follow.
-            bool onlyReverses = earned == position.earned && reversed > position.reversed;
+            bool onlyReverses = earned == record.earned && reversed > record.reversed;
             if (!onlyReverses || block.timestamp > endsAt + terms.holdbackPeriod) return "ended";
         }
 
-        position.pendingEarned = earned.toUint80();
-        position.pendingReversed = reversed.toUint80();
-        position.pendingIndex = index.toUint40();
-        position.resolvesAt = (block.timestamp + terms.challengePeriod).toUint40();
+        record.pendingEarned = earned.toUint80();
+        record.pendingReversed = reversed.toUint80();
+        record.pendingPosition = position.toUint40();
+        record.resolvesAt = (block.timestamp + terms.challengePeriod).toUint40();
         return 0;
     }
 
     /// Makes the pending statement the final one, as of `since`. Returns what it makes payable.
-    function finalize(Position storage position, uint256 since, uint256 budget)
+    function finalize(Position storage record, uint256 since, uint256 budget)
         external
         returns (uint256 net)
     {
-        net = position.pendingNet(budget);
-        (position.earned, position.reversed) = (position.pendingEarned, position.pendingReversed);
-        _discard(position);
-        position.finals.push(since.toUint48(), position.everOf(position.earned).toUint208());
+        net = record.pendingNet(budget);
+        (record.earned, record.reversed) = (record.pendingEarned, record.pendingReversed);
+        _discard(record);
+        record.grossHistory
+            .push(since.toUint48(), record.cumulativeGross(record.earned).toUint208());
     }
 
-    /// Puts the pending statement, which is the entry at `index`, before the arbiter.
-    function dispute(Position storage position, Terms memory terms, uint256 index, bool byOwner)
+    /// Puts the pending statement, which is the entry at `position`, before the arbiter.
+    function dispute(Position storage record, Terms memory terms, uint256 position, bool byOwner)
         external
         returns (uint40 resolvesAt)
     {
         if (terms.arbiter == address(0)) revert NoArbiter();
-        _requirePending(position, index);
-        if (byOwner ? position.ownerDisputed : position.operatorDisputed) {
+        _requirePending(record, position);
+        if (byOwner ? record.ownerDisputed : record.operatorDisputed) {
             revert AlreadyDisputed(msg.sender);
         }
-        uint256 until = position.resolvesAt;
-        if (position.hasDispute()) until -= terms.arbitrationPeriod;
+        uint256 until = record.resolvesAt;
+        if (record.isDisputed()) until -= terms.arbitrationPeriod;
         if (block.timestamp > until) revert DisputeTooLate(until, block.timestamp);
 
-        if (byOwner) position.ownerDisputed = true;
-        else position.operatorDisputed = true;
+        if (byOwner) record.ownerDisputed = true;
+        else record.operatorDisputed = true;
         resolvesAt = (until + terms.arbitrationPeriod).toUint40();
-        position.resolvesAt = resolvesAt;
+        record.resolvesAt = resolvesAt;
     }
 
     /// The arbiter says what the disputed statement makes payable: not less than the last final
     /// one, unless the statement itself says less, and not more than the budget and the claims
     /// leave.
-    function rule(Position storage position, uint256 budget, uint256 index, uint256 payableAmount)
+    function rule(Position storage record, uint256 budget, uint256 position, uint256 payableAmount)
         external
     {
-        _requirePending(position, index);
-        if (!position.hasDispute()) revert NotDisputed();
-        uint256 least = Math.min(position.net(budget), position.pendingNet(budget));
-        uint256 most = budget - position.claimable();
+        _requirePending(record, position);
+        if (!record.isDisputed()) revert NotDisputed();
+        uint256 least = Math.min(record.net(budget), record.pendingNet(budget));
+        uint256 most = budget - record.payableClaims();
         if (payableAmount < least || payableAmount > most) {
             revert PayableOutOfRange(payableAmount, least, most);
         }
-        uint256 before = position.grossOf(position.earned);
-        position.adjust =
-            _difference(payableAmount, position.pendingEarned, position.pendingReversed);
-        uint256 gross = position.grossOf(position.pendingEarned);
+        uint256 before = record.grossOf(record.earned);
+        record.adjustment = _difference(payableAmount, record.pendingEarned, record.pendingReversed);
+        uint256 gross = record.grossOf(record.pendingEarned);
         if (gross < before) {
-            uint256 fallen = uint256(position.fallen) + before - gross;
-            position.fallen = fallen.toUint88();
+            uint256 rulingReductions = uint256(record.rulingReductions) + before - gross;
+            record.rulingReductions = rulingReductions.toUint88();
         }
     }
 
     /// The parties say what is payable, whatever was stated or claimed.
-    function agree(Position storage position, uint256 payableAmount) external {
-        _discard(position);
-        (position.claimed, position.claimsCase) = (0, ClaimsCase.Ruled);
-        position.adjust = _difference(payableAmount, position.earned, position.reversed);
+    function agree(Position storage record, uint256 payableAmount) external {
+        _discard(record);
+        (record.claimed, record.claimsStatus) = (0, ClaimsStatus.Ruled);
+        record.adjustment = _difference(payableAmount, record.earned, record.reversed);
     }
 
     /// The pending statement is void.
-    function discard(Position storage position) external {
-        _discard(position);
+    function discard(Position storage record) external {
+        _discard(record);
     }
 
     /// So that nobody's word about one statement is taken for the next.
-    function _requirePending(Position storage position, uint256 index) private view {
-        if (position.pendingIndex == 0 || position.pendingIndex != index) {
-            revert NotPending(index, position.pendingIndex);
+    function _requirePending(Position storage record, uint256 position) private view {
+        if (record.pendingPosition == 0 || record.pendingPosition != position) {
+            revert NotPending(position, record.pendingPosition);
         }
     }
 
-    function _discard(Position storage position) private {
-        (position.pendingEarned, position.pendingReversed) = (0, 0);
-        (position.pendingIndex, position.resolvesAt) = (0, 0);
-        (position.ownerDisputed, position.operatorDisputed) = (false, false);
+    function _discard(Position storage record) private {
+        (record.pendingEarned, record.pendingReversed) = (0, 0);
+        (record.pendingPosition, record.resolvesAt) = (0, 0);
+        (record.ownerDisputed, record.operatorDisputed) = (false, false);
     }
 
     /// What a ruling adds to what was stated.

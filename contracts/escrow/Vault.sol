@@ -132,12 +132,12 @@ abstract contract Vault is EIP712, Nonces {
     }
 
     /// After transfers out. More than expected is no harm: anyone may send tokens here.
-    function _requireHeld(address token, uint256 expected) internal view {
-        uint256 held = _held(token);
+    function _requireTokenBalance(address token, uint256 expected) internal view {
+        uint256 held = _tokenBalance(token);
         if (held < expected) revert TokenTookTooMuch(token, expected, held);
     }
 
-    function _held(address token) internal view returns (uint256) {
+    function _tokenBalance(address token) internal view returns (uint256) {
         return IERC20(token).balanceOf(address(this));
     }
 
@@ -149,8 +149,8 @@ abstract contract Vault is EIP712, Nonces {
         _credits[token][account] = 0;
         emit Withdrawn(token, account, to, amount);
 
-        uint256 held = _held(token);
+        uint256 held = _tokenBalance(token);
         if (amount > held || !_send(token, to, amount)) revert TransferFailed(token, to, amount);
-        _requireHeld(token, held - amount);
+        _requireTokenBalance(token, held - amount);
     }
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {ICases} from "../interfaces/IEvidenceTarget.sol";
+import {IEvidenceTarget} from "../interfaces/IEvidenceTarget.sol";
 import {Entry} from "../log/MerkleLog.sol";
 import {Terms} from "../terms/Terms.sol";
-import {Attribution, Award} from "./Attribution.sol";
+import {AttributedOutcome, Attribution} from "./Attribution.sol";
 import {Claim, Exhibit, Opening} from "./EvidenceTypes.sol";
 import {Exhibits} from "./Exhibits.sol";
-import {Link, Payloads} from "./Payloads.sol";
+import {OutcomePayload, Payloads} from "./Payloads.sol";
 import {Totals} from "./Totals.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
@@ -38,36 +38,36 @@ contract Evidence {
 
     uint256 public constant MAX_EXHIBITS = 4;
 
-    /// What is judged, and by which deal.
-    struct Trial {
-        ICases escrow;
+    /// What is judged, and by which config.
+    struct Context {
+        IEvidenceTarget escrow;
         bytes32 contractId;
         Terms terms;
-        Award award; // that of the accused outcome or claim, where it is about one
+        AttributedOutcome attributed; // that of the accused outcome or claim, where it is about one
     }
 
     error NotAnchored(bytes32 logId, uint64 size);
     error ExhibitCount(uint256 count, uint256 limit);
     error UnknownKind(bytes32 kind);
-    error NotVouchedFor(uint64 index, uint256 reach);
+    error NotVouchedFor(uint64 position, uint256 lastSigned);
     error NoContradiction(bytes32 kind);
 
-    error TouchDoesNotCount(uint64 index);
-    error TouchDoesNotQualify(uint64 index);
-    error TouchDoesNotBeat(uint64 index, uint256 winner);
+    error TouchDoesNotCount(uint64 position);
+    error TouchDoesNotQualify(uint64 position);
+    error TouchDoesNotBeat(uint64 position, uint256 winner);
     error NotARival(bytes32 rivalId);
     error RivalClosed(bytes32 rivalId, uint256 closedAt);
-    error RivalUnknownToLog(bytes32 rivalId, uint64 index);
-    error RivalTouchedBefore(uint64 index);
-    error WrongOpening(uint64 index);
+    error RivalUnknownToLog(bytes32 rivalId, uint64 position);
+    error RivalTouchedBefore(uint64 position);
+    error WrongOpening(uint64 position);
     error NotTheFirstEntry(uint256 nth);
 
     error NotOperator(bytes32 contractId, address caller);
-    error TransitionDoesNotCount(uint64 index);
+    error TransitionDoesNotCount(uint64 position);
     error AmountTooLarge(uint256 share, uint256 unitPrice, uint256 limit);
     error NoClaim(bytes32 contractId, bytes32 key);
-    error NotAnswered(uint64 index);
-    error NotTaken(uint64 index);
+    error NotAnswered(uint64 position);
+    error NotTaken(uint64 position);
 
     // ------------------------------------------------------------ disproving a statement
 
@@ -100,7 +100,7 @@ contract Evidence {
     /// is the other contract, `opening` the opening of the transition's payload; both are read for a
     /// rival alone.
     function disprove(
-        ICases escrow,
+        IEvidenceTarget escrow,
         bytes32 contractId,
         bytes32 kind,
         uint64 size,
@@ -108,27 +108,27 @@ contract Evidence {
         bytes32 rivalId,
         Opening calldata opening
     ) external {
-        Trial memory trial = _open(escrow, contractId, size, exhibits);
-        uint256 reach = escrow.reachOf(contractId);
-        // Index 0 is the log's genesis: a reach of zero means that nothing was signed.
-        if (reach == 0 || exhibits[0].index > reach) {
-            revert NotVouchedFor(exhibits[0].index, reach);
+        Context memory context = _contextOf(escrow, contractId, size, exhibits);
+        uint256 lastSigned = escrow.reachOf(contractId);
+        // Position 0 is the log's genesis: a lastSigned of zero means that nothing was signed.
+        if (lastSigned == 0 || exhibits[0].position > lastSigned) {
+            revert NotVouchedFor(exhibits[0].position, lastSigned);
         }
 
-        if (!_isDisproved(trial, kind, exhibits, rivalId, opening)) revert NoContradiction(kind);
+        if (!_isDisproved(context, kind, exhibits, rivalId, opening)) revert NoContradiction(kind);
         escrow.retire(contractId, kind);
     }
 
     function _isDisproved(
-        Trial memory trial,
+        Context memory context,
         bytes32 kind,
         Exhibit[] calldata exhibits,
         bytes32 rivalId,
         Opening calldata opening
     ) private view returns (bool) {
-        bytes32 contractId = trial.contractId;
-        if (kind == "sum") return Totals.isSumFalse(contractId, trial.terms, exhibits);
-        if (kind == "reversal") return Totals.isReversalFalse(contractId, trial.terms, exhibits);
+        bytes32 contractId = context.contractId;
+        if (kind == "sum") return Totals.isSumFalse(contractId, context.terms, exhibits);
+        if (kind == "reversal") return Totals.isReversalFalse(contractId, context.terms, exhibits);
         if (kind == "clock") return _isClockFalse(exhibits);
 
         Entry calldata outcome = exhibits[0].read();
@@ -136,19 +136,20 @@ contract Evidence {
             return _isOpenedLate(contractId, exhibits);
         }
         if (!_isCounted(outcome) || outcome.actor != contractId) {
-            revert Exhibits.NotOfContract(exhibits[0].index, contractId, "outcome");
+            revert Exhibits.NotOfContract(exhibits[0].position, contractId, "outcome");
         }
-        Link memory link = outcome.payload.link();
-        trial.award = Award(outcome.subject, link.target, link.cause, outcome.timeMs);
-        if (kind == "duplicate") return _isDuplicate(trial, exhibits);
-        if (kind == "transition") return _isTransitionFalse(trial, exhibits);
-        if (kind == "touch") return _isTouchFalse(trial, exhibits);
+        OutcomePayload memory payload = outcome.payload.decodeOutcome();
+        context.attributed =
+            AttributedOutcome(outcome.subject, payload.target, payload.cause, outcome.timeMs);
+        if (kind == "duplicate") return _isDuplicate(context, exhibits);
+        if (kind == "transition") return _isTransitionFalse(context, exhibits);
+        if (kind == "touch") return _isTouchFalse(context, exhibits);
         if (kind == "touch_order") {
-            _requireBetterTouch(trial, exhibits.pick(1));
+            _requireBetterTouch(context, exhibits.exhibitAt(1));
             return true;
         }
         if (kind == "rival") {
-            _requireBeaten(trial, exhibits, 1, rivalId, opening);
+            _requireRivalWins(context, exhibits, 1, rivalId, opening);
             return true;
         }
         revert UnknownKind(kind);
@@ -157,9 +158,9 @@ contract Evidence {
     // ------------------------------------------------------------ claiming an outcome
 
     /// Files what the contract's operator is owed for this transition by this touch. `key` names
-    /// the claim: the lead, or the transition's index if a lead may count more than once.
+    /// the claim: the lead, or the transition's position if a lead may count more than once.
     function claim(
-        ICases escrow,
+        IEvidenceTarget escrow,
         bytes32 contractId,
         uint64 size,
         Exhibit calldata transition,
@@ -168,33 +169,36 @@ contract Evidence {
         Terms memory terms = escrow.termsOf(contractId);
         if (msg.sender != terms.operator) revert NotOperator(contractId, msg.sender);
         bytes32 root = _rootAt(escrow, terms.logId, size);
-        transition.requireLogged(size, root);
-        touch.requireLogged(size, root);
+        transition.requireInTree(size, root);
+        touch.requireInTree(size, root);
 
         Entry calldata entered = transition.read();
-        if (!terms.enters(entered)) revert TransitionDoesNotCount(transition.index);
-        Award memory award = Award(entered.subject, transition.index, touch.index, entered.timeMs);
-        if (!terms.qualifies(award, touch.index, touch.read())) {
-            revert TouchDoesNotQualify(touch.index);
+        if (!terms.isOutcomeTransition(entered)) {
+            revert TransitionDoesNotCount(transition.position);
+        }
+        AttributedOutcome memory attributed =
+            AttributedOutcome(entered.subject, transition.position, touch.position, entered.timeMs);
+        if (!terms.isQualifyingTouch(attributed, touch.position, touch.read())) {
+            revert TouchDoesNotQualify(touch.position);
         }
 
-        key = terms.repeatable ? bytes32(uint256(transition.index)) : award.lead;
+        key = terms.repeatable ? bytes32(uint256(transition.position)) : attributed.lead;
         escrow.fileClaim(
             contractId,
             key,
             Claim({
-                lead: award.lead,
+                lead: attributed.lead,
                 amount: _amountOf(terms, entered.value),
-                transition: award.transition.toUint40(),
-                touch: award.touch.toUint40(),
-                timeMs: award.timeMs.toUint64(),
+                transition: attributed.transition.toUint40(),
+                touch: attributed.touch.toUint40(),
+                timeMs: attributed.timeMs.toUint64(),
                 dropped: false
             })
         );
     }
 
     function _amountOf(Terms memory terms, uint256 value) private pure returns (uint80) {
-        uint256 share = terms.share(value);
+        uint256 share = terms.revenueShare(value);
         uint256 limit = type(uint80).max;
         if (share > limit || share + terms.unitPrice > limit) {
             revert AmountTooLarge(share, terms.unitPrice, limit);
@@ -215,7 +219,7 @@ contract Evidence {
     ///
     /// `rivalId` is the other contract of `taken` and `rival`.
     function refute(
-        ICases escrow,
+        IEvidenceTarget escrow,
         bytes32 contractId,
         bytes32 key,
         bytes32 kind,
@@ -224,124 +228,126 @@ contract Evidence {
         bytes32 rivalId,
         Opening calldata opening
     ) external {
-        Trial memory trial = _open(escrow, contractId, size, exhibits);
-        trial.award = _claimed(escrow, contractId, key);
+        Context memory context = _contextOf(escrow, contractId, size, exhibits);
+        context.attributed = _filedClaim(escrow, contractId, key);
 
         if (kind == "answered") {
-            _requireAnswer(trial, exhibits[0]);
+            _requireAnswered(context, exhibits[0]);
         } else if (kind == "taken") {
-            _requireTaken(trial, exhibits, rivalId);
+            _requireTaken(context, exhibits, rivalId);
         } else if (kind == "touch_order") {
-            _requireBetterTouch(trial, exhibits[0]);
+            _requireBetterTouch(context, exhibits[0]);
         } else if (kind == "rival") {
-            _requireBeaten(trial, exhibits, 0, rivalId, opening);
+            _requireRivalWins(context, exhibits, 0, rivalId, opening);
         } else {
             revert UnknownKind(kind);
         }
         escrow.dropClaim(contractId, key, kind);
     }
 
-    function _claimed(ICases escrow, bytes32 contractId, bytes32 key)
+    function _filedClaim(IEvidenceTarget escrow, bytes32 contractId, bytes32 key)
         private
         view
-        returns (Award memory)
+        returns (AttributedOutcome memory)
     {
         Claim memory filed = escrow.claimOf(contractId, key);
-        // Index 0 is the log's genesis, and nobody's transition.
+        // Position 0 is the log's genesis, and nobody's transition.
         if (filed.transition == 0 || filed.dropped) revert NoClaim(contractId, key);
-        return Award(filed.lead, filed.transition, filed.touch, filed.timeMs);
+        return AttributedOutcome(filed.lead, filed.transition, filed.touch, filed.timeMs);
     }
 
-    function _requireAnswer(Trial memory trial, Exhibit calldata exhibit) private view {
+    function _requireAnswered(Context memory context, Exhibit calldata exhibit) private view {
         Entry calldata answer = exhibit.read();
         bool isAnswer = _isCounted(answer) || answer.kind == "outcome.refused";
-        bool isSame = trial.terms.repeatable
-            ? answer.payload.link().target == trial.award.transition
-            : answer.subject == trial.award.lead;
+        bool isSame = context.terms.repeatable
+            ? answer.payload.decodeOutcome().target == context.attributed.transition
+            : answer.subject == context.attributed.lead;
         if (
-            !isAnswer || !isSame || answer.actor != trial.contractId
-                || !_isFinal(trial, trial.contractId, exhibit.index)
-        ) revert NotAnswered(exhibit.index);
+            !isAnswer || !isSame || answer.actor != context.contractId
+                || !_isFinal(context, context.contractId, exhibit.position)
+        ) revert NotAnswered(exhibit.position);
     }
 
     /// The log's word that another contract got the transition, where that can be so. An outcome
     /// stands directly above its transition, and touch and opening stand below it: so nobody denies
     /// afterwards what was owed.
-    function _requireTaken(Trial memory trial, Exhibit[] calldata exhibits, bytes32 rivalId)
+    function _requireTaken(Context memory context, Exhibit[] calldata exhibits, bytes32 rivalId)
         private
         view
     {
-        Terms memory rival = trial.escrow.termsOf(rivalId);
-        _requireSameOutcome(trial, rivalId, rival);
+        Terms memory rival = context.escrow.termsOf(rivalId);
+        _requireSameOutcome(context, rivalId, rival);
         Exhibit calldata exhibit = exhibits[0];
         Entry calldata outcome = exhibit.read();
-        Link memory link = outcome.payload.link();
+        OutcomePayload memory payload = outcome.payload.decodeOutcome();
         if (
             !_isCounted(outcome) || outcome.actor != rivalId
-                || link.target != trial.award.transition
-                || exhibit.index != trial.award.transition + 1
-                || !(_isFinal(trial, rivalId, exhibit.index)
-                    || _isFinal(trial, trial.contractId, exhibit.index))
-        ) revert NotTaken(exhibit.index);
+                || payload.target != context.attributed.transition
+                || exhibit.position != context.attributed.transition + 1
+                || !(_isFinal(context, rivalId, exhibit.position)
+                    || _isFinal(context, context.contractId, exhibit.position))
+        ) revert NotTaken(exhibit.position);
 
-        Exhibit calldata touch = exhibits.pick(1);
-        _requireAhead(trial, rivalId, rival, touch.index, touch.readAs(link.cause));
-        _requireKnown(trial.award, exhibits.pick(2), rivalId);
+        Exhibit calldata touch = exhibits.exhibitAt(1);
+        _requireWinningTouch(context, rivalId, rival, touch.position, touch.readAt(payload.cause));
+        _requireOpenedInLog(context.attributed, exhibits.exhibitAt(2), rivalId);
     }
 
     /// Whether a final statement of the contract stands on or above the entry.
-    function _isFinal(Trial memory trial, bytes32 contractId, uint256 index)
+    function _isFinal(Context memory context, bytes32 contractId, uint256 position)
         private
         view
         returns (bool)
     {
-        uint256 floor = trial.escrow.floorOf(contractId);
-        return floor != 0 && index <= floor; // zero: there is none
+        uint256 lastFinal = context.escrow.floorOf(contractId);
+        return lastFinal != 0 && position <= lastFinal; // zero: there is none
     }
 
     // ------------------------------------------------------------ an outcome's facts
 
     /// A transition pays at most one contract, and a lead counts once unless the contract is
     /// repeatable.
-    function _isDuplicate(Trial memory trial, Exhibit[] calldata exhibits)
+    function _isDuplicate(Context memory context, Exhibit[] calldata exhibits)
         private
         pure
         returns (bool)
     {
-        Exhibit calldata exhibit = exhibits.pick(1);
+        Exhibit calldata exhibit = exhibits.exhibitAt(1);
         Entry calldata earlier = exhibit.read();
-        if (exhibit.index >= exhibits[0].index || !_isCounted(earlier)) return false;
-        if (earlier.payload.link().target == trial.award.transition) return true;
-        return !trial.terms.repeatable && earlier.actor == trial.contractId
-            && earlier.subject == trial.award.lead;
+        if (exhibit.position >= exhibits[0].position || !_isCounted(earlier)) return false;
+        if (earlier.payload.decodeOutcome().target == context.attributed.transition) return true;
+        return !context.terms.repeatable && earlier.actor == context.contractId
+            && earlier.subject == context.attributed.lead;
     }
 
-    function _isTransitionFalse(Trial memory trial, Exhibit[] calldata exhibits)
+    function _isTransitionFalse(Context memory context, Exhibit[] calldata exhibits)
         private
         pure
         returns (bool)
     {
-        Terms memory terms = trial.terms;
-        Award memory award = trial.award;
+        Terms memory terms = context.terms;
+        AttributedOutcome memory attributed = context.attributed;
         Entry calldata outcome = exhibits[0].read();
         if (exhibits.length == 1) {
             return outcome.surface != terms.surface || outcome.label != terms.outcome
-                || !terms.covers(outcome.timeMs) || award.transition + 1 != exhibits[0].index
-                || award.touch >= award.transition || outcome.payload.link().padding != 0
+                || !terms.covers(outcome.timeMs)
+                || attributed.transition + 1 != exhibits[0].position
+                || attributed.touch >= attributed.transition
+                || outcome.payload.decodeOutcome().padding != 0
                 || (terms.revenueShareBps == 0 && outcome.value != terms.unitPrice);
         }
-        Entry calldata entered = exhibits[1].readAs(award.transition);
-        return !terms.enters(entered) || entered.subject != outcome.subject
-            || entered.timeMs != outcome.timeMs || !terms.isPrice(entered.value, outcome.value);
+        Entry calldata entered = exhibits[1].readAt(attributed.transition);
+        return !terms.isOutcomeTransition(entered) || entered.subject != outcome.subject
+            || entered.timeMs != outcome.timeMs || !terms.isAmountDue(entered.value, outcome.value);
     }
 
-    function _isTouchFalse(Trial memory trial, Exhibit[] calldata exhibits)
+    function _isTouchFalse(Context memory context, Exhibit[] calldata exhibits)
         private
         pure
         returns (bool)
     {
-        Entry calldata touch = exhibits.pick(1).readAs(trial.award.touch);
-        return !trial.terms.qualifies(trial.award, trial.award.touch, touch);
+        Entry calldata touch = exhibits.exhibitAt(1).readAt(context.attributed.touch);
+        return !context.terms.isQualifyingTouch(context.attributed, context.attributed.touch, touch);
     }
 
     /// The log knows a contract before it gives it anything.
@@ -350,23 +356,23 @@ contract Evidence {
         pure
         returns (bool)
     {
-        Exhibit calldata exhibit = exhibits.pick(1);
+        Exhibit calldata exhibit = exhibits.exhibitAt(1);
         Entry calldata outcome = exhibit.read();
-        return exhibits[0].read().subject == contractId && exhibit.index < exhibits[0].index
+        return exhibits[0].read().subject == contractId && exhibit.position < exhibits[0].position
             && _isCounted(outcome) && outcome.actor == contractId;
     }
 
     /// The log's own clock does not go back.
     function _isClockFalse(Exhibit[] calldata exhibits) private pure returns (bool) {
-        Exhibit calldata exhibit = exhibits.pick(1);
+        Exhibit calldata exhibit = exhibits.exhibitAt(1);
         Entry calldata later = exhibits[0].read();
         Entry calldata earlier = exhibit.read();
-        return exhibit.index < exhibits[0].index && _isOwnTime(later.kind)
-            && _isOwnTime(earlier.kind) && later.timeMs < earlier.timeMs;
+        return exhibit.position < exhibits[0].position && _hasLogTime(later.kind)
+            && _hasLogTime(earlier.kind) && later.timeMs < earlier.timeMs;
     }
 
     /// Of the entries whose time is the log's own, those whose time decides anything.
-    function _isOwnTime(bytes32 kind) private pure returns (bool) {
+    function _hasLogTime(bytes32 kind) private pure returns (bool) {
         return kind == "touch" || kind == "contract.opened" || kind == "settlement";
     }
 
@@ -374,105 +380,112 @@ contract Evidence {
 
     /// Reverts unless the contract's own operator has an earlier (first touch) or later (last
     /// touch) counting touch. It need not be young enough: then no touch of the operator is.
-    function _requireBetterTouch(Trial memory trial, Exhibit calldata touch) private pure {
-        if (!trial.terms.counts(trial.award, touch.index, touch.read())) {
-            revert TouchDoesNotCount(touch.index);
+    function _requireBetterTouch(Context memory context, Exhibit calldata touch) private pure {
+        if (!context.terms.isCountingTouch(context.attributed, touch.position, touch.read())) {
+            revert TouchDoesNotCount(touch.position);
         }
-        if (!_isBetter(trial, touch.index)) {
-            revert TouchDoesNotBeat(touch.index, trial.award.touch);
+        if (!_isBetter(context, touch.position)) {
+            revert TouchDoesNotBeat(touch.position, context.attributed.touch);
         }
     }
 
     /// Reverts unless the exhibits from `place` on show that another contract comes first: its
     /// operator's touch, its opening, and where needed the transition and an earlier touch.
-    function _requireBeaten(
-        Trial memory trial,
+    function _requireRivalWins(
+        Context memory context,
         Exhibit[] calldata exhibits,
         uint256 place,
         bytes32 rivalId,
         Opening calldata opening
     ) private view {
-        Terms memory rival = trial.escrow.termsOf(rivalId);
-        _requireRival(trial, rivalId, rival);
+        Terms memory rival = context.escrow.termsOf(rivalId);
+        _requireRival(context, rivalId, rival);
 
-        Exhibit calldata touch = exhibits.pick(place++);
-        _requireAhead(trial, rivalId, rival, touch.index, touch.read());
-        Exhibit calldata opened = exhibits.pick(place++);
-        _requireKnown(trial.award, opened, rivalId);
+        Exhibit calldata touch = exhibits.exhibitAt(place++);
+        _requireWinningTouch(context, rivalId, rival, touch.position, touch.read());
+        Exhibit calldata opened = exhibits.exhibitAt(place++);
+        _requireOpenedInLog(context.attributed, opened, rivalId);
         if (!rival.repeatable) {
-            _requireFirstEntry(trial.award, exhibits.pick(place++), opening);
+            _requireFirstEntry(context.attributed, exhibits.exhibitAt(place++), opening);
         }
         if (rival.attribution == Attribution.FIRST_TOUCH) {
-            _requireFirstQualifies(trial.award, rival, touch, opened, exhibits, place);
+            _requireFirstQualifies(context.attributed, rival, touch, opened, exhibits, place);
         }
     }
 
     /// The touch qualifies for the other contract, and comes first if the two compete.
-    function _requireAhead(
-        Trial memory trial,
+    function _requireWinningTouch(
+        Context memory context,
         bytes32 rivalId,
         Terms memory rival,
-        uint64 index,
+        uint64 position,
         Entry calldata touch
     ) private view {
-        if (!rival.qualifies(trial.award, index, touch)) {
-            revert TouchDoesNotQualify(index);
+        if (!rival.isQualifyingTouch(context.attributed, position, touch)) {
+            revert TouchDoesNotQualify(position);
         }
-        bool isBetter = _isBetter(trial, index)
-            || (index == trial.award.touch && _openedBefore(trial, rivalId));
-        if (!isBetter && _isAlike(trial, rival)) {
-            revert TouchDoesNotBeat(index, trial.award.touch);
+        bool isBetter = _isBetter(context, position)
+            || (position == context.attributed.touch && _openedEarlier(context, rivalId));
+        if (!isBetter && _hasSameRules(context, rival)) {
+            revert TouchDoesNotBeat(position, context.attributed.touch);
         }
     }
 
     /// Contracts compete if they share all that decides who comes first, and live at the time.
-    function _requireRival(Trial memory trial, bytes32 rivalId, Terms memory rival) private view {
-        if (!_isAlike(trial, rival)) revert NotARival(rivalId);
-        _requireSameOutcome(trial, rivalId, rival);
-    }
-
-    /// Whether the two are judged by the same rules.
-    function _isAlike(Trial memory trial, Terms memory rival) private pure returns (bool) {
-        return rival.policy == trial.terms.policy && rival.attribution == trial.terms.attribution;
-    }
-
-    /// Contracts that no exclusive one tolerates beside it, and that live at the time.
-    function _requireSameOutcome(Trial memory trial, bytes32 rivalId, Terms memory rival)
+    function _requireRival(Context memory context, bytes32 rivalId, Terms memory rival)
         private
         view
     {
-        Terms memory terms = trial.terms;
+        if (!_hasSameRules(context, rival)) revert NotARival(rivalId);
+        _requireSameOutcome(context, rivalId, rival);
+    }
+
+    /// Whether the two are judged by the same rules.
+    function _hasSameRules(Context memory context, Terms memory rival) private pure returns (bool) {
+        return
+            rival.policy == context.terms.policy && rival.attribution == context.terms.attribution;
+    }
+
+    /// Contracts that no exclusive one tolerates beside it, and that live at the time.
+    function _requireSameOutcome(Context memory context, bytes32 rivalId, Terms memory rival)
+        private
+        view
+    {
+        Terms memory terms = context.terms;
         if (
             rival.owner != terms.owner || rival.logId != terms.logId
                 || rival.surface != terms.surface || rival.outcome != terms.outcome
-                || !rival.covers(trial.award.timeMs)
+                || !rival.covers(context.attributed.timeMs)
         ) revert NotARival(rivalId);
-        uint256 closedAt = trial.escrow.closedAtOf(rivalId);
-        if (closedAt != 0 && trial.award.timeMs > Attribution.ms(closedAt)) {
+        uint256 closedAt = context.escrow.closedAtOf(rivalId);
+        if (closedAt != 0 && context.attributed.timeMs > Attribution.toMs(closedAt)) {
             revert RivalClosed(rivalId, closedAt);
         }
     }
 
     /// The log must have known of the rival when it took the transition.
-    function _requireKnown(Award memory award, Exhibit calldata opened, bytes32 rivalId)
-        private
-        pure
-    {
+    function _requireOpenedInLog(
+        AttributedOutcome memory attributed,
+        Exhibit calldata opened,
+        bytes32 rivalId
+    ) private pure {
         Entry calldata entry = opened.read();
         if (
             entry.kind != "contract.opened" || entry.subject != rivalId
-                || opened.index >= award.transition
-        ) revert RivalUnknownToLog(rivalId, opened.index);
+                || opened.position >= attributed.transition
+        ) revert RivalUnknownToLog(rivalId, opened.position);
     }
 
     /// The lead has never entered the state before, so that no contract can have counted it.
     function _requireFirstEntry(
-        Award memory award,
+        AttributedOutcome memory attributed,
         Exhibit calldata transition,
         Opening calldata opening
     ) private pure {
-        Entry calldata entered = transition.readAs(award.transition);
-        if (sha256(abi.encode(opening)) != entered.payload) revert WrongOpening(transition.index);
+        Entry calldata entered = transition.readAt(attributed.transition);
+        if (sha256(abi.encode(opening)) != entered.payload) {
+            revert WrongOpening(transition.position);
+        }
         if (opening.nth != 1) revert NotTheFirstEntry(opening.nth);
     }
 
@@ -480,63 +493,65 @@ contract Evidence {
     /// everything since the rival opened is young enough, or if `touch`, which qualifies, is the
     /// first: it follows on no other, or on one from before the rival opened.
     function _requireFirstQualifies(
-        Award memory award,
+        AttributedOutcome memory attributed,
         Terms memory rival,
         Exhibit calldata touch,
         Exhibit calldata opened,
         Exhibit[] calldata exhibits,
         uint256 place
     ) private pure {
-        uint256 opensMs = Attribution.ms(rival.opensAt);
-        if (award.timeMs - opensMs <= Attribution.ms(rival.attributionWindow)) return;
+        uint256 opensMs = Attribution.toMs(rival.opensAt);
+        if (attributed.timeMs - opensMs <= Attribution.toMs(rival.attributionWindow)) return;
 
-        uint256 follows = touch.read().value; // 1 + the index of the touch before; zero: none
+        uint256 follows = touch.read().value; // 1 + the position of the touch before; zero: none
         // What names no touch of the rival's below itself is false, and shields nobody.
-        if (follows == 0 || follows > touch.index) return;
-        if (follows <= opened.index && opened.read().timeMs < opensMs) return;
+        if (follows == 0 || follows > touch.position) return;
+        if (follows <= opened.position && opened.read().timeMs < opensMs) return;
 
-        Exhibit calldata before = exhibits.pick(place);
-        if (uint256(before.index) + 1 != follows) {
-            revert Exhibits.WrongExhibit(follows - 1, before.index);
+        Exhibit calldata before = exhibits.exhibitAt(place);
+        if (uint256(before.position) + 1 != follows) {
+            revert Exhibits.WrongExhibit(follows - 1, before.position);
         }
         Entry calldata entry = before.read();
         bool isOwn = entry.kind == "touch" && entry.surface == rival.surface
-            && entry.actor == Attribution.word(rival.operator) && entry.subject == award.lead;
-        if (isOwn && entry.timeMs >= opensMs) revert RivalTouchedBefore(before.index);
+            && entry.actor == Attribution.asActor(rival.operator)
+            && entry.subject == attributed.lead;
+        if (isOwn && entry.timeMs >= opensMs) revert RivalTouchedBefore(before.position);
     }
 
-    function _isBetter(Trial memory trial, uint256 touch) private pure returns (bool) {
-        return trial.terms.attribution == Attribution.FIRST_TOUCH
-            ? touch < trial.award.touch
-            : touch > trial.award.touch;
+    function _isBetter(Context memory context, uint256 touch) private pure returns (bool) {
+        return context.terms.attribution == Attribution.FIRST_TOUCH
+            ? touch < context.attributed.touch
+            : touch > context.attributed.touch;
     }
 
-    function _openedBefore(Trial memory trial, bytes32 rivalId) private view returns (bool) {
-        ICases escrow = trial.escrow;
-        return escrow.openingNumberOf(rivalId) < escrow.openingNumberOf(trial.contractId);
+    function _openedEarlier(Context memory context, bytes32 rivalId) private view returns (bool) {
+        IEvidenceTarget escrow = context.escrow;
+        return escrow.openingNumberOf(rivalId) < escrow.openingNumberOf(context.contractId);
     }
 
     // ------------------------------------------------------------ the log
 
-    /// The trial, once every exhibit is known to be in the log.
-    function _open(ICases escrow, bytes32 contractId, uint64 size, Exhibit[] calldata exhibits)
-        private
-        view
-        returns (Trial memory trial)
-    {
+    /// The context, once every exhibit is known to be in the log.
+    function _contextOf(
+        IEvidenceTarget escrow,
+        bytes32 contractId,
+        uint64 size,
+        Exhibit[] calldata exhibits
+    ) private view returns (Context memory context) {
         uint256 count = exhibits.length;
         if (count == 0 || count > MAX_EXHIBITS) revert ExhibitCount(count, MAX_EXHIBITS);
-        trial.escrow = escrow;
-        trial.contractId = contractId;
-        trial.terms = escrow.termsOf(contractId);
+        context.escrow = escrow;
+        context.contractId = contractId;
+        context.terms = escrow.termsOf(contractId);
 
-        bytes32 root = _rootAt(escrow, trial.terms.logId, size);
+        bytes32 root = _rootAt(escrow, context.terms.logId, size);
         for (uint256 i = 0; i < count; ++i) {
-            exhibits[i].requireLogged(size, root);
+            exhibits[i].requireInTree(size, root);
         }
     }
 
-    function _rootAt(ICases escrow, bytes32 logId, uint64 size)
+    function _rootAt(IEvidenceTarget escrow, bytes32 logId, uint64 size)
         private
         view
         returns (bytes32 root)

@@ -4,57 +4,61 @@ pragma solidity 0.8.37;
 import {Entry, MerkleLog} from "../log/MerkleLog.sol";
 import {Exhibit} from "./EvidenceTypes.sol";
 
-/// @title What is shown, and in which place
-/// @notice That an exhibit is in the log is checked once, before it is read.
+/// @title Access to exhibits
+/// @notice Checks that exhibits are in the log, and reads their entries.
+/// @dev Assumptions: callers check every exhibit with `requireInTree` before they read any.
 library Exhibits {
-    error MissingExhibit(uint256 place);
-    error WrongExhibit(uint256 expectedIndex, uint64 shownIndex);
-    error NotOfContract(uint64 index, bytes32 contractId, bytes32 expectedKind);
+    error MissingExhibit(uint256 index);
+    error WrongExhibit(uint256 expectedPosition, uint64 shownPosition);
+    error NotOfContract(uint64 position, bytes32 contractId, bytes32 expectedKind);
 
     /// Reverts unless the exhibit is in the tree (size, root).
-    function requireLogged(Exhibit calldata exhibit, uint256 size, bytes32 root) internal view {
-        MerkleLog.verifyInclusion(exhibit.entry, exhibit.index, size, exhibit.proof, root);
+    function requireInTree(Exhibit calldata exhibit, uint256 size, bytes32 root) internal view {
+        MerkleLog.verifyInclusion(exhibit.entry, exhibit.position, size, exhibit.proof, root);
     }
 
-    function pick(Exhibit[] calldata exhibits, uint256 place)
+    /// Returns the exhibit at this index of the list. Reverts if the list is shorter.
+    function exhibitAt(Exhibit[] calldata exhibits, uint256 index)
         internal
         pure
         returns (Exhibit calldata)
     {
-        if (place >= exhibits.length) revert MissingExhibit(place);
-        return exhibits[place];
+        if (index >= exhibits.length) revert MissingExhibit(index);
+        return exhibits[index];
     }
 
-    /// The first exhibit's entry, which must be such an entry of the contract.
-    function accused(Exhibit[] calldata exhibits, bytes32 contractId, bytes32 kind)
+    /// Returns the entry of the first exhibit. Reverts unless it is of this contract and kind.
+    function contested(Exhibit[] calldata exhibits, bytes32 contractId, bytes32 kind)
         internal
         pure
         returns (Entry calldata entry)
     {
         entry = read(exhibits[0]);
-        if (!isOf(entry, contractId, kind)) {
-            revert NotOfContract(exhibits[0].index, contractId, kind);
+        if (!isEntryOf(entry, contractId, kind)) {
+            revert NotOfContract(exhibits[0].position, contractId, kind);
         }
     }
 
+    /// Returns the exhibit's entry.
     function read(Exhibit calldata exhibit) internal pure returns (Entry calldata) {
         return MerkleLog.entryAt(exhibit.entry, 0);
     }
 
-    /// The exhibit's entry, which must be the one with this index.
-    function readAs(Exhibit calldata exhibit, uint256 index)
+    /// Returns the exhibit's entry. Reverts unless it has this position.
+    function readAt(Exhibit calldata exhibit, uint256 position)
         internal
         pure
         returns (Entry calldata)
     {
-        if (exhibit.index != index) {
-            revert WrongExhibit(index, exhibit.index);
+        if (exhibit.position != position) {
+            revert WrongExhibit(position, exhibit.position);
         }
         return read(exhibit);
     }
 
-    /// Whether it is such an entry of the contract: outcomes and reversals are by contracts.
-    function isOf(Entry calldata entry, bytes32 contractId, bytes32 kind)
+    /// Returns true if the entry is of this contract and kind. The actor of outcomes and reversals is
+    /// their contract.
+    function isEntryOf(Entry calldata entry, bytes32 contractId, bytes32 kind)
         internal
         pure
         returns (bool)

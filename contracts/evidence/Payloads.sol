@@ -1,32 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// The payload of an outcome and of a reversal, which have one layout; high bits first: target u40,
-/// cause u40, prev u40, n u40, sum u80, 0 u16.
-struct Link {
-    uint256 target; //  index of the transition; of a reversal: of the outcome it takes back
-    uint256 cause; //   index of the touch; of a reversal: of the event
-    uint256 prev; //    index of the contract's last entry of this kind; zero: none
-    uint256 n; //       the contract's how many-th entry of this kind, from 1
-    uint256 sum; //     of their amounts, this one's included
+/// @dev The payload of an outcome and of a reversal, which have one layout. From the high bits down:
+/// target u40, cause u40, prev u40, n u40, sum u80, 0 u16.
+struct OutcomePayload {
+    uint256 target; //  the position of the transition; in a reversal: of the outcome it takes back
+    uint256 cause; //   the position of the touch; in a reversal: of the event
+    uint256 prev; //    the position of the contract's entry of this kind before; zero: none
+    uint256 n; //       the number of the entry among the contract's entries of this kind, from 1
+    uint256 sum; //     the sum of the amounts of these entries, this one included
     uint256 padding; // zero
 }
 
-/// The payload of a settlement; high bits first: earned u80, reversed u80, lastOutcome u48,
+/// @dev The payload of a settlement. From the high bits down: earned u80, reversed u80, lastOutcome u48,
 /// lastReversal u48.
-struct Statement {
+struct SettlementPayload {
     uint256 earned;
     uint256 reversed;
-    uint256 lastOutcome; //  index; zero: none
-    uint256 lastReversal; // index; zero: none
+    uint256 lastOutcome; //  position; zero: none
+    uint256 lastReversal; // position; zero: none
 }
 
-/// @title What the packed payloads of log entries say
-/// @notice Every word unpacks to something: payloads are the publisher's, and hostile.
+/// @title Packed payloads of log entries
+/// @notice Unpacks payloads, for all contracts.
+/// @dev Limits: any word unpacks to some values. The publisher writes payloads, so callers check what
+/// they read.
 library Payloads {
-    function link(bytes32 payload) internal pure returns (Link memory) {
+    /// Unpacks the payload of an outcome or a reversal.
+    function decodeOutcome(bytes32 payload) internal pure returns (OutcomePayload memory) {
         uint256 word = uint256(payload);
-        return Link({
+        return OutcomePayload({
             target: word >> 216,
             cause: word >> 176 & type(uint40).max,
             prev: word >> 136 & type(uint40).max,
@@ -36,13 +39,21 @@ library Payloads {
         });
     }
 
-    function statement(bytes32 payload) internal pure returns (Statement memory) {
+    /// Unpacks the payload of a settlement.
+    function decodeSettlement(bytes32 payload) internal pure returns (SettlementPayload memory) {
         uint256 word = uint256(payload);
-        return Statement({
-            earned: word >> 176,
-            reversed: word >> 96 & type(uint80).max,
+        (uint256 earned, uint256 reversed) = totals(payload);
+        return SettlementPayload({
+            earned: earned,
+            reversed: reversed,
             lastOutcome: word >> 48 & type(uint48).max,
             lastReversal: word & type(uint48).max
         });
+    }
+
+    /// Unpacks the two totals of a settlement alone.
+    function totals(bytes32 payload) internal pure returns (uint256 earned, uint256 reversed) {
+        uint256 word = uint256(payload);
+        return (word >> 176, word >> 96 & type(uint80).max);
     }
 }

@@ -52,7 +52,7 @@ contract Feedback {
         bytes32 hash
     ) external {
         Terms memory terms = escrow.termsOf(contractId);
-        uint256 paid = _note(contractId, terms);
+        uint256 paid = _markGiven(contractId, terms);
         reputations.giveFeedback(
             terms.agentIdPlusOne - 1,
             // Amounts have 80 bits.
@@ -60,14 +60,14 @@ contract Feedback {
             int128(int256(paid)),
             IERC20Metadata(terms.token).decimals(),
             "outcomes",
-            _nameOf(motion),
+            _motionName(motion),
             endpoint,
             uri,
             hash
         );
     }
 
-    function _note(bytes32 contractId, Terms memory terms) private returns (uint256 paid) {
+    function _markGiven(bytes32 contractId, Terms memory terms) private returns (uint256 paid) {
         if (msg.sender != terms.owner && msg.sender != terms.operator) {
             revert NotAParty(contractId, msg.sender);
         }
@@ -83,7 +83,7 @@ contract Feedback {
         emit FeedbackGiven(contractId, terms.agentIdPlusOne - 1, paid);
     }
 
-    function _nameOf(bytes32 motion) private pure returns (string memory) {
+    function _motionName(bytes32 motion) private pure returns (string memory) {
         if (motion == "acquisition") return "acquisition";
         if (motion == "activation") return "activation";
         if (motion == "conversion") return "conversion";

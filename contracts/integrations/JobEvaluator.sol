@@ -132,7 +132,7 @@ contract JobEvaluator {
     error DeadlinePassed(uint64 deadline, uint256 nowS);
     error DeadlineNotPassed(uint64 deadline, uint256 nowS);
     error NotAnchored(bytes32 logId, uint64 size);
-    error NotInSignedRun(uint64 index, uint64 first, uint64 count);
+    error NotInSignedRun(uint64 position, uint64 first, uint64 count);
     error NotSigned(bytes32 digest, address signer);
     error NotASettlement(bytes32 kind);
     error WrongActor(bytes32 expected, bytes32 actor);
@@ -196,12 +196,14 @@ contract JobEvaluator {
         uint64 count,
         bytes calldata signature
     ) private view {
-        uint64 index = statement.index;
+        uint64 position = statement.position;
         bytes32 root = eventLog.rootAt(terms.logId, size);
         if (root == 0) revert NotAnchored(terms.logId, size);
-        MerkleLog.verifyInclusion(statement.entry, index, size, statement.proof, root);
+        MerkleLog.verifyInclusion(statement.entry, position, size, statement.proof, root);
 
-        if (index < first || index - first >= count) revert NotInSignedRun(index, first, count);
+        if (position < first || position - first >= count) {
+            revert NotInSignedRun(position, first, count);
+        }
         bytes32 digest = evaluators.verifiedDigest(terms.logId, size, root, first, count);
         if (!Signatures.isValid(terms.verifier, digest, signature)) {
             revert NotSigned(digest, terms.verifier);

@@ -6,12 +6,12 @@ import {EventLog} from "../log/EventLog.sol";
 import {Terms} from "../terms/Terms.sol";
 
 /// What `Evidence` asks of an escrow, and tells it.
-interface ICases {
+interface IEvidenceTarget {
     function eventLog() external view returns (EventLog);
     function termsOf(bytes32 contractId) external view returns (Terms memory);
-    /// The highest index of a statement that the contract's verifier has signed here.
+    /// The highest position of a statement that the contract's verifier has signed here.
     function reachOf(bytes32 contractId) external view returns (uint256);
-    /// The index of the contract's last final statement.
+    /// The position of the contract's last final statement.
     function floorOf(bytes32 contractId) external view returns (uint256);
     /// Zero if the contract was not closed by its parties.
     function closedAtOf(bytes32 contractId) external view returns (uint256);

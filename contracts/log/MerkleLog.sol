@@ -1,27 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// A log entry: eight words, 256 bytes.
+/// @dev A log entry: eight words, 256 bytes.
 struct Entry {
     bytes32 kind; //     ASCII
     bytes32 surface; //  the growth surface
-    bytes32 actor; //    who did it
-    bytes32 subject; //  what it is about
+    bytes32 actor; //    the party that acted
+    bytes32 subject; //  the lead or contract that the entry is about
     bytes32 label; //    ASCII
     uint256 value; //    in the unit of its kind
     uint256 timeMs; //   UTC
     bytes32 payload; //  packed facts, or a commitment to the rest
 }
 
-/// @title The Merkle tree of an event log: RFC 6962 hashes, RFC 9162 proofs, and the run proof.
-/// @notice Leaf = SHA-256(0x00 || entry), node = SHA-256(0x01 || left || right). Every function
-/// checks bounds before it computes, hashes entries itself (a hash from a caller may be an interior
-/// node) and consumes the whole proof. A proof does not bind the size of its tree: callers take
-/// size and root together, from where both are kept. SHA-256 is taken to have no collisions.
+/// @title Merkle tree of an event log: RFC 6962 hashes, RFC 9162 proofs, and the run proof
+/// @notice Leaf = SHA-256(0x00 || entry), node = SHA-256(0x01 || left || right).
+/// @dev Every function checks bounds before it computes, and consumes the whole proof. It hashes entries
+/// itself, because a hash from a caller may be that of an interior node.
+///
+/// Assumptions: SHA-256 has no collisions. A proof does not bind the size of its tree, so callers take
+/// size and root together, from where both are kept.
+///
+/// Limits: the library proves what is in a tree, not that it is true.
 library MerkleLog {
     uint256 internal constant ENTRY_BYTES = 256;
 
-    /// Sizes and indexes stay below this, so that an index fits 40 bits.
+    /// @dev Sizes and positions stay below this, so a position fits 40 bits.
     uint256 internal constant SIZE_LIMIT = 1 << 40;
 
     error SizeTooLarge(uint256 size, uint256 limit);
@@ -32,7 +36,8 @@ library MerkleLog {
     error ProofTooLong(uint256 length, uint256 used);
     error RootMismatch(bytes32 expected, bytes32 computed);
 
-    /// The `i`th of `entries`, which the caller has counted.
+    /// Returns the `i`th of `entries`. It does not check that there are so many: the caller has counted
+    /// them.
     function entryAt(bytes calldata entries, uint256 i)
         internal
         pure
@@ -43,21 +48,22 @@ library MerkleLog {
         }
     }
 
-    /// Reverts unless the one entry has this place in the tree (size, root), by RFC 9162 2.1.3.2.
+    /// Reverts unless the entry has this position in the tree (size, root), by RFC 9162 2.1.3.2.
     function verifyInclusion(
         bytes calldata entry,
-        uint256 index,
+        uint256 position,
         uint256 size,
         bytes32[] calldata proof,
         bytes32 root
     ) internal view {
         if (entry.length != ENTRY_BYTES) revert EntriesNotWhole(entry.length);
-        _requireRunInTree(index, 1, size);
+        _requireRunInTree(position, 1, size);
 
-        _verifyPath(leafHash(entry), index, size - 1, proof, 0, root);
+        _verifyPath(leafHash(entry), position, size - 1, proof, 0, root);
     }
 
     /// Reverts unless `entries` are the entries [first, first + count) of the tree (size, root).
+    /// Returns their count.
     ///
     /// The run proof goes level by level from the leaves to the root. On each level, if the run's
     /// lowest node is a right child, its left sibling is taken from the proof; then, if its highest
@@ -127,16 +133,19 @@ library MerkleLog {
             }
         }
         if (oldHash != oldRoot) revert RootMismatch(oldRoot, oldHash);
-        _requireSame(newRoot, newHash, proof.length, used);
+        _requireRoot(newRoot, newHash, proof.length, used);
     }
 
+    /// Returns the hash of a leaf.
     function leafHash(bytes calldata entry) internal pure returns (bytes32) {
         return sha256(abi.encodePacked(bytes1(0), entry));
     }
 
+    /// Returns the hash of an interior node.
     function nodeHash(bytes32 left, bytes32 right) internal view returns (bytes32 hash) {
         assembly ("memory-safe") {
-            let input := mload(0x40) // free memory, and free again afterwards
+            // Memory beyond the free pointer: it is scratch space, and free again afterwards.
+            let input := mload(0x40)
             mstore8(input, 1)
             mstore(add(input, 1), left)
             mstore(add(input, 33), right)
@@ -145,9 +154,9 @@ library MerkleLog {
         }
     }
 
-    /// The rest of a proof, from proof[used], for one node of a level whose highest node is `last`.
-    /// Where the proof ends too early the loop hashes what follows it, and that is refused below:
-    /// to look at every step costs more than any honest caller should pay.
+    /// Checks the rest of a proof, from proof[used] on, for one node of a level whose highest node is
+    /// `last`. Where the proof ends too early the loop hashes the calldata behind it, and the check of
+    /// `used` refuses that at the end: a check in every step would cost every honest caller gas.
     function _verifyPath(
         bytes32 hash,
         uint256 node,
@@ -178,7 +187,7 @@ library MerkleLog {
             }
         }
         if (used > proof.length) revert ProofTooShort(proof.length);
-        _requireSame(root, hash, proof.length, used);
+        _requireRoot(root, hash, proof.length, used);
     }
 
     /// Writes the leaf hashes of `entries` to level[1], level[2], ...
@@ -198,7 +207,7 @@ library MerkleLog {
     }
 
     /// Hashes level[begin], ... level[end - 1] in pairs to level[1], level[2], ...; an odd last one
-    /// rises unchanged.
+    /// rises unchanged. It writes in place: what it writes always lies before what it still reads.
     function _hashPairs(bytes32[] memory level, uint256 begin, uint256 end) private view {
         assembly ("memory-safe") {
             let input := mload(0x40)
@@ -228,7 +237,7 @@ library MerkleLog {
         }
     }
 
-    function _requireSame(bytes32 root, bytes32 computed, uint256 length, uint256 used)
+    function _requireRoot(bytes32 root, bytes32 computed, uint256 length, uint256 used)
         private
         pure
     {

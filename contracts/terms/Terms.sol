@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// The signed deal between an owner and an operator. Its EIP-712 digest in the escrow's domain is
-/// the contract id, so the id binds the chain, the escrow and every term. Times are UTC seconds,
-/// amounts token base units.
+/// @dev The deal that an owner and an operator sign. Its EIP-712 digest in the escrow's domain is the
+/// contract id, so the id binds the chain, the escrow and every term. Times are UTC seconds, amounts
+/// token base units.
 struct Terms {
     address owner; //              funds the contract; gets back what is not earned
     address operator; //           does the work and signs these terms
@@ -16,7 +16,7 @@ struct Terms {
     bytes32 policy; //             hash of the surface's policy document
     uint8 attribution; //          0 first_touch, 1 last_touch
     bytes32 outcome; //            the lead state that is paid for, as ASCII
-    bool repeatable; //            may one lead count more than once
+    bool repeatable; //            one lead may count more than once
     bool exclusive; //             no other contract for the same outcome at the same time
     uint256 unitPrice; //          paid for each outcome
     uint16 revenueShareBps; //     paid on top, of the outcome's value
@@ -39,28 +39,29 @@ struct Terms {
     bytes32 salt;
 }
 
-/// Every EIP-712 type that Tallystick signs.
+/// @title EIP-712 type hashes of all messages that Tallystick signs
 library TypeHashes {
-    /// Signed by owner and operator, in the escrow's domain.
+    /// @dev Signed by owner and operator, in the escrow's domain.
     bytes32 internal constant TERMS = keccak256(
         "Terms(address owner,address operator,address payee,address token,address verifier,address arbiter,bytes32 logId,bytes32 surface,bytes32 policy,uint8 attribution,bytes32 outcome,bool repeatable,bool exclusive,uint256 unitPrice,uint16 revenueShareBps,uint256 budget,uint64 opensAt,uint64 deadline,uint64 attributionWindow,uint64 lateness,uint64 grace,uint64 claimPeriod,uint64 challengePeriod,uint64 arbitrationPeriod,uint16 holdbackBps,uint64 holdbackPeriod,uint256 rateCap,uint64 ratePeriod,uint16 feeBps,address feeRecipient,uint256 agentIdPlusOne,bytes32 salt)"
     );
 
-    /// Signed by a contract's verifier, in the escrow's domain: the entries [first, first + count)
-    /// of this tree hold.
+    /// @dev Signed by a contract's verifier, in the escrow's domain: the entries [first, first + count)
+    /// of this tree are true.
     bytes32 internal constant VERIFIED =
         keccak256("Verified(bytes32 logId,uint64 size,bytes32 root,uint64 first,uint64 count)");
 
-    /// Signed by the holder of a credit, in the escrow's domain.
+    /// @dev Signed by the holder of a credit, in the escrow's domain.
     bytes32 internal constant WITHDRAWAL = keccak256(
         "Withdrawal(address account,address token,address to,uint256 nonce,uint64 expiresAt)"
     );
 
-    /// Signed by owner and operator, in the escrow's domain: the contract ends with this payable.
+    /// @dev Signed by owner and operator, in the escrow's domain: the contract ends, and this amount is
+    /// payable.
     bytes32 internal constant CLOSE =
         keccak256("Close(bytes32 contractId,uint256 payableAmount,uint64 expiresAt)");
 
-    /// Signed by a log's publisher, in the event log's domain.
+    /// @dev Signed by a log's publisher, in the event log's domain.
     bytes32 internal constant CHECKPOINT =
         keccak256("Checkpoint(bytes32 logId,uint64 size,bytes32 root)");
 }

@@ -3,11 +3,16 @@ pragma solidity 0.8.37;
 
 import {Terms} from "./Terms.sol";
 
-/// What terms must keep to, whoever signed them. One error for each rule. A part of the escrow with
-/// an address of its own, because one contract's code is limited.
+/// @title Rules of terms
+/// @notice Refuses terms that no escrow can carry out, with one error for each rule.
+/// @dev A part of the escrow with an address of its own, because the code of one contract is limited.
 ///
-/// It assumes that the escrow calls, and has checked who called it. Called directly it works on an
-/// empty storage of its own.
+/// Roles: the escrow calls by delegatecall; a direct call of any account is harmless.
+///
+/// Assumptions: amounts that pass fit 80 bits, and sums of times that pass fit 40; the packing helpers of
+/// Ledger and the arithmetic of Release rely on it.
+///
+/// Limits: the rules do not look at signatures, at the token or at the log.
 library TermsRules {
     uint256 internal constant BPS = 10_000;
 
@@ -33,13 +38,16 @@ library TermsRules {
     error AmountTooLarge(uint256 amount, uint256 limit);
     error BpsTooLarge(uint16 bps, uint256 limit);
 
+    /// Reverts unless the terms keep to every rule.
+    /// @param terms The terms, which both parties have signed or are about to sign.
     function check(Terms memory terms) external view {
         _checkParties(terms);
         _checkTimes(terms);
         _checkAmounts(terms);
     }
 
-    /// Pays at once and for good: nothing to challenge, hold back, slow down or claim.
+    /// Returns true for terms whose statements are paid at once and for good: nothing can be challenged,
+    /// held back, slowed down or claimed.
     function isPlain(Terms memory terms) internal pure returns (bool) {
         return terms.challengePeriod == 0 && terms.holdbackBps == 0 && terms.holdbackPeriod == 0
             && terms.rateCap == 0 && terms.claimPeriod == 0;
@@ -67,16 +75,15 @@ library TermsRules {
         if (terms.deadline < terms.opensAt) {
             revert DeadlineBeforeOpening(terms.opensAt, terms.deadline);
         }
-        // No time that is stored for a contract can leave 40 bits.
+        // Every time that is stored for a contract is at most this sum, so it fits 40 bits.
         uint256 sum = uint256(terms.deadline) + terms.attributionWindow + terms.lateness
             + terms.grace + 2 * uint256(terms.claimPeriod) + terms.challengePeriod
             + terms.arbitrationPeriod + terms.holdbackPeriod + terms.ratePeriod;
         if (sum > type(uint40).max) revert TimesTooLarge(sum, type(uint40).max);
 
-        // Outcomes are reported until deadline + lateness. Whatever was stated by then is decided
-        // before the time for statements ends, with a day left to state the rest; after it only
-        // reversals can be stated, and none that comes with an outcome. The last statement is
-        // decided before the time for claims ends.
+        // Outcomes are reported until deadline + lateness. A statement made by then is decided before
+        // T2, with a day left to state the rest. After T2 a statement can only add reversals, so what is
+        // not stated by then is lost. The last statement is decided before the time for claims ends.
         uint256 dispute = uint256(terms.challengePeriod) + terms.arbitrationPeriod;
         if (terms.challengePeriod != 0 || terms.holdbackPeriod != 0) {
             uint256 least = uint256(terms.lateness) + 1 days;
@@ -97,7 +104,7 @@ library TermsRules {
         _requireBps(terms.feeBps);
         if (terms.unitPrice == 0 && terms.revenueShareBps == 0) revert ZeroPrice();
         if (terms.budget == 0) revert ZeroBudget();
-        // Half of the cap is paid at once, half in the course of a period.
+        // Half of the cap is paid at once, half in the course of a period: half of 1 would be nothing.
         if (terms.rateCap == 1) revert RateCapTooSmall(terms.rateCap, 2);
         if (terms.rateCap != 0 && terms.ratePeriod == 0) revert ZeroRatePeriod(terms.rateCap);
     }

@@ -525,7 +525,7 @@ def test_who_spent_a_nonce(chain: Chain, clock: LocalChainClock, deployment: Dep
 
 def test_events_have_the_fields_of_their_contracts() -> None:
     """By name: a changed contract must change them too."""
-    words = {"index": "position", "earned": "earned_units", "reversed": "reversed_units",
+    words = {"earned": "earned_units", "reversed": "reversed_units",
              "amount": "amount_units", "fee": "fee_units", "net": "net_units",
              "payable_amount": "payable_units", "since": "since_s",
              "resolves_at": "resolves_at_s"}  # fmt: skip

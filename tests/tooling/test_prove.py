@@ -22,9 +22,9 @@ def test_every_proof_is_known_by_its_name() -> None:
 def test_every_fault_can_be_planted(tmp_path: Path) -> None:
     prove.copy_with_faults(tmp_path)
     for fault in prove.FAULTS:
-        text = (tmp_path / prove.LIBRARIES / f"{fault.file}.sol").read_text()
+        text = (tmp_path / prove.CONTRACTS / f"{fault.file}.sol").read_text()
         assert not fault.new or fault.new in text
-        assert text != (ROOT / prove.LIBRARIES / f"{fault.file}.sol").read_text()
+        assert text != (ROOT / prove.CONTRACTS / f"{fault.file}.sol").read_text()
 
 
 def test_stale_fault_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,7 @@ def test_whatever_is_not_exactly_so_is_found(
     _set_source(tmp_path / "code", _longer_period)
     _set_fact(tmp_path / "arguments", constructorArguments="0x01")
     _set_fact(tmp_path / "compiler", compilerVersion="0.8.36+commit.00000000")
-    _set_fact(tmp_path / "libraries", libraries={"Dues": "0x01"})
+    _set_fact(tmp_path / "libraries", libraries={"PayableAmounts": "0x01"})
     other = address_book["contracts"]["OutcomeEscrow"]["transaction_hash"]
     _set_fact(tmp_path / "transaction", creationTransactionHash=other)
 
@@ -101,7 +101,7 @@ def test_whatever_is_not_exactly_so_is_found(
         "comment: the runtime code's match is partial",
         "comment: the creation code's match is partial",
         "compiler: the runtime code's match is none",
-        f"libraries: its libraries are {{}}, and {FACTS} says {{'Dues': '0x01'}}",
+        f"libraries: its libraries are {{}}, and {FACTS} says {{'PayableAmounts': '0x01'}}",
         "transaction: the creation code's match is none",
     ):
         assert fault in found

@@ -23,22 +23,22 @@ contract CloseTest is GuardedFixture {
     // ------------------------------------------------------------ what is paid
 
     function test_whatTheyAgreeOnIsPaidAndTheRestGoesBack() public {
-        uint64 index = _stateFinal(terms, 5 * PRICE, 0);
+        uint64 position = _stateFinal(terms, 5 * PRICE, 0);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Final(id, index, 5 * PRICE, START + CHALLENGE);
+        emit OutcomeEscrow.Final(id, position, 5 * PRICE, START + CHALLENGE);
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Closed(id, 7 * PRICE + 1);
         uint256 fee = (7 * PRICE + 1) * 25 / 1000;
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, payee, index, 7 * PRICE + 1 - fee, fee);
+        emit OutcomeEscrow.Paid(id, payee, position, 7 * PRICE + 1 - fee, fee);
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Refunded(id, owner.addr, BUDGET - 7 * PRICE - 1);
         _close(id, 7 * PRICE + 1);
 
         _assertClosed(7 * PRICE + 1);
         assertEq(escrow.closedAtOf(id), START + CHALLENGE + 1);
-        assertEq(escrow.floorOf(id), index);
-        assertEq(escrow.reachOf(id), index);
+        assertEq(escrow.floorOf(id), position);
+        assertEq(escrow.reachOf(id), position);
     }
 
     function test_nothingOrAll() public {
@@ -120,11 +120,11 @@ contract CloseTest is GuardedFixture {
     // ------------------------------------------------------------ what it ends
 
     function test_aRipeStatementIsFinalBeforeTheClose() public {
-        uint64 index = _stateFinal(terms, 5 * PRICE, 0);
-        assertEq(escrow.floorOf(id), index);
+        uint64 position = _stateFinal(terms, 5 * PRICE, 0);
+        assertEq(escrow.floorOf(id), position);
         _close(id, PRICE);
-        assertEq(escrow.floorOf(id), index);
-        assertEq(escrow.reachOf(id), index);
+        assertEq(escrow.floorOf(id), position);
+        assertEq(escrow.reachOf(id), position);
         _assertClosed(PRICE);
     }
 
@@ -134,7 +134,7 @@ contract CloseTest is GuardedFixture {
         _dispute(owner.addr, id);
         _dispute(operator.addr, id);
         _close(id, 3 * PRICE);
-        assertEq(_pending(id).index, 0);
+        assertEq(_pending(id).position, 0);
         assertFalse(_pending(id).ownerDisputed || _pending(id).operatorDisputed);
         assertEq(escrow.reachOf(id), first);
         skip(CHALLENGE + ARBITRATION + 1);

@@ -189,7 +189,7 @@ contract HoldbackTest is GuardedFixture {
         assertEq(_release(id), 1000);
     }
 
-    /// What ripens later than it matures: finals stay in the order of time.
+    /// What ripens later than it matures: grossHistory stay in the order of time.
     function test_finalsStayInOrder() public {
         (terms.challengePeriod, terms.salt) = (CHALLENGE, "order");
         id = _open(terms);

@@ -6,7 +6,7 @@ import {TestTree} from "../support/TestTree.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
-/// Amounts of 80 bits, and indexes and times of 40: none is cut on its way.
+/// Amounts of 80 bits, and positions and times of 40: none is cut on its way.
 contract LargestTest is GuardedFixture {
     uint256 private constant AMOUNT = type(uint80).max;
     uint256 private constant FEE = AMOUNT * FEE_BPS / 10_000;
@@ -51,7 +51,7 @@ contract LargestTest is GuardedFixture {
         _settle(batch);
         Waiting memory waiting = _pending(id);
         assertEq(waiting.earned, AMOUNT);
-        assertEq(waiting.index, batch.first);
+        assertEq(waiting.position, batch.first);
         assertEq(waiting.resolvesAt, NOW + CHALLENGE);
         assertEq(escrow.reachOf(id), batch.first);
 

@@ -72,8 +72,8 @@ contract RateCapTest is GuardedFixture {
     /// Statements go on meanwhile.
     function test_settlementIsNeverDelayed() public {
         _state(terms, 4 * CAP, 0);
-        uint64 index = _state(terms, 8 * CAP, 0);
-        assertEq(escrow.floorOf(id), index);
+        uint64 position = _state(terms, 8 * CAP, 0);
+        assertEq(escrow.floorOf(id), position);
         assertEq(escrow.netOf(id), 8 * CAP);
         assertEq(escrow.paidOf(id), CAP / 2);
     }

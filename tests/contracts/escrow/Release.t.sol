@@ -27,29 +27,29 @@ contract ReleaseTest is Test {
         pure
     {
         bps = uint16(bound(bps, 0, 10_000));
-        uint256 held = Release.heldOf(net, young, bps);
+        uint256 held = Release.heldBack(net, young, bps);
         assertLe(held, net);
         assertLe(held, young);
         assertEq(held, uint256(young < net ? young : net) * bps / 10_000);
     }
 
     function test_heldToTheUnit() public pure {
-        assertEq(Release.heldOf(10, 10, 10_000), 10);
-        assertEq(Release.heldOf(10, 3, 10_000), 3);
-        assertEq(Release.heldOf(3, 10, 10_000), 3);
-        assertEq(Release.heldOf(10, 10, 999), 0);
-        assertEq(Release.heldOf(10, 10, 1000), 1);
-        assertEq(Release.heldOf(10, 0, 10_000), 0);
+        assertEq(Release.heldBack(10, 10, 10_000), 10);
+        assertEq(Release.heldBack(10, 3, 10_000), 3);
+        assertEq(Release.heldBack(3, 10, 10_000), 3);
+        assertEq(Release.heldBack(10, 10, 999), 0);
+        assertEq(Release.heldBack(10, 10, 1000), 1);
+        assertEq(Release.heldBack(10, 0, 10_000), 0);
     }
 
     function test_leakedToTheUnit() public pure {
-        assertEq(Release.leaked(50, 0, 100, 10), 50);
-        assertEq(Release.leaked(50, 1, 100, 10), 45);
-        assertEq(Release.leaked(50, 9, 100, 10), 5);
-        assertEq(Release.leaked(50, 10, 100, 10), 0);
-        assertEq(Release.leaked(50, 11, 100, 10), 0);
-        assertEq(Release.leaked(1, 9, 3, 10), 1, "less than a unit leaks nothing");
-        assertEq(Release.leaked(1, 10, 3, 10), 0);
+        assertEq(Release.levelAfter(50, 0, 100, 10), 50);
+        assertEq(Release.levelAfter(50, 1, 100, 10), 45);
+        assertEq(Release.levelAfter(50, 9, 100, 10), 5);
+        assertEq(Release.levelAfter(50, 10, 100, 10), 0);
+        assertEq(Release.levelAfter(50, 11, 100, 10), 0);
+        assertEq(Release.levelAfter(1, 9, 3, 10), 1, "less than a unit leaks nothing");
+        assertEq(Release.levelAfter(1, 10, 3, 10), 0);
     }
 
     /// Whoever looks twice sees no less in the bucket than who looks once.
@@ -63,11 +63,11 @@ contract ReleaseTest is Test {
         cap = uint80(bound(cap, 2, type(uint80).max));
         period = uint40(bound(period, 1, type(uint40).max));
         level = uint80(bound(level, 0, cap / 2));
-        uint256 once = Release.leaked(level, uint256(first) + second, cap, period);
+        uint256 once = Release.levelAfter(level, uint256(first) + second, cap, period);
         uint256 twice =
-            Release.leaked(Release.leaked(level, first, cap, period), second, cap, period);
+            Release.levelAfter(Release.levelAfter(level, first, cap, period), second, cap, period);
         assertGe(twice, once);
         assertLe(twice, once + 1);
-        assertEq(Release.leaked(level, period, cap, period), 0, "empty after a period");
+        assertEq(Release.levelAfter(level, period, cap, period), 0, "empty after a period");
     }
 }

@@ -240,7 +240,7 @@ contract SettleTest is Fixture {
         _expectRefused(_settlement(id, PRICE, 0), "ended");
     }
 
-    /// Index 0 is the log's first entry and above nobody's floor.
+    /// Position 0 is the log's first entry and above no contract's last final one.
     function test_refused_theFirstEntryOfALog() public {
         tree = new TestTree(0);
         logId = eventLog.register("another", publisher.addr);
@@ -402,7 +402,7 @@ contract SettleTest is Fixture {
         private
     {
         Batch memory batch = _batch(group, _list(entry));
-        (uint256 paid, uint256 floor) = (escrow.paidOf(id), escrow.floorOf(id));
+        (uint256 paid, uint256 lastFinal) = (escrow.paidOf(id), escrow.floorOf(id));
         uint256 held = token.balanceOf(address(escrow));
         vm.recordLogs();
         _settle(batch);
@@ -412,7 +412,7 @@ contract SettleTest is Fixture {
         assertEq(logs[0].topics[1], entry.subject);
         assertEq(logs[0].data, abi.encode(batch.first, reason));
         assertEq(escrow.paidOf(id), paid);
-        assertEq(escrow.floorOf(id), floor);
+        assertEq(escrow.floorOf(id), lastFinal);
         assertEq(token.balanceOf(address(escrow)), held);
     }
 

@@ -13,7 +13,7 @@ import {Terms} from "contracts/terms/Terms.sol";
 /// damage.
 contract UndecidableTest is Lies {
     address private arbiter = makeAddr("arbiter");
-    uint256 private stated; // index of my contract's last statement
+    uint256 private stated; // position of my contract's last statement
 
     // ------------------------------------------------------------ the deal, and who says what
 
@@ -386,7 +386,7 @@ contract UndecidableTest is Lies {
         answer.kind = "outcome.refused";
         answer.payload = _link(transition, touch, 0, 0, 0);
         delete outcomes[mine];
-        uint256 index = _write(answer);
+        uint256 position = _write(answer);
         _state();
         _assertNothingShows();
 
@@ -400,7 +400,7 @@ contract UndecidableTest is Lies {
         uint64 size = uint64(book.size());
         vm.prank(operator.addr);
         bytes32 key = evidence.claim(escrow, mine, size, a, b);
-        Exhibit[] memory shown = _exhibits(_show(index));
+        Exhibit[] memory shown = _exhibits(_show(position));
         evidence.refute(escrow, mine, key, "answered", size, shown, rival, opening);
         assertTrue(escrow.claimOf(mine, key).dropped);
     }

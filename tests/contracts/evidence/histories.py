@@ -2,7 +2,7 @@
 
 `.venv/bin/python -m tests.contracts.evidence.histories` writes the file. A dishonest log is what
 the core writes for other terms than those that were signed: all its own books agree, and only the
-signed terms show the lie. Each history lists every lie that four entries can prove, as (index of
+signed terms show the lie. Each history lists every lie that four entries can prove, as (position of
 the accused entry, kind); an honest one lists none. They are found here from the rules themselves,
 not from proofs: for each outcome, what it should have been by the signed terms.
 
@@ -171,28 +171,28 @@ def lies(story: Story) -> list[Lie]:
 def _lies(story: Story) -> Iterator[Lie]:
     entries = [record.entry for record in story.records]
     signed = {rules.contract_id: rules for rules in story.signed}
-    for index, entry in enumerate(entries):
+    for position, entry in enumerate(entries):
         if entry.kind == "outcome":
-            for kind in _outcome_lies(story, signed[entry.actor], index):
-                yield index, kind
+            for kind in _outcome_lies(story, signed[entry.actor], position):
+                yield position, kind
         elif entry.kind == "outcome.reversed":
             rules = signed[entry.actor]
             facts = unpack_reversal(entry.payload)
             if entry.time_ms - entries[facts.outcome].time_ms > rules.holdback_period_ms:
-                yield index, "reversal"
+                yield position, "reversal"
             before = facts.reversed_after - entry.value
-            for earlier in entries[:index]:
+            for earlier in entries[:position]:
                 if (
                     earlier.kind == "outcome"
                     and earlier.actor == entry.actor
                     and unpack_outcome(earlier.payload).earned_after - before > rules.budget_units
                 ):
-                    yield index, "sum"
+                    yield position, "sum"
 
 
-def _outcome_lies(story: Story, rules: ContractRules, index: int) -> Iterator[str]:
+def _outcome_lies(story: Story, rules: ContractRules, position: int) -> Iterator[str]:
     entries = [record.entry for record in story.records]
-    entry = entries[index]
+    entry = entries[position]
     facts = unpack_outcome(entry.payload)
     at_ms = entry.time_ms
     if (
@@ -203,7 +203,7 @@ def _outcome_lies(story: Story, rules: ContractRules, index: int) -> Iterator[st
     touched = entries[facts.touch].time_ms
     if not (rules.opens_at_ms <= touched and at_ms - touched <= rules.attribution_window_ms):
         yield "touch"
-    for earlier in entries[:index]:
+    for earlier in entries[:position]:
         if (
             earlier.kind in ("outcome", "outcome.over")
             and earlier.actor == entry.actor
@@ -305,18 +305,20 @@ def _story(story: Story) -> dict[str, Any]:
     return {
         "contracts": [_terms(story, rules) for rules in story.signed],
         "entries": [numbers[word] for word in written],
-        "lies": [{"index": index, "kind": _hex(ascii_word(kind))} for index, kind in lies(story)],
+        "lies": [
+            {"position": position, "kind": _hex(ascii_word(kind))} for position, kind in lies(story)
+        ],
         "name": story.name,
         "openings": [
             {
                 "commitment": _hex(opening.commitment),
                 "from_state": _hex(ascii_word(opening.from_state)),
-                "index": index,
+                "position": position,
                 "nth": opening.nth,
                 "received_ms": opening.received_ms,
                 "request_hash": _hex(opening.request_hash),
             }
-            for index, (entry, opening) in enumerate(story.records)
+            for position, (entry, opening) in enumerate(story.records)
             if isinstance(opening, EventOpening) and entry.kind == "lead.transition"
         ],
         "words": [_hex(word) for word in numbers],

@@ -52,8 +52,8 @@ contract EvidenceGasTest is Lies, Meter {
             Terms memory terms = _terms();
             (terms.challengePeriod, terms.grace) = (2 days, 4 days);
             _begin(terms);
-            (bytes32 kind, uint256[] memory indexes) = _lie(number);
-            Exhibit[] memory shown = _shown(indexes);
+            (bytes32 kind, uint256[] memory positions) = _lie(number);
+            Exhibit[] memory shown = _shown(positions);
             bytes memory call = abi.encodeCall(
                 Evidence.disprove, (escrow, mine, kind, uint64(SIZE), shown, rival, opening)
             );
@@ -151,8 +151,8 @@ contract EvidenceGasTest is Lies, Meter {
 
     // ------------------------------------------------------------ showing it
 
-    function _shown(uint256[] memory indexes) private view returns (Exhibit[] memory shown) {
-        shown = _exhibits(indexes);
+    function _shown(uint256[] memory positions) private view returns (Exhibit[] memory shown) {
+        shown = _exhibits(positions);
         for (uint256 i = 0; i < shown.length; ++i) {
             assertEq(shown[i].proof.length, HASHES);
         }

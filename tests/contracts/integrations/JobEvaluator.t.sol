@@ -454,13 +454,13 @@ contract JobEvaluatorTest is JobFixture {
         uint256 jobId = _submitted();
         Evidence memory evidence = _evidence(_settlement(0, 0));
         Entry memory lie = _settlement(MINIMUM, 0);
-        uint64 index = _append(lie);
-        evidence.statement.index = evidence.first = index;
+        uint64 position = _append(lie);
+        evidence.statement.position = evidence.first = position;
         evidence.statement.entry = abi.encode(lie);
-        evidence.statement.proof = tree.inclusionProof(index, tree.size());
+        evidence.statement.proof = tree.inclusionProof(position, tree.size());
         _sign(evidence);
         vm.expectRevert(
-            abi.encodeWithSelector(MerkleLog.RunOutsideTree.selector, index, 1, evidence.size)
+            abi.encodeWithSelector(MerkleLog.RunOutsideTree.selector, position, 1, evidence.size)
         );
         _complete(jobId, evidence);
 
@@ -493,10 +493,10 @@ contract JobEvaluatorTest is JobFixture {
         _complete(jobId, evidence);
     }
 
-    function test_theProofIsOfOneEntryAtThisIndex() public {
+    function test_theProofIsOfOneEntryAtThisPosition() public {
         uint256 jobId = _submitted();
         Evidence memory evidence = _evidence();
-        evidence.statement.index = evidence.first = 0;
+        evidence.statement.position = evidence.first = 0;
         _sign(evidence);
         vm.expectPartialRevert(MerkleLog.RootMismatch.selector);
         _complete(jobId, evidence);
@@ -513,16 +513,16 @@ contract JobEvaluatorTest is JobFixture {
     function testFuzz_theSignedRunCoversTheEntry(uint64 first, uint64 count) public {
         uint256 jobId = _submitted();
         Evidence memory evidence = _evidence();
-        uint64 index = evidence.statement.index;
-        if (first % 2 == 0) first = uint64(bound(first, 0, index + 2));
+        uint64 position = evidence.statement.position;
+        if (first % 2 == 0) first = uint64(bound(first, 0, position + 2));
         if (count % 2 == 0) count = uint64(bound(count, 0, 4));
         (evidence.first, evidence.count) = (first, count);
         _sign(evidence);
 
-        bool covered = first <= index && uint256(first) + count > index;
+        bool covered = first <= position && uint256(first) + count > position;
         if (!covered) {
             vm.expectRevert(
-                abi.encodeWithSelector(JobEvaluator.NotInSignedRun.selector, index, first, count)
+                abi.encodeWithSelector(JobEvaluator.NotInSignedRun.selector, position, first, count)
             );
         }
         _complete(jobId, evidence);
@@ -539,7 +539,8 @@ contract JobEvaluatorTest is JobFixture {
         if (field == 1) ++evidence.count;
         if (field == 2) {
             evidence.size = _grown();
-            evidence.statement.proof = tree.inclusionProof(evidence.statement.index, evidence.size);
+            evidence.statement.proof =
+                tree.inclusionProof(evidence.statement.position, evidence.size);
         }
         if (field == 0) ++evidence.count;
         _expectNotSigned(evidence);

@@ -259,7 +259,7 @@ abstract contract Honest is Watch {
 
     function _isLyingNow(Book storage book) internal view returns (bool) {
         return _hasLied(book) && !book.retired && !book.closed
-            && book.lies[book.lies.length - 1].exhibits[0] <= book.reach();
+            && book.lies[book.lies.length - 1].exhibits[0] <= book.lastSigned();
     }
 
     function _isClaimable(Book storage book) internal view returns (bool) {

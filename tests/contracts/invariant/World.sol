@@ -116,8 +116,8 @@ abstract contract World is Fixture {
 
     // ------------------------------------------------------------ the log
 
-    function _write(Entry memory entry) internal returns (uint256 index) {
-        index = _append(entry);
+    function _write(Entry memory entry) internal returns (uint256 position) {
+        position = _append(entry);
         _entries.push(entry);
     }
 
@@ -138,11 +138,11 @@ abstract contract World is Fixture {
         if (size != tree.size()) size = _publish();
     }
 
-    function _exhibit(uint256 index, uint64 size) internal view returns (Exhibit memory) {
+    function _exhibit(uint256 position, uint64 size) internal view returns (Exhibit memory) {
         return Exhibit({
-            index: uint64(index),
-            entry: abi.encode(_entries[index]),
-            proof: tree.inclusionProof(index, size)
+            position: uint64(position),
+            entry: abi.encode(_entries[position]),
+            proof: tree.inclusionProof(position, size)
         });
     }
 
@@ -228,10 +228,10 @@ abstract contract World is Fixture {
     /// Writes an outcome with this amount, true or not, and continues from its sum.
     function _writeOutcome(Book storage book, Entry memory entry, uint256 earned)
         internal
-        returns (uint256 index)
+        returns (uint256 position)
     {
-        index = _write(entry);
-        (book.lastOutcome, book.earned) = (index, earned);
+        position = _write(entry);
+        (book.lastOutcome, book.earned) = (position, earned);
         ++book.outcomes;
     }
 
@@ -248,7 +248,7 @@ abstract contract World is Fixture {
     /// Takes an outcome back because of this event, true or not.
     function _writeReversal(Book storage book, Visit storage visit, uint256 happened)
         internal
-        returns (uint256 index)
+        returns (uint256 position)
     {
         Entry memory entry = _blank("outcome.reversed", book.id, visit.lead);
         entry.label = book.terms.outcome;
@@ -258,8 +258,8 @@ abstract contract World is Fixture {
         ++book.reversals;
         entry.payload =
             _link(visit.outcome, happened, book.lastReversal, book.reversals, book.reversed);
-        index = _write(entry);
-        (book.lastReversal, visit.reversed) = (index, true);
+        position = _write(entry);
+        (book.lastReversal, visit.reversed) = (position, true);
     }
 
     /// What the log says of the contract so far.

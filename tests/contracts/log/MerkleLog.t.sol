@@ -129,17 +129,17 @@ contract MerkleLogTest is Test {
         harness.verifyRun(entries, first, size, proof, root);
     }
 
-    function testFuzz_anotherPlaceIsRefused(uint256 size, uint256 index, uint256 wrong) public {
+    function testFuzz_anotherPlaceIsRefused(uint256 size, uint256 position, uint256 wrong) public {
         size = bound(size, 2, LEAVES);
-        index = bound(index, 0, size - 1);
+        position = bound(position, 0, size - 1);
         wrong = bound(wrong, 0, size - 1);
-        vm.assume(wrong != index);
-        bytes32[] memory proof = tree.inclusionProof(index, size);
+        vm.assume(wrong != position);
+        bytes32[] memory proof = tree.inclusionProof(position, size);
         bytes32 root = tree.root(size);
         vm.expectRevert();
-        harness.verifyInclusion(_entry(index), wrong, size, proof, root);
+        harness.verifyInclusion(_entry(position), wrong, size, proof, root);
         vm.expectRevert();
-        harness.verifyRun(_entry(index), wrong, size, proof, root);
+        harness.verifyRun(_entry(position), wrong, size, proof, root);
     }
 
     function testFuzz_anyChangeToAConsistencyProofIsRefused(

@@ -25,14 +25,14 @@ contract MerkleVectorsTest is Test {
     }
 
     struct Inclusion {
-        uint256 index;
+        uint256 position;
         bytes32[] proof;
         bytes32 root;
         uint256 size;
     }
 
     struct InvalidInclusion {
-        uint256 index;
+        uint256 position;
         bytes32[] proof;
         string reason;
         bytes32 root;
@@ -90,14 +90,14 @@ contract MerkleVectorsTest is Test {
 
     function test_inclusion() public view {
         bytes memory found = vm.parseJsonTypeArray(
-            json, ".inclusion", "I(uint256 index,bytes32[] proof,bytes32 root,uint256 size)"
+            json, ".inclusion", "I(uint256 position,bytes32[] proof,bytes32 root,uint256 size)"
         );
         Inclusion[] memory vectors = abi.decode(found, (Inclusion[]));
         assertGt(vectors.length, 50);
         for (uint256 i = 0; i < vectors.length; ++i) {
             Inclusion memory v = vectors[i];
-            harness.verifyInclusion(leaves[v.index], v.index, v.size, v.proof, v.root);
-            harness.verifyRun(leaves[v.index], v.index, v.size, v.proof, v.root);
+            harness.verifyInclusion(leaves[v.position], v.position, v.size, v.proof, v.root);
+            harness.verifyRun(leaves[v.position], v.position, v.size, v.proof, v.root);
         }
     }
 
@@ -145,16 +145,16 @@ contract MerkleVectorsTest is Test {
         bytes memory found = vm.parseJsonTypeArray(
             json,
             ".invalid_inclusion",
-            "I(uint256 index,bytes32[] proof,string reason,bytes32 root,uint256 shown,uint256 size)"
+            "I(uint256 position,bytes32[] proof,string reason,bytes32 root,uint256 shown,uint256 size)"
         );
         InvalidInclusion[] memory vectors = abi.decode(found, (InvalidInclusion[]));
         assertGt(vectors.length, 10);
         for (uint256 i = 0; i < vectors.length; ++i) {
             InvalidInclusion memory v = vectors[i];
             vm.expectPartialRevert(_selector(v.reason));
-            harness.verifyInclusion(leaves[v.shown], v.index, v.size, v.proof, v.root);
+            harness.verifyInclusion(leaves[v.shown], v.position, v.size, v.proof, v.root);
             vm.expectPartialRevert(_selector(v.reason));
-            harness.verifyRun(leaves[v.shown], v.index, v.size, v.proof, v.root);
+            harness.verifyRun(leaves[v.shown], v.position, v.size, v.proof, v.root);
         }
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {CasesDouble} from "./EvidenceTargetDouble.sol";
+import {EvidenceTargetDouble} from "./EvidenceTargetDouble.sol";
 import {LogBook} from "./LogBook.sol";
 import {TestTree} from "./TestTree.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
@@ -27,7 +27,7 @@ abstract contract EvidenceFixture is Test, LogBook {
     address internal stranger = makeAddr("stranger");
 
     EventLog internal eventLog;
-    CasesDouble internal escrow;
+    EvidenceTargetDouble internal escrow;
     Evidence internal evidence;
     bytes32 internal logId;
 
@@ -35,7 +35,7 @@ abstract contract EvidenceFixture is Test, LogBook {
         vm.warp(START);
         eventLog = new EventLog();
         book = new TestTree(0);
-        escrow = new CasesDouble(eventLog);
+        escrow = new EvidenceTargetDouble(eventLog);
         evidence = new Evidence();
         logId = eventLog.register("tallystick.example/evidence", publisher);
         Entry memory genesis;
@@ -109,9 +109,9 @@ abstract contract EvidenceFixture is Test, LogBook {
     }
 
     /// The verifier's final statement on all there is.
-    function _state(bytes32 id) internal returns (uint256 index) {
-        index = _write(_settlementEntry(id));
-        escrow.state(id, index, index);
+    function _state(bytes32 id) internal returns (uint256 position) {
+        position = _write(_settlementEntry(id));
+        escrow.state(id, position, position);
     }
 
     // ------------------------------------------------------------ showing it
@@ -127,25 +127,25 @@ abstract contract EvidenceFixture is Test, LogBook {
     }
 
     /// A stranger shows these entries.
-    function _disprove(bytes32 kind, uint256[] memory indexes) internal {
+    function _disprove(bytes32 kind, uint256[] memory positions) internal {
         uint64 size = _size();
-        Exhibit[] memory shown = _exhibits(indexes);
+        Exhibit[] memory shown = _exhibits(positions);
         vm.prank(stranger);
         evidence.disprove(escrow, MINE, kind, size, shown, RIVAL, opening);
     }
 
-    function _proves(bytes32 kind, uint256[] memory indexes) internal {
-        _disprove(kind, indexes);
+    function _proves(bytes32 kind, uint256[] memory positions) internal {
+        _disprove(kind, positions);
         assertEq(escrow.retiredFor(MINE), kind);
     }
 
-    function _provesNothing(bytes32 kind, uint256[] memory indexes) internal {
-        _refuses(abi.encodeWithSelector(Evidence.NoContradiction.selector, kind), kind, indexes);
+    function _provesNothing(bytes32 kind, uint256[] memory positions) internal {
+        _refuses(abi.encodeWithSelector(Evidence.NoContradiction.selector, kind), kind, positions);
     }
 
-    function _refuses(bytes memory reason, bytes32 kind, uint256[] memory indexes) internal {
+    function _refuses(bytes memory reason, bytes32 kind, uint256[] memory positions) internal {
         uint64 size = _size();
-        Exhibit[] memory shown = _exhibits(indexes);
+        Exhibit[] memory shown = _exhibits(positions);
         vm.prank(stranger);
         vm.expectRevert(reason);
         evidence.disprove(escrow, MINE, kind, size, shown, RIVAL, opening);

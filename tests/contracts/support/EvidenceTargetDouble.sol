@@ -2,13 +2,13 @@
 pragma solidity 0.8.37;
 
 import {Claim} from "contracts/evidence/EvidenceTypes.sol";
-import {ICases} from "contracts/interfaces/IEvidenceTarget.sol";
+import {IEvidenceTarget} from "contracts/interfaces/IEvidenceTarget.sol";
 import {EventLog} from "contracts/log/EventLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
 /// An escrow reduced to what `Evidence` asks and tells. It moves no money and checks nothing that
 /// Evidence should have checked; what it is told, it repeats.
-contract CasesDouble is ICases {
+contract EvidenceTargetDouble is IEvidenceTarget {
     EventLog public immutable eventLog;
     mapping(bytes32 => uint256) public reachOf;
     mapping(bytes32 => uint256) public floorOf;
@@ -32,8 +32,8 @@ contract CasesDouble is ICases {
     }
 
     /// The verifier's last signed and its last final statement.
-    function state(bytes32 contractId, uint256 reach, uint256 floor) external {
-        (reachOf[contractId], floorOf[contractId]) = (reach, floor);
+    function state(bytes32 contractId, uint256 lastSigned, uint256 lastFinal) external {
+        (reachOf[contractId], floorOf[contractId]) = (lastSigned, lastFinal);
     }
 
     function close(bytes32 contractId, uint256 timeS) external {

@@ -131,7 +131,7 @@ abstract contract Fixture is Test {
         return bytes32(earned << 176 | reversed << 96 | uint256(41) << 48 | 7);
     }
 
-    function _append(Entry memory entry) internal returns (uint64 index) {
+    function _append(Entry memory entry) internal returns (uint64 position) {
         return uint64(tree.append(abi.encode(entry)));
     }
 

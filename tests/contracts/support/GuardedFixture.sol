@@ -6,7 +6,7 @@ import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Statements} from "contracts/escrow/Statements.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
 import {Exhibit, Opening} from "contracts/evidence/EvidenceTypes.sol";
-import {ICases} from "contracts/interfaces/IEvidenceTarget.sol";
+import {IEvidenceTarget} from "contracts/interfaces/IEvidenceTarget.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 import {Vm} from "forge-std/Vm.sol";
@@ -22,7 +22,7 @@ abstract contract GuardedFixture is Fixture {
     struct Waiting {
         uint256 earned;
         uint256 reversed;
-        uint64 index;
+        uint64 position;
         uint64 resolvesAt;
         bool ownerDisputed;
         bool operatorDisputed;
@@ -30,7 +30,7 @@ abstract contract GuardedFixture is Fixture {
 
     Account internal arbiter = makeAccount("arbiter");
     Evidence internal evidence;
-    uint64 internal lastStated; // index
+    uint64 internal lastStated; // position
 
     function setUp() public virtual override {
         super.setUp();
@@ -68,10 +68,10 @@ abstract contract GuardedFixture is Fixture {
 
     // ------------------------------------------------------------ statements
 
-    /// Brings one statement, which must be taken. Returns its index.
+    /// Brings one statement, which must be taken. Returns its position.
     function _state(Terms memory terms, uint256 earned, uint256 reversed)
         internal
-        returns (uint64 index)
+        returns (uint64 position)
     {
         Batch memory batch = _batch(
             _groupOf(terms), _list(_settlement(_contractId(terms), earned, reversed))
@@ -83,7 +83,7 @@ abstract contract GuardedFixture is Fixture {
     /// Brings one statement, which must be refused for this reason.
     function _refused(Terms memory terms, uint256 earned, uint256 reversed, bytes32 reason)
         internal
-        returns (uint64 index)
+        returns (uint64 position)
     {
         Batch memory batch = _batch(
             _groupOf(terms), _list(_settlement(_contractId(terms), earned, reversed))
@@ -107,9 +107,9 @@ abstract contract GuardedFixture is Fixture {
     /// States it and lets its time pass, so that it is final.
     function _stateFinal(Terms memory terms, uint256 earned, uint256 reversed)
         internal
-        returns (uint64 index)
+        returns (uint64 position)
     {
-        index = _state(terms, earned, reversed);
+        position = _state(terms, earned, reversed);
         if (terms.challengePeriod != 0) skip(terms.challengePeriod + 1);
     }
 
@@ -117,7 +117,7 @@ abstract contract GuardedFixture is Fixture {
         (
             waiting.earned,
             waiting.reversed,
-            waiting.index,
+            waiting.position,
             waiting.resolvesAt,
             waiting.ownerDisputed,
             waiting.operatorDisputed
@@ -136,8 +136,12 @@ abstract contract GuardedFixture is Fixture {
         escrow.rule(id, lastStated, payableAmount);
     }
 
-    function _notPending(uint64 index, uint64 pendingIndex) internal pure returns (bytes memory) {
-        return abi.encodeWithSelector(Statements.NotPending.selector, index, pendingIndex);
+    function _notPending(uint64 position, uint64 pendingPosition)
+        internal
+        pure
+        returns (bytes memory)
+    {
+        return abi.encodeWithSelector(Statements.NotPending.selector, position, pendingPosition);
     }
 
     bytes private _expected;
@@ -184,7 +188,7 @@ abstract contract GuardedFixture is Fixture {
 
     /// An entry in the log: its place and its bytes.
     struct Written {
-        uint64 index;
+        uint64 position;
         bytes entry;
     }
 
@@ -233,7 +237,7 @@ abstract contract GuardedFixture is Fixture {
         entry.actor = id;
         entry.subject = lead;
         entry.label = "activated";
-        entry.payload = bytes32(uint256(transition.index) << 216);
+        entry.payload = bytes32(uint256(transition.position) << 216);
         return _write(entry);
     }
 
@@ -245,7 +249,7 @@ abstract contract GuardedFixture is Fixture {
 
     function _exhibit(Written memory written) internal view returns (Exhibit memory) {
         (uint64 size,,) = eventLog.latest(logId);
-        return Exhibit(written.index, written.entry, tree.inclusionProof(written.index, size));
+        return Exhibit(written.position, written.entry, tree.inclusionProof(written.position, size));
     }
 
     function _claim(bytes32 id, Written memory transition, Written memory touch)
@@ -256,7 +260,7 @@ abstract contract GuardedFixture is Fixture {
         (Exhibit memory a, Exhibit memory b) = (_exhibit(transition), _exhibit(touch));
         _expectAsSaid();
         vm.prank(operator.addr);
-        return evidence.claim(ICases(address(escrow)), id, size, a, b);
+        return evidence.claim(IEvidenceTarget(address(escrow)), id, size, a, b);
     }
 
     /// A lead with a touch and a transition, claimed.
@@ -279,7 +283,7 @@ abstract contract GuardedFixture is Fixture {
         Opening memory none;
         _expectAsSaid();
         vm.prank(stranger);
-        evidence.refute(ICases(address(escrow)), id, key, kind, size, shown, 0, none);
+        evidence.refute(IEvidenceTarget(address(escrow)), id, key, kind, size, shown, 0, none);
     }
 
     /// A stranger shows that the settlement entry of this batch is false. Those of `_settlement`
@@ -290,7 +294,7 @@ abstract contract GuardedFixture is Fixture {
         Opening memory none;
         (uint64 size,,) = eventLog.latest(logId);
         vm.prank(stranger);
-        evidence.disprove(ICases(address(escrow)), id, "sum", size, shown, 0, none);
+        evidence.disprove(IEvidenceTarget(address(escrow)), id, "sum", size, shown, 0, none);
     }
 
     // ------------------------------------------------------------ what is seen
@@ -328,7 +332,7 @@ abstract contract GuardedFixture is Fixture {
         escrow.isRetired(id);
         escrow.claimOf(id, "key");
         Waiting memory waiting = _pending(id);
-        assertEq(waiting.index == 0, waiting.resolvesAt == 0);
+        assertEq(waiting.position == 0, waiting.resolvesAt == 0);
         assertNotEq(escrow.statusOf(id), 0);
     }
 }

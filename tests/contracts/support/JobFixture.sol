@@ -138,12 +138,12 @@ abstract contract JobFixture is Test {
 
     /// This entry among others, anchored, and the verifier's signature for it alone.
     function _evidence(Entry memory entry) internal returns (Evidence memory evidence) {
-        uint64 index = _append(entry);
+        uint64 position = _append(entry);
         _append(_settlement(0, 0));
         evidence.size = _publish();
         evidence.statement =
-            Exhibit(index, abi.encode(entry), tree.inclusionProof(index, evidence.size));
-        (evidence.first, evidence.count) = (index, 1);
+            Exhibit(position, abi.encode(entry), tree.inclusionProof(position, evidence.size));
+        (evidence.first, evidence.count) = (position, 1);
         _sign(evidence);
     }
 

@@ -17,7 +17,7 @@ abstract contract Lies is Fixture, LogBook {
     Evidence internal evidence;
     bytes32 internal mine;
     bytes32 internal rival;
-    uint256 internal rivalOpened; // index
+    uint256 internal rivalOpened; // position
 
     function setUp() public virtual override {
         super.setUp();
@@ -60,19 +60,19 @@ abstract contract Lies is Fixture, LogBook {
     }
 
     /// The verifier's statement on all there is of my contract, all the way to the escrow.
-    function _state() internal returns (uint256 index) {
+    function _state() internal returns (uint256 position) {
         return _state(_settlementEntry(mine));
     }
 
-    function _state(Entry memory statement) internal returns (uint256 index) {
-        index = _write(statement);
+    function _state(Entry memory statement) internal returns (uint256 position) {
+        position = _write(statement);
         Batch memory batch;
         batch.group = _groupOf(escrow.termsOf(mine));
-        batch.first = uint64(index);
+        batch.first = uint64(position);
         batch.entries = abi.encode(statement);
         _beforeAnchor();
         batch.size = _publish();
-        batch.proof = tree.runProof(index, 1, batch.size);
+        batch.proof = tree.runProof(position, 1, batch.size);
         batch.signature = _sign(verifier, _verifiedDigest(batch));
         _settle(batch);
     }
@@ -134,16 +134,16 @@ abstract contract Lies is Fixture, LogBook {
             outcomes[mine] = before;
             over.kind = "outcome.over";
             over.payload = _link(transition, touch, 0, 0, 0);
-            uint256 index = _write(over);
-            (kind, shown) = ("sum", _show(_state(), index));
+            uint256 position = _write(over);
+            (kind, shown) = ("sum", _show(_state(), position));
             return (kind, shown);
         }
         _state();
     }
 
-    function _disprove(bytes32 kind, uint256[] memory indexes) internal {
+    function _disprove(bytes32 kind, uint256[] memory positions) internal {
         uint64 size = uint64(tree.size());
-        Exhibit[] memory shown = _exhibits(indexes);
+        Exhibit[] memory shown = _exhibits(positions);
         vm.prank(stranger);
         evidence.disprove(escrow, mine, kind, size, shown, rival, opening);
     }

@@ -23,11 +23,11 @@ abstract contract LogBook {
 
     TestTree internal book;
     uint256 internal base; //    entries that the tree began with
-    Entry[] internal entries; // by index, from `base` on
+    Entry[] internal entries; // by position, from `base` on
     Opening internal opening; // of the last transition
     mapping(bytes32 => Running) internal outcomes; //  by contract
     mapping(bytes32 => Running) internal reversals; // by contract
-    mapping(bytes32 => uint256) internal lastTouch; // by operator and lead: 1 + index
+    mapping(bytes32 => uint256) internal lastTouch; // by operator and lead: 1 + position
     mapping(bytes32 => uint256) internal visits; //    by lead
     uint256 private clockMs; // of the latest touch or opening
 
@@ -48,11 +48,11 @@ abstract contract LogBook {
 
     // ------------------------------------------------------------ the log
 
-    function _write(Entry memory entry) internal returns (uint256 index) {
+    function _write(Entry memory entry) internal returns (uint256 position) {
         bool isOwnTime = entry.kind == "touch" || entry.kind == "contract.opened";
         if (isOwnTime && entry.timeMs > clockMs) clockMs = entry.timeMs;
         entries.push(entry);
-        index = book.append(abi.encode(entry));
+        position = book.append(abi.encode(entry));
     }
 
     function _touch(address operator, uint256 afterS) internal returns (uint256) {
@@ -174,18 +174,18 @@ abstract contract LogBook {
 
     // ------------------------------------------------------------ showing it
 
-    function _exhibit(uint256 index) internal view returns (Exhibit memory) {
+    function _exhibit(uint256 position) internal view returns (Exhibit memory) {
         return Exhibit(
-            uint64(index),
-            abi.encode(entries[index - base]),
-            book.inclusionProof(index, book.size())
+            uint64(position),
+            abi.encode(entries[position - base]),
+            book.inclusionProof(position, book.size())
         );
     }
 
-    function _exhibits(uint256[] memory indexes) internal view returns (Exhibit[] memory shown) {
-        shown = new Exhibit[](indexes.length);
-        for (uint256 i = 0; i < indexes.length; ++i) {
-            shown[i] = _exhibit(indexes[i]);
+    function _exhibits(uint256[] memory positions) internal view returns (Exhibit[] memory shown) {
+        shown = new Exhibit[](positions.length);
+        for (uint256 i = 0; i < positions.length; ++i) {
+            shown[i] = _exhibit(positions[i]);
         }
     }
 

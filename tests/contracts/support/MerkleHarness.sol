@@ -6,12 +6,12 @@ import {MerkleLog} from "contracts/log/MerkleLog.sol";
 contract MerkleHarness {
     function verifyInclusion(
         bytes calldata entry,
-        uint256 index,
+        uint256 position,
         uint256 size,
         bytes32[] calldata proof,
         bytes32 root
     ) external view {
-        MerkleLog.verifyInclusion(entry, index, size, proof, root);
+        MerkleLog.verifyInclusion(entry, position, size, proof, root);
     }
 
     function verifyRun(

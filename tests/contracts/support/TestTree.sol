@@ -8,7 +8,7 @@ pragma solidity 0.8.37;
 contract TestTree {
     uint256 public immutable filler;
     uint256 public size;
-    mapping(uint256 level => mapping(uint256 index => bytes32)) private _nodes;
+    mapping(uint256 level => mapping(uint256 position => bytes32)) private _nodes;
     bytes32[41] private _fillerNodes; // by level
 
     constructor(uint256 filler_) {
@@ -24,9 +24,9 @@ contract TestTree {
         entry = new bytes(256);
     }
 
-    function append(bytes memory entry) external returns (uint256 index) {
-        index = size++;
-        uint256 place = index;
+    function append(bytes memory entry) external returns (uint256 position) {
+        position = size++;
+        uint256 place = position;
         _nodes[0][place] = sha256(abi.encodePacked(bytes1(0), entry));
         for (uint256 level = 0; place % 2 == 1; ++level) {
             place /= 2;
@@ -111,9 +111,9 @@ contract TestTree {
         return _node(_root(low, middle), _root(middle, high));
     }
 
-    /// MTH of the complete subtree over [index * 2^level, (index + 1) * 2^level).
-    function _complete(uint256 level, uint256 index) private view returns (bytes32) {
-        return (index + 1) << level <= filler ? _fillerNodes[level] : _nodes[level][index];
+    /// MTH of the complete subtree over [position * 2^level, (position + 1) * 2^level).
+    function _complete(uint256 level, uint256 position) private view returns (bytes32) {
+        return (position + 1) << level <= filler ? _fillerNodes[level] : _nodes[level][position];
     }
 
     /// The largest power of two below n.

@@ -12,24 +12,24 @@ contract PositionProofs is Proof {
     struct State {
         uint80 earned;
         uint80 reversed;
-        int88 adjust;
+        int88 adjustment;
         uint80 pendingEarned;
         uint80 pendingReversed;
-        uint40 pendingIndex;
+        uint40 pendingPosition;
         uint40 resolvesAt;
-        uint40 floor;
+        uint40 lastFinal;
         uint40 nowS;
     }
 
     struct Statement {
-        uint40 index;
+        uint40 position;
         uint80 earned;
         uint80 reversed;
     }
 
-    Position private _position;
+    Position private _record;
 
-    /// Both totals of a statement that is taken are at least the last final one's, its index is
+    /// Both totals of a statement that is taken are at least the last final one's, its position is
     /// higher, and it states no more than the budget. One that is refused changes nothing. (The
     /// escrow itself refuses reversed > earned.)
     function check_statementsNeverFall(
@@ -41,24 +41,25 @@ contract PositionProofs is Proof {
         vm.assume(terms.challengePeriod < 2 ** 38 && terms.holdbackPeriod < 2 ** 38);
         vm.assume(made.reversed <= made.earned);
         vm.warp(state.nowS);
-        (_position.earned, _position.reversed) = (state.earned, state.reversed);
-        _position.adjust = state.adjust;
-        _position.pendingEarned = state.pendingEarned;
-        _position.pendingReversed = state.pendingReversed;
-        (_position.pendingIndex, _position.resolvesAt) = (state.pendingIndex, state.resolvesAt);
+        (_record.earned, _record.reversed) = (state.earned, state.reversed);
+        _record.adjustment = state.adjustment;
+        _record.pendingEarned = state.pendingEarned;
+        _record.pendingReversed = state.pendingReversed;
+        (_record.pendingPosition, _record.resolvesAt) = (state.pendingPosition, state.resolvesAt);
 
-        bytes32 reason =
-            Statements.put(_position, terms, state.floor, made.index, made.earned, made.reversed);
-        assert(_position.earned == state.earned && _position.reversed == state.reversed);
+        bytes32 reason = Statements.put(
+            _record, terms, state.lastFinal, made.position, made.earned, made.reversed
+        );
+        assert(_record.earned == state.earned && _record.reversed == state.reversed);
         if (reason != 0) {
-            assert(_position.pendingIndex == state.pendingIndex);
-            assert(_position.pendingEarned == state.pendingEarned);
-            assert(_position.pendingReversed == state.pendingReversed);
+            assert(_record.pendingPosition == state.pendingPosition);
+            assert(_record.pendingEarned == state.pendingEarned);
+            assert(_record.pendingReversed == state.pendingReversed);
             return;
         }
-        assert(state.pendingIndex == 0 && _position.pendingIndex == made.index);
-        assert(made.index > state.floor && made.earned - made.reversed <= terms.budget);
-        assert(_position.pendingEarned == made.earned && made.earned >= state.earned);
-        assert(_position.pendingReversed == made.reversed && made.reversed >= state.reversed);
+        assert(state.pendingPosition == 0 && _record.pendingPosition == made.position);
+        assert(made.position > state.lastFinal && made.earned - made.reversed <= terms.budget);
+        assert(_record.pendingEarned == made.earned && made.earned >= state.earned);
+        assert(_record.pendingReversed == made.reversed && made.reversed >= state.reversed);
     }
 }

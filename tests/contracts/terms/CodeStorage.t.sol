@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {CodeStore} from "contracts/terms/CodeStorage.sol";
+import {CodeStorage} from "contracts/terms/CodeStorage.sol";
 import {Test} from "forge-std/Test.sol";
 
-contract CodeStoreTest is Test {
+contract CodeStorageTest is Test {
     function write(bytes calldata data) external returns (address) {
-        return CodeStore.write(data);
+        return CodeStorage.write(data);
     }
 
     function testFuzz_readsWhatWasWritten(bytes calldata data) public {
         address store = this.write(data);
-        assertEq(CodeStore.read(store, 0, data.length), data);
+        assertEq(CodeStorage.read(store, 0, data.length), data);
     }
 
     /// Whatever the data: a call runs into STOP at once.
@@ -25,7 +25,7 @@ contract CodeStoreTest is Test {
 
     function test_revertIf_theCodeCannotBeStored() public {
         bytes memory data = new bytes(1024); // 200 gas a byte
-        vm.expectRevert(CodeStore.CodeNotStored.selector);
+        vm.expectRevert(CodeStorage.CodeNotStored.selector);
         this.write{gas: 100_000}(data);
     }
 }
