@@ -348,7 +348,7 @@ FAULTS = (
         "a retired verifier's word counts",
         I14,
         ESCROW,
-        'if (deal.has(RETIRED)) return "verifier_retired";',
+        'if (config.has(RETIRED)) return "verifier_retired";',
         "",
     ),
     Fault(

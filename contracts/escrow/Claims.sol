@@ -7,13 +7,23 @@ import {ClaimsStatus, Position} from "./ContractRecord.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
-/// The life of claims by proof: filed after T2 until T3, refuted until T4, disputed and ruled on in
-/// between, payable after T4. See OutcomeEscrow for these times. A ruling is the most that is paid; a
-/// claim that is refuted comes off their sum before it and after it. A part of the escrow with an
-/// address of its own, because one contract's code is limited.
+/// @title Claims by proof
+/// @notice Keeps the life of claims: they are filed after T2 until T3, refuted until T4, disputed
+/// and ruled on after T3 until T4, and payable after T4 (see OutcomeEscrow for these times).
+/// @dev A part of the escrow with an address of its own, because the code of one contract is
+/// limited.
 ///
-/// It assumes that the escrow calls, and has checked who called it. Called directly it works on an
-/// empty storage of its own.
+/// Roles: the escrow calls by delegatecall, and has checked its caller. A direct call of any
+/// account is harmless: it works on the library's own storage, which is empty.
+///
+/// Assumptions: Evidence has proven a claim before it is filed, and refuted it before it is
+/// dropped.
+///
+/// Liveness: claims that are neither refuted nor disputed become payable by the clock alone, and so
+/// do disputed ones without a ruling.
+///
+/// Limits: a ruling sets the most that is paid of all claims together. A claim that is refuted is
+/// subtracted from their sum, before a ruling as after it.
 library Claims {
     using SafeCast for uint256;
 
@@ -27,6 +37,13 @@ library Claims {
     error ClaimsNotDisputed();
     error MoreThanClaimed(uint256 amount, uint256 claimed);
 
+    /// Files a claim.
+    /// @param record The record of the contract.
+    /// @param claims The claims of the contract.
+    /// @param terms Its terms.
+    /// @param budget Its budget.
+    /// @param key The name of the claim: the lead, or the position of the transition.
+    /// @param claim The claim.
     function file(
         Position storage record,
         mapping(bytes32 key => Claim) storage claims,
@@ -37,11 +54,14 @@ library Claims {
     ) external {
         uint256 from = uint256(terms.deadline) + terms.grace;
         _requireBetween(from, from + terms.claimPeriod);
-        // A statement that only takes back cannot keep the operator from claiming.
+        // A pending statement may state the same outcome. One that only adds reversals cannot, and
+        // does not keep the operator from claiming.
         if (record.pendingEarned > record.earned) {
             revert StatementPending(record.resolvesAt);
         }
         if (claims[key].transition != 0) revert AlreadyClaimed(key);
+        // Every claim is reserved in full, so the sum of statements and claims never exceeds the
+        // budget.
         uint256 left = budget - Math.min(budget, record.highestNet(budget) + record.claimed);
         if (claim.amount > left) revert ClaimOverBudget(claim.amount, left);
 
@@ -49,6 +69,11 @@ library Claims {
         claims[key] = claim;
     }
 
+    /// Drops a claim that the log has refuted. It cannot be filed again.
+    /// @param record The record of the contract.
+    /// @param claims The claims of the contract.
+    /// @param terms Its terms.
+    /// @param key The name of the claim.
     function drop(
         Position storage record,
         mapping(bytes32 key => Claim) storage claims,
@@ -64,6 +89,9 @@ library Claims {
         record.claimed -= claim.amount;
     }
 
+    /// Puts the sum of the claims before the arbiter.
+    /// @param record The record of the contract.
+    /// @param terms Its terms.
     function dispute(Position storage record, Terms memory terms) external {
         if (record.claimed == 0) revert NoClaims();
         if (record.claimsStatus != ClaimsStatus.Filed) revert ClaimsAlreadyDisputed();
@@ -72,6 +100,10 @@ library Claims {
         record.claimsStatus = ClaimsStatus.Disputed;
     }
 
+    /// Sets the most that is paid of the disputed claims.
+    /// @param record The record of the contract.
+    /// @param terms Its terms.
+    /// @param amount The amount, at most the sum of the claims.
     function rule(Position storage record, Terms memory terms, uint256 amount) external {
         if (record.claimsStatus != ClaimsStatus.Disputed) revert ClaimsNotDisputed();
         if (amount > record.claimed) revert MoreThanClaimed(amount, record.claimed);
@@ -81,7 +113,8 @@ library Claims {
         record.claimsLimit = amount.toUint80();
     }
 
-    /// No more can be filed, and none are paid yet.
+    /// Reverts unless now is after T3 and not after T4: no claim can be filed any more, and none is
+    /// paid.
     function _requireSecondHalf(Terms memory terms) private view {
         uint256 from = uint256(terms.deadline) + terms.grace + terms.claimPeriod;
         _requireBetween(from, from + terms.claimPeriod);

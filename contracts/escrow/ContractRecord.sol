@@ -4,67 +4,75 @@ pragma solidity 0.8.37;
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
 
+/// @dev The stage of a contract's claims, of all together.
 enum ClaimsStatus {
     Filed,
     Disputed,
     Ruled
 }
 
-/// What a contract that is not plain remembers of its statements and claims.
+/// @dev The statements and claims of a guarded contract, and of a plain one that was closed. Four
+/// slots and the history: a statement touches the first two, a release under a rate cap the third.
 struct Position {
-    // The last final statement, and what rulings have changed of its net.
+    // The last final statement, and the sum that rulings have added to its net.
     uint80 earned;
     uint80 reversed;
     int88 adjustment;
-    // The pending statement. It becomes final when `resolvesAt` has passed; position zero: there is
-    // none.
+    // The pending statement. It becomes final when `resolvesAt` has passed. Position zero means
+    // that there is none.
     uint80 pendingEarned;
     uint80 pendingReversed;
     uint40 pendingPosition;
     uint40 resolvesAt;
     bool ownerDisputed;
     bool operatorDisputed;
-    // The sum of the claims by proof that stand, and the leaky bucket of the rate cap.
+    // The sum of the claims that stand, and the leaky bucket of the rate cap.
     uint80 claimed;
     uint80 capLevel;
     uint40 capUpdatedAt;
     ClaimsStatus claimsStatus;
-    // The most that is paid of claims, once the case is Ruled.
+    // The most that is paid of the claims, once they are Ruled.
     uint80 claimsLimit;
-    // By how much rulings have ever made the gross fall.
+    // The sum of all amounts by which rulings have lowered the gross.
     uint88 rulingReductions;
-    // What was ever earned for good, whatever was reversed or ruled off since, by the second from
-    // which it was final.
+    // The cumulative gross of each final statement, by the second since which it is final.
+    // Reversals and rulings do not lower it.
     Checkpoints.Trace208 grossHistory;
 }
 
 using ContractRecordLibrary for Position global;
 
+/// @title Reads of a contract's record
+/// @dev A statement whose time has passed counts as final before it is stored as such: every read
+/// takes account of a matured statement.
+///
+/// Assumptions: amounts fit 80 bits and times 40, by the terms rules.
 library ContractRecordLibrary {
     using Checkpoints for Checkpoints.Trace208;
     using SafeCast for uint256;
 
+    /// Returns true if a statement can still be disputed or disproved.
     function isPending(Position storage self) internal view returns (bool) {
         return self.pendingPosition != 0 && block.timestamp <= self.resolvesAt;
     }
 
-    /// Whether there is a statement that has become final by itself and is not yet kept as such.
+    /// Returns true if a statement's time has passed and it is not yet stored as final.
     function isMatured(Position storage self) internal view returns (bool) {
         return self.pendingPosition != 0 && block.timestamp > self.resolvesAt;
     }
 
-    /// What is payable for good, claims apart.
+    /// Returns the final payable amount without claims.
     function net(Position storage self, uint256 budget) internal view returns (uint256) {
         if (self.isMatured()) return self.pendingNet(budget);
         return _net(self.earned, self.reversed, self.adjustment, budget);
     }
 
-    /// What will be payable if the pending statement stands.
+    /// Returns the payable amount without claims that holds if the pending statement becomes final.
     function pendingNet(Position storage self, uint256 budget) internal view returns (uint256) {
         return _net(self.pendingEarned, self.pendingReversed, self.adjustment, budget);
     }
 
-    /// The most that the statements can make payable by themselves.
+    /// Returns the most that can be payable without claims and rulings.
     function highestNet(Position storage self, uint256 budget) internal view returns (uint256) {
         uint256 final_ = self.net(budget);
         if (!self.isPending()) return final_;
@@ -72,14 +80,15 @@ library ContractRecordLibrary {
         return pending > final_ ? pending : final_;
     }
 
-    /// What is paid of the claims if none is refuted any more.
+    /// Returns the amount that is paid of the claims if no more are refuted.
     function payableClaims(Position storage self) internal view returns (uint256) {
         if (self.claimsStatus != ClaimsStatus.Ruled) return self.claimed;
         return self.claimsLimit < self.claimed ? self.claimsLimit : self.claimed;
     }
 
-    /// What has become payable for good within the last `period` seconds. What was reversed or ruled
-    /// off counts too: otherwise what comes in for it would not seem new.
+    /// Returns the gross that has become final within the last `period` seconds. Amounts that were
+    /// reversed or ruled off since are included: otherwise new earnings in their place would look
+    /// old, and would not be held back.
     function recentGross(Position storage self, uint256 period) internal view returns (uint256) {
         uint256 all = self.cumulativeGross(self.isMatured() ? self.pendingEarned : self.earned);
         if (block.timestamp < period) return all;
@@ -89,25 +98,25 @@ library ContractRecordLibrary {
         return matured < all ? all - matured : 0;
     }
 
-    /// What statements that earned so much make payable, with what rulings changed of it, before
-    /// reversals.
+    /// Returns cumulative earned plus the rulings' adjustments, before reversals.
     function grossOf(Position storage self, uint80 earned) internal view returns (uint256) {
         return _positive(int256(uint256(earned)) + self.adjustment);
     }
 
-    /// The same with what rulings took off again. It never falls from one final statement to the
-    /// next.
+    /// Returns the gross plus all reductions by rulings. It never falls from one final statement to
+    /// the next, so it can be compared across time.
     function cumulativeGross(Position storage self, uint80 earned) internal view returns (uint256) {
         return self.grossOf(earned) + self.rulingReductions;
     }
 
-    /// When the last final statement became final.
+    /// Returns the second since which the last final statement is final.
     function finalSince(Position storage self) internal view returns (uint256) {
         if (self.isMatured()) return self.resolvesAt;
         (, uint48 since,) = self.grossHistory.latestCheckpoint();
         return since;
     }
 
+    /// Returns true if a party has disputed the pending statement.
     function isDisputed(Position storage self) internal view returns (bool) {
         return self.ownerDisputed || self.operatorDisputed;
     }

@@ -17,8 +17,8 @@ type Balance is uint256;
 ///   flags      a set of GUARDED, RETIRED and CLOSED; zero for a plain contract
 type Config is uint256;
 
-/// @dev The two words of a contract. They are packed by hand because the cost of a settlement is the
-/// slots it touches, and the compiler reads and writes a packed slot once for each field.
+/// @dev The two words of a contract. They are packed by hand because the cost of a settlement is
+/// the slots it touches, and the compiler reads and writes a packed slot once for each field.
 struct Ledger {
     Balance balance;
     Config config;
@@ -34,9 +34,9 @@ uint256 constant CLOSED = 4; //  both parties have closed it
 uint256 constant UINT40 = type(uint40).max;
 uint256 constant UINT80 = type(uint80).max;
 
-// The functions below shift and do not mask what they are given: an argument that is too large would
-// run over into the next field. Callers pass only values that fit. The terms rules bound amounts to 80
-// bits and times to 40, MerkleLog bounds positions to 40, and the flags above fit 16.
+// The functions below shift and do not mask what they are given: an argument that is too large
+// would run over into the next field. Callers pass only values that fit. The terms rules bound
+// amounts to 80 bits and times to 40, MerkleLog bounds positions to 40, and the flags above fit 16.
 
 /// Packs the balance of a contract that has paid nothing and has no statement.
 function newBalance(uint256 budget_, uint256 endsAt_) pure returns (Balance) {

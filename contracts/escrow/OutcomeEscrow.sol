@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Claim} from "../evidence/EvidenceTypes.sol";
+import {Payloads} from "../evidence/Payloads.sol";
 import {IIdentityRegistry} from "../interfaces/IAgentRegistries.sol";
 import {IEvidenceTarget} from "../interfaces/IEvidenceTarget.sol";
 import {EventLog} from "../log/EventLog.sol";
@@ -33,58 +34,78 @@ import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
-/// @title The escrow of outcome contracts
-/// @notice An owner escrows a budget under terms that owner and operator have both signed. The
-/// event log's settlement entries move it to the payee: an entry counts when the publisher has
-/// anchored it, the contract's verifier has signed for it, and it keeps to the terms. Anyone may
-/// bring it. What is not earned goes back to the owner after the end.
+/// @title Escrow of outcome contracts
+/// @notice Holds the budget that an owner escrows under terms signed by owner and operator, and
+/// pays it to the payee as the event log's settlement entries state. An entry counts if the
+/// publisher has anchored it, the contract's verifier has signed for it, and it keeps to the terms.
+/// After the end the rest goes back to the owner.
 ///
-/// Settlement entries are cumulative (earned, reversed). What has been paid is a high-water mark of
-/// what is payable, so the same statement twice, or statements in any order, pay nothing twice.
+/// Settlement entries are cumulative (earned, reversed), and the paid amount never falls. So a
+/// statement that is brought twice, or late, pays nothing twice.
 ///
-/// A plain contract pays a statement at once. Any other is guarded: the statement is pending for the
-/// challenge period, the log can disprove it (see Evidence), and where the terms name an arbiter
-/// either party can dispute it. Then it is final; a share may be held back for a while, and a rate
-/// cap may slow the payout down. What the verifier will not sign, the operator can claim by proof
-/// after the end.
+/// A plain contract pays a statement at once. Any other is guarded: the statement is pending for
+/// the challenge period. Meanwhile the log can disprove it (see Evidence), and either party can
+/// dispute it if the terms name an arbiter. Then it is final. A share may be held back for a time,
+/// and a rate cap may slow the payout down. Outcomes that the verifier does not sign the operator
+/// can claim by proof.
 ///
-///   T2 = deadline + grace     the last second for statements; what only takes back may follow for
-///                             holdbackPeriod. Late enough for what is reported last (see TermsRules)
-///   T3 = T2 + claimPeriod     the last second for claims; from then on the owner's refund
-///   T4 = T3 + claimPeriod     the last second to refute or dispute claims; then they are paid
+///   T2 = deadline + grace     the last second for statements. One that only adds reversals may
+///                             follow for holdbackPeriod. TermsRules leaves time for late reports.
+///   T3 = T2 + claimPeriod     the last second for claims. The owner's refund begins.
+///   T4 = T3 + claimPeriod     the last second to refute or dispute claims. Then they are paid.
 ///
-/// What this contract assumes, and what it does not promise:
-/// - Tokens are those of the constructor: an honest ERC-20 that keeps balances (no rebasing, no fee
-///   on transfer). It may block accounts or pause, may return nothing, and may call its receiver. A
-///   token that breaks these rules hurts only contracts in that token.
-/// - Publisher and verifier together can pay the payee of a plain contract up to its budget, in its
-///   price and before its end, and nothing else. Of any other contract they can pay what nobody
-///   disproves before it is final or disputes in time; entries that they keep to themselves cannot
-///   be disproved. Neither can alone, but entries that fit together deceive a verifier that only
-///   replays the log.
-/// - Where there are claims, publisher and operator can claim the rest of the budget by invented
-///   entries, without the verifier. The owner disputes claims; a silent arbiter lets them stand.
-/// - Plain contracts do not prove an outcome's attribution on chain: that a lead counts once and
-///   its touch was first or last is the verifier's word, which anyone can check in the log.
-/// - An entry's surface is not compared: its subject is the contract id, which binds the surface by
-///   the terms.
-/// - A verifier that is an ERC-1271 wallet can withdraw its signature until it is used.
-/// - One statement is pending at a time, and anyone may bring it. A verifier signs the last
-///   statement when none is pending and early enough: an older one that it signed and nobody brought
-///   could take its place until it is too late, for a reversal as well.
-/// - What is held back matures while a statement is pending, and nothing can be stated meanwhile.
-///   Terms that hold back should do so for longer than a challenge and a dispute take. A reversal
-///   counts when it is final: one stated in the last challenge and arbitration period of a holdback
-///   can come too late.
-/// - An arbiter decides of a disputed statement between the last final net, or the statement's own
-///   where that is less, and what claims leave of the budget; of disputed claims up to their sum. A
-///   silent one decides nothing: the statement stands. Operator and arbiter can have the budget paid
-///   once a statement is pending; owner and arbiter can keep the payee from all that is not final. A
-///   ruling ends the challenge at once. It is about a sum: what it added can be stated or claimed again,
-///   and what it took off can be taken off again by a reversal.
-/// - The chain takes a transaction within every period of the terms; periods run on while it stands
+/// @dev Roles:
+/// - Any account opens contracts that both parties have signed, brings statements, releases
+///   payouts, disproves statements and refutes claims (through Evidence), and triggers refunds.
+/// - The owner and the operator dispute statements and claims, and close a contract by consent.
+/// - The operator files claims (through Evidence).
+/// - The verifier signs statements. Its key is fixed in the terms.
+/// - The arbiter rules on disputed statements and claims, and on nothing else.
+/// - Evidence, fixed at construction, retires verifiers, files claims and drops them.
+/// - No key owns this contract, nothing pauses it, and it cannot be changed.
+///
+/// Assumptions:
+/// - The tokens of the constructor are honest ERC-20 tokens that keep balances (no rebasing, no fee
+///   on transfer). A token may block accounts or pause, may return nothing, and may call its
+///   receiver. A token that breaks these rules hurts only contracts in that token.
+/// - The verifier has replayed the log before it signs. Entries that fit together can deceive a
+///   verifier that does no more than that.
+/// - The verifier signs the last statement while none is pending, and early enough. Any account may
+///   bring an older statement that was signed and not used, and it would take the place of the last
+///   one until it is too late, for a reversal as well.
+/// - An owner that fears false entries watches the log, and disproves or disputes in time.
+/// - Terms hold back for longer than a challenge and a dispute take: holdbacks mature while a
+///   statement is pending, and no other can be stated meanwhile.
+/// - The chain takes a transaction within every period of the terms. Periods run on while it stands
 ///   still.
-/// - Nothing pauses this contract, no key owns it, and it cannot be changed.
+///
+/// Liveness:
+/// - Every pending statement becomes final, or void, by the clock alone. A silent arbiter decides
+///   nothing: statements and claims stand.
+/// - Every reservation ends at a time that the terms fix, and then `refund` returns the rest.
+/// - A payout or refund that a token refuses becomes a credit, and stops no other.
+///
+/// Limits:
+/// - Publisher and verifier together can pay the payee of a plain contract up to its budget, in its
+///   price and before its end, and nothing else. In a guarded contract they can pay all that is
+///   neither disproved nor disputed in time. Entries that they withhold cannot be disproved.
+///   Neither can pay alone.
+/// - Where there are claims, publisher and operator together can claim the rest of the budget by
+///   invented entries, without the verifier. The owner must dispute such claims.
+/// - Plain contracts do not prove attribution on chain. The verifier alone vouches that a lead
+///   counts once and that its touch was first or last. Every reader of the log can check it.
+/// - The surface of an entry is not compared. Its subject is the contract id, which binds the
+///   surface.
+/// - A verifier that is an ERC-1271 wallet can withdraw its signature until it is used.
+/// - A reversal counts once it is final. One that is stated in the last challenge and arbitration
+///   period of a holdback can come too late.
+/// - An arbiter sets a disputed statement's payable amount between the last final net (or the
+///   statement's own net where that is less) and the budget without the claims; it sets that of
+///   disputed claims up to their sum. Operator and arbiter together can have the budget paid once a
+///   statement is pending. Owner and arbiter together can keep the payee from all that is not
+///   final.
+/// - A ruling ends the challenge at once. It fixes a sum, not facts: outcomes whose amount it added
+///   can be stated or claimed again, and what it subtracted a reversal can subtract again.
 contract OutcomeEscrow is Vault, IEvidenceTarget {
     using Math for uint256;
     using SafeCast for uint256;
@@ -93,7 +114,8 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
 
     // ------------------------------------------------------------ state
 
-    /// What the contracts of one settlement batch have in common.
+    /// @dev The terms that all contracts of one settlement batch share. Ledgers are stored by the
+    /// hash of these, so a batch needs no terms of its contracts.
     struct Group {
         bytes32 logId;
         address token;
@@ -102,20 +124,20 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         uint16 feeBps;
     }
 
-    /// What the payouts of one call come to.
+    /// @dev The totals of the payouts of one call.
     struct PayoutTotals {
-        uint256 tokenBalance; // what the escrow still has of the token
-        uint256 fees; //         to the credit of the fee recipient
+        uint256 tokenBalance; // the escrow's balance of the token after them
+        uint256 fees; //         the fees, to be credited to the fee recipient
     }
 
-    /// The last second of any, and of any exclusive, contract for the same outcome of the same
+    /// @dev The last second of all contracts, and of all exclusive ones, for one outcome of one
     /// owner.
     struct Occupancy {
         uint40 anyUntil;
         uint40 exclusiveUntil;
     }
 
-    /// EIP-2612: the owner lets the escrow pull the budget.
+    /// @dev An EIP-2612 permit: the owner allows the escrow to take the budget.
     struct Permit {
         uint256 deadline;
         uint8 v;
@@ -123,7 +145,8 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         bytes32 s;
     }
 
-    /// EIP-3009: the owner authorises the transfer itself; its nonce is the contract id.
+    /// @dev An EIP-3009 authorization: the owner signs the transfer itself. Its nonce is the
+    /// contract id.
     struct Authorization {
         uint256 validAfter;
         uint256 validBefore;
@@ -132,10 +155,11 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         bytes32 s;
     }
 
+    /// The event log whose checkpoints count.
     EventLog public immutable eventLog;
-    /// The contract that judges by the log alone: disproofs and claims come from there.
+    /// The contract from which disproofs and claims are taken. It decides by the log alone.
     address public immutable evidence;
-    /// ERC-8004; zero where there are none.
+    /// The ERC-8004 Identity Registry; zero if there is none.
     IIdentityRegistry public immutable identities;
 
     mapping(bytes32 groupId => mapping(bytes32 contractId => Ledger)) private _ledgers;
@@ -147,6 +171,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
 
     // ------------------------------------------------------------ events
 
+    /// Emitted when a contract is open and its budget escrowed.
     event Opened(
         bytes32 indexed contractId,
         address indexed owner,
@@ -154,19 +179,27 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         bytes32 logId,
         bytes32 surface
     );
-    /// The entry at `position` now is the contract's statement. What is paid by then is in a Paid.
+    /// Emitted when the entry at `position` has become the contract's statement. A plain contract
+    /// that pays by it emits Paid instead.
     event Settled(bytes32 indexed contractId, uint64 position, uint256 earned, uint256 reversed);
-    /// The entry at `position` changed nothing; `reason` is ASCII. It tells the caller why and proves
-    /// nothing: anyone can have an entry refused, under a log or a verifier of their own.
+    /// Emitted when the entry at `position` changed nothing; `reason` is ASCII. It tells the caller
+    /// why, and proves nothing: any account can have an entry refused, under a log or a verifier of
+    /// its own.
     event Refused(bytes32 indexed contractId, uint64 position, bytes32 reason);
-    /// Behind a Settled: the statement waits to be challenged until `resolvesAt`, and then stands.
+    /// Emitted behind a Settled: the statement can be challenged until `resolvesAt`, and then is
+    /// final.
     event Pending(bytes32 indexed contractId, uint64 position, uint64 resolvesAt);
-    /// The statement at `position` stands for good since `since`: so much is payable.
+    /// Emitted when the statement at `position` is stored as final. It is final since the second
+    /// `since`, and `net` is payable.
     event Final(bytes32 indexed contractId, uint64 position, uint256 net, uint64 since);
+    /// Emitted when a party has disputed the pending statement. The arbiter has until `resolvesAt`.
     event Disputed(bytes32 indexed contractId, address indexed party, uint64 resolvesAt);
+    /// Emitted when the arbiter has set the payable amount of the disputed statement.
     event Ruled(bytes32 indexed contractId, uint256 payableAmount);
-    /// The verifier signed something that the log refutes; `kind` is ASCII.
+    /// Emitted when the contract's verifier is retired: it has signed an entry that the log
+    /// refutes. `kind` is ASCII (see Evidence.disprove).
     event Disproved(bytes32 indexed contractId, bytes32 kind);
+    /// Emitted when a claim is filed. `transition` and `touch` are positions.
     event Claimed(
         bytes32 indexed contractId,
         bytes32 indexed key,
@@ -176,12 +209,16 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         uint64 timeMs,
         uint256 amount
     );
+    /// Emitted when the log has refuted a claim; `kind` is ASCII (see Evidence.refute).
     event ClaimDropped(bytes32 indexed contractId, bytes32 indexed key, bytes32 kind);
+    /// Emitted when a party has disputed the sum of the claims.
     event ClaimsDisputed(bytes32 indexed contractId, address indexed party);
+    /// Emitted when the arbiter has set the most that is paid of the claims.
     event ClaimsRuled(bytes32 indexed contractId, uint256 amount);
+    /// Emitted when both parties have ended the contract.
     event Closed(bytes32 indexed contractId, uint256 payableAmount);
-    /// The contract paid amount + fee under its statement, the entry at `position`. The fee waits as a
-    /// credit of the fee recipient.
+    /// Emitted when the contract has paid amount + fee under its statement, the entry at
+    /// `position`. The fee waits as a credit of the fee recipient.
     event Paid(
         bytes32 indexed contractId,
         address indexed payee,
@@ -189,6 +226,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         uint256 amount,
         uint256 fee
     );
+    /// Emitted when an amount has gone back to the owner.
     event Refunded(bytes32 indexed contractId, address indexed owner, uint256 amount);
 
     // ------------------------------------------------------------ errors
@@ -239,8 +277,12 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
 
     // ------------------------------------------------------------ opening
 
-    /// Opens the contract and escrows its budget, which the owner has approved. Anyone may bring
-    /// both signatures; the owner may call with an empty one.
+    /// Opens a contract and escrows its budget, which the owner has approved. Any account may call
+    /// with both signatures. The owner may call with an empty signature of its own.
+    /// @param terms The terms.
+    /// @param ownerSignature The owner's signature of the contract id.
+    /// @param operatorSignature The operator's signature of the contract id.
+    /// @return contractId The EIP-712 digest of the terms.
     function open(
         Terms calldata terms,
         bytes calldata ownerSignature,
@@ -252,8 +294,14 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         _requireReceived(terms, before);
     }
 
-    /// The same with the owner's permit. One that somebody has used before us has done its work,
-    /// so only the allowance counts.
+    /// Opens a contract as `open` does, with the owner's permit. Another account may have used the
+    /// permit before; then its allowance is there already. So a permit that fails is passed over,
+    /// and the allowance alone counts.
+    /// @param terms The terms.
+    /// @param ownerSignature The owner's signature of the contract id.
+    /// @param operatorSignature The operator's signature of the contract id.
+    /// @param permit The owner's EIP-2612 permit for the budget.
+    /// @return contractId The EIP-712 digest of the terms.
     function openWithPermit(
         Terms calldata terms,
         bytes calldata ownerSignature,
@@ -277,7 +325,13 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         _requireReceived(terms, before);
     }
 
-    /// The same with the owner's authorisation of the transfer; an allowance does where it fails.
+    /// Opens a contract as `open` does, with the owner's authorization of the transfer. Where it
+    /// fails, the allowance counts.
+    /// @param terms The terms.
+    /// @param ownerSignature The owner's signature of the contract id.
+    /// @param operatorSignature The operator's signature of the contract id.
+    /// @param authorization The owner's EIP-3009 authorization for the budget.
+    /// @return contractId The EIP-712 digest of the terms.
     function openWithAuthorization(
         Terms calldata terms,
         bytes calldata ownerSignature,
@@ -304,11 +358,14 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         _requireReceived(terms, before);
     }
 
+    /// Checks terms and signatures, and stores the contract. The caller moves the budget
+    /// afterwards: token calls come last, and the balance is compared around them alone.
     function _open(
         Terms calldata terms_,
         bytes calldata ownerSignature,
         bytes calldata operatorSignature
     ) private returns (bytes32 contractId) {
+        // Encoded once: hashed here, then read as terms and stored from the same memory.
         bytes memory encoded = abi.encode(TypeHashes.TERMS, terms_);
         contractId = _hashTypedDataV4(keccak256(encoded));
         Terms memory terms = TermsStorage.afterTypeHash(encoded);
@@ -332,16 +389,16 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         emit Opened(contractId, terms.owner, terms.operator, terms.logId, terms.surface);
     }
 
-    /// The payee must be the wallet that the agent has named under ERC-8004.
+    /// Reverts unless the payee is the wallet that the agent has named under ERC-8004.
     function _checkAgent(uint256 agentId, address payee) private view {
         if (address(identities) == address(0)) revert NoIdentityRegistry(agentId);
         address wallet = identities.getAgentWallet(agentId);
         if (wallet != payee) revert PayeeIsNotAgentWallet(agentId, wallet, payee);
     }
 
-    /// An exclusive contract tolerates no other for the same outcome before its deadline, and is
-    /// tolerated by none: no event after the deadline of one counts for it, and no contract opens
-    /// in the past.
+    /// Refuses an exclusive contract beside any other for the same outcome, and any other beside an
+    /// exclusive one, until the deadline of the earlier. That suffices: no event after its deadline
+    /// counts for a contract, and no contract opens in the past.
     function _occupyOutcome(Terms memory terms) private {
         bytes32 outcomeId = _outcomeIdOf(terms);
         Occupancy storage occupancy = _occupancies[outcomeId];
@@ -353,6 +410,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         if (terms.exclusive) occupancy.exclusiveUntil = deadline;
     }
 
+    /// Reverts unless the escrow has received exactly the budget since its balance was `before`.
     function _requireReceived(Terms calldata terms, uint256 before) private view {
         uint256 received = _tokenBalance(terms.token).saturatingSub(before);
         if (received != terms.budget) revert ReceivedWrongAmount(terms.budget, received);
@@ -360,10 +418,14 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
 
     // ------------------------------------------------------------ statements
 
-    /// Settles the contracts of one group by the settlement entries [first, first + count) of the
-    /// checkpoint with this size: `proof` is their run proof (see MerkleLog), `signature` the
-    /// verifier's over Verified(logId, size, root, first, count). An entry that breaks a rule is
-    /// refused by an event, and the rest proceed.
+    /// Settles contracts of one group by a run of settlement entries. Any account may call. An
+    /// entry that breaks a rule is refused by an event, and the rest proceed.
+    /// @param group The terms that these contracts share.
+    /// @param size The size of an anchored checkpoint.
+    /// @param first The position of the first entry.
+    /// @param entries The entries [first, first + count), 256 bytes each.
+    /// @param proof Their run proof in that checkpoint (see MerkleLog).
+    /// @param signature The verifier's signature over Verified(logId, size, root, first, count).
     function settle(
         Group calldata group,
         uint64 size,
@@ -388,6 +450,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         mapping(bytes32 => Ledger) storage ledgers = _ledgers[_groupId(group)];
         PayoutTotals memory payouts = PayoutTotals(_tokenBalance(group.token), 0);
         for (uint256 i = 0; i < count; ++i) {
+            // It cannot overflow: positions have 40 bits.
             unchecked {
                 _settleEntry(ledgers, group, MerkleLog.entryAt(entries, i), first + i, payouts);
             }
@@ -420,7 +483,8 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         }
     }
 
-    /// Zero if the entry may settle its contract, else the rule that it breaks.
+    /// Returns the rule that keeps the entry from settling its contract; zero if there is none.
+    /// Rules of guarded contracts that need their record are in Statements.submit.
     function _reasonToRefuse(
         Balance balance,
         Config config,
@@ -438,8 +502,9 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
             if (config.has(RETIRED)) return "verifier_retired";
         }
         if (position <= balance.lastFinal()) return "already_settled";
-        (uint256 earned, uint256 reversed) = _totalsOf(entry);
+        (uint256 earned, uint256 reversed) = Payloads.totals(entry.payload);
         uint256 net = entry.value;
+        // The subtraction comes second: earned is then not less than reversed.
         unchecked {
             if (earned < reversed || net != earned - reversed) return "wrong_value";
         }
@@ -454,7 +519,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         return 0;
     }
 
-    /// A plain contract pays its statement at once.
+    /// Pays a statement of a plain contract at once.
     function _settlePlain(
         Ledger storage ledger,
         Balance balance,
@@ -468,7 +533,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         uint256 net = entry.value;
         if (net <= paid) {
             ledger.balance = balance.withSettlement(paid, position);
-            (uint256 earned, uint256 reversed) = _totalsOf(entry);
+            (uint256 earned, uint256 reversed) = Payloads.totals(entry.payload);
             // forge-lint: disable-next-line(unsafe-typecast)
             emit Settled(entry.subject, uint64(position), earned, reversed);
             return;
@@ -477,8 +542,8 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         _pay(group.token, group.feeBps, entry.subject, config.payee(), balance, paid, payouts);
     }
 
-    /// Puts a statement of any other contract up for challenge, and pays what is due by then.
-    /// Returns the rule that the statement breaks, if any.
+    /// Puts a statement of a guarded contract up for challenge, and pays what is due by then.
+    /// Returns the rule that the statement breaks; zero if it breaks none.
     function _settleGuarded(
         Ledger storage ledger,
         Group memory group,
@@ -498,6 +563,8 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         _pay(group.token, group.feeBps, contractId, terms.payee, balance, paid, payouts);
     }
 
+    /// Finalizes a matured statement, then takes the new one. Returns the rule that the new one
+    /// breaks; zero if it breaks none.
     function _submitStatement(
         bytes32 contractId,
         Terms memory terms,
@@ -507,7 +574,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     ) private returns (bytes32) {
         Position storage record = _records[contractId];
         _finalizeMatured(contractId, ledger, record);
-        (uint256 earned, uint256 reversed) = _totalsOf(entry);
+        (uint256 earned, uint256 reversed) = Payloads.totals(entry.payload);
         bytes32 reason =
             Statements.put(record, terms, ledger.balance.lastFinal(), position, earned, reversed);
         if (reason != 0) return reason;
@@ -523,8 +590,9 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         return 0;
     }
 
-    /// Makes final what has become so by itself, and pays what is due. Anyone may call; where
-    /// nothing is due, nothing happens.
+    /// Finalizes a matured statement, then pays what is due. Any account may call. Where nothing is
+    /// due, nothing happens.
+    /// @param contractId The contract.
     function release(bytes32 contractId) external nonReentrant {
         Terms memory terms = termsOf(contractId);
         Ledger storage ledger = _ledgerOf(contractId, terms);
@@ -532,7 +600,8 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         _payReleasable(contractId, terms, ledger);
     }
 
-    /// Keeps a statement whose time has passed as the final one.
+    /// Stores a statement whose time has passed as final. Functions that change the record call it
+    /// first, so they see the record as its reads do.
     function _finalizeMatured(bytes32 contractId, Ledger storage ledger, Position storage record)
         private
     {
@@ -556,8 +625,10 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
 
     // ------------------------------------------------------------ dispute, ruling, disproof
 
-    /// Puts the pending statement, the entry at `position`, before the arbiter, by the owner or the
-    /// operator, each once and within the challenge period.
+    /// Puts the pending statement before the arbiter, by the owner or the operator, each once and
+    /// within the challenge period.
+    /// @param contractId The contract.
+    /// @param position The position of the pending statement.
     function dispute(bytes32 contractId, uint64 position) external nonReentrant {
         Terms memory terms = termsOf(contractId);
         Position storage record = _records[contractId];
@@ -567,8 +638,11 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         emit Disputed(contractId, msg.sender, resolvesAt);
     }
 
-    /// Decides what is payable under the disputed statement, the entry at `position`, by the arbiter,
-    /// until it resolves. What the ruling changes it changes for all later statements too.
+    /// Sets the payable amount of the disputed statement, by the arbiter, until it resolves. The
+    /// ruling adjusts all later statements by the same sum.
+    /// @param contractId The contract.
+    /// @param position The position of the pending statement.
+    /// @param payableAmount The amount, within the bounds of Statements.rule.
     function rule(bytes32 contractId, uint64 position, uint256 payableAmount)
         external
         nonReentrant
@@ -628,8 +702,9 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         emit ClaimDropped(contractId, key, kind);
     }
 
-    /// Puts the sum of all claims before the arbiter, by the owner or the operator, once no more
-    /// can be filed.
+    /// Puts the sum of all claims before the arbiter, by the owner or the operator, after T3 and
+    /// until T4.
+    /// @param contractId The contract.
     function disputeClaims(bytes32 contractId) external nonReentrant {
         Terms memory terms = termsOf(contractId);
         _requireParty(contractId, terms);
@@ -637,8 +712,10 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         emit ClaimsDisputed(contractId, msg.sender);
     }
 
-    /// Decides how much of the disputed claims is paid at most, by the arbiter, before they are. What
-    /// the log refutes of them still comes off their sum.
+    /// Sets the most that is paid of the disputed claims, by the arbiter, until T4. Claims that are
+    /// refuted later still reduce their sum.
+    /// @param contractId The contract.
+    /// @param amount The amount, at most the sum of the claims.
     function ruleClaims(bytes32 contractId, uint256 amount) external nonReentrant {
         Terms memory terms = termsOf(contractId);
         if (msg.sender != terms.arbiter) revert NotArbiter(contractId, msg.sender);
@@ -648,8 +725,13 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
 
     // ------------------------------------------------------------ end
 
-    /// Ends the contract by consent: what both parties have signed as payable is paid, the rest
-    /// goes back. A party that calls may leave its signature empty.
+    /// Ends a contract by consent. The amount that both parties have signed is paid, and the rest
+    /// goes back to the owner. A party that calls may leave its signature empty.
+    /// @param contractId The contract.
+    /// @param payableAmount The amount, at least the paid amount and at most the budget.
+    /// @param expiresAt The last second in which the signatures may be used.
+    /// @param ownerSignature The owner's over Close(contractId, payableAmount, expiresAt).
+    /// @param operatorSignature The operator's over the same.
     function close(
         bytes32 contractId,
         uint256 payableAmount,
@@ -684,8 +766,9 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         if (rest != 0) _refundOwner(contractId, terms, rest);
     }
 
-    /// After T3, gives back to the owner what can no longer become payable; again whenever more of
-    /// it cannot. Anyone may call.
+    /// Returns to the owner what can no longer become payable, after T3. It can be called again
+    /// whenever more of the budget is free. Any account may call.
+    /// @param contractId The contract.
     function refund(bytes32 contractId) external nonReentrant {
         Terms memory terms = termsOf(contractId);
         Ledger storage ledger = _ledgerOf(contractId, terms);
@@ -700,6 +783,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         _refundOwner(contractId, terms, balance.budget() - reserved);
     }
 
+    /// Sends an amount back to the owner.
     function _refundOwner(bytes32 contractId, Terms memory terms, uint256 amount) private {
         emit Refunded(contractId, terms.owner, amount);
         uint256 held = _tokenBalance(terms.token);
@@ -707,7 +791,8 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         _requireTokenBalance(terms.token, held);
     }
 
-    /// A closed exclusive contract makes room for others.
+    /// Frees the outcome of an exclusive contract that is closed before its deadline. No other
+    /// contract for it can be open, so the whole occupancy goes.
     function _vacateOutcome(Terms memory terms) private {
         if (!terms.exclusive || block.timestamp > terms.deadline) return;
         delete _occupancies[_outcomeIdOf(terms)];
@@ -725,7 +810,9 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         return TermsStorage.readOpeningNumber(_termsPointerOf(contractId));
     }
 
-    /// What has been paid so far, fees included.
+    /// Returns the amount that the contract has paid so far, fees included.
+    /// @param contractId The contract.
+    /// @return The amount in base units.
     function paidOf(bytes32 contractId) external view returns (uint256) {
         return _ledgerOf(contractId).balance.paid();
     }
@@ -743,7 +830,14 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         return record.pendingPosition != 0 ? record.pendingPosition : floorOf(contractId);
     }
 
-    /// The statement that waits to be challenged; zeros if there is none.
+    /// Returns the pending statement; zeros if there is none.
+    /// @param contractId The contract.
+    /// @return earned The cumulative earned amount that it states.
+    /// @return reversed The cumulative reversed amount that it states.
+    /// @return position The position of its entry.
+    /// @return resolvesAt The last second of the challenge or of the arbiter.
+    /// @return ownerDisputed True if the owner has disputed it.
+    /// @return operatorDisputed True if the operator has disputed it.
     function pendingOf(bytes32 contractId)
         external
         view
@@ -768,20 +862,26 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         );
     }
 
-    /// What is payable for good, claims apart.
+    /// Returns the final payable amount without claims.
+    /// @param contractId The contract.
+    /// @return The amount in base units.
     function netOf(bytes32 contractId) external view returns (uint256) {
         Ledger storage ledger = _ledgerOf(contractId);
         return PayableAmounts.net(_records[contractId], ledger.balance, ledger.config);
     }
 
-    /// What is payable for good and not yet paid, with what is held back.
+    /// Returns the final payable amount that is not yet paid, with what is held back.
+    /// @param contractId The contract.
+    /// @return The amount in base units.
     function owed(bytes32 contractId) external view returns (uint256) {
         Terms memory terms = termsOf(contractId);
         Ledger storage ledger = _ledgerOf(contractId, terms);
         return PayableAmounts.owed(_records[contractId], terms, ledger.balance, ledger.config);
     }
 
-    /// What `release` would pay now.
+    /// Returns the amount that `release` would pay now.
+    /// @param contractId The contract.
+    /// @return amount The amount in base units, fees included.
     function releasable(bytes32 contractId) external view returns (uint256 amount) {
         Terms memory terms = termsOf(contractId);
         Ledger storage ledger = _ledgerOf(contractId, terms);
@@ -789,11 +889,14 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
             PayableAmounts.releasable(_records[contractId], terms, ledger.balance, ledger.config);
     }
 
-    /// When, at the latest, all that is owed now can have been released; if nothing is, when the
-    /// pending statement becomes final or the claims payable; zero if there is nothing to wait for.
-    /// Under a rate cap this is for those who release what comes due at once, and then in every rate
-    /// period: a bucket that is empty leaks nothing. Each release that pays on the way may leave a
-    /// unit for later.
+    /// Returns the time by which all that is owed now can be released. If nothing is owed, it is
+    /// the time at which the pending statement becomes final or the claims payable.
+    ///
+    /// Under a rate cap the time holds for a caller that releases amounts as they become due, and
+    /// then once in every rate period: an empty bucket leaks nothing. Each release on the way may
+    /// leave a unit for later, by rounding.
+    /// @param contractId The contract.
+    /// @return UTC seconds; zero if there is nothing to wait for.
     function releasableAt(bytes32 contractId) external view returns (uint256) {
         Terms memory terms = termsOf(contractId);
         Ledger storage ledger = _ledgerOf(contractId, terms);
@@ -812,12 +915,15 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         return ledger.config.has(CLOSED) ? ledger.balance.endsAt() : 0;
     }
 
-    /// Whether the contract's verifier has signed something false, so that its word counts no more.
+    /// Returns true if the contract's verifier has signed a false entry. Its statements count no
+    /// more.
+    /// @param contractId The contract.
+    /// @return True if the verifier is retired.
     function isRetired(bytes32 contractId) external view returns (bool) {
         return _ledgerOf(contractId).config.has(RETIRED);
     }
 
-    /// Derived from the facts, never stored:
+    /// Returns the status. It is derived from the stored facts and the clock:
     ///
     ///   not opened ............................................ unknown
     ///   closed by both parties ................................ closed      (for good)
@@ -831,6 +937,8 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     ///       something can be refunded ......................... refundable
     ///       something is owed ................................. releasing
     ///       else .............................................. refunded
+    /// @param contractId The contract.
+    /// @return The status in ASCII.
     function statusOf(bytes32 contractId) external view returns (bytes32) {
         if (_termsPointers[contractId] == address(0)) return "unknown";
         Terms memory terms = termsOf(contractId);
@@ -840,7 +948,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
 
     // ------------------------------------------------------------ inside
 
-    /// Pays what is due now.
+    /// Pays what is due now. It stores the new balance before it calls the token.
     function _payReleasable(bytes32 contractId, Terms memory terms, Ledger storage ledger) private {
         uint256 amount = _consumeReleasable(contractId, terms, ledger);
         if (amount == 0) return;
@@ -853,7 +961,8 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         _completePayouts(terms.token, terms.feeRecipient, payouts);
     }
 
-    /// What is due now, taken from the rate cap; the caller pays it.
+    /// Returns the amount that is due now, and fills the rate cap's bucket by it. The caller pays
+    /// it.
     function _consumeReleasable(bytes32 contractId, Terms memory terms, Ledger storage ledger)
         private
         returns (uint256 amount)
@@ -867,7 +976,8 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         }
     }
 
-    /// Brings what the contract has paid from `paid` to what its new balance says.
+    /// Pays the difference between `paid` and the paid amount of the new balance, which the caller
+    /// has stored.
     function _pay(
         address token,
         uint256 feeBps,
@@ -877,7 +987,8 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         uint256 paid,
         PayoutTotals memory payouts
     ) private {
-        // No sum of amounts leaves 256 bits: each has 80.
+        // No sum of amounts leaves 256 bits: each has 80. Nothing underflows: the new paid amount
+        // is larger, and the fee is a part of the difference.
         unchecked {
             uint256 fee = Release.feeOf(paid, balance.paid(), feeBps);
             uint256 amount = balance.paid() - paid - fee;
@@ -890,7 +1001,8 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         }
     }
 
-    /// After payouts.
+    /// Credits the fees of the payouts, and checks that the token has taken no more than they come
+    /// to.
     function _completePayouts(address token, address feeRecipient, PayoutTotals memory payouts)
         private
     {
@@ -898,24 +1010,20 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         _requireTokenBalance(token, payouts.tokenBalance);
     }
 
-    /// What a settlement entry's payload begins with: earned u80, reversed u80.
-    function _totalsOf(Entry calldata entry) private pure returns (uint256, uint256) {
-        uint256 payload = uint256(entry.payload);
-        return (payload >> 176, payload >> 96 & type(uint80).max);
-    }
-
-    /// Returns whether the caller is the owner; reverts unless it is the owner or the operator.
+    /// Returns true if the caller is the owner, and false if it is the operator. Reverts for any
+    /// other.
     function _requireParty(bytes32 contractId, Terms memory terms) private view returns (bool) {
         if (msg.sender == terms.owner) return true;
         if (msg.sender == terms.operator) return false;
         revert NotAParty(contractId, msg.sender);
     }
 
+    /// Reverts unless the party has signed the digest, or calls and leaves its signature empty.
     function _requireConsent(bytes32 digest, address party, bytes calldata signature) private view {
         if (msg.sender != party || signature.length != 0) _requireSigned(digest, party, signature);
     }
 
-    /// T2.
+    /// Returns T2.
     function _statementsUntil(Terms memory terms) private pure returns (uint256) {
         return uint256(terms.deadline) + terms.grace;
     }

@@ -7,13 +7,25 @@ import {Balance, CLOSED, Config, GUARDED} from "./Ledger.sol";
 import {Release} from "./Release.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
-/// What a contract owes, when it can be released, and what must stay reserved for it. A part of the
-/// escrow with an address of its own, because one contract's code is limited.
+/// @title Payable amounts
+/// @notice Computes what a contract owes, when it can be released, and what stays reserved for it.
+/// @dev A part of the escrow with an address of its own, because the code of one contract is
+/// limited.
 ///
-/// It assumes that the escrow calls, and has checked who called it. Called directly it works on an
-/// empty storage of its own.
+/// Roles: the escrow calls by delegatecall, and has checked its caller. A direct call of any
+/// account is harmless: it works on the library's own storage, which is empty.
+///
+/// Assumptions: amounts fit 80 bits and times 40, by the terms rules, so no sum leaves 256 bits.
+///
+/// Limits: the library only reads.
 library PayableAmounts {
-    /// What `release` would pay now, and how full the rate cap's bucket is without it.
+    /// Returns what can be paid now.
+    /// @param record The record of the contract.
+    /// @param terms Its terms.
+    /// @param balance Its balance.
+    /// @param config Its configuration.
+    /// @return amount The amount that `release` would pay.
+    /// @return level The level of the rate cap's bucket before that payment.
     function releasable(Position storage record, Terms memory terms, Balance balance, Config config)
         external
         view
@@ -21,6 +33,7 @@ library PayableAmounts {
     {
         uint256 released =
             _payable(record, terms, balance, config) - _heldBack(record, terms, balance, config);
+        // A reversal or a ruling may leave less releasable than was paid.
         if (released <= balance.paid()) return (0, 0);
         amount = released - balance.paid();
         if (terms.rateCap != 0) {
@@ -29,11 +42,13 @@ library PayableAmounts {
         }
     }
 
-    /// When, at the latest, all that is owed now can have been released; if nothing is, when the
-    /// pending statement becomes final or the claims payable; zero if there is nothing to wait for.
-    /// Under a rate cap this is for those who release what comes due at once, and then in every rate
-    /// period: a bucket that is empty leaks nothing. Each release that pays on the way may leave a
-    /// unit for later.
+    /// Returns the time by which all that is owed now can be released. See
+    /// OutcomeEscrow.releasableAt.
+    /// @param record The record of the contract.
+    /// @param terms Its terms.
+    /// @param balance Its balance.
+    /// @param config Its configuration.
+    /// @return time UTC seconds; zero if there is nothing to wait for.
     function releasableAt(
         Position storage record,
         Terms memory terms,
@@ -51,8 +66,8 @@ library PayableAmounts {
         uint256 held = Math.min(amount, _heldBack(record, terms, balance, config));
         if (held != 0) time = record.finalSince() + terms.holdbackPeriod + terms.lateness;
         if (terms.rateCap != 0) {
-            // What is not held back goes into the bucket as it leaks, until the rest comes; then the
-            // bucket must leak what does not fit into it.
+            // The part that is not held back goes into the bucket at once, and leaks until the held
+            // part comes. Then the bucket must leak what exceeds its size.
             uint256 half = terms.rateCap / 2;
             uint256 level = amount - held + _level(record, terms);
             uint256 elapsed = time - block.timestamp;
@@ -61,7 +76,12 @@ library PayableAmounts {
         }
     }
 
-    /// What is payable for good and not yet paid, with what is held back.
+    /// Returns the final payable amount that is not yet paid, with what is held back.
+    /// @param record The record of the contract.
+    /// @param terms Its terms.
+    /// @param balance Its balance.
+    /// @param config Its configuration.
+    /// @return The amount.
     function owed(Position storage record, Terms memory terms, Balance balance, Config config)
         external
         view
@@ -70,7 +90,11 @@ library PayableAmounts {
         return _payable(record, terms, balance, config) - balance.paid();
     }
 
-    /// What is payable for good, claims apart.
+    /// Returns the final payable amount without claims.
+    /// @param record The record of the contract.
+    /// @param balance Its balance.
+    /// @param config Its configuration.
+    /// @return The amount.
     function net(Position storage record, Balance balance, Config config)
         external
         view
@@ -79,7 +103,11 @@ library PayableAmounts {
         return _net(record, balance, config);
     }
 
-    /// The most that can still have been paid when everything is done.
+    /// Returns the most that the contract can have paid in the end. It is not refunded.
+    /// @param record The record of the contract.
+    /// @param terms Its terms.
+    /// @param balance Its balance.
+    /// @return The amount.
     function reserved(Position storage record, Terms memory terms, Balance balance)
         external
         view
@@ -88,7 +116,12 @@ library PayableAmounts {
         return _reserved(record, terms, balance);
     }
 
-    /// See OutcomeEscrow.statusOf.
+    /// Returns the status. See OutcomeEscrow.statusOf.
+    /// @param record The record of the contract.
+    /// @param terms Its terms.
+    /// @param balance Its balance.
+    /// @param config Its configuration.
+    /// @return The status in ASCII.
     function status(Position storage record, Terms memory terms, Balance balance, Config config)
         external
         view
@@ -110,7 +143,8 @@ library PayableAmounts {
 
     // ------------------------------------------------------------ inside
 
-    /// What is payable for good, with claims once they are; never less than what is paid.
+    /// Returns the final payable amount, with claims after T4. It is never less than the paid
+    /// amount.
     function _payable(Position storage record, Terms memory terms, Balance balance, Config config)
         private
         view
@@ -123,7 +157,7 @@ library PayableAmounts {
         return Math.max(sum, balance.paid());
     }
 
-    /// T4.
+    /// Returns T4.
     function _refutableUntil(Terms memory terms) private pure returns (uint256) {
         return uint256(terms.deadline) + terms.grace + 2 * uint256(terms.claimPeriod);
     }
@@ -133,12 +167,13 @@ library PayableAmounts {
         view
         returns (uint256)
     {
-        // A plain contract has paid what is payable.
+        // A plain contract has no record, and has paid all that is payable. Once closed it has one.
         if (!config.has(GUARDED) && !config.has(CLOSED)) return balance.paid();
         return record.net(balance.budget());
     }
 
-    /// The holdback share of what has not been final for long enough to be safe from reversals.
+    /// Returns the holdback share of the gross that is not yet safe from reversals. An event may be
+    /// reported `lateness` after it, so the holdback ends that much later.
     function _heldBack(Position storage record, Terms memory terms, Balance balance, Config config)
         private
         view

@@ -3,7 +3,8 @@ pragma solidity 0.8.37;
 
 /// @title Arithmetic of a payout
 /// @notice Computes the fee, the holdback and the rate cap.
-/// @dev Assumptions: amounts have 80 bits, times 40 and basis points 14, so no product leaves 256 bits.
+/// @dev Assumptions: amounts have 80 bits, times 40 and basis points 14, so no product leaves 256
+/// bits.
 library Release {
     uint256 internal constant BPS = 10_000;
 
@@ -16,8 +17,8 @@ library Release {
         }
     }
 
-    /// Returns the part of `net` that is held back. `recent` is the amount earned too recently to be
-    /// safe from reversals.
+    /// Returns the part of `net` that is held back. `recent` is the amount earned too recently to
+    /// be safe from reversals.
     function heldBack(uint256 net, uint256 recent, uint256 holdbackBps)
         internal
         pure
@@ -26,8 +27,9 @@ library Release {
         return (recent < net ? recent : net) * holdbackBps / BPS;
     }
 
-    /// Returns the level of the rate cap's leaky bucket after `elapsed` seconds. The bucket holds half
-    /// of the cap and leaks the same amount in a period, so no rolling period pays more than the cap.
+    /// Returns the level of the rate cap's leaky bucket after `elapsed` seconds. The bucket holds
+    /// half of the cap and leaks the same amount in a period, so no rolling period pays more than
+    /// the cap.
     function levelAfter(uint256 level, uint256 elapsed, uint256 cap, uint256 period)
         internal
         pure

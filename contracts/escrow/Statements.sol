@@ -7,12 +7,21 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
 
-/// The life of a statement that does not count at once: put up for challenge, disputed, ruled on,
-/// final or void. A part of the escrow with an address of its own, because one contract's code is
+/// @title Statements of guarded contracts
+/// @notice Keeps the life of a statement that does not count at once: it is put up for challenge,
+/// may be disputed and ruled on, and becomes final or void.
+/// @dev A part of the escrow with an address of its own, because the code of one contract is
 /// limited.
 ///
-/// It assumes that the escrow calls, and has checked who called it. Called directly it works on an
-/// empty storage of its own.
+/// Roles: the escrow calls by delegatecall, and has checked its caller. A direct call of any
+/// account is harmless: it works on the library's own storage, which is empty.
+///
+/// Assumptions: amounts fit 80 bits and times 40, by the terms rules. Callers finalize a matured
+/// statement before they call `dispute`, `rule`, `agree` or `discard`.
+///
+/// Liveness: a statement that is neither disproved nor disputed becomes final by the clock alone.
+///
+/// Limits: the library moves no tokens, checks no signatures and emits no events.
 library Statements {
     using Checkpoints for Checkpoints.Trace208;
     using SafeCast for uint256;
@@ -25,7 +34,15 @@ library Statements {
     error NotDisputed();
     error PayableOutOfRange(uint256 payableAmount, uint256 least, uint256 most);
 
-    /// Puts a statement up for challenge. Returns the rule that it breaks, if any.
+    /// Puts a statement up for challenge, unless it breaks a rule.
+    /// @param record The record of the contract.
+    /// @param terms Its terms.
+    /// @param lastFinal The position of its last final statement.
+    /// @param position The position of the new statement.
+    /// @param earned The cumulative earned amount that it states. The caller has checked that it is
+    /// at least `reversed` and fits 80 bits.
+    /// @param reversed The cumulative reversed amount that it states.
+    /// @return reason The rule that the statement breaks, in ASCII; zero if it breaks none.
     function put(
         Position storage record,
         Terms memory terms,
@@ -41,7 +58,8 @@ library Statements {
         if (reversed < record.reversed) return "reversed_fell";
         uint256 endsAt = uint256(terms.deadline) + terms.grace;
         if (block.timestamp > endsAt) {
-            // Outcomes are stated by then. What is taken back within the holdback period may follow.
+            // After T2 a statement may only add reversals, within the holdback period: outcomes
+            // that are not stated by then can be claimed.
             bool onlyReverses = earned == record.earned && reversed > record.reversed;
             if (!onlyReverses || block.timestamp > endsAt + terms.holdbackPeriod) return "ended";
         }
@@ -53,19 +71,28 @@ library Statements {
         return 0;
     }
 
-    /// Makes the pending statement the final one, as of `since`. Returns what it makes payable.
+    /// Makes the pending statement the final one.
+    /// @param record The record of the contract.
+    /// @param since The second since which it is final.
+    /// @param budget The budget of the contract.
+    /// @return net The amount that it makes payable.
     function finalize(Position storage record, uint256 since, uint256 budget)
         external
         returns (uint256 net)
     {
-        net = record.pendingNet(budget);
+        net = record.pendingNet(budget); // before the pending totals are gone
         (record.earned, record.reversed) = (record.pendingEarned, record.pendingReversed);
         _discard(record);
         record.grossHistory
             .push(since.toUint48(), record.cumulativeGross(record.earned).toUint208());
     }
 
-    /// Puts the pending statement, which is the entry at `position`, before the arbiter.
+    /// Puts the pending statement before the arbiter.
+    /// @param record The record of the contract.
+    /// @param terms Its terms.
+    /// @param position The position of the pending statement.
+    /// @param byOwner True for a dispute by the owner, false for one by the operator.
+    /// @return resolvesAt The last second of the arbiter.
     function dispute(Position storage record, Terms memory terms, uint256 position, bool byOwner)
         external
         returns (uint40 resolvesAt)
@@ -75,6 +102,8 @@ library Statements {
         if (byOwner ? record.ownerDisputed : record.operatorDisputed) {
             revert AlreadyDisputed(msg.sender);
         }
+        // The second party has the same challenge period as the first, and does not prolong
+        // arbitration.
         uint256 until = record.resolvesAt;
         if (record.isDisputed()) until -= terms.arbitrationPeriod;
         if (block.timestamp > until) revert DisputeTooLate(until, block.timestamp);
@@ -85,9 +114,13 @@ library Statements {
         record.resolvesAt = resolvesAt;
     }
 
-    /// The arbiter says what the disputed statement makes payable: not less than the last final
-    /// one, unless the statement itself says less, and not more than the budget and the claims
-    /// leave.
+    /// Sets the amount that the disputed statement makes payable. It must be at least the last
+    /// final net, or the statement's own net where that is less, and at most the budget without the
+    /// claims.
+    /// @param record The record of the contract.
+    /// @param budget The budget of the contract.
+    /// @param position The position of the pending statement.
+    /// @param payableAmount The amount.
     function rule(Position storage record, uint256 budget, uint256 position, uint256 payableAmount)
         external
     {
@@ -98,6 +131,8 @@ library Statements {
         if (payableAmount < least || payableAmount > most) {
             revert PayableOutOfRange(payableAmount, least, most);
         }
+        // The history of the gross must not fall (see ContractRecordLibrary.recentGross). A ruling
+        // that lowers the gross is made up for by the sum of all such reductions.
         uint256 before = record.grossOf(record.earned);
         record.adjustment = _difference(payableAmount, record.pendingEarned, record.pendingReversed);
         uint256 gross = record.grossOf(record.pendingEarned);
@@ -107,19 +142,24 @@ library Statements {
         }
     }
 
-    /// The parties say what is payable, whatever was stated or claimed.
+    /// Sets the payable amount by consent of both parties, whatever was stated or claimed. Claims
+    /// and the pending statement are void.
+    /// @param record The record of the contract.
+    /// @param payableAmount The amount, at most the budget.
     function agree(Position storage record, uint256 payableAmount) external {
         _discard(record);
         (record.claimed, record.claimsStatus) = (0, ClaimsStatus.Ruled);
         record.adjustment = _difference(payableAmount, record.earned, record.reversed);
     }
 
-    /// The pending statement is void.
+    /// Makes the pending statement void.
+    /// @param record The record of the contract.
     function discard(Position storage record) external {
         _discard(record);
     }
 
-    /// So that nobody's word about one statement is taken for the next.
+    /// Reverts unless the statement at `position` is pending. Callers name the statement, so a
+    /// dispute or ruling of one statement cannot hit the next.
     function _requirePending(Position storage record, uint256 position) private view {
         if (record.pendingPosition == 0 || record.pendingPosition != position) {
             revert NotPending(position, record.pendingPosition);
@@ -132,7 +172,7 @@ library Statements {
         (record.ownerDisputed, record.operatorDisputed) = (false, false);
     }
 
-    /// What a ruling adds to what was stated.
+    /// Returns the adjustment that brings the stated net to the payable amount.
     function _difference(uint256 payableAmount, uint80 earned, uint80 reversed)
         private
         pure

@@ -7,27 +7,39 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {Nonces} from "@openzeppelin/contracts/utils/Nonces.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
-/// @title How the escrow holds tokens and lets them go
-/// @notice A transfer out that fails becomes a credit of the account, which withdraws it to any
-/// address. Nobody's trouble with a token stops anybody else.
+/// @title Vault of the escrow's tokens
+/// @notice Holds tokens and sends them out. A transfer that fails becomes a credit of the account,
+/// which withdraws it to any address, so one account's trouble with a token does not stop another's
+/// payout.
+/// @dev Roles:
+/// - The holder of a credit withdraws it, or signs for a withdrawal that any account may bring.
 ///
-/// What this contract assumes: tokens keep to OutcomeEscrow's rules; one that denies a transfer and
-/// makes it all the same undoes the call. A transfer that needs more than TRANSFER_GAS becomes a
-/// credit.
+/// Assumptions:
+/// - Tokens keep to the rules of OutcomeEscrow.
+///
+/// Liveness:
+/// - A credit can be withdrawn at any time. A withdrawal reverts only if the token refuses it.
+/// - A transfer that needs more than TRANSFER_GAS becomes a credit.
+///
+/// Limits:
+/// - A token that denies a transfer and makes it all the same undoes the whole call.
 abstract contract Vault is EIP712, Nonces {
-    /// What a token gets for a transfer out, and what must be left before one is tried: the token
-    /// gets its part in full, and the rest suffices to record that it failed. So nobody can turn a
-    /// payout into a credit by giving too little gas.
+    /// @dev The gas for one transfer out, and the gas that must be left before it is tried. The
+    /// token gets its part in full (EIP-150 leaves 63/64 of the floor, which is more), and the rest
+    /// suffices to record a failure. So no caller can turn a payout into a credit by giving too
+    /// little gas.
     uint256 private constant TRANSFER_GAS = 200_000;
     uint256 private constant TRANSFER_GAS_FLOOR = 300_000;
 
+    /// The tokens that terms may name. The constructor fixes them.
     mapping(address token => bool) public isAllowed;
     mapping(address token => mapping(address account => uint256)) internal _credits;
     bool private transient _entered;
 
-    /// Directly behind a Paid or Refunded: the transfer failed, and the amount waits as a credit of
-    /// the account.
+    /// Emitted directly behind a Paid or Refunded whose transfer failed: the amount waits as a
+    /// credit of the account.
     event Credited(bytes32 indexed contractId, address indexed account, uint256 amount);
+    /// Emitted when a credit has left the escrow.
     event Withdrawn(address indexed token, address indexed account, address to, uint256 amount);
 
     error ReentrantCall();
@@ -42,7 +54,8 @@ abstract contract Vault is EIP712, Nonces {
     error WithdrawalExpired(uint64 expiresAt, uint256 nowS);
     error TransferFailed(address token, address to, uint256 amount);
 
-    /// One call at a time: tokens and wallets may call back.
+    /// @dev Refuses a call within a call: tokens and wallets may call back. The flag is transient,
+    /// so it costs no storage.
     modifier nonReentrant() {
         if (_entered) revert ReentrantCall();
         _entered = true;
@@ -58,13 +71,19 @@ abstract contract Vault is EIP712, Nonces {
         }
     }
 
-    /// Sends all of the caller's credit to `to`.
+    /// Sends all of the caller's credit out.
+    /// @param token The token.
+    /// @param to The recipient.
     function withdraw(address token, address to) external nonReentrant {
         _withdraw(token, msg.sender, to);
     }
 
-    /// Sends all of the account's credit to `to`, by anyone with the account's signature over
-    /// Withdrawal(account, token, to, nonce, expiresAt).
+    /// Sends all of an account's credit out, as the account has signed. Any account may call.
+    /// @param account The holder of the credit.
+    /// @param token The token.
+    /// @param to The recipient.
+    /// @param expiresAt The last second in which the signature may be used.
+    /// @param signature The account's over Withdrawal(account, token, to, nonce, expiresAt).
     function withdrawFor(
         address account,
         address token,
@@ -82,6 +101,10 @@ abstract contract Vault is EIP712, Nonces {
         _withdraw(token, account, to);
     }
 
+    /// Returns an account's credit.
+    /// @param token The token.
+    /// @param account The account.
+    /// @return The amount in base units.
     function creditOf(address token, address account) external view returns (uint256) {
         return _credits[token][account];
     }
@@ -95,8 +118,9 @@ abstract contract Vault is EIP712, Nonces {
         if (!Signatures.isValid(signer, digest, signature)) revert NotSigned(digest, signer);
     }
 
-    /// Sends an amount out of the `held` tokens, or credits it; returns what is held then. More than
-    /// that is not even tried: a token that has shrunk our balance may say that it has sent it.
+    /// Sends an amount out of the `held` tokens, or credits it. Returns the tokens held then. A
+    /// larger amount is not even tried: a token that has shrunk our balance may claim to have sent
+    /// it.
     function _sendOrCredit(
         bytes32 contractId,
         address token,
@@ -105,6 +129,7 @@ abstract contract Vault is EIP712, Nonces {
         uint256 held
     ) internal returns (uint256) {
         if (amount <= held && _send(token, to, amount)) {
+            // It cannot underflow: amount <= held.
             unchecked {
                 return held - amount;
             }
@@ -114,8 +139,8 @@ abstract contract Vault is EIP712, Nonces {
         return held;
     }
 
-    /// A transfer out, contained: it gets so much gas and no more, and of its answer one word is
-    /// read. As with SafeERC20, a token may answer nothing.
+    /// Tries a transfer out. The token gets bounded gas, and one word of its answer is read, so a
+    /// large answer costs the caller nothing. As with SafeERC20, a token may answer nothing.
     function _send(address token, address to, uint256 amount) private returns (bool sent) {
         if (gasleft() < TRANSFER_GAS_FLOOR) revert TooLittleGas(gasleft(), TRANSFER_GAS_FLOOR);
         bytes4 selector = IERC20.transfer.selector;
@@ -131,7 +156,8 @@ abstract contract Vault is EIP712, Nonces {
         }
     }
 
-    /// After transfers out. More than expected is no harm: anyone may send tokens here.
+    /// Reverts if transfers out have taken more than they should. A larger balance than expected is
+    /// no harm: any account may send tokens here.
     function _requireTokenBalance(address token, uint256 expected) internal view {
         uint256 held = _tokenBalance(token);
         if (held < expected) revert TokenTookTooMuch(token, expected, held);
@@ -146,7 +172,7 @@ abstract contract Vault is EIP712, Nonces {
         uint256 amount = _credits[token][account];
         if (amount == 0) revert NoCredit(token, account);
 
-        _credits[token][account] = 0;
+        _credits[token][account] = 0; // before the transfer: the token may call back
         emit Withdrawn(token, account, to, amount);
 
         uint256 held = _tokenBalance(token);

@@ -13,10 +13,10 @@ struct AttributedOutcome {
 }
 
 /// @title Rules of attribution and price
-/// @notice Tells which transitions and which touches count for a contract, and the amount of an outcome.
-/// The orchestrator's core has the same rules.
-/// @dev Limits: entries are the publisher's, and may hold any value. Nothing here overflows, whatever
-/// they hold.
+/// @notice Tells which transitions and which touches count for a contract, and the amount of an
+/// outcome. The orchestrator's core has the same rules.
+/// @dev Limits: entries are the publisher's, and may hold any value. Nothing here overflows,
+/// whatever they hold.
 library Attribution {
     uint8 internal constant FIRST_TOUCH = 0;
     uint256 private constant BPS = 10_000;
@@ -73,7 +73,8 @@ library Attribution {
             && attributed.timeMs - entry.timeMs <= toMs(terms.attributionWindow);
     }
 
-    /// Returns true if `amount` is the amount that the contract pays for a transition of this value.
+    /// Returns true if `amount` is the amount that the contract pays for a transition of this
+    /// value.
     function isAmountDue(Terms memory terms, uint256 value, uint256 amount)
         internal
         pure

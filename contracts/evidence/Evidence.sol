@@ -11,24 +11,34 @@ import {OutcomePayload, Payloads} from "./Payloads.sol";
 import {Totals} from "./Totals.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
-/// @title What the log alone decides
-/// @notice Anyone shows at most four log entries, each with its inclusion proof in one anchored
-/// checkpoint, and this contract tells the escrow what follows from them: that a verifier signed
-/// something false (`disprove`), that an outcome is owed which nobody settled (`claim`), or that
-/// such a claim is unfounded (`refute`). It keeps nothing, owns nothing and asks nobody.
+/// @title Evidence from the log
+/// @notice Judges what entries of a log show, and tells the escrow what follows: a verifier has
+/// signed a false entry (`disprove`), an outcome is owed that was not settled (`claim`), or such a
+/// claim is unfounded (`refute`). The caller shows at most four log entries, each with its
+/// inclusion proof in one anchored checkpoint.
+/// @dev Roles:
+/// - Any account disproves and refutes.
+/// - The operator of a contract claims.
+/// - The caller chooses the escrow. The escrow keeps the facts and takes the consequences itself,
+///   so a false one deceives no other.
 ///
-/// What this contract assumes, and what it does not promise:
-/// - A verifier vouches for every entry below a statement that it signed, whoever wrote it and
-///   whatever it is about: it has replayed the log, with the openings and closings that the chain
-///   knows, and signs nothing above a false entry.
-/// - Order is the log's order, never time. Times that the log itself gives (touches, openings) do
-///   not fall along it; those of product events may.
-/// - True entries of an honest log disprove nothing: every rule here is one that the log is written
-///   by, above all that an outcome directly follows its transition. Not every lie can be shown in four entries: that something is missing never can.
-/// - Who disproves has the entries. What a publisher keeps to itself can be disputed, not disproved.
+/// Assumptions:
+/// - A verifier vouches for every entry below a statement that it signed, whichever party wrote the
+///   entry and whichever contract it is about. It has replayed the log, with the openings and
+///   closings that the chain knows, and signs no statement above a false entry.
+/// - The log's order decides, never time. Times that the log itself gives (touches, openings) do
+///   not fall along it; times of product events may.
 /// - SHA-256 has no collisions.
-/// - The escrow is the caller's choice. It keeps the facts and takes the consequences itself, so a
-///   false one fools nobody else.
+///
+/// Liveness:
+/// - This contract has no state and no owner. The entries and their proofs suffice.
+///
+/// Limits:
+/// - True entries of an honest log disprove nothing: every rule here is one by which the log is
+///   written, above all that an outcome directly follows its transition.
+/// - Four entries do not show every lie. They never show that an entry is missing.
+/// - Only entries that the caller has can be shown. Entries that a publisher withholds can be
+///   disputed, not disproved.
 contract Evidence {
     using Attribution for Terms;
     using Exhibits for Exhibit;
@@ -38,12 +48,12 @@ contract Evidence {
 
     uint256 public constant MAX_EXHIBITS = 4;
 
-    /// What is judged, and by which config.
+    /// @dev The contract that is judged, its terms, and the outcome or claim in question.
     struct Context {
         IEvidenceTarget escrow;
         bytes32 contractId;
         Terms terms;
-        AttributedOutcome attributed; // that of the accused outcome or claim, where it is about one
+        AttributedOutcome attributed; // empty where no outcome or claim is in question
     }
 
     error NotAnchored(bytes32 logId, uint64 size);
@@ -71,8 +81,9 @@ contract Evidence {
 
     // ------------------------------------------------------------ disproving a statement
 
-    /// Retires the contract's verifier, if the exhibits show that an entry it vouches for is false.
-    /// The first exhibit is that entry; `kind` says which rule it breaks and what must follow it:
+    /// Retires the contract's verifier if the exhibits show that an entry for which it vouches is
+    /// false. The first exhibit is that entry. `kind` names the rule that it breaks, and with it
+    /// the other exhibits:
     ///
     ///   duplicate    outcome; an earlier one of the same transition, or of the same lead where the
     ///                contract is not repeatable
@@ -86,19 +97,27 @@ contract Evidence {
     ///                its opening lies further back than its window, and the touch shown follows
     ///                on another, that one (see `_requireFirstQualifies`)
     ///   sum          outcome or settlement that contradicts itself; or with the entry it names as
-    ///                the one before it or the last, or with one in between, which it skips; or with
+    ///                the one before it or the last, or with one in between, which it skips; or
+    ///                with
     ///                an earlier one that was over though it fits, and a reversal below that where
     ///                it fits for that alone; or reversal, and an outcome that was past the budget
     ///                before it
     ///   reversal     reversal that contradicts itself or the terms; or with the entry it names as
     ///                its outcome, its event or the reversal before it; or with one in between; or
-    ///                with an earlier one of the same outcome, or by the same event; or with a later
+    ///                with an earlier one of the same outcome, or by the same event; or with a
+    ///                later
     ///                outcome of the lead, and the reversals since then that are not of that
     ///   clock        touch, opening or settlement; an earlier one of these with a later time
     ///
-    /// An outcome is one that is paid or over, but for `sum`, where only paid ones add up. `rivalId`
-    /// is the other contract, `opening` the opening of the transition's payload; both are read for a
-    /// rival alone.
+    /// An outcome here is paid or over the budget; for `sum` it is a paid one, since only these add
+    /// up.
+    /// @param escrow The escrow of the contract.
+    /// @param contractId The contract.
+    /// @param kind The rule, in ASCII.
+    /// @param size The size of an anchored checkpoint.
+    /// @param exhibits One to MAX_EXHIBITS entries with their proofs in that checkpoint.
+    /// @param rivalId The other contract, for `rival` alone.
+    /// @param opening The opening of the transition's payload, for `rival` alone.
     function disprove(
         IEvidenceTarget escrow,
         bytes32 contractId,
@@ -110,7 +129,7 @@ contract Evidence {
     ) external {
         Context memory context = _contextOf(escrow, contractId, size, exhibits);
         uint256 lastSigned = escrow.reachOf(contractId);
-        // Position 0 is the log's genesis: a lastSigned of zero means that nothing was signed.
+        // Position 0 is the log's genesis, so zero means that no statement was signed.
         if (lastSigned == 0 || exhibits[0].position > lastSigned) {
             revert NotVouchedFor(exhibits[0].position, lastSigned);
         }
@@ -119,6 +138,7 @@ contract Evidence {
         escrow.retire(contractId, kind);
     }
 
+    /// Returns true if the exhibits show that the first of them breaks the rule.
     function _isDisproved(
         Context memory context,
         bytes32 kind,
@@ -157,8 +177,14 @@ contract Evidence {
 
     // ------------------------------------------------------------ claiming an outcome
 
-    /// Files what the contract's operator is owed for this transition by this touch. `key` names
-    /// the claim: the lead, or the transition's position if a lead may count more than once.
+    /// Files the claim of the contract's operator for a transition by a touch.
+    /// @param escrow The escrow of the contract.
+    /// @param contractId The contract.
+    /// @param size The size of an anchored checkpoint.
+    /// @param transition The transition, with its proof in that checkpoint.
+    /// @param touch The touch of the operator, likewise.
+    /// @return key The name of the claim: the lead, or the position of the transition if a lead may
+    /// count more than once.
     function claim(
         IEvidenceTarget escrow,
         bytes32 contractId,
@@ -197,6 +223,7 @@ contract Evidence {
         );
     }
 
+    /// Returns the amount of an outcome. Reverts if it exceeds 80 bits.
     function _amountOf(Terms memory terms, uint256 value) private pure returns (uint80) {
         uint256 share = terms.revenueShare(value);
         uint256 limit = type(uint80).max;
@@ -206,9 +233,9 @@ contract Evidence {
         return (share + terms.unitPrice).toUint80();
     }
 
-    /// Drops a claim that the log refutes. The exhibits by `kind`:
+    /// Drops a claim that the log refutes. `kind` names the exhibits:
     ///
-    ///   answered     the verifier's own word on it: an outcome, over or refused entry of the
+    ///   answered     the verifier's own decision: an outcome, over or refused entry of the
     ///                contract, for the same transition or the same lead (as the claim's key),
     ///                below its last final statement
     ///   taken        an outcome or over entry by which the log gave the transition to another
@@ -217,7 +244,14 @@ contract Evidence {
     ///   touch_order  as in `disprove`, without the outcome
     ///   rival        as in `disprove`, without the outcome
     ///
-    /// `rivalId` is the other contract of `taken` and `rival`.
+    /// @param escrow The escrow of the contract.
+    /// @param contractId The contract.
+    /// @param key The name of the claim.
+    /// @param kind The reason, in ASCII.
+    /// @param size The size of an anchored checkpoint.
+    /// @param exhibits One to MAX_EXHIBITS entries with their proofs in that checkpoint.
+    /// @param rivalId The other contract, for `taken` and `rival` alone.
+    /// @param opening The opening of the transition's payload, for `rival` alone.
     function refute(
         IEvidenceTarget escrow,
         bytes32 contractId,
@@ -245,17 +279,19 @@ contract Evidence {
         escrow.dropClaim(contractId, key, kind);
     }
 
+    /// Returns the transition and touch of a claim that stands.
     function _filedClaim(IEvidenceTarget escrow, bytes32 contractId, bytes32 key)
         private
         view
         returns (AttributedOutcome memory)
     {
         Claim memory filed = escrow.claimOf(contractId, key);
-        // Position 0 is the log's genesis, and nobody's transition.
+        // Position 0 is the log's genesis, so zero means that there is no such claim.
         if (filed.transition == 0 || filed.dropped) revert NoClaim(contractId, key);
         return AttributedOutcome(filed.lead, filed.transition, filed.touch, filed.timeMs);
     }
 
+    /// Reverts unless the exhibit is the verifier's decision on the claim, below a final statement.
     function _requireAnswered(Context memory context, Exhibit calldata exhibit) private view {
         Entry calldata answer = exhibit.read();
         bool isAnswer = _isCounted(answer) || answer.kind == "outcome.refused";
@@ -268,9 +304,9 @@ contract Evidence {
         ) revert NotAnswered(exhibit.position);
     }
 
-    /// The log's word that another contract got the transition, where that can be so. An outcome
-    /// stands directly above its transition, and touch and opening stand below it: so nobody denies
-    /// afterwards what was owed.
+    /// Reverts unless the log gave the transition to another contract, and that contract could have
+    /// it. An outcome stands directly above its transition, and touch and opening stand below it.
+    /// So these entries cannot be written afterwards to deny a claim.
     function _requireTaken(Context memory context, Exhibit[] calldata exhibits, bytes32 rivalId)
         private
         view
@@ -293,7 +329,7 @@ contract Evidence {
         _requireOpenedInLog(context.attributed, exhibits.exhibitAt(2), rivalId);
     }
 
-    /// Whether a final statement of the contract stands on or above the entry.
+    /// Returns true if a final statement of the contract stands on or above the entry.
     function _isFinal(Context memory context, bytes32 contractId, uint256 position)
         private
         view
@@ -305,7 +341,8 @@ contract Evidence {
 
     // ------------------------------------------------------------ an outcome's facts
 
-    /// A transition pays at most one contract, and a lead counts once unless the contract is
+    /// Returns true if the second exhibit shows that the outcome repeats an earlier one. A
+    /// transition pays at most one contract, and a lead counts once unless the contract is
     /// repeatable.
     function _isDuplicate(Context memory context, Exhibit[] calldata exhibits)
         private
@@ -320,6 +357,7 @@ contract Evidence {
             && earlier.subject == context.attributed.lead;
     }
 
+    /// Returns true if the outcome contradicts the terms, itself, or the transition that it names.
     function _isTransitionFalse(Context memory context, Exhibit[] calldata exhibits)
         private
         pure
@@ -341,6 +379,7 @@ contract Evidence {
             || entered.timeMs != outcome.timeMs || !terms.isAmountDue(entered.value, outcome.value);
     }
 
+    /// Returns true if the touch that the outcome names does not qualify.
     function _isTouchFalse(Context memory context, Exhibit[] calldata exhibits)
         private
         pure
@@ -350,7 +389,8 @@ contract Evidence {
         return !context.terms.isQualifyingTouch(context.attributed, context.attributed.touch, touch);
     }
 
-    /// The log knows a contract before it gives it anything.
+    /// Returns true if the contract has an outcome below its opening: the log records an opening
+    /// first.
     function _isOpenedLate(bytes32 contractId, Exhibit[] calldata exhibits)
         private
         pure
@@ -362,7 +402,7 @@ contract Evidence {
             && _isCounted(outcome) && outcome.actor == contractId;
     }
 
-    /// The log's own clock does not go back.
+    /// Returns true if the log's own clock has gone back between the two exhibits.
     function _isClockFalse(Exhibit[] calldata exhibits) private pure returns (bool) {
         Exhibit calldata exhibit = exhibits.exhibitAt(1);
         Entry calldata later = exhibits[0].read();
@@ -371,15 +411,16 @@ contract Evidence {
             && _hasLogTime(earlier.kind) && later.timeMs < earlier.timeMs;
     }
 
-    /// Of the entries whose time is the log's own, those whose time decides anything.
+    /// Returns true for the kinds whose time is the log's own and decides a rule.
     function _hasLogTime(bytes32 kind) private pure returns (bool) {
         return kind == "touch" || kind == "contract.opened" || kind == "settlement";
     }
 
-    // ------------------------------------------------------------ whose touch was better
+    // ------------------------------------------------------------ better touches and rivals
 
     /// Reverts unless the contract's own operator has an earlier (first touch) or later (last
-    /// touch) counting touch. It need not be young enough: then no touch of the operator is.
+    /// touch) counting touch. It need not be within the attribution window: if it is not, no touch
+    /// of the operator qualifies.
     function _requireBetterTouch(Context memory context, Exhibit calldata touch) private pure {
         if (!context.terms.isCountingTouch(context.attributed, touch.position, touch.read())) {
             revert TouchDoesNotCount(touch.position);
@@ -389,31 +430,31 @@ contract Evidence {
         }
     }
 
-    /// Reverts unless the exhibits from `place` on show that another contract comes first: its
-    /// operator's touch, its opening, and where needed the transition and an earlier touch.
+    /// Reverts unless the exhibits from `index` on show that another contract wins: its operator's
+    /// touch, its opening, and where needed the transition and an earlier touch.
     function _requireRivalWins(
         Context memory context,
         Exhibit[] calldata exhibits,
-        uint256 place,
+        uint256 index,
         bytes32 rivalId,
         Opening calldata opening
     ) private view {
         Terms memory rival = context.escrow.termsOf(rivalId);
         _requireRival(context, rivalId, rival);
 
-        Exhibit calldata touch = exhibits.exhibitAt(place++);
+        Exhibit calldata touch = exhibits.exhibitAt(index++);
         _requireWinningTouch(context, rivalId, rival, touch.position, touch.read());
-        Exhibit calldata opened = exhibits.exhibitAt(place++);
+        Exhibit calldata opened = exhibits.exhibitAt(index++);
         _requireOpenedInLog(context.attributed, opened, rivalId);
         if (!rival.repeatable) {
-            _requireFirstEntry(context.attributed, exhibits.exhibitAt(place++), opening);
+            _requireFirstEntry(context.attributed, exhibits.exhibitAt(index++), opening);
         }
         if (rival.attribution == Attribution.FIRST_TOUCH) {
-            _requireFirstQualifies(context.attributed, rival, touch, opened, exhibits, place);
+            _requireFirstQualifies(context.attributed, rival, touch, opened, exhibits, index);
         }
     }
 
-    /// The touch qualifies for the other contract, and comes first if the two compete.
+    /// Reverts unless the touch qualifies for the other contract, and wins if the two compete.
     function _requireWinningTouch(
         Context memory context,
         bytes32 rivalId,
@@ -431,7 +472,8 @@ contract Evidence {
         }
     }
 
-    /// Contracts compete if they share all that decides who comes first, and live at the time.
+    /// Reverts unless the two contracts compete: they have the same rules, and both are open at the
+    /// time of the transition.
     function _requireRival(Context memory context, bytes32 rivalId, Terms memory rival)
         private
         view
@@ -440,13 +482,14 @@ contract Evidence {
         _requireSameOutcome(context, rivalId, rival);
     }
 
-    /// Whether the two are judged by the same rules.
+    /// Returns true if both contracts are judged by the same rules.
     function _hasSameRules(Context memory context, Terms memory rival) private pure returns (bool) {
         return
             rival.policy == context.terms.policy && rival.attribution == context.terms.attribution;
     }
 
-    /// Contracts that no exclusive one tolerates beside it, and that live at the time.
+    /// Reverts unless the other contract is for the same outcome, and open at the time of the
+    /// transition.
     function _requireSameOutcome(Context memory context, bytes32 rivalId, Terms memory rival)
         private
         view
@@ -463,7 +506,7 @@ contract Evidence {
         }
     }
 
-    /// The log must have known of the rival when it took the transition.
+    /// Reverts unless the log knew of the rival when it took the transition.
     function _requireOpenedInLog(
         AttributedOutcome memory attributed,
         Exhibit calldata opened,
@@ -476,7 +519,8 @@ contract Evidence {
         ) revert RivalUnknownToLog(rivalId, opened.position);
     }
 
-    /// The lead has never entered the state before, so that no contract can have counted it.
+    /// Reverts unless the transition is the lead's first into the state. Then no contract has
+    /// counted the lead before.
     function _requireFirstEntry(
         AttributedOutcome memory attributed,
         Exhibit calldata transition,
@@ -489,26 +533,28 @@ contract Evidence {
         if (opening.nth != 1) revert NotTheFirstEntry(opening.nth);
     }
 
-    /// By first touch, only the first that counts for the rival can qualify. That holds if
-    /// everything since the rival opened is young enough, or if `touch`, which qualifies, is the
-    /// first: it follows on no other, or on one from before the rival opened.
+    /// Reverts unless the rival's first counting touch qualifies, as first-touch attribution
+    /// demands. That holds if the window reaches back to the rival's opening. It also holds if
+    /// `touch`, which qualifies, is the first: it follows on no other touch, or on one from before
+    /// the rival opened.
     function _requireFirstQualifies(
         AttributedOutcome memory attributed,
         Terms memory rival,
         Exhibit calldata touch,
         Exhibit calldata opened,
         Exhibit[] calldata exhibits,
-        uint256 place
+        uint256 index
     ) private pure {
         uint256 opensMs = Attribution.toMs(rival.opensAt);
         if (attributed.timeMs - opensMs <= Attribution.toMs(rival.attributionWindow)) return;
 
-        uint256 follows = touch.read().value; // 1 + the position of the touch before; zero: none
-        // What names no touch of the rival's below itself is false, and shields nobody.
+        // 1 + the position of the touch before; zero: none.
+        uint256 follows = touch.read().value;
+        // A value that names no entry below the touch is false, and does not protect the outcome.
         if (follows == 0 || follows > touch.position) return;
         if (follows <= opened.position && opened.read().timeMs < opensMs) return;
 
-        Exhibit calldata before = exhibits.exhibitAt(place);
+        Exhibit calldata before = exhibits.exhibitAt(index);
         if (uint256(before.position) + 1 != follows) {
             revert Exhibits.WrongExhibit(follows - 1, before.position);
         }
@@ -519,12 +565,15 @@ contract Evidence {
         if (isOwn && entry.timeMs >= opensMs) revert RivalTouchedBefore(before.position);
     }
 
+    /// Returns true if the touch at this position wins over the attributed one, by the contract's
+    /// attribution.
     function _isBetter(Context memory context, uint256 touch) private pure returns (bool) {
         return context.terms.attribution == Attribution.FIRST_TOUCH
             ? touch < context.attributed.touch
             : touch > context.attributed.touch;
     }
 
+    /// Returns true if the rival was opened before the contract.
     function _openedEarlier(Context memory context, bytes32 rivalId) private view returns (bool) {
         IEvidenceTarget escrow = context.escrow;
         return escrow.openingNumberOf(rivalId) < escrow.openingNumberOf(context.contractId);
@@ -532,7 +581,7 @@ contract Evidence {
 
     // ------------------------------------------------------------ the log
 
-    /// The context, once every exhibit is known to be in the log.
+    /// Checks that every exhibit is in the log, and returns the context.
     function _contextOf(
         IEvidenceTarget escrow,
         bytes32 contractId,
@@ -551,6 +600,7 @@ contract Evidence {
         }
     }
 
+    /// Returns the anchored root of this size. Reverts if there is none.
     function _rootAt(IEvidenceTarget escrow, bytes32 logId, uint64 size)
         private
         view
@@ -560,7 +610,7 @@ contract Evidence {
         if (root == 0) revert NotAnchored(logId, size);
     }
 
-    /// Whether an entry uses up its transition, and its lead where that counts once.
+    /// Returns true if the entry uses up its transition, and its lead where a lead counts once.
     function _isCounted(Entry calldata entry) private pure returns (bool) {
         return entry.kind == "outcome" || entry.kind == "outcome.over";
     }

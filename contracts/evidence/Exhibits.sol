@@ -56,8 +56,8 @@ library Exhibits {
         return read(exhibit);
     }
 
-    /// Returns true if the entry is of this contract and kind. The actor of outcomes and reversals is
-    /// their contract.
+    /// Returns true if the entry is of this contract and kind. The actor of outcomes and reversals
+    /// is their contract.
     function isEntryOf(Entry calldata entry, bytes32 contractId, bytes32 kind)
         internal
         pure

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// @dev The payload of an outcome and of a reversal, which have one layout. From the high bits down:
-/// target u40, cause u40, prev u40, n u40, sum u80, 0 u16.
+/// @dev The payload of an outcome and of a reversal, which have one layout. From the high bits
+/// down: target u40, cause u40, prev u40, n u40, sum u80, 0 u16.
 struct OutcomePayload {
     uint256 target; //  the position of the transition; in a reversal: of the outcome it takes back
     uint256 cause; //   the position of the touch; in a reversal: of the event
@@ -12,8 +12,8 @@ struct OutcomePayload {
     uint256 padding; // zero
 }
 
-/// @dev The payload of a settlement. From the high bits down: earned u80, reversed u80, lastOutcome u48,
-/// lastReversal u48.
+/// @dev The payload of a settlement. From the high bits down: earned u80, reversed u80, lastOutcome
+/// u48, lastReversal u48.
 struct SettlementPayload {
     uint256 earned;
     uint256 reversed;
@@ -23,8 +23,8 @@ struct SettlementPayload {
 
 /// @title Packed payloads of log entries
 /// @notice Unpacks payloads, for all contracts.
-/// @dev Limits: any word unpacks to some values. The publisher writes payloads, so callers check what
-/// they read.
+/// @dev Limits: any word unpacks to some values. The publisher writes payloads, so callers check
+/// what they read.
 library Payloads {
     /// Unpacks the payload of an outcome or a reversal.
     function decodeOutcome(bytes32 payload) internal pure returns (OutcomePayload memory) {

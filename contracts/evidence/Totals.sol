@@ -8,16 +8,24 @@ import {Exhibit} from "./EvidenceTypes.sol";
 import {Exhibits} from "./Exhibits.sol";
 import {OutcomePayload, Payloads, SettlementPayload} from "./Payloads.sol";
 
-/// @title Whether a contract's books in the log are false
-/// @notice A contract's outcomes form a chain, each with the position of the one before, its number
-/// and the sum so far; so do its reversals; a settlement names the last of both. The first exhibit
-/// is the accused entry, the second what contradicts it. If it stands alone, it must contradict
-/// itself or the terms. Nothing here can overflow, whatever the entries say.
+/// @title Running totals of a contract in the log
+/// @notice Finds contradictions between the outcomes, the reversals and the settlements of a
+/// contract.
+/// @dev A contract's outcomes form a chain: each has the position of the one before, its number and
+/// the sum so far. So do its reversals. A settlement names the last of both.
+///
+/// Assumptions: the caller has checked that all exhibits, at least one, are in the log. The first
+/// exhibit is the contested entry, and the second contradicts it. A first exhibit that stands alone
+/// must contradict itself or the terms.
+///
+/// Limits: entries are the publisher's, and may hold any value. Nothing here overflows, whatever
+/// they hold: every field of a payload has at most 80 bits.
 library Totals {
     using Exhibits for Exhibit;
     using Exhibits for Exhibit[];
     using Payloads for bytes32;
 
+    /// Returns true if the first exhibit, an outcome, settlement or reversal, has a false total.
     function isSumFalse(bytes32 contractId, Terms memory terms, Exhibit[] calldata exhibits)
         internal
         pure
@@ -38,6 +46,7 @@ library Totals {
             && _isWronglyOver(contractId, terms, payload.sum - outcome.value, exhibits);
     }
 
+    /// Returns true if the first exhibit, a settlement, has a false total.
     function _isStatementFalse(bytes32 contractId, Terms memory terms, Exhibit[] calldata exhibits)
         private
         pure
@@ -64,9 +73,10 @@ library Totals {
         );
     }
 
-    /// Whether an outcome below the accused entry was said to be over and fits into the budget. Before
-    /// it no more was earned than `earned`, which is said above it, and no less reversed than the
-    /// reversal says that is shown below it, if one is.
+    /// Returns true if the second exhibit is an outcome that was recorded as over although it fits
+    /// the budget. Before it the contract had earned at most `earned`, which an entry above it
+    /// states, and had reversed at least the sum of the reversal that is shown below it, if one is
+    /// shown.
     function _isWronglyOver(
         bytes32 contractId,
         Terms memory terms,
@@ -85,15 +95,16 @@ library Totals {
                 !Exhibits.isEntryOf(reversal, contractId, "outcome.reversed")
                     || exhibits[2].position >= over.position
             ) return false;
-            budget += reversal.payload.decodeOutcome().sum; // each has 80 bits
+            budget += reversal.payload.decodeOutcome().sum; // no overflow: each has 80 bits
         }
         uint256 value = over.read().value;
-        // What would not have fitted into a sum of 80 bits was over too.
+        // An outcome that would take the sum beyond 80 bits is rightly over.
         return earned <= budget && value <= budget - earned && earned + value <= type(uint80).max;
     }
 
-    /// What was reversed until an outcome is no more than what was before a later reversal; an
-    /// outcome that exceeds the budget by more was over, and not to be paid.
+    /// Returns true if the second exhibit is an outcome past the budget. The first, a reversal
+    /// above it, bounds the sum that was reversed before the outcome. An outcome that exceeds the
+    /// budget by more should have been recorded as over.
     function _isPastBudget(bytes32 contractId, Terms memory terms, Exhibit[] calldata exhibits)
         private
         pure
@@ -109,10 +120,11 @@ library Totals {
             return false;
         }
         uint256 reversed = reversal.payload.decodeOutcome().sum;
-        if (reversed < reversal.value) return true; // a part of the sum exceeds it
+        if (reversed < reversal.value) return true; // the sum is less than its last part
         return outcome.payload.decodeOutcome().sum > terms.budget + (reversed - reversal.value);
     }
 
+    /// Returns true if the first exhibit, a reversal, is false.
     function isReversalFalse(bytes32 contractId, Terms memory terms, Exhibit[] calldata exhibits)
         internal
         pure
@@ -126,7 +138,7 @@ library Totals {
                 || payload.target >= payload.cause || payload.cause >= position
                 || _contradictsItself(payload, position, reversal.value);
         }
-        // One entry may be named in several roles; each must be true.
+        // One entry may be named in several roles; the reversal must be true in each.
         Exhibit calldata other = exhibits[1];
         return (other.position == payload.target
                 && _isReversedOutcomeFalse(contractId, terms, reversal, other.read()))
@@ -139,8 +151,8 @@ library Totals {
         );
     }
 
-    /// Whether an earlier reversal is of the same outcome, or by the same event in the same state:
-    /// an event takes back one outcome of each state, whosever it is.
+    /// Returns true if an earlier reversal is of the same outcome, or by the same event in the same
+    /// state. An event takes back one outcome of each state, of whichever contract.
     function _isRepeated(
         bytes32 contractId,
         Entry calldata reversal,
@@ -153,9 +165,9 @@ library Totals {
             || (earlier.label == reversal.label && said.cause == payload.cause);
     }
 
-    /// Whether the second exhibit is a later outcome of the lead, which the event should have taken
-    /// back: no reversal of the contract stands between the two, or those that do are shown, the
-    /// last first, and took back others.
+    /// Returns true if the second exhibit is a later outcome of the lead, which the event should
+    /// have taken back. Reversals of the contract between the two must be shown, the last first,
+    /// and must be of other outcomes.
     function _skipsLaterOutcome(
         bytes32 contractId,
         Entry calldata reversal,
@@ -182,14 +194,15 @@ library Totals {
         return prev < position;
     }
 
-    /// Whether the reversal takes back something else than it says, or too late.
+    /// Returns true if the reversal does not fit the outcome that it names, or is too late for it.
     function _isReversedOutcomeFalse(
         bytes32 contractId,
         Terms memory terms,
         Entry calldata reversal,
         Entry calldata outcome
     ) private pure returns (bool) {
-        // An event may well be reported after one that happened later.
+        // The event may be earlier than the outcome: events are reported late. Compared before the
+        // subtraction, which then cannot underflow.
         bool isLate = reversal.timeMs > outcome.timeMs
             && reversal.timeMs - outcome.timeMs > Attribution.toMs(terms.holdbackPeriod);
         return isLate || !Exhibits.isEntryOf(outcome, contractId, "outcome")
@@ -197,6 +210,7 @@ library Totals {
             || outcome.value != reversal.value;
     }
 
+    /// Returns true if the reversal does not fit the event that it names.
     function _isCauseFalse(Terms memory terms, Entry calldata reversal, Entry calldata happened)
         private
         pure
@@ -207,7 +221,8 @@ library Totals {
             || happened.subject != reversal.subject || happened.timeMs != reversal.timeMs;
     }
 
-    /// Whether an entry's running count and sum are false whatever stands before it.
+    /// Returns true if an entry's running count and sum are false whatever the entries before it
+    /// are.
     function _contradictsItself(OutcomePayload memory payload, uint256 position, uint256 value)
         private
         pure
@@ -218,7 +233,8 @@ library Totals {
                 || (payload.prev == 0 && (payload.n != 1 || payload.sum != value));
     }
 
-    /// Whether `other` is named as the one before and does not lead to this one, or was skipped.
+    /// Returns true if `other` is named as the entry before and does not lead to this one, or was
+    /// skipped.
     function _breaksChain(
         bytes32 contractId,
         bytes32 kind,
@@ -237,7 +253,8 @@ library Totals {
             || payload.sum - before.sum != value;
     }
 
-    /// Whether `other` is named as the last of its kind and has another sum, or was skipped.
+    /// Returns true if `other` is named as the last of its kind and has another sum, or was
+    /// skipped.
     function _isTotalFalse(
         bytes32 contractId,
         bytes32 kind,

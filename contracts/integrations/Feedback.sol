@@ -6,26 +6,38 @@ import {IReputationRegistry} from "../interfaces/IAgentRegistries.sol";
 import {Terms} from "../terms/Terms.sol";
 import {IERC20Metadata} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Metadata.sol";
 
-/// @title ERC-8004 feedback that only a settlement can write
-/// @notice Writes what an outcome contract has paid to ERC-8004's Reputation Registry, once, after
-/// its end: when it is closed, or all is paid or refunded. The registry shows this contract's address
-/// as the client: feedback from it is money that the escrow has paid out. It holds no money and none
-/// depends on it.
+/// @title ERC-8004 feedback of settled contracts
+/// @notice Writes the amount that an outcome contract has paid to ERC-8004's Reputation Registry,
+/// once, after its end: when it is closed, or all is paid or refunded. The registry shows this
+/// contract's address as the client, so feedback from it is money that the escrow has paid out.
+/// @dev Roles:
+/// - The owner or the operator of a contract gives its feedback.
 ///
-/// What this contract assumes, and what it does not promise:
-/// - The motion, the endpoint and the document behind the URI are the word of the party that calls;
-///   the amount and the agent are the escrow's. Whichever party calls first chooses the words, for
-///   good.
-/// - Owner and operator may be one person with a log and a verifier of their own: feedback says that
-///   money moved, not that anybody deserved it.
-/// - The agent's owner can have it refused by approving this contract as its operator, and so can
-///   the registry's owner.
+/// Assumptions:
+/// - The escrow and the registry, fixed at construction, are what they seem. The amount and the
+///   agent are the escrow's.
+///
+/// Liveness:
+/// - This contract holds no money and none depends on it. A registry that refuses stops feedback
+///   alone.
+/// - The agent's owner can have feedback refused by approving this contract as its operator, and
+///   the registry's owner can refuse it as well.
+///
+/// Limits:
+/// - The motion, the endpoint and the document behind the URI are the caller's word. The party that
+///   calls first chooses them, for good.
+/// - Owner and operator may be one person with a log and a verifier of their own. Feedback shows
+///   that money moved, not that it was earned.
 contract Feedback {
+    /// The escrow whose contracts this is about.
     OutcomeEscrow public immutable escrow;
+    /// The ERC-8004 Reputation Registry.
     IReputationRegistry public immutable reputations;
 
+    /// The contracts whose feedback was given.
     mapping(bytes32 contractId => bool) public isGiven;
 
+    /// Emitted when the registry has taken the feedback of a contract.
     event FeedbackGiven(bytes32 indexed contractId, uint256 indexed agentId, uint256 paid);
 
     error NotAContract(address account);
@@ -42,8 +54,13 @@ contract Feedback {
         reputations = reputations_;
     }
 
-    /// By the owner or the operator. `motion` is the one that the surface's policy gives the
-    /// outcome: acquisition, activation, conversion or expansion.
+    /// Gives the feedback of a contract, by its owner or its operator.
+    /// @param contractId The contract.
+    /// @param motion The motion that the surface's policy gives the outcome: acquisition,
+    /// activation, conversion or expansion.
+    /// @param endpoint The agent's endpoint that did the work; may be empty.
+    /// @param uri The address of a document about it; may be empty.
+    /// @param hash The hash of that document; may be zero.
     function give(
         bytes32 contractId,
         bytes32 motion,
@@ -67,13 +84,16 @@ contract Feedback {
         );
     }
 
+    /// Checks that the caller may give feedback now, marks it as given, and returns the paid
+    /// amount. It runs before the call to the registry, which may call back.
     function _markGiven(bytes32 contractId, Terms memory terms) private returns (uint256 paid) {
         if (msg.sender != terms.owner && msg.sender != terms.operator) {
             revert NotAParty(contractId, msg.sender);
         }
         if (terms.agentIdPlusOne == 0) revert NoAgent(contractId);
         bytes32 status = escrow.statusOf(contractId);
-        // What can go back can still be ruled to the payee: anyone may have it refunded first.
+        // A refundable contract has not ended: a ruling can still pay the payee. Any account may
+        // call `refund` first.
         bool isOver = status == "closed" || status == "paid_out" || status == "refunded";
         if (!isOver || escrow.owed(contractId) != 0) revert NotEnded(contractId, status);
         if (isGiven[contractId]) revert AlreadyGiven(contractId);
@@ -83,6 +103,7 @@ contract Feedback {
         emit FeedbackGiven(contractId, terms.agentIdPlusOne - 1, paid);
     }
 
+    /// Returns the name of a motion. Reverts for any other word.
     function _motionName(bytes32 motion) private pure returns (string memory) {
         if (motion == "acquisition") return "acquisition";
         if (motion == "activation") return "activation";

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {Signatures} from "../escrow/Signatures.sol";
 import {Exhibit} from "../evidence/EvidenceTypes.sol";
+import {Payloads} from "../evidence/Payloads.sol";
 import {IAgenticCommerce} from "../interfaces/IAgenticCommerce.sol";
 import {EventLog} from "../log/EventLog.sol";
 import {Entry, MerkleLog} from "../log/MerkleLog.sol";
@@ -12,32 +13,40 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
-/// What completes a job: a settlement entry of this log, made by this verifier about this subject,
-/// that states at least so much net value. Times are UTC seconds.
+/// @dev The condition of a job's completion: a settlement entry of this log, by this verifier about
+/// this subject, states at least this net value. Times are UTC seconds.
 struct Condition {
     address commerce; //    the ERC-8183 contract that holds the job
     bytes32 logId;
     address verifier; //    an account or an ERC-1271 wallet; evaluator fees are its
-    bytes32 subject; //     what the settlement entry is about: the contract id in the log
+    bytes32 subject; //     the subject of the settlement entry: the contract id in the log
     uint80 minimum; //      net value (earned - reversed), in the entry's unit; not zero
-    uint64 statedFrom; //   statements made before do not count; zero: all do
-    uint64 deadline; //     until here a job can be completed, afterwards only rejected
+    uint64 statedFrom; //   earlier statements do not count; zero: all do
+    uint64 deadline; //     the last second for completions; afterwards a job is rejected
 }
 
-/// @title The evaluators of ERC-8183 jobs, one for each condition
-/// @notice An evaluator's address is derived from its condition. A job names its evaluator when it
-/// is created and never changes it, so whoever reads the job knows what completes it, and neither
-/// side can put another condition in its place: nobody binds anything, and nobody signs for it.
+/// @title Factory of ERC-8183 evaluators
+/// @notice Creates one evaluator for each condition, at an address derived from it. A job names its
+/// evaluator when it is created and never changes it. So every reader of the job knows what
+/// completes it, no party can put another condition in its place, and no party has to sign for it.
+/// @dev Roles:
+/// - Any account creates evaluators.
 ///
-/// Verifiers sign `Verified` in the domain of this contract, not in an escrow's: there a statement
-/// may still be challenged, here it pays a job for good. One signature serves every job that the
-/// signed entries complete. What this assumes stands with JobEvaluator.
+/// Assumptions: see JobEvaluator.
+///
+/// Liveness: an evaluator can be created at any time, before or after a job names it.
+///
+/// Limits: verifiers sign `Verified` in the domain of this contract, not in an escrow's. There a
+/// statement can still be challenged, here it pays a job for good. One signature serves every job
+/// that the signed entries complete.
 contract JobEvaluators is EIP712 {
+    /// The event log whose checkpoints count.
     EventLog public immutable eventLog;
 
     /// The code behind every evaluator.
     JobEvaluator public immutable implementation;
 
+    /// Emitted when an evaluator is created.
     event Created(
         address indexed evaluator,
         address indexed commerce,
@@ -57,8 +66,9 @@ contract JobEvaluators is EIP712 {
         implementation = new JobEvaluator(eventLog_);
     }
 
-    /// Puts the condition's evaluator on the chain, by anyone, before or after a job names it. It
-    /// does nothing if the evaluator is there.
+    /// Creates the evaluator of a condition. It does nothing if the evaluator exists.
+    /// @param condition The condition.
+    /// @return evaluator The evaluator.
     function create(Condition calldata condition) external returns (JobEvaluator evaluator) {
         evaluator = evaluatorOf(condition);
         if (address(evaluator).code.length != 0) return evaluator;
@@ -71,8 +81,10 @@ contract JobEvaluators is EIP712 {
         emit Created(address(evaluator), condition.commerce, condition.subject, condition);
     }
 
-    /// The evaluator of this condition, created or not. It reverts for a condition that can have
-    /// none. Before trusting a job, compare its evaluator with this.
+    /// Returns the evaluator of a condition, created or not. Reverts for a condition that can have
+    /// none. Compare a job's evaluator with it before you trust the job.
+    /// @param condition The condition.
+    /// @return The evaluator.
     function evaluatorOf(Condition calldata condition) public view returns (JobEvaluator) {
         if (condition.commerce.code.length == 0) revert NotAContract(condition.commerce);
         if (eventLog.publisherOf(condition.logId) == address(0)) {
@@ -90,7 +102,13 @@ contract JobEvaluators is EIP712 {
         );
     }
 
-    /// What a verifier signs for the entries [first, first + count) of the tree (size, root).
+    /// Returns the digest that a verifier signs for the entries [first, first + count) of a tree.
+    /// @param logId The log.
+    /// @param size The size of the tree.
+    /// @param root The root of the tree.
+    /// @param first The position of the first entry.
+    /// @param count The number of entries.
+    /// @return The EIP-712 digest.
     function verifiedDigest(bytes32 logId, uint64 size, bytes32 root, uint64 first, uint64 count)
         external
         view
@@ -102,31 +120,41 @@ contract JobEvaluators is EIP712 {
     }
 }
 
-/// @title The evaluator of every ERC-8183 job that names it, under one condition
-/// @notice Anyone may bring the statement that meets the condition, and the job is completed; after
-/// the deadline anyone may have it rejected. At every moment exactly one of the two is possible.
-/// The reason of a completion is the leaf hash of the entry, by which anyone finds it in the log.
+/// @title Evaluator of ERC-8183 jobs under one condition
+/// @notice Completes a job by the statement that meets the condition, or rejects it after the
+/// deadline. The reason of a completion is the leaf hash of the entry, by which every reader finds
+/// it in the log.
+/// @dev Roles:
+/// - Any account brings the statement or, after the deadline, has the job rejected.
+/// - The verifier of the condition signs statements, and gets what job contracts pay to evaluators.
 ///
-/// What this contract assumes, and what it does not promise:
-/// - Publisher and verifier together can complete a job by a false statement, and nothing here takes
-///   it back; neither can alone. The loss is the job's budget. Disproofs, disputes, holdbacks and
-///   claims need an escrow: a job has none of them.
+/// Assumptions:
+/// - The job waits: from its expiry on the client can take the budget back, even before the
+///   deadline. A provider looks at the expiry, the hook and the code of the job's contract.
+/// - The job's contract keeps the order of a job's states, and refuses a call that is too early or
+///   repeated. This contract does not read jobs, and does not check the parties of one.
+///
+/// Liveness:
+/// - At every moment exactly one of completion and rejection is possible.
+/// - This contract has no state, so a hook or token that calls back finds nothing half done.
+///
+/// Limits:
+/// - Publisher and verifier together can complete a job by a false statement, and nothing here
+///   takes it back; neither can alone. The loss is the job's budget. A job has no disproofs,
+///   disputes, holdbacks or claims; those need an escrow.
 /// - The provider bears the risk that the verifier stays silent or the publisher does not anchor.
-/// - Net value may fall again. A client who is afraid of reversals sets `statedFrom` late.
-/// - One fact completes every job that names this evaluator. Whoever wants to pay once for it
+/// - Net value may fall again. A client that expects reversals sets `statedFrom` late.
+/// - One statement completes every job that names this evaluator. A client that wants to pay once
 ///   creates one job, or gives every job its own subject in the log.
-/// - The job must be able to wait: from its expiry on the client can take the budget back before
-///   the deadline. A provider looks at the expiry, the hook and the code of the job's contract.
-/// - It decides nothing about who is who in a job, reads none, and leaves the order of a job's
-///   states to its contract, which refuses what comes too early or twice. It keeps no state, so a
-///   hook or token that calls back finds nothing half done.
 /// - It sends no parameters to hooks. A hook that needs some cannot be satisfied.
 contract JobEvaluator {
     using SafeERC20 for IERC20;
 
+    /// The factory, in whose domain verifiers sign.
     JobEvaluators public immutable evaluators;
+    /// The event log whose checkpoints count.
     EventLog public immutable eventLog;
-    address private immutable _implementation;
+    address private immutable _implementation; // tells it from its clones, which have a condition
 
     error NoCondition();
     error DeadlinePassed(uint64 deadline, uint256 nowS);
@@ -147,14 +175,20 @@ contract JobEvaluator {
         _implementation = address(this);
     }
 
-    /// Under which jobs that name this evaluator are completed.
+    /// Returns the condition under which this evaluator completes jobs.
+    /// @return The condition.
     function condition() public view returns (Condition memory) {
         if (address(this) == _implementation) revert NoCondition();
         return abi.decode(Clones.fetchCloneArgs(address(this)), (Condition));
     }
 
-    /// Completes the job by the entry `statement`, in the checkpoint with this size. `signature` is
-    /// the verifier's for the entries [first, first + count) of that checkpoint (`verifiedDigest`).
+    /// Completes a job by a statement. Any account may call, until the deadline.
+    /// @param jobId The job.
+    /// @param size The size of an anchored checkpoint.
+    /// @param statement The settlement entry, with its proof in that checkpoint.
+    /// @param first The position of the first entry that the verifier has signed.
+    /// @param count The number of entries that it has signed.
+    /// @param signature The verifier's signature (see JobEvaluators.verifiedDigest).
     function complete(
         uint256 jobId,
         uint64 size,
@@ -173,7 +207,8 @@ contract JobEvaluator {
         IAgenticCommerce(terms.commerce).complete(jobId, MerkleLog.leafHash(statement.entry), "");
     }
 
-    /// Rejects the job after the deadline.
+    /// Rejects a job. Any account may call, after the deadline.
+    /// @param jobId The job.
     function reject(uint256 jobId) external {
         Condition memory terms = condition();
         if (block.timestamp <= terms.deadline) {
@@ -182,12 +217,14 @@ contract JobEvaluator {
         IAgenticCommerce(terms.commerce).reject(jobId, "not_settled_in_time", "");
     }
 
-    /// Sends the verifier what the evaluator has of a token: some job contracts pay evaluators.
+    /// Sends the evaluator's balance of a token to the verifier: some job contracts pay evaluators.
+    /// @param token The token.
     function collect(IERC20 token) external {
         token.safeTransfer(condition().verifier, token.balanceOf(address(this)));
     }
 
-    /// The entry stands in an anchored checkpoint, and the verifier has signed for it there.
+    /// Reverts unless the entry is in an anchored checkpoint, and the verifier has signed for it
+    /// there.
     function _requireVerified(
         Condition memory terms,
         uint64 size,
@@ -210,16 +247,14 @@ contract JobEvaluator {
         }
     }
 
-    /// The entry says what the condition asks for.
+    /// Reverts unless the entry meets the condition.
     function _requireMet(Condition memory terms, Entry calldata entry) private pure {
         if (entry.kind != "settlement") revert NotASettlement(entry.kind);
         bytes32 actor = bytes32(uint256(uint160(terms.verifier)));
         if (entry.actor != actor) revert WrongActor(actor, entry.actor);
         if (entry.subject != terms.subject) revert WrongSubject(terms.subject, entry.subject);
 
-        // A settlement's payload begins with earned u80, reversed u80.
-        uint256 earned = uint256(entry.payload) >> 176;
-        uint256 reversed = uint256(entry.payload) >> 96 & type(uint80).max;
+        (uint256 earned, uint256 reversed) = Payloads.totals(entry.payload);
         if (earned < reversed || entry.value != earned - reversed) {
             revert WrongValue(earned, reversed, entry.value);
         }

@@ -8,10 +8,11 @@ import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 /// @title Anchors of append-only event logs
-/// @notice Keeps every checkpoint (size, root) of every log, and refuses one that does not extend the
-/// last. So every later root contains the same history as an earlier one.
+/// @notice Keeps every checkpoint (size, root) of every log, and refuses one that does not extend
+/// the last. So every later root contains the same history as an earlier one.
 /// @dev Roles:
-/// - Any account registers logs. The id contains the registrant, so no other account can take an origin.
+/// - Any account registers logs. The id contains the registrant, so no other account can take an
+///   origin.
 /// - The publisher of a log anchors checkpoints, and offers the log to another publisher.
 /// - Any account anchors a checkpoint that the publisher has signed.
 /// - The publisher before keeps both powers of anchoring for HANDOVER_PERIOD.
@@ -27,12 +28,12 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 ///
 /// Limits:
 /// - A checkpoint shows what the publisher has written, not that it is true.
-/// - A root does not fix its size. A publisher that states a wrong size misplaces entries in its own log,
-///   and every reader that rebuilds the tree sees it.
-/// - A stolen publisher key can rewrite nothing, but what it appends stands. It can end the log, with a
-///   root of unknown entries or of the largest size, and hand the log over to itself.
-/// - A publisher that is an ERC-1271 wallet may withdraw a signature. The signature of a key is valid as
-///   long as the key is.
+/// - A root does not fix its size. A publisher that states a wrong size misplaces entries in its
+///   own log, and every reader that rebuilds the tree sees it.
+/// - A stolen publisher key can rewrite nothing, but what it appends stands. It can end the log,
+///   with a root of unknown entries or of the largest size, and hand the log over to itself.
+/// - A publisher that is an ERC-1271 wallet may withdraw a signature. The signature of a key is
+///   valid as long as the key is.
 contract EventLog is EIP712 {
     using SafeCast for uint256;
 
@@ -138,9 +139,11 @@ contract EventLog is EIP712 {
 
     // ------------------------------------------------------------ hand-over
 
-    /// Offers the log to another publisher, by the publisher. This is the first step of a hand-over.
+    /// Offers the log to another publisher, by the publisher. This is the first step of a
+    /// hand-over.
     /// @param logId The log.
-    /// @param next The account that may accept. A later offer replaces an earlier one; zero withdraws it.
+    /// @param next The account that may accept. A later offer replaces an earlier one; zero
+    /// withdraws it.
     function offerPublisher(bytes32 logId, address next) external {
         Log storage log = _registered(logId);
         if (msg.sender != log.publisher) revert NotPublisher(logId, msg.sender);
@@ -150,9 +153,9 @@ contract EventLog is EIP712 {
         emit PublisherOffered(logId, next);
     }
 
-    /// Accepts the log, by the account to which it was offered. This is the second step of a hand-over.
-    /// It reverts within HANDOVER_PERIOD of the last one: two hand-overs in a row would bury what the
-    /// first publisher has signed.
+    /// Accepts the log, by the account to which it was offered. This is the second step of a
+    /// hand-over. It reverts within HANDOVER_PERIOD of the last one: two hand-overs in a row would
+    /// bury what the first publisher has signed.
     /// @param logId The log.
     function acceptPublisher(bytes32 logId) external {
         Log storage log = _registered(logId);

@@ -15,11 +15,11 @@ struct Entry {
 
 /// @title Merkle tree of an event log: RFC 6962 hashes, RFC 9162 proofs, and the run proof
 /// @notice Leaf = SHA-256(0x00 || entry), node = SHA-256(0x01 || left || right).
-/// @dev Every function checks bounds before it computes, and consumes the whole proof. It hashes entries
-/// itself, because a hash from a caller may be that of an interior node.
+/// @dev Every function checks bounds before it computes, and consumes the whole proof. It hashes
+/// entries itself, because a hash from a caller may be that of an interior node.
 ///
-/// Assumptions: SHA-256 has no collisions. A proof does not bind the size of its tree, so callers take
-/// size and root together, from where both are kept.
+/// Assumptions: SHA-256 has no collisions. A proof does not bind the size of its tree, so callers
+/// take size and root together, from where both are kept.
 ///
 /// Limits: the library proves what is in a tree, not that it is true.
 library MerkleLog {
@@ -36,8 +36,8 @@ library MerkleLog {
     error ProofTooLong(uint256 length, uint256 used);
     error RootMismatch(bytes32 expected, bytes32 computed);
 
-    /// Returns the `i`th of `entries`. It does not check that there are so many: the caller has counted
-    /// them.
+    /// Returns the `i`th of `entries`. It does not check that there are so many: the caller has
+    /// counted them.
     function entryAt(bytes calldata entries, uint256 i)
         internal
         pure
@@ -154,9 +154,10 @@ library MerkleLog {
         }
     }
 
-    /// Checks the rest of a proof, from proof[used] on, for one node of a level whose highest node is
-    /// `last`. Where the proof ends too early the loop hashes the calldata behind it, and the check of
-    /// `used` refuses that at the end: a check in every step would cost every honest caller gas.
+    /// Checks the rest of a proof, from proof[used] on, for one node of a level whose highest node
+    /// is `last`. Where the proof ends too early the loop hashes the calldata behind it, and the
+    /// check of `used` refuses that at the end: a check in every step would cost every honest
+    /// caller gas.
     function _verifyPath(
         bytes32 hash,
         uint256 node,

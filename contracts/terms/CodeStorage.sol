@@ -7,8 +7,8 @@ pragma solidity 0.8.37;
 library CodeStorage {
     error CodeNotStored();
 
-    /// @dev Creation code that returns all bytes behind itself: PUSH1 11, MSIZE, DUP2, CODESIZE, SUB,
-    /// DUP1, SWAP3, MSIZE, CODECOPY, RETURN.
+    /// @dev Creation code that returns all bytes behind itself: PUSH1 11, MSIZE, DUP2, CODESIZE,
+    /// SUB, DUP1, SWAP3, MSIZE, CODECOPY, RETURN.
     bytes11 private constant CREATION = hex"600B5981380380925939F3";
 
     /// Creates an account with `data` as its code, and returns its address.

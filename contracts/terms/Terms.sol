@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// @dev The deal that an owner and an operator sign. Its EIP-712 digest in the escrow's domain is the
-/// contract id, so the id binds the chain, the escrow and every term. Times are UTC seconds, amounts
-/// token base units.
+/// @dev The deal that an owner and an operator sign. Its EIP-712 digest in the escrow's domain is
+/// the contract id, so the id binds the chain, the escrow and every term. Times are UTC seconds,
+/// amounts token base units.
 struct Terms {
     address owner; //              funds the contract; gets back what is not earned
     address operator; //           does the work and signs these terms
@@ -46,8 +46,8 @@ library TypeHashes {
         "Terms(address owner,address operator,address payee,address token,address verifier,address arbiter,bytes32 logId,bytes32 surface,bytes32 policy,uint8 attribution,bytes32 outcome,bool repeatable,bool exclusive,uint256 unitPrice,uint16 revenueShareBps,uint256 budget,uint64 opensAt,uint64 deadline,uint64 attributionWindow,uint64 lateness,uint64 grace,uint64 claimPeriod,uint64 challengePeriod,uint64 arbitrationPeriod,uint16 holdbackBps,uint64 holdbackPeriod,uint256 rateCap,uint64 ratePeriod,uint16 feeBps,address feeRecipient,uint256 agentIdPlusOne,bytes32 salt)"
     );
 
-    /// @dev Signed by a contract's verifier, in the escrow's domain: the entries [first, first + count)
-    /// of this tree are true.
+    /// @dev Signed by a contract's verifier, in the escrow's domain: the entries [first, first +
+    /// count) of this tree are true.
     bytes32 internal constant VERIFIED =
         keccak256("Verified(bytes32 logId,uint64 size,bytes32 root,uint64 first,uint64 count)");
 
@@ -56,8 +56,8 @@ library TypeHashes {
         "Withdrawal(address account,address token,address to,uint256 nonce,uint64 expiresAt)"
     );
 
-    /// @dev Signed by owner and operator, in the escrow's domain: the contract ends, and this amount is
-    /// payable.
+    /// @dev Signed by owner and operator, in the escrow's domain: the contract ends, and this
+    /// amount is payable.
     bytes32 internal constant CLOSE =
         keccak256("Close(bytes32 contractId,uint256 payableAmount,uint64 expiresAt)");
 

@@ -5,12 +5,13 @@ import {Terms} from "./Terms.sol";
 
 /// @title Rules of terms
 /// @notice Refuses terms that no escrow can carry out, with one error for each rule.
-/// @dev A part of the escrow with an address of its own, because the code of one contract is limited.
+/// @dev A part of the escrow with an address of its own, because the code of one contract is
+/// limited.
 ///
 /// Roles: the escrow calls by delegatecall; a direct call of any account is harmless.
 ///
-/// Assumptions: amounts that pass fit 80 bits, and sums of times that pass fit 40; the packing helpers of
-/// Ledger and the arithmetic of Release rely on it.
+/// Assumptions: amounts that pass fit 80 bits, and sums of times that pass fit 40; the packing
+/// helpers of Ledger and the arithmetic of Release rely on it.
 ///
 /// Limits: the rules do not look at signatures, at the token or at the log.
 library TermsRules {
@@ -46,8 +47,8 @@ library TermsRules {
         _checkAmounts(terms);
     }
 
-    /// Returns true for terms whose statements are paid at once and for good: nothing can be challenged,
-    /// held back, slowed down or claimed.
+    /// Returns true for terms whose statements are paid at once and for good: nothing can be
+    /// challenged, held back, slowed down or claimed.
     function isPlain(Terms memory terms) internal pure returns (bool) {
         return terms.challengePeriod == 0 && terms.holdbackBps == 0 && terms.holdbackPeriod == 0
             && terms.rateCap == 0 && terms.claimPeriod == 0;
@@ -81,9 +82,10 @@ library TermsRules {
             + terms.arbitrationPeriod + terms.holdbackPeriod + terms.ratePeriod;
         if (sum > type(uint40).max) revert TimesTooLarge(sum, type(uint40).max);
 
-        // Outcomes are reported until deadline + lateness. A statement made by then is decided before
-        // T2, with a day left to state the rest. After T2 a statement can only add reversals, so what is
-        // not stated by then is lost. The last statement is decided before the time for claims ends.
+        // Outcomes are reported until deadline + lateness. A statement made by then is decided
+        // before T2, with a day left to state the rest. After T2 a statement can only add
+        // reversals, so what is not stated by then is lost. The last statement is decided before
+        // the time for claims ends.
         uint256 dispute = uint256(terms.challengePeriod) + terms.arbitrationPeriod;
         if (terms.challengePeriod != 0 || terms.holdbackPeriod != 0) {
             uint256 least = uint256(terms.lateness) + 1 days;
@@ -104,7 +106,8 @@ library TermsRules {
         _requireBps(terms.feeBps);
         if (terms.unitPrice == 0 && terms.revenueShareBps == 0) revert ZeroPrice();
         if (terms.budget == 0) revert ZeroBudget();
-        // Half of the cap is paid at once, half in the course of a period: half of 1 would be nothing.
+        // Half of the cap is paid at once, half in the course of a period: half of 1 would be
+        // nothing.
         if (terms.rateCap == 1) revert RateCapTooSmall(terms.rateCap, 2);
         if (terms.rateCap != 0 && terms.ratePeriod == 0) revert ZeroRatePeriod(terms.rateCap);
     }

@@ -11,8 +11,8 @@ import {Terms} from "./Terms.sol";
 library TermsStorage {
     uint256 private constant TERMS_BYTES = 32 * 32;
 
-    /// Returns the terms in `encoded`, which is the type hash and then the ABI encoding of the terms.
-    /// The terms share the memory of `encoded`.
+    /// Returns the terms in `encoded`, which is the type hash and then the ABI encoding of the
+    /// terms. The terms share the memory of `encoded`.
     function afterTypeHash(bytes memory encoded) internal pure returns (Terms memory terms) {
         assembly ("memory-safe") {
             terms := add(encoded, 64) // behind the length and the type hash
