@@ -32,9 +32,17 @@ from orchestrator.node import (
 
 _PAGE_CONTRACTS = 20
 # What makes a contract's standing, in the order of `standing_of`.
-_STANDING = ("termsOf", "openingNumberOf", "closedAtOf", "reachOf", "floorOf")
+_STANDING = ("termsOf", "openingNumberOf", "closedAtOf", "lastSignedPosition", "lastFinalPosition")
 # What makes a contract's progress, in the order of `Progress`.
-_PROGRESS = ("statusOf", "reachOf", "pendingOf", "isRetired", "paidOf", "owed", "releasable")
+_PROGRESS = (
+    "statusOf",
+    "lastSignedPosition",
+    "pendingOf",
+    "isRetired",
+    "paidOf",
+    "owed",
+    "releasable",
+)
 # ERC-1271: the selector of isValidSignature(bytes32,bytes), and what it returns for yes.
 _IS_VALID_SIGNATURE = bytes.fromhex("1626ba7e")
 _WALLET_GAS = 1_000_000
@@ -305,11 +313,11 @@ class Chain(Caller):
 
     def floor_of(self, contract_id: bytes, block: Tag = "latest") -> int:
         """The log index of the contract's last statement on chain; 0 for none."""
-        return int(self.read(self._escrow, "floorOf", contract_id, block=block))
+        return int(self.read(self._escrow, "lastFinalPosition", contract_id, block=block))
 
     def reach_of(self, contract_id: bytes, block: Tag = "latest") -> int:
         """The log index of the newest statement that its verifier has signed; 0 for none."""
-        return int(self.read(self._escrow, "reachOf", contract_id, block=block))
+        return int(self.read(self._escrow, "lastSignedPosition", contract_id, block=block))
 
     def pending_of(self, contract_id: bytes, block: Tag = "latest") -> PendingStatement | None:
         """The statement that waits to be challenged."""

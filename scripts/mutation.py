@@ -130,8 +130,8 @@ TARGETS = {
     "PayableAmounts": Target(
         "contracts/escrow/PayableAmounts.sol", PAYABLE_AMOUNTS_TESTS, (PAYABLE_AMOUNTS,)
     ),
-    "ContractRecord": Target(
-        "contracts/escrow/ContractRecord.sol",
+    "GuardedRecord": Target(
+        "contracts/escrow/GuardedRecord.sol",
         RECORD_TESTS,
         (CLAIMS, PAYABLE_AMOUNTS, ESCROW, STATEMENTS),
     ),

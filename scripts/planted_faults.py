@@ -26,7 +26,7 @@ VAULT = CONTRACTS / "escrow/Vault.sol"
 CLAIMS = CONTRACTS / "escrow/Claims.sol"
 PAYABLE_AMOUNTS = CONTRACTS / "escrow/PayableAmounts.sol"
 MERKLE = CONTRACTS / "log/MerkleLog.sol"
-RECORD = CONTRACTS / "escrow/ContractRecord.sol"
+RECORD = CONTRACTS / "escrow/GuardedRecord.sol"
 RELEASE = CONTRACTS / "escrow/Release.sol"
 STATEMENTS = CONTRACTS / "escrow/Statements.sol"
 FIXTURE = Path("tests/contracts/support/Fixture.sol")
@@ -253,7 +253,8 @@ FAULTS = (
         "nothing is held back",
         I7,
         PAYABLE_AMOUNTS,
-        "_payable(record, terms, balance, config) - _heldBack(record, terms, balance, config)",
+        "_payable(record, terms, balance, config)\n            "
+        "- _heldBack(record, terms, balance, config)",
         "_payable(record, terms, balance, config)",
     ),
     Fault(

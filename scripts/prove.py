@@ -55,7 +55,7 @@ FAULTS = (
     Fault(
         "escrow/Release", "net * feeBps / BPS - paid * feeBps / BPS", "(net - paid) * feeBps / BPS"
     ),
-    Fault("escrow/Release", "(young < net ? young : net)", "(young < net ? net : young)"),
+    Fault("escrow/Release", "(recent < net ? recent : net)", "(recent < net ? net : recent)"),
     Fault(
         "escrow/Release", "leak < level ? level - leak : 0", "leak < level ? level - leak : leak"
     ),

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {Claim} from "../evidence/EvidenceTypes.sol";
 import {Terms} from "../terms/Terms.sol";
-import {ClaimsStatus, Position} from "./ContractRecord.sol";
+import {ClaimsStatus, GuardedRecord} from "./GuardedRecord.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
@@ -45,7 +45,7 @@ library Claims {
     /// @param key The name of the claim: the lead, or the position of the transition.
     /// @param claim The claim.
     function file(
-        Position storage record,
+        GuardedRecord storage record,
         mapping(bytes32 key => Claim) storage claims,
         Terms memory terms,
         uint256 budget,
@@ -59,6 +59,7 @@ library Claims {
         if (record.pendingEarned > record.earned) {
             revert StatementPending(record.resolvesAt);
         }
+        // Position 0 is the log's genesis, so zero means that there is no such claim.
         if (claims[key].transition != 0) revert AlreadyClaimed(key);
         // Every claim is reserved in full, so the sum of statements and claims never exceeds the
         // budget.
@@ -75,7 +76,7 @@ library Claims {
     /// @param terms Its terms.
     /// @param key The name of the claim.
     function drop(
-        Position storage record,
+        GuardedRecord storage record,
         mapping(bytes32 key => Claim) storage claims,
         Terms memory terms,
         bytes32 key
@@ -92,7 +93,7 @@ library Claims {
     /// Puts the sum of the claims before the arbiter.
     /// @param record The record of the contract.
     /// @param terms Its terms.
-    function dispute(Position storage record, Terms memory terms) external {
+    function dispute(GuardedRecord storage record, Terms memory terms) external {
         if (record.claimed == 0) revert NoClaims();
         if (record.claimsStatus != ClaimsStatus.Filed) revert ClaimsAlreadyDisputed();
         _requireSecondHalf(terms);
@@ -104,7 +105,7 @@ library Claims {
     /// @param record The record of the contract.
     /// @param terms Its terms.
     /// @param amount The amount, at most the sum of the claims.
-    function rule(Position storage record, Terms memory terms, uint256 amount) external {
+    function rule(GuardedRecord storage record, Terms memory terms, uint256 amount) external {
         if (record.claimsStatus != ClaimsStatus.Disputed) revert ClaimsNotDisputed();
         if (amount > record.claimed) revert MoreThanClaimed(amount, record.claimed);
         _requireSecondHalf(terms);
@@ -120,6 +121,7 @@ library Claims {
         _requireBetween(from, from + terms.claimPeriod);
     }
 
+    /// Reverts unless now is after `from` and not after `until`.
     function _requireBetween(uint256 from, uint256 until) private view {
         if (block.timestamp <= from || block.timestamp > until) {
             revert ClaimsNotOpen(from, until, block.timestamp);

@@ -27,7 +27,7 @@ struct Ledger {
 using {paid, budget, lastFinal, endsAt, withSettlement, withBudget, withEnd} for Balance global;
 using {payee, priceStep, flags, has, withFlag} for Config global;
 
-uint256 constant GUARDED = 1; // it is not plain, and has a record (see ContractRecord.sol)
+uint256 constant GUARDED = 1; // it is not plain, and has a record (see GuardedRecord.sol)
 uint256 constant RETIRED = 2; // its verifier has signed a false entry
 uint256 constant CLOSED = 4; //  both parties have closed it
 

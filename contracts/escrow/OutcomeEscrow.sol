@@ -11,7 +11,7 @@ import {Terms, TypeHashes} from "../terms/Terms.sol";
 import {TermsRules} from "../terms/TermsRules.sol";
 import {TermsStorage} from "../terms/TermsStorage.sol";
 import {Claims} from "./Claims.sol";
-import {Position} from "./ContractRecord.sol";
+import {GuardedRecord} from "./GuardedRecord.sol";
 import {
     Balance,
     CLOSED,
@@ -164,7 +164,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
 
     mapping(bytes32 groupId => mapping(bytes32 contractId => Ledger)) private _ledgers;
     mapping(bytes32 contractId => address) private _termsPointers;
-    mapping(bytes32 contractId => Position) private _records;
+    mapping(bytes32 contractId => GuardedRecord) private _records;
     mapping(bytes32 contractId => mapping(bytes32 key => Claim)) private _claims;
     mapping(bytes32 outcomeId => Occupancy) private _occupancies;
     uint64 private _opened;
@@ -252,6 +252,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
 
     // ------------------------------------------------------------ set-up
 
+    /// @dev Refuses all callers but the Evidence of this escrow.
     modifier onlyEvidence() {
         if (msg.sender != evidence) revert NotEvidence(msg.sender);
         _;
@@ -444,6 +445,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         _settleRun(group, first, entries, count);
     }
 
+    /// Settles the entries of a verified run, and then moves fees once for all of them.
     function _settleRun(Group memory group, uint256 first, bytes calldata entries, uint256 count)
         private
     {
@@ -458,6 +460,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         _completePayouts(group.token, group.feeRecipient, payouts);
     }
 
+    /// Settles one contract by one entry, or reports the rule that the entry breaks.
     function _settleEntry(
         mapping(bytes32 => Ledger) storage ledgers,
         Group memory group,
@@ -484,7 +487,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     }
 
     /// Returns the rule that keeps the entry from settling its contract; zero if there is none.
-    /// Rules of guarded contracts that need their record are in Statements.submit.
+    /// Rules of guarded contracts that need their record are in Statements.propose.
     function _reasonToRefuse(
         Balance balance,
         Config config,
@@ -572,11 +575,12 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         Entry calldata entry,
         uint256 position
     ) private returns (bytes32) {
-        Position storage record = _records[contractId];
+        GuardedRecord storage record = _records[contractId];
         _finalizeMatured(contractId, ledger, record);
         (uint256 earned, uint256 reversed) = Payloads.totals(entry.payload);
-        bytes32 reason =
-            Statements.put(record, terms, ledger.balance.lastFinal(), position, earned, reversed);
+        bytes32 reason = Statements.propose(
+            record, terms, ledger.balance.lastFinal(), position, earned, reversed
+        );
         if (reason != 0) return reason;
         // A position has 40 bits.
         // forge-lint: disable-next-line(unsafe-typecast)
@@ -602,16 +606,21 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
 
     /// Stores a statement whose time has passed as final. Functions that change the record call it
     /// first, so they see the record as its reads do.
-    function _finalizeMatured(bytes32 contractId, Ledger storage ledger, Position storage record)
-        private
-    {
-        if (record.isMatured()) _finalize(contractId, ledger, record, record.resolvesAt);
+    function _finalizeMatured(
+        bytes32 contractId,
+        Ledger storage ledger,
+        GuardedRecord storage record
+    ) private {
+        if (record.isMatured()) {
+            _finalize(contractId, ledger, record, record.resolvesAt);
+        }
     }
 
+    /// Stores the pending statement as final since the second `since`.
     function _finalize(
         bytes32 contractId,
         Ledger storage ledger,
-        Position storage record,
+        GuardedRecord storage record,
         uint256 since
     ) private {
         Balance balance = ledger.balance;
@@ -631,7 +640,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     /// @param position The position of the pending statement.
     function dispute(bytes32 contractId, uint64 position) external nonReentrant {
         Terms memory terms = termsOf(contractId);
-        Position storage record = _records[contractId];
+        GuardedRecord storage record = _records[contractId];
         _finalizeMatured(contractId, _ledgerOf(contractId, terms), record);
         bool byOwner = _requireParty(contractId, terms);
         uint40 resolvesAt = Statements.dispute(record, terms, position, byOwner);
@@ -649,7 +658,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     {
         Terms memory terms = termsOf(contractId);
         Ledger storage ledger = _ledgerOf(contractId, terms);
-        Position storage record = _records[contractId];
+        GuardedRecord storage record = _records[contractId];
         if (msg.sender != terms.arbiter) revert NotArbiter(contractId, msg.sender);
         _finalizeMatured(contractId, ledger, record);
         Statements.rule(record, ledger.balance.budget(), position, payableAmount);
@@ -661,7 +670,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     /// @inheritdoc IEvidenceTarget
     function retire(bytes32 contractId, bytes32 kind) external onlyEvidence nonReentrant {
         Ledger storage ledger = _ledgerOf(contractId);
-        Position storage record = _records[contractId];
+        GuardedRecord storage record = _records[contractId];
         if (ledger.config.has(RETIRED)) revert AlreadyRetired(contractId);
         if (ledger.config.has(CLOSED)) revert AlreadyClosed(contractId);
         _finalizeMatured(contractId, ledger, record);
@@ -681,7 +690,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     {
         Terms memory terms = termsOf(contractId);
         Ledger storage ledger = _ledgerOf(contractId, terms);
-        Position storage record = _records[contractId];
+        GuardedRecord storage record = _records[contractId];
         if (ledger.config.has(CLOSED)) revert AlreadyClosed(contractId);
         _finalizeMatured(contractId, ledger, record);
         Claims.file(record, _claims[contractId], terms, ledger.balance.budget(), key, claim);
@@ -741,7 +750,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     ) external nonReentrant {
         Terms memory terms = termsOf(contractId);
         Ledger storage ledger = _ledgerOf(contractId, terms);
-        Position storage record = _records[contractId];
+        GuardedRecord storage record = _records[contractId];
         if (ledger.config.has(CLOSED)) revert AlreadyClosed(contractId);
         _finalizeMatured(contractId, ledger, record);
         Balance balance = ledger.balance;
@@ -755,7 +764,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         _requireConsent(digest, terms.owner, ownerSignature);
         _requireConsent(digest, terms.operator, operatorSignature);
 
-        Statements.agree(record, payableAmount);
+        Statements.closeByConsent(record, payableAmount);
         _vacateOutcome(terms);
         uint256 rest = balance.budget() - payableAmount;
         ledger.balance = balance.withBudget(payableAmount).withEnd(block.timestamp);
@@ -818,16 +827,16 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     }
 
     /// @inheritdoc IEvidenceTarget
-    function floorOf(bytes32 contractId) public view returns (uint256) {
-        Position storage record = _records[contractId];
+    function lastFinalPosition(bytes32 contractId) public view returns (uint256) {
+        GuardedRecord storage record = _records[contractId];
         if (record.isMatured()) return record.pendingPosition;
         return _ledgerOf(contractId).balance.lastFinal();
     }
 
     /// @inheritdoc IEvidenceTarget
-    function reachOf(bytes32 contractId) external view returns (uint256) {
-        Position storage record = _records[contractId];
-        return record.pendingPosition != 0 ? record.pendingPosition : floorOf(contractId);
+    function lastSignedPosition(bytes32 contractId) external view returns (uint256) {
+        GuardedRecord storage record = _records[contractId];
+        return record.pendingPosition != 0 ? record.pendingPosition : lastFinalPosition(contractId);
     }
 
     /// Returns the pending statement; zeros if there is none.
@@ -850,7 +859,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
             bool operatorDisputed
         )
     {
-        Position storage record = _records[contractId];
+        GuardedRecord storage record = _records[contractId];
         if (!record.isPending()) return (0, 0, 0, 0, false, false);
         return (
             record.pendingEarned,
@@ -967,7 +976,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         private
         returns (uint256 amount)
     {
-        Position storage record = _records[contractId];
+        GuardedRecord storage record = _records[contractId];
         uint256 level;
         (amount, level) = PayableAmounts.releasable(record, terms, ledger.balance, ledger.config);
         if (amount != 0 && terms.rateCap != 0) {
@@ -1028,6 +1037,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         return uint256(terms.deadline) + terms.grace;
     }
 
+    /// Returns the account that keeps the terms. Reverts for a contract that was not opened.
     function _termsPointerOf(bytes32 contractId) private view returns (address file) {
         file = _termsPointers[contractId];
         if (file == address(0)) revert UnknownContract(contractId);
@@ -1049,6 +1059,8 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         return keccak256(abi.encode(terms.owner, terms.logId, terms.surface, terms.outcome));
     }
 
+    /// Returns the id of the group that contracts with these terms settle in. It must agree with
+    /// _groupId.
     function _groupIdOf(Terms memory terms) private pure returns (bytes32) {
         return keccak256(
             abi.encode(terms.logId, terms.token, terms.verifier, terms.feeRecipient, terms.feeBps)

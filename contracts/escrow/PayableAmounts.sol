@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Terms} from "../terms/Terms.sol";
-import {Position} from "./ContractRecord.sol";
+import {GuardedRecord} from "./GuardedRecord.sol";
 import {Balance, CLOSED, Config, GUARDED} from "./Ledger.sol";
 import {Release} from "./Release.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
@@ -26,13 +26,14 @@ library PayableAmounts {
     /// @param config Its configuration.
     /// @return amount The amount that `release` would pay.
     /// @return level The level of the rate cap's bucket before that payment.
-    function releasable(Position storage record, Terms memory terms, Balance balance, Config config)
-        external
-        view
-        returns (uint256 amount, uint256 level)
-    {
-        uint256 released =
-            _payable(record, terms, balance, config) - _heldBack(record, terms, balance, config);
+    function releasable(
+        GuardedRecord storage record,
+        Terms memory terms,
+        Balance balance,
+        Config config
+    ) external view returns (uint256 amount, uint256 level) {
+        uint256 released = _payable(record, terms, balance, config)
+            - _heldBack(record, terms, balance, config);
         // A reversal or a ruling may leave less releasable than was paid.
         if (released <= balance.paid()) return (0, 0);
         amount = released - balance.paid();
@@ -50,7 +51,7 @@ library PayableAmounts {
     /// @param config Its configuration.
     /// @return time UTC seconds; zero if there is nothing to wait for.
     function releasableAt(
-        Position storage record,
+        GuardedRecord storage record,
         Terms memory terms,
         Balance balance,
         Config config
@@ -82,7 +83,7 @@ library PayableAmounts {
     /// @param balance Its balance.
     /// @param config Its configuration.
     /// @return The amount.
-    function owed(Position storage record, Terms memory terms, Balance balance, Config config)
+    function owed(GuardedRecord storage record, Terms memory terms, Balance balance, Config config)
         external
         view
         returns (uint256)
@@ -95,7 +96,7 @@ library PayableAmounts {
     /// @param balance Its balance.
     /// @param config Its configuration.
     /// @return The amount.
-    function net(Position storage record, Balance balance, Config config)
+    function net(GuardedRecord storage record, Balance balance, Config config)
         external
         view
         returns (uint256)
@@ -108,7 +109,7 @@ library PayableAmounts {
     /// @param terms Its terms.
     /// @param balance Its balance.
     /// @return The amount.
-    function reserved(Position storage record, Terms memory terms, Balance balance)
+    function reserved(GuardedRecord storage record, Terms memory terms, Balance balance)
         external
         view
         returns (uint256)
@@ -122,11 +123,12 @@ library PayableAmounts {
     /// @param balance Its balance.
     /// @param config Its configuration.
     /// @return The status in ASCII.
-    function status(Position storage record, Terms memory terms, Balance balance, Config config)
-        external
-        view
-        returns (bytes32)
-    {
+    function status(
+        GuardedRecord storage record,
+        Terms memory terms,
+        Balance balance,
+        Config config
+    ) external view returns (bytes32) {
         if (config.has(CLOSED)) return "closed";
         if (balance.paid() == terms.budget) return "paid_out";
         if (block.timestamp < terms.opensAt) return "scheduled";
@@ -145,11 +147,12 @@ library PayableAmounts {
 
     /// Returns the final payable amount, with claims after T4. It is never less than the paid
     /// amount.
-    function _payable(Position storage record, Terms memory terms, Balance balance, Config config)
-        private
-        view
-        returns (uint256)
-    {
+    function _payable(
+        GuardedRecord storage record,
+        Terms memory terms,
+        Balance balance,
+        Config config
+    ) private view returns (uint256) {
         uint256 sum = _net(record, balance, config);
         if (block.timestamp > _refutableUntil(terms)) {
             sum = Math.min(balance.budget(), sum + record.payableClaims());
@@ -162,7 +165,8 @@ library PayableAmounts {
         return uint256(terms.deadline) + terms.grace + 2 * uint256(terms.claimPeriod);
     }
 
-    function _net(Position storage record, Balance balance, Config config)
+    /// Returns the final payable amount without claims.
+    function _net(GuardedRecord storage record, Balance balance, Config config)
         private
         view
         returns (uint256)
@@ -174,23 +178,30 @@ library PayableAmounts {
 
     /// Returns the holdback share of the gross that is not yet safe from reversals. An event may be
     /// reported `lateness` after it, so the holdback ends that much later.
-    function _heldBack(Position storage record, Terms memory terms, Balance balance, Config config)
-        private
-        view
-        returns (uint256)
-    {
+    function _heldBack(
+        GuardedRecord storage record,
+        Terms memory terms,
+        Balance balance,
+        Config config
+    ) private view returns (uint256) {
         if (terms.holdbackBps == 0 || config.has(CLOSED)) return 0;
         uint256 young = record.recentGross(uint256(terms.holdbackPeriod) + terms.lateness);
         return Release.heldBack(record.net(balance.budget()), young, terms.holdbackBps);
     }
 
-    function _level(Position storage record, Terms memory terms) private view returns (uint256) {
+    /// Returns the level of the rate cap's bucket now.
+    function _level(GuardedRecord storage record, Terms memory terms)
+        private
+        view
+        returns (uint256)
+    {
         return Release.levelAfter(
             record.capLevel, block.timestamp - record.capUpdatedAt, terms.rateCap, terms.ratePeriod
         );
     }
 
-    function _reserved(Position storage record, Terms memory terms, Balance balance)
+    /// Returns the most that the contract can have paid in the end.
+    function _reserved(GuardedRecord storage record, Terms memory terms, Balance balance)
         private
         view
         returns (uint256)

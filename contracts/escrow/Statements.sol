@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Terms} from "../terms/Terms.sol";
-import {ClaimsStatus, Position} from "./ContractRecord.sol";
+import {ClaimsStatus, GuardedRecord} from "./GuardedRecord.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
@@ -17,7 +17,7 @@ import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol
 /// account is harmless: it works on the library's own storage, which is empty.
 ///
 /// Assumptions: amounts fit 80 bits and times 40, by the terms rules. Callers finalize a matured
-/// statement before they call `dispute`, `rule`, `agree` or `discard`.
+/// statement before they call `dispute`, `rule`, `closeByConsent` or `discard`.
 ///
 /// Liveness: a statement that is neither disproved nor disputed becomes final by the clock alone.
 ///
@@ -43,8 +43,8 @@ library Statements {
     /// at least `reversed` and fits 80 bits.
     /// @param reversed The cumulative reversed amount that it states.
     /// @return reason The rule that the statement breaks, in ASCII; zero if it breaks none.
-    function put(
-        Position storage record,
+    function propose(
+        GuardedRecord storage record,
         Terms memory terms,
         uint256 lastFinal,
         uint256 position,
@@ -76,7 +76,7 @@ library Statements {
     /// @param since The second since which it is final.
     /// @param budget The budget of the contract.
     /// @return net The amount that it makes payable.
-    function finalize(Position storage record, uint256 since, uint256 budget)
+    function finalize(GuardedRecord storage record, uint256 since, uint256 budget)
         external
         returns (uint256 net)
     {
@@ -93,10 +93,12 @@ library Statements {
     /// @param position The position of the pending statement.
     /// @param byOwner True for a dispute by the owner, false for one by the operator.
     /// @return resolvesAt The last second of the arbiter.
-    function dispute(Position storage record, Terms memory terms, uint256 position, bool byOwner)
-        external
-        returns (uint40 resolvesAt)
-    {
+    function dispute(
+        GuardedRecord storage record,
+        Terms memory terms,
+        uint256 position,
+        bool byOwner
+    ) external returns (uint40 resolvesAt) {
         if (terms.arbiter == address(0)) revert NoArbiter();
         _requirePending(record, position);
         if (byOwner ? record.ownerDisputed : record.operatorDisputed) {
@@ -121,9 +123,12 @@ library Statements {
     /// @param budget The budget of the contract.
     /// @param position The position of the pending statement.
     /// @param payableAmount The amount.
-    function rule(Position storage record, uint256 budget, uint256 position, uint256 payableAmount)
-        external
-    {
+    function rule(
+        GuardedRecord storage record,
+        uint256 budget,
+        uint256 position,
+        uint256 payableAmount
+    ) external {
         _requirePending(record, position);
         if (!record.isDisputed()) revert NotDisputed();
         uint256 least = Math.min(record.net(budget), record.pendingNet(budget));
@@ -131,7 +136,7 @@ library Statements {
         if (payableAmount < least || payableAmount > most) {
             revert PayableOutOfRange(payableAmount, least, most);
         }
-        // The history of the gross must not fall (see ContractRecordLibrary.recentGross). A ruling
+        // The history of the gross must not fall (see GuardedRecordLibrary.recentGross). A ruling
         // that lowers the gross is made up for by the sum of all such reductions.
         uint256 before = record.grossOf(record.earned);
         record.adjustment = _difference(payableAmount, record.pendingEarned, record.pendingReversed);
@@ -146,7 +151,7 @@ library Statements {
     /// and the pending statement are void.
     /// @param record The record of the contract.
     /// @param payableAmount The amount, at most the budget.
-    function agree(Position storage record, uint256 payableAmount) external {
+    function closeByConsent(GuardedRecord storage record, uint256 payableAmount) external {
         _discard(record);
         (record.claimed, record.claimsStatus) = (0, ClaimsStatus.Ruled);
         record.adjustment = _difference(payableAmount, record.earned, record.reversed);
@@ -154,19 +159,19 @@ library Statements {
 
     /// Makes the pending statement void.
     /// @param record The record of the contract.
-    function discard(Position storage record) external {
+    function discard(GuardedRecord storage record) external {
         _discard(record);
     }
 
     /// Reverts unless the statement at `position` is pending. Callers name the statement, so a
     /// dispute or ruling of one statement cannot hit the next.
-    function _requirePending(Position storage record, uint256 position) private view {
+    function _requirePending(GuardedRecord storage record, uint256 position) private view {
         if (record.pendingPosition == 0 || record.pendingPosition != position) {
             revert NotPending(position, record.pendingPosition);
         }
     }
 
-    function _discard(Position storage record) private {
+    function _discard(GuardedRecord storage record) private {
         (record.pendingEarned, record.pendingReversed) = (0, 0);
         (record.pendingPosition, record.resolvesAt) = (0, 0);
         (record.ownerDisputed, record.operatorDisputed) = (false, false);

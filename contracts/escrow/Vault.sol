@@ -167,6 +167,8 @@ abstract contract Vault is EIP712, Nonces {
         return IERC20(token).balanceOf(address(this));
     }
 
+    /// Sends all of the account's credit to `to`. Here a transfer that fails reverts: the credit
+    /// stays.
     function _withdraw(address token, address account, address to) private {
         if (to == address(0) || to == address(this)) revert InvalidRecipient(to);
         uint256 amount = _credits[token][account];

@@ -128,7 +128,7 @@ contract Evidence {
         Opening calldata opening
     ) external {
         Context memory context = _contextOf(escrow, contractId, size, exhibits);
-        uint256 lastSigned = escrow.reachOf(contractId);
+        uint256 lastSigned = escrow.lastSignedPosition(contractId);
         // Position 0 is the log's genesis, so zero means that no statement was signed.
         if (lastSigned == 0 || exhibits[0].position > lastSigned) {
             revert NotVouchedFor(exhibits[0].position, lastSigned);
@@ -335,7 +335,7 @@ contract Evidence {
         view
         returns (bool)
     {
-        uint256 lastFinal = context.escrow.floorOf(contractId);
+        uint256 lastFinal = context.escrow.lastFinalPosition(contractId);
         return lastFinal != 0 && position <= lastFinal; // zero: there is none
     }
 

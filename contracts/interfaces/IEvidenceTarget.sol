@@ -20,12 +20,12 @@ interface IEvidenceTarget {
     /// pending or final.
     /// @param contractId The contract.
     /// @return The position; zero if there is none.
-    function reachOf(bytes32 contractId) external view returns (uint256);
+    function lastSignedPosition(bytes32 contractId) external view returns (uint256);
 
     /// Returns the position of the contract's last final statement.
     /// @param contractId The contract.
     /// @return The position; zero if there is none.
-    function floorOf(bytes32 contractId) external view returns (uint256);
+    function lastFinalPosition(bytes32 contractId) external view returns (uint256);
 
     /// Returns the time at which both parties closed the contract.
     /// @param contractId The contract.

@@ -247,6 +247,7 @@ contract EventLog is EIP712 {
 
     // ------------------------------------------------------------ inside
 
+    /// Stores a checkpoint if it extends the last one.
     function _append(
         Log storage log,
         bytes32 logId,
@@ -263,15 +264,19 @@ contract EventLog is EIP712 {
         emit Published(logId, size, root);
     }
 
+    /// Returns the state of a log. Reverts for a log that is not registered.
     function _registered(bytes32 logId) private view returns (Log storage log) {
         log = _logs[logId];
         if (log.publisher == address(0)) revert UnknownLog(logId);
     }
 
+    /// Returns the publisher before, within HANDOVER_PERIOD of the hand-over; else zero, which
+    /// signs nothing.
     function _validPreviousOf(Log storage log) private view returns (address) {
         return block.timestamp <= log.previousUntil ? log.previous : address(0);
     }
 
+    /// Returns the root of a checkpoint. Reverts if there is none.
     function _anchoredRoot(bytes32 logId, uint64 size) private view returns (bytes32 root) {
         root = _roots[logId][size];
         if (root == 0) revert UnknownCheckpoint(logId, size);

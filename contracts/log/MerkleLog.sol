@@ -231,6 +231,8 @@ library MerkleLog {
         return proof[i];
     }
 
+    /// Reverts unless the run is in a tree of this size. The comparisons cannot overflow, whatever
+    /// the arguments are.
     function _requireRunInTree(uint256 first, uint256 count, uint256 size) private pure {
         if (size >= SIZE_LIMIT) revert SizeTooLarge(size, SIZE_LIMIT);
         if (count == 0 || first >= size || count > size - first) {
@@ -238,6 +240,7 @@ library MerkleLog {
         }
     }
 
+    /// Reverts unless the whole proof is consumed and leads to the root.
     function _requireRoot(bytes32 root, bytes32 computed, uint256 length, uint256 used)
         private
         pure

@@ -54,6 +54,7 @@ library TermsRules {
             && terms.rateCap == 0 && terms.claimPeriod == 0;
     }
 
+    /// Checks accounts, and with them what needs an arbiter.
     function _checkParties(Terms memory terms) private view {
         if (terms.owner == address(0)) revert ZeroOwner();
         if (terms.operator == address(0)) revert ZeroOperator();
@@ -71,6 +72,7 @@ library TermsRules {
         if (terms.attribution > 1) revert UnknownAttribution(terms.attribution);
     }
 
+    /// Checks times and periods.
     function _checkTimes(Terms memory terms) private view {
         if (terms.opensAt < block.timestamp) revert OpensInThePast(terms.opensAt, block.timestamp);
         if (terms.deadline < terms.opensAt) {
@@ -97,6 +99,7 @@ library TermsRules {
         }
     }
 
+    /// Checks amounts and shares.
     function _checkAmounts(Terms memory terms) private pure {
         _requireUint80(terms.unitPrice);
         _requireUint80(terms.budget);

@@ -89,8 +89,8 @@ contract ChallengeTest is GuardedFixture {
         emit OutcomeEscrow.Paid(id, payee, first, 5 * PRICE * 975 / 1000, 5 * PRICE * 25 / 1000);
         _settle(batch);
         assertEq(escrow.paidOf(id), 5 * PRICE);
-        assertEq(escrow.floorOf(id), first);
-        assertEq(escrow.reachOf(id), batch.first);
+        assertEq(escrow.lastFinalPosition(id), first);
+        assertEq(escrow.lastSignedPosition(id), batch.first);
         assertEq(_pending(id).earned, 9 * PRICE);
     }
 
@@ -153,7 +153,7 @@ contract ChallengeTest is GuardedFixture {
         vm.warp(START + CHALLENGE + 1);
         // One between is covered by now, the one above is not.
         assertEq(_settleForReason(before), "already_settled");
-        assertEq(escrow.floorOf(id), position);
+        assertEq(escrow.lastFinalPosition(id), position);
         assertLt(position, late);
         _state(terms, 6 * PRICE, 0);
     }
@@ -184,7 +184,7 @@ contract ChallengeTest is GuardedFixture {
         );
         assertEq(escrow.paidOf(id), 0);
         assertEq(escrow.paidOf(plainId), PRICE);
-        assertEq(escrow.reachOf(plainId), escrow.floorOf(plainId));
+        assertEq(escrow.lastSignedPosition(plainId), escrow.lastFinalPosition(plainId));
     }
 
     /// Who holds an older signed statement can bring it in the way of the last one, if the last
@@ -363,8 +363,8 @@ contract ChallengeTest is GuardedFixture {
         assertEq(waiting.reversed, reversed);
         assertEq(waiting.resolvesAt, START + CHALLENGE);
         assertFalse(waiting.ownerDisputed || waiting.operatorDisputed);
-        assertEq(escrow.reachOf(id), position);
-        assertEq(escrow.floorOf(id), 0);
+        assertEq(escrow.lastSignedPosition(id), position);
+        assertEq(escrow.lastFinalPosition(id), 0);
         assertEq(escrow.netOf(id), 0);
         assertEq(escrow.owed(id), 0);
         assertEq(escrow.releasable(id), 0);
@@ -377,8 +377,8 @@ contract ChallengeTest is GuardedFixture {
     function _assertFinal(uint64 position, uint256 net) private view {
         assertEq(_pending(id).position, 0);
         assertEq(_pending(id).resolvesAt, 0);
-        assertEq(escrow.floorOf(id), position);
-        assertEq(escrow.reachOf(id), position);
+        assertEq(escrow.lastFinalPosition(id), position);
+        assertEq(escrow.lastSignedPosition(id), position);
         assertEq(escrow.netOf(id), net);
     }
 }

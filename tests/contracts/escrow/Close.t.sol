@@ -37,8 +37,8 @@ contract CloseTest is GuardedFixture {
 
         _assertClosed(7 * PRICE + 1);
         assertEq(escrow.closedAtOf(id), START + CHALLENGE + 1);
-        assertEq(escrow.floorOf(id), position);
-        assertEq(escrow.reachOf(id), position);
+        assertEq(escrow.lastFinalPosition(id), position);
+        assertEq(escrow.lastSignedPosition(id), position);
     }
 
     function test_nothingOrAll() public {
@@ -121,10 +121,10 @@ contract CloseTest is GuardedFixture {
 
     function test_aRipeStatementIsFinalBeforeTheClose() public {
         uint64 position = _stateFinal(terms, 5 * PRICE, 0);
-        assertEq(escrow.floorOf(id), position);
+        assertEq(escrow.lastFinalPosition(id), position);
         _close(id, PRICE);
-        assertEq(escrow.floorOf(id), position);
-        assertEq(escrow.reachOf(id), position);
+        assertEq(escrow.lastFinalPosition(id), position);
+        assertEq(escrow.lastSignedPosition(id), position);
         _assertClosed(PRICE);
     }
 
@@ -136,10 +136,10 @@ contract CloseTest is GuardedFixture {
         _close(id, 3 * PRICE);
         assertEq(_pending(id).position, 0);
         assertFalse(_pending(id).ownerDisputed || _pending(id).operatorDisputed);
-        assertEq(escrow.reachOf(id), first);
+        assertEq(escrow.lastSignedPosition(id), first);
         skip(CHALLENGE + ARBITRATION + 1);
         assertEq(_release(id), 0);
-        assertEq(escrow.floorOf(id), first);
+        assertEq(escrow.lastFinalPosition(id), first);
         _assertClosed(3 * PRICE);
         vm.expectRevert(_notPending(lastStated, 0));
         _rule(id, BUDGET);

@@ -125,7 +125,7 @@ contract DisputeTest is GuardedFixture {
         _dispute(owner.addr, id);
         vm.warp(START + CHALLENGE + ARBITRATION);
         _refused(terms, 6 * PRICE, 0, "pending");
-        assertEq(escrow.reachOf(id), position);
+        assertEq(escrow.lastSignedPosition(id), position);
         assertEq(_release(id), 0);
     }
 
@@ -172,7 +172,7 @@ contract DisputeTest is GuardedFixture {
         _rule(id, 2 * PRICE + 1);
         assertEq(escrow.paidOf(id), 2 * PRICE + 1);
         assertEq(escrow.netOf(id), 2 * PRICE + 1);
-        assertEq(escrow.floorOf(id), position);
+        assertEq(escrow.lastFinalPosition(id), position);
         assertEq(_pending(id).position, 0);
         vm.expectRevert(_notPending(position, 0));
         _rule(id, 0);

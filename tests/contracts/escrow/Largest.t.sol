@@ -27,7 +27,7 @@ contract LargestTest is GuardedFixture {
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Paid(id, payee, batch.first, AMOUNT - FEE, FEE);
         _settle(batch);
-        assertEq(escrow.floorOf(id), batch.first);
+        assertEq(escrow.lastFinalPosition(id), batch.first);
         assertEq(escrow.paidOf(id), AMOUNT);
         assertEq(escrow.creditOf(address(token), feeRecipient), FEE);
 
@@ -53,7 +53,7 @@ contract LargestTest is GuardedFixture {
         assertEq(waiting.earned, AMOUNT);
         assertEq(waiting.position, batch.first);
         assertEq(waiting.resolvesAt, NOW + CHALLENGE);
-        assertEq(escrow.reachOf(id), batch.first);
+        assertEq(escrow.lastSignedPosition(id), batch.first);
 
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Disputed(id, owner.addr, NOW + CHALLENGE + ARBITRATION);
@@ -65,7 +65,7 @@ contract LargestTest is GuardedFixture {
         emit OutcomeEscrow.Paid(id, payee, batch.first, AMOUNT - FEE, FEE);
         vm.prank(arbiter.addr);
         escrow.rule(id, batch.first, AMOUNT);
-        assertEq(escrow.floorOf(id), batch.first);
+        assertEq(escrow.lastFinalPosition(id), batch.first);
     }
 
     function test_aStatementUnderARateCap() public {
@@ -75,7 +75,7 @@ contract LargestTest is GuardedFixture {
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, AMOUNT, 0)));
         _settle(batch);
         vm.warp(NOW + CHALLENGE + 1);
-        assertEq(escrow.floorOf(id), batch.first);
+        assertEq(escrow.lastFinalPosition(id), batch.first);
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Final(id, batch.first, AMOUNT, NOW + CHALLENGE);
         assertEq(_release(id), AMOUNT / 2);

@@ -29,7 +29,7 @@ contract OpenTest is Fixture {
         assertEq(token.balanceOf(owner.addr), before - BUDGET);
         assertEq(abi.encode(escrow.termsOf(id)), abi.encode(terms));
         assertEq(escrow.paidOf(id), 0);
-        assertEq(escrow.floorOf(id), 0);
+        assertEq(escrow.lastFinalPosition(id), 0);
         assertEq(escrow.statusOf(id), "open");
     }
 

@@ -73,7 +73,7 @@ contract RateCapTest is GuardedFixture {
     function test_settlementIsNeverDelayed() public {
         _state(terms, 4 * CAP, 0);
         uint64 position = _state(terms, 8 * CAP, 0);
-        assertEq(escrow.floorOf(id), position);
+        assertEq(escrow.lastFinalPosition(id), position);
         assertEq(escrow.netOf(id), 8 * CAP);
         assertEq(escrow.paidOf(id), CAP / 2);
     }

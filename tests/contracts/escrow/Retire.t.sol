@@ -30,8 +30,8 @@ contract RetireTest is GuardedFixture {
 
         assertTrue(escrow.isRetired(id));
         assertEq(_pending(id).position, 0);
-        assertEq(escrow.floorOf(id), 0);
-        assertEq(escrow.reachOf(id), 0);
+        assertEq(escrow.lastFinalPosition(id), 0);
+        assertEq(escrow.lastSignedPosition(id), 0);
         assertEq(escrow.netOf(id), 0);
         assertEq(escrow.releasableAt(id), 0);
         skip(CHALLENGE + ARBITRATION);
@@ -126,7 +126,7 @@ contract RetireTest is GuardedFixture {
         vm.expectRevert(revertData);
         escrow.releasableAt("?");
         vm.expectRevert(revertData);
-        escrow.reachOf("?");
+        escrow.lastSignedPosition("?");
         vm.expectRevert(revertData);
         escrow.openingNumberOf("?");
         vm.expectRevert(revertData);
@@ -150,8 +150,8 @@ contract RetireTest is GuardedFixture {
     function _assertFinal(uint64 position, uint256 net) private view {
         assertEq(_pending(id).position, 0);
         assertEq(_pending(id).resolvesAt, 0);
-        assertEq(escrow.floorOf(id), position);
-        assertEq(escrow.reachOf(id), position);
+        assertEq(escrow.lastFinalPosition(id), position);
+        assertEq(escrow.lastSignedPosition(id), position);
         assertEq(escrow.netOf(id), net);
     }
 }

@@ -68,6 +68,6 @@ contract StatusTest is Fixture {
         vm.expectRevert(revertData);
         escrow.paidOf("?");
         vm.expectRevert(revertData);
-        escrow.floorOf("?");
+        escrow.lastFinalPosition("?");
     }
 }

@@ -13,7 +13,7 @@ contract EndToEndTest is Lies {
     /// A retired verifier's statement is not taken.
     function _assertUnheard() private {
         uint256 position = _state();
-        assertLt(escrow.reachOf(mine), position);
+        assertLt(escrow.lastSignedPosition(mine), position);
     }
 
     // ------------------------------------------------------------ disproving

@@ -44,7 +44,7 @@ contract OutcomeTest is EvidenceFixture {
     function test_onlyWhatTheVerifierSignedIsAccused() public {
         _begin(_terms());
         _state(MINE);
-        uint256 lastSigned = escrow.reachOf(MINE);
+        uint256 lastSigned = escrow.lastSignedPosition(MINE);
         Entry memory entry = _honest();
         entry.value = PRICE + 1;
         uint256 outcome = _write(entry);

@@ -39,7 +39,7 @@ contract GuardedGasTest is GasFixture {
     function test_gas_settleChallenged() public {
         (bytes32 id, Batch memory batch) = _ready(_guarded());
         _meter("settle 50 outcomes, challenged", stranger, address(escrow), _settleCall(batch));
-        assertEq(escrow.reachOf(id), batch.first);
+        assertEq(escrow.lastSignedPosition(id), batch.first);
     }
 
     function test_gas_release() public {

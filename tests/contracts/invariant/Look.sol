@@ -17,12 +17,13 @@ abstract contract Look is World {
     }
 
     function _look(Book storage book) internal {
-        (uint256 paid, uint256 lastFinal) = (escrow.paidOf(book.id), escrow.floorOf(book.id));
+        (uint256 paid, uint256 lastFinal) =
+            (escrow.paidOf(book.id), escrow.lastFinalPosition(book.id));
         if (paid != book.paid()) _break("I3", "money moved without an event");
         if (paid < book.lastPaid) _break("I3", "paid fell");
         if (lastFinal < book.previousFinal) _break("I3", "lastFinal fell");
         if (lastFinal != book.lastFinal()) _break("I7", "another statement is final");
-        if (escrow.reachOf(book.id) != book.lastSigned()) {
+        if (escrow.lastSignedPosition(book.id) != book.lastSigned()) {
             _break("I7", "another statement is the last");
         }
         if (escrow.isRetired(book.id) != book.retired) _break("I14", "retired or not");

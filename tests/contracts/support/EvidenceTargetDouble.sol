@@ -10,8 +10,8 @@ import {Terms} from "contracts/terms/Terms.sol";
 /// Evidence should have checked; what it is told, it repeats.
 contract EvidenceTargetDouble is IEvidenceTarget {
     EventLog public immutable eventLog;
-    mapping(bytes32 => uint256) public reachOf;
-    mapping(bytes32 => uint256) public floorOf;
+    mapping(bytes32 => uint256) public lastSignedPosition;
+    mapping(bytes32 => uint256) public lastFinalPosition;
     mapping(bytes32 => uint256) public closedAtOf;
     mapping(bytes32 => uint256) public openingNumberOf;
     mapping(bytes32 => bytes32) public retiredFor;
@@ -33,7 +33,7 @@ contract EvidenceTargetDouble is IEvidenceTarget {
 
     /// The verifier's last signed and its last final statement.
     function state(bytes32 contractId, uint256 lastSigned, uint256 lastFinal) external {
-        (reachOf[contractId], floorOf[contractId]) = (lastSigned, lastFinal);
+        (lastSignedPosition[contractId], lastFinalPosition[contractId]) = (lastSigned, lastFinal);
     }
 
     function close(bytes32 contractId, uint256 timeS) external {

@@ -324,7 +324,7 @@ abstract contract GuardedFixture is Fixture {
         uint256 releasable = escrow.releasable(id);
         assertLe(releasable, owed, "no more is releasable than owed");
         assertLe(paid + owed, escrow.termsOf(id).budget, "no more is owed than escrowed");
-        assertLe(escrow.floorOf(id), escrow.reachOf(id));
+        assertLe(escrow.lastFinalPosition(id), escrow.lastSignedPosition(id));
         if (releasable != 0 && releasable < owed) assertGt(escrow.releasableAt(id), 0);
         escrow.releasableAt(id);
         escrow.netOf(id);

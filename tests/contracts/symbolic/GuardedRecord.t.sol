@@ -2,13 +2,13 @@
 pragma solidity 0.8.37;
 
 import {Proof} from "./Proof.sol";
-import {Position} from "contracts/escrow/ContractRecord.sol";
+import {GuardedRecord} from "contracts/escrow/GuardedRecord.sol";
 import {Statements} from "contracts/escrow/Statements.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
 /// For every state of a contract that is not plain, at every time and under all terms that fit their
 /// words: nothing stated falls.
-contract PositionProofs is Proof {
+contract GuardedRecordProofs is Proof {
     struct State {
         uint80 earned;
         uint80 reversed;
@@ -27,7 +27,7 @@ contract PositionProofs is Proof {
         uint80 reversed;
     }
 
-    Position private _record;
+    GuardedRecord private _record;
 
     /// Both totals of a statement that is taken are at least the last final one's, its position is
     /// higher, and it states no more than the budget. One that is refused changes nothing. (The
@@ -47,7 +47,7 @@ contract PositionProofs is Proof {
         _record.pendingReversed = state.pendingReversed;
         (_record.pendingPosition, _record.resolvesAt) = (state.pendingPosition, state.resolvesAt);
 
-        bytes32 reason = Statements.put(
+        bytes32 reason = Statements.propose(
             _record, terms, state.lastFinal, made.position, made.earned, made.reversed
         );
         assert(_record.earned == state.earned && _record.reversed == state.reversed);

@@ -13,7 +13,7 @@ enum ClaimsStatus {
 
 /// @dev The statements and claims of a guarded contract, and of a plain one that was closed. Four
 /// slots and the history: a statement touches the first two, a release under a rate cap the third.
-struct Position {
+struct GuardedRecord {
     // The last final statement, and the sum that rulings have added to its net.
     uint80 earned;
     uint80 reversed;
@@ -40,40 +40,48 @@ struct Position {
     Checkpoints.Trace208 grossHistory;
 }
 
-using ContractRecordLibrary for Position global;
+using GuardedRecordLibrary for GuardedRecord global;
 
 /// @title Reads of a contract's record
 /// @dev A statement whose time has passed counts as final before it is stored as such: every read
 /// takes account of a matured statement.
 ///
 /// Assumptions: amounts fit 80 bits and times 40, by the terms rules.
-library ContractRecordLibrary {
+library GuardedRecordLibrary {
     using Checkpoints for Checkpoints.Trace208;
     using SafeCast for uint256;
 
     /// Returns true if a statement can still be disputed or disproved.
-    function isPending(Position storage self) internal view returns (bool) {
+    function isPending(GuardedRecord storage self) internal view returns (bool) {
         return self.pendingPosition != 0 && block.timestamp <= self.resolvesAt;
     }
 
     /// Returns true if a statement's time has passed and it is not yet stored as final.
-    function isMatured(Position storage self) internal view returns (bool) {
+    function isMatured(GuardedRecord storage self) internal view returns (bool) {
         return self.pendingPosition != 0 && block.timestamp > self.resolvesAt;
     }
 
     /// Returns the final payable amount without claims.
-    function net(Position storage self, uint256 budget) internal view returns (uint256) {
+    function net(GuardedRecord storage self, uint256 budget) internal view returns (uint256) {
         if (self.isMatured()) return self.pendingNet(budget);
         return _net(self.earned, self.reversed, self.adjustment, budget);
     }
 
     /// Returns the payable amount without claims that holds if the pending statement becomes final.
-    function pendingNet(Position storage self, uint256 budget) internal view returns (uint256) {
+    function pendingNet(GuardedRecord storage self, uint256 budget)
+        internal
+        view
+        returns (uint256)
+    {
         return _net(self.pendingEarned, self.pendingReversed, self.adjustment, budget);
     }
 
     /// Returns the most that can be payable without claims and rulings.
-    function highestNet(Position storage self, uint256 budget) internal view returns (uint256) {
+    function highestNet(GuardedRecord storage self, uint256 budget)
+        internal
+        view
+        returns (uint256)
+    {
         uint256 final_ = self.net(budget);
         if (!self.isPending()) return final_;
         uint256 pending = self.pendingNet(budget);
@@ -81,7 +89,7 @@ library ContractRecordLibrary {
     }
 
     /// Returns the amount that is paid of the claims if no more are refuted.
-    function payableClaims(Position storage self) internal view returns (uint256) {
+    function payableClaims(GuardedRecord storage self) internal view returns (uint256) {
         if (self.claimsStatus != ClaimsStatus.Ruled) return self.claimed;
         return self.claimsLimit < self.claimed ? self.claimsLimit : self.claimed;
     }
@@ -89,7 +97,11 @@ library ContractRecordLibrary {
     /// Returns the gross that has become final within the last `period` seconds. Amounts that were
     /// reversed or ruled off since are included: otherwise new earnings in their place would look
     /// old, and would not be held back.
-    function recentGross(Position storage self, uint256 period) internal view returns (uint256) {
+    function recentGross(GuardedRecord storage self, uint256 period)
+        internal
+        view
+        returns (uint256)
+    {
         uint256 all = self.cumulativeGross(self.isMatured() ? self.pendingEarned : self.earned);
         if (block.timestamp < period) return all;
         uint256 time = block.timestamp - period;
@@ -99,25 +111,29 @@ library ContractRecordLibrary {
     }
 
     /// Returns cumulative earned plus the rulings' adjustments, before reversals.
-    function grossOf(Position storage self, uint80 earned) internal view returns (uint256) {
+    function grossOf(GuardedRecord storage self, uint80 earned) internal view returns (uint256) {
         return _positive(int256(uint256(earned)) + self.adjustment);
     }
 
     /// Returns the gross plus all reductions by rulings. It never falls from one final statement to
     /// the next, so it can be compared across time.
-    function cumulativeGross(Position storage self, uint80 earned) internal view returns (uint256) {
+    function cumulativeGross(GuardedRecord storage self, uint80 earned)
+        internal
+        view
+        returns (uint256)
+    {
         return self.grossOf(earned) + self.rulingReductions;
     }
 
     /// Returns the second since which the last final statement is final.
-    function finalSince(Position storage self) internal view returns (uint256) {
+    function finalSince(GuardedRecord storage self) internal view returns (uint256) {
         if (self.isMatured()) return self.resolvesAt;
         (, uint48 since,) = self.grossHistory.latestCheckpoint();
         return since;
     }
 
     /// Returns true if a party has disputed the pending statement.
-    function isDisputed(Position storage self) internal view returns (bool) {
+    function isDisputed(GuardedRecord storage self) internal view returns (bool) {
         return self.ownerDisputed || self.operatorDisputed;
     }
 
