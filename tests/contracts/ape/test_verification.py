@@ -43,17 +43,18 @@ def test_package_says_what_forms_ask_for(packages: Path, address_book: Json) -> 
         "chainId": address_book["chain_id"],
         "address": deployed["address"],
         "creationTransactionHash": deployed["transaction_hash"],
-        "contractIdentifier": "contracts/OutcomeEscrow.sol:OutcomeEscrow",
+        "contractIdentifier": "contracts/escrow/OutcomeEscrow.sol:OutcomeEscrow",
         "constructorArguments": deployed["constructor_arguments"],
         "libraries": {
-            f"contracts/libraries/{name}.sol:{name}": address_book["contracts"][name][
+            f"contracts/{folder}/{name}.sol:{name}": address_book["contracts"][name][
                 "address"
             ].lower()
             for name in LIBRARIES
+            for folder in ["terms" if name == "TermsRules" else "escrow"]
         },
     }
     sources = json.loads((packages / "OutcomeEscrow" / INPUT).read_text())["sources"]
-    assert "contracts/EventLog.sol" in sources
+    assert "contracts/log/EventLog.sol" in sources
 
 
 def _comment(source: str) -> str:
@@ -68,7 +69,7 @@ def _longer_period(source: str) -> str:
 def _set_source(package: Path, change: Callable[[str], str]) -> None:
     file = package / INPUT
     content = json.loads(file.read_text())
-    source = content["sources"]["contracts/EventLog.sol"]
+    source = content["sources"]["contracts/log/EventLog.sol"]
     source["content"] = change(source["content"])
     file.write_text(json.dumps(content))
 
