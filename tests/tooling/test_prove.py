@@ -28,7 +28,7 @@ def test_every_fault_can_be_planted(tmp_path: Path) -> None:
 
 
 def test_stale_fault_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prove, "FAULTS", (prove.Fault("Release", "no such code", ""),))
+    monkeypatch.setattr(prove, "FAULTS", (prove.Fault("escrow/Release", "no such code", ""),))
     with pytest.raises(prove.ProofError, match="has not exactly one 'no such code' any more"):
         prove.copy_with_faults(tmp_path)
 
