@@ -60,34 +60,35 @@ class Target(NamedTuple):
     roots: tuple[str, ...] = ()
 
 
-CLAIMS = "contracts/libraries/Claims.sol:Claims"
-DUES = "contracts/libraries/Dues.sol:Dues"
-ESCROW = "contracts/OutcomeEscrow.sol:OutcomeEscrow"
-EVENT_LOG = "contracts/EventLog.sol:EventLog"
-EVIDENCE = "contracts/Evidence.sol:Evidence"
-JOB_EVALUATOR = "contracts/adapters/JobEvaluator.sol:JobEvaluator"
-JOB_EVALUATORS = "contracts/adapters/JobEvaluator.sol:JobEvaluators"
-STATEMENTS = "contracts/libraries/Statements.sol:Statements"
-TERMS_RULES = "contracts/libraries/TermsRules.sol:TermsRules"
+CLAIMS = "contracts/escrow/Claims.sol:Claims"
+PAYABLE_AMOUNTS = "contracts/escrow/PayableAmounts.sol:PayableAmounts"
+ESCROW = "contracts/escrow/OutcomeEscrow.sol:OutcomeEscrow"
+EVENT_LOG = "contracts/log/EventLog.sol:EventLog"
+EVIDENCE = "contracts/evidence/Evidence.sol:Evidence"
+JOB_EVALUATOR = "contracts/integrations/JobEvaluator.sol:JobEvaluator"
+JOB_EVALUATORS = "contracts/integrations/JobEvaluator.sol:JobEvaluators"
+STATEMENTS = "contracts/escrow/Statements.sol:Statements"
+TERMS_RULES = "contracts/terms/TermsRules.sol:TermsRules"
 
 
 def _of_escrow(*names: str) -> tuple[str, ...]:
     return tuple(f"escrow/{name}.t.sol" for name in names)
 
 
-def _test_of(library: str) -> str:
-    return f"tests/contracts/libraries/{library}.t.sol:{library}Test"
+def _test_of(folder: str, library: str) -> str:
+    return f"tests/contracts/{folder}/{library}.t.sol:{library}Test"
 
 
 EVIDENCE_TESTS = tuple(f"evidence/{name}.t.sol" for name in ("Outcome", "Claim", "Rival", "Totals"))
-DUES_TESTS = _of_escrow(
-    "Challenge", "Close", "Feedback", "Holdback", "RateCap", "Reserve", "Status"
+PAYABLE_AMOUNTS_TESTS = (
+    "integrations/Feedback.t.sol",
+    *_of_escrow("Challenge", "Close", "Holdback", "RateCap", "Reserve", "Status"),
 )
-POSITION_TESTS = _of_escrow(
+RECORD_TESTS = _of_escrow(
     "Challenge", "ClaimsPaid", "Claims", "Close", "Dispute", "Holdback", "Refund", "Reserve"
 )
-RULES_TESTS = ("libraries/TermsRules.t.sol", "escrow/OpenRules.t.sol")
-TERMS_TESTS = ("event_log/Publish.t.sol", *_of_escrow("Open", "Settle", "Close", "Withdraw"))
+RULES_TESTS = ("terms/TermsRules.t.sol", "terms/OpenRules.t.sol")
+TERMS_TESTS = ("log/Publish.t.sol", *_of_escrow("Open", "Settle", "Close", "Withdraw"))
 VAULT_TESTS = _of_escrow(
     "Constructor",
     "GuardedPayout",
@@ -100,56 +101,64 @@ VAULT_TESTS = _of_escrow(
 )
 
 TARGETS = {
-    "EventLog": Target("contracts/EventLog.sol", ("event_log",), (EVENT_LOG,)),
+    "EventLog": Target("contracts/log/EventLog.sol", ("log",), (EVENT_LOG,)),
     "MerkleLog": Target(
-        "contracts/libraries/MerkleLog.sol",
-        ("libraries/MerkleLog.t.sol", "libraries/MerkleVectors.t.sol"),
+        "contracts/log/MerkleLog.sol",
+        ("log/MerkleLog.t.sol", "log/MerkleVectors.t.sol"),
     ),
-    "Ledger": Target("contracts/libraries/Ledger.sol", ("libraries/Ledger.t.sol",)),
-    "Release": Target("contracts/libraries/Release.sol", ("libraries/Release.t.sol",)),
-    "CodeStore": Target("contracts/libraries/CodeStore.sol", ("libraries/CodeStore.t.sol",)),
-    "Evidence": Target("contracts/Evidence.sol", EVIDENCE_TESTS, (EVIDENCE,)),
-    "Totals": Target("contracts/libraries/Totals.sol", EVIDENCE_TESTS, (EVIDENCE,)),
-    "Attribution": Target("contracts/libraries/Attribution.sol", EVIDENCE_TESTS, (EVIDENCE,)),
+    "Ledger": Target("contracts/escrow/Ledger.sol", ("escrow/Ledger.t.sol",)),
+    "Release": Target("contracts/escrow/Release.sol", ("escrow/Release.t.sol",)),
+    "CodeStorage": Target("contracts/terms/CodeStorage.sol", ("terms/CodeStorage.t.sol",)),
+    "Evidence": Target("contracts/evidence/Evidence.sol", EVIDENCE_TESTS, (EVIDENCE,)),
+    "Totals": Target("contracts/evidence/Totals.sol", EVIDENCE_TESTS, (EVIDENCE,)),
+    "Attribution": Target("contracts/evidence/Attribution.sol", EVIDENCE_TESTS, (EVIDENCE,)),
     "Feedback": Target(
-        "contracts/Feedback.sol", ("escrow/Feedback.t.sol",), ("contracts/Feedback.sol:Feedback",)
+        "contracts/integrations/Feedback.sol",
+        ("integrations/Feedback.t.sol",),
+        ("contracts/integrations/Feedback.sol:Feedback",),
     ),
     "Statements": Target(
-        "contracts/libraries/Statements.sol",
+        "contracts/escrow/Statements.sol",
         ("escrow/Challenge.t.sol", "escrow/Dispute.t.sol", "escrow/Retire.t.sol"),
         (STATEMENTS,),
     ),
     "Claims": Target(
-        "contracts/libraries/Claims.sol",
+        "contracts/escrow/Claims.sol",
         ("escrow/Claims.t.sol", "escrow/ClaimsPaid.t.sol"),
         (CLAIMS,),
     ),
-    "Dues": Target("contracts/libraries/Dues.sol", DUES_TESTS, (DUES,)),
-    "Position": Target(
-        "contracts/libraries/Position.sol",
-        POSITION_TESTS,
-        (CLAIMS, DUES, ESCROW, STATEMENTS),
+    "PayableAmounts": Target(
+        "contracts/escrow/PayableAmounts.sol", PAYABLE_AMOUNTS_TESTS, (PAYABLE_AMOUNTS,)
     ),
-    "OutcomeEscrow": Target("contracts/OutcomeEscrow.sol", ("escrow",), (ESCROW,)),
-    "Vault": Target("contracts/Vault.sol", VAULT_TESTS, (ESCROW,)),
-    "Exhibits": Target("contracts/libraries/Exhibits.sol", EVIDENCE_TESTS, (EVIDENCE,)),
-    "Payloads": Target("contracts/libraries/Payloads.sol", EVIDENCE_TESTS, (EVIDENCE,)),
-    "Terms": Target("contracts/libraries/Terms.sol", TERMS_TESTS, (ESCROW, EVENT_LOG)),
+    "GuardedRecord": Target(
+        "contracts/escrow/GuardedRecord.sol",
+        RECORD_TESTS,
+        (CLAIMS, PAYABLE_AMOUNTS, ESCROW, STATEMENTS),
+    ),
+    "OutcomeEscrow": Target("contracts/escrow/OutcomeEscrow.sol", ("escrow",), (ESCROW,)),
+    "Vault": Target("contracts/escrow/Vault.sol", VAULT_TESTS, (ESCROW,)),
+    "Exhibits": Target("contracts/evidence/Exhibits.sol", EVIDENCE_TESTS, (EVIDENCE,)),
+    "Payloads": Target("contracts/evidence/Payloads.sol", EVIDENCE_TESTS, (EVIDENCE,)),
+    "Terms": Target("contracts/terms/Terms.sol", TERMS_TESTS, (ESCROW, EVENT_LOG)),
     "TermsRules": Target(
-        "contracts/libraries/TermsRules.sol", RULES_TESTS, (TERMS_RULES, _test_of("TermsRules"))
+        "contracts/terms/TermsRules.sol",
+        RULES_TESTS,
+        (TERMS_RULES, _test_of("terms", "TermsRules")),
     ),
-    "TermsFile": Target(
-        "contracts/libraries/TermsFile.sol",
-        ("libraries/TermsFile.t.sol",),
-        (_test_of("TermsFile"),),
+    "TermsStorage": Target(
+        "contracts/terms/TermsStorage.sol",
+        ("terms/TermsStorage.t.sol",),
+        (_test_of("terms", "TermsStorage"),),
     ),
     "Signatures": Target(
-        "contracts/libraries/Signatures.sol",
-        ("libraries/Signatures.t.sol",),
-        (_test_of("Signatures"),),
+        "contracts/escrow/Signatures.sol",
+        ("escrow/Signatures.t.sol",),
+        (_test_of("escrow", "Signatures"),),
     ),
     "JobEvaluator": Target(
-        "contracts/adapters/JobEvaluator.sol", ("adapters",), (JOB_EVALUATOR, JOB_EVALUATORS)
+        "contracts/integrations/JobEvaluator.sol",
+        ("integrations/JobEvaluator.t.sol", "integrations/Hostile.t.sol"),
+        (JOB_EVALUATOR, JOB_EVALUATORS),
     ),
 }
 

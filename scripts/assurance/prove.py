@@ -26,8 +26,8 @@ LOCK = ROOT / "requirements" / "halmos.txt"
 ENVIRONMENT = ROOT / "build" / "halmos"
 PYTHON = ENVIRONMENT / "bin" / "python"
 PROOFS = Path("tests/contracts/symbolic")
-HARNESS = Path("tests/contracts/helpers/MerkleHarness.sol")
-LIBRARIES = Path("contracts/libraries")
+HARNESS = Path("tests/contracts/support/MerkleHarness.sol")
+CONTRACTS = Path("contracts")
 OUT = "build/forge-proofs"
 TIMEOUT_S = 1200
 SOLVER_TIMEOUT = "120s"
@@ -39,7 +39,7 @@ class ProofError(Exception):
 
 
 class Fault(NamedTuple):
-    """One exact edit of one library."""
+    """One exact edit of one file of contracts/, named without `.sol`."""
 
     file: str
     old: str
@@ -48,20 +48,24 @@ class Fault(NamedTuple):
 
 # Together they break every proof; none hides another, as each is in a function of its own.
 FAULTS = (
-    Fault("Ledger", "endsAt_ << 200 | budget_ << 80", "endsAt_ << 200 | budget_ << 79"),
-    Fault("Ledger", "~(UINT40 << 160 | UINT80)", "~(UINT40 << 160)"),
-    Fault("Ledger", "~(UINT80 << 80)", "~(UINT80 << 81)"),
-    Fault("Ledger", "~(UINT40 << 200)", "~(UINT40 << 199)"),
-    Fault("Ledger", "| flag << 240", "^ flag << 240"),
-    Fault("Release", "net * feeBps / BPS - paid * feeBps / BPS", "(net - paid) * feeBps / BPS"),
-    Fault("Release", "(young < net ? young : net)", "(young < net ? net : young)"),
-    Fault("Release", "leak < level ? level - leak : 0", "leak < level ? level - leak : leak"),
-    Fault("Statements", 'if (earned < position.earned) return "earned_fell";', ""),
-    Fault("MerkleLog", "if (newSize <= oldSize)", "if (newSize < oldSize)"),
+    Fault("escrow/Ledger", "endsAt_ << 200 | budget_ << 80", "endsAt_ << 200 | budget_ << 79"),
+    Fault("escrow/Ledger", "~(UINT40 << 160 | UINT80)", "~(UINT40 << 160)"),
+    Fault("escrow/Ledger", "~(UINT80 << 80)", "~(UINT80 << 81)"),
+    Fault("escrow/Ledger", "~(UINT40 << 200)", "~(UINT40 << 199)"),
+    Fault("escrow/Ledger", "| flag << 240", "^ flag << 240"),
     Fault(
-        "MerkleLog",
-        "_requireSame(newRoot, newHash, proof.length, used);",
-        "_requireSame(newRoot, newRoot, used, used);",
+        "escrow/Release", "net * feeBps / BPS - paid * feeBps / BPS", "(net - paid) * feeBps / BPS"
+    ),
+    Fault("escrow/Release", "(recent < net ? recent : net)", "(recent < net ? net : recent)"),
+    Fault(
+        "escrow/Release", "leak < level ? level - leak : 0", "leak < level ? level - leak : leak"
+    ),
+    Fault("escrow/Statements", 'if (earned < record.earned) return "earned_fell";', ""),
+    Fault("log/MerkleLog", "if (newSize <= oldSize)", "if (newSize < oldSize)"),
+    Fault(
+        "log/MerkleLog",
+        "_requireRoot(newRoot, newHash, proof.length, used);",
+        "_requireRoot(newRoot, newRoot, used, used);",
     ),
 )
 
@@ -134,7 +138,7 @@ def copy_with_faults(project: Path) -> None:
     for name in ("node_modules", "scripts", ".venv"):
         (project / name).symlink_to(ROOT / name)
     for fault in FAULTS:
-        file = project / LIBRARIES / f"{fault.file}.sol"
+        file = project / CONTRACTS / f"{fault.file}.sol"
         source = file.read_text()
         if source.count(fault.old) != 1:
             raise ProofError(f"{fault.file}.sol has not exactly one {fault.old!r} any more")

@@ -5,7 +5,7 @@ by lies. `error` is the name of the error by which the Evidence contract refuses
 (core/evidence has the same names, hyphenated), "" if it holds; it is written down here by hand and
 computed nowhere.
 
-All lists hold flat objects of one shape: `entries`, `indexes` and `proofs` are parallel, exhibit
+All lists hold flat objects of one shape: `entries`, `positions` and `proofs` are parallel, exhibit
 by exhibit. `contracts` are those of every case; a log is registered by `registrant` under
 `origin`.
 """
@@ -89,7 +89,7 @@ def _case(vector: Vector) -> Json:
     return {
         "contract_id": to_hex(case.contract_id),
         "error": vector.error,
-        "floor": log.at[vector.floor],
+        "last_final": log.at[vector.last_final],
         "kind": case.kind,
         "name": vector.name,
         "opening_commitment": to_hex(commitment),
@@ -97,7 +97,7 @@ def _case(vector: Vector) -> Json:
         "opening_nth": nth,
         "opening_received_ms": received_ms,
         "opening_request_hash": to_hex(request_hash),
-        "reach": log.at[vector.reach],
+        "last_signed": log.at[vector.last_signed],
         "rival_id": to_hex(case.rival),
         **_shown(log, vector.shown),
     }
@@ -115,7 +115,7 @@ def _claimed(vector: Vector) -> Json:
         "claim_time_ms": claim.time_ms,
         "claim_touch": claim.touch,
         "claim_transition": claim.transition,
-        "rival_floor": vector.log.at[vector.rival_floor],
+        "rival_last_final": vector.log.at[vector.rival_last_final],
     }
 
 
@@ -146,7 +146,7 @@ def _shown(log: Log, names: tuple[str, ...]) -> Json:
     places = [log.at[name] for name in names]
     return {
         "entries": [to_hex(_encoded(log.records[place].entry)) for place in places],
-        "indexes": places,
+        "positions": places,
         "proofs": [
             [to_hex(hash_) for hash_ in merkle.inclusion_proof(place, len(leaves), node)]
             for place in places

@@ -181,28 +181,28 @@ def lies(history: History) -> list[Lie]:
 def _lies(history: History) -> Iterator[Lie]:
     entries = [record.entry for record in history.records]
     signed = {rules.contract_id: rules for rules in history.signed}
-    for index, entry in enumerate(entries):
+    for position, entry in enumerate(entries):
         if entry.kind == "outcome":
-            for kind in _outcome_lies(history, signed[entry.actor], index):
-                yield index, kind
+            for kind in _outcome_lies(history, signed[entry.actor], position):
+                yield position, kind
         elif entry.kind == "outcome.reversed":
             rules = signed[entry.actor]
             facts = unpack_reversal(entry.payload)
             if entry.time_ms - entries[facts.outcome].time_ms > rules.holdback_period_ms:
-                yield index, "reversal"
+                yield position, "reversal"
             before = facts.reversed_after - entry.value
-            for earlier in entries[:index]:
+            for earlier in entries[:position]:
                 if (
                     earlier.kind == "outcome"
                     and earlier.actor == entry.actor
                     and unpack_outcome(earlier.payload).earned_after - before > rules.budget_units
                 ):
-                    yield index, "sum"
+                    yield position, "sum"
 
 
-def _outcome_lies(history: History, rules: ContractRules, index: int) -> Iterator[str]:
+def _outcome_lies(history: History, rules: ContractRules, position: int) -> Iterator[str]:
     entries = [record.entry for record in history.records]
-    entry = entries[index]
+    entry = entries[position]
     facts = unpack_outcome(entry.payload)
     at_ms = entry.time_ms
     if (
@@ -213,7 +213,7 @@ def _outcome_lies(history: History, rules: ContractRules, index: int) -> Iterato
     touched = entries[facts.touch].time_ms
     if not (rules.opens_at_ms <= touched and at_ms - touched <= rules.attribution_window_ms):
         yield "touch"
-    for earlier in entries[:index]:
+    for earlier in entries[:position]:
         if (
             earlier.kind in ("outcome", "outcome.over")
             and earlier.actor == entry.actor
@@ -317,19 +317,20 @@ def _history(history: History) -> dict[str, Any]:
         "contracts": [_terms(history, rules) for rules in history.signed],
         "entries": [numbers[word] for word in written],
         "lies": [
-            {"index": index, "kind": to_hex(ascii_word(kind))} for index, kind in lies(history)
+            {"position": position, "kind": to_hex(ascii_word(kind))}
+            for position, kind in lies(history)
         ],
         "name": history.name,
         "openings": [
             {
                 "commitment": to_hex(opening.commitment),
                 "from_state": to_hex(ascii_word(opening.from_state)),
-                "index": index,
+                "position": position,
                 "nth": opening.nth,
                 "received_ms": opening.received_ms,
                 "request_hash": to_hex(opening.request_hash),
             }
-            for index, (entry, opening) in enumerate(history.records)
+            for position, (entry, opening) in enumerate(history.records)
             if isinstance(opening, EventOpening) and entry.kind == "lead.transition"
         ],
         "words": [to_hex(word) for word in numbers],

@@ -72,8 +72,8 @@ def _edges(size: int) -> list[int]:
 
 def _places() -> Iterator[tuple[int, int]]:
     for size in (*range(1, 10), 15, 16, 17, 31, 32, 33):
-        for index in range(size) if size < 10 else _edges(size):
-            yield index, size
+        for position in range(size) if size < 10 else _edges(size):
+            yield position, size
 
 
 def _growths() -> Iterator[tuple[int, int]]:
@@ -100,10 +100,10 @@ def _reader(hashes: list[bytes]) -> merkle.Reader:
     )
 
 
-def _inclusion(hashes: list[bytes], index: int, size: int) -> Json:
+def _inclusion(hashes: list[bytes], position: int, size: int) -> Json:
     return {
-        "index": index,
-        "proof": hexes(merkle.inclusion_proof(index, size, _reader(hashes))),
+        "position": position,
+        "proof": hexes(merkle.inclusion_proof(position, size, _reader(hashes))),
         "root": to_hex(merkle.root_of(hashes[:size])),
         "size": size,
     }
@@ -155,8 +155,8 @@ def _no_inclusion(hashes: list[bytes]) -> Iterator[tuple[str, Json]]:
     good = _inclusion(hashes, 5, 13) | {"shown": 5}
     proof, other = good["proof"], to_hex(word("other"))
     yield "root-mismatch", good | {"shown": 6}
-    yield "root-mismatch", good | {"index": 4}
-    yield "root-mismatch", good | {"index": 6, "shown": 6}
+    yield "root-mismatch", good | {"position": 4}
+    yield "root-mismatch", good | {"position": 6, "shown": 6}
     yield "root-mismatch", good | {"root": other}
     yield "root-mismatch", good | {"root": to_hex(merkle.root_of(hashes[:12]))}
     yield "root-mismatch", good | {"proof": [*proof[:-1], other]}
@@ -166,9 +166,9 @@ def _no_inclusion(hashes: list[bytes]) -> Iterator[tuple[str, Json]]:
     yield "proof-too-short", good | {"size": 17}
     yield "proof-too-long", good | {"proof": [*proof, other]}
     yield "proof-too-long", good | {"size": 8}
-    yield "proof-too-long", good | {"index": 12, "shown": 12}
-    yield "run-range", good | {"index": 13}
-    yield "run-range", good | {"index": LARGEST}
+    yield "proof-too-long", good | {"position": 12, "shown": 12}
+    yield "run-range", good | {"position": 13}
+    yield "run-range", good | {"position": LARGEST}
     yield "run-range", good | {"size": 0}
     yield "run-range", good | {"size": 5}
     yield "size-range", good | {"size": LARGEST + 1}

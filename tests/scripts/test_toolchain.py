@@ -184,7 +184,7 @@ def test_solc_answers_its_two_calls_only() -> None:
     assert re.search(
         r"^Version: 0\.8\.37\+commit\.[0-9a-f]{8}\.Linux\.g\+\+$", version.stdout, re.MULTILINE
     )
-    refused = run("scripts/solc", "--bin", "contracts/EventLog.sol")
+    refused = run("scripts/solc", "--bin", "contracts/log/EventLog.sol")
     assert refused.returncode == 2
     assert refused.stderr == (
         "scripts/solc knows --version and --standard-json; use one of these\n"

@@ -111,7 +111,7 @@ def test_roots_of_sizes_up_to_thirty_three() -> None:
 
 def verify_inclusion(row: dict[str, Any], shown: int) -> None:
     proof, root = unhexes(row["proof"]), unhex(row["root"])
-    merkle.verify_inclusion(LEAF_HASHES[shown], row["index"], row["size"], proof, root)
+    merkle.verify_inclusion(LEAF_HASHES[shown], row["position"], row["size"], proof, root)
 
 
 def verify_run(row: dict[str, Any], leaves: list[bytes]) -> None:
@@ -131,7 +131,7 @@ def verify_consistency(row: dict[str, Any]) -> None:
 
 def test_proofs_hold() -> None:
     for row in MERKLE["inclusion"]:
-        verify_inclusion(row, row["index"])
+        verify_inclusion(row, row["position"])
     for row in MERKLE["runs"]:
         verify_run(row, LEAF_HASHES[row["first"] : row["first"] + row["count"]])
     for row in MERKLE["uniform_runs"]:

@@ -77,7 +77,7 @@ def _by_answer() -> Iterator[Vector]:
     yield case("another's outcome", "NotAnswered", "bob", "bob 4", "outcome")
     yield case("no outcome", "NotAnswered", "ann", "ann 1", "transition")
     yield case("above the final statement", "NotAnswered", "ann", "ann 1",
-               "outcome", floor="transition")  # fmt: skip
+               "outcome", last_final="transition")  # fmt: skip
     for kind in ("outcome.over", "outcome.refused"):
         log = FIRST.with_lie("outcome", kind=kind)
         yield case(f"an {kind}", "", "ann", "ann 1", "outcome", log=log)
@@ -89,7 +89,7 @@ def _by_answer() -> Iterator[Vector]:
     said = FIRST.with_lie("genesis", kind="outcome.refused", subject=LEAD,
                       actor=ALL["first_touch"]["once"].id)  # fmt: skip
     yield case("the first entry, where nothing is final", "NotAnswered", "once",
-               "ann 1", "genesis", log=said, floor="genesis")  # fmt: skip
+               "ann 1", "genesis", log=said, last_final="genesis")  # fmt: skip
     yield case("the first entry, where something is", "", "once", "ann 1",
                "genesis", log=said)  # fmt: skip
 
@@ -98,7 +98,11 @@ def _by_gift() -> Iterator[Vector]:
     def taken(
         name: str, error: str, log: Log = FIRST, first: str = "outcome", **fields: Any
     ) -> Vector:
-        fields = {"rival": "ann", "floor": "genesis", "rival_floor": "settlement"} | fields
+        fields = {
+            "rival": "ann",
+            "last_final": "genesis",
+            "rival_last_final": "settlement",
+        } | fields
         contract, touch = fields.pop("contract", "bob"), fields.pop("touch", "bob 4")
         opened = f"opened {fields['rival']}"
         others = (fields.pop("by", "ann 1"), opened if opened in log.at else "opened ann")
@@ -106,11 +110,11 @@ def _by_gift() -> Iterator[Vector]:
                            *fields.pop("others", others), log=log, **fields)  # fmt: skip
 
     yield taken("paid to another", "")
-    yield taken("paid to another, by the claimant's own verifier", "", floor="settlement",
-                rival_floor="genesis")  # fmt: skip
-    yield taken("paid to another, and nothing is final", "NotTaken", rival_floor="genesis")
-    yield taken("paid to another, above what is final", "NotTaken", rival_floor="transition",
-                floor="transition")  # fmt: skip
+    yield taken("paid to another, by the claimant's own verifier", "", last_final="settlement",
+                rival_last_final="genesis")  # fmt: skip
+    yield taken("paid to another, and nothing is final", "NotTaken", rival_last_final="genesis")
+    yield taken("paid to another, above what is final", "NotTaken", rival_last_final="transition",
+                last_final="transition")  # fmt: skip
     yield taken("over for another", "", FIRST.with_lie("outcome", kind="outcome.over"))
     yield taken("refused to another", "NotTaken", FIRST.with_lie("outcome", kind="outcome.refused"))
     yield taken("another transition", "NotTaken", first="outcome again")

@@ -248,7 +248,7 @@ class Vector(NamedTuple):
     shown: tuple[str, ...]
     rival: str = ""
     opening: str = ""
-    reach: str = "settlement"
-    floor: str = "settlement"
-    rival_floor: str = "genesis"
+    last_signed: str = "settlement"
+    last_final: str = "settlement"
+    rival_last_final: str = "genesis"
     claim: Claim | None = None

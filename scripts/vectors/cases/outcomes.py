@@ -86,7 +86,7 @@ def _of_transition() -> Iterator[Vector]:
     yield case("refused", "NotOfContract", refused)
 
     def opened(name: str, error: str, log: Log, *shown: str, **fields: Any) -> Vector:
-        fields = {"contract": "after", "reach": "opened after"} | fields
+        fields = {"contract": "after", "last_signed": "opened after"} | fields
         return Vector(name, error, log, "transition", fields.pop("contract"), shown, **fields)
 
     pair = ("opened after", "outcome")
@@ -102,7 +102,7 @@ def _of_transition() -> Iterator[Vector]:
                  contract="ann")  # fmt: skip
     yield opened("an opening alone", "MissingExhibit", early, "opened after")
     yield opened("an opening that nobody signed for", "NotVouchedFor", early, *pair,
-                 reach="settlement")  # fmt: skip
+                 last_signed="settlement")  # fmt: skip
     alone: dict[str, Json] = {
         "another label": {"label": "trial"},
         "another surface": {"surface": word("other surface")},

@@ -83,7 +83,7 @@ def statements() -> Iterator[Vector]:
     yield case("an operator's statement", "NotOfContract", by_ann, "settlement")
     yield case("no total at all", "NotOfContract", FIRST, "ann 1")
     yield case("above what was signed", "NotVouchedFor", said(30, 10, last, back), "settlement",
-               "outcome again", reach="reversal")  # fmt: skip
+               "outcome again", last_signed="reversal")  # fmt: skip
 
 
 def budgets() -> Iterator[Vector]:
@@ -185,7 +185,7 @@ def clocks() -> Iterator[Vector]:
                "settlement", "outcome")  # fmt: skip
     yield case("one alone", "MissingExhibit", FIRST, "ann 1")
     yield case("above what was signed", "NotVouchedFor", at_ms("ann 3", 999), *pair,
-               reach="ann 1")  # fmt: skip
+               last_signed="ann 1")  # fmt: skip
 
 
 def nothing_signed() -> Iterator[Vector]:
@@ -193,6 +193,6 @@ def nothing_signed() -> Iterator[Vector]:
     lie: Json = {"kind": "outcome", "actor": ALL["first_touch"]["ann"].id}
     log = FIRST.with_lie("genesis", **lie)
     yield Vector("the first entry, where nothing was signed", "NotVouchedFor", log, "transition",
-                 "ann", ("genesis",), reach="genesis")  # fmt: skip
+                 "ann", ("genesis",), last_signed="genesis")  # fmt: skip
     yield Vector("the first entry, where something was", "", log, "transition", "ann",
                  ("genesis",))  # fmt: skip

@@ -180,14 +180,14 @@ def docket_of(row: dict[str, Any]) -> dict[bytes, EscrowRecord]:
             name,
             contract["opening_number"],
             contract["closed_at_s"],
-            row.get("reach", 0),
-            row.get("floor", 0) if name == own else row.get("rival_floor", 0),
+            row.get("last_signed", 0),
+            row.get("last_final", 0) if name == own else row.get("rival_last_final", 0),
         )
     return found
 
 
 def exhibits_in(row: dict[str, Any]) -> tuple[Exhibit, ...]:
-    shown = zip(row["indexes"], row["entries"], row["proofs"], strict=True)
+    shown = zip(row["positions"], row["entries"], row["proofs"], strict=True)
     return tuple(Exhibit(at, unhex(entry), tuple(map(unhex, proof))) for at, entry, proof in shown)
 
 
@@ -305,7 +305,7 @@ def test_a_case_takes_its_proofs() -> None:
 
 @pytest.mark.parametrize("data", [bytes(256), b"\xff" * 256])
 def test_any_bytes_are_some_words(data: bytes) -> None:
-    docket = docket_of({"reach": 9, "floor": 9})
+    docket = docket_of({"last_signed": 9, "last_final": 9})
     for name in docket:
         for kind in DISPROOFS:
             case = Case(name, kind, (Exhibit(9, data), Exhibit(8, data)))

@@ -22,13 +22,13 @@ def test_every_proof_is_known_by_its_name() -> None:
 def test_every_fault_can_be_planted(tmp_path: Path) -> None:
     prove.copy_with_faults(tmp_path)
     for fault in prove.FAULTS:
-        text = (tmp_path / prove.LIBRARIES / f"{fault.file}.sol").read_text()
+        text = (tmp_path / prove.CONTRACTS / f"{fault.file}.sol").read_text()
         assert not fault.new or fault.new in text
-        assert text != (ROOT / prove.LIBRARIES / f"{fault.file}.sol").read_text()
+        assert text != (ROOT / prove.CONTRACTS / f"{fault.file}.sol").read_text()
 
 
 def test_stale_fault_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prove, "FAULTS", (prove.Fault("Release", "no such code", ""),))
+    monkeypatch.setattr(prove, "FAULTS", (prove.Fault("escrow/Release", "no such code", ""),))
     with pytest.raises(prove.ProofError, match="has not exactly one 'no such code' any more"):
         prove.copy_with_faults(tmp_path)
 
