@@ -15,7 +15,7 @@ from orchestrator.actions.contract_state import Claims
 from orchestrator.actions.wording import many, utc
 from orchestrator.chain.deployment import Chain, Token
 from orchestrator.chain.wallet import Quote, Sender, quote, wei
-from orchestrator.cli import contract_view as outlook
+from orchestrator.cli import contract_view
 from orchestrator.cli import main as cli
 from orchestrator.core.errors import ChainError, DomainError, EscrowError, InputError
 from orchestrator.core.site import Addresses
@@ -103,7 +103,7 @@ def test_a_token_cannot_write_on_the_terminal(symbol: str) -> None:
 
 
 def test_a_server_cannot_write_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    cli._complain("the API said: \x1b[2J\x1b]0;paid\x07 \u202e all\nis well")
+    cli._print_error("the API said: \x1b[2J\x1b]0;paid\x07 \u202e all\nis well")
     assert capsys.readouterr().err == "tallystick: the API said: ?[2J?]0;paid? ? all is well\n"
 
 
@@ -157,7 +157,7 @@ def test_who_can_do_what_when() -> None:
         ({"status": "paid_out"}, set()),
         ({"status": "closed", "closed_at_s": 5, "releasable_units": 5}, {release}),
     ):  # fmt: skip
-        options = outlook.options(found(**cast(dict[str, Any], changes)))
+        options = contract_view.options(found(**cast(dict[str, Any], changes)))
         said = [(one.who, one.command, one.from_s, one.until_s) for one in options]
         assert set(said) == expected, changes
         assert len(said) == len(expected)
@@ -165,7 +165,7 @@ def test_who_can_do_what_when() -> None:
 
 def test_options_come_in_the_order_of_time() -> None:
     found_ = found(pending=PENDING)
-    lines = [outlook.choice(found_, one) for one in outlook.options(found_)]
+    lines = [contract_view.format_option(found_, one) for one in contract_view.options(found_)]
     assert lines[0].startswith("now until ")
     assert lines[0].endswith("the owner can put the pending statement before the arbiter  "
                              "(tallystick dispute)")  # fmt: skip
@@ -178,7 +178,7 @@ def test_what_the_terms_say() -> None:
         holdback_period_s=30 * DAY_S, rate_cap_units=50_000_000, rate_period_s=3600, fee_bps=200,
         fee_recipient=OWNER,
     )  # fmt: skip
-    told = dict(outlook.told(found(terms, claims=CLAIMS, pending=PENDING)))
+    told = dict(contract_view.format_contract(found(terms, claims=CLAIMS, pending=PENDING)))
     assert told["pays"] == '8.00 USDC and 2.50% of its value, each time a lead enters "activated"'
     assert told["held back"] == "10.00% of what became final in the last 31 d"
     assert told["paid out"] == "at most 50.00 USDC in any 1 h"
@@ -186,10 +186,13 @@ def test_what_the_terms_say() -> None:
     assert told["claimed"] == "8.00 USDC, in 1 claim"
     for ruled_units, claimed in ((3_000_000, "3.00"), (9_000_000, "8.00")):
         ruled = CLAIMS._replace(is_disputed=True, ruled_units=ruled_units)
-        claims_told = dict(outlook.told(found(claims=ruled)))["claimed"]
+        claims_told = dict(contract_view.format_contract(found(claims=ruled)))["claimed"]
         assert claims_told == f"{claimed} USDC, in 1 claim, as the arbiter ruled"
     assert told["pending"].startswith("the statement at entry 40, 16.00 USDC in all, until 20")
-    assert dict(outlook.told(found(PLAIN)))["arbiter"] == "none: nothing can be disputed"
+    assert (
+        dict(contract_view.format_contract(found(PLAIN)))["arbiter"]
+        == "none: nothing can be disputed"
+    )
 
 
 # --- What is refused without asking a node --------------------------------------------------------
@@ -305,7 +308,7 @@ def test_when_a_contract_has_ended(changes: dict[str, Any], has_ended: bool) -> 
     assert one.has_ended is has_ended
     agent = dataclasses.replace(GUARDED, agent_id_plus_one=1)
     for terms, is_given in ((GUARDED, False), (agent, True), (agent, None), (agent, False)):
-        options = outlook.options(one._replace(terms=terms, is_feedback_given=is_given))
+        options = contract_view.options(one._replace(terms=terms, is_feedback_given=is_given))
         offered = any(option.command == "feedback" for option in options)
         assert offered is (has_ended and terms is agent and is_given is False)
 

@@ -12,7 +12,7 @@ from orchestrator.chain.abi import Call
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.rpc import NodeError
 from orchestrator.chain.wallet import Quote, Sender, Sent, quote
-from orchestrator.cli import session as desk
+from orchestrator.cli import session
 from orchestrator.cli.session import Endpoints, RunOptions
 from orchestrator.core.errors import ChainError, EscrowError
 from orchestrator.core.site import Addresses
@@ -190,11 +190,11 @@ def act(
             PlannedTransaction(one, (), bench.chain.register(one, bench.sender.address), (), {})
             for one in origins
         )
-        where = Endpoints(bench.proxy.url, "http://127.0.0.1:1", deployed.escrow)
-        how = RunOptions(path, yes=True, dry_run=dry_run, as_json=True)
+        endpoints = Endpoints(bench.proxy.url, "http://127.0.0.1:1", deployed.escrow)
+        options = RunOptions(path, yes=True, dry_run=dry_run, as_json=True)
         error: ChainError | EscrowError | None = None
         try:
-            assert desk.act(where, how, lambda _: Plan((), deeds))
+            assert session.execute_plan(endpoints, options, lambda _: Plan((), deeds))
         except (ChainError, EscrowError) as failed:
             error = failed
         return Run(error, json.loads(capsys.readouterr().out))
@@ -216,7 +216,7 @@ def test_one_that_fails_does_not_stop_the_others(
         asked += 1
         return quote(chain, sender, call) if is_tried_again or asked <= 4 else bench.price
 
-    monkeypatch.setattr(desk, "quote", once)
+    monkeypatch.setattr(session, "quote", once)
     before = bench.nonce()
     found = act(first, first, done, last)
     assert found.fates() == ["sent", "failed", "failed", "sent"]
@@ -250,7 +250,7 @@ def test_after_one_whose_fate_is_unknown_no_other_is_sent(
     assert act("refused").error is None
     before = len(bench.proxy.sent())
     bench.proxy.fault = swallow
-    monkeypatch.setattr(desk, "Sender", lambda chain, key: Sender(chain, key, wait_s=0))
+    monkeypatch.setattr(session, "Sender", lambda chain, key: Sender(chain, key, wait_s=0))
     found = act("refused", "one", "two")
     assert found.fates() == ["failed", "failed", "failed"]
     assert len(bench.proxy.sent()) == 1 + before

@@ -13,8 +13,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from orchestrator.cli import contract as commands
 from orchestrator.cli import main as cli
+from orchestrator.cli.options import NOTHING_DONE
 from orchestrator.client.accounts import Operator, Owner, ProductEvent, wallet
 from orchestrator.simulation.sandbox import Sandbox, SandboxOptions, address_of, key_of
 from tests.support.servers import CHAIN_START_S, server_folder
@@ -45,7 +45,7 @@ GUARDED: dict[str, object] = {
     "arbitration_period_s": 2 * DAY_S,
 }
 DONE, FALSE, BAD, MISSING, NOTHING = (
-    cli.OK, cli.FALSE_CLAIM, cli.BAD_INPUT, cli.MISSING, commands.NOTHING_DONE,
+    cli.OK, cli.FALSE_CLAIM, cli.BAD_INPUT, cli.MISSING, NOTHING_DONE,
 )  # fmt: skip
 
 

@@ -1,0 +1,206 @@
+"""The commands that carry the log's results elsewhere: ERC-8004 feedback and ERC-8183 jobs."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.cli.arguments import parse_address, parse_time_s
+from orchestrator.cli.options import Action, Id, send_plan, signing_command
+from orchestrator.client.log_server import served_policy
+from orchestrator.core.errors import InputError
+
+if TYPE_CHECKING:
+    from orchestrator.actions.erc8183 import Evaluator
+    from orchestrator.actions.plan import Plan
+    from orchestrator.cli.session import CommandSession
+
+# --- ERC-8004 feedback ----------------------------------------------------------------------------
+
+
+@signing_command
+def feedback(
+    id_: Id,
+    motion: Annotated[
+        str | None, typer.Option(help="What it was for, if the policy gives the outcome several.")
+    ] = None,
+    endpoint: Annotated[
+        str, typer.Option(help="A URI of what the agent worked through, if any.")
+    ] = "",
+    feedback: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            parser=parse_address,
+            help="The Feedback contract; else where the server says it is.",
+        ),
+    ] = None,
+) -> Action:
+    """Write what an ended contract has paid to its agent's ERC-8004 record. By a party."""
+    from orchestrator.actions import erc8004
+
+    def plan(session: "CommandSession") -> "Plan":
+        address = session.integration_address("feedback", feedback)
+        state = session.read_contract(id_)
+        policy = served_policy(session.client, state.terms.policy)
+        chosen = choose_motion(policy.motions_into(state.terms.outcome), motion)
+        return erc8004.feedback(session.chain, address, state, chosen, endpoint)
+
+    return send_plan(plan)
+
+
+def choose_motion(motions: tuple[str, ...], asked: str | None) -> str:
+    """Return the motion that was asked for, or the only one. Raises InputError `motion-unclear`."""
+    if asked is None and len(motions) == 1:
+        return motions[0]
+    if asked not in motions:
+        hint = "say which with --motion" if asked is None else f"not to {asked}"
+        raise InputError(
+            "motion-unclear",
+            f"the policy counts this outcome to {' and '.join(motions) or 'nothing'}; {hint}",
+        )
+    return asked
+
+
+# --- ERC-8183 jobs --------------------------------------------------------------------------------
+
+jobs = typer.Typer(
+    name="job",
+    no_args_is_help=True,
+    help="ERC-8183 jobs that the log decides: their evaluators, completing and rejecting them.",
+)
+
+Factory = Annotated[
+    str | None,
+    typer.Option(
+        "--evaluators",
+        metavar="ADDRESS",
+        parser=parse_address,
+        help="The factory of evaluators; else where the server says it is.",
+    ),
+]
+EvaluatorAddress = Annotated[
+    str,
+    typer.Option(
+        "--evaluator", metavar="ADDRESS", parser=parse_address, help="What the job names as such."
+    ),
+]
+Job = Annotated[
+    int,
+    typer.Argument(metavar="JOB", min=0, max=2**256 - 1, help="The job's id, at its contract."),
+]
+
+
+@jobs.command(
+    "evaluator",
+    help="Which evaluator a job must name to be completed by statements on a contract.",
+)
+@signing_command
+def job_evaluator(
+    id_: Id,
+    minimum: Annotated[
+        str,
+        typer.Argument(metavar="AMOUNT", help="The net value that completes a job, in tokens."),
+    ],
+    commerce: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            parser=parse_address,
+            help="The ERC-8183 contract that holds the job.",
+        ),
+    ],
+    until: Annotated[
+        int,
+        typer.Option(
+            metavar="TIME",
+            parser=parse_time_s,
+            help="The last time to complete it: UTC, such as 2027-01-31.",
+        ),
+    ],
+    stated_from: Annotated[
+        int | None,
+        typer.Option(
+            metavar="TIME",
+            parser=parse_time_s,
+            help="Count only statements made from this time on.",
+        ),
+    ] = None,
+    factory: Factory = None,
+) -> Action:
+    """Name the evaluator for jobs that a contract's statements complete, and create it."""
+    from orchestrator.actions import erc8183
+
+    def plan(session: "CommandSession") -> "Plan":
+        state = session.read_contract(id_)
+        return erc8183.offer(
+            session.chain,
+            session.integration_address("evaluators", factory),
+            state,
+            commerce,
+            state.units(minimum),
+            stated_from_s=stated_from or 0,
+            deadline_s=until,
+        )
+
+    return send_plan(plan)
+
+
+@jobs.command("complete")
+@signing_command
+def job_complete(job: Job, evaluator: EvaluatorAddress, factory: Factory = None) -> Action:
+    """Complete a job by a statement that meets its condition. Anyone can, until its deadline."""
+    from orchestrator.actions import erc8183
+
+    return _plan_for_evaluator(
+        factory,
+        evaluator,
+        lambda session, found: erc8183.complete(session.chain, session.client, found, job),
+    )
+
+
+@jobs.command("reject")
+@signing_command
+def job_reject(job: Job, evaluator: EvaluatorAddress, factory: Factory = None) -> Action:
+    """Have a job rejected that nothing completed. Anyone can, after its deadline."""
+    from orchestrator.actions import erc8183
+
+    return _plan_for_evaluator(
+        factory, evaluator, lambda session, found: erc8183.reject(session.chain, found, job)
+    )
+
+
+@jobs.command("collect")
+@signing_command
+def job_collect(
+    evaluator: EvaluatorAddress,
+    token: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS", parser=parse_address, help="The token that was paid to it."
+        ),
+    ],
+    factory: Factory = None,
+) -> Action:
+    """Send the verifier the fees that a job's contract has paid its evaluator. Anyone can."""
+    from orchestrator.actions import erc8183
+
+    return _plan_for_evaluator(
+        factory, evaluator, lambda session, found: erc8183.collect(session.chain, found, token)
+    )
+
+
+def _plan_for_evaluator(
+    factory: str | None,
+    address: str,
+    make_plan: "Callable[[CommandSession, Evaluator], Plan]",
+) -> Action:
+    """Return the action that sends what this plans for an evaluator of the factory."""
+
+    def plan(session: "CommandSession") -> "Plan":
+        from orchestrator.actions import erc8183
+
+        factory_address = session.integration_address("evaluators", factory)
+        return make_plan(session, erc8183.evaluator_at(session.chain, factory_address, address))
+
+    return send_plan(plan)
