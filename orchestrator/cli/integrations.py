@@ -7,7 +7,6 @@ import typer
 
 from orchestrator.cli.arguments import parse_address, parse_time_s
 from orchestrator.cli.options import Action, Id, send_plan, signing_command
-from orchestrator.client.log_server import served_policy
 from orchestrator.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,6 +37,7 @@ def feedback(
 ) -> Action:
     """Write what an ended contract has paid to its agent's ERC-8004 record. By a party."""
     from orchestrator.actions import erc8004
+    from orchestrator.client.log_server import served_policy
 
     def plan(session: "CommandSession") -> "Plan":
         address = session.integration_address("feedback", feedback)

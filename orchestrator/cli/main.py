@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Annotated, Literal
 
@@ -34,7 +34,6 @@ from orchestrator.backtest.inputs import ContractPlan, read_contracts, read_poli
 from orchestrator.cli.contract import add_contract_commands
 from orchestrator.cli.integrations import feedback, jobs
 from orchestrator.cli.options import NOTHING_DONE, Json
-from orchestrator.cli.replay_view import comparison_to_json, print_comparison
 from orchestrator.core.errors import (
     ChainError,
     DomainError,
@@ -50,7 +49,6 @@ from orchestrator.core.policy import Policy
 from orchestrator.core.units import format_amount
 from orchestrator.runtime.settings import read as read_settings
 from orchestrator.storage.files import read_bytes
-from orchestrator.verify.receipt_check import check_receipt, receipt_chain
 
 # The modules that speak to a chain or serve HTTP take seconds to import. Each command imports its
 # own, so that a backtest does not wait for them.
@@ -158,13 +156,11 @@ def verify(
     json_out: Json = False,
 ) -> None:
     """Check a receipt: proofs, story, and with --rpc the anchor, the terms and the payout."""
+    from orchestrator.verify.receipt_check import check_receipt, receipt_chain
+
     document = _read_json(receipt)
-    chain = receipt_chain(document, rpc) if rpc else None
-    try:
+    with receipt_chain(document, rpc) if rpc else nullcontext() as chain:
         lines = check_receipt(document, chain)
-    finally:
-        if chain is not None:
-            chain.close()
     if json_out:
         typer.echo(json.dumps({"valid": True, "on_chain": chain is not None, "shown": lines}))
         return
@@ -180,6 +176,7 @@ def replay(
     json_out: Json = False,
 ) -> None:
     """Judge a public log from its first entry, and compare payouts with the chain."""
+    from orchestrator.cli.replay_view import comparison_to_json, print_comparison
     from orchestrator.client.http import Client
     from orchestrator.verify import comparison
 
