@@ -1,7 +1,10 @@
 """Evaluations against a second opinion that shares no code with them, and at the rules' edges."""
 
+import gc
 import json
+import tracemalloc
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -10,8 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.backtest.evaluate import evaluate_history, open_spool
-from orchestrator.backtest.inputs import ContractPlan, EventRow, TouchRow
+from orchestrator.backtest.evaluate import evaluate_history, open_spool, write_report
+from orchestrator.backtest.inputs import (
+    ContractPlan,
+    EventRow,
+    TouchRow,
+    read_contracts,
+    read_policy,
+    read_rows,
+)
 from orchestrator.core.policy import parse
 from orchestrator.core.units import format_time
 from tests.backtest.oracle import judge
@@ -243,3 +253,47 @@ def test_touches_over_the_limit_of_the_policy_do_not_count(
     )
     report = files.report()
     assert report["outcomes"][0]["touch_time"] == f"2024-01-0{touch_day}T00:00:00Z"
+
+
+# --- Memory ---------------------------------------------------------------------------------------
+
+
+def history_of(rows: int) -> dict[str, str]:
+    """Return two files of this many rows, over fifty leads and five months."""
+    begin = datetime(2024, 1, 1, tzinfo=UTC)
+    events, touches = [EVENT_HEADER], [TOUCH_HEADER]
+    for number in range(rows):
+        at = f"{begin + timedelta(days=150) * number / rows:%Y-%m-%d %H:%M:%S}"
+        lead = f"lead {number % 50}"
+        event = ("buy", "renew", "renew", "refund", "login")[number // 50 % 5]
+        operator = "ann" if number % 2 else f"operator {number}"
+        events.append(f"{at},{lead},{event},1.25\n")
+        touches.append(f"{at},{lead},{operator},email {number}\n")
+    return {"events": "".join(events), "touches": "".join(touches)}
+
+
+@pytest.mark.parametrize("attribution", ["first_touch", "last_touch"])
+def test_memory_grows_with_leads_and_not_with_rows(tmp_path: Path, attribution: str) -> None:
+    peaks = []
+    few, many = 1_000, 3_000
+    for rows in (few, few, many):  # the first run fills caches
+        files = write_history(
+            tmp_path,
+            **history_of(rows),
+            policy=POLICY.replace("first_touch", attribution),
+            contracts=CONTRACTS.replace("1000", "1000000").replace("604800", "31536000"),
+        )
+        policy = read_policy(files.policy)
+        plans = read_contracts(files.contracts, policy)
+        output = tmp_path / "report.json"
+        gc.collect()
+        tracemalloc.start()
+        with open_spool() as spool, output.open("w") as file:
+            history = read_rows(files.events, files.touches)
+            report = evaluate_history(history, policy, plans, spool)
+            write_report(report, spool.lines(), file)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert json.loads(output.read_text())["contracts"]["a"]["outcomes"] > rows // 8
+    # Less than 8 bytes for each row of both files, which is not even a pointer.
+    assert peaks[2] - peaks[1] < 16 * (many - few)

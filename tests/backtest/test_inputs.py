@@ -1,7 +1,11 @@
 """Reading a history: what is read, and one clear line with its place for whatever cannot be."""
 
+import contextlib
 import itertools
+import os
 import re
+import threading
+import tracemalloc
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +17,7 @@ from tests.support.backtest_files import (
     EVENT_HEADER,
     EVENTS,
     POLICY,
+    TOUCH_HEADER,
     TOUCHES,
     write_history,
 )
@@ -196,6 +201,36 @@ def test_an_action_is_free_text(tmp_path: Path) -> None:
         tmp_path, touches=TOUCHES.replace("email", action) + "2024-01-01,x,ann,\n"
     )
     assert files.report()["contracts"]["a"]["outcomes"] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [("events", b"y"), ("events", b'\n","'), ("events", b","), ("events", b'"'), ("touches", b"y")],
+    ids=["line", "lines of cells", "cells", "quotes", "line of touches"],
+)
+def test_a_row_without_end_is_refused_at_once(tmp_path: Path, name: str, unit: bytes) -> None:
+    files = write_history(tmp_path)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    header = EVENT_HEADER if name == "events" else TOUCH_HEADER
+    chunk = unit * (2**20 // len(unit))
+    sent: list[int] = []
+
+    def pour() -> None:
+        with pipe.open("wb", buffering=0) as end, contextlib.suppress(BrokenPipeError):
+            end.write(header.encode() + b'2024-01-02,x,y,"')
+            sent.extend(end.write(chunk) for _ in range(200))
+
+    pouring = threading.Thread(target=pour)
+    pouring.start()
+    tracemalloc.start()
+    refusal = files._replace(**{name: pipe}).refusal()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    pouring.join()
+    assert "the row has more than 65536 characters" in refusal
+    assert sum(sent) < 2**20
+    assert peak < 4 * 2**20
 
 
 # --- Documents ------------------------------------------------------------------------------------

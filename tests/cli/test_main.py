@@ -1,6 +1,5 @@
 """The command's entry point: its output, exit codes, one-line errors, files and memory."""
 
-import contextlib
 import errno
 import json
 import os
@@ -8,8 +7,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import threading
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -29,10 +26,7 @@ from orchestrator.core.errors import (
 )
 from tests.support.backtest_files import (
     CONTRACTS,
-    EVENT_HEADER,
     EVENTS,
-    POLICY,
-    TOUCH_HEADER,
     write_history,
 )
 from tests.support.market import Outcome, Run
@@ -247,99 +241,3 @@ def test_a_full_disk_is_one_line_and_exit_code_3(tmp_path: Path) -> None:
         )
     assert done.stderr == "tallystick: the system says: No space left on device\n"
     assert done.returncode == cli.MISSING
-
-
-# --- Memory ---------------------------------------------------------------------------------------
-
-
-# Runs the command and reports the most memory it ever held, in KiB, as stderr's last line.
-MEASURED = """
-import re, sys
-from pathlib import Path
-from orchestrator.cli import main
-try:
-    main()
-finally:
-    print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1], file=sys.stderr)
-"""
-
-
-def measured(*arguments: str) -> tuple[Outcome, int]:
-    """Run the command in a process of its own; return its outcome and its peak memory in KiB."""
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURED, *arguments],
-        capture_output=True,
-        encoding="utf-8",
-        timeout=300,
-        check=False,
-    )
-    *lines, peak = done.stderr.splitlines(keepends=True)
-    return Outcome(done.returncode, done.stdout, "".join(lines)), int(peak)
-
-
-def history_of(rows: int) -> dict[str, str]:
-    """Return two files of this many rows, over fifty leads and five months."""
-    begin = datetime(2024, 1, 1, tzinfo=UTC)
-    events, touches = [EVENT_HEADER], [TOUCH_HEADER]
-    for number in range(rows):
-        at = f"{begin + timedelta(days=150) * number / rows:%Y-%m-%d %H:%M:%S}"
-        lead = f"lead {number % 50}"
-        event = ("buy", "renew", "renew", "refund", "login")[number // 50 % 5]
-        operator = "ann" if number % 2 else f"operator {number}"
-        events.append(f"{at},{lead},{event},1.25\n")
-        touches.append(f"{at},{lead},{operator},email {number}\n")
-    return {"events": "".join(events), "touches": "".join(touches)}
-
-
-@pytest.mark.parametrize(
-    ("attribution", "most"), [("first_touch", 200_000), ("last_touch", 80_000)]
-)
-def test_memory_grows_with_leads_and_not_with_rows(
-    tmp_path: Path, attribution: str, most: int
-) -> None:
-    policy = POLICY.replace("first_touch", attribution)
-    contracts = CONTRACTS.replace("1000", "1000000").replace("604800", "31536000")
-    peaks = []
-    for rows in (20_000, most):
-        files = write_history(tmp_path, **history_of(rows), policy=policy, contracts=contracts)
-        done, peak = measured(*files.arguments(), "--json")
-        assert json.loads(done.stdout)["contracts"]["a"]["outcomes"] > rows // 8
-        peaks.append(peak)
-    # Less than 8 bytes for each row of both files: not even a pointer.
-    assert peaks[1] - peaks[0] < 16 * (most - 20_000) // 1024
-
-
-@pytest.fixture(scope="module")
-def usual_peak_kib(tmp_path_factory: pytest.TempPathFactory) -> int:
-    """The peak memory of a backtest of a few rows."""
-    files = write_history(tmp_path_factory.mktemp("usual"))
-    return measured(*files.arguments(), "--json")[1]
-
-
-@pytest.mark.parametrize(
-    ("name", "unit"),
-    [("events", b"y"), ("events", b'\n","'), ("events", b","), ("events", b'"'), ("touches", b"y")],
-    ids=["line", "lines of cells", "cells", "quotes", "line of touches"],
-)
-def test_a_row_without_end_is_refused_at_once(
-    tmp_path: Path, usual_peak_kib: int, name: str, unit: bytes
-) -> None:
-    files = write_history(tmp_path)
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    header = EVENT_HEADER if name == "events" else TOUCH_HEADER
-    chunk = unit * (2**20 // len(unit))
-    sent: list[int] = []
-
-    def pour() -> None:
-        with pipe.open("wb", buffering=0) as end, contextlib.suppress(BrokenPipeError):
-            end.write(header.encode() + b'2024-01-02,x,y,"')
-            sent.extend(end.write(chunk) for _ in range(200))
-
-    pouring = threading.Thread(target=pour)
-    pouring.start()
-    done, peak = measured(*files.arguments(), f"--{name}", str(pipe), "--json")
-    pouring.join()
-    assert "the row has more than 65536 characters" in refusal(done)
-    assert sum(sent) < 2**20
-    assert peak - usual_peak_kib < 4096
