@@ -168,6 +168,7 @@ def _outcome_line(world: World, records: Sequence[Record]) -> OutcomeLine | None
     """Return the line for the outcome that an event's records end with, or None without one."""
     if not records or records[-1].entry.kind not in ("outcome", "outcome.over"):
         return None
+    # The fold writes an outcome right after its transition, and nothing after it.
     transition, outcome = records[-2].entry, records[-1].entry
     contract = world.contracts[outcome.actor]
     touch_position = unpack_outcome(outcome.payload).touch

@@ -175,6 +175,7 @@ def _table_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, lis
             width = 0
             try:
                 for cells in reader:
+                    # The row is read whole: the next one has all the room again.
                     lines.room = MAX_ROW_CHARS
                     if not cells:
                         continue
@@ -215,6 +216,7 @@ class _BoundedLines:
         while line := self._file.readline(self.room + 1):
             number += 1
             self.room -= len(line)
+            # One character more than the room was asked for, so this line goes beyond it.
             if self.room < 0:
                 raise InputError(
                     "row-too-long",
@@ -347,6 +349,7 @@ class _ContractFields:
         return plan
 
     def text(self, key: str) -> str:
+        # Every optional field is a number or a flag, and "0" is what both are without it.
         value = self.item.get(key, "0")
         if not isinstance(value, str):
             raise InputError("not-text", f"{self.where}: {key} must be a single value")

@@ -100,7 +100,7 @@ class OnChainBacktest:
             self._stack.drain()
             number += len(requests)
         self._sandbox.settle("end")
-        # What is held back is freed by time alone.
+        # No entry frees what is held back: time does.
         longest_s = max((plan.holdback_s for plan in self._plans), default=0)
         if longest_s:
             self._sandbox.pass_time(longest_s + self._policy.lateness_s + 1)
@@ -218,19 +218,22 @@ class OnChainBacktest:
             raise ReplayError(
                 "payouts-differ",
                 f"contract {plan.id!r} owes {comparison.payable_units} units, "
-                f"{comparison.paid_units} were paid by the rules, but its payee's wallet holds {held}",
+                f"{comparison.paid_units} were paid by the rules, but its payee's wallet holds "
+                f"{held}",
             )
         if over:
             self.overpaid_units[plan.id] = over
 
     def _count(self, report: Report, spool: Spool) -> None:
-        """Count the log's verdicts, and write its outcomes to the spool, as `evaluate` does."""
+        """Count the log's verdicts, and write its outcomes to the spool as an evaluation does."""
         mark, value_units = b"", 0
         report.events[Verdict.IGNORED] = self._events
         newest = self._stack.log.checkpoint()
         for entry, opening in self._stack.records(0, newest.size if newest else 0):
             kind = entry.kind
             if kind in ("lead.transition", "lead.refused", "product.event") and opening:
+                # One event may give several entries, all of one request hash: count it once. An
+                # event without any entry was ignored.
                 is_new = opening.request_hash != mark
                 mark, value_units = opening.request_hash, entry.value
                 verdict = Verdict.REFUSED if kind == "lead.refused" else Verdict.ACCEPTED

@@ -80,6 +80,7 @@ def disprove(
     from orchestrator.actions import evidence
 
     def plan(session: "CommandSession") -> "Plan":
+        # Without a contract, all that name the server's log are searched.
         state = None if id_ is None else session.read_contract(id_)
         with session.open_log_copy(state) as log_copy:
             return evidence.disprove(session.chain, log_copy, id_)
@@ -106,7 +107,7 @@ def refute(id_: Id) -> Action:
 def _plan_by_log(
     contract_id: bytes, make_plan: "Callable[[Chain, LogCopy, ContractState], Plan]"
 ) -> Action:
-    """Return the action that sends what this plans for a contract by a copy of its log."""
+    """Return an action that sends the plan for a contract, made of its state and its log."""
 
     def plan(session: "CommandSession") -> "Plan":
         state = session.read_contract(contract_id)
@@ -150,6 +151,7 @@ def close(
     from orchestrator.actions import escrow
     from orchestrator.cli.session import read_consent, sign_consent
 
+    # Exactly one of both: a party signs for the other, or sends with what the other has signed.
     if sign == (consent is not None):
         raise InputError(
             "close-how",
@@ -161,6 +163,7 @@ def close(
     path, agreed = consent, read_consent(consent)
 
     def plan(chain: "Chain", state: "ContractState") -> "Plan":
+        # The amount is typed again, so that a consent to another one is not sent by mistake.
         _check_amount_agreed(state, amount, agreed, path)
         return escrow.close(chain, state, agreed)
 

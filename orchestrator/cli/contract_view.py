@@ -41,6 +41,7 @@ def _statement_options(state: ContractState) -> Iterator[Option]:
         if pending is None:
             yield Option("the verifier", "state what was earned", state.terms.opens_at_s, end_s, "")
         until_s = max(last_s, pending.resolves_at_s if pending else 0)
+        # Possible without a pending statement too: what was final before can be a lie.
         yield Option("anyone", "stop a verifier that the log refutes", 0, until_s, "disprove")
     if pending is None:
         return
@@ -60,6 +61,7 @@ def _claims_options(state: ContractState) -> Iterator[Option]:
     times, claims = state.times, state.claims
     if not state.terms.claim_period_s:
         return
+    # Periods include their last second; the next phase begins a second later.
     filing = times.statements_until_s + 1, times.claims_until_s
     yield Option("the operator", "claim by proof what was not settled", *filing, "claim")
     if not claims.open:
@@ -91,6 +93,7 @@ def _feedback_options(state: ContractState) -> Iterator[Option]:
 
 def _end_options(state: ContractState) -> Iterator[Option]:
     first_s = state.times.claims_until_s + 1
+    # From then on only a rest can go back; before, it is not known whether there will be one.
     if state.now_s < first_s or state.reserved_units < state.budget_units:
         yield Option("anyone", "give the owner back what is not owed", first_s, None, "refund")
     yield Option("owner and operator", "end the contract by consent", 0, None, "close")

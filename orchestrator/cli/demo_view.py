@@ -207,6 +207,7 @@ def _print_transactions(report: DemoReport, console: Console) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     outcomes = sum(earned.outcomes for earned in report.contracts)
     if outcomes:
+        # What people sent about single contracts is left out: it is no cost of an outcome.
         spent = gas["publish"] + gas["settle"] + gas["release"]
         console.print(
             f"\nAnchoring, settling and releasing cost {-(-spent // outcomes):,} gas for each of "

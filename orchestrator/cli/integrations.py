@@ -1,12 +1,12 @@
-"""The commands that carry the log's results elsewhere: ERC-8004 feedback and ERC-8183 jobs."""
+"""The commands that carry what the log proves to ERC-8004 registries and ERC-8183 jobs."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.arguments import parse_address, parse_time_s
-from orchestrator.cli.options import Action, Id, send_plan, signing_command
+from orchestrator.cli.arguments import parse_time_s
+from orchestrator.cli.options import Action, Id, address_option, send_plan, signing_command
 from orchestrator.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,11 +28,7 @@ def feedback(
     ] = "",
     feedback: Annotated[
         str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            parser=parse_address,
-            help="The Feedback contract; else where the server says it is.",
-        ),
+        address_option(help_text="The Feedback contract; else where the server says it is."),
     ] = None,
 ) -> Action:
     """Write what an ended contract has paid to its agent's ERC-8004 record. By a party."""
@@ -40,6 +36,7 @@ def feedback(
     from orchestrator.client.log_server import served_policy
 
     def plan(session: "CommandSession") -> "Plan":
+        # Before anything is read: without this address there is nothing to do.
         address = session.integration_address("feedback", feedback)
         state = session.read_contract(id_)
         policy = served_policy(session.client, state.terms.policy)
@@ -72,18 +69,13 @@ jobs = typer.Typer(
 
 Factory = Annotated[
     str | None,
-    typer.Option(
-        "--evaluators",
-        metavar="ADDRESS",
-        parser=parse_address,
-        help="The factory of evaluators; else where the server says it is.",
+    address_option(
+        "--evaluators", help_text="The factory of evaluators; else where the server says it is."
     ),
 ]
 EvaluatorAddress = Annotated[
     str,
-    typer.Option(
-        "--evaluator", metavar="ADDRESS", parser=parse_address, help="What the job names as such."
-    ),
+    address_option("--evaluator", help_text="What the job names as such."),
 ]
 Job = Annotated[
     int,
@@ -104,11 +96,7 @@ def job_evaluator(
     ],
     commerce: Annotated[
         str,
-        typer.Option(
-            metavar="ADDRESS",
-            parser=parse_address,
-            help="The ERC-8183 contract that holds the job.",
-        ),
+        address_option(help_text="The ERC-8183 contract that holds the job."),
     ],
     until: Annotated[
         int,
@@ -155,7 +143,7 @@ def job_complete(job: Job, evaluator: EvaluatorAddress, factory: Factory = None)
     return _plan_for_evaluator(
         factory,
         evaluator,
-        lambda session, found: erc8183.complete(session.chain, session.client, found, job),
+        lambda session, target: erc8183.complete(session.chain, session.client, target, job),
     )
 
 
@@ -166,7 +154,7 @@ def job_reject(job: Job, evaluator: EvaluatorAddress, factory: Factory = None) -
     from orchestrator.actions import erc8183
 
     return _plan_for_evaluator(
-        factory, evaluator, lambda session, found: erc8183.reject(session.chain, found, job)
+        factory, evaluator, lambda session, target: erc8183.reject(session.chain, target, job)
     )
 
 
@@ -176,9 +164,7 @@ def job_collect(
     evaluator: EvaluatorAddress,
     token: Annotated[
         str,
-        typer.Option(
-            metavar="ADDRESS", parser=parse_address, help="The token that was paid to it."
-        ),
+        address_option(help_text="The token that was paid to it."),
     ],
     factory: Factory = None,
 ) -> Action:
@@ -186,7 +172,7 @@ def job_collect(
     from orchestrator.actions import erc8183
 
     return _plan_for_evaluator(
-        factory, evaluator, lambda session, found: erc8183.collect(session.chain, found, token)
+        factory, evaluator, lambda session, target: erc8183.collect(session.chain, target, token)
     )
 
 
@@ -195,12 +181,13 @@ def _plan_for_evaluator(
     address: str,
     make_plan: "Callable[[CommandSession, Evaluator], Plan]",
 ) -> Action:
-    """Return the action that sends what this plans for an evaluator of the factory."""
+    """Return an action that sends the plan for an evaluator of the factory."""
 
     def plan(session: "CommandSession") -> "Plan":
         from orchestrator.actions import erc8183
 
         factory_address = session.integration_address("evaluators", factory)
+        # Any contract can call itself an evaluator; this takes only those that the factory made.
         return make_plan(session, erc8183.evaluator_at(session.chain, factory_address, address))
 
     return send_plan(plan)

@@ -110,17 +110,19 @@ def demo(
     from orchestrator.simulation.demo import Demo
 
     settings = read_settings(os.environ)
-    with _server_folder() as folder:
-        say = _progress_writer()
-        with Demo(folder, say, rpc_url=settings.rpc_url, database_url=settings.database_url) as run:
-            report = run.run()
-            if json_out:
-                typer.echo(json.dumps(demo_view.report_to_json(report)))
-            else:
-                demo_view.print_report(report, console)
-            if keep:
-                console.print(demo_view.format_usage(report), markup=False, soft_wrap=True)
-                _stop_on_signal().wait()
+    rpc_url, database_url = settings.rpc_url, settings.database_url
+    with (
+        _server_folder() as folder,
+        Demo(folder, _progress_writer(), rpc_url=rpc_url, database_url=database_url) as run,
+    ):
+        report = run.run()
+        if json_out:
+            typer.echo(json.dumps(demo_view.report_to_json(report)))
+        else:
+            demo_view.print_report(report, console)
+        if keep:
+            console.print(demo_view.format_usage(report), markup=False, soft_wrap=True)
+            _stop_on_signal().wait()
 
 
 @app.command()
@@ -139,12 +141,12 @@ def serve(
     for part in parts:
         if part not in PARTS:
             raise InputError("part-unknown", f"{part!r} is no part; there are {', '.join(PARTS)}")
-    say = _progress_writer(as_json=json_out)
+    write_progress = _progress_writer(as_json=json_out)
     # Before the servers start, so that a signal while they do stops them in order.
     stop = _stop_on_signal()
-    with deployment(settings, parts, say) as stack:
-        work(stack, settings, parts, stop, say)
-    say("stopped")
+    with deployment(settings, parts, write_progress) as stack:
+        work(stack, settings, parts, stop, write_progress)
+    write_progress("stopped")
 
 
 @app.command()
@@ -283,15 +285,15 @@ def _progress_writer(*, as_json: bool = False) -> Callable[[str], None]:
     """
     started = time.monotonic()
 
-    def say(what: str) -> None:
+    def write(line: str) -> None:
         elapsed_s = time.monotonic() - started
         if as_json:
-            typer.echo(json.dumps({"elapsed_ms": int(elapsed_s * 1000), "said": what}))
+            typer.echo(json.dumps({"elapsed_ms": int(elapsed_s * 1000), "said": line}))
         else:
             errors.print(f"[dim]{elapsed_s:6.1f}s[/]  ", end="")
-            errors.print(what, markup=False, highlight=False, soft_wrap=True)
+            errors.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    return say
+    return write
 
 
 def _stop_on_signal() -> threading.Event:

@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 
 NOTHING_DONE = 4
 
+
+def address_option(*names: str, help_text: str) -> Any:
+    """Return an option that takes an address."""
+    return typer.Option(*names, metavar="ADDRESS", parser=parse_address, help=help_text)
+
+
 Id = Annotated[
     bytes,
     typer.Argument(
@@ -40,11 +46,7 @@ Api = Annotated[str | None, typer.Option(help="A server of the log; else TALLYST
 Rpc = Annotated[str | None, typer.Option(help="A node of its chain; else TALLYSTICK_RPC_URL.")]
 Escrow = Annotated[
     str | None,
-    typer.Option(
-        metavar="ADDRESS",
-        parser=parse_address,
-        help="The escrow's address; else where the server says it is.",
-    ),
+    address_option(help_text="The escrow's address; else where the server says it is."),
 ]
 KeyFile = Annotated[
     Path | None,
@@ -92,7 +94,10 @@ def find_endpoints(api: str | None, rpc: str | None, escrow: str | None) -> "End
 
 
 def signing_command(command: Callable[..., Action]) -> Callable[..., None]:
-    """Return a command with these parameters and the common options, which runs the action."""
+    """Return a command with these parameters and the common options, which runs its action.
+
+    It ends with exit code `NOTHING_DONE` if the action does nothing.
+    """
     own = signature(command).parameters
 
     @wraps(command)
@@ -113,7 +118,7 @@ def signing_command(command: Callable[..., Action]) -> Callable[..., None]:
 
 
 def send_plan(make_plan: Planner) -> Action:
-    """Return the action that explains what this plans, asks, and sends it."""
+    """Return an action that explains the plan that `make_plan` makes, asks, and sends it."""
 
     def run(endpoints: "Endpoints", options: "RunOptions") -> bool:
         from orchestrator.cli.session import execute_plan
@@ -124,7 +129,7 @@ def send_plan(make_plan: Planner) -> Action:
 
 
 def plan_for(contract_id: bytes, make_plan: "Callable[[Chain, ContractState], Plan]") -> Action:
-    """Return the action that sends what this plans for a contract as the escrow has it."""
+    """Return an action that sends the plan for a contract, made of its newest state."""
     return send_plan(
         lambda session: make_plan(session.chain, session.read_contract(contract_id)),
     )

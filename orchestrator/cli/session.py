@@ -67,17 +67,18 @@ class CommandSession(AbstractContextManager["CommandSession"]):
                 deployment = find_deployment(endpoints.rpc_url, endpoints.escrow)
             self.chain = resources.enter_context(Chain(endpoints.rpc_url, deployment))
             self.chain.check()
+            # All is well: from here on it is closed with the session, not with this block.
             self._resources = resources.pop_all()
 
     def __exit__(self, *_: object) -> None:
         self._resources.close()
 
-    def integration_address(self, name: str, given: str | None) -> str:
-        """Return the address that was given for a contract beside the escrow, or the served one.
+    def integration_address(self, name: str, named: str | None) -> str:
+        """Return the address that was named for a contract beside the escrow, or the served one.
 
         Raises InputError `NAME-unknown` if there is neither.
         """
-        address: str | None = given or getattr(self.chain.addresses, name)
+        address: str | None = named or getattr(self.chain.addresses, name)
         if address is None:
             raise InputError(f"{name}-unknown", f"name the contract: give --{name} ADDRESS")
         return address
@@ -90,6 +91,7 @@ class CommandSession(AbstractContextManager["CommandSession"]):
     def open_log_copy(self, state: ContractState | None = None) -> Iterator[LogCopy]:
         """Copy the log that this contract names; without a contract, the server's own."""
         if state is None:
+            # A server that names another log than its own is found out by the log's root.
             _, log_id = served(self.client)
             contract_id = None
         else:
