@@ -23,7 +23,7 @@ from orchestrator.chain.deployment import Chain
 from orchestrator.chain.rpc import ReplyError, octets, result
 from orchestrator.client.http import Client
 from orchestrator.client.log_server import reading, served
-from orchestrator.core.entry import ENTRY_BYTES, INDEX_LIMIT, WORD_BYTES
+from orchestrator.core.entry import ENTRY_BYTES, POSITION_LIMIT, WORD_BYTES
 from orchestrator.core.errors import ChainError, EscrowError, InputError, ProofError
 from orchestrator.core.evidence.exhibits import Exhibit, statement, words
 from orchestrator.core.hexadecimal import from_hex, to_hex
@@ -316,7 +316,7 @@ def _endorsement(item: Any) -> Endorsement:
     position, size, first, count = (
         int(item[name]) for name in ("position", "size", "first", "count")
     )
-    is_run = 0 <= first <= position < first + count <= size < INDEX_LIMIT
+    is_run = 0 <= first <= position < first + count <= size < POSITION_LIMIT
     if len(entry) != ENTRY_BYTES or len(signature) > MAX_SIGNATURE_BYTES or not is_run:
         raise ValueError
     return Endorsement(Exhibit(position, entry), size, first, count, signature)

@@ -21,10 +21,11 @@ from orchestrator.chain.deployment import Anchor, Chain, Progress
 from orchestrator.chain.indexer import Watcher
 from orchestrator.chain.relayer import Submitter
 from orchestrator.core.contract import rules_of
-from orchestrator.core.decide import CloseContract, OpenContract, RecordPayout, Request, Settle
-from orchestrator.core.entry import address_word, decode
+from orchestrator.core.entry import address_word
 from orchestrator.core.errors import LogError, TermsError
+from orchestrator.core.kinds import decode
 from orchestrator.core.policy import is_name
+from orchestrator.core.requests import CloseContract, OpenContract, RecordPayout, Request, Settle
 from orchestrator.core.terms import Terms
 from orchestrator.core.units import DAY_MS
 from orchestrator.log.inbox import MAX_BULK, Submission, submit

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from orchestrator.client.http import Client
-from orchestrator.core.entry import EventOpening, event_payload
 from orchestrator.core.evidence.exhibits import TOUCH, TRANSITION, Claim, read
+from orchestrator.core.opening import EventOpening, payload_of
 from orchestrator.core.world import World
 from orchestrator.simulation.sandbox import address_of
 from orchestrator.verify.log_copy import LogCopy, pages_of
@@ -220,7 +220,7 @@ def _check_openings(log_copy: LogCopy) -> None:
         entry = read(0, item.data)
         if entry.kind == TRANSITION:
             assert isinstance(item.opening, EventOpening)
-            assert event_payload(item.opening) == item.data[-32:]
+            assert payload_of(item.opening) == item.data[-32:]
             opened += 1
     assert opened == 6
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from orchestrator.chain.deployment import log_id_of
-from orchestrator.client.accounts import Operator, Owner, ProductEvent, wallet
+from orchestrator.client.accounts import EventReport, Operator, Owner, wallet
 from orchestrator.client.http import Client
 from orchestrator.core import tx_plan as submission
 from orchestrator.core.contract import rules_of
-from orchestrator.core.decide import OpenContract
 from orchestrator.core.entry import address_word
 from orchestrator.core.errors import ReplayError
+from orchestrator.core.requests import OpenContract
 from orchestrator.core.terms import close_digest, contract_id, sign_digest
 from orchestrator.runtime.stack import Keys, Stack
 from orchestrator.settlement import pipeline
@@ -95,7 +95,7 @@ class Market:
 
     def report(self, event: str, names: list[str]) -> None:
         now_ms = self.scene.clock()
-        rows = [ProductEvent(f"{event}-{name}", name, event, "0", now_ms) for name in names]
+        rows = [EventReport(f"{event}-{name}", name, event, "0", now_ms) for name in names]
         self.owner.report(self.surface, rows)
         self.scene.stack.drain()
 

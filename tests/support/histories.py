@@ -6,18 +6,7 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 
 from orchestrator.core.contract import ContractRules
-from orchestrator.core.decide import (
-    CloseContract,
-    Genesis,
-    OpenContract,
-    PublishPolicy,
-    Record,
-    RecordPayout,
-    RegisterOperator,
-    Request,
-    Settle,
-    decide,
-)
+from orchestrator.core.decide import decide
 from orchestrator.core.entry import (
     Entry,
     pack_outcome,
@@ -28,6 +17,17 @@ from orchestrator.core.entry import (
 )
 from orchestrator.core.evidence.exhibits import ContractIndex, EscrowRecord
 from orchestrator.core.evidence.search import PublicEntry, public
+from orchestrator.core.opening import Record
+from orchestrator.core.requests import (
+    CloseContract,
+    Genesis,
+    OpenContract,
+    PublishPolicy,
+    RecordPayout,
+    RegisterOperator,
+    Request,
+    Settle,
+)
 from orchestrator.core.world import World
 from tests.support.worlds import (
     OPERATORS,

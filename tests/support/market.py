@@ -15,7 +15,7 @@ import pytest
 
 from orchestrator.cli import main as cli
 from orchestrator.cli.options import NOTHING_DONE
-from orchestrator.client.accounts import Operator, Owner, ProductEvent, wallet
+from orchestrator.client.accounts import EventReport, Operator, Owner, wallet
 from orchestrator.simulation.sandbox import Sandbox, SandboxOptions, address_of, key_of
 from tests.support.servers import CHAIN_START_S, server_folder
 
@@ -102,7 +102,7 @@ class Market:
         for event in events:
             self.scene.pass_time(3600)
             now_ms = self.scene.clock()
-            purchase = ProductEvent(f"{lead}-{event}-{now_ms}", lead, event, "20.00", now_ms)
+            purchase = EventReport(f"{lead}-{event}-{now_ms}", lead, event, "20.00", now_ms)
             self.owner.report(self.surface, [purchase])
             self.scene.stack.drain()
 

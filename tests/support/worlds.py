@@ -6,21 +6,21 @@ from hypothesis import strategies as st
 
 from orchestrator.core import policy as policies
 from orchestrator.core.contract import ContractRules
-from orchestrator.core.decide import (
+from orchestrator.core.decide import decide
+from orchestrator.core.opening import Record
+from orchestrator.core.policy import Policy
+from orchestrator.core.requests import (
     Erasure,
     Genesis,
     OpenContract,
     ProductEvent,
     PublishPolicy,
-    Record,
     RecordPayout,
     RegisterOperator,
     Request,
     Settle,
     Touch,
-    decide,
 )
-from orchestrator.core.policy import Policy
 from orchestrator.core.world import World
 
 

@@ -12,12 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from orchestrator.core.contract import ContractRules
-from orchestrator.core.entry import (
-    AMOUNT_LIMIT,
-    EventOpening,
-    ascii_word,
-    event_payload,
-)
+from orchestrator.core.entry import AMOUNT_LIMIT, ascii_word
 from orchestrator.core.errors import EntryError, EvidenceError
 from orchestrator.core.evidence.exhibits import (
     MAX_EXHIBITS,
@@ -42,6 +37,7 @@ from orchestrator.core.evidence.exhibits import (
     statement,
     words,
 )
+from orchestrator.core.opening import EventOpening, payload_of
 
 
 class Entitlement(NamedTuple):
@@ -388,7 +384,7 @@ def _no_rival() -> EvidenceError:
 def _check_first_entry(opening: EventOpening, entered: Words) -> None:
     """The lead never was in the state before, so that no contract can have counted it."""
     try:
-        payload = event_payload(opening)
+        payload = payload_of(opening)
     except EntryError as error:
         raise EvidenceError("wrong-opening", error.message) from None
     if int.from_bytes(payload) != entered.payload:

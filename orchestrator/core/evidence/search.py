@@ -18,14 +18,7 @@ from typing import NamedTuple
 
 from orchestrator.core.attribution import TouchAt
 from orchestrator.core.contract import ContractRules
-from orchestrator.core.decide import Opening, Record
-from orchestrator.core.entry import (
-    AMOUNT_LIMIT,
-    WORD_BYTES,
-    EventOpening,
-    ascii_word,
-    encode,
-)
+from orchestrator.core.entry import AMOUNT_LIMIT, WORD_BYTES, ascii_word
 from orchestrator.core.errors import EvidenceError
 from orchestrator.core.evidence.exhibits import (
     MAX_EXHIBITS,
@@ -58,6 +51,8 @@ from orchestrator.core.evidence.rules import (
     needed_before,
 )
 from orchestrator.core.evidence.touch_index import TouchIndex
+from orchestrator.core.kinds import encode
+from orchestrator.core.opening import EventOpening, Opening, Record
 
 
 class PublicEntry(NamedTuple):

@@ -11,7 +11,7 @@ import pytest
 from eth_abi.abi import decode as abi_decode
 from hypothesis import given
 
-from orchestrator.core.entry import EventOpening, ascii_text, decode, unpack_outcome
+from orchestrator.core.entry import ascii_text, unpack_outcome
 from orchestrator.core.errors import EvidenceError
 from orchestrator.core.evidence.exhibits import (
     DISPROOFS,
@@ -26,7 +26,9 @@ from orchestrator.core.evidence.exhibits import (
     read,
 )
 from orchestrator.core.evidence.rules import check_disproof, check_refutation, claim_of, contradicts
+from orchestrator.core.kinds import decode
 from orchestrator.core.merkle import leaf_hash, verify_inclusion
+from orchestrator.core.opening import EventOpening
 from orchestrator.core.terms import TERMS_TYPE, Terms
 from tests.support.depth import examples
 from tests.support.histories import History, histories
@@ -159,9 +161,7 @@ def is_refuted(case: Case, claim: Claim, docket: dict[bytes, EscrowRecord]) -> b
 # --- The cases that forge judges too --------------------------------------------------------------
 
 
-FILE = json.loads(
-    (Path(__file__).resolve().parents[2] / "vectors" / "evidence.json").read_text()
-)
+FILE = json.loads((Path(__file__).resolve().parents[2] / "vectors" / "evidence.json").read_text())
 ABI = [member.split(" ")[0] for member in TERMS_TYPE[len("Terms(") : -1].split(",")]
 
 

@@ -11,10 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core.attribution import qualifying_touch
-from orchestrator.core.decide import CloseContract, ProductEvent, Request, Settle, Touch
 from orchestrator.core.entry import (
     Entry,
-    EventOpening,
     pack_outcome,
     pack_reversal,
     pack_settlement,
@@ -36,6 +34,8 @@ from orchestrator.core.evidence.exhibits import (
 )
 from orchestrator.core.evidence.rules import check_refutation, claim_of, contradicts
 from orchestrator.core.evidence.search import PublicEntry, find_claims, find_lie, lies, refutations
+from orchestrator.core.opening import EventOpening
+from orchestrator.core.requests import CloseContract, ProductEvent, Request, Settle, Touch
 from tests.support.depth import examples
 from tests.support.histories import History, histories, history, rethread, told
 from tests.support.terms import PLAIN
@@ -174,7 +174,7 @@ def lie_rival(random: Any, found: History, entries: list[Entry]) -> bool:
             for place, entry in enumerate(entries)
             if (entry.kind, entry.subject) == ("contract.opened", name)
         )
-        trail = found.world.leads[outcome.subject].trails.get(terms.operator)
+        trail = found.world.leads[outcome.subject].touches.get(terms.operator)
         if name == outcome.actor or trail is None or opened > said.transition:
             continue
         below = [touch for touch in trail.touches if touch.position < said.transition]
