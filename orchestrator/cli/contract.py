@@ -83,7 +83,7 @@ def disprove(
         # Without a contract, all that name the server's log are searched.
         state = None if id_ is None else session.read_contract(id_)
         with session.open_log_copy(state) as log_copy:
-            return evidence.disprove(session.chain, log_copy, id_)
+            return evidence.plan_disproofs(session.chain, log_copy, id_)
 
     return send_plan(plan)
 
@@ -93,7 +93,7 @@ def claim(id_: Id) -> Action:
     """Prove by the log what the verifier did not settle. By the operator, in the claim period."""
     from orchestrator.actions import evidence
 
-    return _plan_by_log(id_, evidence.claim)
+    return _plan_by_log(id_, evidence.plan_claims)
 
 
 @signing_command
@@ -101,7 +101,7 @@ def refute(id_: Id) -> Action:
     """Have claims dropped that the log refutes. Anyone can, until claims are paid."""
     from orchestrator.actions import evidence
 
-    return _plan_by_log(id_, evidence.refute)
+    return _plan_by_log(id_, evidence.plan_refutations)
 
 
 def _plan_by_log(
@@ -122,7 +122,7 @@ def dispute(id_: Id, about: About = None) -> Action:
     """Put the pending statement, or the claims, before the arbiter. By the owner or operator."""
     from orchestrator.actions import escrow
 
-    return plan_for(id_, lambda chain, state: escrow.dispute(chain, state, about))
+    return plan_for(id_, lambda chain, state: escrow.plan_dispute(chain, state, about))
 
 
 @signing_command
@@ -130,7 +130,10 @@ def rule(id_: Id, amount: Amount, about: About = None) -> Action:
     """Rule on what is disputed: AMOUNT is payable in all, or of the claims. By the arbiter."""
     from orchestrator.actions import escrow
 
-    return plan_for(id_, lambda chain, state: escrow.rule(chain, state, state.units(amount), about))
+    return plan_for(
+        id_,
+        lambda chain, state: escrow.plan_ruling(chain, state, state.parse_amount(amount), about),
+    )
 
 
 @signing_command
@@ -165,7 +168,7 @@ def close(
     def plan(chain: "Chain", state: "ContractState") -> "Plan":
         # The amount is typed again, so that a consent to another one is not sent by mistake.
         _check_amount_agreed(state, amount, agreed, path)
-        return escrow.close(chain, state, agreed)
+        return escrow.plan_close(chain, state, agreed)
 
     return plan_for(id_, plan)
 
@@ -174,12 +177,12 @@ def _check_amount_agreed(
     state: "ContractState", amount: str, agreed: "Consent", path: Path
 ) -> None:
     """Raise InputError where the command line and the consent name different amounts."""
-    units = state.units(amount)
+    units = state.parse_amount(amount)
     if units != agreed.payable_units:
         raise InputError(
             "consent-other",
-            f"{path}: the other party has agreed to {state.exact(agreed.payable_units)}, "
-            f"not to {state.exact(units)}",
+            f"{path}: the other party has agreed to {state.exact_amount(agreed.payable_units)}, "
+            f"not to {state.exact_amount(units)}",
         )
 
 
@@ -188,7 +191,7 @@ def refund(id_: Id) -> Action:
     """Give the owner back what can no longer be owed. Anyone can, after the claim period."""
     from orchestrator.actions import escrow
 
-    return plan_for(id_, escrow.refund)
+    return plan_for(id_, escrow.plan_refund)
 
 
 @signing_command
@@ -196,7 +199,7 @@ def release(id_: Id) -> Action:
     """Have paid out what is due. Anyone can."""
     from orchestrator.actions import escrow
 
-    return plan_for(id_, escrow.release)
+    return plan_for(id_, escrow.plan_release)
 
 
 def add_contract_commands(app: typer.Typer) -> None:

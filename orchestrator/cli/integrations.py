@@ -41,7 +41,7 @@ def feedback(
         state = session.read_contract(id_)
         policy = served_policy(session.client, state.terms.policy)
         chosen = choose_motion(policy.motions_into(state.terms.outcome), motion)
-        return erc8004.feedback(session.chain, address, state, chosen, endpoint)
+        return erc8004.plan_feedback(session.chain, address, state, chosen, endpoint)
 
     return send_plan(plan)
 
@@ -121,12 +121,12 @@ def job_evaluator(
 
     def plan(session: "CommandSession") -> "Plan":
         state = session.read_contract(id_)
-        return erc8183.offer(
+        return erc8183.plan_evaluator(
             session.chain,
             session.integration_address("evaluators", factory),
             state,
             commerce,
-            state.units(minimum),
+            state.parse_amount(minimum),
             stated_from_s=stated_from or 0,
             deadline_s=until,
         )
@@ -143,7 +143,7 @@ def job_complete(job: Job, evaluator: EvaluatorAddress, factory: Factory = None)
     return _plan_for_evaluator(
         factory,
         evaluator,
-        lambda session, target: erc8183.complete(session.chain, session.client, target, job),
+        lambda session, target: erc8183.plan_completion(session.chain, session.client, target, job),
     )
 
 
@@ -154,7 +154,9 @@ def job_reject(job: Job, evaluator: EvaluatorAddress, factory: Factory = None) -
     from orchestrator.actions import erc8183
 
     return _plan_for_evaluator(
-        factory, evaluator, lambda session, target: erc8183.reject(session.chain, target, job)
+        factory,
+        evaluator,
+        lambda session, target: erc8183.plan_rejection(session.chain, target, job),
     )
 
 
@@ -172,7 +174,9 @@ def job_collect(
     from orchestrator.actions import erc8183
 
     return _plan_for_evaluator(
-        factory, evaluator, lambda session, target: erc8183.collect(session.chain, target, token)
+        factory,
+        evaluator,
+        lambda session, target: erc8183.plan_fee_collection(session.chain, target, token),
     )
 
 

@@ -14,10 +14,9 @@ from typing import NamedTuple
 import typer
 from rich.console import Console
 
-from orchestrator.actions.contract_state import ContractState, read
-from orchestrator.actions.escrow import Consent, closing
+from orchestrator.actions.contract_state import ContractState, read_contract_state
+from orchestrator.actions.escrow import Consent, describe_closing
 from orchestrator.actions.plan import Plan, PlannedTransaction
-from orchestrator.actions.wording import utc
 from orchestrator.chain.deployment import Chain, find_deployment
 from orchestrator.chain.wallet import Quote, Sender, Sent, quote, wei
 from orchestrator.client.http import Client
@@ -26,7 +25,7 @@ from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import ChainError, EscrowError, InputError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.terms import address_of, close_digest, sign_digest
-from orchestrator.core.units import DAY_S
+from orchestrator.core.units import DAY_S, format_second
 from orchestrator.storage import files
 from orchestrator.verify.log_copy import LogCopy, pages_of
 
@@ -85,7 +84,7 @@ class CommandSession(AbstractContextManager["CommandSession"]):
 
     def read_contract(self, contract_id: bytes) -> ContractState:
         """Return the state of a contract in the latest block."""
-        return read(self.chain, contract_id)
+        return read_contract_state(self.chain, contract_id)
 
     @contextmanager
     def open_log_copy(self, state: ContractState | None = None) -> Iterator[LogCopy]:
@@ -221,11 +220,11 @@ def execute_plan(
         for line in plan.lines:
             printer.print_line(line)
         if plan.obstacle is not None:
-            for planned in plan.deeds:
+            for planned in plan.transactions:
                 printer.print_line(f"{planned.title}: not now")
-            _print_plan_json(printer, plan, [PricedTransaction(one) for one in plan.deeds])
+            _print_plan_json(printer, plan, [PricedTransaction(one) for one in plan.transactions])
             raise plan.obstacle
-        steps = [_explain(printer, chain, planned, sender) for planned in plan.deeds]
+        steps = [_explain(printer, chain, planned, sender) for planned in plan.transactions]
         count = sum(step.failure is None for step in steps)
         if count and sender is not None and not options.dry_run:
             which = "this transaction" if count == 1 else f"these {count} transactions"
@@ -336,8 +335,9 @@ def _check_node_clock(chain: Chain, block_s: int) -> None:
     if abs(block_s - now_s) > MAX_CLOCK_S:
         raise ChainError(
             "clock-differs",
-            f"by {chain.node.name} it is {utc(block_s)}, by our own clock {utc(now_s)}; a "
-            f"false time can make a signature good for ever; ask another node, or set the clock",
+            f"by {chain.node.name} it is {format_second(block_s)}, by our own clock "
+            f"{format_second(now_s)}; a false time can make a signature good for ever; ask "
+            f"another node, or set the clock",
         )
 
 
@@ -354,11 +354,11 @@ def sign_consent(
     with CommandSession(endpoints) as session:
         state = session.read_contract(contract_id)
         _check_node_clock(session.chain, state.now_s)
-        units, expires_at_s = state.units(amount), state.now_s + days * DAY_S
+        units, expires_at_s = state.parse_amount(amount), state.now_s + days * DAY_S
         if key is not None:
             parties = (state.terms.owner, state.terms.operator)
             _check_party(address_of(key), parties, "agree to it")
-        for line in closing(state, units, expires_at_s):
+        for line in describe_closing(state, units, expires_at_s):
             printer.print_aside(line)
         printer.print_aside(
             "it happens when the other party sends this signature; it cannot be taken back"

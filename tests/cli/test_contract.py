@@ -67,9 +67,9 @@ def _before_anything(market: Market, asked: str) -> None:
 
 
 def _a_statement_is_disputed(market: Market, asked: str) -> None:
-    market.until(market.scene.clock() // 1000 + 3600)
-    market.wins("ada", "first")
-    market.scene.settle("one")
+    market.advance_to(market.sandbox.clock() // 1000 + 3600)
+    market.win("ada", "first")
+    market.sandbox.settle("one")
     shown = json.loads(market.run("contract", asked, "--json").stdout)
     pending = shown["pending"]
     assert (shown["status"], pending["earned_units"]) == ("open", str(PRICE_UNITS))
@@ -103,51 +103,51 @@ def _a_statement_is_disputed(market: Market, asked: str) -> None:
 
     market.refused(BAD, "only " + address_of("arbiter"), "rule", asked, "6", by="owner")
     market.refused(BAD, "is more than budget and claims leave", "rule", asked, "101", by="arbiter")
-    market.refused(BAD, "is no amount of TEST", "rule", asked, "6.0000001", by="arbiter")
-    market.refused(BAD, "is no amount of TEST", "rule", asked, "six", by="arbiter")
-    before = market.held("ada")
+    market.refused(BAD, "the amount of TEST", "rule", asked, "6.0000001", by="arbiter")
+    market.refused(BAD, "the amount of TEST", "rule", asked, "six", by="arbiter")
+    before = market.balance_of("ada")
     ruled = market.run("rule", asked, "6.00", "--yes", "--json", by="arbiter")
     assert ruled.code == DONE, ruled
     (step,) = json.loads(ruled.stdout)["transactions"]
     assert step["payable_units"] == "6000000"
     assert int(step["likely_wei"]) <= int(step["most_wei"])
     assert market.chain.node.call("eth_getTransactionReceipt", step["tx_hash"])["status"] == "0x1"
-    assert market.held("ada") - before == 6_000_000
-    market.scene.come_to_rest()
+    assert market.balance_of("ada") - before == 6_000_000
+    market.sandbox.come_to_rest()
 
 
 def _what_is_due_is_released(market: Market, asked: str) -> None:
-    market.wins("ada", "second")
-    market.scene.settle("two")
+    market.win("ada", "second")
+    market.sandbox.settle("two")
     when = "nothing is due now; more can be released at 2026-01-"
     market.refused(NOTHING, when, "release", asked, by="stranger")
     resolves_at_s = json.loads(market.run("contract", asked, "--json").stdout)["pending"][
         "resolves_at_s"
     ]
     # The service would release it by itself; here it does nothing.
-    market.scene.pass_time(resolves_at_s + 1 - market.scene.clock() // 1000)
+    market.sandbox.pass_time(resolves_at_s + 1 - market.sandbox.clock() // 1000)
     late = market.run("dispute", asked, by="owner")
     assert (late.code, "nothing is pending" in late.stderr) == (NOTHING, True)
     explained = market.run("release", asked, "--dry-run")
     assert "10.00 TEST go to the payee " + address_of("ada") in explained.stdout
-    before = market.held("ada")
+    before = market.balance_of("ada")
     released = market.run("release", asked, "--yes", by="stranger")
     assert released.code == DONE, released
-    assert market.held("ada") - before == 10_000_000
+    assert market.balance_of("ada") - before == 10_000_000
     market.refused(NOTHING, "nothing is due now", "release", asked, "--yes", by="stranger")
-    market.scene.come_to_rest()
+    market.sandbox.come_to_rest()
 
 
 def _a_silent_verifier(market: Market, asked: str, contract_id: bytes) -> None:
     times = json.loads(market.run("contract", asked, "--json").stdout)
-    market.wins("ada", "third")
-    market.until(times["statements_until_s"] - 10)
+    market.win("ada", "third")
+    market.advance_to(times["statements_until_s"] - 10)
     early = market.run("claim", asked, "--yes", by="ada")
     assert early.code == NOTHING
     assert "outcomes that no final statement answers: 1, 10.00 TEST in all" in early.stdout
     assert "claims can be filed after 2026-01-17" in early.stderr
 
-    market.until(times["statements_until_s"] + 1)
+    market.advance_to(times["statements_until_s"] + 1)
     market.refused(BAD, f"only {address_of('ada')} can claim", "claim", asked, by="bo")
     claimed = market.run("claim", asked, "--yes", "--json", by="ada")
     assert claimed.code == DONE, claimed
@@ -161,7 +161,7 @@ def _a_silent_verifier(market: Market, asked: str, contract_id: bytes) -> None:
     market.refused(NOTHING, "claims can be disputed after", "dispute", asked, by="owner")
     claims = ("dispute", asked, "--about", "claims")
     market.refused(NOTHING, "claims can be disputed after 2026-01-25", *claims, by="owner")
-    market.until(times["claims_until_s"] + 1)
+    market.advance_to(times["claims_until_s"] + 1)
     market.refused(NOTHING, "there is nothing to claim", "claim", asked, by="ada")
     disputed = market.run("dispute", asked, "--yes", by="owner")
     assert disputed.code == DONE, disputed
@@ -182,8 +182,8 @@ def _a_silent_verifier(market: Market, asked: str, contract_id: bytes) -> None:
 
 def _a_false_claim(market: Market, asked: str, contract_id: bytes) -> None:
     """Let the operator claim what a final statement covers, and a stranger have it dropped."""
-    with Client(market.scene.url) as client:
-        log_id = market.scene.stack.site.log_id
+    with Client(market.sandbox.url) as client:
+        log_id = market.sandbox.stack.site.log_id
         with LogCopy(pages_of(client), market.chain, log_id, contract_id) as log_copy:
             _check_openings(log_copy)
             first = _transitions(log_copy)[0]
@@ -194,8 +194,8 @@ def _a_false_claim(market: Market, asked: str, contract_id: bytes) -> None:
                 log_copy.exhibit(first.transition),
                 log_copy.exhibit(touch),
             )
-    market.scene.send("ada", call)
-    with tampered(market.scene.url, _last_byte) as url:
+    market.sandbox.send("ada", call)
+    with tampered(market.sandbox.url, _last_byte) as url:
         market.refused(FALSE, "the server's entries give root 0x", "refute", asked, "--yes",
                        by="stranger", api=url)  # fmt: skip
     for change, words in (
@@ -203,7 +203,7 @@ def _a_false_claim(market: Market, asked: str, contract_id: bytes) -> None:
         (_no_hex, "what the server gives from 0 on are no entries"),
         (_no_order, "the server did not give entry 0"),
     ):
-        with tampered(market.scene.url, change) as url:
+        with tampered(market.sandbox.url, change) as url:
             market.refused(FALSE, words, "refute", asked, "--yes", by="stranger", api=url)
     refuted = market.run("refute", asked, "--yes", by="stranger")
     assert refuted.code == DONE, refuted
@@ -243,24 +243,24 @@ def _touch_of(log_copy: LogCopy, claim: Claim) -> int:
 
 
 def _the_end(market: Market, asked: str) -> None:
-    before = market.held("owner")
+    before = market.balance_of("owner")
     refunded = market.run("refund", asked, "--yes", by="stranger")
     assert refunded.code == DONE, refunded
     assert "kept for what may still be owed: 4.00 TEST" in refunded.stdout
-    assert market.held("owner") - before == BUDGET_UNITS - 20_000_000
+    assert market.balance_of("owner") - before == BUDGET_UNITS - 20_000_000
     market.refused(NOTHING, "all that is left is paid or may still be owed", "refund", asked,
                    by="stranger")  # fmt: skip
     times = json.loads(market.run("contract", asked, "--json").stdout)
     assert (times["budget_units"], times["claims_ruled_units"]) == ("20000000", "4000000")
-    market.scene.pass_time(times["refutable_until_s"] + 1 - market.scene.clock() // 1000)
-    before = market.held("ada")
+    market.sandbox.pass_time(times["refutable_until_s"] + 1 - market.sandbox.clock() // 1000)
+    before = market.balance_of("ada")
     released = market.run("release", asked, "--yes", by="stranger")
     assert released.code == DONE, released
-    assert market.held("ada") - before == 4_000_000
+    assert market.balance_of("ada") - before == 4_000_000
     shown = market.run("contract", asked).stdout
     assert "refunded: everything is paid or given back" in shown
     assert shown.endswith("nothing is left to do\n")
-    where = ("--url", market.scene.url, "--rpc", market.scene.rpc_url)
+    where = ("--url", market.sandbox.url, "--rpc", market.sandbox.rpc_url)
     replayed = market._run(["replay", *where], "")
     assert replayed.code == DONE, replayed
     by_log = "3 outcomes, 30.00 payable by the log, 20.00 paid, 0.00 still owed\n"
@@ -273,13 +273,13 @@ def _the_end(market: Market, asked: str) -> None:
 def test_lies_are_disproved(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
     contract_id, other_id = market.open("ada"), market.open("bo")
     asked, other = f"0x{contract_id.hex()}", f"0x{other_id.hex()}"
-    market.until(market.scene.clock() // 1000 + 3600)
+    market.advance_to(market.sandbox.clock() // 1000 + 3600)
     # Publisher and verifier both forget which leads they counted: they lie the same lie.
     monkeypatch.setattr(World, "_count_lead", lambda *_: None)
     for name, lead in (("ada", "one"), ("bo", "two")):
-        market.wins(name, lead)
-        market.happens(lead, "lapse", "buy")
-    market.scene.settle("lie")
+        market.win(name, lead)
+        market.report_hourly(lead, "lapse", "buy")
+    market.sandbox.settle("lie")
     pending = market.chain.pending_of(contract_id)
     assert pending is not None
     assert pending.earned_units == 2 * PRICE_UNITS
@@ -289,7 +289,7 @@ def test_lies_are_disproved(market: Market, monkeypatch: pytest.MonkeyPatch) -> 
     cases = json.loads(explained.stdout)["transactions"]
     assert {case["contract_id"] for case in cases} == {asked, other}
     assert all((case["kind"], len(case["entries"])) == ("duplicate", 2) for case in cases)
-    with tampered(market.scene.url, _last_byte) as url:
+    with tampered(market.sandbox.url, _last_byte) as url:
         market.refused(FALSE, "but the chain holds 0x", "disprove", asked, by="stranger", api=url)
     shown = market.run("disprove", asked, by="stranger", say="y\n")
     assert shown.code == DONE, shown
@@ -304,7 +304,7 @@ def test_lies_are_disproved(market: Market, monkeypatch: pytest.MonkeyPatch) -> 
     assert "disproved: its word counts no more" in market.run("contract", asked).stdout
 
     # The other statement was not disproved in time: what is final stays, and the verifier goes.
-    market.until(pending.resolves_at_s + 1)
+    market.advance_to(pending.resolves_at_s + 1)
     late = market.run("disprove", "--yes", by="stranger")
     assert late.code == DONE, late
     assert "the escrow takes no statement of it any more; none is pending" in late.stdout

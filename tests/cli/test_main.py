@@ -118,6 +118,11 @@ def test_an_error_has_the_exit_code_of_its_kind(
     assert run([], "") == (code, "", "tallystick: it failed\n")
 
 
+def test_a_server_cannot_write_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    cli._print_error("the API said: \x1b[2J\x1b]0;paid\x07 \u202e all\nis well")
+    assert capsys.readouterr().err == "tallystick: the API said: ?[2J?]0;paid? ? all is well\n"
+
+
 def test_a_node_that_is_no_url_is_bad_input(run: Run) -> None:
     arguments = ["contract", "0x" + "12" * 32, "--api", "http://127.0.0.1:1", "--escrow", ADDRESS]
     assert "must be an http(s) URL" in refusal(run([*arguments, "--rpc", "nowhere"], ""))

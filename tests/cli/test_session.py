@@ -65,14 +65,14 @@ def test_a_contract_is_closed_by_consent(
 ) -> None:
     contract_id = market.open("bo")
     asked, path = f"0x{contract_id.hex()}", tmp_path / "consent.json"
-    market.until(market.scene.clock() // 1000 + 3600)
-    market.wins("bo", "one")
-    market.scene.settle("one")
+    market.advance_to(market.sandbox.clock() // 1000 + 3600)
+    market.win("bo", "one")
+    market.sandbox.settle("one")
 
     # The chain's time is not the time of this machine: a signature might be good for years.
     signing = ("close", asked, "7", "--sign", "--yes")
     market.refused(MISSING, ", by our own clock 20", *signing, by="bo")
-    monkeypatch.setattr(session, "local_time_s", lambda: market.scene.clock() // 1000)
+    monkeypatch.setattr(session, "local_time_s", lambda: market.sandbox.clock() // 1000)
     market.refused(BAD, "say --sign to print your signature", "close", asked, "7", by="bo")
     only = f"only {address_of('owner')} or {address_of('bo')} can agree"
     market.refused(BAD, only, "close", asked, "7", "--sign", by="stranger")
@@ -108,18 +108,18 @@ def test_a_contract_is_closed_by_consent(
     path.write_text("{")
     market.refused(BAD, "is not readable as JSON", "close", asked, "7", *with_it, by="owner")
     path.write_text(json.dumps(document))
-    early = market.scene.clock() // 1000
+    early = market.sandbox.clock() // 1000
     late = close_digest(market.chain.escrow_domain, contract_id, 7_000_000, early - 1)
     expired = {"expires_at_s": early - 1, "signature": "0x" + sign_digest(late, key_of("bo")).hex()}
     path.write_text(json.dumps(document | expired))
     market.refused(NOTHING, "the consent was good until", "close", asked, "7", *with_it, by="owner")
     path.write_text(json.dumps(document))
 
-    held, owner_held = market.held("bo"), market.held("owner")
+    held, owner_held = market.balance_of("bo"), market.balance_of("owner")
     closed = market.run("close", asked, "7", "--consent", str(path), by="owner", say="y\n")
     assert closed.code == DONE, closed
-    assert market.held("bo") - held == 7_000_000
-    assert market.held("owner") - owner_held == BUDGET_UNITS - 7_000_000
+    assert market.balance_of("bo") - held == 7_000_000
+    assert market.balance_of("owner") - owner_held == BUDGET_UNITS - 7_000_000
     state = json.loads(market.run("contract", asked, "--json").stdout)
     assert (state["status"], state["budget_units"], state["options"]) == ("closed", "7000000", [])
     for command, *rest in (("close", "7", *with_it), ("dispute",), ("rule", "1"), ("refund",),
@@ -147,11 +147,11 @@ def test_bad_input_is_one_line(market: Market, run: Run, tmp_path: Path) -> None
         (BAD, "is no http(s) URL", "contract", asked, "--api", "ftp://example.org"),
         (MISSING, "did not answer", "contract", asked, "--rpc", "http://127.0.0.1:1"),
         (BAD, "must be an http(s) URL", "contract", asked, "--rpc", "nowhere"),
-        (MISSING, f"the API at {market.scene.url[7:]} does not say which log it serves", "contract",
-         asked, "--api", f"{market.scene.url}/v1/openapi.json?"),
+        (MISSING, f"the API at {market.sandbox.url[7:]} does not say which log it serves",
+         "contract", asked, "--api", f"{market.sandbox.url}/v1/openapi.json?"),
     ):  # fmt: skip
         command_line = [*arguments]
-        for option, value in (("--api", market.scene.url), ("--rpc", market.scene.rpc_url)):
+        for option, value in (("--api", market.sandbox.url), ("--rpc", market.sandbox.rpc_url)):
             if option not in command_line:
                 command_line += [option, value]
         done = run(command_line, "")
@@ -161,16 +161,16 @@ def test_bad_input_is_one_line(market: Market, run: Run, tmp_path: Path) -> None
         assert done.stderr.count("\n") == 1, done.stderr
 
     # A node that makes up terms is found out: the id is their digest.
-    with RpcProxy(market.scene.rpc_url) as proxy:
+    with RpcProxy(market.sandbox.rpc_url) as proxy:
         proxy.fault = _other_terms
-        done = run(["contract", asked, "--api", market.scene.url, "--rpc", proxy.url], "")
+        done = run(["contract", asked, "--api", market.sandbox.url, "--rpc", proxy.url], "")
         assert (done.code, "gives other terms for" in done.stderr) == (MISSING, True), done
 
     # As it is installed, with its key in the environment.
     key = tmp_path / "key"
     key.touch(mode=0o600)
     key.write_text(f"0x{key_of('ada').hex()}")
-    command_line = ["release", asked, "--api", market.scene.url, "--rpc", market.scene.rpc_url]
+    command_line = ["release", asked, "--api", market.sandbox.url, "--rpc", market.sandbox.rpc_url]
     ended = subprocess.run(
         [COMMAND, *command_line],
         env={**os.environ, "TALLYSTICK_KEY_FILE": str(key)},
