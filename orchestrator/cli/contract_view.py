@@ -8,10 +8,9 @@ from orchestrator.actions.wording import count_of
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.units import DAY_S, format_second
 
+_NEVER_S = 1 << 40  # later than any time of a contract
+
 # --- Next steps -----------------------------------------------------------------------------------
-
-
-_NEVER_S = 1 << 40
 
 
 class Option(NamedTuple):

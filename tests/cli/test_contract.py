@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from orchestrator.client.http import Client
+from orchestrator.core import kinds
 from orchestrator.core.evidence.exhibits import TOUCH, TRANSITION, Claim, read
 from orchestrator.core.opening import EventOpening, payload_of
-from orchestrator.core.world import World
 from orchestrator.simulation.sandbox import address_of
 from orchestrator.verify.log_copy import LogCopy, pages_of
 from tests.support.market import (
@@ -275,7 +275,7 @@ def test_lies_are_disproved(market: Market, monkeypatch: pytest.MonkeyPatch) -> 
     asked, other = f"0x{contract_id.hex()}", f"0x{other_id.hex()}"
     market.advance_to(market.sandbox.clock() // 1000 + 3600)
     # Publisher and verifier both forget which leads they counted: they lie the same lie.
-    monkeypatch.setattr(World, "_count_lead", lambda *_: None)
+    monkeypatch.setattr(kinds, "_count_lead", lambda *_: None)
     for name, lead in (("ada", "one"), ("bo", "two")):
         market.win(name, lead)
         market.report_hourly(lead, "lapse", "buy")
