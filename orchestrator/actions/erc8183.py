@@ -348,7 +348,7 @@ def _prove(
     root = chain.root_at(log_id, size)
     if root is None:
         return None
-    answer = client.get("/v1/log/proofs/inclusion", index=exhibit.position, size=size)
+    answer = client.get("/v1/log/proofs/inclusion", position=exhibit.position, size=size)
     with reading(client, f"where entry {exhibit.position} stands"):
         # A path is as long as the tree is high; a longer one is not even read.
         path = [from_hex(node, WORD_BYTES) for node in answer["path"][:MAX_PATH_NODES]]

@@ -12,9 +12,9 @@ from rich.table import Table
 from orchestrator.cli.replay_view import comparison_to_json
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.units import format_amount
-from orchestrator.simulation.demo import DemoReport, Earned
-from orchestrator.simulation.disputes import Dispute, Silence
-from orchestrator.simulation.forgery import Fraud
+from orchestrator.simulation.demo import ContractResult, DemoReport
+from orchestrator.simulation.disputes import ClaimedOutcomes, Dispute
+from orchestrator.simulation.forgery import Forgery
 from orchestrator.simulation.integrations import JobReport, ReputationRecord
 
 # As it was called, so that the printed commands can be run as they stand.
@@ -32,17 +32,17 @@ def print_report(report: DemoReport, console: Console) -> None:
     )
     _print_disputes(report, console)
     _print_integrations(report, console)
-    if report.replay is not None:
+    if report.comparison is not None:
         has_job = report.job is not None and report.job.is_completed
         job = " and the job paid" if has_job else ""
         console.print(
-            f"\n[green]Replayed[/] {report.replay.entries:,} public entries (anchored up to "
-            f"{report.replay.anchored_size:,}) with the terms from the chain:\n"
+            f"\n[green]Replayed[/] {report.comparison.entries:,} public entries (anchored up to "
+            f"{report.comparison.anchored_size:,}) with the terms from the chain:\n"
             f"what {len(report.balances)} wallets hold is what the rules give{job}, to the last "
             f"unit."
         )
     console.print("\n[green]A receipt, checked:[/]")
-    for line in report.shown:
+    for line in report.receipt_lines:
         console.print(f"  {line}", markup=False, soft_wrap=True)
     if report.tampered is not None:
         console.print(f"\n[red]A receipt, tampered with[/] ({report.tampered.what}): refused:")
@@ -72,17 +72,17 @@ def report_to_json(report: DemoReport) -> dict[str, Any]:
     return {
         "contracts": [
             {
-                "contract_id": to_hex(earned.contract_id),
-                "operator": earned.operator,
-                "outcome": earned.outcome,
-                "outcomes": earned.outcomes,
-                "reversals": earned.reversals,
-                "over_budget_units": str(earned.over_units),
-                "paid_units": str(earned.paid_units),
-                "fee_units": str(earned.fee_units),
-                "budget_units": str(earned.budget_units),
+                "contract_id": to_hex(result.contract_id),
+                "operator": result.operator,
+                "outcome": result.outcome,
+                "outcomes": result.outcomes,
+                "reversals": result.reversals,
+                "over_budget_units": str(result.over_units),
+                "paid_units": str(result.paid_units),
+                "fee_units": str(result.fee_units),
+                "budget_units": str(result.budget_units),
             }
-            for earned in report.contracts
+            for result in report.contracts
         ],
         "events": report.events,
         "touches": report.touches,
@@ -91,22 +91,22 @@ def report_to_json(report: DemoReport) -> dict[str, Any]:
         "owner_refund_units": str(report.owner_refund_units),
         "balances": {address: str(units) for address, units in report.balances.items()},
         "dispute": _part_to_json(report.dispute),
-        "silence": _part_to_json(report.silence),
-        "fraud": _part_to_json(report.fraud),
+        "silence": _part_to_json(report.claimed),
+        "fraud": _part_to_json(report.forgery),
         "job": _part_to_json(report.job),
-        "record": _part_to_json(report.record),
+        "record": _part_to_json(report.reputation),
         "transactions": [
             {"intent": t.intent_key, "hash": to_hex(t.tx_hash), "gas": t.gas_used}
             for t in report.transactions
         ],
-        "replay": comparison_to_json(report.replay) if report.replay else None,
+        "replay": comparison_to_json(report.comparison) if report.comparison else None,
         "receipt": report.receipt,
         "tampered": report.tampered._asdict() if report.tampered else None,
     }
 
 
 def _part_to_json(
-    part: Dispute | Silence | Fraud | JobReport | ReputationRecord | None,
+    part: Dispute | ClaimedOutcomes | Forgery | JobReport | ReputationRecord | None,
 ) -> dict[str, Any] | None:
     """Return a part of the report in JSON's own types: ids in hex, amounts as text."""
     if part is None:
@@ -131,9 +131,9 @@ def _print_disputes(report: DemoReport, console: Console) -> None:
 
 
 def _dispute_rows(report: DemoReport) -> Iterator[tuple[str, str]]:
-    reversals = sum(earned.reversals for earned in report.contracts)
+    reversals = sum(result.reversals for result in report.contracts)
     yield "sent back", f"{reversals} outcomes were taken back while their contract held back for it"
-    dispute, silence, fraud = report.dispute, report.silence, report.fraud
+    dispute, claimed, forgery = report.dispute, report.claimed, report.forgery
     if dispute is not None:
         stated, ruled = format_amount(dispute.stated_units), format_amount(dispute.ruled_units)
         result = (
@@ -141,40 +141,41 @@ def _dispute_rows(report: DemoReport) -> Iterator[tuple[str, str]]:
             f"ruled {ruled} ({dispute.gas_used:,} gas)"
         )
         yield "disputed", result
-    if silence is not None:
-        paid = format_amount(silence.paid_units)
+    if claimed is not None:
+        paid = format_amount(claimed.paid_units)
         result = (
-            f"a verifier said nothing; its operator proved {silence.claims} outcomes by the log "
-            f"and was paid {paid} TEST ({silence.gas_used:,} gas)"
+            f"a verifier said nothing; its operator proved {claimed.claims} outcomes by the log "
+            f"and was paid {paid} TEST ({claimed.gas_used:,} gas)"
         )
         yield "never stated", result
-    if fraud is not None:
-        stated, paid = format_amount(fraud.stated_units), format_amount(fraud.paid_units)
+    if forgery is not None:
+        stated, paid = format_amount(forgery.stated_units), format_amount(forgery.paid_units)
         result = (
             f"publisher and verifier of another log stated {stated} TEST; a stranger showed its "
-            f"entries {' and '.join(map(str, fraud.exhibits))}: {fraud.kind} "
-            f"({fraud.gas_used:,} gas); {paid} was paid, "
-            f"{format_amount(fraud.refund_units)} went back"
+            f"entries {' and '.join(map(str, forgery.exhibits))}: {forgery.kind} "
+            f"({forgery.gas_used:,} gas); {paid} was paid, "
+            f"{format_amount(forgery.refund_units)} went back"
         )
         yield "lied", result
 
 
 def _print_integrations(report: DemoReport, console: Console) -> None:
     """Print what an ERC-8183 job and ERC-8004's registry took from the log."""
-    job, record = report.job, report.record
+    job, reputation = report.job, report.reputation
     if job is not None and job.is_completed:
         console.print(
             f"An ERC-8183 job of {format_amount(job.budget_units)} TEST named the log as its "
             f"evaluator: the statement at entry {job.position} completed it."
         )
-    if record is not None:
+    if reputation is not None:
         console.print(
-            f"ERC-8004's registry says that agent {record.agent_id} was paid "
-            f"{format_amount(record.units)} TEST for {record.motion}: a settlement wrote it."
+            f"ERC-8004's registry says that agent {reputation.agent_id} was paid "
+            f"{format_amount(reputation.units)} TEST for {reputation.motion}: a settlement wrote "
+            f"it."
         )
 
 
-def _print_contracts(contracts: list[Earned], console: Console) -> None:
+def _print_contracts(contracts: list[ContractResult], console: Console) -> None:
     table = Table(
         title="What each contract earned, was paid, and had no budget for (TEST)",
         box=None,
@@ -184,15 +185,15 @@ def _print_contracts(contracts: list[Earned], console: Console) -> None:
         table.add_column(heading, no_wrap=True)
     for heading in ("outcomes", "reversed", "paid", "of it fee", "over"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for earned in contracts:
+    for result in contracts:
         table.add_row(
-            earned.operator,
-            earned.outcome,
-            f"{earned.outcomes:,}",
-            f"{earned.reversals:,}",
-            format_amount(earned.paid_units),
-            format_amount(earned.fee_units),
-            format_amount(earned.over_units),
+            result.operator,
+            result.outcome,
+            f"{result.outcomes:,}",
+            f"{result.reversals:,}",
+            format_amount(result.paid_units),
+            format_amount(result.fee_units),
+            format_amount(result.over_units),
         )
     console.print(table)
 
@@ -205,7 +206,7 @@ def _print_transactions(report: DemoReport, console: Console) -> None:
         gas[kind] += transaction.gas_used
         line = f"  {kind:8}{transaction.gas_used:>10,}  {to_hex(transaction.tx_hash)}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    outcomes = sum(earned.outcomes for earned in report.contracts)
+    outcomes = sum(result.outcomes for result in report.contracts)
     if outcomes:
         # What people sent about single contracts is left out: it is no cost of an outcome.
         spent = gas["publish"] + gas["settle"] + gas["release"]

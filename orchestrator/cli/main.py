@@ -47,7 +47,7 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.policy import Policy
 from orchestrator.core.units import format_amount
-from orchestrator.runtime.settings import read as read_settings
+from orchestrator.runtime.settings import read_settings
 from orchestrator.storage.files import read_bytes
 
 # The modules that speak to a chain or serve HTTP take seconds to import. Each command imports its
@@ -134,7 +134,7 @@ def serve(
     json_out: Json = False,
 ) -> None:
     """Run a deployment: database and chain if they are local, API, sequencer and pipeline."""
-    from orchestrator.runtime.serve import PARTS, deployment, work
+    from orchestrator.runtime.serve import PARTS, open_deployment, run_parts
 
     settings = read_settings(os.environ)
     parts = tuple(only) if only else tuple(PARTS)
@@ -144,8 +144,8 @@ def serve(
     write_progress = _progress_writer(as_json=json_out)
     # Before the servers start, so that a signal while they do stops them in order.
     stop = _stop_on_signal()
-    with deployment(settings, parts, write_progress) as stack:
-        work(stack, settings, parts, stop, write_progress)
+    with open_deployment(settings, parts, write_progress) as stack:
+        run_parts(stack, settings, parts, stop, write_progress)
     write_progress("stopped")
 
 

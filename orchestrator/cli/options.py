@@ -16,7 +16,7 @@ import typer
 
 from orchestrator.cli.arguments import parse_address, parse_contract_id
 from orchestrator.core.errors import InputError
-from orchestrator.runtime.settings import read as read_settings
+from orchestrator.runtime.settings import read_settings
 
 if TYPE_CHECKING:
     from orchestrator.actions.contract_state import ContractState

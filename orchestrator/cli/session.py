@@ -7,7 +7,7 @@ deployment cannot make a command speak of another contract.
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from orchestrator.client.log_server import served
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import ChainError, EscrowError, InputError
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.resource import ResourceGroup
 from orchestrator.core.terms import address_of, close_digest, sign_digest
 from orchestrator.core.units import DAY_S, format_second
 from orchestrator.storage import files
@@ -51,26 +52,22 @@ class RunOptions(NamedTuple):
     as_json: bool = False
 
 
-class CommandSession(AbstractContextManager["CommandSession"]):
+class CommandSession(ResourceGroup):
     """A deployment, found and checked, and a server of its log. Use it with `with`.
 
     Where the escrow is named, the server is asked only for the log.
     """
 
     def __init__(self, endpoints: Endpoints) -> None:
-        with ExitStack() as resources:
-            self.client = resources.enter_context(Client(endpoints.api))
+        super().__init__()
+        with self._opening():
+            self.client = self._exits.enter_context(Client(endpoints.api))
             if endpoints.escrow is None:
                 deployment, _ = served(self.client)
             else:
                 deployment = find_deployment(endpoints.rpc_url, endpoints.escrow)
-            self.chain = resources.enter_context(Chain(endpoints.rpc_url, deployment))
+            self.chain = self._exits.enter_context(Chain(endpoints.rpc_url, deployment))
             self.chain.check()
-            # All is well: from here on it is closed with the session, not with this block.
-            self._resources = resources.pop_all()
-
-    def __exit__(self, *_: object) -> None:
-        self._resources.close()
 
     def integration_address(self, name: str, named: str | None) -> str:
         """Return the address that was named for a contract beside the escrow, or the served one.

@@ -56,7 +56,7 @@ def _records(client: Client, start: int, stop: int) -> Iterator[Record]:
 
 
 def _record(item: dict[str, Any], position: int) -> Record:
-    if item["index"] != position:
+    if item["position"] != position:
         raise ReplayError("entries-gap", f"the server skipped entry {position}")
     entry = decode(from_hex(item["entry"]))
     opened = kind_of(entry).opening

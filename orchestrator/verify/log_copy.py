@@ -202,7 +202,7 @@ def _page(server: Server, start: int, limit: int) -> list[PublicEntry]:
     page: list[PublicEntry] = []
     try:
         for position, item in enumerate(answer["entries"], start):
-            if item["index"] != position or len(page) == limit:
+            if item["position"] != position or len(page) == limit:
                 raise ReplayError("entries-gap", f"the server did not give entry {position}")
             entry = from_hex(item["entry"], ENTRY_BYTES)
             page.append(PublicEntry(entry, _opening(item.get("opening"))))

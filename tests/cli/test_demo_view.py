@@ -7,16 +7,18 @@ from rich.console import Console
 
 from orchestrator.cli.demo_view import format_usage, print_report, report_to_json
 from orchestrator.runtime.stack import SentTransaction
-from orchestrator.simulation.demo import DemoReport, Earned
-from orchestrator.simulation.disputes import Dispute, Silence
-from orchestrator.simulation.forgery import Fraud, Tampered
+from orchestrator.simulation.demo import ContractResult, DemoReport
+from orchestrator.simulation.disputes import ClaimedOutcomes, Dispute
+from orchestrator.simulation.forgery import Forgery, TamperedReceipt
 from orchestrator.simulation.integrations import JobReport, ReputationRecord
 from orchestrator.verify.comparison import Comparison
 
 ID = b"\x12" * 32
 REPORT = DemoReport(
     contracts=[
-        Earned("ada", "bought", ID, 1_200, 30, 5_000_000, 60_000_000, 1_200_000, 90_000_000, 0)
+        ContractResult(
+            "ada", "bought", ID, 1_200, 30, 5_000_000, 60_000_000, 1_200_000, 90_000_000, 0
+        )
     ],
     events=2_000,
     touches=3_000,
@@ -30,14 +32,14 @@ REPORT = DemoReport(
     balances={"0xada": 58_800_000},
     owner_refund_units=30_000_000,
     dispute=Dispute(ID, 77, 9_000_000, 8_000_000, 50_000),
-    silence=Silence(ID, 3, 6_000_000, 6_000_000, 40_000),
-    fraud=Fraud(ID, "duplicate", (4, 9), 16_000_000, 0, 30_000, 400_000_000),
+    claimed=ClaimedOutcomes(ID, 3, 6_000_000, 6_000_000, 40_000),
+    forgery=Forgery(ID, "duplicate", (4, 9), 16_000_000, 0, 30_000, 400_000_000),
     job=JobReport(7, "0xeva", "0xbo", 1, 150_000_000, 20_000, position=88),
-    record=ReputationRecord(5, "conversion", 60_000_000, 10_000),
-    replay=Comparison(5_500, 5_400, []),
+    reputation=ReputationRecord(5, "conversion", 60_000_000, 10_000),
+    comparison=Comparison(5_500, 5_400, []),
     receipt={"position": 42, "contract_id": "0x1234"},
-    shown=["entry 42 is an outcome"],
-    tampered=Tampered("one unit more", "the proof is wrong"),
+    receipt_lines=["entry 42 is an outcome"],
+    tampered=TamperedReceipt("one unit more", "the proof is wrong"),
     urls={"api": "http://api", "rpc": "http://rpc"},
 )
 

@@ -60,7 +60,7 @@ class Log:
     def get(self, _: str, start: int, limit: int) -> object:
         shown = self.entries[start : start + min(limit, 10)]
         items = [
-            {"index": n, "entry": f"0x{entry.hex()}", "opening": self.openings.get(n)}
+            {"position": n, "entry": f"0x{entry.hex()}", "opening": self.openings.get(n)}
             for n, entry in enumerate(shown, start)
         ]
         return {"entries": items}
@@ -166,7 +166,7 @@ def test_entries_may_come_without_a_word_about_openings() -> None:
 
     def get(path: str, start: int, limit: int) -> object:
         items = cast(dict[str, Any], Log.get(log, path, start, limit))["entries"]
-        return {"entries": [{name: item[name] for name in ("index", "entry")} for item in items]}
+        return {"entries": [{name: item[name] for name in ("position", "entry")} for item in items]}
 
     client = SimpleNamespace(get=get)
     with LogCopy(pages_of(client), cast(Chain, log), LOG) as book:

@@ -178,9 +178,9 @@ WHERE log_id = %(log_id)s AND contract_id = ANY (%(contract_ids)s::bytea[])
         WHERE c.log_id = p.log_id AND c.contract_id = p.contract_id);
 
 -- name: entries_about
--- The entries of a kind about a subject, after a position.
+-- The entries of a kind about a contract, after a position.
 SELECT position, entry, opening FROM entries
-WHERE log_id = %(log_id)s AND substring(entry FROM 97 FOR 32) = %(subject)s
+WHERE log_id = %(log_id)s AND substring(entry FROM 97 FOR 32) = %(contract_id)s
     AND substring(entry FROM 1 FOR 32) = %(kind)s AND position > %(after)s
 ORDER BY position LIMIT %(limit)s;
 
