@@ -73,7 +73,7 @@ def _authenticate(
         raise _bad_key("this is no API key")
     key_hash = sha256(credentials.credentials.encode()).digest()
     with service.database.transaction() as session:
-        session.run("api.hurry")
+        session.run("api.commit_unflushed")
         # The account is not known yet: a row policy shows a key to a session that has its hash.
         session.run("database.show_secret", secret=key_hash.hex())
         key = session.one("api.key", key_hash=key_hash)
@@ -81,7 +81,7 @@ def _authenticate(
             raise _bad_key("this API key is not known, or was revoked")
         if key.expires_ms <= service.now_ms():
             raise _bad_key("this API key has expired; sign in again")
-        session.run("database.speak_for", account=key.account)
+        session.run("database.set_account", account=key.account)
         wait_ms = _spend(session, key.account, _account_allowance(service), 1)
     # Refusals from here on must not undo the charge, so the transaction has ended.
     _check_wait(wait_ms)
@@ -119,7 +119,7 @@ class _Allowance(NamedTuple):
 def charge(service: Service, caller: Caller, cost: int) -> None:
     """Charge an account for a bulk request's lines. Raises `Refusal` (429)."""
     with service.database.transaction(caller.account) as session:
-        session.run("api.hurry")
+        session.run("api.commit_unflushed")
         wait_ms = _spend(session, caller.account, _account_allowance(service), cost)
     _check_wait(wait_ms)
 
@@ -143,7 +143,7 @@ def charge_source(service: TheService, request: Request) -> None:
     account = "0x" + sha256(f"tallystick source {source}".encode()).hexdigest()[:40]
     allowance = _Allowance("source", service.limits.source_per_s, service.limits.source_burst)
     with service.database.transaction(account) as session:
-        session.run("api.hurry")
+        session.run("api.commit_unflushed")
         wait_ms = _spend(session, account, allowance, 1)
     _check_wait(wait_ms)
 
@@ -155,7 +155,7 @@ def _account_allowance(service: Service) -> _Allowance:
 def _spend(session: Session, account: str, allowance: _Allowance, cost: int) -> int:
     """Spend from an allowance and return 0, or return the milliseconds until there is enough."""
     (row,) = session.all(
-        "api.spend",
+        "api.spend_allowance",
         account=account,
         bucket=allowance.bucket,
         cost_ms=_duration_ms(cost, allowance.per_s),

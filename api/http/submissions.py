@@ -224,13 +224,15 @@ def _verdicts(service: Service, session: Session, results: dict[UUID, Result]) -
     """Return the policy's verdict on each of these requests that is a decided product event."""
     events = {
         row.request_id
-        for row in session.all("api.events", log_id=service.log_id, request_ids=list(results))
+        for row in session.all(
+            "api.product_events", log_id=service.log_id, request_ids=list(results)
+        )
     }
     done = [results[each] for each in events if results[each].status == "done"]
     refused = {
         row.first
         for row in session.all(
-            "api.refusals",
+            "api.refused_transitions",
             log_id=service.log_id,
             firsts=[result.first_position for result in done],
             counts=[result.entries for result in done],

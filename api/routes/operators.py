@@ -172,7 +172,7 @@ def _submit_touches(
     known = {
         found.lead
         for found in session.all(
-            "api.leads_there", log_id=service.log_id, surface=row.surface, leads=wanted
+            "api.leads_on_surface", log_id=service.log_id, surface=row.surface, leads=wanted
         )
     }
     for item in items:

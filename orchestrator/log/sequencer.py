@@ -157,7 +157,7 @@ class Sequencer:
         lock = session.one("log.lock", key=key)
         if lock is None or not lock.taken:
             raise LogError("sequencer-busy", "another sequencer writes this log")
-        known = session.one("log.known", log_id=self._log_id)
+        known = session.one("log.log_exists", log_id=self._log_id)
         if known is None or not known.known:
             raise LogError("log-unknown", f"log 0x{self._log_id.hex()} was never begun")
         session.run("log.prepare_leads")
@@ -186,7 +186,7 @@ class Sequencer:
 
     def _drain(self, state: _WriterState, limit: int) -> Checkpoint | None:
         with state.connection.transaction() as session:
-            rows = session.all("log.take", log_id=self._log_id, limit=limit)
+            rows = session.all("log.waiting_requests", log_id=self._log_id, limit=limit)
             if not rows:
                 return None
             now_ms = self._now_ms()

@@ -84,7 +84,7 @@ def _describe_chain(settings: Settings) -> str:
     site = read_site(settings.site)
     with Chain(settings.rpc_url, site.addresses) as chain:
         chain.check()
-        chain.check_beside()
+        chain.check_companions()
         anchor = chain.checkpoint(site.log_id)
     return (
         f"chain {site.addresses.chain_id} holds our contracts; "

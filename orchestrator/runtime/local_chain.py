@@ -19,16 +19,17 @@ from orchestrator.chain.rpc import (
     NodeError,
     ReplyError,
     members,
+    nonce_request,
     octets,
     quantity,
     read_block,
-    result,
 )
+from orchestrator.chain.wallet import SigningKey
 from orchestrator.core.errors import ChainError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.resource import Resource
 from orchestrator.core.site import Addresses
-from orchestrator.core.tx_plan import gas_limit
+from orchestrator.core.tx_plan import Fees, gas_limit
 
 # An account's balance for gas on a local chain: more than any test or demonstration uses.
 GAS_FUNDS_WEI = 10**20
@@ -119,40 +120,29 @@ def send_local(node: Node, key: bytes, to: str | None, data: bytes) -> Mapping[s
     Nothing is stored before it is sent, so a crash loses it: all that must survive one goes
     through the relayer. Raises ChainError if the transaction reverts.
     """
-    account = Account.from_key(key)
-    request = {"from": account.address, "data": to_hex(data), **({"to": to} if to else {})}
+    sender = SigningKey(key)
+    request = {"from": sender.address, "data": to_hex(data), **({"to": to} if to else {})}
     chain_id, nonce, price, estimate = node.batch(
         [
             ("eth_chainId", []),
-            ("eth_getTransactionCount", [account.address, "latest"]),
+            nonce_request(sender.address, "latest"),
             ("eth_gasPrice", []),
             ("eth_estimateGas", [request, "latest"]),
         ]
     )
     if isinstance(estimate, ReplyError) and estimate.data:
         raise ChainError("call-reverted", f"it would revert: {error_text(estimate.data)}")
-    signed = account.sign_transaction(
-        {
-            "type": 2,
-            "chainId": quantity(result(chain_id)),
-            "nonce": quantity(result(nonce)),
-            "value": 0,
-            "data": data,
-            "gas": gas_limit(quantity(result(estimate))),
-            "maxFeePerGas": 2 * quantity(result(price)),
-            "maxPriorityFeePerGas": 1,
-            **({"to": to_checksum_address(to)} if to else {}),
-        }
-    )
-    node.call("eth_sendRawTransaction", to_hex(bytes(signed.raw_transaction)))
-    receipt = node.call("eth_getTransactionReceipt", to_hex(bytes(signed.hash)))
+    gas, fees = gas_limit(quantity(estimate)), Fees(2 * quantity(price), 1)
+    tx_hash, raw = sender.sign(quantity(chain_id), quantity(nonce), to, data, gas, fees)
+    node.call("eth_sendRawTransaction", to_hex(raw))
+    receipt = node.call("eth_getTransactionReceipt", to_hex(tx_hash))
     # A chain with a block time has not mined it yet.
     if receipt is None:
         node.call("anvil_mine", "0x1")
-        receipt = node.call("eth_getTransactionReceipt", to_hex(bytes(signed.hash)))
+        receipt = node.call("eth_getTransactionReceipt", to_hex(tx_hash))
     mined = members(receipt, "that transaction")
     if quantity(mined.get("status")) != 1:
-        raise ChainError("call-reverted", f"transaction {to_hex(bytes(signed.hash))} reverted")
+        raise ChainError("call-reverted", f"transaction {to_hex(tx_hash)} reverted")
     return mined
 
 
@@ -169,7 +159,7 @@ def deploy_local(
     addresses_by_name: dict[str, str] = {}
 
     def deploy(name: str, types: Sequence[str] = (), arguments: Sequence[object] = ()) -> str:
-        code = artifact(name).linked(addresses_by_name) + encode(types, arguments)
+        code = artifact(name).link(addresses_by_name) + encode(types, arguments)
         receipt = send_local(clock.node, key, None, code)
         address = to_checksum_address(octets(receipt.get("contractAddress"), 20))
         addresses_by_name[name] = address

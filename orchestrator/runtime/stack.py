@@ -18,8 +18,8 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.context import Limits, ServiceInfo
 from orchestrator.chain.deployment import Chain
-from orchestrator.chain.indexer import Watcher
-from orchestrator.chain.relayer import Submitter
+from orchestrator.chain.indexer import Indexer
+from orchestrator.chain.relayer import Relayer
 from orchestrator.core.entry import address_word
 from orchestrator.core.errors import ChainError, InputError, LogError
 from orchestrator.core.hexadecimal import to_hex
@@ -70,7 +70,7 @@ class SentTransaction(NamedTuple):
 class Stack(ResourceGroup):
     """A site in operation. `now_ms` is the one clock of all its parts.
 
-    Sequencer, submitter and pipeline are made at first use, and raise InputError `key-missing`
+    Sequencer, relayer and pipeline are made at first use, and raise InputError `key-missing`
     without their keys.
     """
 
@@ -103,7 +103,7 @@ class Stack(ResourceGroup):
         site = self.site
         self.chain = self._exits.enter_context(Chain(rpc_url, site.addresses))
         self.chain.check()
-        self.chain.check_beside()
+        self.chain.check_companions()
         self.publisher = self.chain.check_log(site.log_id, site.registrant, site.origin)
         if site.verifier == self.publisher:
             raise InputError("keys-same", "publisher and verifier must be two accounts")
@@ -172,10 +172,10 @@ class Stack(ResourceGroup):
         return sequencer
 
     @cached_property
-    def submitter(self) -> Submitter:
+    def relayer(self) -> Relayer:
         """The sender of our transactions. It needs the relayer's key."""
         key = _require("relayer", self._keys.relayer)
-        return Submitter(self.chain, self.worker, key, self.now_ms)
+        return Relayer(self.chain, self.worker, key, self.now_ms)
 
     @cached_property
     def pipeline(self) -> Pipeline:
@@ -186,8 +186,8 @@ class Stack(ResourceGroup):
             database=self.worker,
             log=self.log,
             chain=self.chain,
-            submitter=self.submitter,
-            watcher=Watcher(self.chain, self.worker),
+            relayer=self.relayer,
+            indexer=Indexer(self.chain, self.worker),
             verifier=Verifier(replay, key),
             now_ms=self.now_ms,
             account=self.publisher,
@@ -221,7 +221,7 @@ class Stack(ResourceGroup):
             rows = session.all(
                 "pipeline.transactions",
                 chain_id=self.site.addresses.chain_id,
-                sender=self.submitter.sender.lower(),
+                sender=self.relayer.sender.lower(),
                 limit=MAX_TRANSACTIONS,
             )
         return [SentTransaction(*row) for row in rows]

@@ -10,8 +10,8 @@ entries that contradict each other.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from orchestrator.chain.abi import Group
 from orchestrator.chain.deployment import Chain, log_id_of
+from orchestrator.chain.escrow import Group
 from orchestrator.client.accounts import PLAIN_TERMS
 from orchestrator.core.contract import rules_of
 from orchestrator.core.decide import decide
@@ -231,8 +231,8 @@ def _find_contradiction(chain: Chain, terms: Terms, id_: bytes, tree: _Tree) -> 
             id_,
             chain.opening_number_of(id_),
             chain.closed_at(id_) or 0,
-            chain.reach_of(id_),
-            chain.floor_of(id_),
+            chain.last_signed_of(id_),
+            chain.last_final_of(id_),
         )
     }
     # The same search as for any log: it has not been told which entry is forged.

@@ -152,7 +152,7 @@ class LogCopy:
 
     def _standing(self, asked: bytes) -> EscrowRecord:
         """What the escrow says of the named contract, which comes first in the docket."""
-        found = self._chain.standings([asked], self.block_number).get(asked)
+        found = self._chain.escrow_records([asked], self.block_number).get(asked)
         if found is None:
             raise NodeError(
                 "node-lags", f"{self._chain.node.name} has forgotten a contract; try again"
@@ -173,7 +173,7 @@ class LogCopy:
         if len(self._named) + len(new) > MAX_CONTRACTS:
             self._named.clear()  # they are asked for again, which costs time and nothing else
         self._named.update(new)
-        for name, found in self._chain.standings(new, self.block_number).items():
+        for name, found in self._chain.escrow_records(new, self.block_number).items():
             if found.log_id != self.log_id:
                 continue
             if self._asked is not None:

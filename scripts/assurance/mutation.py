@@ -1,4 +1,4 @@
-"""Mutates the contracts with Slither's operators and sees which mutants the forge tests let live.
+"""The command that mutates the contracts and finds the mutants that the forge tests let live.
 
     .venv/bin/python scripts/assurance/mutation.py [TARGET...] [--sample N] [--budget-s N] [--again]
 
@@ -37,8 +37,8 @@ from slither import Slither
 from slither.tools.mutator.mutators import all_mutators
 
 from scripts.assurance.survivors import Last, Mutant, SurvivorsError, Tally, explanations, written
+from scripts.assurance.tools import ROOT, TOOLS_PATH
 
-ROOT = Path(__file__).resolve().parents[2]
 SURVIVORS = ROOT / "docs" / "security" / "mutation.md"
 OUT = "build/forge-mutation"
 TIMEOUT_S = 300
@@ -157,9 +157,8 @@ TARGETS = {
 # ------------------------------------------------------------ mutants
 
 
-TOOLS = f"{ROOT / '.venv/bin'}:{ROOT / 'node_modules/.bin'}"
 ENVIRONMENT = {
-    "PATH": f"{TOOLS}:{os.environ['PATH']}",
+    "PATH": TOOLS_PATH,
     "FOUNDRY_PROFILE": "default",
     "FOUNDRY_OPTIMIZER": "false",
     "FOUNDRY_DYNAMIC_TEST_LINKING": "true",
@@ -179,7 +178,7 @@ def _forge(folder: Path, *arguments: str, out: str = OUT) -> subprocess.Complete
 
 
 def _closure(files: list[Path]) -> set[Path]:
-    """These files and all of the project that they import."""
+    """Return these files and all of the project's that they import."""
     found, waiting = set[Path](), list(files)
     while waiting:
         file = waiting.pop()
@@ -194,7 +193,7 @@ def _closure(files: list[Path]) -> set[Path]:
 
 
 def copy_target(target: Target, folder: Path) -> None:
-    """The target, its tests and what these need: forge compiles whatever is there."""
+    """Copy the target, its tests and what these need: forge compiles all that is there."""
     tests = [ROOT / "tests/contracts" / name for name in target.tests]
     files = [file for test in tests for file in (sorted(test.rglob("*.sol")) or [test])]
     for file in _closure([*files, ROOT / target.file]):
@@ -213,7 +212,7 @@ def copy_target(target: Target, folder: Path) -> None:
 
 
 def mutants(target: Target, folder: Path) -> list[Mutant]:
-    """All that Slither's operators make of the file, each text once; the larger ones first.
+    """Return all mutants of the file, each text once; the larger changes first.
 
     As in `slither-mutate`, a function that an operator cannot handle gets none of its mutants.
     """
@@ -242,7 +241,7 @@ def mutants(target: Target, folder: Path) -> list[Mutant]:
 
 
 def _analysed(folder: Path) -> Any:
-    """What Slither makes of the folder's contracts."""
+    """Return Slither's view of the folder's contracts."""
     out, here = f"{OUT}-analysis", Path.cwd()
     plain = {"FOUNDRY_DYNAMIC_TEST_LINKING": "false"}
     os.environ.update(plain)
@@ -259,7 +258,7 @@ def _analysed(folder: Path) -> Any:
 
 
 def _places(unit: Any, path: str) -> Iterator[Any]:
-    """A file's functions, and its contracts' variables, each as operators expect a contract.
+    """Yield a file's functions and its contracts' variables, each as operators expect a contract.
 
     slither-mutate takes contracts whole, passes over functions outside of them, and gives up on a
     contract with the first function that an operator cannot handle.
@@ -323,7 +322,7 @@ class Compiler:
         return answer
 
 
-class OpenedCase:
+class MutationRun:
     """A target in its folder, with its tests compiled."""
 
     def __init__(self, target: Target, folder: Path) -> None:
@@ -346,7 +345,7 @@ class OpenedCase:
             self._compiler.__exit__()
 
     def compiled(self, made: list[Mutant]) -> Iterator[tuple[Mutant, Json | None]]:
-        """Each with its roots' code, which is compiled while the one before it is tried."""
+        """Yield each with its roots' code, which is compiled while the one before it is tried."""
         if self._compiler is None:
             yield from ((mutant, None) for mutant in made)
             return
@@ -361,7 +360,7 @@ class OpenedCase:
                 yield mutant, code.result()
 
     def survives(self, mutant: Mutant, code: Json | None) -> bool | None:
-        """Whether every test passes with the mutant; None if it does not compile.
+        """Tell whether every test passes with the mutant; None if it does not compile.
 
         Raises subprocess.TimeoutExpired if the tests come to no end in time.
         """
@@ -409,7 +408,7 @@ class OpenedCase:
 
 
 def chosen(made: list[Mutant], sample: int) -> tuple[list[Mutant], int]:
-    """All larger changes and a sample of the smaller ones, and how many that leaves out."""
+    """Return all larger changes with a sample of the smaller ones, and the count of the rest."""
     whole = [mutant for mutant in made if mutant.operator in WHOLE]
     small = [mutant for mutant in made if mutant.operator not in WHOLE]
     if 0 < sample < len(small):
@@ -418,10 +417,10 @@ def chosen(made: list[Mutant], sample: int) -> tuple[list[Mutant], int]:
 
 
 def run(name: str, sample: int, until: float, last: Last | None = None) -> Tally:
-    """Tries a target's mutants until a moment of `time.monotonic`, and prints as it goes.
+    """Try a target's mutants until a moment of `time.monotonic`, and print as it goes.
 
-    With what came of them last time it tries the survivors alone; those that it does not come to
-    live on. Raises SurvivorsError if it cannot find them all.
+    With the results of last time it tries the survivors alone; those that are left when the time is
+    over stay survivors. Raises SurvivorsError if it cannot find them all.
     """
     target = TARGETS[name]
     killed, by_time = (last.killed, last.killed_by_time) if last else (0, 0)
@@ -432,8 +431,8 @@ def run(name: str, sample: int, until: float, last: Last | None = None) -> Tally
         tried, untried = chosen(mutants(target, folder), sample)
         if last:
             tried, untried = last.among(tried), last.untried
-        with OpenedCase(target, folder) as trial:
-            for at, (mutant, code) in enumerate(trial.compiled(tried)):
+        with MutationRun(target, folder) as tests:
+            for at, (mutant, code) in enumerate(tests.compiled(tried)):
                 if time.monotonic() > until:
                     if last:
                         survived += tried[at:]
@@ -444,7 +443,7 @@ def run(name: str, sample: int, until: float, last: Last | None = None) -> Tally
                     continue
                 what = f"{mutant.old!r} -> {mutant.new!r}"
                 try:
-                    alive = trial.survives(mutant, code)
+                    alive = tests.survives(mutant, code)
                 except subprocess.TimeoutExpired:  # an endless loop is noticed
                     alive = False
                     by_time += 1
@@ -469,15 +468,15 @@ def main() -> int:
     parser.add_argument("--sample", type=int, default=0)
     parser.add_argument("--budget-s", type=int, default=3600)
     parser.add_argument("--again", action="store_true", help="only what the document says lives")
-    given = parser.parse_args()
+    options = parser.parse_args()
     os.environ.update(ENVIRONMENT)  # Slither, too, asks for forge
-    names = given.targets or list(TARGETS)
-    until, tallies = time.monotonic() + given.budget_s, dict[str, Tally]()
+    names = options.targets or list(TARGETS)
+    until, tallies = time.monotonic() + options.budget_s, dict[str, Tally]()
     try:
         for done, name in enumerate(names):
             share_s = (until - time.monotonic()) / (len(names) - done)
-            last = Last.of(name, SURVIVORS.read_text()) if given.again else None
-            sample = 0 if last else given.sample
+            last = Last.of(name, SURVIVORS.read_text()) if options.again else None
+            sample = 0 if last else options.sample
             tallies[name] = run(name, sample, time.monotonic() + share_s, last)
     except SurvivorsError as error:
         raise SystemExit(f"{SURVIVORS.name} is left as it is: {error}") from None

@@ -1,4 +1,4 @@
-"""Plants faults in a copy of the contracts and sees each break its invariant.
+"""The command that plants faults in a copy of the contracts and sees each break its invariant.
 
 An invariant that holds is worth something only if it can break. Every fault is one exact edit of
 one contract, and its named test must fail with it; without any, all of these tests must pass.
@@ -10,14 +10,14 @@ node_modules/.bin. tests/contracts/invariant/README.md describes the invariants.
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[2]
+from scripts.assurance.tools import ROOT, run_tool
+
 CONTRACTS = Path("contracts")
 LIBRARIES = CONTRACTS / "libraries"
 ESCROW = CONTRACTS / "OutcomeEscrow.sol"
@@ -36,8 +36,8 @@ SUITE = Path("tests/contracts/invariant/Escrow.t.sol")
 TIMEOUT_S = 1800
 SWITCH = "TALLYSTICK_PLANTED_FAULT"
 
-# The switch is the balance of an account that nobody has, and is read as if that were pure, so that
-# it fits into any function.
+# The switch is the balance of an account without a key. It is read as if that were pure, so that
+# any function can ask for it.
 PLANTED = """\
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
@@ -80,7 +80,7 @@ class Fault(NamedTuple):
     new: str
 
     def switched(self, number: int) -> str:
-        """Both at once: the new text if this fault is chosen, else the old one."""
+        """Return code that does as the new text if this fault is chosen, else as the old one."""
         if "planted(?)" in self.new:
             return self.new.replace("?", str(number))
         if self.old.endswith(";"):
@@ -403,7 +403,7 @@ FAULTS = (
 
 
 def copy_sources(to: Path) -> None:
-    """What forge needs for the invariants alone, so that they compile quickly."""
+    """Copy what the invariants need and nothing else, so that they compile quickly."""
     for name in ("contracts", "tests/contracts/mocks", "tests/contracts/invariant"):
         shutil.copytree(ROOT / name, to / name)
     (to / FIXTURE).parent.mkdir()
@@ -422,7 +422,7 @@ def replace_once(path: Path, old: str, new: str) -> None:
 
 
 def plant(folder: Path) -> None:
-    """All faults, each behind its number, and the switch."""
+    """Plant all faults, each behind its number, and the switch."""
     (folder / CONTRACTS / "Planted.sol").write_text(PLANTED)
     for file in {fault.file for fault in FAULTS}:
         replace_once(folder / file, PRAGMA, PRAGMA + IMPORT)
@@ -435,23 +435,15 @@ def plant(folder: Path) -> None:
 
 
 def failed_tests(folder: Path, match: str, number: int, profile: str) -> set[str]:
-    """The matching tests that fail in this folder with this fault (0: none)."""
-    environment = os.environ | {
-        "PATH": f"{ROOT / 'node_modules/.bin'}:{os.environ['PATH']}",
+    """Return the matching tests that fail in this folder with this fault (0: none)."""
+    environment = {
         "FOUNDRY_PROFILE": profile,
         "FOUNDRY_INVARIANT_SHRINK_RUN_LIMIT": "0",
         "FOUNDRY_INVARIANT_FAILURE_PERSIST_DIR": str(folder / "build" / f"failures-{number}"),
         SWITCH: str(number),
     }
-    done = subprocess.run(
-        ["forge", "test", "--match-test", match],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
+    command = ["forge", "test", "--match-test", match]
+    done = run_tool(command, folder, TIMEOUT_S, **environment)
     if "Suite result:" not in done.stdout:
         raise SystemExit(f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
     failing = done.stdout.partition("Failing tests:")[2]
@@ -461,7 +453,7 @@ def failed_tests(folder: Path, match: str, number: int, profile: str) -> set[str
 
 
 def is_seen(folder: Path, number: int) -> bool:
-    """Whether this fault breaks its test, in the many runs of the deep profile."""
+    """Tell whether this fault breaks its test, in the many runs of the deep profile."""
     fault = FAULTS[number - 1]
     seen = failed_tests(folder, f"^{fault.test}", number, "deep") == {fault.test}
     print(f"{'seen' if seen else 'NOT SEEN'}: {fault.what} ({fault.test})", flush=True)

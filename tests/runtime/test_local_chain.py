@@ -77,7 +77,7 @@ def test_a_deployment_is_checked_final_and_has_a_log(
     clock: LocalChainClock, deployment: Deployment, chain: Chain
 ) -> None:
     chain.check()
-    chain.check_beside()
+    chain.check_companions()
     registrant = address_of(KEY)
     assert deployment.log_id == log_id_of(registrant, "chain.example")
     publisher = chain.check_log(deployment.log_id, registrant, "chain.example")

@@ -61,9 +61,9 @@ def test_a_database_of_another_log_is_refused(module_database_url: str) -> None:
     [
         (NO_KEYS, ()),
         (Keys(publisher=PUBLISHER), ("sequencer",)),
-        (Keys(relayer=RELAYER), ("submitter",)),
+        (Keys(relayer=RELAYER), ("relayer",)),
         (Keys(verifier=VERIFIER), ()),
-        (Keys(verifier=VERIFIER, relayer=RELAYER), ("submitter", "pipeline")),
+        (Keys(verifier=VERIFIER, relayer=RELAYER), ("relayer", "pipeline")),
     ],
 )
 def test_a_part_needs_its_own_keys_and_no_others(
@@ -71,7 +71,7 @@ def test_a_part_needs_its_own_keys_and_no_others(
 ) -> None:
     with open_stack(sandbox, module_database_url, keys) as stack:
         assert stack.publisher == address_of("publisher")
-        for part in ("sequencer", "submitter", "pipeline"):
+        for part in ("sequencer", "relayer", "pipeline"):
             if part in parts:
                 assert getattr(stack, part) is getattr(stack, part)
                 continue

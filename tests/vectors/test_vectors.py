@@ -1,4 +1,4 @@
-"""The vector files against the code, and against their own script: forge reads the same files."""
+"""The core against the vector files, which forge reads too; scripts/vectors writes them."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,6 @@ from orchestrator.core.entry import ZERO_ADDRESS, Entry
 from orchestrator.core.errors import EntryError, ProofError, TermsError
 from orchestrator.core.opening import EventOpening, TouchOpening, payload_of
 from orchestrator.core.terms import Domain, Terms
-from scripts.vectors import write as vectors
 
 FOLDER = Path(__file__).resolve().parent
 ENTRIES = json.loads((FOLDER / "entries.json").read_text())
@@ -36,32 +35,6 @@ def number(value: int | str) -> int:
 
 def unhexes(texts: list[str]) -> list[bytes]:
     return [unhex(text) for text in texts]
-
-
-def test_the_files_are_what_the_script_writes() -> None:
-    assert vectors.stale() == []
-
-
-def test_the_check_notices_an_edited_and_a_missing_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    texts = vectors.files()
-    for name, text in texts.items():
-        (tmp_path / name).write_text(text)
-    monkeypatch.setattr(vectors, "FOLDER", tmp_path)
-    assert vectors.stale() == []
-    (tmp_path / "merkle.json").write_text(texts["merkle.json"].replace("0x", "0X", 1))
-    (tmp_path / "entries.json").unlink()
-    assert vectors.stale() == ["entries.json", "merkle.json"]
-
-
-@pytest.mark.parametrize("name", list(vectors.files()))
-def test_lists_hold_objects_of_one_shape_in_alphabetical_order(name: str) -> None:
-    """Forge decodes a list into structs by the alphabetical order of the keys."""
-    tables = json.loads((FOLDER / name).read_text())
-    for key, rows in tables.items():
-        if isinstance(rows, list) and isinstance(rows[0], dict):
-            assert {tuple(row) for row in rows} == {tuple(sorted(rows[0]))}, key
 
 
 def test_there_is_an_entry_of_every_kind() -> None:

@@ -71,7 +71,7 @@ class Log:
     def checkpoint(self, *_: object) -> Anchor:
         return self._anchor
 
-    def standings(self, names: Sequence[bytes], _: int) -> dict[bytes, EscrowRecord]:
+    def escrow_records(self, names: Sequence[bytes], _: int) -> dict[bytes, EscrowRecord]:
         self.asked += names
         return {name: self.contracts[name] for name in names if name in self.contracts}
 

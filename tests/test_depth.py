@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.support import depth
 
-TESTS = Path(__file__).resolve().parents[1]
+TESTS = Path(__file__).resolve().parent
 
 
 @pytest.mark.parametrize(("profile", "repeats"), [("default", True), ("deep", False)])

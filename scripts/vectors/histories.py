@@ -1,19 +1,16 @@
-"""Writes tests/vectors/histories.json: logs as the core writes them, honest and dishonest.
+"""The logs of tests/vectors/histories.json, as the core writes them, honest and dishonest.
 
-`.venv/bin/python -m tests.contracts.evidence.histories` writes the file. A dishonest log is what
-the core writes for other terms than those that were signed: all its own books agree, and only the
-signed terms show the lie. Each history lists every lie that four entries can prove, as (index of
-the accused entry, kind); an honest one lists none. They are found here from the rules themselves,
-not from proofs: for each outcome, what it should have been by the signed terms.
+A dishonest log is what the core writes for other terms than those that were signed: all its own
+books agree, and only the signed terms show the lie. Each history lists every lie that four entries
+can prove, as (position of the accused entry, kind); an honest one lists none. They are found here
+from the rules themselves, not from proofs: each outcome is compared with the signed terms.
 
 Keys are in alphabetical order, so that forge decodes each list in one go. Times are those of the
 log, milliseconds, except in a contract's terms, where they are seconds.
 """
 
-import json
 import random
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from orchestrator.core.attribution import TouchAt, qualifying_touch
@@ -24,7 +21,7 @@ from orchestrator.core.errors import RequestError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import encode
 from orchestrator.core.opening import EventOpening, Record
-from orchestrator.core.policy import MODELS
+from orchestrator.core.policy import MODELS, parse
 from orchestrator.core.requests import (
     CloseContract,
     Genesis,
@@ -37,16 +34,33 @@ from orchestrator.core.requests import (
     Touch,
 )
 from orchestrator.core.world import World
-from tests.support import worlds
 
-FILE = Path(__file__).resolve().parents[2] / "vectors" / "histories.json"
 OWNER, VERIFIER, ANN, BOB = (address_word(f"0x{digit * 40}") for digit in "1234")
-LEADS = [worlds.word(name) for name in ("x", "y")]
+
+
+def _word(text: str) -> bytes:
+    return text.encode().ljust(32, b".")
+
+
+SURFACE = _word("surface")
+LEADS = [_word(name) for name in ("x", "y")]
+DOCUMENT: dict[str, Any] = {
+    "initial": "new",
+    "states": ["new", "trial", "paid"],
+    "transitions": [
+        {"on": "signup", "from": ["new"], "to": "trial", "motion": "acquisition"},
+        {"on": "buy", "from": ["trial"], "to": "paid", "motion": "conversion"},
+        {"on": "buy", "from": ["paid"], "to": "paid", "motion": "expansion"},
+        {"on": "lapse", "from": ["paid"], "to": "new", "motion": "activation"},
+    ],
+    "reversals": [{"on": "refund", "of": "paid"}, {"on": "lapse", "of": "paid"}],
+    "lateness_s": 5,
+}
 STEPS, SEEDS = 34, 30
 Lie = tuple[int, str]
 
 
-class Story(NamedTuple):
+class History(NamedTuple):
     """A log, and the terms that were signed for its contracts, in the order of opening."""
 
     name: str
@@ -56,12 +70,12 @@ class Story(NamedTuple):
     records: list[Record]
 
 
-def bend(name: str, rules: ContractRules) -> ContractRules:
-    """The terms that a liar of this name goes by, in the place of the signed ones."""
+def altered(name: str, rules: ContractRules) -> ContractRules:
+    """Return the terms by which the writer of this name goes, instead of the signed ones."""
     if name == "partial":  # bob's contracts are not paid
-        gone = rules.operator == BOB
-        return rules._replace(deadline_ms=rules.opens_at_ms) if gone else rules
-    bent: dict[str, dict[str, Any]] = {
+        is_bobs = rules.operator == BOB
+        return rules._replace(deadline_ms=rules.opens_at_ms) if is_bobs else rules
+    changes: dict[str, dict[str, Any]] = {
         "dear": {"unit_price_units": rules.unit_price_units + 1},
         "greedy": {"revenue_share_bps": rules.revenue_share_bps + 4000},
         "early": {"opens_at_ms": 0},
@@ -71,62 +85,62 @@ def bend(name: str, rules: ContractRules) -> ContractRules:
         "spendthrift": {"budget_units": rules.budget_units + 30},
         "remorseful": {"holdback_period_ms": 90_000},
     }
-    return rules._replace(**bent.get(name, {}))
+    return rules._replace(**changes.get(name, {}))
 
 
-# What these do has nothing to do with the model of attribution, so one of each will do.
-PLAIN_LIARS = ("dear", "greedy", "early", "late", "spendthrift", "remorseful")
+# These lies do not depend on the model of attribution: one history of each is enough.
+MODEL_FREE_LIARS = ("dear", "greedy", "early", "late", "spendthrift", "remorseful")
 # The last three go by other rules than terms: the other model, another order of opening, a false
 # closing.
 LIARS = ("patient", "again", "partial", "backwards", "disorderly", "closing")
 
 
-def tell(name: str, model: str, seed: int) -> Story:
-    """A story by this narrator: honest, or one of the liars."""
+def write(name: str, model: str, seed: int) -> History:
+    """Write the history of this writer: honest, or one of the liars."""
     chance = random.Random(f"{name} {model} {seed}")  # noqa: S311 (made-up histories)
-    told = MODELS[1 - MODELS.index(model)] if name == "backwards" else model
-    policy = worlds.policy(attribution=told)
-    signed = [_contract(chance, number, policy.hash, told) for number in range(5)]
-    story = Story(name, model, signed, {}, [])
+    used = MODELS[1 - MODELS.index(model)] if name == "backwards" else model
+    policy = parse({**DOCUMENT, "attribution": used})
+    signed = [_contract(chance, number, policy.hash, used) for number in range(5)]
+    history = History(name, model, signed, {}, [])
     world = World()
-    opening = [OpenContract(bend(name, rules), worlds.word("tx")) for rules in signed]
+    opening = [OpenContract(altered(name, rules), _word("tx")) for rules in signed]
     if name == "disorderly":
         opening.reverse()
     requests: list[Request] = [
-        Genesis(worlds.word("log"), worlds.word("publisher")),
-        PublishPolicy(worlds.SURFACE, OWNER, policy),
-        *(RegisterOperator(operator, "0", worlds.word("profile")) for operator in (ANN, BOB)),
+        Genesis(_word("log"), _word("publisher")),
+        PublishPolicy(SURFACE, OWNER, policy),
+        *(RegisterOperator(operator, "0", _word("profile")) for operator in (ANN, BOB)),
         *opening[:3],
     ]
     now = 0
     for request in requests:
-        story.records.extend(decide(world, request, now))
+        history.records.extend(decide(world, request, now))
     later: list[Request] = [*opening[3:]]
     for step in range(STEPS):
         now += chance.choice([0, 1, 500, 1000, 2000])
         if later and step in (8, 16):
-            story.records.extend(decide(world, later.pop(0), now))
+            history.records.extend(decide(world, later.pop(0), now))
         if step == 20:
-            gone = signed[chance.randrange(5)].contract_id
-            story.closed_s[gone] = now // 1000 - chance.choice([0, 2, 4])
-            known = story.closed_s[gone] * 1000
+            closed = signed[chance.randrange(5)].contract_id
+            history.closed_s[closed] = now // 1000 - chance.choice([0, 2, 4])
+            known_ms = history.closed_s[closed] * 1000
             if name == "closing":
-                story.closed_s[gone] += 60
-                known = 1
-            story.records.extend(decide(world, CloseContract(gone, known, worlds.word("tx")), now))
+                history.closed_s[closed] += 60
+                known_ms = 1
+            history.records.extend(decide(world, CloseContract(closed, known_ms, _word("tx")), now))
         try:
-            story.records.extend(decide(world, _request(chance, now), now))
+            history.records.extend(decide(world, _request(chance, now), now))
         except RequestError:
             continue
-    story.records.extend(decide(world, Settle(), now))
-    return story
+    history.records.extend(decide(world, Settle(), now))
+    return history
 
 
 def _contract(chance: random.Random, number: int, policy: bytes, model: str) -> ContractRules:
     opens = chance.choice([0, 0, 4000])
     return ContractRules(
-        contract_id=worlds.word(f"c{number}"),
-        surface=worlds.SURFACE,
+        contract_id=_word(f"c{number}"),
+        surface=SURFACE,
         owner=OWNER,
         operator=chance.choice([ANN, BOB]),
         verifier=VERIFIER,
@@ -148,27 +162,28 @@ def _request(chance: random.Random, now: int) -> Request:
     lead = chance.choice([*LEADS, LEADS[0]])
     kind = chance.choice(["touch", "touch", "event", "event", "event", "event", "tick"])
     if kind == "touch":
-        return Touch(worlds.SURFACE, lead, chance.choice([ANN, BOB]), "email")
+        return Touch(SURFACE, lead, chance.choice([ANN, BOB]), "email")
     if kind == "tick":
         return Settle()
     event = chance.choice(["signup", "buy", "buy", "buy", "refund", "lapse"])
     at = max(0, now - chance.choice([0, 0, 1, 4000]))
-    return ProductEvent(worlds.SURFACE, lead, event, chance.randint(0, 9), at)
+    return ProductEvent(SURFACE, lead, event, chance.randint(0, 9), at)
 
 
-# --- Which lies four entries can prove ------------------------------------------------------------
+# --- The lies that four entries can prove ---------------------------------------------------------
 
 
-def lies(story: Story) -> list[Lie]:
-    return sorted(set(_lies(story)))
+def lies(history: History) -> list[Lie]:
+    """Return every lie that four entries can prove."""
+    return sorted(set(_lies(history)))
 
 
-def _lies(story: Story) -> Iterator[Lie]:
-    entries = [record.entry for record in story.records]
-    signed = {rules.contract_id: rules for rules in story.signed}
+def _lies(history: History) -> Iterator[Lie]:
+    entries = [record.entry for record in history.records]
+    signed = {rules.contract_id: rules for rules in history.signed}
     for index, entry in enumerate(entries):
         if entry.kind == "outcome":
-            for kind in _outcome_lies(story, signed[entry.actor], index):
+            for kind in _outcome_lies(history, signed[entry.actor], index):
                 yield index, kind
         elif entry.kind == "outcome.reversed":
             rules = signed[entry.actor]
@@ -185,8 +200,8 @@ def _lies(story: Story) -> Iterator[Lie]:
                     yield index, "sum"
 
 
-def _outcome_lies(story: Story, rules: ContractRules, index: int) -> Iterator[str]:
-    entries = [record.entry for record in story.records]
+def _outcome_lies(history: History, rules: ContractRules, index: int) -> Iterator[str]:
+    entries = [record.entry for record in history.records]
     entry = entries[index]
     facts = unpack_outcome(entry.payload)
     at_ms = entry.time_ms
@@ -215,15 +230,16 @@ def _outcome_lies(story: Story, rules: ContractRules, index: int) -> Iterator[st
         ]
 
     own = rules._replace(attribution_window_ms=10**9)
-    best = qualifying_touch(trail(rules.operator), own, at_ms, story.model)
-    first = story.model == "first_touch"
+    best = qualifying_touch(trail(rules.operator), own, at_ms, history.model)
+    first = history.model == "first_touch"
     if best is not None and _better(first, best.position, facts.touch):
         yield "touch_order"
-    opening = story.records[facts.transition].opening
-    assert isinstance(opening, EventOpening)
-    numbers = {known.contract_id: number for number, known in enumerate(story.signed)}
-    for rival in story.signed:
-        closed_s = story.closed_s.get(rival.contract_id)
+    opening = history.records[facts.transition].opening
+    if not isinstance(opening, EventOpening):
+        raise TypeError(f"position {facts.transition} of {history.name} is no product event's")
+    numbers = {known.contract_id: number for number, known in enumerate(history.signed)}
+    for rival in history.signed:
+        closed_s = history.closed_s.get(rival.contract_id)
         opened = [
             TouchAt(place, known.time_ms)
             for place, known in enumerate(entries[: facts.transition])
@@ -238,7 +254,7 @@ def _outcome_lies(story: Story, rules: ContractRules, index: int) -> Iterator[st
         ):
             continue
         touches = trail(rival.operator)
-        chosen = qualifying_touch(touches, rival, at_ms, story.model)
+        chosen = qualifying_touch(touches, rival, at_ms, history.model)
         if chosen is None:
             continue
         sooner = numbers[rival.contract_id] < numbers[rules.contract_id]
@@ -256,7 +272,7 @@ def _better(first: bool, position: int, than: int) -> bool:
 def _shown_in_four(
     rival: ContractRules, opened: TouchAt, touches: list[TouchAt], chosen: TouchAt, at_ms: int
 ) -> bool:
-    """Whether no fifth entry is needed to see that the rival's first counting touch qualifies."""
+    """Tell whether four entries show that the rival's first counting touch qualifies."""
     before = touches[touches.index(chosen) - 1]
     return (
         rival.repeatable
@@ -269,39 +285,41 @@ def _shown_in_four(
 # --- The file -------------------------------------------------------------------------------------
 
 
-def stories() -> list[Story]:
-    """Of every narrator the stories with the most to tell: outcomes, or lies."""
+def histories() -> list[History]:
+    """Return each writer's histories with the most outcomes or lies."""
     found = []
     for model in MODELS:
-        told = [tell("honest", model, seed) for seed in range(SEEDS)]
-        told.sort(key=lambda story: -sum(r.entry.kind == "outcome" for r in story.records))
-        found += told[:4]
-    for number, name in enumerate(PLAIN_LIARS):
-        found.append(_boldest(name, MODELS[number % 2]))
+        honest = [write("honest", model, seed) for seed in range(SEEDS)]
+        honest.sort(key=lambda history: -sum(r.entry.kind == "outcome" for r in history.records))
+        found += honest[:4]
+    for number, name in enumerate(MODEL_FREE_LIARS):
+        found.append(_with_most_lies(name, MODELS[number % 2]))
     for name in LIARS:
-        found += [_boldest(name, model) for model in MODELS]
+        found += [_with_most_lies(name, model) for model in MODELS]
     return found
 
 
-def _boldest(name: str, model: str) -> Story:
-    return max((tell(name, model, seed) for seed in range(SEEDS)), key=lambda s: len(lies(s)))
+def _with_most_lies(name: str, model: str) -> History:
+    return max((write(name, model, seed) for seed in range(SEEDS)), key=lambda s: len(lies(s)))
 
 
-def text() -> str:
-    table = [_story(story) for story in stories()]
-    return json.dumps({"histories": table}, indent=1, sort_keys=True) + "\n"
+def table() -> dict[str, Any]:
+    """Return the whole file."""
+    return {"histories": [_history(history) for history in histories()]}
 
 
-def _story(story: Story) -> dict[str, Any]:
-    """`entries` holds, entry by entry, the numbers of its eight words among `words`."""
-    data = b"".join(encode(record.entry) for record in story.records)
+def _history(history: History) -> dict[str, Any]:
+    """Describe a history; `entries` holds the numbers of each entry's eight words in `words`."""
+    data = b"".join(encode(record.entry) for record in history.records)
     written = [data[place : place + 32] for place in range(0, len(data), 32)]
     numbers = {word: number for number, word in enumerate(dict.fromkeys(written))}
     return {
-        "contracts": [_terms(story, rules) for rules in story.signed],
+        "contracts": [_terms(history, rules) for rules in history.signed],
         "entries": [numbers[word] for word in written],
-        "lies": [{"index": index, "kind": to_hex(ascii_word(kind))} for index, kind in lies(story)],
-        "name": story.name,
+        "lies": [
+            {"index": index, "kind": to_hex(ascii_word(kind))} for index, kind in lies(history)
+        ],
+        "name": history.name,
         "openings": [
             {
                 "commitment": to_hex(opening.commitment),
@@ -311,19 +329,19 @@ def _story(story: Story) -> dict[str, Any]:
                 "received_ms": opening.received_ms,
                 "request_hash": to_hex(opening.request_hash),
             }
-            for index, (entry, opening) in enumerate(story.records)
+            for index, (entry, opening) in enumerate(history.records)
             if isinstance(opening, EventOpening) and entry.kind == "lead.transition"
         ],
         "words": [to_hex(word) for word in numbers],
     }
 
 
-def _terms(story: Story, rules: ContractRules) -> dict[str, Any]:
+def _terms(history: History, rules: ContractRules) -> dict[str, Any]:
     return {
-        "attribution": MODELS.index(story.model),
+        "attribution": MODELS.index(history.model),
         "bps": rules.revenue_share_bps,
         "budget": rules.budget_units,
-        "closed_at": story.closed_s.get(rules.contract_id, 0),
+        "closed_at": history.closed_s.get(rules.contract_id, 0),
         "deadline": rules.deadline_ms // 1000,
         "holdback_period": rules.holdback_period_ms // 1000,
         "id": to_hex(rules.contract_id),
@@ -334,7 +352,3 @@ def _terms(story: Story, rules: ContractRules) -> dict[str, Any]:
         "repeatable": rules.repeatable,
         "window": rules.attribution_window_ms // 1000,
     }
-
-
-if __name__ == "__main__":
-    FILE.write_text(text())
