@@ -32,7 +32,7 @@ from ethpm_types import ContractType
 from hexbytes import HexBytes
 
 from orchestrator.chain.abi import LIBRARIES, artifact
-from orchestrator.cli.arguments import address as parse_address
+from orchestrator.cli.arguments import parse_address
 from orchestrator.core.errors import InputError
 
 NETWORKS = Path(__file__).with_name("networks.json")

@@ -94,8 +94,10 @@ def measure(folder: Path) -> None:
     started = time.perf_counter()
     policy = inputs.read_policy(folder / "P.yaml")
     plans = inputs.read_contracts(folder / "C.yaml", policy)
-    with evaluate.spool() as spool:
-        evaluate.run(inputs.rows(folder / "E.csv", folder / "T.csv"), policy, plans, spool)
+    with evaluate.open_spool() as spool:
+        evaluate.evaluate_history(
+            inputs.read_rows(folder / "E.csv", folder / "T.csv"), policy, plans, spool
+        )
     seconds = time.perf_counter() - started
     print(json.dumps([seconds, reference, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
 
