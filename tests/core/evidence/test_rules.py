@@ -159,9 +159,7 @@ def is_refuted(case: Case, claim: Claim, docket: dict[bytes, EscrowRecord]) -> b
 # --- The cases that forge judges too --------------------------------------------------------------
 
 
-FILE = json.loads(
-    (Path(__file__).resolve().parents[2] / "vectors" / "evidence.json").read_text()
-)
+FILE = json.loads((Path(__file__).resolve().parents[2] / "vectors" / "evidence.json").read_text())
 ABI = [member.split(" ")[0] for member in TERMS_TYPE[len("Terms(") : -1].split(",")]
 
 
