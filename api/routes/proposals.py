@@ -18,7 +18,7 @@ from api.routes.owners import own_surface
 from orchestrator.core.errors import TermsError
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.policy import canonical_json
-from orchestrator.core.terms import Terms, check, contract_id, recover
+from orchestrator.core.terms import Terms, check_terms, contract_id, recover
 from orchestrator.storage.database import Row, Session
 
 router = APIRouter(prefix="/v1", tags=["contracts"], route_class=StrictRoute)
@@ -151,7 +151,7 @@ def _check_terms(service: Service, session: Session, terms: Terms) -> None:
     row = session.one("api.surface", log_id=service.log_id, surface=terms.surface)
     if row is None:
         raise not_found("surface")
-    check(terms, service.now_ms() // 1000 + 1, service.escrow_domain.verifying_contract)
+    check_terms(terms, service.now_ms() // 1000 + 1, service.escrow_domain.verifying_contract)
     wanted = terms_parameters(service, row).model_dump()
     given = terms.to_json()
     for name in _AGREED:

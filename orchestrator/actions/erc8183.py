@@ -25,7 +25,7 @@ from orchestrator.client.http import Client
 from orchestrator.client.log_server import reading, served
 from orchestrator.core.entry import ENTRY_BYTES, INDEX_LIMIT, WORD_BYTES
 from orchestrator.core.errors import ChainError, EscrowError, InputError, ProofError
-from orchestrator.core.evidence.exhibits import Exhibit, statement, words
+from orchestrator.core.evidence.exhibits import Exhibit, unpack_statement, words_of
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.job_condition import Condition
 from orchestrator.core.merkle import leaf_hash, verify_inclusion
@@ -194,7 +194,7 @@ def complete(chain: Chain, client: Client, evaluator: Evaluator, job_id: int) ->
         )
     met, reason = deque[Endorsement](maxlen=MAX_TRIED), "no statement about it is endorsed for jobs"
     for one in _endorsements(client, condition.subject):
-        shortfall = next(condition.shortfalls(words(one.exhibit)), None)
+        shortfall = next(condition.shortfalls(words_of(one.exhibit)), None)
         if shortfall is None:
             met.append(one)
         else:
@@ -216,8 +216,8 @@ def complete(chain: Chain, client: Client, evaluator: Evaluator, job_id: int) ->
 def _completion(
     chain: Chain, evaluator: Evaluator, job_id: int, one: Endorsement, proven: Exhibit
 ) -> PlannedTransaction:
-    said, amount = words(proven), _amounts(chain, evaluator.condition)
-    totals = statement(said.payload)
+    said, amount = words_of(proven), _amounts(chain, evaluator.condition)
+    totals = unpack_statement(said.payload)
     run = one.first, one.count, one.signature
     call = chain.call(
         contract_at("JobEvaluator", evaluator.address),

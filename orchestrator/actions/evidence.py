@@ -14,6 +14,8 @@ from orchestrator.actions.wording import many, utc
 from orchestrator.chain.deployment import Chain, PendingStatement
 from orchestrator.core.contract import rules_of
 from orchestrator.core.errors import EscrowError, ReplayError
+from orchestrator.core.evidence.claim_search import find_claims, find_refutations
+from orchestrator.core.evidence.disproof_search import find_disproofs
 from orchestrator.core.evidence.exhibits import (
     DISPROOFS,
     OPENED,
@@ -28,11 +30,10 @@ from orchestrator.core.evidence.exhibits import (
     Claim,
     Exhibit,
     Words,
-    link,
-    statement,
-    words,
+    unpack_link,
+    unpack_statement,
+    words_of,
 )
-from orchestrator.core.evidence.search import find_claims, lies, refutations
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.verify.log_copy import LogCopy
 
@@ -44,12 +45,13 @@ MAX_DEEDS = 100
 
 def disprove(chain: Chain, book: LogCopy, asked: bytes | None) -> Plan:
     """The lies that the log shows, of one contract's verifier or of all."""
-    signed = [name for name, one in book.docket.items() if one.reach and not one.closed_at_s]
+    signed = [name for name, one in book.docket.items() if one.last_signed and not one.closed_at_s]
     progress = chain.progress(signed if asked is None else [asked], book.block_number)
     accused = {name for name in signed if name in progress and not progress[name].is_retired}
     # The others can still be competitors.
     docket = {
-        name: one if name in accused else one._replace(reach=0) for name, one in book.docket.items()
+        name: one if name in accused else one._replace(last_signed=0)
+        for name, one in book.docket.items()
     }
     if asked is not None and asked not in accused:
         raise EscrowError("nothing-to-disprove", _unaccused(read(chain, asked)))
@@ -60,7 +62,7 @@ def disprove(chain: Chain, book: LogCopy, asked: bytes | None) -> Plan:
     if book.left_out:
         looked += f"; the log has more than {len(book.docket):,} contracts: name one of the others"
     unopened: set[int] = set()
-    cases = list(lies(book.entries(), docket, book.at, unopened))
+    cases = list(find_disproofs(book.entries(), docket, book.at, unopened))
     pending = {name: one.pending for name, one in progress.items()}
     stakes = {case.contract_id: _stake(chain, case, pending[case.contract_id]) for case in cases}
     # Where most is at stake comes first: lies that cost nothing must not hide one that does.
@@ -103,7 +105,7 @@ def _unaccused(found: ContractState) -> str:
 
 def _disproof(chain: Chain, book: LogCopy, case: Case) -> PlannedTransaction:
     found = read(chain, case.contract_id)
-    reach, verifier = book.docket[case.contract_id].reach, found.terms.verifier
+    reach, verifier = book.docket[case.contract_id].last_signed, found.terms.verifier
     first, *others = case.exhibits
     lines = [
         f"what was signed: {_told(found, first)}",
@@ -241,7 +243,7 @@ def refute(chain: Chain, book: LogCopy, found: ContractState) -> Plan:
             f"claims could be refuted until {utc(until_s)}; the chain is at {utc(found.now_s)}",
         )
     unopened: set[int] = set()
-    cases = refutations(
+    cases = find_refutations(
         book.entries(), book.docket, found.contract_id, claims.open, book.at, unopened
     )
     deeds = tuple(
@@ -305,7 +307,7 @@ def _facts(case: Case) -> dict[str, object]:
 
 def _told(found: ContractState, exhibit: Exhibit) -> str:
     """What an entry says."""
-    entry = words(exhibit)
+    entry = words_of(exhibit)
     return f"entry {entry.position}: {_said(found, entry)}"
 
 
@@ -327,7 +329,7 @@ def _counted(found: ContractState, entry: Words) -> str:
     """What an entry says that counts money."""
     subject = _short(entry.subject)
     if entry.kind in (OUTCOME, OVER):
-        said = link(entry.payload)
+        said = unpack_link(entry.payload)
         counted = f"its outcome {said.n}, {found.amount(said.total)} so far"
         return (
             f"contract {_short(entry.actor)} owes {found.amount(entry.value)} for lead {subject} "
@@ -336,13 +338,13 @@ def _counted(found: ContractState, entry: Words) -> str:
             f"{counted if entry.kind == OUTCOME else 'past its budget, so not to be paid'}"
         )
     if entry.kind == REVERSAL:
-        said = link(entry.payload)
+        said = unpack_link(entry.payload)
         return (
             f"contract {_short(entry.actor)} takes back {found.amount(entry.value)} of the outcome "
             f"at entry {said.target} for the event at entry {said.cause}; "
             f"{found.amount(said.total)} taken back so far"
         )
-    totals = statement(entry.payload)
+    totals = unpack_statement(entry.payload)
     return (
         f"the statement that contract {subject} has earned {found.amount(totals.earned)} up to the "
         f"outcome at entry {totals.last_outcome}, and taken back {found.amount(totals.reversed)} "

@@ -1,7 +1,7 @@
-"""Domain errors: what was wrong, which value, what to do. They know nothing of HTTP or exit codes.
+"""Domain errors: one class for an area of the domain, one code for a rule.
 
-Every class is one area of the domain and every raise names one violated rule by its `code`, so
-that a caller can branch on the rule without reading the sentence.
+A caller can branch on the rule without reading the message. The message says what was wrong, with
+the value, and what to do. HTTP statuses and exit codes are chosen elsewhere.
 """
 
 
@@ -38,11 +38,11 @@ class RequestError(DomainError):
 
 
 class EvidenceError(DomainError):
-    """A case that the log's entries do not prove, or that nobody would judge."""
+    """A case that the log's entries do not prove, or that has not the form of one."""
 
 
 class EscrowError(DomainError):
-    """What the escrow would refuse at this time."""
+    """A call that the escrow would refuse at this time."""
 
 
 class InputError(DomainError):
@@ -58,7 +58,7 @@ class LogError(DomainError):
 
 
 class ServerError(DomainError):
-    """A server that we asked refused, or did not answer as it should."""
+    """A server that was asked and refused, or did not answer as it should."""
 
 
 class ChainError(DomainError):

@@ -1,4 +1,4 @@
-"""A surface's policy: its lead lifecycle, what events do there, how outcomes are attributed.
+"""A surface's policy: its lead lifecycle, the effect of events, how outcomes are attributed.
 
 A policy is a plain document (YAML or JSON). It is parsed once, strictly, into an immutable
 `Policy`; its hash, SHA-256 over canonical JSON, is what both parties of a contract sign.
@@ -28,7 +28,7 @@ _DIGITS = re.compile(r"[0-9]{1,18}")
 
 
 class Verdict(StrEnum):
-    """What a policy makes of a product event."""
+    """A policy's answer to a product event."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
@@ -55,10 +55,10 @@ class Reversal:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one event does to a lead: which outcomes it reverses first, then which state it enters.
+    """The effect of one event on a lead: it reverses outcomes first, then it enters a state.
 
-    `to` is the state entered, or where the event is refused the state it would have entered, or
-    None where the event names no transition that applies.
+    `to` is the state entered, or the one that a refused event would have entered, or None if no
+    transition on the event applies.
     """
 
     verdict: Verdict
@@ -92,7 +92,7 @@ class Policy:
     _reverses: Mapping[str, tuple[str, ...]]
 
     def step(self, state: str, event: str) -> Step:
-        """What `event` does to a lead in `state`.
+        """Return the effect of `event` on a lead in `state`.
 
         An event that the policy does not name is ignored. One that it names only as transitions,
         none of them from this state, is refused. Every other is accepted, and reverses first.
@@ -105,33 +105,33 @@ class Policy:
         return Step(Verdict.ACCEPTED, reverses, to)
 
     def motions_into(self, state: str) -> tuple[str, ...]:
-        """The motions of the transitions into a state, each once."""
+        """Return the motions of the transitions into a state, each once."""
         return tuple(dict.fromkeys(move.motion for move in self.transitions if move.to == state))
 
     def enters(self, state: str, to: str) -> bool:
-        """Whether an event that reverses nothing moves a lead from `state` into `to`."""
+        """Return whether an event that reverses nothing moves a lead from `state` into `to`."""
         return any(
             source == state and entered == to and event not in self._reverses
             for (event, source), entered in self._steps.items()
         )
 
     def refuses(self, state: str, to: str) -> bool:
-        """Whether an event that leads into `to` can be refused to a lead in `state`."""
+        """Return whether an event that leads into `to` can be refused to a lead in `state`."""
         return any(
             named == to and (event, state) not in self._steps and event not in self._reverses
             for event, named in self._named.items()
         )
 
     def is_reversible(self, state: str) -> bool:
-        """Whether any event can take back an outcome into `state`."""
+        """Return whether any event can take back an outcome into `state`."""
         return any(reversal.of == state for reversal in self.reversals)
 
     def level_for(self, action: str) -> int | None:
-        """The lowest trust level that may take `action`; None if the policy does not offer it."""
+        """Return the lowest trust level that may take `action`; None if it is not offered."""
         return dict(self.actions).get(action)
 
     def document(self) -> dict[str, object]:
-        """The policy as the canonical document whose hash is `hash`."""
+        """Return the canonical document whose hash is `hash`."""
         return _document(self)
 
 
@@ -189,19 +189,20 @@ def parse(document: object) -> Policy:
         _named=named,
         _reverses=reverses,
     )
+    # The hash is over the parsed policy, so that documents that mean the same have the same hash.
     digest = hashlib.sha256(canonical_json(policy.document())).digest()
     object.__setattr__(policy, "hash", digest)
     return policy
 
 
 def canonical_json(value: object) -> bytes:
-    """JSON with sorted keys, no spaces and only ASCII, so that equal values have equal bytes."""
+    """Return JSON with sorted keys, no spaces and only ASCII: equal values have equal bytes."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return text.encode("ascii")
 
 
 def is_name(text: str) -> bool:
-    """Whether `text` fits one log word: 1 to 32 printable ASCII characters, no outer spaces."""
+    """Return whether `text` fits a log word: 1 to 32 printable ASCII characters, trimmed."""
     return _NAME.fullmatch(text) is not None
 
 
@@ -269,6 +270,7 @@ def _one_of(value: object, choices: Sequence[str], where: str) -> str:
 
 
 def _integer(value: object, where: str, least: int, most: int) -> int:
+    # Decimal text too, since a form or a CSV file has no other numbers. A bool is an int in Python.
     if isinstance(value, str) and _DIGITS.fullmatch(value):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:

@@ -1,7 +1,8 @@
 """Money and time: token base units, basis points, seconds and days, and how people write them.
 
 Money is whole token base units, time is UTC. Amounts and times are parsed and written here alone.
-What cannot be parsed is a `ValueError` with a phrase that follows the name of what was read.
+Text that cannot be parsed raises `ValueError`; its message is a phrase to put behind a field's
+name.
 """
 
 import re
@@ -25,7 +26,7 @@ _TIME = re.compile(
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _END_S = 253_402_300_800  # the year 10000, which RFC 3339 cannot write
-_SHOWN_CHARS = 60
+_MOST_SHOWN_CHARS = 60
 
 
 def parse_amount(text: str, decimals: int = TOKEN_DECIMALS) -> int:
@@ -80,7 +81,8 @@ def format_time(time_ns: int) -> str:
 
 
 def format_second(time_s: int) -> str:
-    """Write a UTC second as people read it; a chain's clock may hold any number."""
+    """Write a UTC second as people read it, or its number if no calendar has it."""
+    # A chain's clock may hold any number.
     try:
         return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     except (OverflowError, ValueError, OSError):
@@ -89,4 +91,4 @@ def format_second(time_s: int) -> str:
 
 def _shown(text: str) -> str:
     shown = repr(text)
-    return shown if len(shown) <= _SHOWN_CHARS else shown[: _SHOWN_CHARS - 3] + "..."
+    return shown if len(shown) <= _MOST_SHOWN_CHARS else shown[: _MOST_SHOWN_CHARS - 3] + "..."

@@ -25,8 +25,9 @@ from orchestrator.core.entry import (
     unpack_outcome,
 )
 from orchestrator.core.errors import DomainError, ReplayError
+from orchestrator.core.evidence.disproof_search import find_disproof
 from orchestrator.core.evidence.exhibits import Case, ContractIndex, escrow_record_of
-from orchestrator.core.evidence.search import PublicEntry, find_lie, public
+from orchestrator.core.evidence.history import PublicEntry, public_entry
 from orchestrator.core.merkle import inclusion_proof, leaf_hash, root_of, run_proof
 from orchestrator.core.policy import parse
 from orchestrator.core.terms import (
@@ -193,7 +194,11 @@ def _forged_log(scene: Sandbox, terms: Terms, id_: bytes) -> list[PublicEntry]:
         time_ms=now_ms,
         payload=pack_settlement(twice, 0, again, 0),
     )
-    return [*map(public, records), PublicEntry(encode(forged)), PublicEntry(encode(statement))]
+    return [
+        *map(public_entry, records),
+        PublicEntry(encode(forged)),
+        PublicEntry(encode(statement)),
+    ]
 
 
 def _settle(scene: Sandbox, terms: Terms, tree: _Tree) -> None:
@@ -226,7 +231,7 @@ def _investigate(chain: Chain, terms: Terms, id_: bytes, tree: _Tree) -> Case:
             chain.floor_of(id_),
         )
     }
-    case = find_lie(tree.entries, docket, lambda index: tree.entries[index])
+    case = find_disproof(tree.entries, docket, lambda index: tree.entries[index])
     if case is None:
         raise ReplayError("fraud-unseen", "the log contradicts itself, and nobody saw it")
     return case.with_proofs(tree.prove)

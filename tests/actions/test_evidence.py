@@ -61,7 +61,7 @@ class Escrow:
     def __init__(self, *stated: tuple[PendingStatement | None, str]) -> None:
         self.stated = {bytes([n]) * 32: one for n, one in enumerate(stated, 1)}
         self.docket = {
-            name: escrow_record_of(GUARDED, name, n, reach=9)
+            name: escrow_record_of(GUARDED, name, n, last_signed=9)
             for n, name in enumerate(self.stated, 1)
         }
 
@@ -84,7 +84,7 @@ class Escrow:
         def deed(_: object, __: object, case: Case) -> PlannedTransaction:
             return PlannedTransaction(str(case.contract_id[0]), (), cast(Any, None), (), {})
 
-        monkeypatch.setattr(proving, "lies", lies)
+        monkeypatch.setattr(proving, "find_disproofs", lies)
         monkeypatch.setattr(proving, "_disproof", deed)
         book = SimpleNamespace(
             docket=self.docket, block_number=7, size=9, left_out=False, entries=list, at=None
@@ -134,7 +134,7 @@ def test_nor_that_a_claim_stands(monkeypatch: pytest.MonkeyPatch) -> None:
             for n in range(1, 5)
         }
     )
-    monkeypatch.setattr(proving, "refutations", refutations)
+    monkeypatch.setattr(proving, "find_refutations", refutations)
     book = cast(LogCopy, SimpleNamespace(entries=entries, docket={}, at=None, size=9))
     one = found(now_s=T3, claims=claims)
     for missing, error in (({5}, ReplayError), (set[int](), EscrowError)):

@@ -18,7 +18,7 @@ from eth_utils.crypto import keccak
 from orchestrator.cli import session as desk
 from orchestrator.client.http import Client
 from orchestrator.core.entry import EventOpening, event_payload
-from orchestrator.core.evidence.exhibits import TOUCH, TRANSITION, Claim, read
+from orchestrator.core.evidence.exhibits import TOUCH, TRANSITION, Claim, read_words
 from orchestrator.core.terms import close_digest, sign_digest
 from orchestrator.core.world import World
 from orchestrator.simulation.sandbox import address_of, key_of
@@ -227,7 +227,7 @@ def _check_openings(book: LogCopy) -> None:
     """What the server gives beside a transition must be what its payload commits to."""
     opened = 0
     for item in book.entries():
-        entry = read(0, item.data)
+        entry = read_words(0, item.data)
         if entry.kind == TRANSITION:
             assert isinstance(item.opening, EventOpening)
             assert event_payload(item.opening) == item.data[-32:]
@@ -238,7 +238,7 @@ def _check_openings(book: LogCopy) -> None:
 def _transitions(book: LogCopy) -> list[Claim]:
     found = []
     for position, item in enumerate(book.entries()):
-        entry = read(position, item.data)
+        entry = read_words(position, item.data)
         if entry.kind == TRANSITION and entry.label.rstrip(b"\0") == b"paid":
             found.append(Claim(entry.subject, PRICE_UNITS, position, 0, entry.time_ms))
     return found
@@ -246,7 +246,7 @@ def _transitions(book: LogCopy) -> list[Claim]:
 
 def _touch_of(book: LogCopy, claim: Claim) -> int:
     for position, item in enumerate(book.entries()):
-        entry = read(position, item.data)
+        entry = read_words(position, item.data)
         if entry.kind == TOUCH and entry.subject == claim.lead:
             return position
     raise AssertionError("the lead was not touched")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -14,9 +15,22 @@ from orchestrator.core.contract import (
     latest_reversible,
     rules_of,
 )
-from orchestrator.core.entry import AMOUNT_LIMIT, address_word
+from orchestrator.core.decide import ProductEvent, Settle
+from orchestrator.core.entry import AMOUNT_LIMIT, address_word, unpack_settlement
+from orchestrator.core.escrow_model import EscrowedContract
+from tests.support.depth import examples
+from tests.support.histories import History, history
 from tests.support.terms import FULL, OWNER, PLAIN
-from tests.support.worlds import policy, rules, word
+from tests.support.worlds import (
+    LEADS,
+    SURFACE,
+    contract_lists,
+    policy,
+    request_lists,
+    rules,
+    seeds,
+    word,
+)
 
 RULES = rules("a", policy())
 MAX_UNITS = AMOUNT_LIMIT - 1
@@ -292,3 +306,69 @@ def test_one_group_is_what_the_escrow_settles_in_one_call(
     other = dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
     groups = [rules_of(terms, bytes(32)).statement_group for terms in (plain, other)]
     assert (groups[0] == groups[1]) is is_same
+
+
+# --- What the log states, the escrow takes --------------------------------------------------------
+
+
+@st.composite
+def late_histories(draw: st.DrawFn) -> History:
+    """Markets whose contracts end half way, with refunds behind their ends."""
+    random = draw(seeds)
+    governing = policy()
+    contracts = [
+        rules_._replace(
+            outcome="paid",
+            budget_units=1000,
+            opens_at_ms=0,
+            deadline_ms=25_000,
+            attribution_window_ms=90_000,
+            statements_until_ms=random.choice([25_000, 27_000]),
+            holdback_period_ms=random.choice([0, 5000, 20_000]),
+        )
+        for rules_ in draw(contract_lists(governing))
+    ]
+    steps = draw(request_lists(contracts))
+    for at in range(len(steps), 0, -2):
+        now = steps[at - 1][0]
+        if now >= 20_000:
+            refund = ProductEvent(SURFACE, random.choice(LEADS), "refund", 0, now)
+            steps[at:at] = [(now, refund), (now, Settle())]
+    return history(governing, contracts, *steps)
+
+
+def test_the_escrow_refuses_no_statement_of_an_honest_log() -> None:
+    """Brought at once where nothing is pending, each statement of the fold is taken."""
+    seen: Counter[str] = Counter()
+
+    @examples(500)
+    @given(late_histories())
+    def bring(found: History) -> None:
+        for name, record in found.contracts.items():
+            rules_ = record.rules
+            escrowed = EscrowedContract(
+                dataclasses.replace(
+                    PLAIN,
+                    unit_price_units=rules_.unit_price_units,
+                    revenue_share_bps=rules_.revenue_share_bps,
+                    budget_units=rules_.budget_units,
+                    opens_at_s=0,
+                    deadline_s=rules_.deadline_ms // 1000,
+                    grace_s=(rules_.statements_until_ms - rules_.deadline_ms) // 1000,
+                    holdback_period_s=rules_.holdback_period_ms // 1000,
+                    challenge_period_s=0,
+                )
+            )
+            for at, (entry, _) in enumerate(found.records):
+                if entry.kind != "settlement" or entry.subject != name:
+                    continue
+                said = unpack_settlement(entry.payload)
+                late = entry.time_ms > rules_.statements_until_ms
+                if late and said.reversed == escrowed.reversed_units:
+                    continue  # it takes back outcomes that were worth nothing
+                taken = escrowed.settle(entry.time_ms // 1000, at, said.earned, said.reversed)
+                assert taken.refusal == ""
+                seen["late" if late else "in time"] += 1
+
+    bring()
+    assert min(seen["late"], seen["in time"]) >= 3, seen

@@ -13,7 +13,7 @@ from orchestrator.core.entry import (
     pack_settlement,
 )
 from orchestrator.core.errors import EvidenceError
-from orchestrator.core.evidence.exhibits import read
+from orchestrator.core.evidence.exhibits import read_words
 from orchestrator.core.job_condition import Condition
 
 VERIFIER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
@@ -26,7 +26,7 @@ U80 = (1 << 80) - 1
 
 
 def shortfalls(entry: bytes, condition: Condition = CONDITION) -> tuple[str, ...]:
-    return tuple(condition.shortfalls(read(7, entry)))
+    return tuple(condition.shortfalls(read_words(7, entry)))
 
 
 def statement(

@@ -436,22 +436,22 @@ def test_a_refused_key_is_not_told() -> None:
 
 def test_plain_and_full_terms_are_in_order() -> None:
     for terms in (PLAIN, FULL):
-        deal.check(terms, NOW_S, ESCROW)
+        deal.check_terms(terms, NOW_S, ESCROW)
 
 
 @pytest.mark.parametrize(("code", "terms", "fields"), ILLEGAL)
 def test_check_refuses(code: str, terms: Terms, fields: dict[str, object]) -> None:
-    refused(code, deal.check, changed(terms, **fields), NOW_S, ESCROW)
+    refused(code, deal.check_terms, changed(terms, **fields), NOW_S, ESCROW)
 
 
 @pytest.mark.parametrize(("terms", "fields"), LEGAL)
 def test_check_accepts_what_stands_at_a_bound(terms: Terms, fields: dict[str, object]) -> None:
-    deal.check(changed(terms, **fields), NOW_S, ESCROW)
+    deal.check_terms(changed(terms, **fields), NOW_S, ESCROW)
 
 
 def test_terms_open_until_their_opening_time() -> None:
-    deal.check(PLAIN, PLAIN.opens_at_s, ESCROW)
-    refused("opens-in-past", deal.check, PLAIN, PLAIN.opens_at_s + 1, ESCROW)
+    deal.check_terms(PLAIN, PLAIN.opens_at_s, ESCROW)
+    refused("opens-in-past", deal.check_terms, PLAIN, PLAIN.opens_at_s + 1, ESCROW)
 
 
 @pytest.mark.parametrize(
@@ -474,4 +474,4 @@ def test_what_is_plain(fields: dict[str, object], is_plain: bool) -> None:
 @given(any_terms, u64)
 def test_no_terms_raise_anything_but_a_terms_error(terms: Terms, now_s: int) -> None:
     with contextlib.suppress(TermsError):
-        deal.check(terms, now_s, ESCROW)
+        deal.check_terms(terms, now_s, ESCROW)

@@ -296,7 +296,7 @@ def test_is_underpriced(reply: str | None, expected: bool) -> None:
     assert is_underpriced(reply) is expected
 
 
-# --- a simulated chain -------------------------------------------------------------------------
+# --- a simulated chain ----------------------------------------------------------------------------
 
 
 class Signed(NamedTuple):

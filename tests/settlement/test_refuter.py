@@ -5,7 +5,7 @@ import pytest
 from orchestrator.actions.contract_state import ContractState, read
 from orchestrator.chain.rpc import NodeError
 from orchestrator.core.entry import Entry
-from orchestrator.core.evidence.search import PublicEntry
+from orchestrator.core.evidence.history import PublicEntry
 from orchestrator.runtime.stack import Keys, Stack
 from orchestrator.settlement import refuter
 from orchestrator.simulation.sandbox import key_of

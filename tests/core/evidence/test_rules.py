@@ -23,9 +23,9 @@ from orchestrator.core.evidence.exhibits import (
     Exhibit,
     Words,
     escrow_record_of,
-    read,
+    read_words,
 )
-from orchestrator.core.evidence.rules import check_disproof, check_refutation, claim_of, contradicts
+from orchestrator.core.evidence.rules import check_disproof, check_refutation, claim_of, disproves
 from orchestrator.core.merkle import leaf_hash, verify_inclusion
 from orchestrator.core.terms import TERMS_TYPE, Terms
 from tests.support.depth import examples
@@ -46,7 +46,7 @@ def beaten(found: History, shown: list[Exhibit], transition: int) -> Iterator[Ca
         entry.subject: at for at, entry in enumerate(entries) if entry.kind == "contract.opened"
     }
     opening = found.records[transition].opening
-    for rival, touch in product(found.docket, touches):
+    for rival, touch in product(found.contracts, touches):
         before = entries[touch].value - 1
         for more in ([], [transition], [before], [transition, before], [before, transition]):
             if min(more, default=0) < 0 or rival not in opened:
@@ -68,13 +68,13 @@ def disproofs(found: History) -> Iterator[Case]:
         [shown[at] for at, record in enumerate(found.records) if record.entry.kind == kind]
         for kind in ("outcome.over", "outcome.reversed")
     )
-    name = next(iter(found.docket))
+    name = next(iter(found.contracts))
     for pair in product(shown, shown):
         yield Case(name, "clock", pair)
     for at, (entry, _) in enumerate(found.records):
         is_about = entry.kind in ("settlement", "contract.opened")
         name = entry.subject if is_about else entry.actor
-        if name not in found.docket:
+        if name not in found.contracts:
             continue
         for kind in ("transition", "sum", "reversal"):
             yield Case(name, kind, (shown[at],))
@@ -94,9 +94,9 @@ def test_no_true_entries_disprove_an_honest_verifier() -> None:
     @examples(100)
     @given(histories())
     def accuse(found: History) -> None:
-        docket = found.vouched()
+        contracts = found.signed()
         for case in disproofs(found):
-            assert not contradicts(case, docket), case
+            assert not disproves(case, contracts), case
             tried[case.kind] += 1
 
     accuse()
@@ -110,7 +110,7 @@ def test_no_true_entries_refute_a_claim_that_the_log_gives() -> None:
     @examples(100)
     @given(histories())
     def refute(found: History) -> None:
-        docket, shown = found.vouched(), exhibits_of(found)
+        contracts, shown = found.signed(), exhibits_of(found)
         touches, openings = (
             [shown[at] for at, record in enumerate(found.records) if record.entry.kind == kind]
             for kind in ("touch", "contract.opened")
@@ -119,8 +119,8 @@ def test_no_true_entries_refute_a_claim_that_the_log_gives() -> None:
             if entry.kind not in ("outcome", "outcome.over"):
                 continue
             said = unpack_outcome(entry.payload)
-            standing = docket[entry.actor]
-            claim = claim_of(standing, shown[said.transition], shown[said.touch])
+            record = contracts[entry.actor]
+            claim = claim_of(record, shown[said.transition], shown[said.touch])
             assert claim == Claim(
                 entry.subject, entry.value, said.transition, said.touch, entry.time_ms
             )
@@ -129,7 +129,7 @@ def test_no_true_entries_refute_a_claim_that_the_log_gives() -> None:
                 *(Case(entry.actor, "answered", (other,)) for other in shown),
                 *(
                     Case(entry.actor, "taken", (gift, touch, opened), rival)
-                    for rival in docket
+                    for rival in contracts
                     if rival != entry.actor
                     for gift in shown[said.transition + 1 :][:2]
                     for touch, opened in product(touches, openings)
@@ -137,8 +137,8 @@ def test_no_true_entries_refute_a_claim_that_the_log_gives() -> None:
                 *beaten(found, shown, said.transition),
             ]
             # Whatever is final for others; for itself, this very outcome would answer.
-            final = found.vouched(floor=len(shown) - 1)
-            others = {**final, entry.actor: standing}
+            final = found.signed(last_final=len(shown) - 1)
+            others = {**final, entry.actor: record}
             for case in cases:
                 tried[case.kind] += 1
                 assert not is_refuted(case._replace(contract_id=entry.actor), claim, others)
@@ -148,9 +148,9 @@ def test_no_true_entries_refute_a_claim_that_the_log_gives() -> None:
     assert set(tried) == set(REFUTATIONS)
 
 
-def is_refuted(case: Case, claim: Claim, docket: dict[bytes, EscrowRecord]) -> bool:
+def is_refuted(case: Case, claim: Claim, contracts: dict[bytes, EscrowRecord]) -> bool:
     try:
-        check_refutation(case, claim, docket)
+        check_refutation(case, claim, contracts)
     except EvidenceError:
         return False
     return True
@@ -167,7 +167,7 @@ def unhex(text: str) -> bytes:
     return bytes.fromhex(text[2:])
 
 
-def docket_of(row: dict[str, Any]) -> dict[bytes, EscrowRecord]:
+def contracts_of(row: dict[str, Any]) -> dict[bytes, EscrowRecord]:
     """What the escrow says of all contracts; `reach` and `floor` are the one's in question."""
     found = {}
     own = unhex(row.get("contract_id", "0x"))
@@ -223,14 +223,14 @@ def rows(table: str) -> list[Any]:
 
 @pytest.mark.parametrize("row", rows("disproofs"))
 def test_disproofs(row: dict[str, Any]) -> None:
-    docket = docket_of(row)
-    assert error_of(lambda: check_disproof(case_in(row), docket)) == row["error"]
-    assert contradicts(case_in(row), docket) is (row["error"] == "")
+    contracts = contracts_of(row)
+    assert error_of(lambda: check_disproof(case_in(row), contracts)) == row["error"]
+    assert disproves(case_in(row), contracts) is (row["error"] == "")
 
 
 @pytest.mark.parametrize("row", rows("refutations"))
 def test_refutations(row: dict[str, Any]) -> None:
-    docket = docket_of(row)
+    contracts = contracts_of(row)
     claim = Claim(
         unhex(row["claim_lead"]),
         int(row["claim_amount"], 16),
@@ -238,18 +238,18 @@ def test_refutations(row: dict[str, Any]) -> None:
         row["claim_touch"],
         row["claim_time_ms"],
     )
-    assert error_of(lambda: check_refutation(case_in(row), claim, docket)) == row["error"]
-    rules_ = docket[unhex(row["contract_id"])].rules
+    assert error_of(lambda: check_refutation(case_in(row), claim, contracts)) == row["error"]
+    rules_ = contracts[unhex(row["contract_id"])].rules
     assert claim.key(rules_) == unhex(row["claim_key"])
 
 
 @pytest.mark.parametrize("row", rows("claims"))
 def test_claims(row: dict[str, Any]) -> None:
-    standing = docket_of(row)[unhex(row["contract_id"])]
+    record = contracts_of(row)[unhex(row["contract_id"])]
     transition, touch = exhibits_in(row)
-    assert error_of(lambda: claim_of(standing, transition, touch)) == row["error"]
+    assert error_of(lambda: claim_of(record, transition, touch)) == row["error"]
     if not row["error"]:
-        claim = claim_of(standing, transition, touch)
+        claim = claim_of(record, transition, touch)
         entered = decode(transition.entry)
         assert claim == Claim(
             entered.subject,
@@ -258,7 +258,7 @@ def test_claims(row: dict[str, Any]) -> None:
             touch.position,
             entered.time_ms,
         )
-        assert claim.key(standing.rules) == unhex(row["key"])
+        assert claim.key(record.rules) == unhex(row["key"])
 
 
 def test_every_kind_holds_and_is_refused_somewhere() -> None:
@@ -289,7 +289,7 @@ def test_the_exhibits_stand_in_their_trees(table: str) -> None:
 def test_what_is_no_case(changes: dict[str, Any], error: str) -> None:
     row = next(row for row in FILE["disproofs"] if row["error"] == "")
     case = case_in(row)._replace(**changes)
-    assert error_of(lambda: check_disproof(case, docket_of(row))) == error
+    assert error_of(lambda: check_disproof(case, contracts_of(row))) == error
 
 
 def test_a_case_takes_its_proofs() -> None:
@@ -303,12 +303,12 @@ def test_a_case_takes_its_proofs() -> None:
 
 @pytest.mark.parametrize("data", [bytes(256), b"\xff" * 256])
 def test_any_bytes_are_some_words(data: bytes) -> None:
-    docket = docket_of({"reach": 9, "floor": 9})
-    for name in docket:
+    contracts = contracts_of({"reach": 9, "floor": 9})
+    for name in contracts:
         for kind in DISPROOFS:
             case = Case(name, kind, (Exhibit(9, data), Exhibit(8, data)))
-            assert not contradicts(case, docket)
-    facts = read(3, data)
+            assert not disproves(case, contracts)
+    facts = read_words(3, data)
     assert encode_words(facts) == data
 
 
