@@ -4,7 +4,6 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from orchestrator.core import policy as policies
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.decide import (
     Erasure,
@@ -20,7 +19,7 @@ from orchestrator.core.decide import (
     Touch,
     decide,
 )
-from orchestrator.core.policy import Policy
+from orchestrator.core.policy import Policy, parse
 from orchestrator.core.world import World
 
 
@@ -48,7 +47,7 @@ DOCUMENT: dict[str, Any] = {
 
 
 def policy(**changes: Any) -> Policy:
-    return policies.parse({**DOCUMENT, **changes})
+    return parse({**DOCUMENT, **changes})
 
 
 def rules(name: str, governing: Policy, **changes: Any) -> ContractRules:

@@ -8,13 +8,42 @@ import pytest
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 
-from orchestrator.core import entry as codec
 from orchestrator.core import merkle
-from orchestrator.core import terms as deal
-from orchestrator.core.entry import ZERO_ADDRESS, Entry, EventOpening, TouchOpening
+from orchestrator.core.entry import (
+    KINDS,
+    ZERO_ADDRESS,
+    Entry,
+    EventOpening,
+    OutcomeFacts,
+    ReversalFacts,
+    SettlementFacts,
+    TouchOpening,
+    decode,
+    encode,
+    event_payload,
+    pack_outcome,
+    pack_reversal,
+    pack_settlement,
+    touch_payload,
+)
 from orchestrator.core.errors import EntryError, ProofError, TermsError
-from orchestrator.core.terms import Domain, Terms
-from scripts.vectors import write as vectors
+from orchestrator.core.terms import (
+    CHECKPOINT_TYPE,
+    CLOSE_TYPE,
+    TERMS_TYPE,
+    VERIFIED_TYPE,
+    Domain,
+    Terms,
+    checkpoint_digest,
+    close_digest,
+    contract_id,
+    recover,
+    sign_digest,
+    terms_hash,
+    terms_typed_data,
+    verified_digest,
+)
+from scripts.vectors import write
 
 FOLDER = Path(__file__).resolve().parent
 ENTRIES = json.loads((FOLDER / "entries.json").read_text())
@@ -38,23 +67,23 @@ def unhexes(texts: list[str]) -> list[bytes]:
 
 
 def test_the_files_are_what_the_script_writes() -> None:
-    assert vectors.stale() == []
+    assert write.stale() == []
 
 
 def test_the_check_notices_an_edited_and_a_missing_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    texts = vectors.files()
+    texts = write.files()
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(vectors, "FOLDER", tmp_path)
-    assert vectors.stale() == []
+    monkeypatch.setattr(write, "FOLDER", tmp_path)
+    assert write.stale() == []
     (tmp_path / "merkle.json").write_text(texts["merkle.json"].replace("0x", "0X", 1))
     (tmp_path / "entries.json").unlink()
-    assert vectors.stale() == ["entries.json", "merkle.json"]
+    assert write.stale() == ["entries.json", "merkle.json"]
 
 
-@pytest.mark.parametrize("name", list(vectors.files()))
+@pytest.mark.parametrize("name", list(write.files()))
 def test_lists_hold_objects_of_one_shape_in_alphabetical_order(name: str) -> None:
     """Forge decodes a list into structs by the alphabetical order of the keys."""
     tables = json.loads((FOLDER / name).read_text())
@@ -64,7 +93,7 @@ def test_lists_hold_objects_of_one_shape_in_alphabetical_order(name: str) -> Non
 
 
 def test_there_is_an_entry_of_every_kind() -> None:
-    assert {row["kind"] for row in ENTRIES["entries"]} == set(codec.KINDS)
+    assert {row["kind"] for row in ENTRIES["entries"]} == set(KINDS)
 
 
 @pytest.mark.parametrize("row", ENTRIES["entries"], ids=lambda row: row["kind"])
@@ -80,8 +109,8 @@ def test_entries(row: dict[str, Any]) -> None:
         time_ms=row["time_ms"],
         payload=unhex(row["payload"]),
     )
-    assert codec.encode(entry) == data
-    assert codec.decode(data) == entry
+    assert encode(entry) == data
+    assert decode(data) == entry
     assert merkle.leaf_hash(data) == unhex(row["leaf_hash"])
     words = ["kind_word", "surface", "actor", "subject", "label_word", "value"]
     assert data[:192] == b"".join(unhex(row[name]) for name in words)
@@ -92,16 +121,16 @@ def test_entries(row: dict[str, Any]) -> None:
 @pytest.mark.parametrize("row", ENTRIES["invalid"])
 def test_bytes_that_are_no_entry(row: dict[str, str]) -> None:
     with pytest.raises(EntryError) as caught:
-        codec.decode(unhex(row["data"]))
+        decode(unhex(row["data"]))
     assert caught.value.code == row["reason"]
 
 
 @pytest.mark.parametrize(
     ("table", "pack", "names"),
     [
-        ("outcome_payloads", codec.pack_outcome, codec.OutcomeFacts._fields),
-        ("reversal_payloads", codec.pack_reversal, codec.ReversalFacts._fields),
-        ("settlement_payloads", codec.pack_settlement, codec.SettlementFacts._fields),
+        ("outcome_payloads", pack_outcome, OutcomeFacts._fields),
+        ("reversal_payloads", pack_reversal, ReversalFacts._fields),
+        ("settlement_payloads", pack_settlement, SettlementFacts._fields),
     ],
 )
 def test_packed_payloads(table: str, pack: Any, names: tuple[str, ...]) -> None:
@@ -118,10 +147,10 @@ def test_openings() -> None:
             unhex(row["request_hash"]),
             unhex(row["commitment"]),
         )
-        assert codec.event_payload(event) == unhex(row["payload"])
+        assert event_payload(event) == unhex(row["payload"])
     for row in ENTRIES["touch_openings"]:
         touch = TouchOpening(unhex(row["request_hash"]), unhex(row["commitment"]))
-        assert codec.touch_payload(touch) == unhex(row["payload"])
+        assert touch_payload(touch) == unhex(row["payload"])
 
 
 def test_roots_of_sizes_up_to_thirty_three() -> None:
@@ -199,17 +228,17 @@ def test_signers_have_their_addresses() -> None:
 @pytest.mark.parametrize("row", SIGNATURES["terms"], ids=lambda row: row["name"])
 def test_terms(row: dict[str, Any]) -> None:
     terms = Terms.from_json(row["terms"])
-    digest = deal.contract_id(terms, ESCROW)
+    digest = contract_id(terms, ESCROW)
     assert digest == unhex(row["digest"])
-    assert deal.terms_hash(terms) == unhex(row["struct_hash"])
-    assert row["type"] == deal.TERMS_TYPE
-    signable = encode_typed_data(full_message=deal.terms_typed_data(terms, ESCROW))
+    assert terms_hash(terms) == unhex(row["struct_hash"])
+    assert row["type"] == TERMS_TYPE
+    signable = encode_typed_data(full_message=terms_typed_data(terms, ESCROW))
     assert signable.header == unhex(SIGNATURES["escrow_domain"]["separator"])
     assert signable.body == unhex(row["struct_hash"])
     for party in ("owner", "operator"):
         signature = unhex(row[f"{party}_signature"])
-        assert deal.sign_digest(digest, unhex(SIGNERS[party]["private_key"])) == signature
-        assert deal.recover(digest, signature) == SIGNERS[party]["address"]
+        assert sign_digest(digest, unhex(SIGNERS[party]["private_key"])) == signature
+        assert recover(digest, signature) == SIGNERS[party]["address"]
         assert Account.recover_message(signable, signature=signature) == getattr(terms, party)
         signed = Account.sign_message(signable, SIGNERS[party]["private_key"])
         assert signed.signature == signature
@@ -226,7 +255,7 @@ def test_no_two_fields_of_the_full_terms_are_alike() -> None:
 
 def test_verified_and_checkpoint() -> None:
     row = SIGNATURES["verified"]
-    digest = deal.verified_digest(
+    digest = verified_digest(
         ESCROW,
         unhex(row["log_id"]),
         row["size"],
@@ -235,29 +264,27 @@ def test_verified_and_checkpoint() -> None:
         row["count"],
     )
     assert digest == unhex(row["digest"])
-    assert row["type"] == deal.VERIFIED_TYPE
-    assert deal.recover(digest, unhex(row["signature"])) == SIGNERS["verifier"]["address"]
+    assert row["type"] == VERIFIED_TYPE
+    assert recover(digest, unhex(row["signature"])) == SIGNERS["verifier"]["address"]
 
     row = SIGNATURES["checkpoint"]
-    digest = deal.checkpoint_digest(
-        EVENT_LOG, unhex(row["log_id"]), row["size"], unhex(row["root"])
-    )
+    digest = checkpoint_digest(EVENT_LOG, unhex(row["log_id"]), row["size"], unhex(row["root"]))
     assert digest == unhex(row["digest"])
-    assert row["type"] == deal.CHECKPOINT_TYPE
-    assert deal.recover(digest, unhex(row["signature"])) == SIGNERS["publisher"]["address"]
+    assert row["type"] == CHECKPOINT_TYPE
+    assert recover(digest, unhex(row["signature"])) == SIGNERS["publisher"]["address"]
 
 
 def test_close() -> None:
     row = SIGNATURES["close"]
     contract, payable = unhex(row["contract_id"]), number(row["payable_amount"])
-    digest = deal.close_digest(ESCROW, contract, payable, row["expires_at"])
+    digest = close_digest(ESCROW, contract, payable, row["expires_at"])
     assert digest == unhex(row["digest"])
-    assert row["type"] == deal.CLOSE_TYPE
-    assert deal.recover(digest, unhex(row["signature"])) == SIGNERS["operator"]["address"]
+    assert row["type"] == CLOSE_TYPE
+    assert recover(digest, unhex(row["signature"])) == SIGNERS["operator"]["address"]
 
 
 @pytest.mark.parametrize("row", SIGNATURES["invalid_signatures"], ids=lambda row: row["reason"])
 def test_invalid_signatures(row: dict[str, str]) -> None:
     with pytest.raises(TermsError) as caught:
-        deal.recover(unhex(row["digest"]), unhex(row["signature"]))
+        recover(unhex(row["digest"]), unhex(row["signature"]))
     assert caught.value.code == row["reason"]
