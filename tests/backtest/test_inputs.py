@@ -8,7 +8,6 @@ from typer.testing import CliRunner
 from orchestrator.backtest import inputs as history
 from orchestrator.cli.main import BAD_INPUT, app
 from orchestrator.core.errors import InputError
-from orchestrator.core.units import format_time, parse_amount, parse_time_ns
 
 POLICY = """
 initial: new
@@ -28,95 +27,6 @@ CONTRACT = """
 """
 EVENTS = "time,lead,event,value\n2024-01-02,x,buy,1.5\n"
 TOUCHES = "time,lead,operator,action\n2024-01-01,x,ann,email\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "nanoseconds"),
-    [
-        ("1970-01-01", 0),
-        ("1970-01-02 00:00:01", 86_401_000_000_000),
-        ("1970-01-01T01:00:00Z", 3_600_000_000_000),
-        ("1970-01-01t01:00:00.5z", 3_600_500_000_000),
-        ("1970-01-01T03:00:00+02:00", 3_600_000_000_000),
-        ("1970-01-01T00:00:00.123456789-01:00", 3_600_123_456_789),
-        ("2024-02-29", 1_709_164_800_000_000_000),
-        ("9999-12-31T23:59:59.999999999Z", 253_402_300_799_999_999_999),
-    ],
-)
-def test_times(text: str, nanoseconds: int) -> None:
-    assert parse_time_ns(text) == nanoseconds
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "yesterday",
-        "2024-13-01",
-        "2023-02-29",
-        "2024-01-01T00:00:00",
-        "2024-1-1",
-        "20240101",
-        "1969-12-31",
-        "2024-01-01 25:00:00",
-        "2024-01-01T00:00:00+25:00",
-        "2024-01-01T00:00:00+00:60",
-        "2024-01-01T00:00:60Z",
-        "1970-01-01T00:00:00+00:01",
-        "9999-12-31T23:59:59-00:01",
-        "٢٠٢٤-01-01",
-    ],
-)
-def test_times_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"must be|is no time|needs a time zone|before 1970"):
-        parse_time_ns(text)
-
-
-@pytest.mark.parametrize(
-    ("nanoseconds", "text"),
-    [
-        (0, "1970-01-01T00:00:00Z"),
-        (500_000_000, "1970-01-01T00:00:00.500Z"),
-        (1_000_000, "1970-01-01T00:00:00.001Z"),
-        (1_000, "1970-01-01T00:00:00.000001Z"),
-        (1_709_164_800_000_000_001, "2024-02-29T00:00:00.000000001Z"),
-        (253_402_300_799_999_999_999, "9999-12-31T23:59:59.999999999Z"),
-    ],
-)
-def test_times_are_written_with_the_decimals_they_need(nanoseconds: int, text: str) -> None:
-    assert format_time(nanoseconds) == text
-    assert parse_time_ns(text) == nanoseconds
-
-
-@pytest.mark.parametrize(
-    ("text", "units"),
-    [("0", 0), ("8.10", 8_100_000), ("0.000001", 1), ("007", 7_000_000), ("1.500000", 1_500_000)],
-)
-def test_amounts(text: str, units: int) -> None:
-    assert parse_amount(text) == units
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "-1",
-        "+1",
-        "1e3",
-        "1,000",
-        ".5",
-        "5.",
-        "1.0000000",
-        "nan",
-        "\u0661",
-        " 1",
-        "$1",
-        "9" * 30,
-        "",
-    ],
-)
-def test_amounts_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"must be|decimals|more than"):
-        parse_amount(text)
 
 
 def files(

@@ -1,4 +1,4 @@
-"""What a contract owes: amounts to the unit, budgets and times to their edges, reversals."""
+"""An open contract: amounts to the unit, budgets and times to their edges, reversals."""
 
 import dataclasses
 import hashlib
@@ -37,7 +37,7 @@ MAX_UNITS = AMOUNT_LIMIT - 1
 
 
 def contract() -> Contract:
-    """A contract over [100, 200] with a budget of 50 and a holdback period of 30."""
+    """Return a contract over [100, 200] with a budget of 50 and a holdback period of 30."""
     terms = RULES._replace(budget_units=50, opens_at_ms=100, deadline_ms=200, holdback_period_ms=30)
     return Contract(terms, opened=1)
 
@@ -132,7 +132,7 @@ def test_times(at: int, closed_at: int | None, covers: bool, live: bool, binding
         (9, 7, 10, False),
     ],
 )
-def test_what_is_unsettled(outcome: int, reversal: int, settlement: int, due: bool) -> None:
+def test_when_a_statement_is_due(outcome: int, reversal: int, settlement: int, due: bool) -> None:
     found = contract()
     found.last_outcome, found.last_reversal = outcome, reversal
     found.last_settlement = settlement
@@ -187,7 +187,7 @@ def test_totals_only_grow() -> None:
 
 
 def paid(*outcomes: tuple[str, int]) -> list[PaidOutcome]:
-    """Outcomes into these states that can be reversed until then; their positions count up."""
+    """Return outcomes into these states, reversible until then; their positions count up."""
     return [
         PaidOutcome(word("a"), state, position, 0, 10, until)
         for position, (state, until) in enumerate(outcomes, 1)
@@ -206,7 +206,7 @@ def paid(*outcomes: tuple[str, int]) -> list[PaidOutcome]:
         ([("paid", 9), ("paid", 9)], "paid", 9, 2),
         ([("paid", 20), ("paid", 9)], "paid", 10, None),
         ([("paid", 9), ("paid", 20)], "paid", 10, 2),
-        # outcomes into other states stand in nobody's way
+        # outcomes into other states do not stand in the way
         ([("paid", 9), ("trial", 20)], "paid", 9, 1),
         ([("paid", 9), ("trial", 0)], "paid", 9, 1),
         ([("paid", 9), ("trial", 20)], "trial", 15, 2),
@@ -313,7 +313,7 @@ def test_one_group_is_what_the_escrow_settles_in_one_call(
 
 @st.composite
 def late_histories(draw: st.DrawFn) -> History:
-    """Markets whose contracts end half way, with refunds behind their ends."""
+    """Draw markets whose contracts end half way, with refunds behind their ends."""
     random = draw(seeds)
     governing = policy()
     contracts = [

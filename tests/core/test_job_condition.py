@@ -1,4 +1,4 @@
-"""Which statements complete a job: every rule alone, and their meaning on any honest statement."""
+"""The condition of a job: every rule alone, and their meaning on any honest statement."""
 
 import pytest
 from hypothesis import given
@@ -47,7 +47,7 @@ def statement(
 
 
 @pytest.mark.parametrize(
-    ("entry", "said"),
+    ("entry", "phrases"),
     [
         (statement(), ()),
         (statement(earned=129), ("it states 99 base units, and 100 are asked for",)),
@@ -79,8 +79,8 @@ def statement(
         ),
     ],
 )  # fmt: skip
-def test_one_reason_for_each_violated_rule(entry: bytes, said: tuple[str, ...]) -> None:
-    assert shortfalls(entry) == said
+def test_one_reason_for_each_violated_rule(entry: bytes, phrases: tuple[str, ...]) -> None:
+    assert shortfalls(entry) == phrases
 
 
 def test_an_actor_with_anything_before_the_address_is_another() -> None:

@@ -1,4 +1,4 @@
-"""A surface's policy: what may be published, what each event does in each state, and its hash."""
+"""A surface's policy: legal documents, the effect of each event in each state, and the hash."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from tests.support.worlds import DOCUMENT, policy
 
 
 def refused(document: object) -> tuple[str, str]:
-    """The rule and the sentence with which this document is refused."""
+    """Return the rule and the message with which this document is refused."""
     with pytest.raises(PolicyError) as caught:
         parse(document)
     assert "\n" not in caught.value.message
@@ -25,7 +25,7 @@ def changed(**changes: Any) -> dict[str, Any]:
 
 
 def move(**changes: Any) -> dict[str, Any]:
-    """The document with one transition, changed so."""
+    """Return the document with one transition, changed so."""
     plain = {"on": "buy", "from": ["trial"], "to": "paid", "motion": "conversion"}
     return changed(transitions=[{**plain, **changes}])
 
@@ -261,7 +261,7 @@ def test_illegal_documents(document: object, code: str) -> None:
 
 
 def laughs(base: object) -> list[object]:
-    """A thousand million items of ten lists, as YAML's aliases give them."""
+    """Return a thousand million items of ten lists, as YAML's aliases give them."""
     table: list[object] = [base] * 10
     for _ in range(8):
         table = [table] * 10

@@ -218,7 +218,7 @@ def test_the_id_binds_every_field_and_the_whole_domain() -> None:
 
 
 def other(name: str) -> object:
-    """Another legal value of this field."""
+    """Return another legal value of this field."""
     value = getattr(FULL, name)
     if isinstance(value, bool):
         return not value
@@ -434,7 +434,7 @@ def test_signatures_are_strict() -> None:
     refused("digest-length", recover, digest[:31], good)
 
 
-def test_a_refused_key_is_not_told() -> None:
+def test_a_refused_key_is_not_shown() -> None:
     digest = b"\x01" * 32
     for key in (b"", b"\x07" * 31, b"\x07" * 33, bytes(32), SECPK1_N.to_bytes(32)):
         message = refused("key-malformed", sign_digest, digest, key)
@@ -457,7 +457,7 @@ def test_check_refuses(code: str, terms: Terms, fields: dict[str, object]) -> No
 
 
 @pytest.mark.parametrize(("terms", "fields"), LEGAL)
-def test_check_accepts_what_stands_at_a_bound(terms: Terms, fields: dict[str, object]) -> None:
+def test_check_accepts_terms_at_a_bound(terms: Terms, fields: dict[str, object]) -> None:
     check_terms(changed(terms, **fields), NOW_S, ESCROW)
 
 

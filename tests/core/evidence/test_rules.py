@@ -1,4 +1,4 @@
-"""What entries prove: nothing against an honest log, and what the shared cases say."""
+"""The decision of cases: none holds against an honest log; the shared cases hold as in Solidity."""
 
 import json
 from collections import Counter
@@ -21,9 +21,7 @@ from orchestrator.core.evidence.exhibits import (
     Claim,
     EscrowRecord,
     Exhibit,
-    Words,
     escrow_record_of,
-    read_words,
 )
 from orchestrator.core.evidence.rules import check_disproof, check_refutation, claim_of, disproves
 from orchestrator.core.merkle import leaf_hash, verify_inclusion
@@ -38,8 +36,8 @@ def exhibits_of(found: History) -> list[Exhibit]:
     return [Exhibit(at, item.data) for at, item in enumerate(found.public)]
 
 
-def beaten(found: History, shown: list[Exhibit], transition: int) -> Iterator[Case]:
-    """Every rival case, without its accused, that true entries make about a transition."""
+def rival_cases(found: History, shown: list[Exhibit], transition: int) -> Iterator[Case]:
+    """Yield every rival case, without its first exhibit, that true entries make of a transition."""
     entries = [record.entry for record in found.records]
     touches = [at for at, entry in enumerate(entries) if entry.kind == "touch"]
     opened = {
@@ -62,9 +60,9 @@ def beaten(found: History, shown: list[Exhibit], transition: int) -> Iterator[Ca
 
 
 def disproofs(found: History) -> Iterator[Case]:
-    """Every case that true entries make against a contract, a few odd rival cases apart."""
+    """Yield every case that true entries make against a contract, a few odd rival cases apart."""
     shown = exhibits_of(found)
-    overs, backs = (
+    overs, reversals = (
         [shown[at] for at, record in enumerate(found.records) if record.entry.kind == kind]
         for kind in ("outcome.over", "outcome.reversed")
     )
@@ -81,10 +79,10 @@ def disproofs(found: History) -> Iterator[Case]:
         for kind in ("duplicate", "transition", "touch", "touch_order", "sum", "reversal"):
             yield from (Case(name, kind, (shown[at], other)) for other in shown)
         if entry.kind in ("outcome", "settlement"):
-            yield from (Case(name, "sum", (shown[at], *two)) for two in product(overs, backs))
+            yield from (Case(name, "sum", (shown[at], *two)) for two in product(overs, reversals))
         if entry.kind in ("outcome", "outcome.over"):
             transition = unpack_outcome(entry.payload).transition
-            for case in beaten(found, shown, transition):
+            for case in rival_cases(found, shown, transition):
                 yield case._replace(contract_id=name, exhibits=(shown[at], *case.exhibits))
 
 
@@ -93,13 +91,13 @@ def test_no_true_entries_disprove_an_honest_verifier() -> None:
 
     @examples(100)
     @given(histories())
-    def accuse(found: History) -> None:
+    def try_disproofs(found: History) -> None:
         contracts = found.signed()
         for case in disproofs(found):
             assert not disproves(case, contracts), case
             tried[case.kind] += 1
 
-    accuse()
+    try_disproofs()
     assert min(tried.values()) >= 2_000, tried
     assert len(tried) == 8
 
@@ -128,13 +126,13 @@ def test_no_true_entries_refute_a_claim_that_the_log_gives() -> None:
                 *(Case(entry.actor, "touch_order", (other,)) for other in shown),
                 *(Case(entry.actor, "answered", (other,)) for other in shown),
                 *(
-                    Case(entry.actor, "taken", (gift, touch, opened), rival)
+                    Case(entry.actor, "taken", (other, touch, opened), rival)
                     for rival in contracts
                     if rival != entry.actor
-                    for gift in shown[said.transition + 1 :][:2]
+                    for other in shown[said.transition + 1 :][:2]
                     for touch, opened in product(touches, openings)
                 ),
-                *beaten(found, shown, said.transition),
+                *rival_cases(found, shown, said.transition),
             ]
             # Whatever is final for others; for itself, this very outcome would answer.
             final = found.signed(last_final=len(shown) - 1)
@@ -156,7 +154,7 @@ def is_refuted(case: Case, claim: Claim, contracts: dict[bytes, EscrowRecord]) -
     return True
 
 
-# --- The cases that forge judges too --------------------------------------------------------------
+# --- The cases that forge decides too -------------------------------------------------------------
 
 
 FILE = json.loads((Path(__file__).resolve().parents[2] / "vectors" / "evidence.json").read_text())
@@ -168,7 +166,7 @@ def unhex(text: str) -> bytes:
 
 
 def contracts_of(row: dict[str, Any]) -> dict[bytes, EscrowRecord]:
-    """What the escrow says of all contracts; `reach` and `floor` are the one's in question."""
+    """Return the records of all contracts; the row's positions are those of its contract."""
     found = {}
     own = unhex(row.get("contract_id", "0x"))
     for contract in FILE["contracts"]:
@@ -205,10 +203,10 @@ def case_in(row: dict[str, Any]) -> Case:
     )
 
 
-def error_of(judge: Callable[[], object]) -> str:
-    """The Solidity name of the error by which a case is refused; "" if it holds."""
+def error_of(decide: Callable[[], object]) -> str:
+    """Return the Solidity name of the error by which a case is refused; "" if it holds."""
     try:
-        judge()
+        decide()
     except EvidenceError as error:
         return "".join(map(str.capitalize, error.code.split("-")))
     return ""
@@ -292,25 +290,10 @@ def test_what_is_no_case(changes: dict[str, Any], error: str) -> None:
     assert error_of(lambda: check_disproof(case, contracts_of(row))) == error
 
 
-def test_a_case_takes_its_proofs() -> None:
-    case = case_in(FILE["disproofs"][0])
-    proven = case.with_proofs(lambda position: [position.to_bytes(32)])
-    assert [item.proof for item in proven.exhibits] == [
-        (item.position.to_bytes(32),) for item in case.exhibits
-    ]
-    assert [item[:2] for item in proven.exhibits] == [item[:2] for item in case.exhibits]
-
-
 @pytest.mark.parametrize("data", [bytes(256), b"\xff" * 256])
-def test_any_bytes_are_some_words(data: bytes) -> None:
+def test_bytes_that_are_no_entry_prove_nothing(data: bytes) -> None:
     contracts = contracts_of({"reach": 9, "floor": 9})
     for name in contracts:
         for kind in DISPROOFS:
             case = Case(name, kind, (Exhibit(9, data), Exhibit(8, data)))
             assert not disproves(case, contracts)
-    facts = read_words(3, data)
-    assert encode_words(facts) == data
-
-
-def encode_words(facts: Words) -> bytes:
-    return b"".join(facts[1:6]) + b"".join(number.to_bytes(32) for number in facts[6:])
