@@ -86,11 +86,13 @@ class Contract:
         end_ms = self.rules.statements_until_ms
         if now_ms <= end_ms:
             return max(self.last_outcome, self.last_reversal) > self.last_settlement
+        # Reversals alone: every outcome is below the last settlement.
         only_reverses = self.last_reversal > self.last_settlement >= self.last_outcome
         return only_reverses and now_ms <= end_ms + self.rules.holdback_period_ms
 
     def has_room_for(self, amount_units: int) -> bool:
         """Return whether an outcome of this amount keeps the contract within its budget."""
+        # A reversal gives back room, but the escrow keeps what was ever earned in 80 bits.
         return (
             self.payable_units + amount_units <= self.rules.budget_units
             and self.earned_units + amount_units < AMOUNT_LIMIT
@@ -148,6 +150,7 @@ def forget_expired(paid: list[PaidOutcome], horizon_ms: int) -> list[PaidOutcome
 
     An expired outcome shields all older ones into its state, so these go with it.
     """
+    # From the latest down, since the latest expired one decides about those beneath it.
     kept: list[PaidOutcome] = []
     shielded: set[str] = set()
     for outcome in reversed(paid):

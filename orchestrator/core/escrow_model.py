@@ -160,7 +160,7 @@ class EscrowedContract:
 
     @property
     def claimable_units(self) -> int:
-        """What is paid of the claims if none is refuted any more."""
+        """The amount that is paid of the claims if none is refuted any more."""
         if self.claims_ruled:
             return min(self.ruled_units, self.claimed_units)
         return self.claimed_units

@@ -160,6 +160,7 @@ def parse(document: object) -> Policy:
     limit = table.get("touches_per_lead")
     touches_per_lead = None if limit is None else _integer(limit, "touches_per_lead", 1, 10_000)
 
+    # An event and a state decide the next state, so two ways out of one state are an error.
     steps: dict[tuple[str, str], str] = {}
     named: dict[str, str] = {}
     for transition in transitions:
@@ -241,6 +242,7 @@ def _list(value: object, where: str, most: int) -> Sequence[object]:
 def _known_keys(
     table: Mapping[str, object], required: set[str], optional: set[str], where: str
 ) -> None:
+    # Sorted, so that the same document is refused with the same message everywhere.
     missing = sorted(required - table.keys())
     if missing:
         raise PolicyError("key-missing", f"{where} lacks {missing[0]!r}")
@@ -285,6 +287,7 @@ def _states(value: object) -> tuple[str, ...]:
     states = tuple(_name(item, "a state") for item in _list(value, "states", MAX_STATES))
     if not states:
         raise PolicyError("states-empty", "states must name at least one state")
+    # Quadratic, and bounded by MAX_STATES.
     for state in states:
         if states.count(state) > 1:
             raise PolicyError("state-twice", f"state {state!r} stands twice in states")

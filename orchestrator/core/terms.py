@@ -137,7 +137,7 @@ class Terms:
 
     @property
     def is_plain(self) -> bool:
-        """Whether statements pay at once: no challenge, holdback, rate cap or claim period."""
+        """True if statements pay at once: no challenge, holdback, rate cap or claim period."""
         return not (
             self.challenge_period_s
             or self.holdback_bps
@@ -264,6 +264,7 @@ def recover(digest: bytes, signature: bytes) -> str:
     r, s, v = int.from_bytes(signature[:32]), int.from_bytes(signature[32:64]), signature[64]
     if v not in (27, 28):
         raise TermsError("signature-v", f"v is {v}; it must be 27 or 28")
+    # With a high s, every signature would have a second valid form.
     if s > SECPK1_N // 2:
         raise TermsError("signature-high-s", "s is in the upper half of the curve's order")
     if not (0 < r < SECPK1_N and s):
@@ -319,7 +320,7 @@ def _check_amounts(terms: Terms) -> None:
         raise TermsError("price-zero", "neither a unit price nor a revenue share is set")
     if not terms.budget_units:
         raise TermsError("budget-zero", "budget_units is 0; nothing could ever be paid")
-    # Half of the cap is paid at once, half in the course of a period.
+    # Half of the cap is paid at once, half in the course of a period: half of 1 is nothing.
     if terms.rate_cap_units == 1:
         raise TermsError("rate-cap-small", "rate_cap_units is 1; it must be at least 2, or 0")
     if terms.rate_cap_units and not terms.rate_period_s:
@@ -485,6 +486,7 @@ def _is_address(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and _ADDRESS_TEXT.fullmatch(value) is not None
 
 
+# A checksum costs a Keccak; the same few addresses come again and again.
 _eip55 = lru_cache(maxsize=4096)(to_checksum_address)
 
 

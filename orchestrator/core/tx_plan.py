@@ -193,6 +193,7 @@ def plan(intents: Sequence[Intent], account: Account, view: View, rules: Rules) 
 
     A view older than one that was acted on before decides nothing: the node lags.
     """
+    # Only final blocks are compared: the head may fall back in a reorg.
     if view.finalized_block < account.finalized_block:
         return []
     steps: list[TxStep] = []

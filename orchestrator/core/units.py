@@ -38,6 +38,7 @@ def parse_amount(text: str, decimals: int = TOKEN_DECIMALS) -> int:
     fraction: str = match[2] or ""
     if len(fraction) > decimals:
         raise ValueError(f"{_shown(text)} has more than {decimals} decimals")
+    # Digits only, never a float: an amount is exact or refused.
     units = int(whole + fraction.ljust(decimals, "0"))
     if units >= AMOUNT_LIMIT:
         raise ValueError(f"{_shown(text)} is more than any escrow holds")
@@ -59,6 +60,7 @@ def parse_time_ns(text: str) -> int:
     day, separator, clock, fraction, offset = match.groups()
     if separator in ("T", "t") and offset is None:
         raise ValueError(f"{text!r} needs a time zone: end it with Z or an offset")
+    # `datetime` keeps microseconds, so the fraction stays apart and is added as nanoseconds.
     iso = f"{day}T{clock or '00:00:00'}{'+00:00' if offset in (None, 'Z', 'z') else offset}"
     try:
         elapsed = datetime.fromisoformat(iso) - _EPOCH

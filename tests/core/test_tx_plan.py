@@ -141,7 +141,7 @@ HELD = VIEW._replace(pooled=frozenset({OLD}))
     [
         (started(attempt(block=3)), HELD, False),
         (started(attempt(block=2)), HELD, True),
-        # It waits for a lower nonce: a dearer copy would help nobody.
+        # It waits for a lower nonce: a copy with higher fees would not help.
         (started(attempt(block=2)), HELD._replace(latest_nonce=4, finalized_nonce=4), False),
         # Not in the pool: the same bytes first, whatever their age.
         (started(attempt(block=2)), VIEW, False),
@@ -399,7 +399,7 @@ class Sender:
     def act(self, token: int, view: View, send: Callable[[Signed], str | None]) -> None:
         steps = plan(list(self.open.values()), self.account, view, RULES)
         if token != self.token:
-            return  # somebody acted since: what was seen no longer belongs to what is stored
+            return  # a step was taken since: what was seen no longer belongs to what is stored
         self.token += 1
         sends: list[Signed] = []
         for step in steps:

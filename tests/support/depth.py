@@ -1,4 +1,4 @@
-"""How many examples the property tests try, and whether they are the same in every run."""
+"""The number of examples of the property tests, and the profiles of a usual and a deep run."""
 
 import os
 
@@ -29,7 +29,7 @@ settings.register_profile(
 
 
 def examples(usual: int, *, deep: int | None = None) -> settings:
-    """Settings of a test that tries another number of examples than the profile's.
+    """Return the settings of a test that tries another number of examples than the profile's.
 
     A deep run tries ten times as many, or `deep` where each of them costs much.
     """

@@ -1,4 +1,4 @@
-"""Terms for tests: plain ones, full ones, legal ones at every bound, and those no escrow opens."""
+"""Terms for tests: plain and full ones, legal ones at every bound, and illegal ones."""
 
 import dataclasses
 from typing import Any
@@ -150,7 +150,7 @@ LEGAL: list[tuple[Terms, dict[str, object]]] = [
 
 
 def terms(**changes: Any) -> Terms:
-    """Opens at 0, ends at 900 with 100 s of grace; pays 1 a piece out of 100."""
+    """Return terms that open at 0, end at 900 with 100 s of grace, and pay 1 a piece out of 100."""
     plain = dataclasses.replace(
         PLAIN,
         opens_at_s=0,

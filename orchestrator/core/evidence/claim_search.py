@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 
-from orchestrator.core.entry import AMOUNT_LIMIT, ascii_word
+from orchestrator.core.entry import AMOUNT_LIMIT
 from orchestrator.core.errors import EvidenceError
 from orchestrator.core.evidence.exhibits import (
     OUTCOME,
@@ -21,7 +21,7 @@ from orchestrator.core.evidence.exhibits import (
     unpack_link,
 )
 from orchestrator.core.evidence.history import LogHistory, PublicEntry, Source, lacks_opening
-from orchestrator.core.evidence.rules import check_refutation
+from orchestrator.core.evidence.rules import check_refutation, is_paid_for
 
 # --- Claims ---------------------------------------------------------------------------------------
 
@@ -90,14 +90,7 @@ class _ClaimSearch:
     def _take_transition(self, event: Words) -> None:
         rules, lead, at_ms = self._record.rules, event.subject, event.time_ms
         is_known = self._history.opened.get(rules.contract_id, event.position) < event.position
-        if not (
-            is_known
-            and self._is_policy_in_force
-            and self._record.covers(at_ms)
-            and event.surface == rules.surface
-            and event.actor == rules.owner
-            and event.label == ascii_word(rules.outcome)
-        ):
+        if not (is_known and self._is_policy_in_force and is_paid_for(self._record, event)):
             return
         touch = self._history.qualifying_touch(rules, lead, event.position, at_ms)
         amount = rules.amount_units(event.value)
@@ -106,6 +99,7 @@ class _ClaimSearch:
         better = self._history.better_touches(
             self._record, lead, event.position, touch.position, at_ms
         )
+        # A rival with a better touch wins, unless it counts a lead once and has counted this one.
         for rival, _ in better:
             # The operator's own better touch does not occur: `touch` is its best.
             if rival is None or not self._has_counted(rival, lead):
@@ -145,6 +139,7 @@ def find_refutations(
     taken: dict[int, Words] = {}  # by transition: the entry that gives it to another contract
     leads = {claim.lead for claim in claims.values()}
     transitions = {claim.transition for claim in claims.values()}
+    # No entry above matters: answers are final, and what is taken is given right above.
     last = max([record.last_final, *(transition + 1 for transition in transitions)])
     for item in entries:
         entry = history.append(item, leads)

@@ -97,13 +97,13 @@ class EscrowRecord(NamedTuple):
 
     @property
     def exclusive_key(self) -> tuple[bytes, bytes, bytes, str]:
-        """What an exclusive contract shares with no other."""
+        """The key that an exclusive contract shares with no other."""
         rules = self.rules
         return rules.owner, self.log_id, rules.surface, rules.outcome
 
     @property
     def market(self) -> tuple[tuple[bytes, bytes, bytes, str], bytes, str]:
-        """What contracts share that compete for the same outcomes by the same rules."""
+        """The key that contracts share if they compete for the same outcomes by the same rules."""
         return self.exclusive_key, self.rules.policy_hash, self.rules.attribution
 
     def is_final(self, position: int) -> bool:

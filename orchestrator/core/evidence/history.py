@@ -79,11 +79,13 @@ class LogHistory:
         self.size += 1
         self.recent.append(item)
         if entry.kind == TOUCH:
+            # The public log may hold any number of touches; kept are those that can decide a case.
             is_watched = (entry.surface, entry.actor) in self.watched
             if is_watched and (leads is None or entry.subject in leads):
                 touches = self.touches[entry.surface, entry.subject, entry.actor]
                 touches.append(TouchAt(entry.position, entry.time_ms))
         elif entry.kind == OPENED:
+            # The first opening counts: a second entry cannot make the log know of it later.
             self.opened.setdefault(entry.subject, entry.position)
         return entry
 
@@ -101,6 +103,7 @@ class LogHistory:
     def has_touch(self, rules: ContractRules, lead: bytes, touch: int, at_ms: int) -> bool:
         """Return whether this touch of the operator on this lead was taken and is young enough."""
         touches = self.touches.get((rules.surface, lead, rules.operator), [])
+        # By position: times may run backwards, and -1 is below any of them.
         place = bisect_left(touches, TouchAt(touch, -1))
         if place == len(touches) or touches[place].position != touch:
             return False
@@ -162,6 +165,7 @@ class LogHistory:
         """
         is_first = record.rules.attribution == "first_touch"
         best = self.counting_touch(record.rules, lead, transition, at_ms)
+        # The contract's own comes first: it needs the fewest exhibits.
         if best is not None and best.position != touch:
             yield None, best.position
         for rival in self.rivals(record, transition, at_ms):

@@ -64,6 +64,7 @@ def check_disproof(case: Case, contracts: ContractIndex) -> None:
             f"entry {first.position} stands above {last_signed}, "
             f"the last statement that the verifier has signed",
         )
+    # The order is the contract's: a case that breaks two rules is refused for the same one.
     if case.kind == "sum":
         proven = is_total_false(opened)
     elif case.kind == "reversal":
@@ -121,6 +122,7 @@ def _is_transition_false(opened: OpenedCase, entitled: Entitlement, link: Link) 
             outcome.surface != rules.surface
             or outcome.label != ascii_word(rules.outcome)
             or not opened.record.covers(outcome.time_ms)
+            # The log writes an outcome directly above its transition.
             or entitled.transition + 1 != outcome.position
             or entitled.touch >= entitled.transition
             or link.padding != 0
@@ -128,7 +130,7 @@ def _is_transition_false(opened: OpenedCase, entitled: Entitlement, link: Link) 
         )
     entered = opened.exhibit_at(1, entitled.transition)
     return (
-        not _is_paid_for(opened.record, entered)
+        not is_paid_for(opened.record, entered)
         or entered.subject != outcome.subject
         or entered.time_ms != outcome.time_ms
         or outcome.value != rules.amount_units(entered.value)
@@ -157,18 +159,6 @@ def _is_clock_false(opened: OpenedCase) -> bool:
     )
 
 
-def _is_paid_for(record: EscrowRecord, entry: Words) -> bool:
-    """Return whether the entry is a transition that can count for the contract."""
-    rules = record.rules
-    return (
-        entry.kind == TRANSITION
-        and entry.surface == rules.surface
-        and entry.actor == rules.owner
-        and entry.label == ascii_word(rules.outcome)
-        and record.covers(entry.time_ms)
-    )
-
-
 # --- Claims and their refutations -----------------------------------------------------------------
 
 
@@ -180,16 +170,29 @@ def claim_of(record: EscrowRecord, transition: Exhibit, touch: Exhibit) -> Claim
     """
     rules = record.rules
     entered, credited = words_of(transition), words_of(touch)
-    if not _is_paid_for(record, entered):
+    if not is_paid_for(record, entered):
         raise EvidenceError(
             "transition-does-not-count", f"entry {entered.position} is none that the terms pay for"
         )
+    # The touch is the one that the operator shows; a better one is for a refutation to show.
     entitled = Entitlement(entered.subject, entered.position, credited.position, entered.time_ms)
     check_qualifies(rules, entitled, credited)
     amount = rules.amount_units(entered.value)
     if amount >= AMOUNT_LIMIT:
         raise EvidenceError("amount-too-large", f"the amount {amount:#x} is not below 2^80")
     return Claim(entered.subject, amount, *entitled[1:])
+
+
+def is_paid_for(record: EscrowRecord, entry: Words) -> bool:
+    """Return whether the entry is a transition that can count for the contract."""
+    rules = record.rules
+    return (
+        entry.kind == TRANSITION
+        and entry.surface == rules.surface
+        and entry.actor == rules.owner
+        and entry.label == ascii_word(rules.outcome)
+        and record.covers(entry.time_ms)
+    )
 
 
 def check_refutation(case: Case, claim: Claim, contracts: ContractIndex) -> None:

@@ -46,14 +46,14 @@ ENDLESS = 1 << 200
 def refutation(
     items: list[PublicEntry], contracts: ContractIndex, name: bytes, item: Claim
 ) -> Case | None:
-    """What the log says against one claim."""
+    """Return the case by which the log refutes one claim, if it does."""
     claims = {item.key(contracts[name].rules): item}
     found = dict(find_refutations(items, contracts, name, claims, items.__getitem__))
     return next(iter(found.values()), None)
 
 
 def owed(found: History, name: bytes, last_final: int = 0) -> list[Claim]:
-    """What the fold has awarded to a contract above the last_final, and not taken back."""
+    """Return what the fold gave a contract above the last final statement, and did not reverse."""
     entries = [record.entry for record in found.records]
     back = {
         unpack_reversal(entry.payload).outcome
@@ -95,7 +95,7 @@ def test_an_operator_can_claim_what_the_fold_awards_and_nothing_else() -> None:
 
 
 def test_a_log_that_leaves_an_outcome_out_owes_it_still() -> None:
-    """Whatever is missing or was given to another, as long as no final statement answers."""
+    """It is owed as long as no final statement answers."""
     seen: Counter[bool] = Counter()
 
     @examples(100)
@@ -164,7 +164,7 @@ def _claimed(record: Any, items: list[PublicEntry], event: int, touch: int) -> C
 
 
 def _why_undecided(found: History, name: bytes, item: Claim) -> str:
-    """Why an honest log cannot answer a claim that it does not owe."""
+    """Return the reason why an honest log cannot answer a claim that it does not owe."""
     entries = [record.entry for record in found.records]
     opened = [
         entry.subject for entry in entries[: item.transition] if entry.kind == "contract.opened"
