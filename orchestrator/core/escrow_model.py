@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import EscrowError
+from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.terms import Terms
 from orchestrator.core.units import BPS
 
@@ -285,7 +286,7 @@ class EscrowedContract:
             until_s = self.pending.resolves_at_s
             raise EscrowError("statement-pending", f"a statement is pending until {until_s}")
         if key in self.claims:
-            raise EscrowError("already-claimed", f"0x{key.hex()} was claimed before")
+            raise EscrowError("already-claimed", f"{to_hex(key)} was claimed before")
         # A pending statement that only reverses may still be disputed away: the higher net counts.
         most = self.net_units(now_s)
         if self.pending:
@@ -301,7 +302,7 @@ class EscrowedContract:
         self._check_not_closed()
         amount = self.claims.get(key)
         if amount is None:
-            raise EscrowError("no-claim", f"there is no open claim 0x{key.hex()}")
+            raise EscrowError("no-claim", f"there is no open claim {to_hex(key)}")
         times = times_of(self.terms)
         self._check_between(now_s, times.statements_until_s, times.refutable_until_s)
         self.claims[key] = None

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from orchestrator.core.errors import PolicyError
+from orchestrator.core.errors import PolicyError, shorten
 from orchestrator.core.units import DAY_S
 
 MOTIONS = ("acquisition", "activation", "conversion", "expansion")
@@ -233,7 +233,7 @@ def _table(value: object, where: str) -> Mapping[str, object]:
 
 def _list(value: object, where: str, most: int) -> Sequence[object]:
     if not isinstance(value, list | tuple):
-        raise PolicyError("not-a-list", f"{where} must be a list, not {_shown(value)}")
+        raise PolicyError("not-a-list", f"{where} must be a list, not {_format_value(value)}")
     if len(value) > most:
         raise PolicyError("list-too-long", f"{where} has {len(value)} items; at most {most}")
     return value
@@ -258,7 +258,7 @@ def _name(value: object, where: str) -> str:
     if not isinstance(value, str) or not is_name(value):
         raise PolicyError(
             "name-invalid",
-            f"{where} must be 1 to 32 printable ASCII characters, not {_shown(value)}",
+            f"{where} must be 1 to 32 printable ASCII characters, not {_format_value(value)}",
         )
     return value
 
@@ -266,7 +266,8 @@ def _name(value: object, where: str) -> str:
 def _one_of(value: object, choices: Sequence[str], where: str) -> str:
     if not isinstance(value, str) or value not in choices:
         raise PolicyError(
-            "choice-unknown", f"{where} must be one of {', '.join(choices)}, not {_shown(value)}"
+            "choice-unknown",
+            f"{where} must be one of {', '.join(choices)}, not {_format_value(value)}",
         )
     return value
 
@@ -278,7 +279,7 @@ def _integer(value: object, where: str, least: int, most: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise PolicyError(
             "number-invalid",
-            f"{where} must be a whole number from {least} to {most}, not {_shown(value)}",
+            f"{where} must be a whole number from {least} to {most}, not {_format_value(value)}",
         )
     return value
 
@@ -296,7 +297,9 @@ def _states(value: object) -> tuple[str, ...]:
 
 def _state(value: object, states: Sequence[str], where: str) -> str:
     if not isinstance(value, str) or value not in states:
-        raise PolicyError("state-unknown", f"{where} names {_shown(value)}, which is no state")
+        raise PolicyError(
+            "state-unknown", f"{where} names {_format_value(value)}, which is no state"
+        )
     return value
 
 
@@ -343,11 +346,10 @@ def _actions(value: object) -> tuple[tuple[str, int], ...]:
     )
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     # YAML's aliases let a small document describe a table that no memory could hold written out.
     if isinstance(value, Mapping):
         return "a table"
     if isinstance(value, list | tuple):
         return "a list"
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return shorten(repr(value))

@@ -21,7 +21,7 @@ from eth_utils.crypto import keccak
 from eth_utils.exceptions import ValidationError
 
 from orchestrator.core.entry import AMOUNT_LIMIT, ZERO_ADDRESS, address_word, ascii_text, ascii_word
-from orchestrator.core.errors import EntryError, TermsError
+from orchestrator.core.errors import EntryError, TermsError, shorten
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.units import BPS, DAY_S
 
@@ -166,13 +166,17 @@ class Terms:
     def from_json(cls, document: object) -> "Terms":
         """Build terms from such an object, each value in the one form that `to_json` writes."""
         if not isinstance(document, Mapping):
-            raise TermsError("not-a-table", f"terms must be a JSON object, not {_shown(document)}")
+            raise TermsError(
+                "not-a-table", f"terms must be a JSON object, not {_format_value(document)}"
+            )
         missing = [name for name in _NAMES if name not in document]
         if missing:
             raise TermsError("key-missing", f"terms lack {', '.join(missing)}")
         unknown = [key for key in document if key not in _NAMES]
         if unknown:
-            raise TermsError("key-unknown", f"terms have an unknown key {_shown(unknown[0])}")
+            raise TermsError(
+                "key-unknown", f"terms have an unknown key {_format_value(unknown[0])}"
+            )
         return cls(**{name: _from_json(name, kind, document[name]) for name, _, kind in _FIELDS})
 
 
@@ -496,11 +500,11 @@ def _check_length(name: str, value: bytes, length: int) -> None:
 
 
 def _malformed(name: str, value: object, wanted: str) -> TermsError:
-    return TermsError("field-malformed", f"{name} is {_shown(value)}; it must be {wanted}")
+    return TermsError("field-malformed", f"{name} is {_format_value(value)}; it must be {wanted}")
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     """Write a value in at most 60 characters."""
     # A large integer in hex, since Python refuses to print that many decimals.
     text = hex(value) if isinstance(value, int) and value.bit_length() > 256 else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return shorten(text)

@@ -9,6 +9,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from orchestrator.core.entry import AMOUNT_LIMIT
+from orchestrator.core.errors import shorten
 
 TOKEN_DECIMALS = 6
 UNITS_PER_TOKEN = 10**TOKEN_DECIMALS
@@ -26,22 +27,21 @@ _TIME = re.compile(
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _END_S = 253_402_300_800  # the year 10000, which RFC 3339 cannot write
-_MOST_SHOWN_CHARS = 60
 
 
 def parse_amount(text: str, decimals: int = TOKEN_DECIMALS) -> int:
     """Return the base units of a decimal amount such as `8.10`, of a token with these decimals."""
     match = _AMOUNT.fullmatch(text)
     if match is None:
-        raise ValueError(f"must be a decimal amount, zero or more, not {_shown(text)}")
+        raise ValueError(f"must be a decimal amount, zero or more, not {shorten(repr(text))}")
     whole: str = match[1]
     fraction: str = match[2] or ""
     if len(fraction) > decimals:
-        raise ValueError(f"{_shown(text)} has more than {decimals} decimals")
+        raise ValueError(f"{shorten(repr(text))} has more than {decimals} decimals")
     # Digits only, never a float: an amount is exact or refused.
     units = int(whole + fraction.ljust(decimals, "0"))
     if units >= AMOUNT_LIMIT:
-        raise ValueError(f"{_shown(text)} is more than any escrow holds")
+        raise ValueError(f"{shorten(repr(text))} is more than any escrow holds")
     return units
 
 
@@ -56,7 +56,9 @@ def parse_time_ns(text: str) -> int:
     """Return the nanoseconds since 1970 of an RFC 3339 time or `YYYY-MM-DD[ HH:MM:SS]` in UTC."""
     match = _TIME.fullmatch(text)
     if match is None:
-        raise ValueError(f"must be RFC 3339 or YYYY-MM-DD[ HH:MM:SS] in UTC, not {_shown(text)}")
+        raise ValueError(
+            f"must be RFC 3339 or YYYY-MM-DD[ HH:MM:SS] in UTC, not {shorten(repr(text))}"
+        )
     day, separator, clock, fraction, offset = match.groups()
     if separator in ("T", "t") and offset is None:
         raise ValueError(f"{text!r} needs a time zone: end it with Z or an offset")
@@ -89,8 +91,3 @@ def format_second(time_s: int) -> str:
         return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     except (OverflowError, ValueError, OSError):
         return f"second {time_s}"
-
-
-def _shown(text: str) -> str:
-    shown = repr(text)
-    return shown if len(shown) <= _MOST_SHOWN_CHARS else shown[: _MOST_SHOWN_CHARS - 3] + "..."

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.core import errors
-from orchestrator.core.errors import DomainError, TermsError
+from orchestrator.core.errors import DomainError, TermsError, shorten
 
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES = {name for name, found in vars(errors).items() if isinstance(found, type)}
@@ -20,6 +20,11 @@ def test_an_error_has_a_code_and_prints_its_message() -> None:
         "no price is set",
         error.message,
     )
+
+
+def test_a_long_text_is_shown_in_part() -> None:
+    assert shorten("1" * 60) == "1" * 60
+    assert shorten("1" * 61) == "1" * 57 + "..."
 
 
 def codes() -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
 DEEPER = 10
 
 # Found counterexamples belong in a test of their own, so runs are the same everywhere; the deep
-# profile (scripts/test --deep) looks further, and elsewhere each time. It says all of this for
+# profile (scripts/test --deep) looks further, at other examples each time. It says all this for
 # itself, because a profile inherits from whichever is active. A busy machine is not a failure.
 settings.register_profile(
     "default",

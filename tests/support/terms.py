@@ -12,19 +12,10 @@ from orchestrator.core.units import DAY_S
 OWNER, OPERATOR, PAYEE, TOKEN, VERIFIER, ARBITER, FEES, ESCROW, LOG = (
     Account.from_key(bytes([i]) * 32).address for i in range(1, 10)
 )
-
-
 OPERATOR_KEY = b"\x02" * 32
-
-
 DOMAIN = Domain("Tallystick OutcomeEscrow", "1", 31337, ESCROW)
-
-
 LOG_DOMAIN = Domain("Tallystick EventLog", "1", 31337, LOG)
-
-
 NOW_S = 1_900_000_000
-
 
 PLAIN = Terms(
     owner=OWNER,

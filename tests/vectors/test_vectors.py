@@ -245,7 +245,7 @@ def test_terms(row: dict[str, Any]) -> None:
 
 
 def test_no_two_fields_of_the_full_terms_are_alike() -> None:
-    """So that exchanging two of them cannot go unnoticed."""
+    """Exchanging two of them cannot go unnoticed."""
     terms = next(row["terms"] for row in SIGNATURES["terms"] if row["name"] == "full")
     values = [value for value in terms.values() if not isinstance(value, bool)]
     assert len(set(values)) == len(values) == 30

@@ -24,6 +24,7 @@ from orchestrator.core.evidence.exhibits import (
     escrow_record_of,
 )
 from orchestrator.core.evidence.rules import check_disproof, check_refutation, claim_of, disproves
+from orchestrator.core.hexadecimal import from_hex
 from orchestrator.core.merkle import leaf_hash, verify_inclusion
 from orchestrator.core.terms import TERMS_TYPE, Terms
 from tests.support.depth import examples
@@ -161,18 +162,14 @@ FILE = json.loads((Path(__file__).resolve().parents[2] / "vectors" / "evidence.j
 ABI = [member.split(" ")[0] for member in TERMS_TYPE[len("Terms(") : -1].split(",")]
 
 
-def unhex(text: str) -> bytes:
-    return bytes.fromhex(text[2:])
-
-
 def contracts_of(row: dict[str, Any]) -> dict[bytes, EscrowRecord]:
     """Return the records of all contracts; the row's positions are those of its contract."""
     found = {}
-    own = unhex(row.get("contract_id", "0x"))
+    own = from_hex(row.get("contract_id", "0x"))
     for contract in FILE["contracts"]:
-        name = unhex(contract["contract_id"])
+        name = from_hex(contract["contract_id"])
         found[name] = escrow_record_of(
-            Terms.from_abi(abi_decode(ABI, unhex(contract["terms"]))),
+            Terms.from_abi(abi_decode(ABI, from_hex(contract["terms"]))),
             name,
             contract["opening_number"],
             contract["closed_at_s"],
@@ -184,21 +181,23 @@ def contracts_of(row: dict[str, Any]) -> dict[bytes, EscrowRecord]:
 
 def exhibits_in(row: dict[str, Any]) -> tuple[Exhibit, ...]:
     shown = zip(row["indexes"], row["entries"], row["proofs"], strict=True)
-    return tuple(Exhibit(at, unhex(entry), tuple(map(unhex, proof))) for at, entry, proof in shown)
+    return tuple(
+        Exhibit(at, from_hex(entry), tuple(map(from_hex, proof))) for at, entry, proof in shown
+    )
 
 
 def case_in(row: dict[str, Any]) -> Case:
     return Case(
-        unhex(row["contract_id"]),
+        from_hex(row["contract_id"]),
         row["kind"],
         exhibits_in(row),
-        unhex(row["rival_id"]),
+        from_hex(row["rival_id"]),
         EventOpening(
-            ascii_text(unhex(row["opening_from_state"])),
+            ascii_text(from_hex(row["opening_from_state"])),
             row["opening_nth"],
             row["opening_received_ms"],
-            unhex(row["opening_request_hash"]),
-            unhex(row["opening_commitment"]),
+            from_hex(row["opening_request_hash"]),
+            from_hex(row["opening_commitment"]),
         ),
     )
 
@@ -230,20 +229,20 @@ def test_disproofs(row: dict[str, Any]) -> None:
 def test_refutations(row: dict[str, Any]) -> None:
     contracts = contracts_of(row)
     claim = Claim(
-        unhex(row["claim_lead"]),
+        from_hex(row["claim_lead"]),
         int(row["claim_amount"], 16),
         row["claim_transition"],
         row["claim_touch"],
         row["claim_time_ms"],
     )
     assert error_of(lambda: check_refutation(case_in(row), claim, contracts)) == row["error"]
-    rules_ = contracts[unhex(row["contract_id"])].rules
-    assert claim.key(rules_) == unhex(row["claim_key"])
+    rules_ = contracts[from_hex(row["contract_id"])].rules
+    assert claim.key(rules_) == from_hex(row["claim_key"])
 
 
 @pytest.mark.parametrize("row", rows("claims"))
 def test_claims(row: dict[str, Any]) -> None:
-    record = contracts_of(row)[unhex(row["contract_id"])]
+    record = contracts_of(row)[from_hex(row["contract_id"])]
     transition, touch = exhibits_in(row)
     assert error_of(lambda: claim_of(record, transition, touch)) == row["error"]
     if not row["error"]:
@@ -256,7 +255,7 @@ def test_claims(row: dict[str, Any]) -> None:
             touch.position,
             entered.time_ms,
         )
-        assert claim.key(record.rules) == unhex(row["key"])
+        assert claim.key(record.rules) == from_hex(row["key"])
 
 
 def test_every_kind_holds_and_is_refused_somewhere() -> None:
@@ -271,7 +270,7 @@ def test_the_exhibits_stand_in_their_trees(table: str) -> None:
     for row in FILE[table]:
         for shown in exhibits_in(row):
             leaf = leaf_hash(shown.entry)
-            verify_inclusion(leaf, shown.position, row["size"], shown.proof, unhex(row["root"]))
+            verify_inclusion(leaf, shown.position, row["size"], shown.proof, from_hex(row["root"]))
 
 
 @pytest.mark.parametrize(
