@@ -1,8 +1,8 @@
 """The shapes that go over the wire, made of the values in `api.words`."""
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from api.http.fields import (
     Address,
@@ -23,6 +23,7 @@ from api.http.fields import (
     Units,
     Word,
 )
+from orchestrator.core.kinds import KINDS, ROLES
 from orchestrator.core.units import DAY_S
 
 
@@ -456,21 +457,19 @@ class Checkpoint(BaseModel):
     signature: Signature
 
 
-class EventOpening(BaseModel):
-    """What the payload of a product's event is the SHA-256 of."""
-
-    from_state: str
-    nth: int
-    received_ms: TimeMs
-    request_hash: Word
-    commitment: Word
+def _opening_shape(opening: Any) -> type[BaseModel]:
+    """Return the shape of an opening over the wire: words in hex, whole numbers, a state's name."""
+    types: dict[type, Any] = {bytes: Word, int: TimeMs, str: str}
+    fields: Any = {name: (types[hint], ...) for name, hint in get_type_hints(opening).items()}
+    text: str = opening.__doc__.partition("\n")[0]
+    return create_model(opening.__name__, __doc__=text, **fields)
 
 
-class TouchOpening(BaseModel):
-    """What the payload of a touch is the SHA-256 of."""
-
-    request_hash: Word
-    commitment: Word
+if TYPE_CHECKING:
+    Opening = BaseModel
+else:
+    _OPENINGS = dict.fromkeys(kind.opening for kind in KINDS.values() if kind.opening)
+    Opening = Union[tuple(_opening_shape(opening) for opening in _OPENINGS)]  # noqa: UP007
 
 
 EntryHex = Annotated[
@@ -482,7 +481,7 @@ EntryHex = Annotated[
 class LogEntry(BaseModel):
     index: Position
     entry: EntryHex
-    opening: EventOpening | TouchOpening | None
+    opening: Opening | None
 
 
 class Entries(BaseModel):
@@ -533,8 +532,8 @@ class PolicyView(BaseModel):
 class ReceiptEntry(LogEntry):
     """An entry with the proof that it is in the checkpoint's tree."""
 
-    role: Literal["outcome", "reversal", "transition", "event", "touch", "settlement", "payout"] = (
-        Field(description="What it is to this receipt.")
+    role: str = Field(
+        description="Its part in this receipt.", json_schema_extra={"enum": list(ROLES)}
     )
     path: Hashes
 

@@ -14,9 +14,9 @@ from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented
 from api.http.submissions import WaitS
 from api.routes.operators import FIRST_LEVEL
-from orchestrator.core.decide import RegisterOperator
 from orchestrator.core.entry import ZERO_WORD, address_word
 from orchestrator.core.policy import canonical_json
+from orchestrator.core.requests import RegisterOperator
 from orchestrator.log.inbox import Submission
 from orchestrator.storage.database import Session
 

@@ -16,9 +16,9 @@ from api.http.encoding import AfterWord, Limit, SurfaceId, address
 from api.http.json_input import StrictRoute, ndjson_body
 from api.http.problems import Fault, Refusal, documented, not_found
 from api.http.submissions import IdempotencyKey, WaitS
-from orchestrator.core.decide import Touch
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.policy import canonical_json
+from orchestrator.core.requests import Touch
 from orchestrator.log.inbox import Submission
 from orchestrator.storage.database import Row, Session
 

@@ -21,10 +21,10 @@ from api.http.problems import Refusal, not_found
 from api.http.submissions import IdempotencyKey, WaitS
 from orchestrator.core import policy
 from orchestrator.core.codec import commitment, request_id
-from orchestrator.core.decide import Erasure, ProductEvent, PublishPolicy
 from orchestrator.core.entry import ascii_word
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.policy import Policy, canonical_json
+from orchestrator.core.requests import Erasure, ProductEvent, PublishPolicy
 from orchestrator.core.units import parse_amount, parse_time_ns
 from orchestrator.log import inbox
 from orchestrator.log.inbox import Submission

@@ -15,7 +15,8 @@ from api.routes import receipts
 from orchestrator.core import contract as settlement
 from orchestrator.core.entry import ascii_word
 from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.log.reader import Checkpoint, StoredEntry
+from orchestrator.log.reader import StoredEntry
+from orchestrator.log.tree import Checkpoint
 
 IMMUTABLE = "public, max-age=31536000, immutable"
 
@@ -228,8 +229,12 @@ def hexes(hashes: Sequence[bytes]) -> list[str]:
 
 def log_entry(stored: StoredEntry) -> schemas.LogEntry:
     """An entry with its opening, as it goes over the wire."""
-    return schemas.LogEntry(
-        index=stored.position, entry=to_hex(stored.data), opening=receipts.opening(stored)
+    return schemas.LogEntry.model_validate(
+        {
+            "index": stored.position,
+            "entry": to_hex(stored.data),
+            "opening": receipts.opening(stored),
+        }
     )
 
 

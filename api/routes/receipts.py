@@ -5,31 +5,18 @@ has to be believed.
 """
 
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
 
 from eth_utils.crypto import keccak
 
 from api.context import Service
 from api.http import schemas
 from api.http.problems import Refusal, not_found
-from orchestrator.core.entry import (
-    Entry,
-    EventOpening,
-    TouchOpening,
-    ascii_word,
-    unpack_outcome,
-    unpack_reversal,
-)
+from orchestrator.core.entry import Entry, ascii_word, unpack_outcome, unpack_reversal
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.merkle import inclusion_proof
-from orchestrator.log.reader import (
-    Checkpoint,
-    StoredEntry,
-    Tiles,
-    checkpoint_of,
-    read_entries,
-    stored_checkpoint,
-)
+from orchestrator.log.reader import StoredEntry, read_entries
+from orchestrator.log.tree import Checkpoint, Tiles, checkpoint_of, stored_checkpoint
 from orchestrator.storage.database import Session
 
 FORMAT = "tallystick-receipt-1"
@@ -79,23 +66,10 @@ def paid_units(service: Service, contract_id: bytes, until: int) -> int:
         return _paid_units(service, session, contract_id, until)
 
 
-def opening(stored: StoredEntry) -> schemas.EventOpening | schemas.TouchOpening | None:
-    """What an entry's payload is the SHA-256 of, as it goes over the wire."""
-    match stored.opened:
-        case EventOpening(from_state, nth, received_ms, request_hash, commitment):
-            return schemas.EventOpening(
-                from_state=from_state,
-                nth=nth,
-                received_ms=received_ms,
-                request_hash=to_hex(request_hash),
-                commitment=to_hex(commitment),
-            )
-        case TouchOpening(request_hash, commitment):
-            return schemas.TouchOpening(
-                request_hash=to_hex(request_hash), commitment=to_hex(commitment)
-            )
-        case _:
-            return None
+def opening(stored: StoredEntry) -> dict[str, Any] | None:
+    """Return an entry's opening as it goes over the wire."""
+    opened = stored.opened
+    return None if opened is None else opened.to_json()
 
 
 def _contract_id(entry: Entry) -> bytes:

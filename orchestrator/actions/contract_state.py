@@ -1,13 +1,12 @@
-"""How a contract stands in the escrow: read from the chain, as of one block.
+"""The state of a contract in the escrow, read from the chain as of one block.
 
-That block's time is "now". What the escrow keeps no view of (claims, refunds) is read from its
-events since the contract's time for statements ended, or it was closed: there were none before.
+That block's time is "now". The escrow has no view of claims and refunds. They are read from its
+events since the time for statements ended or the contract was closed: there are none before.
 """
 
-import re
 from typing import NamedTuple
 
-from orchestrator.actions.wording import told_amount
+from orchestrator.actions.wording import describe_amount, describe_exact_amount
 from orchestrator.chain.abi import (
     ClaimDropped,
     Claimed,
@@ -25,26 +24,26 @@ from orchestrator.core.escrow_model import Times, times_of
 from orchestrator.core.evidence.exhibits import Claim
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.terms import Terms, contract_id
+from orchestrator.core.units import parse_amount
 
-# What `statusOf` says of contracts that nothing can make more payable. One that is "refundable" is
-# none: a ruling may give the payee what nobody has taken back yet.
+# The values of `statusOf` for contracts in which nothing more can become payable. "refundable" is
+# not among them: until the refund is taken, a ruling may still give the payee more.
 _ENDED = ("closed", "paid_out", "refunded")
 MAX_DECIMALS = 36
-MAX_SYMBOL = 12
-_AMOUNT = re.compile(r"([0-9]{1,40})(?:\.([0-9]{1,40}))?")
+MAX_SYMBOL_CHARS = 12
 
 
 class FiledClaim(NamedTuple):
-    """A claim that the operator filed; dropped if the log refuted it since."""
+    """A claim that the operator filed, and whether it was refuted since and so dropped."""
 
     claim: Claim
     is_dropped: bool = False
 
 
 class Claims(NamedTuple):
-    """What was claimed by proof, by key, and what became of it.
+    """The claims of a contract by their keys, and what was decided about all of them.
 
-    `ruled_units` is the most that is paid of it, by the arbiter's word.
+    `ruled_units` is the most that is paid for them, as the arbiter ruled.
     """
 
     filed: dict[bytes, FiledClaim]
@@ -53,18 +52,18 @@ class Claims(NamedTuple):
 
     @property
     def open(self) -> dict[bytes, Claim]:
-        """Those that the log has not refuted."""
-        return {key: one.claim for key, one in self.filed.items() if not one.is_dropped}
+        """The claims that were not refuted."""
+        return {key: filed.claim for key, filed in self.filed.items() if not filed.is_dropped}
 
     @property
     def claimed_units(self) -> int:
-        """What is paid of them if the log refutes no more."""
-        stands = sum(claim.amount for claim in self.open.values())
-        return stands if self.ruled_units is None else min(self.ruled_units, stands)
+        """The amount that is paid for the claims if no more of them are refuted."""
+        open_units = sum(claim.amount for claim in self.open.values())
+        return open_units if self.ruled_units is None else min(self.ruled_units, open_units)
 
 
 class ContractState(NamedTuple):
-    """A contract as the escrow has it in one block. Amounts in base units, times UTC seconds."""
+    """A contract as the escrow holds it in one block: amounts in base units, times UTC seconds."""
 
     contract_id: bytes
     terms: Terms
@@ -87,7 +86,7 @@ class ContractState(NamedTuple):
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing more can be paid, so that feedback about it can be given."""
+        """True if nothing more can be paid, so that feedback about the contract can be given."""
         return self.status in _ENDED and not self.owed_units
 
     @property
@@ -100,7 +99,7 @@ class ContractState(NamedTuple):
 
     @property
     def is_disputed(self) -> bool:
-        """Whether the pending statement is before the arbiter."""
+        """True if the pending statement is before the arbiter."""
         pending = self.pending
         return pending is not None and (pending.owner_disputed or pending.operator_disputed)
 
@@ -108,16 +107,17 @@ class ContractState(NamedTuple):
     def disputable_until_s(self) -> int:
         """The last second to dispute the pending statement; 0 without one, or without an arbiter.
 
-        It is the end of the challenge period: a dispute moves the resolution behind it.
+        It is the end of the challenge period.
         """
         if self.pending is None or not self.has_arbiter:
             return 0
+        # A dispute has moved the resolution, and not the end of the challenge period.
         moved_s = self.terms.arbitration_period_s if self.is_disputed else 0
         return self.pending.resolves_at_s - moved_s
 
     @property
     def budget_units(self) -> int:
-        """What the contract may pay in all: what was escrowed less what went back."""
+        """The most that the contract may pay in all: what was escrowed less what went back."""
         return self.terms.budget_units - self.refunded_units
 
     @property
@@ -127,93 +127,102 @@ class ContractState(NamedTuple):
         if self.pending is not None:
             if self.has_arbiter:
                 return self.budget_units
-            # Without an arbiter nobody has changed what was stated.
+            # Without an arbiter the statement can become final only as it is.
             most = max(most, self.pending.earned_units - self.pending.reversed_units)
         return min(self.budget_units, max(self.paid_units, most + self.claims.claimed_units))
 
     def amount(self, units: int) -> str:
-        return told_amount(units, self.token)
+        """Write an amount of the contract's token for people."""
+        return describe_amount(units, self.token)
 
-    def exact(self, units: int) -> str:
-        """The amount as it is signed, for where a wrong word about decimals would cost money."""
-        return f"{self.amount(units)} ({units} base units)"
+    def exact_amount(self, units: int) -> str:
+        """Write an amount of the contract's token with its base units."""
+        return describe_exact_amount(units, self.token)
 
-    def units(self, text: str) -> int:
-        """The base units of an amount in tokens, such as 12.50; InputError if it is none."""
-        found, decimals = _AMOUNT.fullmatch(text), self.token.decimals
-        if found is None or len(found[2] or "") > decimals:
+    def parse_amount(self, text: str) -> int:
+        """Return the base units of an amount in tokens, such as 12.50.
+
+        Raises InputError `amount-malformed`.
+        """
+        try:
+            return parse_amount(text, self.token.decimals)
+        except ValueError as error:
             raise InputError(
-                "amount-malformed",
-                f"{text!r} is no amount of {self.token.symbol}: give digits, and after a point at "
-                f"most {decimals} more",
-            )
-        return int(found[1] + (found[2] or "").ljust(decimals, "0"))
+                "amount-malformed", f"the amount of {self.token.symbol} {error}"
+            ) from None
 
 
-def read(chain: Chain, asked: bytes) -> ContractState:
-    """How this contract stands in the latest block.
+def read_contract_state(chain: Chain, asked_id: bytes) -> ContractState:
+    """Read the state of a contract in the latest block.
 
-    Raises InputError `unknown-contract` if the escrow has none of this id.
+    Raises InputError `unknown-contract` if the escrow has none of this id, and NodeError
+    `terms-false` if the node gives terms that do not hash to the id.
     """
     block = chain.block()
+    # Every call names this block, so that all of the state is of one time.
     at = block.number
-    status = chain.status_of(asked, at)
+    status = chain.status_of(asked_id, at)
     if status == "unknown":
         raise InputError(
             "unknown-contract",
             f"the escrow {chain.addresses.escrow} on chain {chain.addresses.chain_id} has no "
-            f"contract {to_hex(asked)}; is it of another deployment?",
+            f"contract {to_hex(asked_id)}; is it of another deployment?",
         )
-    terms = chain.terms_of(asked, at)
-    if contract_id(terms, chain.escrow_domain) != asked:
-        raise NodeError("terms-false", f"{chain.node.name} gives other terms for {to_hex(asked)}")
-    closed_at_s = chain.closed_at(asked, at) or 0
+    terms = chain.terms_of(asked_id, at)
+    if contract_id(terms, chain.escrow_domain) != asked_id:
+        raise NodeError(
+            "terms-false", f"{chain.node.name} gives other terms for {to_hex(asked_id)}"
+        )
+    closed_at_s = chain.closed_at(asked_id, at) or 0
     # Nothing was claimed or refunded up to this second.
     since_s = times_of(terms).statements_until_s
     if closed_at_s:
         since_s = min(since_s, closed_at_s - 1)
     claims, refunded_units = Claims({}), 0
     if block.time_s > since_s:
-        claims, refunded_units = _aftermath(chain, asked, since_s, at)
+        claims, refunded_units = _claims_and_refunds(chain, asked_id, since_s, at)
     return ContractState(
-        contract_id=asked,
+        contract_id=asked_id,
         terms=terms,
         token=token_of(chain, terms.token),
         block_number=at,
         now_s=block.time_s,
         status=status,
-        paid_units=chain.paid_of(asked, at),
-        net_units=chain.net_of(asked, at),
-        owed_units=chain.owed_of(asked, at),
-        releasable_units=chain.releasable(asked, at),
-        releasable_at_s=chain.releasable_at(asked, at),
-        pending=chain.pending_of(asked, at),
+        paid_units=chain.paid_of(asked_id, at),
+        net_units=chain.net_of(asked_id, at),
+        owed_units=chain.owed_of(asked_id, at),
+        releasable_units=chain.releasable(asked_id, at),
+        releasable_at_s=chain.releasable_at(asked_id, at),
+        pending=chain.pending_of(asked_id, at),
         closed_at_s=closed_at_s,
-        is_retired=chain.is_retired(asked, at),
+        is_retired=chain.is_retired(asked_id, at),
         claims=claims,
         refunded_units=refunded_units,
-        is_feedback_given=chain.is_feedback_given(asked, at),
+        is_feedback_given=chain.is_feedback_given(asked_id, at),
     )
 
 
 def token_of(chain: Chain, address: str) -> Token:
-    """What the token says of itself, as far as it can be shown to people."""
+    """Return a token's symbol and decimals, with another symbol where its own is not presentable.
+
+    Raises NodeError `token-garbled` for decimals out of range.
+    """
     symbol, decimals = chain.token(address)
-    if not (symbol.isascii() and symbol.isalnum() and len(symbol) <= MAX_SYMBOL):
+    # Anyone can write a token: its symbol goes to a terminal, so it must not hold control codes.
+    if not (symbol.isascii() and symbol.isalnum() and len(symbol) <= MAX_SYMBOL_CHARS):
         symbol = "tokens"
     if not 0 <= decimals <= MAX_DECIMALS:
         raise NodeError("token-garbled", f"the token {address} says it has {decimals} decimals")
     return Token(symbol, decimals)
 
 
-# --- What happened after the time for statements --------------------------------------------------
-
-
-def _aftermath(chain: Chain, asked: bytes, since_s: int, last: int) -> tuple[Claims, int]:
-    """The claims, and what was refunded, in blocks later than this second."""
+def _claims_and_refunds(
+    chain: Chain, asked_id: bytes, since_s: int, last: int
+) -> tuple[Claims, int]:
+    """Return the claims and the refunded units, by events later than a second, to block `last`."""
     claims, refunded_units = Claims({}), 0
-    for found in events_of(chain, [asked], since_s, last):
-        event = found.event
+    for happened in events_of(chain, [asked_id], since_s, last):
+        event = happened.event
         match event:
             case Claimed():
                 claim = Claim(
@@ -227,12 +236,10 @@ def _aftermath(chain: Chain, asked: bytes, since_s: int, last: int) -> tuple[Cla
             case ClaimsRuled():
                 claims = claims._replace(ruled_units=event.amount_units)
             case Closed():
+                # Closing by consent drops every claim without a decision.
                 claims = Claims({})
             case Refunded():
                 refunded_units += event.amount_units
             case _:
                 pass
     return claims, refunded_units
-
-
-# --- What can be sent ----------------------------------------------------------------------------

@@ -1,19 +1,19 @@
-"""ERC-8004 feedback that only a settlement can write: what a contract has paid an agent, for good.
+"""ERC-8004 feedback that only a settlement can write: what a contract has paid to an agent.
 
-The registry shows the `Feedback` contract as the client, and that writes what the escrow has paid,
-once, after the end. What goes with it (the motion, an endpoint, a document) is the word of the
-party that sends it, so the document stands inside the transaction: nobody can change or lose it.
+The registry names the `Feedback` contract as the client. That contract writes what the escrow has
+paid, once, after the contract's end. The motion, the endpoint and the document are the sender's
+own statements. The document stands inside the transaction, so that it can be neither changed nor
+lost.
 """
 
 import json
 from base64 import b64encode
-from datetime import UTC, datetime
 
 from eth_utils.crypto import keccak
 
 from orchestrator.actions.contract_state import ContractState
 from orchestrator.actions.plan import Plan, PlannedTransaction
-from orchestrator.actions.wording import many
+from orchestrator.actions.wording import count_of
 from orchestrator.chain.abi import Credited, Paid
 from orchestrator.chain.caller import contract_at
 from orchestrator.chain.deployment import Chain
@@ -21,43 +21,46 @@ from orchestrator.chain.event_scan import events_of
 from orchestrator.core.entry import ascii_word
 from orchestrator.core.errors import ChainError, EscrowError, InputError
 from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.units import DAY_S
+from orchestrator.core.units import DAY_S, NS_PER_S, format_time
 
 TAG = "outcomes"
-MAX_ENDPOINT = 1_000
+MAX_ENDPOINT_CHARS = 1_000
 
 
-def feedback(chain: Chain, at: str, found: ContractState, motion: str, endpoint: str) -> Plan:
-    """Have what a contract has paid written to its agent's record. By the owner or the operator.
+def plan_feedback(
+    chain: Chain, feedback: str, state: ContractState, motion: str, endpoint: str
+) -> Plan:
+    """Plan to write what a contract has paid to its agent's record, by the owner or the operator.
 
-    `at` is the `Feedback` contract; `endpoint` a URI of what the agent worked through, or empty.
+    `feedback` is the address of the `Feedback` contract; `endpoint` is the URI of the service that
+    the agent worked through, or empty.
     """
-    if not (endpoint.isascii() and endpoint.isprintable() and len(endpoint) <= MAX_ENDPOINT):
+    if not (endpoint.isascii() and endpoint.isprintable() and len(endpoint) <= MAX_ENDPOINT_CHARS):
         raise InputError(
             "endpoint-malformed",
-            f"an endpoint is a URI of at most {MAX_ENDPOINT} printable ASCII characters",
+            f"an endpoint is a URI of at most {MAX_ENDPOINT_CHARS} printable ASCII characters",
         )
-    registry = chain.registry_of(at)
-    if not found.terms.agent_id_plus_one:
+    registry = chain.registry_of(feedback)
+    if not state.terms.agent_id_plus_one:
         raise EscrowError("no-agent", "its terms name no agent of ERC-8004's registry")
-    if not found.has_ended:
-        said = f"it is {found.status}, and owes {found.amount(found.owed_units)}"
-        if found.pending is not None:
-            said += f"; the statement at entry {found.pending.position} is pending"
-        if found.status == "refundable":
-            said += "; anyone can have the rest refunded first"
+    if not state.has_ended:
+        reason = f"it is {state.status}, and owes {state.amount(state.owed_units)}"
+        if state.pending is not None:
+            reason += f"; the statement at entry {state.pending.position} is pending"
+        if state.status == "refundable":
+            reason += "; anyone can have the rest refunded first"
         raise EscrowError(
-            "feedback-too-early", f"feedback is given when a contract has ended: {said}"
+            "feedback-too-early", f"feedback is given when a contract has ended: {reason}"
         )
-    if chain.read(contract_at("Feedback", at), "isGiven", found.contract_id):
+    if chain.read(contract_at("Feedback", feedback), "isGiven", state.contract_id):
         raise EscrowError("feedback-given", "feedback about this contract was given before")
-    terms, agent = found.terms, found.terms.agent_id_plus_one - 1
-    document = _document(chain, at, found, motion, endpoint)
+    terms, agent = state.terms, state.terms.agent_id_plus_one - 1
+    document = _document(chain, feedback, state, motion, endpoint)
     data = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
     call = chain.call(
-        contract_at("Feedback", at),
+        contract_at("Feedback", feedback),
         "give",
-        found.contract_id,
+        state.contract_id,
         ascii_word(motion),
         endpoint,
         "data:application/json;base64," + b64encode(data).decode("ascii"),
@@ -66,41 +69,40 @@ def feedback(chain: Chain, at: str, found: ContractState, motion: str, endpoint:
     lines = (
         (
             f"what it does: in ERC-8004's registry {registry} agent {agent} gets feedback that "
-            f"this contract has paid {found.amount(found.paid_units)} for {motion}; everybody can "
-            f"see it, and nobody can write it a second time"
+            f"this contract has paid {state.amount(state.paid_units)} for {motion}; it is "
+            f"public, and cannot be written a second time"
         ),
         f"tags: {TAG}, {motion}; endpoint: {endpoint or 'none'}",
-        f"with it, inside the transaction, goes a document of {many(len(data), 'byte')}:",
+        f"with it, inside the transaction, goes a document of {count_of(len(data), 'byte')}:",
         *(f"  {name}: {value}" for name, value in document.items()),
     )
     facts: dict[str, object] = {
         "agent_id": str(agent),
         "registry": registry,
-        "value": str(found.paid_units),
+        "value": str(state.paid_units),
         "document": document,
     }
-    title = f"give agent {agent} feedback of {found.amount(found.paid_units)}"
-    return Plan((), (PlannedTransaction(title, lines, call, (terms.owner, terms.operator), facts),))
+    title = f"give agent {agent} feedback of {state.amount(state.paid_units)}"
+    return Plan.of(PlannedTransaction(title, lines, call, (terms.owner, terms.operator), facts))
 
 
 def _document(
-    chain: Chain, at: str, found: ContractState, motion: str, endpoint: str
+    chain: Chain, feedback: str, state: ContractState, motion: str, endpoint: str
 ) -> dict[str, object]:
-    """The off-chain file of ERC-8004's feedback, with where the proof of it is."""
-    terms, chain_id = found.terms, chain.addresses.chain_id
-    made = datetime.fromtimestamp(found.now_s, UTC).isoformat().replace("+00:00", "Z")
+    """Return the off-chain file of ERC-8004's feedback, which names the payment as its proof."""
+    terms, chain_id = state.terms, chain.addresses.chain_id
     document: dict[str, object] = {
         "agentRegistry": f"eip155:{chain_id}:{chain.identities}",
         "agentId": terms.agent_id_plus_one - 1,
-        "clientAddress": f"eip155:{chain_id}:{at}",
-        "createdAt": made,
-        "value": found.paid_units,
-        "valueDecimals": found.token.decimals,
+        "clientAddress": f"eip155:{chain_id}:{feedback}",
+        "createdAt": format_time(state.now_s * NS_PER_S),
+        "value": state.paid_units,
+        "valueDecimals": state.token.decimals,
         "tag1": TAG,
         "tag2": motion,
         **({"endpoint": endpoint} if endpoint else {}),
     }
-    last = _last_payment(chain, found)
+    last = _last_payment(chain, state)
     if last is not None:
         document["proofOfPayment"] = {
             "fromAddress": chain.addresses.escrow,
@@ -109,23 +111,27 @@ def _document(
             "txHash": to_hex(last),
         }
     return document | {
-        "contractId": to_hex(found.contract_id),
+        "contractId": to_hex(state.contract_id),
         "token": f"eip155:{chain_id}:{terms.token}",
         "logId": to_hex(terms.log_id),
         "outcome": terms.outcome,
     }
 
 
-def _last_payment(chain: Chain, found: ContractState) -> bytes | None:
-    """The transaction that last paid the payee, if the node shows it: nothing rests on it."""
-    # A day is for clocks that disagree: nothing is earned before the contract opens.
-    since_s = found.terms.opens_at_s - DAY_S
+def _last_payment(chain: Chain, state: ContractState) -> bytes | None:
+    """Return the hash of the transaction that last paid the payee, or None if the node is unable.
+
+    The document is valid without it.
+    """
+    # Nothing is earned before the contract opens; a day is for clocks that disagree.
+    since_s = state.terms.opens_at_s - DAY_S
     paid: list[bytes] = []
     try:
-        for event in events_of(chain, [found.contract_id], since_s, found.block_number):
+        for event in events_of(chain, [state.contract_id], since_s, state.block_number):
             if isinstance(event.event, Paid):
                 paid.append(event.tx_hash)
             elif isinstance(event.event, Credited) and paid and paid[-1] == event.tx_hash:
+                # The token refused the transfer: the sum is only owed to the payee.
                 paid.pop()
     except ChainError as error:
         if error.code not in ("events-many", "node-refused", "reply-too-large"):

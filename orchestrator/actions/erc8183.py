@@ -1,11 +1,11 @@
-"""ERC-8183 jobs that the log decides: their evaluators, and what completes or rejects them.
+"""Plans for ERC-8183 jobs that the log decides: to create an evaluator, complete and reject jobs.
 
-An evaluator's address follows from its condition, so whoever creates a job binds itself by naming
-it. Each function gives a `Plan` in plain words with the transaction for it, and raises
-`EscrowError` for what the chain would refuse at this time. Nothing is sent here.
+An evaluator's address follows from its condition, so the creator of a job is bound by naming it.
+Each function returns a `Plan` with the transaction, and raises `EscrowError` for what the chain
+would refuse at this time. Nothing is sent here.
 
-A job's own state is its contract's affair, which has no function to read it: the trial run before a
-transaction is what tells.
+ERC-8183 gives no function to read a job's state. The simulation of a transaction before it is
+signed shows whether the job can still be completed or rejected.
 """
 
 from collections import deque
@@ -17,30 +17,31 @@ from eth_utils.address import to_checksum_address
 
 from orchestrator.actions.contract_state import ContractState, token_of
 from orchestrator.actions.plan import Plan, PlannedTransaction
-from orchestrator.actions.wording import told_amount, utc
+from orchestrator.actions.wording import describe_exact_amount
 from orchestrator.chain.caller import UNLIKE, contract_at
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.rpc import ReplyError, octets, result
 from orchestrator.client.http import Client
 from orchestrator.client.log_server import reading, served
-from orchestrator.core.entry import ENTRY_BYTES, INDEX_LIMIT, WORD_BYTES
+from orchestrator.core.entry import ENTRY_BYTES, POSITION_LIMIT, WORD_BYTES
 from orchestrator.core.errors import ChainError, EscrowError, InputError, ProofError
 from orchestrator.core.evidence.exhibits import Exhibit, unpack_statement, words_of
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.job_condition import Condition
 from orchestrator.core.merkle import leaf_hash, verify_inclusion
 from orchestrator.core.terms import Domain, verified_digest
+from orchestrator.core.units import format_second
 
-# Statements that are held against the chain, the newest first, until one stands.
-MAX_TRIED = 100
-MAX_PATH = 64
+# How many of the newest statements that meet a condition are checked against the chain.
+MAX_CHECKED = 100
+MAX_PATH_NODES = 64
 MAX_SIGNATURE_BYTES = 4_096
 
 
 class Evaluator(NamedTuple):
-    """The evaluator at an address, and the condition that this address follows from.
+    """An evaluator with the condition that its address follows from.
 
-    `domain` is its factory's, under which statements are endorsed for it.
+    `domain` is its factory's EIP-712 domain, under which statements are endorsed for it.
     """
 
     address: str
@@ -52,7 +53,7 @@ class Evaluator(NamedTuple):
 class Endorsement:
     """A statement with the verifier's signature for jobs, as a server gives it.
 
-    Signed are the entries [first, first + count) of the tree of this size.
+    The signature covers the entries [first, first + count) of the tree of this size.
     """
 
     exhibit: Exhibit
@@ -62,76 +63,87 @@ class Endorsement:
     signature: bytes
 
 
-# --- The condition --------------------------------------------------------------------------------
+# --- Evaluators -----------------------------------------------------------------------------------
 
 
-def offer(
+def plan_evaluator(
     chain: Chain,
     factory: str,
-    found: ContractState,
+    state: ContractState,
     commerce: str,
     minimum_units: int,
     *,
     stated_from_s: int,
     deadline_s: int,
 ) -> Plan:
-    """The evaluator for jobs that a contract's statements are to complete, and how to create it."""
+    """Plan to create the evaluator of jobs that this contract's statements are to complete.
+
+    `commerce` is the ERC-8183 contract that holds the jobs. The plan names the evaluator's address;
+    it has no transaction if the evaluator exists.
+    """
     chain.check_evaluators(factory)
-    terms = found.terms
+    terms = state.terms
     if not _has_code(chain, commerce):
         raise InputError("commerce-missing", f"there is no ERC-8183 contract at {commerce}")
     condition = Condition(
         commerce,
         terms.log_id,
         terms.verifier,
-        found.contract_id,
+        state.contract_id,
         minimum_units,
         stated_from_s,
         deadline_s,
     )
-    if not 0 < minimum_units <= found.budget_units:
-        raise InputError(
-            "minimum-out-of-reach",
-            f"the contract cannot earn {found.amount(minimum_units)}: give an amount above zero, "
-            f"up to its budget of {found.amount(found.budget_units)}",
-        )
-    last_s = found.times.statements_until_s + terms.holdback_period_s
-    if not max(stated_from_s, found.now_s) <= deadline_s or stated_from_s > last_s:
-        raise InputError(
-            "deadline-past",
-            f"no statement could complete the job: its deadline is {utc(deadline_s)}, statements "
-            f"count from {utc(stated_from_s)}, the last can be made at {utc(last_s)}, and the "
-            f"chain is at {utc(found.now_s)}",
-        )
+    _check_reachable(condition, state)
     address = _address_for(chain, factory, condition)
     lines = [
         f"the evaluator is {address}, of the factory {factory}",
         "name it when you create the job: its address binds the job to all of this, for good",
-        *_told(condition, found.exact(minimum_units)),
+        *_describe_condition(condition, state.exact_amount(minimum_units)),
     ]
-    if found.is_retired:
-        lines.append("but this verifier was disproved: nobody should trust its word any more")
+    if state.is_retired:
+        lines.append("but this verifier was disproved: do not rely on its statements any more")
     facts: dict[str, object] = {"evaluator": address, "condition": condition.to_json()}
     if _has_code(chain, address):
         return Plan((*lines, "it is on the chain already"), facts=facts)
-    deed = PlannedTransaction(
+    creation = PlannedTransaction(
         title="put the evaluator on the chain",
         lines=("needed once, before a job can be completed or rejected; a job can name it before",),
         call=chain.call(contract_at("JobEvaluators", factory), "create", tuple(condition)),
         by=(),
         facts={},
     )
-    return Plan(tuple(lines), (deed,), facts=facts)
+    return Plan(tuple(lines), (creation,), facts=facts)
+
+
+def _check_reachable(condition: Condition, state: ContractState) -> None:
+    """Raise InputError for a condition that no statement on the contract could meet."""
+    if not 0 < condition.minimum_units <= state.budget_units:
+        raise InputError(
+            "minimum-out-of-reach",
+            f"the contract cannot earn {state.amount(condition.minimum_units)}: give an amount "
+            f"above zero, up to its budget of {state.amount(state.budget_units)}",
+        )
+    # During the holdback statements can still be made; they only take back.
+    last_s = state.times.statements_until_s + state.terms.holdback_period_s
+    stated_from_s, deadline_s = condition.stated_from_s, condition.deadline_s
+    if not max(stated_from_s, state.now_s) <= deadline_s or stated_from_s > last_s:
+        raise InputError(
+            "deadline-past",
+            f"no statement could complete the job: its deadline is {format_second(deadline_s)}, "
+            f"statements count from {format_second(stated_from_s)}, the last can be made at "
+            f"{format_second(last_s)}, and the chain is at {format_second(state.now_s)}",
+        )
 
 
 def evaluator_at(chain: Chain, factory: str, address: str) -> Evaluator:
-    """The evaluator at an address. Raises InputError unless our factory made it."""
+    """Return the evaluator at an address. Raises InputError unless this factory made it."""
     domain = chain.check_evaluators(factory)
     if not _has_code(chain, address):
         raise InputError("evaluator-missing", f"there is no evaluator at {address}; create it")
     evaluator = contract_at("JobEvaluator", address)
-    # The code could be anybody's. What counts is that our factory gives this address for what it
-    # says: then it is ours.
+    # Any code can stand at the address and state any condition. Only if the factory derives this
+    # same address from the stated condition is the code the factory's.
     try:
         condition = Condition.from_abi(chain.read(evaluator, "condition"))
         if _address_for(chain, factory, condition) == address:
@@ -145,8 +157,8 @@ def evaluator_at(chain: Chain, factory: str, address: str) -> Evaluator:
 
 
 def _address_for(chain: Chain, factory: str, condition: Condition) -> str:
-    found = chain.read(contract_at("JobEvaluators", factory), "evaluatorOf", tuple(condition))
-    return to_checksum_address(found)
+    address = chain.read(contract_at("JobEvaluators", factory), "evaluatorOf", tuple(condition))
+    return to_checksum_address(address)
 
 
 def _has_code(chain: Chain, address: str) -> bool:
@@ -154,36 +166,36 @@ def _has_code(chain: Chain, address: str) -> bool:
     return bool(octets(result(code)))
 
 
-def _told(condition: Condition, minimum: str) -> Iterator[str]:
+def _describe_condition(condition: Condition, minimum: str) -> Iterator[str]:
     yield (
         f"a job at {condition.commerce} that names it is completed by a statement in log "
         f"{to_hex(condition.log_id)}, by the verifier {condition.verifier}, that contract "
         f"{to_hex(condition.subject)} has earned {minimum} or more, less what was reversed"
     )
     if condition.stated_from_s:
-        yield f"statements count that are made from {utc(condition.stated_from_s)} on"
+        yield f"statements count that are made from {format_second(condition.stated_from_s)} on"
     yield (
-        f"until {utc(condition.deadline_s)} it can only be completed, afterwards only rejected; "
-        f"neither can be taken back"
+        f"until {format_second(condition.deadline_s)} it can only be completed, afterwards only "
+        f"rejected; neither can be taken back"
     )
 
 
 # --- Completing and rejecting ---------------------------------------------------------------------
 
 
-def complete(chain: Chain, client: Client, evaluator: Evaluator, job_id: int) -> Plan:
-    """Complete a job by the newest endorsed statement that meets the condition.
+def plan_completion(chain: Chain, client: Client, evaluator: Evaluator, job_id: int) -> Plan:
+    """Plan to complete a job by the newest endorsed statement that meets the condition.
 
-    A server's statements count only as far as they stand in an anchored tree and the verifier has
-    signed for that tree.
+    A server's statement counts only if it is in an anchored tree for which the verifier has signed.
     """
     condition = evaluator.condition
     now_s = chain.block().time_s
     if now_s > condition.deadline_s:
         raise EscrowError(
             "job-too-late",
-            f"jobs of this evaluator could be completed until {utc(condition.deadline_s)}, and the "
-            f"chain is at {utc(now_s)}: now they can only be rejected",
+            f"jobs of this evaluator could be completed until "
+            f"{format_second(condition.deadline_s)}, and the chain is at {format_second(now_s)}: "
+            f"now they can only be rejected",
         )
     _, log_id = served(client)
     if log_id != condition.log_id:
@@ -192,21 +204,24 @@ def complete(chain: Chain, client: Client, evaluator: Evaluator, job_id: int) ->
             f"the condition is about log {to_hex(condition.log_id)}, and the server has "
             f"{to_hex(log_id)}: name a server of that log",
         )
-    met, reason = deque[Endorsement](maxlen=MAX_TRIED), "no statement about it is endorsed for jobs"
-    for one in _endorsements(client, condition.subject):
-        shortfall = next(condition.shortfalls(words_of(one.exhibit)), None)
+    # A server may serve any number of endorsements: only the newest that meet it are kept.
+    met = deque[Endorsement](maxlen=MAX_CHECKED)
+    reason = "no statement about it is endorsed for jobs"
+    for endorsement in _endorsements(client, condition.subject):
+        shortfall = next(condition.shortfalls(words_of(endorsement.exhibit)), None)
         if shortfall is None:
-            met.append(one)
+            met.append(endorsement)
         else:
-            reason = (
-                f"the newest endorsed statement is at entry {one.exhibit.position}: {shortfall}"
-            )
-    for one in reversed(met):
-        proven = _prove(chain, client, evaluator, one)
+            position = endorsement.exhibit.position
+            reason = f"the newest endorsed statement is at entry {position}: {shortfall}"
+    # A server may also invent endorsements: what does not prove is passed over.
+    for endorsement in reversed(met):
+        proven = _prove(chain, client, evaluator, endorsement)
         if proven is not None:
-            deed = _completion(chain, evaluator, job_id, one, proven)
-            return Plan(_about(chain, condition), (deed,), facts=_facts(evaluator))
-        reason = f"the statement at entry {one.exhibit.position} is not anchored and signed as said"
+            completion = _completion(chain, evaluator, job_id, endorsement, proven)
+            return Plan(_describe(chain, condition), (completion,), facts=_facts(evaluator))
+        position = endorsement.exhibit.position
+        reason = f"the statement at entry {position} is not anchored and signed as served"
     raise EscrowError(
         "condition-not-met",
         f"the job cannot be completed: {reason}; try again later, or another server",
@@ -214,23 +229,25 @@ def complete(chain: Chain, client: Client, evaluator: Evaluator, job_id: int) ->
 
 
 def _completion(
-    chain: Chain, evaluator: Evaluator, job_id: int, one: Endorsement, proven: Exhibit
+    chain: Chain, evaluator: Evaluator, job_id: int, endorsement: Endorsement, proven: Exhibit
 ) -> PlannedTransaction:
-    said, amount = words_of(proven), _amounts(chain, evaluator.condition)
-    totals = unpack_statement(said.payload)
-    run = one.first, one.count, one.signature
+    entry, describe_amount = words_of(proven), _amount_writer(chain, evaluator.condition)
+    totals = unpack_statement(entry.payload)
     call = chain.call(
         contract_at("JobEvaluator", evaluator.address),
         "complete",
         job_id,
-        one.size,
+        endorsement.size,
         tuple(proven),
-        *run,
+        endorsement.first,
+        endorsement.count,
+        endorsement.signature,
     )
     lines = (
         (
-            f"what the log shows: entry {proven.position}, of {utc(said.time_ms // 1000)}, states "
-            f"{amount(totals.earned)} earned and {amount(totals.reversed)} reversed"
+            f"what the log shows: entry {proven.position}, of "
+            f"{format_second(entry.time_ms // 1000)}, states {describe_amount(totals.earned)} "
+            f"earned and {describe_amount(totals.reversed)} reversed"
         ),
         (
             f"what it does: the job at {evaluator.condition.commerce} is completed and its "
@@ -240,21 +257,21 @@ def _completion(
     facts: dict[str, object] = {
         "job": str(job_id),
         "position": proven.position,
-        "size": one.size,
+        "size": endorsement.size,
     }
     return PlannedTransaction(f"complete job {job_id}", lines, call, (), facts)
 
 
-def reject(chain: Chain, evaluator: Evaluator, job_id: int) -> Plan:
-    """Reject a job whose time is over."""
+def plan_rejection(chain: Chain, evaluator: Evaluator, job_id: int) -> Plan:
+    """Plan to reject a job whose deadline has passed."""
     deadline_s, now_s = evaluator.condition.deadline_s, chain.block().time_s
     if now_s <= deadline_s:
         raise EscrowError(
             "reject-too-early",
-            f"jobs of this evaluator can be rejected after {utc(deadline_s)}; the chain is at "
-            f"{utc(now_s)}",
+            f"jobs of this evaluator can be rejected after {format_second(deadline_s)}; the chain "
+            f"is at {format_second(now_s)}",
         )
-    deed = PlannedTransaction(
+    rejection = PlannedTransaction(
         title=f"reject job {job_id}",
         lines=(
             (
@@ -266,76 +283,82 @@ def reject(chain: Chain, evaluator: Evaluator, job_id: int) -> Plan:
         by=(),
         facts={"job": str(job_id)},
     )
-    return Plan(_about(chain, evaluator.condition), (deed,), facts=_facts(evaluator))
+    return Plan(_describe(chain, evaluator.condition), (rejection,), facts=_facts(evaluator))
 
 
-def collect(chain: Chain, evaluator: Evaluator, token: str) -> Plan:
-    """Send the verifier what job contracts have paid its evaluator."""
+def plan_fee_collection(chain: Chain, evaluator: Evaluator, token: str) -> Plan:
+    """Plan to send the verifier what job contracts have paid to its evaluator."""
     units = chain.balance_of(token, evaluator.address)
     if not units:
         raise EscrowError("nothing-to-collect", f"the evaluator has nothing of the token {token}")
-    deed = PlannedTransaction(
+    collection = PlannedTransaction(
         title=f"collect {units} base units of the token {token}",
         lines=(f"what it does: they go to the verifier {evaluator.condition.verifier}",),
         call=chain.call(contract_at("JobEvaluator", evaluator.address), "collect", token),
         by=(),
         facts={"amount_units": str(units)},
     )
-    return Plan((), (deed,), facts=_facts(evaluator))
+    return Plan((), (collection,), facts=_facts(evaluator))
 
 
-def _about(chain: Chain, condition: Condition) -> tuple[str, ...]:
-    return tuple(_told(condition, _amounts(chain, condition)(condition.minimum_units)))
+def _describe(chain: Chain, condition: Condition) -> tuple[str, ...]:
+    minimum = _amount_writer(chain, condition)(condition.minimum_units)
+    return tuple(_describe_condition(condition, minimum))
 
 
-def _amounts(chain: Chain, condition: Condition) -> Callable[[int], str]:
-    """How to tell amounts of the contract that a condition is about, if it is of this escrow."""
+def _amount_writer(chain: Chain, condition: Condition) -> Callable[[int], str]:
+    """Return what writes amounts of the condition's contract: in tokens if it is of this escrow."""
     try:
         token = token_of(chain, chain.terms_of(condition.subject).token)
     except ChainError:
         return lambda units: f"{units} base units"
-    return lambda units: f"{told_amount(units, token)} ({units} base units)"
+    return lambda units: describe_exact_amount(units, token)
 
 
 def _facts(evaluator: Evaluator) -> dict[str, object]:
     return {"evaluator": evaluator.address, "condition": evaluator.condition.to_json()}
 
 
-# --- What a server says ---------------------------------------------------------------------------
+# --- Endorsements ---------------------------------------------------------------------------------
 
 
 def _endorsements(client: Client, subject: bytes) -> Iterator[Endorsement]:
-    """What a server says was endorsed about a contract, oldest first."""
+    """Yield a server's endorsements of statements on a contract, oldest first, unproven."""
     for item in client.pages(f"/v1/contracts/{to_hex(subject)}/endorsements", "endorsements"):
         with reading(client, "which statements are endorsed"):
             yield _endorsement(item)
 
 
 def _endorsement(item: Any) -> Endorsement:
-    entry, signature = (bytes.fromhex(item[name][2:]) for name in ("entry", "signature"))
+    entry, signature = from_hex(item["entry"], ENTRY_BYTES), from_hex(item["signature"])
     position, size, first, count = (
         int(item[name]) for name in ("position", "size", "first", "count")
     )
-    is_run = 0 <= first <= position < first + count <= size < INDEX_LIMIT
-    if len(entry) != ENTRY_BYTES or len(signature) > MAX_SIGNATURE_BYTES or not is_run:
+    is_run = 0 <= first <= position < first + count <= size < POSITION_LIMIT
+    if len(signature) > MAX_SIGNATURE_BYTES or not is_run:
         raise ValueError
     return Endorsement(Exhibit(position, entry), size, first, count, signature)
 
 
-def _prove(chain: Chain, client: Client, evaluator: Evaluator, one: Endorsement) -> Exhibit | None:
-    """The statement with its path, if it is anchored and signed as the server says."""
-    log_id, position = evaluator.condition.log_id, one.exhibit.position
-    root = chain.root_at(log_id, one.size)
+def _prove(
+    chain: Chain, client: Client, evaluator: Evaluator, endorsement: Endorsement
+) -> Exhibit | None:
+    """Return the statement with its path, or None if it is not anchored and signed as served."""
+    log_id, exhibit, size = evaluator.condition.log_id, endorsement.exhibit, endorsement.size
+    root = chain.root_at(log_id, size)
     if root is None:
         return None
-    answer = client.get("/v1/log/proofs/inclusion", index=position, size=one.size)
-    with reading(client, f"where entry {position} stands"):
-        path = [from_hex(node, WORD_BYTES) for node in answer["path"][:MAX_PATH]]
+    answer = client.get("/v1/log/proofs/inclusion", index=exhibit.position, size=size)
+    with reading(client, f"where entry {exhibit.position} stands"):
+        # A path is as long as the tree is high; a longer one is not even read.
+        path = [from_hex(node, WORD_BYTES) for node in answer["path"][:MAX_PATH_NODES]]
     try:
-        verify_inclusion(leaf_hash(one.exhibit.entry), position, one.size, path, root)
+        verify_inclusion(leaf_hash(exhibit.entry), exhibit.position, size, path, root)
     except ProofError:
         return None
-    digest = verified_digest(evaluator.domain, log_id, one.size, root, one.first, one.count)
-    if not chain.is_signed(evaluator.condition.verifier, digest, one.signature):
+    digest = verified_digest(
+        evaluator.domain, log_id, size, root, endorsement.first, endorsement.count
+    )
+    if not chain.is_signed(evaluator.condition.verifier, digest, endorsement.signature):
         return None
-    return one.exhibit._replace(proof=tuple(path))
+    return exhibit._replace(proof=tuple(path))

@@ -1,7 +1,7 @@
-"""What the terms let people do at the escrow: dispute, rule, close, have paid out or paid back.
+"""Plans for what the terms let the parties do: dispute, rule, close, release and refund.
 
-Each function gives a `Plan` in plain words with the transaction for it, and raises `EscrowError`
-for what the escrow would refuse at this time. Nothing is sent here.
+Each function returns a `Plan` with the transaction, and raises `EscrowError` for what the escrow
+would refuse at this time. Nothing is sent here.
 """
 
 from collections.abc import Iterator
@@ -9,180 +9,218 @@ from typing import NamedTuple, Self
 
 from orchestrator.actions.contract_state import ContractState
 from orchestrator.actions.plan import Plan, PlannedTransaction
-from orchestrator.actions.wording import many, utc
+from orchestrator.actions.wording import count_of
 from orchestrator.chain.deployment import Chain
 from orchestrator.core.errors import EscrowError, InputError
 from orchestrator.core.escrow_model import fee_units
+from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.terms import close_digest
+from orchestrator.core.units import format_second
 
 # --- Disputes and rulings -------------------------------------------------------------------------
 
 
-def dispute(chain: Chain, found: ContractState, about: str | None) -> Plan:
-    """Put what can be disputed now before the arbiter: the pending statement, or the claims."""
-    _check_open(found)
-    if not found.has_arbiter:
+def plan_dispute(chain: Chain, state: ContractState, about: str | None) -> Plan:
+    """Plan to put the pending statement or the claims before the arbiter.
+
+    `about` is "statement" or "claims"; it is needed only where both can be disputed.
+    """
+    _check_open(state)
+    if not state.has_arbiter:
         raise EscrowError(
             "no-arbiter",
             "its terms name no arbiter: nothing can be disputed; what the log shows to be false "
             "can be disproved",
         )
-    parties = (found.terms.owner, found.terms.operator)
-    if _subject(found, about, _is_claims_time(found) and bool(found.claims.open)) == "claims":
-        return Plan((), (_claims_dispute(chain, found, parties),))
-    pending = found.pending
+    parties = (state.terms.owner, state.terms.operator)
+    are_claims_open = _is_claims_time(state) and bool(state.claims.open)
+    if _choose_subject(state, about, are_claims_open) == "claims":
+        return Plan.of(_claims_dispute(chain, state, parties))
+    return Plan.of(_statement_dispute(chain, state, parties))
+
+
+def _statement_dispute(
+    chain: Chain, state: ContractState, parties: tuple[str, str]
+) -> PlannedTransaction:
+    """Return the transaction that disputes the pending statement."""
+    pending = state.pending
     if pending is None:
-        raise EscrowError("nothing-to-dispute", f"nothing is pending; {_next_dispute(found)}")
-    until_s = found.disputable_until_s
-    if found.now_s > until_s:
+        if state.claims.open and state.now_s <= state.times.claims_until_s:
+            later = f"claims can be disputed after {format_second(state.times.claims_until_s)}"
+        else:
+            later = "a statement can be disputed within its challenge period"
+        raise EscrowError("nothing-to-dispute", f"nothing is pending; {later}")
+    until_s = state.disputable_until_s
+    if state.now_s > until_s:
         raise EscrowError(
             "dispute-too-late",
-            f"the statement at entry {pending.position} could be disputed until {utc(until_s)}; "
-            f"the chain is at {utc(found.now_s)}",
+            f"the statement at entry {pending.position} could be disputed until "
+            f"{format_second(until_s)}; the chain is at {format_second(state.now_s)}",
         )
     done = (pending.owner_disputed, pending.operator_disputed)
     left = tuple(party for party, was in zip(parties, done, strict=True) if not was)
     if not left:
         raise EscrowError("already-disputed", "owner and operator have both disputed it")
-    resolves_at_s = until_s + found.terms.arbitration_period_s
+    resolves_at_s = until_s + state.terms.arbitration_period_s
     lines = (
-        *_stated(found),
+        *_describe_statement(state),
         (
-            f"what it does: the arbiter {found.terms.arbiter} can rule on it until "
-            f"{utc(resolves_at_s)}; if it does not, the statement stands"
+            f"what it does: the arbiter {state.terms.arbiter} can rule on it until "
+            f"{format_second(resolves_at_s)}; if it does not, the statement stands"
         ),
     )
-    title = f"dispute the statement at entry {pending.position}"
-    facts: dict[str, object] = {"about": "statement", "position": pending.position}
-    call = chain.dispute(found.contract_id, pending.position)
-    return Plan((), (PlannedTransaction(title, lines, call, left, facts),))
+    return PlannedTransaction(
+        title=f"dispute the statement at entry {pending.position}",
+        lines=lines,
+        call=chain.dispute(state.contract_id, pending.position),
+        by=left,
+        facts={"about": "statement", "position": pending.position},
+    )
 
 
 def _claims_dispute(
-    chain: Chain, found: ContractState, parties: tuple[str, str]
+    chain: Chain, state: ContractState, parties: tuple[str, str]
 ) -> PlannedTransaction:
-    claims = found.claims
+    """Return the transaction that disputes all claims together."""
+    claims = state.claims
     if not claims.open:
         raise EscrowError("no-claims", "nothing is claimed")
     if claims.is_disputed or claims.ruled_units is not None:
         raise EscrowError("claims-already-disputed", "the claims were disputed before")
-    _check_claims_time(found)
-    until_s = found.times.refutable_until_s
+    _check_claims_time(state)
+    until_s = state.times.refutable_until_s
     lines = (
-        _claimed(found),
+        _describe_claims(state),
         (
-            f"what it does: the arbiter {found.terms.arbiter} can say until {utc(until_s)} how "
-            f"much of it is paid; if it does not, all of it is"
+            f"what it does: the arbiter {state.terms.arbiter} can say until "
+            f"{format_second(until_s)} how much of it is paid; if it does not, all of it is"
         ),
     )
-    call = chain.dispute_claims(found.contract_id)
+    call = chain.dispute_claims(state.contract_id)
     facts: dict[str, object] = {"about": "claims", "amount_units": str(claims.claimed_units)}
     return PlannedTransaction("dispute the claims", lines, call, parties, facts)
 
 
-def rule(chain: Chain, found: ContractState, units: int, about: str | None) -> Plan:
-    """The arbiter's word on what is disputed."""
-    _check_open(found)
-    claims = found.claims
-    is_open = _is_claims_time(found) and claims.is_disputed and claims.ruled_units is None
-    if _subject(found, about, is_open) == "claims":
-        return Plan((), (_claims_ruling(chain, found, units),))
-    pending = found.pending
-    if pending is None or not found.is_disputed:
+def plan_ruling(chain: Chain, state: ContractState, units: int, about: str | None) -> Plan:
+    """Plan the arbiter's ruling on the disputed statement or claims: so many units are payable.
+
+    `about` is as in `plan_dispute`.
+    """
+    _check_open(state)
+    claims = state.claims
+    are_claims_open = _is_claims_time(state) and claims.is_disputed and claims.ruled_units is None
+    if _choose_subject(state, about, are_claims_open) == "claims":
+        return Plan.of(_claims_ruling(chain, state, units))
+    return Plan.of(_statement_ruling(chain, state, units))
+
+
+def _statement_ruling(chain: Chain, state: ContractState, units: int) -> PlannedTransaction:
+    """Return the transaction that rules how many units are payable under the statement."""
+    pending = state.pending
+    if pending is None or not state.is_disputed:
         raise EscrowError("not-disputed", "nothing is before the arbiter")
-    if units > found.budget_units - claims.claimed_units:
+    # What the claims may still be paid is kept for them, whatever is ruled on the statement.
+    most_units = state.budget_units - state.claims.claimed_units
+    if units > most_units:
         raise InputError(
             "payable-out-of-range",
-            f"{found.exact(units)} is more than budget and claims leave, "
-            f"{found.amount(found.budget_units - claims.claimed_units)}",
+            f"{state.exact_amount(units)} is more than budget and claims leave, "
+            f"{state.amount(most_units)}",
         )
     lines = (
-        *_stated(found),
+        *_describe_statement(state),
         (
-            f"what it does: {found.exact(units)} are payable in all, of which "
-            f"{found.amount(found.paid_units)} are paid; what the ruling changes it changes for "
+            f"what it does: {state.exact_amount(units)} are payable in all, of which "
+            f"{state.amount(state.paid_units)} are paid; what the ruling changes it changes for "
             f"all later statements too"
         ),
     )
-    title = f"rule that {found.amount(units)} are payable under the statement at entry "
-    facts: dict[str, object] = {"about": "statement", "payable_units": str(units)}
-    call = chain.rule(found.contract_id, pending.position, units)
-    deed = PlannedTransaction(
-        title + str(pending.position), lines, call, (found.terms.arbiter,), facts
+    return PlannedTransaction(
+        title=(
+            f"rule that {state.amount(units)} are payable under the statement at entry "
+            f"{pending.position}"
+        ),
+        lines=lines,
+        call=chain.rule(state.contract_id, pending.position, units),
+        by=(state.terms.arbiter,),
+        facts={"about": "statement", "payable_units": str(units)},
     )
-    return Plan((), (deed,))
 
 
-def _claims_ruling(chain: Chain, found: ContractState, units: int) -> PlannedTransaction:
-    claimed = found.claims.claimed_units
-    if not found.claims.is_disputed or found.claims.ruled_units is not None:
+def _claims_ruling(chain: Chain, state: ContractState, units: int) -> PlannedTransaction:
+    """Return the transaction that rules how many units of all claims are paid."""
+    claimed = state.claims.claimed_units
+    if not state.claims.is_disputed or state.claims.ruled_units is not None:
         raise EscrowError("claims-not-disputed", "no claims are before the arbiter")
-    _check_claims_time(found)
+    _check_claims_time(state)
     if units > claimed:
         raise InputError(
-            "more-than-claimed", f"{found.exact(units)} is more than {found.amount(claimed)}"
+            "more-than-claimed", f"{state.exact_amount(units)} is more than {state.amount(claimed)}"
         )
-    until_s = found.times.refutable_until_s
+    until_s = state.times.refutable_until_s
     lines = (
-        _claimed(found),
+        _describe_claims(state),
         (
-            f"what it does: {found.exact(units)} of it are paid after {utc(until_s)}, or what is "
-            f"left of the claims if that is less: until then anyone can refute them by the log"
+            f"what it does: {state.exact_amount(units)} of it are paid after "
+            f"{format_second(until_s)}, or what is left of the claims if that is less: until then "
+            f"anyone can refute them by the log"
         ),
     )
-    title = f"rule that {found.amount(units)} of the claims are paid"
-    call = chain.rule_claims(found.contract_id, units)
+    title = f"rule that {state.amount(units)} of the claims are paid"
+    call = chain.rule_claims(state.contract_id, units)
     facts: dict[str, object] = {"about": "claims", "amount_units": str(units)}
-    return PlannedTransaction(title, lines, call, (found.terms.arbiter,), facts)
+    return PlannedTransaction(title, lines, call, (state.terms.arbiter,), facts)
 
 
-def _claimed(found: ContractState) -> str:
-    claims = found.claims
-    return f"claimed: {found.amount(claims.claimed_units)}, in {many(len(claims.open), 'claim')}"
+def _describe_claims(state: ContractState) -> str:
+    claims = state.claims
+    count = count_of(len(claims.open), "claim")
+    return f"claimed: {state.amount(claims.claimed_units)}, in {count}"
 
 
-def _is_claims_time(found: ContractState) -> bool:
-    """Whether claims can be disputed and ruled on: no more can be filed, none are paid yet."""
-    return found.times.claims_until_s < found.now_s <= found.times.refutable_until_s
+def _is_claims_time(state: ContractState) -> bool:
+    """Return whether claims can be disputed and ruled on.
+
+    No more of them can be filed then, and none are paid yet.
+    """
+    return state.times.claims_until_s < state.now_s <= state.times.refutable_until_s
 
 
-def _check_claims_time(found: ContractState) -> None:
-    if not _is_claims_time(found):
-        times = found.times
+def _check_claims_time(state: ContractState) -> None:
+    if not _is_claims_time(state):
+        times = state.times
         raise EscrowError(
             "claims-not-open",
-            f"claims can be disputed after {utc(times.claims_until_s)}, until "
-            f"{utc(times.refutable_until_s)}; the chain is at {utc(found.now_s)}",
+            f"claims can be disputed after {format_second(times.claims_until_s)}, until "
+            f"{format_second(times.refutable_until_s)}; the chain is at "
+            f"{format_second(state.now_s)}",
         )
 
 
-def _subject(found: ContractState, about: str | None, are_claims_open: bool) -> str:
-    """What is meant where both a statement and claims could be."""
+def _choose_subject(state: ContractState, about: str | None, are_claims_open: bool) -> str:
+    """Return "statement" or "claims", as asked or as only one of them is open.
+
+    Raises InputError `about-what` where both are open and neither was asked for.
+    """
     if about is not None:
         return about
-    if are_claims_open and found.pending is not None:
+    if are_claims_open and state.pending is not None:
         raise InputError(
             "about-what", "a statement and claims are open; say --about statement or claims"
         )
     return "claims" if are_claims_open else "statement"
 
 
-def _next_dispute(found: ContractState) -> str:
-    if found.claims.open and found.now_s <= found.times.claims_until_s:
-        return f"claims can be disputed after {utc(found.times.claims_until_s)}"
-    return "a statement can be disputed within its challenge period"
-
-
-def _stated(found: ContractState) -> Iterator[str]:
-    pending = found.pending
+def _describe_statement(state: ContractState) -> Iterator[str]:
+    pending = state.pending
     if pending is not None:
-        net = found.amount(pending.earned_units - pending.reversed_units)
+        net = state.amount(pending.earned_units - pending.reversed_units)
         yield (
             f"the statement at entry {pending.position} says: earned "
-            f"{found.amount(pending.earned_units)}, taken back "
-            f"{found.amount(pending.reversed_units)}, so {net} in all"
+            f"{state.amount(pending.earned_units)}, taken back "
+            f"{state.amount(pending.reversed_units)}, so {net} in all"
         )
-    final, paid = found.amount(found.net_units), found.amount(found.paid_units)
+    final, paid = state.amount(state.net_units), state.amount(state.paid_units)
     yield f"final until now: {final}; paid: {paid}"
 
 
@@ -190,7 +228,10 @@ def _stated(found: ContractState) -> Iterator[str]:
 
 
 class Consent(NamedTuple):
-    """What one party, owner or operator, signs to end a contract: so much is payable in all."""
+    """The signature with which the owner or the operator agrees to end a contract.
+
+    `payable_units` are payable in all, what is paid included.
+    """
 
     contract_id: bytes
     payable_units: int
@@ -199,17 +240,18 @@ class Consent(NamedTuple):
     signature: bytes = b""
 
     def to_json(self) -> dict[str, object]:
+        """Return the JSON object that `from_json` reads."""
         return {
-            "contract_id": f"0x{self.contract_id.hex()}",
+            "contract_id": to_hex(self.contract_id),
             "payable_units": str(self.payable_units),
             "expires_at_s": self.expires_at_s,
             "party": self.party,
-            "signature": f"0x{self.signature.hex()}",
+            "signature": to_hex(self.signature),
         }
 
     @classmethod
     def from_json(cls, document: object) -> Self:
-        """What `to_json` wrote. Raises InputError for anything else."""
+        """Read the object that `to_json` wrote. Raises InputError `consent-malformed`."""
         match document:
             case {
                 "contract_id": str(contract_id),
@@ -222,135 +264,154 @@ class Consent(NamedTuple):
             case _:
                 raise InputError("consent-malformed", "that is no consent of `close --sign`")
         try:
-            return cls(
-                bytes.fromhex(contract_id.removeprefix("0x")),
-                int(units),
-                expires_at_s,
-                party,
-                bytes.fromhex(signature.removeprefix("0x")),
-            )
+            return cls(from_hex(contract_id), int(units), expires_at_s, party, from_hex(signature))
         except ValueError as error:
             raise InputError("consent-malformed", f"the consent is garbled: {error}") from None
 
 
-def closing(found: ContractState, units: int, expires_at_s: int) -> tuple[str, ...]:
-    """What closing the contract at this does, for whoever is about to sign for it.
+def describe_closing(state: ContractState, units: int, expires_at_s: int) -> tuple[str, ...]:
+    """Describe what closing the contract at this amount does, to the party that is to sign for it.
 
-    Raises `EscrowError` or `InputError` if the escrow would not close it so.
+    Raises EscrowError or InputError if the escrow would refuse to close it so.
     """
-    _check_open(found)
-    if not found.paid_units <= units <= found.budget_units:
+    _check_open(state)
+    if not state.paid_units <= units <= state.budget_units:
         raise InputError(
             "payable-out-of-range",
-            f"{found.exact(units)} is not between what is paid, {found.amount(found.paid_units)}, "
-            f"and the budget, {found.amount(found.budget_units)}",
+            f"{state.exact_amount(units)} is not between what is paid, "
+            f"{state.amount(state.paid_units)}, and the budget, "
+            f"{state.amount(state.budget_units)}",
         )
-    if found.now_s > expires_at_s:
+    if state.now_s > expires_at_s:
         raise EscrowError(
             "close-expired",
-            f"the consent was good until {utc(expires_at_s)}; the chain is at {utc(found.now_s)}",
+            f"the consent was good until {format_second(expires_at_s)}; the chain is at "
+            f"{format_second(state.now_s)}",
         )
     lines = [
-        f"what it does: the contract ends for good, with {found.exact(units)} payable in all",
         (
-            f"of that, {found.amount(found.paid_units)} are paid, and "
-            f"{found.amount(units - found.paid_units)} are still to pay; "
-            f"{found.amount(found.budget_units - units)} go back to the owner at once"
+            f"what it does: the contract ends for good, with {state.exact_amount(units)} payable "
+            f"in all"
+        ),
+        (
+            f"of that, {state.amount(state.paid_units)} are paid, and "
+            f"{state.amount(units - state.paid_units)} are still to pay; "
+            f"{state.amount(state.budget_units - units)} go back to the owner at once"
         ),
     ]
-    if found.pending is not None or found.claims.open:
+    if state.pending is not None or state.claims.open:
         lines.append("what is pending or claimed is dropped, without a decision")
-    return (*lines, f"the consent is good until {utc(expires_at_s)}")
+    return (*lines, f"the consent is good until {format_second(expires_at_s)}")
 
 
-def close(chain: Chain, found: ContractState, consent: Consent) -> Plan:
-    """End the contract with the other party's consent, by the party that has not signed."""
-    terms, units, expires_at_s = found.terms, consent.payable_units, consent.expires_at_s
-    if consent.contract_id != found.contract_id:
+def plan_close(chain: Chain, state: ContractState, consent: Consent) -> Plan:
+    """Plan to end the contract with one party's consent, sent by the other party.
+
+    Raises InputError for a consent to another contract, by a stranger, or falsely signed.
+    """
+    terms, units, expires_at_s = state.terms, consent.payable_units, consent.expires_at_s
+    if consent.contract_id != state.contract_id:
         raise InputError(
-            "consent-other", f"the consent is for contract 0x{consent.contract_id.hex()}"
+            "consent-other", f"the consent is for contract {to_hex(consent.contract_id)}"
         )
     if consent.party not in (terms.owner, terms.operator):
         raise InputError(
             "consent-of-stranger", f"the consent is by {consent.party}, which is no party"
         )
-    lines = closing(found, units, expires_at_s)
-    digest = close_digest(chain.escrow_domain, found.contract_id, units, expires_at_s)
+    lines = describe_closing(state, units, expires_at_s)
+    digest = close_digest(chain.escrow_domain, state.contract_id, units, expires_at_s)
     if not chain.is_signed(consent.party, digest, consent.signature):
         raise InputError(
             "consent-unsigned",
             f"the signature is not {consent.party}'s over these facts; ask for it again",
         )
     is_owner = consent.party == terms.owner
+    # The sender needs no signature: sending the transaction is its consent.
     signatures = (consent.signature, b"") if is_owner else (b"", consent.signature)
-    deed = PlannedTransaction(
-        title=f"close the contract at {found.amount(units)}",
-        lines=(f"{consent.party} has agreed to this", *lines),
-        call=chain.close_contract(found.contract_id, units, expires_at_s, *signatures),
-        by=(terms.operator if is_owner else terms.owner,),
-        facts={"payable_units": str(units), "expires_at_s": expires_at_s},
+    return Plan.of(
+        PlannedTransaction(
+            title=f"close the contract at {state.amount(units)}",
+            lines=(f"{consent.party} has agreed to this", *lines),
+            call=chain.close_contract(state.contract_id, units, expires_at_s, *signatures),
+            by=(terms.operator if is_owner else terms.owner,),
+            facts={"payable_units": str(units), "expires_at_s": expires_at_s},
+        )
     )
-    return Plan((), (deed,))
 
 
 # --- Payouts and the end --------------------------------------------------------------------------
 
 
-def release(chain: Chain, found: ContractState) -> Plan:
-    """Have paid out what is due."""
-    if not found.releasable_units:
-        when = f"more can be released at {utc(found.releasable_at_s)}"
-        said = when if found.releasable_at_s else "nothing is known to come"
-        raise EscrowError("nothing-to-release", f"nothing is due now; {said}")
-    after = found.paid_units + found.releasable_units
-    fee = fee_units(found.paid_units, after, found.terms.fee_bps)
-    fee_to = f", {found.amount(fee)} to the credit of {found.terms.fee_recipient}" if fee else ""
+def plan_release(chain: Chain, state: ContractState) -> Plan:
+    """Plan to pay out what is due."""
+    if not state.releasable_units:
+        prospect = "nothing is known to come"
+        if state.releasable_at_s:
+            prospect = f"more can be released at {format_second(state.releasable_at_s)}"
+        raise EscrowError("nothing-to-release", f"nothing is due now; {prospect}")
+    # The escrow takes the fee of the cumulative sum, so that rounding never adds up.
+    after = state.paid_units + state.releasable_units
+    fee = fee_units(state.paid_units, after, state.terms.fee_bps)
+    fee_to = f", {state.amount(fee)} to the credit of {state.terms.fee_recipient}" if fee else ""
     lines = (
         (
-            f"what it does: {found.amount(found.releasable_units - fee)} go to the payee "
-            f"{found.terms.payee}{fee_to}"
+            f"what it does: {state.amount(state.releasable_units - fee)} go to the payee "
+            f"{state.terms.payee}{fee_to}"
         ),
         (
-            f"paid before: {found.amount(found.paid_units)}; owed after: "
-            f"{found.amount(found.owed_units - found.releasable_units)}"
+            f"paid before: {state.amount(state.paid_units)}; owed after: "
+            f"{state.amount(state.owed_units - state.releasable_units)}"
         ),
     )
-    facts: dict[str, object] = {"amount_units": str(found.releasable_units)}
-    title = f"release {found.amount(found.releasable_units)}"
-    return Plan(
-        (), (PlannedTransaction(title, lines, chain.release(found.contract_id), (), facts),)
+    return Plan.of(
+        PlannedTransaction(
+            title=f"release {state.amount(state.releasable_units)}",
+            lines=lines,
+            call=chain.release(state.contract_id),
+            by=(),
+            facts={"amount_units": str(state.releasable_units)},
+        )
     )
 
 
-def refund(chain: Chain, found: ContractState) -> Plan:
-    """Give the owner back what can no longer become payable."""
-    _check_open(found)
-    from_s = found.times.claims_until_s
-    if found.now_s <= from_s:
+def plan_refund(chain: Chain, state: ContractState) -> Plan:
+    """Plan to give the owner back what can no longer become payable."""
+    _check_open(state)
+    from_s = state.times.claims_until_s
+    if state.now_s <= from_s:
         raise EscrowError(
             "refund-too-early",
-            f"refunds are possible after {utc(from_s)}; the chain is at {utc(found.now_s)}. Owner "
-            f"and operator can close the contract by consent before",
+            f"refunds are possible after {format_second(from_s)}; the chain is at "
+            f"{format_second(state.now_s)}. Owner and operator can close the contract by consent "
+            f"before",
         )
-    reserved = found.reserved_units
-    rest = found.budget_units - reserved
+    reserved = state.reserved_units
+    rest = state.budget_units - reserved
     if not rest:
         raise EscrowError(
             "nothing-to-refund",
-            f"all that is left is paid or may still be owed: {found.amount(reserved)}",
+            f"all that is left is paid or may still be owed: {state.amount(reserved)}",
         )
     lines = (
-        f"what it does: {found.amount(rest)} go back to the owner {found.terms.owner}",
+        f"what it does: {state.amount(rest)} go back to the owner {state.terms.owner}",
         (
-            f"paid: {found.amount(found.paid_units)}; kept for what may still be owed: "
-            f"{found.amount(reserved - found.paid_units)}"
+            f"paid: {state.amount(state.paid_units)}; kept for what may still be owed: "
+            f"{state.amount(reserved - state.paid_units)}"
         ),
     )
-    facts: dict[str, object] = {"amount_units": str(rest)}
-    title = f"refund {found.amount(rest)}"
-    return Plan((), (PlannedTransaction(title, lines, chain.refund(found.contract_id), (), facts),))
+    return Plan.of(
+        PlannedTransaction(
+            title=f"refund {state.amount(rest)}",
+            lines=lines,
+            call=chain.refund(state.contract_id),
+            by=(),
+            facts={"amount_units": str(rest)},
+        )
+    )
 
 
-def _check_open(found: ContractState) -> None:
-    if found.closed_at_s:
-        raise EscrowError("already-closed", f"its parties closed it on {utc(found.closed_at_s)}")
+def _check_open(state: ContractState) -> None:
+    if state.closed_at_s:
+        raise EscrowError(
+            "already-closed", f"its parties closed it on {format_second(state.closed_at_s)}"
+        )

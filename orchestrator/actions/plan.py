@@ -1,19 +1,17 @@
-"""TODO."""
+"""Plans: what can be sent to the chain, explained to people and to programs before it is signed."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
-from orchestrator.chain.abi import (
-    Call,
-)
+from orchestrator.chain.abi import Call
 from orchestrator.core.errors import EscrowError
 
 
 class PlannedTransaction(NamedTuple):
-    """One transaction: what it does, in a line and in more, and by whom; empty: by anyone.
+    """A transaction with what it does, in a line and in more, and the addresses that may send it.
 
-    `facts` says the same to programs.
+    Anyone may send it if `by` is empty. `facts` state to programs what `lines` state to people.
     """
 
     title: str
@@ -24,13 +22,18 @@ class PlannedTransaction(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What was looked at, and what can be sent for it.
+    """The transactions that can be sent, and what was examined to find them.
 
-    `obstacle` is why it cannot be sent now, though it can at another time; `facts` say to programs
-    what `lines` say.
+    `obstacle` is the reason why they cannot be sent now, though they can at another time. `facts`
+    state to programs what `lines` state to people.
     """
 
     lines: tuple[str, ...]
-    deeds: tuple[PlannedTransaction, ...] = ()
+    transactions: tuple[PlannedTransaction, ...] = ()
     obstacle: EscrowError | None = None
     facts: Mapping[str, object] = MappingProxyType({})
+
+    @classmethod
+    def of(cls, transaction: PlannedTransaction) -> Self:
+        """Return the plan of one transaction that explains itself."""
+        return cls((), (transaction,))

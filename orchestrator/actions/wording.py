@@ -1,25 +1,22 @@
-"""TODO."""
-
-from datetime import UTC, datetime
+"""Amounts and counts as they are written for people; `core.units` writes times."""
 
 from orchestrator.chain.deployment import Token
+from orchestrator.core.units import format_amount
 
 
-def told_amount(units: int, token: Token) -> str:
-    """An amount with the token's decimals and symbol, exactly."""
-    whole, rest = divmod(units, 10**token.decimals)
-    decimals = f"{rest:0{token.decimals}}" if token.decimals else ""
-    return f"{whole:,}.{decimals.rstrip('0').ljust(2, '0')} {token.symbol}"
+def describe_amount(units: int, token: Token) -> str:
+    """Write an amount exactly, with the token's decimals and symbol: `12.50 USDC`."""
+    return f"{format_amount(units, token.decimals)} {token.symbol}"
 
 
-def many(count: int, noun: str) -> str:
-    """A count of things: one claim, 2 claims."""
+def describe_exact_amount(units: int, token: Token) -> str:
+    """Write an amount also in the base units that are signed.
+
+    It belongs wherever a token that lies about its decimals would cost money.
+    """
+    return f"{describe_amount(units, token)} ({units} base units)"
+
+
+def count_of(count: int, noun: str) -> str:
+    """Write a count of things: one claim, 2 claims."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def utc(time_s: int) -> str:
-    """A UTC second as people read it."""
-    try:
-        return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    except (OverflowError, ValueError, OSError):
-        return f"second {time_s}"

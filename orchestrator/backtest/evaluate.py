@@ -15,18 +15,12 @@ from typing import IO, NamedTuple
 from orchestrator.backtest.inputs import ContractPlan, EventRow, TouchRow
 from orchestrator.core.attribution import forget_needless
 from orchestrator.core.contract import Contract, ContractRules
-from orchestrator.core.decide import (
-    OpenContract,
-    ProductEvent,
-    PublishPolicy,
-    Record,
-    Touch,
-    decide,
-    verdict_of,
-)
+from orchestrator.core.decide import decide, verdict_of
 from orchestrator.core.entry import ZERO_WORD, unpack_outcome
 from orchestrator.core.errors import RequestError
+from orchestrator.core.opening import Record
 from orchestrator.core.policy import Policy, Verdict
+from orchestrator.core.requests import OpenContract, ProductEvent, PublishPolicy, Touch
 from orchestrator.core.units import format_time
 from orchestrator.core.world import World
 
@@ -160,7 +154,7 @@ def _touch(
         decide(world, Touch(SURFACE, lead, operator, row.action), row.time_ns)
     except RequestError:
         return  # One more than `touches_per_lead`: the log would have turned it away too.
-    forget_needless(world.leads[lead].trails[operator], hopes, model)
+    forget_needless(world.leads[lead].touches[operator], hopes, model)
 
 
 def _outcome_line(world: World, records: Sequence[Record]) -> OutcomeLine | None:
@@ -170,12 +164,12 @@ def _outcome_line(world: World, records: Sequence[Record]) -> OutcomeLine | None
     transition, outcome = records[-2].entry, records[-1].entry
     contract = world.contracts[outcome.actor]
     touched = unpack_outcome(outcome.payload).touch
-    trail = world.leads[outcome.subject].trails[contract.rules.operator]
+    history = world.leads[outcome.subject].touches[contract.rules.operator]
     return OutcomeLine(
         contract=contract.rules.contract_id.decode(),
         lead=outcome.subject.decode(),
         time_ns=outcome.time_ms,
-        touch_time_ns=next(t.time_ms for t in trail.touches if t.position == touched),
+        touch_time_ns=next(t.time_ms for t in history.touches if t.position == touched),
         value_units=transition.value,
         earned_units=outcome.value if outcome.kind == "outcome" else 0,
     )

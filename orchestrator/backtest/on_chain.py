@@ -13,16 +13,11 @@ from orchestrator.backtest.evaluate import OutcomeLine, Report, Spool
 from orchestrator.backtest.inputs import ContractPlan, EventRow, TouchRow
 from orchestrator.client.accounts import PLAIN_TERMS
 from orchestrator.client.http import Client
-from orchestrator.core.decide import (
-    ProductEvent,
-    PublishPolicy,
-    RegisterOperator,
-    Request,
-    Touch,
-)
 from orchestrator.core.entry import ZERO_ADDRESS, address_word, unpack_outcome
 from orchestrator.core.errors import InputError, ReplayError
+from orchestrator.core.opening import EventOpening
 from orchestrator.core.policy import Policy, Verdict
+from orchestrator.core.requests import ProductEvent, PublishPolicy, RegisterOperator, Request, Touch
 from orchestrator.core.terms import Terms, contract_id, sign_digest
 from orchestrator.core.units import DAY_MS, NS_PER_MS, NS_PER_S
 from orchestrator.log.inbox import MAX_BULK, Submission, submit
@@ -225,7 +220,7 @@ class SettledRun:
         newest = self._stack.log.checkpoint()
         for entry, opening in self._stack.records(0, newest.size if newest else 0):
             kind = entry.kind
-            if kind in ("lead.transition", "lead.refused", "product.event") and opening:
+            if isinstance(opening, EventOpening):
                 is_new = opening.request_hash != mark
                 mark, value_units = opening.request_hash, entry.value
                 verdict = Verdict.REFUSED if kind == "lead.refused" else Verdict.ACCEPTED

@@ -140,7 +140,7 @@ def disprove(
 
     def find(desk: "CommandSession") -> "Plan":
         with desk.casebook(None if id_ is None else desk.read(id_)) as book:
-            return proving.disprove(desk.chain, book, id_)
+            return proving.plan_disproofs(desk.chain, book, id_)
 
     return find
 
@@ -153,7 +153,7 @@ def claim(id_: Id) -> Find:
     def find(desk: "CommandSession") -> "Plan":
         found = desk.read(id_)
         with desk.casebook(found) as book:
-            return proving.claim(desk.chain, book, found)
+            return proving.plan_claims(desk.chain, book, found)
 
     return find
 
@@ -166,7 +166,7 @@ def refute(id_: Id) -> Find:
     def find(desk: "CommandSession") -> "Plan":
         found = desk.read(id_)
         with desk.casebook(found) as book:
-            return proving.refute(desk.chain, book, found)
+            return proving.plan_refutations(desk.chain, book, found)
 
     return find
 
@@ -176,7 +176,7 @@ def dispute(id_: Id, about: AboutOption = None) -> Find:
     """Put the pending statement, or the claims, before the arbiter. By the owner or operator."""
     from orchestrator.actions import escrow as remedies
 
-    return lambda desk: remedies.dispute(desk.chain, desk.read(id_), about)
+    return lambda desk: remedies.plan_dispute(desk.chain, desk.read(id_), about)
 
 
 @_acting
@@ -186,7 +186,7 @@ def rule(id_: Id, amount: Amount, about: AboutOption = None) -> Find:
 
     def find(desk: "CommandSession") -> "Plan":
         found = desk.read(id_)
-        return remedies.rule(desk.chain, found, found.units(amount), about)
+        return remedies.plan_ruling(desk.chain, found, found.parse_amount(amount), about)
 
     return find
 
@@ -229,14 +229,14 @@ def close(
 
     def find(desk: "CommandSession") -> "Plan":
         found = desk.read(id_)
-        if found.units(amount) != given_by_other.payable_units:
+        if found.parse_amount(amount) != given_by_other.payable_units:
             raise InputError(
                 "consent-other",
                 f"{consent}: the other party has agreed to "
-                f"{found.exact(given_by_other.payable_units)}, not to "
-                f"{found.exact(found.units(amount))}",
+                f"{found.exact_amount(given_by_other.payable_units)}, not to "
+                f"{found.exact_amount(found.parse_amount(amount))}",
             )
-        return remedies.close(desk.chain, found, given_by_other)
+        return remedies.plan_close(desk.chain, found, given_by_other)
 
     _act(where, how, find)
 
@@ -246,7 +246,7 @@ def refund(id_: Id) -> Find:
     """Give the owner back what can no longer be owed. Anyone can, after the claim period."""
     from orchestrator.actions import escrow as remedies
 
-    return lambda desk: remedies.refund(desk.chain, desk.read(id_))
+    return lambda desk: remedies.plan_refund(desk.chain, desk.read(id_))
 
 
 @_acting
@@ -254,7 +254,7 @@ def release(id_: Id) -> Find:
     """Have paid out what is due. Anyone can."""
     from orchestrator.actions import escrow as remedies
 
-    return lambda desk: remedies.release(desk.chain, desk.read(id_))
+    return lambda desk: remedies.plan_release(desk.chain, desk.read(id_))
 
 
 @_acting
@@ -282,7 +282,7 @@ def feedback(
         at, found = desk.beside("feedback", feedback), desk.read(id_)
         policy = served_policy(desk.client, found.terms.policy)
         chosen = _motion(policy.motions_into(found.terms.outcome), motion)
-        return reputation.feedback(desk.chain, at, found, chosen, endpoint)
+        return reputation.plan_feedback(desk.chain, at, found, chosen, endpoint)
 
     return find
 
@@ -369,12 +369,12 @@ def job_evaluator(
 
     def find(desk: "CommandSession") -> "Plan":
         found = desk.read(id_)
-        return offers.offer(
+        return offers.plan_evaluator(
             desk.chain,
             desk.beside("evaluators", factory),
             found,
             commerce,
-            found.units(minimum),
+            found.parse_amount(minimum),
             stated_from_s=stated_from or 0,
             deadline_s=until,
         )
@@ -388,7 +388,7 @@ def job_complete(job: Job, evaluator: Named, factory: Factory = None) -> Find:
     """Complete a job by a statement that meets its condition. Anyone can, until its deadline."""
     from orchestrator.actions import erc8183 as offers
 
-    return lambda desk: offers.complete(
+    return lambda desk: offers.plan_completion(
         desk.chain, desk.client, _evaluator(desk, factory, evaluator), job
     )
 
@@ -399,7 +399,7 @@ def job_reject(job: Job, evaluator: Named, factory: Factory = None) -> Find:
     """Have a job rejected that nothing completed. Anyone can, after its deadline."""
     from orchestrator.actions import erc8183 as offers
 
-    return lambda desk: offers.reject(desk.chain, _evaluator(desk, factory, evaluator), job)
+    return lambda desk: offers.plan_rejection(desk.chain, _evaluator(desk, factory, evaluator), job)
 
 
 @jobs.command("collect")
@@ -417,7 +417,9 @@ def job_collect(
     """Send the verifier the fees that a job's contract has paid its evaluator. Anyone can."""
     from orchestrator.actions import erc8183 as offers
 
-    return lambda desk: offers.collect(desk.chain, _evaluator(desk, factory, evaluator), token)
+    return lambda desk: offers.plan_fee_collection(
+        desk.chain, _evaluator(desk, factory, evaluator), token
+    )
 
 
 def _evaluator(desk: "CommandSession", factory: str | None, address: str) -> "Evaluator":

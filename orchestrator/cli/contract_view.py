@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from orchestrator.actions.contract_state import ContractState
-from orchestrator.actions.wording import many, utc
+from orchestrator.actions.wording import count_of
 from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.units import DAY_S
+from orchestrator.core.units import DAY_S, format_second
 
 # --- Who can do what next -------------------------------------------------------------------------
 
@@ -113,7 +113,7 @@ def told(found: ContractState) -> Iterator[tuple[str, str]]:
     terms, times = found.terms, found.times
     yield "contract", to_hex(found.contract_id)
     yield "status", f"{found.status}: {_STATUS.get(found.status, found.status)}"
-    yield "now", f"{utc(found.now_s)}, block {found.block_number}"
+    yield "now", f"{format_second(found.now_s)}, block {found.block_number}"
     yield "owner", terms.owner
     yield "operator", terms.operator
     if terms.payee != terms.operator:
@@ -122,12 +122,15 @@ def told(found: ContractState) -> Iterator[tuple[str, str]]:
     yield "verifier", terms.verifier + retired
     yield "arbiter", terms.arbiter if found.has_arbiter else "none: nothing can be disputed"
     yield "pays", _price(found)
-    yield "counts", f"from {utc(terms.opens_at_s)} until {utc(terms.deadline_s)}"
-    yield "statements", f"until {utc(times.statements_until_s)}"
+    yield (
+        "counts",
+        f"from {format_second(terms.opens_at_s)} until {format_second(terms.deadline_s)}",
+    )
+    yield "statements", f"until {format_second(times.statements_until_s)}"
     if terms.challenge_period_s:
         yield "challenge", f"each statement waits {_period(terms.challenge_period_s)}"
     if terms.claim_period_s:
-        until, last = utc(times.claims_until_s), utc(times.refutable_until_s)
+        until, last = format_second(times.claims_until_s), format_second(times.refutable_until_s)
         yield "claims", f"until {until}; refuted and disputed until {last}"
     if terms.holdback_bps and terms.holdback_period_s:
         young = _period(terms.holdback_period_s + terms.lateness_s)
@@ -167,16 +170,16 @@ def _open_cases(found: ContractState) -> Iterator[tuple[str, str]]:
     if pending is not None:
         net = found.amount(pending.earned_units - pending.reversed_units)
         is_disputed = ", disputed" if found.is_disputed else ""
-        until = f"{utc(pending.resolves_at_s)}{is_disputed}"
+        until = f"{format_second(pending.resolves_at_s)}{is_disputed}"
         yield "pending", f"the statement at entry {pending.position}, {net} in all, until {until}"
     if claims.filed:
         dropped = len(claims.filed) - len(claims.open)
         ruled = "" if claims.ruled_units is None else ", as the arbiter ruled"
         is_disputed = ", disputed" if claims.is_disputed and not ruled else ""
         amount = found.amount(claims.claimed_units)
-        yield "claimed", f"{amount}, in {many(len(claims.open), 'claim')}{ruled}{is_disputed}"
+        yield "claimed", f"{amount}, in {count_of(len(claims.open), 'claim')}{ruled}{is_disputed}"
         if dropped:
-            yield "refuted", many(dropped, "claim")
+            yield "refuted", count_of(dropped, "claim")
 
 
 def _period(seconds: int) -> str:
@@ -190,8 +193,8 @@ def _period(seconds: int) -> str:
 def choice(found: ContractState, option: Option) -> str:
     """An option in a line."""
     is_open = option.from_s <= found.now_s
-    when = "now" if is_open else f"from {utc(option.from_s)}"
-    until = "" if option.until_s is None else f" until {utc(option.until_s)}"
+    when = "now" if is_open else f"from {format_second(option.from_s)}"
+    until = "" if option.until_s is None else f" until {format_second(option.until_s)}"
     command = f"  (tallystick {option.command})" if option.command else ""
     return f"{when}{until}: {option.who} can {option.what}{command}"
 

@@ -14,10 +14,9 @@ from typing import NamedTuple, Self
 import typer
 from rich.console import Console
 
-from orchestrator.actions.contract_state import ContractState, read
-from orchestrator.actions.escrow import Consent, closing
+from orchestrator.actions.contract_state import ContractState, read_contract_state
+from orchestrator.actions.escrow import Consent, describe_closing
 from orchestrator.actions.plan import Plan, PlannedTransaction
-from orchestrator.actions.wording import utc
 from orchestrator.chain.deployment import Chain, find_deployment
 from orchestrator.chain.wallet import Quote, Sender, Sent, quote, wei
 from orchestrator.client.http import Client
@@ -29,7 +28,7 @@ from orchestrator.core.errors import (
     InputError,
 )
 from orchestrator.core.terms import address_of, close_digest, sign_digest
-from orchestrator.core.units import DAY_S
+from orchestrator.core.units import DAY_S, format_second
 from orchestrator.storage import files
 from orchestrator.verify.log_copy import LogCopy, pages_of
 
@@ -95,7 +94,7 @@ class CommandSession:
 
     def read(self, contract_id: bytes) -> ContractState:
         """How this contract stands in the latest block."""
-        return read(self.chain, contract_id)
+        return read_contract_state(self.chain, contract_id)
 
     @contextmanager
     def casebook(self, found: ContractState | None = None) -> Iterator[LogCopy]:
@@ -186,12 +185,12 @@ def act(where: Endpoints, how: RunOptions, find: Callable[[CommandSession], Plan
         for line in brief.lines:
             tell.say(line)
         if brief.obstacle is not None:
-            for deed in brief.deeds:
+            for deed in brief.transactions:
                 tell.say(f"{deed.title}: not now")
-            planned = [_planned(deed) for deed in brief.deeds]
+            planned = [_planned(deed) for deed in brief.transactions]
             tell.document(head | {"transactions": planned, "sent": False})
             raise brief.obstacle
-        steps = [_explain(tell, desk.chain, deed, sender) for deed in brief.deeds]
+        steps = [_explain(tell, desk.chain, deed, sender) for deed in brief.transactions]
         ready = [step for step in steps if step.failure is None]
         if ready and sender is not None and not how.dry_run:
             count = len(ready)
@@ -317,8 +316,9 @@ def _check_clock(chain: Chain, block_s: int) -> None:
     if abs(block_s - our_clock()) > MAX_CLOCK_S:
         raise ChainError(
             "clock-differs",
-            f"by {chain.node.name} it is {utc(block_s)}, by our own clock {utc(our_clock())}; a "
-            f"false time can make a signature good for ever; ask another node, or set the clock",
+            f"by {chain.node.name} it is {format_second(block_s)}, by our own clock "
+            f"{format_second(our_clock())}; a false time can make a signature good for ever; ask "
+            f"another node, or set the clock",
         )
 
 
@@ -335,14 +335,14 @@ def sign_consent(
     with CommandSession(where) as desk:
         found = desk.read(contract_id)
         _check_clock(desk.chain, found.now_s)
-        units, expires_at_s = found.units(amount), found.now_s + days * DAY_S
+        units, expires_at_s = found.parse_amount(amount), found.now_s + days * DAY_S
         parties = (found.terms.owner, found.terms.operator)
         if key is not None and address_of(key) not in parties:
             raise InputError(
                 "key-of-another",
                 f"only {' or '.join(parties)} can agree to it; the key is of {address_of(key)}",
             )
-        for line in closing(found, units, expires_at_s):
+        for line in describe_closing(found, units, expires_at_s):
             tell.aside(line)
         tell.aside("it happens when the other party sends this signature; it cannot be taken back")
         if key is None or how.dry_run:

@@ -30,7 +30,7 @@ class LeadSummary(NamedTuple):
     own_touches: int
 
 
-class ProductEvent(NamedTuple):
+class EventReport(NamedTuple):
     """A product event as the owner reports it; `value` is a decimal token amount."""
 
     id: str
@@ -114,7 +114,7 @@ class Owner(Actor):
             accepted.append(terms)
         return accepted
 
-    def report_one(self, surface: str, purchase: ProductEvent, wait_s: int = 0) -> Any:
+    def report_one(self, surface: str, purchase: EventReport, wait_s: int = 0) -> Any:
         """Report one product event, and wait until the log has it; returns what became of it."""
         path = f"/v1/surfaces/{surface}/events"
         headers = _request_headers(purchase.id, wait_s)
@@ -127,7 +127,7 @@ class Owner(Actor):
         headers = _request_headers(secrets.token_hex(16), 0)
         return self._answer("POST", path, json={"lead": lead}, headers=headers)
 
-    def report(self, surface: str, purchases: Sequence[ProductEvent]) -> list[Any]:
+    def report(self, surface: str, purchases: Sequence[EventReport]) -> list[Any]:
         """Report product events in bulk; each line's id makes it count once."""
         lines = [{"id": purchase.id, **_event(purchase)} for purchase in purchases]
         return self._post_lines(f"/v1/surfaces/{surface}/events/bulk", lines)
@@ -219,7 +219,7 @@ def _request_headers(key: str, wait_s: int) -> dict[str, str]:
     return {"Idempotency-Key": key, "Prefer": f"wait={wait_s}"}
 
 
-def _event(purchase: ProductEvent) -> dict[str, str]:
+def _event(purchase: EventReport) -> dict[str, str]:
     return {
         "lead": purchase.lead,
         "event": purchase.event,

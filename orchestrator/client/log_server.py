@@ -8,15 +8,11 @@ from eth_utils.address import to_checksum_address
 
 from orchestrator.client.http import PAGE, Client
 from orchestrator.core import policy as policies
-from orchestrator.core.decide import Opening, Record
-from orchestrator.core.entry import (
-    WORD_BYTES,
-    EventOpening,
-    TouchOpening,
-    decode,
-)
+from orchestrator.core.entry import WORD_BYTES
 from orchestrator.core.errors import ReplayError, ServerError
 from orchestrator.core.hexadecimal import from_hex
+from orchestrator.core.kinds import decode, kind_of
+from orchestrator.core.opening import Record
 from orchestrator.core.policy import Policy
 from orchestrator.core.site import Addresses
 
@@ -62,24 +58,11 @@ def _records(client: Client, start: int, stop: int) -> Iterator[Record]:
 def _record(item: dict[str, Any], position: int) -> Record:
     if item["index"] != position:
         raise ReplayError("entries-gap", f"the server skipped entry {position}")
-    return Record(decode(bytes.fromhex(item["entry"][2:])), _opening(item["opening"]))
-
-
-def _opening(item: dict[str, Any] | None) -> Opening | None:
-    if item is None:
-        return None
-    request_hash, commitment = (
-        from_hex(item[name], WORD_BYTES) for name in ("request_hash", "commitment")
-    )
-    if "from_state" not in item:
-        return TouchOpening(request_hash, commitment)
-    return EventOpening(
-        str(item["from_state"]),
-        int(item["nth"]),
-        int(item["received_ms"]),
-        request_hash,
-        commitment,
-    )
+    entry = decode(from_hex(item["entry"]))
+    opened = kind_of(entry).opening
+    given = item["opening"]
+    # An opening that the entry's kind does not have proves nothing, and is passed over.
+    return Record(entry, None if given is None or opened is None else opened.from_json(given))
 
 
 def served_policy(client: Client, hash_: bytes) -> Policy:

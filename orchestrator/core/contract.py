@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from orchestrator.core.entry import AMOUNT_LIMIT, TIME_MS_LIMIT, address_word
 from orchestrator.core.escrow_model import times_of
+from orchestrator.core.fields import Model, Name, Share, ShortBytes, TimeMs, Truth, Units, Word
 from orchestrator.core.terms import Terms
 from orchestrator.core.units import BPS
 
@@ -24,24 +25,24 @@ class ContractRules(NamedTuple):
     neighbors. After `statements_until_ms` the escrow takes statements of reversals alone.
     """
 
-    contract_id: bytes
-    surface: bytes
-    owner: bytes
-    operator: bytes
-    verifier: bytes
-    policy_hash: bytes
-    attribution: str
-    outcome: str
-    repeatable: bool
-    unit_price_units: int
-    revenue_share_bps: int
-    budget_units: int
-    opens_at_ms: int
-    deadline_ms: int
-    attribution_window_ms: int
-    holdback_period_ms: int
-    statement_group: bytes = b""
-    statements_until_ms: int = NEVER_MS
+    contract_id: Word
+    surface: Word
+    owner: Word
+    operator: Word
+    verifier: Word
+    policy_hash: Word
+    attribution: Model
+    outcome: Name
+    repeatable: Truth
+    unit_price_units: Units
+    revenue_share_bps: Share
+    budget_units: Units
+    opens_at_ms: TimeMs
+    deadline_ms: TimeMs
+    attribution_window_ms: TimeMs
+    holdback_period_ms: TimeMs
+    statement_group: ShortBytes = b""
+    statements_until_ms: TimeMs = NEVER_MS
 
     def amount_units(self, value_units: int) -> int:
         """Return what an outcome of this value pays: price plus revenue share, rounded down."""

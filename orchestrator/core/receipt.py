@@ -17,30 +17,17 @@ from typing import NamedTuple
 from orchestrator.core.contract import rules_of
 from orchestrator.core.entry import (
     Entry,
-    EventOpening,
-    TouchOpening,
-    decode,
-    event_payload,
-    touch_payload,
     unpack_outcome,
     unpack_reversal,
     unpack_settlement,
 )
 from orchestrator.core.errors import EntryError, ProofError
+from orchestrator.core.kinds import ROLES, decode
 from orchestrator.core.merkle import leaf_hash, verify_inclusion
+from orchestrator.core.opening import Opening
 from orchestrator.core.terms import Terms
 
 FORMAT = "tallystick-receipt-1"
-ROLES = ("outcome", "reversal", "transition", "event", "touch", "settlement", "payout")
-_KINDS = {
-    "outcome": "outcome",
-    "reversal": "outcome.reversed",
-    "transition": "lead.transition",
-    "event": "product.event",
-    "touch": "touch",
-    "settlement": "settlement",
-    "payout": "payout",
-}
 MAX_PATH = 40
 _HEX = re.compile(r"0x(?:[0-9a-f]{2})*")
 
@@ -51,7 +38,7 @@ class Proven(NamedTuple):
     position: int
     data: bytes
     entry: Entry
-    opening: EventOpening | TouchOpening | None
+    opening: Opening | None
     path: tuple[bytes, ...]
 
 
@@ -108,7 +95,7 @@ def parse(document: object) -> Receipt:
 
 
 def check(receipt: Receipt) -> None:
-    """Check every inclusion proof and opening, and that the entries tell one story."""
+    """Check every inclusion proof and opening, and the story that the entries tell together."""
     for role, proven in receipt.entries.items():
         try:
             leaf = leaf_hash(proven.data)
@@ -204,16 +191,8 @@ def _check_settlement(receipt: Receipt) -> None:
 
 
 def _check_opening(role: str, proven: Proven) -> None:
-    match proven.opening:
-        case EventOpening() as opening if role in ("transition", "event"):
-            wanted = event_payload(opening)
-        case TouchOpening() as opening if role == "touch":
-            wanted = touch_payload(opening)
-        case None:
-            return
-        case _:
-            raise ProofError("receipt-opening", f"a {role} has no such opening")
-    _same(role, "opening", wanted, proven.entry.payload)
+    if proven.opening is not None and not ROLES[role].fits(proven.entry, proven.opening):
+        raise ProofError("receipt-opening", f"the opening of the {role} does not match it")
 
 
 def _same(role: str, what: str, found: object, wanted: object) -> None:
@@ -234,28 +213,29 @@ def _proven(item: Mapping[str, object], role: str) -> Proven:
         entry = decode(data)
     except EntryError as error:
         raise ProofError(error.code, f"the {role} is no entry: {error.message}") from None
-    _same(role, "kind", entry.kind, _KINDS[role])
+    _same(role, "kind", entry.kind, ROLES[role].name)
     path = item.get("path")
     if not isinstance(path, list) or len(path) > MAX_PATH:
         raise ProofError("receipt-path", f"the {role}'s path must be a list of at most {MAX_PATH}")
     nodes = tuple(_bytes({"path": node}, "path", 32) for node in path)
-    return Proven(_whole(item, "index"), data, entry, _opening(item.get("opening")), nodes)
+    return Proven(_whole(item, "index"), data, entry, _opening(item.get("opening"), role), nodes)
 
 
-def _opening(value: object) -> EventOpening | TouchOpening | None:
+def _opening(value: object, role: str) -> Opening | None:
+    """Return an entry's opening, in the one form in which it is written."""
+    opened = ROLES[role].opening
     if value is None:
         return None
+    if opened is None:
+        raise ProofError("receipt-opening", f"a {role} has no opening")
     table = _table(value, "an opening")
-    request_hash, commitment = (_bytes(table, name, 32) for name in ("request_hash", "commitment"))
-    if "from_state" not in table:
-        return TouchOpening(request_hash, commitment)
-    return EventOpening(
-        _text(table, "from_state"),
-        _whole(table, "nth"),
-        _whole(table, "received_ms"),
-        request_hash,
-        commitment,
-    )
+    try:
+        found = opened.from_json(table)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        found = None
+    if found is None or found.to_json() != table:
+        raise ProofError("receipt-malformed", f"the opening of the {role} is not in its form")
+    return found
 
 
 def _table(value: object, what: str) -> Mapping[str, object]:

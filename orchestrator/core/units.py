@@ -19,7 +19,7 @@ DAY_MS = 1000 * DAY_S
 NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000
 
-_AMOUNT = re.compile(r"([0-9]{1,30})(?:\.([0-9]{1,80}))?")
+_AMOUNT = re.compile(r"([0-9]+)(?:\.([0-9]{1,80}))?")
 _TIME = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"(?:([Tt ])([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?"
@@ -27,6 +27,7 @@ _TIME = re.compile(
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _END_S = 253_402_300_800  # the year 10000, which RFC 3339 cannot write
+_MAX_WHOLE_DIGITS = 30
 
 
 def parse_amount(text: str, decimals: int = TOKEN_DECIMALS) -> int:
@@ -38,8 +39,9 @@ def parse_amount(text: str, decimals: int = TOKEN_DECIMALS) -> int:
     fraction: str = match[2] or ""
     if len(fraction) > decimals:
         raise ValueError(f"{shorten(repr(text))} has more than {decimals} decimals")
-    # Digits only, never a float: an amount is exact or refused.
-    units = int(whole + fraction.ljust(decimals, "0"))
+    # Python refuses to convert thousands of digits: those are counted instead.
+    is_short = len(whole) <= _MAX_WHOLE_DIGITS
+    units = int(whole + fraction.ljust(decimals, "0")) if is_short else AMOUNT_LIMIT
     if units >= AMOUNT_LIMIT:
         raise ValueError(f"{shorten(repr(text))} is more than any escrow holds")
     return units

@@ -6,20 +6,14 @@
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.core.codec import decode_lead, opening_fits
+from orchestrator.core.codec import decode_lead
 from orchestrator.core.errors import DomainError, LogError
+from orchestrator.core.kinds import advance, kind_of
 from orchestrator.core.merkle import CompactRange, leaf_hash
 from orchestrator.core.world import World
-from orchestrator.log.reader import (
-    PAGE_ENTRIES,
-    check_root,
-    load_policies,
-    load_world,
-    read_entries,
-    stored_checkpoint,
-    stored_pages,
-    touches_of,
-)
+from orchestrator.log.projections import load_policies, load_world
+from orchestrator.log.reader import PAGE_ENTRIES, read_entries, stored_pages
+from orchestrator.log.tree import check_root, stored_checkpoint
 from orchestrator.storage.database import Database, Row, Session
 
 MAX_DIFFERENCES = 100
@@ -75,7 +69,8 @@ def _rehash(session: Session, log_id: bytes, tree: CompactRange, stop: int) -> N
         for stored in page:
             leaves.append(leaf_hash(stored.data))
             try:
-                fits = opening_fits(stored.entry, stored.opening)
+                entry = stored.entry
+                fits = kind_of(entry).fits(entry, stored.opened)
             except DomainError as error:
                 raise LogError(
                     "entry-malformed", f"entry {stored.position}: {error.message}"
@@ -111,22 +106,11 @@ def rebuild(database: Database, log_id: bytes) -> list[str]:
             return []
         stored = load_world(session, log_id, last.size, last.fold_time_ms)
         world = World(policies=stored.policies, rules=dict(stored.rules))
-        since_ms: dict[bytes, int] = {}
-        levels: dict[bytes, tuple[str, int]] = {}
         for page in stored_pages(session, log_id, 0, last.size):
             for item in page:
-                entry = item.entry
-                if entry.kind in ("lead.registered", "lead.transition"):
-                    since_ms[entry.subject] = entry.time_ms
-                elif entry.kind == "operator.registered":
-                    levels[entry.subject] = (entry.label, item.position)
-                world.advance(entry)
+                advance(world, item.entry)
         differences = _compare(world, stored)
-        rows = session.all("log.operators", log_id=log_id)
-        differences += _unequal(
-            "operator", levels, {row.operator: (row.level, row.registered) for row in rows}
-        )
-        differences += _compare_leads(session, log_id, world, since_ms)
+        differences += _compare_leads(session, log_id, world)
     return differences[:MAX_DIFFERENCES]
 
 
@@ -135,20 +119,19 @@ def _compare(world: World, stored: World) -> list[str]:
     if (world.size, world.time_ms) != (stored.size, stored.time_ms):
         found.append(f"time: {stored.time_ms} is stored, the log says {world.time_ms}")
     found += _unequal("surface", world.surfaces, stored.surfaces)
+    found += _unequal("operator", world.operators, stored.operators)
     found += _unequal("contract", world.contracts, stored.contracts)
     return found
 
 
-def _compare_leads(
-    session: Session, log_id: bytes, world: World, since_ms: dict[bytes, int]
-) -> list[str]:
+def _compare_leads(session: Session, log_id: bytes, world: World) -> list[str]:
     found: list[str] = []
     after = b""
     seen = 0
     while rows := session.all("log.leads_after", log_id=log_id, after=after, limit=PAGE_ENTRIES):
         page = {row.lead: row for row in rows}
         wanted = {
-            name: (lead, since_ms[name], touches_of(lead))
+            name: (lead, lead.touch_count)
             for name in page
             if (lead := world.leads.get(name)) is not None
         }
@@ -163,7 +146,7 @@ def _compare_leads(
 
 def _stored_lead(row: Row) -> object:
     try:
-        return decode_lead(row.surface, row.state, row.document), row.since_ms, row.touches
+        return decode_lead(row.surface, row.state, row.since_ms, row.document), row.touches
     except LogError as error:
         return error.message
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from orchestrator.core.codec import commitment, encode_request, json_text, request_id
-from orchestrator.core.decide import ProductEvent, Request, Touch
 from orchestrator.core.entry import ZERO_WORD
 from orchestrator.core.errors import RequestError
+from orchestrator.core.requests import ProductEvent, Request, Touch
 from orchestrator.storage.database import Session
 
 MAX_BULK = 1_000

@@ -4,32 +4,31 @@ What this module reads is public, save the leads: these are read in a session th
 account. Every page has a limit, every list of results a bound.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from orchestrator.core import merkle, policy
-from orchestrator.core.codec import decode_lead, decode_opening, decode_rules
 from orchestrator.core.contract import Contract
-from orchestrator.core.decide import Opening
-from orchestrator.core.entry import Entry, ascii_word, decode
-from orchestrator.core.errors import DomainError, LogError, ProofError
-from orchestrator.core.merkle import CompactRange, leaf_hash, node_hash
+from orchestrator.core.entry import Entry
+from orchestrator.core.errors import EntryError, LogError
+from orchestrator.core.kinds import KINDS, decode, kind_of
+from orchestrator.core.merkle import CompactRange, leaf_hash
+from orchestrator.core.opening import Opening
 from orchestrator.core.policy import Policy
-from orchestrator.core.world import Lead, Surface, World
-from orchestrator.storage.database import Database, Row, Session
+from orchestrator.log.projections import contract_of
+from orchestrator.log.tree import (
+    TILE_HASHES,
+    Checkpoint,
+    Tiles,
+    check_root,
+    checkpoint_of,
+    stored_checkpoint,
+    tree_of,
+)
+from orchestrator.storage.database import Database, Session
 
 PAGE_ENTRIES = 5_000
 MAX_PAGE = 10_000
-TILE_HASHES = 256
-
-
-class Checkpoint(NamedTuple):
-    """The log at one size: its root, our clock then, and the publisher's EIP-712 signature."""
-
-    size: int
-    root: bytes
-    time_ms: int
-    signature: bytes
 
 
 class StoredEntry(NamedTuple):
@@ -45,7 +44,13 @@ class StoredEntry(NamedTuple):
 
     @property
     def opened(self) -> Opening | None:
-        return None if self.opening is None else decode_opening(self.opening)
+        """Return the opening of the entry's kind. Raises EntryError for what is none."""
+        if self.opening is None:
+            return None
+        opened = kind_of(self.entry).opening
+        if opened is None:
+            raise EntryError("opening-unknown", f"entry {self.position} has no opening by its kind")
+        return opened.decode(self.opening)
 
 
 class LeadSummary(NamedTuple):
@@ -77,8 +82,13 @@ class LogReader:
             return read_entries(session, self.log_id, start, limit)
 
     def of_kind(self, kind: str, after: int, limit: int) -> list[StoredEntry]:
-        """Entries of a rare kind after a position: any but touches, leads', events and outcomes."""
-        return self._page("log.entries_of_kind", after, limit, kind=ascii_word(kind))
+        """Return entries of a kind that the log lists, after a position."""
+        found = KINDS[kind]
+        if not found.listed:
+            raise LogError(
+                "kind-not-listed", f"entries of kind {kind!r} are found by their subject"
+            )
+        return self._page("log.entries_of_kind", after, limit, kind=found.word)
 
     def about(self, subject: bytes, after: int, limit: int) -> list[StoredEntry]:
         """Entries whose subject is this lead, contract, operator or policy, after a position."""
@@ -197,104 +207,7 @@ class LogReader:
         return [StoredEntry(*row) for row in rows]
 
 
-class Tiles:
-    """The hashes of the tree, read from storage a tile at a time, for as long as a session lasts.
-
-    Leaves are hashed from the entries; the levels 8, 16, … are stored.
-    """
-
-    def __init__(self, session: Session, log_id: bytes) -> None:
-        self._session = session
-        self._log_id = log_id
-        # By tile: its hashes, then their parents, and so on as far as they were asked for.
-        self._tiles: dict[tuple[int, int], list[list[bytes]]] = {}
-
-    def node(self, level: int, position: int) -> bytes:
-        """A `merkle.Reader`: the root of leaves [position << level, (position + 1) << level)."""
-        tile_level, height = divmod(level, merkle.TILE_LEVELS)
-        number, offset = divmod(position << height, TILE_HASHES)
-        rows = self._rows(tile_level, number)
-        while len(rows) <= height:
-            halves = iter(rows[-1])
-            rows.append(
-                [node_hash(left, right) for left, right in zip(halves, halves, strict=False)]
-            )
-        found = rows[height]
-        if offset >> height >= len(found):
-            raise LogError("node-missing", f"the log has no node {position} at level {level}")
-        return found[offset >> height]
-
-    def hashes(self, tile_level: int, number: int) -> list[bytes]:
-        """All hashes that a tile has so far."""
-        return self._rows(tile_level, number)[0]
-
-    def _rows(self, tile_level: int, number: int) -> list[list[bytes]]:
-        rows = self._tiles.get((tile_level, number))
-        if rows is None:
-            rows = [self._read(tile_level, number)]
-            self._tiles[tile_level, number] = rows
-        return rows
-
-    def _read(self, tile_level: int, number: int) -> list[bytes]:
-        start = number * TILE_HASHES
-        bounds = {"log_id": self._log_id, "start": start, "stop": start + TILE_HASHES}
-        if tile_level == 0:
-            rows = self._session.all("log.leaves", **bounds)
-        else:
-            level = tile_level * merkle.TILE_LEVELS
-            rows = self._session.all("log.subtrees", level=level, **bounds)
-        if [row.position for row in rows] != list(range(start, start + len(rows))):
-            raise LogError("node-missing", f"tile {tile_level}/{number} has gaps")
-        return [row.hash if tile_level else leaf_hash(row.hash) for row in rows]
-
-
 # --- What is stored, as the core knows it ---------------------------------------------------------
-
-
-def stored_checkpoint(session: Session, log_id: bytes, size: int | None = None) -> Row | None:
-    """A checkpoint's row: the newest, or the one of this size."""
-    if size is None:
-        return session.one("log.last_checkpoint", log_id=log_id)
-    return session.one("log.checkpoint", log_id=log_id, size=size)
-
-
-def tree_of(row: Row) -> CompactRange:
-    """The right edge of the tree at a checkpoint; raises `LogError` unless it leads to its root."""
-    try:
-        tree = CompactRange(row.size, row.nodes)
-    except ProofError as error:
-        raise LogError("root-mismatch", f"checkpoint {row.size}: {error.message}") from None
-    if tree.root() != row.root:
-        raise LogError("root-mismatch", f"checkpoint {row.size} contradicts itself")
-    return tree
-
-
-def checkpoint_of(row: Row) -> Checkpoint:
-    """What a checkpoint's row says to the public."""
-    return Checkpoint(row.size, row.root, row.time_ms, row.signature)
-
-
-def contract_of(row: Row) -> Contract:
-    """The contract of a row; raises `LogError` if its rules are none."""
-    try:
-        rules = decode_rules(row.rules)
-    except DomainError as error:
-        raise LogError(
-            "rules-malformed", f"contract 0x{row.contract_id.hex()}: {error.message}"
-        ) from None
-    return Contract(
-        rules,
-        row.opened,
-        row.closed_at_ms,
-        row.earned_units,
-        row.reversed_units,
-        row.over_units,
-        row.outcomes,
-        row.reversals,
-        row.last_outcome,
-        row.last_reversal,
-        row.last_settlement,
-    )
 
 
 def read_entries(session: Session, log_id: bytes, start: int, limit: int) -> list[StoredEntry]:
@@ -318,57 +231,5 @@ def stored_pages(
         start += len(page)
 
 
-def load_policies(session: Session, log_id: bytes) -> dict[bytes, Policy]:
-    """All policies by hash; raises `LogError` for one whose document has another."""
-    found = {}
-    for row in session.all("log.policies", log_id=log_id):
-        try:
-            parsed = policy.parse(row.document)
-        except DomainError:
-            parsed = None
-        if parsed is None or parsed.hash != row.hash:
-            raise LogError("policy-altered", f"policy 0x{row.hash.hex()} has another document")
-        found[row.hash] = parsed
-    return found
-
-
-def load_world(session: Session, log_id: bytes, size: int, time_ms: int) -> World:
-    """The fold as its projections keep it, without leads: these are loaded as they are needed."""
-    world = World(size, time_ms, policies=load_policies(session, log_id))
-    for row in session.all("log.surfaces", log_id=log_id):
-        found = world.policies.get(row.policy_hash)
-        if found is None:
-            raise LogError("policy-missing", f"policy 0x{row.policy_hash.hex()} is not stored")
-        world.surfaces[row.surface] = Surface(row.owner, found, row.version)
-    for row in session.all("log.operators", log_id=log_id):
-        world.operators.add(row.operator)
-    for row in session.all("log.contracts", log_id=log_id):
-        world.add_contract(contract_of(row))
-    return world
-
-
-def load_leads(
-    session: Session, log_id: bytes, leads: Sequence[bytes]
-) -> Iterator[tuple[bytes, Lead, int]]:
-    """(pseudonym, lead, since when it is in its state) of those of these leads that are known."""
-    for row in session.all("log.leads", log_id=log_id, leads=leads):
-        yield row.lead, decode_lead(row.surface, row.state, row.document), row.since_ms
-
-
-def touches_of(lead: Lead) -> int:
-    """How often all operators together touched a lead."""
-    return sum(trail.count for trail in lead.trails.values())
-
-
 def _bounded(limit: int) -> int:
     return max(0, min(limit, MAX_PAGE))
-
-
-def check_root(tree: CompactRange, row: Row) -> None:
-    """Raise `LogError` unless this tree is the one of a checkpoint."""
-    if tree.root() != row.root or list(tree.nodes) != list(row.nodes):
-        raise LogError(
-            "root-mismatch",
-            f"what is stored hashes to 0x{tree.root().hex()}, "
-            f"checkpoint {row.size} says 0x{row.root.hex()}",
-        )

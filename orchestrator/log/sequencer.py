@@ -14,27 +14,17 @@ from hashlib import sha256
 
 from orchestrator.core.codec import (
     decode_request,
-    encode_lead,
-    encode_opening,
-    encode_rules,
-    json_text,
 )
-from orchestrator.core.decide import Erasure, ProductEvent, Record, Request, Touch, decide
-from orchestrator.core.entry import encode
+from orchestrator.core.decide import decide
 from orchestrator.core.errors import DomainError, LogError, RequestError
+from orchestrator.core.kinds import encode, kind_of
 from orchestrator.core.merkle import CompactRange, Subtree, leaf_hash
+from orchestrator.core.opening import Record
+from orchestrator.core.requests import Request
 from orchestrator.core.world import World
-from orchestrator.log.reader import (
-    Checkpoint,
-    Tiles,
-    checkpoint_of,
-    load_leads,
-    load_world,
-    read_entries,
-    stored_checkpoint,
-    touches_of,
-    tree_of,
-)
+from orchestrator.log.projections import Changes, load_leads, load_world, write_leads, write_rest
+from orchestrator.log.reader import read_entries
+from orchestrator.log.tree import Checkpoint, Tiles, checkpoint_of, stored_checkpoint, tree_of
 from orchestrator.storage.database import Connection, Database, Row, Session, array
 
 BATCH = 5_000
@@ -59,44 +49,26 @@ class _WriterState:
     world: World
     tree: CompactRange
     last: Checkpoint | None
-    since_ms: dict[bytes, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class _Batch:
-    """What one drain writes."""
+    """The rows of one drain, and the projections that they change."""
 
-    entries: list[tuple[int, bytes, bytes | None]] = field(default_factory=list)
+    # position, entry, opening, and the word of its kind where the log lists that
+    entries: list[tuple[int, bytes, bytes | None, bytes | None]] = field(default_factory=list)
     # seq, first position, count, and a refusal's code and message
     results: list[tuple[int, int, int, str | None, str | None]] = field(default_factory=list)
-    # What the entries changed; dictionaries for their order.
-    leads: dict[bytes, None] = field(default_factory=dict)
-    contracts: dict[bytes, None] = field(default_factory=dict)
-    policies: dict[bytes, None] = field(default_factory=dict)
-    surfaces: dict[bytes, None] = field(default_factory=dict)
-    operators: dict[bytes, tuple[str, int]] = field(default_factory=dict)
-    entered_ms: dict[bytes, int] = field(default_factory=dict)
+    changes: Changes = field(default_factory=Changes)
 
     def add(self, position: int, record: Record) -> None:
+        """Take in a record that the fold has moved past."""
         entry, opening = record
-        data = encode(entry)
-        self.entries.append((position, data, None if opening is None else encode_opening(opening)))
-        kind = entry.kind
-        if kind == "touch":
-            self.leads[entry.subject] = None
-        elif kind in ("lead.transition", "lead.registered"):
-            self.leads[entry.subject] = None
-            self.entered_ms[entry.subject] = entry.time_ms
-        elif kind in ("outcome", "outcome.over", "outcome.reversed"):
-            self.leads[entry.subject] = None
-            self.contracts[entry.actor] = None
-        elif kind in ("settlement", "contract.opened", "contract.closed"):
-            self.contracts[entry.subject] = None
-        elif kind == "policy.published":
-            self.policies[entry.subject] = None
-            self.surfaces[entry.surface] = None
-        elif kind == "operator.registered":
-            self.operators[entry.subject] = (entry.label, position)
+        kind = kind_of(entry)
+        opened = None if opening is None else opening.encode()
+        listed = kind.word if kind.listed else None
+        self.entries.append((position, encode(entry), opened, listed))
+        self.changes.add(kind, entry)
 
 
 def _no_failpoint(_: str) -> None:
@@ -129,7 +101,7 @@ class Sequencer:
         self._sign = sign
         self._leads_in_memory = leads_in_memory
         self._failpoint = failpoint
-        self._hand: _WriterState | None = None
+        self._state: _WriterState | None = None
 
     def __enter__(self) -> "Sequencer":
         self.open()
@@ -148,16 +120,16 @@ class Sequencer:
         connection = self._database.connect()
         try:
             with connection.transaction() as session:
-                self._hand = self._load(connection, session)
+                self._state = self._load(connection, session)
         except BaseException:
             connection.close()
             raise
 
     def close(self) -> None:
         """Give up the lock and forget the fold."""
-        if self._hand is not None:
-            self._hand.connection.close()
-            self._hand = None
+        if self._state is not None:
+            self._state.connection.close()
+            self._state = None
 
     def drain(self, limit: int = BATCH) -> Checkpoint | None:
         """Decide the requests that wait, at most `limit`; returns the checkpoint that covers them.
@@ -174,11 +146,11 @@ class Sequencer:
             raise
 
     def _opened(self) -> _WriterState:
-        if self._hand is None:
+        if self._state is None:
             self.open()
-        if self._hand is None:
+        if self._state is None:
             raise LogError("sequencer-closed", "the sequencer is not open")
-        return self._hand
+        return self._state
 
     def _load(self, connection: Connection, session: Session) -> _WriterState:
         key = int.from_bytes(sha256(self._log_id).digest()[:8], signed=True)
@@ -212,68 +184,65 @@ class Sequencer:
                 )
             end += 1 << level
 
-    def _drain(self, hand: _WriterState, limit: int) -> Checkpoint | None:
-        with hand.connection.transaction() as session:
+    def _drain(self, state: _WriterState, limit: int) -> Checkpoint | None:
+        with state.connection.transaction() as session:
             rows = session.all("log.take", log_id=self._log_id, limit=limit)
             if not rows:
                 return None
             now_ms = self._now_ms()
-            if hand.last is not None and now_ms < hand.last.time_ms:
+            if state.last is not None and now_ms < state.last.time_ms:
                 raise LogError(
                     "clock-regressed",
-                    f"the clock says {now_ms} ms, the last checkpoint is of {hand.last.time_ms} ms",
+                    f"the clock says {now_ms} ms, "
+                    f"the last checkpoint is of {state.last.time_ms} ms",
                 )
             bodies = json.loads(f"[{','.join(row.body for row in rows)}]")
             requests = [_decoded(row.kind, body) for row, body in zip(rows, bodies, strict=True)]
-            self._load_leads(session, hand, requests)
+            self._load_leads(session, state, requests)
             self._failpoint("taken")
-            batch = _decide(hand.world, rows, requests, now_ms)
+            batch = _decide(state.world, rows, requests, now_ms)
             self._failpoint("decided")
-            last = self._append(session, hand, batch, now_ms) if batch.entries else hand.last
+            last = self._append(session, state, batch, now_ms) if batch.entries else state.last
             self._finish(session, batch)
             self._failpoint("finished")
         self._failpoint("committed")
-        hand.last = last
+        state.last = last
         return last
 
     def _load_leads(
-        self, session: Session, hand: _WriterState, requests: Sequence[Request | DomainError]
+        self, session: Session, state: _WriterState, requests: Sequence[Request | DomainError]
     ) -> None:
         """Have in memory the leads that the requests speak of, and the latest others."""
-        leads = hand.world.leads
-        wanted = {
-            request.lead: None
-            for request in requests
-            if isinstance(request, Touch | ProductEvent | Erasure)
-        }
+        leads = state.world.leads
+        wanted = dict.fromkeys(
+            lead for request in requests if (lead := getattr(request, "lead", None)) is not None
+        )
+        # The leads asked for last come last, so that those in front are the ones to forget.
         for name in wanted:
             if name in leads:
                 leads[name] = leads.pop(name)
         missing = [name for name in wanted if name not in leads]
-        for name, lead, since_ms in load_leads(session, self._log_id, missing):
-            leads[name] = lead
-            hand.since_ms[name] = since_ms
+        leads.update(load_leads(session, self._log_id, missing))
         for name in list(leads)[: max(0, len(leads) - max(len(wanted), self._leads_in_memory))]:
             del leads[name]
-            del hand.since_ms[name]
 
     def _append(
-        self, session: Session, hand: _WriterState, batch: _Batch, now_ms: int
+        self, session: Session, state: _WriterState, batch: _Batch, now_ms: int
     ) -> Checkpoint:
-        log_id, world, tree = self._log_id, hand.world, hand.tree
+        log_id, world, tree = self._log_id, state.world, state.tree
         previous_size = tree.size
         session.copy(
             "log.append_entries",
-            ("bytea", "int8", "bytea", "bytea"),
+            ("bytea", "int8", "bytea", "bytea", "bytea"),
             ((log_id, *row) for row in batch.entries),
         )
         self._failpoint("entries")
-        completed = tree.extend([leaf_hash(data) for _, data, _ in batch.entries])
+        completed = tree.extend([leaf_hash(data) for _, data, *_ in batch.entries])
         self._write_subtrees(session, completed)
         self._failpoint("subtrees")
-        self._write_leads(session, hand, batch)
+        write_leads(session, log_id, world, batch.changes)
         self._failpoint("leads")
-        self._write_projections(session, world, batch)
+        write_rest(session, log_id, world, batch.changes)
         self._failpoint("projections")
         if not previous_size + len(batch.entries) == tree.size == world.size:
             raise LogError(
@@ -307,59 +276,6 @@ class Sequencer:
                 ((self._log_id, *subtree) for subtree in completed),
             )
 
-    def _write_leads(self, session: Session, hand: _WriterState, batch: _Batch) -> None:
-        if not batch.leads:
-            return
-        hand.since_ms.update(batch.entered_ms)
-        world, since_ms = hand.world, hand.since_ms
-        session.copy(
-            "log.bring_leads",
-            ("bytea", "bytea", "text", "int8", "int8", "text"),
-            (
-                (
-                    name,
-                    lead.surface,
-                    lead.state,
-                    since_ms[name],
-                    touches_of(lead),
-                    json_text(encode_lead(lead)),
-                )
-                for name in batch.leads
-                for lead in (world.leads[name],)
-            ),
-        )
-        session.run("log.put_leads", log_id=self._log_id)
-
-    def _write_projections(self, session: Session, world: World, batch: _Batch) -> None:
-        """Everything but leads: few rows a drain, save after a settlement tick."""
-        log_id = self._log_id
-        for hash_ in batch.policies:
-            document = json_text(world.policies[hash_].document())
-            session.run("log.put_policy", log_id=log_id, hash=hash_, document=document)
-        for surface in batch.surfaces:
-            here = world.surfaces[surface]
-            session.run(
-                "log.put_surface",
-                log_id=log_id,
-                surface=surface,
-                owner=here.owner,
-                policy_hash=here.policy.hash,
-                version=here.version,
-            )
-        for operator, (level, position) in batch.operators.items():
-            session.run(
-                "log.put_operator",
-                log_id=log_id,
-                operator=operator,
-                level=level,
-                registered=position,
-            )
-        if batch.contracts:
-            session.run_each(
-                "log.put_contract",
-                [_contract_row(log_id, world, contract_id) for contract_id in batch.contracts],
-            )
-
     def _finish(self, session: Session, batch: _Batch) -> None:
         seqs, first_positions, counts, codes, messages = zip(*batch.results, strict=True)
         done = session.run(
@@ -377,12 +293,12 @@ class Sequencer:
     def _refuse(self, error: _UnfoldableError) -> Checkpoint | None:
         """Turn away a request that the fold failed at, so that it does not stop all others."""
         _log.error("request %d cannot be folded: %s", error.row.seq, error)
-        hand = self._opened()
+        state = self._opened()
         batch = _Batch()
-        _refused(batch, error.row, hand.world.size, "request-unfoldable", "the log cannot take it")
-        with hand.connection.transaction() as session:
+        _refused(batch, error.row, state.world.size, "request-unfoldable", "the log cannot take it")
+        with state.connection.transaction() as session:
             self._finish(session, batch)
-        return hand.last
+        return state.last
 
 
 # What a fold with a mistake in it may raise. `RequestError` and `LogError` are not mistakes.
@@ -422,26 +338,3 @@ def _decide(
 
 def _refused(batch: _Batch, row: Row, position: int, code: str, message: str) -> None:
     batch.results.append((row.seq, position, 0, code, message))
-
-
-def _contract_row(log_id: bytes, world: World, contract_id: bytes) -> dict[str, object]:
-    contract = world.contracts[contract_id]
-    rules = contract.rules
-    return {
-        "log_id": log_id,
-        "contract_id": contract_id,
-        "surface": rules.surface,
-        "owner": rules.owner,
-        "operator": rules.operator,
-        "opened": contract.opened,
-        "closed_at_ms": contract.closed_at_ms,
-        "earned_units": contract.earned_units,
-        "reversed_units": contract.reversed_units,
-        "over_units": contract.over_units,
-        "outcomes": contract.outcomes,
-        "reversals": contract.reversals,
-        "last_outcome": contract.last_outcome,
-        "last_reversal": contract.last_reversal,
-        "last_settlement": contract.last_settlement,
-        "rules": json_text(encode_rules(rules)),
-    }

@@ -21,10 +21,11 @@ from api.context import Limits, ServiceInfo
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.indexer import Watcher
 from orchestrator.chain.relayer import Submitter
-from orchestrator.core.decide import Genesis, Record
 from orchestrator.core.entry import address_word
 from orchestrator.core.errors import ChainError, InputError, LogError
+from orchestrator.core.opening import Record
 from orchestrator.core.policy import Policy
+from orchestrator.core.requests import Genesis
 from orchestrator.core.site import Site
 from orchestrator.core.terms import address_of, checkpoint_digest, sign_digest
 from orchestrator.log.inbox import Submission, submit

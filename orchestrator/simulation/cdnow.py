@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from typing import NamedTuple
 
-from orchestrator.client.accounts import LeadSummary, Operator, ProductEvent
+from orchestrator.client.accounts import EventReport, LeadSummary, Operator
 from orchestrator.core.errors import InputError
 from orchestrator.core.units import DAY_MS, DAY_S
 
 # The start of a day in UTC milliseconds, and its purchases.
-Day = tuple[int, list[ProductEvent]]
+Day = tuple[int, list[EventReport]]
 NOON_MS = DAY_MS // 2
 
 SURFACE_NAME = "cdnow"
@@ -131,7 +131,7 @@ def purchases() -> Iterator[Day]:
 
     A purchase happens at noon of its day; those of one day keep the order of the file.
     """
-    days: dict[int, list[ProductEvent]] = {}
+    days: dict[int, list[EventReport]] = {}
     text = files("orchestrator.simulation").joinpath("data/cdnow_sample.txt").read_text("ascii")
     for number, line in enumerate(text.splitlines(), 1):
         cells = line.split()
@@ -142,7 +142,7 @@ def purchases() -> Iterator[Day]:
         _, customer, date, _, dollars = cells
         start = datetime.strptime(date, "%Y%m%d").replace(tzinfo=UTC)
         start_ms = int(start.timestamp()) * 1000
-        bought = ProductEvent(
+        bought = EventReport(
             f"{number}", f"customer-{customer}", "purchase", dollars, start_ms + NOON_MS
         )
         days.setdefault(start_ms, []).append(bought)
@@ -167,6 +167,6 @@ def with_returns(days: Iterable[Day]) -> Iterator[Day]:
             if bought[purchase.lead] == 2 and number % RETURNS_EVERY == 0:
                 returns.append((day_ms + RETURN_DAYS * DAY_MS, purchase.lead))
         sent_back = [
-            ProductEvent(f"return-{lead}", lead, "refund", "0", day_ms + NOON_MS) for lead in due
+            EventReport(f"return-{lead}", lead, "refund", "0", day_ms + NOON_MS) for lead in due
         ]
         yield day_ms, purchases_ + sent_back

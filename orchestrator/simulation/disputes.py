@@ -84,10 +84,10 @@ def claim(scene: Sandbox, name: str, contract: bytes) -> Silence:
     scene.fund(name)
     log_id = scene.stack.site.log_id
     with Client(scene.url) as client, LogCopy(pages_of(client), chain, log_id) as book:
-        brief = proving.claim(chain, book, situation.read(chain, contract))
-    for deed in brief.deeds:
+        brief = proving.plan_claims(chain, book, situation.read_contract_state(chain, contract))
+    for deed in brief.transactions:
         gas += scene.send(name, deed.call)
-    found = situation.read(chain, contract).claims
+    found = situation.read_contract_state(chain, contract).claims
     if not found.open:
         raise ReplayError("nothing-claimed", "the log gave nothing to claim")
     return Silence(contract, len(found.open), found.claimed_units, 0, gas)

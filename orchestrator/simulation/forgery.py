@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from orchestrator.chain.abi import Group
 from orchestrator.chain.deployment import Chain, log_id_of
-from orchestrator.core import decide as log
+from orchestrator.core import requests
 from orchestrator.core.contract import rules_of
 from orchestrator.core.decide import decide
 from orchestrator.core.entry import (
@@ -19,7 +19,6 @@ from orchestrator.core.entry import (
     ZERO_WORD,
     Entry,
     address_word,
-    encode,
     pack_outcome,
     pack_settlement,
     unpack_outcome,
@@ -28,6 +27,7 @@ from orchestrator.core.errors import DomainError, ReplayError
 from orchestrator.core.evidence.disproof_search import find_disproof
 from orchestrator.core.evidence.exhibits import Case, ContractIndex, escrow_record_of
 from orchestrator.core.evidence.history import PublicEntry, public_entry
+from orchestrator.core.kinds import encode
 from orchestrator.core.merkle import inclusion_proof, leaf_hash, root_of, run_proof
 from orchestrator.core.policy import parse
 from orchestrator.core.terms import (
@@ -170,15 +170,15 @@ def _forged_log(scene: Sandbox, terms: Terms, id_: bytes) -> list[PublicEntry]:
     world, now_ms = World(), scene.clock()
     operator, lead = address_word(terms.operator), b"\2" * 32
     policy = parse(POLICY)
-    requests: tuple[log.Request, ...] = (
-        log.Genesis(terms.log_id, address_word(address_of("liar"))),
-        log.RegisterOperator(operator, "newcomer", ZERO_WORD),
-        log.PublishPolicy(terms.surface, address_word(terms.owner), policy),
-        log.OpenContract(rules_of(terms, id_), ZERO_WORD),
-        log.Touch(terms.surface, lead, operator, "email"),
-        log.ProductEvent(terms.surface, lead, "activate", 0, now_ms),
+    asked: tuple[requests.Request, ...] = (
+        requests.Genesis(terms.log_id, address_word(address_of("liar"))),
+        requests.RegisterOperator(operator, "newcomer", ZERO_WORD),
+        requests.PublishPolicy(terms.surface, address_word(terms.owner), policy),
+        requests.OpenContract(rules_of(terms, id_), ZERO_WORD),
+        requests.Touch(terms.surface, lead, operator, "email"),
+        requests.ProductEvent(terms.surface, lead, "activate", 0, now_ms),
     )
-    records = [record for request in requests for record in decide(world, request, now_ms)]
+    records = [record for request in asked for record in decide(world, request, now_ms)]
     honest = records[-1].entry
     facts = unpack_outcome(honest.payload)
     first, again = len(records) - 1, len(records)

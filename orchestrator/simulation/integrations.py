@@ -69,8 +69,8 @@ def post_job(
     chain, commerce = scene.stack.chain, scene.stand_ins.commerce
     for name in (CLIENT, provider):
         scene.fund(name)
-    found = situation.read(chain, contract)
-    brief = jobs.offer(
+    found = situation.read_contract_state(chain, contract)
+    brief = jobs.plan_evaluator(
         chain,
         _evaluators(scene),
         found,
@@ -79,7 +79,7 @@ def post_job(
         stated_from_s=0,
         deadline_s=deadline_s,
     )
-    gas = sum(scene.send(CLIENT, deed.call) for deed in brief.deeds)
+    gas = sum(scene.send(CLIENT, deed.call) for deed in brief.transactions)
     evaluator = str(brief.facts["evaluator"])
 
     at, token = contract_at("AgenticCommerce", commerce), contract_at("TestStablecoin", scene.token)
@@ -105,7 +105,7 @@ def try_job(scene: Sandbox, provider: str, job: JobReport) -> JobReport:
     known = jobs.evaluator_at(chain, _evaluators(scene), job.evaluator)
     try:
         with Client(scene.url) as client:
-            (deed,) = jobs.complete(chain, client, known, job.job_id).deeds
+            (deed,) = jobs.plan_completion(chain, client, known, job.job_id).transactions
     except EscrowError as error:
         if error.code != "condition-not-met":
             raise
@@ -130,8 +130,8 @@ def give_feedback(scene: Sandbox, contract: bytes, motion: str) -> ReputationRec
     chain, at = scene.stack.chain, scene.stack.chain.addresses.feedback
     if at is None:
         raise ChainError("feedback-missing", "the deployment has no contract for feedback")
-    found = situation.read(chain, contract)
-    (deed,) = reputation.feedback(chain, at, found, motion, scene.url).deeds
+    found = situation.read_contract_state(chain, contract)
+    (deed,) = reputation.plan_feedback(chain, at, found, motion, scene.url).transactions
     gas = scene.send("owner", deed.call)
     registry = contract_at("ReputationRegistry", scene.stand_ins.reputations)
     agent_id = found.terms.agent_id_plus_one - 1

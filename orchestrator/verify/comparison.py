@@ -14,13 +14,13 @@ from orchestrator.chain.event_scan import events_of
 from orchestrator.client.http import Client
 from orchestrator.client.log_server import _records, reading, served, served_policy
 from orchestrator.core.contract import Contract
-from orchestrator.core.decide import Record
 from orchestrator.core.entry import (
     WORD_BYTES,
     unpack_settlement,
 )
 from orchestrator.core.errors import ReplayError
 from orchestrator.core.hexadecimal import from_hex
+from orchestrator.core.opening import Record
 from orchestrator.core.terms import Terms
 from orchestrator.core.units import BPS, DAY_S
 from orchestrator.core.world import World

@@ -18,14 +18,7 @@ from typing import IO, Any, Protocol, Self
 
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.rpc import NodeError
-from orchestrator.core.entry import (
-    ENTRY_BYTES,
-    WORD_BYTES,
-    EventOpening,
-    ascii_text,
-    ascii_word,
-    event_payload,
-)
+from orchestrator.core.entry import ENTRY_BYTES, WORD_BYTES
 from orchestrator.core.errors import EntryError, ReplayError
 from orchestrator.core.evidence.exhibits import (
     OPENED,
@@ -38,6 +31,7 @@ from orchestrator.core.evidence.exhibits import (
 from orchestrator.core.evidence.history import PublicEntry
 from orchestrator.core.hexadecimal import from_hex
 from orchestrator.core.merkle import TILE_LEVELS, CompactRange, inclusion_proof, leaf_hash, root_of
+from orchestrator.core.opening import EventOpening, payload_of
 
 PAGE = 1000
 MAX_CONTRACTS = 100_000
@@ -220,18 +214,12 @@ def _page(server: Server, start: int, limit: int) -> list[PublicEntry]:
 
 
 def _opening(given: Any) -> EventOpening | None:
-    """What a server gives as the opening of an event; None for what is none.
+    """Return the opening of an event as a server gives it; None for what is none.
 
     One that cannot be read proves nothing, and must not hide what the other entries prove.
     """
     try:
-        return EventOpening(
-            str(given["from_state"]),
-            int(given["nth"]),
-            int(given["received_ms"]),
-            from_hex(given["request_hash"], WORD_BYTES),
-            from_hex(given["commitment"], WORD_BYTES),
-        )
+        return EventOpening.from_json(given)
     except _GARBLED:
         return None
 
@@ -245,16 +233,8 @@ def _written(item: PublicEntry) -> bytes:
     opening, words = item.opening, _NO_OPENING
     if isinstance(opening, EventOpening):
         try:
-            if event_payload(opening) == item.data[-WORD_BYTES:]:
-                words = b"".join(
-                    (
-                        ascii_word(opening.from_state),
-                        opening.nth.to_bytes(WORD_BYTES),
-                        opening.received_ms.to_bytes(WORD_BYTES),
-                        opening.request_hash,
-                        opening.commitment,
-                    )
-                )
+            if payload_of(opening) == item.data[-WORD_BYTES:]:
+                words = opening.encode()
         except EntryError:
             pass  # Solidity could say it, and we cannot
     return item.data + words
@@ -264,13 +244,4 @@ def _item(data: bytes) -> PublicEntry:
     entry, rest = data[:ENTRY_BYTES], data[ENTRY_BYTES:]
     if rest == _NO_OPENING:
         return PublicEntry(entry)
-    parts = [rest[at : at + WORD_BYTES] for at in range(0, _OPENING_BYTES, WORD_BYTES)]
-    from_state, nth, received_ms, request_hash, commitment = parts
-    opening = EventOpening(
-        ascii_text(from_state),
-        int.from_bytes(nth),
-        int.from_bytes(received_ms),
-        request_hash,
-        commitment,
-    )
-    return PublicEntry(entry, opening)
+    return PublicEntry(entry, EventOpening.decode(rest))

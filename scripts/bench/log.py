@@ -23,7 +23,9 @@ import psycopg
 from psycopg import sql
 
 from orchestrator.core.contract import ContractRules
-from orchestrator.core.decide import (
+from orchestrator.core.entry import address_word
+from orchestrator.core.policy import parse
+from orchestrator.core.requests import (
     Genesis,
     OpenContract,
     ProductEvent,
@@ -31,8 +33,6 @@ from orchestrator.core.decide import (
     Request,
     Touch,
 )
-from orchestrator.core.entry import address_word
-from orchestrator.core.policy import parse
 from orchestrator.log.fsck import fsck, rebuild
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.sequencer import Sequencer

@@ -22,10 +22,11 @@ from eth_keys.datatypes import PrivateKey
 from eth_utils.crypto import keccak
 
 from orchestrator.core import entry as codec
-from orchestrator.core import merkle
+from orchestrator.core import kinds, merkle
 from orchestrator.core import terms as deal
-from orchestrator.core.entry import ZERO_ADDRESS, Entry, EventOpening, TouchOpening
+from orchestrator.core.entry import ZERO_ADDRESS, Entry
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.opening import EventOpening, TouchOpening, payload_of
 from orchestrator.core.terms import Domain, Terms
 from orchestrator.core.units import DAY_S
 from scripts.vectors import evidence as evidence_vectors
@@ -88,7 +89,7 @@ def entries() -> Json:
                 "from_state": opening.from_state,
                 "from_state_word": to_hex(codec.ascii_word(opening.from_state)),
                 "nth": opening.nth,
-                "payload": to_hex(codec.event_payload(opening)),
+                "payload": to_hex(payload_of(opening)),
                 "received_ms": opening.received_ms,
                 "request_hash": to_hex(opening.request_hash),
             }
@@ -120,7 +121,7 @@ def entries() -> Json:
         "touch_openings": [
             {
                 "commitment": to_hex(opening.commitment),
-                "payload": to_hex(codec.touch_payload(opening)),
+                "payload": to_hex(payload_of(opening)),
                 "request_hash": to_hex(opening.request_hash),
             }
             for opening in [TouchOpening(_word("touch request"), _word("touch commitment"))]
@@ -129,7 +130,7 @@ def entries() -> Json:
 
 
 def _entry(entry: Entry) -> Json:
-    data = codec.encode(entry)
+    data = kinds.encode(entry)
     return {
         "actor": to_hex(entry.actor),
         "data": to_hex(data),
@@ -169,8 +170,8 @@ def _entries() -> Iterator[Entry]:
         codec.address_word(_address(name)) for name in ("owner", "operator", "verifier", "payee")
     )
     surface, lead, contract = _word("surface"), _word("lead"), _word("contract")
-    transition, event = map(codec.event_payload, _event_openings())
-    touch = codec.touch_payload(TouchOpening(_word("touch request"), _word("touch commitment")))
+    transition, event = map(payload_of, _event_openings())
+    touch = payload_of(TouchOpening(_word("touch request"), _word("touch commitment")))
     none, transaction, price = codec.ZERO_WORD, _word("transaction"), 8_000_000
     paid, unpaid = codec.pack_outcome(6, 5, 0, 1, price), codec.pack_outcome(6, 5, 0, 0, 0)
     reversal = codec.pack_reversal(7, 11, 0, 1, price)
@@ -187,14 +188,10 @@ def _entries() -> Iterator[Entry]:
         ("outcome", surface, contract, lead, "activated", price, paid),
         ("lead.refused", surface, owner, lead, "paid", 0, transition),
         ("outcome.over", surface, contract, lead, "activated", price, unpaid),
-        ("outcome.refused", surface, contract, lead, "activated", price, unpaid),
         ("product.event", surface, owner, lead, "refund", 4_990_000, event),
         ("outcome.reversed", surface, contract, lead, "activated", price, reversal),
         ("settlement", surface, verifier, contract, "activated", 0, statement),
         ("payout", surface, payee, contract, "paid", price, transaction),
-        ("dispute.opened", surface, owner, contract, "activated", 0, none),
-        ("dispute.ruled", surface, verifier, contract, "activated", price, none),
-        ("trust.changed", surface, owner, operator, "1", 1, none),
         ("erasure", surface, owner, lead, "", 0, none),
         ("contract.closed", surface, owner, contract, "activated", 0, transaction),
     ]  # fmt: skip
@@ -207,7 +204,7 @@ def _entries() -> Iterator[Entry]:
 
 
 def _no_entries() -> Iterator[tuple[str, bytes]]:
-    data = codec.encode(next(_entries()))
+    data = kinds.encode(next(_entries()))
 
     def with_word(at: int, word: bytes) -> bytes:
         return data[: 32 * at] + word + data[32 * (at + 1) :]
@@ -218,6 +215,7 @@ def _no_entries() -> Iterator[tuple[str, bytes]]:
     yield "kind-unknown", with_word(0, bytes(32))
     yield "kind-unknown", with_word(0, b"genesis\0\0x".ljust(32, b"\0"))
     yield "kind-unknown", with_word(0, b"genesis".rjust(32, b"\0"))
+    yield "kind-unknown", with_word(0, b"trust.raised".ljust(32, b"\0"))
     yield "label-not-ascii", with_word(4, b"a\0b".ljust(32, b"\0"))
     yield "label-not-ascii", with_word(4, b"\xe9".ljust(32, b"\0"))
     yield "time-range", with_word(6, (2**63).to_bytes(32))
@@ -236,7 +234,7 @@ def trees() -> Json:
     inclusion shows the data of leaf `shown`, an invalid run that of [shown_first, shown_first +
     shown_count), for what the other fields claim.
     """
-    data = [codec.encode(_leaf(i)) for i in range(LEAVES)]
+    data = [kinds.encode(_leaf(i)) for i in range(LEAVES)]
     hashes = [merkle.leaf_hash(leaf) for leaf in data]
     return {
         "consistency": [_consistency(hashes, *sizes) for sizes in _growths()],
@@ -278,7 +276,7 @@ def trees() -> Json:
 
 def _leaf(i: int) -> Entry:
     operator, lead = codec.address_word(_address("operator")), _word(f"lead {i}")
-    payload = codec.touch_payload(TouchOpening(_word(f"request {i}"), _word(f"commitment {i}")))
+    payload = payload_of(TouchOpening(_word(f"request {i}"), _word(f"commitment {i}")))
     time_ms = 1_760_000_000_000 + i
     return Entry("touch", _word("surface"), operator, lead, "email.send", 0, time_ms, payload)
 

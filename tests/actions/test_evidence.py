@@ -1,4 +1,4 @@
-"""What is shown first, what stands in the way of a claim, and what a server keeps back."""
+"""Which disproofs come first, when claims can be filed, and openings that a server withholds."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from orchestrator.actions import evidence as proving
+from orchestrator.actions import evidence
 from orchestrator.actions.plan import Plan, PlannedTransaction
 from orchestrator.chain.deployment import Chain, PendingStatement, Progress, Token
 from orchestrator.core.errors import EscrowError, ReplayError
@@ -15,7 +15,7 @@ from orchestrator.core.escrow_model import EscrowedContract
 from orchestrator.core.evidence.exhibits import Case, Claim, escrow_record_of
 from orchestrator.core.units import DAY_S
 from orchestrator.verify.log_copy import LogCopy
-from tests.support.contract_states import CLAIMS, GUARDED, T2, T3, found
+from tests.support.contract_states import CLAIMS, GUARDED, T2, T3, contract_state
 from tests.support.terms import NOW_S, OPERATOR, OWNER
 
 COIN, DOLLAR = OWNER, OPERATOR  # tokens of 18 and of 6 decimals
@@ -39,24 +39,26 @@ def test_a_statement_that_only_takes_back_stops_no_claim() -> None:
     net = escrow.net_units(now_s)
     assert net == 70
     assert (
-        proving._claims_shut(found(terms, now_s=now_s, net_units=net, pending=pending(100, 40)))
+        evidence._obstacle_to_claims(
+            contract_state(terms, now_s=now_s, net_units=net, pending=pending(100, 40))
+        )
         is None
     )
 
 
 @pytest.mark.parametrize(
-    ("now_s", "is_shut"), [(T2, True), (T2 + 1, False), (T3, False), (T3 + 1, True)]
+    ("now_s", "is_blocked"), [(T2, True), (T2 + 1, False), (T3, False), (T3 + 1, True)]
 )
-def test_when_claims_can_be_filed(now_s: int, is_shut: bool) -> None:
-    shut = proving._claims_shut(found(now_s=now_s))
-    assert (shut is not None) is is_shut
+def test_when_claims_can_be_filed(now_s: int, is_blocked: bool) -> None:
+    obstacle = evidence._obstacle_to_claims(contract_state(now_s=now_s))
+    assert (obstacle is not None) is is_blocked
 
 
-# --- Which lies come first ------------------------------------------------------------------------
+# --- The order of disproofs -----------------------------------------------------------------------
 
 
 class Escrow:
-    """What the escrow says of contracts, by number: what is pending, and in which token."""
+    """An escrow whose contracts have these pending statements, in these tokens."""
 
     def __init__(self, *stated: tuple[PendingStatement | None, str]) -> None:
         self.stated = {bytes([n]) * 32: one for n, one in enumerate(stated, 1)}
@@ -74,46 +76,50 @@ class Escrow:
     def token(self, address: str) -> Token:
         return Token("T", 18 if address == COIN else 6)
 
-    def disprove(self, monkeypatch: pytest.MonkeyPatch, unopened: int | None = None) -> Plan:
+    def plan(self, monkeypatch: pytest.MonkeyPatch, unopened: int | None = None) -> Plan:
         def lies(_: object, docket: dict[bytes, Any], __: object, kept: set[int]) -> Iterator[Case]:
             if unopened is not None:
                 kept.add(unopened)
                 return iter(())
             return iter([Case(name, "sum", ()) for name in docket])
 
-        def deed(_: object, __: object, case: Case) -> PlannedTransaction:
+        def transaction(_: object, __: object, case: Case) -> PlannedTransaction:
             return PlannedTransaction(str(case.contract_id[0]), (), cast(Any, None), (), {})
 
-        monkeypatch.setattr(proving, "find_disproofs", lies)
-        monkeypatch.setattr(proving, "_disproof", deed)
-        book = SimpleNamespace(
+        monkeypatch.setattr(evidence, "find_disproofs", lies)
+        monkeypatch.setattr(evidence, "_disproof_transaction", transaction)
+        log = SimpleNamespace(
             docket=self.docket, block_number=7, size=9, left_out=False, entries=list, at=None
         )
-        return proving.disprove(cast(Chain, self), cast(LogCopy, book), None)
+        return evidence.plan_disproofs(cast(Chain, self), cast(LogCopy, log), None)
 
 
 def test_what_is_at_stake_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise whoever lies could hide it behind lies about nothing."""
+    """Otherwise a false statement could hide behind many that are about nothing."""
     escrow = Escrow(
         (None, DOLLAR),
         (pending(5 * 10**18), COIN),
         (pending(9_000_000, 8_000_000), DOLLAR),
         (pending(6_000_000), DOLLAR),
     )
-    assert [deed.title for deed in escrow.disprove(monkeypatch).deeds] == ["4", "2", "3", "1"]
-    monkeypatch.setattr(proving, "MAX_DEEDS", 2)
-    assert [deed.title for deed in escrow.disprove(monkeypatch).deeds] == ["4", "2"]
+    assert [one.title for one in escrow.plan(monkeypatch).transactions] == ["4", "2", "3", "1"]
+    monkeypatch.setattr(evidence, "MAX_TRANSACTIONS", 2)
+    assert [one.title for one in escrow.plan(monkeypatch).transactions] == ["4", "2"]
 
 
-# --- What the server keeps back -------------------------------------------------------------------
+# --- Withheld openings ----------------------------------------------------------------------------
 
 
-def test_no_lie_is_not_said_while_an_opening_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_log_is_called_sound_while_an_opening_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with pytest.raises(ReplayError, match=r"keeps back what entry 5 commits to.*ask another"):
-        Escrow((None, DOLLAR)).disprove(monkeypatch, unopened=5)
+        Escrow((None, DOLLAR)).plan(monkeypatch, unopened=5)
 
 
-def test_nor_that_a_claim_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_claim_is_called_founded_while_an_opening_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     passes = 0
 
     def entries() -> Iterator[object]:
@@ -134,11 +140,11 @@ def test_nor_that_a_claim_stands(monkeypatch: pytest.MonkeyPatch) -> None:
             for n in range(1, 5)
         }
     )
-    monkeypatch.setattr(proving, "find_refutations", refutations)
-    book = cast(LogCopy, SimpleNamespace(entries=entries, docket={}, at=None, size=9))
-    one = found(now_s=T3, claims=claims)
+    monkeypatch.setattr(evidence, "find_refutations", refutations)
+    log = cast(LogCopy, SimpleNamespace(entries=entries, docket={}, at=None, size=9))
+    state = contract_state(now_s=T3, claims=claims)
     for missing, error in (({5}, ReplayError), (set[int](), EscrowError)):
         unopened = missing
         with pytest.raises(error):
-            proving.refute(cast(Chain, None), book, one)
+            evidence.plan_refutations(cast(Chain, None), log, state)
     assert passes == 2  # one for all four claims

@@ -36,8 +36,9 @@ from orchestrator.chain.deployment import Anchor, Chain, log_id_of
 from orchestrator.chain.indexer import Watcher
 from orchestrator.chain.relayer import Submitter
 from orchestrator.chain.rpc import MAX_REPLY_BYTES, Node, NodeError, ReplyError, read_block
-from orchestrator.core.entry import ZERO_ADDRESS, Entry, address_word, encode, pack_settlement
+from orchestrator.core.entry import ZERO_ADDRESS, Entry, address_word, pack_settlement
 from orchestrator.core.errors import ChainError
+from orchestrator.core.kinds import encode
 from orchestrator.core.merkle import (
     CompactRange,
     consistency_proof,

@@ -17,8 +17,8 @@ from eth_utils.crypto import keccak
 
 from orchestrator.cli import session as desk
 from orchestrator.client.http import Client
-from orchestrator.core.entry import EventOpening, event_payload
 from orchestrator.core.evidence.exhibits import TOUCH, TRANSITION, Claim, read_words
+from orchestrator.core.opening import EventOpening, payload_of
 from orchestrator.core.terms import close_digest, sign_digest
 from orchestrator.core.world import World
 from orchestrator.simulation.sandbox import address_of, key_of
@@ -80,9 +80,9 @@ def _before_anything(market: Market, asked: str) -> None:
 
 
 def _a_statement_is_disputed(market: Market, asked: str) -> None:
-    market.until(market.scene.clock() // 1000 + 3600)
-    market.wins("ada", "first")
-    market.scene.settle("one")
+    market.advance_to(market.sandbox.clock() // 1000 + 3600)
+    market.win("ada", "first")
+    market.sandbox.settle("one")
     told = json.loads(market.run("contract", asked, "--json").stdout)
     pending = told["pending"]
     assert (told["status"], pending["earned_units"]) == ("open", str(PRICE_UNITS))
@@ -116,51 +116,51 @@ def _a_statement_is_disputed(market: Market, asked: str) -> None:
 
     market.refused(BAD, "only " + address_of("arbiter"), "rule", asked, "6", by="owner")
     market.refused(BAD, "is more than budget and claims leave", "rule", asked, "101", by="arbiter")
-    market.refused(BAD, "is no amount of TEST", "rule", asked, "6.0000001", by="arbiter")
-    market.refused(BAD, "is no amount of TEST", "rule", asked, "six", by="arbiter")
-    before = market.held("ada")
+    market.refused(BAD, "the amount of TEST", "rule", asked, "6.0000001", by="arbiter")
+    market.refused(BAD, "the amount of TEST", "rule", asked, "six", by="arbiter")
+    before = market.balance_of("ada")
     ruled = market.run("rule", asked, "6.00", "--yes", "--json", by="arbiter")
     assert ruled.code == DONE, ruled
     (step,) = json.loads(ruled.stdout)["transactions"]
     assert step["payable_units"] == "6000000"
     assert int(step["likely_wei"]) <= int(step["most_wei"])
     assert market.chain.node.call("eth_getTransactionReceipt", step["tx_hash"])["status"] == "0x1"
-    assert market.held("ada") - before == 6_000_000
-    market.scene.come_to_rest()
+    assert market.balance_of("ada") - before == 6_000_000
+    market.sandbox.come_to_rest()
 
 
 def _what_is_due_is_released(market: Market, asked: str) -> None:
-    market.wins("ada", "second")
-    market.scene.settle("two")
+    market.win("ada", "second")
+    market.sandbox.settle("two")
     when = "nothing is due now; more can be released at 2026-01-"
     market.refused(NOTHING, when, "release", asked, by="stranger")
     resolves_at_s = json.loads(market.run("contract", asked, "--json").stdout)["pending"][
         "resolves_at_s"
     ]
     # The service would release it by itself; here it does nothing.
-    market.scene.pass_time(resolves_at_s + 1 - market.scene.clock() // 1000)
+    market.sandbox.pass_time(resolves_at_s + 1 - market.sandbox.clock() // 1000)
     late = market.run("dispute", asked, by="owner")
     assert (late.code, "nothing is pending" in late.stderr) == (NOTHING, True)
     explained = market.run("release", asked, "--dry-run")
     assert "10.00 TEST go to the payee " + address_of("ada") in explained.stdout
-    before = market.held("ada")
+    before = market.balance_of("ada")
     released = market.run("release", asked, "--yes", by="stranger")
     assert released.code == DONE, released
-    assert market.held("ada") - before == 10_000_000
+    assert market.balance_of("ada") - before == 10_000_000
     market.refused(NOTHING, "nothing is due now", "release", asked, "--yes", by="stranger")
-    market.scene.come_to_rest()
+    market.sandbox.come_to_rest()
 
 
 def _a_silent_verifier(market: Market, asked: str, contract_id: bytes) -> None:
     times = json.loads(market.run("contract", asked, "--json").stdout)
-    market.wins("ada", "third")
-    market.until(times["statements_until_s"] - 10)
+    market.win("ada", "third")
+    market.advance_to(times["statements_until_s"] - 10)
     early = market.run("claim", asked, "--yes", by="ada")
     assert early.code == NOTHING
     assert "outcomes that no final statement answers: 1, 10.00 TEST in all" in early.stdout
     assert "claims can be filed after 2026-01-17" in early.stderr
 
-    market.until(times["statements_until_s"] + 1)
+    market.advance_to(times["statements_until_s"] + 1)
     market.refused(BAD, f"only {address_of('ada')} can claim", "claim", asked, by="bo")
     claimed = market.run("claim", asked, "--yes", "--json", by="ada")
     assert claimed.code == DONE, claimed
@@ -174,7 +174,7 @@ def _a_silent_verifier(market: Market, asked: str, contract_id: bytes) -> None:
     market.refused(NOTHING, "claims can be disputed after", "dispute", asked, by="owner")
     claims = ("dispute", asked, "--about", "claims")
     market.refused(NOTHING, "claims can be disputed after 2026-01-25", *claims, by="owner")
-    market.until(times["claims_until_s"] + 1)
+    market.advance_to(times["claims_until_s"] + 1)
     market.refused(NOTHING, "there is nothing to claim", "claim", asked, by="ada")
     disputed = market.run("dispute", asked, "--yes", by="owner")
     assert disputed.code == DONE, disputed
@@ -195,8 +195,8 @@ def _a_silent_verifier(market: Market, asked: str, contract_id: bytes) -> None:
 
 def _a_false_claim(market: Market, asked: str, contract_id: bytes) -> None:
     """The operator claims what a final statement has answered; a stranger has it dropped."""
-    with Client(market.scene.url) as client:
-        log_id = market.scene.stack.site.log_id
+    with Client(market.sandbox.url) as client:
+        log_id = market.sandbox.stack.site.log_id
         with LogCopy(pages_of(client), market.chain, log_id, contract_id) as book:
             _check_openings(book)
             first = _transitions(book)[0]
@@ -204,8 +204,8 @@ def _a_false_claim(market: Market, asked: str, contract_id: bytes) -> None:
             call = market.chain.claim(
                 contract_id, book.size, book.exhibit(first.transition), book.exhibit(touch)
             )
-    market.scene.send("ada", call)
-    with tampered(market.scene.url, _last_byte) as url:
+    market.sandbox.send("ada", call)
+    with tampered(market.sandbox.url, _last_byte) as url:
         market.refused(FALSE, "the server's entries give root 0x", "refute", asked, "--yes",
                        by="stranger", api=url)  # fmt: skip
     for change, words in (
@@ -213,7 +213,7 @@ def _a_false_claim(market: Market, asked: str, contract_id: bytes) -> None:
         (_no_hex, "what the server gives from 0 on are no entries"),
         (_no_order, "the server did not give entry 0"),
     ):
-        with tampered(market.scene.url, change) as url:
+        with tampered(market.sandbox.url, change) as url:
             market.refused(FALSE, words, "refute", asked, "--yes", by="stranger", api=url)
     refuted = market.run("refute", asked, "--yes", by="stranger")
     assert refuted.code == DONE, refuted
@@ -230,7 +230,7 @@ def _check_openings(book: LogCopy) -> None:
         entry = read_words(0, item.data)
         if entry.kind == TRANSITION:
             assert isinstance(item.opening, EventOpening)
-            assert event_payload(item.opening) == item.data[-32:]
+            assert payload_of(item.opening) == item.data[-32:]
             opened += 1
     assert opened == 6
 
@@ -253,24 +253,24 @@ def _touch_of(book: LogCopy, claim: Claim) -> int:
 
 
 def _the_end(market: Market, asked: str) -> None:
-    before = market.held("owner")
+    before = market.balance_of("owner")
     refunded = market.run("refund", asked, "--yes", by="stranger")
     assert refunded.code == DONE, refunded
     assert "kept for what may still be owed: 4.00 TEST" in refunded.stdout
-    assert market.held("owner") - before == BUDGET_UNITS - 20_000_000
+    assert market.balance_of("owner") - before == BUDGET_UNITS - 20_000_000
     market.refused(NOTHING, "all that is left is paid or may still be owed", "refund", asked,
                    by="stranger")  # fmt: skip
     times = json.loads(market.run("contract", asked, "--json").stdout)
     assert (times["budget_units"], times["claims_ruled_units"]) == ("20000000", "4000000")
-    market.scene.pass_time(times["refutable_until_s"] + 1 - market.scene.clock() // 1000)
-    before = market.held("ada")
+    market.sandbox.pass_time(times["refutable_until_s"] + 1 - market.sandbox.clock() // 1000)
+    before = market.balance_of("ada")
     released = market.run("release", asked, "--yes", by="stranger")
     assert released.code == DONE, released
-    assert market.held("ada") - before == 4_000_000
+    assert market.balance_of("ada") - before == 4_000_000
     told = market.run("contract", asked).stdout
     assert "refunded: everything is paid or given back" in told
     assert told.endswith("nothing is left to do\n")
-    where = ("--url", market.scene.url, "--rpc", market.scene.rpc_url)
+    where = ("--url", market.sandbox.url, "--rpc", market.sandbox.rpc_url)
     replayed = market._run(["replay", *where], "")
     assert replayed.code == DONE, replayed
     by_log = "3 outcomes, 30.00 payable by the log, 20.00 paid, 0.00 still owed\n"
@@ -285,14 +285,14 @@ def test_a_contract_is_closed_by_consent(
 ) -> None:
     contract_id = market.open("bo")
     asked, path = f"0x{contract_id.hex()}", tmp_path / "consent.json"
-    market.until(market.scene.clock() // 1000 + 3600)
-    market.wins("bo", "someone")
-    market.scene.settle("one")
+    market.advance_to(market.sandbox.clock() // 1000 + 3600)
+    market.win("bo", "someone")
+    market.sandbox.settle("one")
 
     # The chain's time is not the time of this machine: a signature might be good for years.
     signing = ("close", asked, "7", "--sign", "--yes")
     market.refused(MISSING, ", by our own clock 20", *signing, by="bo")
-    monkeypatch.setattr(desk, "our_clock", lambda: market.scene.clock() // 1000)
+    monkeypatch.setattr(desk, "our_clock", lambda: market.sandbox.clock() // 1000)
     market.refused(BAD, "say --sign to print your signature", "close", asked, "7", by="bo")
     only = f"only {address_of('owner')} or {address_of('bo')} can agree"
     market.refused(BAD, only, "close", asked, "7", "--sign", by="stranger")
@@ -328,18 +328,18 @@ def test_a_contract_is_closed_by_consent(
     path.write_text("{")
     market.refused(BAD, "is not readable as JSON", "close", asked, "7", *with_it, by="owner")
     path.write_text(json.dumps(document))
-    early = market.scene.clock() // 1000
+    early = market.sandbox.clock() // 1000
     late = close_digest(market.chain.escrow_domain, contract_id, 7_000_000, early - 1)
     expired = {"expires_at_s": early - 1, "signature": "0x" + sign_digest(late, key_of("bo")).hex()}
     path.write_text(json.dumps(document | expired))
     market.refused(NOTHING, "the consent was good until", "close", asked, "7", *with_it, by="owner")
     path.write_text(json.dumps(document))
 
-    held, owned = market.held("bo"), market.held("owner")
+    held, owned = market.balance_of("bo"), market.balance_of("owner")
     closed = market.run("close", asked, "7", "--consent", str(path), by="owner", say="y\n")
     assert closed.code == DONE, closed
-    assert market.held("bo") - held == 7_000_000
-    assert market.held("owner") - owned == BUDGET_UNITS - 7_000_000
+    assert market.balance_of("bo") - held == 7_000_000
+    assert market.balance_of("owner") - owned == BUDGET_UNITS - 7_000_000
     told = json.loads(market.run("contract", asked, "--json").stdout)
     assert (told["status"], told["budget_units"], told["options"]) == ("closed", "7000000", [])
     for command, *rest in (("close", "7", *with_it), ("dispute",), ("rule", "1"), ("refund",),
@@ -354,13 +354,13 @@ def test_a_contract_is_closed_by_consent(
 def test_lies_are_disproved(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
     contract_id, other_id = market.open("ada"), market.open("bo")
     asked, other = f"0x{contract_id.hex()}", f"0x{other_id.hex()}"
-    market.until(market.scene.clock() // 1000 + 3600)
+    market.advance_to(market.sandbox.clock() // 1000 + 3600)
     # Those who write and those who judge forget whom they counted: both lie the same lie.
     monkeypatch.setattr(World, "_count_lead", lambda *_: None)
     for name, lead in (("ada", "one"), ("bo", "two")):
-        market.wins(name, lead)
-        market.happens(lead, "lapse", "buy")
-    market.scene.settle("lie")
+        market.win(name, lead)
+        market.report_hourly(lead, "lapse", "buy")
+    market.sandbox.settle("lie")
     pending = market.chain.pending_of(contract_id)
     assert pending is not None
     assert pending.earned_units == 2 * PRICE_UNITS
@@ -370,7 +370,7 @@ def test_lies_are_disproved(market: Market, monkeypatch: pytest.MonkeyPatch) -> 
     cases = json.loads(explained.stdout)["transactions"]
     assert {case["contract_id"] for case in cases} == {asked, other}
     assert all((case["kind"], len(case["entries"])) == ("duplicate", 2) for case in cases)
-    with tampered(market.scene.url, _last_byte) as url:
+    with tampered(market.sandbox.url, _last_byte) as url:
         market.refused(FALSE, "but the chain holds 0x", "disprove", asked, by="stranger", api=url)
     told = market.run("disprove", asked, by="stranger", say="y\n")
     assert told.code == DONE, told
@@ -383,7 +383,7 @@ def test_lies_are_disproved(market: Market, monkeypatch: pytest.MonkeyPatch) -> 
     assert "disproved: its word counts no more" in market.run("contract", asked).stdout
 
     # Nobody looked at the other one in time: what is final stays, and the verifier goes.
-    market.until(pending.resolves_at_s + 1)
+    market.advance_to(pending.resolves_at_s + 1)
     late = market.run("disprove", "--yes", by="stranger")
     assert late.code == DONE, late
     assert "the escrow takes no statement of it any more; none is pending" in late.stdout
@@ -415,11 +415,11 @@ def test_bad_input_is_one_line(market: Market, run: Run, tmp_path: Path) -> None
         (BAD, "is no http(s) URL", "contract", asked, "--api", "ftp://example.org"),
         (MISSING, "did not answer", "contract", asked, "--rpc", "http://127.0.0.1:1"),
         (BAD, "must be an http(s) URL", "contract", asked, "--rpc", "nowhere"),
-        (MISSING, f"the API at {market.scene.url[7:]} does not say which log it serves", "contract",
-         asked, "--api", f"{market.scene.url}/v1/openapi.json?"),
+        (MISSING, f"the API at {market.sandbox.url[7:]} does not say which log it serves",
+         "contract", asked, "--api", f"{market.sandbox.url}/v1/openapi.json?"),
     ):  # fmt: skip
         given = [*arguments]
-        for option, value in (("--api", market.scene.url), ("--rpc", market.scene.rpc_url)):
+        for option, value in (("--api", market.sandbox.url), ("--rpc", market.sandbox.rpc_url)):
             if option not in given:
                 given += [option, value]
         done = run(given, "")
@@ -429,16 +429,16 @@ def test_bad_input_is_one_line(market: Market, run: Run, tmp_path: Path) -> None
         assert done.stderr.count("\n") == 1, done.stderr
 
     # A node that makes up terms is found out: the id is their digest.
-    with RpcProxy(market.scene.rpc_url) as proxy:
+    with RpcProxy(market.sandbox.rpc_url) as proxy:
         proxy.fault = _other_terms
-        done = run(["contract", asked, "--api", market.scene.url, "--rpc", proxy.url], "")
+        done = run(["contract", asked, "--api", market.sandbox.url, "--rpc", proxy.url], "")
         assert (done.code, "gives other terms for" in done.stderr) == (MISSING, True), done
 
     # As it is installed, with its key in the environment.
     key = tmp_path / "key"
     key.touch(mode=0o600)
     key.write_text(f"0x{key_of('ada').hex()}")
-    given = ["release", asked, "--api", market.scene.url, "--rpc", market.scene.rpc_url]
+    given = ["release", asked, "--api", market.sandbox.url, "--rpc", market.sandbox.rpc_url]
     ended = subprocess.run(
         [COMMAND, *given],
         env={**os.environ, "TALLYSTICK_KEY_FILE": str(key)},

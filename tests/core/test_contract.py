@@ -15,9 +15,9 @@ from orchestrator.core.contract import (
     latest_reversible,
     rules_of,
 )
-from orchestrator.core.decide import ProductEvent, Settle
 from orchestrator.core.entry import AMOUNT_LIMIT, address_word, unpack_settlement
 from orchestrator.core.escrow_model import EscrowedContract
+from orchestrator.core.requests import ProductEvent, Settle
 from tests.support.depth import examples
 from tests.support.histories import History, history
 from tests.support.terms import FULL, OWNER, PLAIN

@@ -8,27 +8,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core import entry as codec
+from orchestrator.core import kinds
 from orchestrator.core.contract import ContractRules
-from orchestrator.core.decide import (
+from orchestrator.core.decide import decide, verdict_of
+from orchestrator.core.entry import Entry, unpack_outcome, unpack_reversal, unpack_settlement
+from orchestrator.core.errors import LogError, RequestError
+from orchestrator.core.opening import EventOpening, Record, payload_of
+from orchestrator.core.policy import Policy, Verdict
+from orchestrator.core.requests import (
     CloseContract,
     Erasure,
     Genesis,
     OpenContract,
     ProductEvent,
     PublishPolicy,
-    Record,
     RecordPayout,
     RegisterOperator,
     Request,
     Settle,
     Touch,
-    decide,
-    verdict_of,
 )
-from orchestrator.core.entry import Entry, unpack_outcome, unpack_reversal, unpack_settlement
-from orchestrator.core.errors import LogError, RequestError
-from orchestrator.core.policy import Policy, Verdict
 from orchestrator.core.world import Lead, World
 from tests.backtest.oracle import judge
 from tests.support.depth import examples
@@ -69,7 +68,7 @@ def run(world: World, *steps: tuple[int, Request]) -> list[Entry]:
     return [record.entry for now, request in steps for record in decide(world, request, now)]
 
 
-def kinds(entries: list[Entry]) -> list[str]:
+def kinds_of(entries: list[Entry]) -> list[str]:
     return [entry.kind for entry in entries]
 
 
@@ -146,7 +145,7 @@ def test_a_short_history_word_for_word() -> None:
     assert unpack_settlement(payloads[15]) == (15, 15, 11, 13)
     assert (world.size, world.time_ms) == (18, 16)
     for entry in entries:
-        assert codec.decode(codec.encode(entry)) == entry
+        assert kinds.decode(kinds.encode(entry)) == entry
 
 
 def test_openings_open_what_their_entries_commit_to() -> None:
@@ -163,14 +162,11 @@ def test_openings_open_what_their_entries_commit_to() -> None:
     records = [record for now, request in steps for record in decide(world, request, now)]
     opened = [record for record in records if record.opening is not None]
     for entry, opening in opened:
-        if isinstance(opening, codec.TouchOpening):
-            assert codec.touch_payload(opening) == entry.payload
-        elif opening is not None:
-            assert codec.event_payload(opening) == entry.payload
         assert opening is not None
+        assert payload_of(opening) == entry.payload
         assert opening[-2:] == (word("request"), word("commitment"))
     facts = [(record.entry.kind, record.entry.label, record.opening) for record in opened]
-    told = [(*fact[:2], *fact[2][:3]) for fact in facts if isinstance(fact[2], codec.EventOpening)]
+    told = [(*fact[:2], *fact[2][:3]) for fact in facts if isinstance(fact[2], EventOpening)]
     assert told == [
         ("lead.transition", "trial", "new", 1, 6),
         ("lead.transition", "paid", "trial", 1, 7),
@@ -204,7 +200,7 @@ def test_the_first_that_is_heard_of_a_lead(
 ) -> None:
     world, _ = begin(FIRST)
     records = decide(world, event(name, 0), 0)
-    assert kinds([record.entry for record in records]) == written
+    assert kinds_of([record.entry for record in records]) == written
     assert verdict_of(records) is verdict
     assert (world.leads[X].state if state else None) == state
     assert (X in world.leads) is (state is not None)
@@ -222,7 +218,7 @@ def test_the_reversing_half_of_an_event_comes_first() -> None:
         (3, event("buy", 3)),
         (4, event("buy", 4)),
     )
-    assert kinds(entries)[3:] == [
+    assert kinds_of(entries)[3:] == [
         "product.event",
         "lead.transition",
         "outcome",
@@ -317,14 +313,14 @@ def test_the_limit_of_touches_is_per_operator_and_lead(limit: int) -> None:
 def test_touches_that_were_forgotten_count_against_the_limit() -> None:
     world, _ = begin(policy(touches_per_lead=2))
     run(world, (1, touch()), (1, touch()))
-    world.leads[X].trails[ANN].touches.clear()
+    world.leads[X].touches[ANN].touches.clear()
     assert refused(world, 2, touch()) == "touch-limit"
 
 
 def test_without_a_limit_touches_are_not_counted() -> None:
     world, _ = begin(FIRST)
     run(world, *[(1, touch())] * 300)
-    assert world.leads[X].trails[ANN].count == 300
+    assert world.leads[X].touches[ANN].count == 300
 
 
 @pytest.mark.parametrize("request_", [request for request, _ in TURNED_AWAY] + [Settle()])
@@ -705,7 +701,7 @@ def test_only_the_policy_that_was_signed_reverses() -> None:
     run(world, (0, event("signup", 0)), (1, touch()), (2, event("buy", 2)))
     harsh = policy(reversals=[{"on": "login", "of": "paid"}], lateness_s=90 * 86_400)
     entries = run(world, (6000, PublishPolicy(SURFACE, OWNER, harsh)), (6001, event("login", 2)))
-    assert kinds(entries) == ["policy.published", "product.event"]
+    assert kinds_of(entries) == ["policy.published", "product.event"]
     assert world.contracts[word("a")].reversed_units == 0
 
 
@@ -761,7 +757,7 @@ def test_what_a_late_refund_can_reverse_is_not_forgotten() -> None:
     # The purchase at 6 can be refunded by an event up to 106, which may be told as late as 5106.
     for at, is_reversed in ((107, False), (106, True)):
         entries = run(world, (5106, event("refund", at)))
-        assert ("outcome.reversed" in kinds(entries)) is is_reversed
+        assert ("outcome.reversed" in kinds_of(entries)) is is_reversed
 
 
 def test_outcomes_that_nothing_can_reverse_are_forgotten() -> None:
@@ -791,7 +787,7 @@ def test_a_tick_settles_all_that_is_due_group_by_group() -> None:
         lead = word(f"lead {number}")
         run(world, (1, touch(word(name), lead)), (1, event("signup", 1, lead=lead)))
     entries = run(world, (2, Settle()))
-    assert kinds(entries) == ["settlement"] * 4
+    assert kinds_of(entries) == ["settlement"] * 4
     names = [entry.subject.decode().rstrip(".") for entry in entries]
     assert names == ["b", "a", "d", "c"]
     assert run(world, (3, Settle())) == []
@@ -934,7 +930,7 @@ def test_a_new_policy_rules_from_the_next_request() -> None:
     assert run(world, (3, event("buy", 3)), (3, touch(lead=X))) != []
     assert world.leads[X].state == "trial"
     run(world, (3, touch(lead=Y)))
-    assert world.leads[Y] == Lead(SURFACE, "lost", trails=world.leads[Y].trails)
+    assert world.leads[Y] == Lead(SURFACE, "lost", 3, touches=world.leads[Y].touches)
 
 
 # --- Against a second opinion ---------------------------------------------------------------------

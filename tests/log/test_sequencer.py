@@ -10,20 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.core.codec import commitment, encode_opening
-from orchestrator.core.decide import (
-    OpenContract,
-    ProductEvent,
-    PublishPolicy,
-    Record,
-    RegisterOperator,
-    Request,
-    Settle,
-    Touch,
-    decide,
-)
-from orchestrator.core.entry import address_word, encode
+from orchestrator.core.codec import commitment
+from orchestrator.core.decide import decide
+from orchestrator.core.entry import address_word
 from orchestrator.core.errors import DomainError, LogError, RequestError
+from orchestrator.core.kinds import encode
 from orchestrator.core.merkle import (
     EMPTY_ROOT,
     leaf_hash,
@@ -32,7 +23,17 @@ from orchestrator.core.merkle import (
     verify_inclusion,
     verify_run,
 )
+from orchestrator.core.opening import Record
 from orchestrator.core.policy import MODELS
+from orchestrator.core.requests import (
+    OpenContract,
+    ProductEvent,
+    PublishPolicy,
+    RegisterOperator,
+    Request,
+    Settle,
+    Touch,
+)
 from orchestrator.core.world import World
 from orchestrator.log import inbox
 from orchestrator.log import sequencer as log_module
@@ -327,7 +328,7 @@ def test_the_stored_log_is_the_pure_fold_of_its_requests(
                     sequencer.close()  # what is stored must be enough to go on from
                 log.drain(sequencer)
         assert [(s.data, s.opening) for s in log.entries()] == [
-            (encode(entry), opening and encode_opening(opening)) for entry, opening in expected
+            (encode(entry), opening and opening.encode()) for entry, opening in expected
         ]
         head = log.reader.checkpoint()
         assert head is not None

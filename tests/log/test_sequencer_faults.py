@@ -11,7 +11,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from orchestrator.core.decide import (
+from orchestrator.core.entry import address_word
+from orchestrator.core.errors import LogError
+from orchestrator.core.requests import (
     OpenContract,
     ProductEvent,
     PublishPolicy,
@@ -20,8 +22,6 @@ from orchestrator.core.decide import (
     Settle,
     Touch,
 )
-from orchestrator.core.entry import address_word
-from orchestrator.core.errors import LogError
 from orchestrator.log.fsck import fsck, rebuild
 from orchestrator.runtime.local_servers import LocalPostgres
 from orchestrator.storage import database

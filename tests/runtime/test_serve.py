@@ -15,7 +15,7 @@ from typing import IO
 import pytest
 
 from orchestrator.chain.deployment import Chain
-from orchestrator.client.accounts import Operator, Owner, ProductEvent, wallet
+from orchestrator.client.accounts import EventReport, Operator, Owner, wallet
 from orchestrator.client.http import Client
 from orchestrator.core.site import Site, TokenInfo
 from orchestrator.runtime.local_chain import LocalChainClock, deploy_local
@@ -77,7 +77,7 @@ def test_it_serves_and_goes_on_after_a_restart() -> None:
             with Owner(url, wallet(key_of("owner")), "owner") as owner:
                 owner.sign_in()
                 surface = owner.open_surface("trial", cdnow.POLICY, wait_s=10)
-                bought = ProductEvent("one", "someone", "purchase", "1.50", now_ms())
+                bought = EventReport("one", "someone", "purchase", "1.50", now_ms())
                 told = owner.report_one(surface, bought, wait_s=10)
                 assert (told["status"], told["verdict"]) == ("done", "accepted")
             assert [lead.state for lead in ada.leads(surface, "buyer")] == ["buyer"]

@@ -11,15 +11,15 @@ import pytest
 from psycopg import sql
 
 from orchestrator.core.codec import commitment
-from orchestrator.core.decide import (
+from orchestrator.core.entry import address_word
+from orchestrator.core.errors import DomainError, InputError, LogError
+from orchestrator.core.requests import (
     OpenContract,
     ProductEvent,
     PublishPolicy,
     RegisterOperator,
     Touch,
 )
-from orchestrator.core.entry import address_word
-from orchestrator.core.errors import DomainError, InputError, LogError
 from orchestrator.log.inbox import Submission, pseudonym_for
 from orchestrator.runtime.local_servers import LocalPostgres
 from orchestrator.storage import database as database_module

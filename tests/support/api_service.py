@@ -15,9 +15,9 @@ from eth_account.signers.local import LocalAccount
 
 from api.app import create_app
 from api.context import Limits, ServiceInfo
-from orchestrator.core.decide import Genesis, Request
 from orchestrator.core.entry import address_word
 from orchestrator.core.policy import canonical_json
+from orchestrator.core.requests import Genesis, Request
 from orchestrator.core.site import TokenInfo
 from orchestrator.core.terms import Domain, Terms, checkpoint_digest, contract_id, sign_digest
 from orchestrator.log.inbox import Submission, submit

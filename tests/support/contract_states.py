@@ -1,4 +1,4 @@
-"""States of one contract in the escrow: guarded, pending, disputed, claimed."""
+"""States of one contract in the escrow: open, with a pending statement, disputed, with claims."""
 
 import dataclasses
 from typing import Any
@@ -19,30 +19,25 @@ GUARDED = dataclasses.replace(
     arbitration_period_s=2 * DAY_S,
 )
 
-
 ESCROW = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
 
-
+# The ends of the times for outcomes, statements, claims and refutations.
 T1 = PLAIN.deadline_s
 T2, T3, T4 = T1 + 6 * DAY_S, T1 + 14 * DAY_S, T1 + 22 * DAY_S
 
-
 PENDING = PendingStatement(16_000_000, 0, 40, NOW_S + 5 * DAY_S, False, False)
-
 
 # A dispute moves the resolution by the arbitration period.
 DISPUTED = PENDING._replace(owner_disputed=True, resolves_at_s=PENDING.resolves_at_s + 2 * DAY_S)
 
-
 LEAD = b"\7" * 32
-
 
 CLAIMS = Claims({LEAD: FiledClaim(Claim(LEAD, 8_000_000, 30, 20, NOW_S * 1000))})
 
 
-def found(terms: Terms = GUARDED, **changes: Any) -> ContractState:
-    """A contract that is open and has stated nothing."""
-    plain = ContractState(
+def contract_state(terms: Terms = GUARDED, **changes: Any) -> ContractState:
+    """Return the state of an open contract without a statement, with these fields changed."""
+    state = ContractState(
         contract_id=b"\1" * 32,
         terms=terms,
         token=Token("USDC", 6),
@@ -60,4 +55,4 @@ def found(terms: Terms = GUARDED, **changes: Any) -> ContractState:
         claims=Claims({}),
         refunded_units=0,
     )
-    return plain._replace(**changes)
+    return state._replace(**changes)

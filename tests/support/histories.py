@@ -6,20 +6,7 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 
 from orchestrator.core.contract import ContractRules
-from orchestrator.core.decide import (
-    CloseContract,
-    Genesis,
-    OpenContract,
-    ProductEvent,
-    PublishPolicy,
-    Record,
-    RecordPayout,
-    RegisterOperator,
-    Request,
-    Settle,
-    Touch,
-    decide,
-)
+from orchestrator.core.decide import decide
 from orchestrator.core.entry import (
     Entry,
     pack_outcome,
@@ -30,6 +17,19 @@ from orchestrator.core.entry import (
 )
 from orchestrator.core.evidence.exhibits import ContractIndex, EscrowRecord
 from orchestrator.core.evidence.history import PublicEntry, public_entry
+from orchestrator.core.opening import Record
+from orchestrator.core.requests import (
+    CloseContract,
+    Genesis,
+    OpenContract,
+    ProductEvent,
+    PublishPolicy,
+    RecordPayout,
+    RegisterOperator,
+    Request,
+    Settle,
+    Touch,
+)
 from orchestrator.core.world import World
 from tests.support.worlds import (
     LEADS,

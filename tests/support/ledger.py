@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from uuid import UUID
 
-from orchestrator.core.decide import Genesis, Request
 from orchestrator.core.entry import address_word
+from orchestrator.core.requests import Genesis, Request
 from orchestrator.log.inbox import Result, Submission, results_of, submit
 from orchestrator.log.reader import LogReader, StoredEntry
 from orchestrator.log.sequencer import Sequencer

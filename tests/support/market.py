@@ -1,10 +1,10 @@
-"""People of one small market, who act on its contracts with the command line."""
+"""One small market: its parties act on their contracts by the command line."""
 
 import io
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -15,11 +15,12 @@ import pytest
 
 from orchestrator.cli import contract as commands
 from orchestrator.cli import main as cli
-from orchestrator.client.accounts import Operator, Owner, ProductEvent, wallet
+from orchestrator.core.entry import ZERO_ADDRESS
+from orchestrator.core.units import DAY_S
 from orchestrator.simulation.sandbox import Sandbox, SandboxOptions, address_of, key_of
+from tests.support.parties import Parties
 from tests.support.servers import CHAIN_START_S, server_folder
 
-DAY_S = 86_400
 PRICE_UNITS, BUDGET_UNITS = 10_000_000, 100_000_000
 POLICY: dict[str, object] = {
     "initial": "new",
@@ -44,13 +45,20 @@ GUARDED: dict[str, object] = {
     "challenge_period_s": 2 * DAY_S,
     "arbitration_period_s": 2 * DAY_S,
 }
+# The changes that make a contract pay as soon as it is settled.
+PLAIN: dict[str, object] = {
+    "claim_period_s": 0,
+    "challenge_period_s": 0,
+    "arbitration_period_s": 0,
+    "arbiter": ZERO_ADDRESS,
+}
 DONE, FALSE, BAD, MISSING, NOTHING = (
     cli.OK, cli.FALSE_CLAIM, cli.BAD_INPUT, cli.MISSING, commands.NOTHING_DONE,
 )  # fmt: skip
 
 
 class Outcome(NamedTuple):
-    """How a run of the command ended."""
+    """The exit code and the output of a command."""
 
     code: int
     stdout: str
@@ -60,107 +68,93 @@ class Outcome(NamedTuple):
 Run = Callable[[list[str], str], Outcome]
 
 
-class Market:
-    """A deployment with one surface, whose people also have the command line."""
+class Market(Parties):
+    """A deployment with one surface, whose parties also have the command line."""
 
-    def __init__(self, scene: Sandbox, folder: Path, run: Run) -> None:
-        self.scene, self.chain, self._folder, self._run = scene, scene.stack.chain, folder, run
+    def __init__(self, sandbox: Sandbox, folder: Path, run: Run) -> None:
+        self._folder, self._run = folder, run
         for name in ("ada", "bo", "arbiter", "stranger"):
-            scene.fund(name)
-        self.owner = Owner(scene.url, wallet(key_of("owner")), "owner")
-        self.operators = {
-            name: Operator(scene.url, wallet(key_of(name)), name) for name in ("ada", "bo")
-        }
-        for actor in (self.owner, *self.operators.values()):
-            actor.sign_in()
-        self.surface = self.owner.open_surface("shop", POLICY)
-        scene.stack.drain()
-        scene.send("owner", self.chain.mint(scene.token, self.owner.address, 10 * BUDGET_UNITS))
-        scene.send("owner", self.chain.approve(scene.token, 10 * BUDGET_UNITS))
-
-    def close(self) -> None:
-        for actor in (self.owner, *self.operators.values()):
-            actor.close()
+            sandbox.fund(name)
+        super().__init__(sandbox, "shop", POLICY, ["ada", "bo"])
+        self.fund_owner(10 * BUDGET_UNITS)
 
     def open(self, name: str, **deal: object) -> bytes:
-        """A contract that both have signed, open in the escrow and in the log."""
-        opens_at_s = self.scene.clock() // 1000 + 3600
-        found = self.operators[name].propose(
+        """Let an operator and the owner sign a contract; return its id once it is in the log."""
+        opens_at_s = self.sandbox.clock() // 1000 + 3600
+        contract_id = self.operators[name].propose(
             self.surface,
-            self.scene.stack.escrow_domain,
+            self.sandbox.stack.escrow_domain,
             opens_at_s=opens_at_s,
             deadline_s=opens_at_s + 10 * DAY_S,
             **{**GUARDED, "arbiter": address_of("arbiter"), **deal},
         )
-        self.owner.accept_all(self.surface, self.scene.stack.escrow_domain)
-        self.scene.come_to_rest()
-        assert self.chain.status_of(found) == "scheduled"
-        return found
+        self.owner.accept_all(self.surface, self.sandbox.stack.escrow_domain)
+        self.sandbox.come_to_rest()
+        assert self.chain.status_of(contract_id) == "scheduled"
+        return contract_id
 
-    def happens(self, lead: str, *events: str) -> None:
-        """The owner reports events of a lead, an hour apart."""
+    def report_hourly(self, lead: str, *events: str) -> None:
+        """Let the owner report events of a lead, an hour apart."""
         for event in events:
-            self.scene.pass_time(3600)
-            now_ms = self.scene.clock()
-            purchase = ProductEvent(f"{lead}-{event}-{now_ms}", lead, event, "20.00", now_ms)
-            self.owner.report(self.surface, [purchase])
-            self.scene.stack.drain()
+            self.sandbox.pass_time(3600)
+            self.report(event, [lead], "20.00")
 
-    def wins(self, name: str, lead: str) -> None:
-        """An operator brings a new lead to buy."""
-        self.happens(lead, "signup")
+    def win(self, name: str, lead: str) -> None:
+        """Let an operator bring a new lead to buy."""
+        self.report_hourly(lead, "signup")
         operator = self.operators[name]
         leads = operator.leads(self.surface, "trial")
         assert len(leads) == 1
         operator.touch(self.surface, leads, "email", lead)
-        self.scene.stack.drain()
-        self.happens(lead, "buy")
+        self.sandbox.stack.drain()
+        self.report_hourly(lead, "buy")
 
-    def until(self, time_s: int) -> None:
-        """Let time pass up to a second, and let the log be anchored, without statements."""
-        self.scene.pass_time(time_s - self.scene.clock() // 1000)
-        self.scene.come_to_rest()
+    def advance_to(self, time_s: int) -> None:
+        """Let time pass up to a second, and the log be anchored, without new statements."""
+        self.sandbox.pass_time(time_s - self.sandbox.clock() // 1000)
+        self.sandbox.come_to_rest()
 
-    def held(self, name: str) -> int:
-        return self.chain.balance_of(self.scene.token, address_of(name))
+    def balance_of(self, name: str) -> int:
+        """Return the tokens that the wallet of this name holds, in base units."""
+        return self.chain.balance_of(self.sandbox.token, address_of(name))
 
     def run(
         self, command: str, *arguments: str, by: str | None = None, say: str = "", api: str = ""
     ) -> Outcome:
-        """Run the command against the servers, with the key of a person, who says this."""
-        given = [
+        """Run a command against the servers, with a party's key and its answer on stdin."""
+        line = [
             *command.split(),
             *arguments,
             "--api",
-            api or self.scene.url,
+            api or self.sandbox.url,
             "--rpc",
-            self.scene.rpc_url,
+            self.sandbox.rpc_url,
         ]
         if by is not None:
             path = self._folder / f"{by}.key"
             if not path.exists():
                 path.touch(mode=0o600)
                 path.write_text(key_of(by).hex() + "\n")
-            given += ["--key-file", str(path)]
-        done = self._run(given, say)
+            line += ["--key-file", str(path)]
+        done = self._run(line, say)
         if by is not None:
             assert key_of(by).hex() not in done.stdout + done.stderr
         return done
 
-    def refused(self, code: int, words: str, *arguments: str, **how: Any) -> None:
-        """The command must end with this code and these words, and send nothing."""
-        sent = self.chain.node.call("eth_blockNumber")
-        done = self.run(*arguments, **how)
+    def refused(self, code: int, text: str, *arguments: str, **options: Any) -> None:
+        """Check that a command ends with this code and this text, and sends nothing."""
+        block = self.chain.node.call("eth_blockNumber")
+        done = self.run(*arguments, **options)
         assert done.code == code, done
-        assert words in done.stderr, done.stderr
-        assert self.chain.node.call("eth_blockNumber") == sent
+        assert text in done.stderr, done.stderr
+        assert self.chain.node.call("eth_blockNumber") == block
 
 
 @contextmanager
 def tampered(
     url: str, change: Callable[[dict[str, Any]], None], about: str = "entries"
 ) -> Iterator[str]:
-    """A server of the log that gives the real one's answers, those about something changed."""
+    """Serve the real server's answers at a URL, with those that have `about` changed."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -189,7 +183,7 @@ def tampered(
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The command's entry point in this process, where any traceback fails the test."""
+    """Return a function that runs the command in this process; a traceback fails the test."""
 
     def run_it(arguments: list[str], answer: str) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["tallystick", *arguments])
@@ -203,14 +197,14 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.fixture
-def market(run: Run, tmp_path: Path) -> Iterator[Market]:
-    plan_start_ms = CHAIN_START_S * 1000
-    with (
-        server_folder() as folder,
-        Sandbox(SandboxOptions(folder, plan_start_ms, "remedies.example"), lambda _: None) as scene,
-    ):
-        found = Market(scene, tmp_path, run)
-        try:
-            yield found
-        finally:
-            found.close()
+def market(run: Run, tmp_path: Path, database_url: str) -> Iterator[Market]:
+    """A market on a chain and in a database of its own."""
+    with server_folder() as folder:
+        options = SandboxOptions(
+            folder, CHAIN_START_S * 1000, "market.example", database_url=database_url
+        )
+        with (
+            Sandbox(options, lambda _: None) as sandbox,
+            closing(Market(sandbox, tmp_path, run)) as market,
+        ):
+            yield market

@@ -5,21 +5,21 @@ from typing import Any
 from hypothesis import strategies as st
 
 from orchestrator.core.contract import ContractRules
-from orchestrator.core.decide import (
+from orchestrator.core.decide import decide
+from orchestrator.core.opening import Record
+from orchestrator.core.policy import Policy, parse
+from orchestrator.core.requests import (
     Erasure,
     Genesis,
     OpenContract,
     ProductEvent,
     PublishPolicy,
-    Record,
     RecordPayout,
     RegisterOperator,
     Request,
     Settle,
     Touch,
-    decide,
 )
-from orchestrator.core.policy import Policy, parse
 from orchestrator.core.world import World
 
 

@@ -8,25 +8,19 @@ import pytest
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 
-from orchestrator.core import merkle
+from orchestrator.core import kinds, merkle
 from orchestrator.core.entry import (
-    KINDS,
     ZERO_ADDRESS,
     Entry,
-    EventOpening,
     OutcomeFacts,
     ReversalFacts,
     SettlementFacts,
-    TouchOpening,
-    decode,
-    encode,
-    event_payload,
     pack_outcome,
     pack_reversal,
     pack_settlement,
-    touch_payload,
 )
 from orchestrator.core.errors import EntryError, ProofError, TermsError
+from orchestrator.core.opening import EventOpening, TouchOpening, payload_of
 from orchestrator.core.terms import (
     CHECKPOINT_TYPE,
     CLOSE_TYPE,
@@ -93,7 +87,7 @@ def test_lists_hold_objects_of_one_shape_in_alphabetical_order(name: str) -> Non
 
 
 def test_there_is_an_entry_of_every_kind() -> None:
-    assert {row["kind"] for row in ENTRIES["entries"]} == set(KINDS)
+    assert {row["kind"] for row in ENTRIES["entries"]} == set(kinds.KINDS)
 
 
 @pytest.mark.parametrize("row", ENTRIES["entries"], ids=lambda row: row["kind"])
@@ -109,8 +103,8 @@ def test_entries(row: dict[str, Any]) -> None:
         time_ms=row["time_ms"],
         payload=unhex(row["payload"]),
     )
-    assert encode(entry) == data
-    assert decode(data) == entry
+    assert kinds.encode(entry) == data
+    assert kinds.decode(data) == entry
     assert merkle.leaf_hash(data) == unhex(row["leaf_hash"])
     words = ["kind_word", "surface", "actor", "subject", "label_word", "value"]
     assert data[:192] == b"".join(unhex(row[name]) for name in words)
@@ -121,7 +115,7 @@ def test_entries(row: dict[str, Any]) -> None:
 @pytest.mark.parametrize("row", ENTRIES["invalid"])
 def test_bytes_that_are_no_entry(row: dict[str, str]) -> None:
     with pytest.raises(EntryError) as caught:
-        decode(unhex(row["data"]))
+        kinds.decode(unhex(row["data"]))
     assert caught.value.code == row["reason"]
 
 
@@ -147,10 +141,10 @@ def test_openings() -> None:
             unhex(row["request_hash"]),
             unhex(row["commitment"]),
         )
-        assert event_payload(event) == unhex(row["payload"])
+        assert payload_of(event) == unhex(row["payload"])
     for row in ENTRIES["touch_openings"]:
         touch = TouchOpening(unhex(row["request_hash"]), unhex(row["commitment"]))
-        assert touch_payload(touch) == unhex(row["payload"])
+        assert payload_of(touch) == unhex(row["payload"])
 
 
 def test_roots_of_sizes_up_to_thirty_three() -> None:

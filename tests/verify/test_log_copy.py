@@ -9,9 +9,11 @@ import pytest
 
 from orchestrator.chain.deployment import Anchor, Chain
 from orchestrator.chain.rpc import Block, NodeError
-from orchestrator.core.entry import Entry, EventOpening, encode, event_payload
+from orchestrator.core.entry import Entry
 from orchestrator.core.evidence.exhibits import EscrowRecord, escrow_record_of
+from orchestrator.core.kinds import encode
 from orchestrator.core.merkle import CompactRange, leaf_hash
+from orchestrator.core.opening import EventOpening, payload_of
 from orchestrator.verify import log_copy as casebook
 from orchestrator.verify.log_copy import LogCopy, Server, pages_of
 from tests.support.terms import OPERATOR, OWNER, PLAIN
@@ -34,7 +36,7 @@ OPENING: dict[str, Any] = {
     "request_hash": f"0x{word(7).hex()}",
     "commitment": f"0x{word(8).hex()}",
 }
-PAYLOAD = event_payload(EventOpening("trial", 1, 2000, word(7), word(8)))
+PAYLOAD = payload_of(EventOpening("trial", 1, 2000, word(7), word(8)))
 
 
 class Log:

@@ -8,15 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from orchestrator.core.contract import ContractRules, rules_of
-from orchestrator.core.entry import (
-    ENTRY_BYTES,
-    WORD_BYTES,
-    ZERO_WORD,
-    EventOpening,
-    ascii_word,
-)
+from orchestrator.core.entry import ENTRY_BYTES, WORD_BYTES, ZERO_WORD, ascii_word
 from orchestrator.core.errors import EvidenceError
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.opening import EventOpening
 from orchestrator.core.terms import Terms
 
 MAX_EXHIBITS = 4

@@ -15,8 +15,6 @@ from typing import NamedTuple
 
 from orchestrator.core.attribution import TouchAt
 from orchestrator.core.contract import ContractRules
-from orchestrator.core.decide import Opening, Record
-from orchestrator.core.entry import EventOpening, encode
 from orchestrator.core.errors import EvidenceError
 from orchestrator.core.evidence.exhibits import (
     NO_OPENING,
@@ -32,6 +30,8 @@ from orchestrator.core.evidence.exhibits import (
 )
 from orchestrator.core.evidence.touch_index import TouchIndex
 from orchestrator.core.evidence.touches import needed_before
+from orchestrator.core.kinds import encode
+from orchestrator.core.opening import EventOpening, Opening, Record
 
 
 class PublicEntry(NamedTuple):

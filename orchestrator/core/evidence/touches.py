@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 from orchestrator.core.contract import ContractRules
-from orchestrator.core.entry import EventOpening, event_payload
 from orchestrator.core.errors import EntryError, EvidenceError
 from orchestrator.core.evidence.exhibits import (
     OPENED,
@@ -12,6 +11,7 @@ from orchestrator.core.evidence.exhibits import (
     OpenedCase,
     Words,
 )
+from orchestrator.core.opening import EventOpening, payload_of
 
 
 class Entitlement(NamedTuple):
@@ -152,7 +152,7 @@ def _check_first_entry(opening: EventOpening, entered: Words) -> None:
     Only then no contract that counts a lead once can have counted it before.
     """
     try:
-        payload = event_payload(opening)
+        payload = payload_of(opening)
     except EntryError as error:
         raise EvidenceError("wrong-opening", error.message) from None
     if int.from_bytes(payload) != entered.payload:

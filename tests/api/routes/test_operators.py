@@ -5,7 +5,7 @@ from hashlib import sha256
 import httpx
 import pytest
 
-from orchestrator.core.entry import decode
+from orchestrator.core.kinds import decode
 from orchestrator.core.policy import canonical_json
 from tests.support.api_service import (
     NDJSON,

@@ -9,7 +9,8 @@ import psycopg
 import pytest
 
 from orchestrator.core.codec import commitment
-from orchestrator.core.entry import address_word, ascii_word, decode
+from orchestrator.core.entry import address_word, ascii_word
+from orchestrator.core.kinds import decode
 from orchestrator.core.merkle import leaf_hash, verify_inclusion
 from tests.support.api_service import (
     NDJSON,

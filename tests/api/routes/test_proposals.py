@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from orchestrator.core.contract import rules_of
-from orchestrator.core.decide import OpenContract
+from orchestrator.core.requests import OpenContract
 from orchestrator.core.terms import Terms, contract_id
 from orchestrator.storage.database import API
 from tests.support.api_service import (

@@ -9,9 +9,9 @@ from eth_utils.crypto import keccak
 
 from orchestrator.core import receipt
 from orchestrator.core.contract import rules_of
-from orchestrator.core.decide import OpenContract, RecordPayout, Settle
-from orchestrator.core.entry import address_word, decode
+from orchestrator.core.entry import address_word
 from orchestrator.core.errors import ProofError
+from orchestrator.core.kinds import decode
 from orchestrator.core.merkle import (
     leaf_hash,
     root_of,
@@ -20,6 +20,7 @@ from orchestrator.core.merkle import (
     verify_run,
 )
 from orchestrator.core.policy import canonical_json
+from orchestrator.core.requests import OpenContract, RecordPayout, Settle
 from orchestrator.core.terms import Terms, checkpoint_digest, contract_id, recover
 from tests.support.api_service import (
     ESCROW,

@@ -20,6 +20,7 @@ from hexbytes import HexBytes
 from orchestrator.core import entry as entries
 from orchestrator.core import merkle, terms
 from orchestrator.core.entry import ZERO_ADDRESS
+from orchestrator.core.kinds import encode
 from orchestrator.core.terms import Domain, Terms
 
 UNIT = 10**6
@@ -84,7 +85,7 @@ class Deal:
             time_ms=0,
             payload=entries.pack_settlement(earned, taken_back, outcomes, reversals),
         )
-        self.log.append(entries.encode(settlement))
+        self.log.append(encode(settlement))
         return len(self.log) - 1
 
     def root(self, size: int) -> bytes:
@@ -192,7 +193,7 @@ def deal(
     token.mint(owner, BUDGET, sender=stranger)
     token.approve(escrow, BUDGET, sender=owner)
     domain = Domain(name, version, chain_id, verifying_contract)
-    log = [entries.encode(_genesis(publisher.address, log_id))]
+    log = [encode(_genesis(publisher.address, log_id))]
     return Deal(
         escrow, event_log, token, owner, operator, publisher, verifier, stranger,
         domain, agreed, log,

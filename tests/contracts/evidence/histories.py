@@ -18,30 +18,24 @@ from typing import Any, NamedTuple
 
 from orchestrator.core.attribution import TouchAt, qualifying_touch
 from orchestrator.core.contract import ContractRules
-from orchestrator.core.decide import (
+from orchestrator.core.decide import decide
+from orchestrator.core.entry import address_word, ascii_word, unpack_outcome, unpack_reversal
+from orchestrator.core.errors import RequestError
+from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.kinds import encode
+from orchestrator.core.opening import EventOpening, Record
+from orchestrator.core.policy import MODELS
+from orchestrator.core.requests import (
     CloseContract,
     Genesis,
     OpenContract,
     ProductEvent,
     PublishPolicy,
-    Record,
     RegisterOperator,
     Request,
     Settle,
     Touch,
-    decide,
 )
-from orchestrator.core.entry import (
-    EventOpening,
-    address_word,
-    ascii_word,
-    encode,
-    unpack_outcome,
-    unpack_reversal,
-)
-from orchestrator.core.errors import RequestError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.policy import MODELS
 from orchestrator.core.world import World
 from tests.support import worlds
 

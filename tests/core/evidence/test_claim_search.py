@@ -6,7 +6,6 @@ from typing import Any
 
 from hypothesis import given
 
-from orchestrator.core.decide import CloseContract, ProductEvent, Request, Settle, Touch
 from orchestrator.core.entry import unpack_outcome, unpack_reversal
 from orchestrator.core.errors import EvidenceError
 from orchestrator.core.evidence.claim_search import find_claims, find_refutations
@@ -21,6 +20,7 @@ from orchestrator.core.evidence.exhibits import (
 )
 from orchestrator.core.evidence.history import PublicEntry
 from orchestrator.core.evidence.rules import check_refutation, claim_of
+from orchestrator.core.requests import CloseContract, ProductEvent, Request, Settle, Touch
 from tests.support.depth import examples
 from tests.support.histories import (
     ANN,

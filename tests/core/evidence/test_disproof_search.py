@@ -9,10 +9,8 @@ import pytest
 from hypothesis import given
 
 from orchestrator.core.attribution import qualifying_touch
-from orchestrator.core.decide import ProductEvent, Request, Touch
 from orchestrator.core.entry import (
     Entry,
-    EventOpening,
     pack_outcome,
     pack_reversal,
     pack_settlement,
@@ -23,6 +21,8 @@ from orchestrator.core.entry import (
 from orchestrator.core.evidence.disproof_search import find_disproof, find_disproofs
 from orchestrator.core.evidence.history import PublicEntry
 from orchestrator.core.evidence.rules import disproves
+from orchestrator.core.opening import EventOpening
+from orchestrator.core.requests import ProductEvent, Request, Touch
 from tests.support.depth import examples
 from tests.support.histories import (
     ANN,
@@ -137,7 +137,7 @@ def forge_rival(random: Any, found: History, entries: list[Entry]) -> bool:
             for place, entry in enumerate(entries)
             if (entry.kind, entry.subject) == ("contract.opened", name)
         )
-        trail = found.world.leads[outcome.subject].trails.get(terms.operator)
+        trail = found.world.leads[outcome.subject].touches.get(terms.operator)
         if name == outcome.actor or trail is None or opened > said.transition:
             continue
         below = [touch for touch in trail.touches if touch.position < said.transition]

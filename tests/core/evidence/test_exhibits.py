@@ -4,13 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.entry import (
-    EventOpening,
-    ascii_word,
-    pack_outcome,
-    pack_reversal,
-    pack_settlement,
-)
+from orchestrator.core.entry import ascii_word, pack_outcome, pack_reversal, pack_settlement
 from orchestrator.core.errors import EvidenceError
 from orchestrator.core.evidence.exhibits import (
     NO_OPENING,
@@ -28,6 +22,7 @@ from orchestrator.core.evidence.exhibits import (
     unpack_statement,
     words_of,
 )
+from orchestrator.core.opening import EventOpening
 from tests.support.terms import PLAIN
 from tests.support.worlds import policy, rules, word
 

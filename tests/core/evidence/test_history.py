@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core.attribution import TouchAt, qualifying_touch
-from orchestrator.core.entry import ZERO_WORD, Entry, encode
+from orchestrator.core.entry import ZERO_WORD, Entry
 from orchestrator.core.evidence.exhibits import EscrowRecord
 from orchestrator.core.evidence.history import RECENT, SHORT_HISTORY, LogHistory, PublicEntry
+from orchestrator.core.kinds import encode
 from tests.support.histories import no_source
 from tests.support.worlds import LEADS, OPERATORS, SURFACE, policy, rules, word
 

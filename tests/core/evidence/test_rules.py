@@ -11,7 +11,7 @@ import pytest
 from eth_abi.abi import decode as abi_decode
 from hypothesis import given
 
-from orchestrator.core.entry import EventOpening, ascii_text, decode, unpack_outcome
+from orchestrator.core.entry import ascii_text, unpack_outcome
 from orchestrator.core.errors import EvidenceError
 from orchestrator.core.evidence.exhibits import (
     DISPROOFS,
@@ -25,7 +25,9 @@ from orchestrator.core.evidence.exhibits import (
 )
 from orchestrator.core.evidence.rules import check_disproof, check_refutation, claim_of, disproves
 from orchestrator.core.hexadecimal import from_hex
+from orchestrator.core.kinds import decode
 from orchestrator.core.merkle import leaf_hash, verify_inclusion
+from orchestrator.core.opening import EventOpening
 from orchestrator.core.terms import TERMS_TYPE, Terms
 from tests.support.depth import examples
 from tests.support.histories import History, histories

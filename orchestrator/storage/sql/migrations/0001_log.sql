@@ -87,12 +87,14 @@ CREATE TABLE logs (
     publisher address NOT NULL
 );
 
--- `opening` is what a committing payload is the SHA-256 of.
+-- `opening` is what a committing payload is the SHA-256 of: ABI words. `listed_kind` is the entry's
+-- first word where its kind is one that the log lists (core/kinds.py), NULL for the frequent ones.
 CREATE TABLE entries (
     log_id word NOT NULL,
     position bigint NOT NULL CHECK (position >= 0),
     entry bytea NOT NULL CHECK (octet_length(entry) = 256),
-    opening bytea CHECK (octet_length(opening) IN (64, 160)),
+    opening bytea CHECK (octet_length(opening) % 32 = 0),
+    listed_kind word,
     PRIMARY KEY (log_id, position)
 ) PARTITION BY LIST (log_id);
 
@@ -102,10 +104,7 @@ CREATE INDEX entries_by_subject ON entries (substring(entry FROM 97 FOR 32), pos
 -- A contract's outcomes and reversals: by the actor word of the kinds that start with "outcome".
 CREATE INDEX entries_by_contract ON entries (substring(entry FROM 65 FOR 32), position)
     WHERE substring(entry FROM 1 FOR 7) = '\x6f7574636f6d65';
--- The rare kinds, by kind: all but touch, lead.*, product.event and outcome*.
-CREATE INDEX entries_by_kind ON entries (substring(entry FROM 1 FOR 32), position)
-    WHERE substring(entry FROM 1 FOR 5)
-        NOT IN ('\x746f756368', '\x6c6561642e', '\x70726f6475', '\x6f7574636f');
+CREATE INDEX entries_by_kind ON entries (listed_kind, position) WHERE listed_kind IS NOT NULL;
 
 -- Roots of the perfect subtrees of 256, 65536, … entries: the tiles above the leaves.
 CREATE TABLE subtrees (
@@ -185,7 +184,7 @@ CREATE INDEX contracts_by_operator ON contracts (log_id, operator, opened);
 
 -- Tenant: leads, seen by their surface's owner and by registered operators -------------------------
 
--- `document` holds what only the fold reads: visits, trails, counted contracts, reversible outcomes.
+-- `document` holds what only the fold reads: visits, touches, counted contracts, reversible outcomes.
 CREATE TABLE leads (
     log_id word NOT NULL,
     lead word NOT NULL,

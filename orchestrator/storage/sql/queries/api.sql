@@ -102,7 +102,7 @@ SELECT level FROM operators WHERE log_id = %(log_id)s AND operator = %(operator)
 -- A surface's leads by state and pseudonym, with the caller's own touches; only owners see names.
 WITH page AS MATERIALIZED (
     SELECT lead, state, since_ms, coalesce(
-        (document #>> ARRAY['trails', encode(%(caller)s, 'hex'), '0'])::bigint, 0) AS own_touches
+        (document #>> ARRAY['touches', encode(%(caller)s, 'hex'), '0'])::bigint, 0) AS own_touches
     FROM leads
     WHERE log_id = %(log_id)s AND surface = %(surface)s
         AND (%(state)s::text IS NULL OR state = %(state)s::text)

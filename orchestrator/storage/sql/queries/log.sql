@@ -94,7 +94,7 @@ WHERE log_id = %(log_id)s ORDER BY seq LIMIT %(limit)s;
 
 -- name: append_entries
 -- Append entries.
-COPY entries (log_id, position, entry, opening) FROM STDIN (FORMAT binary);
+COPY entries (log_id, position, entry, opening, listed_kind) FROM STDIN (FORMAT binary);
 
 -- name: append_subtrees
 -- Append the subtrees that the new entries completed.
@@ -215,12 +215,9 @@ ORDER BY position;
 SELECT level, count(*) AS subtrees FROM subtrees WHERE log_id = %(log_id)s GROUP BY level;
 
 -- name: entries_of_kind
--- The entries of a rare kind (not touch, lead.*, product.event, outcome*) after a position.
+-- The entries of a kind that the log lists, after a position.
 SELECT position, entry, opening FROM entries
-WHERE log_id = %(log_id)s AND substring(entry FROM 1 FOR 32) = %(kind)s
-    AND substring(entry FROM 1 FOR 5)
-        NOT IN ('\x746f756368', '\x6c6561642e', '\x70726f6475', '\x6f7574636f')
-    AND position > %(after)s
+WHERE log_id = %(log_id)s AND listed_kind = %(kind)s AND position > %(after)s
 ORDER BY position LIMIT %(limit)s;
 
 -- name: entries_about

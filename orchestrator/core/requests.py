@@ -1,0 +1,151 @@
+"""Requests: what may be asked of the log.
+
+The union `Request` lists them. Each is a NamedTuple whose annotations say how a field is stored
+(`orchestrator.core.fields`); its name in the inbox is the name of its class in snake case.
+"""
+
+from typing import NamedTuple
+
+from orchestrator.core.contract import ContractRules
+from orchestrator.core.entry import ZERO_WORD
+from orchestrator.core.fields import (
+    Name,
+    PayoutLabel,
+    PolicyDocument,
+    TimeMs,
+    Units,
+    Word,
+)
+from orchestrator.core.opening import EventOpening
+from orchestrator.core.policy import Step
+
+
+class Genesis(NamedTuple):
+    """The beginning of the log. It is entry 0, so that position 0 can mean "none" elsewhere."""
+
+    log_id: Word
+    publisher: Word
+
+
+class RegisterOperator(NamedTuple):
+    """The registration of an operator, at its first level."""
+
+    operator: Word
+    level: Name
+    commitment: Word
+
+
+class PublishPolicy(NamedTuple):
+    """A surface's first policy, or the next one where the last binds no contract any more."""
+
+    surface: Word
+    owner: Word
+    policy: PolicyDocument
+
+
+class Touch(NamedTuple):
+    """An operator's action on a lead. It happens when the log takes it: its time is ours."""
+
+    surface: Word
+    lead: Word
+    operator: Word
+    action: Name
+    request_hash: Word = ZERO_WORD
+    commitment: Word = ZERO_WORD
+
+
+class ProductEvent(NamedTuple):
+    """An event of the owner's product, at the product's own time, with the revenue it brought."""
+
+    surface: Word
+    lead: Word
+    event: Name
+    value_units: Units
+    time_ms: TimeMs
+    request_hash: Word = ZERO_WORD
+    commitment: Word = ZERO_WORD
+
+
+class Erasure(NamedTuple):
+    """The erasure of all that said who a lead is, by the owner; the log says that it happened."""
+
+    surface: Word
+    lead: Word
+    owner: Word
+
+
+class OpenContract(NamedTuple):
+    """The opening of a contract by the escrow, in this transaction."""
+
+    rules: ContractRules
+    transaction: Word
+
+
+class CloseContract(NamedTuple):
+    """The closing of a contract by the escrow, before its time."""
+
+    contract_id: Word
+    closed_at_ms: TimeMs
+    transaction: Word
+
+
+class RecordPayout(NamedTuple):
+    """A gross amount that the escrow paid (`paid`) or owes (`credited`); final on chain."""
+
+    contract_id: Word
+    payee: Word
+    label: PayoutLabel
+    gross_units: Units
+    transaction: Word
+
+
+class Settle(NamedTuple):
+    """A settlement tick: state the totals of every contract that has new ones."""
+
+
+Request = (
+    Genesis
+    | RegisterOperator
+    | PublishPolicy
+    | Touch
+    | ProductEvent
+    | Erasure
+    | OpenContract
+    | CloseContract
+    | RecordPayout
+    | Settle
+)
+
+
+# --- Requests that a replay makes of entries; no caller can ask for them --------------------------
+
+
+class ReportedEvent(NamedTuple):
+    """A product event as the log keeps it, whatever the policy makes of it."""
+
+    surface: bytes
+    lead: bytes
+    value_units: int
+    time_ms: int
+    request_hash: bytes
+    commitment: bytes
+    received_ms: int
+
+    def opening(self, from_state: str, nth: int) -> EventOpening:
+        """Return the opening of its entry."""
+        return EventOpening(from_state, nth, self.received_ms, self.request_hash, self.commitment)
+
+
+class RegisterLead(NamedTuple):
+    """The first that the log hears of a lead."""
+
+    surface: bytes
+    lead: bytes
+
+
+class ApplyStep(NamedTuple):
+    """An event with what the policy makes of it; `name` is the event's, empty where unknown."""
+
+    reported: ReportedEvent
+    name: str
+    step: Step

@@ -1,0 +1,89 @@
+"""Intents that are numbered: what is asked of the chain for a purpose, again under a new number.
+
+An intent key is `kind:purpose:number`. The relayer carries out each key once, for ever. What failed
+is asked for again under the next number, and not before the last one has ended.
+"""
+
+from typing import NamedTuple
+
+from orchestrator.chain.abi import Call
+from orchestrator.chain.relayer import Submitter
+from orchestrator.storage.database import Database
+
+# What was refused or reverted six times will not come right by itself.
+MAX_NUMBER = 5
+
+
+class NumberedIntent(NamedTuple):
+    """An intent with its number among those of its purpose, and its fate; None while under way.
+
+    The purpose is, by kind: publish `old size:new size`, settle `first:count`, release
+    `contract:paid units`, refute `contract:key of the claim`.
+    """
+
+    kind: str
+    purpose: str
+    number: int = 0
+    fate: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The intent key that the relayer stores."""
+        return f"{self.kind}:{self.purpose}:{self.number}"
+
+    @property
+    def next(self) -> "NumberedIntent":
+        """The same under the next number."""
+        return NumberedIntent(self.kind, self.purpose, self.number + 1)
+
+    @property
+    def is_exhausted(self) -> bool:
+        """True if this was asked for as often as it may be."""
+        return self.number >= MAX_NUMBER
+
+
+class Intents:
+    """The relayer's numbered intents, read from the database at every question."""
+
+    def __init__(
+        self, database: Database, submitter: Submitter, chain_id: int, account: str
+    ) -> None:
+        self._database = database
+        self._submitter = submitter
+        self._account = account
+        self._sender = {"chain_id": chain_id, "sender": submitter.sender.lower()}
+
+    def ask(self, intent: NumberedIntent, call: Call) -> None:
+        """Ask for this call to be sent, under the intent's key."""
+        with self._database.transaction(self._account) as session:
+            self._submitter.request(session, intent.key, call)
+
+    def ask_again(self, kind: str, purpose: str, call: Call) -> bool:
+        """Ask for this call under the next number, and return whether it was asked for.
+
+        It is not while the last one is under way, nor after the last number.
+        """
+        last = self.last(f"{kind}:{purpose}:")
+        if last is None:
+            intent = NumberedIntent(kind, purpose)
+        elif last.fate is None or last.is_exhausted:
+            return False
+        else:
+            intent = last.next
+        self.ask(intent, call)
+        return True
+
+    def last(self, prefix: str) -> NumberedIntent | None:
+        """Return the newest intent whose key has this prefix."""
+        with self._database.transaction(self._account) as session:
+            row = session.one("pipeline.last_intent", **self._sender, prefix=prefix)
+        if row is None:
+            return None
+        # A purpose may hold colons itself.
+        kind, *purpose, number = row.intent_key.split(":")
+        return NumberedIntent(kind, ":".join(purpose), int(number), row.fate)
+
+    def is_under_way(self, kind: str) -> bool:
+        """Return whether anything of this kind was asked for and has not ended."""
+        with self._database.transaction(self._account) as session:
+            return bool(session.all("pipeline.under_way", **self._sender, prefix=f"{kind}:"))

@@ -1,0 +1,144 @@
+"""Requests and projections as they are stored: one form each, and nothing else is read."""
+
+from typing import Any, get_args
+
+import pytest
+
+from orchestrator.core.attribution import TouchAt, TouchHistory
+from orchestrator.core.codec import (
+    decode_lead,
+    decode_request,
+    decode_rules,
+    encode_lead,
+    encode_request,
+    encode_rules,
+    json_text,
+    request_id,
+)
+from orchestrator.core.contract import PaidOutcome
+from orchestrator.core.errors import LogError, RequestError
+from orchestrator.core.requests import (
+    CloseContract,
+    Erasure,
+    Genesis,
+    OpenContract,
+    ProductEvent,
+    PublishPolicy,
+    RecordPayout,
+    RegisterOperator,
+    Request,
+    Settle,
+    Touch,
+)
+from orchestrator.core.world import Lead
+from tests.support.worlds import LEADS, OPERATORS, OWNER, SURFACE, policy, rules, word
+
+RULES = rules("a", policy())
+REQUESTS: dict[str, Request] = {
+    "genesis": Genesis(word("log"), word("publisher")),
+    "register_operator": RegisterOperator(OPERATORS[0], "newcomer", word("body")),
+    "publish_policy": PublishPolicy(SURFACE, OWNER, policy()),
+    "touch": Touch(SURFACE, LEADS[0], OPERATORS[0], "email", word("request"), word("body")),
+    "product_event": ProductEvent(SURFACE, LEADS[0], "signup", 2**80 - 1, 7, word("r"), word("b")),
+    "erasure": Erasure(SURFACE, LEADS[0], OWNER),
+    "open_contract": OpenContract(RULES, word("transaction")),
+    "close_contract": CloseContract(word("a"), 9, word("transaction")),
+    "record_payout": RecordPayout(word("a"), word("payee"), "credited", 0, word("transaction")),
+    "settle": Settle(),
+}
+
+
+@pytest.mark.parametrize(("name", "request_"), REQUESTS.items(), ids=str)
+def test_a_request_is_read_as_it_was_written(name: str, request_: Request) -> None:
+    told, body = encode_request(request_)
+    assert told == name
+    assert decode_request(name, body) == request_
+    assert encode_request(decode_request(name, body)) == (name, body)
+
+
+def test_every_request_has_a_specimen() -> None:
+    assert {type(each) for each in REQUESTS.values()} == set(get_args(Request))
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "changes"),
+    [
+        ("request-malformed", "shout", {}),
+        ("request-malformed", "Touch", {}),
+        ("request-malformed", "touch", {"more": 1}),
+        ("request-malformed", "touch", {"action": ...}),
+        ("word-length", "touch", {"lead": "ab"}),
+        ("word-length", "touch", {"lead": "ab " * 32}),
+        ("not-hex", "touch", {"lead": "zz" * 32}),
+        ("not-hex", "touch", {"lead": 7}),
+        ("name-invalid", "touch", {"action": ""}),
+        ("name-invalid", "touch", {"action": "é"}),
+        ("name-invalid", "touch", {"action": 5}),
+        ("number-range", "product_event", {"value_units": 2**80}),
+        ("number-range", "product_event", {"value_units": -1}),
+        ("number-range", "product_event", {"value_units": True}),
+        ("number-range", "product_event", {"value_units": 1.0}),
+        ("number-range", "product_event", {"time_ms": 2**61}),
+        ("choice-unknown", "record_payout", {"label": "owed"}),
+        ("request-malformed", "open_contract", {"rules": []}),
+        ("request-malformed", "settle", {"now": 1}),
+    ],
+)
+def test_another_form_is_refused(code: str, name: str, changes: dict[str, Any]) -> None:
+    specimen = REQUESTS.get(name.lower(), REQUESTS["touch"])
+    body = encode_request(specimen)[1] | changes
+    body = {key: value for key, value in body.items() if value is not ...}
+    with pytest.raises(RequestError) as refused:
+        decode_request(name, body)
+    assert refused.value.code == code
+
+
+def test_a_value_out_of_bounds_is_not_written() -> None:
+    for request in (
+        Touch(b"\1", LEADS[0], OPERATORS[0], "email"),
+        ProductEvent(SURFACE, LEADS[0], "signup", 2**80, 7),
+    ):
+        with pytest.raises(RequestError):
+            encode_request(request)
+
+
+def test_rules_are_read_as_they_were_written() -> None:
+    assert decode_rules(encode_rules(RULES)) == RULES
+    for changes in ({"repeatable": 1}, {"attribution": "luck"}, {"revenue_share_bps": 10_001}):
+        with pytest.raises(RequestError):
+            decode_rules(encode_rules(RULES) | changes)
+
+
+def test_a_lead_is_read_as_it_was_written() -> None:
+    lead = Lead(
+        SURFACE,
+        "paid",
+        5,
+        visits={"trial": 1, "paid": 2},
+        touches={OPERATORS[0]: TouchHistory([TouchAt(4, 3)], 2, 4)},
+        counted=(word("a"),),
+        paid=[PaidOutcome(word("a"), "paid", 9, 5, 7, 8)],
+        sweep_at=16,
+    )
+    assert decode_lead(SURFACE, "paid", 5, encode_lead(lead)) == lead
+    assert lead.touch_count == 2
+    with pytest.raises(LogError):
+        decode_lead(SURFACE, "paid", 5, {})
+
+
+def test_one_key_of_one_account_is_one_request() -> None:
+    one = request_id(word("log"), "0xAB", "key")
+    assert one == request_id(word("log"), "0xab", "key")
+    others = [
+        (word("log"), "0xab", "other"),
+        (word("log"), "0xac", "key"),
+        (word("g"), "0xab", "key"),
+    ]
+    assert one not in {request_id(*other) for other in others}
+    assert (one[6] >> 4, one[8] >> 6) == (8, 2)  # RFC 9562: version 8, variant 10
+
+
+def test_numbers_keep_their_digits() -> None:
+    assert json_text({"value": 2**80 - 1}) == f'{{"value":{2**80 - 1}}}'
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        json_text(float("nan"))

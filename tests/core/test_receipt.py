@@ -1,0 +1,186 @@
+"""Receipts: a true one holds, and every change of it is refused by the rule that it breaks."""
+
+import copy
+import dataclasses
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import pytest
+
+from orchestrator.core.contract import rules_of
+from orchestrator.core.decide import decide
+from orchestrator.core.errors import ProofError
+from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.kinds import encode
+from orchestrator.core.merkle import inclusion_proof, leaf_hash, node_hash, root_of
+from orchestrator.core.opening import Record
+from orchestrator.core.receipt import FORMAT, check, check_terms, parse
+from orchestrator.core.requests import OpenContract, ProductEvent, Settle, Touch
+from orchestrator.core.terms import Terms
+from tests.support.terms import PLAIN
+from tests.support.worlds import LEADS, OWNER, SURFACE, begin, policy, word
+
+CONTRACT = word("contract")
+GOVERNING = policy()
+TERMS: Terms = dataclasses.replace(
+    PLAIN,
+    log_id=word("log"),
+    surface=SURFACE,
+    policy=GOVERNING.hash,
+    outcome="paid",
+    opens_at_s=0,
+    deadline_s=100,
+    attribution_window_s=10,
+)
+ROLES = {"touch": "touch", "lead.transition": "transition", "outcome": "outcome",
+         "settlement": "settlement"}  # fmt: skip
+
+
+@cache
+def log() -> list[Record]:
+    """One outcome, from the touch to its statement."""
+    world, records = begin(GOVERNING)
+    rules = rules_of(TERMS, CONTRACT)._replace(owner=OWNER)
+    for now_ms, request in (
+        (1000, OpenContract(rules, word("transaction"))),
+        (2000, Touch(SURFACE, LEADS[0], rules.operator, "email")),
+        (2500, ProductEvent(SURFACE, LEADS[0], "signup", 0, 2500)),
+        (3000, ProductEvent(SURFACE, LEADS[0], "buy", 0, 3000)),
+        (4000, Settle()),
+    ):
+        records += decide(world, request, now_ms)
+    return records
+
+
+def receipt(records: list[Record] | None = None) -> dict[str, Any]:
+    records = log() if records is None else records
+    leaves = [leaf_hash(encode(record.entry)) for record in records]
+
+    def read(level: int, position: int) -> bytes:
+        nodes = leaves[position << level : (position + 1) << level]
+        while len(nodes) > 1:
+            nodes = [node_hash(*nodes[i : i + 2]) for i in range(0, len(nodes), 2)]
+        return nodes[0]
+
+    entries = []
+    for position, (entry, opening) in enumerate(records):
+        is_transition = entry.kind == "lead.transition" and entry.label != "paid"
+        if entry.kind not in ROLES or is_transition:
+            continue
+        path = inclusion_proof(position, len(leaves), read)
+        entries.append(
+            {
+                "role": ROLES[entry.kind],
+                PLACE: position,
+                "entry": to_hex(encode(entry)),
+                "opening": None if opening is None else opening.to_json(),
+                "path": [to_hex(node) for node in path],
+            }
+        )
+    return {
+        "format": FORMAT,
+        "position": entries[2][PLACE],
+        "log_id": to_hex(word("log")),
+        "chain_id": 31337,
+        "event_log": PLAIN.verifier,
+        "escrow": PLAIN.payee,
+        "contract_id": to_hex(CONTRACT),
+        "checkpoint": {"size": len(leaves), "root": to_hex(root_of(leaves)), "signature": "0x"},
+        "entries": entries,
+    }
+
+
+PLACE = "index"
+
+
+def test_a_true_receipt_holds() -> None:
+    found = parse(receipt())
+    check(found)
+    check_terms(found, TERMS)
+    assert set(found.entries) == set(ROLES.values())
+
+
+def entry_of(document: dict[str, Any], role: str) -> dict[str, Any]:
+    item: dict[str, Any] = next(each for each in document["entries"] if each["role"] == role)
+    return item
+
+
+def change_word(role: str, word_number: int) -> Callable[[dict[str, Any]], None]:
+    def change(document: dict[str, Any]) -> None:
+        data = bytearray.fromhex(entry_of(document, role)["entry"][2:])
+        data[32 * word_number + 31] ^= 1
+        entry_of(document, role)["entry"] = to_hex(bytes(data))
+
+    return change
+
+
+def set_(role: str, name: str, value: object) -> Callable[[dict[str, Any]], None]:
+    return lambda document: entry_of(document, role).update({name: value})
+
+
+@pytest.mark.parametrize(
+    ("code", "change"),
+    [
+        ("receipt-format", lambda document: document.update(format="another")),
+        ("receipt-malformed", lambda document: document.update(log_id="0x12")),
+        ("receipt-malformed", lambda document: document.update(chain_id="31337")),
+        ("receipt-entries", lambda document: document.update(entries=[])),
+        ("receipt-role", set_("settlement", "role", "outcome")),
+        ("receipt-role", set_("touch", "role", "witness")),
+        ("receipt-position", lambda document: document.update(position=0)),
+        ("receipt-mismatch", set_("touch", "role", "payout")),
+        ("receipt-path", set_("touch", "path", "0x")),
+        ("receipt-malformed", set_("touch", "opening", {"request_hash": "0x", "commitment": "0x"})),
+        ("receipt-opening", set_("outcome", "opening", {"request_hash": "0x"})),
+        ("kind-unknown", change_word("outcome", 0)),
+    ],
+)
+def test_what_is_no_receipt_is_refused(code: str, change: Callable[[dict[str, Any]], None]) -> None:
+    document = copy.deepcopy(receipt())
+    change(document)
+    with pytest.raises(ProofError) as refused:
+        parse(document)
+    assert refused.value.code == code
+
+
+@pytest.mark.parametrize("role", list(ROLES.values()))
+@pytest.mark.parametrize("word_number", [1, 2, 3, 5, 6, 7])
+def test_any_changed_word_is_refused(role: str, word_number: int) -> None:
+    document = copy.deepcopy(receipt())
+    change_word(role, word_number)(document)
+    with pytest.raises(ProofError) as refused:
+        check(parse(document))
+    assert refused.value.code == "root-mismatch"
+
+
+def test_an_opening_in_another_form_or_of_other_words_is_refused() -> None:
+    for changes, code in (
+        ({"nth": 9}, "receipt-opening"),
+        ({"request_hash": "0x" + "AB" * 32}, "receipt-malformed"),
+        ({"more": 1}, "receipt-malformed"),
+    ):
+        document = copy.deepcopy(receipt())
+        entry_of(document, "transition")["opening"].update(changes)
+        with pytest.raises(ProofError) as refused:
+            check(parse(document))
+        assert refused.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("code", "changes"),
+    [
+        ("receipt-mismatch", {"unit_price_units": 7_999_999}),
+        ("receipt-mismatch", {"outcome": "trial"}),
+        ("receipt-mismatch", {"operator": PLAIN.owner}),
+        ("receipt-mismatch", {"log_id": word("another")}),
+        ("receipt-times", {"deadline_s": 2}),
+        ("receipt-times", {"opens_at_s": 3}),
+        ("receipt-window", {"attribution_window_s": 0}),
+    ],
+)
+def test_terms_that_do_not_pay_for_it_are_refused(code: str, changes: dict[str, Any]) -> None:
+    found = parse(receipt())
+    with pytest.raises(ProofError) as refused:
+        check_terms(found, dataclasses.replace(TERMS, **changes))
+    assert refused.value.code == code
