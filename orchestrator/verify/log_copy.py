@@ -26,9 +26,9 @@ from orchestrator.core.evidence.exhibits import (
     Case,
     EscrowRecord,
     Exhibit,
-    read,
+    read_words,
 )
-from orchestrator.core.evidence.search import PublicEntry
+from orchestrator.core.evidence.history import PublicEntry
 from orchestrator.core.hexadecimal import from_hex
 from orchestrator.core.merkle import TILE_LEVELS, CompactRange, inclusion_proof, leaf_hash, root_of
 from orchestrator.core.opening import EventOpening, payload_of
@@ -167,7 +167,7 @@ class LogCopy:
         come first. A name that is made up costs a question, and is forgotten.
         """
         kinds = (OPENED, SETTLEMENT) if self._asked is None else (OPENED,)
-        said = (read(0, entry) for entry in entries)
+        said = (read_words(0, entry) for entry in entries)
         subjects = {entry.subject: None for entry in said if entry.kind in kinds}
         new = [name for name in subjects if name not in self.docket and name not in self._named]
         if len(self._named) + len(new) > MAX_CONTRACTS:

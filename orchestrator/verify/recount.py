@@ -134,7 +134,7 @@ class _Count:
         return found.paid_units
 
     def _contested(self, now_s: int, event: Disputed | Ruled | Disproved) -> None:
-        index = self.position.reach()
+        index = self.position.last_signed()
         if isinstance(event, Disputed):
             self.position.dispute(now_s, index, by_owner=event.party == self._terms.owner)
         elif isinstance(event, Ruled):

@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.client.http import Client
 from orchestrator.core import kinds
-from orchestrator.core.evidence.exhibits import TOUCH, TRANSITION, Claim, read
+from orchestrator.core.evidence.exhibits import TOUCH, TRANSITION, Claim, read_words
 from orchestrator.core.opening import EventOpening, payload_of
 from orchestrator.simulation.sandbox import address_of
 from orchestrator.verify.log_copy import LogCopy, pages_of
@@ -217,7 +217,7 @@ def _check_openings(log_copy: LogCopy) -> None:
     """Check that what the server gives beside each transition is what its payload commits to."""
     opened = 0
     for item in log_copy.entries():
-        entry = read(0, item.data)
+        entry = read_words(0, item.data)
         if entry.kind == TRANSITION:
             assert isinstance(item.opening, EventOpening)
             assert payload_of(item.opening) == item.data[-32:]
@@ -228,7 +228,7 @@ def _check_openings(log_copy: LogCopy) -> None:
 def _transitions(log_copy: LogCopy) -> list[Claim]:
     found = []
     for position, item in enumerate(log_copy.entries()):
-        entry = read(position, item.data)
+        entry = read_words(position, item.data)
         if entry.kind == TRANSITION and entry.label.rstrip(b"\0") == b"paid":
             found.append(Claim(entry.subject, PRICE_UNITS, position, 0, entry.time_ms))
     return found
@@ -236,7 +236,7 @@ def _transitions(log_copy: LogCopy) -> list[Claim]:
 
 def _touch_of(log_copy: LogCopy, claim: Claim) -> int:
     for position, item in enumerate(log_copy.entries()):
-        entry = read(position, item.data)
+        entry = read_words(position, item.data)
         if entry.kind == TOUCH and entry.subject == claim.lead:
             return position
     raise AssertionError("the lead was not touched")

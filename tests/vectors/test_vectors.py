@@ -8,13 +8,35 @@ import pytest
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 
-from orchestrator.core import entry as codec
 from orchestrator.core import kinds, merkle
-from orchestrator.core import terms as deal
-from orchestrator.core.entry import ZERO_ADDRESS, Entry
+from orchestrator.core.entry import (
+    ZERO_ADDRESS,
+    Entry,
+    OutcomeFacts,
+    ReversalFacts,
+    SettlementFacts,
+    pack_outcome,
+    pack_reversal,
+    pack_settlement,
+)
 from orchestrator.core.errors import EntryError, ProofError, TermsError
 from orchestrator.core.opening import EventOpening, TouchOpening, payload_of
-from orchestrator.core.terms import Domain, Terms
+from orchestrator.core.terms import (
+    CHECKPOINT_TYPE,
+    CLOSE_TYPE,
+    TERMS_TYPE,
+    VERIFIED_TYPE,
+    Domain,
+    Terms,
+    checkpoint_digest,
+    close_digest,
+    contract_id,
+    recover,
+    sign_digest,
+    terms_hash,
+    terms_typed_data,
+    verified_digest,
+)
 
 FOLDER = Path(__file__).resolve().parent
 ENTRIES = json.loads((FOLDER / "entries.json").read_text())
@@ -73,9 +95,9 @@ def test_bytes_that_are_no_entry(row: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("table", "pack", "names"),
     [
-        ("outcome_payloads", codec.pack_outcome, codec.OutcomeFacts._fields),
-        ("reversal_payloads", codec.pack_reversal, codec.ReversalFacts._fields),
-        ("settlement_payloads", codec.pack_settlement, codec.SettlementFacts._fields),
+        ("outcome_payloads", pack_outcome, OutcomeFacts._fields),
+        ("reversal_payloads", pack_reversal, ReversalFacts._fields),
+        ("settlement_payloads", pack_settlement, SettlementFacts._fields),
     ],
 )
 def test_packed_payloads(table: str, pack: Any, names: tuple[str, ...]) -> None:
@@ -173,24 +195,24 @@ def test_signers_have_their_addresses() -> None:
 @pytest.mark.parametrize("row", SIGNATURES["terms"], ids=lambda row: row["name"])
 def test_terms(row: dict[str, Any]) -> None:
     terms = Terms.from_json(row["terms"])
-    digest = deal.contract_id(terms, ESCROW)
+    digest = contract_id(terms, ESCROW)
     assert digest == unhex(row["digest"])
-    assert deal.terms_hash(terms) == unhex(row["struct_hash"])
-    assert row["type"] == deal.TERMS_TYPE
-    signable = encode_typed_data(full_message=deal.terms_typed_data(terms, ESCROW))
+    assert terms_hash(terms) == unhex(row["struct_hash"])
+    assert row["type"] == TERMS_TYPE
+    signable = encode_typed_data(full_message=terms_typed_data(terms, ESCROW))
     assert signable.header == unhex(SIGNATURES["escrow_domain"]["separator"])
     assert signable.body == unhex(row["struct_hash"])
     for party in ("owner", "operator"):
         signature = unhex(row[f"{party}_signature"])
-        assert deal.sign_digest(digest, unhex(SIGNERS[party]["private_key"])) == signature
-        assert deal.recover(digest, signature) == SIGNERS[party]["address"]
+        assert sign_digest(digest, unhex(SIGNERS[party]["private_key"])) == signature
+        assert recover(digest, signature) == SIGNERS[party]["address"]
         assert Account.recover_message(signable, signature=signature) == getattr(terms, party)
         signed = Account.sign_message(signable, SIGNERS[party]["private_key"])
         assert signed.signature == signature
 
 
 def test_no_two_fields_of_the_full_terms_are_alike() -> None:
-    """So that exchanging two of them cannot go unnoticed."""
+    """Exchanging two of them cannot go unnoticed."""
     terms = next(row["terms"] for row in SIGNATURES["terms"] if row["name"] == "full")
     values = [value for value in terms.values() if not isinstance(value, bool)]
     assert len(set(values)) == len(values) == 30
@@ -200,7 +222,7 @@ def test_no_two_fields_of_the_full_terms_are_alike() -> None:
 
 def test_verified_and_checkpoint() -> None:
     row = SIGNATURES["verified"]
-    digest = deal.verified_digest(
+    digest = verified_digest(
         ESCROW,
         unhex(row["log_id"]),
         row["size"],
@@ -209,29 +231,27 @@ def test_verified_and_checkpoint() -> None:
         row["count"],
     )
     assert digest == unhex(row["digest"])
-    assert row["type"] == deal.VERIFIED_TYPE
-    assert deal.recover(digest, unhex(row["signature"])) == SIGNERS["verifier"]["address"]
+    assert row["type"] == VERIFIED_TYPE
+    assert recover(digest, unhex(row["signature"])) == SIGNERS["verifier"]["address"]
 
     row = SIGNATURES["checkpoint"]
-    digest = deal.checkpoint_digest(
-        EVENT_LOG, unhex(row["log_id"]), row["size"], unhex(row["root"])
-    )
+    digest = checkpoint_digest(EVENT_LOG, unhex(row["log_id"]), row["size"], unhex(row["root"]))
     assert digest == unhex(row["digest"])
-    assert row["type"] == deal.CHECKPOINT_TYPE
-    assert deal.recover(digest, unhex(row["signature"])) == SIGNERS["publisher"]["address"]
+    assert row["type"] == CHECKPOINT_TYPE
+    assert recover(digest, unhex(row["signature"])) == SIGNERS["publisher"]["address"]
 
 
 def test_close() -> None:
     row = SIGNATURES["close"]
     contract, payable = unhex(row["contract_id"]), number(row["payable_amount"])
-    digest = deal.close_digest(ESCROW, contract, payable, row["expires_at"])
+    digest = close_digest(ESCROW, contract, payable, row["expires_at"])
     assert digest == unhex(row["digest"])
-    assert row["type"] == deal.CLOSE_TYPE
-    assert deal.recover(digest, unhex(row["signature"])) == SIGNERS["operator"]["address"]
+    assert row["type"] == CLOSE_TYPE
+    assert recover(digest, unhex(row["signature"])) == SIGNERS["operator"]["address"]
 
 
 @pytest.mark.parametrize("row", SIGNATURES["invalid_signatures"], ids=lambda row: row["reason"])
 def test_invalid_signatures(row: dict[str, str]) -> None:
     with pytest.raises(TermsError) as caught:
-        deal.recover(unhex(row["digest"]), unhex(row["signature"]))
+        recover(unhex(row["digest"]), unhex(row["signature"]))
     assert caught.value.code == row["reason"]
