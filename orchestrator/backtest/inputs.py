@@ -14,7 +14,7 @@ from typing import NamedTuple, TextIO
 import yaml
 
 from orchestrator.core.contract import ContractRules
-from orchestrator.core.errors import InputError, PolicyError
+from orchestrator.core.errors import InputError, PolicyError, shown
 from orchestrator.core.policy import Policy, parse
 from orchestrator.core.units import BPS, DAY_S, NS_PER_S, parse_amount, parse_time_ns
 from orchestrator.storage.files import read_bytes
@@ -251,7 +251,7 @@ def _check_cell(path: Path, line: int, name: str, value: str) -> None:
         raise InputError(
             "cell-invalid",
             f"{path}, line {line}: {name} must be at most {MAX_NAME_CHARS} characters "
-            f"without NUL, not {_shown(value)}",
+            f"without NUL, not {shown(value)}",
         )
 
 
@@ -269,7 +269,7 @@ class _TextLoader(yaml.BaseLoader):
             if not isinstance(key, str):
                 wrong = "a key must be text"
             elif key in table:
-                wrong = f"key {_shown(key)} stands twice"
+                wrong = f"key {shown(key)} stands twice"
             if wrong:
                 raise yaml.constructor.ConstructorError(None, None, wrong, key_node.start_mark)
             table[key] = self.construct_object(value_node, deep=deep)
@@ -308,13 +308,13 @@ class _ContractFields:
             raise InputError("not-a-table", f"{self.where}: must be a table of keys and values")
         self.item = item
         if isinstance(item.get("id"), str):
-            self.where = f"{path}, contract {_shown(item['id'])}"
+            self.where = f"{path}, contract {shown(item['id'])}"
         for key in self.REQUIRED:
             if key not in item:
                 raise InputError("key-missing", f"{self.where}: lacks {key!r}")
         for key in item:
             if key not in self.REQUIRED and key not in self.OPTIONAL:
-                raise InputError("key-unknown", f"{self.where}: has an unknown key {_shown(key)}")
+                raise InputError("key-unknown", f"{self.where}: has an unknown key {shown(key)}")
 
     def plan(self, policy: Policy) -> ContractPlan:
         """Return the contract. Raises InputError for a field that is malformed or contradicts."""
@@ -335,7 +335,7 @@ class _ContractFields:
         if plan.outcome not in policy.states:
             raise InputError(
                 "state-unknown",
-                f"{self.where}: outcome {_shown(plan.outcome)} is no state of the policy",
+                f"{self.where}: outcome {shown(plan.outcome)} is no state of the policy",
             )
         if plan.deadline_ns < plan.opens_at_ns:
             raise InputError(
@@ -361,7 +361,7 @@ class _ContractFields:
             raise InputError(
                 "name-invalid",
                 f"{self.where}: {key} must be 1 to {MAX_NAME_CHARS} printable characters, "
-                f"not {_shown(value)}",
+                f"not {shown(value)}",
             )
         return value
 
@@ -369,7 +369,7 @@ class _ContractFields:
         value = self.text(key).lower()
         if value not in ("true", "false", "0"):
             raise InputError(
-                "flag-invalid", f"{self.where}: {key} must be true or false, not {_shown(value)}"
+                "flag-invalid", f"{self.where}: {key} must be true or false, not {shown(value)}"
             )
         return value == "true"
 
@@ -378,7 +378,7 @@ class _ContractFields:
         if not _WHOLE.fullmatch(value) or int(value) > most:
             raise InputError(
                 "number-invalid",
-                f"{self.where}: {key} must be a whole number from 0 to {most}, not {_shown(value)}",
+                f"{self.where}: {key} must be a whole number from 0 to {most}, not {shown(value)}",
             )
         return int(value)
 
@@ -393,8 +393,3 @@ class _ContractFields:
             return parse_time_ns(self.text(key))
         except ValueError as error:
             raise InputError("time-invalid", f"{self.where}: {key} {error}") from None
-
-
-def _shown(value: str) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -12,8 +12,8 @@ from typing import Any, get_args
 
 from orchestrator.core.attribution import TouchAt, TouchHistory
 from orchestrator.core.contract import ContractRules, PaidOutcome
-from orchestrator.core.errors import LogError, RequestError
-from orchestrator.core.fields import read_fields, shown, write_fields
+from orchestrator.core.errors import LogError, RequestError, shown
+from orchestrator.core.fields import read_fields, write_fields
 from orchestrator.core.requests import Request
 from orchestrator.core.world import Lead
 

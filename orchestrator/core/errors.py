@@ -12,6 +12,11 @@ def shorten(text: str) -> str:
     return text if len(text) <= _MOST_CHARS else text[: _MOST_CHARS - 3] + "..."
 
 
+def shown(value: object) -> str:
+    """Return any value as a message shows it."""
+    return shorten(repr(value))
+
+
 class DomainError(Exception):
     """A violation of a rule of the domain.
 

@@ -10,13 +10,11 @@ from functools import cache
 from typing import Annotated, Any, NamedTuple, TypeVar, cast, get_type_hints
 
 from orchestrator.core.entry import AMOUNT_LIMIT, TIME_MS_LIMIT, WORD_BYTES
-from orchestrator.core.errors import RequestError
+from orchestrator.core.errors import RequestError, shown
 from orchestrator.core.policy import MODELS, Policy, is_name, parse
 from orchestrator.core.units import BPS
 
 T = TypeVar("T")
-
-_SHOWN_CHARS = 60
 
 
 class Form(NamedTuple):
@@ -62,12 +60,6 @@ def _form_of(hint: Any, where: str) -> Form:
     if len(forms) != 1:
         raise TypeError(f"{where} has no form: give it a type of {__name__}")
     return forms[0]
-
-
-def shown(value: object) -> str:
-    """Write any value in a message, cut where it gets long."""
-    text = repr(value)
-    return text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 3] + "..."
 
 
 def _write_word(name: str, value: bytes) -> str:

@@ -9,7 +9,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from orchestrator.core.entry import AMOUNT_LIMIT
-from orchestrator.core.errors import shorten
+from orchestrator.core.errors import shown
 
 TOKEN_DECIMALS = 6
 UNITS_PER_TOKEN = 10**TOKEN_DECIMALS
@@ -34,16 +34,16 @@ def parse_amount(text: str, decimals: int = TOKEN_DECIMALS) -> int:
     """Return the base units of a decimal amount such as `8.10`, of a token with these decimals."""
     match = _AMOUNT.fullmatch(text)
     if match is None:
-        raise ValueError(f"must be a decimal amount, zero or more, not {shorten(repr(text))}")
+        raise ValueError(f"must be a decimal amount, zero or more, not {shown(text)}")
     whole: str = match[1]
     fraction: str = match[2] or ""
     if len(fraction) > decimals:
-        raise ValueError(f"{shorten(repr(text))} has more than {decimals} decimals")
+        raise ValueError(f"{shown(text)} has more than {decimals} decimals")
     # Python refuses to convert thousands of digits: those are counted instead.
     is_short = len(whole) <= _MAX_WHOLE_DIGITS
     units = int(whole + fraction.ljust(decimals, "0")) if is_short else AMOUNT_LIMIT
     if units >= AMOUNT_LIMIT:
-        raise ValueError(f"{shorten(repr(text))} is more than any escrow holds")
+        raise ValueError(f"{shown(text)} is more than any escrow holds")
     return units
 
 
@@ -58,9 +58,7 @@ def parse_time_ns(text: str) -> int:
     """Return the nanoseconds since 1970 of an RFC 3339 time or `YYYY-MM-DD[ HH:MM:SS]` in UTC."""
     match = _TIME.fullmatch(text)
     if match is None:
-        raise ValueError(
-            f"must be RFC 3339 or YYYY-MM-DD[ HH:MM:SS] in UTC, not {shorten(repr(text))}"
-        )
+        raise ValueError(f"must be RFC 3339 or YYYY-MM-DD[ HH:MM:SS] in UTC, not {shown(text)}")
     day, separator, clock, fraction, offset = match.groups()
     if separator in ("T", "t") and offset is None:
         raise ValueError(f"{text!r} needs a time zone: end it with Z or an offset")

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import pytest
 
 from orchestrator.core.errors import RequestError
-from orchestrator.core.fields import Name, Units, Word, read_fields, shown, write_fields
+from orchestrator.core.fields import Name, Units, Word, read_fields, write_fields
 
 
 class Inner(NamedTuple):
@@ -42,8 +42,3 @@ def test_another_shape_is_refused(document: object) -> None:
 def test_a_field_without_a_form_is_a_mistake_of_ours() -> None:
     with pytest.raises(TypeError, match=r"Formless\.text has no form"):
         write_fields(Formless("x"))
-
-
-def test_long_values_are_cut_in_messages() -> None:
-    assert shown("x" * 100) == "'" + "x" * 56 + "..."
-    assert shown(5) == "5"
