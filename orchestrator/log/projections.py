@@ -37,7 +37,7 @@ class Changes:
 
 
 def write_leads(session: Session, log_id: bytes, world: World, changes: Changes) -> None:
-    """Bring changed leads up to date: many a drain, so they are copied to a place of their own."""
+    """Bring changed leads up to date: many a drain, so they are copied to a table of their own."""
     names = changes.of(Projection.LEAD)
     if not names:
         return

@@ -22,7 +22,7 @@ from orchestrator.core.requests import (
     Settle,
     Touch,
 )
-from orchestrator.log.fsck import fsck, rebuild
+from orchestrator.log.fsck import fsck, compare_projections
 from orchestrator.runtime.local_servers import LocalPostgres
 from orchestrator.storage import database
 from orchestrator.storage.database import API, SEQUENCER, Database, DatabaseError, migrate
@@ -112,7 +112,7 @@ def uninterrupted(module_database_url: str) -> dict[str, Any]:
 def check_whole(log: Ledger, uninterrupted: dict[str, Any]) -> None:
     assert state_of(log) == uninterrupted
     assert fsck(log.api, log.log_id) == len(log.entries())
-    assert rebuild(log.writer, log.log_id) == []
+    assert compare_projections(log.writer, log.log_id) == []
 
 
 CHILD = """
@@ -261,7 +261,7 @@ def test_of_many_racing_sequencers_none_leaves_a_gap_or_a_double(log: Ledger) ->
     labels = [s.entry.label for s in log.entries() if s.entry.subject == LEADS[1]][1:]
     assert labels == [str(n) for n in range(20)]
     assert fsck(log.api, log.log_id) == len(log.entries())
-    assert rebuild(log.writer, log.log_id) == []
+    assert compare_projections(log.writer, log.log_id) == []
 
 
 def test_a_clock_that_goes_back_stops_the_writer(log: Ledger) -> None:
@@ -282,7 +282,7 @@ def test_a_clock_that_goes_back_stops_the_writer(log: Ledger) -> None:
         log.now_ms = 2000
         log.drain(sequencer)
     assert len(log.entries()) == size + 1
-    assert rebuild(log.writer, log.log_id) == []
+    assert compare_projections(log.writer, log.log_id) == []
 
 
 def test_a_checkpoint_that_another_writer_slipped_in_stops_the_drain(
