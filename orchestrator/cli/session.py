@@ -20,7 +20,7 @@ from orchestrator.actions.plan import Plan, PlannedTransaction
 from orchestrator.chain.deployment import Chain, find_deployment
 from orchestrator.chain.wallet import Quote, Sender, Sent, quote, wei
 from orchestrator.client.http import Client
-from orchestrator.client.log_server import served
+from orchestrator.client.log_server import served_deployment
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import (
     ChainError,
@@ -65,7 +65,7 @@ class CommandSession:
         try:
             self._client = self._exits.enter_context(Client(where.api))
             if where.escrow is None:
-                deployment, _ = served(self._client)
+                deployment, _ = served_deployment(self._client)
             else:
                 deployment = find_deployment(where.rpc_url, where.escrow)
             self.chain = self._exits.enter_context(Chain(where.rpc_url, deployment))
@@ -100,7 +100,7 @@ class CommandSession:
     def casebook(self, found: ContractState | None = None) -> Iterator[LogCopy]:
         """The log that this contract names; without one, the server's own."""
         if found is None:
-            _, log_id = served(self._client)
+            _, log_id = served_deployment(self._client)
             asked = None
         else:
             log_id, asked = found.terms.log_id, found.contract_id

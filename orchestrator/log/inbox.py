@@ -17,7 +17,7 @@ from orchestrator.storage.database import Session
 # The most requests, results or pseudonyms of one call: one statement and one transaction for all.
 MAX_BULK = 1_000
 # The most requests that may wait, of all accounts together. Beyond it callers are refused at once,
-# rather than taken and left to wait. Callers that count at the same time may pass it by a bulk each.
+# rather than taken and left to wait. Callers that count at one time may pass it by a bulk each.
 MAX_WAITING = 100_000
 # The most bytes of a body, so that a full inbox has a size that can be told.
 MAX_BODY_BYTES = 65_536

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from typing import NamedTuple
 
-from orchestrator.client.accounts import EventReport, LeadSummary, Operator
+from orchestrator.client.accounts import EventReport, LeadSummary, OperatorClient
 from orchestrator.core.errors import InputError
 from orchestrator.core.units import DAY_MS, DAY_S
 
@@ -115,7 +115,7 @@ def habits() -> dict[str, list[Habit]]:
     }
 
 
-def work(operator: Operator, surface: str, doing: list[Habit], now_ms: int) -> int:
+def work(operator: OperatorClient, surface: str, doing: list[Habit], now_ms: int) -> int:
     """Look at the leads and act on those that are due; returns how many touches were made."""
     touched = 0
     for habit in doing:

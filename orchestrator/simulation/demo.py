@@ -24,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from orchestrator.client.accounts import Operator, Owner, wallet
+from orchestrator.client.accounts import OperatorClient, OwnerClient, wallet
 from orchestrator.client.http import Client
 from orchestrator.core.errors import ChainError, ReplayError
 from orchestrator.core.policy import parse
@@ -133,9 +133,9 @@ class Demo:
         self.stack, self.clock = self._scene.stack, self._scene.clock
         self.url, self.rpc_url = self._scene.url, self._scene.rpc_url
         self.token, self.treasury = self._scene.token, self._scene.treasury
-        self.owner = Owner(self.url, wallet(key_of("owner")), "owner")
+        self.owner = OwnerClient(self.url, wallet(key_of("owner")), "owner")
         self.operators = {
-            name: Operator(self.url, wallet(key_of(name)), name) for name in OPERATORS
+            name: OperatorClient(self.url, wallet(key_of(name)), name) for name in OPERATORS
         }
 
     def __enter__(self) -> Self:
@@ -223,7 +223,7 @@ class Demo:
                 self.stack.drain()
                 next_look_ms += WEEK_MS
             self.clock.set_to(day_ms + DAY_MS - 1)
-            self.owner.report(self.surface, bought)
+            self.owner.report_events(self.surface, bought)
             self.stack.drain()
             self.story.events += len(bought)
             if self.story.silence is None and day_ms > CLAIMS_OPEN_MS:

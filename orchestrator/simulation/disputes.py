@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from orchestrator.actions import contract_state as situation
 from orchestrator.actions import evidence as proving
-from orchestrator.client.accounts import Operator
+from orchestrator.client.accounts import OperatorClient
 from orchestrator.client.http import Client
 from orchestrator.core.errors import ChainError, ReplayError
 from orchestrator.core.terms import contract_id, sign_digest
@@ -59,7 +59,7 @@ def dispute(scene: Sandbox, contract: bytes) -> Dispute:
     return Dispute(contract, pending.position, stated_units, ruled_units, gas)
 
 
-def open_silent(scene: Sandbox, operator: Operator, surface: str, **deal: object) -> bytes:
+def open_silent(scene: Sandbox, operator: OperatorClient, surface: str, **deal: object) -> bytes:
     """Owner and operator agree on a verifier of their own; returns the contract's id.
 
     The API takes only what its own verifier serves, so they open the contract by themselves.

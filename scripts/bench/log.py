@@ -33,7 +33,7 @@ from orchestrator.core.requests import (
     Request,
     Touch,
 )
-from orchestrator.log.fsck import fsck, compare_projections
+from orchestrator.log.fsck import compare_projections, fsck
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.sequencer import Sequencer
 from orchestrator.runtime.local_servers import LocalPostgres

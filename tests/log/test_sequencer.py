@@ -37,7 +37,7 @@ from orchestrator.core.requests import (
 from orchestrator.core.world import World
 from orchestrator.log import inbox
 from orchestrator.log import sequencer as log_module
-from orchestrator.log.fsck import fsck, compare_projections
+from orchestrator.log.fsck import compare_projections, fsck
 from orchestrator.log.inbox import Submission, erase, pseudonym_for, submit
 from orchestrator.storage.database import API, SEQUENCER, Database
 from tests.support.depth import examples

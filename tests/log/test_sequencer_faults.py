@@ -22,7 +22,7 @@ from orchestrator.core.requests import (
     Settle,
     Touch,
 )
-from orchestrator.log.fsck import fsck, compare_projections
+from orchestrator.log.fsck import compare_projections, fsck
 from orchestrator.runtime.local_servers import LocalPostgres
 from orchestrator.storage import database
 from orchestrator.storage.database import API, SEQUENCER, Database, DatabaseError, migrate

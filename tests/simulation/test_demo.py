@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.client.http import Client
-from orchestrator.client.log_server import served
+from orchestrator.client.log_server import served_deployment
 from orchestrator.core import receipt as receipts
 from orchestrator.core.errors import DomainError, ProofError, ReplayError
 from orchestrator.simulation import cdnow
@@ -216,7 +216,7 @@ class Garbled(Client):
 )
 def test_a_server_that_answers_nonsense_is_told_so(demo: Demo, path: str, instead: object) -> None:
     def ask(client: Client) -> None:
-        served(client)
+        served_deployment(client)
         checks.replay(client, chain, log_id)
 
     with Client(demo.url) as honest:
