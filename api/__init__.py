@@ -1,1 +1,1 @@
-"""The HTTP face: routes by audience, and the errors they answer with."""
+"""The HTTP API: routes by audience, and the problems that they answer with."""

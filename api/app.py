@@ -1,4 +1,4 @@
-"""The application: what it stands on is handed in, and its description is what it does."""
+"""The application: its parts are handed in, and its OpenAPI description is made from its routes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,8 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.routing import compile_path
 
 from api.context import ConcurrencyLimit, Limits, Service, ServiceInfo, SignatureCheck
-from api.http import problems, schemas
-from api.http import submissions as requests
+from api.http import bodies, problems, submissions
 from api.http.middleware import RequestGuard
 from api.routes import accounts, operators, owners, proposals, public
 from orchestrator.core.errors import ChainError
@@ -18,8 +17,8 @@ from orchestrator.log.reader import LogReader
 from orchestrator.storage.database import Database
 
 VERSION = "1"
-# Shapes that only bodies of newline-delimited JSON, or errors, are made of.
-_FURTHER_SCHEMAS = (schemas.BulkProductEvent, schemas.BulkTouch, problems.Problem)
+# FastAPI describes what routes declare; lines of bulk bodies and problems are none of that.
+_FURTHER_SCHEMAS = (bodies.BulkProductEvent, bodies.BulkTouch, problems.Problem)
 
 
 def create_app(
@@ -33,12 +32,12 @@ def create_app(
     info: ServiceInfo,
     limits: Limits | None = None,
 ) -> FastAPI:
-    """The HTTP API over one log.
+    """Return the HTTP API over one log.
 
     `database` acts as `tallystick_api`; `now_ms` is our clock, UTC milliseconds, which may be a
     simulated one. The domains are those that the contracts state (EIP-5267). `is_valid_signature`
-    asks the contract at an address whether it stands by a digest's signature (ERC-1271); False if
-    there is none. Raises `ChainError` if the two contracts are not on one chain.
+    asks the contract at an address for its verdict on a digest's signature (ERC-1271); it is False
+    where there is no contract. Raises `ChainError` if the two contracts are not on one chain.
     """
     if escrow_domain.chain_id != event_log_domain.chain_id:
         raise ChainError(
@@ -50,9 +49,11 @@ def create_app(
     app = FastAPI(
         title="Tallystick",
         version=VERSION,
+        # Pages of documentation load scripts of other origins, which our own headers forbid.
         docs_url=None,
         redoc_url=None,
         openapi_url="/v1/openapi.json",
+        # A path with a slash too many is unknown; a redirect would ask for the body once more.
         redirect_slashes=False,
         responses=problems.documented(400, 413, 415, 422, 429, 500, 503),
     )
@@ -70,15 +71,15 @@ def create_app(
     )
     problems.install(app)
     app.add_middleware(RequestGuard)
-    for part in (public, accounts, operators, owners, proposals, requests):
+    for part in (public, accounts, operators, owners, proposals, submissions):
         app.include_router(part.router)
-    _tell_methods(app)
-    app.openapi = lambda: _description(app)  # type: ignore[method-assign]
+    _name_allowed_methods(app)
+    app.openapi = lambda: _describe(app)  # type: ignore[method-assign]
     return app
 
 
-def _tell_methods(app: FastAPI) -> None:
-    """Name all methods of a path that was asked by another: each has a route of its own."""
+def _name_allowed_methods(app: FastAPI) -> None:
+    """Answer a wrong method with all methods of its path: each of them has a route of its own."""
 
     @app.exception_handler(405)
     def method_not_allowed(request: Request, _: Exception) -> Response:
@@ -96,7 +97,8 @@ def _tell_methods(app: FastAPI) -> None:
         )
 
 
-def _description(app: FastAPI) -> dict[str, Any]:
+def _describe(app: FastAPI) -> dict[str, Any]:
+    """Return the app's OpenAPI description, made once."""
     if app.openapi_schema is None:
         description = get_openapi(
             title=app.title,
@@ -106,8 +108,8 @@ def _description(app: FastAPI) -> dict[str, Any]:
         )
         known = description["components"]["schemas"]
         for model in _FURTHER_SCHEMAS:
-            found = model.model_json_schema(ref_template="#/components/schemas/{model}")
-            known |= found.pop("$defs", {})
-            known[model.__name__] = found
+            schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            known |= schema.pop("$defs", {})
+            known[model.__name__] = schema
         app.openapi_schema = description
     return app.openapi_schema

@@ -1,4 +1,4 @@
-"""What the routes stand on: the database, the log, the clock and the facts of this service."""
+"""The context of every route: the database, the log, the clock and the facts of this service."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from orchestrator.core.units import DAY_MS
 from orchestrator.log.reader import LogReader
 from orchestrator.storage.database import Database
 
-# (address, digest, signature) → whether the contract at that address says so (ERC-1271).
+# (address, digest, signature) → True if the contract at that address accepts it (ERC-1271).
 SignatureCheck = Callable[[str, bytes, bytes], bool]
 
 
 class ServiceInfo(NamedTuple):
-    """What this service demands of terms, and where it is reached. Addresses with checksums.
+    """The service's public address, and its demands on terms. Addresses have checksums.
 
     `feedback` and `evaluators` are the contracts for ERC-8004 and ERC-8183, where there are any.
     """
@@ -35,7 +35,11 @@ class ServiceInfo(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What one caller may do. A request costs 1, a bulk request 1 for each line besides."""
+    """The allowances of one caller, and the lives of what it is given.
+
+    A request costs 1, and a bulk request 1 more for each line. `source_*` is for callers without a
+    key, by network address. `waiters` is for all callers together.
+    """
 
     account_per_s: int = 5_000
     account_burst: int = 50_000
@@ -46,9 +50,23 @@ class Limits(NamedTuple):
     waiters: int = 200
 
 
+class ConcurrencyLimit:
+    """A limit on how many hold it at a time, which refuses at once instead of queueing."""
+
+    def __init__(self, holders: int) -> None:
+        self._free = BoundedSemaphore(holders)
+
+    def acquire(self) -> bool:
+        """Take a place and return True, or return False if none is free."""
+        return self._free.acquire(blocking=False)
+
+    def release(self) -> None:
+        self._free.release()
+
+
 @dataclass(frozen=True)
 class Service:
-    """Handed to every route; `create_app` makes it."""
+    """The context that `create_app` makes and every route takes as `TheService`."""
 
     database: Database
     log: LogReader
@@ -59,7 +77,7 @@ class Service:
     is_valid_signature: SignatureCheck
     info: ServiceInfo
     limits: Limits
-    waiting: "ConcurrencyLimit"
+    waiting: ConcurrencyLimit
 
 
 def _service(request: Request) -> Service:
@@ -70,16 +88,3 @@ def _service(request: Request) -> Service:
 
 
 TheService = Annotated[Service, Depends(_service)]
-
-
-class ConcurrencyLimit:
-    """Lets at most so many through at a time, and never keeps anyone waiting."""
-
-    def __init__(self, most: int) -> None:
-        self._free = BoundedSemaphore(most)
-
-    def acquire(self) -> bool:
-        return self._free.acquire(blocking=False)
-
-    def release(self) -> None:
-        self._free.release()

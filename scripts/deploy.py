@@ -149,7 +149,7 @@ def plan(release: str, given: Mapping[str, Any]) -> list[Planned]:
         libraries = {library: made[library] for library in called}
         arguments = {one: known[one] for one in names}
         encoded = encode([item["type"] for item in inputs], list(arguments.values()))
-        init = artifact(name).linked(libraries) + encoded
+        init = artifact(name).link(libraries) + encoded
         creator = made.get(contract.creator, "")
         address = created_address(creator) if creator else create2_address(salt_of(release), init)
         init = b"" if creator else init

@@ -1,4 +1,4 @@
-"""Who is asking: sign-in with a wallet (EIP-4361), API keys, and how much a caller may ask.
+"""Authentication of callers: sign-in with a wallet (EIP-4361), API keys, and rate limits.
 
 A key is 32 random bytes, shown once and kept as their SHA-256. Every request that carries one is
 charged to its account before anything else is done for it.
@@ -19,10 +19,11 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityS
 from siwe import InvalidSignature, SiweMessage, VerificationError
 
 from api.context import Service, TheService
-from api.http.encoding import checksummed
-from api.http.fields import Scope
+from api.http.fields import Scope, checksummed
 from api.http.problems import Refusal
 from orchestrator.core.entry import address_word
+from orchestrator.core.hexadecimal import from_hex
+from orchestrator.core.units import NS_PER_MS, format_time
 from orchestrator.storage.database import Session
 
 KEY_PREFIX = "tsk_"
@@ -34,7 +35,7 @@ _REALM = 'Bearer realm="tallystick"'
 
 
 class Caller(NamedTuple):
-    """The account that a request speaks for, lower case, and what its key may do."""
+    """The account that a request speaks for, in lower case, and the scopes of its key."""
 
     account: str
     scopes: tuple[str, ...]
@@ -57,7 +58,10 @@ def _authenticate(
     wanted: SecurityScopes,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Caller:
-    """The caller behind a key, charged for one request; any one of the wanted scopes will do."""
+    """Return the caller behind a key, charged for one request; one of the wanted scopes will do.
+
+    Raises `Refusal` (401, 403 or 429).
+    """
     if credentials is None:
         raise Refusal(
             401,
@@ -69,15 +73,17 @@ def _authenticate(
         raise _bad_key("this is no API key")
     key_hash = sha256(credentials.credentials.encode()).digest()
     with service.database.transaction() as session:
-        session.run("api.hurry")
+        session.run("api.commit_unflushed")
+        # The account is not known yet: a row policy shows a key to a session that has its hash.
         session.run("database.show_secret", secret=key_hash.hex())
         key = session.one("api.key", key_hash=key_hash)
         if key is None or key.is_revoked:
             raise _bad_key("this API key is not known, or was revoked")
         if key.expires_ms <= service.now_ms():
             raise _bad_key("this API key has expired; sign in again")
-        session.run("database.speak_for", account=key.account)
-        wait_ms = _spend(session, service, key.account, 1)
+        session.run("database.set_account", account=key.account)
+        wait_ms = _spend(session, key.account, _account_allowance(service), 1)
+    # Refusals from here on must not undo the charge, so the transaction has ended.
     _check_wait(wait_ms)
     if not set(wanted.scopes) & set(key.scopes):
         raise Refusal(
@@ -102,22 +108,31 @@ def _bad_key(detail: str) -> Refusal:
 # --- Allowances -----------------------------------------------------------------------------------
 
 
+class _Allowance(NamedTuple):
+    """A rate at which an account may ask, and a burst that it may ask at once."""
+
+    bucket: str
+    per_s: int
+    burst: int
+
+
 def charge(service: Service, caller: Caller, cost: int) -> None:
     """Charge an account for a bulk request's lines. Raises `Refusal` (429)."""
     with service.database.transaction(caller.account) as session:
-        session.run("api.hurry")
-        wait_ms = _spend(session, service, caller.account, cost)
+        session.run("api.commit_unflushed")
+        wait_ms = _spend(session, caller.account, _account_allowance(service), cost)
     _check_wait(wait_ms)
 
 
 def charge_source(service: TheService, request: Request) -> None:
     """Charge a caller who has no account yet, by network address. Raises `Refusal` (429).
 
-    A source is limited like an account, under an address that nobody has the key of.
+    A source is limited like an account, under an address that no key can be known for.
     """
     host = request.client.host if request.client else ""
     try:
         address = ip_address(host)
+        # A caller with one address of an IPv6 network usually has all 2**64 of them.
         source = (
             str(address)
             if isinstance(address, IPv4Address)
@@ -126,32 +141,31 @@ def charge_source(service: TheService, request: Request) -> None:
     except ValueError:
         source = host
     account = "0x" + sha256(f"tallystick source {source}".encode()).hexdigest()[:40]
-    limits = service.limits
+    allowance = _Allowance("source", service.limits.source_per_s, service.limits.source_burst)
     with service.database.transaction(account) as session:
-        session.run("api.hurry")
-        (row,) = session.all(
-            "api.spend",
-            account=account,
-            bucket="source",
-            cost_ms=_ms(1, limits.source_per_s),
-            burst_ms=_ms(limits.source_burst, limits.source_per_s),
-        )
-    _check_wait(row.wait_ms)
+        session.run("api.commit_unflushed")
+        wait_ms = _spend(session, account, allowance, 1)
+    _check_wait(wait_ms)
 
 
-def _spend(session: Session, service: Service, account: str, cost: int) -> int:
-    limits = service.limits
+def _account_allowance(service: Service) -> _Allowance:
+    return _Allowance("requests", service.limits.account_per_s, service.limits.account_burst)
+
+
+def _spend(session: Session, account: str, allowance: _Allowance, cost: int) -> int:
+    """Spend from an allowance and return 0, or return the milliseconds until there is enough."""
     (row,) = session.all(
-        "api.spend",
+        "api.spend_allowance",
         account=account,
-        bucket="requests",
-        cost_ms=_ms(cost, limits.account_per_s),
-        burst_ms=_ms(limits.account_burst, limits.account_per_s),
+        bucket=allowance.bucket,
+        cost_ms=_duration_ms(cost, allowance.per_s),
+        burst_ms=_duration_ms(allowance.burst, allowance.per_s),
     )
     return int(row.wait_ms)
 
 
-def _ms(cost: int, per_s: int) -> int:
+def _duration_ms(cost: int, per_s: int) -> int:
+    """Return the time in which so much is earned at a rate, rounded up."""
     return -(-cost * 1000 // per_s)
 
 
@@ -170,7 +184,7 @@ def _check_wait(wait_ms: int) -> None:
 
 
 def new_nonce(service: Service) -> tuple[str, int]:
-    """A nonce for one sign-in, and when it expires (UTC ms)."""
+    """Return a nonce for one sign-in, and the time at which it expires (UTC ms)."""
     nonce = secrets.token_hex(16)
     expires_ms = service.now_ms() + service.limits.nonce_ttl_ms
     with service.database.transaction() as session:
@@ -182,7 +196,7 @@ def new_nonce(service: Service) -> tuple[str, int]:
 def sign_in_message(
     service: Service, address: str, scopes: Sequence[str], nonce: str, expires_ms: int
 ) -> str:
-    """The EIP-4361 message by which this address asks for these scopes."""
+    """Return the EIP-4361 message by which this address asks for these scopes."""
     message = SiweMessage(
         domain=domain(service),
         address=checksummed(address),
@@ -191,15 +205,18 @@ def sign_in_message(
         version="1",
         chain_id=service.escrow_domain.chain_id,
         nonce=nonce,
-        issued_at=_iso(service.now_ms()),
-        expiration_time=_iso(expires_ms),
+        issued_at=format_time(service.now_ms() * NS_PER_MS),
+        expiration_time=format_time(expires_ms * NS_PER_MS),
         resources=[f"{_SCOPE_PREFIX}{scope}" for scope in scopes],
     )
     return cast(str, message.prepare_message())
 
 
 def check_sign_in(service: Service, text: str, signature: str) -> tuple[str, list[Scope], str]:
-    """The account (lower case), scopes and nonce of a signed message, all but the nonce checked."""
+    """Return the account (lower case), scopes and nonce of a signed message.
+
+    All but the nonce is checked. Raises `Refusal` (401 or 422).
+    """
     message = _parse(service, text)
     try:
         message.verify(
@@ -207,21 +224,24 @@ def check_sign_in(service: Service, text: str, signature: str) -> tuple[str, lis
             domain=domain(service),
             uri=service.info.public_url,
             chain_id=service.escrow_domain.chain_id,
+            # The nonce is used up where the key is made: a failed sign-in must not take it away.
             nonce=message.nonce,
             timestamp=_EPOCH + timedelta(milliseconds=service.now_ms()),
             strict=True,
         )
     except InvalidSignature:
-        if not _contract_agrees(service, message.address, text, signature):
+        if not _is_signed_by_contract(service, message.address, text, signature):
             raise Refusal(
                 401, "signature-invalid", f"the signature is not by {message.address}"
             ) from None
     except VerificationError as error:
-        raise Refusal(401, "sign-in-refused", _WHY.get(type(error).__name__, "refused")) from None
+        raise Refusal(
+            401, "sign-in-refused", _SIGN_IN_FAULTS.get(type(error).__name__, "refused")
+        ) from None
     return message.address.lower(), _scopes(message.resources or []), message.nonce
 
 
-_WHY = {
+_SIGN_IN_FAULTS = {
     "ChainIdMismatch": "the message is for another chain",
     "DomainMismatch": "the message is for another domain",
     "ExpiredMessage": "the message has expired",
@@ -230,12 +250,12 @@ _WHY = {
 
 
 def domain(service: Service) -> str:
-    """The authority that sign-in messages are made out to."""
+    """Return the authority that sign-in messages are made out to."""
     return urlsplit(service.info.public_url).netloc
 
 
 def new_key() -> tuple[str, bytes]:
-    """A key, and the hash that is kept of it."""
+    """Return a new key, and the hash that is kept of it."""
     key = KEY_PREFIX + secrets.token_urlsafe(32)
     return key, sha256(key.encode()).digest()
 
@@ -271,14 +291,8 @@ def _scopes(resources: list[str]) -> list[Scope]:
     return scopes
 
 
-def _contract_agrees(service: Service, address: str, text: str, signature: str) -> bool:
+def _is_signed_by_contract(service: Service, address: str, text: str, signature: str) -> bool:
+    """Return True if the contract at the address accepts the signature (EIP-191, ERC-1271)."""
     data = text.encode()
     digest = keccak(b"\x19Ethereum Signed Message:\n%d" % len(data) + data)
-    return service.is_valid_signature(
-        checksummed(address), digest, bytes.fromhex(signature.removeprefix("0x"))
-    )
-
-
-def _iso(time_ms: int) -> str:
-    moment = _EPOCH + timedelta(milliseconds=time_ms)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return service.is_valid_signature(checksummed(address), digest, from_hex(signature))

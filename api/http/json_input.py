@@ -1,7 +1,7 @@
-"""Reads hostile input: JSON with exactly one meaning, and newline-delimited JSON line by line.
+"""A reader of hostile input: JSON with exactly one meaning, and newline-delimited JSON.
 
-Refused, each with its reason: bytes that are not UTF-8, NUL and half surrogates, a key that stands
-twice, numbers that are not whole or do not fit 64 bits, nesting without end.
+It refuses, each with its reason: bytes that are not UTF-8, NUL and half surrogates, a key that
+stands twice, numbers that are not whole or do not fit 64 bits, nesting without end.
 """
 
 import json
@@ -24,11 +24,11 @@ _INTEGER_LIMIT = 1 << 63
 
 
 class MalformedError(ValueError):
-    """Why some bytes are not JSON that we take; the phrase follows the name of what was read."""
+    """The fault of bytes that are refused; its phrase follows the name of what was read."""
 
 
 def parse_json(data: bytes) -> object:
-    """The value of a JSON text. Raises `MalformedError`."""
+    """Return the value of a JSON text. Raises `MalformedError`."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -40,13 +40,14 @@ def parse_json(data: bytes) -> object:
             _check_text(value)
     except json.JSONDecodeError as error:
         raise MalformedError(f"is not JSON at character {error.pos}: {error.msg}") from None
+    # The decoder recurses into nested arrays and objects; Python's own limit stops it in time.
     except RecursionError:
         raise MalformedError("is nested too deeply") from None
     return value
 
 
 def split_lines(request: Request, data: bytes, most: int) -> list[tuple[int, bytes]]:
-    """The lines of a newline-delimited JSON body, not yet read, each after its number from 1.
+    """Return the lines of a newline-delimited JSON body, unread, each after its number from 1.
 
     Blank lines are counted and left out. Raises `Refusal` for too many lines, or none.
     """
@@ -63,7 +64,7 @@ def split_lines(request: Request, data: bytes, most: int) -> list[tuple[int, byt
 
 
 def read_lines(lines: Sequence[tuple[int, bytes]], model: type[M]) -> list[tuple[int, M]]:
-    """What the lines say, each after its number: all are read before any is used.
+    """Return the contents of lines, each after its number; all are read before any is used.
 
     Raises `Refusal` that names the lines at fault.
     """
@@ -87,7 +88,7 @@ def read_lines(lines: Sequence[tuple[int, bytes]], model: type[M]) -> list[tuple
 
 
 def ndjson_body(model: type[BaseModel], most: int) -> dict[str, Any]:
-    """The OpenAPI description of a body of newline-delimited JSON."""
+    """Return the OpenAPI description of a body of newline-delimited JSON."""
     return {
         "requestBody": {
             "required": True,
@@ -107,7 +108,7 @@ def ndjson_body(model: type[BaseModel], most: int) -> dict[str, Any]:
 
 
 class StrictRoute(APIRoute):
-    """A route that reads JSON by `parse_json`, and takes no query parameter but its own."""
+    """A route that reads JSON by `parse_json`, and refuses query parameters it does not know."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -117,6 +118,7 @@ class StrictRoute(APIRoute):
         async def strict(request: Request) -> Response:
             _check_query(request, known)
             if takes_json:
+                # FastAPI reads the body by the request's own `json`, so ours is put in its place.
                 request = _StrictRequest(request.scope, request.receive)
                 if await request.body():
                     require_media_type(request, JSON_TYPE)
@@ -126,7 +128,7 @@ class StrictRoute(APIRoute):
 
 
 def _check_query(request: Request, known: set[str]) -> None:
-    """A misspelt or doubled parameter would be passed over in silence; say so instead."""
+    """Raise `Refusal` for a misspelt or doubled parameter, which FastAPI would ignore."""
     seen: set[str] = set()
     for name, _ in request.query_params.multi_items():
         if name not in known or name in seen:
@@ -146,12 +148,12 @@ class _StrictRequest(Request):
 
 def require_media_type(request: Request, wanted: str) -> None:
     """Raise `Refusal` (415) unless the request says that its body is of this type."""
-    given = request.headers.get("content-type", "")
-    if given.split(";", 1)[0].strip().lower() != wanted:
-        raise Refusal(415, "media-type", f"Content-Type must be {wanted}, not {given[:60]!r}")
+    declared = request.headers.get("content-type", "")
+    if declared.split(";", 1)[0].strip().lower() != wanted:
+        raise Refusal(415, "media-type", f"Content-Type must be {wanted}, not {declared[:60]!r}")
 
 
-def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     table: dict[str, object] = {}
     for key, value in pairs:
         if key in table:
@@ -160,13 +162,14 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return table
 
 
-def _integer(text: str) -> int:
+def _bounded_integer(text: str) -> int:
+    # The digits are counted first: int() of a very long text is slow, and refused by Python.
     if len(text.removeprefix("-")) > _MAX_DIGITS or not abs(int(text)) < _INTEGER_LIMIT:
         raise MalformedError(f"has the number {text[:24]}…, which does not fit 64 bits")
     return int(text)
 
 
-def _float(text: str) -> NoReturn:
+def _refuse_float(text: str) -> NoReturn:
     raise MalformedError(f'has the number {text[:24]}; send decimals as text, such as "8.10"')
 
 
@@ -188,8 +191,8 @@ def _check_text(value: object) -> None:
 
 
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_object,
-    parse_int=_integer,
-    parse_float=_float,
-    parse_constant=_float,
+    object_pairs_hook=_unique_keys,
+    parse_int=_bounded_integer,
+    parse_float=_refuse_float,
+    parse_constant=_refuse_float,
 )

@@ -1,4 +1,4 @@
-"""What holds for every request, whatever its route: bounded bodies, safe headers, no traces."""
+"""The guard before every route: bounded bodies, safe headers, and failures that show no trace."""
 
 import logging
 
@@ -26,7 +26,7 @@ logger = logging.getLogger("tallystick.api")
 
 
 class RequestGuard:
-    """Refuses a body that is too large, unread; adds headers; answers what nobody else caught."""
+    """A guard that refuses too large a body unread, adds headers, and answers uncaught failures."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -37,7 +37,7 @@ class RequestGuard:
             return
         started = False
 
-        async def polite(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
@@ -50,31 +50,34 @@ class RequestGuard:
         try:
             _check_length(Headers(scope=scope).get("content-length", "0"), most)
         except Refusal as refusal:
+            # The body stays unread on this connection, so it cannot carry a next request.
             answer = problems.response(
                 refusal.status_code, refusal.code, refusal.detail, {"Connection": "close"}
             )
-            await answer(scope, receive, polite)
+            await answer(scope, receive, send_with_headers)
             return
         try:
-            await self.app(scope, _bounded(receive, most), polite)
+            await self.app(scope, _bounded(receive, most), send_with_headers)
         except Exception:
             logger.exception("%s %s failed", scope["method"], scope["path"])
+            # Half an answer cannot be taken back; the server then drops the connection.
             if started:
                 raise
-            await problems.internal()(scope, receive, polite)
+            await problems.internal()(scope, receive, send_with_headers)
 
 
 def _check_length(declared: str, most: int) -> None:
-    """Raise `Refusal` for a Content-Length that is no number (400) or too large a one (413)."""
+    """Raise `Refusal` for a Content-Length that is no number (400) or too large (413)."""
     if not declared.isdecimal():
         detail = f"Content-Length must be a whole number of bytes, not {declared[:60]!r}"
         raise Refusal(400, "length-malformed", detail)
+    # The digits are counted first: int() of a very long text is slow, and refused by Python.
     if len(declared) > _MAX_DIGITS or int(declared) > most:
         raise _too_large(most)
 
 
 def _bounded(receive: Receive, most: int) -> Receive:
-    """Counts a body of undeclared length while it is read."""
+    """Return a `receive` that raises `Refusal` (413) once the body is longer than `most` bytes."""
     total = 0
 
     async def counted() -> Message:

@@ -1,7 +1,7 @@
-"""Every error as `application/problem+json` (RFC 9457), and the one place where codes get a status.
+"""Errors as `application/problem+json` (RFC 9457), and the only place that gives codes a status.
 
-`code` is stable and names the violated rule; `detail` is one sentence for a person. What went wrong
-inside the service is logged and never told.
+`code` is stable and names the violated rule; `detail` is one sentence for a person. A failure
+inside the service is logged, and its cause is never sent to the caller.
 """
 
 import logging
@@ -60,7 +60,7 @@ _CODE_BY_STATUS = {
 
 
 class Fault(BaseModel):
-    """One thing that is wrong with what was sent."""
+    """One fault of a request."""
 
     where: str = Field(
         description="`body`, `line N` of it, `query`, `path` or `header`, then a JSON pointer."
@@ -75,14 +75,14 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
-    code: str = Field(description="A stable name of the rule that was violated.")
+    code: str = Field(description="The stable name of the rule that was violated.")
     errors: list[Fault] | None = Field(
-        default=None, description="What is wrong with the request, item by item (the first 20)."
+        default=None, description="The faults of the request, one by one (the first 20)."
     )
 
 
 class Refusal(HTTPException):
-    """A request that this API turns away by a rule of its own."""
+    """The refusal of a request by a rule of this API."""
 
     def __init__(
         self,
@@ -98,13 +98,13 @@ class Refusal(HTTPException):
         self.faults = faults
 
 
-def not_found(what: str) -> Refusal:
-    """What is not there, or is nobody's business to know."""
-    return Refusal(404, "not-found", f"there is no such {what}")
+def not_found(noun: str) -> Refusal:
+    """Return the refusal of what does not exist, or what the caller may not know to exist."""
+    return Refusal(404, "not-found", f"there is no such {noun}")
 
 
 def status_of(error: DomainError) -> int:
-    """The HTTP status of a violated rule; 500 where the caller is not to blame."""
+    """Return the HTTP status of a violated rule; 500 where the caller is not to blame."""
     for area, status in _STATUS_BY_AREA.items():
         if isinstance(error, area):
             return _STATUS_BY_CODE.get(error.code, status)
@@ -112,7 +112,7 @@ def status_of(error: DomainError) -> int:
 
 
 def status_of_refused(code: str) -> int:
-    """The HTTP status of a request that the log turned away with this code."""
+    """Return the HTTP status of a request that the log has refused with this code."""
     return _STATUS_BY_CODE.get(code, 409)
 
 
@@ -123,7 +123,7 @@ def response(
     headers: Mapping[str, str] | None = None,
     faults: list[Fault] | None = None,
 ) -> JSONResponse:
-    """A problem as a response."""
+    """Return a problem as a response."""
     problem = Problem(
         type=f"urn:tallystick:problem:{code}",
         title=code.replace("-", " ").capitalize(),
@@ -141,12 +141,12 @@ def response(
 
 
 def internal() -> JSONResponse:
-    """Something broke that the caller can do nothing about."""
+    """Return the response to a failure that the caller can do nothing about."""
     return response(500, "internal", "the service failed; the request may be repeated")
 
 
 def unavailable() -> JSONResponse:
-    """Something that the service needs cannot be reached just now."""
+    """Return the response while something that the service needs cannot be reached."""
     return response(
         503,
         "unavailable",
@@ -156,7 +156,7 @@ def unavailable() -> JSONResponse:
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, object]]:
-    """These errors as a route's OpenAPI responses."""
+    """Return these errors as a route's OpenAPI responses."""
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
         status: {
@@ -168,7 +168,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, object]]:
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error of this app as a problem."""
+    """Make this app answer every error as a problem."""
 
     @app.exception_handler(HTTPException)
     def refused(_: Request, error: HTTPException) -> JSONResponse:
@@ -191,6 +191,7 @@ def install(app: FastAPI) -> None:
         status = status_of(error)
         if status < 500:
             return response(status, error.code, error.message)
+        # The message may name tables, nodes or keys of ours, so it goes to the log alone.
         _log(request, error)
         return unavailable() if status == 503 else internal()
 
@@ -203,9 +204,9 @@ def install(app: FastAPI) -> None:
 
 
 def faults_of(errors: Sequence[Any], place: str | None = None) -> list[Fault]:
-    """What pydantic found, without the values: they may be secret, and are known to the sender.
+    """Return pydantic's errors as faults, without the values, which may be secret.
 
-    `place` is where the item stands; without it, each error's path starts with that.
+    `place` names the item's place; without it, each error's path starts with that.
     """
     faults = []
     for error in errors:
@@ -217,6 +218,7 @@ def faults_of(errors: Sequence[Any], place: str | None = None) -> list[Fault]:
 
 
 def _escaped(part: object) -> str:
+    """Return a part of a JSON pointer (RFC 6901), shortened: a caller chooses its keys."""
     text = str(part)
     text = text if len(text) <= 64 else text[:61] + "..."
     return text.replace("~", "~0").replace("/", "~1")

@@ -1,4 +1,4 @@
-"""Asking something of the log: submit, then perhaps wait for the checkpoint, then tell.
+"""Requests to the log: taken in one transaction, then waited for as the caller prefers.
 
 A request is taken with 202 and decided later. `Prefer: wait=N` (RFC 7240) holds the answer back for
 up to N seconds, at most 10, until a checkpoint covers it; when too many wait already, none do.
@@ -6,8 +6,9 @@ up to N seconds, at most 10, until a checkpoint covers it; when too many wait al
 
 import re
 import time
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
 from anyio import sleep
@@ -17,21 +18,27 @@ from starlette.concurrency import run_in_threadpool
 
 from api.context import Service, TheService
 from api.http import problems
-from api.http.auth import AnyCaller, Caller, charge
+from api.http.answers import BulkStatus, LineStatus, RequestStatus
+from api.http.auth import AnyCaller, Caller, Operator, Owner, charge
+from api.http.bodies import BulkProductEvent, BulkTouch
 from api.http.fields import Key
 from api.http.json_input import StrictRoute, read_lines, split_lines
 from api.http.problems import Refusal, documented, not_found
-from api.http.schemas import BulkProductEvent, BulkStatus, BulkTouch, LineStatus, RequestStatus
 from orchestrator.log import inbox
 from orchestrator.log.inbox import Result, Submission
 from orchestrator.storage.database import Session
 
 Line = TypeVar("Line", BulkProductEvent, BulkTouch)
+Body_co = TypeVar("Body_co", covariant=True)
+Part = TypeVar("Part")
 
 MAX_WAIT_S = 10
 MAX_LINES = 5_000
 _POLL_S = 0.05
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,6})\"?\s*(?:$|[,;])", re.IGNORECASE)
+
+
+# --- Headers and responses ------------------------------------------------------------------------
 
 
 def _wait_s(
@@ -43,8 +50,8 @@ def _wait_s(
         ),
     ] = None,
 ) -> int:
-    found = _WAIT.search(prefer or "")
-    return min(int(found[1]), MAX_WAIT_S) if found else 0
+    match = _WAIT.search(prefer or "")
+    return min(int(match[1]), MAX_WAIT_S) if match else 0
 
 
 WaitS = Annotated[int, Depends(_wait_s)]
@@ -53,142 +60,191 @@ IdempotencyKey = Annotated[
     Header(
         alias="Idempotency-Key",
         description="Yours to choose; the same key with the same body is the same request. It is "
-        "kept for ever: let it name nobody.",
+        "kept for ever, so it must not name a person.",
     ),
 ]
 
 
 def decided(model: type[BaseModel], *statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The responses of a route that asks something of the log, besides 202: 200 and errors."""
+    """Return the responses of a route to the log, besides 202: 200 and these errors."""
     done = {"description": "Decided: a checkpoint covers it.", "model": model}
     return {200: done, **documented(401, 403, 409, *statuses)}
 
 
-def submit(
-    service: Service, session: Session, caller: Caller, submissions: Sequence[Submission]
-) -> list[UUID]:
-    """Take a caller's requests, in order, in the session's transaction."""
-    now_ms = service.now_ms()
-    ids = []
-    for start in range(0, len(submissions), inbox.MAX_BULK):
-        part = submissions[start : start + inbox.MAX_BULK]
-        ids += inbox.submit(session, service.log_id, caller.account, part, now_ms)
-    return ids
+# --- Taking requests ------------------------------------------------------------------------------
 
 
-async def single(
-    service: Service,
-    caller: Caller,
-    take: Callable[[Session], UUID],
-    wait_s: int,
-    response: Response,
-) -> RequestStatus:
-    """Take one request in a transaction, and tell what became of it; a refusal is raised."""
+@dataclass(frozen=True)
+class Item(Generic[Body_co]):
+    """One body of a request, or one of its lines.
 
-    def taken() -> UUID:
-        with service.database.transaction(caller.account) as session:
-            return take(session)
-
-    request_id = await run_in_threadpool(taken)
-    (status,) = await awaited(service, caller, [request_id], wait_s, response)
-    if status.code is not None:
-        raise Refusal(
-            problems.status_of_refused(status.code), status.code, status.detail or "refused"
-        )
-    response.headers["Location"] = status.href
-    return status
-
-
-async def bulk(
-    service: Service,
-    caller: Caller,
-    model: type[Line],
-    take: Callable[[Session, list[tuple[int, Line]]], list[UUID]],
-    wait_s: int,
-    request: Request,
-    response: Response,
-) -> BulkStatus:
-    """Take a body of lines in one transaction, and tell what became of each beside its own id.
-
-    The caller is charged for every line before any is read. `take` is given the lines' numbers too.
+    `key` makes it count once; `place` is `body` or `line N`, for the faults that are found in it.
     """
-    body = await request.body()
 
-    def taken() -> tuple[list[str], list[UUID]]:
-        unread = split_lines(request, body, MAX_LINES)
-        charge(service, caller, len(unread))
-        lines = read_lines(unread, model)
-        with service.database.transaction(caller.account) as session:
-            return [line.id for _, line in lines], take(session, lines)
-
-    line_ids, request_ids = await run_in_threadpool(taken)
-    statuses = await awaited(service, caller, request_ids, wait_s, response)
-    results = [
-        LineStatus(id=line_id, **status.model_dump())
-        for line_id, status in zip(line_ids, statuses, strict=True)
-    ]
-    return BulkStatus(results=results)
+    key: str
+    place: str
+    body: Body_co
 
 
-async def awaited(
-    service: Service, caller: Caller, ids: Sequence[UUID], wait_s: int, response: Response
-) -> list[RequestStatus]:
-    """What became of requests that were taken; 200 once all are decided, 202 before."""
-    statuses = await run_in_threadpool(read_statuses, service, caller.account, ids)
-    must_wait = wait_s > 0 and not _decided(statuses)
-    may_wait = must_wait and service.waiting.acquire()
-    if may_wait or (wait_s > 0 and not must_wait):
-        response.headers["Preference-Applied"] = f"wait={wait_s}"
-    if may_wait:
-        try:
-            # Our own clock may be a simulated one; patience is measured in real time.
-            deadline = time.monotonic() + wait_s
-            while not _decided(statuses) and time.monotonic() < deadline:
-                await sleep(_POLL_S)
-                last = await run_in_threadpool(read_statuses, service, caller.account, ids[-1:])
-                if _decided(last):
-                    statuses = await run_in_threadpool(read_statuses, service, caller.account, ids)
-        finally:
-            service.waiting.release()
-    response.status_code = 200 if _decided(statuses) else 202
-    return statuses
+@dataclass(frozen=True)
+class Intake:
+    """The intake of a caller's requests into the log's inbox, during one HTTP request."""
+
+    service: Service
+    caller: Caller
+    wait_s: int
+    request: Request
+    response: Response
+
+    def submit(self, session: Session, submissions: Sequence[Submission]) -> list[UUID]:
+        """Take requests, in order, in the session's transaction; return their ids."""
+        now_ms = self.service.now_ms()
+        ids: list[UUID] = []
+        for part in in_bulks(submissions):
+            ids += inbox.submit(session, self.service.log_id, self.caller.account, part, now_ms)
+        return ids
+
+    async def take_one(self, take: Callable[[Session], list[UUID]]) -> RequestStatus:
+        """Take one request in a transaction, and return its status. Raises `Refusal`."""
+
+        def in_transaction() -> list[UUID]:
+            with self.service.database.transaction(self.caller.account) as session:
+                return take(session)
+
+        (status,) = await self.wait_for(await run_in_threadpool(in_transaction))
+        if status.code is not None:
+            raise Refusal(
+                problems.status_of_refused(status.code), status.code, status.detail or "refused"
+            )
+        self.response.headers["Location"] = status.href
+        return status
+
+    async def take_lines(
+        self, model: type[Line], take: Callable[[Session, list[Item[Line]]], list[UUID]]
+    ) -> BulkStatus:
+        """Take a body of lines in one transaction, and return the status of each by its own id.
+
+        The caller is charged for every line before any is read: reading is what costs.
+        """
+        body = await self.request.body()
+
+        def in_transaction() -> tuple[list[Item[Line]], list[UUID]]:
+            unread = split_lines(self.request, body, MAX_LINES)
+            charge(self.service, self.caller, len(unread))
+            items = [
+                Item(line.id, f"line {number}", line) for number, line in read_lines(unread, model)
+            ]
+            with self.service.database.transaction(self.caller.account) as session:
+                return items, take(session, items)
+
+        # Parsing thousands of lines blocks as the database does: neither on the event loop.
+        items, request_ids = await run_in_threadpool(in_transaction)
+        statuses = await self.wait_for(request_ids)
+        results = [
+            LineStatus(id=item.key, **status.model_dump())
+            for item, status in zip(items, statuses, strict=True)
+        ]
+        return BulkStatus(results=results)
+
+    async def wait_for(self, ids: Sequence[UUID]) -> list[RequestStatus]:
+        """Return the statuses of requests after the wait that the caller prefers.
+
+        The response's status becomes 200 if all are decided, 202 otherwise.
+        """
+        statuses = await self._statuses(ids)
+        must_wait = self.wait_s > 0 and not _all_decided(statuses)
+        may_wait = must_wait and self.service.waiting.acquire()
+        if may_wait or (self.wait_s > 0 and not must_wait):
+            self.response.headers["Preference-Applied"] = f"wait={self.wait_s}"
+        if may_wait:
+            try:
+                # Our own clock may be a simulated one; patience is measured in real time.
+                deadline = time.monotonic() + self.wait_s
+                while not _all_decided(statuses) and time.monotonic() < deadline:
+                    await sleep(_POLL_S)
+                    # Requests are decided in order: before the last is, the others need no look.
+                    if _all_decided(await self._statuses(ids[-1:])):
+                        statuses = await self._statuses(ids)
+            finally:
+                self.service.waiting.release()
+        self.response.status_code = 200 if _all_decided(statuses) else 202
+        return statuses
+
+    async def _statuses(self, ids: Sequence[UUID]) -> list[RequestStatus]:
+        return await run_in_threadpool(read_statuses, self.service, self.caller.account, ids)
+
+
+async def _operator_intake(
+    service: TheService, operator: Operator, wait_s: WaitS, request: Request, response: Response
+) -> Intake:
+    return Intake(service, operator, wait_s, request, response)
+
+
+async def _owner_intake(
+    service: TheService, owner: Owner, wait_s: WaitS, request: Request, response: Response
+) -> Intake:
+    return Intake(service, owner, wait_s, request, response)
+
+
+OperatorIntake = Annotated[Intake, Depends(_operator_intake)]
+OwnerIntake = Annotated[Intake, Depends(_owner_intake)]
+
+
+def in_bulks(items: Sequence[Part]) -> Iterator[Sequence[Part]]:
+    """Divide items into parts that the inbox takes at once."""
+    for start in range(0, len(items), inbox.MAX_BULK):
+        yield items[start : start + inbox.MAX_BULK]
+
+
+# --- Statuses -------------------------------------------------------------------------------------
+
+router = APIRouter(prefix="/v1", tags=["requests"], route_class=StrictRoute)
+
+
+@router.get("/requests/{request_id}", responses=documented(401, 403, 404))
+def request_status(service: TheService, caller: AnyCaller, request_id: UUID) -> RequestStatus:
+    """Return the status of a request that this account made."""
+    statuses = read_statuses(service, caller.account, [request_id])
+    if not statuses:
+        raise not_found("request of yours")
+    return statuses[0]
 
 
 def read_statuses(service: Service, account: str, ids: Sequence[UUID]) -> list[RequestStatus]:
-    """What became of an account's requests, in the order of `ids`; unknown ones are left out."""
-    found: dict[UUID, Result] = {}
+    """Return the statuses of an account's requests, in the order of `ids`, without unknown ones."""
+    results: dict[UUID, Result] = {}
     with service.database.transaction(account) as session:
-        for start in range(0, len(ids), inbox.MAX_BULK):
-            part = ids[start : start + inbox.MAX_BULK]
-            found |= inbox.results_of(session, service.log_id, part)
-        verdicts = _verdicts(service, session, found)
-    return [_status(found[each], verdicts.get(each)) for each in ids if each in found]
+        for part in in_bulks(ids):
+            results |= inbox.results_of(session, service.log_id, part)
+        verdicts = _verdicts(service, session, results)
+    return [_status(results[each], verdicts.get(each)) for each in ids if each in results]
 
 
-def _verdicts(service: Service, session: Session, found: dict[UUID, Result]) -> dict[UUID, str]:
-    """What the policy made of those requests that are product events and are decided."""
+def _verdicts(service: Service, session: Session, results: dict[UUID, Result]) -> dict[UUID, str]:
+    """Return the policy's verdict on each of these requests that is a decided product event."""
     events = {
         row.request_id
-        for row in session.all("api.events", log_id=service.log_id, request_ids=list(found))
+        for row in session.all(
+            "api.product_events", log_id=service.log_id, request_ids=list(results)
+        )
     }
-    decided = [found[each] for each in events if found[each].status == "done"]
+    done = [results[each] for each in events if results[each].status == "done"]
     refused = {
         row.first
         for row in session.all(
-            "api.refusals",
+            "api.refused_transitions",
             log_id=service.log_id,
-            firsts=[result.first_position for result in decided],
-            counts=[result.entries for result in decided],
+            firsts=[result.first_position for result in done],
+            counts=[result.entries for result in done],
         )
     }
-    return {
-        result.request_id: "ignored"
-        if not result.entries
-        else "refused"
-        if result.first_position in refused
-        else "accepted"
-        for result in decided
-    }
+
+    def verdict(result: Result) -> str:
+        if not result.entries:
+            return "ignored"
+        return "refused" if result.first_position in refused else "accepted"
+
+    return {result.request_id: verdict(result) for result in done}
 
 
 def _status(result: Result, verdict: str | None) -> RequestStatus:
@@ -206,17 +262,5 @@ def _status(result: Result, verdict: str | None) -> RequestStatus:
     )
 
 
-def _decided(statuses: Sequence[RequestStatus]) -> bool:
+def _all_decided(statuses: Sequence[RequestStatus]) -> bool:
     return all(status.status != "waiting" for status in statuses)
-
-
-router = APIRouter(prefix="/v1", tags=["requests"], route_class=StrictRoute)
-
-
-@router.get("/requests/{request_id}", responses=documented(401, 403, 404))
-def request_status(service: TheService, caller: AnyCaller, request_id: UUID) -> RequestStatus:
-    """What became of a request that this account made."""
-    statuses = read_statuses(service, caller.account, [request_id])
-    if not statuses:
-        raise not_found("request of yours")
-    return statuses[0]

@@ -1,28 +1,32 @@
-"""What operators see and do: surfaces, their leads by pseudonym, and touches."""
+"""The routes of operators: surfaces, their leads by pseudonym, and touches."""
 
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query
 
 from api.context import Service, TheService
-from api.http import fields as words
-from api.http import schemas
-from api.http import submissions as requests
-from api.http.auth import AnyCaller, Caller, Operator
-from api.http.encoding import AfterWord, Limit, SurfaceId, address
+from api.http import answers, bodies
+from api.http.answers import next_cursor
+from api.http.auth import AnyCaller, Caller
+from api.http.fields import AfterWord, LeadCursor, Limit, Name, SurfaceId, address
 from api.http.json_input import StrictRoute, ndjson_body
 from api.http.problems import Fault, Refusal, documented, not_found
-from api.http.submissions import IdempotencyKey, WaitS
+from api.http.submissions import (
+    MAX_LINES,
+    IdempotencyKey,
+    Intake,
+    Item,
+    OperatorIntake,
+    decided,
+)
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.policy import canonical_json
 from orchestrator.core.requests import Touch
 from orchestrator.log.inbox import Submission
 from orchestrator.storage.database import Row, Session
-
-FIRST_LEVEL = "0"
 
 router = APIRouter(prefix="/v1", tags=["operator"], route_class=StrictRoute)
 
@@ -30,8 +34,8 @@ router = APIRouter(prefix="/v1", tags=["operator"], route_class=StrictRoute)
 @router.get("/surfaces", responses=documented(401, 403))
 def surfaces(
     service: TheService, caller: AnyCaller, after: AfterWord = None, limit: Limit = 100
-) -> schemas.Surfaces:
-    """The surfaces that one could work on."""
+) -> answers.Surfaces:
+    """List the surfaces."""
     with service.database.transaction(caller.account) as session:
         rows = session.all(
             "api.surface_page",
@@ -39,18 +43,20 @@ def surfaces(
             after=from_hex(after) if after else b"",
             limit=limit,
         )
-    found = [schemas.Surface(**_surface(row)) for row in rows]
-    return schemas.Surfaces(surfaces=found, next=found[-1].surface if len(found) == limit else None)
+    found = [answers.Surface(**_surface(row)) for row in rows]
+    return answers.Surfaces(
+        surfaces=found, next=next_cursor(found, limit, lambda last: last.surface)
+    )
 
 
 @router.get("/surfaces/{surface}", responses=documented(401, 403, 404))
 def surface_detail(
     service: TheService, caller: AnyCaller, surface: SurfaceId
-) -> schemas.SurfaceDetail:
-    """One surface: its policy, and all that terms for a contract on it must say."""
+) -> answers.SurfaceDetail:
+    """Return a surface: its policy, and all that terms for a contract on it must say."""
     with service.database.transaction(caller.account) as session:
         row = _known_surface(service, session, surface)
-    return schemas.SurfaceDetail(
+    return answers.SurfaceDetail(
         **_surface(row), policy=row.document, terms=terms_parameters(service, row)
     )
 
@@ -60,11 +66,12 @@ def leads(
     service: TheService,
     caller: AnyCaller,
     surface: SurfaceId,
-    state: Annotated[words.Name | None, Query(description="Only leads in this state.")] = None,
-    after: words.LeadCursor | None = None,
+    state: Annotated[Name | None, Query(description="Only leads in this state.")] = None,
+    after: LeadCursor | None = None,
     limit: Limit = 100,
-) -> schemas.Leads:
-    """A surface's leads by pseudonym; to the surface's owner, with its own ids beside them."""
+) -> answers.Leads:
+    """List a surface's leads by pseudonym; the surface's owner sees its own ids beside them."""
+    # A state may have dots and a pseudonym has none, so the last dot is the one between them.
     after_state, _, after_lead = after.rpartition(".") if after else ("", "", "0x")
     with service.database.transaction(caller.account) as session:
         _known_surface(service, session, surface)
@@ -78,9 +85,9 @@ def leads(
             after_lead=from_hex(after_lead),
             limit=limit,
         )
-    return schemas.Leads(
+    return answers.Leads(
         leads=[
-            schemas.LeadSummary(
+            answers.LeadSummary(
                 lead=to_hex(row.lead),
                 state=row.state,
                 since_ms=row.since_ms,
@@ -89,61 +96,41 @@ def leads(
             )
             for row in rows
         ],
-        next=f"{rows[-1].state}.{to_hex(rows[-1].lead)}" if len(rows) == limit else None,
+        next=next_cursor(rows, limit, lambda last: f"{last.state}.{to_hex(last.lead)}"),
     )
 
 
 @router.post(
     "/surfaces/{surface}/touches",
     status_code=202,
-    responses=requests.decided(schemas.RequestStatus, 404),
+    responses=decided(answers.RequestStatus, 404),
 )
 async def touch(
-    service: TheService,
-    operator: Operator,
-    surface: SurfaceId,
-    key: IdempotencyKey,
-    body: schemas.Touch,
-    wait_s: WaitS,
-    response: Response,
-) -> schemas.RequestStatus:
+    intake: OperatorIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.Touch
+) -> answers.RequestStatus:
     """Record an action that you took on a lead."""
-
-    def take(session: Session) -> UUID:
-        return _take_touches(service, session, operator, surface, [(key, "body", body)])[0]
-
-    return await requests.single(service, operator, take, wait_s, response)
+    items = [Item(key, "body", body)]
+    return await intake.take_one(lambda session: _submit_touches(intake, session, surface, items))
 
 
 @router.post(
     "/surfaces/{surface}/touches/bulk",
     status_code=202,
-    responses=requests.decided(schemas.BulkStatus, 404),
-    openapi_extra=ndjson_body(schemas.BulkTouch, requests.MAX_LINES),
+    responses=decided(answers.BulkStatus, 404),
+    openapi_extra=ndjson_body(bodies.BulkTouch, MAX_LINES),
 )
-async def touches(
-    service: TheService,
-    operator: Operator,
-    surface: SurfaceId,
-    wait_s: WaitS,
-    request: Request,
-    response: Response,
-) -> schemas.BulkStatus:
+async def touches(intake: OperatorIntake, surface: SurfaceId) -> answers.BulkStatus:
     """Record many touches, one to a line, each with an `id` of its own: all are taken, or none."""
-
-    def take(session: Session, lines: list[tuple[int, schemas.BulkTouch]]) -> list[UUID]:
-        placed = [(touch.id, f"line {number}", touch) for number, touch in lines]
-        return _take_touches(service, session, operator, surface, placed)
-
-    return await requests.bulk(
-        service, operator, schemas.BulkTouch, take, wait_s, request, response
+    return await intake.take_lines(
+        bodies.BulkTouch,
+        lambda session, items: _submit_touches(intake, session, surface, items),
     )
 
 
-def terms_parameters(service: Service, row: Row) -> schemas.TermsParameters:
-    """What terms on a surface must say, from its row and this service."""
+def terms_parameters(service: Service, row: Row) -> answers.TermsParameters:
+    """Return the terms that a surface, by its row, and this service set for contracts."""
     info, escrow = service.info, service.escrow_domain
-    return schemas.TermsParameters(
+    return answers.TermsParameters(
         owner=address(row.owner),
         log_id=to_hex(service.log_id),
         surface=to_hex(row.surface),
@@ -153,7 +140,7 @@ def terms_parameters(service: Service, row: Row) -> schemas.TermsParameters:
         verifier=info.verifier,
         fee_bps=info.fee_bps,
         fee_recipient=info.fee_recipient,
-        tokens=[schemas.Token(**token._asdict()) for token in info.tokens],
+        tokens=[answers.Token(**token._asdict()) for token in info.tokens],
         chain_id=escrow.chain_id,
         escrow=escrow.verifying_contract,
         domain_name=escrow.name,
@@ -162,7 +149,7 @@ def terms_parameters(service: Service, row: Row) -> schemas.TermsParameters:
 
 
 def level_of(service: Service, session: Session, operator: Caller) -> int:
-    """A registered operator's trust level. Raises `Refusal` for one that is not registered."""
+    """Return a registered operator's trust level. Raises `Refusal` for an unregistered one."""
     row = session.one("api.operator", log_id=service.log_id, operator=operator.word)
     if row is None:
         raise Refusal(
@@ -173,36 +160,33 @@ def level_of(service: Service, session: Session, operator: Caller) -> int:
     return int(row.level)
 
 
-def _take_touches(
-    service: Service,
-    session: Session,
-    operator: Caller,
-    surface: str,
-    touches: Sequence[tuple[str, str, schemas.Touch]],
+def _submit_touches(
+    intake: Intake, session: Session, surface: str, items: Sequence[Item[bodies.Touch]]
 ) -> list[UUID]:
-    """Take touches, given as (idempotency key, where it stands, touch): all of them or none."""
+    """Submit touches: all of them, or none if one is refused."""
+    service, operator = intake.service, intake.caller
     row = _known_surface(service, session, surface)
     level = level_of(service, session, operator)
-    actions = row.document["actions"]
-    wanted = list({from_hex(touch.lead) for _, _, touch in touches})
-    there = {
+    # One query for all leads of a bulk request.
+    wanted = list({from_hex(item.body.lead) for item in items})
+    known = {
         found.lead
         for found in session.all(
-            "api.leads_there", log_id=service.log_id, surface=row.surface, leads=wanted
+            "api.leads_on_surface", log_id=service.log_id, surface=row.surface, leads=wanted
         )
     }
-    for _, where, touch in touches:
-        _check_touch(where, touch, there, actions, level)
-    submissions = [_touch_submission(key, surface, operator, touch) for key, _, touch in touches]
-    return requests.submit(service, session, operator, submissions)
+    for item in items:
+        _check_touch(item, known, row.document["actions"], level)
+    return intake.submit(session, [_touch_submission(item, surface, operator) for item in items])
 
 
 def _check_touch(
-    where: str, touch: schemas.Touch, there: set[bytes], actions: dict[str, int], level: int
+    item: Item[bodies.Touch], known: set[bytes], actions: dict[str, int], level: int
 ) -> None:
     """Deny by default: a known lead, and an action that the policy gives to this level."""
+    touch = item.body
     needed = actions.get(touch.action)
-    if from_hex(touch.lead) not in there:
+    if from_hex(touch.lead) not in known:
         status, code, detail = 404, "lead-unknown", "this surface has no such lead"
         pointer = "lead"
     elif needed is None:
@@ -215,12 +199,16 @@ def _check_touch(
         pointer = "action"
     else:
         return
-    where = f"{where}/{pointer}"
+    where = f"{item.place}/{pointer}"
     raise Refusal(status, code, f"{where}: {detail}", faults=[Fault(where=where, detail=detail)])
 
 
-def _touch_submission(key: str, surface: str, operator: Caller, touch: schemas.Touch) -> Submission:
-    """A touch holds nothing personal, so its request hash binds all of it, and needs no salt."""
+def _touch_submission(item: Item[bodies.Touch], surface: str, operator: Caller) -> Submission:
+    """Return a touch as a submission.
+
+    A touch holds nothing personal, so its request hash binds all of it, and needs no salt.
+    """
+    touch = item.body
     body = canonical_json({"surface": surface, "lead": touch.lead, "action": touch.action})
     request = Touch(
         from_hex(surface),
@@ -229,7 +217,7 @@ def _touch_submission(key: str, surface: str, operator: Caller, touch: schemas.T
         touch.action,
         sha256(body).digest(),
     )
-    return Submission(f"touch:{surface}:{key}", request, body)
+    return Submission(f"touch:{surface}:{item.key}", request, body)
 
 
 def _known_surface(service: Service, session: Session, surface: str) -> Row:

@@ -1,4 +1,4 @@
-"""What a surface's owner does: open it, change its policy, report events, erase leads.
+"""The routes of a surface's owner: opening it, its policy, product events, and erasures.
 
 An owner names leads by its own ids. These go into an erasable table and nowhere else: the log, its
 hashes and every operator know a lead by a random pseudonym.
@@ -9,23 +9,30 @@ from collections.abc import Sequence
 from hashlib import sha256
 from uuid import UUID
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter
 
-from api.context import Service, TheService
-from api.http import schemas
-from api.http import submissions as requests
-from api.http.auth import Caller, Owner
-from api.http.encoding import SurfaceId
+from api.context import Service
+from api.http import answers, bodies
+from api.http.auth import Caller
+from api.http.fields import SurfaceId
 from api.http.json_input import StrictRoute, ndjson_body
 from api.http.problems import Refusal, not_found
-from api.http.submissions import IdempotencyKey, WaitS
+from api.http.submissions import (
+    MAX_LINES,
+    IdempotencyKey,
+    Intake,
+    Item,
+    OwnerIntake,
+    decided,
+    in_bulks,
+)
 from orchestrator.core import policy
 from orchestrator.core.codec import commitment, request_id
 from orchestrator.core.entry import ascii_word
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.policy import Policy, canonical_json
 from orchestrator.core.requests import Erasure, ProductEvent, PublishPolicy
-from orchestrator.core.units import parse_amount, parse_time_ns
+from orchestrator.core.units import NS_PER_MS, parse_amount, parse_time_ns
 from orchestrator.log import inbox
 from orchestrator.log.inbox import Submission
 from orchestrator.storage.database import Row, Session
@@ -33,148 +40,49 @@ from orchestrator.storage.database import Row, Session
 router = APIRouter(prefix="/v1", tags=["owner"], route_class=StrictRoute)
 
 
-def surface_id(owner: bytes, name: str) -> bytes:
-    """The id of the surface that the owner (a word) calls by this name: nobody else can have it."""
-    return sha256(owner + ascii_word(name)).digest()
+# --- Surfaces and policies ------------------------------------------------------------------------
 
 
-@router.post("/surfaces", status_code=202, responses=requests.decided(schemas.SurfaceRequest))
+@router.post("/surfaces", status_code=202, responses=decided(answers.SurfaceRequest))
 async def open_surface(
-    service: TheService,
-    owner: Owner,
-    key: IdempotencyKey,
-    body: schemas.NewSurface,
-    wait_s: WaitS,
-    response: Response,
-) -> schemas.SurfaceRequest:
+    intake: OwnerIntake, key: IdempotencyKey, body: bodies.NewSurface
+) -> answers.SurfaceRequest:
     """Open a surface under its first policy. Its id follows from the owner and the name."""
     rules = policy.parse(body.policy)
-    surface = surface_id(owner.word, body.name)
-
-    def take(session: Session) -> UUID:
-        submission = _publication(f"surface:{key}", owner, surface, rules)
-        row = session.one("api.surface", log_id=service.log_id, surface=surface)
-        if row is not None and not _earlier(service, session, owner, submission.idempotency_key):
-            raise Refusal(
-                409,
-                "surface-exists",
-                f"you have a surface {body.name!r}; POST its next policy to "
-                f"/v1/surfaces/{to_hex(surface)}/policy",
-            )
-        session.run(
-            "api.add_surface_name",
-            log_id=service.log_id,
-            surface=surface,
-            owner=owner.word,
-            name=body.name,
-        )
-        return requests.submit(service, session, owner, [submission])[0]
-
-    status = await requests.single(service, owner, take, wait_s, response)
+    surface = surface_id(intake.caller.word, body.name)
+    submission = _publication(f"surface:{key}", intake.caller, surface, rules)
+    status = await intake.take_one(
+        lambda session: _submit_surface(intake, session, body.name, submission)
+    )
     return _surface_request(status, surface, rules)
 
 
 @router.post(
     "/surfaces/{surface}/policy",
     status_code=202,
-    responses=requests.decided(schemas.SurfaceRequest, 404),
+    responses=decided(answers.SurfaceRequest, 404),
 )
 async def publish_policy(
-    service: TheService,
-    owner: Owner,
-    surface: SurfaceId,
-    key: IdempotencyKey,
-    body: schemas.NewPolicy,
-    wait_s: WaitS,
-    response: Response,
-) -> schemas.SurfaceRequest:
+    intake: OwnerIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.NewPolicy
+) -> answers.SurfaceRequest:
     """Publish the next version of a surface's policy, if no contract was signed under this one."""
     rules = policy.parse(body.policy)
+    submission = _publication(f"policy:{surface}:{key}", intake.caller, from_hex(surface), rules)
 
-    def take(session: Session) -> UUID:
-        own_surface(service, session, owner, surface)
-        submission = _publication(f"policy:{surface}:{key}", owner, from_hex(surface), rules)
-        return requests.submit(service, session, owner, [submission])[0]
+    def take(session: Session) -> list[UUID]:
+        own_surface(intake.service, session, intake.caller, surface)
+        return intake.submit(session, [submission])
 
-    status = await requests.single(service, owner, take, wait_s, response)
-    return _surface_request(status, from_hex(surface), rules)
-
-
-@router.post(
-    "/surfaces/{surface}/events",
-    status_code=202,
-    responses=requests.decided(schemas.RequestStatus, 404),
-)
-async def report_event(
-    service: TheService,
-    owner: Owner,
-    surface: SurfaceId,
-    key: IdempotencyKey,
-    body: schemas.ProductEvent,
-    wait_s: WaitS,
-    response: Response,
-) -> schemas.RequestStatus:
-    """Report something that happened in the product to a lead."""
-
-    def take(session: Session) -> UUID:
-        return _take_events(service, session, owner, surface, [(key, body)])[0]
-
-    return await requests.single(service, owner, take, wait_s, response)
+    return _surface_request(await intake.take_one(take), from_hex(surface), rules)
 
 
-@router.post(
-    "/surfaces/{surface}/events/bulk",
-    status_code=202,
-    responses=requests.decided(schemas.BulkStatus, 404),
-    openapi_extra=ndjson_body(schemas.BulkProductEvent, requests.MAX_LINES),
-)
-async def report_events(
-    service: TheService,
-    owner: Owner,
-    surface: SurfaceId,
-    wait_s: WaitS,
-    request: Request,
-    response: Response,
-) -> schemas.BulkStatus:
-    """Report many events, one to a line, each with an `id` of its own: all are taken, or none."""
-
-    def take(session: Session, lines: list[tuple[int, schemas.BulkProductEvent]]) -> list[UUID]:
-        events = [(event.id, event) for _, event in lines]
-        return _take_events(service, session, owner, surface, events)
-
-    return await requests.bulk(
-        service, owner, schemas.BulkProductEvent, take, wait_s, request, response
-    )
-
-
-@router.post(
-    "/surfaces/{surface}/erasures",
-    status_code=202,
-    responses=requests.decided(schemas.RequestStatus, 404),
-)
-async def erase_lead(
-    service: TheService,
-    owner: Owner,
-    surface: SurfaceId,
-    key: IdempotencyKey,
-    body: schemas.Erasure,
-    wait_s: WaitS,
-    response: Response,
-) -> schemas.RequestStatus:
-    """Forget who a lead is, and what was said of it beside the log, at once and for good.
-
-    The log keeps a pseudonym that leads to nobody, and says that it was erased. Every proof holds.
-    """
-
-    def take(session: Session) -> UUID:
-        own_surface(service, session, owner, surface)
-        return _take_erasure(service, session, owner, surface, f"erase:{surface}:{key}", body)
-
-    return await requests.single(service, owner, take, wait_s, response)
+def surface_id(owner: bytes, name: str) -> bytes:
+    """Return the id of an owner's surface of this name; no other owner can have the same."""
+    return sha256(owner + ascii_word(name)).digest()
 
 
 def own_surface(service: Service, session: Session, caller: Caller, surface: str) -> Row:
-    """The caller's own surface. Raises `Refusal` for one that is not there or another's."""
+    """Return the row of the caller's surface. Raises `Refusal` if it is unknown or another's."""
     row = session.one("api.surface", log_id=service.log_id, surface=from_hex(surface))
     if row is None:
         raise not_found("surface; a new one is there once its first policy is in the log")
@@ -183,80 +91,114 @@ def own_surface(service: Service, session: Session, caller: Caller, surface: str
     return row
 
 
+def _submit_surface(
+    intake: Intake, session: Session, name: str, submission: Submission
+) -> list[UUID]:
+    """Submit the first policy of a new surface, and keep the surface's name."""
+    service, owner = intake.service, intake.caller
+    surface = surface_id(owner.word, name)
+    row = session.one("api.surface", log_id=service.log_id, surface=surface)
+    # The request that opened it may come again; it has the same answer as the first time.
+    if row is not None and _earlier(intake, session, submission.idempotency_key) is None:
+        raise Refusal(
+            409,
+            "surface-exists",
+            f"you have a surface {name!r}; POST its next policy to "
+            f"/v1/surfaces/{to_hex(surface)}/policy",
+        )
+    # The id is a hash of the name, so the name is kept even before the log has the surface.
+    session.run(
+        "api.add_surface_name", log_id=service.log_id, surface=surface, owner=owner.word, name=name
+    )
+    return intake.submit(session, [submission])
+
+
 def _publication(key: str, owner: Caller, surface: bytes, rules: Policy) -> Submission:
     body = canonical_json({"surface": to_hex(surface), "policy": rules.document()})
     return Submission(key, PublishPolicy(surface, owner.word, rules), body)
 
 
-def _earlier(service: Service, session: Session, caller: Caller, key: str) -> UUID | None:
-    """The id of the request that the caller has made under this key, if any."""
-    found = UUID(bytes=request_id(service.log_id, caller.account, key))
-    return found if inbox.results_of(session, service.log_id, [found]) else None
+def _earlier(intake: Intake, session: Session, key: str) -> UUID | None:
+    """Return the id of the request that the caller has made under this key, if any."""
+    log_id = intake.service.log_id
+    earlier = UUID(bytes=request_id(log_id, intake.caller.account, key))
+    return earlier if inbox.results_of(session, log_id, [earlier]) else None
 
 
 def _surface_request(
-    status: schemas.RequestStatus, surface: bytes, rules: Policy
-) -> schemas.SurfaceRequest:
-    return schemas.SurfaceRequest(
+    status: answers.RequestStatus, surface: bytes, rules: Policy
+) -> answers.SurfaceRequest:
+    return answers.SurfaceRequest(
         **status.model_dump(), surface=to_hex(surface), policy_hash=to_hex(rules.hash)
     )
 
 
-def _take_events(
-    service: Service,
+# --- Product events -------------------------------------------------------------------------------
+
+
+@router.post(
+    "/surfaces/{surface}/events",
+    status_code=202,
+    responses=decided(answers.RequestStatus, 404),
+)
+async def report_event(
+    intake: OwnerIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.ProductEvent
+) -> answers.RequestStatus:
+    """Report something that happened in the product to a lead."""
+    items = [Item(key, "body", body)]
+    return await intake.take_one(lambda session: _submit_events(intake, session, surface, items))
+
+
+@router.post(
+    "/surfaces/{surface}/events/bulk",
+    status_code=202,
+    responses=decided(answers.BulkStatus, 404),
+    openapi_extra=ndjson_body(bodies.BulkProductEvent, MAX_LINES),
+)
+async def report_events(intake: OwnerIntake, surface: SurfaceId) -> answers.BulkStatus:
+    """Report many events, one to a line, each with an `id` of its own: all are taken, or none."""
+    return await intake.take_lines(
+        bodies.BulkProductEvent,
+        lambda session, items: _submit_events(intake, session, surface, items),
+    )
+
+
+def _submit_events(
+    intake: Intake,
     session: Session,
-    owner: Caller,
     surface: str,
-    events: Sequence[tuple[str, schemas.ProductEvent]],
+    items: Sequence[Item[bodies.ProductEvent]],
 ) -> list[UUID]:
-    """Take events, given as (idempotency key, event): all of them or none."""
-    own_surface(service, session, owner, surface)
-    leads = _pseudonyms(service, session, from_hex(surface), [event.lead for _, event in events])
-    submissions = [
-        _event_submission(key, surface, leads[event.lead], event) for key, event in events
-    ]
-    return requests.submit(service, session, owner, submissions)
-
-
-def _take_erasure(
-    service: Service,
-    session: Session,
-    owner: Caller,
-    surface: str,
-    key: str,
-    body: schemas.Erasure,
-) -> UUID:
-    earlier = _earlier(service, session, owner, key)
-    if earlier is not None:
-        return earlier  # of whom it was can no longer be compared
-    of = service.log_id, from_hex(surface)
-    lead = inbox.pseudonym_of(session, *of, body.lead)
-    if lead is None:
-        raise not_found("lead; it was erased before, or never reported")
-    inbox.erase(session, *of, lead)
-    told = canonical_json({"surface": surface, "lead": to_hex(lead)})
-    submission = Submission(key, Erasure(of[1], lead, owner.word), told)
-    return requests.submit(service, session, owner, [submission])[0]
+    """Submit events: all of them, or none if one is refused."""
+    service = intake.service
+    own_surface(service, session, intake.caller, surface)
+    external_ids = [item.body.lead for item in items]
+    leads = _pseudonyms(service, session, from_hex(surface), external_ids)
+    return intake.submit(
+        session, [_event_submission(item, surface, leads[item.body.lead]) for item in items]
+    )
 
 
 def _pseudonyms(
     service: Service, session: Session, surface: bytes, external_ids: Sequence[str]
 ) -> dict[str, bytes]:
-    wanted = sorted(set(external_ids))
+    """Return the leads' pseudonyms by the owner's ids; a new lead gets a random one."""
     found: dict[str, bytes] = {}
-    for start in range(0, len(wanted), inbox.MAX_BULK):
-        part = wanted[start : start + inbox.MAX_BULK]
+    # Sorted, so that two requests lock the rows of new leads in one order.
+    for part in in_bulks(sorted(set(external_ids))):
         fresh = [secrets.token_bytes(32) for _ in part]
         found |= inbox.pseudonyms_for(session, service.log_id, surface, part, fresh)
     return found
 
 
-def _event_submission(
-    key: str, surface: str, lead: bytes, event: schemas.ProductEvent
-) -> Submission:
-    """The request hash names nobody and can be recomputed; the salted commitment binds it all."""
+def _event_submission(item: Item[bodies.ProductEvent], surface: str, lead: bytes) -> Submission:
+    """Return an event as a submission.
+
+    Its request hash names no person and can be recomputed; its salted commitment binds all of it.
+    """
+    event = item.body
     value_units = 0 if event.value is None else parse_amount(event.value)
-    time_ms = parse_time_ns(event.time) // 1_000_000
+    time_ms = parse_time_ns(event.time) // NS_PER_MS
     public = {
         "surface": surface,
         "lead": to_hex(lead),
@@ -281,4 +223,45 @@ def _event_submission(
         sha256(canonical_json(public)).digest(),
         commitment(salt, body),
     )
-    return Submission(f"event:{surface}:{key}", request, body, salt)
+    return Submission(f"event:{surface}:{item.key}", request, body, salt)
+
+
+# --- Erasures -------------------------------------------------------------------------------------
+
+
+@router.post(
+    "/surfaces/{surface}/erasures",
+    status_code=202,
+    responses=decided(answers.RequestStatus, 404),
+)
+async def erase_lead(
+    intake: OwnerIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.Erasure
+) -> answers.RequestStatus:
+    """Delete a lead's identity, and what was reported of it beside the log, at once and for good.
+
+    The log keeps a pseudonym that leads to no person, and records the erasure. Every proof holds.
+    """
+    return await intake.take_one(
+        lambda session: _submit_erasure(intake, session, surface, Item(key, "body", body))
+    )
+
+
+def _submit_erasure(
+    intake: Intake, session: Session, surface: str, item: Item[bodies.Erasure]
+) -> list[UUID]:
+    """Erase a lead's rows, and submit the entry that says so, in one transaction."""
+    service, owner = intake.service, intake.caller
+    own_surface(service, session, owner, surface)
+    key = f"erase:{surface}:{item.key}"
+    earlier = _earlier(intake, session, key)
+    # The rows that would show if it is the same lead are gone, so the key alone decides.
+    if earlier is not None:
+        return [earlier]
+    lead = inbox.pseudonym_of(session, service.log_id, from_hex(surface), item.body.lead)
+    if lead is None:
+        raise not_found("lead; it was erased before, or never reported")
+    inbox.erase(session, service.log_id, from_hex(surface), lead)
+    # Only the pseudonym: what is kept of this request must not say who was erased.
+    body = canonical_json({"surface": surface, "lead": to_hex(lead)})
+    request = Erasure(from_hex(surface), lead, owner.word)
+    return intake.submit(session, [Submission(key, request, body)])

@@ -1,16 +1,16 @@
-"""Contracts on their way: an operator proposes signed terms, the owner signs the same digest.
+"""The routes of proposals: an operator proposes signed terms, the owner signs the same digest.
 
-Both signatures are over the contract's id, its EIP-712 digest. Opening it on chain is the
-pipeline's: once it is in the log it is a contract, public like all of them.
+Both signatures are over the contract's id, its EIP-712 digest. The pipeline opens it on chain; once
+it is in the log it is a contract, public like all of them.
 """
 
 from fastapi import APIRouter
 
 from api.context import Service, TheService
-from api.http import fields as words
-from api.http import schemas
+from api.http import answers, bodies
+from api.http.answers import next_cursor
 from api.http.auth import AnyCaller, Caller, Operator, Owner
-from api.http.encoding import ContractId, Limit, SurfaceId
+from api.http.fields import ContractId, Limit, ProposalCursor, SurfaceId
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
 from api.routes.operators import level_of, terms_parameters
@@ -25,18 +25,20 @@ router = APIRouter(prefix="/v1", tags=["contracts"], route_class=StrictRoute)
 
 
 @router.post("/proposals", status_code=201, responses=documented(401, 403, 404, 409))
-def propose(service: TheService, operator: Operator, body: schemas.NewProposal) -> schemas.Proposal:
+def propose(service: TheService, operator: Operator, body: bodies.NewProposal) -> answers.Proposal:
     """Propose a contract. The same terms again are the same proposal."""
     terms = Terms.from_json(body.terms.model_dump())
     if terms.operator.lower() != operator.account:
         raise Refusal(403, "not-the-operator", f"operator is {terms.operator}, but you are not")
     digest = contract_id(terms, service.escrow_domain)
     with service.database.transaction(operator.account) as session:
+        # Any level will do, but the log must know the operator.
         level_of(service, session, operator)
-        earlier = _find(service, session, operator, digest)
+        earlier = _find_proposal(service, session, operator, digest)
         if earlier is not None:
             return _proposal(service, earlier)
         _check_terms(service, session, terms)
+    # An ERC-1271 check asks the chain, so no transaction is held open across it.
     signature = from_hex(body.operator_signature)
     _check_signature(service, "operator_signature", terms.operator, digest, signature)
     with service.database.transaction(operator.account) as session:
@@ -51,18 +53,18 @@ def propose(service: TheService, operator: Operator, body: schemas.NewProposal) 
             operator_signature=signature,
             now_ms=service.now_ms(),
         )
-        return _proposal(service, _found(service, session, operator, digest))
+        return _proposal(service, _known_proposal(service, session, operator, digest))
 
 
 @router.get("/proposals", responses=documented(401, 403))
 def proposals(
     service: TheService,
     caller: AnyCaller,
-    after: words.ProposalCursor | None = None,
+    after: ProposalCursor | None = None,
     limit: Limit = 100,
-) -> schemas.Proposals:
-    """The caller's proposals: as operator, as owner or as both, as the key's scopes say."""
-    return _page(
+) -> answers.Proposals:
+    """List the caller's proposals: as operator, as owner or as both, as the key's scopes say."""
+    return _proposal_page(
         service,
         caller,
         after,
@@ -77,37 +79,37 @@ def surface_proposals(
     service: TheService,
     owner: Owner,
     surface: SurfaceId,
-    after: words.ProposalCursor | None = None,
+    after: ProposalCursor | None = None,
     limit: Limit = 100,
-) -> schemas.Proposals:
-    """What operators have proposed for a surface, to its owner."""
+) -> answers.Proposals:
+    """List the proposals for a surface, to its owner."""
     with service.database.transaction(owner.account) as session:
         own_surface(service, session, owner, surface)
-    return _page(
+    return _proposal_page(
         service, owner, after, limit, owner=owner.account, operator=None, surface=from_hex(surface)
     )
 
 
 @router.get("/proposals/{contract}", responses=documented(401, 403, 404))
-def proposal(service: TheService, caller: AnyCaller, contract: ContractId) -> schemas.Proposal:
-    """One proposal, to its parties."""
+def proposal(service: TheService, caller: AnyCaller, contract: ContractId) -> answers.Proposal:
+    """Return a proposal, to its parties."""
     with service.database.transaction(caller.account) as session:
-        return _proposal(service, _found(service, session, caller, from_hex(contract)))
+        return _proposal(service, _known_proposal(service, session, caller, from_hex(contract)))
 
 
 @router.post("/proposals/{contract}/accept", responses=documented(401, 403, 404, 409))
 def accept(
-    service: TheService, owner: Owner, contract: ContractId, body: schemas.Acceptance
-) -> schemas.Proposal:
-    """Sign a proposal as the surface's owner; it will be opened on chain."""
+    service: TheService, owner: Owner, contract: ContractId, body: bodies.Acceptance
+) -> answers.Proposal:
+    """Sign a proposal as the surface's owner; the service then opens it on chain."""
     digest, signature = from_hex(contract), from_hex(body.owner_signature)
     with service.database.transaction(owner.account) as session:
-        row = _found(service, session, owner, digest)
+        row = _known_proposal(service, session, owner, digest)
         if row.owner != owner.account:
             raise Refusal(403, "not-the-owner", "only the surface's owner accepts a proposal")
         if row.owner_signature == signature:
             return _proposal(service, row)
-        _check_open(service, row)
+        _check_undecided(service, row)
         terms = Terms.from_json(row.terms)
         _check_terms(service, session, terms)
     _check_signature(service, "owner_signature", terms.owner, digest, signature)
@@ -120,18 +122,19 @@ def accept(
             owner_signature=signature,
             now_ms=service.now_ms(),
         )
-        row = _found(service, session, owner, digest)
+        row = _known_proposal(service, session, owner, digest)
+        # Another request may have decided it since it was read.
         if not changed:
-            _check_open(service, row)
+            _check_undecided(service, row)
         return _proposal(service, row)
 
 
 @router.post("/proposals/{contract}/decline", responses=documented(401, 403, 404, 409))
-def decline(service: TheService, caller: AnyCaller, contract: ContractId) -> schemas.Proposal:
+def decline(service: TheService, caller: AnyCaller, contract: ContractId) -> answers.Proposal:
     """Turn a proposal down as the owner, or take it back as the operator."""
     digest = from_hex(contract)
     with service.database.transaction(caller.account) as session:
-        row = _found(service, session, caller, digest)
+        row = _known_proposal(service, session, caller, digest)
         if row.declined_ms is None:
             changed = session.run(
                 "api.decline_proposal",
@@ -140,9 +143,10 @@ def decline(service: TheService, caller: AnyCaller, contract: ContractId) -> sch
                 account=caller.account,
                 now_ms=service.now_ms(),
             )
-            row = _found(service, session, caller, digest)
+            row = _known_proposal(service, session, caller, digest)
+            # Declined by the other party in the meantime is as good; accepted is not.
             if not changed and row.declined_ms is None:
-                _check_open(service, row)
+                _check_undecided(service, row)
         return _proposal(service, row)
 
 
@@ -151,14 +155,15 @@ def _check_terms(service: Service, session: Session, terms: Terms) -> None:
     row = session.one("api.surface", log_id=service.log_id, surface=terms.surface)
     if row is None:
         raise not_found("surface")
+    # The escrow refuses an opening time that has passed; the block that opens it is yet to come.
     check(terms, service.now_ms() // 1000 + 1, service.escrow_domain.verifying_contract)
     wanted = terms_parameters(service, row).model_dump()
-    given = terms.to_json()
-    for name in _AGREED:
-        if given[name] != wanted[name]:
+    proposed = terms.to_json()
+    for name in _SET_BY_SURFACE:
+        if proposed[name] != wanted[name]:
             raise TermsError(
                 f"{name.replace('_', '-')}-differs",
-                f"{name} is {given[name]}; contracts on this surface need {wanted[name]}",
+                f"{name} is {proposed[name]}; contracts on this surface need {wanted[name]}",
             )
     tokens = [token.address for token in service.info.tokens]
     if terms.token not in tokens:
@@ -168,7 +173,7 @@ def _check_terms(service: Service, session: Session, terms: Terms) -> None:
         raise TermsError("outcome-unknown", f"no transition leads into {terms.outcome!r}")
 
 
-_AGREED = (
+_SET_BY_SURFACE = (
     "owner",
     "log_id",
     "policy",
@@ -183,7 +188,7 @@ _AGREED = (
 def _check_signature(
     service: Service, name: str, signer: str, digest: bytes, signature: bytes
 ) -> None:
-    """A key's own signature, or else what the contract at the signer's address says (ERC-1271)."""
+    """Raise `TermsError` unless the signer's key made it, or its contract accepts it (ERC-1271)."""
     try:
         if recover(digest, signature) == signer:
             return
@@ -194,7 +199,7 @@ def _check_signature(
         raise TermsError("signature-invalid", f"{name} {reason}")
 
 
-def _check_open(service: Service, row: Row) -> None:
+def _check_undecided(service: Service, row: Row) -> None:
     status = _status(service, row)
     if status != "proposed":
         raise Refusal(409, "proposal-decided", f"this proposal is {status} already")
@@ -210,8 +215,8 @@ def _status(service: Service, row: Row) -> str:
     return "proposed" if row.accepted_ms is None else "accepted"
 
 
-def _proposal(service: Service, row: Row) -> schemas.Proposal:
-    return schemas.Proposal.model_validate(
+def _proposal(service: Service, row: Row) -> answers.Proposal:
+    return answers.Proposal.model_validate(
         {
             "contract_id": to_hex(row.contract_id),
             "status": _status(service, row),
@@ -225,20 +230,20 @@ def _proposal(service: Service, row: Row) -> schemas.Proposal:
     )
 
 
-def _find(service: Service, session: Session, caller: Caller, digest: bytes) -> Row | None:
+def _find_proposal(service: Service, session: Session, caller: Caller, digest: bytes) -> Row | None:
     return session.one(
         "api.proposal", log_id=service.log_id, contract_id=digest, account=caller.account
     )
 
 
-def _found(service: Service, session: Session, caller: Caller, digest: bytes) -> Row:
-    row = _find(service, session, caller, digest)
+def _known_proposal(service: Service, session: Session, caller: Caller, digest: bytes) -> Row:
+    row = _find_proposal(service, session, caller, digest)
     if row is None:
         raise not_found("proposal of yours")
     return row
 
 
-def _page(
+def _proposal_page(
     service: Service,
     caller: Caller,
     after: str | None,
@@ -247,7 +252,7 @@ def _page(
     operator: str | None,
     owner: str | None,
     surface: bytes | None = None,
-) -> schemas.Proposals:
+) -> answers.Proposals:
     after_ms, _, after_id = after.partition(".") if after else ("0", "", "0x")
     with service.database.transaction(caller.account) as session:
         rows = session.all(
@@ -260,8 +265,7 @@ def _page(
             after=from_hex(after_id),
             limit=limit,
         )
-    last = rows[-1] if len(rows) == limit else None
-    return schemas.Proposals(
+    return answers.Proposals(
         proposals=[_proposal(service, row) for row in rows],
-        next=f"{last.created_ms}.{to_hex(last.contract_id)}" if last else None,
+        next=next_cursor(rows, limit, lambda last: f"{last.created_ms}.{to_hex(last.contract_id)}"),
     )

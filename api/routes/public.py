@@ -1,4 +1,4 @@
-"""What anyone may read, without a key: the log with its proofs, policies, contracts, payouts."""
+"""The routes without a key: the log with its proofs, policies, contracts, payouts, receipts."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -6,17 +6,27 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from api.context import Service, TheService
-from api.http import schemas
-from api.http.encoding import AfterPosition, ContractId, Limit, address
-from api.http.fields import MAX_POSITION, Position, Size, Word
+from api.http import answers
+from api.http.answers import next_cursor
+from api.http.fields import (
+    MAX_POSITION,
+    AfterPosition,
+    ContractId,
+    Limit,
+    Position,
+    Size,
+    Word,
+    address,
+)
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
 from api.routes import receipts
-from orchestrator.core import contract as settlement
+from orchestrator.core.contract import Contract
 from orchestrator.core.entry import ascii_word
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.log.reader import StoredEntry
 from orchestrator.log.tree import Checkpoint
+from orchestrator.storage.database import Row
 
 IMMUTABLE = "public, max-age=31536000, immutable"
 
@@ -28,10 +38,10 @@ AtSize = Annotated[
 
 
 @router.get("/log")
-def log(service: TheService) -> schemas.Log:
-    """Which log this is, where it is anchored and paid out, and how long it is."""
+def log(service: TheService) -> answers.Log:
+    """Return the log's identity, the contracts that anchor it and pay by it, and its size."""
     newest = service.log.checkpoint()
-    return schemas.Log(
+    return answers.Log(
         log_id=to_hex(service.log_id),
         origin=service.info.origin,
         chain_id=service.escrow_domain.chain_id,
@@ -46,12 +56,12 @@ def log(service: TheService) -> schemas.Log:
 
 
 @router.get("/log/checkpoint", responses=documented(404))
-def checkpoint(service: TheService, response: Response, size: AtSize = None) -> schemas.Checkpoint:
-    """The newest checkpoint, or the one of exactly this size."""
+def checkpoint(service: TheService, response: Response, size: AtSize = None) -> answers.Checkpoint:
+    """Return the newest checkpoint, or the one of exactly this size."""
     found = _checkpoint(service, size)
     if size is not None:
         _cache(response)
-    return schemas.Checkpoint(
+    return answers.Checkpoint(
         log_id=to_hex(service.log_id),
         size=found.size,
         root=to_hex(found.root),
@@ -63,29 +73,27 @@ def checkpoint(service: TheService, response: Response, size: AtSize = None) -> 
 @router.get("/log/entries")
 def entries(
     service: TheService, response: Response, start: Position = 0, limit: Limit = 100
-) -> schemas.Entries:
-    """Entries from an index on, as they were hashed, with the openings of their payloads."""
+) -> answers.Entries:
+    """List entries from a position on, as they were hashed, with the openings of their payloads."""
     found = service.log.entries(start, limit)
-    full = len(found) == limit
-    if full:
+    start_of_next = next_cursor(found, limit, lambda last: last.position + 1)
+    # A page that is not full grows with the log.
+    if start_of_next is not None:
         _cache(response)
-    return schemas.Entries(
-        entries=[log_entry(stored) for stored in found],
-        next=found[-1].position + 1 if full else None,
-    )
+    return answers.Entries(entries=[_log_entry(stored) for stored in found], next=start_of_next)
 
 
 @router.get("/log/proofs/inclusion", responses=documented(404))
 def inclusion(
-    service: TheService, response: Response, index: Position, size: AtSize = None
-) -> schemas.InclusionProof:
-    """The proof that the entry at `index` is in the log of a checkpoint's size."""
+    service: TheService, response: Response, position: Position, size: AtSize = None
+) -> answers.InclusionProof:
+    """Return the proof that the entry at `position` is in the log of a checkpoint's size."""
     under = _checkpoint(service, size)
-    path = service.log.inclusion_proof(index, under.size)
+    path = service.log.inclusion_proof(position, under.size)
     if size is not None:
         _cache(response)
-    return schemas.InclusionProof(
-        index=index, size=under.size, root=to_hex(under.root), path=hexes(path)
+    return answers.InclusionProof(
+        position=position, size=under.size, root=to_hex(under.root), path=_path(path)
     )
 
 
@@ -95,18 +103,18 @@ def consistency(
     response: Response,
     old: Size,
     new: AtSize = None,
-) -> schemas.ConsistencyProof:
-    """The proof that the log at one checkpoint extends the log at an older one."""
+) -> answers.ConsistencyProof:
+    """Return the proof that the log at one checkpoint extends the log at an older one."""
     before, after = _checkpoint(service, old), _checkpoint(service, new)
     path = service.log.consistency_proof(before.size, after.size)
     if new is not None:
         _cache(response)
-    return schemas.ConsistencyProof(
+    return answers.ConsistencyProof(
         old_size=before.size,
         old_root=to_hex(before.root),
         new_size=after.size,
         new_root=to_hex(after.root),
-        path=hexes(path),
+        path=_path(path),
     )
 
 
@@ -117,25 +125,25 @@ def run(
     first: Position,
     count: Size,
     size: AtSize = None,
-) -> schemas.RunProof:
-    """One proof that the entries [first, first + count) are in the log of a checkpoint's size."""
+) -> answers.RunProof:
+    """Return one proof that the entries [first, first + count) are in a checkpoint's log."""
     under = _checkpoint(service, size)
     path = service.log.run_proof(first, count, under.size)
     if size is not None:
         _cache(response)
-    return schemas.RunProof(
-        first=first, count=count, size=under.size, root=to_hex(under.root), path=hexes(path)
+    return answers.RunProof(
+        first=first, count=count, size=under.size, root=to_hex(under.root), path=_path(path)
     )
 
 
 @router.get("/policies/{hash}", responses=documented(404))
-def policy(service: TheService, response: Response, hash: Word) -> schemas.PolicyView:  # noqa: A002
-    """A policy by its hash, SHA-256 over the document as canonical JSON."""
+def policy(service: TheService, response: Response, hash: Word) -> answers.PolicyView:  # noqa: A002
+    """Return the policy of a hash, the SHA-256 of its document as canonical JSON."""
     found = service.log.policy(from_hex(hash))
     if found is None:
         raise not_found("policy")
     _cache(response)
-    return schemas.PolicyView(hash=hash, document=found.document())
+    return answers.PolicyView(hash=hash, document=found.document())
 
 
 @router.get("/contracts")
@@ -144,63 +152,45 @@ def contracts(
     surface: Annotated[Word | None, Query(description="Only this surface's.")] = None,
     after: AfterPosition = 0,
     limit: Limit = 100,
-) -> schemas.Contracts:
-    """The contracts that were opened on chain, in the order in which the log has them."""
+) -> answers.Contracts:
+    """List the contracts that were opened on chain, in the order of the log."""
     found = service.log.contracts(after, limit, surface=from_hex(surface) if surface else None)
-    return schemas.Contracts(
+    return answers.Contracts(
         contracts=_contracts(service, found),
-        next=found[-1].opened if len(found) == limit else None,
+        next=next_cursor(found, limit, lambda last: last.opened),
     )
 
 
 @router.get("/contracts/{contract}", responses=documented(404))
-def contract(service: TheService, contract: ContractId) -> schemas.ContractDetail:
-    """One contract: its terms, its totals by the log, and what it has paid."""
+def contract(service: TheService, contract: ContractId) -> answers.ContractDetail:
+    """Return a contract: its terms, its totals by the log, and the sum of its payouts."""
     digest = from_hex(contract)
     found = _known_contract(service, digest)
-    (shown,) = _contracts(service, [found])
+    (summary,) = _contracts(service, [found])
     paid_units = receipts.paid_units(service, digest, MAX_POSITION)
-    return schemas.ContractDetail(**dict(shown), paid_units=str(paid_units))
+    return answers.ContractDetail(**dict(summary), paid_units=str(paid_units))
 
 
 @router.get("/contracts/{contract}/payouts", responses=documented(404))
 def payouts(
     service: TheService, contract: ContractId, after: AfterPosition = 0, limit: Limit = 100
-) -> schemas.Payouts:
-    """What a contract has paid, payout by payout."""
-    digest = from_hex(contract)
-    _known_contract(service, digest)
-    with service.database.transaction() as session:
-        rows = session.all(
-            "api.entries_about",
-            log_id=service.log_id,
-            subject=digest,
-            kind=ascii_word("payout"),
-            after=after,
-            limit=limit,
-        )
-    found = [_payout(StoredEntry(*row)) for row in rows]
-    return schemas.Payouts(payouts=found, next=found[-1].position if len(found) == limit else None)
+) -> answers.Payouts:
+    """List the payouts of a contract."""
+    rows = _entry_page(service, "api.entries_about", contract, "payout", after, limit)
+    return answers.Payouts(
+        payouts=[_payout(StoredEntry(*row)) for row in rows],
+        next=next_cursor(rows, limit, lambda last: last.position),
+    )
 
 
 @router.get("/contracts/{contract}/endorsements", responses=documented(404))
 def endorsements(
     service: TheService, contract: ContractId, after: AfterPosition = 0, limit: Limit = 100
-) -> schemas.Endorsements:
-    """The statements about a contract that the verifier has endorsed for ERC-8183 jobs."""
-    digest = from_hex(contract)
-    _known_contract(service, digest)
-    with service.database.transaction() as session:
-        rows = session.all(
-            "api.endorsed",
-            log_id=service.log_id,
-            contract_id=digest,
-            kind=ascii_word("settlement"),
-            after=after,
-            limit=limit,
-        )
+) -> answers.Endorsements:
+    """List the statements about a contract that the verifier has endorsed for ERC-8183 jobs."""
+    rows = _entry_page(service, "api.endorsed", contract, "settlement", after, limit)
     found = [
-        schemas.Endorsement(
+        answers.Endorsement(
             position=row.position,
             entry=to_hex(row.entry),
             size=row.size,
@@ -211,27 +201,25 @@ def endorsements(
         )
         for row in rows
     ]
-    return schemas.Endorsements(
-        endorsements=found, next=found[-1].position if len(found) == limit else None
+    return answers.Endorsements(
+        endorsements=found, next=next_cursor(rows, limit, lambda last: last.position)
     )
 
 
 @router.get("/receipts/{position}", responses=documented(404))
-def receipt(service: TheService, position: Position) -> schemas.Receipt:
-    """The receipt of an outcome, a reversal, a settlement or a payout; see docs/receipt.md."""
+def receipt(service: TheService, position: Position) -> answers.Receipt:
+    """Return the receipt of an outcome, a reversal, a settlement or a payout."""
     return receipts.build(service, position)
 
 
-def hexes(hashes: Sequence[bytes]) -> list[str]:
-    """Hashes as they go over the wire."""
-    return [to_hex(node) for node in hashes]
+def _path(nodes: Sequence[bytes]) -> list[str]:
+    return [to_hex(node) for node in nodes]
 
 
-def log_entry(stored: StoredEntry) -> schemas.LogEntry:
-    """An entry with its opening, as it goes over the wire."""
-    return schemas.LogEntry.model_validate(
+def _log_entry(stored: StoredEntry) -> answers.LogEntry:
+    return answers.LogEntry.model_validate(
         {
-            "index": stored.position,
+            "position": stored.position,
             "entry": to_hex(stored.data),
             "opening": receipts.opening(stored),
         }
@@ -252,16 +240,31 @@ def _checkpoint(service: Service, size: int | None) -> Checkpoint:
     return found
 
 
-def _known_contract(service: Service, digest: bytes) -> settlement.Contract:
+def _entry_page(
+    service: Service, query: str, contract: str, kind: str, after: int, limit: int
+) -> list[Row]:
+    """Return a page of a known contract's entries of one kind. Raises `Refusal` (404)."""
+    digest = from_hex(contract)
+    _known_contract(service, digest)
+    with service.database.transaction() as session:
+        return session.all(
+            query,
+            log_id=service.log_id,
+            contract_id=digest,
+            kind=ascii_word(kind),
+            after=after,
+            limit=limit,
+        )
+
+
+def _known_contract(service: Service, digest: bytes) -> Contract:
     found = service.log.contract(digest)
     if found is None:
         raise not_found("contract in the log")
     return found
 
 
-def _contracts(
-    service: Service, contracts: Sequence[settlement.Contract]
-) -> list[schemas.Contract]:
+def _contracts(service: Service, contracts: Sequence[Contract]) -> list[answers.Contract]:
     with service.database.transaction() as session:
         rows = session.all(
             "api.opened_terms",
@@ -272,15 +275,13 @@ def _contracts(
     return [_contract(service, found, terms.get(found.rules.contract_id)) for found in contracts]
 
 
-def _contract(
-    service: Service, contract: settlement.Contract, terms: object | None
-) -> schemas.Contract:
+def _contract(service: Service, contract: Contract, terms: object | None) -> answers.Contract:
     rules = contract.rules
     if contract.closed_at_ms is not None:
         status = "closed"
     else:
         status = "live" if contract.is_live(service.now_ms()) else "ended"
-    return schemas.Contract.model_validate(
+    return answers.Contract.model_validate(
         {
             "contract_id": to_hex(rules.contract_id),
             "status": status,
@@ -302,9 +303,9 @@ def _contract(
     )
 
 
-def _payout(stored: StoredEntry) -> schemas.Payout:
+def _payout(stored: StoredEntry) -> answers.Payout:
     entry = stored.entry
-    return schemas.Payout.model_validate(
+    return answers.Payout.model_validate(
         {
             "position": stored.position,
             "time_ms": entry.time_ms,
@@ -317,5 +318,5 @@ def _payout(stored: StoredEntry) -> schemas.Payout:
 
 
 def _cache(response: Response) -> None:
-    """The log's past never changes."""
+    """Let any cache keep the answer: the log's past never changes."""
     response.headers["Cache-Control"] = IMMUTABLE

@@ -1,7 +1,7 @@
 """Receipts: the few entries that show one outcome, reversal, settlement or payout, with proofs.
 
-The format is described in docs/receipt.md. Whoever holds a receipt checks it alone; nothing here
-has to be believed.
+The format is described in docs/receipt.md. The holder of a receipt can check it alone, without
+trust in this service.
 """
 
 from collections.abc import Iterator
@@ -10,14 +10,14 @@ from typing import Any, cast
 from eth_utils.crypto import keccak
 
 from api.context import Service
-from api.http import schemas
+from api.http import answers
 from api.http.problems import Refusal, not_found
 from orchestrator.core.entry import Entry, ascii_word, unpack_outcome, unpack_reversal
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.merkle import inclusion_proof
 from orchestrator.log.reader import StoredEntry, read_entries
 from orchestrator.log.tree import Checkpoint, Tiles, checkpoint_of, stored_checkpoint
-from orchestrator.storage.database import Session
+from orchestrator.storage.database import Row, Session
 
 FORMAT = "tallystick-receipt-1"
 PUBLISHED = keccak(text="Published(bytes32,uint64,bytes32)")
@@ -25,21 +25,22 @@ PUBLISHED = keccak(text="Published(bytes32,uint64,bytes32)")
 Roles = dict[str, int]
 
 
-def build(service: Service, position: int) -> schemas.Receipt:
-    """The receipt of the entry at a position. Raises `Refusal` (404) if it can have none."""
+def build(service: Service, position: int) -> answers.Receipt:
+    """Return the receipt of the entry at a position. Raises `Refusal` (404) if it can have none."""
     with service.database.transaction() as session:
         stored = _entry(service, session, position)
         if stored is None:
             raise not_found("entry")
         entry = stored.entry
         roles = _roles(service, session, position, entry)
+        # A log that was checked has every entry that an entry of it names.
         found = {
-            role: cast(StoredEntry, _entry(service, session, index))
-            for role, index in roles.items()
+            role: cast(StoredEntry, _entry(service, session, place))
+            for role, place in roles.items()
         }
         checkpoint, is_anchored = _checkpoint(service, session, max(roles.values()))
         proven = list(_proven(service, session, checkpoint, found))
-    return schemas.Receipt.model_validate(
+    return answers.Receipt.model_validate(
         {
             "format": FORMAT,
             "position": position,
@@ -49,7 +50,7 @@ def build(service: Service, position: int) -> schemas.Receipt:
             "event_log": service.event_log_domain.verifying_contract,
             "escrow": service.escrow_domain.verifying_contract,
             "contract_id": to_hex(_contract_id(entry)),
-            "checkpoint": schemas.ReceiptCheckpoint(
+            "checkpoint": answers.ReceiptCheckpoint(
                 size=checkpoint.size,
                 root=to_hex(checkpoint.root),
                 signature=to_hex(checkpoint.signature),
@@ -61,13 +62,13 @@ def build(service: Service, position: int) -> schemas.Receipt:
 
 
 def paid_units(service: Service, contract_id: bytes, until: int) -> int:
-    """What a contract's payouts up to a position come to, gross, in token base units."""
+    """Return the sum of a contract's payouts up to a position, gross, in token base units."""
     with service.database.transaction() as session:
         return _paid_units(service, session, contract_id, until)
 
 
 def opening(stored: StoredEntry) -> dict[str, Any] | None:
-    """Return an entry's opening as it goes over the wire."""
+    """Return an entry's opening as JSON; None if it has none."""
     opened = stored.opened
     return None if opened is None else opened.to_json()
 
@@ -77,7 +78,7 @@ def _contract_id(entry: Entry) -> bytes:
 
 
 def _roles(service: Service, session: Session, position: int, entry: Entry) -> Roles:
-    """Which entries the receipt needs, by what they are to it."""
+    """Return the positions of the entries that the receipt needs, by their roles."""
     contract_id = _contract_id(entry)
     if entry.kind == "outcome":
         outcome = unpack_outcome(entry.payload)
@@ -91,11 +92,12 @@ def _roles(service: Service, session: Session, position: int, entry: Entry) -> R
         return {"settlement": position} | _paid(service, session, contract_id, entry.value)
     if entry.kind == "payout":
         units = _paid_units(service, session, contract_id, position)
-        found = session.one(
+        found = _row(
+            service,
+            session,
             "api.settlement_of",
-            log_id=service.log_id,
-            contract_id=contract_id,
-            kind=ascii_word("settlement"),
+            contract_id,
+            "settlement",
             before=position,
             units=units,
         )
@@ -110,49 +112,42 @@ def _roles(service: Service, session: Session, position: int, entry: Entry) -> R
 
 
 def _settled(service: Service, session: Session, contract_id: bytes, position: int) -> Roles:
-    """The settlement that covers an entry, the contract's next, and what paid it."""
-    rows = session.all(
-        "api.entries_about",
-        log_id=service.log_id,
-        subject=contract_id,
-        kind=ascii_word("settlement"),
-        after=position,
-        limit=1,
+    """Return the roles of the contract's next settlement, which covers an entry, and its payout."""
+    row = _row(
+        service, session, "api.entries_about", contract_id, "settlement", after=position, limit=1
     )
-    if not rows:
+    if row is None:
         return {}
-    settlement = StoredEntry(*rows[0])
+    settlement = StoredEntry(*row)
     paid = _paid(service, session, contract_id, settlement.entry.value)
     return {"settlement": settlement.position} | paid
 
 
 def _paid(service: Service, session: Session, contract_id: bytes, units: int) -> Roles:
-    """The payout with which the contract had paid as much as a statement says it owes."""
+    """Return the role of the payout with which the contract had paid what a statement says."""
+    # A statement of nothing is paid by no payout; the query would name the first.
     if not units:
         return {}
-    found = session.one(
-        "api.payout_reaching",
-        log_id=service.log_id,
-        contract_id=contract_id,
-        kind=ascii_word("payout"),
-        units=units,
-    )
+    found = _row(service, session, "api.payout_reaching", contract_id, "payout", units=units)
     return {} if found is None else {"payout": found.position}
 
 
 def _paid_units(service: Service, session: Session, contract_id: bytes, until: int) -> int:
-    row = session.one(
-        "api.paid",
-        log_id=service.log_id,
-        contract_id=contract_id,
-        kind=ascii_word("payout"),
-        until=until,
-    )
+    row = _row(service, session, "api.paid", contract_id, "payout", until=until)
     return int(row.units) if row else 0
 
 
+def _row(
+    service: Service, session: Session, query: str, contract_id: bytes, kind: str, **bounds: int
+) -> Row | None:
+    """Return the one row of a query about a contract's entries of a kind."""
+    return session.one(
+        query, log_id=service.log_id, contract_id=contract_id, kind=ascii_word(kind), **bounds
+    )
+
+
 def _checkpoint(service: Service, session: Session, highest: int) -> tuple[Checkpoint, bool]:
-    """The first checkpoint beyond an index that was seen on chain, or else the newest there is."""
+    """Return the first checkpoint beyond a position that is anchored, or else the newest."""
     row = session.one(
         "api.anchored",
         chain_id=service.event_log_domain.chain_id,
@@ -166,6 +161,7 @@ def _checkpoint(service: Service, session: Session, highest: int) -> tuple[Check
         anchored = stored_checkpoint(session, service.log_id, row.size)
         if anchored is not None:
             return checkpoint_of(anchored), True
+    # Without a stored checkpoint of the anchored size there is no tree to prove under.
     newest = stored_checkpoint(session, service.log_id)
     if newest is None:
         raise not_found("checkpoint")
@@ -174,14 +170,14 @@ def _checkpoint(service: Service, session: Session, highest: int) -> tuple[Check
 
 def _proven(
     service: Service, session: Session, checkpoint: Checkpoint, found: dict[str, StoredEntry]
-) -> Iterator[schemas.ReceiptEntry]:
+) -> Iterator[answers.ReceiptEntry]:
     read = Tiles(session, service.log_id).node
     for role, stored in sorted(found.items(), key=lambda item: item[1].position):
         path = inclusion_proof(stored.position, checkpoint.size, read)
-        yield schemas.ReceiptEntry.model_validate(
+        yield answers.ReceiptEntry.model_validate(
             {
                 "role": role,
-                "index": stored.position,
+                "position": stored.position,
                 "entry": to_hex(stored.data),
                 "opening": opening(stored),
                 "path": [to_hex(node) for node in path],

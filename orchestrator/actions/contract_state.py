@@ -15,7 +15,9 @@ from orchestrator.chain.abi import (
     Closed,
     Refunded,
 )
-from orchestrator.chain.deployment import Chain, PendingStatement, Token
+from orchestrator.chain.caller import Token
+from orchestrator.chain.deployment import Chain
+from orchestrator.chain.escrow import PendingStatement
 from orchestrator.chain.event_scan import events_of
 from orchestrator.chain.rpc import NodeError
 from orchestrator.core.entry import ZERO_ADDRESS

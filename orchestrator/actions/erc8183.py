@@ -18,9 +18,9 @@ from eth_utils.address import to_checksum_address
 from orchestrator.actions.contract_state import ContractState, token_of
 from orchestrator.actions.plan import Plan, PlannedTransaction
 from orchestrator.actions.wording import describe_exact_amount
-from orchestrator.chain.caller import UNLIKE, contract_at
+from orchestrator.chain.caller import contract_at, is_mismatch
 from orchestrator.chain.deployment import Chain
-from orchestrator.chain.rpc import ReplyError, octets, result
+from orchestrator.chain.rpc import octets, result
 from orchestrator.client.http import Client
 from orchestrator.client.log_server import reading, served_deployment
 from orchestrator.core.entry import ENTRY_BYTES, POSITION_LIMIT, WORD_BYTES
@@ -149,7 +149,7 @@ def evaluator_at(chain: Chain, factory: str, address: str) -> Evaluator:
         if _address_for(chain, factory, condition) == address:
             return Evaluator(address, condition, domain)
     except ChainError as error:
-        if not isinstance(error, ReplyError) and error.code not in UNLIKE:
+        if not is_mismatch(error):
             raise
     raise InputError(
         "evaluator-false", f"the contract at {address} is no evaluator of the factory {factory}"
@@ -162,7 +162,7 @@ def _address_for(chain: Chain, factory: str, condition: Condition) -> str:
 
 
 def _has_code(chain: Chain, address: str) -> bool:
-    (code,) = chain.ask([("eth_getCode", [address, "latest"])])
+    (code,) = chain.batch([("eth_getCode", [address, "latest"])])
     return bool(octets(result(code)))
 
 
@@ -348,7 +348,7 @@ def _prove(
     root = chain.root_at(log_id, size)
     if root is None:
         return None
-    answer = client.get("/v1/log/proofs/inclusion", index=exhibit.position, size=size)
+    answer = client.get("/v1/log/proofs/inclusion", position=exhibit.position, size=size)
     with reading(client, f"where entry {exhibit.position} stands"):
         # A path is as long as the tree is high; a longer one is not even read.
         path = [from_hex(node, WORD_BYTES) for node in answer["path"][:MAX_PATH_NODES]]

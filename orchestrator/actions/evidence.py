@@ -16,7 +16,8 @@ from orchestrator.actions.contract_state import (
 )
 from orchestrator.actions.plan import Plan, PlannedTransaction
 from orchestrator.actions.wording import count_of
-from orchestrator.chain.deployment import Chain, PendingStatement
+from orchestrator.chain.deployment import Chain
+from orchestrator.chain.escrow import PendingStatement
 from orchestrator.core.contract import rules_of
 from orchestrator.core.errors import EscrowError, ReplayError
 from orchestrator.core.evidence.exhibits import (

@@ -1,6 +1,6 @@
 """Amounts and counts as they are written for people; `core.units` writes times."""
 
-from orchestrator.chain.deployment import Token
+from orchestrator.chain.caller import Token
 from orchestrator.core.units import format_amount
 
 

@@ -1,6 +1,6 @@
-"""The contracts as this program was built with them: code, calls' arguments, events and errors.
+"""The contracts as this program was built with them: code, calls, events and errors.
 
-Their artifacts come with the package. What a node says of them is decoded here, strictly.
+Their artifacts come with the package. A node's data about them is decoded here, strictly.
 """
 
 import json
@@ -24,7 +24,7 @@ from eth_utils.address import to_checksum_address
 from orchestrator.chain.rpc import NodeError, octets
 from orchestrator.core.entry import ascii_text
 from orchestrator.core.errors import EntryError
-from orchestrator.core.terms import Terms
+from orchestrator.core.hexadecimal import to_hex
 
 _SHOWN_CHARS = 200
 # The escrow's code is spread over these: it is more than one address may hold (EIP-170).
@@ -38,10 +38,11 @@ CONTRACTS = (
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A compiled contract. Immutables, each at its places (start, length), are zero in `runtime`.
+    """A compiled contract.
 
-    So are the addresses of the libraries that it calls, at the places (name, start) of `links` in
-    `creation` and of `runtime_links` in `runtime`.
+    Each of its immutables stands at several places (start, length), which are zero in `runtime`.
+    Zero are also the addresses of the libraries that it calls, at the places (name, start) of
+    `links` in `creation` and of `runtime_links` in `runtime`.
     """
 
     abi: ABI
@@ -51,26 +52,27 @@ class Artifact:
     links: tuple[tuple[str, int], ...]
     runtime_links: tuple[tuple[str, int], ...]
 
-    def linked(self, libraries: Mapping[str, str]) -> bytes:
-        """The creation code that calls the libraries at these addresses, by their names."""
+    def link(self, libraries: Mapping[str, str]) -> bytes:
+        """Return the creation code that calls the libraries at these addresses, by their names."""
         code = bytearray(self.creation)
         for name, start in self.links:
             code[start : start + 20] = bytes.fromhex(libraries[name][2:])
         return bytes(code)
 
-    def libraries(self, code: bytes) -> dict[str, str]:
-        """The addresses of the libraries that code on chain calls, by their names."""
+    def libraries_in(self, code: bytes) -> dict[str, str]:
+        """Return the addresses of the libraries that code on chain calls, by their names."""
         return {
             name: to_checksum_address(code[start : start + 20])
             for name, start in self.runtime_links
         }
 
     def differs(self, code: bytes) -> bool:
-        """Whether code on chain is anything but this contract with its immutables set.
+        """Return whether code on chain is anything but this contract with its immutables set.
 
-        Each of them has one value in all its places, and each library one address: otherwise a
-        getter could show what the rest of the code does not use.
+        Each immutable has one value in all its places, and each library one address: otherwise a
+        getter could show a value that the rest of the code does not use.
         """
+        # Immutables and addresses have fixed lengths, so another length is another program.
         if len(code) != len(self.runtime):
             return True
         masked = bytearray(code)
@@ -79,7 +81,7 @@ class Artifact:
                 return True
             for start, length in places:
                 masked[start : start + length] = bytes(length)
-        libraries = self.libraries(code)
+        libraries = self.libraries_in(code)
         for name, start in self.runtime_links:
             if to_checksum_address(code[start : start + 20]) != libraries[name]:
                 return True
@@ -89,7 +91,7 @@ class Artifact:
 
 @cache
 def artifact(name: str) -> Artifact:
-    """The contract of this name: one of the files in artifacts/."""
+    """Return the contract of this name, from its file in `artifacts/`."""
     text = files("orchestrator.chain").joinpath(f"artifacts/{name}.json").read_text("utf-8")
     found = json.loads(text)
     return Artifact(
@@ -110,34 +112,23 @@ def _places(links: Mapping[str, Sequence[int]]) -> tuple[tuple[str, int], ...]:
 
 
 class Call(NamedTuple):
-    """A transaction to be: the contract and its calldata."""
+    """A call of a contract, not yet a transaction: the contract and its calldata."""
 
     to: str
     data: bytes
 
-
-class Group(NamedTuple):
-    """What the contracts of one settlement batch have in common."""
-
-    log_id: bytes
-    token: str
-    verifier: str
-    fee_recipient: str
-    fee_bps: int
-
-    @classmethod
-    def of(cls, terms: Terms) -> "Group":
-        """The group that the escrow puts a contract with these terms into."""
-        return cls(terms.log_id, terms.token, terms.verifier, terms.fee_recipient, terms.fee_bps)
+    def from_account(self, sender: str) -> dict[str, str]:
+        """Return the JSON-RPC object by which a node tries the call out as this account."""
+        return {"from": sender, "to": self.to, "data": to_hex(self.data)}
 
 
 # --- Events ---------------------------------------------------------------------------------------
-# Named and ordered as in Solidity; amounts in token base units, `position` an index in the log.
+# Named and ordered as in Solidity; amounts in token base units, `position` is a place in the log.
 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A log has begun."""
+    """The registration of a log."""
 
     log_id: bytes
     registrant: str
@@ -147,7 +138,7 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A checkpoint is anchored."""
+    """The anchoring of a checkpoint."""
 
     log_id: bytes
     size: int
@@ -156,7 +147,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A contract is escrowed."""
+    """The opening of a contract."""
 
     contract_id: bytes
     owner: str
@@ -167,7 +158,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The entry at `position` is the contract's statement now, and paid nothing at once."""
+    """A new statement of the contract, the entry at `position`, which paid nothing at once."""
 
     contract_id: bytes
     position: int
@@ -177,7 +168,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """Behind a `Settled`: the statement can be challenged until `resolves_at_s`."""
+    """A statement that can be challenged until `resolves_at_s`; follows its `Settled`."""
 
     contract_id: bytes
     position: int
@@ -186,7 +177,7 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """The statement at `position` stands since `since_s`; so much is payable, claims apart."""
+    """A statement that is final since `since_s` and makes `net_units` payable, claims apart."""
 
     contract_id: bytes
     position: int
@@ -196,7 +187,7 @@ class Final:
 
 @dataclass(frozen=True, slots=True)
 class Disputed:
-    """A party put the pending statement before the arbiter."""
+    """A party's dispute, which puts the pending statement before the arbiter."""
 
     contract_id: bytes
     party: str
@@ -205,7 +196,7 @@ class Disputed:
 
 @dataclass(frozen=True, slots=True)
 class Ruled:
-    """The arbiter said what the disputed statement makes payable."""
+    """The arbiter's ruling on the amount that the disputed statement makes payable."""
 
     contract_id: bytes
     payable_units: int
@@ -213,7 +204,7 @@ class Ruled:
 
 @dataclass(frozen=True, slots=True)
 class Disproved:
-    """The log refuted what the contract's verifier signed; its word counts no more."""
+    """A proof that the contract's verifier signed a falsehood; its signatures count no more."""
 
     contract_id: bytes
     kind: str
@@ -221,7 +212,7 @@ class Disproved:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """The operator proved an outcome that was not settled."""
+    """The operator's proof of an outcome that was not settled."""
 
     contract_id: bytes
     key: bytes
@@ -234,7 +225,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class ClaimDropped:
-    """The log refuted a claim."""
+    """The end of a claim that the log refutes."""
 
     contract_id: bytes
     key: bytes
@@ -243,7 +234,7 @@ class ClaimDropped:
 
 @dataclass(frozen=True, slots=True)
 class ClaimsDisputed:
-    """A party put the sum of the claims before the arbiter."""
+    """A party's dispute, which puts the sum of the claims before the arbiter."""
 
     contract_id: bytes
     party: str
@@ -251,7 +242,7 @@ class ClaimsDisputed:
 
 @dataclass(frozen=True, slots=True)
 class ClaimsRuled:
-    """The arbiter said how much of the claims is paid at most."""
+    """The arbiter's ruling on the amount of the claims that is paid at most."""
 
     contract_id: bytes
     amount_units: int
@@ -259,7 +250,7 @@ class ClaimsRuled:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """Both parties ended the contract: so much is payable in all."""
+    """The end of a contract by consent, with `payable_units` payable in all."""
 
     contract_id: bytes
     payable_units: int
@@ -267,7 +258,7 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The entry at `position` changed nothing, for this reason."""
+    """An entry at `position` that changed nothing, and the reason."""
 
     contract_id: bytes
     position: int
@@ -276,8 +267,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """The contract paid `amount_units` to its payee, and `fee_units` beside it, under its statement
-    at `position`."""
+    """A payout of `amount_units` to the payee, and of `fee_units` to the fee's recipient.
+
+    It was made under the statement at `position`.
+    """
 
     contract_id: bytes
     payee: str
@@ -292,7 +285,7 @@ class Paid:
 
 @dataclass(frozen=True, slots=True)
 class Refunded:
-    """What was not paid went back to the owner."""
+    """The return of the unpaid budget to the owner."""
 
     contract_id: bytes
     owner: str
@@ -301,7 +294,7 @@ class Refunded:
 
 @dataclass(frozen=True, slots=True)
 class Credited:
-    """Directly behind a `Paid` or `Refunded`: the transfer failed, the account may withdraw it."""
+    """A transfer that failed and is left to withdraw; directly after its `Paid` or `Refunded`."""
 
     contract_id: bytes
     account: str
@@ -310,7 +303,7 @@ class Credited:
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
-    """An account took its credit out."""
+    """The withdrawal of an account's credit."""
 
     token: str
     account: str
@@ -344,7 +337,7 @@ _EVENTS: tuple[type[Event], ...] = get_args(Event)
 
 @dataclass(frozen=True, slots=True)
 class ChainEvent:
-    """An event where it stands. Block, transaction and log index together name it for ever."""
+    """An event and its place on chain. Block, transaction and log index together identify it."""
 
     block_number: int
     block_hash: bytes
@@ -355,7 +348,7 @@ class ChainEvent:
 
     @property
     def contract_id(self) -> bytes:
-        """Which contract it is about; empty for events of logs and of accounts."""
+        """The contract that the event is about; empty for events of logs and of accounts."""
         return getattr(self.event, "contract_id", b"")
 
 
@@ -371,15 +364,17 @@ def _event_abis() -> dict[bytes, tuple[type[Event], ABIEvent]]:
 
 
 def event_topics(*kinds: type[Event]) -> list[bytes]:
-    """The first topics of these events; without any, of all events above."""
+    """Return the first topics of these events, or of all events above if none is given."""
     return [topic for topic, (kind, _) in _event_abis().items() if not kinds or kind in kinds]
 
 
 def decode_event(topics: Sequence[bytes], data: bytes) -> Event:
-    """The event of a log that one of our contracts wrote. Raises NodeError if it is malformed."""
+    """Return the event in a log of one of our contracts. Raises NodeError if it is malformed."""
     try:
+        # Indexed arguments stand in the topics, the others in the data, each in their order.
         kind, item = _event_abis()[topics[0]]
-        # Text is decoded as bytes, which have the same layout: anybody may have written any.
+        # Text is decoded as bytes, which have the same layout: a sender may have written bytes that
+        # are no UTF-8, and such an event must not stop the reader.
         plain = [
             argument["type"].replace("string", "bytes")
             for argument in item["inputs"]
@@ -410,7 +405,8 @@ def decode_event(topics: Sequence[bytes], data: bytes) -> Event:
 
 @cache
 def _errors() -> dict[bytes, tuple[str, list[str]]]:
-    """Every error of our contracts by its selector: name and types."""
+    """Return every error of our contracts by its selector: name and types."""
+    # Solidity's own two errors, of `require` with a text and of `assert`, are in no ABI.
     found = {
         bytes.fromhex("08c379a0"): ("Error", ["string"]),
         bytes.fromhex("4e487b71"): ("Panic", ["uint256"]),
@@ -424,13 +420,13 @@ def _errors() -> dict[bytes, tuple[str, list[str]]]:
 
 
 def error_text(data: bytes) -> str:
-    """What a contract reverted with, as it would stand in Solidity."""
+    """Write a contract's revert data as the error stands in Solidity."""
     name, types = _errors().get(data[:4], ("", []))
     try:
         values = decode(types, data[4:])
     except (DecodingError, UnicodeDecodeError):
         name, values = "", ()
     if not name:
-        return f"reverted with 0x{data[:36].hex()}"
-    shown = (f"0x{value.hex()}" if isinstance(value, bytes) else str(value) for value in values)
+        return f"reverted with {to_hex(data[:36])}"
+    shown = (to_hex(value) if isinstance(value, bytes) else str(value) for value in values)
     return f"{name}({', '.join(shown)})"[:_SHOWN_CHARS]

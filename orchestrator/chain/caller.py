@@ -1,13 +1,13 @@
-"""One node's contracts: calldata, and typed reads.
+"""Calldata for contracts of one chain, and typed reads of them through one node.
 
-Nothing else imports web3. It encodes; the requests go through `Node`, since web3 by itself repeats
-`eth_sendRawTransaction` and reads replies of any length.
+Nothing else imports web3. It encodes; the requests go through `Node`, since web3 repeats
+`eth_sendRawTransaction` on its own and reads replies of any length.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
-from eth_abi.abi import decode
+from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError
 from eth_utils.abi import get_abi_output_types
 from eth_utils.address import to_checksum_address
@@ -18,31 +18,44 @@ from web3.providers import BaseProvider
 
 from orchestrator.chain.abi import Call, artifact, error_text
 from orchestrator.chain.rpc import (
-    Ask,
     Block,
     Json,
     Node,
     NodeError,
     ReplyError,
+    Request,
+    Tag,
+    block_request,
+    members,
+    nonce_request,
     octets,
     quantity,
     read_block,
     result,
+    tag_text,
 )
-from orchestrator.core.errors import ChainError
+from orchestrator.core.errors import ChainError, TermsError
 from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.terms import Domain
+from orchestrator.core.terms import Domain, recover
 
-Tag = str | int  # "latest", "safe", "finalized" or a block's number
-
-# How it fails, beside a `ReplyError`, to ask a contract of another kind.
-UNLIKE = ("call-reverted", "call-malformed", "node-unreadable")
+# The errors, beside a `ReplyError`, of a call to a contract of another kind.
+_MISMATCH_CODES = ("call-reverted", "call-malformed", "node-unreadable")
 _PAGE_BLOCKS = 100
 _SHOWN_CHARS = 200
+# ERC-1271: the selector of isValidSignature(bytes32,bytes), and what it returns for yes.
+_IS_VALID_SIGNATURE = bytes.fromhex("1626ba7e")
+_WALLET_GAS = 1_000_000
+
+
+class Token(NamedTuple):
+    """A token's own description: a name for people, and how many decimals a unit has."""
+
+    symbol: str
+    decimals: int
 
 
 class Caller:
-    """Reads contracts of one chain through one node, and writes calldata for them.
+    """A reader of one chain's contracts through one node, and a writer of calldata for them.
 
     Reads take a block tag and default to `latest`. They raise `NodeError` if the node does not
     answer, `ReplyError` if the contract reverts, `ChainError` if the node is on another chain.
@@ -61,10 +74,14 @@ class Caller:
     def close(self) -> None:
         self.node.close()
 
-    def ask(self, asks: Sequence[Ask]) -> list[Json]:
-        """What the node answers to all of these at once, once it has shown to be on our chain."""
-        chain_id, *replies = self.node.batch([("eth_chainId", []), *asks])
-        found = quantity(result(chain_id))
+    def batch(self, requests: Sequence[Request]) -> list[Json]:
+        """Return the node's replies, as `Node.batch` does, once it has shown to be on our chain.
+
+        The chain's id is asked for in the same request: behind a load balancer another request may
+        reach another node.
+        """
+        chain_id, *replies = self.node.batch([("eth_chainId", []), *requests])
+        found = quantity(chain_id)
         if found != self.chain_id:
             raise ChainError(
                 "wrong-chain",
@@ -73,39 +90,93 @@ class Caller:
             )
         return replies
 
+    # --- Blocks and transactions ------------------------------------------------------------------
+
     def block(self, tag: Tag = "latest") -> Block:
-        (reply,) = self.ask([("eth_getBlockByNumber", [tag_text(tag), False])])
+        """Return a block."""
+        (reply,) = self.batch([block_request(tag)])
         return read_block(reply)
 
     def blocks(self, numbers: Iterable[int]) -> dict[int, Block]:
-        """The blocks of these numbers, as far as the node has them."""
+        """Return the blocks of these numbers, as far as the node has them."""
         wanted, found = sorted(set(numbers)), {}
         for at in range(0, len(wanted), _PAGE_BLOCKS):
             page = wanted[at : at + _PAGE_BLOCKS]
-            asks: list[Ask] = [("eth_getBlockByNumber", [hex(n), False]) for n in page]
-            for number, reply in zip(page, self.ask(asks), strict=True):
+            replies = self.batch([block_request(number) for number in page])
+            for number, reply in zip(page, replies, strict=True):
                 if result(reply) is not None:
                     found[number] = read_block(reply)
         return found
 
-    def check_code(self, name: str, address: str) -> None:
-        """Raise ChainError unless our contract of this name is at the address."""
-        (reply,) = self.ask([("eth_getCode", [address, "latest"])])
-        code = octets(result(reply))
-        if not code:
-            raise ChainError(
-                "code-missing", f"there is no contract at {address}, where the {name} should be"
-            )
-        if artifact(name).differs(code):
-            raise ChainError(
-                "code-differs",
-                f"the code at {address} is not the {name} that this program was built with",
-            )
-        for library, home in artifact(name).libraries(code).items():
-            self.check_code(library, home)
+    def transaction_with_nonce(
+        self, sender: str, nonce: int, after: int, until: int
+    ) -> bytes | None:
+        """Return the hash of the sender's transaction with this nonce, in blocks (after, until].
+
+        The nonce must be unspent at `after` and spent at `until`. None if the node has forgotten
+        the states in between, or if no transaction spent it.
+        """
+        try:
+            while until - after > 1:
+                middle = (after + until) // 2
+                (reply,) = self.batch([nonce_request(sender, middle)])
+                if quantity(reply) > nonce:
+                    until = middle
+                else:
+                    after = middle
+            (reply,) = self.batch([("eth_getBlockByNumber", [hex(until), True])])
+            transactions = members(reply, "that block").get("transactions")
+        except ReplyError:
+            return None
+        # There may be none: an EIP-7702 authorization spends a nonce inside another's transaction.
+        for item in transactions if isinstance(transactions, list) else []:
+            transaction = members(item, "that transaction")
+            if (
+                str(transaction.get("from")).lower() == sender.lower()
+                and quantity(transaction.get("nonce")) == nonce
+            ):
+                return octets(transaction.get("hash"), 32)
+        return None
+
+    # --- Views ------------------------------------------------------------------------------------
+
+    def read(
+        self, contract: Contract, function: str, *arguments: object, block: Tag = "latest"
+    ) -> Any:
+        """Return the only value of a view."""
+        (value,) = self.read_all(contract, function, *arguments, block=block)
+        return value
+
+    def read_all(
+        self, contract: Contract, function: str, *arguments: object, block: Tag = "latest"
+    ) -> tuple[Any, ...]:
+        """Return all values of a view."""
+        (reply,) = self.batch([self.view_request(contract, function, *arguments, block=block)])
+        return self.view_values(contract, function, reply)
+
+    def view_request(
+        self, contract: Contract, function: str, *arguments: object, block: Tag = "latest"
+    ) -> Request:
+        """Return the request for a view, to be sent together with others."""
+        call = self.call(contract, function, *arguments)
+        return "eth_call", [{"to": call.to, "data": to_hex(call.data)}, tag_text(block)]
+
+    def view_values(self, contract: Contract, function: str, reply: Json) -> tuple[Any, ...]:
+        """Return the values in the reply to such a request."""
+        if isinstance(reply, ReplyError) and reply.data:
+            raise ChainError("call-reverted", f"{function} reverted: {error_text(reply.data)}")
+        types = get_abi_output_types(contract.get_function_by_name(function).abi)
+        try:
+            return decode(types, octets(reply))
+        except (DecodingError, UnicodeDecodeError):
+            raise NodeError(
+                "node-unreadable", f"{self.node.name} answered {function} with something else"
+            ) from None
+
+    # --- Calldata ---------------------------------------------------------------------------------
 
     def call(self, contract: Contract, function: str, *arguments: object) -> Call:
-        """The transaction that calls a function; ChainError if its arguments are of other types."""
+        """Return the call of a function. Raises ChainError for arguments of other types."""
         try:
             data = contract.encode_abi(function, args=arguments)
         except (Web3Exception, ValueError, TypeError) as error:
@@ -115,41 +186,26 @@ class Caller:
             ) from None
         return Call(contract.address, octets(data))
 
-    def read(
-        self, contract: Contract, function: str, *arguments: object, block: Tag = "latest"
-    ) -> Any:
-        """The only value that a view returns."""
-        (value,) = self.read_all(contract, function, *arguments, block=block)
-        return value
+    # --- Our contracts' code ----------------------------------------------------------------------
 
-    def read_all(
-        self, contract: Contract, function: str, *arguments: object, block: Tag = "latest"
-    ) -> tuple[Any, ...]:
-        """All values that a view returns."""
-        (reply,) = self.ask([self.asking(contract, function, *arguments, block=block)])
-        return self.values(contract, function, reply)
-
-    def asking(
-        self, contract: Contract, function: str, *arguments: object, block: Tag = "latest"
-    ) -> Ask:
-        """The request for a view, to be asked for together with others."""
-        call = self.call(contract, function, *arguments)
-        return "eth_call", [{"to": call.to, "data": to_hex(call.data)}, tag_text(block)]
-
-    def values(self, contract: Contract, function: str, reply: Json) -> tuple[Any, ...]:
-        """The values in the reply to such a request."""
-        if isinstance(reply, ReplyError) and reply.data:
-            raise ChainError("call-reverted", f"{function} reverted: {error_text(reply.data)}")
-        types = get_abi_output_types(contract.get_function_by_name(function).abi)
-        try:
-            return decode(types, octets(result(reply)))
-        except (DecodingError, UnicodeDecodeError):
-            raise NodeError(
-                "node-unreadable", f"{self.node.name} answered {function} with something else"
-            ) from None
+    def check_code(self, name: str, address: str) -> None:
+        """Raise ChainError unless our contract of this name is at the address."""
+        (reply,) = self.batch([("eth_getCode", [address, "latest"])])
+        code = octets(reply)
+        if not code:
+            raise ChainError(
+                "code-missing", f"there is no contract at {address}, where the {name} should be"
+            )
+        if artifact(name).differs(code):
+            raise ChainError(
+                "code-differs",
+                f"the code at {address} is not the {name} that this program was built with",
+            )
+        for library, library_address in artifact(name).libraries_in(code).items():
+            self.check_code(library, library_address)
 
     def domain_of(self, name: str, contract: Contract) -> Domain:
-        """What is signed for our contract of this name, as it says by EIP-5267.
+        """Return the domain that our contract of this name signs under, by EIP-5267.
 
         Raises ChainError `domain-differs` for any other than its name, chain and address give.
         """
@@ -164,18 +220,56 @@ class Caller:
             )
         return found
 
+    # --- Tokens -----------------------------------------------------------------------------------
+
+    def token(self, address: str) -> Token:
+        """Return the token contract's description of itself."""
+        token = token_at(address)
+        symbol, decimals = self.read(token, "symbol"), self.read(token, "decimals")
+        return Token(str(symbol), int(decimals))
+
+    def balance_of(self, token: str, account: str, block: Tag = "latest") -> int:
+        return int(self.read(token_at(token), "balanceOf", account, block=block))
+
+    def mint(self, token: str, to: str, amount_units: int) -> Call:
+        """Return the call that makes tokens out of nothing: a TestStablecoin only."""
+        return self.call(token_at(token), "mint", to, amount_units)
+
+    # --- Signatures -------------------------------------------------------------------------------
+
+    def is_signed(self, account: str, digest: bytes, signature: bytes) -> bool:
+        """Return whether this is the account's signature: by its key, or as a wallet (ERC-1271)."""
+        try:
+            is_own = recover(digest, signature) == account
+        except TermsError:
+            is_own = False
+        return is_own or self.is_signed_by_wallet(account, digest, signature)
+
+    def is_signed_by_wallet(self, wallet: str, digest: bytes, signature: bytes) -> bool:
+        """Return whether a contract account says that this is its signature (ERC-1271)."""
+        data = _IS_VALID_SIGNATURE + encode(["bytes32", "bytes"], [digest, signature])
+        # The wallet's code is a stranger's: it may burn no more than this.
+        request = {"to": to_checksum_address(wallet), "data": to_hex(data), "gas": hex(_WALLET_GAS)}
+        code, answer = self.batch(
+            [("eth_getCode", [wallet, "latest"]), ("eth_call", [request, "latest"])]
+        )
+        if isinstance(answer, ReplyError):
+            return False
+        # An account without code answers every call, with nothing.
+        return bool(octets(code)) and octets(answer) == _IS_VALID_SIGNATURE.ljust(32, b"\0")
+
 
 def contract_at(name: str, address: str) -> Contract:
-    """One of our contracts at an address, to encode calls of it."""
+    """Return one of our contracts at an address, to encode calls of it."""
     offline = Web3(BaseProvider()).eth
     return offline.contract(address=to_checksum_address(address), abi=artifact(name).abi)
 
 
 def token_at(address: str) -> Contract:
-    """Any ERC-20: the functions that we call are in the standard."""
+    """Return any ERC-20 token at an address: the functions that we call are in the standard."""
     return contract_at("TestStablecoin", address)
 
 
-def tag_text(block: Tag) -> str:
-    """A block as a node is asked for it."""
-    return hex(block) if isinstance(block, int) else block
+def is_mismatch(error: ChainError) -> bool:
+    """Return whether a call failed as it does when the contract is of another kind, or none."""
+    return isinstance(error, ReplyError) or error.code in _MISMATCH_CODES

@@ -1,55 +1,158 @@
-"""What happened to contracts, read from the chain by whoever wants to know, without a database."""
+"""The contracts' events, read from the chain in ranges of blocks, without a database."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from orchestrator.chain.abi import ChainEvent, decode_event, event_topics
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.rpc import (
+    Block,
     Json,
     NodeError,
     ReplyError,
+    block_request,
+    items,
     members,
     octets,
     quantity,
     read_block,
-    result,
 )
 from orchestrator.core.hexadecimal import to_hex
 
 SPAN_BLOCKS = 10_000
 MAX_PAGES = 10_000
 MAX_CONTRACTS = 100
+# What a node answers when a range has more events, or takes longer, than it bears.
+_RANGE_REFUSALS = ("node-refused", "reply-too-large")
+
+
+class RawEvent(NamedTuple):
+    """An event as the node gave it, with its block's time. `contract` is in lower case."""
+
+    block_number: int
+    block_hash: bytes
+    tx_hash: bytes
+    log_index: int
+    time_s: int
+    contract: str
+    topics: list[bytes]
+    data: bytes
+
+    def decode(self) -> ChainEvent:
+        """Return the event itself. Raises NodeError if it is none that we know."""
+        return ChainEvent(
+            self.block_number,
+            self.block_hash,
+            self.tx_hash,
+            self.log_index,
+            self.time_s,
+            decode_event(self.topics, self.data),
+        )
+
+
+class EventPage(NamedTuple):
+    """The events of a range of blocks, in the chain's order, and the last block of the range.
+
+    Its hash is None where no block was read.
+    """
+
+    last: int
+    last_hash: bytes | None
+    events: list[RawEvent]
+
+
+class EventScan:
+    """A reader of some contracts' events that asks for fewer blocks once a node refuses more.
+
+    With `contract_ids`, only the escrow's events about these outcome contracts are read.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        addresses: Sequence[str],
+        span_blocks: int,
+        contract_ids: Sequence[bytes] = (),
+    ) -> None:
+        self._chain = chain
+        self._addresses = [address.lower() for address in addresses]
+        self._contract_ids = contract_ids
+        self.span_blocks = span_blocks
+
+    def page(self, first: int, last: int) -> EventPage:
+        """Return the events from block `first` on: up to `last`, or as far as the node allows.
+
+        Raises NodeError or ReplyError if the node does not give all of them even for one block.
+        """
+        while True:
+            end = min(last, first + self.span_blocks - 1)
+            try:
+                return self._read_range(first, end)
+            except (NodeError, ReplyError) as error:
+                if error.code not in _RANGE_REFUSALS or self.span_blocks == 1:
+                    raise
+                # It stays narrow: a node that refused once would refuse the next range as well.
+                self.span_blocks //= 2
+
+    def _read_range(self, first: int, last: int) -> EventPage:
+        ids = [to_hex(one) for one in self._contract_ids]
+        # Nodes bound the topics of one filter too. Without ids there is one filter, for all events.
+        pages = [ids[at : at + MAX_CONTRACTS] for at in range(0, len(ids), MAX_CONTRACTS)]
+        last_hash, found = b"", []
+        for page in pages or [[]]:
+            last_hash, events = self._read_filter(first, last, page)
+            found += events
+        found.sort(key=lambda event: (event.block_number, event.log_index))
+        return EventPage(last, last_hash, found)
+
+    def _read_filter(self, first: int, last: int, ids: list[str]) -> tuple[bytes, list[RawEvent]]:
+        topics = [[to_hex(topic) for topic in event_topics()]]
+        wanted = {
+            "fromBlock": hex(first),
+            "toBlock": hex(last),
+            "address": self._addresses,
+            "topics": [*topics, ids] if ids else topics,
+        }
+        # In one request: a node that lacks the last block would leave events out without a word.
+        last_block, reply = self._chain.batch([block_request(last), ("eth_getLogs", [wanted])])
+        last_hash = read_block(last_block).block_hash
+        logs = [members(item, "that event") for item in items(reply, "events")]
+        blocks = self._chain.blocks(quantity(log.get("blockNumber")) for log in logs)
+        events = [_raw_event(log, blocks) for log in logs]
+        for event in events:
+            is_about = not ids or (len(event.topics) > 1 and to_hex(event.topics[1]) in ids)
+            is_in_range = first <= event.block_number <= last
+            if not (is_about and is_in_range and event.contract in self._addresses):
+                raise NodeError("node-unreadable", f"{self._chain.node.name} sent other events")
+        return last_hash, events
 
 
 def events_of(
     chain: Chain, contract_ids: Sequence[bytes], after_s: int, last: int
 ) -> Iterator[ChainEvent]:
-    """The escrow's events of these contracts, in its order, in blocks later than a UTC second.
+    """Yield the escrow's events of these contracts, in its order, from blocks after a UTC second.
 
-    Up to block `last`. Raises NodeError if the node does not give them all.
+    The last block read is `last`. Raises NodeError if the node does not give them all.
     """
-    first, span = _first_block(chain, after_s, last), SPAN_BLOCKS
+    if not contract_ids:
+        return
+    scan = EventScan(chain, [chain.addresses.escrow], SPAN_BLOCKS, contract_ids)
+    first = _first_block(chain, after_s, last)
+    # A node may allow very short ranges only: so many pages would take hours.
     for _ in range(MAX_PAGES):
         if first > last:
             return
-        end = min(last, first + span - 1)
-        try:
-            page = _page(chain, contract_ids, first, end)
-        except (NodeError, ReplyError) as error:
-            # The node finds that too much: ask for less.
-            if error.code not in ("node-refused", "reply-too-large") or span == 1:
-                raise
-            span //= 2
-            continue
-        yield from page
-        first = end + 1
+        page = scan.page(first, last)
+        yield from [event.decode() for event in page.events]
+        first = page.last + 1
     raise NodeError(
-        "events-many", f"{chain.node.name} shows {span} blocks at a time; ask another node"
+        "events-many",
+        f"{chain.node.name} shows {scan.span_blocks} blocks at a time; ask another node",
     )
 
 
 def _first_block(chain: Chain, after_s: int, last: int) -> int:
-    """The first block later than this second; `last` + 1 if there is none yet."""
+    """Return the first block after this second, by bisection; `last` + 1 if there is none yet."""
     low, high = 0, last + 1
     while low < high:
         middle = (low + high) // 2
@@ -60,54 +163,19 @@ def _first_block(chain: Chain, after_s: int, last: int) -> int:
     return low
 
 
-def _page(chain: Chain, contract_ids: Sequence[bytes], first: int, last: int) -> list[ChainEvent]:
-    found = []
-    for at in range(0, len(contract_ids), MAX_CONTRACTS):
-        found += _some(chain, contract_ids[at : at + MAX_CONTRACTS], first, last)
-    return sorted(found, key=lambda event: (event.block_number, event.log_index))
-
-
-def _some(chain: Chain, contract_ids: Sequence[bytes], first: int, last: int) -> list[ChainEvent]:
-    escrow = chain.addresses.escrow.lower()
-    wanted = {
-        "fromBlock": hex(first),
-        "toBlock": hex(last),
-        "address": escrow,
-        "topics": [
-            [to_hex(topic) for topic in event_topics()],
-            [to_hex(one) for one in contract_ids],
-        ],
-    }
-    # In one request: a node that lacks the last block would leave events out without a word.
-    last_block, reply = chain.ask(
-        [("eth_getBlockByNumber", [hex(last), False]), ("eth_getLogs", [wanted])]
+def _raw_event(log: Mapping[str, Json], blocks: Mapping[int, Block]) -> RawEvent:
+    """Return an event of a reply. Raises NodeError unless the chain has the block it names."""
+    number, block_hash = quantity(log.get("blockNumber")), octets(log.get("blockHash"), 32)
+    block, topics = blocks.get(number), log.get("topics")
+    if block is None or block.block_hash != block_hash:
+        raise NodeError("node-lags", f"block {number} changed while it was read; try again")
+    return RawEvent(
+        number,
+        block_hash,
+        octets(log.get("transactionHash"), 32),
+        quantity(log.get("logIndex")),
+        block.time_s,
+        to_hex(octets(log.get("address"), 20)),
+        [octets(topic, 32) for topic in topics] if isinstance(topics, list) else [],
+        octets(log.get("data")),
     )
-    read_block(last_block)
-    if not isinstance(result(reply), list):
-        raise NodeError("node-unreadable", f"{chain.node.name} sent no list of events")
-    logs = [members(item, "that event") for item in reply]
-    blocks = chain.blocks(quantity(log.get("blockNumber")) for log in logs)
-    found = []
-    for log in logs:
-        number, topics = quantity(log.get("blockNumber")), _topics(log.get("topics"))
-        block, block_hash = blocks.get(number), octets(log.get("blockHash"), 32)
-        is_asked = to_hex(octets(log.get("address"), 20)) == escrow and first <= number <= last
-        if not is_asked or len(topics) < 2 or topics[1] not in contract_ids:
-            raise NodeError("node-unreadable", f"{chain.node.name} sent other events")
-        if block is None or block.block_hash != block_hash:
-            raise NodeError("node-lags", f"block {number} changed while it was read; try again")
-        found.append(
-            ChainEvent(
-                number,
-                block_hash,
-                octets(log.get("transactionHash"), 32),
-                quantity(log.get("logIndex")),
-                block.time_s,
-                decode_event(topics, octets(log.get("data"))),
-            )
-        )
-    return found
-
-
-def _topics(value: Json) -> list[bytes]:
-    return [octets(topic, 32) for topic in value] if isinstance(value, list) else []

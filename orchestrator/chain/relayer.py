@@ -1,26 +1,28 @@
-"""Transactions sent exactly once: the books are in the database, the truth is on the chain.
+"""Transactions sent exactly once: the database keeps what was signed, the chain decides its fate.
 
-What to do is decided by `core.submission`; here it is looked up, signed, stored and only then sent.
+`core.tx_plan` decides the next steps; here they are carried out: look, sign, store, and only then
+send.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from eth_account import Account as Keys
-from eth_utils.address import to_checksum_address
-
 from orchestrator.chain.abi import Call, error_text
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.rpc import (
+    FEE_REQUESTS,
     Json,
-    NodeError,
     ReplyError,
+    block_request,
     members,
-    octets,
+    nonce_request,
     quantity,
+    read_base_fee,
     read_block,
+    read_receipt,
     result,
 )
+from orchestrator.chain.wallet import SignedTransaction, SigningKey
 from orchestrator.core.errors import ChainError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.tx_plan import (
@@ -45,10 +47,10 @@ from orchestrator.storage.database import Database, Session
 
 
 class StoredIntent(NamedTuple):
-    """An intent as far as it is stored. `tx_hash` is the transaction that did it, or the last try.
+    """An intent as it is stored. `tx_hash` is the transaction that did it, or the last attempt.
 
     While it is under way `fate` is requested, signed or broadcast. Block and gas are known at the
-    end; `reason` says why it was refused, or what the node said last.
+    end; `reason` is that of its refusal, or the node's last answer.
     """
 
     intent_key: str
@@ -60,21 +62,24 @@ class StoredIntent(NamedTuple):
 
 
 class _Work(NamedTuple):
-    """What is under way: the machine's view of it, its floor blocks, and the calls to try out."""
+    """The intents under way, the blocks where their nonces were given, and the calls to try out.
 
-    transactions: list[Intent]
+    The blocks and the calls are by intent key. At its block an intent's nonce was not spent.
+    """
+
+    intents: list[Intent]
     floor_blocks: dict[str, int]
     calls: dict[str, Call]
 
 
-class Submitter:
-    """Makes every intent happen exactly once, from one key.
+class Relayer:
+    """A sender of intents from one key, each exactly once.
 
-    `advance` does one round: look at the books and the chain, plan, sign and store in one database
-    transaction, and only then send. A round that dies anywhere leaves either nothing or stored
-    bytes, and the next one (start-up is no different) sees from the chain what became of them.
-    What a round stores is fenced by the token it began with, so that of several orchestrators with
-    one key one acts at a time; bytes that two of them send are the same bytes.
+    `advance` does one round: look at the database and the chain, plan, sign and store in one
+    database transaction, and only then send. A round that dies anywhere leaves either nothing or
+    stored bytes, and the next one (start-up is no different) sees their fate on the chain. A round
+    stores under the fencing token that it began with, so that of several orchestrators with one key
+    one acts at a time; bytes that two of them send are the same bytes.
     """
 
     MOST_UNDER_WAY = 1_000
@@ -89,25 +94,27 @@ class Submitter:
     ) -> None:
         self._chain = chain
         self._database = database
-        self._keys = Keys.from_key(key)
+        self._key = SigningKey(key)
         self._now_ms = now_ms
         self._rules = rules
-        self.sender: str = self._keys.address
-        self._us = {"chain_id": chain.addresses.chain_id, "sender": self.sender.lower()}
+        self.sender: str = self._key.address
+        self._account_key = {"chain_id": chain.addresses.chain_id, "sender": self.sender.lower()}
 
     def __repr__(self) -> str:
-        return f"Submitter({self.sender})"
+        return f"Relayer({self.sender})"
 
     def request(self, session: Session, intent_key: str, call: Call) -> bool:
-        """Ask for this call to happen once, in the caller's transaction; False if it was before.
+        """Store that this call is to happen once, in the caller's database transaction.
 
-        Raises ChainError if the key stands for another call.
+        Return False if it was stored before. Raises ChainError if the key stands for another call.
         """
-        session.run("chain.add_account", **self._us)
+        session.run("chain.add_account", **self._account_key)
         asked = {"target": call.to.lower(), "data": call.data, "requested_ms": self._now_ms()}
-        if session.run("chain.add_transaction", **self._us, intent_key=intent_key, **asked):
+        if session.run(
+            "chain.add_transaction", **self._account_key, intent_key=intent_key, **asked
+        ):
             return True
-        (row,) = session.all("chain.transaction", **self._us, intent_key=intent_key)
+        (row,) = session.all("chain.transaction", **self._account_key, intent_key=intent_key)
         if (row.target, row.data) != (asked["target"], asked["data"]):
             raise ChainError(
                 "intent-conflict",
@@ -116,122 +123,124 @@ class Submitter:
         return False
 
     def find(self, session: Session, intent_key: str) -> StoredIntent | None:
-        """What is stored of an intent."""
-        row = session.one("chain.transaction", **self._us, intent_key=intent_key)
+        """Return an intent as it is stored, or None."""
+        row = session.one("chain.transaction", **self._account_key, intent_key=intent_key)
         if row is None:
             return None
         if row.fate is not None:
-            where = Fate(row.fate)
+            stored = Fate(row.fate)
         elif row.tx_hash is None:
-            where = Fate.REQUESTED
+            stored = Fate.REQUESTED
         else:
-            where = Fate.SIGNED if row.reply is None else Fate.BROADCAST
+            stored = Fate.SIGNED if row.reply is None else Fate.BROADCAST
         reason = row.reason if row.reason is not None else row.reply or ""
-        return StoredIntent(intent_key, where, row.tx_hash, row.block_number, row.gas_used, reason)
+        return StoredIntent(intent_key, stored, row.tx_hash, row.block_number, row.gas_used, reason)
 
     def under_way(self) -> int:
-        """How many intents have no end yet."""
+        """Return the number of intents that have no end yet."""
         with self._database.transaction() as session:
-            ((count,),) = session.all("chain.count_under_way", **self._us)
+            ((count,),) = session.all("chain.count_under_way", **self._account_key)
         return int(count)
 
     def advance(self) -> list[StoredIntent]:
-        """One round; returns the intents that it finished.
+        """Do one round, and return the intents that it finished.
 
-        Raises NodeError if the node did not show enough to decide on: try again later. What a
-        *send* is answered, or whether it is, never raises.
+        Raises NodeError if the node did not show enough to decide on: try again later. The answer
+        to a *send*, or its absence, never raises.
         """
         with self._database.transaction() as session:
-            # The token first: what is stored while we read the rest is newer, and fails the fence.
-            books = session.one("chain.account", **self._us)
+            # The token first: a row that is stored while we read the rest is newer, and fails the
+            # fence.
+            stored = session.one("chain.account", **self._account_key)
             work = self._work(session)
-        if books is None or not work.transactions:
+        if stored is None or not work.intents:
             return []
-        account = Account(books.next_nonce, books.finalized_block)
-        view = self._look(work)
-        steps = plan(work.transactions, account, view, self._rules)
+        account = Account(stored.next_nonce, stored.finalized_block)
+        view = self._observe(work)
+        steps = plan(work.intents, account, view, self._rules)
         if not steps:
             return []
         next_nonces = [step.nonce + 1 for step in steps if isinstance(step, Sign)]
         with self._database.transaction() as session:
             if not session.run(
                 "chain.fence",
-                **self._us,
-                token=books.token,
+                **self._account_key,
+                token=stored.token,
                 next_nonce=max([account.next_nonce, *next_nonces]),
                 finalized_block=view.finalized_block,
             ):
-                return []  # another orchestrator acted on these books since we read them
+                return []  # another orchestrator acted for this key since we read
             sends = [send for step in steps for send in self._store(session, step, view)]
             finished = [
-                self._found(session, step.intent_key) for step in steps if isinstance(step, Finish)
+                self._stored(session, step.intent_key) for step in steps if isinstance(step, Finish)
             ]
+        # Only after the commit: bytes that are sent and not stored could not be recognized again.
         self._send(sends)
         return finished
 
-    # Looking
+    # --- Looking ----------------------------------------------------------------------------------
 
     def _work(self, session: Session) -> _Work:
-        """Every intent with a nonce, and the next of those without, as far as there is room."""
+        """Return every intent with a nonce, and the next of those without, while there is room."""
         started: dict[str, Intent] = {}
         floor_blocks = {}
         # Intents and their attempts in one query: two would show two moments.
-        for row in session.all("chain.under_way", **self._us, limit=self.MOST_UNDER_WAY):
+        for row in session.all("chain.under_way", **self._account_key, limit=self.MOST_UNDER_WAY):
             key, fees = row.intent_key, Fees(row.max_fee_wei, row.priority_fee_wei)
             attempt = Attempt(row.tx_hash, fees, row.signed_block, row.reply)
             known = started.get(key, Intent(key, row.nonce, row.gas_limit))
             started[key] = known._replace(attempts=(*known.attempts, attempt))
             floor_blocks[key] = row.floor_block
         room = min(self._rules.max_in_flight, self.MOST_UNDER_WAY - len(started))
-        requested = session.all("chain.requested", **self._us, limit=room)
+        requested = session.all("chain.requested", **self._account_key, limit=room)
         fresh = [Intent(row.intent_key, refused_block=row.refused_block) for row in requested]
         calls = {row.intent_key: Call(row.target, row.data) for row in requested}
         return _Work([*started.values(), *fresh], floor_blocks, calls)
 
-    def _look(self, work: _Work) -> View:
-        """What the node shows of our account, of our attempts, and of the calls not yet signed."""
-        latest, final, latest_nonce, final_nonce, fees, tip = self._chain.ask(
+    def _observe(self, work: _Work) -> View:
+        """Return the node's view of our account, our attempts, and the calls not yet signed."""
+        latest, final, latest_nonce, final_nonce, fees, tip = self._chain.batch(
             [
-                ("eth_getBlockByNumber", ["latest", False]),
-                ("eth_getBlockByNumber", ["finalized", False]),
-                ("eth_getTransactionCount", [self.sender, "latest"]),
-                ("eth_getTransactionCount", [self.sender, "finalized"]),
-                ("eth_feeHistory", ["0x1", "latest", []]),
-                ("eth_maxPriorityFeePerGas", []),
+                block_request("latest"),
+                block_request("finalized"),
+                nonce_request(self.sender, "latest"),
+                nonce_request(self.sender, "finalized"),
+                *FEE_REQUESTS,
             ]
         )
-        base_fees = members(result(fees), "its fees").get("baseFeePerGas")
-        if not isinstance(base_fees, list) or not base_fees:
-            raise NodeError("node-unreadable", f"{self._chain.node.name} sent no base fee")
         view = View(
             latest_block=read_block(latest).number,
             finalized_block=read_block(final).number,
-            latest_nonce=quantity(result(latest_nonce)),
-            finalized_nonce=quantity(result(final_nonce)),
-            base_fee_wei=quantity(base_fees[-1]),
-            priority_fee_wei=quantity(result(tip)),
+            latest_nonce=quantity(latest_nonce),
+            finalized_nonce=quantity(final_nonce),
+            base_fee_wei=read_base_fee(fees),
+            priority_fee_wei=quantity(tip),
         )
-        return self._look_closer(work, view)
+        return self._observe_attempts(work, view)
 
-    def _look_closer(self, work: _Work, view: View) -> View:
-        """Receipts where a nonce is spent for good, the pool where it is unspent; else we wait."""
-        started = [t for t in work.transactions if t.nonce is not None]
+    def _observe_attempts(self, work: _Work, view: View) -> View:
+        """Add receipts where a nonce is spent for good, and the pool where it is unspent.
+
+        In between, where a nonce is spent in a block that is not final, nothing is to be decided.
+        """
+        started = [intent for intent in work.intents if intent.nonce is not None]
         spent = [
             attempt.tx_hash
-            for transaction in started
-            if (transaction.nonce or 0) < view.finalized_nonce
-            for attempt in transaction.attempts
+            for intent in started
+            if (intent.nonce or 0) < view.finalized_nonce
+            for attempt in intent.attempts
         ]
         unspent = [
-            transaction.attempts[-1].tx_hash
-            for transaction in started
-            if (transaction.nonce or 0) >= view.latest_nonce
+            intent.attempts[-1].tx_hash
+            for intent in started
+            if (intent.nonce or 0) >= view.latest_nonce
         ]
-        replies = self._chain.ask(
+        trials = [call.from_account(self.sender) for call in work.calls.values()]
+        replies = self._chain.batch(
             [
                 *[("eth_getTransactionReceipt", [to_hex(tx_hash)]) for tx_hash in spent],
                 *[("eth_getTransactionByHash", [to_hex(tx_hash)]) for tx_hash in unspent],
-                *[("eth_estimateGas", [self._trial(c), "pending"]) for c in work.calls.values()],
+                *[("eth_estimateGas", [trial, "pending"]) for trial in trials],
             ]
         )
         receipts, rest = replies[: len(spent)], replies[len(spent) :]
@@ -245,27 +254,12 @@ class Submitter:
         )
         return view._replace(spenders=self._spenders(work, view))
 
-    def _trial(self, call: Call) -> Json:
-        return {"from": self.sender, "to": call.to, "data": to_hex(call.data)}
-
     def _mined(self, attempts: Sequence[bytes], replies: Sequence[Json]) -> dict[bytes, Mined]:
-        """The receipts whose block is the chain's: a node that lags, or lies, may name another."""
-        found = []
-        for tx_hash, reply in zip(attempts, replies, strict=True):
-            if result(reply) is None:
-                continue
-            receipt = members(reply, "that receipt")
-            if octets(receipt.get("transactionHash"), 32) != tx_hash:
-                raise NodeError("node-unreadable", f"{self._chain.node.name} mixed up receipts")
-            found.append(
-                Mined(
-                    tx_hash,
-                    quantity(receipt.get("blockNumber")),
-                    octets(receipt.get("blockHash"), 32),
-                    quantity(receipt.get("status")) == 1,
-                    quantity(receipt.get("gasUsed")),
-                )
-            )
+        """Return the receipts whose block is the chain's: a lagging or lying node names others."""
+        receipts = [
+            read_receipt(reply, tx_hash) for tx_hash, reply in zip(attempts, replies, strict=True)
+        ]
+        found = [receipt for receipt in receipts if receipt is not None]
         blocks = self._chain.blocks({mined.block_number for mined in found})
         return {
             mined.tx_hash: mined
@@ -275,39 +269,41 @@ class Submitter:
         }
 
     def _spenders(self, work: _Work, view: View) -> dict[int, bytes]:
-        """Who spent the nonces that are spent for good and that no receipt of ours explains."""
+        """Return the transactions that spent a nonce for good and that no receipt explains."""
         found = {}
-        for transaction in work.transactions:
-            nonce = transaction.nonce
+        for intent in work.intents:
+            nonce = intent.nonce
             if nonce is None or view.finalized_nonce <= nonce:
                 continue
-            if fate(transaction, view) is Fate.UNKNOWN:
-                floor_block = work.floor_blocks[transaction.intent_key]
-                spender = self._chain.spender(self.sender, nonce, floor_block, view.finalized_block)
+            if fate(intent, view) is Fate.UNKNOWN:
+                floor_block = work.floor_blocks[intent.intent_key]
+                spender = self._chain.transaction_with_nonce(
+                    self.sender, nonce, floor_block, view.finalized_block
+                )
                 if spender is not None:
                     found[nonce] = spender
         return found
 
-    # Storing, then sending
+    # --- Storing, then sending --------------------------------------------------------------------
 
-    def _store(self, session: Session, step: TxStep, view: View) -> list[tuple[bytes, bytes]]:
-        """Store a step; returns what it wants sent: (hash, bytes)."""
-        intent = {**self._us, "intent_key": step.intent_key}
+    def _store(self, session: Session, step: TxStep, view: View) -> list[SignedTransaction]:
+        """Store a step, and return the transactions that are to be sent for it."""
+        intent = {**self._account_key, "intent_key": step.intent_key}
         match step:
             case Sign():
                 return [self._sign(session, step, view)]
             case Send(_, tx_hash):
-                ((raw,),) = session.all("chain.raw", **self._us, tx_hash=tx_hash)
-                return [(tx_hash, raw)]
+                ((raw,),) = session.all("chain.raw", **self._account_key, tx_hash=tx_hash)
+                return [SignedTransaction(tx_hash, raw)]
             case Defer(_, reason):
                 session.run("chain.defer", **intent, refused_block=view.latest_block, reason=reason)
             case Release():
                 session.run("chain.release", **intent)
-            case Finish(_, where, mined, reason):
+            case Finish(_, end, mined, reason):
                 session.run(
                     "chain.finish",
                     **intent,
-                    fate=where.value,
+                    fate=end.value,
                     reason=reason,
                     tx_hash=mined and mined.tx_hash,
                     block_number=mined and mined.block_number,
@@ -317,21 +313,12 @@ class Submitter:
                 )
         return []
 
-    def _sign(self, session: Session, step: Sign, view: View) -> tuple[bytes, bytes]:
-        intent = {**self._us, "intent_key": step.intent_key}
+    def _sign(self, session: Session, step: Sign, view: View) -> SignedTransaction:
+        """Sign an attempt and store it, with the intent's nonce if it is the first."""
+        intent = {**self._account_key, "intent_key": step.intent_key}
         (row,) = session.all("chain.transaction", **intent)
-        signed = self._keys.sign_transaction(
-            {
-                "type": 2,
-                "chainId": self._chain.addresses.chain_id,
-                "nonce": step.nonce,
-                "to": to_checksum_address(row.target),
-                "value": 0,
-                "data": row.data,
-                "gas": step.gas_limit,
-                "maxFeePerGas": step.fees.max_fee_wei,
-                "maxPriorityFeePerGas": step.fees.priority_fee_wei,
-            }
+        signed = self._key.sign(
+            self._chain.chain_id, step.nonce, row.target, row.data, step.gas_limit, step.fees
         )
         if row.nonce is None:
             session.run(
@@ -341,36 +328,36 @@ class Submitter:
                 gas_limit=step.gas_limit,
                 floor_block=view.finalized_block,
             )
-        tx_hash, raw = bytes(signed.hash), bytes(signed.raw_transaction)
         session.run(
             "chain.add_attempt",
             **intent,
+            **signed._asdict(),
             nonce=step.nonce,
-            tx_hash=tx_hash,
-            raw=raw,
             max_fee_wei=step.fees.max_fee_wei,
             priority_fee_wei=step.fees.priority_fee_wei,
             signed_block=view.latest_block,
             signed_ms=self._now_ms(),
         )
-        return tx_hash, raw
+        return signed
 
-    def _send(self, sends: Sequence[tuple[bytes, bytes]]) -> None:
-        """Send, and note what was answered; an answer decides nothing but a fee."""
+    def _send(self, sends: Sequence[SignedTransaction]) -> None:
+        """Send, and store each answer, which decides nothing but a fee."""
         if not sends:
             return
         try:
-            replies = self._chain.ask(
-                [("eth_sendRawTransaction", [to_hex(raw)]) for _, raw in sends]
+            replies = self._chain.batch(
+                [("eth_sendRawTransaction", [to_hex(send.raw)]) for send in sends]
             )
         except ChainError as error:
             replies = [error] * len(sends)
         with self._database.transaction() as session:
-            for (tx_hash, _), reply in zip(sends, replies, strict=True):
-                said = reply.message if isinstance(reply, ChainError) else "sent"
-                session.run("chain.note_reply", **self._us, tx_hash=tx_hash, reply=said)
+            for send, reply in zip(sends, replies, strict=True):
+                answer = reply.message if isinstance(reply, ChainError) else "sent"
+                session.run(
+                    "chain.note_reply", **self._account_key, tx_hash=send.tx_hash, reply=answer
+                )
 
-    def _found(self, session: Session, intent_key: str) -> StoredIntent:
+    def _stored(self, session: Session, intent_key: str) -> StoredIntent:
         found = self.find(session, intent_key)
         if found is None:
             raise ChainError("intent-lost", f"intent {intent_key!r} is gone from the database")
@@ -378,18 +365,22 @@ class Submitter:
 
 
 def _is_pooled(reply: Json) -> bool:
-    """Whether the node holds a transaction that is in no block."""
+    """Return whether the node holds a transaction that is in no block."""
     return result(reply) is not None and members(reply, "it").get("blockHash") is None
 
 
 def _gas(estimates: Mapping[str, Json]) -> dict[str, int | str]:
-    """Gas, or why a call reverts; what the node did not try for reasons of its own is left out."""
+    """Return for each intent the gas of its call, or the reason why it reverts.
+
+    An intent is left out if the node did not try its call, for reasons of its own.
+    """
     found: dict[str, int | str] = {}
     for key, reply in estimates.items():
         if not isinstance(reply, ReplyError):
             found[key] = quantity(reply)
         elif reply.data:
             found[key] = error_text(reply.data)
+        # Nodes number a revert without data as 3, or say it in words of their own.
         elif reply.number == 3 or any(
             words in reply.message.lower() for words in ("revert", "out of gas", "gas required")
         ):

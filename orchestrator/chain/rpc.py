@@ -1,7 +1,7 @@
-"""The wire to an Ethereum node: JSON-RPC over HTTP, one request, one reply, nothing ever repeated.
+"""A client of one Ethereum node: JSON-RPC over HTTP, where every request is sent once.
 
-A node is not trusted with form: replies are bounded in size and time, and every value is read
-strictly. What a reply *says* is judged by who asked.
+A reply is bounded in size and time, and each of its values is parsed strictly. Whether a value is
+true is for the caller to judge. Nothing is ever repeated here: a transaction may have been sent.
 """
 
 import json
@@ -14,9 +14,11 @@ from urllib.parse import urlsplit
 import httpx
 
 from orchestrator.core.errors import ChainError
+from orchestrator.core.tx_plan import Mined
 
 Json = Any
-Ask = tuple[str, list[Json]]  # a method and its parameters
+Request = tuple[str, list[Json]]  # a method and its parameters
+Tag = str | int  # "latest", "pending", "safe", "finalized" or a block's number
 
 MAX_REPLY_BYTES = 32 * 1024 * 1024
 CONNECT_S = 5
@@ -36,11 +38,14 @@ class Block(NamedTuple):
 
 
 class NodeError(ChainError):
-    """No usable answer came. What was asked may have happened: look again before anything else."""
+    """A missing or unusable answer. The node may have done what was asked: look before repeating.
+
+    `node-lags` means that the node does not know something, maybe not yet.
+    """
 
 
 class ReplyError(ChainError):
-    """The node answered with an error: its number, its words, and what a contract reverted with."""
+    """An error that the node answered with: its number, its text, and a contract's revert data."""
 
     def __init__(self, message: str, number: int, data: bytes) -> None:
         super().__init__("node-refused", message)
@@ -59,6 +64,7 @@ class Node:
         self._url = rpc_url
         self._client = httpx.Client(
             timeout=httpx.Timeout(REPLY_S, connect=CONNECT_S),
+            # A compressed reply could grow beyond the bound while it is unpacked.
             headers={"Content-Type": "application/json", "Accept-Encoding": "identity"},
         )
 
@@ -75,32 +81,33 @@ class Node:
         self._client.close()
 
     def call(self, method: str, *params: Json) -> Json:
-        """The result of one call. Raises `NodeError` or `ReplyError`."""
+        """Return the result of one request. Raises `NodeError` or `ReplyError`."""
         (reply,) = self.batch([(method, list(params))])
         return result(reply)
 
-    def batch(self, asks: Sequence[Ask]) -> list[Json]:
-        """The results of several calls in one HTTP request, so that one node answers them all.
+    def batch(self, requests: Sequence[Request]) -> list[Json]:
+        """Return the results of several requests, sent as one so that one node answers them all.
 
-        A call that the node refused has its `ReplyError` in its place. Raises `NodeError`.
+        A request that the node refused has its `ReplyError` in its place. Raises `NodeError`.
         """
         body = [
             {"jsonrpc": "2.0", "id": n, "method": method, "params": params}
-            for n, (method, params) in enumerate(asks)
+            for n, (method, params) in enumerate(requests)
         ]
         replies = self._post(json.dumps(body).encode())
         if not isinstance(replies, list):
             error = replies.get("error") if isinstance(replies, dict) else None
-            said = f": {_shown(error)}" if error else ""
-            raise NodeError("node-unreadable", f"{self.name} answered no call{said}")
+            reason = f": {_shown(error)}" if error else ""
+            raise NodeError("node-unreadable", f"{self.name} answered no call{reason}")
+        # Replies may come in any order; an id that is missing, unknown or doubled spoils them all.
         by_id = {
             reply["id"]: reply
             for reply in replies
             if isinstance(reply, dict) and isinstance(reply.get("id"), int)
         }
-        if len(replies) != len(asks) or by_id.keys() != set(range(len(asks))):
+        if len(replies) != len(requests) or by_id.keys() != set(range(len(requests))):
             raise NodeError("node-unreadable", f"{self.name} did not answer every call once")
-        return [self._result(by_id[n]) for n in range(len(asks))]
+        return [self._result(by_id[n]) for n in range(len(requests))]
 
     def _result(self, reply: Mapping[str, Json]) -> Json:
         error = reply.get("error")
@@ -118,6 +125,7 @@ class Node:
         )
 
     def _post(self, body: bytes) -> Json:
+        # httpx bounds the wait for each piece only; the deadline bounds their sum.
         deadline = time.monotonic() + REPLY_S
         received = bytearray()
         try:
@@ -129,6 +137,7 @@ class Node:
                             "reply-too-large", f"{self.name} sent too much, or too slowly"
                         )
         except httpx.HTTPError as error:
+            # The error's own text can quote the URL, and with it the access key.
             kind = type(error).__name__
             raise NodeError("node-unreachable", f"{self.name} did not answer: {kind}") from None
         try:
@@ -140,22 +149,53 @@ class Node:
             ) from None
 
 
+# --- Requests -------------------------------------------------------------------------------------
+
+# The next block's base fee and the tip that the node suggests; `read_base_fee` reads the first.
+FEE_REQUESTS: tuple[Request, Request] = (
+    ("eth_feeHistory", ["0x1", "latest", []]),
+    ("eth_maxPriorityFeePerGas", []),
+)
+
+
+def block_request(block: Tag) -> Request:
+    """Return the request for a block, which `read_block` reads."""
+    return "eth_getBlockByNumber", [tag_text(block), False]
+
+
+def nonce_request(account: str, block: Tag) -> Request:
+    """Return the request for the number of an account's transactions up to a block."""
+    return "eth_getTransactionCount", [account, tag_text(block)]
+
+
+def tag_text(block: Tag) -> str:
+    """Write a block as a node expects it."""
+    return hex(block) if isinstance(block, int) else block
+
+
+# --- Replies --------------------------------------------------------------------------------------
+# Each reader takes an item of a batch: it raises the item if that is a `ReplyError`, and NodeError
+# if it is malformed.
+
+
 def result(reply: Json) -> Json:
-    """A batch's reply, or its error raised."""
+    """Return a batch's item, or raise it if it is an error."""
     if isinstance(reply, ReplyError):
         raise reply
     return reply
 
 
-def quantity(value: Json) -> int:
-    """A JSON-RPC integer of at most 256 bits."""
+def quantity(reply: Json) -> int:
+    """Return a JSON-RPC integer of at most 256 bits."""
+    value = result(reply)
     if isinstance(value, str) and _QUANTITY.fullmatch(value):
         return int(value, 16)
     raise NodeError("node-unreadable", f"the node sent {_shown(value)!r} for an integer")
 
 
-def octets(value: Json, length: int | None = None) -> bytes:
-    """JSON-RPC data, of this many bytes if that is given."""
+def octets(reply: Json, length: int | None = None) -> bytes:
+    """Return JSON-RPC data, of this many bytes if a length is given."""
+    value = result(reply)
     if isinstance(value, str) and _OCTETS.fullmatch(value):
         data = bytes.fromhex(value[2:])
         if length in (None, len(data)):
@@ -163,22 +203,59 @@ def octets(value: Json, length: int | None = None) -> bytes:
     raise NodeError("node-unreadable", f"the node sent {_shown(value)!r} for bytes")
 
 
-def members(value: Json, what: str) -> Mapping[str, Json]:
-    """A JSON-RPC object. Null is how a node says that it does not know `what`, maybe not yet."""
+def members(reply: Json, what: str) -> Mapping[str, Json]:
+    """Return a JSON-RPC object. A node says by null that it does not know `what`, maybe not yet."""
+    value = result(reply)
     if isinstance(value, dict):
         return value
     raise NodeError("node-lags", f"the node does not know {what}; try again")
 
 
+def items(reply: Json, what: str) -> list[Json]:
+    """Return a JSON array of `what`."""
+    value = result(reply)
+    if isinstance(value, list):
+        return value
+    raise NodeError("node-unreadable", f"the node sent no list of {what}")
+
+
 def read_block(reply: Json) -> Block:
-    """The block that a node answered with. Raises NodeError if it has none."""
-    block = members(result(reply), "that block")
+    """Return the block of a reply."""
+    block = members(reply, "that block")
     time_s = quantity(block.get("timestamp"))
     if time_s > MAX_TIME_S:
         raise NodeError("node-unreadable", f"the node says that a block is of second {time_s}")
     return Block(quantity(block.get("number")), octets(block.get("hash"), 32), time_s)
 
 
+def read_receipt(reply: Json, tx_hash: bytes) -> Mined | None:
+    """Return the receipt of this transaction, or None if the node has none.
+
+    Whether its block is the chain's is not checked here.
+    """
+    if result(reply) is None:
+        return None
+    receipt = members(reply, "that receipt")
+    if octets(receipt.get("transactionHash"), 32) != tx_hash:
+        raise NodeError("node-unreadable", "the node mixed up receipts")
+    return Mined(
+        tx_hash,
+        quantity(receipt.get("blockNumber")),
+        octets(receipt.get("blockHash"), 32),
+        quantity(receipt.get("status")) == 1,
+        quantity(receipt.get("gasUsed")),
+    )
+
+
+def read_base_fee(reply: Json) -> int:
+    """Return the next block's base fee in wei from the reply to the first of `FEE_REQUESTS`."""
+    base_fees = items(members(reply, "its fees").get("baseFeePerGas"), "base fees")
+    if not base_fees:
+        raise NodeError("node-unreadable", "the node sent no base fee")
+    # The last one is of the block to come.
+    return quantity(base_fees[-1])
+
+
 def _shown(value: Json) -> str:
-    said = value.get("message") if isinstance(value, dict) else value
-    return " ".join(str(said).split())[:_SHOWN_CHARS]
+    text = value.get("message") if isinstance(value, dict) else value
+    return " ".join(str(text).split())[:_SHOWN_CHARS]

@@ -1,31 +1,84 @@
-"""One transaction from a person's own key: tried out first, priced, sent once, waited for.
+"""Keys that sign transactions, and one transaction from a person's own key.
 
-For commands that a person runs and watches. It keeps no books, so it refuses to send while an
-earlier transaction of the key is under way, and says what it knows when it must stop waiting.
-A service sends through a `Submitter`, which does keep them.
+The transaction is tried out first, priced, sent once and waited for: for commands that a person
+runs and watches. Nothing about it is stored, so it is refused while an earlier one of the key is
+under way, and an unknown fate is reported as such. A service sends through a `Relayer`, which does
+store what it sends.
 """
 
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from eth_account import Account as Keys
+from eth_account import Account
 from eth_utils.address import to_checksum_address
 
 from orchestrator.chain.abi import Call, error_text
 from orchestrator.chain.deployment import Chain
-from orchestrator.chain.rpc import Json, NodeError, ReplyError, members, octets, quantity, result
+from orchestrator.chain.rpc import (
+    FEE_REQUESTS,
+    NodeError,
+    ReplyError,
+    nonce_request,
+    quantity,
+    read_base_fee,
+    read_receipt,
+)
 from orchestrator.core.errors import ChainError, EscrowError
 from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.tx_plan import GAS_CAP, Fees, Rules, View, first_fees, gas_limit
+from orchestrator.core.tx_plan import GAS_CAP, Fees, Mined, Rules, View, first_fees, gas_limit
 
-MAX_TIP_WEI = 50 * 10**9  # per gas: what a node suggests is not taken beyond that
+MAX_TIP_WEI = 50 * 10**9  # per gas: a node's suggestion is not followed beyond that
 WAIT_S = 180
 _POLL_S = 0.5
+_WEI_PER_GWEI = 10**9
+
+
+# --- Keys -----------------------------------------------------------------------------------------
+
+
+class SignedTransaction(NamedTuple):
+    """A transaction's hash, and the bytes to send."""
+
+    tx_hash: bytes
+    raw: bytes
+
+
+class SigningKey:
+    """A private key that signs transactions, and is never shown."""
+
+    def __init__(self, key: bytes) -> None:
+        self._account = Account.from_key(key)
+        self.address: str = self._account.address
+
+    def __repr__(self) -> str:
+        return f"SigningKey({self.address})"
+
+    def sign(
+        self, chain_id: int, nonce: int, to: str | None, data: bytes, gas: int, fees: Fees
+    ) -> SignedTransaction:
+        """Sign an EIP-1559 transaction that moves no ether. Without `to` it deploys `data`."""
+        transaction = {
+            "type": 2,
+            "chainId": chain_id,
+            "nonce": nonce,
+            "value": 0,
+            "data": data,
+            "gas": gas,
+            "maxFeePerGas": fees.max_fee_wei,
+            "maxPriorityFeePerGas": fees.priority_fee_wei,
+        }
+        if to is not None:
+            transaction["to"] = to_checksum_address(to)
+        signed = self._account.sign_transaction(transaction)
+        return SignedTransaction(bytes(signed.hash), bytes(signed.raw_transaction))
+
+
+# --- A person's transaction -----------------------------------------------------------------------
 
 
 class Quote(NamedTuple):
-    """What a call would use and cost now: gas as the node estimates it, prices in wei per gas."""
+    """A call's gas, as the node estimates it, and its present prices in wei per gas."""
 
     gas: int
     base_fee_wei: int
@@ -33,12 +86,12 @@ class Quote(NamedTuple):
 
     @property
     def likely_wei(self) -> int:
-        """What it costs if the base fee stays as it is."""
+        """The cost if the base fee stays as it is."""
         return self.gas * (self.base_fee_wei + self.fees.priority_fee_wei)
 
     @property
     def most_wei(self) -> int:
-        """What it can cost at most."""
+        """The highest cost possible."""
         return gas_limit(self.gas) * self.fees.max_fee_wei
 
 
@@ -55,27 +108,24 @@ def quote(chain: Chain, sender: str, call: Call) -> Quote:
 
     Raises EscrowError `would-revert` with the contract's own reason if it would fail.
     """
-    request = {"from": sender, "to": call.to, "data": to_hex(call.data)}
-    tried, estimate, history, tip = chain.ask(
+    request = call.from_account(sender)
+    tried, estimate, history, tip = chain.batch(
         [
             ("eth_call", [request, "pending"]),
             ("eth_estimateGas", [request, "pending"]),
-            ("eth_feeHistory", ["0x1", "latest", []]),
-            ("eth_maxPriorityFeePerGas", []),
+            *FEE_REQUESTS,
         ]
     )
     for reply in (tried, estimate):
         if isinstance(reply, ReplyError) and reply.data:
-            said = error_text(reply.data)
-            raise EscrowError("would-revert", f"the chain would refuse this now: {said}")
-    gas = quantity(result(estimate))
+            reason = error_text(reply.data)
+            raise EscrowError("would-revert", f"the chain would refuse this now: {reason}")
+    gas = quantity(estimate)
     if gas >= GAS_CAP:
         raise ChainError("gas-too-much", f"it needs {gas} gas; a transaction may use {GAS_CAP - 1}")
-    base_fees = members(result(history), "its fees").get("baseFeePerGas")
-    if not isinstance(base_fees, list) or not base_fees:
-        raise NodeError("node-unreadable", f"{chain.node.name} sent no base fee")
-    base_fee_wei = quantity(base_fees[-1])
-    tip_wei = min(quantity(result(tip)), MAX_TIP_WEI)
+    base_fee_wei = read_base_fee(history)
+    # The tip is paid whatever the base fee: a node that lies must not make it a fortune.
+    tip_wei = min(quantity(tip), MAX_TIP_WEI)
     fees = first_fees(View(0, 0, 0, 0, base_fee_wei, tip_wei), Rules())
     if fees.max_fee_wei < base_fee_wei:
         raise ChainError(
@@ -87,45 +137,35 @@ def quote(chain: Chain, sender: str, call: Call) -> Quote:
 
 
 class Sender:
-    """Sends from one key, which it never shows. `wait_s` bounds every wait for a block."""
+    """A sender of single transactions from one key. `wait_s` bounds every wait for a block."""
 
     def __init__(self, chain: Chain, key: bytes, wait_s: float = WAIT_S) -> None:
         self._chain = chain
-        self._keys = Keys.from_key(key)
+        self._key = SigningKey(key)
         self._wait_s = wait_s
-        self.address: str = self._keys.address
+        self.address: str = self._key.address
 
     def __repr__(self) -> str:
         return f"Sender({self.address})"
 
-    def send(self, call: Call, price: Quote, say: Callable[[str], None]) -> Sent:
+    def send(self, call: Call, price: Quote, report: Callable[[str], None]) -> Sent:
         """Sign, send once, and wait until the transaction is in a block.
 
         Raises ChainError: `under-way` and `gas-unaffordable` before anything is sent,
         `send-refused` if the node says that it did not take it, `call-reverted` if it failed in a
-        block, `fate-unknown` if the wait is over and nobody knows yet.
+        block, `fate-unknown` if the wait is over and the node shows no receipt.
         """
         nonce = self._free_nonce(price)
-        signed = self._keys.sign_transaction(
-            {
-                "type": 2,
-                "chainId": self._chain.addresses.chain_id,
-                "nonce": nonce,
-                "to": to_checksum_address(call.to),
-                "value": 0,
-                "data": call.data,
-                "gas": gas_limit(price.gas),
-                "maxFeePerGas": price.fees.max_fee_wei,
-                "maxPriorityFeePerGas": price.fees.priority_fee_wei,
-            }
-        )
-        tx_hash, raw = bytes(signed.hash), bytes(signed.raw_transaction)
-        # Said before it is sent: whatever happens to us, the hash tells what became of it.
-        say(f"sending transaction {to_hex(tx_hash)}")
+        gas = gas_limit(price.gas)
+        chain_id = self._chain.chain_id
+        tx_hash, raw = self._key.sign(chain_id, nonce, call.to, call.data, gas, price.fees)
+        # Reported before it is sent: if this process dies, the hash still leads to its fate.
+        report(f"sending transaction {to_hex(tx_hash)}")
         try:
-            (reply,) = self._chain.ask([("eth_sendRawTransaction", [to_hex(raw)])])
+            (reply,) = self._chain.batch([("eth_sendRawTransaction", [to_hex(raw)])])
         except NodeError:
             reply = None  # it may have arrived
+        # A node answers "already known" with an error too, so its refusal alone says nothing.
         if isinstance(reply, ReplyError) and not self._is_known(tx_hash):
             raise ChainError(
                 "send-refused",
@@ -135,33 +175,34 @@ class Sender:
         return self._wait(tx_hash)
 
     def _free_nonce(self, price: Quote) -> int:
-        """The key's next nonce, if nothing is under way and the account can pay."""
-        latest, pending, balance = self._chain.ask(
+        """Return the key's next nonce. Raises ChainError if one is under way, or funds lack."""
+        latest, pending, balance = self._chain.batch(
             [
-                ("eth_getTransactionCount", [self.address, "latest"]),
-                ("eth_getTransactionCount", [self.address, "pending"]),
+                nonce_request(self.address, "latest"),
+                nonce_request(self.address, "pending"),
                 ("eth_getBalance", [self.address, "latest"]),
             ]
         )
-        nonce, under_way = quantity(result(latest)), quantity(result(pending))
-        if under_way != nonce:
+        nonce, next_nonce, balance_wei = quantity(latest), quantity(pending), quantity(balance)
+        # Another transaction now could take the place of one whose fate is not known yet.
+        if next_nonce != nonce:
             raise ChainError(
                 "under-way",
-                f"{under_way - nonce} transactions of {self.address} are not in a block yet; "
+                f"{next_nonce - nonce} transactions of {self.address} are not in a block yet; "
                 f"wait until they are",
             )
-        if quantity(result(balance)) < price.most_wei:
+        if balance_wei < price.most_wei:
             raise ChainError(
                 "gas-unaffordable",
-                f"{self.address} has {wei(quantity(result(balance)))} for gas, and this may cost "
-                f"{wei(price.most_wei)}; send it more",
+                f"{self.address} has {format_ether(balance_wei)} for gas, and this may cost "
+                f"{format_ether(price.most_wei)}; send it more",
             )
         return nonce
 
     def _is_known(self, tx_hash: bytes) -> bool:
-        """Whether the node holds the transaction after all; in doubt it does."""
+        """Return whether the node holds the transaction after all; in doubt it does."""
         try:
-            (found,) = self._chain.ask([("eth_getTransactionByHash", [to_hex(tx_hash)])])
+            (found,) = self._chain.batch([("eth_getTransactionByHash", [to_hex(tx_hash)])])
         except NodeError:
             return True
         return isinstance(found, ReplyError) or found is not None
@@ -171,7 +212,7 @@ class Sender:
         while True:
             receipt = self._receipt(tx_hash)
             if receipt is not None:
-                return self._read(tx_hash, receipt)
+                return _sent(receipt)
             if time.monotonic() > deadline:
                 raise ChainError(
                     "fate-unknown",
@@ -180,28 +221,26 @@ class Sender:
                 )
             time.sleep(_POLL_S)
 
-    def _receipt(self, tx_hash: bytes) -> Json:
+    def _receipt(self, tx_hash: bytes) -> Mined | None:
+        """Return the receipt, or None as long as the node cannot be asked or has none."""
         try:
-            (reply,) = self._chain.ask([("eth_getTransactionReceipt", [to_hex(tx_hash)])])
+            (reply,) = self._chain.batch([("eth_getTransactionReceipt", [to_hex(tx_hash)])])
         except NodeError:
             return None
-        return None if isinstance(reply, ReplyError) else reply
-
-    def _read(self, tx_hash: bytes, reply: Json) -> Sent:
-        receipt = members(reply, "that receipt")
-        if octets(receipt.get("transactionHash"), 32) != tx_hash:
-            raise NodeError("node-unreadable", f"{self._chain.node.name} mixed up receipts")
-        sent = Sent(tx_hash, quantity(receipt.get("blockNumber")), quantity(receipt.get("gasUsed")))
-        if quantity(receipt.get("status")) != 1:
-            raise ChainError(
-                "call-reverted",
-                f"transaction {to_hex(tx_hash)} failed in block {sent.block_number}: something "
-                f"came before it; look at the contract again",
-            )
-        return sent
+        return None if isinstance(reply, ReplyError) else read_receipt(reply, tx_hash)
 
 
-def wei(amount: int) -> str:
-    """An amount of wei in ether, rounded up to a gwei."""
-    whole, rest = divmod(-(-amount // 10**9), 10**9)
+def _sent(receipt: Mined) -> Sent:
+    if not receipt.succeeded:
+        raise ChainError(
+            "call-reverted",
+            f"transaction {to_hex(receipt.tx_hash)} failed in block {receipt.block_number}: "
+            f"something came before it; look at the contract again",
+        )
+    return Sent(receipt.tx_hash, receipt.block_number, receipt.gas_used)
+
+
+def format_ether(amount_wei: int) -> str:
+    """Write an amount of wei in ether, rounded up to a gwei."""
+    whole, rest = divmod(-(-amount_wei // _WEI_PER_GWEI), 10**9)
     return f"{whole}.{rest:09} ETH"

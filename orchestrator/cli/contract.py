@@ -18,7 +18,7 @@ import typer
 from orchestrator.cli import arguments as given
 from orchestrator.client.log_server import served_policy
 from orchestrator.core.errors import InputError
-from orchestrator.runtime.settings import read as read_settings
+from orchestrator.runtime.settings import read_settings
 
 if TYPE_CHECKING:
     from orchestrator.actions.erc8183 import Evaluator

@@ -11,9 +11,9 @@ from rich.table import Table
 
 from orchestrator.cli.replay_view import comparison
 from orchestrator.core.units import format_amount
-from orchestrator.simulation.demo import DemoReport, Earned
-from orchestrator.simulation.disputes import Dispute, Silence
-from orchestrator.simulation.forgery import Fraud
+from orchestrator.simulation.demo import ContractResult, DemoReport
+from orchestrator.simulation.disputes import ClaimedOutcomes, Dispute
+from orchestrator.simulation.forgery import Forgery
 from orchestrator.simulation.integrations import JobReport, ReputationRecord
 
 # As it was called, so that what we print can be run as it stands.
@@ -31,16 +31,16 @@ def show(story: DemoReport, console: Console) -> None:
     )
     _show_trials(story, console)
     _show_elsewhere(story, console)
-    if story.replay is not None:
+    if story.comparison is not None:
         too = " and the job paid" if story.job is not None and story.job.is_completed else ""
         console.print(
-            f"\n[green]Replayed[/] {story.replay.entries:,} public entries (anchored up to "
-            f"{story.replay.anchored_size:,}) with the terms from the chain:\n"
+            f"\n[green]Replayed[/] {story.comparison.entries:,} public entries (anchored up to "
+            f"{story.comparison.anchored_size:,}) with the terms from the chain:\n"
             f"what {len(story.balances)} wallets hold is what the rules give{too}, to the last "
             f"unit."
         )
     console.print("\n[green]A receipt, checked:[/]")
-    for line in story.shown:
+    for line in story.receipt_lines:
         console.print(f"  {line}", markup=False, soft_wrap=True)
     if story.tampered is not None:
         console.print(f"\n[red]A receipt, tampered with[/] ({story.tampered.what}): refused:")
@@ -89,22 +89,22 @@ def document(story: DemoReport) -> dict[str, Any]:
         "owner_refund_units": str(story.owner_refund_units),
         "balances": {address: str(units) for address, units in story.balances.items()},
         "dispute": _plain(story.dispute),
-        "silence": _plain(story.silence),
-        "fraud": _plain(story.fraud),
+        "silence": _plain(story.claimed),
+        "fraud": _plain(story.forgery),
         "job": _plain(story.job),
-        "record": _plain(story.record),
+        "record": _plain(story.reputation),
         "transactions": [
             {"intent": t.intent_key, "hash": f"0x{t.tx_hash.hex()}", "gas": t.gas_used}
             for t in story.transactions
         ],
-        "replay": comparison(story.replay) if story.replay else None,
+        "replay": comparison(story.comparison) if story.comparison else None,
         "receipt": story.receipt,
         "tampered": story.tampered._asdict() if story.tampered else None,
     }
 
 
 def _plain(
-    found: Dispute | Silence | Fraud | JobReport | ReputationRecord | None,
+    found: Dispute | ClaimedOutcomes | Forgery | JobReport | ReputationRecord | None,
 ) -> dict[str, Any] | None:
     """A part of the story in JSON's own types: ids in hex, amounts as text."""
     if found is None:
@@ -132,7 +132,7 @@ def _show_trials(story: DemoReport, console: Console) -> None:
 def _trials(story: DemoReport) -> Iterator[tuple[str, str]]:
     reversals = sum(earned.reversals for earned in story.contracts)
     yield "sent back", f"{reversals} outcomes were taken back while their contract held back for it"
-    dispute, silence, fraud = story.dispute, story.silence, story.fraud
+    dispute, silence, fraud = story.dispute, story.claimed, story.forgery
     if dispute is not None:
         stated, ruled = format_amount(dispute.stated_units), format_amount(dispute.ruled_units)
         told = f"the owner disputed a statement of {stated} TEST; the arbiter replayed the log and"
@@ -151,7 +151,7 @@ def _trials(story: DemoReport) -> Iterator[tuple[str, str]]:
 
 def _show_elsewhere(story: DemoReport, console: Console) -> None:
     """What other places took from the log."""
-    job, record = story.job, story.record
+    job, record = story.job, story.reputation
     if job is not None and job.is_completed:
         console.print(
             f"An ERC-8183 job of {format_amount(job.budget_units)} TEST named the log as its "
@@ -164,7 +164,7 @@ def _show_elsewhere(story: DemoReport, console: Console) -> None:
         )
 
 
-def _show_contracts(contracts: list[Earned], console: Console) -> None:
+def _show_contracts(contracts: list[ContractResult], console: Console) -> None:
     table = Table(
         title="What each contract earned, was paid, and had no budget for (TEST)",
         box=None,

@@ -40,7 +40,7 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.policy import Policy
 from orchestrator.core.units import format_amount
-from orchestrator.runtime.settings import read as read_settings
+from orchestrator.runtime.settings import read_settings
 from orchestrator.storage.files import read_bytes
 from orchestrator.verify.receipt_check import check_receipt, receipt_chain
 
@@ -141,8 +141,8 @@ def serve(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    with services.deployment(settings, parts, say) as stack:
-        services.work(stack, settings, parts, stop, say)
+    with services.open_deployment(settings, parts, say) as stack:
+        services.run_parts(stack, settings, parts, stop, say)
     say("stopped")
 
 

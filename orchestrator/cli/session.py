@@ -18,7 +18,7 @@ from orchestrator.actions.contract_state import ContractState, read_contract_sta
 from orchestrator.actions.escrow import Consent, describe_closing
 from orchestrator.actions.plan import Plan, PlannedTransaction
 from orchestrator.chain.deployment import Chain, find_deployment
-from orchestrator.chain.wallet import Quote, Sender, Sent, quote, wei
+from orchestrator.chain.wallet import Quote, Sender, Sent, format_ether, quote
 from orchestrator.client.http import Client
 from orchestrator.client.log_server import served_deployment
 from orchestrator.core.entry import ZERO_ADDRESS
@@ -274,8 +274,8 @@ def _explain(
         tell.say(f"  it cannot be sent: {error.message}", "red")
         return PricedTransaction(deed, failure=error)
     tell.say(
-        f"  gas: {price.gas:,}, which costs {wei(price.likely_wei)} at the price of now, at most "
-        f"{wei(price.most_wei)}; what it does not use is not paid"
+        f"  gas: {price.gas:,}, which costs {format_ether(price.likely_wei)} at the price of now, "
+        f"at most {format_ether(price.most_wei)}; what it does not use is not paid"
     )
     return PricedTransaction(deed, price)
 

@@ -3,11 +3,12 @@
 import json
 import time
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import Any
 
 import httpx
 
 from orchestrator.core.errors import InputError, ServerError
+from orchestrator.core.resource import Resource
 
 # The most items that the API gives on a page.
 PAGE = 1000
@@ -21,7 +22,7 @@ TIMEOUT_S = 60
 PAGES_S = 600
 
 
-class Client:
+class Client(Resource):
     """An HTTP client that stays within what a public caller may do.
 
     Its server is a stranger: every failure is a `ServerError`, every answer bounded in size and
@@ -43,12 +44,6 @@ class Client:
         except httpx.InvalidURL as error:
             raise InputError("api-url-malformed", f"{base_url!r}: {error}") from None
         self.server = f"the API at {self._http.base_url.netloc.decode()}"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         self._http.close()

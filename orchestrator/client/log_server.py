@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from eth_utils.address import to_checksum_address
-
 from orchestrator.client.http import PAGE, Client
 from orchestrator.core import policy as policies
 from orchestrator.core.entry import ENTRY_BYTES, WORD_BYTES
@@ -31,15 +29,9 @@ def served_deployment(client: Client) -> tuple[Addresses, bytes]:
     """Return the deployment and the log that a server names."""
     log = client.get("/v1/log")
     with reading(client, "which log it serves"):
-        event_log, escrow = (to_checksum_address(log[name]) for name in ("event_log", "escrow"))
-        feedback, evaluators = (
-            None if log.get(name) is None else to_checksum_address(log[name])
-            for name in ("feedback", "evaluators")
-        )
-        return (
-            Addresses(int(log["chain_id"]), event_log, escrow, 0, feedback, evaluators),
-            from_hex(log["log_id"], WORD_BYTES),
-        )
+        # A stranger finds the events by their time, never by a block that the server names.
+        addresses = Addresses.from_json(log)._replace(start_block=0)
+        return addresses, from_hex(log["log_id"], WORD_BYTES)
 
 
 def served_policy(client: Client, hash_: bytes) -> Policy:
@@ -62,7 +54,7 @@ def served_entries(client: Client, start: int, limit: int) -> list[ServedEntry]:
     page = []
     with reading(client, f"what its entries from {start} on are"):
         for position, item in enumerate(answer["entries"], start):
-            if item["index"] != position:
+            if item["position"] != position:
                 raise ReplayError("entries-gap", f"the server skipped entry {position}")
             page.append(ServedEntry(from_hex(item["entry"], ENTRY_BYTES), item.get("opening")))
     # The callers hold a page in memory and count on its bound.
@@ -77,23 +69,23 @@ def served_records(client: Client, start: int, stop: int) -> Iterator[Record]:
     Raises ServerError for an opening that cannot be read: a replay may not pass it over.
     """
     while start < stop:
-        served_deployment = served_entries(client, start, min(PAGE, stop - start))
-        if not served_deployment:
+        served = served_entries(client, start, min(PAGE, stop - start))
+        if not served:
             return
         with reading(client, f"what its entries from {start} on are"):
-            page = [_record_of(item) for item in served_deployment]
+            page = [_record_of(item) for item in served]
         yield from page
         start += len(page)
 
 
-def _record_of(served_deployment: ServedEntry) -> Record:
-    entry = decode(served_deployment.data)
+def _record_of(served: ServedEntry) -> Record:
+    entry = decode(served.data)
     opening = kind_of(entry).opening
     # An opening that the entry's kind does not have proves nothing, and is passed over. One that
     # the kind needs and the server withholds is the replay's to miss.
-    if served_deployment.opening is None or opening is None:
+    if served.opening is None or opening is None:
         return Record(entry)
-    return Record(entry, opening.from_json(served_deployment.opening))
+    return Record(entry, opening.from_json(served.opening))
 
 
 @contextmanager

@@ -145,13 +145,13 @@ def _check_outcome(receipt: Receipt) -> None:
     _same("outcome", "contract", outcome.entry.actor, receipt.contract_id)
     transition, touch = receipt.entries.get("transition"), receipt.entries.get("touch")
     if transition is not None:
-        _same("outcome", "transition's index", facts.transition, transition.position)
+        _same("outcome", "transition's position", facts.transition, transition.position)
         _same("transition", "lead", transition.entry.subject, outcome.entry.subject)
         _same("transition", "surface", transition.entry.surface, outcome.entry.surface)
         _same("transition", "state", transition.entry.label, outcome.entry.label)
         _same("transition", "time", transition.entry.time_ms, outcome.entry.time_ms)
     if touch is not None:
-        _same("outcome", "touch's index", facts.touch, touch.position)
+        _same("outcome", "touch's position", facts.touch, touch.position)
         _same("touch", "lead", touch.entry.subject, outcome.entry.subject)
         _same("touch", "surface", touch.entry.surface, outcome.entry.surface)
         if not touch.position < facts.transition < outcome.position:
@@ -164,11 +164,11 @@ def _check_reversal(receipt: Receipt) -> None:
     _same("reversal", "contract", reversal.entry.actor, receipt.contract_id)
     outcome, event = receipt.entries.get("outcome"), receipt.entries.get("event")
     if outcome is not None:
-        _same("reversal", "outcome's index", facts.outcome, outcome.position)
+        _same("reversal", "outcome's position", facts.outcome, outcome.position)
         _same("reversal", "amount", reversal.entry.value, outcome.entry.value)
         _same("reversal", "lead", reversal.entry.subject, outcome.entry.subject)
     if event is not None:
-        _same("reversal", "event's index", facts.event, event.position)
+        _same("reversal", "event's position", facts.event, event.position)
         _same("event", "lead", event.entry.subject, reversal.entry.subject)
 
 
@@ -218,7 +218,7 @@ def _proven(item: Mapping[str, object], role: str) -> Proven:
     if not isinstance(path, list) or len(path) > MAX_PATH:
         raise ProofError("receipt-path", f"the {role}'s path must be a list of at most {MAX_PATH}")
     nodes = tuple(_bytes({"path": node}, "path", 32) for node in path)
-    return Proven(_whole(item, "index"), data, entry, _opening(item.get("opening"), role), nodes)
+    return Proven(_whole(item, "position"), data, entry, _opening(item.get("opening"), role), nodes)
 
 
 def _opening(value: object, role: str) -> Opening | None:

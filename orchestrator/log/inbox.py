@@ -153,7 +153,8 @@ def _check_repeated(
     """
     names = list({name for name, _ in repeated})
     earlier = {
-        row.request_id: row for row in session.all("log.earlier", log_id=log_id, request_ids=names)
+        row.request_id: row
+        for row in session.all("log.submitted_before", log_id=log_id, request_ids=names)
     }
     for name, submission in repeated:
         row = earlier.get(name)

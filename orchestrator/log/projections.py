@@ -42,7 +42,7 @@ def write_leads(session: Session, log_id: bytes, world: World, changes: Changes)
     if not names:
         return
     session.copy(
-        "log.bring_leads",
+        "log.copy_leads",
         ("bytea", "bytea", "text", "int8", "int8", "text"),
         (
             (

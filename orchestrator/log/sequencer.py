@@ -16,6 +16,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Self
 
 from orchestrator.core.codec import decode_request
 from orchestrator.core.decide import decide
@@ -24,6 +25,7 @@ from orchestrator.core.kinds import encode, kind_of
 from orchestrator.core.merkle import CompactRange, Subtree, leaf_hash
 from orchestrator.core.opening import Record
 from orchestrator.core.requests import Request
+from orchestrator.core.resource import Resource
 from orchestrator.core.world import World
 from orchestrator.log.projections import Changes, load_leads, load_world, write_leads, write_rest
 from orchestrator.log.reader import read_entries
@@ -86,7 +88,7 @@ def _no_failpoint(_: str) -> None:
     pass
 
 
-class Sequencer:
+class Sequencer(Resource):
     """The one writer of a log.
 
     `sign(size, root)` returns the publisher's EIP-712 signature. `now_ms` is our clock, UTC
@@ -115,12 +117,9 @@ class Sequencer:
         self._failpoint = failpoint
         self._writer: _WriterState | None = None
 
-    def __enter__(self) -> "Sequencer":
+    def __enter__(self) -> Self:
         self.open()
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def open(self) -> None:
         """Become the log's writer, with the fold as it is stored.
@@ -175,7 +174,7 @@ class Sequencer:
         lock = session.one("log.lock", key=key)
         if lock is None or not lock.taken:
             raise LogError("sequencer-busy", "another sequencer writes this log")
-        known = session.one("log.known", log_id=self._log_id)
+        known = session.one("log.log_exists", log_id=self._log_id)
         if known is None or not known.known:
             raise LogError("log-unknown", f"log 0x{self._log_id.hex()} was never begun")
         session.run("log.prepare_leads")
@@ -209,7 +208,7 @@ class Sequencer:
 
     def _drain(self, writer: _WriterState, limit: int) -> Checkpoint | None:
         with writer.connection.transaction() as session:
-            rows = session.all("log.take", log_id=self._log_id, limit=limit)
+            rows = session.all("log.waiting_requests", log_id=self._log_id, limit=limit)
             if not rows:
                 return None
             # Product events carry the product's time, so the fold alone may not know how late it

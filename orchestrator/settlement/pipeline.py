@@ -18,9 +18,10 @@ that runs twice, or dies halfway, does nothing twice.
 from collections.abc import Callable, Iterator
 
 from orchestrator.chain.abi import ChainEvent, Closed, Credited, Opened, Paid
-from orchestrator.chain.deployment import Anchor, Chain, Progress
-from orchestrator.chain.indexer import Watcher
-from orchestrator.chain.relayer import Submitter
+from orchestrator.chain.deployment import Anchor, Chain
+from orchestrator.chain.escrow import Progress
+from orchestrator.chain.indexer import Indexer
+from orchestrator.chain.relayer import Relayer
 from orchestrator.core.contract import rules_of
 from orchestrator.core.entry import address_word
 from orchestrator.core.errors import LogError, TermsError
@@ -64,8 +65,8 @@ class Pipeline:
         database: Database,
         log: LogReader,
         chain: Chain,
-        submitter: Submitter,
-        watcher: Watcher,
+        relayer: Relayer,
+        indexer: Indexer,
         verifier: Verifier,
         now_ms: Callable[[], int],
         account: str,
@@ -75,15 +76,15 @@ class Pipeline:
         self._log = log
         self._log_id = log.log_id
         self._chain = chain
-        self._submitter = submitter
-        self._watcher = watcher
+        self._relayer = relayer
+        self._indexer = indexer
         self._verifier = verifier
         self._now_ms = now_ms
         self._account = account.lower()
         self._serves = serves
-        self._refuter = Refuter(log, chain, watcher, now_ms, self._is_served)
+        self._refuter = Refuter(log, chain, indexer, now_ms, self._is_served)
         self._endorser = Endorser(database, log, chain, verifier)
-        self._intents = Intents(database, submitter, chain.addresses.chain_id, self._account)
+        self._intents = Intents(database, relayer, chain.addresses.chain_id, self._account)
         self._terms: dict[bytes, Terms] = {}
         # What follows is a cache of the log and the chain: a restart finds all of it again.
         # By contract, the newest anchored statement that the escrow may still lack.
@@ -103,7 +104,7 @@ class Pipeline:
             # Transactions move on, and events are read, even if nothing new can be asked for.
             self.submit()
             seen = self.watch()
-        return bool(asked + seen + self._submitter.under_way())
+        return bool(asked + seen + self._relayer.under_way())
 
     def tick(self, key: str) -> None:
         """Ask the log to state the totals of every contract; `key` names this tick."""
@@ -122,7 +123,7 @@ class Pipeline:
                 call = self._chain.open(
                     Terms.from_json(row.terms), row.owner_signature, row.operator_signature
                 )
-                self._submitter.request(session, f"open:{row.contract_id.hex()}", call)
+                self._relayer.request(session, f"open:{row.contract_id.hex()}", call)
         return len(rows)
 
     def publish(self) -> int | None:
@@ -186,7 +187,7 @@ class Pipeline:
 
     def _is_settled(self, contract_id: bytes, one: Progress) -> bool:
         """Return whether the escrow has the statement, or takes none of this verifier any more."""
-        return one.reach >= self._unsent[contract_id].position or one.is_retired
+        return one.last_signed >= self._unsent[contract_id].position or one.is_retired
 
     def _send(self, run: Run, anchor: Anchor) -> int:
         """Ask for one run to be settled, unless that was tried too often; return how many."""
@@ -262,12 +263,12 @@ class Pipeline:
 
     def submit(self) -> None:
         """Move every transaction on, by what the chain shows now."""
-        self._submitter.advance()
+        self._relayer.advance()
 
     def watch(self) -> int:
         """Bring what became final on chain into the log; return how many events."""
         seen = 0
-        for events in self._watcher.poll():
+        for events in self._indexer.poll():
             self._request(list(self._requests_of(events)))
             seen += len(events)
         return seen

@@ -10,7 +10,7 @@ from orchestrator.actions.contract_state import ContractState, read_contract_sta
 from orchestrator.actions.evidence import plan_refutations
 from orchestrator.chain.abi import Call, Claimed
 from orchestrator.chain.deployment import Chain
-from orchestrator.chain.indexer import Watcher
+from orchestrator.chain.indexer import Indexer
 from orchestrator.core.errors import EscrowError
 from orchestrator.core.evidence.search import PublicEntry
 from orchestrator.log.reader import LogReader
@@ -28,13 +28,13 @@ class Refuter:
         self,
         log: LogReader,
         chain: Chain,
-        watcher: Watcher,
+        indexer: Indexer,
         now_ms: Callable[[], int],
         is_ours: Callable[[bytes], bool],
     ) -> None:
         self._log = log
         self._chain = chain
-        self._watcher = watcher
+        self._indexer = indexer
         self._now_ms = now_ms
         self._is_ours = is_ours
         # The contracts with claims and when each was examined, 0 if not since the last claim; and
@@ -77,7 +77,7 @@ class Refuter:
 
     def _read_claims(self) -> None:
         """Note the contracts whose claims became final since the last call, a page at a time."""
-        for event in self._watcher.final(Claimed, self._read_to):
+        for event in self._indexer.final(Claimed, self._read_to):
             self._read_to = event.block_number, event.log_index
             if self._is_ours(event.contract_id):
                 self._examined_ms[event.contract_id] = 0

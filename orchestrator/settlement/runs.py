@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from orchestrator.chain.abi import Group
+from orchestrator.chain.escrow import Group
 from orchestrator.core.terms import Terms
 from orchestrator.log.reader import StoredEntry
 

@@ -1,7 +1,7 @@
-"""A market to demonstrate: CDNOW's customers, the contracts offered on them, and who works on them.
+"""The demonstration's market: CDNOW's customers, contracts on their purchases, and agents.
 
-The purchases are real (see `data/README.md` beside this file); contracts and agents are ours.
-Everything is deterministic: the agents act on what the API shows them and on their own memory.
+The purchases are real (see `data/README.md` beside this file); contracts and agents are invented.
+Everything is deterministic: an agent acts on the leads that the API shows it and on its memory.
 """
 
 from collections import Counter
@@ -15,9 +15,14 @@ from orchestrator.client.accounts import EventReport, LeadSummary, OperatorClien
 from orchestrator.core.errors import InputError
 from orchestrator.core.units import DAY_MS, DAY_S
 
-# The start of a day in UTC milliseconds, and its purchases.
+# The start of a day in UTC milliseconds, and the events of that day.
 Day = tuple[int, list[EventReport]]
 NOON_MS = DAY_MS // 2
+
+# The sample's purchases begin a day after the start and end with the deadline's day.
+START_MS = int(datetime(1996, 12, 31, tzinfo=UTC).timestamp()) * 1000
+OPENS_S = START_MS // 1000 + DAY_S
+DEADLINE_S = int(datetime(1998, 7, 1, tzinfo=UTC).timestamp()) - 1
 
 SURFACE_NAME = "cdnow"
 POLICY: dict[str, object] = {
@@ -38,7 +43,7 @@ POLICY: dict[str, object] = {
 
 
 class Guard(NamedTuple):
-    """What a contract's owner reserves: to challenge statements, and to hold some pay back."""
+    """An owner's safeguards in a contract: time to challenge statements, and a holdback."""
 
     challenge_days: int
     arbitration_days: int
@@ -47,7 +52,7 @@ class Guard(NamedTuple):
 
 
 class Offer(NamedTuple):
-    """A contract that an operator proposes: what it pays for, and how much. None: at once."""
+    """A contract that an operator proposes. Without a guard, statements are paid at once."""
 
     operator: str
     outcome: str
@@ -58,15 +63,38 @@ class Offer(NamedTuple):
     repeatable: bool = False
     guard: Guard | None = None
 
+    def terms(self, deadline_s: int, grace_s: int, arbiter: str) -> dict[str, object]:
+        """Return the terms that the surface leaves open. Only a guarded contract has an arbiter."""
+        terms: dict[str, object] = {
+            "outcome": self.outcome,
+            "repeatable": self.repeatable,
+            "unit_price_units": str(self.unit_price_units),
+            "revenue_share_bps": self.revenue_share_bps,
+            "budget_units": str(self.budget_units),
+            "opens_at_s": OPENS_S,
+            "deadline_s": deadline_s,
+            "attribution_window_s": self.window_days * DAY_S,
+            "grace_s": grace_s,
+        }
+        if self.guard is not None:
+            terms |= {
+                "arbiter": arbiter,
+                "challenge_period_s": self.guard.challenge_days * DAY_S,
+                "arbitration_period_s": self.guard.arbitration_days * DAY_S,
+                "holdback_bps": self.guard.holdback_bps,
+                "holdback_period_s": self.guard.holdback_days * DAY_S,
+            }
+        return terms
 
-# An offer whose verifier will say nothing. It ends early, so that what follows can be told.
+
+# An offer whose verifier signs nothing. It ends early, so that its claims are paid in time.
 SILENT_OFFER = Offer("eve", "repeat_buyer", 2_000_000, 0, 6_000_000, 30)
 SILENT_DAYS = 20
-# A customer whose number is a multiple of this sends its second purchase back after so many days.
+# A customer whose number is a multiple of this returns its second purchase after so many days.
 RETURNS_EVERY = 25
 RETURN_DAYS = 10
 
-# Competing offers on the same leads, some of whose budgets run out.
+# Competing offers on the same leads. Some of their budgets run out.
 OFFERS = (
     Offer("ada", "repeat_buyer", 2_000_000, 0, 900_000_000, 30, guard=Guard(3, 2, 2_000, 60)),
     Offer("bo", "repeat_buyer", 1_500_000, 0, 300_000_000, 60),
@@ -79,10 +107,11 @@ OFFERS = (
 
 @dataclass(slots=True)
 class Habit:
-    """How an agent works on the leads of one state.
+    """An agent's routine with the leads of one state.
 
-    It acts `first_days` after a lead came into the state, again every `again_days`, at most
-    `times` in all. It remembers what it did by (lead, since when the lead is in that state).
+    It acts `first_days` after a lead came into the state, and again every `again_days`, at most
+    `times` in all. `done` is its memory: by lead and time of entering the state, how often it has
+    acted, and when it is due again (UTC milliseconds).
     """
 
     state: str
@@ -92,8 +121,8 @@ class Habit:
     times: int
     done: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
 
-    def choose(self, leads: list[LeadSummary], now_ms: int) -> list[LeadSummary]:
-        """Those of `leads` that are due now; they are remembered as acted on."""
+    def choose_due(self, leads: list[LeadSummary], now_ms: int) -> list[LeadSummary]:
+        """Return those of `leads` that are due now, and remember them as acted on."""
         due = []
         for lead in leads:
             key = (lead.lead, lead.since_ms)
@@ -104,8 +133,8 @@ class Habit:
         return due
 
 
-def habits() -> dict[str, list[Habit]]:
-    """What each agent does, by its name."""
+def agent_habits() -> dict[str, list[Habit]]:
+    """Return each agent's habits by its name, with nothing done yet."""
     return {
         "ada": [Habit("buyer", "email", 7, 28, 5)],
         "bo": [Habit("buyer", "call", 0, 56, 2), Habit("repeat_buyer", "call", 0, 56, 2)],
@@ -115,21 +144,23 @@ def habits() -> dict[str, list[Habit]]:
     }
 
 
-def work(operator: OperatorClient, surface: str, doing: list[Habit], now_ms: int) -> int:
-    """Look at the leads and act on those that are due; returns how many touches were made."""
+def touch_due_leads(
+    operator: OperatorClient, surface: str, habits: list[Habit], now_ms: int
+) -> int:
+    """Act on the leads that are due by an operator's habits, and return the number of touches."""
     touched = 0
-    for habit in doing:
-        due = habit.choose(operator.leads(surface, habit.state), now_ms)
+    for habit in habits:
+        due = habit.choose_due(operator.leads(surface, habit.state), now_ms)
         if due:
             operator.touch(surface, due, habit.action, f"{habit.state}-{now_ms}")
         touched += len(due)
     return touched
 
 
-def purchases() -> Iterator[Day]:
-    """The sample's purchases, day by day.
+def read_purchases() -> Iterator[Day]:
+    """Yield the sample's purchases, day by day.
 
-    A purchase happens at noon of its day; those of one day keep the order of the file.
+    A purchase happens at noon of its day. Those of one day keep the order of the file.
     """
     days: dict[int, list[EventReport]] = {}
     text = files("orchestrator.simulation").joinpath("data/cdnow_sample.txt").read_text("ascii")
@@ -142,31 +173,32 @@ def purchases() -> Iterator[Day]:
         _, customer, date, _, dollars = cells
         start = datetime.strptime(date, "%Y%m%d").replace(tzinfo=UTC)
         start_ms = int(start.timestamp()) * 1000
-        bought = EventReport(
+        purchase = EventReport(
             f"{number}", f"customer-{customer}", "purchase", dollars, start_ms + NOON_MS
         )
-        days.setdefault(start_ms, []).append(bought)
+        days.setdefault(start_ms, []).append(purchase)
     for start_ms in sorted(days):
         yield start_ms, days[start_ms]
 
 
-def with_returns(days: Iterable[Day]) -> Iterator[Day]:
-    """The same days, on which some customers also send their second purchase back.
+def add_returns(days: Iterable[Day]) -> Iterator[Day]:
+    """Yield the same days, on which some customers also return their second purchase.
 
-    The sample records no returns: these are ours. One that falls on a day without purchases
-    happens on the next that has some.
+    The sample records no returns: these are invented. One that falls on a day without purchases
+    happens on the next day that has some.
     """
-    bought: Counter[str] = Counter()
-    returns: list[tuple[int, str]] = []
-    for day_ms, purchases_ in days:
-        due = [lead for due_ms, lead in returns if due_ms <= day_ms]
-        returns = returns[len(due) :]
-        for purchase in purchases_:
-            bought[purchase.lead] += 1
+    counts: Counter[str] = Counter()
+    pending: list[tuple[int, str]] = []
+    for day_ms, purchases in days:
+        # The delay is the same for all, so those that are due stand in front.
+        due = [lead for due_ms, lead in pending if due_ms <= day_ms]
+        pending = pending[len(due) :]
+        for purchase in purchases:
+            counts[purchase.lead] += 1
             number = int(purchase.lead.rpartition("-")[2])
-            if bought[purchase.lead] == 2 and number % RETURNS_EVERY == 0:
-                returns.append((day_ms + RETURN_DAYS * DAY_MS, purchase.lead))
-        sent_back = [
+            if counts[purchase.lead] == 2 and number % RETURNS_EVERY == 0:
+                pending.append((day_ms + RETURN_DAYS * DAY_MS, purchase.lead))
+        returns = [
             EventReport(f"return-{lead}", lead, "refund", "0", day_ms + NOON_MS) for lead in due
         ]
-        yield day_ms, purchases_ + sent_back
+        yield day_ms, purchases + returns

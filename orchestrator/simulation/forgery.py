@@ -1,17 +1,18 @@
-"""A fraud, staged and stopped: publisher, verifier and operator of a log lie together.
+"""Two forgeries, tried and stopped: a log that counts a lead twice, and a tampered receipt.
 
-They own a log of their own beside the demonstration's, with its own publisher, on the same escrow.
-The log counts one lead twice; its verifier signs the sum. Nothing on chain can know that yet: the
-entry is anchored, the signature is good, price and budget hold. The statement waits for its
-challenge period, and a stranger who reads the log shows the two entries that contradict each other.
+The first is a log of its own beside the demonstration's, on the same escrow. Its publisher,
+verifier and operator work together: the log counts one lead twice, and the verifier signs the sum.
+The chain cannot know that yet: the entry is anchored, the signature is good, price and budget hold.
+But the statement waits for its challenge period, and a stranger who reads the log brings the two
+entries that contradict each other.
 """
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from orchestrator.chain.abi import Group
 from orchestrator.chain.deployment import Chain, log_id_of
-from orchestrator.core import requests
+from orchestrator.chain.escrow import Group
+from orchestrator.client.accounts import PLAIN_TERMS
 from orchestrator.core.contract import rules_of
 from orchestrator.core.decide import decide
 from orchestrator.core.entry import (
@@ -26,9 +27,19 @@ from orchestrator.core.entry import (
 from orchestrator.core.errors import DomainError, ReplayError
 from orchestrator.core.evidence.exhibits import Case, ContractIndex, escrow_record_of
 from orchestrator.core.evidence.search import PublicEntry, find_lie, public
-from orchestrator.core.kinds import encode
+from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.kinds import decode, encode
 from orchestrator.core.merkle import inclusion_proof, leaf_hash, root_of, run_proof
 from orchestrator.core.policy import parse
+from orchestrator.core.requests import (
+    Genesis,
+    OpenContract,
+    ProductEvent,
+    PublishPolicy,
+    RegisterOperator,
+    Request,
+    Touch,
+)
 from orchestrator.core.terms import (
     Terms,
     checkpoint_digest,
@@ -41,6 +52,9 @@ from orchestrator.core.world import World
 from orchestrator.simulation.sandbox import Sandbox, address_of, key_of
 from orchestrator.verify.receipt_check import check_receipt
 
+# The wallets of the forged log's parties, by name; a stranger's brings the evidence.
+OWNER, OPERATOR, PUBLISHER, VERIFIER = "mark", "shill", "liar", "liar's friend"
+STRANGER = "stranger"
 PRICE_UNITS = 8_000_000
 BUDGET_UNITS = 400_000_000
 ORIGIN = "demo.tallystick/fraud"
@@ -56,8 +70,8 @@ POLICY: dict[str, object] = {
 }
 
 
-class Fraud(NamedTuple):
-    """What was tried and what became of it; amounts in token base units."""
+class Forgery(NamedTuple):
+    """A forged statement and what became of it; amounts in token base units."""
 
     contract_id: bytes
     kind: str
@@ -69,45 +83,46 @@ class Fraud(NamedTuple):
 
 
 class _Tree:
-    """A whole small log in memory: its entries and its Merkle tree."""
+    """A small log in memory: its entries and its Merkle tree."""
 
     def __init__(self, entries: Sequence[PublicEntry]) -> None:
         self.entries = entries
         self._leaves = [leaf_hash(item.data) for item in entries]
         self.size, self.root = len(entries), root_of(self._leaves)
 
-    def node(self, level: int, position: int) -> bytes:
-        return root_of(self._leaves[position << level : (position + 1) << level])
+    def node(self, level: int, number: int) -> bytes:
+        """Return the hash of a whole subtree: number 0 is the leftmost of its level."""
+        return root_of(self._leaves[number << level : (number + 1) << level])
 
-    def prove(self, index: int) -> list[bytes]:
-        return inclusion_proof(index, self.size, self.node)
+    def prove(self, position: int) -> list[bytes]:
+        return inclusion_proof(position, self.size, self.node)
 
 
-def stage(scene: Sandbox) -> Fraud:
-    """Try the fraud on the scene's chain, have a stranger stop it, and refund the owner.
+def forge_and_disprove(sandbox: Sandbox) -> Forgery:
+    """Settle a forged statement, disprove it as a stranger, and refund the owner.
 
-    Raises `ReplayError` if the stranger finds nothing, or if anything was paid.
+    Raises ReplayError if the search finds no contradiction, or if the statement is not voided.
     """
-    chain = scene.stack.chain
-    for name in ("mark", "liar", "stranger"):
-        scene.fund(name)
-    scene.send("liar", chain.register(ORIGIN, address_of("liar")))
-    terms = _terms(scene)
-    id_ = _open(scene, terms)
-    scene.pass_time(60)
-    tree = _Tree(_forged_log(scene, terms, id_))
-    _settle(scene, terms, tree)
+    chain = sandbox.stack.chain
+    for name in (OWNER, PUBLISHER, STRANGER):
+        sandbox.fund(name)
+    sandbox.send(PUBLISHER, chain.register(ORIGIN, address_of(PUBLISHER)))
+    terms = _terms(sandbox)
+    id_ = _open(sandbox, terms)
+    sandbox.pass_time(60)
+    tree = _Tree(_forged_log(sandbox, terms, id_))
+    _settle(sandbox, terms, tree)
     pending = chain.pending_of(id_)
 
-    case = _investigate(chain, terms, id_, tree)
-    gas = scene.send("stranger", chain.disprove(tree.size, case))
+    case = _find_contradiction(chain, terms, id_, tree)
+    gas = sandbox.send(STRANGER, chain.disprove(tree.size, case))
     if pending is None or not chain.is_retired(id_) or chain.pending_of(id_) is not None:
-        raise ReplayError("fraud-stands", "the disproof did not void the false statement")
+        raise ReplayError("forgery-stands", "the disproof did not void the false statement")
 
-    scene.pass_time(terms.deadline_s + terms.grace_s + 1 - scene.clock() // 1000)
+    sandbox.pass_time(terms.deadline_s + terms.grace_s + 1 - sandbox.clock() // 1000)
     before = chain.balance_of(terms.token, terms.owner)
-    scene.send("mark", chain.refund(id_))
-    return Fraud(
+    sandbox.send(OWNER, chain.refund(id_))
+    return Forgery(
         contract_id=id_,
         kind=case.kind,
         exhibits=tuple(exhibit.position for exhibit in case.exhibits),
@@ -118,137 +133,131 @@ def stage(scene: Sandbox) -> Fraud:
     )
 
 
-def _terms(scene: Sandbox) -> Terms:
-    now_s = scene.clock() // 1000
-    return Terms(
-        owner=address_of("mark"),
-        operator=address_of("shill"),
-        payee=address_of("shill"),
-        token=scene.token,
-        verifier=address_of("liar's friend"),
-        arbiter=ZERO_ADDRESS,
-        log_id=log_id_of(address_of("liar"), ORIGIN),
-        surface=ZERO_WORD[:-1] + b"\1",
-        policy=parse(POLICY).hash,
-        attribution="last_touch",
-        outcome="activated",
-        repeatable=False,
-        exclusive=False,
-        unit_price_units=PRICE_UNITS,
-        revenue_share_bps=0,
-        budget_units=BUDGET_UNITS,
-        opens_at_s=now_s + 60,
-        deadline_s=now_s + 14 * DAY_S,
-        attribution_window_s=7 * DAY_S,
-        lateness_s=DAY_S,
-        grace_s=5 * DAY_S,
-        claim_period_s=0,
-        challenge_period_s=3 * DAY_S,
-        arbitration_period_s=0,
-        holdback_bps=0,
-        holdback_period_s=0,
-        rate_cap_units=0,
-        rate_period_s=0,
-        fee_bps=0,
-        fee_recipient=ZERO_ADDRESS,
-        agent_id_plus_one=0,
-        salt=ZERO_WORD,
+def _terms(sandbox: Sandbox) -> Terms:
+    now_s = sandbox.clock() // 1000
+    operator = address_of(OPERATOR)
+    return Terms.from_json(
+        {
+            **PLAIN_TERMS,
+            "owner": address_of(OWNER),
+            "operator": operator,
+            "payee": operator,
+            "token": sandbox.token,
+            "verifier": address_of(VERIFIER),
+            "log_id": to_hex(log_id_of(address_of(PUBLISHER), ORIGIN)),
+            "surface": to_hex(ZERO_WORD[:-1] + b"\1"),
+            "policy": to_hex(parse(POLICY).hash),
+            "attribution": "last_touch",
+            "outcome": "activated",
+            "unit_price_units": str(PRICE_UNITS),
+            "budget_units": str(BUDGET_UNITS),
+            "opens_at_s": now_s + 60,
+            "deadline_s": now_s + 14 * DAY_S,
+            "attribution_window_s": 7 * DAY_S,
+            "lateness_s": DAY_S,
+            "grace_s": 5 * DAY_S,
+            # Without a challenge period the statement would be paid at once.
+            "challenge_period_s": 3 * DAY_S,
+            "fee_bps": 0,
+            "fee_recipient": ZERO_ADDRESS,
+            "salt": to_hex(ZERO_WORD),
+        }
     )
 
 
-def _open(scene: Sandbox, terms: Terms) -> bytes:
-    chain, id_ = scene.stack.chain, contract_id(terms, scene.stack.escrow_domain)
-    scene.send("mark", chain.mint(terms.token, terms.owner, terms.budget_units))
-    scene.send("mark", chain.approve(terms.token, terms.budget_units))
-    scene.send("mark", chain.open(terms, b"", sign_digest(id_, key_of("shill"))))
+def _open(sandbox: Sandbox, terms: Terms) -> bytes:
+    chain, id_ = sandbox.stack.chain, contract_id(terms, sandbox.stack.escrow_domain)
+    sandbox.send(OWNER, chain.mint(terms.token, terms.owner, terms.budget_units))
+    sandbox.send(OWNER, chain.approve(terms.token, terms.budget_units))
+    sandbox.send(OWNER, chain.open(terms, b"", sign_digest(id_, key_of(OPERATOR))))
     return id_
 
 
-def _forged_log(scene: Sandbox, terms: Terms, id_: bytes) -> list[PublicEntry]:
-    """An honest log of one outcome, and then the same lead once more."""
-    world, now_ms = World(), scene.clock()
+def _forged_log(sandbox: Sandbox, terms: Terms, id_: bytes) -> list[PublicEntry]:
+    """Return an honest log of one outcome, the same lead once more, and a statement of both."""
+    world, now_ms = World(), sandbox.clock()
     operator, lead = address_word(terms.operator), b"\2" * 32
-    policy = parse(POLICY)
-    asked: tuple[requests.Request, ...] = (
-        requests.Genesis(terms.log_id, address_word(address_of("liar"))),
-        requests.RegisterOperator(operator, "newcomer", ZERO_WORD),
-        requests.PublishPolicy(terms.surface, address_word(terms.owner), policy),
-        requests.OpenContract(rules_of(terms, id_), ZERO_WORD),
-        requests.Touch(terms.surface, lead, operator, "email"),
-        requests.ProductEvent(terms.surface, lead, "activate", 0, now_ms),
+    requests: tuple[Request, ...] = (
+        Genesis(terms.log_id, address_word(address_of(PUBLISHER))),
+        RegisterOperator(operator, "newcomer", ZERO_WORD),
+        PublishPolicy(terms.surface, address_word(terms.owner), parse(POLICY)),
+        OpenContract(rules_of(terms, id_), ZERO_WORD),
+        Touch(terms.surface, lead, operator, "email"),
+        ProductEvent(terms.surface, lead, "activate", 0, now_ms),
     )
-    records = [record for request in asked for record in decide(world, request, now_ms)]
+    records = [record for request in requests for record in decide(world, request, now_ms)]
     honest = records[-1].entry
-    facts = unpack_outcome(honest.payload)
+    outcome = unpack_outcome(honest.payload)
     first, again = len(records) - 1, len(records)
-    twice = 2 * terms.unit_price_units
-    forged = honest._replace(payload=pack_outcome(facts.transition, facts.touch, first, 2, twice))
+    total_units = 2 * terms.unit_price_units
+    # It continues the running count and sum, so nothing but the lead itself is wrong with it.
+    payload = pack_outcome(outcome.transition, outcome.touch, first, 2, total_units)
+    forged = honest._replace(payload=payload)
     statement = Entry(
         kind="settlement",
         surface=terms.surface,
         actor=address_word(terms.verifier),
         subject=id_,
         label=terms.outcome,
-        value=twice,
+        value=total_units,
         time_ms=now_ms,
-        payload=pack_settlement(twice, 0, again, 0),
+        payload=pack_settlement(total_units, 0, again, 0),
     )
     return [*map(public, records), PublicEntry(encode(forged)), PublicEntry(encode(statement))]
 
 
-def _settle(scene: Sandbox, terms: Terms, tree: _Tree) -> None:
-    """Anchor the forged log and bring its statement, both signed by those who lie."""
-    chain, stack = scene.stack.chain, scene.stack
-    first = tree.size - 1
+def _settle(sandbox: Sandbox, terms: Terms, tree: _Tree) -> None:
+    """Anchor the forged log and settle its statement, with its publisher's and verifier's keys."""
+    chain, stack = sandbox.stack.chain, sandbox.stack
+    statement = tree.size - 1
     checkpoint = checkpoint_digest(chain.event_log_domain, terms.log_id, tree.size, tree.root)
-    scene.send(
-        "liar",
-        chain.publish(
-            terms.log_id, tree.size, tree.root, [], sign_digest(checkpoint, key_of("liar"))
-        ),
+    signature = sign_digest(checkpoint, key_of(PUBLISHER))
+    sandbox.send(PUBLISHER, chain.publish(terms.log_id, tree.size, tree.root, [], signature))
+    verified = verified_digest(
+        stack.escrow_domain, terms.log_id, tree.size, tree.root, statement, 1
     )
-    verified = verified_digest(stack.escrow_domain, terms.log_id, tree.size, tree.root, first, 1)
-    proof = run_proof(first, 1, tree.size, tree.node)
-    signature = sign_digest(verified, key_of("liar's friend"))
-    run = [tree.entries[first].data]
-    scene.send("liar", chain.settle(Group.of(terms), tree.size, first, run, proof, signature))
+    proof = run_proof(statement, 1, tree.size, tree.node)
+    signature = sign_digest(verified, key_of(VERIFIER))
+    run = [tree.entries[statement].data]
+    settle = chain.settle(Group.of(terms), tree.size, statement, run, proof, signature)
+    sandbox.send(PUBLISHER, settle)
 
 
-def _investigate(chain: Chain, terms: Terms, id_: bytes, tree: _Tree) -> Case:
-    """What a stranger makes of the public entries and what the chain says of the contract."""
-    docket: ContractIndex = {
+def _find_contradiction(chain: Chain, terms: Terms, id_: bytes, tree: _Tree) -> Case:
+    """Search the public entries, with nothing but what the chain says of the contract."""
+    contracts: ContractIndex = {
         id_: escrow_record_of(
             terms,
             id_,
             chain.opening_number_of(id_),
             chain.closed_at(id_) or 0,
-            chain.reach_of(id_),
-            chain.floor_of(id_),
+            chain.last_signed_of(id_),
+            chain.last_final_of(id_),
         )
     }
-    case = find_lie(tree.entries, docket, lambda index: tree.entries[index])
+    # The same search as for any log: it has not been told which entry is forged.
+    case = find_lie(tree.entries, contracts, lambda position: tree.entries[position])
     if case is None:
-        raise ReplayError("fraud-unseen", "the log contradicts itself, and nobody saw it")
+        raise ReplayError("forgery-unseen", "the log contradicts itself, and the search missed it")
     return case.with_proofs(tree.prove)
 
 
-class Tampered(NamedTuple):
-    """A receipt with one thing changed, and how it was refused."""
+class TamperedReceipt(NamedTuple):
+    """A receipt with one thing changed, and the reason why it was refused."""
 
     what: str
     refusal: str
 
 
-def tamper(document: dict[str, Any], chain: Chain) -> Tampered:
-    """Raise the amount in a receipt's outcome by one unit, and show that it is refused."""
+def check_tampered_receipt(document: dict[str, Any], chain: Chain) -> TamperedReceipt:
+    """Raise the amount in a receipt's outcome by one unit, and check that this is refused."""
     forged = {**document, "entries": [dict(item) for item in document["entries"]]}
     outcome = next(item for item in forged["entries"] if item["role"] == "outcome")
-    data = bytearray.fromhex(outcome["entry"][2:])
-    units = int.from_bytes(data[160:192])
-    data[160:192] = (units + 1).to_bytes(32)
-    outcome["entry"] = "0x" + data.hex()
+    entry = decode(from_hex(outcome["entry"]))
+    units = entry.value
+    outcome["entry"] = to_hex(encode(entry._replace(value=units + 1)))
     try:
         check_receipt(forged, chain)
     except DomainError as error:
-        return Tampered(f"the outcome's amount, {units}, made {units + 1}", error.message)
+        return TamperedReceipt(f"the outcome's amount, {units}, made {units + 1}", error.message)
     raise ReplayError("forgery-taken", "a forged receipt was taken for a true one")

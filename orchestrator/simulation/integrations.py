@@ -1,19 +1,18 @@
-"""What other places take from our log, tried in the demonstration: a job and a reputation.
+"""Two uses of the log by other contracts, as the demonstration runs them: a job and a reputation.
 
-Somebody who is no party here posts an ERC-8183 job whose evaluator is the log, and an agent of
-ERC-8004's registry takes home what a settlement has paid it.
+A client that has no part in the market posts an ERC-8183 job whose evaluator is the log. The amount
+that a contract paid is written to its agent's record in ERC-8004's registry.
 """
 
 from typing import NamedTuple
 
-from orchestrator.actions import contract_state as situation
-from orchestrator.actions import erc8004 as reputation
-from orchestrator.actions import erc8183 as jobs
+from orchestrator.actions import contract_state, erc8004, erc8183
 from orchestrator.chain.caller import contract_at
 from orchestrator.chain.rpc import octets
 from orchestrator.client.http import Client
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import ChainError, EscrowError
+from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.units import DAY_S
 from orchestrator.simulation.sandbox import Sandbox, address_of
 
@@ -34,12 +33,12 @@ class JobReport(NamedTuple):
 
     @property
     def is_completed(self) -> bool:
-        """Whether the statement at `position` has completed it."""
+        """Return whether a statement, the one at `position`, has completed the job."""
         return self.position is not None
 
 
 class ReputationRecord(NamedTuple):
-    """What ERC-8004's registry says of an agent: so much, for this motion, in base units."""
+    """An agent's record in ERC-8004's registry: base units paid for this motion."""
 
     agent_id: int
     motion: str
@@ -47,13 +46,13 @@ class ReputationRecord(NamedTuple):
     gas_used: int
 
 
-def register_agent(scene: Sandbox, name: str) -> int:
-    """Give the wallet of this name an identity in ERC-8004's registry; returns the agent's id."""
-    chain = scene.stack.chain
-    scene.fund(name)
-    registry = contract_at("IdentityRegistry", scene.stand_ins.identities)
-    receipt = scene.transact(name, chain.call(registry, "register", ""))
-    # Whatever else it says, the registry mints the agent's token: an ERC-721 Transfer comes last.
+def register_agent(sandbox: Sandbox, name: str) -> int:
+    """Register the wallet of this name in ERC-8004's registry, and return the agent's id."""
+    chain = sandbox.stack.chain
+    sandbox.fund(name)
+    registry = contract_at("IdentityRegistry", sandbox.stand_ins.identities)
+    receipt = sandbox.transact(name, chain.call(registry, "register", ""))
+    # The registry may emit other events before; the ERC-721 Transfer of the agent comes last.
     events = receipt.get("logs")
     minted = events[-1] if isinstance(events, list) and events else None
     topics = minted.get("topics") if isinstance(minted, dict) else None
@@ -63,80 +62,82 @@ def register_agent(scene: Sandbox, name: str) -> int:
 
 
 def post_job(
-    scene: Sandbox, provider: str, contract: bytes, minimum_units: int, deadline_s: int
+    sandbox: Sandbox, provider: str, contract: bytes, minimum_units: int, deadline_s: int
 ) -> JobReport:
-    """A client promises the provider a budget once the log states so much of the contract."""
-    chain, commerce = scene.stack.chain, scene.stand_ins.commerce
+    """Post a job that pays the provider once the log states this minimum for the contract."""
+    chain, commerce = sandbox.stack.chain, sandbox.stand_ins.commerce
     for name in (CLIENT, provider):
-        scene.fund(name)
-    found = situation.read_contract_state(chain, contract)
-    brief = jobs.plan_evaluator(
+        sandbox.fund(name)
+    plan = erc8183.plan_evaluator(
         chain,
-        _evaluators(scene),
-        found,
+        _evaluators(sandbox),
+        contract_state.read_contract_state(chain, contract),
         commerce,
         minimum_units,
         stated_from_s=0,
         deadline_s=deadline_s,
     )
-    gas = sum(scene.send(CLIENT, deed.call) for deed in brief.transactions)
-    evaluator = str(brief.facts["evaluator"])
+    gas = sum(sandbox.send(CLIENT, transaction.call) for transaction in plan.transactions)
+    evaluator = str(plan.facts["evaluator"])
 
-    at, token = contract_at("AgenticCommerce", commerce), contract_at("TestStablecoin", scene.token)
+    at = contract_at("AgenticCommerce", commerce)
+    token = contract_at("TestStablecoin", sandbox.token)
+    # Long after the deadline, so that the last statement still completes it.
     expires_at_s = deadline_s + 30 * DAY_S
     worker = address_of(provider)
-    what = f"contract 0x{contract.hex()} reaches {minimum_units} base units"
-    scene.send(CLIENT, chain.mint(scene.token, address_of(CLIENT), BUDGET_UNITS))
-    scene.send(CLIENT, chain.call(token, "approve", commerce, BUDGET_UNITS))
-    created = chain.call(at, "createJob", worker, evaluator, expires_at_s, what, ZERO_ADDRESS)
-    gas += scene.send(CLIENT, created)
+    description = f"contract {to_hex(contract)} reaches {minimum_units} base units"
+    sandbox.send(CLIENT, chain.mint(sandbox.token, address_of(CLIENT), BUDGET_UNITS))
+    sandbox.send(CLIENT, chain.call(token, "approve", commerce, BUDGET_UNITS))
+    job = worker, evaluator, expires_at_s, description, ZERO_ADDRESS
+    gas += sandbox.send(CLIENT, chain.call(at, "createJob", *job))
     job_id = int(chain.read(at, "jobCount"))
-    gas += scene.send(CLIENT, chain.call(at, "setBudget", job_id, BUDGET_UNITS, b""))
-    gas += scene.send(CLIENT, chain.call(at, "fund", job_id, BUDGET_UNITS, b""))
-    gas += scene.send(provider, chain.call(at, "submit", job_id, contract, b""))
+    gas += sandbox.send(CLIENT, chain.call(at, "setBudget", job_id, BUDGET_UNITS, b""))
+    gas += sandbox.send(CLIENT, chain.call(at, "fund", job_id, BUDGET_UNITS, b""))
+    gas += sandbox.send(provider, chain.call(at, "submit", job_id, contract, b""))
     return JobReport(job_id, evaluator, worker, minimum_units, BUDGET_UNITS, gas)
 
 
-def try_job(scene: Sandbox, provider: str, job: JobReport) -> JobReport:
-    """Complete the job if the log says enough by now."""
+def complete_job_if_met(sandbox: Sandbox, provider: str, job: JobReport) -> JobReport:
+    """Complete the job if the log states enough by now; return the job as it is then."""
     if job.is_completed:
         return job
-    chain = scene.stack.chain
-    known = jobs.evaluator_at(chain, _evaluators(scene), job.evaluator)
+    chain = sandbox.stack.chain
+    evaluator = erc8183.evaluator_at(chain, _evaluators(sandbox), job.evaluator)
     try:
-        with Client(scene.url) as client:
-            (deed,) = jobs.plan_completion(chain, client, known, job.job_id).transactions
+        with Client(sandbox.url) as client:
+            plan = erc8183.plan_completion(chain, client, evaluator, job.job_id)
+            (completion,) = plan.transactions
     except EscrowError as error:
         if error.code != "condition-not-met":
             raise
         return job
-    before = chain.balance_of(scene.token, job.provider)
-    gas = job.gas_used + scene.send(provider, deed.call)
-    paid = chain.balance_of(scene.token, job.provider) - before
+    before = chain.balance_of(sandbox.token, job.provider)
+    gas = job.gas_used + sandbox.send(provider, completion.call)
+    paid = chain.balance_of(sandbox.token, job.provider) - before
     if paid != job.budget_units:
         raise ChainError("job-unpaid", f"the job has paid {paid} of {job.budget_units} units")
-    return job._replace(gas_used=gas, position=int(str(deed.facts["position"])))
+    return job._replace(gas_used=gas, position=int(str(completion.facts["position"])))
 
 
-def _evaluators(scene: Sandbox) -> str:
-    address = scene.stack.chain.addresses.evaluators
+def write_reputation(sandbox: Sandbox, contract: bytes, motion: str) -> ReputationRecord:
+    """Write what an ended contract has paid to its agent's record, as the contract's owner."""
+    chain, feedback = sandbox.stack.chain, sandbox.stack.chain.addresses.feedback
+    if feedback is None:
+        raise ChainError("feedback-missing", "the deployment has no contract for feedback")
+    ended = contract_state.read_contract_state(chain, contract)
+    (transaction,) = erc8004.plan_feedback(chain, feedback, ended, motion, sandbox.url).transactions
+    gas = sandbox.send("owner", transaction.call)
+    registry = contract_at("ReputationRegistry", sandbox.stand_ins.reputations)
+    agent_id = ended.terms.agent_id_plus_one - 1
+    tags = erc8004.TAG, motion
+    count, units, _ = chain.read_all(registry, "getSummary", agent_id, [feedback], *tags)
+    if (count, units) != (1, ended.paid_units):
+        raise ChainError("record-differs", f"the registry says {units} units in {count} entries")
+    return ReputationRecord(agent_id, motion, units, gas)
+
+
+def _evaluators(sandbox: Sandbox) -> str:
+    address = sandbox.stack.chain.addresses.evaluators
     if address is None:
         raise ChainError("evaluators-missing", "the deployment has no evaluators")
     return address
-
-
-def give_feedback(scene: Sandbox, contract: bytes, motion: str) -> ReputationRecord:
-    """The owner has what an ended contract paid written to its agent's record."""
-    chain, at = scene.stack.chain, scene.stack.chain.addresses.feedback
-    if at is None:
-        raise ChainError("feedback-missing", "the deployment has no contract for feedback")
-    found = situation.read_contract_state(chain, contract)
-    (deed,) = reputation.plan_feedback(chain, at, found, motion, scene.url).transactions
-    gas = scene.send("owner", deed.call)
-    registry = contract_at("ReputationRegistry", scene.stand_ins.reputations)
-    agent_id = found.terms.agent_id_plus_one - 1
-    tags = reputation.TAG, motion
-    count, units, _ = chain.read_all(registry, "getSummary", agent_id, [at], *tags)
-    if (count, units) != (1, found.paid_units):
-        raise ChainError("record-differs", f"the registry says {units} units in {count} entries")
-    return ReputationRecord(agent_id, motion, units, gas)

@@ -1,7 +1,7 @@
-"""The edge to PostgreSQL: migrations, connections with a role, transactions with an account.
+"""PostgreSQL: migrations, connections with a role, transactions with an account.
 
 Nothing else imports psycopg, and no SQL stands outside `storage/sql`. A query is called by its
-file's name and its own, as in `log.last_checkpoint`; its `%(name)s` are given by keyword.
+file's name and its own, as in `log.last_checkpoint`; its `%(name)s` are passed by keyword.
 """
 
 import hashlib
@@ -19,8 +19,9 @@ from psycopg.rows import namedtuple_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from orchestrator.core.errors import InputError, LogError
+from orchestrator.core.hexadecimal import to_hex
 
-# Whatever PostgreSQL or the way to it refused; `sqlstate` tells what.
+# Any refusal by PostgreSQL or by the connection to it; `sqlstate` names the reason.
 DatabaseError = psycopg.Error
 Unreachable = (psycopg.OperationalError, PoolTimeout)
 
@@ -30,7 +31,7 @@ API = "tallystick_api"
 
 CONNECT_S = 10
 SILENCE_S = 60
-# Nothing may hold the database up without end: a statement, a lock, or a client gone silent.
+# A slow statement, a lock or a silent client must not hold the database up without end.
 _LIMITS = {
     "statement_timeout": "60s",
     "lock_timeout": "10s",
@@ -42,24 +43,24 @@ Row = Any
 
 
 class Session:
-    """One transaction. Rows come as named tuples."""
+    """One transaction. Rows are named tuples."""
 
     def __init__(self, connection: psycopg.Connection[Row]) -> None:
         self._connection = connection
 
     def all(self, query: str, /, **arguments: object) -> list[Row]:
-        """All rows that the query gives; a query bounds them itself."""
+        """Return all rows of a query, which bounds them itself."""
         return self._connection.execute(statement(query), arguments).fetchall()
 
     def one(self, query: str, /, **arguments: object) -> Row | None:
-        """The only row, or None."""
+        """Return the only row, or None. Raises `LogError` for more than one."""
         rows = self.all(query, **arguments)
         if len(rows) > 1:
             raise LogError("rows-many", f"{query} gave {len(rows)} rows where one was meant")
         return rows[0] if rows else None
 
     def run(self, query: str, /, **arguments: object) -> int:
-        """How many rows the query changed."""
+        """Run a query and return the number of rows that it changed."""
         return self._connection.execute(statement(query), arguments).rowcount
 
     def run_each(self, query: str, /, arguments: Sequence[Mapping[str, object]]) -> None:
@@ -76,30 +77,36 @@ class Session:
 
 
 class Connection:
-    """One connection of one's own, for what a session keeps: an advisory lock."""
+    """A connection outside the pool, for what lives as long as it: an advisory lock."""
 
     def __init__(self, connection: psycopg.Connection[Row]) -> None:
         self._connection = connection
 
     @contextmanager
     def transaction(self, account: str = "", *, snapshot: bool = False) -> Iterator[Session]:
-        """A transaction that speaks for `account`: committed at the end, or rolled back."""
+        """Open a transaction for `account`, which commits at the end or is rolled back."""
         with self._connection.transaction():
             session = Session(self._connection)
             if snapshot:
-                session.run("database.hold_still")
-            session.run("database.speak_for", account=account)
+                session.run("database.use_snapshot")
+            # The row policies read the account. It ends with the transaction, so that a pooled
+            # connection never carries it to the next caller.
+            session.run("database.set_account", account=account)
             yield session
 
     def close(self) -> None:
-        """Give the locks back and hang up; by itself the server does that when it gets to it."""
+        """Release the locks, then disconnect.
+
+        The server would release them itself, but only a moment after the disconnect: a writer that
+        starts at once could find them taken.
+        """
         with suppress(DatabaseError):
-            self._connection.execute(statement("database.give_back"))
+            self._connection.execute(statement("database.release_locks"))
         self._connection.close()
 
 
 class Database:
-    """A pool of connections that act under one role. Use it with `with`, or call `close`."""
+    """A pool of connections under one role. Use it with `with`, or call `close`."""
 
     def __init__(self, url: str, role: str, *, most_connections: int = 8) -> None:
         self._url = url
@@ -109,6 +116,7 @@ class Database:
             kwargs=self._arguments() | {"connect_timeout": CONNECT_S},
             min_size=0,
             max_size=most_connections,
+            # Callers beyond that are refused at once; each other waits for `CONNECT_S` at most.
             max_waiting=64 * most_connections,
             timeout=CONNECT_S,
             configure=self._prepare,
@@ -130,7 +138,7 @@ class Database:
 
     @contextmanager
     def transaction(self, account: str = "", *, snapshot: bool = False) -> Iterator[Session]:
-        """A transaction that speaks for `account`, an `0x…` address (empty: for nobody).
+        """Open a transaction for `account`, an `0x…` address, or for no account if it is empty.
 
         With `snapshot`, all its queries see the same state of the database.
         """
@@ -141,7 +149,10 @@ class Database:
             yield session
 
     def connect(self) -> Connection:
-        """A connection outside the pool; the caller closes it. Raises `InputError`, `LogError`."""
+        """Return a connection outside the pool, for the caller to close.
+
+        Raises `InputError` or `LogError`.
+        """
         raw = _connect(self._url, **self._arguments())
         try:
             self._prepare(raw)
@@ -154,7 +165,7 @@ class Database:
         settings = {"role": self._role, "row_security": "on", **_LIMITS}
         return {
             "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
-            # A peer that is gone without a word is found out about as soon as a slow statement.
+            # A vanished peer is noticed about as soon as a slow statement.
             "keepalives_idle": SILENCE_S // 2,
             "keepalives_interval": SILENCE_S // 6,
             "keepalives_count": 3,
@@ -165,18 +176,19 @@ class Database:
         }
 
     def _prepare(self, raw: psycopg.Connection[Row]) -> None:
-        """Refuse a connection that could do more than its role may."""
+        """Set a new connection up. Raises `LogError` if it could do more than its role may."""
         raw.isolation_level = IsolationLevel.READ_COMMITTED
         raw.adapters.register_loader("numeric", _WholeNumber)
-        role = Session(raw).one("database.who_am_i")
-        if role is None or role.name != self._role or role.is_mighty:
+        role = Session(raw).one("database.current_role")
+        # A superuser, or a role with BYPASSRLS, would read every tenant's rows.
+        if role is None or role.name != self._role or role.bypasses_policies:
             raise LogError("role-mighty", f"role {self._role} must be bound by the row policies")
 
 
 def _connect(url: str, **arguments: Any) -> psycopg.Connection[Row]:
-    """A connection. Raises `InputError` for what is no URL, `LogError` where nobody answers to it.
+    """Connect. Raises `InputError` for a malformed URL, `LogError` if no server answers.
 
-    What the driver says is left out: of a password with an `@` or a `%` in it, it quotes a part.
+    The driver's message is left out: it quotes a part of a password that contains `@` or `%`.
     """
     try:
         return psycopg.connect(url, connect_timeout=CONNECT_S, **arguments)
@@ -194,12 +206,12 @@ def _connect(url: str, **arguments: Any) -> psycopg.Connection[Row]:
 
 
 def array(numbers: Iterable[int]) -> str:
-    """Whole numbers as an argument `%(name)s::bigint[]`: many of them, fast."""
+    """Write whole numbers as an argument `%(name)s::bigint[]`, which is fast for many of them."""
     return f"{{{','.join(map(str, numbers))}}}"
 
 
 class _WholeNumber(Loader):
-    """Amounts are whole numbers of token base units, whatever their size."""
+    """A loader of `numeric` as `int`: all of ours are amounts in token base units."""
 
     def load(self, data: bytes | bytearray | memoryview) -> int:
         return int(bytes(data))
@@ -209,7 +221,7 @@ class _WholeNumber(Loader):
 
 
 def migrate(url: str) -> list[str]:
-    """Bring the schema up to date as the user of `url`; returns the names of what was applied.
+    """Bring the schema up to date as the user of `url`, and return the migrations applied.
 
     Each migration is applied once, in order, in a transaction of its own. Raises `LogError` if one
     that was applied has since been changed, or is not known to this version of the program.
@@ -217,6 +229,7 @@ def migrate(url: str) -> list[str]:
     known = _migrations()
     applied_now = []
     with _connect(url, autocommit=True) as raw:
+        # Of several programs that start at once, one migrates and the others wait for it here.
         raw.execute("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
         raw.execute(
             "CREATE TABLE IF NOT EXISTS migrations "
@@ -251,9 +264,9 @@ def create_log(
     escrow: str,
     publisher: str,
 ) -> bool:
-    """Begin a log as the user of `url`, who migrated; False if it is there already, and the same.
+    """Begin a log as the user of `url`, who migrated; return False if the same log exists.
 
-    Addresses are `0x` and 40 hex digits. Raises `LogError` if the log is there and differs.
+    Addresses are `0x` and 40 hex digits. Raises `LogError` if the log exists and differs.
     """
     wanted = (
         log_id, origin, chain_id, event_log.lower(), escrow.lower(), publisher.lower()
@@ -264,7 +277,7 @@ def create_log(
         if found is None:
             raw.execute("CALL create_log(%s, %s, %s, %s, %s, %s)", wanted)
         elif tuple(found) != wanted:
-            raise LogError("log-differs", f"log 0x{log_id.hex()} is {found[1:]}, not {wanted[1:]}")
+            raise LogError("log-differs", f"log {to_hex(log_id)} is {found[1:]}, not {wanted[1:]}")
     return found is None
 
 
@@ -300,7 +313,7 @@ _HEAD = re.compile(r"^-- name: (\w+)\n-- (\S.*)\n", re.MULTILINE)
 
 
 def statement(query: str) -> str:
-    """The SQL of a named query."""
+    """Return the SQL of a named query."""
     found = queries().get(query)
     if found is None:
         raise LogError("query-unknown", f"no query is named {query!r}")
@@ -309,7 +322,7 @@ def statement(query: str) -> str:
 
 @cache
 def queries() -> dict[str, str]:
-    """All named queries: each starts with `-- name: x` and a line that says what it does."""
+    """Return all named queries: each starts with `-- name: x` and a line that describes it."""
     found: dict[str, str] = {}
     for file in files("orchestrator.storage").joinpath("sql/queries").iterdir():
         if not file.name.endswith(".sql"):

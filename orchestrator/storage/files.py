@@ -1,26 +1,29 @@
-"""Files that somebody named: read within a bound, and keys only where nobody else can read them."""
+"""Files that the user named: read within a bound, and keys only from files closed to others."""
 
 import os
 from pathlib import Path
 
 from orchestrator.core.errors import InputError, TermsError
+from orchestrator.core.hexadecimal import from_hex
 from orchestrator.core.terms import sign_digest
 
 MAX_TEXT_BYTES = 65_536
-_OF_OTHERS = 0o077
+_OTHERS_MODE = 0o077  # any right of the group or of other users
 
 
 def read_bytes(path: Path, most: int, *, is_secret: bool = False) -> bytes:
-    """All that is in a file. Raises `InputError` if that is more than `most` bytes.
+    """Return a file's content. Raises `InputError` if that is more than `most` bytes.
 
     A secret that other users of the machine may read or replace is refused.
     """
     try:
         with path.open("rb") as file:
-            if is_secret and os.fstat(file.fileno()).st_mode & _OF_OTHERS:
+            # Of the open file: by its path, another file could be checked than is read.
+            if is_secret and os.fstat(file.fileno()).st_mode & _OTHERS_MODE:
                 raise InputError(
                     "key-exposed", f"{path}: others may read it; run chmod 600 on it first"
                 )
+            # One byte more than allowed shows that there is more, whatever the file's size says.
             data = file.read(most + 1)
     except OSError as error:
         raise InputError("file-unreadable", f"{path}: {error.strerror}") from None
@@ -30,7 +33,7 @@ def read_bytes(path: Path, most: int, *, is_secret: bool = False) -> bytes:
 
 
 def read_text(path: Path, most: int = MAX_TEXT_BYTES, *, is_secret: bool = False) -> str:
-    """The same as UTF-8 text."""
+    """Return a file's content as UTF-8 text, under the rules of `read_bytes`."""
     try:
         return read_bytes(path, most, is_secret=is_secret).decode()
     except UnicodeDecodeError:
@@ -38,9 +41,13 @@ def read_text(path: Path, most: int = MAX_TEXT_BYTES, *, is_secret: bool = False
 
 
 def read_key(path: Path) -> bytes:
-    """The private key in a file, 32 bytes of hex, with or without `0x`. Raises `InputError`."""
+    """Return the private key in a file: 32 bytes of hex, with or without `0x`.
+
+    Raises `InputError`.
+    """
     try:
-        key = bytes.fromhex(read_text(path, is_secret=True).strip().removeprefix("0x"))
+        key = from_hex(read_text(path, is_secret=True).strip())
+        # Not every number of 32 bytes is a key of the curve: signing shows it.
         sign_digest(bytes(32), key)
     except (ValueError, TermsError):
         raise InputError("key-malformed", f"{path}: must hold a key, 32 bytes of hex") from None

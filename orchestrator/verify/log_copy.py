@@ -11,9 +11,8 @@ that compete with it. No entry makes a command fail.
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import IO, Any, Self
+from typing import Any
 
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.rpc import NodeError
@@ -33,6 +32,7 @@ from orchestrator.core.evidence.search import PublicEntry
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.merkle import TILE_LEVELS, CompactRange, inclusion_proof, leaf_hash, root_of
 from orchestrator.core.opening import EventOpening, payload_of
+from orchestrator.core.resource import ResourceGroup
 
 # The most contracts that are kept in memory, and the most names that are remembered as asked for.
 MAX_CONTRACTS = 100_000
@@ -46,7 +46,7 @@ _NO_OPENING = bytes(_OPENING_BYTES)
 Pages = Callable[[int, int], list[PublicEntry]]
 
 
-class LogCopy:
+class LogCopy(ResourceGroup):
     """A log up to its last anchor, in a temporary file, and the escrow's records of its contracts.
 
     It is read whole at once, and forgotten at the end of its `with` block. Raises `ReplayError` if
@@ -60,6 +60,7 @@ class LogCopy:
     def __init__(
         self, pages: Pages, chain: Chain, log_id: bytes, contract_id: bytes | None = None
     ) -> None:
+        super().__init__()
         self.log_id = log_id
         self.block_number = chain.block().number
         self.contracts: dict[bytes, EscrowRecord] = {}
@@ -71,19 +72,10 @@ class LogCopy:
         self._tiles: list[bytes] = []
         self._chain, self._asked = chain, set[bytes]()
         self._named = None if contract_id is None else self._keep_named(contract_id)
-        self._exits = ExitStack()
-        try:
-            self._file = self._exits.enter_context(_scratch())
+        with self._opening():
+            # A file without a name, gone with the process.
+            self._file = self._exits.enter_context(tempfile.TemporaryFile())
             self._read(pages)
-        except BaseException:
-            self._exits.close()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._exits.close()
 
     def entries(self) -> Iterator[PublicEntry]:
         """Yield all entries, from the first on. Other methods may be called in between."""
@@ -142,7 +134,7 @@ class LogCopy:
 
     def _keep_named(self, contract_id: bytes) -> EscrowRecord:
         """Keep the named contract, before all others, and return the escrow's record of it."""
-        record = self._chain.standings([contract_id], self.block_number).get(contract_id)
+        record = self._chain.escrow_records([contract_id], self.block_number).get(contract_id)
         if record is None:
             raise NodeError(
                 "node-lags", f"{self._chain.node.name} has forgotten a contract; try again"
@@ -163,7 +155,7 @@ class LogCopy:
         if len(self._asked) + len(new) > MAX_CONTRACTS:
             self._asked.clear()  # they are asked for again, which costs time and nothing else
         self._asked.update(new)
-        for name, record in self._chain.standings(new, self.block_number).items():
+        for name, record in self._chain.escrow_records(new, self.block_number).items():
             if record.log_id != self.log_id:
                 continue
             if self._named is not None:
@@ -173,13 +165,6 @@ class LogCopy:
                 self.contracts[name] = record
             else:
                 self.left_out = True
-
-
-@contextmanager
-def _scratch() -> Iterator[IO[bytes]]:
-    """A file without a name, gone with the process."""
-    with tempfile.TemporaryFile() as file:
-        yield file
 
 
 def pages_of(client: Client) -> Pages:

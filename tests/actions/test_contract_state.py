@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.actions.contract_state import Claims, token_of
-from orchestrator.chain.deployment import Chain, Token
+from orchestrator.chain.caller import Token
+from orchestrator.chain.deployment import Chain
 from orchestrator.chain.rpc import NodeError
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import InputError

@@ -9,7 +9,9 @@ import pytest
 
 from orchestrator.actions import evidence
 from orchestrator.actions.plan import Plan, PlannedTransaction
-from orchestrator.chain.deployment import Chain, PendingStatement, Progress, Token
+from orchestrator.chain.caller import Token
+from orchestrator.chain.deployment import Chain
+from orchestrator.chain.escrow import PendingStatement, Progress
 from orchestrator.core.errors import EscrowError, ReplayError
 from orchestrator.core.escrow_model import EscrowedContract
 from orchestrator.core.evidence.exhibits import Case, Claim, escrow_record_of

@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.actions.wording import count_of, describe_amount, describe_exact_amount
-from orchestrator.chain.deployment import Token
+from orchestrator.chain.caller import Token
 from orchestrator.core.units import format_second
 
 

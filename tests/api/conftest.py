@@ -1,27 +1,27 @@
-"""The service and the people that a module's tests share."""
+"""The service and the callers that a module's tests share."""
 
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
-from tests.support.api_service import Stage, stage, wallet
+from tests.support.api_service import ApiService, running_service, wallet
 
 
 @pytest.fixture(scope="module")
-def here(module_database_url: str) -> Iterator[Stage]:
-    """The service that a module's tests share."""
-    with stage(module_database_url) as running:
+def service(module_database_url: str) -> Iterator[ApiService]:
+    """A running service that a module's tests share."""
+    with running_service(module_database_url) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def owner(here: Stage) -> httpx.Client:
+def owner(service: ApiService) -> httpx.Client:
     """The owner of most surfaces."""
-    return here.sign_in(wallet("owner"), "owner")
+    return service.sign_in(wallet("owner"), "owner")
 
 
 @pytest.fixture(scope="module")
-def operator(here: Stage) -> httpx.Client:
+def operator(service: ApiService) -> httpx.Client:
     """A registered operator."""
-    return here.sign_in(wallet("operator"), "operator")
+    return service.sign_in(wallet("operator"), "operator")

@@ -1,6 +1,8 @@
 """The OpenAPI description is true: random requests that it allows get answers that it describes."""
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import httpx
@@ -12,9 +14,57 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from api.context import Limits
-from tests.support.api_service import Stage, event, leads, open_surface, report, stage, wallet
+from api.app import create_app
+from api.context import Limits, ServiceInfo
+from orchestrator.core.entry import ZERO_ADDRESS
+from orchestrator.core.errors import ChainError
+from orchestrator.storage.database import API, Database
+from tests.support.api_service import (
+    ESCROW,
+    EVENT_LOG,
+    LOG_ID,
+    START_MS,
+    ApiService,
+    event,
+    leads,
+    open_surface,
+    problem_of,
+    report,
+    running_service,
+    wallet,
+)
 from tests.support.depth import examples
+
+
+def test_the_api_loads_neither_backtests_nor_chains() -> None:
+    """The API is deployed alone; what it needs from the chain is handed in."""
+    script = "import sys, api.app; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    ).stdout.split()
+    assert "orchestrator.core.units" in loaded
+    for name in ("orchestrator.backtest", "orchestrator.chain", "orchestrator.simulation", "yaml"):
+        assert not [module for module in loaded if (module + ".").startswith(name + ".")]
+
+
+def test_contracts_on_two_chains_make_no_app(database_url: str) -> None:
+    with Database(database_url, API) as database, pytest.raises(ChainError, match="chain 31337"):
+        create_app(
+            database=database,
+            log_id=LOG_ID,
+            now_ms=lambda: START_MS,
+            escrow_domain=ESCROW,
+            event_log_domain=EVENT_LOG._replace(chain_id=1),
+            is_valid_signature=lambda *_: False,
+            info=ServiceInfo("http://x", "x", "", "", (), 0, ZERO_ADDRESS),
+        )
+
+
+def test_a_wrong_method_is_answered_with_the_right_ones(service: ApiService) -> None:
+    answer = service.http.put("/v1/log")
+    problem_of(answer, 405, "method-not-allowed")
+    assert answer.headers["Allow"] == "GET"
+    assert service.http.put("/v1/surfaces").headers["Allow"] == "GET, POST"
 
 
 @schemathesis.serializer("application/x-ndjson")
@@ -28,28 +78,30 @@ description = schemathesis.pytest.from_fixture("described")
 
 
 @pytest.fixture(scope="module")
-def here(module_database_url: str) -> Any:
+def service(module_database_url: str) -> Any:
     """A service that random requests do not exhaust."""
-    with stage(module_database_url, Limits(source_per_s=1000, source_burst=100_000)) as running:
+    with running_service(
+        module_database_url, Limits(source_per_s=1000, source_burst=100_000)
+    ) as running:
         yield running
 
 
-# By what status a request that the description forbids may be turned away. 413 is among them: a
-# list with too many items is often too large a body before anybody has counted.
+# The statuses with which a request that the description forbids may be refused. 413 is among them:
+# a list with too many items is often too large a body before its items are counted.
 REFUSALS = [400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 428, 429]
 
 
 @pytest.fixture(scope="module")
-def described(here: Stage) -> Any:
+def described(service: ApiService) -> Any:
     checks = {"negative_data_rejection": {"expected-statuses": REFUSALS}}
     config = SchemathesisConfig.from_dict({"checks": checks})
-    return schemathesis.openapi.from_url(f"{here.url}/v1/openapi.json", config=config)
+    return schemathesis.openapi.from_url(f"{service.url}/v1/openapi.json", config=config)
 
 
 @pytest.fixture(scope="module")
-def caller(here: Stage) -> httpx.Client:
-    """Someone who may do everything that an account can be allowed to do."""
-    return here.sign_in(wallet("owner"), "owner", "operator")
+def caller(service: ApiService) -> httpx.Client:
+    """An account with both scopes, so that it may do all that an account can."""
+    return service.sign_in(wallet("owner"), "owner", "operator")
 
 
 @pytest.fixture(scope="module")
@@ -60,25 +112,25 @@ def known(caller: httpx.Client) -> dict[str, object]:
     return {"surface": surface, "lead": leads(caller, surface)[0]["lead"]}
 
 
-def test_errors_media_types_and_keys_are_described(here: Stage) -> None:
-    told = here.http.get("/v1/openapi.json").json()
-    assert told["openapi"].startswith("3.1")
+def test_errors_media_types_and_keys_are_described(service: ApiService) -> None:
+    reply = service.http.get("/v1/openapi.json").json()
+    assert reply["openapi"].startswith("3.1")
     public = ("/v1/log", "/v1/policies", "/v1/contracts", "/v1/receipts", "/v1/sign-in")
-    for path, item in told["paths"].items():
+    for path, item in reply["paths"].items():
         for operation in item.values():
             for status, answer in operation["responses"].items():
                 expected = "application/json" if status < "300" else "application/problem+json"
                 assert set(answer.get("content", {expected: 0})) == {expected}
             assert bool(operation.get("security")) != path.startswith(public), path
     for model in ("BulkProductEvent", "BulkTouch", "Problem"):
-        assert model in told["components"]["schemas"]
-    assert "HTTPValidationError" not in told["components"]["schemas"]
+        assert model in reply["components"]["schemas"]
+    assert "HTTPValidationError" not in reply["components"]["schemas"]
 
 
-def test_every_reference_leads_somewhere(here: Stage) -> None:
-    told = here.http.get("/v1/openapi.json")
-    names = {part.split('"')[0] for part in told.text.split('"#/components/schemas/')[1:]}
-    assert names <= set(told.json()["components"]["schemas"])
+def test_every_reference_leads_somewhere(service: ApiService) -> None:
+    reply = service.http.get("/v1/openapi.json")
+    names = {part.split('"')[0] for part in reply.text.split('"#/components/schemas/')[1:]}
+    assert names <= set(reply.json()["components"]["schemas"])
 
 
 # What JSON Schema cannot say of these: fields that depend on each other or on the log, and
@@ -101,14 +153,14 @@ MORE_THAN_A_SCHEMA_SAYS = {
 @description.parametrize()
 @settings(examples(8, deep=32), suppress_health_check=list(HealthCheck))
 def test_answers_are_as_described(
-    case: Case[Any], here: Stage, caller: httpx.Client, known: dict[str, object]
+    case: Case[Any], service: ApiService, caller: httpx.Client, known: dict[str, object]
 ) -> None:
     if case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE:
         for name in set(case.path_parameters or ()) & set(known):
             case.path_parameters[name] = known[name]
     client = caller
     if case.method == "DELETE":
-        client = here.sign_in(wallet("owner"), "owner")
+        client = service.sign_in(wallet("owner"), "owner")
     demanding = case.operation.label in MORE_THAN_A_SCHEMA_SAYS
     # Where the case has no key, or none of its form, that is what it tries.
     if str(case.headers.get("Authorization")).startswith("Bearer "):

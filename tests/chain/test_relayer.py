@@ -1,7 +1,4 @@
-"""Nodes, chains and processes that fail, against a real chain and a real database.
-
-Every intent mints its own power of two, so the balance shows which of them happened and how often.
-"""
+"""Nodes, chains and processes that fail, against a real chain and a real database."""
 
 import json
 import os
@@ -9,194 +6,46 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from eth_account import Account as Keys
 from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from hexbytes import HexBytes
 
-from orchestrator.chain.abi import Call, ChainEvent, Published, Registered
+from orchestrator.chain.abi import (
+    Call,
+)
 from orchestrator.chain.deployment import Chain
-from orchestrator.chain.indexer import Watcher
-from orchestrator.chain.relayer import StoredIntent, Submitter
-from orchestrator.chain.rpc import Node, NodeError
+from orchestrator.chain.indexer import Indexer
+from orchestrator.chain.relayer import Relayer, StoredIntent
+from orchestrator.chain.rpc import NodeError
 from orchestrator.core.errors import ChainError
-from orchestrator.core.merkle import CompactRange, leaf_hash
+from orchestrator.core.merkle import (
+    CompactRange,
+    leaf_hash,
+)
 from orchestrator.core.tx_plan import Fate
-from orchestrator.runtime.local_chain import Deployment, LocalChainClock, deploy_local, send_local
-from orchestrator.runtime.local_servers import LocalAnvil
-from orchestrator.storage.database import WORKER, Database
-from tests.support.rpc_proxy import Ask, Fault, Forward, RpcProxy, honest
-from tests.support.servers import CHAIN_START_S, server_folder
+from orchestrator.runtime.local_chain import Deployment, LocalChainClock, send_local
+from orchestrator.storage.database import Database
+from tests.support.chain_bench import (
+    GWEI,
+    HOLDER,
+    NOW_MS,
+    RELAYER,
+    SENDER,
+    Bench,
+    is_send,
+    rewritten,
+)
+from tests.support.chain_deal import DEPLOYER, STRANGER, STRANGER_KEY, allowance, refused
+from tests.support.rpc_proxy import Ask, Fault, Forward, RpcProxy
 
-GWEI = 10**9
-DEPLOYER, RELAYER = b"\x01" * 32, b"\x02" * 32
-SENDER = Keys.from_key(RELAYER).address
-HOLDER = "0x00000000000000000000000000000000000000AA"
-NOW_MS = CHAIN_START_S * 1000
-
-
-class DeepAnvil(LocalAnvil):
-    """Final blocks trail the latest by sixteen, so that there is room for reorgs."""
-
-    DEPTH = 16
-
-    def _spawn(self, command: list[str], user: list[str]) -> "subprocess.Popen[bytes]":
-        command[command.index("--slots-in-an-epoch") + 1] = str(self.DEPTH // 2)
-        return super()._spawn(command, user)
-
-
-@dataclass
-class Bench:
-    """A relayer behind a proxy, and the chain without it."""
-
-    deployment: Deployment
-    database: Database
-    database_url: str
-    proxy: RpcProxy
-    node: Node
-    clock: LocalChainClock
-    chain: Chain
-    submitter: Submitter
-    keys: list[str] = field(default_factory=list)
-
-    def mint_call(self, number: int) -> Call:
-        return self.chain.mint(self.deployment.token, HOLDER, 1 << number)
-
-    def request(self, count: int = 1) -> None:
-        with self.database.transaction() as session:
-            for _ in range(count):
-                call = self.mint_call(len(self.keys))
-                key = f"mint-{len(self.keys)}"
-                assert self.submitter.request(session, key, call)
-                self.keys.append(key)
-
-    def find(self, key: str) -> StoredIntent:
-        with self.database.transaction() as session:
-            found = self.submitter.find(session, key)
-        assert found is not None
-        return found
-
-    def finish(self, rounds: int = 60) -> list[StoredIntent]:
-        """Rounds on an honest node until nothing is under way."""
-        self.proxy.fault = honest
-        ended = []
-        for _ in range(rounds):
-            ended += self.submitter.advance()
-            if not self.submitter.under_way():
-                return ended
-            self.clock.mine()
-        raise AssertionError(f"still under way: {[self.find(key) for key in self.keys]}")
-
-    def transactions(self) -> list[dict[str, Any]]:
-        """Every transaction of the sender on chain, in order."""
-        latest = int(self.node.call("eth_blockNumber"), 16)
-        blocks = (self.node.call("eth_getBlockByNumber", hex(n), True) for n in range(latest + 1))
-        everything = [transaction for block in blocks for transaction in block["transactions"]]
-        return [t for t in everything if t["from"].lower() == SENDER.lower()]
-
-    def balance(self) -> int:
-        return self.chain.balance_of(self.deployment.token, HOLDER)
-
-    def check_each_once(self, strangers: int = 0) -> None:
-        """One success an intent, one nonce each, no gap; and the books agree with the chain."""
-        assert self.balance() == (1 << len(self.keys)) - 1
-        found = [self.find(key) for key in self.keys]
-        assert [s.fate for s in found] == [Fate.FINALIZED] * len(self.keys)
-        on_chain = self.transactions()
-        assert [int(t["nonce"], 16) for t in on_chain] == list(range(len(on_chain)))
-        assert len(on_chain) == len(self.keys) + strangers
-        hashes = {bytes.fromhex(t["hash"][2:]) for t in on_chain}
-        assert {s.tx_hash for s in found} <= hashes
-
-
-class Stage(NamedTuple):
-    """A chain with everything deployed, for many tests."""
-
-    anvil: LocalAnvil
-    deployment: Deployment
-
-
-@contextmanager
-def bench_on(stage: Stage, database_url: str) -> Iterator[Bench]:
-    """A relayer on the stage, where the test makes every block; put back when it is done."""
-    anvil, deployment = stage
-    with (
-        Database(database_url, WORKER) as database,
-        RpcProxy(anvil.rpc_url) as proxy,
-        Node(anvil.rpc_url) as node,
-        LocalChainClock(anvil.rpc_url) as clock,
-        Chain(proxy.url, deployment.addresses) as chain,
-    ):
-        before = node.call("evm_snapshot")
-        node.call("anvil_setNextBlockBaseFeePerGas", hex(GWEI))
-        # By itself the node makes a block some time after it answered.
-        node.call("evm_setAutomine", False)
-        clock.fund(SENDER, 10**24)
-        submitter = Submitter(chain, database, RELAYER, lambda: NOW_MS)
-        yield Bench(deployment, database, database_url, proxy, node, clock, chain, submitter)
-        node.call("evm_setAutomine", True)
-        node.call("anvil_dropAllTransactions")
-        assert node.call("evm_revert", before)
-
-
-@pytest.fixture(scope="module")
-def stage(module_anvil: LocalAnvil) -> Stage:
-    return Stage(module_anvil, deploy_local(module_anvil.rpc_url, DEPLOYER))
-
-
-@pytest.fixture(scope="module")
-def deep_stage() -> Iterator[Stage]:
-    with server_folder() as folder, DeepAnvil(folder, CHAIN_START_S) as anvil:
-        yield Stage(anvil, deploy_local(anvil.rpc_url, DEPLOYER))
-
-
-@pytest.fixture
-def bench(stage: Stage, database_url: str) -> Iterator[Bench]:
-    with bench_on(stage, database_url) as bench:
-        yield bench
-
-
-@pytest.fixture
-def deep(deep_stage: Stage, database_url: str) -> Iterator[Bench]:
-    with bench_on(deep_stage, database_url) as bench:
-        yield bench
-
-
-def is_send(asks: list[Ask]) -> bool:
-    return any(ask["method"] == "eth_sendRawTransaction" for ask in asks)
-
-
-def rewritten(method: str, change: Callable[[Any], Any]) -> Fault:
-    """Answers of one method, changed on their way back."""
-
-    def fault(asks: list[Ask], forward: Forward) -> list[Ask]:
-        methods = {ask["id"]: ask["method"] for ask in asks}
-        return [
-            {**reply, "result": change(reply.get("result"))}
-            if methods[reply["id"]] == method
-            else reply
-            for reply in forward(asks)
-        ]
-
-    return fault
-
-
-def test_nothing_goes_wrong(bench: Bench) -> None:
-    bench.request(20)
-    bench.finish()
-    bench.check_each_once()
-    assert len(bench.proxy.sent()) == 20
-
-
-# --- The wire -------------------------------------------------------------------------------------
+# --- The node -------------------------------------------------------------------------------------
 
 
 def test_send_accepted_and_reply_lost(bench: Bench) -> None:
@@ -206,7 +55,7 @@ def test_send_accepted_and_reply_lost(bench: Bench) -> None:
 
     bench.request(3)
     bench.proxy.fault = lose_reply
-    bench.submitter.advance()
+    bench.relayer.advance()
     bench.clock.mine()
     assert bench.balance() == 7  # it did arrive
     assert "did not answer" in bench.find("mint-0").reason
@@ -219,7 +68,7 @@ def test_send_never_arrives(bench: Bench) -> None:
     bench.request(3)
     bench.proxy.fault = lambda asks, forward: None if is_send(asks) else forward(asks)
     for _ in range(4):
-        bench.submitter.advance()
+        bench.relayer.advance()
     assert bench.balance() == 0
     sent = bench.proxy.sent()
     assert len(set(sent)) == 3
@@ -236,9 +85,9 @@ def test_every_send_is_delivered_twice_and_again_later(bench: Bench) -> None:
 
     bench.proxy.fault = twice
     bench.request(3)
-    bench.submitter.advance()
+    bench.relayer.advance()
     bench.request(2)
-    bench.submitter.advance()
+    bench.relayer.advance()
     bench.finish()
     for raw in bench.proxy.sent():
         bench.proxy.forward([{"jsonrpc": "2.0", "id": 1, "method": "eth_sendRawTransaction",
@@ -266,11 +115,11 @@ def test_lagging_node_with_an_old_nonce(bench: Bench) -> None:
             for reply in forward(asks)
         ]
 
-    bench.submitter.advance()
+    bench.relayer.advance()
     bench.proxy.fault = lag
     for _ in range(5):
         bench.clock.mine()
-        bench.submitter.advance()
+        bench.relayer.advance()
     assert len(set(bench.proxy.sent())) == 2
     bench.finish()
     bench.check_each_once()
@@ -279,13 +128,13 @@ def test_lagging_node_with_an_old_nonce(bench: Bench) -> None:
 def test_spent_nonce_without_a_receipt_is_unknown(bench: Bench) -> None:
     """Behind a load balancer a missing receipt proves nothing: nothing is signed again."""
     bench.request(2)
-    bench.submitter.advance()
+    bench.relayer.advance()
     bench.clock.mine(4)
     bench.proxy.fault = rewritten("eth_getTransactionReceipt", lambda _: None)
     for _ in range(5):
         bench.clock.mine()
-        assert bench.submitter.advance() == []
-    assert bench.submitter.under_way() == 2
+        assert bench.relayer.advance() == []
+    assert bench.relayer.under_way() == 2
     assert len(bench.proxy.sent()) == 2
     bench.finish()
     bench.check_each_once()
@@ -296,7 +145,7 @@ def test_node_that_lags_behind_what_was_acted_on(bench: Bench) -> None:
     bench.finish()
     bench.request()
     bench.proxy.fault = rewritten("eth_getBlockByNumber", lambda block: {**block, "number": "0x1"})
-    assert bench.submitter.advance() == []
+    assert bench.relayer.advance() == []
     assert len(bench.proxy.sent()) == 1
     bench.finish()
     bench.check_each_once()
@@ -319,10 +168,10 @@ def test_garbage_for_replies(bench: Bench) -> None:
         bench.request(2)
         bench.proxy.fault = always(garbage)
         with pytest.raises(NodeError):
-            bench.submitter.advance()
+            bench.relayer.advance()
         # And as the answer to the send alone, which arrives.
         bench.proxy.fault = always(garbage, when=is_send)
-        bench.submitter.advance()
+        bench.relayer.advance()
         bench.finish()
     bench.check_each_once()
 
@@ -346,7 +195,7 @@ def test_values_that_are_none(bench: Bench, method: str) -> None:
     for value in values:
         bench.proxy.fault = rewritten(method, partial(replaced, value))
         with pytest.raises(NodeError):
-            bench.submitter.advance()
+            bench.relayer.advance()
     assert bench.proxy.sent() == []
     bench.finish()
     bench.check_each_once()
@@ -356,10 +205,10 @@ def test_wrong_chain(bench: Bench) -> None:
     bench.request()
     bench.proxy.fault = rewritten("eth_chainId", lambda _: "0x1")
     with pytest.raises(ChainError, match="is on chain 1, and the deployment is on 31337") as caught:
-        bench.submitter.advance()
+        bench.relayer.advance()
     assert caught.value.code == "wrong-chain"
     with pytest.raises(ChainError):
-        next(Watcher(bench.chain, bench.database).poll())
+        next(Indexer(bench.chain, bench.database).poll())
     assert bench.proxy.sent() == []
     bench.finish()
     bench.check_each_once()
@@ -367,7 +216,7 @@ def test_wrong_chain(bench: Bench) -> None:
 
 def test_receipt_from_a_block_that_is_not_the_chains(bench: Bench) -> None:
     bench.request()
-    bench.submitter.advance()
+    bench.relayer.advance()
     bench.clock.mine()
 
     def lie(receipt: Any) -> Any:
@@ -376,7 +225,7 @@ def test_receipt_from_a_block_that_is_not_the_chains(bench: Bench) -> None:
     bench.proxy.fault = rewritten("eth_getTransactionReceipt", lie)
     for _ in range(4):
         bench.clock.mine()
-        assert bench.submitter.advance() == []
+        assert bench.relayer.advance() == []
     bench.finish()
     bench.check_each_once()
 
@@ -394,7 +243,7 @@ def test_chain_halt(bench: Bench) -> None:
     """No block comes, so nothing is old: it is sent once and waited for."""
     bench.request(3)
     for _ in range(20):
-        bench.submitter.advance()
+        bench.relayer.advance()
     assert len(bench.proxy.sent()) == 3
     bench.finish()
     bench.check_each_once()
@@ -402,13 +251,13 @@ def test_chain_halt(bench: Bench) -> None:
 
 def test_dropped_transaction_closes_its_own_gap(bench: Bench) -> None:
     bench.request(3)
-    bench.submitter.advance()
+    bench.relayer.advance()
     first = bench.find("mint-0").tx_hash
     assert first is not None
     bench.node.call("anvil_dropTransaction", "0x" + first.hex())
     bench.clock.mine()
     assert bench.balance() == 0  # two wait behind a gap
-    bench.submitter.advance()
+    bench.relayer.advance()
     sent = bench.proxy.sent()
     assert len(sent) > 3
     assert sent[3:] == sent[: len(sent) - 3]  # anvil drops those above the gap with it
@@ -419,7 +268,7 @@ def test_dropped_transaction_closes_its_own_gap(bench: Bench) -> None:
 
 def test_all_dropped(bench: Bench) -> None:
     bench.request(5)
-    bench.submitter.advance()
+    bench.relayer.advance()
     bench.node.call("anvil_dropAllTransactions")
     bench.finish()
     bench.check_each_once()
@@ -441,10 +290,10 @@ def test_underpriced_replacement_is_raised_until_it_is_taken(bench: Bench) -> No
     )
     bench.node.call("eth_sendRawTransaction", "0x" + rival.raw_transaction.hex())
     bench.request()
-    bench.submitter.advance()
+    bench.relayer.advance()
     assert "underpriced" in bench.find("mint-0").reason
     for _ in range(20):
-        bench.submitter.advance()
+        bench.relayer.advance()
     assert pooled(bench) == ["0x" + (bench.find("mint-0").tx_hash or b"").hex()]
     fees = [transaction["maxFeePerGas"] for transaction in signed(bench)]
     assert all(8 * after >= 9 * before for before, after in pairwise(fees))
@@ -453,18 +302,18 @@ def test_underpriced_replacement_is_raised_until_it_is_taken(bench: Bench) -> No
 
 
 def signed(bench: Bench) -> list[dict[str, Any]]:
-    """What was sent, in order."""
+    """Return the transactions that were sent, in order."""
     sent = bench.proxy.sent()
     return [TypedTransaction.from_bytes(HexBytes(raw)).as_dict() for raw in sent]
 
 
 def test_base_fee_spike_while_in_the_pool(bench: Bench) -> None:
     bench.request(2)
-    bench.submitter.advance()
+    bench.relayer.advance()
     bench.node.call("anvil_setNextBlockBaseFeePerGas", hex(50 * GWEI))
     bench.clock.mine()
     assert bench.balance() == 0
-    bench.submitter.advance()
+    bench.relayer.advance()
     assert len(set(bench.proxy.sent())) == 4
     bench.finish()
     bench.check_each_once()
@@ -472,11 +321,11 @@ def test_base_fee_spike_while_in_the_pool(bench: Bench) -> None:
 
 def test_base_fee_beyond_the_ceiling_is_waited_out(bench: Bench) -> None:
     bench.request(2)
-    bench.submitter.advance()
+    bench.relayer.advance()
     for _ in range(3):
         bench.node.call("anvil_setNextBlockBaseFeePerGas", hex(5_000 * GWEI))
         bench.clock.mine()
-        bench.submitter.advance()
+        bench.relayer.advance()
     assert bench.balance() == 0
     bench.node.call("anvil_setNextBlockBaseFeePerGas", hex(GWEI))
     bench.finish()
@@ -486,7 +335,7 @@ def test_base_fee_beyond_the_ceiling_is_waited_out(bench: Bench) -> None:
 def test_stuck_transaction_is_replaced_under_its_nonce(bench: Bench) -> None:
     """Blocks come and pass it over: the miner wants a tip that we did not offer."""
     bench.request()
-    bench.submitter.advance()
+    bench.relayer.advance()
     # Blocks without transactions, as a miner makes that passes ours over.
     raw = bench.proxy.sent()[0]
     tx_hash = "0x" + (bench.find("mint-0").tx_hash or b"").hex()
@@ -494,7 +343,7 @@ def test_stuck_transaction_is_replaced_under_its_nonce(bench: Bench) -> None:
         bench.node.call("anvil_dropTransaction", tx_hash)
         bench.clock.mine()
         bench.node.call("eth_sendRawTransaction", raw)
-    bench.submitter.advance()
+    bench.relayer.advance()
     first, second = signed(bench)
     assert first["nonce"] == second["nonce"] == 0
     for fee in ("maxFeePerGas", "maxPriorityFeePerGas"):
@@ -503,13 +352,13 @@ def test_stuck_transaction_is_replaced_under_its_nonce(bench: Bench) -> None:
     bench.check_each_once()
 
 
-# --- The key, somewhere else ----------------------------------------------------------------------
+# --- The key, used by others ----------------------------------------------------------------------
 
 
 def test_stranger_with_our_key_takes_the_nonce(bench: Bench) -> None:
     """Ours can never be mined under it; once that is final, the intent gets another nonce."""
     bench.request(2)
-    bench.submitter.advance()
+    bench.relayer.advance()
     bench.node.call("anvil_dropAllTransactions")
     call = bench.chain.approve(bench.deployment.token, 1)
     send_local(bench.node, RELAYER, call.to, call.data)
@@ -521,7 +370,7 @@ def test_nothing_is_signed_above_a_strangers_unfinal_transaction(deep: Bench) ->
     call = deep.chain.approve(deep.deployment.token, 1)
     send_local(deep.node, RELAYER, call.to, call.data)
     deep.request()
-    assert deep.submitter.advance() == []
+    assert deep.relayer.advance() == []
     assert deep.proxy.sent() == []
     deep.node.call("anvil_reorg", 1, [])  # the stranger's transaction is gone
     deep.finish()
@@ -536,10 +385,10 @@ def test_two_orchestrators_with_one_key(bench: Bench) -> None:
     def orchestrate() -> None:
         try:
             with Chain(bench.proxy.url, bench.deployment.addresses) as chain:
-                submitter = Submitter(chain, bench.database, RELAYER, lambda: NOW_MS)
-                while not stop.is_set() and submitter.under_way():
-                    submitter.advance()
-        except BaseException as error:  # noqa: BLE001 - told below
+                relayer = Relayer(chain, bench.database, RELAYER, lambda: NOW_MS)
+                while not stop.is_set() and relayer.under_way():
+                    relayer.advance()
+        except BaseException as error:  # noqa: BLE001 - asserted below
             failures.append(error)
 
     threads = [threading.Thread(target=orchestrate) for _ in range(3)]
@@ -577,11 +426,11 @@ def test_what_was_decided_before_another_acted_is_thrown_away(bench: Bench) -> N
         Chain(slow.url, bench.deployment.addresses) as chain,
     ):
         slow.fault = pause
-        first = Submitter(chain, bench.database, RELAYER, lambda: NOW_MS)
+        first = Relayer(chain, bench.database, RELAYER, lambda: NOW_MS)
         thread = threading.Thread(target=lambda: results.append(first.advance()))
         thread.start()
         assert paused.wait(30)
-        bench.submitter.advance()
+        bench.relayer.advance()
         resume.set()
         thread.join()
         assert results == [[]]
@@ -594,13 +443,13 @@ def test_what_was_decided_before_another_acted_is_thrown_away(bench: Bench) -> N
 
 
 def doomed(bench: Bench) -> Call:
-    """Anchoring a log that nobody registered."""
+    """Return a call that fails: it anchors a log that is not registered."""
     return bench.chain.publish(b"\x99" * 32, 1, b"\x01" * 32, [])
 
 
 def test_doomed_call_is_refused_without_a_nonce(bench: Bench) -> None:
     with bench.database.transaction() as session:
-        bench.submitter.request(session, "doomed", doomed(bench))
+        bench.relayer.request(session, "doomed", doomed(bench))
     bench.request(2)
     ended = bench.finish()
     refused = bench.find("doomed")
@@ -615,10 +464,10 @@ def test_doomed_calls_hold_up_no_others(deep: Bench) -> None:
     """Many that would fail wait for their block to be final; the others are sent meanwhile."""
     with deep.database.transaction() as session:
         for number in range(40):
-            deep.submitter.request(session, f"doomed-{number}", doomed(deep))
+            deep.relayer.request(session, f"doomed-{number}", doomed(deep))
     deep.request(3)
     for _ in range(4):
-        deep.submitter.advance()
+        deep.relayer.advance()
         deep.clock.mine()
     assert deep.balance() == 7
     deep.finish()
@@ -630,10 +479,10 @@ def test_doomed_calls_hold_up_no_others(deep: Bench) -> None:
 def test_what_waits_to_be_final_holds_up_nothing(deep: Bench) -> None:
     deep.request(40)
     for _ in range(4):
-        deep.submitter.advance()
+        deep.relayer.advance()
         deep.clock.mine()
     assert deep.balance() == (1 << 40) - 1
-    assert deep.submitter.under_way() == 40
+    assert deep.relayer.under_way() == 40
     deep.finish()
     deep.check_each_once()
 
@@ -641,14 +490,14 @@ def test_what_waits_to_be_final_holds_up_nothing(deep: Bench) -> None:
 def test_call_that_would_fail_now_and_not_later(bench: Bench) -> None:
     """A refusal counts when the block that showed it is final, and not before."""
     deployer = Keys.from_key(DEPLOYER).address
-    first = Submitter(bench.chain, bench.database, DEPLOYER, lambda: NOW_MS)
+    first = Relayer(bench.chain, bench.database, DEPLOYER, lambda: NOW_MS)
     tree = CompactRange()
     tree.append(leaf_hash(b"0"))
     with bench.database.transaction() as session:
-        bench.submitter.request(
+        bench.relayer.request(
             session, "later", bench.chain.publish(bench.deployment.log_id, 1, tree.root(), [])
         )
-    bench.submitter.advance()  # the relayer is not the publisher
+    bench.relayer.advance()  # the relayer is not the publisher
     assert bench.find("later").reason == (
         f"NotPublisher(0x{bench.deployment.log_id.hex()}, {SENDER.lower()})"
     )
@@ -665,7 +514,7 @@ def test_call_that_would_fail_now_and_not_later(bench: Bench) -> None:
 
 def test_call_that_fails_on_chain_is_reverted_once(bench: Bench) -> None:
     bench.request(2)
-    bench.submitter.advance()
+    bench.relayer.advance()
     code = bench.node.call("eth_getCode", bench.deployment.token, "latest")
     bench.node.call("anvil_setCode", bench.deployment.token, "0x5f5ffd")
     ended = bench.finish()
@@ -677,15 +526,17 @@ def test_call_that_fails_on_chain_is_reverted_once(bench: Bench) -> None:
 
 # --- The process ----------------------------------------------------------------------------------
 
+
 CHILD = """
 import json, os, sys
-from orchestrator.chain.deployment import Addresses, Chain
-from orchestrator.chain.relayer import Submitter
+from orchestrator.chain.deployment import Chain
+from orchestrator.chain.relayer import Relayer
+from orchestrator.core.site import Addresses
 from orchestrator.storage.database import WORKER, Database
-told = json.loads(os.environ["TOLD"])
-with Database(told["database"], WORKER) as database:
-    with Chain(told["rpc"], Addresses(*told["addresses"])) as chain:
-        Submitter(chain, database, bytes.fromhex(told["key"]), lambda: 0).advance()
+settings = json.loads(os.environ["SETTINGS"])
+with Database(settings["database"], WORKER) as database:
+    with Chain(settings["rpc"], Addresses(*settings["addresses"])) as chain:
+        Relayer(chain, database, bytes.fromhex(settings["key"]), lambda: 0).advance()
 """
 
 
@@ -707,7 +558,7 @@ def test_killed(bench: Bench, method: str, arrives: bool) -> None:
         return None
 
     bench.proxy.fault = kill
-    told = {
+    settings = {
         "database": bench.database_url,
         "rpc": bench.proxy.url,
         "addresses": bench.deployment.addresses,
@@ -715,7 +566,9 @@ def test_killed(bench: Bench, method: str, arrives: bool) -> None:
     }
     root = Path(__file__).parent.parent.parent
     child = subprocess.Popen(
-        [sys.executable, "-c", CHILD], cwd=root, env={**os.environ, "TOLD": json.dumps(told)}
+        [sys.executable, "-c", CHILD],
+        cwd=root,
+        env={**os.environ, "SETTINGS": json.dumps(settings)},
     )
     victim.append(child)
     started.set()
@@ -729,13 +582,13 @@ def test_killed(bench: Bench, method: str, arrives: bool) -> None:
     assert len(set(bench.proxy.sent())) == 3
 
 
-# --- Reorganisations ------------------------------------------------------------------------------
+# --- Reorganizations ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("depth", [1, 2, 5, 12])
 def test_reorg_takes_back_what_was_mined(deep: Bench, depth: int) -> None:
     deep.request(3)
-    deep.submitter.advance()
+    deep.relayer.advance()
     deep.clock.mine(depth)
     assert deep.balance() == 7
     deep.node.call("anvil_reorg", depth, [])
@@ -744,150 +597,59 @@ def test_reorg_takes_back_what_was_mined(deep: Bench, depth: int) -> None:
     deep.check_each_once()
 
 
-@pytest.mark.parametrize("depth", [1, 3, 8])
-def test_watcher_rolls_back_what_a_reorg_took(deep: Bench, depth: int) -> None:
-    """Shown at once, taken back with its block, and handed out once: from its last block."""
-    watcher = Watcher(deep.chain, deep.database)
-    assert list(watcher.poll()) != []  # the log's registration is final
-    log_id = deep.deployment.log_id
-    publishes = Submitter(deep.chain, deep.database, DEPLOYER, lambda: NOW_MS)
-    roots = publish(deep, publishes, log_id, 1)
-    deep.clock.mine(depth)
-    assert handed_out(watcher) == []
-    (before,) = watcher.recent()
-    assert before.event == Published(log_id, 1, roots)
-    deep.node.call("anvil_reorg", depth, [])
-    assert handed_out(watcher) == []
-    assert watcher.recent() == []
-    publishes.advance()  # the same bytes again
-    deep.clock.mine()
-    assert handed_out(watcher) == []
-    (after,) = watcher.recent()
-    assert after.tx_hash == before.tx_hash
-    assert after.block_hash != before.block_hash
-    for _ in range(DeepAnvil.DEPTH + 2):
-        deep.clock.mine()
-    assert handed_out(watcher) == [after]
-    assert watcher.recent() == []
-    assert handed_out(watcher) == []
+# --- Stored intents -------------------------------------------------------------------------------
 
 
-def publish(deep: Bench, submitter: Submitter, log_id: bytes, size: int) -> bytes:
-    tree = CompactRange()
-    for number in range(size):
-        tree.append(leaf_hash(bytes([number])))
-    with deep.database.transaction() as session:
-        submitter.request(
-            session, f"publish-{size}", deep.chain.publish(log_id, size, tree.root(), [])
-        )
-    submitter.advance()
-    return tree.root()
+@pytest.fixture
+def relayer(chain: Chain, database: Database) -> Relayer:
+    return Relayer(chain, database, STRANGER_KEY, lambda: 1)
 
 
-def handed_out(watcher: Watcher) -> list[ChainEvent]:
-    return [event for events in watcher.poll() for event in events]
+def test_a_relayer_shows_its_address_alone(relayer: Relayer) -> None:
+    assert repr(relayer) == f"Relayer({STRANGER})"
 
 
-def test_watcher_keeps_the_order_of_events_within_a_block(bench: Bench) -> None:
-    """Attribution rests on it: of two contracts with one touch, the one opened first wins."""
-    origins = [f"log {number}" for number in range(8)]
-    bench.node.call("anvil_impersonateAccount", HOLDER)
-    bench.clock.fund(HOLDER, 10**18)
-    for origin in origins:
-        call = bench.chain.register(origin, HOLDER)
-        # Whoever registers a log may call it anything; that is shown as well as it can be.
-        data = call.data.replace(b"log 3", b"log \xff")
-        sent = {"from": HOLDER, "to": call.to, "data": "0x" + data.hex(), "gas": hex(500_000)}
-        bench.node.call("eth_sendTransaction", sent)
-    bench.clock.mine()
-    bench.clock.finalize()
-    events = handed_out(Watcher(bench.chain, bench.database))
-    seen = [event for event in events if isinstance(event.event, Registered)][-len(origins) :]
-    assert len({event.block_number for event in seen}) == 1
-    assert len({event.tx_hash for event in seen}) == len(origins)
-    shown = [event.event.origin for event in seen if isinstance(event.event, Registered)]
-    assert shown == [*origins[:3], "log \ufffd", *origins[4:]]
-
-
-def test_watcher_stops_where_a_final_block_changed(bench: Bench) -> None:
-    watcher = Watcher(bench.chain, bench.database)
-    bench.clock.mine(6)
-    list(watcher.poll())
-    bench.node.call("anvil_reorg", 5, [])
-    bench.clock.mine(5)
-    with pytest.raises(ChainError) as caught:
-        list(watcher.poll())
-    assert caught.value.code == "final-block-changed"
-
-
-def test_watcher_hands_a_batch_out_again_if_nobody_took_it(bench: Bench) -> None:
-    watcher = Watcher(bench.chain, bench.database)
-    rounds = watcher.poll()
-    first = next(rounds)
-    del rounds  # the process died over it
-    again = [event for events in Watcher(bench.chain, bench.database).poll() for event in events]
-    assert again == first
-    assert list(Watcher(bench.chain, bench.database).poll()) == []
-
-
-def test_two_watchers_store_a_round_once(bench: Bench) -> None:
-    one, other = (Watcher(bench.chain, bench.database) for _ in range(2))
-    round_of_one = one.poll()
-    first = next(round_of_one)
-    assert [event for events in other.poll() for event in events] == first
-    assert list(round_of_one) == []
-    assert list(one.poll()) == []
-
-
-def test_watcher_goes_on_in_smaller_steps_when_the_node_finds_a_range_too_long(
-    bench: Bench,
+def test_an_intent_is_asked_for_in_the_callers_transaction(
+    chain: Chain, database: Database, relayer: Relayer, deployment: Deployment
 ) -> None:
-    bench.clock.mine(40)
-
-    def limited(asks: list[Ask], forward: Forward) -> list[Ask]:
-        replies = forward(asks)
-        for ask in asks:
-            if ask["method"] == "eth_getLogs":
-                wanted = ask["params"][0]
-                if int(wanted["toBlock"], 16) - int(wanted["fromBlock"], 16) >= 7:
-                    error = {"code": -32005, "message": "range too long"}
-                    replies = [r for r in replies if r["id"] != ask["id"]]
-                    replies.append({"jsonrpc": "2.0", "id": ask["id"], "error": error})
-        return replies
-
-    bench.proxy.fault = limited
-    watcher = Watcher(bench.chain, bench.database)
-    assert len(handed_out(watcher)) == 1
-    bench.proxy.fault = honest
-    assert handed_out(watcher) == []
+    call = chain.approve(deployment.token, 5)
+    with pytest.raises(ZeroDivisionError), database.transaction() as session:  # noqa: PT012
+        assert relayer.request(session, "approve", call)
+        raise ZeroDivisionError
+    with database.transaction() as session:
+        assert relayer.find(session, "approve") is None
+        assert relayer.request(session, "approve", call)
+        assert not relayer.request(session, "approve", call)
+        other = chain.approve(deployment.token, 6)
+        refused("intent-conflict", lambda: relayer.request(session, "approve", other))
+    assert relayer.under_way() == 1
 
 
-def test_watcher_does_not_pass_over_a_block_that_the_node_lacks(bench: Bench) -> None:
-    """A node that lags gives an empty list for blocks it does not have, and no error."""
+def test_an_intent_moves_from_requested_to_finalized(
+    chain: Chain,
+    clock: LocalChainClock,
+    database: Database,
+    relayer: Relayer,
+    deployment: Deployment,
+) -> None:
+    def stored() -> Any:
+        with database.transaction() as session:
+            return relayer.find(session, "approve")
 
-    def lag(asks: list[Ask], forward: Forward) -> list[Ask]:
-        replies = {reply["id"]: reply for reply in forward(asks)}
-        if any(ask["method"] == "eth_getLogs" for ask in asks):
-            for ask in asks:
-                missing: list[Any] | None = [] if ask["method"] == "eth_getLogs" else None
-                if ask["method"] != "eth_chainId":
-                    replies[ask["id"]]["result"] = missing
-        return list(replies.values())
-
-    bench.proxy.fault = lag
-    watcher = Watcher(bench.chain, bench.database)
-    with pytest.raises(NodeError):
-        handed_out(watcher)
-    bench.proxy.fault = honest
-    assert len(handed_out(watcher)) == 1
-
-
-def test_event_of_a_block_that_is_not_the_chains(bench: Bench) -> None:
-    bench.proxy.fault = rewritten(
-        "eth_getLogs", lambda logs: [{**log, "blockHash": "0x" + "ee" * 32} for log in logs]
-    )
-    watcher = Watcher(bench.chain, bench.database)
-    with pytest.raises(NodeError):
-        handed_out(watcher)
-    bench.proxy.fault = honest
-    assert len(handed_out(watcher)) == 1
+    with database.transaction() as session:
+        relayer.request(session, "approve", chain.approve(deployment.token, 5))
+    assert stored().fate is Fate.REQUESTED
+    assert relayer.advance() == []
+    assert stored().fate is Fate.BROADCAST
+    clock.mine()
+    assert allowance(chain, deployment.token, STRANGER) == 5
+    assert relayer.advance() == []  # mined, and not final
+    clock.finalize()
+    (ended,) = relayer.advance()
+    assert ended == stored()
+    assert ended.fate is Fate.FINALIZED
+    assert ended.block_number == chain.block("finalized").number
+    receipt = clock.node.call("eth_getTransactionReceipt", f"0x{ended.tx_hash.hex()}")  # type: ignore[union-attr]
+    assert ended.gas_used == int(receipt["gasUsed"], 16)
+    assert relayer.under_way() == 0
+    assert relayer.advance() == []

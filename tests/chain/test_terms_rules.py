@@ -1,4 +1,4 @@
-"""What Python refuses of terms is what the escrow refuses, at every bound, and nothing else."""
+"""Terms that Python refuses are those that the escrow refuses, at every bound, and no others."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -50,16 +50,16 @@ def now_s(module_anvil: LocalAnvil, chain: Chain) -> int:
         return clock.now_s()
 
 
-def said_of(chain: Chain, terms: Terms) -> str:
-    """The name of the error with which the escrow refuses to open these terms, unsigned."""
+def refusal_of(chain: Chain, terms: Terms) -> str:
+    """Return the name of the error with which the escrow refuses these terms, unsigned."""
     call = chain.open(terms, b"", b"")
-    (reply,) = chain.ask([("eth_call", [{"to": call.to, "data": to_hex(call.data)}, "latest"])])
+    (reply,) = chain.batch([("eth_call", [{"to": call.to, "data": to_hex(call.data)}, "latest"])])
     assert isinstance(reply, ReplyError), "terms without signatures were opened"
     return error_text(reply.data).partition("(")[0]
 
 
 def moved(chain: Chain, terms: Terms, fields: dict[str, object], now_s: int) -> Terms:
-    """The terms with these changes, their opening and near deadlines as far from now as before."""
+    """Return the terms with these changes, as far from now as they were from `NOW_S`."""
     ahead_s = now_s - NOW_S
     terms = dataclasses.replace(
         terms, opens_at_s=terms.opens_at_s + ahead_s, deadline_s=terms.deadline_s + ahead_s
@@ -81,7 +81,7 @@ def test_what_python_refuses_the_escrow_refuses_too(
     with pytest.raises(TermsError) as refused:
         check(changed, now_s, chain.addresses.escrow)
     assert refused.value.code == code
-    assert said_of(chain, changed) in ERRORS[code]
+    assert refusal_of(chain, changed) in ERRORS[code]
 
 
 @pytest.mark.parametrize(("terms", "fields"), LEGAL)
@@ -90,5 +90,5 @@ def test_what_python_takes_the_escrow_refuses_for_other_reasons_only(
 ) -> None:
     changed = moved(chain, terms, fields, now_s)
     check(changed, now_s, chain.addresses.escrow)
-    # The rules come first, then the list of tokens, which has not this one.
-    assert said_of(chain, changed) == "TokenNotAllowed"
+    # The rules come first, then the list of tokens, which does not have this one.
+    assert refusal_of(chain, changed) == "TokenNotAllowed"

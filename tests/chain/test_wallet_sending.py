@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from orchestrator.chain.deployment import Chain
-from orchestrator.chain.wallet import Quote, Sender, quote, wei
+from orchestrator.chain.wallet import Quote, Sender, format_ether, quote
 from orchestrator.core.errors import ChainError, EscrowError
 from orchestrator.runtime.local_chain import deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil
@@ -18,7 +18,7 @@ KEY = b"\5" * 32
     [(0, "0.000000000 ETH"), (1, "0.000000001 ETH"), (10**18, "1.000000000 ETH")],
 )
 def test_prices_are_written_in_ether(amount_wei: int, text: str) -> None:
-    assert wei(amount_wei) == text
+    assert format_ether(amount_wei) == text
 
 
 @pytest.fixture

@@ -72,7 +72,7 @@ def receipt(records: list[Record] | None = None) -> dict[str, Any]:
         entries.append(
             {
                 "role": ROLES[entry.kind],
-                PLACE: position,
+                "position": position,
                 "entry": to_hex(encode(entry)),
                 "opening": None if opening is None else opening.to_json(),
                 "path": [to_hex(node) for node in path],
@@ -80,7 +80,7 @@ def receipt(records: list[Record] | None = None) -> dict[str, Any]:
         )
     return {
         "format": FORMAT,
-        "position": entries[2][PLACE],
+        "position": entries[2]["position"],
         "log_id": to_hex(word("log")),
         "chain_id": 31337,
         "event_log": PLAIN.verifier,
@@ -89,9 +89,6 @@ def receipt(records: list[Record] | None = None) -> dict[str, Any]:
         "checkpoint": {"size": len(leaves), "root": to_hex(root_of(leaves)), "signature": "0x"},
         "entries": entries,
     }
-
-
-PLACE = "index"
 
 
 def test_a_true_receipt_holds() -> None:

@@ -1,4 +1,4 @@
-"""Servers of one's own: they start, keep what they have, and never outlive us."""
+"""Local servers start, keep their data, and never outlive the process that started them."""
 
 import os
 import select
@@ -48,7 +48,7 @@ def test_postgres_keeps_its_data_through_stop_and_kill(folder: Path) -> None:
 
 def test_a_killed_postgres_leaves_no_process_that_could_go_on(folder: Path) -> None:
     with LocalPostgres(folder) as server, psycopg.connect(server.url) as connection:
-        # A backend that is not waiting for its parent: it would notice nothing, and then commit.
+        # A stopped backend does not notice that its parent ends; continued, it would commit.
         backend = connection.info.backend_pid
         os.kill(backend, signal.SIGSTOP)
         process = os.pidfd_open(backend)
@@ -66,7 +66,7 @@ def test_a_killed_postgres_leaves_no_process_that_could_go_on(folder: Path) -> N
 
 
 def processes_in(folder: Path) -> list[int]:
-    """The processes that work in this folder, as all of a cluster do in its data."""
+    """Return the processes whose working folder this is, as a cluster's is its data."""
     found = []
     for cwd in Path("/proc").glob("[0-9]*/cwd"):
         with suppress(OSError):  # it has ended, or is none of ours
@@ -114,7 +114,7 @@ def test_postgres_says_why_it_does_not_start(folder: Path) -> None:
             server.start()
 
 
-def test_a_second_postgres_in_one_folder_is_refused_and_disturbs_nobody(folder: Path) -> None:
+def test_a_second_postgres_in_one_folder_is_refused_and_the_first_goes_on(folder: Path) -> None:
     with LocalPostgres(folder) as server:
         with pytest.raises(LocalError, match=f"PostgreSQL runs in {folder} already") as refusal:
             LocalPostgres(folder).start()
@@ -141,7 +141,7 @@ def test_a_server_is_started_by_the_main_thread_only(folder: Path) -> None:
 CHILD = """
 import sys, time
 from pathlib import Path
-from orchestrator.local import LocalAnvil, LocalPostgres
+from orchestrator.runtime.local_servers import LocalAnvil, LocalPostgres
 server = {"postgres": LocalPostgres, "anvil": LocalAnvil}[sys.argv[1]](Path(sys.argv[2]))
 server.start()
 print(server._process.pid, flush=True)
@@ -168,13 +168,13 @@ def test_a_server_ends_when_its_parent_is_killed(folder: Path, name: str) -> Non
 
 
 def wait_for_end(process: int) -> bool:
-    """Whether the process of this descriptor ends within a minute."""
+    """Return whether the process of this descriptor ends within a minute."""
     poll = select.poll()
     poll.register(process, select.POLLIN)
     return bool(poll.poll(60_000))
 
 
-def test_anvil_starts_its_clock_where_it_is_told_and_finalizes_after_two_blocks(
+def test_anvil_starts_its_clock_at_the_given_second_and_finalizes_after_two_blocks(
     folder: Path,
 ) -> None:
     with LocalAnvil(folder, CHAIN_START_S) as node:

@@ -1,4 +1,4 @@
-"""`tallystick serve` as a person runs it: it comes up, takes work, stops in order, and goes on."""
+"""`tallystick serve` as a process: it comes up, takes work, stops in order, and goes on."""
 
 import json
 import os
@@ -9,18 +9,29 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
 import pytest
 
 from orchestrator.chain.deployment import Chain
+from orchestrator.cli.main import main
 from orchestrator.client.accounts import EventReport, OperatorClient, OwnerClient, wallet
 from orchestrator.client.http import Client
+from orchestrator.core.errors import InputError
 from orchestrator.core.site import Site, TokenInfo
 from orchestrator.runtime.local_chain import LocalChainClock, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil
-from orchestrator.runtime.serve import now_ms
+from orchestrator.runtime.serve import (
+    PARTS,
+    now_ms,
+    open_deployment,
+    read_site,
+    repeat_until_stopped,
+)
+from orchestrator.runtime.settings import Settings, read_settings
+from orchestrator.runtime.stack import Keys
 from orchestrator.simulation import cdnow
 from orchestrator.simulation.sandbox import address_of, key_of
 from tests.support.servers import server_folder
@@ -36,7 +47,7 @@ def free_port() -> int:
 
 @contextmanager
 def running(environment: dict[str, str], *options: str) -> Iterator[IO[str]]:
-    """The command at work, and what it says; it must end with exit code 0."""
+    """Run the command and yield its output. It must end with exit code 0."""
     process = subprocess.Popen(
         [COMMAND, "serve", "--json", *options],
         env=os.environ | environment,
@@ -57,10 +68,10 @@ def running(environment: dict[str, str], *options: str) -> Iterator[IO[str]]:
 
 @contextmanager
 def served(environment: dict[str, str], port: int, *options: str) -> Iterator[str]:
-    """The service's URL."""
+    """Run the command with its API, and yield the API's URL once it is up."""
     listen = {"TALLYSTICK_LISTEN": f"127.0.0.1:{port}", "TALLYSTICK_SETTLE_EVERY_S": "1"}
-    with running(environment | listen, *options) as said:
-        for line in said:
+    with running(environment | listen, *options) as output:
+        for line in output:
             if json.loads(line)["said"].startswith("API on "):
                 break
         yield f"http://127.0.0.1:{port}"
@@ -68,47 +79,49 @@ def served(environment: dict[str, str], port: int, *options: str) -> Iterator[st
 
 def test_it_serves_and_goes_on_after_a_restart() -> None:
     with server_folder() as home:
-        port, here = free_port(), {"TALLYSTICK_HOME": str(home)}
+        port, environment = free_port(), {"TALLYSTICK_HOME": str(home)}
         with (
-            served(here, port) as url,
+            served(environment, port) as url,
             OperatorClient(url, wallet(key_of("ada")), "ada") as ada,
         ):
             ada.sign_in()
             with OwnerClient(url, wallet(key_of("owner")), "owner") as owner:
                 owner.sign_in()
-                surface = owner.open_surface("trial", cdnow.POLICY, wait_s=10)
-                bought = EventReport("one", "someone", "purchase", "1.50", now_ms())
-                told = owner.report_event(surface, bought, wait_s=10)
-                assert (told["status"], told["verdict"]) == ("done", "accepted")
+                surface = owner.open_surface("shop", cdnow.POLICY, wait_s=10)
+                purchase = EventReport("one", "customer", "purchase", "1.50", now_ms())
+                answer = owner.report_event(surface, purchase, wait_s=10)
+                assert (answer["status"], answer["verdict"]) == ("done", "accepted")
             assert [lead.state for lead in ada.leads(surface, "buyer")] == ["buyer"]
             before = ada.get("/v1/log")
         assert not list(home.glob("postgres/**/postmaster.pid"))
         assert {path.stat().st_mode & 0o777 for path in (home / "keys").iterdir()} == {0o600}
-        with served(here, port) as url, Client(url) as anyone:
-            after = anyone.get("/v1/log")
+        with served(environment, port) as url, Client(url) as client:
+            after = client.get("/v1/log")
         assert after["log_id"] == before["log_id"]
         assert after["size"] >= before["size"]
 
 
 def test_its_parts_run_apart_each_with_its_own_keys(database_url: str) -> None:
-    """An API without any key, a sequencer with the publisher's, a pipeline with the other two."""
+    """Run an API without any key, a sequencer with the publisher's, a pipeline with the others."""
     with (
         server_folder() as folder,
         LocalAnvil(folder / "chain", options=("--block-time", "1")) as node,
     ):
-        made = deploy_local(node.rpc_url, key_of("publisher"), publisher=address_of("publisher"))
+        deployed = deploy_local(
+            node.rpc_url, key_of("publisher"), publisher=address_of("publisher")
+        )
         with LocalChainClock(node.rpc_url) as clock:
             clock.fund(address_of("relayer"), 10**18)
             clock.release()
         site = Site(
-            addresses=made.addresses,
-            log_id=made.log_id,
+            addresses=deployed.addresses,
+            log_id=deployed.log_id,
             origin="local.tallystick",
             registrant=address_of("publisher"),
             verifier=address_of("verifier"),
-            tokens=(TokenInfo(made.token, "TEST", 6),),
+            tokens=(TokenInfo(deployed.token, "TEST", 6),),
         )
-        # Checksums are for people who type: addresses are taken without as well.
+        # Addresses are taken without the checksum of their capital letters as well.
         (folder / "site.json").write_text(json.dumps(site.to_json()).lower())
 
         def part(name: str, *keys: str) -> dict[str, str]:
@@ -128,23 +141,14 @@ def test_its_parts_run_apart_each_with_its_own_keys(database_url: str) -> None:
             running(part("pipeline", "verifier", "relayer"), "--only", "pipeline"),
             served(part("api"), free_port(), "--only", "api") as url,
             OwnerClient(url, wallet(key_of("owner")), "owner") as owner,
-            Chain(node.rpc_url, made.addresses) as chain,
+            Chain(node.rpc_url, deployed.addresses) as chain,
         ):
             owner.sign_in()
-            owner.open_surface("trial", cdnow.POLICY, wait_s=30)
+            owner.open_surface("shop", cdnow.POLICY, wait_s=30)
             wait = threading.Event()
-            assert any(chain.checkpoint(made.log_id).size or wait.wait(0.1) for _ in range(600)), (
-                "the pipeline has anchored nothing"
-            )
-            lacking = part("lacking", "verifier") | {"TALLYSTICK_LISTEN": "127.0.0.1:1"}
-            done = subprocess.run(
-                [COMMAND, "serve", "--only", "pipeline"],
-                env=os.environ | lacking,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            assert (done.returncode, "relayer: No such file" in done.stderr) == (2, True)
+            assert any(
+                chain.checkpoint(deployed.log_id).size or wait.wait(0.1) for _ in range(600)
+            ), "the pipeline has anchored nothing"
 
 
 def _write_key(path: Path, name: str) -> None:
@@ -152,44 +156,83 @@ def _write_key(path: Path, name: str) -> None:
     path.write_text(key_of(name).hex())
 
 
-def test_a_bad_setting_is_one_line() -> None:
-    environment = {**os.environ, "TALLYSTICK_LISTEN": "everywhere"}
-    done = subprocess.run(
-        [COMMAND, "serve"], env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert "TALLYSTICK_LISTEN must be host:port" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_bad_setting_is_an_error_of_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TALLYSTICK_LISTEN", "everywhere")
+    monkeypatch.setattr(sys, "argv", ["tallystick", "serve"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "TALLYSTICK_LISTEN must be host:port" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("password", ["tops%zzecret", "x@tops-ecret", "topsecret"])
-def test_the_doctor_tells_no_password(tmp_path: Path, password: str) -> None:
-    told = {
-        "TALLYSTICK_HOME": str(tmp_path),
-        "TALLYSTICK_DATABASE_URL": f"postgresql://u:{password}@127.0.0.1:1/db",
-    }
-    done = subprocess.run(
-        [COMMAND, "doctor"], env=os.environ | told, capture_output=True, text=True, check=False
-    )
-    assert "postgresql: " in done.stdout
-    assert "TALLYSTICK_DATABASE_URL" in done.stdout
-    assert "Traceback" not in done.stderr
-    assert "ecret" not in done.stdout + done.stderr
+def test_a_failing_worker_goes_on_and_reports_each_error_once_in_a_row() -> None:
+    stop, reports = threading.Event(), list[str]()
+    results: list[Exception | None] = [
+        InputError("first", "the first reason"),
+        InputError("first", "the first reason"),
+        ValueError("the second reason\nand its details"),
+        None,
+        ValueError("the second reason"),
+    ]
+
+    def act() -> None:
+        result = results.pop(0)
+        if not results:
+            stop.set()
+        if result is not None:
+            raise result
+
+    repeat_until_stopped("worker", act, 0.001, stop, reports.append)
+    unexpected = "worker: unexpected ValueError, please report it: the second reason; trying again"
+    assert reports == ["worker: the first reason; trying again", unexpected, unexpected]
 
 
-def test_keys_that_others_can_read_are_refused(tmp_path: Path) -> None:
-    """Before anything is asked of a database or a node."""
-    for name in ("publisher", "verifier", "relayer"):
+@pytest.fixture
+def nowhere(tmp_path: Path) -> Settings:
+    """Make settings whose database and node do not answer, with the keys of all parts."""
+    for name in Keys._fields:
         _write_key(tmp_path / name, name)
-    (tmp_path / "relayer").chmod(0o640)
-    told = {
-        "TALLYSTICK_HOME": str(tmp_path),
-        "TALLYSTICK_KEYS": str(tmp_path),
-        "TALLYSTICK_DATABASE_URL": "postgresql://u@127.0.0.1:1/db",
-        "TALLYSTICK_RPC_URL": "http://127.0.0.1:1",
-        "TALLYSTICK_SITE": str(tmp_path / "site.json"),
-    }
-    done = subprocess.run(
-        [COMMAND, "serve"], env=os.environ | told, capture_output=True, text=True, check=False
+    return read_settings(
+        {
+            "TALLYSTICK_HOME": str(tmp_path),
+            "TALLYSTICK_KEYS": str(tmp_path),
+            "TALLYSTICK_DATABASE_URL": "postgresql://u@127.0.0.1:1/db",
+            "TALLYSTICK_RPC_URL": "http://127.0.0.1:1",
+            "TALLYSTICK_SITE": str(tmp_path / "site.json"),
+        }
     )
-    assert (done.returncode, "relayer: others may read it" in done.stderr) == (2, True)
+
+
+def open_refused(settings: Settings, *parts: str) -> str:
+    """Return the message of the error that refuses to open a deployment with these settings."""
+    steps: list[str] = []
+    with pytest.raises(InputError) as refused, open_deployment(settings, parts, steps.append):
+        pass
+    assert steps == []
+    return refused.value.message
+
+
+def test_keys_are_checked_before_a_database_or_a_node_is_asked(nowhere: Settings) -> None:
+    (nowhere.keys / "relayer").chmod(0o640)
+    assert "relayer: others may read it" in open_refused(nowhere, *PARTS)
+    (nowhere.keys / "relayer").unlink()
+    assert "relayer: No such file" in open_refused(nowhere, "pipeline")
+    _write_key(nowhere.keys / "relayer", "verifier")
+    assert "the keys of verifier and relayer must differ" in open_refused(nowhere, "pipeline")
+    # A part does not ask for the keys of another: this one goes on to the site.
+    assert "site.json: No such file" in open_refused(nowhere, "sequencer")
+
+
+def test_a_node_without_a_site_is_refused(nowhere: Settings) -> None:
+    assert "set TALLYSTICK_SITE" in open_refused(replace(nowhere, site=None), "api")
+
+
+def test_a_site_file_that_is_garbled_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "site.json"
+    for text in ("", "{", "[]", "{}"):
+        path.write_text(text)
+        with pytest.raises(InputError, match=f"{path}: ") as refused:
+            read_site(path)
+        assert refused.value.code == "site-malformed"

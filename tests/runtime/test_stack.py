@@ -1,84 +1,119 @@
-"""A deployment refuses to start over what is not its own."""
+"""A stack opens only on its own log, chain and keys, and each of its parts has its own key."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
+from orchestrator.client.http import Client
 from orchestrator.core.errors import ChainError, InputError, LogError
 from orchestrator.core.site import Site
-from orchestrator.runtime.stack import Keys, Stack
-from orchestrator.simulation.sandbox import Sandbox, SandboxOptions, address_of, key_of
-from tests.support.servers import server_folder
+from orchestrator.runtime.stack import Keys, Stack, http_server, listen
+from orchestrator.simulation.sandbox import Sandbox, address_of, key_of
+from tests.support.sandboxes import running_sandbox
 
-START_MS = 1_700_000_000_000
-
-
-def test_another_log_or_another_chain_is_refused(database_url: str) -> None:
-    with server_folder() as folder:
-        plan = SandboxOptions(folder / "one", START_MS, "one.tallystick", database_url=database_url)
-        with Sandbox(plan, lambda _: None) as scene:
-            site = scene.stack.site
-            for addresses, code in (
-                (site.addresses._replace(chain_id=1), "wrong-chain"),
-                (site.addresses._replace(escrow=scene.token), "code-differs"),
-            ):
-                changed = replace(site, addresses=addresses)
-                with pytest.raises(ChainError) as refused:
-                    Stack(
-                        database_url=database_url,
-                        rpc_url=scene.rpc_url,
-                        site=changed,
-                        keys=Keys(b"\1" * 32, b"\2" * 32, b"\3" * 32),
-                        now_ms=scene.clock,
-                        public_url=scene.url,
-                    )
-                assert refused.value.code == code
-        other = SandboxOptions(
-            folder / "two", START_MS, "two.tallystick", database_url=database_url
-        )
-        with pytest.raises(LogError, match=r"keeps log .* of one\.tallystick, not"):
-            Sandbox(other, lambda _: None)
+PUBLISHER, VERIFIER, RELAYER = (key_of(name) for name in Keys._fields)
+NO_KEYS = Keys()
 
 
-def test_each_part_is_given_its_own_keys(database_url: str) -> None:
-    """So that they can be kept apart: none has another's, and none works without its own."""
-    with server_folder() as folder:
-        plan = SandboxOptions(folder, START_MS, "keys.tallystick", database_url=database_url)
-        with Sandbox(plan, lambda _: None) as scene:
+@pytest.fixture(scope="module")
+def sandbox(module_database_url: str) -> Iterator[Sandbox]:
+    with running_sandbox("one.tallystick", module_database_url) as running:
+        yield running
 
-            def stack(keys: Keys, site: Site = scene.stack.site) -> Stack:
-                return Stack(
-                    database_url=database_url,
-                    rpc_url=scene.rpc_url,
-                    site=site,
-                    keys=keys,
-                    now_ms=scene.clock,
-                    public_url=scene.url,
-                )
 
-            publisher, verifier, relayer = (key_of(name) for name in Keys._fields)
-            for keys, able in (
-                (Keys(), ()),
-                (Keys(publisher=publisher), ("sequencer",)),
-                (Keys(relayer=relayer), ("submitter",)),
-                (Keys(verifier=verifier), ()),
-                (Keys(verifier=verifier, relayer=relayer), ("submitter", "pipeline")),
-            ):
-                with stack(keys) as made:
-                    assert made.publisher == address_of("publisher")
-                    assert repr(keys) == "Keys(…)"
-                    for part in ("sequencer", "submitter", "pipeline"):
-                        if part in able:
-                            assert getattr(made, part) is getattr(made, part)
-                            continue
-                        with pytest.raises(InputError, match=r"this part needs the \w+'s key"):
-                            getattr(made, part)
-            for keys, name in (
-                (Keys(publisher=verifier), "publisher"),
-                (Keys(verifier=publisher), "verifier"),
-            ):
-                with pytest.raises(InputError, match=f"the {name} of this deployment is 0x"):
-                    stack(keys)
-            same = replace(scene.stack.site, verifier=address_of("publisher"))
-            with pytest.raises(InputError, match="must be two accounts"):
-                stack(Keys(), same)
+def open_stack(
+    sandbox: Sandbox, database_url: str, keys: Keys = NO_KEYS, site: Site | None = None
+) -> Stack:
+    """Open a second stack on the sandbox's chain and database, with these keys alone."""
+    return Stack(
+        database_url=database_url,
+        rpc_url=sandbox.rpc_url,
+        site=site or sandbox.stack.site,
+        keys=keys,
+        now_ms=sandbox.clock,
+        public_url=sandbox.url,
+    )
+
+
+def test_another_chain_is_refused(sandbox: Sandbox, module_database_url: str) -> None:
+    site = sandbox.stack.site
+    for addresses, code in (
+        (site.addresses._replace(chain_id=1), "wrong-chain"),
+        (site.addresses._replace(escrow=sandbox.token), "code-differs"),
+    ):
+        with pytest.raises(ChainError) as refused:
+            open_stack(sandbox, module_database_url, site=replace(site, addresses=addresses))
+        assert refused.value.code == code
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_a_database_of_another_log_is_refused(module_database_url: str) -> None:
+    with (
+        pytest.raises(LogError, match=r"keeps log .* of one\.tallystick, not"),
+        running_sandbox("two.tallystick", module_database_url),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("keys", "parts"),
+    [
+        (NO_KEYS, ()),
+        (Keys(publisher=PUBLISHER), ("sequencer",)),
+        (Keys(relayer=RELAYER), ("relayer",)),
+        (Keys(verifier=VERIFIER), ()),
+        (Keys(verifier=VERIFIER, relayer=RELAYER), ("relayer", "pipeline")),
+    ],
+)
+def test_a_part_needs_its_own_keys_and_no_others(
+    sandbox: Sandbox, module_database_url: str, keys: Keys, parts: tuple[str, ...]
+) -> None:
+    with open_stack(sandbox, module_database_url, keys) as stack:
+        assert stack.publisher == address_of("publisher")
+        for part in ("sequencer", "relayer", "pipeline"):
+            if part in parts:
+                assert getattr(stack, part) is getattr(stack, part)
+                continue
+            with pytest.raises(InputError, match=r"this part needs the \w+'s key"):
+                getattr(stack, part)
+
+
+def test_keys_show_nothing_of_themselves() -> None:
+    assert repr(Keys(PUBLISHER, VERIFIER, RELAYER)) == "Keys(…)"
+
+
+@pytest.mark.parametrize(
+    ("keys", "name"),
+    [(Keys(publisher=VERIFIER), "publisher"), (Keys(verifier=PUBLISHER), "verifier")],
+)
+def test_a_key_of_another_account_is_refused(
+    sandbox: Sandbox, module_database_url: str, keys: Keys, name: str
+) -> None:
+    with pytest.raises(InputError, match=f"the {name} of this deployment is 0x"):
+        open_stack(sandbox, module_database_url, keys)
+
+
+def test_publisher_and_verifier_must_be_two_accounts(
+    sandbox: Sandbox, module_database_url: str
+) -> None:
+    site = replace(sandbox.stack.site, verifier=address_of("publisher"))
+    with pytest.raises(InputError, match="must be two accounts"):
+        open_stack(sandbox, module_database_url, site=site)
+
+
+def test_records_end_where_the_log_ends(sandbox: Sandbox) -> None:
+    (genesis,) = sandbox.stack.records(0, 1000)
+    assert genesis.entry.kind == "genesis"
+    assert list(sandbox.stack.records(1, 1000)) == []
+
+
+def test_the_api_is_served_until_the_block_ends(sandbox: Sandbox, module_database_url: str) -> None:
+    with open_stack(sandbox, module_database_url) as stack:
+        with http_server(stack.app, listen("127.0.0.1", 0)) as url:
+            with Client(url) as client:
+                assert client.get("/v1/log")["origin"] == "one.tallystick"
+            port = int(url.rpartition(":")[2])
+            with pytest.raises(ChainError, match=f"cannot listen on 127.0.0.1:{port}"):
+                listen("127.0.0.1", port)
+        listen("127.0.0.1", port).close()

@@ -36,12 +36,12 @@ PLAIN = set(re.findall(r"[a-z0-9]+", section("Plain terms").split("\n\n", 1)[1].
 
 
 def parts(name: str) -> set[str]:
-    """The words of a name: `_had_room`, `OutcomeEscrow` and `T2` fall into their parts."""
+    """Return the words of a name: `_had_room`, `OutcomeEscrow` and `T2` fall into their parts."""
     return {hump.lower() for piece in name.split("_") for hump in HUMPS.findall(piece)}
 
 
 def names(path: Path) -> Iterator[str]:
-    """Every name that a source file uses, and the parts of its own path."""
+    """Yield every name that a source file uses, and the parts of its own path."""
     yield from path.with_suffix("").parts
     text = (ROOT / path).read_text()
     if path.suffix == ".py":
@@ -79,7 +79,7 @@ def test_no_retired_word_is_in_a_name(folder: str) -> None:
 
 
 def test_no_retired_word_is_in_a_document() -> None:
-    """In prose, a retired word may be plain English (a brief pause); as a name in code it may not."""
+    """Refuse retired words in code spans; in prose they may be plain English (a brief pause)."""
     found = {
         f"{path}: {name}"
         for path in sources()

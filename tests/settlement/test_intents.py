@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from orchestrator.chain.deployment import Chain
-from orchestrator.chain.relayer import Submitter
+from orchestrator.chain.relayer import Relayer
 from orchestrator.core.site import Addresses
 from orchestrator.settlement.intents import MAX_NUMBER, Intents, NumberedIntent
 from orchestrator.storage.database import WORKER, Database
@@ -29,22 +29,22 @@ def chain() -> Iterator[Chain]:
 
 
 @pytest.fixture
-def submitter(chain: Chain, database: Database) -> Submitter:
-    return Submitter(chain, database, b"\5" * 32, lambda: 1)
+def relayer(chain: Chain, database: Database) -> Relayer:
+    return Relayer(chain, database, b"\5" * 32, lambda: 1)
 
 
 @pytest.fixture
-def intents(database: Database, submitter: Submitter) -> Intents:
-    return Intents(database, submitter, CHAIN_ID, ACCOUNT)
+def intents(database: Database, relayer: Relayer) -> Intents:
+    return Intents(database, relayer, CHAIN_ID, ACCOUNT)
 
 
-def refuse(database: Database, submitter: Submitter, key: str) -> None:
+def refuse(database: Database, relayer: Relayer, key: str) -> None:
     """Let an intent end without a transaction."""
     with database.transaction(ACCOUNT) as session:
         assert session.run(
             "chain.finish",
             chain_id=CHAIN_ID,
-            sender=submitter.sender.lower(),
+            sender=relayer.sender.lower(),
             intent_key=key,
             fate="refused",
             reason="NotDue",
@@ -57,7 +57,7 @@ def refuse(database: Database, submitter: Submitter, key: str) -> None:
 
 
 def test_an_intent_is_asked_for_again_only_once_it_has_ended(
-    chain: Chain, database: Database, submitter: Submitter, intents: Intents
+    chain: Chain, database: Database, relayer: Relayer, intents: Intents
 ) -> None:
     call = chain.release(b"\1" * 32)
     assert intents.last("release:") is None
@@ -65,7 +65,7 @@ def test_an_intent_is_asked_for_again_only_once_it_has_ended(
         assert intents.ask_again("release", "contract:5", call)
         assert not intents.ask_again("release", "contract:5", call)
         assert intents.last("release:") == NumberedIntent("release", "contract:5", number)
-        refuse(database, submitter, f"release:contract:5:{number}")
+        refuse(database, relayer, f"release:contract:5:{number}")
     last = intents.last("release:contract:5:")
     assert last == NumberedIntent("release", "contract:5", MAX_NUMBER, "refused")
     assert last.is_exhausted
@@ -75,11 +75,11 @@ def test_an_intent_is_asked_for_again_only_once_it_has_ended(
 
 
 def test_only_its_own_kind_is_under_way(
-    chain: Chain, database: Database, submitter: Submitter, intents: Intents
+    chain: Chain, database: Database, relayer: Relayer, intents: Intents
 ) -> None:
     intent = NumberedIntent("settle", "7:2")
     intents.ask(intent, chain.release(b"\1" * 32))
     assert (intents.is_under_way("settle"), intents.is_under_way("release")) == (True, False)
-    refuse(database, submitter, intent.key)
+    refuse(database, relayer, intent.key)
     assert not intents.is_under_way("settle")
     assert intent.next.key == "settle:7:2:1"

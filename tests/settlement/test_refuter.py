@@ -106,7 +106,7 @@ def test_a_stranger_refutes_first(market: Market) -> None:
     market.sandbox.come_to_rest()
     assert claims_left(market, contract_id) == {false: False}
     assert refutations(market) == []
-    assert market.sandbox.stack.submitter.under_way() == 0
+    assert market.sandbox.stack.relayer.under_way() == 0
 
 
 def test_a_contract_that_fails_stops_no_other_and_is_tried_again(

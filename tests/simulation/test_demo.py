@@ -1,4 +1,4 @@
-"""The demonstration's first weeks, whole: every part is the real one, and outsiders check it."""
+"""The demonstration's first weeks with all real parts, checked from outside."""
 
 import copy
 from collections.abc import Iterator
@@ -9,11 +9,11 @@ import pytest
 
 from orchestrator.client.http import Client
 from orchestrator.client.log_server import served_deployment
-from orchestrator.core import receipt as receipts
+from orchestrator.core import receipt
 from orchestrator.core.errors import DomainError, ProofError, ReplayError
 from orchestrator.simulation import cdnow
 from orchestrator.simulation.demo import Demo, DemoReport
-from orchestrator.verify import comparison as checks
+from orchestrator.verify import comparison
 from orchestrator.verify.receipt_check import check_receipt, receipt_chain
 from tests.support.servers import server_folder
 
@@ -24,51 +24,55 @@ DAYS = 60
 def demo() -> Iterator[Demo]:
     with (
         server_folder() as folder,
-        Demo(folder, lambda _: None, days=islice(cdnow.purchases(), DAYS)) as run,
+        Demo(folder, lambda _: None, days=islice(cdnow.read_purchases(), DAYS)) as run,
     ):
         run.run()
         yield run
 
 
 @pytest.fixture(scope="module")
-def story(demo: Demo) -> DemoReport:
-    return demo.story
+def report(demo: Demo) -> DemoReport:
+    return demo.report
 
 
-def test_operators_are_paid_what_a_stranger_recomputes(story: DemoReport) -> None:
-    assert story.replay is not None
-    assert story.replay.due_units() == story.balances
-    assert story.replay.anchored_size == story.replay.entries
-    assert sum(contract.outcomes for contract in story.contracts) > 100
-    assert all(contract.paid_units == contract.payable_units for contract in story.replay.contracts)
+def test_operators_are_paid_what_a_stranger_recomputes(report: DemoReport) -> None:
+    assert report.comparison is not None
+    assert report.comparison.due_units() == report.balances
+    assert report.comparison.anchored_size == report.comparison.entries
+    assert sum(contract.outcomes for contract in report.contracts) > 100
+    assert all(
+        contract.paid_units == contract.payable_units for contract in report.comparison.contracts
+    )
 
 
-def test_no_money_is_made_or_lost(demo: Demo, story: DemoReport) -> None:
+def test_no_money_is_made_or_lost(demo: Demo, report: DemoReport) -> None:
     chain, token = demo.stack.chain, demo.token
-    budgets = sum(contract.budget_units for contract in story.contracts)
-    paid = sum(contract.paid_units for contract in story.contracts)
-    assert paid == sum(story.balances.values())
-    assert story.owner_refund_units == budgets - paid
+    budgets = sum(contract.budget_units for contract in report.contracts)
+    paid = sum(contract.paid_units for contract in report.contracts)
+    assert paid == sum(report.balances.values())
+    fees = sum(contract.fee_units for contract in report.contracts)
+    assert 0 < fees == report.balances[demo.treasury]
+    assert report.owner_refund_units == budgets - paid
     assert chain.balance_of(token, chain.addresses.escrow) == 0
 
 
-def test_what_went_wrong_was_put_right(demo: Demo, story: DemoReport) -> None:
-    dispute, silence, fraud = story.dispute, story.silence, story.fraud
+def test_disputes_claims_and_disproofs_end_as_the_rules_say(demo: Demo, report: DemoReport) -> None:
+    dispute, claimed, forgery = report.dispute, report.claimed, report.forgery
     assert dispute is not None
-    assert silence is not None
-    assert fraud is not None
+    assert claimed is not None
+    assert forgery is not None
     assert dispute.ruled_units == dispute.stated_units > 0
-    guarded = next(one for one in story.contracts if one.contract_id == dispute.contract_id)
+    guarded = next(one for one in report.contracts if one.contract_id == dispute.contract_id)
     assert guarded.reversals > 0
     assert guarded.paid_units == (guarded.outcomes - guarded.reversals) * 2_000_000
-    assert (silence.claims, silence.paid_units) == (3, 6_000_000)
-    assert fraud.kind == "duplicate"
-    assert (fraud.stated_units, fraud.paid_units) == (16_000_000, 0)
-    assert fraud.refund_units == 400_000_000
+    assert (claimed.claims, claimed.paid_units) == (3, 6_000_000)
+    assert forgery.kind == "duplicate"
+    assert (forgery.stated_units, forgery.paid_units) == (16_000_000, 0)
+    assert forgery.refund_units == 400_000_000
     chain = demo.stack.chain
     assert chain.status_of(dispute.contract_id) == "refunded"
-    assert chain.status_of(silence.contract_id) == "paid_out"
-    assert chain.is_retired(fraud.contract_id)
+    assert chain.status_of(claimed.contract_id) == "paid_out"
+    assert chain.is_retired(forgery.contract_id)
 
 
 def test_every_purchase_is_in_the_log_once(demo: Demo) -> None:
@@ -76,15 +80,15 @@ def test_every_purchase_is_in_the_log_once(demo: Demo) -> None:
     assert newest is not None
     entries = [record.entry for record in demo.stack.records(0, newest.size)]
     kinds = [entry.kind for entry in entries]
-    bought = sum(len(day) for _, day in islice(cdnow.purchases(), DAYS))
+    bought = sum(len(day) for _, day in islice(cdnow.read_purchases(), DAYS))
     assert kinds.count("lead.transition") == bought
-    assert kinds.count("touch") == demo.story.touches
+    assert kinds.count("touch") == demo.report.touches
     paid = sum(entry.value for entry in entries if entry.kind == "payout")
-    assert paid == sum(contract.paid_units for contract in demo.story.contracts)
+    assert paid == sum(contract.paid_units for contract in demo.report.contracts)
 
 
-def test_a_forged_receipt_is_refused_whatever_is_forged(demo: Demo, story: DemoReport) -> None:
-    document = story.receipt
+def test_a_forged_receipt_is_refused_whatever_is_forged(demo: Demo, report: DemoReport) -> None:
+    document = report.receipt
     assert document is not None
     assert {item["role"] for item in document["entries"]} == {
         "touch",
@@ -93,18 +97,15 @@ def test_a_forged_receipt_is_refused_whatever_is_forged(demo: Demo, story: DemoR
         "settlement",
         "payout",
     }
-    chain = receipt_chain(document, demo.rpc_url)
-    try:
+    with receipt_chain(document, demo.rpc_url) as chain:
         check_receipt(document, chain)
         for forged in forgeries(document):
             with pytest.raises(DomainError):
                 check_receipt(forged, chain)
-    finally:
-        chain.close()
 
 
 def forgeries(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The receipt with one thing changed, for every thing that says anything."""
+    """Yield the receipt with one value changed, for every value in it."""
     for name in ("format", "position", "log_id", "contract_id"):
         forged = copy.deepcopy(document)
         forged[name] = changed(forged[name])
@@ -114,7 +115,7 @@ def forgeries(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
         forged["checkpoint"][name] = changed(forged["checkpoint"][name])
         yield forged
     for number, item in enumerate(document["entries"]):
-        for name in ("role", "index", "entry"):
+        for name in ("role", "position", "entry"):
             forged = copy.deepcopy(document)
             forged["entries"][number][name] = changed(item[name])
             yield forged
@@ -135,29 +136,29 @@ def changed(value: Any) -> Any:
 
 
 def test_a_receipt_of_another_outcome_does_not_pass_as_this_one(
-    demo: Demo, story: DemoReport
+    demo: Demo, report: DemoReport
 ) -> None:
-    assert story.receipt is not None
+    assert report.receipt is not None
     other = next(
         stored.position
         for stored in demo.stack.log.outcomes_of(
-            bytes.fromhex(story.receipt["contract_id"][2:]), story.receipt["position"], 10
+            bytes.fromhex(report.receipt["contract_id"][2:]), report.receipt["position"], 10
         )
         if stored.entry.kind == "outcome"
     )
     with Client(demo.url) as client:
         theirs = client.get(f"/v1/receipts/{other}")
-    mixed = copy.deepcopy(story.receipt)
+    mixed = copy.deepcopy(report.receipt)
     for item in mixed["entries"]:
         if item["role"] == "touch":
             item.update(next(e for e in theirs["entries"] if e["role"] == "touch"))
     mixed["checkpoint"] = theirs["checkpoint"]
     with pytest.raises(ProofError):
-        receipts.check(receipts.parse(mixed))
+        receipt.check(receipt.parse(mixed))
 
 
 class Lying(Client):
-    """A server that tells one entry otherwise than it stands in the log."""
+    """A server that changes one entry of the log in its answers."""
 
     def __init__(self, base_url: str, position: int) -> None:
         super().__init__(base_url)
@@ -167,27 +168,24 @@ class Lying(Client):
         answer = super().get(path, **query)
         if path == "/v1/log/entries":
             for item in answer["entries"]:
-                if item["index"] == self._position:
+                if item["position"] == self._position:
                     # The last digit of the value word.
                     entry = item["entry"]
                     item["entry"] = entry[:385] + changed(entry[385]) + entry[386:]
         return answer
 
 
-def test_a_lying_server_is_found_out(demo: Demo, story: DemoReport) -> None:
-    assert story.receipt is not None
-    for item in story.receipt["entries"]:
-        with Lying(demo.url, item["index"]) as client:
-            chain, log_id = checks.connect(client, demo.rpc_url)
-            try:
-                with pytest.raises(ReplayError):
-                    checks.replay(client, chain, log_id)
-            finally:
-                chain.close()
+def test_a_server_that_changes_an_entry_is_refused(demo: Demo, report: DemoReport) -> None:
+    assert report.receipt is not None
+    for item in report.receipt["entries"]:
+        with Lying(demo.url, item["position"]) as client:
+            chain, log_id = comparison.connect(client, demo.rpc_url)
+            with chain, pytest.raises(ReplayError):
+                comparison.replay(client, chain, log_id)
 
 
 class Garbled(Client):
-    """A server that answers one path with something else."""
+    """A server that answers one path with another document."""
 
     def __init__(self, base_url: str, path: str, instead: object) -> None:
         super().__init__(base_url)
@@ -202,8 +200,8 @@ class Garbled(Client):
     [
         ("/v1/log/entries", None),
         ("/v1/log/entries", {"entries": [7]}),
-        ("/v1/log/entries", {"entries": [{"index": 0, "entry": "0x00", "opening": None}]}),
-        ("/v1/log/entries", {"entries": [{"index": 1, "entry": "0x", "opening": None}]}),
+        ("/v1/log/entries", {"entries": [{"position": 0, "entry": "0x00", "opening": None}]}),
+        ("/v1/log/entries", {"entries": [{"position": 1, "entry": "0x", "opening": None}]}),
         ("/v1/log/entries", {"entries": []}),
         ("/v1/log/checkpoint", []),
         ("/v1/log/checkpoint", {"size": "many", "root": "0x" + "00" * 32}),
@@ -214,16 +212,17 @@ class Garbled(Client):
         ("/v1/log", None),
     ],
 )
-def test_a_server_that_answers_nonsense_is_told_so(demo: Demo, path: str, instead: object) -> None:
+def test_a_garbled_answer_is_an_error_of_one_line(demo: Demo, path: str, instead: object) -> None:
     def ask(client: Client) -> None:
         served_deployment(client)
-        checks.replay(client, chain, log_id)
+        comparison.replay(client, chain, log_id)
 
     with Client(demo.url) as honest:
-        chain, log_id = checks.connect(honest, demo.rpc_url)
-    try:
-        with Garbled(demo.url, path, instead) as client, pytest.raises(DomainError) as caught:
-            ask(client)
-    finally:
-        chain.close()
+        chain, log_id = comparison.connect(honest, demo.rpc_url)
+    with (
+        chain,
+        Garbled(demo.url, path, instead) as client,
+        pytest.raises(DomainError) as caught,
+    ):
+        ask(client)
     assert "\n" not in caught.value.message

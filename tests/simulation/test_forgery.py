@@ -1,22 +1,16 @@
-"""A log that lies about an outcome, on a real chain: a stranger stops it with two entries."""
+"""Forgeries on a real chain: a stranger stops a statement with two entries, and pays nothing."""
 
-from orchestrator.simulation import forgery as fraud
-from orchestrator.simulation.sandbox import Sandbox, SandboxOptions
-from tests.support.servers import CHAIN_START_S, server_folder
+from orchestrator.simulation.forgery import BUDGET_UNITS, PRICE_UNITS, forge_and_disprove
+from tests.support.sandboxes import running_sandbox
 
 
-def test_a_lie_of_publisher_and_verifier_pays_nothing() -> None:
-    with (
-        server_folder() as folder,
-        Sandbox(
-            SandboxOptions(folder, CHAIN_START_S * 1000, "fraud.example"), lambda _: None
-        ) as scene,
-    ):
-        found = fraud.stage(scene)
-        status = scene.stack.chain.status_of(found.contract_id)
-    assert found.kind == "duplicate"
-    assert found.exhibits == (8, 7)
-    assert found.stated_units == 2 * fraud.PRICE_UNITS
-    assert found.paid_units == 0
-    assert found.refund_units == fraud.BUDGET_UNITS
+def test_a_forged_statement_of_publisher_and_verifier_pays_nothing(database_url: str) -> None:
+    with running_sandbox("forgery.example", database_url) as sandbox:
+        forgery = forge_and_disprove(sandbox)
+        status = sandbox.stack.chain.status_of(forgery.contract_id)
+    assert forgery.kind == "duplicate"
+    assert forgery.exhibits == (8, 7)
+    assert forgery.stated_units == 2 * PRICE_UNITS
+    assert forgery.paid_units == 0
+    assert forgery.refund_units == BUDGET_UNITS
     assert status == "refunded"

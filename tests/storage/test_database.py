@@ -37,7 +37,7 @@ from tests.support.servers import fresh_database
 from tests.support.worlds import LEADS, SURFACE, policy, rules, word
 
 ROLES = (SEQUENCER, WORKER, API)
-# What the log publishes anyway, and what anyone can read on the chain.
+# The log's own data, which is published, and facts that the chain publishes.
 PUBLIC = {
     "logs",
     "entries",
@@ -64,7 +64,7 @@ ONLY_GROW = {
 }
 
 
-# --- The way to it --------------------------------------------------------------------------------
+# --- Connecting -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ ONLY_GROW = {
         ("postgresql://u:topsecret@127.0.0.1:1/db", LogError, "database-unreachable"),
     ],
 )
-def test_a_url_that_leads_nowhere_is_told_without_its_password(
+def test_a_url_that_leads_nowhere_is_reported_without_its_password(
     url: str, kind: type[DomainError], code: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The driver quotes what it cannot read of a URL, and that can be a part of a password."""
@@ -112,7 +112,7 @@ def test_migrations_are_applied_once_and_in_order(empty_url: str) -> None:
     assert migrate(empty_url) == []
 
 
-def test_two_may_migrate_at_once(empty_url: str) -> None:
+def test_two_programs_may_migrate_at_once(empty_url: str) -> None:
     applied: list[list[str]] = []
     threads = [Thread(target=lambda: applied.append(migrate(empty_url))) for _ in range(2)]
     for thread in threads:
@@ -174,7 +174,7 @@ def test_a_log_is_begun_once_and_cannot_be_redefined(database_url: str) -> None:
 
 
 @pytest.mark.parametrize("role", [*ROLES, "tallystick_definer"])
-def test_a_role_owns_nothing_and_bypasses_nothing(database_url: str, role: str) -> None:
+def test_a_role_owns_nothing_and_bypasses_no_policy(database_url: str, role: str) -> None:
     with psycopg.connect(database_url) as admin:
         assert (
             admin.execute(
@@ -197,10 +197,10 @@ def test_a_role_owns_nothing_and_bypasses_nothing(database_url: str, role: str) 
 
 def test_a_database_refuses_to_act_as_a_superuser(database_url: str) -> None:
     with (
-        Database(database_url, "tallystick") as mighty,
+        Database(database_url, "tallystick") as superuser,
         pytest.raises(LogError, match="bound by the row policies"),
     ):
-        mighty.connect()
+        superuser.connect()
 
 
 def test_a_database_does_not_show_its_password(database_url: str) -> None:
@@ -224,8 +224,8 @@ def test_a_transaction_speaks_for_its_account_alone(database_url: str) -> None:
     with Database(database_url, API, most_connections=1) as database:
         for account in (OWNER.upper().replace("X", "x"), "", OPERATOR, ""):
             with database.transaction(account) as session:
-                said = session._connection.execute("SELECT current_account()").fetchone()
-                assert said == ((account.lower() or None),)
+                found = session._connection.execute("SELECT current_account()").fetchone()
+                assert found == ((account.lower() or None),)
 
 
 def test_a_snapshot_does_not_see_what_commits_after_it(database_url: str) -> None:
@@ -329,7 +329,7 @@ def populate(log: Ledger) -> None:
 
 
 def visible(log: Ledger, table: str, account: str, presented: str = "") -> int:
-    """How many rows of a table the API sees when it speaks for an account; 0 if it may not look."""
+    """Count the rows of a table that the API sees for an account; 0 if it may not look."""
     with psycopg.connect(log.url) as admin:
         admin.execute(f"SET ROLE {API}")
         admin.execute("SELECT set_config('tallystick.account', %s, true)", (account,))
@@ -358,7 +358,7 @@ def test_every_table_is_public_or_guarded(populated: Ledger) -> None:
             """
         ).fetchall()
         assert {str(name) for (name,) in open_tables} <= PUBLIC
-        # A partition has no guard of its own unless it has one: nobody may come in that way.
+        # A partition has row security of its own or none, so no role may reach it directly.
         reachable = admin.execute(
             """
             SELECT relname, role FROM pg_class c, unnest(%s::text[]) AS role
@@ -378,7 +378,7 @@ def test_every_table_is_public_or_guarded(populated: Ledger) -> None:
         assert unsafe_views == []
 
 
-def test_nobody_reads_what_is_anothers(populated: Ledger) -> None:
+def test_no_account_reads_the_rows_of_another(populated: Ledger) -> None:
     """Generated from the catalog: a new table is tested as soon as it exists."""
     with psycopg.connect(populated.url) as admin:
         for table in tables(admin):
@@ -389,7 +389,7 @@ def test_nobody_reads_what_is_anothers(populated: Ledger) -> None:
 
 
 def test_tenants_read_their_own_rows_and_no_others(populated: Ledger) -> None:
-    """The test above is no good if the tables are empty, or nobody sees anything."""
+    """The test above proves nothing if the tables are empty, or if no account sees a row."""
     with psycopg.connect(populated.url) as admin:
         counts = {table: count_rows(admin, table) for table in tables(admin)}
     own = {
@@ -411,7 +411,7 @@ def test_tenants_read_their_own_rows_and_no_others(populated: Ledger) -> None:
         assert visible(populated, table, "") == counts[table] > 0
 
 
-def test_whoever_shows_a_secret_reads_its_row_alone(populated: Ledger) -> None:
+def test_a_secret_shows_its_own_row_alone(populated: Ledger) -> None:
     key = address_word(OWNER).hex()
     assert visible(populated, "api_keys", "", key) == 1
     assert visible(populated, "signin_nonces", "", f"nonce {OWNER}") == 1
@@ -442,7 +442,7 @@ WRITES_FOR_ANOTHER = {
 
 
 @pytest.mark.parametrize("table", WRITES_FOR_ANOTHER)
-def test_nobody_writes_for_another(populated: Ledger, table: str) -> None:
+def test_no_account_writes_for_another(populated: Ledger, table: str) -> None:
     with psycopg.connect(populated.url) as admin:
         admin.execute(f"SET ROLE {API}")
         admin.execute("SELECT set_config('tallystick.account', %s, true)", (OPERATOR,))
@@ -462,7 +462,7 @@ CHANGES_OF_ANOTHERS = {
 
 
 @pytest.mark.parametrize("table", CHANGES_OF_ANOTHERS)
-def test_nobody_changes_what_is_anothers(populated: Ledger, table: str) -> None:
+def test_no_account_changes_the_rows_of_another(populated: Ledger, table: str) -> None:
     with psycopg.connect(populated.url) as admin:
         admin.execute(f"SET ROLE {API}")
         admin.execute("SELECT set_config('tallystick.account', %s, true)", (OPERATOR,))

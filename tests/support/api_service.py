@@ -1,8 +1,9 @@
-"""A whole service for the API's tests: HTTP server, PostgreSQL, and the one writer of the log."""
+"""A running API for tests: HTTP server, database and sequencer, and clients of all roles."""
 
+import asyncio
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -12,27 +13,31 @@ import uvicorn
 from eth_account import Account
 from eth_account.messages import encode_defunct
 from eth_account.signers.local import LocalAccount
+from fastapi import FastAPI
 
 from api.app import create_app
 from api.context import Limits, ServiceInfo
-from orchestrator.core.entry import address_word
+from orchestrator.core.entry import Entry, address_word
+from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.kinds import decode
 from orchestrator.core.policy import canonical_json
 from orchestrator.core.requests import Genesis, Request
 from orchestrator.core.site import TokenInfo
 from orchestrator.core.terms import Domain, Terms, checkpoint_digest, contract_id, sign_digest
+from orchestrator.core.units import DAY_S
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.sequencer import Sequencer
 from orchestrator.storage.database import API, SEQUENCER, Database, create_log
+from tests.support.terms import PLAIN
 
 
 def wallet(name: str) -> LocalAccount:
-    """A wallet that is the same in every run."""
+    """Return the wallet of a name, the same in every run."""
     account: LocalAccount = Account.from_key(name.encode().rjust(32, b"\1"))
     return account
 
 
 START_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
-DAY_S = 86_400
 LOG_ID = bytes.fromhex("10" * 32)
 ESCROW = Domain("Tallystick OutcomeEscrow", "1", 31337, wallet("escrow").address)
 EVENT_LOG = Domain("Tallystick EventLog", "1", 31337, wallet("event log").address)
@@ -54,36 +59,44 @@ POLICY = {
 PUBLISHER = wallet("publisher")
 VERIFIER = wallet("verifier")
 TOKEN = wallet("token").address
-NO_ONE = "0x" + "00" * 20
 
 
 class Clock:
-    """Our time, which only tests move."""
+    """The service's clock, which only tests move."""
 
     def __init__(self) -> None:
-        self.now = START_MS
+        self.now_ms = START_MS
 
     def __call__(self) -> int:
-        return self.now
+        return self.now_ms
+
+    @contextmanager
+    def moved_by(self, duration_ms: int) -> Iterator[None]:
+        """Move the clock for as long as a block runs."""
+        self.now_ms += duration_ms
+        try:
+            yield
+        finally:
+            self.now_ms -= duration_ms
 
 
-class Stage:
-    """The service under test, and what it takes to play all the parts around it."""
+class ApiService:
+    """The service under test, and the parties around it: callers, the pipeline, a superuser."""
 
     def __init__(self, url: str, database_url: str, clock: Clock) -> None:
         self.url = url
         self.database_url = database_url
         self.clock = clock
-        # Held while the writer works; whoever holds it keeps requests waiting.
-        self.pause = threading.Lock()
+        # Held while the sequencer works; a test that holds it keeps requests waiting.
+        self.sequencer_lock = threading.Lock()
         self.drain: Callable[[], object] = lambda: None
-        # What the contract at an address stands by: the tests' ERC-1271 wallets.
-        self.approved: set[tuple[str, bytes, bytes]] = set()
+        # (address, digest, signature) that the tests' ERC-1271 wallets accept.
+        self.accepted_signatures: set[tuple[str, bytes, bytes]] = set()
         self._clients = ExitStack()
         self.http = self._client({})
 
     def client(self, key: str) -> httpx.Client:
-        """An HTTP client that carries a key."""
+        """Return an HTTP client that carries a key."""
         return self._client({"Authorization": f"Bearer {key}", "Prefer": "wait=10"})
 
     def close(self) -> None:
@@ -94,100 +107,87 @@ class Stage:
         return self._clients.enter_context(client)
 
     def sign_in(self, account: LocalAccount, *scopes: str) -> httpx.Client:
-        """Sign in as a person would; the log has the registration before this returns."""
-        asked = {"address": account.address, "scopes": list(scopes)}
-        message = self.http.post("/v1/sign-in/nonce", json=asked).json()["message"]
-        answer = self.http.post(
-            "/v1/sign-in",
-            json={"message": message, "signature": signed(account, message)},
-            headers={"Prefer": "wait=10"},
-        )
+        """Return the client of an account that has signed in and is registered in the log."""
+        message = self.sign_in_message(account, *scopes)
+        answer = self.post_sign_in(message, signed(account, message))
         assert answer.status_code == 201, answer.text
         return self.client(answer.json()["key"])
 
+    def sign_in_message(self, account: LocalAccount, *scopes: str) -> str:
+        """Return a new message by which an account signs in."""
+        body = {"address": account.address, "scopes": list(scopes)}
+        message: str = self.http.post("/v1/sign-in/nonce", json=body).json()["message"]
+        return message
+
+    def post_sign_in(self, message: str, signature: str) -> httpx.Response:
+        """Return the answer to a signed message, once the log has a new operator."""
+        body = {"message": message, "signature": signature}
+        return self.http.post("/v1/sign-in", json=body, headers={"Prefer": "wait=10"})
+
+    def get(self, path: str, **query: object) -> Any:
+        """Return the JSON of what may be read without a key."""
+        answer = self.http.get(path, params={name: str(value) for name, value in query.items()})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def entries(self, start: int, count: int) -> list[Entry]:
+        """Return at most `count` entries from a position on."""
+        page = self.get("/v1/log/entries", start=start, limit=count)["entries"]
+        return [decode(from_hex(item["entry"])) for item in page]
+
     def submit(self, key: str, request: Request) -> None:
-        """Ask something of the log as the pipeline does."""
+        """Submit a request to the log as the pipeline does."""
         account = PUBLISHER.address.lower()
         with (
             Database(self.database_url, API) as database,
             database.transaction(account) as session,
         ):
-            submit(session, LOG_ID, account, [Submission(key, request, b"{}")], self.clock.now)
+            submit(session, LOG_ID, account, [Submission(key, request, b"{}")], self.clock.now_ms)
 
-    def settle(self) -> None:
-        """Let the writer decide all that waits."""
-        with self.pause:
+    def decide_waiting(self) -> None:
+        """Have the sequencer decide all requests that wait."""
+        with self.sequencer_lock:
             self.drain()
 
     def admin(self) -> psycopg.Connection[tuple[Any, ...]]:
-        """A superuser's connection, for what no role of ours may see."""
+        """Return a superuser's connection, for what no role of the product may see."""
         return psycopg.connect(self.database_url, autocommit=True)
 
 
 def signed(account: LocalAccount, message: str) -> str:
-    """A wallet's signature of a text (EIP-191), in hex."""
-    return "0x" + account.sign_message(encode_defunct(text=message)).signature.hex()
+    """Return a wallet's signature of a text (EIP-191), in hex."""
+    return to_hex(account.sign_message(encode_defunct(text=message)).signature)
 
 
 def signed_digest(account: LocalAccount, digest: bytes) -> str:
-    """A wallet's signature of a digest, in hex."""
-    return "0x" + sign_digest(digest, bytes(account.key)).hex()
+    """Return a wallet's signature of a digest, in hex."""
+    return to_hex(sign_digest(digest, bytes(account.key)))
 
 
-def deal(parameters: dict[str, Any], by: str, **changes: object) -> Terms:
-    """A plain contract on a surface: 8 tokens for each activation."""
+def draft_terms(parameters: dict[str, Any], by: str, **changes: object) -> Terms:
+    """Return an operator's plain terms for a surface: 8 tokens for each activation."""
     start_s = START_MS // 1000
+    set_by_surface = {name: parameters[name] for name in parameters.keys() & PLAIN.to_json().keys()}
     document: dict[str, Any] = {
         "operator": by,
         "payee": by,
         "token": TOKEN,
-        "arbiter": NO_ONE,
-        "outcome": "activated",
-        "repeatable": False,
-        "exclusive": False,
-        "unit_price_units": "8000000",
-        "revenue_share_bps": 0,
-        "budget_units": "400000000",
         "opens_at_s": start_s + 60,
         "deadline_s": start_s + 14 * DAY_S,
-        "attribution_window_s": 7 * DAY_S,
         "grace_s": 3 * DAY_S,
-        "claim_period_s": 0,
-        "challenge_period_s": 0,
-        "arbitration_period_s": 0,
-        "holdback_bps": 0,
-        "holdback_period_s": 0,
-        "rate_cap_units": "0",
-        "rate_period_s": 0,
-        "agent_id_plus_one": "0",
-        "salt": "0x" + "07" * 32,
     }
-    agreed = {name: parameters[name] for name in _SET_BY_SURFACE}
-    return Terms.from_json(document | agreed | changes)
-
-
-_SET_BY_SURFACE = (
-    "owner",
-    "log_id",
-    "surface",
-    "policy",
-    "attribution",
-    "lateness_s",
-    "verifier",
-    "fee_bps",
-    "fee_recipient",
-)
+    return Terms.from_json(PLAIN.to_json() | set_by_surface | document | changes)
 
 
 def proposal_of(terms: Terms, operator: LocalAccount) -> dict[str, Any]:
-    """The body that proposes these terms."""
+    """Return the body that proposes these terms."""
     signature = signed_digest(operator, contract_id(terms, ESCROW))
     return {"terms": terms.to_json(), "operator_signature": signature}
 
 
 @contextmanager
-def stage(database_url: str, limits: Limits | None = None) -> Iterator[Stage]:
-    """A running service over an empty database."""
+def running_service(database_url: str, limits: Limits | None = None) -> Iterator[ApiService]:
+    """Run a service over an empty database."""
     create_log(
         database_url,
         log_id=LOG_ID,
@@ -200,15 +200,15 @@ def stage(database_url: str, limits: Limits | None = None) -> Iterator[Stage]:
     clock = Clock()
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    here = Stage(url, database_url, clock)
-    with listener, Database(database_url, API) as database, _running_sequencer(here):
+    service = ApiService(url, database_url, clock)
+    with listener, Database(database_url, API) as database, _running_sequencer(service):
         app = create_app(
             database=database,
             log_id=LOG_ID,
             now_ms=clock,
             escrow_domain=ESCROW,
             event_log_domain=EVENT_LOG,
-            is_valid_signature=lambda *what: what in here.approved,
+            is_valid_signature=lambda *signed: signed in service.accepted_signatures,
             info=ServiceInfo(
                 public_url=url,
                 origin="tallystick.test/log",
@@ -224,16 +224,16 @@ def stage(database_url: str, limits: Limits | None = None) -> Iterator[Stage]:
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:
-            yield here
+            yield service
         finally:
-            here.close()
+            service.close()
             server.should_exit = True
             thread.join()
 
 
 @contextmanager
-def _running_sequencer(here: Stage) -> Iterator[None]:
-    """The log's writer at work; its failure fails the test."""
+def _running_sequencer(service: ApiService) -> Iterator[None]:
+    """Run the log's sequencer; its failure fails the test."""
     key = bytes(PUBLISHER.key)
     stop = threading.Event()
     failures: list[Exception] = []
@@ -244,16 +244,16 @@ def _running_sequencer(here: Stage) -> Iterator[None]:
     def work(sequencer: Sequencer) -> None:
         try:
             while not stop.wait(0.005):
-                with here.pause:
+                with service.sequencer_lock:
                     sequencer.drain()
-        except Exception as error:  # noqa: BLE001 - told when the stage is left
+        except Exception as error:  # noqa: BLE001 - raised when the service ends
             failures.append(error)
 
-    with Database(here.database_url, SEQUENCER) as database:
-        here.submit("genesis", Genesis(LOG_ID, address_word(PUBLISHER.address)))
-        with Sequencer(database, LOG_ID, here.clock, sign) as sequencer:
-            here.drain = sequencer.drain
-            here.settle()
+    with Database(service.database_url, SEQUENCER) as database:
+        service.submit("genesis", Genesis(LOG_ID, address_word(PUBLISHER.address)))
+        with Sequencer(database, LOG_ID, service.clock, sign) as sequencer:
+            service.drain = sequencer.drain
+            service.decide_waiting()
             thread = threading.Thread(target=work, args=(sequencer,))
             thread.start()
             try:
@@ -265,7 +265,7 @@ def _running_sequencer(here: Stage) -> Iterator[None]:
 
 
 def open_surface(owner: httpx.Client, name: str, **changes: object) -> str:
-    """A surface in the log; returns its id."""
+    """Open a surface, and return its id once the log has it."""
     answer = owner.post(
         "/v1/surfaces",
         json={"name": name, "policy": POLICY | changes},
@@ -277,7 +277,7 @@ def open_surface(owner: httpx.Client, name: str, **changes: object) -> str:
 
 
 def ndjson(*lines: object) -> bytes:
-    """The body of a bulk request."""
+    """Return the body of a bulk request."""
     return b"".join(canonical_json(line) + b"\n" for line in lines)
 
 
@@ -301,6 +301,7 @@ def report_lines(owner: httpx.Client, surface: str, body: bytes) -> httpx.Respon
 
 
 def leads(client: httpx.Client, surface: str, **query: object) -> list[Any]:
+    """Return all leads that a client sees, page by page."""
     found: list[Any] = []
     path = f"/v1/surfaces/{surface}/leads"
     after = None
@@ -319,3 +320,33 @@ def touch(client: httpx.Client, surface: str, key: str, lead: str, action: str) 
         json={"lead": lead, "action": action},
         headers={"Idempotency-Key": key},
     )
+
+
+def answer_of(app: FastAPI, headers: Sequence[tuple[bytes, bytes]] = ()) -> httpx.Response:
+    """Return an application's answer to `GET /`, with no server in between."""
+
+    async def ask() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
+            return await client.get("http://test/", headers=list(headers))
+
+    return asyncio.run(ask())
+
+
+def problem_of(answer: httpx.Response, status: int, code: str) -> dict[str, object]:
+    """Return the problem in an answer, which says the same in all its places."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    problem: dict[str, object] = answer.json()
+    assert (problem["status"], problem["code"]) == (status, code)
+    assert problem["type"] == f"urn:tallystick:problem:{code}"
+    assert problem["title"]
+    assert problem["detail"]
+    return problem
+
+
+def row_count(admin: psycopg.Connection[Any], table: str) -> int:
+    """Return the number of rows that a connection's role sees in a table."""
+    row = admin.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608
+    assert row is not None
+    count: int = row[0]
+    return count

@@ -4,7 +4,8 @@ import dataclasses
 from typing import Any
 
 from orchestrator.actions.contract_state import Claims, ContractState, FiledClaim
-from orchestrator.chain.deployment import PendingStatement, Token
+from orchestrator.chain.caller import Token
+from orchestrator.chain.escrow import PendingStatement
 from orchestrator.core.evidence.exhibits import Claim
 from orchestrator.core.terms import Terms
 from orchestrator.core.units import DAY_S

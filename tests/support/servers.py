@@ -1,4 +1,4 @@
-"""TODO."""
+"""Folders, databases and the start of time for the servers that tests run."""
 
 import shutil
 import tempfile
@@ -13,20 +13,20 @@ from orchestrator.runtime.local_servers import LocalPostgres
 
 # The first block of the test chain: 2026-01-01T00:00:00Z.
 CHAIN_START_S = 1_767_225_600
-
-
 TEMPLATE = "template_of_tests"
-
 
 _numbers = count(1)
 
 
 @contextmanager
 def server_folder() -> Iterator[Path]:
-    """A short path that other users may enter, in memory if possible; removed afterwards."""
+    """Make a folder with a short path that other users may enter, and remove it afterwards.
+
+    It is in memory if there is room: the servers sync to disk all the time.
+    """
     memory = Path("/dev/shm")  # noqa: S108 - mkdtemp makes a folder of our own in it
-    spacious = memory.is_dir() and shutil.disk_usage(memory).free > 2**30
-    folder = Path(tempfile.mkdtemp(prefix="tallystick-", dir=memory if spacious else None))
+    has_room = memory.is_dir() and shutil.disk_usage(memory).free > 2**30
+    folder = Path(tempfile.mkdtemp(prefix="tallystick-", dir=memory if has_room else None))
     folder.chmod(0o755)
     try:
         yield folder
@@ -36,7 +36,7 @@ def server_folder() -> Iterator[Path]:
 
 @contextmanager
 def fresh_database(server: LocalPostgres, template: str = TEMPLATE) -> Iterator[str]:
-    """The superuser's URL of a migrated, empty database, dropped afterwards."""
+    """Create a migrated, empty database, yield the superuser's URL of it, and drop it."""
     name = f"test_{next(_numbers)}"
     with psycopg.connect(server.url, autocommit=True) as admin:
         admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")

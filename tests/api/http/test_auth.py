@@ -1,71 +1,31 @@
-"""Signing in with a wallet, and what a key may do."""
+"""Authentication: signed messages, API keys with scopes, and rate limits."""
 
-import hashlib
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import httpx
+import psycopg
 import pytest
 from eth_utils.crypto import keccak
 
 from api.context import Limits
-from tests.support.api_service import START_MS, Stage, signed, wallet
+from orchestrator.storage.database import WORKER, Database
+from tests.support.api_service import (
+    START_MS,
+    ApiService,
+    event,
+    ndjson,
+    open_surface,
+    problem_of,
+    report_lines,
+    row_count,
+    running_service,
+    signed,
+    wallet,
+)
 
-
-def ask(here: Stage, *scopes: str, name: str = "someone") -> str:
-    asked = {"address": wallet(name).address, "scopes": list(scopes)}
-    message: str = here.http.post("/v1/sign-in/nonce", json=asked).json()["message"]
-    return message
-
-
-def sign_in(here: Stage, message: str, signature: str) -> httpx.Response:
-    return here.http.post("/v1/sign-in", json={"message": message, "signature": signature})
-
-
-def test_a_nonce_comes_with_all_that_a_message_needs(here: Stage) -> None:
-    answer = here.http.post("/v1/sign-in/nonce")
-    assert answer.status_code == 200
-    told = answer.json()
-    assert told["message"] is None
-    assert told["domain"] == here.url.removeprefix("http://")
-    assert (told["uri"], told["chain_id"]) == (here.url, 31337)
-    assert told["expires_ms"] > here.clock.now
-    assert told["nonce"] != here.http.post("/v1/sign-in/nonce").json()["nonce"]
-
-
-def test_a_key_is_shown_once_and_kept_as_a_hash(here: Stage) -> None:
-    message = ask(here, "owner")
-    told = sign_in(here, message, signed(wallet("someone"), message)).json()
-    assert told["account"] == wallet("someone").address
-    assert told["scopes"] == ["owner"]
-    assert told["registration"] is None
-    with here.admin() as admin:
-        hashes = {bytes(row[0]) for row in admin.execute("SELECT key_hash FROM api_keys")}
-    assert hashlib.sha256(told["key"].encode()).digest() in hashes
-
-
-def test_an_operator_is_registered_in_the_log_once(here: Stage) -> None:
-    account = wallet("newcomer")
-    for _ in range(2):
-        here.sign_in(account, "operator", "owner")
-    entries = here.http.get("/v1/log/entries?limit=1000").json()["entries"]
-    word = account.address[2:].lower()
-    kind = b"operator.registered".hex()
-    assert sum(e["entry"][2:].startswith(kind) and word in e["entry"] for e in entries) == 1
-
-
-def test_a_nonce_is_used_once(here: Stage) -> None:
-    message = ask(here, "owner")
-    signature = signed(wallet("someone"), message)
-    assert sign_in(here, message, signature).status_code == 201
-    again = sign_in(here, message, signature)
-    assert (again.status_code, again.json()["code"]) == (401, "nonce-unknown")
-
-
-def test_a_failed_sign_in_leaves_the_nonce_for_its_owner(here: Stage) -> None:
-    message = ask(here, "owner")
-    assert sign_in(here, message, signed(wallet("thief"), message)).status_code == 401
-    assert sign_in(here, message, signed(wallet("someone"), message)).status_code == 201
+# --- Signed messages ------------------------------------------------------------------------------
 
 
 def altered(message: str, old: str, new: str) -> str:
@@ -88,37 +48,36 @@ def altered(message: str, old: str, new: str) -> str:
         ("Sign in to", "Sign in\nto", 422, "message-malformed"),
     ],
 )
-def test_a_message_that_is_not_for_us_is_refused(
-    here: Stage, old: str, new: str, status: int, code: str
+def test_a_message_for_another_service_is_refused(
+    service: ApiService, old: str, new: str, status: int, code: str
 ) -> None:
-    message = altered(ask(here, "owner"), old, new)
-    answer = sign_in(here, message, signed(wallet("someone"), message))
+    message = altered(service.sign_in_message(wallet("visitor"), "owner"), old, new)
+    answer = service.post_sign_in(message, signed(wallet("visitor"), message))
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
-def test_the_injected_clock_decides_what_has_expired(here: Stage) -> None:
-    message = ask(here, "owner")
+def test_the_injected_clock_decides_what_has_expired(service: ApiService) -> None:
+    message = service.sign_in_message(wallet("visitor"), "owner")
     assert datetime.fromtimestamp(START_MS // 1000, UTC).strftime("%Y-%m-%dT%H") in message
-    before = here.clock.now
-    here.clock.now += Limits().nonce_ttl_ms
-    try:
-        answer = sign_in(here, message, signed(wallet("someone"), message))
-    finally:
-        here.clock.now = before
+    with service.clock.moved_by(Limits().nonce_ttl_ms):
+        answer = service.post_sign_in(message, signed(wallet("visitor"), message))
     assert (answer.status_code, answer.json()["code"]) == (401, "sign-in-refused")
 
 
-def test_a_contract_wallet_signs_in_by_its_contract(here: Stage) -> None:
+def test_a_contract_wallet_signs_in_by_its_contract(service: ApiService) -> None:
     account = wallet("safe")
-    message = ask(here, "owner", name="safe")
+    message = service.sign_in_message(account, "owner")
     text = message.encode()
     digest = keccak(b"\x19Ethereum Signed Message:\n%d" % len(text) + text)
-    assert sign_in(here, message, "0xc0ffee").status_code == 401
-    here.approved.add((account.address, digest, bytes.fromhex("c0ffee")))
-    assert sign_in(here, message, "0xc0ffee").status_code == 201
+    assert service.post_sign_in(message, "0xc0ffee").status_code == 401
+    service.accepted_signatures.add((account.address, digest, bytes.fromhex("c0ffee")))
+    assert service.post_sign_in(message, "0xc0ffee").status_code == 201
 
 
-def test_a_key_does_what_its_scopes_say(here: Stage, owner: httpx.Client) -> None:
+# --- Keys -----------------------------------------------------------------------------------------
+
+
+def test_a_key_does_what_its_scopes_say(service: ApiService, owner: httpx.Client) -> None:
     body = {"lead": "0x" + "11" * 32, "action": "email"}
     answer = owner.post(
         f"/v1/surfaces/0x{'22' * 32}/touches", json=body, headers={"Idempotency-Key": "k"}
@@ -136,36 +95,98 @@ def test_a_key_does_what_its_scopes_say(here: Stage, owner: httpx.Client) -> Non
         ("Bearer tsk_" + "A" * 43, "key-invalid"),
     ],
 )
-def test_without_a_good_key_nothing_is_told(here: Stage, header: str | None, code: str) -> None:
+def test_without_a_good_key_nothing_is_shown(
+    service: ApiService, header: str | None, code: str
+) -> None:
     headers = {} if header is None else {"Authorization": header}
-    answer = here.http.get("/v1/surfaces", headers=headers)
+    answer = service.http.get("/v1/surfaces", headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (401, code)
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
 
-def test_a_key_ends_when_it_is_revoked(here: Stage) -> None:
-    client = here.sign_in(wallet("leaver"), "owner")
-    other = here.sign_in(wallet("leaver"), "owner")
-    assert client.delete("/v1/keys/current").status_code == 204
-    assert client.get("/v1/surfaces").json()["code"] == "key-invalid"
-    assert other.get("/v1/surfaces").status_code == 200
-
-
-def test_a_key_ends_when_it_expires(here: Stage) -> None:
-    client = here.sign_in(wallet("sleeper"), "owner")
-    before = here.clock.now
-    here.clock.now += Limits().key_ttl_ms
-    try:
+def test_a_key_ends_when_it_expires(service: ApiService) -> None:
+    client = service.sign_in(wallet("expired"), "owner")
+    with service.clock.moved_by(Limits().key_ttl_ms):
         answer = client.get("/v1/surfaces")
-    finally:
-        here.clock.now = before
     assert answer.status_code == 401
     assert "expired" in answer.json()["detail"]
 
 
-def test_of_many_sign_ins_with_one_nonce_one_wins(here: Stage) -> None:
-    message = ask(here, "owner")
-    signature = signed(wallet("someone"), message)
-    with ThreadPoolExecutor(6) as pool:
-        answers = list(pool.map(lambda _: sign_in(here, message, signature), range(6)))
-    assert sorted(answer.status_code for answer in answers) == [201, *[401] * 5]
+def test_secrets_are_not_logged(
+    service: ApiService, owner: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = owner.headers["Authorization"].removeprefix("Bearer ")
+    with caplog.at_level(logging.DEBUG):
+        assert owner.get("/v1/surfaces").status_code == 200
+        owner.post("/v1/surfaces", json={"name": "x"})
+        service.http.get("/v1/surfaces", headers={"Authorization": f"Bearer {key}x"})
+    ours = [record.getMessage() for record in caplog.records if not record.name.startswith("http")]
+    assert not [line for line in ours if key in line]
+
+
+# --- Allowances -----------------------------------------------------------------------------------
+
+
+def test_an_account_that_asks_too_much_waits(database_url: str) -> None:
+    # 60 at once, then one a second: these come faster.
+    limits = Limits(account_per_s=1, account_burst=60)
+    with running_service(database_url, limits) as service:
+        owner = service.sign_in(wallet("owner"), "owner")
+        surface = open_surface(owner, "busy")
+        answer = report_lines(owner, surface, ndjson(*[event(id=f"e{n}") for n in range(70)]))
+        problem_of(answer, 429, "rate-limited")
+        assert int(answer.headers["Retry-After"]) > 1
+        assert owner.get("/v1/surfaces").status_code == 200
+        statuses = [owner.get("/v1/surfaces").status_code for _ in range(70)]
+        assert set(statuses) == {200, 429}
+        other = service.sign_in(wallet("other"), "owner")
+        assert other.get("/v1/surfaces").status_code == 200
+
+
+def test_a_source_without_an_account_waits_too(database_url: str) -> None:
+    with running_service(database_url, Limits(source_per_s=1, source_burst=5)) as service:
+        answers = [service.http.post("/v1/sign-in/nonce") for _ in range(12)]
+        assert answers[0].status_code == 200
+        problem_of(answers[-1], 429, "rate-limited")
+        assert service.http.get("/v1/log").status_code == 200
+
+
+def test_allowances_that_are_full_again_are_forgotten_so_many_at_a_time(database_url: str) -> None:
+    with (
+        psycopg.connect(database_url, autocommit=True) as admin,
+        Database(database_url, WORKER) as database,
+    ):
+        admin.execute(
+            "INSERT INTO rate_limits SELECT '0x' || lpad(to_hex(n), 40, '0'), 'source', 1 "
+            "FROM generate_series(1, 10007) AS n"
+        )
+        never = 1 << 60
+        admin.execute("INSERT INTO rate_limits VALUES (%s, 'spent', %s)", ("0x" + "f" * 40, never))
+        for expected in (10_000, 7, 0):
+            with database.transaction() as session:
+                assert session.run("api.sweep_limits") == expected
+        assert admin.execute("SELECT bucket FROM rate_limits").fetchall() == [("spent",)]
+
+
+def test_an_allowance_that_is_spent_from_meanwhile_is_not_forgotten(database_url: str) -> None:
+    with (
+        psycopg.connect(database_url, autocommit=True) as admin,
+        psycopg.connect(database_url) as spender,
+        Database(database_url, WORKER) as database,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        admin.execute("INSERT INTO rate_limits VALUES (%s, 'requests', 1)", ("0x" + "a" * 40,))
+        spender.execute("UPDATE rate_limits SET full_at_ms = %s", (1 << 60,))
+
+        def sweep() -> int:
+            with database.transaction() as session:
+                return session.run("api.sweep_limits")
+
+        swept = pool.submit(sweep)
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid))"
+        pid = spender.info.backend_pid
+        while not swept.done() and admin.execute(waiting, (pid,)).fetchone() == (0,):
+            pass
+        spender.commit()
+        assert swept.result() == 0
+        assert row_count(admin, "rate_limits") == 1

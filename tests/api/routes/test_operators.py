@@ -1,4 +1,4 @@
-"""Operators: surfaces and leads as they see them, touches one by one and in bulk."""
+"""The routes of operators: surfaces, leads, touches one by one and in bulk."""
 
 from hashlib import sha256
 
@@ -9,7 +9,7 @@ from orchestrator.core.kinds import decode
 from orchestrator.core.policy import canonical_json
 from tests.support.api_service import (
     NDJSON,
-    Stage,
+    ApiService,
     event,
     leads,
     ndjson,
@@ -50,12 +50,12 @@ def test_surfaces_are_listed_page_by_page(operator: httpx.Client, owner: httpx.C
     assert opened <= set(found)
 
 
-def test_a_surface_tells_what_terms_must_say(
-    here: Stage, operator: httpx.Client, surface: str
+def test_a_surface_shows_what_terms_must_say(
+    service: ApiService, operator: httpx.Client, surface: str
 ) -> None:
-    told = operator.get(f"/v1/surfaces/{surface}").json()
-    terms = told["terms"]
-    assert terms["policy"] == told["policy_hash"]
+    reply = operator.get(f"/v1/surfaces/{surface}").json()
+    terms = reply["terms"]
+    assert terms["policy"] == reply["policy_hash"]
     assert terms["owner"] == wallet("owner").address
     assert terms["verifier"] == wallet("verifier").address
     assert terms["tokens"] == [
@@ -65,17 +65,17 @@ def test_a_surface_tells_what_terms_must_say(
 
 
 def test_leads_come_page_by_page_and_by_state(operator: httpx.Client, surface: str) -> None:
-    everyone = leads(operator, surface, limit=2)
-    assert len({item["lead"] for item in everyone}) == LEADS
-    assert {item["state"] for item in everyone} == {"signed_up", "activated"}
+    all_leads = leads(operator, surface, limit=2)
+    assert len({item["lead"] for item in all_leads}) == LEADS
+    assert {item["state"] for item in all_leads} == {"signed_up", "activated"}
     activated = leads(operator, surface, state="activated", limit=2)
     assert [item["lead"] for item in activated] == [
-        item["lead"] for item in everyone if item["state"] == "activated"
+        item["lead"] for item in all_leads if item["state"] == "activated"
     ]
     assert leads(operator, surface, state="subscribed") == []
 
 
-def test_only_fields_for_the_caller_are_told(operator: httpx.Client, surface: str) -> None:
+def test_only_fields_for_the_caller_are_shown(operator: httpx.Client, surface: str) -> None:
     for item in leads(operator, surface):
         assert set(item) == {"lead", "state", "since_ms", "own_touches", "external_id"}
         assert item["external_id"] is None
@@ -88,11 +88,11 @@ def test_a_made_up_cursor_is_refused(operator: httpx.Client, surface: str) -> No
 
 
 def test_a_touch_is_logged_and_counted(
-    here: Stage, operator: httpx.Client, surface: str, lead: str
+    service: ApiService, operator: httpx.Client, surface: str, lead: str
 ) -> None:
-    told = touch(operator, surface, "t1", lead, "email").json()
-    assert (told["status"], told["count"], told["verdict"]) == ("done", 1, None)
-    (item,) = here.http.get(f"/v1/log/entries?start={told['first_position']}&limit=1").json()[
+    reply = touch(operator, surface, "t1", lead, "email").json()
+    assert (reply["status"], reply["count"], reply["verdict"]) == ("done", 1, None)
+    (item,) = service.http.get(f"/v1/log/entries?start={reply['first_position']}&limit=1").json()[
         "entries"
     ]
     entry = decode(bytes.fromhex(item["entry"][2:]))
@@ -101,7 +101,7 @@ def test_a_touch_is_logged_and_counted(
     assert item["opening"]["request_hash"] == "0x" + sha256(body).hexdigest()
     counts = {item["lead"]: item["own_touches"] for item in leads(operator, surface)}
     assert counts[lead] == 1
-    other = here.sign_in(wallet("rival"), "operator")
+    other = service.sign_in(wallet("rival"), "operator")
     assert {item["own_touches"] for item in leads(other, surface)} == {0}
 
 
@@ -116,9 +116,9 @@ def test_the_same_touch_again_has_the_same_answer(
 
 
 def test_two_operators_may_use_one_key(
-    here: Stage, operator: httpx.Client, surface: str, lead: str
+    service: ApiService, operator: httpx.Client, surface: str, lead: str
 ) -> None:
-    rival = here.sign_in(wallet("rival"), "operator")
+    rival = service.sign_in(wallet("rival"), "operator")
     first = touch(operator, surface, "shared", lead, "email").json()
     second = touch(rival, surface, "shared", lead, "email").json()
     assert first["request_id"] != second["request_id"]
@@ -127,29 +127,28 @@ def test_two_operators_may_use_one_key(
 def test_what_a_policy_does_not_give_is_denied(
     owner: httpx.Client, operator: httpx.Client, surface: str, lead: str
 ) -> None:
-    elsewhere = open_surface(owner, "elsewhere")
-    for where, who, action, status, code in (
+    other_surface = open_surface(owner, "other surface")
+    for place, subject, action, status, code in (
         (surface, lead, "fax", 403, "action-unknown"),
         (surface, lead, "call", 403, "level-too-low"),
         (surface, "0x" + "ab" * 32, "email", 404, "lead-unknown"),
-        (elsewhere, lead, "email", 404, "lead-unknown"),
+        (other_surface, lead, "email", 404, "lead-unknown"),
         ("0x" + "ab" * 32, lead, "email", 404, "not-found"),
     ):
-        answer = touch(operator, where, f"denied-{code}", who, action)
+        answer = touch(operator, place, f"denied-{code}", subject, action)
         assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
 def test_an_operator_who_is_not_registered_yet_waits(
-    here: Stage, owner: httpx.Client, surface: str, lead: str
+    service: ApiService, owner: httpx.Client, surface: str, lead: str
 ) -> None:
-    with here.pause:
-        asked = {"address": wallet("eager").address, "scopes": ["operator"]}
-        message = here.http.post("/v1/sign-in/nonce", json=asked).json()["message"]
-        told = here.http.post(
+    with service.sequencer_lock:
+        message = service.sign_in_message(wallet("eager"), "operator")
+        reply = service.http.post(
             "/v1/sign-in", json={"message": message, "signature": signed(wallet("eager"), message)}
         ).json()
-        assert told["registration"]["status"] == "waiting"
-        eager = here.client(told["key"])
+        assert reply["registration"]["status"] == "waiting"
+        eager = service.client(reply["key"])
         answer = touch(eager, surface, "eager", lead, "email")
         assert (answer.status_code, answer.json()["code"]) == (403, "operator-unregistered")
         # Leads are for registered operators: row policies give this one none.
@@ -162,7 +161,7 @@ def test_touches_in_bulk_are_all_taken_or_none(operator: httpx.Client, surface: 
         {"id": f"b{n}", "lead": item["lead"], "action": "email"}
         for n, item in enumerate(leads(operator, surface))
     ]
-    # Blank lines count where a line is named, as they do for whoever looks for it in the body.
+    # Blank lines count in a line's number, as they do in an editor.
     bad = ndjson(*lines[:3]) + b"\n \n" + ndjson(lines[3] | {"action": "fax"})
     refused = operator.post(path, content=bad, headers=NDJSON)
     assert (refused.status_code, refused.json()["code"]) == (403, "action-unknown")

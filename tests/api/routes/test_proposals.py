@@ -7,15 +7,16 @@ import httpx
 import pytest
 
 from orchestrator.core.contract import rules_of
+from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.requests import OpenContract
 from orchestrator.core.terms import Terms, contract_id
+from orchestrator.core.units import DAY_S
 from orchestrator.storage.database import API
 from tests.support.api_service import (
-    DAY_S,
     ESCROW,
     START_MS,
-    Stage,
-    deal,
+    ApiService,
+    draft_terms,
     open_surface,
     proposal_of,
     signed_digest,
@@ -29,45 +30,45 @@ OWNER = wallet("owner")
 @pytest.fixture(scope="module")
 def parameters(owner: httpx.Client, operator: httpx.Client) -> dict[str, Any]:
     surface = open_surface(owner, "contracts")
-    told: dict[str, Any] = operator.get(f"/v1/surfaces/{surface}").json()["terms"]
-    return told
+    reply: dict[str, Any] = operator.get(f"/v1/surfaces/{surface}").json()["terms"]
+    return reply
 
 
 def terms_of(parameters: dict[str, Any], salt: int, **changes: object) -> Terms:
-    return deal(parameters, OPERATOR.address, salt=f"0x{salt:064x}", **changes)
+    return draft_terms(parameters, OPERATOR.address, salt=f"0x{salt:064x}", **changes)
 
 
 def propose(operator: httpx.Client, terms: Terms) -> httpx.Response:
     return operator.post("/v1/proposals", json=proposal_of(terms, OPERATOR))
 
 
-def named(terms: Terms) -> str:
-    return "0x" + contract_id(terms, ESCROW).hex()
+def hex_id(terms: Terms) -> str:
+    return to_hex(contract_id(terms, ESCROW))
 
 
 def accept(owner: httpx.Client, terms: Terms, signer: Any = OWNER) -> httpx.Response:
     signature = signed_digest(signer, contract_id(terms, ESCROW))
-    return owner.post(f"/v1/proposals/{named(terms)}/accept", json={"owner_signature": signature})
+    return owner.post(f"/v1/proposals/{hex_id(terms)}/accept", json={"owner_signature": signature})
 
 
 def test_a_proposal_is_seen_by_its_parties_alone(
-    here: Stage, owner: httpx.Client, operator: httpx.Client, parameters: dict[str, Any]
+    service: ApiService, owner: httpx.Client, operator: httpx.Client, parameters: dict[str, Any]
 ) -> None:
     terms = terms_of(parameters, 1)
     answer = propose(operator, terms)
     assert answer.status_code == 201, answer.text
-    told = answer.json()
-    assert (told["contract_id"], told["status"]) == (named(terms), "proposed")
-    assert Terms.from_json(told["terms"]) == terms
+    reply = answer.json()
+    assert (reply["contract_id"], reply["status"]) == (hex_id(terms), "proposed")
+    assert Terms.from_json(reply["terms"]) == terms
 
-    assert told in operator.get("/v1/proposals").json()["proposals"]
-    assert told in owner.get("/v1/proposals").json()["proposals"]
+    assert reply in operator.get("/v1/proposals").json()["proposals"]
+    assert reply in owner.get("/v1/proposals").json()["proposals"]
     path = f"/v1/surfaces/{parameters['surface']}/proposals"
-    assert told in owner.get(path).json()["proposals"]
-    stranger = here.sign_in(wallet("stranger"), "owner", "operator")
+    assert reply in owner.get(path).json()["proposals"]
+    stranger = service.sign_in(wallet("stranger"), "owner", "operator")
     assert stranger.get("/v1/proposals").json()["proposals"] == []
     for method, end in (("GET", ""), ("POST", "/decline")):
-        seen = stranger.request(method, f"/v1/proposals/{named(terms)}{end}")
+        seen = stranger.request(method, f"/v1/proposals/{hex_id(terms)}{end}")
         assert (seen.status_code, seen.json()["code"]) == (404, "not-found")
     assert accept(stranger, terms, wallet("stranger")).status_code == 404
     assert stranger.get(path).status_code == 403
@@ -131,7 +132,7 @@ def test_terms_that_could_not_be_served_are_refused(
     assert answer.json()["code"] == code
 
 
-def test_all_that_the_escrow_can_hold_is_taken(
+def test_terms_with_every_feature_are_accepted(
     owner: httpx.Client, operator: httpx.Client, parameters: dict[str, Any]
 ) -> None:
     terms = terms_of(
@@ -156,15 +157,15 @@ def test_all_that_the_escrow_can_hold_is_taken(
 
 
 def test_a_signature_binds_terms_and_signer(
-    here: Stage, operator: httpx.Client, parameters: dict[str, Any]
+    service: ApiService, operator: httpx.Client, parameters: dict[str, Any]
 ) -> None:
     terms = terms_of(parameters, 4)
     digest = contract_id(terms, ESCROW)
-    elsewhere = ESCROW._replace(chain_id=1)
+    other_domain = ESCROW._replace(chain_id=1)
     body = proposal_of(terms, OPERATOR)
     for forged in (
         signed_digest(wallet("stranger"), digest),
-        signed_digest(OPERATOR, contract_id(terms, elsewhere)),
+        signed_digest(OPERATOR, contract_id(terms, other_domain)),
         signed_digest(OPERATOR, contract_id(replace(terms, salt=bytes(32)), ESCROW)),
         high_s(signed_digest(OPERATOR, digest)),
         "0x" + "00" * 65,
@@ -172,13 +173,13 @@ def test_a_signature_binds_terms_and_signer(
     ):
         answer = operator.post("/v1/proposals", json=body | {"operator_signature": forged})
         assert (answer.status_code, answer.json()["code"]) == (422, "signature-invalid")
-    here.approved.add((OPERATOR.address, digest, b"\0"))
+    service.accepted_signatures.add((OPERATOR.address, digest, b"\0"))
     answer = operator.post("/v1/proposals", json=body | {"operator_signature": "0x00"})
     assert answer.status_code == 201
 
 
 def high_s(signature: str) -> str:
-    """The other signature that the same key could have made; the chain refuses it (EIP-2)."""
+    """Return the signature's twin with a high s, which the chain refuses (EIP-2)."""
     order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
     data = bytes.fromhex(signature[2:])
     s = order - int.from_bytes(data[32:64])
@@ -200,20 +201,20 @@ def test_only_the_owner_accepts_and_only_once(
     forged = accept(owner, terms, OPERATOR)
     assert (forged.status_code, forged.json()["code"]) == (422, "signature-invalid")
     assert accept(operator, terms, OPERATOR).json()["code"] == "scope-missing"
-    told = accept(owner, terms).json()
-    assert told["status"] == "accepted"
-    assert told["accepted_ms"] == START_MS
-    assert accept(owner, terms).json() == told
-    late = owner.post(f"/v1/proposals/{named(terms)}/decline")
+    reply = accept(owner, terms).json()
+    assert reply["status"] == "accepted"
+    assert reply["accepted_ms"] == START_MS
+    assert accept(owner, terms).json() == reply
+    late = owner.post(f"/v1/proposals/{hex_id(terms)}/decline")
     assert (late.status_code, late.json()["code"]) == (409, "proposal-decided")
 
 
 def test_an_operator_with_both_scopes_cannot_accept_its_own(
-    here: Stage, operator: httpx.Client, parameters: dict[str, Any]
+    service: ApiService, operator: httpx.Client, parameters: dict[str, Any]
 ) -> None:
     terms = terms_of(parameters, 7)
     propose(operator, terms)
-    both = here.sign_in(OPERATOR, "operator", "owner")
+    both = service.sign_in(OPERATOR, "operator", "owner")
     answer = accept(both, terms, OPERATOR)
     assert (answer.status_code, answer.json()["code"]) == (403, "not-the-owner")
 
@@ -224,52 +225,50 @@ def test_either_party_declines_and_then_it_is_over(
     for n, party in ((8, owner), (9, operator)):
         terms = terms_of(parameters, n)
         propose(operator, terms)
-        told = party.post(f"/v1/proposals/{named(terms)}/decline")
-        assert (told.status_code, told.json()["status"]) == (200, "declined")
-        assert party.post(f"/v1/proposals/{named(terms)}/decline").json() == told.json()
+        reply = party.post(f"/v1/proposals/{hex_id(terms)}/decline")
+        assert (reply.status_code, reply.json()["status"]) == (200, "declined")
+        assert party.post(f"/v1/proposals/{hex_id(terms)}/decline").json() == reply.json()
         answer = accept(owner, terms)
         assert (answer.status_code, answer.json()["code"]) == (409, "proposal-decided")
 
 
 def test_a_proposal_expires_when_its_contract_could_no_longer_open(
-    here: Stage, owner: httpx.Client, operator: httpx.Client, parameters: dict[str, Any]
+    service: ApiService, owner: httpx.Client, operator: httpx.Client, parameters: dict[str, Any]
 ) -> None:
     terms = terms_of(parameters, 10)
     propose(operator, terms)
-    before = here.clock.now
-    here.clock.now = terms.opens_at_s * 1000
-    try:
+    with service.clock.moved_by(terms.opens_at_s * 1000 - service.clock.now_ms):
         answer = accept(owner, terms)
-        told = owner.get(f"/v1/proposals/{named(terms)}").json()
-    finally:
-        here.clock.now = before
+        reply = owner.get(f"/v1/proposals/{hex_id(terms)}").json()
     assert (answer.status_code, answer.json()["code"]) == (409, "proposal-decided")
-    assert told["status"] == "expired"
+    assert reply["status"] == "expired"
 
 
 def test_terms_are_public_once_the_contract_is_open(
-    here: Stage, owner: httpx.Client, operator: httpx.Client, parameters: dict[str, Any]
+    service: ApiService, owner: httpx.Client, operator: httpx.Client, parameters: dict[str, Any]
 ) -> None:
     terms = terms_of(parameters, 11)
     propose(operator, terms)
     accept(owner, terms)
     propose(operator, terms_of(parameters, 12))
-    path = f"/v1/contracts/{named(terms)}"
-    assert here.http.get(path).status_code == 404
-    here.submit("open-11", OpenContract(rules_of(terms, contract_id(terms, ESCROW)), b"\x11" * 32))
-    here.settle()
-    told = here.http.get(path).json()
-    assert told["status"] == "live"
-    assert Terms.from_json(told["terms"]) == terms
-    assert owner.get(f"/v1/proposals/{named(terms)}").json()["status"] == "opened"
-    assert told["contract_id"] in [
-        item["contract_id"] for item in here.http.get("/v1/contracts").json()["contracts"]
+    path = f"/v1/contracts/{hex_id(terms)}"
+    assert service.http.get(path).status_code == 404
+    service.submit(
+        "open-11", OpenContract(rules_of(terms, contract_id(terms, ESCROW)), b"\x11" * 32)
+    )
+    service.decide_waiting()
+    reply = service.http.get(path).json()
+    assert reply["status"] == "live"
+    assert Terms.from_json(reply["terms"]) == terms
+    assert owner.get(f"/v1/proposals/{hex_id(terms)}").json()["status"] == "opened"
+    assert reply["contract_id"] in [
+        item["contract_id"] for item in service.http.get("/v1/contracts").json()["contracts"]
     ]
-    stranger = here.sign_in(wallet("stranger"), "owner", "operator")
-    assert stranger.get(f"/v1/proposals/{named(terms)}").status_code == 404
+    stranger = service.sign_in(wallet("stranger"), "owner", "operator")
+    assert stranger.get(f"/v1/proposals/{hex_id(terms)}").status_code == 404
     assert stranger.get("/v1/proposals").json()["proposals"] == []
     # The row policy alone would hide the others' proposals, whatever a query asks for.
-    with here.admin() as admin:
+    with service.admin() as admin:
         admin.execute(f"SET ROLE {API}")
         shown = admin.execute("SELECT contract_id FROM proposals").fetchall()
     assert [bytes(row[0]) for row in shown] == [contract_id(terms, ESCROW)]

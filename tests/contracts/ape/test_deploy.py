@@ -98,7 +98,7 @@ def test_address_book_names_what_was_deployed(
     libraries = {name: deployed[name] for name in LIBRARIES}
     assert address_book["contracts"]["OutcomeEscrow"]["libraries"] == libraries
     code = bytes(chain.provider.get_code(escrow.address))
-    assert artifact("OutcomeEscrow").libraries(code) == libraries
+    assert artifact("OutcomeEscrow").libraries_in(code) == libraries
     (token,) = address_book["contracts"]["OutcomeEscrow"]["arguments"]["tokens"]
     assert token == address_book["contracts"]["TestStablecoin"]["address"]
     assert escrow.isAllowed(token)

@@ -67,7 +67,7 @@ def test_site_is_one_that_doctor_approves(
     }
 
     def examined() -> doctor.Finding:
-        findings = doctor.examine(lambda: settings.read(environment))
+        findings = doctor.examine(lambda: settings.read_settings(environment))
         return next(found for found in findings if found.what == "chain")
 
     assert examined().ok, examined().detail

@@ -1,4 +1,4 @@
--- Queries of api/: accounts and their keys, and what the log's projections say to whom.
+-- Queries of the API: accounts and their keys, and reads of the log's projections by account.
 
 -- name: add_nonce
 -- Keep a sign-in nonce, shown as a secret in this transaction, until it is used or expires.
@@ -9,7 +9,7 @@ INSERT INTO signin_nonces (nonce, expires_ms) VALUES (%(nonce)s, %(expires_ms)s)
 DELETE FROM signin_nonces WHERE nonce = %(nonce)s AND expires_ms > %(now_ms)s RETURNING nonce;
 
 -- name: add_account
--- Remember that an account signed in, and as what.
+-- Remember that an account signed in, and its scopes.
 INSERT INTO accounts AS a (account, scopes, created_ms)
 VALUES (%(account)s, %(scopes)s, %(now_ms)s)
 ON CONFLICT (account) DO UPDATE SET scopes = (
@@ -22,7 +22,7 @@ INSERT INTO api_keys (account, key_hash, label, scopes, created_ms, expires_ms)
 VALUES (%(account)s, %(key_hash)s, 'sign-in', %(scopes)s, %(now_ms)s, %(expires_ms)s);
 
 -- name: key
--- Whose key this is, by its hash, which was shown as a secret in this transaction.
+-- The account of a key, by its hash, which was shown as a secret in this transaction.
 SELECT account, scopes, expires_ms, revoked_ms IS NOT NULL AS is_revoked
 FROM api_keys WHERE key_hash = %(key_hash)s;
 
@@ -31,11 +31,11 @@ FROM api_keys WHERE key_hash = %(key_hash)s;
 UPDATE api_keys SET revoked_ms = %(now_ms)s
 WHERE account = %(account)s AND key_hash = %(key_hash)s AND revoked_ms IS NULL;
 
--- name: hurry
+-- name: commit_unflushed
 -- Do not wait for this transaction to reach the disk: losing it in a crash costs nothing.
 SELECT set_config('synchronous_commit', 'off', true);
 
--- name: spend
+-- name: spend_allowance
 -- Take from an allowance; 0, or the milliseconds until there is enough (GCRA, by the server's clock).
 WITH moment AS MATERIALIZED (
     SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms
@@ -95,7 +95,7 @@ WHERE s.log_id = %(log_id)s AND s.surface > %(after)s
 ORDER BY s.surface LIMIT %(limit)s;
 
 -- name: operator
--- Whether an operator is registered, and at what level.
+-- The level of an operator; no row if it is not registered.
 SELECT level FROM operators WHERE log_id = %(log_id)s AND operator = %(operator)s;
 
 -- name: lead_page
@@ -113,21 +113,21 @@ SELECT page.*, i.external_id
 FROM page LEFT JOIN lead_identities i ON i.log_id = %(log_id)s AND i.lead = page.lead
 ORDER BY page.state, page.lead;
 
--- name: leads_there
--- Which of these leads are on a surface.
+-- name: leads_on_surface
+-- Those of these leads that are on a surface.
 SELECT lead FROM leads
 WHERE log_id = %(log_id)s AND surface = %(surface)s AND lead = ANY (%(leads)s::bytea[]);
 
--- name: refusals
--- Which of these positions of runs [first, first + count) hold a refused transition.
+-- name: refused_transitions
+-- Those of the runs of positions [first, first + count) that hold a refused transition.
 SELECT DISTINCT run.first
 FROM unnest(%(firsts)s::bigint[], %(counts)s::bigint[]) AS run (first, count)
 JOIN entries e ON e.log_id = %(log_id)s
     AND e.position >= run.first AND e.position < run.first + run.count
 WHERE substring(e.entry FROM 1 FOR 12) = '\x6c6561642e72656675736564';
 
--- name: events
--- Which of these requests are product events.
+-- name: product_events
+-- Those of these requests that are product events.
 SELECT request_id FROM requests
 WHERE log_id = %(log_id)s AND request_id = ANY (%(request_ids)s) AND kind = 'product_event';
 
@@ -178,9 +178,9 @@ WHERE log_id = %(log_id)s AND contract_id = ANY (%(contract_ids)s::bytea[])
         WHERE c.log_id = p.log_id AND c.contract_id = p.contract_id);
 
 -- name: entries_about
--- The entries of a kind about a subject, after a position.
+-- The entries of a kind about a contract, after a position.
 SELECT position, entry, opening FROM entries
-WHERE log_id = %(log_id)s AND substring(entry FROM 97 FOR 32) = %(subject)s
+WHERE log_id = %(log_id)s AND substring(entry FROM 97 FOR 32) = %(contract_id)s
     AND substring(entry FROM 1 FOR 32) = %(kind)s AND position > %(after)s
 ORDER BY position LIMIT %(limit)s;
 
@@ -200,13 +200,13 @@ WHERE e.log_id = %(log_id)s AND substring(e.entry FROM 97 FOR 32) = %(contract_i
 ORDER BY e.position LIMIT %(limit)s;
 
 -- name: paid
--- What a contract's payouts up to a position come to, gross.
+-- The gross sum of a contract's payouts up to a position.
 SELECT coalesce(sum(entry_units(entry)), 0) AS units FROM entries
 WHERE log_id = %(log_id)s AND substring(entry FROM 97 FOR 32) = %(contract_id)s
     AND substring(entry FROM 1 FOR 32) = %(kind)s AND position <= %(until)s;
 
 -- name: payout_reaching
--- The payout with which a contract's payouts first came to this much, gross.
+-- The payout with which the gross sum of a contract's payouts first reached this amount.
 SELECT position FROM (
     SELECT position, sum(entry_units(entry)) OVER (ORDER BY position) AS units FROM entries
     WHERE log_id = %(log_id)s AND substring(entry FROM 97 FOR 32) = %(contract_id)s
@@ -214,16 +214,12 @@ SELECT position FROM (
 ) AS payouts WHERE units >= %(units)s ORDER BY position LIMIT 1;
 
 -- name: settlement_of
--- The last settlement before a position that stated this much.
+-- The last settlement before a position that states this net amount.
 SELECT position FROM entries
 WHERE log_id = %(log_id)s AND substring(entry FROM 97 FOR 32) = %(contract_id)s
     AND substring(entry FROM 1 FOR 32) = %(kind)s AND position < %(before)s
     AND entry_units(entry) = %(units)s
 ORDER BY position DESC LIMIT 1;
-
--- name: log
--- A log's facts.
-SELECT origin, chain_id, event_log, escrow, publisher FROM logs WHERE log_id = %(log_id)s;
 
 -- name: anchored
 -- The smallest size beyond a position that was published on chain, in a final block.

@@ -1,7 +1,7 @@
--- Queries of orchestrator/chain.py: transactions on their way, events that came back.
+-- Queries of the relayer and the indexer: transactions on their way, and events read back.
 
 -- name: add_account
--- Begin to keep the books of a signing key.
+-- Begin to keep a signing key's nonce and fencing token.
 INSERT INTO chain_accounts (chain_id, sender) VALUES (%(chain_id)s, %(sender)s)
 ON CONFLICT DO NOTHING;
 
@@ -11,7 +11,8 @@ SELECT token, next_nonce, finalized_block FROM chain_accounts
 WHERE chain_id = %(chain_id)s AND sender = %(sender)s;
 
 -- name: fence
--- Take the next token, if nobody did since ours was read; changes no row otherwise.
+-- Take the next token, unless it was taken since ours was read; then no row changes.
+-- The row is locked until the commit, so of two orchestrators the later one sees another token.
 UPDATE chain_accounts
 SET token = token + 1,
     next_nonce = greatest(next_nonce, %(next_nonce)s),
@@ -19,7 +20,7 @@ SET token = token + 1,
 WHERE chain_id = %(chain_id)s AND sender = %(sender)s AND token = %(token)s;
 
 -- name: add_transaction
--- Ask for something to happen on chain; changes no row if it was asked for before.
+-- Store an intent; no row changes if its key is stored already.
 INSERT INTO chain_transactions (chain_id, sender, intent_key, target, data, requested_ms)
 VALUES (%(chain_id)s, %(sender)s, %(intent_key)s, %(target)s, %(data)s, %(requested_ms)s)
 ON CONFLICT (chain_id, sender, intent_key) DO NOTHING;
@@ -52,7 +53,7 @@ ORDER BY t.nonce, a.seq;
 
 -- name: requested
 -- The intents without a nonce, oldest first; those that would have failed come after those untried,
--- so that calls which are doomed hold up no others.
+-- so that calls which will fail hold up no others.
 SELECT intent_key, target, data, refused_block
 FROM chain_transactions
 WHERE chain_id = %(chain_id)s AND sender = %(sender)s AND fate IS NULL AND nonce IS NULL
@@ -65,7 +66,7 @@ SELECT raw FROM chain_attempts
 WHERE chain_id = %(chain_id)s AND sender = %(sender)s AND tx_hash = %(tx_hash)s;
 
 -- name: count_under_way
--- How many intents are under way.
+-- The number of intents under way.
 SELECT count(*) AS count FROM chain_transactions
 WHERE chain_id = %(chain_id)s AND sender = %(sender)s AND fate IS NULL;
 
@@ -89,7 +90,7 @@ VALUES (
 );
 
 -- name: note_reply
--- Note what the node answered to a send.
+-- Note the node's answer to a send.
 UPDATE chain_attempts SET reply = %(reply)s
 WHERE chain_id = %(chain_id)s AND sender = %(sender)s AND tx_hash = %(tx_hash)s;
 
@@ -120,12 +121,12 @@ VALUES (%(chain_id)s, %(escrow)s, %(block_number)s)
 ON CONFLICT DO NOTHING;
 
 -- name: cursor
--- How far an escrow's events were read.
+-- The last final block up to which an escrow's events were read.
 SELECT block_number, block_hash FROM chain_cursors
 WHERE chain_id = %(chain_id)s AND escrow = %(escrow)s;
 
 -- name: move_cursor
--- Move the cursor, if nobody did since it was read; changes no row otherwise.
+-- Move the cursor, unless it was moved since it was read; then no row changes.
 UPDATE chain_cursors SET block_number = %(block_number)s, block_hash = %(block_hash)s
 WHERE chain_id = %(chain_id)s AND escrow = %(escrow)s AND block_number = %(from_block)s;
 
@@ -146,7 +147,7 @@ VALUES (
 );
 
 -- name: final_events
--- The final events of a kind behind one place in the chain, in its order.
+-- The final events of a kind after one place in the chain, in its order.
 SELECT block_hash, tx_hash, log_index, block_number, time_s, contract, topics, data
 FROM chain_events
 WHERE chain_id = %(chain_id)s AND escrow = %(escrow)s AND is_final

@@ -1,10 +1,10 @@
--- Queries of orchestrator/storage/database.py: what every connection needs.
+-- Queries of every connection.
 
--- name: speak_for
--- Name the account that this transaction speaks for; empty for nobody.
+-- name: set_account
+-- Name the account that this transaction speaks for; empty for none.
 SELECT set_config('tallystick.account', lower(%(account)s::text), true);
 
--- name: hold_still
+-- name: use_snapshot
 -- Let every query of this transaction see one and the same state of the database.
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
 
@@ -12,13 +12,13 @@ SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
 -- Show a secret (an API key's hash in hex, a sign-in nonce) before the account is known.
 SELECT set_config('tallystick.presented', %(secret)s::text, true);
 
--- name: give_back
--- Release what locks this connection still holds.
+-- name: release_locks
+-- Release all locks that this connection still holds.
 SELECT pg_advisory_unlock_all();
 
--- name: who_am_i
--- The role that acts here, and whether it could pass over row policies.
-SELECT rolname::text AS name, rolsuper OR rolbypassrls AS is_mighty
+-- name: current_role
+-- The role that acts here, with a flag if it could pass over row policies.
+SELECT rolname::text AS name, rolsuper OR rolbypassrls AS bypasses_policies
 FROM pg_roles WHERE rolname = current_user;
 
 -- name: log

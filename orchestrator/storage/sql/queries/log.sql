@@ -1,21 +1,21 @@
--- Queries of orchestrator/log.py.
+-- Queries of the log: its inbox, its one writer, and its readers.
 
 -- name: lock
--- Take the one writer's lock of a log for this connection, if it is free.
+-- Take the lock of a log's one writer for this connection, if it is free.
 SELECT pg_try_advisory_lock(%(key)s) AS taken;
 
--- name: known
--- Whether the log was begun.
+-- name: log_exists
+-- True if the log was begun.
 SELECT EXISTS (SELECT FROM logs WHERE log_id = %(log_id)s) AS known;
 
 -- Submitting -------------------------------------------------------------------------------------
 
 -- name: inbox_is_full
--- Whether no more requests may wait.
+-- True if no more requests may wait.
 SELECT inbox_is_full(%(log_id)s, %(most)s) AS is_full;
 
 -- name: submit
--- Take requests: remember them all, queue the new ones in the order given; gives the new ones' ids.
+-- Take requests: remember them all, queue the new ones in their order, and return the new ids.
 WITH offered AS (
     SELECT * FROM ROWS FROM (
         json_to_recordset(%(offered)s::json) AS (
@@ -43,15 +43,15 @@ WITH offered AS (
 )
 SELECT request_id FROM fresh;
 
--- name: earlier
--- What these requests came with when they were first taken.
+-- name: submitted_before
+-- The body's hash and the salt of these requests when they were first taken.
 SELECT r.request_id, r.body_hash, p.salt
 FROM requests r
 LEFT JOIN private_payloads p ON p.log_id = r.log_id AND p.commitment = r.body_hash
 WHERE r.log_id = %(log_id)s AND r.request_id = ANY (%(request_ids)s);
 
 -- name: results
--- What became of these requests.
+-- The status and the result of these requests.
 SELECT r.request_id,
     CASE WHEN s.seq IS NULL THEN 'waiting' WHEN s.code IS NULL THEN 'done' ELSE 'refused' END
         AS status,
@@ -71,12 +71,12 @@ SELECT lead FROM lead_identities
 WHERE log_id = %(log_id)s AND surface = %(surface)s AND external_id = %(external_id)s;
 
 -- name: erase_identities
--- Forget who a lead is.
+-- Forget a lead's identities.
 DELETE FROM lead_identities
 WHERE log_id = %(log_id)s AND surface = %(surface)s AND lead = %(lead)s;
 
 -- name: erase_payloads
--- Forget what was said of a lead, salts included.
+-- Forget the private payloads about a lead, salts included.
 DELETE FROM private_payloads
 WHERE log_id = %(log_id)s AND surface = %(surface)s AND lead = %(lead)s;
 
@@ -87,7 +87,7 @@ WHERE log_id = %(log_id)s AND commitment = %(commitment)s;
 
 -- Sequencing -------------------------------------------------------------------------------------
 
--- name: take
+-- name: waiting_requests
 -- The oldest requests that wait, in the order in which they are to be decided.
 SELECT seq, kind, body::text FROM inbox
 WHERE log_id = %(log_id)s ORDER BY seq LIMIT %(limit)s;
@@ -101,7 +101,7 @@ COPY entries (log_id, position, entry, opening, listed_kind) FROM STDIN (FORMAT 
 COPY subtrees (log_id, level, position, hash) FROM STDIN (FORMAT binary);
 
 -- name: finish
--- Remove decided requests from the inbox and record what became of them.
+-- Remove decided requests from the inbox and record their results.
 WITH taken AS (
     DELETE FROM inbox WHERE log_id = %(log_id)s AND seq = ANY (%(seqs)s::bigint[])
     RETURNING seq, account
@@ -124,17 +124,17 @@ WHERE %(previous_size)s::bigint =
     (SELECT coalesce(max(size), 0) FROM checkpoints WHERE log_id = %(log_id)s::bytea);
 
 -- name: prepare_leads
--- A place of this connection's own to bring leads to.
+-- Create this connection's own table of changed leads; each commit empties it.
 CREATE TEMPORARY TABLE changed_leads (
     lead bytea, surface bytea, state text, since_ms bigint, touches bigint, document text
 ) ON COMMIT DELETE ROWS;
 
--- name: bring_leads
--- Bring leads there.
+-- name: copy_leads
+-- Copy leads into the table of changed leads.
 COPY changed_leads FROM STDIN (FORMAT binary);
 
 -- name: put_leads
--- Bring leads up to date with what was brought.
+-- Bring leads up to date from the table of changed leads.
 INSERT INTO leads (log_id, lead, surface, state, since_ms, touches, document)
 SELECT %(log_id)s, lead, surface, state, since_ms, touches, document::jsonb FROM changed_leads
 ON CONFLICT (log_id, lead) DO UPDATE SET
@@ -211,7 +211,7 @@ WHERE log_id = %(log_id)s AND level = %(level)s
 ORDER BY position;
 
 -- name: count_subtrees
--- How many subtrees each level has.
+-- The number of subtrees on each level.
 SELECT level, count(*) AS subtrees FROM subtrees WHERE log_id = %(log_id)s GROUP BY level;
 
 -- name: entries_of_kind
@@ -257,7 +257,7 @@ SELECT operator, level, registered FROM operators WHERE log_id = %(log_id)s;
 SELECT * FROM contracts WHERE log_id = %(log_id)s ORDER BY opened;
 
 -- name: leads
--- Some leads with all that the fold needs.
+-- Some leads with everything that the fold needs.
 SELECT lead, surface, state, since_ms, touches, document FROM leads
 WHERE log_id = %(log_id)s AND lead = ANY (%(leads)s::bytea[]);
 

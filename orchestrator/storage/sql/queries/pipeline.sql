@@ -1,5 +1,7 @@
+-- Queries of the settlement pipeline.
+
 -- name: accepted
--- Proposals that both parties signed and nobody has asked the chain to open yet, oldest first.
+-- Proposals that both parties signed and no intent opens on chain yet, oldest first.
 SELECT p.contract_id, p.terms, p.owner_signature, p.operator_signature
 FROM proposals AS p
 WHERE p.log_id = %(log_id)s
@@ -13,7 +15,7 @@ ORDER BY p.accepted_ms, p.contract_id
 LIMIT %(limit)s;
 
 -- name: last_intent
--- The newest intent whose key begins like this.
+-- The newest intent whose key has this prefix.
 SELECT intent_key, fate
 FROM chain_transactions
 WHERE chain_id = %(chain_id)s AND sender = %(sender)s AND starts_with(intent_key, %(prefix)s)
@@ -21,7 +23,7 @@ ORDER BY seq DESC
 LIMIT 1;
 
 -- name: under_way
--- An intent whose key begins like this and that has no fate yet.
+-- An intent whose key has this prefix and that has no fate yet.
 SELECT intent_key
 FROM chain_transactions
 WHERE chain_id = %(chain_id)s
@@ -31,7 +33,7 @@ WHERE chain_id = %(chain_id)s
 LIMIT 1;
 
 -- name: transactions
--- What succeeded in a final block, oldest first.
+-- The transactions that succeeded in a final block, oldest first.
 SELECT intent_key, tx_hash, gas_used
 FROM chain_transactions
 WHERE chain_id = %(chain_id)s AND sender = %(sender)s AND fate = 'finalized'
@@ -43,11 +45,11 @@ LIMIT %(limit)s;
 SELECT log_id, origin FROM logs WHERE log_id <> %(log_id)s LIMIT 1;
 
 -- name: endorsed
--- Up to which position statements were signed for jobs.
+-- The position up to which statements were signed for jobs.
 SELECT coalesce(max(first + count), 0) AS until FROM endorsements WHERE log_id = %(log_id)s;
 
 -- name: endorse
--- Keep a signature; of two orchestrators' the first one's.
+-- Keep a signature; of two orchestrators' signatures the first is kept.
 INSERT INTO endorsements (log_id, first, count, size, root, signature)
 VALUES (%(log_id)s, %(first)s, %(count)s, %(size)s, %(root)s, %(signature)s)
 ON CONFLICT DO NOTHING;

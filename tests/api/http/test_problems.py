@@ -1,0 +1,57 @@
+"""Problems: the status and the text of every kind of error."""
+
+import psycopg
+import pytest
+from fastapi import FastAPI
+
+from api.http import problems
+from api.http.middleware import RequestGuard
+from orchestrator.core.errors import ChainError, LogError, RequestError
+from tests.support.api_service import ApiService, answer_of, problem_of
+
+
+def test_an_unknown_path_is_a_problem(service: ApiService) -> None:
+    problem_of(service.http.get("/nowhere"), 404, "not-found")
+    problem_of(service.http.get("/v1/log/"), 404, "not-found")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (psycopg.OperationalError("password=hunter2"), 503, "unavailable"),
+        (ChainError("rpc-unreachable", "password=hunter2"), 503, "unavailable"),
+        (LogError("root-mismatch", "password=hunter2"), 500, "internal"),
+        (RuntimeError("password=hunter2"), 500, "internal"),
+        (RequestError("policy-in-force", "3 contracts"), 409, "policy-in-force"),
+    ],
+)
+def test_every_error_has_its_status(error: Exception, status: int, code: str) -> None:
+    app = FastAPI()
+    problems.install(app)
+    app.add_middleware(RequestGuard)
+
+    @app.get("/")
+    def fail() -> None:
+        raise error
+
+    answer = answer_of(app)
+    problem_of(answer, status, code)
+    assert "hunter2" not in answer.text
+    assert ("Retry-After" in answer.headers) == (status == 503)
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [("contract-unknown", 404), ("event-time", 422), ("inbox-full", 503), ("policy-in-force", 409)],
+)
+def test_a_refusal_of_the_log_has_the_status_of_its_rule(code: str, status: int) -> None:
+    assert problems.status_of_refused(code) == status
+    assert problems.status_of(RequestError(code, "a rule")) == status
+
+
+def test_a_fault_names_its_place_as_a_json_pointer() -> None:
+    errors = [{"loc": ("body", "a/b~c", 0), "msg": "is wrong"}, {"loc": ("x" * 99,), "msg": "too"}]
+    assert [fault.where for fault in problems.faults_of(errors[:1])] == ["body/a~1b~0c/0"]
+    assert [fault.where for fault in problems.faults_of(errors[1:], "line 3")] == [
+        f"line 3/{'x' * 61}..."
+    ]

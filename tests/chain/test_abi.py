@@ -1,0 +1,73 @@
+"""Events and errors decoded by the contracts' own ABI."""
+
+import dataclasses
+import re
+from typing import get_args
+
+import pytest
+from eth_abi.abi import encode as abi_encode
+from eth_utils.abi import event_abi_to_log_topic
+
+from orchestrator.chain.abi import (
+    Event,
+    Paid,
+    artifact,
+    decode_event,
+    error_text,
+)
+from orchestrator.chain.rpc import NodeError
+from orchestrator.core.entry import address_word
+from tests.support.chain_deal import PAYEE, WORD
+
+
+def test_events_have_the_fields_of_their_contracts() -> None:
+    """By name: a changed contract must change them too."""
+    words = {"index": "position", "earned": "earned_units", "reversed": "reversed_units",
+             "amount": "amount_units", "fee": "fee_units", "net": "net_units",
+             "payable_amount": "payable_units", "since": "since_s",
+             "resolves_at": "resolves_at_s"}  # fmt: skip
+    kinds = {kind.__name__: kind for kind in get_args(Event)}
+    declared = {
+        item["name"]: item
+        for name in ("EventLog", "OutcomeEscrow")
+        for item in artifact(name).abi
+        if item["type"] == "event"
+    }
+    assert kinds.keys() <= declared.keys()
+    for name, kind in kinds.items():
+        inputs = [argument["name"] for argument in declared[name]["inputs"]]
+        snake = [re.sub("([A-Z])", r"_\1", given).lower() for given in inputs]
+        expected = [words.get(given, given) for given in snake]
+        assert [field.name for field in dataclasses.fields(kind)] == expected
+
+
+def test_malformed_events_are_refused() -> None:
+    paid = next(item for item in artifact("OutcomeEscrow").abi if item.get("name") == "Paid")
+    topic = event_abi_to_log_topic(paid)  # type: ignore[arg-type]
+    payee, amounts = address_word(PAYEE), b"".join(n.to_bytes(32) for n in (9, 5, 1))
+    assert decode_event([topic, WORD, payee], amounts) == Paid(WORD, PAYEE, 9, 5, 1)
+    malformed: list[tuple[list[bytes], bytes]] = [
+        ([], amounts),
+        ([WORD, WORD, payee], amounts),
+        ([topic, WORD], amounts),
+        ([topic, WORD, b"\xff" * 32], amounts),
+        ([topic, WORD, payee], amounts[:-1]),
+        ([topic, WORD, payee], b""),
+    ]
+    for topics, data in malformed:
+        with pytest.raises(NodeError):
+            decode_event(topics, data)
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        ("", "reverted with 0x"),
+        ("12345678", "reverted with 0x12345678"),
+        ("08c379a0", "reverted with 0x08c379a0"),
+        ("08c379a0" + abi_encode(["string"], ["nope"]).hex(), "Error(nope)"),
+        ("4e487b71" + "00" * 31 + "11", "Panic(17)"),
+    ],
+)
+def test_error_text(data: str, text: str) -> None:
+    assert error_text(bytes.fromhex(data)) == text

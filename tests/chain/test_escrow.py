@@ -1,0 +1,155 @@
+"""One outcome contract's life in the escrow, through its views and its calldata."""
+
+import dataclasses
+
+from orchestrator.chain.abi import (
+    Credited,
+    Opened,
+    Paid,
+    Published,
+    Refunded,
+    Refused,
+    Registered,
+    Settled,
+    Withdrawn,
+)
+from orchestrator.chain.deployment import Chain
+from orchestrator.chain.indexer import Indexer
+from orchestrator.core.merkle import leaf_hash, root_of
+from orchestrator.core.terms import Terms
+from orchestrator.runtime.local_chain import LocalChainClock
+from orchestrator.runtime.local_servers import LocalAnvil
+from orchestrator.storage.database import WORKER, Database
+from tests.support.chain_bench import rewritten
+from tests.support.chain_deal import (
+    DEPLOYER,
+    FEE_KEY,
+    FEES,
+    OPERATOR,
+    ORIGIN,
+    OWNER,
+    PAYEE,
+    PUBLISHER,
+    STRANGER,
+    STRANGER_KEY,
+    USD,
+    WORD,
+    AnchoredLog,
+    open_contract,
+    refused,
+    send,
+)
+from tests.support.rpc_proxy import RpcProxy
+
+
+def test_one_deal_from_opening_to_refund(
+    chain: Chain, clock: LocalChainClock, log: AnchoredLog, terms: Terms, database_url: str
+) -> None:
+    contract = open_contract(chain, terms)
+    assert chain.terms_of(contract) == terms
+    assert chain.status_of(contract) == "scheduled"
+    assert chain.balance_of(terms.token, chain.addresses.escrow) == 400 * USD
+
+    first = log.state(contract, 16 * USD)
+    send(chain, DEPLOYER, log.publish())
+    send(chain, STRANGER_KEY, log.settle(terms, first, 1))
+    log.state(contract, 16 * USD)
+    second = log.state(contract, 40 * USD, 8 * USD)
+    send(chain, STRANGER_KEY, log.publish(signed=True))
+    send(chain, STRANGER_KEY, log.settle(terms, first, 3))
+    assert chain.paid_of(contract) == 32 * USD
+    assert chain.last_final_of(contract) == second
+    assert chain.balance_of(terms.token, PAYEE) == 32 * USD - 800_000
+    assert chain.credit_of(terms.token, FEES) == 800_000
+    send(chain, FEE_KEY, chain.withdraw(terms.token, FEES))
+
+    clock.set_to(terms.deadline_s)
+    assert chain.status_of(contract) == "open"
+    clock.set_to(terms.deadline_s + terms.grace_s + 1)
+    assert chain.status_of(contract) == "refundable"
+    send(chain, STRANGER_KEY, chain.refund(contract))
+    assert chain.status_of(contract) == "refunded"
+    assert chain.balance_of(terms.token, OWNER) == 368 * USD
+
+    clock.finalize()
+    with Database(database_url, WORKER) as database:
+        seen = [event for events in Indexer(chain, database).poll() for event in events]
+    assert [event.event for event in seen] == [
+        Registered(log.log_id, PUBLISHER, PUBLISHER, ORIGIN),
+        Opened(contract, OWNER, OPERATOR, log.log_id, WORD),
+        Published(log.log_id, 2, root_of(leaf_hash(entry) for entry in log.entries[:2])),
+        Paid(contract, PAYEE, 1, 15_600_000, 400_000),
+        Published(log.log_id, 4, log.root),
+        Refused(contract, 1, "already_settled"),
+        Settled(contract, 2, 16 * USD, 0),
+        Paid(contract, PAYEE, 3, 15_600_000, 400_000),
+        Withdrawn(terms.token, FEES, FEES, 800_000),
+        Refunded(contract, OWNER, 368 * USD),
+    ]
+    assert sum(e.event.gross_units for e in seen if isinstance(e.event, Paid)) == 32 * USD
+    places = [(event.block_number, event.log_index) for event in seen]
+    assert places == sorted(set(places))
+    for event in seen:
+        assert event.time_s == chain.block(event.block_number).time_s
+
+
+def test_the_owner_may_open_without_a_signature(chain: Chain, terms: Terms) -> None:
+    assert chain.terms_of(open_contract(chain, terms, by_owner=True)) == terms
+
+
+def test_a_transfer_that_fails_becomes_a_credit(
+    chain: Chain, log: AnchoredLog, terms: Terms, database_url: str
+) -> None:
+    """The token refuses itself as a receiver once its code says so; here it always reverts."""
+    contract = open_contract(chain, terms)
+    position = log.state(contract, 8 * USD)
+    send(chain, DEPLOYER, log.publish())
+    call = log.settle(terms, position, 1)
+    # A token that answers every call with a large balance, and a transfer with a number not 1.
+    balance = (1 << 200).to_bytes(32).hex()
+    chain.node.call("anvil_setCode", terms.token, f"0x7f{balance}5f5260205ff3")
+    send(chain, STRANGER_KEY, call)
+    assert chain.credit_of(terms.token, PAYEE) == 7_800_000
+    with Database(database_url, WORKER) as database:
+        indexer = Indexer(chain, database)
+        list(indexer.poll())
+        *_, paid, credited = indexer.recent()
+    assert paid.event == Paid(contract, PAYEE, 1, 7_800_000, 200_000)
+    assert credited.event == Credited(contract, PAYEE, 7_800_000)
+    assert (credited.tx_hash, credited.log_index) == (paid.tx_hash, paid.log_index + 1)
+
+
+def test_unknown_contract(chain: Chain) -> None:
+    assert chain.status_of(WORD) == "unknown"
+    message = refused("call-reverted", lambda: chain.terms_of(WORD))
+    assert f"UnknownContract(0x{WORD.hex()})" in message
+
+
+def test_several_contracts_are_read_at_once(chain: Chain, log: AnchoredLog, terms: Terms) -> None:
+    """More than a page of ids, of which the escrow knows two."""
+    first = open_contract(chain, terms)
+    second = open_contract(chain, dataclasses.replace(terms, outcome="paid"))
+    position = log.state(first, 8 * USD)
+    send(chain, DEPLOYER, log.publish())
+    send(chain, STRANGER_KEY, log.settle(terms, position, 1))
+    unknown = [bytes([n]) * 32 for n in range(30)]
+    records = chain.escrow_records([*unknown, second, first])
+    assert list(records) == [second, first]
+    assert records[first].rules.outcome == "activated"
+    assert (records[first].opening_number, records[second].opening_number) == (1, 2)
+    progress = chain.progress([first, second])
+    assert progress[first].last_signed == chain.last_signed_of(first) == position
+    assert (progress[first].paid_units, progress[second].paid_units) == (8 * USD, 0)
+    assert (progress[second].last_signed, progress[second].pending) == (0, None)
+
+
+def test_terms_that_a_node_made_up_are_refused(
+    chain: Chain, terms: Terms, module_anvil: LocalAnvil
+) -> None:
+    """The id is a digest of the terms, so other terms under it are seen to be false."""
+    contract = open_contract(chain, terms)
+    with RpcProxy(module_anvil.rpc_url) as proxy, Chain(proxy.url, chain.addresses) as lied_to:
+        assert lied_to.escrow_records([contract]).keys() == {contract}
+        payee, other = PAYEE[2:].lower(), STRANGER[2:].lower()
+        proxy.fault = rewritten("eth_call", lambda value: value.replace(payee, other))
+        refused("terms-false", lambda: lied_to.escrow_records([contract]))

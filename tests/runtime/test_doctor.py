@@ -1,0 +1,128 @@
+"""The doctor finds what is missing, says so in one line, and shows no password."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.site import Site, TokenInfo
+from orchestrator.runtime import doctor
+from orchestrator.runtime.doctor import Finding, examine
+from orchestrator.runtime.local_chain import deploy_local
+from orchestrator.runtime.local_servers import LocalAnvil
+from orchestrator.runtime.settings import read_settings
+from orchestrator.simulation.sandbox import address_of, key_of
+
+COMMAND = str(Path(sys.executable).with_name("tallystick"))
+
+
+def findings_of(**environment: str) -> dict[str, Finding]:
+    """Examine what settings of these names need, and return the findings by their subjects."""
+    named = {f"TALLYSTICK_{name}": value for name, value in environment.items()}
+    return {finding.what: finding for finding in examine(lambda: read_settings(named))}
+
+
+def test_a_local_deployment_needs_only_what_is_installed(tmp_path: Path) -> None:
+    home = tmp_path / "not/there/yet"
+    findings = findings_of(HOME=str(home))
+    assert list(findings) == ["python", "tallystick", "settings", "disk", "postgresql", "anvil"]
+    assert all(finding.ok for finding in findings.values())
+    assert findings["settings"].detail == f"home {home}, API on 127.0.0.1"
+    assert findings["disk"].detail.endswith(f"GiB free at {tmp_path}")
+    assert findings["postgresql"].detail.startswith("our own, ")
+    assert not home.exists()
+
+
+def test_settings_that_cannot_be_right_end_the_examination() -> None:
+    findings = findings_of(LISTEN="everywhere")
+    assert list(findings) == ["python", "tallystick", "settings"]
+    assert not findings["settings"].ok
+    assert "TALLYSTICK_LISTEN must be host:port" in findings["settings"].detail
+
+
+def test_a_full_disk_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "FREE_BYTES", 2**80)
+    found = findings_of(HOME=str(tmp_path))["disk"]
+    assert not found.ok
+    assert f"MiB are free at {tmp_path}; make it 1024 or more" in found.detail
+
+
+def test_a_missing_anvil_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TALLYSTICK_ANVIL", "/no/such/anvil")
+    found = findings_of(HOME=str(tmp_path))["anvil"]
+    assert found == Finding(
+        "anvil", False, "TALLYSTICK_ANVIL is /no/such/anvil, which is no program; correct it"
+    )
+
+
+def test_a_database_is_reachable_or_not(tmp_path: Path, database_url: str) -> None:
+    found = findings_of(HOME=str(tmp_path), DATABASE_URL=database_url)["postgresql"]
+    assert found == Finding("postgresql", True, "reachable, and set up for us")
+    missing = database_url.replace("/test_", "/missing_")
+    found = findings_of(HOME=str(tmp_path), DATABASE_URL=missing)["postgresql"]
+    assert not found.ok
+    assert "takes no connection by TALLYSTICK_DATABASE_URL" in found.detail
+
+
+def test_a_chain_is_approved_only_with_our_contracts(tmp_path: Path, anvil: LocalAnvil) -> None:
+    deployed = deploy_local(anvil.rpc_url, key_of("publisher"))
+    site = Site(
+        addresses=deployed.addresses,
+        log_id=deployed.log_id,
+        origin="local.tallystick",
+        registrant=address_of("publisher"),
+        verifier=address_of("verifier"),
+        tokens=(TokenInfo(deployed.token, "TEST", 6),),
+    )
+    path = tmp_path / "site.json"
+
+    def examined(document: dict[str, object]) -> Finding:
+        path.write_text(json.dumps(document))
+        environment = {"HOME": str(tmp_path), "RPC_URL": anvil.rpc_url, "SITE": str(path)}
+        return findings_of(**environment)["chain"]
+
+    chain_id = deployed.addresses.chain_id
+    assert examined(site.to_json()) == Finding(
+        "chain", True, f"chain {chain_id} holds our contracts; the log is anchored at size 0"
+    )
+    for name in ("event_log", "escrow", "feedback", "evaluators"):
+        assert not examined(site.to_json() | {name: deployed.token}).ok
+    assert not examined(site.to_json() | {"chain_id": chain_id + 1}).ok
+    assert str(path) in examined({}).detail
+    without_site = findings_of(HOME=str(tmp_path), RPC_URL=anvil.rpc_url)["chain"]
+    assert "set TALLYSTICK_SITE" in without_site.detail
+
+
+@pytest.mark.parametrize("password", ["tops%zzecret", "x@tops-ecret", "topsecret"])
+def test_a_finding_shows_no_password(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], password: str
+) -> None:
+    findings = findings_of(
+        HOME=str(tmp_path), DATABASE_URL=f"postgresql://u:{password}@127.0.0.1:1/db"
+    )
+    assert not findings["postgresql"].ok
+    assert "TALLYSTICK_DATABASE_URL" in findings["postgresql"].detail
+    # The driver and its pool may write to the terminal by themselves.
+    written = capfd.readouterr()
+    assert "ecret" not in f"{findings} {written.out} {written.err}"
+
+
+def test_the_command_prints_the_findings_and_no_password(tmp_path: Path) -> None:
+    environment = {
+        "TALLYSTICK_HOME": str(tmp_path),
+        "TALLYSTICK_DATABASE_URL": "postgresql://u:tops%zzecret@127.0.0.1:1/db",
+    }
+    done = subprocess.run(
+        [COMMAND, "doctor"],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "postgresql: " in done.stdout
+    assert "TALLYSTICK_DATABASE_URL" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert "ecret" not in done.stdout + done.stderr

@@ -1,0 +1,109 @@
+"""Settings come from the environment alone; each one that cannot be right is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.errors import InputError
+from orchestrator.runtime import settings
+from orchestrator.runtime.settings import MAX_SETTLE_EVERY_S, NAMES, Settings, read_settings
+
+DATABASE_URL = "postgresql://user:secret@host/db"
+RPC_URL = "https://node.example/secret"
+
+
+def test_an_empty_environment_is_a_local_deployment() -> None:
+    assert read_settings({"PATH": "/bin"}) == Settings(
+        home=Path.home() / ".tallystick",
+        database_url=None,
+        rpc_url=None,
+        site=None,
+        keys=Path.home() / ".tallystick/keys",
+        key_file=None,
+        host="127.0.0.1",
+        port=8700,
+        public_url="http://127.0.0.1:8700",
+        settle_every_s=60,
+    )
+
+
+def test_every_variable_has_its_setting() -> None:
+    environment = {
+        "TALLYSTICK_HOME": "/srv/tallystick",
+        "TALLYSTICK_DATABASE_URL": DATABASE_URL,
+        "TALLYSTICK_RPC_URL": RPC_URL,
+        "TALLYSTICK_SITE": "site.json",
+        "TALLYSTICK_KEYS": "keys",
+        "TALLYSTICK_KEY_FILE": "key",
+        "TALLYSTICK_LISTEN": "0.0.0.0:80",
+        "TALLYSTICK_PUBLIC_URL": "https://log.example",
+        "TALLYSTICK_SETTLE_EVERY_S": "3600",
+        "TALLYSTICK_ANVIL": "/usr/bin/anvil",
+    }
+    assert set(environment) == set(NAMES)
+    assert read_settings(environment) == Settings(
+        home=Path("/srv/tallystick"),
+        database_url=DATABASE_URL,
+        rpc_url=RPC_URL,
+        site=Path("site.json"),
+        keys=Path("keys"),
+        key_file=Path("key"),
+        host="0.0.0.0",  # noqa: S104 - it is only read
+        port=80,
+        public_url="https://log.example",
+        settle_every_s=3600,
+    )
+
+
+def test_an_empty_variable_counts_as_unset() -> None:
+    assert read_settings(dict.fromkeys(NAMES, "")) == read_settings({})
+
+
+def test_keys_are_in_the_home_and_the_public_url_is_where_it_listens() -> None:
+    read = read_settings({"TALLYSTICK_HOME": "/srv", "TALLYSTICK_LISTEN": "log.example:99"})
+    assert read.keys == Path("/srv/keys")
+    assert read.public_url == "http://log.example:99"
+
+
+def test_urls_with_passwords_are_not_shown() -> None:
+    shown = repr(
+        read_settings({"TALLYSTICK_DATABASE_URL": DATABASE_URL, "TALLYSTICK_RPC_URL": RPC_URL})
+    )
+    assert "secret" not in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        ("TALLYSTICK_HOUSE", "/srv", "setting-unknown"),
+        ("TALLYSTICK_HOUSE", "", "setting-unknown"),
+        ("TALLYSTICK_LISTEN", "localhost", "setting-listen"),
+        ("TALLYSTICK_LISTEN", ":8700", "setting-listen"),
+        ("TALLYSTICK_LISTEN", "[::1]:8700", "setting-listen"),
+        ("TALLYSTICK_LISTEN", "localhost:65536", "setting-listen"),
+        ("TALLYSTICK_LISTEN", "localhost:8700 ", "setting-listen"),
+        ("TALLYSTICK_SETTLE_EVERY_S", "0", "setting-settle"),
+        ("TALLYSTICK_SETTLE_EVERY_S", "-1", "setting-settle"),
+        ("TALLYSTICK_SETTLE_EVERY_S", "1.5", "setting-settle"),
+        ("TALLYSTICK_SETTLE_EVERY_S", str(MAX_SETTLE_EVERY_S + 1), "setting-settle"),
+        ("TALLYSTICK_SITE", "site.json", "setting-site"),
+    ],
+)
+def test_a_setting_that_cannot_be_right_is_refused(name: str, value: str, code: str) -> None:
+    with pytest.raises(InputError) as refused:
+        read_settings({name: value})
+    assert refused.value.code == code
+    assert name in refused.value.message
+
+
+def test_the_bounds_themselves_are_taken() -> None:
+    longest = read_settings({"TALLYSTICK_SETTLE_EVERY_S": str(MAX_SETTLE_EVERY_S)})
+    assert longest.settle_every_s == MAX_SETTLE_EVERY_S
+    assert read_settings({"TALLYSTICK_LISTEN": "localhost:65535"}).port == 65_535
+
+
+def test_every_setting_is_documented() -> None:
+    guide = Path(__file__).parents[2].joinpath("docs/operating.md").read_text()
+    for name in NAMES:
+        assert f"| {name} |" in (settings.__doc__ or "")
+        assert f"| `{name}` |" in guide

@@ -1,0 +1,99 @@
+"""The demonstration's market: real purchases, invented returns, deterministic agents."""
+
+from datetime import UTC, datetime
+from itertools import pairwise
+
+from orchestrator.client.accounts import EventReport, LeadSummary
+from orchestrator.core.policy import parse
+from orchestrator.core.units import DAY_MS, DAY_S
+from orchestrator.simulation.cdnow import (
+    DEADLINE_S,
+    NOON_MS,
+    OFFERS,
+    OPENS_S,
+    POLICY,
+    RETURN_DAYS,
+    RETURNS_EVERY,
+    SILENT_OFFER,
+    START_MS,
+    Day,
+    Habit,
+    add_returns,
+    agent_habits,
+    read_purchases,
+)
+
+
+def test_the_sample_is_read_in_order_and_whole() -> None:
+    days = list(read_purchases())
+    assert sum(len(events) for _, events in days) == 6919
+    assert all(before < after for (before, _), (after, _) in pairwise(days))
+    assert all(event.time_ms == day + NOON_MS for day, events in days for event in events)
+    first_day, events = days[0]
+    assert first_day == datetime(1997, 1, 1, tzinfo=UTC).timestamp() * 1000
+    assert events[0] == EventReport("1", "customer-0001", "purchase", "29.33", first_day + NOON_MS)
+
+
+def test_all_purchases_are_between_start_and_deadline() -> None:
+    days = list(read_purchases())
+    assert START_MS < OPENS_S * 1000 == days[0][0]
+    assert days[-1][0] + DAY_MS <= (DEADLINE_S + 1) * 1000
+
+
+def test_some_second_purchases_come_back_on_a_later_day_with_purchases() -> None:
+    returning, keeping = f"customer-{RETURNS_EVERY:04}", f"customer-{RETURNS_EVERY + 1:04}"
+
+    def day(number: int, *leads: str) -> Day:
+        day_ms = number * DAY_MS
+        events = [EventReport("", lead, "purchase", "1", day_ms + NOON_MS) for lead in leads]
+        return day_ms, events
+
+    days = [
+        day(0, returning, keeping),
+        day(1, returning, keeping),
+        day(1 + RETURN_DAYS - 1, returning, keeping),
+        # The return is due a day before this one, on which nothing is bought.
+        day(1 + RETURN_DAYS + 1, keeping),
+        day(1 + RETURN_DAYS + 2, returning),
+    ]
+    changed = list(add_returns(days))
+    assert [purchases for _, purchases in days[:3]] == [events for _, events in changed[:3]]
+    day_ms, events = changed[3]
+    assert events[:-1] == days[3][1]
+    returned = EventReport(f"return-{returning}", returning, "refund", "0", day_ms + NOON_MS)
+    assert events[-1] == returned
+    assert changed[4] == days[4]
+
+
+def test_an_agent_acts_when_a_lead_is_due_and_so_often_at_most() -> None:
+    habit = Habit("buyer", "email", first_days=7, again_days=28, times=2)
+    lead = LeadSummary("lead", "buyer", 0, 0)
+    acted = [day for day in range(200) if habit.choose_due([lead], day * DAY_MS)]
+    assert acted == [7, 35]
+    # A lead that comes into the state again is a new occasion.
+    again = lead._replace(since_ms=200 * DAY_MS)
+    assert habit.choose_due([again], 206 * DAY_MS) == []
+    assert habit.choose_due([again], 207 * DAY_MS) == [again]
+
+
+def test_habits_remember_nothing_of_another_run() -> None:
+    habits = agent_habits()
+    lead = LeadSummary("lead", "buyer", 0, 0)
+    assert habits["bo"][0].choose_due([lead], 0) == [lead]
+    assert agent_habits()["bo"][0].choose_due([lead], 0) == [lead]
+    assert {offer.operator for offer in (*OFFERS, SILENT_OFFER)} == set(habits)
+
+
+def test_offers_are_for_states_of_the_policy_and_only_guarded_ones_name_an_arbiter() -> None:
+    policy = parse(POLICY)
+    for offer in (*OFFERS, SILENT_OFFER):
+        assert policy.motions_into(offer.outcome)
+        terms = offer.terms(DEADLINE_S, DAY_S, "0xarbiter")
+        assert (terms["opens_at_s"], terms["deadline_s"]) == (OPENS_S, DEADLINE_S)
+        assert terms["grace_s"] == DAY_S
+        assert terms["attribution_window_s"] == offer.window_days * DAY_S
+        assert ("arbiter" in terms) == (offer.guard is not None)
+        if offer.guard is not None:
+            assert terms["arbiter"] == "0xarbiter"
+            assert terms["challenge_period_s"] == offer.guard.challenge_days * DAY_S
+            assert terms["holdback_period_s"] == offer.guard.holdback_days * DAY_S

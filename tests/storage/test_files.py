@@ -1,0 +1,75 @@
+"""Files that the user names: bounded, and secrets only where other users cannot read them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.errors import InputError
+from orchestrator.storage.files import MAX_TEXT_BYTES, read_bytes, read_key, read_text
+
+KEY = bytes(31) + b"\7"
+
+
+def written(folder: Path, data: bytes, mode: int = 0o600) -> Path:
+    path = folder / "file"
+    path.write_bytes(data)
+    path.chmod(mode)
+    return path
+
+
+def refusal(read: Callable[[], object]) -> str:
+    """Require an InputError; return its code."""
+    with pytest.raises(InputError) as caught:
+        read()
+    return caught.value.code
+
+
+def test_a_file_is_read_up_to_its_bound(tmp_path: Path) -> None:
+    path = written(tmp_path, b"12345")
+    assert read_bytes(path, 5) == b"12345"
+    assert refusal(lambda: read_bytes(path, 4)) == "file-too-large"
+    assert refusal(lambda: read_text(written(tmp_path, bytes(MAX_TEXT_BYTES + 1)))) == (
+        "file-too-large"
+    )
+
+
+def test_a_file_without_end_is_refused() -> None:
+    """Its size says 0 bytes."""
+    assert refusal(lambda: read_bytes(Path("/dev/zero"), 1_000)) == "file-too-large"
+
+
+def test_what_cannot_be_opened_or_decoded_is_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing", tmp_path):
+        assert refusal(lambda path=path: read_bytes(path, 9)) == "file-unreadable"  # type: ignore[misc]
+    assert read_text(written(tmp_path, "ä".encode())) == "ä"
+    assert refusal(lambda: read_text(written(tmp_path, b"\xff"))) == "file-unreadable"
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o620, 0o610, 0o604, 0o602, 0o601, 0o644])
+def test_a_secret_that_others_may_touch_is_refused(tmp_path: Path, mode: int) -> None:
+    path = written(tmp_path, KEY.hex().encode(), mode)
+    assert refusal(lambda: read_key(path)) == "key-exposed"
+    assert read_text(path) == KEY.hex()
+
+
+@pytest.mark.parametrize("text", [KEY.hex(), f"0x{KEY.hex()}\n", f"  {KEY.hex().upper()}  "])
+def test_a_key_is_read_with_or_without_its_prefix(tmp_path: Path, text: str) -> None:
+    for mode in (0o600, 0o400):
+        path = tmp_path / f"key-{mode}"
+        path.write_text(text)
+        path.chmod(mode)
+        assert read_key(path) == KEY
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "0x", "hello", KEY.hex()[2:], f"{KEY.hex()}00", bytes(32).hex(), "f" * 64],
+)
+def test_what_is_no_key_is_refused_and_not_shown(tmp_path: Path, text: str) -> None:
+    """Zero, and numbers beyond the curve's order, are no keys either."""
+    path = written(tmp_path, text.encode())
+    with pytest.raises(InputError) as caught:
+        read_key(path)
+    assert caught.value.code == "key-malformed"
+    assert not text.strip("0x") or text not in str(caught.value)
