@@ -11,8 +11,9 @@ that compete with it. No entry makes a command fail.
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import IO, Any
 
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.rpc import NodeError
@@ -73,8 +74,7 @@ class LogCopy(ResourceGroup):
         self._chain, self._asked = chain, set[bytes]()
         self._named = None if contract_id is None else self._keep_named(contract_id)
         with self._opening():
-            # A file without a name, gone with the process.
-            self._file = self._exits.enter_context(tempfile.TemporaryFile())
+            self._file = self._exits.enter_context(_nameless_file())
             self._read(pages)
 
     def entries(self) -> Iterator[PublicEntry]:
@@ -165,6 +165,13 @@ class LogCopy(ResourceGroup):
                 self.contracts[name] = record
             else:
                 self.left_out = True
+
+
+@contextmanager
+def _nameless_file() -> Iterator[IO[bytes]]:
+    """Open a file without a name, which is gone with the process."""
+    with tempfile.TemporaryFile() as file:
+        yield file
 
 
 def pages_of(client: Client) -> Pages:

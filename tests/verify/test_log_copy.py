@@ -183,7 +183,7 @@ def test_entries_may_come_without_openings() -> None:
         (lambda items: items * 2, "entries-gap"),
         (lambda items: [*items, {**items[-1], "position": 2}], "entries-many"),
         (lambda items: [{**items[0], "entry": "0x00"}], "answer-garbled"),
-        (lambda items: items[:1] + [7], "answer-garbled"),
+        (lambda items: [*items[:1], 7], "answer-garbled"),
         (lambda items: items[:0], "entries-short"),
         (lambda items: [{**items[0], "entry": items[1]["entry"]}], "root-differs"),
     ],
