@@ -1,4 +1,4 @@
-"""Writes orchestrator/chain/artifacts/: the contracts as the product deploys and calls them.
+"""The command that writes orchestrator/chain/artifacts/: the contracts as they are deployed.
 
 Each artifact holds the ABI, the bytecode, and the complete standard-JSON input that made them, so
 that anyone can compile it again, or verify the deployed code, without this repository.
@@ -6,30 +6,27 @@ that anyone can compile it again, or verify the deployed code, without this repo
 """
 
 import json
-import os
 import re
+import subprocess
 import sys
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import solcx
-
 ROOT = Path(__file__).resolve().parent.parent
 ARTIFACTS = ROOT / "orchestrator" / "chain" / "artifacts"
-COMPILERS = ROOT / "build" / "solcx"
 SOURCES = {
-    "EventLog": "contracts/EventLog.sol",
-    "Evidence": "contracts/Evidence.sol",
-    "TermsRules": "contracts/libraries/TermsRules.sol",
-    "Statements": "contracts/libraries/Statements.sol",
-    "Claims": "contracts/libraries/Claims.sol",
-    "Dues": "contracts/libraries/Dues.sol",
-    "OutcomeEscrow": "contracts/OutcomeEscrow.sol",
-    "Feedback": "contracts/Feedback.sol",
-    "JobEvaluators": "contracts/adapters/JobEvaluator.sol",
-    "JobEvaluator": "contracts/adapters/JobEvaluator.sol",
+    "EventLog": "contracts/log/EventLog.sol",
+    "Evidence": "contracts/evidence/Evidence.sol",
+    "TermsRules": "contracts/terms/TermsRules.sol",
+    "Statements": "contracts/escrow/Statements.sol",
+    "Claims": "contracts/escrow/Claims.sol",
+    "PayableAmounts": "contracts/escrow/PayableAmounts.sol",
+    "OutcomeEscrow": "contracts/escrow/OutcomeEscrow.sol",
+    "Feedback": "contracts/integrations/Feedback.sol",
+    "JobEvaluators": "contracts/integrations/JobEvaluator.sol",
+    "JobEvaluator": "contracts/integrations/JobEvaluator.sol",
     "TestStablecoin": "contracts/local/TestStablecoin.sol",
     "IdentityRegistry": "contracts/local/AgentRegistries.sol",
     "ReputationRegistry": "contracts/local/AgentRegistries.sol",
@@ -43,15 +40,12 @@ OUTPUTS = ["abi", "evm.bytecode", "evm.deployedBytecode", "metadata"]
 Json = dict[str, Any]
 
 
-def compiler_version() -> str:
-    """The version (`0.8.37`) by whose name scripts/bootstrap linked the compiler for py-solc-x."""
-    os.environ["SOLCX_BINARY_PATH"] = str(COMPILERS)
-    version: str = json.loads((ROOT / "package.json").read_text())["devDependencies"]["solc"]
-    return version
+class CompilationError(Exception):
+    """A contract does not compile."""
 
 
 def settings() -> Json:
-    """Compiler settings, from foundry.toml: tests and artifacts must mean the same code."""
+    """Return compiler settings from foundry.toml: tests and artifacts must mean the same code."""
     profile = tomllib.loads((ROOT / "foundry.toml").read_text())["profile"]["default"]
     return {
         "remappings": [line for line in profile["remappings"] if line.startswith("@openzeppelin/")],
@@ -69,19 +63,63 @@ def _input(sources: Iterable[str], extra: Json) -> Json:
     }
 
 
-def standard_json_input(source: str, version: str) -> Json:
-    """One contract's complete compiler input: its file and all it imports, by content."""
-    analyse = {"outputSelection": {"*": {"": ["ast"]}}}
-    analysed = solcx.compile_standard(
-        _input([source], analyse), base_path=ROOT, solc_version=version
+def _compile(inputs: Iterable[Json]) -> list[Json]:
+    done = subprocess.run(
+        [ROOT / ".venv/bin/node", ROOT / "scripts/compile.cjs"],
+        input="".join(json.dumps(one) + "\n" for one in inputs),
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
     )
-    return _input(analysed["sources"], {"outputSelection": {"*": {"*": OUTPUTS}}})
+    outputs: list[Json] = [json.loads(line) for line in done.stdout.splitlines()]
+    errors = [
+        error["formattedMessage"]
+        for output in outputs
+        for error in output.get("errors", ())
+        if error["severity"] == "error"
+    ]
+    if errors:
+        raise CompilationError("\n".join(errors))
+    return outputs
 
 
-def artifact(name: str, source: str, version: str) -> Json:
-    """Compiles one contract. Raises solcx.exceptions.SolcError with the compiler's own words."""
-    complete = standard_json_input(source, version)
-    output: Json = solcx.compile_standard(complete, base_path=ROOT, solc_version=version)
+def read_imports() -> dict[str, set[str]]:
+    """Return the files that each file imports, for all that the contracts consist of."""
+    (analysed,) = _compile(
+        [_input(set(SOURCES.values()), {"outputSelection": {"*": {"": ["ast"]}}})]
+    )
+    return {
+        name: {
+            node["absolutePath"]
+            for node in source["ast"]["nodes"]
+            if node["nodeType"] == "ImportDirective"
+        }
+        for name, source in analysed["sources"].items()
+    }
+
+
+def standard_json_input(source: str, imports: Mapping[str, set[str]]) -> Json:
+    """Return a contract's complete compiler input: its file and all it imports, by content."""
+    needed, waiting = set[str](), [source]
+    while waiting:
+        if (name := waiting.pop()) not in needed:
+            needed.add(name)
+            waiting += imports[name]
+    return _input(needed, {"outputSelection": {"*": {"*": OUTPUTS}}})
+
+
+def _of_one_contract(complete: Json, source: str, name: str) -> Json:
+    """Return the input without the code of any other contract.
+
+    An artifact's input asks for all of them, as explorers do. The selection has no part in the code
+    nor in its metadata, and the code of the others takes twice as long.
+    """
+    only = {"outputSelection": {source: {name: OUTPUTS}}}
+    return complete | {"settings": complete["settings"] | only}
+
+
+def artifact(name: str, source: str, complete: Json, output: Json) -> Json:
+    """Return a contract's artifact, from its complete input and the compiler's output."""
     if missing := output["sources"].keys() - complete["sources"].keys():
         raise ValueError(f"{name}'s standard-JSON input lacks {sorted(missing)}")
     contract = output["contracts"][source][name]
@@ -104,12 +142,12 @@ def artifact(name: str, source: str, version: str) -> Json:
 
 
 def unlinked(code: str) -> str:
-    """Code with zeros in the place of every library's address."""
+    """Return code with zeros in the place of every library's address."""
     return PLACEHOLDER.sub("0" * 40, code)
 
 
 def links(references: Json) -> dict[str, list[int]]:
-    """Where the 20 bytes of each library's address go, by its name; offsets in bytes."""
+    """Return the places of each library's 20-byte address in the code, by its name, in bytes."""
     return {
         name: [place["start"] for place in places]
         for file in references.values()
@@ -118,16 +156,24 @@ def links(references: Json) -> dict[str, list[int]]:
 
 
 def build() -> dict[Path, str]:
-    """Every artifact file and what it must hold."""
-    version = compiler_version()
+    """Compile every contract; return the text of each artifact's file.
+
+    Raises `CompilationError` with the compiler's own words.
+    """
+    imports = read_imports()
+    inputs = {name: standard_json_input(source, imports) for name, source in SOURCES.items()}
+    outputs = _compile(_of_one_contract(inputs[name], SOURCES[name], name) for name in SOURCES)
     return {
-        ARTIFACTS / f"{name}.json": json.dumps(artifact(name, source, version), indent=1) + "\n"
-        for name, source in SOURCES.items()
+        ARTIFACTS / f"{name}.json": json.dumps(
+            artifact(name, source, inputs[name], output), indent=1
+        )
+        + "\n"
+        for (name, source), output in zip(SOURCES.items(), outputs, strict=True)
     }
 
 
 def stale(artifacts: dict[Path, str]) -> list[str]:
-    """Names of the committed artifacts that are not, byte for byte, what was just compiled."""
+    """Return the names of the committed artifacts that differ in a byte from these texts."""
     return [
         file.name
         for file, text in artifacts.items()
@@ -142,7 +188,7 @@ def main(arguments: list[str]) -> int:
     artifacts = build()
     if "--check" in arguments:
         for name in (names := stale(artifacts)):
-            print(f"{name} is not what its source compiles to; run scripts/compile.py")
+            print(f"{name} differs from what its source compiles to; run scripts/compile.py")
         return bool(names)
     ARTIFACTS.mkdir(exist_ok=True)
     for file, text in artifacts.items():

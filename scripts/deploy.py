@@ -1,4 +1,4 @@
-"""Deploys Tallystick's contracts from their committed artifacts, and writes an address book.
+"""The command that deploys the contracts from their artifacts and writes an address book.
 
 `ape run deploy --network NETWORK --account ALIAS --book FILE`. The escrow's stablecoins, which it
 keeps for ever, and the ERC-8004 registries are the network's in scripts/networks.json; `--token`
@@ -6,7 +6,7 @@ names other stablecoins. A local chain gets stand-ins of all that is not named.
 
 Every contract is created by the deterministic deployment proxy (CREATE2): its address follows from
 the release's name, its code and its constructor's arguments, and from nothing else. So the same
-arguments make the same addresses on every network, and nobody can put anything else there. A live
+arguments make the same addresses on every network, and no other code can get there. A live
 deployment is never deployed over. One that broke off is resumed by the same command: FILE.part
 remembers each transaction before it is sent.
 """
@@ -32,13 +32,14 @@ from ethpm_types import ContractType
 from hexbytes import HexBytes
 
 from orchestrator.chain.abi import LIBRARIES, artifact
-from orchestrator.cli.arguments import address as parse_address
+from orchestrator.cli.arguments import parse_address
 from orchestrator.core.errors import InputError
 
 NETWORKS = Path(__file__).with_name("networks.json")
 RELEASE = "tallystick/1"
 
-# Everybody's deterministic deployment proxy creates what stands behind the salt in its calldata.
+# The deterministic deployment proxy, which all share, creates what stands behind the salt in its
+# calldata.
 PROXY = "0x4e59b44847b379578588920cA78FbF26c0B4956C"
 PROXY_CODE = HexBytes(
     "0x7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe036016000816020823780358282"
@@ -46,7 +47,7 @@ PROXY_CODE = HexBytes(
 )
 PROXY_DEPLOYER = "0x3fAB184622Dc19b6109349B94811493BF2a45362"
 PROXY_COST_WEI = 10**16
-# Signed by nobody: the signature is made up, and its key unknown. So it is the same on every chain.
+# The signature is made up and its key unknown: so the transaction is the same on every chain.
 PROXY_TRANSACTION = (
     "0xf8a58085174876e800830186a08080b853604580600e600039806000f350fe"
     + PROXY_CODE.hex().removeprefix("0x")
@@ -83,7 +84,7 @@ CONTRACTS = (
 
 
 class Planned(NamedTuple):
-    """A contract with all that decides its address: the proxy makes it of `init`, or `creator`."""
+    """A contract with all that decides its address; the proxy, or `creator`, creates it."""
 
     contract: Contract
     address: str
@@ -95,7 +96,7 @@ class Planned(NamedTuple):
 
 
 def container(name: str) -> ContractContainer:
-    """What ape calls a contract with."""
+    """Return the container with which ape calls a contract."""
     described = {"contractName": name, "abi": artifact(name).abi}
     return ContractContainer(ContractType.model_validate(described))
 
@@ -108,12 +109,12 @@ def salt_of(release: str) -> bytes:
 
 
 def create2_address(salt: bytes, init: bytes) -> str:
-    """Where the proxy puts a contract (EIP-1014)."""
+    """Return the address of a contract that the proxy creates (EIP-1014)."""
     return to_checksum_address(keccak(b"\xff" + HexBytes(PROXY) + salt + keccak(init))[12:])
 
 
 def created_address(creator: str) -> str:
-    """Where a contract puts the first one that it creates with CREATE (nonce 1, EIP-161)."""
+    """Return the address of the first contract that another creates (nonce 1, EIP-161)."""
     return to_checksum_address(keccak(b"\xd6\x94" + HexBytes(creator) + b"\x01")[12:])
 
 
@@ -122,17 +123,17 @@ def _constructor(name: str) -> Sequence[Any]:
     return next((item.get("inputs", ()) for item in items), ())
 
 
-def plan(release: str, given: Mapping[str, Any]) -> list[Planned]:
-    """Every contract to deploy under this release's name, addresses and all.
+def plan(release: str, existing: Mapping[str, Any]) -> list[Planned]:
+    """Return every contract to deploy under this release's name, with its address.
 
-    `given` holds what is on the chain already: `tokens` (addresses), `identities`, `reputations`.
-    Whatever it does not hold, a local stand-in provides. Raises ClickException for a constructor
-    that takes what neither gives.
+    `existing` holds what is on the chain already: `tokens` (addresses), `identities`,
+    `reputations`. A local stand-in provides what it lacks. Raises ClickException for a constructor
+    with an argument that neither provides.
     """
-    known, made, found = dict(given), dict[str, str](), list[Planned]()
+    known, made, found = dict(existing), dict[str, str](), list[Planned]()
     for contract in CONTRACTS:
         name = contract.name
-        if contract.local and contract.provides in given:
+        if contract.local and contract.provides in existing:
             continue
         inputs = _constructor(name)
         names = [item["name"].removesuffix("_") for item in inputs]
@@ -164,7 +165,7 @@ def plan(release: str, given: Mapping[str, Any]) -> list[Planned]:
 
 
 def code_differs(planned: Planned, code: bytes) -> str | None:
-    """How the code on chain differs from the artifact linked to these libraries, or None.
+    """Describe the first difference between code on chain and the linked artifact, or return None.
 
     Immutables are zero in an artifact and set at deployment; every other byte must be the same.
     """
@@ -184,16 +185,16 @@ def code_differs(planned: Planned, code: bytes) -> str | None:
 
 
 def immutables_differ(planned: Planned, code: bytes, chain_id: int) -> str | None:
-    """How the immutables in the code differ from what the constructor must have set, or None.
+    """Describe an immutable that the constructor cannot have set, or return None.
 
     Each is an address among its arguments, its own, that of the contract it created or that created
-    it, or a part of its EIP-712 domain; and every address that it was given is there.
+    it, or a part of its EIP-712 domain; and every address among its arguments is there.
     """
     contract, address = planned.contract, planned.address
     name, arguments = contract.name, planned.arguments
-    given = {_word(value) for value in arguments.values() if isinstance(value, str)}
+    passed = {_word(value) for value in arguments.values() if isinstance(value, str)}
     own = {_word(address), bytes(HexBytes(address))}  # a library's is no word
-    allowed = given | own | {_word(created_address(address))}
+    allowed = passed | own | {_word(created_address(address))}
     allowed |= {_word(planned.creator)} if planned.creator else set()
     allowed |= _domain_words(contract.title, chain_id, address) if contract.title else set()
     seen = set()
@@ -202,7 +203,7 @@ def immutables_differ(planned: Planned, code: bytes, chain_id: int) -> str | Non
         if value not in allowed:
             return f"{name} has 0x{value.hex()} as an immutable, which its constructor cannot set"
         seen.add(value)
-    if lost := given - seen:
+    if lost := passed - seen:
         return f"{name} was given 0x{min(lost)[12:].hex()} and has no immutable that holds it"
     return None
 
@@ -212,7 +213,10 @@ def _word(address: str) -> bytes:
 
 
 def _domain_words(title: str, chain_id: int, address: str) -> set[bytes]:
-    """What OpenZeppelin's EIP712 keeps of a domain of version 1; short strings are in one word."""
+    """Return the words that OpenZeppelin's EIP712 keeps of a domain of version 1.
+
+    A short string is a word.
+    """
     fields = "string name,string version,uint256 chainId,address verifyingContract"
     hashes = [keccak(text=f"EIP712Domain({fields})"), keccak(text=title), keccak(text="1")]
     words = [chain_id.to_bytes(32), _word(address)]
@@ -229,7 +233,7 @@ def _code(provider: ProviderAPI, address: str) -> bytes:
 
 
 def require_genuine(provider: ProviderAPI, planned: Planned) -> None:
-    """Raises ClickException unless the chain holds exactly this contract at its address."""
+    """Raise ClickException unless the chain holds exactly this contract at its address."""
     name = planned.contract.name
     code = _code(provider, planned.address)
     found = code_differs(planned, code) or immutables_differ(planned, code, provider.chain_id)
@@ -242,7 +246,7 @@ def require_genuine(provider: ProviderAPI, planned: Planned) -> None:
 
 
 def require_proxy(provider: ProviderAPI) -> None:
-    """Raises ClickException where there is no deployment proxy, with what to do about it."""
+    """Raise ClickException, with a remedy, where there is no deployment proxy."""
     code = _code(provider, PROXY)
     if code == PROXY_CODE:
         return
@@ -259,7 +263,7 @@ def require_proxy(provider: ProviderAPI) -> None:
 
 
 class Journal:
-    """FILE.part: what this deployment has sent, written before it is sent."""
+    """The transactions of a deployment in FILE.part, each written before it is sent."""
 
     def __init__(self, book: Path, identity: Json) -> None:
         self.path = book.with_name(f"{book.name}.part")
@@ -272,7 +276,7 @@ class Journal:
                 )
 
     def sent(self, name: str) -> list[str]:
-        """The transactions that may have created this contract, oldest first."""
+        """Return the transactions that may have created this contract, oldest first."""
         return list(self._record["sent"].get(name, ()))
 
     def note(self, name: str, tx_hash: str) -> None:
@@ -284,14 +288,14 @@ class Journal:
 
 
 def write_json(file: Path, value: Json) -> None:
-    """The whole file or none of it, and on the disk when this returns."""
+    """Write the whole file or none of it; it is on the disk when this returns."""
     file.parent.mkdir(parents=True, exist_ok=True)
     beside = file.with_name(f"{file.name}.tmp")
     with beside.open("w") as stream:
         stream.write(json.dumps(value, indent=2) + "\n")
         stream.flush()
         os.fsync(stream.fileno())
-    beside.replace(file)
+    beside.replace(file)  # at once: a reader sees the old file or the new one
 
 
 def _create(
@@ -303,6 +307,7 @@ def _create(
     signed = account.sign_transaction(account.prepare_transaction(transaction))
     if signed is None:
         raise click.ClickException(f"{planned.contract.name}'s transaction was not signed")
+    # Before it is sent: a run that breaks off here must find the transaction again.
     journal.note(planned.contract.name, HexBytes(signed.txn_hash).to_0x_hex())
     provider.send_transaction(signed)
 
@@ -310,9 +315,10 @@ def _create(
 def _creation(
     planned: Planned, provider: ProviderAPI, release: str, sent: Sequence[str]
 ) -> Json | None:
-    """The receipt of the transaction, among these, that created the contract."""
+    """Return the receipt of the transaction, among these, that created the contract."""
     for tx_hash in sent:
         receipt = _rpc(provider, "eth_getTransactionReceipt", tx_hash)
+        # A resumed run may have sent a contract twice; only one of these created it.
         if not receipt or int(receipt["status"], 16) != 1:
             continue
         transaction = _rpc(provider, "eth_getTransactionByHash", tx_hash)
@@ -326,10 +332,10 @@ def deploy(
     account: AccountAPI,
     provider: ProviderAPI,
     book: Path,
-    given: Mapping[str, Any],
+    existing: Mapping[str, Any],
     release: str = RELEASE,
 ) -> Json:
-    """Deploys all that `plan` says, checks it, and writes the address book.
+    """Deploy all that `plan` names, check it, and write the address book.
 
     Returns the book: release, chain id, and each contract's address, block, transaction,
     libraries, constructor arguments (by name and encoded) and artifact. Raises ClickException where
@@ -339,15 +345,16 @@ def deploy(
     if book.exists():
         raise click.ClickException(f"{book} exists; name another file, or move it away first")
     require_proxy(provider)
-    for argument, value in given.items():
+    for argument, value in existing.items():
         for address in [value] if isinstance(value, str) else value:
             if not _code(provider, address):
                 raise click.ClickException(f"{address} ({argument}) has no code on this chain")
-    planned = plan(release, given)
+    planned = plan(release, existing)
     identity = {"release": release, "chain_id": provider.chain_id}
     journal = Journal(
         book, identity | {"addresses": {item.contract.name: item.address for item in planned}}
     )
+    # Code without a journal is a live deployment, or a stranger's: the proxy serves all callers.
     live = [item.contract.name for item in planned if _code(provider, item.address)]
     if live and not journal.path.exists():
         raise click.ClickException(
@@ -360,6 +367,7 @@ def deploy(
         contract = item.contract
         if item.init and not _code(provider, item.address):
             _create(item, account, provider, release, journal)
+        # A contract that a constructor created has the receipt of its creator.
         receipt = receipts.get(contract.creator) or _creation(
             item, provider, release, journal.sent(contract.name)
         )
@@ -381,21 +389,22 @@ def deploy(
             "artifact_sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         }
     written = identity | {"contracts": contracts}
+    # The journal goes last: without a book it is what a resumed run starts from.
     write_json(book, written)
     journal.close()
     return written
 
 
 def typed_address(text: str) -> str:
-    """An address that somebody typed, with its checksum. Raises ClickException if it is none."""
+    """Return a typed address with its checksum. Raises ClickException if it is none."""
     try:
         return parse_address(text)
     except InputError as error:
         raise click.ClickException(error.message) from None
 
 
-def given_on(provider: ProviderAPI, tokens: Sequence[str]) -> Json:
-    """What is on the network already; on a local one, just the named tokens.
+def existing_on(provider: ProviderAPI, tokens: Sequence[str]) -> Json:
+    """Return what is on the network already; on a local one, just the named tokens.
 
     Raises ClickException for a network that scripts/networks.json does not know.
     """
@@ -427,7 +436,7 @@ def cli(
     provider: ProviderAPI, account: AccountAPI, tokens: tuple[str, ...], release: str, book: Path
 ) -> None:
     """Deploy the contracts and write their address book."""
-    written = deploy(account, provider, book, given_on(provider, tokens), release)
+    written = deploy(account, provider, book, existing_on(provider, tokens), release)
     for name, contract in written["contracts"].items():
         click.echo(f"{name:18} {contract['address']}")
     click.echo(f"address book: {book}")

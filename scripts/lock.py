@@ -1,4 +1,4 @@
-"""Writes requirements/*.txt: every Python package by exact version and hash, one file a group.
+"""The command that writes requirements/*.txt: every Python package by version and hash.
 
 pyproject.toml is the only place where a dependency is named. The groups `run`, `dev` and `ape` are
 first resolved together, so that one environment can hold all of them, then written apart.
@@ -21,7 +21,7 @@ HEADER = "# inputs-sha256: "
 
 
 def inputs_digest() -> str:
-    """Hash of all that decides what a lock holds: the freshness check compares it offline."""
+    """Return a hash of all that a lock is made from: the freshness check compares it offline."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     inputs = {
         "dependencies": project["project"]["dependencies"],
@@ -33,7 +33,7 @@ def inputs_digest() -> str:
 
 
 def stale_locks() -> list[str]:
-    """Names of the groups whose lock was not made from today's pyproject.toml."""
+    """Return the names of the groups whose lock was not made from today's pyproject.toml."""
     first_line = HEADER + inputs_digest()
     return [group for group in (*TOGETHER, *APART) if _read(group).split("\n", 1)[0] != first_line]
 
@@ -58,11 +58,12 @@ def _read(group: str) -> str:
 
 
 def write_locks(upgrade: bool) -> None:
-    """Resolves and writes every lock; without `upgrade`, moves only what has to move."""
+    """Resolve and write every lock; without `upgrade`, move only what has to move."""
     with tempfile.TemporaryDirectory() as folder:
 
         def resolve(name: str, previous: str, *arguments: str) -> str:
             output = Path(folder) / f"{name}.txt"
+            # uv keeps the versions that it finds in its output file.
             output.write_text("" if upgrade else previous)
             _resolve([*arguments, "--output-file", str(output)])
             return str(output)
@@ -74,6 +75,7 @@ def write_locks(upgrade: bool) -> None:
             *(source for group in TOGETHER for source in _sources(group)),
         )
         for group, text in previous.items():
+            # One environment holds these groups, so each takes the versions of the union.
             pins = ["--constraints", union] if group in TOGETHER else []
             made = resolve(group, text, *_sources(group), *pins, "--generate-hashes")
             (LOCKS / f"{group}.txt").write_text(

@@ -1,4 +1,4 @@
-"""Opens a log on a deployment, and writes the site file that `tallystick serve` starts from.
+"""The command that opens a log on a deployment and writes the site file for `tallystick serve`.
 
 `ape run register --network NETWORK --account ALIAS --book FILE --origin NAME --publisher ADDRESS
 --verifier ADDRESS --site FILE`. The account is the log's registrant; the publisher signs its
@@ -24,12 +24,13 @@ Json = dict[str, Any]
 
 
 def register(account: AccountAPI, book: Json, origin: str, publisher: str) -> bytes:
-    """The id of this account's log of this origin, which is opened unless it is there.
+    """Open this account's log of this origin, unless it is there; return its id.
 
     Raises ClickException if it is there with another publisher.
     """
     event_log = container("EventLog").at(book["contracts"]["EventLog"]["address"])
     log_id = log_id_of(account.address, origin)
+    # Not to be opened twice: a second run only writes the site file.
     if event_log.publisherOf(log_id) == ZERO_ADDRESS:
         event_log.register(origin, publisher, sender=account)
     found = event_log.publisherOf(log_id)
@@ -42,7 +43,7 @@ def register(account: AccountAPI, book: Json, origin: str, publisher: str) -> by
 
 
 def site_of(book: Json, log_id: bytes, origin: str, registrant: str, verifier: str) -> Site:
-    """The site of a deployment and a log of it; its fee is nothing until the file says more."""
+    """Return the site of a log of a deployment; its fee is zero until the file is edited."""
     contracts = book["contracts"]
     addresses = Addresses(
         book["chain_id"],
@@ -68,7 +69,7 @@ def write_site(
     verifier: str,
     site: Path,
 ) -> bytes:
-    """Opens the log, unless it is there, and writes the site file; returns the log's id.
+    """Open the log, unless it is there, and write the site file; return the log's id.
 
     Raises ClickException where the file exists, the deployment is not on this chain, or publisher
     and verifier are one account.

@@ -1,5 +1,5 @@
 "use strict";
-// Asks Sourcify's library, which decides what explorers show, how packages of sources match a chain.
+// Compares packages of sources with a chain by Sourcify's library, which decides what explorers show.
 // Reads {rpcUrl, packages: [{facts, input}]} from stdin, writes a list of results to stdout.
 const fs = require("node:fs");
 const path = require("node:path");
@@ -12,23 +12,26 @@ const {
 
 const TRACE_MS = 60_000;
 
-// The one compiler that package-lock.json pins.
-const compiler = {
+// The one compiler that package-lock.json pins, for one contract. The library asks for the code of
+// every contract of the input and reads that of this one; making the others takes twice as long.
+const compilerOf = (file, name) => ({
   async compile(version, input) {
     if (!solc.version().startsWith(`${version}.`)) {
       throw new Error(`needs solc ${version}, and ${solc.version()} is installed`);
     }
-    const output = JSON.parse(solc.compile(JSON.stringify(input)));
+    const outputs = Object.values(input.settings.outputSelection["*"] ?? {}).flat();
+    const settings = { ...input.settings, outputSelection: { [file]: { [name]: outputs } } };
+    const output = JSON.parse(solc.compile(JSON.stringify({ ...input, settings })));
     const errors = (output.errors ?? []).filter((error) => error.severity === "error");
     if (errors.length) throw Object.assign(new Error(errors[0].formattedMessage), { errors });
     return output;
   },
-};
+});
 
 async function verify(chain, { facts, input }) {
   const [file, name] = facts.contractIdentifier.split(":");
   const compilation = new SolidityCompilation(
-    compiler, facts.compilerVersion, input, { path: file, name },
+    compilerOf(file, name), facts.compilerVersion, input, { path: file, name },
   );
   const verification = new Verification(
     compilation, chain, facts.address, facts.creationTransactionHash,

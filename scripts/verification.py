@@ -1,4 +1,4 @@
-"""Writes what a block explorer needs to show a deployment's sources, and checks it offline.
+"""The command that writes packages of sources for block explorers, and checks them offline.
 
     .venv/bin/python scripts/verification.py write BOOK FOLDER
     .venv/bin/python scripts/verification.py check FOLDER RPC_URL
@@ -27,14 +27,15 @@ Json = dict[str, Any]
 
 
 class VerificationError(Exception):
-    """The packages cannot be made, or are not the sources of what is on the chain."""
+    """Packages that cannot be made or compared."""
 
 
 def package(name: str, contract: Json, chain_id: int) -> dict[str, Json]:
-    """A contract's files by name, from its entry in the address book.
+    """Return a contract's files by name, from its entry in the address book.
 
     Raises `VerificationError` if it was deployed from another artifact than today's.
     """
+    # The book has the hash of the artifact that was deployed; today's may be another.
     text = (ARTIFACTS / f"{name}.json").read_bytes()
     if hashlib.sha256(text).hexdigest() != contract["artifact_sha256"]:
         raise VerificationError(
@@ -64,7 +65,7 @@ def _source(name: str) -> str:
 
 
 def read_json(path: Path) -> Json:
-    """A JSON object from a file. Raises `VerificationError` if it holds none."""
+    """Read a JSON object from a file. Raises `VerificationError` if it holds none."""
     try:
         found = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
@@ -75,7 +76,7 @@ def read_json(path: Path) -> Json:
 
 
 def write(book: Json, folder: Path) -> list[Path]:
-    """Writes a package for each contract of the book; returns their folders."""
+    """Write a package for each contract of the book; return their folders."""
     try:
         packages = {
             folder / name: package(name, contract, book["chain_id"])
@@ -93,11 +94,11 @@ def write(book: Json, folder: Path) -> list[Path]:
 
 
 def check(folder: Path, rpc_url: str) -> Json:
-    """How each package in the folder matches the chain: `perfect`, `partial`, or what went wrong.
+    """Compare each package in the folder with the chain.
 
-    By contract: `runtime` (the code), `creation` (the transaction), `constructorArguments` (those
-    of the transaction), `libraries` (those that the code calls). Raises `VerificationError` if it
-    could not be found out.
+    Returns, by contract: `runtime` (the code), `creation` (the transaction), `constructorArguments`
+    (those of the transaction), `libraries` (those that the code calls), `error`. A match is
+    `perfect`, `partial` or none. Raises `VerificationError` where nothing can be compared.
     """
     places = sorted(file.parent for file in folder.glob(f"*/{FACTS}"))
     if not places:
@@ -124,7 +125,7 @@ def check(folder: Path, rpc_url: str) -> Json:
 
 
 def faults(folder: Path, results: Json) -> list[str]:
-    """What keeps the packages from being exactly the sources of what is on the chain."""
+    """Return each difference between the packages and the contracts on the chain."""
     found = list[str]()
     for name, result in results.items():
         facts = json.loads((folder / name / FACTS).read_text())

@@ -1,6 +1,7 @@
 """Settings and servers that all Python tests share."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -12,6 +13,16 @@ from tests.support.depth import PROFILE
 from tests.support.servers import CHAIN_START_S, TEMPLATE, fresh_database, server_folder
 
 settings.load_profile(PROFILE)
+
+
+# The folders whose files take longest. They come first, or one of them is left alone at the end.
+LONGEST = ("settlement", "simulation", "actions", "backtest")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the files by how long they take; workers take them in this order."""
+    longest = tuple(Path(__file__).parent / folder for folder in LONGEST)
+    items.sort(key=lambda item: not any(folder in item.path.parents for folder in longest))
 
 
 @pytest.fixture(scope="session")

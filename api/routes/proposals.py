@@ -18,7 +18,7 @@ from api.routes.owners import own_surface
 from orchestrator.core.errors import TermsError
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.policy import canonical_json
-from orchestrator.core.terms import Terms, check, contract_id, recover
+from orchestrator.core.terms import Terms, check_terms, contract_id, recover
 from orchestrator.storage.database import Row, Session
 
 router = APIRouter(prefix="/v1", tags=["contracts"], route_class=StrictRoute)
@@ -156,7 +156,7 @@ def _check_terms(service: Service, session: Session, terms: Terms) -> None:
     if row is None:
         raise not_found("surface")
     # The escrow refuses an opening time that has passed; the block that opens it is yet to come.
-    check(terms, service.now_ms() // 1000 + 1, service.escrow_domain.verifying_contract)
+    check_terms(terms, service.now_ms() // 1000 + 1, service.escrow_domain.verifying_contract)
     wanted = terms_parameters(service, row).model_dump()
     proposed = terms.to_json()
     for name in _SET_BY_SURFACE:

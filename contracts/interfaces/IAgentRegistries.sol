@@ -1,17 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// The part of ERC-8004's Identity Registry that the escrow reads.
+/// @title Part of ERC-8004's Identity Registry that the escrow reads
 interface IIdentityRegistry {
-    /// Where the agent takes payments: at first its owner; zero after a transfer, after the owner
-    /// has cleared it, or (in the registry that is deployed) for an agent that does not exist.
+    /// Returns the wallet where the agent takes payments: at first its owner; zero after a
+    /// transfer, after the owner has cleared it, or (in the registry that is deployed) for an agent
+    /// that does not exist.
+    /// @param agentId The agent.
+    /// @return The wallet.
     function getAgentWallet(uint256 agentId) external view returns (address);
 }
 
-/// The part of ERC-8004's Reputation Registry that Feedback writes.
+/// @title Part of ERC-8004's Reputation Registry that Feedback writes
 interface IReputationRegistry {
-    /// The caller is the client. It is refused if it owns the agent, if the owner has approved it as
-    /// an operator, or for an agent that does not exist; `value` has at most 18 decimals.
+    /// Records feedback of the caller, the client. It is refused if the client owns the agent, if
+    /// the owner has approved it as an operator, or for an agent that does not exist.
+    /// @param agentId The agent.
+    /// @param value The value.
+    /// @param valueDecimals The decimals of the value, at most 18.
+    /// @param tag1 A first tag.
+    /// @param tag2 A second tag.
+    /// @param endpoint The agent's endpoint that the feedback is about.
+    /// @param feedbackURI The address of a document.
+    /// @param feedbackHash The hash of that document.
     function giveFeedback(
         uint256 agentId,
         int128 value,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Signatures} from "../escrow/Signatures.sol";
 import {IIdentityRegistry, IReputationRegistry} from "../interfaces/IAgentRegistries.sol";
-import {Signatures} from "../libraries/Signatures.sol";
 import {ERC721} from "@openzeppelin/contracts/token/ERC721/ERC721.sol";
 import {
     ERC721URIStorage
@@ -10,8 +10,8 @@ import {
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
 /// @title ERC-8004's Identity Registry, for local chains only
-/// @notice What agents need to have an id and a wallet, with the ERC's signatures and events and
-/// the rules of the registry that is deployed on public chains. Metadata is left out.
+/// @notice Gives agents an id and a wallet, with the ERC's signatures and events and the rules of
+/// the registry that is deployed on public chains. It leaves metadata out.
 contract IdentityRegistry is ERC721URIStorage, EIP712, IIdentityRegistry {
     bytes32 private constant AGENT_WALLET_SET = keccak256(
         "AgentWalletSet(uint256 agentId,address newWallet,address owner,uint256 deadline)"
@@ -22,7 +22,8 @@ contract IdentityRegistry is ERC721URIStorage, EIP712, IIdentityRegistry {
     mapping(uint256 agentId => address) private _wallets;
 
     event Registered(uint256 indexed agentId, string agentURI, address indexed owner);
-    /// Here for the reserved key `agentWallet` alone: 20 bytes, or none where it is cleared.
+    /// Emitted here for the reserved key `agentWallet` alone: 20 bytes, or none where it is
+    /// cleared.
     event MetadataSet(
         uint256 indexed agentId,
         string indexed indexedMetadataKey,
@@ -38,7 +39,7 @@ contract IdentityRegistry is ERC721URIStorage, EIP712, IIdentityRegistry {
 
     constructor() ERC721("AgentIdentity", "AGENT") EIP712("ERC8004IdentityRegistry", "1") {}
 
-    /// The caller's new agent; the first id is 0. Its wallet is the caller.
+    /// Registers an agent of the caller. The first id is 0. The agent's wallet is the caller.
     function register(string calldata agentURI) external returns (uint256 agentId) {
         agentId = _count++;
         _setTokenURI(agentId, agentURI);
@@ -47,7 +48,8 @@ contract IdentityRegistry is ERC721URIStorage, EIP712, IIdentityRegistry {
         _safeMint(msg.sender, agentId);
     }
 
-    /// By the agent's owner or operators, with the new wallet's EIP-712 or ERC-1271 signature.
+    /// Sets the wallet, by the agent's owner or operators, with the new wallet's EIP-712 or
+    /// ERC-1271 signature.
     function setAgentWallet(
         uint256 agentId,
         address newWallet,
@@ -78,12 +80,13 @@ contract IdentityRegistry is ERC721URIStorage, EIP712, IIdentityRegistry {
         return _wallets[agentId];
     }
 
-    /// Reverts for an agent that does not exist.
+    /// Returns true if the account is the agent's owner or operator. Reverts for an agent that does
+    /// not exist.
     function isAuthorizedOrOwner(address spender, uint256 agentId) public view returns (bool) {
         return _isAuthorized(ownerOf(agentId), spender, agentId);
     }
 
-    /// A transfer clears the wallet: the new owner names its own.
+    /// @dev Clears the wallet on a transfer: the new owner names its own.
     function _update(address to, uint256 agentId, address auth)
         internal
         override
@@ -104,8 +107,8 @@ contract IdentityRegistry is ERC721URIStorage, EIP712, IIdentityRegistry {
 }
 
 /// @title ERC-8004's Reputation Registry, for local chains only
-/// @notice Feedback that is given and read, with the ERC's signatures and event and the rules of the
-/// registry that is deployed on public chains. Nothing is revoked or answered here.
+/// @notice Takes and returns feedback, with the ERC's signatures and event and the rules of the
+/// registry that is deployed on public chains. It leaves out revocations and answers.
 contract ReputationRegistry is IReputationRegistry {
     struct Feedback {
         int128 value;
@@ -187,17 +190,18 @@ contract ReputationRegistry is IReputationRegistry {
         );
     }
 
-    /// Who has given the agent feedback, in the order of their first.
+    /// Returns the clients of an agent, in the order of their first feedback.
     function getClients(uint256 agentId) external view returns (address[] memory) {
         return _clients[agentId];
     }
 
-    /// How often this client has given the agent feedback; the index of its last one.
+    /// Returns the number of times that a client has given an agent feedback, which is the index of
+    /// its last feedback.
     function getLastIndex(uint256 agentId, address client) external view returns (uint64) {
         return uint64(_feedback[agentId][client].length);
     }
 
-    /// The first index is 1.
+    /// Returns one feedback of a client. The first index is 1.
     function readFeedback(uint256 agentId, address client, uint64 feedbackIndex)
         external
         view
@@ -217,8 +221,9 @@ contract ReputationRegistry is IReputationRegistry {
         return (one.value, one.valueDecimals, one.tag1, one.tag2, false);
     }
 
-    /// How many these clients have given, and their average, rounded towards zero, with the decimals
-    /// that are used most (the fewest of several). An empty tag stands for every tag.
+    /// Returns the number of these clients' feedbacks, and their average, rounded towards zero,
+    /// with the decimals that are used most (the fewest of several). An empty tag stands for every
+    /// tag.
     function getSummary(
         uint256 agentId,
         address[] calldata clients,
@@ -248,7 +253,7 @@ contract ReputationRegistry is IReputationRegistry {
         summaryValue = int128(sum / int256(uint256(count)) / _scale(summaryValueDecimals));
     }
 
-    /// What brings a value with so many decimals to 18.
+    /// Returns the factor that brings a value with these decimals to 18.
     function _scale(uint8 decimals) private pure returns (int256) {
         // forge-lint: disable-next-line(unsafe-typecast)
         return int256(10 ** uint256(MAX_DECIMALS - decimals));

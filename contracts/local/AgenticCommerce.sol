@@ -7,8 +7,9 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
 /// @title ERC-8183's job escrow, for local chains only
-/// @notice The ERC word for word: its states, who may do what in which of them, its hooks, and an
-/// evaluator fee such as its reference implementation pays. One token, no platform fee.
+/// @notice Follows the ERC word for word: its states, the roles that may act in each, its hooks,
+/// and an evaluator fee such as its reference implementation pays. It has one token and no platform
+/// fee.
 contract AgenticCommerce is IAgenticCommerce, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
 

@@ -4,7 +4,8 @@ pragma solidity 0.8.37;
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Permit.sol";
 
-/// @title A stablecoin for local chains only: anyone may mint any amount, so it is worth nothing.
+/// @title Stablecoin for local chains only
+/// @notice Lets any account mint any amount, so it is worth nothing.
 contract TestStablecoin is ERC20, ERC20Permit {
     constructor() ERC20("Test Stablecoin", "TEST") ERC20Permit("Test Stablecoin") {}
 

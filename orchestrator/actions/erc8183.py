@@ -25,7 +25,7 @@ from orchestrator.client.http import Client
 from orchestrator.client.log_server import reading, served_deployment
 from orchestrator.core.entry import ENTRY_BYTES, POSITION_LIMIT, WORD_BYTES
 from orchestrator.core.errors import ChainError, EscrowError, InputError, ProofError
-from orchestrator.core.evidence.exhibits import Exhibit, statement, words
+from orchestrator.core.evidence.exhibits import Exhibit, unpack_statement, words_of
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.job_condition import Condition
 from orchestrator.core.merkle import leaf_hash, verify_inclusion
@@ -208,7 +208,7 @@ def plan_completion(chain: Chain, client: Client, evaluator: Evaluator, job_id: 
     met = deque[Endorsement](maxlen=MAX_CHECKED)
     reason = "no statement about it is endorsed for jobs"
     for endorsement in _endorsements(client, condition.subject):
-        shortfall = next(condition.shortfalls(words(endorsement.exhibit)), None)
+        shortfall = next(condition.shortfalls(words_of(endorsement.exhibit)), None)
         if shortfall is None:
             met.append(endorsement)
         else:
@@ -231,8 +231,8 @@ def plan_completion(chain: Chain, client: Client, evaluator: Evaluator, job_id: 
 def _completion(
     chain: Chain, evaluator: Evaluator, job_id: int, endorsement: Endorsement, proven: Exhibit
 ) -> PlannedTransaction:
-    entry, describe_amount = words(proven), _amount_writer(chain, evaluator.condition)
-    totals = statement(entry.payload)
+    entry, describe_amount = words_of(proven), _amount_writer(chain, evaluator.condition)
+    totals = unpack_statement(entry.payload)
     call = chain.call(
         contract_at("JobEvaluator", evaluator.address),
         "complete",

@@ -20,6 +20,8 @@ from orchestrator.chain.deployment import Chain
 from orchestrator.chain.escrow import PendingStatement
 from orchestrator.core.contract import rules_of
 from orchestrator.core.errors import EscrowError, ReplayError
+from orchestrator.core.evidence.claim_search import find_claims, find_refutations
+from orchestrator.core.evidence.disproof_search import find_disproofs
 from orchestrator.core.evidence.exhibits import (
     DISPROOFS,
     OPENED,
@@ -34,11 +36,10 @@ from orchestrator.core.evidence.exhibits import (
     Claim,
     Exhibit,
     Words,
-    link,
-    statement,
-    words,
+    unpack_link,
+    unpack_statement,
+    words_of,
 )
-from orchestrator.core.evidence.search import find_claims, lies, refutations
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.units import format_second
 from orchestrator.verify.log_copy import LogCopy
@@ -52,7 +53,9 @@ MAX_TRANSACTIONS = 100
 
 def plan_disproofs(chain: Chain, log: LogCopy, asked_id: bytes | None) -> Plan:
     """Plan to disprove every verifier that signed what the log contradicts, or one contract's."""
-    signed = [name for name, one in log.contracts.items() if one.reach and not one.closed_at_s]
+    signed = [
+        name for name, one in log.contracts.items() if one.last_signed and not one.closed_at_s
+    ]
     progress = chain.progress(signed if asked_id is None else [asked_id], log.block_number)
     suspects = {name for name in signed if name in progress and not progress[name].is_retired}
     if asked_id is not None and asked_id not in suspects:
@@ -61,7 +64,7 @@ def plan_disproofs(chain: Chain, log: LogCopy, asked_id: bytes | None) -> Plan:
         )
     # The other contracts stay, as if nothing was signed for them: they can still compete.
     contracts = {
-        name: one if name in suspects else one._replace(reach=0)
+        name: one if name in suspects else one._replace(last_signed=0)
         for name, one in log.contracts.items()
     }
     examined = (
@@ -69,10 +72,11 @@ def plan_disproofs(chain: Chain, log: LogCopy, asked_id: bytes | None) -> Plan:
         f"at {count_of(len(suspects), 'contract')} with a signed statement"
     )
     if log.left_out:
-        known = len(log.contracts)
-        examined += f"; the log has more than {known:,} contracts: name one of the others"
+        examined += (
+            f"; the log has more than {len(log.contracts):,} contracts: name one of the others"
+        )
     unopened: set[int] = set()
-    cases = list(lies(log.entries(), contracts, log.at, unopened))
+    cases = list(find_disproofs(log.entries(), contracts, log.at, unopened))
     pending = {name: one.pending for name, one in progress.items()}
     stakes = {case.contract_id: _stake(chain, case, pending[case.contract_id]) for case in cases}
     # The largest stake comes first: many worthless cases must not hide one that costs money.
@@ -119,7 +123,7 @@ def _why_not_disprovable(state: ContractState) -> str:
 
 def _disproof_transaction(chain: Chain, log: LogCopy, case: Case) -> PlannedTransaction:
     state = read_contract_state(chain, case.contract_id)
-    last_signed, verifier = log.contracts[case.contract_id].reach, state.terms.verifier
+    last_signed, verifier = log.contracts[case.contract_id].last_signed, state.terms.verifier
     first, *others = case.exhibits
     lines = [
         f"what was signed: {_describe_exhibit(state, first)}",
@@ -264,7 +268,7 @@ def plan_refutations(chain: Chain, log: LogCopy, state: ContractState) -> Plan:
             f"{format_second(state.now_s)}",
         )
     unopened: set[int] = set()
-    cases = refutations(
+    cases = find_refutations(
         log.entries(), log.contracts, state.contract_id, claims.open, log.at, unopened
     )
     transactions = tuple(
@@ -329,7 +333,7 @@ def _facts(case: Case) -> dict[str, object]:
 
 
 def _describe_exhibit(state: ContractState, exhibit: Exhibit) -> str:
-    entry = words(exhibit)
+    entry = words_of(exhibit)
     return f"entry {entry.position}: {_describe_entry(state, entry)}"
 
 
@@ -351,7 +355,7 @@ def _describe_entry(state: ContractState, entry: Words) -> str:
 
 
 def _describe_outcome(state: ContractState, entry: Words) -> str:
-    link_ = link(entry.payload)
+    link_ = unpack_link(entry.payload)
     if entry.kind == OUTCOME:
         payment = f"its outcome {link_.n}, {state.amount(link_.total)} so far"
     else:
@@ -367,13 +371,13 @@ def _describe_outcome(state: ContractState, entry: Words) -> str:
 def _describe_totals(state: ContractState, entry: Words) -> str:
     """Describe a reversal or a settlement: what was taken back, or stated, in all."""
     if entry.kind == REVERSAL:
-        link_ = link(entry.payload)
+        link_ = unpack_link(entry.payload)
         return (
             f"contract {_shorten(entry.actor)} takes back {state.amount(entry.value)} of the "
             f"outcome at entry {link_.target} for the event at entry {link_.cause}; "
             f"{state.amount(link_.total)} taken back so far"
         )
-    totals = statement(entry.payload)
+    totals = unpack_statement(entry.payload)
     return (
         f"the statement that contract {_shorten(entry.subject)} has earned "
         f"{state.amount(totals.earned)} up to the outcome at entry {totals.last_outcome}, and "

@@ -1,7 +1,7 @@
-"""What would these contracts have paid on this history?
+"""An evaluation of contracts on a recorded history, in memory.
 
-The history runs through the same `decide` as the live log, in memory: rows stream in, outcomes
-stream out to a spool, and what is kept grows with the number of leads, never with that of rows.
+The history runs through the same `decide` as the live log. Rows stream in and outcomes stream out
+to a spool; memory grows with the number of leads, never with that of rows.
 """
 
 import json
@@ -38,7 +38,7 @@ class OutcomeLine(NamedTuple):
     value_units: int
     earned_units: int
 
-    def document(self) -> dict[str, str]:
+    def to_json(self) -> dict[str, str]:
         return {
             "contract": self.contract,
             "lead": self.lead,
@@ -51,7 +51,7 @@ class OutcomeLine(NamedTuple):
 
 @dataclass(slots=True)
 class Report:
-    """The totals of a run. Its outcomes, which may be many, are in the spool it was run with."""
+    """The totals of an evaluation. Its outcomes, which may be many, are in its spool."""
 
     contracts: dict[str, Contract]
     events: Counter[Verdict] = field(default_factory=Counter)
@@ -81,7 +81,7 @@ class Spool:
         self.count = 0
 
     def add(self, line: OutcomeLine) -> None:
-        self._file.write(json.dumps(line.document()) + "\n")
+        self._file.write(json.dumps(line.to_json()) + "\n")
         self.count += 1
 
     def lines(self) -> Iterator[str]:
@@ -91,40 +91,40 @@ class Spool:
 
 
 @contextmanager
-def spool() -> Iterator[Spool]:
-    """A spool in the system's temporary folder, gone when the block ends."""
+def open_spool() -> Iterator[Spool]:
+    """Open a spool in the system's temporary folder, gone when the block ends."""
     with tempfile.TemporaryFile("w+", encoding="utf-8") as file:
         yield Spool(file)
 
 
-def run(
-    rows: Iterable[EventRow | TouchRow], policy: Policy, plans: Iterable[ContractPlan], out: Spool
+def evaluate_history(
+    rows: Iterable[EventRow | TouchRow], policy: Policy, plans: Iterable[ContractPlan], spool: Spool
 ) -> Report:
-    """Judge `rows` (in time order) by `policy` and `plans` (in opening order).
+    """Evaluate `rows` (in time order) by `policy` and `plans` (in opening order).
 
     Pure but for the spool: no log, no chain, no clock.
     """
     world = World()
     decide(world, PublishPolicy(SURFACE, OWNER, policy), 0)
-    windows: dict[bytes, list[ContractRules]] = {}
+    rules_by_operator: dict[bytes, list[ContractRules]] = {}
     for plan in plans:
         rules = plan.rules(SURFACE, OWNER, policy)
         decide(world, OpenContract(rules, ZERO_WORD), 0)
-        windows.setdefault(rules.operator, []).append(rules)
+        rules_by_operator.setdefault(rules.operator, []).append(rules)
     report = Report({name.decode(): contract for name, contract in world.contracts.items()})
     for row in rows:
         if isinstance(row, TouchRow):
-            _touch(world, row, windows, policy.attribution)
+            _record_touch(world, row, rules_by_operator, policy.attribution)
         else:
-            records = decide(world, product_event(row), row.time_ns)
+            records = decide(world, _product_event(row), row.time_ns)
             report.events[verdict_of(records)] += 1
             line = _outcome_line(world, records)
             if line is not None:
-                out.add(line)
+                spool.add(line)
     return report
 
 
-def product_event(row: EventRow) -> ProductEvent:
+def _product_event(row: EventRow) -> ProductEvent:
     return ProductEvent(SURFACE, row.lead.encode(), row.event, row.value_units, row.time_ns)
 
 
@@ -140,36 +140,38 @@ def write_report(report: Report, outcomes: Iterable[str], file: IO[str]) -> None
     file.write("\n]}\n")
 
 
-def _touch(
+def _record_touch(
     world: World,
     row: TouchRow,
-    windows: Mapping[bytes, list[ContractRules]],
+    rules_by_operator: Mapping[bytes, list[ContractRules]],
     model: str,
 ) -> None:
+    """Record a touch, and forget those of its trail that can no longer win anything."""
     lead, operator = row.lead.encode(), row.operator.encode()
-    hopes = windows.get(operator)
-    if hopes is None:
+    rules = rules_by_operator.get(operator)
+    if rules is None:
         return  # It can win nothing, and a history may have as many such names as rows.
     try:
         decide(world, Touch(SURFACE, lead, operator, row.action), row.time_ns)
     except RequestError:
-        return  # One more than `touches_per_lead`: the log would have turned it away too.
-    forget_needless(world.leads[lead].touches[operator], hopes, model)
+        return  # One more than `touches_per_lead`: the log would have refused it too.
+    forget_needless(world.leads[lead].touches[operator], rules, model)
 
 
 def _outcome_line(world: World, records: Sequence[Record]) -> OutcomeLine | None:
-    """The line for the outcome that one event's records end with, if they end with one."""
+    """Return the line for the outcome that an event's records end with, or None without one."""
     if not records or records[-1].entry.kind not in ("outcome", "outcome.over"):
         return None
+    # The fold writes an outcome right after its transition, and nothing after it.
     transition, outcome = records[-2].entry, records[-1].entry
     contract = world.contracts[outcome.actor]
-    touched = unpack_outcome(outcome.payload).touch
+    touch_position = unpack_outcome(outcome.payload).touch
     history = world.leads[outcome.subject].touches[contract.rules.operator]
     return OutcomeLine(
         contract=contract.rules.contract_id.decode(),
         lead=outcome.subject.decode(),
         time_ns=outcome.time_ms,
-        touch_time_ns=next(t.time_ms for t in history.touches if t.position == touched),
+        touch_time_ns=next(t.time_ms for t in history.touches if t.position == touch_position),
         value_units=transition.value,
         earned_units=outcome.value if outcome.kind == "outcome" else 0,
     )

@@ -1,7 +1,7 @@
-"""Reads a recorded history and the documents to judge it by: E.csv, T.csv, P.yaml, C.yaml.
+"""Readers of a recorded history (E.csv, T.csv) and of what it is judged by (P.yaml, C.yaml).
 
-Files are streamed a row at a time, every row and cell is bounded, and whatever cannot be read as
-what it should be is one `InputError` that names the file, the line and the value.
+Files are streamed a row at a time, and every row and cell is bounded. Anything malformed is one
+`InputError` that names the file, the line and the value.
 """
 
 import csv
@@ -13,10 +13,9 @@ from typing import NamedTuple, TextIO
 
 import yaml
 
-from orchestrator.core import policy as policies
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.errors import InputError, PolicyError
-from orchestrator.core.policy import Policy
+from orchestrator.core.policy import Policy, parse
 from orchestrator.core.units import BPS, DAY_S, NS_PER_S, parse_amount, parse_time_ns
 from orchestrator.storage.files import read_bytes
 
@@ -67,7 +66,7 @@ class ContractPlan(NamedTuple):
     holdback_s: int
 
     def rules(self, surface: bytes, owner: bytes, policy: Policy) -> ContractRules:
-        """What the fold reads of it; names stand in for the identifiers of a real contract.
+        """Return the rules that the fold reads; names stand in for a contract's real identifiers.
 
         The fold compares times and subtracts them. The live log gives it the milliseconds of its
         own clock; a history may be finer, so here `_ms` holds nanoseconds. Only lateness is in true
@@ -93,13 +92,13 @@ class ContractPlan(NamedTuple):
         )
 
 
-def rows(events: Path, touches: Path) -> Iterator[EventRow | TouchRow]:
-    """Both files merged by time; at equal times touches come first, then file order."""
+def read_rows(events: Path, touches: Path) -> Iterator[EventRow | TouchRow]:
+    """Read both files merged by time; at equal times touches come first, then file order."""
     return merge(read_touches(touches), read_events(events), key=lambda row: row.time_ns)
 
 
 def read_events(path: Path) -> Iterator[EventRow]:
-    """The product events of E.csv, in the file's order, which must be the order of time."""
+    """Read the product events of E.csv, whose order must be that of time."""
     for line, time_ns, (lead, event, value) in _timed_rows(path, EVENT_COLUMNS):
         if not event:
             raise InputError("cell-empty", f"{path}, line {line}: event is empty")
@@ -111,23 +110,23 @@ def read_events(path: Path) -> Iterator[EventRow]:
 
 
 def read_touches(path: Path) -> Iterator[TouchRow]:
-    """The touches of T.csv, in the file's order, which must be the order of time."""
+    """Read the touches of T.csv, whose order must be that of time."""
     for line, time_ns, (lead, operator, action) in _timed_rows(path, TOUCH_COLUMNS):
         _check_cell(path, line, "operator", operator)
         yield TouchRow(time_ns, lead, operator, action)
 
 
 def read_policy(path: Path) -> Policy:
-    """The policy of P.yaml."""
+    """Read the policy of P.yaml."""
     try:
-        return policies.parse(_yaml(path))
+        return parse(_read_yaml(path))
     except PolicyError as error:
         raise InputError(error.code, f"{path}: {error.message}") from None
 
 
 def read_contracts(path: Path, policy: Policy) -> list[ContractPlan]:
-    """The contracts of C.yaml in opening order, checked against the policy's states."""
-    document = _yaml(path)
+    """Read the contracts of C.yaml in opening order, checked against the policy's states."""
+    document = _read_yaml(path)
     if not isinstance(document, list):
         raise InputError("not-a-list", f"{path}: must be a list of contracts")
     if len(document) > MAX_CONTRACTS:
@@ -136,7 +135,7 @@ def read_contracts(path: Path, policy: Policy) -> list[ContractPlan]:
         )
     plans: dict[str, ContractPlan] = {}
     for number, item in enumerate(document, 1):
-        plan = _Fields(path, f"contract {number}", item).contract(policy)
+        plan = _ContractFields(path, f"contract {number}", item).plan(policy)
         if plan.id in plans:
             raise InputError("id-twice", f"{path}: contract id {plan.id!r} stands twice")
         plans[plan.id] = plan
@@ -146,9 +145,10 @@ def read_contracts(path: Path, policy: Policy) -> list[ContractPlan]:
 def _timed_rows(
     path: Path, columns: tuple[str, ...]
 ) -> Iterator[tuple[int, int, tuple[str, str, str]]]:
-    """(line, time, the other three cells) of each row, its time not before the last row's."""
+    """Read (line, time, the other three cells) of each row, and check the order of times."""
     last_ns, last_text, time_ns = 0, "", 0
     for line, (time, lead, third, fourth) in _table_rows(path, columns):
+        # Rows of one time often stand together, and parsing times is much of the work.
         if time != last_text:
             try:
                 time_ns = parse_time_ns(time)
@@ -165,7 +165,7 @@ def _timed_rows(
 
 
 def _table_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
-    """(line, cells in the order of `columns`) of each row of a CSV file with a header."""
+    """Read (line, cells in the order of `columns`) of each row of a CSV file with a header."""
     try:
         # Bytes that are no UTF-8 become lone surrogates, which `_BoundedLines` finds in their line.
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
@@ -175,11 +175,12 @@ def _table_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, lis
             width = 0
             try:
                 for cells in reader:
+                    # The row is read whole: the next one has all the room again.
                     lines.room = MAX_ROW_CHARS
                     if not cells:
                         continue
                     if places is None:
-                        places = _places(path, cells, columns)
+                        places = _column_places(path, cells, columns)
                         width = len(cells)
                         continue
                     if len(cells) != width:
@@ -200,7 +201,7 @@ def _table_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, lis
 
 
 class _BoundedLines:
-    """A file's lines, but no more than `room` characters of them until that is set again.
+    """A file's lines, refused beyond `room` characters until that is set again.
 
     A quoted cell may go over many lines, so it is the row that is bounded.
     """
@@ -215,6 +216,7 @@ class _BoundedLines:
         while line := self._file.readline(self.room + 1):
             number += 1
             self.room -= len(line)
+            # One character more than the room was asked for, so this line goes beyond it.
             if self.room < 0:
                 raise InputError(
                     "row-too-long",
@@ -234,7 +236,7 @@ def _is_encodable(text: str) -> bool:
     return True
 
 
-def _places(path: Path, header: list[str], columns: tuple[str, ...]) -> list[int]:
+def _column_places(path: Path, header: list[str], columns: tuple[str, ...]) -> list[int]:
     for column in columns:
         if header.count(column) != 1:
             what = "lacks" if column not in header else "has twice"
@@ -254,7 +256,7 @@ def _check_cell(path: Path, line: int, name: str, value: str) -> None:
 
 
 class _TextLoader(yaml.BaseLoader):
-    """Reads every scalar as text, so that 8.10 stays 8.10, and refuses a key that stands twice.
+    """A loader of every scalar as text, so that 8.10 stays 8.10; refuses a key that stands twice.
 
     It is the slow loader, in Python, since deep nesting makes the fast one in C end the process.
     """
@@ -274,7 +276,7 @@ class _TextLoader(yaml.BaseLoader):
         return table
 
 
-def _yaml(path: Path) -> object:
+def _read_yaml(path: Path) -> object:
     data = read_bytes(path, MAX_DOCUMENT_BYTES)
     try:
         return yaml.load(data, Loader=_TextLoader)  # noqa: S506 - builds only text, lists, tables
@@ -285,8 +287,8 @@ def _yaml(path: Path) -> object:
         raise InputError("yaml-invalid", f"{path}: is not readable as YAML text") from None
 
 
-class _Fields:
-    """One contract of C.yaml: takes its fields one by one, naming what is wrong with each."""
+class _ContractFields:
+    """The fields of one contract of C.yaml; an error names the contract and the field."""
 
     REQUIRED = (
         "id",
@@ -314,7 +316,8 @@ class _Fields:
             if key not in self.REQUIRED and key not in self.OPTIONAL:
                 raise InputError("key-unknown", f"{self.where}: has an unknown key {_shown(key)}")
 
-    def contract(self, policy: Policy) -> ContractPlan:
+    def plan(self, policy: Policy) -> ContractPlan:
+        """Return the contract. Raises InputError for a field that is malformed or contradicts."""
         plan = ContractPlan(
             id=self.name("id"),
             operator=self.name("operator"),
@@ -346,6 +349,7 @@ class _Fields:
         return plan
 
     def text(self, key: str) -> str:
+        # Every optional field is a number or a flag, and "0" is what both are without it.
         value = self.item.get(key, "0")
         if not isinstance(value, str):
             raise InputError("not-text", f"{self.where}: {key} must be a single value")

@@ -1,6 +1,6 @@
-"""A backtest for real: the history goes through the log, the chain and the escrow, and is paid.
+"""A backtest through a real log, chain and escrow, with real payouts.
 
-What comes out must be what the pure backtest gives, and what the payees' wallets hold.
+Its result must be that of the evaluation in memory, and what the payees' wallets hold.
 """
 
 import hashlib
@@ -13,8 +13,9 @@ from orchestrator.backtest.evaluate import OutcomeLine, Report, Spool
 from orchestrator.backtest.inputs import ContractPlan, EventRow, TouchRow
 from orchestrator.client.accounts import PLAIN_TERMS
 from orchestrator.client.http import Client
-from orchestrator.core.entry import ZERO_ADDRESS, address_word, unpack_outcome
+from orchestrator.core.entry import ZERO_ADDRESS, address_word, ascii_word, unpack_outcome
 from orchestrator.core.errors import InputError, ReplayError
+from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.opening import EventOpening
 from orchestrator.core.policy import Policy, Verdict
 from orchestrator.core.requests import ProductEvent, PublishPolicy, RegisterOperator, Request, Touch
@@ -22,8 +23,7 @@ from orchestrator.core.terms import Terms, contract_id, sign_digest
 from orchestrator.core.units import DAY_MS, NS_PER_MS, NS_PER_S
 from orchestrator.log.inbox import MAX_BULK, Submission, submit
 from orchestrator.simulation.sandbox import Sandbox, address_of, key_of
-from orchestrator.verify import comparison as checks
-from orchestrator.verify.comparison import ContractComparison
+from orchestrator.verify.comparison import ContractComparison, replay
 
 # Settled at least this often, and before any contract's time for statements ends.
 ROUND_MS = 28 * DAY_MS
@@ -32,7 +32,7 @@ SURFACE_NAME = "history"
 
 
 def check_plans(plans: Iterable[ContractPlan]) -> None:
-    """Refuse contracts that the escrow cannot hold yet, before anything is started."""
+    """Refuse contracts that the escrow cannot hold, before anything is started."""
     for plan in plans:
         if not plan.budget_units:
             raise InputError("settle-budget", f"contract {plan.id!r} has no budget to escrow")
@@ -42,8 +42,8 @@ def check_plans(plans: Iterable[ContractPlan]) -> None:
             )
 
 
-def start_ms(plans: Iterable[ContractPlan], first_row_ns: int | None) -> int:
-    """When a chain must begin to open these contracts in time: a day before all of it."""
+def chain_start_ms(plans: Iterable[ContractPlan], first_row_ns: int | None) -> int:
+    """Return the time at which a chain must begin: a day before any contract or row."""
     moments = [plan.opens_at_ns for plan in plans]
     if first_row_ns is not None:
         moments.append(first_row_ns)
@@ -53,16 +53,16 @@ def start_ms(plans: Iterable[ContractPlan], first_row_ns: int | None) -> int:
     return earliest_ms // 1000 * 1000 - DAY_MS
 
 
-class SettledRun:
-    """One history on one rehearsal. Leads and operators get pseudonyms and wallets of their own."""
+class OnChainBacktest:
+    """One history in one sandbox. Leads and operators get pseudonyms and wallets of their own."""
 
-    def __init__(self, scene: Sandbox, policy: Policy, plans: list[ContractPlan]) -> None:
-        self._scene = scene
-        self._stack = scene.stack
+    def __init__(self, sandbox: Sandbox, policy: Policy, plans: list[ContractPlan]) -> None:
+        self._sandbox = sandbox
+        self._stack = sandbox.stack
         self._policy = policy
         self._plans = plans
-        self._names: dict[bytes, str] = {}
-        self._contracts: dict[str, bytes] = {}
+        self._contract_ids: dict[str, bytes] = {}
+        self._plan_ids: dict[bytes, str] = {}
         self._leads: dict[str, bytes] = {}
         self._lead_names: dict[bytes, str] = {}
         self._events = 0
@@ -70,36 +70,40 @@ class SettledRun:
         self.overpaid_units: dict[str, int] = {}
         self._owner = address_of("owner")
         owner_word = address_word(self._owner)
-        self._surface = hashlib.sha256(owner_word + SURFACE_NAME.encode().ljust(32, b"\0")).digest()
+        self._surface = hashlib.sha256(owner_word + ascii_word(SURFACE_NAME)).digest()
 
-    def run(self, rows: Iterable[EventRow | TouchRow], out: Spool) -> Report:
-        """Live through `rows` and settle; raises `ReplayError` if a wallet holds another sum."""
+    def run(self, rows: Iterable[EventRow | TouchRow], spool: Spool) -> Report:
+        """Submit `rows` at their times and settle them; write their outcomes to the spool.
+
+        Raises `ReplayError` if a wallet holds another sum than the rules give.
+        """
         self._open()
-        next_round_ms = self._scene.clock() + ROUND_MS
+        next_round_ms = self._sandbox.clock() + ROUND_MS
         number = 0
         for time_ns, moment in groupby(rows, key=lambda row: row.time_ns):
             if time_ns % NS_PER_MS:
                 raise InputError("settle-milliseconds", "the log's times are whole milliseconds")
             now_ms = time_ns // NS_PER_MS
-            # A round stands between two moments, so a reversal at an outcome's own time is in.
+            # A round stands between two moments: a reversal at an outcome's own time is in it.
             while next_round_ms <= now_ms:
-                self._scene.settle(f"{next_round_ms}")
-                self._scene.clock.set_to(next_round_ms)
+                self._sandbox.settle(f"{next_round_ms}")
+                self._sandbox.clock.set_to(next_round_ms)
                 next_round_ms += ROUND_MS
-            self._scene.clock.set_to(now_ms)
+            self._sandbox.clock.set_to(now_ms)
             requests = [(f"row-{number + n}", self._request(row)) for n, row in enumerate(moment)]
             self._submit(requests)
             self._stack.drain()
             number += len(requests)
-        self._scene.settle("end")
-        # What is held back is freed by time alone.
+        self._sandbox.settle("end")
+        # No entry frees what is held back: time does.
         longest_s = max((plan.holdback_s for plan in self._plans), default=0)
         if longest_s:
-            self._scene.pass_time(longest_s + self._policy.lateness_s + 1)
-            self._scene.come_to_rest()
-        return self._report(out)
+            self._sandbox.pass_time(longest_s + self._policy.lateness_s + 1)
+            self._sandbox.come_to_rest()
+        return self._report(spool)
 
     def _open(self) -> None:
+        """Publish the policy, register the operators, and open the contracts in their order."""
         chain, domain = self._stack.chain, self._stack.escrow_domain
         policy = PublishPolicy(self._surface, address_word(self._owner), self._policy)
         self._submit([("policy", policy)])
@@ -113,17 +117,17 @@ class SettledRun:
         )
         self._stack.drain()
         budget = sum(plan.budget_units for plan in self._plans)
-        token = self._scene.token
-        self._scene.send("owner", chain.mint(token, self._owner, budget))
-        self._scene.send("owner", chain.approve(token, budget))
+        token = self._sandbox.token
+        self._sandbox.send("owner", chain.mint(token, self._owner, budget))
+        self._sandbox.send("owner", chain.approve(token, budget))
         for plan in self._plans:
             terms = self._terms(plan)
             digest = contract_id(terms, domain)
             operator_signature = sign_digest(digest, key_of(f"operator {plan.operator}"))
-            self._scene.send("owner", chain.open(terms, b"", operator_signature))
-            self._contracts[plan.id] = digest
-            self._names[digest] = plan.id
-        self._scene.come_to_rest()
+            self._sandbox.send("owner", chain.open(terms, b"", operator_signature))
+            self._contract_ids[plan.id] = digest
+            self._plan_ids[digest] = plan.id
+        self._sandbox.come_to_rest()
 
     def _terms(self, plan: ContractPlan) -> Terms:
         return Terms.from_json(
@@ -132,11 +136,11 @@ class SettledRun:
                 "owner": self._owner,
                 "operator": address_of(f"operator {plan.operator}"),
                 "payee": address_of(f"payee {plan.id}"),
-                "token": self._scene.token,
+                "token": self._sandbox.token,
                 "verifier": address_of("verifier"),
-                "log_id": f"0x{self._stack.site.log_id.hex()}",
-                "surface": f"0x{self._surface.hex()}",
-                "policy": f"0x{self._policy.hash.hex()}",
+                "log_id": to_hex(self._stack.site.log_id),
+                "surface": to_hex(self._surface),
+                "policy": to_hex(self._policy.hash),
                 "attribution": self._policy.attribution,
                 "outcome": plan.outcome,
                 "repeatable": plan.repeatable,
@@ -152,7 +156,7 @@ class SettledRun:
                 "holdback_period_s": plan.holdback_s,
                 "fee_bps": 0,
                 "fee_recipient": ZERO_ADDRESS,
-                "salt": f"0x{secrets.token_hex(32)}",
+                "salt": to_hex(secrets.token_bytes(32)),
             }
         )
 
@@ -164,7 +168,7 @@ class SettledRun:
         if lead is None:
             lead = self._leads[row.lead] = secrets.token_bytes(32)
             self._lead_names[lead] = row.lead
-        # Each row's own mark, by which the log's entries of one event are told from the next's.
+        # A mark of each row's own, since the log's entries of one event share it.
         mark = secrets.token_bytes(32)
         if isinstance(row, TouchRow):
             return Touch(self._surface, lead, self._operator(row.operator), row.action, mark)
@@ -177,50 +181,54 @@ class SettledRun:
         for start in range(0, len(requests), MAX_BULK):
             part = [Submission(key, ask, key.encode()) for key, ask in requests[start:][:MAX_BULK]]
             with self._stack.worker.transaction(account) as session:
-                submit(session, self._stack.site.log_id, account, part, self._scene.clock())
+                submit(session, self._stack.site.log_id, account, part, self._sandbox.clock())
 
-    def _report(self, out: Spool) -> Report:
-        """What the log says, once a stranger has counted again what the wallets must hold."""
+    def _report(self, spool: Spool) -> Report:
+        """Return what the log says, after a replay has recomputed what the wallets must hold."""
         stack = self._stack
-        with Client(self._scene.url) as client:
-            replayed = checks.replay(client, stack.chain, stack.site.log_id)
+        with Client(self._sandbox.url) as client:
+            replayed = replay(client, stack.chain, stack.site.log_id)
         compared = {contract.contract_id: contract for contract in replayed.contracts}
         contracts = {}
         for plan in self._plans:
-            digest = self._contracts[plan.id]
-            contract, counted = stack.log.contract(digest), compared.get(digest)
-            if contract is None or counted is None:
+            digest = self._contract_ids[plan.id]
+            contract, comparison = stack.log.contract(digest), compared.get(digest)
+            if contract is None or comparison is None:
                 raise ReplayError("contract-missing", f"the log has lost contract {plan.id!r}")
             contracts[plan.id] = contract
-            self._check_paid(plan, counted)
+            self._check_paid(plan, comparison)
         report = Report(contracts, Counter())
-        self._count(report, out)
+        self._count(report, spool)
         return report
 
-    def _check_paid(self, plan: ContractPlan, counted: ContractComparison) -> None:
-        """Nothing is owed any more, and the payee's wallet holds what was counted.
+    def _check_paid(self, plan: ContractPlan, comparison: ContractComparison) -> None:
+        """Raise ReplayError unless nothing is owed and the payee's wallet holds what is payable.
 
         More than is payable was paid only where more was reversed than was held back.
         """
-        held = self._stack.chain.balance_of(self._scene.token, address_of(f"payee {plan.id}"))
-        over = held - counted.payable_units
+        held = self._stack.chain.balance_of(self._sandbox.token, address_of(f"payee {plan.id}"))
+        over = held - comparison.payable_units
         is_explained = over == 0 or (over > 0 and plan.holdback_s > 0)
-        if held != counted.paid_units or counted.owed_units or not is_explained:
+        if held != comparison.paid_units or comparison.owed_units or not is_explained:
             raise ReplayError(
                 "payouts-differ",
-                f"contract {plan.id!r} owes {counted.payable_units} units, {counted.paid_units} "
-                f"were paid by the rules, but its payee's wallet holds {held}",
+                f"contract {plan.id!r} owes {comparison.payable_units} units, "
+                f"{comparison.paid_units} were paid by the rules, but its payee's wallet holds "
+                f"{held}",
             )
         if over:
             self.overpaid_units[plan.id] = over
 
-    def _count(self, report: Report, out: Spool) -> None:
+    def _count(self, report: Report, spool: Spool) -> None:
+        """Count the log's verdicts, and write its outcomes to the spool as an evaluation does."""
         mark, value_units = b"", 0
         report.events[Verdict.IGNORED] = self._events
         newest = self._stack.log.checkpoint()
         for entry, opening in self._stack.records(0, newest.size if newest else 0):
             kind = entry.kind
             if isinstance(opening, EventOpening):
+                # One event may give several entries, all of one request hash: count it once. An
+                # event without any entry was ignored.
                 is_new = opening.request_hash != mark
                 mark, value_units = opening.request_hash, entry.value
                 verdict = Verdict.REFUSED if kind == "lead.refused" else Verdict.ACCEPTED
@@ -228,9 +236,9 @@ class SettledRun:
                 report.events[Verdict.IGNORED] -= is_new
             elif kind in ("outcome", "outcome.over"):
                 touch = self._stack.log.entries(unpack_outcome(entry.payload).touch, 1)[0].entry
-                out.add(
+                spool.add(
                     OutcomeLine(
-                        contract=self._names[entry.actor],
+                        contract=self._plan_ids[entry.actor],
                         lead=self._lead_names[entry.subject],
                         time_ns=entry.time_ms * NS_PER_MS,
                         touch_time_ns=touch.time_ms * NS_PER_MS,
@@ -241,16 +249,16 @@ class SettledRun:
 
 
 def check_equal(
-    pure: Report, settled: Report, pure_lines: Iterator[str], lines: Iterator[str]
+    pure: Report, settled: Report, pure_lines: Iterator[str], settled_lines: Iterator[str]
 ) -> None:
-    """Hold the settled run against the pure one, number by number and line by line."""
+    """Raise ReplayError unless both reports have the same totals, verdicts and outcome lines."""
     for what, one, other in (
         ("totals", pure.totals(), settled.totals()),
         ("events", pure.verdicts(), settled.verdicts()),
     ):
         if one != other:
             raise ReplayError("settled-differs", f"{what} differ: {one} pure, {other} settled")
-    for number, (one_line, other_line) in enumerate(zip(pure_lines, lines, strict=True), 1):
+    for number, (one_line, other_line) in enumerate(zip(pure_lines, settled_lines, strict=True), 1):
         if one_line != other_line:
             raise ReplayError(
                 "settled-differs",

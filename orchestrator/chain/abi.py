@@ -28,7 +28,7 @@ from orchestrator.core.hexadecimal import to_hex
 
 _SHOWN_CHARS = 200
 # The escrow's code is spread over these: it is more than one address may hold (EIP-170).
-LIBRARIES = ("TermsRules", "Statements", "Claims", "Dues")
+LIBRARIES = ("TermsRules", "Statements", "Claims", "PayableAmounts")
 CONTRACTS = (
     *("EventLog", "Evidence", *LIBRARIES, "OutcomeEscrow"),
     *("Feedback", "JobEvaluators", "JobEvaluator"),

@@ -29,9 +29,23 @@ from orchestrator.core.terms import Domain, Terms, contract_id
 # So many contracts are asked about in one request: nodes bound the length of a batch.
 _PAGE_CONTRACTS = 20
 # The views that make an `EscrowRecord`, in the order of `escrow_record_of`.
-_RECORD_VIEWS = ("termsOf", "openingNumberOf", "closedAtOf", "reachOf", "floorOf")
+_RECORD_VIEWS = (
+    "termsOf",
+    "openingNumberOf",
+    "closedAtOf",
+    "lastSignedPosition",
+    "lastFinalPosition",
+)
 # The views that make a `Progress`, in the order of its fields.
-_PROGRESS_VIEWS = ("statusOf", "reachOf", "pendingOf", "isRetired", "paidOf", "owed", "releasable")
+_PROGRESS_VIEWS = (
+    "statusOf",
+    "lastSignedPosition",
+    "pendingOf",
+    "isRetired",
+    "paidOf",
+    "owed",
+    "releasable",
+)
 
 
 class Group(NamedTuple):
@@ -183,11 +197,11 @@ class EscrowCaller(Caller):
 
     def last_signed_of(self, contract_id: bytes, block: Tag = "latest") -> int:
         """Return the position of the newest statement that the verifier has signed; 0 for none."""
-        return int(self.read(self._escrow, "reachOf", contract_id, block=block))
+        return int(self.read(self._escrow, "lastSignedPosition", contract_id, block=block))
 
     def last_final_of(self, contract_id: bytes, block: Tag = "latest") -> int:
         """Return the position of the contract's last final statement; 0 for none."""
-        return int(self.read(self._escrow, "floorOf", contract_id, block=block))
+        return int(self.read(self._escrow, "lastFinalPosition", contract_id, block=block))
 
     def is_retired(self, contract_id: bytes, block: Tag = "latest") -> bool:
         """Return whether the contract's verifier was disproved."""

@@ -1,42 +1,45 @@
-"""What people type: ids, addresses and times, each in the one form that we take."""
+"""Parsers of what a person types: ids, addresses and times, each taken in one form."""
 
 import re
 
 from eth_utils.address import to_checksum_address
 
 from orchestrator.core.errors import InputError
-from orchestrator.core.units import parse_time_ns
+from orchestrator.core.hexadecimal import from_hex
+from orchestrator.core.units import NS_PER_S, parse_time_ns
 
 _ID = re.compile(r"0x[0-9a-fA-F]{64}")
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
 
-def contract_id(text: str) -> bytes:
-    """The contract's id. Raises InputError if it is none."""
+def parse_contract_id(text: str) -> bytes:
+    """Return the 32 bytes of a contract's id. Raises InputError `id-malformed`."""
     if not _ID.fullmatch(text):
         raise InputError("id-malformed", f"{text!r} is no contract id: 0x and 64 hex digits")
-    return bytes.fromhex(text[2:])
+    return from_hex(text)
 
 
-def address(text: str) -> str:
-    """The address, with its checksum (EIP-55); one case throughout carries none.
+def parse_address(text: str) -> str:
+    """Return an address with its checksum (EIP-55).
 
-    Raises InputError if it is none, or another one was meant.
+    Raises InputError `address-malformed` for what is no address, and `address-checksum` for mixed
+    case that is not the checksum's: a digit may be wrong.
     """
     if not _ADDRESS.fullmatch(text):
         raise InputError("address-malformed", f"{text!r} is no address: 0x and 40 hex digits")
-    proper = to_checksum_address(text)
+    checksummed = to_checksum_address(text)
     digits = text[2:]
-    if text != proper and digits not in {digits.lower(), digits.upper()}:
+    # An address in one case throughout carries no checksum, so there is none to be wrong.
+    if text != checksummed and digits not in {digits.lower(), digits.upper()}:
         raise InputError(
             "address-checksum", f"{text}: its checksum is wrong, so a digit may be; copy it again"
         )
-    return proper
+    return checksummed
 
 
-def time_s(text: str) -> int:
-    """The UTC second. Raises InputError if it is none."""
+def parse_time_s(text: str) -> int:
+    """Return the UTC second of a time, rounded down. Raises InputError `time-malformed`."""
     try:
-        return parse_time_ns(text) // 10**9
+        return parse_time_ns(text) // NS_PER_S
     except ValueError as error:
         raise InputError("time-malformed", f"a time {error}") from None

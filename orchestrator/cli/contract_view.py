@@ -1,18 +1,20 @@
-"""How a contract stands and who can do what next, told to people and to programs."""
+"""A contract's state and the next steps of each party, as lines for people and as JSON."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from orchestrator.actions.contract_state import ContractState
+from orchestrator.actions.contract_state import ContractState, FiledClaim
 from orchestrator.actions.wording import count_of
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.units import DAY_S, format_second
 
-# --- Who can do what next -------------------------------------------------------------------------
+_NEVER_S = 1 << 40  # later than any time of a contract
+
+# --- Next steps -----------------------------------------------------------------------------------
 
 
 class Option(NamedTuple):
-    """Something that can be done: by whom, from when until when (None: no end), with what."""
+    """A step that a party can take, from one second until another (None: no end), by a command."""
 
     who: str
     what: str
@@ -21,41 +23,44 @@ class Option(NamedTuple):
     command: str
 
 
-def options(found: ContractState) -> list[Option]:
-    """What can still be done, soonest first, and what is possible now before what will be."""
-    choices = [*_of_payout(found), *_of_feedback(found)]
-    if found.status not in ("closed", "paid_out", "refunded"):
-        choices += [*_of_statement(found), *_of_claims(found), *_of_end(found)]
-    still = [one for one in choices if one.until_s is None or found.now_s <= one.until_s]
-    return sorted(still, key=lambda one: (max(one.from_s, found.now_s), one.until_s or 1 << 40))
+def options(state: ContractState) -> list[Option]:
+    """Return the steps that can still be taken: those of now first, then the soonest."""
+    steps = [*_payout_options(state), *_feedback_options(state)]
+    if state.status not in ("closed", "paid_out", "refunded"):
+        steps += [*_statement_options(state), *_claims_options(state), *_end_options(state)]
+    still = [step for step in steps if step.until_s is None or state.now_s <= step.until_s]
+    # A step without an end comes after those that must be taken by some time.
+    return sorted(still, key=lambda step: (max(step.from_s, state.now_s), step.until_s or _NEVER_S))
 
 
-def _of_statement(found: ContractState) -> Iterator[Option]:
-    pending, end_s = found.pending, found.times.statements_until_s
-    last_s = end_s + found.terms.holdback_period_s  # for statements that only take back
-    if not found.is_retired:
+def _statement_options(state: ContractState) -> Iterator[Option]:
+    pending, end_s = state.pending, state.times.statements_until_s
+    last_s = end_s + state.terms.holdback_period_s  # for statements that only take back
+    if not state.is_retired:
         if pending is None:
-            yield Option("the verifier", "state what was earned", found.terms.opens_at_s, end_s, "")
+            yield Option("the verifier", "state what was earned", state.terms.opens_at_s, end_s, "")
         until_s = max(last_s, pending.resolves_at_s if pending else 0)
+        # Possible without a pending statement too: what was final before can be a lie.
         yield Option("anyone", "stop a verifier that the log refutes", 0, until_s, "disprove")
     if pending is None:
         return
-    until_s = found.disputable_until_s
+    until_s = state.disputable_until_s
     for who, is_done in (
         ("the owner", pending.owner_disputed),
         ("the operator", pending.operator_disputed),
     ):
         if not is_done and until_s:
             yield Option(who, "put the pending statement before the arbiter", 0, until_s, "dispute")
-    if found.is_disputed:
+    if state.is_disputed:
         what, until_s = "rule on the disputed statement", pending.resolves_at_s
         yield Option("the arbiter", what, 0, until_s, "rule")
 
 
-def _of_claims(found: ContractState) -> Iterator[Option]:
-    times, claims = found.times, found.claims
-    if not found.terms.claim_period_s:
+def _claims_options(state: ContractState) -> Iterator[Option]:
+    times, claims = state.times, state.claims
+    if not state.terms.claim_period_s:
         return
+    # Periods include their last second; the next phase begins a second later.
     filing = times.statements_until_s + 1, times.claims_until_s
     yield Option("the operator", "claim by proof what was not settled", *filing, "claim")
     if not claims.open:
@@ -71,28 +76,29 @@ def _of_claims(found: ContractState) -> Iterator[Option]:
         yield Option("the owner or the operator", what, first_s, last_s, "dispute")
 
 
-def _of_payout(found: ContractState) -> Iterator[Option]:
-    if found.releasable_units:
-        what = f"have {found.amount(found.releasable_units)} paid out"
+def _payout_options(state: ContractState) -> Iterator[Option]:
+    if state.releasable_units:
+        what = f"have {state.amount(state.releasable_units)} paid out"
         yield Option("anyone", what, 0, None, "release")
-    elif found.releasable_at_s:
-        yield Option("anyone", "have what is due paid out", found.releasable_at_s, None, "release")
+    elif state.releasable_at_s:
+        yield Option("anyone", "have what is due paid out", state.releasable_at_s, None, "release")
 
 
-def _of_feedback(found: ContractState) -> Iterator[Option]:
-    if found.has_ended and found.terms.agent_id_plus_one and found.is_feedback_given is False:
+def _feedback_options(state: ContractState) -> Iterator[Option]:
+    if state.has_ended and state.terms.agent_id_plus_one and state.is_feedback_given is False:
         what = "write what was paid to the agent's ERC-8004 record"
         yield Option("the owner or the operator", what, 0, None, "feedback")
 
 
-def _of_end(found: ContractState) -> Iterator[Option]:
-    first_s = found.times.claims_until_s + 1
-    if found.now_s < first_s or found.reserved_units < found.budget_units:
+def _end_options(state: ContractState) -> Iterator[Option]:
+    first_s = state.times.claims_until_s + 1
+    # From then on only a rest can go back; before, it is not known whether there will be one.
+    if state.now_s < first_s or state.reserved_units < state.budget_units:
         yield Option("anyone", "give the owner back what is not owed", first_s, None, "refund")
     yield Option("owner and operator", "end the contract by consent", 0, None, "close")
 
 
-# --- How it stands --------------------------------------------------------------------------------
+# --- The contract as lines ------------------------------------------------------------------------
 
 _STATUS = {
     "closed": "owner and operator have ended it",
@@ -108,20 +114,20 @@ _STATUS = {
 }
 
 
-def told(found: ContractState) -> Iterator[tuple[str, str]]:
-    """How a contract stands, as lines of a heading and what there is to say."""
-    terms, times = found.terms, found.times
-    yield "contract", to_hex(found.contract_id)
-    yield "status", f"{found.status}: {_STATUS.get(found.status, found.status)}"
-    yield "now", f"{format_second(found.now_s)}, block {found.block_number}"
+def format_contract(state: ContractState) -> Iterator[tuple[str, str]]:
+    """Return a contract's state as lines, each a heading and a text."""
+    terms, times = state.terms, state.times
+    yield "contract", to_hex(state.contract_id)
+    yield "status", f"{state.status}: {_STATUS.get(state.status, state.status)}"
+    yield "now", f"{format_second(state.now_s)}, block {state.block_number}"
     yield "owner", terms.owner
     yield "operator", terms.operator
     if terms.payee != terms.operator:
         yield "payee", terms.payee
-    retired = ", disproved: its word counts no more" if found.is_retired else ""
+    retired = ", disproved: its word counts no more" if state.is_retired else ""
     yield "verifier", terms.verifier + retired
-    yield "arbiter", terms.arbiter if found.has_arbiter else "none: nothing can be disputed"
-    yield "pays", _price(found)
+    yield "arbiter", terms.arbiter if state.has_arbiter else "none: nothing can be disputed"
+    yield "pays", _price(state)
     yield (
         "counts",
         f"from {format_second(terms.opens_at_s)} until {format_second(terms.deadline_s)}",
@@ -139,22 +145,22 @@ def told(found: ContractState) -> Iterator[tuple[str, str]]:
             f"{_percent(terms.holdback_bps)} of what became final in the last {young}",
         )
     if terms.rate_cap_units:
-        cap = found.amount(terms.rate_cap_units)
+        cap = state.amount(terms.rate_cap_units)
         yield "paid out", f"at most {cap} in any {_period(terms.rate_period_s)}"
     if terms.fee_bps:
         yield "fee", f"{_percent(terms.fee_bps)} of what is paid, to {terms.fee_recipient}"
-    yield "budget", found.amount(found.budget_units)
-    if found.refunded_units:
-        yield "given back", found.amount(found.refunded_units)
-    yield "paid", found.amount(found.paid_units)
-    yield "final", found.amount(found.net_units)
-    yield "owed", found.amount(found.owed_units)
-    yield from _open_cases(found)
+    yield "budget", state.amount(state.budget_units)
+    if state.refunded_units:
+        yield "given back", state.amount(state.refunded_units)
+    yield "paid", state.amount(state.paid_units)
+    yield "final", state.amount(state.net_units)
+    yield "owed", state.amount(state.owed_units)
+    yield from _open_cases(state)
 
 
-def _price(found: ContractState) -> str:
-    terms = found.terms
-    parts = [found.amount(terms.unit_price_units)] if terms.unit_price_units else []
+def _price(state: ContractState) -> str:
+    terms = state.terms
+    parts = [state.amount(terms.unit_price_units)] if terms.unit_price_units else []
     if terms.revenue_share_bps:
         parts.append(f"{_percent(terms.revenue_share_bps)} of its value")
     lead = "each time a lead enters" if terms.repeatable else "for each lead that enters"
@@ -165,18 +171,18 @@ def _percent(bps: int) -> str:
     return f"{bps // 100}.{bps % 100:02}%"
 
 
-def _open_cases(found: ContractState) -> Iterator[tuple[str, str]]:
-    pending, claims = found.pending, found.claims
+def _open_cases(state: ContractState) -> Iterator[tuple[str, str]]:
+    pending, claims = state.pending, state.claims
     if pending is not None:
-        net = found.amount(pending.earned_units - pending.reversed_units)
-        is_disputed = ", disputed" if found.is_disputed else ""
+        net = state.amount(pending.earned_units - pending.reversed_units)
+        is_disputed = ", disputed" if state.is_disputed else ""
         until = f"{format_second(pending.resolves_at_s)}{is_disputed}"
         yield "pending", f"the statement at entry {pending.position}, {net} in all, until {until}"
     if claims.filed:
         dropped = len(claims.filed) - len(claims.open)
         ruled = "" if claims.ruled_units is None else ", as the arbiter ruled"
         is_disputed = ", disputed" if claims.is_disputed and not ruled else ""
-        amount = found.amount(claims.claimed_units)
+        amount = state.amount(claims.claimed_units)
         yield "claimed", f"{amount}, in {count_of(len(claims.open), 'claim')}{ruled}{is_disputed}"
         if dropped:
             yield "refuted", count_of(dropped, "claim")
@@ -190,63 +196,70 @@ def _period(seconds: int) -> str:
     return " ".join(f"{count} {unit}" for count, unit in parts if count)
 
 
-def choice(found: ContractState, option: Option) -> str:
-    """An option in a line."""
-    is_open = option.from_s <= found.now_s
+def format_option(state: ContractState, option: Option) -> str:
+    """Return a step as one line."""
+    is_open = option.from_s <= state.now_s
     when = "now" if is_open else f"from {format_second(option.from_s)}"
     until = "" if option.until_s is None else f" until {format_second(option.until_s)}"
     command = f"  (tallystick {option.command})" if option.command else ""
     return f"{when}{until}: {option.who} can {option.what}{command}"
 
 
-def document(found: ContractState) -> dict[str, object]:
-    """How a contract stands, for programs: amounts in base units as text, times UTC seconds."""
-    pending, claims = found.pending, found.claims
+# --- The contract as JSON -------------------------------------------------------------------------
+
+_AMOUNTS = (
+    "budget_units",
+    "paid_units",
+    "net_units",
+    "owed_units",
+    "releasable_units",
+    "reserved_units",
+    "refunded_units",
+)
+
+
+def contract_to_json(state: ContractState) -> dict[str, object]:
+    """Return a contract's state as JSON: amounts in base units as text, times in UTC seconds."""
+    claims = state.claims
     return {
-        "contract_id": to_hex(found.contract_id),
-        "block_number": found.block_number,
-        "now_s": found.now_s,
-        "status": found.status,
-        "token": found.token._asdict(),
-        "terms": found.terms.to_json(),
-        **{
-            name: str(getattr(found, name))
-            for name in (
-                "budget_units",
-                "paid_units",
-                "net_units",
-                "owed_units",
-                "releasable_units",
-                "reserved_units",
-                "refunded_units",
-            )
-        },
-        "releasable_at_s": found.releasable_at_s or None,
-        "statements_until_s": found.times.statements_until_s,
-        "claims_until_s": found.times.claims_until_s,
-        "refutable_until_s": found.times.refutable_until_s,
-        "closed_at_s": found.closed_at_s or None,
-        "is_retired": found.is_retired,
-        "pending": None
-        if pending is None
-        else pending._asdict()
-        | {
-            "earned_units": str(pending.earned_units),
-            "reversed_units": str(pending.reversed_units),
-            "disputable_until_s": found.disputable_until_s or None,
-        },
-        "claims": [
-            {
-                "key": to_hex(key),
-                "lead": to_hex(filed.claim.lead),
-                "amount_units": str(filed.claim.amount),
-                "transition": filed.claim.transition,
-                "touch": filed.claim.touch,
-                "is_dropped": filed.is_dropped,
-            }
-            for key, filed in claims.filed.items()
-        ],
+        "contract_id": to_hex(state.contract_id),
+        "block_number": state.block_number,
+        "now_s": state.now_s,
+        "status": state.status,
+        "token": state.token._asdict(),
+        "terms": state.terms.to_json(),
+        **{name: str(getattr(state, name)) for name in _AMOUNTS},
+        "releasable_at_s": state.releasable_at_s or None,
+        "statements_until_s": state.times.statements_until_s,
+        "claims_until_s": state.times.claims_until_s,
+        "refutable_until_s": state.times.refutable_until_s,
+        "closed_at_s": state.closed_at_s or None,
+        "is_retired": state.is_retired,
+        "pending": _pending_to_json(state),
+        "claims": [_claim_to_json(key, filed) for key, filed in claims.filed.items()],
         "claims_disputed": claims.is_disputed,
         "claims_ruled_units": None if claims.ruled_units is None else str(claims.ruled_units),
-        "options": [option._asdict() for option in options(found)],
+        "options": [option._asdict() for option in options(state)],
+    }
+
+
+def _pending_to_json(state: ContractState) -> dict[str, object] | None:
+    pending = state.pending
+    if pending is None:
+        return None
+    return pending._asdict() | {
+        "earned_units": str(pending.earned_units),
+        "reversed_units": str(pending.reversed_units),
+        "disputable_until_s": state.disputable_until_s or None,
+    }
+
+
+def _claim_to_json(key: bytes, filed: FiledClaim) -> dict[str, object]:
+    return {
+        "key": to_hex(key),
+        "lead": to_hex(filed.claim.lead),
+        "amount_units": str(filed.claim.amount),
+        "transition": filed.claim.transition,
+        "touch": filed.claim.touch,
+        "is_dropped": filed.is_dropped,
     }

@@ -1,4 +1,4 @@
-"""How the command tells what was found: tables for people, JSON for programs."""
+"""The report of a demonstration, as tables for people and as JSON."""
 
 import sys
 from collections import Counter
@@ -9,49 +9,51 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator.cli.replay_view import comparison
+from orchestrator.cli.replay_view import comparison_to_json
+from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.units import format_amount
 from orchestrator.simulation.demo import ContractResult, DemoReport
 from orchestrator.simulation.disputes import ClaimedOutcomes, Dispute
 from orchestrator.simulation.forgery import Forgery
 from orchestrator.simulation.integrations import JobReport, ReputationRecord
 
-# As it was called, so that what we print can be run as it stands.
+# As it was called, so that the printed commands can be run as they stand.
 COMMAND = sys.argv[0]
 
 
-def show(story: DemoReport, console: Console) -> None:
-    """The whole story of a demonstration."""
-    _show_contracts(story.contracts, console)
-    _show_transactions(story, console)
+def print_report(report: DemoReport, console: Console) -> None:
+    """Print all of a demonstration's report."""
+    _print_contracts(report.contracts, console)
+    _print_transactions(report, console)
     console.print(
-        f"{story.events:,} purchases and returns and {story.touches:,} touches became "
-        f"{story.entries:,} log entries, settled in {story.rounds} rounds.\n"
-        f"The owner got {format_amount(story.owner_refund_units)} TEST back."
+        f"{report.events:,} purchases and returns and {report.touches:,} touches became "
+        f"{report.entries:,} log entries, settled in {report.rounds} rounds.\n"
+        f"The owner got {format_amount(report.owner_refund_units)} TEST back."
     )
-    _show_trials(story, console)
-    _show_elsewhere(story, console)
-    if story.comparison is not None:
-        too = " and the job paid" if story.job is not None and story.job.is_completed else ""
+    _print_disputes(report, console)
+    _print_integrations(report, console)
+    if report.comparison is not None:
+        has_job = report.job is not None and report.job.is_completed
+        job = " and the job paid" if has_job else ""
         console.print(
-            f"\n[green]Replayed[/] {story.comparison.entries:,} public entries (anchored up to "
-            f"{story.comparison.anchored_size:,}) with the terms from the chain:\n"
-            f"what {len(story.balances)} wallets hold is what the rules give{too}, to the last "
+            f"\n[green]Replayed[/] {report.comparison.entries:,} public entries (anchored up to "
+            f"{report.comparison.anchored_size:,}) with the terms from the chain:\n"
+            f"what {len(report.balances)} wallets hold is what the rules give{job}, to the last "
             f"unit."
         )
     console.print("\n[green]A receipt, checked:[/]")
-    for line in story.receipt_lines:
+    for line in report.receipt_lines:
         console.print(f"  {line}", markup=False, soft_wrap=True)
-    if story.tampered is not None:
-        console.print(f"\n[red]A receipt, tampered with[/] ({story.tampered.what}): refused:")
-        console.print(f"  {story.tampered.refusal}", markup=False, soft_wrap=True)
+    if report.tampered is not None:
+        console.print(f"\n[red]A receipt, tampered with[/] ({report.tampered.what}): refused:")
+        console.print(f"  {report.tampered.refusal}", markup=False, soft_wrap=True)
 
 
-def how_to_use(story: DemoReport) -> str:
-    """What to do with servers that were left up."""
-    api, rpc = story.urls["api"], story.urls["rpc"]
-    position = story.receipt["position"] if story.receipt else 0
-    contract = story.receipt["contract_id"] if story.receipt else "ID"
+def format_usage(report: DemoReport) -> str:
+    """Return what can be done with servers that were left up."""
+    api, rpc = report.urls["api"], report.urls["rpc"]
+    position = report.receipt["position"] if report.receipt else 0
+    contract = report.receipt["contract_id"] if report.receipt else "ID"
     return (
         f"\nThe servers stay up until you interrupt (Ctrl-C).\n"
         f"  API    {api}/v1/log   (its description: {api}/v1/openapi.json)\n"
@@ -65,106 +67,115 @@ def how_to_use(story: DemoReport) -> str:
     )
 
 
-def document(story: DemoReport) -> dict[str, Any]:
-    """The story as a JSON document; money in token base units as text."""
+def report_to_json(report: DemoReport) -> dict[str, Any]:
+    """Return the report as JSON; amounts in token base units as text."""
     return {
         "contracts": [
             {
-                "contract_id": f"0x{earned.contract_id.hex()}",
-                "operator": earned.operator,
-                "outcome": earned.outcome,
-                "outcomes": earned.outcomes,
-                "reversals": earned.reversals,
-                "over_budget_units": str(earned.over_units),
-                "paid_units": str(earned.paid_units),
-                "fee_units": str(earned.fee_units),
-                "budget_units": str(earned.budget_units),
+                "contract_id": to_hex(result.contract_id),
+                "operator": result.operator,
+                "outcome": result.outcome,
+                "outcomes": result.outcomes,
+                "reversals": result.reversals,
+                "over_budget_units": str(result.over_units),
+                "paid_units": str(result.paid_units),
+                "fee_units": str(result.fee_units),
+                "budget_units": str(result.budget_units),
             }
-            for earned in story.contracts
+            for result in report.contracts
         ],
-        "events": story.events,
-        "touches": story.touches,
-        "entries": story.entries,
-        "rounds": story.rounds,
-        "owner_refund_units": str(story.owner_refund_units),
-        "balances": {address: str(units) for address, units in story.balances.items()},
-        "dispute": _plain(story.dispute),
-        "silence": _plain(story.claimed),
-        "fraud": _plain(story.forgery),
-        "job": _plain(story.job),
-        "record": _plain(story.reputation),
+        "events": report.events,
+        "touches": report.touches,
+        "entries": report.entries,
+        "rounds": report.rounds,
+        "owner_refund_units": str(report.owner_refund_units),
+        "balances": {address: str(units) for address, units in report.balances.items()},
+        "dispute": _part_to_json(report.dispute),
+        "silence": _part_to_json(report.claimed),
+        "fraud": _part_to_json(report.forgery),
+        "job": _part_to_json(report.job),
+        "record": _part_to_json(report.reputation),
         "transactions": [
-            {"intent": t.intent_key, "hash": f"0x{t.tx_hash.hex()}", "gas": t.gas_used}
-            for t in story.transactions
+            {"intent": t.intent_key, "hash": to_hex(t.tx_hash), "gas": t.gas_used}
+            for t in report.transactions
         ],
-        "replay": comparison(story.comparison) if story.comparison else None,
-        "receipt": story.receipt,
-        "tampered": story.tampered._asdict() if story.tampered else None,
+        "replay": comparison_to_json(report.comparison) if report.comparison else None,
+        "receipt": report.receipt,
+        "tampered": report.tampered._asdict() if report.tampered else None,
     }
 
 
-def _plain(
-    found: Dispute | ClaimedOutcomes | Forgery | JobReport | ReputationRecord | None,
+def _part_to_json(
+    part: Dispute | ClaimedOutcomes | Forgery | JobReport | ReputationRecord | None,
 ) -> dict[str, Any] | None:
-    """A part of the story in JSON's own types: ids in hex, amounts as text."""
-    if found is None:
+    """Return a part of the report in JSON's own types: ids in hex, amounts as text."""
+    if part is None:
         return None
-    fields = found._asdict().items()
-    return {name: _value(name, value) for name, value in fields}
+    return {name: _value(name, value) for name, value in part._asdict().items()}
 
 
 def _value(name: str, value: object) -> object:
     if isinstance(value, bytes):
-        return f"0x{value.hex()}"
+        return to_hex(value)
     return str(value) if name.endswith("_units") else value
 
 
-def _show_trials(story: DemoReport, console: Console) -> None:
-    """What went wrong on the way, and what came of it."""
+def _print_disputes(report: DemoReport, console: Console) -> None:
+    """Print a table of what went wrong on the way, and what came of it."""
     table = Table(title="What went wrong, and what came of it", box=box.SIMPLE, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column()
-    for what, told in _trials(story):
-        table.add_row(what, told)
+    for event, result in _dispute_rows(report):
+        table.add_row(event, result)
     console.print(table)
 
 
-def _trials(story: DemoReport) -> Iterator[tuple[str, str]]:
-    reversals = sum(earned.reversals for earned in story.contracts)
+def _dispute_rows(report: DemoReport) -> Iterator[tuple[str, str]]:
+    reversals = sum(result.reversals for result in report.contracts)
     yield "sent back", f"{reversals} outcomes were taken back while their contract held back for it"
-    dispute, silence, fraud = story.dispute, story.claimed, story.forgery
+    dispute, claimed, forgery = report.dispute, report.claimed, report.forgery
     if dispute is not None:
         stated, ruled = format_amount(dispute.stated_units), format_amount(dispute.ruled_units)
-        told = f"the owner disputed a statement of {stated} TEST; the arbiter replayed the log and"
-        yield "disputed", f"{told} ruled {ruled} ({dispute.gas_used:,} gas)"
-    if silence is not None:
-        told = f"a verifier said nothing; its operator proved {silence.claims} outcomes by the log"
-        paid = format_amount(silence.paid_units)
-        yield "never stated", f"{told} and was paid {paid} TEST ({silence.gas_used:,} gas)"
-    if fraud is not None:
-        stated, paid = format_amount(fraud.stated_units), format_amount(fraud.paid_units)
-        told = f"publisher and verifier of another log stated {stated} TEST; a stranger showed its"
-        shown = f"entries {' and '.join(map(str, fraud.exhibits))}: {fraud.kind}"
-        back = f"{paid} was paid, {format_amount(fraud.refund_units)} went back"
-        yield "lied", f"{told} {shown} ({fraud.gas_used:,} gas); {back}"
+        result = (
+            f"the owner disputed a statement of {stated} TEST; the arbiter replayed the log and "
+            f"ruled {ruled} ({dispute.gas_used:,} gas)"
+        )
+        yield "disputed", result
+    if claimed is not None:
+        paid = format_amount(claimed.paid_units)
+        result = (
+            f"a verifier said nothing; its operator proved {claimed.claims} outcomes by the log "
+            f"and was paid {paid} TEST ({claimed.gas_used:,} gas)"
+        )
+        yield "never stated", result
+    if forgery is not None:
+        stated, paid = format_amount(forgery.stated_units), format_amount(forgery.paid_units)
+        result = (
+            f"publisher and verifier of another log stated {stated} TEST; a stranger showed its "
+            f"entries {' and '.join(map(str, forgery.exhibits))}: {forgery.kind} "
+            f"({forgery.gas_used:,} gas); {paid} was paid, "
+            f"{format_amount(forgery.refund_units)} went back"
+        )
+        yield "lied", result
 
 
-def _show_elsewhere(story: DemoReport, console: Console) -> None:
-    """What other places took from the log."""
-    job, record = story.job, story.reputation
+def _print_integrations(report: DemoReport, console: Console) -> None:
+    """Print what an ERC-8183 job and ERC-8004's registry took from the log."""
+    job, reputation = report.job, report.reputation
     if job is not None and job.is_completed:
         console.print(
             f"An ERC-8183 job of {format_amount(job.budget_units)} TEST named the log as its "
             f"evaluator: the statement at entry {job.position} completed it."
         )
-    if record is not None:
+    if reputation is not None:
         console.print(
-            f"ERC-8004's registry says that agent {record.agent_id} was paid "
-            f"{format_amount(record.units)} TEST for {record.motion}: a settlement wrote it."
+            f"ERC-8004's registry says that agent {reputation.agent_id} was paid "
+            f"{format_amount(reputation.units)} TEST for {reputation.motion}: a settlement wrote "
+            f"it."
         )
 
 
-def _show_contracts(contracts: list[ContractResult], console: Console) -> None:
+def _print_contracts(contracts: list[ContractResult], console: Console) -> None:
     table = Table(
         title="What each contract earned, was paid, and had no budget for (TEST)",
         box=None,
@@ -174,29 +185,30 @@ def _show_contracts(contracts: list[ContractResult], console: Console) -> None:
         table.add_column(heading, no_wrap=True)
     for heading in ("outcomes", "reversed", "paid", "of it fee", "over"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for earned in contracts:
+    for result in contracts:
         table.add_row(
-            earned.operator,
-            earned.outcome,
-            f"{earned.outcomes:,}",
-            f"{earned.reversals:,}",
-            format_amount(earned.paid_units),
-            format_amount(earned.fee_units),
-            format_amount(earned.over_units),
+            result.operator,
+            result.outcome,
+            f"{result.outcomes:,}",
+            f"{result.reversals:,}",
+            format_amount(result.paid_units),
+            format_amount(result.fee_units),
+            format_amount(result.over_units),
         )
     console.print(table)
 
 
-def _show_transactions(story: DemoReport, console: Console) -> None:
+def _print_transactions(report: DemoReport, console: Console) -> None:
     console.print("[bold]Transactions[/], with the gas that each used:")
     gas = Counter[str]()
-    for transaction in story.transactions:
+    for transaction in report.transactions:
         kind = transaction.intent_key.split(":")[0]
         gas[kind] += transaction.gas_used
-        line = f"  {kind:8}{transaction.gas_used:>10,}  0x{transaction.tx_hash.hex()}"
+        line = f"  {kind:8}{transaction.gas_used:>10,}  {to_hex(transaction.tx_hash)}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    outcomes = sum(earned.outcomes for earned in story.contracts)
+    outcomes = sum(result.outcomes for result in report.contracts)
     if outcomes:
+        # What people sent about single contracts is left out: it is no cost of an outcome.
         spent = gas["publish"] + gas["settle"] + gas["release"]
         console.print(
             f"\nAnchoring, settling and releasing cost {-(-spent // outcomes):,} gas for each of "

@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Annotated, Literal
 
@@ -23,10 +23,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.backtest import evaluate as backtests
-from orchestrator.backtest import inputs as history
-from orchestrator.cli import contract as commands
-from orchestrator.cli.replay_view import comparison, show_comparison
+from orchestrator.backtest.evaluate import (
+    Report,
+    Spool,
+    evaluate_history,
+    open_spool,
+    write_report,
+)
+from orchestrator.backtest.inputs import ContractPlan, read_contracts, read_policy, read_rows
+from orchestrator.cli.contract import add_contract_commands
+from orchestrator.cli.integrations import feedback, jobs
+from orchestrator.cli.options import NOTHING_DONE, Json
 from orchestrator.core.errors import (
     ChainError,
     DomainError,
@@ -42,10 +49,9 @@ from orchestrator.core.policy import Policy
 from orchestrator.core.units import format_amount
 from orchestrator.runtime.settings import read_settings
 from orchestrator.storage.files import read_bytes
-from orchestrator.verify.receipt_check import check_receipt, receipt_chain
 
-# What speaks to a chain or serves HTTP takes seconds to import; each command imports its own, so
-# that a backtest does not wait for them.
+# The modules that speak to a chain or serve HTTP take seconds to import. Each command imports its
+# own, so that a backtest does not wait for them.
 
 OK, FALSE_CLAIM, BAD_INPUT, MISSING = 0, 1, 2, 3
 MAX_RECEIPT_BYTES = 1_048_576
@@ -59,10 +65,8 @@ app = typer.Typer(
 console = Console()
 errors = Console(stderr=True)
 
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
 
-
-@app.command()
+@app.command(help="What would these contracts have paid on this history?")
 def backtest(
     events: Annotated[Path, typer.Option(help="Product events: time,lead,event,value (CSV).")],
     touches: Annotated[Path, typer.Option(help="Touches: time,lead,operator,action (CSV).")],
@@ -74,24 +78,24 @@ def backtest(
     settle: Annotated[
         bool, typer.Option("--settle", help="Run it through a real log, chain and escrow as well.")
     ] = False,
-    json_out: JsonFlag = False,
+    json_out: Json = False,
 ) -> None:
-    """What would these contracts have paid on this history?"""
-    rules = history.read_policy(policy)
-    plans = history.read_contracts(contracts, rules)
+    """Evaluate contracts on a recorded history, and print what they would have paid."""
+    rules = read_policy(policy)
+    plans = read_contracts(contracts, rules)
     if settle:
-        from orchestrator.backtest import on_chain as settled
+        from orchestrator.backtest import on_chain
 
-        settled.check_plans(plans)
-    with backtests.spool() as spool:
-        report = backtests.run(history.rows(events, touches), rules, plans, spool)
+        on_chain.check_plans(plans)
+    with open_spool() as spool:
+        report = evaluate_history(read_rows(events, touches), rules, plans, spool)
         if settle:
-            _settle(report, spool, (events, touches), rules, plans)
+            _settle_on_chain(report, spool, (events, touches), rules, plans)
         if output is not None or json_out:
-            with _destination(output) as file:
-                backtests.write_report(report, spool.lines(), file)
+            with _open_output(output) as file:
+                write_report(report, spool.lines(), file)
         if not json_out:
-            _show_report(report)
+            _print_report(report)
 
 
 @app.command()
@@ -99,24 +103,26 @@ def demo(
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the servers up until interrupted.")
     ] = False,
-    json_out: JsonFlag = False,
+    json_out: Json = False,
 ) -> None:
     """Live eighteen months of a real market: real log, real chain, real HTTP, real payouts."""
-    from orchestrator.cli import demo_view as stories
+    from orchestrator.cli import demo_view
     from orchestrator.simulation.demo import Demo
 
     settings = read_settings(os.environ)
-    with _scratch() as folder:
-        say = _progress()
-        with Demo(folder, say, rpc_url=settings.rpc_url, database_url=settings.database_url) as run:
-            story = run.run()
-            if json_out:
-                typer.echo(json.dumps(stories.document(story)))
-            else:
-                stories.show(story, console)
-            if keep:
-                console.print(stories.how_to_use(story), markup=False, soft_wrap=True)
-                _until_interrupted()
+    rpc_url, database_url = settings.rpc_url, settings.database_url
+    with (
+        _server_folder() as folder,
+        Demo(folder, _progress_writer(), rpc_url=rpc_url, database_url=database_url) as run,
+    ):
+        report = run.run()
+        if json_out:
+            typer.echo(json.dumps(demo_view.report_to_json(report)))
+        else:
+            demo_view.print_report(report, console)
+        if keep:
+            console.print(demo_view.format_usage(report), markup=False, soft_wrap=True)
+            _stop_on_signal().wait()
 
 
 @app.command()
@@ -125,25 +131,22 @@ def serve(
         list[str] | None,
         typer.Option(help="Run only this part: api, sequencer or pipeline. May be repeated."),
     ] = None,
-    json_out: JsonFlag = False,
+    json_out: Json = False,
 ) -> None:
     """Run a deployment: database and chain if they are local, API, sequencer and pipeline."""
-    from orchestrator.runtime import serve as services
+    from orchestrator.runtime.serve import PARTS, open_deployment, run_parts
 
     settings = read_settings(os.environ)
-    parts = tuple(only) if only else tuple(services.PARTS)
+    parts = tuple(only) if only else tuple(PARTS)
     for part in parts:
-        if part not in services.PARTS:
-            raise InputError(
-                "part-unknown", f"{part!r} is no part; there are {', '.join(services.PARTS)}"
-            )
-    say = _progress(as_json=json_out)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    with services.open_deployment(settings, parts, say) as stack:
-        services.run_parts(stack, settings, parts, stop, say)
-    say("stopped")
+        if part not in PARTS:
+            raise InputError("part-unknown", f"{part!r} is no part; there are {', '.join(PARTS)}")
+    write_progress = _progress_writer(as_json=json_out)
+    # Before the servers start, so that a signal while they do stops them in order.
+    stop = _stop_on_signal()
+    with open_deployment(settings, parts, write_progress) as stack:
+        run_parts(stack, settings, parts, stop, write_progress)
+    write_progress("stopped")
 
 
 @app.command()
@@ -152,21 +155,18 @@ def verify(
     rpc: Annotated[
         str | None, typer.Option(help="A node, to compare with what the chain holds.")
     ] = None,
-    json_out: JsonFlag = False,
+    json_out: Json = False,
 ) -> None:
     """Check a receipt: proofs, story, and with --rpc the anchor, the terms and the payout."""
+    from orchestrator.verify.receipt_check import check_receipt, receipt_chain
 
     document = _read_json(receipt)
-    chain = receipt_chain(document, rpc) if rpc else None
-    try:
-        shown = check_receipt(document, chain)
-    finally:
-        if chain is not None:
-            chain.close()
+    with receipt_chain(document, rpc) if rpc else nullcontext() as chain:
+        lines = check_receipt(document, chain)
     if json_out:
-        typer.echo(json.dumps({"valid": True, "on_chain": chain is not None, "shown": shown}))
+        typer.echo(json.dumps({"valid": True, "on_chain": chain is not None, "shown": lines}))
         return
-    for line in shown:
+    for line in lines:
         console.print(f"  {line}", markup=False, soft_wrap=True)
     console.print("the receipt holds", style="green")
 
@@ -175,30 +175,29 @@ def verify(
 def replay(
     url: Annotated[str, typer.Option(help="The API of the log to replay.")],
     rpc: Annotated[str, typer.Option(help="A node of the chain that it is anchored on.")],
-    json_out: JsonFlag = False,
+    json_out: Json = False,
 ) -> None:
     """Judge a public log from its first entry, and compare payouts with the chain."""
+    from orchestrator.cli.replay_view import comparison_to_json, print_comparison
     from orchestrator.client.http import Client
-    from orchestrator.verify import comparison as checks
+    from orchestrator.verify import comparison
 
     with Client(url) as client:
-        chain, log_id = checks.connect(client, rpc)
-        try:
-            found = checks.replay(client, chain, log_id)
-        finally:
-            chain.close()
+        chain, log_id = comparison.connect(client, rpc)
+        with chain:
+            result = comparison.replay(client, chain, log_id)
     if json_out:
-        typer.echo(json.dumps(comparison(found)))
+        typer.echo(json.dumps(comparison_to_json(result)))
     else:
-        show_comparison(found, console)
+        print_comparison(result, console)
 
 
-@app.command()
-def doctor(json_out: JsonFlag = False) -> None:
-    """What is installed, reachable and in agreement; what to do about what is not."""
-    from orchestrator.runtime import doctor as doctors
+@app.command(help="What is installed, reachable and in agreement; what to do about what is not.")
+def doctor(json_out: Json = False) -> None:
+    """Examine the installation and what the settings name, and print a finding for each."""
+    from orchestrator.runtime.doctor import examine
 
-    findings = doctors.examine(lambda: read_settings(os.environ))
+    findings = examine(lambda: read_settings(os.environ))
     if json_out:
         typer.echo(json.dumps([finding._asdict() for finding in findings]))
     else:
@@ -217,18 +216,18 @@ def main() -> None:
     try:
         app()
     except DomainError as error:
-        _complain(error.message)
+        _print_error(error.message)
         sys.exit(_exit_code(error))
     except OSError as error:
-        _complain(f"{error.filename or 'the system says'}: {error.strerror or error}")
+        _print_error(f"{error.filename or 'the system says'}: {error.strerror or error}")
         # What stdout would not take is still in its buffer and must not fail again at exit.
         sys.stdout = io.StringIO()
         sys.exit(MISSING)
 
 
-for command in commands.ALL:
-    app.command()(command)
-app.add_typer(commands.jobs)
+add_contract_commands(app)
+app.command()(feedback)
+app.add_typer(jobs)
 
 
 @app.callback()
@@ -236,34 +235,33 @@ def tallystick() -> None:
     """Pays autonomous agents for outcomes that a log can prove."""
 
 
-def _settle(
-    report: backtests.Report,
-    lines: backtests.Spool,
+def _settle_on_chain(
+    report: Report,
+    outcomes: Spool,
     files: tuple[Path, Path],
     policy: Policy,
-    plans: list[history.ContractPlan],
+    plans: list[ContractPlan],
 ) -> None:
-    """Run the same history for real, and hold the result against the pure one."""
-    from orchestrator.backtest import on_chain as settled
+    """Run the same history on a real chain, and compare the result with the evaluated one."""
+    from orchestrator.backtest.on_chain import OnChainBacktest, chain_start_ms, check_equal
     from orchestrator.simulation.sandbox import Sandbox, SandboxOptions
 
-    first = next(iter(history.rows(*files)), None)
-    start_ms = settled.start_ms(plans, first.time_ns if first else None)
+    first = next(iter(read_rows(*files)), None)
     settings = read_settings(os.environ)
-    with _scratch() as folder, backtests.spool() as spool:
-        plan = SandboxOptions(
+    with _server_folder() as folder, open_spool() as settled_outcomes:
+        options = SandboxOptions(
             folder,
-            start_ms,
+            chain_start_ms(plans, first.time_ns if first else None),
             "backtest.tallystick",
             database_url=settings.database_url,
             rpc_url=settings.rpc_url,
         )
-        with Sandbox(plan, _progress()) as scene:
-            run = settled.SettledRun(scene, policy, plans)
-            found = run.run(history.rows(*files), spool)
-        settled.check_equal(report, found, lines.lines(), spool.lines())
+        with Sandbox(options, _progress_writer()) as sandbox:
+            backtest = OnChainBacktest(sandbox, policy, plans)
+            settled = backtest.run(read_rows(*files), settled_outcomes)
+        check_equal(report, settled, outcomes.lines(), settled_outcomes.lines())
     errors.print("settled on a real chain: log, escrow and wallets give the same numbers")
-    for name, units in run.overpaid_units.items():
+    for name, units in backtest.overpaid_units.items():
         errors.print(
             f"contract {name!r} has paid {format_amount(units)} more than is payable: more "
             f"was reversed than was held back"
@@ -271,34 +269,39 @@ def _settle(
 
 
 @contextmanager
-def _scratch() -> Iterator[Path]:
-    """A folder for servers of our own, which run as another user where we are root."""
+def _server_folder() -> Iterator[Path]:
+    """Make a temporary folder for servers of our own."""
     with tempfile.TemporaryDirectory(prefix="tallystick-") as name:
         folder = Path(name)
+        # Where we are root the servers run as another user, who must be able to enter.
         folder.chmod(0o755)
         yield folder
 
 
-def _progress(*, as_json: bool = False) -> Callable[[str], None]:
-    """Says what is being done, on stderr, with the seconds since the start."""
+def _progress_writer(*, as_json: bool = False) -> Callable[[str], None]:
+    """Return what writes a line of progress on stderr, with the seconds since now.
+
+    With `as_json` it writes a JSON document a line, on stdout.
+    """
     started = time.monotonic()
 
-    def say(what: str) -> None:
+    def write(line: str) -> None:
         elapsed_s = time.monotonic() - started
         if as_json:
-            typer.echo(json.dumps({"elapsed_ms": int(elapsed_s * 1000), "said": what}))
+            typer.echo(json.dumps({"elapsed_ms": int(elapsed_s * 1000), "said": line}))
         else:
             errors.print(f"[dim]{elapsed_s:6.1f}s[/]  ", end="")
-            errors.print(what, markup=False, highlight=False, soft_wrap=True)
+            errors.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    return say
+    return write
 
 
-def _until_interrupted() -> None:
+def _stop_on_signal() -> threading.Event:
+    """Return an event that the signals to interrupt and to terminate set."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    stop.wait()
+    return stop
 
 
 def _read_json(path: Path) -> object:
@@ -309,9 +312,9 @@ def _read_json(path: Path) -> object:
         raise InputError("json-invalid", f"{path}: is not readable as JSON") from None
 
 
-def _complain(message: str) -> None:
+def _print_error(message: str) -> None:
     line = " ".join(f"tallystick: {message}".splitlines())
-    # Servers and nodes have a say in messages, and none in what the terminal does.
+    # Servers and nodes write parts of messages; their control characters must not reach a terminal.
     line = "".join(letter if letter.isprintable() else "?" for letter in line)
     errors.print(Text(line, style="red"), soft_wrap=True)
 
@@ -323,7 +326,7 @@ def _exit_code(error: DomainError) -> int:
         case ProofError() | ReplayError():
             return FALSE_CLAIM
         case EscrowError():
-            return commands.NOTHING_DONE
+            return NOTHING_DONE
         case ChainError() | LocalError() | LogError() | ServerError():
             return MISSING
         case _:
@@ -331,8 +334,8 @@ def _exit_code(error: DomainError) -> int:
 
 
 @contextmanager
-def _destination(output: Path | None) -> Iterator[IO[str]]:
-    """Stdout, or a file that appears under its name only when it is complete."""
+def _open_output(output: Path | None) -> Iterator[IO[str]]:
+    """Open stdout, or a file that appears under its name only when it is complete."""
     if output is None:
         yield sys.stdout
         sys.stdout.flush()
@@ -354,7 +357,7 @@ def _destination(output: Path | None) -> Iterator[IO[str]]:
         raise InputError("file-unwritable", f"{output}: {error.strerror}") from None
 
 
-def _show_report(report: backtests.Report) -> None:
+def _print_report(report: Report) -> None:
     table = Table(title="What these contracts would have paid")
     for heading in ("contract", "outcomes", "reversed", "earned", "over budget", "payable"):
         side: Literal["left", "right"] = "left" if heading == "contract" else "right"

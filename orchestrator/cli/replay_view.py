@@ -1,21 +1,22 @@
-"""TODO."""
+"""A replay that held, as lines for people and as JSON."""
 
 from typing import Any
 
 from rich.console import Console
 
+from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.units import format_amount
 from orchestrator.verify.comparison import Comparison
 
 
-def comparison(found: Comparison) -> dict[str, Any]:
-    """A replay that held, as a JSON document."""
+def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
+    """Return a replay as JSON; amounts in base units as text."""
     return {
-        "entries": found.entries,
-        "anchored_size": found.anchored_size,
+        "entries": comparison.entries,
+        "anchored_size": comparison.anchored_size,
         "contracts": [
             {
-                "contract_id": f"0x{contract.contract_id.hex()}",
+                "contract_id": to_hex(contract.contract_id),
                 "outcomes": contract.outcomes,
                 "payable_units": str(contract.payable_units),
                 "paid_units": str(contract.paid_units),
@@ -23,24 +24,24 @@ def comparison(found: Comparison) -> dict[str, Any]:
                 "status": contract.status,
                 "is_ruled": contract.is_ruled,
             }
-            for contract in found.contracts
+            for contract in comparison.contracts
         ],
     }
 
 
-def show_comparison(found: Comparison, console: Console) -> None:
-    """A replay that held: each contract by the public log, and by the escrow."""
-    for contract in found.contracts:
+def print_comparison(comparison: Comparison, console: Console) -> None:
+    """Print each contract as the public log and the escrow have it, then how far they agree."""
+    for contract in comparison.contracts:
         status = contract.status + (", the arbiter ruled" if contract.is_ruled else "")
-        told = (
-            f"0x{contract.contract_id.hex()}\n"
+        text = (
+            f"{to_hex(contract.contract_id)}\n"
             f"  {status}; {contract.outcomes:,} outcomes, "
             f"{format_amount(contract.payable_units)} payable by the log, "
             f"{format_amount(contract.paid_units)} paid, "
             f"{format_amount(contract.owed_units)} still owed"
         )
-        console.print(told, markup=False, highlight=False, soft_wrap=True)
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
     console.print(
-        f"[green]{found.entries:,} entries are what the rules give[/], and the chain holds the "
-        f"root of the first {found.anchored_size:,}."
+        f"[green]{comparison.entries:,} entries are what the rules give[/], and the chain holds "
+        f"the root of the first {comparison.anchored_size:,}."
     )

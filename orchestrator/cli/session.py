@@ -1,4 +1,4 @@
-"""Where a person's wish becomes a transaction: the right escrow, the right key, a price, a yes.
+"""A signing command's work: find and check the deployment, explain a plan, ask, and send it.
 
 A contract's id is a digest that binds its chain and its escrow, so a server that names another
 deployment cannot make a command speak of another contract.
@@ -6,10 +6,10 @@ deployment cannot make a command speak of another contract.
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import typer
 from rich.console import Console
@@ -22,18 +22,16 @@ from orchestrator.chain.wallet import Quote, Sender, Sent, format_ether, quote
 from orchestrator.client.http import Client
 from orchestrator.client.log_server import served_deployment
 from orchestrator.core.entry import ZERO_ADDRESS
-from orchestrator.core.errors import (
-    ChainError,
-    EscrowError,
-    InputError,
-)
+from orchestrator.core.errors import ChainError, EscrowError, InputError
+from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.resource import ResourceGroup
 from orchestrator.core.terms import address_of, close_digest, sign_digest
 from orchestrator.core.units import DAY_S, format_second
 from orchestrator.storage import files
 from orchestrator.verify.log_copy import LogCopy, pages_of
 
 MAX_CLOCK_S = 900  # how far a node's block may be from our own clock where its time is signed
-# One transaction's own failure; after any other the next would fail as well, or come too soon.
+# Failures of one transaction alone. After any other the next would fail too, or come too soon.
 _OWN_FAILURES = ("would-revert", "gas-too-much", "call-reverted")
 
 
@@ -46,7 +44,7 @@ class Endpoints(NamedTuple):
 
 
 class RunOptions(NamedTuple):
-    """How a command is run. `key_file` is None only where nothing is signed."""
+    """The options of one run. `key_file` is None only where nothing is signed."""
 
     key_file: Path | None
     yes: bool = False
@@ -54,76 +52,75 @@ class RunOptions(NamedTuple):
     as_json: bool = False
 
 
-class CommandSession:
+class CommandSession(ResourceGroup):
     """A deployment, found and checked, and a server of its log. Use it with `with`.
 
     Where the escrow is named, the server is asked only for the log.
     """
 
-    def __init__(self, where: Endpoints) -> None:
-        self._exits = ExitStack()
-        try:
-            self._client = self._exits.enter_context(Client(where.api))
-            if where.escrow is None:
-                deployment, _ = served_deployment(self._client)
+    def __init__(self, endpoints: Endpoints) -> None:
+        super().__init__()
+        with self._opening():
+            self.client = self._exits.enter_context(Client(endpoints.api))
+            if endpoints.escrow is None:
+                deployment, _ = served_deployment(self.client)
             else:
-                deployment = find_deployment(where.rpc_url, where.escrow)
-            self.chain = self._exits.enter_context(Chain(where.rpc_url, deployment))
+                deployment = find_deployment(endpoints.rpc_url, endpoints.escrow)
+            self.chain = self._exits.enter_context(Chain(endpoints.rpc_url, deployment))
             self.chain.check()
-        except BaseException:
-            self._exits.close()
-            raise
 
-    def __enter__(self) -> Self:
-        return self
+    def integration_address(self, name: str, named: str | None) -> str:
+        """Return the address that was named for a contract beside the escrow, or the served one.
 
-    def __exit__(self, *_: object) -> None:
-        self._exits.close()
-
-    @property
-    def client(self) -> Client:
-        """The server of the log."""
-        return self._client
-
-    def beside(self, name: str, named: str | None) -> str:
-        """Where the contract of this name is that goes with the deployment: as named, or served."""
-        at: str | None = named or getattr(self.chain.addresses, name)
-        if at is None:
+        Raises InputError `NAME-unknown` if there is neither.
+        """
+        address: str | None = named or getattr(self.chain.addresses, name)
+        if address is None:
             raise InputError(f"{name}-unknown", f"name the contract: give --{name} ADDRESS")
-        return at
+        return address
 
-    def read(self, contract_id: bytes) -> ContractState:
-        """How this contract stands in the latest block."""
+    def read_contract(self, contract_id: bytes) -> ContractState:
+        """Return the state of a contract in the latest block."""
         return read_contract_state(self.chain, contract_id)
 
     @contextmanager
-    def casebook(self, found: ContractState | None = None) -> Iterator[LogCopy]:
-        """The log that this contract names; without one, the server's own."""
-        if found is None:
-            _, log_id = served_deployment(self._client)
-            asked = None
+    def open_log_copy(self, state: ContractState | None = None) -> Iterator[LogCopy]:
+        """Copy the log that this contract names; without a contract, the server's own."""
+        if state is None:
+            # A server that names another log than its own is found out by the log's root.
+            _, log_id = served_deployment(self.client)
+            contract_id = None
         else:
-            log_id, asked = found.terms.log_id, found.contract_id
-        with LogCopy(pages_of(self._client), self.chain, log_id, asked) as book:
-            yield book
+            log_id, contract_id = state.terms.log_id, state.contract_id
+        with LogCopy(pages_of(self.client), self.chain, log_id, contract_id) as log_copy:
+            yield log_copy
 
 
-# --- What was given -------------------------------------------------------------------------------
+# --- Files ----------------------------------------------------------------------------------------
 
 
-def read_key(path: Path | None) -> bytes:
-    """The private key in a file that only its owner may read. Raises InputError."""
-    if path is None:
-        raise InputError(
-            "key-missing",
-            "there is no key to sign with: give --key-file or set TALLYSTICK_KEY_FILE, or look "
-            "with --dry-run",
-        )
-    return files.read_key(path)
+def read_signing_key(options: RunOptions) -> bytes | None:
+    """Return the private key of these options; None for a dry run without a key.
+
+    Raises InputError `key-missing` where something is to be signed, and others for a file that
+    holds no key or that other users may read.
+    """
+    if options.key_file is not None:
+        return files.read_key(options.key_file)
+    if options.dry_run:
+        return None
+    raise InputError(
+        "key-missing",
+        "there is no key to sign with: give --key-file or set TALLYSTICK_KEY_FILE, or look "
+        "with --dry-run",
+    )
 
 
 def read_consent(path: Path) -> Consent:
-    """The other party's consent in a file that `close --sign` wrote. Raises InputError."""
+    """Return the other party's consent from a file that `close --sign` wrote.
+
+    Raises InputError `consent-malformed` for anything else.
+    """
     try:
         return Consent.from_json(json.loads(files.read_text(path)))
     except (ValueError, RecursionError):
@@ -138,219 +135,238 @@ def read_consent(path: Path) -> Consent:
 
 
 class Printer:
-    """Tells a person on stdout, or on stderr where stdout is for one JSON document."""
+    """A writer to stdout for people, or to stderr where stdout is for one JSON document."""
 
-    def __init__(self, how: RunOptions) -> None:
-        self._how = how
-        self._aside = Console(stderr=True)
-        self._console = self._aside if how.as_json else Console()
+    def __init__(self, options: RunOptions) -> None:
+        self._options = options
+        self._stderr = Console(stderr=True)
+        self._console = self._stderr if options.as_json else Console()
 
-    def say(self, line: str, style: str = "") -> None:
+    def print_line(self, line: str, style: str = "") -> None:
         self._console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
-    def aside(self, line: str) -> None:
-        """What goes on meanwhile, on stderr."""
-        self._aside.print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
+    def print_aside(self, line: str) -> None:
+        """Print a line on stderr, in any mode: progress, or what surrounds the output proper."""
+        self._stderr.print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
 
-    def document(self, document: object) -> None:
-        if self._how.as_json:
+    def print_json(self, document: object) -> None:
+        """Print the document if the command was asked for one."""
+        if self._options.as_json:
             typer.echo(json.dumps(document))
 
-    def agrees(self, question: str) -> bool:
-        """Whether the person says yes; no answer is no."""
-        if self._how.yes:
+    def confirm(self, question: str) -> bool:
+        """Ask, and return whether the person said yes; no answer is no."""
+        if self._options.yes:
             return True
         try:
-            said = typer.confirm(question, err=True)  # stdout may go to a file
+            is_confirmed = typer.confirm(question, err=True)  # stdout may go to a file
         except typer.Abort:
-            said = False
-        if not said:
-            self.aside("nothing was signed")
-        return said
-
-
-def act(where: Endpoints, how: RunOptions, find: Callable[[CommandSession], Plan]) -> bool:
-    """Find out what can be done, explain it, ask, and send it.
-
-    Returns whether it was done, or only explained where no more was wanted; False if the person
-    said no. What would fail is left out, and one that fails does not stop the others. Raises
-    `EscrowError` if there is nothing to do, or not now, `ChainError` if not all of it was done.
-    """
-    key = None if how.dry_run and how.key_file is None else read_key(how.key_file)
-    tell = Printer(how)
-    with CommandSession(where) as desk:
-        sender = None if key is None else Sender(desk.chain, key)
-        brief = find(desk)
-        head: dict[str, object] = {"looked": brief.lines, **brief.facts}
-        for line in brief.lines:
-            tell.say(line)
-        if brief.obstacle is not None:
-            for deed in brief.transactions:
-                tell.say(f"{deed.title}: not now")
-            planned = [_planned(deed) for deed in brief.transactions]
-            tell.document(head | {"transactions": planned, "sent": False})
-            raise brief.obstacle
-        steps = [_explain(tell, desk.chain, deed, sender) for deed in brief.transactions]
-        ready = [step for step in steps if step.failure is None]
-        if ready and sender is not None and not how.dry_run:
-            count = len(ready)
-            what = "this transaction" if count == 1 else f"these {count} transactions"
-            if not tell.agrees(f"Sign and send {what} from {sender.address}?"):
-                return False
-            steps = _send(tell, desk.chain, sender, steps)
-        is_sent = any(step.sent for step in steps)
-        planned = [_planned(*step) for step in steps]
-        tell.document(head | {"transactions": planned, "sent": is_sent})
-        _check_all(steps, is_sent=is_sent)
-        return True
+            is_confirmed = False
+        if not is_confirmed:
+            self.print_aside("nothing was signed")
+        return is_confirmed
 
 
 class PricedTransaction(NamedTuple):
-    """A deed with its price, and what became of it."""
+    """A planned transaction, its price if it can be sent, and its result once it was."""
 
-    deed: PlannedTransaction
+    planned: PlannedTransaction
     price: Quote | None = None
     sent: Sent | None = None
     failure: ChainError | EscrowError | None = None
 
+    def to_json(self) -> dict[str, object]:
+        call = self.planned.call
+        document: dict[str, object] = {
+            "title": self.planned.title,
+            "lines": self.planned.lines,
+            "by": self.planned.by,
+            "to": call.to,
+            "data": to_hex(call.data),
+            **self.planned.facts,
+        }
+        if self.price is not None:
+            document |= {
+                "gas": self.price.gas,
+                "likely_wei": str(self.price.likely_wei),
+                "most_wei": str(self.price.most_wei),
+            }
+        if self.sent is not None:
+            document |= {**self.sent._asdict(), "tx_hash": to_hex(self.sent.tx_hash)}
+        if self.failure is not None:
+            document["failure"] = self.failure.message
+        return document
 
-def _check_all(steps: list[PricedTransaction], *, is_sent: bool) -> None:
-    """Raise ChainError for what was to be done and was not: that is no quiet hour."""
-    left = [step.failure for step in steps if step.failure is not None]
-    if not left or (not is_sent and len(left) < len(steps)):
+
+def execute_plan(
+    endpoints: Endpoints, options: RunOptions, make_plan: Callable[[CommandSession], Plan]
+) -> bool:
+    """Make a plan, explain it, ask, and send its transactions.
+
+    Returns True if it was done, or only explained where no more was wanted; False if the person
+    said no. A transaction that would fail is left out, and one that fails does not stop the others.
+    Raises `EscrowError` if there is nothing to do, or not now, `ChainError` if not all of it was
+    done.
+    """
+    key = read_signing_key(options)
+    printer = Printer(options)
+    with CommandSession(endpoints) as session:
+        chain = session.chain
+        sender = None if key is None else Sender(chain, key)
+        plan = make_plan(session)
+        for line in plan.lines:
+            printer.print_line(line)
+        if plan.obstacle is not None:
+            for planned in plan.transactions:
+                printer.print_line(f"{planned.title}: not now")
+            _print_plan_json(printer, plan, [PricedTransaction(one) for one in plan.transactions])
+            raise plan.obstacle
+        steps = [_explain(printer, chain, planned, sender) for planned in plan.transactions]
+        count = sum(step.failure is None for step in steps)
+        if count and sender is not None and not options.dry_run:
+            which = "this transaction" if count == 1 else f"these {count} transactions"
+            if not printer.confirm(f"Sign and send {which} from {sender.address}?"):
+                return False
+            steps = _send(printer, chain, sender, steps)
+        _print_plan_json(printer, plan, steps)
+        _check_all_done(steps)
+        return True
+
+
+def _print_plan_json(printer: Printer, plan: Plan, steps: Sequence[PricedTransaction]) -> None:
+    """Print a plan and what became of its transactions, for programs."""
+    document: dict[str, object] = {"looked": plan.lines, **plan.facts}
+    document["transactions"] = [step.to_json() for step in steps]
+    document["sent"] = any(step.sent for step in steps)
+    printer.print_json(document)
+
+
+def _check_all_done(steps: Sequence[PricedTransaction]) -> None:
+    """Raise ChainError for transactions that were to be sent and failed.
+
+    A person who has something to do and cannot must not get the exit code of having nothing to do.
+    """
+    failures = [step.failure for step in steps if step.failure is not None]
+    is_sent = any(step.sent for step in steps)
+    if not failures or (not is_sent and len(failures) < len(steps)):
         return  # all is done, or some of it can be and was only explained
-    worst = next((error for error in left if isinstance(error, ChainError)), left[0])
+    worst = next((error for error in failures if isinstance(error, ChainError)), failures[0])
     if len(steps) > 1:
-        said = f"{len(left)} of {len(steps)} transactions were not done: {worst.message}"
-        raise ChainError("not-all-done" if is_sent else worst.code, said)
+        summary = f"{len(failures)} of {len(steps)} transactions were not done: {worst.message}"
+        raise ChainError("not-all-done" if is_sent else worst.code, summary)
     raise ChainError(worst.code, worst.message)
 
 
 def _send(
-    tell: Printer, chain: Chain, sender: Sender, steps: list[PricedTransaction]
+    printer: Printer, chain: Chain, sender: Sender, steps: Sequence[PricedTransaction]
 ) -> list[PricedTransaction]:
-    """Send what can be sent, one after the other, and say of each what became of it."""
-    done: list[PricedTransaction] = []
+    """Send what can be sent, one after the other, and print what became of each."""
+    results: list[PricedTransaction] = []
     stop: ChainError | EscrowError | None = None
     for step in steps:
-        deed, price = step.deed, step.price
+        planned, price = step.planned, step.price
         if price is None or stop is not None:
-            done.append(step._replace(failure=step.failure or stop))
+            results.append(step._replace(failure=step.failure or stop))
             continue
         try:
-            if any(one.sent or one.failure for one in done):
-                quote(chain, sender.address, deed.call)  # time has passed: somebody may have come
-            sent = sender.send(deed.call, price, tell.aside)
+            if any(result.sent or result.failure for result in results):
+                # Time has passed: another sender may have done the same meanwhile.
+                quote(chain, sender.address, planned.call)
+            sent = sender.send(planned.call, price, printer.print_aside)
         except (ChainError, EscrowError) as error:
-            tell.say(f"not done: {deed.title}: {error.message}", "red")
+            printer.print_line(f"not done: {planned.title}: {error.message}", "red")
             stop = None if error.code in _OWN_FAILURES else error
-            done.append(step._replace(failure=error))
+            results.append(step._replace(failure=error))
             continue
-        said = f"in block {sent.block_number}, with {sent.gas_used:,} gas"
-        tell.say(f"done: {deed.title}, {said}", "green")
-        done.append(step._replace(sent=sent))
-    return done
+        where = f"in block {sent.block_number}, with {sent.gas_used:,} gas"
+        printer.print_line(f"done: {planned.title}, {where}", "green")
+        results.append(step._replace(sent=sent))
+    return results
 
 
 def _explain(
-    tell: Printer, chain: Chain, deed: PlannedTransaction, sender: Sender | None
+    printer: Printer, chain: Chain, planned: PlannedTransaction, sender: Sender | None
 ) -> PricedTransaction:
-    """Say what a transaction does and costs. Raises InputError if it is not this key's to send."""
-    if sender is not None and deed.by and sender.address not in deed.by:
-        raise InputError(
-            "key-of-another",
-            f"only {' or '.join(deed.by)} can {deed.title}; the key is of {sender.address}",
-        )
-    tell.say(deed.title, "bold")
-    for line in deed.lines:
-        tell.say(f"  {line}")
-    tell.say(f"  who can send it: {' or '.join(deed.by) or 'anyone'}")
-    by = sender.address if sender is not None else (*deed.by, ZERO_ADDRESS)[0]
+    """Print what a transaction does and costs. Raises InputError if this key may not send it."""
+    if sender is not None:
+        _check_party(sender.address, planned.by, planned.title)
+    printer.print_line(planned.title, "bold")
+    for line in planned.lines:
+        printer.print_line(f"  {line}")
+    printer.print_line(f"  who can send it: {' or '.join(planned.by) or 'anyone'}")
+    # Without a key the price is asked for a party that could send it, or for any address at all.
+    by = sender.address if sender is not None else (*planned.by, ZERO_ADDRESS)[0]
     try:
-        price = quote(chain, by, deed.call)
+        price = quote(chain, by, planned.call)
     except (ChainError, EscrowError) as error:
         if error.code not in _OWN_FAILURES:
             raise
-        tell.say(f"  it cannot be sent: {error.message}", "red")
-        return PricedTransaction(deed, failure=error)
-    tell.say(
+        printer.print_line(f"  it cannot be sent: {error.message}", "red")
+        return PricedTransaction(planned, failure=error)
+    printer.print_line(
         f"  gas: {price.gas:,}, which costs {format_ether(price.likely_wei)} at the price of now, "
         f"at most {format_ether(price.most_wei)}; what it does not use is not paid"
     )
-    return PricedTransaction(deed, price)
+    return PricedTransaction(planned, price)
 
 
-def _planned(
-    deed: PlannedTransaction,
-    price: Quote | None = None,
-    sent: Sent | None = None,
-    failure: ChainError | EscrowError | None = None,
-) -> dict[str, object]:
-    planned: dict[str, object] = {
-        "title": deed.title,
-        "lines": deed.lines,
-        "by": deed.by,
-        "to": deed.call.to,
-        "data": f"0x{deed.call.data.hex()}",
-        **deed.facts,
-    }
-    if price is not None:
-        planned |= {
-            "gas": price.gas,
-            "likely_wei": str(price.likely_wei),
-            "most_wei": str(price.most_wei),
-        }
-    if sent is not None:
-        planned |= {**sent._asdict(), "tx_hash": f"0x{sent.tx_hash.hex()}"}
-    if failure is not None:
-        planned["failure"] = failure.message
-    return planned
+def _check_party(address: str, parties: Sequence[str], action: str) -> None:
+    """Raise InputError unless this address is one of the parties; without parties, anyone may."""
+    if parties and address not in parties:
+        raise InputError(
+            "key-of-another", f"only {' or '.join(parties)} can {action}; the key is of {address}"
+        )
 
 
-def our_clock() -> int:
-    """UTC seconds by this machine."""
+# --- Signing a consent ----------------------------------------------------------------------------
+
+
+def local_time_s() -> int:
+    """Return the UTC second by this machine's clock."""
     return int(time.time())
 
 
-def _check_clock(chain: Chain, block_s: int) -> None:
-    if abs(block_s - our_clock()) > MAX_CLOCK_S:
+def _check_node_clock(chain: Chain, block_s: int) -> None:
+    """Raise ChainError `clock-differs` if the node's time is far from this machine's."""
+    now_s = local_time_s()
+    if abs(block_s - now_s) > MAX_CLOCK_S:
         raise ChainError(
             "clock-differs",
             f"by {chain.node.name} it is {format_second(block_s)}, by our own clock "
-            f"{format_second(our_clock())}; a false time can make a signature good for ever; ask "
+            f"{format_second(now_s)}; a false time can make a signature good for ever; ask "
             f"another node, or set the clock",
         )
 
 
 def sign_consent(
-    where: Endpoints, how: RunOptions, contract_id: bytes, amount: str, days: int
+    endpoints: Endpoints, options: RunOptions, contract_id: bytes, amount: str, days: int
 ) -> bool:
     """Explain what ending a contract at this amount does, ask, and print a signature for it.
 
     Returns False if the person said no. Raises ChainError `clock-differs` for a node whose time
     would make the signature good for longer than was asked.
     """
-    key = None if how.dry_run and how.key_file is None else read_key(how.key_file)
-    tell = Printer(how)
-    with CommandSession(where) as desk:
-        found = desk.read(contract_id)
-        _check_clock(desk.chain, found.now_s)
-        units, expires_at_s = found.parse_amount(amount), found.now_s + days * DAY_S
-        parties = (found.terms.owner, found.terms.operator)
-        if key is not None and address_of(key) not in parties:
-            raise InputError(
-                "key-of-another",
-                f"only {' or '.join(parties)} can agree to it; the key is of {address_of(key)}",
-            )
-        for line in describe_closing(found, units, expires_at_s):
-            tell.aside(line)
-        tell.aside("it happens when the other party sends this signature; it cannot be taken back")
-        if key is None or how.dry_run:
+    key = read_signing_key(options)
+    printer = Printer(options)
+    with CommandSession(endpoints) as session:
+        state = session.read_contract(contract_id)
+        _check_node_clock(session.chain, state.now_s)
+        units, expires_at_s = state.parse_amount(amount), state.now_s + days * DAY_S
+        if key is not None:
+            parties = (state.terms.owner, state.terms.operator)
+            _check_party(address_of(key), parties, "agree to it")
+        for line in describe_closing(state, units, expires_at_s):
+            printer.print_aside(line)
+        printer.print_aside(
+            "it happens when the other party sends this signature; it cannot be taken back"
+        )
+        if key is None or options.dry_run:
             return True
-        if not tell.agrees(f"Sign this as {address_of(key)}?"):
+        if not printer.confirm(f"Sign this as {address_of(key)}?"):
             return False
-        digest = close_digest(desk.chain.escrow_domain, contract_id, units, expires_at_s)
+        digest = close_digest(session.chain.escrow_domain, contract_id, units, expires_at_s)
     signature = sign_digest(digest, key)
     consent = Consent(contract_id, units, expires_at_s, address_of(key), signature)
+    # Without --json as well: the document is what the command is run for.
     typer.echo(json.dumps(consent.to_json()))
     return True

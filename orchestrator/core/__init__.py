@@ -1,1 +1,1 @@
-"""The pure middle: no I/O, no clock, no randomness; the time and new ids are arguments."""
+"""The pure core: no I/O, no clock, no randomness; the time and new ids are arguments."""

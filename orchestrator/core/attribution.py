@@ -1,6 +1,6 @@
-"""Which touch, and so which contract, a transition is attributed to.
+"""Attribution: the touch, and so the contract, that a transition is credited to.
 
-The same words hold here, in the escrow's refutations and in a stranger's replay:
+The same rules hold here, in the escrow's refutations and in a stranger's replay:
 
 * A touch *counts* for a contract if it is by that contract's operator on that lead, stands before
   the transition in the log, and `opens_at ≤ its time ≤ t`, t being the transition's time.
@@ -29,7 +29,8 @@ class TouchAt(NamedTuple):
 class TouchHistory:
     """One operator's touches on one lead, in log order; their times never decrease.
 
-    `touches` holds those that can still count, `count` and `latest` speak of all there were.
+    `touches` holds those that can still count. `count` and `latest` (a position) are about all
+    that were ever added.
     """
 
     touches: list[TouchAt] = field(default_factory=list)
@@ -43,7 +44,7 @@ class TouchHistory:
 
 
 class Window(Protocol):
-    """What attribution needs of a contract's terms. Times in UTC milliseconds."""
+    """The part of a contract's terms that attribution needs. Times in UTC milliseconds."""
 
     @property
     def opens_at_ms(self) -> int: ...
@@ -54,7 +55,7 @@ class Window(Protocol):
 def qualifying_touch(
     touches: Sequence[TouchAt], window: Window, at_ms: int, model: str
 ) -> TouchAt | None:
-    """The touch by which a contract may claim a transition at `at_ms`, or None.
+    """Return the touch by which a contract may claim a transition at `at_ms`, or None.
 
     `touches` are those before the transition in the log, in log order.
     """
@@ -70,10 +71,11 @@ def qualifying_touch(
 
 
 def winner(candidates: Iterable[tuple[C, TouchAt]], model: str) -> tuple[C, TouchAt] | None:
-    """The winning (contract, touch); candidates come in the order their contracts were opened."""
+    """Return the winning (contract, touch); candidates come in the order of opening."""
     earliest = model == "first_touch"
     best: tuple[C, TouchAt] | None = None
     for candidate in candidates:
+        # Strictly better: of two contracts with the same touch, the one opened first stays.
         if best is None or (
             candidate[1].position < best[1].position
             if earliest
@@ -83,21 +85,21 @@ def winner(candidates: Iterable[tuple[C, TouchAt]], model: str) -> tuple[C, Touc
     return best
 
 
-def forget_needless(trail: TouchHistory, windows: Iterable[Window], model: str) -> None:
+def forget_needless(history: TouchHistory, windows: Iterable[Window], model: str) -> None:
     """Drop the newest touch, or older ones, that no contract can ever be credited with.
 
     Only for a history whose contracts are all known beforehand and whose times never decrease:
     then `first_touch` needs, for each contract, the first touch since it opened, and `last_touch`
-    needs the newest one alone. This bounds a trail by the number of contracts.
+    needs the newest one alone. This bounds a history by the number of contracts.
     """
     if model == "last_touch":
-        del trail.touches[:-1]
+        del history.touches[:-1]
         return
-    newest = trail.touches[-1]
-    before = trail.touches[-2].time_ms if len(trail.touches) > 1 else None
+    newest = history.touches[-1]
+    before = history.touches[-2].time_ms if len(history.touches) > 1 else None
     needed = any(
         window.opens_at_ms <= newest.time_ms and (before is None or before < window.opens_at_ms)
         for window in windows
     )
     if not needed:
-        trail.touches.pop()
+        history.touches.pop()

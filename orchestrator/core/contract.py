@@ -1,4 +1,4 @@
-"""What a contract owes: amounts, running totals, and the statements that settle them.
+"""An open contract in the log: its rules, its running totals, and when they are stated.
 
 Totals only grow: a reversal is added to `reversed`, never taken from `earned`. A settlement entry
 states both totals, and the escrow pays what the latest statement exceeds the earlier ones by.
@@ -9,11 +9,12 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from orchestrator.core.entry import AMOUNT_LIMIT, TIME_MS_LIMIT, address_word
+from orchestrator.core.escrow_model import times_of
 from orchestrator.core.fields import Model, Name, Share, ShortBytes, TimeMs, Truth, Units, Word
 from orchestrator.core.terms import Terms
 from orchestrator.core.units import BPS
 
-NEVER_MS = (TIME_MS_LIMIT >> 2) - 1  # the most that a stored contract may say
+NEVER_MS = (TIME_MS_LIMIT >> 2) - 1  # the latest time that a stored contract may name
 
 
 class ContractRules(NamedTuple):
@@ -21,7 +22,7 @@ class ContractRules(NamedTuple):
 
     Identifiers are opaque words: 32 bytes in the log, names in a backtest. `statement_group`
     orders a tick's settlement entries so that those which the escrow takes in one call are
-    neighbours; after `statements_until_ms` it takes none but of reversals alone.
+    neighbors. After `statements_until_ms` the escrow takes statements of reversals alone.
     """
 
     contract_id: Word
@@ -44,16 +45,16 @@ class ContractRules(NamedTuple):
     statements_until_ms: TimeMs = NEVER_MS
 
     def amount_units(self, value_units: int) -> int:
-        """What one outcome of this value pays: unit price plus the revenue share, rounded down."""
+        """Return what an outcome of this value pays: price plus revenue share, rounded down."""
         return self.unit_price_units + value_units * self.revenue_share_bps // BPS
 
 
 @dataclass(slots=True)
 class Contract:
-    """An open contract and its running totals, all in token base units or log indexes.
+    """An open contract and its running totals. Amounts are in token base units.
 
-    `last_*` are the log indexes of its latest entries of that kind, 0 for none: index 0 is the
-    log's genesis and can be nobody's outcome.
+    `opened` is the position of its opening, `last_*` those of its latest entries of that kind. 0
+    means none, since position 0 is the log's genesis.
     """
 
     rules: ContractRules
@@ -73,51 +74,54 @@ class Contract:
         return self.earned_units - self.reversed_units
 
     def is_statement_due(self, now_ms: int) -> bool:
-        """Whether there is anything to state that the escrow would still take.
+        """Return whether there is anything to state that the escrow would still take.
 
-        It takes nothing of a contract that its parties have closed. Outcomes are stated until the
-        grace period ends; what is taken back may follow for as long as that can happen, but not
-        together with outcomes that were not stated in time. (That it takes none back which was
-        worth nothing either is not known here; such a statement is refused and changes nothing.)
+        The escrow takes nothing of a contract that its parties have closed. Outcomes are stated
+        until the grace period ends. Reversals may follow for as long as they can happen, but not
+        together with outcomes that were not stated in time. (The escrow also refuses a late
+        statement whose reversals are worth nothing. That is not known here; the refusal changes
+        nothing.)
         """
         if self.closed_at_ms is not None:
             return False
         end_ms = self.rules.statements_until_ms
         if now_ms <= end_ms:
             return max(self.last_outcome, self.last_reversal) > self.last_settlement
+        # Reversals alone: every outcome is below the last settlement.
         only_reverses = self.last_reversal > self.last_settlement >= self.last_outcome
         return only_reverses and now_ms <= end_ms + self.rules.holdback_period_ms
 
     def has_room_for(self, amount_units: int) -> bool:
-        """Whether an outcome of this amount keeps the contract within its budget."""
+        """Return whether an outcome of this amount keeps the contract within its budget."""
+        # A reversal gives back room, but the escrow keeps what was ever earned in 80 bits.
         return (
             self.payable_units + amount_units <= self.rules.budget_units
             and self.earned_units + amount_units < AMOUNT_LIMIT
         )
 
     def covers(self, at_ms: int) -> bool:
-        """Whether a transition at this time can count: between opening and end."""
+        """Return whether a transition at this time can count: between opening and end."""
         return self.rules.opens_at_ms <= at_ms <= self.rules.deadline_ms and (
             self.closed_at_ms is None or at_ms <= self.closed_at_ms
         )
 
     def is_live(self, at_ms: int) -> bool:
-        """Whether it may still count transitions at or after this time."""
+        """Return whether it may still count transitions at or after this time."""
         return at_ms <= self.rules.deadline_ms and self.closed_at_ms is None
 
     def is_binding(self, at_ms: int) -> bool:
-        """Whether an event at or after this time may still add to its outcomes or reverse one."""
+        """Return whether an event at or after this time may still add an outcome or reverse one."""
         return self.is_live(at_ms - self.rules.holdback_period_ms)
 
-    def add_outcome(self, index: int, amount_units: int) -> None:
+    def add_outcome(self, position: int, amount_units: int) -> None:
         self.earned_units += amount_units
         self.outcomes += 1
-        self.last_outcome = index
+        self.last_outcome = position
 
-    def add_reversal(self, index: int, amount_units: int) -> None:
+    def add_reversal(self, position: int, amount_units: int) -> None:
         self.reversed_units += amount_units
         self.reversals += 1
-        self.last_reversal = index
+        self.last_reversal = position
 
 
 class PaidOutcome(NamedTuple):
@@ -132,7 +136,7 @@ class PaidOutcome(NamedTuple):
 
 
 def latest_reversible(paid: list[PaidOutcome], state: str, at_ms: int) -> PaidOutcome | None:
-    """The lead's latest unreversed outcome into `state`, if `at_ms` is within its holdback period.
+    """Return the lead's latest unreversed outcome into `state`, if it can be reversed at `at_ms`.
 
     Only the latest is ever looked at: an expired one is not skipped for an older one beneath it.
     """
@@ -143,10 +147,11 @@ def latest_reversible(paid: list[PaidOutcome], state: str, at_ms: int) -> PaidOu
 
 
 def forget_expired(paid: list[PaidOutcome], horizon_ms: int) -> list[PaidOutcome]:
-    """`paid` without what no event from `horizon_ms` on can reverse.
+    """Return `paid` without what no event from `horizon_ms` on can reverse.
 
     An expired outcome shields all older ones into its state, so these go with it.
     """
+    # From the latest down, since the latest expired one decides about those beneath it.
     kept: list[PaidOutcome] = []
     shielded: set[str] = set()
     for outcome in reversed(paid):
@@ -159,7 +164,7 @@ def forget_expired(paid: list[PaidOutcome], horizon_ms: int) -> list[PaidOutcome
 
 
 def rules_of(terms: Terms, contract_id: bytes) -> ContractRules:
-    """What the fold reads of signed terms. `contract_id` is their EIP-712 digest."""
+    """Return the rules in signed terms. `contract_id` is their EIP-712 digest."""
     return ContractRules(
         contract_id=contract_id,
         surface=terms.surface,
@@ -177,11 +182,12 @@ def rules_of(terms: Terms, contract_id: bytes) -> ContractRules:
         deadline_ms=terms.deadline_s * 1000,
         attribution_window_ms=terms.attribution_window_s * 1000,
         holdback_period_ms=terms.holdback_period_s * 1000,
+        # The escrow settles several contracts in one call if these four are the same.
         statement_group=sha256(
             address_word(terms.token)
             + address_word(terms.verifier)
             + address_word(terms.fee_recipient)
             + terms.fee_bps.to_bytes(2)
         ).digest(),
-        statements_until_ms=(terms.deadline_s + terms.grace_s) * 1000,
+        statements_until_ms=times_of(terms).statements_until_s * 1000,
     )

@@ -1,12 +1,19 @@
-"""Domain errors: what was wrong, which value, what to do. They know nothing of HTTP or exit codes.
+"""Domain errors: one class for an area of the domain, one code for a rule.
 
-Every class is one area of the domain and every raise names one violated rule by its `code`, so
-that a caller can branch on the rule without reading the sentence.
+A caller can branch on the rule without reading the message. The message says what was wrong, with
+the value, and what to do. HTTP statuses and exit codes are chosen elsewhere.
 """
+
+_MOST_CHARS = 60
+
+
+def shorten(text: str) -> str:
+    """Return at most 60 characters of a text that a message shows."""
+    return text if len(text) <= _MOST_CHARS else text[: _MOST_CHARS - 3] + "..."
 
 
 class DomainError(Exception):
-    """A rule of the domain was violated.
+    """A violation of a rule of the domain.
 
     `code` is a stable kebab-case name of the rule; the message is one line for a person.
     """
@@ -18,11 +25,11 @@ class DomainError(Exception):
 
 
 class EntryError(DomainError):
-    """A log entry or one of its packed words is not canonical."""
+    """A log entry, or one of its packed words, that is not canonical."""
 
 
 class ProofError(DomainError):
-    """A Merkle proof does not prove what it claims, or cannot be built for these sizes."""
+    """A Merkle proof that does not prove what it claims, or cannot be built for these sizes."""
 
 
 class TermsError(DomainError):
@@ -38,32 +45,32 @@ class RequestError(DomainError):
 
 
 class EvidenceError(DomainError):
-    """A case that the log's entries do not prove, or that nobody would judge."""
+    """A case that the log's entries do not prove, or that has not the form of one."""
 
 
 class EscrowError(DomainError):
-    """What the escrow would refuse at this time."""
+    """A call that the escrow would refuse at this time."""
 
 
 class InputError(DomainError):
-    """A file or an option that the user gave cannot be read as what it should be."""
+    """A file or an option of the user that cannot be read as what it should be."""
 
 
 class ReplayError(DomainError):
-    """The public record contradicts itself, the rules, or the chain."""
+    """A public record that contradicts itself, the rules, or the chain."""
 
 
 class LogError(DomainError):
-    """The stored log is not in the state that its writer demands."""
+    """A stored log that is not in the state that its writer demands."""
 
 
 class ServerError(DomainError):
-    """A server that we asked refused, or did not answer as it should."""
+    """A server that was asked and refused, or did not answer as it should."""
 
 
 class ChainError(DomainError):
-    """The node, or a contract on it, is not what the settings say."""
+    """A node, or a contract on it, that is not what the settings say."""
 
 
 class LocalError(DomainError):
-    """A server of our own cannot be started, or did not stay up."""
+    """A local server that cannot be started, or did not stay up."""

@@ -1,4 +1,4 @@
-"""Bytes as people and JSON write them: `0x` and lower-case hex digits."""
+"""Hexadecimal text for bytes: `0x` and lower-case digits, as people and JSON write them."""
 
 
 def to_hex(data: bytes) -> str:

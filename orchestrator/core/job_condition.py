@@ -1,8 +1,8 @@
-"""ERC-8183 jobs that a log decides: under which condition, and whether a statement meets it.
+"""The condition under which a log completes an ERC-8183 job.
 
-A job's evaluator is an address that the condition alone decides (`JobEvaluators`). What is judged
-here word by word, as Solidity judges it, is an entry that somebody else wrote; its place in the log
-and the verifier's signature are for the chain to check.
+A job's evaluator is an address that the condition alone decides (`JobEvaluators`). An entry is
+checked here word by word, as Solidity checks it, since any publisher may have written it. That it
+stands in the log, and that the verifier signed, is for the chain to check.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,11 +11,12 @@ from typing import NamedTuple
 from eth_utils.address import to_checksum_address
 
 from orchestrator.core.entry import address_word
-from orchestrator.core.evidence.exhibits import SETTLEMENT, Words, statement
+from orchestrator.core.evidence.exhibits import SETTLEMENT, Words, unpack_statement
+from orchestrator.core.hexadecimal import to_hex
 
 
 class Condition(NamedTuple):
-    """What completes a job; the Solidity struct of this name, in its order.
+    """The condition that completes a job; the Solidity struct of this name, in its order.
 
     `subject` is the id of a contract in the log `log_id`, `minimum_units` the net value that its
     statement must reach, `commerce` the ERC-8183 contract that holds the job. Until `deadline_s`
@@ -33,32 +34,33 @@ class Condition(NamedTuple):
 
     @classmethod
     def from_abi(cls, values: Sequence[object]) -> "Condition":
-        """The condition of the struct's values, as an ABI decoder returns them."""
+        """Build the condition from the struct's values, as an ABI decoder returns them."""
         commerce, log_id, verifier, *others = values
         return cls(_address(commerce), log_id, _address(verifier), *others)  # type: ignore[arg-type]
 
     def to_json(self) -> dict[str, object]:
-        """For programs: ids in hex, the amount as text."""
+        """Return a JSON object: ids in hex, the amount as decimal text."""
         return self._asdict() | {
-            "log_id": f"0x{self.log_id.hex()}",
-            "subject": f"0x{self.subject.hex()}",
+            "log_id": to_hex(self.log_id),
+            "subject": to_hex(self.subject),
             "minimum_units": str(self.minimum_units),
         }
 
-    def shortfalls(self, said: Words) -> Iterator[str]:
-        """Why this entry does not complete a job, one phrase for each rule; none if it does."""
-        stated = statement(said.payload)
-        if said.kind != SETTLEMENT:
+    def shortfalls(self, entry: Words) -> Iterator[str]:
+        """Yield a phrase for each rule by which this entry does not complete a job."""
+        stated = unpack_statement(entry.payload)
+        if entry.kind != SETTLEMENT:
             yield "it is no statement"
-        if said.actor != address_word(self.verifier):
+        if entry.actor != address_word(self.verifier):
             yield "it is another verifier's"
-        if said.subject != self.subject:
+        if entry.subject != self.subject:
             yield "it is about another contract"
-        if said.value != stated.earned - stated.reversed:
+        # Where more is reversed than earned, no value equals the difference: words have no sign.
+        if entry.value != stated.earned - stated.reversed:
             yield f"its value is not {stated.earned} earned less {stated.reversed} reversed"
-        if said.value < self.minimum_units:
-            yield f"it states {said.value} base units, and {self.minimum_units} are asked for"
-        if said.time_ms < self.stated_from_s * 1000:
+        if entry.value < self.minimum_units:
+            yield f"it states {entry.value} base units, and {self.minimum_units} are asked for"
+        if entry.time_ms < self.stated_from_s * 1000:
             yield "it was made too early"
 
 

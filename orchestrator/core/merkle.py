@@ -10,7 +10,7 @@ level, if the run's lowest node is a right child, its left sibling; then, if the
 is a left child with a sibling, that sibling. For one leaf that is the inclusion path.
 
 Wherever a function takes leaf hashes, the caller must have hashed the data itself: a hash that
-somebody else names may be an interior node. An inclusion or run proof does not bind the tree's
+another party names may be an interior node. An inclusion or run proof does not bind the tree's
 size, so a size has to come from where its root comes from.
 """
 
@@ -19,6 +19,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from orchestrator.core.errors import ProofError
+from orchestrator.core.hexadecimal import to_hex
 
 HASH_BYTES = 32
 SIZE_LIMIT = 1 << 40  # exclusive
@@ -40,12 +41,12 @@ class Subtree(NamedTuple):
 
 
 def leaf_hash(data: bytes) -> bytes:
-    """The hash of a leaf with this data."""
+    """Return the hash of a leaf with this data."""
     return sha256(b"\0" + data).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    """The hash of an interior node."""
+    """Return the hash of an interior node."""
     return sha256(b"\1" + left + right).digest()
 
 
@@ -56,7 +57,7 @@ class CompactRange:
     """
 
     def __init__(self, size: int = 0, nodes: Sequence[bytes] = ()) -> None:
-        """`nodes` as `nodes` gives them. Raises ProofError if they cannot be those of `size`."""
+        """Start from the nodes of a tree. Raises ProofError if they cannot be those of `size`."""
         _check_size("size", size)
         _check_hashes("nodes", nodes)
         if len(nodes) != size.bit_count():
@@ -66,14 +67,14 @@ class CompactRange:
             )
         self._size = size
         levels = [level for level in range(size.bit_length()) if size >> level & 1]
-        # By level. What stands at a level whose bit of the size is zero is stale and never read.
+        # By level. A node at a level whose bit of the size is zero is stale and never read.
         self._pending = [b""] * SIZE_LIMIT.bit_length()
         for level, node in zip(levels, reversed(nodes), strict=True):
             self._pending[level] = node
 
     @property
     def size(self) -> int:
-        """How many leaves the tree has."""
+        """The number of leaves."""
         return self._size
 
     @property
@@ -83,7 +84,7 @@ class CompactRange:
         return tuple(self._pending[level] for level in levels if self._size >> level & 1)
 
     def root(self) -> bytes:
-        """The root of the tree; `EMPTY_ROOT` if there is no leaf."""
+        """Return the root of the tree; `EMPTY_ROOT` if there is no leaf."""
         return _fold(self.nodes) if self._size else EMPTY_ROOT
 
     def append(self, leaf: bytes) -> list[Subtree]:
@@ -93,43 +94,45 @@ class CompactRange:
     def extend(self, leaves: Iterable[bytes]) -> list[Subtree]:
         """Append leaf hashes; return the subtrees completed at levels 8, 16, 24, …, lowest first.
 
-        These, beside the leaf hashes, are the hashes that tiles hold; within a level they come in
-        order of position. Raises ProofError, and changes nothing, on a hash that is not
-        32 bytes or on a tree that would get too large.
+        These, beside the leaf hashes, are the hashes that tiles hold. Within a level they come in
+        order of position. Raises ProofError, and changes nothing, for a hash that is not 32 bytes
+        or a tree that would get too large.
         """
         nodes = list(leaves)
         _check_hashes("leaves", nodes)
         _check_size("size", self._size + len(nodes))
         completed = []
-        level, index = 0, self._size  # of nodes[0]
+        level, position = 0, self._size  # of nodes[0]
         self._size += len(nodes)
         while nodes:
             if level and level % TILE_LEVELS == 0:
-                completed += [Subtree(level, index + i, node) for i, node in enumerate(nodes)]
-            if index & 1:
+                completed += [Subtree(level, position + i, node) for i, node in enumerate(nodes)]
+            # The first node is a right child: its left sibling has been waiting for it.
+            if position & 1:
                 nodes.insert(0, self._pending[level])
+            # What is left without a sibling waits in its turn.
             if len(nodes) & 1:
                 self._pending[level] = nodes.pop()
             nodes = _parents(nodes)
-            index >>= 1
+            position >>= 1
             level += 1
         return completed
 
 
 def root_of(leaves: Iterable[bytes]) -> bytes:
-    """The root of the tree over these leaf hashes."""
+    """Return the root of the tree over these leaf hashes."""
     tree = CompactRange()
     tree.extend(leaves)
     return tree.root()
 
 
-def inclusion_proof(index: int, size: int, read: Reader) -> list[bytes]:
-    """RFC 9162 §2.1.3.1: the proof that leaf `index` is in the tree of `size` leaves."""
-    return run_proof(index, 1, size, read)
+def inclusion_proof(position: int, size: int, read: Reader) -> list[bytes]:
+    """Return the proof that leaf `position` is in the tree of `size` leaves (RFC 9162 §2.1.3.1)."""
+    return run_proof(position, 1, size, read)
 
 
 def run_proof(first: int, count: int, size: int, read: Reader) -> list[bytes]:
-    """The proof that leaves [first, first + count) are in the tree of `size` leaves."""
+    """Return the proof that leaves [first, first + count) are in the tree of `size` leaves."""
     _check_run(first, count, size)
     proof = []
     level, low, high, last = 0, first, first + count - 1, size - 1
@@ -143,30 +146,30 @@ def run_proof(first: int, count: int, size: int, read: Reader) -> list[bytes]:
 
 
 def consistency_proof(old: int, new: int, read: Reader) -> list[bytes]:
-    """RFC 9162 §2.1.4.1: the proof that the tree of `new` leaves extends that of `old` leaves.
+    """Return the proof that the tree of `new` leaves extends that of `old` (RFC 9162 §2.1.4.1).
 
-    Empty for `old == new` and for `old == 0`, which every tree extends.
+    It is empty for `old == new`, and for `old == 0`, which every tree extends.
     """
     _check_growth(old, new)
     if old in (0, new):
         return []
-    level, index, last = _highest_common(old, new)
+    level, position, last = _highest_common(old, new)
     # Where the old tree is perfect its root is the starting point, and the verifier has it.
-    proof = [_node(level, index, new, read)] if index else []
+    proof = [_node(level, position, new, read)] if position else []
     while last:
-        if index & 1:
-            proof.append(_node(level, index - 1, new, read))
-        elif index < last:
-            proof.append(_node(level, index + 1, new, read))
-        level, index, last = level + 1, index >> 1, last >> 1
+        if position & 1:
+            proof.append(_node(level, position - 1, new, read))
+        elif position < last:
+            proof.append(_node(level, position + 1, new, read))
+        level, position, last = level + 1, position >> 1, last >> 1
     return proof
 
 
 def verify_inclusion(
-    leaf: bytes, index: int, size: int, path: Sequence[bytes], root: bytes
+    leaf: bytes, position: int, size: int, path: Sequence[bytes], root: bytes
 ) -> None:
-    """RFC 9162 §2.1.3.2: raise ProofError unless leaf hash `leaf` is at `index` under `root`."""
-    verify_run((leaf,), index, size, path, root)
+    """Raise ProofError unless leaf hash `leaf` is there under `root` (RFC 9162 §2.1.3.2)."""
+    verify_run((leaf,), position, size, path, root)
 
 
 def verify_run(
@@ -194,10 +197,10 @@ def verify_run(
 def verify_consistency(
     old_size: int, old_root: bytes, new_size: int, new_root: bytes, proof: Sequence[bytes]
 ) -> None:
-    """RFC 9162 §2.1.4.2: raise ProofError unless the new tree extends the old one.
+    """Raise ProofError unless the new tree extends the old one (RFC 9162 §2.1.4.2).
 
-    From size 0 the old root must be `EMPTY_ROOT` and the proof empty; nothing is then said of the
-    new root. Equal sizes need equal roots and an empty proof.
+    From size 0 the old root must be `EMPTY_ROOT` and the proof empty; the new root is then not
+    checked. Equal sizes need equal roots and an empty proof.
     """
     _check_growth(old_size, new_size)
     _check_hashes("roots", (old_root, new_root))
@@ -209,15 +212,16 @@ def verify_consistency(
     if old_size in (0, new_size):
         rest.check_consumed()
         return
-    _, index, last = _highest_common(old_size, new_size)
-    old = new = rest.take() if index else old_root
+    _, position, last = _highest_common(old_size, new_size)
+    old = new = rest.take() if position else old_root
     while last:
-        if index & 1:
+        # Both trees have what stands to the left; only the new one has anything to the right.
+        if position & 1:
             sibling = rest.take()
             old, new = node_hash(sibling, old), node_hash(sibling, new)
-        elif index < last:
+        elif position < last:
             new = node_hash(new, rest.take())
-        index, last = index >> 1, last >> 1
+        position, last = position >> 1, last >> 1
     rest.check_consumed()
     _check_root("old_root", old, old_root)
     _check_root("new_root", new, new_root)
@@ -246,7 +250,8 @@ class _Proof:
 
 
 def _parents(nodes: Sequence[bytes]) -> list[bytes]:
-    """One level up from an even number of nodes. Hot: `node_hash` written out."""
+    """Return the parents of an even number of nodes."""
+    # Hot: `node_hash` written out.
     halves = iter(nodes)
     return [
         sha256(b"\1" + left + right).digest() for left, right in zip(halves, halves, strict=True)
@@ -254,16 +259,19 @@ def _parents(nodes: Sequence[bytes]) -> list[bytes]:
 
 
 def _fold(nodes: Sequence[bytes]) -> bytes:
-    """The root over neighbouring perfect subtrees that grow smaller from left to right."""
+    """Return the root over neighboring perfect subtrees that grow smaller from left to right."""
     root = nodes[-1]
     for node in reversed(nodes[:-1]):
         root = node_hash(node, root)
     return root
 
 
-def _node(level: int, index: int, size: int, read: Reader) -> bytes:
-    """The node over leaves [index << level, (index + 1) << level) of a tree of `size` leaves."""
-    start = index << level
+def _node(level: int, position: int, size: int, read: Reader) -> bytes:
+    """Return the node that stands over `Subtree(level, position)` in a tree of `size` leaves.
+
+    At the tree's right edge it spans fewer leaves than 1 << level.
+    """
+    start = position << level
     length = min(size - start, 1 << level)
     parts = []
     for height in range(length.bit_length() - 1, -1, -1):
@@ -275,9 +283,10 @@ def _node(level: int, index: int, size: int, read: Reader) -> bytes:
 
 
 def _highest_common(old: int, new: int) -> tuple[int, int, int]:
-    """Level and index of the highest node whose last leaf is the old tree's, and the level's last.
+    """Return the highest node whose last leaf is the old tree's, and the level's last position.
 
-    It is the last of the perfect subtrees that make up the old tree, and the new tree has it too.
+    As (level, position, last). It is the last of the perfect subtrees that make up the old tree,
+    and the new tree has it too.
     """
     level = (old & -old).bit_length() - 1
     return level, (old - 1) >> level, (new - 1) >> level
@@ -311,8 +320,8 @@ def _check_hashes(name: str, hashes: Sequence[bytes]) -> None:
             raise ProofError("hash-length", f"{name}: a hash has 32 bytes, not {len(value)}")
 
 
-def _check_root(name: str, computed: bytes, given: bytes) -> None:
-    if computed != given:
+def _check_root(name: str, computed: bytes, claimed: bytes) -> None:
+    if computed != claimed:
         raise ProofError(
-            "root-mismatch", f"{name} is 0x{given.hex()}; the proof leads to 0x{computed.hex()}"
+            "root-mismatch", f"{name} is {to_hex(claimed)}; the proof leads to {to_hex(computed)}"
         )

@@ -1,4 +1,4 @@
-"""A surface's policy: its lead lifecycle, what events do there, how outcomes are attributed.
+"""A surface's policy: its lead lifecycle, the effect of events, how outcomes are attributed.
 
 A policy is a plain document (YAML or JSON). It is parsed once, strictly, into an immutable
 `Policy`; its hash, SHA-256 over canonical JSON, is what both parties of a contract sign.
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from orchestrator.core.errors import PolicyError
+from orchestrator.core.errors import PolicyError, shorten
 from orchestrator.core.units import DAY_S
 
 MOTIONS = ("acquisition", "activation", "conversion", "expansion")
@@ -28,7 +28,7 @@ _DIGITS = re.compile(r"[0-9]{1,18}")
 
 
 class Verdict(StrEnum):
-    """What a policy makes of a product event."""
+    """A policy's answer to a product event."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
@@ -55,10 +55,10 @@ class Reversal:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one event does to a lead: which outcomes it reverses first, then which state it enters.
+    """The effect of one event on a lead: it reverses outcomes first, then it enters a state.
 
-    `to` is the state entered, or where the event is refused the state it would have entered, or
-    None where the event names no transition that applies.
+    `to` is the state entered, or the one that a refused event would have entered, or None if no
+    transition on the event applies.
     """
 
     verdict: Verdict
@@ -92,7 +92,7 @@ class Policy:
     _reverses: Mapping[str, tuple[str, ...]]
 
     def step(self, state: str, event: str) -> Step:
-        """What `event` does to a lead in `state`.
+        """Return the effect of `event` on a lead in `state`.
 
         An event that the policy does not name is ignored. One that it names only as transitions,
         none of them from this state, is refused. Every other is accepted, and reverses first.
@@ -105,33 +105,33 @@ class Policy:
         return Step(Verdict.ACCEPTED, reverses, to)
 
     def motions_into(self, state: str) -> tuple[str, ...]:
-        """The motions of the transitions into a state, each once."""
+        """Return the motions of the transitions into a state, each once."""
         return tuple(dict.fromkeys(move.motion for move in self.transitions if move.to == state))
 
     def enters(self, state: str, to: str) -> bool:
-        """Whether an event that reverses nothing moves a lead from `state` into `to`."""
+        """Return whether an event that reverses nothing moves a lead from `state` into `to`."""
         return any(
             source == state and entered == to and event not in self._reverses
             for (event, source), entered in self._steps.items()
         )
 
     def refuses(self, state: str, to: str) -> bool:
-        """Whether an event that leads into `to` can be refused to a lead in `state`."""
+        """Return whether an event that leads into `to` can be refused to a lead in `state`."""
         return any(
             named == to and (event, state) not in self._steps and event not in self._reverses
             for event, named in self._named.items()
         )
 
     def is_reversible(self, state: str) -> bool:
-        """Whether any event can take back an outcome into `state`."""
+        """Return whether any event can take back an outcome into `state`."""
         return any(reversal.of == state for reversal in self.reversals)
 
     def level_for(self, action: str) -> int | None:
-        """The lowest trust level that may take `action`; None if the policy does not offer it."""
+        """Return the lowest trust level that may take `action`; None if it is not offered."""
         return dict(self.actions).get(action)
 
     def document(self) -> dict[str, object]:
-        """The policy as the canonical document whose hash is `hash`."""
+        """Return the canonical document whose hash is `hash`."""
         return _document(self)
 
 
@@ -160,6 +160,7 @@ def parse(document: object) -> Policy:
     limit = table.get("touches_per_lead")
     touches_per_lead = None if limit is None else _integer(limit, "touches_per_lead", 1, 10_000)
 
+    # An event and a state decide the next state, so two ways out of one state are an error.
     steps: dict[tuple[str, str], str] = {}
     named: dict[str, str] = {}
     for transition in transitions:
@@ -189,19 +190,20 @@ def parse(document: object) -> Policy:
         _named=named,
         _reverses=reverses,
     )
+    # The hash is over the parsed policy, so that documents that mean the same have the same hash.
     digest = hashlib.sha256(canonical_json(policy.document())).digest()
     object.__setattr__(policy, "hash", digest)
     return policy
 
 
 def canonical_json(value: object) -> bytes:
-    """JSON with sorted keys, no spaces and only ASCII, so that equal values have equal bytes."""
+    """Return JSON with sorted keys, no spaces and only ASCII: equal values have equal bytes."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return text.encode("ascii")
 
 
 def is_name(text: str) -> bool:
-    """Whether `text` fits one log word: 1 to 32 printable ASCII characters, no outer spaces."""
+    """Return whether `text` fits a log word: 1 to 32 printable ASCII characters, trimmed."""
     return _NAME.fullmatch(text) is not None
 
 
@@ -231,7 +233,7 @@ def _table(value: object, where: str) -> Mapping[str, object]:
 
 def _list(value: object, where: str, most: int) -> Sequence[object]:
     if not isinstance(value, list | tuple):
-        raise PolicyError("not-a-list", f"{where} must be a list, not {_shown(value)}")
+        raise PolicyError("not-a-list", f"{where} must be a list, not {_format_value(value)}")
     if len(value) > most:
         raise PolicyError("list-too-long", f"{where} has {len(value)} items; at most {most}")
     return value
@@ -240,6 +242,7 @@ def _list(value: object, where: str, most: int) -> Sequence[object]:
 def _known_keys(
     table: Mapping[str, object], required: set[str], optional: set[str], where: str
 ) -> None:
+    # Sorted, so that the same document is refused with the same message everywhere.
     missing = sorted(required - table.keys())
     if missing:
         raise PolicyError("key-missing", f"{where} lacks {missing[0]!r}")
@@ -255,7 +258,7 @@ def _name(value: object, where: str) -> str:
     if not isinstance(value, str) or not is_name(value):
         raise PolicyError(
             "name-invalid",
-            f"{where} must be 1 to 32 printable ASCII characters, not {_shown(value)}",
+            f"{where} must be 1 to 32 printable ASCII characters, not {_format_value(value)}",
         )
     return value
 
@@ -263,18 +266,20 @@ def _name(value: object, where: str) -> str:
 def _one_of(value: object, choices: Sequence[str], where: str) -> str:
     if not isinstance(value, str) or value not in choices:
         raise PolicyError(
-            "choice-unknown", f"{where} must be one of {', '.join(choices)}, not {_shown(value)}"
+            "choice-unknown",
+            f"{where} must be one of {', '.join(choices)}, not {_format_value(value)}",
         )
     return value
 
 
 def _integer(value: object, where: str, least: int, most: int) -> int:
+    # Decimal text too, since a form or a CSV file has no other numbers. A bool is an int in Python.
     if isinstance(value, str) and _DIGITS.fullmatch(value):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise PolicyError(
             "number-invalid",
-            f"{where} must be a whole number from {least} to {most}, not {_shown(value)}",
+            f"{where} must be a whole number from {least} to {most}, not {_format_value(value)}",
         )
     return value
 
@@ -283,6 +288,7 @@ def _states(value: object) -> tuple[str, ...]:
     states = tuple(_name(item, "a state") for item in _list(value, "states", MAX_STATES))
     if not states:
         raise PolicyError("states-empty", "states must name at least one state")
+    # Quadratic, and bounded by MAX_STATES.
     for state in states:
         if states.count(state) > 1:
             raise PolicyError("state-twice", f"state {state!r} stands twice in states")
@@ -291,7 +297,9 @@ def _states(value: object) -> tuple[str, ...]:
 
 def _state(value: object, states: Sequence[str], where: str) -> str:
     if not isinstance(value, str) or value not in states:
-        raise PolicyError("state-unknown", f"{where} names {_shown(value)}, which is no state")
+        raise PolicyError(
+            "state-unknown", f"{where} names {_format_value(value)}, which is no state"
+        )
     return value
 
 
@@ -338,11 +346,10 @@ def _actions(value: object) -> tuple[tuple[str, int], ...]:
     )
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     # YAML's aliases let a small document describe a table that no memory could hold written out.
     if isinstance(value, Mapping):
         return "a table"
     if isinstance(value, list | tuple):
         return "a list"
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return shorten(repr(value))

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from orchestrator.core.decide import decide
 from orchestrator.core.entry import Entry, described
 from orchestrator.core.errors import ChainError, DomainError, EntryError, ReplayError, ServerError
-from orchestrator.core.kinds import Clock, Documents, Kind, kind_of
+from orchestrator.core.kinds import Clock, Kind, kind_of
 from orchestrator.core.opening import EventOpening, Record
+from orchestrator.core.replay_rules import Documents
 from orchestrator.core.world import World
 
 

@@ -15,7 +15,8 @@ from orchestrator.core.terms import Terms
 class Addresses(NamedTuple):
     """A deployment's contracts: checksummed addresses, and the block where their events begin.
 
-    `feedback` writes to ERC-8004's registry, `evaluators` makes ERC-8183's: not all have them.
+    `feedback` writes to ERC-8004's registry, `evaluators` deploys ERC-8183's evaluators; a
+    deployment may have neither.
     """
 
     chain_id: int
@@ -27,9 +28,9 @@ class Addresses(NamedTuple):
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Addresses":
-        """Read the addresses in a document; other members are passed over.
+        """Read the addresses in a document, and ignore its other members.
 
-        Raises LookupError, TypeError, ValueError or AttributeError for what is garbled.
+        Raises LookupError, TypeError, ValueError or AttributeError for a garbled member.
         """
         return cls(
             int(document["chain_id"]),
@@ -51,7 +52,11 @@ class TokenInfo(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A deployment: its contracts, the log it keeps, and the terms that it asks for."""
+    """A deployment: its contracts, its log, and the terms that it asks for.
+
+    `fee_bps` and `fee_recipient` are what its contracts must pay, `verifier` the key that signs its
+    statements, `registrant` the wallet that registered the log.
+    """
 
     addresses: Addresses
     log_id: bytes
@@ -63,10 +68,10 @@ class Site:
     fee_recipient: str = ZERO_ADDRESS
 
     def serves(self, terms: Terms) -> bool:
-        """Return whether we work for a contract that names our verifier, by its token and fee."""
-        fee = terms.fee_bps, terms.fee_recipient
-        is_our_token = any(terms.token == token.address for token in self.tokens)
-        return is_our_token and fee == (self.fee_bps, self.fee_recipient)
+        """Return whether this deployment settles a contract with this token and fee."""
+        is_token_listed = any(terms.token == token.address for token in self.tokens)
+        is_fee_paid = (terms.fee_bps, terms.fee_recipient) == (self.fee_bps, self.fee_recipient)
+        return is_token_listed and is_fee_paid
 
     def to_json(self) -> dict[str, object]:
         """Return the JSON object that `from_json` reads."""
@@ -110,5 +115,5 @@ class Site:
 
 
 def _optional_address(document: Mapping[str, Any], name: str) -> str | None:
-    given = document.get(name)
-    return None if given is None else to_checksum_address(given)
+    address = document.get(name)
+    return None if address is None else to_checksum_address(address)

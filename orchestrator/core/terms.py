@@ -8,10 +8,10 @@ Every function here raises `TermsError` and nothing else.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 from eth_keys.constants import SECPK1_N
 from eth_keys.datatypes import PrivateKey, Signature
@@ -21,8 +21,12 @@ from eth_utils.crypto import keccak
 from eth_utils.exceptions import ValidationError
 
 from orchestrator.core.entry import AMOUNT_LIMIT, ZERO_ADDRESS, address_word, ascii_text, ascii_word
-from orchestrator.core.errors import EntryError, TermsError
+from orchestrator.core.errors import EntryError, TermsError, shorten
+from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.units import BPS, DAY_S
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 ATTRIBUTIONS = ("first_touch", "last_touch")  # by their uint8 on chain
 # The escrow keeps times in 40 bits of seconds.
@@ -87,7 +91,7 @@ class Domain(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """An outcome contract's terms. Whatever could not be hashed is refused when it is built.
+    """An outcome contract's terms. Values that could not be hashed are refused at construction.
 
     Addresses are `0x` strings with their EIP-55 checksum, ids 32 bytes, amounts token base units,
     times UTC seconds, shares hundredths of a percent. Zero means none for `arbiter`,
@@ -133,7 +137,7 @@ class Terms:
 
     @property
     def is_plain(self) -> bool:
-        """Whether statements pay at once: nothing to challenge, hold back, slow down or claim."""
+        """True if statements pay at once: no challenge, holdback, rate cap or claim period."""
         return not (
             self.challenge_period_s
             or self.holdback_bps
@@ -143,40 +147,44 @@ class Terms:
         )
 
     def to_abi(self) -> tuple[object, ...]:
-        """The values of the Solidity struct, in its order."""
+        """Return the values of the Solidity struct, in its order."""
         return tuple(_to_abi(name, getattr(self, name)) for name in _NAMES)
 
     @classmethod
     def from_abi(cls, values: Sequence[object]) -> "Terms":
-        """The terms of a Solidity struct's values, as an ABI decoder returns them."""
+        """Build terms from a Solidity struct's values, as an ABI decoder returns them."""
         if len(values) != len(_FIELDS):
             raise TermsError("fields-count", f"terms have {len(_FIELDS)} fields, not {len(values)}")
         fields = zip(_FIELDS, values, strict=True)
         return cls(**{name: _from_abi(name, kind, value) for (name, _, kind), value in fields})
 
     def to_json(self) -> dict[str, str | int | bool]:
-        """A flat JSON object: ids in lower-case hex, 256-bit integers as decimal text."""
+        """Return a flat JSON object: ids in lower-case hex, 256-bit integers as decimal text."""
         return {name: _to_json(abi_type, getattr(self, name)) for name, _, abi_type in _FIELDS}
 
     @classmethod
     def from_json(cls, document: object) -> "Terms":
-        """The terms of such an object, each value in the one form that `to_json` writes."""
+        """Build terms from such an object, each value in the one form that `to_json` writes."""
         if not isinstance(document, Mapping):
-            raise TermsError("not-a-table", f"terms must be a JSON object, not {_shown(document)}")
+            raise TermsError(
+                "not-a-table", f"terms must be a JSON object, not {_format_value(document)}"
+            )
         missing = [name for name in _NAMES if name not in document]
         if missing:
             raise TermsError("key-missing", f"terms lack {', '.join(missing)}")
         unknown = [key for key in document if key not in _NAMES]
         if unknown:
-            raise TermsError("key-unknown", f"terms have an unknown key {_shown(unknown[0])}")
+            raise TermsError(
+                "key-unknown", f"terms have an unknown key {_format_value(unknown[0])}"
+            )
         return cls(**{name: _from_json(name, kind, document[name]) for name, _, kind in _FIELDS})
 
 
-# --- What keys sign -------------------------------------------------------------------------------
+# --- Digests and signatures -----------------------------------------------------------------------
 
 
 def contract_id(terms: Terms, domain: Domain) -> bytes:
-    """The EIP-712 digest of the terms: the contract's id, and what owner and operator sign.
+    """Return the EIP-712 digest of the terms: the contract's id, which owner and operator sign.
 
     `domain` is the escrow's.
     """
@@ -184,14 +192,17 @@ def contract_id(terms: Terms, domain: Domain) -> bytes:
 
 
 def terms_hash(terms: Terms) -> bytes:
-    """The EIP-712 struct hash of the terms."""
+    """Return the EIP-712 struct hash of the terms."""
     return _struct_hash(TERMS_TYPE, *map(_word, terms.to_abi()))
 
 
 def verified_digest(
     domain: Domain, log_id: bytes, size: int, root: bytes, first: int, count: int
 ) -> bytes:
-    """What a verifier signs: entries [first, first + count) under this root. Escrow's domain."""
+    """Return the digest that a verifier signs for entries [first, first + count) under this root.
+
+    `domain` is the escrow's.
+    """
     words = (log_id, _uint64("size", size), root, _uint64("first", first), _uint64("count", count))
     return _digest(domain, _struct_hash(VERIFIED_TYPE, *words))
 
@@ -199,7 +210,10 @@ def verified_digest(
 def close_digest(
     domain: Domain, contract_id: bytes, payable_units: int, expires_at_s: int
 ) -> bytes:
-    """What both parties sign to end a contract with this payable in all. Escrow's domain."""
+    """Return the digest that both parties sign to end a contract with this payable in all.
+
+    `domain` is the escrow's.
+    """
     _check_abi("contract_id", "bytes32", contract_id)
     _check_abi("payable_units", "uint256", payable_units)
     words = (contract_id, _word(payable_units), _uint64("expires_at_s", expires_at_s))
@@ -207,12 +221,15 @@ def close_digest(
 
 
 def checkpoint_digest(domain: Domain, log_id: bytes, size: int, root: bytes) -> bytes:
-    """What the log's publisher signs, so that anyone can anchor it. The event log's domain."""
+    """Return the digest that the log's publisher signs, so that anyone can anchor the checkpoint.
+
+    `domain` is the event log's.
+    """
     return _digest(domain, _struct_hash(CHECKPOINT_TYPE, log_id, _uint64("size", size), root))
 
 
 def terms_typed_data(terms: Terms, domain: Domain) -> dict[str, object]:
-    """The terms as `eth_signTypedData_v4` takes them: JSON values only, digest `contract_id`."""
+    """Return the terms for `eth_signTypedData_v4`: JSON values only, with digest `contract_id`."""
     values = zip(_FIELDS, terms.to_abi(), strict=True)
     return {
         "types": {"EIP712Domain": _type_members(DOMAIN_TYPE), "Terms": _type_members(TERMS_TYPE)},
@@ -228,7 +245,7 @@ def terms_typed_data(terms: Terms, domain: Domain) -> dict[str, object]:
 
 
 def sign_digest(digest: bytes, key: bytes) -> bytes:
-    """The 65-byte signature r ‖ s ‖ v of a digest: deterministic (RFC 6979), low s, v 27 or 28."""
+    """Sign a digest: 65 bytes r ‖ s ‖ v, deterministic (RFC 6979), with low s and v 27 or 28."""
     _check_length("digest", digest, 32)
     if len(key) != 32 or not 0 < int.from_bytes(key) < SECPK1_N:
         raise TermsError("key-malformed", "a private key is 32 bytes, between 1 and the order - 1")
@@ -237,20 +254,21 @@ def sign_digest(digest: bytes, key: bytes) -> bytes:
 
 
 def address_of(key: bytes) -> str:
-    """The checksummed address of a private key of 32 bytes."""
+    """Return the checksummed address of a private key of 32 bytes."""
     return str(PrivateKey(key).public_key.to_checksum_address())
 
 
 def recover(digest: bytes, signature: bytes) -> str:
-    """The checksummed address whose key made this signature of a digest.
+    """Return the checksummed address whose key made this signature of a digest.
 
-    Takes only what the chain takes: 65 bytes, s in the lower half (EIP-2), v 27 or 28.
+    Only signatures that the chain takes pass: 65 bytes, s in the lower half (EIP-2), v 27 or 28.
     """
     _check_length("digest", digest, 32)
     _check_length("signature", signature, 65)
     r, s, v = int.from_bytes(signature[:32]), int.from_bytes(signature[32:64]), signature[64]
     if v not in (27, 28):
         raise TermsError("signature-v", f"v is {v}; it must be 27 or 28")
+    # With a high s, every signature would have a second valid form.
     if s > SECPK1_N // 2:
         raise TermsError("signature-high-s", "s is in the upper half of the curve's order")
     if not (0 < r < SECPK1_N and s):
@@ -262,10 +280,10 @@ def recover(digest: bytes, signature: bytes) -> str:
     return str(public_key.to_checksum_address())
 
 
-# --- What the escrow's `open` demands -------------------------------------------------------------
+# --- The rules of the escrow's `open` -------------------------------------------------------------
 
 
-def check(terms: Terms, now_s: int, escrow: str) -> None:
+def check_terms(terms: Terms, now_s: int, escrow: str) -> None:
     """Raise TermsError unless the escrow at this address may open these terms at this time.
 
     The rules of `open`, but for those that only the chain can decide: the signatures, that the
@@ -288,7 +306,7 @@ def _check_parties(terms: Terms, escrow: str) -> None:
         if getattr(terms, name) == escrow:
             raise TermsError("escrow-as-payee", f"{name} {escrow} is the escrow itself")
     if terms.fee_bps and terms.fee_recipient == ZERO_ADDRESS:
-        raise TermsError("fee-recipient-zero", f"fee_bps is {terms.fee_bps} but nobody gets it")
+        raise TermsError("fee-recipient-zero", f"fee_bps is {terms.fee_bps}, with no recipient")
     if terms.claim_period_s and terms.arbiter == ZERO_ADDRESS:
         raise TermsError("arbiter-zero", "claims need an arbiter; name one, or allow no claims")
 
@@ -306,7 +324,7 @@ def _check_amounts(terms: Terms) -> None:
         raise TermsError("price-zero", "neither a unit price nor a revenue share is set")
     if not terms.budget_units:
         raise TermsError("budget-zero", "budget_units is 0; nothing could ever be paid")
-    # Half of the cap is paid at once, half in the course of a period.
+    # Half of the cap is paid at once, half in the course of a period: half of 1 is nothing.
     if terms.rate_cap_units == 1:
         raise TermsError("rate-cap-small", "rate_cap_units is 1; it must be at least 2, or 0")
     if terms.rate_cap_units and not terms.rate_period_s:
@@ -328,9 +346,9 @@ def _check_times(terms: Terms, now_s: int) -> None:
     )
     if total_s >= TIME_S_LIMIT:
         raise TermsError("times-range", f"deadline and periods add up to {total_s} s, past 2^40")
-    # Outcomes are reported until deadline + lateness. Whatever was stated by then is decided before
-    # the time for statements ends, with a day left to state the rest; after it only reversals can
-    # be stated, and none that comes with an outcome.
+    # Outcomes are reported until deadline + lateness. A statement of that moment is decided before
+    # the time for statements ends, with a day left to state the rest. After it only reversals can
+    # be stated, and none together with an outcome.
     dispute_s = terms.challenge_period_s + terms.arbitration_period_s
     if terms.challenge_period_s or terms.holdback_period_s:
         least_s = terms.lateness_s + DAY_S + (dispute_s if terms.challenge_period_s else 0)
@@ -375,7 +393,7 @@ def _type_hash(encoded_type: str) -> bytes:
 
 
 def _type_members(encoded_type: str) -> list[dict[str, str]]:
-    """The members of an encoded type, as a wallet's typed data lists them."""
+    """Return the members of an encoded type, as a wallet's typed data lists them."""
     members = encoded_type[encoded_type.index("(") + 1 : -1].split(",")
     return [dict(zip(("type", "name"), member.split(" "), strict=True)) for member in members]
 
@@ -386,7 +404,7 @@ def _uint64(name: str, value: int) -> bytes:
 
 
 def _word(value: object) -> bytes:
-    """The ABI word of a checked value."""
+    """Return the ABI word of a checked value."""
     if isinstance(value, int):
         return value.to_bytes(32)
     return value if isinstance(value, bytes) else address_word(str(value))
@@ -403,10 +421,7 @@ def _to_abi(name: str, value: Any) -> object:
     if name == "outcome":
         if not isinstance(value, str):
             raise _malformed(name, value, "a state's name")
-        try:
-            return ascii_word(value)
-        except EntryError as error:
-            raise TermsError(error.code, f"{name}: {error.message}") from None
+        return _convert(name, ascii_word, value)
     return value
 
 
@@ -419,16 +434,21 @@ def _from_abi(name: str, abi_type: str, value: Any) -> Any:
             raise _malformed(name, value, "0 or 1")
         return ATTRIBUTIONS[value]
     if name == "outcome":
-        try:
-            return ascii_text(value)
-        except EntryError as error:
-            raise TermsError(error.code, f"{name}: {error.message}") from None
+        return _convert(name, ascii_text, value)
     return value
+
+
+def _convert(name: str, convert: Callable[[T], R], value: T) -> R:
+    """Return `convert(value)`; a refusal is one of the field `name`."""
+    try:
+        return convert(value)
+    except EntryError as error:
+        raise TermsError(error.code, f"{name}: {error.message}") from None
 
 
 def _to_json(abi_type: str, value: Any) -> Any:
     if isinstance(value, bytes):
-        return f"0x{value.hex()}"
+        return to_hex(value)
     return str(value) if abi_type == "uint256" else value
 
 
@@ -462,7 +482,7 @@ def _check_abi(name: str, abi_type: str, value: object) -> None:
 
 
 def _checksummed(value: object) -> object:
-    """The address with its EIP-55 checksum; what is no address comes back as it is."""
+    """Return the address with its EIP-55 checksum; any other value unchanged."""
     return _eip55(value) if _is_address(value) else value
 
 
@@ -470,6 +490,7 @@ def _is_address(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and _ADDRESS_TEXT.fullmatch(value) is not None
 
 
+# A checksum costs a Keccak; the same few addresses come again and again.
 _eip55 = lru_cache(maxsize=4096)(to_checksum_address)
 
 
@@ -479,10 +500,11 @@ def _check_length(name: str, value: bytes, length: int) -> None:
 
 
 def _malformed(name: str, value: object, wanted: str) -> TermsError:
-    return TermsError("field-malformed", f"{name} is {_shown(value)}; it must be {wanted}")
+    return TermsError("field-malformed", f"{name} is {_format_value(value)}; it must be {wanted}")
 
 
-def _shown(value: object) -> str:
-    """At most 60 characters; a large integer in hex, since Python refuses to print its decimals."""
+def _format_value(value: object) -> str:
+    """Write a value in at most 60 characters."""
+    # A large integer in hex, since Python refuses to print that many decimals.
     text = hex(value) if isinstance(value, int) and value.bit_length() > 256 else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return shorten(text)

@@ -1,8 +1,8 @@
-"""A transaction's fate: what a node shows decides the next step. Blocks are the only clock.
+"""A transaction's fate and its next step, decided by what a node shows. Blocks are the only clock.
 
 An *intent* happens on chain exactly once. It gets one nonce, and every attempt at it (a signed
-transaction) uses that nonce, so at most one attempt is ever mined. Nothing an attempt was answered
-decides anything except when to raise its fee: the truth is the chain's state.
+transaction) uses that nonce, so at most one attempt is ever mined. A node's answer to an attempt
+decides only when to raise its fee; the chain's state decides the rest.
 
 | fate | what is known | what follows |
 |---|---|---|
@@ -11,9 +11,9 @@ decides anything except when to raise its fee: the truth is the chain's state.
 | broadcast | the node holds an attempt in its pool | wait; raise the fee if it is stuck |
 | dropped | it was sent, and the node does not hold it | send the same bytes again |
 | mined | an attempt has a receipt, in a block that is not final | wait; a reorg takes it back |
-| unknown | the nonce is spent, and nobody showed by what | wait; never sign it again |
+| unknown | the nonce is spent, by a transaction not shown yet | wait; never sign it again |
 | finalized, reverted | an attempt is in a final block | finish |
-| displaced | a final block shows a stranger's transaction with the nonce | release, sign anew |
+| displaced | a final block shows a foreign transaction with the nonce | release, sign anew |
 
 A fate is derived each time and never stored, so a reorg needs no code of its own: the receipt is
 gone, and what was mined is dropped. Every function here is pure.
@@ -28,7 +28,7 @@ GAS_CAP = 1 << 24
 
 
 class Fate(StrEnum):
-    """Where an intent stands; the module's table says what each one means."""
+    """The state of an intent; the module's table explains each one."""
 
     REQUESTED = "requested"
     SIGNED = "signed"
@@ -43,7 +43,7 @@ class Fate(StrEnum):
 
 
 class Fees(NamedTuple):
-    """What a unit of gas may cost and tip (EIP-1559), in wei."""
+    """The most that a unit of gas may cost, and its tip (EIP-1559), in wei."""
 
     max_fee_wei: int
     priority_fee_wei: int
@@ -72,7 +72,7 @@ class Intent(NamedTuple):
 
 
 class Account(NamedTuple):
-    """The sender, as far as we know: the next nonce to give away, the newest final block seen."""
+    """The sender as stored: the next nonce to give away, the newest final block seen."""
 
     next_nonce: int
     finalized_block: int
@@ -89,12 +89,13 @@ class Mined(NamedTuple):
 
 
 class View(NamedTuple):
-    """What one node showed in one request. Nonces count the sender's transactions up to a block.
+    """One node's answers to one round of questions.
 
-    `base_fee_wei` is the next block's. `mined` and `pooled` speak of our attempts, as far as they
-    were asked for: until a nonce is spent for good, a receipt decides nothing. `spenders` names
-    for a nonce the transaction that spent it in a final block. `gas` holds, for a requested intent,
-    what it would use, or the reason why it would revert; an intent that was not tried is absent.
+    Nonces count the sender's transactions up to a block. `base_fee_wei` is the next block's.
+    `mined` and `pooled` hold our attempts, as far as the node was asked for them: until a nonce is
+    spent for good, a receipt decides nothing. `spenders` names for a nonce the transaction that
+    spent it in a final block. `gas` holds, for a requested intent, what it would use, or the reason
+    why it would revert; an intent that was not tried is absent.
     """
 
     latest_block: int
@@ -110,7 +111,7 @@ class View(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """When to raise a fee, how far, and how many nonces may wait to be mined at once."""
+    """Limits on raising fees, and on how many nonces may wait to be mined at once."""
 
     patience_blocks: int = 8
     fee_ceiling_wei: int = 500 * 10**9
@@ -135,14 +136,14 @@ class Send(NamedTuple):
 
 
 class Defer(NamedTuple):
-    """It would revert now. It is refused only if it still does when this block is final."""
+    """Wait, since it would revert now. It is refused if it still does when this block is final."""
 
     intent_key: str
     reason: str
 
 
 class Release(NamedTuple):
-    """Its nonce went to a stranger, for good: none of its attempts can be mined any more."""
+    """Take away its nonce, which a foreign transaction spent: no attempt can be mined any more."""
 
     intent_key: str
 
@@ -159,63 +160,65 @@ class Finish(NamedTuple):
 TxStep = Sign | Send | Defer | Release | Finish
 
 
-def fate(transaction: Intent, view: View) -> Fate:
-    """Where an unfinished intent stands in this view."""
-    nonce = transaction.nonce
+def fate(intent: Intent, view: View) -> Fate:
+    """Return the fate of an unfinished intent in this view."""
+    nonce = intent.nonce
     if nonce is None:
         return Fate.REQUESTED
-    mined = receipt(transaction, view)
+    mined = receipt(intent, view)
     if mined is not None:
-        # A receipt in a final block without its nonce spent there is a node contradicting itself.
+        # A node that shows a receipt in a final block but not its nonce spent contradicts itself.
         if mined.block_number > view.finalized_block or view.finalized_nonce <= nonce:
             return Fate.MINED
         return Fate.FINALIZED if mined.succeeded else Fate.REVERTED
-    hashes = {attempt.tx_hash for attempt in transaction.attempts}
+    hashes = {attempt.tx_hash for attempt in intent.attempts}
     if max(view.latest_nonce, view.finalized_nonce) > nonce:
         # No receipt proves nothing: only the spender itself shows that it was not one of ours.
         spender = view.spenders.get(nonce)
         return Fate.UNKNOWN if spender is None or spender in hashes else Fate.DISPLACED
     if hashes & view.pooled:
         return Fate.BROADCAST
-    sent = any(attempt.reply is not None for attempt in transaction.attempts)
+    sent = any(attempt.reply is not None for attempt in intent.attempts)
     return Fate.DROPPED if sent else Fate.SIGNED
 
 
-def receipt(transaction: Intent, view: View) -> Mined | None:
-    """The receipt of whichever attempt was mined."""
-    receipts = (view.mined.get(attempt.tx_hash) for attempt in transaction.attempts)
+def receipt(intent: Intent, view: View) -> Mined | None:
+    """Return the receipt of the attempt that was mined, if any was."""
+    receipts = (view.mined.get(attempt.tx_hash) for attempt in intent.attempts)
     return next((mined for mined in receipts if mined is not None), None)
 
 
-def plan(
-    transactions: Sequence[Intent], account: Account, view: View, rules: Rules
-) -> list[TxStep]:
-    """The next steps of one sender's unfinished intents, lower nonces before higher ones.
+def plan(intents: Sequence[Intent], account: Account, view: View, rules: Rules) -> list[TxStep]:
+    """Return the next steps of one sender's unfinished intents, lower nonces first.
 
     A view older than one that was acted on before decides nothing: the node lags.
     """
+    # Only final blocks are compared: the head may fall back in a reorg.
     if view.finalized_block < account.finalized_block:
         return []
     steps: list[TxStep] = []
-    started = [t for t in transactions if t.nonce is not None]
-    for transaction in sorted(started, key=lambda t: t.nonce or 0):
-        step = _step(transaction, view, rules)
+    started = [intent for intent in intents if intent.nonce is not None]
+    for intent in sorted(started, key=lambda one: one.nonce or 0):
+        step = _step(intent, view, rules)
         if step is not None:
             steps.append(step)
-    requested = [t for t in transactions if t.nonce is None]
-    unmined = sum((t.nonce or 0) >= view.latest_nonce for t in started)
+    requested = [intent for intent in intents if intent.nonce is None]
+    unmined = sum((intent.nonce or 0) >= view.latest_nonce for intent in started)
     return steps + _start(requested, account, view, rules, rules.max_in_flight - unmined)
 
 
 def first_fees(view: View, rules: Rules) -> Fees:
-    """Room for the base fee to double, plus the tip that the node suggests, up to the ceiling."""
+    """Return fees for a first attempt, up to the ceiling.
+
+    They leave room for the base fee to double, plus the tip that the node suggests.
+    """
     priority_fee_wei = min(max(1, view.priority_fee_wei), rules.fee_ceiling_wei)
     wanted = 2 * view.base_fee_wei + priority_fee_wei
     return Fees(min(wanted, rules.fee_ceiling_wei), priority_fee_wei)
 
 
 def raised_fees(old: Fees, view: View, rules: Rules) -> Fees | None:
-    """Fees that replace `old` in any pool (both raised by an eighth), or None above the ceiling."""
+    """Return fees that replace `old` in any pool, or None where they pass the ceiling."""
     fresh = first_fees(view, rules)
     max_fee_wei = max(_raised(old.max_fee_wei), fresh.max_fee_wei)
     priority_fee_wei = max(_raised(old.priority_fee_wei), fresh.priority_fee_wei)
@@ -225,12 +228,12 @@ def raised_fees(old: Fees, view: View, rules: Rules) -> Fees | None:
 
 
 def gas_limit(estimate: int) -> int:
-    """An estimate with a margin of a quarter, below the cap; the estimate itself must be below."""
+    """Return an estimate, which must be below the cap, with a margin of a quarter below the cap."""
     return min(estimate + estimate // 4, GAS_CAP - 1)
 
 
 def is_underpriced(reply: str | None) -> bool:
-    """Whether a node turned an attempt away for its fee: a hint to raise it, never a verdict."""
+    """Return whether a node refused an attempt for its fee: a hint to raise it, no more."""
     return reply is not None and ("underpriced" in reply or "fee too low" in reply)
 
 
@@ -239,54 +242,55 @@ def _raised(fee_wei: int) -> int:
     return fee_wei + max(1, -(-fee_wei // 8))
 
 
-def _step(transaction: Intent, view: View, rules: Rules) -> TxStep | None:
-    """What to do for an intent that has its nonce."""
-    key = transaction.intent_key
-    where = fate(transaction, view)
-    if where in (Fate.FINALIZED, Fate.REVERTED):
-        return Finish(key, where, receipt(transaction, view), "")
-    if where is Fate.DISPLACED:
+def _step(intent: Intent, view: View, rules: Rules) -> TxStep | None:
+    """Return the next step for an intent that has its nonce."""
+    key = intent.intent_key
+    state = fate(intent, view)
+    if state in (Fate.FINALIZED, Fate.REVERTED):
+        return Finish(key, state, receipt(intent, view), "")
+    if state is Fate.DISPLACED:
         return Release(key)
-    if where in (Fate.MINED, Fate.UNKNOWN):
+    if state in (Fate.MINED, Fate.UNKNOWN):
         return None
-    replacement = _replacement(transaction, view, rules)
+    replacement = _replacement(intent, view, rules)
     if replacement is not None:
         return replacement
     # An older attempt in the pool says nothing of the one that was to replace it.
-    last = transaction.attempts[-1].tx_hash
+    last = intent.attempts[-1].tx_hash
     return None if last in view.pooled else Send(key, last)
 
 
-def _replacement(transaction: Intent, view: View, rules: Rules) -> Sign | None:
-    """A dearer attempt, when the last one cannot be mined or the pool kept it too long."""
-    last = transaction.attempts[-1]
+def _replacement(intent: Intent, view: View, rules: Rules) -> Sign | None:
+    """Return an attempt with higher fees if the last one cannot be mined or has waited long."""
+    last = intent.attempts[-1]
     # Those with higher nonces wait for this one: only the next to be mined can be passed over.
-    passed_over = transaction.nonce == view.latest_nonce and last.tx_hash in view.pooled
+    passed_over = intent.nonce == view.latest_nonce and last.tx_hash in view.pooled
     stuck = (
         last.fees.max_fee_wei < view.base_fee_wei
         or is_underpriced(last.reply)
         or (passed_over and view.latest_block - last.signed_block >= rules.patience_blocks)
     )
-    if not stuck or len(transaction.attempts) >= rules.max_attempts:
+    if not stuck or len(intent.attempts) >= rules.max_attempts:
         return None
     fees = raised_fees(last.fees, view, rules)
-    if fees is None or transaction.nonce is None:
+    if fees is None or intent.nonce is None:
         return None
-    return Sign(transaction.intent_key, transaction.nonce, transaction.gas_limit, fees)
+    return Sign(intent.intent_key, intent.nonce, intent.gas_limit, fees)
 
 
 def _start(
     requested: Sequence[Intent], account: Account, view: View, rules: Rules, room: int
 ) -> list[TxStep]:
-    """First attempts under the next nonces, as far as there is room.
+    """Return first attempts under the next nonces, as far as there is room.
 
-    When the chain counts more transactions than we gave nonces away, somebody else uses the key;
-    nothing is signed until those are final, or a reorg of theirs would leave a gap below ours.
+    When the chain counts more transactions than nonces were given away, another program uses the
+    key. Nothing is signed until its transactions are final: a reorg that dropped them would leave a
+    gap below ours.
     """
     steps: list[TxStep] = []
     nonce = max(account.next_nonce, view.finalized_nonce)
-    for transaction in requested:
-        key, gas = transaction.intent_key, view.gas.get(transaction.intent_key)
+    for intent in requested:
+        key, gas = intent.intent_key, view.gas.get(intent.intent_key)
         if gas is None:
             continue
         if isinstance(gas, int) and gas < GAS_CAP:
@@ -296,8 +300,8 @@ def _start(
         elif isinstance(gas, int):
             reason = f"needs {gas} gas; a transaction may use {GAS_CAP - 1}"
             steps.append(Finish(key, Fate.REFUSED, None, reason))
-        elif transaction.refused_block is None:
+        elif intent.refused_block is None:
             steps.append(Defer(key, gas))
-        elif view.finalized_block >= transaction.refused_block:
+        elif view.finalized_block >= intent.refused_block:
             steps.append(Finish(key, Fate.REFUSED, None, gas))
     return steps

@@ -1,13 +1,15 @@
 """Money and time: token base units, basis points, seconds and days, and how people write them.
 
 Money is whole token base units, time is UTC. Amounts and times are parsed and written here alone.
-What cannot be parsed is a `ValueError` with a phrase that follows the name of what was read.
+Text that cannot be parsed raises `ValueError`; its message is a phrase to put behind a field's
+name.
 """
 
 import re
 from datetime import UTC, datetime, timedelta
 
 from orchestrator.core.entry import AMOUNT_LIMIT
+from orchestrator.core.errors import shorten
 
 TOKEN_DECIMALS = 6
 UNITS_PER_TOKEN = 10**TOKEN_DECIMALS
@@ -25,7 +27,6 @@ _TIME = re.compile(
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _END_S = 253_402_300_800  # the year 10000, which RFC 3339 cannot write
-_SHOWN_CHARS = 60
 _MAX_WHOLE_DIGITS = 30
 
 
@@ -33,16 +34,16 @@ def parse_amount(text: str, decimals: int = TOKEN_DECIMALS) -> int:
     """Return the base units of a decimal amount such as `8.10`, of a token with these decimals."""
     match = _AMOUNT.fullmatch(text)
     if match is None:
-        raise ValueError(f"must be a decimal amount, zero or more, not {_shown(text)}")
+        raise ValueError(f"must be a decimal amount, zero or more, not {shorten(repr(text))}")
     whole: str = match[1]
     fraction: str = match[2] or ""
     if len(fraction) > decimals:
-        raise ValueError(f"{_shown(text)} has more than {decimals} decimals")
+        raise ValueError(f"{shorten(repr(text))} has more than {decimals} decimals")
     # Python refuses to convert thousands of digits: those are counted instead.
     is_short = len(whole) <= _MAX_WHOLE_DIGITS
     units = int(whole + fraction.ljust(decimals, "0")) if is_short else AMOUNT_LIMIT
     if units >= AMOUNT_LIMIT:
-        raise ValueError(f"{_shown(text)} is more than any escrow holds")
+        raise ValueError(f"{shorten(repr(text))} is more than any escrow holds")
     return units
 
 
@@ -57,10 +58,13 @@ def parse_time_ns(text: str) -> int:
     """Return the nanoseconds since 1970 of an RFC 3339 time or `YYYY-MM-DD[ HH:MM:SS]` in UTC."""
     match = _TIME.fullmatch(text)
     if match is None:
-        raise ValueError(f"must be RFC 3339 or YYYY-MM-DD[ HH:MM:SS] in UTC, not {_shown(text)}")
+        raise ValueError(
+            f"must be RFC 3339 or YYYY-MM-DD[ HH:MM:SS] in UTC, not {shorten(repr(text))}"
+        )
     day, separator, clock, fraction, offset = match.groups()
     if separator in ("T", "t") and offset is None:
         raise ValueError(f"{text!r} needs a time zone: end it with Z or an offset")
+    # `datetime` keeps microseconds, so the fraction stays apart and is added as nanoseconds.
     iso = f"{day}T{clock or '00:00:00'}{'+00:00' if offset in (None, 'Z', 'z') else offset}"
     try:
         elapsed = datetime.fromisoformat(iso) - _EPOCH
@@ -83,13 +87,9 @@ def format_time(time_ns: int) -> str:
 
 
 def format_second(time_s: int) -> str:
-    """Write a UTC second as people read it; a chain's clock may hold any number."""
+    """Write a UTC second as people read it, or its number if no calendar has it."""
+    # A chain's clock may hold any number.
     try:
         return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     except (OverflowError, ValueError, OSError):
         return f"second {time_s}"
-
-
-def _shown(text: str) -> str:
-    shown = repr(text)
-    return shown if len(shown) <= _SHOWN_CHARS else shown[: _SHOWN_CHARS - 3] + "..."

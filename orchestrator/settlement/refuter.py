@@ -12,7 +12,7 @@ from orchestrator.chain.abi import Call, Claimed
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.indexer import Indexer
 from orchestrator.core.errors import EscrowError
-from orchestrator.core.evidence.search import PublicEntry
+from orchestrator.core.evidence.history import PublicEntry
 from orchestrator.log.reader import LogReader
 from orchestrator.verify.log_copy import LogCopy
 

@@ -25,8 +25,9 @@ from orchestrator.core.entry import (
     unpack_outcome,
 )
 from orchestrator.core.errors import DomainError, ReplayError
+from orchestrator.core.evidence.disproof_search import find_disproof
 from orchestrator.core.evidence.exhibits import Case, ContractIndex, escrow_record_of
-from orchestrator.core.evidence.search import PublicEntry, find_lie, public
+from orchestrator.core.evidence.history import PublicEntry, public_entry
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.kinds import decode, encode
 from orchestrator.core.merkle import inclusion_proof, leaf_hash, root_of, run_proof
@@ -203,7 +204,11 @@ def _forged_log(sandbox: Sandbox, terms: Terms, id_: bytes) -> list[PublicEntry]
         time_ms=now_ms,
         payload=pack_settlement(total_units, 0, again, 0),
     )
-    return [*map(public, records), PublicEntry(encode(forged)), PublicEntry(encode(statement))]
+    return [
+        *map(public_entry, records),
+        PublicEntry(encode(forged)),
+        PublicEntry(encode(statement)),
+    ]
 
 
 def _settle(sandbox: Sandbox, terms: Terms, tree: _Tree) -> None:
@@ -236,7 +241,7 @@ def _find_contradiction(chain: Chain, terms: Terms, id_: bytes, tree: _Tree) -> 
         )
     }
     # The same search as for any log: it has not been told which entry is forged.
-    case = find_lie(tree.entries, contracts, lambda position: tree.entries[position])
+    case = find_disproof(tree.entries, contracts, lambda position: tree.entries[position])
     if case is None:
         raise ReplayError("forgery-unseen", "the log contradicts itself, and the search missed it")
     return case.with_proofs(tree.prove)

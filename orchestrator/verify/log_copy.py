@@ -27,9 +27,9 @@ from orchestrator.core.evidence.exhibits import (
     Case,
     EscrowRecord,
     Exhibit,
-    read,
+    read_words,
 )
-from orchestrator.core.evidence.search import PublicEntry
+from orchestrator.core.evidence.history import PublicEntry
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.merkle import TILE_LEVELS, CompactRange, inclusion_proof, leaf_hash, root_of
 from orchestrator.core.opening import EventOpening, payload_of
@@ -149,7 +149,7 @@ class LogCopy(ResourceGroup):
         cannot win a transition. A made-up contract costs one question, and is forgotten.
         """
         kinds = (OPENED, SETTLEMENT) if self._named is None else (OPENED,)
-        entry_words = (read(0, entry) for entry in entries)
+        entry_words = (read_words(0, entry) for entry in entries)
         subjects = {entry.subject: None for entry in entry_words if entry.kind in kinds}
         new = [name for name in subjects if name not in self.contracts and name not in self._asked]
         if len(self._asked) + len(new) > MAX_CONTRACTS:

@@ -6,11 +6,12 @@ from orchestrator.chain.deployment import Chain
 from orchestrator.core.contract import ContractRules, rules_of
 from orchestrator.core.errors import ReplayError
 from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.kinds import Documents, encode
+from orchestrator.core.kinds import encode
 from orchestrator.core.merkle import CompactRange, leaf_hash
 from orchestrator.core.opening import Record
 from orchestrator.core.policy import Policy
 from orchestrator.core.replay import Replay
+from orchestrator.core.replay_rules import Documents
 from orchestrator.core.terms import contract_id
 
 # Yields the log's records of positions [start, stop) in order, or fewer of them: the rest is asked

@@ -143,7 +143,7 @@ class _Recount:
 
     def _contested(self, now_s: int, event: Disputed | Ruled | Disproved) -> None:
         # These events do not name the statement: it is the pending one, the last that was signed.
-        position = self.contract.reach()
+        position = self.contract.last_signed()
         if isinstance(event, Disputed):
             self.contract.dispute(now_s, position, by_owner=event.party == self._terms.owner)
         elif isinstance(event, Ruled):

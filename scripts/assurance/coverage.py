@@ -1,4 +1,4 @@
-"""Measures what of the contracts the unit and fuzz tests reach, and fails where it is too little.
+"""The command that measures the contracts' coverage, and fails where it is too little.
 
     .venv/bin/python scripts/assurance/coverage.py [--write]
 
@@ -8,8 +8,6 @@ and then every branch that no test takes. `--write` puts the table into docs/sec
 """
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
 from collections import defaultdict
@@ -17,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[2]
+from scripts.assurance.tools import ROOT, run_tool
+
 DOCUMENT = ROOT / "docs" / "security" / "coverage.md"
 LEAST_BRANCHES_BPS = 9_800
 TIMEOUT_S = 3_600
@@ -26,7 +25,7 @@ BEGIN, END = "<!-- measured -->\n", "<!-- /measured -->\n"
 
 
 class Reach(NamedTuple):
-    """What of a file the tests reach: pairs of (reached, all)."""
+    """A file's coverage: pairs of (reached, all)."""
 
     branches: tuple[int, int]
     lines: tuple[int, int]
@@ -35,25 +34,16 @@ class Reach(NamedTuple):
 
 
 class CoverageError(Exception):
-    """The run says nothing, or too little is reached."""
+    """A run without a result, or too few branches reached."""
 
 
 def measure(project: Path) -> str:
-    """The LCOV report of one run over a project; every test must pass."""
-    path = f"{ROOT / '.venv/bin'}:{ROOT / 'node_modules/.bin'}:{os.environ['PATH']}"
+    """Return the LCOV report of one run over a project; every test must pass."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "lcov.info"
         command = ["forge", "coverage", "--report", "lcov", "--report-file", str(report)]
         command += ["--skip", *(f"tests/contracts/{name}/**" for name in LEFT_OUT)]
-        done = subprocess.run(
-            command,
-            cwd=project,
-            env=os.environ | {"PATH": path},
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-        )
+        done = run_tool(command, project, TIMEOUT_S)
         failed = sorted({line for line in done.stdout.splitlines() if line.startswith("[FAIL")})
         if done.returncode or failed or not report.is_file():
             reason = "\n".join(failed) or done.stderr[-4000:]
@@ -62,7 +52,7 @@ def measure(project: Path) -> str:
 
 
 def parse(report: str) -> dict[str, Reach]:
-    """What an LCOV report says about the files of contracts/."""
+    """Read an LCOV report's figures on the files of contracts/."""
     found: dict[str, Reach] = {}
     for record in report.split("end_of_record"):
         fields = defaultdict(list)
@@ -99,7 +89,7 @@ def _share(pair: tuple[int, int]) -> str:
 
 
 def rows(found: dict[str, Reach]) -> Iterator[str]:
-    """The table, in Markdown; files without code are left out."""
+    """Yield the table's lines, in Markdown; files without code are left out."""
     yield "| file | branches | lines | functions |"
     yield "|---|---|---|---|"
     shown = {file: reach for file, reach in sorted(found.items()) if reach.lines[1]}
@@ -113,14 +103,14 @@ def rows(found: dict[str, Reach]) -> Iterator[str]:
 
 
 def missed(found: dict[str, Reach]) -> Iterator[str]:
-    """Every branch that no test takes, by its place."""
+    """Yield a line for each branch that no test takes."""
     for file, reach in sorted(found.items()):
         for line in reach.missed:
             yield f"{file}:{line}: no test takes a branch here"
 
 
 def require_enough(found: dict[str, Reach]) -> None:
-    """Raises CoverageError where fewer branches are reached than must be, or there are none."""
+    """Raise CoverageError where too few branches are reached, or there are none."""
     reached, total = _sum([reach.branches for reach in found.values()])
     if not total or reached * 10_000 < LEAST_BRANCHES_BPS * total:
         least = LEAST_BRANCHES_BPS // 100
@@ -130,7 +120,7 @@ def require_enough(found: dict[str, Reach]) -> None:
 
 
 def write(document: Path, table: str) -> None:
-    """Puts the table between the two marks of the document."""
+    """Put the table between the two marks of the document."""
     head, begin, rest = document.read_text().partition(BEGIN)
     _, end, tail = rest.partition(END)
     if not begin or not end:
@@ -139,7 +129,7 @@ def write(document: Path, table: str) -> None:
 
 
 def main() -> None:
-    """Measures, prints, and fails where fewer branches are reached than must be."""
+    """Measure, print, and fail where too few branches are reached."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

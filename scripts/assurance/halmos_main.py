@@ -1,4 +1,4 @@
-"""Halmos, mended in one place; scripts/assurance/prove.py runs it, in halmos's own environment.
+"""Halmos with one repair; scripts/assurance/prove.py runs it, in halmos's own environment.
 
 Halmos 0.3.3 declares SHA-256 as a function of as many bits as its input has bytes, and stops at the
 first hash of something unknown. It is declared anew here.

@@ -1,10 +1,10 @@
-"""What follows from the formulas of a payout, proven over the integers by Z3.
+"""Consequences of the formulas of a payout, proven over the integers by Z3.
 
 Halmos proves, in tests/contracts/symbolic, that the contracts compute exactly these formulas; its
 solvers of fixed-size words do not decide products of two unknowns, and Z3's integers do.
 scripts/assurance/prove.py runs this in halmos's own environment. `--with-fault` leaves out the
 premise of each lemma, which must then have a counterexample: so it shows that the premise is used.
-What Z3 does not know in time fails in both.
+A lemma that Z3 does not decide in time fails in both.
 """
 
 import sys
@@ -17,16 +17,16 @@ TIMEOUT_MS = 20_000
 
 
 class Lemma(NamedTuple):
-    """For all integers: where `given` and `premise` hold, all of `follows` holds."""
+    """A lemma on all integers: where `assumptions` and `premise` hold, so does all of `follows`."""
 
     name: str
-    given: list[Any]
+    assumptions: list[Any]
     premise: Any
     follows: list[Any]
 
 
 def _floor(product: Any, called: str) -> tuple[Any, list[Any]]:
-    """floor(product / 10^4), and what makes it so."""
+    """Return floor(product / 10^4) and the constraints that define it."""
     share, rest = z3.Ints(f"{called} {called}_rest")
     return share, [product == BPS * share + rest, rest >= 0, rest < BPS]
 
@@ -80,15 +80,15 @@ def lemmas() -> list[Lemma]:
 
 
 def verdict(lemma: Lemma, *, with_fault: bool) -> str:
-    """PROVEN if nothing speaks against the lemma, REFUTED by one counterexample, or UNKNOWN.
+    """Return PROVEN, REFUTED if there is a counterexample, or UNKNOWN.
 
-    With a fault this is said of the lemma without its premise.
+    With a fault, the verdict is on the lemma without its premise.
     """
     answers = []
     for conclusion in lemma.follows:
         solver = z3.Solver()
         solver.set("timeout", TIMEOUT_MS)
-        solver.add(*lemma.given, z3.Not(conclusion))
+        solver.add(*lemma.assumptions, z3.Not(conclusion))
         if not with_fault:
             solver.add(lemma.premise)
         answers.append(solver.check())

@@ -1,4 +1,4 @@
-"""Mutates the contracts with Slither's operators and sees which mutants the forge tests let live.
+"""The command that mutates the contracts and finds the mutants that the forge tests let live.
 
     .venv/bin/python scripts/assurance/mutation.py [TARGET...] [--sample N] [--budget-s N] [--again]
 
@@ -37,8 +37,8 @@ from slither import Slither
 from slither.tools.mutator.mutators import all_mutators
 
 from scripts.assurance.survivors import Last, Mutant, SurvivorsError, Tally, explanations, written
+from scripts.assurance.tools import ROOT, TOOLS_PATH
 
-ROOT = Path(__file__).resolve().parents[2]
 SURVIVORS = ROOT / "docs" / "security" / "mutation.md"
 OUT = "build/forge-mutation"
 TIMEOUT_S = 300
@@ -60,34 +60,35 @@ class Target(NamedTuple):
     roots: tuple[str, ...] = ()
 
 
-CLAIMS = "contracts/libraries/Claims.sol:Claims"
-DUES = "contracts/libraries/Dues.sol:Dues"
-ESCROW = "contracts/OutcomeEscrow.sol:OutcomeEscrow"
-EVENT_LOG = "contracts/EventLog.sol:EventLog"
-EVIDENCE = "contracts/Evidence.sol:Evidence"
-JOB_EVALUATOR = "contracts/adapters/JobEvaluator.sol:JobEvaluator"
-JOB_EVALUATORS = "contracts/adapters/JobEvaluator.sol:JobEvaluators"
-STATEMENTS = "contracts/libraries/Statements.sol:Statements"
-TERMS_RULES = "contracts/libraries/TermsRules.sol:TermsRules"
+CLAIMS = "contracts/escrow/Claims.sol:Claims"
+PAYABLE_AMOUNTS = "contracts/escrow/PayableAmounts.sol:PayableAmounts"
+ESCROW = "contracts/escrow/OutcomeEscrow.sol:OutcomeEscrow"
+EVENT_LOG = "contracts/log/EventLog.sol:EventLog"
+EVIDENCE = "contracts/evidence/Evidence.sol:Evidence"
+JOB_EVALUATOR = "contracts/integrations/JobEvaluator.sol:JobEvaluator"
+JOB_EVALUATORS = "contracts/integrations/JobEvaluator.sol:JobEvaluators"
+STATEMENTS = "contracts/escrow/Statements.sol:Statements"
+TERMS_RULES = "contracts/terms/TermsRules.sol:TermsRules"
 
 
 def _of_escrow(*names: str) -> tuple[str, ...]:
     return tuple(f"escrow/{name}.t.sol" for name in names)
 
 
-def _test_of(library: str) -> str:
-    return f"tests/contracts/libraries/{library}.t.sol:{library}Test"
+def _test_of(folder: str, library: str) -> str:
+    return f"tests/contracts/{folder}/{library}.t.sol:{library}Test"
 
 
 EVIDENCE_TESTS = tuple(f"evidence/{name}.t.sol" for name in ("Outcome", "Claim", "Rival", "Totals"))
-DUES_TESTS = _of_escrow(
-    "Challenge", "Close", "Feedback", "Holdback", "RateCap", "Reserve", "Status"
+PAYABLE_AMOUNTS_TESTS = (
+    "integrations/Feedback.t.sol",
+    *_of_escrow("Challenge", "Close", "Holdback", "RateCap", "Reserve", "Status"),
 )
-POSITION_TESTS = _of_escrow(
+RECORD_TESTS = _of_escrow(
     "Challenge", "ClaimsPaid", "Claims", "Close", "Dispute", "Holdback", "Refund", "Reserve"
 )
-RULES_TESTS = ("libraries/TermsRules.t.sol", "escrow/OpenRules.t.sol")
-TERMS_TESTS = ("event_log/Publish.t.sol", *_of_escrow("Open", "Settle", "Close", "Withdraw"))
+RULES_TESTS = ("terms/TermsRules.t.sol", "terms/OpenRules.t.sol")
+TERMS_TESTS = ("log/Publish.t.sol", *_of_escrow("Open", "Settle", "Close", "Withdraw"))
 VAULT_TESTS = _of_escrow(
     "Constructor",
     "GuardedPayout",
@@ -100,56 +101,64 @@ VAULT_TESTS = _of_escrow(
 )
 
 TARGETS = {
-    "EventLog": Target("contracts/EventLog.sol", ("event_log",), (EVENT_LOG,)),
+    "EventLog": Target("contracts/log/EventLog.sol", ("log",), (EVENT_LOG,)),
     "MerkleLog": Target(
-        "contracts/libraries/MerkleLog.sol",
-        ("libraries/MerkleLog.t.sol", "libraries/MerkleVectors.t.sol"),
+        "contracts/log/MerkleLog.sol",
+        ("log/MerkleLog.t.sol", "log/MerkleVectors.t.sol"),
     ),
-    "Ledger": Target("contracts/libraries/Ledger.sol", ("libraries/Ledger.t.sol",)),
-    "Release": Target("contracts/libraries/Release.sol", ("libraries/Release.t.sol",)),
-    "CodeStore": Target("contracts/libraries/CodeStore.sol", ("libraries/CodeStore.t.sol",)),
-    "Evidence": Target("contracts/Evidence.sol", EVIDENCE_TESTS, (EVIDENCE,)),
-    "Totals": Target("contracts/libraries/Totals.sol", EVIDENCE_TESTS, (EVIDENCE,)),
-    "Attribution": Target("contracts/libraries/Attribution.sol", EVIDENCE_TESTS, (EVIDENCE,)),
+    "Ledger": Target("contracts/escrow/Ledger.sol", ("escrow/Ledger.t.sol",)),
+    "Release": Target("contracts/escrow/Release.sol", ("escrow/Release.t.sol",)),
+    "CodeStorage": Target("contracts/terms/CodeStorage.sol", ("terms/CodeStorage.t.sol",)),
+    "Evidence": Target("contracts/evidence/Evidence.sol", EVIDENCE_TESTS, (EVIDENCE,)),
+    "Totals": Target("contracts/evidence/Totals.sol", EVIDENCE_TESTS, (EVIDENCE,)),
+    "Attribution": Target("contracts/evidence/Attribution.sol", EVIDENCE_TESTS, (EVIDENCE,)),
     "Feedback": Target(
-        "contracts/Feedback.sol", ("escrow/Feedback.t.sol",), ("contracts/Feedback.sol:Feedback",)
+        "contracts/integrations/Feedback.sol",
+        ("integrations/Feedback.t.sol",),
+        ("contracts/integrations/Feedback.sol:Feedback",),
     ),
     "Statements": Target(
-        "contracts/libraries/Statements.sol",
+        "contracts/escrow/Statements.sol",
         ("escrow/Challenge.t.sol", "escrow/Dispute.t.sol", "escrow/Retire.t.sol"),
         (STATEMENTS,),
     ),
     "Claims": Target(
-        "contracts/libraries/Claims.sol",
+        "contracts/escrow/Claims.sol",
         ("escrow/Claims.t.sol", "escrow/ClaimsPaid.t.sol"),
         (CLAIMS,),
     ),
-    "Dues": Target("contracts/libraries/Dues.sol", DUES_TESTS, (DUES,)),
-    "Position": Target(
-        "contracts/libraries/Position.sol",
-        POSITION_TESTS,
-        (CLAIMS, DUES, ESCROW, STATEMENTS),
+    "PayableAmounts": Target(
+        "contracts/escrow/PayableAmounts.sol", PAYABLE_AMOUNTS_TESTS, (PAYABLE_AMOUNTS,)
     ),
-    "OutcomeEscrow": Target("contracts/OutcomeEscrow.sol", ("escrow",), (ESCROW,)),
-    "Vault": Target("contracts/Vault.sol", VAULT_TESTS, (ESCROW,)),
-    "Exhibits": Target("contracts/libraries/Exhibits.sol", EVIDENCE_TESTS, (EVIDENCE,)),
-    "Payloads": Target("contracts/libraries/Payloads.sol", EVIDENCE_TESTS, (EVIDENCE,)),
-    "Terms": Target("contracts/libraries/Terms.sol", TERMS_TESTS, (ESCROW, EVENT_LOG)),
+    "GuardedRecord": Target(
+        "contracts/escrow/GuardedRecord.sol",
+        RECORD_TESTS,
+        (CLAIMS, PAYABLE_AMOUNTS, ESCROW, STATEMENTS),
+    ),
+    "OutcomeEscrow": Target("contracts/escrow/OutcomeEscrow.sol", ("escrow",), (ESCROW,)),
+    "Vault": Target("contracts/escrow/Vault.sol", VAULT_TESTS, (ESCROW,)),
+    "Exhibits": Target("contracts/evidence/Exhibits.sol", EVIDENCE_TESTS, (EVIDENCE,)),
+    "Payloads": Target("contracts/evidence/Payloads.sol", EVIDENCE_TESTS, (EVIDENCE,)),
+    "Terms": Target("contracts/terms/Terms.sol", TERMS_TESTS, (ESCROW, EVENT_LOG)),
     "TermsRules": Target(
-        "contracts/libraries/TermsRules.sol", RULES_TESTS, (TERMS_RULES, _test_of("TermsRules"))
+        "contracts/terms/TermsRules.sol",
+        RULES_TESTS,
+        (TERMS_RULES, _test_of("terms", "TermsRules")),
     ),
-    "TermsFile": Target(
-        "contracts/libraries/TermsFile.sol",
-        ("libraries/TermsFile.t.sol",),
-        (_test_of("TermsFile"),),
+    "TermsStorage": Target(
+        "contracts/terms/TermsStorage.sol",
+        ("terms/TermsStorage.t.sol",),
+        (_test_of("terms", "TermsStorage"),),
     ),
     "Signatures": Target(
-        "contracts/libraries/Signatures.sol",
-        ("libraries/Signatures.t.sol",),
-        (_test_of("Signatures"),),
+        "contracts/escrow/Signatures.sol",
+        ("escrow/Signatures.t.sol",),
+        (_test_of("escrow", "Signatures"),),
     ),
     "JobEvaluator": Target(
-        "contracts/adapters/JobEvaluator.sol", ("adapters",), (JOB_EVALUATOR, JOB_EVALUATORS)
+        "contracts/integrations/JobEvaluator.sol",
+        ("integrations/JobEvaluator.t.sol", "integrations/Hostile.t.sol"),
+        (JOB_EVALUATOR, JOB_EVALUATORS),
     ),
 }
 
@@ -157,9 +166,8 @@ TARGETS = {
 # ------------------------------------------------------------ mutants
 
 
-TOOLS = f"{ROOT / '.venv/bin'}:{ROOT / 'node_modules/.bin'}"
 ENVIRONMENT = {
-    "PATH": f"{TOOLS}:{os.environ['PATH']}",
+    "PATH": TOOLS_PATH,
     "FOUNDRY_PROFILE": "default",
     "FOUNDRY_OPTIMIZER": "false",
     "FOUNDRY_DYNAMIC_TEST_LINKING": "true",
@@ -179,7 +187,7 @@ def _forge(folder: Path, *arguments: str, out: str = OUT) -> subprocess.Complete
 
 
 def _closure(files: list[Path]) -> set[Path]:
-    """These files and all of the project that they import."""
+    """Return these files and all of the project's that they import."""
     found, waiting = set[Path](), list(files)
     while waiting:
         file = waiting.pop()
@@ -194,7 +202,7 @@ def _closure(files: list[Path]) -> set[Path]:
 
 
 def copy_target(target: Target, folder: Path) -> None:
-    """The target, its tests and what these need: forge compiles whatever is there."""
+    """Copy the target, its tests and what these need: forge compiles all that is there."""
     tests = [ROOT / "tests/contracts" / name for name in target.tests]
     files = [file for test in tests for file in (sorted(test.rglob("*.sol")) or [test])]
     for file in _closure([*files, ROOT / target.file]):
@@ -213,7 +221,7 @@ def copy_target(target: Target, folder: Path) -> None:
 
 
 def mutants(target: Target, folder: Path) -> list[Mutant]:
-    """All that Slither's operators make of the file, each text once; the larger ones first.
+    """Return all mutants of the file, each text once; the larger changes first.
 
     As in `slither-mutate`, a function that an operator cannot handle gets none of its mutants.
     """
@@ -242,7 +250,7 @@ def mutants(target: Target, folder: Path) -> list[Mutant]:
 
 
 def _analysed(folder: Path) -> Any:
-    """What Slither makes of the folder's contracts."""
+    """Return Slither's view of the folder's contracts."""
     out, here = f"{OUT}-analysis", Path.cwd()
     plain = {"FOUNDRY_DYNAMIC_TEST_LINKING": "false"}
     os.environ.update(plain)
@@ -259,7 +267,7 @@ def _analysed(folder: Path) -> Any:
 
 
 def _places(unit: Any, path: str) -> Iterator[Any]:
-    """A file's functions, and its contracts' variables, each as operators expect a contract.
+    """Yield a file's functions and its contracts' variables, each as operators expect a contract.
 
     slither-mutate takes contracts whole, passes over functions outside of them, and gives up on a
     contract with the first function that an operator cannot handle.
@@ -323,7 +331,7 @@ class Compiler:
         return answer
 
 
-class OpenedCase:
+class MutationRun:
     """A target in its folder, with its tests compiled."""
 
     def __init__(self, target: Target, folder: Path) -> None:
@@ -346,7 +354,7 @@ class OpenedCase:
             self._compiler.__exit__()
 
     def compiled(self, made: list[Mutant]) -> Iterator[tuple[Mutant, Json | None]]:
-        """Each with its roots' code, which is compiled while the one before it is tried."""
+        """Yield each with its roots' code, which is compiled while the one before it is tried."""
         if self._compiler is None:
             yield from ((mutant, None) for mutant in made)
             return
@@ -361,7 +369,7 @@ class OpenedCase:
                 yield mutant, code.result()
 
     def survives(self, mutant: Mutant, code: Json | None) -> bool | None:
-        """Whether every test passes with the mutant; None if it does not compile.
+        """Tell whether every test passes with the mutant; None if it does not compile.
 
         Raises subprocess.TimeoutExpired if the tests come to no end in time.
         """
@@ -409,7 +417,7 @@ class OpenedCase:
 
 
 def chosen(made: list[Mutant], sample: int) -> tuple[list[Mutant], int]:
-    """All larger changes and a sample of the smaller ones, and how many that leaves out."""
+    """Return all larger changes with a sample of the smaller ones, and the count of the rest."""
     whole = [mutant for mutant in made if mutant.operator in WHOLE]
     small = [mutant for mutant in made if mutant.operator not in WHOLE]
     if 0 < sample < len(small):
@@ -418,10 +426,10 @@ def chosen(made: list[Mutant], sample: int) -> tuple[list[Mutant], int]:
 
 
 def run(name: str, sample: int, until: float, last: Last | None = None) -> Tally:
-    """Tries a target's mutants until a moment of `time.monotonic`, and prints as it goes.
+    """Try a target's mutants until a moment of `time.monotonic`, and print as it goes.
 
-    With what came of them last time it tries the survivors alone; those that it does not come to
-    live on. Raises SurvivorsError if it cannot find them all.
+    With the results of last time it tries the survivors alone; those that are left when the time is
+    over stay survivors. Raises SurvivorsError if it cannot find them all.
     """
     target = TARGETS[name]
     killed, by_time = (last.killed, last.killed_by_time) if last else (0, 0)
@@ -432,8 +440,8 @@ def run(name: str, sample: int, until: float, last: Last | None = None) -> Tally
         tried, untried = chosen(mutants(target, folder), sample)
         if last:
             tried, untried = last.among(tried), last.untried
-        with OpenedCase(target, folder) as trial:
-            for at, (mutant, code) in enumerate(trial.compiled(tried)):
+        with MutationRun(target, folder) as tests:
+            for at, (mutant, code) in enumerate(tests.compiled(tried)):
                 if time.monotonic() > until:
                     if last:
                         survived += tried[at:]
@@ -444,7 +452,7 @@ def run(name: str, sample: int, until: float, last: Last | None = None) -> Tally
                     continue
                 what = f"{mutant.old!r} -> {mutant.new!r}"
                 try:
-                    alive = trial.survives(mutant, code)
+                    alive = tests.survives(mutant, code)
                 except subprocess.TimeoutExpired:  # an endless loop is noticed
                     alive = False
                     by_time += 1
@@ -469,15 +477,15 @@ def main() -> int:
     parser.add_argument("--sample", type=int, default=0)
     parser.add_argument("--budget-s", type=int, default=3600)
     parser.add_argument("--again", action="store_true", help="only what the document says lives")
-    given = parser.parse_args()
+    options = parser.parse_args()
     os.environ.update(ENVIRONMENT)  # Slither, too, asks for forge
-    names = given.targets or list(TARGETS)
-    until, tallies = time.monotonic() + given.budget_s, dict[str, Tally]()
+    names = options.targets or list(TARGETS)
+    until, tallies = time.monotonic() + options.budget_s, dict[str, Tally]()
     try:
         for done, name in enumerate(names):
             share_s = (until - time.monotonic()) / (len(names) - done)
-            last = Last.of(name, SURVIVORS.read_text()) if given.again else None
-            sample = 0 if last else given.sample
+            last = Last.of(name, SURVIVORS.read_text()) if options.again else None
+            sample = 0 if last else options.sample
             tallies[name] = run(name, sample, time.monotonic() + share_s, last)
     except SurvivorsError as error:
         raise SystemExit(f"{SURVIVORS.name} is left as it is: {error}") from None

@@ -1,4 +1,4 @@
-"""Plants faults in a copy of the contracts and sees each break its invariant.
+"""The command that plants faults in a copy of the contracts and sees each break its invariant.
 
 An invariant that holds is worth something only if it can break. Every fault is one exact edit of
 one contract, and its named test must fail with it; without any, all of these tests must pass.
@@ -10,34 +10,33 @@ node_modules/.bin. tests/contracts/invariant/README.md describes the invariants.
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[2]
+from scripts.assurance.tools import ROOT, run_tool
+
 CONTRACTS = Path("contracts")
-LIBRARIES = CONTRACTS / "libraries"
-ESCROW = CONTRACTS / "OutcomeEscrow.sol"
-EVENT_LOG = CONTRACTS / "EventLog.sol"
-EVIDENCE = CONTRACTS / "Evidence.sol"
-VAULT = CONTRACTS / "Vault.sol"
-CLAIMS = LIBRARIES / "Claims.sol"
-DUES = LIBRARIES / "Dues.sol"
-MERKLE = LIBRARIES / "MerkleLog.sol"
-POSITION = LIBRARIES / "Position.sol"
-RELEASE = LIBRARIES / "Release.sol"
-STATEMENTS = LIBRARIES / "Statements.sol"
-FIXTURE = Path("tests/contracts/helpers/Fixture.sol")
+ESCROW = CONTRACTS / "escrow/OutcomeEscrow.sol"
+EVENT_LOG = CONTRACTS / "log/EventLog.sol"
+EVIDENCE = CONTRACTS / "evidence/Evidence.sol"
+VAULT = CONTRACTS / "escrow/Vault.sol"
+CLAIMS = CONTRACTS / "escrow/Claims.sol"
+PAYABLE_AMOUNTS = CONTRACTS / "escrow/PayableAmounts.sol"
+MERKLE = CONTRACTS / "log/MerkleLog.sol"
+RECORD = CONTRACTS / "escrow/GuardedRecord.sol"
+RELEASE = CONTRACTS / "escrow/Release.sol"
+STATEMENTS = CONTRACTS / "escrow/Statements.sol"
+FIXTURE = Path("tests/contracts/support/Fixture.sol")
 SUITE = Path("tests/contracts/invariant/Escrow.t.sol")
 
 TIMEOUT_S = 1800
 SWITCH = "TALLYSTICK_PLANTED_FAULT"
 
-# The switch is the balance of an account that nobody has, and is read as if that were pure, so that
-# it fits into any function.
+# The switch is the balance of an account without a key. It is read as if that were pure, so that
+# any function can ask for it.
 PLANTED = """\
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
@@ -80,7 +79,7 @@ class Fault(NamedTuple):
     new: str
 
     def switched(self, number: int) -> str:
-        """Both at once: the new text if this fault is chosen, else the old one."""
+        """Return code that does as the new text if this fault is chosen, else as the old one."""
         if "planted(?)" in self.new:
             return self.new.replace("?", str(number))
         if self.old.endswith(";"):
@@ -119,7 +118,7 @@ FAULTS = (
         "fees are taken and credited to nobody",
         I2,
         ESCROW,
-        "if (flows.fees != 0) _credits[token][feeRecipient] += flows.fees;",
+        "if (payouts.fees != 0) _credits[token][feeRecipient] += payouts.fees;",
         "",
     ),
     Fault(
@@ -133,15 +132,15 @@ FAULTS = (
         "older statements are taken after newer ones",
         I3,
         ESCROW,
-        'if (index <= balance.floor()) return "already_settled";',
+        'if (position <= balance.lastFinal()) return "already_settled";',
         "",
     ),
     Fault(
         "each statement pays its whole total",
         I4,
         ESCROW,
-        "ledger.balance = balance = balance.settled(net, index);",
-        "ledger.balance = balance = balance.settled(net, index); paid = 0;",
+        "ledger.balance = balance = balance.withSettlement(net, position);",
+        "ledger.balance = balance = balance.withSettlement(net, position); paid = 0;",
     ),
     Fault(
         "one outcome is claimed twice",
@@ -154,7 +153,7 @@ FAULTS = (
         "the price is not checked",
         I5,
         ESCROW,
-        "earned % unit != 0 || reversed % unit != 0",
+        "earned % priceStep != 0 || reversed % priceStep != 0",
         "false",
     ),
     Fault(
@@ -164,11 +163,11 @@ FAULTS = (
         'if (net > balance.budget()) return "over_budget";',
         "",
     ),
-    Fault("the caller is paid", I5, ESCROW, "deal.payee()", "msg.sender"),
+    Fault("the caller is paid", I5, ESCROW, "config.payee()", "msg.sender"),
     Fault(
         "the bucket holds the whole cap",
         I6,
-        DUES,
+        PAYABLE_AMOUNTS,
         "terms.rateCap / 2 - level",
         "terms.rateCap - level",
     ),
@@ -176,7 +175,7 @@ FAULTS = (
         "the bucket forgets what was released",
         I6,
         ESCROW,
-        "position.capLevel = (level + amount).toUint80();",
+        "record.capLevel = (level + amount).toUint80();",
         "",
     ),
     Fault(
@@ -212,14 +211,14 @@ FAULTS = (
         I7,
         ESCROW,
         "if (msg.sender != terms.arbiter) revert NotArbiter(contractId, msg.sender);\n"
-        "        _ripen(contractId, ledger, position);",
-        "_ripen(contractId, ledger, position);",
+        "        _finalizeMatured(contractId, ledger, record);",
+        "_finalizeMatured(contractId, ledger, record);",
     ),
     Fault(
         "a ruling goes below what is final",
         I7,
         STATEMENTS,
-        "Math.min(position.net(budget), position.pendingNet(budget))",
+        "Math.min(record.net(budget), record.pendingNet(budget))",
         "0",
     ),
     Fault(
@@ -233,35 +232,36 @@ FAULTS = (
         "a disproved statement stays",
         I7,
         ESCROW,
-        "Statements.discard(position);",
+        "Statements.discard(record);",
         "",
     ),
     Fault(
         "a refuted claim is paid",
         I7,
         CLAIMS,
-        "position.claimed -= claim.amount;",
+        "record.claimed -= claim.amount;",
         "",
     ),
     Fault(
         "claims are paid before they can be refuted",
         I7,
-        DUES,
+        PAYABLE_AMOUNTS,
         "block.timestamp > _refutableUntil(terms)",
         "true",
     ),
     Fault(
         "nothing is held back",
         I7,
-        DUES,
-        "_payable(position, terms, balance, deal) - _heldBack(position, terms, balance, deal)",
-        "_payable(position, terms, balance, deal)",
+        PAYABLE_AMOUNTS,
+        "_payable(record, terms, balance, config)\n            "
+        "- _heldBack(record, terms, balance, config)",
+        "_payable(record, terms, balance, config)",
     ),
     Fault(
         "what was taken back vouches for what comes next",
         I7,
         STATEMENTS,
-        "position.everOf(position.earned)",
+        "record.cumulativeGross(record.earned)",
         "net",
     ),
     Fault(
@@ -275,7 +275,7 @@ FAULTS = (
         "a closed contract goes on",
         I8,
         ESCROW,
-        "ledger.deal = ledger.deal.withFlag(CLOSED);",
+        "ledger.config = ledger.config.withFlag(CLOSED);",
         "",
     ),
     Fault(
@@ -296,17 +296,19 @@ FAULTS = (
     Fault(
         "a statement without an arbiter reserves the whole budget",
         I9,
-        DUES,
-        "position.isPending() && terms.arbiter != address(0)",
-        "position.isPending()",
+        PAYABLE_AMOUNTS,
+        "record.isPending() && terms.arbiter != address(0)",
+        "record.isPending()",
     ),
     Fault(
         "a payee that cannot be paid stops the batch",
         I10,
         ESCROW,
-        "flows.held = _sendOrCredit(contractId, token, payee, amount, flows.held);",
-        "uint256 left = _sendOrCredit(contractId, token, payee, amount, flows.held); "
-        "if (left == flows.held) revert TransferFailed(token, payee, amount); flows.held = left;",
+        "payouts.tokenBalance =\n                "
+        "_sendOrCredit(contractId, token, payee, amount, payouts.tokenBalance);",
+        "uint256 left = _sendOrCredit(contractId, token, payee, amount, payouts.tokenBalance); "
+        "if (left == payouts.tokenBalance) revert TransferFailed(token, payee, amount); "
+        "payouts.tokenBalance = left;",
     ),
     Fault(
         "transfers get too little gas",
@@ -347,21 +349,21 @@ FAULTS = (
         "a retired verifier's word counts",
         I14,
         ESCROW,
-        'if (deal.has(RETIRED)) return "verifier_retired";',
+        'if (config.has(RETIRED)) return "verifier_retired";',
         "",
     ),
     Fault(
         "a disproof is forgotten",
         I14,
         ESCROW,
-        "ledger.deal = ledger.deal.withFlag(RETIRED);",
+        "ledger.config = ledger.config.withFlag(RETIRED);",
         "",
     ),
     Fault(
         "any touch disproves the one that was named",
         I14,
         EVIDENCE,
-        "!_isBetter(trial, touch.index)",
+        "!_isBetter(context, touch.position)",
         "false",
     ),
     Fault(
@@ -381,9 +383,9 @@ FAULTS = (
     Fault(
         "a silent arbiter blocks all that follows",
         L1_SETTLE,
-        POSITION,
-        "self.pendingIndex != 0 && block.timestamp > self.resolvesAt",
-        "self.pendingIndex != 0 && block.timestamp > self.resolvesAt && !self.hasDispute()",
+        RECORD,
+        "self.pendingPosition != 0 && block.timestamp > self.resolvesAt",
+        "self.pendingPosition != 0 && block.timestamp > self.resolvesAt && !self.isDisputed()",
     ),
     Fault(
         "a refund always reverts",
@@ -403,11 +405,11 @@ FAULTS = (
 
 
 def copy_sources(to: Path) -> None:
-    """What forge needs for the invariants alone, so that they compile quickly."""
-    for name in ("contracts", "tests/contracts/mocks", "tests/contracts/invariant"):
+    """Copy what the invariants need and nothing else, so that they compile quickly."""
+    for name in ("contracts", "tests/contracts/invariant"):
         shutil.copytree(ROOT / name, to / name)
     (to / FIXTURE).parent.mkdir()
-    for name in ("Fixture.sol", "TestTree.sol"):
+    for name in ("Fixture.sol", "HostileToken.sol", "TestTree.sol"):
         shutil.copy(ROOT / FIXTURE.parent / name, to / FIXTURE.parent)
     shutil.copy(ROOT / "foundry.toml", to)
     for name in ("node_modules", "scripts", ".venv"):
@@ -422,7 +424,7 @@ def replace_once(path: Path, old: str, new: str) -> None:
 
 
 def plant(folder: Path) -> None:
-    """All faults, each behind its number, and the switch."""
+    """Plant all faults, each behind its number, and the switch."""
     (folder / CONTRACTS / "Planted.sol").write_text(PLANTED)
     for file in {fault.file for fault in FAULTS}:
         replace_once(folder / file, PRAGMA, PRAGMA + IMPORT)
@@ -435,23 +437,15 @@ def plant(folder: Path) -> None:
 
 
 def failed_tests(folder: Path, match: str, number: int, profile: str) -> set[str]:
-    """The matching tests that fail in this folder with this fault (0: none)."""
-    environment = os.environ | {
-        "PATH": f"{ROOT / 'node_modules/.bin'}:{os.environ['PATH']}",
+    """Return the matching tests that fail in this folder with this fault (0: none)."""
+    environment = {
         "FOUNDRY_PROFILE": profile,
         "FOUNDRY_INVARIANT_SHRINK_RUN_LIMIT": "0",
         "FOUNDRY_INVARIANT_FAILURE_PERSIST_DIR": str(folder / "build" / f"failures-{number}"),
         SWITCH: str(number),
     }
-    done = subprocess.run(
-        ["forge", "test", "--match-test", match],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
+    command = ["forge", "test", "--match-test", match]
+    done = run_tool(command, folder, TIMEOUT_S, **environment)
     if "Suite result:" not in done.stdout:
         raise SystemExit(f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
     failing = done.stdout.partition("Failing tests:")[2]
@@ -461,7 +455,7 @@ def failed_tests(folder: Path, match: str, number: int, profile: str) -> set[str
 
 
 def is_seen(folder: Path, number: int) -> bool:
-    """Whether this fault breaks its test, in the many runs of the deep profile."""
+    """Tell whether this fault breaks its test, in the many runs of the deep profile."""
     fault = FAULTS[number - 1]
     seen = failed_tests(folder, f"^{fault.test}", number, "deep") == {fault.test}
     print(f"{'seen' if seen else 'NOT SEEN'}: {fault.what} ({fault.test})", flush=True)

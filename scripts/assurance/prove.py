@@ -1,8 +1,8 @@
-"""Proves the arithmetic core of the contracts and their Merkle consistency for every input.
+"""The command that proves the contracts' arithmetic and Merkle consistency for every input.
 
 `.venv/bin/python scripts/assurance/prove.py` has halmos prove every `check_` of
-tests/contracts/symbolic, and Z3 the lemmas of scripts/assurance/lemmas.py; what is neither proven
-nor refuted fails, too. `--faults` plants a fault for every proof in a copy of the contracts: there
+tests/contracts/symbolic, and Z3 the lemmas of scripts/assurance/lemmas.py; a proof that comes to no
+verdict fails, too. `--faults` plants a fault for every proof in a copy of the contracts: there
 each of them must have a counterexample.
 
 Halmos wants versions that nothing else here bears: it gets an environment of its own, from
@@ -11,7 +11,6 @@ requirements/halmos.txt, in build/halmos. Needs `forge` in node_modules/.bin.
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -21,13 +20,14 @@ import venv
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[2]
+from scripts.assurance.tools import ROOT, TOOLS_PATH, run_tool
+
 LOCK = ROOT / "requirements" / "halmos.txt"
 ENVIRONMENT = ROOT / "build" / "halmos"
 PYTHON = ENVIRONMENT / "bin" / "python"
 PROOFS = Path("tests/contracts/symbolic")
-HARNESS = Path("tests/contracts/helpers/MerkleHarness.sol")
-LIBRARIES = Path("contracts/libraries")
+HARNESS = Path("tests/contracts/support/MerkleHarness.sol")
+CONTRACTS = Path("contracts")
 OUT = "build/forge-proofs"
 TIMEOUT_S = 1200
 SOLVER_TIMEOUT = "120s"
@@ -39,7 +39,7 @@ class ProofError(Exception):
 
 
 class Fault(NamedTuple):
-    """One exact edit of one library."""
+    """One exact edit of one file of contracts/, named without `.sol`."""
 
     file: str
     old: str
@@ -48,26 +48,30 @@ class Fault(NamedTuple):
 
 # Together they break every proof; none hides another, as each is in a function of its own.
 FAULTS = (
-    Fault("Ledger", "endsAt_ << 200 | budget_ << 80", "endsAt_ << 200 | budget_ << 79"),
-    Fault("Ledger", "~(UINT40 << 160 | UINT80)", "~(UINT40 << 160)"),
-    Fault("Ledger", "~(UINT80 << 80)", "~(UINT80 << 81)"),
-    Fault("Ledger", "~(UINT40 << 200)", "~(UINT40 << 199)"),
-    Fault("Ledger", "| flag << 240", "^ flag << 240"),
-    Fault("Release", "net * feeBps / BPS - paid * feeBps / BPS", "(net - paid) * feeBps / BPS"),
-    Fault("Release", "(young < net ? young : net)", "(young < net ? net : young)"),
-    Fault("Release", "leak < level ? level - leak : 0", "leak < level ? level - leak : leak"),
-    Fault("Statements", 'if (earned < position.earned) return "earned_fell";', ""),
-    Fault("MerkleLog", "if (newSize <= oldSize)", "if (newSize < oldSize)"),
+    Fault("escrow/Ledger", "endsAt_ << 200 | budget_ << 80", "endsAt_ << 200 | budget_ << 79"),
+    Fault("escrow/Ledger", "~(UINT40 << 160 | UINT80)", "~(UINT40 << 160)"),
+    Fault("escrow/Ledger", "~(UINT80 << 80)", "~(UINT80 << 81)"),
+    Fault("escrow/Ledger", "~(UINT40 << 200)", "~(UINT40 << 199)"),
+    Fault("escrow/Ledger", "| flag << 240", "^ flag << 240"),
     Fault(
-        "MerkleLog",
-        "_requireSame(newRoot, newHash, proof.length, used);",
-        "_requireSame(newRoot, newRoot, used, used);",
+        "escrow/Release", "net * feeBps / BPS - paid * feeBps / BPS", "(net - paid) * feeBps / BPS"
+    ),
+    Fault("escrow/Release", "(recent < net ? recent : net)", "(recent < net ? net : recent)"),
+    Fault(
+        "escrow/Release", "leak < level ? level - leak : 0", "leak < level ? level - leak : leak"
+    ),
+    Fault("escrow/Statements", 'if (earned < record.earned) return "earned_fell";', ""),
+    Fault("log/MerkleLog", "if (newSize <= oldSize)", "if (newSize < oldSize)"),
+    Fault(
+        "log/MerkleLog",
+        "_requireRoot(newRoot, newHash, proof.length, used);",
+        "_requireRoot(newRoot, newRoot, used, used);",
     ),
 )
 
 
 def ready_environment() -> None:
-    """Makes halmos's environment as the lock says, unless it is there. Raises ProofError."""
+    """Make halmos's environment as the lock says, unless it is there. Raises ProofError."""
     stamp = ENVIRONMENT / ".complete"
     wanted = hashlib.sha256(f"{ROOT}\n".encode() + LOCK.read_bytes()).hexdigest()
     if stamp.is_file() and stamp.read_text() == wanted:
@@ -88,36 +92,31 @@ def ready_environment() -> None:
 
 
 def expected(project: Path) -> set[str]:
-    """The names of all proofs that a project has."""
+    """Return the names of all proofs of a project."""
     texts = (file.read_text() for file in (project / PROOFS).glob("*.t.sol"))
     return {name for text in texts for name in re.findall(r"function (check_\w+)", text)}
 
 
 def prove(project: Path) -> dict[str, int]:
-    """What halmos says of each proof of a project: PROVEN, REFUTED or another code.
+    """Return halmos's verdict on each proof of a project: PROVEN, REFUTED or another code.
 
-    Raises ProofError if the proofs do not compile, or if it does not speak of exactly all of them.
+    Raises ProofError if the proofs do not compile, or if halmos leaves one out.
     """
     report = project / OUT / "halmos.json"
     report.parent.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)
-    paths = (ENVIRONMENT / "bin", ROOT / "node_modules/.bin", ROOT / ".venv/bin")
     # Forge compiles the proofs and what they import, and nothing else.
     forge = {"SRC": str(PROOFS), "TEST": str(PROOFS), "OUT": OUT, "CACHE_PATH": f"{OUT}-cache"}
-    done = subprocess.run(
+    done = run_tool(
         [
             *(str(PYTHON), str(ROOT / "scripts/assurance/halmos_main.py"), "--function", "check_"),
             *("--forge-build-out", OUT, "--solver-timeout-assertion", SOLVER_TIMEOUT),
             *("--no-status", "--json-output", str(report), "--minimal-json-output"),
         ],
-        cwd=project,
-        env=os.environ
-        | {"PATH": ":".join([*map(str, paths), os.environ["PATH"]])}
-        | {f"FOUNDRY_{name}": value for name, value in forge.items()},
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
+        project,
+        TIMEOUT_S,
+        PATH=f"{ENVIRONMENT / 'bin'}:{TOOLS_PATH}",
+        **{f"FOUNDRY_{name}": value for name, value in forge.items()},
     )
     if not report.is_file():
         raise ProofError(f"halmos gave no results:\n{done.stdout}{done.stderr}")
@@ -129,16 +128,17 @@ def prove(project: Path) -> dict[str, int]:
 
 
 def copy_with_faults(project: Path) -> None:
-    """What the proofs need, in another place, faulty. Raises ProofError for a fault gone stale."""
+    """Copy what the proofs need, with all faults. Raises ProofError for a fault gone stale."""
     for part in (Path("contracts"), PROOFS):
-        shutil.copytree(ROOT / part, project / part)
+        # Ape keeps a folder of its own in contracts/ while it runs.
+        shutil.copytree(ROOT / part, project / part, ignore=shutil.ignore_patterns(".cache"))
     for file in (HARNESS, Path("foundry.toml")):
         (project / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / file, project / file)
     for name in ("node_modules", "scripts", ".venv"):
         (project / name).symlink_to(ROOT / name)
     for fault in FAULTS:
-        file = project / LIBRARIES / f"{fault.file}.sol"
+        file = project / CONTRACTS / f"{fault.file}.sol"
         source = file.read_text()
         if source.count(fault.old) != 1:
             raise ProofError(f"{fault.file}.sol has not exactly one {fault.old!r} any more")
@@ -146,7 +146,7 @@ def copy_with_faults(project: Path) -> None:
 
 
 def run(wanted: int) -> list[str]:
-    """The proofs that end otherwise than wanted, with faults where they are to be refuted."""
+    """Return the proofs that end otherwise than wanted; those to be refuted get their faults."""
     with tempfile.TemporaryDirectory() as folder:
         project = ROOT
         if wanted == REFUTED:
@@ -154,21 +154,12 @@ def run(wanted: int) -> list[str]:
             copy_with_faults(project)
         results = prove(project)
     wrong = [f"{name} (halmos's code {code})" for name, code in results.items() if code != wanted]
-    lemmas = subprocess.run(
-        [
-            PYTHON,
-            ROOT / "scripts/assurance/lemmas.py",
-            *(["--with-fault"] if wanted == REFUTED else []),
-        ],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-    )
+    fault = ["--with-fault"] if wanted == REFUTED else []
+    lemmas = run_tool([PYTHON, ROOT / "scripts/assurance/lemmas.py", *fault], ROOT, TIMEOUT_S)
     if lemmas.returncode:
         wrong.append(f"scripts/assurance/lemmas.py:\n{lemmas.stdout}{lemmas.stderr}")
-    said = "proven" if wanted == PROVEN else "refuted"
-    print(f"{len(results)} proofs and {len(lemmas.stdout.splitlines())} lemmas, to be {said}")
+    verdict = "proven" if wanted == PROVEN else "refuted"
+    print(f"{len(results)} proofs and {len(lemmas.stdout.splitlines())} lemmas, to be {verdict}")
     return wrong
 
 

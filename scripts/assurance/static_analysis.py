@@ -1,14 +1,13 @@
-"""Runs Slither over the contracts and compares what it finds with what was judged to stand.
+"""The command that runs Slither over the contracts and compares its findings with a table.
 
 Every accepted finding has a row, by detector and place, with its reason, in
-docs/security/static-analysis.md; nothing is switched off as a whole. A finding without a row
-fails, and so does a row without a finding, and so does code that Slither could not read.
+docs/security/static-analysis.md; nothing is switched off as a whole. A finding without a row fails,
+and so does a row without a finding, code that Slither could not read, and a compiler warning.
 `.venv/bin/python scripts/assurance/static_analysis.py`; needs `forge` on the PATH or in
 node_modules/.bin.
 """
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -17,7 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).resolve().parents[2]
+from scripts.assurance.tools import ROOT, run_tool
+
 ACCEPTED = ROOT / "docs" / "security" / "static-analysis.md"
 OUT = "build/forge-slither"
 TIMEOUT_S = 900
@@ -34,7 +34,7 @@ class AnalysisError(Exception):
 
 
 class Finding(NamedTuple):
-    """What a detector reports, and where it stands."""
+    """A detector's report: the place, the impact and the text."""
 
     place: Place
     impact: str
@@ -42,7 +42,7 @@ class Finding(NamedTuple):
 
 
 def accepted(document: str) -> set[Place]:
-    """The places that the document's table names. Raises `AnalysisError` for one named twice."""
+    """Return the places that the table names. Raises `AnalysisError` for one named twice."""
     found: set[Place] = set()
     for row in _ROW.finditer(document):
         for where in re.findall(r"`([^`]+)`", row[2]):
@@ -59,44 +59,35 @@ def _qualified(element: Json) -> str:
     return f"{outer}.{element['name']}" if outer else str(element["name"])
 
 
-def _run(command: list[str], project: Path) -> subprocess.CompletedProcess[str]:
-    paths = (ROOT / ".venv/bin", ROOT / "node_modules/.bin", os.environ["PATH"])
-    return subprocess.run(
-        command,
-        cwd=project,
-        env=os.environ | {"PATH": ":".join(map(str, paths))},
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-    )
-
-
-def require_whole(said: str) -> None:
-    """Raises `AnalysisError` if Slither's log says that it left code out."""
-    if errors := _LEFT_OUT.findall(said):
+def require_whole(output: str) -> None:
+    """Raise `AnalysisError` if Slither's log says that it left code out."""
+    if errors := _LEFT_OUT.findall(output):
         raise AnalysisError("\n".join(["Slither left code out, and found nothing there:", *errors]))
 
 
 def analyse(project: Path) -> list[Finding]:
-    """All that Slither finds in a project's own contracts.
+    """Return all findings in a project's own contracts.
 
-    Compiles them from nothing into a folder of their own, so that no earlier build is analysed.
-    Raises `AnalysisError` where they do not compile, or where Slither fails or leaves code out.
+    Raises `AnalysisError` where they do not compile without a warning, or where Slither fails or
+    leaves code out.
     """
+    # From nothing, into a folder of its own: so no earlier build is analyzed, and every warning is
+    # there, which a build that finds its code in the cache does not repeat.
     shutil.rmtree(project / OUT, ignore_errors=True)
-    build = ["forge", "build", "contracts", "--build-info", "--force", "--out", OUT]
-    built = _run([*build, "--cache-path", f"{OUT}-cache"], project)
+    build = ["forge", "build", "contracts", "--build-info", "--deny", "warnings", "--force"]
+    built = run_tool([*build, "--out", OUT, "--cache-path", f"{OUT}-cache"], project, TIMEOUT_S)
     if built.returncode != 0:
-        raise AnalysisError(f"the contracts do not compile:\n{built.stdout}{built.stderr}")
+        raise AnalysisError(
+            f"the contracts do not compile without a warning:\n{built.stdout}{built.stderr}"
+        )
     report = project / OUT / "slither.json"
     options = ["--ignore-compile", "--foundry-out-directory", OUT, "--exclude-dependencies"]
-    done = _run(["slither", ".", *options, "--json", str(report)], project)
-    said = done.stdout + done.stderr
-    require_whole(said)
+    done = run_tool(["slither", ".", *options, "--json", str(report)], project, TIMEOUT_S)
+    output = done.stdout + done.stderr
+    require_whole(output)
     result: Json = json.loads(report.read_text()) if report.is_file() else {}
     if not result.get("success"):
-        raise AnalysisError(f"Slither failed:\n{said}")
+        raise AnalysisError(f"Slither failed:\n{output}")
     return [
         Finding(
             (item["check"], _qualified(item["elements"][0])), item["impact"], item["description"]
@@ -106,7 +97,7 @@ def analyse(project: Path) -> list[Finding]:
 
 
 def objections(findings: list[Finding], rows: set[Place]) -> Mapping[Place, str]:
-    """What has to be done before the findings and the accepted places are the same."""
+    """Return the change that each finding without a row and each row without a finding needs."""
     todo = {
         finding.place: f"{finding.impact}: {finding.text.strip()}\n"
         f"  mend it, or give its reason in {ACCEPTED.name}:"

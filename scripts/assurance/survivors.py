@@ -1,4 +1,4 @@
-"""Reads and writes what docs/security/mutation.md says of mutants, for assurance/mutation.py."""
+"""The reader and writer of docs/security/mutation.md, for assurance/mutation.py."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,11 +11,11 @@ _COUNTS = re.compile(
 
 
 class SurvivorsError(Exception):
-    """The document does not say what it is asked for."""
+    """A document that lacks what is asked of it."""
 
 
 class Mutant(NamedTuple):
-    """One change of a file: what stood at a line, and what stands there instead."""
+    """A change of a file at a line: the old code, and the new."""
 
     operator: str
     line: int
@@ -25,12 +25,12 @@ class Mutant(NamedTuple):
 
     @property
     def key(self) -> tuple[int, str, str]:
-        """What the document tells it by."""
+        """Return what the document's row has of this mutant: line, old code, new code."""
         return self.line, _shown(self.old), _shown(self.new)
 
 
 class Tally(NamedTuple):
-    """What came of a target's mutants; those that do not compile are in none of these.
+    """The results of a target's mutants; those that do not compile are in none of these.
 
     `killed_by_time` is the part of `killed` whose tests came to no end in time: in an endless loop,
     or on a machine too busy.
@@ -47,7 +47,7 @@ def _shown(code: str) -> str:
 
 
 class Last(NamedTuple):
-    """What the document says came of a target's mutants."""
+    """The results of a target's mutants, as the document has them."""
 
     name: str
     killed: int
@@ -57,16 +57,16 @@ class Last(NamedTuple):
 
     @classmethod
     def of(cls, name: str, document: str) -> Self:
-        """Raises SurvivorsError if the document has no part for the target."""
+        """Read a target's part. Raises SurvivorsError if the document has none."""
         part = document.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
         counts = _COUNTS.search(part)
         if counts is None:
-            raise SurvivorsError(f"nothing is said of {name}: run it without --again")
+            raise SurvivorsError(f"there is no part on {name}: run it without --again")
         lived = frozenset((int(row[2]), row[3], row[4]) for row in _ROW.finditer(part))
         return cls(name, int(counts[1]), int(counts[2] or 0), int(counts[3]), lived)
 
     def among(self, made: Iterable[Mutant]) -> list[Mutant]:
-        """The survivors among a target's mutants. Raises SurvivorsError if one is not there."""
+        """Return a target's mutants that survived. Raises SurvivorsError if one is missing."""
         found = [mutant for mutant in made if mutant.key in self.survived]
         if lost := self.survived - {mutant.key for mutant in found}:
             line, old, new = min(lost)
@@ -78,14 +78,14 @@ class Last(NamedTuple):
 
 
 def explanations(document: str) -> dict[tuple[str, str, str], str]:
-    """What the document says of each survivor, by file, old and new code."""
+    """Return the explanation of each survivor, by file, old and new code."""
     return {(row[1], row[3], row[4]): row[5] for row in _ROW.finditer(document)}
 
 
 def rows(
     name: str, file: str, tally: Tally, known: Mapping[tuple[str, str, str], str]
 ) -> Iterator[str]:
-    """A target's part of the document; what was said of a survivor before is kept."""
+    """Yield the lines of a target's part; a survivor keeps its explanation."""
     killed, survived, untried, killed_by_time = tally
     by_time = f" ({killed_by_time} by time)" if killed_by_time else ""
     yield f"## {name}"
@@ -104,7 +104,7 @@ def rows(
 
 
 def written(document: str, tallies: Mapping[str, Tally], files: Mapping[str, str]) -> str:
-    """The document with the part of each of these targets made anew.
+    """Return the document with the part of each of these targets made anew.
 
     `files` has the file of every target, by name, in the order of their parts.
     """

@@ -1,4 +1,6 @@
-"""Backtest throughput and memory: a million rows and a hundred thousand, over the same leads.
+"""The benchmark of a backtest's speed and memory: a million rows and a hundred thousand.
+
+Both are of the same leads.
 
 The reference is the same files read by Python's csv module alone, in the same run. Memory is the
 peak of a process of its own for each size; it must not grow with rows.
@@ -54,7 +56,7 @@ def main() -> None:
 
 
 def write_history(folder: Path, rows: int) -> None:
-    """Half touches and half events, a second apart, on leads and operators drawn at random."""
+    """Write half touches and half events, a second apart, of random leads and operators."""
     draw = random.Random(rows)  # noqa: S311 - a benchmark's data
     now = datetime(2024, 1, 1, tzinfo=UTC)
     with (folder / "E.csv").open("w") as events, (folder / "T.csv").open("w") as touches:
@@ -92,8 +94,10 @@ def measure(folder: Path) -> None:
     started = time.perf_counter()
     policy = inputs.read_policy(folder / "P.yaml")
     plans = inputs.read_contracts(folder / "C.yaml", policy)
-    with evaluate.spool() as spool:
-        evaluate.run(inputs.rows(folder / "E.csv", folder / "T.csv"), policy, plans, spool)
+    with evaluate.open_spool() as spool:
+        evaluate.evaluate_history(
+            inputs.read_rows(folder / "E.csv", folder / "T.csv"), policy, plans, spool
+        )
     seconds = time.perf_counter() - started
     print(json.dumps([seconds, reference, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
 

@@ -1,4 +1,4 @@
-"""What every transaction costs, beside what others pay and what the chain demands at least.
+"""The command that measures the gas of every transaction, beside peers and the chain's floor.
 
     scripts/bench/gas [--check]
 
@@ -35,12 +35,12 @@ class Figures(NamedTuple):
     floor: dict[str, int]
 
     def calldata(self, name: str) -> int:
-        """What the calldata costs apart from the floor: 4 gas a token instead of 10."""
+        """Return the gas of the calldata apart from the floor: 4 a token instead of 10."""
         return (self.floor[name] - 21_000) // 10 * 4
 
 
 class Row(NamedTuple):
-    """A settlement: its name in the snapshots, what it settles, whom it pays."""
+    """A settlement: its name in the snapshots, its outcomes and its payees."""
 
     name: str
     outcomes: int
@@ -114,7 +114,7 @@ PEERS = {
     "claim from a Merkle distributor": 1,
 }
 ROOTS = ["bare root, the last alone", "bare root, all kept", "root of a Merkle distributor"]
-# As their authors or their chains tell them, a payment, payee known; not measured here.
+# Gas a payment, payee known, as authors or chains have published it; not measured here.
 PUBLISHED = [
     ("plain ERC-20 transfer", "34,300"),
     ("Disperse, batch of 100", "9,700"),
@@ -147,26 +147,26 @@ def main() -> None:
     if measure(is_check).returncode != 0:
         sys.exit("scripts/bench/gas: the gas tests failed")
     page = PAGE.read_text()
-    written = with_section(page, section(read()))
+    written = with_section(page, section(read_figures()))
     if is_check and written != page:
         sys.exit(
             f"scripts/bench/gas: {PAGE.name} is not what the snapshots give; run scripts/bench/gas"
         )
     if not is_check:
         PAGE.write_text(written)
-        print(section(read()))
+        print(section(read_figures()))
 
 
 def measure(is_check: bool) -> "subprocess.CompletedProcess[bytes]":
     """Run the gas tests; they write the snapshots, or compare with them."""
-    said = {"FORGE_SNAPSHOT_CHECK": is_check, "FORGE_SNAPSHOT_EMIT": not is_check}
-    environment = os.environ | {name: str(value).lower() for name, value in said.items()}
+    switches = {"FORGE_SNAPSHOT_CHECK": is_check, "FORGE_SNAPSHOT_EMIT": not is_check}
+    environment = os.environ | {name: str(value).lower() for name, value in switches.items()}
     command = ["forge", "test", "--match-path", TESTS]
     return subprocess.run(command, env=environment, cwd=ROOT, check=False)
 
 
-def read() -> Figures:
-    """The committed figures."""
+def read_figures() -> Figures:
+    """Read the committed figures."""
     return Figures(*map(_snapshot, ("gas", "calldata_floor")))
 
 
@@ -176,13 +176,13 @@ def _snapshot(group: str) -> dict[str, int]:
 
 
 def with_section(page: str, text: str) -> str:
-    """The page with this text between its marks. Raises `ValueError` if a mark is missing."""
+    """Return the page with this text between its marks. Raises `ValueError` if one is missing."""
     begin, end = page.index(BEGIN) + len(BEGIN), page.index(END)
     return page[:begin] + "\n" + text + "\n" + page[end:]
 
 
 def section(figures: Figures) -> str:
-    """The whole section in Markdown."""
+    """Return the whole section in Markdown."""
     parts = [
         INTRO,
         "### Settling and paying at once\n",

@@ -1,4 +1,4 @@
-"""How fast the log is, beside what its database can do at best.
+"""The benchmark of the log, beside the best that its database can do.
 
     .venv/bin/python -m scripts.bench.log [--events N]
 
@@ -23,7 +23,7 @@ import psycopg
 from psycopg import sql
 
 from orchestrator.core.contract import ContractRules
-from orchestrator.core.entry import address_word
+from orchestrator.core.entry import ZERO_ADDRESS, address_word
 from orchestrator.core.policy import parse
 from orchestrator.core.requests import (
     Genesis,
@@ -79,7 +79,7 @@ ENTRIES = 1 + 1 / EVENTS_A_LEAD  # a product event's own, and its share of the l
 
 
 class Log(NamedTuple):
-    """One benchmark's log, and the two ends of it."""
+    """A benchmark's log, with the database that requests come by and the sequencer."""
 
     log_id: bytes
     api: Database
@@ -88,17 +88,16 @@ class Log(NamedTuple):
 
 @contextmanager
 def begun(url: str) -> Iterator[Log]:
-    """A log of its own with a surface and a contract."""
+    """Open a new log with a surface and a contract; check it when the benchmark is over."""
     log_id = secrets.token_bytes(32)
-    zero = "0x" + "0" * 40
     create_log(
         url,
         log_id=log_id,
         origin="bench",
         chain_id=1,
-        event_log=zero,
-        escrow=zero,
-        publisher=zero,
+        event_log=ZERO_ADDRESS,
+        escrow=ZERO_ADDRESS,
+        publisher=ZERO_ADDRESS,
     )
     with Database(url, API) as api, Database(url, SEQUENCER) as writer:
         sequencer = Sequencer(writer, log_id, lambda: NOW_MS, lambda _size, _root: bytes(65))
@@ -121,7 +120,7 @@ def begun(url: str) -> Iterator[Log]:
 
 
 def post(api: Database, log_id: bytes, requests: list[Request]) -> None:
-    """One post: these requests, under new keys, in one transaction."""
+    """Post these requests, under new keys, in one transaction."""
     submissions = [Submission(secrets.token_hex(16), request, b"") for request in requests]
     with api.transaction(OWNER) as session:
         submit(session, log_id, OWNER, submissions, NOW_MS)
@@ -136,7 +135,7 @@ def drain(log: Log) -> int:
 
 
 def events(count: int) -> list[Request]:
-    """Product events, ten a lead: a registration, a first state, then purchases."""
+    """Return product events, ten a lead: a registration, a first state, then purchases."""
     leads = [secrets.token_bytes(32) for _ in range(max(1, count // EVENTS_A_LEAD))]
     return [
         ProductEvent(
@@ -147,7 +146,7 @@ def events(count: int) -> list[Request]:
 
 
 def journeys(count: int) -> list[Request]:
-    """Leads that are touched, sign up and pay for the first time: three requests, five entries."""
+    """Return journeys of a touch, a sign-up and a first payment: three requests, five entries."""
     found: list[Request] = []
     for _ in range(count // 3):
         lead = secrets.token_bytes(32)
@@ -166,11 +165,11 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def copy_rate(url: str, count: int, *, bare: bool) -> float:
-    """Rows a second by COPY: what the entries of as many events cost without any log.
+    """Return rows a second by COPY: the cost of as many entries without any log.
 
     Into a bare table, or into the log's own with its keys and indexes.
     """
-    log_id, zero = secrets.token_bytes(32), "0x" + "0" * 40
+    log_id, zero = secrets.token_bytes(32), ZERO_ADDRESS
     rows = [(log_id, n, secrets.token_bytes(256), secrets.token_bytes(160)) for n in range(count)]
     table = "bare" if bare else "entries"
     query = sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(sql.Identifier(table))
@@ -192,7 +191,7 @@ def copy_rate(url: str, count: int, *, bare: bool) -> float:
 
 
 def drain_rate(url: str, requests: list[Request]) -> tuple[float, float, float]:
-    """Draining a filled inbox: requests and entries a second, our own CPU time a request in µs."""
+    """Drain a filled inbox; return requests/s, entries/s, and our CPU time a request in µs."""
     with begun(url) as log:
         before = drain(log) or 3
         for start in range(0, len(requests), BULK):
@@ -205,7 +204,7 @@ def drain_rate(url: str, requests: list[Request]) -> tuple[float, float, float]:
 
 
 def end_to_end_rate(url: str, count: int, size: int, writers: int) -> float:
-    """Requests a second from being posted to standing in a checkpoint, posts of `size`."""
+    """Return requests a second from their post to a checkpoint, in posts of `size`."""
     context = multiprocessing.get_context("spawn")
     with begun(url) as log:
         ready, go = context.Semaphore(0), context.Event()

@@ -65,7 +65,7 @@ class Escrow:
     def __init__(self, *stated: tuple[PendingStatement | None, str]) -> None:
         self.stated = {bytes([n]) * 32: one for n, one in enumerate(stated, 1)}
         self.contracts = {
-            name: escrow_record_of(GUARDED, name, n, reach=9)
+            name: escrow_record_of(GUARDED, name, n, last_signed=9)
             for n, name in enumerate(self.stated, 1)
         }
 
@@ -90,7 +90,7 @@ class Escrow:
         def transaction(_: object, __: object, case: Case) -> PlannedTransaction:
             return PlannedTransaction(str(case.contract_id[0]), (), cast(Any, None), (), {})
 
-        monkeypatch.setattr(evidence, "lies", lies)
+        monkeypatch.setattr(evidence, "find_disproofs", lies)
         monkeypatch.setattr(evidence, "_disproof_transaction", transaction)
         log = SimpleNamespace(
             contracts=self.contracts, block_number=7, size=9, left_out=False, entries=list, at=None
@@ -144,7 +144,7 @@ def test_no_claim_is_called_founded_while_an_opening_is_missing(
             for n in range(1, 5)
         }
     )
-    monkeypatch.setattr(evidence, "refutations", refutations)
+    monkeypatch.setattr(evidence, "find_refutations", refutations)
     log = cast(LogCopy, SimpleNamespace(entries=entries, contracts={}, at=None, size=9))
     state = contract_state(now_s=T3, claims=claims)
     for missing, error in (({5}, ReplayError), (set[int](), EscrowError)):

@@ -1,16 +1,29 @@
 """Reading a history: what is read, and one clear line with its place for whatever cannot be."""
 
+import contextlib
+import itertools
+import os
+import re
+import threading
+import tracemalloc
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from orchestrator.backtest import inputs as history
-from orchestrator.cli.main import BAD_INPUT, app
-from orchestrator.core.errors import InputError
-from orchestrator.core.units import format_time, parse_amount, parse_time_ns
+from orchestrator.backtest import inputs
+from tests.support.backtest_files import (
+    CONTRACTS,
+    EVENT_HEADER,
+    EVENTS,
+    POLICY,
+    TOUCH_HEADER,
+    TOUCHES,
+    write_history,
+)
 
-POLICY = """
+# A policy and a contract without anything optional.
+PLAIN_POLICY = """
 initial: new
 states: [new, paid]
 transitions: [{on: buy, from: [new], to: paid, motion: conversion}]
@@ -26,129 +39,17 @@ CONTRACT = """
   deadline: 2024-12-31 23:59:59
   attribution_window_s: 604800
 """
-EVENTS = "time,lead,event,value\n2024-01-02,x,buy,1.5\n"
-TOUCHES = "time,lead,operator,action\n2024-01-01,x,ann,email\n"
 
 
-@pytest.mark.parametrize(
-    ("text", "nanoseconds"),
-    [
-        ("1970-01-01", 0),
-        ("1970-01-02 00:00:01", 86_401_000_000_000),
-        ("1970-01-01T01:00:00Z", 3_600_000_000_000),
-        ("1970-01-01t01:00:00.5z", 3_600_500_000_000),
-        ("1970-01-01T03:00:00+02:00", 3_600_000_000_000),
-        ("1970-01-01T00:00:00.123456789-01:00", 3_600_123_456_789),
-        ("2024-02-29", 1_709_164_800_000_000_000),
-        ("9999-12-31T23:59:59.999999999Z", 253_402_300_799_999_999_999),
-    ],
-)
-def test_times(text: str, nanoseconds: int) -> None:
-    assert parse_time_ns(text) == nanoseconds
+# --- Tables ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "yesterday",
-        "2024-13-01",
-        "2023-02-29",
-        "2024-01-01T00:00:00",
-        "2024-1-1",
-        "20240101",
-        "1969-12-31",
-        "2024-01-01 25:00:00",
-        "2024-01-01T00:00:00+25:00",
-        "2024-01-01T00:00:00+00:60",
-        "2024-01-01T00:00:60Z",
-        "1970-01-01T00:00:00+00:01",
-        "9999-12-31T23:59:59-00:01",
-        "٢٠٢٤-01-01",
-    ],
-)
-def test_times_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"must be|is no time|needs a time zone|before 1970"):
-        parse_time_ns(text)
-
-
-@pytest.mark.parametrize(
-    ("nanoseconds", "text"),
-    [
-        (0, "1970-01-01T00:00:00Z"),
-        (500_000_000, "1970-01-01T00:00:00.500Z"),
-        (1_000_000, "1970-01-01T00:00:00.001Z"),
-        (1_000, "1970-01-01T00:00:00.000001Z"),
-        (1_709_164_800_000_000_001, "2024-02-29T00:00:00.000000001Z"),
-        (253_402_300_799_999_999_999, "9999-12-31T23:59:59.999999999Z"),
-    ],
-)
-def test_times_are_written_with_the_decimals_they_need(nanoseconds: int, text: str) -> None:
-    assert format_time(nanoseconds) == text
-    assert parse_time_ns(text) == nanoseconds
-
-
-@pytest.mark.parametrize(
-    ("text", "units"),
-    [("0", 0), ("8.10", 8_100_000), ("0.000001", 1), ("007", 7_000_000), ("1.500000", 1_500_000)],
-)
-def test_amounts(text: str, units: int) -> None:
-    assert parse_amount(text) == units
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "-1",
-        "+1",
-        "1e3",
-        "1,000",
-        ".5",
-        "5.",
-        "1.0000000",
-        "nan",
-        "\u0661",
-        " 1",
-        "$1",
-        "9" * 30,
-        "",
-    ],
-)
-def test_amounts_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"must be|decimals|more than"):
-        parse_amount(text)
-
-
-def files(
-    folder: Path, events: str = EVENTS, touches: str = TOUCHES, **documents: str
-) -> list[str]:
-    texts = {
-        "events": events,
-        "touches": touches,
-        "policy": documents.get("policy", POLICY),
-        "contracts": documents.get("contracts", CONTRACT),
-    }
-    arguments = ["backtest"]
-    for name, text in texts.items():
-        (folder / name).write_bytes(text.encode("utf-8", "surrogateescape"))
-        arguments += [f"--{name}", str(folder / name)]
-    return arguments
-
-
-def read_all(values: dict[str, str]) -> None:
-    policy = history.read_policy(Path(values["--policy"]))
-    history.read_contracts(Path(values["--contracts"]), policy)
-    for _ in history.rows(Path(values["--events"]), Path(values["--touches"])):
-        pass
-
-
-def refusal(arguments: list[str]) -> str:
-    """The one line with which the command refuses these arguments."""
-    values = dict(zip(arguments[1::2], arguments[2::2], strict=True))
-    with pytest.raises(InputError) as caught:
-        read_all(values)
-    assert "\n" not in caught.value.message
-    return caught.value.message
+def test_touches_come_before_events_of_the_same_time(tmp_path: Path) -> None:
+    events = "value,event,lead,time,more\n,buy,x,2024-01-01 00:00:01,\n"
+    touches = "time,lead,operator,action\n2024-01-01T00:00:01Z,x,ann,email\n"
+    files = write_history(tmp_path, events=events, touches=touches)
+    rows = list(inputs.read_rows(files.events, files.touches))
+    assert [type(row).__name__ for row in rows] == ["TouchRow", "EventRow"]
 
 
 @pytest.mark.parametrize(
@@ -175,7 +76,164 @@ def refusal(arguments: list[str]) -> str:
     ],
 )
 def test_bad_events(tmp_path: Path, events: str, place: str) -> None:
-    assert place in refusal(files(tmp_path, events=events))
+    assert place in write_history(tmp_path, events=events).refusal()
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    files = write_history(tmp_path)
+    files.events.unlink()
+    assert "No such file" in files.refusal()
+
+
+@pytest.mark.parametrize(
+    ("tail", "line"),
+    [
+        ("y" * 65_537, 2),
+        # Rows that never end: each line closes a quoted cell and opens the next.
+        ('2024-01-02,x,buy,"' + '\n","' * 20_000, 16_382),
+        ('2024-01-02,x,buy,"' + "\n" * 70_000, 65_520),
+        ("," * 65_537, 2),
+    ],
+    ids=["line", "lines of cells", "lines of a cell", "cells"],
+)
+def test_a_row_is_bounded_however_many_lines_it_has(tmp_path: Path, tail: str, line: int) -> None:
+    complaint = write_history(tmp_path, events=EVENT_HEADER + tail).refusal()
+    assert f"events, line {line}: the row has more than 65536 characters" in complaint
+
+
+def test_rows_may_have_up_to_65536_characters_each(tmp_path: Path) -> None:
+    note = "n" * (65_536 - len('2024-01-02,x,buy,1.5,"\n"\n'))
+    row = f'2024-01-02,x,buy,1.5,"{note}\n"\n'
+    events = "time,lead,event,value,note\n" + row + "\n\n" + row
+    report = write_history(tmp_path, events=events).report()
+    assert report["events"] == {"accepted": 1, "refused": 1, "ignored": 0}
+    longer = events + row.replace("n", "nn", 1)
+    complaint = write_history(tmp_path, events=longer).refusal()
+    assert "line 9: the row has more than 65536 characters" in complaint
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        EVENTS.encode("utf-8-sig"),
+        EVENTS.replace("\n", "\r\n").encode(),
+        EVENTS.replace("\n", "\r").encode(),
+        EVENTS.rstrip("\n").encode(),
+        EVENTS.replace("\n", "\n\n").encode() + b"\r\n\n",
+        re.sub(r"[^,\n]+", r'"\g<0>"', EVENTS).encode(),
+        re.sub(r"[^,\n]+", r'"\g<0>"', EVENTS).encode("utf-8-sig"),
+        re.sub("(?m)$", ',"a, ""note""\nof two lines"', EVENTS.rstrip()).encode(),
+        EVENTS.replace("-03,x,buy", "-03T01:00:00+01:00,x,buy").encode(),
+        re.sub("(?m)^([^,]*),([^,]*),([^,]*),([^,]*)$", r"\4,,\3,\2,,\1", EVENTS).encode(),
+    ],
+    ids=[
+        "byte order mark",
+        "CRLF",
+        "CR",
+        "no last newline",
+        "blank lines",
+        "quotes",
+        "byte order mark and quotes",
+        "a column more, over two lines",
+        "a time in other words",
+        "another order, columns without a name",
+    ],
+)
+def test_tables_that_say_the_same(tmp_path: Path, events: bytes) -> None:
+    plain = write_history(tmp_path).report()
+    assert write_history(tmp_path, events=events).report() == plain
+
+
+@pytest.mark.parametrize(
+    ("events", "complaint"),
+    [
+        (b"", "events: lacks a header with time, lead, event, value"),
+        (b"\n\n", "events: lacks a header"),
+        (b"\xef\xbb\xbf", "events: lacks a header"),
+        (b"\0\0\0\0", "line 1: lacks the column 'time'"),
+        (EVENTS.encode("utf-16"), "line 1: is not UTF-8 text"),
+        (EVENTS.encode() + b"2024-02-01,\xff,buy,1\n", "line 7: is not UTF-8 text"),
+        (EVENTS.encode() + b"2024-02-01,\xed\xa0\x80,buy,1\n", "line 7: is not UTF-8 text"),
+        (EVENTS.encode() + b"2024-02-01,x,buy,1\n\xe6\x97", "line 8: is not UTF-8 text"),
+        (EVENTS.replace(",", ";").encode(), "line 1: lacks the column 'time'"),
+        (EVENTS.replace("time", "Time").encode(), "line 1: lacks the column 'time'"),
+        (EVENTS.replace("lead,", "time,").encode(), "line 1: has twice the column 'time'"),
+        (EVENTS.encode() + b"2024-02-01,x,buy\n", "line 7: has 3 cells, but the header has 4"),
+        (EVENTS.encode() + b"2024-02-01,x,buy,1,\n", "line 7: has 5 cells"),
+        (EVENTS.encode() + b" \n", "line 7: has 1 cells"),
+        (EVENTS.encode() + b'2024-02-01,"x"y,buy,1\n', "line 7: "),
+        (EVENTS.encode() + b'2024-02-01,"x,buy,1\n', "line 7: unexpected end of data"),
+        (EVENTS.encode() + b"2024-02-01,x\0,buy,1\n", "line 7: lead must be at most 256"),
+        (EVENTS.encode() + b"2024-02-01," + b"x" * 257 + b",buy,1\n", "line 7: lead must be"),
+        (EVENTS.encode() + b"2024-02-30,x,buy,1\n", "line 7: time '2024-02-30' is no time"),
+        (EVENTS.encode() + b"2024-02-01,x,buy,1e5\n", "line 7: value must be a decimal"),
+        (EVENTS.encode() + b"2024-02-01,x,buy," + b"9" * 10_000 + b"\n", "is more than any escrow"),
+        (EVENTS.encode() + b"2024-02-01,x,buy," + b"9" * 30 + b"\n", "is more than any escrow"),
+        (EVENTS.encode() + b"2024-02-01,x,buy,\xd9\xa1\n", "line 7: value must be a decimal"),
+        (EVENTS.encode() + b"2024-02-01,x,buy,0.0000001\n", "line 7: value '0.0000001' has more"),
+        (EVENTS.encode() + b"2024-01-01,x,buy,1\n", "line 7: 2024-01-01 is before the row above"),
+    ],
+    ids=itertools.count(),
+)
+def test_hostile_tables(tmp_path: Path, events: bytes, complaint: str) -> None:
+    files = write_history(tmp_path, events=events)
+    found = files.refusal()
+    assert complaint in found
+    assert found.startswith(f"{tmp_path}/events")
+
+
+def test_a_name_is_kept_as_it_is_written(tmp_path: Path) -> None:
+    name = " é\u2028, \r\n" + "x" * 249
+    quoted = f'"{name}"'
+    assert len(name) == 256
+    files = write_history(
+        tmp_path,
+        events=EVENTS.replace(",x,", f",{quoted},"),
+        touches=TOUCHES.replace(",x,", f",{quoted},"),
+    )
+    report = files.report()
+    assert [outcome["lead"] for outcome in report["outcomes"]] == [name, name]
+
+
+def test_an_action_is_free_text(tmp_path: Path) -> None:
+    action = '"a call, the ""third"" of\nmany ' + "é" * 300 + '"'
+    files = write_history(
+        tmp_path, touches=TOUCHES.replace("email", action) + "2024-01-01,x,ann,\n"
+    )
+    assert files.report()["contracts"]["a"]["outcomes"] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [("events", b"y"), ("events", b'\n","'), ("events", b","), ("events", b'"'), ("touches", b"y")],
+    ids=["line", "lines of cells", "cells", "quotes", "line of touches"],
+)
+def test_a_row_without_end_is_refused_at_once(tmp_path: Path, name: str, unit: bytes) -> None:
+    files = write_history(tmp_path)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    header = EVENT_HEADER if name == "events" else TOUCH_HEADER
+    chunk = unit * (2**20 // len(unit))
+    sent: list[int] = []
+
+    def pour() -> None:
+        with pipe.open("wb", buffering=0) as end, contextlib.suppress(BrokenPipeError):
+            end.write(header.encode() + b'2024-01-02,x,y,"')
+            sent.extend(end.write(chunk) for _ in range(200))
+
+    pouring = threading.Thread(target=pour)
+    pouring.start()
+    tracemalloc.start()
+    refusal = files._replace(**{name: pipe}).refusal()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    pouring.join()
+    assert "the row has more than 65536 characters" in refusal
+    assert sum(sent) < 2**20
+    assert peak < 4 * 2**20
+
+
+# --- Documents ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -198,12 +256,21 @@ def test_bad_events(tmp_path: Path, events: str, place: str) -> None:
         (("id: a", "id: ''"), "id must be 1 to 256 printable characters"),
         ((CONTRACT, CONTRACT + CONTRACT), "contract id 'a' stands twice"),
         ((CONTRACT, "a: b"), "must be a list of contracts"),
-        ((CONTRACT, "[" * 5000), "is not readable as YAML"),
         ((CONTRACT, "- {id: ["), "contracts"),
     ],
 )
 def test_bad_contracts(tmp_path: Path, change: tuple[str, str], complaint: str) -> None:
-    assert complaint in refusal(files(tmp_path, contracts=CONTRACT.replace(*change)))
+    assert complaint in write_history(tmp_path, contracts=CONTRACT.replace(*change)).refusal()
+
+
+@pytest.mark.parametrize("key", ["id", "operator"])
+@pytest.mark.parametrize("name", ['"\\ud800"', '"a\\nb"', '"\\e[31m"', '"\\0"', "a" * 257, "''"])
+def test_names_that_cannot_be_printed(tmp_path: Path, key: str, name: str) -> None:
+    contracts = re.sub(f"{key}: a(nn)?", lambda _: f"{key}: {name}", CONTRACTS)
+    assert (
+        f"{key} must be 1 to 256 printable"
+        in write_history(tmp_path, contracts=contracts).refusal()
+    )
 
 
 @pytest.mark.parametrize(
@@ -224,33 +291,47 @@ def test_bad_contracts(tmp_path: Path, change: tuple[str, str], complaint: str) 
     ],
 )
 def test_bad_policies(tmp_path: Path, change: tuple[str, str], complaint: str) -> None:
-    assert complaint in refusal(files(tmp_path, policy=POLICY.replace(*change)))
+    assert complaint in write_history(tmp_path, policy=PLAIN_POLICY.replace(*change)).refusal()
 
 
-def test_missing_file(tmp_path: Path) -> None:
-    arguments = files(tmp_path)
-    (tmp_path / "events").unlink()
-    assert "No such file" in refusal(arguments)
+# Ten lists of ten lists ...: a kilobyte that is a thousand million items when written out.
+LAUGHS = "[&a [x, x, x, x, x, x, x, x, x, x], " + ", ".join(
+    f"&{name} [{', '.join([f'*{before}'] * 10)}]" for before, name in pairwise("abcdefghi")
+)
 
 
-def test_touches_come_before_events_of_the_same_time(tmp_path: Path) -> None:
-    events = "value,event,lead,time,more\n,buy,x,2024-01-01 00:00:01,\n"
-    touches = "time,lead,operator,action\n2024-01-01T00:00:01Z,x,ann,email\n"
-    files(tmp_path, events, touches)
-    rows = list(history.rows(tmp_path / "events", tmp_path / "touches"))
-    assert [type(row).__name__ for row in rows] == ["TouchRow", "EventRow"]
+@pytest.mark.parametrize(
+    ("texts", "complaint"),
+    [
+        ({"policy": f"states: {LAUGHS}]"}, "lacks 'attribution'"),
+        ({"policy": POLICY.replace("new", LAUGHS + "]", 1)}, "initial names a list"),
+        ({"policy": POLICY.replace("[new, paid]", LAUGHS + "]", 1)}, "not a list"),
+        ({"contracts": f"{LAUGHS}]"}, "contract 1: must be a table"),
+        ({"contracts": f"{LAUGHS}, {{? *i : x}}]"}, "line 1: a key must be text"),
+        ({"contracts": CONTRACTS.replace("8.10", LAUGHS + "]")}, "unit_price must be a single"),
+        ({"contracts": "&a [*a]"}, "recursive"),
+        ({"contracts": "- " * 100_000}, "is not readable as YAML text"),
+        ({"policy": "[" * 100_000}, "is not readable as YAML text"),
+        ({"policy": "{a: " * 100_000}, "is not readable as YAML text"),
+        ({"contracts": CONTRACTS + "  <<: {budget: 7}\n"}, "unknown key '<<'"),
+        ({"contracts": CONTRACTS + "---\n[]\n"}, "another document"),
+        ({"contracts": "!!python/object/apply:os.system [ls]"}, "contract 1: must be a table"),
+        ({"policy": b"\xff\xfe\xff"}, "is not readable as YAML text"),
+        ({"policy": b"\0"}, "is not readable as YAML text"),
+        ({"policy": ""}, "must be a table"),
+        ({"policy": " " * 1_048_577}, "larger than 1048576 bytes"),
+    ],
+)
+def test_hostile_documents(tmp_path: Path, texts: dict[str, str | bytes], complaint: str) -> None:
+    assert complaint in write_history(tmp_path, **texts).refusal()
 
 
-def test_nothing_is_written_when_a_late_row_is_bad(tmp_path: Path) -> None:
-    arguments = files(tmp_path, events=EVENTS + "soon,x,buy,1\n")
-    output = tmp_path / "out.json"
-    result = CliRunner().invoke(app, [*arguments, "--output", str(output)])
-    assert isinstance(result.exception, InputError)
-    assert not output.exists()
-    assert BAD_INPUT == 2
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "contracts",
-        "events",
-        "policy",
-        "touches",
-    ]
+def test_the_limits_of_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = write_history(tmp_path)
+    monkeypatch.setattr(inputs, "MAX_DOCUMENT_BYTES", max(len(POLICY), len(CONTRACTS)))
+    monkeypatch.setattr(inputs, "MAX_CONTRACTS", 1)
+    assert files.report()["contracts"]
+    monkeypatch.setattr(inputs, "MAX_CONTRACTS", 0)
+    assert "contracts: has 1 contracts; at most 0" in files.refusal()
+    monkeypatch.setattr(inputs, "MAX_DOCUMENT_BYTES", len(POLICY) - 1)
+    assert "policy: is larger than" in files.refusal()

@@ -1,17 +1,21 @@
-"""A history settled for real gives what the pure backtest gives, and refuses what it must."""
+"""A history settled on a real chain gives what its evaluation gives; some contracts cannot be."""
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from orchestrator.backtest import evaluate as backtest
-from orchestrator.backtest import inputs as history
-from orchestrator.backtest import on_chain as settled
-from orchestrator.backtest.evaluate import Report
-from orchestrator.backtest.on_chain import SettledRun
+from orchestrator.backtest.evaluate import Report, evaluate_history, open_spool
+from orchestrator.backtest.inputs import read_contracts, read_policy, read_rows
+from orchestrator.backtest.on_chain import (
+    OnChainBacktest,
+    chain_start_ms,
+    check_equal,
+    check_plans,
+)
 from orchestrator.core.errors import InputError, ReplayError
 from orchestrator.simulation.sandbox import Sandbox, SandboxOptions
+from tests.support.backtest_files import write_history
 from tests.support.servers import server_folder
 
 POLICY = """
@@ -59,47 +63,42 @@ EVENTS = """time,lead,event,value
 """
 
 
-def write(
-    folder: Path, contracts: str = CONTRACTS, events: str = EVENTS
-) -> tuple[Path, Path, Path, Path]:
-    texts = {"E.csv": events, "T.csv": TOUCHES, "P.yaml": POLICY, "C.yaml": contracts}
-    for name, text in texts.items():
-        (folder / name).write_text(text)
-    event_rows, touches, policy, plans = (folder / name for name in texts)
-    return event_rows, touches, policy, plans
+class Result(NamedTuple):
+    """The reports of one history, evaluated in memory and settled on a chain."""
+
+    evaluated: Report
+    settled: Report
+    overpaid_units: dict[str, int]
 
 
-def live_through(
-    folder: Path,
-    contracts: str,
-    look: Callable[[Report, Report, SettledRun], None],
-    recorded: str = EVENTS,
-) -> None:
-    """Judge the history in memory and for real, and look at both while the chain is up."""
-    events, touches, policy_path, plans_path = write(folder, contracts, recorded)
-    policy = history.read_policy(policy_path)
-    plans = history.read_contracts(plans_path, policy)
-    with server_folder() as servers, backtest.spool() as pure_out, backtest.spool() as out:
-        pure = backtest.run(history.rows(events, touches), policy, plans, pure_out)
-        start_ms = settled.start_ms(plans, None)
-        with Sandbox(SandboxOptions(servers, start_ms, "test.tallystick"), lambda _: None) as scene:
-            run = SettledRun(scene, policy, plans)
-            found = run.run(history.rows(events, touches), out)
-        settled.check_equal(pure, found, pure_out.lines(), out.lines())
-        look(pure, found, run)
+def backtest_both_ways(folder: Path, contracts: str, events: str = EVENTS) -> Result:
+    """Evaluate a history, settle it on a chain of its own, and check that they are equal."""
+    files = write_history(
+        folder, events=events, touches=TOUCHES, policy=POLICY, contracts=contracts
+    )
+    policy = read_policy(files.policy)
+    plans = read_contracts(files.contracts, policy)
+    with server_folder() as servers, open_spool() as outcomes, open_spool() as settled_outcomes:
+        rows = read_rows(files.events, files.touches)
+        evaluated = evaluate_history(rows, policy, plans, outcomes)
+        options = SandboxOptions(servers, chain_start_ms(plans, None), "test.tallystick")
+        with Sandbox(options, lambda _: None) as sandbox:
+            backtest = OnChainBacktest(sandbox, policy, plans)
+            rows = read_rows(files.events, files.touches)
+            settled = backtest.run(rows, settled_outcomes)
+        check_equal(evaluated, settled, outcomes.lines(), settled_outcomes.lines())
+    return Result(evaluated, settled, backtest.overpaid_units)
 
 
-def test_settled_equals_pure(tmp_path: Path) -> None:
-    def look(pure: Report, found: Report, run: SettledRun) -> None:
-        assert pure.totals()["trials"]["over_budget_units"] == "8100000"
-        assert [contract.outcomes for contract in found.contracts.values()] == [2, 3, 1]
-        assert [contract.reversals for contract in found.contracts.values()] == [0, 0, 1]
-        assert not run.overpaid_units
-        found.contracts["price"].earned_units += 1
-        with pytest.raises(ReplayError, match="totals differ"):
-            settled.check_equal(pure, found, iter(()), iter(()))
-
-    live_through(tmp_path, CONTRACTS, look)
+def test_settled_equals_evaluated(tmp_path: Path) -> None:
+    evaluated, settled, overpaid_units = backtest_both_ways(tmp_path, CONTRACTS)
+    assert evaluated.totals()["trials"]["over_budget_units"] == "8100000"
+    assert [contract.outcomes for contract in settled.contracts.values()] == [2, 3, 1]
+    assert [contract.reversals for contract in settled.contracts.values()] == [0, 0, 1]
+    assert not overpaid_units
+    settled.contracts["price"].earned_units += 1
+    with pytest.raises(ReplayError, match="totals differ"):
+        check_equal(evaluated, settled, iter(()), iter(()))
 
 
 HELD = """
@@ -125,12 +124,10 @@ REFUNDED = EVENTS.replace(
 def test_what_is_held_back_is_paid_when_it_can_no_longer_be_reversed(
     tmp_path: Path, events: str, earned_units: int, overpaid_units: dict[str, int]
 ) -> None:
-    def look(_: Report, found: Report, run: SettledRun) -> None:
-        held = found.contracts["held"]
-        assert (held.earned_units, held.reversed_units) == (earned_units, 6_000_000)
-        assert run.overpaid_units == overpaid_units
-
-    live_through(tmp_path, HELD, look, events)
+    result = backtest_both_ways(tmp_path, HELD, events)
+    held = result.settled.contracts["held"]
+    assert (held.earned_units, held.reversed_units) == (earned_units, 6_000_000)
+    assert result.overpaid_units == overpaid_units
 
 
 @pytest.mark.parametrize(
@@ -143,7 +140,14 @@ def test_what_is_held_back_is_paid_when_it_can_no_longer_be_reversed(
 def test_what_the_escrow_cannot_hold_is_refused(
     tmp_path: Path, change: tuple[str, str], complaint: str
 ) -> None:
-    *_, policy_path, contracts = write(tmp_path, CONTRACTS.replace(*change))
-    policy = history.read_policy(policy_path)
+    files = write_history(tmp_path, policy=POLICY, contracts=CONTRACTS.replace(*change))
+    plans = read_contracts(files.contracts, read_policy(files.policy))
     with pytest.raises(InputError, match=complaint):
-        settled.check_plans(history.read_contracts(contracts, policy))
+        check_plans(plans)
+
+
+def test_a_chain_begins_a_day_before_anything_happens() -> None:
+    day_ns = 86_400 * 10**9
+    assert chain_start_ms([], 5 * day_ns + 7) == 4 * 86_400_000
+    with pytest.raises(InputError, match="before 1970"):
+        chain_start_ms([], day_ns)

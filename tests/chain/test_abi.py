@@ -22,7 +22,7 @@ from tests.support.chain_deal import PAYEE, WORD
 
 def test_events_have_the_fields_of_their_contracts() -> None:
     """By name: a changed contract must change them too."""
-    words = {"index": "position", "earned": "earned_units", "reversed": "reversed_units",
+    words = {"earned": "earned_units", "reversed": "reversed_units",
              "amount": "amount_units", "fee": "fee_units", "net": "net_units",
              "payable_amount": "payable_units", "since": "since_s",
              "resolves_at": "resolves_at_s"}  # fmt: skip

@@ -10,7 +10,7 @@ from orchestrator.chain.deployment import Chain
 from orchestrator.chain.rpc import ReplyError
 from orchestrator.core.errors import TermsError
 from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.terms import Terms, check
+from orchestrator.core.terms import Terms, check_terms
 from orchestrator.runtime.local_chain import LocalChainClock, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil
 from tests.support.terms import ESCROW, ILLEGAL, LEGAL, NOW_S
@@ -79,7 +79,7 @@ def test_what_python_refuses_the_escrow_refuses_too(
 ) -> None:
     changed = moved(chain, terms, fields, now_s)
     with pytest.raises(TermsError) as refused:
-        check(changed, now_s, chain.addresses.escrow)
+        check_terms(changed, now_s, chain.addresses.escrow)
     assert refused.value.code == code
     assert refusal_of(chain, changed) in ERRORS[code]
 
@@ -89,6 +89,6 @@ def test_what_python_takes_the_escrow_refuses_for_other_reasons_only(
     chain: Chain, now_s: int, terms: Terms, fields: dict[str, object]
 ) -> None:
     changed = moved(chain, terms, fields, now_s)
-    check(changed, now_s, chain.addresses.escrow)
+    check_terms(changed, now_s, chain.addresses.escrow)
     # The rules come first, then the list of tokens, which does not have this one.
     assert refusal_of(chain, changed) == "TokenNotAllowed"

@@ -1,44 +1,31 @@
-"""Every command on contracts as people run it: a real log, server and chain, and real refusals.
+"""The commands on contracts as people run them: a real log, server and chain, and real refusals.
 
-Two stories. In the first a verifier is honest, then silent: what it stated is disputed and ruled
-on, what it did not state is claimed by proof, refuted, disputed, and what is left goes back. In the
-second publisher and verifier count one lead twice, and a stranger stops them.
+In the first test a verifier is honest, then silent: what it stated is disputed and ruled on, what
+it did not state is claimed by proof, refuted, disputed, and what is left goes back. In the second
+publisher and verifier count one lead twice, and a stranger stops them.
 """
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-from eth_utils.crypto import keccak
 
-from orchestrator.cli import session as desk
 from orchestrator.client.http import Client
-from orchestrator.core.evidence.exhibits import TOUCH, TRANSITION, Claim, read
+from orchestrator.core import kinds
+from orchestrator.core.evidence.exhibits import TOUCH, TRANSITION, Claim, read_words
 from orchestrator.core.opening import EventOpening, payload_of
-from orchestrator.core.terms import close_digest, sign_digest
-from orchestrator.core.world import World
-from orchestrator.simulation.sandbox import address_of, key_of
+from orchestrator.simulation.sandbox import address_of
 from orchestrator.verify.log_copy import LogCopy, pages_of
 from tests.support.market import (
     BAD,
     BUDGET_UNITS,
     DONE,
     FALSE,
-    MISSING,
     NOTHING,
     PRICE_UNITS,
     Market,
-    Run,
     tampered,
 )
-from tests.support.rpc_proxy import Ask, Forward, RpcProxy
-
-COMMAND = Path(sys.executable).with_name("tallystick")
-
 
 # --- An honest verifier, then a silent one --------------------------------------------------------
 
@@ -54,15 +41,15 @@ def test_what_people_can_do_about_a_contract(market: Market) -> None:
 
 
 def _before_anything(market: Market, asked: str) -> None:
-    told = market.run("contract", asked)
-    assert told.code == DONE
-    assert "scheduled: it has not begun" in told.stdout
-    assert '10.00 TEST, for each lead that enters "paid"' in told.stdout
-    assert "the operator can claim by proof what was not settled" in told.stdout
+    shown = market.run("contract", asked)
+    assert shown.code == DONE
+    assert "scheduled: it has not begun" in shown.stdout
+    assert '10.00 TEST, for each lead that enters "paid"' in shown.stdout
+    assert "the operator can claim by proof what was not settled" in shown.stdout
     # The same without a server: the escrow alone says what it is.
     escrow = market.chain.addresses.escrow
     again = market.run("contract", asked, "--escrow", escrow, api="http://127.0.0.1:1")
-    assert (again.code, again.stdout) == (DONE, told.stdout)
+    assert (again.code, again.stdout) == (DONE, shown.stdout)
 
     for code, said, command, by in (
         (NOTHING, "has not signed a statement that is on chain", "disprove", "stranger"),
@@ -83,10 +70,10 @@ def _a_statement_is_disputed(market: Market, asked: str) -> None:
     market.advance_to(market.sandbox.clock() // 1000 + 3600)
     market.win("ada", "first")
     market.sandbox.settle("one")
-    told = json.loads(market.run("contract", asked, "--json").stdout)
-    pending = told["pending"]
-    assert (told["status"], pending["earned_units"]) == ("open", str(PRICE_UNITS))
-    assert [one["command"] for one in told["options"]][:3] == ["dispute", "dispute", "disprove"]
+    shown = json.loads(market.run("contract", asked, "--json").stdout)
+    pending = shown["pending"]
+    assert (shown["status"], pending["earned_units"]) == ("open", str(PRICE_UNITS))
+    assert [one["command"] for one in shown["options"]][:3] == ["dispute", "dispute", "disprove"]
     market.refused(NOTHING, "the log shows no lie of a verifier", "disprove", asked, by="stranger")
     market.refused(NOTHING, "the log shows no lie of a verifier", "disprove", by="stranger")
 
@@ -194,15 +181,18 @@ def _a_silent_verifier(market: Market, asked: str, contract_id: bytes) -> None:
 
 
 def _a_false_claim(market: Market, asked: str, contract_id: bytes) -> None:
-    """The operator claims what a final statement has answered; a stranger has it dropped."""
+    """Let the operator claim what a final statement covers, and a stranger have it dropped."""
     with Client(market.sandbox.url) as client:
         log_id = market.sandbox.stack.site.log_id
-        with LogCopy(pages_of(client), market.chain, log_id, contract_id) as book:
-            _check_openings(book)
-            first = _transitions(book)[0]
-            touch = _touch_of(book, first)
+        with LogCopy(pages_of(client), market.chain, log_id, contract_id) as log_copy:
+            _check_openings(log_copy)
+            first = _transitions(log_copy)[0]
+            touch = _touch_of(log_copy, first)
             call = market.chain.claim(
-                contract_id, book.size, book.exhibit(first.transition), book.exhibit(touch)
+                contract_id,
+                log_copy.size,
+                log_copy.exhibit(first.transition),
+                log_copy.exhibit(touch),
             )
     market.sandbox.send("ada", call)
     with tampered(market.sandbox.url, _last_byte) as url:
@@ -218,16 +208,16 @@ def _a_false_claim(market: Market, asked: str, contract_id: bytes) -> None:
     refuted = market.run("refute", asked, "--yes", by="stranger")
     assert refuted.code == DONE, refuted
     assert "together: the verifier's final statement covers an answer" in refuted.stdout
-    told = market.run("contract", asked).stdout
-    assert "claimed  10.00 TEST, in 1 claim\n" in told
-    assert "refuted  1 claim\n" in told
+    shown = market.run("contract", asked).stdout
+    assert "claimed  10.00 TEST, in 1 claim\n" in shown
+    assert "refuted  1 claim\n" in shown
 
 
-def _check_openings(book: LogCopy) -> None:
-    """What the server gives beside a transition must be what its payload commits to."""
+def _check_openings(log_copy: LogCopy) -> None:
+    """Check that what the server gives beside each transition is what its payload commits to."""
     opened = 0
-    for item in book.entries():
-        entry = read(0, item.data)
+    for item in log_copy.entries():
+        entry = read_words(0, item.data)
         if entry.kind == TRANSITION:
             assert isinstance(item.opening, EventOpening)
             assert payload_of(item.opening) == item.data[-32:]
@@ -235,18 +225,18 @@ def _check_openings(book: LogCopy) -> None:
     assert opened == 6
 
 
-def _transitions(book: LogCopy) -> list[Claim]:
+def _transitions(log_copy: LogCopy) -> list[Claim]:
     found = []
-    for position, item in enumerate(book.entries()):
-        entry = read(position, item.data)
+    for position, item in enumerate(log_copy.entries()):
+        entry = read_words(position, item.data)
         if entry.kind == TRANSITION and entry.label.rstrip(b"\0") == b"paid":
             found.append(Claim(entry.subject, PRICE_UNITS, position, 0, entry.time_ms))
     return found
 
 
-def _touch_of(book: LogCopy, claim: Claim) -> int:
-    for position, item in enumerate(book.entries()):
-        entry = read(position, item.data)
+def _touch_of(log_copy: LogCopy, claim: Claim) -> int:
+    for position, item in enumerate(log_copy.entries()):
+        entry = read_words(position, item.data)
         if entry.kind == TOUCH and entry.subject == claim.lead:
             return position
     raise AssertionError("the lead was not touched")
@@ -267,85 +257,14 @@ def _the_end(market: Market, asked: str) -> None:
     released = market.run("release", asked, "--yes", by="stranger")
     assert released.code == DONE, released
     assert market.balance_of("ada") - before == 4_000_000
-    told = market.run("contract", asked).stdout
-    assert "refunded: everything is paid or given back" in told
-    assert told.endswith("nothing is left to do\n")
+    shown = market.run("contract", asked).stdout
+    assert "refunded: everything is paid or given back" in shown
+    assert shown.endswith("nothing is left to do\n")
     where = ("--url", market.sandbox.url, "--rpc", market.sandbox.rpc_url)
     replayed = market._run(["replay", *where], "")
     assert replayed.code == DONE, replayed
     by_log = "3 outcomes, 30.00 payable by the log, 20.00 paid, 0.00 still owed\n"
     assert f"{asked}\n  refunded, the arbiter ruled; {by_log}" in replayed.stdout
-
-
-# --- Consent --------------------------------------------------------------------------------------
-
-
-def test_a_contract_is_closed_by_consent(
-    market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    contract_id = market.open("bo")
-    asked, path = f"0x{contract_id.hex()}", tmp_path / "consent.json"
-    market.advance_to(market.sandbox.clock() // 1000 + 3600)
-    market.win("bo", "someone")
-    market.sandbox.settle("one")
-
-    # The chain's time is not the time of this machine: a signature might be good for years.
-    signing = ("close", asked, "7", "--sign", "--yes")
-    market.refused(MISSING, ", by our own clock 20", *signing, by="bo")
-    monkeypatch.setattr(desk, "our_clock", lambda: market.sandbox.clock() // 1000)
-    market.refused(BAD, "say --sign to print your signature", "close", asked, "7", by="bo")
-    only = f"only {address_of('owner')} or {address_of('bo')} can agree"
-    market.refused(BAD, only, "close", asked, "7", "--sign", by="stranger")
-    market.refused(BAD, "is not between what is paid", "close", asked, "101", "--sign", by="bo")
-    market.refused(NOTHING, "nothing was signed", "close", asked, "7", "--sign", by="bo", say="n")
-    for by in (None, "bo"):
-        looked = market.run("close", asked, "7", "--sign", "--dry-run", "--yes", by=by)
-        assert (looked.code, looked.stdout) == (DONE, "")
-        assert "what is pending or claimed is dropped" in looked.stderr
-    signed = market.run("close", asked, "7", "--sign", "--days", "2", by="bo", say="y\n")
-    assert signed.code == DONE, signed
-    assert "7.00 TEST (7000000 base units) payable in all" in signed.stderr
-    document = json.loads(signed.stdout)
-    path.write_text(json.dumps(document))
-
-    with_it = ("--consent", str(path), "--yes")
-    agreed = "has agreed to 7.00 TEST (7000000 base units), not to 8.00 TEST (8000000 base units)"
-    market.refused(BAD, agreed, "close", asked, "8", *with_it, by="owner")
-    market.refused(BAD, f"only {address_of('owner')} can close", "close", asked, "7", *with_it,
-                   by="bo")  # fmt: skip
-    for changed, words in (
-        ({"payable_units": "8000000"}, "has agreed to 8.00 TEST"),
-        ({"expires_at_s": document["expires_at_s"] + 1}, "the signature is not"),
-        ({"party": address_of("owner")}, "the signature is not"),
-        ({"party": address_of("stranger")}, "which is no party"),
-        ({"contract_id": "0x" + "12" * 32}, "the consent is for contract 0x1212"),
-        ({"signature": "0x12"}, "the signature is not"),
-        ({"signature": "0xzz"}, f"{path}: the consent is garbled"),
-        ({"payable_units": 7}, f"{path}: that is no consent"),
-    ):
-        path.write_text(json.dumps(document | changed))
-        market.refused(BAD, words, "close", asked, "7", *with_it, by="owner")
-    path.write_text("{")
-    market.refused(BAD, "is not readable as JSON", "close", asked, "7", *with_it, by="owner")
-    path.write_text(json.dumps(document))
-    early = market.sandbox.clock() // 1000
-    late = close_digest(market.chain.escrow_domain, contract_id, 7_000_000, early - 1)
-    expired = {"expires_at_s": early - 1, "signature": "0x" + sign_digest(late, key_of("bo")).hex()}
-    path.write_text(json.dumps(document | expired))
-    market.refused(NOTHING, "the consent was good until", "close", asked, "7", *with_it, by="owner")
-    path.write_text(json.dumps(document))
-
-    held, owned = market.balance_of("bo"), market.balance_of("owner")
-    closed = market.run("close", asked, "7", "--consent", str(path), by="owner", say="y\n")
-    assert closed.code == DONE, closed
-    assert market.balance_of("bo") - held == 7_000_000
-    assert market.balance_of("owner") - owned == BUDGET_UNITS - 7_000_000
-    told = json.loads(market.run("contract", asked, "--json").stdout)
-    assert (told["status"], told["budget_units"], told["options"]) == ("closed", "7000000", [])
-    for command, *rest in (("close", "7", *with_it), ("dispute",), ("rule", "1"), ("refund",),
-                           ("claim",)):  # fmt: skip
-        market.refused(NOTHING, "its parties closed it on 2026-01-", command, asked, *rest,
-                       by="owner")  # fmt: skip
 
 
 # --- A verifier that lies -------------------------------------------------------------------------
@@ -355,8 +274,8 @@ def test_lies_are_disproved(market: Market, monkeypatch: pytest.MonkeyPatch) -> 
     contract_id, other_id = market.open("ada"), market.open("bo")
     asked, other = f"0x{contract_id.hex()}", f"0x{other_id.hex()}"
     market.advance_to(market.sandbox.clock() // 1000 + 3600)
-    # Those who write and those who judge forget whom they counted: both lie the same lie.
-    monkeypatch.setattr(World, "_count_lead", lambda *_: None)
+    # Publisher and verifier both forget which leads they counted: they lie the same lie.
+    monkeypatch.setattr(kinds, "_count_lead", lambda *_: None)
     for name, lead in (("ada", "one"), ("bo", "two")):
         market.win(name, lead)
         market.report_hourly(lead, "lapse", "buy")
@@ -372,17 +291,19 @@ def test_lies_are_disproved(market: Market, monkeypatch: pytest.MonkeyPatch) -> 
     assert all((case["kind"], len(case["entries"])) == ("duplicate", 2) for case in cases)
     with tampered(market.sandbox.url, _last_byte) as url:
         market.refused(FALSE, "but the chain holds 0x", "disprove", asked, by="stranger", api=url)
-    told = market.run("disprove", asked, by="stranger", say="y\n")
-    assert told.code == DONE, told
-    assert "together: a lead or a transition was counted twice" in told.stdout
-    assert f"(entry {pending.position}, 20.00 TEST in all) is void, and the verifier" in told.stdout
+    shown = market.run("disprove", asked, by="stranger", say="y\n")
+    assert shown.code == DONE, shown
+    assert "together: a lead or a transition was counted twice" in shown.stdout
+    assert (
+        f"(entry {pending.position}, 20.00 TEST in all) is void, and the verifier" in shown.stdout
+    )
     assert market.chain.is_retired(contract_id)
     assert market.chain.pending_of(contract_id) is None
     assert not market.chain.is_retired(other_id)
     market.refused(NOTHING, "its verifier was disproved before", "disprove", asked, by="stranger")
     assert "disproved: its word counts no more" in market.run("contract", asked).stdout
 
-    # Nobody looked at the other one in time: what is final stays, and the verifier goes.
+    # The other statement was not disproved in time: what is final stays, and the verifier goes.
     market.advance_to(pending.resolves_at_s + 1)
     late = market.run("disprove", "--yes", by="stranger")
     assert late.code == DONE, late
@@ -391,64 +312,6 @@ def test_lies_are_disproved(market: Market, monkeypatch: pytest.MonkeyPatch) -> 
     assert market.chain.is_retired(other_id)
     market.refused(NOTHING, "its verifier was disproved before", "disprove", other, by="stranger")
     market.refused(NOTHING, "the log shows no lie", "disprove", "--yes", by="stranger")
-
-
-# --- What is not there, or not right --------------------------------------------------------------
-
-
-def test_bad_input_is_one_line(market: Market, run: Run, tmp_path: Path) -> None:
-    contract_id = market.open("ada")
-    asked = f"0x{contract_id.hex()}"
-    exposed, empty = tmp_path / "exposed", tmp_path / "empty"
-    exposed.write_text(key_of("ada").hex())
-    exposed.chmod(0o644)
-    empty.touch(mode=0o600)
-    for code, words, *arguments in (
-        (BAD, "is no contract id", "contract", "0x12"),
-        (BAD, "is no contract id", "disprove", asked[:-1]),
-        (BAD, "others may read it", "release", asked, "--key-file", str(exposed)),
-        (BAD, "must hold a key", "release", asked, "--key-file", str(empty)),
-        (BAD, "No such file", "release", asked, "--key-file", str(tmp_path / "none")),
-        (BAD, "is no address", "contract", asked, "--escrow", "0x12"),
-        (MISSING, "has no escrow at", "contract", asked, "--escrow", address_of("ada")),
-        (MISSING, "did not answer", "contract", asked, "--api", "http://127.0.0.1:1"),
-        (BAD, "is no http(s) URL", "contract", asked, "--api", "ftp://example.org"),
-        (MISSING, "did not answer", "contract", asked, "--rpc", "http://127.0.0.1:1"),
-        (BAD, "must be an http(s) URL", "contract", asked, "--rpc", "nowhere"),
-        (MISSING, f"the API at {market.sandbox.url[7:]} does not say which log it serves",
-         "contract", asked, "--api", f"{market.sandbox.url}/v1/openapi.json?"),
-    ):  # fmt: skip
-        given = [*arguments]
-        for option, value in (("--api", market.sandbox.url), ("--rpc", market.sandbox.rpc_url)):
-            if option not in given:
-                given += [option, value]
-        done = run(given, "")
-        assert done.code == code, done
-        assert done.stderr.startswith("tallystick: "), done.stderr
-        assert words in done.stderr, done.stderr
-        assert done.stderr.count("\n") == 1, done.stderr
-
-    # A node that makes up terms is found out: the id is their digest.
-    with RpcProxy(market.sandbox.rpc_url) as proxy:
-        proxy.fault = _other_terms
-        done = run(["contract", asked, "--api", market.sandbox.url, "--rpc", proxy.url], "")
-        assert (done.code, "gives other terms for" in done.stderr) == (MISSING, True), done
-
-    # As it is installed, with its key in the environment.
-    key = tmp_path / "key"
-    key.touch(mode=0o600)
-    key.write_text(f"0x{key_of('ada').hex()}")
-    given = ["release", asked, "--api", market.sandbox.url, "--rpc", market.sandbox.rpc_url]
-    ended = subprocess.run(
-        [COMMAND, *given],
-        env={**os.environ, "TALLYSTICK_KEY_FILE": str(key)},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-    )
-    assert (ended.returncode, ended.stdout) == (NOTHING, "")
-    assert ended.stderr == "tallystick: nothing is due now; nothing is known to come\n"
 
 
 # --- What a hostile server does to entries --------------------------------------------------------
@@ -469,13 +332,3 @@ def _no_hex(document: dict[str, Any]) -> None:
 
 def _no_order(document: dict[str, Any]) -> None:
     document["entries"].reverse()
-
-
-def _other_terms(asks: list[Ask], forward: Forward) -> list[Ask]:
-    """The node says that the terms have another salt."""
-    replies = forward(asks)
-    for ask, reply in zip(asks, sorted(replies, key=lambda one: int(one["id"])), strict=True):
-        call = ask["params"][0] if ask["method"] == "eth_call" else {}
-        if call.get("data", "").startswith(f"0x{keccak(text='termsOf(bytes32)')[:4].hex()}"):
-            reply["result"] = reply["result"][:-2] + "99"
-    return replies

@@ -6,7 +6,6 @@ from typing import Any, cast
 import pytest
 
 from orchestrator.cli import contract_view
-from orchestrator.cli import main as cli
 from orchestrator.core.units import DAY_S, format_second
 from tests.support.contract_states import (
     CLAIMS,
@@ -78,7 +77,7 @@ def test_who_can_do_what_when() -> None:
 
 def test_options_come_in_the_order_of_time() -> None:
     state = contract_state(pending=PENDING)
-    lines = [contract_view.choice(state, one) for one in contract_view.options(state)]
+    lines = [contract_view.format_option(state, one) for one in contract_view.options(state)]
     assert lines[0].startswith("now until ")
     assert lines[0].endswith("the owner can put the pending statement before the arbiter  "
                              "(tallystick dispute)")  # fmt: skip
@@ -91,7 +90,9 @@ def test_what_the_terms_say() -> None:
         holdback_period_s=30 * DAY_S, rate_cap_units=50_000_000, rate_period_s=3600, fee_bps=200,
         fee_recipient=OWNER,
     )  # fmt: skip
-    lines = dict(contract_view.told(contract_state(terms, claims=CLAIMS, pending=PENDING)))
+    lines = dict(
+        contract_view.format_contract(contract_state(terms, claims=CLAIMS, pending=PENDING))
+    )
     assert lines["pays"] == '8.00 USDC and 2.50% of its value, each time a lead enters "activated"'
     assert lines["held back"] == "10.00% of what became final in the last 31 d"
     assert lines["paid out"] == "at most 50.00 USDC in any 1 h"
@@ -99,11 +100,11 @@ def test_what_the_terms_say() -> None:
     assert lines["claimed"] == "8.00 USDC, in 1 claim"
     for ruled_units, claimed in ((3_000_000, "3.00"), (9_000_000, "8.00")):
         ruled = CLAIMS._replace(is_disputed=True, ruled_units=ruled_units)
-        claimed_line = dict(contract_view.told(contract_state(claims=ruled)))["claimed"]
+        claimed_line = dict(contract_view.format_contract(contract_state(claims=ruled)))["claimed"]
         assert claimed_line == f"{claimed} USDC, in 1 claim, as the arbiter ruled"
     assert lines["pending"].startswith("the statement at entry 40, 16.00 USDC in all, until 20")
     assert (
-        dict(contract_view.told(contract_state(PLAIN)))["arbiter"]
+        dict(contract_view.format_contract(contract_state(PLAIN)))["arbiter"]
         == "none: nothing can be disputed"
     )
 
@@ -115,11 +116,3 @@ def test_feedback_is_offered_once_after_the_end_to_an_agent(status: str, has_end
         state = contract_state(terms, status=status, is_feedback_given=is_given)
         is_offered = any(one.command == "feedback" for one in contract_view.options(state))
         assert is_offered is (has_ended and terms is agent and is_given is False)
-
-
-# --- The terminal ---------------------------------------------------------------------------------
-
-
-def test_a_server_cannot_write_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    cli._complain("the API said: \x1b[2J\x1b]0;paid\x07 \u202e all\nis well")
-    assert capsys.readouterr().err == "tallystick: the API said: ?[2J?]0;paid? ? all is well\n"

@@ -36,7 +36,7 @@ def bench(
 
 
 class Run(NamedTuple):
-    """A run of `act`: the error that it ended with, and its document."""
+    """A run of `execute`: the error that it ended with, and its document."""
 
     error: ChainError | EscrowError | None
     document: dict[str, Any]
@@ -49,7 +49,7 @@ class Run(NamedTuple):
 
 
 @pytest.fixture
-def act(
+def execute(
     bench: WalletBench, deployed: Addresses, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Run]:
     path = tmp_path / "key"
@@ -65,7 +65,7 @@ def act(
         options = RunOptions(path, yes=True, dry_run=dry_run, as_json=True)
         error: ChainError | EscrowError | None = None
         try:
-            assert session.act(endpoints, options, lambda _: Plan((), planned))
+            assert session.execute_plan(endpoints, options, lambda _: Plan((), planned))
         except (ChainError, EscrowError) as failed:
             error = failed
         return Run(error, json.loads(capsys.readouterr().out))
@@ -76,13 +76,13 @@ def act(
 @pytest.mark.parametrize("is_tried_again", [True, False])
 def test_one_that_fails_does_not_stop_the_others(
     is_tried_again: bool,
-    act: Callable[..., Run],
+    execute: Callable[..., Run],
     bench: WalletBench,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The second undoes itself when the first is in a block: seen before it is sent, or after."""
     first, last, done = (f"{name}-{is_tried_again}" for name in ("first", "last", "done"))
-    assert act(done).error is None
+    assert execute(done).error is None
     asked = 0
 
     def once(chain: Chain, sender: str, call: Call) -> Quote:
@@ -92,7 +92,7 @@ def test_one_that_fails_does_not_stop_the_others(
 
     monkeypatch.setattr(session, "quote", once)
     before = bench.nonce()
-    found = act(first, first, done, last)
+    found = execute(first, first, done, last)
     assert found.fates() == ["sent", "failed", "failed", "sent"]
     assert bench.nonce() - before == (2 if is_tried_again else 3)
     assert isinstance(found.error, ChainError)
@@ -100,29 +100,29 @@ def test_one_that_fails_does_not_stop_the_others(
     assert found.document["sent"] is True
 
 
-def test_where_none_can_be_sent_nothing_is_done(act: Callable[..., Run]) -> None:
-    assert act("mine").fates() == ["sent"]
+def test_where_none_can_be_sent_nothing_is_done(execute: Callable[..., Run]) -> None:
+    assert execute("mine").fates() == ["sent"]
     for dry_run in (True, False):
-        found = act("mine", "mine", dry_run=dry_run)
+        found = execute("mine", "mine", dry_run=dry_run)
         assert found.fates() == ["failed", "failed"]
         assert isinstance(found.error, ChainError)  # exit 3: there is something to do
         assert (found.error.code, found.document["sent"]) == ("would-revert", False)
 
 
-def test_what_cannot_be_sent_does_not_spoil_a_dry_run(act: Callable[..., Run]) -> None:
-    assert act("theirs").fates() == ["sent"]
-    found = act("theirs", "ours", dry_run=True)
+def test_what_cannot_be_sent_does_not_spoil_a_dry_run(execute: Callable[..., Run]) -> None:
+    assert execute("theirs").fates() == ["sent"]
+    found = execute("theirs", "ours", dry_run=True)
     assert (found.error, found.fates()) == (None, ["failed", "planned"])
 
 
 def test_after_one_whose_fate_is_unknown_no_other_is_sent(
-    act: Callable[..., Run], bench: WalletBench, monkeypatch: pytest.MonkeyPatch
+    execute: Callable[..., Run], bench: WalletBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert act("refused").error is None
+    assert execute("refused").error is None
     before = len(bench.proxy.sent())
     bench.proxy.fault = swallow_sends
     monkeypatch.setattr(session, "Sender", lambda chain, key: Sender(chain, key, wait_s=0))
-    found = act("refused", "one", "two")
+    found = execute("refused", "one", "two")
     assert found.fates() == ["failed", "failed", "failed"]
     assert len(bench.proxy.sent()) == 1 + before
     assert isinstance(found.error, ChainError)

@@ -16,9 +16,10 @@ from orchestrator.client.log_server import (
 from orchestrator.core.decide import decide
 from orchestrator.core.errors import DomainError, ReplayError
 from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.kinds import Documents, encode
+from orchestrator.core.kinds import encode
 from orchestrator.core.opening import Record
 from orchestrator.core.replay import replay
+from orchestrator.core.replay_rules import Documents
 from orchestrator.core.requests import ProductEvent, Touch
 from orchestrator.core.site import Addresses
 from orchestrator.core.world import World

@@ -1,4 +1,4 @@
-"""Which touch a transition is attributed to: every edge, and nothing lost by forgetting."""
+"""Attribution of a transition to a touch: every edge, and nothing lost by forgetting."""
 
 from typing import NamedTuple
 
@@ -22,8 +22,8 @@ class Terms(NamedTuple):
     attribution_window_ms: int
 
 
-def trail(*times: int) -> list[TouchAt]:
-    """Touches at these times; the first stands at position 10, the next at 20, ..."""
+def touches_at(*times: int) -> list[TouchAt]:
+    """Return touches at these times; the first stands at position 10, the next at 20, ..."""
     return [TouchAt(10 * number, time) for number, time in enumerate(times, 1)]
 
 
@@ -62,7 +62,7 @@ def trail(*times: int) -> list[TouchAt]:
     ],
 )
 def test_qualifying_touch(times: list[int], first: int | None, last: int | None) -> None:
-    touches, terms = trail(*times), Terms(100, 50)
+    touches, terms = touches_at(*times), Terms(100, 50)
     for model, position in ((FIRST, first), (LAST, last)):
         found = qualifying_touch(touches, terms, 160, model)
         assert (found.position if found else None) == position
@@ -87,7 +87,7 @@ def test_qualifying_touch(times: list[int], first: int | None, last: int | None)
 def test_edges(
     opens_at: int, window: int, touch: int, at: int, qualifies: bool, model: str
 ) -> None:
-    found = qualifying_touch(trail(touch), Terms(opens_at, window), at, model)
+    found = qualifying_touch(touches_at(touch), Terms(opens_at, window), at, model)
     assert (found is not None) == qualifies
 
 
@@ -117,11 +117,11 @@ def test_the_time_of_a_touch_decides_between_no_rivals() -> None:
     assert winner([early, late], LAST) == early
 
 
-def test_a_trail_knows_its_latest_and_its_count() -> None:
-    steps = TouchHistory()
-    for touch in trail(5, 6, 6):
-        steps.add(touch)
-    assert steps == TouchHistory(trail(5, 6, 6), 3, 30)
+def test_a_history_knows_its_latest_and_its_count() -> None:
+    history = TouchHistory()
+    for touch in touches_at(5, 6, 6):
+        history.add(touch)
+    assert history == TouchHistory(touches_at(5, 6, 6), 3, 30)
 
 
 windows = st.lists(st.builds(Terms, st.integers(0, 30), st.integers(0, 30)), max_size=4)
@@ -167,9 +167,9 @@ def test_forgetting_changes_no_attribution(
     ],
 )
 def test_what_first_touch_keeps(times: list[int], opens: list[int], kept: list[int]) -> None:
-    steps = TouchHistory()
-    for touch in trail(*times):
-        steps.add(touch)
-        forget_needless(steps, [Terms(opening, 9) for opening in opens], FIRST)
-    assert [touch.time_ms for touch in steps.touches] == kept
-    assert len({touch.time_ms for touch in steps.touches}) == len(kept)
+    history = TouchHistory()
+    for touch in touches_at(*times):
+        history.add(touch)
+        forget_needless(history, [Terms(opening, 9) for opening in opens], FIRST)
+    assert [touch.time_ms for touch in history.touches] == kept
+    assert len({touch.time_ms for touch in history.touches}) == len(kept)

@@ -1,7 +1,8 @@
-"""What a contract owes: amounts to the unit, budgets and times to their edges, reversals."""
+"""An open contract: amounts to the unit, budgets and times to their edges, reversals."""
 
 import dataclasses
 import hashlib
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -14,16 +15,29 @@ from orchestrator.core.contract import (
     latest_reversible,
     rules_of,
 )
-from orchestrator.core.entry import AMOUNT_LIMIT, address_word
+from orchestrator.core.entry import AMOUNT_LIMIT, address_word, unpack_settlement
+from orchestrator.core.escrow_model import EscrowedContract
+from orchestrator.core.requests import ProductEvent, Settle
+from tests.support.depth import examples
+from tests.support.histories import History, history
 from tests.support.terms import FULL, OWNER, PLAIN
-from tests.support.worlds import policy, rules, word
+from tests.support.worlds import (
+    LEADS,
+    SURFACE,
+    contract_lists,
+    policy,
+    request_lists,
+    rules,
+    seeds,
+    word,
+)
 
 RULES = rules("a", policy())
 MAX_UNITS = AMOUNT_LIMIT - 1
 
 
 def contract() -> Contract:
-    """A contract over [100, 200] with a budget of 50 and a holdback period of 30."""
+    """Return a contract over [100, 200] with a budget of 50 and a holdback period of 30."""
     terms = RULES._replace(budget_units=50, opens_at_ms=100, deadline_ms=200, holdback_period_ms=30)
     return Contract(terms, opened=1)
 
@@ -118,7 +132,7 @@ def test_times(at: int, closed_at: int | None, covers: bool, live: bool, binding
         (9, 7, 10, False),
     ],
 )
-def test_what_is_unsettled(outcome: int, reversal: int, settlement: int, due: bool) -> None:
+def test_when_a_statement_is_due(outcome: int, reversal: int, settlement: int, due: bool) -> None:
     found = contract()
     found.last_outcome, found.last_reversal = outcome, reversal
     found.last_settlement = settlement
@@ -173,7 +187,7 @@ def test_totals_only_grow() -> None:
 
 
 def paid(*outcomes: tuple[str, int]) -> list[PaidOutcome]:
-    """Outcomes into these states that can be reversed until then; their positions count up."""
+    """Return outcomes into these states, reversible until then; their positions count up."""
     return [
         PaidOutcome(word("a"), state, position, 0, 10, until)
         for position, (state, until) in enumerate(outcomes, 1)
@@ -192,7 +206,7 @@ def paid(*outcomes: tuple[str, int]) -> list[PaidOutcome]:
         ([("paid", 9), ("paid", 9)], "paid", 9, 2),
         ([("paid", 20), ("paid", 9)], "paid", 10, None),
         ([("paid", 9), ("paid", 20)], "paid", 10, 2),
-        # outcomes into other states stand in nobody's way
+        # outcomes into other states do not stand in the way
         ([("paid", 9), ("trial", 20)], "paid", 9, 1),
         ([("paid", 9), ("trial", 0)], "paid", 9, 1),
         ([("paid", 9), ("trial", 20)], "trial", 15, 2),
@@ -292,3 +306,69 @@ def test_one_group_is_what_the_escrow_settles_in_one_call(
     other = dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
     groups = [rules_of(terms, bytes(32)).statement_group for terms in (plain, other)]
     assert (groups[0] == groups[1]) is is_same
+
+
+# --- What the log states, the escrow takes --------------------------------------------------------
+
+
+@st.composite
+def late_histories(draw: st.DrawFn) -> History:
+    """Draw markets whose contracts end half way, with refunds behind their ends."""
+    random = draw(seeds)
+    governing = policy()
+    contracts = [
+        rules_._replace(
+            outcome="paid",
+            budget_units=1000,
+            opens_at_ms=0,
+            deadline_ms=25_000,
+            attribution_window_ms=90_000,
+            statements_until_ms=random.choice([25_000, 27_000]),
+            holdback_period_ms=random.choice([0, 5000, 20_000]),
+        )
+        for rules_ in draw(contract_lists(governing))
+    ]
+    steps = draw(request_lists(contracts))
+    for at in range(len(steps), 0, -2):
+        now = steps[at - 1][0]
+        if now >= 20_000:
+            refund = ProductEvent(SURFACE, random.choice(LEADS), "refund", 0, now)
+            steps[at:at] = [(now, refund), (now, Settle())]
+    return history(governing, contracts, *steps)
+
+
+def test_the_escrow_refuses_no_statement_of_an_honest_log() -> None:
+    """Brought at once where nothing is pending, each statement of the fold is taken."""
+    seen: Counter[str] = Counter()
+
+    @examples(500)
+    @given(late_histories())
+    def bring(found: History) -> None:
+        for name, record in found.contracts.items():
+            rules_ = record.rules
+            escrowed = EscrowedContract(
+                dataclasses.replace(
+                    PLAIN,
+                    unit_price_units=rules_.unit_price_units,
+                    revenue_share_bps=rules_.revenue_share_bps,
+                    budget_units=rules_.budget_units,
+                    opens_at_s=0,
+                    deadline_s=rules_.deadline_ms // 1000,
+                    grace_s=(rules_.statements_until_ms - rules_.deadline_ms) // 1000,
+                    holdback_period_s=rules_.holdback_period_ms // 1000,
+                    challenge_period_s=0,
+                )
+            )
+            for at, (entry, _) in enumerate(found.records):
+                if entry.kind != "settlement" or entry.subject != name:
+                    continue
+                said = unpack_settlement(entry.payload)
+                late = entry.time_ms > rules_.statements_until_ms
+                if late and said.reversed == escrowed.reversed_units:
+                    continue  # it takes back outcomes that were worth nothing
+                taken = escrowed.settle(entry.time_ms // 1000, at, said.earned, said.reversed)
+                assert taken.refusal == ""
+                seen["late" if late else "in time"] += 1
+
+    bring()
+    assert min(seen["late"], seen["in time"]) >= 3, seen

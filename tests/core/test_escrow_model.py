@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import EscrowError
 from orchestrator.core.escrow_model import (
-    Ended,
+    CloseResult,
     EscrowedContract,
-    Settled,
+    StatementResult,
     fee_units,
     held_units,
     leaked_units,
@@ -31,7 +31,7 @@ END = 1000  # T2
 
 
 def challenged(**changes: Any) -> EscrowedContract:
-    """Statements can be challenged for 50 s, and ruled on for 30 s more."""
+    """Build a contract: statements can be challenged for 50 s, and ruled on for 30 s more."""
     periods = {"challenge_period_s": 50, "arbitration_period_s": 30, "arbiter": ARBITER}
     return EscrowedContract(terms(**{**periods, **changes}))
 
@@ -87,11 +87,11 @@ def test_times() -> None:
 
 
 def test_a_plain_contract_pays_at_once() -> None:
-    position = EscrowedContract(terms(unit_price_units=5))
-    assert position.settle(1, 7, 20, 5) == Settled("", 15)
-    assert position.settle(2, 9, 20, 10) == Settled("", 0)
-    assert position.settle(2, 9, 25, 0) == Settled("already-settled", 0)
-    assert (position.paid_units, position.floor(2), position.reach()) == (15, 9, 9)
+    contract = EscrowedContract(terms(unit_price_units=5))
+    assert contract.settle(1, 7, 20, 5) == StatementResult("", 15)
+    assert contract.settle(2, 9, 20, 10) == StatementResult("", 0)
+    assert contract.settle(2, 9, 25, 0) == StatementResult("already-settled", 0)
+    assert (contract.paid_units, contract.last_final(2), contract.last_signed()) == (15, 9, 9)
     refusals = [
         ("wrong-value", 25, 30),
         ("wrong-price", 26, 0),
@@ -100,35 +100,35 @@ def test_a_plain_contract_pays_at_once() -> None:
         ("earned-fell", 10, 0),
     ]
     for refusal, earned, reversed_ in refusals:
-        assert position.settle(3, 11, earned, reversed_) == Settled(refusal, 0)
-    assert position.settle(END + 1, 11, 25, 0) == Settled("ended", 0)
-    assert position.settle(END, 11, 100, 0) == Settled("", 85)
-    refused("nothing-to-refund", position.refund, END + 1)
+        assert contract.settle(3, 11, earned, reversed_) == StatementResult(refusal, 0)
+    assert contract.settle(END + 1, 11, 25, 0) == StatementResult("ended", 0)
+    assert contract.settle(END, 11, 100, 0) == StatementResult("", 85)
+    refused("nothing-to-refund", contract.refund, END + 1)
 
 
 def test_a_statement_waits_for_its_challenge_period() -> None:
-    position = challenged()
-    assert position.settle(100, 5, 40, 0) == Settled("", 0)
-    assert (position.floor(150), position.reach(), position.net_units(150)) == (0, 5, 0)
-    assert position.settle(150, 6, 50, 0) == Settled("pending", 0)
-    assert position.releasable_at_s(150) == 151
-    assert position.release(150) == 0
-    assert (position.floor(151), position.net_units(151)) == (5, 40)
-    assert position.releasable_units(151) == 40
-    assert position.settle(151, 6, 50, 0) == Settled("", 40)
-    assert position.final_index == 5
-    assert position.settle(202, 6, 60, 0) == Settled("already-settled", 10)
-    assert position.settle(202, 7, 49, 0) == Settled("earned-fell", 0)
+    contract = challenged()
+    assert contract.settle(100, 5, 40, 0) == StatementResult("", 0)
+    assert (contract.last_final(150), contract.last_signed(), contract.net_units(150)) == (0, 5, 0)
+    assert contract.settle(150, 6, 50, 0) == StatementResult("pending", 0)
+    assert contract.releasable_at_s(150) == 151
+    assert contract.release(150) == 0
+    assert (contract.last_final(151), contract.net_units(151)) == (5, 40)
+    assert contract.releasable_units(151) == 40
+    assert contract.settle(151, 6, 50, 0) == StatementResult("", 40)
+    assert contract.final_position == 5
+    assert contract.settle(202, 6, 60, 0) == StatementResult("already-settled", 10)
+    assert contract.settle(202, 7, 49, 0) == StatementResult("earned-fell", 0)
 
 
 def test_totals_never_fall() -> None:
-    position = challenged(challenge_period_s=0, holdback_period_s=1)
-    assert position.settle(1, 5, 40, 10).paid_units == 30
-    assert position.settle(2, 6, 39, 0).refusal == "earned-fell"
-    assert position.settle(2, 6, 40, 9).refusal == "reversed-fell"
-    assert position.settle(2, 6, 40, 20) == Settled("", 0)
-    assert (position.net_units(2), position.owed_units(2), position.paid_units) == (20, 0, 30)
-    assert position.settle(3, 7, 60, 20) == Settled("", 10)
+    contract = challenged(challenge_period_s=0, holdback_period_s=1)
+    assert contract.settle(1, 5, 40, 10).paid_units == 30
+    assert contract.settle(2, 6, 39, 0).refusal == "earned-fell"
+    assert contract.settle(2, 6, 40, 9).refusal == "reversed-fell"
+    assert contract.settle(2, 6, 40, 20) == StatementResult("", 0)
+    assert (contract.net_units(2), contract.owed_units(2), contract.paid_units) == (20, 0, 30)
+    assert contract.settle(3, 7, 60, 20) == StatementResult("", 10)
 
 
 @pytest.mark.parametrize(
@@ -146,157 +146,161 @@ def test_totals_never_fall() -> None:
 def test_after_the_end_reversals_alone_are_stated(
     at: int, earned: int, reversed_: int, refusal: str
 ) -> None:
-    position = challenged(holdback_period_s=70)
-    position.settle(10, 5, 40, 0)
-    assert position.settle(at, 6, earned, reversed_).refusal == refusal
+    contract = challenged(holdback_period_s=70)
+    contract.settle(10, 5, 40, 0)
+    assert contract.settle(at, 6, earned, reversed_).refusal == refusal
 
 
 def test_what_is_held_back_is_released_in_time() -> None:
-    position = EscrowedContract(terms(holdback_bps=2500, holdback_period_s=60, lateness_s=5))
-    assert position.settle(100, 5, 40, 0) == Settled("", 30)
-    assert position.settle(120, 6, 60, 0) == Settled("", 15)
-    assert position.owed_units(120) == 15
-    assert position.releasable_at_s(120) == 185
-    assert [position.releasable_units(at) for at in (164, 165, 184, 185)] == [0, 10, 10, 15]
-    assert position.settle(170, 7, 60, 8) == Settled("", 2)  # 52 less a quarter of 60 - 40
-    assert position.release(400) == 5
-    assert (position.paid_units, position.owed_units(400)) == (52, 0)
-    assert position.releasable_at_s(400) == 0
+    contract = EscrowedContract(terms(holdback_bps=2500, holdback_period_s=60, lateness_s=5))
+    assert contract.settle(100, 5, 40, 0) == StatementResult("", 30)
+    assert contract.settle(120, 6, 60, 0) == StatementResult("", 15)
+    assert contract.owed_units(120) == 15
+    assert contract.releasable_at_s(120) == 185
+    assert [contract.releasable_units(at) for at in (164, 165, 184, 185)] == [0, 10, 10, 15]
+    assert contract.settle(170, 7, 60, 8) == StatementResult("", 2)  # 52 less a quarter of 60 - 40
+    assert contract.release(400) == 5
+    assert (contract.paid_units, contract.owed_units(400)) == (52, 0)
+    assert contract.releasable_at_s(400) == 0
 
 
-def test_a_reversed_tranche_does_not_vouch_for_a_new_one() -> None:
-    position = EscrowedContract(terms(holdback_bps=10_000, holdback_period_s=60))
-    position.settle(100, 5, 40, 0)
-    position.settle(150, 6, 40, 40)
-    position.settle(159, 7, 80, 40)
-    assert [position.releasable_units(at) for at in (160, 218, 219)] == [0, 0, 40]
+def test_a_reversed_outcome_does_not_make_a_new_one_old() -> None:
+    contract = EscrowedContract(terms(holdback_bps=10_000, holdback_period_s=60))
+    contract.settle(100, 5, 40, 0)
+    contract.settle(150, 6, 40, 40)
+    contract.settle(159, 7, 80, 40)
+    assert [contract.releasable_units(at) for at in (160, 218, 219)] == [0, 0, 40]
 
 
-def test_what_a_ruling_took_off_does_not_vouch_for_what_comes_next() -> None:
-    position = challenged(holdback_bps=10_000, holdback_period_s=60)
-    position.settle(100, 5, 20, 0)
-    position.dispute(100, 5, by_owner=False)
-    position.rule(100, 5, 100)
-    position.settle(101, 6, 60, 0)  # final at 151, with 80 more than was stated
-    position.settle(152, 7, 60, 10)
-    position.dispute(152, 7, by_owner=True)
-    position.rule(152, 7, 100)  # 50 more than was stated, 30 less than before
-    assert position.fallen_units == 30
-    position.settle(153, 8, 60, 50)
-    assert position.release(211) == 60  # old: as much was final by 151
-    position.settle(220, 9, 90, 50)
-    assert (position.net_units(271), position.release(271)) == (90, 0)
-    assert position.releasable_at_s(271) == 330
-    assert (position.release(329), position.release(330)) == (0, 30)
+def test_what_a_ruling_took_off_does_not_make_the_next_outcome_old() -> None:
+    contract = challenged(holdback_bps=10_000, holdback_period_s=60)
+    contract.settle(100, 5, 20, 0)
+    contract.dispute(100, 5, by_owner=False)
+    contract.rule(100, 5, 100)
+    contract.settle(101, 6, 60, 0)  # final at 151, with 80 more than was stated
+    contract.settle(152, 7, 60, 10)
+    contract.dispute(152, 7, by_owner=True)
+    contract.rule(152, 7, 100)  # 50 more than was stated, 30 less than before
+    assert contract.lowered_units == 30
+    contract.settle(153, 8, 60, 50)
+    assert contract.release(211) == 60  # old: as much was final by 151
+    contract.settle(220, 9, 90, 50)
+    assert (contract.net_units(271), contract.release(271)) == (90, 0)
+    assert contract.releasable_at_s(271) == 330
+    assert (contract.release(329), contract.release(330)) == (0, 30)
 
 
 def test_a_statement_matures_from_when_it_became_final_by_itself() -> None:
-    position = challenged(holdback_bps=5000, holdback_period_s=60)
-    position.settle(100, 5, 40, 0)
-    # Final at 150, though nobody said so; mature at 210.
-    assert [position.releasable_units(at) for at in (150, 151, 209, 210)] == [0, 20, 20, 40]
-    assert position.releasable_at_s(200) == 210
-    assert position.release(205) == 20
-    assert position.release(210) == 20
+    contract = challenged(holdback_bps=5000, holdback_period_s=60)
+    contract.settle(100, 5, 40, 0)
+    # Final at 150, without any call; safe from reversals at 210.
+    assert [contract.releasable_units(at) for at in (150, 151, 209, 210)] == [0, 20, 20, 40]
+    assert contract.releasable_at_s(200) == 210
+    assert contract.release(205) == 20
+    assert contract.release(210) == 20
 
 
 def test_a_rate_cap_delays() -> None:
-    position = EscrowedContract(terms(rate_cap_units=21, rate_period_s=100))
-    assert position.settle(100, 5, 25, 0) == Settled("", 10)
-    assert position.releasable_at_s(100) == 250
-    assert position.release(109) == 0
-    assert position.cap_at_s == 100  # what pays nothing changes nothing
-    assert position.release(110) == 1
-    assert position.release(210) == 10
-    assert position.releasable_at_s(210) == 250
-    assert (position.release(249), position.release(250)) == (3, 0)
-    assert position.releasable_at_s(250) == 260  # at the latest
-    assert position.release(259) == 1
-    assert position.owed_units(259) == 0
+    contract = EscrowedContract(terms(rate_cap_units=21, rate_period_s=100))
+    assert contract.settle(100, 5, 25, 0) == StatementResult("", 10)
+    assert contract.releasable_at_s(100) == 250
+    assert contract.release(109) == 0
+    assert contract.cap_at_s == 100  # what pays nothing changes nothing
+    assert contract.release(110) == 1
+    assert contract.release(210) == 10
+    assert contract.releasable_at_s(210) == 250
+    assert (contract.release(249), contract.release(250)) == (3, 0)
+    assert contract.releasable_at_s(250) == 260  # at the latest
+    assert contract.release(259) == 1
+    assert contract.owed_units(259) == 0
 
 
 def test_a_rate_cap_delays_what_was_held_back() -> None:
     # All of it is held back, and comes to an empty bucket.
     capped = {"rate_cap_units": 20, "rate_period_s": 100}
-    position = EscrowedContract(terms(holdback_bps=10_000, holdback_period_s=250, **capped))
-    assert position.settle(100, 5, 25, 0) == Settled("", 0)
-    assert position.releasable_at_s(100) == 350 + 150
-    assert [position.release(at) for at in (349, 350, 449)] == [0, 10, 9]
+    contract = EscrowedContract(terms(holdback_bps=10_000, holdback_period_s=250, **capped))
+    assert contract.settle(100, 5, 25, 0) == StatementResult("", 0)
+    assert contract.releasable_at_s(100) == 350 + 150
+    assert [contract.release(at) for at in (349, 350, 449)] == [0, 10, 9]
     # The release on the way has cost nine tenths of a unit.
-    assert [position.release(at) for at in (500, 509, 510)] == [5, 0, 1]
+    assert [contract.release(at) for at in (500, 509, 510)] == [5, 0, 1]
     # Half is held back, and comes while the other half is still leaking.
-    position = EscrowedContract(terms(holdback_bps=5000, holdback_period_s=50, **capped))
-    assert position.settle(100, 5, 40, 0) == Settled("", 10)
-    assert position.releasable_at_s(100) == 400
-    assert [position.release(at) for at in (150, 200, 300, 400)] == [5, 5, 10, 10]
-    assert position.owed_units(400) == 0
+    contract = EscrowedContract(terms(holdback_bps=5000, holdback_period_s=50, **capped))
+    assert contract.settle(100, 5, 40, 0) == StatementResult("", 10)
+    assert contract.releasable_at_s(100) == 400
+    assert [contract.release(at) for at in (150, 200, 300, 400)] == [5, 5, 10, 10]
+    assert contract.owed_units(400) == 0
 
 
 # --- Dispute and ruling ---------------------------------------------------------------------------
 
 
 def test_a_dispute_moves_the_end_once() -> None:
-    position = challenged()
-    refused("not-pending", position.dispute, 1, 5, by_owner=True)
-    position.settle(100, 5, 40, 0)
-    position.dispute(150, 5, by_owner=True)
-    assert position.releasable_at_s(150) == 181
-    refused("already-disputed", position.dispute, 150, 5, by_owner=True)
-    position.dispute(150, 5, by_owner=False)
-    refused("already-disputed", position.dispute, 150, 5, by_owner=False)
-    assert position.releasable_at_s(150) == 181
+    contract = challenged()
+    refused("not-pending", contract.dispute, 1, 5, by_owner=True)
+    contract.settle(100, 5, 40, 0)
+    contract.dispute(150, 5, by_owner=True)
+    assert contract.releasable_at_s(150) == 181
+    refused("already-disputed", contract.dispute, 150, 5, by_owner=True)
+    contract.dispute(150, 5, by_owner=False)
+    refused("already-disputed", contract.dispute, 150, 5, by_owner=False)
+    assert contract.releasable_at_s(150) == 181
     # A silent arbiter decides nothing: the statement stands.
-    assert (position.release(180), position.release(181)) == (0, 40)
-    refused("not-pending", position.rule, 181, 5, 40)
+    assert (contract.release(180), contract.release(181)) == (0, 40)
+    refused("not-pending", contract.rule, 181, 5, 40)
 
 
 def test_a_dispute_comes_in_time_and_before_an_arbiter() -> None:
-    position = challenged()
-    position.settle(100, 5, 40, 0)
-    refused("not-pending", position.dispute, 151, 5, by_owner=True)
-    position.settle(200, 6, 50, 0)
-    refused("not-pending", position.dispute, 250, 5, by_owner=True)
-    position.dispute(250, 6, by_owner=True)
-    refused("dispute-too-late", position.dispute, 251, 6, by_owner=False)
-    nobody = challenged(arbiter=ZERO_ADDRESS)
-    nobody.settle(100, 5, 40, 0)
-    refused("no-arbiter", nobody.dispute, 100, 5, by_owner=True)
+    contract = challenged()
+    contract.settle(100, 5, 40, 0)
+    refused("not-pending", contract.dispute, 151, 5, by_owner=True)
+    contract.settle(200, 6, 50, 0)
+    refused("not-pending", contract.dispute, 250, 5, by_owner=True)
+    contract.dispute(250, 6, by_owner=True)
+    refused("dispute-too-late", contract.dispute, 251, 6, by_owner=False)
+    without = challenged(arbiter=ZERO_ADDRESS)
+    without.settle(100, 5, 40, 0)
+    refused("no-arbiter", without.dispute, 100, 5, by_owner=True)
 
 
 def test_a_ruling_holds_for_all_later_statements() -> None:
-    position = challenged()
-    position.settle(100, 5, 40, 0)
-    assert position.release(160) == 40
-    position.settle(200, 6, 60, 0)
-    refused("not-disputed", position.rule, 200, 6, 50)
-    position.dispute(210, 6, by_owner=True)
-    refused("payable-out-of-range", position.rule, 220, 6, 39)
-    refused("payable-out-of-range", position.rule, 220, 6, 101)
-    assert position.rule(280, 6, 45) == 5
-    assert (position.final_index, position.net_units(280), position.adjust_units) == (6, 45, -15)
-    assert position.settle(290, 7, 70, 0).refusal == ""
-    assert position.release(341) == 10
-    position.settle(350, 8, 70, 30)
-    position.dispute(351, 8, by_owner=False)
+    contract = challenged()
+    contract.settle(100, 5, 40, 0)
+    assert contract.release(160) == 40
+    contract.settle(200, 6, 60, 0)
+    refused("not-disputed", contract.rule, 200, 6, 50)
+    contract.dispute(210, 6, by_owner=True)
+    refused("payable-out-of-range", contract.rule, 220, 6, 39)
+    refused("payable-out-of-range", contract.rule, 220, 6, 101)
+    assert contract.rule(280, 6, 45) == 5
+    assert (contract.final_position, contract.net_units(280), contract.adjustment_units) == (
+        6,
+        45,
+        -15,
+    )
+    assert contract.settle(290, 7, 70, 0).refusal == ""
+    assert contract.release(341) == 10
+    contract.settle(350, 8, 70, 30)
+    contract.dispute(351, 8, by_owner=False)
     # What the statement itself takes back, the arbiter may leave taken back.
-    refused("payable-out-of-range", position.rule, 352, 8, 24)
-    assert position.rule(352, 8, 25) == 0
-    assert (position.net_units(352), position.paid_units) == (25, 55)
+    refused("payable-out-of-range", contract.rule, 352, 8, 24)
+    assert contract.rule(352, 8, 25) == 0
+    assert (contract.net_units(352), contract.paid_units) == (25, 55)
 
 
 def test_a_disproof_voids_what_is_pending() -> None:
-    position = challenged()
-    position.settle(100, 5, 40, 0)
-    position.settle(200, 6, 60, 0)
-    position.dispute(201, 6, by_owner=True)
-    position.retire(281)
-    assert (position.floor(281), position.net_units(281), position.paid_units) == (6, 60, 40)
-    refused("already-retired", position.retire, 282)
-    assert position.settle(282, 7, 70, 0) == Settled("verifier-retired", 0)
+    contract = challenged()
+    contract.settle(100, 5, 40, 0)
+    contract.settle(200, 6, 60, 0)
+    contract.dispute(201, 6, by_owner=True)
+    contract.retire(281)
+    assert (contract.last_final(281), contract.net_units(281), contract.paid_units) == (6, 60, 40)
+    refused("already-retired", contract.retire, 282)
+    assert contract.settle(282, 7, 70, 0) == StatementResult("verifier-retired", 0)
     other = challenged()
     other.settle(100, 5, 40, 0)
     other.retire(150)
-    assert (other.floor(151), other.reach(), other.release(151)) == (0, 0, 0)
+    assert (other.last_final(151), other.last_signed(), other.release(151)) == (0, 0, 0)
 
 
 # --- Claims ---------------------------------------------------------------------------------------
@@ -305,142 +309,142 @@ K, L, NOTHING = word("k"), word("l"), word("nothing")
 
 
 def claimable() -> EscrowedContract:
-    position = challenged(claim_period_s=200)
-    position.settle(100, 5, 40, 0)
-    return position
+    contract = challenged(claim_period_s=200)
+    contract.settle(100, 5, 40, 0)
+    return contract
 
 
 def test_claims_are_paid_after_their_time() -> None:
-    position = claimable()
-    refused("claims-not-open", position.file_claim, END, K, 10)
-    position.file_claim(END + 1, K, 10)
-    refused("already-claimed", position.file_claim, END + 1, K, 10)
-    refused("claim-over-budget", position.file_claim, END + 1, L, 51)
-    position.file_claim(END + 200, L, 50)
-    position.file_claim(END + 200, NOTHING, 0)
-    refused("claims-not-open", position.file_claim, END + 201, word("m"), 0)
-    assert position.owed_units(END + 400) == 40
-    assert position.reserved_units(END + 400) == 100
-    refused("nothing-to-refund", position.refund, END + 400)
-    position.drop_claim(END + 400, K)
-    refused("no-claim", position.drop_claim, END + 400, K)
+    contract = claimable()
+    refused("claims-not-open", contract.file_claim, END, K, 10)
+    contract.file_claim(END + 1, K, 10)
+    refused("already-claimed", contract.file_claim, END + 1, K, 10)
+    refused("claim-over-budget", contract.file_claim, END + 1, L, 51)
+    contract.file_claim(END + 200, L, 50)
+    contract.file_claim(END + 200, NOTHING, 0)
+    refused("claims-not-open", contract.file_claim, END + 201, word("m"), 0)
+    assert contract.owed_units(END + 400) == 40
+    assert contract.reserved_units(END + 400) == 100
+    refused("nothing-to-refund", contract.refund, END + 400)
+    contract.drop_claim(END + 400, K)
+    refused("no-claim", contract.drop_claim, END + 400, K)
     # A share of nothing is nothing, and a claim all the same.
-    position.drop_claim(END + 400, NOTHING)
-    refused("no-claim", position.drop_claim, END + 400, NOTHING)
-    refused("already-claimed", copy.deepcopy(position).file_claim, END + 200, K, 10)
-    assert position.refund(END + 400) == 10
-    refused("claims-not-open", position.drop_claim, END + 401, L)
-    assert position.release(END + 401) == 90
-    assert (position.paid_units, position.refunded_units) == (90, 10)
+    contract.drop_claim(END + 400, NOTHING)
+    refused("no-claim", contract.drop_claim, END + 400, NOTHING)
+    refused("already-claimed", copy.deepcopy(contract).file_claim, END + 200, K, 10)
+    assert contract.refund(END + 400) == 10
+    refused("claims-not-open", contract.drop_claim, END + 401, L)
+    assert contract.release(END + 401) == 90
+    assert (contract.paid_units, contract.refunded_units) == (90, 10)
 
 
 def test_claims_wait_for_a_statement_that_adds() -> None:
-    position = challenged(claim_period_s=200, holdback_period_s=100)
-    position.settle(100, 5, 40, 0)
-    position.settle(END, 6, 50, 0)
-    refused("statement-pending", position.file_claim, END + 50, K, 10)
-    position.file_claim(END + 51, K, 10)
-    position.settle(END + 60, 7, 50, 10)
-    # One that only takes back keeps nobody from claiming; the higher of the two nets counts.
-    refused("claim-over-budget", position.file_claim, END + 60, L, 41)
-    position.file_claim(END + 60, L, 40)
-    assert position.reserved_units(END + 110) == 100
-    assert position.reserved_units(END + 111) == 90
+    contract = challenged(claim_period_s=200, holdback_period_s=100)
+    contract.settle(100, 5, 40, 0)
+    contract.settle(END, 6, 50, 0)
+    refused("statement-pending", contract.file_claim, END + 50, K, 10)
+    contract.file_claim(END + 51, K, 10)
+    contract.settle(END + 60, 7, 50, 10)
+    # One that only takes back does not keep the operator from claiming; the higher net counts.
+    refused("claim-over-budget", contract.file_claim, END + 60, L, 41)
+    contract.file_claim(END + 60, L, 40)
+    assert contract.reserved_units(END + 110) == 100
+    assert contract.reserved_units(END + 111) == 90
 
 
 def test_an_arbiter_decides_on_all_claims_together() -> None:
-    position = claimable()
-    refused("no-claims", position.dispute_claims, END + 201)
-    position.file_claim(END + 1, K, 10)
-    position.file_claim(END + 1, L, 20)
-    refused("claims-not-open", position.dispute_claims, END + 200)
-    refused("claims-not-disputed", position.rule_claims, END + 201, 5)
-    position.dispute_claims(END + 201)
-    refused("claims-already-disputed", position.dispute_claims, END + 201)
-    position.drop_claim(END + 202, K)
-    refused("more-than-claimed", position.rule_claims, END + 203, 21)
-    refused("claims-not-open", copy.deepcopy(position).rule_claims, END + 401, 5)
-    position.rule_claims(END + 400, 5)
-    refused("claims-already-disputed", position.dispute_claims, END + 400)
-    refused("claims-not-disputed", position.rule_claims, END + 400, 5)
-    assert position.release(END + 401) == 45
+    contract = claimable()
+    refused("no-claims", contract.dispute_claims, END + 201)
+    contract.file_claim(END + 1, K, 10)
+    contract.file_claim(END + 1, L, 20)
+    refused("claims-not-open", contract.dispute_claims, END + 200)
+    refused("claims-not-disputed", contract.rule_claims, END + 201, 5)
+    contract.dispute_claims(END + 201)
+    refused("claims-already-disputed", contract.dispute_claims, END + 201)
+    contract.drop_claim(END + 202, K)
+    refused("more-than-claimed", contract.rule_claims, END + 203, 21)
+    refused("claims-not-open", copy.deepcopy(contract).rule_claims, END + 401, 5)
+    contract.rule_claims(END + 400, 5)
+    refused("claims-already-disputed", contract.dispute_claims, END + 400)
+    refused("claims-not-disputed", contract.rule_claims, END + 400, 5)
+    assert contract.release(END + 401) == 45
 
 
 @pytest.mark.parametrize(("ruled", "paid"), [(30, 20), (20, 20), (19, 19), (0, 0)])
 def test_a_ruling_on_claims_is_the_most_and_ends_no_refutation(ruled: int, paid: int) -> None:
-    position = claimable()
-    position.file_claim(END + 1, K, 10)
-    position.file_claim(END + 1, L, 20)
-    position.dispute_claims(END + 201)
-    position.rule_claims(END + 201, ruled)
-    assert position.reserved_units(END + 201) == 40 + ruled
-    assert position.releasable_at_s(END + 201) == END + 201  # the 40
-    position.drop_claim(END + 400, K)
-    refused("no-claim", position.drop_claim, END + 400, K)
-    assert position.reserved_units(END + 400) == 40 + paid
-    assert position.release(END + 400) == 40
-    assert position.releasable_at_s(END + 400) == (END + 401 if paid else 0)
-    assert position.release(END + 401) == paid
+    contract = claimable()
+    contract.file_claim(END + 1, K, 10)
+    contract.file_claim(END + 1, L, 20)
+    contract.dispute_claims(END + 201)
+    contract.rule_claims(END + 201, ruled)
+    assert contract.reserved_units(END + 201) == 40 + ruled
+    assert contract.releasable_at_s(END + 201) == END + 201  # the 40
+    contract.drop_claim(END + 400, K)
+    refused("no-claim", contract.drop_claim, END + 400, K)
+    assert contract.reserved_units(END + 400) == 40 + paid
+    assert contract.release(END + 400) == 40
+    assert contract.releasable_at_s(END + 400) == (END + 401 if paid else 0)
+    assert contract.release(END + 401) == paid
 
 
 def test_what_a_ruling_took_off_claims_can_be_ruled_otherwise() -> None:
-    position = challenged(claim_period_s=200, holdback_period_s=300)
-    position.settle(100, 5, 40, 0)
-    position.file_claim(END + 1, K, 30)
-    position.dispute_claims(END + 201)
-    position.rule_claims(END + 201, 10)
-    assert position.refund(END + 202) == 50
-    position.settle(END + 203, 6, 40, 5)
-    position.dispute(END + 203, 6, by_owner=False)
-    refused("payable-out-of-range", position.rule, END + 203, 6, 41)
-    position.rule(END + 203, 6, 40)
-    position.release(END + 401)
-    assert position.paid_units == 50
+    contract = challenged(claim_period_s=200, holdback_period_s=300)
+    contract.settle(100, 5, 40, 0)
+    contract.file_claim(END + 1, K, 30)
+    contract.dispute_claims(END + 201)
+    contract.rule_claims(END + 201, 10)
+    assert contract.refund(END + 202) == 50
+    contract.settle(END + 203, 6, 40, 5)
+    contract.dispute(END + 203, 6, by_owner=False)
+    refused("payable-out-of-range", contract.rule, END + 203, 6, 41)
+    contract.rule(END + 203, 6, 40)
+    contract.release(END + 401)
+    assert contract.paid_units == 50
 
 
 def test_nothing_is_refuted_once_the_parties_have_closed() -> None:
-    position = claimable()
-    position.file_claim(END + 1, K, 10)
-    position.close(END + 2, 45)
-    refused("already-closed", position.drop_claim, END + 2, K)
-    assert position.paid_units == 45
+    contract = claimable()
+    contract.file_claim(END + 1, K, 10)
+    contract.close(END + 2, 45)
+    refused("already-closed", contract.drop_claim, END + 2, K)
+    assert contract.paid_units == 45
 
 
 # --- End ------------------------------------------------------------------------------------------
 
 
 def test_the_parties_close_at_any_amount_between_paid_and_budget() -> None:
-    position = challenged(
+    contract = challenged(
         holdback_bps=5000, holdback_period_s=10**6, rate_cap_units=60, rate_period_s=10
     )
-    position.settle(100, 5, 40, 0)
-    assert position.release(151) == 20
-    position.settle(200, 6, 90, 0)
-    refused("payable-out-of-range", position.close, 201, 19)
-    refused("payable-out-of-range", position.close, 201, 101)
-    assert position.close(201, 70) == Ended(30, 30)
-    for call in (position.close, position.retire):
-        refused("already-closed", call, 202, *([70] if call == position.close else []))
-    refused("already-closed", position.file_claim, END + 1, K, 1)
-    assert position.settle(202, 7, 95, 0) == Settled("closed", 0)
-    refused("not-pending", position.dispute, 202, 6, by_owner=True)
-    assert position.release(300) == 20
-    assert (position.paid_units, position.refunded_units, position.owed_units(300)) == (70, 30, 0)
-    refused("nothing-to-refund", position.refund, END + 1)
+    contract.settle(100, 5, 40, 0)
+    assert contract.release(151) == 20
+    contract.settle(200, 6, 90, 0)
+    refused("payable-out-of-range", contract.close, 201, 19)
+    refused("payable-out-of-range", contract.close, 201, 101)
+    assert contract.close(201, 70) == CloseResult(30, 30)
+    for call in (contract.close, contract.retire):
+        refused("already-closed", call, 202, *([70] if call == contract.close else []))
+    refused("already-closed", contract.file_claim, END + 1, K, 1)
+    assert contract.settle(202, 7, 95, 0) == StatementResult("closed", 0)
+    refused("not-pending", contract.dispute, 202, 6, by_owner=True)
+    assert contract.release(300) == 20
+    assert (contract.paid_units, contract.refunded_units, contract.owed_units(300)) == (70, 30, 0)
+    refused("nothing-to-refund", contract.refund, END + 1)
 
 
 def test_refunds_follow_what_can_still_become_payable() -> None:
-    position = challenged(holdback_period_s=100)
-    position.settle(100, 5, 40, 0)
-    refused("refund-too-early", position.refund, END)
-    position.settle(END, 6, 60, 0)
+    contract = challenged(holdback_period_s=100)
+    contract.settle(100, 5, 40, 0)
+    refused("refund-too-early", contract.refund, END)
+    contract.settle(END, 6, 60, 0)
     # An arbiter may make anything of what is pending.
-    refused("nothing-to-refund", position.refund, END + 50)
-    assert position.refund(END + 51) == 40
-    assert position.settle(END + 60, 7, 60, 30) == Settled("", 20)
-    refused("nothing-to-refund", position.refund, END + 110)
+    refused("nothing-to-refund", contract.refund, END + 50)
+    assert contract.refund(END + 51) == 40
+    assert contract.settle(END + 60, 7, 60, 30) == StatementResult("", 20)
+    refused("nothing-to-refund", contract.refund, END + 110)
     # What was paid before is not taken back.
-    refused("nothing-to-refund", position.refund, END + 111)
+    refused("nothing-to-refund", contract.refund, END + 111)
     late = challenged(arbiter=ZERO_ADDRESS, holdback_period_s=100)
     late.settle(100, 5, 40, 0)
     assert late.refund(END + 1) == 60
@@ -474,40 +478,40 @@ def deals(draw: st.DrawFn) -> Terms:
 
 
 class Call(NamedTuple):
-    """What somebody tries at this second; amounts are taken modulo what is possible at all."""
+    """A call that a party tries at this second; amounts are taken modulo what is possible."""
 
     now_s: int
     name: str
     arguments: tuple[Any, ...] = ()
 
-    def on(self, position: EscrowedContract) -> bool:
-        """Whether the escrow takes it."""
+    def on(self, contract: EscrowedContract) -> bool:
+        """Make the call; return whether the escrow takes it."""
         arguments: tuple[Any, ...] = self.arguments
         named: dict[str, bool] = {}
         if self.name == "settle":
-            unit = position.terms.unit_price_units
-            index, earned, reversed_ = arguments
-            arguments = (index, earned * unit, reversed_ * unit)
+            unit = contract.terms.unit_price_units
+            position, earned, reversed_ = arguments
+            arguments = (position, earned * unit, reversed_ * unit)
         elif self.name == "close":
-            arguments = (arguments[0] % (position.budget_units + 1),)
+            arguments = (arguments[0] % (contract.budget_units + 1),)
         elif self.name == "rule":
-            arguments = (position.reach(), arguments[0] % (position.budget_units + 1))
+            arguments = (contract.last_signed(), arguments[0] % (contract.budget_units + 1))
         elif self.name == "dispute":
             named = {"by_owner": arguments[0]}
-            arguments = (position.reach(),)
+            arguments = (contract.last_signed(),)
         try:
-            answer = getattr(position, self.name)(self.now_s, *arguments, **named)
+            answer = getattr(contract, self.name)(self.now_s, *arguments, **named)
         except EscrowError:
             return False
-        return not (isinstance(answer, Settled) and answer.refusal)
+        return not (isinstance(answer, StatementResult) and answer.refusal)
 
 
 @st.composite
 def calls(draw: st.DrawFn) -> list[Call]:
-    """What anybody may try, in order of time, past all ends; totals mostly grow."""
+    """Draw calls of all parties, in order of time, past all ends; totals mostly grow."""
     random = draw(seeds)
     found: list[Call] = []
-    now, index, earned, reversed_ = random.choice([1, 500, 900]), 1, 0, 0
+    now, position, earned, reversed_ = random.choice([1, 500, 900]), 1, 0, 0
     for _ in range(random.choice([5, 20, 60])):
         now += random.choice([0, 0, 1, 10, 30, 70])
         n, amount, key = (
@@ -517,10 +521,10 @@ def calls(draw: st.DrawFn) -> list[Call]:
         )
         match random.randrange(12):
             case 0 | 1 | 2 | 3:
-                index += random.choice([1, 1, 1, 0])
+                position += random.choice([1, 1, 1, 0])
                 earned += n
                 reversed_ = min(earned, reversed_ + random.choice([0, 0, n // 3]))
-                found.append(Call(now, "settle", (index, earned, reversed_)))
+                found.append(Call(now, "settle", (position, earned, reversed_)))
             case 4:
                 found.append(Call(now, "dispute", (n % 2 == 0,)))
             case 5:
@@ -542,14 +546,14 @@ def calls(draw: st.DrawFn) -> list[Call]:
     return found
 
 
-def drain(position: EscrowedContract, now_s: int) -> int:
-    """Release and refund until nothing is left to do; returns when that was."""
+def drain(contract: EscrowedContract, now_s: int) -> int:
+    """Release and refund until nothing is left to do; return when that was."""
     for _ in range(2000):
-        position.release(now_s)
-        if not position.owed_units(now_s):
+        contract.release(now_s)
+        if not contract.owed_units(now_s):
             break
-        now_s = max(now_s + 1, position.releasable_at_s(now_s))
-    Call(now_s, "refund").on(position)
+        now_s = max(now_s + 1, contract.releasable_at_s(now_s))
+    Call(now_s, "refund").on(contract)
     return now_s
 
 
@@ -559,38 +563,38 @@ def test_what_must_hold_whatever_is_called_when() -> None:
     @examples(400)
     @given(deals(), calls())
     def run(deal: Terms, steps: list[Call]) -> None:
-        position, escrowed = EscrowedContract(deal), deal.budget_units
-        last_paid = last_floor = now = 0
+        contract, escrowed = EscrowedContract(deal), deal.budget_units
+        last_paid = last_final = now = 0
         payments: list[tuple[int, int]] = []
         for call in steps:
             now = call.now_s
-            seen["taken" if call.on(position) else "refused"] += 1
-            paid, floor = position.paid_units, position.floor(now)
+            seen["taken" if call.on(contract) else "refused"] += 1
+            paid, final = contract.paid_units, contract.last_final(now)
             # I3: nothing is moved that was not escrowed; paid never falls.
-            reserved = position.reserved_units(now)
-            assert paid <= reserved <= position.budget_units
-            assert position.budget_units + position.refunded_units == escrowed
+            reserved = contract.reserved_units(now)
+            assert paid <= reserved <= contract.budget_units
+            assert contract.budget_units + contract.refunded_units == escrowed
             assert paid >= last_paid
-            assert position.owed_units(now) <= reserved - paid
-            assert 0 <= position.releasable_units(now) <= position.owed_units(now)
-            assert position.closed_at_s or floor >= last_floor
+            assert contract.owed_units(now) <= reserved - paid
+            assert 0 <= contract.releasable_units(now) <= contract.owed_units(now)
+            assert contract.closed_at_s or final >= last_final
             if paid > last_paid:
                 payments.append((now, paid - last_paid))
-            last_paid, last_floor = paid, floor
+            last_paid, last_final = paid, final
         if deal.rate_cap_units:
             for start, _ in payments:
                 window = [x for at, x in payments if start <= at <= start + deal.rate_period_s]
                 assert sum(window) <= deal.rate_cap_units
                 seen["capped"] += len(window) > 1
-        # L1: past all ends, everything is paid or goes back, without anybody's consent.
+        # L1: past all ends, everything is paid or goes back without a party's consent.
         ends = max(now, times_of(deal).refutable_until_s + deal.holdback_period_s) + 500
-        drain(position, ends)
-        assert position.paid_units + position.refunded_units == escrowed
-        assert position.owed_units(ends * 10**6) == 0
-        seen["paid"] += position.paid_units > 0
-        seen["claimed"] += any(position.claims.values())
-        seen["ruled"] += position.adjust_units != 0
-        seen["refunded"] += position.refunded_units > 0
+        drain(contract, ends)
+        assert contract.paid_units + contract.refunded_units == escrowed
+        assert contract.owed_units(ends * 10**6) == 0
+        seen["paid"] += contract.paid_units > 0
+        seen["claimed"] += any(contract.claims.values())
+        seen["ruled"] += contract.adjustment_units != 0
+        seen["refunded"] += contract.refunded_units > 0
 
     run()
     rare = ("taken", "capped", "paid", "claimed", "ruled", "refunded")
@@ -598,44 +602,44 @@ def test_what_must_hold_whatever_is_called_when() -> None:
 
 
 def test_what_is_owed_is_released_by_the_time_that_is_named() -> None:
-    """Under a cap: but for a unit for each release that paid on the way, and for those who release
-    what comes due at once, and then in every period.
+    """Under a cap: but for a unit for each release that paid on the way, and for a caller who
+    releases what comes due at once, and then in every period.
     """
     seen: Counter[str] = Counter()
 
     @examples(800)
     @given(deals(), calls(), seeds)
     def run(deal: Terms, steps: list[Call], random: Any) -> None:
-        position = EscrowedContract(deal)
+        contract = EscrowedContract(deal)
         now = 0
         for call in steps[: random.randint(1, len(steps))]:
             now = call.now_s
-            call.on(position)
-        if not position._is_ripe(now):
-            position.pending = None  # it could still take something back
-        owed, due_s = position.owed_units(now), position.releasable_at_s(now)
+            call.on(contract)
+        if not contract._is_matured(now):
+            contract.pending = None  # it could still take something back
+        owed, due_s = contract.owed_units(now), contract.releasable_at_s(now)
         period_s = deal.rate_period_s if deal.rate_cap_units else 10**6
         if not owed or (due_s - now) // period_s > 1000:
             return
-        promised = position.paid_units + owed
-        seen["held"] += (is_held := position._held_back(now) > 0)
+        promised = contract.paid_units + owed
+        seen["held"] += (is_held := contract._held_back(now) > 0)
         seen["capped"] += (is_capped := bool(deal.rate_cap_units)) and due_s > now
         seen["both"] += is_held and is_capped
         on_the_way = 0
-        position.release(now)
-        final_s = position.finals[-1][0] if position.finals else 0
+        contract.release(now)
+        final_s = contract.final_totals[-1].since_s if contract.final_totals else 0
         free_s = final_s + deal.holdback_period_s + deal.lateness_s
         while now < due_s:
-            on_the_way += position.release(now) > 0
+            on_the_way += contract.release(now) > 0
             wait_s = random.randint(1, period_s)
             now = min(due_s, now + (min(wait_s, free_s - now) if now < free_s else wait_s))
-        position.release(due_s)
-        left = promised - position.paid_units
+        contract.release(due_s)
+        left = promised - contract.paid_units
         assert left <= (on_the_way if is_capped else 0)
         seen["left"] += left > 0
         for late in range(on_the_way if left > 0 else 0):
-            position.release(due_s + (late + 1) * period_s)
-        assert position.paid_units >= promised
+            contract.release(due_s + (late + 1) * period_s)
+        assert contract.paid_units >= promised
 
     run()
     assert min(seen[name] for name in ("held", "capped", "both")) >= 15, seen

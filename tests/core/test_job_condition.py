@@ -1,4 +1,4 @@
-"""Which statements complete a job: every rule alone, and their meaning on any honest statement."""
+"""The condition of a job: every rule alone, and their meaning on any honest statement."""
 
 import pytest
 from hypothesis import given
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from orchestrator.core.entry import ZERO_WORD, Entry, address_word, ascii_word, pack_settlement
 from orchestrator.core.errors import EvidenceError
-from orchestrator.core.evidence.exhibits import read
+from orchestrator.core.evidence.exhibits import read_words
 from orchestrator.core.job_condition import Condition
 from orchestrator.core.kinds import encode
 
@@ -20,7 +20,7 @@ U80 = (1 << 80) - 1
 
 
 def shortfalls(entry: bytes, condition: Condition = CONDITION) -> tuple[str, ...]:
-    return tuple(condition.shortfalls(read(7, entry)))
+    return tuple(condition.shortfalls(read_words(7, entry)))
 
 
 def statement(
@@ -41,7 +41,7 @@ def statement(
 
 
 @pytest.mark.parametrize(
-    ("entry", "said"),
+    ("entry", "phrases"),
     [
         (statement(), ()),
         (statement(earned=129), ("it states 99 base units, and 100 are asked for",)),
@@ -73,8 +73,8 @@ def statement(
         ),
     ],
 )  # fmt: skip
-def test_one_reason_for_each_violated_rule(entry: bytes, said: tuple[str, ...]) -> None:
-    assert shortfalls(entry) == said
+def test_one_reason_for_each_violated_rule(entry: bytes, phrases: tuple[str, ...]) -> None:
+    assert shortfalls(entry) == phrases
 
 
 def test_an_actor_with_anything_before_the_address_is_another() -> None:

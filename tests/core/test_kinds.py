@@ -120,30 +120,34 @@ def _note_lead(writer: Writer, request: requests.NoteLead) -> None:
 _DECIDE: dict[type, Callable[[Writer, Any], None]] = {
     requests.NoteLead: _note_lead,
 """
-ROW = """
-def _replay_note(_world: World, record: Record, _documents: Documents) -> requests.NoteLead:
+RULE = """
+
+
+def note(_world: World, record: Record, _documents: Documents) -> requests.NoteLead:
     entry = record.entry
     return requests.NoteLead(entry.surface, entry.subject, entry.actor, entry.label)
 
 
+def touch("""
+ROW = """
 _TABLE = (
     Kind(
         "lead.noted",
         Clock.LOG,
         Words("owner", "lead", "text", "0", "zero"),
-        _fold_nothing,
-        _replay_note,
+        folds.nothing,
+        replay_rules.note,
         changes=(Change(Projection.LEAD, "subject"),),
         role="note",
     ),
 """
 TRIAL = """
 import json
-from api.http import schemas
+from api.http import answers
 from orchestrator.core import codec, kinds, receipt
 from orchestrator.core.decide import decide
 from orchestrator.core.errors import ReplayError
-from orchestrator.core.kinds import Documents, Projection
+from orchestrator.core.kinds import Projection
 from orchestrator.core.opening import Record
 from orchestrator.core.replay import replay
 from orchestrator.core.requests import NoteLead, Touch
@@ -169,7 +173,7 @@ try:
 except ReplayError as error:
     assert error.code == "entry-differs"
 assert "note" in receipt.ROLES
-role = schemas.ReceiptEntry.model_json_schema()["properties"]["role"]
+role = answers.ReceiptEntry.model_json_schema()["properties"]["role"]
 print(json.dumps([name, role["enum"]]))
 """
 
@@ -183,6 +187,7 @@ def test_a_new_kind_touches_the_table_and_its_own_code(tmp_path: Path) -> None:
     for file, anchor, new in (
         ("requests.py", "\nRequest = (\n    ", REQUEST),
         ("decide.py", "\n_DECIDE: dict[type, Callable[[Writer, Any], None]] = {\n", DECIDER),
+        ("replay_rules.py", "\n\n\ndef touch(", RULE),
         ("kinds.py", "\n_TABLE = (\n", ROW),
     ):
         text = (core / file).read_text()

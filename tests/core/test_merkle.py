@@ -36,7 +36,7 @@ CT_ROOTS = [
     "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
     "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
 ]
-CT_INCLUSION = [  # index, size, path
+CT_INCLUSION = [  # position, size, path
     (0, 1, []),
     (
         0,
@@ -137,7 +137,7 @@ def naive_subproof(m: int, leaves: Sequence[bytes], known: bool) -> list[bytes]:
 
 
 def naive_run(first: int, count: int, leaves: Sequence[bytes]) -> list[bytes]:
-    """The run proof by its definition over whole levels with promotion."""
+    """Return the run proof by its definition over whole levels with promotion."""
     proof = []
     nodes, low, high = list(leaves), first, first + count - 1
     while len(nodes) > 1:
@@ -151,7 +151,7 @@ def naive_run(first: int, count: int, leaves: Sequence[bytes]) -> list[bytes]:
 
 
 def reader_of(leaves: Sequence[bytes]) -> merkle.Reader:
-    """Reads perfect subtrees of these leaves, and nothing that is not one."""
+    """Return a reader of perfect subtrees of these leaves, and of nothing else."""
 
     def read(level: int, position: int) -> bytes:
         part = leaves[position << level : (position + 1) << level]
@@ -183,12 +183,12 @@ def test_roots_are_those_published() -> None:
         assert merkle.root_of(CT_LEAVES[:size]).hex() == CT_ROOTS[size]
 
 
-@pytest.mark.parametrize(("index", "size", "path"), CT_INCLUSION)
-def test_inclusion_paths_are_those_published(index: int, size: int, path: list[str]) -> None:
-    proof = merkle.inclusion_proof(index, size, reader_of(CT_LEAVES[:size]))
+@pytest.mark.parametrize(("position", "size", "path"), CT_INCLUSION)
+def test_inclusion_paths_are_those_published(position: int, size: int, path: list[str]) -> None:
+    proof = merkle.inclusion_proof(position, size, reader_of(CT_LEAVES[:size]))
     assert hexes(proof) == path
     root = bytes.fromhex(CT_ROOTS[size])
-    merkle.verify_inclusion(CT_LEAVES[index], index, size, proof, root)
+    merkle.verify_inclusion(CT_LEAVES[position], position, size, proof, root)
 
 
 @pytest.mark.parametrize(("old", "new", "expected"), CT_CONSISTENCY)
@@ -207,13 +207,13 @@ def test_leaf_and_node_hashes_are_apart() -> None:
 
 
 @pytest.mark.parametrize("size", range(1, 41))
-def test_inclusion_matches_the_rfc_at_every_index(size: int) -> None:
+def test_inclusion_matches_the_rfc_at_every_position(size: int) -> None:
     leaves = LEAVES[:size]
     root, read = naive_root(leaves), reader_of(leaves)
-    for index in range(size):
-        path = merkle.inclusion_proof(index, size, read)
-        assert path == naive_path(index, leaves)
-        merkle.verify_inclusion(leaves[index], index, size, path, root)
+    for position in range(size):
+        path = merkle.inclusion_proof(position, size, read)
+        assert path == naive_path(position, leaves)
+        merkle.verify_inclusion(leaves[position], position, size, path, root)
 
 
 @pytest.mark.parametrize("new", range(1, 41))
@@ -241,7 +241,7 @@ def test_run_proofs_match_their_definition_for_every_run(size: int) -> None:
 
 @st.composite
 def growing(draw: st.DrawFn) -> tuple[int, list[list[bytes]]]:
-    """A size to start from, and batches of leaves."""
+    """Draw a size to start from, and batches of leaves."""
     start = draw(st.integers(0, 600))
     lengths = draw(st.lists(st.integers(0, 300), max_size=5))
     numbers = iter(range(start, start + sum(lengths)))
@@ -339,7 +339,7 @@ def test_a_tree_stays_below_two_to_the_forty() -> None:
 
 
 def test_proofs_work_at_the_largest_size() -> None:
-    """All leaves alike, so that a perfect subtree's hash follows from its level alone."""
+    """All leaves are alike, so that a perfect subtree's hash follows from its level alone."""
     perfect = [OTHER]
     for _ in range(40):
         perfect.append(merkle.node_hash(perfect[-1], perfect[-1]))
@@ -350,9 +350,9 @@ def test_proofs_work_at_the_largest_size() -> None:
         assert (position + 1) << level <= size
         return perfect[level]
 
-    for index in (0, 1, 2**39 - 1, 2**39, size - 2, size - 1):
-        path = merkle.inclusion_proof(index, size, read)
-        merkle.verify_inclusion(OTHER, index, size, path, tree.root())
+    for position in (0, 1, 2**39 - 1, 2**39, size - 2, size - 1):
+        path = merkle.inclusion_proof(position, size, read)
+        merkle.verify_inclusion(OTHER, position, size, path, tree.root())
     old = CompactRange(2**39 + 1, [perfect[39], perfect[0]])
     proof = merkle.consistency_proof(old.size, size, read)
     merkle.verify_consistency(old.size, old.root(), size, tree.root(), proof)
@@ -369,7 +369,7 @@ def runs(draw: st.DrawFn) -> tuple[int, int, int]:
 
 
 def proved(run: tuple[int, int, int]) -> tuple[list[bytes], list[bytes], bytes]:
-    """The leaves, the proof and the root of a run."""
+    """Return the leaves, the proof and the root of a run."""
     first, count, size = run
     leaves = LEAVES[:size]
     proof = merkle.run_proof(first, count, size, reader_of(leaves))
@@ -400,7 +400,7 @@ def test_a_tampered_run_is_refused(run: tuple[int, int, int], at: int, bit: int)
 
 @given(runs(), st.integers(0, len(LEAVES)))
 def test_a_run_is_bound_to_its_place(run: tuple[int, int, int], other: int) -> None:
-    """Elsewhere in the same tree the same leaves never verify: all leaves differ."""
+    """The leaves verify at no other place of the same tree: all leaves differ."""
     first, _, size = run
     leaves, proof, root = proved(run)
     if other == first:
@@ -411,7 +411,7 @@ def test_a_run_is_bound_to_its_place(run: tuple[int, int, int], other: int) -> N
 
 @given(runs(), st.integers(1, 128))
 def test_a_run_neither_gains_nor_loses_leaves(run: tuple[int, int, int], size: int) -> None:
-    """The size is not bound, but under whatever size verifies, these are the leaves shown."""
+    """The size is not bound, but under any size that verifies, these are the leaves shown."""
     first = run[0]
     leaves, proof, root = proved(run)
     for forged in (leaves[:-1], [*leaves, OTHER], [OTHER, *leaves[1:]]):
@@ -420,14 +420,14 @@ def test_a_run_neither_gains_nor_loses_leaves(run: tuple[int, int, int], size: i
 
 
 def test_the_size_is_not_bound_by_an_inclusion_proof() -> None:
-    """Why a root must come with its own size: this proof also verifies one size further."""
+    """A root must come with its own size: this proof also verifies one size further."""
     leaves = LEAVES[:6]
     path = merkle.inclusion_proof(0, 6, reader_of(leaves))
     merkle.verify_inclusion(leaves[0], 0, 7, path, naive_root(leaves))
 
 
 def test_an_interior_node_passes_as_a_leaf_of_a_smaller_tree() -> None:
-    """Why callers hash the data themselves: a hash alone does not say that it is a leaf's."""
+    """Callers hash the data themselves: a hash alone does not say that it is a leaf's."""
     node = merkle.node_hash(CT_LEAVES[0], CT_LEAVES[1])
     sibling = merkle.node_hash(CT_LEAVES[2], CT_LEAVES[3])
     merkle.verify_inclusion(node, 0, 2, [sibling], bytes.fromhex(CT_ROOTS[4]))

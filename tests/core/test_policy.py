@@ -1,4 +1,4 @@
-"""A surface's policy: what may be published, what each event does in each state, and its hash."""
+"""A surface's policy: legal documents, the effect of each event in each state, and the hash."""
 
 import hashlib
 import json
@@ -6,16 +6,15 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core import policy as policies
 from orchestrator.core.errors import PolicyError
-from orchestrator.core.policy import Policy, Step, Verdict
+from orchestrator.core.policy import Policy, Step, Verdict, canonical_json, parse
 from tests.support.worlds import DOCUMENT, policy
 
 
 def refused(document: object) -> tuple[str, str]:
-    """The rule and the sentence with which this document is refused."""
+    """Return the rule and the message with which this document is refused."""
     with pytest.raises(PolicyError) as caught:
-        policies.parse(document)
+        parse(document)
     assert "\n" not in caught.value.message
     assert len(caught.value.message) < 300
     return caught.value.code, caught.value.message
@@ -26,7 +25,7 @@ def changed(**changes: Any) -> dict[str, Any]:
 
 
 def move(**changes: Any) -> dict[str, Any]:
-    """The document with one transition, changed so."""
+    """Return the document with one transition, changed so."""
     plain = {"on": "buy", "from": ["trial"], "to": "paid", "motion": "conversion"}
     return changed(transitions=[{**plain, **changes}])
 
@@ -123,7 +122,7 @@ def test_level_for(action: str, level: int | None) -> None:
 
 def test_the_optional_keys_have_defaults() -> None:
     required = {key: DOCUMENT[key] for key in ("initial", "states", "transitions", "attribution")}
-    governing = policies.parse(required)
+    governing = parse(required)
     assert governing.reversals == ()
     assert governing.actions == ()
     assert governing.lateness_s == 86_400
@@ -159,8 +158,8 @@ def test_the_optional_keys_have_defaults() -> None:
     ],
 )
 def test_legal_documents(document: dict[str, Any]) -> None:
-    governing = policies.parse(document)
-    assert policies.parse(governing.document()) == governing
+    governing = parse(document)
+    assert parse(governing.document()) == governing
 
 
 ILLEGAL: list[tuple[object, str]] = [
@@ -262,7 +261,7 @@ def test_illegal_documents(document: object, code: str) -> None:
 
 
 def laughs(base: object) -> list[object]:
-    """A thousand million items of ten lists, as YAML's aliases give them."""
+    """Return a thousand million items of ten lists, as YAML's aliases give them."""
     table: list[object] = [base] * 10
     for _ in range(8):
         table = [table] * 10
@@ -334,7 +333,7 @@ def test_every_rule_is_in_the_hash(changes: dict[str, Any]) -> None:
 
 def test_equal_documents_in_other_words_have_equal_hashes() -> None:
     plain: Policy = policy(actions={"email": 1, "call": 2})
-    other = policies.parse(
+    other = parse(
         {
             key: plain.document()[key]
             for key in sorted(plain.document(), reverse=True)
@@ -346,6 +345,6 @@ def test_equal_documents_in_other_words_have_equal_hashes() -> None:
 
 
 def test_canonical_json_is_ascii_and_refuses_what_is_not_json() -> None:
-    assert policies.canonical_json({"b": "é", "a": [1, None]}) == b'{"a":[1,null],"b":"\\u00e9"}'
+    assert canonical_json({"b": "é", "a": [1, None]}) == b'{"a":[1,null],"b":"\\u00e9"}'
     with pytest.raises(ValueError, match="JSON compliant"):
-        policies.canonical_json(float("nan"))
+        canonical_json(float("nan"))

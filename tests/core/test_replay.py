@@ -11,9 +11,9 @@ from orchestrator.core.contract import ContractRules
 from orchestrator.core.decide import decide
 from orchestrator.core.entry import Entry
 from orchestrator.core.errors import ChainError, ReplayError, ServerError
-from orchestrator.core.kinds import Documents
 from orchestrator.core.opening import Record
 from orchestrator.core.replay import replay
+from orchestrator.core.replay_rules import Documents
 from orchestrator.core.requests import (
     CloseContract,
     Erasure,

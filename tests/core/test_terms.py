@@ -16,10 +16,22 @@ from eth_utils.crypto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core import terms as deal
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import TermsError
-from orchestrator.core.terms import Domain, Terms
+from orchestrator.core.terms import (
+    TERMS_TYPE,
+    Domain,
+    Terms,
+    check_terms,
+    checkpoint_digest,
+    close_digest,
+    contract_id,
+    recover,
+    sign_digest,
+    terms_hash,
+    terms_typed_data,
+    verified_digest,
+)
 from tests.support.terms import (
     ARBITER,
     DOMAIN,
@@ -85,7 +97,7 @@ domains = st.builds(
 )
 ABI_TYPES = [
     member.split(" ")[0]
-    for member in deal.TERMS_TYPE.removeprefix("Terms(").removesuffix(")").split(",")
+    for member in TERMS_TYPE.removeprefix("Terms(").removesuffix(")").split(",")
 ]
 
 
@@ -109,7 +121,7 @@ def digest_of(message: SignableMessage) -> bytes:
 
 def test_the_type_is_the_signed_one() -> None:
     """Spelled out once more: every wallet and both contracts depend on these bytes."""
-    assert deal.TERMS_TYPE == (
+    assert TERMS_TYPE == (
         "Terms(address owner,address operator,address payee,address token,address verifier,"
         "address arbiter,bytes32 logId,bytes32 surface,bytes32 policy,uint8 attribution,"
         "bytes32 outcome,bool repeatable,bool exclusive,uint256 unitPrice,uint16 revenueShareBps,"
@@ -122,10 +134,10 @@ def test_the_type_is_the_signed_one() -> None:
 
 @given(any_terms, domains)
 def test_contract_id_is_the_digest_that_wallets_sign(terms: Terms, domain: Domain) -> None:
-    typed = deal.terms_typed_data(terms, domain)
+    typed = terms_typed_data(terms, domain)
     message = encode_typed_data(full_message=json.loads(json.dumps(typed)))
-    assert deal.contract_id(terms, domain) == digest_of(message)
-    assert deal.terms_hash(terms) == message.body
+    assert contract_id(terms, domain) == digest_of(message)
+    assert terms_hash(terms) == message.body
 
 
 @given(words, u64, words, u64, u64)
@@ -143,7 +155,7 @@ def test_verified_digest(log_id: bytes, size: int, root: bytes, first: int, coun
         },
         {"logId": log_id, "size": size, "root": root, "first": first, "count": count},
     )
-    assert deal.verified_digest(DOMAIN, log_id, size, root, first, count) == digest_of(message)
+    assert verified_digest(DOMAIN, log_id, size, root, first, count) == digest_of(message)
 
 
 @given(words, u64, words)
@@ -159,7 +171,7 @@ def test_checkpoint_digest(log_id: bytes, size: int, root: bytes) -> None:
         },
         {"logId": log_id, "size": size, "root": root},
     )
-    assert deal.checkpoint_digest(LOG_DOMAIN, log_id, size, root) == digest_of(message)
+    assert checkpoint_digest(LOG_DOMAIN, log_id, size, root) == digest_of(message)
 
 
 @given(words, st.integers(0, 2**256 - 1), u64)
@@ -175,12 +187,12 @@ def test_close_digest(contract: bytes, payable_units: int, expires_at_s: int) ->
         },
         {"contractId": contract, "payableAmount": payable_units, "expiresAt": expires_at_s},
     )
-    assert deal.close_digest(DOMAIN, contract, payable_units, expires_at_s) == digest_of(message)
+    assert close_digest(DOMAIN, contract, payable_units, expires_at_s) == digest_of(message)
 
 
 def test_close_digest_takes_whole_words() -> None:
     for arguments in ((b"", 1, 1), (bytes(32), -1, 1), (bytes(32), 2**256, 1), (bytes(32), 1, -1)):
-        refused("field-malformed", deal.close_digest, DOMAIN, *arguments)
+        refused("field-malformed", close_digest, DOMAIN, *arguments)
 
 
 DOMAIN_DATA = {
@@ -192,21 +204,21 @@ DOMAIN_DATA = {
 
 
 def test_the_id_binds_every_field_and_the_whole_domain() -> None:
-    ids = {deal.contract_id(FULL, DOMAIN)}
+    ids = {contract_id(FULL, DOMAIN)}
     for field in dataclasses.fields(Terms):
-        ids.add(deal.contract_id(changed(FULL, **{field.name: other(field.name)}), DOMAIN))
+        ids.add(contract_id(changed(FULL, **{field.name: other(field.name)}), DOMAIN))
     for domain in (
         DOMAIN._replace(name="x"),
         DOMAIN._replace(version="2"),
         DOMAIN._replace(chain_id=1),
         DOMAIN._replace(verifying_contract=LOG),
     ):
-        ids.add(deal.contract_id(FULL, domain))
+        ids.add(contract_id(FULL, domain))
     assert len(ids) == 1 + 32 + 4
 
 
 def other(name: str) -> object:
-    """Another legal value of this field."""
+    """Return another legal value of this field."""
     value = getattr(FULL, name)
     if isinstance(value, bool):
         return not value
@@ -228,14 +240,14 @@ def other(name: str) -> object:
 )
 def test_digests_take_whole_words(code: str, arguments: tuple[bytes, int, bytes]) -> None:
     log_id, size, root = arguments
-    refused(code, deal.checkpoint_digest, LOG_DOMAIN, log_id, size, root)
-    refused(code, deal.verified_digest, DOMAIN, log_id, size, root, 0, 1)
+    refused(code, checkpoint_digest, LOG_DOMAIN, log_id, size, root)
+    refused(code, verified_digest, DOMAIN, log_id, size, root, 0, 1)
 
 
 def test_domains_are_checked() -> None:
     for wrong in ({"chain_id": -1}, {"chain_id": 2**256}, {"verifying_contract": LOG.lower()}):
         domain = DOMAIN._replace(**wrong)
-        refused("field-malformed", deal.contract_id, PLAIN, domain)
+        refused("field-malformed", contract_id, PLAIN, domain)
 
 
 # --- Forms ----------------------------------------------------------------------------------------
@@ -382,11 +394,11 @@ def test_terms_that_could_not_be_hashed_cannot_be_built() -> None:
 @given(words, st.integers(1, SECPK1_N - 1))
 def test_a_signature_leads_back_to_its_key(digest: bytes, secret: int) -> None:
     key = secret.to_bytes(32)
-    signature = deal.sign_digest(digest, key)
+    signature = sign_digest(digest, key)
     assert len(signature) == 65
     assert int.from_bytes(signature[32:64]) <= SECPK1_N // 2
     assert signature[64] in (27, 28)
-    assert deal.recover(digest, signature) == Account.from_key(key).address
+    assert recover(digest, signature) == Account.from_key(key).address
     assert signature == bytes(Account.unsafe_sign_hash(digest, key).signature)
 
 
@@ -394,41 +406,41 @@ def test_a_signature_leads_back_to_its_key(digest: bytes, secret: int) -> None:
 def test_a_signature_of_something_else_leads_elsewhere(
     digest: bytes, another: bytes, bit: int
 ) -> None:
-    signature = deal.sign_digest(digest, OPERATOR_KEY)
+    signature = sign_digest(digest, OPERATOR_KEY)
     forged = int.from_bytes(signature[:64]) ^ 1 << bit
     for what, how in ((another, signature), (digest, forged.to_bytes(64) + signature[64:])):
         if (what, how) == (digest, signature):
             continue
         with contextlib.suppress(TermsError):
-            assert deal.recover(what, how) != OPERATOR
+            assert recover(what, how) != OPERATOR
 
 
 def test_signatures_are_strict() -> None:
-    digest = deal.contract_id(PLAIN, DOMAIN)
-    good = deal.sign_digest(digest, OPERATOR_KEY)
+    digest = contract_id(PLAIN, DOMAIN)
+    good = sign_digest(digest, OPERATOR_KEY)
     r, s, v = good[:32], int.from_bytes(good[32:64]), good[64]
-    assert deal.recover(digest, good) == OPERATOR
+    assert recover(digest, good) == OPERATOR
     high_s = (SECPK1_N - s).to_bytes(32)
-    refused("signature-high-s", deal.recover, digest, r + high_s + bytes([55 - v]))
-    refused("signature-high-s", deal.recover, digest, r + b"\xff" * 32 + bytes([v]))
+    refused("signature-high-s", recover, digest, r + high_s + bytes([55 - v]))
+    refused("signature-high-s", recover, digest, r + b"\xff" * 32 + bytes([v]))
     for wrong_v in (0, 1, 26, 29, 255):
-        refused("signature-v", deal.recover, digest, good[:64] + bytes([wrong_v]))
+        refused("signature-v", recover, digest, good[:64] + bytes([wrong_v]))
     for wrong in (b"", good[:64], good + b"\0"):
-        refused("signature-length", deal.recover, digest, wrong)
+        refused("signature-length", recover, digest, wrong)
     for wrong_r in (0, SECPK1_N, 2**256 - 1):
-        refused("signature-range", deal.recover, digest, wrong_r.to_bytes(32) + good[32:])
-    refused("signature-range", deal.recover, digest, r + bytes(32) + good[64:])
-    refused("signature-invalid", deal.recover, digest, (5).to_bytes(32) + good[32:])
-    refused("digest-length", deal.recover, digest[:31], good)
+        refused("signature-range", recover, digest, wrong_r.to_bytes(32) + good[32:])
+    refused("signature-range", recover, digest, r + bytes(32) + good[64:])
+    refused("signature-invalid", recover, digest, (5).to_bytes(32) + good[32:])
+    refused("digest-length", recover, digest[:31], good)
 
 
-def test_a_refused_key_is_not_told() -> None:
+def test_a_refused_key_is_not_shown() -> None:
     digest = b"\x01" * 32
     for key in (b"", b"\x07" * 31, b"\x07" * 33, bytes(32), SECPK1_N.to_bytes(32)):
-        message = refused("key-malformed", deal.sign_digest, digest, key)
+        message = refused("key-malformed", sign_digest, digest, key)
         assert "7" not in message
         assert key.hex() not in message or not key
-    refused("digest-length", deal.sign_digest, b"", OPERATOR_KEY)
+    refused("digest-length", sign_digest, b"", OPERATOR_KEY)
 
 
 # --- Rules ----------------------------------------------------------------------------------------
@@ -436,22 +448,22 @@ def test_a_refused_key_is_not_told() -> None:
 
 def test_plain_and_full_terms_are_in_order() -> None:
     for terms in (PLAIN, FULL):
-        deal.check(terms, NOW_S, ESCROW)
+        check_terms(terms, NOW_S, ESCROW)
 
 
 @pytest.mark.parametrize(("code", "terms", "fields"), ILLEGAL)
 def test_check_refuses(code: str, terms: Terms, fields: dict[str, object]) -> None:
-    refused(code, deal.check, changed(terms, **fields), NOW_S, ESCROW)
+    refused(code, check_terms, changed(terms, **fields), NOW_S, ESCROW)
 
 
 @pytest.mark.parametrize(("terms", "fields"), LEGAL)
-def test_check_accepts_what_stands_at_a_bound(terms: Terms, fields: dict[str, object]) -> None:
-    deal.check(changed(terms, **fields), NOW_S, ESCROW)
+def test_check_accepts_terms_at_a_bound(terms: Terms, fields: dict[str, object]) -> None:
+    check_terms(changed(terms, **fields), NOW_S, ESCROW)
 
 
 def test_terms_open_until_their_opening_time() -> None:
-    deal.check(PLAIN, PLAIN.opens_at_s, ESCROW)
-    refused("opens-in-past", deal.check, PLAIN, PLAIN.opens_at_s + 1, ESCROW)
+    check_terms(PLAIN, PLAIN.opens_at_s, ESCROW)
+    refused("opens-in-past", check_terms, PLAIN, PLAIN.opens_at_s + 1, ESCROW)
 
 
 @pytest.mark.parametrize(
@@ -474,4 +486,4 @@ def test_what_is_plain(fields: dict[str, object], is_plain: bool) -> None:
 @given(any_terms, u64)
 def test_no_terms_raise_anything_but_a_terms_error(terms: Terms, now_s: int) -> None:
     with contextlib.suppress(TermsError):
-        deal.check(terms, now_s, ESCROW)
+        check_terms(terms, now_s, ESCROW)

@@ -36,7 +36,7 @@ from orchestrator.core.tx_plan import (
 GWEI = 10**9
 RULES = Rules()
 FEES = Fees(3 * GWEI, GWEI)
-OLD, NEW, STRANGER = b"\1" * 32, b"\2" * 32, b"\3" * 32
+OLD, NEW, FOREIGN = b"\1" * 32, b"\2" * 32, b"\3" * 32
 VIEW = View(
     latest_block=10,
     finalized_block=8,
@@ -65,7 +65,7 @@ SPENT_FINAL = SPENT._replace(finalized_nonce=6)
 
 
 @pytest.mark.parametrize(
-    ("transaction", "view", "expected"),
+    ("intent", "view", "expected"),
     [
         (Intent("pay"), VIEW, Fate.REQUESTED),
         (started(attempt(reply=None)), VIEW, Fate.SIGNED),
@@ -90,15 +90,15 @@ SPENT_FINAL = SPENT._replace(finalized_nonce=6)
         (started(), SPENT_FINAL, Fate.UNKNOWN),
         # One of ours spent it, and its receipt has not reached this node.
         (started(), SPENT_FINAL._replace(spenders={5: OLD}), Fate.UNKNOWN),
-        (started(), SPENT_FINAL._replace(spenders={5: STRANGER}), Fate.DISPLACED),
+        (started(), SPENT_FINAL._replace(spenders={5: FOREIGN}), Fate.DISPLACED),
     ],
 )
-def test_fate(transaction: Intent, view: View, expected: Fate) -> None:
-    assert fate(transaction, view) is expected
+def test_fate(intent: Intent, view: View, expected: Fate) -> None:
+    assert fate(intent, view) is expected
 
 
 @pytest.mark.parametrize(
-    ("transaction", "view", "expected"),
+    ("intent", "view", "expected"),
     [
         (started(attempt(reply=None)), VIEW, [Send("pay", OLD)]),
         (started(), VIEW, [Send("pay", OLD)]),
@@ -124,24 +124,24 @@ def test_fate(transaction: Intent, view: View, expected: Fate) -> None:
         ),
         (
             started(),
-            SPENT_FINAL._replace(spenders={5: STRANGER}),
+            SPENT_FINAL._replace(spenders={5: FOREIGN}),
             [Release("pay")],
         ),
     ],
 )
-def test_next_step(transaction: Intent, view: View, expected: list[TxStep]) -> None:
-    assert plan([transaction], ACCOUNT, view, RULES) == expected
+def test_next_step(intent: Intent, view: View, expected: list[TxStep]) -> None:
+    assert plan([intent], ACCOUNT, view, RULES) == expected
 
 
 HELD = VIEW._replace(pooled=frozenset({OLD}))
 
 
 @pytest.mark.parametrize(
-    ("transaction", "view", "replaces"),
+    ("intent", "view", "replaces"),
     [
         (started(attempt(block=3)), HELD, False),
         (started(attempt(block=2)), HELD, True),
-        # It waits for a lower nonce: a dearer copy would help nobody.
+        # It waits for a lower nonce: a copy with higher fees would not help.
         (started(attempt(block=2)), HELD._replace(latest_nonce=4, finalized_nonce=4), False),
         # Not in the pool: the same bytes first, whatever their age.
         (started(attempt(block=2)), VIEW, False),
@@ -156,8 +156,8 @@ HELD = VIEW._replace(pooled=frozenset({OLD}))
         (started(attempt(block=2)), SPENT, False),
     ],
 )
-def test_replacement_keeps_nonce_and_gas(transaction: Intent, view: View, replaces: bool) -> None:
-    steps = plan([transaction], ACCOUNT, view, RULES)
+def test_replacement_keeps_nonce_and_gas(intent: Intent, view: View, replaces: bool) -> None:
+    steps = plan([intent], ACCOUNT, view, RULES)
     signed = [step for step in steps if isinstance(step, Sign)]
     if not replaces:
         assert signed == []
@@ -167,7 +167,7 @@ def test_replacement_keeps_nonce_and_gas(transaction: Intent, view: View, replac
     assert signed == [Sign("pay", 5, 100_000, fees)]
 
 
-def test_same_bytes_when_no_dearer_attempt_is_allowed() -> None:
+def test_same_bytes_when_no_higher_fee_is_allowed() -> None:
     spike = VIEW._replace(base_fee_wei=10 * GWEI)
     rules = Rules(fee_ceiling_wei=FEES.max_fee_wei)
     assert plan([started()], ACCOUNT, spike, rules) == [Send("pay", OLD)]
@@ -199,8 +199,8 @@ def test_same_bytes_when_no_dearer_attempt_is_allowed() -> None:
 )
 def test_start(gas: int | str | None, refused_block: int | None, expected: list[TxStep]) -> None:
     view = VIEW._replace(gas={} if gas is None else {"new": gas})
-    transaction = Intent("new", refused_block=refused_block)
-    assert plan([transaction], ACCOUNT, view, RULES) == expected
+    intent = Intent("new", refused_block=refused_block)
+    assert plan([intent], ACCOUNT, view, RULES) == expected
 
 
 def requested(*keys: str) -> list[Intent]:
@@ -234,12 +234,12 @@ def test_what_is_mined_leaves_room_for_more() -> None:
     ("latest", "final", "expected"),
     [
         (6, 6, [6]),
-        (7, 6, []),  # a stranger's transaction is mined and could still be taken back
+        (7, 6, []),  # a foreign transaction is mined and could still be taken back
         (7, 7, [7]),  # ... and is final: the next nonce follows it
         (3, 3, [6]),  # a lagging count never lowers what was given away
     ],
 )
-def test_a_stranger_with_our_key_is_waited_out(
+def test_another_program_with_our_key_is_waited_out(
     latest: int, final: int, expected: list[int]
 ) -> None:
     view = VIEW._replace(latest_nonce=latest, finalized_nonce=final, gas={"a": 1})
@@ -296,7 +296,7 @@ def test_is_underpriced(reply: str | None, expected: bool) -> None:
     assert is_underpriced(reply) is expected
 
 
-# --- a simulated chain -------------------------------------------------------------------------
+# --- a simulated chain ----------------------------------------------------------------------------
 
 
 class Signed(NamedTuple):
@@ -354,11 +354,11 @@ class Chain:
         self.pool = {h: s for h, s in self.pool.items() if s.nonce >= nonce}
 
     def reorg(self, depth: int) -> None:
-        """Replaces the last blocks by empty ones; like anvil's, their transactions are lost."""
+        """Replace the last blocks by empty ones; like anvil's, their transactions are lost."""
         self.blocks[-depth:] = [[] for _ in range(depth)]
 
     def view(self, hashes: set[bytes], behind: int = 0) -> View:
-        """What a node shows that has not seen the last `behind` blocks."""
+        """Return the view of a node that has not seen the last `behind` blocks."""
         latest = len(self.blocks) - 1 - behind
         final = min(self.final, latest)
         spent = [(n, s) for n, block in enumerate(self.blocks[: latest + 1]) for s in block]
@@ -376,7 +376,7 @@ class Chain:
 
 
 class CrashError(Exception):
-    """The process dies."""
+    """The death of the process."""
 
 
 @dataclass
@@ -399,7 +399,7 @@ class Sender:
     def act(self, token: int, view: View, send: Callable[[Signed], str | None]) -> None:
         steps = plan(list(self.open.values()), self.account, view, RULES)
         if token != self.token:
-            return  # somebody acted since: what was seen no longer belongs to what is stored
+            return  # a step was taken since: what was seen no longer belongs to what is stored
         self.token += 1
         sends: list[Signed] = []
         for step in steps:
@@ -411,12 +411,12 @@ class Sender:
             self.note(signed, send(signed))
 
     def store(self, step: TxStep, view: View) -> list[Signed]:
-        transaction = self.open[step.intent_key]
+        intent = self.open[step.intent_key]
         match step:
             case Sign(key, nonce, gas, fees):
                 signed = Signed(next(self.ids).to_bytes(32, "big"), key, nonce, fees)
                 new = Attempt(signed.tx_hash, fees, view.latest_block, None)
-                attempts = (*transaction.attempts, new)
+                attempts = (*intent.attempts, new)
                 self.open[key] = Intent(key, nonce, gas, attempts)
                 self.stored[signed.tx_hash] = signed
                 next_nonce = max(self.account.next_nonce, nonce + 1)
@@ -434,12 +434,12 @@ class Sender:
         return []
 
     def note(self, signed: Signed, reply: str | None) -> None:
-        transaction = self.open[signed.intent_key]
+        intent = self.open[signed.intent_key]
         attempts = tuple(
             a._replace(reply=reply or "") if a.tx_hash == signed.tx_hash else a
-            for a in transaction.attempts
+            for a in intent.attempts
         )
-        self.open[signed.intent_key] = transaction._replace(attempts=attempts)
+        self.open[signed.intent_key] = intent._replace(attempts=attempts)
 
 
 @dataclass
@@ -539,7 +539,7 @@ ACTIONS = (
 
 @given(st.lists(st.sampled_from(ACTIONS), max_size=60))
 def test_every_intent_succeeds_exactly_once(actions: list[Callable[[World], None]]) -> None:
-    """Whatever went wrong, a calm stretch ends with one success an intent and no gap."""
+    """After any faults, a calm stretch ends with one success an intent and no gap."""
     chain = Chain()
     sender = Sender(chain, count(1), Account(0, 0))
     world = World(chain, sender, sender.observe())

@@ -1,14 +1,16 @@
-"""The gates themselves: what they must refuse is planted, and they must refuse it."""
+"""The checks of scripts/test and the compiler: a planted fault is refused by each."""
 
 import os
 import re
 import shutil
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from scripts import lock
+from scripts.assurance import static_analysis
 
 ROOT = Path(__file__).resolve().parents[2]
 LICENSE = "// SPDX-License-Identifier: Apache-2.0\npragma solidity 0.8.37;\n"
@@ -45,59 +47,111 @@ def solidity_project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def plant_test(project: Path, expected: int) -> None:
-    (project / "tests/contracts/One.t.sol").write_text(
+def test_failing_solidity_test_fails_the_step(solidity_project: Path) -> None:
+    # Without forge-std, which takes longer to compile than all the rest.
+    (solidity_project / "tests/contracts/One.t.sol").write_text(
         LICENSE
-        + 'import {Test} from "forge-std/Test.sol";\nimport {One} from "../../contracts/One.sol";\n'
-        + "contract OneTest is Test { function test_one() public {"
-        + f" assertEq(new One().one(), {expected}); }} }}\n"
+        + 'import {One} from "../../contracts/One.sol";\ncontract OneTest {\n'
+        + "    function test_isOne() public { require(new One().one() == 1); }\n"
+        + "    function test_isTwo() public { require(new One().one() == 2); }\n}\n"
     )
-
-
-def test_failing_solidity_test_fails_the_build(solidity_project: Path) -> None:
-    plant_test(solidity_project, expected=1)
-    passing = forge(solidity_project, "test")
+    passing = forge(solidity_project, "test", "--match-test", "test_isOne")
     assert passing.returncode == 0, passing.stdout + passing.stderr
     assert "1 passed; 0 failed" in passing.stdout
-    plant_test(solidity_project, expected=2)
     failing = forge(solidity_project, "test")
-    assert "0 passed; 1 failed" in failing.stdout
+    assert "1 passed; 1 failed" in failing.stdout
     assert failing.returncode != 0
 
 
-def test_warning_in_a_contract_fails_the_build(solidity_project: Path) -> None:
-    gate = ("build", "contracts", "--deny", "warnings", "--force")
-    clean = forge(solidity_project, *gate)
-    assert clean.returncode == 0, clean.stdout + clean.stderr
+def test_warning_in_a_contract_fails_the_analysis(solidity_project: Path) -> None:
+    assert static_analysis.analyse(solidity_project) == []
     (solidity_project / "contracts/Two.sol").write_text(
         LICENSE
         + "contract Two { function f(bool unused) external pure returns (uint256) { return 1; } }\n"
     )
-    warned = forge(solidity_project, *gate)
-    assert "Two.sol" in warned.stdout + warned.stderr
-    assert warned.returncode != 0
+    with pytest.raises(static_analysis.AnalysisError, match=r"Two\.sol"):
+        static_analysis.analyse(solidity_project)
 
 
-def test_failing_step_is_named_and_stops_the_run(tmp_path: Path) -> None:
-    """scripts/test, with a formatter that finds fault."""
+Tools = Callable[..., Path]
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Tools:
+    """A maker of a copy of scripts/test whose tools are the given shell scripts."""
     shutil.copytree(ROOT / "scripts", tmp_path / "scripts", ignore=lambda *_: ["__pycache__"])
     (tmp_path / "scripts/bootstrap").write_text("#!/bin/sh\n")
-    tools = tmp_path / ".venv/bin"
-    tools.mkdir(parents=True)
-    for name, status in (("ruff", 3), ("mypy", 0)):
-        (tools / name).write_text(f"#!/bin/sh\necho {name} was here\nexit {status}\n")
-        (tools / name).chmod(0o755)
-    stopped = run(str(tmp_path / "scripts/test"), "format", "types")
+    folder = tmp_path / ".venv/bin"
+    folder.mkdir(parents=True)
+
+    def make(**scripts: str) -> Path:
+        for name, script in scripts.items():
+            (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+            (folder / name).chmod(0o755)
+        return tmp_path / "scripts/test"
+
+    return make
+
+
+def test_failing_step_is_named_and_stops_the_run(tools: Tools) -> None:
+    command = str(tools(ruff="exit 3", mypy="echo mypy was here"))
+    stopped = run(command, "format", "types")
     assert stopped.returncode == 1
     assert stopped.stderr == "scripts/test: the step 'format' failed (exit code 3)\n"
     assert "mypy was here" not in stopped.stdout
-    assert run(str(tmp_path / "scripts/test"), "types").returncode == 0
+    assert run(command, "types").returncode == 0
+
+
+def test_python_tests_run_beside_the_other_steps_and_report_last(tools: Tools) -> None:
+    # Each of the two waits for the other: one behind the other they would never end.
+    command = tools(
+        pytest="touch build/tests; until [ -e build/lint ]; do sleep 0.01; done; echo 2 passed",
+        ruff="until [ -e build/tests ]; do sleep 0.01; done; touch build/lint; echo linted",
+    )
+    done = run(str(command), "lint", "python")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.index("linted") < done.stdout.index("2 passed")
+    assert done.stdout.endswith("2 passed\n")
+    failing = run(str(tools(pytest="echo 1 failed; exit 5")), "lint", "python")
+    assert failing.returncode == 1
+    assert failing.stderr == "scripts/test: the step 'python' failed (exit code 5)\n"
+    assert failing.stdout.endswith("1 failed\n")
+
+
+def test_failing_step_ends_the_python_tests_too(tools: Tools, tmp_path: Path) -> None:
+    command = tools(
+        pytest="echo $$ >build/pid; mv build/pid build/begun; exec tail -f /dev/null",
+        ruff="until [ -e build/begun ]; do sleep 0.01; done; exit 3",
+    )
+    assert run(str(command), "lint", "python").returncode == 1
+    process = Path("/proc") / (tmp_path / "build/begun").read_text().strip()
+    deadline = time.monotonic() + 20
+    while process.exists() and time.monotonic() < deadline:
+        os.sched_yield()
+    assert not process.exists()
 
 
 def test_unknown_step_is_refused() -> None:
     refused = run("scripts/test", "formt")
     assert refused.returncode == 2
     assert "no step 'formt'; there are: format lint" in refused.stderr
+
+
+def lint_imports(project: Path) -> subprocess.CompletedProcess[str]:
+    checker = (str(ROOT / ".venv/bin/lint-imports"), "--no-cache")
+    return run(*checker, cwd=project, PYTHONPATH=str(project))
+
+
+@pytest.fixture(scope="module")
+def python_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the Python packages and of their import rule, which they keep."""
+    project = tmp_path_factory.mktemp("project")
+    for part in ("orchestrator", "api"):
+        shutil.copytree(ROOT / part, project / part, ignore=lambda *_: ["__pycache__"])
+    shutil.copy(ROOT / "pyproject.toml", project)
+    kept = lint_imports(project)
+    assert kept.returncode == 0, kept.stdout
+    return project
 
 
 @pytest.mark.parametrize(
@@ -109,51 +163,14 @@ def test_unknown_step_is_refused() -> None:
         ("import web3", "Only the contract caller speaks to a chain"),
     ],
 )
-def test_import_rule_is_held(tmp_path: Path, planted: str, broken: str) -> None:
-    for part in ("orchestrator", "api"):
-        shutil.copytree(ROOT / part, tmp_path / part, ignore=lambda *_: ["__pycache__"])
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    checker = (str(ROOT / ".venv/bin/lint-imports"), "--no-cache")
-    kept = run(*checker, cwd=tmp_path, PYTHONPATH=str(tmp_path))
-    assert kept.returncode == 0, kept.stdout
-    with (tmp_path / "orchestrator/core/errors.py").open("a") as module:
-        module.write(f"\n{planted}\n")
-    refused = run(*checker, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+def test_import_rule_is_held(python_project: Path, planted: str, broken: str) -> None:
+    module = python_project / "orchestrator/core/errors.py"
+    source = module.read_text()
+    module.write_text(f"{source}\n{planted}\n")
+    refused = lint_imports(python_project)
+    module.write_text(source)
     assert refused.returncode == 1
     assert re.search(rf"^{re.escape(broken)}.* BROKEN", refused.stdout, re.MULTILINE)
-
-
-def test_locks_are_made_from_todays_dependencies() -> None:
-    assert lock.stale_locks() == []
-
-
-def test_changed_dependency_makes_every_lock_stale(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
-    project = (ROOT / "pyproject.toml").read_text()
-    changed = project.replace('"httpx>=0.28"', '"httpx>=0.29"')
-    assert changed != project
-    monkeypatch.setattr(lock, "ROOT", tmp_path)
-    monkeypatch.setattr(lock, "LOCKS", tmp_path / "requirements")
-    (tmp_path / "pyproject.toml").write_text(project)
-    assert lock.stale_locks() == []
-    (tmp_path / "pyproject.toml").write_text(changed)
-    assert lock.stale_locks() == [*lock.TOGETHER, *lock.APART]
-    (tmp_path / "pyproject.toml").write_text(project)
-    (tmp_path / "requirements/dev.txt").unlink()
-    assert lock.stale_locks() == ["dev"]
-
-
-def test_every_locked_package_has_a_hash_and_no_address() -> None:
-    for group in (*lock.TOGETHER, *lock.APART):
-        text = (ROOT / f"requirements/{group}.txt").read_text()
-        blocks = re.findall(r"^[a-z0-9](?:.*\\\n)*.*", text, re.MULTILINE)
-        assert blocks
-        for block in blocks:
-            assert re.match(r"[a-z0-9._-]+(\[[a-z,]+\])?==\S+", block), block
-            assert "--hash=sha256:" in block, block
-        assert "://" not in text
 
 
 def test_node_lock_records_no_download_address() -> None:
@@ -167,7 +184,7 @@ def test_solc_answers_its_two_calls_only() -> None:
     assert re.search(
         r"^Version: 0\.8\.37\+commit\.[0-9a-f]{8}\.Linux\.g\+\+$", version.stdout, re.MULTILINE
     )
-    refused = run("scripts/solc", "--bin", "contracts/EventLog.sol")
+    refused = run("scripts/solc", "--bin", "contracts/log/EventLog.sol")
     assert refused.returncode == 2
     assert refused.stderr == (
         "scripts/solc knows --version and --standard-json; use one of these\n"

@@ -1,4 +1,4 @@
-"""scripts/verification.py: what is no address book ends in one line."""
+"""scripts/verification.py: a file that is no address book is refused in one line."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"# README\n", "is not readable as JSON"),
         (b"\xff\xfe\x00", "is not readable as JSON"),
@@ -21,7 +21,9 @@ ROOT = Path(__file__).resolve().parents[2]
         (b'{"chain_id": 1, "contracts": {"EventLog": {}}}', "no address book"),
     ],
 )
-def test_what_is_no_address_book_is_one_line(tmp_path: Path, content: bytes, said: str) -> None:
+def test_file_that_is_no_address_book_is_refused_in_one_line(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
     book = tmp_path / "book.json"
     book.write_bytes(content)
     done = subprocess.run(
@@ -32,6 +34,6 @@ def test_what_is_no_address_book_is_one_line(tmp_path: Path, content: bytes, sai
         check=False,
     )
     assert done.returncode == 1
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()

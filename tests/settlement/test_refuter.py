@@ -5,7 +5,7 @@ import pytest
 from orchestrator.actions.contract_state import ContractState, read_contract_state
 from orchestrator.chain.rpc import NodeError
 from orchestrator.core.entry import Entry
-from orchestrator.core.evidence.search import PublicEntry
+from orchestrator.core.evidence.history import PublicEntry
 from orchestrator.core.units import DAY_S
 from orchestrator.settlement import refuter
 from orchestrator.verify.log_copy import LogCopy

@@ -1,4 +1,4 @@
-"""How many examples the property tests try, and whether they are the same in every run."""
+"""Profiles of the property tests: the number of examples, and if they are the same each time."""
 
 import os
 
@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, settings
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
 DEEPER = 10
 
-# Found counterexamples belong in a test of their own, so runs are the same everywhere; the deep
-# profile (scripts/test --deep) looks further, and elsewhere each time. It says all of this for
-# itself, because a profile inherits from whichever is active. A busy machine is not a failure.
+# A counterexample belongs in a test of its own, so a usual run tries the same examples everywhere.
+# The deep profile (scripts/test --deep) tries more, and others each time. Each sets every option,
+# because a profile inherits from the one that is active. A busy machine is not a failure.
 settings.register_profile(
     "default",
     derandomize=True,
@@ -29,7 +29,7 @@ settings.register_profile(
 
 
 def examples(usual: int, *, deep: int | None = None) -> settings:
-    """Settings of a test that tries another number of examples than the profile's.
+    """Return settings with another number of examples than the profile's.
 
     A deep run tries ten times as many, or `deep` where each of them costs much.
     """

@@ -1,4 +1,4 @@
-"""Honest histories of a whole market, and how a dishonest log is made from one."""
+"""Honest histories of a whole market, and dishonest logs made from one."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -16,26 +16,31 @@ from orchestrator.core.entry import (
     unpack_reversal,
 )
 from orchestrator.core.evidence.exhibits import ContractIndex, EscrowRecord
-from orchestrator.core.evidence.search import PublicEntry, public
+from orchestrator.core.evidence.history import PublicEntry, public_entry
 from orchestrator.core.opening import Record
 from orchestrator.core.requests import (
     CloseContract,
     Genesis,
     OpenContract,
+    ProductEvent,
     PublishPolicy,
     RecordPayout,
     RegisterOperator,
     Request,
     Settle,
+    Touch,
 )
 from orchestrator.core.world import World
 from tests.support.worlds import (
+    LEADS,
     OPERATORS,
     OWNER,
     SURFACE,
+    VERIFIER,
     contract_lists,
     policy,
     request_lists,
+    rules,
     seeds,
     word,
 )
@@ -44,37 +49,43 @@ LOG = word("log")
 
 
 class History(NamedTuple):
-    """A log, what the chain says of its contracts, and the world that it leads to."""
+    """A log, the escrow's records of its contracts, and the world that it leads to."""
 
     records: list[Record]
-    docket: dict[bytes, EscrowRecord]
+    contracts: dict[bytes, EscrowRecord]
     world: World
 
     @property
     def public(self) -> list[PublicEntry]:
-        return [public(record) for record in self.records]
+        return [public_entry(record) for record in self.records]
 
-    def vouched(self, reach: int | None = None, floor: int = 0) -> dict[bytes, EscrowRecord]:
-        """The docket when every verifier vouches for all entries up to `reach` (all of them)."""
-        top = len(self.records) - 1 if reach is None else reach
-        return {
-            name: standing._replace(reach=top, floor=floor)
-            for name, standing in self.docket.items()
-        }
+    def signed(self, *, last_final: int = 0) -> dict[bytes, EscrowRecord]:
+        """Return the contracts once every verifier has signed for all entries."""
+        return signed_up_to(self.contracts, len(self.records) - 1, last_final=last_final)
+
+
+def signed_up_to(
+    contracts: ContractIndex, position: int, *, last_final: int = 0
+) -> dict[bytes, EscrowRecord]:
+    """Return the contracts once every verifier has signed for all entries up to this position."""
+    return {
+        name: record._replace(last_signed=position, last_final=last_final)
+        for name, record in contracts.items()
+    }
 
 
 def history(
     governing: Any, contracts: Sequence[ContractRules], *steps: tuple[int, Request]
 ) -> History:
-    """What `decide` writes for contracts that open at once and these steps, then a settlement."""
+    """Return what `decide` writes for contracts that open at once and these steps."""
     openings: list[tuple[int, Request]] = [
         (0, OpenContract(contract, word("transaction"))) for contract in contracts
     ]
-    return written(governing, [*openings, *steps])
+    return write_history(governing, [*openings, *steps])
 
 
-def written(governing: Any, steps: Sequence[tuple[int, Request]]) -> History:
-    """What `decide` writes for these steps, and what the chain says of the contracts."""
+def write_history(governing: Any, steps: Sequence[tuple[int, Request]]) -> History:
+    """Return what `decide` writes for these steps and a settlement, with the escrow's records."""
     world = World()
     begin: list[Request] = [
         Genesis(LOG, word("publisher")),
@@ -82,65 +93,67 @@ def written(governing: Any, steps: Sequence[tuple[int, Request]]) -> History:
         *(RegisterOperator(operator, "0", word("profile")) for operator in OPERATORS),
     ]
     records = [record for request in begin for record in decide(world, request, 0)]
-    docket: dict[bytes, EscrowRecord] = {}
+    contracts: dict[bytes, EscrowRecord] = {}
     for now, request in [*steps, (steps[-1][0], Settle())]:
         records += decide(world, request, now)
         if isinstance(request, OpenContract):
-            rules = request.rules
-            docket[rules.contract_id] = EscrowRecord(rules, LOG, len(docket) + 1)
+            opened = request.rules
+            contracts[opened.contract_id] = EscrowRecord(opened, LOG, len(contracts) + 1)
         elif isinstance(request, CloseContract):
-            standing = docket[request.contract_id]
+            record = contracts[request.contract_id]
             closed_at_s = request.closed_at_ms // 1000
-            docket[request.contract_id] = standing._replace(closed_at_s=closed_at_s)
-    return History(records, docket, world)
+            contracts[request.contract_id] = record._replace(closed_at_s=closed_at_s)
+    return History(records, contracts, world)
 
 
 @st.composite
 def histories(draw: st.DrawFn, *, closings: bool = True) -> History:
-    """Markets of two to five contracts that open, compete and are closed at any time."""
+    """Draw a market of two to five contracts that open, compete and are closed at any time."""
     random = draw(seeds)
     governing = policy(attribution=random.choice(["first_touch", "last_touch"]))
     contracts = [
-        rules._replace(
-            budget_units=max(rules.budget_units, 1),
-            statements_until_ms=rules.deadline_ms + random.choice([0, 10_000]),
+        one._replace(
+            budget_units=max(one.budget_units, 1),
+            statements_until_ms=one.deadline_ms + random.choice([0, 10_000]),
         )
-        for rules in draw(contract_lists(governing))
+        for one in draw(contract_lists(governing))
     ]
     if random.random() < 0.5:  # a crowded market, in which most transitions have rivals
         contracts = [
-            rules._replace(
+            one._replace(
                 outcome="paid",
                 budget_units=1000,
                 deadline_ms=90_000,
                 statements_until_ms=90_000,
             )
-            for rules in contracts
+            for one in contracts
         ]
     steps = draw(request_lists(contracts))
     now = 0
-    for rules in contracts:
+    for one in contracts:
         # The log may learn of an opening only when something has happened already.
         at = random.choice([0, 0, 0, random.randint(0, len(steps))])
         now = steps[at - 1][0] if at else 0
-        steps.insert(at, (now, OpenContract(rules, word("opening"))))
+        steps.insert(at, (now, OpenContract(one, word("opening"))))
         if closings and now < steps[-1][0] and random.random() < 0.2:
-            _close(random, steps, rules.contract_id, at + 1)
-    return written(governing, [step for at, step in enumerate(steps) if _is_opened(steps, at)])
+            _close(random, steps, one.contract_id, at + 1)
+    return write_history(
+        governing, [step for at, step in enumerate(steps) if _is_opened(steps, at)]
+    )
 
 
 def _close(random: Any, steps: list[tuple[int, Request]], contract_id: bytes, after: int) -> None:
     """Close a contract on chain, where time has whole seconds; the log learns of it later."""
     closed = random.randint(after, len(steps) - 1)
-    told = random.randint(closed, min(len(steps) - 1, closed + 5))
+    recorded = random.randint(closed, min(len(steps) - 1, closed + 5))
     closed_at_ms = steps[closed][0] // 1000 * 1000
     if closed_at_ms:
         close = CloseContract(contract_id, closed_at_ms, word("closing"))
-        steps.insert(told + 1, (steps[told][0], close))
+        steps.insert(recorded + 1, (steps[recorded][0], close))
 
 
 def _is_opened(steps: Sequence[tuple[int, Request]], at: int) -> bool:
-    """Whether the contract of a payout is known; all else may stand anywhere."""
+    """Return whether the contract of a payout is known; any other step may stand anywhere."""
     request = steps[at][1]
     return not isinstance(request, RecordPayout) or any(
         isinstance(found, OpenContract) and found.rules.contract_id == request.contract_id
@@ -149,23 +162,23 @@ def _is_opened(steps: Sequence[tuple[int, Request]], at: int) -> bool:
 
 
 def rethread(entries: Sequence[Entry]) -> list[Entry]:
-    """The same entries with the running totals, counts and links that follow from them."""
+    """Return the entries with the running totals, counts and links that follow from them."""
     outcomes: dict[bytes, tuple[int, int, int]] = {}
     reversals: dict[bytes, tuple[int, int, int]] = {}
     threaded = []
-    for index, entry in enumerate(entries):
+    for position, entry in enumerate(entries):
         payload = entry.payload
         if entry.kind == "outcome":
-            said = unpack_outcome(payload)
+            facts = unpack_outcome(payload)
             prev, n, total = outcomes.get(entry.actor, (0, 0, 0))
             total += entry.value
-            outcomes[entry.actor] = (index, n + 1, total)
-            payload = pack_outcome(said.transition, said.touch, prev, n + 1, total)
+            outcomes[entry.actor] = (position, n + 1, total)
+            payload = pack_outcome(facts.transition, facts.touch, prev, n + 1, total)
         elif entry.kind == "outcome.reversed":
             taken = unpack_reversal(payload)
             prev, n, total = reversals.get(entry.actor, (0, 0, 0))
             total += entry.value
-            reversals[entry.actor] = (index, n + 1, total)
+            reversals[entry.actor] = (position, n + 1, total)
             payload = pack_reversal(taken.outcome, taken.event, prev, n + 1, total)
         elif entry.kind == "settlement":
             last, _, earned = outcomes.get(entry.subject, (0, 0, 0))
@@ -175,14 +188,79 @@ def rethread(entries: Sequence[Entry]) -> list[Entry]:
     return threaded
 
 
-def told(history_: History, entries: Sequence[Entry]) -> tuple[list[PublicEntry], ContractIndex]:
-    """A dishonest log made of these entries: as the public reads it, vouched for as a whole."""
+def forge(honest: History, entries: Sequence[Entry]) -> tuple[list[PublicEntry], ContractIndex]:
+    """Serve these entries as a log that every verifier has signed as a whole.
+
+    Entries at positions of the honest log keep their openings.
+    """
     records = [
-        Record(entry, history_.records[at].opening if at < len(history_.records) else None)
+        Record(entry, honest.records[at].opening if at < len(honest.records) else None)
         for at, entry in enumerate(entries)
     ]
-    top = len(records) - 1
-    docket = {
-        name: standing._replace(reach=top, floor=0) for name, standing in history_.docket.items()
-    }
-    return [public(record) for record in records], docket
+    contracts = signed_up_to(honest.contracts, len(records) - 1)
+    return [public_entry(record) for record in records], contracts
+
+
+def pick(random: Any, entries: Sequence[Entry], kind: str) -> int | None:
+    """Return the position of a random entry of this kind."""
+    places = [at for at, entry in enumerate(entries) if entry.kind == kind]
+    return random.choice(places) if places else None
+
+
+def restate(entries: list[Entry], at: int, **facts: Any) -> None:
+    """Change facts of an outcome's payload; its totals are threaded again afterwards."""
+    changed = unpack_outcome(entries[at].payload)._replace(**facts)
+    entries[at] = entries[at]._replace(payload=pack_outcome(*changed))
+
+
+def append_stated(entries: list[Entry], entry: Entry) -> None:
+    """Append an entry of a contract, and a settlement that covers it."""
+    entries.append(entry)
+    settlement = Entry(
+        "settlement", SURFACE, VERIFIER, entry.actor, "paid", 0, entry.time_ms, bytes(32)
+    )
+    entries.append(settlement)
+
+
+def no_source(position: int) -> PublicEntry:
+    """Fail: a search asked for an entry that it has just read."""
+    raise AssertionError(f"entry {position} was asked for")
+
+
+# --- A market of two ------------------------------------------------------------------------------
+
+ANN, BOB = OPERATORS
+X = LEADS[0]
+STEPS: list[tuple[int, Request]] = [
+    (1000, Touch(SURFACE, X, ANN, "email")),
+    (2000, Touch(SURFACE, X, BOB, "email")),
+    (3000, ProductEvent(SURFACE, X, "signup", 0, 3000)),
+    (4000, ProductEvent(SURFACE, X, "buy", 0, 4000)),
+]
+
+
+class Rivalry(NamedTuple):
+    """A log in which Ann and Bob touch x before it buys; the position of the outcome."""
+
+    found: History
+    paid: int
+
+
+def rivalry(*, ann_repeatable: bool = True) -> Rivalry:
+    """Return a log in which Ann is paid for the purchase, by first touch."""
+    governing = policy(attribution="first_touch")
+    terms = [
+        rules("ann", governing, repeatable=ann_repeatable),
+        rules("bob", governing, operator=BOB, repeatable=True),
+    ]
+    found = history(governing, terms, *STEPS)
+    return Rivalry(found, [record.entry.kind for record in found.records].index("outcome"))
+
+
+def misattributed(market: Rivalry) -> tuple[list[PublicEntry], ContractIndex]:
+    """Return the log in which the purchase is paid to Bob."""
+    entries = [record.entry for record in market.found.records]
+    bob = next(at for at, entry in enumerate(entries) if entry.actor == BOB and at > 4)
+    restate(entries, market.paid, touch=bob)
+    entries[market.paid] = entries[market.paid]._replace(actor=word("bob"))
+    return forge(market.found, rethread(entries))

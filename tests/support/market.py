@@ -13,8 +13,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from orchestrator.cli import contract as commands
 from orchestrator.cli import main as cli
+from orchestrator.cli.options import NOTHING_DONE
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.units import DAY_S
 from orchestrator.simulation.sandbox import Sandbox, SandboxOptions, address_of, key_of
@@ -53,7 +53,7 @@ PLAIN: dict[str, object] = {
     "arbiter": ZERO_ADDRESS,
 }
 DONE, FALSE, BAD, MISSING, NOTHING = (
-    cli.OK, cli.FALSE_CLAIM, cli.BAD_INPUT, cli.MISSING, commands.NOTHING_DONE,
+    cli.OK, cli.FALSE_CLAIM, cli.BAD_INPUT, cli.MISSING, NOTHING_DONE,
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Terms for tests: plain ones, full ones, legal ones at every bound, and those no escrow opens."""
+"""Terms for tests: plain and full ones, legal ones at every bound, and illegal ones."""
 
 import dataclasses
 from typing import Any
@@ -12,19 +12,10 @@ from orchestrator.core.units import DAY_S
 OWNER, OPERATOR, PAYEE, TOKEN, VERIFIER, ARBITER, FEES, ESCROW, LOG = (
     Account.from_key(bytes([i]) * 32).address for i in range(1, 10)
 )
-
-
 OPERATOR_KEY = b"\x02" * 32
-
-
 DOMAIN = Domain("Tallystick OutcomeEscrow", "1", 31337, ESCROW)
-
-
 LOG_DOMAIN = Domain("Tallystick EventLog", "1", 31337, LOG)
-
-
 NOW_S = 1_900_000_000
-
 
 PLAIN = Terms(
     owner=OWNER,
@@ -150,7 +141,7 @@ LEGAL: list[tuple[Terms, dict[str, object]]] = [
 
 
 def terms(**changes: Any) -> Terms:
-    """Opens at 0, ends at 900 with 100 s of grace; pays 1 a piece out of 100."""
+    """Return terms that open at 0, end at 900 with 100 s of grace, and pay 1 a piece out of 100."""
     plain = dataclasses.replace(
         PLAIN,
         opens_at_s=0,

@@ -1,14 +1,13 @@
-"""Small worlds for tests of the fold: one surface, made-up words for ids, hypothesis histories."""
+"""Small worlds for tests of the fold: one surface, words for ids, and drawn requests."""
 
 from typing import Any
 
 from hypothesis import strategies as st
 
-from orchestrator.core import policy as policies
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.decide import decide
 from orchestrator.core.opening import Record
-from orchestrator.core.policy import Policy
+from orchestrator.core.policy import Policy, parse
 from orchestrator.core.requests import (
     Erasure,
     Genesis,
@@ -48,7 +47,7 @@ DOCUMENT: dict[str, Any] = {
 
 
 def policy(**changes: Any) -> Policy:
-    return policies.parse({**DOCUMENT, **changes})
+    return parse({**DOCUMENT, **changes})
 
 
 def rules(name: str, governing: Policy, **changes: Any) -> ContractRules:
@@ -74,7 +73,7 @@ def rules(name: str, governing: Policy, **changes: Any) -> ContractRules:
 
 
 def begin(governing: Policy, *contracts: ContractRules) -> tuple[World, list[Record]]:
-    """A world with a genesis, the surface, its operators and these contracts."""
+    """Return a world with a genesis, the surface, its operators and these contracts."""
     world = World()
     requests: list[Request] = [
         Genesis(word("log"), word("publisher")),
@@ -121,7 +120,7 @@ def contract_lists(draw: st.DrawFn, governing: Policy) -> list[ContractRules]:
 def request_lists(
     draw: st.DrawFn, contracts: list[ContractRules], owner: bytes = OWNER
 ) -> list[tuple[int, Request]]:
-    """(now, request) in time order; events may be late by up to the policy's bound."""
+    """Draw (now, request) in time order; events may be late by up to the policy's bound."""
     random = draw(seeds)
     now = 0
     found: list[tuple[int, Request]] = []

@@ -187,7 +187,7 @@ def at(place: int, at_s: int) -> Callable[[Steps], Steps]:
         (GUARDED, IN_TIME, without(8), "the rules give"),
         (GUARDED, IN_TIME, at(9, 350), "the rules give 8"),
         (GUARDED, IN_TIME, at(9, 349), "the rules give 0"),
-        (GUARDED, DISPUTED, without(1), "nobody disputed"),
+        (GUARDED, DISPUTED, without(1), "is not disputed"),
         (GUARDED, DISPUTED, without(4), "24 units .* were due, and not paid"),
         (GUARDED, DISPUTED, at(1, 151), "not pending"),
         (GUARDED, DISPUTED, instead(2, payable_units=101), "not from 0 to 100"),

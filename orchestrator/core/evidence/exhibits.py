@@ -1,7 +1,7 @@
-"""What a case at the escrow is made of: exhibits, what the chain says of contracts, claims.
+"""The parts of a case at the escrow: exhibits, what the escrow says of contracts, claims.
 
-Entries are read here word by word as Solidity reads them, not decoded: a log that somebody wrote
-to deceive may hold any 256 bytes.
+Entries are read here word by word as Solidity reads them, not decoded: a dishonest log may hold any
+256 bytes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,13 +10,14 @@ from typing import NamedTuple
 from orchestrator.core.contract import ContractRules, rules_of
 from orchestrator.core.entry import ENTRY_BYTES, WORD_BYTES, ZERO_WORD, ascii_word
 from orchestrator.core.errors import EvidenceError
+from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.opening import EventOpening
 from orchestrator.core.terms import Terms
 
 MAX_EXHIBITS = 4
 NO_OPENING = EventOpening("", 0, 0, ZERO_WORD, ZERO_WORD)
 
-# What each kind of case says, for the person who is about to sign for it.
+# The meaning of each kind of case, for the person who is about to sign for it.
 DISPROOFS = {
     "duplicate": "a lead or a transition was counted twice",
     "transition": "an outcome contradicts its transition, the terms, or the contract's opening",
@@ -36,9 +37,9 @@ REFUTATIONS = {
 
 
 class Exhibit(NamedTuple):
-    """A log entry as evidence: its index, its 256 bytes, and its RFC 9162 inclusion path.
+    """A log entry as evidence: its position, its 256 bytes, and its RFC 9162 inclusion path.
 
-    The path is added by whoever knows the anchored tree; nothing in the core reads it.
+    The caller who knows the anchored tree adds the path; nothing in the core reads it.
     """
 
     position: int
@@ -47,10 +48,11 @@ class Exhibit(NamedTuple):
 
 
 class Case(NamedTuple):
-    """What somebody says against a contract's verifier, or against a claim.
+    """Evidence against a contract's verifier (a disproof), or against a claim (a refutation).
 
-    The accused entry of a disproof comes first. `rival` is the id of the contract that should have
-    won; `opening` opens the transition where a rival that is not repeatable needs it.
+    A disproof's first exhibit is the entry that it shows to be false. `rival` is the id of the
+    contract that should have won; `opening` opens the transition where a rival that is not
+    repeatable needs it.
     """
 
     contract_id: bytes
@@ -60,52 +62,55 @@ class Case(NamedTuple):
     opening: EventOpening = NO_OPENING
 
     def with_proofs(self, prove: Callable[[int], Sequence[bytes]]) -> "Case":
-        """The case with the inclusion path that `prove` gives for each exhibit's index."""
-        shown = (item._replace(proof=tuple(prove(item.position))) for item in self.exhibits)
-        return self._replace(exhibits=tuple(shown))
+        """Return the case with the inclusion path that `prove` gives for each position."""
+        proven = (item._replace(proof=tuple(prove(item.position))) for item in self.exhibits)
+        return self._replace(exhibits=tuple(proven))
 
 
 def opening_abi(opening: EventOpening) -> tuple[bytes, int, int, bytes, bytes]:
-    """The values of the Solidity struct `Opening`."""
+    """Return the values of the Solidity struct `Opening`."""
     return (ascii_word(opening.from_state), *opening[1:])
 
 
+# --- Contracts and claims in the escrow -----------------------------------------------------------
+
+
 class EscrowRecord(NamedTuple):
-    """What the escrow says of a contract.
+    """The escrow's record of a contract.
 
     `opening_number` counts contracts in the order of opening, from 1. `closed_at_s` is 0 unless the
-    parties closed it, `reach` the highest index of a statement that its verifier has signed there,
-    `floor` the index of the last final one.
+    parties closed it. `last_signed` is the position of the last statement that its verifier signed
+    there, `last_final` that of the last final one; 0 for none.
     """
 
     rules: ContractRules
     log_id: bytes
     opening_number: int
     closed_at_s: int = 0
-    reach: int = 0
-    floor: int = 0
+    last_signed: int = 0
+    last_final: int = 0
 
     @property
-    def occupied(self) -> tuple[bytes, bytes, bytes, str]:
-        """What an exclusive contract has for itself alone."""
+    def exclusive_key(self) -> tuple[bytes, bytes, bytes, str]:
+        """The key that an exclusive contract shares with no other."""
         rules = self.rules
         return rules.owner, self.log_id, rules.surface, rules.outcome
 
     @property
     def market(self) -> tuple[tuple[bytes, bytes, bytes, str], bytes, str]:
-        """What contracts have in common that compete for the same outcomes by the same rules."""
-        return self.occupied, self.rules.policy_hash, self.rules.attribution
+        """The key that contracts share if they compete for the same outcomes by the same rules."""
+        return self.exclusive_key, self.rules.policy_hash, self.rules.attribution
 
     def is_final(self, position: int) -> bool:
-        """Whether a final statement of the contract stands on or above this entry."""
-        return position <= self.floor != 0
+        """Return whether a final statement of the contract stands on or above this entry."""
+        return position <= self.last_final != 0
 
     def is_closed_before(self, at_ms: int) -> bool:
-        """Whether its parties had closed it by then; a second that closes is still open."""
+        """Return whether its parties had closed it; the second of the closing is still open."""
         return self.closed_at_s != 0 and at_ms > self.closed_at_s * 1000
 
     def covers(self, at_ms: int) -> bool:
-        """Whether a transition at this time can count for it, closed or not."""
+        """Return whether a transition at this time can count for it, closed or not."""
         return self.rules.opens_at_ms <= at_ms <= self.rules.deadline_ms
 
 
@@ -117,18 +122,18 @@ def escrow_record_of(
     contract_id: bytes,
     opening_number: int,
     closed_at_s: int = 0,
-    reach: int = 0,
-    floor: int = 0,
+    last_signed: int = 0,
+    last_final: int = 0,
 ) -> EscrowRecord:
-    """The standing of signed terms; the rest is what the escrow's functions of these names say."""
+    """Return the record of signed terms; the rest is as the escrow's views return it."""
     rules = rules_of(terms, contract_id)
-    return EscrowRecord(rules, terms.log_id, opening_number, closed_at_s, reach, floor)
+    return EscrowRecord(rules, terms.log_id, opening_number, closed_at_s, last_signed, last_final)
 
 
 class Claim(NamedTuple):
     """An outcome that the operator proves itself, as the escrow keeps it. `amount` in base units.
 
-    `transition` and `touch` are log indexes, `time_ms` is the transition's.
+    `transition` and `touch` are positions in the log, `time_ms` is the transition's.
     """
 
     lead: bytes
@@ -138,8 +143,13 @@ class Claim(NamedTuple):
     time_ms: int
 
     def key(self, rules: ContractRules) -> bytes:
-        """What can be claimed only once: the lead, or each transition of a repeatable contract."""
-        return self.transition.to_bytes(WORD_BYTES) if rules.repeatable else self.lead
+        """Return what can be claimed only once: the lead, or the transition if repeatable."""
+        return claim_key(rules, self.lead, self.transition)
+
+
+def claim_key(rules: ContractRules, lead: bytes, transition: int) -> bytes:
+    """Return the key of a claim to this transition of the lead."""
+    return transition.to_bytes(WORD_BYTES) if rules.repeatable else lead
 
 
 # --- Entries, word by word ------------------------------------------------------------------------
@@ -163,7 +173,7 @@ _U80 = (1 << 80) - 1
 
 
 class Words(NamedTuple):
-    """An entry with its index, its text words as they stand; any 256 bytes are some."""
+    """An entry's position and its words, with text words as bytes; any 256 bytes are some."""
 
     position: int
     kind: bytes
@@ -176,15 +186,16 @@ class Words(NamedTuple):
     payload: int
 
     def is_of(self, contract_id: bytes, kind: bytes) -> bool:
-        """Whether this is an entry of this kind by this contract."""
+        """Return whether this is an entry of this kind by this contract."""
         return self.kind == kind and self.actor == contract_id
 
 
 class Link(NamedTuple):
     """The payload of an outcome and of a reversal, which have one layout.
 
-    `target` is the transition, or the outcome that is taken back; `cause` the touch, or the event;
-    `total` the running sum. `padding` is what an honest one leaves zero.
+    `target` is the position of the transition, or of the outcome that is reversed; `cause` that of
+    the touch, or of the event; `prev` that of the entry before in the chain. `n` is the running
+    count, `total` the running sum. `padding` is zero in an honest entry.
     """
 
     target: int
@@ -204,13 +215,13 @@ class Statement(NamedTuple):
     last_reversal: int
 
 
-def words(exhibit: Exhibit) -> Words:
-    """The words of an entry. Raises EvidenceError unless it has 256 bytes."""
-    return read(exhibit.position, exhibit.entry)
+def words_of(exhibit: Exhibit) -> Words:
+    """Return the words of an exhibit. Raises EvidenceError unless it has 256 bytes."""
+    return read_words(exhibit.position, exhibit.entry)
 
 
-def read(position: int, entry: bytes) -> Words:
-    """The words of the entry at this index. Raises EvidenceError unless it has 256 bytes."""
+def read_words(position: int, entry: bytes) -> Words:
+    """Return the words of the entry at this position. Raises EvidenceError unless 256 bytes."""
     if len(entry) != ENTRY_BYTES:
         raise EvidenceError("entries-not-whole", f"an entry has 256 bytes, not {len(entry)}")
     return Words(
@@ -226,8 +237,12 @@ def read(position: int, entry: bytes) -> Words:
     )
 
 
-def link(payload: int) -> Link:
-    """target u40, cause u40, prev u40, n u40, total u80, padding u16; high bits first."""
+# The two layouts are those of `core.entry`, whose readers refuse bits in the padding. Here they are
+# read, because the padding of a dishonest entry is evidence.
+
+
+def unpack_link(payload: int) -> Link:
+    """Return target u40, cause u40, prev u40, n u40, total u80, padding u16; high bits first."""
     return Link(
         payload >> 216,
         payload >> 176 & _U40,
@@ -238,6 +253,66 @@ def link(payload: int) -> Link:
     )
 
 
-def statement(payload: int) -> Statement:
-    """earned u80, reversed u80, last_outcome u48, last_reversal u48; high bits first."""
+def unpack_statement(payload: int) -> Statement:
+    """Return earned u80, reversed u80, last_outcome u48, last_reversal u48; high bits first."""
     return Statement(payload >> 176, payload >> 96 & _U80, payload >> 48 & _U48, payload & _U48)
+
+
+# --- A case being decided -------------------------------------------------------------------------
+
+
+class OpenedCase(NamedTuple):
+    """A case with its exhibits read, its contract's record, and those of all contracts."""
+
+    case: Case
+    entries: Sequence[Words]
+    record: EscrowRecord
+    contracts: ContractIndex
+
+    @property
+    def rules(self) -> ContractRules:
+        return self.record.rules
+
+    def record_of(self, contract_id: bytes) -> EscrowRecord:
+        """Return the record of any contract in the escrow."""
+        return _record_of(self.contracts, contract_id)
+
+    def exhibit(self, place: int) -> Words:
+        """Return an exhibit by its place in the case, from 0."""
+        if place >= len(self.entries):
+            raise EvidenceError("missing-exhibit", f"exhibit {place + 1} is needed and not there")
+        return self.entries[place]
+
+    def exhibit_at(self, place: int, position: int) -> Words:
+        """Return an exhibit that must stand at this position in the log."""
+        entry = self.exhibit(place)
+        if entry.position != position:
+            raise EvidenceError(
+                "wrong-exhibit", f"entry {entry.position} is shown where {position} is meant"
+            )
+        return entry
+
+    def first_exhibit(self, *kinds: bytes) -> Words:
+        """Return the first exhibit, which must be one of the contract's entries of these kinds."""
+        entry = self.entries[0]
+        if not any(entry.is_of(self.rules.contract_id, kind) for kind in kinds):
+            raise EvidenceError(
+                "not-of-contract",
+                f"entry {entry.position} is none of the contract that this case could disprove",
+            )
+        return entry
+
+
+def open_case(case: Case, contracts: ContractIndex) -> OpenedCase:
+    """Read a case's exhibits and find its contract."""
+    if not 1 <= len(case.exhibits) <= MAX_EXHIBITS:
+        raise EvidenceError("exhibit-count", f"{len(case.exhibits)} exhibits are not 1 to 4")
+    record = _record_of(contracts, case.contract_id)
+    return OpenedCase(case, [words_of(exhibit) for exhibit in case.exhibits], record, contracts)
+
+
+def _record_of(contracts: ContractIndex, contract_id: bytes) -> EscrowRecord:
+    record = contracts.get(contract_id)
+    if record is None:
+        raise EvidenceError("unknown-contract", f"the escrow has no {to_hex(contract_id)}")
+    return record

@@ -36,7 +36,7 @@ from scripts.deploy import (
     create2_address,
     created_address,
     deploy,
-    given_on,
+    existing_on,
     immutables_differ,
     plan,
     require_proxy,
@@ -392,17 +392,17 @@ class Network:
 
 def test_network_brings_its_own_and_an_unknown_one_is_refused() -> None:
     base: Any = Network(8453, is_dev=False)
-    given = given_on(base, ())
+    given = existing_on(base, ())
     assert given["tokens"] == ["0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913"]
     assert given["identities"].startswith("0x8004A169")
-    assert given_on(base, (PROXY.lower(), PROXY))["tokens"] == [PROXY]
+    assert existing_on(base, (PROXY.lower(), PROXY))["tokens"] == [PROXY]
     local: Any = Network(31337, is_dev=True)
-    assert given_on(local, ()) == {}
+    assert existing_on(local, ()) == {}
     unknown: Any = Network(999_999, is_dev=False)
     with pytest.raises(
         click.ClickException, match=r"chain 999999 is not in scripts/networks\.json"
     ):
-        given_on(unknown, ())
+        existing_on(unknown, ())
 
 
 def test_contract_whose_arguments_nobody_provides_is_refused(

@@ -43,17 +43,18 @@ def test_package_says_what_forms_ask_for(packages: Path, address_book: Json) -> 
         "chainId": address_book["chain_id"],
         "address": deployed["address"],
         "creationTransactionHash": deployed["transaction_hash"],
-        "contractIdentifier": "contracts/OutcomeEscrow.sol:OutcomeEscrow",
+        "contractIdentifier": "contracts/escrow/OutcomeEscrow.sol:OutcomeEscrow",
         "constructorArguments": deployed["constructor_arguments"],
         "libraries": {
-            f"contracts/libraries/{name}.sol:{name}": address_book["contracts"][name][
+            f"contracts/{folder}/{name}.sol:{name}": address_book["contracts"][name][
                 "address"
             ].lower()
             for name in LIBRARIES
+            for folder in ["terms" if name == "TermsRules" else "escrow"]
         },
     }
     sources = json.loads((packages / "OutcomeEscrow" / INPUT).read_text())["sources"]
-    assert "contracts/EventLog.sol" in sources
+    assert "contracts/log/EventLog.sol" in sources
 
 
 def _comment(source: str) -> str:
@@ -68,7 +69,7 @@ def _longer_period(source: str) -> str:
 def _set_source(package: Path, change: Callable[[str], str]) -> None:
     file = package / INPUT
     content = json.loads(file.read_text())
-    source = content["sources"]["contracts/EventLog.sol"]
+    source = content["sources"]["contracts/log/EventLog.sol"]
     source["content"] = change(source["content"])
     file.write_text(json.dumps(content))
 
@@ -88,7 +89,7 @@ def test_whatever_is_not_exactly_so_is_found(
     _set_source(tmp_path / "code", _longer_period)
     _set_fact(tmp_path / "arguments", constructorArguments="0x01")
     _set_fact(tmp_path / "compiler", compilerVersion="0.8.36+commit.00000000")
-    _set_fact(tmp_path / "libraries", libraries={"Dues": "0x01"})
+    _set_fact(tmp_path / "libraries", libraries={"PayableAmounts": "0x01"})
     other = address_book["contracts"]["OutcomeEscrow"]["transaction_hash"]
     _set_fact(tmp_path / "transaction", creationTransactionHash=other)
 
@@ -101,7 +102,7 @@ def test_whatever_is_not_exactly_so_is_found(
         "comment: the runtime code's match is partial",
         "comment: the creation code's match is partial",
         "compiler: the runtime code's match is none",
-        f"libraries: its libraries are {{}}, and {FACTS} says {{'Dues': '0x01'}}",
+        f"libraries: its libraries are {{}}, and {FACTS} says {{'PayableAmounts': '0x01'}}",
         "transaction: the creation code's match is none",
     ):
         assert fault in found

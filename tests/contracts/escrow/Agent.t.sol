@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Fixture} from "../helpers/Fixture.sol";
-import {Evidence} from "contracts/Evidence.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {Fixture} from "../support/Fixture.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Evidence} from "contracts/evidence/Evidence.sol";
 import {IdentityRegistry} from "contracts/local/AgentRegistries.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 /// ERC-8004: whoever names an agent pays the wallet that the agent has named.
 contract AgentTest is Fixture {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {GuardedFixture} from "../helpers/GuardedFixture.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {Entry} from "contracts/libraries/MerkleLog.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {GuardedFixture} from "../support/GuardedFixture.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Entry} from "contracts/log/MerkleLog.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 /// A statement waits, and then stands by itself: to the second, and in every function.
 contract ChallengeTest is GuardedFixture {
@@ -30,31 +30,31 @@ contract ChallengeTest is GuardedFixture {
     }
 
     function test_itIsFinalOneSecondAfterItsChallengePeriod() public {
-        uint64 index = _state(terms, 5 * PRICE, 0);
+        uint64 position = _state(terms, 5 * PRICE, 0);
         vm.warp(START + CHALLENGE);
-        _assertPending(index, 5 * PRICE, 0);
+        _assertPending(position, 5 * PRICE, 0);
         assertEq(escrow.releasableAt(id), START + CHALLENGE + 1);
         vm.warp(START + CHALLENGE + 1);
-        _assertFinal(index, 5 * PRICE);
+        _assertFinal(position, 5 * PRICE);
         assertEq(escrow.owed(id), 5 * PRICE);
         assertEq(escrow.releasable(id), 5 * PRICE);
         assertEq(escrow.releasableAt(id), block.timestamp);
     }
 
     function test_releaseMakesItFinalAndPays() public {
-        uint64 index = _state(terms, 5 * PRICE, 0);
+        uint64 position = _state(terms, 5 * PRICE, 0);
         vm.warp(START + CHALLENGE);
         assertEq(_release(id), 0, "not yet");
         skip(100 days);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Final(id, index, 5 * PRICE, START + CHALLENGE);
+        emit OutcomeEscrow.Final(id, position, 5 * PRICE, START + CHALLENGE);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, payee, index, 5 * PRICE * 975 / 1000, 5 * PRICE * 25 / 1000);
+        emit OutcomeEscrow.Paid(id, payee, position, 5 * PRICE * 975 / 1000, 5 * PRICE * 25 / 1000);
         vm.prank(stranger);
         escrow.release(id);
         assertEq(token.balanceOf(payee), 5 * PRICE * 975 / 1000);
         assertEq(escrow.creditOf(address(token), feeRecipient), 5 * PRICE * 25 / 1000);
-        _assertFinal(index, 5 * PRICE);
+        _assertFinal(position, 5 * PRICE);
         assertEq(escrow.owed(id), 0);
         assertEq(escrow.releasableAt(id), 0);
 
@@ -89,8 +89,8 @@ contract ChallengeTest is GuardedFixture {
         emit OutcomeEscrow.Paid(id, payee, first, 5 * PRICE * 975 / 1000, 5 * PRICE * 25 / 1000);
         _settle(batch);
         assertEq(escrow.paidOf(id), 5 * PRICE);
-        assertEq(escrow.floorOf(id), first);
-        assertEq(escrow.reachOf(id), batch.first);
+        assertEq(escrow.lastFinalPosition(id), first);
+        assertEq(escrow.lastSignedPosition(id), batch.first);
         assertEq(_pending(id).earned, 9 * PRICE);
     }
 
@@ -119,23 +119,23 @@ contract ChallengeTest is GuardedFixture {
     }
 
     function test_aFinalOneCannotBeDisproved() public {
-        uint64 index = _state(terms, 5 * PRICE, 0);
+        uint64 position = _state(terms, 5 * PRICE, 0);
         vm.warp(START + CHALLENGE + 1);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Final(id, index, 5 * PRICE, START + CHALLENGE);
+        emit OutcomeEscrow.Final(id, position, 5 * PRICE, START + CHALLENGE);
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Disproved(id, "sum");
         _retire(id);
-        _assertFinal(index, 5 * PRICE);
+        _assertFinal(position, 5 * PRICE);
         assertEq(_release(id), 5 * PRICE);
     }
 
     function test_refundMakesItFinal() public {
         vm.warp(_t2(terms));
-        uint64 index = _state(terms, 5 * PRICE, 0);
+        uint64 position = _state(terms, 5 * PRICE, 0);
         skip(CHALLENGE + 1);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Final(id, index, 5 * PRICE, _t2(terms) + CHALLENGE);
+        emit OutcomeEscrow.Final(id, position, 5 * PRICE, _t2(terms) + CHALLENGE);
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Refunded(id, owner.addr, BUDGET - 5 * PRICE);
         escrow.refund(id);
@@ -146,15 +146,15 @@ contract ChallengeTest is GuardedFixture {
 
     function test_oneAtATime() public {
         Batch memory before = _batch(_groupOf(terms), _list(_settlement(id, PRICE, 0)));
-        uint64 index = _state(terms, 5 * PRICE, 0);
+        uint64 position = _state(terms, 5 * PRICE, 0);
         uint64 late = _refused(terms, 6 * PRICE, 0, "pending");
         assertEq(_settleForReason(before), "pending");
-        _assertPending(index, 5 * PRICE, 0);
+        _assertPending(position, 5 * PRICE, 0);
         vm.warp(START + CHALLENGE + 1);
         // One between is covered by now, the one above is not.
         assertEq(_settleForReason(before), "already_settled");
-        assertEq(escrow.floorOf(id), index);
-        assertLt(index, late);
+        assertEq(escrow.lastFinalPosition(id), position);
+        assertLt(position, late);
         _state(terms, 6 * PRICE, 0);
     }
 
@@ -184,7 +184,7 @@ contract ChallengeTest is GuardedFixture {
         );
         assertEq(escrow.paidOf(id), 0);
         assertEq(escrow.paidOf(plainId), PRICE);
-        assertEq(escrow.reachOf(plainId), escrow.floorOf(plainId));
+        assertEq(escrow.lastSignedPosition(plainId), escrow.lastFinalPosition(plainId));
     }
 
     /// Who holds an older signed statement can bring it in the way of the last one, if the last
@@ -279,14 +279,14 @@ contract ChallengeTest is GuardedFixture {
         _refused(terms, 6 * PRICE, PRICE, "ended");
         _refused(terms, 5 * PRICE, 2 * PRICE, "earned_fell");
         _refused(terms, 6 * PRICE, 0, "reversed_fell");
-        uint64 index = _state(terms, 6 * PRICE, 2 * PRICE);
+        uint64 position = _state(terms, 6 * PRICE, 2 * PRICE);
         skip(CHALLENGE + 1);
-        _assertFinal(index, 4 * PRICE);
+        _assertFinal(position, 4 * PRICE);
 
         vm.warp(_t2(terms) + terms.holdbackPeriod);
-        index = _state(terms, 6 * PRICE, 6 * PRICE);
+        position = _state(terms, 6 * PRICE, 6 * PRICE);
         skip(CHALLENGE + 1);
-        _assertFinal(index, 0);
+        _assertFinal(position, 0);
         _refused(terms, 6 * PRICE, 6 * PRICE, "ended");
     }
 
@@ -355,16 +355,16 @@ contract ChallengeTest is GuardedFixture {
 
     // ------------------------------------------------------------ helpers
 
-    /// `index` waits, and nothing else has changed.
-    function _assertPending(uint64 index, uint256 earned, uint256 reversed) private view {
+    /// `position` waits, and nothing else has changed.
+    function _assertPending(uint64 position, uint256 earned, uint256 reversed) private view {
         Waiting memory waiting = _pending(id);
-        assertEq(waiting.index, index);
+        assertEq(waiting.position, position);
         assertEq(waiting.earned, earned);
         assertEq(waiting.reversed, reversed);
         assertEq(waiting.resolvesAt, START + CHALLENGE);
         assertFalse(waiting.ownerDisputed || waiting.operatorDisputed);
-        assertEq(escrow.reachOf(id), index);
-        assertEq(escrow.floorOf(id), 0);
+        assertEq(escrow.lastSignedPosition(id), position);
+        assertEq(escrow.lastFinalPosition(id), 0);
         assertEq(escrow.netOf(id), 0);
         assertEq(escrow.owed(id), 0);
         assertEq(escrow.releasable(id), 0);
@@ -373,12 +373,12 @@ contract ChallengeTest is GuardedFixture {
         assertEq(token.balanceOf(payee), 0);
     }
 
-    /// `index` is the last final statement, and nothing waits.
-    function _assertFinal(uint64 index, uint256 net) private view {
-        assertEq(_pending(id).index, 0);
+    /// `position` is the last final statement, and nothing waits.
+    function _assertFinal(uint64 position, uint256 net) private view {
+        assertEq(_pending(id).position, 0);
         assertEq(_pending(id).resolvesAt, 0);
-        assertEq(escrow.floorOf(id), index);
-        assertEq(escrow.reachOf(id), index);
+        assertEq(escrow.lastFinalPosition(id), position);
+        assertEq(escrow.lastSignedPosition(id), position);
         assertEq(escrow.netOf(id), net);
     }
 }

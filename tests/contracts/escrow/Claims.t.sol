@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {GuardedFixture} from "../helpers/GuardedFixture.sol";
-import {Evidence} from "contracts/Evidence.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {Claim} from "contracts/libraries/Case.sol";
-import {Claims} from "contracts/libraries/Claims.sol";
-import {Statements} from "contracts/libraries/Statements.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {GuardedFixture} from "../support/GuardedFixture.sol";
+import {Claims} from "contracts/escrow/Claims.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Statements} from "contracts/escrow/Statements.sol";
+import {Evidence} from "contracts/evidence/Evidence.sol";
+import {Claim} from "contracts/evidence/EvidenceTypes.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 /// What the verifier did not sign: proven by the operator and refuted by anyone, by way of the real
 /// Evidence. What becomes of it then is in ClaimsPaid.t.sol.
@@ -30,15 +30,15 @@ contract ClaimsTest is GuardedFixture {
         _anchored();
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Claimed(
-            id, "ann", "ann", transition.index, touch.index, (START + 200) * 1000, PRICE
+            id, "ann", "ann", transition.position, touch.position, (START + 200) * 1000, PRICE
         );
         bytes32 key = _claim(id, transition, touch);
         assertEq(key, "ann");
         Claim memory claim = escrow.claimOf(id, key);
         assertEq(claim.lead, "ann");
         assertEq(claim.amount, PRICE);
-        assertEq(claim.transition, transition.index);
-        assertEq(claim.touch, touch.index);
+        assertEq(claim.transition, transition.position);
+        assertEq(claim.touch, touch.position);
         assertEq(claim.timeMs, (START + 200) * 1000);
         assertFalse(claim.dropped);
         // Nothing is payable yet.
@@ -103,9 +103,9 @@ contract ClaimsTest is GuardedFixture {
         Written memory touch = _touch("ann", START + 100);
         Written memory first = _transition("ann", START + 200);
         Written memory second = _transition("ann", START + 300);
-        assertEq(_claim(id, first, touch), bytes32(uint256(first.index)));
-        assertEq(_claim(id, second, touch), bytes32(uint256(second.index)));
-        _expectNext(abi.encodeWithSelector(Claims.AlreadyClaimed.selector, uint256(first.index)));
+        assertEq(_claim(id, first, touch), bytes32(uint256(first.position)));
+        assertEq(_claim(id, second, touch), bytes32(uint256(second.position)));
+        _expectNext(abi.encodeWithSelector(Claims.AlreadyClaimed.selector, uint256(first.position)));
         _claim(id, first, touch);
         vm.warp(_t4(terms) + 1);
         assertEq(_release(id), 2 * PRICE);
@@ -306,7 +306,7 @@ contract ClaimsTest is GuardedFixture {
         skip(1);
         _claim(id, transition, touch);
         skip(CHALLENGE - 1);
-        _expectNext(abi.encodeWithSelector(Evidence.NotAnswered.selector, _lastAnswer.index));
+        _expectNext(abi.encodeWithSelector(Evidence.NotAnswered.selector, _lastAnswer.position));
         _refute(id, "ann", "answered", _lastAnswer);
         skip(1);
         _refute(id, "ann", "answered", _lastAnswer);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {GuardedFixture} from "../helpers/GuardedFixture.sol";
-import {Evidence} from "contracts/Evidence.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {Claim} from "contracts/libraries/Case.sol";
-import {Claims} from "contracts/libraries/Claims.sol";
-import {Statements} from "contracts/libraries/Statements.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {GuardedFixture} from "../support/GuardedFixture.sol";
+import {Claims} from "contracts/escrow/Claims.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Statements} from "contracts/escrow/Statements.sol";
+import {Evidence} from "contracts/evidence/Evidence.sol";
+import {Claim} from "contracts/evidence/EvidenceTypes.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 /// What becomes of claims that stand: disputed, ruled on and paid. How they are filed and refuted is in
 /// Claims.t.sol.
@@ -24,7 +24,7 @@ contract ClaimsPaidTest is GuardedFixture {
     // ------------------------------------------------------------ paying
 
     function test_claimsArePaidAfterT4() public {
-        uint64 index = _stateFinal(terms, 5 * PRICE, 0);
+        uint64 position = _stateFinal(terms, 5 * PRICE, 0);
         vm.warp(_t2(terms) + 1);
         _claimLeads(terms, 3);
         assertEq(_release(id), 5 * PRICE);
@@ -39,7 +39,7 @@ contract ClaimsPaidTest is GuardedFixture {
         assertEq(escrow.releasableAt(id), block.timestamp);
         uint256 before = token.balanceOf(payee);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, payee, index, 3 * PRICE * 975 / 1000, 3 * PRICE * 25 / 1000);
+        emit OutcomeEscrow.Paid(id, payee, position, 3 * PRICE * 975 / 1000, 3 * PRICE * 25 / 1000);
         escrow.release(id);
         assertEq(token.balanceOf(payee) - before, 3 * PRICE * 975 / 1000);
         assertEq(escrow.paidOf(id), 8 * PRICE);

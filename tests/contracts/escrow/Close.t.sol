@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {GuardedFixture} from "../helpers/GuardedFixture.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {Claims} from "contracts/libraries/Claims.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {GuardedFixture} from "../support/GuardedFixture.sol";
+import {Claims} from "contracts/escrow/Claims.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 /// The parties end the contract: what they agree on is paid, whatever was stated, and the rest goes
 /// back. Who may say so is in Consent.t.sol.
@@ -23,22 +23,22 @@ contract CloseTest is GuardedFixture {
     // ------------------------------------------------------------ what is paid
 
     function test_whatTheyAgreeOnIsPaidAndTheRestGoesBack() public {
-        uint64 index = _stateFinal(terms, 5 * PRICE, 0);
+        uint64 position = _stateFinal(terms, 5 * PRICE, 0);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Final(id, index, 5 * PRICE, START + CHALLENGE);
+        emit OutcomeEscrow.Final(id, position, 5 * PRICE, START + CHALLENGE);
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Closed(id, 7 * PRICE + 1);
         uint256 fee = (7 * PRICE + 1) * 25 / 1000;
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, payee, index, 7 * PRICE + 1 - fee, fee);
+        emit OutcomeEscrow.Paid(id, payee, position, 7 * PRICE + 1 - fee, fee);
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Refunded(id, owner.addr, BUDGET - 7 * PRICE - 1);
         _close(id, 7 * PRICE + 1);
 
         _assertClosed(7 * PRICE + 1);
         assertEq(escrow.closedAtOf(id), START + CHALLENGE + 1);
-        assertEq(escrow.floorOf(id), index);
-        assertEq(escrow.reachOf(id), index);
+        assertEq(escrow.lastFinalPosition(id), position);
+        assertEq(escrow.lastSignedPosition(id), position);
     }
 
     function test_nothingOrAll() public {
@@ -120,11 +120,11 @@ contract CloseTest is GuardedFixture {
     // ------------------------------------------------------------ what it ends
 
     function test_aRipeStatementIsFinalBeforeTheClose() public {
-        uint64 index = _stateFinal(terms, 5 * PRICE, 0);
-        assertEq(escrow.floorOf(id), index);
+        uint64 position = _stateFinal(terms, 5 * PRICE, 0);
+        assertEq(escrow.lastFinalPosition(id), position);
         _close(id, PRICE);
-        assertEq(escrow.floorOf(id), index);
-        assertEq(escrow.reachOf(id), index);
+        assertEq(escrow.lastFinalPosition(id), position);
+        assertEq(escrow.lastSignedPosition(id), position);
         _assertClosed(PRICE);
     }
 
@@ -134,12 +134,12 @@ contract CloseTest is GuardedFixture {
         _dispute(owner.addr, id);
         _dispute(operator.addr, id);
         _close(id, 3 * PRICE);
-        assertEq(_pending(id).index, 0);
+        assertEq(_pending(id).position, 0);
         assertFalse(_pending(id).ownerDisputed || _pending(id).operatorDisputed);
-        assertEq(escrow.reachOf(id), first);
+        assertEq(escrow.lastSignedPosition(id), first);
         skip(CHALLENGE + ARBITRATION + 1);
         assertEq(_release(id), 0);
-        assertEq(escrow.floorOf(id), first);
+        assertEq(escrow.lastFinalPosition(id), first);
         _assertClosed(3 * PRICE);
         vm.expectRevert(_notPending(lastStated, 0));
         _rule(id, BUDGET);

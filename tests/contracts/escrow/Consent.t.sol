@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {GuardedFixture} from "../helpers/GuardedFixture.sol";
-import {Wallet} from "../mocks/Wallet.sol";
-import {Evidence} from "contracts/Evidence.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {Vault} from "contracts/Vault.sol";
+import {GuardedFixture} from "../support/GuardedFixture.sol";
+import {Wallet} from "../support/Wallet.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Vault} from "contracts/escrow/Vault.sol";
+import {Evidence} from "contracts/evidence/Evidence.sol";
 import {IIdentityRegistry} from "contracts/interfaces/IAgentRegistries.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 /// A contract is closed by both its parties and by nobody else, for one amount, once and in time;
 /// as keys, as ERC-1271 wallets, or as keys that have delegated to a wallet (EIP-7702).

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Fixture} from "../helpers/Fixture.sol";
-import {EventLog} from "contracts/EventLog.sol";
-import {Evidence} from "contracts/Evidence.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {Vault} from "contracts/Vault.sol";
+import {Fixture} from "../support/Fixture.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Vault} from "contracts/escrow/Vault.sol";
+import {Evidence} from "contracts/evidence/Evidence.sol";
 import {IIdentityRegistry} from "contracts/interfaces/IAgentRegistries.sol";
 import {TestStablecoin} from "contracts/local/TestStablecoin.sol";
+import {EventLog} from "contracts/log/EventLog.sol";
 
 /// What an escrow is made of.
 contract ConstructorTest is Fixture {

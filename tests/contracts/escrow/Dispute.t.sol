@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {GuardedFixture} from "../helpers/GuardedFixture.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {Statements} from "contracts/libraries/Statements.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {GuardedFixture} from "../support/GuardedFixture.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Statements} from "contracts/escrow/Statements.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 /// A party doubts a statement; the arbiter decides, lies or sleeps.
 contract DisputeTest is GuardedFixture {
@@ -99,12 +99,12 @@ contract DisputeTest is GuardedFixture {
     function test_revertIf_thereIsNoArbiter() public {
         terms.arbiter = address(0);
         id = _open(terms);
-        uint64 index = _state(terms, PRICE, 0);
+        uint64 position = _state(terms, PRICE, 0);
         vm.expectRevert(Statements.NoArbiter.selector);
         _dispute(owner.addr, id);
         vm.prank(address(0));
         vm.expectRevert(Statements.NotDisputed.selector);
-        escrow.rule(id, index, 0);
+        escrow.rule(id, position, 0);
     }
 
     /// An arbiter that is given no time can still rule within the challenge period.
@@ -121,18 +121,18 @@ contract DisputeTest is GuardedFixture {
     }
 
     function test_aDisputedStatementKeepsItsPlace() public {
-        uint64 index = _state(terms, 5 * PRICE, 0);
+        uint64 position = _state(terms, 5 * PRICE, 0);
         _dispute(owner.addr, id);
         vm.warp(START + CHALLENGE + ARBITRATION);
         _refused(terms, 6 * PRICE, 0, "pending");
-        assertEq(escrow.reachOf(id), index);
+        assertEq(escrow.lastSignedPosition(id), position);
         assertEq(_release(id), 0);
     }
 
     // ------------------------------------------------------------ a silent arbiter
 
     function test_aSilentArbiterLetsItStand() public {
-        uint64 index = _state(terms, 5 * PRICE, 0);
+        uint64 position = _state(terms, 5 * PRICE, 0);
         _dispute(owner.addr, id);
         _dispute(operator.addr, id);
         vm.warp(START + CHALLENGE + ARBITRATION);
@@ -141,7 +141,7 @@ contract DisputeTest is GuardedFixture {
         skip(1);
         assertEq(escrow.netOf(id), 5 * PRICE);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Final(id, index, 5 * PRICE, START + CHALLENGE + ARBITRATION);
+        emit OutcomeEscrow.Final(id, position, 5 * PRICE, START + CHALLENGE + ARBITRATION);
         escrow.release(id);
         assertEq(escrow.paidOf(id), 5 * PRICE);
     }
@@ -162,19 +162,19 @@ contract DisputeTest is GuardedFixture {
     // ------------------------------------------------------------ rulings
 
     function test_aRulingIsFinalAndPaidAtOnce() public {
-        uint64 index = _state(terms, 5 * PRICE, 0);
+        uint64 position = _state(terms, 5 * PRICE, 0);
         _dispute(owner.addr, id);
         vm.warp(START + CHALLENGE + ARBITRATION);
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Ruled(id, 2 * PRICE + 1);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Final(id, index, 2 * PRICE + 1, uint64(block.timestamp));
+        emit OutcomeEscrow.Final(id, position, 2 * PRICE + 1, uint64(block.timestamp));
         _rule(id, 2 * PRICE + 1);
         assertEq(escrow.paidOf(id), 2 * PRICE + 1);
         assertEq(escrow.netOf(id), 2 * PRICE + 1);
-        assertEq(escrow.floorOf(id), index);
-        assertEq(_pending(id).index, 0);
-        vm.expectRevert(_notPending(index, 0));
+        assertEq(escrow.lastFinalPosition(id), position);
+        assertEq(_pending(id).position, 0);
+        vm.expectRevert(_notPending(position, 0));
         _rule(id, 0);
     }
 
@@ -322,14 +322,14 @@ contract DisputeTest is GuardedFixture {
         uint256 ruled = bound(seeds[3], 0, terms.budget);
         _rule(id, ruled);
         assertEq(escrow.paidOf(id), ruled);
-        int256 adjust = int256(ruled) - int256(earned) + int256(reversed);
+        int256 adjustment = int256(ruled) - int256(earned) + int256(reversed);
 
         earned = bound(seeds[4], earned, limit);
         uint256 least = earned > terms.budget ? earned - terms.budget : 0;
         reversed = bound(seeds[5], least > reversed ? least : reversed, limit);
         if (reversed > earned) earned = reversed;
         _stateFinal(terms, earned, reversed);
-        int256 expected = int256(earned) - int256(reversed) + adjust;
+        int256 expected = int256(earned) - int256(reversed) + adjustment;
         if (expected < 0) expected = 0;
         if (expected > int256(terms.budget)) expected = int256(terms.budget);
         assertEq(escrow.netOf(id), uint256(expected));
@@ -365,7 +365,7 @@ contract DisputeTest is GuardedFixture {
         _dispute(owner.addr, id);
         vm.warp(START + CHALLENGE + ARBITRATION);
         _retire(id);
-        assertEq(_pending(id).index, 0);
+        assertEq(_pending(id).position, 0);
         assertFalse(_pending(id).ownerDisputed);
         vm.expectRevert(_notPending(lastStated, 0));
         _rule(id, BUDGET);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {HostileGuardedFixture} from "../helpers/HostileGuardedFixture.sol";
-import {HostileToken} from "../mocks/HostileToken.sol";
-import {Splitter} from "../mocks/Splitter.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {Vault} from "contracts/Vault.sol";
-import {Claim} from "contracts/libraries/Case.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {HostileGuardedFixture} from "../support/HostileGuardedFixture.sol";
+import {HostileToken} from "../support/HostileToken.sol";
+import {Splitter} from "../support/Splitter.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Vault} from "contracts/escrow/Vault.sol";
+import {Claim} from "contracts/evidence/EvidenceTypes.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 /// Money on its way out of guarded contracts, by release, settlement, ruling, close and refund, with
 /// tokens and payees at their worst: a failure becomes a credit, and stops nobody.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {GuardedFixture} from "../helpers/GuardedFixture.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {GuardedFixture} from "../support/GuardedFixture.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 /// A share of what is final waits until no reversal can come for it.
 contract HoldbackTest is GuardedFixture {
@@ -189,7 +189,7 @@ contract HoldbackTest is GuardedFixture {
         assertEq(_release(id), 1000);
     }
 
-    /// What ripens later than it matures: finals stay in the order of time.
+    /// What ripens later than it matures: grossHistory stay in the order of time.
     function test_finalsStayInOrder() public {
         (terms.challengePeriod, terms.salt) = (CHALLENGE, "order");
         id = _open(terms);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {GuardedFixture} from "../helpers/GuardedFixture.sol";
-import {TestTree} from "../helpers/TestTree.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {GuardedFixture} from "../support/GuardedFixture.sol";
+import {TestTree} from "../support/TestTree.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
-/// Amounts of 80 bits, and indexes and times of 40: none is cut on its way.
+/// Amounts of 80 bits, and positions and times of 40: none is cut on its way.
 contract LargestTest is GuardedFixture {
     uint256 private constant AMOUNT = type(uint80).max;
     uint256 private constant FEE = AMOUNT * FEE_BPS / 10_000;
@@ -27,7 +27,7 @@ contract LargestTest is GuardedFixture {
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Paid(id, payee, batch.first, AMOUNT - FEE, FEE);
         _settle(batch);
-        assertEq(escrow.floorOf(id), batch.first);
+        assertEq(escrow.lastFinalPosition(id), batch.first);
         assertEq(escrow.paidOf(id), AMOUNT);
         assertEq(escrow.creditOf(address(token), feeRecipient), FEE);
 
@@ -51,9 +51,9 @@ contract LargestTest is GuardedFixture {
         _settle(batch);
         Waiting memory waiting = _pending(id);
         assertEq(waiting.earned, AMOUNT);
-        assertEq(waiting.index, batch.first);
+        assertEq(waiting.position, batch.first);
         assertEq(waiting.resolvesAt, NOW + CHALLENGE);
-        assertEq(escrow.reachOf(id), batch.first);
+        assertEq(escrow.lastSignedPosition(id), batch.first);
 
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Disputed(id, owner.addr, NOW + CHALLENGE + ARBITRATION);
@@ -65,7 +65,7 @@ contract LargestTest is GuardedFixture {
         emit OutcomeEscrow.Paid(id, payee, batch.first, AMOUNT - FEE, FEE);
         vm.prank(arbiter.addr);
         escrow.rule(id, batch.first, AMOUNT);
-        assertEq(escrow.floorOf(id), batch.first);
+        assertEq(escrow.lastFinalPosition(id), batch.first);
     }
 
     function test_aStatementUnderARateCap() public {
@@ -75,7 +75,7 @@ contract LargestTest is GuardedFixture {
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, AMOUNT, 0)));
         _settle(batch);
         vm.warp(NOW + CHALLENGE + 1);
-        assertEq(escrow.floorOf(id), batch.first);
+        assertEq(escrow.lastFinalPosition(id), batch.first);
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Final(id, batch.first, AMOUNT, NOW + CHALLENGE);
         assertEq(_release(id), AMOUNT / 2);

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Fixture} from "../helpers/Fixture.sol";
-import {HostileFixture} from "../helpers/HostileFixture.sol";
-import {HostileToken} from "../mocks/HostileToken.sol";
-import {Wallet} from "../mocks/Wallet.sol";
+import {Fixture} from "../support/Fixture.sol";
+import {HostileFixture} from "../support/HostileFixture.sol";
+import {HostileToken} from "../support/HostileToken.sol";
+import {Wallet} from "../support/Wallet.sol";
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
-import {Evidence} from "contracts/Evidence.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {Vault} from "contracts/Vault.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Vault} from "contracts/escrow/Vault.sol";
+import {Evidence} from "contracts/evidence/Evidence.sol";
 import {IIdentityRegistry} from "contracts/interfaces/IAgentRegistries.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 contract OpenTest is Fixture {
     uint256 private constant LIMIT = type(uint80).max;
@@ -29,7 +29,7 @@ contract OpenTest is Fixture {
         assertEq(token.balanceOf(owner.addr), before - BUDGET);
         assertEq(abi.encode(escrow.termsOf(id)), abi.encode(terms));
         assertEq(escrow.paidOf(id), 0);
-        assertEq(escrow.floorOf(id), 0);
+        assertEq(escrow.lastFinalPosition(id), 0);
         assertEq(escrow.statusOf(id), "open");
     }
 

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Fixture} from "../helpers/Fixture.sol";
-import {HostileFixture} from "../helpers/HostileFixture.sol";
-import {Dollar} from "../mocks/Dollar.sol";
-import {HostileToken} from "../mocks/HostileToken.sol";
+import {Dollar} from "../support/Dollar.sol";
+import {Fixture} from "../support/Fixture.sol";
+import {HostileFixture} from "../support/HostileFixture.sol";
+import {HostileToken} from "../support/HostileToken.sol";
 import {IERC3009} from "@openzeppelin/contracts/interfaces/draft-IERC3009.sol";
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {ERC3009} from "@openzeppelin/contracts/token/ERC20/extensions/draft-ERC3009.sol";
-import {Evidence} from "contracts/Evidence.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {Vault} from "contracts/Vault.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Vault} from "contracts/escrow/Vault.sol";
+import {Evidence} from "contracts/evidence/Evidence.sol";
 import {IIdentityRegistry} from "contracts/interfaces/IAgentRegistries.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
 import {TestStablecoin} from "contracts/local/TestStablecoin.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 /// Opened by what the owner has signed alone: it sends nothing, has approved nothing, and owns no
 /// ether. What others do with its signatures before us must not stop it.

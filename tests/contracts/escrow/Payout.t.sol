@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {HostileFixture} from "../helpers/HostileFixture.sol";
-import {HostileToken} from "../mocks/HostileToken.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {Vault} from "contracts/Vault.sol";
-import {Entry} from "contracts/libraries/MerkleLog.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {HostileFixture} from "../support/HostileFixture.sol";
+import {HostileToken} from "../support/HostileToken.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Vault} from "contracts/escrow/Vault.sol";
+import {Entry} from "contracts/log/MerkleLog.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 /// Money on its way out, with tokens and payees at their worst.
 contract PayoutTest is HostileFixture {

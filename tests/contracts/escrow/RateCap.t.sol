@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {GuardedFixture} from "../helpers/GuardedFixture.sol";
+import {GuardedFixture} from "../support/GuardedFixture.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 import {Vm} from "forge-std/Vm.sol";
 
 /// A leaky bucket slows payouts down, and nothing else.
@@ -72,8 +72,8 @@ contract RateCapTest is GuardedFixture {
     /// Statements go on meanwhile.
     function test_settlementIsNeverDelayed() public {
         _state(terms, 4 * CAP, 0);
-        uint64 index = _state(terms, 8 * CAP, 0);
-        assertEq(escrow.floorOf(id), index);
+        uint64 position = _state(terms, 8 * CAP, 0);
+        assertEq(escrow.lastFinalPosition(id), position);
         assertEq(escrow.netOf(id), 8 * CAP);
         assertEq(escrow.paidOf(id), CAP / 2);
     }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {GuardedFixture} from "../helpers/GuardedFixture.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {GuardedFixture} from "../support/GuardedFixture.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 /// After T3 the owner gets back what can no longer become payable, at every stage: not a unit of
 /// what still can, and in the end all of the rest. What a guarded contract's status says by then.

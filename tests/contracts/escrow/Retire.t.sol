@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {GuardedFixture} from "../helpers/GuardedFixture.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {GuardedFixture} from "../support/GuardedFixture.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 /// A verifier that has signed something false is retired, for that contract and for good; and what
 /// any function says of a contract that does not exist.
@@ -29,9 +29,9 @@ contract RetireTest is GuardedFixture {
         _disprove(id, batch);
 
         assertTrue(escrow.isRetired(id));
-        assertEq(_pending(id).index, 0);
-        assertEq(escrow.floorOf(id), 0);
-        assertEq(escrow.reachOf(id), 0);
+        assertEq(_pending(id).position, 0);
+        assertEq(escrow.lastFinalPosition(id), 0);
+        assertEq(escrow.lastSignedPosition(id), 0);
         assertEq(escrow.netOf(id), 0);
         assertEq(escrow.releasableAt(id), 0);
         skip(CHALLENGE + ARBITRATION);
@@ -40,7 +40,7 @@ contract RetireTest is GuardedFixture {
 
     /// I14: never again, whatever it signs.
     function test_aRetiredVerifierSettlesNothing() public {
-        uint64 index = _stateFinal(terms, 2 * PRICE, 0);
+        uint64 position = _stateFinal(terms, 2 * PRICE, 0);
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, 5 * PRICE, 0)));
         _settle(batch);
         _retire(id);
@@ -48,7 +48,7 @@ contract RetireTest is GuardedFixture {
         _refused(terms, 9 * PRICE, 0, "verifier_retired");
         skip(CHALLENGE + 1);
         _refused(terms, 2 * PRICE, PRICE, "verifier_retired");
-        _assertFinal(index, 2 * PRICE);
+        _assertFinal(position, 2 * PRICE);
         assertEq(escrow.paidOf(id), 2 * PRICE, "what was final is paid");
         vm.warp(_t2(terms) + 1);
         escrow.refund(id);
@@ -126,7 +126,7 @@ contract RetireTest is GuardedFixture {
         vm.expectRevert(revertData);
         escrow.releasableAt("?");
         vm.expectRevert(revertData);
-        escrow.reachOf("?");
+        escrow.lastSignedPosition("?");
         vm.expectRevert(revertData);
         escrow.openingNumberOf("?");
         vm.expectRevert(revertData);
@@ -146,12 +146,12 @@ contract RetireTest is GuardedFixture {
 
     // ------------------------------------------------------------ helpers
 
-    /// `index` is the last final statement, and nothing waits.
-    function _assertFinal(uint64 index, uint256 net) private view {
-        assertEq(_pending(id).index, 0);
+    /// `position` is the last final statement, and nothing waits.
+    function _assertFinal(uint64 position, uint256 net) private view {
+        assertEq(_pending(id).position, 0);
         assertEq(_pending(id).resolvesAt, 0);
-        assertEq(escrow.floorOf(id), index);
-        assertEq(escrow.reachOf(id), index);
+        assertEq(escrow.lastFinalPosition(id), position);
+        assertEq(escrow.lastSignedPosition(id), position);
         assertEq(escrow.netOf(id), net);
     }
 }

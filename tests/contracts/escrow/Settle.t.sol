@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Fixture} from "../helpers/Fixture.sol";
-import {TestTree} from "../helpers/TestTree.sol";
-import {Wallet} from "../mocks/Wallet.sol";
-import {Evidence} from "contracts/Evidence.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {Vault} from "contracts/Vault.sol";
+import {Fixture} from "../support/Fixture.sol";
+import {TestTree} from "../support/TestTree.sol";
+import {Wallet} from "../support/Wallet.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Vault} from "contracts/escrow/Vault.sol";
+import {Evidence} from "contracts/evidence/Evidence.sol";
 import {IIdentityRegistry} from "contracts/interfaces/IAgentRegistries.sol";
-import {Entry, MerkleLog} from "contracts/libraries/MerkleLog.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {Entry, MerkleLog} from "contracts/log/MerkleLog.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 import {Vm} from "forge-std/Vm.sol";
 
 contract SettleTest is Fixture {
@@ -35,7 +35,7 @@ contract SettleTest is Fixture {
         assertEq(escrow.creditOf(address(token), feeRecipient), fee);
         assertEq(token.balanceOf(address(escrow)), BUDGET - 5 * PRICE + fee);
         assertEq(escrow.paidOf(id), 5 * PRICE);
-        assertEq(escrow.floorOf(id), batch.first);
+        assertEq(escrow.lastFinalPosition(id), batch.first);
     }
 
     function test_itPaysWhatIsNew() public {
@@ -55,7 +55,7 @@ contract SettleTest is Fixture {
         _settleTotals(terms, 5 * PRICE, 0);
         Batch memory reversal = _settleTotals(terms, 5 * PRICE, 2 * PRICE);
         assertEq(escrow.paidOf(id), 5 * PRICE);
-        assertEq(escrow.floorOf(id), reversal.first);
+        assertEq(escrow.lastFinalPosition(id), reversal.first);
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Refused(id, reversal.first, "already_settled");
         _settle(reversal);
@@ -171,7 +171,7 @@ contract SettleTest is Fixture {
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Refused(id, earlier.first, "already_settled");
         _settle(earlier);
-        assertEq(escrow.floorOf(id), later.first);
+        assertEq(escrow.lastFinalPosition(id), later.first);
         assertEq(escrow.paidOf(id), 3 * PRICE);
     }
 
@@ -240,7 +240,7 @@ contract SettleTest is Fixture {
         _expectRefused(_settlement(id, PRICE, 0), "ended");
     }
 
-    /// Index 0 is the log's first entry and above nobody's floor.
+    /// Position 0 is the log's first entry and above no contract's last final one.
     function test_refused_theFirstEntryOfALog() public {
         tree = new TestTree(0);
         logId = eventLog.register("another", publisher.addr);
@@ -402,7 +402,7 @@ contract SettleTest is Fixture {
         private
     {
         Batch memory batch = _batch(group, _list(entry));
-        (uint256 paid, uint256 floor) = (escrow.paidOf(id), escrow.floorOf(id));
+        (uint256 paid, uint256 lastFinal) = (escrow.paidOf(id), escrow.lastFinalPosition(id));
         uint256 held = token.balanceOf(address(escrow));
         vm.recordLogs();
         _settle(batch);
@@ -412,7 +412,7 @@ contract SettleTest is Fixture {
         assertEq(logs[0].topics[1], entry.subject);
         assertEq(logs[0].data, abi.encode(batch.first, reason));
         assertEq(escrow.paidOf(id), paid);
-        assertEq(escrow.floorOf(id), floor);
+        assertEq(escrow.lastFinalPosition(id), lastFinal);
         assertEq(token.balanceOf(address(escrow)), held);
     }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Fixture} from "../helpers/Fixture.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {Fixture} from "../support/Fixture.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 /// One test for each leaf of the tree beside statusOf.
 contract StatusTest is Fixture {
@@ -68,6 +68,6 @@ contract StatusTest is Fixture {
         vm.expectRevert(revertData);
         escrow.paidOf("?");
         vm.expectRevert(revertData);
-        escrow.floorOf("?");
+        escrow.lastFinalPosition("?");
     }
 }

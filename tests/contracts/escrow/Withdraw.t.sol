@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {HostileFixture} from "../helpers/HostileFixture.sol";
-import {HostileToken} from "../mocks/HostileToken.sol";
-import {Wallet} from "../mocks/Wallet.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {Vault} from "contracts/Vault.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {HostileFixture} from "../support/HostileFixture.sol";
+import {HostileToken} from "../support/HostileToken.sol";
+import {Wallet} from "../support/Wallet.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Vault} from "contracts/escrow/Vault.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 contract WithdrawTest is HostileFixture {
     uint256 private constant FEE = PRICE * 25 / 1000;

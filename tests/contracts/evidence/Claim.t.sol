@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {EvidenceFixture} from "./EvidenceFixture.sol";
-import {Evidence} from "contracts/Evidence.sol";
-import {Claim, Exhibit} from "contracts/libraries/Case.sol";
-import {Exhibits} from "contracts/libraries/Exhibits.sol";
-import {Entry, MerkleLog} from "contracts/libraries/MerkleLog.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {EvidenceFixture} from "../support/EvidenceFixture.sol";
+import {Evidence} from "contracts/evidence/Evidence.sol";
+import {Claim, Exhibit} from "contracts/evidence/EvidenceTypes.sol";
+import {Exhibits} from "contracts/evidence/Exhibits.sol";
+import {Entry, MerkleLog} from "contracts/log/MerkleLog.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 /// Claims by proof, and what refutes them.
 contract ClaimTest is EvidenceFixture {
@@ -34,9 +34,9 @@ contract ClaimTest is EvidenceFixture {
         evidence.claim(escrow, MINE, size, a, b);
     }
 
-    function _refute(bytes32 key, bytes32 kind, uint256[] memory indexes) private {
+    function _refute(bytes32 key, bytes32 kind, uint256[] memory positions) private {
         uint64 size = _size();
-        Exhibit[] memory shown = _exhibits(indexes);
+        Exhibit[] memory shown = _exhibits(positions);
         vm.prank(stranger);
         evidence.refute(escrow, MINE, key, kind, size, shown, RIVAL, opening);
         assertEq(escrow.droppedFor(MINE, key), kind);
@@ -46,17 +46,17 @@ contract ClaimTest is EvidenceFixture {
         bytes memory reason,
         bytes32 key,
         bytes32 kind,
-        uint256[] memory indexes
+        uint256[] memory positions
     ) private {
         uint64 size = _size();
-        Exhibit[] memory shown = _exhibits(indexes);
+        Exhibit[] memory shown = _exhibits(positions);
         vm.expectRevert(reason);
         evidence.refute(escrow, MINE, key, kind, size, shown, RIVAL, opening);
         assertEq(escrow.droppedFor(MINE, key), 0);
     }
 
-    function _notAnswered(uint256 index) private pure returns (bytes memory) {
-        return abi.encodeWithSelector(Evidence.NotAnswered.selector, index);
+    function _notAnswered(uint256 position) private pure returns (bytes memory) {
+        return abi.encodeWithSelector(Evidence.NotAnswered.selector, position);
     }
 
     // ------------------------------------------------------------ claiming
@@ -212,10 +212,10 @@ contract ClaimTest is EvidenceFixture {
             _begin(terms);
             Entry memory answer = _outcomeEntry(MINE, transition, touch);
             answer.kind = kinds[i % 3];
-            uint256 index = _write(answer);
+            uint256 position = _write(answer);
             _state(MINE);
             bytes32 key = _claim();
-            _refute(key, "answered", _show(index));
+            _refute(key, "answered", _show(position));
             vm.revertToState(snapshot);
         }
     }
@@ -262,14 +262,14 @@ contract ClaimTest is EvidenceFixture {
             _begin(_terms());
             Entry memory other = _outcomeEntry(MINE, transition, touch);
             other.actor = bytes32(i == 0 ? uint256(MINE) - 1 : uint256(MINE) + 1);
-            uint256 index = _write(other);
-            escrow.state(MINE, index, index);
-            _refusesToRefute(_notAnswered(index), _claim(), "answered", _show(index));
+            uint256 position = _write(other);
+            escrow.state(MINE, position, position);
+            _refusesToRefute(_notAnswered(position), _claim(), "answered", _show(position));
             vm.revertToState(snapshot);
         }
     }
 
-    /// Index 0 is no statement: nothing is final where nothing was stated.
+    /// Position 0 is no statement: nothing is final where nothing was stated.
     function test_refute_answered_notByTheFirstEntryWhereNothingIsFinal() public {
         _begin(_terms());
         (entries[0].kind, entries[0].actor, entries[0].subject) = ("outcome.refused", MINE, LEAD);
@@ -282,8 +282,8 @@ contract ClaimTest is EvidenceFixture {
 
     // ------------------------------------------------------------ taken
 
-    function _notTaken(uint256 index) private pure returns (bytes memory) {
-        return abi.encodeWithSelector(Evidence.NotTaken.selector, index);
+    function _notTaken(uint256 position) private pure returns (bytes memory) {
+        return abi.encodeWithSelector(Evidence.NotTaken.selector, position);
     }
 
     /// The lead came back, and bob's contract, which counts it once, had not counted it yet: by four

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Lies} from "./Lies.sol";
-import {Evidence} from "contracts/Evidence.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {Exhibit} from "contracts/libraries/Case.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {Lies} from "../support/Lies.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Evidence} from "contracts/evidence/Evidence.sol";
+import {Exhibit} from "contracts/evidence/EvidenceTypes.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 /// A verifier and a publisher write a lie together and settle it in the real escrow; a stranger who
 /// has nothing but the log shows it.
 contract EndToEndTest is Lies {
     /// A retired verifier's statement is not taken.
     function _assertUnheard() private {
-        uint256 index = _state();
-        assertLt(escrow.reachOf(mine), index);
+        uint256 position = _state();
+        assertLt(escrow.lastSignedPosition(mine), position);
     }
 
     // ------------------------------------------------------------ disproving
@@ -88,9 +88,9 @@ contract EndToEndTest is Lies {
         assertEq(escrow.paidOf(mine), PRICE);
     }
 
-    function _fails(bytes4 reason, bytes32 kind, uint256[] memory indexes) private {
+    function _fails(bytes4 reason, bytes32 kind, uint256[] memory positions) private {
         uint64 size = uint64(tree.size());
-        Exhibit[] memory shown = _exhibits(indexes);
+        Exhibit[] memory shown = _exhibits(positions);
         vm.expectPartialRevert(reason);
         evidence.disprove(escrow, mine, kind, size, shown, rival, opening);
     }
@@ -100,9 +100,9 @@ contract EndToEndTest is Lies {
         vm.expectPartialRevert(OutcomeEscrow.NotEvidence.selector);
         escrow.retire(mine, "sum");
         Evidence other = new Evidence();
-        (bytes32 kind, uint256[] memory indexes) = _lie(0);
+        (bytes32 kind, uint256[] memory positions) = _lie(0);
         uint64 size = uint64(tree.size());
-        Exhibit[] memory shown = _exhibits(indexes);
+        Exhibit[] memory shown = _exhibits(positions);
         vm.expectPartialRevert(OutcomeEscrow.NotEvidence.selector);
         other.disprove(escrow, mine, kind, size, shown, rival, opening);
         assertFalse(escrow.isRetired(mine));
@@ -125,9 +125,9 @@ contract EndToEndTest is Lies {
         return evidence.claim(escrow, mine, size, a, b);
     }
 
-    function _refute(bytes32 key, bytes32 kind, uint256[] memory indexes) private {
+    function _refute(bytes32 key, bytes32 kind, uint256[] memory positions) private {
         uint64 size = uint64(tree.size());
-        Exhibit[] memory shown = _exhibits(indexes);
+        Exhibit[] memory shown = _exhibits(positions);
         vm.prank(stranger);
         evidence.refute(escrow, mine, key, kind, size, shown, rival, opening);
         assertTrue(escrow.claimOf(mine, key).dropped);

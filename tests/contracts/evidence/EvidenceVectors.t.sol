@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {CasesDouble} from "./CasesDouble.sol";
-import {EventLog} from "contracts/EventLog.sol";
-import {Evidence} from "contracts/Evidence.sol";
-import {Claim, Exhibit, Opening} from "contracts/libraries/Case.sol";
-import {Exhibits} from "contracts/libraries/Exhibits.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {EvidenceTargetDouble} from "../support/EvidenceTargetDouble.sol";
+import {Evidence} from "contracts/evidence/Evidence.sol";
+import {Claim, Exhibit, Opening} from "contracts/evidence/EvidenceTypes.sol";
+import {Exhibits} from "contracts/evidence/Exhibits.sol";
+import {EventLog} from "contracts/log/EventLog.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 import {Test} from "forge-std/Test.sol";
 
 /// The cases that Python judges too: both sides decide alike, and for the same reason.
@@ -22,17 +22,17 @@ contract EvidenceVectorsTest is Test {
         bytes32 contract_id;
         bytes[] entries;
         string failure; // "error" in the file
-        uint256 floor;
-        uint256[] indexes;
         string kind;
+        uint256 last_final;
+        uint256 last_signed;
         string name;
         bytes32 opening_commitment;
         bytes32 opening_from_state;
         uint256 opening_nth;
         uint256 opening_received_ms;
         bytes32 opening_request_hash;
+        uint256[] positions;
         bytes32[][] proofs;
-        uint256 reach;
         bytes32 rival_id;
         bytes32 root;
         uint256 size;
@@ -43,10 +43,10 @@ contract EvidenceVectorsTest is Test {
         bytes32 contract_id;
         bytes[] entries;
         string failure; // "error" in the file
-        uint256[] indexes;
         bytes32 key;
         string name;
         address operator;
+        uint256[] positions;
         bytes32[][] proofs;
         bytes32 root;
         uint256 size;
@@ -62,19 +62,19 @@ contract EvidenceVectorsTest is Test {
         bytes32 contract_id;
         bytes[] entries;
         string failure; // "error" in the file
-        uint256 floor;
-        uint256[] indexes;
         string kind;
+        uint256 last_final;
+        uint256 last_signed;
         string name;
         bytes32 opening_commitment;
         bytes32 opening_from_state;
         uint256 opening_nth;
         uint256 opening_received_ms;
         bytes32 opening_request_hash;
+        uint256[] positions;
         bytes32[][] proofs;
-        uint256 reach;
-        uint256 rival_floor;
         bytes32 rival_id;
+        uint256 rival_last_final;
         bytes32 root;
         uint256 size;
     }
@@ -82,15 +82,15 @@ contract EvidenceVectorsTest is Test {
     string private constant SIGNED =
         "S(uint256 closed_at_s,bytes32 contract_id,uint256 opening_number,bytes terms)";
     string private constant DISPROOF =
-        "D(bytes32 contract_id,bytes[] entries,string error,uint256 floor,uint256[] indexes,string kind,string name,bytes32 opening_commitment,bytes32 opening_from_state,uint256 opening_nth,uint256 opening_received_ms,bytes32 opening_request_hash,bytes32[][] proofs,uint256 reach,bytes32 rival_id,bytes32 root,uint256 size)";
+        "D(bytes32 contract_id,bytes[] entries,string error,string kind,uint256 last_final,uint256 last_signed,string name,bytes32 opening_commitment,bytes32 opening_from_state,uint256 opening_nth,uint256 opening_received_ms,bytes32 opening_request_hash,uint256[] positions,bytes32[][] proofs,bytes32 rival_id,bytes32 root,uint256 size)";
     string private constant CLAIMED =
-        "C(uint256 amount,bytes32 contract_id,bytes[] entries,string error,uint256[] indexes,bytes32 key,string name,address operator,bytes32[][] proofs,bytes32 root,uint256 size)";
+        "C(uint256 amount,bytes32 contract_id,bytes[] entries,string error,bytes32 key,string name,address operator,uint256[] positions,bytes32[][] proofs,bytes32 root,uint256 size)";
     string private constant REFUTATION =
-        "R(uint256 claim_amount,bytes32 claim_key,bytes32 claim_lead,uint256 claim_time_ms,uint256 claim_touch,uint256 claim_transition,bytes32 contract_id,bytes[] entries,string error,uint256 floor,uint256[] indexes,string kind,string name,bytes32 opening_commitment,bytes32 opening_from_state,uint256 opening_nth,uint256 opening_received_ms,bytes32 opening_request_hash,bytes32[][] proofs,uint256 reach,uint256 rival_floor,bytes32 rival_id,bytes32 root,uint256 size)";
+        "R(uint256 claim_amount,bytes32 claim_key,bytes32 claim_lead,uint256 claim_time_ms,uint256 claim_touch,uint256 claim_transition,bytes32 contract_id,bytes[] entries,string error,string kind,uint256 last_final,uint256 last_signed,string name,bytes32 opening_commitment,bytes32 opening_from_state,uint256 opening_nth,uint256 opening_received_ms,bytes32 opening_request_hash,uint256[] positions,bytes32[][] proofs,bytes32 rival_id,uint256 rival_last_final,bytes32 root,uint256 size)";
 
     EventLog private eventLog = new EventLog();
     Evidence private evidence = new Evidence();
-    CasesDouble private escrow = new CasesDouble(eventLog);
+    EvidenceTargetDouble private escrow = new EvidenceTargetDouble(eventLog);
     bytes32 private logId;
     mapping(bytes32 name => bytes4) private selectors;
 
@@ -112,7 +112,7 @@ contract EvidenceVectorsTest is Test {
         _name("TouchDoesNotCount", Evidence.TouchDoesNotCount.selector);
         _name("TouchDoesNotQualify", Evidence.TouchDoesNotQualify.selector);
         _name("TransitionDoesNotCount", Evidence.TransitionDoesNotCount.selector);
-        _name("UnknownContract", CasesDouble.UnknownContract.selector);
+        _name("UnknownContract", EvidenceTargetDouble.UnknownContract.selector);
         _name("UnknownKind", Evidence.UnknownKind.selector);
         _name("WrongExhibit", Exhibits.WrongExhibit.selector);
         _name("WrongOpening", Evidence.WrongOpening.selector);
@@ -160,8 +160,8 @@ contract EvidenceVectorsTest is Test {
 
     function _disprove(Disproof memory c) private returns (bool isProven) {
         uint64 size = _anchor(c.size, c.root);
-        escrow.state(c.contract_id, c.reach, c.floor);
-        Exhibit[] memory shown = _exhibits(c.indexes, c.entries, c.proofs);
+        escrow.state(c.contract_id, c.last_signed, c.last_final);
+        Exhibit[] memory shown = _exhibits(c.positions, c.entries, c.proofs);
         Opening memory opening = Opening(
             c.opening_from_state,
             c.opening_nth,
@@ -178,7 +178,7 @@ contract EvidenceVectorsTest is Test {
 
     function _claim(Claimed memory c) private {
         uint64 size = _anchor(c.size, c.root);
-        Exhibit[] memory shown = _exhibits(c.indexes, c.entries, c.proofs);
+        Exhibit[] memory shown = _exhibits(c.positions, c.entries, c.proofs);
         vm.prank(c.operator);
         _expect(c.failure);
         bytes32 key = evidence.claim(escrow, c.contract_id, size, shown[0], shown[1]);
@@ -186,14 +186,14 @@ contract EvidenceVectorsTest is Test {
         assertEq(key, c.key, c.name);
         Claim memory filed = escrow.claimOf(c.contract_id, key);
         assertEq(filed.amount, c.amount, c.name);
-        assertEq(filed.transition, c.indexes[0], c.name);
-        assertEq(filed.touch, c.indexes[1], c.name);
+        assertEq(filed.transition, c.positions[0], c.name);
+        assertEq(filed.touch, c.positions[1], c.name);
     }
 
     function _refute(Refutation memory c) private {
         uint64 size = _anchor(c.size, c.root);
-        escrow.state(c.rival_id, 0, c.rival_floor);
-        escrow.state(c.contract_id, c.reach, c.floor);
+        escrow.state(c.rival_id, 0, c.rival_last_final);
+        escrow.state(c.contract_id, c.last_signed, c.last_final);
         Claim memory claim = Claim(
             c.claim_lead,
             uint80(c.claim_amount),
@@ -203,7 +203,7 @@ contract EvidenceVectorsTest is Test {
             false
         );
         escrow.fileClaim(c.contract_id, c.claim_key, claim);
-        Exhibit[] memory shown = _exhibits(c.indexes, c.entries, c.proofs);
+        Exhibit[] memory shown = _exhibits(c.positions, c.entries, c.proofs);
         Opening memory opening = Opening(
             c.opening_from_state,
             c.opening_nth,
@@ -241,14 +241,14 @@ contract EvidenceVectorsTest is Test {
         return uint64(size);
     }
 
-    function _exhibits(uint256[] memory indexes, bytes[] memory entries, bytes32[][] memory proofs)
-        private
-        pure
-        returns (Exhibit[] memory shown)
-    {
-        shown = new Exhibit[](indexes.length);
-        for (uint256 i = 0; i < indexes.length; ++i) {
-            shown[i] = Exhibit(uint64(indexes[i]), entries[i], proofs[i]);
+    function _exhibits(
+        uint256[] memory positions,
+        bytes[] memory entries,
+        bytes32[][] memory proofs
+    ) private pure returns (Exhibit[] memory shown) {
+        shown = new Exhibit[](positions.length);
+        for (uint256 i = 0; i < positions.length; ++i) {
+            shown[i] = Exhibit(uint64(positions[i]), entries[i], proofs[i]);
         }
     }
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {TestTree} from "../helpers/TestTree.sol";
-import {CasesDouble} from "./CasesDouble.sol";
-import {EventLog} from "contracts/EventLog.sol";
-import {Evidence} from "contracts/Evidence.sol";
-import {Exhibit, Opening} from "contracts/libraries/Case.sol";
-import {Exhibits} from "contracts/libraries/Exhibits.sol";
-import {Entry} from "contracts/libraries/MerkleLog.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {EvidenceTargetDouble} from "../support/EvidenceTargetDouble.sol";
+import {TestTree} from "../support/TestTree.sol";
+import {Evidence} from "contracts/evidence/Evidence.sol";
+import {Exhibit, Opening} from "contracts/evidence/EvidenceTypes.sol";
+import {Exhibits} from "contracts/evidence/Exhibits.sol";
+import {EventLog} from "contracts/log/EventLog.sol";
+import {Entry} from "contracts/log/MerkleLog.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 import {Test} from "forge-std/Test.sol";
 
 /// Whole logs as the orchestrator's core writes them (see histories.py), and every disproof that
@@ -38,15 +38,15 @@ contract HistoriesTest is Test {
     }
 
     struct Lie {
-        uint256 index;
         bytes32 kind;
+        uint256 position;
     }
 
     struct Opened {
         bytes32 commitment;
         bytes32 from_state;
-        uint256 index;
         uint256 nth;
+        uint256 position;
         uint256 received_ms;
         bytes32 request_hash;
     }
@@ -55,19 +55,19 @@ contract HistoriesTest is Test {
     uint256 private constant HISTORIES = 26;
     string private constant CONTRACT =
         "C(uint256 attribution,uint256 bps,uint256 budget,uint256 closed_at,uint256 deadline,uint256 holdback_period,bytes32 id,uint256 opens_at,address operator,bytes32 outcome,uint256 price,bool repeatable,uint256 window)";
-    string private constant LIE = "L(uint256 index,bytes32 kind)";
+    string private constant LIE = "L(bytes32 kind,uint256 position)";
     string private constant OPENED =
-        "O(bytes32 commitment,bytes32 from_state,uint256 index,uint256 nth,uint256 received_ms,bytes32 request_hash)";
+        "O(bytes32 commitment,bytes32 from_state,uint256 nth,uint256 position,uint256 received_ms,bytes32 request_hash)";
 
     EventLog private eventLog = new EventLog();
     Evidence private evidence = new Evidence();
-    CasesDouble private escrow;
+    EvidenceTargetDouble private escrow;
     bytes32 private logId;
     uint64 private size;
 
     Contract[] private contracts;
     mapping(uint256 transition => Opening) private openings;
-    mapping(bytes32 contractId => uint256 index) private openedAt;
+    mapping(bytes32 contractId => uint256 position) private openedAt;
     mapping(bytes32 lie => bool) private found;
 
     function test_histories_honest() public {
@@ -103,8 +103,8 @@ contract HistoriesTest is Test {
         Log memory log = _load(i, json);
         lies = _tryAll(log);
         for (uint256 j = 0; j < told.length; ++j) {
-            bool isFound = found[keccak256(abi.encode(told[j].index, told[j].kind))];
-            string memory where = string.concat(vm.toString(i), "/", vm.toString(told[j].index));
+            bool isFound = found[keccak256(abi.encode(told[j].position, told[j].kind))];
+            string memory where = string.concat(vm.toString(i), "/", vm.toString(told[j].position));
             assertTrue(isFound, string.concat(name, " got away with ", where));
         }
         assertEq(lies, told.length, string.concat(name, " was disproved by the truth"));
@@ -150,7 +150,7 @@ contract HistoriesTest is Test {
         return 0;
     }
 
-    /// The accused entry alone, and with the one whose index stands in its payload.
+    /// The accused entry alone, and with the one whose position stands in its payload.
     function _tryNamed(Log memory log, uint256 accused, bytes32 kind, uint256 shift)
         private
         returns (uint256)
@@ -204,7 +204,7 @@ contract HistoriesTest is Test {
         Log memory log,
         bytes32 contractId,
         bytes32 kind,
-        uint256[] memory indexes,
+        uint256[] memory positions,
         bytes32 rivalId,
         Opening memory opening
     ) private returns (bool isDisproved) {
@@ -212,12 +212,12 @@ contract HistoriesTest is Test {
         assembly ("memory-safe") {
             free := mload(0x40)
         }
-        Exhibit[] memory shown = new Exhibit[](indexes.length);
-        for (uint256 i = 0; i < indexes.length; ++i) {
-            shown[i] = log.exhibits[indexes[i]];
+        Exhibit[] memory shown = new Exhibit[](positions.length);
+        for (uint256 i = 0; i < positions.length; ++i) {
+            shown[i] = log.exhibits[positions[i]];
         }
         try evidence.disprove(escrow, contractId, kind, size, shown, rivalId, opening) {
-            found[keccak256(abi.encode(indexes[0], kind))] = true;
+            found[keccak256(abi.encode(positions[0], kind))] = true;
             isDisproved = true;
         } catch (bytes memory reason) {
             if (!_isJudgement(bytes4(reason))) revert(vm.toString(reason));
@@ -246,7 +246,7 @@ contract HistoriesTest is Test {
 
     function _load(uint256 i, string memory json) private returns (Log memory log) {
         logId = eventLog.register(vm.toString(i), address(this));
-        escrow = new CasesDouble(eventLog);
+        escrow = new EvidenceTargetDouble(eventLog);
         log = _loadEntries(i, json);
         Contract[] memory signed =
             abi.decode(vm.parseJsonTypeArray(json, _path(i, ".contracts"), CONTRACT), (Contract[]));
@@ -259,7 +259,7 @@ contract HistoriesTest is Test {
         Opened[] memory opened =
             abi.decode(vm.parseJsonTypeArray(json, _path(i, ".openings"), OPENED), (Opened[]));
         for (uint256 o = 0; o < opened.length; ++o) {
-            openings[opened[o].index] = Opening(
+            openings[opened[o].position] = Opening(
                 opened[o].from_state,
                 opened[o].nth,
                 opened[o].received_ms,
@@ -287,9 +287,11 @@ contract HistoriesTest is Test {
         }
         size = uint64(log.entries.length);
         eventLog.publish(logId, size, tree.root(size), new bytes32[](0));
-        for (uint256 index = 0; index < size; ++index) {
-            log.exhibits[index] = Exhibit(
-                uint64(index), abi.encode(log.entries[index]), tree.inclusionProof(index, size)
+        for (uint256 position = 0; position < size; ++position) {
+            log.exhibits[position] = Exhibit(
+                uint64(position),
+                abi.encode(log.entries[position]),
+                tree.inclusionProof(position, size)
             );
         }
     }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {EvidenceFixture} from "./EvidenceFixture.sol";
-import {Exhibit, Opening} from "contracts/libraries/Case.sol";
-import {Entry} from "contracts/libraries/MerkleLog.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {EvidenceFixture} from "../support/EvidenceFixture.sol";
+import {Exhibit, Opening} from "contracts/evidence/EvidenceTypes.sol";
+import {Entry} from "contracts/log/MerkleLog.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 /// Logs that are written by the rules, whatever happens in them, and strangers who show whatever
 /// they like: nothing is disproved. The rules of attribution are written down here once more, plainly
@@ -20,7 +20,7 @@ contract HonestTest is EvidenceFixture {
     bytes32[6] private kinds =
         [bytes32("duplicate"), "transition", "touch", "sum", "reversal", "clock"];
     mapping(bytes32 id => mapping(bytes32 lead => bool)) private counted;
-    mapping(bytes32 id => uint256 index) private openedAt;
+    mapping(bytes32 id => uint256 position) private openedAt;
     mapping(uint256 transition => Opening) private openings;
     mapping(uint256 outcome => bool) private isReversed;
     mapping(bytes32 id => uint256[]) private told; // what may be accused
@@ -173,7 +173,7 @@ contract HonestTest is EvidenceFixture {
         private
         returns (bool)
     {
-        uint256 accused = shown[0].index;
+        uint256 accused = shown[0].position;
         bytes32 kind_ = entries[accused].kind;
         bytes32 id = kind_ == "settlement" || kind_ == "contract.opened"
             ? entries[accused].subject
@@ -209,7 +209,7 @@ contract HonestTest is EvidenceFixture {
         shown[0] = log[outcome];
         shown[1] = log[touch];
         shown[2] = log[openedAt[_otherThan(entries[outcome].actor)]];
-        uint256 before = entries[touch].value; // 1 + index
+        uint256 before = entries[touch].value; // 1 + position
         shown[3] = log[withBefore && before != 0 ? before - 1 : _transitionOf(outcome)];
     }
 
@@ -248,14 +248,14 @@ contract HonestTest is EvidenceFixture {
     }
 
     /// What this outcome would have paid.
-    function _claim(uint64 size, Exhibit[] memory log, uint256 index)
+    function _claim(uint64 size, Exhibit[] memory log, uint256 position)
         private
         returns (bytes32 key)
     {
-        Entry memory outcome = entries[index];
+        Entry memory outcome = entries[position];
         uint256 touch = uint256(outcome.payload) >> 176 & type(uint40).max;
         vm.prank(_termsOf(outcome.actor).operator);
-        key = evidence.claim(escrow, outcome.actor, size, log[_transitionOf(index)], log[touch]);
+        key = evidence.claim(escrow, outcome.actor, size, log[_transitionOf(position)], log[touch]);
         assertEq(escrow.claimOf(outcome.actor, key).amount, outcome.value);
     }
 
@@ -264,7 +264,7 @@ contract HonestTest is EvidenceFixture {
         private
         returns (bool)
     {
-        uint256 outcome = shown[0].index;
+        uint256 outcome = shown[0].position;
         bytes32 id = entries[outcome].actor;
         Exhibit[] memory tail = new Exhibit[](3);
         (tail[0], tail[1], tail[2]) = (shown[1], shown[2], shown[3]);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {EvidenceFixture} from "./EvidenceFixture.sol";
-import {Evidence} from "contracts/Evidence.sol";
-import {Exhibit} from "contracts/libraries/Case.sol";
-import {Exhibits} from "contracts/libraries/Exhibits.sol";
-import {Entry, MerkleLog} from "contracts/libraries/MerkleLog.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {EvidenceFixture} from "../support/EvidenceFixture.sol";
+import {Evidence} from "contracts/evidence/Evidence.sol";
+import {Exhibit} from "contracts/evidence/EvidenceTypes.sol";
+import {Exhibits} from "contracts/evidence/Exhibits.sol";
+import {Entry, MerkleLog} from "contracts/log/MerkleLog.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 /// Kinds duplicate, transition and touch: an outcome against the entries it names, and what may be
 /// shown at all.
@@ -21,8 +21,8 @@ contract OutcomeTest is EvidenceFixture {
     }
 
     /// Writes this outcome in the place of the honest one; the verifier signs it.
-    function _lie(Entry memory entry) private returns (uint256 index) {
-        index = _write(entry);
+    function _lie(Entry memory entry) private returns (uint256 position) {
+        position = _write(entry);
         _state(MINE);
     }
 
@@ -44,12 +44,12 @@ contract OutcomeTest is EvidenceFixture {
     function test_onlyWhatTheVerifierSignedIsAccused() public {
         _begin(_terms());
         _state(MINE);
-        uint256 reach = escrow.reachOf(MINE);
+        uint256 lastSigned = escrow.lastSignedPosition(MINE);
         Entry memory entry = _honest();
         entry.value = PRICE + 1;
         uint256 outcome = _write(entry);
         bytes memory reason =
-            abi.encodeWithSelector(Evidence.NotVouchedFor.selector, outcome, reach);
+            abi.encodeWithSelector(Evidence.NotVouchedFor.selector, outcome, lastSigned);
         _refuses(reason, "transition", _show(outcome));
         _state(MINE);
         _proves("transition", _show(outcome));
@@ -200,14 +200,14 @@ contract OutcomeTest is EvidenceFixture {
         uint256 snapshot = vm.snapshotState();
         for (uint256 i = 0; i < 10; ++i) {
             Entry memory entry = _honest();
-            uint256 index = entries.length;
+            uint256 position = entries.length;
             if (i == 0) entry.surface = "other";
             if (i == 1) entry.label = "trial";
             if (i == 2) entry.timeMs = _ms(0) - 1;
             if (i == 3) entry.timeMs = _ms(14 days) + 1;
             if (i == 4) entry.value = PRICE + 1;
             if (i == 5) entry.payload |= bytes32(uint256(1));
-            if (i == 6) entry.payload = _link(index, touch, 0, 1, PRICE);
+            if (i == 6) entry.payload = _link(position, touch, 0, 1, PRICE);
             if (i == 7) entry.payload = _link(transition, transition, 0, 1, PRICE);
             if (i == 8) entry.payload = _link(0, 0, 0, 1, PRICE);
             if (i == 9) entry.payload |= bytes32(uint256(1 << 15));
@@ -372,12 +372,12 @@ contract OutcomeTest is EvidenceFixture {
             if (i == 1) over.value += 1;
             if (i == 2) over.subject = OTHER_LEAD;
             delete outcomes[MINE];
-            uint256 index = _lie(over);
-            if (i == 0) _proves(kinds[i], _show(index, first));
-            if (i == 1) _proves(kinds[i], _show(index));
-            if (i == 2) _proves(kinds[i], _show(index, transition));
-            if (i == 3) _proves(kinds[i], _show(index, other));
-            if (i == 4) _proves(kinds[i], _show(index, later));
+            uint256 position = _lie(over);
+            if (i == 0) _proves(kinds[i], _show(position, first));
+            if (i == 1) _proves(kinds[i], _show(position));
+            if (i == 2) _proves(kinds[i], _show(position, transition));
+            if (i == 3) _proves(kinds[i], _show(position, other));
+            if (i == 4) _proves(kinds[i], _show(position, later));
             vm.revertToState(snapshot);
         }
     }
@@ -438,21 +438,21 @@ contract OutcomeTest is EvidenceFixture {
             Entry memory lie = entries[i + 1]; // an opening
             if (i == 1) lie = _settlementEntry(RIVAL);
             lie.timeMs = _ms(99);
-            uint256 index = _write(lie);
+            uint256 position = _write(lie);
             _refuses(
-                abi.encodeWithSelector(Evidence.NotVouchedFor.selector, index, 0),
+                abi.encodeWithSelector(Evidence.NotVouchedFor.selector, position, 0),
                 "clock",
-                _show(index, touch)
+                _show(position, touch)
             );
             _state(MINE);
-            _proves("clock", _show(index, touch));
+            _proves("clock", _show(position, touch));
             vm.revertToState(snapshot);
         }
     }
 
     // ------------------------------------------------------------ who is accused
 
-    /// Index 0 is the log's genesis, and no statement: who signed nothing vouches for nothing.
+    /// Position 0 is the log's genesis, and no statement: who signed nothing vouches for nothing.
     function test_whoSignedNothingIsNotAccusedOfTheFirstEntry() public {
         _begin(_terms());
         (entries[0].kind, entries[0].actor) = ("outcome", MINE);
@@ -471,11 +471,11 @@ contract OutcomeTest is EvidenceFixture {
             Entry memory other = _honest();
             other.actor = bytes32(i == 0 ? uint256(MINE) - 1 : uint256(MINE) + 1);
             other.value += 1;
-            uint256 index = _lie(other);
+            uint256 position = _lie(other);
             bytes memory reason = abi.encodeWithSelector(
-                Exhibits.NotOfContract.selector, index, MINE, bytes32("outcome")
+                Exhibits.NotOfContract.selector, position, MINE, bytes32("outcome")
             );
-            _refuses(reason, "transition", _show(index));
+            _refuses(reason, "transition", _show(position));
             vm.revertToState(snapshot);
         }
     }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {EvidenceFixture} from "./EvidenceFixture.sol";
-import {Evidence} from "contracts/Evidence.sol";
-import {Exhibits} from "contracts/libraries/Exhibits.sol";
-import {Entry} from "contracts/libraries/MerkleLog.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {EvidenceFixture} from "../support/EvidenceFixture.sol";
+import {Evidence} from "contracts/evidence/Evidence.sol";
+import {Exhibits} from "contracts/evidence/Exhibits.sol";
+import {Entry} from "contracts/log/MerkleLog.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 /// Kinds touch_order and rival: whose touch was better.
 contract RivalTest is EvidenceFixture {
@@ -477,17 +477,17 @@ contract RivalTest is EvidenceFixture {
             _openBoth(_short());
             uint256 other = _write(_touchEntry(i == 3 ? ann : bob, OTHER_LEAD, 4 days));
             Entry memory his = _touchEntry(bob, LEAD, 5 days);
-            uint256 index = book.size();
+            uint256 position = book.size();
             if (i == 0) his.value = type(uint256).max;
-            if (i == 1) his.value = 1 + index; // itself
+            if (i == 1) his.value = 1 + position; // itself
             if (i == 2) his.value = 1 + 2; // an opening
             if (i > 2) his.value = 1 + other;
             _write(his);
             uint256 mine = _touch(ann, 5 days);
             uint256 outcome = _paid(_transition(5 days + 100), mine);
-            if (i < 2) _proves("rival", _show(outcome, index, OPENED));
-            if (i == 2) _proves("rival", _show(outcome, index, OPENED, 2));
-            if (i > 2) _proves("rival", _show(outcome, index, OPENED, other));
+            if (i < 2) _proves("rival", _show(outcome, position, OPENED));
+            if (i == 2) _proves("rival", _show(outcome, position, OPENED, 2));
+            if (i > 2) _proves("rival", _show(outcome, position, OPENED, other));
             vm.revertToState(snapshot);
         }
     }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {EvidenceFixture} from "./EvidenceFixture.sol";
-import {Evidence} from "contracts/Evidence.sol";
-import {Exhibits} from "contracts/libraries/Exhibits.sol";
-import {Entry} from "contracts/libraries/MerkleLog.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {EvidenceFixture} from "../support/EvidenceFixture.sol";
+import {Evidence} from "contracts/evidence/Evidence.sol";
+import {Exhibits} from "contracts/evidence/Exhibits.sol";
+import {Entry} from "contracts/log/MerkleLog.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 /// Kinds sum and reversal: running totals, and what they are made of.
 contract TotalsTest is EvidenceFixture {
@@ -27,8 +27,8 @@ contract TotalsTest is EvidenceFixture {
         statement = _state(MINE);
     }
 
-    function _bend(uint256 index, Entry memory entry) private {
-        entries[index] = entry;
+    function _bend(uint256 position, Entry memory entry) private {
+        entries[position] = entry;
         _rebuild();
     }
 
@@ -44,12 +44,12 @@ contract TotalsTest is EvidenceFixture {
     }
 
     /// The entry with one field of its payload replaced.
-    function _with(uint256 index, uint256 field, uint256 value)
+    function _with(uint256 position, uint256 field, uint256 value)
         private
         view
         returns (Entry memory entry)
     {
-        entry = entries[index];
+        entry = entries[position];
         uint256[5] memory f = _fields(entry.payload);
         f[field] = value;
         entry.payload = _link(f[0], f[1], f[2], f[3], f[4]);
@@ -491,18 +491,18 @@ contract TotalsTest is EvidenceFixture {
 
     function test_reversal_thatContradictsItself() public {
         _history();
-        uint256 index = taken[0];
+        uint256 position = taken[0];
         Entry[10] memory lies = [
-            _with(index, 0, index - 1),
-            _with(index, 0, type(uint40).max),
-            _with(index, 1, index),
-            _with(index, 2, index),
-            _with(index, 3, 2),
-            _with(index, 4, PRICE - 1),
-            entries[index],
-            entries[index],
-            entries[index],
-            entries[index]
+            _with(position, 0, position - 1),
+            _with(position, 0, type(uint40).max),
+            _with(position, 1, position),
+            _with(position, 2, position),
+            _with(position, 3, 2),
+            _with(position, 4, PRICE - 1),
+            entries[position],
+            entries[position],
+            entries[position],
+            entries[position]
         ];
         lies[6].payload |= bytes32(uint256(1));
         lies[7].surface = "other";
@@ -510,15 +510,15 @@ contract TotalsTest is EvidenceFixture {
         lies[9].payload |= bytes32(uint256(1 << 15));
         for (uint256 i = 0; i < lies.length; ++i) {
             uint256 snapshot = vm.snapshotState();
-            _bend(index, lies[i]);
-            _proves("reversal", _show(index));
+            _bend(position, lies[i]);
+            _proves("reversal", _show(position));
             vm.revertToState(snapshot);
         }
     }
 
     function test_reversal_againstItsOutcome() public {
         _history();
-        uint256 index = taken[0];
+        uint256 position = taken[0];
         for (uint256 i = 0; i < 6; ++i) {
             uint256 snapshot = vm.snapshotState();
             Entry memory outcome = entries[paid[2]];
@@ -529,7 +529,7 @@ contract TotalsTest is EvidenceFixture {
             if (i == 4) outcome.value += 1;
             if (i == 5) outcome.timeMs = 0;
             _bend(paid[2], outcome);
-            _proves("reversal", _show(index, paid[2]));
+            _proves("reversal", _show(position, paid[2]));
             vm.revertToState(snapshot);
         }
     }

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Lies} from "./Lies.sol";
-import {Evidence} from "contracts/Evidence.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {Exhibit} from "contracts/libraries/Case.sol";
-import {Entry} from "contracts/libraries/MerkleLog.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {Lies} from "../support/Lies.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Evidence} from "contracts/evidence/Evidence.sol";
+import {Exhibit} from "contracts/evidence/EvidenceTypes.sol";
+import {Entry} from "contracts/log/MerkleLog.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 /// What no log entry can show, and what happens instead. Every case of docs/security/undecidable.md
 /// has its test here: first that a stranger with the whole log can do nothing, then what bounds the
 /// damage.
 contract UndecidableTest is Lies {
     address private arbiter = makeAddr("arbiter");
-    uint256 private stated; // index of my contract's last statement
+    uint256 private stated; // position of my contract's last statement
 
     // ------------------------------------------------------------ the deal, and who says what
 
@@ -386,7 +386,7 @@ contract UndecidableTest is Lies {
         answer.kind = "outcome.refused";
         answer.payload = _link(transition, touch, 0, 0, 0);
         delete outcomes[mine];
-        uint256 index = _write(answer);
+        uint256 position = _write(answer);
         _state();
         _assertNothingShows();
 
@@ -400,7 +400,7 @@ contract UndecidableTest is Lies {
         uint64 size = uint64(book.size());
         vm.prank(operator.addr);
         bytes32 key = evidence.claim(escrow, mine, size, a, b);
-        Exhibit[] memory shown = _exhibits(_show(index));
+        Exhibit[] memory shown = _exhibits(_show(position));
         evidence.refute(escrow, mine, key, "answered", size, shown, rival, opening);
         assertTrue(escrow.claimOf(mine, key).dropped);
     }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Fixture} from "../helpers/Fixture.sol";
-import {Evidence} from "contracts/Evidence.sol";
-import {Exhibit, Opening} from "contracts/libraries/Case.sol";
-import {Entry} from "contracts/libraries/MerkleLog.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {Fixture} from "../support/Fixture.sol";
+import {Evidence} from "contracts/evidence/Evidence.sol";
+import {Exhibit, Opening} from "contracts/evidence/EvidenceTypes.sol";
+import {Entry} from "contracts/log/MerkleLog.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 /// Anyone can open a log of its own, begin it with what it likes, and sign terms with itself that
 /// name somebody else's verifier.

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Lies} from "../evidence/Lies.sol";
-import {TestTree} from "../helpers/TestTree.sol";
+import {Lies} from "../support/Lies.sol";
+import {TestTree} from "../support/TestTree.sol";
 import {Meter} from "./Meter.sol";
-import {Evidence} from "contracts/Evidence.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {Exhibit} from "contracts/libraries/Case.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Evidence} from "contracts/evidence/Evidence.sol";
+import {Exhibit} from "contracts/evidence/EvidenceTypes.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 /// What it costs to show the log, in a log of 2^30 entries: every inclusion proof has 30 hashes. The
 /// dearest disproof has four entries.
@@ -52,8 +52,8 @@ contract EvidenceGasTest is Lies, Meter {
             Terms memory terms = _terms();
             (terms.challengePeriod, terms.grace) = (2 days, 4 days);
             _begin(terms);
-            (bytes32 kind, uint256[] memory indexes) = _lie(number);
-            Exhibit[] memory shown = _shown(indexes);
+            (bytes32 kind, uint256[] memory positions) = _lie(number);
+            Exhibit[] memory shown = _shown(positions);
             bytes memory call = abi.encodeCall(
                 Evidence.disprove, (escrow, mine, kind, uint64(SIZE), shown, rival, opening)
             );
@@ -151,8 +151,8 @@ contract EvidenceGasTest is Lies, Meter {
 
     // ------------------------------------------------------------ showing it
 
-    function _shown(uint256[] memory indexes) private view returns (Exhibit[] memory shown) {
-        shown = _exhibits(indexes);
+    function _shown(uint256[] memory positions) private view returns (Exhibit[] memory shown) {
+        shown = _exhibits(positions);
         for (uint256 i = 0; i < shown.length; ++i) {
             assertEq(shown[i].proof.length, HASHES);
         }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Fixture} from "../helpers/Fixture.sol";
-import {TestTree} from "../helpers/TestTree.sol";
+import {Fixture} from "../support/Fixture.sol";
+import {TestTree} from "../support/TestTree.sol";
 import {Meter} from "./Meter.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {Entry} from "contracts/libraries/MerkleLog.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Entry} from "contracts/log/MerkleLog.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 /// An escrow on a day like any other: the log is a million entries long, and payee and fee recipient
 /// have been paid before. Statements are the last entries that are anchored, as the pipeline has it;

@@ -2,8 +2,8 @@
 pragma solidity 0.8.37;
 
 import {GasFixture} from "./GasFixture.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 /// What a contract costs that does not pay at once: challenge, dispute, holdback and rate cap.
 /// forge-config: default.isolate = true
@@ -29,17 +29,17 @@ contract GuardedGasTest is GasFixture {
         batch = _lastBatch(terms, _list(_statement(id, EARNED)));
     }
 
-    function _pending(Terms memory terms) private returns (bytes32 id, uint64 index) {
+    function _pending(Terms memory terms) private returns (bytes32 id, uint64 position) {
         Batch memory batch;
         (id, batch) = _ready(terms);
         _settle(batch);
-        index = batch.first;
+        position = batch.first;
     }
 
     function test_gas_settleChallenged() public {
         (bytes32 id, Batch memory batch) = _ready(_guarded());
         _meter("settle 50 outcomes, challenged", stranger, address(escrow), _settleCall(batch));
-        assertEq(escrow.reachOf(id), batch.first);
+        assertEq(escrow.lastSignedPosition(id), batch.first);
     }
 
     function test_gas_release() public {
@@ -77,10 +77,10 @@ contract GuardedGasTest is GasFixture {
     }
 
     function test_gas_disputeAndRule() public {
-        (bytes32 id, uint64 index) = _pending(_guarded());
-        bytes memory call = abi.encodeCall(OutcomeEscrow.dispute, (id, index));
+        (bytes32 id, uint64 position) = _pending(_guarded());
+        bytes memory call = abi.encodeCall(OutcomeEscrow.dispute, (id, position));
         _meter("dispute", owner.addr, address(escrow), call);
-        call = abi.encodeCall(OutcomeEscrow.rule, (id, index, PRICE));
+        call = abi.encodeCall(OutcomeEscrow.rule, (id, position, PRICE));
         _meter("rule", arbiter.addr, address(escrow), call);
         assertEq(escrow.paidOf(id), PRICE);
     }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {TestTree} from "../helpers/TestTree.sol";
+import {TestTree} from "../support/TestTree.sol";
 import {GasFixture} from "./GasFixture.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {Entry} from "contracts/libraries/MerkleLog.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Entry} from "contracts/log/MerkleLog.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 /// The plain path: anchor, open, settle, refund.
 /// forge-config: default.isolate = true

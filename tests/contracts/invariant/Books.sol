@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Opening} from "contracts/libraries/Case.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {Opening} from "contracts/evidence/EvidenceTypes.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 enum Fate {
     Stands,
@@ -12,7 +12,7 @@ enum Fate {
 
 /// A settlement entry that the escrow took.
 struct Statement {
-    uint256 index;
+    uint256 position;
     uint256 earned;
     uint256 reversed;
     uint256 statedAt;
@@ -60,7 +60,7 @@ struct Book {
     bytes32 id;
     Terms terms;
     uint256 operator; //   number of the account
-    uint256 opened; //     index of the log's entry
+    uint256 opened; //     position of the log's entry
     // the log's running totals
     uint256 earned;
     uint256 reversed;
@@ -85,7 +85,7 @@ struct Book {
     uint256 refunded;
     // from views, to see them fall
     uint256 lastPaid;
-    uint256 lastFloor;
+    uint256 previousFinal;
     bytes32 lastStatus;
 }
 
@@ -153,7 +153,7 @@ library Model {
 
     /// What rulings have added to or taken off the statement at place i - 1: what the last one did,
     /// also to what came later.
-    function adjust(Book storage book, uint256 i) internal view returns (int256) {
+    function adjustment(Book storage book, uint256 i) internal view returns (int256) {
         for (; i != 0; --i) {
             Statement storage ruled = book.statements[i - 1];
             if (ruled.fate != Fate.Ruled) continue;
@@ -166,20 +166,20 @@ library Model {
     function netOf(Book storage book, uint256 i) internal view returns (uint256) {
         if (i == 0) return 0;
         Statement storage statement = book.statements[i - 1];
-        int256 sum = int256(statement.earned) - int256(statement.reversed) + adjust(book, i);
+        int256 sum = int256(statement.earned) - int256(statement.reversed) + adjustment(book, i);
         return sum < 0 ? 0 : _min(uint256(sum), book.terms.budget);
     }
 
     /// The same before reversals.
     function grossOf(Book storage book, uint256 i) internal view returns (uint256) {
         if (i == 0) return 0;
-        int256 sum = int256(book.statements[i - 1].earned) + adjust(book, i);
+        int256 sum = int256(book.statements[i - 1].earned) + adjustment(book, i);
         return sum < 0 ? 0 : uint256(sum);
     }
 
     /// What was ever earned by the statement at place i - 1: whatever came on top, whatever rulings
     /// took off since.
-    function everOf(Book storage book, uint256 i) internal view returns (uint256 sum) {
+    function cumulativeGross(Book storage book, uint256 i) internal view returns (uint256 sum) {
         uint256 last = 0;
         for (uint256 j = 1; j <= i; ++j) {
             if (book.statements[j - 1].fate == Fate.Void) continue;
@@ -193,24 +193,24 @@ library Model {
         return netOf(book, lastFinal(book, block.timestamp));
     }
 
-    function floor(Book storage book) internal view returns (uint256) {
+    function lastFinal(Book storage book) internal view returns (uint256) {
         uint256 i = lastFinal(book, block.timestamp);
-        return i == 0 ? 0 : book.statements[i - 1].index;
+        return i == 0 ? 0 : book.statements[i - 1].position;
     }
 
-    function reach(Book storage book) internal view returns (uint256) {
+    function lastSigned(Book storage book) internal view returns (uint256) {
         uint256 i = pending(book);
-        return i == 0 ? floor(book) : book.statements[i - 1].index;
+        return i == 0 ? lastFinal(book) : book.statements[i - 1].position;
     }
 
     /// Whether the escrow must take this statement now, or must not.
-    function admits(Book storage book, uint256 index, uint256 earned, uint256 reversed)
+    function admits(Book storage book, uint256 position, uint256 earned, uint256 reversed)
         internal
         view
         returns (bool)
     {
         Terms storage terms = book.terms;
-        if (book.retired || book.closed || pending(book) != 0 || index <= floor(book)) {
+        if (book.retired || book.closed || pending(book) != 0 || position <= lastFinal(book)) {
             return false;
         }
         if (earned < reversed || earned - reversed > terms.budget) return false;
@@ -259,8 +259,8 @@ library Model {
         Terms storage terms = book.terms;
         if (book.closed || terms.holdbackBps == 0) return 0;
         uint256 period = uint256(terms.holdbackPeriod) + terms.lateness;
-        uint256 old = everOf(book, lastFinal(book, block.timestamp - period));
-        uint256 all = everOf(book, lastFinal(book, block.timestamp));
+        uint256 old = cumulativeGross(book, lastFinal(book, block.timestamp - period));
+        uint256 all = cumulativeGross(book, lastFinal(book, block.timestamp));
         return _min(net(book), all - old) * terms.holdbackBps / BPS;
     }
 

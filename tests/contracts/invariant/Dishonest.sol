@@ -3,10 +3,10 @@ pragma solidity 0.8.37;
 
 import {Book, Lie, Visit} from "./Books.sol";
 import {Disputes} from "./Disputes.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {ICases} from "contracts/interfaces/ICases.sol";
-import {Claim, Exhibit, Opening} from "contracts/libraries/Case.sol";
-import {Entry} from "contracts/libraries/MerkleLog.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Claim, Exhibit, Opening} from "contracts/evidence/EvidenceTypes.sol";
+import {IEvidenceTarget} from "contracts/interfaces/IEvidenceTarget.sol";
+import {Entry} from "contracts/log/MerkleLog.sol";
 
 /// Verifiers and publishers who lie together, forgers, slanderers and trespassers.
 abstract contract Dishonest is Disputes {
@@ -52,8 +52,8 @@ abstract contract Dishonest is Disputes {
         if (!found) return;
         Visit storage visit = book.visits[i];
         if (!_fits(book, visit.amount)) return;
-        uint256 index = _writeOutcome(book, _outcomeOf(book, visit), book.earned + visit.amount);
-        _note(book, "duplicate", index, visit.outcome);
+        uint256 position = _writeOutcome(book, _outcomeOf(book, visit), book.earned + visit.amount);
+        _note(book, "duplicate", position, visit.outcome);
     }
 
     /// 1: twice the price. 2: a touch that is none. 3: the wrong one of two touches. 4: a sum that
@@ -70,11 +70,11 @@ abstract contract Dishonest is Disputes {
         uint256 earned = book.earned + (how == 4 ? 2 * amount : amount);
         uint256 before = book.lastOutcome;
         entry.payload = _link(visit.transition, touch, before, book.outcomes + 1, earned);
-        uint256 index = visit.outcome = _writeOutcome(book, entry, earned);
-        if (how == 1) _note(book, "transition", index, visit.transition);
-        if (how == 2) _note(book, "touch", index, touch);
-        if (how == 3) _note(book, "touch_order", index, visit.touch);
-        if (how == 4) _note(book, "sum", index, before);
+        uint256 position = visit.outcome = _writeOutcome(book, entry, earned);
+        if (how == 1) _note(book, "transition", position, visit.transition);
+        if (how == 2) _note(book, "touch", position, touch);
+        if (how == 3) _note(book, "touch_order", position, visit.touch);
+        if (how == 4) _note(book, "sum", position, before);
     }
 
     /// A seed by which a lead is touched twice.
@@ -129,13 +129,13 @@ abstract contract Dishonest is Disputes {
     }
 
     /// What shows the lie; zero: it contradicts itself.
-    function _note(Book storage book, bytes32 kind, uint256 index, uint256 other)
+    function _note(Book storage book, bytes32 kind, uint256 position, uint256 other)
         private
         returns (Lie storage lie_)
     {
         lie_ = book.lies.push();
         lie_.kind = kind;
-        lie_.exhibits.push(index);
+        lie_.exhibits.push(position);
         if (other != 0) lie_.exhibits.push(other);
         ++counts["lied"];
     }
@@ -247,7 +247,15 @@ abstract contract Dishonest is Disputes {
         if (book.visits.length != 0) opening = _openingOf(book.visits[0]);
         bytes memory data = abi.encodeCall(
             evidence.disprove,
-            (ICases(escrow), book.id, kinds[(seed >> 24) % 8], size, exhibits, rival.id, opening)
+            (
+                IEvidenceTarget(escrow),
+                book.id,
+                kinds[(seed >> 24) % 8],
+                size,
+                exhibits,
+                rival.id,
+                opening
+            )
         );
         _try(stranger, address(evidence), data, false, false, "I14");
         ++counts["slandered"];
@@ -277,7 +285,7 @@ abstract contract Dishonest is Disputes {
     function _someEntry(Book storage book, uint256 seed) private view returns (uint256) {
         uint256 how = seed % 6;
         if (how == 0 || book.visits.length == 0) return (seed >> 8) % _entries.length;
-        if (how == 1) return book.statements[(seed >> 8) % book.statements.length].index;
+        if (how == 1) return book.statements[(seed >> 8) % book.statements.length].position;
         if (how == 2 && book.lastReversal != 0) return book.lastReversal;
         Visit storage visit = book.visits[(seed >> 8) % book.visits.length];
         if (how == 3) return visit.touch;
@@ -322,7 +330,7 @@ abstract contract Dishonest is Disputes {
         bytes memory data = abi.encodeCall(
             evidence.claim,
             (
-                ICases(escrow),
+                IEvidenceTarget(escrow),
                 book.id,
                 size,
                 _exhibit(visit.transition, size),

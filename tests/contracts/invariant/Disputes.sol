@@ -3,8 +3,8 @@ pragma solidity 0.8.37;
 
 import {Book, Filed, Lie, Statement, Visit} from "./Books.sol";
 import {Honest} from "./Honest.sol";
-import {ICases} from "contracts/interfaces/ICases.sol";
-import {Exhibit, Opening} from "contracts/libraries/Case.sol";
+import {Exhibit, Opening} from "contracts/evidence/EvidenceTypes.sol";
+import {IEvidenceTarget} from "contracts/interfaces/IEvidenceTarget.sol";
 
 /// Where owner and operator do not agree: disputes and rulings, disproofs, claims and what becomes
 /// of them, and where they do, the end by consent.
@@ -32,7 +32,7 @@ abstract contract Disputes is Honest {
 
     function _lastIndex(Book storage book) internal view returns (uint64) {
         uint256 count = book.statements.length;
-        return count == 0 ? 0 : uint64(book.statements[count - 1].index);
+        return count == 0 ? 0 : uint64(book.statements[count - 1].position);
     }
 
     /// An arbiter may rule whatever the rules allow, and try what they do not.
@@ -65,7 +65,7 @@ abstract contract Disputes is Honest {
         Book storage book = _books[i - 1];
         Lie storage lie = book.lies[(seed >> 8) % book.lies.length];
         if (lie.kind == "rival" && _books[_bookOf[lie.rivalId] - 1].closed) return;
-        bool legal = !book.retired && !book.closed && lie.exhibits[0] <= book.reach();
+        bool legal = !book.retired && !book.closed && lie.exhibits[0] <= book.lastSigned();
         if (_disprove(book, lie, legal)) ++counts[lie.kind];
     }
 
@@ -77,7 +77,7 @@ abstract contract Disputes is Honest {
         }
         bytes memory data = abi.encodeCall(
             evidence.disprove,
-            (ICases(escrow), book.id, lie.kind, size, exhibits, lie.rivalId, lie.opening)
+            (IEvidenceTarget(escrow), book.id, lie.kind, size, exhibits, lie.rivalId, lie.opening)
         );
         return _try(stranger, address(evidence), data, legal, false, "I14");
     }
@@ -108,7 +108,13 @@ abstract contract Disputes is Honest {
         uint64 size = _anchor();
         bytes memory data = abi.encodeCall(
             evidence.claim,
-            (ICases(escrow), book.id, size, _exhibit(visit.transition, size), _exhibit(touch, size))
+            (
+                IEvidenceTarget(escrow),
+                book.id,
+                size,
+                _exhibit(visit.transition, size),
+                _exhibit(touch, size)
+            )
         );
         bool legal = _mayClaim(book, number);
         bytes32 invariant = _isClaimed(book, number) ? bytes32("I4") : bytes32("I7");
@@ -160,25 +166,25 @@ abstract contract Disputes is Honest {
         Visit storage visit = _visitOf(book, filed.key);
         bool isInTime = block.timestamp > book.t2() && block.timestamp <= book.t4() && !book.closed
             && !filed.dropped;
-        bool isAnswered = visit.outcome != 0 && visit.outcome <= book.floor();
+        bool isAnswered = visit.outcome != 0 && visit.outcome <= book.lastFinal();
         bool isBeaten = _claimedTouch[book.id][filed.key] != visit.touch;
         if (isBeaten) {
             _refute(book, filed.key, "touch_order", visit.touch, isInTime);
         } else {
-            uint256 index = visit.outcome == 0 ? visit.transition : visit.outcome;
-            _refute(book, filed.key, "answered", index, isInTime && isAnswered);
+            uint256 position = visit.outcome == 0 ? visit.transition : visit.outcome;
+            _refute(book, filed.key, "answered", position, isInTime && isAnswered);
         }
     }
 
-    function _refute(Book storage book, bytes32 key, bytes32 kind, uint256 index, bool legal)
+    function _refute(Book storage book, bytes32 key, bytes32 kind, uint256 position, bool legal)
         private
     {
         uint64 size = _anchor();
         Exhibit[] memory exhibits = new Exhibit[](1);
-        exhibits[0] = _exhibit(index, size);
+        exhibits[0] = _exhibit(position, size);
         Opening memory none;
         bytes memory data = abi.encodeCall(
-            evidence.refute, (ICases(escrow), book.id, key, kind, size, exhibits, 0, none)
+            evidence.refute, (IEvidenceTarget(escrow), book.id, key, kind, size, exhibits, 0, none)
         );
         if (_try(stranger, address(evidence), data, legal, false, "I7")) ++counts[kind];
     }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {HostileToken} from "../mocks/HostileToken.sol";
+import {HostileToken} from "../support/HostileToken.sol";
 import {Book} from "./Books.sol";
 import {EscrowHandler} from "./EscrowHandler.sol";
 import {OddToken, SourToken} from "./Tokens.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Test} from "forge-std/Test.sol";
 
 /// The numbered invariants of the escrow. README.md says what each means, and the faults that were

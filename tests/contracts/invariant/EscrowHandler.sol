@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {HostileToken} from "../mocks/HostileToken.sol";
+import {HostileToken} from "../support/HostileToken.sol";
 import {Book, Payment, Statement} from "./Books.sol";
 import {Dishonest} from "./Dishonest.sol";
 import {OddToken, Receiver, SourToken} from "./Tokens.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 
 /// Everybody who can touch the escrow, acting at random; two tokens that turn bad and good again;
 /// and the clock.

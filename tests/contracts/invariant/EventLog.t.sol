@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {EventLogHandler} from "./EventLogHandler.sol";
-import {EventLog} from "contracts/EventLog.sol";
+import {EventLog} from "contracts/log/EventLog.sol";
 import {Test} from "forge-std/Test.sol";
 
 /// The numbered invariants of the event log; see README.md.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Fixture} from "../helpers/Fixture.sol";
-import {TestTree} from "../helpers/TestTree.sol";
-import {EventLog} from "contracts/EventLog.sol";
+import {Fixture} from "../support/Fixture.sol";
+import {TestTree} from "../support/TestTree.sol";
+import {EventLog} from "contracts/log/EventLog.sol";
 
 /// Publishers, former publishers and forgers at one log. The honest tree and a fork of it grow side
 /// by side; whoever publishes may show any of both. It keeps its own record of what was accepted.

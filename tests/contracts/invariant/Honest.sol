@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {HostileToken} from "../mocks/HostileToken.sol";
+import {HostileToken} from "../support/HostileToken.sol";
 import {Book, Visit} from "./Books.sol";
 import {Watch} from "./Watch.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {Entry} from "contracts/libraries/MerkleLog.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Entry} from "contracts/log/MerkleLog.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 /// What each party may do, now and then at the wrong time, with a wrong amount or by the wrong
 /// person. The books say before each call whether it must succeed.
@@ -259,7 +259,7 @@ abstract contract Honest is Watch {
 
     function _isLyingNow(Book storage book) internal view returns (bool) {
         return _hasLied(book) && !book.retired && !book.closed
-            && book.lies[book.lies.length - 1].exhibits[0] <= book.reach();
+            && book.lies[book.lies.length - 1].exhibits[0] <= book.lastSigned();
     }
 
     function _isClaimable(Book storage book) internal view returns (bool) {

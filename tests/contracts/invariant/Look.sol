@@ -17,19 +17,22 @@ abstract contract Look is World {
     }
 
     function _look(Book storage book) internal {
-        (uint256 paid, uint256 floor) = (escrow.paidOf(book.id), escrow.floorOf(book.id));
+        (uint256 paid, uint256 lastFinal) =
+            (escrow.paidOf(book.id), escrow.lastFinalPosition(book.id));
         if (paid != book.paid()) _break("I3", "money moved without an event");
         if (paid < book.lastPaid) _break("I3", "paid fell");
-        if (floor < book.lastFloor) _break("I3", "floor fell");
-        if (floor != book.floor()) _break("I7", "another statement is final");
-        if (escrow.reachOf(book.id) != book.reach()) _break("I7", "another statement is the last");
+        if (lastFinal < book.previousFinal) _break("I3", "lastFinal fell");
+        if (lastFinal != book.lastFinal()) _break("I7", "another statement is final");
+        if (escrow.lastSignedPosition(book.id) != book.lastSigned()) {
+            _break("I7", "another statement is the last");
+        }
         if (escrow.isRetired(book.id) != book.retired) _break("I14", "retired or not");
         _lookAtDues(book);
         bytes32 status = escrow.statusOf(book.id);
         if (status != book.status() || !_isLegal(book.lastStatus, status)) {
             _break("I8", string.concat(_text(book.lastStatus), " to ", _text(status)));
         }
-        (book.lastPaid, book.lastFloor, book.lastStatus) = (paid, floor, status);
+        (book.lastPaid, book.previousFinal, book.lastStatus) = (paid, lastFinal, status);
     }
 
     function _lookAtDues(Book storage book) private {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {HostileToken} from "../mocks/HostileToken.sol";
+import {HostileToken} from "../support/HostileToken.sol";
 
 /// A receiver of tokens that may refuse them, burn all gas, answer with a bomb, or call back.
 contract Receiver {

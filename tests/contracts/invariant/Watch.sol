@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {HostileToken} from "../mocks/HostileToken.sol";
+import {HostileToken} from "../support/HostileToken.sol";
 import {Book, Fate, Filed, Payment, Statement} from "./Books.sol";
 import {Look} from "./Look.sol";
 import {Donor, OddToken, Receiver} from "./Tokens.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
-import {Vault} from "contracts/Vault.sol";
-import {Entry} from "contracts/libraries/MerkleLog.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Vault} from "contracts/escrow/Vault.sol";
+import {Entry} from "contracts/log/MerkleLog.sol";
 import {Vm} from "forge-std/Vm.sol";
 
 /// Makes every call, reads the events it leaves into the books, compares them with what the books
@@ -148,15 +148,15 @@ abstract contract Watch is Look {
     }
 
     function _readPaid(Book storage book, Vm.Log memory log) private {
-        (uint64 index, uint256 amount, uint256 fee) =
+        (uint64 position, uint256 amount, uint256 fee) =
             abi.decode(log.data, (uint64, uint256, uint256));
-        if (book.isPlain() && !book.closed && _isNew(book, index)) {
-            (uint256 earned, uint256 reversed) = _totalsAt(index);
-            _take(book, index, earned, reversed);
+        if (book.isPlain() && !book.closed && _isNew(book, position)) {
+            (uint256 earned, uint256 reversed) = _totalsAt(position);
+            _take(book, position, earned, reversed);
         }
         address payee_ = address(uint160(uint256(log.topics[2])));
         if (payee_ != book.terms.payee) _break("I5", "another payee was paid");
-        if (index != book.floor()) _break("I7", "paid under a statement that is not final");
+        if (position != book.lastFinal()) _break("I7", "paid under a statement that is not final");
         if (book.paid() + amount + fee > book.entitled()) {
             _break("I7", "more was paid than is due");
         }
@@ -225,21 +225,21 @@ abstract contract Watch is Look {
     // ------------------------------------------------------------ statements
 
     function _readSettled(Book storage book, Vm.Log memory log) private {
-        (uint64 index, uint256 earned, uint256 reversed) =
+        (uint64 position, uint256 earned, uint256 reversed) =
             abi.decode(log.data, (uint64, uint256, uint256));
-        _take(book, index, earned, reversed);
+        _take(book, position, earned, reversed);
     }
 
     /// The escrow has taken a statement: was it one, and might it?
-    function _take(Book storage book, uint256 index, uint256 earned, uint256 reversed) private {
-        if (!_verified || !_isStated(book, index, earned, reversed)) {
+    function _take(Book storage book, uint256 position, uint256 earned, uint256 reversed) private {
+        if (!_verified || !_isStated(book, position, earned, reversed)) {
             _break("I7", "not a verified, anchored statement");
         }
-        if (!book.admits(index, earned, reversed)) {
-            _break(_whyNot(book, index, earned, reversed), "a statement was taken");
+        if (!book.admits(position, earned, reversed)) {
+            _break(_whyNot(book, position, earned, reversed), "a statement was taken");
         }
         Statement storage statement = book.statements.push();
-        (statement.index, statement.earned) = (index, earned);
+        (statement.position, statement.earned) = (position, earned);
         (statement.reversed, statement.statedAt) = (reversed, block.timestamp);
         statement.since = block.timestamp + book.terms.challengePeriod;
         ++_taken;
@@ -247,38 +247,38 @@ abstract contract Watch is Look {
         if (book.refunded != 0) ++counts["stated after a refund"];
     }
 
-    function _isStated(Book storage book, uint256 index, uint256 earned, uint256 reversed)
+    function _isStated(Book storage book, uint256 position, uint256 earned, uint256 reversed)
         private
         view
         returns (bool)
     {
-        if (index >= _entries.length) return false;
-        (uint256 loggedEarned, uint256 loggedReversed) = _totalsAt(index);
-        return _entries[index].kind == "settlement" && _entries[index].subject == book.id
+        if (position >= _entries.length) return false;
+        (uint256 loggedEarned, uint256 loggedReversed) = _totalsAt(position);
+        return _entries[position].kind == "settlement" && _entries[position].subject == book.id
             && earned == loggedEarned && reversed == loggedReversed;
     }
 
     /// The invariant that is broken if such a statement is taken.
-    function _whyNot(Book storage book, uint256 index, uint256 earned, uint256 reversed)
+    function _whyNot(Book storage book, uint256 position, uint256 earned, uint256 reversed)
         private
         view
         returns (bytes32)
     {
         if (book.retired) return "I14";
         if (book.closed) return "I8";
-        if (index <= book.floor()) return "I3";
+        if (position <= book.lastFinal()) return "I3";
         uint256 unit = book.terms.unitPrice;
         bool isPriced = book.terms.revenueShareBps != 0 || (earned % unit | reversed % unit) == 0;
         return isPriced && earned - reversed <= book.terms.budget ? bytes32("I7") : bytes32("I5");
     }
 
-    function _isNew(Book storage book, uint256 index) internal view returns (bool) {
+    function _isNew(Book storage book, uint256 position) internal view returns (bool) {
         uint256 count = book.statements.length;
-        return count == 0 || book.statements[count - 1].index != index;
+        return count == 0 || book.statements[count - 1].position != position;
     }
 
-    function _totalsAt(uint256 index) internal view returns (uint256, uint256) {
-        uint256 payload = uint256(_entries[index].payload);
+    function _totalsAt(uint256 position) internal view returns (uint256, uint256) {
+        uint256 payload = uint256(_entries[position].payload);
         return (payload >> 176, payload >> 96 & type(uint80).max);
     }
 
@@ -287,16 +287,20 @@ abstract contract Watch is Look {
     }
 
     function _readPending(Book storage book, Vm.Log memory log) private {
-        (uint64 index, uint64 resolvesAt) = abi.decode(log.data, (uint64, uint64));
-        if (book.pending() == 0 || index != _last(book).index || resolvesAt != _last(book).since) {
+        (uint64 position, uint64 resolvesAt) = abi.decode(log.data, (uint64, uint64));
+        if (
+            book.pending() == 0 || position != _last(book).position
+                || resolvesAt != _last(book).since
+        ) {
             _break("I7", "a statement is pending that should not be");
         }
     }
 
     function _readFinal(Book storage book, Vm.Log memory log) private {
-        (uint64 index, uint256 net, uint64 since) = abi.decode(log.data, (uint64, uint256, uint64));
+        (uint64 position, uint256 net, uint64 since) =
+            abi.decode(log.data, (uint64, uint256, uint64));
         uint256 i = book.lastFinal(block.timestamp);
-        bool isRight = i != 0 && book.statements[i - 1].index == index
+        bool isRight = i != 0 && book.statements[i - 1].position == position
             && book.statements[i - 1].since == since && book.netOf(i) == net;
         if (!isRight) _break("I7", "a statement was final that should not be");
         ++counts["final"];

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Fixture} from "../helpers/Fixture.sol";
+import {Fixture} from "../support/Fixture.sol";
 import {Book, Visit} from "./Books.sol";
 import {OddToken, Receiver, SourToken} from "./Tokens.sol";
-import {Evidence} from "contracts/Evidence.sol";
-import {OutcomeEscrow} from "contracts/OutcomeEscrow.sol";
+import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Evidence} from "contracts/evidence/Evidence.sol";
+import {Exhibit, Opening} from "contracts/evidence/EvidenceTypes.sol";
 import {IIdentityRegistry} from "contracts/interfaces/IAgentRegistries.sol";
-import {Exhibit, Opening} from "contracts/libraries/Case.sol";
-import {Entry} from "contracts/libraries/MerkleLog.sol";
-import {Terms} from "contracts/libraries/Terms.sol";
+import {Entry} from "contracts/log/MerkleLog.sol";
+import {Terms} from "contracts/terms/Terms.sol";
 
 /// Two tokens, the people, and the log with every entry that it truly or falsely has. All contracts
 /// are of one owner and for one outcome, each of an operator of its own: they compete.
@@ -116,8 +116,8 @@ abstract contract World is Fixture {
 
     // ------------------------------------------------------------ the log
 
-    function _write(Entry memory entry) internal returns (uint256 index) {
-        index = _append(entry);
+    function _write(Entry memory entry) internal returns (uint256 position) {
+        position = _append(entry);
         _entries.push(entry);
     }
 
@@ -138,11 +138,11 @@ abstract contract World is Fixture {
         if (size != tree.size()) size = _publish();
     }
 
-    function _exhibit(uint256 index, uint64 size) internal view returns (Exhibit memory) {
+    function _exhibit(uint256 position, uint64 size) internal view returns (Exhibit memory) {
         return Exhibit({
-            index: uint64(index),
-            entry: abi.encode(_entries[index]),
-            proof: tree.inclusionProof(index, size)
+            position: uint64(position),
+            entry: abi.encode(_entries[position]),
+            proof: tree.inclusionProof(position, size)
         });
     }
 
@@ -228,10 +228,10 @@ abstract contract World is Fixture {
     /// Writes an outcome with this amount, true or not, and continues from its sum.
     function _writeOutcome(Book storage book, Entry memory entry, uint256 earned)
         internal
-        returns (uint256 index)
+        returns (uint256 position)
     {
-        index = _write(entry);
-        (book.lastOutcome, book.earned) = (index, earned);
+        position = _write(entry);
+        (book.lastOutcome, book.earned) = (position, earned);
         ++book.outcomes;
     }
 
@@ -248,7 +248,7 @@ abstract contract World is Fixture {
     /// Takes an outcome back because of this event, true or not.
     function _writeReversal(Book storage book, Visit storage visit, uint256 happened)
         internal
-        returns (uint256 index)
+        returns (uint256 position)
     {
         Entry memory entry = _blank("outcome.reversed", book.id, visit.lead);
         entry.label = book.terms.outcome;
@@ -258,8 +258,8 @@ abstract contract World is Fixture {
         ++book.reversals;
         entry.payload =
             _link(visit.outcome, happened, book.lastReversal, book.reversals, book.reversed);
-        index = _write(entry);
-        (book.lastReversal, visit.reversed) = (index, true);
+        position = _write(entry);
+        (book.lastReversal, visit.reversed) = (position, true);
     }
 
     /// What the log says of the contract so far.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Wallet} from "../mocks/Wallet.sol";
+import {Wallet} from "../support/Wallet.sol";
 import {IERC721Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import {IReputationRegistry} from "contracts/interfaces/IAgentRegistries.sol";
 import {IdentityRegistry, ReputationRegistry} from "contracts/local/AgentRegistries.sol";

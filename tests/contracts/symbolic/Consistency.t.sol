@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {MerkleHarness} from "../helpers/MerkleHarness.sol";
+import {MerkleHarness} from "../support/MerkleHarness.sol";
 import {Proof} from "./Proof.sol";
 
 /// For every tree of up to four leaves and every proof: a root is accepted only if

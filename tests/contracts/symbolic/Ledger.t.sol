@@ -2,24 +2,24 @@
 pragma solidity 0.8.37;
 
 import {Proof} from "./Proof.sol";
-import {Balance, Deal, newBalance, newDeal} from "contracts/libraries/Ledger.sol";
+import {Balance, Config, newBalance, newConfig} from "contracts/escrow/Ledger.sol";
 
 /// For every value of their arguments: a contract's words keep apart what they hold.
 contract LedgerProofs is Proof {
     function check_newBalanceHoldsWhatItIsGiven(uint80 budget, uint40 endsAt) external pure {
         Balance balance = newBalance(budget, endsAt);
         assert(balance.budget() == budget && balance.endsAt() == endsAt);
-        assert(balance.paid() == 0 && balance.floor() == 0);
+        assert(balance.paid() == 0 && balance.lastFinal() == 0);
     }
 
-    /// Whatever the word held before, a settlement changes `paid` and `floor` alone.
-    function check_settlementChangesPaidAndFloorAlone(uint256 word, uint80 paid, uint40 floor)
+    /// Whatever the word held before, a settlement changes `paid` and `lastFinal` alone.
+    function check_settlementChangesPaidAndFloorAlone(uint256 word, uint80 paid, uint40 lastFinal)
         external
         pure
     {
         Balance before = Balance.wrap(word);
-        Balance balance = before.settled(paid, floor);
-        assert(balance.paid() == paid && balance.floor() == floor);
+        Balance balance = before.withSettlement(paid, lastFinal);
+        assert(balance.paid() == paid && balance.lastFinal() == lastFinal);
         assert(balance.budget() == before.budget() && balance.endsAt() == before.endsAt());
     }
 
@@ -28,7 +28,7 @@ contract LedgerProofs is Proof {
         Balance before = Balance.wrap(word);
         Balance balance = before.withBudget(budget);
         assert(balance.budget() == budget && balance.paid() == before.paid());
-        assert(balance.floor() == before.floor() && balance.endsAt() == before.endsAt());
+        assert(balance.lastFinal() == before.lastFinal() && balance.endsAt() == before.endsAt());
     }
 
     /// A closing changes `endsAt` alone.
@@ -36,15 +36,18 @@ contract LedgerProofs is Proof {
         Balance before = Balance.wrap(word);
         Balance balance = before.withEnd(endsAt);
         assert(balance.endsAt() == endsAt && balance.budget() == before.budget());
-        assert(balance.paid() == before.paid() && balance.floor() == before.floor());
+        assert(balance.paid() == before.paid() && balance.lastFinal() == before.lastFinal());
     }
 
     /// A flag is set for good and touches neither payee nor price.
-    function check_flagIsSetAlone(address payee, uint80 unit, uint16 flags, uint16 flag)
+    function check_flagIsSetAlone(address payee, uint80 priceStep, uint16 flags, uint16 flag)
         external
         pure
     {
-        Deal deal = newDeal(payee, unit, flags).withFlag(flag);
-        assert(deal.payee() == payee && deal.unit() == unit && deal.flags() == flags | flag);
+        Config config = newConfig(payee, priceStep, flags).withFlag(flag);
+        assert(
+            config.payee() == payee && config.priceStep() == priceStep
+                && config.flags() == flags | flag
+        );
     }
 }

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Proof} from "./Proof.sol";
-import {Release} from "contracts/libraries/Release.sol";
+import {Release} from "contracts/escrow/Release.sol";
 
 /// For every value of their arguments: the arithmetic of payouts is the formulas whose properties
 /// scripts/assurance/lemmas.py proves over the integers, and nothing in it leaves 256 bits.
@@ -36,7 +36,7 @@ contract ReleaseProofs is Proof {
     {
         vm.assume(holdbackBps <= BPS);
         uint256 counted = young < net ? young : net;
-        assert(Release.heldOf(net, young, holdbackBps) == counted * holdbackBps / BPS);
+        assert(Release.heldBack(net, young, holdbackBps) == counted * holdbackBps / BPS);
     }
 
     /// A bucket only leaks, and not without time.
@@ -45,8 +45,8 @@ contract ReleaseProofs is Proof {
         pure
     {
         vm.assume(period != 0);
-        assert(Release.leaked(level, elapsed, cap, period) <= level);
-        assert(Release.leaked(level, 0, cap, period) == level);
+        assert(Release.levelAfter(level, elapsed, cap, period) <= level);
+        assert(Release.levelAfter(level, 0, cap, period) == level);
     }
 
     /// A full bucket is empty after a whole period.
@@ -55,6 +55,6 @@ contract ReleaseProofs is Proof {
         pure
     {
         vm.assume(period != 0 && level <= cap / 2);
-        assert(Release.leaked(level, period, cap, period) == 0);
+        assert(Release.levelAfter(level, period, cap, period) == 0);
     }
 }

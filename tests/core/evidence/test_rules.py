@@ -1,4 +1,4 @@
-"""What entries prove: nothing against an honest log, and what the shared cases say."""
+"""The decision of cases: none holds against an honest log; the shared cases hold as in Solidity."""
 
 import json
 from collections import Counter
@@ -21,11 +21,10 @@ from orchestrator.core.evidence.exhibits import (
     Claim,
     EscrowRecord,
     Exhibit,
-    Words,
     escrow_record_of,
-    read,
 )
-from orchestrator.core.evidence.rules import check_disproof, check_refutation, claim_of, contradicts
+from orchestrator.core.evidence.rules import check_disproof, check_refutation, claim_of, disproves
+from orchestrator.core.hexadecimal import from_hex
 from orchestrator.core.kinds import decode
 from orchestrator.core.merkle import leaf_hash, verify_inclusion
 from orchestrator.core.opening import EventOpening
@@ -40,15 +39,15 @@ def exhibits_of(found: History) -> list[Exhibit]:
     return [Exhibit(at, item.data) for at, item in enumerate(found.public)]
 
 
-def beaten(found: History, shown: list[Exhibit], transition: int) -> Iterator[Case]:
-    """Every rival case, without its accused, that true entries make about a transition."""
+def rival_cases(found: History, shown: list[Exhibit], transition: int) -> Iterator[Case]:
+    """Yield every rival case, without its first exhibit, that true entries make of a transition."""
     entries = [record.entry for record in found.records]
     touches = [at for at, entry in enumerate(entries) if entry.kind == "touch"]
     opened = {
         entry.subject: at for at, entry in enumerate(entries) if entry.kind == "contract.opened"
     }
     opening = found.records[transition].opening
-    for rival, touch in product(found.docket, touches):
+    for rival, touch in product(found.contracts, touches):
         before = entries[touch].value - 1
         for more in ([], [transition], [before], [transition, before], [before, transition]):
             if min(more, default=0) < 0 or rival not in opened:
@@ -64,29 +63,29 @@ def beaten(found: History, shown: list[Exhibit], transition: int) -> Iterator[Ca
 
 
 def disproofs(found: History) -> Iterator[Case]:
-    """Every case that true entries make against a contract, a few odd rival cases apart."""
+    """Yield every case that true entries make against a contract, a few odd rival cases apart."""
     shown = exhibits_of(found)
-    overs, backs = (
+    overs, reversals = (
         [shown[at] for at, record in enumerate(found.records) if record.entry.kind == kind]
         for kind in ("outcome.over", "outcome.reversed")
     )
-    name = next(iter(found.docket))
+    name = next(iter(found.contracts))
     for pair in product(shown, shown):
         yield Case(name, "clock", pair)
     for at, (entry, _) in enumerate(found.records):
         is_about = entry.kind in ("settlement", "contract.opened")
         name = entry.subject if is_about else entry.actor
-        if name not in found.docket:
+        if name not in found.contracts:
             continue
         for kind in ("transition", "sum", "reversal"):
             yield Case(name, kind, (shown[at],))
         for kind in ("duplicate", "transition", "touch", "touch_order", "sum", "reversal"):
             yield from (Case(name, kind, (shown[at], other)) for other in shown)
         if entry.kind in ("outcome", "settlement"):
-            yield from (Case(name, "sum", (shown[at], *two)) for two in product(overs, backs))
+            yield from (Case(name, "sum", (shown[at], *two)) for two in product(overs, reversals))
         if entry.kind in ("outcome", "outcome.over"):
             transition = unpack_outcome(entry.payload).transition
-            for case in beaten(found, shown, transition):
+            for case in rival_cases(found, shown, transition):
                 yield case._replace(contract_id=name, exhibits=(shown[at], *case.exhibits))
 
 
@@ -95,13 +94,13 @@ def test_no_true_entries_disprove_an_honest_verifier() -> None:
 
     @examples(100)
     @given(histories())
-    def accuse(found: History) -> None:
-        docket = found.vouched()
+    def try_disproofs(found: History) -> None:
+        contracts = found.signed()
         for case in disproofs(found):
-            assert not contradicts(case, docket), case
+            assert not disproves(case, contracts), case
             tried[case.kind] += 1
 
-    accuse()
+    try_disproofs()
     assert min(tried.values()) >= 2_000, tried
     assert len(tried) == 8
 
@@ -112,7 +111,7 @@ def test_no_true_entries_refute_a_claim_that_the_log_gives() -> None:
     @examples(100)
     @given(histories())
     def refute(found: History) -> None:
-        docket, shown = found.vouched(), exhibits_of(found)
+        contracts, shown = found.signed(), exhibits_of(found)
         touches, openings = (
             [shown[at] for at, record in enumerate(found.records) if record.entry.kind == kind]
             for kind in ("touch", "contract.opened")
@@ -121,8 +120,8 @@ def test_no_true_entries_refute_a_claim_that_the_log_gives() -> None:
             if entry.kind not in ("outcome", "outcome.over"):
                 continue
             said = unpack_outcome(entry.payload)
-            standing = docket[entry.actor]
-            claim = claim_of(standing, shown[said.transition], shown[said.touch])
+            record = contracts[entry.actor]
+            claim = claim_of(record, shown[said.transition], shown[said.touch])
             assert claim == Claim(
                 entry.subject, entry.value, said.transition, said.touch, entry.time_ms
             )
@@ -130,17 +129,17 @@ def test_no_true_entries_refute_a_claim_that_the_log_gives() -> None:
                 *(Case(entry.actor, "touch_order", (other,)) for other in shown),
                 *(Case(entry.actor, "answered", (other,)) for other in shown),
                 *(
-                    Case(entry.actor, "taken", (gift, touch, opened), rival)
-                    for rival in docket
+                    Case(entry.actor, "taken", (other, touch, opened), rival)
+                    for rival in contracts
                     if rival != entry.actor
-                    for gift in shown[said.transition + 1 :][:2]
+                    for other in shown[said.transition + 1 :][:2]
                     for touch, opened in product(touches, openings)
                 ),
-                *beaten(found, shown, said.transition),
+                *rival_cases(found, shown, said.transition),
             ]
             # Whatever is final for others; for itself, this very outcome would answer.
-            final = found.vouched(floor=len(shown) - 1)
-            others = {**final, entry.actor: standing}
+            final = found.signed(last_final=len(shown) - 1)
+            others = {**final, entry.actor: record}
             for case in cases:
                 tried[case.kind] += 1
                 assert not is_refuted(case._replace(contract_id=entry.actor), claim, others)
@@ -150,67 +149,65 @@ def test_no_true_entries_refute_a_claim_that_the_log_gives() -> None:
     assert set(tried) == set(REFUTATIONS)
 
 
-def is_refuted(case: Case, claim: Claim, docket: dict[bytes, EscrowRecord]) -> bool:
+def is_refuted(case: Case, claim: Claim, contracts: dict[bytes, EscrowRecord]) -> bool:
     try:
-        check_refutation(case, claim, docket)
+        check_refutation(case, claim, contracts)
     except EvidenceError:
         return False
     return True
 
 
-# --- The cases that forge judges too --------------------------------------------------------------
+# --- The cases that forge decides too -------------------------------------------------------------
 
 
 FILE = json.loads((Path(__file__).resolve().parents[2] / "vectors" / "evidence.json").read_text())
 ABI = [member.split(" ")[0] for member in TERMS_TYPE[len("Terms(") : -1].split(",")]
 
 
-def unhex(text: str) -> bytes:
-    return bytes.fromhex(text[2:])
-
-
-def docket_of(row: dict[str, Any]) -> dict[bytes, EscrowRecord]:
-    """What the escrow says of all contracts; `reach` and `floor` are the one's in question."""
+def contracts_of(row: dict[str, Any]) -> dict[bytes, EscrowRecord]:
+    """Return the records of all contracts; the row's positions are those of its contract."""
     found = {}
-    own = unhex(row.get("contract_id", "0x"))
+    own = from_hex(row.get("contract_id", "0x"))
     for contract in FILE["contracts"]:
-        name = unhex(contract["contract_id"])
+        name = from_hex(contract["contract_id"])
         found[name] = escrow_record_of(
-            Terms.from_abi(abi_decode(ABI, unhex(contract["terms"]))),
+            Terms.from_abi(abi_decode(ABI, from_hex(contract["terms"]))),
             name,
             contract["opening_number"],
             contract["closed_at_s"],
-            row.get("reach", 0),
-            row.get("floor", 0) if name == own else row.get("rival_floor", 0),
+            row.get("last_signed", 0),
+            row.get("last_final", 0) if name == own else row.get("rival_last_final", 0),
         )
     return found
 
 
 def exhibits_in(row: dict[str, Any]) -> tuple[Exhibit, ...]:
-    shown = zip(row["indexes"], row["entries"], row["proofs"], strict=True)
-    return tuple(Exhibit(at, unhex(entry), tuple(map(unhex, proof))) for at, entry, proof in shown)
+    shown = zip(row["positions"], row["entries"], row["proofs"], strict=True)
+    return tuple(
+        Exhibit(at, from_hex(entry), tuple(map(from_hex, proof))) for at, entry, proof in shown
+    )
 
 
 def case_in(row: dict[str, Any]) -> Case:
     return Case(
-        unhex(row["contract_id"]),
+        from_hex(row["contract_id"]),
         row["kind"],
         exhibits_in(row),
-        unhex(row["rival_id"]),
+        from_hex(row["rival_id"]),
         EventOpening(
-            ascii_text(unhex(row["opening_from_state"])),
+            ascii_text(from_hex(row["opening_from_state"])),
             row["opening_nth"],
             row["opening_received_ms"],
-            unhex(row["opening_request_hash"]),
-            unhex(row["opening_commitment"]),
+            from_hex(row["opening_request_hash"]),
+            from_hex(row["opening_commitment"]),
         ),
     )
 
 
-def error_of(judge: Callable[[], object]) -> str:
-    """The Solidity name of the error by which a case is refused; "" if it holds."""
+def error_of(decide: Callable[[], object]) -> str:
+    """Return the Solidity name of the error by which a case is refused; "" if it holds."""
     try:
-        judge()
+        decide()
     except EvidenceError as error:
         return "".join(map(str.capitalize, error.code.split("-")))
     return ""
@@ -225,33 +222,33 @@ def rows(table: str) -> list[Any]:
 
 @pytest.mark.parametrize("row", rows("disproofs"))
 def test_disproofs(row: dict[str, Any]) -> None:
-    docket = docket_of(row)
-    assert error_of(lambda: check_disproof(case_in(row), docket)) == row["error"]
-    assert contradicts(case_in(row), docket) is (row["error"] == "")
+    contracts = contracts_of(row)
+    assert error_of(lambda: check_disproof(case_in(row), contracts)) == row["error"]
+    assert disproves(case_in(row), contracts) is (row["error"] == "")
 
 
 @pytest.mark.parametrize("row", rows("refutations"))
 def test_refutations(row: dict[str, Any]) -> None:
-    docket = docket_of(row)
+    contracts = contracts_of(row)
     claim = Claim(
-        unhex(row["claim_lead"]),
+        from_hex(row["claim_lead"]),
         int(row["claim_amount"], 16),
         row["claim_transition"],
         row["claim_touch"],
         row["claim_time_ms"],
     )
-    assert error_of(lambda: check_refutation(case_in(row), claim, docket)) == row["error"]
-    rules_ = docket[unhex(row["contract_id"])].rules
-    assert claim.key(rules_) == unhex(row["claim_key"])
+    assert error_of(lambda: check_refutation(case_in(row), claim, contracts)) == row["error"]
+    rules_ = contracts[from_hex(row["contract_id"])].rules
+    assert claim.key(rules_) == from_hex(row["claim_key"])
 
 
 @pytest.mark.parametrize("row", rows("claims"))
 def test_claims(row: dict[str, Any]) -> None:
-    standing = docket_of(row)[unhex(row["contract_id"])]
+    record = contracts_of(row)[from_hex(row["contract_id"])]
     transition, touch = exhibits_in(row)
-    assert error_of(lambda: claim_of(standing, transition, touch)) == row["error"]
+    assert error_of(lambda: claim_of(record, transition, touch)) == row["error"]
     if not row["error"]:
-        claim = claim_of(standing, transition, touch)
+        claim = claim_of(record, transition, touch)
         entered = decode(transition.entry)
         assert claim == Claim(
             entered.subject,
@@ -260,7 +257,7 @@ def test_claims(row: dict[str, Any]) -> None:
             touch.position,
             entered.time_ms,
         )
-        assert claim.key(standing.rules) == unhex(row["key"])
+        assert claim.key(record.rules) == from_hex(row["key"])
 
 
 def test_every_kind_holds_and_is_refused_somewhere() -> None:
@@ -275,7 +272,7 @@ def test_the_exhibits_stand_in_their_trees(table: str) -> None:
     for row in FILE[table]:
         for shown in exhibits_in(row):
             leaf = leaf_hash(shown.entry)
-            verify_inclusion(leaf, shown.position, row["size"], shown.proof, unhex(row["root"]))
+            verify_inclusion(leaf, shown.position, row["size"], shown.proof, from_hex(row["root"]))
 
 
 @pytest.mark.parametrize(
@@ -291,28 +288,13 @@ def test_the_exhibits_stand_in_their_trees(table: str) -> None:
 def test_what_is_no_case(changes: dict[str, Any], error: str) -> None:
     row = next(row for row in FILE["disproofs"] if row["error"] == "")
     case = case_in(row)._replace(**changes)
-    assert error_of(lambda: check_disproof(case, docket_of(row))) == error
-
-
-def test_a_case_takes_its_proofs() -> None:
-    case = case_in(FILE["disproofs"][0])
-    proven = case.with_proofs(lambda position: [position.to_bytes(32)])
-    assert [item.proof for item in proven.exhibits] == [
-        (item.position.to_bytes(32),) for item in case.exhibits
-    ]
-    assert [item[:2] for item in proven.exhibits] == [item[:2] for item in case.exhibits]
+    assert error_of(lambda: check_disproof(case, contracts_of(row))) == error
 
 
 @pytest.mark.parametrize("data", [bytes(256), b"\xff" * 256])
-def test_any_bytes_are_some_words(data: bytes) -> None:
-    docket = docket_of({"reach": 9, "floor": 9})
-    for name in docket:
+def test_bytes_that_are_no_entry_prove_nothing(data: bytes) -> None:
+    contracts = contracts_of({"last_signed": 9, "last_final": 9})
+    for name in contracts:
         for kind in DISPROOFS:
             case = Case(name, kind, (Exhibit(9, data), Exhibit(8, data)))
-            assert not contradicts(case, docket)
-    facts = read(3, data)
-    assert encode_words(facts) == data
-
-
-def encode_words(facts: Words) -> bytes:
-    return b"".join(facts[1:6]) + b"".join(number.to_bytes(32) for number in facts[6:])
+            assert not disproves(case, contracts)

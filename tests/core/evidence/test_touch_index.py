@@ -1,4 +1,4 @@
-"""The quick finder gives what the plain rule gives, whatever the times."""
+"""The index gives what the plain rule gives, for any times."""
 
 from typing import Any, NamedTuple
 
@@ -23,17 +23,17 @@ ASKED = st.tuples(st.integers(0, 30), st.integers(0, 130), TIMES)
 def test_it_finds_what_the_rule_says(
     times: list[int], opens_at_ms: int, asked: list[tuple[int, int, int]]
 ) -> None:
-    trail: list[TouchAt] = []
-    counting, terms = TouchIndex(opens_at_ms), Terms(opens_at_ms)
+    touches: list[TouchAt] = []
+    index, terms = TouchIndex(opens_at_ms), Terms(opens_at_ms)
     left = list(enumerate(times))
     for more, transition, at_ms in asked:
-        trail += [TouchAt(2 * n, time_ms) for n, time_ms in left[:more]]
+        touches += [TouchAt(2 * n, time_ms) for n, time_ms in left[:more]]
         del left[:more]
-        counting.take(trail)
-        below = [touch for touch in trail if touch.position < transition]
+        index.extend(touches)
+        below = [touch for touch in touches if touch.position < transition]
         first = qualifying_touch(below, terms, at_ms, "first_touch")
         last = qualifying_touch(below, terms, at_ms, "last_touch")
-        assert (counting.first(transition, at_ms), counting.last(transition, at_ms)) == (
+        assert (index.first(transition, at_ms), index.last(transition, at_ms)) == (
             first, last,
         )  # fmt: skip
 
@@ -52,10 +52,10 @@ class Counted(list[TouchAt]):
 def test_a_descent_is_short(step: int) -> None:
     """Times that rise, so that the last touch up to a time stands far down."""
     size = 1 << 14
-    counting = TouchIndex(0)
-    counting.take([TouchAt(n, size + step * n) for n in range(size)])
-    looked = counting._touches = Counted(counting._touches)
-    found = counting.last(size, size)
+    index = TouchIndex(0)
+    index.extend([TouchAt(n, size + step * n) for n in range(size)])
+    looked = index._touches = Counted(index._touches)
+    found = index.last(size, size)
     assert found is not None
     assert found.position == (0 if step == 1 else size - 1)
     assert looked.count_ <= 8 * 14

@@ -1,4 +1,4 @@
-"""assurance/prove: what it takes for proven is proven, and its faults are still in the sources."""
+"""assurance/prove: only halmos's proofs count, and its faults are still in the sources."""
 
 import json
 import subprocess
@@ -22,19 +22,19 @@ def test_every_proof_is_known_by_its_name() -> None:
 def test_every_fault_can_be_planted(tmp_path: Path) -> None:
     prove.copy_with_faults(tmp_path)
     for fault in prove.FAULTS:
-        text = (tmp_path / prove.LIBRARIES / f"{fault.file}.sol").read_text()
+        text = (tmp_path / prove.CONTRACTS / f"{fault.file}.sol").read_text()
         assert not fault.new or fault.new in text
-        assert text != (ROOT / prove.LIBRARIES / f"{fault.file}.sol").read_text()
+        assert text != (ROOT / prove.CONTRACTS / f"{fault.file}.sol").read_text()
 
 
 def test_stale_fault_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prove, "FAULTS", (prove.Fault("Release", "no such code", ""),))
+    monkeypatch.setattr(prove, "FAULTS", (prove.Fault("escrow/Release", "no such code", ""),))
     with pytest.raises(prove.ProofError, match="has not exactly one 'no such code' any more"):
         prove.copy_with_faults(tmp_path)
 
 
 class Halmos:
-    """A halmos that reports what it is told to."""
+    """A halmos that reports the given codes."""
 
     def __init__(self, codes: dict[str, int]) -> None:
         self.codes = codes
@@ -57,7 +57,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_what_halmos_leaves_out_is_no_proof(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_omitted_proof_is_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "run", Halmos({"check_one": 0, "check_two": 2}))
     assert prove.prove(project) == {"check_one": 0, "check_two": 2}
     monkeypatch.setattr(subprocess, "run", Halmos({"check_one": 0}))

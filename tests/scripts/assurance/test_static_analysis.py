@@ -1,4 +1,4 @@
-"""assurance/static_analysis: what Slither finds is compared place by place."""
+"""assurance/static_analysis: findings and accepted places are compared one by one."""
 
 import shutil
 from pathlib import Path
@@ -56,10 +56,10 @@ def test_finding_is_named_by_its_place(project: Path) -> None:
     ],
 )
 def test_code_that_slither_left_out_is_no_clean_result(line: str) -> None:
-    said = "INFO:Detectors:\n{}\nINFO:Slither:. analyzed (3 contracts), 0 result(s) found\n"
-    require_whole(said.format("Detector: assembly"))
+    output = "INFO:Detectors:\n{}\nINFO:Slither:. analyzed (3 contracts), 0 result(s) found\n"
+    require_whole(output.format("Detector: assembly"))
     with pytest.raises(AnalysisError, match="left code out") as raised:
-        require_whole(said.format(line))
+        require_whole(output.format(line))
     assert str(raised.value).endswith(f":\n{line}")
 
 

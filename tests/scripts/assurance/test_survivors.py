@@ -1,4 +1,4 @@
-"""assurance/survivors: what is written of mutants is read again, and none of them is lost."""
+"""assurance/survivors: the document is read as it was written, and no mutant is lost."""
 
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ def test_a_survivor_that_is_not_found_is_not_lost(changed: dict[str, Any]) -> No
 
 
 def test_what_was_never_run_cannot_be_run_again() -> None:
-    with pytest.raises(SurvivorsError, match="nothing is said of First: run it without --again"):
+    with pytest.raises(SurvivorsError, match="there is no part on First: run it without --again"):
         Last.of("First", DOCUMENT)
 
 

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
+
+/// @dev The stage of a contract's claims, of all together.
+enum ClaimsStatus {
+    Filed,
+    Disputed,
+    Ruled
+}
+
+/// @dev The statements and claims of a guarded contract, and of a plain one that was closed. Four
+/// slots and the history: a statement touches the first two, a release under a rate cap the third.
+struct GuardedRecord {
+    // The last final statement, and the sum that rulings have added to its net.
+    uint80 earned;
+    uint80 reversed;
+    int88 adjustment;
+    // The pending statement. It becomes final when `resolvesAt` has passed. Position zero means
+    // that there is none.
+    uint80 pendingEarned;
+    uint80 pendingReversed;
+    uint40 pendingPosition;
+    uint40 resolvesAt;
+    bool ownerDisputed;
+    bool operatorDisputed;
+    // The sum of the claims that stand, and the leaky bucket of the rate cap.
+    uint80 claimed;
+    uint80 capLevel;
+    uint40 capUpdatedAt;
+    ClaimsStatus claimsStatus;
+    // The most that is paid of the claims, once they are Ruled.
+    uint80 claimsLimit;
+    // The sum of all amounts by which rulings have lowered the gross.
+    uint88 rulingReductions;
+    // The cumulative gross of each final statement, by the second since which it is final.
+    // Reversals and rulings do not lower it.
+    Checkpoints.Trace208 grossHistory;
+}
+
+using GuardedRecordLibrary for GuardedRecord global;
+
+/// @title Reads of a contract's record
+/// @dev A statement whose time has passed counts as final before it is stored as such: every read
+/// takes account of a matured statement.
+///
+/// Assumptions: amounts fit 80 bits and times 40, by the terms rules.
+library GuardedRecordLibrary {
+    using Checkpoints for Checkpoints.Trace208;
+    using SafeCast for uint256;
+
+    /// Returns true if a statement can still be disputed or disproved.
+    function isPending(GuardedRecord storage self) internal view returns (bool) {
+        return self.pendingPosition != 0 && block.timestamp <= self.resolvesAt;
+    }
+
+    /// Returns true if a statement's time has passed and it is not yet stored as final.
+    function isMatured(GuardedRecord storage self) internal view returns (bool) {
+        return self.pendingPosition != 0 && block.timestamp > self.resolvesAt;
+    }
+
+    /// Returns the final payable amount without claims.
+    function net(GuardedRecord storage self, uint256 budget) internal view returns (uint256) {
+        if (self.isMatured()) return self.pendingNet(budget);
+        return _net(self.earned, self.reversed, self.adjustment, budget);
+    }
+
+    /// Returns the payable amount without claims that holds if the pending statement becomes final.
+    function pendingNet(GuardedRecord storage self, uint256 budget)
+        internal
+        view
+        returns (uint256)
+    {
+        return _net(self.pendingEarned, self.pendingReversed, self.adjustment, budget);
+    }
+
+    /// Returns the most that can be payable without claims and rulings.
+    function highestNet(GuardedRecord storage self, uint256 budget)
+        internal
+        view
+        returns (uint256)
+    {
+        uint256 final_ = self.net(budget);
+        if (!self.isPending()) return final_;
+        uint256 pending = self.pendingNet(budget);
+        return pending > final_ ? pending : final_;
+    }
+
+    /// Returns the amount that is paid of the claims if no more are refuted.
+    function payableClaims(GuardedRecord storage self) internal view returns (uint256) {
+        if (self.claimsStatus != ClaimsStatus.Ruled) return self.claimed;
+        return self.claimsLimit < self.claimed ? self.claimsLimit : self.claimed;
+    }
+
+    /// Returns the gross that has become final within the last `period` seconds. Amounts that were
+    /// reversed or ruled off since are included: otherwise new earnings in their place would look
+    /// old, and would not be held back.
+    function recentGross(GuardedRecord storage self, uint256 period)
+        internal
+        view
+        returns (uint256)
+    {
+        uint256 all = self.cumulativeGross(self.isMatured() ? self.pendingEarned : self.earned);
+        if (block.timestamp < period) return all;
+        uint256 time = block.timestamp - period;
+        if (self.isMatured() && time >= self.resolvesAt) return 0;
+        uint256 matured = self.grossHistory.upperLookupRecent(time.toUint48());
+        return matured < all ? all - matured : 0;
+    }
+
+    /// Returns cumulative earned plus the rulings' adjustments, before reversals.
+    function grossOf(GuardedRecord storage self, uint80 earned) internal view returns (uint256) {
+        return _positive(int256(uint256(earned)) + self.adjustment);
+    }
+
+    /// Returns the gross plus all reductions by rulings. It never falls from one final statement to
+    /// the next, so it can be compared across time.
+    function cumulativeGross(GuardedRecord storage self, uint80 earned)
+        internal
+        view
+        returns (uint256)
+    {
+        return self.grossOf(earned) + self.rulingReductions;
+    }
+
+    /// Returns the second since which the last final statement is final.
+    function finalSince(GuardedRecord storage self) internal view returns (uint256) {
+        if (self.isMatured()) return self.resolvesAt;
+        (, uint48 since,) = self.grossHistory.latestCheckpoint();
+        return since;
+    }
+
+    /// Returns true if a party has disputed the pending statement.
+    function isDisputed(GuardedRecord storage self) internal view returns (bool) {
+        return self.ownerDisputed || self.operatorDisputed;
+    }
+
+    function _net(uint80 earned, uint80 reversed, int88 adjustment, uint256 budget)
+        private
+        pure
+        returns (uint256)
+    {
+        uint256 sum = _positive(int256(uint256(earned)) - int256(uint256(reversed)) + adjustment);
+        return sum < budget ? sum : budget;
+    }
+
+    function _positive(int256 amount) private pure returns (uint256) {
+        // forge-lint: disable-next-line(unsafe-typecast)
+        return amount > 0 ? uint256(amount) : 0;
+    }
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {TypeHashes} from "../terms/Terms.sol";
+import {Signatures} from "./Signatures.sol";
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {Nonces} from "@openzeppelin/contracts/utils/Nonces.sol";
+import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+
+/// @title Vault of the escrow's tokens
+/// @notice Holds tokens and sends them out. A transfer that fails becomes a credit of the account,
+/// which withdraws it to any address, so one account's trouble with a token does not stop another's
+/// payout.
+/// @dev Roles:
+/// - The holder of a credit withdraws it, or signs for a withdrawal that any account may bring.
+///
+/// Assumptions:
+/// - Tokens keep to the rules of OutcomeEscrow.
+///
+/// Liveness:
+/// - A credit can be withdrawn at any time. A withdrawal reverts only if the token refuses it.
+/// - A transfer that needs more than TRANSFER_GAS becomes a credit.
+///
+/// Limits:
+/// - A token that denies a transfer and makes it all the same undoes the whole call.
+abstract contract Vault is EIP712, Nonces {
+    /// @dev The gas for one transfer out, and the gas that must be left before it is tried. The
+    /// token gets its part in full (EIP-150 leaves 63/64 of the floor, which is more), and the rest
+    /// suffices to record a failure. So no caller can turn a payout into a credit by giving too
+    /// little gas.
+    uint256 private constant TRANSFER_GAS = 200_000;
+    uint256 private constant TRANSFER_GAS_FLOOR = 300_000;
+
+    /// The tokens that terms may name. The constructor fixes them.
+    mapping(address token => bool) public isAllowed;
+    mapping(address token => mapping(address account => uint256)) internal _credits;
+    bool private transient _entered;
+
+    /// Emitted directly behind a Paid or Refunded whose transfer failed: the amount waits as a
+    /// credit of the account.
+    event Credited(bytes32 indexed contractId, address indexed account, uint256 amount);
+    /// Emitted when a credit has left the escrow.
+    event Withdrawn(address indexed token, address indexed account, address to, uint256 amount);
+
+    error ReentrantCall();
+    error NoTokens();
+    error NotAContract(address account);
+    error NotSigned(bytes32 digest, address signer);
+    error ReceivedWrongAmount(uint256 expected, uint256 received);
+    error TooLittleGas(uint256 left, uint256 needed);
+    error TokenTookTooMuch(address token, uint256 expectedBalance, uint256 balance);
+    error NoCredit(address token, address account);
+    error InvalidRecipient(address to);
+    error WithdrawalExpired(uint64 expiresAt, uint256 nowS);
+    error TransferFailed(address token, address to, uint256 amount);
+
+    /// @dev Refuses a call within a call: tokens and wallets may call back. The flag is transient,
+    /// so it costs no storage.
+    modifier nonReentrant() {
+        if (_entered) revert ReentrantCall();
+        _entered = true;
+        _;
+        _entered = false;
+    }
+
+    constructor(address[] memory tokens) {
+        if (tokens.length == 0) revert NoTokens();
+        for (uint256 i = 0; i < tokens.length; ++i) {
+            if (tokens[i].code.length == 0) revert NotAContract(tokens[i]);
+            isAllowed[tokens[i]] = true;
+        }
+    }
+
+    /// Sends all of the caller's credit out.
+    /// @param token The token.
+    /// @param to The recipient.
+    function withdraw(address token, address to) external nonReentrant {
+        _withdraw(token, msg.sender, to);
+    }
+
+    /// Sends all of an account's credit out, as the account has signed. Any account may call.
+    /// @param account The holder of the credit.
+    /// @param token The token.
+    /// @param to The recipient.
+    /// @param expiresAt The last second in which the signature may be used.
+    /// @param signature The account's over Withdrawal(account, token, to, nonce, expiresAt).
+    function withdrawFor(
+        address account,
+        address token,
+        address to,
+        uint64 expiresAt,
+        bytes calldata signature
+    ) external nonReentrant {
+        if (block.timestamp > expiresAt) {
+            revert WithdrawalExpired(expiresAt, block.timestamp);
+        }
+        bytes32 structHash = keccak256(
+            abi.encode(TypeHashes.WITHDRAWAL, account, token, to, _useNonce(account), expiresAt)
+        );
+        _requireSigned(_hashTypedDataV4(structHash), account, signature);
+        _withdraw(token, account, to);
+    }
+
+    /// Returns an account's credit.
+    /// @param token The token.
+    /// @param account The account.
+    /// @return The amount in base units.
+    function creditOf(address token, address account) external view returns (uint256) {
+        return _credits[token][account];
+    }
+
+    // ------------------------------------------------------------ inside
+
+    function _requireSigned(bytes32 digest, address signer, bytes calldata signature)
+        internal
+        view
+    {
+        if (!Signatures.isValid(signer, digest, signature)) revert NotSigned(digest, signer);
+    }
+
+    /// Sends an amount out of the `held` tokens, or credits it. Returns the tokens held then. A
+    /// larger amount is not even tried: a token that has shrunk our balance may claim to have sent
+    /// it.
+    function _sendOrCredit(
+        bytes32 contractId,
+        address token,
+        address to,
+        uint256 amount,
+        uint256 held
+    ) internal returns (uint256) {
+        if (amount <= held && _send(token, to, amount)) {
+            // It cannot underflow: amount <= held.
+            unchecked {
+                return held - amount;
+            }
+        }
+        _credits[token][to] += amount;
+        emit Credited(contractId, to, amount);
+        return held;
+    }
+
+    /// Tries a transfer out. The token gets bounded gas, and one word of its answer is read, so a
+    /// large answer costs the caller nothing. As with SafeERC20, a token may answer nothing.
+    function _send(address token, address to, uint256 amount) private returns (bool sent) {
+        if (gasleft() < TRANSFER_GAS_FLOOR) revert TooLittleGas(gasleft(), TRANSFER_GAS_FLOOR);
+        bytes4 selector = IERC20.transfer.selector;
+        uint256 gasLimit = TRANSFER_GAS;
+        assembly ("memory-safe") {
+            let data := mload(0x40)
+            mstore(data, selector)
+            mstore(add(data, 4), shr(96, shl(96, to))) // upper bits may be dirty here
+            mstore(add(data, 36), amount)
+            sent := call(gasLimit, token, 0, data, 68, 0, 32)
+            let answered := and(gt(returndatasize(), 31), eq(mload(0), 1))
+            sent := and(sent, or(iszero(returndatasize()), answered))
+        }
+    }
+
+    /// Reverts if transfers out have taken more than they should. A larger balance than expected is
+    /// no harm: any account may send tokens here.
+    function _requireTokenBalance(address token, uint256 expected) internal view {
+        uint256 held = _tokenBalance(token);
+        if (held < expected) revert TokenTookTooMuch(token, expected, held);
+    }
+
+    function _tokenBalance(address token) internal view returns (uint256) {
+        return IERC20(token).balanceOf(address(this));
+    }
+
+    /// Sends all of the account's credit to `to`. Here a transfer that fails reverts: the credit
+    /// stays.
+    function _withdraw(address token, address account, address to) private {
+        if (to == address(0) || to == address(this)) revert InvalidRecipient(to);
+        uint256 amount = _credits[token][account];
+        if (amount == 0) revert NoCredit(token, account);
+
+        _credits[token][account] = 0; // before the transfer: the token may call back
+        emit Withdrawn(token, account, to, amount);
+
+        uint256 held = _tokenBalance(token);
+        if (amount > held || !_send(token, to, amount)) revert TransferFailed(token, to, amount);
+        _requireTokenBalance(token, held - amount);
+    }
+}

@@ -1,0 +1,617 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IEvidenceTarget} from "../interfaces/IEvidenceTarget.sol";
+import {Entry} from "../log/MerkleLog.sol";
+import {Terms} from "../terms/Terms.sol";
+import {AttributedOutcome, Attribution} from "./Attribution.sol";
+import {Claim, Exhibit, Opening} from "./EvidenceTypes.sol";
+import {Exhibits} from "./Exhibits.sol";
+import {OutcomePayload, Payloads} from "./Payloads.sol";
+import {Totals} from "./Totals.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+
+/// @title Evidence from the log
+/// @notice Judges what entries of a log show, and tells the escrow what follows: a verifier has
+/// signed a false entry (`disprove`), an outcome is owed that was not settled (`claim`), or such a
+/// claim is unfounded (`refute`). The caller shows at most four log entries, each with its
+/// inclusion proof in one anchored checkpoint.
+/// @dev Roles:
+/// - Any account disproves and refutes.
+/// - The operator of a contract claims.
+/// - The caller chooses the escrow. The escrow keeps the facts and takes the consequences itself,
+///   so a false one deceives no other.
+///
+/// Assumptions:
+/// - A verifier vouches for every entry below a statement that it signed, whichever party wrote the
+///   entry and whichever contract it is about. It has replayed the log, with the openings and
+///   closings that the chain knows, and signs no statement above a false entry.
+/// - The log's order decides, never time. Times that the log itself gives (touches, openings) do
+///   not fall along it; times of product events may.
+/// - SHA-256 has no collisions.
+///
+/// Liveness:
+/// - This contract has no state and no owner. The entries and their proofs suffice.
+///
+/// Limits:
+/// - True entries of an honest log disprove nothing: every rule here is one by which the log is
+///   written, above all that an outcome directly follows its transition.
+/// - Four entries do not show every lie. They never show that an entry is missing.
+/// - Only entries that the caller has can be shown. Entries that a publisher withholds can be
+///   disputed, not disproved.
+contract Evidence {
+    using Attribution for Terms;
+    using Exhibits for Exhibit;
+    using Exhibits for Exhibit[];
+    using Payloads for bytes32;
+    using SafeCast for uint256;
+
+    uint256 public constant MAX_EXHIBITS = 4;
+
+    /// @dev The contract that is judged, its terms, and the outcome or claim in question.
+    struct Context {
+        IEvidenceTarget escrow;
+        bytes32 contractId;
+        Terms terms;
+        AttributedOutcome attributed; // empty where no outcome or claim is in question
+    }
+
+    error NotAnchored(bytes32 logId, uint64 size);
+    error ExhibitCount(uint256 count, uint256 limit);
+    error UnknownKind(bytes32 kind);
+    error NotVouchedFor(uint64 position, uint256 lastSigned);
+    error NoContradiction(bytes32 kind);
+
+    error TouchDoesNotCount(uint64 position);
+    error TouchDoesNotQualify(uint64 position);
+    error TouchDoesNotBeat(uint64 position, uint256 winner);
+    error NotARival(bytes32 rivalId);
+    error RivalClosed(bytes32 rivalId, uint256 closedAt);
+    error RivalUnknownToLog(bytes32 rivalId, uint64 position);
+    error RivalTouchedBefore(uint64 position);
+    error WrongOpening(uint64 position);
+    error NotTheFirstEntry(uint256 nth);
+
+    error NotOperator(bytes32 contractId, address caller);
+    error TransitionDoesNotCount(uint64 position);
+    error AmountTooLarge(uint256 share, uint256 unitPrice, uint256 limit);
+    error NoClaim(bytes32 contractId, bytes32 key);
+    error NotAnswered(uint64 position);
+    error NotTaken(uint64 position);
+
+    // ------------------------------------------------------------ disproving a statement
+
+    /// Retires the contract's verifier if the exhibits show that an entry for which it vouches is
+    /// false. The first exhibit is that entry. `kind` names the rule that it breaks, and with it
+    /// the other exhibits:
+    ///
+    ///   duplicate    outcome; an earlier one of the same transition, or of the same lead where the
+    ///                contract is not repeatable
+    ///   transition   outcome that the terms alone exclude, or that does not follow its transition;
+    ///                or outcome, and the entry it names as its transition; or the contract's
+    ///                opening, and an outcome below it
+    ///   touch        outcome; the entry it names as its touch
+    ///   touch_order  outcome; the touch of the same operator that should have been named
+    ///   rival        outcome; the better touch of another contract's operator; that contract's
+    ///                opening; if it is not repeatable, the transition; if it is by first touch and
+    ///                its opening lies further back than its window, and the touch shown follows
+    ///                on another, that one (see `_requireFirstQualifies`)
+    ///   sum          outcome or settlement that contradicts itself; or with the entry it names as
+    ///                the one before it or the last, or with one in between, which it skips; or
+    ///                with
+    ///                an earlier one that was over though it fits, and a reversal below that where
+    ///                it fits for that alone; or reversal, and an outcome that was past the budget
+    ///                before it
+    ///   reversal     reversal that contradicts itself or the terms; or with the entry it names as
+    ///                its outcome, its event or the reversal before it; or with one in between; or
+    ///                with an earlier one of the same outcome, or by the same event; or with a
+    ///                later
+    ///                outcome of the lead, and the reversals since then that are not of that
+    ///   clock        touch, opening or settlement; an earlier one of these with a later time
+    ///
+    /// An outcome here is paid or over the budget; for `sum` it is a paid one, since only these add
+    /// up.
+    /// @param escrow The escrow of the contract.
+    /// @param contractId The contract.
+    /// @param kind The rule, in ASCII.
+    /// @param size The size of an anchored checkpoint.
+    /// @param exhibits One to MAX_EXHIBITS entries with their proofs in that checkpoint.
+    /// @param rivalId The other contract, for `rival` alone.
+    /// @param opening The opening of the transition's payload, for `rival` alone.
+    function disprove(
+        IEvidenceTarget escrow,
+        bytes32 contractId,
+        bytes32 kind,
+        uint64 size,
+        Exhibit[] calldata exhibits,
+        bytes32 rivalId,
+        Opening calldata opening
+    ) external {
+        Context memory context = _contextOf(escrow, contractId, size, exhibits);
+        uint256 lastSigned = escrow.lastSignedPosition(contractId);
+        // Position 0 is the log's genesis, so zero means that no statement was signed.
+        if (lastSigned == 0 || exhibits[0].position > lastSigned) {
+            revert NotVouchedFor(exhibits[0].position, lastSigned);
+        }
+
+        if (!_isDisproved(context, kind, exhibits, rivalId, opening)) revert NoContradiction(kind);
+        escrow.retire(contractId, kind);
+    }
+
+    /// Returns true if the exhibits show that the first of them breaks the rule.
+    function _isDisproved(
+        Context memory context,
+        bytes32 kind,
+        Exhibit[] calldata exhibits,
+        bytes32 rivalId,
+        Opening calldata opening
+    ) private view returns (bool) {
+        bytes32 contractId = context.contractId;
+        if (kind == "sum") return Totals.isSumFalse(contractId, context.terms, exhibits);
+        if (kind == "reversal") return Totals.isReversalFalse(contractId, context.terms, exhibits);
+        if (kind == "clock") return _isClockFalse(exhibits);
+
+        Entry calldata outcome = exhibits[0].read();
+        if (kind == "transition" && outcome.kind == "contract.opened") {
+            return _isOpenedLate(contractId, exhibits);
+        }
+        if (!_isCounted(outcome) || outcome.actor != contractId) {
+            revert Exhibits.NotOfContract(exhibits[0].position, contractId, "outcome");
+        }
+        OutcomePayload memory payload = outcome.payload.decodeOutcome();
+        context.attributed =
+            AttributedOutcome(outcome.subject, payload.target, payload.cause, outcome.timeMs);
+        if (kind == "duplicate") return _isDuplicate(context, exhibits);
+        if (kind == "transition") return _isTransitionFalse(context, exhibits);
+        if (kind == "touch") return _isTouchFalse(context, exhibits);
+        if (kind == "touch_order") {
+            _requireBetterTouch(context, exhibits.exhibitAt(1));
+            return true;
+        }
+        if (kind == "rival") {
+            _requireRivalWins(context, exhibits, 1, rivalId, opening);
+            return true;
+        }
+        revert UnknownKind(kind);
+    }
+
+    // ------------------------------------------------------------ claiming an outcome
+
+    /// Files the claim of the contract's operator for a transition by a touch.
+    /// @param escrow The escrow of the contract.
+    /// @param contractId The contract.
+    /// @param size The size of an anchored checkpoint.
+    /// @param transition The transition, with its proof in that checkpoint.
+    /// @param touch The touch of the operator, likewise.
+    /// @return key The name of the claim: the lead, or the position of the transition if a lead may
+    /// count more than once.
+    function claim(
+        IEvidenceTarget escrow,
+        bytes32 contractId,
+        uint64 size,
+        Exhibit calldata transition,
+        Exhibit calldata touch
+    ) external returns (bytes32 key) {
+        Terms memory terms = escrow.termsOf(contractId);
+        if (msg.sender != terms.operator) revert NotOperator(contractId, msg.sender);
+        bytes32 root = _rootAt(escrow, terms.logId, size);
+        transition.requireInTree(size, root);
+        touch.requireInTree(size, root);
+
+        Entry calldata entered = transition.read();
+        if (!terms.isOutcomeTransition(entered)) {
+            revert TransitionDoesNotCount(transition.position);
+        }
+        AttributedOutcome memory attributed =
+            AttributedOutcome(entered.subject, transition.position, touch.position, entered.timeMs);
+        if (!terms.isQualifyingTouch(attributed, touch.position, touch.read())) {
+            revert TouchDoesNotQualify(touch.position);
+        }
+
+        key = terms.repeatable ? bytes32(uint256(transition.position)) : attributed.lead;
+        escrow.fileClaim(
+            contractId,
+            key,
+            Claim({
+                lead: attributed.lead,
+                amount: _amountOf(terms, entered.value),
+                transition: attributed.transition.toUint40(),
+                touch: attributed.touch.toUint40(),
+                timeMs: attributed.timeMs.toUint64(),
+                dropped: false
+            })
+        );
+    }
+
+    /// Returns the amount of an outcome. Reverts if it exceeds 80 bits.
+    function _amountOf(Terms memory terms, uint256 value) private pure returns (uint80) {
+        uint256 share = terms.revenueShare(value);
+        uint256 limit = type(uint80).max;
+        if (share > limit || share + terms.unitPrice > limit) {
+            revert AmountTooLarge(share, terms.unitPrice, limit);
+        }
+        return (share + terms.unitPrice).toUint80();
+    }
+
+    /// Drops a claim that the log refutes. `kind` names the exhibits:
+    ///
+    ///   answered     the verifier's own decision: an outcome, over or refused entry of the
+    ///                contract, for the same transition or the same lead (as the claim's key),
+    ///                below its last final statement
+    ///   taken        an outcome or over entry by which the log gave the transition to another
+    ///                contract for the same outcome, below the last final statement of either; the
+    ///                touch that it names; that contract's opening
+    ///   touch_order  as in `disprove`, without the outcome
+    ///   rival        as in `disprove`, without the outcome
+    ///
+    /// @param escrow The escrow of the contract.
+    /// @param contractId The contract.
+    /// @param key The name of the claim.
+    /// @param kind The reason, in ASCII.
+    /// @param size The size of an anchored checkpoint.
+    /// @param exhibits One to MAX_EXHIBITS entries with their proofs in that checkpoint.
+    /// @param rivalId The other contract, for `taken` and `rival` alone.
+    /// @param opening The opening of the transition's payload, for `rival` alone.
+    function refute(
+        IEvidenceTarget escrow,
+        bytes32 contractId,
+        bytes32 key,
+        bytes32 kind,
+        uint64 size,
+        Exhibit[] calldata exhibits,
+        bytes32 rivalId,
+        Opening calldata opening
+    ) external {
+        Context memory context = _contextOf(escrow, contractId, size, exhibits);
+        context.attributed = _filedClaim(escrow, contractId, key);
+
+        if (kind == "answered") {
+            _requireAnswered(context, exhibits[0]);
+        } else if (kind == "taken") {
+            _requireTaken(context, exhibits, rivalId);
+        } else if (kind == "touch_order") {
+            _requireBetterTouch(context, exhibits[0]);
+        } else if (kind == "rival") {
+            _requireRivalWins(context, exhibits, 0, rivalId, opening);
+        } else {
+            revert UnknownKind(kind);
+        }
+        escrow.dropClaim(contractId, key, kind);
+    }
+
+    /// Returns the transition and touch of a claim that stands.
+    function _filedClaim(IEvidenceTarget escrow, bytes32 contractId, bytes32 key)
+        private
+        view
+        returns (AttributedOutcome memory)
+    {
+        Claim memory filed = escrow.claimOf(contractId, key);
+        // Position 0 is the log's genesis, so zero means that there is no such claim.
+        if (filed.transition == 0 || filed.dropped) revert NoClaim(contractId, key);
+        return AttributedOutcome(filed.lead, filed.transition, filed.touch, filed.timeMs);
+    }
+
+    /// Reverts unless the exhibit is the verifier's decision on the claim, below a final statement.
+    function _requireAnswered(Context memory context, Exhibit calldata exhibit) private view {
+        Entry calldata answer = exhibit.read();
+        bool isAnswer = _isCounted(answer) || answer.kind == "outcome.refused";
+        bool isSame = context.terms.repeatable
+            ? answer.payload.decodeOutcome().target == context.attributed.transition
+            : answer.subject == context.attributed.lead;
+        if (
+            !isAnswer || !isSame || answer.actor != context.contractId
+                || !_isFinal(context, context.contractId, exhibit.position)
+        ) revert NotAnswered(exhibit.position);
+    }
+
+    /// Reverts unless the log gave the transition to another contract, and that contract could have
+    /// it. An outcome stands directly above its transition, and touch and opening stand below it.
+    /// So these entries cannot be written afterwards to deny a claim.
+    function _requireTaken(Context memory context, Exhibit[] calldata exhibits, bytes32 rivalId)
+        private
+        view
+    {
+        Terms memory rival = context.escrow.termsOf(rivalId);
+        _requireSameOutcome(context, rivalId, rival);
+        Exhibit calldata exhibit = exhibits[0];
+        Entry calldata outcome = exhibit.read();
+        OutcomePayload memory payload = outcome.payload.decodeOutcome();
+        if (
+            !_isCounted(outcome) || outcome.actor != rivalId
+                || payload.target != context.attributed.transition
+                || exhibit.position != context.attributed.transition + 1
+                || !(_isFinal(context, rivalId, exhibit.position)
+                    || _isFinal(context, context.contractId, exhibit.position))
+        ) revert NotTaken(exhibit.position);
+
+        Exhibit calldata touch = exhibits.exhibitAt(1);
+        _requireWinningTouch(context, rivalId, rival, touch.position, touch.readAt(payload.cause));
+        _requireOpenedInLog(context.attributed, exhibits.exhibitAt(2), rivalId);
+    }
+
+    /// Returns true if a final statement of the contract stands on or above the entry.
+    function _isFinal(Context memory context, bytes32 contractId, uint256 position)
+        private
+        view
+        returns (bool)
+    {
+        uint256 lastFinal = context.escrow.lastFinalPosition(contractId);
+        return lastFinal != 0 && position <= lastFinal; // zero: there is none
+    }
+
+    // ------------------------------------------------------------ an outcome's facts
+
+    /// Returns true if the second exhibit shows that the outcome repeats an earlier one. A
+    /// transition pays at most one contract, and a lead counts once unless the contract is
+    /// repeatable.
+    function _isDuplicate(Context memory context, Exhibit[] calldata exhibits)
+        private
+        pure
+        returns (bool)
+    {
+        Exhibit calldata exhibit = exhibits.exhibitAt(1);
+        Entry calldata earlier = exhibit.read();
+        if (exhibit.position >= exhibits[0].position || !_isCounted(earlier)) return false;
+        if (earlier.payload.decodeOutcome().target == context.attributed.transition) return true;
+        return !context.terms.repeatable && earlier.actor == context.contractId
+            && earlier.subject == context.attributed.lead;
+    }
+
+    /// Returns true if the outcome contradicts the terms, itself, or the transition that it names.
+    function _isTransitionFalse(Context memory context, Exhibit[] calldata exhibits)
+        private
+        pure
+        returns (bool)
+    {
+        Terms memory terms = context.terms;
+        AttributedOutcome memory attributed = context.attributed;
+        Entry calldata outcome = exhibits[0].read();
+        if (exhibits.length == 1) {
+            return outcome.surface != terms.surface || outcome.label != terms.outcome
+                || !terms.covers(outcome.timeMs)
+                || attributed.transition + 1 != exhibits[0].position
+                || attributed.touch >= attributed.transition
+                || outcome.payload.decodeOutcome().padding != 0
+                || (terms.revenueShareBps == 0 && outcome.value != terms.unitPrice);
+        }
+        Entry calldata entered = exhibits[1].readAt(attributed.transition);
+        return !terms.isOutcomeTransition(entered) || entered.subject != outcome.subject
+            || entered.timeMs != outcome.timeMs || !terms.isAmountDue(entered.value, outcome.value);
+    }
+
+    /// Returns true if the touch that the outcome names does not qualify.
+    function _isTouchFalse(Context memory context, Exhibit[] calldata exhibits)
+        private
+        pure
+        returns (bool)
+    {
+        Entry calldata touch = exhibits.exhibitAt(1).readAt(context.attributed.touch);
+        return !context.terms.isQualifyingTouch(context.attributed, context.attributed.touch, touch);
+    }
+
+    /// Returns true if the contract has an outcome below its opening: the log records an opening
+    /// first.
+    function _isOpenedLate(bytes32 contractId, Exhibit[] calldata exhibits)
+        private
+        pure
+        returns (bool)
+    {
+        Exhibit calldata exhibit = exhibits.exhibitAt(1);
+        Entry calldata outcome = exhibit.read();
+        return exhibits[0].read().subject == contractId && exhibit.position < exhibits[0].position
+            && _isCounted(outcome) && outcome.actor == contractId;
+    }
+
+    /// Returns true if the log's own clock has gone back between the two exhibits.
+    function _isClockFalse(Exhibit[] calldata exhibits) private pure returns (bool) {
+        Exhibit calldata exhibit = exhibits.exhibitAt(1);
+        Entry calldata later = exhibits[0].read();
+        Entry calldata earlier = exhibit.read();
+        return exhibit.position < exhibits[0].position && _hasLogTime(later.kind)
+            && _hasLogTime(earlier.kind) && later.timeMs < earlier.timeMs;
+    }
+
+    /// Returns true for the kinds whose time is the log's own and decides a rule.
+    function _hasLogTime(bytes32 kind) private pure returns (bool) {
+        return kind == "touch" || kind == "contract.opened" || kind == "settlement";
+    }
+
+    // ------------------------------------------------------------ better touches and rivals
+
+    /// Reverts unless the contract's own operator has an earlier (first touch) or later (last
+    /// touch) counting touch. It need not be within the attribution window: if it is not, no touch
+    /// of the operator qualifies.
+    function _requireBetterTouch(Context memory context, Exhibit calldata touch) private pure {
+        if (!context.terms.isCountingTouch(context.attributed, touch.position, touch.read())) {
+            revert TouchDoesNotCount(touch.position);
+        }
+        if (!_isBetter(context, touch.position)) {
+            revert TouchDoesNotBeat(touch.position, context.attributed.touch);
+        }
+    }
+
+    /// Reverts unless the exhibits from `index` on show that another contract wins: its operator's
+    /// touch, its opening, and where needed the transition and an earlier touch.
+    function _requireRivalWins(
+        Context memory context,
+        Exhibit[] calldata exhibits,
+        uint256 index,
+        bytes32 rivalId,
+        Opening calldata opening
+    ) private view {
+        Terms memory rival = context.escrow.termsOf(rivalId);
+        _requireRival(context, rivalId, rival);
+
+        Exhibit calldata touch = exhibits.exhibitAt(index++);
+        _requireWinningTouch(context, rivalId, rival, touch.position, touch.read());
+        Exhibit calldata opened = exhibits.exhibitAt(index++);
+        _requireOpenedInLog(context.attributed, opened, rivalId);
+        if (!rival.repeatable) {
+            _requireFirstEntry(context.attributed, exhibits.exhibitAt(index++), opening);
+        }
+        if (rival.attribution == Attribution.FIRST_TOUCH) {
+            _requireFirstQualifies(context.attributed, rival, touch, opened, exhibits, index);
+        }
+    }
+
+    /// Reverts unless the touch qualifies for the other contract, and wins if the two compete.
+    function _requireWinningTouch(
+        Context memory context,
+        bytes32 rivalId,
+        Terms memory rival,
+        uint64 position,
+        Entry calldata touch
+    ) private view {
+        if (!rival.isQualifyingTouch(context.attributed, position, touch)) {
+            revert TouchDoesNotQualify(position);
+        }
+        bool isBetter = _isBetter(context, position)
+            || (position == context.attributed.touch && _openedEarlier(context, rivalId));
+        if (!isBetter && _hasSameRules(context, rival)) {
+            revert TouchDoesNotBeat(position, context.attributed.touch);
+        }
+    }
+
+    /// Reverts unless the two contracts compete: they have the same rules, and both are open at the
+    /// time of the transition.
+    function _requireRival(Context memory context, bytes32 rivalId, Terms memory rival)
+        private
+        view
+    {
+        if (!_hasSameRules(context, rival)) revert NotARival(rivalId);
+        _requireSameOutcome(context, rivalId, rival);
+    }
+
+    /// Returns true if both contracts are judged by the same rules.
+    function _hasSameRules(Context memory context, Terms memory rival) private pure returns (bool) {
+        return
+            rival.policy == context.terms.policy && rival.attribution == context.terms.attribution;
+    }
+
+    /// Reverts unless the other contract is for the same outcome, and open at the time of the
+    /// transition.
+    function _requireSameOutcome(Context memory context, bytes32 rivalId, Terms memory rival)
+        private
+        view
+    {
+        Terms memory terms = context.terms;
+        if (
+            rival.owner != terms.owner || rival.logId != terms.logId
+                || rival.surface != terms.surface || rival.outcome != terms.outcome
+                || !rival.covers(context.attributed.timeMs)
+        ) revert NotARival(rivalId);
+        uint256 closedAt = context.escrow.closedAtOf(rivalId);
+        if (closedAt != 0 && context.attributed.timeMs > Attribution.toMs(closedAt)) {
+            revert RivalClosed(rivalId, closedAt);
+        }
+    }
+
+    /// Reverts unless the log knew of the rival when it took the transition.
+    function _requireOpenedInLog(
+        AttributedOutcome memory attributed,
+        Exhibit calldata opened,
+        bytes32 rivalId
+    ) private pure {
+        Entry calldata entry = opened.read();
+        if (
+            entry.kind != "contract.opened" || entry.subject != rivalId
+                || opened.position >= attributed.transition
+        ) revert RivalUnknownToLog(rivalId, opened.position);
+    }
+
+    /// Reverts unless the transition is the lead's first into the state. Then no contract has
+    /// counted the lead before.
+    function _requireFirstEntry(
+        AttributedOutcome memory attributed,
+        Exhibit calldata transition,
+        Opening calldata opening
+    ) private pure {
+        Entry calldata entered = transition.readAt(attributed.transition);
+        if (sha256(abi.encode(opening)) != entered.payload) {
+            revert WrongOpening(transition.position);
+        }
+        if (opening.nth != 1) revert NotTheFirstEntry(opening.nth);
+    }
+
+    /// Reverts unless the rival's first counting touch qualifies, as first-touch attribution
+    /// demands. That holds if the window reaches back to the rival's opening. It also holds if
+    /// `touch`, which qualifies, is the first: it follows on no other touch, or on one from before
+    /// the rival opened.
+    function _requireFirstQualifies(
+        AttributedOutcome memory attributed,
+        Terms memory rival,
+        Exhibit calldata touch,
+        Exhibit calldata opened,
+        Exhibit[] calldata exhibits,
+        uint256 index
+    ) private pure {
+        uint256 opensMs = Attribution.toMs(rival.opensAt);
+        if (attributed.timeMs - opensMs <= Attribution.toMs(rival.attributionWindow)) return;
+
+        // 1 + the position of the touch before; zero: none.
+        uint256 follows = touch.read().value;
+        // A value that names no entry below the touch is false, and does not protect the outcome.
+        if (follows == 0 || follows > touch.position) return;
+        if (follows <= opened.position && opened.read().timeMs < opensMs) return;
+
+        Exhibit calldata before = exhibits.exhibitAt(index);
+        if (uint256(before.position) + 1 != follows) {
+            revert Exhibits.WrongExhibit(follows - 1, before.position);
+        }
+        Entry calldata entry = before.read();
+        bool isOwn = entry.kind == "touch" && entry.surface == rival.surface
+            && entry.actor == Attribution.asActor(rival.operator)
+            && entry.subject == attributed.lead;
+        if (isOwn && entry.timeMs >= opensMs) revert RivalTouchedBefore(before.position);
+    }
+
+    /// Returns true if the touch at this position wins over the attributed one, by the contract's
+    /// attribution.
+    function _isBetter(Context memory context, uint256 touch) private pure returns (bool) {
+        return context.terms.attribution == Attribution.FIRST_TOUCH
+            ? touch < context.attributed.touch
+            : touch > context.attributed.touch;
+    }
+
+    /// Returns true if the rival was opened before the contract.
+    function _openedEarlier(Context memory context, bytes32 rivalId) private view returns (bool) {
+        IEvidenceTarget escrow = context.escrow;
+        return escrow.openingNumberOf(rivalId) < escrow.openingNumberOf(context.contractId);
+    }
+
+    // ------------------------------------------------------------ the log
+
+    /// Checks that every exhibit is in the log, and returns the context.
+    function _contextOf(
+        IEvidenceTarget escrow,
+        bytes32 contractId,
+        uint64 size,
+        Exhibit[] calldata exhibits
+    ) private view returns (Context memory context) {
+        uint256 count = exhibits.length;
+        if (count == 0 || count > MAX_EXHIBITS) revert ExhibitCount(count, MAX_EXHIBITS);
+        context.escrow = escrow;
+        context.contractId = contractId;
+        context.terms = escrow.termsOf(contractId);
+
+        bytes32 root = _rootAt(escrow, context.terms.logId, size);
+        for (uint256 i = 0; i < count; ++i) {
+            exhibits[i].requireInTree(size, root);
+        }
+    }
+
+    /// Returns the anchored root of this size. Reverts if there is none.
+    function _rootAt(IEvidenceTarget escrow, bytes32 logId, uint64 size)
+        private
+        view
+        returns (bytes32 root)
+    {
+        root = escrow.eventLog().rootAt(logId, size);
+        if (root == 0) revert NotAnchored(logId, size);
+    }
+
+    /// Returns true if the entry uses up its transition, and its lead where a lead counts once.
+    function _isCounted(Entry calldata entry) private pure returns (bool) {
+        return entry.kind == "outcome" || entry.kind == "outcome.over";
+    }
+}

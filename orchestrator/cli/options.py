@@ -1,0 +1,135 @@
+"""The arguments and options that several commands share, and the frame of a command that signs.
+
+Such a command looks at the contract, says in plain words what it would do and what that costs, and
+only then asks to sign. It needs a node and a server of the log. Any server with the same entries
+will do, since none can forge them; the one that runs the log may be the one that lies.
+"""
+
+import os
+from collections.abc import Callable
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from orchestrator.cli.arguments import parse_address, parse_contract_id
+from orchestrator.core.errors import InputError
+from orchestrator.runtime.settings import read_settings
+
+if TYPE_CHECKING:
+    from orchestrator.actions.contract_state import ContractState
+    from orchestrator.actions.plan import Plan
+    from orchestrator.chain.deployment import Chain
+    from orchestrator.cli.session import CommandSession, Endpoints, RunOptions
+
+# The modules that speak to a chain take seconds to import. Each function here imports its own, so
+# that commands without a chain do not wait for them.
+
+NOTHING_DONE = 4
+
+
+def address_option(*names: str, help_text: str) -> Any:
+    """Return an option that takes an address."""
+    return typer.Option(*names, metavar="ADDRESS", parser=parse_address, help=help_text)
+
+
+Id = Annotated[
+    bytes,
+    typer.Argument(
+        metavar="ID", parser=parse_contract_id, help="The contract: 0x and 64 hex digits."
+    ),
+]
+Amount = Annotated[str, typer.Argument(metavar="AMOUNT", help="In tokens, such as 12.50.")]
+Api = Annotated[str | None, typer.Option(help="A server of the log; else TALLYSTICK_PUBLIC_URL.")]
+Rpc = Annotated[str | None, typer.Option(help="A node of its chain; else TALLYSTICK_RPC_URL.")]
+Escrow = Annotated[
+    str | None,
+    address_option(help_text="The escrow's address; else where the server says it is."),
+]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(help="File with the hex key to sign with; else TALLYSTICK_KEY_FILE."),
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Sign and send without asking.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Explain only; needs no key.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
+
+# Runs a command; False if there was something to do and the person said no.
+Action = Callable[["Endpoints", "RunOptions"], bool]
+# Finds out, in a session, what can be done.
+Planner = Callable[["CommandSession"], "Plan"]
+
+
+def _common_options(
+    api: Api = None,
+    rpc: Rpc = None,
+    escrow: Escrow = None,
+    key_file: KeyFile = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    json_out: Json = False,
+) -> "tuple[Endpoints, RunOptions]":
+    """Return the endpoints and run options that every signing command has."""
+    from orchestrator.cli.session import RunOptions
+
+    endpoints = find_endpoints(api, rpc, escrow)
+    key_file = key_file or read_settings(os.environ).key_file
+    return endpoints, RunOptions(key_file, yes, dry_run, json_out)
+
+
+def find_endpoints(api: str | None, rpc: str | None, escrow: str | None) -> "Endpoints":
+    """Return the endpoints of these options, completed from the settings.
+
+    Raises InputError `rpc-missing` where neither names a node.
+    """
+    from orchestrator.cli.session import Endpoints
+
+    settings = read_settings(os.environ)
+    rpc_url = rpc or settings.rpc_url
+    if rpc_url is None:
+        raise InputError("rpc-missing", "name a node: give --rpc, or set TALLYSTICK_RPC_URL")
+    return Endpoints(rpc_url, api or settings.public_url, escrow)
+
+
+def signing_command(command: Callable[..., Action]) -> Callable[..., None]:
+    """Return a command with these parameters and the common options, which runs its action.
+
+    It ends with exit code `NOTHING_DONE` if the action does nothing.
+    """
+    own = signature(command).parameters
+
+    @wraps(command)
+    def run(**values: Any) -> None:
+        own_values = {name: values.pop(name) for name in own}
+        # First what all commands need, then what this one finds wrong with its own arguments.
+        common = _common_options(**values)
+        if not command(**own_values)(*common):
+            raise typer.Exit(NOTHING_DONE)
+
+    # Typer builds the command line from these.
+    parameters = [*own.values(), *signature(_common_options).parameters.values()]
+    run.__signature__ = Signature(  # type: ignore[attr-defined]
+        [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in parameters]
+    )
+    run.__annotations__ = {}
+    return run
+
+
+def send_plan(make_plan: Planner) -> Action:
+    """Return an action that explains the plan that `make_plan` makes, asks, and sends it."""
+
+    def run(endpoints: "Endpoints", options: "RunOptions") -> bool:
+        from orchestrator.cli.session import execute_plan
+
+        return execute_plan(endpoints, options, make_plan)
+
+    return run
+
+
+def plan_for(contract_id: bytes, make_plan: "Callable[[Chain, ContractState], Plan]") -> Action:
+    """Return an action that sends the plan for a contract, made of its newest state."""
+    return send_plan(
+        lambda session: make_plan(session.chain, session.read_contract(contract_id)),
+    )

@@ -1,0 +1,170 @@
+"""Replay rules: the request that an entry was written for, one function for each kind that has one.
+
+Each takes the world before the entry, the record, and the sources of what entries refer to. It
+returns the request, or None where nothing gives cause for the entry, and raises ReplayError for an
+entry that cannot be. The replay then decides the request anew and compares.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from orchestrator.core import requests
+from orchestrator.core.contract import ContractRules
+from orchestrator.core.entry import described
+from orchestrator.core.errors import ReplayError
+from orchestrator.core.opening import EventOpening, Record, TouchOpening
+from orchestrator.core.policy import Policy, Step, Verdict
+from orchestrator.core.world import Lead, World
+
+
+class Documents(NamedTuple):
+    """The sources of what entries refer to: policies by hash, and the rules of contracts by id.
+
+    Both hashes are checked where the documents come from: the entry that follows from the policy
+    names its hash, and a contract id is the digest of the terms that the chain gives for it.
+
+    `opening_number` (1, 2, … in the order of opening) and `closed_at_s` (None: open) are what the
+    escrow says of a contract. A verifier must compare them before it signs for a log: attribution
+    rests on both, and the escrow judges by its own. None: there is no chain to ask.
+    """
+
+    policy: Callable[[bytes], Policy]
+    rules: Callable[[bytes], ContractRules]
+    opening_number: Callable[[bytes], int] | None = None
+    closed_at_s: Callable[[bytes], int | None] | None = None
+
+
+def touch(_world: World, record: Record, _documents: Documents) -> requests.Touch:
+    entry, opening = record
+    if not isinstance(opening, TouchOpening):
+        raise TypeError("a touch has its opening; it was checked")
+    return requests.Touch(entry.surface, entry.subject, entry.actor, entry.label, *opening)
+
+
+def lead(_world: World, record: Record, _documents: Documents) -> requests.RegisterLead:
+    return requests.RegisterLead(record.entry.surface, record.entry.subject)
+
+
+def event(world: World, record: Record, _documents: Documents) -> Any:
+    """Return the step by which this event reversed something; None if it reverses nothing."""
+    reported, policy, lead = _reported_event(world, record)
+    step = policy.step(lead.state, record.entry.label)
+    return requests.ApplyStep(reported, record.entry.label, step) if step.reverses else None
+
+
+def transition(world: World, record: Record, _documents: Documents) -> requests.ApplyStep:
+    reported, policy, lead = _reported_event(world, record)
+    return _lawful_step(world, record, reported, lead, Verdict.ACCEPTED, policy.enters)
+
+
+def refusal(world: World, record: Record, _documents: Documents) -> requests.ApplyStep:
+    reported, policy, lead = _reported_event(world, record)
+    return _lawful_step(world, record, reported, lead, Verdict.REFUSED, policy.refuses)
+
+
+def _lawful_step(
+    world: World,
+    record: Record,
+    reported: requests.ReportedEvent,
+    lead: Lead,
+    verdict: Verdict,
+    lawful: Callable[[str, str], bool],
+) -> requests.ApplyStep:
+    to = record.entry.label
+    if not lawful(lead.state, to):
+        raise ReplayError(
+            "transition-unlawful",
+            f"entry {world.size} is {described(record.entry)}, which the policy does not give "
+            f"to a lead in state {lead.state!r}",
+        )
+    return requests.ApplyStep(reported, "", Step(verdict, to=to))
+
+
+def _reported_event(world: World, record: Record) -> tuple[requests.ReportedEvent, Policy, Lead]:
+    """Return the event behind an entry, its policy and its lead, within the policy's lateness."""
+    entry, opening = record
+    if not isinstance(opening, EventOpening):
+        raise TypeError("an event has its opening; it was checked")
+    policy = world.surfaces[entry.surface].policy
+    lead = world.leads[entry.subject]
+    if lead.surface != entry.surface:
+        raise ReplayError(
+            "lead-elsewhere",
+            f"entry {world.size} is {described(entry)}, which is a lead of another surface",
+        )
+    earliest_ms = opening.received_ms - policy.lateness_s * 1000
+    if not earliest_ms <= entry.time_ms <= opening.received_ms:
+        raise ReplayError(
+            "event-time",
+            f"entry {world.size} is {described(entry)} of {entry.time_ms} ms, "
+            f"received at {opening.received_ms} ms: too late, or from the future",
+        )
+    reported = requests.ReportedEvent(
+        entry.surface,
+        entry.subject,
+        entry.value,
+        entry.time_ms,
+        opening.request_hash,
+        opening.commitment,
+        opening.received_ms,
+    )
+    return reported, policy, lead
+
+
+def settlement(_world: World, _record: Record, _documents: Documents) -> requests.Settle:
+    return requests.Settle()
+
+
+def payout(_world: World, record: Record, _documents: Documents) -> requests.RecordPayout:
+    entry = record.entry
+    return requests.RecordPayout(
+        entry.subject, entry.actor, entry.label, entry.value, entry.payload
+    )
+
+
+def opening(world: World, record: Record, documents: Documents) -> requests.OpenContract:
+    """Compare the opening's place with the escrow's order of openings."""
+    entry = record.entry
+    if documents.opening_number is not None:
+        before = next(reversed(world.contracts), None)
+        number = documents.opening_number(entry.subject)
+        if before is not None and number <= documents.opening_number(before):
+            raise ReplayError(
+                "opening-order",
+                f"entry {world.size} is {described(entry)}, which the escrow opened before "
+                f"0x{before.hex()[:16]}, the last in the log",
+            )
+    return requests.OpenContract(documents.rules(entry.subject), entry.payload)
+
+
+def closing(world: World, record: Record, documents: Documents) -> requests.CloseContract:
+    """Compare the closing's time with what the escrow says of the contract."""
+    entry = record.entry
+    if documents.closed_at_s is not None:
+        closed_at_s = documents.closed_at_s(entry.subject)
+        if closed_at_s is None or entry.value != closed_at_s * 1000:
+            raise ReplayError(
+                "closing-false",
+                f"entry {world.size} is {described(entry)} ms, "
+                f"but the escrow says {closed_at_s * 1000 if closed_at_s else 'that it is open'}",
+            )
+    return requests.CloseContract(entry.subject, entry.value, entry.payload)
+
+
+def operator(_world: World, record: Record, _documents: Documents) -> requests.RegisterOperator:
+    entry = record.entry
+    return requests.RegisterOperator(entry.actor, entry.label, entry.payload)
+
+
+def policy(_world: World, record: Record, documents: Documents) -> requests.PublishPolicy:
+    entry = record.entry
+    return requests.PublishPolicy(entry.surface, entry.actor, documents.policy(entry.subject))
+
+
+def erasure(_world: World, record: Record, _documents: Documents) -> requests.Erasure:
+    entry = record.entry
+    return requests.Erasure(entry.surface, entry.subject, entry.actor)
+
+
+def genesis(_world: World, record: Record, _documents: Documents) -> requests.Genesis:
+    return requests.Genesis(record.entry.subject, record.entry.actor)

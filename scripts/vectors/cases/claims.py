@@ -1,0 +1,186 @@
+"""Claims of two entries, and refutations of claims."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from orchestrator.core.entry import pack_outcome
+from orchestrator.core.evidence.exhibits import Claim
+from scripts.vectors.cases.model import ALL, FIRST, LAST, LEAD, OTHER_LEAD, Log, Vector
+
+
+class ClaimVector(NamedTuple):
+    """A claim: the transition and the touch that it shows, and the error that refuses it."""
+
+    name: str
+    error: str
+    log: Log
+    contract: str
+    transition: str
+    touch: str
+
+
+def claims() -> Iterator[ClaimVector]:
+    """Yield claims of two entries that hold, and claims that are refused."""
+
+    def case(name: str, error: str, log: Log, contract: str, *shown: str) -> ClaimVector:
+        return ClaimVector(name, error, log, contract, *shown)
+
+    yield case("first touch", "", FIRST, "ann", "transition", "ann 1")
+    yield case("not repeatable", "", FIRST, "once", "again", "ann 1")
+    yield case("with a share", "", FIRST, "share", "transition", "ann 1")
+    yield case("any touch that qualifies", "", FIRST, "bob", "transition", "bob 4")
+    yield case("into another state", "TransitionDoesNotCount", FIRST, "ann", "trial", "ann 1")
+    yield case("no transition", "TransitionDoesNotCount", FIRST, "ann", "outcome", "ann 1")
+    yield case("after the deadline", "TransitionDoesNotCount", FIRST, "ended", "transition",
+               "ann 1")  # fmt: skip
+    yield case("before the opening", "TransitionDoesNotCount", FIRST, "unopened", "transition",
+               "ann 1")  # fmt: skip
+    yield case("another owner's", "TransitionDoesNotCount", FIRST, "other_owner", "transition",
+               "ann 1")  # fmt: skip
+    yield case("another's touch", "TouchDoesNotQualify", FIRST, "ann", "transition", "bob 4")
+    yield case("a touch behind it", "TouchDoesNotQualify", FIRST, "ann", "transition", "ann 8")
+    yield case("a touch too old", "TouchDoesNotQualify", FIRST, "young", "transition", "ann 1")
+    yield case("a touch before the opening", "TouchDoesNotQualify", FIRST, "late", "transition",
+               "ann 1")  # fmt: skip
+    yield case("no touch", "TouchDoesNotQualify", FIRST, "ann", "transition", "trial")
+    huge = FIRST.with_lie("transition", value=2**256 - 1)
+    yield case("more than an amount", "AmountTooLarge", huge, "share", "transition", "ann 1")
+    most = FIRST.with_lie("transition", value=(2**80 - 4) * 8)
+    yield case("as much as an amount", "", most, "share", "transition", "ann 1")
+    more = FIRST.with_lie("transition", value=(2**80 - 3) * 8)
+    yield case("one more than an amount", "AmountTooLarge", more, "share", "transition", "ann 1")
+
+
+def _refutation(
+    name: str, error: str, kind: str, contract: str, touch: str, *shown: str, **fields: Any
+) -> Vector:
+    log: Log = fields.pop("log", FIRST)
+    claimed = fields.pop("claimed", "transition")
+    entry = log.entry(claimed)
+    claim = Claim(entry.subject, 10, log.at[claimed], log.at[touch], entry.time_ms)
+    return Vector(name, error, log, kind, contract, shown, claim=claim, **fields)
+
+
+def refutations() -> Iterator[Vector]:
+    """Yield cases against a claim, whose facts are the transition's and the named touch's."""
+    yield from _by_answer()
+    yield from _by_gift()
+    yield from _by_touch()
+
+
+def _by_answer() -> Iterator[Vector]:
+    def case(name: str, error: str, contract: str, *shown: str, **fields: Any) -> Vector:
+        return _refutation(name, error, "answered", contract, *shown, **fields)
+
+    yield case("the outcome", "", "ann", "ann 1", "outcome")
+    yield case("another outcome", "NotAnswered", "ann", "ann 1", "outcome again")
+    yield case("another's outcome", "NotAnswered", "bob", "bob 4", "outcome")
+    yield case("no outcome", "NotAnswered", "ann", "ann 1", "transition")
+    yield case("above the final statement", "NotAnswered", "ann", "ann 1",
+               "outcome", last_final="transition")  # fmt: skip
+    for kind in ("outcome.over", "outcome.refused"):
+        log = FIRST.with_lie("outcome", kind=kind)
+        yield case(f"an {kind}", "", "ann", "ann 1", "outcome", log=log)
+    once = FIRST.with_outcome("outcome again", "once", "ann 1")
+    yield case("the lead's outcome", "", "once", "ann 1", "outcome again", log=once)
+    leads = once.with_lie("outcome again", subject=OTHER_LEAD)
+    yield case("another lead's outcome", "NotAnswered", "once", "ann 1",
+               "outcome again", log=leads)  # fmt: skip
+    said = FIRST.with_lie("genesis", kind="outcome.refused", subject=LEAD,
+                      actor=ALL["first_touch"]["once"].id)  # fmt: skip
+    yield case("the first entry, where nothing is final", "NotAnswered", "once",
+               "ann 1", "genesis", log=said, last_final="genesis")  # fmt: skip
+    yield case("the first entry, where something is", "", "once", "ann 1",
+               "genesis", log=said)  # fmt: skip
+
+
+def _by_gift() -> Iterator[Vector]:
+    def taken(
+        name: str, error: str, log: Log = FIRST, first: str = "outcome", **fields: Any
+    ) -> Vector:
+        fields = {
+            "rival": "ann",
+            "last_final": "genesis",
+            "rival_last_final": "settlement",
+        } | fields
+        contract, touch = fields.pop("contract", "bob"), fields.pop("touch", "bob 4")
+        opened = f"opened {fields['rival']}"
+        others = (fields.pop("by", "ann 1"), opened if opened in log.at else "opened ann")
+        return _refutation(name, error, "taken", contract, touch, first,
+                           *fields.pop("others", others), log=log, **fields)  # fmt: skip
+
+    yield taken("paid to another", "")
+    yield taken("paid to another, by the claimant's own verifier", "", last_final="settlement",
+                rival_last_final="genesis")  # fmt: skip
+    yield taken("paid to another, and nothing is final", "NotTaken", rival_last_final="genesis")
+    yield taken("paid to another, above what is final", "NotTaken", rival_last_final="transition",
+                last_final="transition")  # fmt: skip
+    yield taken("over for another", "", FIRST.with_lie("outcome", kind="outcome.over"))
+    yield taken("refused to another", "NotTaken", FIRST.with_lie("outcome", kind="outcome.refused"))
+    yield taken("another transition", "NotTaken", first="outcome again")
+    later = pack_outcome(FIRST.at["transition"], FIRST.at["ann 1"], 0, 1, 10)
+    yield taken("paid to another afterwards", "NotTaken",
+                FIRST.with_lie("outcome again", payload=later), "outcome again")  # fmt: skip
+    apart = pack_outcome(FIRST.at["again"], FIRST.at["ann 1"], 0, 1, 10)
+    yield taken("paid to another, for another transition", "NotTaken",
+                FIRST.with_lie("outcome", payload=apart))  # fmt: skip
+    yield taken("paid to a third", "NotTaken", rival="once")
+    yield taken("paid to nobody", "UnknownContract", rival="")
+    yield taken("no outcome", "NotTaken", first="transition")
+    yield from _by_whose_touch(taken)
+
+
+def _by_whose_touch(taken: Callable[..., Vector]) -> Iterator[Vector]:
+    """Yield cases on the contract that got the outcome, and on the touch by which it could."""
+    yield taken("without its touch", "MissingExhibit", others=())
+    yield taken("without its opening", "MissingExhibit", others=("ann 1",))
+    yield taken("with another touch", "WrongExhibit", by="ann 3")
+    yield taken("with another's opening", "RivalUnknownToLog", others=("ann 1", "opened bob"))
+    yield taken("with no opening", "RivalUnknownToLog", others=("ann 1", "ann 3"))
+    after = FIRST.with_outcome("outcome", "after", "ann 1")
+    yield taken("opened above the transition", "RivalUnknownToLog", after, rival="after")
+    young = FIRST.with_outcome("outcome", "young", "ann 1")
+    yield taken("by a touch too old", "TouchDoesNotQualify", young, rival="young")
+    none = FIRST.with_outcome("outcome", "ann", "genesis")
+    yield taken("by no touch", "TouchDoesNotQualify", none, by="genesis")
+    bobs = FIRST.with_outcome("outcome", "bob", "bob 4")
+    yield taken("by a touch that comes later", "TouchDoesNotBeat", bobs, rival="bob", by="bob 4",
+                contract="ann", touch="ann 1")  # fmt: skip
+    yield taken("by the same touch, opened later", "TouchDoesNotBeat",
+                FIRST.with_outcome("outcome", "closed_then", "ann 1"), rival="closed_then",
+                contract="ann", touch="ann 1")  # fmt: skip
+    yield taken("by the same touch, opened before", "", rival="ann", contract="closed_then",
+                touch="ann 1")  # fmt: skip
+    for other in ("owner", "log", "surface", "outcome"):
+        name = f"other_{other}"
+        yield taken(f"for another {other}", "NotARival",
+                    FIRST.with_outcome("outcome", name, "ann 1"), rival=name)  # fmt: skip
+    for other in ("policy", "model"):  # these are on chain alone
+        name = f"other_{other}"
+        log = FIRST.with_outcome("outcome", name, "ann 3").with_lie(
+            "opened ann", subject=ALL["first_touch"][name].id
+        )
+        yield taken(f"by another {other}", "", log, rival=name, by="ann 3", touch="ann 1",
+                    contract="ann")  # fmt: skip
+    for name, error in (("ended", "NotARival"), ("unopened", "NotARival"),
+                        ("closed", "RivalClosed"), ("closed_then", "")):  # fmt: skip
+        yield taken(f"to one that is {name}", error,
+                    FIRST.with_outcome("outcome", name, "ann 1"), rival=name)  # fmt: skip
+
+
+def _by_touch() -> Iterator[Vector]:
+    case = _refutation
+    yield case("an earlier touch", "", "touch_order", "ann", "ann 3", "ann 1")
+    yield case("the later touch", "TouchDoesNotBeat", "touch_order", "ann", "ann 1", "ann 3")
+    yield case("another's touch", "TouchDoesNotCount", "touch_order", "ann", "ann 3", "bob 4")
+    yield case("a later touch", "", "touch_order", "ann", "ann 1", "ann 3", log=LAST)
+    yield case("a rival's touch", "", "rival", "bob", "bob 4", "ann 1", "opened ann", rival="ann")
+    yield case("a rival's touch behind it", "TouchDoesNotBeat", "rival", "ann", "ann 1", "bob 4",
+               "opened bob", rival="bob")  # fmt: skip
+    # Without the outcome there is room for all that any rival needs.
+    yield case("a rival that needs four", "", "rival", "bob", "bob 4", "ann 3", "opened late_once",
+               "transition", "ann 1", rival="late_once", opening="transition")  # fmt: skip
+    yield case("a rival that needs four, in another order", "WrongExhibit", "rival", "bob", "bob 4",
+               "ann 3", "opened late_once", "ann 1", "transition", rival="late_once",
+               opening="transition")  # fmt: skip
+    yield case("no kind", "UnknownKind", "duplicate", "ann", "ann 1", "outcome")

@@ -1,0 +1,254 @@
+"""The contracts, the honest logs and the form of the cases of tests/vectors/evidence.json."""
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from eth_abi.abi import encode as abi_encode
+from eth_keys.datatypes import PrivateKey
+from eth_utils.crypto import keccak
+
+from orchestrator.core.contract import rules_of
+from orchestrator.core.decide import decide
+from orchestrator.core.entry import ZERO_ADDRESS, Entry, address_word, pack_outcome
+from orchestrator.core.evidence.exhibits import Claim
+from orchestrator.core.opening import Record
+from orchestrator.core.policy import parse
+from orchestrator.core.requests import (
+    Genesis,
+    OpenContract,
+    ProductEvent,
+    PublishPolicy,
+    RegisterOperator,
+    Request,
+    Settle,
+    Touch,
+)
+from orchestrator.core.terms import Domain, Terms, contract_id
+from orchestrator.core.units import DAY_S
+from orchestrator.core.world import World
+
+Json = dict[str, Any]
+
+ORIGIN = "vectors.example/evidence"
+
+
+def word(name: str) -> bytes:
+    return keccak(f"tallystick evidence: {name}".encode())
+
+
+def address(name: str) -> str:
+    return PrivateKey(word(name)).public_key.to_checksum_address()
+
+
+ESCROW = Domain("Tallystick OutcomeEscrow", "1", 31337, address("escrow"))
+REGISTRANT = address("registrant")
+LOG = keccak(abi_encode(["address", "string"], [REGISTRANT, ORIGIN]))
+SURFACE, LEAD, OTHER_LEAD = word("surface"), word("lead"), word("other lead")
+OWNER, ANN, BOB = (address(name) for name in ("owner", "ann", "bob"))
+VERIFIER = address_word(address("verifier"))
+# Terms speak in whole seconds.
+START_S = 1_900_000_000
+
+DOCUMENT = {
+    "initial": "new",
+    "states": ["new", "trial", "paid"],
+    "transitions": [
+        {"on": "signup", "from": ["new"], "to": "trial", "motion": "acquisition"},
+        {"on": "buy", "from": ["trial", "paid"], "to": "paid", "motion": "conversion"},
+    ],
+    "reversals": [{"on": "refund", "of": "paid"}],
+}
+POLICIES = {
+    model: parse({**DOCUMENT, "attribution": model}) for model in ("first_touch", "last_touch")
+}
+
+
+# --- Contracts ------------------------------------------------------------------------------------
+
+
+def _terms(model: str, name: str, **changes: Any) -> Terms:
+    plain = Terms(
+        owner=OWNER,
+        operator=ANN,
+        payee=address("payee"),
+        token=address("token"),
+        verifier=address("verifier"),
+        arbiter=address("arbiter"),
+        log_id=LOG,
+        surface=SURFACE,
+        policy=POLICIES[model].hash,
+        attribution=model,
+        outcome="paid",
+        repeatable=True,
+        exclusive=False,
+        unit_price_units=10,
+        revenue_share_bps=0,
+        budget_units=1000,
+        opens_at_s=START_S,
+        deadline_s=START_S + 100,
+        attribution_window_s=50,
+        lateness_s=DAY_S,
+        grace_s=8 * DAY_S,
+        claim_period_s=8 * DAY_S,
+        challenge_period_s=DAY_S,
+        arbitration_period_s=DAY_S,
+        holdback_bps=2000,
+        holdback_period_s=3,
+        rate_cap_units=0,
+        rate_period_s=0,
+        fee_bps=0,
+        fee_recipient=ZERO_ADDRESS,
+        agent_id_plus_one=0,
+        salt=word(f"{model} {name}"),
+    )
+    return replace(plain, **changes)
+
+
+# Whose purchase it is by first touch: Ann touches at 1 and 3 s, Bob at 4 s, and the lead buys at 6
+# and at 7 s. The names of Ann's say what sets them apart; "after" opens when all is over.
+DEALS: dict[str, dict[str, Any]] = {
+    "ann": {},
+    "bob": {"operator": BOB},
+    "once": {"repeatable": False},
+    "young": {"attribution_window_s": 3},
+    "late": {"opens_at_s": START_S + 2, "attribution_window_s": 3},
+    "late_once": {"opens_at_s": START_S + 2, "attribution_window_s": 3, "repeatable": False},
+    "ended": {"deadline_s": START_S + 5},
+    "closed_then": {},
+    "later": {"opens_at_s": START_S + 2, "attribution_window_s": 3},
+    "after": {},
+    "unopened": {"opens_at_s": START_S + 7},
+    "closed": {},
+    "share": {"revenue_share_bps": 1250, "unit_price_units": 3},
+    "bob_tight": {"operator": BOB, "budget_units": 15},
+    "other_owner": {"owner": address("stranger")},
+    "other_log": {"log_id": word("other log")},
+    "other_surface": {"surface": word("other surface")},
+    "other_outcome": {"outcome": "trial"},
+    "other_policy": {"policy": word("other policy")},
+    "rich": {"budget_units": 2**80 - 1},
+}
+CLOSED_AT_S = {"closed": START_S + 5, "closed_then": START_S + 6}
+
+
+class Deal(NamedTuple):
+    terms: Terms
+    id: bytes
+    number: int
+    closed_at_s: int
+
+
+def _deals(model: str) -> dict[str, Deal]:
+    found = {}
+    for number, (name, changes) in enumerate(DEALS.items(), 1):
+        terms = _terms(model, name, **changes)
+        found[name] = Deal(terms, contract_id(terms, ESCROW), number, CLOSED_AT_S.get(name, 0))
+    other = "last_touch" if model == "first_touch" else "first_touch"
+    terms = _terms(model, "other_model", attribution=other)
+    found["other_model"] = Deal(terms, contract_id(terms, ESCROW), len(found) + 1, 0)
+    return found
+
+
+ALL = {model: _deals(model) for model in POLICIES}
+
+
+# --- Logs -----------------------------------------------------------------------------------------
+
+
+class Log(NamedTuple):
+    """A log's records, and the positions of the entries that cases speak of, by name."""
+
+    model: str
+    records: tuple[Record, ...]
+    at: dict[str, int]
+
+    def entry(self, name: str) -> Entry:
+        return self.records[self.at[name]].entry
+
+    def with_lie(self, name: str, **changes: Any) -> "Log":
+        """Return the log with another entry in this one's place."""
+        records = list(self.records)
+        place = self.at[name]
+        records[place] = records[place]._replace(entry=self.entry(name)._replace(**changes))
+        return self._replace(records=tuple(records))
+
+    def with_outcome(self, name: str, contract: str, touch: str, **changes: Any) -> "Log":
+        """Return the log in which the outcome of this name is another contract's."""
+        at = self.at["transition" if name == "outcome" else "again"]
+        payload = pack_outcome(at, self.at[touch], 0, 1, 10)
+        fields = {"actor": ALL[self.model][contract].id, "payload": payload} | changes
+        return self.with_lie(name, **fields)
+
+
+def _log(model: str) -> Log:
+    """Return an honest log.
+
+    Ann's contract is paid twice by first touch, Bob's by last touch; one outcome is taken back.
+    """
+    world, records = World(), list[Record]()
+    deals, start_ms = ALL[model], START_S * 1000
+    at: dict[str, int] = {}
+
+    def write(time_ms: int, request: Request, *names: str) -> None:
+        for record, name in zip(
+            decide(world, request, start_ms + time_ms), [*names, *[""] * 9], strict=False
+        ):
+            at[name] = len(records)
+            records.append(record)
+
+    def touch(time_ms: int, operator: str, *names: str) -> None:
+        request = Touch(SURFACE, LEAD, address_word(operator), "email", word(names[-1]), LEAD)
+        write(time_ms, request, *names)
+
+    def event(time_ms: int, name: str, value: int, *names: str) -> None:
+        time = start_ms + time_ms
+        request = ProductEvent(SURFACE, LEAD, name, value, time, word(names[0]), LEAD)
+        write(time_ms, request, *names)
+
+    def opens(time_ms: int, name: str) -> None:
+        rules = rules_of(deals[name].terms, deals[name].id)
+        write(time_ms, OpenContract(rules, word("transaction")), f"opened {name}")
+
+    write(-1000, Genesis(LOG, address_word(address("publisher"))), "genesis")
+    write(-1000, PublishPolicy(SURFACE, address_word(OWNER), POLICIES[model]), "policy")
+    for operator in (ANN, BOB):
+        write(-1000, RegisterOperator(address_word(operator), "0", word("profile")), "operator")
+    # Only these contracts are in the log; the others that a case names are on chain alone.
+    for name in ("ann", "bob", "once", "young", "late", "late_once", "ended", "closed_then"):
+        opens(0, name)
+    touch(1000, ANN, "lead", "ann 1")
+    opens(1500, "later")
+    touch(3000, ANN, "ann 3")
+    touch(4000, BOB, "bob 4")
+    event(5000, "signup", 0, "trial")
+    event(6000, "buy", 70, "transition", "outcome")
+    event(7000, "buy", 80, "again", "outcome again")
+    event(8000, "refund", 0, "refund", "reversal")
+    write(8500, Settle(), "settlement")
+    touch(8600, ANN, "ann 8")
+    opens(8700, "after")
+    return Log(model, tuple(records), at)
+
+
+LOGS = {model: _log(model) for model in POLICIES}
+FIRST, LAST = LOGS["first_touch"], LOGS["last_touch"]
+
+
+# --- Cases ----------------------------------------------------------------------------------------
+
+
+class Vector(NamedTuple):
+    """One case: the entries that it shows of a log, the contract, and the error that refuses it."""
+
+    name: str
+    error: str
+    log: Log
+    kind: str
+    contract: str
+    shown: tuple[str, ...]
+    rival: str = ""
+    opening: str = ""
+    last_signed: str = "settlement"
+    last_final: str = "settlement"
+    rival_last_final: str = "genesis"
+    claim: Claim | None = None

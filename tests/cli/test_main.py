@@ -1,0 +1,248 @@
+"""The command's entry point: its output, exit codes, one-line errors, files and memory."""
+
+import errno
+import json
+import os
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli import main as cli
+from orchestrator.cli.options import NOTHING_DONE
+from orchestrator.core.errors import (
+    ChainError,
+    DomainError,
+    EscrowError,
+    InputError,
+    LocalError,
+    LogError,
+    ProofError,
+    ReplayError,
+    ServerError,
+)
+from tests.support.backtest_files import (
+    CONTRACTS,
+    EVENTS,
+    write_history,
+)
+from tests.support.market import Outcome, Run
+
+COMMAND = Path(sys.executable).with_name("tallystick")
+ADDRESS = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
+
+
+def refusal(outcome: Outcome) -> str:
+    """Return the line with which the command refused its input."""
+    assert outcome.code == cli.BAD_INPUT
+    assert outcome.stdout == ""
+    assert outcome.stderr.startswith("tallystick: ")
+    assert outcome.stderr.count("\n") == 1
+    assert outcome.stderr.endswith("\n")
+    return outcome.stderr[len("tallystick: ") : -1]
+
+
+# --- Output and exit codes ------------------------------------------------------------------------
+
+
+def test_the_installed_command_prints_the_document(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [COMMAND, *write_history(tmp_path).arguments(), "--json"],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    outcome = {"contract": "a", "lead": "x", "touch_time": "2024-01-01T00:00:00Z"}
+    assert json.loads(done.stdout) == {
+        "contracts": {
+            "a": {
+                "outcomes": 2,
+                "reversed": 1,
+                "earned_units": "16287500",
+                "reversed_units": "8150000",
+                "over_budget_units": "0",
+                "payable_units": "8137500",
+            }
+        },
+        "events": {"accepted": 3, "refused": 1, "ignored": 1},
+        "outcomes": [
+            {
+                **outcome,
+                "time": "2024-01-02T00:00:00Z",
+                "value_units": "1500000",
+                "earned_units": "8137500",
+            },
+            {
+                **outcome,
+                "time": "2024-01-03T00:00:00Z",
+                "value_units": "2000001",
+                "earned_units": "8150000",
+            },
+        ],
+    }
+
+
+def test_bad_input_is_one_line_and_exit_code_2(run: Run, tmp_path: Path) -> None:
+    files = write_history(tmp_path, events=EVENTS + "soon,x,buy,1\n")
+    assert refusal(run([*files.arguments(), "--json"], "")) == (
+        f"{tmp_path}/events, line 7: time must be RFC 3339 or YYYY-MM-DD[ HH:MM:SS] in UTC, "
+        f"not 'soon'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ProofError, cli.FALSE_CLAIM),
+        (ReplayError, cli.FALSE_CLAIM),
+        (InputError, cli.BAD_INPUT),
+        (ChainError, cli.MISSING),
+        (LocalError, cli.MISSING),
+        (LogError, cli.MISSING),
+        (ServerError, cli.MISSING),
+        (EscrowError, NOTHING_DONE),
+    ],
+)
+def test_an_error_has_the_exit_code_of_its_kind(
+    run: Run, monkeypatch: pytest.MonkeyPatch, error: type[DomainError], code: int
+) -> None:
+    def fail() -> None:
+        raise error("some-code", "it\nfailed")
+
+    monkeypatch.setattr(cli, "app", fail)
+    assert run([], "") == (code, "", "tallystick: it failed\n")
+
+
+def test_a_server_cannot_write_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    cli._print_error("the API said: \x1b[2J\x1b]0;paid\x07 \u202e all\nis well")
+    assert capsys.readouterr().err == "tallystick: the API said: ?[2J?]0;paid? ? all is well\n"
+
+
+def test_a_node_that_is_no_url_is_bad_input(run: Run) -> None:
+    arguments = ["contract", "0x" + "12" * 32, "--api", "http://127.0.0.1:1", "--escrow", ADDRESS]
+    assert "must be an http(s) URL" in refusal(run([*arguments, "--rpc", "nowhere"], ""))
+    assert run([*arguments, "--rpc", "http://127.0.0.1:1"], "").code == cli.MISSING
+
+
+def test_a_receipt_that_is_no_json_is_bad_input(run: Run, tmp_path: Path) -> None:
+    receipt = tmp_path / "receipt.json"
+    receipt.write_text("{")
+    assert refusal(run(["verify", str(receipt)], "")) == f"{receipt}: is not readable as JSON"
+
+
+def test_a_part_that_is_none_is_bad_input(run: Run) -> None:
+    assert "'web' is no part; there are api" in refusal(run(["serve", "--only", "web"], ""))
+
+
+def test_a_backtest_does_not_wait_for_what_speaks_to_chains() -> None:
+    """Their imports take longer than most backtests."""
+    script = (
+        "import sys, orchestrator.cli.main; print({'fastapi', 'httpx', 'web3'} & {*sys.modules})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, encoding="utf-8", check=True
+    )
+    assert done.stdout == "set()\n"
+
+
+def test_what_is_no_file(run: Run, tmp_path: Path) -> None:
+    files = write_history(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for option in ("--events", "--touches", "--policy", "--contracts"):
+        for name, complaint in (
+            ("none", "No such file or directory"),
+            ("folder", "Is a directory"),
+            ("loop", "Too many levels of symbolic links"),
+            ("none\nat all", "No such file or directory"),
+        ):
+            found = refusal(run([*files.arguments(), option, str(tmp_path / name)], ""))
+            assert found == f"{tmp_path}/{name.replace(chr(10), ' ')}: {complaint}"
+
+
+def test_the_table_shows_names_and_amounts_whole(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    most = "1208925819614629174.706175"
+    name = "[/red]:smile:日" * 5
+    contracts = CONTRACTS.replace("8.10", most).replace("1000", most).replace("250", "0")
+    files = write_history(tmp_path, contracts=contracts.replace("id: a", f"id: '{name}'"))
+    done = run(files.arguments(), "")
+    assert (done.code, done.stderr) == (0, "")
+    columns = zip(*(row.split("│") for row in done.stdout.splitlines() if "│" in row), strict=True)
+    cells = ["".join(part.strip() for part in column) for column in columns]
+    assert name in cells
+    assert cells.count("1,208,925,819,614,629,174.706175") == 3
+
+
+def test_a_spool_that_cannot_be_opened_is_one_line_and_exit_code_3(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/tmp/spool")  # noqa: S108
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    done = run([*write_history(tmp_path).arguments(), "--json"], "")
+    assert done == (cli.MISSING, "", "tallystick: /tmp/spool: No space left on device\n")
+
+
+# --- The output file ------------------------------------------------------------------------------
+
+
+def file_names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_output_is_the_document_of_stdout(run: Run, tmp_path: Path) -> None:
+    files = write_history(tmp_path)
+    printed = run([*files.arguments(), "--json"], "")
+    output = tmp_path / "report.json"
+    output.write_text("an older report")
+    done = run([*files.arguments(), "--json", "--output", str(output)], "")
+    assert (done.code, done.stdout, done.stderr) == (0, "", "")
+    assert output.read_text() == printed.stdout
+    assert file_names(tmp_path) == ["contracts", "events", "policy", "report.json", "touches"]
+
+
+def test_bad_input_leaves_an_older_output_as_it_was(run: Run, tmp_path: Path) -> None:
+    output = tmp_path / "report.json"
+    output.write_text("an older report")
+    files = write_history(tmp_path, events=EVENTS + "soon,x,buy,1\n")
+    assert refusal(run([*files.arguments(), "--output", str(output)], ""))
+    assert output.read_text() == "an older report"
+    assert file_names(tmp_path) == ["contracts", "events", "policy", "report.json", "touches"]
+
+
+@pytest.mark.parametrize("place", [".", "folder", "pipe", "folder/none/report", "x" * 300])
+def test_an_output_that_cannot_be_written_leaves_nothing(
+    run: Run, tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    files = write_history(tmp_path)
+    before = file_names(tmp_path)
+    complaint = refusal(run([*files.arguments(), "--json", "--output", str(tmp_path / place)], ""))
+    assert complaint.startswith(str(tmp_path))
+    assert file_names(tmp_path) == before
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    assert file_names(tmp_path / "folder") == []
+
+
+def test_a_full_disk_is_one_line_and_exit_code_3(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [COMMAND, *write_history(tmp_path).arguments(), "--json"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            timeout=120,
+            check=False,
+        )
+    assert done.stderr == "tallystick: the system says: No space left on device\n"
+    assert done.returncode == cli.MISSING

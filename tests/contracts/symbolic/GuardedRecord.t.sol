@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Proof} from "./Proof.sol";
+import {GuardedRecord} from "contracts/escrow/GuardedRecord.sol";
+import {Statements} from "contracts/escrow/Statements.sol";
+import {Terms} from "contracts/terms/Terms.sol";
+
+/// For every state of a contract that is not plain, at every time and under all terms that fit their
+/// words: nothing stated falls.
+contract GuardedRecordProofs is Proof {
+    struct State {
+        uint80 earned;
+        uint80 reversed;
+        int88 adjustment;
+        uint80 pendingEarned;
+        uint80 pendingReversed;
+        uint40 pendingPosition;
+        uint40 resolvesAt;
+        uint40 lastFinal;
+        uint40 nowS;
+    }
+
+    struct Statement {
+        uint40 position;
+        uint80 earned;
+        uint80 reversed;
+    }
+
+    GuardedRecord private _record;
+
+    /// Both totals of a statement that is taken are at least the last final one's, its position is
+    /// higher, and it states no more than the budget. One that is refused changes nothing. (The
+    /// escrow itself refuses reversed > earned.)
+    function check_statementsNeverFall(
+        State calldata state,
+        Terms calldata terms,
+        Statement calldata made
+    ) external {
+        vm.assume(terms.deadline < 2 ** 38 && terms.grace < 2 ** 38);
+        vm.assume(terms.challengePeriod < 2 ** 38 && terms.holdbackPeriod < 2 ** 38);
+        vm.assume(made.reversed <= made.earned);
+        vm.warp(state.nowS);
+        (_record.earned, _record.reversed) = (state.earned, state.reversed);
+        _record.adjustment = state.adjustment;
+        _record.pendingEarned = state.pendingEarned;
+        _record.pendingReversed = state.pendingReversed;
+        (_record.pendingPosition, _record.resolvesAt) = (state.pendingPosition, state.resolvesAt);
+
+        bytes32 reason = Statements.propose(
+            _record, terms, state.lastFinal, made.position, made.earned, made.reversed
+        );
+        assert(_record.earned == state.earned && _record.reversed == state.reversed);
+        if (reason != 0) {
+            assert(_record.pendingPosition == state.pendingPosition);
+            assert(_record.pendingEarned == state.pendingEarned);
+            assert(_record.pendingReversed == state.pendingReversed);
+            return;
+        }
+        assert(state.pendingPosition == 0 && _record.pendingPosition == made.position);
+        assert(made.position > state.lastFinal && made.earned - made.reversed <= terms.budget);
+        assert(_record.pendingEarned == made.earned && made.earned >= state.earned);
+        assert(_record.pendingReversed == made.reversed && made.reversed >= state.reversed);
+    }
+}

@@ -1,0 +1,97 @@
+"""Folds: what each entry alone does to a world, and that nothing else of it changes."""
+
+import copy
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from orchestrator.core.attribution import TouchAt
+from orchestrator.core.entry import Entry, pack_outcome, pack_reversal
+from orchestrator.core.kinds import KINDS, Clock, advance
+from orchestrator.core.world import World
+from tests.support.worlds import LEADS, OPERATORS, OWNER, SURFACE, begin, policy, rules, word
+
+GOVERNING = policy()
+A = word("a")
+LEAD = LEADS[0]
+
+
+def world_with_lead() -> World:
+    world, _ = begin(GOVERNING, rules("a", GOVERNING))
+    advance(world, entry("lead.registered", label="new", time_ms=1_000))
+    return world
+
+
+def entry(kind: str, **changes: Any) -> Entry:
+    plain = Entry(kind, SURFACE, OWNER, LEAD, "paid", 0, 9_000, bytes(32))
+    return plain._replace(**changes)
+
+
+def parts(world: World) -> dict[str, Any]:
+    found = asdict(world)
+    found.pop("_rivals")
+    return found
+
+
+PAID = pack_outcome(6, 5, 0, 1, 10)
+
+
+@pytest.mark.parametrize(
+    ("moved", "changed"),
+    [
+        (entry("touch", actor=OPERATORS[0]), {"leads"}),
+        (entry("lead.registered", subject=LEADS[1]), {"leads"}),
+        (entry("lead.transition"), {"leads"}),
+        (entry("outcome", actor=A, value=10, payload=PAID), {"leads", "contracts"}),
+        (entry("outcome.over", actor=A, value=10), {"leads", "contracts"}),
+        (entry("settlement", subject=A), {"contracts"}),
+        (entry("contract.closed", subject=A, value=5), {"contracts"}),
+        (entry("operator.registered", subject=word("carl")), {"operators"}),
+        (entry("lead.refused"), set()),
+        (entry("product.event"), set()),
+        (entry("payout", subject=A), set()),
+        (entry("erasure"), set()),
+        (entry("genesis"), set()),
+    ],
+    ids=lambda value: value.kind if isinstance(value, Entry) else "",
+)
+def test_an_entry_changes_its_own_part_alone(moved: Entry, changed: set[str]) -> None:
+    world = world_with_lead()
+    before = copy.deepcopy(parts(world))
+    advance(world, moved)
+    after = parts(world)
+    clock = {"time_ms"} if KINDS[moved.kind].clock is Clock.LOG else set()
+    assert {name for name in before if before[name] != after[name]} == changed | clock | {"size"}
+    assert world.size == before["size"] + 1
+
+
+def test_a_transition_moves_its_lead_and_counts_the_visit() -> None:
+    world = world_with_lead()
+    for time_ms in (7_000, 8_000):
+        advance(world, entry("lead.transition", time_ms=time_ms))
+    lead = world.leads[LEAD]
+    assert (lead.state, lead.since_ms, lead.visits) == ("paid", 8_000, {"paid": 2})
+
+
+def test_a_touch_is_kept_by_operator_with_its_position() -> None:
+    world = world_with_lead()
+    position = world.size
+    advance(world, entry("touch", actor=OPERATORS[0]))
+    advance(world, entry("touch", actor=OPERATORS[1]))
+    assert world.leads[LEAD].touches[OPERATORS[0]].touches == [TouchAt(position, 9_000)]
+    assert world.leads[LEAD].touch_count == 2
+
+
+def test_a_reversal_takes_the_outcome_that_it_names() -> None:
+    world = world_with_lead()
+    positions = []
+    for total in (10, 20):
+        positions.append(world.size)
+        paid = pack_outcome(6, 5, 0, 1, total)
+        advance(world, entry("outcome", actor=A, value=10, payload=paid))
+    taken = pack_reversal(positions[0], 7, 0, 1, 10)
+    advance(world, entry("outcome.reversed", actor=A, value=10, payload=taken))
+    assert [paid.position for paid in world.leads[LEAD].paid] == [positions[1]]
+    contract = world.contracts[A]
+    assert (contract.earned_units, contract.reversed_units) == (20, 10)

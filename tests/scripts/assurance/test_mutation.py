@@ -1,0 +1,46 @@
+"""assurance/mutation: its targets exist, and its sample is the same each time."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from scripts.assurance import mutation
+from scripts.assurance.mutation import TARGETS
+from scripts.assurance.survivors import Mutant
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_target_has_a_file_tests_and_roots(name: str) -> None:
+    target = TARGETS[name]
+    assert (ROOT / target.file).is_file()
+    assert target.tests
+    for tests in target.tests:
+        assert (ROOT / "tests/contracts" / tests).exists(), tests
+    for root in target.roots:
+        file, _, contract = root.partition(":")
+        assert f"{contract} " in (ROOT / file).read_text(), root
+
+
+def test_target_is_copied_with_all_that_it_imports(tmp_path: Path) -> None:
+    target = TARGETS["EventLog"]
+    mutation.copy_target(target, tmp_path)
+    assert (tmp_path / target.file).is_file()
+    for file in tmp_path.rglob("*.sol"):
+        for name in re.findall(r'from "([^"]+)"', file.read_text()):
+            if not name.startswith(("@", "forge-std/")):
+                folder = file.parent if name.startswith(".") else tmp_path
+                assert (folder / name).is_file(), f"{file} imports {name}"
+
+
+def test_sample_keeps_the_larger_changes_and_is_the_same_each_time() -> None:
+    made = [
+        Mutant(operator, line, "a", "b", "") for line in range(20) for operator in ("RR", "AOR")
+    ]
+    tried, left_out = mutation.chosen(made, 5)
+    assert [mutant.operator for mutant in tried] == ["RR"] * 20 + ["AOR"] * 5
+    assert left_out == 15
+    assert mutation.chosen(made, 5) == (tried, left_out)
+    assert mutation.chosen(made, 0)[1] == 0

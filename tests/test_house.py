@@ -1,0 +1,237 @@
+"""The order of the house: layers, sizes of packages, mirrored tests, plain docstrings.
+
+Each check takes a root, and is seen to fail on a small made-up tree of its own.
+"""
+
+import ast
+import functools
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PRODUCT = ("orchestrator", "api")
+MOST_MODULES = 9
+# By dotted name, with the reason.
+WITHOUT_TEST_FILE: dict[str, str] = {}
+QUESTION = re.compile(r"(What|Who|Whose|How|Which|Whether|Where|When|Why)\b")
+
+
+def _modules(root: Path, *packages: str) -> Iterator[Path]:
+    """Yield the modules of these packages, as paths below the root."""
+    for package in packages:
+        for file in sorted((root / package).rglob("*.py")):
+            if "__pycache__" not in file.parts and "node_modules" not in file.parts:
+                yield file.relative_to(root)
+
+
+@functools.cache
+def _nodes(file: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(file.read_text())))
+
+
+def _dotted(file: Path) -> str:
+    return ".".join(file.with_suffix("").parts)
+
+
+# --- Layers ---------------------------------------------------------------------------------------
+
+
+def layer_faults(root: Path) -> list[str]:
+    """Return the packages in no layer or in two, and the layers without a package."""
+    settings = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (layers,) = (rule["layers"] for rule in settings["contracts"] if rule["type"] == "layers")
+    placed = Counter(name.strip() for line in layers for name in re.split(r"[|:]", line))
+    existing = {"api"} | {
+        f"orchestrator.{folder.name}"
+        for folder in (root / "orchestrator").iterdir()
+        if folder.is_dir() and any(folder.rglob("*.py"))
+    }
+    return [
+        *(f"{name} stands in no layer" for name in sorted(existing - placed.keys())),
+        *(f"{name} stands in {n} layers" for name, n in sorted(placed.items()) if n > 1),
+        *(f"{name} has a layer and no module" for name in sorted(placed.keys() - existing)),
+    ]
+
+
+def test_every_package_stands_in_one_layer() -> None:
+    assert layer_faults(ROOT) == []
+
+
+def test_a_package_in_no_layer_or_two_is_found(tmp_path: Path) -> None:
+    for name in ("cli", "core", "log"):
+        (tmp_path / "orchestrator" / name).mkdir(parents=True)
+        (tmp_path / "orchestrator" / name / "one.py").touch()
+    (tmp_path / "orchestrator/__pycache__").mkdir()
+    layers = (
+        '["orchestrator.cli", "api | orchestrator.chain", "orchestrator.core", "orchestrator.cli"]'
+    )
+    (tmp_path / "pyproject.toml").write_text(
+        f'[[tool.importlinter.contracts]]\ntype = "layers"\nlayers = {layers}\n'
+    )
+    assert layer_faults(tmp_path) == [
+        "orchestrator.log stands in no layer",
+        "orchestrator.cli stands in 2 layers",
+        "orchestrator.chain has a layer and no module",
+    ]
+
+
+# --- Sizes ----------------------------------------------------------------------------------------
+
+
+def size_faults(root: Path) -> list[str]:
+    """Return the packages, other than the core, that hold too many modules."""
+    counts = Counter(file.parent for file in _modules(root, *PRODUCT) if file.name != "__init__.py")
+    return [
+        f"{folder} holds {count} modules, and at most {MOST_MODULES} may"
+        for folder, count in counts.items()
+        if count > MOST_MODULES and folder != Path("orchestrator/core")
+    ]
+
+
+def test_no_package_holds_too_many_modules() -> None:
+    assert size_faults(ROOT) == []
+
+
+def test_a_package_of_too_many_modules_is_found(tmp_path: Path) -> None:
+    for folder, count in (("orchestrator/core", 20), ("api", 9), ("api/routes", 10)):
+        (tmp_path / folder).mkdir(parents=True)
+        for name in ("__init__", *(f"m{number}" for number in range(count))):
+            (tmp_path / folder / f"{name}.py").touch()
+    assert size_faults(tmp_path) == ["api/routes holds 10 modules, and at most 9 may"]
+
+
+# --- Mirrored tests -------------------------------------------------------------------------------
+
+
+def untested_modules(root: Path) -> list[str]:
+    """Return the modules of the product that have no test file at the mirrored place.
+
+    The tests of orchestrator/log/inbox.py are tests/log/test_inbox.py or test_inbox_*.py; those of
+    api/routes/public.py are in tests/api/routes.
+    """
+    missing = []
+    for file in _modules(root, *PRODUCT):
+        if file.name == "__init__.py" or _dotted(file) in WITHOUT_TEST_FILE:
+            continue
+        parts = file.parts[1:] if file.parts[0] == "orchestrator" else file.parts
+        folder = root.joinpath("tests", *parts[:-1])
+        whole, part = f"test_{file.name}", f"test_{file.stem}_*.py"
+        if not (folder / whole).is_file() and not any(folder.glob(part)):
+            missing.append(f"{file}: no {folder.relative_to(root) / whole}")
+    return missing
+
+
+def test_every_module_has_a_test_file_of_its_own() -> None:
+    missing = untested_modules(ROOT)
+    assert not missing, "\n".join(["modules without a test file:", *missing])
+
+
+def test_every_exception_is_a_module() -> None:
+    known = {_dotted(file) for file in _modules(ROOT, *PRODUCT)}
+    assert WITHOUT_TEST_FILE.keys() <= known
+
+
+def test_a_module_without_a_test_file_is_found(tmp_path: Path) -> None:
+    for name in (
+        "orchestrator/log/__init__.py",
+        "orchestrator/log/inbox.py",
+        "orchestrator/log/reader.py",
+        "orchestrator/log/sequencer.py",
+        "api/routes/public.py",
+        "api/routes/wallets.py",
+        "tests/log/test_inbox.py",
+        "tests/log/test_sequencer_faults.py",
+        "tests/log/test_readers.py",
+        "tests/api/routes/test_public.py",
+        "tests/routes/test_wallets.py",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert untested_modules(tmp_path) == [
+        "orchestrator/log/reader.py: no tests/log/test_reader.py",
+        "api/routes/wallets.py: no tests/api/routes/test_wallets.py",
+    ]
+
+
+# --- Docstrings -----------------------------------------------------------------------------------
+
+
+def docstring_faults(root: Path) -> list[str]:
+    """Return the docstrings that begin with the word of a question, by place."""
+    found = []
+    for file in _modules(root, *PRODUCT, "scripts", "tests"):
+        for node in _nodes(root / file):
+            if not isinstance(
+                node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+            ):
+                continue
+            text = ast.get_docstring(node) or ""
+            if QUESTION.match(text):
+                line = node.body[0].lineno
+                found.append(f"{file}:{line}: {text.splitlines()[0]}")
+    return found
+
+
+def test_no_docstring_begins_like_a_question() -> None:
+    faults = docstring_faults(ROOT)
+    assert not faults, "\n".join(["docstrings that begin like a question:", *faults])
+
+
+def test_a_docstring_like_a_question_is_found(tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts/one.py").write_text(
+        '"""What this is."""\n\n\nclass One:\n    """Whatever comes."""\n\n'
+        '    def two(self) -> None:\n        """How it goes.\n\n        On.\n        """\n\n\n'
+        'async def three() -> None:\n    """Return it, whether or not."""\n    "Why"\n'
+    )
+    assert docstring_faults(tmp_path) == [
+        "scripts/one.py:1: What this is.",
+        "scripts/one.py:8: How it goes.",
+    ]
+
+
+# --- Imports of tests -----------------------------------------------------------------------------
+
+
+def imports_of_tests(root: Path) -> list[str]:
+    """Return the imports of a test module, by place; shared things live in tests/support."""
+    found = []
+    for file in _modules(root, "tests"):
+        for node in _nodes(root / file):
+            if not isinstance(node, ast.Import | ast.ImportFrom):
+                continue
+            prefix = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+            names = [f"{prefix}{alias.name}" for alias in node.names]
+            found += [
+                f"{file}:{node.lineno}: {name}"
+                for name in names
+                if name.startswith("tests.")
+                and any(part.startswith("test_") or part == "conftest" for part in name.split("."))
+            ]
+    return found
+
+
+def test_no_test_module_is_imported() -> None:
+    assert imports_of_tests(ROOT) == []
+
+
+def test_an_import_of_a_test_module_is_found(tmp_path: Path) -> None:
+    (tmp_path / "tests/log").mkdir(parents=True)
+    (tmp_path / "tests/log/test_one.py").write_text(
+        "import tests.support.worlds\n"
+        "import tests.log.test_two\n"
+        "from tests.support import servers, test_servers\n"
+        "from tests.log.test_two import world\n"
+        "from tests.conftest import anvil\n"
+        "def test_one() -> None:\n    from tests.log import test_two\n"
+    )
+    assert imports_of_tests(tmp_path) == [
+        "tests/log/test_one.py:2: tests.log.test_two",
+        "tests/log/test_one.py:3: tests.support.test_servers",
+        "tests/log/test_one.py:4: tests.log.test_two.world",
+        "tests/log/test_one.py:5: tests.conftest.anvil",
+        "tests/log/test_one.py:7: tests.log.test_two",
+    ]
