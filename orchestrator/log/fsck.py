@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.core.codec import decode_lead
 from orchestrator.core.errors import DomainError, LogError
+from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import advance, kind_of
 from orchestrator.core.merkle import CompactRange, leaf_hash
 from orchestrator.core.world import World
@@ -44,8 +45,8 @@ def fsck(database: Database, log_id: bytes, anchor: tuple[int, bytes] | None = N
                 if tree.root() != anchor[1]:
                     raise LogError(
                         "anchor-mismatch",
-                        f"the log's root at {anchor[0]} is 0x{tree.root().hex()}, "
-                        f"the anchored one is 0x{anchor[1].hex()}",
+                        f"the log's root at {anchor[0]} is {to_hex(tree.root())}, "
+                        f"the anchored one is {to_hex(anchor[1])}",
                     )
             _rehash(session, log_id, tree, row.size)
             check_root(tree, row)
@@ -120,18 +121,18 @@ def compare_projections(database: Database, log_id: bytes) -> list[str]:
 
 
 def _compare(world: World, stored: World) -> list[str]:
-    found = []
+    differences = []
     if (world.size, world.time_ms) != (stored.size, stored.time_ms):
-        found.append(f"time: {stored.time_ms} is stored, the log says {world.time_ms}")
-    found += _unequal("surface", world.surfaces, stored.surfaces)
-    found += _unequal("operator", world.operators, stored.operators)
-    found += _unequal("contract", world.contracts, stored.contracts)
-    return found
+        differences.append(f"time: {stored.time_ms} is stored, the log says {world.time_ms}")
+    differences += _unequal("surface", world.surfaces, stored.surfaces)
+    differences += _unequal("operator", world.operators, stored.operators)
+    differences += _unequal("contract", world.contracts, stored.contracts)
+    return differences
 
 
 def _compare_leads(session: Session, log_id: bytes, world: World) -> list[str]:
     """Return what differs in the leads, read a page at a time; those without a row are counted."""
-    found: list[str] = []
+    differences: list[str] = []
     after = b""
     seen = 0
     while rows := session.all("log.leads_after", log_id=log_id, after=after, limit=PAGE_ENTRIES):
@@ -142,12 +143,12 @@ def _compare_leads(session: Session, log_id: bytes, world: World) -> list[str]:
             if (lead := world.leads.get(name)) is not None
         }
         stored = {name: _stored_lead(row) for name, row in page.items()}
-        found += _unequal("lead", wanted, stored)
+        differences += _unequal("lead", wanted, stored)
         seen += len(rows)
         after = rows[-1].lead
     if seen < len(world.leads):
-        found.append(f"leads: {seen} are stored, the log has {len(world.leads)}")
-    return found[:MAX_DIFFERENCES]
+        differences.append(f"leads: {seen} are stored, the log has {len(world.leads)}")
+    return differences[:MAX_DIFFERENCES]
 
 
 def _stored_lead(row: Row) -> object:
@@ -159,7 +160,7 @@ def _stored_lead(row: Row) -> object:
 
 def _unequal(what: str, wanted: dict[bytes, Any], stored: dict[bytes, Any]) -> list[str]:
     return [
-        f"{what} 0x{name.hex()}: {stored.get(name)} is stored, the log says {wanted.get(name)}"
+        f"{what} {to_hex(name)}: {stored.get(name)} is stored, the log says {wanted.get(name)}"
         for name in wanted.keys() | stored.keys()
         if wanted.get(name) != stored.get(name)
     ][:MAX_DIFFERENCES]

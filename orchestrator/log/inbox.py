@@ -11,6 +11,7 @@ from uuid import UUID
 from orchestrator.core.codec import commitment, encode_request, json_text, request_id
 from orchestrator.core.entry import ZERO_WORD
 from orchestrator.core.errors import RequestError
+from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.requests import ProductEvent, Request, Touch
 from orchestrator.storage.database import Session
 
@@ -19,7 +20,7 @@ MAX_BULK = 1_000
 # The most requests that may wait, of all accounts together. Beyond it callers are refused at once,
 # rather than taken and left to wait. Callers that count at one time may pass it by a bulk each.
 MAX_WAITING = 100_000
-# The most bytes of a body, so that a full inbox has a size that can be told.
+# The most bytes of a body, so that a full inbox has a bounded size too.
 MAX_BODY_BYTES = 65_536
 # The longest key and lead id; both stand in unique indexes, whose rows are bounded.
 _MAX_KEY_CHARS = 255
@@ -176,8 +177,7 @@ def pseudonym_for(
     session: Session, log_id: bytes, surface: bytes, external_id: str, new_pseudonym: bytes
 ) -> bytes:
     """Return the pseudonym of an identity on a surface: the one it has, or else the new one."""
-    found = pseudonyms_for(session, log_id, surface, [external_id], [new_pseudonym])
-    return found[external_id]
+    return pseudonyms_for(session, log_id, surface, [external_id], [new_pseudonym])[external_id]
 
 
 def pseudonyms_for(
@@ -210,7 +210,7 @@ def pseudonyms_for(
     )
     # The database assigns none on a surface that is not in the log.
     if len(rows) != len(offered):
-        raise RequestError("surface-unknown", f"surface 0x{surface.hex()} has published no policy")
+        raise RequestError("surface-unknown", f"surface {to_hex(surface)} has published no policy")
     return {row.external_id: row.lead for row in rows}
 
 

@@ -89,12 +89,12 @@ class LogReader:
 
     def of_kind(self, kind: str, after: int, limit: int) -> list[StoredEntry]:
         """Return entries of a kind that the log lists, after a position."""
-        found = KINDS[kind]
-        if not found.listed:
+        row = KINDS[kind]
+        if not row.listed:
             raise LogError(
                 "kind-not-listed", f"entries of kind {kind!r} are found by their subject"
             )
-        return self._page("log.entries_of_kind", after, limit, kind=found.word)
+        return self._page("log.entries_of_kind", after, limit, kind=row.word)
 
     def about(self, subject: bytes, after: int, limit: int) -> list[StoredEntry]:
         """Return entries about a lead, contract, operator or policy, after a position."""

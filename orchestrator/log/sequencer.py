@@ -21,6 +21,7 @@ from typing import Self
 from orchestrator.core.codec import decode_request
 from orchestrator.core.decide import decide
 from orchestrator.core.errors import DomainError, LogError, RequestError
+from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import encode, kind_of
 from orchestrator.core.merkle import CompactRange, Subtree, leaf_hash
 from orchestrator.core.opening import Record
@@ -176,7 +177,7 @@ class Sequencer(Resource):
             raise LogError("sequencer-busy", "another sequencer writes this log")
         known = session.one("log.log_exists", log_id=self._log_id)
         if known is None or not known.known:
-            raise LogError("log-unknown", f"log 0x{self._log_id.hex()} was never begun")
+            raise LogError("log-unknown", f"log {to_hex(self._log_id)} was never begun")
         session.run("log.prepare_leads")
         row = stored_checkpoint(session, self._log_id)
         size = row.size if row else 0

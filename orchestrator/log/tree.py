@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from orchestrator.core import merkle
 from orchestrator.core.errors import LogError, ProofError
+from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.merkle import CompactRange, leaf_hash, node_hash
 from orchestrator.storage.database import Row, Session
 
@@ -108,6 +109,6 @@ def check_root(tree: CompactRange, row: Row) -> None:
     if tree.root() != row.root or list(tree.nodes) != list(row.nodes):
         raise LogError(
             "root-mismatch",
-            f"what is stored hashes to 0x{tree.root().hex()}, "
-            f"checkpoint {row.size} says 0x{row.root.hex()}",
+            f"what is stored hashes to {to_hex(tree.root())}, "
+            f"checkpoint {row.size} says {to_hex(row.root)}",
         )

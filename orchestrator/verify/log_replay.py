@@ -73,19 +73,19 @@ class LogReplay:
             )
         return self._replay
 
-    def _rules(self, asked: bytes) -> ContractRules:
+    def _rules(self, named: bytes) -> ContractRules:
         """Return a contract's rules by the chain's terms. Raises ReplayError for false terms."""
-        terms = self._chain.terms_of(asked)
-        if contract_id(terms, self._chain.escrow_domain) != asked:
+        terms = self._chain.terms_of(named)
+        if contract_id(terms, self._chain.escrow_domain) != named:
             raise ReplayError(
-                "terms-false", f"the terms given for contract {to_hex(asked)} have another digest"
+                "terms-false", f"the terms given for contract {to_hex(named)} have another digest"
             )
         # The escrow lets only contracts on one log compete; this one would take what it never pays.
         if terms.log_id != self.log_id:
             raise ReplayError(
                 "contract-elsewhere",
-                f"entry {self.size} says that contract {to_hex(asked)} was opened on this log, "
+                f"entry {self.size} says that contract {to_hex(named)} was opened on this log, "
                 f"{to_hex(self.log_id)}, but its terms name log {to_hex(terms.log_id)}; "
                 f"rely on nothing from this entry on",
             )
-        return rules_of(terms, asked)
+        return rules_of(terms, named)

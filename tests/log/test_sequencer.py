@@ -98,7 +98,7 @@ def _folded(world: World, request: Request, now_ms: int) -> list[Record]:
 def test_two_policies_of_one_drain_are_both_kept(running: Ledger) -> None:
     newer = policy(lateness_s=7)
     newest = policy(lateness_s=8)
-    here = word("elsewhere")
+    here = word("second")
     running.submit(*(PublishPolicy(here, OWNER_WORD, each) for each in (POLICY, newer, newest)))
     running.drain()
     assert [running.reader.policy(each.hash) for each in (newer, newest)] == [newer, newest]
