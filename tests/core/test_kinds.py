@@ -148,6 +148,7 @@ from orchestrator.core import codec, kinds, receipt
 from orchestrator.core.decide import decide
 from orchestrator.core.errors import ReplayError
 from orchestrator.core.kinds import Projection
+from orchestrator.core.replay_rules import Documents
 from orchestrator.core.opening import Record
 from orchestrator.core.replay import replay
 from orchestrator.core.requests import NoteLead, Touch
