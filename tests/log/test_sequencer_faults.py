@@ -1,4 +1,4 @@
-"""Faults that the log survives: death at any step, two writers, a clock or a database that fails."""
+"""Faults that a log survives: death at any step, two writers, a failing clock or database."""
 
 import signal
 import subprocess
