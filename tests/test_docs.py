@@ -38,7 +38,9 @@ def test_what_a_page_names_is_there(page: Path) -> None:
 
 
 def test_what_is_not_there_is_found() -> None:
-    text = "`tests/none.py` `docs/` `test_of_nothing_at_all` [x](nowhere.md) [y](https://a.b) [z](#c)"
+    text = (
+        "`tests/none.py` `docs/` `test_of_nothing_at_all` [x](nowhere.md) [y](https://a.b) [z](#c)"
+    )
     assert missing_from(text, ROOT / "docs", defined_tests()) == [
         "tests/none.py",
         "nowhere.md",

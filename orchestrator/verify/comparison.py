@@ -17,7 +17,7 @@ from orchestrator.core.contract import Contract
 from orchestrator.core.entry import WORD_BYTES, unpack_settlement
 from orchestrator.core.errors import ReplayError
 from orchestrator.core.escrow_model import fee_units
-from orchestrator.core.hexadecimal import from_hex
+from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.opening import Record
 from orchestrator.core.terms import Terms
 from orchestrator.core.units import DAY_S
@@ -101,7 +101,7 @@ def statement(
     if totals is None:
         raise ReplayError(
             "statement-missing",
-            f"entry {position} is no statement about contract 0x{contract_id.hex()}",
+            f"entry {position} is no statement about contract {to_hex(contract_id)}",
         )
     return totals
 
@@ -195,7 +195,7 @@ def _compare(
         if escrow_says != (compared.paid_units, compared.owed_units):
             raise ReplayError(
                 "books-differ",
-                f"the escrow says that contract 0x{contract_id.hex()} has paid "
+                f"the escrow says that contract {to_hex(contract_id)} has paid "
                 f"{escrow_says[0]} units and "
                 f"owes {escrow_says[1]}; by the rules it is {compared.paid_units} and "
                 f"{compared.owed_units}",

@@ -135,8 +135,8 @@ AGREED: Steps = [
 def test_what_the_escrow_does_is_what_is_counted(
     deal: Terms, steps: Steps, paid_units: int, refunded_units: int
 ) -> None:
-    position = count(deal, steps)
-    assert (position.paid_units, position.refunded_units) == (paid_units, refunded_units)
+    contract = count(deal, steps)
+    assert (contract.paid_units, contract.refunded_units) == (paid_units, refunded_units)
 
 
 @pytest.mark.parametrize(
