@@ -22,7 +22,7 @@ from orchestrator.chain.caller import contract_at, is_mismatch
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.rpc import octets, result
 from orchestrator.client.http import Client
-from orchestrator.client.log_server import reading, served
+from orchestrator.client.log_server import reading, served_deployment
 from orchestrator.core.entry import ENTRY_BYTES, POSITION_LIMIT, WORD_BYTES
 from orchestrator.core.errors import ChainError, EscrowError, InputError, ProofError
 from orchestrator.core.evidence.exhibits import Exhibit, unpack_statement, words_of
@@ -197,7 +197,7 @@ def plan_completion(chain: Chain, client: Client, evaluator: Evaluator, job_id: 
             f"{format_second(condition.deadline_s)}, and the chain is at {format_second(now_s)}: "
             f"now they can only be rejected",
         )
-    _, log_id = served(client)
+    _, log_id = served_deployment(client)
     if log_id != condition.log_id:
         raise InputError(
             "log-of-another",

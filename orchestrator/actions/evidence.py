@@ -53,7 +53,9 @@ MAX_TRANSACTIONS = 100
 
 def plan_disproofs(chain: Chain, log: LogCopy, asked_id: bytes | None) -> Plan:
     """Plan to disprove every verifier that signed what the log contradicts, or one contract's."""
-    signed = [name for name, one in log.docket.items() if one.last_signed and not one.closed_at_s]
+    signed = [
+        name for name, one in log.contracts.items() if one.last_signed and not one.closed_at_s
+    ]
     progress = chain.progress(signed if asked_id is None else [asked_id], log.block_number)
     suspects = {name for name in signed if name in progress and not progress[name].is_retired}
     if asked_id is not None and asked_id not in suspects:
@@ -63,14 +65,16 @@ def plan_disproofs(chain: Chain, log: LogCopy, asked_id: bytes | None) -> Plan:
     # The other contracts stay, as if nothing was signed for them: they can still compete.
     contracts = {
         name: one if name in suspects else one._replace(last_signed=0)
-        for name, one in log.docket.items()
+        for name, one in log.contracts.items()
     }
     examined = (
         f"looked at {log.size:,} log entries, which hash to the root that the chain holds, and "
         f"at {count_of(len(suspects), 'contract')} with a signed statement"
     )
     if log.left_out:
-        examined += f"; the log has more than {len(log.docket):,} contracts: name one of the others"
+        examined += (
+            f"; the log has more than {len(log.contracts):,} contracts: name one of the others"
+        )
     unopened: set[int] = set()
     cases = list(find_disproofs(log.entries(), contracts, log.at, unopened))
     pending = {name: one.pending for name, one in progress.items()}
@@ -119,7 +123,7 @@ def _why_not_disprovable(state: ContractState) -> str:
 
 def _disproof_transaction(chain: Chain, log: LogCopy, case: Case) -> PlannedTransaction:
     state = read_contract_state(chain, case.contract_id)
-    last_signed, verifier = log.docket[case.contract_id].last_signed, state.terms.verifier
+    last_signed, verifier = log.contracts[case.contract_id].last_signed, state.terms.verifier
     first, *others = case.exhibits
     lines = [
         f"what was signed: {_describe_exhibit(state, first)}",
@@ -181,7 +185,7 @@ def plan_claims(chain: Chain, log: LogCopy, state: ContractState) -> Plan:
     claims = {
         one.key(rules): one
         for one in find_claims(
-            log.entries(), log.docket, state.contract_id, room_units, state.claims.filed
+            log.entries(), log.contracts, state.contract_id, room_units, state.claims.filed
         )
     }
     if not claims:
@@ -265,7 +269,7 @@ def plan_refutations(chain: Chain, log: LogCopy, state: ContractState) -> Plan:
         )
     unopened: set[int] = set()
     cases = find_refutations(
-        log.entries(), log.docket, state.contract_id, claims.open, log.at, unopened
+        log.entries(), log.contracts, state.contract_id, claims.open, log.at, unopened
     )
     transactions = tuple(
         _refutation_transaction(chain, log, state, key, case)
@@ -312,7 +316,7 @@ def _refutation_transaction(
 
 def _describe_rival(case: Case, log: LogCopy) -> Iterator[str]:
     """Describe the contract that competes in this case, if the log has one."""
-    record = log.docket.get(case.rival)
+    record = log.contracts.get(case.rival)
     if record is not None:
         operator = _address(record.rules.operator)
         relation = "got it" if case.kind == "taken" else "comes first"

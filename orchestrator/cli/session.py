@@ -20,7 +20,7 @@ from orchestrator.actions.plan import Plan, PlannedTransaction
 from orchestrator.chain.deployment import Chain, find_deployment
 from orchestrator.chain.wallet import Quote, Sender, Sent, format_ether, quote
 from orchestrator.client.http import Client
-from orchestrator.client.log_server import served
+from orchestrator.client.log_server import served_deployment
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import ChainError, EscrowError, InputError
 from orchestrator.core.hexadecimal import to_hex
@@ -63,7 +63,7 @@ class CommandSession(ResourceGroup):
         with self._opening():
             self.client = self._exits.enter_context(Client(endpoints.api))
             if endpoints.escrow is None:
-                deployment, _ = served(self.client)
+                deployment, _ = served_deployment(self.client)
             else:
                 deployment = find_deployment(endpoints.rpc_url, endpoints.escrow)
             self.chain = self._exits.enter_context(Chain(endpoints.rpc_url, deployment))
@@ -88,7 +88,7 @@ class CommandSession(ResourceGroup):
         """Copy the log that this contract names; without a contract, the server's own."""
         if state is None:
             # A server that names another log than its own is found out by the log's root.
-            _, log_id = served(self.client)
+            _, log_id = served_deployment(self.client)
             contract_id = None
         else:
             log_id, contract_id = state.terms.log_id, state.contract_id

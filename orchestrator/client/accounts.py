@@ -1,11 +1,10 @@
-"""The people and agents of a market, as clients: wallets that sign, and speak HTTP to a server.
+"""Clients of accounts: an owner's and an operator's wallet, which sign in to a server and use it.
 
-They know what any stranger can know: the server's URL, and what its answers say.
+They know no more than a stranger: the server's URL, and its answers.
 """
 
 import secrets
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from eth_account import Account
@@ -15,14 +14,17 @@ from eth_account.signers.local import LocalAccount
 from orchestrator.client.http import PAGE, Client
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import ServerError
+from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.policy import canonical_json
 from orchestrator.core.terms import Domain, Terms, contract_id, sign_digest
+from orchestrator.core.units import NS_PER_MS, format_time
 
+# The most lines that the API takes in one bulk request.
 BULK_LINES = 1000
 
 
 class LeadSummary(NamedTuple):
-    """A lead as an operator sees it: a pseudonym, where it stands, and since when."""
+    """A lead as an operator sees it: its pseudonym, its state, and since when."""
 
     lead: str
     state: str
@@ -40,8 +42,8 @@ class EventReport(NamedTuple):
     time_ms: int
 
 
-class Actor(Client):
-    """A wallet that has signed in. Keys expire; an actor then signs in again by itself."""
+class AccountClient(Client):
+    """A client that signs in with a wallet, and again when its key has expired."""
 
     scope = ""
 
@@ -56,113 +58,119 @@ class Actor(Client):
 
     def sign_in(self) -> Any:
         """Sign in with the wallet (EIP-4361) and keep the key that comes back."""
+        # A request with an expired key would be refused before it is looked at.
         self._http.headers.pop("Authorization", None)
-        asked = {"address": self.address, "scopes": [self.scope]}
-        message = super()._answer("POST", "/v1/sign-in/nonce", json=asked)["message"]
+        wanted = {"address": self.address, "scopes": [self.scope]}
+        # The requests of the signing in go past our own `_request`, which would sign in for them.
+        message = super()._request("POST", "/v1/sign-in/nonce", json=wanted)["message"]
         signed = self.account.sign_message(encode_defunct(text=message))
-        answer = super()._answer(
+        answer = super()._request(
             "POST",
             "/v1/sign-in",
-            json={"message": message, "signature": "0x" + signed.signature.hex()},
+            json={"message": message, "signature": to_hex(signed.signature)},
         )
         self._http.headers["Authorization"] = f"Bearer {answer['key']}"
         return answer
 
-    def _answer(self, method: str, path: str, **arguments: Any) -> Any:
+    def _request(self, method: str, path: str, **arguments: Any) -> Any:
         try:
-            return super()._answer(method, path, **arguments)
+            return super()._request(method, path, **arguments)
         except ServerError as error:
             if error.code != "http-401":
                 raise
+        # Once: a new key that is refused is not one that has expired. To send a request again is
+        # safe, because the refused one was not taken.
         self.sign_in()
-        return super()._answer(method, path, **arguments)
+        return super()._request(method, path, **arguments)
 
     def _post_lines(self, path: str, lines: Sequence[Mapping[str, object]]) -> list[Any]:
+        """Post lines of NDJSON, a bulk at a time. Return the result of each line."""
         results: list[Any] = []
         for start in range(0, len(lines), BULK_LINES):
             body = b"".join(canonical_json(line) + b"\n" for line in lines[start:][:BULK_LINES])
             headers = {"Content-Type": "application/x-ndjson"}
-            results += self._answer("POST", path, content=body, headers=headers)["results"]
+            results += self._request("POST", path, content=body, headers=headers)["results"]
         return results
 
 
-class Owner(Actor):
-    """A company that opens a surface, accepts proposals, and reports its product's events."""
+class OwnerClient(AccountClient):
+    """The client of a company that opens a surface, accepts proposals and reports events."""
 
     scope = "owner"
 
     def open_surface(self, name: str, policy: Mapping[str, object], wait_s: int = 0) -> str:
-        """Ask for a surface with this policy, and wait until the log has it; returns its id."""
+        """Ask for a surface with this policy, and wait until the log has it. Return its id."""
         body = {"name": name, "policy": dict(policy)}
         headers = _request_headers(f"open-{name}", wait_s)
-        surface: str = self._answer("POST", "/v1/surfaces", json=body, headers=headers)["surface"]
+        surface: str = self._request("POST", "/v1/surfaces", json=body, headers=headers)["surface"]
         return surface
 
     def accept_all(self, surface: str, domain: Domain) -> list[Terms]:
-        """Review what operators proposed and sign what is sound: the terms that were accepted."""
+        """Sign every open proposal that names this owner. Return the terms that were accepted."""
         accepted = []
+        # All pages are read first: an accepted proposal changes the list that is being paged.
         for proposal in list(self.pages(f"/v1/surfaces/{surface}/proposals", "proposals")):
             terms = Terms.from_json(proposal["terms"])
             if proposal["status"] != "proposed" or terms.owner != self.address:
                 continue
             signature = sign_digest(contract_id(terms, domain), bytes(self.account.key))
-            self._answer(
+            self._request(
                 "POST",
                 f"/v1/proposals/{proposal['contract_id']}/accept",
-                json={"owner_signature": "0x" + signature.hex()},
+                json={"owner_signature": to_hex(signature)},
             )
             accepted.append(terms)
         return accepted
 
-    def report_one(self, surface: str, purchase: EventReport, wait_s: int = 0) -> Any:
-        """Report one product event, and wait until the log has it; returns what became of it."""
+    def report_event(self, surface: str, event: EventReport, wait_s: int = 0) -> Any:
+        """Report a product event, and wait until the log has it. Return the request's result."""
         path = f"/v1/surfaces/{surface}/events"
-        headers = _request_headers(purchase.id, wait_s)
-        return self._answer("POST", path, json=_event(purchase), headers=headers)
+        headers = _request_headers(event.id, wait_s)
+        return self._request("POST", path, json=_event_body(event), headers=headers)
 
-    def erase(self, surface: str, lead: str) -> Any:
-        """Have the service forget who this lead is; returns what became of the request."""
-        path = f"/v1/surfaces/{surface}/erasures"
-        # The key is kept, so it must not say who it was.
-        headers = _request_headers(secrets.token_hex(16), 0)
-        return self._answer("POST", path, json={"lead": lead}, headers=headers)
-
-    def report(self, surface: str, purchases: Sequence[EventReport]) -> list[Any]:
-        """Report product events in bulk; each line's id makes it count once."""
-        lines = [{"id": purchase.id, **_event(purchase)} for purchase in purchases]
+    def report_events(self, surface: str, events: Sequence[EventReport]) -> list[Any]:
+        """Report product events in bulk. Each line's id makes it count once."""
+        lines = [{"id": event.id, **_event_body(event)} for event in events]
         return self._post_lines(f"/v1/surfaces/{surface}/events/bulk", lines)
 
+    def erase(self, surface: str, lead: str) -> Any:
+        """Have the service erase the identity of this lead. Return the request's result."""
+        path = f"/v1/surfaces/{surface}/erasures"
+        # The key is kept after the erasure, so it must not name the lead.
+        headers = _request_headers(secrets.token_hex(16), 0)
+        return self._request("POST", path, json={"lead": lead}, headers=headers)
 
-class Operator(Actor):
-    """An agent that proposes contracts and works on leads for them."""
+
+class OperatorClient(AccountClient):
+    """The client of an agent that proposes contracts and works on leads for them."""
 
     scope = "operator"
 
     def propose(self, surface: str, domain: Domain, **deal: object) -> bytes:
-        """Propose a contract: `deal` gives what the surface leaves open. Returns its id."""
+        """Propose a contract; `deal` has the terms that the surface leaves open. Return its id."""
         terms = self.draft(surface, **deal)
         digest = contract_id(terms, domain)
         signature = sign_digest(digest, bytes(self.account.key))
-        body = {"terms": terms.to_json(), "operator_signature": "0x" + signature.hex()}
-        self._answer("POST", "/v1/proposals", json=body)
+        body = {"terms": terms.to_json(), "operator_signature": to_hex(signature)}
+        self._request("POST", "/v1/proposals", json=body)
         return digest
 
     def draft(self, surface: str, **deal: object) -> Terms:
-        """Terms for a contract on this surface, with what `deal` says instead of its own."""
-        asked = self.get(f"/v1/surfaces/{surface}")["terms"]
+        """Return terms for a contract on this surface; those of `deal` come before all others."""
+        required = self.get(f"/v1/surfaces/{surface}")["terms"]
         document: dict[str, object] = {
             **PLAIN_TERMS,
-            **{name: asked[name] for name in _SET_BY_SURFACE},
+            **{name: required[name] for name in _SET_BY_SURFACE},
             "operator": self.address,
             "payee": self.address,
-            "token": asked["tokens"][0]["address"],
-            "salt": "0x" + secrets.token_hex(32),
+            "token": required["tokens"][0]["address"],
+            "salt": to_hex(secrets.token_bytes(32)),
             **deal,
         }
         return Terms.from_json(document)
 
     def leads(self, surface: str, state: str) -> list[LeadSummary]:
-        """The leads in `state` now."""
+        """Return the leads that are in `state` now."""
         path = f"/v1/surfaces/{surface}/leads"
         return [
             LeadSummary(lead["lead"], lead["state"], lead["since_ms"], lead["own_touches"])
@@ -172,13 +180,14 @@ class Operator(Actor):
     def touch(
         self, surface: str, leads: Sequence[LeadSummary], action: str, occasion: str
     ) -> list[Any]:
-        """Take `action` on each lead; sent again with the same `occasion`, it counts once."""
+        """Take `action` on each lead. Sent again with the same `occasion`, it counts once."""
         lines = [
             {"id": f"{occasion}-{lead.lead}", "lead": lead.lead, "action": action} for lead in leads
         ]
         return self._post_lines(f"/v1/surfaces/{surface}/touches/bulk", lines)
 
 
+# The terms that a surface fixes for all its contracts.
 _SET_BY_SURFACE = (
     "owner",
     "log_id",
@@ -190,7 +199,8 @@ _SET_BY_SURFACE = (
     "fee_bps",
     "fee_recipient",
 )
-# What a plain contract leaves at nothing: paid at once, no holdback, cap, claims or arbiter.
+# The terms of a plain contract that are zero: it pays at once, has no holdback, cap, claims or
+# arbiter, and is tied to no agent. One of the two prices is set by the deal.
 PLAIN_TERMS: dict[str, object] = {
     "arbiter": ZERO_ADDRESS,
     "repeatable": False,
@@ -209,25 +219,20 @@ PLAIN_TERMS: dict[str, object] = {
 
 
 def wallet(key: bytes) -> LocalAccount:
-    """The account of a private key."""
+    """Return the account of a private key."""
     account: LocalAccount = Account.from_key(key)
     return account
 
 
 def _request_headers(key: str, wait_s: int) -> dict[str, str]:
-    """The key that makes a request count once, and how long to wait for the log to have it."""
+    """Return the headers that make a request count once, and wait until the log has it."""
     return {"Idempotency-Key": key, "Prefer": f"wait={wait_s}"}
 
 
-def _event(purchase: EventReport) -> dict[str, str]:
+def _event_body(event: EventReport) -> dict[str, str]:
     return {
-        "lead": purchase.lead,
-        "event": purchase.event,
-        "value": purchase.value,
-        "time": _rfc3339(purchase.time_ms),
+        "lead": event.lead,
+        "event": event.event,
+        "value": event.value,
+        "time": format_time(event.time_ms * NS_PER_MS),
     }
-
-
-def _rfc3339(time_ms: int) -> str:
-    moment = datetime.fromtimestamp(time_ms // 1000, UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S") + f".{time_ms % 1000:03}Z"

@@ -2,75 +2,96 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
-
-from eth_utils.address import to_checksum_address
+from typing import Any, NamedTuple
 
 from orchestrator.client.http import PAGE, Client
 from orchestrator.core import policy as policies
-from orchestrator.core.entry import WORD_BYTES
+from orchestrator.core.entry import ENTRY_BYTES, WORD_BYTES
 from orchestrator.core.errors import ReplayError, ServerError
-from orchestrator.core.hexadecimal import from_hex
+from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.kinds import decode, kind_of
 from orchestrator.core.opening import Record
 from orchestrator.core.policy import Policy
 from orchestrator.core.site import Addresses
 
+# The errors of code that reads a JSON document of any shape as if it had the right one.
+SHAPE_ERRORS = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
 
-def served(client: Client) -> tuple[Addresses, bytes]:
-    """The deployment and the log that a server names."""
+
+class ServedEntry(NamedTuple):
+    """An entry as a server gives it: 256 bytes, and the JSON beside it that may be its opening."""
+
+    data: bytes
+    opening: Any
+
+
+def served_deployment(client: Client) -> tuple[Addresses, bytes]:
+    """Return the deployment and the log that a server names."""
     log = client.get("/v1/log")
     with reading(client, "which log it serves"):
-        event_log, escrow = (to_checksum_address(log[name]) for name in ("event_log", "escrow"))
-        feedback, evaluators = (
-            None if log.get(name) is None else to_checksum_address(log[name])
-            for name in ("feedback", "evaluators")
-        )
-        return (
-            Addresses(int(log["chain_id"]), event_log, escrow, 0, feedback, evaluators),
-            from_hex(log["log_id"], WORD_BYTES),
-        )
+        # A stranger finds the events by their time, never by a block that the server names.
+        addresses = Addresses.from_json(log)._replace(start_block=0)
+        return addresses, from_hex(log["log_id"], WORD_BYTES)
 
 
-@contextmanager
-def reading(client: Client, what: str) -> Iterator[None]:
-    """Raises ServerError if the server's answer has not the shape that we read it by."""
-    try:
-        yield
-    except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
-        raise ServerError("answer-garbled", f"{client.server} does not say {what}") from None
+def served_policy(client: Client, hash_: bytes) -> Policy:
+    """Return the policy of this hash. Raises ReplayError if the server gives another one."""
+    answer = client.get(f"/v1/policies/{to_hex(hash_)}")
+    with reading(client, f"what policy {to_hex(hash_)} is"):
+        document = answer["document"]
+    policy = policies.parse(document)
+    if policy.hash != hash_:
+        raise ReplayError("policy-false", f"the server gives another policy for {to_hex(hash_)}")
+    return policy
 
 
-def _records(client: Client, start: int, stop: int) -> Iterator[Record]:
+def served_entries(client: Client, start: int, limit: int) -> list[ServedEntry]:
+    """Return one page of entries from position `start` on, at most `limit`; none at the log's end.
+
+    Nothing is decoded. Raises ReplayError if an entry is skipped or more than `limit` are given.
+    """
+    answer = client.get("/v1/log/entries", start=start, limit=limit)
+    page = []
+    with reading(client, f"what its entries from {start} on are"):
+        for position, item in enumerate(answer["entries"], start):
+            if item["position"] != position:
+                raise ReplayError("entries-gap", f"the server skipped entry {position}")
+            page.append(ServedEntry(from_hex(item["entry"], ENTRY_BYTES), item.get("opening")))
+    # The callers hold a page in memory and count on its bound.
+    if len(page) > limit:
+        raise ReplayError("entries-many", f"the server gave more than {limit} entries at once")
+    return page
+
+
+def served_records(client: Client, start: int, stop: int) -> Iterator[Record]:
+    """Yield the records of positions [start, stop), or those that the server has of them.
+
+    Raises ServerError for an opening that cannot be read: a replay may not pass it over.
+    """
     while start < stop:
-        limit = min(PAGE, stop - start)
-        answer = client.get("/v1/log/entries", start=start, limit=limit)
-        with reading(client, f"what its entries from {start} on are"):
-            page = [_record(item, start + place) for place, item in enumerate(answer["entries"])]
-        if not page:
+        served = served_entries(client, start, min(PAGE, stop - start))
+        if not served:
             return
-        if len(page) > limit:
-            raise ReplayError("entries-many", f"the server gave more than {limit} entries at once")
+        with reading(client, f"what its entries from {start} on are"):
+            page = [_record_of(item) for item in served]
         yield from page
         start += len(page)
 
 
-def _record(item: dict[str, Any], position: int) -> Record:
-    if item["position"] != position:
-        raise ReplayError("entries-gap", f"the server skipped entry {position}")
-    entry = decode(from_hex(item["entry"]))
-    opened = kind_of(entry).opening
-    given = item["opening"]
-    # An opening that the entry's kind does not have proves nothing, and is passed over.
-    return Record(entry, None if given is None or opened is None else opened.from_json(given))
+def _record_of(served: ServedEntry) -> Record:
+    entry = decode(served.data)
+    opening = kind_of(entry).opening
+    # An opening that the entry's kind does not have proves nothing, and is passed over. One that
+    # the kind needs and the server withholds is the replay's to miss.
+    if served.opening is None or opening is None:
+        return Record(entry)
+    return Record(entry, opening.from_json(served.opening))
 
 
-def served_policy(client: Client, hash_: bytes) -> Policy:
-    """The policy of this hash, as a server gives it. Raises ReplayError for another one."""
-    answer = client.get(f"/v1/policies/0x{hash_.hex()}")
-    with reading(client, f"what policy 0x{hash_.hex()} is"):
-        document = answer["document"]
-    found = policies.parse(document)
-    if found.hash != hash_:
-        raise ReplayError("policy-false", f"the server gives another policy for 0x{hash_.hex()}")
-    return found
+@contextmanager
+def reading(client: Client, what: str) -> Iterator[None]:
+    """Raise ServerError where the server's answer does not have the shape that it is read by."""
+    try:
+        yield
+    except SHAPE_ERRORS:
+        raise ServerError("answer-garbled", f"{client.server} does not say {what}") from None

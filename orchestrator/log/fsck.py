@@ -1,6 +1,6 @@
-"""Checking the stored log against all that was ever said of it.
+"""Checks of the stored log: `fsck` hashes every entry again, `compare_projections` folds them all.
 
-`fsck` hashes every entry again; `rebuild` folds them all again. Neither changes anything.
+Neither changes anything.
 """
 
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.core.codec import decode_lead
 from orchestrator.core.errors import DomainError, LogError
+from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import advance, kind_of
 from orchestrator.core.merkle import CompactRange, leaf_hash
 from orchestrator.core.world import World
@@ -16,16 +17,18 @@ from orchestrator.log.reader import PAGE_ENTRIES, read_entries, stored_pages
 from orchestrator.log.tree import check_root, stored_checkpoint
 from orchestrator.storage.database import Database, Row, Session
 
+# A projection that is wholly wrong differs in every row; the first ones say enough.
 MAX_DIFFERENCES = 100
 
 
 def fsck(database: Database, log_id: bytes, anchor: tuple[int, bytes] | None = None) -> int:
-    """Hash every stored entry again and hold it against all that was ever said of it.
+    """Hash every stored entry again, and compare openings, subtrees and every checkpoint.
 
-    Checks openings, subtrees, every checkpoint, and `anchor`, a (size, root) that the caller has
-    from elsewhere, as from the chain: without one, a rewritten log with rewritten checkpoints looks
-    right. Returns the size. Raises `LogError` at the first contradiction.
+    `anchor` is a (size, root) that the caller has from another source, such as the chain: without
+    one, a rewritten log with rewritten checkpoints looks right. Returns the size. Raises `LogError`
+    at the first contradiction.
     """
+    # One snapshot: a writer that goes on beside us must not look like a contradiction.
     with database.transaction(snapshot=True) as session:
         last = stored_checkpoint(session, log_id)
         size = last.size if last else 0
@@ -36,17 +39,18 @@ def fsck(database: Database, log_id: bytes, anchor: tuple[int, bytes] | None = N
         load_policies(session, log_id)
         tree = CompactRange()
         for row in _checkpoints(session, log_id):
-            anchored = anchor is not None and tree.size < anchor[0] <= row.size
-            if anchored and anchor is not None:
+            # The anchor may lie between two checkpoints, so the tree stops there on its way.
+            if anchor is not None and tree.size < anchor[0] <= row.size:
                 _rehash(session, log_id, tree, anchor[0])
                 if tree.root() != anchor[1]:
                     raise LogError(
                         "anchor-mismatch",
-                        f"the log's root at {anchor[0]} is 0x{tree.root().hex()}, "
-                        f"the anchored one is 0x{anchor[1].hex()}",
+                        f"the log's root at {anchor[0]} is {to_hex(tree.root())}, "
+                        f"the anchored one is {to_hex(anchor[1])}",
                     )
             _rehash(session, log_id, tree, row.size)
             check_root(tree, row)
+        # `_rehash` finds subtrees that are wrong or missing; the count finds those too many.
         wanted = {level: size >> level for level in range(8, 40, 8) if size >> level}
         stored = {
             row.level: row.subtrees for row in session.all("log.count_subtrees", log_id=log_id)
@@ -57,6 +61,7 @@ def fsck(database: Database, log_id: bytes, anchor: tuple[int, bytes] | None = N
 
 
 def _checkpoints(session: Session, log_id: bytes) -> Iterator[Row]:
+    """Yield the rows of all checkpoints, by size."""
     size = 0
     while rows := session.all("log.checkpoints_after", log_id=log_id, size=size, limit=1000):
         yield from rows
@@ -64,6 +69,7 @@ def _checkpoints(session: Session, log_id: bytes) -> Iterator[Row]:
 
 
 def _rehash(session: Session, log_id: bytes, tree: CompactRange, stop: int) -> None:
+    """Extend the tree by the stored entries up to `stop`; compare openings and subtrees."""
     for page in stored_pages(session, log_id, tree.size, stop):
         leaves = []
         for stored in page:
@@ -94,11 +100,11 @@ def _rehash(session: Session, log_id: bytes, tree: CompactRange, stop: int) -> N
                 )
 
 
-def rebuild(database: Database, log_id: bytes) -> list[str]:
-    """Fold the whole log anew and compare it with the projections; returns what differs.
+def compare_projections(database: Database, log_id: bytes) -> list[str]:
+    """Fold the whole log anew and compare it with the projections. Return what differs.
 
     The fold holds every lead in memory. Contract rules come from the projection: entries name them
-    by the digest of the terms alone. At most 100 differences are told.
+    by the digest of the terms alone. At most `MAX_DIFFERENCES` are returned.
     """
     with database.transaction(snapshot=True) as session:
         last = stored_checkpoint(session, log_id)
@@ -115,17 +121,18 @@ def rebuild(database: Database, log_id: bytes) -> list[str]:
 
 
 def _compare(world: World, stored: World) -> list[str]:
-    found = []
+    differences = []
     if (world.size, world.time_ms) != (stored.size, stored.time_ms):
-        found.append(f"time: {stored.time_ms} is stored, the log says {world.time_ms}")
-    found += _unequal("surface", world.surfaces, stored.surfaces)
-    found += _unequal("operator", world.operators, stored.operators)
-    found += _unequal("contract", world.contracts, stored.contracts)
-    return found
+        differences.append(f"time: {stored.time_ms} is stored, the log says {world.time_ms}")
+    differences += _unequal("surface", world.surfaces, stored.surfaces)
+    differences += _unequal("operator", world.operators, stored.operators)
+    differences += _unequal("contract", world.contracts, stored.contracts)
+    return differences
 
 
 def _compare_leads(session: Session, log_id: bytes, world: World) -> list[str]:
-    found: list[str] = []
+    """Return what differs in the leads, read a page at a time; those without a row are counted."""
+    differences: list[str] = []
     after = b""
     seen = 0
     while rows := session.all("log.leads_after", log_id=log_id, after=after, limit=PAGE_ENTRIES):
@@ -136,12 +143,12 @@ def _compare_leads(session: Session, log_id: bytes, world: World) -> list[str]:
             if (lead := world.leads.get(name)) is not None
         }
         stored = {name: _stored_lead(row) for name, row in page.items()}
-        found += _unequal("lead", wanted, stored)
+        differences += _unequal("lead", wanted, stored)
         seen += len(rows)
         after = rows[-1].lead
     if seen < len(world.leads):
-        found.append(f"leads: {seen} are stored, the log has {len(world.leads)}")
-    return found[:MAX_DIFFERENCES]
+        differences.append(f"leads: {seen} are stored, the log has {len(world.leads)}")
+    return differences[:MAX_DIFFERENCES]
 
 
 def _stored_lead(row: Row) -> object:
@@ -153,7 +160,7 @@ def _stored_lead(row: Row) -> object:
 
 def _unequal(what: str, wanted: dict[bytes, Any], stored: dict[bytes, Any]) -> list[str]:
     return [
-        f"{what} 0x{name.hex()}: {stored.get(name)} is stored, the log says {wanted.get(name)}"
+        f"{what} {to_hex(name)}: {stored.get(name)} is stored, the log says {wanted.get(name)}"
         for name in wanted.keys() | stored.keys()
         if wanted.get(name) != stored.get(name)
     ][:MAX_DIFFERENCES]

@@ -1,7 +1,7 @@
-"""Taking requests: each becomes durable with its idempotency key, and waits to be decided.
+"""The inbox: each request becomes durable with its idempotency key, and waits to be decided.
 
-A request names people only by pseudonyms and commitments. Who a pseudonym is, and what was said of
-it, stands in tables of its own, from which it can be erased.
+A request names people only by pseudonyms and commitments. The identity behind a pseudonym, and the
+bodies behind commitments, are stored in tables of their own, from which they can be erased.
 """
 
 from collections.abc import Sequence
@@ -11,21 +11,29 @@ from uuid import UUID
 from orchestrator.core.codec import commitment, encode_request, json_text, request_id
 from orchestrator.core.entry import ZERO_WORD
 from orchestrator.core.errors import RequestError
+from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.requests import ProductEvent, Request, Touch
 from orchestrator.storage.database import Session
 
+# The most requests, results or pseudonyms of one call: one statement and one transaction for all.
 MAX_BULK = 1_000
+# The most requests that may wait, of all accounts together. Beyond it callers are refused at once,
+# rather than taken and left to wait. Callers that count at one time may pass it by a bulk each.
 MAX_WAITING = 100_000
+# The most bytes of a body, so that a full inbox has a bounded size too.
 MAX_BODY_BYTES = 65_536
+# The longest key and lead id; both stand in unique indexes, whose rows are bounded.
+_MAX_KEY_CHARS = 255
+_MAX_LEAD_ID_BYTES = 512
 
 
 class Submission(NamedTuple):
     """A request as an account makes it.
 
     `body` is the canonical form of what the account sent: the same key must come with the same
-    body. If it may have to be erased, `salt` is 32 random bytes, and the request's commitment is
-    `commitment(salt, body)`; salt and body are then kept apart, where `erase` removes them. Without
-    a salt, only the body's hash is kept.
+    body. A body that may have to be erased comes with a `salt` of 32 random bytes, and its request
+    commits to `commitment(salt, body)`; both are kept apart, where `erase` removes them. Without a
+    salt, only the body's hash is kept.
     """
 
     idempotency_key: str
@@ -35,7 +43,7 @@ class Submission(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What became of a request.
+    """The fate of a request.
 
     `status` is `waiting`, `done` (`entries` of them from `first_position` on) or `refused` (for the
     reason that `code` names and `message` explains).
@@ -56,7 +64,7 @@ def submit(
     submissions: Sequence[Submission],
     received_ms: int,
 ) -> list[UUID]:
-    """Take requests of `account`, for which the session speaks; returns their ids in order.
+    """Take requests of `account`, for which the session speaks. Return their ids in order.
 
     They are decided in this order. A request whose key was used before is not taken again. Raises
     `RequestError`, and takes none, if a body differs from its key's first, or a value is out of
@@ -69,7 +77,7 @@ def submit(
     room = session.one("log.inbox_is_full", log_id=log_id, most=MAX_WAITING)
     if room is None or room.is_full:
         raise RequestError("inbox-full", f"{MAX_WAITING} requests wait already; try again later")
-    account = account.lower()
+    account = account.lower()  # an id is of the address, however its checksum is written
     offered: dict[UUID, Submission] = {}
     repeated: list[tuple[UUID, Submission]] = []
     ids = []
@@ -88,10 +96,14 @@ def submit(
             log_id=log_id,
             account=account,
             received_ms=received_ms,
-            offered=json_text([_row(name, submission) for name, submission in offered.items()]),
+            offered=json_text(
+                [_submission_row(name, submission) for name, submission in offered.items()]
+            ),
         )
     }
     repeated += [(name, offered[name]) for name in offered if name not in fresh]
+    # Only now: the statement above has waited for any other transaction that takes the same keys,
+    # so what it did not take is stored, and can be compared. An error takes all of it back.
     if repeated:
         _check_repeated(session, log_id, repeated)
     return ids
@@ -99,10 +111,10 @@ def submit(
 
 def _check_submission(submission: Submission) -> None:
     key, request, body, salt = submission
-    if not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
+    if not (1 <= len(key) <= _MAX_KEY_CHARS and key.isascii() and key.isprintable()):
         raise RequestError(
             "idempotency-key",
-            f"an idempotency key has 1 to 255 printable ASCII characters: {key!r:.60}",
+            f"an idempotency key has 1 to {_MAX_KEY_CHARS} printable ASCII characters: {key!r:.60}",
         )
     if len(body) > MAX_BODY_BYTES:
         raise RequestError(
@@ -114,8 +126,8 @@ def _check_submission(submission: Submission) -> None:
         raise RequestError("commitment-mismatch", "the request does not commit to its salted body")
 
 
-def _row(name: UUID, submission: Submission) -> dict[str, Any]:
-    """A submission as the query takes it: one JSON object, bytes in hex."""
+def _submission_row(name: UUID, submission: Submission) -> dict[str, Any]:
+    """Return a submission as the query takes it: one JSON object, bytes in hex."""
     key, request, body, salt = submission
     kind, document = encode_request(request)
     row = {
@@ -135,6 +147,11 @@ def _row(name: UUID, submission: Submission) -> dict[str, Any]:
 def _check_repeated(
     session: Session, log_id: bytes, repeated: Sequence[tuple[UUID, Submission]]
 ) -> None:
+    """Raise RequestError for a body that is not the first one of its key.
+
+    A salted body is compared by the first one's salt: a new salt makes another commitment. Once
+    that salt is erased, no body is the same.
+    """
     names = list({name for name, _ in repeated})
     earlier = {
         row.request_id: row
@@ -151,7 +168,7 @@ def _check_repeated(
 
 
 def results_of(session: Session, log_id: bytes, request_ids: Sequence[UUID]) -> dict[UUID, Result]:
-    """What became of these requests, as far as they are the session's account's."""
+    """Return the fates of those of these requests that are the session's account's."""
     rows = session.all("log.results", log_id=log_id, request_ids=list(request_ids[:MAX_BULK]))
     return {row.request_id: Result(*row) for row in rows}
 
@@ -159,9 +176,8 @@ def results_of(session: Session, log_id: bytes, request_ids: Sequence[UUID]) -> 
 def pseudonym_for(
     session: Session, log_id: bytes, surface: bytes, external_id: str, new_pseudonym: bytes
 ) -> bytes:
-    """The pseudonym of an identity on a surface: the one it has, or else the new one offered."""
-    found = pseudonyms_for(session, log_id, surface, [external_id], [new_pseudonym])
-    return found[external_id]
+    """Return the pseudonym of an identity on a surface: the one it has, or else the new one."""
+    return pseudonyms_for(session, log_id, surface, [external_id], [new_pseudonym])[external_id]
 
 
 def pseudonyms_for(
@@ -171,18 +187,18 @@ def pseudonyms_for(
     external_ids: Sequence[str],
     new_pseudonyms: Sequence[bytes],
 ) -> dict[str, bytes]:
-    """The same for many identities, each offered 32 random bytes of its own."""
+    """Return the pseudonyms of many identities, each offered 32 random bytes of its own."""
     if len(external_ids) > MAX_BULK:
         raise RequestError(
             "bulk-too-long", f"{len(external_ids)} leads at once; at most {MAX_BULK}"
         )
     for external_id in external_ids:
-        if (
-            not 1 <= len(external_id.encode(errors="replace")) <= 512
-            or not external_id.isprintable()
-        ):
+        size = len(external_id.encode(errors="replace"))
+        if not 1 <= size <= _MAX_LEAD_ID_BYTES or not external_id.isprintable():
             raise RequestError(
-                "lead-id", f"a lead's id has 1 to 512 printable characters: {external_id!r:.60}"
+                "lead-id",
+                f"a lead's id has 1 to {_MAX_LEAD_ID_BYTES} printable characters: "
+                f"{external_id!r:.60}",
             )
     offered = dict(zip(external_ids, new_pseudonyms, strict=True))
     rows = session.all(
@@ -192,22 +208,23 @@ def pseudonyms_for(
         external_ids=list(offered),
         fresh=list(offered.values()),
     )
+    # The database assigns none on a surface that is not in the log.
     if len(rows) != len(offered):
-        raise RequestError("surface-unknown", f"surface 0x{surface.hex()} has published no policy")
+        raise RequestError("surface-unknown", f"surface {to_hex(surface)} has published no policy")
     return {row.external_id: row.lead for row in rows}
 
 
 def pseudonym_of(session: Session, log_id: bytes, surface: bytes, external_id: str) -> bytes | None:
-    """The pseudonym of a lead, if it has one; the session speaks for the surface's owner."""
+    """Return the pseudonym of a lead, or None; the session speaks for the surface's owner."""
     row = session.one("log.identity", log_id=log_id, surface=surface, external_id=external_id)
     return None if row is None else row.lead
 
 
 def erase(session: Session, log_id: bytes, surface: bytes, lead: bytes) -> int:
-    """Forget who a lead is and what was said of it; returns how many rows went.
+    """Remove the identity of a lead and the bodies about it. Return how many rows were removed.
 
-    The session speaks for the surface's owner. Entries stay, and stay provable: what they commit to
-    can no longer be told by anyone.
+    The session speaks for the surface's owner. Entries stay, and stay provable: without the salt,
+    no body can be shown to be the one that an entry commits to.
     """
     which = {"log_id": log_id, "surface": surface, "lead": lead}
     return session.run("log.erase_payloads", **which) + session.run("log.erase_identities", **which)

@@ -11,6 +11,7 @@ from orchestrator.core.codec import decode_lead, decode_rules, encode_lead, enco
 from orchestrator.core.contract import Contract
 from orchestrator.core.entry import Entry
 from orchestrator.core.errors import DomainError, LogError
+from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import Kind, Projection
 from orchestrator.core.policy import Policy
 from orchestrator.core.world import Lead, Operator, Surface, World
@@ -37,7 +38,7 @@ class Changes:
 
 
 def write_leads(session: Session, log_id: bytes, world: World, changes: Changes) -> None:
-    """Bring changed leads up to date: many a drain, so they are copied to a place of their own."""
+    """Bring changed leads up to date: many a drain, so they are copied to a table of their own."""
     names = changes.of(Projection.LEAD)
     if not names:
         return
@@ -122,7 +123,7 @@ def contract_of(row: Row) -> Contract:
         rules = decode_rules(row.rules)
     except DomainError as error:
         raise LogError(
-            "rules-malformed", f"contract 0x{row.contract_id.hex()}: {error.message}"
+            "rules-malformed", f"contract {to_hex(row.contract_id)}: {error.message}"
         ) from None
     return Contract(
         rules,
@@ -141,26 +142,26 @@ def contract_of(row: Row) -> Contract:
 
 def load_policies(session: Session, log_id: bytes) -> dict[bytes, Policy]:
     """Return all policies by hash. Raises `LogError` for one whose document has another."""
-    found = {}
+    policies = {}
     for row in session.all("log.policies", log_id=log_id):
         try:
             parsed = policy.parse(row.document)
         except DomainError:
             parsed = None
         if parsed is None or parsed.hash != row.hash:
-            raise LogError("policy-altered", f"policy 0x{row.hash.hex()} has another document")
-        found[row.hash] = parsed
-    return found
+            raise LogError("policy-altered", f"policy {to_hex(row.hash)} has another document")
+        policies[row.hash] = parsed
+    return policies
 
 
 def load_world(session: Session, log_id: bytes, size: int, time_ms: int) -> World:
     """Return the fold as its projections keep it, without leads: they are loaded as needed."""
     world = World(size, time_ms, policies=load_policies(session, log_id))
     for row in session.all("log.surfaces", log_id=log_id):
-        found = world.policies.get(row.policy_hash)
-        if found is None:
-            raise LogError("policy-missing", f"policy 0x{row.policy_hash.hex()} is not stored")
-        world.surfaces[row.surface] = Surface(row.owner, found, row.version)
+        governing = world.policies.get(row.policy_hash)
+        if governing is None:
+            raise LogError("policy-missing", f"policy {to_hex(row.policy_hash)} is not stored")
+        world.surfaces[row.surface] = Surface(row.owner, governing, row.version)
     for row in session.all("log.operators", log_id=log_id):
         world.operators[row.operator] = Operator(row.level, row.registered)
     for row in session.all("log.contracts", log_id=log_id):

@@ -1,7 +1,7 @@
-"""Reading the stored log: entries, checkpoints, proofs and projections.
+"""Readers of the stored log: its entries, checkpoints, proofs and projections.
 
-What this module reads is public, save the leads: these are read in a session that speaks for an
-account. Every page has a limit, every list of results a bound.
+All of it is public, save the leads: these are read in a session that speaks for an account. Every
+page has a limit, every list of results a bound.
 """
 
 from collections.abc import Iterator
@@ -27,12 +27,14 @@ from orchestrator.log.tree import (
 )
 from orchestrator.storage.database import Database, Session
 
+# The entries that a walk through the log holds at once, some 2 MB with their openings.
 PAGE_ENTRIES = 5_000
+# The most rows of one page, whatever limit a caller asks for.
 MAX_PAGE = 10_000
 
 
 class StoredEntry(NamedTuple):
-    """An entry where it stands in the log; `data` and `opening` are the bytes that were hashed."""
+    """An entry with its position; `data` and `opening` are the bytes that were hashed."""
 
     position: int
     data: bytes
@@ -54,7 +56,7 @@ class StoredEntry(NamedTuple):
 
 
 class LeadSummary(NamedTuple):
-    """A lead as a list shows it: where it stands, since when, and how often it was touched."""
+    """A lead as a list shows it: its state, since when, and how often it was touched."""
 
     lead: bytes
     surface: bytes
@@ -64,58 +66,62 @@ class LeadSummary(NamedTuple):
 
 
 class LogReader:
-    """Reads one log. Each call is a transaction of its own; the log's past never changes."""
+    """A reader of one log.
+
+    Each call is a transaction of its own. Answers of several calls agree all the same, because what
+    the log holds below a checkpoint never changes.
+    """
 
     def __init__(self, database: Database, log_id: bytes) -> None:
         self._database = database
         self.log_id = log_id
 
     def checkpoint(self, size: int | None = None) -> Checkpoint | None:
-        """The newest checkpoint, or the one of exactly this size; None if there is none."""
+        """Return the newest checkpoint, or the one of exactly this size; None if there is none."""
         with self._database.transaction() as session:
             row = stored_checkpoint(session, self.log_id, size)
         return None if row is None else checkpoint_of(row)
 
     def entries(self, start: int, limit: int) -> list[StoredEntry]:
-        """At most `limit` entries from position `start` on."""
+        """Return at most `limit` entries from position `start` on."""
         with self._database.transaction() as session:
             return read_entries(session, self.log_id, start, limit)
 
     def of_kind(self, kind: str, after: int, limit: int) -> list[StoredEntry]:
         """Return entries of a kind that the log lists, after a position."""
-        found = KINDS[kind]
-        if not found.listed:
+        row = KINDS[kind]
+        if not row.listed:
             raise LogError(
                 "kind-not-listed", f"entries of kind {kind!r} are found by their subject"
             )
-        return self._page("log.entries_of_kind", after, limit, kind=found.word)
+        return self._page("log.entries_of_kind", after, limit, kind=row.word)
 
     def about(self, subject: bytes, after: int, limit: int) -> list[StoredEntry]:
-        """Entries whose subject is this lead, contract, operator or policy, after a position."""
+        """Return entries about a lead, contract, operator or policy, after a position."""
         return self._page("log.entries_about", after, limit, subject=subject)
 
     def outcomes_of(self, contract_id: bytes, after: int, limit: int) -> list[StoredEntry]:
-        """A contract's `outcome*` entries, reversals among them, after a position."""
+        """Return a contract's `outcome*` entries, reversals among them, after a position."""
         return self._page("log.outcomes_of", after, limit, contract_id=contract_id)
 
     def inclusion_proof(self, position: int, size: int) -> list[bytes]:
-        """RFC 9162's proof that the entry at `position` is in the log of `size`."""
+        """Return RFC 9162's proof that the entry at `position` is in the log of `size`."""
         return self.run_proof(position, 1, size)
 
     def run_proof(self, first: int, count: int, size: int) -> list[bytes]:
-        """The proof of the contiguous entries [first, first + count) in the log of `size`."""
+        """Return the proof of the entries [first, first + count) in the log of `size`."""
         with self._database.transaction() as session:
             self._check_size(session, size)
             return merkle.run_proof(first, count, size, Tiles(session, self.log_id).node)
 
     def consistency_proof(self, old: int, new: int) -> list[bytes]:
-        """RFC 9162's proof that the log of size `new` extends that of size `old`."""
+        """Return RFC 9162's proof that the log of size `new` extends that of size `old`."""
         with self._database.transaction() as session:
             self._check_size(session, new)
             return merkle.consistency_proof(old, new, Tiles(session, self.log_id).node)
 
     def tile(self, level: int, number: int, width: int = TILE_HASHES) -> list[bytes]:
-        """The first `width` hashes of a C2SP tile; its level counts eight levels of the tree."""
+        """Return the first `width` hashes of a C2SP tile; its level is eight of the tree's."""
         with self._database.transaction() as session:
             hashes = Tiles(session, self.log_id).hashes(level, number)
         if not 0 < width <= len(hashes):
@@ -123,9 +129,10 @@ class LogReader:
         return hashes[:width]
 
     def rehashed(self, since: int = 0) -> Checkpoint | None:
-        """The newest checkpoint, its entries after the checkpoint at `since` hashed once more.
+        """Return the newest checkpoint, after hashing its entries from `since` on once more.
 
-        This is what may be published: raises `LogError` unless what is stored leads to its root.
+        Only such a checkpoint may be published. Raises `LogError` unless the stored entries lead to
+        its root, and if there is no checkpoint of size `since`.
         """
         with self._database.transaction() as session:
             old = stored_checkpoint(session, self.log_id, since) if since else None
@@ -141,13 +148,13 @@ class LogReader:
         return checkpoint_of(new)
 
     def policy(self, hash_: bytes) -> Policy | None:
-        """The policy of this hash, if one was ever published."""
+        """Return the policy of this hash, if one was ever published."""
         with self._database.transaction() as session:
             row = session.one("log.policy", log_id=self.log_id, hash=hash_)
         return None if row is None else policy.parse(row.document)
 
     def contract(self, contract_id: bytes) -> Contract | None:
-        """A contract and its running totals."""
+        """Return a contract and its running totals."""
         with self._database.transaction() as session:
             row = session.one("log.contract", log_id=self.log_id, contract_id=contract_id)
         return None if row is None else contract_of(row)
@@ -161,7 +168,7 @@ class LogReader:
         owner: bytes | None = None,
         operator: bytes | None = None,
     ) -> list[Contract]:
-        """Contracts opened after a position, oldest first; those of one party, if it is given."""
+        """Return contracts opened after a position, oldest first, filtered by what is named."""
         with self._database.transaction() as session:
             rows = session.all(
                 "log.contracts_after",
@@ -178,7 +185,7 @@ class LogReader:
         self, account: str, surface: bytes, limit: int, *, state: str | None = None,
         after: tuple[str, bytes] = ("", b""),
     ) -> list[LeadSummary]:  # fmt: skip
-        """The leads of a surface that `account` may see, by state and pseudonym.
+        """Return the leads of a surface that `account` may see, by state and pseudonym.
 
         The next page comes `after` the last one's (state, lead).
         """
@@ -207,11 +214,11 @@ class LogReader:
         return [StoredEntry(*row) for row in rows]
 
 
-# --- What is stored, as the core knows it ---------------------------------------------------------
+# --- Entries within a session ---------------------------------------------------------------------
 
 
 def read_entries(session: Session, log_id: bytes, start: int, limit: int) -> list[StoredEntry]:
-    """At most `limit` entries from `start` on."""
+    """Return at most `limit` entries from `start` on."""
     rows = session.all("log.entries", log_id=log_id, start=start, limit=_bounded(limit))
     return [StoredEntry(*row) for row in rows]
 
@@ -219,9 +226,10 @@ def read_entries(session: Session, log_id: bytes, start: int, limit: int) -> lis
 def stored_pages(
     session: Session, log_id: bytes, start: int, stop: int
 ) -> Iterator[list[StoredEntry]]:
-    """The entries [start, stop) a page at a time; raises `LogError` where one is missing."""
+    """Yield the entries [start, stop) a page at a time. Raises `LogError` where one is missing."""
     while start < stop:
         page = read_entries(session, log_id, start, min(PAGE_ENTRIES, stop - start))
+        # Positions are compared one by one: a page may be full and still have a gap.
         for position, stored in enumerate(page, start):
             if stored.position != position:
                 raise LogError("entry-missing", f"entry {position} is missing")

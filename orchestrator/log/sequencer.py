@@ -1,9 +1,14 @@
 """Writing the log: requests wait in the inbox, and one sequencer turns them into entries.
 
-A request is durable when its transaction commits; its place in the log is decided later, by the
+A request is durable when its transaction commits; its position in the log is decided later, by the
 sequencer alone. A drain is one transaction: it decides the waiting requests in order, appends
 entries, subtrees, results and one checkpoint, and brings the projections up to date. So a crash
 between any two steps leaves the last checkpoint as it was, and starting again is opening again.
+
+Two guards keep a second writer out. An advisory lock of PostgreSQL, held by the writer's connection
+for as long as it is open, keeps it from loading the fold. The checkpoint is appended only to the
+one that this fold was loaded or moved from: a compare-and-swap that holds even if the lock fails,
+as when a pooler hands the connection to another client.
 """
 
 import json
@@ -11,23 +16,28 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Self
 
-from orchestrator.core.codec import (
-    decode_request,
-)
+from orchestrator.core.codec import decode_request
 from orchestrator.core.decide import decide
 from orchestrator.core.errors import DomainError, LogError, RequestError
+from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import encode, kind_of
 from orchestrator.core.merkle import CompactRange, Subtree, leaf_hash
 from orchestrator.core.opening import Record
 from orchestrator.core.requests import Request
+from orchestrator.core.resource import Resource
 from orchestrator.core.world import World
 from orchestrator.log.projections import Changes, load_leads, load_world, write_leads, write_rest
 from orchestrator.log.reader import read_entries
 from orchestrator.log.tree import Checkpoint, Tiles, checkpoint_of, stored_checkpoint, tree_of
 from orchestrator.storage.database import Connection, Database, Row, Session, array
 
+# The most requests of one drain. All of them wait for one commit, and a failure decides all of them
+# again: more would make callers wait longer, fewer would pay for a signature and a sync more often.
 BATCH = 5_000
+# The leads kept from drain to drain: most requests name a lead that was named shortly before. All
+# others are loaded again when they are needed.
 LEADS_IN_MEMORY = 100_000
 
 _log = logging.getLogger(__name__)
@@ -43,12 +53,12 @@ class _UnfoldableError(Exception):
 
 @dataclass(slots=True)
 class _WriterState:
-    """What the writer holds: a connection with the lock, and the fold at the last checkpoint."""
+    """A connection that holds the lock, and the fold and the tree at the last checkpoint."""
 
     connection: Connection
     world: World
     tree: CompactRange
-    last: Checkpoint | None
+    checkpoint: Checkpoint | None
 
 
 @dataclass(slots=True)
@@ -62,7 +72,7 @@ class _Batch:
     changes: Changes = field(default_factory=Changes)
 
     def add(self, position: int, record: Record) -> None:
-        """Take in a record that the fold has moved past."""
+        """Add the rows of a record that the fold has moved past."""
         entry, opening = record
         kind = kind_of(entry)
         opened = None if opening is None else opening.encode()
@@ -70,19 +80,24 @@ class _Batch:
         self.entries.append((position, encode(entry), opened, listed))
         self.changes.add(kind, entry)
 
+    def refuse(self, row: Row, position: int, code: str, message: str) -> None:
+        """Add the result of a request for which no entry is written at this position."""
+        self.results.append((row.seq, position, 0, code, message))
+
 
 def _no_failpoint(_: str) -> None:
     pass
 
 
-class Sequencer:
-    """The one writer of a log. `sign(size, root)` is the publisher's EIP-712 signature.
+class Sequencer(Resource):
+    """The one writer of a log.
 
-    `now_ms` is our clock, UTC milliseconds; it is read once a drain. `failpoint` is called with the
-    name of each step once it is done, for tests that end the process there.
+    `sign(size, root)` returns the publisher's EIP-712 signature. `now_ms` is our clock, UTC
+    milliseconds; it is read once a drain. `failpoint` is called with the name of each step once it
+    is done, for tests that end the process there.
 
-    Whatever goes wrong in a drain, nothing of it stays: the transaction is rolled back, the fold in
-    memory is thrown away, the lock is given up, and the next drain opens the log anew.
+    A drain that fails leaves nothing: the transaction is rolled back, the fold in memory is thrown
+    away, the lock is given up, and the next drain opens the log anew.
     """
 
     def __init__(
@@ -101,14 +116,11 @@ class Sequencer:
         self._sign = sign
         self._leads_in_memory = leads_in_memory
         self._failpoint = failpoint
-        self._state: _WriterState | None = None
+        self._writer: _WriterState | None = None
 
-    def __enter__(self) -> "Sequencer":
+    def __enter__(self) -> Self:
         self.open()
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def open(self) -> None:
         """Become the log's writer, with the fold as it is stored.
@@ -120,22 +132,24 @@ class Sequencer:
         connection = self._database.connect()
         try:
             with connection.transaction() as session:
-                self._state = self._load(connection, session)
+                self._writer = self._load(connection, session)
         except BaseException:
             connection.close()
             raise
 
     def close(self) -> None:
         """Give up the lock and forget the fold."""
-        if self._state is not None:
-            self._state.connection.close()
-            self._state = None
+        if self._writer is not None:
+            self._writer.connection.close()
+            self._writer = None
 
     def drain(self, limit: int = BATCH) -> Checkpoint | None:
         """Decide the requests that wait, at most `limit`; returns the checkpoint that covers them.
 
         None if none waited. Raises `LogError` if it must not write, as when our clock went back.
         """
+        # The fold is moved before the commit, so after any failure, also an interrupt, it may be
+        # ahead of what is stored: it is loaded again, never rolled back.
         try:
             return self._drain(self._opened(), limit)
         except _UnfoldableError as error:
@@ -146,20 +160,24 @@ class Sequencer:
             raise
 
     def _opened(self) -> _WriterState:
-        if self._state is None:
+        if self._writer is None:
             self.open()
-        if self._state is None:
+        if self._writer is None:
             raise LogError("sequencer-closed", "the sequencer is not open")
-        return self._state
+        return self._writer
 
     def _load(self, connection: Connection, session: Session) -> _WriterState:
+        # The lock belongs to the connection, not to this transaction, and is taken before anything
+        # is read: what is loaded below cannot become old while the connection is open. Its key is
+        # a 64-bit number, as PostgreSQL's advisory locks have; two logs with one key would only
+        # refuse to have two writers at once.
         key = int.from_bytes(sha256(self._log_id).digest()[:8], signed=True)
         lock = session.one("log.lock", key=key)
         if lock is None or not lock.taken:
             raise LogError("sequencer-busy", "another sequencer writes this log")
         known = session.one("log.log_exists", log_id=self._log_id)
         if known is None or not known.known:
-            raise LogError("log-unknown", f"log 0x{self._log_id.hex()} was never begun")
+            raise LogError("log-unknown", f"log {to_hex(self._log_id)} was never begun")
         session.run("log.prepare_leads")
         row = stored_checkpoint(session, self._log_id)
         size = row.size if row else 0
@@ -173,9 +191,14 @@ class Sequencer:
         return _WriterState(connection, world, tree, checkpoint_of(row))
 
     def _check_edge(self, session: Session, tree: CompactRange) -> None:
-        """Hash the right edge of what is stored: at most a tile of each level."""
+        """Raise LogError unless the stored right edge hashes to the checkpoint's nodes.
+
+        It reads at most a tile of each level, however long the log is; `fsck` reads all of it.
+        """
         tiles = Tiles(session, self._log_id)
         end = 0
+        # A log of size n ends in one perfect subtree for each bit of n, the largest first;
+        # positions have 40 bits.
         levels = [level for level in range(40, -1, -1) if tree.size >> level & 1]
         for level, node in zip(levels, tree.nodes, strict=True):
             if tiles.node(level, end >> level) != node:
@@ -184,52 +207,63 @@ class Sequencer:
                 )
             end += 1 << level
 
-    def _drain(self, state: _WriterState, limit: int) -> Checkpoint | None:
-        with state.connection.transaction() as session:
+    def _drain(self, writer: _WriterState, limit: int) -> Checkpoint | None:
+        with writer.connection.transaction() as session:
             rows = session.all("log.waiting_requests", log_id=self._log_id, limit=limit)
             if not rows:
                 return None
+            # Product events carry the product's time, so the fold alone may not know how late it
+            # is by our clock: the last checkpoint does.
             now_ms = self._now_ms()
-            if state.last is not None and now_ms < state.last.time_ms:
+            if writer.checkpoint is not None and now_ms < writer.checkpoint.time_ms:
                 raise LogError(
                     "clock-regressed",
                     f"the clock says {now_ms} ms, "
-                    f"the last checkpoint is of {state.last.time_ms} ms",
+                    f"the last checkpoint is of {writer.checkpoint.time_ms} ms",
                 )
+            # One parse for all bodies: each is JSON already, because its column is.
             bodies = json.loads(f"[{','.join(row.body for row in rows)}]")
             requests = [_decoded(row.kind, body) for row, body in zip(rows, bodies, strict=True)]
-            self._load_leads(session, state, requests)
+            self._load_leads(session, writer, requests)
             self._failpoint("taken")
-            batch = _decide(state.world, rows, requests, now_ms)
+            batch = _decide(writer.world, rows, requests, now_ms)
             self._failpoint("decided")
-            last = self._append(session, state, batch, now_ms) if batch.entries else state.last
-            self._finish(session, batch)
+            checkpoint = writer.checkpoint
+            if batch.entries:
+                checkpoint = self._append(session, writer, batch, now_ms)
+            self._record_results(session, batch)
             self._failpoint("finished")
         self._failpoint("committed")
-        state.last = last
-        return last
+        # Only what is committed is the last checkpoint: before this line a failure reloads it.
+        writer.checkpoint = checkpoint
+        return checkpoint
 
     def _load_leads(
-        self, session: Session, state: _WriterState, requests: Sequence[Request | DomainError]
+        self, session: Session, writer: _WriterState, requests: Sequence[Request | DomainError]
     ) -> None:
-        """Have in memory the leads that the requests speak of, and the latest others."""
-        leads = state.world.leads
+        """Load the leads that the requests name, and forget those not named for longest."""
+        leads = writer.world.leads
         wanted = dict.fromkeys(
             lead for request in requests if (lead := getattr(request, "lead", None)) is not None
         )
-        # The leads asked for last come last, so that those in front are the ones to forget.
+        # A dict keeps the order of insertion: leads named now move behind all others, so that the
+        # front holds those that were not named for longest.
         for name in wanted:
             if name in leads:
                 leads[name] = leads.pop(name)
         missing = [name for name in wanted if name not in leads]
         leads.update(load_leads(session, self._log_id, missing))
-        for name in list(leads)[: max(0, len(leads) - max(len(wanted), self._leads_in_memory))]:
+        # Forgetting comes last and stops short of this drain's own leads, even if they are more
+        # than the bound: a wanted lead that is absent would count as unknown, and be registered
+        # anew. A forgotten one is whole in its projection, which the last drain committed.
+        kept = max(len(wanted), self._leads_in_memory)
+        for name in list(leads)[: max(0, len(leads) - kept)]:
             del leads[name]
 
     def _append(
-        self, session: Session, state: _WriterState, batch: _Batch, now_ms: int
+        self, session: Session, writer: _WriterState, batch: _Batch, now_ms: int
     ) -> Checkpoint:
-        log_id, world, tree = self._log_id, state.world, state.tree
+        log_id, world, tree = self._log_id, writer.world, writer.tree
         previous_size = tree.size
         session.copy(
             "log.append_entries",
@@ -250,6 +284,8 @@ class Sequencer:
             )
         root = tree.root()
         checkpoint = Checkpoint(tree.size, root, now_ms, self._sign(tree.size, root))
+        # The compare-and-swap: this writes a row only if the last checkpoint is still of
+        # `previous_size`. Two writers that both see it so meet in the table's unique keys.
         written = session.run(
             "log.append_checkpoint",
             log_id=log_id,
@@ -276,7 +312,8 @@ class Sequencer:
                 ((self._log_id, *subtree) for subtree in completed),
             )
 
-    def _finish(self, session: Session, batch: _Batch) -> None:
+    def _record_results(self, session: Session, batch: _Batch) -> None:
+        """Move the decided requests from the inbox to the results."""
         seqs, first_positions, counts, codes, messages = zip(*batch.results, strict=True)
         done = session.run(
             "log.finish",
@@ -291,17 +328,20 @@ class Sequencer:
             raise LogError("inbox-changed", f"{len(seqs)} requests were decided, {done} waited")
 
     def _refuse(self, error: _UnfoldableError) -> Checkpoint | None:
-        """Turn away a request that the fold failed at, so that it does not stop all others."""
+        """Refuse a request at which the fold failed, so that it does not stop all others.
+
+        Nothing else of its drain is decided: the next one decides the rest by a fold loaded anew.
+        """
         _log.error("request %d cannot be folded: %s", error.row.seq, error)
-        state = self._opened()
+        writer = self._opened()
         batch = _Batch()
-        _refused(batch, error.row, state.world.size, "request-unfoldable", "the log cannot take it")
-        with state.connection.transaction() as session:
-            self._finish(session, batch)
-        return state.last
+        batch.refuse(error.row, writer.world.size, "request-unfoldable", "the log cannot take it")
+        with writer.connection.transaction() as session:
+            self._record_results(session, batch)
+        return writer.checkpoint
 
 
-# What a fold with a mistake in it may raise. `RequestError` and `LogError` are not mistakes.
+# Errors by which a mistake in the fold shows itself. `RequestError` and `LogError` are no mistakes.
 _MISTAKES = (ArithmeticError, AttributeError, DomainError, LookupError, TypeError, ValueError)
 
 
@@ -319,14 +359,14 @@ def _decide(
     for row, request in zip(rows, requests, strict=True):
         first = world.size
         if isinstance(request, DomainError):
-            _refused(batch, row, first, request.code, request.message)
+            batch.refuse(row, first, request.code, request.message)
             continue
         try:
             records = decide(world, request, now_ms)
             for position, record in enumerate(records, first):
                 batch.add(position, record)
         except RequestError as error:
-            _refused(batch, row, first, error.code, error.message)
+            batch.refuse(row, first, error.code, error.message)
         except LogError:
             raise
         except _MISTAKES as error:
@@ -334,7 +374,3 @@ def _decide(
         else:
             batch.results.append((row.seq, first, len(records), None, None))
     return batch
-
-
-def _refused(batch: _Batch, row: Row, position: int, code: str, message: str) -> None:
-    batch.results.append((row.seq, position, 0, code, message))

@@ -1,9 +1,10 @@
-"""TODO."""
+"""The stored Merkle tree: checkpoints, and the hashes of its tiles."""
 
 from typing import NamedTuple
 
 from orchestrator.core import merkle
 from orchestrator.core.errors import LogError, ProofError
+from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.merkle import CompactRange, leaf_hash, node_hash
 from orchestrator.storage.database import Row, Session
 
@@ -28,26 +29,33 @@ class Tiles:
     def __init__(self, session: Session, log_id: bytes) -> None:
         self._session = session
         self._log_id = log_id
-        # By tile: its hashes, then their parents, and so on as far as they were asked for.
+        # By tile: its hashes, then their parents, and so on as far as they were asked for. One
+        # proof reads many nodes of few tiles.
         self._tiles: dict[tuple[int, int], list[list[bytes]]] = {}
 
     def node(self, level: int, position: int) -> bytes:
-        """A `merkle.Reader`: the root of leaves [position << level, (position + 1) << level)."""
+        """Return the root of leaves [position << level, (position + 1) << level).
+
+        This is a `merkle.Reader`. Raises `LogError` for a subtree that is not whole yet.
+        """
         tile_level, height = divmod(level, merkle.TILE_LEVELS)
+        # The node is the root of the 2^height hashes of its tile that begin at `offset`; `position`
+        # counts nodes of its own level, not entries.
         number, offset = divmod(position << height, TILE_HASHES)
         rows = self._rows(tile_level, number)
         while len(rows) <= height:
+            # A last hash without a neighbor has no parent yet: `zip` leaves it out.
             halves = iter(rows[-1])
             rows.append(
                 [node_hash(left, right) for left, right in zip(halves, halves, strict=False)]
             )
-        found = rows[height]
-        if offset >> height >= len(found):
+        nodes = rows[height]
+        if offset >> height >= len(nodes):
             raise LogError("node-missing", f"the log has no node {position} at level {level}")
-        return found[offset >> height]
+        return nodes[offset >> height]
 
     def hashes(self, tile_level: int, number: int) -> list[bytes]:
-        """All hashes that a tile has so far."""
+        """Return all hashes that a tile has so far."""
         return self._rows(tile_level, number)[0]
 
     def _rows(self, tile_level: int, number: int) -> list[list[bytes]]:
@@ -71,14 +79,17 @@ class Tiles:
 
 
 def stored_checkpoint(session: Session, log_id: bytes, size: int | None = None) -> Row | None:
-    """A checkpoint's row: the newest, or the one of this size."""
+    """Return the row of the newest checkpoint, or of the one of this size."""
     if size is None:
         return session.one("log.last_checkpoint", log_id=log_id)
     return session.one("log.checkpoint", log_id=log_id, size=size)
 
 
 def tree_of(row: Row) -> CompactRange:
-    """The right edge of the tree at a checkpoint; raises `LogError` unless it leads to its root."""
+    """Return the right edge of the tree at a checkpoint.
+
+    Raises `LogError` unless it leads to the checkpoint's root.
+    """
     try:
         tree = CompactRange(row.size, row.nodes)
     except ProofError as error:
@@ -89,7 +100,7 @@ def tree_of(row: Row) -> CompactRange:
 
 
 def checkpoint_of(row: Row) -> Checkpoint:
-    """What a checkpoint's row says to the public."""
+    """Return the public part of a checkpoint's row."""
     return Checkpoint(row.size, row.root, row.time_ms, row.signature)
 
 
@@ -98,6 +109,6 @@ def check_root(tree: CompactRange, row: Row) -> None:
     if tree.root() != row.root or list(tree.nodes) != list(row.nodes):
         raise LogError(
             "root-mismatch",
-            f"what is stored hashes to 0x{tree.root().hex()}, "
-            f"checkpoint {row.size} says 0x{row.root.hex()}",
+            f"what is stored hashes to {to_hex(tree.root())}, "
+            f"checkpoint {row.size} says {to_hex(row.root)}",
         )

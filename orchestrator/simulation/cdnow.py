@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from typing import NamedTuple
 
-from orchestrator.client.accounts import EventReport, LeadSummary, Operator
+from orchestrator.client.accounts import EventReport, LeadSummary, OperatorClient
 from orchestrator.core.errors import InputError
 from orchestrator.core.units import DAY_MS, DAY_S
 
@@ -144,7 +144,9 @@ def agent_habits() -> dict[str, list[Habit]]:
     }
 
 
-def touch_due_leads(operator: Operator, surface: str, habits: list[Habit], now_ms: int) -> int:
+def touch_due_leads(
+    operator: OperatorClient, surface: str, habits: list[Habit], now_ms: int
+) -> int:
     """Act on the leads that are due by an operator's habits, and return the number of touches."""
     touched = 0
     for habit in habits:

@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from orchestrator.client.accounts import EventReport, Operator, Owner, wallet
+from orchestrator.client.accounts import EventReport, OperatorClient, OwnerClient, wallet
 from orchestrator.client.http import Client
 from orchestrator.core.errors import ChainError, ReplayError
 from orchestrator.core.policy import parse
@@ -141,10 +141,12 @@ class Demo(ResourceGroup):
             self.url, self.rpc_url = self._sandbox.url, self._sandbox.rpc_url
             self.token, self.treasury = self._sandbox.token, self._sandbox.treasury
             self.owner = self._exits.enter_context(
-                Owner(self.url, wallet(key_of("owner")), "owner")
+                OwnerClient(self.url, wallet(key_of("owner")), "owner")
             )
             self.operators = {
-                name: self._exits.enter_context(Operator(self.url, wallet(key_of(name)), name))
+                name: self._exits.enter_context(
+                    OperatorClient(self.url, wallet(key_of(name)), name)
+                )
                 for name in OPERATORS
             }
 
@@ -235,7 +237,7 @@ class Demo(ResourceGroup):
     def _report_events(self, day_ms: int, events: list[EventReport]) -> None:
         """Report a day's events at its end: the API takes none from the future."""
         self.clock.set_to(day_ms + DAY_MS - 1)
-        self.owner.report(self.surface, events)
+        self.owner.report_events(self.surface, events)
         self.stack.drain()
         self.report.events += len(events)
 

@@ -7,7 +7,7 @@ signs nothing, so the operator claims its outcomes by proof. (A verifier that li
 from typing import NamedTuple
 
 from orchestrator.actions import contract_state, evidence
-from orchestrator.client.accounts import Operator
+from orchestrator.client.accounts import OperatorClient
 from orchestrator.client.http import Client
 from orchestrator.core.errors import ChainError, ReplayError
 from orchestrator.core.terms import contract_id, sign_digest
@@ -60,7 +60,7 @@ def dispute_statement(sandbox: Sandbox, contract: bytes) -> Dispute:
 
 
 def open_with_silent_verifier(
-    sandbox: Sandbox, operator: Operator, surface: str, **terms: object
+    sandbox: Sandbox, operator: OperatorClient, surface: str, **terms: object
 ) -> bytes:
     """Open a contract whose verifier is not the deployment's and signs nothing; return its id.
 

@@ -1,8 +1,8 @@
-"""What a stranger does: replay the public log, compare it with the chain, check a receipt.
+"""A stranger's replay of a public log, and its comparison with the chain, contract by contract.
 
-Everything here uses a public server's answers and a node's, and believes neither: entries are
-judged by the rules, hashed anew and compared with the anchored root; terms must have the digest
-that names their contract; amounts are recomputed.
+It uses a public server's answers and a node's, and believes neither: entries are judged by the
+rules, hashed anew and compared with the anchored root; terms must have the digest that names their
+contract; amounts are recomputed.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,32 +12,32 @@ from orchestrator.chain.abi import ChainEvent, ClaimsRuled, Ruled
 from orchestrator.chain.deployment import Anchor, Chain
 from orchestrator.chain.event_scan import events_of
 from orchestrator.client.http import Client
-from orchestrator.client.log_server import _records, reading, served, served_policy
+from orchestrator.client.log_server import reading, served_deployment, served_policy, served_records
 from orchestrator.core.contract import Contract
-from orchestrator.core.entry import (
-    WORD_BYTES,
-    unpack_settlement,
-)
+from orchestrator.core.entry import WORD_BYTES, unpack_settlement
 from orchestrator.core.errors import ReplayError
-from orchestrator.core.hexadecimal import from_hex
+from orchestrator.core.escrow_model import fee_units
+from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.opening import Record
 from orchestrator.core.terms import Terms
-from orchestrator.core.units import BPS, DAY_S
+from orchestrator.core.units import DAY_S
 from orchestrator.core.world import World
 from orchestrator.verify.log_replay import LogReplay
+from orchestrator.verify.receipt_check import checked_chain
 from orchestrator.verify.recount import Totals, recount
 
-PAGE = 1000
+# The most entries that a server may show beyond the last anchor: nothing on chain bounds those, and
+# a server could make them up without end.
 MAX_UNANCHORED = 1_000_000
 
 
 class ContractComparison(NamedTuple):
-    """One contract: what the log's rules give, and what the escrow must have paid and has.
+    """One contract: what it pays by the log's rules, and what the escrow must have paid and has.
 
-    `payable_units` is the log's word alone. What was paid can differ from it: held back or not yet
-    stated, or because the parties or the arbiter settled it otherwise: see `status`, the escrow's
-    word, and `is_ruled`. `owed_units` is payable for good by the escrow's rules and not yet paid.
-    Base units, gross.
+    `payable_units` follows from the log alone. The paid amount differs from it while something is
+    held back or not yet stated, and where the parties closed the contract or the arbiter ruled: see
+    `status`, the escrow's, and `is_ruled`. `owed_units` is payable for good by the escrow's rules
+    and not yet paid. Base units, fees included.
     """
 
     contract_id: bytes
@@ -51,19 +51,19 @@ class ContractComparison(NamedTuple):
 
     @property
     def fee_units(self) -> int:
-        """The fee inside what was paid: over the cumulative sum, rounded down."""
-        return self.paid_units * self.terms.fee_bps // BPS
+        """Return the fee inside what was paid."""
+        return fee_units(0, self.paid_units, self.terms.fee_bps)
 
 
 class Comparison(NamedTuple):
-    """A replay that held: how far, under which anchor, and every contract beside the chain."""
+    """The result of a replay that found nothing false: its size, the anchor's, every contract."""
 
     entries: int
     anchored_size: int
     contracts: list[ContractComparison]
 
     def due_units(self) -> dict[str, int]:
-        """What every payee and fee recipient must have received, as it was counted again."""
+        """Return what every payee and fee recipient must have received, as it was recounted."""
         due: dict[str, int] = {}
         for contract in self.contracts:
             terms, fee = contract.terms, contract.fee_units
@@ -74,15 +74,9 @@ class Comparison(NamedTuple):
 
 
 def connect(client: Client, rpc_url: str) -> tuple[Chain, bytes]:
-    """The chain that a server's log says it is anchored on, checked to hold our contracts."""
-    deployment, log_id = served(client)
-    chain = Chain(rpc_url, deployment)
-    try:
-        chain.check()
-    except BaseException:
-        chain.close()
-        raise
-    return chain, log_id
+    """Return the chain that a server's log is anchored on, to be closed, and the log's id."""
+    addresses, log_id = served_deployment(client)
+    return checked_chain(rpc_url, addresses), log_id
 
 
 def replay(client: Client, chain: Chain, log_id: bytes) -> Comparison:
@@ -91,28 +85,60 @@ def replay(client: Client, chain: Chain, log_id: bytes) -> Comparison:
     Raises `ReplayError` at the first entry, root or payout that is not what the rules give.
     """
     anchor = chain.checkpoint(log_id)
-    world, book = _judge(client, chain, log_id, anchor)
-    return Comparison(world.size, anchor.size, _compare(chain, world.contracts, book))
+    world, statements = _replay(client, chain, log_id, anchor)
+    return Comparison(world.size, anchor.size, _compare(chain, world.contracts, statements))
 
 
 def statement(
     client: Client, chain: Chain, log_id: bytes, contract_id: bytes, position: int
 ) -> Totals:
-    """What the statement at `position` must say by the log's own rules, after a whole replay.
+    """Return the totals of the statement at `position`, after a replay of the whole log.
 
     Raises `ReplayError` if the log is not what the rules give, or has no such statement.
     """
-    _, book = _judge(client, chain, log_id, chain.checkpoint(log_id))
-    found = book.statements.get(contract_id, {}).get(position)
-    if found is None:
+    _, statements = _replay(client, chain, log_id, chain.checkpoint(log_id))
+    totals = statements.about(contract_id).get(position)
+    if totals is None:
         raise ReplayError(
             "statement-missing",
-            f"entry {position} is no statement about contract 0x{contract_id.hex()}",
+            f"entry {position} is no statement about contract {to_hex(contract_id)}",
         )
-    return found
+    return totals
 
 
-def _judge(client: Client, chain: Chain, log_id: bytes, anchor: Anchor) -> tuple[World, "_Book"]:
+class _Statements:
+    """The statements of a log by contract and position, and the time at which it began.
+
+    They are noted on the way to a replay, which judges each record after it has passed here. So
+    they are what the rules give if, and only if, that replay comes to its end.
+    """
+
+    def __init__(self) -> None:
+        self.genesis_s = 0
+        self._by_contract: dict[bytes, dict[int, Totals]] = {}
+        self._size = 0
+
+    def about(self, contract_id: bytes) -> Mapping[int, Totals]:
+        """Return the statements about a contract, by position."""
+        return self._by_contract.get(contract_id, {})
+
+    def noting(self, records: Iterable[Record]) -> Iterator[Record]:
+        """Yield the records, the log's next, and note what they state."""
+        for record in records:
+            entry = record.entry
+            if entry.kind == "genesis":
+                self.genesis_s = entry.time_ms // 1000
+            elif entry.kind == "settlement":
+                stated = unpack_settlement(entry.payload)
+                totals = Totals(stated.earned, stated.reversed)
+                self._by_contract.setdefault(entry.subject, {})[self._size] = totals
+            self._size += 1
+            yield record
+
+
+def _replay(
+    client: Client, chain: Chain, log_id: bytes, anchor: Anchor
+) -> tuple[World, _Statements]:
     """Replay all that the server has, past the anchor."""
     newest = client.get("/v1/log/checkpoint")
     with reading(client, "how long its log is"):
@@ -123,74 +149,56 @@ def _judge(client: Client, chain: Chain, log_id: bytes, anchor: Anchor) -> tuple
             f"the server has {size} entries, but only {anchor.size} are anchored; ask again when "
             f"more are",
         )
-    book = _Book()
+    statements = _Statements()
     log = LogReplay(
         log_id,
-        lambda start, stop: book.noting(_records(client, start, stop)),
+        lambda start, stop: statements.noting(served_records(client, start, stop)),
         lambda hash_: served_policy(client, hash_),
         chain,
     )
+    # First to the anchor, whose root is the chain's; the rest has only the server's own root, and
+    # is judged by the rules alone.
     if anchor.size:
         log.advance_to(anchor.size, anchor.root)
     judged = log.advance_to(size, root)
-    return judged.finish(), book
-
-
-class _Book:
-    """What a replay passes on its way: every statement, by contract and index; and the beginning.
-
-    The replay judges each record behind us, so what it did not refuse is what the rules give.
-    """
-
-    def __init__(self) -> None:
-        self.begun_s = 0
-        self.statements: dict[bytes, dict[int, Totals]] = {}
-        self._size = 0
-
-    def noting(self, records: Iterable[Record]) -> Iterator[Record]:
-        for record in records:
-            entry = record.entry
-            if entry.kind == "genesis":
-                self.begun_s = entry.time_ms // 1000
-            elif entry.kind == "settlement":
-                totals = unpack_settlement(entry.payload)
-                stated = Totals(totals.earned, totals.reversed)
-                self.statements.setdefault(entry.subject, {})[self._size] = stated
-            self._size += 1
-            yield record
+    return judged.finish(), statements
 
 
 def _compare(
-    chain: Chain, contracts: Mapping[bytes, Contract], book: _Book
+    chain: Chain, contracts: Mapping[bytes, Contract], statements: _Statements
 ) -> list[ContractComparison]:
-    """Count again what every contract must have paid, and hold it against the escrow's books."""
+    """Recount what every contract must have paid, and compare it with the escrow's own numbers."""
+    # All of it as of one block, so that a payment in between is no contradiction.
     block = chain.block()
-    happened: dict[bytes, list[ChainEvent]] = {contract_id: [] for contract_id in contracts}
+    events: dict[bytes, list[ChainEvent]] = {contract_id: [] for contract_id in contracts}
     # No statement is older than the log; a day is for clocks that disagree.
-    for event in events_of(chain, list(contracts), book.begun_s - DAY_S, block.number):
-        happened[event.contract_id].append(event)
-    found = []
+    for event in events_of(chain, list(contracts), statements.genesis_s - DAY_S, block.number):
+        events[event.contract_id].append(event)
+    comparisons = []
     for contract_id, contract in contracts.items():
         terms = chain.terms_of(contract_id)
-        statements = book.statements.get(contract_id, {})
-        position = recount(contract_id, terms, happened[contract_id], statements)
+        recounted = recount(contract_id, terms, events[contract_id], statements.about(contract_id))
         compared = ContractComparison(
             contract_id,
             terms,
             contract.outcomes,
             contract.payable_units,
-            position.paid_units,
-            position.owed_units(block.time_s),
+            recounted.paid_units,
+            recounted.owed_units(block.time_s),
             chain.status_of(contract_id, block.number),
-            any(isinstance(one.event, Ruled | ClaimsRuled) for one in happened[contract_id]),
+            any(isinstance(one.event, Ruled | ClaimsRuled) for one in events[contract_id]),
         )
-        held = chain.paid_of(contract_id, block.number), chain.owed_of(contract_id, block.number)
-        if held != (compared.paid_units, compared.owed_units):
+        escrow_says = (
+            chain.paid_of(contract_id, block.number),
+            chain.owed_of(contract_id, block.number),
+        )
+        if escrow_says != (compared.paid_units, compared.owed_units):
             raise ReplayError(
                 "books-differ",
-                f"the escrow says that contract 0x{contract_id.hex()} has paid {held[0]} units and "
-                f"owes {held[1]}; by the rules it is {compared.paid_units} and "
+                f"the escrow says that contract {to_hex(contract_id)} has paid "
+                f"{escrow_says[0]} units and "
+                f"owes {escrow_says[1]}; by the rules it is {compared.paid_units} and "
                 f"{compared.owed_units}",
             )
-        found.append(compared)
-    return found
+        comparisons.append(compared)
+    return comparisons

@@ -12,23 +12,22 @@ from orchestrator.core.opening import Record
 from orchestrator.core.policy import Policy
 from orchestrator.core.replay import Replay
 from orchestrator.core.replay_rules import Documents
-from orchestrator.core.terms import (
-    contract_id,
-)
+from orchestrator.core.terms import contract_id
 
-# Gives the log's records from this position on, in order; it may stop early and be asked again.
+# Yields the log's records of positions [start, stop) in order, or fewer of them: the rest is asked
+# for again.
 Source = Callable[[int, int], Iterable[Record]]
 
-
-# How many sizes' roots are remembered, so that a statement under an earlier anchor can be signed.
+# The most sizes whose roots are remembered, so that a statement under an earlier anchor can be
+# signed; the smallest is forgotten first.
 KNOWN_ROOTS = 1024
 
 
 class LogReplay:
     """A replay of the whole public log `log_id` that can be brought up to any later size.
 
-    `records(start, stop)` gives the records of those positions, `policy(hash)` a published policy;
-    terms, openings and closings are the chain's.
+    `records(start, stop)` yields the records of those positions, `policy(hash)` returns a published
+    policy; terms, openings and closings are the chain's.
     """
 
     def __init__(
@@ -53,6 +52,7 @@ class LogReplay:
         Raises `ReplayError` if an entry is not what the rules give, or the root is another one;
         a size that was passed already is known only if it was asked for then.
         """
+        # An entry is hashed only once it is judged: an error leaves the tree at the same size.
         for record in self._records(self.size, size):
             self._replay.take(record)
             self._tree.append(leaf_hash(encode(record.entry)))
@@ -64,31 +64,28 @@ class LogReplay:
             self._roots[size] = self._tree.root()
             while len(self._roots) > KNOWN_ROOTS:
                 del self._roots[min(self._roots)]
-        found = self._roots.get(size)
-        if found is None or found != root:
+        known = self._roots.get(size)
+        if known is None or known != root:
             raise ReplayError(
                 "root-differs",
-                f"the entries give root {_hex(found)} at size {size}, "
-                f"but the checkpoint says {_hex(root)}",
+                f"the entries give root {'unknown' if known is None else to_hex(known)} "
+                f"at size {size}, but the checkpoint says {to_hex(root)}",
             )
         return self._replay
 
-    def _rules(self, asked: bytes) -> ContractRules:
-        terms = self._chain.terms_of(asked)
-        if contract_id(terms, self._chain.escrow_domain) != asked:
+    def _rules(self, named: bytes) -> ContractRules:
+        """Return a contract's rules by the chain's terms. Raises ReplayError for false terms."""
+        terms = self._chain.terms_of(named)
+        if contract_id(terms, self._chain.escrow_domain) != named:
             raise ReplayError(
-                "terms-false", f"the terms given for contract 0x{asked.hex()} have another digest"
+                "terms-false", f"the terms given for contract {to_hex(named)} have another digest"
             )
         # The escrow lets only contracts on one log compete; this one would take what it never pays.
         if terms.log_id != self.log_id:
             raise ReplayError(
                 "contract-elsewhere",
-                f"entry {self.size} says that contract 0x{asked.hex()} was opened on this log, "
-                f"0x{self.log_id.hex()}, but its terms name log 0x{terms.log_id.hex()}; "
+                f"entry {self.size} says that contract {to_hex(named)} was opened on this log, "
+                f"{to_hex(self.log_id)}, but its terms name log {to_hex(terms.log_id)}; "
                 f"rely on nothing from this entry on",
             )
-        return rules_of(terms, asked)
-
-
-def _hex(root: bytes | None) -> str:
-    return "unknown" if root is None else to_hex(root)
+        return rules_of(terms, named)

@@ -1,8 +1,8 @@
-"""What the escrow must have paid for a contract, counted again from the log and what happened.
+"""A recount of what the escrow must have paid for a contract, from the log and the chain's events.
 
-The log says what each statement is worth; the chain says which statements came when, and who
-disputed, ruled, claimed or closed. The escrow's rules (`core.release`) give the rest, so every
-payment is either recomputed to the unit or found out.
+The log says what each statement is worth; the chain says which statements came when, and which
+disputes, rulings, claims and closings. The escrow's rules (`core.escrow_model`) give the rest, so
+that every payment is either recomputed to the unit or refused.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,14 +28,15 @@ from orchestrator.chain.abi import (
 )
 from orchestrator.core.errors import EscrowError, ReplayError
 from orchestrator.core.escrow_model import EscrowedContract, fee_units
+from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.terms import Terms
 
-# What stands behind the event of the action that it belongs to.
+# The events that follow, in one transaction, the event of the action that caused them.
 _FOLLOWS = (Pending, Final, Paid, Refunded, Credited)
 
 
 class Totals(NamedTuple):
-    """What a settlement entry states: all that was earned and taken back so far, in base units."""
+    """The totals that a settlement entry states: earned and reversed so far, in base units."""
 
     earned_units: int
     reversed_units: int
@@ -47,34 +48,35 @@ def recount(
     events: Iterable[ChainEvent],
     statements: Mapping[int, Totals],
 ) -> EscrowedContract:
-    """The contract's position after its events, in the chain's order.
+    """Return the contract as it is after its events, which come in the chain's order.
 
-    `statements` are the log's about this contract, by index. Raises `ReplayError` at the first
+    `statements` are the log's about this contract, by position. Raises `ReplayError` at the first
     event that statements and rules do not give.
     """
-    count = _Count(contract_id, terms, statements)
+    progress = _Recount(contract_id, terms, statements)
     for event in events:
         try:
-            count.take(event.time_s, event.event)
+            progress.take(event.time_s, event.event)
         except EscrowError as error:
-            raise count.wrong(event.event, f"the rules refuse it: {error}") from None
-    count.finish()
-    return count.position
+            raise progress.wrong(event.event, f"the rules refuse it: {error}") from None
+    progress.finish()
+    return progress.contract
 
 
-class _Count:
-    """A recount in progress. What an action must move stays due until its event is seen."""
+class _Recount:
+    """A recount in progress. The units that an action must move stay due until they are moved."""
 
     def __init__(self, contract_id: bytes, terms: Terms, statements: Mapping[int, Totals]) -> None:
         self._contract_id = contract_id
         self._terms = terms
         self._statements = statements
-        self.position = EscrowedContract(terms)
+        self.contract = EscrowedContract(terms)
         self._due_units = 0
         self._due_back_units = 0
 
     def take(self, now_s: int, event: Event) -> None:
-        """One event that happened at this UTC second."""
+        """Move past one event of this UTC second."""
+        # An event that begins a new action: what the last one had to move must have been moved.
         if not isinstance(event, _FOLLOWS):
             self.finish()
         match event:
@@ -83,10 +85,11 @@ class _Count:
             case Paid():
                 self._paid(now_s, event)
             case Refunded():
+                # Part of a closing, or else the owner's own call after the claim period.
                 back, self._due_back_units = self._due_back_units, 0
-                self._same(event, event.amount_units, back or self.position.refund(now_s))
+                self._check_moved(event, event.amount_units, back or self.contract.refund(now_s))
             case Closed():
-                ended = self.position.close(now_s, event.payable_units)
+                ended = self.contract.close(now_s, event.payable_units)
                 self._due_units, self._due_back_units = ended.paid_units, ended.refunded_units
             case Disputed() | Ruled() | Disproved():
                 self._contested(now_s, event)
@@ -96,7 +99,7 @@ class _Count:
                 pass
 
     def finish(self) -> None:
-        """Raise `ReplayError` if something should have been moved, and was not."""
+        """Raise `ReplayError` if units are still due."""
         left = self._due_units + self._due_back_units
         if left:
             raise ReplayError(
@@ -115,55 +118,61 @@ class _Count:
         self._due_units = self._settle(now_s, event, event.position, stated)
 
     def _paid(self, now_s: int, event: Paid) -> None:
-        before, due = self.position.paid_units - self._due_units, self._due_units
+        # The model has counted what is due as paid already. The fee is on what was paid before.
+        before, due = self.contract.paid_units - self._due_units, self._due_units
         self._due_units = 0
-        if not due and self._terms.is_plain and not self.position.closed_at_s:
+        # A plain contract pays a statement without an event of the statement's own. In any other,
+        # a payment that nothing else made due is a release.
+        if not due and self._terms.is_plain and not self.contract.closed_at_s:
             stated = self._stated(event, event.position)
             due = self._settle(now_s, event, event.position, stated)
         elif not due:
-            due = self.position.release(now_s)
-        self._same(event, event.gross_units, due)
-        self._same(event, event.fee_units, fee_units(before, before + due, self._terms.fee_bps))
+            due = self.contract.release(now_s)
+        self._check_moved(event, event.gross_units, due)
+        self._check_moved(
+            event, event.fee_units, fee_units(before, before + due, self._terms.fee_bps)
+        )
         if event.payee != self._terms.payee:
             raise self.wrong(event, f"{event.payee} was paid, the terms say {self._terms.payee}")
 
-    def _settle(self, now_s: int, event: Event, index: int, stated: Totals) -> int:
-        found = self.position.settle(now_s, index, *stated)
-        if found.refusal:
-            raise self.wrong(event, f"entry {index} must be refused: {found.refusal}")
-        return found.paid_units
+    def _settle(self, now_s: int, event: Event, position: int, stated: Totals) -> int:
+        settled = self.contract.settle(now_s, position, *stated)
+        if settled.refusal:
+            raise self.wrong(event, f"entry {position} must be refused: {settled.refusal}")
+        return settled.paid_units
 
     def _contested(self, now_s: int, event: Disputed | Ruled | Disproved) -> None:
-        index = self.position.last_signed()
+        # These events do not name the statement: it is the pending one, the last that was signed.
+        position = self.contract.last_signed()
         if isinstance(event, Disputed):
-            self.position.dispute(now_s, index, by_owner=event.party == self._terms.owner)
+            self.contract.dispute(now_s, position, by_owner=event.party == self._terms.owner)
         elif isinstance(event, Ruled):
-            self._due_units = self.position.rule(now_s, index, event.payable_units)
+            self._due_units = self.contract.rule(now_s, position, event.payable_units)
         else:
-            self.position.retire(now_s)
+            self.contract.retire(now_s)
 
     def _claims(
         self, now_s: int, event: Claimed | ClaimDropped | ClaimsDisputed | ClaimsRuled
     ) -> None:
         match event:
             case Claimed():
-                self.position.file_claim(now_s, event.key, event.amount_units)
+                self.contract.file_claim(now_s, event.key, event.amount_units)
             case ClaimDropped():
-                self.position.drop_claim(now_s, event.key)
+                self.contract.drop_claim(now_s, event.key)
             case ClaimsDisputed():
-                self.position.dispute_claims(now_s)
+                self.contract.dispute_claims(now_s)
             case ClaimsRuled():
-                self.position.rule_claims(now_s, event.amount_units)
+                self.contract.rule_claims(now_s, event.amount_units)
 
-    def _stated(self, event: Event, index: int) -> Totals:
-        stated = self._statements.get(index)
+    def _stated(self, event: Event, position: int) -> Totals:
+        stated = self._statements.get(position)
         if stated is None:
-            raise self.wrong(event, f"entry {index} is no statement about this contract")
+            raise self.wrong(event, f"entry {position} is no statement about this contract")
         return stated
 
-    def _same(self, event: Event, found: int, due: int) -> None:
-        if found != due:
-            raise self.wrong(event, f"{found} units were moved, and the rules give {due}")
+    def _check_moved(self, event: Event, moved: int, due: int) -> None:
+        if moved != due:
+            raise self.wrong(event, f"{moved} units were moved, and the rules give {due}")
 
     def _name(self) -> str:
-        return f"0x{self._contract_id.hex()}"
+        return to_hex(self._contract_id)

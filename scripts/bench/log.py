@@ -33,7 +33,7 @@ from orchestrator.core.requests import (
     Request,
     Touch,
 )
-from orchestrator.log.fsck import fsck, rebuild
+from orchestrator.log.fsck import compare_projections, fsck
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.sequencer import Sequencer
 from orchestrator.runtime.local_servers import LocalPostgres
@@ -115,7 +115,7 @@ def begun(url: str) -> Iterator[Log]:
         yield log
         sequencer.close()
         fsck(writer, log_id)
-        if rebuild(writer, log_id):
+        if compare_projections(writer, log_id):
             raise SystemExit("the projections are not those of the log")
 
 

@@ -64,7 +64,7 @@ class Escrow:
 
     def __init__(self, *stated: tuple[PendingStatement | None, str]) -> None:
         self.stated = {bytes([n]) * 32: one for n, one in enumerate(stated, 1)}
-        self.docket = {
+        self.contracts = {
             name: escrow_record_of(GUARDED, name, n, last_signed=9)
             for n, name in enumerate(self.stated, 1)
         }
@@ -79,11 +79,13 @@ class Escrow:
         return Token("T", 18 if address == COIN else 6)
 
     def plan(self, monkeypatch: pytest.MonkeyPatch, unopened: int | None = None) -> Plan:
-        def lies(_: object, docket: dict[bytes, Any], __: object, kept: set[int]) -> Iterator[Case]:
+        def lies(
+            _: object, contracts: dict[bytes, Any], __: object, kept: set[int]
+        ) -> Iterator[Case]:
             if unopened is not None:
                 kept.add(unopened)
                 return iter(())
-            return iter([Case(name, "sum", ()) for name in docket])
+            return iter([Case(name, "sum", ()) for name in contracts])
 
         def transaction(_: object, __: object, case: Case) -> PlannedTransaction:
             return PlannedTransaction(str(case.contract_id[0]), (), cast(Any, None), (), {})
@@ -91,7 +93,7 @@ class Escrow:
         monkeypatch.setattr(evidence, "find_disproofs", lies)
         monkeypatch.setattr(evidence, "_disproof_transaction", transaction)
         log = SimpleNamespace(
-            docket=self.docket, block_number=7, size=9, left_out=False, entries=list, at=None
+            contracts=self.contracts, block_number=7, size=9, left_out=False, entries=list, at=None
         )
         return evidence.plan_disproofs(cast(Chain, self), cast(LogCopy, log), None)
 
@@ -143,7 +145,7 @@ def test_no_claim_is_called_founded_while_an_opening_is_missing(
         }
     )
     monkeypatch.setattr(evidence, "find_refutations", refutations)
-    log = cast(LogCopy, SimpleNamespace(entries=entries, docket={}, at=None, size=9))
+    log = cast(LogCopy, SimpleNamespace(entries=entries, contracts={}, at=None, size=9))
     state = contract_state(now_s=T3, claims=claims)
     for missing, error in (({5}, ReplayError), (set[int](), EscrowError)):
         unopened = missing

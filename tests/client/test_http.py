@@ -1,43 +1,22 @@
-"""A client and a server that does not mean well: no answer takes longer than it may."""
+"""A client and a hostile server: no answer is longer or later than it may be."""
 
 import gzip
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from queue import SimpleQueue
-from threading import Thread
 
 import pytest
 
 from orchestrator.client import http
 from orchestrator.client.http import Client
-from orchestrator.core.errors import ServerError
-
-Answer = Callable[[BaseHTTPRequestHandler], None]
-
-
-@contextmanager
-def served(answer: Answer) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            answer(self)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
+from orchestrator.core.errors import InputError, ServerError
+from tests.support.http_server import Request, send, serving, serving_json
 
 
 @pytest.mark.parametrize("byte", [b" ", gzip.compress(b"{}")[:1]])
-def test_a_server_that_drips_is_left(byte: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_answers_a_byte_at_a_time_is_left(
+    byte: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each byte comes in time, so that no wait for one is ever over."""
     monkeypatch.setattr(http, "TIMEOUT_S", 0.4)
     ended = SimpleQueue[str]()
@@ -48,8 +27,8 @@ def test_a_server_that_drips_is_left(byte: bytes, monkeypatch: pytest.MonkeyPatc
             handler.send_header("Content-Encoding", "gzip")
         handler.end_headers()
         try:
-            for at in range(600):
-                handler.wfile.write(byte if at == 0 else b"\0")
+            for sent in range(600):
+                handler.wfile.write(byte if sent == 0 else b"\0")
                 handler.wfile.flush()
                 time.sleep(0.05)
         except OSError:
@@ -57,56 +36,103 @@ def test_a_server_that_drips_is_left(byte: bytes, monkeypatch: pytest.MonkeyPatc
         else:
             ended.put("finished")
 
-    with served(drip) as url, Client(url) as client:
+    with serving(drip) as url, Client(url) as client:
         with pytest.raises(ServerError, match="sent too much, or too slowly"):
             client.get("/v1/log")
         assert ended.get(timeout=60) == "left"
 
 
 def test_nothing_is_unpacked() -> None:
-    """What is asked for plain and comes packed could be of any size."""
+    """An answer that is asked for plain and comes packed could be of any size."""
 
     def packed(handler: BaseHTTPRequestHandler) -> None:
         assert handler.headers["Accept-Encoding"] == "identity"
-        body = gzip.compress(b'{"size": 1}')
-        handler.send_response(200)
-        handler.send_header("Content-Encoding", "gzip")
-        handler.send_header("Content-Length", str(len(body)))
-        handler.end_headers()
-        handler.wfile.write(body)
+        send(handler, gzip.compress(b'{"size": 1}'), encoding="gzip")
 
-    with served(packed) as url, Client(url) as client:
-        with pytest.raises(ServerError) as told:
+    with serving(packed) as url, Client(url) as client:
+        with pytest.raises(ServerError) as refused:
             client.get("/v1/log")
-        assert told.value.code == "answer-unreadable"
+        assert refused.value.code == "answer-unreadable"
 
 
 @pytest.mark.parametrize(
     "page", [b"{}", b"[]", b"null", b'{"items":[]}', b'{"items":1,"next":null}', b'"items"', b"7"]
 )
 def test_a_page_of_another_shape_is_the_servers_fault(page: bytes) -> None:
-    def garbled(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(200)
-        handler.send_header("Content-Length", str(len(page)))
-        handler.end_headers()
-        handler.wfile.write(page)
-
-    with served(garbled) as url, Client(url) as client, pytest.raises(ServerError) as found:
+    with (
+        serving(lambda handler: send(handler, page)) as url,
+        Client(url) as client,
+        pytest.raises(ServerError) as refused,
+    ):
         list(client.pages("/v1/things", "items"))
-    assert found.value.code == "answer-garbled"
+    assert refused.value.code == "answer-garbled"
 
 
 def test_pages_without_end_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    def endless(handler: BaseHTTPRequestHandler) -> None:
-        body = b'{"items":[1],"next":1}'
-        handler.send_response(200)
-        handler.send_header("Content-Length", str(len(body)))
-        handler.end_headers()
-        handler.wfile.write(body)
-
-    with served(endless) as url, Client(url) as client:
+    page = b'{"items":[1],"next":1}'
+    with serving(lambda handler: send(handler, page)) as url, Client(url) as client:
         for name, most in (("MAX_PAGES", 3), ("PAGES_S", 0)):
             with monkeypatch.context() as limits:
                 limits.setattr(http, name, most)
                 with pytest.raises(ServerError, match="did not come to an end"):
                     list(client.pages("/v1/things", "items"))
+
+
+def test_all_pages_are_read_and_what_is_none_is_left_out_of_the_query() -> None:
+    def paged(request: Request) -> object:
+        first = int(request.query.get("after", "0"))
+        assert set(request.query) <= {"after", "state"}
+        return {"items": [first, first + 1], "next": first + 2 if first < 4 else None}
+
+    with serving_json(paged) as url, Client(url) as client:
+        assert list(client.pages("/v1/things", "items", state="new", owner=None)) == list(range(6))
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"title": "Not found", "detail": "no such log"}', "Not found: no such log"),
+        (b"<html>", "Not Found"),
+        (b"", "Not Found"),
+    ],
+)
+def test_a_refusal_says_why(body: bytes, reason: str) -> None:
+    with (
+        serving(lambda handler: send(handler, body, status=404)) as url,
+        Client(url) as client,
+        pytest.raises(ServerError, match=f"with 404: {reason}") as refused,
+    ):
+        client.get("/v1/log")
+    assert refused.value.code == "http-404"
+
+
+def test_a_server_that_is_not_there_and_a_url_that_is_none() -> None:
+    with Client("http://127.0.0.1:1") as client, pytest.raises(ServerError) as unreachable:
+        client.get("/v1/log")
+    assert unreachable.value.code == "server-unreachable"
+    for url in ("ftp://example.com", "log.example.com", "http://[::1"):
+        with pytest.raises(InputError) as refused:
+            Client(url)
+        assert refused.value.code == "api-url-malformed"
+
+
+@pytest.mark.parametrize("body", [b"no", b"[" * 100_000, b"\xff"])
+def test_an_answer_that_is_no_json_is_the_servers_fault(body: bytes) -> None:
+    with (
+        serving(lambda handler: send(handler, body)) as url,
+        Client(url) as client,
+        pytest.raises(ServerError) as refused,
+    ):
+        client.get("/v1/log")
+    assert refused.value.code == "answer-unreadable"
+
+
+def test_an_answer_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "MAX_ANSWER_BYTES", 100)
+    with (
+        serving(lambda handler: send(handler, b"1" * 101)) as url,
+        Client(url) as client,
+        pytest.raises(ServerError) as refused,
+    ):
+        client.get("/v1/log")
+    assert refused.value.code == "answer-too-large"

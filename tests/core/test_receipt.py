@@ -12,12 +12,11 @@ from orchestrator.core.contract import rules_of
 from orchestrator.core.decide import decide
 from orchestrator.core.errors import ProofError
 from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.kinds import encode
-from orchestrator.core.merkle import inclusion_proof, leaf_hash, node_hash, root_of
 from orchestrator.core.opening import Record
-from orchestrator.core.receipt import FORMAT, check, check_terms, parse
+from orchestrator.core.receipt import check, check_terms, parse
 from orchestrator.core.requests import OpenContract, ProductEvent, Settle, Touch
 from orchestrator.core.terms import Terms
+from tests.support.receipts import ROLES, receipt_of
 from tests.support.terms import PLAIN
 from tests.support.worlds import LEADS, OWNER, SURFACE, begin, policy, word
 
@@ -33,8 +32,6 @@ TERMS: Terms = dataclasses.replace(
     deadline_s=100,
     attribution_window_s=10,
 )
-ROLES = {"touch": "touch", "lead.transition": "transition", "outcome": "outcome",
-         "settlement": "settlement"}  # fmt: skip
 
 
 @cache
@@ -54,41 +51,7 @@ def log() -> list[Record]:
 
 
 def receipt(records: list[Record] | None = None) -> dict[str, Any]:
-    records = log() if records is None else records
-    leaves = [leaf_hash(encode(record.entry)) for record in records]
-
-    def read(level: int, position: int) -> bytes:
-        nodes = leaves[position << level : (position + 1) << level]
-        while len(nodes) > 1:
-            nodes = [node_hash(*nodes[i : i + 2]) for i in range(0, len(nodes), 2)]
-        return nodes[0]
-
-    entries = []
-    for position, (entry, opening) in enumerate(records):
-        is_transition = entry.kind == "lead.transition" and entry.label != "paid"
-        if entry.kind not in ROLES or is_transition:
-            continue
-        path = inclusion_proof(position, len(leaves), read)
-        entries.append(
-            {
-                "role": ROLES[entry.kind],
-                "position": position,
-                "entry": to_hex(encode(entry)),
-                "opening": None if opening is None else opening.to_json(),
-                "path": [to_hex(node) for node in path],
-            }
-        )
-    return {
-        "format": FORMAT,
-        "position": entries[2]["position"],
-        "log_id": to_hex(word("log")),
-        "chain_id": 31337,
-        "event_log": PLAIN.verifier,
-        "escrow": PLAIN.payee,
-        "contract_id": to_hex(CONTRACT),
-        "checkpoint": {"size": len(leaves), "root": to_hex(root_of(leaves)), "signature": "0x"},
-        "entries": entries,
-    }
+    return receipt_of(log() if records is None else records, CONTRACT)
 
 
 def test_a_true_receipt_holds() -> None:

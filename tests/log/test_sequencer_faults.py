@@ -1,4 +1,4 @@
-"""What the log must survive: death at any step, two writers, a clock and a database that fail."""
+"""Faults that a log survives: death at any step, two writers, a failing clock or database."""
 
 import signal
 import subprocess
@@ -11,7 +11,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from orchestrator.core.entry import address_word
 from orchestrator.core.errors import LogError
 from orchestrator.core.requests import (
     OpenContract,
@@ -22,16 +21,23 @@ from orchestrator.core.requests import (
     Settle,
     Touch,
 )
-from orchestrator.log.fsck import fsck, rebuild
+from orchestrator.log.fsck import compare_projections, fsck
 from orchestrator.runtime.local_servers import LocalPostgres
 from orchestrator.storage import database
 from orchestrator.storage.database import API, SEQUENCER, Database, DatabaseError, migrate
-from tests.support.ledger import OWNER, Ledger, begin_log, genesis, ledger, sign
+from tests.support.ledger import (
+    CONTRACT,
+    OWNER_WORD,
+    POLICY,
+    Ledger,
+    begin_log,
+    genesis,
+    ledger,
+    sign,
+)
 from tests.support.servers import server_folder
-from tests.support.worlds import LEADS, OPERATORS, SURFACE, policy, rules, word
+from tests.support.worlds import LEADS, OPERATORS, SURFACE, word
 
-POLICY = policy()
-CONTRACT = rules("contract", POLICY, owner=address_word(OWNER))
 STEPS = (
     "taken",
     "decided",
@@ -46,16 +52,10 @@ STEPS = (
 PROJECTIONS = ("policies", "surfaces", "operators", "contracts", "leads", "results", "inbox")
 
 
-@pytest.fixture
-def log(module_database_url: str) -> Iterator[Ledger]:
-    with ledger(module_database_url) as begun:
-        yield begun
-
-
 def first_half(log: Ledger) -> list[Request]:
     return [
         genesis(log),
-        PublishPolicy(SURFACE, address_word(OWNER), POLICY),
+        PublishPolicy(SURFACE, OWNER_WORD, POLICY),
         OpenContract(CONTRACT, word("transaction")),
         *[Touch(SURFACE, LEADS[2], OPERATORS[0], "call")] * 250,
     ]
@@ -65,7 +65,7 @@ def second_half() -> list[Request]:
     """Requests that change every projection, and complete a tile."""
     return [
         RegisterOperator(OPERATORS[0], "0", word("profile")),
-        PublishPolicy(word("elsewhere"), address_word(OWNER), POLICY),
+        PublishPolicy(word("second"), OWNER_WORD, POLICY),
         Touch(SURFACE, LEADS[0], OPERATORS[0], "email"),
         ProductEvent(SURFACE, LEADS[0], "signup", 0, 1000),
         ProductEvent(SURFACE, LEADS[0], "buy", 7, 1000),
@@ -93,26 +93,24 @@ def state_of(log: Ledger) -> dict[str, Any]:
 def prepared(log: Ledger) -> None:
     """The first half drained, the second half waiting."""
     log.submit(*first_half(log))
-    with log.sequencer() as sequencer:
-        log.drain(sequencer)
+    log.drain()
     log.now_ms = 1000
     log.submit(*second_half())
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(module_database_url: str) -> dict[str, Any]:
-    """What a log holds whose sequencer was never disturbed."""
+    """The contents of a log whose sequencer was never disturbed."""
     with ledger(module_database_url) as log:
         prepared(log)
-        with log.sequencer() as sequencer:
-            log.drain(sequencer)
+        log.drain()
         return state_of(log)
 
 
 def check_whole(log: Ledger, uninterrupted: dict[str, Any]) -> None:
     assert state_of(log) == uninterrupted
     assert fsck(log.api, log.log_id) == len(log.entries())
-    assert rebuild(log.writer, log.log_id) == []
+    assert compare_projections(log.writer, log.log_id) == []
 
 
 CHILD = """
@@ -146,8 +144,7 @@ def test_a_sequencer_killed_after_any_step_loses_and_doubles_nothing(
     )
     assert done.returncode == -signal.SIGKILL
     wait_for_lock(log)
-    with log.sequencer() as sequencer:
-        log.drain(sequencer)
+    log.drain()
     check_whole(log, uninterrupted)
 
 
@@ -228,8 +225,7 @@ def test_two_sequencers_without_the_lock_still_write_one_log(
         second.join()
     assert len(refusals) == 1
     monkeypatch.undo()
-    with log.sequencer() as sequencer:
-        log.drain(sequencer)
+    log.drain()
     check_whole(log, uninterrupted)
 
 
@@ -256,12 +252,11 @@ def test_of_many_racing_sequencers_none_leaves_a_gap_or_a_double(log: Ledger) ->
     for thread in threads:
         thread.join()
     assert failures == []
-    with log.sequencer() as sequencer:
-        log.drain(sequencer)
+    log.drain()
     labels = [s.entry.label for s in log.entries() if s.entry.subject == LEADS[1]][1:]
     assert labels == [str(n) for n in range(20)]
     assert fsck(log.api, log.log_id) == len(log.entries())
-    assert rebuild(log.writer, log.log_id) == []
+    assert compare_projections(log.writer, log.log_id) == []
 
 
 def test_a_clock_that_goes_back_stops_the_writer(log: Ledger) -> None:
@@ -282,7 +277,7 @@ def test_a_clock_that_goes_back_stops_the_writer(log: Ledger) -> None:
         log.now_ms = 2000
         log.drain(sequencer)
     assert len(log.entries()) == size + 1
-    assert rebuild(log.writer, log.log_id) == []
+    assert compare_projections(log.writer, log.log_id) == []
 
 
 def test_a_checkpoint_that_another_writer_slipped_in_stops_the_drain(
@@ -308,7 +303,7 @@ def test_a_checkpoint_that_another_writer_slipped_in_stops_the_drain(
         with pytest.raises(LogError) as refusal:
             sequencer.drain()
         assert refusal.value.code == "checkpoint-moved"
-        # Nor does anyone go on from a checkpoint whose entries are not there.
+        # Nor does a sequencer go on from a checkpoint whose entries are not there.
         with pytest.raises(LogError):
             sequencer.drain()
 
@@ -332,7 +327,7 @@ def test_a_signer_that_fails_leaves_the_requests_waiting(
 
 
 @pytest.fixture(scope="module")
-def mortal() -> Iterator[LocalPostgres]:
+def killable() -> Iterator[LocalPostgres]:
     """A PostgreSQL that tests may kill."""
     with server_folder() as folder, LocalPostgres(folder) as server:
         migrate(server.url)
@@ -341,10 +336,10 @@ def mortal() -> Iterator[LocalPostgres]:
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_database_killed_after_any_step_comes_back_whole(
-    mortal: LocalPostgres, uninterrupted: dict[str, Any], step: str
+    killable: LocalPostgres, uninterrupted: dict[str, Any], step: str
 ) -> None:
-    with Database(mortal.url, API) as api, Database(mortal.url, SEQUENCER) as writer:
-        log = begin_log(mortal.url, api, writer)
+    with Database(killable.url, API) as api, Database(killable.url, SEQUENCER) as writer:
+        log = begin_log(killable.url, api, writer)
         prepared(log)
         killed = False
 
@@ -352,7 +347,7 @@ def test_a_database_killed_after_any_step_comes_back_whole(
             nonlocal killed
             if name == step and not killed:
                 killed = True
-                mortal.kill()
+                killable.kill()
 
         sequencer = log.sequencer(failpoint=failpoint)
         if step == "committed":
@@ -360,7 +355,7 @@ def test_a_database_killed_after_any_step_comes_back_whole(
         with pytest.raises(DatabaseError):
             sequencer.drain()
         assert killed
-        mortal.start()
+        killable.start()
         log.drain(sequencer)
         sequencer.close()
         check_whole(log, uninterrupted)

@@ -17,7 +17,7 @@ import pytest
 
 from orchestrator.chain.deployment import Chain
 from orchestrator.cli.main import main
-from orchestrator.client.accounts import EventReport, Operator, Owner, wallet
+from orchestrator.client.accounts import EventReport, OperatorClient, OwnerClient, wallet
 from orchestrator.client.http import Client
 from orchestrator.core.errors import InputError
 from orchestrator.core.site import Site, TokenInfo
@@ -82,14 +82,14 @@ def test_it_serves_and_goes_on_after_a_restart() -> None:
         port, environment = free_port(), {"TALLYSTICK_HOME": str(home)}
         with (
             served(environment, port) as url,
-            Operator(url, wallet(key_of("ada")), "ada") as ada,
+            OperatorClient(url, wallet(key_of("ada")), "ada") as ada,
         ):
             ada.sign_in()
-            with Owner(url, wallet(key_of("owner")), "owner") as owner:
+            with OwnerClient(url, wallet(key_of("owner")), "owner") as owner:
                 owner.sign_in()
                 surface = owner.open_surface("shop", cdnow.POLICY, wait_s=10)
                 purchase = EventReport("one", "customer", "purchase", "1.50", now_ms())
-                answer = owner.report_one(surface, purchase, wait_s=10)
+                answer = owner.report_event(surface, purchase, wait_s=10)
                 assert (answer["status"], answer["verdict"]) == ("done", "accepted")
             assert [lead.state for lead in ada.leads(surface, "buyer")] == ["buyer"]
             before = ada.get("/v1/log")
@@ -140,7 +140,7 @@ def test_its_parts_run_apart_each_with_its_own_keys(database_url: str) -> None:
             running(part("sequencer", "publisher"), "--only", "sequencer"),
             running(part("pipeline", "verifier", "relayer"), "--only", "pipeline"),
             served(part("api"), free_port(), "--only", "api") as url,
-            Owner(url, wallet(key_of("owner")), "owner") as owner,
+            OwnerClient(url, wallet(key_of("owner")), "owner") as owner,
             Chain(node.rpc_url, deployed.addresses) as chain,
         ):
             owner.sign_in()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.client.http import Client
-from orchestrator.client.log_server import served
+from orchestrator.client.log_server import served_deployment
 from orchestrator.core import receipt
 from orchestrator.core.errors import DomainError, ProofError, ReplayError
 from orchestrator.simulation import cdnow
@@ -214,7 +214,7 @@ class Garbled(Client):
 )
 def test_a_garbled_answer_is_an_error_of_one_line(demo: Demo, path: str, instead: object) -> None:
     def ask(client: Client) -> None:
-        served(client)
+        served_deployment(client)
         comparison.replay(client, chain, log_id)
 
     with Client(demo.url) as honest:

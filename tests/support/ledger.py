@@ -1,4 +1,4 @@
-"""A log of one's own in a test's database: whoever submits, drains and reads it is real."""
+"""A log of its own for a test, in a real database, submitted to, drained and read by real parts."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -6,20 +6,34 @@ from dataclasses import dataclass, field
 from itertools import count
 from uuid import UUID
 
+import psycopg
+
 from orchestrator.core.entry import address_word
-from orchestrator.core.requests import Genesis, Request
+from orchestrator.core.requests import (
+    Genesis,
+    OpenContract,
+    ProductEvent,
+    PublishPolicy,
+    RegisterOperator,
+    Request,
+    Touch,
+)
 from orchestrator.log.inbox import Result, Submission, results_of, submit
 from orchestrator.log.reader import LogReader, StoredEntry
 from orchestrator.log.sequencer import Sequencer
 from orchestrator.storage.database import API, SEQUENCER, Database, create_log
+from tests.support.worlds import OPERATORS, SURFACE, policy, rules, word
 
 OWNER, OPERATOR, STRANGER = ("0x" + digit * 40 for digit in "abc")
 PUBLISHER = "0x" + "d" * 40
+OWNER_WORD = address_word(OWNER)
+POLICY = policy()
+CONTRACT = rules("contract", POLICY, owner=OWNER_WORD)
 _names = count(1)
 
 
 def sign(size: int, root: bytes) -> bytes:
-    """A signature that names what it signs; real ones are the chain's business."""
+    """Return a signature that names what it signs; only the chain checks real ones."""
     return (size.to_bytes(33) + root).ljust(65, b"\0")
 
 
@@ -52,6 +66,12 @@ class Ledger:
             [Submission(f"key {next(self._keys)}", request, b"") for request in requests], account
         )
 
+    def submit_and_drain(self, *requests: Request) -> list[UUID]:
+        """Submit requests and have a sequencer of their own decide them."""
+        ids = self.submit(*requests)
+        self.drain()
+        return ids
+
     def offer(self, submissions: Sequence[Submission], account: str = OWNER) -> list[UUID]:
         with self.api.transaction(account) as session:
             return submit(session, self.log_id, account, submissions, self.now_ms)
@@ -61,9 +81,14 @@ class Ledger:
             found = results_of(session, self.log_id, ids)
         return [found.get(name) for name in ids]
 
-    def drain(self, sequencer: Sequencer) -> None:
-        while sequencer.drain() is not None:
-            pass
+    def drain(self, sequencer: Sequencer | None = None) -> None:
+        """Decide all that waits, by this sequencer or else by a new one."""
+        if sequencer is None:
+            with self.sequencer() as new:
+                self.drain(new)
+        else:
+            while sequencer.drain() is not None:
+                pass
 
     @property
     def reader(self) -> LogReader:
@@ -75,12 +100,13 @@ class Ledger:
 
 @contextmanager
 def ledger(url: str) -> Iterator[Ledger]:
-    """A log that was begun in this database, and holds nothing yet."""
+    """Begin a log in this database, which holds nothing yet."""
     with Database(url, API) as api, Database(url, SEQUENCER) as writer:
         yield begin_log(url, api, writer)
 
 
 def begin_log(url: str, api: Database, writer: Database) -> Ledger:
+    """Return a new log in this database."""
     number = next(_names)
     log_id = number.to_bytes(32)
     create_log(
@@ -97,3 +123,36 @@ def begin_log(url: str, api: Database, writer: Database) -> Ledger:
 
 def genesis(log: Ledger) -> Genesis:
     return Genesis(log.log_id, address_word(PUBLISHER))
+
+
+def open_market(log: Ledger) -> None:
+    """Write the log's first entries: a surface, an operator and a contract."""
+    log.submit_and_drain(
+        genesis(log),
+        PublishPolicy(SURFACE, OWNER_WORD, POLICY),
+        RegisterOperator(OPERATORS[0], "0", word("profile")),
+        OpenContract(CONTRACT, word("transaction")),
+    )
+
+
+def journey(lead: bytes, now_ms: int = 0) -> list[Request]:
+    """Return requests by which a lead is touched, signs up and pays: five entries, one outcome."""
+    return [
+        Touch(SURFACE, lead, OPERATORS[0], "email"),
+        ProductEvent(SURFACE, lead, "signup", 0, now_ms),
+        ProductEvent(SURFACE, lead, "buy", 7, now_ms),
+    ]
+
+
+def alter(log: Ledger, change: str) -> int:
+    """Change tables as only a superuser can, with the triggers off. Return how many rows it met."""
+    with psycopg.connect(log.url) as admin:
+        guarded = admin.execute(
+            "SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = 'only_grows'"
+        ).fetchall()
+        for (name,) in guarded:
+            admin.execute(f"ALTER TABLE {name} DISABLE TRIGGER only_grows")
+        changed = admin.execute(change, [log.log_id] * change.count("%s")).rowcount
+        for (name,) in guarded:
+            admin.execute(f"ALTER TABLE {name} ENABLE ALWAYS TRIGGER only_grows")
+    return changed

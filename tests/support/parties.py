@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from orchestrator.client.accounts import EventReport, Operator, Owner, wallet
+from orchestrator.client.accounts import EventReport, OperatorClient, OwnerClient, wallet
 from orchestrator.core.terms import contract_id, sign_digest
 from orchestrator.core.units import DAY_S
 from orchestrator.simulation.sandbox import Sandbox, key_of
@@ -15,17 +15,17 @@ class Parties:
         self, sandbox: Sandbox, surface: str, policy: dict[str, object], operators: Iterable[str]
     ) -> None:
         self.sandbox, self.chain = sandbox, sandbox.stack.chain
-        self.owner = Owner(sandbox.url, wallet(key_of("owner")), "owner")
-        self.operators: dict[str, Operator] = {}
+        self.owner = OwnerClient(sandbox.url, wallet(key_of("owner")), "owner")
+        self.operators: dict[str, OperatorClient] = {}
         self.owner.sign_in()
         for name in operators:
             self.add_operator(name)
         self.surface = self.owner.open_surface(surface, policy)
         sandbox.stack.drain()
 
-    def add_operator(self, name: str) -> Operator:
+    def add_operator(self, name: str) -> OperatorClient:
         """Sign a new operator in."""
-        operator = Operator(self.sandbox.url, wallet(key_of(name)), name)
+        operator = OperatorClient(self.sandbox.url, wallet(key_of(name)), name)
         self.operators[name] = operator
         operator.sign_in()
         self.sandbox.stack.drain()
@@ -48,10 +48,10 @@ class Parties:
         rows = [
             EventReport(f"{lead}-{event}-{now_ms}", lead, event, value, now_ms) for lead in leads
         ]
-        self.owner.report(self.surface, rows)
+        self.owner.report_events(self.surface, rows)
         self.sandbox.stack.drain()
 
-    def open_directly(self, operator: Operator, **deal: object) -> bytes:
+    def open_directly(self, operator: OperatorClient, **deal: object) -> bytes:
         """Open a contract at the escrow, past the API, and return its id.
 
         The owner pays its budget, of one base unit if the deal names no other.

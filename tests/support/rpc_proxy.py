@@ -1,4 +1,4 @@
-"""A JSON-RPC proxy that misbehaves as told: what stands between us and a node on a bad day."""
+"""A JSON-RPC proxy before a node, which misbehaves in the way that a test sets."""
 
 import http.client
 import json
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 Ask = dict[str, Any]
 Forward = Callable[[list[Ask]], list[Ask]]
-# Gets the calls and a way to the node; returns replies, raw bytes, or None to hang up unanswered.
+# Takes the calls and a way to the node; returns replies, raw bytes, or None to close unanswered.
 Fault = Callable[[list[Ask], Forward], list[Ask] | bytes | None]
 
 
@@ -19,7 +19,7 @@ def honest(asks: list[Ask], forward: Forward) -> list[Ask]:
 
 
 class RpcProxy:
-    """Passes batches on to the node at `target`, through whatever `fault` is set."""
+    """A proxy that passes batches on to the node at `target`, through the fault that is set."""
 
     def __init__(self, target: str) -> None:
         self._target = urlsplit(target).netloc
@@ -58,7 +58,7 @@ class RpcProxy:
             connection.close()
 
     def sent(self) -> list[str]:
-        """The raw transactions that were to be sent, in order, repeats included."""
+        """Return the raw transactions that were to be sent, in order, repeats included."""
         sends = (ask for ask in self.asks if ask["method"] == "eth_sendRawTransaction")
         return [ask["params"][0] for ask in sends]
 

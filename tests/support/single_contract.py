@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 
-from orchestrator.client.accounts import Operator
+from orchestrator.client.accounts import OperatorClient
 from orchestrator.client.http import Client
 from orchestrator.core.entry import Entry
 from orchestrator.core.units import DAY_S
@@ -41,7 +41,7 @@ class SingleContract(Parties):
         self.accept()
         sandbox.pass_time(60)
 
-    def propose(self, operator: Operator, **deal: object) -> bytes:
+    def propose(self, operator: OperatorClient, **deal: object) -> bytes:
         """Let an operator propose a contract of this price; return its id."""
         now_s = self.sandbox.clock() // 1000
         defaults: dict[str, object] = {
@@ -61,7 +61,7 @@ class SingleContract(Parties):
         self.sandbox.pass_time(30)
         self.sandbox.come_to_rest()
 
-    def convert(self, count: int, operator: Operator | None = None) -> None:
+    def convert(self, count: int, operator: OperatorClient | None = None) -> None:
         """Let new leads sign up, be touched by the operator, and become active."""
         operator = operator or self.operator
         names = [f"person-{self._leads + n}" for n in range(count)]

@@ -1,7 +1,7 @@
-"""What a casebook keeps of a log that speaks of more contracts than there are."""
+"""A copy of a log keeps what the chain vouches for, whatever else the server's entries say."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -9,13 +9,15 @@ import pytest
 
 from orchestrator.chain.deployment import Anchor, Chain
 from orchestrator.chain.rpc import Block, NodeError
+from orchestrator.client.http import Client
 from orchestrator.core.entry import Entry
-from orchestrator.core.evidence.exhibits import EscrowRecord, escrow_record_of
+from orchestrator.core.errors import DomainError
+from orchestrator.core.evidence.exhibits import Case, EscrowRecord, Exhibit, escrow_record_of
 from orchestrator.core.kinds import encode
-from orchestrator.core.merkle import CompactRange, leaf_hash
+from orchestrator.core.merkle import CompactRange, leaf_hash, verify_inclusion
 from orchestrator.core.opening import EventOpening, payload_of
-from orchestrator.verify import log_copy as casebook
-from orchestrator.verify.log_copy import LogCopy, Server, pages_of
+from orchestrator.verify import log_copy
+from orchestrator.verify.log_copy import LogCopy, pages_of
 from tests.support.terms import OPERATOR, OWNER, PLAIN
 
 LOG = PLAIN.log_id
@@ -25,7 +27,7 @@ def word(number: int) -> bytes:
     return number.to_bytes(32)
 
 
-def standing(number: int, **changes: Any) -> EscrowRecord:
+def record(number: int, **changes: Any) -> EscrowRecord:
     return escrow_record_of(dataclasses.replace(PLAIN, **changes), word(number), number)
 
 
@@ -43,6 +45,7 @@ class Log:
     """A log with a settlement and an opening about each of these names: a server, and its chain."""
 
     node = SimpleNamespace(name="the node at x")
+    server = "the API at x"
 
     def __init__(self, names: Iterable[int], contracts: dict[bytes, EscrowRecord]) -> None:
         about = [(kind, word(name)) for name in names for kind in ("settlement", "contract.opened")]
@@ -76,55 +79,55 @@ class Log:
         return {name: self.contracts[name] for name in names if name in self.contracts}
 
     def read(self, asked: bytes | None = None) -> LogCopy:
-        return LogCopy(pages_of(cast(Server, self)), cast(Chain, self), LOG, asked)
+        return LogCopy(pages_of(cast(Client, self)), cast(Chain, self), LOG, asked)
 
 
 @pytest.mark.parametrize("asked", [None, word(99)])
-def test_names_that_are_made_up_are_forgotten(
+def test_made_up_contracts_are_forgotten(
     asked: bytes | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(casebook, "MAX_CONTRACTS", 8)
-    known = {word(n): standing(n) for n in (3, 50, 99)}
+    monkeypatch.setattr(log_copy, "MAX_CONTRACTS", 8)
+    known = {word(n): record(n) for n in (3, 50, 99)}
     log = Log(range(1, 100), known)
-    with log.read(asked) as book:
-        assert set(book.docket) == set(known)
-        assert not book.left_out
-        assert book.size == 198
-        assert len(book._named) <= 8
+    with log.read(asked) as copy:
+        assert set(copy.contracts) == set(known)
+        assert not copy.left_out
+        assert copy.size == 198
+        assert len(copy._asked) <= 8
     assert len(log.asked) <= 100
 
 
-def test_a_name_is_asked_for_once() -> None:
-    log = Log([1, 2, 3] * 50, {word(1): standing(1)})
-    with log.read() as book:
-        assert list(book.docket) == [word(1)]
+def test_the_chain_is_asked_for_a_contract_once() -> None:
+    log = Log([1, 2, 3] * 50, {word(1): record(1)})
+    with log.read() as copy:
+        assert list(copy.contracts) == [word(1)]
     assert sorted(log.asked) == [word(1), word(2), word(3)]
 
 
 def test_a_named_contract_and_its_market_are_kept_however_many_others_there_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(casebook, "MAX_CONTRACTS", 8)
-    others = {word(n): standing(n, owner=OPERATOR, operator=OWNER) for n in range(1, 40)}
-    market = {word(n): standing(n) for n in range(40, 60)}
-    elsewhere = {word(60): standing(60, log_id=word(1))}
+    monkeypatch.setattr(log_copy, "MAX_CONTRACTS", 8)
+    others = {word(n): record(n, owner=OPERATOR, operator=OWNER) for n in range(1, 40)}
+    market = {word(n): record(n) for n in range(40, 60)}
+    elsewhere = {word(60): record(60, log_id=word(1))}
     log = Log(range(1, 61), {**others, **market, **elsewhere})
-    with log.read(word(59)) as book:
-        assert set(book.docket) == set(market)
+    with log.read(word(59)) as copy:
+        assert set(copy.contracts) == set(market)
     # Without a name it is the first ones, and that there are more is known.
-    with log.read() as book:
-        assert (set(book.docket), book.left_out) == ({word(n) for n in range(1, 9)}, True)
+    with log.read() as copy:
+        assert (set(copy.contracts), copy.left_out) == ({word(n) for n in range(1, 9)}, True)
 
 
-def test_a_contract_that_the_node_has_forgotten() -> None:
+def test_a_named_contract_that_the_node_does_not_know_is_an_error() -> None:
     with pytest.raises(NodeError, match="has forgotten a contract"):
         Log([1], {}).read(word(1))
 
 
 @pytest.mark.parametrize(
-    "given",
+    "document",
     [
-        # What Solidity could have written into a payload, and we cannot.
+        # Words that Solidity could have written into a payload, and we cannot.
         {**OPENING, "received_ms": 1 << 63},
         {**OPENING, "received_ms": (1 << 256) - 1},
         {**OPENING, "nth": 1 << 40},
@@ -132,7 +135,7 @@ def test_a_contract_that_the_node_has_forgotten() -> None:
         {**OPENING, "from_state": "\xff" * 32},
         {**OPENING, "from_state": "tr\0al"},
         {**OPENING, "from_state": "t" * 33},
-        # What no payload commits to.
+        # Documents that no payload commits to.
         {**OPENING, "from_state": "new"},
         {**OPENING, "received_ms": "9" * 5000},
         {**OPENING, "received_ms": float("inf")},
@@ -149,25 +152,65 @@ def test_a_contract_that_the_node_has_forgotten() -> None:
         5,
         None,
     ],
-    ids=lambda given: str(given)[:80],
+    ids=lambda document: str(document)[:80],
 )
-def test_an_opening_that_cannot_be_read_is_missing_and_hides_no_other(given: object) -> None:
+def test_an_opening_that_cannot_be_read_is_missing_and_hides_no_other(document: object) -> None:
     log = Log([1, 2], {})
-    log.openings = {0: OPENING, 1: given, 2: OPENING}
-    with log.read() as book:
-        assert [book.at(position).data for position in range(4)] == log.entries
-        openings = [item.opening for item in book.entries()]
+    log.openings = {0: OPENING, 1: document, 2: OPENING}
+    with log.read() as copy:
+        assert [copy.at(position).data for position in range(4)] == log.entries
+        openings = [item.opening for item in copy.entries()]
     shown = EventOpening("trial", 1, 2000, word(7), word(8))
     assert openings == [shown, None, shown, None]
 
 
-def test_entries_may_come_without_a_word_about_openings() -> None:
+def test_entries_may_come_without_openings() -> None:
     log = Log([1], {})
 
     def get(path: str, start: int, limit: int) -> object:
         items = cast(dict[str, Any], Log.get(log, path, start, limit))["entries"]
         return {"entries": [{name: item[name] for name in ("position", "entry")} for item in items]}
 
-    client = SimpleNamespace(get=get)
-    with LogCopy(pages_of(client), cast(Chain, log), LOG) as book:
-        assert [item.opening for item in book.entries()] == [None, None]
+    client = cast(Client, SimpleNamespace(get=get, server=log.server))
+    with LogCopy(pages_of(client), cast(Chain, log), LOG) as copy:
+        assert [item.opening for item in copy.entries()] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code"),
+    [
+        (lambda items: items[1:], "entries-gap"),
+        (lambda items: items * 2, "entries-gap"),
+        (lambda items: [*items, {**items[-1], "position": 2}], "entries-many"),
+        (lambda items: [{**items[0], "entry": "0x00"}], "answer-garbled"),
+        (lambda items: [*items[:1], 7], "answer-garbled"),
+        (lambda items: items[:0], "entries-short"),
+        (lambda items: [{**items[0], "entry": items[1]["entry"]}], "root-differs"),
+    ],
+)
+def test_a_page_that_is_not_the_logs_is_refused(
+    spoil: Callable[[list[Any]], list[Any]], code: str
+) -> None:
+    log = Log([1], {})
+
+    def get(path: str, start: int, limit: int) -> object:
+        items = cast(dict[str, Any], Log.get(log, path, start, limit))["entries"]
+        return {"entries": spoil(items) if start == 0 else items}
+
+    client = cast(Client, SimpleNamespace(get=get, server=log.server))
+    with pytest.raises(DomainError) as refused:
+        LogCopy(pages_of(client), cast(Chain, log), LOG)
+    assert refused.value.code == code
+
+
+def test_every_entry_has_a_proof_under_the_anchored_root() -> None:
+    """The log is longer than a tile, so that proofs come from tiles and from entries."""
+    log = Log([1] * 300, {word(1): record(1)})
+    with log.read() as copy:
+        assert copy.size == 600
+        for position in (0, 255, 256, 511, 512, 599):
+            shown = copy.exhibit(position)
+            leaf = leaf_hash(shown.entry)
+            verify_inclusion(leaf, position, copy.size, shown.proof, copy.root)
+            case = Case(word(1), "sum", (Exhibit(position, shown.entry),))
+            assert copy.proven(case).exhibits == (shown,)

@@ -1,4 +1,4 @@
-"""Counting payments again: what the escrow does passes, and nothing that is one unit off does."""
+"""A recount of payments: what the escrow does passes, and nothing that is one unit off does."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -47,21 +47,23 @@ GUARDED = terms(
     holdback_period_s=200,
     claim_period_s=100,
 )
-Told = list[tuple[int, Event]]
+Steps = list[tuple[int, Event]]
 
 
-def paid(amount: int, fee: int, index: int) -> Paid:
-    return Paid(ID, PLAIN.payee, index, amount, fee)
+def paid(amount: int, fee: int, position: int) -> Paid:
+    return Paid(ID, PLAIN.payee, position, amount, fee)
 
 
-def count(deal: Terms, told: Told, statements: dict[int, Totals] | None = None) -> EscrowedContract:
-    events = [ChainEvent(n, b"", b"", 0, at_s, event) for n, (at_s, event) in enumerate(told)]
+def count(
+    deal: Terms, steps: Steps, statements: dict[int, Totals] | None = None
+) -> EscrowedContract:
+    events = [ChainEvent(n, b"", b"", 0, at_s, event) for n, (at_s, event) in enumerate(steps)]
     return recount(ID, deal, events, STATEMENTS if statements is None else statements)
 
 
 OPENED = (0, Opened(ID, PLAIN.owner, PLAIN.operator, b"", b""))
 # A plain contract: paid at once; a reversal pays nothing; a transfer that failed is a credit.
-AT_ONCE: Told = [
+AT_ONCE: Steps = [
     OPENED,
     (100, paid(36, 4, 5)),
     (100, Credited(ID, PLAIN.payee, 36)),
@@ -71,7 +73,7 @@ AT_ONCE: Told = [
     (1001, Refunded(ID, PLAIN.owner, 40)),
 ]
 # A guarded one: paid 40 less a fifth, then the next statement's, then what was held.
-IN_TIME: Told = [
+IN_TIME: Steps = [
     OPENED,
     (100, Settled(ID, 5, 40, 0)),
     (100, Pending(ID, 5, 150)),
@@ -84,14 +86,14 @@ IN_TIME: Told = [
     (500, paid(10, 2, 9)),
     (1101, Refunded(ID, PLAIN.owner, 40)),
 ]
-DISPUTED: Told = [
+DISPUTED: Steps = [
     (100, Settled(ID, 5, 40, 0)),
     (120, Disputed(ID, PLAIN.owner, 180)),
     (130, Ruled(ID, 30)),
     (130, Final(ID, 5, 30, 130)),
     (130, paid(22, 2, 5)),
 ]
-LIED: Told = [
+DISPROVED: Steps = [
     (100, Settled(ID, 5, 40, 0)),
     (120, Disproved(ID, "duplicate")),
     (1050, Claimed(ID, KEY, b"", 3, 2, 800_000, 1)),
@@ -99,7 +101,7 @@ LIED: Told = [
     (1201, Refunded(ID, PLAIN.owner, 99)),
 ]
 # Of two claims, 50 together, the arbiter leaves 40; the log refutes the larger one after that.
-CLAIMED: Told = [
+CLAIMED: Steps = [
     (1050, Claimed(ID, KEY, b"", 3, 2, 800_000, 30)),
     (1051, Claimed(ID, ID, b"", 5, 4, 900_000, 20)),
     (1101, ClaimsDisputed(ID, PLAIN.operator)),
@@ -109,7 +111,7 @@ CLAIMED: Told = [
     (1200, Refunded(ID, PLAIN.owner, 20)),
     (1201, paid(18, 2, 0)),
 ]
-AGREED: Told = [
+AGREED: Steps = [
     (100, Settled(ID, 5, 40, 0)),
     (120, Closed(ID, 20)),
     (120, paid(18, 2, 0)),
@@ -118,59 +120,61 @@ AGREED: Told = [
 
 
 @pytest.mark.parametrize(
-    ("deal", "told", "paid_units", "refunded_units"),
+    ("deal", "steps", "paid_units", "refunded_units"),
     [
         (PLAIN, AT_ONCE, 60, 40),
         (GUARDED, IN_TIME, 60, 40),
         (GUARDED, DISPUTED, 24, 0),
-        (GUARDED, LIED, 1, 99),
+        (GUARDED, DISPROVED, 1, 99),
         (GUARDED, CLAIMED, 20, 80),
         (GUARDED, AGREED, 20, 80),
         (PLAIN, [], 0, 0),
     ],
-    ids=["at once", "in time", "disputed", "lied", "claimed", "agreed", "nothing"],
+    ids=["at once", "in time", "disputed", "disproved", "claimed", "agreed", "nothing"],
 )
 def test_what_the_escrow_does_is_what_is_counted(
-    deal: Terms, told: Told, paid_units: int, refunded_units: int
+    deal: Terms, steps: Steps, paid_units: int, refunded_units: int
 ) -> None:
-    position = count(deal, told)
-    assert (position.paid_units, position.refunded_units) == (paid_units, refunded_units)
+    contract = count(deal, steps)
+    assert (contract.paid_units, contract.refunded_units) == (paid_units, refunded_units)
 
 
-@pytest.mark.parametrize("deal_told", [(PLAIN, AT_ONCE), (GUARDED, IN_TIME), (GUARDED, AGREED)])
-def test_one_unit_more_or_less_is_found(deal_told: tuple[Terms, Told]) -> None:
-    deal, told = deal_told
+@pytest.mark.parametrize(
+    "deal_and_steps", [(PLAIN, AT_ONCE), (GUARDED, IN_TIME), (GUARDED, AGREED)]
+)
+def test_one_unit_more_or_less_is_found(deal_and_steps: tuple[Terms, Steps]) -> None:
+    deal, steps = deal_and_steps
     names = {Paid: ("amount_units", "fee_units"), Refunded: ("amount_units",)}
     tried = 0
-    for place, (at_s, event) in enumerate(told):
+    for place, (at_s, event) in enumerate(steps):
         for name in names.get(type(event), ()):
             for change in (-1, 1):
                 forged: Any = replace(event, **{name: getattr(event, name) + change})
                 with pytest.raises(ReplayError, match="the rules give"):
-                    count(deal, [*told[:place], (at_s, forged), *told[place + 1 :]])
+                    count(deal, [*steps[:place], (at_s, forged), *steps[place + 1 :]])
                 tried += 1
     assert tried >= 6
 
 
-def without(place: int) -> Callable[[Told], Told]:
-    return lambda told: told[:place] + told[place + 1 :]
+def without(place: int) -> Callable[[Steps], Steps]:
+    return lambda steps: steps[:place] + steps[place + 1 :]
 
 
-def instead(place: int, **changes: Any) -> Callable[[Told], Told]:
-    def change(told: Told) -> Told:
-        at_s, event = told[place]
+def instead(place: int, **changes: Any) -> Callable[[Steps], Steps]:
+    def change(steps: Steps) -> Steps:
+        at_s, event = steps[place]
         forged: Any = replace(event, **changes)
-        return [*told[:place], (at_s, forged), *told[place + 1 :]]
+        return [*steps[:place], (at_s, forged), *steps[place + 1 :]]
 
     return change
 
 
-def at(place: int, at_s: int) -> Callable[[Told], Told]:
-    return lambda told: [*told[:place], (at_s, told[place][1]), *told[place + 1 :]]
+def at(place: int, at_s: int) -> Callable[[Steps], Steps]:
+    return lambda steps: [*steps[:place], (at_s, steps[place][1]), *steps[place + 1 :]]
 
 
 @pytest.mark.parametrize(
-    ("deal", "told", "forge", "complaint"),
+    ("deal", "steps", "forge", "complaint"),
     [
         (PLAIN, AT_ONCE, instead(1, position=6), "entry 6 is no statement"),
         (PLAIN, AT_ONCE, instead(1, payee=PLAIN.owner), "the terms say"),
@@ -187,18 +191,18 @@ def at(place: int, at_s: int) -> Callable[[Told], Told]:
         (GUARDED, DISPUTED, without(4), "24 units .* were due, and not paid"),
         (GUARDED, DISPUTED, at(1, 151), "not pending"),
         (GUARDED, DISPUTED, instead(2, payable_units=101), "not from 0 to 100"),
-        (GUARDED, LIED, without(1), "more than|pending|the rules give"),
-        (GUARDED, LIED, at(3, 1200), "the rules give 0"),
-        (GUARDED, LIED, at(2, 1000), "possible after"),
+        (GUARDED, DISPROVED, without(1), "more than|pending|the rules give"),
+        (GUARDED, DISPROVED, at(3, 1200), "the rules give 0"),
+        (GUARDED, DISPROVED, at(2, 1000), "possible after"),
         (GUARDED, AGREED, without(3), "80 units .* were due, and not paid"),
         (GUARDED, AGREED, instead(1, payable_units=101), "not from"),
     ],
 )
 def test_what_the_rules_do_not_give_is_found(
-    deal: Terms, told: Told, forge: Callable[[Told], Told], complaint: str
+    deal: Terms, steps: Steps, forge: Callable[[Steps], Steps], complaint: str
 ) -> None:
     with pytest.raises(ReplayError, match=complaint) as caught:
-        count(deal, forge(told))
+        count(deal, forge(steps))
     assert "\n" not in caught.value.message
     assert ID.hex() in caught.value.message
 

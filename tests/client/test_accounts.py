@@ -1,0 +1,189 @@
+"""Clients of accounts: they sign in when they must, send in bulk, and need no server's code."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.client import accounts
+from orchestrator.client.accounts import (
+    EventReport,
+    LeadSummary,
+    OperatorClient,
+    OwnerClient,
+    wallet,
+)
+from orchestrator.core.entry import ZERO_ADDRESS
+from orchestrator.core.errors import ServerError
+from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.terms import contract_id, recover
+from tests.support.http_server import Refusal, Request, serving_json
+from tests.support.terms import DOMAIN, PLAIN
+
+OWNER, OPERATOR = wallet(b"\1" * 32), wallet(b"\2" * 32)
+IMPORTS = """
+import sys
+import orchestrator.client.accounts, orchestrator.client.log_server
+print(" ".join(sorted(sys.modules)))
+"""
+
+
+class Server:
+    """A server that takes a key for two requests, and keeps what it was sent."""
+
+    uses = 2
+
+    def __init__(self) -> None:
+        self.signed_in = 0
+        self.left = 0
+        self.requests: list[Request] = []
+        self.proposals: list[dict[str, Any]] = []
+
+    def answer(self, request: Request) -> object:
+        if request.path == "/v1/sign-in/nonce":
+            assert "Authorization" not in request.headers
+            return {"message": f"sign in {json.loads(request.body)['address']}"}
+        if request.path == "/v1/sign-in":
+            self.signed_in += 1
+            self.left = self.uses
+            return {"key": f"key-{self.signed_in}"}
+        if not self.left or request.headers["Authorization"] != f"Bearer key-{self.signed_in}":
+            return Refusal(401, {"title": "Unauthorized", "detail": "the key has expired"})
+        self.left -= 1
+        self.requests.append(request)
+        return self.answer_account(request)
+
+    def answer_account(self, request: Request) -> object:
+        if request.path.endswith("/bulk"):
+            return {"results": [json.loads(line)["id"] for line in request.body.splitlines()]}
+        if request.path.endswith("/proposals") and request.method == "GET":
+            return {"proposals": self.proposals, "next": None}
+        if request.path == "/v1/surfaces/0x02":
+            return {"terms": surface_terms()}
+        return {"method": request.method}
+
+
+def surface_terms() -> dict[str, object]:
+    """Return the terms that a surface fixes, as the API states them."""
+    document = PLAIN.to_json()
+    fixed = {name: document[name] for name in accounts._SET_BY_SURFACE}
+    return {**fixed, "tokens": [{"address": PLAIN.token}]}
+
+
+@contextmanager
+def running() -> Iterator[tuple[Server, str]]:
+    server = Server()
+    with serving_json(server.answer) as url:
+        yield server, url
+
+
+def test_the_client_needs_none_of_the_servers_code() -> None:
+    """A company that uses the client installs no database driver, no web3 and no web framework."""
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTS],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = done.stdout.split()
+    ours = {name.split(".")[1] for name in loaded if name.startswith("orchestrator.")}
+    assert ours == {"client", "core"}
+    assert not {"web3", "psycopg", "fastapi", "api"} & set(loaded)
+
+
+def test_a_client_signs_in_again_when_its_key_has_expired() -> None:
+    with running() as (server, url), OwnerClient(url, OWNER, "owner") as owner:
+        for _ in range(5):
+            owner.get("/v1/anything")
+    assert server.signed_in == 3
+    assert len(server.requests) == 5
+
+
+def test_a_key_that_is_refused_at_once_is_no_reason_to_try_for_ever() -> None:
+    with running() as (server, url), OwnerClient(url, OWNER, "owner") as owner:
+        server.uses = 0
+        with pytest.raises(ServerError) as refused:
+            owner.get("/v1/anything")
+    assert refused.value.code == "http-401"
+    assert server.signed_in == 1
+
+
+def test_events_are_sent_in_bulk_and_answered_line_by_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accounts, "BULK_LINES", 2)
+    events = [EventReport(f"{n}", "ann", "buy", "7.50", 1_700_000_000_000 + n) for n in range(3)]
+    with running() as (server, url), OwnerClient(url, OWNER, "owner") as owner:
+        assert owner.report_events("0x02", events) == ["0", "1", "2"]
+        owner.report_event("0x02", events[1], wait_s=5)
+    assert [len(request.body.splitlines()) for request in server.requests] == [2, 1, 1]
+    single = server.requests[-1]
+    assert (single.headers["Idempotency-Key"], single.headers["Prefer"]) == ("1", "wait=5")
+    assert json.loads(single.body) == {
+        "lead": "ann",
+        "event": "buy",
+        "value": "7.50",
+        "time": "2023-11-14T22:13:20.001Z",
+    }
+
+
+def test_an_erasure_has_a_key_that_does_not_name_the_lead() -> None:
+    with running() as (server, url), OwnerClient(url, OWNER, "owner") as owner:
+        for _ in range(2):
+            owner.erase("0x02", "ann@example.com")
+    keys = [request.headers["Idempotency-Key"] for request in server.requests]
+    assert len(set(keys)) == 2
+    assert not any("ann" in key for key in keys)
+
+
+def test_touches_of_one_occasion_have_the_same_ids() -> None:
+    leads = [LeadSummary(name, "new", 0, 0) for name in ("0xaa", "0xbb")]
+    with running() as (server, url), OperatorClient(url, OPERATOR, "ann") as operator:
+        first = operator.touch("0x02", leads, "email", "monday")
+        assert operator.touch("0x02", leads, "email", "monday") == first
+    assert first == ["monday-0xaa", "monday-0xbb"]
+    assert server.requests[0].path == "/v1/surfaces/0x02/touches/bulk"
+
+
+def test_a_proposal_is_signed_by_the_operator_and_accepted_by_the_owner() -> None:
+    deal = {
+        "outcome": "activated",
+        "unit_price_units": "8000000",
+        "budget_units": "400000000",
+        "opens_at_s": PLAIN.opens_at_s,
+        "deadline_s": PLAIN.deadline_s,
+        "attribution_window_s": PLAIN.attribution_window_s,
+        "grace_s": PLAIN.grace_s,
+    }
+    with (
+        running() as (server, url),
+        OperatorClient(url, OPERATOR, "ann") as operator,
+        OwnerClient(url, OWNER, "owner") as owner,
+    ):
+        server.uses = 100
+        id_ = operator.propose("0x02", DOMAIN, **deal)
+        proposal = json.loads(server.requests[-1].body)
+        assert recover(id_, from_hex(proposal["operator_signature"])) == operator.address
+        terms = proposal["terms"]
+        server.proposals = [
+            {"status": "proposed", "contract_id": to_hex(id_), "terms": terms},
+            {"status": "accepted", "contract_id": to_hex(id_), "terms": terms},
+            {
+                "status": "proposed",
+                "contract_id": to_hex(id_),
+                "terms": {**terms, "owner": PLAIN.token},
+            },
+        ]
+        (accepted,) = owner.accept_all("0x02", DOMAIN)
+        posted = [request for request in server.requests if request.path.endswith("/accept")]
+    assert contract_id(accepted, DOMAIN) == id_
+    assert accepted.is_plain
+    assert (accepted.operator, accepted.payee) == (operator.address, operator.address)
+    assert accepted.arbiter == ZERO_ADDRESS
+    assert len(posted) == 1
+    signature = from_hex(json.loads(posted[0].body)["owner_signature"])
+    assert recover(id_, signature) == owner.address

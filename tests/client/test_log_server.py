@@ -1,0 +1,175 @@
+"""A log's server: its entries, records, policies and deployment are read, or refused."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from orchestrator.client.http import Client
+from orchestrator.client.log_server import (
+    served_deployment,
+    served_entries,
+    served_policy,
+    served_records,
+)
+from orchestrator.core.decide import decide
+from orchestrator.core.errors import DomainError, ReplayError
+from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.kinds import encode
+from orchestrator.core.opening import Record
+from orchestrator.core.replay import replay
+from orchestrator.core.replay_rules import Documents
+from orchestrator.core.requests import ProductEvent, Touch
+from orchestrator.core.site import Addresses
+from orchestrator.core.world import World
+from tests.support.http_server import Request, serving_json
+from tests.support.terms import ESCROW, FEES, LOG
+from tests.support.worlds import LEADS, OPERATORS, SURFACE, begin, policy, word
+
+POLICY = policy()
+LOG_DOCUMENT = {
+    "chain_id": 31337,
+    "event_log": LOG.lower(),
+    "escrow": ESCROW,
+    "feedback": FEES,
+    "log_id": to_hex(word("log")),
+}
+
+
+def written() -> tuple[World, list[Record]]:
+    """Return a log with touches and events, and the world that it leads to."""
+    world, records = begin(POLICY)
+    for request in (
+        Touch(SURFACE, LEADS[0], OPERATORS[0], "email"),
+        ProductEvent(SURFACE, LEADS[0], "signup", 0, 0),
+        ProductEvent(SURFACE, LEADS[0], "buy", 7, 0),
+    ):
+        records += decide(world, request, 0)
+    return world, records
+
+
+WORLD, RECORDS = written()
+
+
+def items() -> list[dict[str, Any]]:
+    """Return the entries as the API serves them."""
+    return [
+        {
+            "position": position,
+            "entry": to_hex(encode(entry)),
+            "opening": None if opening is None else opening.to_json(),
+        }
+        for position, (entry, opening) in enumerate(RECORDS)
+    ]
+
+
+def log_of(served: list[dict[str, Any]]) -> Callable[[Request], object]:
+    def answer(request: Request) -> object:
+        start, limit = int(request.query["start"]), int(request.query["limit"])
+        return {"entries": served[start : start + min(limit, 3)]}
+
+    return answer
+
+
+def test_records_are_read_page_by_page_up_to_the_end() -> None:
+    with serving_json(log_of(items())) as url, Client(url) as client:
+        assert list(served_records(client, 0, len(RECORDS))) == RECORDS
+        assert list(served_records(client, 2, 4)) == RECORDS[2:4]
+        assert list(served_records(client, 5, 1000)) == RECORDS[5:]
+        page = served_entries(client, 1, 2)
+    assert [served.data for served in page] == [encode(entry) for entry, _ in RECORDS[1:3]]
+
+
+@pytest.mark.parametrize(
+    ("page", "code"),
+    [
+        (None, "answer-garbled"),
+        ({"entries": [7]}, "answer-garbled"),
+        ({"entries": [{**items()[0], "entry": "0x00"}]}, "answer-garbled"),
+        ({"entries": [{**items()[0], "entry": 7}]}, "answer-garbled"),
+        ({"entries": items()[1:2]}, "entries-gap"),
+        ({"entries": items()[:1] * 2}, "entries-gap"),
+        ({"entries": items()[:3]}, "entries-many"),
+    ],
+)
+def test_a_page_of_another_shape_is_refused(page: object, code: str) -> None:
+    with (
+        serving_json(lambda _: page) as url,
+        Client(url) as client,
+        pytest.raises(DomainError) as refused,
+    ):
+        served_entries(client, 0, 2)
+    assert refused.value.code == code
+
+
+def test_a_record_is_decoded_strictly_where_an_entry_is_only_read() -> None:
+    """A replay must not pass over an opening that it cannot read; a copy of the log may."""
+    position = next(n for n, (entry, _) in enumerate(RECORDS) if entry.kind == "lead.transition")
+    for changes, code in (
+        ({"opening": {"nth": 1}}, "answer-garbled"),
+        ({"opening": "words"}, "answer-garbled"),
+        ({"entry": "0x" + "77" * 256}, "kind-unknown"),
+    ):
+        served = items()
+        served[position] |= changes
+        with serving_json(log_of(served)) as url, Client(url) as client:
+            (entry,) = served_entries(client, position, 1)
+            assert entry.opening == served[position]["opening"]
+            with pytest.raises(DomainError) as refused:
+                list(served_records(client, position, position + 1))
+        assert refused.value.code == code
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_replay_misses_an_opening_that_is_withheld(*, is_named: bool) -> None:
+    served = items()
+    for item in served:
+        item["opening"] = None
+        if not is_named:
+            del item["opening"]
+    documents = Documents(WORLD.policies.__getitem__, WORLD.rules.__getitem__)
+    with serving_json(log_of(served)) as url, Client(url) as client:
+        records = list(served_records(client, 0, len(RECORDS)))
+    with pytest.raises(ReplayError):
+        replay(records, documents)
+    assert replay(RECORDS, documents).size == len(RECORDS)
+
+
+def test_an_opening_that_the_kind_does_not_have_is_passed_over() -> None:
+    served = items()
+    served[0]["opening"] = {"nth": 1}
+    with serving_json(log_of(served)) as url, Client(url) as client:
+        assert list(served_records(client, 0, 1)) == RECORDS[:1]
+
+
+def test_a_policy_must_have_the_hash_that_it_was_asked_by() -> None:
+    document = json.loads(json.dumps(POLICY.document()))
+    with serving_json(lambda _: {"document": document}) as url, Client(url) as client:
+        assert served_policy(client, POLICY.hash) == POLICY
+        with pytest.raises(ReplayError) as refused:
+            served_policy(client, word("another"))
+    assert refused.value.code == "policy-false"
+
+
+def test_the_deployment_is_read_without_the_servers_first_block() -> None:
+    document = {**LOG_DOCUMENT, "start_block": 9}
+    with serving_json(lambda _: document) as url, Client(url) as client:
+        assert served_deployment(client) == (
+            Addresses(31337, LOG, ESCROW, 0, FEES, None),
+            word("log"),
+        )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"log_id": "0x"}, {"escrow": "0x12"}, {"chain_id": "one"}, {"event_log": None}],
+)
+def test_a_deployment_of_another_shape_is_the_servers_fault(changes: dict[str, object]) -> None:
+    with (
+        serving_json(lambda _: {**LOG_DOCUMENT, **changes}) as url,
+        Client(url) as client,
+        pytest.raises(DomainError) as refused,
+    ):
+        served_deployment(client)
+    assert refused.value.code == "answer-garbled"

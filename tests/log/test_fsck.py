@@ -1,0 +1,136 @@
+"""The checks of a stored log: whatever a superuser alters is found."""
+
+import pytest
+
+from orchestrator.core.errors import LogError
+from orchestrator.log.fsck import compare_projections, fsck
+from tests.support.ledger import (
+    Ledger,
+    alter,
+)
+
+# Changes of the tables, and the check that finds each.
+TAMPERINGS = {
+    "an entry's value": (
+        "UPDATE entries SET entry = set_byte(entry, 191, 9) WHERE log_id = %s AND position = 5",
+        fsck,
+    ),
+    "an entry's payload": (
+        "UPDATE entries SET entry = set_byte(entry, 255, 1) WHERE log_id = %s AND position = 5",
+        fsck,
+    ),
+    "an opening": (
+        "UPDATE entries SET opening = set_byte(opening, 0, 1) WHERE log_id = %s AND position = 5",
+        fsck,
+    ),
+    "no opening": (
+        "UPDATE entries SET opening = NULL WHERE log_id = %s AND position = 5",
+        fsck,
+    ),
+    "an entry removed": (
+        "DELETE FROM entries WHERE log_id = %s AND position = 5",
+        fsck,
+    ),
+    "the last entry removed": (
+        """
+        DELETE FROM entries
+        WHERE log_id = %s AND position = (SELECT max(position) FROM entries WHERE log_id = %s)
+        """,
+        fsck,
+    ),
+    "an entry added": (
+        """
+        INSERT INTO entries SELECT log_id, position + 1, entry, opening FROM entries
+        WHERE log_id = %s ORDER BY position DESC LIMIT 1
+        """,
+        fsck,
+    ),
+    "a checkpoint's root": (
+        "UPDATE checkpoints SET root = sha256('x') WHERE log_id = %s AND size = 4",
+        fsck,
+    ),
+    "a checkpoint's nodes": (
+        "UPDATE checkpoints SET nodes = ARRAY[sha256('x')] WHERE log_id = %s AND size = 4",
+        fsck,
+    ),
+    "the last checkpoint removed": (
+        "DELETE FROM checkpoints WHERE log_id = %s AND size > 4",
+        fsck,
+    ),
+    "a policy's document": (
+        "UPDATE policies SET document = jsonb_set(document, '{lateness_s}', '9') WHERE log_id = %s",
+        fsck,
+    ),
+    "a policy's whole document": (
+        "UPDATE policies SET document = '[]' WHERE log_id = %s",
+        fsck,
+    ),
+    "a subtree": (
+        "UPDATE subtrees SET hash = sha256('x') WHERE log_id = %s",
+        fsck,
+    ),
+    "a subtree removed": ("DELETE FROM subtrees WHERE log_id = %s", fsck),
+    "a subtree too many": (
+        "INSERT INTO subtrees SELECT log_id, 16, 0, hash FROM subtrees WHERE log_id = %s",
+        fsck,
+    ),
+    "a contract's total": (
+        "UPDATE contracts SET earned_units = earned_units + 1 WHERE log_id = %s",
+        compare_projections,
+    ),
+    "a lead's state": (
+        "UPDATE leads SET state = 'new' WHERE log_id = %s",
+        compare_projections,
+    ),
+    "a lead's touches": (
+        "UPDATE leads SET touches = 9 WHERE log_id = %s",
+        compare_projections,
+    ),
+    "a lead's memory": (
+        "UPDATE leads SET document = jsonb_set(document, '{visits,paid}', '9') WHERE log_id = %s",
+        compare_projections,
+    ),
+    "a lead's whole memory": (
+        "UPDATE leads SET document = '{}' WHERE log_id = %s",
+        compare_projections,
+    ),
+    "a lead removed": ("DELETE FROM leads WHERE log_id = %s", compare_projections),
+    "an operator's level": (
+        "UPDATE operators SET level = '5' WHERE log_id = %s",
+        compare_projections,
+    ),
+    "an operator removed": (
+        "DELETE FROM operators WHERE log_id = %s",
+        compare_projections,
+    ),
+    "a surface's version": (
+        "UPDATE surfaces SET version = 9 WHERE log_id = %s",
+        compare_projections,
+    ),
+}
+
+
+@pytest.mark.parametrize("what", TAMPERINGS)
+def test_what_a_superuser_alters_is_found(full: Ledger, what: str) -> None:
+    change, finder = TAMPERINGS[what]
+    assert fsck(full.api, full.log_id) == len(full.entries())
+    assert compare_projections(full.writer, full.log_id) == []
+    assert alter(full, change) > 0
+    if finder is fsck:
+        with pytest.raises(LogError):
+            fsck(full.api, full.log_id)
+    else:
+        assert compare_projections(full.writer, full.log_id) != []
+
+
+def test_a_wholly_rewritten_log_is_found_by_its_anchor(full: Ledger) -> None:
+    head = full.reader.checkpoint()
+    assert head is not None
+    assert fsck(full.api, full.log_id, (head.size, head.root)) == head.size
+    earlier = full.reader.checkpoint(4)
+    assert earlier is not None
+    assert fsck(full.api, full.log_id, (4, earlier.root)) == head.size
+    with pytest.raises(LogError, match="anchored"):
+        fsck(full.api, full.log_id, (head.size - 1, head.root))
+    with pytest.raises(LogError, match="before anchor"):
+        fsck(full.api, full.log_id, (head.size + 1, head.root))

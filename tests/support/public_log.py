@@ -1,0 +1,132 @@
+"""A public log with one contract, the chain that has its terms and its anchor, and its server."""
+
+import dataclasses
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from orchestrator.chain.deployment import Anchor
+from orchestrator.core.contract import rules_of
+from orchestrator.core.decide import decide
+from orchestrator.core.entry import address_word
+from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.kinds import encode
+from orchestrator.core.merkle import leaf_hash, root_of
+from orchestrator.core.opening import Record
+from orchestrator.core.requests import (
+    Genesis,
+    OpenContract,
+    ProductEvent,
+    PublishPolicy,
+    RecordPayout,
+    RegisterOperator,
+    Request,
+    Settle,
+    Touch,
+)
+from orchestrator.core.terms import Terms, contract_id
+from orchestrator.core.world import World
+from tests.support.http_server import Request as HttpRequest
+from tests.support.terms import DOMAIN, LOG_DOMAIN, PLAIN
+from tests.support.worlds import LEADS, SURFACE, policy, word
+
+LOG_ID = word("log")
+POLICY = policy()
+TERMS: Terms = dataclasses.replace(
+    PLAIN,
+    log_id=LOG_ID,
+    surface=SURFACE,
+    policy=POLICY.hash,
+    outcome="paid",
+    opens_at_s=0,
+    deadline_s=100,
+    attribution_window_s=10,
+)
+CONTRACT_ID = contract_id(TERMS, DOMAIN)
+
+
+def public_records(terms: Terms = TERMS, id_: bytes = CONTRACT_ID) -> list[Record]:
+    """Return one outcome from the touch to its payout, the only ones of this contract."""
+    rules = rules_of(terms, id_)
+    world = World()
+    records: list[Record] = []
+    steps: list[tuple[int, Request]] = [
+        (0, Genesis(LOG_ID, word("publisher"))),
+        (0, PublishPolicy(SURFACE, rules.owner, POLICY)),
+        (0, RegisterOperator(rules.operator, "0", word("profile"))),
+        (1000, OpenContract(rules, word("opening"))),
+        (2000, Touch(SURFACE, LEADS[0], rules.operator, "email")),
+        (2500, ProductEvent(SURFACE, LEADS[0], "signup", 0, 2500)),
+        (3000, ProductEvent(SURFACE, LEADS[0], "buy", 0, 3000)),
+        (4000, Settle()),
+        (5000, RecordPayout(id_, address_word(terms.payee), "paid", 8_000_000, word("payout"))),
+    ]
+    for now_ms, request in steps:
+        records += decide(world, request, now_ms)
+    return records
+
+
+def root_at(records: Sequence[Record], size: int) -> bytes:
+    """Return the root of the log's first entries."""
+    return root_of(leaf_hash(encode(record.entry)) for record in records[:size])
+
+
+class PublicChain:
+    """A chain that has the terms of one contract, and an anchor of these records."""
+
+    escrow_domain, event_log_domain = DOMAIN, LOG_DOMAIN
+    addresses = SimpleNamespace(event_log=LOG_DOMAIN.verifying_contract)
+
+    def __init__(
+        self, records: Sequence[Record], anchored: int | None = None, terms: Terms = TERMS
+    ) -> None:
+        self.records = records
+        self.anchored = len(records) if anchored is None else anchored
+        self.terms = terms
+        self.paid_units = 8_000_000
+        self.publisher: str | None = None
+
+    def terms_of(self, _: bytes) -> Terms:
+        return self.terms
+
+    def opening_number_of(self, _: bytes) -> int:
+        return 1
+
+    def closed_at(self, _: bytes) -> None:
+        return None
+
+    def checkpoint(self, _: bytes) -> Anchor:
+        return Anchor(self.anchored, root_at(self.records, self.anchored), 1)
+
+    def root_at(self, _: bytes, size: int) -> bytes | None:
+        return root_at(self.records, size) if size == self.anchored else None
+
+    def publisher_of(self, _: bytes) -> str | None:
+        return self.publisher
+
+    def paid_of(self, _: bytes) -> int:
+        return self.paid_units
+
+
+class PublicServer:
+    """The public API of these records."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self.size, self.root = len(records), root_at(records, len(records))
+        self.items: list[dict[str, Any]] = [
+            {
+                "position": position,
+                "entry": to_hex(encode(entry)),
+                "opening": None if opening is None else opening.to_json(),
+            }
+            for position, (entry, opening) in enumerate(records)
+        ]
+
+    def answer(self, request: HttpRequest) -> object:
+        """Answer a request for the checkpoint, a policy, or entries."""
+        if request.path == "/v1/log/checkpoint":
+            return {"size": self.size, "root": to_hex(self.root)}
+        if request.path.startswith("/v1/policies/"):
+            return {"document": POLICY.document()}
+        start, limit = int(request.query["start"]), int(request.query["limit"])
+        return {"entries": self.items[start : start + min(limit, 3)]}

@@ -1,0 +1,94 @@
+"""A replay of a public log, brought up to any size with the chain's terms and checked roots."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import cast
+
+import pytest
+
+from orchestrator.chain.deployment import Chain
+from orchestrator.core.errors import ReplayError
+from orchestrator.core.opening import Record
+from orchestrator.core.terms import contract_id
+from orchestrator.verify import log_replay
+from orchestrator.verify.log_replay import LogReplay
+from tests.support.public_log import (
+    CONTRACT_ID,
+    LOG_ID,
+    POLICY,
+    TERMS,
+    PublicChain,
+    public_records,
+    root_at,
+)
+from tests.support.terms import DOMAIN
+from tests.support.worlds import word
+
+RECORDS = public_records()
+SIZE = len(RECORDS)
+
+
+def replay_of(records: Sequence[Record], chain: PublicChain | None = None) -> LogReplay:
+    return LogReplay(
+        LOG_ID,
+        lambda start, stop: records[start:stop],
+        lambda _: POLICY,
+        cast(Chain, chain or PublicChain(records)),
+    )
+
+
+def test_it_is_brought_up_to_any_later_size() -> None:
+    log = replay_of(RECORDS)
+    for size in (0, 3, 7, SIZE, 7):
+        assert log.advance_to(size, root_at(RECORDS, size)).size == max(size, log.size)
+    assert log.size == SIZE
+    world = log.advance_to(SIZE, root_at(RECORDS, SIZE)).finish()
+    assert world.contracts[CONTRACT_ID].earned_units == 8_000_000
+
+
+def test_a_size_that_was_not_asked_for_on_the_way_is_not_known() -> None:
+    log = replay_of(RECORDS)
+    log.advance_to(7, root_at(RECORDS, 7))
+    with pytest.raises(ReplayError, match="give root unknown at size 5"):
+        log.advance_to(5, root_at(RECORDS, 5))
+
+
+def test_of_many_sizes_the_smallest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_replay, "KNOWN_ROOTS", 2)
+    log = replay_of(RECORDS)
+    for size in (3, 5, 7):
+        log.advance_to(size, root_at(RECORDS, size))
+    log.advance_to(5, root_at(RECORDS, 5))
+    with pytest.raises(ReplayError, match="unknown"):
+        log.advance_to(3, root_at(RECORDS, 3))
+
+
+def test_another_root_is_refused() -> None:
+    with pytest.raises(ReplayError) as refused:
+        replay_of(RECORDS).advance_to(SIZE, word("root"))
+    assert refused.value.code == "root-differs"
+
+
+def test_a_log_that_ends_early_can_be_asked_again() -> None:
+    shown = RECORDS[:5]
+    log = replay_of(shown)
+    with pytest.raises(ReplayError) as refused:
+        log.advance_to(SIZE, root_at(RECORDS, SIZE))
+    assert refused.value.code == "entries-short"
+    shown += RECORDS[5:]
+    log.advance_to(SIZE, root_at(RECORDS, SIZE))
+
+
+def test_terms_with_another_digest_are_refused() -> None:
+    chain = PublicChain(RECORDS, terms=dataclasses.replace(TERMS, unit_price_units=9_000_000))
+    with pytest.raises(ReplayError) as refused:
+        replay_of(RECORDS, chain).advance_to(SIZE, root_at(RECORDS, SIZE))
+    assert refused.value.code == "terms-false"
+
+
+def test_a_contract_of_another_log_is_refused() -> None:
+    terms = dataclasses.replace(TERMS, log_id=word("another log"))
+    records = public_records(terms, contract_id(terms, DOMAIN))
+    with pytest.raises(ReplayError) as refused:
+        replay_of(records, PublicChain(records, terms=terms)).advance_to(SIZE, bytes(32))
+    assert refused.value.code == "contract-elsewhere"
