@@ -1,0 +1,145 @@
+"""Replay rules: the request that each entry was written for, and the entries that cannot be."""
+
+from typing import Any
+
+import pytest
+
+from orchestrator.core import replay_rules, requests
+from orchestrator.core.entry import Entry
+from orchestrator.core.errors import ReplayError
+from orchestrator.core.kinds import KINDS, advance
+from orchestrator.core.opening import EventOpening, Opening, Record, TouchOpening
+from orchestrator.core.replay_rules import Documents
+from orchestrator.core.world import World
+from tests.support.worlds import LEADS, OPERATORS, OWNER, SURFACE, begin, policy, rules, word
+
+GOVERNING = policy()
+A = word("a")
+REQUEST_HASH, COMMITMENT = word("request"), word("body")
+TOUCH = TouchOpening(REQUEST_HASH, COMMITMENT)
+EVENT = EventOpening("new", 1, 9_000, REQUEST_HASH, COMMITMENT)
+
+
+def world() -> World:
+    found, _ = begin(GOVERNING, rules("a", GOVERNING))
+    advance(found, entry("lead.registered", label="new", time_ms=1_000))
+    return found
+
+
+def entry(kind: str, **changes: Any) -> Entry:
+    plain = Entry(kind, SURFACE, OWNER, LEADS[0], "trial", 0, 9_000, bytes(32))
+    return plain._replace(**changes)
+
+
+def judge(found: World, entry_: Entry, opening: Opening | None, **sources: Any) -> Any:
+    rule = KINDS[entry_.kind].replay
+    assert rule is not None
+    documents = Documents(found.policies.__getitem__, found.rules.__getitem__, **sources)
+    return rule(found, Record(entry_, opening), documents)
+
+
+@pytest.mark.parametrize(
+    ("shown", "opening", "wanted"),
+    [
+        (
+            entry("touch", actor=OPERATORS[0], label="email"),
+            TOUCH,
+            requests.Touch(SURFACE, LEADS[0], OPERATORS[0], "email", REQUEST_HASH, COMMITMENT),
+        ),
+        (entry("lead.registered"), None, requests.RegisterLead(SURFACE, LEADS[0])),
+        (entry("settlement"), None, requests.Settle()),
+        (
+            entry("payout", subject=A, label="paid", value=7),
+            None,
+            requests.RecordPayout(A, OWNER, "paid", 7, bytes(32)),
+        ),
+        (
+            entry("contract.closed", subject=A, value=5_000),
+            None,
+            requests.CloseContract(A, 5_000, bytes(32)),
+        ),
+        (
+            entry("operator.registered", label="newcomer"),
+            None,
+            requests.RegisterOperator(OWNER, "newcomer", bytes(32)),
+        ),
+        (
+            entry("policy.published", subject=GOVERNING.hash),
+            None,
+            requests.PublishPolicy(SURFACE, OWNER, GOVERNING),
+        ),
+        (entry("erasure"), None, requests.Erasure(SURFACE, LEADS[0], OWNER)),
+        (entry("genesis"), None, requests.Genesis(LEADS[0], OWNER)),
+    ],
+    ids=lambda value: value.kind if isinstance(value, Entry) else "",
+)
+def test_an_entry_gives_its_request(shown: Entry, opening: Opening | None, wanted: object) -> None:
+    assert judge(world(), shown, opening) == wanted
+
+
+def test_an_event_that_reverses_nothing_gives_none() -> None:
+    assert judge(world(), entry("product.event", label="signup"), EVENT) is None
+    step = judge(world(), entry("product.event", label="refund"), EVENT)
+    assert step.name == "refund"
+    assert step.step.reverses == ("paid",)
+    assert step.reported.received_ms == 9_000
+
+
+@pytest.mark.parametrize(
+    ("code", "shown"),
+    [
+        ("transition-unlawful", entry("lead.transition", label="paid")),
+        ("transition-unlawful", entry("lead.refused", label="trial")),
+        ("event-time", entry("lead.transition", time_ms=9_001)),
+        ("event-time", entry("lead.transition", time_ms=3_999)),
+    ],
+)
+def test_an_event_that_cannot_be_is_refused(code: str, shown: Entry) -> None:
+    found = world()
+    with pytest.raises(ReplayError) as refused:
+        judge(found, shown, EVENT)
+    assert refused.value.code == code
+    assert f"entry {found.size}" in refused.value.message
+
+
+def test_a_lead_of_another_surface_is_refused() -> None:
+    found = world()
+    found.leads[LEADS[0]].surface = word("another")
+    with pytest.raises(ReplayError) as refused:
+        judge(found, entry("lead.transition"), EVENT)
+    assert refused.value.code == "lead-elsewhere"
+
+
+def test_openings_come_in_the_order_of_the_escrow() -> None:
+    found = world()
+    found.rules[word("b")] = rules("b", GOVERNING)
+    opened = entry("contract.opened", subject=word("b"))
+    numbers = {A: 1, word("b"): 2}
+    request = judge(found, opened, None, opening_number=numbers.__getitem__)
+    assert request == requests.OpenContract(found.rules[word("b")], bytes(32))
+    numbers[word("b")] = 1
+    with pytest.raises(ReplayError) as refused:
+        judge(found, opened, None, opening_number=numbers.__getitem__)
+    assert refused.value.code == "opening-order"
+
+
+@pytest.mark.parametrize("closed_at_s", [None, 4, 6])
+def test_a_closing_that_the_escrow_does_not_confirm_is_refused(closed_at_s: int | None) -> None:
+    closed = entry("contract.closed", subject=A, value=5_000)
+    assert judge(world(), closed, None, closed_at_s=lambda _: 5) is not None
+    with pytest.raises(ReplayError) as refused:
+        judge(world(), closed, None, closed_at_s=lambda _: closed_at_s)
+    assert refused.value.code == "closing-false"
+
+
+def test_every_rule_has_its_kind() -> None:
+    named = {kind.replay for kind in KINDS.values() if kind.replay is not None}
+    public = {
+        value
+        for name, value in vars(replay_rules).items()
+        if callable(value)
+        and getattr(value, "__module__", "") == replay_rules.__name__
+        and not name.startswith("_")
+        and value is not Documents
+    }
+    assert named == public
