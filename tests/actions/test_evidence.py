@@ -1,4 +1,4 @@
-"""Which disproofs come first, when claims can be filed, and openings that a server withholds."""
+"""The order of disproofs, the time for claims, and openings that a server withholds."""
 
 import dataclasses
 from collections.abc import Iterator

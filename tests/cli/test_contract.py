@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from orchestrator.client.http import Client
-from orchestrator.core import kinds
+from orchestrator.core import folds
 from orchestrator.core.evidence.exhibits import TOUCH, TRANSITION, Claim, read_words
 from orchestrator.core.opening import EventOpening, payload_of
 from orchestrator.simulation.sandbox import address_of
@@ -275,7 +275,7 @@ def test_lies_are_disproved(market: Market, monkeypatch: pytest.MonkeyPatch) -> 
     asked, other = f"0x{contract_id.hex()}", f"0x{other_id.hex()}"
     market.advance_to(market.sandbox.clock() // 1000 + 3600)
     # Publisher and verifier both forget which leads they counted: they lie the same lie.
-    monkeypatch.setattr(kinds, "_count_lead", lambda *_: None)
+    monkeypatch.setattr(folds, "_count_lead", lambda *_: None)
     for name, lead in (("ada", "one"), ("bo", "two")):
         market.win(name, lead)
         market.report_hourly(lead, "lapse", "buy")

@@ -721,7 +721,7 @@ buys = st.lists(
 def test_sweeping_changes_no_reversal(
     steps: list[tuple[int, str, int]], long: int, short: int
 ) -> None:
-    """What a lead's paid outcomes are pruned to can never be told from all of them."""
+    """Check that pruned paid outcomes can never be told from all of them."""
     contracts = [
         rules("long", FIRST, repeatable=True, budget_units=10**9, holdback_period_ms=long),
         rules(
