@@ -5,7 +5,7 @@ Nothing else imports web3. It encodes; the requests go through `Node`, since web
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError
@@ -36,6 +36,7 @@ from orchestrator.chain.rpc import (
 )
 from orchestrator.core.errors import ChainError, TermsError
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.resource import Resource
 from orchestrator.core.terms import Domain, recover
 
 # The errors, beside a `ReplyError`, of a call to a contract of another kind.
@@ -54,7 +55,7 @@ class Token(NamedTuple):
     decimals: int
 
 
-class Caller:
+class Caller(Resource):
     """A reader of one chain's contracts through one node, and a writer of calldata for them.
 
     Reads take a block tag and default to `latest`. They raise `NodeError` if the node does not
@@ -64,12 +65,6 @@ class Caller:
     def __init__(self, rpc_url: str, chain_id: int) -> None:
         self.chain_id = chain_id
         self.node = Node(rpc_url)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         self.node.close()

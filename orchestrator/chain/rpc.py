@@ -8,12 +8,14 @@ import json
 import re
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
 
+from orchestrator.client.http import tls_settings
 from orchestrator.core.errors import ChainError
+from orchestrator.core.resource import Resource
 from orchestrator.core.tx_plan import Mined
 
 Json = Any
@@ -53,7 +55,7 @@ class ReplyError(ChainError):
         self.data = data
 
 
-class Node:
+class Node(Resource):
     """One node, by its URL, which is a secret: it may hold an access key."""
 
     def __init__(self, rpc_url: str) -> None:
@@ -64,18 +66,13 @@ class Node:
         self._url = rpc_url
         self._client = httpx.Client(
             timeout=httpx.Timeout(REPLY_S, connect=CONNECT_S),
+            verify=tls_settings(trust_env=True),
             # A compressed reply could grow beyond the bound while it is unpacked.
             headers={"Content-Type": "application/json", "Accept-Encoding": "identity"},
         )
 
     def __repr__(self) -> str:
         return f"Node({self.name!r})"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         self._client.close()

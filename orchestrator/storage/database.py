@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.resources import files
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import psycopg
 from psycopg import IsolationLevel
@@ -20,6 +20,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from orchestrator.core.errors import InputError, LogError
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.resource import Resource
 
 # Any refusal by PostgreSQL or by the connection to it; `sqlstate` names the reason.
 DatabaseError = psycopg.Error
@@ -105,7 +106,7 @@ class Connection:
         self._connection.close()
 
 
-class Database:
+class Database(Resource):
     """A pool of connections under one role. Use it with `with`, or call `close`."""
 
     def __init__(self, url: str, role: str, *, most_connections: int = 8) -> None:
@@ -123,12 +124,6 @@ class Database:
             check=ConnectionPool.check_connection,
             open=True,
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"Database(role={self._role!r})"
