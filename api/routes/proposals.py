@@ -18,7 +18,7 @@ from api.routes.owners import own_surface
 from orchestrator.core.errors import TermsError
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.policy import canonical_json
-from orchestrator.core.terms import Terms, check_terms, contract_id, recover
+from orchestrator.core.terms import SET_BY_SURFACE, Terms, check_terms, contract_id, recover
 from orchestrator.storage.database import Row, Session
 
 router = APIRouter(prefix="/v1", tags=["contracts"], route_class=StrictRoute)
@@ -159,7 +159,7 @@ def _check_terms(service: Service, session: Session, terms: Terms) -> None:
     check_terms(terms, service.now_ms() // 1000 + 1, service.escrow_domain.verifying_contract)
     wanted = terms_parameters(service, row).model_dump()
     proposed = terms.to_json()
-    for name in _SET_BY_SURFACE:
+    for name in SET_BY_SURFACE:
         if proposed[name] != wanted[name]:
             raise TermsError(
                 f"{name.replace('_', '-')}-differs",
@@ -171,18 +171,6 @@ def _check_terms(service: Service, session: Session, terms: Terms) -> None:
     states = {transition["to"] for transition in row.document["transitions"]}
     if terms.outcome not in states:
         raise TermsError("outcome-unknown", f"no transition leads into {terms.outcome!r}")
-
-
-_SET_BY_SURFACE = (
-    "owner",
-    "log_id",
-    "policy",
-    "attribution",
-    "lateness_s",
-    "verifier",
-    "fee_bps",
-    "fee_recipient",
-)
 
 
 def _check_signature(

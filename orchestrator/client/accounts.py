@@ -16,7 +16,7 @@ from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import ServerError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.policy import canonical_json
-from orchestrator.core.terms import Domain, Terms, contract_id, sign_digest
+from orchestrator.core.terms import SET_BY_SURFACE, Domain, Terms, contract_id, sign_digest
 from orchestrator.core.units import NS_PER_MS, format_time
 
 # The most lines that the API takes in one bulk request.
@@ -160,7 +160,7 @@ class OperatorClient(AccountClient):
         required = self.get(f"/v1/surfaces/{surface}")["terms"]
         document: dict[str, object] = {
             **PLAIN_TERMS,
-            **{name: required[name] for name in _SET_BY_SURFACE},
+            **{name: required[name] for name in SET_BY_SURFACE},
             "operator": self.address,
             "payee": self.address,
             "token": required["tokens"][0]["address"],
@@ -188,17 +188,6 @@ class OperatorClient(AccountClient):
 
 
 # The terms that a surface fixes for all its contracts.
-_SET_BY_SURFACE = (
-    "owner",
-    "log_id",
-    "surface",
-    "policy",
-    "attribution",
-    "lateness_s",
-    "verifier",
-    "fee_bps",
-    "fee_recipient",
-)
 # The terms of a plain contract that are zero: it pays at once, has no holdback, cap, claims or
 # arbiter, and is tied to no agent. One of the two prices is set by the deal.
 PLAIN_TERMS: dict[str, object] = {

@@ -69,6 +69,19 @@ _FIELDS = (
 )
 _NAMES = tuple(name for name, _, _ in _FIELDS)
 
+# The terms that a surface and its service set; a proposal with others is refused.
+SET_BY_SURFACE = (
+    "owner",
+    "log_id",
+    "surface",
+    "policy",
+    "attribution",
+    "lateness_s",
+    "verifier",
+    "fee_bps",
+    "fee_recipient",
+)
+
 DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 TERMS_TYPE = f"Terms({','.join(f'{abi_type} {name}' for _, name, abi_type in _FIELDS)})"
 VERIFIED_TYPE = "Verified(bytes32 logId,uint64 size,bytes32 root,uint64 first,uint64 count)"

@@ -21,7 +21,7 @@ from orchestrator.client.accounts import (
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import ServerError
 from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.terms import contract_id, recover
+from orchestrator.core.terms import SET_BY_SURFACE, contract_id, recover
 from tests.support.http_server import Refusal, Request, serving_json
 from tests.support.terms import DOMAIN, PLAIN
 
@@ -71,7 +71,7 @@ class Server:
 def surface_terms() -> dict[str, object]:
     """Return the terms that a surface fixes, as the API states them."""
     document = PLAIN.to_json()
-    fixed = {name: document[name] for name in accounts._SET_BY_SURFACE}
+    fixed = {name: document[name] for name in SET_BY_SURFACE}
     return {**fixed, "tokens": [{"address": PLAIN.token}]}
 
 
