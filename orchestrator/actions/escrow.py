@@ -12,7 +12,7 @@ from orchestrator.actions.plan import Plan, PlannedTransaction
 from orchestrator.actions.wording import count_of
 from orchestrator.chain.deployment import Chain
 from orchestrator.core.errors import EscrowError, InputError
-from orchestrator.core.escrow_model import fee_units
+from orchestrator.core.escrow_model import fee_of_payment
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.terms import close_digest
 from orchestrator.core.units import format_second
@@ -349,9 +349,8 @@ def plan_release(chain: Chain, state: ContractState) -> Plan:
         if state.releasable_at_s:
             prospect = f"more can be released at {format_second(state.releasable_at_s)}"
         raise EscrowError("nothing-to-release", f"nothing is due now; {prospect}")
-    # The escrow takes the fee of the cumulative sum, so that rounding never adds up.
     after = state.paid_units + state.releasable_units
-    fee = fee_units(state.paid_units, after, state.terms.fee_bps)
+    fee = fee_of_payment(state.paid_units, after, state.terms.fee_bps)
     fee_to = f", {state.amount(fee)} to the credit of {state.terms.fee_recipient}" if fee else ""
     lines = (
         (

@@ -206,6 +206,7 @@ class OnChainBacktest:
 
         More than is payable was paid only where more was reversed than was held back.
         """
+        # The terms of a backtest have no fee, so that the wallet holds the gross amount.
         held = self._stack.chain.balance_of(self._sandbox.token, address_of(f"payee {plan.id}"))
         over = held - comparison.payable_units
         is_explained = over == 0 or (over > 0 and plan.holdback_s > 0)

@@ -39,9 +39,13 @@ def times_of(terms: Terms) -> Times:
     return Times(end_s, end_s + terms.claim_period_s, end_s + 2 * terms.claim_period_s)
 
 
-def fee_units(paid: int, net: int, fee_bps: int) -> int:
-    """Return the fee on bringing what was paid from `paid` to `net`; splitting changes nothing."""
-    return net * fee_bps // BPS - paid * fee_bps // BPS
+def fee_of_payment(paid_before: int, paid_after: int, fee_bps: int) -> int:
+    """Return the fee inside a payment that brings what was paid from one sum to another.
+
+    The fee of a contract is F(paid) = ⌊paid x fee_bps / 10^4⌋ over all that it has paid, gross. A
+    payment's fee is the difference, so that splitting payments changes neither fee nor payout.
+    """
+    return paid_after * fee_bps // BPS - paid_before * fee_bps // BPS
 
 
 def held_units(net: int, young: int, holdback_bps: int) -> int:

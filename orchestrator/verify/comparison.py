@@ -16,7 +16,7 @@ from orchestrator.client.log_server import reading, served_deployment, served_po
 from orchestrator.core.contract import Contract
 from orchestrator.core.entry import WORD_BYTES, unpack_settlement
 from orchestrator.core.errors import ReplayError
-from orchestrator.core.escrow_model import fee_units
+from orchestrator.core.escrow_model import fee_of_payment
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.opening import Record
 from orchestrator.core.terms import Terms
@@ -52,7 +52,7 @@ class ContractComparison(NamedTuple):
     @property
     def fee_units(self) -> int:
         """Return the fee inside what was paid."""
-        return fee_units(0, self.paid_units, self.terms.fee_bps)
+        return fee_of_payment(0, self.paid_units, self.terms.fee_bps)
 
 
 class Comparison(NamedTuple):

@@ -27,7 +27,7 @@ from orchestrator.chain.abi import (
     Settled,
 )
 from orchestrator.core.errors import EscrowError, ReplayError
-from orchestrator.core.escrow_model import EscrowedContract, fee_units
+from orchestrator.core.escrow_model import EscrowedContract, fee_of_payment
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.terms import Terms
 
@@ -130,7 +130,7 @@ class _Recount:
             due = self.contract.release(now_s)
         self._check_moved(event, event.gross_units, due)
         self._check_moved(
-            event, event.fee_units, fee_units(before, before + due, self._terms.fee_bps)
+            event, event.fee_units, fee_of_payment(before, before + due, self._terms.fee_bps)
         )
         if event.payee != self._terms.payee:
             raise self.wrong(event, f"{event.payee} was paid, the terms say {self._terms.payee}")

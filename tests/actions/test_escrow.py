@@ -1,5 +1,6 @@
 """Plans for disputes, rulings, closing, releases and refunds, and what is refused for them."""
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,12 +15,13 @@ from tests.support.contract_states import (
     CLAIMS,
     DISPUTED,
     ESCROW,
+    GUARDED,
     PENDING,
     T3,
     T4,
     contract_state,
 )
-from tests.support.terms import NOW_S, OPERATOR, OWNER, PLAIN
+from tests.support.terms import ARBITER, NOW_S, OPERATOR, OWNER, PLAIN
 
 
 @pytest.fixture
@@ -104,3 +106,14 @@ def test_a_consent_is_read_as_it_was_written() -> None:
     for document in garbled:
         with pytest.raises(InputError, match="is no consent"):
             escrow.Consent.from_json(document)
+
+
+def test_a_release_shows_the_fee_inside_the_payment(chain: Chain) -> None:
+    """3 of 10 units at 25 % of the sum: the first 7 bore a fee of 1, all 10 bear 2."""
+    terms = dataclasses.replace(GUARDED, fee_bps=2_500, fee_recipient=ARBITER)
+    state = contract_state(terms, paid_units=7, releasable_units=3, owed_units=3)
+    (transaction,) = escrow.plan_release(chain, state).transactions
+    assert transaction.lines[0] == (
+        f"what it does: 0.000002 USDC go to the payee {terms.payee}, "
+        f"0.000001 USDC to the credit of {ARBITER}"
+    )

@@ -16,7 +16,7 @@ from orchestrator.core.escrow_model import (
     CloseResult,
     EscrowedContract,
     StatementResult,
-    fee_units,
+    fee_of_payment,
     held_units,
     leaked_units,
     times_of,
@@ -49,7 +49,7 @@ def refused(code: str, call: Callable[..., object], *arguments: Any, **named: An
 @given(st.lists(st.integers(0, 2**80 - 1), max_size=6), st.integers(0, 10_000))
 def test_splitting_payments_changes_no_fee(marks: list[int], bps: int) -> None:
     steps = [0, *sorted(marks)]
-    pieces = [fee_units(*pair, bps) for pair in pairwise(steps)]
+    pieces = [fee_of_payment(*pair, bps) for pair in pairwise(steps)]
     assert sum(pieces) == steps[-1] * bps // 10_000
     assert min(pieces, default=0) >= 0
 

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.chain.deployment import Chain
 from orchestrator.client.http import Client
 from orchestrator.core.errors import DomainError
-from orchestrator.core.escrow_model import fee_units
+from orchestrator.core.escrow_model import fee_of_payment
 from orchestrator.verify.comparison import (
     MAX_UNANCHORED,
     Comparison,
@@ -84,5 +84,5 @@ def test_what_is_due_is_paid_less_the_fee_that_the_escrow_takes() -> None:
     own = dataclasses.replace(terms, payee=FEES, fee_recipient=ARBITER)
     found = Comparison(9, 9, [plain, with_fee, with_fee._replace(terms=own, paid_units=5)])
     assert [one.fee_units for one in found.contracts] == [0, 2, 1]
-    assert with_fee.fee_units == fee_units(0, 4, 2_500) + fee_units(4, 11, 2_500)
+    assert with_fee.fee_units == fee_of_payment(0, 4, 2_500) + fee_of_payment(4, 11, 2_500)
     assert found.due_units() == {TERMS.payee: 10 + 9, FEES: 2 + 4, ARBITER: 1}
