@@ -11,7 +11,7 @@ import {Entry} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 import {Test} from "forge-std/Test.sol";
 
-/// A log, an escrow, a token and the people around them. Signatures are made from EIP-712 types
+/// A log, an escrow, a token and the accounts around them. Signatures are made from EIP-712 types
 /// that are typed again here, so that a slip in the contracts' own is seen.
 abstract contract Fixture is Test {
     string internal constant TERMS_TYPE =
