@@ -39,7 +39,7 @@ contract HoldbackTest is GuardedFixture {
         assertEq(escrow.releasableAt(id), 0);
     }
 
-    /// In the payee's favour: less than a unit is not held back.
+    /// In the payee's favor: less than a unit is not held back.
     function test_whatIsHeldIsRoundedDown() public {
         _state(terms, 4, 0);
         assertEq(escrow.paidOf(id), 4);

@@ -297,7 +297,7 @@ contract OpenBySignatureTest is Fixture {
     }
 }
 
-/// Tokens without permits or authorisations, and such that call back.
+/// Tokens without permits or authorizations, and such that call back.
 contract OpenBySignatureWithHostileTokenTest is HostileFixture {
     OutcomeEscrow.Permit private permit;
     OutcomeEscrow.Authorization private authorization;

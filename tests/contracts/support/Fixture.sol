@@ -239,7 +239,7 @@ abstract contract Fixture is Test {
     /// Gives the account this code by EIP-7702.
     function _delegate(Account memory account, address code) internal {
         vm.signAndAttachDelegation(code, account.key);
-        token.approve(address(escrow), 0); // any call carries the authorisation
+        token.approve(address(escrow), 0); // any call carries the authorization
         assertEq(account.addr.code, abi.encodePacked(hex"ef0100", code));
     }
 
