@@ -7,7 +7,7 @@ import {Evidence} from "contracts/evidence/Evidence.sol";
 import {IdentityRegistry} from "contracts/local/AgentRegistries.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
-/// ERC-8004: whoever names an agent pays the wallet that the agent has named.
+/// ERC-8004: terms that name an agent pay the wallet that the agent has named.
 contract AgentTest is Fixture {
     IdentityRegistry private identities;
     Terms private terms;
@@ -39,7 +39,7 @@ contract AgentTest is Fixture {
         assertEq(token.balanceOf(payee), PRICE * 975 / 1000);
     }
 
-    /// The first agent has id 0, which is no agent's absence.
+    /// The first agent has id 0, which does not mean that there is no agent.
     function test_theFirstAgent() public {
         (terms.payee, terms.agentIdPlusOne) = (stranger, 1);
         _open(terms);
@@ -84,7 +84,7 @@ contract AgentTest is Fixture {
         _expectRevert("failed");
     }
 
-    /// What the agent does later changes no contract: the terms name the payee.
+    /// Later changes by the agent change no contract: the terms name the payee.
     function test_theWalletIsLookedUpOnce() public {
         _open(terms);
         vm.prank(payee);

@@ -6,7 +6,7 @@ import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
-/// A statement waits, and then stands by itself: to the second, and in every function.
+/// A statement waits and then becomes final without a call: to the second, and in every function.
 contract ChallengeTest is GuardedFixture {
     Terms private terms;
     bytes32 private id;
@@ -187,7 +187,7 @@ contract ChallengeTest is GuardedFixture {
         assertEq(escrow.lastSignedPosition(plainId), escrow.lastFinalPosition(plainId));
     }
 
-    /// Who holds an older signed statement can bring it in the way of the last one, if the last
+    /// A holder of an older signed statement can bring it in the way of the last one, if the last
     /// one comes with less than a challenge period to go. So a verifier signs a statement only when
     /// none is pending or about, and brings it at once.
     function test_anOldStatementCanCrowdOutTheLast() public {
@@ -233,7 +233,7 @@ contract ChallengeTest is GuardedFixture {
         assertEq(_settleForReason(_batch(_groupOf(terms), _list(entry))), "not_a_settlement");
     }
 
-    /// What was paid stays paid, and is netted with what comes.
+    /// A payment stays paid, and is netted with later statements.
     function test_aReversalOfWhatWasPaidIsNetted() public {
         _stateFinal(terms, 5 * PRICE, 0);
         _release(id);

@@ -9,8 +9,8 @@ import {Evidence} from "contracts/evidence/Evidence.sol";
 import {Claim} from "contracts/evidence/EvidenceTypes.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
-/// What the verifier did not sign: proven by the operator and refuted by anyone, by way of the real
-/// Evidence. What becomes of it then is in ClaimsPaid.t.sol.
+/// Claims of outcomes that the verifier did not sign: proven by the operator and refuted by
+/// strangers, through the real Evidence. Their payment is tested in ClaimsPaid.t.sol.
 contract ClaimsTest is GuardedFixture {
     Terms private terms;
     bytes32 private id;
@@ -142,7 +142,7 @@ contract ClaimsTest is GuardedFixture {
         _claim(id, transition, touch);
     }
 
-    /// What the arbiter has ruled counts against the budget too.
+    /// An amount that the arbiter has ruled counts against the budget too.
     function test_revertIf_overWhatARulingLeaves() public {
         _state(terms, PRICE, 0);
         _dispute(operator.addr, id);
@@ -182,7 +182,8 @@ contract ClaimsTest is GuardedFixture {
         assertEq(escrow.netOf(id), PRICE);
     }
 
-    /// Nobody keeps the operator from claiming by stating nothing new, or by taking back.
+    /// A verifier does not keep the operator from claiming by stating nothing new, or by taking
+    /// back.
     function test_aStatementThatOnlyTakesBackDoesNotStopClaims() public {
         (terms.holdbackPeriod, terms.salt) = (20 days, "back");
         id = _open(terms);
@@ -296,7 +297,8 @@ contract ClaimsTest is GuardedFixture {
         escrow.dropClaim(id, "ann", "answered");
     }
 
-    /// The verifier's word counts below its last final statement, which becomes final by itself.
+    /// The verifier's answers count below its last final statement, which becomes final without a
+    /// call.
     function test_anAnswerBelowARipeStatementCounts() public {
         Written memory touch = _touch("ann", START + 100);
         Written memory transition = _transition("ann", START + 200);

@@ -9,8 +9,7 @@ import {Evidence} from "contracts/evidence/Evidence.sol";
 import {Claim} from "contracts/evidence/EvidenceTypes.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
-/// What becomes of claims that stand: disputed, ruled on and paid. How they are filed and refuted is in
-/// Claims.t.sol.
+/// Claims that stand: disputed, ruled on and paid. Filing and refuting are tested in Claims.t.sol.
 contract ClaimsPaidTest is GuardedFixture {
     Terms private terms;
     bytes32 private id;
@@ -48,7 +47,7 @@ contract ClaimsPaidTest is GuardedFixture {
         assertEq(escrow.releasableAt(id), 0, "nothing to wait for");
     }
 
-    /// What was paid and then reversed is set off against claims.
+    /// An amount that was paid and then reversed is set off against claims.
     function test_claimsAreNettedWithWhatWasPaidTooMuch() public {
         _stateFinal(terms, 5 * PRICE, 0);
         _release(id);
@@ -284,7 +283,8 @@ contract ClaimsPaidTest is GuardedFixture {
         assertEq(escrow.paidOf(id), 5 * PRICE);
     }
 
-    /// What was ruled, and not what was claimed, is reserved and kept from a ruling on a statement.
+    /// The ruled amount, and not the claimed one, is reserved and kept from a ruling on a
+    /// statement.
     function test_whatARulingTookOffIsFree() public {
         (terms.holdbackPeriod, terms.salt) = (20 days, "free");
         id = _open(terms);
@@ -325,7 +325,7 @@ contract ClaimsPaidTest is GuardedFixture {
 
     // ------------------------------------------------------------ beside statements
 
-    /// A ruling on a statement leaves the claims what they are.
+    /// A ruling on a statement leaves the claims as they are.
     function test_aRulingLeavesRoomForClaims() public {
         (terms.holdbackPeriod, terms.salt) = (20 days, "room");
         id = _open(terms);

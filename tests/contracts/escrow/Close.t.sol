@@ -6,8 +6,8 @@ import {Claims} from "contracts/escrow/Claims.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
-/// The parties end the contract: what they agree on is paid, whatever was stated, and the rest goes
-/// back. Who may say so is in Consent.t.sol.
+/// The parties end the contract: the amount that they agree on is paid, whatever was stated, and
+/// the rest goes back. Consent is tested in Consent.t.sol.
 contract CloseTest is GuardedFixture {
     uint256 private constant LEFT = 9 * BUDGET; // what the owner has besides
 
@@ -254,7 +254,7 @@ contract CloseTest is GuardedFixture {
         _openExclusive("third");
     }
 
-    /// Where it is not the only one, another may still be open.
+    /// If the contract is not the only one, another may still be open.
     function test_aClosedOneAmongOthersMakesNone() public {
         (terms.outcome, terms.salt) = ("shared", "a");
         bytes32 first = _open(terms);
@@ -273,7 +273,8 @@ contract CloseTest is GuardedFixture {
         escrow.open(terms, ownerSignature, operatorSignature);
     }
 
-    /// After its deadline the place is another's, and its close takes it from nobody.
+    /// After its deadline the place belongs to another contract, and its close does not take it
+    /// away.
     function test_aLateCloseMakesNoRoom() public {
         bytes32 first = _openExclusive("first");
         vm.warp(terms.deadline + 1);

@@ -9,8 +9,8 @@ import {Evidence} from "contracts/evidence/Evidence.sol";
 import {IIdentityRegistry} from "contracts/interfaces/IAgentRegistries.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
-/// A contract is closed by both its parties and by nobody else, for one amount, once and in time;
-/// as keys, as ERC-1271 wallets, or as keys that have delegated to a wallet (EIP-7702).
+/// A contract is closed by both its parties and by no other account, for one amount, once and in
+/// time; as keys, as ERC-1271 wallets, or as keys that have delegated to a wallet (EIP-7702).
 contract ConsentTest is GuardedFixture {
     uint64 private constant EXPIRES = START + 1 hours;
     uint256 private constant AGREED = 3 * PRICE;
@@ -57,7 +57,7 @@ contract ConsentTest is GuardedFixture {
         _refuses(owner.addr, stranger, _by(operator), _by(owner));
     }
 
-    /// Nobody else's word counts, the arbiter's and the verifier's included.
+    /// No signature of another account counts, the arbiter's and the verifier's included.
     function test_revertIf_othersConsent() public {
         Account[3] memory others = [arbiter, verifier, publisher];
         for (uint256 i = 0; i < others.length; ++i) {

@@ -9,7 +9,7 @@ import {IIdentityRegistry} from "contracts/interfaces/IAgentRegistries.sol";
 import {TestStablecoin} from "contracts/local/TestStablecoin.sol";
 import {EventLog} from "contracts/log/EventLog.sol";
 
-/// What an escrow is made of.
+/// The constructor's arguments and the checks of them.
 contract ConstructorTest is Fixture {
     function test_theTokensAreAllowed() public {
         address[] memory tokens = new address[](2);

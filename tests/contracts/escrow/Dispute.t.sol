@@ -6,7 +6,7 @@ import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Statements} from "contracts/escrow/Statements.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
-/// A party doubts a statement; the arbiter decides, lies or sleeps.
+/// A party disputes a statement; the arbiter rules, lies or is silent.
 contract DisputeTest is GuardedFixture {
     Terms private terms;
     bytes32 private id;
@@ -191,7 +191,7 @@ contract DisputeTest is GuardedFixture {
         }
     }
 
-    /// Nobody's word about one statement is taken for another.
+    /// A dispute or a ruling about one statement is not taken for another.
     function test_revertIf_itIsAnotherStatement() public {
         uint64 first = _state(terms, 5 * PRICE, 0);
         skip(CHALLENGE + 1);
@@ -233,7 +233,7 @@ contract DisputeTest is GuardedFixture {
         assertEq(escrow.statusOf(id), "paid_out");
     }
 
-    /// Where the statement itself says less than the last final one, so may the arbiter.
+    /// If the statement itself says less than the last final one, so may the arbiter.
     function test_theRangeOfAStatementThatTakesBack() public {
         _stateFinal(terms, 5 * PRICE, 0);
         _state(terms, 5 * PRICE, 3 * PRICE);
@@ -336,8 +336,8 @@ contract DisputeTest is GuardedFixture {
         assertEq(_release(id), uint256(expected) > ruled ? uint256(expected) - ruled : 0);
     }
 
-    /// What was reversed in time goes back to the owner, although the arbiter has lowered the net
-    /// below what is stated, and a refund the budget to that net.
+    /// An amount that was reversed in time goes back to the owner, although the arbiter has lowered
+    /// the net below the stated one, and a refund has lowered the budget to that net.
     function test_aReversalIsTakenAfterARulingAndARefund() public {
         terms.holdbackBps = 10_000;
         id = _open(terms);

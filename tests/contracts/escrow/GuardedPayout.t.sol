@@ -9,8 +9,8 @@ import {Vault} from "contracts/escrow/Vault.sol";
 import {Claim} from "contracts/evidence/EvidenceTypes.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
-/// Money on its way out of guarded contracts, by release, settlement, ruling, close and refund, with
-/// tokens and payees at their worst: a failure becomes a credit, and stops nobody.
+/// Payments out of guarded contracts, by release, settlement, ruling, close and refund, with
+/// hostile tokens and payees: a failure becomes a credit, and stops no other payment.
 contract GuardedPayoutTest is HostileGuardedFixture {
     uint256 private constant NET = PRICE * 975 / 1000;
     uint256 private constant FEE = PRICE * 25 / 1000;
@@ -55,7 +55,7 @@ contract GuardedPayoutTest is HostileGuardedFixture {
         }
     }
 
-    /// What is credited is paid: it is not owed once more, and the payee takes it elsewhere.
+    /// A credited amount is paid: it is not owed once more, and the payee takes it elsewhere.
     function test_release_credited_thePayeeIsBlocked() public {
         hostile.setBlocked(payee, true);
         _expectCredited(NET, FEE);
@@ -98,7 +98,7 @@ contract GuardedPayoutTest is HostileGuardedFixture {
         _assertPaid(NET, 0);
     }
 
-    /// Nobody can turn a payout into a credit by bringing little gas.
+    /// A caller cannot turn a payout into a credit by bringing little gas.
     function testFuzz_release_littleGasCreditsNobody(uint256 gasLimit) public {
         gasLimit = bound(gasLimit, 50_000, 900_000);
         try escrow.release{gas: gasLimit}(id) {
@@ -210,7 +210,7 @@ contract GuardedPayoutTest is HostileGuardedFixture {
         assertEq(escrow.creditOf(address(token), terms.payee), 0);
     }
 
-    /// One that gives something back in the middle of a payout makes nobody poorer.
+    /// A token that gives something back in the middle of a payout makes no account poorer.
     function test_aDonorHarmsNobody() public {
         hostile.setHook(address(hostile), abi.encodeCall(hostile.mint, (address(escrow), 7)));
         escrow.release(id);
@@ -304,7 +304,7 @@ contract GuardedPayoutTest is HostileGuardedFixture {
     }
 }
 
-/// Calls for somebody, and keeps the answer.
+/// Calls for the test, and keeps the answer.
 contract Caller {
     bytes public answered;
 

@@ -39,7 +39,7 @@ contract HoldbackTest is GuardedFixture {
         assertEq(escrow.releasableAt(id), 0);
     }
 
-    /// In the payee's favour: less than a unit is not held back.
+    /// In the payee's favor: less than a unit is not held back.
     function test_whatIsHeldIsRoundedDown() public {
         _state(terms, 4, 0);
         assertEq(escrow.paidOf(id), 4);
@@ -138,8 +138,8 @@ contract HoldbackTest is GuardedFixture {
         assertEq(escrow.owed(id), 0);
     }
 
-    /// Whatever comes when: what is paid is all but the share of what is younger, and in the end
-    /// all of it.
+    /// In any order of events: all is paid but the share of what is younger, and in the end all of
+    /// it.
     /// forge-config: default.fuzz.runs = 64
     function testFuzz_tranches(uint256[5] memory amounts, uint256[5] memory waits, uint16 bps)
         public
@@ -177,7 +177,7 @@ contract HoldbackTest is GuardedFixture {
 
     // ------------------------------------------------------------ beside the challenge period
 
-    /// Its time runs from when it was final, not from when somebody said so.
+    /// Its time runs from when it was final, not from when a call noticed it.
     function test_lazyFinalityLosesNoTime() public {
         (terms.challengePeriod, terms.salt) = (CHALLENGE, "lazy");
         id = _open(terms);
@@ -189,7 +189,8 @@ contract HoldbackTest is GuardedFixture {
         assertEq(_release(id), 1000);
     }
 
-    /// What ripens later than it matures: grossHistory stay in the order of time.
+    /// A statement that is noticed long after it became final: grossHistory stays in the order of
+    /// time.
     function test_finalsStayInOrder() public {
         (terms.challengePeriod, terms.salt) = (CHALLENGE, "order");
         id = _open(terms);
@@ -222,7 +223,7 @@ contract HoldbackTest is GuardedFixture {
 
     // ------------------------------------------------------------ reversals
 
-    /// What is taken back in time was never paid.
+    /// An amount that is taken back in time was never paid.
     function test_aReversalComesOffWhatIsHeld() public {
         _state(terms, 1000, 0);
         skip(2 days);
@@ -404,7 +405,7 @@ contract HoldbackTest is GuardedFixture {
         assertEq(_release(id), 0);
     }
 
-    /// What is held back stays reserved; a reversal after the end frees it for the owner.
+    /// A held-back amount stays reserved; a reversal after the end frees it for the owner.
     function test_aLateReversalGoesToTheOwner() public {
         vm.warp(_t2(terms));
         _state(terms, 1000, 0);

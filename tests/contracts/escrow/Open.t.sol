@@ -77,7 +77,8 @@ contract OpenTest is Fixture {
         _open(terms);
     }
 
-    /// EIP-7702: accounts that have delegated to code, which here accepts nobody, are still keys.
+    /// EIP-7702: accounts that have delegated to code, which here accepts no signer, are still
+    /// keys.
     function test_delegatedAccountsMayBeParties() public {
         address code = address(new Wallet(stranger));
         _delegate(owner, code);

@@ -16,8 +16,8 @@ import {IIdentityRegistry} from "contracts/interfaces/IAgentRegistries.sol";
 import {TestStablecoin} from "contracts/local/TestStablecoin.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
-/// Opened by what the owner has signed alone: it sends nothing, has approved nothing, and owns no
-/// ether. What others do with its signatures before us must not stop it.
+/// Opened by the owner's signatures alone: the owner sends nothing, has approved nothing, and owns
+/// no ether. An earlier use of its signatures by a stranger must not stop the opening.
 contract OpenBySignatureTest is Fixture {
     string private constant PERMIT_TYPE =
         "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)";
@@ -54,7 +54,7 @@ contract OpenBySignatureTest is Fixture {
         assertEq(dollar.nonces(owner.addr), 1);
     }
 
-    /// Whoever sees it first may use it; it has done its work then.
+    /// A stranger that sees the permit first may use it; the allowance is given then.
     function test_aPermitThatWasUsedBefore() public {
         OutcomeEscrow.Permit memory permit = _permit(BUDGET, UNTIL);
         vm.prank(stranger);
@@ -127,7 +127,7 @@ contract OpenBySignatureTest is Fixture {
         assertEq(dollar.allowance(owner.addr, address(escrow)), 0);
     }
 
-    /// Nobody but the escrow can use it, so nobody can use it before.
+    /// Only the escrow can use the authorization, so a stranger cannot use it before.
     function test_anAuthorizationCannotBeUsedBefore() public {
         OutcomeEscrow.Authorization memory a = _authorization(BUDGET, 0, UNTIL, id);
         vm.prank(stranger);
@@ -146,7 +146,8 @@ contract OpenBySignatureTest is Fixture {
         _assertOpen();
     }
 
-    /// An owner that has thought better of it can; what it allows otherwise still counts.
+    /// An owner that has changed its mind can cancel; an allowance that it gives otherwise still
+    /// counts.
     function test_aCancelledAuthorization() public {
         OutcomeEscrow.Authorization memory a = _authorization(BUDGET, 0, UNTIL, id);
         bytes32 digest =
@@ -296,7 +297,7 @@ contract OpenBySignatureTest is Fixture {
     }
 }
 
-/// Tokens without permits or authorisations, and such that call back.
+/// Tokens without permits or authorizations, and such that call back.
 contract OpenBySignatureWithHostileTokenTest is HostileFixture {
     OutcomeEscrow.Permit private permit;
     OutcomeEscrow.Authorization private authorization;

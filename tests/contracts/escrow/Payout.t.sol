@@ -8,7 +8,7 @@ import {Vault} from "contracts/escrow/Vault.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
-/// Money on its way out, with tokens and payees at their worst.
+/// Payments on their way out, with hostile tokens and payees.
 contract PayoutTest is HostileFixture {
     Terms private terms;
     bytes32 private id;
@@ -36,7 +36,7 @@ contract PayoutTest is HostileFixture {
         _expectPaid(NET);
     }
 
-    /// It says yes and moves nothing: the payee's loss, and nobody else's.
+    /// It says yes and moves nothing: the payee's loss, and no other party's.
     function test_aLieCostsOnlyThePayee() public {
         hostile.setMode(HostileToken.Mode.Lies);
         _expectPaid(0);
@@ -65,8 +65,8 @@ contract PayoutTest is HostileFixture {
         assertLt(before - gasleft(), 1_000_000, "no more than its share");
     }
 
-    /// It holds less than it should and would say that it has sent all: the same credit, while who
-    /// can still be paid is.
+    /// It holds less than it should and would say that it has sent all: the same credit, while
+    /// payees that can still be paid are paid.
     function test_credited_theTokenHasTakenItAway() public {
         terms.salt = "second";
         Entry memory second = _settlement(_open(terms), PRICE, 0);
@@ -94,8 +94,8 @@ contract PayoutTest is HostileFixture {
         assertEq(escrow.creditOf(address(token), payee), 0);
     }
 
-    /// A credit is what was not sent. A token that moved the money and then answers with nonsense
-    /// would be paid twice, so the balance is checked, and all of it is undone.
+    /// A credit is an amount that was not sent. A token that moved the money and then answers with
+    /// nonsense would be paid twice, so the balance is checked, and all of it is undone.
     function test_revertIf_theTokenPaysAndDeniesIt() public {
         hostile.setMode(HostileToken.Mode.ReturnsTwo);
         _expectTookTooMuch(BUDGET, BUDGET - NET);
@@ -132,7 +132,7 @@ contract PayoutTest is HostileFixture {
         assertEq(escrow.creditOf(address(token), feeRecipient), 5 * FEE);
     }
 
-    /// Nobody can turn a payout into a credit by bringing little gas: it is paid, or all of it
+    /// A caller cannot turn a payout into a credit by bringing little gas: it is paid, or all of it
     /// reverts.
     function testFuzz_littleGasCreditsNobody(uint256 gasLimit) public {
         gasLimit = bound(gasLimit, 50_000, 700_000);

@@ -174,7 +174,7 @@ contract RateCapTest is GuardedFixture {
         }
     }
 
-    // ------------------------------------------------------------ nobody can starve it
+    // ------------------------------------------------------------ no caller can starve it
 
     /// A release that pays nothing leaves no trace, however often it is called.
     function test_emptyReleasesDoNotResetTheClock() public {
@@ -189,8 +189,8 @@ contract RateCapTest is GuardedFixture {
         assertEq(_release(id), 1);
     }
 
-    /// What rounding loses to a release that pays is less than one unit, and the release has paid
-    /// at least one: who calls at the worst moments cannot even halve the rate.
+    /// A release that pays loses less than one unit to rounding, and has paid at least one: a
+    /// caller at the worst moments cannot even halve the rate.
     /// forge-config: default.fuzz.runs = 64
     function testFuzz_theWorstMomentsDoNotHalveTheRate(uint256 cap, uint256 period) public {
         terms.rateCap = bound(cap, 2, 1e6);
@@ -303,7 +303,7 @@ contract RateCapTest is GuardedFixture {
         assertEq(_release(id), CAP / 2);
     }
 
-    /// What was held back comes into the bucket only then.
+    /// A held-back amount comes into the bucket only then.
     function test_besideAHoldbackOfMoreThanTheBucketHolds() public {
         (terms.holdbackBps, terms.holdbackPeriod) = (10_000, 3 days);
         _openAs("all");
@@ -336,9 +336,9 @@ contract RateCapTest is GuardedFixture {
         assertEq(escrow.owed(id), 0);
     }
 
-    /// Whoever releases now, when the holdback ends, at least once in every period, and when
-    /// releasableAt says, has all that is owed now by then, but for a unit for each release that paid
-    /// on the way.
+    /// A caller that releases now, when the holdback ends, at least once in every period, and when
+    /// releasableAt says, has all that is owed now by then, but for a unit for each release that
+    /// paid on the way.
     function testFuzz_releasableAtIsKeptBesideAHoldback(
         uint256[3] memory more,
         uint256[3] memory waits,
@@ -387,7 +387,7 @@ contract RateCapTest is GuardedFixture {
         assertEq(_release(id), 100);
     }
 
-    /// What the cap delays is reserved, for as long as it takes.
+    /// An amount that the cap delays is reserved, for as long as it takes.
     function test_whatIsDelayedIsReserved() public {
         vm.warp(_t2(terms));
         _state(terms, CAP, 0);

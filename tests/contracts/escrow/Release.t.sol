@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {Release} from "contracts/escrow/Release.sol";
 import {Test} from "forge-std/Test.sol";
 
-/// The arithmetic of a payout against what it is meant to be, for every amount and time there is.
+/// The arithmetic of a payout against its specification, for every amount and time there is.
 contract ReleaseTest is Test {
     function testFuzz_feesOfPartsAreTheFeeOfTheWhole(uint80[5] memory steps, uint16 feeBps)
         public
@@ -52,7 +52,7 @@ contract ReleaseTest is Test {
         assertEq(Release.levelAfter(1, 10, 3, 10), 0);
     }
 
-    /// Whoever looks twice sees no less in the bucket than who looks once.
+    /// A caller that looks twice sees no less in the bucket than one that looks once.
     function testFuzz_lookingLeaksNothing(
         uint80 level,
         uint32 first,

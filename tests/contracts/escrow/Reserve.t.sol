@@ -5,8 +5,8 @@ import {GuardedFixture} from "../support/GuardedFixture.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
-/// After T3 the owner gets back what can no longer become payable, at every stage: not a unit of
-/// what still can, and in the end all of the rest. What a guarded contract's status says by then.
+/// After T3 the owner gets back what can no longer become payable, at every stage: no unit that
+/// still can, and in the end all of the rest. Also the status of a guarded contract by then.
 contract ReserveTest is GuardedFixture {
     Terms private terms;
     bytes32 private id;
@@ -66,7 +66,8 @@ contract ReserveTest is GuardedFixture {
         assertEq(_heldFor(), 0);
     }
 
-    /// What was paid before it was reversed is not paid back, and nothing more is kept for it.
+    /// An amount that was paid before it was reversed is not paid back, and nothing more is kept
+    /// for it.
     function test_whatWasPaidTooMuchKeepsNothing() public {
         _stateFinal(terms, 5 * PRICE, 0);
         _release(id);

@@ -5,8 +5,8 @@ import {GuardedFixture} from "../support/GuardedFixture.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
-/// A verifier that has signed something false is retired, for that contract and for good; and what
-/// any function says of a contract that does not exist.
+/// A verifier that has signed something false is retired, for that contract and for good. Also the
+/// answers of every function about a contract that does not exist.
 contract RetireTest is GuardedFixture {
     Terms private terms;
     bytes32 private id;
@@ -19,7 +19,7 @@ contract RetireTest is GuardedFixture {
 
     // ------------------------------------------------------------ disproved
 
-    /// The real thing: a stranger, the log, and Evidence.
+    /// With the real parts: a stranger, the log, and Evidence.
     function test_aDisprovedStatementIsVoid() public {
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, 5 * PRICE, 0)));
         _settle(batch);

@@ -50,7 +50,7 @@ contract SettleTest is Fixture {
         assertEq(token.balanceOf(payee), 8 * PRICE * 975 / 1000);
     }
 
-    /// What was paid stays paid: the next outcomes make up for a reversal.
+    /// A payment stays paid: the next outcomes make up for a reversal.
     function test_aReversalOfWhatWasPaidIsNetted() public {
         _settleTotals(terms, 5 * PRICE, 0);
         Batch memory reversal = _settleTotals(terms, 5 * PRICE, 2 * PRICE);

@@ -70,7 +70,7 @@ contract WithdrawTest is HostileFixture {
         assertEq(token.balanceOf(stranger), FEE);
     }
 
-    /// Of a token that has shrunk the escrow's balance nothing is tried that is not there: its
+    /// If a token has shrunk the escrow's balance, no transfer of more than is there is tried: its
     /// "sent" would be a lie.
     function test_revertIf_theTokenHasTakenItAway() public {
         deal(address(token), address(escrow), FEE - 1);

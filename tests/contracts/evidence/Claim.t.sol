@@ -8,7 +8,7 @@ import {Exhibits} from "contracts/evidence/Exhibits.sol";
 import {Entry, MerkleLog} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
-/// Claims by proof, and what refutes them.
+/// Claims by proof, and their refutation.
 contract ClaimTest is EvidenceFixture {
     uint256 private touch;
     uint256 private transition;
@@ -286,11 +286,11 @@ contract ClaimTest is EvidenceFixture {
         return abi.encodeWithSelector(Evidence.NotTaken.selector, position);
     }
 
-    /// The lead came back, and bob's contract, which counts it once, had not counted it yet: by four
-    /// entries nobody can show that his touch won, but the log gave it to him, and he is paid.
+    /// The lead came back, and bob's contract, which counts it once, had not counted it yet: four
+    /// entries cannot show that his touch won, but the log gave it to him, and he is paid.
     function test_refute_taken_byTheRivalsFinalStatement() public {
         _openBoth(_terms());
-        _transition(50); // nobody had touched it
+        _transition(50); // no operator had touched it
         touch = _touch(ann, 100);
         uint256 his = _touch(bob, 150);
         transition = _transition(200);
@@ -404,7 +404,7 @@ contract ClaimTest is EvidenceFixture {
         }
     }
 
-    /// Nobody can write one when the claim is filed, nor open the contract then.
+    /// The publisher cannot write one when the claim is filed, nor can the contract be opened then.
     function test_refute_taken_onlyDirectlyAboveTheTransition() public {
         _openBoth(_terms());
         touch = _touch(ann, 100);

@@ -7,8 +7,8 @@ import {Evidence} from "contracts/evidence/Evidence.sol";
 import {Exhibit} from "contracts/evidence/EvidenceTypes.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
-/// A verifier and a publisher write a lie together and settle it in the real escrow; a stranger who
-/// has nothing but the log shows it.
+/// A verifier and a publisher write a lie together and settle it in the real escrow; a stranger
+/// that has only the log shows it.
 contract EndToEndTest is Lies {
     /// A retired verifier's statement is not taken.
     function _assertUnheard() private {
@@ -47,7 +47,7 @@ contract EndToEndTest is Lies {
         }
     }
 
-    /// What was paid at once stays paid: the proof costs the verifier the contract, and no more.
+    /// A payment made at once stays paid: the proof costs the verifier the contract, and no more.
     function test_endToEnd_aPaidLieStaysPaidAndItsVerifierRetires() public {
         for (uint256 number = 0; number < KINDS; ++number) {
             uint256 snapshot = vm.snapshotState();

@@ -228,7 +228,7 @@ contract HistoriesTest is Test {
         }
     }
 
-    /// Whether it was judged, and not turned away for how it was brought.
+    /// Returns whether the case was judged, and not refused for its form.
     function _isJudgement(bytes4 selector) private pure returns (bool) {
         return selector == Evidence.NoContradiction.selector
             || selector == Evidence.TouchDoesNotCount.selector

@@ -6,9 +6,9 @@ import {Exhibit, Opening} from "contracts/evidence/EvidenceTypes.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
-/// Logs that are written by the rules, whatever happens in them, and strangers who show whatever
-/// they like: nothing is disproved. The rules of attribution are written down here once more, plainly
-/// and over the whole history.
+/// Logs that are written by the rules, whatever happens in them, and strangers that show whatever
+/// they like: nothing is disproved. The rules of attribution are written down here once more,
+/// plainly and over the whole history.
 /// forge-config: default.fuzz.runs = 32
 /// forge-config: deep.fuzz.runs = 300
 contract HonestTest is EvidenceFixture {
@@ -98,7 +98,8 @@ contract HonestTest is EvidenceFixture {
         told[id].push(outcome);
     }
 
-    /// Protocol, section 4: whose outcome it is, of all contracts that may count the lead.
+    /// Returns the contract that the outcome belongs to, of all contracts that may count the lead
+    /// (protocol, section 4).
     function _winner(bytes32 lead, uint256 timeMs)
         private
         view
@@ -229,7 +230,8 @@ contract HonestTest is EvidenceFixture {
         }
     }
 
-    /// When all that the other contract was given is final.
+    /// Tries `taken` when all that the other contract was given is final. Returns how many were
+    /// dropped.
     function _tryGifts(uint64 size, bytes32 key, Exhibit[] memory log, uint256 outcome)
         private
         returns (uint256 dropped)
@@ -247,7 +249,7 @@ contract HonestTest is EvidenceFixture {
         }
     }
 
-    /// What this outcome would have paid.
+    /// Files a claim of what this outcome would have paid.
     function _claim(uint64 size, Exhibit[] memory log, uint256 position)
         private
         returns (bytes32 key)

@@ -8,8 +8,8 @@ import {Exhibits} from "contracts/evidence/Exhibits.sol";
 import {Entry, MerkleLog} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
-/// Kinds duplicate, transition and touch: an outcome against the entries it names, and what may be
-/// shown at all.
+/// Kinds duplicate, transition and touch: an outcome against the entries it names, and the form of
+/// the exhibits.
 contract OutcomeTest is EvidenceFixture {
     uint256 private touch;
     uint256 private transition;
@@ -382,7 +382,8 @@ contract OutcomeTest is EvidenceFixture {
         }
     }
 
-    /// Whoever writes an outcome later than the log gives it chooses by what came in between.
+    /// A publisher that writes an outcome later than the log gives it chooses by what came in
+    /// between.
     function test_transition_directlyBelowItsOutcome() public {
         _begin(_terms());
         _touch(bob, 250);
@@ -430,7 +431,7 @@ contract OutcomeTest is EvidenceFixture {
         _proves("clock", _show(lie, touch));
     }
 
-    /// Whose entry it is makes no difference: the verifier has signed above it.
+    /// The author of the entry makes no difference: the verifier has signed above it.
     function test_clock_openingsAndStatementsToo() public {
         for (uint256 i = 0; i < 2; ++i) {
             uint256 snapshot = vm.snapshotState();
@@ -452,7 +453,8 @@ contract OutcomeTest is EvidenceFixture {
 
     // ------------------------------------------------------------ who is accused
 
-    /// Position 0 is the log's genesis, and no statement: who signed nothing vouches for nothing.
+    /// Position 0 is the log's genesis, and no statement: a verifier that signed nothing vouches
+    /// for nothing.
     function test_whoSignedNothingIsNotAccusedOfTheFirstEntry() public {
         _begin(_terms());
         (entries[0].kind, entries[0].actor) = ("outcome", MINE);

@@ -396,7 +396,7 @@ contract RivalTest is EvidenceFixture {
         }
     }
 
-    /// What stands below the rival's opening in the log is older than its opening.
+    /// An entry below the rival's opening in the log is older than its opening.
     function test_rival_first_theOneBeforeStandsBelowItsOpening() public {
         for (uint256 i = 0; i < 3; ++i) {
             uint256 snapshot = vm.snapshotState();
@@ -450,8 +450,8 @@ contract RivalTest is EvidenceFixture {
         }
     }
 
-    /// What needs five entries stays undecided: a rival that counts a lead once, opened long ago,
-    /// whose touch follows on another.
+    /// A case that needs five entries stays undecided: a rival that counts a lead once, opened long
+    /// ago, whose touch follows on another.
     function test_rival_first_undecidedWhereFiveEntriesWereNeeded() public {
         Terms memory rival = _onceOnly(FIRST);
         rival.attributionWindow = 1 days;
@@ -469,8 +469,8 @@ contract RivalTest is EvidenceFixture {
         _refuses(reason, "rival", _show(outcome, his, OPENED, old));
     }
 
-    /// What a touch says of the one before it is the publisher's word. Where it names nothing below
-    /// itself, or no touch of the rival's on that lead, it hides no theft.
+    /// A touch's word on the one before it is the publisher's. If it names nothing below itself, or
+    /// no touch of the rival's on that lead, it hides no theft.
     function test_rival_first_aFalseTouchValueShieldsNobody() public {
         for (uint256 i = 0; i < 5; ++i) {
             uint256 snapshot = vm.snapshotState();
@@ -492,7 +492,7 @@ contract RivalTest is EvidenceFixture {
         }
     }
 
-    /// By last touch it matters to nobody what the touch follows on.
+    /// By last touch it makes no difference what the touch follows on.
     function test_rival_lastTouch_whateverItFollowsOn() public {
         Terms memory terms = _repeatable(LAST);
         terms.attributionWindow = 1 days;

@@ -7,7 +7,7 @@ import {Exhibits} from "contracts/evidence/Exhibits.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
-/// Kinds sum and reversal: running totals, and what they are made of.
+/// Kinds sum and reversal: running totals, and their parts.
 contract TotalsTest is EvidenceFixture {
     uint256 private touch;
     uint256[3] private paid; //  outcomes
@@ -435,7 +435,7 @@ contract TotalsTest is EvidenceFixture {
         _proves("reversal", _show(lie, paid[1]));
     }
 
-    /// Whether a later one was taken back before is for the reversals since to say.
+    /// The reversals since show whether a later outcome was taken back before.
     function test_reversal_ofTheLatestOutcomeThatStands() public {
         _history();
         uint256 snapshot = vm.snapshotState();
@@ -477,7 +477,7 @@ contract TotalsTest is EvidenceFixture {
         _proves("reversal", _show(lie, paid[1], taken[1], taken[0]));
     }
 
-    /// What was paid only after the event could not be taken back by it.
+    /// An outcome that was paid only after the event could not be taken back by it.
     function test_reversal_ofTheLatestOutcomeBelowTheEvent() public {
         _history();
         uint256 early = taken[0] - 1;

@@ -8,16 +8,16 @@ import {Exhibit} from "contracts/evidence/EvidenceTypes.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
-/// What no log entry can show, and what happens instead. Every case of docs/security/undecidable.md
-/// has its test here: first that a stranger with the whole log can do nothing, then what bounds the
-/// damage.
+/// Cases that no log entry can show, and what happens instead. Every case of
+/// docs/security/undecidable.md has its test here: first that a stranger with the whole log can do
+/// nothing, then what bounds the damage.
 contract UndecidableTest is Lies {
     address private arbiter = makeAddr("arbiter");
     uint256 private stated; // position of my contract's last statement
 
     // ------------------------------------------------------------ the deal, and who says what
 
-    /// With a challenge, and an arbiter who knows what the log does not.
+    /// With a challenge, and an arbiter that knows what the log does not.
     function _judged() private view returns (Terms memory terms) {
         terms = _terms();
         terms.arbiter = arbiter;
@@ -202,7 +202,8 @@ contract UndecidableTest is Lies {
         _assertRuled(owner.addr, PRICE);
     }
 
-    /// After the end publisher and operator need no verifier: they claim what they have invented.
+    /// After the end publisher and operator need no verifier: they claim outcomes that they
+    /// invented.
     function test_undecidable_aClaimOfInventedEntries() public {
         Terms memory terms = _judged();
         terms.claimPeriod = 5 days;
@@ -258,8 +259,8 @@ contract UndecidableTest is Lies {
         }
     }
 
-    /// Terms under a policy that is not in force compete for nothing. Where somebody else got the
-    /// transition, that shows; where nobody did, no entry shows that no later one brings it back.
+    /// Terms under a policy that is not in force compete for nothing. If another contract got the
+    /// transition, that shows; if none did, no entry shows that no later one brings it back.
     function test_undecidable_aClaimUnderAPolicyThatIsNotInForce() public {
         Terms memory terms = _judged();
         (terms.claimPeriod, terms.policy) = (5 days, "an older policy");
@@ -282,8 +283,9 @@ contract UndecidableTest is Lies {
         assertEq(escrow.paidOf(mine), 0);
     }
 
-    /// The log hears of a contract when its opening is final; what happened meanwhile it gives to
-    /// nobody. If that refuted claims, whoever writes the log could keep openings back.
+    /// The log hears of a contract when its opening is final; transitions that happen meanwhile it
+    /// gives to no contract. If that refuted claims, the writer of the log could keep openings
+    /// back.
     function test_undecidable_aClaimFromBeforeTheLogKnewTheContract() public {
         Terms memory terms = _judged();
         terms.claimPeriod = 5 days;
@@ -305,7 +307,8 @@ contract UndecidableTest is Lies {
 
     // ------------------------------------------------------------ what is missing
 
-    /// The publisher anchors entries and shows them to nobody. Of a lie all see the statement alone.
+    /// The publisher anchors entries and shows them to no reader. Of a lie all see the statement
+    /// alone.
     function test_undecidable_entriesThatNobodySees() public {
         _begin(_judged());
         _lie(0);
@@ -363,7 +366,7 @@ contract UndecidableTest is Lies {
         _assertRuled(owner.addr, 0);
         vm.revertToState(snapshot);
 
-        // Nobody disputed. What is held back can still be taken back by a later statement.
+        // No party disputed. A held-back amount can still be taken back by a later statement.
         vm.warp(START + 1 days + 1);
         escrow.release(mine);
         assertEq(escrow.paidOf(mine), 0);
@@ -405,8 +408,8 @@ contract UndecidableTest is Lies {
         assertTrue(escrow.claimOf(mine, key).dropped);
     }
 
-    /// A rival that counts a lead once is shown by what the transition commits to. Who keeps that
-    /// to himself keeps the proof; a rival that counts it again needs none.
+    /// A rival that counts a lead once is shown by what the transition commits to. A publisher that
+    /// keeps that to itself keeps the proof; a rival that counts it again needs none.
     function test_undecidable_anOpeningThatIsKeptBack() public {
         _begin(_judged());
         (, uint256[] memory shown) = _lie(4);
@@ -445,7 +448,7 @@ contract UndecidableTest is Lies {
     }
 
     /// It happened an hour after the deadline, and is said to have happened at it. Beyond the
-    /// lateness that the policy allows, a replay refuses it; within, nobody can tell.
+    /// lateness that the policy allows, a replay refuses it; within, no replay can tell.
     function test_undecidable_aTimeWithinTheLateness() public {
         _begin(_judged());
         uint256 touch = _touch(operator.addr, 13 days);

@@ -7,8 +7,8 @@ import {Exhibit, Opening} from "contracts/evidence/EvidenceTypes.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
-/// Anyone can open a log of its own, begin it with what it likes, and sign terms with itself that
-/// name somebody else's verifier.
+/// A stranger can open a log of its own, begin it with what it likes, and sign terms with itself
+/// that name a verifier that is not its own.
 contract UnsignedTest is Fixture {
     function test_aVerifierThatSignedNothingIsNotDisproved() public {
         Evidence evidence = Evidence(escrow.evidence());

@@ -9,7 +9,7 @@ import {Evidence} from "contracts/evidence/Evidence.sol";
 import {Exhibit} from "contracts/evidence/EvidenceTypes.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
-/// What it costs to show the log, in a log of 2^30 entries: every inclusion proof has 30 hashes. The
+/// The cost of showing the log, in a log of 2^30 entries: every inclusion proof has 30 hashes. The
 /// dearest disproof has four entries.
 /// forge-config: default.isolate = true
 /// forge-config: deep.isolate = true

@@ -5,7 +5,7 @@ import {GasFixture} from "./GasFixture.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
-/// What a contract costs that does not pay at once: challenge, dispute, holdback and rate cap.
+/// The cost of a contract that does not pay at once: challenge, dispute, holdback and rate cap.
 /// forge-config: default.isolate = true
 /// forge-config: deep.isolate = true
 contract GuardedGasTest is GasFixture {

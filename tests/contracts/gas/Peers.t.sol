@@ -7,7 +7,7 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 import {TestStablecoin} from "contracts/local/TestStablecoin.sol";
 
-/// What a payment costs elsewhere, with the token and the compiler of our own measurements. An
+/// The cost of a payment elsewhere, with the token and the compiler of our own measurements. An
 /// account is known once it has the token.
 /// forge-config: default.isolate = true
 /// forge-config: deep.isolate = true
@@ -81,7 +81,7 @@ contract PeersGasTest is Meter {
         }
     }
 
-    /// A million payees: proofs of 20 hashes. Who has claimed before is known.
+    /// A million payees: proofs of 20 hashes. A payee that has claimed before is known.
     function test_gas_distributor() public {
         Distributor distributor = new Distributor(token);
         token.mint(address(distributor), 1e18);

@@ -9,7 +9,7 @@ import {IReputationRegistry} from "contracts/interfaces/IAgentRegistries.sol";
 import {IdentityRegistry, ReputationRegistry} from "contracts/local/AgentRegistries.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
-/// What a contract has paid becomes the agent's feedback: once, by a party, after its end, and not
+/// A contract's payments become the agent's feedback: once, by a party, after its end, and not
 /// while anything is owed.
 contract FeedbackTest is GuardedFixture {
     IdentityRegistry private identities;
@@ -85,7 +85,7 @@ contract FeedbackTest is GuardedFixture {
         }
     }
 
-    /// Nothing paid is something to tell too.
+    /// A contract that paid nothing is reported too.
     function test_nothingWasPaid() public {
         vm.warp(_t4(terms) + 1);
         _expectNotEnded("refundable");
@@ -160,7 +160,7 @@ contract FeedbackTest is GuardedFixture {
         _give(operator.addr, "activation");
     }
 
-    /// A reversal may still be disputed, and then ruled up to what nobody has taken back.
+    /// A reversal may still be disputed, and then ruled up to what no reversal has taken back.
     function test_norWhileARulingCanMakeMorePayable() public {
         (terms.claimPeriod, terms.holdbackPeriod, terms.salt) = (0, 30 days, "ruled");
         id = _open(terms);
@@ -296,7 +296,8 @@ contract FeedbackTest is GuardedFixture {
         _give(owner.addr, "activation", "?");
     }
 
-    /// An agent that has made the feedback contract its operator shuts itself out, and no one else.
+    /// An agent that has made the feedback contract its operator shuts itself out, and no other
+    /// agent.
     function test_revertIf_theRegistryRefuses() public {
         _close(id, 0);
         vm.prank(payee);

@@ -172,7 +172,7 @@ contract JobEvaluatorTest is JobFixture {
         return new JobEvaluators(eventLog_);
     }
 
-    /// Nobody can be paid or robbed by naming the code behind the evaluators.
+    /// No account can be paid or robbed by naming the code behind the evaluators.
     function test_theImplementationIsNoEvaluator() public {
         JobEvaluator implementation = evaluators.implementation();
         uint256 jobId = _submitted(address(implementation), address(0));
@@ -552,8 +552,8 @@ contract JobEvaluatorTest is JobFixture {
         return _publish();
     }
 
-    /// What was signed for an escrow, where it could still be challenged, completes no job; nor does
-    /// what was signed for another version or another chain.
+    /// A signature for an escrow, where the statement could still be challenged, completes no job;
+    /// nor does one for another version or another chain.
     function test_theSignatureIsOfThisDomain() public {
         uint256 jobId = _submitted();
         Evidence memory evidence = _evidence();

@@ -55,7 +55,7 @@ struct Lie {
     Opening opening;
 }
 
-/// What the log says of a contract, and what was seen of it on chain.
+/// A contract as the log has it, and as it was seen on chain.
 struct Book {
     bytes32 id;
     Terms terms;
@@ -91,8 +91,8 @@ struct Book {
 
 using Model for Book global;
 
-/// What should be payable, final, held back and reserved, read off the list of what happened each
-/// time anew. The escrow keeps running totals instead; the two must agree.
+/// The amounts that should be payable, final, held back and reserved, computed each time anew from
+/// the list of what happened. The escrow keeps running totals instead; the two must agree.
 library Model {
     uint256 private constant BPS = 10_000;
 
@@ -151,8 +151,8 @@ library Model {
         return statement.ownerDisputed || statement.operatorDisputed;
     }
 
-    /// What rulings have added to or taken off the statement at place i - 1: what the last one did,
-    /// also to what came later.
+    /// Returns the amount that rulings have added to or taken off the statement at place i - 1: the
+    /// last ruling's, which also changes later statements.
     function adjustment(Book storage book, uint256 i) internal view returns (int256) {
         for (; i != 0; --i) {
             Statement storage ruled = book.statements[i - 1];
@@ -162,7 +162,7 @@ library Model {
         return 0;
     }
 
-    /// What the statement at place i - 1 makes payable.
+    /// Returns the amount that the statement at place i - 1 makes payable.
     function netOf(Book storage book, uint256 i) internal view returns (uint256) {
         if (i == 0) return 0;
         Statement storage statement = book.statements[i - 1];
@@ -170,15 +170,15 @@ library Model {
         return sum < 0 ? 0 : _min(uint256(sum), book.terms.budget);
     }
 
-    /// The same before reversals.
+    /// Returns the same before reversals.
     function grossOf(Book storage book, uint256 i) internal view returns (uint256) {
         if (i == 0) return 0;
         int256 sum = int256(book.statements[i - 1].earned) + adjustment(book, i);
         return sum < 0 ? 0 : uint256(sum);
     }
 
-    /// What was ever earned by the statement at place i - 1: whatever came on top, whatever rulings
-    /// took off since.
+    /// Returns the cumulative gross up to the statement at place i - 1: every increase, whatever
+    /// rulings took off since.
     function cumulativeGross(Book storage book, uint256 i) internal view returns (uint256 sum) {
         uint256 last = 0;
         for (uint256 j = 1; j <= i; ++j) {
@@ -203,7 +203,7 @@ library Model {
         return i == 0 ? lastFinal(book) : book.statements[i - 1].position;
     }
 
-    /// Whether the escrow must take this statement now, or must not.
+    /// Returns whether the escrow must take this statement now; if false, it must refuse it.
     function admits(Book storage book, uint256 position, uint256 earned, uint256 reversed)
         internal
         view
@@ -233,7 +233,7 @@ library Model {
         return book.paidNet + book.paidFees;
     }
 
-    /// What of the budget has not been given back.
+    /// Returns the part of the budget that has not been given back.
     function budget(Book storage book) internal view returns (uint256) {
         return book.terms.budget - book.refunded;
     }
@@ -254,7 +254,8 @@ library Model {
         return sum > paid(book) ? sum : paid(book);
     }
 
-    /// The holdback share of what was earned too recently, as long as it was not taken back.
+    /// Returns the holdback share of what was earned too recently, as long as it was not taken
+    /// back.
     function held(Book storage book) internal view returns (uint256) {
         Terms storage terms = book.terms;
         if (book.closed || terms.holdbackBps == 0) return 0;
@@ -264,13 +265,13 @@ library Model {
         return _min(net(book), all - old) * terms.holdbackBps / BPS;
     }
 
-    /// The most that may have been paid by now, whatever the rate cap says.
+    /// Returns the most that may have been paid by now, whatever the rate cap says.
     function entitled(Book storage book) internal view returns (uint256) {
         uint256 all = payable_(book) - held(book);
         return all > paid(book) ? all : paid(book);
     }
 
-    /// What was paid within the last rate period.
+    /// Returns the amount that was paid within the last rate period.
     function paidLately(Book storage book) internal view returns (uint256 sum) {
         for (uint256 i = book.payments.length; i != 0; --i) {
             Payment storage payment = book.payments[i - 1];
@@ -279,7 +280,7 @@ library Model {
         }
     }
 
-    /// The most that can still have been paid in the end.
+    /// Returns the most that can still have been paid in the end.
     function reserved(Book storage book) internal view returns (uint256 most) {
         most = net(book);
         uint256 i = pending(book);

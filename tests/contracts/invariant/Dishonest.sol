@@ -8,7 +8,7 @@ import {Claim, Exhibit, Opening} from "contracts/evidence/EvidenceTypes.sol";
 import {IEvidenceTarget} from "contracts/interfaces/IEvidenceTarget.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 
-/// Verifiers and publishers who lie together, forgers, slanderers and trespassers.
+/// Verifiers and publishers that lie together, forgers, false accusers and trespassers.
 abstract contract Dishonest is Disputes {
     // ------------------------------------------------------------ lies that the chain can't see
 
@@ -83,7 +83,7 @@ abstract contract Dishonest is Disputes {
         return seed;
     }
 
-    /// An outcome taken back because of something that happened to somebody else.
+    /// An outcome taken back because of an event of another lead.
     function _lieAboutReversal(Book storage book, uint256 seed) private {
         (bool found, uint256 i) = _settledVisit(book, seed >> 16);
         if (!found) return;
@@ -128,7 +128,7 @@ abstract contract Dishonest is Disputes {
         return book.earned + amount <= book.terms.budget + book.reversed;
     }
 
-    /// What shows the lie; zero: it contradicts itself.
+    /// Notes a lie with the entry that shows it; zero: it contradicts itself.
     function _note(Book storage book, bytes32 kind, uint256 position, uint256 other)
         private
         returns (Lie storage lie_)
@@ -297,8 +297,8 @@ abstract contract Dishonest is Disputes {
         return book.lies.length == 0 && book.statements.length != 0;
     }
 
-    /// Strangers in the place of Evidence, of parties and of the arbiter; operators with what
-    /// others have brought about.
+    /// Strangers in the place of Evidence, of parties and of the arbiter; operators that claim by
+    /// the touches and transitions of others.
     function trespass(uint256 seed) public watched {
         seed = _part(seed, 205);
         if (_books.length == 0) return;

@@ -6,8 +6,8 @@ import {Honest} from "./Honest.sol";
 import {Exhibit, Opening} from "contracts/evidence/EvidenceTypes.sol";
 import {IEvidenceTarget} from "contracts/interfaces/IEvidenceTarget.sol";
 
-/// Where owner and operator do not agree: disputes and rulings, disproofs, claims and what becomes
-/// of them, and where they do, the end by consent.
+/// Disagreements of owner and operator (disputes and rulings, disproofs, claims and their results),
+/// and their agreement: the end by consent.
 abstract contract Disputes is Honest {
     mapping(bytes32 id => mapping(bytes32 key => uint256)) internal _claimedTouch;
 
@@ -84,7 +84,7 @@ abstract contract Disputes is Honest {
 
     // ------------------------------------------------------------ claims
 
-    /// An operator claims what the verifier passed over; or what it did not, or by the wrong touch.
+    /// An operator claims outcomes that the verifier passed over; or others, or by the wrong touch.
     function claim(uint256 seed) public watched {
         seed = _part(seed, 108);
         uint256 i = _books.length == 0 ? 0 : _pick(seed, _isClaimable);

@@ -343,7 +343,7 @@ contract EscrowInvariants is Test {
         invariant_L1_everythingComesOut();
     }
 
-    /// Tokens that keep the balances they report, in the worst of moods.
+    /// Tokens that keep the balances they report, in their worst modes.
     function _keepBalances() private {
         HostileToken[2] memory tokens = [odd, HostileToken(sour)];
         for (uint256 i = 0; i < 2; ++i) {
@@ -359,7 +359,7 @@ contract EscrowInvariants is Test {
         return token.balanceOf(address(escrow));
     }
 
-    /// What is left in the contracts, by the books.
+    /// Returns the amount that is left in the contracts, by the books.
     function _heldIn(HostileToken token) private view returns (uint256 held) {
         for (uint256 i = 0; i < handler.books(); ++i) {
             Book memory book = handler.bookAt(i);

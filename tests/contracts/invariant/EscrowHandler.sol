@@ -7,7 +7,7 @@ import {Dishonest} from "./Dishonest.sol";
 import {OddToken, Receiver, SourToken} from "./Tokens.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 
-/// Everybody who can touch the escrow, acting at random; two tokens that turn bad and good again;
+/// Every role that can touch the escrow, acting at random; two tokens that turn bad and good again;
 /// and the clock.
 contract EscrowHandler is Dishonest {
     bool private _isUnmetered;
@@ -16,7 +16,7 @@ contract EscrowHandler is Dishonest {
         setUp();
     }
 
-    /// Where gas is not counted, a token that burns it all never comes back.
+    /// In runs that do not count gas, a token that burns it all never comes back.
     function setUnmetered() external {
         _isUnmetered = true;
     }
@@ -146,7 +146,7 @@ contract EscrowHandler is Dishonest {
         ++counts["donated"];
     }
 
-    /// The sour token halves or doubles what the escrow, or somebody else, has.
+    /// The sour token halves or doubles the balance of the escrow, or of another account.
     function rebase(uint256 seed) public watched {
         seed = _part(seed, 306);
         if (seed % 4 != 0) return;
@@ -223,8 +223,9 @@ contract EscrowHandler is Dishonest {
         return _books[i];
     }
 
-    /// What the contract may have paid, by a simple count: each visit that the verifier or the
-    /// operator has brought forward, once. Says nothing where a lie or a ruling stands.
+    /// Returns the most that the contract may have paid, by a simple count: each visit that the
+    /// verifier or the operator has brought forward, once. Not known if a lie, a ruling or a
+    /// closing stands.
     function mostFor(uint256 i) external view returns (bool known, uint256 sum) {
         Book storage book = _books[i];
         if (book.lies.length != 0 || book.closed) return (false, 0);

@@ -6,7 +6,7 @@ import {TestTree} from "../support/TestTree.sol";
 import {EventLog} from "contracts/log/EventLog.sol";
 
 /// Publishers, former publishers and forgers at one log. The honest tree and a fork of it grow side
-/// by side; whoever publishes may show any of both. It keeps its own record of what was accepted.
+/// by side; a publisher may show either. The handler keeps its own record of what was accepted.
 contract EventLogHandler is Fixture {
     uint256 private constant KEYS = 3;
 

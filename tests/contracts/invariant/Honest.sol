@@ -8,8 +8,8 @@ import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
-/// What each party may do, now and then at the wrong time, with a wrong amount or by the wrong
-/// person. The books say before each call whether it must succeed.
+/// The actions of each party, now and then at the wrong time, with a wrong amount or by the wrong
+/// account. The books say before each call whether it must succeed.
 abstract contract Honest is Watch {
     /// A batch under way, and what must come of its entries.
     struct Round {
@@ -53,7 +53,7 @@ abstract contract Honest is Watch {
 
     // ------------------------------------------------------------ statements
 
-    /// What happened to some contracts of one group, stated truly and settled together.
+    /// States truly what happened to some contracts of one group, and settles it together.
     function settle(uint256 seed) public watched {
         seed = _part(seed, 101);
         if (_books.length == 0) return;
@@ -184,7 +184,7 @@ abstract contract Honest is Watch {
         }
     }
 
-    /// What is paid depends on what is final alone, not on the steps that led there.
+    /// Requires that payments depend on what is final alone, not on the steps that led there.
     function _requirePaid(Book storage book) internal {
         if (book.terms.rateCap == 0 && book.paid() != book.entitled()) {
             _break("I11", "not all that is due was paid");

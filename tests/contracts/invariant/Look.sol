@@ -4,12 +4,12 @@ pragma solidity 0.8.37;
 import {Book} from "./Books.sol";
 import {World} from "./World.sol";
 
-/// Compares what the escrow says of a contract with what the books say, and notes what must not be,
-/// under the invariant that it breaks.
+/// Compares the escrow's views of a contract with the books, and notes each violation under the
+/// invariant that it breaks.
 abstract contract Look is World {
     mapping(bytes32 invariant => string) public broken;
 
-    /// How often the interesting things happened, so that no invariant is empty.
+    /// The number of times that each interesting thing happened, so that no invariant is empty.
     mapping(bytes32 what => uint256) public counts;
 
     function _break(bytes32 invariant, string memory what) internal {

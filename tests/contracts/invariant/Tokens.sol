@@ -82,7 +82,7 @@ contract SourToken is OddToken {
     }
 }
 
-/// What gives the escrow something on every transfer, from a token's hook.
+/// Gives the escrow something on every transfer, from a token's hook.
 contract Donor {
     uint256 private constant GIFT = 7;
 

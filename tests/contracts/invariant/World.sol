@@ -11,8 +11,9 @@ import {IIdentityRegistry} from "contracts/interfaces/IAgentRegistries.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
-/// Two tokens, the people, and the log with every entry that it truly or falsely has. All contracts
-/// are of one owner and for one outcome, each of an operator of its own: they compete.
+/// Two tokens, the accounts of all roles, and the log with every entry that it truly or falsely
+/// has. All contracts are of one owner and for one outcome, each of an operator of its own: they
+/// compete.
 abstract contract World is Fixture {
     uint256 internal constant MAX_CONTRACTS = 7;
     uint256 internal constant PAYEES = 4;
@@ -61,7 +62,7 @@ abstract contract World is Fixture {
         return address(receiver);
     }
 
-    /// Whether this is a payee that won't be paid at the moment.
+    /// Returns whether this is a payee that won't be paid at the moment.
     function _refuses(address account) internal view returns (bool) {
         for (uint256 i = 0; i < RECEIVERS; ++i) {
             if (account == address(_receivers[i])) return _receivers[i].refuses();
@@ -262,7 +263,7 @@ abstract contract World is Fixture {
         (book.lastReversal, visit.reversed) = (position, true);
     }
 
-    /// What the log says of the contract so far.
+    /// Returns the statement of the contract's totals in the log so far.
     function _statementOf(Book storage book) internal view returns (Entry memory entry) {
         entry = _stating(book, book.earned, book.reversed);
     }

@@ -265,8 +265,8 @@ contract ReputationRegistryTest is Registries {
         }
     }
 
-    /// By the ERC's rule: who has been made an operator, wanted or not, is no client any more. An
-    /// escrow that is to give feedback can be shut out like this.
+    /// By the ERC's rule: an account that has been made an operator, wanted or not, is no client
+    /// any more. An escrow that is to give feedback can be shut out like this.
     function test_anAgentCanShutAClientOut() public {
         _give(client, 1, 0, "", "");
         vm.prank(owner);

@@ -40,7 +40,7 @@ contract Hook is IACPHook {
     }
 }
 
-/// Who may do what in which state, as ERC-8183 has it.
+/// The functions of each role in each state, as ERC-8183 has it.
 contract AgenticCommerceTest is Test {
     uint256 private constant START = 1_800_000_000;
     uint256 private constant EXPIRY = START + 7 days;

@@ -24,7 +24,8 @@ contract RegisterTest is Fixture {
         assertEq(eventLog.offeredTo(id), address(0));
     }
 
-    /// Nobody takes an origin from another: the same one under two registrants is two logs.
+    /// A registrant does not take an origin from another: the same one under two registrants is two
+    /// logs.
     function test_anOriginIsTheRegistrantsOwn() public {
         vm.prank(stranger);
         bytes32 theirs = eventLog.register(ORIGIN, stranger);

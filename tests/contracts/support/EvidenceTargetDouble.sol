@@ -6,8 +6,8 @@ import {IEvidenceTarget} from "contracts/interfaces/IEvidenceTarget.sol";
 import {EventLog} from "contracts/log/EventLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
-/// An escrow reduced to what `Evidence` asks and tells. It moves no money and checks nothing that
-/// Evidence should have checked; what it is told, it repeats.
+/// An escrow reduced to the functions that `Evidence` calls. It moves no money and checks nothing
+/// that Evidence should have checked; it repeats what it is told.
 contract EvidenceTargetDouble is IEvidenceTarget {
     EventLog public immutable eventLog;
     mapping(bytes32 => uint256) public lastSignedPosition;

@@ -11,7 +11,7 @@ import {Entry} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 import {Test} from "forge-std/Test.sol";
 
-/// A log, an escrow, a token and the people around them. Signatures are made from EIP-712 types
+/// A log, an escrow, a token and the accounts around them. Signatures are made from EIP-712 types
 /// that are typed again here, so that a slip in the contracts' own is seen.
 abstract contract Fixture is Test {
     string internal constant TERMS_TYPE =
@@ -239,7 +239,7 @@ abstract contract Fixture is Test {
     /// Gives the account this code by EIP-7702.
     function _delegate(Account memory account, address code) internal {
         vm.signAndAttachDelegation(code, account.key);
-        token.approve(address(escrow), 0); // any call carries the authorisation
+        token.approve(address(escrow), 0); // any call carries the authorization
         assertEq(account.addr.code, abi.encodePacked(hex"ef0100", code));
     }
 

@@ -11,14 +11,14 @@ import {Entry} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 import {Vm} from "forge-std/Vm.sol";
 
-/// The same world for contracts that are not plain: an arbiter, statements that wait, and the
-/// touches and transitions that claims are made of.
+/// The same world for guarded contracts: an arbiter, statements that wait, and the touches and
+/// transitions of claims.
 abstract contract GuardedFixture is Fixture {
     uint64 internal constant CHALLENGE = 1 days;
     uint64 internal constant ARBITRATION = 2 days;
     uint64 internal constant CLAIMS = 7 days;
 
-    /// What pendingOf says.
+    /// The values of `pendingOf`.
     struct Waiting {
         uint256 earned;
         uint256 reversed;
@@ -226,7 +226,7 @@ abstract contract GuardedFixture is Fixture {
         return _write(entry);
     }
 
-    /// The verifier's word on a transition: `kind` is outcome, outcome.over or outcome.refused.
+    /// The verifier's entry about a transition: `kind` is outcome, outcome.over or outcome.refused.
     function _answer(bytes32 kind, bytes32 id, bytes32 lead, Written memory transition)
         internal
         returns (Written memory)
@@ -299,14 +299,14 @@ abstract contract GuardedFixture is Fixture {
 
     // ------------------------------------------------------------ what is seen
 
-    /// What stays in the escrow for the contract: the token's balance less the fee credits, if it
-    /// is the only contract and nobody else has a credit.
+    /// Returns the escrow's balance for the contract: the token's balance less the credits, if it
+    /// is the only contract and no other account has a credit.
     function _heldFor() internal view returns (uint256) {
         return token.balanceOf(address(escrow)) - escrow.creditOf(address(token), feeRecipient)
             - escrow.creditOf(address(token), payee) - escrow.creditOf(address(token), owner.addr);
     }
 
-    /// Releases, and says what that paid; it must be what `releasable` promised.
+    /// Releases and returns the amount paid; it must be what `releasable` promised.
     function _release(bytes32 id) internal returns (uint256 amount) {
         uint256 promised = escrow.releasable(id);
         uint256 before = escrow.paidOf(id);

@@ -11,7 +11,7 @@ import {EventLog} from "contracts/log/EventLog.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 import {Test} from "forge-std/Test.sol";
 
-/// A log, a job contract, the evaluators, and the people around them. The EIP-712 type and domain
+/// A log, a job contract, the evaluators, and the accounts around them. The EIP-712 type and domain
 /// are typed again here, so that a slip in the contracts' own is seen.
 abstract contract JobFixture is Test {
     string internal constant VERIFIED_TYPE =
@@ -39,7 +39,7 @@ abstract contract JobFixture is Test {
     JobEvaluator internal evaluator; // of _condition()
     bytes32 internal logId;
 
-    /// What a caller of `complete` brings.
+    /// The arguments that a caller of `complete` brings.
     struct Evidence {
         uint64 size;
         Exhibit statement;

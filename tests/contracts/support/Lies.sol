@@ -77,7 +77,7 @@ abstract contract Lies is Fixture, LogBook {
         _settle(batch);
     }
 
-    /// Writes the lie of this kind and has it settled. What shows it.
+    /// Writes the lie of this kind and has it settled. Returns the entries that show it.
     function _lie(uint256 number) internal returns (bytes32 kind, uint256[] memory shown) {
         if (number == 0) {
             uint256 touch = _touch(operator.addr, 100);

@@ -14,7 +14,7 @@ abstract contract LogBook {
     bytes32 internal constant COMMITMENT = keccak256("commitment");
     uint256 private constant EPOCH = 1_800_000_000;
 
-    /// What a contract's next entry of a kind continues.
+    /// The last state of a contract's entries of a kind, which the next one continues.
     struct Running {
         uint256 last;
         uint256 n;

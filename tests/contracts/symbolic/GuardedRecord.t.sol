@@ -6,8 +6,8 @@ import {GuardedRecord} from "contracts/escrow/GuardedRecord.sol";
 import {Statements} from "contracts/escrow/Statements.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
-/// For every state of a contract that is not plain, at every time and under all terms that fit their
-/// words: nothing stated falls.
+/// For every state of a guarded contract, at every time and under all terms that fit their words:
+/// nothing stated falls.
 contract GuardedRecordProofs is Proof {
     struct State {
         uint80 earned;

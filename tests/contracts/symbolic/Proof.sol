@@ -6,8 +6,8 @@ interface Vm {
     function warp(uint256 time) external;
 }
 
-/// What a proof needs: halmos takes every argument of a `check_` function for any value, and reports
-/// the values for which an `assert` fails.
+/// The base of the proofs: halmos takes every argument of a `check_` function for any value, and
+/// reports the values for which an `assert` fails.
 abstract contract Proof {
     Vm internal constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
 }

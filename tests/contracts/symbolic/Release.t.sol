@@ -19,7 +19,7 @@ contract ReleaseProofs is Proof {
         assert(before + Release.feeOf(paid, net, feeBps) == uint256(net) * feeBps / BPS);
     }
 
-    /// What is paid in two steps costs the same fee as in one.
+    /// A payment in two steps costs the same fee as in one.
     function check_splittingChangesNoFee(uint80 paid, uint80 between, uint80 net, uint16 feeBps)
         external
         pure
@@ -29,7 +29,8 @@ contract ReleaseProofs is Proof {
         assert(inTwo == Release.feeOf(paid, net, feeBps));
     }
 
-    /// What is held back is H(x) = floor(x * bps / 10^4) of what is young, but of no more than net.
+    /// The held-back amount is H(x) = floor(x * bps / 10^4) of what is young, but of no more than
+    /// net.
     function check_heldIsTheShareOfWhatIsYoung(uint80 net, uint80 young, uint16 holdbackBps)
         external
         pure

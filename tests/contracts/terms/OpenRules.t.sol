@@ -166,7 +166,7 @@ contract OpenRulesTest is Fixture {
         );
     }
 
-    /// What is reported last, and then what was stated before it is disputed.
+    /// The grace has time for the last report, after a dispute of what was stated before it.
     function test_revertIf_theGraceLeavesNoTimeForADispute() public {
         Terms memory terms = _terms();
         terms.challengePeriod = 1 days;
@@ -187,7 +187,7 @@ contract OpenRulesTest is Fixture {
         _expectGraceOf(terms, 1 days);
     }
 
-    /// What is paid at once is never disputed, nor taken back.
+    /// An amount that is paid at once is never disputed, nor taken back.
     function test_withoutAChallengeOrAHoldbackPeriodNoGraceIsNeeded() public {
         Terms memory terms = _terms();
         (terms.arbitrationPeriod, terms.grace) = (2 days, 0);

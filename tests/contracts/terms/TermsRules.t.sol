@@ -31,7 +31,7 @@ contract TermsRulesTest is Test {
         );
     }
 
-    /// Each of the five makes it a contract that waits.
+    /// Each of the five makes it a guarded contract.
     function testFuzz_plainWithoutAnyOfTheFive(uint256 seed) public pure {
         Terms memory terms;
         terms.challengePeriod = uint64(seed & 1);

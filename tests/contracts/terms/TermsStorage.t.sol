@@ -20,7 +20,7 @@ contract TermsStorageTest is Test {
         assertEq(abi.encode(TermsStorage.afterTypeHash(encoded)), abi.encode(terms));
     }
 
-    /// Two files are two: nothing of one is read with the other.
+    /// Two stored terms are two: nothing of one is read with the other.
     function testFuzz_filesAreApart(Terms memory a, Terms memory b) public {
         address first = TermsStorage.write(a, 1);
         address second = TermsStorage.write(b, 2);
