@@ -48,7 +48,7 @@ class Row(NamedTuple):
     target: int  # gas an outcome; zero: none
 
 
-# For payees that are known; a fresh one's balance costs 17,100 more, whoever pays it.
+# For payees that are known; a fresh one's balance costs 17,100 more, from any contract.
 AIMS = {1: 95_000, 10: 0, 50: 1_900, 256: 0, 1000: 0}
 SETTLEMENTS = [
     *(
@@ -217,7 +217,7 @@ def _settlements(figures: Figures) -> str:
 that pay them. *A transfer an outcome*: as many plain ERC-20 transfers to a known payee. "100 x 100"
 is 100 contracts with 100 outcomes each in one call. One entry settles any number of outcomes of its
 contract, because statements are cumulative: 1,000 cost what one costs. A fresh payee's balance
-costs 17,100 more, whoever pays it. The millionth entry has a path of 12 hashes; in the worst place
+costs 17,100 more, from any contract. The millionth entry has a path of 12 hashes; in the worst place
 of 2^20 entries it has 20, and one outcome costs {worst:,}.
 """
     )

@@ -215,7 +215,7 @@ def _genesis(publisher: str, log_id: bytes) -> entries.Entry:
 
 def _refusals(receipt: ReceiptAPI) -> list[tuple[int, bytes]]:
     refused = [event for event in receipt.events if event.event_name == "Refused"]
-    return [(event.index, bytes(HexBytes(event.reason)).rstrip(b"\0")) for event in refused]
+    return [(event.position, bytes(HexBytes(event.reason)).rstrip(b"\0")) for event in refused]
 
 
 def _fee(paid: int) -> int:
