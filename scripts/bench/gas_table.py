@@ -217,8 +217,8 @@ def _settlements(figures: Figures) -> str:
 that pay them. *A transfer an outcome*: as many plain ERC-20 transfers to a known payee. "100 x 100"
 is 100 contracts with 100 outcomes each in one call. One entry settles any number of outcomes of its
 contract, because statements are cumulative: 1,000 cost what one costs. A fresh payee's balance
-costs 17,100 more, from any contract. The millionth entry has a path of 12 hashes; in the worst place
-of 2^20 entries it has 20, and one outcome costs {worst:,}.
+costs 17,100 more, from any contract. The millionth entry has a path of 12 hashes; in the worst
+place of 2^20 entries it has 20, and one outcome costs {worst:,}.
 """
     )
 
