@@ -77,6 +77,7 @@ def encode_lead(lead: Lead) -> dict[str, Any]:
     """Return what the fold remembers of a lead, besides its columns, as a JSON object."""
     return {
         "visits": lead.visits,
+        # By place: `api.lead_page` reads the count.
         "touches": {
             operator.hex(): [history.count, history.latest, history.touches]
             for operator, history in lead.touches.items()

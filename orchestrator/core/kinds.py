@@ -48,10 +48,10 @@ class Projection(StrEnum):
 
 
 class Change(NamedTuple):
-    """A row of a projection that an entry changes: the one named by this word of the entry."""
+    """A row of a projection that an entry changes: the one that this field of the entry names."""
 
     projection: Projection
-    word: str
+    field: str
 
 
 class Words(NamedTuple):
@@ -75,8 +75,9 @@ class Kind:
     """One kind of entry.
 
     `replay` gives the request that the entry was written for; without one, the entry is lawful only
-    where it follows from those before it. `role` names it in receipts. A kind of which most of the
-    log consists is not `listed`: its entries are found by their subject, not by their kind.
+    where it follows from those before it. `role` names it in receipts. Entries of a kind that is
+    `listed` are found by their kind; a kind of which there are as many as leads, or more, is not:
+    its entries are found by their subject.
     """
 
     name: str

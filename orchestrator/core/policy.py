@@ -126,10 +126,6 @@ class Policy:
         """Return whether any event can take back an outcome into `state`."""
         return any(reversal.of == state for reversal in self.reversals)
 
-    def level_for(self, action: str) -> int | None:
-        """Return the lowest trust level that may take `action`; None if it is not offered."""
-        return dict(self.actions).get(action)
-
     def document(self) -> dict[str, object]:
         """Return the canonical document whose hash is `hash`."""
         return _document(self)

@@ -1,7 +1,8 @@
 """Requests: what may be asked of the log.
 
 The union `Request` lists them. Each is a NamedTuple whose annotations say how a field is stored
-(`orchestrator.core.fields`); its name in the inbox is the name of its class in snake case.
+(`orchestrator.core.fields`); its name in the inbox is the name of its class in snake case. The lead
+that a request is about is its field `lead`: by that the sequencer has it in memory in time.
 """
 
 from typing import NamedTuple

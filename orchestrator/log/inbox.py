@@ -173,13 +173,6 @@ def results_of(session: Session, log_id: bytes, request_ids: Sequence[UUID]) -> 
     return {row.request_id: Result(*row) for row in rows}
 
 
-def pseudonym_for(
-    session: Session, log_id: bytes, surface: bytes, external_id: str, new_pseudonym: bytes
-) -> bytes:
-    """Return the pseudonym of an identity on a surface: the one it has, or else the new one."""
-    return pseudonyms_for(session, log_id, surface, [external_id], [new_pseudonym])[external_id]
-
-
 def pseudonyms_for(
     session: Session,
     log_id: bytes,

@@ -26,8 +26,8 @@ class Changes:
 
     def add(self, kind: Kind, entry: Entry) -> None:
         """Note the rows that an entry of this kind changes."""
-        for projection, word in kind.changes:
-            self._keys[projection][getattr(entry, word)] = None
+        for projection, field in kind.changes:
+            self._keys[projection][getattr(entry, field)] = None
 
     def of(self, projection: Projection) -> Collection[bytes]:
         """Return the keys of the changed rows of one projection."""

@@ -55,16 +55,6 @@ class StoredEntry(NamedTuple):
         return opened.decode(self.opening)
 
 
-class LeadSummary(NamedTuple):
-    """A lead as a list shows it: its state, since when, and how often it was touched."""
-
-    lead: bytes
-    surface: bytes
-    state: str
-    since_ms: int
-    touches: int
-
-
 class LogReader:
     """A reader of one log.
 
@@ -180,26 +170,6 @@ class LogReader:
                 operator=operator,
             )
         return [contract_of(row) for row in rows]
-
-    def leads(
-        self, account: str, surface: bytes, limit: int, *, state: str | None = None,
-        after: tuple[str, bytes] = ("", b""),
-    ) -> list[LeadSummary]:  # fmt: skip
-        """Return the leads of a surface that `account` may see, by state and pseudonym.
-
-        The next page comes `after` the last one's (state, lead).
-        """
-        with self._database.transaction(account) as session:
-            rows = session.all(
-                "log.lead_page",
-                log_id=self.log_id,
-                surface=surface,
-                state=state,
-                after_state=after[0],
-                after_lead=after[1],
-                limit=_bounded(limit),
-            )
-        return [LeadSummary(*row) for row in rows]
 
     def _check_size(self, session: Session, size: int) -> None:
         last = stored_checkpoint(session, self.log_id)

@@ -1,5 +1,6 @@
 """Requests and projections as they are stored: one form each, and nothing else is read."""
 
+from dataclasses import fields
 from typing import Any, get_args
 
 import pytest
@@ -120,6 +121,9 @@ def test_a_lead_is_read_as_it_was_written() -> None:
         paid=[PaidOutcome(word("a"), "paid", 9, 5, 7, 8)],
         sweep_at=16,
     )
+    plain = Lead(b"", "")
+    # Or a field that is not stored would pass for one that is.
+    assert all(getattr(lead, each.name) != getattr(plain, each.name) for each in fields(Lead))
     assert decode_lead(SURFACE, "paid", 5, encode_lead(lead)) == lead
     assert lead.touch_count == 2
     with pytest.raises(LogError):

@@ -87,7 +87,7 @@ def test_no_bytes_raise_anything_but_an_entry_error(data: bytes) -> None:
 
 def test_every_kind_has_a_word_of_its_own() -> None:
     written = {kinds.encode(SAMPLE._replace(kind=kind))[:32] for kind in kinds.KINDS}
-    assert len(written) == len(kinds.KINDS) == len(set(kinds.KINDS)) == 16
+    assert len(written) == len(kinds.KINDS) == len(set(kinds.KINDS))
 
 
 @pytest.mark.parametrize(

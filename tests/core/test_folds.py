@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.core.attribution import TouchAt
 from orchestrator.core.entry import Entry, pack_outcome, pack_reversal
-from orchestrator.core.kinds import KINDS, Clock, advance
+from orchestrator.core.kinds import KINDS, Clock, Projection, advance
 from orchestrator.core.world import World
 from tests.support.worlds import LEADS, OPERATORS, OWNER, SURFACE, begin, policy, rules, word
 
@@ -37,33 +37,52 @@ def parts(world: World) -> dict[str, Any]:
 PAID = pack_outcome(6, 5, 0, 1, 10)
 
 
-@pytest.mark.parametrize(
-    ("moved", "changed"),
-    [
-        (entry("touch", actor=OPERATORS[0]), {"leads"}),
-        (entry("lead.registered", subject=LEADS[1]), {"leads"}),
-        (entry("lead.transition"), {"leads"}),
-        (entry("outcome", actor=A, value=10, payload=PAID), {"leads", "contracts"}),
-        (entry("outcome.over", actor=A, value=10), {"leads", "contracts"}),
-        (entry("settlement", subject=A), {"contracts"}),
-        (entry("contract.closed", subject=A, value=5), {"contracts"}),
-        (entry("operator.registered", subject=word("carl")), {"operators"}),
-        (entry("lead.refused"), set()),
-        (entry("product.event"), set()),
-        (entry("payout", subject=A), set()),
-        (entry("erasure"), set()),
-        (entry("genesis"), set()),
-    ],
-    ids=lambda value: value.kind if isinstance(value, Entry) else "",
-)
-def test_an_entry_changes_its_own_part_alone(moved: Entry, changed: set[str]) -> None:
+# The part of the world that each projection is a cache of.
+PARTS = {
+    Projection.LEAD: "leads",
+    Projection.CONTRACT: "contracts",
+    Projection.OPERATOR: "operators",
+    Projection.SURFACE: "surfaces",
+}
+MOVES = [
+    entry("touch", actor=OPERATORS[0]),
+    entry("lead.registered", subject=LEADS[1]),
+    entry("lead.transition"),
+    entry("outcome", actor=A, value=10, payload=PAID),
+    entry("outcome.over", actor=A, value=10),
+    entry("outcome.reversed", actor=A, value=10),
+    entry("settlement", subject=A),
+    entry("contract.opened", subject=word("b")),
+    entry("contract.closed", subject=A, value=5),
+    entry("operator.registered", subject=word("carl")),
+    entry("policy.published", subject=GOVERNING.hash, value=2),
+    entry("lead.refused"),
+    entry("product.event"),
+    entry("payout", subject=A),
+    entry("erasure"),
+    entry("genesis"),
+]
+
+
+@pytest.mark.parametrize("moved", MOVES, ids=lambda moved: moved.kind)
+def test_an_entry_changes_what_its_row_names_and_nothing_else(moved: Entry) -> None:
     world = world_with_lead()
+    world.rules[word("b")] = rules("b", GOVERNING)
+    kind = KINDS[moved.kind]
+    if moved.kind == "outcome.reversed":
+        advance(world, entry("outcome", actor=A, value=10, payload=PAID))
+        moved = moved._replace(payload=pack_reversal(world.size - 1, 7, 0, 1, 10))
     before = copy.deepcopy(parts(world))
     advance(world, moved)
     after = parts(world)
-    clock = {"time_ms"} if KINDS[moved.kind].clock is Clock.LOG else set()
-    assert {name for name in before if before[name] != after[name]} == changed | clock | {"size"}
+    named = {PARTS[projection] for projection, _ in kind.changes if projection in PARTS}
+    clock = {"time_ms"} if kind.clock is Clock.LOG else set()
+    assert {name for name in before if before[name] != after[name]} == named | clock | {"size"}
     assert world.size == before["size"] + 1
+
+
+def test_every_kind_is_tried() -> None:
+    assert {moved.kind for moved in MOVES} == set(KINDS)
 
 
 def test_a_transition_moves_its_lead_and_counts_the_visit() -> None:

@@ -27,7 +27,7 @@ def test_a_row_says_all(kind: Kind) -> None:
     assert KINDS[kind.name] is kind
     assert ascii_text(kind.word) == kind.name
     assert all(kind.words)
-    assert all(word in Entry._fields for _, word in kind.changes)
+    assert all(field in Entry._fields for _, field in kind.changes)
     # An opening is what a payload commits to, and nothing else says so.
     assert (kind.opening is not None) == (kind.words.payload == "SHA-256 of the opening")
     # What follows from other entries has no clock of its own, and no request.

@@ -38,39 +38,42 @@ def judge(found: World, entry_: Entry, opening: Opening | None, **sources: Any) 
     return rule(found, Record(entry_, opening), documents)
 
 
+REQUESTS: list[tuple[Entry, Opening | None, object]] = [
+    (
+        entry("touch", actor=OPERATORS[0], label="email"),
+        TOUCH,
+        requests.Touch(SURFACE, LEADS[0], OPERATORS[0], "email", REQUEST_HASH, COMMITMENT),
+    ),
+    (entry("lead.registered"), None, requests.RegisterLead(SURFACE, LEADS[0])),
+    (entry("settlement"), None, requests.Settle()),
+    (
+        entry("payout", subject=A, label="paid", value=7),
+        None,
+        requests.RecordPayout(A, OWNER, "paid", 7, bytes(32)),
+    ),
+    (
+        entry("contract.closed", subject=A, value=5_000),
+        None,
+        requests.CloseContract(A, 5_000, bytes(32)),
+    ),
+    (
+        entry("operator.registered", label="newcomer"),
+        None,
+        requests.RegisterOperator(OWNER, "newcomer", bytes(32)),
+    ),
+    (
+        entry("policy.published", subject=GOVERNING.hash),
+        None,
+        requests.PublishPolicy(SURFACE, OWNER, GOVERNING),
+    ),
+    (entry("erasure"), None, requests.Erasure(SURFACE, LEADS[0], OWNER)),
+    (entry("genesis"), None, requests.Genesis(LEADS[0], OWNER)),
+]
+
+
 @pytest.mark.parametrize(
     ("shown", "opening", "wanted"),
-    [
-        (
-            entry("touch", actor=OPERATORS[0], label="email"),
-            TOUCH,
-            requests.Touch(SURFACE, LEADS[0], OPERATORS[0], "email", REQUEST_HASH, COMMITMENT),
-        ),
-        (entry("lead.registered"), None, requests.RegisterLead(SURFACE, LEADS[0])),
-        (entry("settlement"), None, requests.Settle()),
-        (
-            entry("payout", subject=A, label="paid", value=7),
-            None,
-            requests.RecordPayout(A, OWNER, "paid", 7, bytes(32)),
-        ),
-        (
-            entry("contract.closed", subject=A, value=5_000),
-            None,
-            requests.CloseContract(A, 5_000, bytes(32)),
-        ),
-        (
-            entry("operator.registered", label="newcomer"),
-            None,
-            requests.RegisterOperator(OWNER, "newcomer", bytes(32)),
-        ),
-        (
-            entry("policy.published", subject=GOVERNING.hash),
-            None,
-            requests.PublishPolicy(SURFACE, OWNER, GOVERNING),
-        ),
-        (entry("erasure"), None, requests.Erasure(SURFACE, LEADS[0], OWNER)),
-        (entry("genesis"), None, requests.Genesis(LEADS[0], OWNER)),
-    ],
+    REQUESTS,
     ids=lambda value: value.kind if isinstance(value, Entry) else "",
 )
 def test_an_entry_gives_its_request(shown: Entry, opening: Opening | None, wanted: object) -> None:
@@ -130,6 +133,12 @@ def test_a_closing_that_the_escrow_does_not_confirm_is_refused(closed_at_s: int 
     with pytest.raises(ReplayError) as refused:
         judge(world(), closed, None, closed_at_s=lambda _: closed_at_s)
     assert refused.value.code == "closing-false"
+
+
+def test_every_rule_is_tried() -> None:
+    below = {"product.event", "lead.transition", "lead.refused", "contract.opened"}
+    with_rules = {kind.name for kind in KINDS.values() if kind.replay is not None}
+    assert {shown.kind for shown, _, _ in REQUESTS} | below == with_rules
 
 
 def test_every_rule_has_its_kind() -> None:

@@ -15,13 +15,14 @@ from orchestrator.core.requests import (
 )
 from orchestrator.log import inbox
 from orchestrator.log.fsck import fsck
-from orchestrator.log.inbox import Submission, erase, pseudonym_for
+from orchestrator.log.inbox import Submission, erase
 from tests.support.ledger import (
     CONTRACT,
     OPERATOR,
     OWNER,
     Ledger,
     begin_log,
+    pseudonym_for,
 )
 from tests.support.worlds import (
     LEADS,

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.entry import address_word
 from orchestrator.core.errors import DomainError, LogError
 from orchestrator.core.merkle import (
     EMPTY_ROOT,
@@ -18,17 +17,13 @@ from orchestrator.core.merkle import (
 from orchestrator.core.requests import (
     ProductEvent,
     PublishPolicy,
-    RegisterOperator,
     Settle,
     Touch,
 )
 from tests.support.ledger import (
     CONTRACT,
-    OPERATOR,
-    OWNER,
     OWNER_WORD,
     POLICY,
-    STRANGER,
     Ledger,
     genesis,
     journey,
@@ -143,25 +138,3 @@ def test_entries_are_found_by_kind_subject_and_contract(running: Ledger) -> None
     assert reader.contracts(0, 10, owner=OWNER_WORD) == [found]
     assert reader.contracts(found.opened, 10) == []
     assert reader.contracts(0, 10, operator=OPERATORS[1]) == []
-
-
-def test_leads_are_listed_by_state_to_those_who_work_with_them(running: Ledger) -> None:
-    running.submit(
-        *journey(LEADS[0]),
-        *journey(LEADS[1])[:2],
-        Touch(SURFACE, LEADS[2], OPERATORS[0], "email"),
-        RegisterOperator(address_word(OPERATOR), "0", word("profile")),
-    )
-    running.drain()
-    listed = running.reader.leads(OWNER, SURFACE, 10)
-    assert [(row.state, row.lead) for row in listed] == [
-        ("new", LEADS[2]),
-        ("paid", LEADS[0]),
-        ("trial", LEADS[1]),
-    ]
-    assert [row.touches for row in listed] == [1, 1, 1]
-    assert running.reader.leads(OPERATOR, SURFACE, 10) == listed
-    assert running.reader.leads(STRANGER, SURFACE, 10) == []
-    assert running.reader.leads("", SURFACE, 10) == []
-    assert running.reader.leads(OWNER, SURFACE, 10, state="paid") == listed[1:2]
-    assert running.reader.leads(OWNER, SURFACE, 1, after=("new", LEADS[2])) == listed[1:2]

@@ -20,7 +20,7 @@ from orchestrator.core.requests import (
     RegisterOperator,
     Touch,
 )
-from orchestrator.log.inbox import Submission, pseudonym_for
+from orchestrator.log.inbox import Submission
 from orchestrator.runtime.local_servers import LocalPostgres
 from orchestrator.storage import database as database_module
 from orchestrator.storage.database import (
@@ -32,7 +32,7 @@ from orchestrator.storage.database import (
     migrate,
     queries,
 )
-from tests.support.ledger import OPERATOR, OWNER, STRANGER, Ledger, genesis, ledger
+from tests.support.ledger import OPERATOR, OWNER, STRANGER, Ledger, genesis, ledger, pseudonym_for
 from tests.support.servers import fresh_database
 from tests.support.worlds import LEADS, SURFACE, policy, rules, word
 

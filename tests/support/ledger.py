@@ -18,10 +18,10 @@ from orchestrator.core.requests import (
     Request,
     Touch,
 )
-from orchestrator.log.inbox import Result, Submission, results_of, submit
+from orchestrator.log.inbox import Result, Submission, pseudonyms_for, results_of, submit
 from orchestrator.log.reader import LogReader, StoredEntry
 from orchestrator.log.sequencer import Sequencer
-from orchestrator.storage.database import API, SEQUENCER, Database, create_log
+from orchestrator.storage.database import API, SEQUENCER, Database, Session, create_log
 from tests.support.worlds import OPERATORS, SURFACE, policy, rules, word
 
 OWNER, OPERATOR, STRANGER = ("0x" + digit * 40 for digit in "abc")
@@ -156,3 +156,10 @@ def alter(log: Ledger, change: str) -> int:
         for (name,) in guarded:
             admin.execute(f"ALTER TABLE {name} ENABLE ALWAYS TRIGGER only_grows")
     return changed
+
+
+def pseudonym_for(
+    session: Session, log_id: bytes, surface: bytes, external_id: str, new_pseudonym: bytes
+) -> bytes:
+    """Return the pseudonym of one identity: the one it has, or else the new one."""
+    return pseudonyms_for(session, log_id, surface, [external_id], [new_pseudonym])[external_id]

@@ -87,9 +87,14 @@ def test_a_made_up_cursor_is_refused(operator: httpx.Client, surface: str) -> No
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
 
 
+def own_touches(caller: httpx.Client, surface: str) -> dict[str, int]:
+    return {item["lead"]: item["own_touches"] for item in leads(caller, surface)}
+
+
 def test_a_touch_is_logged_and_counted(
     service: ApiService, operator: httpx.Client, surface: str, lead: str
 ) -> None:
+    before = own_touches(operator, surface)[lead]
     reply = touch(operator, surface, "t1", lead, "email").json()
     assert (reply["status"], reply["count"], reply["verdict"]) == ("done", 1, None)
     (item,) = service.http.get(f"/v1/log/entries?start={reply['first_position']}&limit=1").json()[
@@ -99,10 +104,9 @@ def test_a_touch_is_logged_and_counted(
     assert (entry.kind, entry.label) == ("touch", "email")
     body = canonical_json({"surface": surface, "lead": lead, "action": "email"})
     assert item["opening"]["request_hash"] == "0x" + sha256(body).hexdigest()
-    counts = {item["lead"]: item["own_touches"] for item in leads(operator, surface)}
-    assert counts[lead] == 1
-    other = service.sign_in(wallet("rival"), "operator")
-    assert {item["own_touches"] for item in leads(other, surface)} == {0}
+    assert own_touches(operator, surface)[lead] == before + 1
+    other = service.sign_in(wallet("another rival"), "operator")
+    assert set(own_touches(other, surface).values()) == {0}
 
 
 def test_the_same_touch_again_has_the_same_answer(

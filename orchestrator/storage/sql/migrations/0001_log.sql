@@ -184,7 +184,8 @@ CREATE INDEX contracts_by_operator ON contracts (log_id, operator, opened);
 
 -- Tenant: leads, seen by their surface's owner and by registered operators -------------------------
 
--- `document` holds what only the fold reads: visits, touches, counted contracts, reversible outcomes.
+-- `document` holds the rest of what the fold remembers: visits, touches by operator, counted contracts,
+-- reversible outcomes. Of these the API reads an operator's own count of touches.
 CREATE TABLE leads (
     log_id word NOT NULL,
     lead word NOT NULL,

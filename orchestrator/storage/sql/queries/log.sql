@@ -278,11 +278,3 @@ WHERE log_id = %(log_id)s AND opened > %(after)s
     AND (%(owner)s::bytea IS NULL OR owner = %(owner)s::bytea)
     AND (%(operator)s::bytea IS NULL OR operator = %(operator)s::bytea)
 ORDER BY opened LIMIT %(limit)s;
-
--- name: lead_page
--- A surface's leads by state and pseudonym, after the one given; `state` may be left open.
-SELECT lead, surface, state, since_ms, touches FROM leads
-WHERE log_id = %(log_id)s AND surface = %(surface)s
-    AND (%(state)s::text IS NULL OR state = %(state)s::text)
-    AND (state, lead) > (%(after_state)s, %(after_lead)s::bytea)
-ORDER BY state, lead LIMIT %(limit)s;
