@@ -187,7 +187,6 @@ class OperatorClient(AccountClient):
         return self._post_lines(f"/v1/surfaces/{surface}/touches/bulk", lines)
 
 
-# The terms that a surface fixes for all its contracts.
 # The terms of a plain contract that are zero: it pays at once, has no holdback, cap, claims or
 # arbiter, and is tied to no agent. One of the two prices is set by the deal.
 PLAIN_TERMS: dict[str, object] = {

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from orchestrator.client.http import PAGE, Client
 from orchestrator.core import policy as policies
-from orchestrator.core.entry import ENTRY_BYTES, WORD_BYTES
-from orchestrator.core.errors import ReplayError, ServerError
+from orchestrator.core.entry import ENTRY_BYTES, WORD_BYTES, described
+from orchestrator.core.errors import EntryError, ReplayError, ServerError
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.kinds import decode, kind_of
 from orchestrator.core.opening import Record
@@ -66,26 +66,34 @@ def served_entries(client: Client, start: int, limit: int) -> list[ServedEntry]:
 def served_records(client: Client, start: int, stop: int) -> Iterator[Record]:
     """Yield the records of positions [start, stop), or those that the server has of them.
 
-    Raises ServerError for an opening that cannot be read: a replay may not pass it over.
+    Raises ReplayError for what is no entry, or has an opening that cannot be read: a replay may not
+    pass it over.
     """
     while start < stop:
         served = served_entries(client, start, min(PAGE, stop - start))
         if not served:
             return
-        with reading(client, f"what its entries from {start} on are"):
-            page = [_record_of(item) for item in served]
-        yield from page
-        start += len(page)
+        for position, item in enumerate(served, start):
+            yield _record_of(item, position)
+        start += len(served)
 
 
-def _record_of(served: ServedEntry) -> Record:
-    entry = decode(served.data)
+def _record_of(served: ServedEntry, position: int) -> Record:
+    try:
+        entry = decode(served.data)
+    except EntryError as error:
+        raise ReplayError(error.code, f"entry {position}: {error.message}") from None
     opening = kind_of(entry).opening
     # An opening that the entry's kind does not have proves nothing, and is passed over. One that
     # the kind needs and the server withholds is the replay's to miss.
     if served.opening is None or opening is None:
         return Record(entry)
-    return Record(entry, opening.from_json(served.opening))
+    try:
+        return Record(entry, opening.from_json(served.opening))
+    except SHAPE_ERRORS:
+        raise ReplayError(
+            "opening-false", f"entry {position} is {described(entry)}, and its opening is none"
+        ) from None
 
 
 @contextmanager

@@ -7,7 +7,7 @@ has (`orchestrator.core.kinds`).
 
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 from orchestrator.core.entry import (
     POSITION_LIMIT,
@@ -21,6 +21,8 @@ from orchestrator.core.entry import (
 )
 from orchestrator.core.errors import EntryError
 from orchestrator.core.hexadecimal import from_hex, to_hex
+
+T = TypeVar("T")
 
 
 class EventOpening(NamedTuple):
@@ -84,10 +86,11 @@ class EventOpening(NamedTuple):
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         """Read the JSON object. Raises LookupError, TypeError, ValueError or AttributeError."""
+        _check_members(document, cls._fields)
         return cls(
-            str(document["from_state"]),
-            int(document["nth"]),
-            int(document["received_ms"]),
+            _of_type(str, document["from_state"]),
+            _of_type(int, document["nth"]),
+            _of_type(int, document["received_ms"]),
             from_hex(document["request_hash"], WORD_BYTES),
             from_hex(document["commitment"], WORD_BYTES),
         )
@@ -120,6 +123,7 @@ class TouchOpening(NamedTuple):
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         """Read the JSON object. Raises LookupError, TypeError, ValueError or AttributeError."""
+        _check_members(document, cls._fields)
         return cls(
             from_hex(document["request_hash"], WORD_BYTES),
             from_hex(document["commitment"], WORD_BYTES),
@@ -139,6 +143,19 @@ class Record(NamedTuple):
 def payload_of(opening: Opening) -> bytes:
     """Return the payload that commits to this opening."""
     return sha256(opening.encode()).digest()
+
+
+def _check_members(document: Mapping[str, Any], names: tuple[str, ...]) -> None:
+    if set(document) != set(names):
+        raise ValueError(f"an opening of these members has no others: {', '.join(names)}")
+
+
+def _of_type(wanted: type[T], value: Any) -> T:
+    # By identity: to Python, `True` is an `int`, and 1.0 equals 1.
+    if type(value) is not wanted:
+        raise TypeError(f"{wanted.__name__} expected")
+    found: T = value
+    return found
 
 
 def _words(data: bytes, count: int) -> list[bytes]:

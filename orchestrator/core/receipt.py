@@ -231,8 +231,10 @@ def _opening(value: object, role: str) -> Opening | None:
     table = _table(value, "an opening")
     try:
         found = opened.from_json(table)
-    except (AttributeError, LookupError, TypeError, ValueError):
+        found.encode()  # or a field out of bounds would be found out only when it is hashed
+    except (AttributeError, EntryError, LookupError, TypeError, ValueError):
         found = None
+    # Hex digits have other spellings, which a receipt does not.
     if found is None or found.to_json() != table:
         raise ProofError("receipt-malformed", f"the opening of the {role} is not in its form")
     return found

@@ -9,7 +9,7 @@ from typing import Any
 from orchestrator.core.codec import decode_lead
 from orchestrator.core.errors import DomainError, LogError
 from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.kinds import advance, kind_of
+from orchestrator.core.kinds import KINDS, advance, kind_of
 from orchestrator.core.merkle import CompactRange, leaf_hash
 from orchestrator.core.world import World
 from orchestrator.log.projections import load_policies, load_world
@@ -37,6 +37,7 @@ def fsck(database: Database, log_id: bytes, anchor: tuple[int, bytes] | None = N
         if anchor is not None and anchor[0] > size:
             raise LogError("log-truncated", f"the log ends at {size}, before anchor {anchor[0]}")
         load_policies(session, log_id)
+        _check_listing(session, log_id)
         tree = CompactRange()
         for row in _checkpoints(session, log_id):
             # The anchor may lie between two checkpoints, so the tree stops there on its way.
@@ -58,6 +59,14 @@ def fsck(database: Database, log_id: bytes, anchor: tuple[int, bytes] | None = N
         if stored != wanted:
             raise LogError("subtrees-count", f"stored subtrees are {stored}, not {wanted}")
     return size
+
+
+def _check_listing(session: Session, log_id: bytes) -> None:
+    """Raise LogError unless the entries found by kind are those that the table of kinds lists."""
+    listed = [kind.word for kind in KINDS.values() if kind.listed]
+    row = session.one("log.wrongly_listed", log_id=log_id, listed_kinds=listed)
+    if row is not None:
+        raise LogError("listing-mismatch", f"entry {row.position} is not listed as its kind is")
 
 
 def _checkpoints(session: Session, log_id: bytes) -> Iterator[Row]:

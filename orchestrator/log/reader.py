@@ -46,13 +46,16 @@ class StoredEntry(NamedTuple):
 
     @property
     def opened(self) -> Opening | None:
-        """Return the opening of the entry's kind. Raises EntryError for what is none."""
+        """Return the opening of the entry's kind. Raises LogError if what is stored is none."""
         if self.opening is None:
             return None
         opened = kind_of(self.entry).opening
-        if opened is None:
-            raise EntryError("opening-unknown", f"entry {self.position} has no opening by its kind")
-        return opened.decode(self.opening)
+        try:
+            if opened is not None:
+                return opened.decode(self.opening)
+        except EntryError as error:
+            raise LogError(error.code, f"entry {self.position}: {error.message}") from None
+        raise LogError("opening-unknown", f"entry {self.position} has no opening by its kind")
 
 
 class LogReader:

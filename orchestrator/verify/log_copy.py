@@ -20,7 +20,7 @@ from orchestrator.chain.rpc import NodeError
 from orchestrator.client.http import PAGE, Client
 from orchestrator.client.log_server import SHAPE_ERRORS, served_entries
 from orchestrator.core.entry import ENTRY_BYTES, WORD_BYTES
-from orchestrator.core.errors import EntryError, ReplayError
+from orchestrator.core.errors import EntryError, ReplayError, ServerError
 from orchestrator.core.evidence.exhibits import (
     OPENED,
     SETTLEMENT,
@@ -180,7 +180,13 @@ def pages_of(client: Client) -> Pages:
 
 
 def _public_entries(client: Client, start: int, limit: int) -> list[PublicEntry]:
-    served = served_entries(client, start, limit)
+    try:
+        served = served_entries(client, start, limit)
+    except ServerError as error:
+        if error.code != "answer-garbled":
+            raise
+        # What stands where an entry should is no silence: the log, as served, is not what it says.
+        raise ReplayError("entries-garbled", error.message) from None
     return [PublicEntry(item.data, _opening_of(item.opening)) for item in served]
 
 

@@ -200,8 +200,8 @@ def _a_false_claim(market: Market, asked: str, contract_id: bytes) -> None:
                        by="stranger", api=url)  # fmt: skip
     for change, words in (
         (_no_entries, "the server has 0 entries, but the chain holds the root of"),
-        (_no_hex, "what the server gives from 0 on are no entries"),
-        (_no_order, "the server did not give entry 0"),
+        (_no_hex, "does not say what its entries from 0 on are"),
+        (_no_order, "the server skipped entry 0"),
     ):
         with tampered(market.sandbox.url, change) as url:
             market.refused(FALSE, words, "refute", asked, "--yes", by="stranger", api=url)

@@ -107,8 +107,8 @@ def test_a_record_is_decoded_strictly_where_an_entry_is_only_read() -> None:
     """A replay must not pass over an opening that it cannot read; a copy of the log may."""
     position = next(n for n, (entry, _) in enumerate(RECORDS) if entry.kind == "lead.transition")
     for changes, code in (
-        ({"opening": {"nth": 1}}, "answer-garbled"),
-        ({"opening": "words"}, "answer-garbled"),
+        ({"opening": {"nth": 1}}, "opening-false"),
+        ({"opening": "words"}, "opening-false"),
         ({"entry": "0x" + "77" * 256}, "kind-unknown"),
     ):
         served = items()

@@ -27,6 +27,10 @@ TAMPERINGS = {
         "UPDATE entries SET opening = NULL WHERE log_id = %s AND position = 5",
         fsck,
     ),
+    "an entry found by its kind no more": (
+        "UPDATE entries SET listed_kind = NULL WHERE log_id = %s AND listed_kind IS NOT NULL",
+        fsck,
+    ),
     "an entry removed": (
         "DELETE FROM entries WHERE log_id = %s AND position = 5",
         fsck,

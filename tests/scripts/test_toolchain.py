@@ -105,14 +105,14 @@ def test_failing_step_is_named_and_stops_the_run(tools: Tools) -> None:
 def test_python_tests_run_beside_the_other_steps_and_report_last(tools: Tools) -> None:
     # Each of the two waits for the other: one behind the other they would never end.
     command = tools(
-        pytest="touch build/tests; until [ -e build/lint ]; do sleep 0.01; done; echo 2 passed",
-        ruff="until [ -e build/tests ]; do sleep 0.01; done; touch build/lint; echo linted",
+        pytest="touch build/tests; until [ -e build/formatted ]; do sleep 0.01; done; echo 2 passed",
+        forge="until [ -e build/tests ]; do sleep 0.01; done; touch build/formatted; echo is formatted",
     )
-    done = run(str(command), "lint", "python")
+    done = run(str(command), "solidity-format", "python")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.index("linted") < done.stdout.index("2 passed")
+    assert done.stdout.index("is formatted") < done.stdout.index("2 passed")
     assert done.stdout.endswith("2 passed\n")
-    failing = run(str(tools(pytest="echo 1 failed; exit 5")), "lint", "python")
+    failing = run(str(tools(pytest="echo 1 failed; exit 5")), "solidity-format", "python")
     assert failing.returncode == 1
     assert failing.stderr == "scripts/test: the step 'python' failed (exit code 5)\n"
     assert failing.stdout.endswith("1 failed\n")
@@ -121,9 +121,9 @@ def test_python_tests_run_beside_the_other_steps_and_report_last(tools: Tools) -
 def test_failing_step_ends_the_python_tests_too(tools: Tools, tmp_path: Path) -> None:
     command = tools(
         pytest="echo $$ >build/pid; mv build/pid build/begun; exec tail -f /dev/null",
-        ruff="until [ -e build/begun ]; do sleep 0.01; done; exit 3",
+        forge="until [ -e build/begun ]; do sleep 0.01; done; exit 3",
     )
-    assert run(str(command), "lint", "python").returncode == 1
+    assert run(str(command), "solidity-format", "python").returncode == 1
     process = Path("/proc") / (tmp_path / "build/begun").read_text().strip()
     deadline = time.monotonic() + 20
     while process.exists() and time.monotonic() < deadline:

@@ -93,8 +93,8 @@ CREATE TABLE entries (
     log_id word NOT NULL,
     position bigint NOT NULL CHECK (position >= 0),
     entry bytea NOT NULL CHECK (octet_length(entry) = 256),
-    opening bytea CHECK (octet_length(opening) % 32 = 0),
-    listed_kind word,
+    opening bytea CHECK (octet_length(opening) BETWEEN 64 AND 1024 AND octet_length(opening) % 32 = 0),
+    listed_kind word CHECK (listed_kind = substring(entry FROM 1 FOR 32)),
     PRIMARY KEY (log_id, position)
 ) PARTITION BY LIST (log_id);
 

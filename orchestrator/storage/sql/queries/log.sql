@@ -220,6 +220,14 @@ SELECT position, entry, opening FROM entries
 WHERE log_id = %(log_id)s AND listed_kind = %(kind)s AND position > %(after)s
 ORDER BY position LIMIT %(limit)s;
 
+-- name: wrongly_listed
+-- The first entry that is listed by kind and should not be, or should be and is not.
+SELECT position FROM entries
+WHERE log_id = %(log_id)s
+    AND (listed_kind IS NOT NULL)
+        <> (substring(entry FROM 1 FOR 32) = ANY (%(listed_kinds)s::bytea[]))
+ORDER BY position LIMIT 1;
+
 -- name: entries_about
 -- The entries about a subject (a lead, a contract, an operator) after a position.
 SELECT position, entry, opening FROM entries
