@@ -105,7 +105,7 @@ def test_failing_step_is_named_and_stops_the_run(tools: Tools) -> None:
 def test_python_tests_run_beside_the_other_steps_and_report_last(tools: Tools) -> None:
     # Each of the two waits for the other: one behind the other they would never end.
     command = tools(
-        pytest="touch build/tests; until [ -e build/formatted ]; do sleep 0.01; done; echo 2 passed",
+        pytest="touch build/tests; until [ -e build/formed ]; do sleep 0.01; done; echo 2 passed",
         forge="until [ -e build/tests ]; do sleep 0.01; done; touch build/formed; echo formed",
     )
     done = run(str(command), "solidity-format", "python")
