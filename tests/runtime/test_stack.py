@@ -1,5 +1,6 @@
 """A stack opens only on its own log, chain and keys, and each of its parts has its own key."""
 
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -106,6 +107,12 @@ def test_records_end_where_the_log_ends(sandbox: Sandbox) -> None:
     (genesis,) = sandbox.stack.records(0, 1000)
     assert genesis.entry.kind == "genesis"
     assert list(sandbox.stack.records(1, 1000)) == []
+
+
+def test_what_listens_is_known_as_tcp() -> None:
+    """Check that asyncio can tell, which then sends every answer at once (TCP_NODELAY)."""
+    with listen("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
 
 
 def test_the_api_is_served_until_the_block_ends(sandbox: Sandbox, module_database_url: str) -> None:

@@ -9,7 +9,7 @@
 --
 -- Tenants. A transaction speaks for one account, named by
 --   set_config('tallystick.account', '0x…' in lower case, true),
--- and for nobody if that is empty. A secret that someone shows before the account is known (an API
+-- and for no account if that is empty. A secret shown before the account is known (an API
 -- key's hash in hex, a sign-in nonce) is named the same way by 'tallystick.presented'.
 --
 -- Tables are of two sorts, and a test holds each to its own:
@@ -17,7 +17,7 @@
 --            Without row security the sequencer can COPY into it.
 --   tenant   everything else. FORCE ROW LEVEL SECURITY: no policy, no row.
 --
--- The log's own tables are partitioned by log and only ever grow: nobody is granted UPDATE, DELETE
+-- The log's own tables are partitioned by log and only ever grow: no role is granted UPDATE, DELETE
 -- or TRUNCATE, and triggers refuse them to owners too. A superuser can still alter a row; the
 -- anchored root is what shows it.
 
@@ -48,7 +48,7 @@ CREATE DOMAIN word AS bytea CHECK (octet_length(VALUE) = 32);
 CREATE DOMAIN address AS text CHECK (VALUE ~ '^0x[0-9a-f]{40}$');
 CREATE DOMAIN units AS numeric(78, 0) CHECK (VALUE >= 0);
 
--- The account that this transaction speaks for; NULL for nobody.
+-- The account that this transaction speaks for; NULL for none.
 CREATE FUNCTION current_account() RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
 RETURN nullif(current_setting('tallystick.account', true), '');
 
@@ -67,7 +67,7 @@ BEGIN
         USING ERRCODE = 'restrict_violation';
 END $$;
 
--- Lets nobody change or remove a row of this table, its owner included.
+-- Keeps every role, the owner of the table included, from changing or removing a row of it.
 CREATE PROCEDURE only_grows(grown regclass) LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format(

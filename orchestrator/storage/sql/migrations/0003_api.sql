@@ -1,7 +1,7 @@
 -- What the API needs besides the log's own tables.
 
--- A surface's id is SHA-256(owner word ‖ name word), so a name proves itself and nobody can give
--- another's surface a name. Public, as the log's own tables are.
+-- A surface's id is SHA-256(owner word ‖ name word), so a name proves itself and no account can
+-- give another's surface a name. Public, as the log's own tables are.
 CREATE TABLE surface_names (
     log_id word NOT NULL,
     surface word NOT NULL,

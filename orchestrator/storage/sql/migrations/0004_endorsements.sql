@@ -1,6 +1,6 @@
 -- What the verifier has signed for ERC-8183 jobs: the statements [first, first + count) of the tree
--- (size, root), in the domain of the JobEvaluators contract. Public: whoever wants a job completed
--- takes the signature to the chain.
+-- (size, root), in the domain of the JobEvaluators contract. Public: the party that wants a job
+-- completed takes the signature to the chain.
 CREATE TABLE endorsements (
     log_id word NOT NULL,
     first bigint NOT NULL CHECK (first > 0),
