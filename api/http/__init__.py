@@ -1,0 +1,1 @@
+"""HTTP for every route: identity, limits, strict input, answers, problems."""

@@ -1,0 +1,1 @@
+"""A recorded history, evaluated in memory or settled on a chain."""

@@ -1,0 +1,1 @@
+"""The edge to the chain: reads, events, and transactions sent exactly once."""

@@ -1,0 +1,1 @@
+"""PostgreSQL with all SQL, and the files that a user names."""
