@@ -1,0 +1,122 @@
+"""Purchases: the transitions that a later event may take back, and what it takes.
+
+A transition into a state that the policy can reverse is a purchase of its lead. One that names an
+order founds the order: refunds that name it take back from this purchase, in parts if they say so.
+The same rules hold here, in the escrow's evidence and in a stranger's replay:
+
+* A refund that names an order takes back its value from the order's purchase, or all that is left
+  where it has no value. One that names none takes all that is left of the lead's latest purchase
+  into that state that was paid for.
+* Of an outcome that paid `amount` for a purchase of `value`, f(r) is taken back in all once r of the
+  value was given back: ⌊r x revenue share⌋ for r < value, and the whole amount for r = value. So it
+  matters to nobody in how many parts a refund comes, and the unit price goes with the last of it.
+* A refund that happened later than the holdback period after its outcome takes nothing, and counts
+  for nothing.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from orchestrator.core.contract import ContractRules
+from orchestrator.core.entry import ZERO_WORD
+
+
+class PaidOutcome(NamedTuple):
+    """The paid outcome of a purchase, and the last time of an event that can take from it."""
+
+    contract_id: bytes
+    position: int
+    amount_units: int
+    expires_ms: int
+
+
+@dataclass(slots=True)
+class Purchase:
+    """A purchase: the transition at `position`, and what was given back of it so far.
+
+    `order` is its order's random word, zero for none. `outcome` is what it was paid for, if it was.
+    `last_refund` is the position of the event that took from it last; 0 for none.
+    """
+
+    position: int
+    state: str
+    value_units: int
+    order: bytes = ZERO_WORD
+    outcome: PaidOutcome | None = None
+    refunded_units: int = 0
+    last_refund: int = 0
+    is_spent: bool = False
+
+    def is_open(self, at_ms: int) -> bool:
+        """Return whether an event of this time can still take from it."""
+        return not self.is_spent and (self.outcome is None or at_ms <= self.outcome.expires_ms)
+
+
+class Taking(NamedTuple):
+    """What an event takes back from a purchase: of its value, and of what its outcome paid."""
+
+    purchase: Purchase
+    refunded_after: int
+    amount_units: int
+    whole: bool
+
+
+def taking(
+    purchase: Purchase, rules: ContractRules | None, value_units: int, *, whole: bool
+) -> Taking:
+    """Return what an event of this value takes from a purchase that is open to it.
+
+    `rules` are those of the contract that paid for it, None where none did.
+    """
+    after = purchase.value_units
+    if not whole:
+        after = min(after, purchase.refunded_units + value_units)
+    amount = 0
+    if purchase.outcome is not None and rules is not None:
+        amount = taken_units(rules, purchase.outcome.amount_units, purchase.value_units, after)
+        # What was left is less than the value, or nothing was taken before.
+        amount -= rules.share_units(purchase.refunded_units)
+    return Taking(purchase, after, amount, whole)
+
+
+def taken_units(rules: ContractRules, amount_units: int, value_units: int, refunded: int) -> int:
+    """Return f: what is taken back in all of an outcome once so much of its value was refunded."""
+    return amount_units if refunded >= value_units else rules.share_units(refunded)
+
+
+def purchase_of_order(purchases: Iterable[Purchase], order: bytes) -> Purchase | None:
+    """Return the purchase that founded this order, or None."""
+    return next((purchase for purchase in purchases if purchase.order == order), None)
+
+
+def latest_purchase(purchases: list[Purchase], state: str) -> Purchase | None:
+    """Return the purchase that an event without an order takes back, or None.
+
+    It is the latest into the state that was paid for and has something left. Only this one is ever
+    looked at: one that is open no more is not passed over for an older one. Where none was paid
+    for, it is the latest.
+    """
+    into = [one for one in reversed(purchases) if one.state == state and not one.is_spent]
+    return next((one for one in into if one.outcome is not None), into[0] if into else None)
+
+
+def forget_needless(purchases: list[Purchase], horizon_ms: int) -> list[Purchase]:
+    """Return the purchases that an event from `horizon_ms` on can tell from those that never were.
+
+    Orders are kept for good: a refund must not be told that its order is unknown. Of the others,
+    one that is spent goes, and so does one that is open no more, unless it stands before an older
+    one that is; of those that nobody was paid for, the latest of a state is enough.
+    """
+    kept: list[Purchase] = []
+    open_states: set[str] = set()
+    latest_unpaid = {one.state: one.position for one in purchases if one.outcome is None}
+    for one in purchases:
+        is_latest = one.outcome is not None or latest_unpaid[one.state] == one.position
+        is_open = one.is_open(horizon_ms) and is_latest
+        if is_open and one.outcome is not None:
+            open_states.add(one.state)
+        shields = one.outcome is not None and not one.is_spent and one.state in open_states
+        if is_open or shields or one.order != ZERO_WORD:
+            kept.append(one)
+    return kept
