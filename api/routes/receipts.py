@@ -88,8 +88,8 @@ def _roles(service: Service, session: Session, position: int, entry: Entry) -> R
     if entry.kind == "outcome.reversed":
         reversal = unpack_reversal(entry.payload)
         roles = {"outcome": reversal.outcome, "event": reversal.event, "reversal": position}
-        outcome = cast(StoredEntry, _entry(service, session, reversal.outcome)).entry
-        roles["transition"] = unpack_outcome(outcome.payload).transition
+        reversed_outcome = cast(StoredEntry, _entry(service, session, reversal.outcome)).entry
+        roles["transition"] = unpack_outcome(reversed_outcome.payload).transition
         return roles | _settled(service, session, contract_id, position)
     if entry.kind == "settlement":
         return {"settlement": position} | _paid(service, session, contract_id, entry.value)

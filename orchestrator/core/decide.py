@@ -250,9 +250,7 @@ def _product_event(writer: Writer, request: requests.ProductEvent) -> None:
     _apply_step(writer, requests.ApplyStep(reported, request.event, step))
 
 
-def _check_order(
-    here: Surface, order: bytes, name: bytes, lead: Lead | None, step: Step
-) -> None:
+def _check_order(here: Surface, order: bytes, name: bytes, lead: Lead | None, step: Step) -> None:
     """Raise RequestError for an order that the event cannot take back from, or cannot found."""
     if order == ZERO_WORD or step.verdict is not Verdict.ACCEPTED:
         return

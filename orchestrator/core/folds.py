@@ -137,10 +137,10 @@ def _count_lead(world: World, contract: Contract, position: int, entry: Entry) -
         lead.counted += (contract.rules.contract_id,)
 
 
-O = TypeVar("O", bound=Opening)
+Opened = TypeVar("Opened", bound=Opening)
 
 
-def _opened(record: Record, kind: type[O]) -> O:
+def _opened(record: Record, kind: type[Opened]) -> Opened:
     """Return the opening of a record. Raises EntryError if it is none of this kind."""
     if not isinstance(record.opening, kind):
         raise EntryError(

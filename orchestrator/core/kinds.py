@@ -44,7 +44,7 @@ class Clock(Enum):
 
     LOG = "the log's own, which never goes back"
     PRODUCT = "the product's, within the policy's lateness; what follows from its events repeats it"
-    CAUSE = "that of what is reported: of the action's request, or of the click, as the product has it"
+    CAUSE = "that of what is reported: the action's request, or the click as the product has it"
 
 
 class Projection(StrEnum):
@@ -125,6 +125,12 @@ def kind_of(entry: Entry) -> Kind:
     return kind
 
 
+def opening_of_word(word: bytes) -> type[Opening] | None:
+    """Return the opening that entries with this first word have; None for none, or no kind."""
+    kind = KINDS.get(_KIND_OF_WORD.get(word, ""))
+    return None if kind is None else kind.opening
+
+
 def encode(entry: Entry) -> bytes:
     """Return the 256 bytes of an entry, the leaf data of the log. Raises EntryError."""
     kind, surface, actor, subject, label, value, time_ms, payload = entry
@@ -188,7 +194,7 @@ _LEAD = Change(Projection.LEAD, "subject")
 _CONTRACT = Change(Projection.CONTRACT, "subject")
 _CONTRACT_OF_OUTCOME = Change(Projection.CONTRACT, "actor")
 _COMMITMENT = "SHA-256 of the opening"
-_PREVIOUS_TOUCH = "1 + position of the operator's previous touch of the lead, of either kind; 0: none"
+_PREVIOUS_TOUCH = "1 + position of the operator's previous touch of the lead; 0: none"
 
 _TABLE = (
     Kind(

@@ -9,7 +9,7 @@ off the annotations of a NamedTuple.
 from collections.abc import Callable, Mapping
 from functools import cache
 from hashlib import sha256
-from typing import Annotated, Any, NamedTuple, TypeVar, cast, get_type_hints
+from typing import Annotated, Any, NamedTuple, TypeVar, get_type_hints
 
 from orchestrator.core.entry import (
     AMOUNT_LIMIT,
@@ -27,6 +27,9 @@ from orchestrator.core.errors import EntryError
 from orchestrator.core.hexadecimal import from_hex, to_hex
 
 T = TypeVar("T")
+
+# The most words of an opening.
+MAX_OPENING_WORDS = 9
 
 
 class _Form(NamedTuple):
@@ -87,6 +90,14 @@ def _unchanged(value: Any) -> Any:
     return value
 
 
+def _units(text: Any) -> int:
+    digits = _of_type(str)(text)
+    units = int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 25 else -1
+    if str(units) != digits:
+        raise ValueError("a whole number of units, as decimal text, expected")
+    return units
+
+
 _Word = Annotated[
     bytes,
     _Form(_write_word, lambda _, word: word, to_hex, lambda value: from_hex(value, WORD_BYTES)),
@@ -105,19 +116,9 @@ _TimeMs = Annotated[int, _whole_below(TIME_MS_LIMIT, "time-range")]
 _Units = Annotated[
     int,
     # Amounts are text in JSON: readers there have 53 bits.
-    _whole_below(AMOUNT_LIMIT, "field-range")._replace(
-        to_json=str, from_json=lambda text: _units(text)
-    ),
+    _whole_below(AMOUNT_LIMIT, "field-range")._replace(to_json=str, from_json=_units),
 ]
 _Truth = Annotated[bool, _Form(_write_truth, _read_truth, _unchanged, _of_type(bool))]
-
-
-def _units(text: Any) -> int:
-    digits = _of_type(str)(text)
-    units = int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 25 else -1
-    if str(units) != digits:
-        raise ValueError("a whole number of units, as decimal text, expected")
-    return units
 
 
 # --- Openings by kind -----------------------------------------------------------------------------
@@ -168,8 +169,8 @@ class EventOpening(NamedTuple):
 
     `of` is the position of the transition that it takes back from (0: it takes back nothing), and
     `previous` that of the event which took back from it before (0: none). Of the transition's
-    revenue, `refunded_before_units` was given back before, and `refunded_after_units` with this event;
-    `whole` says that it takes back all that was left.
+    revenue, `refunded_before_units` was given back before this event, and `refunded_after_units`
+    with it; `whole` says that it takes back all that was left.
     """
 
     received_ms: _TimeMs
@@ -225,15 +226,19 @@ def encode_opening(opening: Opening) -> bytes:
     )
 
 
-def decode_opening(make: Callable[..., T], data: bytes) -> T:
+def decode_opening(make: type[Opening], data: bytes) -> Opening:
     """Read what `encode_opening` writes of this type. Raises EntryError for anything else."""
-    forms = _forms_of(cast(Any, make))
+    forms = _forms_of(make)
     if len(data) != len(forms) * WORD_BYTES:
         raise EntryError(
             "opening-length", f"this opening has {len(forms) * WORD_BYTES} bytes, not {len(data)}"
         )
     words = (data[start : start + WORD_BYTES] for start in range(0, len(data), WORD_BYTES))
-    return make(*[form.read(name, word) for (name, form), word in zip(forms, words, strict=True)])
+    found: Any = make
+    opening: Opening = found(
+        *[form.read(name, word) for (name, form), word in zip(forms, words, strict=True)]
+    )
+    return opening
 
 
 def opening_json(opening: Opening) -> dict[str, Any]:
@@ -244,19 +249,26 @@ def opening_json(opening: Opening) -> dict[str, Any]:
     }
 
 
-def read_opening(make: Callable[..., T], document: Mapping[str, Any]) -> T:
+def read_opening(make: type[Opening], document: Mapping[str, Any]) -> Opening:
     """Read the JSON object of an opening of this type.
 
     Raises LookupError, TypeError, ValueError or AttributeError for anything else.
     """
-    forms = _forms_of(cast(Any, make))
+    forms = _forms_of(make)
     names = [name for name, _ in forms]
     if set(document) != set(names):
         raise ValueError(f"an opening of these members has no others: {', '.join(names)}")
-    return make(*[form.from_json(document[name]) for name, form in forms])
+    found: Any = make
+    opening: Opening = found(*[form.from_json(document[name]) for name, form in forms])
+    return opening
+
+
+def _forms_of(make: Any) -> tuple[tuple[str, _Form], ...]:
+    found: tuple[tuple[str, _Form], ...] = _cached_forms_of(make)
+    return found
 
 
 @cache
-def _forms_of(make: Any) -> tuple[tuple[str, _Form], ...]:
+def _cached_forms_of(make: Any) -> tuple[tuple[str, _Form], ...]:
     hints = get_type_hints(make, include_extras=True)
     return tuple((name, hints[name].__metadata__[0]) for name in make._fields)

@@ -7,9 +7,9 @@ The same rules hold here, in the escrow's evidence and in a stranger's replay:
 * A refund that names an order takes back its value from the order's purchase, or all that is left
   where it has no value. One that names none takes all that is left of the lead's latest purchase
   into that state that was paid for.
-* Of an outcome that paid `amount` for a purchase of `value`, f(r) is taken back in all once r of the
-  value was given back: ⌊r x revenue share⌋ for r < value, and the whole amount for r = value. So it
-  matters to nobody in how many parts a refund comes, and the unit price goes with the last of it.
+* Of an outcome that paid `amount` for a purchase of `value`, f(r) is taken back in all once r of
+  the value was given back: ⌊r x revenue share⌋ for r < value, and the whole amount for r = value.
+  So it does not matter in how many parts a refund comes; the unit price goes with the last.
 * A refund that happened later than the holdback period after its outcome takes nothing, and counts
   for nothing.
 """

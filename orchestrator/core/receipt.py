@@ -193,7 +193,9 @@ def _check_taken(receipt: Receipt, outcome: Entry, rules: ContractRules) -> None
         return
     opening = event.opening
     if not isinstance(opening, EventOpening):
-        raise ProofError("receipt-opening", "the event's opening, which says what was refunded, is missing")
+        raise ProofError(
+            "receipt-opening", "the event's opening, which says what was refunded, is missing"
+        )
     value = transition.entry.value
     after = taken_units(rules, outcome.value, value, opening.refunded_after_units)
     amount = after - rules.share_units(opening.refunded_before_units)
@@ -222,9 +224,7 @@ def _check_settlement(receipt: Receipt) -> None:
 
 
 def _check_opening(role: str, proven: Proven) -> None:
-    if proven.opening is not None and not kind_of(proven.entry).fits(
-        proven.entry, proven.opening
-    ):
+    if proven.opening is not None and not kind_of(proven.entry).fits(proven.entry, proven.opening):
         raise ProofError("receipt-opening", f"the opening of the {role} does not match it")
 
 

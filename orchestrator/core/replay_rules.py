@@ -198,10 +198,10 @@ def genesis(_world: World, record: Record, _documents: Documents) -> requests.Ge
     return requests.Genesis(record.entry.subject, record.entry.actor)
 
 
-O = TypeVar("O", bound=Opening)
+Opened = TypeVar("Opened", bound=Opening)
 
 
-def _opened(record: Record, kind: type[O]) -> O:
+def _opened(record: Record, kind: type[Opened]) -> Opened:
     if not isinstance(record.opening, kind):
         raise TypeError(f"{record.entry.kind} has its opening; it was checked")
     return record.opening
