@@ -352,7 +352,8 @@ def _write_taking(writer: Writer, reported: ReportedEvent, name: str, taken: Tak
         reported.commitment,
     )
     event = _write_reported(writer, "product.event", reported, name, opening)
-    if purchase.outcome is None or not amount:
+    is_last_part = after >= purchase.value_units
+    if purchase.outcome is None or not (amount or is_last_part):
         return
     contract = writer.world.contracts[purchase.outcome.contract_id]
     writer.add(

@@ -90,33 +90,33 @@ def purchase_of_order(purchases: Iterable[Purchase], order: bytes) -> Purchase |
     return next((purchase for purchase in purchases if purchase.order == order), None)
 
 
-def latest_purchase(purchases: list[Purchase], state: str) -> Purchase | None:
+def latest_purchase(purchases: Iterable[Purchase], state: str) -> Purchase | None:
     """Return the purchase that an event without an order takes back, or None.
 
     It is the latest into the state that was paid for and has something left. Only this one is ever
-    looked at: one that is open no more is not passed over for an older one. Where none was paid
-    for, it is the latest.
+    looked at: one that is open no more is not passed over for an older one.
     """
-    into = [one for one in reversed(purchases) if one.state == state and not one.is_spent]
-    return next((one for one in into if one.outcome is not None), into[0] if into else None)
+    found = None
+    for one in purchases:
+        if one.state == state and one.outcome is not None and not one.is_spent:
+            found = one
+    return found
 
 
 def forget_needless(purchases: list[Purchase], horizon_ms: int) -> list[Purchase]:
-    """Return the purchases that an event from `horizon_ms` on can tell from those that never were.
+    """Return the purchases without which an event from `horizon_ms` on would take back another.
 
     Orders are kept for good: a refund must not be told that its order is unknown. Of the others,
-    one that is spent goes, and so does one that is open no more, unless it stands before an older
-    one that is; of those that nobody was paid for, the latest of a state is enough.
+    one that was paid for goes when it is spent, or when it is open no more and stands before no
+    older one that still is; one that was not paid for goes unless it is the last, whose outcome may
+    be about to come.
     """
-    kept: list[Purchase] = []
     open_states: set[str] = set()
-    latest_unpaid = {one.state: one.position for one in purchases if one.outcome is None}
+    kept: list[Purchase] = []
     for one in purchases:
-        is_latest = one.outcome is not None or latest_unpaid[one.state] == one.position
-        is_open = one.is_open(horizon_ms) and is_latest
-        if is_open and one.outcome is not None:
+        if one.outcome is not None and one.is_open(horizon_ms):
             open_states.add(one.state)
-        shields = one.outcome is not None and not one.is_spent and one.state in open_states
-        if is_open or shields or one.order != ZERO_WORD:
+        is_needed = one is purchases[-1] if one.outcome is None else one.state in open_states
+        if (is_needed and not one.is_spent) or one.order != ZERO_WORD:
             kept.append(one)
     return kept

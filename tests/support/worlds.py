@@ -30,6 +30,7 @@ def word(text: str) -> bytes:
 SURFACE, OWNER, VERIFIER = word("surface"), word("owner"), word("verifier")
 OPERATORS = [word("ann"), word("bob")]
 LEADS = [word("x"), word("y"), word("z")]
+ORDERS = [word(f"order {n}") for n in range(6)]
 EVENTS = ["signup", "buy", "refund", "lapse", "noise"]
 DOCUMENT: dict[str, Any] = {
     "initial": "new",
@@ -134,7 +135,10 @@ def request_lists(
         elif kind == "event":
             event = random.choice(["signup", "signup", "buy", "buy", "buy", *EVENTS])
             at = max(0, now - random.choice([0, 0, 1, 4000]))
-            request = ProductEvent(SURFACE, lead, event, random.randint(0, 9), at)
+            value, order = random.randint(0, 9), random.choice([bytes(32), *ORDERS])
+            whole = random.choice([True, False, False])
+            value = 0 if whole and event in ("refund", "lapse") else value
+            request = ProductEvent(SURFACE, lead, event, value, at, order=order, whole=whole)
         elif kind == "tick":
             request = Settle()
         elif kind == "erase":
