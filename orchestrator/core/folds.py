@@ -68,20 +68,26 @@ def transition(world: World, position: int, record: Record) -> None:
     order = _opened(record, TransitionOpening).order
     if any(one.order == order for one in lead.purchases):
         order = ZERO_WORD
+    # Its outcome would have come right behind it.
+    if lead.purchases and lead.purchases[-1].is_needless:
+        lead.purchases.pop()
     lead.purchases.append(Purchase(position, entry.label, entry.value, order))
     if len(lead.purchases) >= lead.sweep_at:
         horizon_ms = world.time_ms - policy.lateness_s * 1000
-        lead.purchases = forget_needless(lead.purchases, horizon_ms)
+        lead.purchases[:-1] = forget_needless(lead.purchases[:-1], horizon_ms)
         lead.sweep_at = 2 * len(lead.purchases) + 8
 
 
 def taking_event(world: World, position: int, record: Record) -> None:
-    opening = _opened(record, EventOpening)
-    for purchase in world.leads[record.entry.subject].purchases:
+    opening, lead = _opened(record, EventOpening), world.leads[record.entry.subject]
+    for purchase in lead.purchases:
         if purchase.position == opening.of != 0:
             purchase.refunded_units = opening.refunded_after_units
             purchase.last_refund = position
             purchase.is_spent = opening.refunded_after_units >= purchase.value_units
+            if purchase.is_needless:
+                lead.purchases.remove(purchase)
+            return
 
 
 def outcome(world: World, position: int, record: Record) -> None:

@@ -6,6 +6,7 @@ kind says which opening it has (`orchestrator.core.kinds`). A field's type says 
 off the annotations of a NamedTuple.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from hashlib import sha256
@@ -30,6 +31,7 @@ T = TypeVar("T")
 
 # The most words of an opening.
 MAX_OPENING_WORDS = 9
+_DIGITS = re.compile(r"0|[1-9][0-9]{0,24}")
 
 
 class _Form(NamedTuple):
@@ -92,10 +94,9 @@ def _unchanged(value: Any) -> Any:
 
 def _units(text: Any) -> int:
     digits = _of_type(str)(text)
-    units = int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 25 else -1
-    if str(units) != digits:
+    if not _DIGITS.fullmatch(digits):
         raise ValueError("a whole number of units, as decimal text, expected")
-    return units
+    return int(digits)
 
 
 _Word = Annotated[

@@ -48,6 +48,14 @@ class Purchase:
     last_refund: int = 0
     is_spent: bool = False
 
+    @property
+    def is_needless(self) -> bool:
+        """Return whether no event can take from it, nor be told that its order is unknown.
+
+        Orders are kept for good.
+        """
+        return self.order == ZERO_WORD and (self.is_spent or self.outcome is None)
+
     def is_open(self, at_ms: int) -> bool:
         """Return whether an event of this time can still take from it."""
         return not self.is_spent and (self.outcome is None or at_ms <= self.outcome.expires_ms)
@@ -106,17 +114,14 @@ def latest_purchase(purchases: Iterable[Purchase], state: str) -> Purchase | Non
 def forget_needless(purchases: list[Purchase], horizon_ms: int) -> list[Purchase]:
     """Return the purchases without which an event from `horizon_ms` on would take back another.
 
-    Orders are kept for good: a refund must not be told that its order is unknown. Of the others,
-    one that was paid for goes when it is spent, or when it is open no more and stands before no
-    older one that still is; one that was not paid for goes unless it is the last, whose outcome may
-    be about to come.
+    One that is open no more is needed only where it stands before an older one that still is.
     """
     open_states: set[str] = set()
     kept: list[Purchase] = []
     for one in purchases:
         if one.outcome is not None and one.is_open(horizon_ms):
             open_states.add(one.state)
-        is_needed = one is purchases[-1] if one.outcome is None else one.state in open_states
-        if (is_needed and not one.is_spent) or one.order != ZERO_WORD:
+        is_shadowed = one.state not in open_states and one.order == ZERO_WORD
+        if not (one.is_needless or is_shadowed):
             kept.append(one)
     return kept

@@ -22,7 +22,8 @@ MAX_BULK = 1_000
 MAX_WAITING = 100_000
 # The most bytes of a body, so that a full inbox has a bounded size too.
 MAX_BODY_BYTES = 65_536
-# The longest key, and own id of a lead or an order; both stand in unique indexes, whose rows are bounded.
+# The longest key, and own id of a lead or an order: they stand in unique indexes, whose rows are
+# bounded.
 _MAX_KEY_CHARS = 255
 _MAX_EXTERNAL_ID_BYTES = 512
 

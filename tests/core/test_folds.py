@@ -54,7 +54,7 @@ def parts(world: World) -> dict[str, Any]:
 
 PAID = pack_outcome(6, 5, 0, 1, 10)
 # The position of what the fold of each kind is tried on, in `world_to_move`.
-PURCHASE, CODE = 7, 8
+PURCHASE, CODE = 6, 7
 
 
 def world_to_move() -> World:
@@ -64,7 +64,8 @@ def world_to_move() -> World:
     assert world.size == PURCHASE
     advance(world, entry("lead.transition", moved_by(word("order")), value=100))
     code = CodeOpening(20_000, bytes(32), bytes(32))
-    advance(world, entry("code.issued", code, actor=OPERATORS[0], label="click", value=1))
+    issued = entry("code.issued", code, actor=OPERATORS[0], label="click", value=1, time_ms=8_000)
+    advance(world, issued)
     return world
 
 
