@@ -62,7 +62,7 @@ class Purchase:
 
 
 class Taking(NamedTuple):
-    """What an event takes back from a purchase: of its value, and of what its outcome paid."""
+    """The parts that an event takes back of a purchase: of its value, and of what it paid."""
 
     purchase: Purchase
     refunded_after: int

@@ -66,7 +66,7 @@ class Operator:
 
 @dataclass(slots=True)
 class Cause:
-    """What lets others report an operator's touch: a code, or an action that it has requested.
+    """The ground on which others report an operator's touch: a code, or a requested action.
 
     `lead` is None for a code, whose clicks may be of any lead; `uses_left` bounds the touches that
     it may still cause. A touch by code is not older than `since_ms` nor younger than `until_ms`;

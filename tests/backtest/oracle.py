@@ -83,9 +83,8 @@ def judge(
             turned_away["order-taken"] += 1
             continue
         verdicts["accepted"] += 1
-        if undone and order:
-            if ordered[0].state in undone:
-                ordered[0].give_back(now, value)
+        if undone and order and ordered[0].state in undone:
+            ordered[0].give_back(now, value)
         for of in [] if order else undone:
             alive = [b for b in bought if b.lead == lead and b.state == of and b.paid]
             alive = [b for b in alive if not b.is_spent]

@@ -845,7 +845,7 @@ def test_a_refund_of_an_order_that_paid_nobody_takes_nothing() -> None:
     terms = rules("a", FIRST, revenue_share_bps=1000, unit_price_units=0, holdback_period_ms=9000)
     world, _ = begin(FIRST, terms._replace(opens_at_ms=2500))
     run(world, (0, event("signup", 0)), sold("o", 2, 100), (2600, touch()), sold("p", 3000, 900))
-    (entry, opening), *rest = decide(world, *reversed(refund("o", 3500, None)))
+    (entry, opening), *rest = decide(world, refund("o", 3500, None)[1], 3500)
     assert entry.kind == "product.event"
     assert not rest
     assert isinstance(opening, EventOpening)
@@ -861,7 +861,7 @@ def test_a_refund_says_what_was_refunded_before() -> None:
     told = []
     for value in (30, 50, None, 5):
         at = world.size
-        for _, opening in decide(world, *reversed(refund("o", 5, value))):
+        for _, opening in decide(world, refund("o", 5, value)[1], 5):
             if isinstance(opening, EventOpening):
                 told.append((at, *opening[2:7]))
     first, second, third, fourth = (line[0] for line in told)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.decide import decide
+from orchestrator.core.errors import RequestError
 from orchestrator.core.opening import Record
 from orchestrator.core.policy import Policy, parse
 from orchestrator.core.requests import (
@@ -84,6 +85,14 @@ def begin(governing: Policy, *contracts: ContractRules) -> tuple[World, list[Rec
     ]
     records = [record for request in requests for record in decide(world, request, 0)]
     return world, records
+
+
+def decided(world: World, request: Request, now: int) -> list[Record]:
+    """Return the records of a request, or none where the rules turn it away."""
+    try:
+        return decide(world, request, now)
+    except RequestError:
+        return []
 
 
 # A strategy's own draws are mostly small and alike, and a history in which nothing is paid agrees
