@@ -20,7 +20,7 @@ from orchestrator.core.requests import (
     RegisterOperator,
     Touch,
 )
-from orchestrator.log.inbox import Submission
+from orchestrator.log.inbox import OwnOrder, Submission, order_words_for
 from orchestrator.runtime.local_servers import LocalPostgres
 from orchestrator.storage import database as database_module
 from orchestrator.storage.database import (
@@ -309,6 +309,10 @@ def populate(log: Ledger) -> None:
                 pseudonym_for(
                     session, log.log_id, SURFACE, account, LEADS[0][:-1] + account[2:3].encode()
                 )
+        with log.api.transaction(OWNER) as session:
+            order_words_for(
+                session, log.log_id, SURFACE, [OwnOrder(LEADS[0], "order 1")], [word("order")]
+            )
         touch = Touch(SURFACE, LEADS[0], operator, "email", commitment=commitment(salt, body))
         log.offer([Submission("touch", touch, body, salt)], OPERATOR)
         log.submit(RegisterOperator(operator, "0", word("profile")), account=OPERATOR)
@@ -399,6 +403,7 @@ def test_tenants_read_their_own_rows_and_no_others(populated: Ledger) -> None:
     }
     assert own["leads"] == (1, 1)
     assert own["lead_identities"] == (2, 0)
+    assert own["order_identities"] == (1, 0)
     assert own["private_payloads"] == (1, 1)
     assert own["requests"] == (counts["requests"] - 2, 2)
     assert own["results"] == (counts["results"] - 2, 2)
@@ -430,6 +435,8 @@ WRITES_FOR_ANOTHER = {
     "contracts": "UPDATE contracts SET earned_units = 0",
     "lead_identities": "INSERT INTO lead_identities VALUES"
     " (%(log)s, sha256('s'), 'x', sha256('x'))",
+    "order_identities": "INSERT INTO order_identities"
+    " SELECT log_id, surface, sha256('l'), 'x', sha256('o') FROM surfaces",
     "private_payloads": "INSERT INTO private_payloads VALUES"
     " (%(log)s, sha256('c'), sha256('s'), sha256('l'), %(other)s, sha256(''), '')",
     "accounts": "INSERT INTO accounts VALUES ('0x' || repeat('e', 40), '{}', 0)",
@@ -457,6 +464,7 @@ CHANGES_OF_ANOTHERS = {
     "rate_limits": "UPDATE rate_limits SET full_at_ms = 0 WHERE account = %(other)s",
     "signin_nonces": "DELETE FROM signin_nonces",
     "lead_identities": "DELETE FROM lead_identities",
+    "order_identities": "DELETE FROM order_identities",
     "private_payloads": "DELETE FROM private_payloads",
 }
 

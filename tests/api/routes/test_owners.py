@@ -3,6 +3,7 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
+from itertools import count
 
 import httpx
 import psycopg
@@ -159,6 +160,9 @@ def test_an_event_of_the_future_or_too_late_is_turned_away(
         ({"lead": "x" * 201}, "body/lead"),
         ({"lead": "𐍈" * 129}, "body/lead"),
         ({"lead": "tab\there"}, "body/lead"),
+        ({"order": ""}, "body/order"),
+        ({"order": "x" * 201}, "body/order"),
+        ({"order": 7}, "body/order"),
         ({"event": "ümlaut"}, "body/event"),
         ({"event": "x" * 33}, "body/event"),
         ({"surprise": 1}, "body/surprise"),
@@ -175,6 +179,66 @@ def test_a_malformed_event_is_refused_with_its_member(
     else:
         assert (answer.status_code, problem["code"]) == (422, "invalid")
         assert problem["errors"][0]["where"] == where
+
+
+def test_a_refund_takes_back_from_the_order_that_it_names(
+    service: ApiService, owner: httpx.Client, surface: str
+) -> None:
+    numbers = count()
+
+    def tell(name: str, **changes: object) -> httpx.Response:
+        body = event("buyer@example.org", name) | changes
+        return report(owner, surface, f"refunds-{next(numbers)}", body)
+
+    for name in ("signup", "activate"):
+        assert tell(name).json()["verdict"] == "accepted"
+    # A refund before its order is refused, says that it can come again, and then is taken.
+    early = tell("refund", order="A-1", value="5")
+    assert (early.status_code, early.json()["code"]) == (409, "order-unknown")
+    assert "again" in early.json()["detail"]
+    bought = tell("subscribe", order="A-1", value="100").json()
+    assert bought["verdict"] == "accepted"
+    place = bought["first_position"]
+    taken = tell("refund", order="A-1", value="7.50").json()
+    (entry,) = service.get("/v1/log/entries", start=taken["first_position"], limit=1)["entries"]
+    opening = entry["opening"]
+    assert (opening["of"], opening["previous"], opening["whole"]) == (place, 0, False)
+    assert (opening["refunded_before_units"], opening["refunded_after_units"]) == ("0", "7500000")
+    purchase = service.get("/v1/log/entries", start=place, limit=1)["entries"][0]["opening"]
+    assert opening["order"] == purchase["order"] != "0x" + "00" * 32
+    # One that names no value is of all that is left, and one more of the order takes nothing.
+    rest = tell("refund", order="A-1").json()
+    (entry,) = service.get("/v1/log/entries", start=rest["first_position"], limit=1)["entries"]
+    assert entry["opening"]["previous"] == taken["first_position"]
+    assert (entry["opening"]["refunded_after_units"], entry["opening"]["whole"]) == (
+        "100000000",
+        True,
+    )
+    # The id of the order is in no table but its own, and goes with the lead.
+    with psycopg.connect(service.database_url) as admin:
+        for table in ("requests", "inbox", "entries", "leads"):
+            assert "A-1" not in str(admin.execute(f"TABLE {table}").fetchall())
+        assert len(admin.execute("TABLE order_identities").fetchall()) == 1
+        path = f"/v1/surfaces/{surface}/erasures"
+        gone = owner.post(
+            path, json={"lead": "buyer@example.org"}, headers={"Idempotency-Key": "no-more"}
+        )
+        assert gone.status_code in (200, 202)
+        assert admin.execute("TABLE order_identities").fetchall() == []
+
+
+def test_a_bulk_of_events_names_orders_of_its_own(owner: httpx.Client, surface: str) -> None:
+    lines = [
+        event("bulk buyer", "signup") | {"id": "o1"},
+        event("bulk buyer", "activate") | {"id": "o2"},
+        event("bulk buyer", "subscribe") | {"id": "o3", "order": "B-1", "value": "10"},
+        event("bulk buyer", "refund") | {"id": "o4", "order": "B-1", "value": "4"},
+        event("bulk buyer", "refund") | {"id": "o5", "order": "B-2", "value": "4"},
+        event("bulk", "refund") | {"id": "o6", "order": "B-1", "value": "4"},
+    ]
+    results = report_lines(owner, surface, ndjson(*lines)).json()["results"]
+    told = [result.get("verdict") or result["code"] for result in results]
+    assert told == [*["accepted"] * 4, "order-unknown", "order-unknown"]
 
 
 def test_one_lead_named_first_by_many_at_once_is_one_lead(
