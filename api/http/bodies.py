@@ -146,7 +146,11 @@ class ProductEvent(Body):
     value: Amount | None = Field(
         default=None, description="The revenue that it brought, in tokens."
     )
-    time: Moment
+    time: Moment = Field(
+        description="When it happened, RFC 3339 with a time zone. Without a fraction of a second "
+        "it counts at the end of that second, or when it is received if that is earlier. Up to 5 "
+        "seconds ahead of our clock it is waited for; further ahead it is refused."
+    )
 
 
 class BulkProductEvent(ProductEvent):

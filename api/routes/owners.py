@@ -32,7 +32,7 @@ from orchestrator.core.entry import ascii_word
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.policy import Policy, canonical_json
 from orchestrator.core.requests import Erasure, ProductEvent, PublishPolicy
-from orchestrator.core.units import NS_PER_MS, parse_amount, parse_time_ns
+from orchestrator.core.units import parse_amount, parse_event_time
 from orchestrator.log import inbox
 from orchestrator.log.inbox import Submission
 from orchestrator.storage.database import Row, Session
@@ -198,13 +198,14 @@ def _event_submission(item: Item[bodies.ProductEvent], surface: str, lead: bytes
     """
     event = item.body
     value_units = 0 if event.value is None else parse_amount(event.value)
-    time_ms = parse_time_ns(event.time) // NS_PER_MS
+    time_ms, span_ms = parse_event_time(event.time)
     public = {
         "surface": surface,
         "lead": to_hex(lead),
         "event": event.event,
         "value_units": str(value_units),
         "time_ms": time_ms,
+        "span_ms": span_ms,
     }
     private = {
         "surface": surface,
@@ -222,6 +223,7 @@ def _event_submission(item: Item[bodies.ProductEvent], surface: str, lead: bytes
         time_ms,
         sha256(canonical_json(public)).digest(),
         commitment(salt, body),
+        span_ms,
     )
     return Submission(f"event:{surface}:{item.key}", request, body, salt)
 

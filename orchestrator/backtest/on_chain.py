@@ -181,7 +181,7 @@ class OnChainBacktest:
         for start in range(0, len(requests), MAX_BULK):
             part = [Submission(key, ask, key.encode()) for key, ask in requests[start:][:MAX_BULK]]
             with self._stack.worker.transaction(account) as session:
-                submit(session, self._stack.site.log_id, account, part, self._sandbox.clock())
+                submit(session, self._stack.site.log_id, account, part)
 
     def _report(self, spool: Spool) -> Report:
         """Return what the log says, after a replay has recomputed what the wallets must hold."""

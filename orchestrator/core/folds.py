@@ -33,8 +33,8 @@ def outcome(world: World, position: int, entry: Entry) -> None:
     contract = world.contracts[entry.actor]
     contract.add_outcome(position, entry.value)
     _count_lead(world, contract, entry.subject)
-    policy = world.surfaces[entry.surface].policy
-    if not policy.is_reversible(entry.label):
+    here = world.surfaces[entry.surface]
+    if not here.policy.is_reversible(entry.label):
         return
     lead = world.leads[entry.subject]
     expires_ms = entry.time_ms + contract.rules.holdback_period_ms
@@ -42,7 +42,7 @@ def outcome(world: World, position: int, entry: Entry) -> None:
         PaidOutcome(entry.actor, entry.label, position, entry.time_ms, entry.value, expires_ms)
     )
     if len(lead.paid) >= lead.sweep_at:
-        lead.paid = forget_expired(lead.paid, world.time_ms - policy.lateness_s * 1000)
+        lead.paid = forget_expired(lead.paid, here.received_ms - here.policy.lateness_s * 1000)
         lead.sweep_at = 2 * len(lead.paid) + 8
 
 
@@ -73,7 +73,8 @@ def closing(world: World, _position: int, entry: Entry) -> None:
 
 def policy(world: World, _position: int, entry: Entry) -> None:
     policy = world.policies[entry.subject]
-    world.surfaces[entry.surface] = Surface(entry.actor, policy, entry.value)
+    # What a policy is published for has passed: nothing that follows was received before it.
+    world.surfaces[entry.surface] = Surface(entry.actor, policy, entry.value, entry.time_ms)
 
 
 def operator(world: World, position: int, entry: Entry) -> None:

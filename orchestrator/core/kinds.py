@@ -25,7 +25,14 @@ from orchestrator.core.entry import (
     shown_integer,
 )
 from orchestrator.core.errors import EntryError
-from orchestrator.core.opening import EventOpening, Opening, Record, TouchOpening, payload_of
+from orchestrator.core.opening import (
+    EventOpening,
+    Opening,
+    Record,
+    TouchOpening,
+    payload_of,
+    receipt_ms,
+)
 from orchestrator.core.replay_rules import Documents
 from orchestrator.core.world import World
 
@@ -33,7 +40,7 @@ from orchestrator.core.world import World
 class Clock(Enum):
     """The clock that an entry's time is read from."""
 
-    LOG = "the log's own, which never goes back"
+    LOG = "the log's own: when the request was received, or the last such time if that is later"
     PRODUCT = "the product's, within the policy's lateness; what follows from its events repeats it"
 
 
@@ -159,22 +166,29 @@ def decode(data: bytes) -> Entry:
     return Entry(kind, surface, actor, subject, ascii_text(label_word), value, time_ms, payload)
 
 
-def advance(world: World, entry: Entry) -> None:
-    """Move a world past `entry`, the log's next: in log order, each entry exactly once.
+def advance(world: World, record: Record) -> None:
+    """Move a world past `record`, the log's next: in log order, each record exactly once.
 
     Raises EntryError `kind-unknown`, before anything is changed.
     """
+    entry = record.entry
     kind, position = kind_of(entry), world.size
     kind.fold(world, position, entry)
     world.size = position + 1
     if kind.clock is Clock.LOG:
-        world.time_ms = entry.time_ms
+        world.time_ms = max(world.time_ms, entry.time_ms)
+    received_ms = receipt_ms(record.opening)
+    if received_ms is not None:
+        world.time_ms = max(world.time_ms, received_ms)
+        here = world.surfaces[entry.surface]
+        here.received_ms = max(here.received_ms, received_ms)
 
 
 # --- The table ------------------------------------------------------------------------------------
 
 _LEAD = Change(Projection.LEAD, "subject")
 _CONTRACT = Change(Projection.CONTRACT, "subject")
+_RECEIPT = Change(Projection.SURFACE, "surface")
 _CONTRACT_OF_OUTCOME = Change(Projection.CONTRACT, "actor")
 _COMMITMENT = "SHA-256 of the opening"
 
@@ -219,7 +233,7 @@ _TABLE = (
         folds.transition,
         replay_rules.transition,
         opening=EventOpening,
-        changes=(_LEAD,),
+        changes=(_LEAD, _RECEIPT),
         role="transition",
         listed=False,
     ),
@@ -230,6 +244,7 @@ _TABLE = (
         folds.nothing,
         replay_rules.refusal,
         opening=EventOpening,
+        changes=(_RECEIPT,),
         listed=False,
     ),
     Kind(
@@ -239,6 +254,7 @@ _TABLE = (
         folds.nothing,
         replay_rules.event,
         opening=EventOpening,
+        changes=(_RECEIPT,),
         role="event",
         listed=False,
     ),

@@ -140,6 +140,11 @@ class Record(NamedTuple):
     opening: Opening | None = None
 
 
+def receipt_ms(opening: Opening | None) -> int | None:
+    """Return when the report behind an opening was received; None where nothing was reported."""
+    return getattr(opening, "received_ms", None)
+
+
 def payload_of(opening: Opening) -> bytes:
     """Return the payload that commits to this opening."""
     return sha256(opening.encode()).digest()

@@ -13,6 +13,7 @@ from orchestrator.core.fields import (
     Name,
     PayoutLabel,
     PolicyDocument,
+    SpanMs,
     TimeMs,
     Units,
     Word,
@@ -45,7 +46,7 @@ class PublishPolicy(NamedTuple):
 
 
 class Touch(NamedTuple):
-    """An operator's action on a lead. It happens when the log takes it: its time is ours."""
+    """An operator's action on a lead. It happens when it is received: its time is ours."""
 
     surface: Word
     lead: Word
@@ -56,7 +57,11 @@ class Touch(NamedTuple):
 
 
 class ProductEvent(NamedTuple):
-    """An event of the owner's product, at the product's own time, with the revenue it brought."""
+    """An event of the owner's product, at the product's own time, with the revenue it brought.
+
+    It may have happened up to `span_ms` later than `time_ms`, where the product's clock knows whole
+    seconds alone; it counts at the end of that span, or at its receipt if that is earlier.
+    """
 
     surface: Word
     lead: Word
@@ -65,6 +70,7 @@ class ProductEvent(NamedTuple):
     time_ms: TimeMs
     request_hash: Word = ZERO_WORD
     commitment: Word = ZERO_WORD
+    span_ms: SpanMs = 0
 
 
 class Erasure(NamedTuple):
@@ -115,6 +121,19 @@ Request = (
     | CloseContract
     | RecordPayout
     | Settle
+)
+
+
+# The refusals that time changes: the same request can be taken later, as it stands. All others are
+# the last word on a request.
+RETRYABLE = frozenset(
+    {
+        "contract-unknown",  # its opening may come into the log
+        "event-ahead",  # its time will come
+        "order-unknown",  # the purchase that founds it may come into the log
+        "policy-in-force",  # the contracts that it binds will end
+        "surface-unknown",  # its first policy may come into the log
+    }
 )
 
 

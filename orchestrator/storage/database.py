@@ -200,6 +200,14 @@ def _connect(url: str, **arguments: Any) -> psycopg.Connection[Row]:
         ) from None
 
 
+def connect_as_owner(url: str) -> Connection:
+    """Return a connection as the user of `url`, who migrated, for the caller to close.
+
+    It is for what no role may do. Raises `InputError` or `LogError`.
+    """
+    return Connection(_connect(url, autocommit=True, row_factory=namedtuple_row))
+
+
 def array(numbers: Iterable[int]) -> str:
     """Write whole numbers as an argument `%(name)s::bigint[]`, which is fast for many of them."""
     return f"{{{','.join(map(str, numbers))}}}"

@@ -16,7 +16,7 @@ from orchestrator.core import kinds
 from orchestrator.core.entry import Entry, ascii_text, ascii_word
 from orchestrator.core.errors import EntryError
 from orchestrator.core.kinds import KINDS, ROLES, Clock, Kind, Projection, advance, kind_of
-from orchestrator.core.opening import Opening
+from orchestrator.core.opening import Opening, Record
 from orchestrator.core.world import World
 
 ROOT = Path(__file__).parents[2]
@@ -60,7 +60,7 @@ def test_a_kind_without_a_row_is_refused_everywhere(name: str) -> None:
         lambda: kinds.encode(entry),
         lambda: kinds.decode(data),
         lambda: kind_of(entry),
-        lambda: advance(world, entry),
+        lambda: advance(world, Record(entry)),
     ):
         with pytest.raises(EntryError) as refused:
             use()

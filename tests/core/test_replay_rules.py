@@ -22,7 +22,7 @@ EVENT = EventOpening("new", 1, 9_000, REQUEST_HASH, COMMITMENT)
 
 def world() -> World:
     found, _ = begin(GOVERNING, rules("a", GOVERNING))
-    advance(found, entry("lead.registered", label="new", time_ms=1_000))
+    advance(found, Record(entry("lead.registered", label="new", time_ms=1_000)))
     return found
 
 

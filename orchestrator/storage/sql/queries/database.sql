@@ -21,6 +21,15 @@ SELECT pg_advisory_unlock_all();
 SELECT rolname::text AS name, rolsuper OR rolbypassrls AS bypasses_policies
 FROM pg_roles WHERE rolname = current_user;
 
+-- name: clock
+-- The clock that stamps receipts, and whether it is one that is moved by hand.
+SELECT clock_ms() AS now_ms, EXISTS (SELECT FROM simulated_clock) AS is_simulated;
+
+-- name: set_clock
+-- Set the clock that is moved by hand.
+INSERT INTO simulated_clock (now_ms) VALUES (%(now_ms)s)
+ON CONFLICT (is_set) DO UPDATE SET now_ms = excluded.now_ms;
+
 -- name: log
 -- One log's facts.
 SELECT log_id, origin, chain_id, event_log, escrow, publisher FROM logs WHERE log_id = %(log_id)s;
