@@ -29,7 +29,7 @@ from orchestrator.runtime.local_chain import (
 from orchestrator.runtime.local_servers import LocalAnvil, LocalPostgres
 from orchestrator.runtime.serve import Progress
 from orchestrator.runtime.stack import Keys, Stack, http_server, listen
-from orchestrator.storage.database import connect_as_owner, migrate
+from orchestrator.storage.database import connect_as_owner, migrate, set_clock
 
 MAX_STEPS_TO_REST = 50
 # How far past the start a chain may be already: deploying takes a few blocks, a second each.
@@ -75,7 +75,7 @@ class SimulatedClock(Resource):
         if now_ms <= self._now_ms:
             return
         with self._connection.transaction() as session:
-            session.run("database.set_clock", now_ms=now_ms)
+            set_clock(session, now_ms)
         self._now_ms = now_ms
 
     def close(self) -> None:

@@ -170,15 +170,6 @@ def proposal_of(terms: Terms, operator: LocalAccount) -> dict[str, Any]:
 @contextmanager
 def running_service(database_url: str, limits: Limits | None = None) -> Iterator[ApiService]:
     """Run a service over an empty database."""
-    create_log(
-        database_url,
-        log_id=LOG_ID,
-        origin="tallystick.test/log",
-        chain_id=ESCROW.chain_id,
-        event_log=EVENT_LOG.verifying_contract,
-        escrow=ESCROW.verifying_contract,
-        publisher=PUBLISHER.address,
-    )
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     with (
@@ -218,7 +209,16 @@ def running_service(database_url: str, limits: Limits | None = None) -> Iterator
 
 @contextmanager
 def _running_sequencer(service: ApiService) -> Iterator[ApiService]:
-    """Run the log's sequencer; its failure fails the test."""
+    """Begin the log and run its sequencer, whose failure fails the test."""
+    create_log(
+        service.database_url,
+        log_id=LOG_ID,
+        origin="tallystick.test/log",
+        chain_id=ESCROW.chain_id,
+        event_log=EVENT_LOG.verifying_contract,
+        escrow=ESCROW.verifying_contract,
+        publisher=PUBLISHER.address,
+    )
     key = bytes(PUBLISHER.key)
     stop = threading.Event()
     failures: list[Exception] = []

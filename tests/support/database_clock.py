@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from orchestrator.core.resource import Resource
-from orchestrator.storage.database import connect_as_owner
+from orchestrator.storage.database import connect_as_owner, set_clock
 
 
 class DatabaseClock(Resource):
@@ -26,7 +26,7 @@ class DatabaseClock(Resource):
     def now_ms(self, now_ms: int) -> None:
         if now_ms != self._now_ms:
             with self._connection.transaction() as session:
-                session.run("database.set_clock", now_ms=now_ms)
+                set_clock(session, now_ms)
             self._now_ms = now_ms
 
     @contextmanager

@@ -354,6 +354,18 @@ BEGIN
     END LOOP;
 END $$;
 
+-- A log whose receipts were real times keeps them so: its database gets no clock that is moved by hand.
+CREATE FUNCTION refuse_simulation() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM logs) THEN
+        RAISE EXCEPTION 'a log of this database has real times: its clock is not moved by hand'
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER before_any_log BEFORE INSERT ON simulated_clock
+    FOR EACH ROW EXECUTE FUNCTION refuse_simulation();
+
 -- Begins a log: its row and its partitions. Only the owner of the schema can.
 CREATE PROCEDURE create_log(
     log_id bytea, origin text, chain_id bigint, event_log text, escrow text, publisher text

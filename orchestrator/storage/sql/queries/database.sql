@@ -25,10 +25,13 @@ FROM pg_roles WHERE rolname = current_user;
 -- The clock that stamps receipts, and whether it is one that is moved by hand.
 SELECT clock_ms() AS now_ms, EXISTS (SELECT FROM simulated_clock) AS is_simulated;
 
--- name: set_clock
--- Set the clock that is moved by hand.
-INSERT INTO simulated_clock (now_ms) VALUES (%(now_ms)s)
-ON CONFLICT (is_set) DO UPDATE SET now_ms = excluded.now_ms;
+-- name: begin_clock
+-- Have receipts stamped by a clock that is moved by hand, before any log begins.
+INSERT INTO simulated_clock (now_ms) VALUES (%(now_ms)s);
+
+-- name: move_clock
+-- Set the clock that is moved by hand; no row if there is none.
+UPDATE simulated_clock SET now_ms = %(now_ms)s;
 
 -- name: log
 -- One log's facts.
