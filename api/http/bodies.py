@@ -156,7 +156,11 @@ class ProductEvent(Body):
         "left of the lead's latest.",
         examples=["order-1001"],
     )
-    time: Moment
+    time: Moment = Field(
+        description="When it happened, RFC 3339 with a time zone. Without a fraction of a second "
+        "it counts at the end of that second, or when it is received if that is earlier. Up to 5 "
+        "seconds ahead of our clock it is waited for; further ahead it is refused."
+    )
 
 
 class BulkProductEvent(ProductEvent):

@@ -7,7 +7,7 @@ inside the service is logged, and its cause is never sent to the caller.
 import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -25,6 +25,7 @@ from orchestrator.core.errors import (
     RequestError,
     TermsError,
 )
+from orchestrator.core.requests import RETRYABLE
 from orchestrator.storage.database import Unreachable
 
 MEDIA_TYPE = "application/problem+json"
@@ -45,7 +46,8 @@ _STATUS_BY_AREA: dict[type[DomainError], int] = {
 }
 _STATUS_BY_CODE = {
     "contract-unknown": 404,
-    "event-time": 422,
+    "event-ahead": 422,
+    "event-late": 422,
     "inbox-full": 503,
     "surface-unknown": 404,
 }
@@ -76,6 +78,11 @@ class Problem(BaseModel):
     status: int
     detail: str
     code: str = Field(description="The stable name of the rule that was violated.")
+    retry: Literal[True] | None = Field(
+        default=None,
+        description="There if time changes the answer: the same request can be sent again, with "
+        "the same key and body. `Retry-After` says when, where that is known.",
+    )
     errors: list[Fault] | None = Field(
         default=None, description="The faults of the request, one by one (the first 20)."
     )
@@ -130,6 +137,7 @@ def response(
         status=status,
         detail=detail,
         code=code,
+        retry=True if code in RETRYABLE else None,
         errors=faults,
     )
     return JSONResponse(

@@ -32,7 +32,7 @@ from orchestrator.core.entry import ZERO_WORD, ascii_word
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.policy import Policy, canonical_json
 from orchestrator.core.requests import Erasure, ProductEvent, PublishPolicy
-from orchestrator.core.units import NS_PER_MS, parse_amount, parse_time_ns
+from orchestrator.core.units import parse_amount, parse_event_time
 from orchestrator.log import inbox
 from orchestrator.log.inbox import OwnOrder, Submission
 from orchestrator.storage.database import Row, Session
@@ -231,7 +231,7 @@ def _event_submission(
     """
     event = item.body
     value_units = 0 if event.value is None else parse_amount(event.value)
-    time_ms = parse_time_ns(event.time) // NS_PER_MS
+    time_ms, span_ms = parse_event_time(event.time)
     public = {
         "surface": surface,
         "lead": to_hex(lead),
@@ -240,6 +240,7 @@ def _event_submission(
         "time_ms": time_ms,
         "order": to_hex(order),
         "whole": event.value is None,
+        "span_ms": span_ms,
     }
     private = {
         "surface": surface,
@@ -260,6 +261,7 @@ def _event_submission(
         commitment(salt, body),
         order,
         whole=event.value is None,
+        span_ms=span_ms,
     )
     return Submission(f"event:{surface}:{item.key}", request, body, salt)
 

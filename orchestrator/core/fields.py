@@ -12,7 +12,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar, cast, get_type_hints
 from orchestrator.core.entry import AMOUNT_LIMIT, TIME_MS_LIMIT, WORD_BYTES
 from orchestrator.core.errors import RequestError, shown
 from orchestrator.core.policy import MODELS, Policy, is_name, parse
-from orchestrator.core.units import BPS
+from orchestrator.core.units import BPS, WHOLE_SECOND_MS
 
 T = TypeVar("T")
 
@@ -115,6 +115,14 @@ def _truth(name: str, value: Any) -> bool:
     return value
 
 
+def _span_ms(name: str, value: Any) -> int:
+    if type(value) is not int or value not in (0, WHOLE_SECOND_MS):
+        raise RequestError(
+            "span-unknown", f"{name} must be 0 or {WHOLE_SECOND_MS}, not {shown(value)}"
+        )
+    return value
+
+
 def _one_of(choices: tuple[str, ...]) -> Form:
     def check(name: str, value: Any) -> str:
         if value not in choices:
@@ -130,6 +138,7 @@ Name = Annotated[str, Form(_name, _name)]
 Units = Annotated[int, _whole_below(AMOUNT_LIMIT)]
 # Times are added to periods; both stay far from the 63 bits of a stored time.
 TimeMs = Annotated[int, _whole_below(TIME_MS_LIMIT >> 2)]
+SpanMs = Annotated[int, Form(_span_ms, _span_ms)]
 Share = Annotated[int, _whole_below(BPS + 1)]
 Truth = Annotated[bool, Form(_truth, _truth)]
 Model = Annotated[str, _one_of(MODELS)]

@@ -41,11 +41,16 @@ class Lead:
 
 @dataclass(slots=True)
 class Surface:
-    """A surface: its owner, the policy in force, and that policy's version."""
+    """A surface: its owner, the policy in force, and that policy's version.
+
+    `received_ms` is the last receipt of what was reported on it, or the publication of the policy
+    if that is later: nothing that follows was received earlier.
+    """
 
     owner: bytes
     policy: Policy
     version: int
+    received_ms: int = 0
 
     def governs(self, rules: ContractRules) -> bool:
         """Return whether this surface's owner signed the contract, under the policy in force."""
@@ -87,9 +92,10 @@ class World:
     """All that deciding needs to know, at log size `size`.
 
     `policies` (by hash) and `rules` (by contract id) are the documents that entries refer to; they
-    must be known before an entry that names them is applied. `leads` may hold only the leads that
-    the coming requests speak of: a writer that keeps them elsewhere puts them there first. `causes`
-    are by position.
+    must be known before an entry that names them is applied. `time_ms` is the log's own clock: the
+    latest time of its own entries, and receipt of what was reported. `leads` may hold only the
+    leads that the coming requests speak of: a writer that keeps them elsewhere puts them there
+    first. `causes` are by position.
     """
 
     size: int = 0

@@ -120,7 +120,7 @@ def compare_projections(database: Database, log_id: bytes) -> list[str]:
         last = stored_checkpoint(session, log_id)
         if last is None:
             return []
-        stored = load_world(session, log_id, last.size, last.fold_time_ms)
+        stored = load_world(session, log_id, last.size, last.time_ms)
         world = World(policies=stored.policies, rules=dict(stored.rules))
         for page in stored_pages(session, log_id, 0, last.size):
             for item in page:

@@ -75,6 +75,7 @@ def write_rest(session: Session, log_id: bytes, world: World, changes: Changes) 
             owner=here.owner,
             policy_hash=here.policy.hash,
             version=here.version,
+            received_ms=here.received_ms,
         )
     for operator in changes.of(Projection.OPERATOR):
         session.run(
@@ -161,7 +162,7 @@ def load_world(session: Session, log_id: bytes, size: int, time_ms: int) -> Worl
         governing = world.policies.get(row.policy_hash)
         if governing is None:
             raise LogError("policy-missing", f"policy {to_hex(row.policy_hash)} is not stored")
-        world.surfaces[row.surface] = Surface(row.owner, governing, row.version)
+        world.surfaces[row.surface] = Surface(row.owner, governing, row.version, row.received_ms)
     for row in session.all("log.operators", log_id=log_id):
         world.operators[row.operator] = Operator(row.level, row.registered)
     for row in session.all("log.contracts", log_id=log_id):

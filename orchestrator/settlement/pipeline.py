@@ -346,7 +346,7 @@ class Pipeline:
         with self._database.transaction(self._account) as session:
             for start in range(0, len(submissions), MAX_BULK):
                 page = submissions[start : start + MAX_BULK]
-                submit(session, self._log_id, self._account, page, self._now_ms())
+                submit(session, self._log_id, self._account, page)
 
 
 def _is_over(one: Progress) -> bool:

@@ -34,7 +34,7 @@ from tests.support.worlds import (
 
 @pytest.fixture
 def log_of_another(running: Ledger) -> Ledger:
-    return begin_log(running.url, running.api, running.writer)
+    return begin_log(running.url, running.api, running.writer, running.clock)
 
 
 def test_the_same_key_and_body_is_the_same_request(running: Ledger) -> None:

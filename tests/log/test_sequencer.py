@@ -56,7 +56,9 @@ def test_the_stored_log_is_the_pure_fold_of_its_requests(data: st.DataObject, lo
     governing = policy(attribution=data.draw(st.sampled_from(MODELS)))
     contracts = data.draw(contract_lists(governing))
     requests = data.draw(request_lists(contracts, OWNER_WORD))
-    log = begin_log(log.url, log.api, log.writer)  # each example has one, on shared connections
+    log = begin_log(
+        log.url, log.api, log.writer, log.clock
+    )  # each example has one, on shared connections
     opening: list[Request] = [
         genesis(log),
         PublishPolicy(SURFACE, OWNER_WORD, governing),
@@ -130,8 +132,8 @@ def test_a_request_at_which_the_fold_fails_is_refused_alone(
         *(Touch(SURFACE, lead, OPERATORS[0], "email") for lead in (LEADS[0], poison, LEADS[1]))
     )
 
-    def mistaken(world: World, request: Request, now_ms: int) -> list[Record]:
-        records = decide(world, request, now_ms)
+    def mistaken(world: World, request: Request, received_ms: int) -> list[Record]:
+        records = decide(world, request, received_ms)
         if isinstance(request, Touch) and request.lead == poison:
             raise KeyError(poison)
         return records
@@ -175,7 +177,7 @@ def test_a_request_that_commits_late_is_not_passed_over(running: Ledger, step: s
 
     with running.sequencer(failpoint=commit) as sequencer, transaction:
         session = transaction.enter_context(running.api.transaction(OWNER))
-        (late,) = submit(session, running.log_id, OWNER, [Submission("late", touch, b"")], 0)
+        (late,) = submit(session, running.log_id, OWNER, [Submission("late", touch, b"")])
         running.submit(Settle())
         running.drain(sequencer)
     (result,) = running.results([late])

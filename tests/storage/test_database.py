@@ -1,6 +1,7 @@
 """The schema's promises: migrations, roles, tenants, and tables that only grow."""
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
@@ -50,6 +51,7 @@ PUBLIC = {
     "contracts",
     "chain_events",
     "endorsements",
+    "simulated_clock",
 }
 ONLY_GROW = {
     "logs",
@@ -427,8 +429,9 @@ def test_a_secret_shows_its_own_row_alone(populated: Ledger) -> None:
 
 WRITES_FOR_ANOTHER = {
     "requests": "INSERT INTO requests VALUES"
-    " (%(log)s, gen_random_uuid(), DEFAULT, %(other)s, 'k', 'settle', sha256(''), 0)",
-    "inbox": "INSERT INTO inbox VALUES (%(log)s, 999, %(other)s, 'settle', '{}')",
+    " (%(log)s, gen_random_uuid(), 1, DEFAULT, %(other)s, 'k', 'settle', sha256(''), clock_ms())",
+    "inbox": "INSERT INTO inbox VALUES (%(log)s, 999, %(other)s, 'settle', clock_ms(), '{}')",
+    "simulated_clock": "UPDATE simulated_clock SET now_ms = 9",
     "results": "INSERT INTO results VALUES (%(log)s, 999, %(me)s, 0, 0)",
     "entries": "INSERT INTO entries VALUES (%(log)s, 999, decode(repeat('00', 256), 'hex'))",
     "leads": "UPDATE leads SET state = 'paid'",
@@ -456,6 +459,65 @@ def test_no_account_writes_for_another(populated: Ledger, table: str) -> None:
         names = {"log": populated.log_id, "me": OPERATOR, "other": OWNER}
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             admin.execute(WRITES_FOR_ANOTHER[table].encode(), names)
+
+
+RECEIPTS = {
+    "requests": "INSERT INTO requests VALUES"
+    " (%(log)s, gen_random_uuid(), 1, DEFAULT, %(me)s, 'k', 'settle', sha256(''), {receipt})",
+    "inbox": "INSERT INTO inbox VALUES (%(log)s, 999, %(me)s, 'settle', {receipt}, '{{}}')",
+}
+
+
+@pytest.mark.parametrize("role", [WORKER, API])
+@pytest.mark.parametrize("table", RECEIPTS)
+@pytest.mark.parametrize("off_ms", [0, 1, -1, 3_600_000, -3_600_000])
+def test_who_submits_does_not_choose_when_it_was_received(
+    populated: Ledger, table: str, role: str, off_ms: int
+) -> None:
+    with psycopg.connect(populated.url) as admin:
+        admin.execute(f"SET ROLE {role}")
+        admin.execute("SELECT set_config('tallystick.account', %s, true)", (OWNER,))
+        names = {"log": populated.log_id, "me": OWNER}
+        insert = RECEIPTS[table].format(receipt=f"clock_ms() + {off_ms}").encode()
+        if off_ms:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
+                admin.execute(insert, names)
+        else:
+            admin.execute(insert, names)
+        admin.rollback()
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(
+    "change",
+    [
+        "INSERT INTO simulated_clock VALUES (true, 9)",
+        "UPDATE simulated_clock SET now_ms = 9",
+        "DELETE FROM simulated_clock",
+        "TRUNCATE simulated_clock",
+        "CREATE OR REPLACE FUNCTION clock_ms() RETURNS bigint LANGUAGE sql STABLE RETURN 9",
+    ],
+)
+def test_no_role_moves_the_clock(populated: Ledger, role: str, change: str) -> None:
+    with psycopg.connect(populated.url) as admin:
+        admin.execute(f"SET ROLE {role}")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            admin.execute(change.encode())
+
+
+def test_without_a_simulation_the_clock_is_real_and_one_for_a_statement(database_url: str) -> None:
+    with psycopg.connect(database_url) as admin:
+        before_ms = time.time_ns() // 1_000_000
+        query = "SELECT clock_ms(), pg_sleep(0.02) IS NULL, clock_ms() = clock_ms()"
+        first = admin.execute(query).fetchone()
+        second = admin.execute("SELECT clock_ms()").fetchone()
+        after_ms = time.time_ns() // 1_000_000
+    assert first is not None
+    assert second is not None
+    assert first[2]
+    # It moves on from statement to statement of one transaction.
+    assert before_ms <= first[0] <= second[0] - 20
+    assert second[0] <= after_ms
 
 
 CHANGES_OF_ANOTHERS = {

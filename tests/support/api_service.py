@@ -28,6 +28,7 @@ from orchestrator.core.units import DAY_S
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.sequencer import Sequencer
 from orchestrator.storage.database import API, SEQUENCER, Database, create_log
+from tests.support.database_clock import DatabaseClock
 from tests.support.terms import PLAIN
 
 
@@ -61,29 +62,10 @@ VERIFIER = wallet("verifier")
 TOKEN = wallet("token").address
 
 
-class Clock:
-    """The service's clock, which only tests move."""
-
-    def __init__(self) -> None:
-        self.now_ms = START_MS
-
-    def __call__(self) -> int:
-        return self.now_ms
-
-    @contextmanager
-    def moved_by(self, duration_ms: int) -> Iterator[None]:
-        """Move the clock for as long as a block runs."""
-        self.now_ms += duration_ms
-        try:
-            yield
-        finally:
-            self.now_ms -= duration_ms
-
-
 class ApiService:
     """The service under test, and the parties around it: callers, the pipeline, a superuser."""
 
-    def __init__(self, url: str, database_url: str, clock: Clock) -> None:
+    def __init__(self, url: str, database_url: str, clock: DatabaseClock) -> None:
         self.url = url
         self.database_url = database_url
         self.clock = clock
@@ -142,7 +124,7 @@ class ApiService:
             Database(self.database_url, API) as database,
             database.transaction(account) as session,
         ):
-            submit(session, LOG_ID, account, [Submission(key, request, b"{}")], self.clock.now_ms)
+            submit(session, LOG_ID, account, [Submission(key, request, b"{}")])
 
     def decide_waiting(self) -> None:
         """Have the sequencer decide all requests that wait."""
@@ -188,20 +170,14 @@ def proposal_of(terms: Terms, operator: LocalAccount) -> dict[str, Any]:
 @contextmanager
 def running_service(database_url: str, limits: Limits | None = None) -> Iterator[ApiService]:
     """Run a service over an empty database."""
-    create_log(
-        database_url,
-        log_id=LOG_ID,
-        origin="tallystick.test/log",
-        chain_id=ESCROW.chain_id,
-        event_log=EVENT_LOG.verifying_contract,
-        escrow=ESCROW.verifying_contract,
-        publisher=PUBLISHER.address,
-    )
-    clock = Clock()
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    service = ApiService(url, database_url, clock)
-    with listener, Database(database_url, API) as database, _running_sequencer(service):
+    with (
+        listener,
+        DatabaseClock(database_url, START_MS) as clock,
+        Database(database_url, API) as database,
+        _running_sequencer(ApiService(url, database_url, clock)) as service,
+    ):
         app = create_app(
             database=database,
             log_id=LOG_ID,
@@ -232,8 +208,17 @@ def running_service(database_url: str, limits: Limits | None = None) -> Iterator
 
 
 @contextmanager
-def _running_sequencer(service: ApiService) -> Iterator[None]:
-    """Run the log's sequencer; its failure fails the test."""
+def _running_sequencer(service: ApiService) -> Iterator[ApiService]:
+    """Begin the log and run its sequencer, whose failure fails the test."""
+    create_log(
+        service.database_url,
+        log_id=LOG_ID,
+        origin="tallystick.test/log",
+        chain_id=ESCROW.chain_id,
+        event_log=EVENT_LOG.verifying_contract,
+        escrow=ESCROW.verifying_contract,
+        publisher=PUBLISHER.address,
+    )
     key = bytes(PUBLISHER.key)
     stop = threading.Event()
     failures: list[Exception] = []
@@ -257,7 +242,7 @@ def _running_sequencer(service: ApiService) -> Iterator[None]:
             thread = threading.Thread(target=work, args=(sequencer,))
             thread.start()
             try:
-                yield
+                yield service
             finally:
                 stop.set()
                 thread.join()

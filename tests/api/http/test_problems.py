@@ -42,7 +42,13 @@ def test_every_error_has_its_status(error: Exception, status: int, code: str) ->
 
 @pytest.mark.parametrize(
     ("code", "status"),
-    [("contract-unknown", 404), ("event-time", 422), ("inbox-full", 503), ("policy-in-force", 409)],
+    [
+        ("contract-unknown", 404),
+        ("event-late", 422),
+        ("event-ahead", 422),
+        ("inbox-full", 503),
+        ("policy-in-force", 409),
+    ],
 )
 def test_a_refusal_of_the_log_has_the_status_of_its_rule(code: str, status: int) -> None:
     assert problems.status_of_refused(code) == status

@@ -10,15 +10,20 @@ import psycopg
 import pytest
 
 from orchestrator.core.codec import commitment
+from orchestrator.core.contract import rules_of
 from orchestrator.core.entry import address_word, ascii_word
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.merkle import leaf_hash, verify_inclusion
+from orchestrator.core.requests import CloseContract, OpenContract
 from tests.support.api_service import (
     POLICY,
+    START_MS,
     ApiService,
+    draft_terms,
     event,
     ndjson,
     open_surface,
+    problem_of,
     report,
     report_lines,
     wallet,
@@ -133,12 +138,69 @@ def test_the_policys_verdict_is_shown(owner: httpx.Client, surface: str) -> None
     assert (reply["verdict"], reply["count"], reply["first_position"]) == ("ignored", 0, None)
 
 
-@pytest.mark.parametrize("time", ["2026-01-01T00:00:01Z", "2025-12-30T23:59:59+00:00"])
-def test_an_event_of_the_future_or_too_late_is_turned_away(
-    owner: httpx.Client, surface: str, time: str
+@pytest.mark.parametrize(
+    ("time", "written_ms"),
+    [
+        # Whole seconds: the end of the second, or the receipt if that is earlier.
+        ("2025-12-31T23:59:58Z", START_MS - 1_001),
+        ("2026-01-01T00:59:58+01:00", START_MS - 1_001),
+        ("2025-12-31T23:59:59Z", START_MS - 1),
+        ("2026-01-01T00:00:00Z", START_MS),
+        ("2025-12-31T00:00:00Z", START_MS - 86_400_000 + 999),
+        ("2025-12-30T23:59:59.999Z", None),
+        ("2025-12-30T23:59:59Z", None),
+        # A fraction, even of zeros, is taken at its word.
+        ("2025-12-31T23:59:58.0Z", START_MS - 2_000),
+        ("2025-12-31T23:59:58.25Z", START_MS - 1_750),
+        ("2025-12-31T00:00:00.000Z", START_MS - 86_400_000),
+    ],
+)
+def test_an_event_counts_at_the_time_that_its_clock_means(
+    service: ApiService, owner: httpx.Client, surface: str, time: str, written_ms: int | None
 ) -> None:
-    answer = report(owner, surface, f"late {time}".replace(" ", ""), event("late", time=time))
-    assert (answer.status_code, answer.json()["code"]) == (422, "event-time")
+    key = f"at-{time}"
+    answer = report(owner, surface, key, event(key, time=time))
+    if written_ms is None:
+        problem = problem_of(answer, 422, "event-late")
+        assert "2025-12-3" in str(problem["detail"])
+        assert "retry" not in problem
+        return
+    reply = answer.json()
+    assert answer.status_code == 200, answer.text
+    _, moved = service.entries(reply["first_position"], reply["count"])
+    assert moved.time_ms == written_ms
+
+
+def test_a_refusal_that_time_changes_is_not_the_last_word_of_its_key(
+    service: ApiService, owner: httpx.Client
+) -> None:
+    """A policy in force binds contracts: its successor is refused, and later taken as it stands."""
+    surface = open_surface(owner, "bound for now")
+    parameters = owner.get(f"/v1/surfaces/{surface}").json()["terms"]
+    terms = draft_terms(parameters, wallet("operator").address)
+    service.submit("opened", OpenContract(rules_of(terms, bytes(32)), bytes(32)))
+    service.decide_waiting()
+    path, body = f"/v1/surfaces/{surface}/policy", {"policy": POLICY | {"lateness_s": 60}}
+    keyed = {"Idempotency-Key": "patient"}
+    for _ in range(2):
+        problem = problem_of(owner.post(path, json=body, headers=keyed), 409, "policy-in-force")
+        assert problem["retry"] is True
+    href = owner.post(path, json=body, headers=keyed | {"Prefer": "wait=0"}).json()["href"]
+    service.decide_waiting()
+    status = owner.get(href).json()
+    assert (status["status"], status["code"], status["retry"]) == (
+        "refused", "policy-in-force", True
+    )  # fmt: skip
+    other = owner.post(path, json={"policy": POLICY}, headers=keyed)
+    assert (other.status_code, other.json()["code"]) == (409, "idempotency-conflict")
+    service.submit("closed", CloseContract(bytes(32), 0, bytes(32)))
+    service.decide_waiting()
+    assert owner.get(href).json()["status"] == "refused"  # until it is sent again
+    first = owner.post(path, json=body, headers=keyed)
+    assert (first.status_code, first.json()["status"]) == (200, "done")
+    assert first.json()["href"] == href
+    assert owner.post(path, json=body, headers=keyed).json() == first.json()
+    assert owner.get(f"/v1/surfaces/{surface}").json()["version"] == 2
 
 
 @pytest.mark.parametrize(
