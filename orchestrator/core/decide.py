@@ -142,7 +142,8 @@ def _product_event(writer: Writer, request: requests.ProductEvent) -> None:
             f"an event of {request.time_ms} ms cannot be taken at {writer.now_ms} ms; "
             f"the policy allows it from {earliest_ms} ms on, and none from the future",
         )
-    step = here.policy.step(known.state if known else here.policy.initial, request.event)
+    event = here.policy.short_name(request.event)
+    step = here.policy.step(known.state if known else here.policy.initial, event)
     if step.verdict is Verdict.IGNORED:
         return
     if known is None:
@@ -156,7 +157,7 @@ def _product_event(writer: Writer, request: requests.ProductEvent) -> None:
         request.commitment,
         writer.now_ms,
     )
-    _apply_step(writer, requests.ApplyStep(reported, request.event, step))
+    _apply_step(writer, requests.ApplyStep(reported, event, step))
 
 
 def _apply_step(writer: Writer, request: requests.ApplyStep) -> None:

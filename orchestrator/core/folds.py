@@ -72,8 +72,7 @@ def closing(world: World, _position: int, entry: Entry) -> None:
 
 
 def policy(world: World, _position: int, entry: Entry) -> None:
-    policy = world.policies[entry.subject]
-    world.surfaces[entry.surface] = Surface(entry.actor, policy, entry.value)
+    world.surfaces[entry.surface] = Surface(entry.actor, entry.subject, entry.value, world.policies)
 
 
 def operator(world: World, position: int, entry: Entry) -> None:

@@ -13,6 +13,7 @@ from orchestrator.core.entry import Entry, described
 from orchestrator.core.errors import ChainError, DomainError, EntryError, ReplayError, ServerError
 from orchestrator.core.kinds import Clock, Kind, kind_of
 from orchestrator.core.opening import EventOpening, Record
+from orchestrator.core.policies import PolicyCache
 from orchestrator.core.replay_rules import Documents
 from orchestrator.core.world import World
 
@@ -24,7 +25,7 @@ class Replay:
     """
 
     def __init__(self, documents: Documents) -> None:
-        self.world = World()
+        self.world = World(policies=PolicyCache(documents.published))
         self._documents = documents
         self._clock = _Clock()
         self._expected: list[Record] = []

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.entry import ZERO_WORD
 from orchestrator.core.fields import (
+    EventName,
     Name,
     PayoutLabel,
     PolicyDocument,
@@ -56,11 +57,14 @@ class Touch(NamedTuple):
 
 
 class ProductEvent(NamedTuple):
-    """An event of the owner's product, at the product's own time, with the revenue it brought."""
+    """An event of the owner's product, at the product's own time, with the revenue it brought.
+
+    `event` is the product's own name of it, for which the policy may have a short one.
+    """
 
     surface: Word
     lead: Word
-    event: Name
+    event: EventName
     value_units: Units
     time_ms: TimeMs
     request_hash: Word = ZERO_WORD
@@ -145,7 +149,7 @@ class RegisterLead(NamedTuple):
 
 
 class ApplyStep(NamedTuple):
-    """An event with what the policy makes of it; `name` is the event's, empty where unknown."""
+    """An event with what the policy makes of it; `name` is its short one, empty where unknown."""
 
     reported: ReportedEvent
     name: str

@@ -9,6 +9,7 @@ from uuid import UUID
 import psycopg
 
 from orchestrator.core.entry import address_word
+from orchestrator.core.policies import CACHED_BYTES
 from orchestrator.core.requests import (
     Genesis,
     OpenContract,
@@ -49,7 +50,11 @@ class Ledger:
     _keys: Iterator[int] = field(default_factory=lambda: count(1))
 
     def sequencer(
-        self, *, leads_in_memory: int = 100, failpoint: Callable[[str], None] = lambda _: None
+        self,
+        *,
+        leads_in_memory: int = 100,
+        policy_bytes: int = CACHED_BYTES,
+        failpoint: Callable[[str], None] = lambda _: None,
     ) -> Sequencer:
         return Sequencer(
             self.writer,
@@ -57,6 +62,7 @@ class Ledger:
             lambda: self.now_ms,
             sign,
             leads_in_memory=leads_in_memory,
+            policy_bytes=policy_bytes,
             failpoint=failpoint,
         )
 
