@@ -33,7 +33,7 @@ _UNSEEN = re.compile(
     "\U000e0100-\U000e01ef]"
 )
 # The most characters that one of the normal form is written with: Greek letters with three accents.
-_MOST_PARTS = 4
+MOST_PARTS = 4
 # The stream-safe format of Unicode (UAX 15) allows as many; sorting more would cost their square.
 _MOST_ACCENTS = 30
 
@@ -53,7 +53,7 @@ def plain_name(text: str, most_bytes: int) -> str:
     if not text:
         raise ValueError("must not be empty")
     # Beyond this no normal form is short enough, and none is computed.
-    if len(text) > _MOST_PARTS * most_bytes:
+    if len(text) > MOST_PARTS * most_bytes:
         raise ValueError(
             f"must have at most {most_bytes} bytes of UTF-8, not {len(text)} characters: "
             f"{escaped(text)}"

@@ -12,6 +12,7 @@ from orchestrator.core.codec import commitment, encode_request, json_text, reque
 from orchestrator.core.entry import ZERO_WORD
 from orchestrator.core.errors import RequestError
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.names import escaped, lead_id
 from orchestrator.core.requests import ProductEvent, Request, Touch
 from orchestrator.storage.database import Session
 
@@ -22,9 +23,8 @@ MAX_BULK = 1_000
 MAX_WAITING = 100_000
 # The most bytes of a body, so that a full inbox has a bounded size too.
 MAX_BODY_BYTES = 65_536
-# The longest key and lead id; both stand in unique indexes, whose rows are bounded.
+# The longest key; it stands in a unique index, whose rows are bounded.
 _MAX_KEY_CHARS = 255
-_MAX_LEAD_ID_BYTES = 512
 
 
 class Submission(NamedTuple):
@@ -186,13 +186,7 @@ def pseudonyms_for(
             "bulk-too-long", f"{len(external_ids)} leads at once; at most {MAX_BULK}"
         )
     for external_id in external_ids:
-        size = len(external_id.encode(errors="replace"))
-        if not 1 <= size <= _MAX_LEAD_ID_BYTES or not external_id.isprintable():
-            raise RequestError(
-                "lead-id",
-                f"a lead's id has 1 to {_MAX_LEAD_ID_BYTES} printable characters: "
-                f"{external_id!r:.60}",
-            )
+        _check_lead_id(external_id)
     offered = dict(zip(external_ids, new_pseudonyms, strict=True))
     rows = session.all(
         "log.assign_pseudonyms",
@@ -205,6 +199,17 @@ def pseudonyms_for(
     if len(rows) != len(offered):
         raise RequestError("surface-unknown", f"surface {to_hex(surface)} has published no policy")
     return {row.external_id: row.lead for row in rows}
+
+
+def _check_lead_id(external_id: str) -> None:
+    try:
+        normal = lead_id(external_id)
+    except ValueError as error:
+        raise RequestError("lead-id", f"a lead's id {error}") from None
+    if normal != external_id:
+        raise RequestError(
+            "lead-id", f"a lead's id must be in the form NFC, unlike {escaped(external_id)}"
+        )
 
 
 def pseudonym_of(session: Session, log_id: bytes, surface: bytes, external_id: str) -> bytes | None:
