@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
+from api.http.fields import PATTERN_RULES
 from orchestrator.core.errors import (
     ChainError,
     DomainError,
@@ -221,8 +222,16 @@ def faults_of(errors: Sequence[Any], place: str | None = None) -> list[Fault]:
         path = list(error["loc"])
         where = place or (path.pop(0) if path else "body")
         pointer = "".join(f"/{_escaped(part)}" for part in path)
-        faults.append(Fault(where=f"{where}{pointer}", detail=error["msg"]))
+        faults.append(Fault(where=f"{where}{pointer}", detail=_detail(error)))
     return faults
+
+
+def _detail(error: Mapping[str, Any]) -> str:
+    """Return the message of one of pydantic's errors, with its pattern put in words."""
+    message: str = error["msg"]
+    if error["type"] == "string_pattern_mismatch":
+        return PATTERN_RULES.get(error["ctx"]["pattern"], message)
+    return message.removeprefix("Value error, ")
 
 
 def _escaped(part: object) -> str:

@@ -237,7 +237,8 @@ def _product_event(writer: Writer, request: requests.ProductEvent) -> None:
             f"an event of {format_ms(at_ms)} was received at {format_ms(received_ms)}; "
             f"the policy takes it then if it is of {format_ms(earliest_ms)} or later",
         )
-    step = here.policy.step(known.state if known else here.policy.initial, request.event)
+    event = here.policy.short_name(request.event)
+    step = here.policy.step(known.state if known else here.policy.initial, event)
     if step.verdict is Verdict.IGNORED:
         return
     _check_order(here, request.order, request.lead, known, step)
@@ -254,7 +255,7 @@ def _product_event(writer: Writer, request: requests.ProductEvent) -> None:
         request.order,
         request.whole,
     )
-    _apply_step(writer, requests.ApplyStep(reported, request.event, step))
+    _apply_step(writer, requests.ApplyStep(reported, event, step))
 
 
 def _check_order(here: Surface, order: bytes, name: bytes, lead: Lead | None, step: Step) -> None:

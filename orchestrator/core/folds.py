@@ -128,9 +128,10 @@ def closing(world: World, _position: int, record: Record) -> None:
 
 def policy(world: World, _position: int, record: Record) -> None:
     entry = record.entry
-    policy = world.policies[entry.subject]
     # What a policy is published for has passed: nothing that follows was received before it.
-    world.surfaces[entry.surface] = Surface(entry.actor, policy, entry.value, entry.time_ms)
+    world.surfaces[entry.surface] = Surface(
+        entry.actor, entry.subject, entry.value, world.policies, entry.time_ms
+    )
 
 
 def operator(world: World, position: int, record: Record) -> None:

@@ -13,6 +13,7 @@ from orchestrator.core.entry import described
 from orchestrator.core.errors import ChainError, DomainError, EntryError, ReplayError, ServerError
 from orchestrator.core.kinds import Clock, Kind, kind_of
 from orchestrator.core.opening import Record, receipt_ms
+from orchestrator.core.policies import PolicyCache
 from orchestrator.core.replay_rules import Documents
 from orchestrator.core.units import format_ms
 from orchestrator.core.world import World
@@ -25,7 +26,7 @@ class Replay:
     """
 
     def __init__(self, documents: Documents) -> None:
-        self.world = World()
+        self.world = World(policies=PolicyCache(documents.published))
         self._documents = documents
         self._expected: list[Record] = []
 

@@ -42,6 +42,15 @@ class Documents(NamedTuple):
     opening_number: Callable[[bytes], int] | None = None
     closed_at_s: Callable[[bytes], int | None] | None = None
 
+    def published(self, hash_: bytes) -> Policy:
+        """Return a policy that an entry has named. Raises ReplayError if another one is given."""
+        policy = self.policy(hash_)
+        if policy.hash != hash_:
+            raise ReplayError(
+                "policy-false", f"the policy given for 0x{hash_.hex()} has another hash"
+            )
+        return policy
+
 
 def touch(_world: World, record: Record, _documents: Documents) -> requests.Touch:
     entry, opening = record.entry, _opened(record, TouchOpening)

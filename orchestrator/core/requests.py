@@ -10,6 +10,7 @@ from typing import NamedTuple
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.entry import ZERO_WORD
 from orchestrator.core.fields import (
+    EventName,
     Name,
     PayoutLabel,
     PolicyDocument,
@@ -60,15 +61,16 @@ class Touch(NamedTuple):
 class ProductEvent(NamedTuple):
     """An event of the owner's product, at the product's own time, with the revenue it brought.
 
-    It may have happened up to `span_ms` later than `time_ms`, where the product's clock knows whole
-    seconds alone; it counts at the end of that span, or at its receipt if that is earlier. `order`
-    is the random word of the order that it is about, zero for none. An event that takes back from
-    an order takes its value, or all that is left if it is about the `whole` order.
+    `event` is the product's own name of it, for which the policy may have a short one. It may have
+    happened up to `span_ms` later than `time_ms`, where the product's clock knows whole seconds
+    alone; it counts at the end of that span, or at its receipt if that is earlier. `order` is the
+    random word of the order that it is about, zero for none. An event that takes back from an order
+    takes its value, or all that is left if it is about the `whole` order.
     """
 
     surface: Word
     lead: Word
-    event: Name
+    event: EventName
     value_units: Units
     time_ms: TimeMs
     request_hash: Word = ZERO_WORD
@@ -167,7 +169,7 @@ class RegisterLead(NamedTuple):
 
 
 class ApplyStep(NamedTuple):
-    """An event with what the policy makes of it; `name` is the event's, empty where unknown."""
+    """An event with what the policy makes of it; `name` is its short one, empty where unknown."""
 
     reported: ReportedEvent
     name: str

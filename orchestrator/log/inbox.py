@@ -13,6 +13,7 @@ from orchestrator.core.codec import commitment, encode_request, json_text, reque
 from orchestrator.core.entry import ZERO_WORD
 from orchestrator.core.errors import RequestError
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.names import escaped, own_id
 from orchestrator.core.requests import RETRYABLE, ProductEvent, Request, Touch
 from orchestrator.core.units import format_ms
 from orchestrator.storage.database import Session, array
@@ -24,10 +25,8 @@ MAX_BULK = 1_000
 MAX_WAITING = 100_000
 # The most bytes of a body, so that a full inbox has a bounded size too.
 MAX_BODY_BYTES = 65_536
-# The longest key, and own id of a lead or an order: they stand in unique indexes, whose rows are
-# bounded.
+# The longest key; it stands in a unique index, whose rows are bounded.
 _MAX_KEY_CHARS = 255
-_MAX_EXTERNAL_ID_BYTES = 512
 
 
 class Submission(NamedTuple):
@@ -292,12 +291,14 @@ def order_words_for(
 
 
 def _check_external_id(what: str, external_id: str) -> None:
-    size = len(external_id.encode(errors="replace"))
-    if not 1 <= size <= _MAX_EXTERNAL_ID_BYTES or not external_id.isprintable():
+    try:
+        normal = own_id(external_id)
+    except ValueError as error:
+        raise RequestError(f"{what}-id", f"the id of the {what} {error}") from None
+    if normal != external_id:
         raise RequestError(
             f"{what}-id",
-            f"the id of a lead or an order has 1 to {_MAX_EXTERNAL_ID_BYTES} printable characters: "
-            f"{external_id!r:.60}",
+            f"the id of the {what} must be in the form NFC, unlike {escaped(external_id)}",
         )
 
 

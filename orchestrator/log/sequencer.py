@@ -25,11 +25,19 @@ from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import encode, kind_of
 from orchestrator.core.merkle import CompactRange, Subtree, leaf_hash
 from orchestrator.core.opening import Record, encode_opening
-from orchestrator.core.requests import Request
+from orchestrator.core.policies import CACHED_BYTES, PolicyCache
+from orchestrator.core.requests import PublishPolicy, Request
 from orchestrator.core.resource import Resource
 from orchestrator.core.units import format_ms
 from orchestrator.core.world import World
-from orchestrator.log.projections import Changes, load_leads, load_world, write_leads, write_rest
+from orchestrator.log.projections import (
+    Changes,
+    PolicySource,
+    load_leads,
+    load_world,
+    write_leads,
+    write_rest,
+)
 from orchestrator.log.reader import read_entries
 from orchestrator.log.tree import Checkpoint, Tiles, checkpoint_of, stored_checkpoint, tree_of
 from orchestrator.storage.database import Connection, Database, Row, Session, array
@@ -37,6 +45,8 @@ from orchestrator.storage.database import Connection, Database, Row, Session, ar
 # The most requests of one drain. All of them wait for one commit, and a failure decides all of them
 # again: more would make callers wait longer, fewer would pay for a signature and a sync more often.
 BATCH = 5_000
+# The most policies that one drain publishes: all of them are in memory until it has stored them.
+BATCH_POLICIES = 64
 # The leads kept from drain to drain: most requests name a lead that was named shortly before. All
 # others are loaded again when they are needed.
 LEADS_IN_MEMORY = 100_000
@@ -60,6 +70,7 @@ class _WriterState:
 
     connection: Connection
     world: World
+    policies: PolicySource
     tree: CompactRange
     checkpoint: Checkpoint | None
 
@@ -112,6 +123,7 @@ class Sequencer(Resource):
         sign: Callable[[int, bytes], bytes],
         *,
         leads_in_memory: int = LEADS_IN_MEMORY,
+        policy_bytes: int = CACHED_BYTES,
         failpoint: Callable[[str], None] = _no_failpoint,
     ) -> None:
         self._database = database
@@ -119,6 +131,7 @@ class Sequencer(Resource):
         self._now_ms = now_ms
         self._sign = sign
         self._leads_in_memory = leads_in_memory
+        self._policy_bytes = policy_bytes
         self._failpoint = failpoint
         self._writer: _WriterState | None = None
 
@@ -187,12 +200,14 @@ class Sequencer(Resource):
         size = row.size if row else 0
         if read_entries(session, self._log_id, size, 1):
             raise LogError("entries-beyond", f"entries stand beyond the last checkpoint, {size}")
+        policies = PolicySource(session, self._log_id)
         if row is None:
-            return _WriterState(connection, World(), CompactRange(), None)
+            world = World(policies=PolicyCache(policies.load, self._policy_bytes))
+            return _WriterState(connection, world, policies, CompactRange(), None)
         tree = tree_of(row)
         self._check_edge(session, tree)
-        world = load_world(session, self._log_id, size, row.time_ms)
-        return _WriterState(connection, world, tree, checkpoint_of(row))
+        world = load_world(session, self._log_id, size, row.time_ms, policies, self._policy_bytes)
+        return _WriterState(connection, world, policies, tree, checkpoint_of(row))
 
     def _check_edge(self, session: Session, tree: CompactRange) -> None:
         """Raise LogError unless the stored right edge hashes to the checkpoint's nodes.
@@ -213,13 +228,26 @@ class Sequencer(Resource):
 
     def _drain(self, writer: _WriterState, limit: int) -> Checkpoint | None:
         with writer.connection.transaction() as session:
-            rows = session.all("log.waiting_requests", log_id=self._log_id, limit=limit)
+            rows = session.all(
+                "log.waiting_requests",
+                log_id=self._log_id,
+                limit=limit,
+                policies=BATCH_POLICIES,
+            )
             if not rows:
                 return None
             self._check_receipts(rows)
             # One parse for all bodies: each is JSON already, because its column is.
             bodies = json.loads(f"[{','.join(row.body for row in rows)}]")
             requests = [_decoded(row.kind, body) for row, body in zip(rows, bodies, strict=True)]
+            # Policies are loaded at the moment that a request needs them, from what is stored or
+            # from this very drain.
+            writer.policies.session = session
+            writer.policies.coming = {
+                request.policy.hash: request.policy
+                for request in requests
+                if isinstance(request, PublishPolicy)
+            }
             self._load_leads(session, writer, requests)
             self._failpoint("taken")
             batch = _decide(writer.world, rows, requests)

@@ -236,6 +236,27 @@ def test_the_first_that_is_heard_of_a_lead(
     assert (X in world.leads) is (state is not None)
 
 
+def test_an_event_by_the_products_name_is_written_by_its_short_one() -> None:
+    names = {"Trial Started": "signup", "注文が完了しました": "buy", "Subscription Lapsed": "lapse"}
+    mapped, plain = policy(events=names), policy()
+    written = []
+    for governing, events in ((mapped, names.keys()), (plain, names.values())):
+        terms = rules("a", governing)
+        world, _ = begin(governing, terms)
+        entries = run(world, (1, touch()), *((2, event(name, 2, 5)) for name in events))
+        written.append([entry[:6] for entry in entries])
+    assert written[0] == written[1]
+    assert [entry[4] for entry in written[0]] == [
+        "new", "email", "trial", "paid", "paid", "lapse", "paid", "new"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "注文", "Order Completed", "buy now"])
+def test_an_event_that_the_policy_does_not_name_is_ignored_whatever_it_is_called(name: str) -> None:
+    world, _ = begin(FIRST)
+    assert decide(world, event(name, 0), 5) == []
+
+
 def test_the_reversing_half_of_an_event_comes_first() -> None:
     """A renewal that takes the last one back: the new outcome stands, the old one does not."""
     governing = policy(reversals=[{"on": "buy", "of": "paid"}])

@@ -176,8 +176,23 @@ def test_an_identity_keeps_its_first_pseudonym_whoever_asks(running: Ledger) -> 
         ask("", "cat@example.com", word("4"))
     with running.api.transaction(OWNER) as session, pytest.raises(RequestError, match="no policy"):
         pseudonym_for(session, running.log_id, word("nowhere"), "x", word("5"))
-    with running.api.transaction(OWNER) as session, pytest.raises(RequestError, match="printable"):
-        pseudonym_for(session, running.log_id, SURFACE, "nul\0", word("5"))
+
+
+@pytest.mark.parametrize(
+    ("external_id", "said"),
+    [
+        ("nul\0", "a lead's id must not have characters that cannot be seen"),
+        ("", "a lead's id must not be empty"),
+        ("x" * 513, "at most 512 bytes"),
+        ("re\u0301", "must be in the form NFC, unlike 're.u0301'"),
+    ],
+)
+def test_an_identity_that_no_door_would_give_is_refused(
+    running: Ledger, external_id: str, said: str
+) -> None:
+    with running.api.transaction(OWNER) as session, pytest.raises(RequestError, match=said) as no:
+        pseudonym_for(session, running.log_id, SURFACE, external_id, word("5"))
+    assert no.value.code == "lead-id"
 
 
 def test_erasing_a_lead_leaves_a_log_that_still_proves(running: Ledger) -> None:

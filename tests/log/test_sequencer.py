@@ -15,9 +15,11 @@ from orchestrator.core.merkle import (
     root_of,
 )
 from orchestrator.core.opening import Record, encode_opening
+from orchestrator.core.policies import PolicyCache
 from orchestrator.core.policy import MODELS
 from orchestrator.core.requests import (
     OpenContract,
+    ProductEvent,
     PublishPolicy,
     Request,
     Settle,
@@ -27,6 +29,7 @@ from orchestrator.core.world import World
 from orchestrator.log import sequencer as sequencer_module
 from orchestrator.log.fsck import compare_projections, fsck
 from orchestrator.log.inbox import Submission, submit
+from orchestrator.log.sequencer import Sequencer
 from tests.support.depth import examples
 from tests.support.ledger import (
     OWNER,
@@ -71,7 +74,10 @@ def test_the_stored_log_is_the_pure_fold_of_its_requests(data: st.DataObject, lo
         batches[-1] = (now_ms, [*batches[-1][1], request])
     world = World()
     expected: list[Record] = []
-    with log.sequencer(leads_in_memory=data.draw(st.sampled_from([1, 2, 100]))) as sequencer:
+    with log.sequencer(
+        leads_in_memory=data.draw(st.sampled_from([1, 2, 100])),
+        policy_bytes=data.draw(st.sampled_from([1, 10_000])),
+    ) as sequencer:
         for log.now_ms, batch in batches:
             log.submit(*batch)
             for request in batch:
@@ -105,6 +111,58 @@ def test_two_policies_of_one_drain_are_both_kept(running: Ledger) -> None:
     running.drain()
     assert [running.reader.policy(each.hash) for each in (newer, newest)] == [newer, newest]
     assert compare_projections(running.writer, running.log_id) == []
+
+
+def test_policies_take_a_bounded_memory_however_many_are_published(
+    running: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One account's many surfaces: each event finds its policy, few of which are in memory."""
+    monkeypatch.setattr(sequencer_module, "BATCH_POLICIES", 2)
+    many = [policy(lateness_s=100 + number) for number in range(7)]
+    surfaces = [word(f"surface {number}") for number in range(7)]
+    most_bytes = 2 * many[0].document_bytes
+    with running.sequencer(policy_bytes=most_bytes) as sequencer:
+        running.submit(
+            *(
+                PublishPolicy(surface, OWNER_WORD, each)
+                for surface, each in zip(surfaces, many, strict=True)
+            )
+        )
+        sizes = []
+        while checkpoint := sequencer.drain():
+            sizes.append(checkpoint.size)
+            assert len(policies_of(sequencer)) <= 2
+        assert sizes == [6, 8, 10, 11]
+        running.now_ms = 100_000
+        events = [
+            ProductEvent(surface, word(f"lead {number}"), "signup", 0, 1000 - (number % 2))
+            for number, surface in enumerate(surfaces)
+        ]
+        # A hundred seconds of lateness and a few more: the first policy alone finds one too late.
+        running.now_ms = 101_000
+        ids = running.submit(*events, *events)
+        running.drain(sequencer)
+        assert len(policies_of(sequencer)) <= 2
+    assert [result and result.status for result in running.results(ids)] == (["done"] * 14)
+    assert compare_projections(running.writer, running.log_id) == []
+    assert fsck(running.api, running.log_id)
+
+
+def policies_of(sequencer: Sequencer) -> PolicyCache:
+    """Return the policies that a sequencer has in memory."""
+    assert sequencer._writer is not None
+    policies = sequencer._writer.world.policies
+    assert isinstance(policies, PolicyCache)
+    return policies
+
+
+def test_a_policy_that_is_altered_while_the_log_runs_stops_it(running: Ledger) -> None:
+    running.submit(Touch(SURFACE, LEADS[0], OPERATORS[0], "email"))
+    with running.sequencer() as sequencer:
+        alter(running, "UPDATE policies SET document = '[]' WHERE log_id = %s")
+        with pytest.raises(LogError) as refused:
+            sequencer.drain()
+    assert refused.value.code == "policy-altered"
 
 
 def test_a_drain_takes_no_more_than_its_limit(running: Ledger) -> None:

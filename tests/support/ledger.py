@@ -9,6 +9,7 @@ from uuid import UUID
 import psycopg
 
 from orchestrator.core.entry import address_word
+from orchestrator.core.policies import CACHED_BYTES
 from orchestrator.core.requests import (
     Genesis,
     OpenContract,
@@ -63,7 +64,11 @@ class Ledger:
         self.clock.now_ms = time_ms
 
     def sequencer(
-        self, *, leads_in_memory: int = 100, failpoint: Callable[[str], None] = lambda _: None
+        self,
+        *,
+        leads_in_memory: int = 100,
+        policy_bytes: int = CACHED_BYTES,
+        failpoint: Callable[[str], None] = lambda _: None,
     ) -> Sequencer:
         return Sequencer(
             self.writer,
@@ -71,6 +76,7 @@ class Ledger:
             lambda: self.now_ms,
             sign,
             leads_in_memory=leads_in_memory,
+            policy_bytes=policy_bytes,
             failpoint=failpoint,
         )
 

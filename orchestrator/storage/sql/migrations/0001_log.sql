@@ -144,10 +144,13 @@ CREATE TABLE checkpoints (
     UNIQUE (log_id, previous_size)
 ) PARTITION BY LIST (log_id);
 
+-- What pages of surfaces show of a policy stands in columns: a document is large.
 CREATE TABLE policies (
     log_id word NOT NULL,
     hash word NOT NULL,
     document jsonb NOT NULL,
+    attribution text GENERATED ALWAYS AS (document ->> 'attribution') STORED,
+    lateness_s integer GENERATED ALWAYS AS ((document ->> 'lateness_s')::integer) STORED,
     PRIMARY KEY (log_id, hash)
 );
 
@@ -232,6 +235,9 @@ CREATE TABLE requests (
     received_ms bigint NOT NULL,
     PRIMARY KEY (log_id, request_id, turn)
 ) PARTITION BY LIST (log_id);
+
+-- How many policies an account has asked for.
+CREATE INDEX requests_for_policies ON requests (account) WHERE kind = 'publish_policy';
 
 -- The requests that wait. The sequencer takes whatever rows it sees, the lowest first, and removes
 -- exactly these: one that commits late is never passed over.

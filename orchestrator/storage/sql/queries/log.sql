@@ -132,9 +132,15 @@ WHERE log_id = %(log_id)s AND commitment = %(commitment)s;
 -- Sequencing -------------------------------------------------------------------------------------
 
 -- name: waiting_requests
--- The oldest requests that wait, in the order in which they are to be decided.
-SELECT seq, kind, received_ms, body::text FROM inbox
-WHERE log_id = %(log_id)s ORDER BY seq LIMIT %(limit)s;
+-- The oldest requests that wait, in the order in which they are to be decided, up to a number of
+-- policies: each is as large as thousands of other requests.
+SELECT seq, kind, received_ms, body::text FROM (
+    SELECT seq, kind, received_ms, body,
+        count(*) FILTER (WHERE kind = 'publish_policy') OVER (ORDER BY seq) AS policies
+    FROM (SELECT seq, kind, received_ms, body FROM inbox
+        WHERE log_id = %(log_id)s ORDER BY seq LIMIT %(limit)s) AS oldest
+) AS counted
+WHERE policies <= %(policies)s ORDER BY seq;
 
 -- name: append_entries
 -- Append entries.
@@ -293,9 +299,10 @@ ORDER BY position LIMIT %(limit)s;
 -- A policy's document.
 SELECT document FROM policies WHERE log_id = %(log_id)s AND hash = %(hash)s;
 
--- name: policies
--- All policies.
-SELECT hash, document FROM policies WHERE log_id = %(log_id)s;
+-- name: policies_after
+-- All policies, a page at a time.
+SELECT hash, document FROM policies
+WHERE log_id = %(log_id)s AND hash > %(after)s ORDER BY hash LIMIT %(limit)s;
 
 -- name: surfaces
 -- All surfaces.
