@@ -3,9 +3,10 @@
 Money follows names, so a name hides nothing: two names that look the same are one name, or one of
 them is refused. A name of the caller's own (the id of a lead or an order, an event of the product;
 in a history also an operator and a contract) is any text of so many bytes of UTF-8, in Unicode's
-normal form NFC, into which `é` is brought however it was written. It is refused if it begins or ends with a space,
-or has a character that shows nothing: a control, a format, a selector, a filler, any space but the
-plain one, a private or unassigned code, or more accents on one letter than any writing needs.
+normal form NFC, into which `é` is brought however it was written. It is refused if it begins or
+ends with a space, or has a character that shows nothing: a control, a format, a selector, a filler,
+any space but the plain one, a private or unassigned code, or more accents on one letter than any
+writing needs.
 
 Letters of two scripts that look alike, wide and other compatibility forms, and two spaces where
 another name has one, make other names: no rule here joins or refuses them.

@@ -181,8 +181,8 @@ def test_an_identity_keeps_its_first_pseudonym_whoever_asks(running: Ledger) -> 
 @pytest.mark.parametrize(
     ("external_id", "said"),
     [
-        ("nul\0", "a lead's id must not have characters that cannot be seen"),
-        ("", "a lead's id must not be empty"),
+        ("nul\0", "the id of the lead must not have characters that cannot be seen"),
+        ("", "the id of the lead must not be empty"),
         ("x" * 513, "at most 512 bytes"),
         ("re\u0301", "must be in the form NFC, unlike 're.u0301'"),
     ],
