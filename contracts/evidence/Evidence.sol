@@ -276,7 +276,7 @@ contract Evidence {
         } else {
             revert UnknownKind(kind);
         }
-        escrow.dropClaim(contractId, key, kind);
+        escrow.lowerClaim(contractId, key, 0, kind);
     }
 
     /// Returns the transition and touch of a claim that stands.

@@ -16,6 +16,7 @@ contract EvidenceTargetDouble is IEvidenceTarget {
     mapping(bytes32 => uint256) public openingNumberOf;
     mapping(bytes32 => bytes32) public retiredFor;
     mapping(bytes32 => mapping(bytes32 => bytes32)) public droppedFor;
+    mapping(bytes32 => mapping(uint64 => uint256)) public reversedOf;
     mapping(bytes32 => Terms) private _terms;
     mapping(bytes32 => mapping(bytes32 => Claim)) private _claims;
     uint256 private _opened;
@@ -57,8 +58,15 @@ contract EvidenceTargetDouble is IEvidenceTarget {
         _claims[contractId][key] = claim;
     }
 
-    function dropClaim(bytes32 contractId, bytes32 key, bytes32 kind) external {
-        _claims[contractId][key].dropped = true;
+    function lowerClaim(bytes32 contractId, bytes32 key, uint256 left, bytes32 kind) external {
+        Claim storage claim = _claims[contractId][key];
+        // Claims have 80 bits, and `left` is less.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        (claim.amount, claim.dropped) = (uint80(left), left == 0);
         droppedFor[contractId][key] = kind;
+    }
+
+    function recordReversal(bytes32 contractId, uint64 outcome, uint256 amount) external {
+        reversedOf[contractId][outcome] = amount;
     }
 }
