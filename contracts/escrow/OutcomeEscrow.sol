@@ -27,12 +27,7 @@ import {Release} from "./Release.sol";
 import {Statements} from "./Statements.sol";
 import {Times} from "./Times.sol";
 import {Vault} from "./Vault.sol";
-import {IERC3009} from "@openzeppelin/contracts/interfaces/draft-IERC3009.sol";
-import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
-import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 /// @title Escrow of outcome contracts
@@ -112,9 +107,7 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 /// - A ruling ends the challenge at once. It fixes a sum, not facts: outcomes whose amount it added
 ///   can be stated or claimed again, and what it subtracted a reversal can subtract again.
 contract OutcomeEscrow is Vault, IEvidenceTarget {
-    using Math for uint256;
     using SafeCast for uint256;
-    using SafeERC20 for IERC20;
     using TermsRules for Terms;
     using Times for Terms;
 
@@ -143,24 +136,6 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         uint40 exclusiveUntil;
     }
 
-    /// @dev An EIP-2612 permit: the owner allows the escrow to take the budget.
-    struct Permit {
-        uint256 deadline;
-        uint8 v;
-        bytes32 r;
-        bytes32 s;
-    }
-
-    /// @dev An EIP-3009 authorization: the owner signs the transfer itself. Its nonce is the
-    /// contract id.
-    struct Authorization {
-        uint256 validAfter;
-        uint256 validBefore;
-        uint8 v;
-        bytes32 r;
-        bytes32 s;
-    }
-
     /// The event log whose checkpoints count.
     EventLog public immutable eventLog;
     /// The contract from which disproofs and claims are taken. It decides by the log alone.
@@ -185,8 +160,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         bytes32 logId,
         bytes32 surface
     );
-    /// Emitted when the entry at `position` has become the contract's statement. A plain contract
-    /// that pays by it emits Paid instead.
+    /// Emitted when the entry at `position` has become the contract's statement.
     event Settled(bytes32 indexed contractId, uint64 position, uint256 earned, uint256 reversed);
     /// Emitted when the entry at `position` changed nothing; `reason` is ASCII. It tells the caller
     /// why, and proves nothing: any account can have an entry refused, under a log or a verifier of
@@ -227,15 +201,9 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     event ClaimsRuled(bytes32 indexed contractId, uint256 amount);
     /// Emitted when both parties have ended the contract.
     event Closed(bytes32 indexed contractId, uint256 payableAmount);
-    /// Emitted when the contract has paid amount + fee under its statement, the entry at
-    /// `position`. The fee waits as a credit of the fee recipient.
-    event Paid(
-        bytes32 indexed contractId,
-        address indexed payee,
-        uint64 position,
-        uint256 amount,
-        uint256 fee
-    );
+    /// Emitted when the contract has paid amount + fee: the amount to its payee, and the fee as a
+    /// credit of the fee recipient.
+    event Paid(bytes32 indexed contractId, uint256 amount, uint256 fee);
     /// Emitted when an amount has gone back to the owner.
     event Refunded(bytes32 indexed contractId, address indexed owner, uint256 amount);
 
@@ -287,107 +255,43 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
 
     // ------------------------------------------------------------ opening
 
-    /// Opens a contract and escrows its budget, which the owner has approved. Any account may call
-    /// with both signatures. The owner may call with an empty signature of its own.
-    /// @param terms The terms.
-    /// @param ownerSignature The owner's signature of the contract id.
-    /// @param operatorSignature The operator's signature of the contract id.
+    /// Opens a contract and escrows its budget. Any account may call with both signatures. A party
+    /// that calls may leave its signature empty.
+    /// @param terms_ The terms.
+    /// @param funding The way in which the owner pays the budget.
+    /// @param ownerSignature The owner's over OwnerConsent(funding.path, terms).
+    /// @param operatorSignature The operator's over OperatorConsent(terms).
     /// @return contractId The EIP-712 digest of the terms.
     function open(
-        Terms calldata terms,
-        bytes calldata ownerSignature,
-        bytes calldata operatorSignature
-    ) external nonReentrant returns (bytes32 contractId) {
-        contractId = _open(terms, ownerSignature, operatorSignature);
-        uint256 before = _tokenBalance(terms.token);
-        IERC20(terms.token).safeTransferFrom(terms.owner, address(this), terms.budget);
-        _requireReceived(terms, before);
-    }
-
-    /// Opens a contract as `open` does, with the owner's permit. Another account may have used the
-    /// permit before; then its allowance is there already. So a permit that fails is passed over,
-    /// and the allowance alone counts.
-    /// @param terms The terms.
-    /// @param ownerSignature The owner's signature of the contract id.
-    /// @param operatorSignature The operator's signature of the contract id.
-    /// @param permit The owner's EIP-2612 permit for the budget.
-    /// @return contractId The EIP-712 digest of the terms.
-    function openWithPermit(
-        Terms calldata terms,
-        bytes calldata ownerSignature,
-        bytes calldata operatorSignature,
-        Permit calldata permit
-    ) external nonReentrant returns (bytes32 contractId) {
-        contractId = _open(terms, ownerSignature, operatorSignature);
-        uint256 before = _tokenBalance(terms.token);
-        try IERC20Permit(terms.token)
-            .permit(
-                terms.owner,
-                address(this),
-                terms.budget,
-                permit.deadline,
-                permit.v,
-                permit.r,
-                permit.s
-            ) {}
-            catch {}
-        IERC20(terms.token).safeTransferFrom(terms.owner, address(this), terms.budget);
-        _requireReceived(terms, before);
-    }
-
-    /// Opens a contract as `open` does, with the owner's authorization of the transfer. Where it
-    /// fails, the allowance counts.
-    /// @param terms The terms.
-    /// @param ownerSignature The owner's signature of the contract id.
-    /// @param operatorSignature The operator's signature of the contract id.
-    /// @param authorization The owner's EIP-3009 authorization for the budget.
-    /// @return contractId The EIP-712 digest of the terms.
-    function openWithAuthorization(
-        Terms calldata terms,
-        bytes calldata ownerSignature,
-        bytes calldata operatorSignature,
-        Authorization calldata authorization
-    ) external nonReentrant returns (bytes32 contractId) {
-        contractId = _open(terms, ownerSignature, operatorSignature);
-        uint256 before = _tokenBalance(terms.token);
-        try IERC3009(terms.token)
-            .receiveWithAuthorization(
-                terms.owner,
-                address(this),
-                terms.budget,
-                authorization.validAfter,
-                authorization.validBefore,
-                contractId,
-                authorization.v,
-                authorization.r,
-                authorization.s
-            ) {}
-        catch {
-            IERC20(terms.token).safeTransferFrom(terms.owner, address(this), terms.budget);
-        }
-        _requireReceived(terms, before);
-    }
-
-    /// Checks terms and signatures, and stores the contract. The caller moves the budget
-    /// afterwards: token calls come last, and the balance is compared around them alone.
-    function _open(
         Terms calldata terms_,
+        Funding calldata funding,
         bytes calldata ownerSignature,
         bytes calldata operatorSignature
-    ) private returns (bytes32 contractId) {
+    ) external nonReentrant returns (bytes32 contractId) {
         // Encoded once: hashed here, then read as terms and stored from the same memory.
         bytes memory encoded = abi.encode(TypeHashes.TERMS, terms_);
-        contractId = _hashTypedDataV4(keccak256(encoded));
+        bytes32 termsHash = keccak256(encoded);
+        contractId = _hashTypedDataV4(termsHash);
         Terms memory terms = TermsStorage.afterTypeHash(encoded);
         terms.check();
         if (!isAllowed[terms.token]) revert TokenNotAllowed(terms.token);
         if (eventLog.publisherOf(terms.logId) == address(0)) revert UnknownLog(terms.logId);
         terms.checkAgent(identities);
         if (_termsPointers[contractId] != address(0)) revert AlreadyOpen(contractId);
-        _requireConsent(contractId, terms.owner, ownerSignature);
-        _requireSigned(contractId, terms.operator, operatorSignature);
+        bytes32 consent = keccak256(abi.encode(TypeHashes.OWNER_CONSENT, funding.path, termsHash));
+        _requireConsent(_hashTypedDataV4(consent), terms.owner, ownerSignature);
+        consent = keccak256(abi.encode(TypeHashes.OPERATOR_CONSENT, termsHash));
+        _requireConsent(_hashTypedDataV4(consent), terms.operator, operatorSignature);
 
         _occupyOutcome(terms);
+        _store(contractId, terms);
+        emit Opened(contractId, terms.owner, terms.operator, terms.logId, terms.surface);
+        // Token calls come last.
+        _takeIn(terms.token, terms.owner, terms.budget, contractId, funding);
+    }
+
+    /// Stores a new contract.
+    function _store(bytes32 contractId, Terms memory terms) private {
         _termsPointers[contractId] = TermsStorage.write(terms, ++_opened);
         Ledger storage ledger = _ledgers[_groupIdOf(terms)][contractId];
         ledger.balance = newBalance(terms.budget, terms.statementsUntil());
@@ -396,7 +300,6 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
             terms.revenueShareBps == 0 ? terms.unitPrice : 0,
             terms.isPlain() ? 0 : GUARDED
         );
-        emit Opened(contractId, terms.owner, terms.operator, terms.logId, terms.surface);
     }
 
     /// Refuses an exclusive contract beside any other for the same outcome, and any other beside an
@@ -411,12 +314,6 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         uint40 deadline = uint256(terms.deadline).toUint40();
         if (deadline > occupancy.anyUntil) occupancy.anyUntil = deadline;
         if (terms.exclusive) occupancy.exclusiveUntil = deadline;
-    }
-
-    /// Reverts unless the escrow has received exactly the budget since its balance was `before`.
-    function _requireReceived(Terms calldata terms, uint256 before) private view {
-        uint256 received = _tokenBalance(terms.token).saturatingSub(before);
-        if (received != terms.budget) revert ReceivedWrongAmount(terms.budget, received);
     }
 
     // ------------------------------------------------------------ statements
@@ -536,11 +433,11 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     ) private {
         uint256 paid = balance.paid();
         uint256 net = entry.value;
+        (uint256 earned, uint256 reversed) = Payloads.totals(entry.payload);
+        // forge-lint: disable-next-line(unsafe-typecast)
+        emit Settled(entry.subject, uint64(position), earned, reversed);
         if (net <= paid) {
             ledger.balance = balance.withSettlement(paid, position);
-            (uint256 earned, uint256 reversed) = Payloads.totals(entry.payload);
-            // forge-lint: disable-next-line(unsafe-typecast)
-            emit Settled(entry.subject, uint64(position), earned, reversed);
             return;
         }
         ledger.balance = balance = balance.withSettlement(net, position);
@@ -757,8 +654,8 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     /// @param contractId The contract.
     /// @param payableAmount The amount, at least the paid amount and at most the budget.
     /// @param expiresAt The last second in which the signatures may be used.
-    /// @param ownerSignature The owner's over Close(contractId, payableAmount, expiresAt).
-    /// @param operatorSignature The operator's over the same.
+    /// @param ownerSignature The owner's over Close(owner, contractId, payableAmount, expiresAt).
+    /// @param operatorSignature The operator's over the same with the operator.
     function close(
         bytes32 contractId,
         uint256 payableAmount,
@@ -776,10 +673,9 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         if (payableAmount < balance.paid() || payableAmount > balance.budget()) {
             revert PayableOutOfRange(payableAmount, balance.paid(), balance.budget());
         }
-        bytes32 digest = _hashTypedDataV4(
-            keccak256(abi.encode(TypeHashes.CLOSE, contractId, payableAmount, expiresAt))
-        );
+        bytes32 digest = _closeDigest(terms.owner, contractId, payableAmount, expiresAt);
         _requireConsent(digest, terms.owner, ownerSignature);
+        digest = _closeDigest(terms.operator, contractId, payableAmount, expiresAt);
         _requireConsent(digest, terms.operator, operatorSignature);
 
         Statements.closeByConsent(record, payableAmount);
@@ -791,6 +687,18 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
 
         _payReleasable(contractId, terms, ledger);
         if (rest != 0) _refundOwner(contractId, terms, rest);
+    }
+
+    /// Returns what a party signs to close the contract.
+    function _closeDigest(
+        address party,
+        bytes32 contractId,
+        uint256 payableAmount,
+        uint64 expiresAt
+    ) private view returns (bytes32) {
+        return _hashTypedDataV4(
+            keccak256(abi.encode(TypeHashes.CLOSE, party, contractId, payableAmount, expiresAt))
+        );
     }
 
     /// Returns to the owner what can no longer become payable, after T3. It can be called again
@@ -1019,9 +927,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         unchecked {
             uint256 fee = Release.feeOf(paid, balance.paid(), feeBps);
             uint256 amount = balance.paid() - paid - fee;
-            // A position has 40 bits.
-            // forge-lint: disable-next-line(unsafe-typecast)
-            emit Paid(contractId, payee, uint64(balance.lastFinal()), amount, fee);
+            emit Paid(contractId, amount, fee);
             payouts.tokenBalance =
                 _sendOrCredit(contractId, token, payee, amount, payouts.tokenBalance);
             payouts.fees += fee;
@@ -1043,11 +949,6 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         if (msg.sender == terms.owner) return true;
         if (msg.sender == terms.operator) return false;
         revert NotAParty(contractId, msg.sender);
-    }
-
-    /// Reverts unless the party has signed the digest, or calls and leaves its signature empty.
-    function _requireConsent(bytes32 digest, address party, bytes calldata signature) private view {
-        if (msg.sender != party || signature.length != 0) _requireSigned(digest, party, signature);
     }
 
     /// Returns the account that keeps the terms. Reverts for a contract that was not opened.

@@ -183,9 +183,8 @@ contract AgentTest is Fixture {
     }
 
     function _expectRevert(bytes memory revertData) private {
-        bytes32 id = _contractId(terms);
-        (bytes memory a, bytes memory b) = (_sign(owner, id), _sign(operator, id));
+        (bytes memory a, bytes memory b) = _consents(terms);
         vm.expectRevert(revertData);
-        escrow.open(terms, a, b);
+        escrow.open(terms, _allowance(), a, b);
     }
 }

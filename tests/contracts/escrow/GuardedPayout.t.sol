@@ -238,22 +238,19 @@ contract GuardedPayoutTest is HostileGuardedFixture {
     }
 
     function _calls() private view returns (bytes[] memory calls) {
-        OutcomeEscrow.Permit memory permit;
-        OutcomeEscrow.Authorization memory authorization;
-        calls = new bytes[](13);
-        calls[0] = abi.encodeCall(escrow.open, (terms, "", ""));
-        calls[1] = abi.encodeCall(escrow.openWithPermit, (terms, "", "", permit));
-        calls[2] = abi.encodeCall(escrow.openWithAuthorization, (terms, "", "", authorization));
-        calls[3] = abi.encodeCall(escrow.settle, (_groupOf(terms), 1, 0, "", new bytes32[](0), ""));
-        calls[4] = abi.encodeCall(escrow.release, (id));
-        calls[5] = abi.encodeCall(escrow.dispute, (id, 1));
-        calls[6] = abi.encodeCall(escrow.rule, (id, 1, 0));
-        calls[7] = abi.encodeCall(escrow.disputeClaims, (id));
-        calls[8] = abi.encodeCall(escrow.ruleClaims, (id, 0));
-        calls[9] = abi.encodeCall(escrow.close, (id, 0, START, "", ""));
-        calls[10] = abi.encodeCall(escrow.refund, (id));
-        calls[11] = abi.encodeCall(escrow.withdraw, (address(token), stranger, 1));
-        calls[12] =
+        calls = new bytes[](12);
+        calls[0] = abi.encodeCall(escrow.open, (terms, _allowance(), "", ""));
+        calls[1] = abi.encodeCall(escrow.revoke, (id));
+        calls[2] = abi.encodeCall(escrow.settle, (_groupOf(terms), 1, 0, "", new bytes32[](0), ""));
+        calls[3] = abi.encodeCall(escrow.release, (id));
+        calls[4] = abi.encodeCall(escrow.dispute, (id, 1));
+        calls[5] = abi.encodeCall(escrow.rule, (id, 1, 0));
+        calls[6] = abi.encodeCall(escrow.disputeClaims, (id));
+        calls[7] = abi.encodeCall(escrow.ruleClaims, (id, 0));
+        calls[8] = abi.encodeCall(escrow.close, (id, 0, START, "", ""));
+        calls[9] = abi.encodeCall(escrow.refund, (id));
+        calls[10] = abi.encodeCall(escrow.withdraw, (address(token), stranger, 1));
+        calls[11] =
             abi.encodeCall(escrow.withdrawFor, (payee, address(token), stranger, 1, START, ""));
     }
 
@@ -285,7 +282,7 @@ contract GuardedPayoutTest is HostileGuardedFixture {
 
     function _expectCredited(uint256 net, uint256 fee) private {
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, payee, lastStated, net, fee);
+        emit OutcomeEscrow.Paid(id, net, fee);
         vm.expectEmit(address(escrow));
         emit Vault.Credited(id, payee, net);
     }

@@ -171,11 +171,10 @@ contract PayoutTest is HostileFixture {
     /// The payee calls back into every function that changes anything; none answers.
     function test_aPayeeCannotReenter() public {
         terms.salt = "second";
-        bytes32 second = _contractId(terms);
+        (bytes memory a, bytes memory b) = _consents(terms);
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, PRICE, 0)));
         bytes[] memory calls = new bytes[](5);
-        calls[0] =
-            abi.encodeCall(escrow.open, (terms, _sign(owner, second), _sign(operator, second)));
+        calls[0] = abi.encodeCall(escrow.open, (terms, _allowance(), a, b));
         calls[1] = abi.encodeCall(
             escrow.settle,
             (batch.group, batch.size, batch.first, batch.entries, batch.proof, batch.signature)
@@ -217,7 +216,7 @@ contract PayoutTest is HostileFixture {
     function _expectPaid(uint256 received) private {
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, PRICE, 0)));
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, payee, batch.first, NET, FEE);
+        emit OutcomeEscrow.Paid(id, NET, FEE);
         _settle(batch);
         assertEq(hostile.balanceOf(payee), received);
         assertEq(escrow.creditOf(address(token), payee), 0);
@@ -228,7 +227,7 @@ contract PayoutTest is HostileFixture {
     function _expectCredited() private {
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, PRICE, 0)));
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, payee, batch.first, NET, FEE);
+        emit OutcomeEscrow.Paid(id, NET, FEE);
         vm.expectEmit(address(escrow));
         emit Vault.Credited(id, payee, NET);
         _settle(batch);

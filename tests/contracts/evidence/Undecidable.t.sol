@@ -290,7 +290,7 @@ contract UndecidableTest is Lies {
         Terms memory terms = _judged();
         terms.claimPeriod = 5 days;
         mine = _contractId(terms);
-        escrow.open(terms, _sign(owner, mine), _sign(operator, mine));
+        _open(terms);
         uint256 touch = _touch(operator.addr, 100);
         uint256 transition = _transition(200);
         Entry memory entry;
@@ -486,11 +486,10 @@ contract UndecidableTest is Lies {
         mine = _enter(terms, operator);
         terms.exclusive = false;
         terms.operator = bob.addr;
-        bytes32 id = _contractId(terms);
-        bytes memory byOwner = _sign(owner, id);
-        bytes memory byBob = _sign(bob, id);
+        bytes memory byOwner = _sign(owner, _ownerConsent(terms, 0));
+        bytes memory byBob = _sign(bob, _operatorConsent(terms));
         vm.expectPartialRevert(OutcomeEscrow.OutcomeOccupied.selector);
-        escrow.open(terms, byOwner, byBob);
+        escrow.open(terms, _allowance(), byOwner, byBob);
     }
 
     // ------------------------------------------------------------ too late

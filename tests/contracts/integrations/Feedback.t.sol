@@ -120,12 +120,12 @@ contract FeedbackTest is GuardedFixture {
         terms = _terms();
         (terms.owner, terms.operator, terms.verifier) = (mallory.addr, mule.addr, mule.addr);
         (terms.payee, terms.agentIdPlusOne, terms.budget) = (payee, agentId + 1, 1);
-        bytes memory signature = _sign(mule, _contractId(terms));
+        bytes memory signature = _sign(mule, _operatorConsent(terms));
         vm.expectRevert(
             abi.encodeWithSelector(TermsRules.OperatorNotAuthorized.selector, agentId, mule.addr)
         );
         vm.prank(mallory.addr);
-        escrow.open(terms, "", signature);
+        escrow.open(terms, _allowance(), "", signature);
     }
 
     /// The fee is that of the escrow, to the unit.

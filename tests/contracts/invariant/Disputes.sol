@@ -238,10 +238,9 @@ abstract contract Disputes is Honest {
         uint256 how = (seed >> 24) % 8;
         if (how == 0) ++amount;
         if (how == 1) --expiresAt;
-        bytes32 digest = _digest(
-            address(escrow), vm.eip712HashStruct(CLOSE_TYPE, abi.encode(book.id, amount, expiresAt))
-        );
+        bytes32 digest = _closeDigest(owner.addr, book.id, amount, expiresAt);
         bytes memory byOwner = how == 2 ? bytes("") : _sign(owner, digest);
+        digest = _closeDigest(book.terms.operator, book.id, amount, expiresAt);
         bytes memory byOperator = _sign(how == 3 ? owner : _operators[book.operator], digest);
         address by = how == 4 ? owner.addr : stranger;
         if (how == 4) byOwner = "";

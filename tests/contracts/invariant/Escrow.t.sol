@@ -102,6 +102,11 @@ contract EscrowInvariants is Test {
             Book memory book = handler.bookAt(i);
             assertEq(abi.encode(escrow.termsOf(book.id)), abi.encode(book.terms));
         }
+        // Each payee has what its own contracts have paid it.
+        address[] memory people = handler.people();
+        for (uint256 i = 0; i < people.length; ++i) {
+            assertEq(odd.balanceOf(people[i]), handler.purses(address(odd), people[i]));
+        }
         _assertNotBroken("I5");
     }
 

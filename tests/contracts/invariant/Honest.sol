@@ -33,9 +33,9 @@ abstract contract Honest is Watch {
         purses[terms.token][owner.addr] += terms.budget;
         vm.prank(owner.addr);
         token_.approve(address(escrow), terms.budget);
-        bytes memory data = abi.encodeCall(
-            escrow.open, (terms, _sign(owner, id), _sign(_operators[_books.length], id))
-        );
+        bytes memory a = _sign(owner, _ownerConsent(terms, 0));
+        bytes memory b = _sign(_operators[_books.length], _operatorConsent(terms));
+        bytes memory data = abi.encodeCall(escrow.open, (terms, _allowance(), a, b));
         bool excused = token_.mode() != HostileToken.Mode.Honest || token_.blocked(owner.addr)
             || token_.hook() != address(0);
         if (!_try(stranger, address(escrow), data, true, excused, "L1")) return;

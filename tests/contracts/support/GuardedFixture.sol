@@ -160,22 +160,13 @@ abstract contract GuardedFixture is Fixture {
         delete _expected;
     }
 
-    function _closeDigest(bytes32 id, uint256 payableAmount, uint64 expiresAt)
-        internal
-        view
-        returns (bytes32)
-    {
-        return _digest(
-            address(escrow),
-            vm.eip712HashStruct(CLOSE_TYPE, abi.encode(id, payableAmount, expiresAt))
-        );
-    }
-
     /// Both sign, and a stranger brings it.
     function _close(bytes32 id, uint256 payableAmount) internal {
-        bytes32 digest = _closeDigest(id, payableAmount, uint64(block.timestamp));
-        bytes memory ownerSignature = _sign(owner, digest);
-        bytes memory operatorSignature = _sign(operator, digest);
+        uint64 until = uint64(block.timestamp);
+        bytes memory ownerSignature =
+            _sign(owner, _closeDigest(owner.addr, id, payableAmount, until));
+        bytes memory operatorSignature =
+            _sign(operator, _closeDigest(operator.addr, id, payableAmount, until));
         _expectAsSaid();
         vm.prank(stranger);
         escrow.close(id, payableAmount, uint64(block.timestamp), ownerSignature, operatorSignature);

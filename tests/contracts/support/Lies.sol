@@ -47,7 +47,9 @@ abstract contract Lies is Fixture, LogBook {
 
     function _enter(Terms memory terms, Account memory party) internal returns (bytes32 id) {
         id = _contractId(terms);
-        escrow.open(terms, _sign(owner, id), _sign(party, id));
+        bytes memory a = _sign(owner, _ownerConsent(terms, 0));
+        bytes memory b = _sign(party, _operatorConsent(terms));
+        escrow.open(terms, _allowance(), a, b);
         Entry memory entry;
         entry.kind = "contract.opened";
         entry.surface = terms.surface;
