@@ -38,8 +38,8 @@ contract ClaimTest is EvidenceFixture {
         uint64 size = _size();
         Exhibit[] memory shown = _exhibits(positions);
         vm.prank(stranger);
-        evidence.refute(escrow, MINE, key, kind, size, shown, RIVAL, opening);
-        assertEq(escrow.droppedFor(MINE, key), kind);
+        evidence.refute(escrow, MINE, key, kind, size, shown, RIVAL);
+        assertEq(escrow.loweredFor(MINE, key), kind);
     }
 
     function _refusesToRefute(
@@ -51,8 +51,8 @@ contract ClaimTest is EvidenceFixture {
         uint64 size = _size();
         Exhibit[] memory shown = _exhibits(positions);
         vm.expectRevert(reason);
-        evidence.refute(escrow, MINE, key, kind, size, shown, RIVAL, opening);
-        assertEq(escrow.droppedFor(MINE, key), 0);
+        evidence.refute(escrow, MINE, key, kind, size, shown, RIVAL);
+        assertEq(escrow.loweredFor(MINE, key), 0);
     }
 
     function _notAnswered(uint256 position) private pure returns (bytes memory) {
@@ -187,7 +187,7 @@ contract ClaimTest is EvidenceFixture {
         uint64 size = _size();
         Exhibit[] memory shown = _exhibits(_show(outcome));
         vm.expectRevert(reason);
-        evidence.refute(escrow, MINE, LEAD, "answered", size, shown, RIVAL, opening);
+        evidence.refute(escrow, MINE, LEAD, "answered", size, shown, RIVAL);
     }
 
     function test_refute_anUnknownKindIsRefused() public {
@@ -199,7 +199,7 @@ contract ClaimTest is EvidenceFixture {
             reason = abi.encodeWithSelector(Evidence.UnknownKind.selector, kinds[i]);
             _refusesToRefute(reason, LEAD, kinds[i], _show(touch));
         }
-        reason = abi.encodeWithSelector(Evidence.ExhibitCount.selector, 0, 4);
+        reason = abi.encodeWithSelector(Evidence.ExhibitCount.selector, 0, 16);
         _refusesToRefute(reason, LEAD, "answered", new uint256[](0));
     }
 
@@ -286,24 +286,19 @@ contract ClaimTest is EvidenceFixture {
         return abi.encodeWithSelector(Evidence.NotTaken.selector, position);
     }
 
-    /// The lead came back, and bob's contract, which counts it once, had not counted it yet: four
-    /// entries cannot show that his touch won, but the log gave it to him, and he is paid.
     function test_refute_taken_byTheRivalsFinalStatement() public {
         _openBoth(_terms());
-        _transition(50); // no operator had touched it
         touch = _touch(ann, 100);
         uint256 his = _touch(bob, 150);
         transition = _transition(200);
         uint256 paid = _outcome(RIVAL, transition, his);
         bytes32 key = _claim();
-        bytes memory reason = abi.encodeWithSelector(Evidence.NotTheFirstEntry.selector, 2);
-        _refusesToRefute(reason, key, "rival", _show(his, 1, transition));
         _refusesToRefute(_notTaken(paid), key, "taken", _show(paid, his, 1));
         escrow.state(RIVAL, paid, paid - 1);
         _refusesToRefute(_notTaken(paid), key, "taken", _show(paid, his, 1));
         escrow.state(RIVAL, paid, paid);
         _refusesToRefute(_notTaken(transition), key, "taken", _show(transition, his, 1));
-        reason = abi.encodeWithSelector(Exhibits.MissingExhibit.selector, 1);
+        bytes memory reason = abi.encodeWithSelector(Exhibits.MissingExhibit.selector, 1);
         _refusesToRefute(reason, key, "taken", _show(paid));
         reason = abi.encodeWithSelector(Exhibits.MissingExhibit.selector, 2);
         _refusesToRefute(reason, key, "taken", _show(paid, his));

@@ -92,7 +92,7 @@ contract EndToEndTest is Lies {
         uint64 size = uint64(tree.size());
         Exhibit[] memory shown = _exhibits(positions);
         vm.expectPartialRevert(reason);
-        evidence.disprove(escrow, mine, kind, size, shown, rival, opening);
+        evidence.disprove(escrow, mine, kind, size, shown, rival);
     }
 
     function test_endToEnd_noStrangerSpeaksForTheEvidence() public {
@@ -104,7 +104,7 @@ contract EndToEndTest is Lies {
         uint64 size = uint64(tree.size());
         Exhibit[] memory shown = _exhibits(positions);
         vm.expectPartialRevert(OutcomeEscrow.NotEvidence.selector);
-        other.disprove(escrow, mine, kind, size, shown, rival, opening);
+        other.disprove(escrow, mine, kind, size, shown, rival);
         assertFalse(escrow.isRetired(mine));
     }
 
@@ -129,7 +129,7 @@ contract EndToEndTest is Lies {
         uint64 size = uint64(tree.size());
         Exhibit[] memory shown = _exhibits(positions);
         vm.prank(stranger);
-        evidence.refute(escrow, mine, key, kind, size, shown, rival, opening);
+        evidence.refute(escrow, mine, key, kind, size, shown, rival);
         assertTrue(escrow.claimOf(mine, key).dropped);
     }
 

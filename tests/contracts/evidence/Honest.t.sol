@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {EvidenceFixture} from "../support/EvidenceFixture.sol";
-import {Exhibit, Opening} from "contracts/evidence/EvidenceTypes.sol";
+import {Exhibit} from "contracts/evidence/EvidenceTypes.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
@@ -278,7 +278,7 @@ contract HonestTest is EvidenceFixture {
         private
         returns (bool)
     {
-        try evidence.refute(escrow, id, key, kind, size, shown, _otherThan(id), opening) {
+        try evidence.refute(escrow, id, key, kind, size, shown, _otherThan(id)) {
             return true;
         } catch {
             return false;

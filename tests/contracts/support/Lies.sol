@@ -145,6 +145,6 @@ abstract contract Lies is Fixture, LogBook {
         uint64 size = uint64(tree.size());
         Exhibit[] memory shown = _exhibits(positions);
         vm.prank(stranger);
-        evidence.disprove(escrow, mine, kind, size, shown, rival, opening);
+        evidence.disprove(escrow, mine, kind, size, shown, rival);
     }
 }
