@@ -234,6 +234,8 @@ contract ReversalsTest is EvidenceFixture {
             if (i == 0) entries[taken[0]].actor = RIVAL;
             if (i == 1) entries[taken[0]].label = "trial"; // an event has an entry for each state
             if (i == 2) entries[taken[0]].kind = "outcome"; // no reversal
+            uint256 value = entries[again].value;
+            entries[again].payload = _link(paid[0], events[0], 0, 1, value); // the first
             _rebuild();
             if (i == 2) _provesNothing("reversal", _show(again, taken[0]));
             else _proves("reversal", _show(again, taken[0]));

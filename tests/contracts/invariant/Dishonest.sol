@@ -300,7 +300,7 @@ abstract contract Dishonest is Disputes {
         (filed.lead, filed.amount, filed.transition) = ("lead", 1, 1);
         if (how == 0) data = abi.encodeCall(escrow.retire, (book.id, "sum"));
         if (how == 1) data = abi.encodeCall(escrow.fileClaim, (book.id, "key", filed));
-        if (how == 2) data = abi.encodeCall(escrow.dropClaim, (book.id, key, "answered"));
+        if (how == 2) data = abi.encodeCall(escrow.lowerClaim, (book.id, key, 0, "answered"));
         if (how == 3) data = abi.encodeCall(escrow.dispute, (book.id, _lastIndex(book)));
         if (how == 4) {
             data = abi.encodeCall(escrow.rule, (book.id, _lastIndex(book), book.budget()));

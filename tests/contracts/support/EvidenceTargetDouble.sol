@@ -63,6 +63,8 @@ contract EvidenceTargetDouble is IEvidenceTarget {
     function lowerClaim(bytes32 contractId, bytes32 key, uint256 left, bytes32 kind) external {
         Claim storage claim = _claims[contractId][key];
         if (left >= claim.amount) revert NotLower(key, left, claim.amount);
+        // Claims have 80 bits, and `left` is less.
+        // forge-lint: disable-next-line(unsafe-typecast)
         (claim.amount, claim.dropped) = (uint80(left), left == 0);
         loweredFor[contractId][key] = kind;
     }

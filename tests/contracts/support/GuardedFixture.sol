@@ -63,7 +63,10 @@ abstract contract GuardedFixture is Fixture {
     }
 
     function _t4(Terms memory terms) internal pure returns (uint64) {
-        return _t3(terms) + terms.claimPeriod;
+        uint64 reversible = terms.deadline + terms.lateness + terms.holdbackPeriod;
+        if (terms.claimPeriod == 0) return _t3(terms);
+        uint64 until = _t3(terms) + terms.claimPeriod;
+        return until < reversible ? reversible : until;
     }
 
     // ------------------------------------------------------------ statements
