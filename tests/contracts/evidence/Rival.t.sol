@@ -80,6 +80,46 @@ contract RivalTest is EvidenceFixture {
         _proves("touch_order", _show(lie, first));
     }
 
+    /// Of touches that others report, a later one may be too old: an earlier one then wins.
+    function test_touchOrder_lastTouchThatQualifies() public {
+        _openBoth(_repeatable(LAST));
+        uint256 code = _write(_codeEntry(ann, 0));
+        uint256 young = _touch(ann, 5 days);
+        uint256 old = _write(_reportedEntry(code, LEAD, 1 hours, 5 days));
+        uint256 transition = _transition(8 days);
+        uint256 truth = _paid(transition, young);
+        uint256 lie = _paid(transition, old);
+        _refuses(
+            _fails(Evidence.TouchDoesNotQualify.selector, old), "touch_order", _show(truth, old)
+        );
+        _refuses(
+            _fails(Evidence.TouchDoesNotBeat.selector, young, old), "touch_order", _show(lie, young)
+        );
+        _proves("touch", _show(lie, old));
+    }
+
+    /// Both kinds count alike, and the log's order decides, whatever the times are.
+    function test_touchOrder_reportedTouchesCountAlike() public {
+        for (uint8 model = FIRST; model <= LAST; ++model) {
+            uint256 snapshot = vm.snapshotState();
+            _openBoth(_repeatable(model));
+            uint256 code = _write(_codeEntry(ann, 0));
+            uint256 own = _touch(ann, 100);
+            uint256 click = _write(_reportedEntry(code, LEAD, 50, 100));
+            uint256 transition = _transition(200);
+            (uint256 first, uint256 second) = model == FIRST ? (own, click) : (click, own);
+            uint256 truth = _paid(transition, first);
+            uint256 lie = _paid(transition, second);
+            _refuses(
+                _fails(Evidence.TouchDoesNotBeat.selector, second, first),
+                "touch_order",
+                _show(truth, second)
+            );
+            _proves("touch_order", _show(lie, first));
+            vm.revertToState(snapshot);
+        }
+    }
+
     function test_touchOrder_onlyCountingTouches() public {
         for (uint256 i = 0; i < 7; ++i) {
             uint256 snapshot = vm.snapshotState();

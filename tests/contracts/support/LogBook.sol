@@ -261,7 +261,7 @@ abstract contract LogBook {
         entry.payload = _commitEvent(entry, said);
     }
 
-    function _eventEntry(bytes32 lead, uint256 afterS) private view returns (Entry memory entry) {
+    function _eventEntry(bytes32 lead, uint256 afterS) internal view returns (Entry memory entry) {
         entry.kind = "product.event";
         entry.surface = _deal().surface;
         entry.actor = _word(_deal().owner);
