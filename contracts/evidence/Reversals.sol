@@ -39,7 +39,7 @@ library Reversals {
         OutcomePayload memory payload = reversal.payload.decodeOutcome();
         uint256 position = exhibits[0].position;
         if (exhibits.length == 1) {
-            return reversal.surface != terms.surface || payload.padding != 0 || reversal.value == 0
+            return reversal.surface != terms.surface || payload.padding != 0
                 || payload.target >= payload.cause || payload.cause >= position
                 || Totals.contradictsItself(payload, position, reversal.value);
         }
@@ -206,9 +206,7 @@ library Reversals {
         ) return true;
         if (said.refundedBefore > entered.value) return true;
         uint256 left = entered.value - said.refundedBefore;
-        // An event of an order takes back its own value, or all that is left if it has none.
-        bool isAll = said.order == 0 || value == 0 || value >= left;
-        if (said.whole == 1 && !isAll) return true;
+        bool isAll = said.whole == 1 || value >= left;
         return said.refundedAfter != (isAll ? entered.value : said.refundedBefore + value);
     }
 

@@ -144,7 +144,7 @@ contract ReversalsTest is EvidenceFixture {
         _history();
         uint256 reversal = taken[0];
         (uint256 outcome, uint256 sum) = (paid[0], entries[reversal].value);
-        Entry[11] memory lies;
+        Entry[10] memory lies;
         for (uint256 i = 0; i < lies.length; ++i) {
             lies[i] = entries[reversal];
         }
@@ -158,7 +158,6 @@ contract ReversalsTest is EvidenceFixture {
         lies[7].payload |= bytes32(uint256(1 << 15));
         lies[8].surface = "other";
         lies[9].value = 1;
-        (lies[10].value, lies[10].payload) = (0, _link(outcome, reversal - 1, 0, 1, 0)); // of nothing
         for (uint256 i = 0; i < lies.length; ++i) {
             uint256 snapshot = vm.snapshotState();
             _bend(reversal, lies[i]);
@@ -324,14 +323,14 @@ contract ReversalsTest is EvidenceFixture {
         _history();
         for (uint256 i = 0; i < 10; ++i) {
             uint256 snapshot = vm.snapshotState();
-            uint256 number = i < 7 ? i / 2 : i == 7 ? 0 : 4;
+            uint256 number = i < 7 ? i / 2 : 4;
             uint256 happened = events[number];
             EventOpening memory said = _eventOpening(happened);
             if (i < 7) {
                 if (i % 2 == 0) said.refundedAfter -= 1;
                 if (i % 2 == 1) said.refundedAfter += 1;
             }
-            if (i == 7) (said.whole, said.refundedAfter) = (1, VALUE); // though 1000 were given back
+            if (i == 7) said.whole = 0; // of no value: it takes nothing
             if (i == 8) said.refundedAfter = type(uint256).max;
             if (i == 9) said.refundedBefore = VALUE + 1;
             if (i == 9) said.refundedAfter = VALUE + 1;
