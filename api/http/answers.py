@@ -307,9 +307,12 @@ class Checkpoint(BaseModel):
 
 
 def _opening_model(opening: Any) -> type[BaseModel]:
-    """Return the model of an opening's JSON: words in hex, whole numbers, a state's name."""
-    types: dict[type, Any] = {bytes: Word, int: TimeMs, str: str}
-    fields: Any = {name: (types[hint], ...) for name, hint in get_type_hints(opening).items()}
+    """Return the model of an opening's JSON: words in hex, numbers, amounts, a state's name."""
+    types: dict[type, Any] = {bytes: Word, int: TimeMs, str: str, bool: bool}
+    fields: Any = {
+        name: (Units if name.endswith("_units") else types[hint], ...)
+        for name, hint in get_type_hints(opening).items()
+    }
     text: str = opening.__doc__.partition("\n")[0]
     return create_model(opening.__name__, __doc__=text, **fields)
 

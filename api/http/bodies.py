@@ -13,6 +13,7 @@ from api.http.fields import (
     Key,
     Moment,
     Name,
+    OrderId,
     Scope,
     Signature,
     TimeS,
@@ -144,7 +145,16 @@ class ProductEvent(Body):
     lead: ExternalId
     event: Name = Field(examples=["subscribe"])
     value: Amount | None = Field(
-        default=None, description="The revenue that it brought, in tokens."
+        default=None,
+        description="The revenue that it brought, in tokens; of a refund, how much was given back "
+        "of the order. A refund without a value is of all that is left.",
+    )
+    order: OrderId | None = Field(
+        default=None,
+        description="Your id of the order that it is about. A purchase founds the order, and a "
+        "refund of the order takes back from that purchase; one without an order takes all that is "
+        "left of the lead's latest.",
+        examples=["order-1001"],
     )
     time: Moment
 

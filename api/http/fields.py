@@ -155,6 +155,11 @@ ExternalId = Annotated[
     ),
     AfterValidator(_check_printable),
 ]
+OrderId = Annotated[
+    str,
+    Field(min_length=1, max_length=200),
+    AfterValidator(_check_printable),
+]
 Amount = Annotated[
     str,
     Field(

@@ -5,7 +5,7 @@ hashes and every operator know a lead by a random pseudonym.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from uuid import UUID
 
@@ -28,13 +28,13 @@ from api.http.submissions import (
 )
 from orchestrator.core import policy
 from orchestrator.core.codec import commitment, request_id
-from orchestrator.core.entry import ascii_word
+from orchestrator.core.entry import ZERO_WORD, ascii_word
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.policy import Policy, canonical_json
 from orchestrator.core.requests import Erasure, ProductEvent, PublishPolicy
 from orchestrator.core.units import NS_PER_MS, parse_amount, parse_time_ns
 from orchestrator.log import inbox
-from orchestrator.log.inbox import Submission
+from orchestrator.log.inbox import OwnOrder, Submission
 from orchestrator.storage.database import Row, Session
 
 router = APIRouter(prefix="/v1", tags=["owner"], route_class=StrictRoute)
@@ -174,8 +174,18 @@ def _submit_events(
     own_surface(service, session, intake.caller, surface)
     external_ids = [item.body.lead for item in items]
     leads = _pseudonyms(service, session, from_hex(surface), external_ids)
+    orders = _order_words(service, session, from_hex(surface), items, leads)
     return intake.submit(
-        session, [_event_submission(item, surface, leads[item.body.lead]) for item in items]
+        session,
+        [
+            _event_submission(
+                item,
+                surface,
+                leads[item.body.lead],
+                orders[_own_order(item, leads)] if item.body.order is not None else ZERO_WORD,
+            )
+            for item in items
+        ],
     )
 
 
@@ -191,7 +201,30 @@ def _pseudonyms(
     return found
 
 
-def _event_submission(item: Item[bodies.ProductEvent], surface: str, lead: bytes) -> Submission:
+def _order_words(
+    service: Service,
+    session: Session,
+    surface: bytes,
+    items: Sequence[Item[bodies.ProductEvent]],
+    leads: Mapping[str, bytes],
+) -> dict[OwnOrder, bytes]:
+    """Return the words of the orders that events name; a new order gets a random one."""
+    named = {_own_order(item, leads) for item in items if item.body.order is not None}
+    found: dict[OwnOrder, bytes] = {}
+    # Sorted, so that two requests lock the rows of new orders in one order.
+    for part in in_bulks(sorted(named)):
+        fresh = [secrets.token_bytes(32) for _ in part]
+        found |= inbox.order_words_for(session, service.log_id, surface, part, fresh)
+    return found
+
+
+def _own_order(item: Item[bodies.ProductEvent], leads: Mapping[str, bytes]) -> OwnOrder:
+    return OwnOrder(leads[item.body.lead], item.body.order or "")
+
+
+def _event_submission(
+    item: Item[bodies.ProductEvent], surface: str, lead: bytes, order: bytes
+) -> Submission:
     """Return an event as a submission.
 
     Its request hash names no person and can be recomputed; its salted commitment binds all of it.
@@ -205,6 +238,8 @@ def _event_submission(item: Item[bodies.ProductEvent], surface: str, lead: bytes
         "event": event.event,
         "value_units": str(value_units),
         "time_ms": time_ms,
+        "order": to_hex(order),
+        "whole": event.value is None,
     }
     private = {
         "surface": surface,
@@ -212,6 +247,7 @@ def _event_submission(item: Item[bodies.ProductEvent], surface: str, lead: bytes
         "event": event.event,
         "value": event.value,
         "time": event.time,
+        "order": event.order,
     }
     body, salt = canonical_json(private), secrets.token_bytes(32)
     request = ProductEvent(
@@ -222,6 +258,8 @@ def _event_submission(item: Item[bodies.ProductEvent], surface: str, lead: bytes
         time_ms,
         sha256(canonical_json(public)).digest(),
         commitment(salt, body),
+        order,
+        whole=event.value is None,
     )
     return Submission(f"event:{surface}:{item.key}", request, body, salt)
 

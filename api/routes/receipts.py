@@ -15,6 +15,7 @@ from api.http.problems import Refusal, not_found
 from orchestrator.core.entry import Entry, ascii_word, unpack_outcome, unpack_reversal
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.merkle import inclusion_proof
+from orchestrator.core.opening import opening_json
 from orchestrator.log.reader import StoredEntry, read_entries
 from orchestrator.log.tree import Checkpoint, Tiles, checkpoint_of, stored_checkpoint
 from orchestrator.storage.database import Row, Session
@@ -70,7 +71,7 @@ def paid_units(service: Service, contract_id: bytes, until: int) -> int:
 def opening(stored: StoredEntry) -> dict[str, Any] | None:
     """Return an entry's opening as JSON; None if it has none."""
     opened = stored.opened
-    return None if opened is None else opened.to_json()
+    return None if opened is None else opening_json(opened)
 
 
 def _contract_id(entry: Entry) -> bytes:
@@ -87,6 +88,8 @@ def _roles(service: Service, session: Session, position: int, entry: Entry) -> R
     if entry.kind == "outcome.reversed":
         reversal = unpack_reversal(entry.payload)
         roles = {"outcome": reversal.outcome, "event": reversal.event, "reversal": position}
+        reversed_outcome = cast(StoredEntry, _entry(service, session, reversal.outcome)).entry
+        roles["transition"] = unpack_outcome(reversed_outcome.payload).transition
         return roles | _settled(service, session, contract_id, position)
     if entry.kind == "settlement":
         return {"settlement": position} | _paid(service, session, contract_id, entry.value)

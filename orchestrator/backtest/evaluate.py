@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import IO, NamedTuple
 
 from orchestrator.backtest.inputs import ContractPlan, EventRow, TouchRow
@@ -55,6 +56,7 @@ class Report:
 
     contracts: dict[str, Contract]
     events: Counter[Verdict] = field(default_factory=Counter)
+    turned_away: Counter[str] = field(default_factory=Counter)  # by the rule of the log
 
     def totals(self) -> dict[str, dict[str, object]]:
         return {
@@ -116,7 +118,11 @@ def evaluate_history(
         if isinstance(row, TouchRow):
             _record_touch(world, row, rules_by_operator, policy.attribution)
         else:
-            records = decide(world, _product_event(row), row.time_ns)
+            try:
+                records = decide(world, _product_event(row), row.time_ns)
+            except RequestError as error:
+                report.turned_away[error.code] += 1
+                continue
             report.events[verdict_of(records)] += 1
             line = _outcome_line(world, records)
             if line is not None:
@@ -125,13 +131,23 @@ def evaluate_history(
 
 
 def _product_event(row: EventRow) -> ProductEvent:
-    return ProductEvent(SURFACE, row.lead.encode(), row.event, row.value_units, row.time_ns)
+    """Return a row as the fold takes it; names stand in for the log's random words."""
+    return ProductEvent(
+        SURFACE,
+        row.lead.encode(),
+        row.event,
+        row.value_units or 0,
+        row.time_ns,
+        order=sha256(row.order.encode()).digest() if row.order else ZERO_WORD,
+        whole=row.value_units is None,
+    )
 
 
 def write_report(report: Report, outcomes: Iterable[str], file: IO[str]) -> None:
     """Write the report as one JSON document, a line an outcome, without holding it in memory."""
     file.write('{"contracts": ' + json.dumps(report.totals(), indent=1) + ",\n")
     file.write('"events": ' + json.dumps(report.verdicts()) + ",\n")
+    file.write('"turned_away": ' + json.dumps(dict(sorted(report.turned_away.items()))) + ",\n")
     file.write('"outcomes": [')
     separator = "\n"
     for line in outcomes:

@@ -28,16 +28,21 @@ MAX_PERIOD_S = 100 * 366 * DAY_S
 _WHOLE = re.compile(r"[0-9]{1,18}")
 
 EVENT_COLUMNS = ("time", "lead", "event", "value")
+OPTIONAL_EVENT_COLUMNS = ("order",)
 TOUCH_COLUMNS = ("time", "lead", "operator", "action")
 
 
 class EventRow(NamedTuple):
-    """A product event of the history. `value_units` in token base units."""
+    """A product event of the history. `value_units` in token base units, None where none is told.
+
+    `order` is the product's id of the order that it is about, empty for none.
+    """
 
     time_ns: int
     lead: str
     event: str
-    value_units: int
+    value_units: int | None
+    order: str = ""
 
 
 class TouchRow(NamedTuple):
@@ -99,14 +104,17 @@ def read_rows(events: Path, touches: Path) -> Iterator[EventRow | TouchRow]:
 
 def read_events(path: Path) -> Iterator[EventRow]:
     """Read the product events of E.csv, whose order must be that of time."""
-    for line, time_ns, (lead, event, value) in _timed_rows(path, EVENT_COLUMNS):
+    rows = _timed_rows(path, EVENT_COLUMNS, OPTIONAL_EVENT_COLUMNS)
+    for line, time_ns, (lead, event, value, order) in rows:
         if not event:
             raise InputError("cell-empty", f"{path}, line {line}: event is empty")
+        if order:
+            _check_cell(path, line, "order", order)
         try:
-            value_units = parse_amount(value) if value else 0
+            value_units = parse_amount(value) if value else None
         except ValueError as error:
             raise InputError("value-invalid", f"{path}, line {line}: value {error}") from None
-        yield EventRow(time_ns, lead, event, value_units)
+        yield EventRow(time_ns, lead, event, value_units, order)
 
 
 def read_touches(path: Path) -> Iterator[TouchRow]:
@@ -143,11 +151,11 @@ def read_contracts(path: Path, policy: Policy) -> list[ContractPlan]:
 
 
 def _timed_rows(
-    path: Path, columns: tuple[str, ...]
-) -> Iterator[tuple[int, int, tuple[str, str, str]]]:
-    """Read (line, time, the other three cells) of each row, and check the order of times."""
+    path: Path, columns: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    """Read (line, time, the other cells) of each row, and check the order of times."""
     last_ns, last_text, time_ns = 0, "", 0
-    for line, (time, lead, third, fourth) in _table_rows(path, columns):
+    for line, (time, lead, *others) in _table_rows(path, columns, optional):
         # Rows of one time often stand together, and parsing times is much of the work.
         if time != last_text:
             try:
@@ -161,11 +169,17 @@ def _timed_rows(
                 )
             last_ns, last_text = time_ns, time
         _check_cell(path, line, "lead", lead)
-        yield line, time_ns, (lead, third, fourth)
+        yield line, time_ns, (lead, *others)
 
 
-def _table_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
-    """Read (line, cells in the order of `columns`) of each row of a CSV file with a header."""
+def _table_rows(
+    path: Path, columns: tuple[str, ...], optional: tuple[str, ...]
+) -> Iterator[tuple[int, list[str]]]:
+    """Read (line, cells) of each row of a CSV file with a header.
+
+    The cells are in the order of `columns`, then `optional`: a cell is empty where the file has no
+    such column.
+    """
     try:
         # Bytes that are no UTF-8 become lone surrogates, which `_BoundedLines` finds in their line.
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
@@ -180,7 +194,7 @@ def _table_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, lis
                     if not cells:
                         continue
                     if places is None:
-                        places = _column_places(path, cells, columns)
+                        places = _column_places(path, cells, columns, optional)
                         width = len(cells)
                         continue
                     if len(cells) != width:
@@ -189,6 +203,7 @@ def _table_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, lis
                             f"{path}, line {reader.line_num}: has {len(cells)} cells, "
                             f"but the header has {width}",
                         )
+                    cells.append("")  # of the columns that are not there
                     yield reader.line_num, [cells[place] for place in places]
             except csv.Error as error:
                 raise InputError(
@@ -236,12 +251,19 @@ def _is_encodable(text: str) -> bool:
     return True
 
 
-def _column_places(path: Path, header: list[str], columns: tuple[str, ...]) -> list[int]:
-    for column in columns:
-        if header.count(column) != 1:
-            what = "lacks" if column not in header else "has twice"
+def _column_places(
+    path: Path, header: list[str], columns: tuple[str, ...], optional: tuple[str, ...]
+) -> list[int]:
+    """Return the columns' places in a row; behind its last cell for those that are not there."""
+    for column in (*columns, *optional):
+        count = header.count(column)
+        if count > 1 or (count == 0 and column in columns):
+            what = "has twice" if count else "lacks"
             raise InputError("column-missing", f"{path}, line 1: {what} the column {column!r}")
-    return [header.index(column) for column in columns]
+    return [
+        header.index(column) if column in header else len(header)
+        for column in (*columns, *optional)
+    ]
 
 
 def _check_cell(path: Path, line: int, name: str, value: str) -> None:

@@ -8,20 +8,27 @@ import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import groupby
+from uuid import UUID
 
 from orchestrator.backtest.evaluate import OutcomeLine, Report, Spool
 from orchestrator.backtest.inputs import ContractPlan, EventRow, TouchRow
 from orchestrator.client.accounts import PLAIN_TERMS
 from orchestrator.client.http import Client
-from orchestrator.core.entry import ZERO_ADDRESS, address_word, ascii_word, unpack_outcome
+from orchestrator.core.entry import (
+    ZERO_ADDRESS,
+    ZERO_WORD,
+    address_word,
+    ascii_word,
+    unpack_outcome,
+)
 from orchestrator.core.errors import InputError, ReplayError
 from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.opening import EventOpening
+from orchestrator.core.opening import EventOpening, TransitionOpening
 from orchestrator.core.policy import Policy, Verdict
 from orchestrator.core.requests import ProductEvent, PublishPolicy, RegisterOperator, Request, Touch
 from orchestrator.core.terms import Terms, contract_id, sign_digest
 from orchestrator.core.units import DAY_MS, NS_PER_MS, NS_PER_S
-from orchestrator.log.inbox import MAX_BULK, Submission, submit
+from orchestrator.log.inbox import MAX_BULK, Submission, results_of, submit
 from orchestrator.simulation.sandbox import Sandbox, address_of, key_of
 from orchestrator.verify.comparison import ContractComparison, replay
 
@@ -65,6 +72,8 @@ class OnChainBacktest:
         self._plan_ids: dict[bytes, str] = {}
         self._leads: dict[str, bytes] = {}
         self._lead_names: dict[bytes, str] = {}
+        self._orders: dict[tuple[str, str], bytes] = {}
+        self._turned_away: Counter[str] = Counter()
         self._events = 0
         # By contract, what was paid and reversed later, beyond what was held back.
         self.overpaid_units: dict[str, int] = {}
@@ -91,8 +100,9 @@ class OnChainBacktest:
                 next_round_ms += ROUND_MS
             self._sandbox.clock.set_to(now_ms)
             requests = [(f"row-{number + n}", self._request(row)) for n, row in enumerate(moment)]
-            self._submit(requests)
+            ids = self._submit(requests)
             self._stack.drain()
+            self._count_turned_away(requests, ids)
             number += len(requests)
         self._sandbox.settle("end")
         # No entry frees what is held back: time does.
@@ -173,15 +183,41 @@ class OnChainBacktest:
         if isinstance(row, TouchRow):
             return Touch(self._surface, lead, self._operator(row.operator), row.action, mark)
         self._events += 1
-        time_ms = row.time_ns // NS_PER_MS
-        return ProductEvent(self._surface, lead, row.event, row.value_units, time_ms, mark)
+        order = ZERO_WORD
+        if row.order:
+            order = self._orders.setdefault((row.lead, row.order), secrets.token_bytes(32))
+        return ProductEvent(
+            self._surface,
+            lead,
+            row.event,
+            row.value_units or 0,
+            row.time_ns // NS_PER_MS,
+            mark,
+            order=order,
+            whole=row.value_units is None,
+        )
 
-    def _submit(self, requests: list[tuple[str, Request]]) -> None:
-        account = self._stack.publisher.lower()
+    def _submit(self, requests: list[tuple[str, Request]]) -> list[UUID]:
+        account, ids = self._stack.publisher.lower(), []
         for start in range(0, len(requests), MAX_BULK):
             part = [Submission(key, ask, key.encode()) for key, ask in requests[start:][:MAX_BULK]]
             with self._stack.worker.transaction(account) as session:
-                submit(session, self._stack.site.log_id, account, part, self._sandbox.clock())
+                now_ms = self._sandbox.clock()
+                ids += submit(session, self._stack.site.log_id, account, part, now_ms)
+        return ids
+
+    def _count_turned_away(self, requests: list[tuple[str, Request]], ids: list[UUID]) -> None:
+        """Count the events that the log did not take, by the rules that they broke."""
+        account = self._stack.publisher.lower()
+        for start in range(0, len(ids), MAX_BULK):
+            part = ids[start:][:MAX_BULK]
+            with self._stack.worker.transaction(account) as session:
+                results = results_of(session, self._stack.site.log_id, part)
+            for name, (_, request) in zip(part, requests[start:], strict=False):
+                code = results[name].code
+                if code is not None and isinstance(request, ProductEvent):
+                    self._turned_away[code] += 1
+                    self._events -= 1
 
     def _report(self, spool: Spool) -> Report:
         """Return what the log says, after a replay has recomputed what the wallets must hold."""
@@ -197,7 +233,7 @@ class OnChainBacktest:
                 raise ReplayError("contract-missing", f"the log has lost contract {plan.id!r}")
             contracts[plan.id] = contract
             self._check_paid(plan, comparison)
-        report = Report(contracts, Counter())
+        report = Report(contracts, Counter(), self._turned_away)
         self._count(report, spool)
         return report
 
@@ -227,7 +263,7 @@ class OnChainBacktest:
         newest = self._stack.log.checkpoint()
         for entry, opening in self._stack.records(0, newest.size if newest else 0):
             kind = entry.kind
-            if isinstance(opening, EventOpening):
+            if isinstance(opening, EventOpening | TransitionOpening):
                 # One event may give several entries, all of one request hash: count it once. An
                 # event without any entry was ignored.
                 is_new = opening.request_hash != mark
@@ -256,6 +292,7 @@ def check_equal(
     for what, one, other in (
         ("totals", pure.totals(), settled.totals()),
         ("events", pure.verdicts(), settled.verdicts()),
+        ("events turned away", pure.turned_away, settled.turned_away),
     ):
         if one != other:
             raise ReplayError("settled-differs", f"{what} differ: {one} pure, {other} settled")

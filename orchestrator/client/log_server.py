@@ -10,7 +10,7 @@ from orchestrator.core.entry import ENTRY_BYTES, WORD_BYTES, described
 from orchestrator.core.errors import EntryError, ReplayError, ServerError
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.kinds import decode, kind_of
-from orchestrator.core.opening import Record
+from orchestrator.core.opening import Record, read_opening
 from orchestrator.core.policy import Policy
 from orchestrator.core.site import Addresses
 
@@ -89,7 +89,7 @@ def _record_of(served: ServedEntry, position: int) -> Record:
     if served.opening is None or opening is None:
         return Record(entry)
     try:
-        return Record(entry, opening.from_json(served.opening))
+        return Record(entry, read_opening(opening, served.opening))
     except SHAPE_ERRORS:
         raise ReplayError(
             "opening-false", f"entry {position} is {described(entry)}, and its opening is none"

@@ -6,8 +6,10 @@ The same rules hold here, in the escrow's refutations and in a stranger's replay
   the transition in the log, and `opens_at ≤ its time ≤ t`, t being the transition's time.
 * `first_touch`: the operator's first counting touch starts its window; it qualifies if
   `t - first ≤ window`; the earliest in the log wins.
-* `last_touch`: the operator's latest counting touch qualifies if `t - last ≤ window`; the latest in
-  the log wins.
+* `last_touch`: of the operator's counting touches with `t - its time ≤ window`, the latest in the
+  log qualifies; the latest of all in the log wins.
+* A touch that others report (a click, an action carried out) counts as one that the operator asked
+  for, at the time of what it reports: so times may go back from one touch to the next.
 * Of two contracts with the same touch, the one opened first wins.
 """
 
@@ -27,7 +29,7 @@ class TouchAt(NamedTuple):
 
 @dataclass(slots=True)
 class TouchHistory:
-    """One operator's touches on one lead, in log order; their times never decrease.
+    """One operator's touches on one lead, in log order.
 
     `touches` holds those that can still count. `count` and `latest` (a position) are about all
     that were ever added.
@@ -59,15 +61,14 @@ def qualifying_touch(
 
     `touches` are those before the transition in the log, in log order.
     """
-    counting = (
-        touch
-        for touch in (touches if model == "first_touch" else reversed(touches))
-        if window.opens_at_ms <= touch.time_ms <= at_ms
-    )
-    chosen = next(counting, None)
-    if chosen is None or at_ms - chosen.time_ms > window.attribution_window_ms:
-        return None
-    return chosen
+    reach_ms = at_ms - window.attribution_window_ms
+    if model == "last_touch":
+        oldest_ms = max(window.opens_at_ms, reach_ms)
+        young = (touch for touch in reversed(touches) if oldest_ms <= touch.time_ms <= at_ms)
+        return next(young, None)
+    counting = (touch for touch in touches if window.opens_at_ms <= touch.time_ms <= at_ms)
+    first = next(counting, None)
+    return first if first is not None and first.time_ms >= reach_ms else None
 
 
 def winner(candidates: Iterable[tuple[C, TouchAt]], model: str) -> tuple[C, TouchAt] | None:

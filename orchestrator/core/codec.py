@@ -11,9 +11,10 @@ from hashlib import sha256
 from typing import Any, get_args
 
 from orchestrator.core.attribution import TouchAt, TouchHistory
-from orchestrator.core.contract import ContractRules, PaidOutcome
+from orchestrator.core.contract import ContractRules
 from orchestrator.core.errors import LogError, RequestError, shown
 from orchestrator.core.fields import read_fields, write_fields
+from orchestrator.core.purchase import PaidOutcome, Purchase
 from orchestrator.core.requests import Request
 from orchestrator.core.world import Lead
 
@@ -76,14 +77,14 @@ _REQUESTS: dict[str, Any] = {name: make for make, name in _NAMES.items()}
 def encode_lead(lead: Lead) -> dict[str, Any]:
     """Return what the fold remembers of a lead, besides its columns, as a JSON object."""
     return {
-        "visits": lead.visits,
         # By place: `api.lead_page` reads the count.
         "touches": {
             operator.hex(): [history.count, history.latest, history.touches]
             for operator, history in lead.touches.items()
         },
         "counted": [contract_id.hex() for contract_id in lead.counted],
-        "paid": [[paid.contract_id.hex(), *paid[1:]] for paid in lead.paid],
+        "counted_at": lead.counted_at,
+        "purchases": [_encode_purchase(purchase) for purchase in lead.purchases],
         "sweep_at": lead.sweep_at,
     }
 
@@ -95,7 +96,6 @@ def decode_lead(surface: bytes, state: str, since_ms: int, document: Mapping[str
             surface,
             state,
             since_ms,
-            visits=dict(document["visits"]),
             touches={
                 bytes.fromhex(operator): TouchHistory(
                     [TouchAt(*touch) for touch in touches], count, latest
@@ -103,10 +103,37 @@ def decode_lead(surface: bytes, state: str, since_ms: int, document: Mapping[str
                 for operator, (count, latest, touches) in document["touches"].items()
             },
             counted=tuple(bytes.fromhex(contract_id) for contract_id in document["counted"]),
-            paid=[PaidOutcome(bytes.fromhex(paid[0]), *paid[1:]) for paid in document["paid"]],
+            counted_at=dict(document["counted_at"]),
+            purchases=[_decode_purchase(*words) for words in document["purchases"]],
             sweep_at=document["sweep_at"],
         )
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise LogError(
             "lead-malformed", f"a lead's document is not what was written: {error!r}"
         ) from None
+
+
+def _encode_purchase(purchase: Purchase) -> list[Any]:
+    paid = purchase.outcome
+    return [
+        purchase.position,
+        purchase.state,
+        purchase.value_units,
+        purchase.order.hex(),
+        None if paid is None else [paid.contract_id.hex(), *paid[1:]],
+        purchase.refunded_units,
+        purchase.last_refund,
+        purchase.is_spent,
+    ]
+
+
+def _decode_purchase(
+    position: int,
+    state: str,
+    value_units: int,
+    order: str,
+    paid: list[Any] | None,
+    *taken: Any,
+) -> Purchase:
+    outcome = None if paid is None else PaidOutcome(bytes.fromhex(paid[0]), *paid[1:])
+    return Purchase(position, state, value_units, bytes.fromhex(order), outcome, *taken)

@@ -46,7 +46,11 @@ class ContractRules(NamedTuple):
 
     def amount_units(self, value_units: int) -> int:
         """Return what an outcome of this value pays: price plus revenue share, rounded down."""
-        return self.unit_price_units + value_units * self.revenue_share_bps // BPS
+        return self.unit_price_units + self.share_units(value_units)
+
+    def share_units(self, value_units: int) -> int:
+        """Return the revenue share of this value, rounded down."""
+        return value_units * self.revenue_share_bps // BPS
 
 
 @dataclass(slots=True)
@@ -122,45 +126,6 @@ class Contract:
         self.reversed_units += amount_units
         self.reversals += 1
         self.last_reversal = position
-
-
-class PaidOutcome(NamedTuple):
-    """A paid outcome that can still be reversed."""
-
-    contract_id: bytes
-    state: str
-    position: int
-    time_ms: int
-    amount_units: int
-    expires_ms: int
-
-
-def latest_reversible(paid: list[PaidOutcome], state: str, at_ms: int) -> PaidOutcome | None:
-    """Return the lead's latest unreversed outcome into `state`, if it can be reversed at `at_ms`.
-
-    Only the latest is ever looked at: an expired one is not skipped for an older one beneath it.
-    """
-    for outcome in reversed(paid):
-        if outcome.state == state:
-            return outcome if at_ms <= outcome.expires_ms else None
-    return None
-
-
-def forget_expired(paid: list[PaidOutcome], horizon_ms: int) -> list[PaidOutcome]:
-    """Return `paid` without what no event from `horizon_ms` on can reverse.
-
-    An expired outcome shields all older ones into its state, so these go with it.
-    """
-    # From the latest down, since the latest expired one decides about those beneath it.
-    kept: list[PaidOutcome] = []
-    shielded: set[str] = set()
-    for outcome in reversed(paid):
-        if outcome.expires_ms < horizon_ms:
-            shielded.add(outcome.state)
-        elif outcome.state not in shielded:
-            kept.append(outcome)
-    kept.reverse()
-    return kept
 
 
 def rules_of(terms: Terms, contract_id: bytes) -> ContractRules:

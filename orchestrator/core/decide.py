@@ -11,7 +11,7 @@ from typing import Any
 
 from orchestrator.core import attribution, requests
 from orchestrator.core.attribution import TouchAt
-from orchestrator.core.contract import Contract, latest_reversible
+from orchestrator.core.contract import Contract
 from orchestrator.core.entry import (
     ZERO_WORD,
     Entry,
@@ -21,19 +21,30 @@ from orchestrator.core.entry import (
 )
 from orchestrator.core.errors import LogError, RequestError
 from orchestrator.core.kinds import advance
-from orchestrator.core.opening import EventOpening, Opening, Record, TouchOpening, payload_of
-from orchestrator.core.policy import Verdict
+from orchestrator.core.opening import (
+    CodeOpening,
+    EventOpening,
+    Opening,
+    Record,
+    ReportedTouchOpening,
+    TouchOpening,
+    TransitionOpening,
+    payload_of,
+)
+from orchestrator.core.policy import Step, Verdict
+from orchestrator.core.purchase import Taking, latest_purchase, purchase_of_order, taking
 from orchestrator.core.requests import ReportedEvent, Request
 from orchestrator.core.world import Lead, Surface, World
 
 LOG_FORMAT = "tallystick/1"
+# A lead's orders are remembered for good, and looked through at each of its refunds.
+MAX_ORDERS = 1_000
+CLICK = "click"  # the label of a touch by code; no action may be named so
 
 # --- Deciding -------------------------------------------------------------------------------------
 
 
-def decide(
-    world: World, request: Request | requests.RegisterLead | requests.ApplyStep, now_ms: int
-) -> list[Record]:
+def decide(world: World, request: Request | requests.OfEntries, now_ms: int) -> list[Record]:
     """Return the records that `request` gives rise to at `now_ms`; the world is moved past them.
 
     An empty list means that the log has nothing to say: a product event that the policy does not
@@ -78,16 +89,21 @@ class Writer:
         subject: bytes,
         label: str,
         value: int,
-        payload: bytes,
+        payload: bytes = ZERO_WORD,
         time_ms: int | None = None,
         opening: Opening | None = None,
     ) -> int:
-        """Write an entry, at our time if none is given; returns its position."""
+        """Write an entry, at our time if none is given; returns its position.
+
+        Its payload commits to the opening, if there is one.
+        """
         position = self.world.size
         at_ms = self.now_ms if time_ms is None else time_ms
-        entry = Entry(kind, surface, actor, subject, label, value, at_ms, payload)
-        advance(self.world, entry)
-        self.records.append(Record(entry, opening))
+        committed = payload if opening is None else payload_of(opening)
+        entry = Entry(kind, surface, actor, subject, label, value, at_ms, committed)
+        record = Record(entry, opening)
+        advance(self.world, record)
+        self.records.append(record)
         return position
 
 
@@ -105,10 +121,28 @@ def _register_operator(writer: Writer, request: requests.RegisterOperator) -> No
 
 
 def _touch(writer: Writer, request: requests.Touch) -> None:
-    here = _surface(writer.world, request.surface)
     known = writer.world.leads.get(request.lead)
-    _check_home(known, request.surface, request.lead)
-    touches = known.touches.get(request.operator) if known else None
+    previous = _check_touch(writer.world, request, known)
+    if known is None:
+        _register_lead(writer, requests.RegisterLead(request.surface, request.lead))
+    writer.add(
+        "touch",
+        request.surface,
+        request.operator,
+        request.lead,
+        request.action,
+        previous,
+        opening=TouchOpening(request.request_hash, request.commitment, request.key),
+    )
+
+
+def _check_touch(
+    world: World, request: requests.Touch | requests.ReportTouch, lead: Lead | None
+) -> int:
+    """Return 1 + the position of the operator's touch of the lead before this one, 0 for none."""
+    here = _surface(world, request.surface)
+    _check_home(lead, request.surface, request.lead)
+    touches = lead.touches.get(request.operator) if lead else None
     limit = here.policy.touches_per_lead
     if limit is not None and touches is not None and touches.count >= limit:
         raise RequestError(
@@ -116,18 +150,72 @@ def _touch(writer: Writer, request: requests.Touch) -> None:
             f"operator 0x{request.operator.hex()} has touched this lead {touches.count} times, "
             f"the most that the policy allows",
         )
+    return 1 + touches.latest if touches else 0
+
+
+def _report_touch(writer: Writer, request: requests.ReportTouch) -> None:
+    """Write a touch that its cause, a code or a requested action, has brought about."""
+    world = writer.world
+    known = world.leads.get(request.lead)
+    previous = _check_touch(world, request, known)
     if known is None:
-        _register_lead(writer, requests.RegisterLead(request.surface, request.lead))
-    opening = TouchOpening(request.request_hash, request.commitment)
+        raise RequestError("lead-unknown", f"lead 0x{request.lead.hex()} is not in the log")
+    cause = world.causes.get(request.cause)
+    if cause is None or not (
+        (cause.surface, cause.operator, cause.action)
+        == (request.surface, request.operator, request.action)
+        and cause.lead in (None, request.lead)
+        and cause.since_ms <= request.time_ms <= min(cause.until_ms, request.received_ms)
+        and cause.uses_left
+    ):
+        raise RequestError(
+            "cause-false",
+            f"entry {request.cause} gives this operator no touch {request.action!r} of this lead "
+            f"at this time",
+        )
     writer.add(
-        "touch",
+        "touch.reported",
         request.surface,
         request.operator,
         request.lead,
         request.action,
-        1 + touches.latest if touches else 0,
-        payload_of(opening),
-        opening=opening,
+        previous,
+        time_ms=request.time_ms,
+        opening=ReportedTouchOpening(
+            request.cause, request.received_ms, request.request_hash, request.commitment
+        ),
+    )
+
+
+def _request_action(writer: Writer, request: requests.RequestAction) -> None:
+    _surface(writer.world, request.surface)
+    known = writer.world.leads.get(request.lead)
+    _check_home(known, request.surface, request.lead)
+    if known is None:
+        raise RequestError("lead-unknown", f"lead 0x{request.lead.hex()} is not in the log")
+    writer.add(
+        "action.requested",
+        request.surface,
+        request.operator,
+        request.lead,
+        request.action,
+        request.expires_ms,
+        opening=TouchOpening(request.request_hash, request.commitment, request.key),
+    )
+
+
+def _issue_code(writer: Writer, request: requests.IssueCode) -> None:
+    _surface(writer.world, request.surface)
+    writer.add(
+        "code.issued",
+        request.surface,
+        request.operator,
+        request.code,
+        CLICK,
+        request.most_uses,
+        opening=CodeOpening(
+            request.expires_ms, request.request_hash, request.commitment, request.key
+        ),
     )
 
 
@@ -145,6 +233,7 @@ def _product_event(writer: Writer, request: requests.ProductEvent) -> None:
     step = here.policy.step(known.state if known else here.policy.initial, request.event)
     if step.verdict is Verdict.IGNORED:
         return
+    _check_order(here, request.order, request.lead, known, step)
     if known is None:
         _register_lead(writer, requests.RegisterLead(request.surface, request.lead))
     reported = ReportedEvent(
@@ -155,17 +244,50 @@ def _product_event(writer: Writer, request: requests.ProductEvent) -> None:
         request.request_hash,
         request.commitment,
         writer.now_ms,
+        request.order,
+        request.whole,
     )
     _apply_step(writer, requests.ApplyStep(reported, request.event, step))
 
 
-def _apply_step(writer: Writer, request: requests.ApplyStep) -> None:
-    """Write an event, what it reverses, the transition or refusal, and the outcome.
+def _check_order(here: Surface, order: bytes, name: bytes, lead: Lead | None, step: Step) -> None:
+    """Raise RequestError for an order that the event cannot take back from, or cannot found."""
+    if order == ZERO_WORD or step.verdict is not Verdict.ACCEPTED:
+        return
+    purchases = lead.purchases if lead else []
+    founded = purchase_of_order(purchases, order)
+    if step.reverses:
+        if founded is None:
+            raise RequestError(
+                "order-unknown",
+                f"no purchase of lead 0x{name.hex()} in the log names this order; send the event "
+                f"again when the log has taken the purchase",
+            )
+    elif step.to is not None and here.policy.is_reversible(step.to):
+        if founded is not None:
+            raise RequestError(
+                "order-taken",
+                f"entry {founded.position} has founded this order already; each purchase has an "
+                f"order of its own",
+            )
+        if sum(one.order != ZERO_WORD for one in purchases) >= MAX_ORDERS:
+            raise RequestError(
+                "order-limit",
+                f"lead 0x{name.hex()} has {MAX_ORDERS} orders, the most that are kept apart; send "
+                f"further purchases without an order",
+            )
 
-    The reversing half and the moving half are written apart, so that the public log alone says
-    which event took an outcome back.
+
+def _apply_step(writer: Writer, request: requests.ApplyStep) -> None:
+    """Write an event, what it takes back, the transition or refusal, and the outcome.
+
+    The taking half and the moving half are written apart, so that the public log alone says which
+    event took an outcome back.
     """
     reported, name, step = request
+    here = writer.world.surfaces[reported.surface]
+    lead = writer.world.leads[reported.lead]
+    _check_order(here, reported.order, reported.lead, lead, step)
     if step.reverses:
         _write_event(writer, reported, name, step.reverses)
     if step.to is not None:
@@ -173,47 +295,100 @@ def _apply_step(writer: Writer, request: requests.ApplyStep) -> None:
 
 
 def _write_event(
-    writer: Writer, reported: ReportedEvent, event: str, reverses: tuple[str, ...]
+    writer: Writer, reported: ReportedEvent, name: str, reverses: tuple[str, ...]
 ) -> None:
-    """Write a `product.event`, and the reversals that follow from it."""
-    world = writer.world
-    opening = reported.opening("", 0)
-    event_position = _write_reported(writer, "product.event", reported, event, opening)
-    for state in reverses:
-        taken = latest_reversible(world.leads[reported.lead].paid, state, reported.time_ms)
-        if taken is None:
-            continue
-        contract = world.contracts[taken.contract_id]
-        # An operator has agreed to the reversals of the policy it signed, and to no later one's.
-        if not world.surfaces[reported.surface].governs(contract.rules):
-            continue
-        writer.add(
-            "outcome.reversed",
-            reported.surface,
-            taken.contract_id,
-            reported.lead,
-            state,
-            taken.amount_units,
-            pack_reversal(
-                taken.position,
-                event_position,
-                contract.last_reversal,
-                contract.reversals + 1,
-                contract.reversed_units + taken.amount_units,
-            ),
-            time_ms=reported.time_ms,
+    """Write a `product.event` for each purchase that the event takes back from, or one for none."""
+    found = _takings(writer.world, reported, reverses)
+    for taken in found:
+        _write_taking(writer, reported, name, taken)
+    if not found:
+        opening = EventOpening(
+            reported.received_ms,
+            reported.order,
+            0,
+            0,
+            0,
+            0,
+            whole=False,
+            request_hash=reported.request_hash,
+            commitment=reported.commitment,
         )
+        _write_reported(writer, "product.event", reported, name, opening)
+
+
+def _takings(world: World, reported: ReportedEvent, reverses: tuple[str, ...]) -> list[Taking]:
+    """Return what an event takes back, of purchases into these states."""
+    purchases = world.leads[reported.lead].purchases
+    here = world.surfaces[reported.surface]
+    if reported.order != ZERO_WORD:
+        founded = purchase_of_order(purchases, reported.order)
+        named = [founded] if founded is not None and founded.state in reverses else []
+    else:
+        latest = (latest_purchase(purchases, state) for state in reverses)
+        named = [purchase for purchase in latest if purchase is not None]
+    found = []
+    for purchase in named:
+        paid = purchase.outcome
+        rules = world.contracts[paid.contract_id].rules if paid is not None else None
+        # An operator has agreed to the reversals of the policy it signed, and to no later one's.
+        if purchase.is_open(reported.time_ms) and (rules is None or here.governs(rules)):
+            whole = reported.whole or reported.order == ZERO_WORD
+            found.append(taking(purchase, rules, reported.value_units, whole=whole))
+    return found
+
+
+def _write_taking(writer: Writer, reported: ReportedEvent, name: str, taken: Taking) -> None:
+    """Write an event that takes back from a purchase, and the reversal of its outcome."""
+    purchase, after, amount, whole = taken
+    opening = EventOpening(
+        reported.received_ms,
+        reported.order,
+        purchase.position,
+        purchase.last_refund,
+        purchase.refunded_units,
+        after,
+        whole,
+        reported.request_hash,
+        reported.commitment,
+    )
+    event = _write_reported(writer, "product.event", reported, name, opening)
+    is_last_part = after >= purchase.value_units
+    if purchase.outcome is None or not (amount or is_last_part):
+        return
+    contract = writer.world.contracts[purchase.outcome.contract_id]
+    writer.add(
+        "outcome.reversed",
+        reported.surface,
+        purchase.outcome.contract_id,
+        reported.lead,
+        purchase.state,
+        amount,
+        pack_reversal(
+            purchase.outcome.position,
+            event,
+            contract.last_reversal,
+            contract.reversals + 1,
+            contract.reversed_units + amount,
+        ),
+        time_ms=reported.time_ms,
+    )
 
 
 def _write_transition(writer: Writer, reported: ReportedEvent, to: str, verdict: Verdict) -> None:
     """Write a transition or its refusal, and the outcome that follows from a transition."""
     world = writer.world
     lead = world.leads[reported.lead]
+    opening = TransitionOpening(
+        lead.state,
+        lead.counted_at.get(to, 0),
+        reported.received_ms,
+        reported.order,
+        reported.request_hash,
+        reported.commitment,
+    )
     if verdict is Verdict.REFUSED:
-        opening = reported.opening(lead.state, lead.visits.get(to, 0))
         _write_reported(writer, "lead.refused", reported, to, opening)
         return
-    opening = reported.opening(lead.state, lead.visits.get(to, 0) + 1)
     transition = _write_reported(writer, "lead.transition", reported, to, opening)
     model = world.surfaces[reported.surface].policy.attribution
     claims = []
@@ -257,7 +432,11 @@ def _write_outcome(
 
 
 def _write_reported(
-    writer: Writer, kind: str, reported: ReportedEvent, label: str, opening: EventOpening
+    writer: Writer,
+    kind: str,
+    reported: ReportedEvent,
+    label: str,
+    opening: EventOpening | TransitionOpening,
 ) -> int:
     return writer.add(
         kind,
@@ -266,7 +445,6 @@ def _write_reported(
         reported.lead,
         label,
         reported.value_units,
-        payload_of(opening),
         time_ms=reported.time_ms,
         opening=opening,
     )
@@ -425,4 +603,7 @@ _DECIDE: dict[type, Callable[[Writer, Any], None]] = {
     requests.Genesis: _begin,
     requests.RegisterLead: _register_lead,
     requests.ApplyStep: _apply_step,
+    requests.ReportTouch: _report_touch,
+    requests.RequestAction: _request_action,
+    requests.IssueCode: _issue_code,
 }

@@ -25,7 +25,16 @@ from orchestrator.core.entry import (
     shown_integer,
 )
 from orchestrator.core.errors import EntryError
-from orchestrator.core.opening import EventOpening, Opening, Record, TouchOpening, payload_of
+from orchestrator.core.opening import (
+    CodeOpening,
+    EventOpening,
+    Opening,
+    Record,
+    ReportedTouchOpening,
+    TouchOpening,
+    TransitionOpening,
+    payload_of,
+)
 from orchestrator.core.replay_rules import Documents
 from orchestrator.core.world import World
 
@@ -35,6 +44,7 @@ class Clock(Enum):
 
     LOG = "the log's own, which never goes back"
     PRODUCT = "the product's, within the policy's lateness; what follows from its events repeats it"
+    CAUSE = "that of what is reported: the action's request, or the click as the product has it"
 
 
 class Projection(StrEnum):
@@ -64,7 +74,7 @@ class Words(NamedTuple):
     payload: str
 
 
-Fold = Callable[[World, int, Entry], None]
+Fold = Callable[[World, int, Record], None]
 # Any request that `decide` takes, those that only a replay makes among them; None where nothing
 # gives cause for the entry.
 ReplayRule = Callable[[World, Record, Documents], Any]
@@ -85,7 +95,7 @@ class Kind:
     words: Words
     fold: Fold
     replay: ReplayRule | None
-    opening: type[EventOpening] | type[TouchOpening] | None = None
+    opening: type[Opening] | None = None
     changes: tuple[Change, ...] = ()
     role: str = ""
     listed: bool = True
@@ -99,7 +109,7 @@ class Kind:
         """Return whether an entry of this kind commits to this opening, or to none."""
         if self.opening is None or opening is None:
             return self.opening is None and opening is None
-        return isinstance(opening, self.opening) and payload_of(opening) == entry.payload
+        return type(opening) is self.opening and payload_of(opening) == entry.payload
 
 
 # --- Reading, writing and folding entries ---------------------------------------------------------
@@ -113,6 +123,12 @@ def kind_of(entry: Entry) -> Kind:
     if kind is None:
         raise EntryError("kind-unknown", f"{entry.kind!r} is not a kind of entry")
     return kind
+
+
+def opening_of_word(word: bytes) -> type[Opening] | None:
+    """Return the opening that entries with this first word have; None for none, or no kind."""
+    kind = KINDS.get(_KIND_OF_WORD.get(word, ""))
+    return None if kind is None else kind.opening
 
 
 def encode(entry: Entry) -> bytes:
@@ -159,13 +175,14 @@ def decode(data: bytes) -> Entry:
     return Entry(kind, surface, actor, subject, ascii_text(label_word), value, time_ms, payload)
 
 
-def advance(world: World, entry: Entry) -> None:
-    """Move a world past `entry`, the log's next: in log order, each entry exactly once.
+def advance(world: World, record: Record) -> None:
+    """Move a world past `record`, the log's next: in log order, each record exactly once.
 
     Raises EntryError `kind-unknown`, before anything is changed.
     """
+    entry = record.entry
     kind, position = kind_of(entry), world.size
-    kind.fold(world, position, entry)
+    kind.fold(world, position, record)
     world.size = position + 1
     if kind.clock is Clock.LOG:
         world.time_ms = entry.time_ms
@@ -177,6 +194,7 @@ _LEAD = Change(Projection.LEAD, "subject")
 _CONTRACT = Change(Projection.CONTRACT, "subject")
 _CONTRACT_OF_OUTCOME = Change(Projection.CONTRACT, "actor")
 _COMMITMENT = "SHA-256 of the opening"
+_PREVIOUS_TOUCH = "1 + position of the operator's previous touch of the lead; 0: none"
 
 _TABLE = (
     Kind(
@@ -193,7 +211,7 @@ _TABLE = (
             "operator",
             "lead",
             "action",
-            "1 + position of the operator's previous touch of the lead; 0: none",
+            _PREVIOUS_TOUCH,
             _COMMITMENT,
         ),
         folds.touch,
@@ -201,6 +219,35 @@ _TABLE = (
         opening=TouchOpening,
         changes=(_LEAD,),
         role="touch",
+        listed=False,
+    ),
+    Kind(
+        "touch.reported",
+        Clock.CAUSE,
+        Words("operator", "lead", "action, or click", _PREVIOUS_TOUCH, _COMMITMENT),
+        folds.reported_touch,
+        replay_rules.reported_touch,
+        opening=ReportedTouchOpening,
+        changes=(_LEAD,),
+        role="touch",
+        listed=False,
+    ),
+    Kind(
+        "action.requested",
+        Clock.LOG,
+        Words("operator", "lead", "action", "expiry, UTC ms", _COMMITMENT),
+        folds.request,
+        replay_rules.request,
+        opening=TouchOpening,
+        listed=False,
+    ),
+    Kind(
+        "code.issued",
+        Clock.LOG,
+        Words("operator", "random id of the code", "click", "most uses", _COMMITMENT),
+        folds.code,
+        replay_rules.code,
+        opening=CodeOpening,
         listed=False,
     ),
     Kind(
@@ -218,7 +265,7 @@ _TABLE = (
         Words("owner", "lead", "state entered", "revenue, base units", _COMMITMENT),
         folds.transition,
         replay_rules.transition,
-        opening=EventOpening,
+        opening=TransitionOpening,
         changes=(_LEAD,),
         role="transition",
         listed=False,
@@ -229,16 +276,17 @@ _TABLE = (
         Words("owner", "lead", "state not entered", "revenue, base units", _COMMITMENT),
         folds.nothing,
         replay_rules.refusal,
-        opening=EventOpening,
+        opening=TransitionOpening,
         listed=False,
     ),
     Kind(
         "product.event",
         Clock.PRODUCT,
         Words("owner", "lead", "event", "revenue, base units", _COMMITMENT),
-        folds.nothing,
+        folds.taking_event,
         replay_rules.event,
         opening=EventOpening,
+        changes=(_LEAD,),
         role="event",
         listed=False,
     ),
@@ -285,7 +333,7 @@ _TABLE = (
         ),
         folds.reversal,
         None,
-        changes=(_LEAD, _CONTRACT_OF_OUTCOME),
+        changes=(_CONTRACT_OF_OUTCOME,),
         role="reversal",
         listed=False,
     ),
@@ -368,7 +416,10 @@ _TABLE = (
 )
 
 KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _TABLE}
-# The parts that an entry can play in a receipt, by name.
-ROLES: Mapping[str, Kind] = {kind.role: kind for kind in _TABLE if kind.role}
+# The parts that an entry can play in a receipt, by name, with the kinds that can play them.
+ROLES: Mapping[str, tuple[Kind, ...]] = {
+    role: tuple(kind for kind in _TABLE if kind.role == role)
+    for role in dict.fromkeys(kind.role for kind in _TABLE if kind.role)
+}
 _WORD_OF_KIND = {kind.name: kind.word for kind in _TABLE}
 _KIND_OF_WORD = {kind.word: kind.name for kind in _TABLE}

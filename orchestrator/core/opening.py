@@ -1,18 +1,23 @@
 """Openings: the public words that the payload of an entry is the SHA-256 of.
 
 An opening holds nothing personal. Anyone checks it against the entry, and replays with it what the
-entry alone does not say. Its bytes are ABI-encoded words; the entry's kind says which opening it
-has (`orchestrator.core.kinds`).
+entry alone does not say. Its bytes are ABI-encoded words, one for each field in order; the entry's
+kind says which opening it has (`orchestrator.core.kinds`). A field's type says its form: it is read
+off the annotations of a NamedTuple.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from functools import cache
 from hashlib import sha256
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar, get_type_hints
 
 from orchestrator.core.entry import (
+    AMOUNT_LIMIT,
     POSITION_LIMIT,
     TIME_MS_LIMIT,
     WORD_BYTES,
+    ZERO_WORD,
     Entry,
     ascii_text,
     ascii_word,
@@ -24,113 +29,172 @@ from orchestrator.core.hexadecimal import from_hex, to_hex
 
 T = TypeVar("T")
 
+# The most words of an opening.
+MAX_OPENING_WORDS = 9
+_DIGITS = re.compile(r"0|[1-9][0-9]{0,24}")
 
-class EventOpening(NamedTuple):
-    """The opening of a product's event.
 
-    Its bytes are abi.encode(fromState, nth, receivedMs, requestHash, commitment).
-    `nth` counts the lead's entries into that state; `from_state` is empty and `nth` zero for a
-    `product.event`. `request_hash` names the request that was taken, `commitment` is the salted
-    commitment to its body.
+class _Form(NamedTuple):
+    """The forms of a field: its word in the opening's bytes, and its value in JSON.
+
+    `write` and `read` raise EntryError, `from_json` TypeError or ValueError.
     """
 
-    from_state: str
-    nth: int
-    received_ms: int
-    request_hash: bytes
-    commitment: bytes
+    write: Callable[[str, Any], bytes]
+    read: Callable[[str, bytes], Any]
+    to_json: Callable[[Any], Any]
+    from_json: Callable[[Any], Any]
 
-    def encode(self) -> bytes:
-        """Return the 160 bytes. Raises EntryError for a field out of bounds."""
-        from_state, nth, received_ms, request_hash, commitment = self
-        if not 0 <= nth < POSITION_LIMIT:
-            raise EntryError("field-range", f"nth {shown_integer(nth)} is not in [0, 2^40)")
-        if not 0 <= received_ms < TIME_MS_LIMIT:
-            raise EntryError(
-                "time-range", f"received_ms {shown_integer(received_ms)} is not in [0, 2^63)"
-            )
-        check_word("request_hash", request_hash)
-        check_word("commitment", commitment)
-        return b"".join(
-            (
-                ascii_word(from_state),
-                nth.to_bytes(WORD_BYTES),
-                received_ms.to_bytes(WORD_BYTES),
-                request_hash,
-                commitment,
-            )
-        )
 
-    @classmethod
-    def decode(cls, data: bytes) -> Self:
-        """Read what `encode` writes. Raises EntryError for another length or no ASCII state."""
-        from_state, nth, received_ms, request_hash, commitment = _words(data, 5)
-        return cls(
-            ascii_text(from_state),
-            int.from_bytes(nth),
-            int.from_bytes(received_ms),
-            request_hash,
-            commitment,
-        )
+def _of_type(wanted: type[T]) -> Callable[[Any], T]:
+    def check(value: Any) -> T:
+        # By identity: to Python, `True` is an `int`, and 1.0 equals 1.
+        if type(value) is not wanted:
+            raise TypeError(f"{wanted.__name__} expected")
+        found: T = value
+        return found
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the JSON object of the public API."""
-        return {
-            "from_state": self.from_state,
-            "nth": self.nth,
-            "received_ms": self.received_ms,
-            "request_hash": to_hex(self.request_hash),
-            "commitment": to_hex(self.commitment),
-        }
+    return check
 
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """Read the JSON object. Raises LookupError, TypeError, ValueError or AttributeError."""
-        _check_members(document, cls._fields)
-        return cls(
-            _of_type(str, document["from_state"]),
-            _of_type(int, document["nth"]),
-            _of_type(int, document["received_ms"]),
-            from_hex(document["request_hash"], WORD_BYTES),
-            from_hex(document["commitment"], WORD_BYTES),
-        )
+
+def _whole_below(limit: int, code: str) -> _Form:
+    def write(name: str, value: int) -> bytes:
+        if not 0 <= value < limit:
+            bits = limit.bit_length() - 1
+            raise EntryError(code, f"{name} {shown_integer(value)} is not in [0, 2^{bits})")
+        return value.to_bytes(WORD_BYTES)
+
+    def read(name: str, word: bytes) -> int:
+        value = int.from_bytes(word)
+        write(name, value)
+        return value
+
+    return _Form(write, read, lambda value: value, _of_type(int))
+
+
+def _write_word(name: str, value: bytes) -> bytes:
+    check_word(name, value)
+    return value
+
+
+def _write_truth(_: str, value: bool) -> bytes:
+    return int(value).to_bytes(WORD_BYTES)
+
+
+def _read_truth(name: str, word: bytes) -> bool:
+    value = int.from_bytes(word)
+    if value > 1:
+        raise EntryError("field-range", f"{name} {shown_integer(value)} is not 0 or 1")
+    return value == 1
+
+
+def _unchanged(value: Any) -> Any:
+    return value
+
+
+def _units(text: Any) -> int:
+    digits = _of_type(str)(text)
+    if not _DIGITS.fullmatch(digits):
+        raise ValueError("a whole number of units, as decimal text, expected")
+    return int(digits)
+
+
+_Word = Annotated[
+    bytes,
+    _Form(_write_word, lambda _, word: word, to_hex, lambda value: from_hex(value, WORD_BYTES)),
+]
+_Text = Annotated[
+    str,
+    _Form(
+        lambda _, text: ascii_word(text),
+        lambda _, word: ascii_text(word),
+        _unchanged,
+        _of_type(str),
+    ),
+]
+_Position = Annotated[int, _whole_below(POSITION_LIMIT, "field-range")]
+_TimeMs = Annotated[int, _whole_below(TIME_MS_LIMIT, "time-range")]
+_Units = Annotated[
+    int,
+    # Amounts are text in JSON: readers there have 53 bits.
+    _whole_below(AMOUNT_LIMIT, "field-range")._replace(to_json=str, from_json=_units),
+]
+_Truth = Annotated[bool, _Form(_write_truth, _read_truth, _unchanged, _of_type(bool))]
+
+
+# --- Openings by kind -----------------------------------------------------------------------------
 
 
 class TouchOpening(NamedTuple):
-    """The opening of a touch: abi.encode(requestHash, commitment)."""
+    """The opening of a touch that its operator asked for.
 
-    request_hash: bytes
-    commitment: bytes
+    `request_hash` names the request that was taken, `commitment` is the salted commitment to its
+    body; `key` is the random id of the delegate's key that it came by, zero for the wallet's own.
+    """
 
-    def encode(self) -> bytes:
-        """Return the 64 bytes. Raises EntryError for what is no word."""
-        check_word("request_hash", self.request_hash)
-        check_word("commitment", self.commitment)
-        return self.request_hash + self.commitment
-
-    @classmethod
-    def decode(cls, data: bytes) -> Self:
-        """Read what `encode` writes. Raises EntryError for another length."""
-        return cls(*_words(data, 2))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the JSON object of the public API."""
-        return {
-            "request_hash": to_hex(self.request_hash),
-            "commitment": to_hex(self.commitment),
-        }
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """Read the JSON object. Raises LookupError, TypeError, ValueError or AttributeError."""
-        _check_members(document, cls._fields)
-        return cls(
-            from_hex(document["request_hash"], WORD_BYTES),
-            from_hex(document["commitment"], WORD_BYTES),
-        )
+    request_hash: _Word
+    commitment: _Word
+    key: _Word = ZERO_WORD
 
 
-Opening = EventOpening | TouchOpening
+class ReportedTouchOpening(NamedTuple):
+    """The opening of a touch that others report: of a click by code, or of an action carried out.
+
+    `cause` is the position of the code's issue or of the action's request.
+    """
+
+    cause: _Position
+    received_ms: _TimeMs
+    request_hash: _Word
+    commitment: _Word
+
+
+class TransitionOpening(NamedTuple):
+    """The opening of a lead's transition, or of one that was refused.
+
+    `counted` is the position of the lead's last outcome into that state, paid or over a budget, of
+    whichever contract (0: none). `order` is the random word of the order that the event names, zero
+    for none.
+    """
+
+    from_state: _Text
+    counted: _Position
+    received_ms: _TimeMs
+    order: _Word
+    request_hash: _Word
+    commitment: _Word
+
+
+class EventOpening(NamedTuple):
+    """The opening of an event that takes back.
+
+    `of` is the position of the transition that it takes back from (0: it takes back nothing), and
+    `previous` that of the event which took back from it before (0: none). Of the transition's
+    revenue, `refunded_before_units` was given back before this event, and `refunded_after_units`
+    with it; `whole` says that it takes back all that was left.
+    """
+
+    received_ms: _TimeMs
+    order: _Word
+    of: _Position
+    previous: _Position
+    refunded_before_units: _Units
+    refunded_after_units: _Units
+    whole: _Truth
+    request_hash: _Word
+    commitment: _Word
+
+
+class CodeOpening(NamedTuple):
+    """The opening of a code's issue: its expiry and, as for a touch, its request and key."""
+
+    expires_ms: _TimeMs
+    request_hash: _Word
+    commitment: _Word
+    key: _Word = ZERO_WORD
+
+
+Opening = TouchOpening | ReportedTouchOpening | TransitionOpening | EventOpening | CodeOpening
 
 
 class Record(NamedTuple):
@@ -140,27 +204,72 @@ class Record(NamedTuple):
     opening: Opening | None = None
 
 
+def receipt_ms(opening: Opening | None) -> int | None:
+    """Return when the report behind an opening was received; None where nothing was reported."""
+    return getattr(opening, "received_ms", None)
+
+
+# --- Bytes and JSON -------------------------------------------------------------------------------
+
+
 def payload_of(opening: Opening) -> bytes:
     """Return the payload that commits to this opening."""
-    return sha256(opening.encode()).digest()
+    return sha256(encode_opening(opening)).digest()
 
 
-def _check_members(document: Mapping[str, Any], names: tuple[str, ...]) -> None:
+def encode_opening(opening: Opening) -> bytes:
+    """Return the words of an opening. Raises EntryError for a field out of bounds."""
+    return b"".join(
+        [
+            form.write(name, value)
+            for (name, form), value in zip(_forms_of(type(opening)), opening, strict=True)
+        ]
+    )
+
+
+def decode_opening(make: type[Opening], data: bytes) -> Opening:
+    """Read what `encode_opening` writes of this type. Raises EntryError for anything else."""
+    forms = _forms_of(make)
+    if len(data) != len(forms) * WORD_BYTES:
+        raise EntryError(
+            "opening-length", f"this opening has {len(forms) * WORD_BYTES} bytes, not {len(data)}"
+        )
+    words = (data[start : start + WORD_BYTES] for start in range(0, len(data), WORD_BYTES))
+    found: Any = make
+    opening: Opening = found(
+        *[form.read(name, word) for (name, form), word in zip(forms, words, strict=True)]
+    )
+    return opening
+
+
+def opening_json(opening: Opening) -> dict[str, Any]:
+    """Return an opening as the JSON object of the public API."""
+    return {
+        name: form.to_json(value)
+        for (name, form), value in zip(_forms_of(type(opening)), opening, strict=True)
+    }
+
+
+def read_opening(make: type[Opening], document: Mapping[str, Any]) -> Opening:
+    """Read the JSON object of an opening of this type.
+
+    Raises LookupError, TypeError, ValueError or AttributeError for anything else.
+    """
+    forms = _forms_of(make)
+    names = [name for name, _ in forms]
     if set(document) != set(names):
         raise ValueError(f"an opening of these members has no others: {', '.join(names)}")
+    found: Any = make
+    opening: Opening = found(*[form.from_json(document[name]) for name, form in forms])
+    return opening
 
 
-def _of_type(wanted: type[T], value: Any) -> T:
-    # By identity: to Python, `True` is an `int`, and 1.0 equals 1.
-    if type(value) is not wanted:
-        raise TypeError(f"{wanted.__name__} expected")
-    found: T = value
+def _forms_of(make: Any) -> tuple[tuple[str, _Form], ...]:
+    found: tuple[tuple[str, _Form], ...] = _cached_forms_of(make)
     return found
 
 
-def _words(data: bytes, count: int) -> list[bytes]:
-    if len(data) != count * WORD_BYTES:
-        raise EntryError(
-            "opening-length", f"this opening has {count * WORD_BYTES} bytes, not {len(data)}"
-        )
-    return [data[start : start + WORD_BYTES] for start in range(0, len(data), WORD_BYTES)]
+@cache
+def _cached_forms_of(make: Any) -> tuple[tuple[str, _Form], ...]:
+    hints = get_type_hints(make, include_extras=True)
+    return tuple((name, hints[name].__metadata__[0]) for name in make._fields)

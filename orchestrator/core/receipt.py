@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from orchestrator.core.contract import rules_of
+from orchestrator.core.contract import ContractRules, rules_of
 from orchestrator.core.entry import (
     Entry,
     unpack_outcome,
@@ -22,9 +22,16 @@ from orchestrator.core.entry import (
     unpack_settlement,
 )
 from orchestrator.core.errors import EntryError, ProofError
-from orchestrator.core.kinds import ROLES, decode
+from orchestrator.core.kinds import ROLES, decode, kind_of
 from orchestrator.core.merkle import leaf_hash, verify_inclusion
-from orchestrator.core.opening import Opening
+from orchestrator.core.opening import (
+    EventOpening,
+    Opening,
+    encode_opening,
+    opening_json,
+    read_opening,
+)
+from orchestrator.core.purchase import taken_units
 from orchestrator.core.terms import Terms
 
 FORMAT = "tallystick-receipt-1"
@@ -126,6 +133,7 @@ def check_terms(receipt: Receipt, terms: Terms) -> None:
     if outcome is not None:
         _same("outcome", "state", outcome.entry.label, rules.outcome)
         _same("outcome", "surface", outcome.entry.surface, rules.surface)
+        _check_taken(receipt, outcome.entry, rules)
     transition, touch = receipt.entries.get("transition"), receipt.entries.get("touch")
     if outcome is None or transition is None or touch is None:
         return
@@ -165,11 +173,36 @@ def _check_reversal(receipt: Receipt) -> None:
     outcome, event = receipt.entries.get("outcome"), receipt.entries.get("event")
     if outcome is not None:
         _same("reversal", "outcome's position", facts.outcome, outcome.position)
-        _same("reversal", "amount", reversal.entry.value, outcome.entry.value)
+        if reversal.entry.value > outcome.entry.value:
+            raise ProofError("receipt-amount", "the reversal takes back more than was paid")
         _same("reversal", "lead", reversal.entry.subject, outcome.entry.subject)
     if event is not None:
         _same("reversal", "event's position", facts.event, event.position)
         _same("event", "lead", event.entry.subject, reversal.entry.subject)
+        _same("event", "time", event.entry.time_ms, reversal.entry.time_ms)
+    if outcome is not None and event is not None and isinstance(event.opening, EventOpening):
+        bought = unpack_outcome(outcome.entry.payload).transition
+        _same("event", "transition that it takes back from", event.opening.of, bought)
+
+
+def _check_taken(receipt: Receipt, outcome: Entry, rules: ContractRules) -> None:
+    """Check that the reversal takes back what the terms give for the refund."""
+    shown = [receipt.entries.get(role) for role in ("reversal", "event", "transition")]
+    reversal, event, transition = shown
+    if reversal is None or event is None or transition is None:
+        return
+    opening = event.opening
+    if not isinstance(opening, EventOpening):
+        raise ProofError(
+            "receipt-opening", "the event's opening, which says what was refunded, is missing"
+        )
+    value = transition.entry.value
+    after = taken_units(rules, outcome.value, value, opening.refunded_after_units)
+    amount = after - rules.share_units(opening.refunded_before_units)
+    _same("reversal", "amount by the signed price", reversal.entry.value, amount)
+    late_ms = event.entry.time_ms - outcome.time_ms
+    if late_ms > rules.holdback_period_ms:
+        raise ProofError("receipt-late", "the event comes after the holdback period")
 
 
 def _check_settlement(receipt: Receipt) -> None:
@@ -191,7 +224,7 @@ def _check_settlement(receipt: Receipt) -> None:
 
 
 def _check_opening(role: str, proven: Proven) -> None:
-    if proven.opening is not None and not ROLES[role].fits(proven.entry, proven.opening):
+    if proven.opening is not None and not kind_of(proven.entry).fits(proven.entry, proven.opening):
         raise ProofError("receipt-opening", f"the opening of the {role} does not match it")
 
 
@@ -213,29 +246,31 @@ def _proven(item: Mapping[str, object], role: str) -> Proven:
         entry = decode(data)
     except EntryError as error:
         raise ProofError(error.code, f"the {role} is no entry: {error.message}") from None
-    _same(role, "kind", entry.kind, ROLES[role].name)
+    kind = kind_of(entry)
+    if kind not in ROLES[role]:
+        raise ProofError("receipt-mismatch", f"the {role} is an entry of kind {kind.name}")
     path = item.get("path")
     if not isinstance(path, list) or len(path) > MAX_PATH:
         raise ProofError("receipt-path", f"the {role}'s path must be a list of at most {MAX_PATH}")
     nodes = tuple(_bytes({"path": node}, "path", 32) for node in path)
-    return Proven(_whole(item, "position"), data, entry, _opening(item.get("opening"), role), nodes)
+    opening = _opening(item.get("opening"), role, kind.opening)
+    return Proven(_whole(item, "position"), data, entry, opening, nodes)
 
 
-def _opening(value: object, role: str) -> Opening | None:
+def _opening(value: object, role: str, opened: type[Opening] | None) -> Opening | None:
     """Return an entry's opening, in the one form in which it is written."""
-    opened = ROLES[role].opening
     if value is None:
         return None
     if opened is None:
         raise ProofError("receipt-opening", f"a {role} has no opening")
     table = _table(value, "an opening")
     try:
-        found = opened.from_json(table)
-        found.encode()  # or a field out of bounds would be found out only when it is hashed
+        found = read_opening(opened, table)
+        encode_opening(found)  # or a field out of bounds would be found out only when it is hashed
     except (AttributeError, EntryError, LookupError, TypeError, ValueError):
         found = None
     # Hex digits have other spellings, which a receipt does not.
-    if found is None or found.to_json() != table:
+    if found is None or opening_json(found) != table:
         raise ProofError("receipt-malformed", f"the opening of the {role} is not in its form")
     return found
 

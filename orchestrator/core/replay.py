@@ -12,7 +12,7 @@ from orchestrator.core.decide import decide
 from orchestrator.core.entry import Entry, described
 from orchestrator.core.errors import ChainError, DomainError, EntryError, ReplayError, ServerError
 from orchestrator.core.kinds import Clock, Kind, kind_of
-from orchestrator.core.opening import EventOpening, Record
+from orchestrator.core.opening import Record, receipt_ms
 from orchestrator.core.replay_rules import Documents
 from orchestrator.core.world import World
 
@@ -119,7 +119,8 @@ def _consequences(
         raise ReplayError("genesis-missing", f"entry 0 is {described(entry)}, not the genesis")
     kind = _kind(record, position)
     try:
-        at_ms = opening.received_ms if isinstance(opening, EventOpening) else entry.time_ms
+        received_ms = receipt_ms(opening)
+        at_ms = entry.time_ms if received_ms is None else received_ms
         # What follows from an event repeats its time and is demanded right behind it.
         if kind.clock is Clock.LOG or opening is not None:
             clock.advance(at_ms, position, entry)

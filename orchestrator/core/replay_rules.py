@@ -6,13 +6,21 @@ entry that cannot be. The replay then decides the request anew and compares.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from orchestrator.core import requests
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.entry import described
 from orchestrator.core.errors import ReplayError
-from orchestrator.core.opening import EventOpening, Record, TouchOpening
+from orchestrator.core.opening import (
+    CodeOpening,
+    EventOpening,
+    Opening,
+    Record,
+    ReportedTouchOpening,
+    TouchOpening,
+    TransitionOpening,
+)
 from orchestrator.core.policy import Policy, Step, Verdict
 from orchestrator.core.world import Lead, World
 
@@ -35,10 +43,27 @@ class Documents(NamedTuple):
 
 
 def touch(_world: World, record: Record, _documents: Documents) -> requests.Touch:
-    entry, opening = record
-    if not isinstance(opening, TouchOpening):
-        raise TypeError("a touch has its opening; it was checked")
+    entry, opening = record.entry, _opened(record, TouchOpening)
     return requests.Touch(entry.surface, entry.subject, entry.actor, entry.label, *opening)
+
+
+def reported_touch(_world: World, record: Record, _documents: Documents) -> requests.ReportTouch:
+    entry, opening = record.entry, _opened(record, ReportedTouchOpening)
+    return requests.ReportTouch(
+        entry.surface, entry.subject, entry.actor, entry.label, entry.time_ms, *opening
+    )
+
+
+def request(_world: World, record: Record, _documents: Documents) -> requests.RequestAction:
+    entry, opening = record.entry, _opened(record, TouchOpening)
+    return requests.RequestAction(
+        entry.surface, entry.subject, entry.actor, entry.label, entry.value, *opening
+    )
+
+
+def code(_world: World, record: Record, _documents: Documents) -> requests.IssueCode:
+    entry, opening = record.entry, _opened(record, CodeOpening)
+    return requests.IssueCode(entry.surface, entry.subject, entry.actor, entry.value, *opening)
 
 
 def lead(_world: World, record: Record, _documents: Documents) -> requests.RegisterLead:
@@ -46,19 +71,21 @@ def lead(_world: World, record: Record, _documents: Documents) -> requests.Regis
 
 
 def event(world: World, record: Record, _documents: Documents) -> Any:
-    """Return the step by which this event reversed something; None if it reverses nothing."""
-    reported, policy, lead = _reported_event(world, record)
+    """Return the step by which this event takes back; None if the policy names none."""
+    opening = _opened(record, EventOpening)
+    reported, policy, lead = _reported_event(world, record, opening)
+    reported = reported._replace(whole=opening.whole)
     step = policy.step(lead.state, record.entry.label)
     return requests.ApplyStep(reported, record.entry.label, step) if step.reverses else None
 
 
 def transition(world: World, record: Record, _documents: Documents) -> requests.ApplyStep:
-    reported, policy, lead = _reported_event(world, record)
+    reported, policy, lead = _reported_event(world, record, _opened(record, TransitionOpening))
     return _lawful_step(world, record, reported, lead, Verdict.ACCEPTED, policy.enters)
 
 
 def refusal(world: World, record: Record, _documents: Documents) -> requests.ApplyStep:
-    reported, policy, lead = _reported_event(world, record)
+    reported, policy, lead = _reported_event(world, record, _opened(record, TransitionOpening))
     return _lawful_step(world, record, reported, lead, Verdict.REFUSED, policy.refuses)
 
 
@@ -80,11 +107,11 @@ def _lawful_step(
     return requests.ApplyStep(reported, "", Step(verdict, to=to))
 
 
-def _reported_event(world: World, record: Record) -> tuple[requests.ReportedEvent, Policy, Lead]:
+def _reported_event(
+    world: World, record: Record, opening: EventOpening | TransitionOpening
+) -> tuple[requests.ReportedEvent, Policy, Lead]:
     """Return the event behind an entry, its policy and its lead, within the policy's lateness."""
-    entry, opening = record
-    if not isinstance(opening, EventOpening):
-        raise TypeError("an event has its opening; it was checked")
+    entry = record.entry
     policy = world.surfaces[entry.surface].policy
     lead = world.leads[entry.subject]
     if lead.surface != entry.surface:
@@ -107,6 +134,7 @@ def _reported_event(world: World, record: Record) -> tuple[requests.ReportedEven
         opening.request_hash,
         opening.commitment,
         opening.received_ms,
+        opening.order,
     )
     return reported, policy, lead
 
@@ -168,3 +196,12 @@ def erasure(_world: World, record: Record, _documents: Documents) -> requests.Er
 
 def genesis(_world: World, record: Record, _documents: Documents) -> requests.Genesis:
     return requests.Genesis(record.entry.subject, record.entry.actor)
+
+
+Opened = TypeVar("Opened", bound=Opening)
+
+
+def _opened(record: Record, kind: type[Opened]) -> Opened:
+    if not isinstance(record.opening, kind):
+        raise TypeError(f"{record.entry.kind} has its opening; it was checked")
+    return record.opening

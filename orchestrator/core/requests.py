@@ -14,10 +14,10 @@ from orchestrator.core.fields import (
     PayoutLabel,
     PolicyDocument,
     TimeMs,
+    Truth,
     Units,
     Word,
 )
-from orchestrator.core.opening import EventOpening
 from orchestrator.core.policy import Step
 
 
@@ -53,10 +53,15 @@ class Touch(NamedTuple):
     action: Name
     request_hash: Word = ZERO_WORD
     commitment: Word = ZERO_WORD
+    key: Word = ZERO_WORD
 
 
 class ProductEvent(NamedTuple):
-    """An event of the owner's product, at the product's own time, with the revenue it brought."""
+    """An event of the owner's product, at the product's own time, with the revenue it brought.
+
+    `order` is the random word of the order that it is about, zero for none. An event that takes
+    back from an order takes its value, or all that is left if it is about the `whole` order.
+    """
 
     surface: Word
     lead: Word
@@ -65,6 +70,8 @@ class ProductEvent(NamedTuple):
     time_ms: TimeMs
     request_hash: Word = ZERO_WORD
     commitment: Word = ZERO_WORD
+    order: Word = ZERO_WORD
+    whole: Truth = True
 
 
 class Erasure(NamedTuple):
@@ -131,10 +138,8 @@ class ReportedEvent(NamedTuple):
     request_hash: bytes
     commitment: bytes
     received_ms: int
-
-    def opening(self, from_state: str, nth: int) -> EventOpening:
-        """Return the opening of its entry."""
-        return EventOpening(from_state, nth, self.received_ms, self.request_hash, self.commitment)
+    order: bytes = ZERO_WORD
+    whole: bool = True
 
 
 class RegisterLead(NamedTuple):
@@ -150,3 +155,46 @@ class ApplyStep(NamedTuple):
     reported: ReportedEvent
     name: str
     step: Step
+
+
+class ReportTouch(NamedTuple):
+    """A touch that others report: what its cause, a code or a requested action, has brought."""
+
+    surface: bytes
+    lead: bytes
+    operator: bytes
+    action: str
+    time_ms: int
+    cause: int
+    received_ms: int
+    request_hash: bytes
+    commitment: bytes
+
+
+class RequestAction(NamedTuple):
+    """An operator's request that the surface act on a lead, until it expires."""
+
+    surface: bytes
+    lead: bytes
+    operator: bytes
+    action: str
+    expires_ms: int
+    request_hash: bytes
+    commitment: bytes
+    key: bytes
+
+
+class IssueCode(NamedTuple):
+    """The issue of a code by whose use leads arrive; `code` is its random id, never the code."""
+
+    surface: bytes
+    code: bytes
+    operator: bytes
+    most_uses: int
+    expires_ms: int
+    request_hash: bytes
+    commitment: bytes
+    key: bytes
+
+
+OfEntries = RegisterLead | ApplyStep | ReportTouch | RequestAction | IssueCode

@@ -8,27 +8,29 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from orchestrator.core.attribution import TouchHistory
-from orchestrator.core.contract import Contract, ContractRules, PaidOutcome
+from orchestrator.core.contract import Contract, ContractRules
 from orchestrator.core.policy import Policy
+from orchestrator.core.purchase import Purchase
 
 
 @dataclass(slots=True)
 class Lead:
     """A lead's place in its surface's lifecycle, and what attribution must remember of it.
 
-    It is in `state` since `since_ms`, by the clock of the event that moved it. `visits` counts
-    entries into each state, `touches` holds each operator's, `counted` the contracts that may not
-    count this lead again, `paid` the outcomes that a reversal could still take back.
+    It is in `state` since `since_ms`, by the clock of the event that moved it. `touches` holds each
+    operator's, `counted` the contracts that may not count this lead again, `counted_at` the
+    position of the last outcome into each state, of whichever contract, paid or over its budget.
+    `purchases` are the transitions that an event can still take back, and all that founded orders.
     """
 
     surface: bytes
     state: str
     since_ms: int = 0
-    visits: dict[str, int] = field(default_factory=dict)
     touches: dict[bytes, TouchHistory] = field(default_factory=dict)
     counted: tuple[bytes, ...] = ()
-    paid: list[PaidOutcome] = field(default_factory=list)
-    # `paid` is swept when it reaches this length, so that sweeping costs O(1) an outcome.
+    counted_at: dict[str, int] = field(default_factory=dict)
+    purchases: list[Purchase] = field(default_factory=list)
+    # Purchases are swept when they reach this length, so that sweeping costs O(1) a purchase.
     sweep_at: int = 8
 
     @property
@@ -63,12 +65,31 @@ class Operator:
 
 
 @dataclass(slots=True)
+class Cause:
+    """The ground on which others report an operator's touch: a code, or a requested action.
+
+    `lead` is None for a code, whose clicks may be of any lead; `uses_left` bounds the touches that
+    it may still cause. A touch by code is not older than `since_ms` nor younger than `until_ms`;
+    one by request is as old as the request.
+    """
+
+    surface: bytes
+    operator: bytes
+    lead: bytes | None
+    action: str
+    since_ms: int
+    until_ms: int
+    uses_left: int
+
+
+@dataclass(slots=True)
 class World:
     """All that deciding needs to know, at log size `size`.
 
     `policies` (by hash) and `rules` (by contract id) are the documents that entries refer to; they
     must be known before an entry that names them is applied. `leads` may hold only the leads that
-    the coming requests speak of: a writer that keeps them elsewhere puts them there first.
+    the coming requests speak of: a writer that keeps them elsewhere puts them there first. `causes`
+    are by position.
     """
 
     size: int = 0
@@ -79,6 +100,7 @@ class World:
     leads: dict[bytes, Lead] = field(default_factory=dict)
     contracts: dict[bytes, Contract] = field(default_factory=dict)
     operators: dict[bytes, Operator] = field(default_factory=dict)
+    causes: dict[int, Cause] = field(default_factory=dict)
     _rivals: dict[tuple[bytes, str], list[Contract]] = field(default_factory=dict)
 
     def add_contract(self, contract: Contract) -> None:

@@ -11,6 +11,7 @@ from orchestrator.core.errors import DomainError, LogError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import KINDS, advance, kind_of
 from orchestrator.core.merkle import CompactRange, leaf_hash
+from orchestrator.core.opening import Record
 from orchestrator.core.world import World
 from orchestrator.log.projections import load_policies, load_world
 from orchestrator.log.reader import PAGE_ENTRIES, read_entries, stored_pages
@@ -123,7 +124,7 @@ def compare_projections(database: Database, log_id: bytes) -> list[str]:
         world = World(policies=stored.policies, rules=dict(stored.rules))
         for page in stored_pages(session, log_id, 0, last.size):
             for item in page:
-                advance(world, item.entry)
+                advance(world, Record(item.entry, item.opened))
         differences = _compare(world, stored)
         differences += _compare_leads(session, log_id, world)
     return differences[:MAX_DIFFERENCES]

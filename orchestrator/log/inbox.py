@@ -22,9 +22,10 @@ MAX_BULK = 1_000
 MAX_WAITING = 100_000
 # The most bytes of a body, so that a full inbox has a bounded size too.
 MAX_BODY_BYTES = 65_536
-# The longest key and lead id; both stand in unique indexes, whose rows are bounded.
+# The longest key, and own id of a lead or an order: they stand in unique indexes, whose rows are
+# bounded.
 _MAX_KEY_CHARS = 255
-_MAX_LEAD_ID_BYTES = 512
+_MAX_EXTERNAL_ID_BYTES = 512
 
 
 class Submission(NamedTuple):
@@ -186,13 +187,7 @@ def pseudonyms_for(
             "bulk-too-long", f"{len(external_ids)} leads at once; at most {MAX_BULK}"
         )
     for external_id in external_ids:
-        size = len(external_id.encode(errors="replace"))
-        if not 1 <= size <= _MAX_LEAD_ID_BYTES or not external_id.isprintable():
-            raise RequestError(
-                "lead-id",
-                f"a lead's id has 1 to {_MAX_LEAD_ID_BYTES} printable characters: "
-                f"{external_id!r:.60}",
-            )
+        _check_external_id("lead", external_id)
     offered = dict(zip(external_ids, new_pseudonyms, strict=True))
     rows = session.all(
         "log.assign_pseudonyms",
@@ -205,6 +200,50 @@ def pseudonyms_for(
     if len(rows) != len(offered):
         raise RequestError("surface-unknown", f"surface {to_hex(surface)} has published no policy")
     return {row.external_id: row.lead for row in rows}
+
+
+class OwnOrder(NamedTuple):
+    """An order as the surface's owner names it: by the lead's pseudonym and an id of its own."""
+
+    lead: bytes
+    external_id: str
+
+
+def order_words_for(
+    session: Session,
+    log_id: bytes,
+    surface: bytes,
+    orders: Sequence[OwnOrder],
+    new_words: Sequence[bytes],
+) -> dict[OwnOrder, bytes]:
+    """Return the words by which the log knows orders, each offered 32 random bytes of its own.
+
+    The session speaks for the surface's owner.
+    """
+    if len(orders) > MAX_BULK:
+        raise RequestError("bulk-too-long", f"{len(orders)} orders at once; at most {MAX_BULK}")
+    for order in orders:
+        _check_external_id("order", order.external_id)
+    named: dict[str, Any] = {
+        "log_id": log_id,
+        "surface": surface,
+        "leads": [order.lead for order in orders],
+        "external_ids": [order.external_id for order in orders],
+    }
+    # Two statements: the second sees what another transaction named while the first waited for it.
+    session.run("log.name_orders", **named, fresh=list(new_words))
+    rows = session.all("log.order_words", **named)
+    return {OwnOrder(row.lead, row.external_id): row.order_word for row in rows}
+
+
+def _check_external_id(what: str, external_id: str) -> None:
+    size = len(external_id.encode(errors="replace"))
+    if not 1 <= size <= _MAX_EXTERNAL_ID_BYTES or not external_id.isprintable():
+        raise RequestError(
+            f"{what}-id",
+            f"the id of a lead or an order has 1 to {_MAX_EXTERNAL_ID_BYTES} printable characters: "
+            f"{external_id!r:.60}",
+        )
 
 
 def pseudonym_of(session: Session, log_id: bytes, surface: bytes, external_id: str) -> bytes | None:
@@ -220,4 +259,5 @@ def erase(session: Session, log_id: bytes, surface: bytes, lead: bytes) -> int:
     no body can be shown to be the one that an entry commits to.
     """
     which = {"log_id": log_id, "surface": surface, "lead": lead}
-    return session.run("log.erase_payloads", **which) + session.run("log.erase_identities", **which)
+    queries = ("log.erase_payloads", "log.erase_orders", "log.erase_identities")
+    return sum(session.run(query, **which) for query in queries)

@@ -13,7 +13,7 @@ from orchestrator.core.entry import Entry
 from orchestrator.core.errors import EntryError, LogError
 from orchestrator.core.kinds import KINDS, decode, kind_of
 from orchestrator.core.merkle import CompactRange, leaf_hash
-from orchestrator.core.opening import Opening
+from orchestrator.core.opening import Opening, decode_opening
 from orchestrator.core.policy import Policy
 from orchestrator.log.projections import contract_of
 from orchestrator.log.tree import (
@@ -52,7 +52,7 @@ class StoredEntry(NamedTuple):
         opened = kind_of(self.entry).opening
         try:
             if opened is not None:
-                return opened.decode(self.opening)
+                return decode_opening(opened, self.opening)
         except EntryError as error:
             raise LogError(error.code, f"entry {self.position}: {error.message}") from None
         raise LogError("opening-unknown", f"entry {self.position} has no opening by its kind")

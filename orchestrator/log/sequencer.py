@@ -24,7 +24,7 @@ from orchestrator.core.errors import DomainError, LogError, RequestError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import encode, kind_of
 from orchestrator.core.merkle import CompactRange, Subtree, leaf_hash
-from orchestrator.core.opening import Record
+from orchestrator.core.opening import Record, encode_opening
 from orchestrator.core.requests import Request
 from orchestrator.core.resource import Resource
 from orchestrator.core.world import World
@@ -75,7 +75,7 @@ class _Batch:
         """Add the rows of a record that the fold has moved past."""
         entry, opening = record
         kind = kind_of(entry)
-        opened = None if opening is None else opening.encode()
+        opened = None if opening is None else encode_opening(opening)
         listed = kind.word if kind.listed else None
         self.entries.append((position, encode(entry), opened, listed))
         self.changes.add(kind, entry)

@@ -83,4 +83,6 @@ class Refuter:
                 self._examined_ms[event.contract_id] = 0
 
     def _pages(self, start: int, limit: int) -> list[PublicEntry]:
-        return [PublicEntry(one.data, one.opened) for one in self._log.entries(start, limit)]
+        return [
+            PublicEntry(one.data, one.opening or b"") for one in self._log.entries(start, limit)
+        ]

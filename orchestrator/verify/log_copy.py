@@ -13,12 +13,13 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import IO, Any
+from hashlib import sha256
+from typing import IO
 
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.rpc import NodeError
 from orchestrator.client.http import PAGE, Client
-from orchestrator.client.log_server import SHAPE_ERRORS, served_entries
+from orchestrator.client.log_server import SHAPE_ERRORS, ServedEntry, served_entries
 from orchestrator.core.entry import ENTRY_BYTES, WORD_BYTES
 from orchestrator.core.errors import EntryError, ReplayError, ServerError
 from orchestrator.core.evidence.exhibits import (
@@ -31,17 +32,17 @@ from orchestrator.core.evidence.exhibits import (
 )
 from orchestrator.core.evidence.history import PublicEntry
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.kinds import opening_of_word
 from orchestrator.core.merkle import TILE_LEVELS, CompactRange, inclusion_proof, leaf_hash, root_of
-from orchestrator.core.opening import EventOpening, payload_of
+from orchestrator.core.opening import MAX_OPENING_WORDS, encode_opening, read_opening
 from orchestrator.core.resource import ResourceGroup
 
 # The most contracts that are kept in memory, and the most names that are remembered as asked for.
 MAX_CONTRACTS = 100_000
-# Every entry takes as many bytes in the file, with its opening or zeros, so that it is found by its
-# position alone.
-_OPENING_BYTES = 5 * WORD_BYTES
-_ITEM_BYTES = ENTRY_BYTES + _OPENING_BYTES
-_NO_OPENING = bytes(_OPENING_BYTES)
+# Every entry takes as many bytes in the file, with its opening and zeros, so that its position
+# alone finds it.
+_OPENING_BYTES = MAX_OPENING_WORDS * WORD_BYTES
+_ITEM_BYTES = ENTRY_BYTES + 1 + _OPENING_BYTES
 
 # Returns the log's entries from a position on, at most so many; none where it has no more.
 Pages = Callable[[int, int], list[PublicEntry]]
@@ -187,38 +188,31 @@ def _public_entries(client: Client, start: int, limit: int) -> list[PublicEntry]
             raise
         # What stands where an entry should is no silence: the log, as served, is not what it says.
         raise ReplayError("entries-garbled", error.message) from None
-    return [PublicEntry(item.data, _opening_of(item.opening)) for item in served]
+    return [PublicEntry(item.data, _opening_of(item)) for item in served]
 
 
-def _opening_of(document: Any) -> EventOpening | None:
-    """Return the opening of an event as a server gives it, or None.
+def _opening_of(item: ServedEntry) -> bytes:
+    """Return the words that the entry's payload commits to, as a server gives them, or none.
 
-    One that cannot be read proves nothing, and must not hide what the other entries prove.
+    A wrong opening is dropped like a missing one: a case may need the right one, and the search for
+    cases says which entries lack theirs. It must not hide what the other entries prove.
     """
+    opened = opening_of_word(item.data[:WORD_BYTES])
+    if opened is None:
+        return b""
     try:
-        return EventOpening.from_json(document)
+        opening = encode_opening(read_opening(opened, item.opening))
     except (EntryError, *SHAPE_ERRORS):
-        return None
+        return b""
+    return opening if sha256(opening).digest() == item.data[-WORD_BYTES:] else b""
 
 
 def _pack(item: PublicEntry) -> bytes:
-    """Return an entry, and the event's opening that its payload commits to, or zeros.
-
-    A wrong opening is dropped like a missing one: a case may need the right one, and the search for
-    cases says which entries lack theirs. Openings of other kinds decide no case.
-    """
-    opening, words = item.opening, _NO_OPENING
-    if isinstance(opening, EventOpening):
-        try:
-            if payload_of(opening) == item.data[-WORD_BYTES:]:
-                words = opening.encode()
-        except EntryError:
-            pass  # a payload that Solidity could have made of it, and we cannot
-    return item.data + words
+    """Return an entry, the number of its opening's words, and the words, filled up with zeros."""
+    count = len(item.opening) // WORD_BYTES
+    return item.data + bytes([count]) + item.opening.ljust(_OPENING_BYTES, b"\0")
 
 
 def _unpack(data: bytes) -> PublicEntry:
-    entry, rest = data[:ENTRY_BYTES], data[ENTRY_BYTES:]
-    if rest == _NO_OPENING:
-        return PublicEntry(entry)
-    return PublicEntry(entry, EventOpening.decode(rest))
+    end = ENTRY_BYTES + 1 + data[ENTRY_BYTES] * WORD_BYTES
+    return PublicEntry(data[:ENTRY_BYTES], data[ENTRY_BYTES + 1 : end])

@@ -17,7 +17,17 @@ from orchestrator.core.entry import (
     pack_settlement,
 )
 from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.opening import EventOpening, TouchOpening, payload_of
+from orchestrator.core.opening import (
+    CodeOpening,
+    EventOpening,
+    Opening,
+    ReportedTouchOpening,
+    TouchOpening,
+    TransitionOpening,
+    encode_opening,
+    opening_json,
+    payload_of,
+)
 from scripts.vectors.made_up import Json, address, word
 
 
@@ -25,19 +35,16 @@ def table() -> Json:
     """Return entries of every kind, openings, packed payloads, and bytes that are no entry."""
     return {
         "entries": [_entry(entry) for entry in _entries()],
-        "event_openings": [
-            {
-                "commitment": to_hex(opening.commitment),
-                "from_state": opening.from_state,
-                "from_state_word": to_hex(ascii_word(opening.from_state)),
-                "nth": opening.nth,
-                "payload": to_hex(payload_of(opening)),
-                "received_ms": opening.received_ms,
-                "request_hash": to_hex(opening.request_hash),
-            }
-            for opening in _event_openings()
-        ],
         "invalid": [{"data": to_hex(data), "reason": reason} for reason, data in _no_entries()],
+        "openings": [
+            {
+                "kind": kind,
+                "opening": opening_json(opening),
+                "payload": to_hex(payload_of(opening)),
+                "words": to_hex(encode_opening(opening)),
+            }
+            for kind, opening in _openings()
+        ],
         "outcome_payloads": [
             _packed(facts, pack_outcome(*facts))
             for facts in (
@@ -59,14 +66,6 @@ def table() -> Json:
                 SettlementFacts(24_000_000, 8_000_000, 42, 52),
                 SettlementFacts(*(2**80 - 1,) * 2, *(2**48 - 1,) * 2),
             )
-        ],
-        "touch_openings": [
-            {
-                "commitment": to_hex(opening.commitment),
-                "payload": to_hex(payload_of(opening)),
-                "request_hash": to_hex(opening.request_hash),
-            }
-            for opening in [TouchOpening(word("touch request"), word("touch commitment"))]
         ],
     }
 
@@ -98,12 +97,29 @@ def _packed(facts: Any, payload: bytes) -> Json:
     return values | {"payload": to_hex(payload)}
 
 
-def _event_openings() -> list[EventOpening]:
-    request_hash, commitment = word("event request"), word("event commitment")
-    return [
-        EventOpening("signed_up", 1, 1_760_000_060_000, request_hash, commitment),
-        EventOpening("", 0, 1_760_000_070_000, request_hash, commitment),
-    ]
+def _openings() -> Iterator[tuple[str, Opening]]:
+    """Yield openings by the kinds of their entries, in the order of `_entries`, then extremes."""
+    asked = (word("touch request"), word("touch commitment"))
+    reported = (word("event request"), word("event commitment"))
+    order, none, at_ms = word("order"), ZERO_WORD, 1_760_000_060_000
+    yield "code.issued", CodeOpening(at_ms + 86_400_000, *asked)
+    yield "action.requested", TouchOpening(*asked, word("key"))
+    yield "touch", TouchOpening(*asked)
+    yield "touch.reported", ReportedTouchOpening(5, at_ms, *reported)
+    yield "lead.transition", TransitionOpening("signed_up", 0, at_ms, order, *reported)
+    yield "lead.refused", TransitionOpening("activated", 10, at_ms, none, *reported)
+    yield "product.event", EventOpening(
+        at_ms, order, 9, 0, 0, 4_990_000, whole=True, request_hash=reported[0],
+        commitment=reported[1],
+    )  # fmt: skip
+    yield "product.event", EventOpening(
+        at_ms, order, 9, 13, 1_000_000, 2_500_000, whole=False, request_hash=reported[0],
+        commitment=reported[1],
+    )  # fmt: skip
+    top = b"\xff" * 32
+    yield "lead.transition", TransitionOpening("~" * 32, 2**40 - 1, 2**53 - 1, top, top, top)
+    most = (2**53 - 1, top, 2**40 - 1, 2**40 - 1, 2**80 - 1, 2**80 - 1)
+    yield "product.event", EventOpening(*most, whole=True, request_hash=top, commitment=top)
 
 
 def _entries() -> Iterator[Entry]:
@@ -112,12 +128,13 @@ def _entries() -> Iterator[Entry]:
         address_word(address(name)) for name in ("owner", "operator", "verifier", "payee")
     )
     surface, lead, contract = word("surface"), word("lead"), word("contract")
-    transition, event = map(payload_of, _event_openings())
-    touch = payload_of(TouchOpening(word("touch request"), word("touch commitment")))
+    payloads: dict[str, bytes] = {}
+    for kind, opening in _openings():
+        payloads.setdefault(kind, payload_of(opening))
     none, transaction, price = ZERO_WORD, word("transaction"), 8_000_000
-    paid, unpaid = pack_outcome(6, 5, 0, 1, price), pack_outcome(6, 5, 0, 0, 0)
-    reversal = pack_reversal(7, 11, 0, 1, price)
-    statement = pack_settlement(price, price, 7, 12)
+    paid, unpaid = pack_outcome(9, 8, 0, 1, price), pack_outcome(9, 8, 0, 0, 0)
+    reversal = pack_reversal(10, 13, 0, 1, price)
+    statement = pack_settlement(price, price, 10, 14)
     publisher = address_word(address("publisher"))
     rows = [
         ("genesis", none, publisher, word("log"), "tallystick/1", 0, none),
@@ -125,12 +142,17 @@ def _entries() -> Iterator[Entry]:
         ("policy.published", surface, owner, word("policy"), "v1", 1, none),
         ("contract.opened", surface, owner, contract, "activated", 400_000_000, transaction),
         ("lead.registered", surface, owner, lead, "signed_up", 0, none),
-        ("touch", surface, operator, lead, "email.send", 0, touch),
-        ("lead.transition", surface, owner, lead, "activated", 4_990_000, transition),
+        ("code.issued", surface, operator, word("code"), "click", 100, payloads["code.issued"]),
+        ("action.requested", surface, operator, lead, "call", 1_760_000_900_000,
+         payloads["action.requested"]),
+        ("touch", surface, operator, lead, "email.send", 0, payloads["touch"]),
+        ("touch.reported", surface, operator, lead, "click", 8, payloads["touch.reported"]),
+        ("lead.transition", surface, owner, lead, "activated", 4_990_000,
+         payloads["lead.transition"]),
         ("outcome", surface, contract, lead, "activated", price, paid),
-        ("lead.refused", surface, owner, lead, "paid", 0, transition),
+        ("lead.refused", surface, owner, lead, "paid", 0, payloads["lead.refused"]),
         ("outcome.over", surface, contract, lead, "activated", price, unpaid),
-        ("product.event", surface, owner, lead, "refund", 4_990_000, event),
+        ("product.event", surface, owner, lead, "refund", 4_990_000, payloads["product.event"]),
         ("outcome.reversed", surface, contract, lead, "activated", price, reversal),
         ("settlement", surface, verifier, contract, "activated", 0, statement),
         ("payout", surface, payee, contract, "paid", price, transaction),

@@ -20,7 +20,7 @@ from orchestrator.core.entry import address_word, ascii_word, unpack_outcome, un
 from orchestrator.core.errors import RequestError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import encode
-from orchestrator.core.opening import EventOpening, Record
+from orchestrator.core.opening import Record, TransitionOpening
 from orchestrator.core.policy import MODELS, parse
 from orchestrator.core.requests import (
     CloseContract,
@@ -235,7 +235,7 @@ def _outcome_lies(history: History, rules: ContractRules, position: int) -> Iter
     if best is not None and _better(first, best.position, facts.touch):
         yield "touch_order"
     opening = history.records[facts.transition].opening
-    if not isinstance(opening, EventOpening):
+    if not isinstance(opening, TransitionOpening):
         raise TypeError(f"position {facts.transition} of {history.name} is no product event's")
     numbers = {known.contract_id: number for number, known in enumerate(history.signed)}
     for rival in history.signed:
@@ -331,7 +331,7 @@ def _history(history: History) -> dict[str, Any]:
                 "request_hash": to_hex(opening.request_hash),
             }
             for position, (entry, opening) in enumerate(history.records)
-            if isinstance(opening, EventOpening) and entry.kind == "lead.transition"
+            if isinstance(opening, TransitionOpening) and entry.kind == "lead.transition"
         ],
         "words": [to_hex(word) for word in numbers],
     }

@@ -11,36 +11,61 @@ from typing import Any
 @dataclass
 class Paid:
     contract: dict[str, Any]
-    lead: str
-    state: str
     time: int
     amount: int
-    is_reversed: bool = False
+    taken: int = 0
+    times_taken: int = 0
+
+
+@dataclass
+class Bought:
+    lead: str
+    state: str
+    value: int
+    order: str | None
+    paid: Paid | None = None
+    refunded: int = 0
+    is_spent: bool = False
+
+    def give_back(self, now: int, value: int | None) -> None:
+        """Give back a part of the value, or all of it."""
+        paid = self.paid
+        if self.is_spent or (paid and now - paid.time > paid.contract["holdback_s"]):
+            return
+        self.refunded = self.value if value is None else min(self.value, self.refunded + value)
+        self.is_spent = self.refunded == self.value
+        if paid is None:
+            return
+        due = paid.amount
+        if not self.is_spent:
+            due = int(Fraction(self.refunded * paid.contract["revenue_share_bps"], 10_000))
+        paid.times_taken += due > paid.taken or self.is_spent
+        paid.taken = due
 
 
 def judge(
     policy: dict[str, Any], contracts: list[dict[str, Any]], rows: list[tuple[Any, ...]]
 ) -> dict[str, Any]:
-    """`rows` in order: ("touch", time, lead, operator) or ("event", time, lead, event, value)."""
+    """`rows` in order: ("touch", time, lead, operator) or
+    ("event", time, lead, event, value or None, order or None)."""
     state: dict[str, str] = {}
     touches: list[tuple[int, int, str, str]] = []
     paid: list[Paid] = []
+    bought: list[Bought] = []
     counted: set[tuple[str, str]] = set()
     lines: list[tuple[Any, ...]] = []
     verdicts = {"accepted": 0, "refused": 0, "ignored": 0}
+    turned_away = {"order-unknown": 0, "order-taken": 0}
+    reversible = {r["of"] for r in policy["reversals"]}
     over = {c["id"]: 0 for c in contracts}
 
-    def total(contract: dict[str, Any], *, reversed_only: bool = False) -> int:
-        mine = [p for p in paid if p.contract is contract]
-        return sum(p.amount for p in mine if p.is_reversed or not reversed_only)
-
-    for order, row in enumerate(rows):
+    for place, row in enumerate(rows):
         kind, now, lead = row[0], row[1], row[2]
         state.setdefault(lead, policy["initial"])
         if kind == "touch":
-            touches.append((order, now, lead, row[3]))
+            touches.append((place, now, lead, row[3]))
             continue
-        event, value = row[3], row[4]
+        event, value, order = row[3], row[4], row[5]
         undone = [r["of"] for r in policy["reversals"] if r["on"] == event]
         named = [t for t in policy["transitions"] if t["on"] == event]
         moves = [t for t in named if state[lead] in t["from"]]
@@ -50,14 +75,27 @@ def judge(
         if not undone and not moves:
             verdicts["refused"] += 1
             continue
+        ordered = [b for b in bought if b.lead == lead and order and b.order == order]
+        if undone and order and not ordered:
+            turned_away["order-unknown"] += 1
+            continue
+        if not undone and moves[0]["to"] in reversible and ordered:
+            turned_away["order-taken"] += 1
+            continue
         verdicts["accepted"] += 1
-        for of in undone:
-            alive = [p for p in paid if p.lead == lead and p.state == of and not p.is_reversed]
-            if alive and now - alive[-1].time <= alive[-1].contract["holdback_s"]:
-                alive[-1].is_reversed = True
+        if undone and order and ordered[0].state in undone:
+            ordered[0].give_back(now, value)
+        for of in [] if order else undone:
+            alive = [b for b in bought if b.lead == lead and b.state == of and b.paid]
+            alive = [b for b in alive if not b.is_spent]
+            if alive:
+                alive[-1].give_back(now, None)
         if not moves:
             continue
+        value = value or 0
         state[lead] = to = moves[0]["to"]
+        if to in reversible:
+            bought.append(Bought(lead, to, value, None if undone else order))
         claims = []
         for opened, c in enumerate(contracts):
             if c["outcome"] != to or not c["opens_at"] <= now <= c["deadline"]:
@@ -80,23 +118,30 @@ def judge(
         _, _, c, chosen = min(claims, key=lambda claim: claim[:2])
         amount = c["unit_price"] + int(Fraction(value * c["revenue_share_bps"], 10_000))
         counted.add((c["id"], lead))
-        fits = total(c) - total(c, reversed_only=True) + amount <= c["budget"]
+        mine = [p for p in paid if p.contract is c]
+        fits = sum(p.amount - p.taken for p in mine) + amount <= c["budget"]
         if fits:
-            paid.append(Paid(c, lead, to, now, amount))
+            paid.append(Paid(c, now, amount))
+            if to in reversible:
+                bought[-1].paid = paid[-1]
         else:
             over[c["id"]] += amount
         lines.append((c["id"], lead, now, chosen[1], value, amount if fits else 0))
     totals = {}
     for c in contracts:
         mine = [p for p in paid if p.contract is c]
-        back = [p for p in mine if p.is_reversed]
-        earned, taken = sum(p.amount for p in mine), sum(p.amount for p in back)
+        earned, taken = sum(p.amount for p in mine), sum(p.taken for p in mine)
         totals[c["id"]] = {
             "outcomes": len(mine),
-            "reversed": len(back),
+            "reversed": sum(p.times_taken for p in mine),
             "earned_units": str(earned),
             "reversed_units": str(taken),
             "over_budget_units": str(over[c["id"]]),
             "payable_units": str(earned - taken),
         }
-    return {"contracts": totals, "events": verdicts, "outcomes": lines}
+    return {
+        "contracts": totals,
+        "events": verdicts,
+        "turned_away": {code: count for code, count in turned_away.items() if count},
+        "outcomes": lines,
+    }

@@ -97,7 +97,9 @@ def some_rows(random: Random) -> list[tuple[Any, ...]]:
         if random.choice([True, False]):
             rows.append(("touch", now, lead, random.choice(OPERATORS)))
         else:
-            rows.append(("event", now, lead, random.choice(EVENTS), random.randint(0, 9)))
+            value = random.choice([None, 0, *range(9)])
+            order = random.choice([None, None, "o1", "o2", "o3"])
+            rows.append(("event", now, lead, random.choice(EVENTS), value, order))
     return rows
 
 
@@ -105,7 +107,7 @@ def row_of(row: tuple[Any, ...]) -> EventRow | TouchRow:
     kind, time, lead, *rest = row
     if kind == "touch":
         return TouchRow(time * 10**9, lead, rest[0], "email")
-    return EventRow(time * 10**9, lead, rest[0], rest[1])
+    return EventRow(time * 10**9, lead, rest[0], rest[1], rest[2] or "")
 
 
 def plan_of(contract: dict[str, Any]) -> ContractPlan:

@@ -17,7 +17,7 @@ from orchestrator.core.decide import decide
 from orchestrator.core.errors import DomainError, ReplayError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import encode
-from orchestrator.core.opening import Record
+from orchestrator.core.opening import Record, opening_json
 from orchestrator.core.replay import replay
 from orchestrator.core.replay_rules import Documents
 from orchestrator.core.requests import ProductEvent, Touch
@@ -58,7 +58,7 @@ def items() -> list[dict[str, Any]]:
         {
             "position": position,
             "entry": to_hex(encode(entry)),
-            "opening": None if opening is None else opening.to_json(),
+            "opening": None if opening is None else opening_json(opening),
         }
         for position, (entry, opening) in enumerate(RECORDS)
     ]
@@ -107,7 +107,7 @@ def test_a_record_is_decoded_strictly_where_an_entry_is_only_read() -> None:
     """A replay must not pass over an opening that it cannot read; a copy of the log may."""
     position = next(n for n, (entry, _) in enumerate(RECORDS) if entry.kind == "lead.transition")
     for changes, code in (
-        ({"opening": {"nth": 1}}, "opening-false"),
+        ({"opening": {"counted": 1}}, "opening-false"),
         ({"opening": "words"}, "opening-false"),
         ({"entry": "0x" + "77" * 256}, "kind-unknown"),
     ):
@@ -138,7 +138,7 @@ def test_a_replay_misses_an_opening_that_is_withheld(*, is_named: bool) -> None:
 
 def test_an_opening_that_the_kind_does_not_have_is_passed_over() -> None:
     served = items()
-    served[0]["opening"] = {"nth": 1}
+    served[0]["opening"] = {"counted": 1}
     with serving_json(log_of(served)) as url, Client(url) as client:
         assert list(served_records(client, 0, 1)) == RECORDS[:1]
 

@@ -16,8 +16,8 @@ from orchestrator.core.codec import (
     json_text,
     request_id,
 )
-from orchestrator.core.contract import PaidOutcome
 from orchestrator.core.errors import LogError, RequestError
+from orchestrator.core.purchase import PaidOutcome, Purchase
 from orchestrator.core.requests import (
     CloseContract,
     Erasure,
@@ -115,10 +115,13 @@ def test_a_lead_is_read_as_it_was_written() -> None:
         SURFACE,
         "paid",
         5,
-        visits={"trial": 1, "paid": 2},
         touches={OPERATORS[0]: TouchHistory([TouchAt(4, 3)], 2, 4)},
         counted=(word("a"),),
-        paid=[PaidOutcome(word("a"), "paid", 9, 5, 7, 8)],
+        counted_at={"paid": 9},
+        purchases=[
+            Purchase(4, "trial", 3),
+            Purchase(8, "paid", 5, word("o"), PaidOutcome(word("a"), 9, 7, 8), 2, 11, True),
+        ],
         sweep_at=16,
     )
     plain = Lead(b"", "")

@@ -10,9 +10,6 @@ from hypothesis import strategies as st
 
 from orchestrator.core.contract import (
     Contract,
-    PaidOutcome,
-    forget_expired,
-    latest_reversible,
     rules_of,
 )
 from orchestrator.core.entry import AMOUNT_LIMIT, address_word, unpack_settlement
@@ -29,7 +26,6 @@ from tests.support.worlds import (
     request_lists,
     rules,
     seeds,
-    word,
 )
 
 RULES = rules("a", policy())
@@ -181,79 +177,6 @@ def test_totals_only_grow() -> None:
         last_reversal=8,
     )
     assert found.payable_units == 15
-
-
-# --- Reversals ------------------------------------------------------------------------------------
-
-
-def paid(*outcomes: tuple[str, int]) -> list[PaidOutcome]:
-    """Return outcomes into these states, reversible until then; their positions count up."""
-    return [
-        PaidOutcome(word("a"), state, position, 0, 10, until)
-        for position, (state, until) in enumerate(outcomes, 1)
-    ]
-
-
-@pytest.mark.parametrize(
-    ("outcomes", "state", "at", "position"),
-    [
-        ([], "paid", 0, None),
-        ([("trial", 9)], "paid", 0, None),
-        ([("paid", 9)], "paid", 8, 1),
-        ([("paid", 9)], "paid", 9, 1),
-        ([("paid", 9)], "paid", 10, None),
-        # the latest alone, also where an older one has longer
-        ([("paid", 9), ("paid", 9)], "paid", 9, 2),
-        ([("paid", 20), ("paid", 9)], "paid", 10, None),
-        ([("paid", 9), ("paid", 20)], "paid", 10, 2),
-        # outcomes into other states do not stand in the way
-        ([("paid", 9), ("trial", 20)], "paid", 9, 1),
-        ([("paid", 9), ("trial", 0)], "paid", 9, 1),
-        ([("paid", 9), ("trial", 20)], "trial", 15, 2),
-    ],
-)
-def test_latest_reversible(
-    outcomes: list[tuple[str, int]], state: str, at: int, position: int | None
-) -> None:
-    found = latest_reversible(paid(*outcomes), state, at)
-    assert (found.position if found else None) == position
-
-
-@pytest.mark.parametrize(
-    ("outcomes", "kept"),
-    [
-        ([], []),
-        ([("paid", 9)], []),
-        ([("paid", 10)], [1]),
-        ([("paid", 11)], [1]),
-        # what is expired hides all beneath it, in its own state
-        ([("paid", 20), ("paid", 9)], []),
-        ([("paid", 9), ("paid", 20)], [2]),
-        ([("paid", 20), ("trial", 9)], [1]),
-        ([("paid", 20), ("trial", 20), ("paid", 9), ("paid", 30)], [2, 4]),
-        ([("paid", 20), ("paid", 20), ("trial", 10)], [1, 2, 3]),
-    ],
-)
-def test_forget_expired(outcomes: list[tuple[str, int]], kept: list[int]) -> None:
-    assert [outcome.position for outcome in forget_expired(paid(*outcomes), 10)] == kept
-
-
-@given(
-    st.lists(st.tuples(st.sampled_from(["paid", "trial"]), st.integers(0, 20)), max_size=8),
-    st.integers(0, 20),
-    st.lists(st.tuples(st.sampled_from(["paid", "trial"]), st.integers(0, 20)), max_size=8),
-)
-def test_forgetting_changes_no_reversal(
-    outcomes: list[tuple[str, int]], horizon: int, events: list[tuple[str, int]]
-) -> None:
-    whole = paid(*outcomes)
-    short = forget_expired(whole, horizon)
-    for state, after in events:
-        found = latest_reversible(short, state, horizon + after)
-        assert found == latest_reversible(whole, state, horizon + after)
-        if found is not None:
-            whole.remove(found)
-            short.remove(found)
 
 
 # --- From signed terms ----------------------------------------------------------------------------

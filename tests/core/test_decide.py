@@ -10,21 +10,32 @@ from hypothesis import strategies as st
 
 from orchestrator.core import kinds
 from orchestrator.core.contract import ContractRules
-from orchestrator.core.decide import decide, verdict_of
+from orchestrator.core.decide import MAX_ORDERS, decide, verdict_of
 from orchestrator.core.entry import Entry, unpack_outcome, unpack_reversal, unpack_settlement
 from orchestrator.core.errors import LogError, RequestError
-from orchestrator.core.opening import EventOpening, Record, payload_of
+from orchestrator.core.opening import (
+    CodeOpening,
+    EventOpening,
+    Record,
+    ReportedTouchOpening,
+    TransitionOpening,
+    opening_json,
+    payload_of,
+)
 from orchestrator.core.policy import Policy, Verdict
 from orchestrator.core.requests import (
     CloseContract,
     Erasure,
     Genesis,
+    IssueCode,
     OpenContract,
     ProductEvent,
     PublishPolicy,
     RecordPayout,
     RegisterOperator,
+    ReportTouch,
     Request,
+    RequestAction,
     Settle,
     Touch,
 )
@@ -61,6 +72,11 @@ def event(
     name: str, at: int, value: int = 0, lead: bytes = X, surface: bytes = SURFACE
 ) -> ProductEvent:
     return ProductEvent(surface, lead, name, value, at, word("request"), word("commitment"))
+
+
+def about(order: str, request: ProductEvent, *, whole: bool = False) -> ProductEvent:
+    """The same event of an order, of which it tells the value unless it is about the whole."""
+    return request._replace(order=word(order), whole=whole)
 
 
 def run(world: World, *steps: tuple[int, Request]) -> list[Entry]:
@@ -149,11 +165,11 @@ def test_a_short_history_word_for_word() -> None:
 
 
 def test_openings_open_what_their_entries_commit_to() -> None:
-    world, _ = begin(FIRST)
+    world, _ = begin(FIRST, rules("a", FIRST, holdback_period_ms=9000))
     steps: list[tuple[int, Request]] = [
         (5, touch()),
         (6, event("signup", 4)),
-        (7, event("buy", 7)),
+        (7, event("buy", 7, 5)),
         (8, event("buy", 8)),
         (9, event("signup", 9)),
         (9, event("refund", 9)),
@@ -164,17 +180,26 @@ def test_openings_open_what_their_entries_commit_to() -> None:
     for entry, opening in opened:
         assert opening is not None
         assert payload_of(opening) == entry.payload
-        assert opening[-2:] == (word("request"), word("commitment"))
-    facts = [(record.entry.kind, record.entry.label, record.opening) for record in opened]
-    told = [(*fact[:2], *fact[2][:3]) for fact in facts if isinstance(fact[2], EventOpening)]
-    assert told == [
-        ("lead.transition", "trial", "new", 1, 6),
-        ("lead.transition", "paid", "trial", 1, 7),
-        ("lead.transition", "paid", "paid", 2, 8),
-        ("lead.refused", "trial", "paid", 1, 9),
-        ("product.event", "refund", "", 0, 9),
-        ("product.event", "lapse", "", 0, 9),
-        ("lead.transition", "new", "paid", 1, 9),
+        document = opening_json(opening)
+        assert document["request_hash"] == "0x" + word("request").hex()
+        assert document["commitment"] == "0x" + word("commitment").hex()
+    moves = [
+        (entry.kind, entry.label, *opening[:3])
+        for entry, opening in opened
+        if isinstance(opening, TransitionOpening)
+    ]
+    assert moves == [
+        ("lead.transition", "trial", "new", 0, 6),
+        ("lead.transition", "paid", "trial", 0, 7),
+        ("lead.transition", "paid", "paid", 9, 8),
+        ("lead.refused", "trial", "paid", 0, 9),
+        ("lead.transition", "new", "paid", 0, 9),
+    ]
+    events = [(entry.label, opening) for entry, opening in opened if entry.kind == "product.event"]
+    asked = (word("request"), word("commitment"))
+    assert events == [
+        ("refund", EventOpening(9, ZERO, 8, 0, 0, 5, True, *asked)),
+        ("lapse", EventOpening(9, ZERO, 0, 0, 0, 0, False, *asked)),
     ]
 
 
@@ -705,6 +730,284 @@ def test_only_the_policy_that_was_signed_reverses() -> None:
     assert world.contracts[word("a")].reversed_units == 0
 
 
+# --- Refunds by order -----------------------------------------------------------------------------
+
+
+def sold(order: str, at: int, value: int) -> tuple[int, Request]:
+    return at, about(order, event("buy", at, value))
+
+
+def refund(order: str, at: int, value: int | None) -> tuple[int, Request]:
+    return at, about(order, event("refund", at, value or 0), whole=value is None)
+
+
+def reversals(
+    bps: int, unit: int, *steps: tuple[int, Request], **changes: Any
+) -> tuple[int, list[int]]:
+    """Return what stays payable of a repeatable contract, and what each reversal took."""
+    terms = rules(
+        "a",
+        FIRST,
+        repeatable=True,
+        budget_units=10**6,
+        revenue_share_bps=bps,
+        unit_price_units=unit,
+        holdback_period_ms=9000,
+    )
+    world, _ = begin(FIRST, terms._replace(**changes))
+    entries = run(world, (0, event("signup", 0)), (1, touch()), *steps)
+    taken = [entry.value for entry in entries if entry.kind == "outcome.reversed"]
+    return world.contracts[word("a")].payable_units, taken
+
+
+@pytest.mark.parametrize(
+    ("bps", "unit", "steps", "payable", "taken"),
+    [
+        # A tenth of 100.00, of which 5.00 are given back: 9.50 stay.
+        (1000, 0, [sold("o", 2, 10_000), refund("o", 3, 500)], 950, [50]),
+        # One order, refunded in two parts, takes exactly its own outcome.
+        (
+            1000,
+            700,
+            [
+                sold("o", 2, 10_000),
+                sold("p", 3, 10_000),
+                refund("o", 4, 9_999),
+                refund("o", 5, 1),
+            ],
+            1700,
+            [999, 701],
+        ),
+        # The older order is taken back, not the latest.
+        (1000, 0, [sold("o", 2, 100), sold("p", 3, 900), refund("o", 4, None)], 90, [10]),
+        # Refunds above an order's value take no more than it earned.
+        (1000, 0, [sold("o", 2, 100), sold("p", 3, 900), refund("o", 4, 5000)], 90, [10]),
+        (
+            1000,
+            0,
+            [sold("o", 2, 100), refund("o", 3, 70), refund("o", 3, 70), refund("o", 3, 70)],
+            0,
+            [7, 3],
+        ),
+        # A hundred refunds of a cent take what one of a euro takes.
+        (999, 0, [sold("o", 2, 1000), *[refund("o", 3, 1)] * 100], 90, [1] * 9),
+        (999, 0, [sold("o", 2, 1000), refund("o", 3, 100)], 90, [9]),
+        # One that names no order takes all that is left of the latest.
+        (
+            1000,
+            5,
+            [
+                sold("o", 2, 100),
+                sold("p", 3, 200),
+                refund("p", 4, 50),
+                (5, event("refund", 5, 1)),
+                refund("p", 6, 150),
+            ],
+            15,
+            [5, 20],
+        ),
+        # What is later than the holdback period takes nothing, and counts for nothing.
+        (
+            1000,
+            0,
+            [
+                sold("o", 2, 100),
+                (9003, about("o", event("refund", 9003, 90))),
+                refund("o", 9004, 1),
+            ],
+            10,
+            [],
+        ),
+        (
+            1000,
+            0,
+            [
+                sold("o", 2, 100),
+                refund("o", 9003, 90),
+                (9004, about("o", event("refund", 9002, 20))),
+            ],
+            8,
+            [2],
+        ),
+        # An order without revenue goes with any refund of it.
+        (0, 8, [sold("o", 2, 0), refund("o", 3, 5)], 0, [8]),
+        (0, 8, [sold("o", 2, 100), refund("o", 3, 99)], 8, []),
+    ],
+)
+def test_what_refunds_of_an_order_take(
+    bps: int, unit: int, steps: list[tuple[int, Request]], payable: int, taken: list[int]
+) -> None:
+    assert reversals(bps, unit, *steps) == (payable, taken)
+
+
+def test_a_refund_of_an_order_that_paid_nobody_takes_nothing() -> None:
+    # The first purchase is before the contract opens: only the second is paid for.
+    terms = rules("a", FIRST, revenue_share_bps=1000, unit_price_units=0, holdback_period_ms=9000)
+    world, _ = begin(FIRST, terms._replace(opens_at_ms=2500))
+    run(world, (0, event("signup", 0)), sold("o", 2, 100), (2600, touch()), sold("p", 3000, 900))
+    (entry, opening), *rest = decide(world, refund("o", 3500, None)[1], 3500)
+    assert entry.kind == "product.event"
+    assert not rest
+    assert isinstance(opening, EventOpening)
+    # It says what it takes back from all the same: a claim of that purchase is judged by it.
+    assert (opening.of != 0, opening.refunded_after_units, opening.whole) == (True, 100, True)
+    assert world.contracts[word("a")].payable_units == 90
+
+
+def test_a_refund_says_what_was_refunded_before() -> None:
+    world, _ = begin(FIRST, rules("a", FIRST, holdback_period_ms=9000))
+    run(world, (0, event("signup", 0)), (1, touch()), sold("o", 2, 100))
+    bought = world.leads[X].purchases[0].position
+    told = []
+    for value in (30, 50, None, 5):
+        at = world.size
+        for _, opening in decide(world, refund("o", 5, value)[1], 5):
+            if isinstance(opening, EventOpening):
+                told.append((at, *opening[2:7]))
+    first, second, third, fourth = (line[0] for line in told)
+    assert told == [
+        (first, bought, 0, 0, 30, False),
+        (second, bought, first, 30, 80, False),
+        (third, bought, second, 80, 100, True),
+        (fourth, 0, 0, 0, 0, False),  # there is nothing left of it
+    ]
+
+
+@pytest.mark.parametrize(
+    ("steps", "request_", "code"),
+    [
+        ([], about("o", event("refund", 9, 5)), "order-unknown"),
+        ([sold("o", 2, 100)], about("p", event("refund", 9, 5)), "order-unknown"),
+        ([sold("o", 2, 100)], about("o", event("refund", 9, 5, lead=Y)), "order-unknown"),
+        ([sold("o", 2, 100)], about("o", event("buy", 9, 5)), "order-taken"),
+        (
+            [sold("o", 2, 100), refund("o", 3, None)],
+            about("o", event("buy", 9, 5)),
+            "order-taken",
+        ),
+    ],
+)
+def test_orders_that_are_turned_away(
+    steps: list[tuple[int, Request]], request_: ProductEvent, code: str
+) -> None:
+    world, _ = begin(FIRST)
+    run(world, (0, event("signup", 0)), *steps)
+    assert refused(world, 9, request_) == code
+
+
+def test_a_refund_that_came_too_early_is_taken_once_its_order_is_there() -> None:
+    world, _ = begin(FIRST)
+    run(world, (0, event("signup", 0)))
+    early = about("o", event("refund", 2, 5))
+    assert refused(world, 3, early) == "order-unknown"
+    run(world, sold("o", 4, 100))
+    assert kinds_of(run(world, (5, early))) == ["product.event"]
+
+
+def test_a_lead_has_so_many_orders_and_no_more() -> None:
+    world, _ = begin(FIRST)
+    run(world, (0, event("signup", 0)))
+    for n in range(MAX_ORDERS):
+        run(world, sold(f"o{n}", 1, 1))
+    assert refused(world, 2, about("one more", event("buy", 2, 1))) == "order-limit"
+    assert run(world, (2, event("buy", 2, 1)), refund("o0", 3, 1))
+
+
+def test_an_order_of_what_no_event_takes_back_founds_nothing() -> None:
+    world, _ = begin(FIRST)
+    run(world, (0, about("o", event("signup", 0))), sold("o", 1, 5))
+    assert [one.order for one in world.leads[X].purchases] == [word("o")]
+
+
+# --- Touches that others report -------------------------------------------------------------------
+
+ASKED = (word("request"), word("commitment"))
+
+
+def world_with_causes() -> tuple[World, int, int]:
+    """Return a world with two leads, a code of Ann's and an action that she has requested."""
+    world, _ = begin(FIRST)
+    run(world, (0, event("signup", 0)), (0, event("signup", 0, lead=Y)))
+    code, action = world.size, world.size + 1
+    decide(world, IssueCode(SURFACE, word("code"), ANN, 2, 5000, *ASKED, ZERO), 1000)
+    decide(world, RequestAction(SURFACE, X, ANN, "call", 9000, *ASKED, ZERO), 1500)
+    return world, code, action
+
+
+def report(cause: int, action: str, at: int, **changes: Any) -> ReportTouch:
+    plain = ReportTouch(SURFACE, X, ANN, action, at, cause, 4000, *ASKED)
+    return plain._replace(**changes)
+
+
+def test_causes_and_what_they_bring_word_for_word() -> None:
+    world, code, action = world_with_causes()
+    records = decide(world, report(code, "click", 3000), 4000)
+    records += decide(world, report(action, "call", 1500), 4000)
+    first = world.size - 2
+    entries = [(entry.kind, entry.label, entry.value, entry.time_ms) for entry, _ in records]
+    assert entries == [
+        ("touch.reported", "click", 0, 3000),
+        ("touch.reported", "call", 1 + first, 1500),
+    ]
+    assert [record.opening for record in records] == [
+        ReportedTouchOpening(code, 4000, *ASKED),
+        ReportedTouchOpening(action, 4000, *ASKED),
+    ]
+    assert [touch.time_ms for touch in world.leads[X].touches[ANN].touches] == [3000, 1500]
+    assert world.time_ms == 1500  # what others report has no clock of ours
+    assert CodeOpening(5000, *ASKED) == CodeOpening(5000, *ASKED, ZERO)
+
+
+@pytest.mark.parametrize(
+    ("cause", "action", "at", "changes"),
+    [
+        ("code", "click", 999, {}),  # before its issue
+        ("code", "click", 4001, {}),  # after its receipt
+        ("code", "click", 5001, {"received_ms": 6000}),  # after its expiry
+        ("code", "call", 3000, {}),
+        ("code", "click", 3000, {"operator": BOB}),
+        ("action", "call", 1499, {}),
+        ("action", "call", 1501, {}),
+        ("action", "call", 1500, {"lead": Y}),
+        ("action", "call", 1500, {"operator": BOB}),
+        ("action", "email", 1500, {}),
+        (0, "click", 3000, {}),
+    ],
+)
+def test_a_touch_that_its_cause_does_not_give(
+    cause: object, action: str, at: int, changes: dict[str, Any]
+) -> None:
+    world, code, requested = world_with_causes()
+    place = {"code": code, "action": requested}.get(str(cause), 0)
+    before = copy.deepcopy(world)
+    with pytest.raises(RequestError) as caught:
+        decide(world, report(place, action, at, **changes), 7000)
+    assert caught.value.code == "cause-false"
+    assert world == before
+
+
+def test_a_cause_brings_as_many_touches_as_it_may() -> None:
+    world, code, action = world_with_causes()
+    for _ in range(2):
+        decide(world, report(code, "click", 3000), 4000)
+    decide(world, report(action, "call", 1500), 4000)
+    for more in (report(code, "click", 3000), report(action, "call", 1500)):
+        with pytest.raises(RequestError, match="gives this operator no touch"):
+            decide(world, more, 4000)
+
+
+def test_a_reported_touch_wins_by_the_time_that_it_reports() -> None:
+    world, code, _ = world_with_causes()
+    ours = rules("a", FIRST, opens_at_ms=1000, attribution_window_ms=1000)
+    theirs = rules("b", FIRST, operator=BOB, opens_at_ms=1000)
+    run(world, (1600, OpenContract(ours, ZERO)), (1600, OpenContract(theirs, ZERO)))
+    decide(world, report(code, "click", 3000), 4000)
+    run(world, (4000, touch(BOB)))
+    # At 4000 the click is young enough, at 4001 it is not; Bob's touch is later in the log.
+    assert paid(run(copy.deepcopy(world), (4000, event("buy", 4000)))) == [("a", "")]
+    assert paid(run(world, (4001, event("buy", 4001)))) == [("b", "")]
+
+
 buys = st.lists(
     st.tuples(
         st.integers(0, 2000),
@@ -743,7 +1046,7 @@ def test_sweeping_changes_no_reversal(
             records.extend(decide(world, event(name, max(0, now - late)), now))
         worlds.append(world)
     assert written[0] == written[1]
-    assert len(worlds[0].leads[X].paid) <= worlds[0].leads[X].sweep_at
+    assert len(worlds[0].leads[X].purchases) <= worlds[0].leads[X].sweep_at
 
 
 def test_what_a_late_refund_can_reverse_is_not_forgotten() -> None:
@@ -766,12 +1069,12 @@ def test_outcomes_that_nothing_can_reverse_are_forgotten() -> None:
     run(world, (0, event("signup", 0)))
     for now in range(0, 1_000_000, 1000):
         run(world, (now, touch()), (now, event("buy", now)))
-    assert len(world.leads[X].paid) < 32
+    assert len(world.leads[X].purchases) < 32
     steady = policy(reversals=[])
     world, _ = begin(steady, rules("a", steady, repeatable=True, budget_units=10**9))
     run(world, *BUY_THREE_TIMES)
     assert world.contracts[word("a")].outcomes == 3
-    assert world.leads[X].paid == []
+    assert world.leads[X].purchases == []
 
 
 # --- Settlement -----------------------------------------------------------------------------------
@@ -967,15 +1270,22 @@ def test_late_events_and_all_agree_with_a_second_opinion() -> None:
         rows: list[tuple[Any, ...]] = []
         found: list[tuple[Any, ...]] = []
         verdicts = dict.fromkeys(("accepted", "refused", "ignored"), 0)
+        turned_away: Counter[str] = Counter()
         for now, request in data.draw(request_lists(contracts)):
-            new = decide(world, request, now)
-            records += new
             if isinstance(request, Touch):
                 rows.append(("touch", now, request.lead, request.operator))
             elif isinstance(request, ProductEvent):
-                rows.append(
-                    ("event", request.time_ms, request.lead, request.event, request.value_units)
-                )
+                # Without a value it is about the whole order, whatever it is worth to the lead.
+                value = None if request.whole and not request.value_units else request.value_units
+                row = (request.lead, request.event, value, request.order.strip(b"\0") or None)
+                rows.append(("event", request.time_ms, *row))
+            try:
+                new = decide(world, request, now)
+            except RequestError as error:
+                turned_away[error.code] += 1
+                continue
+            records += new
+            if isinstance(request, ProductEvent):
                 verdicts[verdict_of(new)] += 1
             for entry, _ in new:
                 if entry.kind in ("outcome", "outcome.over"):
@@ -988,6 +1298,7 @@ def test_late_events_and_all_agree_with_a_second_opinion() -> None:
         expected = judge(document, [table_of(terms) for terms in contracts], rows)
         assert found == expected["outcomes"]
         assert verdicts == expected["events"]
+        assert turned_away == expected["turned_away"]
         for name, totals in expected["contracts"].items():
             contract = world.contracts[name]
             assert totals == {
@@ -1001,9 +1312,17 @@ def test_late_events_and_all_agree_with_a_second_opinion() -> None:
         seen["outcome"] += bool(found)
         seen["over budget"] += any(line[-1] == 0 for line in found)
         seen["reversal"] += any(contract.reversals for contract in world.contracts.values())
+        seen["turned away"] += bool(turned_away)
+        seen["a part"] += any(
+            entry.kind == "product.event"
+            and isinstance(opening, EventOpening)
+            and opening.of != 0
+            and not opening.whole
+            for entry, opening in records
+        )
         seen["two contracts"] += len({line[0] for line in found}) > 1
 
     agree()
     # Histories in which nothing is paid would agree with anything.
-    assert len(seen) == 4
+    assert len(seen) == 6
     assert min(seen.values()) >= 10, seen

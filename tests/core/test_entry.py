@@ -1,7 +1,6 @@
 """The entry codec: one encoding per entry, exact errors, packed fields at their bounds."""
 
 from collections.abc import Callable
-from hashlib import sha256
 
 import pytest
 from eth_abi.abi import encode as abi_encode
@@ -11,7 +10,6 @@ from hypothesis import strategies as st
 from orchestrator.core import entry, kinds
 from orchestrator.core.entry import Entry
 from orchestrator.core.errors import EntryError
-from orchestrator.core.opening import EventOpening, TouchOpening, payload_of
 
 words = st.binary(min_size=32, max_size=32)
 labels = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=32)
@@ -237,47 +235,3 @@ def test_padding_is_zero(unpack: Callable[[bytes], object]) -> None:
 def test_payloads_are_words(unpack: Callable[[bytes], object]) -> None:
     for length in (0, 31, 33):
         refused("word-length", unpack, bytes(length))
-
-
-@given(labels, u40, st.integers(0, 2**63 - 1), words, words)
-def test_event_payload_commits_to_its_abi_encoding(
-    from_state: str, nth: int, received_ms: int, request_hash: bytes, commitment: bytes
-) -> None:
-    opening = EventOpening(from_state, nth, received_ms, request_hash, commitment)
-    encoded = abi_encode(
-        ["bytes32", "uint256", "uint256", "bytes32", "bytes32"],
-        [from_state.encode(), nth, received_ms, request_hash, commitment],
-    )
-    assert payload_of(opening) == sha256(encoded).digest()
-
-
-@given(words, words)
-def test_touch_payload_commits_to_its_abi_encoding(request_hash: bytes, commitment: bytes) -> None:
-    encoded = abi_encode(["bytes32", "bytes32"], [request_hash, commitment])
-    opening = TouchOpening(request_hash, commitment)
-    assert payload_of(opening) == sha256(encoded).digest()
-
-
-@pytest.mark.parametrize(
-    ("code", "fields"),
-    [
-        ("label-too-long", {"from_state": "s" * 33}),
-        ("label-not-ascii", {"from_state": "é"}),
-        ("field-range", {"nth": -1}),
-        ("field-range", {"nth": 2**40}),
-        ("time-range", {"received_ms": -1}),
-        ("time-range", {"received_ms": 2**63}),
-        ("word-length", {"request_hash": b"\x01" * 31}),
-        ("word-length", {"commitment": b"\x01" * 33}),
-    ],
-)
-def test_event_openings_are_checked(code: str, fields: dict[str, object]) -> None:
-    opening = EventOpening("signed_up", 1, 5, b"\x01" * 32, b"\x02" * 32)
-    payload_of(opening)
-    changed = opening._replace(**fields)  # type: ignore[arg-type]
-    refused(code, payload_of, changed)
-
-
-def test_touch_openings_are_checked() -> None:
-    for opening in (TouchOpening(b"", b"\x01" * 32), TouchOpening(b"\x01" * 32, b"\x01" * 64)):
-        refused("word-length", payload_of, opening)

@@ -8,7 +8,17 @@ import pytest
 
 from orchestrator.core.attribution import TouchAt
 from orchestrator.core.entry import Entry, pack_outcome, pack_reversal
+from orchestrator.core.errors import EntryError
 from orchestrator.core.kinds import KINDS, Clock, Projection, advance
+from orchestrator.core.opening import (
+    CodeOpening,
+    EventOpening,
+    Opening,
+    Record,
+    ReportedTouchOpening,
+    TransitionOpening,
+)
+from orchestrator.core.purchase import PaidOutcome, Purchase
 from orchestrator.core.world import World
 from tests.support.worlds import LEADS, OPERATORS, OWNER, SURFACE, begin, policy, rules, word
 
@@ -23,9 +33,17 @@ def world_with_lead() -> World:
     return world
 
 
-def entry(kind: str, **changes: Any) -> Entry:
+def entry(kind: str, opening: Opening | None = None, **changes: Any) -> Record:
     plain = Entry(kind, SURFACE, OWNER, LEAD, "paid", 0, 9_000, bytes(32))
-    return plain._replace(**changes)
+    return Record(plain._replace(**changes), opening)
+
+
+def moved_by(order: bytes = bytes(32)) -> TransitionOpening:
+    return TransitionOpening("new", 0, 9_000, order, bytes(32), bytes(32))
+
+
+def taking(of: int, after: int, before: int = 0) -> EventOpening:
+    return EventOpening(9_000, bytes(32), of, 0, before, after, False, bytes(32), bytes(32))
 
 
 def parts(world: World) -> dict[str, Any]:
@@ -35,6 +53,20 @@ def parts(world: World) -> dict[str, Any]:
 
 
 PAID = pack_outcome(6, 5, 0, 1, 10)
+# The position of what the fold of each kind is tried on, in `world_to_move`.
+PURCHASE, CODE = 6, 7
+
+
+def world_to_move() -> World:
+    """Return a world with a lead, a purchase of 100, and a code that may be used once."""
+    world = world_with_lead()
+    world.rules[word("b")] = rules("b", GOVERNING)
+    assert world.size == PURCHASE
+    advance(world, entry("lead.transition", moved_by(word("order")), value=100))
+    code = CodeOpening(20_000, bytes(32), bytes(32))
+    issued = entry("code.issued", code, actor=OPERATORS[0], label="click", value=1, time_ms=8_000)
+    advance(world, issued)
+    return world
 
 
 # The part of the world that each projection is a cache of.
@@ -44,73 +76,123 @@ PARTS = {
     Projection.OPERATOR: "operators",
     Projection.SURFACE: "surfaces",
 }
+REPORTED = ReportedTouchOpening(CODE, 9_000, bytes(32), bytes(32))
 MOVES = [
     entry("touch", actor=OPERATORS[0]),
+    entry("touch.reported", REPORTED, actor=OPERATORS[0], label="click"),
+    entry("action.requested", actor=OPERATORS[0]),
+    entry("code.issued", CodeOpening(20_000, bytes(32), bytes(32)), label="click", value=3),
     entry("lead.registered", subject=LEADS[1]),
-    entry("lead.transition"),
+    entry("lead.transition", moved_by()),
     entry("outcome", actor=A, value=10, payload=PAID),
     entry("outcome.over", actor=A, value=10),
-    entry("outcome.reversed", actor=A, value=10),
+    entry("outcome.reversed", actor=A, value=10, payload=pack_reversal(6, 7, 0, 1, 10)),
     entry("settlement", subject=A),
     entry("contract.opened", subject=word("b")),
     entry("contract.closed", subject=A, value=5),
     entry("operator.registered", subject=word("carl")),
     entry("policy.published", subject=GOVERNING.hash, value=2),
     entry("lead.refused"),
-    entry("product.event"),
+    entry("product.event", taking(PURCHASE, 40)),
     entry("payout", subject=A),
     entry("erasure"),
     entry("genesis"),
 ]
+# What is in memory alone until its requests have a door.
+CAUSES = {"code.issued", "action.requested", "touch.reported"}
 
 
-@pytest.mark.parametrize("moved", MOVES, ids=lambda moved: moved.kind)
-def test_an_entry_changes_what_its_row_names_and_nothing_else(moved: Entry) -> None:
-    world = world_with_lead()
-    world.rules[word("b")] = rules("b", GOVERNING)
-    kind = KINDS[moved.kind]
-    if moved.kind == "outcome.reversed":
-        advance(world, entry("outcome", actor=A, value=10, payload=PAID))
-        moved = moved._replace(payload=pack_reversal(world.size - 1, 7, 0, 1, 10))
+@pytest.mark.parametrize("moved", MOVES, ids=lambda moved: moved.entry.kind)
+def test_an_entry_changes_what_its_row_names_and_nothing_else(moved: Record) -> None:
+    world = world_to_move()
+    kind = KINDS[moved.entry.kind]
     before = copy.deepcopy(parts(world))
     advance(world, moved)
     after = parts(world)
     named = {PARTS[projection] for projection, _ in kind.changes if projection in PARTS}
+    named |= {"causes"} if kind.name in CAUSES else set()
     clock = {"time_ms"} if kind.clock is Clock.LOG else set()
     assert {name for name in before if before[name] != after[name]} == named | clock | {"size"}
     assert world.size == before["size"] + 1
 
 
 def test_every_kind_is_tried() -> None:
-    assert {moved.kind for moved in MOVES} == set(KINDS)
+    assert {moved.entry.kind for moved in MOVES} == set(KINDS)
 
 
-def test_a_transition_moves_its_lead_and_counts_the_visit() -> None:
+@pytest.mark.parametrize(
+    "bare", [entry("lead.transition"), entry("product.event"), entry("code.issued")]
+)
+def test_what_an_opening_says_is_not_folded_without_it(bare: Record) -> None:
+    with pytest.raises(EntryError) as refused:
+        advance(world_with_lead(), bare)
+    assert refused.value.code == "opening-missing"
+
+
+def test_a_transition_moves_its_lead_and_is_a_purchase_where_it_can_be_taken_back() -> None:
     world = world_with_lead()
-    for time_ms in (7_000, 8_000):
-        advance(world, entry("lead.transition", time_ms=time_ms))
+    first = world.size
+    advance(world, entry("lead.transition", moved_by(word("o1")), value=30, time_ms=7_000))
+    advance(world, entry("lead.transition", moved_by(word("o2")), value=40, time_ms=8_000))
+    advance(world, entry("lead.transition", moved_by(), label="trial", time_ms=8_500))
     lead = world.leads[LEAD]
-    assert (lead.state, lead.since_ms, lead.visits) == ("paid", 8_000, {"paid": 2})
+    assert (lead.state, lead.since_ms) == ("trial", 8_500)
+    assert lead.purchases == [
+        Purchase(first, "paid", 30, word("o1")),
+        Purchase(first + 1, "paid", 40, word("o2")),
+    ]
 
 
 def test_a_touch_is_kept_by_operator_with_its_position() -> None:
-    world = world_with_lead()
+    world = world_to_move()
     position = world.size
     advance(world, entry("touch", actor=OPERATORS[0]))
     advance(world, entry("touch", actor=OPERATORS[1]))
-    assert world.leads[LEAD].touches[OPERATORS[0]].touches == [TouchAt(position, 9_000)]
-    assert world.leads[LEAD].touch_count == 2
+    advance(world, entry("touch.reported", REPORTED, actor=OPERATORS[0], time_ms=8_000))
+    touches = world.leads[LEAD].touches[OPERATORS[0]].touches
+    assert touches == [TouchAt(position, 9_000), TouchAt(position + 2, 8_000)]
+    assert world.leads[LEAD].touch_count == 3
+    assert world.causes[CODE].uses_left == 0
 
 
-def test_a_reversal_takes_the_outcome_that_it_names() -> None:
+def test_an_outcome_is_of_its_purchase_and_counts_the_lead() -> None:
     world = world_with_lead()
-    positions = []
-    for total in (10, 20):
-        positions.append(world.size)
-        paid = pack_outcome(6, 5, 0, 1, total)
-        advance(world, entry("outcome", actor=A, value=10, payload=paid))
-    taken = pack_reversal(positions[0], 7, 0, 1, 10)
-    advance(world, entry("outcome.reversed", actor=A, value=10, payload=taken))
-    assert [paid.position for paid in world.leads[LEAD].paid] == [positions[1]]
+    bought = world.size
+    advance(world, entry("lead.transition", moved_by(), value=30))
+    paid = pack_outcome(bought, 5, 0, 1, 10)
+    advance(world, entry("outcome", actor=A, value=10, payload=paid))
+    advance(world, entry("lead.transition", moved_by(), value=30))
+    advance(world, entry("outcome.over", actor=A, value=10))
+    lead = world.leads[LEAD]
+    assert [one.outcome for one in lead.purchases] == [
+        PaidOutcome(A, bought + 1, 10, 9_000),
+        None,
+    ]
+    assert lead.counted_at == {"paid": bought + 3}
+    assert lead.counted == (A, A)
+
+
+def test_an_event_takes_from_the_purchase_that_it_names() -> None:
+    world = world_with_lead()
+    first = world.size
+    for order in (word("o1"), word("o2")):
+        advance(world, entry("lead.transition", moved_by(order), value=30))
+    event = world.size
+    advance(world, entry("product.event", taking(first, 20)))
+    advance(world, entry("product.event", taking(first + 1, 30)))
+    advance(world, entry("product.event", taking(0, 0)))
+    taken = [
+        (one.refunded_units, one.last_refund, one.is_spent) for one in world.leads[LEAD].purchases
+    ]
+    assert taken == [(20, event, False), (30, event + 1, True)]
+
+
+def test_a_reversal_adds_to_its_contract() -> None:
+    world = world_with_lead()
+    advance(world, entry("outcome", actor=A, value=10, payload=PAID))
+    taken = pack_reversal(world.size - 1, 7, 0, 1, 4)
+    position = world.size
+    advance(world, entry("outcome.reversed", actor=A, value=4, payload=taken))
     contract = world.contracts[A]
-    assert (contract.earned_units, contract.reversed_units) == (20, 10)
+    assert (contract.earned_units, contract.reversed_units) == (10, 4)
+    assert (contract.reversals, contract.last_reversal) == (1, position)

@@ -16,7 +16,7 @@ from orchestrator.core import kinds
 from orchestrator.core.entry import Entry, ascii_text, ascii_word
 from orchestrator.core.errors import EntryError
 from orchestrator.core.kinds import KINDS, ROLES, Clock, Kind, Projection, advance, kind_of
-from orchestrator.core.opening import Opening
+from orchestrator.core.opening import Opening, Record
 from orchestrator.core.world import World
 
 ROOT = Path(__file__).parents[2]
@@ -60,7 +60,7 @@ def test_a_kind_without_a_row_is_refused_everywhere(name: str) -> None:
         lambda: kinds.encode(entry),
         lambda: kinds.decode(data),
         lambda: kind_of(entry),
-        lambda: advance(world, entry),
+        lambda: advance(world, Record(entry)),
     ):
         with pytest.raises(EntryError) as refused:
             use()
@@ -72,9 +72,17 @@ def test_the_page_about_entries_says_what_the_table_says() -> None:
     page = (ROOT / "docs/entries.md").read_text()
     for kind in KINDS.values():
         words = " | ".join(kind.words)
-        clock = "log" if kind.clock is Clock.LOG else "product"
+        clock = kind.clock.name.lower()
         assert f"| `{kind.name}` | {clock} | {words} |" in page
-    assert len(re.findall(r"^\| `[a-z.]+` \| (?:log|product) \|", page, re.MULTILINE)) == len(KINDS)
+    rows = re.findall(r"^\| `[a-z.]+` \| (?:log|product|cause) \|", page, re.MULTILINE)
+    assert len(rows) == len(KINDS)
+    for opening in get_args(Opening):
+        names = ", ".join(f"`{kind.name}`" for kind in KINDS.values() if kind.opening is opening)
+        fields = [
+            name.removesuffix("_ms").removesuffix("_units").replace("_", " ")
+            for name in opening._fields
+        ]
+        assert f"| {names} | {', '.join(fields)} |" in page
 
 
 def test_no_other_module_lists_kinds() -> None:

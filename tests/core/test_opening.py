@@ -1,7 +1,7 @@
 """Openings: one encoding in bytes and one in JSON, and the payload that commits to them."""
 
 from hashlib import sha256
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from eth_abi.abi import encode as abi_encode
@@ -9,71 +9,147 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core.errors import EntryError
-from orchestrator.core.opening import EventOpening, Opening, TouchOpening, payload_of
+from orchestrator.core.opening import (
+    MAX_OPENING_WORDS,
+    CodeOpening,
+    EventOpening,
+    Opening,
+    ReportedTouchOpening,
+    TouchOpening,
+    TransitionOpening,
+    decode_opening,
+    encode_opening,
+    opening_json,
+    payload_of,
+    read_opening,
+    receipt_ms,
+)
 
 words = st.binary(min_size=32, max_size=32)
 labels = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=32)
-event_openings = st.builds(
-    EventOpening,
-    from_state=labels,
-    nth=st.integers(0, 2**40 - 1),
-    received_ms=st.integers(0, 2**63 - 1),
-    request_hash=words,
-    commitment=words,
+positions, times = st.integers(0, 2**40 - 1), st.integers(0, 2**63 - 1)
+units = st.integers(0, 2**80 - 1)
+openings = st.one_of(
+    st.builds(TouchOpening, words, words, words),
+    st.builds(ReportedTouchOpening, positions, times, words, words),
+    st.builds(TransitionOpening, labels, positions, times, words, words, words),
+    st.builds(
+        EventOpening, times, words, positions, positions, units, units, st.booleans(), words, words
+    ),
+    st.builds(CodeOpening, times, words, words, words),
 )
-touch_openings = st.builds(TouchOpening, request_hash=words, commitment=words)
-EVENT = EventOpening("trial", 2, 1_760_000_000_000, b"\1" * 32, b"\2" * 32)
+ONE, TWO, ORDER = b"\1" * 32, b"\2" * 32, b"\3" * 32
+MOVED = TransitionOpening("trial", 2, 1_760_000_000_000, ORDER, ONE, TWO)
+TAKEN = EventOpening(1_760_000_000_000, ORDER, 7, 9, 500, 700, False, ONE, TWO)
+EACH: list[tuple[Opening, list[str], list[Any]]] = [
+    (TouchOpening(ONE, TWO, ORDER), ["bytes32"] * 3, [ONE, TWO, ORDER]),
+    (
+        ReportedTouchOpening(4, 5, ONE, TWO),
+        ["uint256", "uint256", "bytes32", "bytes32"],
+        [4, 5, ONE, TWO],
+    ),
+    (
+        MOVED,
+        ["bytes32", "uint256", "uint256", "bytes32", "bytes32", "bytes32"],
+        [b"trial".ljust(32, b"\0"), *MOVED[1:]],
+    ),
+    (
+        TAKEN,
+        ["uint256", "bytes32", *["uint256"] * 4, "bool", "bytes32", "bytes32"],
+        list(TAKEN),
+    ),
+    (CodeOpening(5, ONE, TWO, ORDER), ["uint256", *["bytes32"] * 3], [5, ONE, TWO, ORDER]),
+]
 
 
-@given(st.one_of(event_openings, touch_openings))
+@given(openings)
 def test_it_is_read_as_it_was_written(opening: Opening) -> None:
-    assert type(opening).decode(opening.encode()) == opening
-    assert type(opening).from_json(opening.to_json()) == opening
-    assert payload_of(opening) == sha256(opening.encode()).digest()
+    assert decode_opening(type(opening), encode_opening(opening)) == opening
+    assert read_opening(type(opening), opening_json(opening)) == opening
+    assert payload_of(opening) == sha256(encode_opening(opening)).digest()
 
 
-def test_its_bytes_are_abi_words() -> None:
-    types = ["bytes32", "uint256", "uint256", "bytes32", "bytes32"]
-    values = [b"trial".ljust(32, b"\0"), *EVENT[1:]]
-    assert EVENT.encode() == abi_encode(types, values)
+@pytest.mark.parametrize(("opening", "types", "values"), EACH)
+def test_its_bytes_are_abi_words(opening: Opening, types: list[str], values: list[Any]) -> None:
+    assert encode_opening(opening) == abi_encode(types, values)
+    assert len(encode_opening(opening)) <= 32 * MAX_OPENING_WORDS
+
+
+def test_every_opening_is_tried() -> None:
+    assert {type(opening) for opening, _, _ in EACH} == set(get_args(Opening))
 
 
 @pytest.mark.parametrize(
-    ("code", "changes"),
+    ("code", "changed"),
     [
-        ("field-range", {"nth": 2**40}),
-        ("field-range", {"nth": -1}),
-        ("time-range", {"received_ms": 2**63}),
-        ("word-length", {"request_hash": b"\1" * 31}),
-        ("word-length", {"commitment": b"\1" * 33}),
-        ("label-not-ascii", {"from_state": "é"}),
-        ("label-too-long", {"from_state": "x" * 33}),
+        ("field-range", MOVED._replace(counted=2**40)),
+        ("field-range", MOVED._replace(counted=-1)),
+        ("time-range", MOVED._replace(received_ms=2**63)),
+        ("time-range", MOVED._replace(received_ms=-1)),
+        ("word-length", MOVED._replace(request_hash=b"\1" * 31)),
+        ("word-length", MOVED._replace(commitment=b"\1" * 33)),
+        ("word-length", MOVED._replace(order=b"")),
+        ("label-not-ascii", MOVED._replace(from_state="é")),
+        ("label-too-long", MOVED._replace(from_state="x" * 33)),
+        ("field-range", TAKEN._replace(of=2**40)),
+        ("field-range", TAKEN._replace(refunded_after_units=2**80)),
+        ("field-range", TAKEN._replace(refunded_before_units=-1)),
     ],
 )
-def test_what_has_no_encoding_is_refused(code: str, changes: dict[str, Any]) -> None:
+def test_what_has_no_encoding_is_refused(code: str, changed: Opening) -> None:
     with pytest.raises(EntryError) as refused:
-        EVENT._replace(**changes).encode()
+        encode_opening(changed)
     assert refused.value.code == code
 
 
-@pytest.mark.parametrize("length", [0, 32, 63, 65, 128, 159, 161, 192])
-def test_other_lengths_are_refused(length: int) -> None:
-    for opening in (EventOpening, TouchOpening):
+@pytest.mark.parametrize("made", get_args(Opening))
+def test_other_lengths_are_refused(made: type[Opening]) -> None:
+    whole = 32 * len(made._fields)
+    for length in {0, 31, 32, whole - 32, whole - 1, whole + 1, whole + 32} - {whole}:
         with pytest.raises(EntryError) as refused:
-            opening.decode(bytes(length))
+            decode_opening(made, bytes(length))
         assert refused.value.code == "opening-length"
+
+
+@pytest.mark.parametrize(
+    ("place", "word", "code"),
+    [
+        (2, 2**40, "field-range"),
+        (4, 2**80, "field-range"),
+        (6, 2, "field-range"),
+        (0, 2**63, "time-range"),
+    ],
+)
+def test_words_out_of_bounds_are_no_opening(place: int, word: int, code: str) -> None:
+    data = bytearray(encode_opening(TAKEN))
+    data[32 * place : 32 * place + 32] = word.to_bytes(32)
+    with pytest.raises(EntryError) as refused:
+        decode_opening(EventOpening, bytes(data))
+    assert refused.value.code == code
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"nth": None},
-        {"nth": "many"},
+        {"of": None},
+        {"of": "many"},
+        {"of": True},
+        {"whole": 1},
+        {"refunded_after_units": 700},
+        {"refunded_after_units": "0700"},
+        {"refunded_after_units": "-1"},
+        {"refunded_after_units": "7" * 26},
         {"request_hash": "0x12"},
         {"commitment": 7},
         {"commitment": "0xzz"},
+        {"another": 1},
     ],
 )
 def test_garbled_json_raises_what_its_readers_expect(changes: dict[str, object]) -> None:
     with pytest.raises((LookupError, TypeError, ValueError, AttributeError)):
-        EventOpening.from_json(EVENT.to_json() | changes)
+        read_opening(EventOpening, opening_json(TAKEN) | changes)
+
+
+def test_a_report_says_when_it_was_received() -> None:
+    assert [receipt_ms(opening) for opening, _, _ in EACH] == [None, 5, *[MOVED[2]] * 2, None]
+    assert receipt_ms(None) is None

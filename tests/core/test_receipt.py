@@ -116,15 +116,15 @@ def test_any_changed_word_is_refused(role: str, word_number: int) -> None:
 
 def test_an_opening_in_another_form_or_of_other_words_is_refused() -> None:
     for changes, code in (
-        ({"nth": 9}, "receipt-opening"),
+        ({"counted": 9}, "receipt-opening"),
         ({"request_hash": "0x" + "AB" * 32}, "receipt-malformed"),
         ({"more": 1}, "receipt-malformed"),
         # To Python these equal the right number, or cannot be made one.
-        ({"nth": True}, "receipt-malformed"),
-        ({"nth": 1.0}, "receipt-malformed"),
-        ({"nth": float("inf")}, "receipt-malformed"),
-        ({"nth": -1}, "receipt-malformed"),
-        ({"nth": 2**70}, "receipt-malformed"),
+        ({"counted": True}, "receipt-malformed"),
+        ({"counted": 1.0}, "receipt-malformed"),
+        ({"counted": float("inf")}, "receipt-malformed"),
+        ({"counted": -1}, "receipt-malformed"),
+        ({"counted": 2**70}, "receipt-malformed"),
         ({"received_ms": 3000.0}, "receipt-malformed"),
         ({"from_state": "x" * 65}, "receipt-malformed"),
         ({"from_state": 7}, "receipt-malformed"),

@@ -32,6 +32,7 @@ from tests.support.worlds import (
     SURFACE,
     begin,
     contract_lists,
+    decided,
     policy,
     request_lists,
     rules,
@@ -49,7 +50,7 @@ def logs(draw: st.DrawFn) -> tuple[World, list[Record]]:
     contracts = draw(contract_lists(governing))
     world, records = begin(governing, *contracts)
     for now, request in draw(request_lists(contracts)):
-        records += decide(world, request, now)
+        records += decided(world, request, now)
     return world, records
 
 
@@ -97,7 +98,7 @@ def long_log() -> tuple[World, list[Record]]:
         (8000, Settle()),
     ]
     for now, request in steps:
-        records += decide(world, request, now)
+        records += decided(world, request, now)
     return world, records
 
 
@@ -267,7 +268,7 @@ def timed_log(bought: int, refunded: int, touched: int, stated: int) -> tuple[Wo
         (touched, Touch(SURFACE, LEADS[1], OPERATORS[0], "email")),
         (stated, Settle()),
     ):
-        records += decide(world, request, now)
+        records += decided(world, request, now)
     return world, records
 
 
@@ -321,7 +322,7 @@ def market() -> tuple[World, list[Record]]:
         (5000, ProductEvent(SURFACE, LEADS[0], "buy", 0, 5000)),
     ]
     for now, request in steps:
-        records += decide(world, request, now)
+        records += decided(world, request, now)
     return world, records
 
 

@@ -8,7 +8,15 @@ from orchestrator.core import replay_rules, requests
 from orchestrator.core.entry import Entry
 from orchestrator.core.errors import ReplayError
 from orchestrator.core.kinds import KINDS, advance
-from orchestrator.core.opening import EventOpening, Opening, Record, TouchOpening
+from orchestrator.core.opening import (
+    CodeOpening,
+    EventOpening,
+    Opening,
+    Record,
+    ReportedTouchOpening,
+    TouchOpening,
+    TransitionOpening,
+)
 from orchestrator.core.replay_rules import Documents
 from orchestrator.core.world import World
 from tests.support.worlds import LEADS, OPERATORS, OWNER, SURFACE, begin, policy, rules, word
@@ -16,13 +24,15 @@ from tests.support.worlds import LEADS, OPERATORS, OWNER, SURFACE, begin, policy
 GOVERNING = policy()
 A = word("a")
 REQUEST_HASH, COMMITMENT = word("request"), word("body")
-TOUCH = TouchOpening(REQUEST_HASH, COMMITMENT)
-EVENT = EventOpening("new", 1, 9_000, REQUEST_HASH, COMMITMENT)
+TOUCH = TouchOpening(REQUEST_HASH, COMMITMENT, word("key"))
+MOVED = TransitionOpening("new", 0, 9_000, word("order"), REQUEST_HASH, COMMITMENT)
+EVENT = EventOpening(9_000, word("order"), 4, 0, 0, 7, True, REQUEST_HASH, COMMITMENT)
+ASKED = (REQUEST_HASH, COMMITMENT, word("key"))
 
 
 def world() -> World:
     found, _ = begin(GOVERNING, rules("a", GOVERNING))
-    advance(found, entry("lead.registered", label="new", time_ms=1_000))
+    advance(found, Record(entry("lead.registered", label="new", time_ms=1_000)))
     return found
 
 
@@ -42,7 +52,24 @@ REQUESTS: list[tuple[Entry, Opening | None, object]] = [
     (
         entry("touch", actor=OPERATORS[0], label="email"),
         TOUCH,
-        requests.Touch(SURFACE, LEADS[0], OPERATORS[0], "email", REQUEST_HASH, COMMITMENT),
+        requests.Touch(SURFACE, LEADS[0], OPERATORS[0], "email", *ASKED),
+    ),
+    (
+        entry("touch.reported", actor=OPERATORS[0], label="call", time_ms=8_000),
+        ReportedTouchOpening(6, 8_500, REQUEST_HASH, COMMITMENT),
+        requests.ReportTouch(
+            SURFACE, LEADS[0], OPERATORS[0], "call", 8_000, 6, 8_500, REQUEST_HASH, COMMITMENT
+        ),
+    ),
+    (
+        entry("action.requested", actor=OPERATORS[0], label="call", value=99_000),
+        TOUCH,
+        requests.RequestAction(SURFACE, LEADS[0], OPERATORS[0], "call", 99_000, *ASKED),
+    ),
+    (
+        entry("code.issued", actor=OPERATORS[0], subject=word("code"), label="click", value=5),
+        CodeOpening(99_000, *ASKED),
+        requests.IssueCode(SURFACE, word("code"), OPERATORS[0], 5, 99_000, *ASKED),
     ),
     (entry("lead.registered"), None, requests.RegisterLead(SURFACE, LEADS[0])),
     (entry("settlement"), None, requests.Settle()),
@@ -85,7 +112,9 @@ def test_an_event_that_reverses_nothing_gives_none() -> None:
     step = judge(world(), entry("product.event", label="refund"), EVENT)
     assert step.name == "refund"
     assert step.step.reverses == ("paid",)
-    assert step.reported.received_ms == 9_000
+    assert step.reported == requests.ReportedEvent(
+        SURFACE, LEADS[0], 0, 9_000, REQUEST_HASH, COMMITMENT, 9_000, word("order"), True
+    )
 
 
 @pytest.mark.parametrize(
@@ -100,7 +129,7 @@ def test_an_event_that_reverses_nothing_gives_none() -> None:
 def test_an_event_that_cannot_be_is_refused(code: str, shown: Entry) -> None:
     found = world()
     with pytest.raises(ReplayError) as refused:
-        judge(found, shown, EVENT)
+        judge(found, shown, MOVED)
     assert refused.value.code == code
     assert f"entry {found.size}" in refused.value.message
 
@@ -109,7 +138,7 @@ def test_a_lead_of_another_surface_is_refused() -> None:
     found = world()
     found.leads[LEADS[0]].surface = word("another")
     with pytest.raises(ReplayError) as refused:
-        judge(found, entry("lead.transition"), EVENT)
+        judge(found, entry("lead.transition"), MOVED)
     assert refused.value.code == "lead-elsewhere"
 
 

@@ -14,7 +14,7 @@ from orchestrator.core.merkle import (
     leaf_hash,
     root_of,
 )
-from orchestrator.core.opening import Record
+from orchestrator.core.opening import Record, encode_opening
 from orchestrator.core.policy import MODELS
 from orchestrator.core.requests import (
     OpenContract,
@@ -78,7 +78,7 @@ def test_the_stored_log_is_the_pure_fold_of_its_requests(data: st.DataObject, lo
                 sequencer.close()  # what is stored must be enough to go on from
             log.drain(sequencer)
     assert [(s.data, s.opening) for s in log.entries()] == [
-        (encode(entry), opening and opening.encode()) for entry, opening in expected
+        (encode(entry), opening and encode_opening(opening)) for entry, opening in expected
     ]
     head = log.reader.checkpoint()
     assert head is not None

@@ -35,7 +35,7 @@ def log_copy(market: Market, contract_id: bytes) -> LogCopy:
     log = market.sandbox.stack.log
 
     def pages(start: int, limit: int) -> list[PublicEntry]:
-        return [PublicEntry(one.data, one.opened) for one in log.entries(start, limit)]
+        return [PublicEntry(one.data, one.opening or b"") for one in log.entries(start, limit)]
 
     return LogCopy(pages, market.chain, log.log_id, contract_id)
 

@@ -38,6 +38,7 @@ from tests.support.worlds import (
     SURFACE,
     VERIFIER,
     contract_lists,
+    decided,
     policy,
     request_lists,
     rules,
@@ -95,7 +96,7 @@ def write_history(governing: Any, steps: Sequence[tuple[int, Request]]) -> Histo
     records = [record for request in begin for record in decide(world, request, 0)]
     contracts: dict[bytes, EscrowRecord] = {}
     for now, request in [*steps, (steps[-1][0], Settle())]:
-        records += decide(world, request, now)
+        records += decided(world, request, now)
         if isinstance(request, OpenContract):
             opened = request.rules
             contracts[opened.contract_id] = EscrowRecord(opened, LOG, len(contracts) + 1)

@@ -12,7 +12,7 @@ from orchestrator.core.entry import address_word
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import encode
 from orchestrator.core.merkle import leaf_hash, root_of
-from orchestrator.core.opening import Record
+from orchestrator.core.opening import Record, opening_json
 from orchestrator.core.requests import (
     Genesis,
     OpenContract,
@@ -117,7 +117,7 @@ class PublicServer:
             {
                 "position": position,
                 "entry": to_hex(encode(entry)),
-                "opening": None if opening is None else opening.to_json(),
+                "opening": None if opening is None else opening_json(opening),
             }
             for position, (entry, opening) in enumerate(records)
         ]

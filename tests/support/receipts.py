@@ -6,7 +6,7 @@ from typing import Any
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import encode
 from orchestrator.core.merkle import inclusion_proof, leaf_hash, node_hash, root_of
-from orchestrator.core.opening import Record
+from orchestrator.core.opening import Record, opening_json
 from orchestrator.core.receipt import FORMAT
 from tests.support.terms import PLAIN
 from tests.support.worlds import word
@@ -43,7 +43,7 @@ def receipt_of(
                 "role": roles[entry.kind],
                 "position": position,
                 "entry": to_hex(encode(entry)),
-                "opening": None if opening is None else opening.to_json(),
+                "opening": None if opening is None else opening_json(opening),
                 "path": [to_hex(node) for node in path],
             }
         )

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.decide import decide
+from orchestrator.core.errors import RequestError
 from orchestrator.core.opening import Record
 from orchestrator.core.policy import Policy, parse
 from orchestrator.core.requests import (
@@ -30,6 +31,7 @@ def word(text: str) -> bytes:
 SURFACE, OWNER, VERIFIER = word("surface"), word("owner"), word("verifier")
 OPERATORS = [word("ann"), word("bob")]
 LEADS = [word("x"), word("y"), word("z")]
+ORDERS = [word(f"order {n}") for n in range(6)]
 EVENTS = ["signup", "buy", "refund", "lapse", "noise"]
 DOCUMENT: dict[str, Any] = {
     "initial": "new",
@@ -85,6 +87,14 @@ def begin(governing: Policy, *contracts: ContractRules) -> tuple[World, list[Rec
     return world, records
 
 
+def decided(world: World, request: Request, now: int) -> list[Record]:
+    """Return the records of a request, or none where the rules turn it away."""
+    try:
+        return decide(world, request, now)
+    except RequestError:
+        return []
+
+
 # A strategy's own draws are mostly small and alike, and a history in which nothing is paid agrees
 # with any rule. So these draw a seed, and the rest evenly from it.
 seeds = st.randoms(use_true_random=True)
@@ -134,7 +144,10 @@ def request_lists(
         elif kind == "event":
             event = random.choice(["signup", "signup", "buy", "buy", "buy", *EVENTS])
             at = max(0, now - random.choice([0, 0, 1, 4000]))
-            request = ProductEvent(SURFACE, lead, event, random.randint(0, 9), at)
+            value, order = random.randint(0, 9), random.choice([bytes(32), *ORDERS])
+            whole = random.choice([True, False, False])
+            value = 0 if whole and event in ("refund", "lapse") else value
+            request = ProductEvent(SURFACE, lead, event, value, at, order=order, whole=whole)
         elif kind == "tick":
             request = Settle()
         elif kind == "erase":

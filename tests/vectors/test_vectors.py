@@ -20,7 +20,8 @@ from orchestrator.core.entry import (
     pack_settlement,
 )
 from orchestrator.core.errors import EntryError, ProofError, TermsError
-from orchestrator.core.opening import EventOpening, TouchOpening, payload_of
+from orchestrator.core.kinds import KINDS
+from orchestrator.core.opening import encode_opening, payload_of, read_opening
 from orchestrator.core.terms import (
     CHECKPOINT_TYPE,
     CLOSE_TYPE,
@@ -106,18 +107,15 @@ def test_packed_payloads(table: str, pack: Any, names: tuple[str, ...]) -> None:
 
 
 def test_openings() -> None:
-    for row in ENTRIES["event_openings"]:
-        event = EventOpening(
-            row["from_state"],
-            row["nth"],
-            row["received_ms"],
-            unhex(row["request_hash"]),
-            unhex(row["commitment"]),
-        )
-        assert payload_of(event) == unhex(row["payload"])
-    for row in ENTRIES["touch_openings"]:
-        touch = TouchOpening(unhex(row["request_hash"]), unhex(row["commitment"]))
-        assert payload_of(touch) == unhex(row["payload"])
+    tried = set()
+    for row in ENTRIES["openings"]:
+        opened = KINDS[row["kind"]].opening
+        assert opened is not None
+        opening = read_opening(opened, row["opening"])
+        assert encode_opening(opening) == unhex(row["words"])
+        assert payload_of(opening) == unhex(row["payload"])
+        tried.add(opened)
+    assert tried == {kind.opening for kind in KINDS.values() if kind.opening}
 
 
 def test_roots_of_sizes_up_to_thirty_three() -> None:

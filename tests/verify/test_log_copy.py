@@ -15,7 +15,12 @@ from orchestrator.core.errors import DomainError
 from orchestrator.core.evidence.exhibits import Case, EscrowRecord, Exhibit, escrow_record_of
 from orchestrator.core.kinds import encode
 from orchestrator.core.merkle import CompactRange, leaf_hash, verify_inclusion
-from orchestrator.core.opening import EventOpening, payload_of
+from orchestrator.core.opening import (
+    TransitionOpening,
+    encode_opening,
+    opening_json,
+    payload_of,
+)
 from orchestrator.verify import log_copy
 from orchestrator.verify.log_copy import LogCopy, pages_of
 from tests.support.terms import OPERATOR, OWNER, PLAIN
@@ -31,14 +36,9 @@ def record(number: int, **changes: Any) -> EscrowRecord:
     return escrow_record_of(dataclasses.replace(PLAIN, **changes), word(number), number)
 
 
-OPENING: dict[str, Any] = {
-    "from_state": "trial",
-    "nth": 1,
-    "received_ms": 2000,
-    "request_hash": f"0x{word(7).hex()}",
-    "commitment": f"0x{word(8).hex()}",
-}
-PAYLOAD = payload_of(EventOpening("trial", 1, 2000, word(7), word(8)))
+SHOWN = TransitionOpening("trial", 1, 2000, word(6), word(7), word(8))
+OPENING: dict[str, Any] = opening_json(SHOWN)
+PAYLOAD = payload_of(SHOWN)
 
 
 class Log:
@@ -47,8 +47,13 @@ class Log:
     node = SimpleNamespace(name="the node at x")
     server = "the API at x"
 
-    def __init__(self, names: Iterable[int], contracts: dict[bytes, EscrowRecord]) -> None:
-        about = [(kind, word(name)) for name in names for kind in ("settlement", "contract.opened")]
+    def __init__(
+        self,
+        names: Iterable[int],
+        contracts: dict[bytes, EscrowRecord],
+        kinds: tuple[str, ...] = ("settlement", "contract.opened"),
+    ) -> None:
+        about = [(kind, word(name)) for name in names for kind in kinds]
         self.entries = [
             encode(Entry(kind, bytes(32), bytes(32), name, "x", 0, 0, PAYLOAD))
             for kind, name in about
@@ -130,8 +135,8 @@ def test_a_named_contract_that_the_node_does_not_know_is_an_error() -> None:
         # Words that Solidity could have written into a payload, and we cannot.
         {**OPENING, "received_ms": 1 << 63},
         {**OPENING, "received_ms": (1 << 256) - 1},
-        {**OPENING, "nth": 1 << 40},
-        {**OPENING, "nth": -1},
+        {**OPENING, "counted": 1 << 40},
+        {**OPENING, "counted": -1},
         {**OPENING, "from_state": "\xff" * 32},
         {**OPENING, "from_state": "tr\0al"},
         {**OPENING, "from_state": "t" * 33},
@@ -140,11 +145,11 @@ def test_a_named_contract_that_the_node_does_not_know_is_an_error() -> None:
         {**OPENING, "received_ms": "9" * 5000},
         {**OPENING, "received_ms": float("inf")},
         {**OPENING, "received_ms": None},
-        {**OPENING, "nth": [1]},
+        {**OPENING, "counted": [1]},
         {**OPENING, "request_hash": "0x07"},
         {**OPENING, "commitment": 8},
         {**OPENING, "commitment": "no hex"},
-        {name: value for name, value in OPENING.items() if name != "nth"},
+        {name: value for name, value in OPENING.items() if name != "counted"},
         {"request_hash": OPENING["request_hash"], "commitment": OPENING["commitment"]},
         {},
         [],
@@ -155,13 +160,13 @@ def test_a_named_contract_that_the_node_does_not_know_is_an_error() -> None:
     ids=lambda document: str(document)[:80],
 )
 def test_an_opening_that_cannot_be_read_is_missing_and_hides_no_other(document: object) -> None:
-    log = Log([1, 2], {})
+    log = Log([1, 2], {}, ("lead.transition", "lead.refused"))
     log.openings = {0: OPENING, 1: document, 2: OPENING}
     with log.read() as copy:
         assert [copy.at(position).data for position in range(4)] == log.entries
         openings = [item.opening for item in copy.entries()]
-    shown = EventOpening("trial", 1, 2000, word(7), word(8))
-    assert openings == [shown, None, shown, None]
+    shown = encode_opening(SHOWN)
+    assert openings == [shown, b"", shown, b""]
 
 
 def test_entries_may_come_without_openings() -> None:
@@ -173,7 +178,7 @@ def test_entries_may_come_without_openings() -> None:
 
     client = cast(Client, SimpleNamespace(get=get, server=log.server))
     with LogCopy(pages_of(client), cast(Chain, log), LOG) as copy:
-        assert [item.opening for item in copy.entries()] == [None, None]
+        assert [item.opening for item in copy.entries()] == [b"", b""]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ Entries are read here word by word as Solidity reads them, not decoded: a dishon
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from orchestrator.core.contract import ContractRules, rules_of
 from orchestrator.core.entry import ENTRY_BYTES, WORD_BYTES, ZERO_WORD, ascii_word
@@ -15,7 +15,7 @@ from orchestrator.core.opening import EventOpening
 from orchestrator.core.terms import Terms
 
 MAX_EXHIBITS = 4
-NO_OPENING = EventOpening("", 0, 0, ZERO_WORD, ZERO_WORD)
+NO_OPENING: Any = None
 
 # The meaning of each kind of case, for the person who is about to sign for it.
 DISPROOFS = {

@@ -31,14 +31,14 @@ from orchestrator.core.evidence.exhibits import (
 from orchestrator.core.evidence.touch_index import TouchIndex
 from orchestrator.core.evidence.touches import needed_before
 from orchestrator.core.kinds import encode
-from orchestrator.core.opening import EventOpening, Opening, Record
+from orchestrator.core.opening import EventOpening, Record, encode_opening
 
 
 class PublicEntry(NamedTuple):
-    """An entry's 256 bytes as the log serves them, and the opening beside it, if it has one."""
+    """An entry's 256 bytes as the log serves them, and the opening's words, or none of them."""
 
     data: bytes
-    opening: Opening | None = None
+    opening: bytes = b""
 
 
 Source = Callable[[int], PublicEntry]  # by position
@@ -49,7 +49,8 @@ RECENT = 256  # entries that are kept for the cases that come right behind them
 
 def public_entry(record: Record) -> PublicEntry:
     """Return a record as the log serves it."""
-    return PublicEntry(encode(record.entry), record.opening)
+    opening = b"" if record.opening is None else encode_opening(record.opening)
+    return PublicEntry(encode(record.entry), opening)
 
 
 @dataclass(slots=True)

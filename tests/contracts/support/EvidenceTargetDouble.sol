@@ -15,13 +15,15 @@ contract EvidenceTargetDouble is IEvidenceTarget {
     mapping(bytes32 => uint256) public closedAtOf;
     mapping(bytes32 => uint256) public openingNumberOf;
     mapping(bytes32 => bytes32) public retiredFor;
-    mapping(bytes32 => mapping(bytes32 => bytes32)) public droppedFor;
-    mapping(bytes32 => mapping(uint64 => uint256)) public reversedOf;
+    mapping(bytes32 => mapping(bytes32 => bytes32)) public loweredFor;
+    mapping(bytes32 => mapping(uint256 => uint256)) public reversedOf; // by outcome
     mapping(bytes32 => Terms) private _terms;
     mapping(bytes32 => mapping(bytes32 => Claim)) private _claims;
     uint256 private _opened;
 
     error UnknownContract(bytes32 contractId);
+    error NotLower(bytes32 key, uint256 left, uint256 amount);
+    error AlreadyRecorded(uint64 outcome, uint256 amount);
 
     constructor(EventLog eventLog_) {
         eventLog = eventLog_;
@@ -60,13 +62,16 @@ contract EvidenceTargetDouble is IEvidenceTarget {
 
     function lowerClaim(bytes32 contractId, bytes32 key, uint256 left, bytes32 kind) external {
         Claim storage claim = _claims[contractId][key];
+        if (left >= claim.amount) revert NotLower(key, left, claim.amount);
         // Claims have 80 bits, and `left` is less.
         // forge-lint: disable-next-line(unsafe-typecast)
         (claim.amount, claim.dropped) = (uint80(left), left == 0);
-        droppedFor[contractId][key] = kind;
+        loweredFor[contractId][key] = kind;
     }
 
     function recordReversal(bytes32 contractId, uint64 outcome, uint256 amount) external {
+        uint256 recorded = reversedOf[contractId][outcome];
+        if (amount <= recorded) revert AlreadyRecorded(outcome, recorded);
         reversedOf[contractId][outcome] = amount;
     }
 }

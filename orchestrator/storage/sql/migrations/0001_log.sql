@@ -251,6 +251,16 @@ CREATE TABLE lead_identities (
     UNIQUE (log_id, lead)
 );
 
+-- An owner's own id of an order of a lead, and the random word by which the log knows it.
+CREATE TABLE order_identities (
+    log_id word NOT NULL,
+    surface word NOT NULL,
+    lead word NOT NULL,
+    external_id text NOT NULL CHECK (octet_length(external_id) BETWEEN 1 AND 512),
+    order_word word NOT NULL,
+    PRIMARY KEY (log_id, surface, lead, external_id)
+);
+
 -- `commitment` = SHA-256(salt ‖ body) is what the log holds; `body` is canonical JSON. What is said
 -- of no lead (an operator's profile) has neither surface nor lead.
 CREATE TABLE private_payloads (
@@ -369,7 +379,8 @@ DECLARE
     tenant_table text;
 BEGIN
     FOREACH tenant_table IN ARRAY ARRAY[
-        'leads', 'requests', 'inbox', 'results', 'lead_identities', 'private_payloads',
+        'leads', 'requests', 'inbox', 'results', 'lead_identities', 'order_identities',
+        'private_payloads',
         'accounts', 'api_keys', 'signin_nonces', 'rate_limits', 'proposals'
     ]
     LOOP
@@ -418,6 +429,15 @@ CREATE POLICY owner ON lead_identities TO tallystick_api USING (
             AND s.owner = current_word()
     )
 ) WITH CHECK (false);
+-- Orders are named, read and erased by the owner alone.
+GRANT SELECT, INSERT, DELETE ON order_identities TO tallystick_api;
+CREATE POLICY owner ON order_identities TO tallystick_api USING (
+    EXISTS (
+        SELECT FROM surfaces s
+        WHERE s.log_id = order_identities.log_id AND s.surface = order_identities.surface
+            AND s.owner = current_word()
+    )
+);
 GRANT SELECT ON surfaces TO tallystick_definer;
 GRANT SELECT, INSERT ON lead_identities TO tallystick_definer;
 CREATE POLICY assigner ON lead_identities TO tallystick_definer USING (true) WITH CHECK (true);

@@ -70,6 +70,27 @@ FROM assign_pseudonyms(
 SELECT lead FROM lead_identities
 WHERE log_id = %(log_id)s AND surface = %(surface)s AND external_id = %(external_id)s;
 
+-- name: name_orders
+-- Give orders of a surface's leads the fresh words offered, unless they have words already.
+INSERT INTO order_identities (log_id, surface, lead, external_id, order_word)
+SELECT %(log_id)s, %(surface)s, lead, external_id, order_word
+FROM unnest(%(leads)s::bytea[], %(external_ids)s::text[], %(fresh)s::bytea[])
+    AS offered (lead, external_id, order_word)
+ON CONFLICT (log_id, surface, lead, external_id) DO NOTHING;
+
+-- name: order_words
+-- The words of orders of a surface's leads.
+SELECT lead, external_id, order_word
+FROM order_identities
+JOIN unnest(%(leads)s::bytea[], %(external_ids)s::text[]) AS named (lead, external_id)
+    USING (lead, external_id)
+WHERE log_id = %(log_id)s AND surface = %(surface)s;
+
+-- name: erase_orders
+-- Forget a lead's own ids of its orders.
+DELETE FROM order_identities
+WHERE log_id = %(log_id)s AND surface = %(surface)s AND lead = %(lead)s;
+
 -- name: erase_identities
 -- Forget a lead's identities.
 DELETE FROM lead_identities

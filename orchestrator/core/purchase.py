@@ -1,0 +1,127 @@
+"""Purchases: the transitions that a later event may take back, and what it takes.
+
+A transition into a state that the policy can reverse is a purchase of its lead. One that names an
+order founds the order: refunds that name it take back from this purchase, in parts if they say so.
+The same rules hold here, in the escrow's evidence and in a stranger's replay:
+
+* A refund that names an order takes back its value from the order's purchase, or all that is left
+  where it has no value. One that names none takes all that is left of the lead's latest purchase
+  into that state that was paid for.
+* Of an outcome that paid `amount` for a purchase of `value`, f(r) is taken back in all once r of
+  the value was given back: ⌊r x revenue share⌋ for r < value, and the whole amount for r = value.
+  So it does not matter in how many parts a refund comes; the unit price goes with the last.
+* A refund that happened later than the holdback period after its outcome takes nothing, and counts
+  for nothing.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from orchestrator.core.contract import ContractRules
+from orchestrator.core.entry import ZERO_WORD
+
+
+class PaidOutcome(NamedTuple):
+    """The paid outcome of a purchase, and the last time of an event that can take from it."""
+
+    contract_id: bytes
+    position: int
+    amount_units: int
+    expires_ms: int
+
+
+@dataclass(slots=True)
+class Purchase:
+    """A purchase: the transition at `position`, and what was given back of it so far.
+
+    `order` is its order's random word, zero for none. `outcome` is what it was paid for, if it was.
+    `last_refund` is the position of the event that took from it last; 0 for none.
+    """
+
+    position: int
+    state: str
+    value_units: int
+    order: bytes = ZERO_WORD
+    outcome: PaidOutcome | None = None
+    refunded_units: int = 0
+    last_refund: int = 0
+    is_spent: bool = False
+
+    @property
+    def is_needless(self) -> bool:
+        """Return whether no event can take from it, nor be told that its order is unknown.
+
+        Orders are kept for good.
+        """
+        return self.order == ZERO_WORD and (self.is_spent or self.outcome is None)
+
+    def is_open(self, at_ms: int) -> bool:
+        """Return whether an event of this time can still take from it."""
+        return not self.is_spent and (self.outcome is None or at_ms <= self.outcome.expires_ms)
+
+
+class Taking(NamedTuple):
+    """The parts that an event takes back of a purchase: of its value, and of what it paid."""
+
+    purchase: Purchase
+    refunded_after: int
+    amount_units: int
+    whole: bool
+
+
+def taking(
+    purchase: Purchase, rules: ContractRules | None, value_units: int, *, whole: bool
+) -> Taking:
+    """Return what an event of this value takes from a purchase that is open to it.
+
+    `rules` are those of the contract that paid for it, None where none did.
+    """
+    after = purchase.value_units
+    if not whole:
+        after = min(after, purchase.refunded_units + value_units)
+    amount = 0
+    if purchase.outcome is not None and rules is not None:
+        amount = taken_units(rules, purchase.outcome.amount_units, purchase.value_units, after)
+        # What was left is less than the value, or nothing was taken before.
+        amount -= rules.share_units(purchase.refunded_units)
+    return Taking(purchase, after, amount, whole)
+
+
+def taken_units(rules: ContractRules, amount_units: int, value_units: int, refunded: int) -> int:
+    """Return f: what is taken back in all of an outcome once so much of its value was refunded."""
+    return amount_units if refunded >= value_units else rules.share_units(refunded)
+
+
+def purchase_of_order(purchases: Iterable[Purchase], order: bytes) -> Purchase | None:
+    """Return the purchase that founded this order, or None."""
+    return next((purchase for purchase in purchases if purchase.order == order), None)
+
+
+def latest_purchase(purchases: Iterable[Purchase], state: str) -> Purchase | None:
+    """Return the purchase that an event without an order takes back, or None.
+
+    It is the latest into the state that was paid for and has something left. Only this one is ever
+    looked at: one that is open no more is not passed over for an older one.
+    """
+    found = None
+    for one in purchases:
+        if one.state == state and one.outcome is not None and not one.is_spent:
+            found = one
+    return found
+
+
+def forget_needless(purchases: list[Purchase], horizon_ms: int) -> list[Purchase]:
+    """Return the purchases without which an event from `horizon_ms` on would take back another.
+
+    One that is open no more is needed only where it stands before an older one that still is.
+    """
+    open_states: set[str] = set()
+    kept: list[Purchase] = []
+    for one in purchases:
+        if one.outcome is not None and one.is_open(horizon_ms):
+            open_states.add(one.state)
+        is_shadowed = one.state not in open_states and one.order == ZERO_WORD
+        if not (one.is_needless or is_shadowed):
+            kept.append(one)
+    return kept
