@@ -166,7 +166,7 @@ contract EventLog is EIP712 {
         bytes calldata signatureB
     ) external {
         Log storage log = _registered(logId);
-        _requireUnforked(log, logId);
+        if (log.isForked) revert LogForked(logId, log.forkedAt);
         if (rootA == rootB) revert SameRoot(rootA);
         // Where nothing is anchored the stored root is zero, which nobody has to sign for.
         if (rootA == 0 || rootB == 0) revert ZeroRoot();
@@ -303,12 +303,15 @@ contract EventLog is EIP712 {
         bytes32 root,
         bytes32[] calldata proof
     ) private {
-        _requireUnforked(log, logId);
+        // Read together, for they share a slot.
+        (bool isForked, uint256 lastSize) = (log.isForked, log.size);
+        if (isForked) revert LogForked(logId, log.forkedAt);
         if (root == 0) revert ZeroRoot();
-        uint256 lastSize = log.size;
         MerkleLog.verifyConsistency(lastSize, _roots[logId][lastSize], size, root, proof);
 
-        (log.size, log.publishedAt) = (uint256(size).toUint40(), block.timestamp.toUint40());
+        // The size was compared with SIZE_LIMIT, so it fits.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        (log.size, log.publishedAt) = (uint40(size), block.timestamp.toUint40());
         _roots[logId][size] = root;
         emit Published(logId, size, root);
     }
@@ -317,11 +320,6 @@ contract EventLog is EIP712 {
     function _registered(bytes32 logId) private view returns (Log storage log) {
         log = _logs[logId];
         if (log.publisher == address(0)) revert UnknownLog(logId);
-    }
-
-    /// Reverts if a fork of the log was reported.
-    function _requireUnforked(Log storage log, bytes32 logId) private view {
-        if (log.isForked) revert LogForked(logId, log.forkedAt);
     }
 
     /// Reverts unless the publisher, or within HANDOVER_PERIOD the publisher before, has signed

@@ -25,10 +25,6 @@ contract MerkleLogTest is Test {
         assertEq(harness.leafHash(entry), sha256(abi.encodePacked(hex"00", entry)));
     }
 
-    function testFuzz_nodeHash(bytes32 left, bytes32 right) public view {
-        assertEq(harness.nodeHash(left, right), sha256(abi.encodePacked(hex"01", left, right)));
-    }
-
     // ------------------------------------------------------------ everything true holds
 
     function test_everyEntryOfEverySmallTreeIsIncluded() public view {
@@ -216,7 +212,7 @@ contract MerkleLogTest is Test {
     function test_twoInteriorNodesAreNoRun() public {
         bytes memory nodes = abi.encodePacked(_half(0), _half(4));
         bytes32 root = tree.root(8);
-        assertEq(harness.nodeHash(_half(0), _half(4)), root);
+        assertEq(sha256(abi.encodePacked(hex"01", nodes)), root);
         vm.expectRevert(abi.encodeWithSelector(MerkleLog.EntriesNotWhole.selector, 64));
         harness.verifyRun(nodes, 0, 2, new bytes32[](0), root);
     }
@@ -405,8 +401,12 @@ contract MerkleLogTest is Test {
         vm.mockCallRevert(address(2), bytes(hex"01"), "nodes fail");
         vm.expectRevert(bytes(""));
         harness.verifyRun(entries, 3, LEAVES, proof, root);
+        (bytes32[] memory growth, bytes32 old) = (tree.consistencyProof(7, LEAVES), tree.root(7));
         vm.expectRevert(bytes(""));
-        harness.nodeHash("left", "right");
+        harness.verifyConsistency(7, old, LEAVES, root, growth);
+        (growth, old) = (tree.consistencyProof(8, LEAVES), tree.root(8));
+        vm.expectRevert(bytes(""));
+        harness.verifyConsistency(8, old, LEAVES, root, growth);
         vm.expectRevert(bytes(""));
         harness.verifyInclusion(entry, 3, LEAVES, path, root);
         vm.clearMockedCalls();

@@ -36,10 +36,9 @@ abstract contract RoundFixture is Fixture {
         view
         returns (Rounds.Run memory run)
     {
-        (run.token, run.verifier) = (terms.token, terms.verifier);
-        (run.feeRecipient, run.feeBps) = (terms.feeRecipient, terms.feeBps);
-        (run.first, run.entries) = (first, entries);
         uint64 size = uint64(tree.size());
+        (run.group, run.size) = (_groupOf(terms), size);
+        (run.first, run.entries) = (first, entries);
         uint256 count = entries.length / 256;
         run.proof = tree.runProof(first, count, size);
         bytes memory message = abi.encode(terms.logId, size, tree.root(size), first, count);
