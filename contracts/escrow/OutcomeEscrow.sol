@@ -25,13 +25,9 @@ import {
 import {PayableAmounts} from "./PayableAmounts.sol";
 import {Release} from "./Release.sol";
 import {Statements} from "./Statements.sol";
+import {Times} from "./Times.sol";
 import {Vault} from "./Vault.sol";
-import {IERC3009} from "@openzeppelin/contracts/interfaces/draft-IERC3009.sol";
-import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
-import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 /// @title Escrow of outcome contracts
@@ -47,12 +43,15 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 /// the challenge period. Meanwhile the log can disprove it (see Evidence), and either party can
 /// dispute it if the terms name an arbiter. Then it is final. A share may be held back for a time,
 /// and a rate cap may slow the payout down. Outcomes that the verifier does not sign the operator
-/// can claim by proof.
+/// can claim by proof. What was taken back of a final outcome counts once it is proven, whether the
+/// verifier states it or not.
 ///
 ///   T2 = deadline + grace     the last second for statements. One that only adds reversals may
 ///                             follow for holdbackPeriod. TermsRules leaves time for late reports.
 ///   T3 = T2 + claimPeriod     the last second for claims. The owner's refund begins.
-///   T4 = T3 + claimPeriod     the last second to refute or dispute claims. Then they are paid.
+///   T4 = T3 + claimPeriod     the last second to refute or dispute claims. Then they are paid. It
+///                             is later, deadline + lateness + holdbackPeriod, where outcomes can
+///                             be taken back until then. Without a claim period T2 = T3 = T4.
 ///
 /// @dev Roles:
 /// - Any account opens contracts that both parties have signed, brings statements, releases
@@ -61,7 +60,8 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 /// - The operator files claims (through Evidence).
 /// - The verifier signs statements. Its key is fixed in the terms.
 /// - The arbiter rules on disputed statements and claims, and on nothing else.
-/// - Evidence, fixed at construction, retires verifiers, files claims and drops them.
+/// - Evidence, fixed at construction, retires verifiers, files claims and lowers them, and records
+///   reversals.
 /// - No key owns this contract, nothing pauses it, and it cannot be changed.
 ///
 /// Assumptions:
@@ -97,8 +97,8 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 /// - The surface of an entry is not compared. Its subject is the contract id, which binds the
 ///   surface.
 /// - A verifier that is an ERC-1271 wallet can withdraw its signature until it is used.
-/// - A reversal counts once it is final. One that is stated in the last challenge and arbitration
-///   period of a holdback can come too late.
+/// - A reversal counts once it is final, or proven. One that is stated in the last challenge and
+///   arbitration period of a holdback can come too late; a proven one counts at once.
 /// - An arbiter sets a disputed statement's payable amount between the last final net (or the
 ///   statement's own net where that is less) and the budget without the claims; it sets that of
 ///   disputed claims up to their sum. Operator and arbiter together can have the budget paid once a
@@ -107,10 +107,9 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 /// - A ruling ends the challenge at once. It fixes a sum, not facts: outcomes whose amount it added
 ///   can be stated or claimed again, and what it subtracted a reversal can subtract again.
 contract OutcomeEscrow is Vault, IEvidenceTarget {
-    using Math for uint256;
     using SafeCast for uint256;
-    using SafeERC20 for IERC20;
     using TermsRules for Terms;
+    using Times for Terms;
 
     // ------------------------------------------------------------ state
 
@@ -137,24 +136,6 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         uint40 exclusiveUntil;
     }
 
-    /// @dev An EIP-2612 permit: the owner allows the escrow to take the budget.
-    struct Permit {
-        uint256 deadline;
-        uint8 v;
-        bytes32 r;
-        bytes32 s;
-    }
-
-    /// @dev An EIP-3009 authorization: the owner signs the transfer itself. Its nonce is the
-    /// contract id.
-    struct Authorization {
-        uint256 validAfter;
-        uint256 validBefore;
-        uint8 v;
-        bytes32 r;
-        bytes32 s;
-    }
-
     /// The event log whose checkpoints count.
     EventLog public immutable eventLog;
     /// The contract from which disproofs and claims are taken. It decides by the log alone.
@@ -179,8 +160,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         bytes32 logId,
         bytes32 surface
     );
-    /// Emitted when the entry at `position` has become the contract's statement. A plain contract
-    /// that pays by it emits Paid instead.
+    /// Emitted when the entry at `position` has become the contract's statement.
     event Settled(bytes32 indexed contractId, uint64 position, uint256 earned, uint256 reversed);
     /// Emitted when the entry at `position` changed nothing; `reason` is ASCII. It tells the caller
     /// why, and proves nothing: any account can have an entry refused, under a log or a verifier of
@@ -209,23 +189,21 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         uint64 timeMs,
         uint256 amount
     );
-    /// Emitted when the log has refuted a claim; `kind` is ASCII (see Evidence.refute).
-    event ClaimDropped(bytes32 indexed contractId, bytes32 indexed key, bytes32 kind);
+    /// Emitted when the log has refuted a claim and `left` remains of it; `kind` is ASCII (see
+    /// Evidence.refute).
+    event ClaimLowered(bytes32 indexed contractId, bytes32 indexed key, uint256 left, bytes32 kind);
+    /// Emitted when it is proven that `amount` was taken back of the outcome at a position, in all
+    /// so far.
+    event ReversalRecorded(bytes32 indexed contractId, uint64 outcome, uint256 amount);
     /// Emitted when a party has disputed the sum of the claims.
     event ClaimsDisputed(bytes32 indexed contractId, address indexed party);
     /// Emitted when the arbiter has set the most that is paid of the claims.
     event ClaimsRuled(bytes32 indexed contractId, uint256 amount);
     /// Emitted when both parties have ended the contract.
     event Closed(bytes32 indexed contractId, uint256 payableAmount);
-    /// Emitted when the contract has paid amount + fee under its statement, the entry at
-    /// `position`. The fee waits as a credit of the fee recipient.
-    event Paid(
-        bytes32 indexed contractId,
-        address indexed payee,
-        uint64 position,
-        uint256 amount,
-        uint256 fee
-    );
+    /// Emitted when the contract has paid amount + fee: the amount to its payee, and the fee as a
+    /// credit of the fee recipient.
+    event Paid(bytes32 indexed contractId, uint256 amount, uint256 fee);
     /// Emitted when an amount has gone back to the owner.
     event Refunded(bytes32 indexed contractId, address indexed owner, uint256 amount);
 
@@ -235,12 +213,11 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     error TokenNotAllowed(address token);
     error UnknownLog(bytes32 logId);
     error OutcomeOccupied(bytes32 outcomeId, uint64 until);
-    error NoIdentityRegistry(uint256 agentId);
-    error PayeeIsNotAgentWallet(uint256 agentId, address wallet, address payee);
 
     error NotAnchored(bytes32 logId, uint64 size);
     error UnknownContract(bytes32 contractId);
     error NotEvidence(address caller);
+    error NotGuarded(bytes32 contractId);
     error NotAParty(bytes32 contractId, address caller);
     error NotArbiter(bytes32 contractId, address caller);
     error PayableOutOfRange(uint256 payableAmount, uint256 least, uint256 most);
@@ -278,123 +255,51 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
 
     // ------------------------------------------------------------ opening
 
-    /// Opens a contract and escrows its budget, which the owner has approved. Any account may call
-    /// with both signatures. The owner may call with an empty signature of its own.
-    /// @param terms The terms.
-    /// @param ownerSignature The owner's signature of the contract id.
-    /// @param operatorSignature The operator's signature of the contract id.
+    /// Opens a contract and escrows its budget. Any account may call with both signatures. A party
+    /// that calls may leave its signature empty.
+    /// @param terms_ The terms.
+    /// @param funding The way in which the owner pays the budget.
+    /// @param ownerSignature The owner's over OwnerConsent(funding.path, terms).
+    /// @param operatorSignature The operator's over OperatorConsent(terms).
     /// @return contractId The EIP-712 digest of the terms.
     function open(
-        Terms calldata terms,
-        bytes calldata ownerSignature,
-        bytes calldata operatorSignature
-    ) external nonReentrant returns (bytes32 contractId) {
-        contractId = _open(terms, ownerSignature, operatorSignature);
-        uint256 before = _tokenBalance(terms.token);
-        IERC20(terms.token).safeTransferFrom(terms.owner, address(this), terms.budget);
-        _requireReceived(terms, before);
-    }
-
-    /// Opens a contract as `open` does, with the owner's permit. Another account may have used the
-    /// permit before; then its allowance is there already. So a permit that fails is passed over,
-    /// and the allowance alone counts.
-    /// @param terms The terms.
-    /// @param ownerSignature The owner's signature of the contract id.
-    /// @param operatorSignature The operator's signature of the contract id.
-    /// @param permit The owner's EIP-2612 permit for the budget.
-    /// @return contractId The EIP-712 digest of the terms.
-    function openWithPermit(
-        Terms calldata terms,
-        bytes calldata ownerSignature,
-        bytes calldata operatorSignature,
-        Permit calldata permit
-    ) external nonReentrant returns (bytes32 contractId) {
-        contractId = _open(terms, ownerSignature, operatorSignature);
-        uint256 before = _tokenBalance(terms.token);
-        try IERC20Permit(terms.token)
-            .permit(
-                terms.owner,
-                address(this),
-                terms.budget,
-                permit.deadline,
-                permit.v,
-                permit.r,
-                permit.s
-            ) {}
-            catch {}
-        IERC20(terms.token).safeTransferFrom(terms.owner, address(this), terms.budget);
-        _requireReceived(terms, before);
-    }
-
-    /// Opens a contract as `open` does, with the owner's authorization of the transfer. Where it
-    /// fails, the allowance counts.
-    /// @param terms The terms.
-    /// @param ownerSignature The owner's signature of the contract id.
-    /// @param operatorSignature The operator's signature of the contract id.
-    /// @param authorization The owner's EIP-3009 authorization for the budget.
-    /// @return contractId The EIP-712 digest of the terms.
-    function openWithAuthorization(
-        Terms calldata terms,
-        bytes calldata ownerSignature,
-        bytes calldata operatorSignature,
-        Authorization calldata authorization
-    ) external nonReentrant returns (bytes32 contractId) {
-        contractId = _open(terms, ownerSignature, operatorSignature);
-        uint256 before = _tokenBalance(terms.token);
-        try IERC3009(terms.token)
-            .receiveWithAuthorization(
-                terms.owner,
-                address(this),
-                terms.budget,
-                authorization.validAfter,
-                authorization.validBefore,
-                contractId,
-                authorization.v,
-                authorization.r,
-                authorization.s
-            ) {}
-        catch {
-            IERC20(terms.token).safeTransferFrom(terms.owner, address(this), terms.budget);
-        }
-        _requireReceived(terms, before);
-    }
-
-    /// Checks terms and signatures, and stores the contract. The caller moves the budget
-    /// afterwards: token calls come last, and the balance is compared around them alone.
-    function _open(
         Terms calldata terms_,
+        Funding calldata funding,
         bytes calldata ownerSignature,
         bytes calldata operatorSignature
-    ) private returns (bytes32 contractId) {
+    ) external nonReentrant returns (bytes32 contractId) {
         // Encoded once: hashed here, then read as terms and stored from the same memory.
         bytes memory encoded = abi.encode(TypeHashes.TERMS, terms_);
-        contractId = _hashTypedDataV4(keccak256(encoded));
+        bytes32 termsHash = keccak256(encoded);
+        contractId = _hashTypedDataV4(termsHash);
         Terms memory terms = TermsStorage.afterTypeHash(encoded);
         terms.check();
         if (!isAllowed[terms.token]) revert TokenNotAllowed(terms.token);
         if (eventLog.publisherOf(terms.logId) == address(0)) revert UnknownLog(terms.logId);
-        if (terms.agentIdPlusOne != 0) _checkAgent(terms.agentIdPlusOne - 1, terms.payee);
+        terms.checkAgent(identities);
         if (_termsPointers[contractId] != address(0)) revert AlreadyOpen(contractId);
-        _requireConsent(contractId, terms.owner, ownerSignature);
-        _requireSigned(contractId, terms.operator, operatorSignature);
+        bytes32 consent = keccak256(abi.encode(TypeHashes.OWNER_CONSENT, funding.path, termsHash));
+        _requireConsent(_hashTypedDataV4(consent), terms.owner, ownerSignature);
+        consent = keccak256(abi.encode(TypeHashes.OPERATOR_CONSENT, termsHash));
+        _requireConsent(_hashTypedDataV4(consent), terms.operator, operatorSignature);
 
         _occupyOutcome(terms);
+        _store(contractId, terms);
+        emit Opened(contractId, terms.owner, terms.operator, terms.logId, terms.surface);
+        // Token calls come last.
+        _takeIn(terms.token, terms.owner, terms.budget, contractId, funding);
+    }
+
+    /// Stores a new contract.
+    function _store(bytes32 contractId, Terms memory terms) private {
         _termsPointers[contractId] = TermsStorage.write(terms, ++_opened);
         Ledger storage ledger = _ledgers[_groupIdOf(terms)][contractId];
-        ledger.balance = newBalance(terms.budget, _statementsUntil(terms));
+        ledger.balance = newBalance(terms.budget, terms.statementsUntil());
         ledger.config = newConfig(
             terms.payee,
             terms.revenueShareBps == 0 ? terms.unitPrice : 0,
             terms.isPlain() ? 0 : GUARDED
         );
-        emit Opened(contractId, terms.owner, terms.operator, terms.logId, terms.surface);
-    }
-
-    /// Reverts unless the payee is the wallet that the agent has named under ERC-8004.
-    function _checkAgent(uint256 agentId, address payee) private view {
-        if (address(identities) == address(0)) revert NoIdentityRegistry(agentId);
-        address wallet = identities.getAgentWallet(agentId);
-        if (wallet != payee) revert PayeeIsNotAgentWallet(agentId, wallet, payee);
     }
 
     /// Refuses an exclusive contract beside any other for the same outcome, and any other beside an
@@ -409,12 +314,6 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         uint40 deadline = uint256(terms.deadline).toUint40();
         if (deadline > occupancy.anyUntil) occupancy.anyUntil = deadline;
         if (terms.exclusive) occupancy.exclusiveUntil = deadline;
-    }
-
-    /// Reverts unless the escrow has received exactly the budget since its balance was `before`.
-    function _requireReceived(Terms calldata terms, uint256 before) private view {
-        uint256 received = _tokenBalance(terms.token).saturatingSub(before);
-        if (received != terms.budget) revert ReceivedWrongAmount(terms.budget, received);
     }
 
     // ------------------------------------------------------------ statements
@@ -534,11 +433,11 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     ) private {
         uint256 paid = balance.paid();
         uint256 net = entry.value;
+        (uint256 earned, uint256 reversed) = Payloads.totals(entry.payload);
+        // forge-lint: disable-next-line(unsafe-typecast)
+        emit Settled(entry.subject, uint64(position), earned, reversed);
         if (net <= paid) {
             ledger.balance = balance.withSettlement(paid, position);
-            (uint256 earned, uint256 reversed) = Payloads.totals(entry.payload);
-            // forge-lint: disable-next-line(unsafe-typecast)
-            emit Settled(entry.subject, uint64(position), earned, reversed);
             return;
         }
         ledger.balance = balance = balance.withSettlement(net, position);
@@ -680,6 +579,22 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         emit Disproved(contractId, kind);
     }
 
+    /// @inheritdoc IEvidenceTarget
+    function recordReversal(bytes32 contractId, uint64 outcome, uint256 amount)
+        external
+        onlyEvidence
+        nonReentrant
+    {
+        Ledger storage ledger = _ledgerOf(contractId);
+        GuardedRecord storage record = _records[contractId];
+        // A plain contract has paid for good.
+        if (!ledger.config.has(GUARDED)) revert NotGuarded(contractId);
+        if (ledger.config.has(CLOSED)) revert AlreadyClosed(contractId);
+        _finalizeMatured(contractId, ledger, record);
+        Statements.recordReversal(record, outcome, amount);
+        emit ReversalRecorded(contractId, outcome, amount);
+    }
+
     // ------------------------------------------------------------ claims
 
     /// @inheritdoc IEvidenceTarget
@@ -700,15 +615,15 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     }
 
     /// @inheritdoc IEvidenceTarget
-    function dropClaim(bytes32 contractId, bytes32 key, bytes32 kind)
+    function lowerClaim(bytes32 contractId, bytes32 key, uint256 left, bytes32 kind)
         external
         onlyEvidence
         nonReentrant
     {
         Terms memory terms = termsOf(contractId);
         if (_ledgerOf(contractId, terms).config.has(CLOSED)) revert AlreadyClosed(contractId);
-        Claims.drop(_records[contractId], _claims[contractId], terms, key);
-        emit ClaimDropped(contractId, key, kind);
+        Claims.lower(_records[contractId], _claims[contractId], terms, key, left);
+        emit ClaimLowered(contractId, key, left, kind);
     }
 
     /// Puts the sum of all claims before the arbiter, by the owner or the operator, after T3 and
@@ -739,8 +654,8 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     /// @param contractId The contract.
     /// @param payableAmount The amount, at least the paid amount and at most the budget.
     /// @param expiresAt The last second in which the signatures may be used.
-    /// @param ownerSignature The owner's over Close(contractId, payableAmount, expiresAt).
-    /// @param operatorSignature The operator's over the same.
+    /// @param ownerSignature The owner's over Close(owner, contractId, payableAmount, expiresAt).
+    /// @param operatorSignature The operator's over the same with the operator.
     function close(
         bytes32 contractId,
         uint256 payableAmount,
@@ -758,10 +673,9 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         if (payableAmount < balance.paid() || payableAmount > balance.budget()) {
             revert PayableOutOfRange(payableAmount, balance.paid(), balance.budget());
         }
-        bytes32 digest = _hashTypedDataV4(
-            keccak256(abi.encode(TypeHashes.CLOSE, contractId, payableAmount, expiresAt))
-        );
+        bytes32 digest = _closeDigest(terms.owner, contractId, payableAmount, expiresAt);
         _requireConsent(digest, terms.owner, ownerSignature);
+        digest = _closeDigest(terms.operator, contractId, payableAmount, expiresAt);
         _requireConsent(digest, terms.operator, operatorSignature);
 
         Statements.closeByConsent(record, payableAmount);
@@ -775,13 +689,25 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         if (rest != 0) _refundOwner(contractId, terms, rest);
     }
 
+    /// Returns what a party signs to close the contract.
+    function _closeDigest(
+        address party,
+        bytes32 contractId,
+        uint256 payableAmount,
+        uint64 expiresAt
+    ) private view returns (bytes32) {
+        return _hashTypedDataV4(
+            keccak256(abi.encode(TypeHashes.CLOSE, party, contractId, payableAmount, expiresAt))
+        );
+    }
+
     /// Returns to the owner what can no longer become payable, after T3. It can be called again
     /// whenever more of the budget is free. Any account may call.
     /// @param contractId The contract.
     function refund(bytes32 contractId) external nonReentrant {
         Terms memory terms = termsOf(contractId);
         Ledger storage ledger = _ledgerOf(contractId, terms);
-        uint256 from = _statementsUntil(terms) + terms.claimPeriod;
+        uint256 from = terms.claimsUntil();
         if (block.timestamp <= from) revert RefundTooEarly(contractId, from, block.timestamp);
         _finalizeMatured(contractId, ledger, _records[contractId]);
         Balance balance = ledger.balance;
@@ -1001,9 +927,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         unchecked {
             uint256 fee = Release.feeOf(paid, balance.paid(), feeBps);
             uint256 amount = balance.paid() - paid - fee;
-            // A position has 40 bits.
-            // forge-lint: disable-next-line(unsafe-typecast)
-            emit Paid(contractId, payee, uint64(balance.lastFinal()), amount, fee);
+            emit Paid(contractId, amount, fee);
             payouts.tokenBalance =
                 _sendOrCredit(contractId, token, payee, amount, payouts.tokenBalance);
             payouts.fees += fee;
@@ -1025,16 +949,6 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         if (msg.sender == terms.owner) return true;
         if (msg.sender == terms.operator) return false;
         revert NotAParty(contractId, msg.sender);
-    }
-
-    /// Reverts unless the party has signed the digest, or calls and leaves its signature empty.
-    function _requireConsent(bytes32 digest, address party, bytes calldata signature) private view {
-        if (msg.sender != party || signature.length != 0) _requireSigned(digest, party, signature);
-    }
-
-    /// Returns T2.
-    function _statementsUntil(Terms memory terms) private pure returns (uint256) {
-        return uint256(terms.deadline) + terms.grace;
     }
 
     /// Returns the account that keeps the terms. Reverts for a contract that was not opened.

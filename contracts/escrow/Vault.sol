@@ -3,28 +3,55 @@ pragma solidity 0.8.37;
 
 import {TypeHashes} from "../terms/Terms.sol";
 import {Signatures} from "./Signatures.sol";
+import {IERC3009} from "@openzeppelin/contracts/interfaces/draft-IERC3009.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {Nonces} from "@openzeppelin/contracts/utils/Nonces.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
 /// @title Vault of the escrow's tokens
-/// @notice Holds tokens and sends them out. A transfer that fails becomes a credit of the account,
+/// @notice Takes tokens in, holds them and sends them out, and checks what accounts have signed for
+/// it. A transfer out that fails becomes a credit of the account,
 /// which withdraws it to any address, so one account's trouble with a token does not stop another's
 /// payout.
 /// @dev Roles:
 /// - The holder of a credit withdraws it, or signs for a withdrawal that any account may bring.
+/// - Any account revokes what it has signed and what was not used yet.
 ///
 /// Assumptions:
 /// - Tokens keep to the rules of OutcomeEscrow.
 ///
 /// Liveness:
-/// - A credit can be withdrawn at any time. A withdrawal reverts only if the token refuses it.
-/// - A transfer that needs more than TRANSFER_GAS becomes a credit.
+/// - A credit can be withdrawn at any time, in parts too, so a unit that the token has taken from
+///   the escrow locks no more than itself. A withdrawal reverts only if the token refuses it, and
+///   the token has all the gas that the caller gives.
+/// - A payout or refund that needs more than TRANSFER_GAS becomes a credit.
 ///
 /// Limits:
 /// - A token that denies a transfer and makes it all the same undoes the whole call.
 abstract contract Vault is EIP712, Nonces {
-    /// @dev The gas for one transfer out, and the gas that must be left before it is tried. The
+    using SafeERC20 for IERC20;
+
+    /// @dev The way in which an owner pays a budget, which it has signed with the terms, and what
+    /// that way needs. Path 0 is the allowance that the owner has given, and needs nothing. Path 1 is
+    /// an EIP-2612 permit until `validBefore`: any account may have used it before, so one that fails
+    /// is passed over, and the allowance counts. Path 2 is an EIP-3009 authorization with the
+    /// contract id as its nonce; where it fails, nothing is paid.
+    struct Funding {
+        uint8 path;
+        uint256 validAfter;
+        uint256 validBefore;
+        uint8 v;
+        bytes32 r;
+        bytes32 s;
+    }
+
+    uint8 private constant ALLOWANCE = 0;
+    uint8 private constant PERMIT = 1;
+    uint8 private constant AUTHORIZATION = 2;
+
+    /// @dev The gas for one payout or refund, and the gas that must be left before it is tried. The
     /// token gets its part in full (EIP-150 leaves 63/64 of the floor, which is more), and the rest
     /// suffices to record a failure. So no caller can turn a payout into a credit by giving too
     /// little gas.
@@ -34,11 +61,15 @@ abstract contract Vault is EIP712, Nonces {
     /// The tokens that terms may name. The constructor fixes them.
     mapping(address token => bool) public isAllowed;
     mapping(address token => mapping(address account => uint256)) internal _credits;
+    /// The digests that an account has revoked: its consent to terms, closings and withdrawals.
+    mapping(address account => mapping(bytes32 digest => bool)) public isRevoked;
     bool private transient _entered;
 
     /// Emitted directly behind a Paid or Refunded whose transfer failed: the amount waits as a
     /// credit of the account.
     event Credited(bytes32 indexed contractId, address indexed account, uint256 amount);
+    /// Emitted when an account has revoked what it signed, or might sign.
+    event Revoked(address indexed account, bytes32 indexed digest);
     /// Emitted when a credit has left the escrow.
     event Withdrawn(address indexed token, address indexed account, address to, uint256 amount);
 
@@ -46,10 +77,13 @@ abstract contract Vault is EIP712, Nonces {
     error NoTokens();
     error NotAContract(address account);
     error NotSigned(bytes32 digest, address signer);
+    error ConsentRevoked(bytes32 digest, address account);
+    error UnknownFunding(uint8 path);
     error ReceivedWrongAmount(uint256 expected, uint256 received);
     error TooLittleGas(uint256 left, uint256 needed);
     error TokenTookTooMuch(address token, uint256 expectedBalance, uint256 balance);
-    error NoCredit(address token, address account);
+    error ZeroAmount();
+    error CreditTooSmall(address token, address account, uint256 amount, uint256 credit);
     error InvalidRecipient(address to);
     error WithdrawalExpired(uint64 expiresAt, uint256 nowS);
     error TransferFailed(address token, address to, uint256 amount);
@@ -71,23 +105,34 @@ abstract contract Vault is EIP712, Nonces {
         }
     }
 
-    /// Sends all of the caller's credit out.
-    /// @param token The token.
-    /// @param to The recipient.
-    function withdraw(address token, address to) external nonReentrant {
-        _withdraw(token, msg.sender, to);
+    /// Takes back what the caller has signed, for good: an OwnerConsent, an OperatorConsent, a Close
+    /// or a Withdrawal that was not used yet. It changes nothing that was.
+    /// @param digest The EIP-712 digest that was signed.
+    function revoke(bytes32 digest) external nonReentrant {
+        isRevoked[msg.sender][digest] = true;
+        emit Revoked(msg.sender, digest);
     }
 
-    /// Sends all of an account's credit out, as the account has signed. Any account may call.
+    /// Sends an amount of the caller's credit out.
+    /// @param token The token.
+    /// @param to The recipient.
+    /// @param amount The amount, at most the credit.
+    function withdraw(address token, address to, uint256 amount) external nonReentrant {
+        _withdraw(token, msg.sender, to, amount);
+    }
+
+    /// Sends an amount of an account's credit out, as the account has signed. Any account may call.
     /// @param account The holder of the credit.
     /// @param token The token.
     /// @param to The recipient.
+    /// @param amount The amount, at most the credit.
     /// @param expiresAt The last second in which the signature may be used.
-    /// @param signature The account's over Withdrawal(account, token, to, nonce, expiresAt).
+    /// @param signature The account's over Withdrawal(account, token, to, amount, nonce, expiresAt).
     function withdrawFor(
         address account,
         address token,
         address to,
+        uint256 amount,
         uint64 expiresAt,
         bytes calldata signature
     ) external nonReentrant {
@@ -95,10 +140,12 @@ abstract contract Vault is EIP712, Nonces {
             revert WithdrawalExpired(expiresAt, block.timestamp);
         }
         bytes32 structHash = keccak256(
-            abi.encode(TypeHashes.WITHDRAWAL, account, token, to, _useNonce(account), expiresAt)
+            abi.encode(
+                TypeHashes.WITHDRAWAL, account, token, to, amount, _useNonce(account), expiresAt
+            )
         );
-        _requireSigned(_hashTypedDataV4(structHash), account, signature);
-        _withdraw(token, account, to);
+        _requireConsent(_hashTypedDataV4(structHash), account, signature);
+        _withdraw(token, account, to, amount);
     }
 
     /// Returns an account's credit.
@@ -118,6 +165,62 @@ abstract contract Vault is EIP712, Nonces {
         if (!Signatures.isValid(signer, digest, signature)) revert NotSigned(digest, signer);
     }
 
+    /// Reverts unless the account has signed the digest, or calls and leaves its signature empty. What
+    /// it has revoked counts in neither way.
+    function _requireConsent(bytes32 digest, address account, bytes calldata signature)
+        internal
+        view
+    {
+        if (isRevoked[account][digest]) revert ConsentRevoked(digest, account);
+        if (msg.sender != account || signature.length != 0) {
+            _requireSigned(digest, account, signature);
+        }
+    }
+
+    /// Takes exactly `amount` from the account in, by this path. The balance is compared around the
+    /// token's calls alone.
+    function _takeIn(
+        address token,
+        address from,
+        uint256 amount,
+        bytes32 contractId,
+        Funding calldata funding
+    ) internal {
+        uint256 before = _tokenBalance(token);
+        if (funding.path == AUTHORIZATION) {
+            IERC3009(token)
+                .receiveWithAuthorization(
+                    from,
+                    address(this),
+                    amount,
+                    funding.validAfter,
+                    funding.validBefore,
+                    contractId,
+                    funding.v,
+                    funding.r,
+                    funding.s
+                );
+        } else {
+            if (funding.path == PERMIT) _permit(token, from, amount, funding);
+            else if (funding.path != ALLOWANCE) revert UnknownFunding(funding.path);
+            IERC20(token).safeTransferFrom(from, address(this), amount);
+        }
+        uint256 balance = _tokenBalance(token);
+        uint256 received = balance < before ? 0 : balance - before;
+        if (received != amount) revert ReceivedWrongAmount(amount, received);
+    }
+
+    /// Uses a permit; one that fails is passed over.
+    function _permit(address token, address from, uint256 amount, Funding calldata funding)
+        private
+    {
+        try IERC20Permit(token)
+            .permit(
+                from, address(this), amount, funding.validBefore, funding.v, funding.r, funding.s
+            ) {}
+            catch {}
+    }
+
     /// Sends an amount out of the `held` tokens, or credits it. Returns the tokens held then. A
     /// larger amount is not even tried: a token that has shrunk our balance may claim to have sent
     /// it.
@@ -128,7 +231,10 @@ abstract contract Vault is EIP712, Nonces {
         uint256 amount,
         uint256 held
     ) internal returns (uint256) {
-        if (amount <= held && _send(token, to, amount)) {
+        if (gasleft() < TRANSFER_GAS_FLOOR) {
+            revert TooLittleGas(gasleft(), TRANSFER_GAS_FLOOR);
+        }
+        if (amount <= held && _send(token, to, amount, TRANSFER_GAS)) {
             // It cannot underflow: amount <= held.
             unchecked {
                 return held - amount;
@@ -139,12 +245,13 @@ abstract contract Vault is EIP712, Nonces {
         return held;
     }
 
-    /// Tries a transfer out. The token gets bounded gas, and one word of its answer is read, so a
-    /// large answer costs the caller nothing. As with SafeERC20, a token may answer nothing.
-    function _send(address token, address to, uint256 amount) private returns (bool sent) {
-        if (gasleft() < TRANSFER_GAS_FLOOR) revert TooLittleGas(gasleft(), TRANSFER_GAS_FLOOR);
+    /// Tries a transfer out. One word of the token's answer is read, so a large answer costs the
+    /// caller nothing. As with SafeERC20, a token may answer nothing.
+    function _send(address token, address to, uint256 amount, uint256 gasLimit)
+        private
+        returns (bool sent)
+    {
         bytes4 selector = IERC20.transfer.selector;
-        uint256 gasLimit = TRANSFER_GAS;
         assembly ("memory-safe") {
             let data := mload(0x40)
             mstore(data, selector)
@@ -167,18 +274,22 @@ abstract contract Vault is EIP712, Nonces {
         return IERC20(token).balanceOf(address(this));
     }
 
-    /// Sends all of the account's credit to `to`. Here a transfer that fails reverts: the credit
-    /// stays.
-    function _withdraw(address token, address account, address to) private {
+    /// Sends an amount of the account's credit to `to`, with all gas there is: no other account waits
+    /// for it. A transfer that fails reverts, so the credit stays.
+    function _withdraw(address token, address account, address to, uint256 amount) private {
         if (to == address(0) || to == address(this)) revert InvalidRecipient(to);
-        uint256 amount = _credits[token][account];
-        if (amount == 0) revert NoCredit(token, account);
+        if (amount == 0) revert ZeroAmount();
+        uint256 credit = _credits[token][account];
+        if (amount > credit) revert CreditTooSmall(token, account, amount, credit);
 
-        _credits[token][account] = 0; // before the transfer: the token may call back
+        // before the transfer: the token may call back
+        _credits[token][account] = credit - amount;
         emit Withdrawn(token, account, to, amount);
 
         uint256 held = _tokenBalance(token);
-        if (amount > held || !_send(token, to, amount)) revert TransferFailed(token, to, amount);
+        if (amount > held || !_send(token, to, amount, gasleft())) {
+            revert TransferFailed(token, to, amount);
+        }
         _requireTokenBalance(token, held - amount);
     }
 }

@@ -49,7 +49,7 @@ contract ChallengeTest is GuardedFixture {
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Final(id, position, 5 * PRICE, START + CHALLENGE);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, payee, position, 5 * PRICE * 975 / 1000, 5 * PRICE * 25 / 1000);
+        emit OutcomeEscrow.Paid(id, 5 * PRICE * 975 / 1000, 5 * PRICE * 25 / 1000);
         vm.prank(stranger);
         escrow.release(id);
         assertEq(token.balanceOf(payee), 5 * PRICE * 975 / 1000);
@@ -86,7 +86,7 @@ contract ChallengeTest is GuardedFixture {
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Pending(id, batch.first, START + 2 * CHALLENGE + 1);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, payee, first, 5 * PRICE * 975 / 1000, 5 * PRICE * 25 / 1000);
+        emit OutcomeEscrow.Paid(id, 5 * PRICE * 975 / 1000, 5 * PRICE * 25 / 1000);
         _settle(batch);
         assertEq(escrow.paidOf(id), 5 * PRICE);
         assertEq(escrow.lastFinalPosition(id), first);
@@ -323,9 +323,7 @@ contract ChallengeTest is GuardedFixture {
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Final(id, batch.first, 5 * PRICE, START);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(
-            id, payee, batch.first, 4 * PRICE * 975 / 1000, 4 * PRICE * 25 / 1000
-        );
+        emit OutcomeEscrow.Paid(id, 4 * PRICE * 975 / 1000, 4 * PRICE * 25 / 1000);
         _settle(batch);
         _assertFinal(batch.first, 5 * PRICE);
         assertEq(escrow.owed(id), PRICE);

@@ -38,7 +38,7 @@ contract ClaimsPaidTest is GuardedFixture {
         assertEq(escrow.releasableAt(id), block.timestamp);
         uint256 before = token.balanceOf(payee);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, payee, position, 3 * PRICE * 975 / 1000, 3 * PRICE * 25 / 1000);
+        emit OutcomeEscrow.Paid(id, 3 * PRICE * 975 / 1000, 3 * PRICE * 25 / 1000);
         escrow.release(id);
         assertEq(token.balanceOf(payee) - before, 3 * PRICE * 975 / 1000);
         assertEq(escrow.paidOf(id), 8 * PRICE);

@@ -30,7 +30,7 @@ contract CloseTest is GuardedFixture {
         emit OutcomeEscrow.Closed(id, 7 * PRICE + 1);
         uint256 fee = (7 * PRICE + 1) * 25 / 1000;
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, payee, position, 7 * PRICE + 1 - fee, fee);
+        emit OutcomeEscrow.Paid(id, 7 * PRICE + 1 - fee, fee);
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Refunded(id, owner.addr, BUDGET - 7 * PRICE - 1);
         _close(id, 7 * PRICE + 1);
@@ -162,7 +162,7 @@ contract CloseTest is GuardedFixture {
         escrow.disputeClaims(id);
         vm.prank(address(evidence));
         vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.AlreadyClosed.selector, id));
-        escrow.dropClaim(id, bytes32(uint256(1)), "answered");
+        escrow.lowerClaim(id, bytes32(uint256(1)), 0, "answered");
         vm.warp(_t4(terms) + 1);
         assertEq(_release(id), 0);
         _assertClosed(PRICE);
@@ -264,13 +264,13 @@ contract CloseTest is GuardedFixture {
         terms.exclusive = true;
         bytes32 outcomeId =
             keccak256(abi.encode(terms.owner, terms.logId, terms.surface, terms.outcome));
-        (bytes memory ownerSignature, bytes memory operatorSignature) = _bothSign();
+        (bytes memory a, bytes memory b) = _consents(terms);
         vm.expectRevert(
             abi.encodeWithSelector(
                 OutcomeEscrow.OutcomeOccupied.selector, outcomeId, terms.deadline
             )
         );
-        escrow.open(terms, ownerSignature, operatorSignature);
+        escrow.open(terms, _allowance(), a, b);
     }
 
     /// After its deadline the place belongs to another contract, and its close does not take it
@@ -324,13 +324,8 @@ contract CloseTest is GuardedFixture {
 
     function _expectOccupied(bytes32 salt) private {
         (terms.outcome, terms.exclusive, terms.salt) = ("exclusive", true, salt);
-        (bytes memory ownerSignature, bytes memory operatorSignature) = _bothSign();
+        (bytes memory a, bytes memory b) = _consents(terms);
         vm.expectPartialRevert(OutcomeEscrow.OutcomeOccupied.selector);
-        escrow.open(terms, ownerSignature, operatorSignature);
-    }
-
-    function _bothSign() private view returns (bytes memory, bytes memory) {
-        bytes32 contractId = _contractId(terms);
-        return (_sign(owner, contractId), _sign(operator, contractId));
+        escrow.open(terms, _allowance(), a, b);
     }
 }

@@ -124,8 +124,9 @@ contract ConsentTest is GuardedFixture {
 
     /// The consent to open is none to close.
     function test_revertIf_theTermsWereSigned() public {
-        (bytes memory a, bytes memory b) = (_sign(owner, id), _sign(operator, id));
+        (bytes memory a, bytes memory b) = _consents(terms);
         _refuses(owner.addr, stranger, a, b);
+        _refuses(owner.addr, stranger, _sign(owner, id), _by(operator));
     }
 
     /// Any bit of a signature counts.
@@ -169,6 +170,26 @@ contract ConsentTest is GuardedFixture {
         _refuses(address(ownerWallet), owner.addr, "", _by(operator));
     }
 
+    /// Two wallets behind one key consent by two signatures: each says for whom.
+    function test_revertIf_oneSignatureIsBroughtForTwoWallets() public {
+        (Wallet ownerWallet, Wallet operatorWallet) =
+            (new Wallet(owner.addr), new Wallet(owner.addr));
+        (terms.owner, terms.operator) = (address(ownerWallet), address(operatorWallet));
+        token.mint(terms.owner, BUDGET);
+        vm.prank(terms.owner);
+        token.approve(address(escrow), BUDGET);
+        bytes memory a = _sign(owner, _ownerConsent(terms, 0));
+        bytes32 digest = _operatorConsent(terms);
+        vm.expectRevert(abi.encodeWithSelector(Vault.NotSigned.selector, digest, terms.operator));
+        escrow.open(terms, _allowance(), a, a);
+        id = escrow.open(terms, _allowance(), a, _sign(owner, digest));
+
+        a = _by(owner);
+        _refuses(terms.operator, stranger, a, a);
+        _closeAs(stranger, a, _sign(owner, _closeDigest(terms.operator, id, AGREED, EXPIRES)));
+        assertEq(escrow.statusOf(id), "closed");
+    }
+
     // ------------------------------------------------------------ EIP-7702
 
     /// An account with delegated code is still its key ...
@@ -197,7 +218,8 @@ contract ConsentTest is GuardedFixture {
     // ------------------------------------------------------------ helpers
 
     function _by(Account memory signer) private view returns (bytes memory) {
-        return _sign(signer, _closeDigest(id, AGREED, EXPIRES));
+        address party = signer.addr == operator.addr ? terms.operator : terms.owner;
+        return _sign(signer, _closeDigest(party, id, AGREED, EXPIRES));
     }
 
     function _closeAs(address caller, bytes memory ownerSignature, bytes memory operatorSignature)
@@ -220,13 +242,13 @@ contract ConsentTest is GuardedFixture {
 
     /// It is refused because this one has not signed.
     function _refuses(address signer, address caller, bytes memory a, bytes memory b) private {
-        bytes32 digest = _closeDigest(id, AGREED, EXPIRES);
+        bytes32 digest = _closeDigest(signer, id, AGREED, EXPIRES);
         _expectNext(abi.encodeWithSelector(Vault.NotSigned.selector, digest, signer));
         _closeAs(caller, a, b);
     }
 
     function _expectNotSigned(bytes32 contractId, uint256 payableAmount, uint64 expiresAt) private {
-        bytes32 digest = _closeDigest(contractId, payableAmount, expiresAt);
+        bytes32 digest = _closeDigest(owner.addr, contractId, payableAmount, expiresAt);
         vm.expectRevert(abi.encodeWithSelector(Vault.NotSigned.selector, digest, owner.addr));
     }
 }

@@ -66,11 +66,9 @@ contract GuardedPayoutTest is HostileGuardedFixture {
         _assertPaid(0, NET);
         hostile.setBlocked(payee, false);
         assertEq(_release(id), 0);
-        vm.prank(payee);
-        escrow.withdraw(address(token), stranger);
+        _withdraw(payee, stranger);
         assertEq(token.balanceOf(stranger), NET);
-        vm.prank(feeRecipient);
-        escrow.withdraw(address(token), feeRecipient);
+        _withdraw(feeRecipient, feeRecipient);
         assertEq(token.balanceOf(address(escrow)), BUDGET - PRICE);
     }
 
@@ -169,10 +167,8 @@ contract GuardedPayoutTest is HostileGuardedFixture {
         _assertPaidTo(payee, 0, 2 * NET);
         assertEq(escrow.creditOf(address(token), owner.addr), BUDGET - 2 * PRICE);
         assertEq(escrow.statusOf(id), "closed");
-        vm.prank(owner.addr);
-        escrow.withdraw(address(token), stranger);
-        vm.prank(payee);
-        escrow.withdraw(address(token), stranger);
+        _withdraw(owner.addr, stranger);
+        _withdraw(payee, stranger);
         assertEq(token.balanceOf(address(escrow)), 2 * FEE);
     }
 
@@ -242,31 +238,30 @@ contract GuardedPayoutTest is HostileGuardedFixture {
     }
 
     function _calls() private view returns (bytes[] memory calls) {
-        OutcomeEscrow.Permit memory permit;
-        OutcomeEscrow.Authorization memory authorization;
-        calls = new bytes[](13);
-        calls[0] = abi.encodeCall(escrow.open, (terms, "", ""));
-        calls[1] = abi.encodeCall(escrow.openWithPermit, (terms, "", "", permit));
-        calls[2] = abi.encodeCall(escrow.openWithAuthorization, (terms, "", "", authorization));
-        calls[3] = abi.encodeCall(escrow.settle, (_groupOf(terms), 1, 0, "", new bytes32[](0), ""));
-        calls[4] = abi.encodeCall(escrow.release, (id));
-        calls[5] = abi.encodeCall(escrow.dispute, (id, 1));
-        calls[6] = abi.encodeCall(escrow.rule, (id, 1, 0));
-        calls[7] = abi.encodeCall(escrow.disputeClaims, (id));
-        calls[8] = abi.encodeCall(escrow.ruleClaims, (id, 0));
-        calls[9] = abi.encodeCall(escrow.close, (id, 0, START, "", ""));
-        calls[10] = abi.encodeCall(escrow.refund, (id));
-        calls[11] = abi.encodeCall(escrow.withdraw, (address(token), stranger));
-        calls[12] = abi.encodeCall(escrow.withdrawFor, (payee, address(token), stranger, START, ""));
+        calls = new bytes[](12);
+        calls[0] = abi.encodeCall(escrow.open, (terms, _allowance(), "", ""));
+        calls[1] = abi.encodeCall(escrow.revoke, (id));
+        calls[2] = abi.encodeCall(escrow.settle, (_groupOf(terms), 1, 0, "", new bytes32[](0), ""));
+        calls[3] = abi.encodeCall(escrow.release, (id));
+        calls[4] = abi.encodeCall(escrow.dispute, (id, 1));
+        calls[5] = abi.encodeCall(escrow.rule, (id, 1, 0));
+        calls[6] = abi.encodeCall(escrow.disputeClaims, (id));
+        calls[7] = abi.encodeCall(escrow.ruleClaims, (id, 0));
+        calls[8] = abi.encodeCall(escrow.close, (id, 0, START, "", ""));
+        calls[9] = abi.encodeCall(escrow.refund, (id));
+        calls[10] = abi.encodeCall(escrow.withdraw, (address(token), stranger, 1));
+        calls[11] =
+            abi.encodeCall(escrow.withdrawFor, (payee, address(token), stranger, 1, START, ""));
     }
 
     /// Nor does Evidence, while it is called back itself.
     function test_evidenceCannotReenter() public {
         Claim memory claim;
-        bytes[3] memory calls = [
+        bytes[4] memory calls = [
             abi.encodeCall(escrow.retire, (id, "sum")),
             abi.encodeCall(escrow.fileClaim, (id, "ann", claim)),
-            abi.encodeCall(escrow.dropClaim, (id, "ann", "answered"))
+            abi.encodeCall(escrow.lowerClaim, (id, "ann", 0, "answered")),
+            abi.encodeCall(escrow.recordReversal, (id, 1, 1))
         ];
         for (uint256 i = 0; i < calls.length; ++i) {
             uint256 snapshot = vm.snapshotState();
@@ -287,7 +282,7 @@ contract GuardedPayoutTest is HostileGuardedFixture {
 
     function _expectCredited(uint256 net, uint256 fee) private {
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, payee, lastStated, net, fee);
+        emit OutcomeEscrow.Paid(id, net, fee);
         vm.expectEmit(address(escrow));
         emit Vault.Credited(id, payee, net);
     }

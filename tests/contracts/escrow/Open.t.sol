@@ -63,9 +63,16 @@ contract OpenTest is Fixture {
 
     function test_theOwnerMayCallWithoutASignature() public {
         Terms memory terms = _terms();
-        bytes memory operatorSignature = _sign(operator, _contractId(terms));
+        bytes memory signature = _sign(operator, _operatorConsent(terms));
         vm.prank(owner.addr);
-        escrow.open(terms, "", operatorSignature);
+        escrow.open(terms, _allowance(), "", signature);
+    }
+
+    function test_theOperatorMayCallWithoutASignature() public {
+        Terms memory terms = _terms();
+        bytes memory signature = _sign(owner, _ownerConsent(terms, 0));
+        vm.prank(operator.addr);
+        escrow.open(terms, _allowance(), signature, "");
     }
 
     function test_walletsMayBeParties() public {
@@ -93,12 +100,13 @@ contract OpenTest is Fixture {
     function test_theCodeOfADelegatedAccountSigns() public {
         Account memory session = makeAccount("session key");
         Terms memory terms = _terms();
-        bytes32 id = _contractId(terms);
-        (bytes memory a, bytes memory b) = (_sign(session, id), _sign(operator, id));
-        vm.expectRevert(abi.encodeWithSelector(Vault.NotSigned.selector, id, owner.addr));
-        escrow.open(terms, a, b);
+        bytes32 digest = _ownerConsent(terms, 0);
+        bytes memory a = _sign(session, digest);
+        (, bytes memory b) = _consents(terms);
+        vm.expectRevert(abi.encodeWithSelector(Vault.NotSigned.selector, digest, owner.addr));
+        escrow.open(terms, _allowance(), a, b);
         _delegate(owner, address(new Wallet(session.addr)));
-        escrow.open(terms, a, b);
+        bytes32 id = escrow.open(terms, _allowance(), a, b);
         assertEq(escrow.statusOf(id), "open");
     }
 
@@ -136,61 +144,75 @@ contract OpenTest is Fixture {
 
     function test_revertIf_theOwnerDidNotSign() public {
         Terms memory terms = _terms();
-        bytes32 id = _contractId(terms);
-        bytes memory signature = _sign(operator, id);
-        bytes memory revertData = abi.encodeWithSelector(Vault.NotSigned.selector, id, owner.addr);
-        vm.expectRevert(revertData);
-        escrow.open(terms, signature, signature);
-        vm.expectRevert(revertData);
-        escrow.open(terms, "", signature);
+        (bytes memory a, bytes memory b) = _consents(terms);
+        bytes memory revertData =
+            abi.encodeWithSelector(Vault.NotSigned.selector, _ownerConsent(terms, 0), owner.addr);
+        bytes[4] memory wrong = [
+            b, // the operator's
+            bytes(""),
+            _sign(owner, _operatorConsent(terms)), // the owner's word as the operator
+            _sign(owner, _contractId(terms)) // the bare id
+        ];
+        for (uint256 i = 0; i < wrong.length; ++i) {
+            vm.expectRevert(revertData);
+            escrow.open(terms, _allowance(), wrong[i], b);
+        }
         vm.expectRevert(revertData);
         vm.prank(owner.addr); // a wrong signature is not forgiven
-        escrow.open(terms, signature, signature);
+        escrow.open(terms, _allowance(), b, b);
+        escrow.open(terms, _allowance(), a, b);
     }
 
     function test_revertIf_theOperatorDidNotSign() public {
         Terms memory terms = _terms();
-        bytes32 id = _contractId(terms);
-        bytes memory signature = _sign(owner, id);
-        bytes memory revertData =
-            abi.encodeWithSelector(Vault.NotSigned.selector, id, operator.addr);
-        vm.expectRevert(revertData);
-        escrow.open(terms, signature, signature);
+        (bytes memory a, bytes memory b) = _consents(terms);
+        bytes memory revertData = abi.encodeWithSelector(
+            Vault.NotSigned.selector, _operatorConsent(terms), operator.addr
+        );
+        bytes[4] memory wrong = [
+            a, // the owner's
+            bytes(""),
+            _sign(operator, _ownerConsent(terms, 0)), // the operator's word as the owner
+            _sign(operator, _contractId(terms)) // the bare id
+        ];
+        for (uint256 i = 0; i < wrong.length; ++i) {
+            vm.expectRevert(revertData);
+            escrow.open(terms, _allowance(), a, wrong[i]);
+        }
         vm.expectRevert(revertData);
         vm.prank(operator.addr);
-        escrow.open(terms, signature, "");
+        escrow.open(terms, _allowance(), a, a);
+        escrow.open(terms, _allowance(), a, b);
     }
 
     /// Signatures for one chain, escrow or deal are none for another.
     function test_revertIf_somethingElseWasSigned() public {
         Terms memory terms = _terms();
-        bytes32 id = _contractId(terms);
-        bytes memory ownerSignature = _sign(owner, id);
-        bytes memory operatorSignature = _sign(operator, id);
+        (bytes memory a, bytes memory b) = _consents(terms);
         terms.unitPrice += 1;
         vm.expectPartialRevert(Vault.NotSigned.selector);
-        escrow.open(terms, ownerSignature, operatorSignature);
+        escrow.open(terms, _allowance(), a, b);
         terms.unitPrice -= 1;
 
         vm.chainId(1);
         vm.expectPartialRevert(Vault.NotSigned.selector);
-        escrow.open(terms, ownerSignature, operatorSignature);
+        escrow.open(terms, _allowance(), a, b);
         vm.chainId(31337);
         OutcomeEscrow second = new OutcomeEscrow(
             eventLog, address(new Evidence()), IIdentityRegistry(address(0)), _list(address(token))
         );
         vm.expectPartialRevert(Vault.NotSigned.selector);
-        second.open(terms, ownerSignature, operatorSignature);
-        escrow.open(terms, ownerSignature, operatorSignature);
+        second.open(terms, _allowance(), a, b);
+        escrow.open(terms, _allowance(), a, b);
     }
 
-    /// Each of the 32 words is signed: with any one changed, the signatures are void.
+    /// Each of the 32 words is signed, and so is the path by which the budget is paid: with any one
+    /// changed, the signatures are void.
     function testFuzz_theSignaturesBindEveryWord(uint256 word, uint8 change) public {
         Terms memory terms = _terms();
-        bytes32 id = _contractId(terms);
-        bytes memory call =
-            abi.encodeCall(escrow.open, (terms, _sign(owner, id), _sign(operator, id)));
-        uint256 lastByte = 4 + bound(word, 0, 31) * 32 + 31;
+        (bytes memory a, bytes memory b) = _consents(terms);
+        bytes memory call = abi.encodeCall(escrow.open, (terms, _allowance(), a, b));
+        uint256 lastByte = 4 + bound(word, 0, 32) * 32 + 31;
         vm.assume(change != 0);
         call[lastByte] ^= bytes1(change);
         (bool success,) = address(escrow).call(call);
@@ -321,11 +343,9 @@ contract OpenTest is Fixture {
     }
 
     function _expectRefused(Terms memory terms, bytes memory revertData) private {
-        bytes32 id = _contractId(terms);
-        bytes memory ownerSignature = _sign(owner, id);
-        bytes memory operatorSignature = _sign(operator, id);
+        (bytes memory a, bytes memory b) = _consents(terms);
         vm.expectRevert(revertData);
-        escrow.open(terms, ownerSignature, operatorSignature);
+        escrow.open(terms, _allowance(), a, b);
     }
 }
 
@@ -378,8 +398,8 @@ contract OpenWithHostileTokenTest is HostileFixture {
         Terms memory terms = _terms();
         terms.salt = "second";
         bytes32 id = _contractId(terms);
-        bytes memory call =
-            abi.encodeCall(escrow.open, (terms, _sign(owner, id), _sign(operator, id)));
+        (bytes memory a, bytes memory b) = _consents(terms);
+        bytes memory call = abi.encodeCall(escrow.open, (terms, _allowance(), a, b));
         hostile.setHook(address(escrow), call);
         vm.expectCall(address(escrow), call);
         _open(_terms());
@@ -390,12 +410,10 @@ contract OpenWithHostileTokenTest is HostileFixture {
     }
 
     function _expectRevert(bytes memory revertData) private {
-        bytes32 id = _contractId(_terms());
-        bytes memory ownerSignature = _sign(owner, id);
-        bytes memory operatorSignature = _sign(operator, id);
+        (bytes memory a, bytes memory b) = _consents(_terms());
         if (revertData.length == 0) vm.expectRevert();
         else vm.expectRevert(revertData);
-        escrow.open(_terms(), ownerSignature, operatorSignature);
-        assertEq(escrow.statusOf(id), "unknown");
+        escrow.open(_terms(), _allowance(), a, b);
+        assertEq(escrow.statusOf(_contractId(_terms())), "unknown");
     }
 }

@@ -88,8 +88,7 @@ contract PayoutTest is HostileFixture {
         _settleTotals(terms, 2 * PRICE, 0);
         assertEq(escrow.creditOf(address(token), payee), 2 * NET);
         hostile.setBlocked(payee, false);
-        vm.prank(payee);
-        escrow.withdraw(address(token), payee);
+        _withdraw(payee, payee);
         assertEq(hostile.balanceOf(payee), 2 * NET);
         assertEq(escrow.creditOf(address(token), payee), 0);
     }
@@ -172,18 +171,18 @@ contract PayoutTest is HostileFixture {
     /// The payee calls back into every function that changes anything; none answers.
     function test_aPayeeCannotReenter() public {
         terms.salt = "second";
-        bytes32 second = _contractId(terms);
+        (bytes memory a, bytes memory b) = _consents(terms);
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, PRICE, 0)));
         bytes[] memory calls = new bytes[](5);
-        calls[0] =
-            abi.encodeCall(escrow.open, (terms, _sign(owner, second), _sign(operator, second)));
+        calls[0] = abi.encodeCall(escrow.open, (terms, _allowance(), a, b));
         calls[1] = abi.encodeCall(
             escrow.settle,
             (batch.group, batch.size, batch.first, batch.entries, batch.proof, batch.signature)
         );
         calls[2] = abi.encodeCall(escrow.refund, (id));
-        calls[3] = abi.encodeCall(escrow.withdraw, (address(token), stranger));
-        calls[4] = abi.encodeCall(escrow.withdrawFor, (payee, address(token), stranger, START, ""));
+        calls[3] = abi.encodeCall(escrow.withdraw, (address(token), stranger, 1));
+        calls[4] =
+            abi.encodeCall(escrow.withdrawFor, (payee, address(token), stranger, 1, START, ""));
         for (uint256 i = 0; i < calls.length; ++i) {
             uint256 snapshot = vm.snapshotState();
             hostile.setHook(address(escrow), calls[i]);
@@ -217,7 +216,7 @@ contract PayoutTest is HostileFixture {
     function _expectPaid(uint256 received) private {
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, PRICE, 0)));
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, payee, batch.first, NET, FEE);
+        emit OutcomeEscrow.Paid(id, NET, FEE);
         _settle(batch);
         assertEq(hostile.balanceOf(payee), received);
         assertEq(escrow.creditOf(address(token), payee), 0);
@@ -228,7 +227,7 @@ contract PayoutTest is HostileFixture {
     function _expectCredited() private {
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, PRICE, 0)));
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, payee, batch.first, NET, FEE);
+        emit OutcomeEscrow.Paid(id, NET, FEE);
         vm.expectEmit(address(escrow));
         emit Vault.Credited(id, payee, NET);
         _settle(batch);

@@ -28,7 +28,7 @@ contract SettleTest is Fixture {
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, 5 * PRICE, 0)));
         uint256 fee = 5 * PRICE * FEE_BPS / 10_000;
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, payee, batch.first, 5 * PRICE - fee, fee);
+        emit OutcomeEscrow.Paid(id, 5 * PRICE - fee, fee);
         _settle(batch);
 
         assertEq(token.balanceOf(payee), 5 * PRICE - fee);

@@ -89,13 +89,9 @@ contract GuardedGasTest is GasFixture {
         Terms memory terms = _plain();
         bytes32 id = _open(terms);
         uint64 expiresAt = uint64(block.timestamp);
-        bytes32 digest = _digest(
-            address(escrow), vm.eip712HashStruct(CLOSE_TYPE, abi.encode(id, EARNED, expiresAt))
-        );
-        bytes memory call = abi.encodeCall(
-            OutcomeEscrow.close,
-            (id, EARNED, expiresAt, _sign(owner, digest), _sign(operator, digest))
-        );
+        bytes memory a = _sign(owner, _closeDigest(owner.addr, id, EARNED, expiresAt));
+        bytes memory b = _sign(operator, _closeDigest(operator.addr, id, EARNED, expiresAt));
+        bytes memory call = abi.encodeCall(OutcomeEscrow.close, (id, EARNED, expiresAt, a, b));
         _meter("close", stranger, address(escrow), call);
         assertEq(escrow.statusOf(id), "closed");
     }

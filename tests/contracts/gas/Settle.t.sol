@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {TestTree} from "../support/TestTree.sol";
 import {GasFixture} from "./GasFixture.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Vault} from "contracts/escrow/Vault.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
@@ -78,8 +79,8 @@ contract SettleGasTest is GasFixture {
 
     function test_gas_open() public {
         Terms memory terms = _plain();
-        (bytes memory a, bytes memory b) = _signatures(terms);
-        bytes memory call = abi.encodeCall(OutcomeEscrow.open, (terms, a, b));
+        (bytes memory a, bytes memory b) = _consents(terms);
+        bytes memory call = abi.encodeCall(OutcomeEscrow.open, (terms, _allowance(), a, b));
         _meter("open", stranger, address(escrow), call);
         assertEq(escrow.statusOf(_contractId(terms)), "open");
     }
@@ -88,25 +89,21 @@ contract SettleGasTest is GasFixture {
         vm.prank(owner.addr);
         token.approve(address(escrow), 0);
         Terms memory terms = _plain();
-        (bytes memory a, bytes memory b) = _signatures(terms);
-        OutcomeEscrow.Permit memory permit;
-        permit.deadline = block.timestamp;
+        Vault.Funding memory funding;
+        (funding.path, funding.validBefore) = (1, block.timestamp);
         bytes32 digest = _digest(
             address(token),
             vm.eip712HashStruct(
                 "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)",
-                abi.encode(owner.addr, address(escrow), terms.budget, 0, permit.deadline)
+                abi.encode(owner.addr, address(escrow), terms.budget, 0, block.timestamp)
             )
         );
-        (permit.v, permit.r, permit.s) = vm.sign(owner.key, digest);
-        bytes memory call = abi.encodeCall(OutcomeEscrow.openWithPermit, (terms, a, b, permit));
+        (funding.v, funding.r, funding.s) = vm.sign(owner.key, digest);
+        bytes memory a = _sign(owner, _ownerConsent(terms, 1));
+        bytes memory b = _sign(operator, _operatorConsent(terms));
+        bytes memory call = abi.encodeCall(OutcomeEscrow.open, (terms, funding, a, b));
         _meter("open with permit", stranger, address(escrow), call);
         assertEq(escrow.statusOf(_contractId(terms)), "open");
-    }
-
-    function _signatures(Terms memory terms) private view returns (bytes memory, bytes memory) {
-        bytes32 id = _contractId(terms);
-        return (_sign(owner, id), _sign(operator, id));
     }
 
     // ------------------------------------------------------------ settle
@@ -198,8 +195,8 @@ contract SettleGasTest is GasFixture {
     }
 
     function test_gas_withdrawFees() public {
-        bytes memory call =
-            abi.encodeWithSignature("withdraw(address,address)", address(token), payee);
+        uint256 fees = escrow.creditOf(address(token), feeRecipient);
+        bytes memory call = abi.encodeCall(escrow.withdraw, (address(token), payee, fees));
         _meter("withdraw fees", feeRecipient, address(escrow), call);
         assertEq(escrow.creditOf(address(token), feeRecipient), 0);
     }

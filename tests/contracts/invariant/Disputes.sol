@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {Book, Filed, Lie, Statement, Visit} from "./Books.sol";
 import {Honest} from "./Honest.sol";
-import {Exhibit, Opening} from "contracts/evidence/EvidenceTypes.sol";
+import {Exhibit} from "contracts/evidence/EvidenceTypes.sol";
 import {IEvidenceTarget} from "contracts/interfaces/IEvidenceTarget.sol";
 
 /// Disagreements of owner and operator (disputes and rulings, disproofs, claims and their results),
@@ -77,7 +77,7 @@ abstract contract Disputes is Honest {
         }
         bytes memory data = abi.encodeCall(
             evidence.disprove,
-            (IEvidenceTarget(escrow), book.id, lie.kind, size, exhibits, lie.rivalId, lie.opening)
+            (IEvidenceTarget(escrow), book.id, lie.kind, size, exhibits, lie.rivalId)
         );
         return _try(stranger, address(evidence), data, legal, false, "I14");
     }
@@ -182,9 +182,8 @@ abstract contract Disputes is Honest {
         uint64 size = _anchor();
         Exhibit[] memory exhibits = new Exhibit[](1);
         exhibits[0] = _exhibit(position, size);
-        Opening memory none;
         bytes memory data = abi.encodeCall(
-            evidence.refute, (IEvidenceTarget(escrow), book.id, key, kind, size, exhibits, 0, none)
+            evidence.refute, (IEvidenceTarget(escrow), book.id, key, kind, size, exhibits, 0)
         );
         if (_try(stranger, address(evidence), data, legal, false, "I7")) ++counts[kind];
     }
@@ -238,10 +237,9 @@ abstract contract Disputes is Honest {
         uint256 how = (seed >> 24) % 8;
         if (how == 0) ++amount;
         if (how == 1) --expiresAt;
-        bytes32 digest = _digest(
-            address(escrow), vm.eip712HashStruct(CLOSE_TYPE, abi.encode(book.id, amount, expiresAt))
-        );
+        bytes32 digest = _closeDigest(owner.addr, book.id, amount, expiresAt);
         bytes memory byOwner = how == 2 ? bytes("") : _sign(owner, digest);
+        digest = _closeDigest(book.terms.operator, book.id, amount, expiresAt);
         bytes memory byOperator = _sign(how == 3 ? owner : _operators[book.operator], digest);
         address by = how == 4 ? owner.addr : stranger;
         if (how == 4) byOwner = "";

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {TestTree} from "./TestTree.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Vault} from "contracts/escrow/Vault.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
 import {IIdentityRegistry} from "contracts/interfaces/IAgentRegistries.sol";
 import {TestStablecoin} from "contracts/local/TestStablecoin.sol";
@@ -20,10 +21,12 @@ abstract contract Fixture is Test {
         "Verified(bytes32 logId,uint64 size,bytes32 root,uint64 first,uint64 count)";
     string internal constant CHECKPOINT_TYPE = "Checkpoint(bytes32 logId,uint64 size,bytes32 root)";
     string internal constant WITHDRAWAL_TYPE =
-        "Withdrawal(address account,address token,address to,uint256 nonce,uint64 expiresAt)";
+        "Withdrawal(address account,address token,address to,uint256 amount,uint256 nonce,uint64 expiresAt)";
 
     string internal constant CLOSE_TYPE =
-        "Close(bytes32 contractId,uint256 payableAmount,uint64 expiresAt)";
+        "Close(address party,bytes32 contractId,uint256 payableAmount,uint64 expiresAt)";
+    string internal constant OWNER_CONSENT_TYPE = "OwnerConsent(uint8 funding,Terms terms)";
+    string internal constant OPERATOR_CONSENT_TYPE = "OperatorConsent(Terms terms)";
 
     uint64 internal constant START = 1_800_000_000;
     string internal constant ORIGIN = "tallystick.example/surface";
@@ -94,11 +97,31 @@ abstract contract Fixture is Test {
 
     /// Both sign, and a stranger brings it.
     function _open(Terms memory terms) internal returns (bytes32) {
-        bytes32 id = _contractId(terms);
-        bytes memory ownerSignature = _sign(owner, id);
-        bytes memory operatorSignature = _sign(operator, id);
+        (bytes memory a, bytes memory b) = _consents(terms);
         vm.prank(stranger);
-        return escrow.open(terms, ownerSignature, operatorSignature);
+        return escrow.open(terms, _allowance(), a, b);
+    }
+
+    /// The budget is paid by the owner's allowance.
+    function _allowance() internal pure returns (Vault.Funding memory funding) {}
+
+    /// Owner and operator consent, the owner to paying by its allowance.
+    function _consents(Terms memory terms) internal returns (bytes memory, bytes memory) {
+        return (_sign(owner, _ownerConsent(terms, 0)), _sign(operator, _operatorConsent(terms)));
+    }
+
+    /// What an owner signs that pays by this path.
+    function _ownerConsent(Terms memory terms, uint8 path) internal view returns (bytes32) {
+        bytes32 typeHash = keccak256(bytes(string.concat(OWNER_CONSENT_TYPE, TERMS_TYPE)));
+        bytes32 termsHash = vm.eip712HashStruct(TERMS_TYPE, abi.encode(terms));
+        return _digest(address(escrow), keccak256(abi.encode(typeHash, path, termsHash)));
+    }
+
+    /// What an operator signs.
+    function _operatorConsent(Terms memory terms) internal view returns (bytes32) {
+        bytes32 typeHash = keccak256(bytes(string.concat(OPERATOR_CONSENT_TYPE, TERMS_TYPE)));
+        bytes32 termsHash = vm.eip712HashStruct(TERMS_TYPE, abi.encode(terms));
+        return _digest(address(escrow), keccak256(abi.encode(typeHash, termsHash)));
     }
 
     function _groupOf(Terms memory terms) internal pure returns (OutcomeEscrow.Group memory) {
@@ -109,6 +132,23 @@ abstract contract Fixture is Test {
             feeRecipient: terms.feeRecipient,
             feeBps: terms.feeBps
         });
+    }
+
+    /// What a party signs to close a contract.
+    function _closeDigest(address party, bytes32 id, uint256 payableAmount, uint64 expiresAt)
+        internal
+        view
+        returns (bytes32)
+    {
+        bytes memory message = abi.encode(party, id, payableAmount, expiresAt);
+        return _digest(address(escrow), vm.eip712HashStruct(CLOSE_TYPE, message));
+    }
+
+    /// The account withdraws all of its credit.
+    function _withdraw(address account, address to) internal {
+        uint256 credit = escrow.creditOf(address(token), account);
+        vm.prank(account);
+        escrow.withdraw(address(token), to, credit);
     }
 
     // ------------------------------------------------------------ log

@@ -237,24 +237,20 @@ contract OpenRulesTest is Fixture {
     function test_revertIf_thereIsNoIdentityRegistry() public {
         Terms memory terms = _terms();
         terms.agentIdPlusOne = 1;
-        _expectRefused(terms, abi.encodeWithSelector(OutcomeEscrow.NoIdentityRegistry.selector, 0));
+        _expectRefused(terms, abi.encodeWithSelector(TermsRules.NoIdentityRegistry.selector, 0));
     }
 
     // ------------------------------------------------------------ helpers
 
     function _expectRefused(Terms memory terms, bytes memory revertData) private {
-        bytes32 id = _contractId(terms);
-        bytes memory ownerSignature = _sign(owner, id);
-        bytes memory operatorSignature = _sign(operator, id);
+        (bytes memory a, bytes memory b) = _consents(terms);
         vm.expectRevert(revertData);
-        escrow.open(terms, ownerSignature, operatorSignature);
+        escrow.open(terms, _allowance(), a, b);
     }
 
     function _expectRefusedFor(Terms memory terms, bytes4 selector) private {
-        bytes32 id = _contractId(terms);
-        bytes memory ownerSignature = _sign(owner, id);
-        bytes memory operatorSignature = _sign(operator, id);
+        (bytes memory a, bytes memory b) = _consents(terms);
         vm.expectPartialRevert(selector);
-        escrow.open(terms, ownerSignature, operatorSignature);
+        escrow.open(terms, _allowance(), a, b);
     }
 }

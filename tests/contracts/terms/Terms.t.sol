@@ -11,6 +11,10 @@ contract TermsTest is Fixture {
         assertEq(TypeHashes.CHECKPOINT, vm.eip712HashType(CHECKPOINT_TYPE));
         assertEq(TypeHashes.WITHDRAWAL, vm.eip712HashType(WITHDRAWAL_TYPE));
         assertEq(TypeHashes.CLOSE, vm.eip712HashType(CLOSE_TYPE));
+        string memory ofOwner = string.concat(OWNER_CONSENT_TYPE, TERMS_TYPE);
+        assertEq(TypeHashes.OWNER_CONSENT, vm.eip712HashType(ofOwner));
+        string memory ofOperator = string.concat(OPERATOR_CONSENT_TYPE, TERMS_TYPE);
+        assertEq(TypeHashes.OPERATOR_CONSENT, vm.eip712HashType(ofOperator));
     }
 
     function test_typeHashes_areThoseOfTheVectors() public view {
