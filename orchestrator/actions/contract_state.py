@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from orchestrator.actions.wording import describe_amount, describe_exact_amount
 from orchestrator.chain.abi import (
-    ClaimDropped,
     Claimed,
+    ClaimLowered,
     ClaimsDisputed,
     ClaimsRuled,
     Closed,
@@ -36,7 +36,7 @@ MAX_SYMBOL_CHARS = 12
 
 
 class FiledClaim(NamedTuple):
-    """A claim that the operator filed, and whether it was refuted since and so dropped."""
+    """A claim as it stands, and whether all of it was refuted since it was filed."""
 
     claim: Claim
     is_dropped: bool = False
@@ -54,7 +54,7 @@ class Claims(NamedTuple):
 
     @property
     def open(self) -> dict[bytes, Claim]:
-        """The claims that were not refuted."""
+        """The claims of which something is left, with what is left of each."""
         return {key: filed.claim for key, filed in self.filed.items() if not filed.is_dropped}
 
     @property
@@ -231,8 +231,9 @@ def _claims_and_refunds(
                     event.lead, event.amount_units, event.transition, event.touch, event.time_ms
                 )
                 claims.filed[event.key] = FiledClaim(claim)
-            case ClaimDropped() if event.key in claims.filed:
-                claims.filed[event.key] = claims.filed[event.key]._replace(is_dropped=True)
+            case ClaimLowered() if event.key in claims.filed:
+                claim = claims.filed[event.key].claim._replace(amount=event.left_units)
+                claims.filed[event.key] = FiledClaim(claim, is_dropped=event.left_units == 0)
             case ClaimsDisputed():
                 claims = claims._replace(is_disputed=True)
             case ClaimsRuled():

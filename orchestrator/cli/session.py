@@ -364,7 +364,9 @@ def sign_consent(
             return True
         if not printer.confirm(f"Sign this as {address_of(key)}?"):
             return False
-        digest = close_digest(session.chain.escrow_domain, contract_id, units, expires_at_s)
+        digest = close_digest(
+            session.chain.escrow_domain, address_of(key), contract_id, units, expires_at_s
+        )
     signature = sign_digest(digest, key)
     consent = Consent(contract_id, units, expires_at_s, address_of(key), signature)
     # Without --json as well: the document is what the command is run for.

@@ -314,10 +314,11 @@ class Pipeline:
                 closed_at_ms = event.time_s * 1000
                 yield key, CloseContract(happened.contract_id, closed_at_ms, event.tx_hash)
             elif isinstance(happened, Paid) and self._is_ours(happened.contract_id):
-                credited = (event.tx_hash, happened.contract_id, happened.payee) in failed
+                payee = self._terms_of(happened.contract_id).payee
+                credited = (event.tx_hash, happened.contract_id, payee) in failed
                 payout = RecordPayout(
                     happened.contract_id,
-                    address_word(happened.payee),
+                    address_word(payee),
                     "credited" if credited else "paid",
                     happened.gross_units,
                     event.tx_hash,

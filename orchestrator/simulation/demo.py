@@ -287,8 +287,9 @@ class Demo(ResourceGroup):
         for contract_id, offer in self.offers.items():
             if chain.paid_of(contract_id) < offer.budget_units:
                 self._sandbox.send("owner", chain.refund(contract_id))
-        if chain.credit_of(self.token, self.treasury):
-            self._sandbox.send("treasury", chain.withdraw(self.token, self.treasury))
+        credit_units = chain.credit_of(self.token, self.treasury)
+        if credit_units:
+            self._sandbox.send("treasury", chain.withdraw(self.token, self.treasury, credit_units))
         self._sandbox.come_to_rest()
         self.report.owner_refund_units = chain.balance_of(self.token, self.owner.address) - before
         (motion,) = parse(cdnow.POLICY).motions_into(self.offers[self._guarded_id].outcome)

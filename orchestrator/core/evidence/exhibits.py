@@ -37,13 +37,15 @@ REFUTATIONS = {
 
 
 class Exhibit(NamedTuple):
-    """A log entry as evidence: its position, its 256 bytes, and its RFC 9162 inclusion path.
+    """A log entry as evidence: its position, 256 bytes, opening, and RFC 9162 inclusion path.
 
-    The caller who knows the anchored tree adds the path; nothing in the core reads it.
+    The opening's words are shown only where a case needs them. The caller who knows the anchored
+    tree adds the path; nothing in the core reads it.
     """
 
     position: int
     entry: bytes
+    opening: bytes = b""
     proof: tuple[bytes, ...] = ()
 
 
