@@ -6,7 +6,11 @@ events since the time for statements ended or the contract was closed: there are
 
 from typing import NamedTuple
 
-from orchestrator.actions.wording import describe_amount, describe_exact_amount
+from orchestrator.actions.wording import (
+    describe_amount,
+    describe_exact_amount,
+    parse_token_amount,
+)
 from orchestrator.chain.abi import (
     Claimed,
     ClaimLowered,
@@ -14,6 +18,7 @@ from orchestrator.chain.abi import (
     ClaimsRuled,
     Closed,
     Refunded,
+    ReversalRecorded,
 )
 from orchestrator.chain.caller import Token
 from orchestrator.chain.deployment import Chain
@@ -22,11 +27,11 @@ from orchestrator.chain.event_scan import events_of
 from orchestrator.chain.rpc import NodeError
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import InputError
-from orchestrator.core.escrow_model import Times, times_of
+from orchestrator.core.escrow_model import Times, fee_of_payment, times_of
 from orchestrator.core.evidence.exhibits import Claim
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.terms import Terms, contract_id
-from orchestrator.core.units import parse_amount
+from orchestrator.core.units import DAY_S
 
 # The values of `statusOf` for contracts in which nothing more can become payable. "refundable" is
 # not among them: until the refund is taken, a ruling may still give the payee more.
@@ -92,6 +97,11 @@ class ContractState(NamedTuple):
         return self.status in _ENDED and not self.owed_units
 
     @property
+    def earnings_units(self) -> int:
+        """What the payee has been paid or credited: what was paid, less the fees in it."""
+        return self.paid_units - fee_of_payment(0, self.paid_units, self.terms.fee_bps)
+
+    @property
     def times(self) -> Times:
         return times_of(self.terms)
 
@@ -142,16 +152,8 @@ class ContractState(NamedTuple):
         return describe_exact_amount(units, self.token)
 
     def parse_amount(self, text: str) -> int:
-        """Return the base units of an amount in tokens, such as 12.50.
-
-        Raises InputError `amount-malformed`.
-        """
-        try:
-            return parse_amount(text, self.token.decimals)
-        except ValueError as error:
-            raise InputError(
-                "amount-malformed", f"the amount of {self.token.symbol} {error}"
-            ) from None
+        """Return the base units of an amount in tokens, such as 12.50."""
+        return parse_token_amount(text, self.token)
 
 
 def read_contract_state(chain: Chain, asked_id: bytes) -> ContractState:
@@ -202,6 +204,18 @@ def read_contract_state(chain: Chain, asked_id: bytes) -> ContractState:
         refunded_units=refunded_units,
         is_feedback_given=chain.is_feedback_given(asked_id, at),
     )
+
+
+def read_recorded(chain: Chain, state: ContractState) -> dict[int, int]:
+    """Return what was proven to be taken back of a contract's outcomes, by their positions."""
+    # An outcome is final before a reversal of it can be proven; a day is for clocks that disagree.
+    since_s, last = state.terms.opens_at_s - DAY_S, state.block_number
+    happened = (one.event for one in events_of(chain, [state.contract_id], since_s, last))
+    return {
+        event.outcome: event.amount_units
+        for event in happened
+        if isinstance(event, ReversalRecorded)
+    }
 
 
 def token_of(chain: Chain, address: str) -> Token:

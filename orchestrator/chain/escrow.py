@@ -229,6 +229,10 @@ class EscrowCaller(Caller):
         """Return 1, 2, 3 … in the order in which the escrow opened its contracts."""
         return int(self.read(self._escrow, "openingNumberOf", contract_id, block=block))
 
+    def is_open(self, contract_id: bytes, block: Tag = "latest") -> bool:
+        """Return whether the escrow has opened the contract, be it closed by now or not."""
+        return self.status_of(contract_id, block) != "unknown"
+
     def closed_at(self, contract_id: bytes, block: Tag = "latest") -> int | None:
         """Return when both parties closed the contract (UTC seconds), or None."""
         return int(self.read(self._escrow, "closedAtOf", contract_id, block=block)) or None

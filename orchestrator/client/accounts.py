@@ -41,13 +41,18 @@ class LeadSummary(NamedTuple):
 
 
 class EventReport(NamedTuple):
-    """A product event as the owner reports it; `value` is a decimal token amount."""
+    """A product event as the owner reports it.
+
+    `value` is a decimal token amount, empty where none is told; `order` is the owner's id of the
+    order that it is about, empty for none.
+    """
 
     id: str
     lead: str
     event: str
     value: str
     time_ms: int
+    order: str = ""
 
 
 class AccountClient(Client):
@@ -228,9 +233,10 @@ def _request_headers(key: str, wait_s: int) -> dict[str, str]:
 
 
 def _event_body(event: EventReport) -> dict[str, str]:
+    told = {"value": event.value, "order": event.order}
     return {
         "lead": event.lead,
         "event": event.event,
-        "value": event.value,
         "time": format_ms(event.time_ms),
+        **{name: text for name, text in told.items() if text},
     }

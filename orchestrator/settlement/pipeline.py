@@ -7,7 +7,7 @@ Each step is a function:
 3. `settle`   statements that an anchor covers go to the escrow, signed by the verifier.
 4. `release`  what the escrow held back and time has freed is paid out.
 5. `endorse`  the same statements are signed for ERC-8183 jobs, and stored.
-6. `refute`   claims that the log refutes are dropped.
+6. `refute`   claims that the log refutes are lowered or dropped.
 7. `submit`   every transaction moves on: it is signed, sent, replaced, or finished.
 8. `watch`    what the chain made final comes back into the log as requests.
 
@@ -252,7 +252,7 @@ class Pipeline:
         return self._endorser.endorse()
 
     def refute(self) -> int:
-        """Ask for claims to be dropped that the log refutes, in every contract that we serve.
+        """Ask for claims to be lowered that the log refutes, in every contract that we serve.
 
         Returns how many. A stranger may be faster; then ours is refused, and nothing is wrong.
         """

@@ -42,11 +42,12 @@ class Parties:
         self.sandbox.send("owner", self.chain.mint(token, self.owner.address, units))
         self.sandbox.send("owner", self.chain.approve(token, units))
 
-    def report(self, event: str, leads: Iterable[str], value: str = "0") -> None:
+    def report(self, event: str, leads: Iterable[str], value: str = "0", order: str = "") -> None:
         """Report the same event of several leads now."""
         now_ms = self.sandbox.clock()
         rows = [
-            EventReport(f"{lead}-{event}-{now_ms}", lead, event, value, now_ms) for lead in leads
+            EventReport(f"{lead}-{event}-{now_ms}", lead, event, value, now_ms, order)
+            for lead in leads
         ]
         self.owner.report_events(self.surface, rows)
         self.sandbox.stack.drain()
