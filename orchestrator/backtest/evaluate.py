@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, NamedTuple
 
-from orchestrator.backtest.inputs import ContractPlan, EventRow, TouchRow
+from orchestrator.backtest.inputs import ContractPlan, EventRow, RowCounts, TouchRow
 from orchestrator.core.attribution import forget_needless
 from orchestrator.core.contract import Contract, ContractRules
 from orchestrator.core.decide import decide, verdict_of
@@ -55,6 +55,7 @@ class Report:
 
     contracts: dict[str, Contract]
     events: Counter[Verdict] = field(default_factory=Counter)
+    rows: RowCounts = field(default_factory=RowCounts)
 
     def totals(self) -> dict[str, dict[str, object]]:
         return {
@@ -98,11 +99,15 @@ def open_spool() -> Iterator[Spool]:
 
 
 def evaluate_history(
-    rows: Iterable[EventRow | TouchRow], policy: Policy, plans: Iterable[ContractPlan], spool: Spool
+    rows: Iterable[EventRow | TouchRow],
+    policy: Policy,
+    plans: Iterable[ContractPlan],
+    spool: Spool,
+    counts: RowCounts | None = None,
 ) -> Report:
     """Evaluate `rows` (in time order) by `policy` and `plans` (in opening order).
 
-    Pure but for the spool: no log, no chain, no clock.
+    Pure but for the spool: no log, no chain, no clock. `counts` are those that reading them fills.
     """
     world = World()
     decide(world, PublishPolicy(SURFACE, OWNER, policy), 0)
@@ -111,7 +116,10 @@ def evaluate_history(
         rules = plan.rules(SURFACE, OWNER, policy)
         decide(world, OpenContract(rules, ZERO_WORD), 0)
         rules_by_operator.setdefault(rules.operator, []).append(rules)
-    report = Report({name.decode(): contract for name, contract in world.contracts.items()})
+    report = Report(
+        {name.decode(): contract for name, contract in world.contracts.items()},
+        rows=counts or RowCounts(),
+    )
     for row in rows:
         if isinstance(row, TouchRow):
             _record_touch(world, row, rules_by_operator, policy.attribution)
@@ -132,6 +140,7 @@ def write_report(report: Report, outcomes: Iterable[str], file: IO[str]) -> None
     """Write the report as one JSON document, a line an outcome, without holding it in memory."""
     file.write('{"contracts": ' + json.dumps(report.totals(), indent=1) + ",\n")
     file.write('"events": ' + json.dumps(report.verdicts()) + ",\n")
+    file.write(f'"equal_rows": {report.rows.equal}, "repeated_rows": {report.rows.repeated},\n')
     file.write('"outcomes": [')
     separator = "\n"
     for line in outcomes:

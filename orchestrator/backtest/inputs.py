@@ -6,13 +6,16 @@ Files are streamed a row at a time, and every row and cell is bounded. Anything 
 
 import csv
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
 from heapq import merge
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
 import yaml
 
+from orchestrator.core import names
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.errors import InputError, PolicyError, shown
 from orchestrator.core.policy import Policy, parse
@@ -21,14 +24,21 @@ from orchestrator.storage.files import read_bytes
 
 MAX_ROW_CHARS = 65_536
 MAX_DOCUMENT_BYTES = 1_048_576
-MAX_NAME_CHARS = 256
+# An id takes some 200 bytes of memory for as long as its file is read.
+MAX_IDS = 5_000_000
 MAX_CONTRACTS = 10_000
 MAX_PERIOD_S = 100 * 366 * DAY_S
 
 _WHOLE = re.compile(r"[0-9]{1,18}")
+# As the live log takes idempotency keys.
+_ID = re.compile(r"[!-~]{1,128}")
+_SHOWN_COLUMNS = 20
+_MASK = (1 << 64) - 1
 
 EVENT_COLUMNS = ("time", "lead", "event", "value")
 TOUCH_COLUMNS = ("time", "lead", "operator", "action")
+# A file may have it or not: rows of one id are one row.
+ID_COLUMN = "id"
 
 
 class EventRow(NamedTuple):
@@ -47,6 +57,18 @@ class TouchRow(NamedTuple):
     lead: str
     operator: str
     action: str
+
+
+@dataclass(slots=True)
+class RowCounts:
+    """The rows of a history that said what had been said.
+
+    `equal` counts those without an id that are equal to a row before them; they count again.
+    `repeated` counts those whose id had stood in an equal row; they are left out.
+    """
+
+    equal: int = 0
+    repeated: int = 0
 
 
 class ContractPlan(NamedTuple):
@@ -92,28 +114,97 @@ class ContractPlan(NamedTuple):
         )
 
 
-def read_rows(events: Path, touches: Path) -> Iterator[EventRow | TouchRow]:
-    """Read both files merged by time; at equal times touches come first, then file order."""
-    return merge(read_touches(touches), read_events(events), key=lambda row: row.time_ns)
+def read_rows(
+    events: Path, touches: Path, counts: RowCounts | None = None
+) -> Iterator[EventRow | TouchRow]:
+    """Read both files merged by time; at equal times touches come first, then file order.
+
+    Rows that are told twice are counted in `counts` as they are read.
+    """
+    counts = counts or RowCounts()
+    return merge(
+        read_touches(touches, counts), read_events(events, counts), key=lambda row: row.time_ns
+    )
 
 
-def read_events(path: Path) -> Iterator[EventRow]:
+def read_events(path: Path, counts: RowCounts) -> Iterator[EventRow]:
     """Read the product events of E.csv, whose order must be that of time."""
-    for line, time_ns, (lead, event, value) in _timed_rows(path, EVENT_COLUMNS):
-        if not event:
-            raise InputError("cell-empty", f"{path}, line {line}: event is empty")
+    seen = _SeenRows(path, counts)
+    for line, time_ns, (lead, event, value, row_id) in _timed_rows(path, EVENT_COLUMNS):
+        event_name = _name(path, line, "event", event, names.event_name)
         try:
             value_units = parse_amount(value) if value else 0
         except ValueError as error:
             raise InputError("value-invalid", f"{path}, line {line}: value {error}") from None
-        yield EventRow(time_ns, lead, event, value_units)
+        row = EventRow(time_ns, lead, event_name, value_units)
+        if seen.is_to_count(line, row_id, row, ""):
+            yield row
 
 
-def read_touches(path: Path) -> Iterator[TouchRow]:
-    """Read the touches of T.csv, whose order must be that of time."""
-    for line, time_ns, (lead, operator, action) in _timed_rows(path, TOUCH_COLUMNS):
-        _check_cell(path, line, "operator", operator)
-        yield TouchRow(time_ns, lead, operator, action)
+def read_touches(path: Path, counts: RowCounts) -> Iterator[TouchRow]:
+    """Read the touches of T.csv, whose order must be that of time.
+
+    An id is its operator's own, as an idempotency key of the live log is.
+    """
+    seen = _SeenRows(path, counts)
+    for line, time_ns, (lead, operator, action, row_id) in _timed_rows(path, TOUCH_COLUMNS):
+        row = TouchRow(time_ns, lead, _name(path, line, "operator", operator, _operator), action)
+        if seen.is_to_count(line, row_id, row, row.operator):
+            yield row
+
+
+class _SeenRows:
+    """The rows of a file so far, by what tells that one is told again.
+
+    With ids, all of the file, as two hashes and a line each. Without, the rows of the time at hand,
+    as one hash each: in a file sorted by time, equal rows stand together.
+    """
+
+    def __init__(self, path: Path, counts: RowCounts) -> None:
+        self._path = path
+        self._counts = counts
+        self._by_id: dict[int, int] = {}
+        self._time_ns = -1
+        self._at_that_time: set[int] = set()
+
+    def is_to_count(
+        self, line: int, row_id: str | None, row: EventRow | TouchRow, account: str
+    ) -> bool:
+        """Return whether this row counts. Raises InputError for an id with two different rows."""
+        digest = hash(row) & _MASK
+        if row_id is None:
+            if row.time_ns != self._time_ns:
+                self._time_ns = row.time_ns
+                self._at_that_time.clear()
+            if digest in self._at_that_time:
+                self._counts.equal += 1
+            self._at_that_time.add(digest)
+            return True
+        if not _ID.fullmatch(row_id):
+            raise InputError(
+                "id-invalid",
+                f"{self._path}, line {line}: id must be 1 to 128 visible ASCII characters without "
+                f"spaces, not {names.escaped(row_id)}; a file without the column needs none",
+            )
+        key = int.from_bytes(blake2b(f"{row_id} {account}".encode(), digest_size=16).digest())
+        earlier = self._by_id.get(key)
+        if earlier is None:
+            if len(self._by_id) >= MAX_IDS:
+                raise InputError(
+                    "ids-too-many",
+                    f"{self._path}, line {line}: at most {MAX_IDS} ids are remembered; remove rows "
+                    f"told twice before, and leave the column out",
+                )
+            self._by_id[key] = line << 64 | digest
+            return True
+        if earlier & _MASK != digest:
+            raise InputError(
+                "id-differs",
+                f"{self._path}, line {line}: id {names.escaped(row_id)} stood in line "
+                f"{earlier >> 64} with other values; a row told twice is the same both times",
+            )
+        self._counts.repeated += 1
+        return False
 
 
 def read_policy(path: Path) -> Policy:
@@ -144,10 +235,10 @@ def read_contracts(path: Path, policy: Policy) -> list[ContractPlan]:
 
 def _timed_rows(
     path: Path, columns: tuple[str, ...]
-) -> Iterator[tuple[int, int, tuple[str, str, str]]]:
-    """Read (line, time, the other three cells) of each row, and check the order of times."""
+) -> Iterator[tuple[int, int, tuple[str, str, str, str | None]]]:
+    """Read (line, time, the other cells, the id if there is one) of each row, in order of time."""
     last_ns, last_text, time_ns = 0, "", 0
-    for line, (time, lead, third, fourth) in _table_rows(path, columns):
+    for line, (time, lead, third, fourth), row_id in _table_rows(path, columns):
         # Rows of one time often stand together, and parsing times is much of the work.
         if time != last_text:
             try:
@@ -160,12 +251,14 @@ def _timed_rows(
                     f"{path}, line {line}: {time} is before the row above it; sort rows by time",
                 )
             last_ns, last_text = time_ns, time
-        _check_cell(path, line, "lead", lead)
-        yield line, time_ns, (lead, third, fourth)
+        name = _name(path, line, "lead", lead, names.lead_id)
+        yield line, time_ns, (name, third, fourth, row_id)
 
 
-def _table_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
-    """Read (line, cells in the order of `columns`) of each row of a CSV file with a header."""
+def _table_rows(
+    path: Path, columns: tuple[str, ...]
+) -> Iterator[tuple[int, list[str], str | None]]:
+    """Read (line, cells in the order of `columns`, id) of each row of a CSV file with a header."""
     try:
         # Bytes that are no UTF-8 become lone surrogates, which `_BoundedLines` finds in their line.
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
@@ -173,6 +266,7 @@ def _table_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, lis
             reader = csv.reader(lines, strict=True)
             places: list[int] | None = None
             width = 0
+            id_place: int | None = None
             try:
                 for cells in reader:
                     # The row is read whole: the next one has all the room again.
@@ -182,6 +276,7 @@ def _table_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, lis
                     if places is None:
                         places = _column_places(path, cells, columns)
                         width = len(cells)
+                        id_place = cells.index(ID_COLUMN) if ID_COLUMN in cells else None
                         continue
                     if len(cells) != width:
                         raise InputError(
@@ -189,7 +284,8 @@ def _table_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, lis
                             f"{path}, line {reader.line_num}: has {len(cells)} cells, "
                             f"but the header has {width}",
                         )
-                    yield reader.line_num, [cells[place] for place in places]
+                    row_id = None if id_place is None else cells[id_place]
+                    yield reader.line_num, [cells[place] for place in places], row_id
             except csv.Error as error:
                 raise InputError(
                     "csv-invalid", f"{path}, line {reader.line_num}: {error}"
@@ -237,22 +333,31 @@ def _is_encodable(text: str) -> bool:
 
 
 def _column_places(path: Path, header: list[str], columns: tuple[str, ...]) -> list[int]:
-    for column in columns:
-        if header.count(column) != 1:
-            what = "lacks" if column not in header else "has twice"
-            raise InputError("column-missing", f"{path}, line 1: {what} the column {column!r}")
+    for column in (*columns, ID_COLUMN):
+        count = header.count(column)
+        if count > 1 or (not count and column != ID_COLUMN):
+            what = "has twice" if count else "lacks"
+            found = ", ".join(names.escaped(each) for each in header[:_SHOWN_COLUMNS])
+            rest = f" and {len(header) - _SHOWN_COLUMNS} more" if header[_SHOWN_COLUMNS:] else ""
+            raise InputError(
+                "column-missing",
+                f"{path}, line 1: {what} the column {column!r}; the columns found, separated by "
+                f"commas, are {found}{rest}",
+            )
     return [header.index(column) for column in columns]
 
 
-def _check_cell(path: Path, line: int, name: str, value: str) -> None:
-    if not value:
-        raise InputError("cell-empty", f"{path}, line {line}: {name} is empty")
-    if len(value) > MAX_NAME_CHARS or "\0" in value:
-        raise InputError(
-            "cell-invalid",
-            f"{path}, line {line}: {name} must be at most {MAX_NAME_CHARS} characters "
-            f"without NUL, not {shown(value)}",
-        )
+def _name(path: Path, line: int, column: str, value: str, rule: Callable[[str], str]) -> str:
+    """Return a cell as a rule of names takes it."""
+    try:
+        return rule(value)
+    except ValueError as error:
+        raise InputError("name-invalid", f"{path}, line {line}: {column} {error}") from None
+
+
+def _operator(text: str) -> str:
+    """Return the name of an operator or a contract, which a history may choose as a lead's."""
+    return names.plain_name(text, names.MAX_LEAD_BYTES)
 
 
 class _TextLoader(yaml.BaseLoader):
@@ -356,14 +461,10 @@ class _ContractFields:
         return value
 
     def name(self, key: str) -> str:
-        value = self.text(key)
-        if not 0 < len(value) <= MAX_NAME_CHARS or not value.isprintable():
-            raise InputError(
-                "name-invalid",
-                f"{self.where}: {key} must be 1 to {MAX_NAME_CHARS} printable characters, "
-                f"not {shown(value)}",
-            )
-        return value
+        try:
+            return _operator(self.text(key))
+        except ValueError as error:
+            raise InputError("name-invalid", f"{self.where}: {key} {error}") from None
 
     def flag(self, key: str) -> bool:
         value = self.text(key).lower()
