@@ -33,15 +33,19 @@ from orchestrator.core.requests import (
     Request,
     Touch,
 )
+from orchestrator.core.units import DAY_S
 from orchestrator.log.fsck import compare_projections, fsck
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.sequencer import Sequencer
 from orchestrator.runtime.local_servers import LocalPostgres
+from orchestrator.runtime.serve import now_ms
 from orchestrator.storage.database import API, SEQUENCER, Database, create_log, migrate
 
-NOW_MS = 1_767_225_600_000
+NOW_MS = now_ms()  # within the policy's lateness for as long as a run takes
 OWNER, OPERATOR = "0x" + "a" * 40, "0x" + "b" * 40
-SURFACE = b"surface".ljust(32, b"\0")
+# Writers share the first, or have one each: requests about one surface wait for one another.
+SURFACES = [f"surface {number}".encode().ljust(32, b"\0") for number in range(4)]
+SURFACE = SURFACES[0]
 POLICY = parse(
     {
         "initial": "new",
@@ -52,6 +56,7 @@ POLICY = parse(
         ],
         "reversals": [{"on": "refund", "of": "paid"}],
         "attribution": "first_touch",
+        "lateness_s": DAY_S,
     }
 )
 RULES = ContractRules(
@@ -100,14 +105,14 @@ def begun(url: str) -> Iterator[Log]:
         publisher=ZERO_ADDRESS,
     )
     with Database(url, API) as api, Database(url, SEQUENCER) as writer:
-        sequencer = Sequencer(writer, log_id, lambda: NOW_MS, lambda _size, _root: bytes(65))
+        sequencer = Sequencer(writer, log_id, now_ms, lambda _size, _root: bytes(65))
         log = Log(log_id, api, sequencer)
         post(
             api,
             log_id,
             [
                 Genesis(log_id, address_word(OWNER)),
-                PublishPolicy(SURFACE, address_word(OWNER), POLICY),
+                *(PublishPolicy(surface, address_word(OWNER), POLICY) for surface in SURFACES),
                 OpenContract(RULES, bytes(32)),
             ],
         )
@@ -123,7 +128,7 @@ def post(api: Database, log_id: bytes, requests: list[Request]) -> None:
     """Post these requests, under new keys, in one transaction."""
     submissions = [Submission(secrets.token_hex(16), request, b"") for request in requests]
     with api.transaction(OWNER) as session:
-        submit(session, log_id, OWNER, submissions, NOW_MS)
+        submit(session, log_id, OWNER, submissions)
 
 
 def drain(log: Log) -> int:
@@ -134,12 +139,12 @@ def drain(log: Log) -> int:
     return size
 
 
-def events(count: int) -> list[Request]:
+def events(count: int, surface: bytes = SURFACE) -> list[Request]:
     """Return product events, ten a lead: a registration, a first state, then purchases."""
     leads = [secrets.token_bytes(32) for _ in range(max(1, count // EVENTS_A_LEAD))]
     return [
         ProductEvent(
-            SURFACE, leads[n % len(leads)], "buy" if n >= len(leads) else "signup", 5, NOW_MS
+            surface, leads[n % len(leads)], "buy" if n >= len(leads) else "signup", 5, NOW_MS
         )
         for n in range(count)
     ]
@@ -193,7 +198,7 @@ def copy_rate(url: str, count: int, *, bare: bool) -> float:
 def drain_rate(url: str, requests: list[Request]) -> tuple[float, float, float]:
     """Drain a filled inbox; return requests/s, entries/s, and our CPU time a request in µs."""
     with begun(url) as log:
-        before = drain(log) or 3
+        before = drain(log) or 2 + len(SURFACES)
         for start in range(0, len(requests), BULK):
             post(log.api, log.log_id, requests[start : start + BULK])
         sizes: list[int] = []
@@ -203,15 +208,18 @@ def drain_rate(url: str, requests: list[Request]) -> tuple[float, float, float]:
     return len(requests) / seconds, (sizes[0] - before) / seconds, cpu / len(requests) * 1e6
 
 
-def end_to_end_rate(url: str, count: int, size: int, writers: int) -> float:
+def end_to_end_rate(url: str, count: int, size: int, writers: int, surfaces: int) -> float:
     """Return requests a second from their post to a checkpoint, in posts of `size`."""
     context = multiprocessing.get_context("spawn")
     with begun(url) as log:
         ready, go = context.Semaphore(0), context.Event()
         share = count // writers
         children = [
-            context.Process(target=_poster, args=(url, log.log_id, share, size, ready, go))
-            for _ in range(writers)
+            context.Process(
+                target=_poster,
+                args=(url, log.log_id, share, size, SURFACES[n % surfaces], ready, go),
+            )
+            for n in range(writers)
         ]
         for child in children:
             child.start()
@@ -231,9 +239,11 @@ def end_to_end_rate(url: str, count: int, size: int, writers: int) -> float:
     return share * writers / seconds
 
 
-def _poster(url: str, log_id: bytes, count: int, size: int, ready: Semaphore, go: Event) -> None:
+def _poster(
+    url: str, log_id: bytes, count: int, size: int, surface: bytes, ready: Semaphore, go: Event
+) -> None:
     with Database(url, API, most_connections=1) as api:
-        requests = events(count)
+        requests = events(count, surface)
         post(api, log_id, [])  # connect before the clock runs
         ready.release()
         go.wait()
@@ -272,9 +282,16 @@ def report(url: str, count: int) -> None:
     for name, requests in (("product events", events(count)), ("lead journeys", journeys(count))):
         rate, entries, cpu = drain_rate(url, requests)
         rows.append((f"drain, {name}", rate, entries, f"{cpu:.0f}"))
-    for size, writers, share in ((1, 4, 10), (50, 2, 1)):
-        rate = end_to_end_rate(url, count // share, size, writers)
-        rows.append((f"end to end, {writers} writers, posts of {size}", rate, rate * ENTRIES, ""))
+    for size, writers, surfaces, share in (
+        (1, 4, 1, 10),
+        (1, 4, 4, 10),
+        (50, 2, 1, 1),
+        (50, 2, 2, 1),
+    ):
+        rate = end_to_end_rate(url, count // share, size, writers, surfaces)
+        where = "on one surface" if surfaces == 1 else "on their own"
+        name = f"end to end, {writers} writers {where}, posts of {size}"
+        rows.append((name, rate, rate * ENTRIES, ""))
     print(f"{processor}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f};", end=" ")
     print(
         f"Python {platform.python_version()}, PostgreSQL {version[0] if version else '?'};", end=" "
