@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {Claim} from "../evidence/EvidenceTypes.sol";
 import {Terms} from "../terms/Terms.sol";
 import {ClaimsStatus, GuardedRecord} from "./GuardedRecord.sol";
+import {Times} from "./Times.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
@@ -16,22 +17,24 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 /// Roles: the escrow calls by delegatecall, and has checked its caller. A direct call of any
 /// account is harmless: it works on the library's own storage, which is empty.
 ///
-/// Assumptions: Evidence has proven a claim before it is filed, and refuted it before it is
-/// dropped.
+/// Assumptions: Evidence has proven a claim before it is filed, and refuted it, or a part of it,
+/// before it is lowered.
 ///
 /// Liveness: claims that are neither refuted nor disputed become payable by the clock alone, and so
 /// do disputed ones without a ruling.
 ///
-/// Limits: a ruling sets the most that is paid of all claims together. A claim that is refuted is
+/// Limits: a ruling sets the most that is paid of all claims together. What a claim is lowered by is
 /// subtracted from their sum, before a ruling as after it.
 library Claims {
     using SafeCast for uint256;
+    using Times for Terms;
 
     error ClaimsNotOpen(uint256 from, uint256 until, uint256 nowS);
     error StatementPending(uint256 resolvesAt);
     error AlreadyClaimed(bytes32 key);
     error ClaimOverBudget(uint256 amount, uint256 left);
     error NoClaim(bytes32 key);
+    error NotLower(bytes32 key, uint256 left, uint256 amount);
     error NoClaims();
     error ClaimsAlreadyDisputed();
     error ClaimsNotDisputed();
@@ -52,8 +55,7 @@ library Claims {
         bytes32 key,
         Claim calldata claim
     ) external {
-        uint256 from = uint256(terms.deadline) + terms.grace;
-        _requireBetween(from, from + terms.claimPeriod);
+        _requireBetween(terms.statementsUntil(), terms.claimsUntil());
         // A pending statement may state the same outcome. One that only adds reversals cannot, and
         // does not keep the operator from claiming.
         if (record.pendingEarned > record.earned) {
@@ -70,24 +72,29 @@ library Claims {
         claims[key] = claim;
     }
 
-    /// Drops a claim that the log has refuted. It cannot be filed again.
+    /// Lowers a claim that the log has refuted, in whole or in part. A claim of which nothing is left
+    /// is dropped, and cannot be filed again.
     /// @param record The record of the contract.
     /// @param claims The claims of the contract.
     /// @param terms Its terms.
     /// @param key The name of the claim.
-    function drop(
+    /// @param left The amount that is left of it, less than what it is now.
+    function lower(
         GuardedRecord storage record,
         mapping(bytes32 key => Claim) storage claims,
         Terms memory terms,
-        bytes32 key
+        bytes32 key,
+        uint256 left
     ) external {
         Claim storage claim = claims[key];
         if (claim.transition == 0 || claim.dropped) revert NoClaim(key);
-        uint256 from = uint256(terms.deadline) + terms.grace;
-        _requireBetween(from, from + 2 * uint256(terms.claimPeriod));
+        uint80 amount = claim.amount;
+        if (left >= amount) revert NotLower(key, left, amount);
+        _requireBetween(terms.statementsUntil(), terms.refutableUntil());
 
-        claim.dropped = true;
-        record.claimed -= claim.amount;
+        uint80 kept = left.toUint80();
+        (claim.amount, claim.dropped) = (kept, kept == 0);
+        record.claimed -= amount - kept;
     }
 
     /// Puts the sum of the claims before the arbiter.
@@ -117,8 +124,7 @@ library Claims {
     /// Reverts unless now is after T3 and not after T4: no claim can be filed any more, and none is
     /// paid.
     function _requireSecondHalf(Terms memory terms) private view {
-        uint256 from = uint256(terms.deadline) + terms.grace + terms.claimPeriod;
-        _requireBetween(from, from + terms.claimPeriod);
+        _requireBetween(terms.claimsUntil(), terms.refutableUntil());
     }
 
     /// Reverts unless now is after `from` and not after `until`.

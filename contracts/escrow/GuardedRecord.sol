@@ -35,6 +35,10 @@ struct GuardedRecord {
     uint80 claimsLimit;
     // The sum of all amounts by which rulings have lowered the gross.
     uint88 rulingReductions;
+    // The sum of `reversals`.
+    uint80 provenReversed;
+    // The amount that Evidence has proven to be taken back of an outcome, by the outcome's position.
+    mapping(uint256 outcome => uint256) reversals;
     // The cumulative gross of each final statement, by the second since which it is final.
     // Reversals and rulings do not lower it.
     Checkpoints.Trace208 grossHistory;
@@ -45,6 +49,9 @@ using GuardedRecordLibrary for GuardedRecord global;
 /// @title Reads of a contract's record
 /// @dev A statement whose time has passed counts as final before it is stored as such: every read
 /// takes account of a matured statement.
+///
+/// What a statement says is reversed, and what was proven, are both at most what was truly taken back.
+/// So the larger of the two is subtracted, and never their sum.
 ///
 /// Assumptions: amounts fit 80 bits and times 40, by the terms rules.
 library GuardedRecordLibrary {
@@ -64,7 +71,7 @@ library GuardedRecordLibrary {
     /// Returns the final payable amount without claims.
     function net(GuardedRecord storage self, uint256 budget) internal view returns (uint256) {
         if (self.isMatured()) return self.pendingNet(budget);
-        return _net(self.earned, self.reversed, self.adjustment, budget);
+        return self.netOf(self.earned, self.reversed, budget);
     }
 
     /// Returns the payable amount without claims that holds if the pending statement becomes final.
@@ -73,7 +80,28 @@ library GuardedRecordLibrary {
         view
         returns (uint256)
     {
-        return _net(self.pendingEarned, self.pendingReversed, self.adjustment, budget);
+        return self.netOf(self.pendingEarned, self.pendingReversed, budget);
+    }
+
+    /// Returns what these totals make payable with what was proven and ruled, within the budget.
+    function netOf(GuardedRecord storage self, uint80 earned, uint80 reversed, uint256 budget)
+        internal
+        view
+        returns (uint256)
+    {
+        uint256 sum = _positive(self.balanceOf(earned, reversed) + self.adjustment);
+        return sum < budget ? sum : budget;
+    }
+
+    /// Returns earned less reversed, before rulings: less what the statement says or what was
+    /// proven, whichever is more.
+    function balanceOf(GuardedRecord storage self, uint80 earned, uint80 reversed)
+        internal
+        view
+        returns (int256)
+    {
+        uint256 proven = self.provenReversed;
+        return int256(uint256(earned)) - int256(reversed > proven ? reversed : proven);
     }
 
     /// Returns the most that can be payable without claims and rulings.
@@ -135,15 +163,6 @@ library GuardedRecordLibrary {
     /// Returns true if a party has disputed the pending statement.
     function isDisputed(GuardedRecord storage self) internal view returns (bool) {
         return self.ownerDisputed || self.operatorDisputed;
-    }
-
-    function _net(uint80 earned, uint80 reversed, int88 adjustment, uint256 budget)
-        private
-        pure
-        returns (uint256)
-    {
-        uint256 sum = _positive(int256(uint256(earned)) - int256(uint256(reversed)) + adjustment);
-        return sum < budget ? sum : budget;
     }
 
     function _positive(int256 amount) private pure returns (uint256) {

@@ -25,6 +25,7 @@ import {
 import {PayableAmounts} from "./PayableAmounts.sol";
 import {Release} from "./Release.sol";
 import {Statements} from "./Statements.sol";
+import {Times} from "./Times.sol";
 import {Vault} from "./Vault.sol";
 import {IERC3009} from "@openzeppelin/contracts/interfaces/draft-IERC3009.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
@@ -47,12 +48,15 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 /// the challenge period. Meanwhile the log can disprove it (see Evidence), and either party can
 /// dispute it if the terms name an arbiter. Then it is final. A share may be held back for a time,
 /// and a rate cap may slow the payout down. Outcomes that the verifier does not sign the operator
-/// can claim by proof.
+/// can claim by proof. What was taken back of a final outcome counts once it is proven, whether the
+/// verifier states it or not.
 ///
 ///   T2 = deadline + grace     the last second for statements. One that only adds reversals may
 ///                             follow for holdbackPeriod. TermsRules leaves time for late reports.
 ///   T3 = T2 + claimPeriod     the last second for claims. The owner's refund begins.
-///   T4 = T3 + claimPeriod     the last second to refute or dispute claims. Then they are paid.
+///   T4 = T3 + claimPeriod     the last second to refute or dispute claims. Then they are paid. It
+///                             is later, deadline + lateness + holdbackPeriod, where outcomes can
+///                             be taken back until then. Without a claim period T2 = T3 = T4.
 ///
 /// @dev Roles:
 /// - Any account opens contracts that both parties have signed, brings statements, releases
@@ -61,7 +65,8 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 /// - The operator files claims (through Evidence).
 /// - The verifier signs statements. Its key is fixed in the terms.
 /// - The arbiter rules on disputed statements and claims, and on nothing else.
-/// - Evidence, fixed at construction, retires verifiers, files claims and drops them.
+/// - Evidence, fixed at construction, retires verifiers, files claims and lowers them, and records
+///   reversals.
 /// - No key owns this contract, nothing pauses it, and it cannot be changed.
 ///
 /// Assumptions:
@@ -97,8 +102,8 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 /// - The surface of an entry is not compared. Its subject is the contract id, which binds the
 ///   surface.
 /// - A verifier that is an ERC-1271 wallet can withdraw its signature until it is used.
-/// - A reversal counts once it is final. One that is stated in the last challenge and arbitration
-///   period of a holdback can come too late.
+/// - A reversal counts once it is final, or proven. One that is stated in the last challenge and
+///   arbitration period of a holdback can come too late; a proven one counts at once.
 /// - An arbiter sets a disputed statement's payable amount between the last final net (or the
 ///   statement's own net where that is less) and the budget without the claims; it sets that of
 ///   disputed claims up to their sum. Operator and arbiter together can have the budget paid once a
@@ -111,6 +116,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     using SafeCast for uint256;
     using SafeERC20 for IERC20;
     using TermsRules for Terms;
+    using Times for Terms;
 
     // ------------------------------------------------------------ state
 
@@ -209,8 +215,12 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         uint64 timeMs,
         uint256 amount
     );
-    /// Emitted when the log has refuted a claim; `kind` is ASCII (see Evidence.refute).
-    event ClaimDropped(bytes32 indexed contractId, bytes32 indexed key, bytes32 kind);
+    /// Emitted when the log has refuted a claim and `left` remains of it; `kind` is ASCII (see
+    /// Evidence.refute).
+    event ClaimLowered(bytes32 indexed contractId, bytes32 indexed key, uint256 left, bytes32 kind);
+    /// Emitted when it is proven that `amount` was taken back of the outcome at a position, in all
+    /// so far.
+    event ReversalRecorded(bytes32 indexed contractId, uint64 outcome, uint256 amount);
     /// Emitted when a party has disputed the sum of the claims.
     event ClaimsDisputed(bytes32 indexed contractId, address indexed party);
     /// Emitted when the arbiter has set the most that is paid of the claims.
@@ -235,12 +245,11 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     error TokenNotAllowed(address token);
     error UnknownLog(bytes32 logId);
     error OutcomeOccupied(bytes32 outcomeId, uint64 until);
-    error NoIdentityRegistry(uint256 agentId);
-    error PayeeIsNotAgentWallet(uint256 agentId, address wallet, address payee);
 
     error NotAnchored(bytes32 logId, uint64 size);
     error UnknownContract(bytes32 contractId);
     error NotEvidence(address caller);
+    error NotGuarded(bytes32 contractId);
     error NotAParty(bytes32 contractId, address caller);
     error NotArbiter(bytes32 contractId, address caller);
     error PayableOutOfRange(uint256 payableAmount, uint256 least, uint256 most);
@@ -373,7 +382,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         terms.check();
         if (!isAllowed[terms.token]) revert TokenNotAllowed(terms.token);
         if (eventLog.publisherOf(terms.logId) == address(0)) revert UnknownLog(terms.logId);
-        if (terms.agentIdPlusOne != 0) _checkAgent(terms.agentIdPlusOne - 1, terms.payee);
+        terms.checkAgent(identities);
         if (_termsPointers[contractId] != address(0)) revert AlreadyOpen(contractId);
         _requireConsent(contractId, terms.owner, ownerSignature);
         _requireSigned(contractId, terms.operator, operatorSignature);
@@ -381,20 +390,13 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         _occupyOutcome(terms);
         _termsPointers[contractId] = TermsStorage.write(terms, ++_opened);
         Ledger storage ledger = _ledgers[_groupIdOf(terms)][contractId];
-        ledger.balance = newBalance(terms.budget, _statementsUntil(terms));
+        ledger.balance = newBalance(terms.budget, terms.statementsUntil());
         ledger.config = newConfig(
             terms.payee,
             terms.revenueShareBps == 0 ? terms.unitPrice : 0,
             terms.isPlain() ? 0 : GUARDED
         );
         emit Opened(contractId, terms.owner, terms.operator, terms.logId, terms.surface);
-    }
-
-    /// Reverts unless the payee is the wallet that the agent has named under ERC-8004.
-    function _checkAgent(uint256 agentId, address payee) private view {
-        if (address(identities) == address(0)) revert NoIdentityRegistry(agentId);
-        address wallet = identities.getAgentWallet(agentId);
-        if (wallet != payee) revert PayeeIsNotAgentWallet(agentId, wallet, payee);
     }
 
     /// Refuses an exclusive contract beside any other for the same outcome, and any other beside an
@@ -680,6 +682,22 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         emit Disproved(contractId, kind);
     }
 
+    /// @inheritdoc IEvidenceTarget
+    function recordReversal(bytes32 contractId, uint64 outcome, uint256 amount)
+        external
+        onlyEvidence
+        nonReentrant
+    {
+        Ledger storage ledger = _ledgerOf(contractId);
+        GuardedRecord storage record = _records[contractId];
+        // A plain contract has paid for good.
+        if (!ledger.config.has(GUARDED)) revert NotGuarded(contractId);
+        if (ledger.config.has(CLOSED)) revert AlreadyClosed(contractId);
+        _finalizeMatured(contractId, ledger, record);
+        Statements.recordReversal(record, outcome, amount);
+        emit ReversalRecorded(contractId, outcome, amount);
+    }
+
     // ------------------------------------------------------------ claims
 
     /// @inheritdoc IEvidenceTarget
@@ -700,15 +718,15 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     }
 
     /// @inheritdoc IEvidenceTarget
-    function dropClaim(bytes32 contractId, bytes32 key, bytes32 kind)
+    function lowerClaim(bytes32 contractId, bytes32 key, uint256 left, bytes32 kind)
         external
         onlyEvidence
         nonReentrant
     {
         Terms memory terms = termsOf(contractId);
         if (_ledgerOf(contractId, terms).config.has(CLOSED)) revert AlreadyClosed(contractId);
-        Claims.drop(_records[contractId], _claims[contractId], terms, key);
-        emit ClaimDropped(contractId, key, kind);
+        Claims.lower(_records[contractId], _claims[contractId], terms, key, left);
+        emit ClaimLowered(contractId, key, left, kind);
     }
 
     /// Puts the sum of all claims before the arbiter, by the owner or the operator, after T3 and
@@ -781,7 +799,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     function refund(bytes32 contractId) external nonReentrant {
         Terms memory terms = termsOf(contractId);
         Ledger storage ledger = _ledgerOf(contractId, terms);
-        uint256 from = _statementsUntil(terms) + terms.claimPeriod;
+        uint256 from = terms.claimsUntil();
         if (block.timestamp <= from) revert RefundTooEarly(contractId, from, block.timestamp);
         _finalizeMatured(contractId, ledger, _records[contractId]);
         Balance balance = ledger.balance;
@@ -1030,11 +1048,6 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     /// Reverts unless the party has signed the digest, or calls and leaves its signature empty.
     function _requireConsent(bytes32 digest, address party, bytes calldata signature) private view {
         if (msg.sender != party || signature.length != 0) _requireSigned(digest, party, signature);
-    }
-
-    /// Returns T2.
-    function _statementsUntil(Terms memory terms) private pure returns (uint256) {
-        return uint256(terms.deadline) + terms.grace;
     }
 
     /// Returns the account that keeps the terms. Reverts for a contract that was not opened.

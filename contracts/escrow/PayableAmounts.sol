@@ -5,6 +5,7 @@ import {Terms} from "../terms/Terms.sol";
 import {GuardedRecord} from "./GuardedRecord.sol";
 import {Balance, CLOSED, Config, GUARDED} from "./Ledger.sol";
 import {Release} from "./Release.sol";
+import {Times} from "./Times.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 /// @title Payable amounts
@@ -19,6 +20,8 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 ///
 /// Limits: the library only reads.
 library PayableAmounts {
+    using Times for Terms;
+
     /// Returns what can be paid now.
     /// @param record The record of the contract.
     /// @param terms Its terms.
@@ -59,7 +62,7 @@ library PayableAmounts {
         uint256 amount = _payable(record, terms, balance, config) - balance.paid();
         if (amount == 0) {
             if (record.isPending()) return uint256(record.resolvesAt) + 1;
-            uint256 until = _refutableUntil(terms);
+            uint256 until = terms.refutableUntil();
             return record.payableClaims() != 0 && block.timestamp <= until ? until + 1 : 0;
         }
 
@@ -133,10 +136,9 @@ library PayableAmounts {
         if (balance.paid() == terms.budget) return "paid_out";
         if (block.timestamp < terms.opensAt) return "scheduled";
         if (block.timestamp <= terms.deadline) return "open";
-        uint256 end = uint256(terms.deadline) + terms.grace;
-        if (block.timestamp <= end) return "settling";
-        if (block.timestamp <= end + terms.claimPeriod) return "claimable";
-        if (block.timestamp <= end + 2 * uint256(terms.claimPeriod)) return "refutable";
+        if (block.timestamp <= terms.statementsUntil()) return "settling";
+        if (block.timestamp <= terms.claimsUntil()) return "claimable";
+        if (block.timestamp <= terms.refutableUntil()) return "refutable";
         uint256 kept = _reserved(record, terms, balance);
         if (kept < balance.budget()) return "refundable";
         if (kept > balance.paid()) return "releasing";
@@ -154,15 +156,10 @@ library PayableAmounts {
         Config config
     ) private view returns (uint256) {
         uint256 sum = _net(record, balance, config);
-        if (block.timestamp > _refutableUntil(terms)) {
+        if (block.timestamp > terms.refutableUntil()) {
             sum = Math.min(balance.budget(), sum + record.payableClaims());
         }
         return Math.max(sum, balance.paid());
-    }
-
-    /// Returns T4.
-    function _refutableUntil(Terms memory terms) private pure returns (uint256) {
-        return uint256(terms.deadline) + terms.grace + 2 * uint256(terms.claimPeriod);
     }
 
     /// Returns the final payable amount without claims.

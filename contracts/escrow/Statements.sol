@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {Terms} from "../terms/Terms.sol";
 import {ClaimsStatus, GuardedRecord} from "./GuardedRecord.sol";
+import {Times} from "./Times.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
@@ -26,12 +27,14 @@ library Statements {
     using Checkpoints for Checkpoints.Trace208;
     using SafeCast for uint256;
     using SafeCast for int256;
+    using Times for Terms;
 
     error NoArbiter();
     error NotPending(uint256 position, uint256 pendingPosition);
     error AlreadyDisputed(address party);
     error DisputeTooLate(uint256 until, uint256 nowS);
     error NotDisputed();
+    error AlreadyRecorded(uint64 outcome, uint256 amount);
     error PayableOutOfRange(uint256 payableAmount, uint256 least, uint256 most);
 
     /// Puts a statement up for challenge, unless it breaks a rule.
@@ -56,7 +59,7 @@ library Statements {
         if (earned - reversed > terms.budget) return "over_budget";
         if (earned < record.earned) return "earned_fell";
         if (reversed < record.reversed) return "reversed_fell";
-        uint256 endsAt = uint256(terms.deadline) + terms.grace;
+        uint256 endsAt = terms.statementsUntil();
         if (block.timestamp > endsAt) {
             // After T2 a statement may only add reversals, within the holdback period: outcomes
             // that are not stated by then can be claimed.
@@ -139,7 +142,8 @@ library Statements {
         // The history of the gross must not fall (see GuardedRecordLibrary.recentGross). A ruling
         // that lowers the gross is made up for by the sum of all such reductions.
         uint256 before = record.grossOf(record.earned);
-        record.adjustment = _difference(payableAmount, record.pendingEarned, record.pendingReversed);
+        record.adjustment =
+            _difference(record, payableAmount, record.pendingEarned, record.pendingReversed);
         uint256 gross = record.grossOf(record.pendingEarned);
         if (gross < before) {
             uint256 rulingReductions = uint256(record.rulingReductions) + before - gross;
@@ -154,7 +158,19 @@ library Statements {
     function closeByConsent(GuardedRecord storage record, uint256 payableAmount) external {
         _discard(record);
         (record.claimed, record.claimsStatus) = (0, ClaimsStatus.Ruled);
-        record.adjustment = _difference(payableAmount, record.earned, record.reversed);
+        record.adjustment = _difference(record, payableAmount, record.earned, record.reversed);
+    }
+
+    /// Keeps what was proven to be taken back of an outcome, in all so far.
+    /// @param record The record of the contract.
+    /// @param outcome The position of the outcome.
+    /// @param amount The amount, more than what is kept already.
+    function recordReversal(GuardedRecord storage record, uint64 outcome, uint256 amount) external {
+        uint256 before = record.reversals[outcome];
+        if (amount <= before) revert AlreadyRecorded(outcome, before);
+
+        record.reversals[outcome] = amount;
+        record.provenReversed = (record.provenReversed + (amount - before)).toUint80();
     }
 
     /// Makes the pending statement void.
@@ -177,13 +193,13 @@ library Statements {
         (record.ownerDisputed, record.operatorDisputed) = (false, false);
     }
 
-    /// Returns the adjustment that brings the stated net to the payable amount.
-    function _difference(uint256 payableAmount, uint80 earned, uint80 reversed)
-        private
-        pure
-        returns (int88)
-    {
-        int256 stated = int256(uint256(earned)) - int256(uint256(reversed));
-        return (payableAmount.toInt256() - stated).toInt88();
+    /// Returns the adjustment that brings these totals to the payable amount.
+    function _difference(
+        GuardedRecord storage record,
+        uint256 payableAmount,
+        uint80 earned,
+        uint80 reversed
+    ) private view returns (int88) {
+        return (payableAmount.toInt256() - record.balanceOf(earned, reversed)).toInt88();
     }
 }

@@ -18,13 +18,15 @@ import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 /// - Tokens keep to the rules of OutcomeEscrow.
 ///
 /// Liveness:
-/// - A credit can be withdrawn at any time. A withdrawal reverts only if the token refuses it.
-/// - A transfer that needs more than TRANSFER_GAS becomes a credit.
+/// - A credit can be withdrawn at any time, in parts too, so a unit that the token has taken from
+///   the escrow locks no more than itself. A withdrawal reverts only if the token refuses it, and
+///   the token has all the gas that the caller gives.
+/// - A payout or refund that needs more than TRANSFER_GAS becomes a credit.
 ///
 /// Limits:
 /// - A token that denies a transfer and makes it all the same undoes the whole call.
 abstract contract Vault is EIP712, Nonces {
-    /// @dev The gas for one transfer out, and the gas that must be left before it is tried. The
+    /// @dev The gas for one payout or refund, and the gas that must be left before it is tried. The
     /// token gets its part in full (EIP-150 leaves 63/64 of the floor, which is more), and the rest
     /// suffices to record a failure. So no caller can turn a payout into a credit by giving too
     /// little gas.
@@ -49,7 +51,8 @@ abstract contract Vault is EIP712, Nonces {
     error ReceivedWrongAmount(uint256 expected, uint256 received);
     error TooLittleGas(uint256 left, uint256 needed);
     error TokenTookTooMuch(address token, uint256 expectedBalance, uint256 balance);
-    error NoCredit(address token, address account);
+    error ZeroAmount();
+    error CreditTooSmall(address token, address account, uint256 amount, uint256 credit);
     error InvalidRecipient(address to);
     error WithdrawalExpired(uint64 expiresAt, uint256 nowS);
     error TransferFailed(address token, address to, uint256 amount);
@@ -71,23 +74,26 @@ abstract contract Vault is EIP712, Nonces {
         }
     }
 
-    /// Sends all of the caller's credit out.
+    /// Sends an amount of the caller's credit out.
     /// @param token The token.
     /// @param to The recipient.
-    function withdraw(address token, address to) external nonReentrant {
-        _withdraw(token, msg.sender, to);
+    /// @param amount The amount, at most the credit.
+    function withdraw(address token, address to, uint256 amount) external nonReentrant {
+        _withdraw(token, msg.sender, to, amount);
     }
 
-    /// Sends all of an account's credit out, as the account has signed. Any account may call.
+    /// Sends an amount of an account's credit out, as the account has signed. Any account may call.
     /// @param account The holder of the credit.
     /// @param token The token.
     /// @param to The recipient.
+    /// @param amount The amount, at most the credit.
     /// @param expiresAt The last second in which the signature may be used.
-    /// @param signature The account's over Withdrawal(account, token, to, nonce, expiresAt).
+    /// @param signature The account's over Withdrawal(account, token, to, amount, nonce, expiresAt).
     function withdrawFor(
         address account,
         address token,
         address to,
+        uint256 amount,
         uint64 expiresAt,
         bytes calldata signature
     ) external nonReentrant {
@@ -95,10 +101,12 @@ abstract contract Vault is EIP712, Nonces {
             revert WithdrawalExpired(expiresAt, block.timestamp);
         }
         bytes32 structHash = keccak256(
-            abi.encode(TypeHashes.WITHDRAWAL, account, token, to, _useNonce(account), expiresAt)
+            abi.encode(
+                TypeHashes.WITHDRAWAL, account, token, to, amount, _useNonce(account), expiresAt
+            )
         );
         _requireSigned(_hashTypedDataV4(structHash), account, signature);
-        _withdraw(token, account, to);
+        _withdraw(token, account, to, amount);
     }
 
     /// Returns an account's credit.
@@ -128,7 +136,10 @@ abstract contract Vault is EIP712, Nonces {
         uint256 amount,
         uint256 held
     ) internal returns (uint256) {
-        if (amount <= held && _send(token, to, amount)) {
+        if (gasleft() < TRANSFER_GAS_FLOOR) {
+            revert TooLittleGas(gasleft(), TRANSFER_GAS_FLOOR);
+        }
+        if (amount <= held && _send(token, to, amount, TRANSFER_GAS)) {
             // It cannot underflow: amount <= held.
             unchecked {
                 return held - amount;
@@ -139,12 +150,13 @@ abstract contract Vault is EIP712, Nonces {
         return held;
     }
 
-    /// Tries a transfer out. The token gets bounded gas, and one word of its answer is read, so a
-    /// large answer costs the caller nothing. As with SafeERC20, a token may answer nothing.
-    function _send(address token, address to, uint256 amount) private returns (bool sent) {
-        if (gasleft() < TRANSFER_GAS_FLOOR) revert TooLittleGas(gasleft(), TRANSFER_GAS_FLOOR);
+    /// Tries a transfer out. One word of the token's answer is read, so a large answer costs the
+    /// caller nothing. As with SafeERC20, a token may answer nothing.
+    function _send(address token, address to, uint256 amount, uint256 gasLimit)
+        private
+        returns (bool sent)
+    {
         bytes4 selector = IERC20.transfer.selector;
-        uint256 gasLimit = TRANSFER_GAS;
         assembly ("memory-safe") {
             let data := mload(0x40)
             mstore(data, selector)
@@ -167,18 +179,22 @@ abstract contract Vault is EIP712, Nonces {
         return IERC20(token).balanceOf(address(this));
     }
 
-    /// Sends all of the account's credit to `to`. Here a transfer that fails reverts: the credit
-    /// stays.
-    function _withdraw(address token, address account, address to) private {
+    /// Sends an amount of the account's credit to `to`, with all gas there is: no other account waits
+    /// for it. A transfer that fails reverts, so the credit stays.
+    function _withdraw(address token, address account, address to, uint256 amount) private {
         if (to == address(0) || to == address(this)) revert InvalidRecipient(to);
-        uint256 amount = _credits[token][account];
-        if (amount == 0) revert NoCredit(token, account);
+        if (amount == 0) revert ZeroAmount();
+        uint256 credit = _credits[token][account];
+        if (amount > credit) revert CreditTooSmall(token, account, amount, credit);
 
-        _credits[token][account] = 0; // before the transfer: the token may call back
+        // before the transfer: the token may call back
+        _credits[token][account] = credit - amount;
         emit Withdrawn(token, account, to, amount);
 
         uint256 held = _tokenBalance(token);
-        if (amount > held || !_send(token, to, amount)) revert TransferFailed(token, to, amount);
+        if (amount > held || !_send(token, to, amount, gasleft())) {
+            revert TransferFailed(token, to, amount);
+        }
         _requireTokenBalance(token, held - amount);
     }
 }

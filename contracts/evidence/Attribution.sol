@@ -47,6 +47,21 @@ library Attribution {
             && covers(terms, entry.timeMs);
     }
 
+    /// Returns true if the entry is a touch, recorded as it was made or reported afterwards.
+    function isTouch(Entry calldata entry) internal pure returns (bool) {
+        return entry.kind == "touch" || entry.kind == "touch.reported";
+    }
+
+    /// Returns true if the entry is a touch of the contract's operator on this lead.
+    function isOwnTouch(Terms memory terms, bytes32 lead, Entry calldata entry)
+        internal
+        pure
+        returns (bool)
+    {
+        return isTouch(entry) && entry.surface == terms.surface
+            && entry.actor == asActor(terms.operator) && entry.subject == lead;
+    }
+
     /// Returns true if the entry at `position` is a touch that counts for the contract and this
     /// transition.
     function isCountingTouch(
@@ -55,10 +70,8 @@ library Attribution {
         uint256 position,
         Entry calldata entry
     ) internal pure returns (bool) {
-        return entry.kind == "touch" && entry.surface == terms.surface
-            && entry.actor == asActor(terms.operator) && entry.subject == attributed.lead
-            && position < attributed.transition && toMs(terms.opensAt) <= entry.timeMs
-            && entry.timeMs <= attributed.timeMs;
+        return isOwnTouch(terms, attributed.lead, entry) && position < attributed.transition
+            && toMs(terms.opensAt) <= entry.timeMs && entry.timeMs <= attributed.timeMs;
     }
 
     /// Returns true if the touch counts and the attribution window still covers it.
@@ -82,6 +95,27 @@ library Attribution {
     {
         // Not amount == unitPrice + share: a hostile value would overflow the sum.
         return amount >= terms.unitPrice && amount - terms.unitPrice == revenueShare(terms, value);
+    }
+
+    /// Returns how much of an outcome of this amount is taken back once `refunded` units of its
+    /// transition's value are. The unit price goes with the whole value.
+    function takenBack(Terms memory terms, uint256 amount, uint256 value, uint256 refunded)
+        internal
+        pure
+        returns (uint256)
+    {
+        return refunded >= value ? amount : revenueShare(terms, refunded);
+    }
+
+    /// Returns true if an event at this time can still take back from an outcome.
+    function isReversible(Terms memory terms, uint256 outcomeMs, uint256 eventMs)
+        internal
+        pure
+        returns (bool)
+    {
+        // The event may be earlier than the outcome: events are reported late. Compared before the
+        // subtraction, which then cannot underflow.
+        return eventMs <= outcomeMs || eventMs - outcomeMs <= toMs(terms.holdbackPeriod);
     }
 
     /// Returns floor(value * revenueShareBps / 10^4), which does not exceed the value.

@@ -5,19 +5,21 @@ import {IEvidenceTarget} from "../interfaces/IEvidenceTarget.sol";
 import {Entry} from "../log/MerkleLog.sol";
 import {Terms} from "../terms/Terms.sol";
 import {AttributedOutcome, Attribution} from "./Attribution.sol";
-import {Claim, Exhibit, Opening} from "./EvidenceTypes.sol";
+import {Claim, Exhibit, ReportedTouchOpening} from "./EvidenceTypes.sol";
 import {Exhibits} from "./Exhibits.sol";
 import {OutcomePayload, Payloads} from "./Payloads.sol";
+import {Reversals} from "./Reversals.sol";
 import {Totals} from "./Totals.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 /// @title Evidence from the log
 /// @notice Judges what entries of a log show, and tells the escrow what follows: a verifier has
-/// signed a false entry (`disprove`), an outcome is owed that was not settled (`claim`), or such a
-/// claim is unfounded (`refute`). The caller shows at most four log entries, each with its
-/// inclusion proof in one anchored checkpoint.
+/// signed a false entry (`disprove`), an outcome is owed that was not settled (`claim`), such a
+/// claim is unfounded (`refute`), or an outcome was taken back (`proveReversal`). The caller shows
+/// log entries, each with its inclusion proof in one anchored checkpoint and, where it is needed,
+/// the opening of its payload.
 /// @dev Roles:
-/// - Any account disproves and refutes.
+/// - Any account disproves, refutes and proves reversals.
 /// - The operator of a contract claims.
 /// - The caller chooses the escrow. The escrow keeps the facts and takes the consequences itself,
 ///   so a false one deceives no other.
@@ -26,8 +28,9 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 /// - A verifier vouches for every entry below a statement that it signed, whichever party wrote the
 ///   entry and whichever contract it is about. It has replayed the log, with the openings and
 ///   closings that the chain knows, and signs no statement above a false entry.
-/// - The log's order decides, never time. Times that the log itself gives (touches, openings) do
-///   not fall along it; times of product events may.
+/// - The log's order decides, never time. Times that the log itself gives (touches, requests,
+///   openings) do not fall along it; times of product events and of reported touches may. What is
+///   reported is never later than the log's own time.
 /// - SHA-256 has no collisions.
 ///
 /// Liveness:
@@ -36,8 +39,8 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 /// Limits:
 /// - True entries of an honest log disprove nothing: every rule here is one by which the log is
 ///   written, above all that an outcome directly follows its transition.
-/// - Four entries do not show every lie. They never show that an entry is missing.
-/// - Only entries that the caller has can be shown. Entries that a publisher withholds can be
+/// - MAX_EXHIBITS entries do not show every lie. They never show that an entry is missing.
+/// - Only entries and openings that the caller has can be shown. Entries that a publisher withholds can be
 ///   disputed, not disproved.
 contract Evidence {
     using Attribution for Terms;
@@ -46,7 +49,8 @@ contract Evidence {
     using Payloads for bytes32;
     using SafeCast for uint256;
 
-    uint256 public constant MAX_EXHIBITS = 4;
+    /// The most entries of a case. Each costs about 25,000 gas in a log of 2^30 entries.
+    uint256 public constant MAX_EXHIBITS = 16;
 
     /// @dev The contract that is judged, its terms, and the outcome or claim in question.
     struct Context {
@@ -69,8 +73,7 @@ contract Evidence {
     error RivalClosed(bytes32 rivalId, uint256 closedAt);
     error RivalUnknownToLog(bytes32 rivalId, uint64 position);
     error RivalTouchedBefore(uint64 position);
-    error WrongOpening(uint64 position);
-    error NotTheFirstEntry(uint256 nth);
+    error RivalHasCounted(uint64 position);
 
     error NotOperator(bytes32 contractId, address caller);
     error TransitionDoesNotCount(uint64 position);
@@ -78,6 +81,7 @@ contract Evidence {
     error NoClaim(bytes32 contractId, bytes32 key);
     error NotAnswered(uint64 position);
     error NotTaken(uint64 position);
+    error NotSettled(uint64 position, uint256 lastFinal);
 
     // ------------------------------------------------------------ disproving a statement
 
@@ -91,23 +95,29 @@ contract Evidence {
     ///                or outcome, and the entry it names as its transition; or the contract's
     ///                opening, and an outcome below it
     ///   touch        outcome; the entry it names as its touch
+    ///   cause        outcome; the reported touch it names, opened, that contradicts itself; or with
+    ///                the entry that this names as its cause
     ///   touch_order  outcome; the touch of the same operator that should have been named
     ///   rival        outcome; the better touch of another contract's operator; that contract's
-    ///                opening; if it is not repeatable, the transition; if it is by first touch and
-    ///                its opening lies further back than its window, and the touch shown follows
-    ///                on another, that one (see `_requireFirstQualifies`)
+    ///                opening; if it is not repeatable, the transition, opened, and where others
+    ///                counted the lead before, what `_requireNotCounted` says; if it is by first
+    ///                touch, and its opening lies further back than its window, the touches before
+    ///                the one shown (see `_requireFirstQualifies`)
     ///   sum          outcome or settlement that contradicts itself; or with the entry it names as
     ///                the one before it or the last, or with one in between, which it skips; or
-    ///                with
-    ///                an earlier one that was over though it fits, and a reversal below that where
-    ///                it fits for that alone; or reversal, and an outcome that was past the budget
-    ///                before it
+    ///                with an earlier one that was over though it fits, and a reversal below that
+    ///                where it fits for that alone; or reversal, and an outcome that was past the
+    ///                budget before it
     ///   reversal     reversal that contradicts itself or the terms; or with the entry it names as
     ///                its outcome, its event or the reversal before it; or with one in between; or
-    ///                with an earlier one of the same outcome, or by the same event; or with a
-    ///                later
-    ///                outcome of the lead, and the reversals since then that are not of that
-    ///   clock        touch, opening or settlement; an earlier one of these with a later time
+    ///                with another by the same event; or with its event, opened, that contradicts
+    ///                itself, or with one of these behind that: its outcome, and then the
+    ///                transition, of which another amount was taken back; the transition, opened,
+    ///                that the event does not fit; the event before it, opened, or one that it
+    ///                skips; a later outcome of the lead of which something was left, and all
+    ///                reversals since then
+    ///   clock        touch, request, code, opening or settlement; an earlier one of these with a
+    ///                later time
     ///
     /// An outcome here is paid or over the budget; for `sum` it is a paid one, since only these add
     /// up.
@@ -117,15 +127,13 @@ contract Evidence {
     /// @param size The size of an anchored checkpoint.
     /// @param exhibits One to MAX_EXHIBITS entries with their proofs in that checkpoint.
     /// @param rivalId The other contract, for `rival` alone.
-    /// @param opening The opening of the transition's payload, for `rival` alone.
     function disprove(
         IEvidenceTarget escrow,
         bytes32 contractId,
         bytes32 kind,
         uint64 size,
         Exhibit[] calldata exhibits,
-        bytes32 rivalId,
-        Opening calldata opening
+        bytes32 rivalId
     ) external {
         Context memory context = _contextOf(escrow, contractId, size, exhibits);
         uint256 lastSigned = escrow.lastSignedPosition(contractId);
@@ -134,7 +142,7 @@ contract Evidence {
             revert NotVouchedFor(exhibits[0].position, lastSigned);
         }
 
-        if (!_isDisproved(context, kind, exhibits, rivalId, opening)) revert NoContradiction(kind);
+        if (!_isDisproved(context, kind, exhibits, rivalId)) revert NoContradiction(kind);
         escrow.retire(contractId, kind);
     }
 
@@ -143,12 +151,13 @@ contract Evidence {
         Context memory context,
         bytes32 kind,
         Exhibit[] calldata exhibits,
-        bytes32 rivalId,
-        Opening calldata opening
+        bytes32 rivalId
     ) private view returns (bool) {
         bytes32 contractId = context.contractId;
         if (kind == "sum") return Totals.isSumFalse(contractId, context.terms, exhibits);
-        if (kind == "reversal") return Totals.isReversalFalse(contractId, context.terms, exhibits);
+        if (kind == "reversal") {
+            return Reversals.isReversalFalse(contractId, context.terms, exhibits);
+        }
         if (kind == "clock") return _isClockFalse(exhibits);
 
         Entry calldata outcome = exhibits[0].read();
@@ -164,12 +173,13 @@ contract Evidence {
         if (kind == "duplicate") return _isDuplicate(context, exhibits);
         if (kind == "transition") return _isTransitionFalse(context, exhibits);
         if (kind == "touch") return _isTouchFalse(context, exhibits);
+        if (kind == "cause") return _isReportFalse(context, exhibits, 1);
         if (kind == "touch_order") {
             _requireBetterTouch(context, exhibits.exhibitAt(1));
             return true;
         }
         if (kind == "rival") {
-            _requireRivalWins(context, exhibits, 1, rivalId, opening);
+            _requireRivalWins(context, exhibits, 1, rivalId);
             return true;
         }
         revert UnknownKind(kind);
@@ -233,7 +243,8 @@ contract Evidence {
         return (share + terms.unitPrice).toUint80();
     }
 
-    /// Drops a claim that the log refutes. `kind` names the exhibits:
+    /// Drops a claim that the log refutes, or lowers it by what was taken back. `kind` names the
+    /// exhibits:
     ///
     ///   answered     the verifier's own decision: an outcome, over or refused entry of the
     ///                contract, for the same transition or the same lead (as the claim's key),
@@ -241,8 +252,11 @@ contract Evidence {
     ///   taken        an outcome or over entry by which the log gave the transition to another
     ///                contract for the same outcome, below the last final statement of either; the
     ///                touch that it names; that contract's opening
-    ///   touch_order  as in `disprove`, without the outcome
-    ///   rival        as in `disprove`, without the outcome
+    ///   reversed     a product event, opened, that takes back from the transition; that one, unless
+    ///                the event takes back all that is left
+    ///   cause        as in `disprove`, without the outcome; likewise:
+    ///   touch_order
+    ///   rival
     ///
     /// @param escrow The escrow of the contract.
     /// @param contractId The contract.
@@ -251,7 +265,6 @@ contract Evidence {
     /// @param size The size of an anchored checkpoint.
     /// @param exhibits One to MAX_EXHIBITS entries with their proofs in that checkpoint.
     /// @param rivalId The other contract, for `taken` and `rival` alone.
-    /// @param opening The opening of the transition's payload, for `rival` alone.
     function refute(
         IEvidenceTarget escrow,
         bytes32 contractId,
@@ -259,24 +272,28 @@ contract Evidence {
         bytes32 kind,
         uint64 size,
         Exhibit[] calldata exhibits,
-        bytes32 rivalId,
-        Opening calldata opening
+        bytes32 rivalId
     ) external {
         Context memory context = _contextOf(escrow, contractId, size, exhibits);
         context.attributed = _filedClaim(escrow, contractId, key);
 
+        uint256 left = 0;
         if (kind == "answered") {
             _requireAnswered(context, exhibits[0]);
         } else if (kind == "taken") {
             _requireTaken(context, exhibits, rivalId);
+        } else if (kind == "reversed") {
+            left = _amountLeft(context, exhibits);
+        } else if (kind == "cause") {
+            if (!_isReportFalse(context, exhibits, 0)) revert NoContradiction(kind);
         } else if (kind == "touch_order") {
             _requireBetterTouch(context, exhibits[0]);
         } else if (kind == "rival") {
-            _requireRivalWins(context, exhibits, 0, rivalId, opening);
+            _requireRivalWins(context, exhibits, 0, rivalId);
         } else {
             revert UnknownKind(kind);
         }
-        escrow.dropClaim(contractId, key, kind);
+        escrow.lowerClaim(contractId, key, left, kind);
     }
 
     /// Returns the transition and touch of a claim that stands.
@@ -289,6 +306,22 @@ contract Evidence {
         // Position 0 is the log's genesis, so zero means that there is no such claim.
         if (filed.transition == 0 || filed.dropped) revert NoClaim(contractId, key);
         return AttributedOutcome(filed.lead, filed.transition, filed.touch, filed.timeMs);
+    }
+
+    /// Returns what the event, the first exhibit, leaves of a claim.
+    function _amountLeft(Context memory context, Exhibit[] calldata exhibits)
+        private
+        pure
+        returns (uint256)
+    {
+        // The amount that was filed, which the escrow may have lowered. Where the event takes all
+        // that is left, the transition need not be shown, and the amount makes no difference.
+        uint256 amount = exhibits.length == 1
+            ? 0
+            : _amountOf(context.terms, exhibits[1].readAt(context.attributed.transition).value);
+        return
+            amount
+                - Reversals.amountTakenBack(context.terms, context.attributed, amount, exhibits, 0);
     }
 
     /// Reverts unless the exhibit is the verifier's decision on the claim, below a final statement.
@@ -337,6 +370,37 @@ contract Evidence {
     {
         uint256 lastFinal = context.escrow.lastFinalPosition(contractId);
         return lastFinal != 0 && position <= lastFinal; // zero: there is none
+    }
+
+    // ------------------------------------------------------------ proving a reversal
+
+    /// Tells the escrow how much was taken back of an outcome that it has settled. The verifier need
+    /// not have stated it, nor the publisher have written the reversal.
+    /// @param escrow The escrow of the contract.
+    /// @param contractId The contract.
+    /// @param size The size of an anchored checkpoint.
+    /// @param exhibits The outcome, on or below the contract's last final statement; the product
+    /// event, opened, that takes back from its transition; and the transition, unless the event
+    /// takes back all that is left. Each with its proof in that checkpoint.
+    function proveReversal(
+        IEvidenceTarget escrow,
+        bytes32 contractId,
+        uint64 size,
+        Exhibit[] calldata exhibits
+    ) external {
+        Context memory context = _contextOf(escrow, contractId, size, exhibits);
+        Entry calldata outcome = exhibits.contested(contractId, "outcome");
+        uint64 position = exhibits[0].position;
+        if (!_isFinal(context, contractId, position)) {
+            revert NotSettled(position, escrow.lastFinalPosition(contractId));
+        }
+        OutcomePayload memory payload = outcome.payload.decodeOutcome();
+        context.attributed =
+            AttributedOutcome(outcome.subject, payload.target, payload.cause, outcome.timeMs);
+        uint256 amount = Reversals.amountTakenBack(
+            context.terms, context.attributed, outcome.value, exhibits, 1
+        );
+        escrow.recordReversal(contractId, position, amount);
     }
 
     // ------------------------------------------------------------ an outcome's facts
@@ -389,6 +453,28 @@ contract Evidence {
         return !context.terms.isQualifyingTouch(context.attributed, context.attributed.touch, touch);
     }
 
+    /// Returns true if the exhibit at `index`, a reported touch, contradicts itself, or the entry
+    /// behind it, which it names as its cause.
+    function _isReportFalse(Context memory context, Exhibit[] calldata exhibits, uint256 index)
+        private
+        pure
+        returns (bool)
+    {
+        Exhibit calldata exhibit = exhibits.exhibitAt(index);
+        Entry calldata touch = exhibit.readAt(context.attributed.touch);
+        if (touch.kind != "touch.reported") return false;
+        ReportedTouchOpening calldata said = exhibit.reportedTouchOpening();
+        if (said.cause >= exhibit.position || touch.timeMs > said.receivedMs) return true;
+
+        Entry calldata cause = exhibits.exhibitAt(index + 1).readAt(said.cause);
+        if (cause.surface != touch.surface || cause.actor != touch.actor) return true;
+        if (cause.kind == "action.requested") {
+            return cause.subject != touch.subject || cause.label != touch.label
+                || cause.timeMs != touch.timeMs;
+        }
+        return cause.kind != "code.issued" || touch.label != "click" || cause.timeMs > touch.timeMs;
+    }
+
     /// Returns true if the contract has an outcome below its opening: the log records an opening
     /// first.
     function _isOpenedLate(bytes32 contractId, Exhibit[] calldata exhibits)
@@ -413,17 +499,23 @@ contract Evidence {
 
     /// Returns true for the kinds whose time is the log's own and decides a rule.
     function _hasLogTime(bytes32 kind) private pure returns (bool) {
-        return kind == "touch" || kind == "contract.opened" || kind == "settlement";
+        return kind == "touch" || kind == "action.requested" || kind == "code.issued"
+            || kind == "contract.opened" || kind == "settlement";
     }
 
     // ------------------------------------------------------------ better touches and rivals
 
-    /// Reverts unless the contract's own operator has an earlier (first touch) or later (last
-    /// touch) counting touch. It need not be within the attribution window: if it is not, no touch
-    /// of the operator qualifies.
+    /// Reverts unless the contract's own operator has a better touch: by first touch an earlier one
+    /// that counts, for if that is too old no touch qualifies; by last touch a later one that
+    /// qualifies.
     function _requireBetterTouch(Context memory context, Exhibit calldata touch) private pure {
-        if (!context.terms.isCountingTouch(context.attributed, touch.position, touch.read())) {
-            revert TouchDoesNotCount(touch.position);
+        if (context.terms.attribution == Attribution.FIRST_TOUCH) {
+            if (!context.terms.isCountingTouch(context.attributed, touch.position, touch.read())) {
+                revert TouchDoesNotCount(touch.position);
+            }
+        } else if (!context.terms
+            .isQualifyingTouch(context.attributed, touch.position, touch.read())) {
+            revert TouchDoesNotQualify(touch.position);
         }
         if (!_isBetter(context, touch.position)) {
             revert TouchDoesNotBeat(touch.position, context.attributed.touch);
@@ -431,13 +523,13 @@ contract Evidence {
     }
 
     /// Reverts unless the exhibits from `index` on show that another contract wins: its operator's
-    /// touch, its opening, and where needed the transition and an earlier touch.
+    /// touch, its opening, and where needed the transition, the lead's earlier ones and the
+    /// operator's earlier touches.
     function _requireRivalWins(
         Context memory context,
         Exhibit[] calldata exhibits,
         uint256 index,
-        bytes32 rivalId,
-        Opening calldata opening
+        bytes32 rivalId
     ) private view {
         Terms memory rival = context.escrow.termsOf(rivalId);
         _requireRival(context, rivalId, rival);
@@ -447,7 +539,7 @@ contract Evidence {
         Exhibit calldata opened = exhibits.exhibitAt(index++);
         _requireOpenedInLog(context.attributed, opened, rivalId);
         if (!rival.repeatable) {
-            _requireFirstEntry(context.attributed, exhibits.exhibitAt(index++), opening);
+            index = _requireNotCounted(context, rivalId, opened.position, exhibits, index);
         }
         if (rival.attribution == Attribution.FIRST_TOUCH) {
             _requireFirstQualifies(context.attributed, rival, touch, opened, exhibits, index);
@@ -519,24 +611,55 @@ contract Evidence {
         ) revert RivalUnknownToLog(rivalId, opened.position);
     }
 
-    /// Reverts unless the transition is the lead's first into the state. Then no contract has
-    /// counted the lead before.
-    function _requireFirstEntry(
-        AttributedOutcome memory attributed,
-        Exhibit calldata transition,
-        Opening calldata opening
-    ) private pure {
-        Entry calldata entered = transition.readAt(attributed.transition);
-        if (sha256(abi.encode(opening)) != entered.payload) {
-            revert WrongOpening(transition.position);
+    /// Reverts unless the rival had not counted the lead before. The exhibits from `index` on are the
+    /// transition, opened, and where that says that the lead was counted since the rival opened, the
+    /// entry that counted it; if that is another contract's, the transition below it, opened; and so
+    /// on. Returns the index behind these.
+    function _requireNotCounted(
+        Context memory context,
+        bytes32 rivalId,
+        uint256 openedAt,
+        Exhibit[] calldata exhibits,
+        uint256 index
+    ) private pure returns (uint256) {
+        uint256 transition = context.attributed.transition;
+        while (true) {
+            Exhibit calldata entered = exhibits.exhibitAt(index++);
+            if (!_isVisit(context, entered.readAt(transition), "lead.transition")) return index;
+            uint256 counted = entered.transitionOpening().counted;
+            // It names no entry since the rival opened. One above the transition is false. False
+            // entries protect no one.
+            if (counted <= openedAt || counted >= transition) return index;
+
+            Exhibit calldata exhibit = exhibits.exhibitAt(index++);
+            Entry calldata outcome = exhibit.readAt(counted);
+            if (
+                !_isVisit(context, outcome, "outcome")
+                    && !_isVisit(context, outcome, "outcome.over")
+            ) {
+                return index;
+            }
+            if (outcome.actor == rivalId) revert RivalHasCounted(exhibit.position);
+            transition = counted - 1;
         }
-        if (opening.nth != 1) revert NotTheFirstEntry(opening.nth);
+        return index;
+    }
+
+    /// Returns true if the entry is of this kind, and of the lead and state in question.
+    function _isVisit(Context memory context, Entry calldata entry, bytes32 kind)
+        private
+        pure
+        returns (bool)
+    {
+        return entry.kind == kind && entry.surface == context.terms.surface
+            && entry.subject == context.attributed.lead && entry.label == context.terms.outcome;
     }
 
     /// Reverts unless the rival's first counting touch qualifies, as first-touch attribution
     /// demands. That holds if the window reaches back to the rival's opening. It also holds if
-    /// `touch`, which qualifies, is the first: it follows on no other touch, or on one from before
-    /// the rival opened.
+    /// `touch`, which qualifies, is the first that counts. The exhibits from `index` on are the
+    /// operator's touches before it, the last first, down to one that no touch below can count for:
+    /// there is none, or all below are older than the rival's opening.
     function _requireFirstQualifies(
         AttributedOutcome memory attributed,
         Terms memory rival,
@@ -547,22 +670,24 @@ contract Evidence {
     ) private pure {
         uint256 opensMs = Attribution.toMs(rival.opensAt);
         if (attributed.timeMs - opensMs <= Attribution.toMs(rival.attributionWindow)) return;
+        bool isOpenedEarly = opened.read().timeMs < opensMs;
 
-        // 1 + the position of the touch before; zero: none.
-        uint256 follows = touch.read().value;
-        // A value that names no entry below the touch is false, and does not protect the outcome.
-        if (follows == 0 || follows > touch.position) return;
-        if (follows <= opened.position && opened.read().timeMs < opensMs) return;
-
-        Exhibit calldata before = exhibits.exhibitAt(index);
-        if (uint256(before.position) + 1 != follows) {
-            revert Exhibits.WrongExhibit(follows - 1, before.position);
+        uint256 position = touch.position;
+        uint256 follows = touch.read().value; // 1 + the position of the touch before; zero: none
+        // A value that names no such touch below is false, and does not protect the outcome.
+        while (follows != 0 && follows <= position) {
+            // No time below an entry is later than one that the log itself gives it.
+            if (isOpenedEarly && follows <= opened.position) return;
+            position = follows - 1;
+            Entry calldata before = exhibits.exhibitAt(index++).readAt(position);
+            if (!rival.isOwnTouch(attributed.lead, before)) return;
+            if (before.timeMs < opensMs) {
+                if (before.kind == "touch") return;
+            } else if (before.timeMs <= attributed.timeMs) {
+                revert RivalTouchedBefore(position.toUint64());
+            }
+            follows = before.value;
         }
-        Entry calldata entry = before.read();
-        bool isOwn = entry.kind == "touch" && entry.surface == rival.surface
-            && entry.actor == Attribution.asActor(rival.operator)
-            && entry.subject == attributed.lead;
-        if (isOwn && entry.timeMs >= opensMs) revert RivalTouchedBefore(before.position);
     }
 
     /// Returns true if the touch at this position wins over the attributed one, by the contract's

@@ -5,13 +5,36 @@ pragma solidity 0.8.37;
 struct Exhibit {
     uint64 position;
     bytes entry; //     256 bytes
+    bytes opening; //   the words to whose SHA-256 the payload commits; empty: not shown
     bytes32[] proof; // the RFC 9162 inclusion path
 }
 
-/// @dev The five words to whose SHA-256 the payload of a transition commits.
-struct Opening {
+/// @dev The opening of a transition, or of one that was refused.
+struct TransitionOpening {
     bytes32 fromState;
-    uint256 nth; //          the number of the lead's entry into the state, from 1
+    uint256 counted; // position of the lead's last outcome or over entry of that state; zero: none
+    uint256 receivedMs;
+    bytes32 order; // the random word of the order; zero: none
+    bytes32 requestHash;
+    bytes32 commitment;
+}
+
+/// @dev The opening of a product event. Amounts are units of the purchase's value.
+struct EventOpening {
+    uint256 receivedMs;
+    bytes32 order; // as in a transition's opening
+    uint256 purchase; // position of the transition that it takes back from; zero: none
+    uint256 previous; // position of the event that took back from it before; zero: none
+    uint256 refundedBefore; // of the purchase's value, by all events before this one
+    uint256 refundedAfter; //  likewise, with this one
+    uint256 whole; // one if it takes back all that is left, or else zero
+    bytes32 requestHash;
+    bytes32 commitment;
+}
+
+/// @dev The opening of a touch that was reported.
+struct ReportedTouchOpening {
+    uint256 cause; // position of the code or of the request that it came from
     uint256 receivedMs;
     bytes32 requestHash;
     bytes32 commitment;

@@ -38,8 +38,8 @@ library Totals {
         Entry calldata outcome = exhibits.contested(contractId, "outcome");
         OutcomePayload memory payload = outcome.payload.decodeOutcome();
         uint256 position = exhibits[0].position;
-        if (exhibits.length == 1) return _contradictsItself(payload, position, outcome.value);
-        if (_breaksChain(contractId, "outcome", payload, position, outcome.value, exhibits[1])) {
+        if (exhibits.length == 1) return contradictsItself(payload, position, outcome.value);
+        if (breaksChain(contractId, "outcome", payload, position, outcome.value, exhibits[1])) {
             return true;
         }
         return payload.sum >= outcome.value
@@ -124,107 +124,10 @@ library Totals {
         return outcome.payload.decodeOutcome().sum > terms.budget + (reversed - reversal.value);
     }
 
-    /// Returns true if the first exhibit, a reversal, is false.
-    function isReversalFalse(bytes32 contractId, Terms memory terms, Exhibit[] calldata exhibits)
-        internal
-        pure
-        returns (bool)
-    {
-        Entry calldata reversal = exhibits.contested(contractId, "outcome.reversed");
-        OutcomePayload memory payload = reversal.payload.decodeOutcome();
-        uint256 position = exhibits[0].position;
-        if (exhibits.length == 1) {
-            return reversal.surface != terms.surface || payload.padding != 0
-                || payload.target >= payload.cause || payload.cause >= position
-                || _contradictsItself(payload, position, reversal.value);
-        }
-        // One entry may be named in several roles; the reversal must be true in each.
-        Exhibit calldata other = exhibits[1];
-        return (other.position == payload.target
-                && _isReversedOutcomeFalse(contractId, terms, reversal, other.read()))
-            || (other.position == payload.cause && _isCauseFalse(terms, reversal, other.read()))
-            || (other.position < position
-                && _isRepeated(contractId, reversal, payload, other.read()))
-            || _skipsLaterOutcome(contractId, reversal, payload, exhibits)
-            || _breaksChain(
-            contractId, "outcome.reversed", payload, position, reversal.value, other
-        );
-    }
-
-    /// Returns true if an earlier reversal is of the same outcome, or by the same event in the same
-    /// state. An event takes back one outcome of each state, of whichever contract.
-    function _isRepeated(
-        bytes32 contractId,
-        Entry calldata reversal,
-        OutcomePayload memory payload,
-        Entry calldata earlier
-    ) private pure returns (bool) {
-        if (earlier.kind != "outcome.reversed") return false;
-        OutcomePayload memory said = earlier.payload.decodeOutcome();
-        return (earlier.actor == contractId && said.target == payload.target)
-            || (earlier.label == reversal.label && said.cause == payload.cause);
-    }
-
-    /// Returns true if the second exhibit is a later outcome of the lead, which the event should
-    /// have taken back. Reversals of the contract between the two must be shown, the last first,
-    /// and must be of other outcomes.
-    function _skipsLaterOutcome(
-        bytes32 contractId,
-        Entry calldata reversal,
-        OutcomePayload memory payload,
-        Exhibit[] calldata exhibits
-    ) private pure returns (bool) {
-        Entry calldata outcome = exhibits[1].read();
-        uint256 position = exhibits[1].position;
-        if (
-            !Exhibits.isEntryOf(outcome, contractId, "outcome")
-                || outcome.subject != reversal.subject || outcome.label != reversal.label
-                || position <= payload.target || position >= payload.cause
-        ) return false;
-        uint256 prev = payload.prev;
-        for (uint256 i = 2; i < exhibits.length; ++i) {
-            Entry calldata between = exhibits[i].read();
-            OutcomePayload memory said = between.payload.decodeOutcome();
-            if (
-                exhibits[i].position != prev || said.target == position
-                    || !Exhibits.isEntryOf(between, contractId, "outcome.reversed")
-            ) return false;
-            prev = said.prev;
-        }
-        return prev < position;
-    }
-
-    /// Returns true if the reversal does not fit the outcome that it names, or is too late for it.
-    function _isReversedOutcomeFalse(
-        bytes32 contractId,
-        Terms memory terms,
-        Entry calldata reversal,
-        Entry calldata outcome
-    ) private pure returns (bool) {
-        // The event may be earlier than the outcome: events are reported late. Compared before the
-        // subtraction, which then cannot underflow.
-        bool isLate = reversal.timeMs > outcome.timeMs
-            && reversal.timeMs - outcome.timeMs > Attribution.toMs(terms.holdbackPeriod);
-        return isLate || !Exhibits.isEntryOf(outcome, contractId, "outcome")
-            || outcome.subject != reversal.subject || outcome.label != reversal.label
-            || outcome.value != reversal.value;
-    }
-
-    /// Returns true if the reversal does not fit the event that it names.
-    function _isCauseFalse(Terms memory terms, Entry calldata reversal, Entry calldata happened)
-        private
-        pure
-        returns (bool)
-    {
-        return happened.kind != "product.event" || happened.surface != terms.surface
-            || happened.actor != Attribution.asActor(terms.owner)
-            || happened.subject != reversal.subject || happened.timeMs != reversal.timeMs;
-    }
-
     /// Returns true if an entry's running count and sum are false whatever the entries before it
     /// are.
-    function _contradictsItself(OutcomePayload memory payload, uint256 position, uint256 value)
-        private
+    function contradictsItself(OutcomePayload memory payload, uint256 position, uint256 value)
+        internal
         pure
         returns (bool)
     {
@@ -235,14 +138,14 @@ library Totals {
 
     /// Returns true if `other` is named as the entry before and does not lead to this one, or was
     /// skipped.
-    function _breaksChain(
+    function breaksChain(
         bytes32 contractId,
         bytes32 kind,
         OutcomePayload memory payload,
         uint256 position,
         uint256 value,
         Exhibit calldata other
-    ) private pure returns (bool) {
+    ) internal pure returns (bool) {
         Entry calldata entry = other.read();
         bool isSame = Exhibits.isEntryOf(entry, contractId, kind);
         if (payload.prev == 0 || other.position != payload.prev) {

@@ -2,20 +2,23 @@
 pragma solidity 0.8.37;
 
 import {OutcomeEscrow} from "../escrow/OutcomeEscrow.sol";
+import {Release} from "../escrow/Release.sol";
 import {IReputationRegistry} from "../interfaces/IAgentRegistries.sol";
 import {Terms} from "../terms/Terms.sol";
 import {IERC20Metadata} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Metadata.sol";
 
 /// @title ERC-8004 feedback of settled contracts
-/// @notice Writes the amount that an outcome contract has paid to ERC-8004's Reputation Registry,
-/// once, after its end: when it is closed, or all is paid or refunded. The registry shows this
-/// contract's address as the client, so feedback from it is money that the escrow has paid out.
+/// @notice Writes the amount that an outcome contract has paid to its payee, fees apart, to
+/// ERC-8004's Reputation Registry, once, after its end: when it is closed, or all is paid or
+/// refunded. The registry shows this contract's address as the client, so feedback from it is money
+/// that the agent's wallet was paid. A contract that paid nothing gives none.
 /// @dev Roles:
 /// - The owner or the operator of a contract gives its feedback.
 ///
 /// Assumptions:
 /// - The escrow and the registry, fixed at construction, are what they seem. The amount and the
-///   agent are the escrow's.
+///   agent are the escrow's. It opens no contract for an agent whose wallet, owner or approved
+///   account has not signed as the operator, so feedback is about agents that agreed to it.
 ///
 /// Liveness:
 /// - This contract holds no money and none depends on it. A registry that refuses stops feedback
@@ -37,13 +40,15 @@ contract Feedback {
     /// The contracts whose feedback was given.
     mapping(bytes32 contractId => bool) public isGiven;
 
-    /// Emitted when the registry has taken the feedback of a contract.
-    event FeedbackGiven(bytes32 indexed contractId, uint256 indexed agentId, uint256 paid);
+    /// Emitted when the registry has taken the feedback of a contract, which has paid `amount` to its
+    /// payee.
+    event FeedbackGiven(bytes32 indexed contractId, uint256 indexed agentId, uint256 amount);
 
     error NotAContract(address account);
     error NotAParty(bytes32 contractId, address caller);
     error NoAgent(bytes32 contractId);
     error NotEnded(bytes32 contractId, bytes32 status);
+    error NothingPaid(bytes32 contractId);
     error AlreadyGiven(bytes32 contractId);
     error UnknownMotion(bytes32 motion);
 
@@ -69,12 +74,12 @@ contract Feedback {
         bytes32 hash
     ) external {
         Terms memory terms = escrow.termsOf(contractId);
-        uint256 paid = _markGiven(contractId, terms);
+        uint256 amount = _markGiven(contractId, terms);
         reputations.giveFeedback(
             terms.agentIdPlusOne - 1,
             // Amounts have 80 bits.
             // forge-lint: disable-next-line(unsafe-typecast)
-            int128(int256(paid)),
+            int128(int256(amount)),
             IERC20Metadata(terms.token).decimals(),
             "outcomes",
             _motionName(motion),
@@ -84,9 +89,9 @@ contract Feedback {
         );
     }
 
-    /// Checks that the caller may give feedback now, marks it as given, and returns the paid
-    /// amount. It runs before the call to the registry, which may call back.
-    function _markGiven(bytes32 contractId, Terms memory terms) private returns (uint256 paid) {
+    /// Checks that the caller may give feedback now, marks it as given, and returns the amount that
+    /// the payee was paid. It runs before the call to the registry, which may call back.
+    function _markGiven(bytes32 contractId, Terms memory terms) private returns (uint256 amount) {
         if (msg.sender != terms.owner && msg.sender != terms.operator) {
             revert NotAParty(contractId, msg.sender);
         }
@@ -98,9 +103,12 @@ contract Feedback {
         if (!isOver || escrow.owed(contractId) != 0) revert NotEnded(contractId, status);
         if (isGiven[contractId]) revert AlreadyGiven(contractId);
 
+        uint256 paid = escrow.paidOf(contractId);
+        amount = paid - Release.feeOf(0, paid, terms.feeBps);
+        if (amount == 0) revert NothingPaid(contractId);
+
         isGiven[contractId] = true;
-        paid = escrow.paidOf(contractId);
-        emit FeedbackGiven(contractId, terms.agentIdPlusOne - 1, paid);
+        emit FeedbackGiven(contractId, terms.agentIdPlusOne - 1, amount);
     }
 
     /// Returns the name of a motion. Reverts for any other word.

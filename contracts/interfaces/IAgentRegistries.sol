@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 /// @title Part of ERC-8004's Identity Registry that the escrow reads
+/// @notice The registry is an ERC-721 contract, too, whose tokens are the agents.
 interface IIdentityRegistry {
     /// Returns the wallet where the agent takes payments: at first its owner; zero after a
     /// transfer, after the owner has cleared it, or (in the registry that is deployed) for an agent

@@ -55,9 +55,18 @@ interface IEvidenceTarget {
     /// @param claim The claim.
     function fileClaim(bytes32 contractId, bytes32 key, Claim calldata claim) external;
 
-    /// Drops a claim that the log has refuted, before or after a ruling on claims.
+    /// Lowers a claim that the log has refuted, in whole or in part, before or after a ruling on
+    /// claims.
     /// @param contractId The contract.
     /// @param key The name of the claim.
+    /// @param left The amount that is left of the claim, less than it is now; zero drops it.
     /// @param kind The reason, in ASCII.
-    function dropClaim(bytes32 contractId, bytes32 key, bytes32 kind) external;
+    function lowerClaim(bytes32 contractId, bytes32 key, uint256 left, bytes32 kind) external;
+
+    /// Records what the log has taken back of an outcome that stands on or below the contract's last
+    /// final statement.
+    /// @param contractId The contract, a guarded one.
+    /// @param outcome The position of the outcome.
+    /// @param amount The amount that was taken back in all so far, more than what is recorded.
+    function recordReversal(bytes32 contractId, uint64 outcome, uint256 amount) external;
 }

@@ -53,7 +53,7 @@ library TypeHashes {
 
     /// @dev Signed by the holder of a credit, in the escrow's domain.
     bytes32 internal constant WITHDRAWAL = keccak256(
-        "Withdrawal(address account,address token,address to,uint256 nonce,uint64 expiresAt)"
+        "Withdrawal(address account,address token,address to,uint256 amount,uint256 nonce,uint64 expiresAt)"
     );
 
     /// @dev Signed by owner and operator, in the escrow's domain: the contract ends, and this

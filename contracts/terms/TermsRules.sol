@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IIdentityRegistry} from "../interfaces/IAgentRegistries.sol";
 import {Terms} from "./Terms.sol";
+import {IERC721} from "@openzeppelin/contracts/token/ERC721/IERC721.sol";
 
 /// @title Rules of terms
 /// @notice Refuses terms that no escrow can carry out, with one error for each rule.
@@ -13,7 +15,8 @@ import {Terms} from "./Terms.sol";
 /// Assumptions: amounts that pass fit 80 bits, and sums of times that pass fit 40; the packing
 /// helpers of Ledger and the arithmetic of Release rely on it.
 ///
-/// Limits: the rules do not look at signatures, at the token or at the log.
+/// Limits: the rules do not look at signatures, at the token or at the log. An agent's owner may
+/// change wallet and approvals at any time; what counts is the second of opening.
 library TermsRules {
     uint256 internal constant BPS = 10_000;
 
@@ -38,6 +41,9 @@ library TermsRules {
     error RateCapTooSmall(uint256 rateCap, uint256 least);
     error AmountTooLarge(uint256 amount, uint256 limit);
     error BpsTooLarge(uint16 bps, uint256 limit);
+    error NoIdentityRegistry(uint256 agentId);
+    error PayeeIsNotAgentWallet(uint256 agentId, address wallet, address payee);
+    error OperatorNotAuthorized(uint256 agentId, address operator);
 
     /// Reverts unless the terms keep to every rule.
     /// @param terms The terms, which both parties have signed or are about to sign.
@@ -45,6 +51,25 @@ library TermsRules {
         _checkParties(terms);
         _checkTimes(terms);
         _checkAmounts(terms);
+    }
+
+    /// Reverts unless the agent that the terms name, if any, is the operator's: the payee is the
+    /// agent's wallet, and the operator is that wallet, the agent's owner, or approved by it.
+    /// @param terms The terms.
+    /// @param identities The ERC-8004 Identity Registry; zero if there is none.
+    function checkAgent(Terms memory terms, IIdentityRegistry identities) external view {
+        if (terms.agentIdPlusOne == 0) return;
+        uint256 agentId = terms.agentIdPlusOne - 1;
+        if (address(identities) == address(0)) revert NoIdentityRegistry(agentId);
+        address wallet = identities.getAgentWallet(agentId);
+        if (wallet != terms.payee) revert PayeeIsNotAgentWallet(agentId, wallet, terms.payee);
+        if (terms.operator == wallet) return;
+        IERC721 agents = IERC721(address(identities));
+        address owner = agents.ownerOf(agentId);
+        if (
+            terms.operator != owner && terms.operator != agents.getApproved(agentId)
+                && !agents.isApprovedForAll(owner, terms.operator)
+        ) revert OperatorNotAuthorized(agentId, terms.operator);
     }
 
     /// Returns true for terms whose statements are paid at once and for good: nothing can be

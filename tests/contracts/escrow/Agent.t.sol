@@ -6,8 +6,10 @@ import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
 import {IdentityRegistry} from "contracts/local/AgentRegistries.sol";
 import {Terms} from "contracts/terms/Terms.sol";
+import {TermsRules} from "contracts/terms/TermsRules.sol";
 
-/// ERC-8004: terms that name an agent pay the wallet that the agent has named.
+/// ERC-8004: terms that name an agent pay the wallet that the agent has named, and are signed by
+/// that wallet or by who acts for the agent.
 contract AgentTest is Fixture {
     IdentityRegistry private identities;
     Terms private terms;
@@ -22,8 +24,10 @@ contract AgentTest is Fixture {
         token.approve(address(escrow), type(uint256).max);
         vm.prank(stranger);
         identities.register("another");
-        vm.prank(payee);
+        vm.startPrank(payee);
         agentId = identities.register("the payee's");
+        identities.approve(operator.addr, agentId);
+        vm.stopPrank();
         terms = _terms();
         terms.agentIdPlusOne = agentId + 1;
     }
@@ -42,6 +46,8 @@ contract AgentTest is Fixture {
     /// The first agent has id 0, which does not mean that there is no agent.
     function test_theFirstAgent() public {
         (terms.payee, terms.agentIdPlusOne) = (stranger, 1);
+        vm.prank(stranger);
+        identities.approve(operator.addr, 0);
         _open(terms);
     }
 
@@ -50,6 +56,81 @@ contract AgentTest is Fixture {
         terms.payee = makeAddr("no agent");
         _open(terms);
     }
+
+    // ------------------------------------------------------------ the agent consents
+
+    function test_theOperatorIsTheAgentsWallet() public {
+        vm.prank(payee);
+        identities.approve(address(0), agentId);
+        _setWallet(operator);
+        terms.payee = operator.addr;
+        _open(terms);
+    }
+
+    function test_theOperatorOwnsTheAgent() public {
+        vm.startPrank(payee);
+        identities.approve(address(0), agentId);
+        identities.transferFrom(payee, operator.addr, agentId);
+        vm.stopPrank();
+        Account memory wallet = makeAccount("wallet");
+        vm.startPrank(operator.addr);
+        _setWallet(wallet);
+        vm.stopPrank();
+        terms.payee = wallet.addr;
+        _open(terms);
+    }
+
+    function test_theOperatorIsApprovedForAllOfTheOwners() public {
+        vm.startPrank(payee);
+        identities.approve(address(0), agentId);
+        identities.setApprovalForAll(operator.addr, true);
+        vm.stopPrank();
+        _open(terms);
+    }
+
+    /// Any two accounts could otherwise have feedback written on any agent.
+    function test_revertIf_theOperatorIsNotTheAgents() public {
+        vm.startPrank(payee);
+        identities.approve(address(0), agentId);
+        _expectNotAuthorized();
+        identities.approve(stranger, agentId);
+        identities.setApprovalForAll(stranger, true);
+        vm.stopPrank();
+        _expectNotAuthorized();
+    }
+
+    function test_revertIf_theApprovalIsGone() public {
+        Account memory wallet = makeAccount("wallet");
+        vm.startPrank(payee);
+        identities.transferFrom(payee, stranger, agentId);
+        vm.stopPrank();
+        vm.startPrank(stranger);
+        _setWallet(wallet);
+        vm.stopPrank();
+        terms.payee = wallet.addr;
+        _expectNotAuthorized();
+    }
+
+    function _setWallet(Account memory wallet) private {
+        uint256 deadline = block.timestamp;
+        bytes32 structHash = vm.eip712HashStruct(
+            "AgentWalletSet(uint256 agentId,address newWallet,address owner,uint256 deadline)",
+            abi.encode(agentId, wallet.addr, identities.ownerOf(agentId), deadline)
+        );
+        bytes memory signature = _sign(wallet, _digest(address(identities), structHash));
+        if (identities.ownerOf(agentId) == payee) vm.prank(payee);
+        identities.setAgentWallet(agentId, wallet.addr, deadline, signature);
+    }
+
+    function _expectNotAuthorized() private {
+        _expectRevert(
+            abi.encodeWithSelector(
+                TermsRules.OperatorNotAuthorized.selector, agentId, operator.addr
+            )
+        );
+    }
+
+    // ------------------------------------------------------------ the payee is its wallet
 
     function test_revertIf_thePayeeIsAnother() public {
         terms.payee = stranger;
@@ -96,7 +177,7 @@ contract AgentTest is Fixture {
     function _expectRefused(uint256 agent, address wallet) private {
         _expectRevert(
             abi.encodeWithSelector(
-                OutcomeEscrow.PayeeIsNotAgentWallet.selector, agent, wallet, terms.payee
+                TermsRules.PayeeIsNotAgentWallet.selector, agent, wallet, terms.payee
             )
         );
     }

@@ -220,7 +220,7 @@ contract ClaimsTest is GuardedFixture {
             vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.NotEvidence.selector, others[i]));
             escrow.fileClaim(id, "ann", claim);
             vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.NotEvidence.selector, others[i]));
-            escrow.dropClaim(id, "ann", "answered");
+            escrow.lowerClaim(id, "ann", 0, "answered");
             vm.stopPrank();
         }
     }
@@ -257,13 +257,102 @@ contract ClaimsTest is GuardedFixture {
         _claim(id, transition, touch);
         vm.warp(_t4(terms));
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.ClaimDropped(id, "ann", "answered");
+        emit OutcomeEscrow.ClaimLowered(id, "ann", 0, "answered");
         _refute(id, "ann", "answered", _lastAnswer);
         assertTrue(escrow.claimOf(id, "ann").dropped);
         skip(1);
         assertEq(_release(id), 0);
         escrow.refund(id);
         assertEq(escrow.statusOf(id), "refunded");
+    }
+
+    /// What is left of a claim is paid; the sum follows, before a ruling as after it.
+    function test_aClaimIsLowered() public {
+        vm.warp(_t2(terms) + 1);
+        _claimLeads(terms, 2);
+        bytes32 key = bytes32(uint256(1));
+        vm.expectEmit(address(escrow));
+        emit OutcomeEscrow.ClaimLowered(id, key, 5e6, "reversed");
+        _lower(key, 5e6);
+        assertEq(escrow.claimOf(id, key).amount, 5e6);
+        assertFalse(escrow.claimOf(id, key).dropped);
+        _expectNotLower(key, 5e6, 5e6);
+        _expectNotLower(key, 5e6 + 1, 5e6);
+        _expectNotLower(key, type(uint256).max, 5e6);
+        _lower(key, 1);
+        vm.warp(_t4(terms));
+        _lower(key, 0);
+        assertEq(escrow.claimOf(id, key).amount, 0);
+        assertTrue(escrow.claimOf(id, key).dropped);
+        vm.expectRevert(abi.encodeWithSelector(Claims.NoClaim.selector, key));
+        _lower(key, 0);
+        skip(1);
+        assertEq(_release(id), PRICE);
+        escrow.refund(id);
+        assertEq(escrow.statusOf(id), "refunded");
+    }
+
+    /// What a lowered claim gives up can be claimed by another.
+    function test_aLoweredClaimMakesRoom() public {
+        (terms.unitPrice, terms.budget, terms.salt) = (PRICE, 3 * PRICE / 2, "one");
+        id = _open(terms);
+        vm.warp(_t2(terms) + 1);
+        bytes32 key = _claimLead(terms, "ann");
+        _lower(key, PRICE / 2);
+        _claimLead(terms, "bob");
+        vm.warp(_t4(terms) + 1);
+        assertEq(_release(id), 3 * PRICE / 2);
+    }
+
+    function _lower(bytes32 key, uint256 left) private {
+        vm.prank(address(evidence));
+        escrow.lowerClaim(id, key, left, "reversed");
+    }
+
+    function _expectNotLower(bytes32 key, uint256 left, uint256 amount) private {
+        vm.expectRevert(abi.encodeWithSelector(Claims.NotLower.selector, key, left, amount));
+        _lower(key, left);
+    }
+
+    /// Claims are not held back, so they wait as long as an event can take their outcomes back: the
+    /// last of the contract's outcomes can be reversed until then.
+    function test_claimsWaitForReversals() public {
+        (terms.holdbackBps, terms.holdbackPeriod, terms.salt) = (10_000, 60 days, "held");
+        id = _open(terms);
+        uint256 until = uint256(terms.deadline) + terms.lateness + 60 days;
+        assertEq(_t4(terms), until);
+        vm.warp(_t2(terms) + 1);
+        _claimLeads(terms, 2);
+        vm.warp(_t3(terms) + CLAIMS + 1);
+        assertEq(escrow.statusOf(id), "refutable");
+        assertEq(_release(id), 0);
+        vm.warp(until);
+        assertEq(escrow.statusOf(id), "refutable");
+        assertEq(escrow.releasableAt(id), until + 1);
+        assertEq(_release(id), 0);
+        _lower(bytes32(uint256(1)), 0);
+        skip(1);
+        vm.expectRevert(
+            abi.encodeWithSelector(Claims.ClaimsNotOpen.selector, _t2(terms), until, until + 1)
+        );
+        _lower(bytes32(uint256(2)), 0);
+        assertEq(_release(id), PRICE);
+    }
+
+    /// A dispute and its ruling have the same time.
+    function test_claimsAreDisputedAndRuledWhileTheyWait() public {
+        (terms.holdbackPeriod, terms.salt) = (60 days, "held");
+        id = _open(terms);
+        vm.warp(_t2(terms) + 1);
+        _claimLeads(terms, 2);
+        vm.warp(_t4(terms));
+        assertGt(_t4(terms), _t3(terms) + CLAIMS);
+        vm.prank(owner.addr);
+        escrow.disputeClaims(id);
+        vm.prank(arbiter.addr);
+        escrow.ruleClaims(id, PRICE);
+        skip(1);
+        assertEq(_release(id), PRICE);
     }
 
     function test_revertIf_refutedAfterT4() public {
@@ -287,14 +376,14 @@ contract ClaimsTest is GuardedFixture {
         _refute(id, "ann", "answered", _lastAnswer);
         vm.prank(address(evidence));
         vm.expectRevert(abi.encodeWithSelector(Claims.NoClaim.selector, bytes32("ann")));
-        escrow.dropClaim(id, "ann", "answered");
+        escrow.lowerClaim(id, "ann", 0, "answered");
     }
 
     function test_revertIf_thereIsNothingToDrop() public {
         vm.warp(_t2(terms) + 1);
         vm.prank(address(evidence));
         vm.expectRevert(abi.encodeWithSelector(Claims.NoClaim.selector, bytes32("ann")));
-        escrow.dropClaim(id, "ann", "answered");
+        escrow.lowerClaim(id, "ann", 0, "answered");
     }
 
     /// The verifier's answers count below its last final statement, which becomes final without a

@@ -162,7 +162,7 @@ contract CloseTest is GuardedFixture {
         escrow.disputeClaims(id);
         vm.prank(address(evidence));
         vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.AlreadyClosed.selector, id));
-        escrow.dropClaim(id, bytes32(uint256(1)), "answered");
+        escrow.lowerClaim(id, bytes32(uint256(1)), 0, "answered");
         vm.warp(_t4(terms) + 1);
         assertEq(_release(id), 0);
         _assertClosed(PRICE);

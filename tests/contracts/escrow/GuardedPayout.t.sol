@@ -66,11 +66,9 @@ contract GuardedPayoutTest is HostileGuardedFixture {
         _assertPaid(0, NET);
         hostile.setBlocked(payee, false);
         assertEq(_release(id), 0);
-        vm.prank(payee);
-        escrow.withdraw(address(token), stranger);
+        _withdraw(payee, stranger);
         assertEq(token.balanceOf(stranger), NET);
-        vm.prank(feeRecipient);
-        escrow.withdraw(address(token), feeRecipient);
+        _withdraw(feeRecipient, feeRecipient);
         assertEq(token.balanceOf(address(escrow)), BUDGET - PRICE);
     }
 
@@ -169,10 +167,8 @@ contract GuardedPayoutTest is HostileGuardedFixture {
         _assertPaidTo(payee, 0, 2 * NET);
         assertEq(escrow.creditOf(address(token), owner.addr), BUDGET - 2 * PRICE);
         assertEq(escrow.statusOf(id), "closed");
-        vm.prank(owner.addr);
-        escrow.withdraw(address(token), stranger);
-        vm.prank(payee);
-        escrow.withdraw(address(token), stranger);
+        _withdraw(owner.addr, stranger);
+        _withdraw(payee, stranger);
         assertEq(token.balanceOf(address(escrow)), 2 * FEE);
     }
 
@@ -256,17 +252,19 @@ contract GuardedPayoutTest is HostileGuardedFixture {
         calls[8] = abi.encodeCall(escrow.ruleClaims, (id, 0));
         calls[9] = abi.encodeCall(escrow.close, (id, 0, START, "", ""));
         calls[10] = abi.encodeCall(escrow.refund, (id));
-        calls[11] = abi.encodeCall(escrow.withdraw, (address(token), stranger));
-        calls[12] = abi.encodeCall(escrow.withdrawFor, (payee, address(token), stranger, START, ""));
+        calls[11] = abi.encodeCall(escrow.withdraw, (address(token), stranger, 1));
+        calls[12] =
+            abi.encodeCall(escrow.withdrawFor, (payee, address(token), stranger, 1, START, ""));
     }
 
     /// Nor does Evidence, while it is called back itself.
     function test_evidenceCannotReenter() public {
         Claim memory claim;
-        bytes[3] memory calls = [
+        bytes[4] memory calls = [
             abi.encodeCall(escrow.retire, (id, "sum")),
             abi.encodeCall(escrow.fileClaim, (id, "ann", claim)),
-            abi.encodeCall(escrow.dropClaim, (id, "ann", "answered"))
+            abi.encodeCall(escrow.lowerClaim, (id, "ann", 0, "answered")),
+            abi.encodeCall(escrow.recordReversal, (id, 1, 1))
         ];
         for (uint256 i = 0; i < calls.length; ++i) {
             uint256 snapshot = vm.snapshotState();

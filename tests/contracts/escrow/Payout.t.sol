@@ -88,8 +88,7 @@ contract PayoutTest is HostileFixture {
         _settleTotals(terms, 2 * PRICE, 0);
         assertEq(escrow.creditOf(address(token), payee), 2 * NET);
         hostile.setBlocked(payee, false);
-        vm.prank(payee);
-        escrow.withdraw(address(token), payee);
+        _withdraw(payee, payee);
         assertEq(hostile.balanceOf(payee), 2 * NET);
         assertEq(escrow.creditOf(address(token), payee), 0);
     }
@@ -182,8 +181,9 @@ contract PayoutTest is HostileFixture {
             (batch.group, batch.size, batch.first, batch.entries, batch.proof, batch.signature)
         );
         calls[2] = abi.encodeCall(escrow.refund, (id));
-        calls[3] = abi.encodeCall(escrow.withdraw, (address(token), stranger));
-        calls[4] = abi.encodeCall(escrow.withdrawFor, (payee, address(token), stranger, START, ""));
+        calls[3] = abi.encodeCall(escrow.withdraw, (address(token), stranger, 1));
+        calls[4] =
+            abi.encodeCall(escrow.withdrawFor, (payee, address(token), stranger, 1, START, ""));
         for (uint256 i = 0; i < calls.length; ++i) {
             uint256 snapshot = vm.snapshotState();
             hostile.setHook(address(escrow), calls[i]);

@@ -94,8 +94,7 @@ contract RefundTest is HostileFixture {
         emit Vault.Credited(id, owner.addr, BUDGET);
         escrow.refund(id);
         assertEq(escrow.creditOf(address(token), owner.addr), BUDGET);
-        vm.prank(owner.addr);
-        escrow.withdraw(address(token), stranger);
+        _withdraw(owner.addr, stranger);
         assertEq(token.balanceOf(stranger), BUDGET);
     }
 
@@ -104,8 +103,7 @@ contract RefundTest is HostileFixture {
         hostile.setMode(HostileToken.Mode.Paused);
         escrow.refund(id);
         hostile.setMode(HostileToken.Mode.Honest);
-        vm.prank(owner.addr);
-        escrow.withdraw(address(token), stranger);
+        _withdraw(owner.addr, stranger);
         assertEq(token.balanceOf(stranger), BUDGET);
     }
 
@@ -122,8 +120,7 @@ contract RefundTest is HostileFixture {
 
         deal(address(token), address(escrow), BUDGET);
         hostile.setMode(HostileToken.Mode.Honest);
-        vm.prank(owner.addr);
-        escrow.withdraw(address(token), stranger);
+        _withdraw(owner.addr, stranger);
         assertEq(token.balanceOf(stranger), BUDGET);
     }
 

@@ -175,7 +175,7 @@ contract ReserveTest is GuardedFixture {
         vm.warp(_t3(terms) + 1);
         _refundKeeps(2 * PRICE);
         vm.prank(address(evidence));
-        escrow.dropClaim(id, key, "answered");
+        escrow.lowerClaim(id, key, 0, "answered");
         _refundKeeps(PRICE);
     }
 

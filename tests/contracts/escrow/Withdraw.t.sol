@@ -6,7 +6,25 @@ import {HostileToken} from "../support/HostileToken.sol";
 import {Wallet} from "../support/Wallet.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Vault} from "contracts/escrow/Vault.sol";
+import {Evidence} from "contracts/evidence/Evidence.sol";
+import {IIdentityRegistry} from "contracts/interfaces/IAgentRegistries.sol";
+import {TestStablecoin} from "contracts/local/TestStablecoin.sol";
 import {Terms} from "contracts/terms/Terms.sol";
+
+/// An honest token whose transfers one day cost more: a new rule of its issuer's, or of the chain's.
+contract HeavyToken is TestStablecoin {
+    uint256 public cost;
+
+    function setCost(uint256 cost_) external {
+        cost = cost_;
+    }
+
+    function _update(address from, address to, uint256 amount) internal override {
+        uint256 before = gasleft();
+        while (before - gasleft() < cost) {}
+        super._update(from, to, amount);
+    }
+}
 
 contract WithdrawTest is HostileFixture {
     uint256 private constant FEE = PRICE * 25 / 1000;
@@ -29,29 +47,58 @@ contract WithdrawTest is HostileFixture {
         vm.expectEmit(address(escrow));
         emit Vault.Withdrawn(address(token), holder.addr, to, FEE);
         vm.prank(holder.addr);
-        escrow.withdraw(address(token), to);
+        escrow.withdraw(address(token), to, FEE);
         assertEq(token.balanceOf(to), FEE);
         assertEq(escrow.creditOf(address(token), holder.addr), 0);
     }
 
-    function test_revertIf_thereIsNoCredit() public {
-        vm.expectRevert(abi.encodeWithSelector(Vault.NoCredit.selector, address(token), stranger));
-        vm.prank(stranger);
-        escrow.withdraw(address(token), to);
+    /// In any parts, down to the last unit.
+    function testFuzz_inParts(uint256 first) public {
+        first = bound(first, 1, FEE - 1);
         vm.startPrank(holder.addr);
-        escrow.withdraw(address(token), to);
-        vm.expectRevert(
-            abi.encodeWithSelector(Vault.NoCredit.selector, address(token), holder.addr)
+        escrow.withdraw(address(token), to, first);
+        assertEq(escrow.creditOf(address(token), holder.addr), FEE - first);
+        vm.expectRevert(_tooSmall(holder.addr, FEE - first + 1, FEE - first));
+        escrow.withdraw(address(token), to, FEE - first + 1);
+        escrow.withdraw(address(token), to, FEE - first);
+        assertEq(token.balanceOf(to), FEE);
+        assertEq(escrow.creditOf(address(token), holder.addr), 0);
+    }
+
+    function test_revertIf_theCreditIsTooSmall() public {
+        vm.expectRevert(_tooSmall(stranger, 1, 0));
+        vm.prank(stranger);
+        escrow.withdraw(address(token), to, 1);
+        vm.startPrank(holder.addr);
+        vm.expectRevert(_tooSmall(holder.addr, type(uint256).max, FEE));
+        escrow.withdraw(address(token), to, type(uint256).max);
+        escrow.withdraw(address(token), to, FEE);
+        vm.expectRevert(_tooSmall(holder.addr, FEE, 0));
+        escrow.withdraw(address(token), to, FEE);
+    }
+
+    function test_revertIf_nothingIsWithdrawn() public {
+        vm.expectRevert(Vault.ZeroAmount.selector);
+        vm.prank(holder.addr);
+        escrow.withdraw(address(token), to, 0);
+    }
+
+    function _tooSmall(address account, uint256 amount, uint256 credit)
+        private
+        view
+        returns (bytes memory)
+    {
+        return abi.encodeWithSelector(
+            Vault.CreditTooSmall.selector, address(token), account, amount, credit
         );
-        escrow.withdraw(address(token), to);
     }
 
     function test_revertIf_theReceiverCannotBeMeant() public {
         vm.startPrank(holder.addr);
         vm.expectRevert(abi.encodeWithSelector(Vault.InvalidRecipient.selector, address(0)));
-        escrow.withdraw(address(token), address(0));
+        escrow.withdraw(address(token), address(0), FEE);
         vm.expectRevert(abi.encodeWithSelector(Vault.InvalidRecipient.selector, address(escrow)));
-        escrow.withdraw(address(token), address(escrow));
+        escrow.withdraw(address(token), address(escrow), FEE);
     }
 
     /// A failed withdrawal keeps the credit.
@@ -61,12 +108,12 @@ contract WithdrawTest is HostileFixture {
         vm.expectRevert(
             abi.encodeWithSelector(Vault.TransferFailed.selector, address(token), to, FEE)
         );
-        escrow.withdraw(address(token), to);
+        escrow.withdraw(address(token), to, FEE);
         hostile.setMode(HostileToken.Mode.TakesMore);
         vm.expectPartialRevert(Vault.TokenTookTooMuch.selector);
-        escrow.withdraw(address(token), stranger);
+        escrow.withdraw(address(token), stranger, FEE);
         hostile.setMode(HostileToken.Mode.Honest);
-        escrow.withdraw(address(token), stranger);
+        escrow.withdraw(address(token), stranger, FEE);
         assertEq(token.balanceOf(stranger), FEE);
     }
 
@@ -79,8 +126,48 @@ contract WithdrawTest is HostileFixture {
             abi.encodeWithSelector(Vault.TransferFailed.selector, address(token), to, FEE)
         );
         vm.prank(holder.addr);
-        escrow.withdraw(address(token), to);
+        escrow.withdraw(address(token), to, FEE);
         assertEq(escrow.creditOf(address(token), holder.addr), FEE);
+    }
+
+    /// One unit that is missing locks that unit alone.
+    function test_whatIsThereCanBeWithdrawn() public {
+        deal(address(token), address(escrow), FEE - 1);
+        vm.startPrank(holder.addr);
+        vm.expectPartialRevert(Vault.TransferFailed.selector);
+        escrow.withdraw(address(token), to, FEE);
+        escrow.withdraw(address(token), to, FEE - 1);
+        assertEq(token.balanceOf(to), FEE - 1);
+        assertEq(escrow.creditOf(address(token), holder.addr), 1);
+    }
+
+    /// A transfer that costs more than a payout may: payouts and refunds become credits, and their
+    /// holders withdraw them with gas of their own.
+    function test_aHeavyTokenLocksNoCredit() public {
+        HeavyToken heavy = new HeavyToken();
+        token = heavy;
+        escrow = new OutcomeEscrow(
+            eventLog, address(new Evidence()), IIdentityRegistry(address(0)), _list(address(token))
+        );
+        _fund(owner.addr, BUDGET);
+        Terms memory terms = _terms();
+        bytes32 id = _open(terms);
+        heavy.setCost(250_000);
+        _settleTotals(terms, PRICE, 0);
+        vm.warp(terms.deadline + terms.grace + 1);
+        escrow.refund(id);
+
+        address[3] memory holders = [payee, feeRecipient, owner.addr];
+        uint256[3] memory amounts = [PRICE - FEE, FEE, BUDGET - PRICE];
+        for (uint256 i = 0; i < 3; ++i) {
+            assertEq(escrow.creditOf(address(token), holders[i]), amounts[i]);
+            vm.expectPartialRevert(Vault.TransferFailed.selector);
+            vm.prank(holders[i]);
+            escrow.withdraw{gas: 200_000}(address(token), to, amounts[i]);
+            vm.prank(holders[i]);
+            escrow.withdraw{gas: 500_000}(address(token), to, amounts[i]);
+        }
+        assertEq(token.balanceOf(to), BUDGET);
     }
 
     // ------------------------------------------------------------ by signature
@@ -89,7 +176,7 @@ contract WithdrawTest is HostileFixture {
         bytes memory signature = _sign(holder, _withdrawalDigest(0));
         vm.warp(EXPIRES);
         vm.prank(stranger);
-        escrow.withdrawFor(holder.addr, address(token), to, EXPIRES, signature);
+        escrow.withdrawFor(holder.addr, address(token), to, FEE, EXPIRES, signature);
         assertEq(token.balanceOf(to), FEE);
         assertEq(escrow.nonces(holder.addr), 1);
     }
@@ -100,16 +187,17 @@ contract WithdrawTest is HostileFixture {
         Terms memory terms = _terms();
         _open(terms);
         _settleTotals(terms, PRICE, 0);
-        bytes memory message = abi.encode(address(wallet), address(token), to, uint256(0), EXPIRES);
+        bytes memory message =
+            abi.encode(address(wallet), address(token), to, FEE, uint256(0), EXPIRES);
         bytes32 structHash = vm.eip712HashStruct(WITHDRAWAL_TYPE, message);
         bytes memory signature = _sign(holder, _digest(address(escrow), structHash));
-        escrow.withdrawFor(address(wallet), address(token), to, EXPIRES, signature);
+        escrow.withdrawFor(address(wallet), address(token), to, FEE, EXPIRES, signature);
         assertEq(token.balanceOf(to), FEE);
     }
 
     function test_revertIf_usedTwice() public {
         bytes memory signature = _sign(holder, _withdrawalDigest(0));
-        escrow.withdrawFor(holder.addr, address(token), to, EXPIRES, signature);
+        escrow.withdrawFor(holder.addr, address(token), to, FEE, EXPIRES, signature);
         _settleTotals(_terms(), 2 * PRICE, 0);
         _expectNotSigned(1, to, EXPIRES, signature);
         assertEq(escrow.creditOf(address(token), holder.addr), FEE);
@@ -121,7 +209,7 @@ contract WithdrawTest is HostileFixture {
         vm.expectRevert(
             abi.encodeWithSelector(Vault.WithdrawalExpired.selector, EXPIRES, EXPIRES + 1)
         );
-        escrow.withdrawFor(holder.addr, address(token), to, EXPIRES, signature);
+        escrow.withdrawFor(holder.addr, address(token), to, FEE, EXPIRES, signature);
     }
 
     function test_revertIf_somethingElseWasSigned() public {
@@ -132,9 +220,11 @@ contract WithdrawTest is HostileFixture {
         _expectNotSigned(0, to, EXPIRES, _sign(holder, _withdrawalDigest(1)));
         _expectNotSigned(0, to, EXPIRES, "");
         vm.expectPartialRevert(Vault.NotSigned.selector);
-        escrow.withdrawFor(payee, address(token), to, EXPIRES, signature);
+        escrow.withdrawFor(holder.addr, address(token), to, FEE - 1, EXPIRES, signature);
         vm.expectPartialRevert(Vault.NotSigned.selector);
-        escrow.withdrawFor(holder.addr, stranger, to, EXPIRES, signature);
+        escrow.withdrawFor(payee, address(token), to, FEE, EXPIRES, signature);
+        vm.expectPartialRevert(Vault.NotSigned.selector);
+        escrow.withdrawFor(holder.addr, stranger, to, FEE, EXPIRES, signature);
     }
 
     /// A transfer that fails today uses up no signature.
@@ -142,9 +232,9 @@ contract WithdrawTest is HostileFixture {
         bytes memory signature = _sign(holder, _withdrawalDigest(0));
         hostile.setMode(HostileToken.Mode.Paused);
         vm.expectPartialRevert(Vault.TransferFailed.selector);
-        escrow.withdrawFor(holder.addr, address(token), to, EXPIRES, signature);
+        escrow.withdrawFor(holder.addr, address(token), to, FEE, EXPIRES, signature);
         hostile.setMode(HostileToken.Mode.Honest);
-        escrow.withdrawFor(holder.addr, address(token), to, EXPIRES, signature);
+        escrow.withdrawFor(holder.addr, address(token), to, FEE, EXPIRES, signature);
         assertEq(token.balanceOf(to), FEE);
     }
 
@@ -157,7 +247,7 @@ contract WithdrawTest is HostileFixture {
         view
         returns (bytes32)
     {
-        bytes memory message = abi.encode(holder.addr, address(token), to_, nonce, expiresAt);
+        bytes memory message = abi.encode(holder.addr, address(token), to_, FEE, nonce, expiresAt);
         return _digest(address(escrow), vm.eip712HashStruct(WITHDRAWAL_TYPE, message));
     }
 
@@ -166,6 +256,6 @@ contract WithdrawTest is HostileFixture {
     {
         bytes32 digest = _withdrawalDigest(nonce, to_, expiresAt);
         vm.expectRevert(abi.encodeWithSelector(Vault.NotSigned.selector, digest, holder.addr));
-        escrow.withdrawFor(holder.addr, address(token), to_, expiresAt, signature);
+        escrow.withdrawFor(holder.addr, address(token), to_, FEE, expiresAt, signature);
     }
 }

@@ -2,9 +2,11 @@
 pragma solidity 0.8.37;
 
 import {EvidenceFixture} from "../support/EvidenceFixture.sol";
+import {EvidenceTargetDouble} from "../support/EvidenceTargetDouble.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
-import {Claim, Exhibit} from "contracts/evidence/EvidenceTypes.sol";
+import {Claim, EventOpening, Exhibit} from "contracts/evidence/EvidenceTypes.sol";
 import {Exhibits} from "contracts/evidence/Exhibits.sol";
+import {Reversals} from "contracts/evidence/Reversals.sol";
 import {Entry, MerkleLog} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
@@ -38,8 +40,8 @@ contract ClaimTest is EvidenceFixture {
         uint64 size = _size();
         Exhibit[] memory shown = _exhibits(positions);
         vm.prank(stranger);
-        evidence.refute(escrow, MINE, key, kind, size, shown, RIVAL, opening);
-        assertEq(escrow.droppedFor(MINE, key), kind);
+        evidence.refute(escrow, MINE, key, kind, size, shown, RIVAL);
+        assertEq(escrow.loweredFor(MINE, key), kind);
     }
 
     function _refusesToRefute(
@@ -51,8 +53,8 @@ contract ClaimTest is EvidenceFixture {
         uint64 size = _size();
         Exhibit[] memory shown = _exhibits(positions);
         vm.expectRevert(reason);
-        evidence.refute(escrow, MINE, key, kind, size, shown, RIVAL, opening);
-        assertEq(escrow.droppedFor(MINE, key), 0);
+        evidence.refute(escrow, MINE, key, kind, size, shown, RIVAL);
+        assertEq(escrow.loweredFor(MINE, key), 0);
     }
 
     function _notAnswered(uint256 position) private pure returns (bytes memory) {
@@ -187,7 +189,7 @@ contract ClaimTest is EvidenceFixture {
         uint64 size = _size();
         Exhibit[] memory shown = _exhibits(_show(outcome));
         vm.expectRevert(reason);
-        evidence.refute(escrow, MINE, LEAD, "answered", size, shown, RIVAL, opening);
+        evidence.refute(escrow, MINE, LEAD, "answered", size, shown, RIVAL);
     }
 
     function test_refute_anUnknownKindIsRefused() public {
@@ -199,7 +201,7 @@ contract ClaimTest is EvidenceFixture {
             reason = abi.encodeWithSelector(Evidence.UnknownKind.selector, kinds[i]);
             _refusesToRefute(reason, LEAD, kinds[i], _show(touch));
         }
-        reason = abi.encodeWithSelector(Evidence.ExhibitCount.selector, 0, 4);
+        reason = abi.encodeWithSelector(Evidence.ExhibitCount.selector, 0, 16);
         _refusesToRefute(reason, LEAD, "answered", new uint256[](0));
     }
 
@@ -286,24 +288,19 @@ contract ClaimTest is EvidenceFixture {
         return abi.encodeWithSelector(Evidence.NotTaken.selector, position);
     }
 
-    /// The lead came back, and bob's contract, which counts it once, had not counted it yet: four
-    /// entries cannot show that his touch won, but the log gave it to him, and he is paid.
     function test_refute_taken_byTheRivalsFinalStatement() public {
         _openBoth(_terms());
-        _transition(50); // no operator had touched it
         touch = _touch(ann, 100);
         uint256 his = _touch(bob, 150);
         transition = _transition(200);
         uint256 paid = _outcome(RIVAL, transition, his);
         bytes32 key = _claim();
-        bytes memory reason = abi.encodeWithSelector(Evidence.NotTheFirstEntry.selector, 2);
-        _refusesToRefute(reason, key, "rival", _show(his, 1, transition));
         _refusesToRefute(_notTaken(paid), key, "taken", _show(paid, his, 1));
         escrow.state(RIVAL, paid, paid - 1);
         _refusesToRefute(_notTaken(paid), key, "taken", _show(paid, his, 1));
         escrow.state(RIVAL, paid, paid);
         _refusesToRefute(_notTaken(transition), key, "taken", _show(transition, his, 1));
-        reason = abi.encodeWithSelector(Exhibits.MissingExhibit.selector, 1);
+        bytes memory reason = abi.encodeWithSelector(Exhibits.MissingExhibit.selector, 1);
         _refusesToRefute(reason, key, "taken", _show(paid));
         reason = abi.encodeWithSelector(Exhibits.MissingExhibit.selector, 2);
         _refusesToRefute(reason, key, "taken", _show(paid, his));
@@ -480,5 +477,106 @@ contract ClaimTest is EvidenceFixture {
         bytes memory reason = abi.encodeWithSelector(Exhibits.MissingExhibit.selector, 3);
         _refusesToRefute(reason, key, "rival", _show(his, 1, transition));
         _refute(key, "rival", _show(his, 1, transition, old));
+    }
+
+    // ------------------------------------------------------------ reversed, cause
+
+    function _beginWithOrder() private returns (bytes32) {
+        Terms memory terms = _terms();
+        terms.revenueShareBps = 3333;
+        _openBoth(terms);
+        touch = _touch(ann, 100);
+        transition = _write(_purchaseEntry(LEAD, 200, 5000, "order"));
+        return _claim();
+    }
+
+    function test_refute_reversed_lowersTheClaimByWhatIsTakenBack() public {
+        bytes32 key = _beginWithOrder();
+        uint256 first = _write(_orderRefundEntry(transition, 300, 1000));
+        uint256 second = _write(_orderRefundEntry(transition, 400, 2001));
+        uint256 rest = _write(_orderRefundEntry(transition, 500, 0));
+        bytes memory reason = abi.encodeWithSelector(Exhibits.MissingExhibit.selector, 1);
+        _refusesToRefute(reason, key, "reversed", _show(first));
+        reason = abi.encodeWithSelector(Exhibits.WrongExhibit.selector, transition, touch);
+        _refusesToRefute(reason, key, "reversed", _show(first, touch));
+        _refute(key, "reversed", _show(first, transition));
+        assertEq(escrow.claimOf(MINE, key).amount, PRICE + 1666 - 333);
+        _refute(key, "reversed", _show(second, transition));
+        assertEq(escrow.claimOf(MINE, key).amount, PRICE + 1666 - 1000);
+        uint64 size = _size();
+        Exhibit[] memory shown = _exhibits(_show(first, transition));
+        vm.expectPartialRevert(EvidenceTargetDouble.NotLower.selector);
+        evidence.refute(escrow, MINE, key, "reversed", size, shown, RIVAL);
+        _refute(key, "reversed", _show(rest));
+        assertTrue(escrow.claimOf(MINE, key).dropped);
+    }
+
+    /// With the transition as without, and by parts that make up the whole.
+    function test_refute_reversed_dropsWhatIsTakenBackAsAWhole() public {
+        for (uint256 i = 0; i < 3; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            bytes32 key = _beginWithOrder();
+            uint256 refund = _write(_orderRefundEntry(transition, 300, i == 2 ? 5000 : 0));
+            _refute(key, "reversed", i == 0 ? _show(refund) : _show(refund, transition));
+            assertTrue(escrow.claimOf(MINE, key).dropped);
+            vm.revertToState(snapshot);
+        }
+    }
+
+    function test_refute_reversed_onlyByAnEventThatTakesBackFromIt() public {
+        for (uint256 i = 0; i < 8; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            bytes32 key = _beginWithOrder();
+            Entry memory refund = _orderRefundEntry(transition, 300, 0);
+            EventOpening memory said = abi.decode(openings[refund.payload], (EventOpening));
+            if (i == 0) refund.kind = "lead.transition";
+            if (i == 1) refund.surface = "other";
+            if (i == 2) refund.actor = _word(bob);
+            if (i == 3) refund.subject = OTHER_LEAD;
+            if (i == 4) refund.timeMs = _ms(200 + 2 days) + 1;
+            if (i == 5) said.purchase -= 1;
+            if (i == 6) said.purchase = 0;
+            if (i == 7) refund.timeMs = _ms(200 + 2 days);
+            refund.payload = _commitEvent(refund, said);
+            uint256 position = _write(refund);
+            if (i == 7) {
+                _refute(key, "reversed", _show(position));
+            } else {
+                bytes memory reason =
+                    abi.encodeWithSelector(Reversals.EventDoesNotReverse.selector, position);
+                _refusesToRefute(reason, key, "reversed", _show(position));
+            }
+            vm.revertToState(snapshot);
+        }
+    }
+
+    function test_refute_cause() public {
+        for (uint256 i = 0; i < 3; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            _openBoth(_terms());
+            uint256 code = _write(_codeEntry(i == 1 ? bob : ann, 50));
+            Entry memory click = _reportedEntry(code, LEAD, 100, 150);
+            click.actor = _word(ann);
+            if (i == 2) click.timeMs = _ms(150) + 1;
+            touch = _write(click);
+            transition = _transition(200);
+            bytes32 key = _claim();
+            bytes memory reason =
+                abi.encodeWithSelector(Exhibits.WrongExhibit.selector, touch, code);
+            _refusesToRefute(reason, key, "cause", _show(code, touch));
+            reason = abi.encodeWithSelector(Evidence.NoContradiction.selector, bytes32("cause"));
+            if (i == 0) _refusesToRefute(reason, key, "cause", _show(touch, code));
+            if (i == 1) _refute(key, "cause", _show(touch, code));
+            if (i == 2) _refute(key, "cause", _show(touch));
+            vm.revertToState(snapshot);
+        }
+    }
+
+    function test_refute_cause_notOfATouchThatTheLogRecorded() public {
+        _begin(_terms());
+        bytes32 key = _claim();
+        bytes memory reason =
+            abi.encodeWithSelector(Evidence.NoContradiction.selector, bytes32("cause"));
+        _refusesToRefute(reason, key, "cause", _show(touch));
     }
 }

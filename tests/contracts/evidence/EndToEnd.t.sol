@@ -4,7 +4,8 @@ pragma solidity 0.8.37;
 import {Lies} from "../support/Lies.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
-import {Exhibit} from "contracts/evidence/EvidenceTypes.sol";
+import {EventOpening, Exhibit} from "contracts/evidence/EvidenceTypes.sol";
+import {Entry} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
 /// A verifier and a publisher write a lie together and settle it in the real escrow; a stranger
@@ -92,7 +93,114 @@ contract EndToEndTest is Lies {
         uint64 size = uint64(tree.size());
         Exhibit[] memory shown = _exhibits(positions);
         vm.expectPartialRevert(reason);
-        evidence.disprove(escrow, mine, kind, size, shown, rival, opening);
+        evidence.disprove(escrow, mine, kind, size, shown, rival);
+    }
+
+    /// Whoever wins a lead's second visit, which nobody counted: a lead that comes back is as good as
+    /// a new one to a contract that has not counted it, whatever its opening says.
+    function test_endToEnd_aReturningLeadIsNoLoophole() public {
+        for (uint256 i = 0; i < 3; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            Terms memory terms = _terms();
+            (terms.challengePeriod, terms.grace) = (1 days, 4 days);
+            uint256 early = _transition(0); // before the log knew either contract: nobody's
+            _begin(terms);
+            uint256 touch = _touch(operator.addr, 100);
+            uint256 his = _touch(bob.addr, 150);
+            // The log may say falsely that it was counted, by the earlier transition or by this one.
+            if (i == 1) counted[_visit(LEAD, terms.outcome)] = early;
+            if (i == 2) counted[_visit(LEAD, terms.outcome)] = book.size();
+            uint256 transition = _transition(200);
+            uint256 outcome = _outcome(mine, transition, touch);
+            _state();
+            _disprove("rival", _show(outcome, his, rivalOpened, transition));
+            assertTrue(escrow.isRetired(mine));
+            vm.warp(START + 2 days);
+            escrow.release(mine);
+            assertEq(escrow.paidOf(mine), 0);
+            vm.revertToState(snapshot);
+        }
+    }
+
+    // ------------------------------------------------------------ holdback without the verifier
+
+    function _held() private returns (Terms memory terms) {
+        terms = _terms();
+        terms.arbiter = makeAddr("arbiter");
+        (terms.challengePeriod, terms.arbitrationPeriod, terms.grace) = (1 days, 1 days, 4 days);
+        (terms.holdbackBps, terms.holdbackPeriod) = (10_000, 30 days);
+    }
+
+    /// Every outcome is taken back in time; the verifier, which stated them truly, signs no more.
+    function test_endToEnd_aSilentVerifierCancelsNoHoldback() public {
+        for (uint256 i = 0; i < 2; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            _begin(_held());
+            uint256 touch = _touch(operator.addr, 100);
+            uint256 transition = _write(_purchaseEntry(LEAD, 200, 5000, "order"));
+            uint256 outcome = _outcome(mine, transition, touch);
+            _state();
+            skip(1 days + 1);
+            escrow.release(mine);
+            assertEq(escrow.paidOf(mine), 0, "all of it is held back");
+
+            vm.warp(START + 3 days);
+            uint256 refund =
+                i == 0 ? _refund(3 days) : _write(_orderRefundEntry(transition, 3 days, 0));
+            uint64 size = _publish();
+            Exhibit[] memory shown = _exhibits(_show(outcome, refund));
+            vm.prank(stranger);
+            evidence.proveReversal(escrow, mine, size, shown);
+            vm.warp(START + 60 days);
+            escrow.release(mine);
+            assertEq(escrow.paidOf(mine), 0);
+            vm.revertToState(snapshot);
+        }
+    }
+
+    /// A later statement that has the reversal subtracts it no second time.
+    function test_endToEnd_whatWasProvenIsStatedOnce() public {
+        _begin(_held());
+        uint256 touch = _touch(operator.addr, 100);
+        uint256 outcome = _outcome(mine, _transition(200), touch);
+        touch = _write(_touchEntry(operator.addr, OTHER_LEAD, 250));
+        _outcome(mine, _write(_transitionEntry(OTHER_LEAD, 300)), touch);
+        _state();
+        skip(1 days + 1);
+        uint256 refund = _refund(3 days);
+        uint64 size = _publish();
+        Exhibit[] memory shown = _exhibits(_show(outcome, refund));
+        evidence.proveReversal(escrow, mine, size, shown);
+        _reversal(mine, outcome, refund);
+        _state();
+        vm.warp(START + 60 days);
+        escrow.release(mine);
+        assertEq(escrow.paidOf(mine), PRICE);
+    }
+
+    /// The verifier signs nothing at all, and the operator claims what was taken back.
+    function test_endToEnd_aReversedOutcomeIsNotClaimed() public {
+        Terms memory terms = _held();
+        (terms.challengePeriod, terms.arbitrationPeriod) = (0, 0);
+        (terms.grace, terms.claimPeriod) = (2 days, 3 days);
+        _begin(terms);
+        uint256 touch = _touch(operator.addr, 13 days);
+        uint256 transition = _transition(13 days + 100);
+        uint256 refund = _refundByNobody(transition, 13 days + 200);
+        vm.warp(terms.deadline + terms.grace + 1);
+        _refute(_claim(transition, touch), "reversed", _show(refund));
+        vm.warp(START + 100 days);
+        escrow.release(mine);
+        assertEq(escrow.paidOf(mine), 0);
+    }
+
+    /// Of a transition that paid no contract.
+    function _refundByNobody(uint256 transition, uint256 afterS) private returns (uint256) {
+        Entry memory entry = _eventEntry(LEAD, afterS);
+        EventOpening memory said;
+        (said.purchase, said.refundedAfter, said.whole) = (transition, 5000, 1);
+        entry.payload = _commitEvent(entry, said);
+        return _write(entry);
     }
 
     function test_endToEnd_noStrangerSpeaksForTheEvidence() public {
@@ -104,7 +212,7 @@ contract EndToEndTest is Lies {
         uint64 size = uint64(tree.size());
         Exhibit[] memory shown = _exhibits(positions);
         vm.expectPartialRevert(OutcomeEscrow.NotEvidence.selector);
-        other.disprove(escrow, mine, kind, size, shown, rival, opening);
+        other.disprove(escrow, mine, kind, size, shown, rival);
         assertFalse(escrow.isRetired(mine));
     }
 
@@ -129,7 +237,7 @@ contract EndToEndTest is Lies {
         uint64 size = uint64(tree.size());
         Exhibit[] memory shown = _exhibits(positions);
         vm.prank(stranger);
-        evidence.refute(escrow, mine, key, kind, size, shown, rival, opening);
+        evidence.refute(escrow, mine, key, kind, size, shown, rival);
         assertTrue(escrow.claimOf(mine, key).dropped);
     }
 

@@ -3,8 +3,9 @@ pragma solidity 0.8.37;
 
 import {EvidenceTargetDouble} from "../support/EvidenceTargetDouble.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
-import {Claim, Exhibit, Opening} from "contracts/evidence/EvidenceTypes.sol";
+import {Claim, Exhibit} from "contracts/evidence/EvidenceTypes.sol";
 import {Exhibits} from "contracts/evidence/Exhibits.sol";
+import {Reversals} from "contracts/evidence/Reversals.sol";
 import {EventLog} from "contracts/log/EventLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 import {Test} from "forge-std/Test.sol";
@@ -26,11 +27,7 @@ contract EvidenceVectorsTest is Test {
         uint256 last_final;
         uint256 last_signed;
         string name;
-        bytes32 opening_commitment;
-        bytes32 opening_from_state;
-        uint256 opening_nth;
-        uint256 opening_received_ms;
-        bytes32 opening_request_hash;
+        bytes[] openings;
         uint256[] positions;
         bytes32[][] proofs;
         bytes32 rival_id;
@@ -45,6 +42,7 @@ contract EvidenceVectorsTest is Test {
         string failure; // "error" in the file
         bytes32 key;
         string name;
+        bytes[] openings;
         address operator;
         uint256[] positions;
         bytes32[][] proofs;
@@ -65,12 +63,9 @@ contract EvidenceVectorsTest is Test {
         string kind;
         uint256 last_final;
         uint256 last_signed;
+        uint256 left;
         string name;
-        bytes32 opening_commitment;
-        bytes32 opening_from_state;
-        uint256 opening_nth;
-        uint256 opening_received_ms;
-        bytes32 opening_request_hash;
+        bytes[] openings;
         uint256[] positions;
         bytes32[][] proofs;
         bytes32 rival_id;
@@ -79,14 +74,30 @@ contract EvidenceVectorsTest is Test {
         uint256 size;
     }
 
+    struct ProvenReversal {
+        uint256 amount;
+        bytes32 contract_id;
+        bytes[] entries;
+        string failure; // "error" in the file
+        uint256 last_final;
+        string name;
+        bytes[] openings;
+        uint256[] positions;
+        bytes32[][] proofs;
+        bytes32 root;
+        uint256 size;
+    }
+
     string private constant SIGNED =
         "S(uint256 closed_at_s,bytes32 contract_id,uint256 opening_number,bytes terms)";
     string private constant DISPROOF =
-        "D(bytes32 contract_id,bytes[] entries,string error,string kind,uint256 last_final,uint256 last_signed,string name,bytes32 opening_commitment,bytes32 opening_from_state,uint256 opening_nth,uint256 opening_received_ms,bytes32 opening_request_hash,uint256[] positions,bytes32[][] proofs,bytes32 rival_id,bytes32 root,uint256 size)";
+        "D(bytes32 contract_id,bytes[] entries,string error,string kind,uint256 last_final,uint256 last_signed,string name,bytes[] openings,uint256[] positions,bytes32[][] proofs,bytes32 rival_id,bytes32 root,uint256 size)";
     string private constant CLAIMED =
-        "C(uint256 amount,bytes32 contract_id,bytes[] entries,string error,bytes32 key,string name,address operator,uint256[] positions,bytes32[][] proofs,bytes32 root,uint256 size)";
+        "C(uint256 amount,bytes32 contract_id,bytes[] entries,string error,bytes32 key,string name,bytes[] openings,address operator,uint256[] positions,bytes32[][] proofs,bytes32 root,uint256 size)";
     string private constant REFUTATION =
-        "R(uint256 claim_amount,bytes32 claim_key,bytes32 claim_lead,uint256 claim_time_ms,uint256 claim_touch,uint256 claim_transition,bytes32 contract_id,bytes[] entries,string error,string kind,uint256 last_final,uint256 last_signed,string name,bytes32 opening_commitment,bytes32 opening_from_state,uint256 opening_nth,uint256 opening_received_ms,bytes32 opening_request_hash,uint256[] positions,bytes32[][] proofs,bytes32 rival_id,uint256 rival_last_final,bytes32 root,uint256 size)";
+        "R(uint256 claim_amount,bytes32 claim_key,bytes32 claim_lead,uint256 claim_time_ms,uint256 claim_touch,uint256 claim_transition,bytes32 contract_id,bytes[] entries,string error,string kind,uint256 last_final,uint256 last_signed,uint256 left,string name,bytes[] openings,uint256[] positions,bytes32[][] proofs,bytes32 rival_id,uint256 rival_last_final,bytes32 root,uint256 size)";
+    string private constant REVERSAL =
+        "V(uint256 amount,bytes32 contract_id,bytes[] entries,string error,uint256 last_final,string name,bytes[] openings,uint256[] positions,bytes32[][] proofs,bytes32 root,uint256 size)";
 
     EventLog private eventLog = new EventLog();
     Evidence private evidence = new Evidence();
@@ -95,17 +106,22 @@ contract EvidenceVectorsTest is Test {
     mapping(bytes32 name => bytes4) private selectors;
 
     function setUp() public {
+        _name("AlreadyRecorded", EvidenceTargetDouble.AlreadyRecorded.selector);
         _name("AmountTooLarge", Evidence.AmountTooLarge.selector);
+        _name("EventDoesNotReverse", Reversals.EventDoesNotReverse.selector);
         _name("ExhibitCount", Evidence.ExhibitCount.selector);
         _name("MissingExhibit", Exhibits.MissingExhibit.selector);
         _name("NoContradiction", Evidence.NoContradiction.selector);
         _name("NotARival", Evidence.NotARival.selector);
         _name("NotAnswered", Evidence.NotAnswered.selector);
         _name("NotTaken", Evidence.NotTaken.selector);
+        _name("NotLower", EvidenceTargetDouble.NotLower.selector);
         _name("NotOfContract", Exhibits.NotOfContract.selector);
-        _name("NotTheFirstEntry", Evidence.NotTheFirstEntry.selector);
+        _name("NotSettled", Evidence.NotSettled.selector);
         _name("NotVouchedFor", Evidence.NotVouchedFor.selector);
         _name("RivalClosed", Evidence.RivalClosed.selector);
+        _name("OpeningLength", Exhibits.OpeningLength.selector);
+        _name("RivalHasCounted", Evidence.RivalHasCounted.selector);
         _name("RivalTouchedBefore", Evidence.RivalTouchedBefore.selector);
         _name("RivalUnknownToLog", Evidence.RivalUnknownToLog.selector);
         _name("TouchDoesNotBeat", Evidence.TouchDoesNotBeat.selector);
@@ -115,7 +131,7 @@ contract EvidenceVectorsTest is Test {
         _name("UnknownContract", EvidenceTargetDouble.UnknownContract.selector);
         _name("UnknownKind", Evidence.UnknownKind.selector);
         _name("WrongExhibit", Exhibits.WrongExhibit.selector);
-        _name("WrongOpening", Evidence.WrongOpening.selector);
+        _name("WrongOpening", Exhibits.WrongOpening.selector);
     }
 
     function test_vectors_disproofs() public {
@@ -156,29 +172,34 @@ contract EvidenceVectorsTest is Test {
         }
     }
 
+    function test_vectors_reversals() public {
+        string memory json = _load();
+        bytes memory table = vm.parseJsonTypeArray(json, ".reversals", REVERSAL);
+        ProvenReversal[] memory cases = abi.decode(table, (ProvenReversal[]));
+        assertGt(cases.length, 10);
+        for (uint256 i = 0; i < cases.length; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            _proveReversal(cases[i]);
+            vm.revertToState(snapshot);
+        }
+    }
+
     // ------------------------------------------------------------ one case
 
     function _disprove(Disproof memory c) private returns (bool isProven) {
         uint64 size = _anchor(c.size, c.root);
         escrow.state(c.contract_id, c.last_signed, c.last_final);
-        Exhibit[] memory shown = _exhibits(c.positions, c.entries, c.proofs);
-        Opening memory opening = Opening(
-            c.opening_from_state,
-            c.opening_nth,
-            c.opening_received_ms,
-            c.opening_request_hash,
-            c.opening_commitment
-        );
+        Exhibit[] memory shown = _exhibits(c.positions, c.entries, c.openings, c.proofs);
         bytes32 kind = _word(c.kind);
         _expect(c.failure);
-        evidence.disprove(escrow, c.contract_id, kind, size, shown, c.rival_id, opening);
+        evidence.disprove(escrow, c.contract_id, kind, size, shown, c.rival_id);
         isProven = bytes(c.failure).length == 0;
         assertEq(escrow.retiredFor(c.contract_id), isProven ? kind : bytes32(0), c.name);
     }
 
     function _claim(Claimed memory c) private {
         uint64 size = _anchor(c.size, c.root);
-        Exhibit[] memory shown = _exhibits(c.positions, c.entries, c.proofs);
+        Exhibit[] memory shown = _exhibits(c.positions, c.entries, c.openings, c.proofs);
         vm.prank(c.operator);
         _expect(c.failure);
         bytes32 key = evidence.claim(escrow, c.contract_id, size, shown[0], shown[1]);
@@ -203,21 +224,23 @@ contract EvidenceVectorsTest is Test {
             false
         );
         escrow.fileClaim(c.contract_id, c.claim_key, claim);
-        Exhibit[] memory shown = _exhibits(c.positions, c.entries, c.proofs);
-        Opening memory opening = Opening(
-            c.opening_from_state,
-            c.opening_nth,
-            c.opening_received_ms,
-            c.opening_request_hash,
-            c.opening_commitment
-        );
+        Exhibit[] memory shown = _exhibits(c.positions, c.entries, c.openings, c.proofs);
         bytes32 kind = _word(c.kind);
         _expect(c.failure);
-        evidence.refute(escrow, c.contract_id, c.claim_key, kind, size, shown, c.rival_id, opening);
-        bool isRefuted = bytes(c.failure).length == 0;
-        assertEq(
-            escrow.droppedFor(c.contract_id, c.claim_key), isRefuted ? kind : bytes32(0), c.name
-        );
+        evidence.refute(escrow, c.contract_id, c.claim_key, kind, size, shown, c.rival_id);
+        if (bytes(c.failure).length != 0) return;
+        assertEq(escrow.loweredFor(c.contract_id, c.claim_key), kind, c.name);
+        assertEq(escrow.claimOf(c.contract_id, c.claim_key).amount, c.left, c.name);
+    }
+
+    function _proveReversal(ProvenReversal memory c) private {
+        uint64 size = _anchor(c.size, c.root);
+        escrow.state(c.contract_id, c.last_final, c.last_final);
+        Exhibit[] memory shown = _exhibits(c.positions, c.entries, c.openings, c.proofs);
+        _expect(c.failure);
+        evidence.proveReversal(escrow, c.contract_id, size, shown);
+        if (bytes(c.failure).length != 0) return;
+        assertEq(escrow.reversedOf(c.contract_id, c.positions[0]), c.amount, c.name);
     }
 
     // ------------------------------------------------------------ reading
@@ -244,11 +267,12 @@ contract EvidenceVectorsTest is Test {
     function _exhibits(
         uint256[] memory positions,
         bytes[] memory entries,
+        bytes[] memory openings,
         bytes32[][] memory proofs
     ) private pure returns (Exhibit[] memory shown) {
         shown = new Exhibit[](positions.length);
         for (uint256 i = 0; i < positions.length; ++i) {
-            shown[i] = Exhibit(uint64(positions[i]), entries[i], proofs[i]);
+            shown[i] = Exhibit(uint64(positions[i]), entries[i], openings[i], proofs[i]);
         }
     }
 

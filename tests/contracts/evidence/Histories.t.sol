@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {EvidenceTargetDouble} from "../support/EvidenceTargetDouble.sol";
 import {TestTree} from "../support/TestTree.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
-import {Exhibit, Opening} from "contracts/evidence/EvidenceTypes.sol";
+import {Exhibit, TransitionOpening} from "contracts/evidence/EvidenceTypes.sol";
 import {Exhibits} from "contracts/evidence/Exhibits.sol";
 import {EventLog} from "contracts/log/EventLog.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
@@ -43,12 +43,8 @@ contract HistoriesTest is Test {
     }
 
     struct Opened {
-        bytes32 commitment;
-        bytes32 from_state;
-        uint256 nth;
+        bytes opening;
         uint256 position;
-        uint256 received_ms;
-        bytes32 request_hash;
     }
 
     uint256 private constant HONEST = 8;
@@ -56,8 +52,7 @@ contract HistoriesTest is Test {
     string private constant CONTRACT =
         "C(uint256 attribution,uint256 bps,uint256 budget,uint256 closed_at,uint256 deadline,uint256 holdback_period,bytes32 id,uint256 opens_at,address operator,bytes32 outcome,uint256 price,bool repeatable,uint256 window)";
     string private constant LIE = "L(bytes32 kind,uint256 position)";
-    string private constant OPENED =
-        "O(bytes32 commitment,bytes32 from_state,uint256 nth,uint256 position,uint256 received_ms,bytes32 request_hash)";
+    string private constant OPENED = "O(bytes opening,uint256 position)";
 
     EventLog private eventLog = new EventLog();
     Evidence private evidence = new Evidence();
@@ -66,7 +61,6 @@ contract HistoriesTest is Test {
     uint64 private size;
 
     Contract[] private contracts;
-    mapping(uint256 transition => Opening) private openings;
     mapping(bytes32 contractId => uint256 position) private openedAt;
     mapping(bytes32 lie => bool) private found;
 
@@ -120,13 +114,14 @@ contract HistoriesTest is Test {
             if (entry.kind == "settlement") count += _try(log, entry.subject, accused, "sum");
             if (entry.kind == "outcome.reversed") {
                 count += _try(log, entry.actor, accused, "sum");
-                count += _try(log, entry.actor, accused, "reversal");
+                count += _tryReversal(log, entry.actor, accused);
             }
             if (entry.kind == "outcome") {
                 count += _try(log, entry.actor, accused, "sum");
                 count += _try(log, entry.actor, accused, "duplicate");
                 count += _tryNamed(log, accused, "transition", 216);
                 count += _tryNamed(log, accused, "touch", 176);
+                count += _tryCause(log, entry.actor, accused);
                 count += _try(log, entry.actor, accused, "touch_order");
                 count += _tryRivals(log, entry.actor, accused);
             }
@@ -140,12 +135,11 @@ contract HistoriesTest is Test {
     {
         uint256[] memory shown = new uint256[](1);
         shown[0] = accused;
-        Opening memory none;
-        if (_disproves(log, contractId, kind, shown, 0, none)) return 1;
+        if (_disproves(log, contractId, kind, shown, 0)) return 1;
         shown = new uint256[](2);
         shown[0] = accused;
         for (shown[1] = 0; shown[1] < log.entries.length; ++shown[1]) {
-            if (_disproves(log, contractId, kind, shown, 0, none)) return 1;
+            if (_disproves(log, contractId, kind, shown, 0)) return 1;
         }
         return 0;
     }
@@ -158,46 +152,117 @@ contract HistoriesTest is Test {
         Entry memory entry = log.entries[accused];
         uint256[] memory shown = new uint256[](1);
         shown[0] = accused;
-        Opening memory none;
-        if (_disproves(log, entry.actor, kind, shown, 0, none)) return 1;
+        if (_disproves(log, entry.actor, kind, shown, 0)) return 1;
         shown = new uint256[](2);
         (shown[0], shown[1]) = (accused, uint256(entry.payload) >> shift & type(uint40).max);
-        return _disproves(log, entry.actor, kind, shown, 0, none) ? 1 : 0;
+        return _disproves(log, entry.actor, kind, shown, 0) ? 1 : 0;
     }
 
-    /// Every touch of the lead for every contract: with nothing more, with the transition, and by
-    /// first touch with every touch before.
+    /// The accused reversal alone, with every other entry, and with its event and every other.
+    function _tryReversal(Log memory log, bytes32 contractId, uint256 accused)
+        private
+        returns (uint256)
+    {
+        if (_try(log, contractId, accused, "reversal") == 1) return 1;
+        uint256 payload = uint256(log.entries[accused].payload);
+        uint256[] memory shown = new uint256[](3);
+        (shown[0], shown[1]) = (accused, payload >> 176 & type(uint40).max);
+        for (shown[2] = 0; shown[2] < log.entries.length; ++shown[2]) {
+            if (_disproves(log, contractId, "reversal", shown, 0)) return 1;
+        }
+        shown = new uint256[](4);
+        (shown[0], shown[1]) = (accused, payload >> 176 & type(uint40).max);
+        shown[2] = payload >> 216;
+        shown[3] = uint256(log.entries[shown[2]].payload) >> 216;
+        return _disproves(log, contractId, "reversal", shown, 0) ? 1 : 0;
+    }
+
+    /// The touch, if it was reported, alone and with every other entry.
+    function _tryCause(Log memory log, bytes32 contractId, uint256 accused)
+        private
+        returns (uint256)
+    {
+        uint256 touch = uint256(log.entries[accused].payload) >> 176 & type(uint40).max;
+        if (log.exhibits[touch].opening.length == 0) return 0;
+        uint256[] memory shown = new uint256[](2);
+        (shown[0], shown[1]) = (accused, touch);
+        if (_disproves(log, contractId, "cause", shown, 0)) return 1;
+        shown = new uint256[](3);
+        (shown[0], shown[1]) = (accused, touch);
+        for (shown[2] = 0; shown[2] < log.entries.length; ++shown[2]) {
+            if (_disproves(log, contractId, "cause", shown, 0)) return 1;
+        }
+        return 0;
+    }
+
+    /// Every touch of the lead for every contract, with all that may be needed to show that it wins.
     function _tryRivals(Log memory log, bytes32 contractId, uint256 accused)
         private
         returns (uint256)
     {
-        uint256 transition = uint256(log.entries[accused].payload) >> 216;
-        bytes32 lead = log.entries[accused].subject;
         for (uint256 c = 0; c < contracts.length; ++c) {
             bytes32 rivalId = contracts[c].id;
-            uint256[] memory three = new uint256[](3);
-            (three[0], three[2]) = (accused, openedAt[rivalId]);
-            uint256[] memory four = new uint256[](4);
-            (four[0], four[2]) = (accused, openedAt[rivalId]);
             for (uint256 touch = 1; touch < log.entries.length; ++touch) {
-                if (!_isTouch(log.entries[touch], lead)) continue;
-                (three[1], four[1]) = (touch, touch);
-                Opening memory opening = openings[transition];
-                if (_disproves(log, contractId, "rival", three, rivalId, opening)) return 1;
-                four[3] = transition;
-                if (_disproves(log, contractId, "rival", four, rivalId, opening)) return 1;
-                if (contracts[c].attribution != 0) continue;
-                for (four[3] = 1; four[3] < touch; ++four[3]) {
-                    if (!_isTouch(log.entries[four[3]], lead)) continue;
-                    if (_disproves(log, contractId, "rival", four, rivalId, opening)) return 1;
-                }
+                if (!_isTouch(log.entries[touch], log.entries[accused].subject)) continue;
+                uint256[] memory shown = new uint256[](3);
+                (shown[0], shown[1], shown[2]) = (accused, touch, openedAt[rivalId]);
+                if (!contracts[c].repeatable) shown = _withVisits(log, rivalId, shown);
+                if (contracts[c].attribution == 0) shown = _withTouches(log, shown);
+                if (_disproves(log, contractId, "rival", shown, rivalId)) return 1;
             }
         }
         return 0;
     }
 
+    /// Adds the transition of the outcome, and all that counted the lead before.
+    function _withVisits(Log memory log, bytes32 rivalId, uint256[] memory shown)
+        private
+        view
+        returns (uint256[] memory)
+    {
+        uint256 transition = uint256(log.entries[shown[0]].payload) >> 216;
+        while (true) {
+            shown = _and(shown, transition);
+            bytes memory opening = log.exhibits[transition].opening;
+            if (opening.length != 6 * 32) return shown;
+            uint256 counted = abi.decode(opening, (TransitionOpening)).counted;
+            if (counted <= openedAt[rivalId] || counted >= transition) return shown;
+            shown = _and(shown, counted);
+            transition = counted - 1;
+        }
+        return shown;
+    }
+
+    /// Adds the touches before the one that is shown, as far as they fit.
+    function _withTouches(Log memory log, uint256[] memory shown)
+        private
+        pure
+        returns (uint256[] memory)
+    {
+        uint256 touch = shown[1];
+        while (shown.length < 16) {
+            uint256 follows = log.entries[touch].value;
+            if (follows == 0 || follows > touch) return shown;
+            touch = follows - 1;
+            shown = _and(shown, touch);
+        }
+        return shown;
+    }
+
+    function _and(uint256[] memory shown, uint256 next)
+        private
+        pure
+        returns (uint256[] memory more)
+    {
+        more = new uint256[](shown.length + 1);
+        for (uint256 i = 0; i < shown.length; ++i) {
+            more[i] = shown[i];
+        }
+        more[shown.length] = next;
+    }
+
     function _isTouch(Entry memory entry, bytes32 lead) private pure returns (bool) {
-        return entry.kind == "touch" && entry.subject == lead;
+        return (entry.kind == "touch" || entry.kind == "touch.reported") && entry.subject == lead;
     }
 
     function _disproves(
@@ -205,8 +270,7 @@ contract HistoriesTest is Test {
         bytes32 contractId,
         bytes32 kind,
         uint256[] memory positions,
-        bytes32 rivalId,
-        Opening memory opening
+        bytes32 rivalId
     ) private returns (bool isDisproved) {
         uint256 free;
         assembly ("memory-safe") {
@@ -216,7 +280,7 @@ contract HistoriesTest is Test {
         for (uint256 i = 0; i < positions.length; ++i) {
             shown[i] = log.exhibits[positions[i]];
         }
-        try evidence.disprove(escrow, contractId, kind, size, shown, rivalId, opening) {
+        try evidence.disprove(escrow, contractId, kind, size, shown, rivalId) {
             found[keccak256(abi.encode(positions[0], kind))] = true;
             isDisproved = true;
         } catch (bytes memory reason) {
@@ -237,7 +301,9 @@ contract HistoriesTest is Test {
             || selector == Evidence.NotARival.selector || selector == Evidence.RivalClosed.selector
             || selector == Evidence.RivalUnknownToLog.selector
             || selector == Evidence.RivalTouchedBefore.selector
-            || selector == Evidence.NotTheFirstEntry.selector
+            || selector == Evidence.RivalHasCounted.selector
+            || selector == Evidence.ExhibitCount.selector
+            || selector == Exhibits.OpeningLength.selector
             || selector == Exhibits.MissingExhibit.selector
             || selector == Exhibits.WrongExhibit.selector;
     }
@@ -259,13 +325,7 @@ contract HistoriesTest is Test {
         Opened[] memory opened =
             abi.decode(vm.parseJsonTypeArray(json, _path(i, ".openings"), OPENED), (Opened[]));
         for (uint256 o = 0; o < opened.length; ++o) {
-            openings[opened[o].position] = Opening(
-                opened[o].from_state,
-                opened[o].nth,
-                opened[o].received_ms,
-                opened[o].request_hash,
-                opened[o].commitment
-            );
+            log.exhibits[opened[o].position].opening = opened[o].opening;
         }
     }
 
@@ -291,6 +351,7 @@ contract HistoriesTest is Test {
             log.exhibits[position] = Exhibit(
                 uint64(position),
                 abi.encode(log.entries[position]),
+                "",
                 tree.inclusionProof(position, size)
             );
         }

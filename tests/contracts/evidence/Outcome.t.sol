@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {EvidenceFixture} from "../support/EvidenceFixture.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
-import {Exhibit} from "contracts/evidence/EvidenceTypes.sol";
+import {Exhibit, ReportedTouchOpening} from "contracts/evidence/EvidenceTypes.sol";
 import {Exhibits} from "contracts/evidence/Exhibits.sol";
 import {Entry, MerkleLog} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
@@ -80,18 +80,45 @@ contract OutcomeTest is EvidenceFixture {
         }
     }
 
-    function test_exhibitsAreOneToFour() public {
+    function test_exhibitsAreOneToSixteen() public {
         _begin(_terms());
         uint256 outcome = _lie(_honest());
-        bytes memory reason = abi.encodeWithSelector(Evidence.ExhibitCount.selector, 0, 4);
+        bytes memory reason = abi.encodeWithSelector(Evidence.ExhibitCount.selector, 0, 16);
         _refuses(reason, "transition", new uint256[](0));
-        reason = abi.encodeWithSelector(Evidence.ExhibitCount.selector, 5, 4);
-        _refuses(reason, "transition", new uint256[](5));
+        reason = abi.encodeWithSelector(Evidence.ExhibitCount.selector, 17, 16);
+        _refuses(reason, "transition", new uint256[](17));
+        _provesNothing("transition", _many(outcome, 16));
         reason = abi.encodeWithSelector(Exhibits.MissingExhibit.selector, 1);
         _refuses(reason, "duplicate", _show(outcome));
         _refuses(reason, "touch", _show(outcome));
         _refuses(reason, "touch_order", _show(outcome));
         _refuses(reason, "rival", _show(outcome));
+    }
+
+    /// The outcome, and its transition again and again.
+    function _many(uint256 outcome, uint256 count) private view returns (uint256[] memory shown) {
+        shown = new uint256[](count);
+        for (uint256 i = 1; i < count; ++i) {
+            shown[i] = transition;
+        }
+        shown[0] = outcome;
+    }
+
+    function test_anOpeningIsWhatItsEntryCommitsTo() public {
+        _begin(_terms());
+        uint256 outcome = _lie(_honest());
+        bytes32 payload = entries[transition].payload;
+        bytes memory opening = openings[payload];
+        bytes[3] memory others =
+            [bytes.concat(opening, hex"00"), bytes("x"), abi.encodePacked(payload)];
+        bytes memory reason = abi.encodeWithSelector(Exhibits.WrongOpening.selector, transition);
+        for (uint256 i = 0; i < 3; ++i) {
+            openings[payload] = others[i];
+            _refuses(reason, "transition", _show(outcome, transition));
+        }
+        openings[entries[outcome].payload] = "x"; // which commits to nothing
+        reason = abi.encodeWithSelector(Exhibits.WrongOpening.selector, outcome);
+        _refuses(reason, "transition", _show(outcome));
     }
 
     function test_theNamedEntryMustBeShown() public {
@@ -114,15 +141,15 @@ contract OutcomeTest is EvidenceFixture {
             Exhibit[] memory shown = _exhibits(_show(outcome, touch));
             shown[place].entry = abi.encode(forged);
             vm.expectPartialRevert(MerkleLog.RootMismatch.selector);
-            evidence.disprove(escrow, MINE, "touch", size, shown, RIVAL, opening);
+            evidence.disprove(escrow, MINE, "touch", size, shown, RIVAL);
 
             shown[place].entry = bytes.concat(abi.encode(forged), bytes1(0));
             vm.expectRevert(abi.encodeWithSelector(MerkleLog.EntriesNotWhole.selector, 257));
-            evidence.disprove(escrow, MINE, "touch", size, shown, RIVAL, opening);
+            evidence.disprove(escrow, MINE, "touch", size, shown, RIVAL);
         }
         Exhibit[] memory honest = _exhibits(_show(outcome, touch));
         vm.expectRevert(abi.encodeWithSelector(Evidence.NotAnchored.selector, logId, size + 1));
-        evidence.disprove(escrow, MINE, "touch", size + 1, honest, RIVAL, opening);
+        evidence.disprove(escrow, MINE, "touch", size + 1, honest, RIVAL);
     }
 
     // ------------------------------------------------------------ duplicate
@@ -350,6 +377,110 @@ contract OutcomeTest is EvidenceFixture {
         _begin(_terms());
         touch = 0;
         _proves("touch", _show(_lie(_honest()), 0));
+    }
+
+    function test_touch_mayBeReported() public {
+        for (uint256 i = 0; i < 3; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            _openBoth(_terms());
+            uint256 code = _write(_codeEntry(ann, 50));
+            _touch(bob, 500);
+            // A click is of the time at which it happened, which may lie before entries below.
+            Entry memory click = _reportedEntry(code, LEAD, 150, 500);
+            if (i == 1) click.timeMs = _ms(0) - 1;
+            if (i == 2) click.timeMs = _ms(200) + 1;
+            touch = _write(click);
+            transition = _transition(200);
+            uint256 outcome = _lie(_honest());
+            _provesNothing("clock", _show(touch, touch - 1));
+            if (i == 0) _provesNothing("touch", _show(outcome, touch));
+            else _proves("touch", _show(outcome, touch));
+            vm.revertToState(snapshot);
+        }
+    }
+
+    // ------------------------------------------------------------ cause
+
+    function test_cause_ofATrueReport() public {
+        for (uint256 i = 0; i < 4; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            _openBoth(_terms());
+            uint256 cause = _write(i < 2 ? _codeEntry(ann, 100) : _requestEntry(ann, LEAD, 100));
+            // At once, and received at once; or later.
+            touch = _write(
+                _reportedEntry(cause, LEAD, i == 1 ? 150 : 100, i == 1 ? 150 : 100 + 50 * i)
+            );
+            transition = _transition(200);
+            uint256 outcome = _lie(_honest());
+            bytes memory reason = abi.encodeWithSelector(Exhibits.MissingExhibit.selector, 2);
+            _refuses(reason, "cause", _show(outcome, touch));
+            reason = abi.encodeWithSelector(Exhibits.WrongExhibit.selector, cause, transition);
+            _refuses(reason, "cause", _show(outcome, touch, transition));
+            reason = abi.encodeWithSelector(Exhibits.WrongExhibit.selector, touch, transition);
+            _refuses(reason, "cause", _show(outcome, transition));
+            _provesNothing("cause", _show(outcome, touch, cause));
+            vm.revertToState(snapshot);
+        }
+    }
+
+    function test_cause_notOfATouchThatTheLogRecorded() public {
+        _begin(_terms());
+        _provesNothing("cause", _show(_lie(_honest()), touch));
+    }
+
+    function test_cause_ofAReportThatContradictsItself() public {
+        for (uint256 i = 0; i < 4; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            _openBoth(_terms());
+            uint256 code = _write(_codeEntry(ann, 100));
+            Entry memory click = _reportedEntry(code, LEAD, 150, 150);
+            uint256 cause = code;
+            if (i == 0) cause = book.size();
+            if (i == 1) cause = type(uint256).max;
+            if (i == 2) click.timeMs += 1; // later than it was received
+            click.payload =
+                _commit(abi.encode(ReportedTouchOpening(cause, _ms(150), REQUEST, COMMITMENT)));
+            touch = _write(click);
+            transition = _transition(200);
+            uint256 outcome = _lie(_honest());
+            if (i == 3) {
+                delete openings[click.payload];
+                bytes memory reason =
+                    abi.encodeWithSelector(Exhibits.OpeningLength.selector, touch, 128, 0);
+                _refuses(reason, "cause", _show(outcome, touch));
+            } else {
+                _proves("cause", _show(outcome, touch));
+            }
+            vm.revertToState(snapshot);
+        }
+    }
+
+    function test_cause_ofAReportThatItsCauseDoesNotBear() public {
+        for (uint256 i = 0; i < 14; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            _openBoth(_terms());
+            bool isClick = i < 7;
+            Entry memory entry = isClick ? _codeEntry(ann, 100) : _requestEntry(ann, LEAD, 100);
+            uint256 cause = _write(entry);
+            Entry memory touched = _reportedEntry(cause, LEAD, 100, 150);
+            if (i % 7 == 0) entry.actor = _word(bob);
+            if (i % 7 == 1) entry.surface = "other";
+            if (i % 7 == 2) entry.kind = "touch";
+            if (i % 7 == 3) entry.timeMs += 1;
+            if (i % 7 == 4) touched.label = "email";
+            if (i == 5) entry.kind = "action.requested"; // of another subject
+            if (i == 6) entry.timeMs -= 1; // a click comes after its code
+            if (i == 12) entry.subject = OTHER_LEAD;
+            if (i == 13) entry.timeMs -= 1; // an answer has the time of its request
+            entries[cause] = entry;
+            touch = _write(touched);
+            transition = _transition(200);
+            uint256 outcome = _lie(_honest());
+            _rebuild();
+            if (i == 6) _provesNothing("cause", _show(outcome, touch, cause));
+            else _proves("cause", _show(outcome, touch, cause));
+            vm.revertToState(snapshot);
+        }
     }
 
     // ------------------------------------------------------------ over, and where it stands

@@ -80,6 +80,46 @@ contract RivalTest is EvidenceFixture {
         _proves("touch_order", _show(lie, first));
     }
 
+    /// Of touches that others report, a later one may be too old: an earlier one then wins.
+    function test_touchOrder_lastTouchThatQualifies() public {
+        _openBoth(_repeatable(LAST));
+        uint256 code = _write(_codeEntry(ann, 0));
+        uint256 young = _touch(ann, 5 days);
+        uint256 old = _write(_reportedEntry(code, LEAD, 1 hours, 5 days));
+        uint256 transition = _transition(8 days);
+        uint256 truth = _paid(transition, young);
+        uint256 lie = _paid(transition, old);
+        _refuses(
+            _fails(Evidence.TouchDoesNotQualify.selector, old), "touch_order", _show(truth, old)
+        );
+        _refuses(
+            _fails(Evidence.TouchDoesNotBeat.selector, young, old), "touch_order", _show(lie, young)
+        );
+        _proves("touch", _show(lie, old));
+    }
+
+    /// Both kinds count alike, and the log's order decides, whatever the times are.
+    function test_touchOrder_reportedTouchesCountAlike() public {
+        for (uint8 model = FIRST; model <= LAST; ++model) {
+            uint256 snapshot = vm.snapshotState();
+            _openBoth(_repeatable(model));
+            uint256 code = _write(_codeEntry(ann, 0));
+            uint256 own = _touch(ann, 100);
+            uint256 click = _write(_reportedEntry(code, LEAD, 50, 100));
+            uint256 transition = _transition(200);
+            (uint256 first, uint256 second) = model == FIRST ? (own, click) : (click, own);
+            uint256 truth = _paid(transition, first);
+            uint256 lie = _paid(transition, second);
+            _refuses(
+                _fails(Evidence.TouchDoesNotBeat.selector, second, first),
+                "touch_order",
+                _show(truth, second)
+            );
+            _proves("touch_order", _show(lie, first));
+            vm.revertToState(snapshot);
+        }
+    }
+
     function test_touchOrder_onlyCountingTouches() public {
         for (uint256 i = 0; i < 7; ++i) {
             uint256 snapshot = vm.snapshotState();
@@ -115,7 +155,7 @@ contract RivalTest is EvidenceFixture {
         uint256 late = _touch(ann, 150); // a late event: its time lies before entries below it
         uint256 outcome = _paid(transition, touch);
         _refuses(
-            _fails(Evidence.TouchDoesNotCount.selector, late), "touch_order", _show(outcome, late)
+            _fails(Evidence.TouchDoesNotQualify.selector, late), "touch_order", _show(outcome, late)
         );
     }
 
@@ -311,32 +351,143 @@ contract RivalTest is EvidenceFixture {
         _refuses(reason, "rival", _show(outcome, his, OPENED));
         reason = _fails(Exhibits.WrongExhibit.selector, transition, mine);
         _refuses(reason, "rival", _show(outcome, his, OPENED, mine));
-        opening.requestHash = "another";
-        reason = _fails(Evidence.WrongOpening.selector, transition);
+        bytes memory opening = openings[entries[transition].payload];
+        delete openings[entries[transition].payload];
+        reason = abi.encodeWithSelector(Exhibits.OpeningLength.selector, transition, 192, 0);
         _refuses(reason, "rival", _show(outcome, his, OPENED, transition));
-        opening.requestHash = REQUEST;
+        openings[entries[transition].payload] = bytes.concat(opening, bytes32(0));
+        reason = _fails(Exhibits.WrongOpening.selector, transition);
+        _refuses(reason, "rival", _show(outcome, his, OPENED, transition));
+        openings[entries[transition].payload] = opening;
         _proves("rival", _show(outcome, his, OPENED, transition));
     }
 
-    /// The rival may have counted the lead when it entered the state before.
-    function test_rival_onceOnly_notWhereTheLeadReturns() public {
+    /// Whoever else counted the lead before, and whether anyone did: it is the rival's turn.
+    function test_rival_onceOnly_beatsWhereTheLeadReturns() public {
+        for (uint256 visits = 0; visits <= 6; ++visits) {
+            uint256 snapshot = vm.snapshotState();
+            (uint256 outcome, uint256[] memory shown) = _returning(visits);
+            if (visits != 0) {
+                uint256 last = shown[shown.length - 1];
+                bytes memory reason = _fails(Exhibits.MissingExhibit.selector, shown.length - 1);
+                _refuses(reason, "rival", _firstOf(shown, shown.length - 1));
+                shown[shown.length - 1] = outcome;
+                reason = _fails(Exhibits.WrongExhibit.selector, last, outcome);
+                _refuses(reason, "rival", shown);
+                shown[shown.length - 1] = last;
+            }
+            _proves("rival", shown);
+            vm.revertToState(snapshot);
+        }
+    }
+
+    /// The lead came so many times before, by others' touches, and then by bob's, which was not paid.
+    function _returning(uint256 visits) private returns (uint256 outcome, uint256[] memory shown) {
         _openBoth(_onceOnly(LAST));
+        bytes32 third = keccak256("third");
+        Terms memory terms = _onceOnly(LAST);
+        (terms.operator, terms.repeatable) = (stranger, true);
+        _openContract(third, terms);
+        uint256[] memory tail = new uint256[](0);
+        for (uint256 i = 0; i < visits; ++i) {
+            uint256 touch = _touch(stranger, 10 * i);
+            uint256 entered = _transition(10 * i);
+            uint256 over = _outcome(third, entered, touch);
+            (uint256[] memory list, uint256 j) = (new uint256[](2 + tail.length), 0);
+            (list[0], list[1]) = (over, entered);
+            for (; j < tail.length; ++j) {
+                list[2 + j] = tail[j];
+            }
+            tail = list;
+        }
+        _transition(90); // nobody's: the log's word on it is not needed
         uint256 mine = _touch(ann, 100);
         uint256 his = _touch(bob, 100);
-        _outcome(RIVAL, _transition(200), his);
-        uint256 again = _transition(300);
-        uint256 outcome = _paid(again, mine);
-        _refuses(
-            _fails(Evidence.NotTheFirstEntry.selector, 2),
-            "rival",
-            _show(outcome, his, OPENED, again)
-        );
-        opening.nth = 1;
-        _refuses(
-            _fails(Evidence.WrongOpening.selector, again),
-            "rival",
-            _show(outcome, his, OPENED, again)
-        );
+        uint256 transition = _transition(200);
+        outcome = _paid(transition, mine);
+        shown = _show(outcome, his, OPENED, transition);
+        for (uint256 i = 0; i < tail.length; ++i) {
+            shown = _show(shown, tail[i]);
+        }
+    }
+
+    function _firstOf(uint256[] memory list, uint256 count)
+        private
+        pure
+        returns (uint256[] memory first)
+    {
+        first = new uint256[](count);
+        for (uint256 i = 0; i < count; ++i) {
+            first[i] = list[i];
+        }
+    }
+
+    /// The rival counted the lead before, last of all or earlier.
+    function test_rival_onceOnly_notWhereItHasCountedTheLead() public {
+        for (uint256 i = 0; i < 4; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            _openBoth(_onceOnly(LAST));
+            uint256 mine = _touch(ann, 100);
+            uint256 his = _touch(bob, 100);
+            Entry memory first = _outcomeEntry(RIVAL, _transition(200), his);
+            if (i % 2 == 1) first.kind = "outcome.over";
+            uint256 counted_ = _write(first);
+            uint256[] memory before = new uint256[](0);
+            if (i > 1) {
+                uint256 entered = _transition(250);
+                before = _show(_outcome(MINE, entered, mine), entered);
+            }
+            uint256 again = _transition(300);
+            uint256[] memory shown = _show(_paid(again, mine), his, OPENED, again);
+            if (i > 1) shown = _show(_show(shown, before[0]), before[1]);
+            _refuses(
+                _fails(Evidence.RivalHasCounted.selector, counted_), "rival", _show(shown, counted_)
+            );
+            vm.revertToState(snapshot);
+        }
+    }
+
+    /// What the log counted before the rival opened is no matter.
+    function test_rival_onceOnly_beatsWhereTheLeadWasCountedBeforeItOpened() public {
+        Terms memory terms = _onceOnly(LAST);
+        _openContract(MINE, terms);
+        uint256 mine = _touch(ann, 100);
+        _outcome(MINE, _transition(200), mine);
+        terms.operator = bob;
+        uint256 opened = _openContract(RIVAL, terms);
+        uint256 his = _touch(bob, 300);
+        uint256 again = _transition(400);
+        _proves("rival", _show(_paid(again, mine), his, opened, again));
+    }
+
+    /// An opening that names no entry that could have counted the lead is false, and so is an outcome
+    /// that no transition stands below: they shield nobody.
+    function test_rival_onceOnly_aFalseOpeningShieldsNobody() public {
+        for (uint256 i = 0; i < 9; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            _openBoth(_onceOnly(LAST));
+            uint256 mine = _touch(ann, 100);
+            Entry memory entry = _outcomeEntry(MINE, _transition(150), mine);
+            if (i == 2) entry.kind = "outcome.refused";
+            if (i == 3) entry.subject = OTHER_LEAD;
+            if (i == 4) entry.label = "trial";
+            if (i == 5) entry.surface = "other";
+            if (i == 6) entry.kind = "touch";
+            if (i == 7) _touch(stranger, 150);
+            uint256 said = _write(entry);
+            uint256 his = _touch(bob, 200);
+            uint256 again = book.size();
+            if (i == 0) said = again;
+            if (i == 1) said = again + 1;
+            if (i == 8) said = type(uint256).max;
+            counted[_visit(LEAD, "paid")] = said;
+            _transition(300);
+            uint256[] memory shown = _show(_paid(again, mine), his, OPENED, again);
+            if (i > 1 && i < 8) shown = _show(shown, said);
+            if (i == 7) shown = _show(shown, said - 1);
+            _proves("rival", shown);
+            vm.revertToState(snapshot);
+        }
     }
 
     // ------------------------------------------------------------ whether it was the rival's first
@@ -368,6 +519,50 @@ contract RivalTest is EvidenceFixture {
         _refuses(reason, "rival", _show(outcome, his, OPENED, expired));
         reason = _fails(Exhibits.WrongExhibit.selector, expired, OPENED);
         _refuses(reason, "rival", _show(outcome, his, OPENED, OPENED));
+    }
+
+    /// Times go back along touches that others report, so all of these are shown: one that counts is
+    /// refused, older and later ones do not count, and one whose time is the log's own ends it if it
+    /// is older.
+    function test_rival_first_throughWhatWasReported() public {
+        for (uint256 i = 0; i < 6; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            Terms memory rival = _short();
+            (rival.operator, rival.opensAt) = (bob, START + 2 days);
+            _openBoth(_short(), rival);
+            uint256 code = _write(_codeEntry(bob, 0));
+            if (i != 1) _write(_touchEntry(bob, LEAD, i == 2 ? 3 days : 1 days));
+            uint256 oldest = book.size() - 1;
+            uint256 counting = _write(_reportedEntry(code, LEAD, i == 3 ? 2 days : 1 days, 5 days));
+            uint256 late = _write(_touchEntry(bob, LEAD, 5 days + 200)); // later than the transition
+            uint256 his = _write(_reportedEntry(code, LEAD, 5 days, 5 days + 200));
+            uint256 mine = _touch(ann, 5 days + 200);
+            Entry memory last = entries[mine];
+            last.timeMs = _ms(5 days + 100);
+            entries[mine] = last; // as if it were his
+            _rebuild();
+            uint256[] memory shown =
+                _show(_paid(_transition(5 days + 100), mine), his, OPENED, late);
+            if (i == 4) {
+                _refuses(_fails(Exhibits.MissingExhibit.selector, 4), "rival", shown);
+            }
+            shown = _show(shown, counting);
+            if (i == 1) {
+                _proves("rival", shown); // it follows on no other
+            } else if (i == 3) {
+                _refuses(_fails(Evidence.RivalTouchedBefore.selector, counting), "rival", shown);
+            } else {
+                _refuses(_fails(Exhibits.MissingExhibit.selector, 5), "rival", shown);
+                shown = _show(shown, oldest);
+                if (i == 2) {
+                    bytes memory reason = _fails(Evidence.RivalTouchedBefore.selector, oldest);
+                    _refuses(reason, "rival", shown);
+                } else {
+                    _proves("rival", shown);
+                }
+            }
+            vm.revertToState(snapshot);
+        }
     }
 
     function test_rival_first_theOneBeforeIsOlderThanTheRival() public {
@@ -450,9 +645,9 @@ contract RivalTest is EvidenceFixture {
         }
     }
 
-    /// A case that needs five entries stays undecided: a rival that counts a lead once, opened long
-    /// ago, whose touch follows on another.
-    function test_rival_first_undecidedWhereFiveEntriesWereNeeded() public {
+    /// Of a rival that counts a lead once, both are shown: that it had not, and that its touch was the
+    /// first.
+    function test_rival_first_ofARivalThatCountsALeadOnce() public {
         Terms memory rival = _onceOnly(FIRST);
         rival.attributionWindow = 1 days;
         rival.operator = bob;
@@ -467,6 +662,7 @@ contract RivalTest is EvidenceFixture {
         _refuses(reason, "rival", _show(outcome, his, OPENED, transition));
         reason = _fails(Exhibits.WrongExhibit.selector, transition, old);
         _refuses(reason, "rival", _show(outcome, his, OPENED, old));
+        _proves("rival", _show(_show(outcome, his, OPENED, transition), old));
     }
 
     /// A touch's word on the one before it is the publisher's. If it names nothing below itself, or

@@ -4,7 +4,8 @@ pragma solidity 0.8.37;
 import {Lies} from "../support/Lies.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
-import {Exhibit} from "contracts/evidence/EvidenceTypes.sol";
+import {Exhibit, TransitionOpening} from "contracts/evidence/EvidenceTypes.sol";
+import {Exhibits} from "contracts/evidence/Exhibits.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
@@ -93,7 +94,7 @@ contract UndecidableTest is Lies {
     function _assertIdle(bytes32 kind, Exhibit[] memory shown) private {
         uint64 size = uint64(book.size());
         vm.prank(stranger);
-        try evidence.disprove(escrow, mine, kind, size, shown, rival, opening) {
+        try evidence.disprove(escrow, mine, kind, size, shown, rival) {
             assertTrue(false, "the log shows it");
         } catch {}
     }
@@ -184,8 +185,9 @@ contract UndecidableTest is Lies {
         _begin(_judged());
         uint256 touch = _touch(operator.addr, 100);
         Entry memory entered = _transitionEntry(LEAD, 200);
-        opening.fromState = "lost";
-        entered.payload = sha256(abi.encode(opening));
+        entered.payload = _commit(
+            abi.encode(TransitionOpening("lost", 0, _ms(200), NO_ORDER, REQUEST, COMMITMENT))
+        );
         _outcome(mine, _write(entered), touch);
         _state();
         _assertNothingShows();
@@ -252,7 +254,7 @@ contract UndecidableTest is Lies {
         for (uint256 k = 0; k < kinds.length; ++k) {
             for (uint256 i = base; i < size; ++i) {
                 Exhibit[] memory shown = _exhibits(_show(i, second, third));
-                try evidence.refute(escrow, mine, key, kinds[k], size, shown, other, opening) {
+                try evidence.refute(escrow, mine, key, kinds[k], size, shown, other) {
                     assertTrue(false, "the log shows it");
                 } catch {}
             }
@@ -404,7 +406,7 @@ contract UndecidableTest is Lies {
         vm.prank(operator.addr);
         bytes32 key = evidence.claim(escrow, mine, size, a, b);
         Exhibit[] memory shown = _exhibits(_show(position));
-        evidence.refute(escrow, mine, key, "answered", size, shown, rival, opening);
+        evidence.refute(escrow, mine, key, "answered", size, shown, rival);
         assertTrue(escrow.claimOf(mine, key).dropped);
     }
 
@@ -413,9 +415,9 @@ contract UndecidableTest is Lies {
     function test_undecidable_anOpeningThatIsKeptBack() public {
         _begin(_judged());
         (, uint256[] memory shown) = _lie(4);
-        delete opening;
+        delete openings[entries[shown[3] - base].payload];
         _assertNothingShows();
-        vm.expectPartialRevert(Evidence.WrongOpening.selector);
+        vm.expectPartialRevert(Exhibits.OpeningLength.selector);
         this.disprove("rival", shown);
         _assertRuled(owner.addr, 0);
     }
@@ -425,7 +427,7 @@ contract UndecidableTest is Lies {
         terms.repeatable = true;
         _begin(terms);
         (, uint256[] memory shown) = _lie(4);
-        delete opening;
+        delete openings[entries[shown[3] - base].payload];
         this.disprove("rival", shown);
         assertTrue(escrow.isRetired(mine));
     }

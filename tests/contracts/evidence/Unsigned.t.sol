@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {Fixture} from "../support/Fixture.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
-import {Exhibit, Opening} from "contracts/evidence/EvidenceTypes.sol";
+import {Exhibit} from "contracts/evidence/EvidenceTypes.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
@@ -24,10 +24,9 @@ contract UnsignedTest is Fixture {
         eventLog.publish(log, 1, root, new bytes32[](0));
 
         Exhibit[] memory shown = new Exhibit[](1);
-        shown[0] = Exhibit(0, abi.encode(entry), new bytes32[](0));
-        Opening memory none;
+        shown[0] = Exhibit(0, abi.encode(entry), "", new bytes32[](0));
         vm.expectRevert(abi.encodeWithSelector(Evidence.NotVouchedFor.selector, 0, 0));
-        evidence.disprove(escrow, id, "sum", 1, shown, 0, none);
+        evidence.disprove(escrow, id, "sum", 1, shown, 0);
         assertFalse(escrow.isRetired(id));
     }
 }

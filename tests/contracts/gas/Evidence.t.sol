@@ -54,9 +54,8 @@ contract EvidenceGasTest is Lies, Meter {
             _begin(terms);
             (bytes32 kind, uint256[] memory positions) = _lie(number);
             Exhibit[] memory shown = _shown(positions);
-            bytes memory call = abi.encodeCall(
-                Evidence.disprove, (escrow, mine, kind, uint64(SIZE), shown, rival, opening)
-            );
+            bytes memory call =
+                abi.encodeCall(Evidence.disprove, (escrow, mine, kind, uint64(SIZE), shown, rival));
             string memory name = string.concat(
                 "disprove ", _asciiOf(kind), ", ", vm.toString(shown.length), " entries"
             );
@@ -76,7 +75,7 @@ contract EvidenceGasTest is Lies, Meter {
         bytes32 key = _claim("claim", terms, transition, touch);
         Exhibit[] memory shown = _shown(_show(his, rivalOpened, transition));
         bytes memory call = abi.encodeCall(
-            Evidence.refute, (escrow, mine, key, "rival", uint64(SIZE), shown, rival, opening)
+            Evidence.refute, (escrow, mine, key, "rival", uint64(SIZE), shown, rival)
         );
         _meter("refute rival, 3 entries", stranger, address(evidence), call);
         assertTrue(escrow.claimOf(mine, key).dropped);
@@ -94,8 +93,7 @@ contract EvidenceGasTest is Lies, Meter {
         vm.prank(operator.addr);
         bytes32 key = evidence.claim(escrow, mine, uint64(SIZE), shown[0], shown[1]);
         bytes memory call = abi.encodeCall(
-            Evidence.refute,
-            (escrow, mine, key, "taken", uint64(SIZE), _shown(gift), rival, opening)
+            Evidence.refute, (escrow, mine, key, "taken", uint64(SIZE), _shown(gift), rival)
         );
         _meter("refute taken, 3 entries", stranger, address(evidence), call);
         assertTrue(escrow.claimOf(mine, key).dropped);

@@ -198,8 +198,8 @@ contract SettleGasTest is GasFixture {
     }
 
     function test_gas_withdrawFees() public {
-        bytes memory call =
-            abi.encodeWithSignature("withdraw(address,address)", address(token), payee);
+        uint256 fees = escrow.creditOf(address(token), feeRecipient);
+        bytes memory call = abi.encodeCall(escrow.withdraw, (address(token), payee, fees));
         _meter("withdraw fees", feeRecipient, address(escrow), call);
         assertEq(escrow.creditOf(address(token), feeRecipient), 0);
     }

@@ -8,10 +8,13 @@ import {Feedback} from "contracts/integrations/Feedback.sol";
 import {IReputationRegistry} from "contracts/interfaces/IAgentRegistries.sol";
 import {IdentityRegistry, ReputationRegistry} from "contracts/local/AgentRegistries.sol";
 import {Terms} from "contracts/terms/Terms.sol";
+import {TermsRules} from "contracts/terms/TermsRules.sol";
 
 /// A contract's payments become the agent's feedback: once, by a party, after its end, and not
 /// while anything is owed.
 contract FeedbackTest is GuardedFixture {
+    uint256 private constant NET = 4 * PRICE * 975 / 1000; // less the fee
+
     IdentityRegistry private identities;
     ReputationRegistry private reputations;
     Feedback private feedback;
@@ -30,8 +33,10 @@ contract FeedbackTest is GuardedFixture {
         token.approve(address(escrow), type(uint256).max);
         vm.prank(stranger);
         identities.register("another");
-        vm.prank(payee);
+        vm.startPrank(payee);
         agentId = identities.register("the payee's");
+        identities.approve(operator.addr, agentId);
+        vm.stopPrank();
         terms = _claimable();
         terms.agentIdPlusOne = agentId + 1;
         id = _open(terms);
@@ -43,13 +48,13 @@ contract FeedbackTest is GuardedFixture {
         _stateFinal(terms, 5 * PRICE, 0);
         _close(id, 4 * PRICE);
         vm.expectEmit(address(feedback));
-        emit Feedback.FeedbackGiven(id, agentId, 4 * PRICE);
+        emit Feedback.FeedbackGiven(id, agentId, NET);
         vm.expectEmit(address(reputations));
         emit ReputationRegistry.NewFeedback(
             agentId,
             address(feedback),
             1,
-            int128(int256(4 * PRICE)),
+            int128(int256(NET)),
             6,
             "outcomes",
             "outcomes",
@@ -85,15 +90,53 @@ contract FeedbackTest is GuardedFixture {
         }
     }
 
-    /// A contract that paid nothing is reported too.
-    function test_nothingWasPaid() public {
+    /// Otherwise a party could pull an agent's average down for the price of gas.
+    function test_revertIf_nothingWasPaid() public {
         vm.warp(_t4(terms) + 1);
         _expectNotEnded("refundable");
         _give(owner.addr, "activation");
         escrow.refund(id);
         assertEq(escrow.paidOf(id), 0);
+        vm.expectRevert(abi.encodeWithSelector(Feedback.NothingPaid.selector, id));
         _give(owner.addr, "activation");
-        _assertGiven("activation");
+        assertFalse(feedback.isGiven(id));
+    }
+
+    /// What comes back to the platform as a fee has not been paid to the agent.
+    function test_revertIf_allOfItWasTheFee() public {
+        (terms.feeBps, terms.salt) = (10_000, "all fee");
+        id = _open(terms);
+        _close(id, BUDGET);
+        assertEq(escrow.paidOf(id), BUDGET);
+        vm.expectRevert(abi.encodeWithSelector(Feedback.NothingPaid.selector, id));
+        _give(owner.addr, "activation");
+    }
+
+    /// An agent that has signed nothing gets no feedback: no contract opens in its name.
+    function test_aStrangerCannotNameAnAgent() public {
+        (Account memory mallory, Account memory mule) =
+            (makeAccount("mallory"), makeAccount("mule"));
+        _fund(mallory.addr, 1);
+        terms = _terms();
+        (terms.owner, terms.operator, terms.verifier) = (mallory.addr, mule.addr, mule.addr);
+        (terms.payee, terms.agentIdPlusOne, terms.budget) = (payee, agentId + 1, 1);
+        bytes memory signature = _sign(mule, _contractId(terms));
+        vm.expectRevert(
+            abi.encodeWithSelector(TermsRules.OperatorNotAuthorized.selector, agentId, mule.addr)
+        );
+        vm.prank(mallory.addr);
+        escrow.open(terms, "", signature);
+    }
+
+    /// The fee is that of the escrow, to the unit.
+    function testFuzz_whatThePayeeHasIsGiven(uint256 paid, uint16 feeBps) public {
+        (terms.feeBps, terms.salt) = (uint16(bound(feeBps, 0, 9999)), "fees");
+        paid = bound(paid, 1, BUDGET);
+        id = _open(terms);
+        _close(id, paid);
+        _give(owner.addr, "activation");
+        (int128 value,,,,) = reputations.readFeedback(agentId, address(feedback), 1);
+        assertEq(uint256(int256(value)), token.balanceOf(payee));
     }
 
     function test_whenAllIsPaid() public {
@@ -157,6 +200,7 @@ contract FeedbackTest is GuardedFixture {
         _expectNotEnded("refundable");
         _give(operator.addr, "activation");
         escrow.refund(id);
+        vm.expectPartialRevert(Feedback.NothingPaid.selector);
         _give(operator.addr, "activation");
     }
 
@@ -273,13 +317,13 @@ contract FeedbackTest is GuardedFixture {
     function test_revertIf_thereIsNoAgent() public {
         (terms.agentIdPlusOne, terms.salt) = (0, "none");
         id = _open(terms);
-        _close(id, 0);
+        _close(id, PRICE);
         vm.expectRevert(abi.encodeWithSelector(Feedback.NoAgent.selector, id));
         _give(owner.addr, "activation");
     }
 
     function test_revertIf_theMotionIsUnknown() public {
-        _close(id, 0);
+        _close(id, PRICE);
         bytes32[3] memory motions = [bytes32(0), "Activation", "activation "];
         for (uint256 i = 0; i < motions.length; ++i) {
             vm.expectRevert(abi.encodeWithSelector(Feedback.UnknownMotion.selector, motions[i]));
@@ -299,7 +343,7 @@ contract FeedbackTest is GuardedFixture {
     /// An agent that has made the feedback contract its operator shuts itself out, and no other
     /// agent.
     function test_revertIf_theRegistryRefuses() public {
-        _close(id, 0);
+        _close(id, PRICE);
         vm.prank(payee);
         identities.approve(address(feedback), agentId);
         vm.expectPartialRevert(ReputationRegistry.SelfFeedback.selector);
@@ -342,12 +386,13 @@ contract FeedbackTest is GuardedFixture {
         vm.expectRevert(abi.encodeWithSelector(Feedback.NotEnded.selector, id, status));
     }
 
-    /// The only feedback says what was paid.
+    /// The only feedback says what the payee was paid.
     function _assertGiven(string memory motion) private view {
         assertEq(reputations.getLastIndex(agentId, address(feedback)), 1);
         (int128 value, uint8 decimals, string memory tag1, string memory tag2,) =
             reputations.readFeedback(agentId, address(feedback), 1);
-        assertEq(uint256(int256(value)), escrow.paidOf(id));
+        uint256 paid = escrow.paidOf(id);
+        assertEq(uint256(int256(value)), paid - paid * FEE_BPS / 10_000);
         assertEq(decimals, token.decimals());
         assertEq(tag1, "outcomes");
         assertEq(tag2, motion);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Opening} from "contracts/evidence/EvidenceTypes.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
 enum Fate {
@@ -52,7 +51,6 @@ struct Lie {
     bytes32 kind;
     uint256[] exhibits; // the first is the lie
     bytes32 rivalId;
-    Opening opening;
 }
 
 /// A contract as the log has it, and as it was seen on chain.

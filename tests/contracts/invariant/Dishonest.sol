@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {Book, Lie, Visit} from "./Books.sol";
 import {Disputes} from "./Disputes.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
-import {Claim, Exhibit, Opening} from "contracts/evidence/EvidenceTypes.sol";
+import {Claim, Exhibit} from "contracts/evidence/EvidenceTypes.sol";
 import {IEvidenceTarget} from "contracts/interfaces/IEvidenceTarget.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 
@@ -121,7 +121,7 @@ abstract contract Dishonest is Disputes {
         Lie storage lie_ = _note(book, "rival", visit.outcome, better);
         lie_.exhibits.push(rival.opened);
         lie_.exhibits.push(visit.transition);
-        (lie_.rivalId, lie_.opening) = (rival.id, _openingOf(visit));
+        lie_.rivalId = rival.id;
     }
 
     function _fits(Book storage book, uint256 amount) private view returns (bool) {
@@ -243,19 +243,9 @@ abstract contract Dishonest is Disputes {
         uint64 size = _anchor();
         Exhibit[] memory exhibits = _trueExhibits(book, seed, size);
         Book storage rival = _books[(seed >> 16) % _books.length];
-        Opening memory opening;
-        if (book.visits.length != 0) opening = _openingOf(book.visits[0]);
         bytes memory data = abi.encodeCall(
             evidence.disprove,
-            (
-                IEvidenceTarget(escrow),
-                book.id,
-                kinds[(seed >> 24) % 8],
-                size,
-                exhibits,
-                rival.id,
-                opening
-            )
+            (IEvidenceTarget(escrow), book.id, kinds[(seed >> 24) % 8], size, exhibits, rival.id)
         );
         _try(stranger, address(evidence), data, false, false, "I14");
         ++counts["slandered"];
@@ -310,7 +300,7 @@ abstract contract Dishonest is Disputes {
         (filed.lead, filed.amount, filed.transition) = ("lead", 1, 1);
         if (how == 0) data = abi.encodeCall(escrow.retire, (book.id, "sum"));
         if (how == 1) data = abi.encodeCall(escrow.fileClaim, (book.id, "key", filed));
-        if (how == 2) data = abi.encodeCall(escrow.dropClaim, (book.id, key, "answered"));
+        if (how == 2) data = abi.encodeCall(escrow.lowerClaim, (book.id, key, 0, "answered"));
         if (how == 3) data = abi.encodeCall(escrow.dispute, (book.id, _lastIndex(book)));
         if (how == 4) {
             data = abi.encodeCall(escrow.rule, (book.id, _lastIndex(book), book.budget()));

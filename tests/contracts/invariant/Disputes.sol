@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {Book, Filed, Lie, Statement, Visit} from "./Books.sol";
 import {Honest} from "./Honest.sol";
-import {Exhibit, Opening} from "contracts/evidence/EvidenceTypes.sol";
+import {Exhibit} from "contracts/evidence/EvidenceTypes.sol";
 import {IEvidenceTarget} from "contracts/interfaces/IEvidenceTarget.sol";
 
 /// Disagreements of owner and operator (disputes and rulings, disproofs, claims and their results),
@@ -77,7 +77,7 @@ abstract contract Disputes is Honest {
         }
         bytes memory data = abi.encodeCall(
             evidence.disprove,
-            (IEvidenceTarget(escrow), book.id, lie.kind, size, exhibits, lie.rivalId, lie.opening)
+            (IEvidenceTarget(escrow), book.id, lie.kind, size, exhibits, lie.rivalId)
         );
         return _try(stranger, address(evidence), data, legal, false, "I14");
     }
@@ -182,9 +182,8 @@ abstract contract Disputes is Honest {
         uint64 size = _anchor();
         Exhibit[] memory exhibits = new Exhibit[](1);
         exhibits[0] = _exhibit(position, size);
-        Opening memory none;
         bytes memory data = abi.encodeCall(
-            evidence.refute, (IEvidenceTarget(escrow), book.id, key, kind, size, exhibits, 0, none)
+            evidence.refute, (IEvidenceTarget(escrow), book.id, key, kind, size, exhibits, 0)
         );
         if (_try(stranger, address(evidence), data, legal, false, "I7")) ++counts[kind];
     }

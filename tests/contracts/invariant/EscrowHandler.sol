@@ -121,7 +121,7 @@ contract EscrowHandler is Dishonest {
         bytes32 id = _books[seed % _books.length].id;
         if (how == 0) return abi.encodeCall(escrow.refund, (id));
         if (how == 1) return abi.encodeCall(escrow.release, (id));
-        if (how == 2) return abi.encodeCall(escrow.withdraw, (token_, stranger));
+        if (how == 2) return abi.encodeCall(escrow.withdraw, (token_, stranger, 1));
         return abi.encodeCall(escrow.close, (id, 0, type(uint64).max, "", ""));
     }
 

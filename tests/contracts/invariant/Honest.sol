@@ -214,8 +214,10 @@ abstract contract Honest is Watch {
             if (credits[address(token_)][account] != 0) break;
         }
         address to = _people[(seed >> 16) % _people.length];
-        bytes memory data = abi.encodeCall(escrow.withdraw, (address(token_), to));
-        bool legal = credits[address(token_)][account] != 0;
+        uint256 credit = credits[address(token_)][account];
+        uint256 amount = (seed >> 24) % 3 == 0 ? (seed >> 32) % (credit + 2) : credit;
+        bytes memory data = abi.encodeCall(escrow.withdraw, (address(token_), to, amount));
+        bool legal = amount != 0 && amount <= credit;
         bool excused = token_.mode() != HostileToken.Mode.Honest || token_.blocked(to)
             || _refuses(to) || (token_ == sour && soured);
         if (_try(account, address(escrow), data, legal, excused, "I1")) ++counts["withdrawn"];

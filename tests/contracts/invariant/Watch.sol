@@ -133,7 +133,7 @@ abstract contract Watch is Look {
             _readDisproved(book);
         } else if (topic == OutcomeEscrow.Claimed.selector) {
             _readClaimed(book, log);
-        } else if (topic == OutcomeEscrow.ClaimDropped.selector) {
+        } else if (topic == OutcomeEscrow.ClaimLowered.selector) {
             _readDropped(book, log);
         } else if (topic == OutcomeEscrow.ClaimsDisputed.selector) {
             book.claimsDisputed = true;

@@ -6,7 +6,7 @@ import {Book, Visit} from "./Books.sol";
 import {OddToken, Receiver, SourToken} from "./Tokens.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
-import {Exhibit, Opening} from "contracts/evidence/EvidenceTypes.sol";
+import {Exhibit, TransitionOpening} from "contracts/evidence/EvidenceTypes.sol";
 import {IIdentityRegistry} from "contracts/interfaces/IAgentRegistries.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
@@ -31,6 +31,7 @@ abstract contract World is Fixture {
     Book[] internal _books;
     mapping(bytes32 id => uint256) internal _bookOf; // plus one
     Entry[] internal _entries; // the log
+    mapping(bytes32 payload => bytes) internal _openings;
 
     function setUp() public virtual override {
         super.setUp();
@@ -143,6 +144,7 @@ abstract contract World is Fixture {
         return Exhibit({
             position: uint64(position),
             entry: abi.encode(_entries[position]),
+            opening: _openings[_entries[position].payload],
             proof: tree.inclusionProof(position, size)
         });
     }
@@ -195,16 +197,13 @@ abstract contract World is Fixture {
         entry.label = book.terms.outcome;
         entry.value = revenue;
         entry.timeMs = visit.timeMs;
-        entry.payload = sha256(abi.encode(_openingOf(visit)));
+        bytes memory opening = abi.encode(
+            TransitionOpening("registered", 0, visit.timeMs, 0, visit.lead, "commitment")
+        );
+        entry.payload = sha256(opening);
+        _openings[entry.payload] = opening;
         visit.transition = _write(entry);
         visit.amount = book.terms.unitPrice + revenue * book.terms.revenueShareBps / 10_000;
-    }
-
-    function _openingOf(Visit storage visit) internal view returns (Opening memory opening) {
-        opening.fromState = "registered";
-        opening.nth = 1;
-        opening.receivedMs = visit.timeMs;
-        opening.requestHash = visit.lead;
     }
 
     /// The entry that the verifier would write for this visit.

@@ -5,7 +5,7 @@ import {EvidenceTargetDouble} from "./EvidenceTargetDouble.sol";
 import {LogBook} from "./LogBook.sol";
 import {TestTree} from "./TestTree.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
-import {Exhibit, Opening} from "contracts/evidence/EvidenceTypes.sol";
+import {Exhibit} from "contracts/evidence/EvidenceTypes.sol";
 import {EventLog} from "contracts/log/EventLog.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
@@ -131,7 +131,7 @@ abstract contract EvidenceFixture is Test, LogBook {
         uint64 size = _size();
         Exhibit[] memory shown = _exhibits(positions);
         vm.prank(stranger);
-        evidence.disprove(escrow, MINE, kind, size, shown, RIVAL, opening);
+        evidence.disprove(escrow, MINE, kind, size, shown, RIVAL);
     }
 
     function _proves(bytes32 kind, uint256[] memory positions) internal {
@@ -143,12 +143,15 @@ abstract contract EvidenceFixture is Test, LogBook {
         _refuses(abi.encodeWithSelector(Evidence.NoContradiction.selector, kind), kind, positions);
     }
 
+    /// Leaves nothing behind, not even the anchor: the test may bend the log afterwards.
     function _refuses(bytes memory reason, bytes32 kind, uint256[] memory positions) internal {
+        uint256 snapshot = vm.snapshotState();
         uint64 size = _size();
         Exhibit[] memory shown = _exhibits(positions);
         vm.prank(stranger);
         vm.expectRevert(reason);
-        evidence.disprove(escrow, MINE, kind, size, shown, RIVAL, opening);
+        evidence.disprove(escrow, MINE, kind, size, shown, RIVAL);
         assertEq(escrow.retiredFor(MINE), 0);
+        vm.revertToStateAndDelete(snapshot);
     }
 }

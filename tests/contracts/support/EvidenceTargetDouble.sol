@@ -15,12 +15,15 @@ contract EvidenceTargetDouble is IEvidenceTarget {
     mapping(bytes32 => uint256) public closedAtOf;
     mapping(bytes32 => uint256) public openingNumberOf;
     mapping(bytes32 => bytes32) public retiredFor;
-    mapping(bytes32 => mapping(bytes32 => bytes32)) public droppedFor;
+    mapping(bytes32 => mapping(bytes32 => bytes32)) public loweredFor;
+    mapping(bytes32 => mapping(uint256 => uint256)) public reversedOf; // by outcome
     mapping(bytes32 => Terms) private _terms;
     mapping(bytes32 => mapping(bytes32 => Claim)) private _claims;
     uint256 private _opened;
 
     error UnknownContract(bytes32 contractId);
+    error NotLower(bytes32 key, uint256 left, uint256 amount);
+    error AlreadyRecorded(uint64 outcome, uint256 amount);
 
     constructor(EventLog eventLog_) {
         eventLog = eventLog_;
@@ -57,8 +60,18 @@ contract EvidenceTargetDouble is IEvidenceTarget {
         _claims[contractId][key] = claim;
     }
 
-    function dropClaim(bytes32 contractId, bytes32 key, bytes32 kind) external {
-        _claims[contractId][key].dropped = true;
-        droppedFor[contractId][key] = kind;
+    function lowerClaim(bytes32 contractId, bytes32 key, uint256 left, bytes32 kind) external {
+        Claim storage claim = _claims[contractId][key];
+        if (left >= claim.amount) revert NotLower(key, left, claim.amount);
+        // Claims have 80 bits, and `left` is less.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        (claim.amount, claim.dropped) = (uint80(left), left == 0);
+        loweredFor[contractId][key] = kind;
+    }
+
+    function recordReversal(bytes32 contractId, uint64 outcome, uint256 amount) external {
+        uint256 recorded = reversedOf[contractId][outcome];
+        if (amount <= recorded) revert AlreadyRecorded(outcome, recorded);
+        reversedOf[contractId][outcome] = amount;
     }
 }

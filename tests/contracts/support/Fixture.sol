@@ -20,7 +20,7 @@ abstract contract Fixture is Test {
         "Verified(bytes32 logId,uint64 size,bytes32 root,uint64 first,uint64 count)";
     string internal constant CHECKPOINT_TYPE = "Checkpoint(bytes32 logId,uint64 size,bytes32 root)";
     string internal constant WITHDRAWAL_TYPE =
-        "Withdrawal(address account,address token,address to,uint256 nonce,uint64 expiresAt)";
+        "Withdrawal(address account,address token,address to,uint256 amount,uint256 nonce,uint64 expiresAt)";
 
     string internal constant CLOSE_TYPE =
         "Close(bytes32 contractId,uint256 payableAmount,uint64 expiresAt)";
@@ -109,6 +109,13 @@ abstract contract Fixture is Test {
             feeRecipient: terms.feeRecipient,
             feeBps: terms.feeBps
         });
+    }
+
+    /// The account withdraws all of its credit.
+    function _withdraw(address account, address to) internal {
+        uint256 credit = escrow.creditOf(address(token), account);
+        vm.prank(account);
+        escrow.withdraw(address(token), to, credit);
     }
 
     // ------------------------------------------------------------ log

@@ -5,7 +5,7 @@ import {Fixture} from "./Fixture.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Statements} from "contracts/escrow/Statements.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
-import {Exhibit, Opening} from "contracts/evidence/EvidenceTypes.sol";
+import {Exhibit} from "contracts/evidence/EvidenceTypes.sol";
 import {IEvidenceTarget} from "contracts/interfaces/IEvidenceTarget.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
@@ -63,7 +63,10 @@ abstract contract GuardedFixture is Fixture {
     }
 
     function _t4(Terms memory terms) internal pure returns (uint64) {
-        return _t3(terms) + terms.claimPeriod;
+        uint64 reversible = terms.deadline + terms.lateness + terms.holdbackPeriod;
+        if (terms.claimPeriod == 0) return _t3(terms);
+        uint64 until = _t3(terms) + terms.claimPeriod;
+        return until < reversible ? reversible : until;
     }
 
     // ------------------------------------------------------------ statements
@@ -249,7 +252,10 @@ abstract contract GuardedFixture is Fixture {
 
     function _exhibit(Written memory written) internal view returns (Exhibit memory) {
         (uint64 size,,) = eventLog.latest(logId);
-        return Exhibit(written.position, written.entry, tree.inclusionProof(written.position, size));
+        return
+            Exhibit(
+                written.position, written.entry, "", tree.inclusionProof(written.position, size)
+            );
     }
 
     function _claim(bytes32 id, Written memory transition, Written memory touch)
@@ -280,10 +286,9 @@ abstract contract GuardedFixture is Fixture {
         uint64 size = _anchored();
         Exhibit[] memory shown = new Exhibit[](1);
         shown[0] = _exhibit(written);
-        Opening memory none;
         _expectAsSaid();
         vm.prank(stranger);
-        evidence.refute(IEvidenceTarget(address(escrow)), id, key, kind, size, shown, 0, none);
+        evidence.refute(IEvidenceTarget(address(escrow)), id, key, kind, size, shown, 0);
     }
 
     /// A stranger shows that the settlement entry of this batch is false. Those of `_settlement`
@@ -291,10 +296,9 @@ abstract contract GuardedFixture is Fixture {
     function _disprove(bytes32 id, Batch memory batch) internal {
         Exhibit[] memory shown = new Exhibit[](1);
         shown[0] = _exhibit(Written(batch.first, batch.entries));
-        Opening memory none;
         (uint64 size,,) = eventLog.latest(logId);
         vm.prank(stranger);
-        evidence.disprove(IEvidenceTarget(address(escrow)), id, "sum", size, shown, 0, none);
+        evidence.disprove(IEvidenceTarget(address(escrow)), id, "sum", size, shown, 0);
     }
 
     // ------------------------------------------------------------ what is seen

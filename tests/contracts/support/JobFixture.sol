@@ -142,7 +142,7 @@ abstract contract JobFixture is Test {
         _append(_settlement(0, 0));
         evidence.size = _publish();
         evidence.statement =
-            Exhibit(position, abi.encode(entry), tree.inclusionProof(position, evidence.size));
+            Exhibit(position, abi.encode(entry), "", tree.inclusionProof(position, evidence.size));
         (evidence.first, evidence.count) = (position, 1);
         _sign(evidence);
     }

@@ -4,14 +4,14 @@ pragma solidity 0.8.37;
 import {Fixture} from "./Fixture.sol";
 import {LogBook} from "./LogBook.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
-import {Exhibit} from "contracts/evidence/EvidenceTypes.sol";
+import {EventOpening, Exhibit} from "contracts/evidence/EvidenceTypes.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
 /// A verifier and a publisher that write a lie of each kind together and settle it in the real
 /// escrow, and the entries that show it.
 abstract contract Lies is Fixture, LogBook {
-    uint256 internal constant KINDS = 9;
+    uint256 internal constant KINDS = 13;
 
     Account internal bob = makeAccount("bob");
     Evidence internal evidence;
@@ -123,6 +123,22 @@ abstract contract Lies is Fixture, LogBook {
             uint256 old = _write(_touchEntry(bob.addr, OTHER_LEAD, 99));
             _outcome(mine, _transition(200), touch);
             (kind, shown) = ("clock", _show(old, touch));
+        } else if (number == 8) {
+            // The click happened before its code was issued.
+            uint256 code = _write(_codeEntry(operator.addr, 100));
+            uint256 click = _write(_reportedEntry(code, LEAD, 50, 200));
+            uint256 outcome = _outcome(mine, _transition(300), click);
+            (kind, shown) = ("cause", _show(outcome, click, code));
+        } else if (number == 9) {
+            // The transition is said to be of a lead that was counted before.
+            uint256 touch = _touch(operator.addr, 100);
+            uint256 his = _touch(bob.addr, 200);
+            counted[_visit(LEAD, escrow.termsOf(mine).outcome)] = touch;
+            uint256 transition = _transition(300);
+            uint256 outcome = _outcome(mine, transition, touch);
+            (kind, shown) = ("rival", _show(_show(outcome, his, rivalOpened, transition), touch));
+        } else if (number < 12) {
+            (kind, shown) = _lieAboutARefund(number == 10);
         } else {
             // One is paid, and the other, for which there is room as well, is not.
             uint256 touch = _touch(operator.addr, 100);
@@ -141,10 +157,34 @@ abstract contract Lies is Fixture, LogBook {
         _state();
     }
 
+    /// A part of an order was given back, and all of it is taken back; or of another order.
+    function _lieAboutARefund(bool isTooMuch)
+        private
+        returns (bytes32 kind, uint256[] memory shown)
+    {
+        uint256 touch = _touch(operator.addr, 100);
+        uint256 transition = _write(_purchaseEntry(LEAD, 200, 5000, "order"));
+        uint256 taken = _outcome(mine, transition, touch);
+        touch = _write(_touchEntry(operator.addr, OTHER_LEAD, 250));
+        _outcome(mine, _write(_transitionEntry(OTHER_LEAD, 300)), touch);
+
+        Entry memory refund = _orderRefundEntry(transition, 400, isTooMuch ? 1000 : 0);
+        EventOpening memory said = abi.decode(openings[refund.payload], (EventOpening));
+        if (!isTooMuch) said.order = "another";
+        refund.payload = _commitEvent(refund, said);
+        uint256 happened = _write(refund);
+        delete openings[refund.payload]; // so that the log book takes all
+        uint256 reversal = _reversal(mine, taken, happened);
+        _commitEvent(refund, said);
+        return isTooMuch
+            ? (bytes32("reversal"), _show(reversal, happened, taken, transition))
+            : (bytes32("reversal"), _show(reversal, happened, transition));
+    }
+
     function _disprove(bytes32 kind, uint256[] memory positions) internal {
         uint64 size = uint64(tree.size());
         Exhibit[] memory shown = _exhibits(positions);
         vm.prank(stranger);
-        evidence.disprove(escrow, mine, kind, size, shown, rival, opening);
+        evidence.disprove(escrow, mine, kind, size, shown, rival);
     }
 }

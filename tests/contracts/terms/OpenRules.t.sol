@@ -237,7 +237,7 @@ contract OpenRulesTest is Fixture {
     function test_revertIf_thereIsNoIdentityRegistry() public {
         Terms memory terms = _terms();
         terms.agentIdPlusOne = 1;
-        _expectRefused(terms, abi.encodeWithSelector(OutcomeEscrow.NoIdentityRegistry.selector, 0));
+        _expectRefused(terms, abi.encodeWithSelector(TermsRules.NoIdentityRegistry.selector, 0));
     }
 
     // ------------------------------------------------------------ helpers
