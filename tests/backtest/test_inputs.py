@@ -1,6 +1,7 @@
 """Reading a history: what is read, and one clear line with its place for whatever cannot be."""
 
 import contextlib
+import csv
 import itertools
 import os
 import re
@@ -8,10 +9,16 @@ import threading
 import tracemalloc
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
+from api.http.fields import EventName, ExternalId
 from orchestrator.backtest import inputs
+from orchestrator.core.errors import InputError
 from tests.support.backtest_files import (
     CONTRACTS,
     EVENT_HEADER,
@@ -21,6 +28,7 @@ from tests.support.backtest_files import (
     TOUCHES,
     write_history,
 )
+from tests.support.depth import examples
 
 # A policy and a contract without anything optional.
 PLAIN_POLICY = """
@@ -42,6 +50,16 @@ CONTRACT = """
 
 
 FOUND = "the columns found, separated by commas, are"
+
+# Texts with what a rule of names looks at, and any others.
+NAMES = st.lists(
+    st.one_of(
+        st.sampled_from(["e", "\u0301", "\u0316", " ", "\u200b", "\ufe0f", "ﬁ", "x" * 200, "한"]),
+        st.characters(exclude_categories=["Cs"], exclude_characters="\0"),
+    ),
+    max_size=5,
+).map("".join)
+
 
 # --- Tables ---------------------------------------------------------------------------------------
 
@@ -241,6 +259,32 @@ def test_an_event_that_the_policy_does_not_name_is_ignored(tmp_path: Path) -> No
     ).report()
     assert report["events"].pop("ignored") == plain["events"].pop("ignored") + 3
     assert report == plain
+
+
+@settings(examples(200, deep=3000), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(name=NAMES)
+@pytest.mark.parametrize(("column", "field"), [(1, ExternalId), (2, EventName)])
+def test_a_history_and_the_api_take_the_same_names(
+    tmp_path: Path, column: int, field: Any, name: str
+) -> None:
+    """The same names are taken, as the same, or refused in the same words."""
+    over_http: tuple[object, str]
+    try:
+        over_http = TypeAdapter(field).validate_python(name), ""
+    except ValidationError as error:
+        over_http = None, error.errors()[0]["msg"].removeprefix("Value error, ")
+    row = ["2024-01-03", "x", "buy", ""]
+    row[column] = name
+    path = tmp_path / "events"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([inputs.EVENT_COLUMNS, row])
+    in_a_file: tuple[object, str]
+    try:
+        (read,) = inputs.read_events(path, inputs.RowCounts())
+        in_a_file = read[column], ""
+    except InputError as error:
+        in_a_file = None, error.message.partition(f"{inputs.EVENT_COLUMNS[column]} ")[2]
+    assert in_a_file == over_http
 
 
 # --- Rows that are told twice ---------------------------------------------------------------------
