@@ -33,15 +33,22 @@ from orchestrator.core.requests import (
     Request,
     Touch,
 )
-from orchestrator.core.units import DAY_S
 from orchestrator.log.fsck import compare_projections, fsck
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.sequencer import Sequencer
 from orchestrator.runtime.local_servers import LocalPostgres
-from orchestrator.runtime.serve import now_ms
-from orchestrator.storage.database import API, SEQUENCER, Database, create_log, migrate
+from orchestrator.storage.database import (
+    API,
+    SEQUENCER,
+    Database,
+    connect_as_owner,
+    create_log,
+    migrate,
+    set_clock,
+)
 
-NOW_MS = now_ms()  # within the policy's lateness for as long as a run takes
+# The database's clock stands still there, so that events and touches are of one time.
+NOW_MS = 1_767_225_600_000
 OWNER, OPERATOR = "0x" + "a" * 40, "0x" + "b" * 40
 # Writers share the first, or have one each: requests about one surface wait for one another.
 SURFACES = [f"surface {number}".encode().ljust(32, b"\0") for number in range(4)]
@@ -56,7 +63,6 @@ POLICY = parse(
         ],
         "reversals": [{"on": "refund", "of": "paid"}],
         "attribution": "first_touch",
-        "lateness_s": DAY_S,
     }
 )
 RULES = ContractRules(
@@ -105,7 +111,7 @@ def begun(url: str) -> Iterator[Log]:
         publisher=ZERO_ADDRESS,
     )
     with Database(url, API) as api, Database(url, SEQUENCER) as writer:
-        sequencer = Sequencer(writer, log_id, now_ms, lambda _size, _root: bytes(65))
+        sequencer = Sequencer(writer, log_id, lambda: NOW_MS, lambda _size, _root: bytes(65))
         log = Log(log_id, api, sequencer)
         post(
             api,
@@ -175,20 +181,22 @@ def copy_rate(url: str, count: int, *, bare: bool) -> float:
     Into a bare table, or into the log's own with its keys and indexes.
     """
     log_id, zero = secrets.token_bytes(32), ZERO_ADDRESS
-    rows = [(log_id, n, secrets.token_bytes(256), secrets.token_bytes(160)) for n in range(count)]
+    rows = [
+        (log_id, n, secrets.token_bytes(256), secrets.token_bytes(160), None) for n in range(count)
+    ]
     table = "bare" if bare else "entries"
     query = sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(sql.Identifier(table))
     with psycopg.connect(url, autocommit=True) as admin:
         admin.execute("CALL create_log(%s, 'copy', 1, %s, %s, %s)", (log_id, zero, zero, zero))
         admin.execute(
             "CREATE TABLE IF NOT EXISTS bare"
-            " (log_id bytea, position bigint, entry bytea, opening bytea)"
+            " (log_id bytea, position bigint, entry bytea, opening bytea, listed_kind bytea)"
         )
 
         def copy() -> None:
             for start in range(0, count, COPY_ROWS):
                 with admin.cursor() as cursor, cursor.copy(query) as sink:
-                    sink.set_types(["bytea", "int8", "bytea", "bytea"])
+                    sink.set_types(["bytea", "int8", "bytea", "bytea", "bytea"])
                     for row in rows[start : start + COPY_ROWS]:
                         sink.write_row(row)
 
@@ -260,6 +268,10 @@ def main() -> None:
         folder.chmod(0o755)
         with LocalPostgres(folder) as server:
             migrate(server.url)
+            owner = connect_as_owner(server.url)
+            with owner.transaction() as session:
+                set_clock(session, NOW_MS)
+            owner.close()
             report(server.url, count)
 
 
