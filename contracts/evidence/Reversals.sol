@@ -128,7 +128,7 @@ library Reversals {
         if (!_isEventOf(terms, reversal.subject, happened) || happened.timeMs != reversal.timeMs) {
             return true;
         }
-        if (!exhibit.hasOpening()) return false;
+        if (exhibits.length == 2 && !exhibit.hasOpening()) return false;
 
         EventOpening calldata said = exhibit.eventOpening();
         if (exhibits.length == 2) return _contradictsItself(said, exhibit.position);

@@ -108,7 +108,7 @@ def _check_opened(unopened: set[int]) -> None:
         raise ReplayError(
             "opening-withheld",
             f"the server keeps back what entry {min(unopened)} commits to, and without that "
-            f"it cannot be decided whether another contract should have won; ask another server",
+            f"it cannot be decided whether what follows on it is true; ask another server",
         )
 
 

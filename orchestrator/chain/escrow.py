@@ -20,7 +20,6 @@ from orchestrator.core.evidence.exhibits import (
     EscrowRecord,
     Exhibit,
     escrow_record_of,
-    opening_abi,
 )
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.site import Addresses
@@ -350,7 +349,6 @@ class EscrowCaller(Caller):
             size,
             [tuple(exhibit) for exhibit in case.exhibits],
             case.rival,
-            opening_abi(case.opening),
         ]
 
 

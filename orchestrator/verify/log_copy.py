@@ -93,7 +93,7 @@ class LogCopy(ResourceGroup):
 
     def exhibit(self, position: int) -> Exhibit:
         """Return the entry at a position, with its proof."""
-        return Exhibit(position, self.at(position).data, tuple(self._prove(position)))
+        return Exhibit(position, self.at(position).data, proof=tuple(self._prove(position)))
 
     def proven(self, case: Case) -> Case:
         """Return the case with its exhibits' proofs."""

@@ -1,13 +1,13 @@
-"""The text of tests/vectors/evidence.json: disproofs, claims and refutations with their proofs.
+"""The text of tests/vectors/evidence.json: disproofs, claims, refutations, proven reversals.
 
 Every case stands in a tree of its own: an honest log, in which one or two entries may be replaced
 by lies. `error` is the name of the error by which the Evidence contract refuses the case
 (core/evidence has the same names, hyphenated), "" if it holds; it is written down here by hand and
 computed nowhere.
 
-All lists hold flat objects of one shape: `entries`, `positions` and `proofs` are parallel, exhibit
-by exhibit. `contracts` are those of every case; a log is registered by `registrant` under
-`origin`.
+All lists hold flat objects of one shape: `entries`, `openings`, `positions` and `proofs` are
+parallel, exhibit by exhibit; an opening that is not shown is empty. `contracts` are those of every
+case; a log is registered by `registrant` under `origin`.
 """
 
 from collections.abc import Iterator
@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from orchestrator.core import merkle
 from orchestrator.core.contract import rules_of
 from orchestrator.core.entry import WORD_BYTES, Entry, ascii_word
-from orchestrator.core.evidence.exhibits import NO_OPENING, Case, Exhibit, opening_abi
+from orchestrator.core.evidence.exhibits import Case, Exhibit
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import KINDS, encode
-from orchestrator.core.opening import EventOpening
+from orchestrator.core.opening import encode_opening
 from scripts.vectors.cases import outcomes, reversals, totals
 from scripts.vectors.cases.claims import ClaimVector, claims, refutations
 from scripts.vectors.cases.model import ALL, ORIGIN, REGISTRANT, Json, Log, Vector
@@ -44,6 +44,7 @@ def table() -> Json:
         "origin": ORIGIN,
         "refutations": [_case(vector) | _claimed(vector) for vector in refutations()],
         "registrant": REGISTRANT,
+        "reversals": [_proven(vector) for vector in reversals.proven()],
     }
 
 
@@ -61,19 +62,21 @@ def disproofs() -> Iterator[Vector]:
 
 def case_of(vector: Vector) -> Case:
     """Return the case that a vector describes, without proofs."""
-    log, deals = vector.log, ALL[vector.log.model]
-    opening = NO_OPENING
-    if vector.opening:
-        shown = log.records[log.at[vector.opening]].opening
-        if isinstance(shown, EventOpening):
-            opening = shown
+    deals = ALL[vector.log.model]
     return Case(
         deals[vector.contract].id,
         vector.kind,
-        tuple(Exhibit(log.at[name], _encoded(log.entry(name))) for name in vector.shown),
+        tuple(_exhibit(vector.log, name) for name in vector.shown),
         deals[vector.rival].id if vector.rival in deals else bytes(32),
-        opening,
     )
+
+
+def _exhibit(log: Log, name: str) -> Exhibit:
+    """Return the entry of this name; with its opening, if there is a plus sign behind the name."""
+    place = log.at[name.removesuffix("+")]
+    entry, opening = log.records[place]
+    words = b"" if opening is None or not name.endswith("+") else encode_opening(opening)
+    return Exhibit(place, _encoded(entry), words)
 
 
 def _encoded(entry: Entry) -> bytes:
@@ -85,18 +88,12 @@ def _encoded(entry: Entry) -> bytes:
 
 def _case(vector: Vector) -> Json:
     case, log = case_of(vector), vector.log
-    from_state, nth, received_ms, request_hash, commitment = opening_abi(case.opening)
     return {
         "contract_id": to_hex(case.contract_id),
         "error": vector.error,
         "last_final": log.at[vector.last_final],
         "kind": case.kind,
         "name": vector.name,
-        "opening_commitment": to_hex(commitment),
-        "opening_from_state": to_hex(from_state),
-        "opening_nth": nth,
-        "opening_received_ms": received_ms,
-        "opening_request_hash": to_hex(request_hash),
         "last_signed": log.at[vector.last_signed],
         "rival_id": to_hex(case.rival),
         **_shown(log, vector.shown),
@@ -115,7 +112,19 @@ def _claimed(vector: Vector) -> Json:
         "claim_time_ms": claim.time_ms,
         "claim_touch": claim.touch,
         "claim_transition": claim.transition,
+        "left": vector.left,
         "rival_last_final": vector.log.at[vector.rival_last_final],
+    }
+
+
+def _proven(vector: Vector) -> Json:
+    return {
+        "amount": vector.amount,
+        "contract_id": to_hex(ALL[vector.log.model][vector.contract].id),
+        "error": vector.error,
+        "last_final": vector.log.at[vector.last_final],
+        "name": vector.name,
+        **_shown(vector.log, vector.shown),
     }
 
 
@@ -143,13 +152,14 @@ def _shown(log: Log, names: tuple[str, ...]) -> Json:
     def node(level: int, position: int) -> bytes:
         return merkle.root_of(leaves[position << level : (position + 1) << level])
 
-    places = [log.at[name] for name in names]
+    shown = [_exhibit(log, name) for name in names]
     return {
-        "entries": [to_hex(_encoded(log.records[place].entry)) for place in places],
-        "positions": places,
+        "entries": [to_hex(one.entry) for one in shown],
+        "openings": [to_hex(one.opening) for one in shown],
+        "positions": [one.position for one in shown],
         "proofs": [
-            [to_hex(hash_) for hash_ in merkle.inclusion_proof(place, len(leaves), node)]
-            for place in places
+            [to_hex(hash_) for hash_ in merkle.inclusion_proof(one.position, len(leaves), node)]
+            for one in shown
         ],
         "root": to_hex(merkle.root_of(leaves)),
         "size": len(leaves),

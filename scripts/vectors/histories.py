@@ -1,8 +1,8 @@
 """The logs of tests/vectors/histories.json, as the core writes them, honest and dishonest.
 
 A dishonest log is what the core writes for other terms than those that were signed: all its own
-books agree, and only the signed terms show the lie. Each history lists every lie that four entries
-can prove, as (position of the accused entry, kind); an honest one lists none. They are found here
+books agree, and only the signed terms show the lie. Each history lists every lie that entries can
+prove, as (position of the accused entry, kind); an honest one lists none. They are found here
 from the rules themselves, not from proofs: each outcome is compared with the signed terms.
 
 Keys are in alphabetical order, so that forge decodes each list in one go. Times are those of the
@@ -16,20 +16,30 @@ from typing import Any, NamedTuple
 from orchestrator.core.attribution import TouchAt, qualifying_touch
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.decide import decide
-from orchestrator.core.entry import address_word, ascii_word, unpack_outcome, unpack_reversal
+from orchestrator.core.entry import (
+    ZERO_WORD,
+    Entry,
+    address_word,
+    ascii_word,
+    unpack_outcome,
+    unpack_reversal,
+)
 from orchestrator.core.errors import RequestError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import encode
-from orchestrator.core.opening import Record, TransitionOpening
+from orchestrator.core.opening import EventOpening, Record, encode_opening
 from orchestrator.core.policy import MODELS, parse
 from orchestrator.core.requests import (
     CloseContract,
     Genesis,
+    IssueCode,
     OpenContract,
     ProductEvent,
     PublishPolicy,
     RegisterOperator,
+    ReportTouch,
     Request,
+    RequestAction,
     Settle,
     Touch,
 )
@@ -56,7 +66,7 @@ DOCUMENT: dict[str, Any] = {
     "reversals": [{"on": "refund", "of": "paid"}, {"on": "lapse", "of": "paid"}],
     "lateness_s": 5,
 }
-STEPS, SEEDS = 34, 30
+STEPS, SEEDS = 44, 30
 Lie = tuple[int, str]
 
 
@@ -129,7 +139,7 @@ def write(name: str, model: str, seed: int) -> History:
                 known_ms = 1
             history.records.extend(decide(world, CloseContract(closed, known_ms, _word("tx")), now))
         try:
-            history.records.extend(decide(world, _request(chance, now), now))
+            history.records.extend(decide(world, _request(chance, now, world), now))
         except RequestError:
             continue
     history.records.extend(decide(world, Settle(), now))
@@ -158,23 +168,49 @@ def _contract(chance: random.Random, number: int, policy: bytes, model: str) -> 
     )
 
 
-def _request(chance: random.Random, now: int) -> Request:
+def _request(chance: random.Random, now: int, world: World) -> Any:
     lead = chance.choice([*LEADS, LEADS[0]])
-    kind = chance.choice(["touch", "touch", "event", "event", "event", "event", "tick"])
+    kind = chance.choice(["touch", "touch", "report", "event", "event", "event", "event", "tick"])
+    operator = chance.choice([ANN, BOB])
     if kind == "touch":
-        return Touch(SURFACE, lead, chance.choice([ANN, BOB]), "email")
+        return Touch(SURFACE, lead, operator, "email")
     if kind == "tick":
         return Settle()
-    event = chance.choice(["signup", "buy", "buy", "buy", "refund", "lapse"])
+    if kind == "report":
+        return _report(chance, now, world, lead, operator)
+    event = chance.choice(["signup", "buy", "buy", "buy", "refund", "refund", "lapse"])
     at = max(0, now - chance.choice([0, 0, 1, 4000]))
-    return ProductEvent(SURFACE, lead, event, chance.randint(0, 9), at)
+    request = ProductEvent(SURFACE, lead, event, chance.randint(0, 9), at)
+    orders = [one.order for one in world.leads[lead].purchases] if lead in world.leads else []
+    if event == "buy" and chance.random() < 0.7:
+        return request._replace(order=_word(f"order {now} {lead.decode()[0]}"))
+    if event == "refund" and orders and chance.random() < 0.8:
+        return request._replace(order=chance.choice(orders), whole=chance.random() < 0.3)
+    return request
 
 
-# --- The lies that four entries can prove ---------------------------------------------------------
+def _report(
+    chance: random.Random, now: int, world: World, lead: bytes, operator: bytes
+) -> IssueCode | RequestAction | ReportTouch:
+    """Return a code or a request, or a touch by one of those that there are."""
+    if not world.causes or chance.random() < 0.4:
+        if chance.random() < 0.5:
+            code = _word(f"code {now}")
+            return IssueCode(SURFACE, code, operator, 9, now + 60_000, *(ZERO_WORD,) * 3)
+        return RequestAction(SURFACE, lead, operator, "call", now + 60_000, *(ZERO_WORD,) * 3)
+    position, cause = chance.choice(list(world.causes.items()))
+    at = cause.since_ms
+    if cause.lead is None:
+        at = max(at, now - chance.choice([0, 1, 4000]))
+    told = (position, now, ZERO_WORD, ZERO_WORD)
+    return ReportTouch(SURFACE, cause.lead or lead, cause.operator, cause.action, at, *told)
+
+
+# --- The lies that entries can prove --------------------------------------------------------------
 
 
 def lies(history: History) -> list[Lie]:
-    """Return every lie that four entries can prove."""
+    """Return every lie that entries can prove."""
     return sorted(set(_lies(history)))
 
 
@@ -188,7 +224,7 @@ def _lies(history: History) -> Iterator[Lie]:
         elif entry.kind == "outcome.reversed":
             rules = signed[entry.actor]
             facts = unpack_reversal(entry.payload)
-            if entry.time_ms - entries[facts.outcome].time_ms > rules.holdback_period_ms:
+            if _is_reversal_false(history, rules, position):
                 yield position, "reversal"
             before = facts.reversed_after - entry.value
             for earlier in entries[:position]:
@@ -198,6 +234,24 @@ def _lies(history: History) -> Iterator[Lie]:
                     and unpack_outcome(earlier.payload).earned_after - before > rules.budget_units
                 ):
                     yield position, "sum"
+
+
+def _is_reversal_false(history: History, rules: ContractRules, position: int) -> bool:
+    """Return whether the signed terms make another reversal of the event, or none."""
+    entry = history.records[position].entry
+    facts = unpack_reversal(entry.payload)
+    outcome = history.records[facts.outcome].entry
+    said = history.records[facts.event].opening
+    if not isinstance(said, EventOpening):
+        raise TypeError(f"position {facts.event} of {history.name} is no event's")
+    value = history.records[said.of].entry.value
+
+    def taken(units: int) -> int:
+        return outcome.value if units >= value else rules.share_units(units)
+
+    before = taken(said.refunded_before_units) if said.previous else 0
+    is_late = entry.time_ms - outcome.time_ms > rules.holdback_period_ms
+    return is_late or taken(said.refunded_after_units) - before != entry.value
 
 
 def _outcome_lies(history: History, rules: ContractRules, position: int) -> Iterator[str]:
@@ -226,17 +280,17 @@ def _outcome_lies(history: History, rules: ContractRules, position: int) -> Iter
         return [
             TouchAt(place, touch.time_ms)
             for place, touch in enumerate(entries[: facts.transition])
-            if touch.kind == "touch" and touch.actor == operator and touch.subject == entry.subject
+            if touch.kind in ("touch", "touch.reported")
+            and touch.actor == operator
+            and touch.subject == entry.subject
         ]
 
-    own = rules._replace(attribution_window_ms=10**9)
-    best = qualifying_touch(trail(rules.operator), own, at_ms, history.model)
     first = history.model == "first_touch"
+    # By first touch one that is too old to qualify still keeps others from it.
+    own = rules._replace(attribution_window_ms=10**9) if first else rules
+    best = qualifying_touch(trail(rules.operator), own, at_ms, history.model)
     if best is not None and _better(first, best.position, facts.touch):
         yield "touch_order"
-    opening = history.records[facts.transition].opening
-    if not isinstance(opening, TransitionOpening):
-        raise TypeError(f"position {facts.transition} of {history.name} is no product event's")
     numbers = {known.contract_id: number for number, known in enumerate(history.signed)}
     for rival in history.signed:
         closed_s = history.closed_s.get(rival.contract_id)
@@ -250,7 +304,7 @@ def _outcome_lies(history: History, rules: ContractRules, position: int) -> Iter
             or rival.outcome != rules.outcome
             or not rival.opens_at_ms <= at_ms <= rival.deadline_ms
             or (closed_s is not None and at_ms > closed_s * 1000)
-            or not (rival.repeatable or opening.nth == 1)
+            or (not rival.repeatable and _has_counted(entries, rival, facts.transition))
         ):
             continue
         touches = trail(rival.operator)
@@ -261,7 +315,7 @@ def _outcome_lies(history: History, rules: ContractRules, position: int) -> Iter
         beats = _better(first, chosen.position, facts.touch) or (
             chosen.position == facts.touch and sooner
         )
-        if beats and (not first or _shown_in_four(rival, opened[0], touches, chosen, at_ms)):
+        if beats:
             yield "rival"
 
 
@@ -269,16 +323,13 @@ def _better(first: bool, position: int, than: int) -> bool:
     return position < than if first else position > than
 
 
-def _shown_in_four(
-    rival: ContractRules, opened: TouchAt, touches: list[TouchAt], chosen: TouchAt, at_ms: int
-) -> bool:
-    """Tell whether four entries show that the rival's first counting touch qualifies."""
-    before = touches[touches.index(chosen) - 1]
-    return (
-        rival.repeatable
-        or touches[0] == chosen
-        or at_ms - rival.opens_at_ms <= rival.attribution_window_ms
-        or (before.position < opened.position and opened.time_ms < rival.opens_at_ms)
+def _has_counted(entries: list[Entry], rival: ContractRules, transition: int) -> bool:
+    lead = entries[transition].subject
+    return any(
+        entry.kind in ("outcome", "outcome.over")
+        and entry.actor == rival.contract_id
+        and entry.subject == lead
+        for entry in entries[:transition]
     )
 
 
@@ -322,16 +373,9 @@ def _history(history: History) -> dict[str, Any]:
         ],
         "name": history.name,
         "openings": [
-            {
-                "commitment": to_hex(opening.commitment),
-                "from_state": to_hex(ascii_word(opening.from_state)),
-                "position": position,
-                "nth": opening.nth,
-                "received_ms": opening.received_ms,
-                "request_hash": to_hex(opening.request_hash),
-            }
-            for position, (entry, opening) in enumerate(history.records)
-            if isinstance(opening, TransitionOpening) and entry.kind == "lead.transition"
+            {"opening": to_hex(encode_opening(opening)), "position": position}
+            for position, (_, opening) in enumerate(history.records)
+            if opening is not None
         ],
         "words": [to_hex(word) for word in numbers],
     }

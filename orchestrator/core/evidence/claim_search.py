@@ -3,11 +3,14 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 
+from orchestrator.core.contract import ContractRules
 from orchestrator.core.entry import AMOUNT_LIMIT
 from orchestrator.core.errors import EvidenceError
 from orchestrator.core.evidence.exhibits import (
     OUTCOME,
     OVER,
+    PRODUCT_EVENT,
+    PROVEN,
     PUBLISHED,
     REFUSED,
     REVERSAL,
@@ -16,12 +19,21 @@ from orchestrator.core.evidence.exhibits import (
     Claim,
     ContractIndex,
     EscrowRecord,
+    EventWords,
     Words,
     claim_key,
+    opening_words,
     unpack_link,
 )
 from orchestrator.core.evidence.history import LogHistory, PublicEntry, Source, lacks_opening
-from orchestrator.core.evidence.rules import check_refutation, is_paid_for
+from orchestrator.core.evidence.reversals import is_in_time
+from orchestrator.core.evidence.rules import (
+    ProvenReversal,
+    check_proven_reversal,
+    check_refutation,
+    is_paid_for,
+)
+from orchestrator.core.purchase import taken_units
 
 # --- Claims ---------------------------------------------------------------------------------------
 
@@ -38,7 +50,8 @@ def find_claims(
     In log order, each within what is left of `room_units` (the budget less the final net and what
     is claimed); `filed` are the keys that were claimed already. Left out is what the rules do not
     give: transitions from before the log knew the contract or under another policy, those that a
-    competitor wins, and outcomes that the log has reversed.
+    competitor wins, and what the log has taken back as a whole. Of what it has taken back in part
+    all is claimed, and anyone can have the claim lowered.
     """
     record = contracts[contract_id]
     if record.closed_at_s:
@@ -50,6 +63,8 @@ def find_claims(
     for claim in search.found.values():
         key = claim.key(record.rules)
         if key in search.answered or key in filed or claim.amount > room_units:
+            continue
+        if claim.transition in search.taken_back:
             continue
         room_units -= claim.amount
         claims.append(claim)
@@ -66,10 +81,15 @@ class _ClaimSearch:
         self._history = LogHistory(contracts, _no_source)
         self._market = {rival.rules.contract_id for rival in self._history.markets[record.market]}
         self._counted: set[tuple[bytes, bytes]] = set()  # contract, lead
-        self._unanswered: dict[int, bytes] = {}  # by position: keys of outcomes that are not final
+        self.taken_back: set[int] = set()  # transitions of which events have left nothing
+        # By transition: the claim to it, and its value.
+        self._entered: dict[int, tuple[Claim, int]] = {}
+        # By position, of outcomes that are not final: the key, and what reversals leave of each.
+        self._unanswered: dict[int, tuple[bytes, int]] = {}
         self._is_policy_in_force = False
 
     def append(self, item: PublicEntry) -> None:
+        """Take the log's next entry."""
         entry, rules = self._history.append(item), self._record.rules
         if entry.kind == TRANSITION:
             self._take_transition(entry)
@@ -79,10 +99,9 @@ class _ClaimSearch:
             if entry.actor == rules.contract_id:
                 self._take_answer(entry)
         elif entry.is_of(rules.contract_id, REVERSAL):
-            # What was paid and reversed is not owed, even if neither is final yet.
-            key = self._unanswered.pop(unpack_link(entry.payload).target, None)
-            if key is not None:
-                self.answered.add(key)
+            self._take_reversal(entry)
+        elif entry.kind == PRODUCT_EVENT and entry.surface == rules.surface:
+            self._take_event(entry, item.opening)
         elif entry.kind == PUBLISHED and entry.surface == rules.surface:
             in_force = (entry.actor, entry.subject)
             self._is_policy_in_force = in_force == (rules.owner, rules.policy_hash)
@@ -105,7 +124,8 @@ class _ClaimSearch:
             if rival is None or not self._has_counted(rival, lead):
                 return
         claim = Claim(lead, amount, event.position, touch.position, at_ms)
-        self.found.setdefault(claim.key(rules), claim)
+        if self.found.setdefault(claim.key(rules), claim) is claim:
+            self._entered[event.position] = claim, event.value
 
     def _has_counted(self, rival: EscrowRecord, lead: bytes) -> bool:
         return not rival.rules.repeatable and (rival.rules.contract_id, lead) in self._counted
@@ -115,7 +135,39 @@ class _ClaimSearch:
         if entry.position <= self._record.last_final:
             self.answered.add(key)
         else:
-            self._unanswered[entry.position] = key
+            self._unanswered[entry.position] = key, entry.value
+
+    def _take_reversal(self, reversal: Words) -> None:
+        """Note that what was paid and reversed is not owed, even if neither is final yet."""
+        target = unpack_link(reversal.payload).target
+        key, left = self._unanswered.get(target, (b"", 0))
+        if key:
+            self._unanswered[target] = key, left - reversal.value
+            if left <= reversal.value:
+                self.answered.add(key)
+
+    def _take_event(self, event: Words, opening: bytes) -> None:
+        """Note a transition of which the event leaves nothing to a claim."""
+        said = opening_words(EventWords, opening)
+        claim, value = self._entered.get(0 if said is None else said.of, (None, 0))
+        if said is None or claim is None:
+            return
+        if claim.amount <= _taken_units(self._record.rules, claim, event, said, value):
+            self.taken_back.add(claim.transition)
+
+
+def _taken_units(
+    rules: ContractRules, claim: Claim, event: Words, said: EventWords, value: int
+) -> int:
+    """Return how much of a claim's whole amount an event takes back, with all before it.
+
+    `value` is that of the claim's transition. It takes nothing if it is of another lead, or late.
+    """
+    is_of_it = (event.actor, event.subject, said.of) == (rules.owner, claim.lead, claim.transition)
+    if not is_of_it or not is_in_time(rules, claim.time_ms, event.time_ms):
+        return 0
+    amount = rules.amount_units(value)
+    return amount if said.whole == 1 else taken_units(rules, amount, value, said.refunded_after)
 
 
 # --- Refutations ----------------------------------------------------------------------------------
@@ -131,46 +183,65 @@ def find_refutations(
 ) -> Iterator[tuple[bytes, Case]]:
     """Yield what the log holds against filed claims: (key, case) for each that it refutes.
 
-    `claims` are those of one contract, by key. Added to `unopened` are the transitions without
-    whose openings it cannot be told whether a rival should have won.
+    `claims` are those of one contract, by key. Added to `unopened` are the entries without whose
+    openings it cannot be told whether a claim is unfounded.
     """
     record, history = contracts[contract_id], LogHistory(contracts, source)
+    rules = record.rules
     answers: dict[bytes, int] = {}
     taken: dict[int, Words] = {}  # by transition: the entry that gives it to another contract
+    values: dict[int, int] = {}  # by transition
+    # By transition: the most that an event takes back of its claim, and which.
+    reversed_by: dict[int, tuple[int, int]] = {}
     leads = {claim.lead for claim in claims.values()}
-    transitions = {claim.transition for claim in claims.values()}
-    # No entry above matters: answers are final, and what is taken is given right above.
-    last = max([record.last_final, *(transition + 1 for transition in transitions)])
+    by_transition = {claim.transition: claim for claim in claims.values()}
     for item in entries:
         entry = history.append(item, leads)
         is_final = entry.position <= record.last_final
         if is_final and entry.kind in (OUTCOME, OVER, REFUSED) and entry.actor == contract_id:
             answers.setdefault(_answered_key(record, entry), entry.position)
-        if entry.position - 1 in transitions and _is_for_other(entry, contract_id):
+        if entry.position - 1 in by_transition and _is_for_other(entry, contract_id):
             taken[entry.position - 1] = entry
-        if entry.position >= last:
-            break
+        if entry.position in by_transition:
+            values[entry.position] = entry.value
+        elif entry.kind == PRODUCT_EVENT and entry.surface == rules.surface:
+            said = opening_words(EventWords, item.opening)
+            if said is not None and said.of in values:
+                claim = by_transition[said.of]
+                units = _taken_units(rules, claim, entry, said, values[said.of])
+                most = reversed_by.get(said.of, (0, 0))
+                reversed_by[said.of] = max(most, (units, entry.position))
     for key, claim in claims.items():
-        is_unopened = False
-        answer = answers.get(claim.key(record.rules), 0)
-        for case in _objections(history, record, claim, answer, taken.get(claim.transition)):
+        lacking: set[int] = set()
+        answer = answers.get(claim.key(rules), 0)
+        _, event = reversed_by.get(claim.transition, (0, 0))
+        other = taken.get(claim.transition)
+        for case in _objections(history, record, claim, answer, other, event):
+            check = partial(check_refutation, claim=claim, contracts=contracts)
             if _is_refuted(case, claim, contracts):
                 yield key, case
                 break
-            check = partial(check_refutation, claim=claim, contracts=contracts)
-            is_unopened |= lacks_opening(case, check)
+            missing = lacks_opening(case, check)
+            if missing is not None:
+                lacking.add(missing)
         else:
-            if is_unopened and unopened is not None:
-                unopened.add(claim.transition)
+            if unopened is not None:
+                unopened |= lacking
 
 
 def _objections(
-    history: LogHistory, record: EscrowRecord, claim: Claim, answer: int, other: Words | None
+    history: LogHistory,
+    record: EscrowRecord,
+    claim: Claim,
+    answer: int,
+    other: Words | None,
+    event: int,
 ) -> Iterator[Case]:
-    """Yield cases that refute the claim if they hold, those with the fewest exhibits first.
+    """Yield cases that refute the claim if they hold, those that drop it first.
 
     `answer` is the position of the contract's final answer, 0 for none; `other` is the entry that
-    gives the transition to another contract.
+    gives the transition to another contract; `event` is the position of the event that takes back
+    the most of it, 0 for none.
     """
     case = Case(record.rules.contract_id, "answered", ())
     if answer:
@@ -178,9 +249,15 @@ def _objections(
     if other is not None:
         opened, touch = history.opened.get(other.actor), unpack_link(other.payload).cause
         if opened is not None and touch < other.position:
-            shown = map(history.exhibit, (other.position, touch, opened))
-            yield case._replace(kind="taken", exhibits=tuple(shown), rival=other.actor)
+            exhibits = tuple(map(history.exhibit, (other.position, touch, opened)))
+            yield case._replace(kind="taken", exhibits=exhibits, rival=other.actor)
+    yield from history.report_cases(case, claim.touch)
     yield from history.rival_cases(case, claim.lead, claim.transition, claim.touch, claim.time_ms)
+    if event:
+        shown = history.opened_exhibit(event)
+        yield case._replace(kind="reversed", exhibits=(shown,))
+        exhibits = (shown, history.exhibit(claim.transition))
+        yield case._replace(kind="reversed", exhibits=exhibits)
 
 
 def _answered_key(record: EscrowRecord, answer: Words) -> bytes:
@@ -203,6 +280,50 @@ def _is_refuted(case: Case, claim: Claim, contracts: ContractIndex) -> bool:
     except EvidenceError:
         return False
     return True
+
+
+# --- What was taken back --------------------------------------------------------------------------
+
+
+def find_reversals(
+    entries: Iterable[PublicEntry],
+    contracts: ContractIndex,
+    contract_id: bytes,
+    recorded: Mapping[int, int],
+    source: Source,
+) -> Iterator[tuple[ProvenReversal, Case]]:
+    """Yield what the log has taken back of settled outcomes, and the escrow has not recorded.
+
+    In log order of the outcomes. `recorded` is what the escrow knows of each, by position. The
+    escrow goes by the larger of what was recorded in all and what the last final statement says was
+    reversed: where the verifier has stated some of it, prove all or nothing.
+    """
+    record, history = contracts[contract_id], LogHistory(contracts, source)
+    outcomes: dict[int, int] = {}  # by transition
+    events: dict[int, int] = {}  # by outcome: the last event that takes back from it in time
+    times: dict[int, int] = {}  # by outcome
+    for item in entries:
+        entry = history.append(item, ())
+        if entry.is_of(contract_id, OUTCOME) and record.is_final(entry.position):
+            outcomes[unpack_link(entry.payload).target] = entry.position
+            times[entry.position] = entry.time_ms
+        elif entry.kind == PRODUCT_EVENT and entry.surface == record.rules.surface:
+            said = opening_words(EventWords, item.opening)
+            outcome = outcomes.get(said.of, 0) if said is not None else 0
+            if outcome and is_in_time(record.rules, times[outcome], entry.time_ms):
+                events[outcome] = entry.position
+    for transition, outcome in outcomes.items():
+        if outcome not in events:
+            continue
+        shown = (history.exhibit(outcome), history.opened_exhibit(events[outcome]))
+        for exhibits in (shown, (*shown, history.exhibit(transition))):
+            case = Case(contract_id, PROVEN, exhibits)
+            try:
+                proven = check_proven_reversal(case, contracts, recorded.get(outcome, 0))
+            except EvidenceError:
+                continue
+            yield proven, case
+            break
 
 
 def _no_source(position: int) -> PublicEntry:

@@ -1,7 +1,8 @@
 """The search for disproofs: entries of the log that contradict what a verifier has signed.
 
-The entries are read once, in log order, and one number is kept for each outcome. Where something
-looks false, a case is built and decided as the chain would: what is found is proven.
+The entries are read once, in log order, and a few numbers are kept for each outcome and each event
+that takes back. Where something looks false, a case is built and decided as the chain would: what
+is found is proven.
 """
 
 from bisect import bisect_left
@@ -17,16 +18,18 @@ from orchestrator.core.evidence.exhibits import (
     OUTCOME,
     OVER,
     OWN_TIMED,
+    PRODUCT_EVENT,
     REVERSAL,
     SETTLEMENT,
     Case,
     ContractIndex,
     EscrowRecord,
+    EventWords,
     Exhibit,
     Words,
+    opening_words,
     unpack_link,
     unpack_statement,
-    words_of,
 )
 from orchestrator.core.evidence.history import LogHistory, PublicEntry, Source, lacks_opening
 from orchestrator.core.evidence.rules import check_disproof, disproves
@@ -51,8 +54,8 @@ def find_disproofs(
 ) -> Iterator[Case]:
     """Yield a case against the verifier of each contract that the log disproves, in log order.
 
-    One for each contract: a verifier is retired once. Added to `unopened` are the transitions
-    without whose openings it cannot be told whether a rival should have won.
+    One for each contract: a verifier is retired once. Added to `unopened` are the entries without
+    whose openings it cannot be told whether something is false.
     """
     search = _DisproofSearch(contracts, source, set() if unopened is None else unopened)
     for item in entries:
@@ -68,9 +71,9 @@ class _ContractTotals:
     last_outcome: int = 0
     last_reversal: int = 0
     leads: dict[bytes, int] = field(default_factory=dict)  # where each was counted first
-    reversed: dict[int, int] = field(default_factory=dict)  # by the outcome reversed
+    left: dict[int, int] = field(default_factory=dict)  # by outcome: what reversals leave of it
     outcomes: dict[tuple[bytes, bytes], list[int]] = field(default_factory=dict)  # lead, state
-    last_reversals: deque[int] = field(default_factory=lambda: deque(maxlen=MAX_EXHIBITS - 2))
+    last_reversals: deque[int] = field(default_factory=lambda: deque(maxlen=MAX_EXHIBITS - 3))
     most: tuple[int, int] = (0, 0)  # the highest total of an outcome, and where
     earned_units: int = 0
     reversed_units: int = 0
@@ -88,6 +91,7 @@ class _ContractTotals:
         if entry.kind == OUTCOME:
             self.last_outcome = entry.position
             self.outcomes.setdefault((entry.subject, entry.label), []).append(entry.position)
+            self.left[entry.position] = entry.value
             self.earned_units = link.total
             self.most = max(self.most, (link.total, entry.position))
         elif entry.kind == OVER:
@@ -100,7 +104,8 @@ class _ContractTotals:
             self.last_reversal = entry.position
             self.last_reversals.appendleft(entry.position)
             self.reversed_units = link.total
-            self.reversed.setdefault(link.target, entry.position)
+            if link.target in self.left:
+                self.left[link.target] -= entry.value
 
 
 class _DisproofSearch:
@@ -111,7 +116,8 @@ class _DisproofSearch:
         self._unopened = unopened
         self._totals = {name: _ContractTotals(record) for name, record in contracts.items()}
         self._counted: dict[int, int] = {}  # by transition: where it was counted first
-        self._reversed: dict[tuple[int, bytes], int] = {}  # by event and state: likewise
+        self._reversed: dict[int, int] = {}  # by event: where something was taken back by it first
+        self._events: dict[int, list[int]] = {}  # by transition: the events that take back from it
         # The latest of the log's own times, and where, until one falls.
         self._clock: tuple[int, int] | None = (0, 0)
 
@@ -129,7 +135,11 @@ class _DisproofSearch:
             # For any contract: no other one can be paid for the same transition.
             self._counted.setdefault(link.target, entry.position)
         elif entry.kind == REVERSAL:
-            self._reversed.setdefault((link.cause, entry.label), entry.position)
+            self._reversed.setdefault(link.cause, entry.position)
+        elif entry.kind == PRODUCT_EVENT:
+            said = opening_words(EventWords, item.opening)
+            if said is not None and said.of:
+                self._events.setdefault(said.of, []).append(entry.position)
 
     def _check_clock(self, entry: Words) -> Iterator[Case]:
         """Yield cases if a time goes back: one for each verifier that has signed above it."""
@@ -149,15 +159,16 @@ class _DisproofSearch:
         """Yield the first candidate that holds, unless the contract needs or bears no more."""
         if entry.position > totals.record.last_signed or totals.is_disproved:
             return
-        unopened = set()
+        unopened: set[int] = set()
         for case in candidates:
             if disproves(case, self._history.contracts):
                 totals.is_disproved = True
                 yield case
                 return
             check = partial(check_disproof, contracts=self._history.contracts)
-            if lacks_opening(case, check):
-                unopened.add(unpack_link(words_of(case.exhibits[0]).payload).target)
+            lacking = lacks_opening(case, check)
+            if lacking is not None:
+                unopened.add(lacking)
         self._unopened |= unopened
 
     # --- Candidates -------------------------------------------------------------------------------
@@ -207,31 +218,58 @@ class _DisproofSearch:
         is_below = link.cause < link.target
         if not (is_below and history.has_touch(rules, lead, link.cause, at_ms)):
             yield from self._with(totals, "touch", entry, link.cause)
+        if is_below:
+            yield from history.report_cases(case, link.cause)
         yield from history.rival_cases(case, lead, link.target, link.cause, at_ms)
 
     def _of_reversal(self, totals: _ContractTotals, entry: Words) -> Iterator[Case]:
         link = unpack_link(entry.payload)
         yield self._case(totals, "reversal", entry)
-        known = {
-            link.prev,
-            totals.last_reversal,
-            totals.reversed.get(link.target, 0),
-            self._reversed.get((link.cause, entry.label), 0),
-        }
+        known = {link.prev, totals.last_reversal, self._reversed.get(link.cause, 0)}
         for other in {link.target, link.cause} | known - {0}:
             yield from self._with(totals, "reversal", entry, other)
-        paid = totals.outcomes.get((entry.subject, entry.label), [])
-        below = bisect_left(paid, link.cause)
-        # Each that is passed over here needs a reversal of its own among the exhibits.
-        for latest in reversed(paid[max(0, below - MAX_EXHIBITS + 1) : below]):
-            if latest > link.target and latest not in totals.reversed:
-                since = [at for at in totals.last_reversals if at > latest]
-                shown = map(self._history.exhibit, [latest, *since])
-                yield self._case(totals, "reversal", entry, *shown)
-                break
+        if link.target < link.cause < entry.position:
+            yield from self._of_event(totals, entry)
         total, outcome = totals.most
         if total > totals.record.rules.budget_units:
             yield from self._with(totals, "sum", entry, outcome)
+
+    def _of_event(self, totals: _ContractTotals, entry: Words) -> Iterator[Case]:
+        """Yield cases against a reversal by what its event says."""
+        link, history = unpack_link(entry.payload), self._history
+        event = history.opened_exhibit(link.cause)
+        said = opening_words(EventWords, event.opening)
+        if said is None:
+            # What it takes back, only its opening says.
+            yield self._case(totals, "reversal", entry, event, history.exhibit(link.target))
+            return
+        yield self._case(totals, "reversal", entry, event)
+        if not 0 < said.of < event.position:
+            return
+        outcome, purchase = history.exhibit(link.target), history.opened_exhibit(said.of)
+        yield self._case(totals, "reversal", entry, event, outcome, purchase)
+        yield self._case(totals, "reversal", entry, event, purchase)
+        events = self._events.get(said.of, [])
+        place = bisect_left(events, event.position)
+        for other in {said.previous, events[place - 1] if place else 0} - {0}:
+            if other < event.position:
+                shown = history.opened_exhibit(other)
+                yield self._case(totals, "reversal", entry, event, shown)
+        if said.order == 0:
+            yield from self._of_skipped(totals, entry, event)
+
+    def _of_skipped(self, totals: _ContractTotals, entry: Words, event: Exhibit) -> Iterator[Case]:
+        """Yield the case that a later outcome of the lead should have been taken back."""
+        link, history = unpack_link(entry.payload), self._history
+        paid = totals.outcomes.get((entry.subject, entry.label), [])
+        below = bisect_left(paid, link.cause)
+        # Each that is passed over here needs a reversal of its own among the exhibits.
+        for latest in reversed(paid[max(0, below - MAX_EXHIBITS) : below]):
+            if latest > link.target and totals.left[latest] > 0:
+                since = [at for at in totals.last_reversals if at > latest]
+                shown = map(history.exhibit, [latest, *since])
+                yield self._case(totals, "reversal", entry, event, *shown)
+                return
 
     def _case(self, totals: _ContractTotals, kind: str, entry: Words, *others: Exhibit) -> Case:
         first = self._history.exhibit(entry.position)

@@ -5,45 +5,50 @@ Entries are read here word by word as Solidity reads them, not decoded: a dishon
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from hashlib import sha256
+from typing import NamedTuple, TypeVar
 
 from orchestrator.core.contract import ContractRules, rules_of
 from orchestrator.core.entry import ENTRY_BYTES, WORD_BYTES, ZERO_WORD, ascii_word
 from orchestrator.core.errors import EvidenceError
 from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.opening import EventOpening
 from orchestrator.core.terms import Terms
 
-MAX_EXHIBITS = 4
-NO_OPENING: Any = None
+MAX_EXHIBITS = 16
 
 # The meaning of each kind of case, for the person who is about to sign for it.
 DISPROOFS = {
     "duplicate": "a lead or a transition was counted twice",
     "transition": "an outcome contradicts its transition, the terms, or the contract's opening",
     "touch": "the touch that an outcome names is wrong, too old, or not before it",
+    "cause": "the touch was reported, and what it is reported from does not bear it",
     "touch_order": "another touch of the same operator should have been credited",
     "rival": "the touch of another contract's operator should have won",
     "sum": "running totals or counts do not add up",
-    "reversal": "a reversal names the wrong outcome or event, is late, or happened twice",
+    "reversal": "a reversal names the wrong outcome or event, is late, or takes another amount",
     "clock": "the log's own clock went back",
 }
 REFUTATIONS = {
     "answered": "the verifier's final statement covers an answer for this lead or transition",
     "taken": "the log gave the transition to another contract, and a final statement covers that",
+    "reversed": "an event took the outcome back, or a part of it",
+    "cause": DISPROOFS["cause"],
     "touch_order": DISPROOFS["touch_order"],
     "rival": DISPROOFS["rival"],
 }
+PROVEN = "proven"  # the kind of a case that shows what was taken back of a settled outcome
 
 
 class Exhibit(NamedTuple):
-    """A log entry as evidence: its position, its 256 bytes, and its RFC 9162 inclusion path.
+    """A log entry as evidence: its position, 256 bytes, opening, and RFC 9162 inclusion path.
 
-    The caller who knows the anchored tree adds the path; nothing in the core reads it.
+    The opening's words are shown only where a case needs them. The caller who knows the anchored
+    tree adds the path; nothing in the core reads it.
     """
 
     position: int
     entry: bytes
+    opening: bytes = b""
     proof: tuple[bytes, ...] = ()
 
 
@@ -51,25 +56,19 @@ class Case(NamedTuple):
     """Evidence against a contract's verifier (a disproof), or against a claim (a refutation).
 
     A disproof's first exhibit is the entry that it shows to be false. `rival` is the id of the
-    contract that should have won; `opening` opens the transition where a rival that is not
-    repeatable needs it.
+    contract that should have won. A case of kind `PROVEN` is against nobody: it shows what was
+    taken back of an outcome.
     """
 
     contract_id: bytes
     kind: str
     exhibits: tuple[Exhibit, ...]
     rival: bytes = ZERO_WORD
-    opening: EventOpening = NO_OPENING
 
     def with_proofs(self, prove: Callable[[int], Sequence[bytes]]) -> "Case":
         """Return the case with the inclusion path that `prove` gives for each position."""
         proven = (item._replace(proof=tuple(prove(item.position))) for item in self.exhibits)
         return self._replace(exhibits=tuple(proven))
-
-
-def opening_abi(opening: EventOpening) -> tuple[bytes, int, int, bytes, bytes]:
-    """Return the values of the Solidity struct `Opening`."""
-    return (ascii_word(opening.from_state), *opening[1:])
 
 
 # --- Contracts and claims in the escrow -----------------------------------------------------------
@@ -155,6 +154,9 @@ def claim_key(rules: ContractRules, lead: bytes, transition: int) -> bytes:
 # --- Entries, word by word ------------------------------------------------------------------------
 
 TOUCH = ascii_word("touch")
+REPORTED = ascii_word("touch.reported")
+REQUESTED = ascii_word("action.requested")
+CODE = ascii_word("code.issued")
 TRANSITION = ascii_word("lead.transition")
 PRODUCT_EVENT = ascii_word("product.event")
 OUTCOME = ascii_word("outcome")
@@ -165,7 +167,9 @@ SETTLEMENT = ascii_word("settlement")
 OPENED = ascii_word("contract.opened")
 PUBLISHED = ascii_word("policy.published")
 # Of the entries whose time is the log's own, those whose time decides anything.
-OWN_TIMED = (TOUCH, OPENED, SETTLEMENT)
+OWN_TIMED = (TOUCH, REQUESTED, CODE, OPENED, SETTLEMENT)
+TOUCHES = (TOUCH, REPORTED)
+CLICK = ascii_word("click")
 
 _U40 = (1 << 40) - 1
 _U48 = (1 << 48) - 1
@@ -258,6 +262,54 @@ def unpack_statement(payload: int) -> Statement:
     return Statement(payload >> 176, payload >> 96 & _U80, payload >> 48 & _U48, payload & _U48)
 
 
+# --- Openings, word by word -----------------------------------------------------------------------
+
+
+class TransitionWords(NamedTuple):
+    """The words of a transition's opening. `counted` is a position; `order` is zero for none."""
+
+    from_state: int
+    counted: int
+    received_ms: int
+    order: int
+    request_hash: int
+    commitment: int
+
+
+class EventWords(NamedTuple):
+    """The words of a product event's opening; `of` and `previous` are positions, 0 for none."""
+
+    received_ms: int
+    order: int
+    of: int
+    previous: int
+    refunded_before: int
+    refunded_after: int
+    whole: int
+    request_hash: int
+    commitment: int
+
+
+class ReportWords(NamedTuple):
+    """The words of a reported touch's opening; `cause` is a position."""
+
+    cause: int
+    received_ms: int
+    request_hash: int
+    commitment: int
+
+
+OpeningWords = TypeVar("OpeningWords", TransitionWords, EventWords, ReportWords)
+
+
+def opening_words(make: type[OpeningWords], opening: bytes) -> OpeningWords | None:
+    """Return the words of an opening of this type, or None for any other bytes, or none."""
+    if len(opening) != len(make._fields) * WORD_BYTES:
+        return None
+    starts = range(0, len(opening), WORD_BYTES)
+    return make(*(int.from_bytes(opening[start : start + WORD_BYTES]) for start in starts))
+
+
 # --- A case being decided -------------------------------------------------------------------------
 
 
@@ -292,6 +344,23 @@ class OpenedCase(NamedTuple):
             )
         return entry
 
+    def opening(self, make: type[OpeningWords], place: int) -> OpeningWords:
+        """Return the words of an exhibit's opening, which must be shown."""
+        shown = self.case.exhibits[place]
+        found = opening_words(make, shown.opening)
+        if found is None:
+            expected = len(make._fields) * WORD_BYTES
+            raise EvidenceError(
+                "opening-length",
+                f"the opening of entry {shown.position} has {expected} bytes, "
+                f"not {len(shown.opening)}",
+            )
+        return found
+
+    def has_opening(self, place: int) -> bool:
+        """Return whether an exhibit's opening is shown."""
+        return bool(self.case.exhibits[place].opening)
+
     def first_exhibit(self, *kinds: bytes) -> Words:
         """Return the first exhibit, which must be one of the contract's entries of these kinds."""
         entry = self.entries[0]
@@ -306,9 +375,19 @@ class OpenedCase(NamedTuple):
 def open_case(case: Case, contracts: ContractIndex) -> OpenedCase:
     """Read a case's exhibits and find its contract."""
     if not 1 <= len(case.exhibits) <= MAX_EXHIBITS:
-        raise EvidenceError("exhibit-count", f"{len(case.exhibits)} exhibits are not 1 to 4")
+        raise EvidenceError(
+            "exhibit-count", f"{len(case.exhibits)} exhibits are not 1 to {MAX_EXHIBITS}"
+        )
     record = _record_of(contracts, case.contract_id)
-    return OpenedCase(case, [words_of(exhibit) for exhibit in case.exhibits], record, contracts)
+    return OpenedCase(case, [_read(exhibit) for exhibit in case.exhibits], record, contracts)
+
+
+def _read(exhibit: Exhibit) -> Words:
+    """Return the words of an exhibit whose opening, if it is shown, is the right one."""
+    entry = words_of(exhibit)
+    if exhibit.opening and sha256(exhibit.opening).digest() != exhibit.entry[-WORD_BYTES:]:
+        raise EvidenceError("wrong-opening", f"this is not what entry {entry.position} commits to")
+    return entry
 
 
 def _record_of(contracts: ContractIndex, contract_id: bytes) -> EscrowRecord:

@@ -3,11 +3,10 @@
 It keeps what attribution itself must remember, touches by lead and operator. A `Source` gives
 single entries out of order; it is asked only for what goes into a case, or stands far back.
 
-A log may be written to be slow to search, and its times to run backwards, so no entry costs more
-than the logarithm of what came before it, for each contract that competes.
+A log may be written to be slow to search, and its times to go back. So on the whole no entry costs
+more than the square of the logarithm of what came before it, for each contract that competes.
 """
 
-from bisect import bisect_left
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
@@ -17,21 +16,29 @@ from orchestrator.core.attribution import TouchAt
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.errors import EvidenceError
 from orchestrator.core.evidence.exhibits import (
-    NO_OPENING,
+    MAX_EXHIBITS,
     OPENED,
-    TOUCH,
+    OUTCOME,
+    OVER,
+    PRODUCT_EVENT,
+    REPORTED,
+    TOUCHES,
+    TRANSITION,
     Case,
     ContractIndex,
     EscrowRecord,
     Exhibit,
+    ReportWords,
+    TransitionWords,
     Words,
+    opening_words,
     read_words,
     words_of,
 )
 from orchestrator.core.evidence.touch_index import TouchIndex
-from orchestrator.core.evidence.touches import needed_before
+from orchestrator.core.evidence.touches import is_own_touch, is_visit, needed_before
 from orchestrator.core.kinds import encode
-from orchestrator.core.opening import EventOpening, Record, encode_opening
+from orchestrator.core.opening import Record, encode_opening
 
 
 class PublicEntry(NamedTuple):
@@ -43,7 +50,6 @@ class PublicEntry(NamedTuple):
 
 Source = Callable[[int], PublicEntry]  # by position
 
-SHORT_HISTORY = 16  # touches; up to so many are scanned rather than indexed
 RECENT = 256  # entries that are kept for the cases that come right behind them
 
 
@@ -63,10 +69,10 @@ class LogHistory:
     markets: dict[object, list[EscrowRecord]] = field(default_factory=dict)
     watched: set[tuple[bytes, bytes]] = field(default_factory=set)  # surface, operator
     opened: dict[bytes, int] = field(default_factory=dict)  # where, by contract id
-    touches: dict[tuple[bytes, bytes, bytes], list[TouchAt]] = field(
-        default_factory=lambda: defaultdict(list)
+    touches: dict[tuple[bytes, bytes, bytes], TouchIndex] = field(
+        default_factory=lambda: defaultdict(TouchIndex)
     )  # by surface, lead, operator
-    indexes: dict[tuple[bytes, bytes, bytes, int], TouchIndex] = field(default_factory=dict)
+    reported: set[int] = field(default_factory=set)  # the positions of those that others reported
     recent: deque[PublicEntry] = field(default_factory=lambda: deque(maxlen=RECENT))
 
     def __post_init__(self) -> None:
@@ -79,12 +85,14 @@ class LogHistory:
         entry = read_words(self.size, item.data)
         self.size += 1
         self.recent.append(item)
-        if entry.kind == TOUCH:
+        if entry.kind in TOUCHES:
             # The public log may hold any number of touches; kept are those that can decide a case.
             is_watched = (entry.surface, entry.actor) in self.watched
             if is_watched and (leads is None or entry.subject in leads):
                 touches = self.touches[entry.surface, entry.subject, entry.actor]
-                touches.append(TouchAt(entry.position, entry.time_ms))
+                touches.add(TouchAt(entry.position, entry.time_ms))
+                if entry.kind == REPORTED:
+                    self.reported.add(entry.position)
         elif entry.kind == OPENED:
             # The first opening counts: a second entry cannot make the log know of it later.
             self.opened.setdefault(entry.subject, entry.position)
@@ -99,46 +107,38 @@ class LogHistory:
         """Return an entry that was taken before, as evidence."""
         return Exhibit(position, self.entry_at(position).data)
 
+    def opened_exhibit(self, position: int) -> Exhibit:
+        """Return an entry that was taken before, with its opening, if the log serves that."""
+        return Exhibit(position, *self.entry_at(position))
+
     # --- Touches of one operator ------------------------------------------------------------------
 
     def has_touch(self, rules: ContractRules, lead: bytes, touch: int, at_ms: int) -> bool:
         """Return whether this touch of the operator on this lead was taken and is young enough."""
-        touches = self.touches.get((rules.surface, lead, rules.operator), [])
-        # By position: times may run backwards, and -1 is below any of them.
-        place = bisect_left(touches, TouchAt(touch, -1))
-        if place == len(touches) or touches[place].position != touch:
+        touches = self.touches.get((rules.surface, lead, rules.operator))
+        found = None if touches is None else touches.at(touch)
+        if found is None or found.time_ms < rules.opens_at_ms:
             return False
-        age_ms = at_ms - touches[place].time_ms
-        is_young = 0 <= age_ms <= rules.attribution_window_ms
-        return is_young and touches[place].time_ms >= rules.opens_at_ms
+        return 0 <= at_ms - found.time_ms <= rules.attribution_window_ms
 
-    def counting_touch(
+    def leading_touch(
         self, rules: ContractRules, lead: bytes, transition: int, at_ms: int
     ) -> TouchAt | None:
-        """Return the first or last touch that counts for a transition, as the rules attribute."""
-        lead_key = rules.surface, lead, rules.operator
-        touches = self.touches.get(lead_key, [])
-        is_first = rules.attribution == "first_touch"
-        # Nearly all histories are short, and to scan one is cheaper than to index it.
-        if len(touches) <= SHORT_HISTORY:
-            counting = [
-                touch
-                for touch in touches
-                if touch.position < transition and rules.opens_at_ms <= touch.time_ms <= at_ms
-            ]
-            return counting[0 if is_first else -1] if counting else None
-        key = *lead_key, rules.opens_at_ms
-        index = self.indexes.get(key)
-        if index is None:
-            index = self.indexes[key] = TouchIndex(rules.opens_at_ms)
-        index.extend(touches)
-        return index.first(transition, at_ms) if is_first else index.last(transition, at_ms)
+        """Return the touch that attribution looks at: the first that counts, or the last that
+        qualifies."""
+        touches = self.touches.get((rules.surface, lead, rules.operator))
+        if touches is None:
+            return None
+        if rules.attribution == "first_touch":
+            return touches.first(transition, rules.opens_at_ms, at_ms)
+        since_ms = max(rules.opens_at_ms, at_ms - rules.attribution_window_ms)
+        return touches.last(transition, since_ms, at_ms)
 
     def qualifying_touch(
         self, rules: ContractRules, lead: bytes, transition: int, at_ms: int
     ) -> TouchAt | None:
         """Return the touch by which a contract may claim a transition, as `attribution` has it."""
-        touch = self.counting_touch(rules, lead, transition, at_ms)
+        touch = self.leading_touch(rules, lead, transition, at_ms)
         if touch is None or at_ms - touch.time_ms > rules.attribution_window_ms:
             return None
         return touch
@@ -165,7 +165,7 @@ class LogHistory:
         looked at here.
         """
         is_first = record.rules.attribution == "first_touch"
-        best = self.counting_touch(record.rules, lead, transition, at_ms)
+        best = self.leading_touch(record.rules, lead, transition, at_ms)
         # The contract's own comes first: it needs the fewest exhibits.
         if best is not None and best.position != touch:
             yield None, best.position
@@ -192,45 +192,77 @@ class LogHistory:
             if rival is None:
                 exhibits = (*case.exhibits, self.exhibit(position))
                 yield case._replace(kind="touch_order", exhibits=exhibits)
-            elif not self._is_return(rival, transition):
-                shown, opening = self._rival_exhibits(rival, position, transition, at_ms)
+            else:
+                shown = self._rival_exhibits(rival, lead, position, transition, at_ms)
                 yield case._replace(
                     kind="rival",
                     exhibits=(*case.exhibits, *shown),
                     rival=rival.rules.contract_id,
-                    opening=opening,
                 )
 
-    def _is_return(self, rival: EscrowRecord, transition: int) -> bool:
-        """Return whether the lead is known to have entered before, for a rival that counts once."""
-        if rival.rules.repeatable or transition >= self.size:
-            return False
-        opening = self.entry_at(transition).opening
-        return isinstance(opening, EventOpening) and opening.nth != 1
+    def report_cases(self, case: Case, touch: int) -> Iterator[Case]:
+        """Yield `case` as one of kind `cause`, with a touch if that was reported, and its cause."""
+        if touch not in self.reported:
+            return
+        shown = self.opened_exhibit(touch)
+        case = case._replace(kind="cause", exhibits=(*case.exhibits, shown))
+        yield case
+        said = opening_words(ReportWords, shown.opening)
+        if said is not None and said.cause < touch:
+            yield case._replace(exhibits=(*case.exhibits, self.exhibit(said.cause)))
 
     def _rival_exhibits(
-        self, rival: EscrowRecord, touch: int, transition: int, at_ms: int
-    ) -> tuple[list[Exhibit], EventOpening]:
-        """Return the exhibits of a rival's better touch, and the transition's opening if needed."""
+        self, rival: EscrowRecord, lead: bytes, touch: int, transition: int, at_ms: int
+    ) -> list[Exhibit]:
+        """Return the exhibits of a rival's better touch, as far as they are needed and fit."""
         shown = [self.exhibit(touch), self.exhibit(self.opened[rival.rules.contract_id])]
-        opening = NO_OPENING
         if not rival.rules.repeatable:
-            shown.append(self.exhibit(transition))
-            served = self.entry_at(transition).opening
-            opening = served if isinstance(served, EventOpening) else NO_OPENING
+            shown += self._visits(rival, lead, transition, shown[1].position)
         if rival.rules.attribution == "first_touch":
-            before = needed_before(rival.rules, at_ms, words_of(shown[0]), words_of(shown[1]))
-            if before is not None and before < touch:
-                shown.append(self.exhibit(before))
-        return shown, opening
+            shown += self._touches_before(rival, lead, at_ms, shown[0], shown[1])
+        return shown
+
+    def _visits(
+        self, rival: EscrowRecord, lead: bytes, transition: int, opened: int
+    ) -> Iterator[Exhibit]:
+        """Yield the transition, and what counted the lead before it since the rival opened."""
+        for _ in range(MAX_EXHIBITS // 2):
+            if transition >= self.size:
+                return
+            entered = self.opened_exhibit(transition)
+            yield entered
+            said = opening_words(TransitionWords, entered.opening)
+            if said is None or not opened < said.counted < transition:
+                return
+            outcome = self.exhibit(said.counted)
+            yield outcome
+            if not is_visit(rival.rules, lead, words_of(outcome), OUTCOME, OVER):
+                return
+            transition = said.counted - 1
+
+    def _touches_before(
+        self, rival: EscrowRecord, lead: bytes, at_ms: int, touch: Exhibit, opened: Exhibit
+    ) -> Iterator[Exhibit]:
+        """Yield the touches before this one that show it to be the first that counts."""
+        for _ in range(MAX_EXHIBITS):
+            before = needed_before(rival.rules, at_ms, words_of(touch), words_of(opened))
+            if before is None:
+                return
+            touch = self.exhibit(before)
+            yield touch
+            if not is_own_touch(rival.rules, lead, words_of(touch)):
+                return
 
 
-def lacks_opening(case: Case, check: Callable[[Case], None]) -> bool:
-    """Return whether the case fails for want of an opening that the server does not serve."""
-    if case.kind != "rival":
-        return False
+def lacks_opening(case: Case, check: Callable[[Case], object]) -> int | None:
+    """Return the entry for want of whose opening, which no server gave, the case fails; or None."""
     try:
         check(case)
     except EvidenceError as error:
-        return error.code == "wrong-opening"
-    return False
+        if error.code == "opening-length":
+            return next((one.position for one in case.exhibits if _is_unopened(one)), None)
+    return None
+
+
+def _is_unopened(shown: Exhibit) -> bool:
+    return not shown.opening and words_of(shown).kind in (TRANSITION, PRODUCT_EVENT, REPORTED)

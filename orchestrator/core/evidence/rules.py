@@ -8,6 +8,9 @@ An honest verifier can never be disproved: every rule is one that the log is wri
 exhibit stands on or below the last statement that the verifier has signed.
 """
 
+from typing import NamedTuple
+
+from orchestrator.core.contract import ContractRules
 from orchestrator.core.entry import AMOUNT_LIMIT, ascii_word
 from orchestrator.core.errors import EvidenceError
 from orchestrator.core.evidence.exhibits import (
@@ -29,7 +32,8 @@ from orchestrator.core.evidence.exhibits import (
     unpack_link,
     words_of,
 )
-from orchestrator.core.evidence.totals import is_reversal_false, is_total_false
+from orchestrator.core.evidence.reversals import is_reversal_false, units_taken_back
+from orchestrator.core.evidence.totals import is_total_false
 from orchestrator.core.evidence.touches import (
     Entitlement,
     check_better_touch,
@@ -37,6 +41,7 @@ from orchestrator.core.evidence.touches import (
     check_rival_opening,
     check_rival_touch,
     check_rival_wins,
+    is_report_false,
     qualifies,
     rival_for_outcome,
 )
@@ -91,6 +96,8 @@ def _is_outcome_false(opened: OpenedCase) -> bool:
         case "touch":
             touch = opened.exhibit_at(1, entitled.touch)
             return not qualifies(opened.rules, entitled, touch)
+        case "cause":
+            return is_report_false(opened, entitled, 1)
         case "touch_order":
             check_better_touch(opened.rules, entitled, opened.exhibit(1))
         case "rival":
@@ -177,10 +184,14 @@ def claim_of(record: EscrowRecord, transition: Exhibit, touch: Exhibit) -> Claim
     # The touch is the one that the operator shows; a better one is for a refutation to show.
     entitled = Entitlement(entered.subject, entered.position, credited.position, entered.time_ms)
     check_qualifies(rules, entitled, credited)
+    return Claim(entered.subject, _claimable_units(rules, entered), *entitled[1:])
+
+
+def _claimable_units(rules: ContractRules, entered: Words) -> int:
     amount = rules.amount_units(entered.value)
     if amount >= AMOUNT_LIMIT:
         raise EvidenceError("amount-too-large", f"the amount {amount:#x} is not below 2^80")
-    return Claim(entered.subject, amount, *entitled[1:])
+    return amount
 
 
 def is_paid_for(record: EscrowRecord, entry: Words) -> bool:
@@ -195,20 +206,44 @@ def is_paid_for(record: EscrowRecord, entry: Words) -> bool:
     )
 
 
-def check_refutation(case: Case, claim: Claim, contracts: ContractIndex) -> None:
-    """Raise EvidenceError unless the case refutes this claim, as `Evidence.refute` would."""
+def check_refutation(case: Case, claim: Claim, contracts: ContractIndex) -> int:
+    """Return what a case leaves of this claim, as `Evidence.refute` would tell the escrow.
+
+    Raises EvidenceError unless the case refutes the claim, or lowers it.
+    """
     opened = open_case(case, contracts)
     entitled = Entitlement(claim.lead, claim.transition, claim.touch, claim.time_ms)
+    left = 0
     if case.kind == "answered":
         _check_answered(opened, entitled)
     elif case.kind == "taken":
         _check_taken(opened, entitled)
+    elif case.kind == "reversed":
+        left = _units_left(opened, entitled)
+    elif case.kind == "cause":
+        if not is_report_false(opened, entitled, 0):
+            raise EvidenceError("no-contradiction", "these entries show no false cause")
     elif case.kind == "touch_order":
         check_better_touch(opened.rules, entitled, opened.entries[0])
     elif case.kind == "rival":
         check_rival_wins(opened, entitled, 0)
     else:
         raise EvidenceError("unknown-kind", f"{case.kind!r} is no kind of refutation")
+    if left >= claim.amount:
+        raise EvidenceError("not-lower", f"it leaves {left} of {claim.amount} that are claimed")
+    return left
+
+
+def _units_left(opened: OpenedCase, entitled: Entitlement) -> int:
+    """Return what an event leaves of the amount that was filed, which may have been lowered since.
+
+    The exhibits are the event and, unless it takes back all that is left, the transition.
+    """
+    amount = 0
+    if len(opened.entries) > 1:
+        entered = opened.exhibit_at(1, entitled.transition)
+        amount = _claimable_units(opened.rules, entered)
+    return amount - units_taken_back(opened, entitled, amount, 0)
 
 
 def _check_answered(opened: OpenedCase, entitled: Entitlement) -> None:
@@ -248,3 +283,40 @@ def _check_taken(opened: OpenedCase, entitled: Entitlement) -> None:
         )
     check_rival_touch(opened, rival, entitled, opened.exhibit_at(1, link.cause))
     check_rival_opening(opened, entitled, opened.exhibit(2))
+
+
+# --- What was taken back --------------------------------------------------------------------------
+
+
+class ProvenReversal(NamedTuple):
+    """The units that were taken back in all of the outcome at this position, as a case shows."""
+
+    outcome: int
+    amount: int
+
+
+def check_proven_reversal(
+    case: Case, contracts: ContractIndex, recorded_units: int = 0
+) -> ProvenReversal:
+    """Return what a case proves, as `Evidence.proveReversal` would tell the escrow.
+
+    The exhibits are a settled outcome; the event, opened, that takes back from its transition; and
+    the transition, unless the event takes back all that is left. `recorded_units` is what the
+    escrow knows of already. Raises EvidenceError unless the case proves more.
+    """
+    opened = open_case(case, contracts)
+    outcome = opened.first_exhibit(OUTCOME)
+    if not opened.record.is_final(outcome.position):
+        raise EvidenceError(
+            "not-settled",
+            f"entry {outcome.position} stands above {opened.record.last_final}, "
+            f"the last final statement",
+        )
+    link = unpack_link(outcome.payload)
+    entitled = Entitlement(outcome.subject, link.target, link.cause, outcome.time_ms)
+    amount = units_taken_back(opened, entitled, outcome.value, 1)
+    if amount <= recorded_units:
+        raise EvidenceError(
+            "already-recorded", f"the escrow knows of {recorded_units} already, of {amount} here"
+        )
+    return ProvenReversal(outcome.position, amount)

@@ -1,73 +1,101 @@
 """An index of touches that finds the one which attribution asks for.
 
-`attribution` states the rule. Here it is answered in logarithmically many steps for any number of
-touches, also where times run backwards: a log may be written so to hide something.
+`attribution` states the rule. Here it is answered for any number of touches in steps that are the
+square of a logarithm. Times may go back along touches, because others report some of them, and
+because a log may be written so to hide something.
 """
 
 from bisect import bisect_left
 
 from orchestrator.core.attribution import TouchAt
 
+SHORT = 16  # touches; up to so many are scanned: nearly all histories are that short
+
 
 class TouchIndex:
-    """One operator's touches on one lead since a contract opened: the first and last up to a time.
+    """One operator's touches on one lead: the first and last of those within a range of times.
 
-    A touch's place counts the touches kept here. `_before` names the nearest place before it with a
-    smaller time, `_jump` one further down that chain, so that a descent takes logarithmically many
-    steps (Myers, "An applicative random-access stack", 1983).
+    `touches` are in log order. Level k holds the times of every whole block of 2^k touches, sorted:
+    the prefix of any length is made of one block of a level at most.
     """
 
-    def __init__(self, opens_at_ms: int) -> None:
-        self._opens_at_ms = opens_at_ms
-        self._seen = 0  # of the touches that `extend` is given
-        self._touches: list[TouchAt] = []
-        self._earliest: list[int] = []  # the negated least time so far: it never falls
-        self._before: list[int] = []
-        self._jump: list[int] = []
-        self._depth: list[int] = []
+    __slots__ = ("_levels", "touches")
 
-    def extend(self, touches: list[TouchAt]) -> None:
-        """Add the touches that are new since the last call, with the same growing list."""
-        for n in range(self._seen, len(touches)):
-            if touches[n].time_ms >= self._opens_at_ms:
-                self._add(touches[n])
-        self._seen = len(touches)
+    def __init__(self) -> None:
+        self.touches: list[TouchAt] = []
+        self._levels: list[list[list[int]]] = []
 
-    def _add(self, touch: TouchAt) -> None:
-        before = self._down(len(self._touches) - 1, touch.time_ms - 1)
-        jump = depth = -1
-        if before >= 0:
-            depth, jump = self._depth[before], before
-            # Two jumps of one length make one of double length, as in a skew binary number.
-            near = self._jump[before]
-            far = self._jump[near] if near >= 0 else -1
-            if near >= 0 and depth - self._depth[near] == self._depth[near] - self._depth_of(far):
-                jump = far
-        self._touches.append(touch)
-        least = -touch.time_ms
-        self._earliest.append(max(least, self._earliest[-1]) if self._earliest else least)
-        self._before.append(before)
-        self._jump.append(jump)
-        self._depth.append(depth + 1)
+    def add(self, touch: TouchAt) -> None:
+        """Add a touch that stands above all others."""
+        self.touches.append(touch)
 
-    def _depth_of(self, place: int) -> int:
-        return self._depth[place] if place >= 0 else -1
+    def at(self, position: int) -> TouchAt | None:
+        """Return the touch at this position of the log, or None."""
+        place = self._count_below(position)
+        found = self.touches[place] if place < len(self.touches) else None
+        return found if found is not None and found.position == position else None
 
-    def _down(self, place: int, at_ms: int) -> int:
-        """Return the last place up to this one with a time up to this; -1 if there is none."""
-        while place >= 0 and self._touches[place].time_ms > at_ms:
-            far = self._jump[place]
-            is_far = far >= 0 and self._touches[far].time_ms > at_ms
-            place = far if is_far else self._before[place]
-        return place
+    def first(self, below: int, since_ms: int, until_ms: int) -> TouchAt | None:
+        """Return the first touch below this position of the log with a time in this range."""
+        blocks = self._blocks(self._count_below(below))
+        return self._first_of(blocks, since_ms, until_ms, is_last=False)
 
-    def first(self, transition: int, at_ms: int) -> TouchAt | None:
-        """Return the first touch up to this time, if it stands below the transition."""
-        place = bisect_left(self._earliest, -at_ms)
-        found = self._touches[place] if place < len(self._touches) else None
-        return found if found is not None and found.position < transition else None
+    def last(self, below: int, since_ms: int, until_ms: int) -> TouchAt | None:
+        """Return the last touch below this position of the log with a time in this range."""
+        blocks = self._blocks(self._count_below(below))
+        return self._first_of(blocks[::-1], since_ms, until_ms, is_last=True)
 
-    def last(self, transition: int, at_ms: int) -> TouchAt | None:
-        """Return the last touch up to this time that stands below the transition."""
-        place = self._down(bisect_left(self._touches, TouchAt(transition, -1)) - 1, at_ms)
-        return self._touches[place] if place >= 0 else None
+    def _count_below(self, position: int) -> int:
+        # By position: times may go back, and -1 is below any of them.
+        return bisect_left(self.touches, TouchAt(position, -1))
+
+    def _blocks(self, count: int) -> list[tuple[int, int]]:
+        """Return the blocks, as (level, number), that the first `count` touches are made of."""
+        if count <= SHORT:
+            return [(0, place) for place in range(count)]
+        blocks, start = [], 0
+        for level in reversed(range(count.bit_length())):
+            if count >> level & 1:
+                blocks.append((level, start >> level))
+                start += 1 << level
+        return blocks
+
+    def _first_of(
+        self, blocks: list[tuple[int, int]], since_ms: int, until_ms: int, *, is_last: bool
+    ) -> TouchAt | None:
+        """Return the first, or last, touch in the first of these blocks that has one in range."""
+        for level, number in blocks:
+            if self._has(level, number, since_ms, until_ms):
+                break
+        else:
+            return None
+        while level:
+            level, number = level - 1, 2 * number + is_last
+            if not self._has(level, number, since_ms, until_ms):
+                number ^= 1
+        return self.touches[number]
+
+    def _has(self, level: int, number: int, since_ms: int, until_ms: int) -> bool:
+        """Return whether a block has a time in this range."""
+        if level == 0:
+            return since_ms <= self.touches[number].time_ms <= until_ms
+        times = self._times(level, number)
+        place = bisect_left(times, since_ms)
+        return place < len(times) and times[place] <= until_ms
+
+    def _times(self, level: int, number: int) -> list[int]:
+        """Return the sorted times of a whole block, and of those before it on its level."""
+        while len(self._levels) < level:
+            self._levels.append([])
+        blocks = self._levels[level - 1]
+        while len(blocks) <= number:
+            start = len(blocks) << level
+            if level == 1:
+                times = [touch.time_ms for touch in self.touches[start : start + 2]]
+            else:
+                times = self._times(level - 1, 2 * len(blocks)) + self._times(
+                    level - 1, 2 * len(blocks) + 1
+                )
+            # Two sorted halves are merged in as many steps as they are long.
+            blocks.append(sorted(times))
+        return blocks[number]

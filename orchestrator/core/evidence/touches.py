@@ -3,15 +3,25 @@
 from typing import NamedTuple
 
 from orchestrator.core.contract import ContractRules
-from orchestrator.core.errors import EntryError, EvidenceError
+from orchestrator.core.entry import ascii_word
+from orchestrator.core.errors import EvidenceError
 from orchestrator.core.evidence.exhibits import (
+    CLICK,
+    CODE,
     OPENED,
+    OUTCOME,
+    OVER,
+    REPORTED,
+    REQUESTED,
     TOUCH,
+    TOUCHES,
+    TRANSITION,
     EscrowRecord,
     OpenedCase,
+    ReportWords,
+    TransitionWords,
     Words,
 )
-from orchestrator.core.opening import EventOpening, payload_of
 
 
 class Entitlement(NamedTuple):
@@ -26,13 +36,20 @@ class Entitlement(NamedTuple):
 # --- One touch ------------------------------------------------------------------------------------
 
 
+def is_own_touch(rules: ContractRules, lead: bytes, touch: Words) -> bool:
+    """Return whether an entry is a touch, of either kind, of the contract's operator on a lead."""
+    return (
+        touch.kind in TOUCHES
+        and touch.surface == rules.surface
+        and touch.actor == rules.operator
+        and touch.subject == lead
+    )
+
+
 def counts(rules: ContractRules, entitled: Entitlement, touch: Words) -> bool:
     """Return whether a touch counts for the contract and this entitlement."""
     return (
-        touch.kind == TOUCH
-        and touch.surface == rules.surface
-        and touch.actor == rules.operator
-        and touch.subject == entitled.lead
+        is_own_touch(rules, entitled.lead, touch)
         and touch.position < entitled.transition
         and rules.opens_at_ms <= touch.time_ms <= entitled.time_ms
     )
@@ -55,9 +72,12 @@ def check_qualifies(rules: ContractRules, entitled: Entitlement, touch: Words) -
 def check_better_touch(rules: ContractRules, entitled: Entitlement, touch: Words) -> None:
     """Raise EvidenceError unless the operator's own touch comes before the one credited.
 
-    Earlier in the log by first touch, later by last touch.
+    By first touch one that counts earlier in the log: if that is too old, none qualifies. By last
+    touch one that qualifies later in the log.
     """
-    if not counts(rules, entitled, touch):
+    if rules.attribution == "last_touch":
+        check_qualifies(rules, entitled, touch)
+    elif not counts(rules, entitled, touch):
         raise EvidenceError(
             "touch-does-not-count", f"entry {touch.position} is no touch that counts"
         )
@@ -77,14 +97,35 @@ def _not_better(entitled: Entitlement, touch: Words) -> EvidenceError:
     )
 
 
+def is_report_false(opened: OpenedCase, entitled: Entitlement, place: int) -> bool:
+    """Return whether the touch at this place, if it was reported, is borne out by nothing.
+
+    It contradicts itself, or the exhibit behind it, which it names as its cause.
+    """
+    touch = opened.exhibit_at(place, entitled.touch)
+    if touch.kind != REPORTED:
+        return False
+    said = opened.opening(ReportWords, place)
+    if said.cause >= touch.position or touch.time_ms > said.received_ms:
+        return True
+    cause = opened.exhibit_at(place + 1, said.cause)
+    if (cause.surface, cause.actor) != (touch.surface, touch.actor):
+        return True
+    if cause.kind == REQUESTED:
+        asked = (cause.subject, cause.label, cause.time_ms)
+        return asked != (touch.subject, touch.label, touch.time_ms)
+    return cause.kind != CODE or touch.label != CLICK or cause.time_ms > touch.time_ms
+
+
 # --- Another contract's touch ---------------------------------------------------------------------
 
 
 def check_rival_wins(opened: OpenedCase, entitled: Entitlement, place: int) -> None:
     """Raise EvidenceError unless the exhibits from `place` on show that the rival comes first.
 
-    These are its operator's touch, its opening, and where needed the transition (if the rival is
-    not repeatable), then an earlier touch (if the first that counts cannot be told otherwise).
+    These are its operator's touch, its opening, and where needed the transition and those before it
+    (if the rival is not repeatable), then earlier touches (if the first that counts cannot be told
+    otherwise).
     """
     rival = _competitor(opened, entitled)
     touch = opened.exhibit(place)
@@ -93,8 +134,7 @@ def check_rival_wins(opened: OpenedCase, entitled: Entitlement, place: int) -> N
     check_rival_opening(opened, entitled, opening)
     place += 2
     if not rival.rules.repeatable:
-        _check_first_entry(opened.case.opening, opened.exhibit_at(place, entitled.transition))
-        place += 1
+        place = _check_not_counted(opened, entitled, opening, place)
     if rival.rules.attribution == "first_touch":
         _check_first_qualifies(opened, rival.rules, entitled, (touch, opening), place)
 
@@ -146,23 +186,41 @@ def _no_rival() -> EvidenceError:
     return EvidenceError("not-a-rival", "it does not compete for this transition")
 
 
-def _check_first_entry(opening: EventOpening, entered: Words) -> None:
-    """Raise EvidenceError unless the lead entered the state for the first time.
+def _check_not_counted(
+    opened: OpenedCase, entitled: Entitlement, opening: Words, place: int
+) -> int:
+    """Raise EvidenceError unless the rival had not counted the lead; return the place behind.
 
-    Only then no contract that counts a lead once can have counted it before.
+    The exhibits are the transition, opened; where that says that the lead was counted since the
+    rival opened, the entry that did; if that is another contract's, the transition below it,
+    opened; and so on. What is false in these protects nobody.
     """
-    try:
-        payload = payload_of(opening)
-    except EntryError as error:
-        raise EvidenceError("wrong-opening", error.message) from None
-    if int.from_bytes(payload) != entered.payload:
-        raise EvidenceError(
-            "wrong-opening", f"this is not what entry {entered.position} commits to"
-        )
-    if opening.nth != 1:
-        raise EvidenceError(
-            "not-the-first-entry", f"it is the lead's entry {opening.nth} into the state"
-        )
+    transition = entitled.transition
+    while True:
+        entered = opened.exhibit_at(place, transition)
+        place += 1
+        if not is_visit(opened.rules, entitled.lead, entered, TRANSITION):
+            return place
+        counted = opened.opening(TransitionWords, place - 1).counted
+        if not opening.position < counted < transition:
+            return place
+        outcome = opened.exhibit_at(place, counted)
+        place += 1
+        if not is_visit(opened.rules, entitled.lead, outcome, OUTCOME, OVER):
+            return place
+        if outcome.actor == opened.case.rival:
+            raise EvidenceError("rival-has-counted", f"entry {counted} counts the lead for it")
+        transition = counted - 1
+
+
+def is_visit(rules: ContractRules, lead: bytes, entry: Words, *kinds: bytes) -> bool:
+    """Return whether an entry of these kinds is about the lead and the contract's state."""
+    return (
+        entry.kind in kinds
+        and entry.surface == rules.surface
+        and entry.subject == lead
+        and entry.label == ascii_word(rules.outcome)
+    )
 
 
 def _check_first_qualifies(
@@ -174,32 +232,34 @@ def _check_first_qualifies(
 ) -> None:
     """Raise EvidenceError unless, by first touch, the first that counts for the rival qualifies.
 
-    `shown` are the rival's touch and its opening.
+    `shown` are the rival's touch and its opening; from `place` on the exhibits are the operator's
+    touches before that one, the last first.
     """
-    before = needed_before(rival, entitled.time_ms, *shown)
-    if before is None:
-        return
-    entry = opened.exhibit_at(place, before)
-    # A touch that names no touch of the rival's as the one before is false, and protects nothing.
-    is_own = (
-        entry.kind == TOUCH
-        and entry.surface == rival.surface
-        and entry.actor == rival.operator
-        and entry.subject == entitled.lead
-    )
-    if is_own and entry.time_ms >= rival.opens_at_ms:
-        raise EvidenceError(
-            "rival-touched-before", f"entry {before} is no older than the rival's opening"
-        )
+    touch, opening = shown
+    while (before := needed_before(rival, entitled.time_ms, touch, opening)) is not None:
+        touch = opened.exhibit_at(place, before)
+        place += 1
+        # A touch that names no touch of the rival's as the one before is false, and protects
+        # nothing.
+        if not is_own_touch(rival, entitled.lead, touch):
+            return
+        if rival.opens_at_ms <= touch.time_ms <= entitled.time_ms:
+            raise EvidenceError(
+                "rival-touched-before", f"entry {before} is a touch that counts for the rival"
+            )
 
 
 def needed_before(rival: ContractRules, at_ms: int, touch: Words, opening: Words) -> int | None:
     """Return the position of the touch before `touch` that must be shown, or None for none.
 
-    The first that counts qualifies if all since the rival opened is young enough, or if `touch` is
-    the first: it follows on no other, or on one from before the rival opened.
+    The first that counts qualifies if all since the rival opened is young enough, or if no touch
+    before can count. None can before one that the log itself timed before the rival opened, or
+    before the rival's opening entry if that is so old: whatever is reported, no time below an entry
+    is later than the log's own.
     """
     if at_ms - rival.opens_at_ms <= rival.attribution_window_ms:
+        return None
+    if touch.kind == TOUCH and touch.time_ms < rival.opens_at_ms:
         return None
     # A touch's value is 1 more than the position of the one before it. A value that names nothing
     # below the touch is false.

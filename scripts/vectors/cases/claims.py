@@ -3,9 +3,23 @@
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from orchestrator.core.entry import pack_outcome
+from orchestrator.core.entry import address_word, pack_outcome
 from orchestrator.core.evidence.exhibits import Claim
-from scripts.vectors.cases.model import ALL, FIRST, LAST, LEAD, OTHER_LEAD, Log, Vector
+from scripts.vectors.cases.model import (
+    ALL,
+    ANN,
+    BOB,
+    FIRST,
+    LAST,
+    LEAD,
+    ORDERS,
+    OTHER_LEAD,
+    START_S,
+    Json,
+    Log,
+    Vector,
+    word,
+)
 
 
 class ClaimVector(NamedTuple):
@@ -55,9 +69,9 @@ def _refutation(
     name: str, error: str, kind: str, contract: str, touch: str, *shown: str, **fields: Any
 ) -> Vector:
     log: Log = fields.pop("log", FIRST)
-    claimed = fields.pop("claimed", "transition")
+    claimed, units = fields.pop("claimed", "transition"), fields.pop("units", 10)
     entry = log.entry(claimed)
-    claim = Claim(entry.subject, 10, log.at[claimed], log.at[touch], entry.time_ms)
+    claim = Claim(entry.subject, units, log.at[claimed], log.at[touch], entry.time_ms)
     return Vector(name, error, log, kind, contract, shown, claim=claim, **fields)
 
 
@@ -66,6 +80,8 @@ def refutations() -> Iterator[Vector]:
     yield from _by_answer()
     yield from _by_gift()
     yield from _by_touch()
+    yield from _by_cause()
+    yield from _by_event()
 
 
 def _by_answer() -> Iterator[Vector]:
@@ -174,13 +190,69 @@ def _by_touch() -> Iterator[Vector]:
     yield case("the later touch", "TouchDoesNotBeat", "touch_order", "ann", "ann 1", "ann 3")
     yield case("another's touch", "TouchDoesNotCount", "touch_order", "ann", "ann 3", "bob 4")
     yield case("a later touch", "", "touch_order", "ann", "ann 1", "ann 3", log=LAST)
+    old = LAST.with_lie("ann 3", time_ms=START_S * 1000 + 6000 - 50_001)
+    yield case("a later touch that is too old", "TouchDoesNotQualify", "touch_order", "ann",
+               "ann 1", "ann 3", log=old)  # fmt: skip
     yield case("a rival's touch", "", "rival", "bob", "bob 4", "ann 1", "opened ann", rival="ann")
     yield case("a rival's touch behind it", "TouchDoesNotBeat", "rival", "ann", "ann 1", "bob 4",
                "opened bob", rival="bob")  # fmt: skip
     # Without the outcome there is room for all that any rival needs.
     yield case("a rival that needs four", "", "rival", "bob", "bob 4", "ann 3", "opened late_once",
-               "transition", "ann 1", rival="late_once", opening="transition")  # fmt: skip
+               "transition+", "ann 1", rival="late_once")  # fmt: skip
     yield case("a rival that needs four, in another order", "WrongExhibit", "rival", "bob", "bob 4",
-               "ann 3", "opened late_once", "ann 1", "transition", rival="late_once",
-               opening="transition")  # fmt: skip
+               "ann 3", "opened late_once", "ann 1", "transition+", rival="late_once")  # fmt: skip
     yield case("no kind", "UnknownKind", "duplicate", "ann", "ann 1", "outcome")
+
+
+def _by_cause() -> Iterator[Vector]:
+    def case(name: str, error: str, *shown: str, log: Log = ORDERS) -> Vector:
+        return _refutation(name, error, "cause", "share", "click", *shown, log=log,
+                           claimed="transition 1", units=13)  # fmt: skip
+
+    yield case("an honest click", "NoContradiction", "click+", "code")
+    yield case("an honest click, alone", "MissingExhibit", "click+")
+    yield case("another touch", "WrongExhibit", "answer+", "request")
+    yield case("another's code", "", "click+", "code",
+               log=ORDERS.with_lie("code", actor=address_word(BOB)))  # fmt: skip
+    yield case("a click received before it happened", "", "click+",
+               log=ORDERS.with_opening("click", received_ms=START_S * 1000 + 899))  # fmt: skip
+
+
+def _by_event() -> Iterator[Vector]:
+    at = ORDERS.at
+
+    def case(name: str, error: str, left: int, *shown: str, **fields: Any) -> Vector:
+        fields = {"log": ORDERS, "claimed": "transition 1", "units": 13} | fields
+        return _refutation(name, error, "reversed", "share", "click", *shown, left=left, **fields)
+
+    # 20, 50 and 80 of the 80 are given back in all: 2.5, 6.25 and all of the 13 are taken.
+    yield case("a part", "", 11, "refund 1+", "transition 1")
+    yield case("two parts", "", 7, "refund 2+", "transition 1")
+    yield case("two parts, after the first", "", 7, "refund 2+", "transition 1", units=11)
+    yield case("a part again", "NotLower", 0, "refund 1+", "transition 1", units=11)
+    yield case("a part, after two", "NotLower", 0, "refund 1+", "transition 1", units=7)
+    yield case("the whole", "", 0, "refund 5+")
+    yield case("the whole, with the transition", "", 0, "refund 5+", "transition 1")
+    yield case("a part, without the transition", "MissingExhibit", 0, "refund 1+")
+    yield case("a part, with another transition", "WrongExhibit", 0, "refund 1+", "transition 2")
+    yield case("a part, unopened", "OpeningLength", 0, "refund 1", "transition 1")
+    yield case("of another transition", "EventDoesNotReverse", 0, "refund 3+", "transition 1")
+    all_of_it = ORDERS.with_opening("refund 2", refunded_after_units=80)
+    yield case("all parts", "", 0, "refund 2+", "transition 1", log=all_of_it)
+    lies: dict[str, Json] = {
+        "no event": {"kind": "lead.transition"},
+        "elsewhere": {"surface": word("other surface")},
+        "a stranger's": {"actor": address_word(ANN)},
+        "another lead's": {"subject": OTHER_LEAD},
+        "too late": {"time_ms": START_S * 1000 + 9001},
+    }
+    for name, lie in lies.items():
+        yield case(f"an event, {name}", "EventDoesNotReverse", 0, "refund 5+",
+                   log=ORDERS.with_lie("refund 5", **lie))  # fmt: skip
+    edge = ORDERS.with_lie("refund 5", time_ms=START_S * 1000 + 9000)
+    yield case("an event at the end of the holdback period", "", 0, "refund 5+", log=edge)
+    below = ORDERS.with_opening("refund 1", of=at["refund 5"])
+    yield case("an event below it", "EventDoesNotReverse", 0, "refund 1+", "refund 5",
+               log=below, claimed="refund 5")  # fmt: skip
+    huge = ORDERS.with_lie("transition 1", value=2**256 - 1)
+    yield case("more than an amount", "AmountTooLarge", 0, "refund 1+", "transition 1", log=huge)

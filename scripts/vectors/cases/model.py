@@ -11,15 +11,18 @@ from orchestrator.core.contract import rules_of
 from orchestrator.core.decide import decide
 from orchestrator.core.entry import ZERO_ADDRESS, Entry, address_word, pack_outcome
 from orchestrator.core.evidence.exhibits import Claim
-from orchestrator.core.opening import Record
+from orchestrator.core.opening import Record, payload_of
 from orchestrator.core.policy import parse
 from orchestrator.core.requests import (
     Genesis,
+    IssueCode,
     OpenContract,
     ProductEvent,
     PublishPolicy,
     RegisterOperator,
+    ReportTouch,
     Request,
+    RequestAction,
     Settle,
     Touch,
 )
@@ -127,6 +130,7 @@ DEALS: dict[str, dict[str, Any]] = {
     "other_outcome": {"outcome": "trial"},
     "other_policy": {"policy": word("other policy")},
     "rich": {"budget_units": 2**80 - 1},
+    "bob_once": {"operator": BOB, "repeatable": False},
 }
 CLOSED_AT_S = {"closed": START_S + 5, "closed_then": START_S + 6}
 
@@ -172,10 +176,19 @@ class Log(NamedTuple):
         records[place] = records[place]._replace(entry=self.entry(name)._replace(**changes))
         return self._replace(records=tuple(records))
 
+    def with_opening(self, name: str, **changes: Any) -> "Log":
+        """Return the log in which this entry commits to another opening."""
+        records = list(self.records)
+        place = self.at[name]
+        entry, opening = records[place]
+        changed = opening._replace(**changes)  # type: ignore[union-attr]
+        records[place] = Record(entry._replace(payload=payload_of(changed)), changed)
+        return self._replace(records=tuple(records))
+
     def with_outcome(self, name: str, contract: str, touch: str, **changes: Any) -> "Log":
         """Return the log in which the outcome of this name is another contract's."""
-        at = self.at["transition" if name == "outcome" else "again"]
-        payload = pack_outcome(at, self.at[touch], 0, 1, 10)
+        transition = self.at[name] - 1
+        payload = pack_outcome(transition, self.at[touch], 0, 1, 10)
         fields = {"actor": ALL[self.model][contract].id, "payload": payload} | changes
         return self.with_lie(name, **fields)
 
@@ -234,11 +247,110 @@ LOGS = {model: _log(model) for model in POLICIES}
 FIRST, LAST = LOGS["first_touch"], LOGS["last_touch"]
 
 
+class _Writer:
+    """A log as it is written; the entries that cases speak of get names."""
+
+    def __init__(self, model: str) -> None:
+        self.model, self.world = model, World()
+        self.records: list[Record] = []
+        self.at: dict[str, int] = {}
+        self(-1000, Genesis(LOG, address_word(address("publisher"))), "genesis")
+        self(-1000, PublishPolicy(SURFACE, address_word(OWNER), POLICIES[model]), "policy")
+        for operator in (ANN, BOB):
+            self(-1000, RegisterOperator(address_word(operator), "0", word("profile")), "operator")
+
+    def __call__(self, time_ms: int, request: Any, *names: str) -> None:
+        written = decide(self.world, request, START_S * 1000 + time_ms)
+        for record, name in zip(written, names, strict=True):
+            self.at[name] = len(self.records)
+            self.records.append(record)
+
+    def opens(self, time_ms: int, name: str) -> None:
+        deal = ALL[self.model][name]
+        rules = rules_of(deal.terms, deal.id)
+        self(time_ms, OpenContract(rules, word("transaction")), f"opened {name}")
+
+    def event(self, time_ms: int, name: str, value: int, *names: str, **fields: Any) -> None:
+        at_ms = START_S * 1000 + time_ms
+        request = ProductEvent(SURFACE, LEAD, name, value, at_ms, word(names[0]), LEAD)
+        self(time_ms, request._replace(**fields), *names)
+
+    def touch(self, time_ms: int, operator: str, *names: str) -> None:
+        request = Touch(SURFACE, LEAD, address_word(operator), "email", word(names[-1]), LEAD)
+        self(time_ms, request, *names)
+
+    def report(self, time_ms: int, at_ms: int, action: str, cause: str, name: str) -> None:
+        """Report a touch of Ann's, that happened at a time and is received at another."""
+        start_ms = START_S * 1000
+        self(time_ms, ReportTouch(
+            SURFACE, LEAD, address_word(ANN), action, start_ms + at_ms, self.at[cause],
+            start_ms + time_ms, word(name), LEAD,
+        ), name)  # fmt: skip
+
+    def log(self) -> Log:
+        return Log(self.model, tuple(self.records), self.at)
+
+
+def _orders() -> Log:
+    """Return an honest log by first touch, in which Ann is paid 3 and an eighth of each purchase.
+
+    She is credited for a click. The first purchase, of 80, has an order and pays 13: 20 and 30 of
+    it are given back, and then the rest. The second, of 40, has none and pays 8; the third has an
+    order of its own. An event without an order takes back the second, as the third has gone.
+    """
+    write, start_ms = _Writer("first_touch"), START_S * 1000
+    write.opens(0, "share")
+    write.touch(200, BOB, "lead", "bob 0")
+    write(500, IssueCode(SURFACE, word("code"), address_word(ANN), 9, start_ms + 90_000,
+                         word("issue"), LEAD, bytes(32)), "code")  # fmt: skip
+    write(700, RequestAction(SURFACE, LEAD, address_word(ANN), "email", start_ms + 90_000,
+                             word("asked"), LEAD, bytes(32)), "request")  # fmt: skip
+    write.report(1200, 900, "click", "code", "click")
+    write.report(1300, 700, "email", "request", "answer")
+    write.event(5000, "signup", 0, "trial")
+    first, third = {"order": word("order 1")}, {"order": word("order 3")}
+    write.event(6000, "buy", 80, "transition 1", "outcome 1", **first)
+    write.event(6100, "buy", 40, "transition 2", "outcome 2")
+    write.event(6200, "buy", 8, "transition 3", "outcome 3", **third)
+    write.event(7000, "refund", 20, "refund 1", "reversal 1", **first, whole=False)
+    write.event(7100, "refund", 30, "refund 2", "reversal 2", **first, whole=False)
+    write.event(7200, "refund", 0, "refund 3", "reversal 3", **third)
+    write.event(7300, "refund", 0, "refund 4", "reversal 4")
+    write.event(7400, "refund", 0, "refund 5", "reversal 5", **first)
+    write(8500, Settle(), "settlement")
+    return write.log()
+
+
+def _visits() -> Log:
+    """Return an honest log by last touch, in which a lead buys three times.
+
+    Ann is paid first; then Bob's touch is the last, and his contract counts a lead once.
+    """
+    write = _Writer("last_touch")
+    for name in ("ann", "bob_once"):
+        write.opens(0, name)
+    write.touch(1000, ANN, "lead", "ann 1")
+    write.event(1500, "signup", 0, "trial")
+    write.event(2000, "buy", 0, "transition 1", "outcome 1")
+    write.touch(4000, BOB, "bob 4")
+    write.event(6000, "buy", 0, "transition 2", "outcome 2")
+    write.event(7000, "buy", 0, "transition 3", "outcome 3")
+    write(8500, Settle(), "settlement", "settlement of bob")
+    return write.log()
+
+
+ORDERS, VISITS = _orders(), _visits()
+
+
 # --- Cases ----------------------------------------------------------------------------------------
 
 
 class Vector(NamedTuple):
-    """One case: the entries that it shows of a log, the contract, and the error that refuses it."""
+    """One case: the entries that it shows of a log, the contract, and the error that refuses it.
+
+    A name with a plus sign is shown with its opening. `left` is what a refutation leaves, and
+    `amount` what was taken back, both written down by hand like the errors.
+    """
 
     name: str
     error: str
@@ -247,8 +359,9 @@ class Vector(NamedTuple):
     contract: str
     shown: tuple[str, ...]
     rival: str = ""
-    opening: str = ""
     last_signed: str = "settlement"
     last_final: str = "settlement"
     rival_last_final: str = "genesis"
     claim: Claim | None = None
+    left: int = 0
+    amount: int = 0

@@ -10,8 +10,10 @@ from scripts.vectors.cases.model import (
     BOB,
     FIRST,
     LAST,
+    ORDERS,
     OTHER_LEAD,
     START_S,
+    VISITS,
     Json,
     Log,
     Vector,
@@ -25,6 +27,9 @@ def disproofs() -> Iterator[Vector]:
     yield from _of_transition()
     yield from _of_touch()
     yield from _of_rival()
+    yield from _of_competitor()
+    yield from _of_visits()
+    yield from _of_cause()
 
 
 def _of_duplicate() -> Iterator[Vector]:
@@ -194,9 +199,22 @@ def _of_touch() -> Iterator[Vector]:
     yield order("a later touch", "", first, "ann 3")
     yield order("the earlier touch, by last touch", "TouchDoesNotBeat",
                 LAST.with_outcome("outcome", "ann", "ann 3"), "ann 1")  # fmt: skip
-    yield order("a later touch, after the transition's time", "TouchDoesNotCount",
+    yield order("a later touch, after the transition's time", "TouchDoesNotQualify",
                 first.with_lie("ann 3", time_ms=START_S * 1000 + 6001), "ann 3")  # fmt: skip
-    yield order("a touch of the future", "TouchDoesNotCount", first, "ann 8")
+    yield order("a touch of the future", "TouchDoesNotQualify", first, "ann 8")
+    old = first.with_lie("ann 3", time_ms=START_S * 1000 + 6000 - 50_001)
+    yield order("a later touch that is too old", "TouchDoesNotQualify", old, "ann 3")
+    clicked = first.with_lie("ann 3", kind="touch.reported")
+    yield order("a later touch, reported", "", clicked, "ann 3")
+
+
+def _rival_case(
+    name: str, error: str, rival: str, shown: tuple[str, ...], log: Log, fields: Json
+) -> Vector:
+    opened = f"opened {rival}" if f"opened {rival}" in log.at else "opened ann"
+    contract, accused = fields.pop("contract", "bob"), fields.pop("accused", "outcome")
+    places = (accused, shown[0], opened, *shown[1:])
+    return Vector(name, error, log, "rival", contract, places, rival, **fields)
 
 
 def _of_rival() -> Iterator[Vector]:
@@ -205,10 +223,7 @@ def _of_rival() -> Iterator[Vector]:
     def case(
         name: str, error: str, rival: str, *shown: str, log: Log = bobs, **fields: Any
     ) -> Vector:
-        opened = f"opened {rival}" if f"opened {rival}" in log.at else "opened ann"
-        contract, accused = fields.pop("contract", "bob"), fields.pop("accused", "outcome")
-        places = (accused, shown[0], opened, *shown[1:])
-        return Vector(name, error, log, "rival", contract, places, rival, **fields)
+        return _rival_case(name, error, rival, shown, log, fields)
 
     yield case("the first of all touches", "", "ann", "ann 1")
     yield case("the first of all touches, over", "", "ann", "ann 1",
@@ -227,6 +242,20 @@ def _of_rival() -> Iterator[Vector]:
         "another lead's touch": ("", {"subject": OTHER_LEAD}),
         "a touch elsewhere": ("", {"surface": word("other surface")}),
         "a touch that is said to be old": ("", {"time_ms": START_S * 1000 - 1}),
+        "a reported touch that is old": (
+            "MissingExhibit",
+            {"kind": "touch.reported", "time_ms": START_S * 1000 - 1, "value": 5},
+        ),
+        "a reported touch that is old, the first": (
+            "",
+            {"kind": "touch.reported", "time_ms": START_S * 1000 - 1},
+        ),
+        "a touch after the transition's time, the first": ("", {"time_ms": START_S * 1000 + 6001}),
+        "a touch after the transition's time": (
+            "MissingExhibit",
+            {"time_ms": START_S * 1000 + 6001, "value": 5},
+        ),
+        "a reported touch": ("RivalTouchedBefore", {"kind": "touch.reported"}),
         "a touch with another label": ("RivalTouchedBefore", {"label": "call"}),
     }
     for name, (error, lie) in shields.items():
@@ -240,17 +269,33 @@ def _of_rival() -> Iterator[Vector]:
     second = _second(bobs)
     yield case("opened in the log behind it, but too late", "RivalTouchedBefore", "later", "ann 3",
                "ann 1", log=second)  # fmt: skip
-    yield case("not repeatable, the lead's first", "", "once", "ann 1", "transition",
-               opening="transition")  # fmt: skip
+    yield case("not repeatable, the lead's first", "", "once", "ann 1", "transition+")
     yield case("not repeatable, no transition", "MissingExhibit", "once", "ann 1")
-    yield case("not repeatable, another transition", "WrongExhibit", "once", "ann 1", "trial",
-               opening="trial")  # fmt: skip
-    yield case("not repeatable, no opening", "WrongOpening", "once", "ann 1", "transition")
+    yield case("not repeatable, another transition", "WrongExhibit", "once", "ann 1", "trial+")
+    yield case("not repeatable, no opening", "OpeningLength", "once", "ann 1", "transition")
+    moved = bobs.with_lie("transition", payload=word("another opening"))
+    yield case("not repeatable, another's opening", "WrongOpening", "once", "ann 1", "transition+",
+               log=moved)  # fmt: skip
+    none = bobs.with_lie("transition", kind="lead.refused")
+    yield case("not repeatable, no transition at all", "", "once", "ann 1", "transition", log=none)
     again = FIRST.with_outcome("outcome again", "bob", "bob 4")
-    yield case("not repeatable, the lead's second", "NotTheFirstEntry", "once", "ann 1", "again",
-               log=again, accused="outcome again", opening="again")  # fmt: skip
-    yield case("five exhibits would decide", "MissingExhibit", "late_once", "ann 3", "transition",
-               opening="transition")  # fmt: skip
+    yield case("not repeatable, the lead's second, which another counted", "", "once", "ann 1",
+               "again+", "outcome", "transition+", log=again, accused="outcome again")  # fmt: skip
+    yield case("not repeatable, the first touch and the lead's first", "", "late_once", "ann 3",
+               "transition+", "ann 1")  # fmt: skip
+    yield case("not repeatable, and the touch before is not shown", "MissingExhibit", "late_once",
+               "ann 3", "transition+")  # fmt: skip
+
+
+def _of_competitor() -> Iterator[Vector]:
+    """Yield cases on whether the other contract competes, and whose touch comes first."""
+    bobs = FIRST.with_outcome("outcome", "bob", "bob 4")
+
+    def case(
+        name: str, error: str, rival: str, *shown: str, log: Log = bobs, **fields: Any
+    ) -> Vector:
+        return _rival_case(name, error, rival, shown, log, fields)
+
     yield case("past its deadline", "NotARival", "ended", "ann 1")
     yield case("not yet open", "NotARival", "unopened", "ann 1")
     yield case("closed before", "RivalClosed", "closed", "ann 1")
@@ -285,3 +330,101 @@ def _second(log: Log) -> Log:
     return log.with_lie("ann 1", time_ms=START_S * 1000 + 2000).with_lie(
         "opened later", time_ms=START_S * 1000 + 2000
     )
+
+
+def _of_visits() -> Iterator[Vector]:
+    """Yield outcomes of a lead that came back, which a rival that counts once should have had."""
+    bob = ("bob 4", "opened bob_once")
+    second = VISITS.with_outcome("outcome 2", "ann", "ann 1")
+
+    def case(name: str, error: str, *shown: str, log: Log = second) -> Vector:
+        return Vector(name, error, log, "rival", "ann", shown, "bob_once")
+
+    def said(counted: int) -> Log:
+        return second.with_opening("transition 2", counted=counted)
+
+    two = ("outcome 2", *bob, "transition 2+")
+    yield case("a visit that another counted before", "", *two, "outcome 1", "transition 1+")
+    yield case("a visit that another counted, over", "", *two, "outcome 1", "transition 1+",
+               log=second.with_lie("outcome 1", kind="outcome.over"))  # fmt: skip
+    yield case("a visit, without what counted it before", "MissingExhibit", *two)
+    yield case("a visit, with another entry", "WrongExhibit", *two, "ann 1")
+    yield case("a visit, without the one before", "MissingExhibit", *two, "outcome 1")
+    yield case("a visit, with another before", "WrongExhibit", *two, "outcome 1", "transition 3+")
+    yield case("a visit, the one before unopened", "OpeningLength", *two, "outcome 1",
+               "transition 1")  # fmt: skip
+    yield case("a visit that nobody counted", "", *two, log=said(0))
+    for name in ("opened bob_once", "transition 2", "outcome 2", "outcome 3"):
+        yield case(f"a visit said to be counted at {name}", "", *two, log=said(second.at[name]))
+    yield case("a visit said to be counted by a touch", "", *two, "bob 4",
+               log=said(second.at["bob 4"]))  # fmt: skip
+    shields: dict[str, Json] = {
+        "refused before": {"kind": "outcome.refused"},
+        "counted elsewhere before": {"surface": word("other surface")},
+        "counted for another lead": {"subject": OTHER_LEAD},
+        "counted for another state": {"label": "trial"},
+    }
+    for name, lie in shields.items():
+        yield case(f"a visit {name}", "", *two, "outcome 1",
+                   log=second.with_lie("outcome 1", **lie))  # fmt: skip
+    apart = second.with_lie("transition 1", subject=OTHER_LEAD)
+    yield case("a visit counted by no transition", "", *two, "outcome 1", "transition 1", log=apart)
+    three = ("outcome 3", *bob, "transition 3+", "outcome 2")
+    yield case("a visit that it counted before", "RivalHasCounted", *three, log=VISITS)
+    hidden = VISITS.with_opening("transition 3", counted=VISITS.at["outcome 1"])
+    yield case("a visit whose count is skipped", "", *three[:4], "outcome 1", "transition 1+",
+               log=hidden)  # fmt: skip
+
+
+def _of_cause() -> Iterator[Vector]:
+    at, start_ms = ORDERS.at, START_S * 1000
+
+    def case(name: str, error: str, *shown: str, log: Log = ORDERS) -> Vector:
+        return Vector(name, error, log, "cause", "share", ("outcome 1", *shown))
+
+    click, code = "click+", "code"
+    yield case("an honest click", "NoContradiction", click, code)
+    yield case("an honest click, without its code", "MissingExhibit", click)
+    yield case("an honest click, unopened", "OpeningLength", "click", code)
+    yield case("an honest click, with another entry", "WrongExhibit", click, "request")
+    yield case("another touch", "WrongExhibit", "answer+", "request")
+    other = ORDERS.with_lie("click", payload=word("another opening"))
+    yield case("a click with another's opening", "WrongOpening", click, code, log=other)
+    own = FIRST.with_outcome("outcome", "share", "ann 1")
+    yield Vector("a touch that nobody reported", "NoContradiction", own, "cause", "share",
+                 ("outcome", "ann 1+"))  # fmt: skip
+    yield case("a click of itself", "", click, log=ORDERS.with_opening("click", cause=at["click"]))
+    yield case("a click of the future", "", click,
+               log=ORDERS.with_opening("click", cause=at["outcome 1"]))  # fmt: skip
+    yield case("a click received before it happened", "", click,
+               log=ORDERS.with_opening("click", received_ms=start_ms + 899))  # fmt: skip
+    yield case("a click received as it happened", "NoContradiction", click, code,
+               log=ORDERS.with_opening("click", received_ms=start_ms + 900))  # fmt: skip
+    causes: dict[str, tuple[str, Json]] = {
+        "another's code": ("", {"actor": address_word(BOB)}),
+        "a code elsewhere": ("", {"surface": word("other surface")}),
+        "no code": ("", {"kind": "touch"}),
+        "a code of later": ("", {"time_ms": start_ms + 901}),
+        "a code of that time": ("NoContradiction", {"time_ms": start_ms + 900}),
+        "a request for another": ("", {"kind": "action.requested"}),
+    }
+    for name, (error, lie) in causes.items():
+        yield case(f"a click by {name}", error, click, code, log=ORDERS.with_lie("code", **lie))
+    yield case("a code's use under another name", "", click, code,
+               log=ORDERS.with_lie("click", label="email"))  # fmt: skip
+    answered = ORDERS.with_outcome("outcome 1", "share", "answer")
+    pair = ("answer+", "request")
+    yield case("an honest answer", "NoContradiction", *pair, log=answered)
+    requests: dict[str, Json] = {
+        "another's request": {"actor": address_word(BOB)},
+        "a request elsewhere": {"surface": word("other surface")},
+        "a request for another lead": {"subject": OTHER_LEAD},
+        "a request for another action": {"label": "call"},
+        "a request of later": {"time_ms": start_ms + 701},
+        "a request of before": {"time_ms": start_ms + 699},
+        "no request": {"kind": "code.issued"},
+    }
+    for name, lie in requests.items():
+        yield case(f"an answer to {name}", "", *pair, log=answered.with_lie("request", **lie))
+    over = answered.with_lie("outcome 1", kind="outcome.over").with_lie("request", label="call")
+    yield case("an answer that was over", "", *pair, log=over)

@@ -179,6 +179,13 @@ def clocks() -> Iterator[Vector]:
                "opened later")  # fmt: skip
     yield case("a statement before a touch below it", "", at_ms("settlement", 3999), "settlement",
                "bob 4")  # fmt: skip
+    reported = at_ms("ann 3", 999).with_lie("ann 3", kind="touch.reported")
+    yield case("a reported time", "NoContradiction", reported, *pair)
+    late = reported.with_lie("ann 3", time_ms=START_S * 1000 + 9000)
+    yield case("before a reported time", "NoContradiction", late, "bob 4", "ann 3")
+    for kind in ("action.requested", "code.issued"):
+        asked = at_ms("ann 3", 999).with_lie("ann 3", kind=kind)
+        yield case(f"an {kind} before a touch below it", "", asked, *pair)
     yield case("a product's time", "NoContradiction", at_ms("transition", 999), "transition",
                "ann 1")  # fmt: skip
     yield case("before a product's time", "NoContradiction", at_ms("settlement", 4500),

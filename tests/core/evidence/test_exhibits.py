@@ -1,5 +1,7 @@
 """Exhibits and the words of entries: the same layouts as the log's, and any bytes readable."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,22 +9,31 @@ from hypothesis import strategies as st
 from orchestrator.core.entry import ascii_word, pack_outcome, pack_reversal, pack_settlement
 from orchestrator.core.errors import EvidenceError
 from orchestrator.core.evidence.exhibits import (
-    NO_OPENING,
     OUTCOME,
     OVER,
     Case,
     Claim,
     EscrowRecord,
+    EventWords,
     Exhibit,
+    ReportWords,
+    TransitionWords,
     escrow_record_of,
     open_case,
-    opening_abi,
+    opening_words,
     read_words,
     unpack_link,
     unpack_statement,
     words_of,
 )
-from orchestrator.core.opening import EventOpening
+from orchestrator.core.opening import (
+    EventOpening,
+    Opening,
+    ReportedTouchOpening,
+    TransitionOpening,
+    encode_opening,
+    payload_of,
+)
 from tests.support.terms import PLAIN
 from tests.support.worlds import policy, rules, word
 
@@ -65,21 +76,49 @@ def test_an_entry_has_256_bytes(length: int) -> None:
 
 
 def test_a_case_takes_its_proofs() -> None:
-    shown = (Exhibit(7, b"seven"), Exhibit(3, b"three"))
+    shown = (Exhibit(7, b"seven", b"opening"), Exhibit(3, b"three"))
     case = Case(word("ann"), "sum", shown, word("bob"))
     proven = case.with_proofs(lambda position: [position.to_bytes(32)])
     assert proven == case._replace(
         exhibits=(
-            Exhibit(7, b"seven", ((7).to_bytes(32),)),
-            Exhibit(3, b"three", ((3).to_bytes(32),)),
+            Exhibit(7, b"seven", b"opening", ((7).to_bytes(32),)),
+            Exhibit(3, b"three", b"", ((3).to_bytes(32),)),
         )
     )
 
 
-def test_an_opening_as_the_chain_takes_it() -> None:
-    opening = EventOpening("trial", 2, 5, word("request"), word("commitment"))
-    assert opening_abi(opening) == (ascii_word("trial"), 2, 5, word("request"), word("commitment"))
-    assert opening_abi(NO_OPENING) == (bytes(32), 0, 0, bytes(32), bytes(32))
+REQUEST, COMMITMENT, ORDER = word("request"), word("commitment"), word("order")
+REPORT = ReportedTouchOpening(3, 5, REQUEST, COMMITMENT)
+
+
+@pytest.mark.parametrize(
+    ("make", "opening", "words"),
+    [
+        (ReportWords, REPORT, (3, 5)),
+        (
+            TransitionWords,
+            TransitionOpening("trial", 2, 5, ORDER, REQUEST, COMMITMENT),
+            (int.from_bytes(ascii_word("trial")), 2, 5, int.from_bytes(ORDER)),
+        ),
+        (
+            EventWords,
+            EventOpening(
+                5, ORDER, 4, 3, 7, 8, whole=True, request_hash=REQUEST, commitment=COMMITMENT
+            ),
+            (5, int.from_bytes(ORDER), 4, 3, 7, 8, 1),
+        ),
+    ],
+)
+def test_openings_are_read_as_they_are_written(
+    make: Any, opening: Opening, words: tuple[int, ...]
+) -> None:
+    told = int.from_bytes(REQUEST), int.from_bytes(COMMITMENT)
+    data = encode_opening(opening)
+    assert opening_words(make, data) == (*words, *told)
+    # Words that the log's own reader refuses are evidence here; another number of them is none.
+    assert opening_words(make, b"\xff" * len(data)) == (2**256 - 1,) * (len(data) // 32)
+    for other in (b"", data[:-1], data + bytes(1), data + bytes(32)):
+        assert opening_words(make, other) is None
 
 
 def test_a_claim_is_for_a_lead_once_or_for_each_transition() -> None:
@@ -127,6 +166,30 @@ def test_contracts_compete_for_one_outcome_by_one_policy_and_attribution() -> No
 
 def entry(kind: bytes, actor: bytes = word("ann")) -> bytes:
     return kind + bytes(32) + actor + bytes(160)
+
+
+def test_an_opening_is_shown_with_the_entry_that_commits_to_it() -> None:
+    data = entry(OUTCOME)[:-32] + payload_of(REPORT)
+    words = encode_opening(REPORT)
+    opened = open_case(
+        Case(word("ann"), "sum", (Exhibit(7, data, words), Exhibit(7, data))),
+        {word("ann"): RECORD},
+    )
+    assert opened.opening(ReportWords, 0).cause == 3
+    assert [opened.has_opening(place) for place in (0, 1)] == [True, False]
+    for code, ask in (
+        ("opening-length", lambda: opened.opening(ReportWords, 1)),
+        ("opening-length", lambda: opened.opening(EventWords, 0)),
+        ("wrong-opening", lambda: open_shown(Exhibit(7, data, words + bytes(32)))),
+        ("wrong-opening", lambda: open_shown(Exhibit(7, entry(OUTCOME), words))),
+    ):
+        with pytest.raises(EvidenceError) as caught:
+            ask()
+        assert caught.value.code == code
+
+
+def open_shown(*shown: Exhibit) -> object:
+    return open_case(Case(word("ann"), "sum", shown), {word("ann"): RECORD})
 
 
 def test_an_opened_case_gives_what_was_shown_and_nothing_else() -> None:

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from orchestrator.core.attribution import TouchAt, qualifying_touch
 from orchestrator.core.entry import ZERO_WORD, Entry
 from orchestrator.core.evidence.exhibits import EscrowRecord
-from orchestrator.core.evidence.history import RECENT, SHORT_HISTORY, LogHistory, PublicEntry
+from orchestrator.core.evidence.history import RECENT, LogHistory, PublicEntry
+from orchestrator.core.evidence.touch_index import SHORT
 from orchestrator.core.kinds import encode
 from tests.support.histories import no_source
 from tests.support.worlds import LEADS, OPERATORS, SURFACE, policy, rules, word
@@ -36,7 +37,7 @@ def history_of(
 
 
 @given(
-    st.lists(st.integers(0, 40), max_size=3 * SHORT_HISTORY),
+    st.lists(st.integers(0, 40), max_size=3 * SHORT),
     st.integers(0, 60),
     st.integers(0, 40),
     st.sampled_from(["first_touch", "last_touch"]),
@@ -55,10 +56,17 @@ def test_it_finds_what_attribution_names(
 def test_only_touches_of_the_market_and_of_the_asked_leads_are_kept() -> None:
     found = history_of(touch(10), touch(10, operator=BOB), touch(10, Y))
     found.append(touch(11, Y), leads={X})
-    assert dict(found.touches) == {
+    assert {key: index.touches for key, index in found.touches.items()} == {
         (SURFACE, X, ANN): [TouchAt(0, 10)],
         (SURFACE, Y, ANN): [TouchAt(2, 10)],
     }
+
+
+def test_touches_that_others_report_are_kept_too() -> None:
+    reported = Entry("touch.reported", SURFACE, ANN, X, "click", 0, 9, ZERO_WORD)
+    found = history_of(touch(10), PublicEntry(encode(reported)))
+    assert found.touches[SURFACE, X, ANN].touches == [TouchAt(0, 10), TouchAt(1, 9)]
+    assert found.reported == {1}
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from eth_abi.abi import decode as abi_decode
 from hypothesis import given
+from hypothesis import strategies as st
 
-from orchestrator.core.entry import ascii_text, unpack_outcome
+from orchestrator.core.entry import Entry, unpack_outcome, unpack_reversal
 from orchestrator.core.errors import EvidenceError
 from orchestrator.core.evidence.exhibits import (
     DISPROOFS,
-    NO_OPENING,
+    MAX_EXHIBITS,
+    PROVEN,
     REFUTATIONS,
     Case,
     Claim,
@@ -23,43 +25,85 @@ from orchestrator.core.evidence.exhibits import (
     Exhibit,
     escrow_record_of,
 )
-from orchestrator.core.evidence.rules import check_disproof, check_refutation, claim_of, disproves
+from orchestrator.core.evidence.rules import (
+    ProvenReversal,
+    check_disproof,
+    check_proven_reversal,
+    check_refutation,
+    claim_of,
+    disproves,
+)
 from orchestrator.core.hexadecimal import from_hex
 from orchestrator.core.kinds import decode
 from orchestrator.core.merkle import leaf_hash, verify_inclusion
-from orchestrator.core.opening import EventOpening
+from orchestrator.core.opening import TransitionOpening
+from orchestrator.core.requests import ProductEvent, Request, Touch
 from orchestrator.core.terms import TERMS_TYPE, Terms
 from tests.support.depth import examples
-from tests.support.histories import History, histories
+from tests.support.histories import History, histories, history
+from tests.support.worlds import LEADS, OPERATORS, ORDERS, SURFACE, policy, rules, seeds
+
+TOUCH_KINDS = ("touch", "touch.reported")
 
 # --- An honest verifier is never disproved --------------------------------------------------------
 
 
 def exhibits_of(found: History) -> list[Exhibit]:
-    return [Exhibit(at, item.data) for at, item in enumerate(found.public)]
+    return [Exhibit(at, *item) for at, item in enumerate(found.public)]
+
+
+def visits(found: History, transition: int, opened: int) -> list[int]:
+    """Return a transition and what counted its lead before, back to a contract's opening."""
+    shown = [transition]
+    while True:
+        opening = found.records[shown[-1]].opening
+        counted = opening.counted if isinstance(opening, TransitionOpening) else 0
+        if counted <= opened:
+            return shown
+        shown += [counted, counted - 1]
+
+
+def touches_before(entries: list[Entry], touch: int) -> list[int]:
+    """Return the touches that a touch follows on, the last first."""
+    shown = []
+    while entries[touch].value:
+        touch = entries[touch].value - 1
+        shown.append(touch)
+    return shown
 
 
 def rival_cases(found: History, shown: list[Exhibit], transition: int) -> Iterator[Case]:
     """Yield every rival case, without its first exhibit, that true entries make of a transition."""
     entries = [record.entry for record in found.records]
-    touches = [at for at, entry in enumerate(entries) if entry.kind == "touch"]
+    touches = [at for at, entry in enumerate(entries) if entry.kind in TOUCH_KINDS]
     opened = {
         entry.subject: at for at, entry in enumerate(entries) if entry.kind == "contract.opened"
     }
-    opening = found.records[transition].opening
     for rival, touch in product(found.contracts, touches):
-        before = entries[touch].value - 1
-        for more in ([], [transition], [before], [transition, before], [before, transition]):
-            if min(more, default=0) < 0 or rival not in opened:
-                continue
-            picked = (touch, opened[rival], *more)
-            yield Case(
-                b"",
-                "rival",
-                tuple(shown[at] for at in picked),
-                rival,
-                opening if isinstance(opening, EventOpening) else NO_OPENING,
-            )
+        if rival not in opened:
+            continue
+        before = touches_before(entries, touch)
+        seen = visits(found, transition, opened[rival])
+        for more in ([], seen, before, seen + before, before + seen):
+            picked = (touch, opened[rival], *more)[: MAX_EXHIBITS - 1]
+            yield Case(b"", "rival", tuple(shown[at] for at in picked), rival)
+
+
+def reversal_cases(found: History, shown: list[Exhibit], at: int) -> Iterator[Case]:
+    """Yield the cases against a reversal by what its event says, and any other entry."""
+    facts = unpack_reversal(found.records[at].entry.payload)
+    first = (shown[at], shown[facts.event])
+    paid = [place for place, one in enumerate(found.records) if one.entry.kind == "outcome"]
+    for other in shown:
+        yield Case(b"", "reversal", (*first, other))
+    for outcome in paid:
+        target = unpack_outcome(found.records[outcome].entry.payload).transition
+        yield Case(b"", "reversal", (*first, shown[outcome], shown[target]))
+        since, prev = [shown[outcome]], facts.prev
+        while prev and len(since) < MAX_EXHIBITS - 2:
+            since.append(shown[prev])
+            yield Case(b"", "reversal", (*first, *since))
+            prev = unpack_reversal(found.records[prev].entry.payload).prev
 
 
 def disproofs(found: History) -> Iterator[Case]:
@@ -84,9 +128,14 @@ def disproofs(found: History) -> Iterator[Case]:
         if entry.kind in ("outcome", "settlement"):
             yield from (Case(name, "sum", (shown[at], *two)) for two in product(overs, reversals))
         if entry.kind in ("outcome", "outcome.over"):
-            transition = unpack_outcome(entry.payload).transition
-            for case in rival_cases(found, shown, transition):
+            said = unpack_outcome(entry.payload)
+            for case in rival_cases(found, shown, said.transition):
                 yield case._replace(contract_id=name, exhibits=(shown[at], *case.exhibits))
+            touch = (shown[at], shown[said.touch])
+            yield from (Case(name, "cause", (*touch, other)) for other in shown)
+        if entry.kind == "outcome.reversed":
+            for case in reversal_cases(found, shown, at):
+                yield case._replace(contract_id=name)
 
 
 def test_no_true_entries_disprove_an_honest_verifier() -> None:
@@ -102,7 +151,7 @@ def test_no_true_entries_disprove_an_honest_verifier() -> None:
 
     try_disproofs()
     assert min(tried.values()) >= 2_000, tried
-    assert len(tried) == 8
+    assert set(tried) == set(DISPROOFS)
 
 
 def test_no_true_entries_refute_a_claim_that_the_log_gives() -> None:
@@ -113,8 +162,8 @@ def test_no_true_entries_refute_a_claim_that_the_log_gives() -> None:
     def refute(found: History) -> None:
         contracts, shown = found.signed(), exhibits_of(found)
         touches, openings = (
-            [shown[at] for at, record in enumerate(found.records) if record.entry.kind == kind]
-            for kind in ("touch", "contract.opened")
+            [shown[at] for at, record in enumerate(found.records) if record.entry.kind in kinds]
+            for kinds in (TOUCH_KINDS, ("contract.opened",))
         )
         for entry, _ in found.records:
             if entry.kind not in ("outcome", "outcome.over"):
@@ -128,6 +177,7 @@ def test_no_true_entries_refute_a_claim_that_the_log_gives() -> None:
             cases = [
                 *(Case(entry.actor, "touch_order", (other,)) for other in shown),
                 *(Case(entry.actor, "answered", (other,)) for other in shown),
+                *(Case(entry.actor, "cause", (shown[said.touch], other)) for other in shown),
                 *(
                     Case(entry.actor, "taken", (other, touch, opened), rival)
                     for rival in contracts
@@ -146,7 +196,60 @@ def test_no_true_entries_refute_a_claim_that_the_log_gives() -> None:
 
     refute()
     assert min(tried.values()) >= 5_000, tried
-    assert set(tried) == set(REFUTATIONS)
+    assert set(tried) == {*REFUTATIONS} - {"reversed"}
+
+
+def test_events_take_back_what_the_reversals_do() -> None:
+    """Of a claim to the same, and at the escrow without the verifier."""
+    taken: Counter[str] = Counter()
+
+    @examples(200)
+    @given(refunded_histories())
+    def take_back(found: History) -> None:
+        shown, contracts = exhibits_of(found), found.signed(last_final=len(found.records) - 1)
+        reversed_: Counter[int] = Counter()
+        for entry, _ in found.records:
+            if entry.kind == "outcome.reversed":
+                reversed_[unpack_reversal(entry.payload).outcome] += entry.value
+        for at, (entry, _) in enumerate(found.records):
+            if entry.kind != "outcome":
+                continue
+            said = unpack_outcome(entry.payload)
+            claim = claim_of(contracts[entry.actor], shown[said.transition], shown[said.touch])
+            proven = 0
+            for event in shown[at:]:
+                exhibits = (event, shown[said.transition])
+                case = Case(entry.actor, "reversed", exhibits)
+                if is_refuted(case, claim, contracts):
+                    left = check_refutation(case, claim, contracts)
+                    claim = claim._replace(amount=left)
+                try:
+                    case = case._replace(kind=PROVEN, exhibits=(shown[at], *exhibits))
+                    proven = check_proven_reversal(case, contracts, proven).amount
+                except EvidenceError:
+                    pass
+            assert (claim.amount, proven) == (entry.value - reversed_[at], reversed_[at])
+            taken["whole" if not claim.amount else "part" if proven else "none"] += 1
+
+    take_back()
+    assert min(taken[name] for name in ("whole", "part", "none")) >= 15, taken
+
+
+@st.composite
+def refunded_histories(draw: st.DrawFn) -> History:
+    """Draw purchases with orders, of which refunds give back one part after another."""
+    random = draw(seeds)
+    governing = policy()
+    shares = {"revenue_share_bps": random.choice([500, 3333, 10_000]), "repeatable": True}
+    contract = rules("c", governing, holdback_period_ms=random.choice([2000, 90_000]), **shares)
+    steps: list[tuple[int, Request]] = [(0, Touch(SURFACE, LEADS[0], OPERATORS[0], "email"))]
+    for now in range(1000, 12_000, random.choice([500, 1000])):
+        name = random.choice(["signup", "buy", "buy", "refund", "refund", "refund"])
+        order, whole = random.choice([bytes(32), *ORDERS[:3]]), random.random() < 0.2
+        value = random.choice([0, 7, 40, 99]) if name == "buy" else random.randint(0, 60)
+        event = ProductEvent(SURFACE, LEADS[0], name, value, now, order=order, whole=whole)
+        steps.append((now, event))
+    return history(governing, [contract], *steps)
 
 
 def is_refuted(case: Case, claim: Claim, contracts: dict[bytes, EscrowRecord]) -> bool:
@@ -182,25 +285,19 @@ def contracts_of(row: dict[str, Any]) -> dict[bytes, EscrowRecord]:
 
 
 def exhibits_in(row: dict[str, Any]) -> tuple[Exhibit, ...]:
-    shown = zip(row["positions"], row["entries"], row["proofs"], strict=True)
+    columns = (row[name] for name in ("positions", "entries", "openings", "proofs"))
     return tuple(
-        Exhibit(at, from_hex(entry), tuple(map(from_hex, proof))) for at, entry, proof in shown
+        Exhibit(at, from_hex(entry), from_hex(opening), tuple(map(from_hex, proof)))
+        for at, entry, opening, proof in zip(*columns, strict=True)
     )
 
 
 def case_in(row: dict[str, Any]) -> Case:
     return Case(
         from_hex(row["contract_id"]),
-        row["kind"],
+        row.get("kind", PROVEN),
         exhibits_in(row),
-        from_hex(row["rival_id"]),
-        EventOpening(
-            ascii_text(from_hex(row["opening_from_state"])),
-            row["opening_nth"],
-            row["opening_received_ms"],
-            from_hex(row["opening_request_hash"]),
-            from_hex(row["opening_commitment"]),
-        ),
+        from_hex(row.get("rival_id", "0x")),
     )
 
 
@@ -238,6 +335,8 @@ def test_refutations(row: dict[str, Any]) -> None:
         row["claim_time_ms"],
     )
     assert error_of(lambda: check_refutation(case_in(row), claim, contracts)) == row["error"]
+    if not row["error"]:
+        assert check_refutation(case_in(row), claim, contracts) == row["left"]
     rules_ = contracts[from_hex(row["contract_id"])].rules
     assert claim.key(rules_) == from_hex(row["claim_key"])
 
@@ -260,6 +359,17 @@ def test_claims(row: dict[str, Any]) -> None:
         assert claim.key(record.rules) == from_hex(row["key"])
 
 
+@pytest.mark.parametrize("row", rows("reversals"))
+def test_proven_reversals(row: dict[str, Any]) -> None:
+    contracts, case = contracts_of(row), case_in(row)
+    assert error_of(lambda: check_proven_reversal(case, contracts)) == row["error"]
+    if not row["error"]:
+        proven = ProvenReversal(row["positions"][0], row["amount"])
+        assert check_proven_reversal(case, contracts, row["amount"] - 1) == proven
+        again = lambda: check_proven_reversal(case, contracts, row["amount"])  # noqa: E731
+        assert error_of(again) == "AlreadyRecorded"
+
+
 def test_every_kind_holds_and_is_refused_somewhere() -> None:
     for table, kinds in (("disproofs", DISPROOFS), ("refutations", REFUTATIONS)):
         for held in (True, False):
@@ -267,7 +377,7 @@ def test_every_kind_holds_and_is_refused_somewhere() -> None:
             assert found >= set(kinds)
 
 
-@pytest.mark.parametrize("table", ["disproofs", "refutations", "claims"])
+@pytest.mark.parametrize("table", ["disproofs", "refutations", "claims", "reversals"])
 def test_the_exhibits_stand_in_their_trees(table: str) -> None:
     for row in FILE[table]:
         for shown in exhibits_in(row):
@@ -279,7 +389,7 @@ def test_the_exhibits_stand_in_their_trees(table: str) -> None:
     ("changes", "error"),
     [
         ({"exhibits": ()}, "ExhibitCount"),
-        ({"exhibits": (Exhibit(1, bytes(256)),) * 5}, "ExhibitCount"),
+        ({"exhibits": (Exhibit(1, bytes(256)),) * 17}, "ExhibitCount"),
         ({"exhibits": (Exhibit(1, bytes(255)),)}, "EntriesNotWhole"),
         ({"contract_id": bytes(32)}, "UnknownContract"),
         ({"kind": "answered"}, "UnknownKind"),

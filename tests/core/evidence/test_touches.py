@@ -7,12 +7,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core.attribution import TouchAt, qualifying_touch
+from orchestrator.core.entry import ascii_word
 from orchestrator.core.errors import EvidenceError
-from orchestrator.core.evidence.exhibits import OPENED, TOUCH, Words
+from orchestrator.core.evidence.exhibits import (
+    OPENED,
+    OUTCOME,
+    OVER,
+    REPORTED,
+    TOUCH,
+    TRANSITION,
+    Words,
+)
 from orchestrator.core.evidence.touches import (
     Entitlement,
     check_better_touch,
     counts,
+    is_visit,
     needed_before,
     qualifies,
 )
@@ -39,6 +49,7 @@ def touch(position: int = 10, time_ms: int = 150, **changes: Any) -> Words:
         (touch(time_ms=100), True, False),
         (touch(time_ms=99), False, False),
         (touch(19), True, True),
+        (touch(kind=REPORTED), True, True),
         (touch(20), False, False),
         (touch(kind=OPENED), False, False),
         (touch(surface=word("other")), False, False),
@@ -59,7 +70,7 @@ def test_no_other_touch_is_better_than_the_one_that_attribution_names(
     times: list[int], model: str
 ) -> None:
     terms = RULES._replace(attribution=model)
-    touches = [TouchAt(n, time_ms) for n, time_ms in enumerate(sorted(times), 1)]
+    touches = [TouchAt(n, time_ms) for n, time_ms in enumerate(times, 1)]
     credited = qualifying_touch(touches, terms, 160, model)
     if credited is None:
         return
@@ -67,9 +78,9 @@ def test_no_other_touch_is_better_than_the_one_that_attribution_names(
     for other in touches:
         with pytest.raises(EvidenceError):
             check_better_touch(terms, owed, touch(*other))
-    # A touch that does not come first in the log is beaten by the one that does.
+    # Any other touch that qualifies is beaten by that one.
     for other in touches:
-        if other != credited and counts(terms, OWED, touch(*other)):
+        if other != credited and qualifies(terms, OWED, touch(*other)):
             check_better_touch(terms, OWED._replace(touch=other.position), touch(*credited))
 
 
@@ -96,3 +107,36 @@ def test_when_the_touch_before_must_be_shown(
     at_ms: int, value: int, opening: Words, before: int | None
 ) -> None:
     assert needed_before(RULES, at_ms, touch(value=value), opening) == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "time_ms", "before"),
+    [
+        # what the log itself timed before the contract opened ends the search
+        (TOUCH, 99, None),
+        (TOUCH, 100, 6),
+        (REPORTED, 99, 6),
+        (TOUCH, 161, 6),
+    ],
+)
+def test_which_touch_no_counting_one_stands_below(
+    kind: bytes, time_ms: int, before: int | None
+) -> None:
+    shown = touch(kind=kind, time_ms=time_ms, value=7)
+    assert needed_before(RULES, 160, shown, OPENING) == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "label", "is_there"),
+    [
+        (OUTCOME, "paid", True),
+        (OVER, "paid", True),
+        (TRANSITION, "paid", False),
+        (OUTCOME, "trial", False),
+    ],
+)
+def test_what_counts_a_lead(kind: bytes, label: str, is_there: bool) -> None:
+    entry = touch(kind=kind, label=ascii_word(label))
+    assert is_visit(RULES, LEADS[0], entry, OUTCOME, OVER) is is_there
+    assert not is_visit(RULES, LEADS[1], entry, OUTCOME, OVER)
+    assert not is_visit(RULES, LEADS[0], entry._replace(surface=word("x")), OUTCOME, OVER)
