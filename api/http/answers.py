@@ -88,6 +88,10 @@ class RequestStatus(BaseModel):
     )
     code: str | None = Field(description="The name of the rule that refused it.")
     detail: str | None
+    retry: bool = Field(
+        description="True if it was refused for a reason that time changes: the same request, sent "
+        "again with the same key and body, is decided anew."
+    )
 
 
 class LineStatus(RequestStatus):
@@ -302,7 +306,7 @@ class Checkpoint(BaseModel):
     log_id: Word
     size: Position
     root: Word
-    time_ms: TimeMs
+    time_ms: TimeMs = Field(description="The log's own clock: the last receipt that it shows.")
     signature: Signature
 
 

@@ -9,6 +9,7 @@ from api.http.fields import (
     Address,
     Amount,
     Bps,
+    EventName,
     ExternalId,
     Key,
     Moment,
@@ -20,6 +21,7 @@ from api.http.fields import (
     Units,
     Word,
 )
+from orchestrator.core import policy
 from orchestrator.core.units import DAY_S
 
 
@@ -58,13 +60,15 @@ _POLICY_EXAMPLE = {
         {"on": "subscribe", "from": ["activated"], "to": "subscribed", "motion": "conversion"},
     ],
     "reversals": [{"on": "refund", "of": "subscribed"}],
+    "events": {"Subscription Started": "subscribe"},
     "attribution": "last_touch",
     "actions": {"email": 0, "call": 0},
     "lateness_s": DAY_S,
 }
 
 
-# For readers of the description alone: orchestrator/core/policy.py decides what a policy is.
+# For readers of the description alone: orchestrator/core/policy.py decides what a policy is, and
+# bounds its steps and its size as no schema can.
 _NAME_SCHEMA = {"type": "string", "pattern": NAME_PATTERN}
 _DIGITS_SCHEMA = {"type": "string", "pattern": r"^[0-9]{1,18}$"}
 
@@ -77,10 +81,15 @@ _POLICY_SCHEMA = {
     "required": ["initial", "states", "transitions", "attribution"],
     "properties": {
         "initial": _NAME_SCHEMA,
-        "states": {"type": "array", "items": _NAME_SCHEMA, "minItems": 1, "maxItems": 256},
+        "states": {
+            "type": "array",
+            "items": _NAME_SCHEMA,
+            "minItems": 1,
+            "maxItems": policy.MAX_STATES,
+        },
         "transitions": {
             "type": "array",
-            "maxItems": 1024,
+            "maxItems": policy.MAX_TRANSITIONS,
             "items": {
                 "type": "object",
                 "required": ["on", "from", "to", "motion"],
@@ -106,7 +115,14 @@ _POLICY_SCHEMA = {
             "description": "By action, the lowest trust level that may take it.",
             "additionalProperties": _whole_schema(0, 5),
         },
-        "lateness_s": _whole_schema(0, 7_776_000),
+        "lateness_s": _whole_schema(policy.MIN_LATENESS_S, policy.MAX_LATENESS_S),
+        "events": {
+            "type": ["object", "null"],
+            "description": "By the product's own name of an event, the short name that transitions "
+            "and reversals are on. Events that the policy names itself need none.",
+            "maxProperties": policy.MAX_EVENTS,
+            "additionalProperties": _NAME_SCHEMA,
+        },
         "touches_per_lead": {"anyOf": [_whole_schema(1, 10_000), {"type": "null"}]},
     },
     "additionalProperties": False,
@@ -116,7 +132,9 @@ _POLICY_SCHEMA = {
 PolicyDocument = Annotated[
     dict[str, Any],
     Field(
-        description="The rules of a surface: its lead lifecycle, its actions, its attribution.",
+        description="The rules of a surface: its lead lifecycle, its actions, its attribution. "
+        f"At most {policy.MAX_STEPS} steps, counting each state that a transition starts from, and "
+        f"{policy.MAX_DOCUMENT_BYTES} bytes of canonical JSON.",
         json_schema_extra=_POLICY_SCHEMA,
         examples=[_POLICY_EXAMPLE],
     ),
@@ -143,7 +161,7 @@ class ProductEvent(Body):
     """An event of the owner's product that concerns one of its leads."""
 
     lead: ExternalId
-    event: Name = Field(examples=["subscribe"])
+    event: EventName
     value: Amount | None = Field(
         default=None,
         description="The revenue that it brought, in tokens; of a refund, how much was given back "
@@ -156,7 +174,11 @@ class ProductEvent(Body):
         "left of the lead's latest.",
         examples=["order-1001"],
     )
-    time: Moment
+    time: Moment = Field(
+        description="When it happened, RFC 3339 with a time zone. Without a fraction of a second "
+        "it counts at the end of that second, or when it is received if that is earlier. Up to 5 "
+        "seconds ahead of our clock it is waited for; further ahead it is refused."
+    )
 
 
 class BulkProductEvent(ProductEvent):

@@ -6,19 +6,45 @@ time, which is RFC 3339 as products write it.
 """
 
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from eth_utils.address import to_checksum_address
 from fastapi import Path, Query
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from orchestrator.core import names
 from orchestrator.core.units import parse_amount, parse_time_ns
 
 MAX_PAGE = 1_000
 # The log's words give times and positions 40 bits.
 MAX_TIME_S = 2**40 - 1
 MAX_POSITION = 2**40 - 1
-NAME_PATTERN = r"^[!-~]([ -~]{0,30}[!-~])?$"
+NAME_PATTERN = f"^{names.SHORT_NAME_PATTERN}$"
+
+_WORD_PATTERN = r"^0x[0-9a-f]{64}$"
+_ADDRESS_PATTERN = r"^0x[0-9a-fA-F]{40}$"
+_SIGNATURE_PATTERN = r"^0x([0-9a-fA-F]{2}){1,4096}$"
+_UNITS_PATTERN = r"^(0|[1-9][0-9]{0,77})$"
+_LEAD_CURSOR_PATTERN = r"^[!-~]([ -~]{0,30}[!-~])?\.0x[0-9a-f]{64}$"
+_PROPOSAL_CURSOR_PATTERN = r"^[0-9]{1,15}\.0x[0-9a-f]{64}$"
+_AMOUNT_PATTERN = r"^[0-9]{1,18}(\.[0-9]{1,6})?$"
+_MOMENT_PATTERN = (
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}"
+    r"(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})$"
+)
+_KEY_PATTERN = r"^[!-~]{1,128}$"
+# The rule behind each pattern that a request may break, as a refusal says it.
+PATTERN_RULES = {
+    _WORD_PATTERN: "must be 0x and 64 lower-case hex digits",
+    _ADDRESS_PATTERN: "must be an address: 0x and 40 hex digits",
+    _SIGNATURE_PATTERN: "must be a signature: 0x and the hex digits of 1 to 4096 bytes",
+    _UNITS_PATTERN: "must be a whole number of base units as text, without sign or leading zero",
+    _LEAD_CURSOR_PATTERN: "must be the `next` of the page before",
+    _PROPOSAL_CURSOR_PATTERN: "must be the `next` of the page before",
+    _AMOUNT_PATTERN: 'must be a decimal amount as text with at most 6 decimals, such as "29.90"',
+    _MOMENT_PATTERN: "must be RFC 3339 with a time zone, such as 2026-03-01T12:30:00Z",
+    _KEY_PATTERN: "must be 1 to 128 visible ASCII characters, without spaces",
+}
 
 _WORD = "0x" + "1b" * 32
 _ADDRESS = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
@@ -35,13 +61,13 @@ def address(word: bytes) -> str:
     return checksummed(word[12:])
 
 
-Word = Annotated[str, Field(pattern=r"^0x[0-9a-f]{64}$", examples=[_WORD])]
+Word = Annotated[str, Field(pattern=_WORD_PATTERN, examples=[_WORD])]
 SurfaceId = Annotated[Word, Path(description="A surface's id.")]
 ContractId = Annotated[Word, Path(description="A contract's id: the digest of its terms.")]
 Address = Annotated[
     str,
     Field(
-        pattern=r"^0x[0-9a-fA-F]{40}$",
+        pattern=_ADDRESS_PATTERN,
         description="With its EIP-55 checksum.",
         examples=[_ADDRESS],
     ),
@@ -49,7 +75,7 @@ Address = Annotated[
 Signature = Annotated[
     str,
     Field(
-        pattern=r"^0x([0-9a-fA-F]{2}){1,4096}$",
+        pattern=_SIGNATURE_PATTERN,
         description="65 bytes r ‖ s ‖ v of a key, or what an ERC-1271 contract takes.",
         examples=["0x" + "5f" * 64 + "1b"],
     ),
@@ -84,7 +110,7 @@ Bps = Annotated[int, Field(ge=0, le=10_000, description="Hundredths of a percent
 Units = Annotated[
     str,
     Field(
-        pattern=r"^(0|[1-9][0-9]{0,77})$",
+        pattern=_UNITS_PATTERN,
         description="An integer as decimal text: token base units.",
         examples=["8000000"],
     ),
@@ -102,7 +128,7 @@ AfterPosition = Annotated[Position, Query(description="`next` of the page before
 LeadCursor = Annotated[
     str,
     Field(
-        pattern=r"^[!-~]([ -~]{0,30}[!-~])?\.0x[0-9a-f]{64}$",
+        pattern=_LEAD_CURSOR_PATTERN,
         description="A lead's state and pseudonym.",
         examples=[f"activated.{_WORD}"],
     ),
@@ -110,7 +136,7 @@ LeadCursor = Annotated[
 ProposalCursor = Annotated[
     str,
     Field(
-        pattern=r"^[0-9]{1,15}\.0x[0-9a-f]{64}$",
+        pattern=_PROPOSAL_CURSOR_PATTERN,
         description="The time at which a proposal was made, and its id.",
         examples=[f"1767225600000.{_WORD}"],
     ),
@@ -120,12 +146,16 @@ ProposalCursor = Annotated[
 # --- Text of callers ------------------------------------------------------------------------------
 
 
-def _check_printable(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("must hold printable characters only")
-    if len(text.encode()) > 512:
-        raise ValueError("must be at most 512 bytes of UTF-8")
-    return text
+_PLAIN_NAME = (
+    "1 to {bytes} bytes of UTF-8 in the normal form NFC, into which it is brought; no space at "
+    "either end, and no character that cannot be seen (a control, a zero-width or other format "
+    "character, a variation selector, a space other than the plain one)."
+)
+
+
+def _lengths(most_bytes: int) -> dict[str, Any]:
+    """Return the bounds that a description can give: a name of the normal form may come longer."""
+    return {"minLength": 1, "maxLength": names.MOST_PARTS * most_bytes}
 
 
 def _check_amount(text: str) -> str:
@@ -141,29 +171,41 @@ def _check_time(text: str) -> str:
 Name = Annotated[
     str,
     Field(
-        pattern=NAME_PATTERN,
-        description="1 to 32 printable ASCII characters, neither the first nor the last a space.",
+        description=f"{names.SHORT_NAME_RULE}.",
+        json_schema_extra={"pattern": NAME_PATTERN},
     ),
+    AfterValidator(names.short_name),
 ]
 ExternalId = Annotated[
     str,
     Field(
-        min_length=1,
-        max_length=200,
-        description="Your own id of the lead; it stays out of the log and can be erased.",
+        description="Your own id of the lead; it stays out of the log and can be erased. "
+        + _PLAIN_NAME.format(bytes=names.MAX_ID_BYTES),
+        json_schema_extra=_lengths(names.MAX_ID_BYTES),
         examples=["user-1842"],
     ),
-    AfterValidator(_check_printable),
+    AfterValidator(names.own_id),
+]
+EventName = Annotated[
+    str,
+    Field(
+        description="The event as your product calls it; the policy's `events` gives a long name "
+        "its short one. An event that the policy does not name is taken and ignored. "
+        + _PLAIN_NAME.format(bytes=names.MAX_EVENT_BYTES),
+        json_schema_extra=_lengths(names.MAX_EVENT_BYTES),
+        examples=["subscribe"],
+    ),
+    AfterValidator(names.event_name),
 ]
 OrderId = Annotated[
     str,
-    Field(min_length=1, max_length=200),
-    AfterValidator(_check_printable),
+    Field(json_schema_extra=_lengths(names.MAX_ID_BYTES)),
+    AfterValidator(names.own_id),
 ]
 Amount = Annotated[
     str,
     Field(
-        pattern=r"^[0-9]{1,18}(\.[0-9]{1,6})?$",
+        pattern=_AMOUNT_PATTERN,
         description="A decimal amount of tokens as text, never a JSON number.",
         examples=["29.90"],
     ),
@@ -172,8 +214,7 @@ Amount = Annotated[
 Moment = Annotated[
     str,
     Field(
-        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}"
-        r"(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})$",
+        pattern=_MOMENT_PATTERN,
         json_schema_extra={"format": "date-time"},
         description="RFC 3339, with a time zone.",
         examples=["2026-03-01T12:30:00Z"],
@@ -183,7 +224,7 @@ Moment = Annotated[
 Key = Annotated[
     str,
     Field(
-        pattern=r"^[!-~]{1,128}$",
+        pattern=_KEY_PATTERN,
         description="Yours to choose; the same key with the same content is the same request.",
         examples=["order-7731"],
     ),

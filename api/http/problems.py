@@ -7,7 +7,7 @@ inside the service is logged, and its cause is never sent to the caller.
 import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
+from api.http.fields import PATTERN_RULES
 from orchestrator.core.errors import (
     ChainError,
     DomainError,
@@ -25,6 +26,7 @@ from orchestrator.core.errors import (
     RequestError,
     TermsError,
 )
+from orchestrator.core.requests import RETRYABLE
 from orchestrator.storage.database import Unreachable
 
 MEDIA_TYPE = "application/problem+json"
@@ -45,7 +47,8 @@ _STATUS_BY_AREA: dict[type[DomainError], int] = {
 }
 _STATUS_BY_CODE = {
     "contract-unknown": 404,
-    "event-time": 422,
+    "event-ahead": 422,
+    "event-late": 422,
     "inbox-full": 503,
     "surface-unknown": 404,
 }
@@ -76,6 +79,11 @@ class Problem(BaseModel):
     status: int
     detail: str
     code: str = Field(description="The stable name of the rule that was violated.")
+    retry: Literal[True] | None = Field(
+        default=None,
+        description="There if time changes the answer: the same request can be sent again, with "
+        "the same key and body. `Retry-After` says when, where that is known.",
+    )
     errors: list[Fault] | None = Field(
         default=None, description="The faults of the request, one by one (the first 20)."
     )
@@ -130,6 +138,7 @@ def response(
         status=status,
         detail=detail,
         code=code,
+        retry=True if code in RETRYABLE else None,
         errors=faults,
     )
     return JSONResponse(
@@ -213,8 +222,16 @@ def faults_of(errors: Sequence[Any], place: str | None = None) -> list[Fault]:
         path = list(error["loc"])
         where = place or (path.pop(0) if path else "body")
         pointer = "".join(f"/{_escaped(part)}" for part in path)
-        faults.append(Fault(where=f"{where}{pointer}", detail=error["msg"]))
+        faults.append(Fault(where=f"{where}{pointer}", detail=_detail(error)))
     return faults
+
+
+def _detail(error: Mapping[str, Any]) -> str:
+    """Return the message of one of pydantic's errors, with its pattern put in words."""
+    message: str = error["msg"]
+    if error["type"] == "string_pattern_mismatch":
+        return PATTERN_RULES.get(error["ctx"]["pattern"], message)
+    return message.removeprefix("Value error, ")
 
 
 def _escaped(part: object) -> str:

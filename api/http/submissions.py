@@ -2,8 +2,13 @@
 
 A request is taken with 202 and decided later. `Prefer: wait=N` (RFC 7240) holds the answer back for
 up to N seconds, at most 10, until a checkpoint covers it; when too many wait already, none do.
+
+The database stamps when a request is received. An event that is dated a little ahead of its clock,
+as by a product whose own is fast, is taken when its time has come; one dated further ahead is
+refused.
 """
 
+import math
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +30,7 @@ from api.http.fields import Key
 from api.http.json_input import StrictRoute, read_lines, split_lines
 from api.http.problems import Refusal, documented, not_found
 from orchestrator.log import inbox
-from orchestrator.log.inbox import Result, Submission
+from orchestrator.log.inbox import EventAheadError, Result, Submission
 from orchestrator.storage.database import Session
 
 Line = TypeVar("Line", BulkProductEvent, BulkTouch)
@@ -34,6 +39,8 @@ Part = TypeVar("Part")
 
 MAX_WAIT_S = 10
 MAX_LINES = 5_000
+# How far ahead of the database's clock an event may be dated and is still waited for.
+MAX_AHEAD_S = 5
 _POLL_S = 0.05
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,6})\"?\s*(?:$|[,;])", re.IGNORECASE)
 
@@ -59,8 +66,9 @@ IdempotencyKey = Annotated[
     Key,
     Header(
         alias="Idempotency-Key",
-        description="Yours to choose; the same key with the same body is the same request. It is "
-        "kept for ever, so it must not name a person.",
+        description="Yours to choose; the same key with the same body is the same request, which "
+        "counts once. After a refusal with `retry`, sending it again has it decided anew. The key "
+        "is kept for ever, so it must not name a person.",
     ),
 ]
 
@@ -98,20 +106,17 @@ class Intake:
 
     def submit(self, session: Session, submissions: Sequence[Submission]) -> list[UUID]:
         """Take requests, in order, in the session's transaction; return their ids."""
-        now_ms = self.service.now_ms()
-        ids: list[UUID] = []
+        log_id, ids = self.service.log_id, list[UUID]()
+        if len(submissions) > inbox.MAX_BULK:
+            # All of them before the first part: an event of the last part may be still to come.
+            inbox.enter(session, log_id, [submission.request for submission in submissions])
         for part in in_bulks(submissions):
-            ids += inbox.submit(session, self.service.log_id, self.caller.account, part, now_ms)
+            ids += inbox.submit(session, log_id, self.caller.account, part)
         return ids
 
     async def take_one(self, take: Callable[[Session], list[UUID]]) -> RequestStatus:
         """Take one request in a transaction, and return its status. Raises `Refusal`."""
-
-        def in_transaction() -> list[UUID]:
-            with self.service.database.transaction(self.caller.account) as session:
-                return take(session)
-
-        (status,) = await self.wait_for(await run_in_threadpool(in_transaction))
+        (status,) = await self.wait_for(await self._take(take))
         if status.code is not None:
             raise Refusal(
                 problems.status_of_refused(status.code), status.code, status.detail or "refused"
@@ -128,23 +133,52 @@ class Intake:
         """
         body = await self.request.body()
 
-        def in_transaction() -> tuple[list[Item[Line]], list[UUID]]:
+        def read() -> list[Item[Line]]:
             unread = split_lines(self.request, body, MAX_LINES)
             charge(self.service, self.caller, len(unread))
-            items = [
+            return [
                 Item(line.id, f"line {number}", line) for number, line in read_lines(unread, model)
             ]
-            with self.service.database.transaction(self.caller.account) as session:
-                return items, take(session, items)
 
         # Parsing thousands of lines blocks as the database does: neither on the event loop.
-        items, request_ids = await run_in_threadpool(in_transaction)
-        statuses = await self.wait_for(request_ids)
+        items = await run_in_threadpool(read)
+        statuses = await self.wait_for(await self._take(lambda session: take(session, items)))
         results = [
             LineStatus(id=item.key, **status.model_dump())
             for item, status in zip(items, statuses, strict=True)
         ]
         return BulkStatus(results=results)
+
+    async def _take(self, take: Callable[[Session], list[UUID]]) -> list[UUID]:
+        """Take requests in a transaction, after waiting for an event that is a little ahead.
+
+        What is refused as dated too far ahead leaves nothing behind: its key is not used up. A wait
+        holds one of the places that `Prefer` uses too, and no connection. Raises `Refusal`.
+        """
+
+        def in_transaction() -> list[UUID]:
+            with self.service.database.transaction(self.caller.account) as session:
+                return take(session)
+
+        # The database's clock may be a simulated one; patience is measured in real time.
+        deadline, has_place = math.inf, False
+        try:
+            while True:
+                try:
+                    return await run_in_threadpool(in_transaction)
+                except EventAheadError as early:
+                    wait_s, now_s = early.ahead_ms / 1000, time.monotonic()
+                    deadline = min(deadline, now_s + MAX_AHEAD_S)
+                    has_time = now_s + wait_s <= deadline
+                    has_place = has_place or (has_time and self.service.waiting.acquire())
+                    if not (has_time and has_place):
+                        headers = {"Retry-After": str(math.ceil(wait_s))}
+                        status = problems.status_of_refused(early.code)
+                        raise Refusal(status, early.code, early.message, headers=headers) from None
+                await sleep(wait_s)
+        finally:
+            if has_place:
+                self.service.waiting.release()
 
     async def wait_for(self, ids: Sequence[UUID]) -> list[RequestStatus]:
         """Return the statuses of requests after the wait that the caller prefers.
@@ -257,6 +291,7 @@ def _status(result: Result, verdict: str | None) -> RequestStatus:
             "count": result.entries or 0,
             "verdict": verdict,
             "code": result.code,
+            "retry": result.is_retryable,
             "detail": result.message,
         }
     )

@@ -56,8 +56,11 @@ def surface_detail(
     """Return a surface: its policy, and all that terms for a contract on it must say."""
     with service.database.transaction(caller.account) as session:
         row = _known_surface(service, session, surface)
+        policy = session.one("log.policy", log_id=service.log_id, hash=row.policy_hash)
     return answers.SurfaceDetail(
-        **_surface(row), policy=row.document, terms=terms_parameters(service, row)
+        **_surface(row),
+        policy=policy.document if policy else {},
+        terms=terms_parameters(service, row),
     )
 
 
@@ -135,8 +138,8 @@ def terms_parameters(service: Service, row: Row) -> answers.TermsParameters:
         log_id=to_hex(service.log_id),
         surface=to_hex(row.surface),
         policy=to_hex(row.policy_hash),
-        attribution=row.document["attribution"],
-        lateness_s=row.document["lateness_s"],
+        attribution=row.attribution,
+        lateness_s=row.lateness_s,
         verifier=info.verifier,
         fee_bps=info.fee_bps,
         fee_recipient=info.fee_recipient,
@@ -175,8 +178,10 @@ def _submit_touches(
             "api.leads_on_surface", log_id=service.log_id, surface=row.surface, leads=wanted
         )
     }
+    policy = session.one("api.actions", log_id=service.log_id, hash=row.policy_hash)
+    actions = policy.actions if policy else {}
     for item in items:
-        _check_touch(item, known, row.document["actions"], level)
+        _check_touch(item, known, actions, level)
     return intake.submit(session, [_touch_submission(item, surface, operator) for item in items])
 
 
@@ -234,5 +239,5 @@ def _surface(row: Row) -> dict[str, object]:
         "owner": address(row.owner),
         "version": row.version,
         "policy_hash": to_hex(row.policy_hash),
-        "attribution": row.document["attribution"],
+        "attribution": row.attribution,
     }

@@ -32,10 +32,15 @@ from orchestrator.core.entry import ZERO_WORD, ascii_word
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.policy import Policy, canonical_json
 from orchestrator.core.requests import Erasure, ProductEvent, PublishPolicy
-from orchestrator.core.units import NS_PER_MS, parse_amount, parse_time_ns
+from orchestrator.core.units import parse_amount, parse_event_time
 from orchestrator.log import inbox
 from orchestrator.log.inbox import OwnOrder, Submission
 from orchestrator.storage.database import Row, Session
+
+# The most of one account. Accounts are free, so what the log keeps for each is bounded: a surface
+# stays in the sequencer's memory, a policy in the database.
+MAX_SURFACES = 100
+MAX_POLICIES = 1_000
 
 router = APIRouter(prefix="/v1", tags=["owner"], route_class=StrictRoute)
 
@@ -71,6 +76,7 @@ async def publish_policy(
 
     def take(session: Session) -> list[UUID]:
         own_surface(intake.service, session, intake.caller, surface)
+        _check_room(intake, session, submission.idempotency_key, for_surface=False)
         return intake.submit(session, [submission])
 
     return _surface_request(await intake.take_one(take), from_hex(surface), rules)
@@ -106,6 +112,7 @@ def _submit_surface(
             f"you have a surface {name!r}; POST its next policy to "
             f"/v1/surfaces/{to_hex(surface)}/policy",
         )
+    _check_room(intake, session, submission.idempotency_key, for_surface=True)
     # The id is a hash of the name, so the name is kept even before the log has the surface.
     session.run(
         "api.add_surface_name", log_id=service.log_id, surface=surface, owner=owner.word, name=name
@@ -116,6 +123,40 @@ def _submit_surface(
 def _publication(key: str, owner: Caller, surface: bytes, rules: Policy) -> Submission:
     body = canonical_json({"surface": to_hex(surface), "policy": rules.document()})
     return Submission(key, PublishPolicy(surface, owner.word, rules), body)
+
+
+def _check_room(intake: Intake, session: Session, key: str, *, for_surface: bool) -> None:
+    """Raise `Refusal` if the caller has as many policies, or surfaces, as an account may.
+
+    A request that was taken before is not another one.
+    """
+    log_id, caller = intake.service.log_id, intake.caller
+    # Two requests at once must not both find the last place free.
+    session.run("api.lock_account", account=caller.account)
+    if _earlier(intake, session, key) is not None:
+        return
+    room = session.one(
+        "api.has_room",
+        log_id=log_id,
+        account=caller.account,
+        owner=caller.word,
+        surfaces=MAX_SURFACES,
+        policies=MAX_POLICIES,
+    )
+    if for_surface and not (room and room.for_surface):
+        raise Refusal(
+            409,
+            "surface-limit",
+            f"this account has opened {MAX_SURFACES} surfaces, the most that one may; use one of "
+            f"them, or another account",
+        )
+    if not (room and room.for_policy):
+        raise Refusal(
+            409,
+            "policy-limit",
+            f"this account has published {MAX_POLICIES} policies, refused ones among them, the "
+            f"most that one may; use another account",
+        )
 
 
 def _earlier(intake: Intake, session: Session, key: str) -> UUID | None:
@@ -231,7 +272,7 @@ def _event_submission(
     """
     event = item.body
     value_units = 0 if event.value is None else parse_amount(event.value)
-    time_ms = parse_time_ns(event.time) // NS_PER_MS
+    time_ms, span_ms = parse_event_time(event.time)
     public = {
         "surface": surface,
         "lead": to_hex(lead),
@@ -240,6 +281,7 @@ def _event_submission(
         "time_ms": time_ms,
         "order": to_hex(order),
         "whole": event.value is None,
+        "span_ms": span_ms,
     }
     private = {
         "surface": surface,
@@ -260,6 +302,7 @@ def _event_submission(
         commitment(salt, body),
         order,
         whole=event.value is None,
+        span_ms=span_ms,
     )
     return Submission(f"event:{surface}:{item.key}", request, body, salt)
 

@@ -168,7 +168,8 @@ def _check_terms(service: Service, session: Session, terms: Terms) -> None:
     tokens = [token.address for token in service.info.tokens]
     if terms.token not in tokens:
         raise TermsError("token-unknown", f"token is {terms.token}; we take {', '.join(tokens)}")
-    states = {transition["to"] for transition in row.document["transitions"]}
+    policy = session.one("log.policy", log_id=service.log_id, hash=row.policy_hash)
+    states = {move["to"] for move in policy.document["transitions"]} if policy else set()
     if terms.outcome not in states:
         raise TermsError("outcome-unknown", f"no transition leads into {terms.outcome!r}")
 

@@ -139,11 +139,11 @@ def run(
 @router.get("/policies/{hash}", responses=documented(404))
 def policy(service: TheService, response: Response, hash: Word) -> answers.PolicyView:  # noqa: A002
     """Return the policy of a hash, the SHA-256 of its document as canonical JSON."""
-    found = service.log.policy(from_hex(hash))
-    if found is None:
+    document = service.log.policy_document(from_hex(hash))
+    if document is None:
         raise not_found("policy")
     _cache(response)
-    return answers.PolicyView(hash=hash, document=found.document())
+    return answers.PolicyView(hash=hash, document=document)
 
 
 @router.get("/contracts")

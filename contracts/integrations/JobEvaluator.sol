@@ -21,7 +21,7 @@ struct Condition {
     address verifier; //    an account or an ERC-1271 wallet; evaluator fees are its
     bytes32 subject; //     the subject of the settlement entry: the contract id in the log
     uint80 minimum; //      net value (earned - reversed), in the entry's unit; not zero
-    uint64 statedFrom; //   earlier statements do not count; zero: all do
+    uint64 statedFrom; //   earlier statements do not count, however they are dated; zero: all do
     uint64 deadline; //     the last second for completions; afterwards a job is rejected
 }
 
@@ -131,6 +131,8 @@ contract JobEvaluators is EIP712 {
 /// Assumptions:
 /// - The job waits: from its expiry on the client can take the budget back, even before the
 ///   deadline. A provider looks at the expiry, the hook and the code of the job's contract.
+/// - The chain's clock is right to within CLOCK_TOLERANCE. The publisher's is not trusted: a
+///   statement dated ahead of the chain waits for its date.
 /// - The job's contract keeps the order of a job's states, and refuses a call that is too early or
 ///   repeated. This contract does not read jobs, and does not check the parties of one.
 ///
@@ -154,6 +156,9 @@ contract JobEvaluator {
     JobEvaluators public immutable evaluators;
     /// The event log whose checkpoints count.
     EventLog public immutable eventLog;
+    /// The seconds by which a statement may be dated ahead of the chain, whose time is that of its
+    /// last block. A chain that is further behind its log only makes the caller wait.
+    uint256 public constant CLOCK_TOLERANCE = 60;
     address private immutable _implementation; // tells it from its clones, which have a condition
 
     error NoCondition();
@@ -168,6 +173,7 @@ contract JobEvaluator {
     error WrongValue(uint256 earned, uint256 reversed, uint256 value);
     error BelowMinimum(uint256 minimum, uint256 value);
     error StatedTooEarly(uint256 fromMs, uint256 timeMs);
+    error DatedAhead(uint256 untilMs, uint256 timeMs);
 
     constructor(EventLog eventLog_) {
         evaluators = JobEvaluators(msg.sender);
@@ -248,7 +254,7 @@ contract JobEvaluator {
     }
 
     /// Reverts unless the entry meets the condition.
-    function _requireMet(Condition memory terms, Entry calldata entry) private pure {
+    function _requireMet(Condition memory terms, Entry calldata entry) private view {
         if (entry.kind != "settlement") revert NotASettlement(entry.kind);
         bytes32 actor = bytes32(uint256(uint160(terms.verifier)));
         if (entry.actor != actor) revert WrongActor(actor, entry.actor);
@@ -262,5 +268,7 @@ contract JobEvaluator {
 
         uint256 fromMs = uint256(terms.statedFrom) * 1000;
         if (entry.timeMs < fromMs) revert StatedTooEarly(fromMs, entry.timeMs);
+        uint256 untilMs = (block.timestamp + CLOCK_TOLERANCE) * 1000;
+        if (entry.timeMs > untilMs) revert DatedAhead(untilMs, entry.timeMs);
     }
 }

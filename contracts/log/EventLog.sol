@@ -15,14 +15,20 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 ///   origin.
 /// - The publisher of a log anchors checkpoints, and offers the log to another publisher.
 /// - Any account anchors a checkpoint that the publisher has signed.
-/// - The publisher before keeps both powers of anchoring for HANDOVER_PERIOD.
+/// - Any account reports a fork: two roots of one size, each anchored or signed.
+/// - The publisher before keeps its powers, and answers for its signatures, for HANDOVER_PERIOD.
 ///
 /// Assumptions:
 /// - SHA-256 has no collisions.
 /// - The chain's clock is right to within the hand-over period.
 ///
 /// Liveness:
-/// - A silent publisher cannot bury what it has signed.
+/// - A silent publisher cannot bury what it has signed. One that anchors another root of the same
+///   size buries it, and whoever holds the signature can mark the log as forked for that.
+/// - A fork is reported once, for ever, and ends the log: no checkpoint follows. The anchored ones
+///   stay, and all that is settled, claimed or refunded by them goes on.
+/// - No other key can fork a log. After HANDOVER_PERIOD the signatures of the publisher before
+///   count for nothing here, also not against its successor.
 /// - Hand-overs are at least HANDOVER_PERIOD apart, so every old key has its full time.
 /// - Nothing pauses this contract, no key owns it, and it cannot be changed.
 ///
@@ -31,9 +37,17 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 /// - A root does not fix its size. A publisher that states a wrong size misplaces entries in its
 ///   own log, and every reader that rebuilds the tree sees it.
 /// - A stolen publisher key can rewrite nothing, but what it appends stands. It can end the log,
-///   with a root of unknown entries or of the largest size, and hand the log over to itself.
-/// - A publisher that is an ERC-1271 wallet may withdraw a signature. The signature of a key is
-///   valid as long as the key is.
+///   by a fork, with a root of unknown entries or of the largest size, and hand the log over to
+///   itself.
+/// - A publisher that is an ERC-1271 wallet may withdraw a signature, and nothing is reported by
+///   it then. The signature of a key is valid as long as the key is, whatever code the key's
+///   account has (EIP-7702).
+/// - A log without a mark may be forked all the same: nobody has reported it; or the two roots are
+///   of different sizes, which only a reader of both trees can compare; or they were told on two
+///   chains, each of which has its own anchors and its own domain of signatures.
+/// - A report says that the publisher has told two histories. It does not say which one is true,
+///   and costs the publisher nothing but the log.
+/// - A publisher to which its log returns answers again for all that it ever signed.
 contract EventLog is EIP712 {
     using SafeCast for uint256;
 
@@ -42,9 +56,11 @@ contract EventLog is EIP712 {
         address publisher;
         uint40 size; //          size of the last checkpoint
         uint40 publishedAt; //   time of the last checkpoint, UTC seconds
+        bool isForked; //        here too, so that a publication need not read forkedAt
         address previous; //     the publisher before
         uint40 previousUntil; // the last second in which the publisher before may publish
         address offered; //      the account that may accept the log
+        uint40 forkedAt; //      time of the report of a fork, UTC seconds; zero: none
     }
 
     uint256 public constant HANDOVER_PERIOD = 7 days;
@@ -64,6 +80,7 @@ contract EventLog is EIP712 {
         address indexed publisher,
         uint64 previousUntil
     );
+    event Forked(bytes32 indexed logId, uint64 size, bytes32 rootA, bytes32 rootB);
 
     error OriginLength(uint256 length, uint256 limit);
     error ZeroPublisher();
@@ -76,6 +93,8 @@ contract EventLog is EIP712 {
     error AlreadyPublisher(bytes32 logId, address publisher);
     error NotSignedByPublisher(bytes32 logId, bytes32 digest);
     error HandoverTooSoon(bytes32 logId, uint64 previousUntil);
+    error SameRoot(bytes32 root);
+    error LogForked(bytes32 logId, uint64 forkedAt);
 
     constructor() EIP712("Tallystick EventLog", "1") {}
 
@@ -126,15 +145,37 @@ contract EventLog is EIP712 {
         bytes calldata signature
     ) external {
         Log storage log = _registered(logId);
-        bytes32 digest =
-            _hashTypedDataV4(keccak256(abi.encode(TypeHashes.CHECKPOINT, logId, size, root)));
-        if (
-            !Signatures.isValid(log.publisher, digest, signature)
-                && !Signatures.isValid(_validPreviousOf(log), digest, signature)
-        ) {
-            revert NotSignedByPublisher(logId, digest);
-        }
+        _requireSigned(log, logId, size, root, signature);
         _append(log, logId, size, root, proof);
+    }
+
+    /// Marks a log as forked, by two different roots of one size. Any account may call.
+    /// @param logId The log.
+    /// @param size The size.
+    /// @param rootA A root of this size: the anchored one, or one that the publisher has signed.
+    /// @param signatureA The signature over Checkpoint(logId, size, rootA) of the publisher or,
+    /// within HANDOVER_PERIOD, of the publisher before. It is not read if rootA is anchored.
+    /// @param rootB Another such root.
+    /// @param signatureB The signature over Checkpoint(logId, size, rootB), likewise.
+    function reportFork(
+        bytes32 logId,
+        uint64 size,
+        bytes32 rootA,
+        bytes calldata signatureA,
+        bytes32 rootB,
+        bytes calldata signatureB
+    ) external {
+        Log storage log = _registered(logId);
+        if (log.isForked) revert LogForked(logId, log.forkedAt);
+        if (rootA == rootB) revert SameRoot(rootA);
+        // Where nothing is anchored the stored root is zero, which nobody has to sign for.
+        if (rootA == 0 || rootB == 0) revert ZeroRoot();
+        bytes32 anchored = _roots[logId][size];
+        if (rootA != anchored) _requireSigned(log, logId, size, rootA, signatureA);
+        if (rootB != anchored) _requireSigned(log, logId, size, rootB, signatureB);
+
+        (log.isForked, log.forkedAt) = (true, block.timestamp.toUint40());
+        emit Forked(logId, size, rootA, rootB);
     }
 
     // ------------------------------------------------------------ hand-over
@@ -206,6 +247,13 @@ contract EventLog is EIP712 {
         return _validPreviousOf(_logs[logId]);
     }
 
+    /// Returns the time at which the log was marked as forked.
+    /// @param logId The log.
+    /// @return The time, UTC seconds; zero if no fork was reported.
+    function forkedAt(bytes32 logId) external view returns (uint64) {
+        return _logs[logId].forkedAt;
+    }
+
     /// Returns the account to which the log is offered.
     /// @param logId The log.
     /// @return That account; zero if there is no offer.
@@ -247,7 +295,7 @@ contract EventLog is EIP712 {
 
     // ------------------------------------------------------------ inside
 
-    /// Stores a checkpoint if it extends the last one.
+    /// Stores a checkpoint if it extends the last one and the log is not forked.
     function _append(
         Log storage log,
         bytes32 logId,
@@ -255,11 +303,15 @@ contract EventLog is EIP712 {
         bytes32 root,
         bytes32[] calldata proof
     ) private {
+        // Read together, for they share a slot.
+        (bool isForked, uint256 lastSize) = (log.isForked, log.size);
+        if (isForked) revert LogForked(logId, log.forkedAt);
         if (root == 0) revert ZeroRoot();
-        uint256 lastSize = log.size;
         MerkleLog.verifyConsistency(lastSize, _roots[logId][lastSize], size, root, proof);
 
-        (log.size, log.publishedAt) = (uint256(size).toUint40(), block.timestamp.toUint40());
+        // The size was compared with SIZE_LIMIT, so it fits.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        (log.size, log.publishedAt) = (uint40(size), block.timestamp.toUint40());
         _roots[logId][size] = root;
         emit Published(logId, size, root);
     }
@@ -268,6 +320,26 @@ contract EventLog is EIP712 {
     function _registered(bytes32 logId) private view returns (Log storage log) {
         log = _logs[logId];
         if (log.publisher == address(0)) revert UnknownLog(logId);
+    }
+
+    /// Reverts unless the publisher, or within HANDOVER_PERIOD the publisher before, has signed
+    /// this checkpoint.
+    function _requireSigned(
+        Log storage log,
+        bytes32 logId,
+        uint64 size,
+        bytes32 root,
+        bytes calldata signature
+    ) private view {
+        bytes32 digest = _hashTypedDataV4(
+            keccak256(abi.encode(TypeHashes.CHECKPOINT, logId, size, root))
+        );
+        if (
+            !Signatures.isValid(log.publisher, digest, signature)
+                && !Signatures.isValid(_validPreviousOf(log), digest, signature)
+        ) {
+            revert NotSignedByPublisher(logId, digest);
+        }
     }
 
     /// Returns the publisher before, within HANDOVER_PERIOD of the hand-over; else zero, which

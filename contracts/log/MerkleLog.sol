@@ -114,24 +114,58 @@ library MerkleLog {
             return;
         }
 
-        uint256 node = oldSize - 1;
-        uint256 last = newSize - 1;
-        for (; node & 1 == 1; (node, last) = (node >> 1, last >> 1)) {}
-
-        // The largest complete subtree that ends where the old tree ends; the whole old tree, if
-        // that is complete.
+        // Where the proof ends too early the loop hashes the calldata behind it, and the check of
+        // `used` refuses that at the end (see _verifyPath).
         uint256 used;
-        bytes32 oldHash = node == 0 ? oldRoot : _proofNode(proof, used++);
-        bytes32 newHash = oldHash;
-        for (; last != 0; (node, last) = (node >> 1, last >> 1)) {
-            if (node & 1 == 1) {
-                bytes32 sibling = _proofNode(proof, used++);
-                oldHash = nodeHash(sibling, oldHash);
-                newHash = nodeHash(sibling, newHash);
-            } else if (node < last) {
-                newHash = nodeHash(newHash, _proofNode(proof, used++));
+        bytes32 oldHash;
+        bytes32 newHash;
+        assembly ("memory-safe") {
+            let node := sub(oldSize, 1)
+            let last := sub(newSize, 1)
+            for {} and(node, 1) {} {
+                node := shr(1, node)
+                last := shr(1, last)
+            }
+            // The largest complete subtree that ends where the old tree ends; the whole old tree,
+            // if that is complete.
+            oldHash := oldRoot
+            if node {
+                oldHash := calldataload(proof.offset)
+                used := 1
+            }
+            newHash := oldHash
+            let input := mload(0x40)
+            let left := add(input, 1)
+            let right := add(input, 33)
+            mstore8(input, 1)
+            for {} last {
+                node := shr(1, node)
+                last := shr(1, last)
+            } {
+                let isRight := and(node, 1)
+                if or(isRight, lt(node, last)) {
+                    let sibling := calldataload(add(proof.offset, shl(5, used)))
+                    used := add(used, 1)
+                    switch isRight
+                    case 1 {
+                        mstore(left, sibling)
+                        mstore(right, oldHash)
+                        if iszero(staticcall(gas(), 2, input, 65, 0, 32)) {
+                            revert(0, 0)
+                        }
+                        oldHash := mload(0)
+                        mstore(right, newHash)
+                    }
+                    default {
+                        mstore(left, newHash)
+                        mstore(right, sibling)
+                    }
+                    if iszero(staticcall(gas(), 2, input, 65, 0, 32)) { revert(0, 0) }
+                    newHash := mload(0)
+                }
             }
         }
+        if (used > proof.length) revert ProofTooShort(proof.length);
         if (oldHash != oldRoot) revert RootMismatch(oldRoot, oldHash);
         _requireRoot(newRoot, newHash, proof.length, used);
     }
@@ -139,19 +173,6 @@ library MerkleLog {
     /// Returns the hash of a leaf.
     function leafHash(bytes calldata entry) internal pure returns (bytes32) {
         return sha256(abi.encodePacked(bytes1(0), entry));
-    }
-
-    /// Returns the hash of an interior node.
-    function nodeHash(bytes32 left, bytes32 right) internal view returns (bytes32 hash) {
-        assembly ("memory-safe") {
-            // Memory beyond the free pointer: it is scratch space, and free again afterwards.
-            let input := mload(0x40)
-            mstore8(input, 1)
-            mstore(add(input, 1), left)
-            mstore(add(input, 33), right)
-            if iszero(staticcall(gas(), 2, input, 65, 0, 32)) { revert(0, 0) }
-            hash := mload(0)
-        }
     }
 
     /// Checks the rest of a proof, from proof[used] on, for one node of a level whose highest node

@@ -202,8 +202,7 @@ class OnChainBacktest:
         for start in range(0, len(requests), MAX_BULK):
             part = [Submission(key, ask, key.encode()) for key, ask in requests[start:][:MAX_BULK]]
             with self._stack.worker.transaction(account) as session:
-                now_ms = self._sandbox.clock()
-                ids += submit(session, self._stack.site.log_id, account, part, now_ms)
+                ids += submit(session, self._stack.site.log_id, account, part)
         return ids
 
     def _count_turned_away(self, requests: list[tuple[str, Request]], ids: list[UUID]) -> None:

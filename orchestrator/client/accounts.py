@@ -17,7 +17,7 @@ from orchestrator.core.errors import ServerError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.policy import canonical_json
 from orchestrator.core.terms import SET_BY_SURFACE, Domain, Terms, contract_id, sign_digest
-from orchestrator.core.units import NS_PER_MS, format_time
+from orchestrator.core.units import format_ms
 
 # The most lines that the API takes in one bulk request.
 BULK_LINES = 1000
@@ -222,5 +222,5 @@ def _event_body(event: EventReport) -> dict[str, str]:
         "lead": event.lead,
         "event": event.event,
         "value": event.value,
-        "time": format_time(event.time_ms * NS_PER_MS),
+        "time": format_ms(event.time_ms),
     }

@@ -1,9 +1,9 @@
 """The log's answer to each request.
 
-`decide(world, request, now_ms)` returns the log records that a request gives rise to, in log order:
-the request's own entry and everything that follows from it (reversals, transition, outcome). It is
-deterministic and does no I/O. `kinds.advance` is the other half, the fold: with it a stranger who
-has only the entries, the policies and the terms rebuilds the same world.
+`decide(world, request, received_ms)` returns the log records that a request gives rise to, in log
+order: the request's own entry and everything that follows from it (reversals, transition, outcome).
+It is deterministic and does no I/O. `kinds.advance` is the other half, the fold: with it a stranger
+who has only the entries, the policies and the terms rebuilds the same world.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from orchestrator.core.entry import (
     pack_reversal,
     pack_settlement,
 )
-from orchestrator.core.errors import LogError, RequestError
+from orchestrator.core.errors import RequestError
 from orchestrator.core.kinds import advance
 from orchestrator.core.opening import (
     CodeOpening,
@@ -34,6 +34,7 @@ from orchestrator.core.opening import (
 from orchestrator.core.policy import Step, Verdict
 from orchestrator.core.purchase import Taking, latest_purchase, purchase_of_order, taking
 from orchestrator.core.requests import ReportedEvent, Request
+from orchestrator.core.units import format_ms
 from orchestrator.core.world import Lead, Surface, World
 
 LOG_FORMAT = "tallystick/1"
@@ -44,21 +45,17 @@ CLICK = "click"  # the label of a touch by code; no action may be named so
 # --- Deciding -------------------------------------------------------------------------------------
 
 
-def decide(world: World, request: Request | requests.OfEntries, now_ms: int) -> list[Record]:
-    """Return the records that `request` gives rise to at `now_ms`; the world is moved past them.
+def decide(world: World, request: Request | requests.OfEntries, received_ms: int) -> list[Record]:
+    """Return the records that a request received then gives rise to; the world is moved past them.
+
+    It is decided as it would have been at its receipt, however long it has waited since. Entries on
+    the log's own clock have the time of receipt, or the last such time in the log if that is later.
 
     An empty list means that the log has nothing to say: a product event that the policy does not
     name, a settlement tick with nothing to settle, a lead erased that it never knew. Raises
-    `RequestError` for a request that the rules turn away, before anything is changed, and
-    `LogError` if our clock went backwards. That it does not after a product event either, whose
-    entries carry the product's clock, is for the caller to see to.
+    `RequestError` for a request that the rules turn away, before anything is changed.
     """
-    if now_ms < world.time_ms:
-        raise LogError(
-            "clock-regressed",
-            f"the clock says {now_ms} ms, but the log is already at {world.time_ms} ms",
-        )
-    writer = Writer(world, now_ms)
+    writer = Writer(world, received_ms)
     _DECIDE[type(request)](writer, request)
     return writer.records
 
@@ -74,11 +71,12 @@ def verdict_of(records: list[Record]) -> Verdict:
 class Writer:
     """The records of one request; the world is moved past each as it is written."""
 
-    __slots__ = ("now_ms", "records", "world")
+    __slots__ = ("now_ms", "received_ms", "records", "world")
 
-    def __init__(self, world: World, now_ms: int) -> None:
+    def __init__(self, world: World, received_ms: int) -> None:
         self.world = world
-        self.now_ms = now_ms
+        self.received_ms = received_ms
+        self.now_ms = max(received_ms, world.time_ms)
         self.records: list[Record] = []
 
     def add(
@@ -223,14 +221,24 @@ def _product_event(writer: Writer, request: requests.ProductEvent) -> None:
     here = _surface(writer.world, request.surface)
     known = writer.world.leads.get(request.lead)
     _check_home(known, request.surface, request.lead)
-    earliest_ms = writer.now_ms - here.policy.lateness_s * 1000
-    if not earliest_ms <= request.time_ms <= writer.now_ms:
+    # The clock that stamps receipts may be set back; the order on a surface stands all the same.
+    received_ms = max(writer.received_ms, here.received_ms)
+    if request.time_ms > received_ms:
         raise RequestError(
-            "event-time",
-            f"an event of {request.time_ms} ms cannot be taken at {writer.now_ms} ms; "
-            f"the policy allows it from {earliest_ms} ms on, and none from the future",
+            "event-ahead",
+            f"an event of {format_ms(request.time_ms)} cannot have been received at "
+            f"{format_ms(received_ms)}; correct its time, or send it again then",
         )
-    step = here.policy.step(known.state if known else here.policy.initial, request.event)
+    at_ms = min(request.time_ms + request.span_ms, received_ms)
+    earliest_ms = received_ms - here.policy.lateness_s * 1000
+    if at_ms < earliest_ms:
+        raise RequestError(
+            "event-late",
+            f"an event of {format_ms(at_ms)} was received at {format_ms(received_ms)}; "
+            f"the policy takes it then if it is of {format_ms(earliest_ms)} or later",
+        )
+    event = here.policy.short_name(request.event)
+    step = here.policy.step(known.state if known else here.policy.initial, event)
     if step.verdict is Verdict.IGNORED:
         return
     _check_order(here, request.order, request.lead, known, step)
@@ -240,14 +248,14 @@ def _product_event(writer: Writer, request: requests.ProductEvent) -> None:
         request.surface,
         request.lead,
         request.value_units,
-        request.time_ms,
+        at_ms,
         request.request_hash,
         request.commitment,
-        writer.now_ms,
+        received_ms,
         request.order,
         request.whole,
     )
-    _apply_step(writer, requests.ApplyStep(reported, request.event, step))
+    _apply_step(writer, requests.ApplyStep(reported, event, step))
 
 
 def _check_order(here: Surface, order: bytes, name: bytes, lead: Lead | None, step: Step) -> None:

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Annotated, Any, NamedTuple, TypeVar, cast, get_type_hints
 
+from orchestrator.core import names
 from orchestrator.core.entry import AMOUNT_LIMIT, TIME_MS_LIMIT, WORD_BYTES
 from orchestrator.core.errors import RequestError, shown
-from orchestrator.core.policy import MODELS, Policy, is_name, parse
-from orchestrator.core.units import BPS
+from orchestrator.core.policy import MODELS, Policy, parse
+from orchestrator.core.units import BPS, WHOLE_SECOND_MS
 
 T = TypeVar("T")
 
@@ -89,12 +90,23 @@ def _unhex(name: str, value: Any) -> bytes:
         raise RequestError("not-hex", f"{name} must be hex digits, not {shown(value)}") from None
 
 
-def _name(name: str, value: Any) -> str:
-    if not isinstance(value, str) or not is_name(value):
-        raise RequestError(
-            "name-invalid", f"{name} must be 1 to 32 printable ASCII characters: {shown(value)}"
-        )
-    return value
+def _text(rule: Callable[[str], str]) -> Form:
+    """Return the form of a text that a rule of names takes and leaves as it is."""
+
+    def check(name: str, value: Any) -> str:
+        if not isinstance(value, str):
+            raise RequestError("name-invalid", f"{name} must be a text, not {shown(value)}")
+        try:
+            normal = rule(value)
+        except ValueError as error:
+            raise RequestError("name-invalid", f"{name} {error}") from None
+        if normal != value:
+            raise RequestError(
+                "name-invalid", f"{name} must be in the form NFC, unlike {names.escaped(value)}"
+            )
+        return value
+
+    return Form(check, check)
 
 
 def _whole_below(limit: int) -> Form:
@@ -115,6 +127,14 @@ def _truth(name: str, value: Any) -> bool:
     return value
 
 
+def _span_ms(name: str, value: Any) -> int:
+    if type(value) is not int or value not in (0, WHOLE_SECOND_MS):
+        raise RequestError(
+            "span-unknown", f"{name} must be 0 or {WHOLE_SECOND_MS}, not {shown(value)}"
+        )
+    return value
+
+
 def _one_of(choices: tuple[str, ...]) -> Form:
     def check(name: str, value: Any) -> str:
         if value not in choices:
@@ -126,10 +146,12 @@ def _one_of(choices: tuple[str, ...]) -> Form:
 
 Word = Annotated[bytes, Form(_write_word, _read_word)]
 ShortBytes = Annotated[bytes, Form(lambda _, value: value.hex(), _read_bytes)]
-Name = Annotated[str, Form(_name, _name)]
+Name = Annotated[str, _text(names.short_name)]
+EventName = Annotated[str, _text(names.event_name)]
 Units = Annotated[int, _whole_below(AMOUNT_LIMIT)]
 # Times are added to periods; both stay far from the 63 bits of a stored time.
 TimeMs = Annotated[int, _whole_below(TIME_MS_LIMIT >> 2)]
+SpanMs = Annotated[int, Form(_span_ms, _span_ms)]
 Share = Annotated[int, _whole_below(BPS + 1)]
 Truth = Annotated[bool, Form(_truth, _truth)]
 Model = Annotated[str, _one_of(MODELS)]

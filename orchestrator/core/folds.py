@@ -61,8 +61,8 @@ def transition(world: World, position: int, record: Record) -> None:
     entry = record.entry
     lead = world.leads[entry.subject]
     lead.state, lead.since_ms = entry.label, entry.time_ms
-    policy = world.surfaces[entry.surface].policy
-    if not policy.is_reversible(entry.label):
+    here = world.surfaces[entry.surface]
+    if not here.policy.is_reversible(entry.label):
         return
     # An order is founded once: an event that takes back something founds none.
     order = _opened(record, TransitionOpening).order
@@ -73,7 +73,7 @@ def transition(world: World, position: int, record: Record) -> None:
         lead.purchases.pop()
     lead.purchases.append(Purchase(position, entry.label, entry.value, order))
     if len(lead.purchases) >= lead.sweep_at:
-        horizon_ms = world.time_ms - policy.lateness_s * 1000
+        horizon_ms = here.received_ms - here.policy.lateness_s * 1000
         lead.purchases[:-1] = forget_needless(lead.purchases[:-1], horizon_ms)
         lead.sweep_at = 2 * len(lead.purchases) + 8
 
@@ -128,8 +128,10 @@ def closing(world: World, _position: int, record: Record) -> None:
 
 def policy(world: World, _position: int, record: Record) -> None:
     entry = record.entry
-    policy = world.policies[entry.subject]
-    world.surfaces[entry.surface] = Surface(entry.actor, policy, entry.value)
+    # What a policy is published for has passed: nothing that follows was received before it.
+    world.surfaces[entry.surface] = Surface(
+        entry.actor, entry.subject, entry.value, world.policies, entry.time_ms
+    )
 
 
 def operator(world: World, position: int, record: Record) -> None:

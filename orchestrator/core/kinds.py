@@ -34,6 +34,7 @@ from orchestrator.core.opening import (
     TouchOpening,
     TransitionOpening,
     payload_of,
+    receipt_ms,
 )
 from orchestrator.core.replay_rules import Documents
 from orchestrator.core.world import World
@@ -42,7 +43,7 @@ from orchestrator.core.world import World
 class Clock(Enum):
     """The clock that an entry's time is read from."""
 
-    LOG = "the log's own, which never goes back"
+    LOG = "the log's own: when the request was received, or the last such time if that is later"
     PRODUCT = "the product's, within the policy's lateness; what follows from its events repeats it"
     CAUSE = "that of what is reported: the action's request, or the click as the product has it"
 
@@ -185,13 +186,19 @@ def advance(world: World, record: Record) -> None:
     kind.fold(world, position, record)
     world.size = position + 1
     if kind.clock is Clock.LOG:
-        world.time_ms = entry.time_ms
+        world.time_ms = max(world.time_ms, entry.time_ms)
+    received_ms = receipt_ms(record.opening)
+    if received_ms is not None:
+        world.time_ms = max(world.time_ms, received_ms)
+        here = world.surfaces[entry.surface]
+        here.received_ms = max(here.received_ms, received_ms)
 
 
 # --- The table ------------------------------------------------------------------------------------
 
 _LEAD = Change(Projection.LEAD, "subject")
 _CONTRACT = Change(Projection.CONTRACT, "subject")
+_RECEIPT = Change(Projection.SURFACE, "surface")
 _CONTRACT_OF_OUTCOME = Change(Projection.CONTRACT, "actor")
 _COMMITMENT = "SHA-256 of the opening"
 _PREVIOUS_TOUCH = "1 + position of the operator's previous touch of the lead; 0: none"
@@ -228,7 +235,7 @@ _TABLE = (
         folds.reported_touch,
         replay_rules.reported_touch,
         opening=ReportedTouchOpening,
-        changes=(_LEAD,),
+        changes=(_LEAD, _RECEIPT),
         role="touch",
         listed=False,
     ),
@@ -266,7 +273,7 @@ _TABLE = (
         folds.transition,
         replay_rules.transition,
         opening=TransitionOpening,
-        changes=(_LEAD,),
+        changes=(_LEAD, _RECEIPT),
         role="transition",
         listed=False,
     ),
@@ -277,6 +284,7 @@ _TABLE = (
         folds.nothing,
         replay_rules.refusal,
         opening=TransitionOpening,
+        changes=(_RECEIPT,),
         listed=False,
     ),
     Kind(
@@ -286,7 +294,7 @@ _TABLE = (
         folds.taking_event,
         replay_rules.event,
         opening=EventOpening,
-        changes=(_LEAD,),
+        changes=(_LEAD, _RECEIPT),
         role="event",
         listed=False,
     ),

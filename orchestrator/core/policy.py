@@ -7,10 +7,11 @@ A policy is a plain document (YAML or JSON). It is parsed once, strictly, into a
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from orchestrator.core import names
 from orchestrator.core.errors import PolicyError, shorten
 from orchestrator.core.units import DAY_S
 
@@ -19,11 +20,17 @@ MODELS = ("first_touch", "last_touch")
 MAX_STATES = 256
 MAX_TRANSITIONS = 1024
 MAX_ACTIONS = 256
+MAX_EVENTS = 1024
+# A step is an event that moves a lead from one state: what a policy costs in memory grows with
+# them, and with its document. Within both bounds a policy takes 300 kB at most.
+MAX_STEPS = 4096
+MAX_DOCUMENT_BYTES = 32_768
 DEFAULT_LATENESS_S = DAY_S
+# A time written in whole seconds is up to a second older than it looks: with less than that, events
+# that are reported at once would be late.
+MIN_LATENESS_S = 1
 MAX_LATENESS_S = 90 * DAY_S
 MAX_TRUST_LEVEL = 5
-# A name becomes one 32-byte ASCII word of a log entry, readable on an explorer.
-_NAME = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,30}[\x21-\x7e])?")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 
 
@@ -67,6 +74,7 @@ class Step:
 
 
 _IGNORED = Step(Verdict.IGNORED)
+_NO_MOVES: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +83,9 @@ class Policy:
 
     `actions` maps an action's name to the lowest trust level that may take it. `lateness_s` bounds
     how long after it happened a product event may still be reported. `touches_per_lead` bounds one
-    operator's touches on one lead (None: unbounded, for backtests of history).
+    operator's touches on one lead (None: unbounded, for backtests of history). `events` maps names
+    of the product's own, which may be long and in any script, to the short names that transitions
+    and reversals are on.
     """
 
     initial: str
@@ -86,22 +96,29 @@ class Policy:
     actions: tuple[tuple[str, int], ...]
     lateness_s: int
     touches_per_lead: int | None
+    events: tuple[tuple[str, str], ...]
     hash: bytes
-    _steps: Mapping[tuple[str, str], str]
-    _named: Mapping[str, str]
+    document_bytes: int
+    # By event, the state entered from each state; the first is that of its first transition.
+    _steps: Mapping[str, Mapping[str, str]]
     _reverses: Mapping[str, tuple[str, ...]]
+    _short_names: Mapping[str, str]
+
+    def short_name(self, event: str) -> str:
+        """Return the short name of a product's event: the one that `events` gives, or its own."""
+        return self._short_names.get(event, event)
 
     def step(self, state: str, event: str) -> Step:
-        """Return the effect of `event` on a lead in `state`.
+        """Return the effect of an event, by its short name, on a lead in `state`.
 
         An event that the policy does not name is ignored. One that it names only as transitions,
         none of them from this state, is refused. Every other is accepted, and reverses first.
         """
         reverses = self._reverses.get(event, ())
-        to = self._steps.get((event, state))
+        moves = self._steps.get(event, _NO_MOVES)
+        to = moves.get(state)
         if to is None and not reverses:
-            would = self._named.get(event)
-            return _IGNORED if would is None else Step(Verdict.REFUSED, to=would)
+            return Step(Verdict.REFUSED, to=next(iter(moves.values()))) if moves else _IGNORED
         return Step(Verdict.ACCEPTED, reverses, to)
 
     def motions_into(self, state: str) -> tuple[str, ...]:
@@ -111,15 +128,15 @@ class Policy:
     def enters(self, state: str, to: str) -> bool:
         """Return whether an event that reverses nothing moves a lead from `state` into `to`."""
         return any(
-            source == state and entered == to and event not in self._reverses
-            for (event, source), entered in self._steps.items()
+            moves.get(state) == to and event not in self._reverses
+            for event, moves in self._steps.items()
         )
 
     def refuses(self, state: str, to: str) -> bool:
         """Return whether an event that leads into `to` can be refused to a lead in `state`."""
         return any(
-            named == to and (event, state) not in self._steps and event not in self._reverses
-            for event, named in self._named.items()
+            state not in moves and next(iter(moves.values())) == to and event not in self._reverses
+            for event, moves in self._steps.items()
         )
 
     def is_reversible(self, state: str) -> bool:
@@ -135,72 +152,78 @@ def parse(document: object) -> Policy:
     """Read a policy document: the keys of `Policy`, numbers as integers or decimal text.
 
     Raises `PolicyError`, naming the rule and the value, for anything that could not govern a
-    surface: unknown or missing keys, unknown states, an event with two ways out of one state.
+    surface: unknown or missing keys, unknown states, an event with two ways out of one state, a
+    document beyond its bounds.
     """
     table = _table(document, "the policy")
     _known_keys(
         table,
         {"initial", "states", "transitions", "attribution"},
-        {"reversals", "actions", "lateness_s", "touches_per_lead"},
+        {"reversals", "actions", "lateness_s", "touches_per_lead", "events"},
         "the policy",
     )
-    states = _states(table["states"])
+    states = {state: state for state in _states(table["states"])}
     initial = _state(table["initial"], states, "initial")
     transitions = _transitions(table["transitions"], states)
     reversals = _reversals(table.get("reversals") or [], states)
     attribution = _one_of(table["attribution"], MODELS, "attribution")
     actions = _actions(table.get("actions") or {})
-    lateness_s = _integer(
-        table.get("lateness_s", DEFAULT_LATENESS_S), "lateness_s", 0, MAX_LATENESS_S
-    )
+    lateness_s = _lateness_s(table.get("lateness_s", DEFAULT_LATENESS_S))
     limit = table.get("touches_per_lead")
     touches_per_lead = None if limit is None else _integer(limit, "touches_per_lead", 1, 10_000)
 
     # An event and a state decide the next state, so two ways out of one state are an error.
-    steps: dict[tuple[str, str], str] = {}
-    named: dict[str, str] = {}
+    steps: dict[str, dict[str, str]] = {}
     for transition in transitions:
-        named.setdefault(transition.on, transition.to)
+        moves = steps.setdefault(transition.on, {})
         for state in transition.from_states:
-            if (transition.on, state) in steps:
+            if state in moves:
                 raise PolicyError(
                     "transition-ambiguous",
                     f"event {transition.on!r} leaves state {state!r} twice; keep one transition",
                 )
-            steps[transition.on, state] = transition.to
+            moves[state] = transition.to
     reverses: dict[str, tuple[str, ...]] = {}
     for reversal in reversals:
         reverses[reversal.on] = (*reverses.get(reversal.on, ()), reversal.of)
+    events = _events(table.get("events") or {}, steps.keys() | reverses.keys())
 
     policy = Policy(
         initial=initial,
-        states=states,
+        states=tuple(states),
         transitions=transitions,
         reversals=reversals,
         attribution=attribution,
         actions=actions,
         lateness_s=lateness_s,
         touches_per_lead=touches_per_lead,
+        events=tuple(sorted(events.items())),
         hash=b"",
+        document_bytes=0,
         _steps=steps,
-        _named=named,
         _reverses=reverses,
+        _short_names=events,
     )
     # The hash is over the parsed policy, so that documents that mean the same have the same hash.
-    digest = hashlib.sha256(canonical_json(policy.document())).digest()
-    object.__setattr__(policy, "hash", digest)
+    data = canonical_json(policy.document())
+    if len(data) > MAX_DOCUMENT_BYTES:
+        raise PolicyError(
+            "policy-too-long",
+            f"the policy has {len(data)} bytes as canonical JSON; at most {MAX_DOCUMENT_BYTES}: "
+            f"shorten names, or leave out what no contract needs",
+        )
+    object.__setattr__(policy, "hash", hashlib.sha256(data).digest())
+    object.__setattr__(policy, "document_bytes", len(data))
     return policy
 
 
 def canonical_json(value: object) -> bytes:
-    """Return JSON with sorted keys, no spaces and only ASCII: equal values have equal bytes."""
+    """Return JSON with keys sorted by code point, no spaces and only ASCII.
+
+    Equal values have equal bytes.
+    """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return text.encode("ascii")
-
-
-def is_name(text: str) -> bool:
-    """Return whether `text` fits a log word: 1 to 32 printable ASCII characters, trimmed."""
-    return _NAME.fullmatch(text) is not None
 
 
 def _document(policy: Policy) -> dict[str, object]:
@@ -218,6 +241,8 @@ def _document(policy: Policy) -> dict[str, object]:
     }
     if policy.touches_per_lead is not None:
         document["touches_per_lead"] = policy.touches_per_lead
+    if policy.events:
+        document["events"] = dict(policy.events)
     return document
 
 
@@ -251,12 +276,14 @@ def _known_keys(
 
 
 def _name(value: object, where: str) -> str:
-    if not isinstance(value, str) or not is_name(value):
+    if not isinstance(value, str):
         raise PolicyError(
-            "name-invalid",
-            f"{where} must be 1 to 32 printable ASCII characters, not {_format_value(value)}",
+            "name-invalid", f"{where} must be {names.SHORT_NAME_RULE}, not {_format_value(value)}"
         )
-    return value
+    try:
+        return names.short_name(value)
+    except ValueError as error:
+        raise PolicyError("name-invalid", f"{where} {error}") from None
 
 
 def _one_of(value: object, choices: Sequence[str], where: str) -> str:
@@ -265,7 +292,7 @@ def _one_of(value: object, choices: Sequence[str], where: str) -> str:
             "choice-unknown",
             f"{where} must be one of {', '.join(choices)}, not {_format_value(value)}",
         )
-    return value
+    return choices[choices.index(value)]
 
 
 def _integer(value: object, where: str, least: int, most: int) -> int:
@@ -280,6 +307,17 @@ def _integer(value: object, where: str, least: int, most: int) -> int:
     return value
 
 
+def _lateness_s(value: object) -> int:
+    if value == "0" or (type(value) is int and value == 0):
+        raise PolicyError(
+            "lateness-zero",
+            "with lateness_s 0 every event is late, since no report arrives the moment that it "
+            "tells of; write the longest delay of your reports in seconds, "
+            f"at least {MIN_LATENESS_S}, or leave it out for {DEFAULT_LATENESS_S}",
+        )
+    return _integer(value, "lateness_s", MIN_LATENESS_S, MAX_LATENESS_S)
+
+
 def _states(value: object) -> tuple[str, ...]:
     states = tuple(_name(item, "a state") for item in _list(value, "states", MAX_STATES))
     if not states:
@@ -291,16 +329,18 @@ def _states(value: object) -> tuple[str, ...]:
     return states
 
 
-def _state(value: object, states: Sequence[str], where: str) -> str:
+def _state(value: object, states: Mapping[str, str], where: str) -> str:
+    """Return the one text that stands for this state everywhere: a policy names it in each step."""
     if not isinstance(value, str) or value not in states:
         raise PolicyError(
             "state-unknown", f"{where} names {_format_value(value)}, which is no state"
         )
-    return value
+    return states[value]
 
 
-def _transitions(value: object, states: Sequence[str]) -> tuple[Transition, ...]:
+def _transitions(value: object, states: Mapping[str, str]) -> tuple[Transition, ...]:
     found = []
+    steps = 0
     for item in _list(value, "transitions", MAX_TRANSITIONS):
         table = _table(item, "a transition")
         _known_keys(table, {"on", "from", "to", "motion"}, set(), "a transition")
@@ -312,12 +352,19 @@ def _transitions(value: object, states: Sequence[str]) -> tuple[Transition, ...]
         )
         if not sources:
             raise PolicyError("from-empty", f"{where} must start from at least one state")
+        steps += len(sources)
+        if steps > MAX_STEPS:
+            raise PolicyError(
+                "steps-too-many",
+                f"the policy has more than {MAX_STEPS} steps, counting each state that a "
+                f"transition starts from; {where} passes that",
+            )
         motion = _one_of(table["motion"], MOTIONS, f"{where}: motion")
         found.append(Transition(on, sources, _state(table["to"], states, f"{where}: to"), motion))
     return tuple(found)
 
 
-def _reversals(value: object, states: Sequence[str]) -> tuple[Reversal, ...]:
+def _reversals(value: object, states: Mapping[str, str]) -> tuple[Reversal, ...]:
     found: list[Reversal] = []
     for item in _list(value, "reversals", MAX_TRANSITIONS):
         table = _table(item, "a reversal")
@@ -340,6 +387,36 @@ def _actions(value: object) -> tuple[tuple[str, int], ...]:
         (_name(name, "an action"), _integer(level, f"action {name!r}", 0, MAX_TRUST_LEVEL))
         for name, level in sorted(table.items())
     )
+
+
+def _events(value: object, used: Collection[str]) -> dict[str, str]:
+    """Return short names, which must be among those `used`, by the product's own names."""
+    table = _table(value, "events")
+    if len(table) > MAX_EVENTS:
+        raise PolicyError("list-too-long", f"events has {len(table)} items; at most {MAX_EVENTS}")
+    found: dict[str, str] = {}
+    for text, short in table.items():
+        try:
+            name = names.event_name(text)
+        except ValueError as error:
+            raise PolicyError("name-invalid", f"a name in events {error}") from None
+        where = f"events: {names.escaped(name)}"
+        if name in used:
+            raise PolicyError(
+                "event-ambiguous",
+                f"{where} is an event of the policy already; leave it out of events",
+            )
+        if name in found:
+            raise PolicyError(
+                "event-twice", f"{where} stands twice, written with other characters; keep one"
+            )
+        found[name] = _name(short, f"{where}: its short name")
+        if found[name] not in used:
+            raise PolicyError(
+                "event-unknown",
+                f"{where} stands for {found[name]!r}, which no transition and no reversal is on",
+            )
+    return found
 
 
 def _format_value(value: object) -> str:

@@ -9,11 +9,13 @@ the entry. It claims nothing of what no replay can see: withheld events, lies to
 from collections.abc import Iterable
 
 from orchestrator.core.decide import decide
-from orchestrator.core.entry import Entry, described
+from orchestrator.core.entry import described
 from orchestrator.core.errors import ChainError, DomainError, EntryError, ReplayError, ServerError
 from orchestrator.core.kinds import Clock, Kind, kind_of
 from orchestrator.core.opening import Record, receipt_ms
+from orchestrator.core.policies import PolicyCache
 from orchestrator.core.replay_rules import Documents
+from orchestrator.core.units import format_ms
 from orchestrator.core.world import World
 
 
@@ -24,9 +26,8 @@ class Replay:
     """
 
     def __init__(self, documents: Documents) -> None:
-        self.world = World()
+        self.world = World(policies=PolicyCache(documents.published))
         self._documents = documents
-        self._clock = _Clock()
         self._expected: list[Record] = []
 
     @property
@@ -38,7 +39,7 @@ class Replay:
         """Judge the log's next record."""
         position = self.size
         if not self._expected:
-            self._expected = _consequences(self.world, record, self._documents, self._clock)
+            self._expected = _consequences(self.world, record, self._documents)
             self._expected.reverse()
         if not self._expected:
             raise ReplayError(
@@ -73,24 +74,28 @@ def replay(records: Iterable[Record], documents: Documents) -> World:
     return judged.finish()
 
 
-class _Clock:
-    """The log's own clock: our acts tell it by the entry, reports of the product by the opening.
+def _check_clock(world: World, record: Record, kind: Kind) -> None:
+    """Raise ReplayError for a time on the log's own clock, or a receipt, that goes back.
 
-    It never goes back. So a report that is dated ahead, past a deadline say, dates ahead all that
-    the log says after it.
+    Entries on the log's own clock are no earlier than any receipt before them. So a report that is
+    dated ahead, past a deadline say, dates ahead all that the log says after it. Receipts go their
+    own way on each surface: requests wait for one another there and nowhere else.
     """
-
-    def __init__(self) -> None:
-        self._ms = 0
-
-    def advance(self, to_ms: int, position: int, entry: Entry) -> None:
-        if to_ms < self._ms:
+    entry, received_ms = record.entry, receipt_ms(record.opening)
+    if received_ms is not None:
+        here = world.surfaces.get(entry.surface)
+        if here is not None and received_ms < here.received_ms:
             raise ReplayError(
-                "clock-regressed",
-                f"entry {position} is {described(entry)}, taken at {to_ms} ms, "
-                f"but the log is already at {self._ms} ms",
+                "receipt-regressed",
+                f"entry {world.size} is {described(entry)}, received at {format_ms(received_ms)}, "
+                f"but its surface is already at {format_ms(here.received_ms)}",
             )
-        self._ms = to_ms
+    elif kind.clock is Clock.LOG and entry.time_ms < world.time_ms:
+        raise ReplayError(
+            "clock-regressed",
+            f"entry {world.size} is {described(entry)}, taken at {format_ms(entry.time_ms)}, "
+            f"but the log is already at {format_ms(world.time_ms)}",
+        )
 
 
 def _kind(record: Record, position: int) -> Kind:
@@ -109,23 +114,19 @@ def _kind(record: Record, position: int) -> Kind:
     return kind
 
 
-def _consequences(
-    world: World, record: Record, documents: Documents, clock: _Clock
-) -> list[Record]:
+def _consequences(world: World, record: Record, documents: Documents) -> list[Record]:
     """Return what the log must say from `record` on: itself, and all that follows from it."""
-    entry, opening = record
-    position = world.size
+    entry, position = record.entry, world.size
     if position == 0 and entry.kind != "genesis":
         raise ReplayError("genesis-missing", f"entry 0 is {described(entry)}, not the genesis")
     kind = _kind(record, position)
     try:
-        received_ms = receipt_ms(opening)
-        at_ms = entry.time_ms if received_ms is None else received_ms
-        # What follows from an event repeats its time and is demanded right behind it.
-        if kind.clock is Clock.LOG or opening is not None:
-            clock.advance(at_ms, position, entry)
+        _check_clock(world, record, kind)
+        received_ms = receipt_ms(record.opening)
         request = kind.replay(world, record, documents) if kind.replay is not None else None
-        return [] if request is None else decide(world, request, at_ms)
+        if request is None:
+            return []
+        return decide(world, request, entry.time_ms if received_ms is None else received_ms)
     except ReplayError:
         raise
     except (DomainError, LookupError) as error:

@@ -22,6 +22,7 @@ from orchestrator.core.opening import (
     TransitionOpening,
 )
 from orchestrator.core.policy import Policy, Step, Verdict
+from orchestrator.core.units import format_ms
 from orchestrator.core.world import Lead, World
 
 
@@ -40,6 +41,15 @@ class Documents(NamedTuple):
     rules: Callable[[bytes], ContractRules]
     opening_number: Callable[[bytes], int] | None = None
     closed_at_s: Callable[[bytes], int | None] | None = None
+
+    def published(self, hash_: bytes) -> Policy:
+        """Return a policy that an entry has named. Raises ReplayError if another one is given."""
+        policy = self.policy(hash_)
+        if policy.hash != hash_:
+            raise ReplayError(
+                "policy-false", f"the policy given for 0x{hash_.hex()} has another hash"
+            )
+        return policy
 
 
 def touch(_world: World, record: Record, _documents: Documents) -> requests.Touch:
@@ -123,8 +133,8 @@ def _reported_event(
     if not earliest_ms <= entry.time_ms <= opening.received_ms:
         raise ReplayError(
             "event-time",
-            f"entry {world.size} is {described(entry)} of {entry.time_ms} ms, "
-            f"received at {opening.received_ms} ms: too late, or from the future",
+            f"entry {world.size} is {described(entry)} of {format_ms(entry.time_ms)}, "
+            f"received at {format_ms(opening.received_ms)}: too late, or from the future",
         )
     reported = requests.ReportedEvent(
         entry.surface,
@@ -173,10 +183,14 @@ def closing(world: World, record: Record, documents: Documents) -> requests.Clos
         if closed_at_s is None or entry.value != closed_at_s * 1000:
             raise ReplayError(
                 "closing-false",
-                f"entry {world.size} is {described(entry)} ms, "
-                f"but the escrow says {closed_at_s * 1000 if closed_at_s else 'that it is open'}",
+                f"entry {world.size} is {described(entry)}, which is {format_ms(entry.value)}, but "
+                f"the escrow says {_said_of_closing(closed_at_s)}",
             )
     return requests.CloseContract(entry.subject, entry.value, entry.payload)
+
+
+def _said_of_closing(closed_at_s: int | None) -> str:
+    return "that it is open" if closed_at_s is None else format_ms(closed_at_s * 1000)
 
 
 def operator(_world: World, record: Record, _documents: Documents) -> requests.RegisterOperator:

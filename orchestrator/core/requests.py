@@ -10,9 +10,11 @@ from typing import NamedTuple
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.entry import ZERO_WORD
 from orchestrator.core.fields import (
+    EventName,
     Name,
     PayoutLabel,
     PolicyDocument,
+    SpanMs,
     TimeMs,
     Truth,
     Units,
@@ -45,7 +47,7 @@ class PublishPolicy(NamedTuple):
 
 
 class Touch(NamedTuple):
-    """An operator's action on a lead. It happens when the log takes it: its time is ours."""
+    """An operator's action on a lead. It happens when it is received: its time is ours."""
 
     surface: Word
     lead: Word
@@ -59,19 +61,23 @@ class Touch(NamedTuple):
 class ProductEvent(NamedTuple):
     """An event of the owner's product, at the product's own time, with the revenue it brought.
 
-    `order` is the random word of the order that it is about, zero for none. An event that takes
-    back from an order takes its value, or all that is left if it is about the `whole` order.
+    `event` is the product's own name of it, for which the policy may have a short one. It may have
+    happened up to `span_ms` later than `time_ms`, where the product's clock knows whole seconds
+    alone; it counts at the end of that span, or at its receipt if that is earlier. `order` is the
+    random word of the order that it is about, zero for none. An event that takes back from an order
+    takes its value, or all that is left if it is about the `whole` order.
     """
 
     surface: Word
     lead: Word
-    event: Name
+    event: EventName
     value_units: Units
     time_ms: TimeMs
     request_hash: Word = ZERO_WORD
     commitment: Word = ZERO_WORD
     order: Word = ZERO_WORD
     whole: Truth = True
+    span_ms: SpanMs = 0
 
 
 class Erasure(NamedTuple):
@@ -125,6 +131,19 @@ Request = (
 )
 
 
+# The refusals that time changes: the same request can be taken later, as it stands. All others are
+# the last word on a request.
+RETRYABLE = frozenset(
+    {
+        "contract-unknown",  # its opening may come into the log
+        "event-ahead",  # its time will come
+        "order-unknown",  # the purchase that founds it may come into the log
+        "policy-in-force",  # the contracts that it binds will end
+        "surface-unknown",  # its first policy may come into the log
+    }
+)
+
+
 # --- Requests that a replay makes of entries; no caller can ask for them --------------------------
 
 
@@ -150,7 +169,7 @@ class RegisterLead(NamedTuple):
 
 
 class ApplyStep(NamedTuple):
-    """An event with what the policy makes of it; `name` is the event's, empty where unknown."""
+    """An event with what the policy makes of it; `name` is its short one, empty where unknown."""
 
     reported: ReportedEvent
     name: str

@@ -18,6 +18,8 @@ DAY_S = 86_400
 DAY_MS = 1000 * DAY_S
 NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000
+# How much later than a time of whole seconds the event may have been.
+WHOLE_SECOND_MS = 999
 
 _AMOUNT = re.compile(r"([0-9]+)(?:\.([0-9]{1,80}))?")
 _TIME = re.compile(
@@ -74,6 +76,16 @@ def parse_time_ns(text: str) -> int:
     return seconds * NS_PER_S + int((fraction or "").ljust(9, "0"))
 
 
+def parse_event_time(text: str) -> tuple[int, int]:
+    """Return the milliseconds of a time as `parse_time_ns` reads it, and how many more it may mean.
+
+    A clock of whole seconds writes no fraction, and means any millisecond of its second: 999 more.
+    """
+    match = _TIME.fullmatch(text)
+    time_ms = parse_time_ns(text) // NS_PER_MS
+    return time_ms, 0 if match and match[4] else WHOLE_SECOND_MS
+
+
 def format_time(time_ns: int) -> str:
     """Write RFC 3339 in UTC, with as many decimals of a second as it needs: 0, 3, 6 or 9."""
     seconds, rest = divmod(time_ns, NS_PER_S)
@@ -82,6 +94,17 @@ def format_time(time_ns: int) -> str:
     while fraction.endswith("000"):
         fraction = fraction[:-3]
     return f"{text}.{fraction}Z" if fraction else f"{text}Z"
+
+
+def format_ms(time_ms: int) -> str:
+    """Write UTC milliseconds as `2026-11-28T12:00:00.250Z`, or as a number if no calendar has them.
+
+    It is for messages, which must show any number that a log or a caller may name.
+    """
+    if not 0 <= time_ms < _END_S * 1000:
+        return f"{time_ms} ms"
+    moment = _EPOCH + timedelta(milliseconds=time_ms)
+    return f"{moment.isoformat(timespec='milliseconds').removesuffix('+00:00')}Z"
 
 
 def format_second(time_s: int) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.core.attribution import TouchHistory
 from orchestrator.core.contract import Contract, ContractRules
+from orchestrator.core.policies import Policies
 from orchestrator.core.policy import Policy
 from orchestrator.core.purchase import Purchase
 
@@ -41,17 +42,29 @@ class Lead:
 
 @dataclass(slots=True)
 class Surface:
-    """A surface: its owner, the policy in force, and that policy's version."""
+    """A surface: its owner, the hash of the policy in force, and that policy's version.
+
+    The policy itself is read from `policies` each time, since not all of them may be in memory.
+    `received_ms` is the last receipt of what was reported on the surface, or the publication of the
+    policy if that is later: nothing that follows was received earlier.
+    """
 
     owner: bytes
-    policy: Policy
+    policy_hash: bytes
     version: int
+    policies: Policies = field(repr=False, compare=False)
+    received_ms: int = 0
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self.policies[self.policy_hash]
 
     def governs(self, rules: ContractRules) -> bool:
         """Return whether this surface's owner signed the contract, under the policy in force."""
         return (
             rules.owner == self.owner
-            and rules.policy_hash == self.policy.hash
+            and rules.policy_hash == self.policy_hash
             and rules.attribution == self.policy.attribution
         )
 
@@ -87,14 +100,15 @@ class World:
     """All that deciding needs to know, at log size `size`.
 
     `policies` (by hash) and `rules` (by contract id) are the documents that entries refer to; they
-    must be known before an entry that names them is applied. `leads` may hold only the leads that
-    the coming requests speak of: a writer that keeps them elsewhere puts them there first. `causes`
-    are by position.
+    must be known before an entry that names them is applied. `time_ms` is the log's own clock: the
+    latest time of its own entries, and receipt of what was reported. `leads` may hold only the
+    leads that the coming requests speak of: a writer that keeps them elsewhere puts them there
+    first. `causes` are by position.
     """
 
     size: int = 0
     time_ms: int = 0
-    policies: dict[bytes, Policy] = field(default_factory=dict)
+    policies: Policies = field(default_factory=dict[bytes, Policy], compare=False)
     rules: dict[bytes, ContractRules] = field(default_factory=dict)
     surfaces: dict[bytes, Surface] = field(default_factory=dict)
     leads: dict[bytes, Lead] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from orchestrator.core.kinds import KINDS, advance, kind_of
 from orchestrator.core.merkle import CompactRange, leaf_hash
 from orchestrator.core.opening import Record
 from orchestrator.core.world import World
-from orchestrator.log.projections import load_policies, load_world
+from orchestrator.log.projections import PolicySource, check_policies, load_world
 from orchestrator.log.reader import PAGE_ENTRIES, read_entries, stored_pages
 from orchestrator.log.tree import check_root, stored_checkpoint
 from orchestrator.storage.database import Database, Row, Session
@@ -37,7 +37,7 @@ def fsck(database: Database, log_id: bytes, anchor: tuple[int, bytes] | None = N
             raise LogError("entries-beyond", f"entries stand beyond the last checkpoint, {size}")
         if anchor is not None and anchor[0] > size:
             raise LogError("log-truncated", f"the log ends at {size}, before anchor {anchor[0]}")
-        load_policies(session, log_id)
+        check_policies(session, log_id)
         _check_listing(session, log_id)
         tree = CompactRange()
         for row in _checkpoints(session, log_id):
@@ -120,7 +120,8 @@ def compare_projections(database: Database, log_id: bytes) -> list[str]:
         last = stored_checkpoint(session, log_id)
         if last is None:
             return []
-        stored = load_world(session, log_id, last.size, last.fold_time_ms)
+        source = PolicySource(session, log_id)
+        stored = load_world(session, log_id, last.size, last.time_ms, source)
         world = World(policies=stored.policies, rules=dict(stored.rules))
         for page in stored_pages(session, log_id, 0, last.size):
             for item in page:

@@ -4,7 +4,8 @@ A request names people only by pseudonyms and commitments. The identity behind a
 bodies behind commitments, are stored in tables of their own, from which they can be erased.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -12,8 +13,10 @@ from orchestrator.core.codec import commitment, encode_request, json_text, reque
 from orchestrator.core.entry import ZERO_WORD
 from orchestrator.core.errors import RequestError
 from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.requests import ProductEvent, Request, Touch
-from orchestrator.storage.database import Session
+from orchestrator.core.names import escaped, own_id
+from orchestrator.core.requests import RETRYABLE, ProductEvent, Request, Touch
+from orchestrator.core.units import format_ms
+from orchestrator.storage.database import Session, array
 
 # The most requests, results or pseudonyms of one call: one statement and one transaction for all.
 MAX_BULK = 1_000
@@ -22,10 +25,8 @@ MAX_BULK = 1_000
 MAX_WAITING = 100_000
 # The most bytes of a body, so that a full inbox has a bounded size too.
 MAX_BODY_BYTES = 65_536
-# The longest key, and own id of a lead or an order: they stand in unique indexes, whose rows are
-# bounded.
+# The longest key; it stands in a unique index, whose rows are bounded.
 _MAX_KEY_CHARS = 255
-_MAX_EXTERNAL_ID_BYTES = 512
 
 
 class Submission(NamedTuple):
@@ -57,27 +58,73 @@ class Result(NamedTuple):
     code: str | None
     message: str | None
 
+    @property
+    def is_retryable(self) -> bool:
+        """Return whether the same request, sent again, is decided anew."""
+        return self.code in RETRYABLE
+
+
+class EventAheadError(RequestError):
+    """A product event that is dated ahead of the database's clock, by `ahead_ms`."""
+
+    def __init__(self, message: str, ahead_ms: int) -> None:
+        super().__init__("event-ahead", message)
+        self.ahead_ms = ahead_ms
+
+
+def enter(session: Session, log_id: bytes, requests: Sequence[Request]) -> None:
+    """Wait for the surfaces that requests are about, to which the session then has sole access.
+
+    Until its transaction ends, no other takes a request about them: so what it submits is received,
+    decided and seen in one and the same order. Raises `RequestError` while too many wait, and
+    `EventAheadError` if the latest event is still to come.
+    """
+    row = session.one(
+        "log.enter_inbox",
+        log_id=log_id,
+        locks=array(_locks(log_id, requests)),
+        most=MAX_WAITING,
+    )
+    if row is None or row.is_full:
+        raise RequestError("inbox-full", f"{MAX_WAITING} requests wait already; try again later")
+    times_ms = [request.time_ms for request in requests if isinstance(request, ProductEvent)]
+    ahead_ms = max(times_ms, default=0) - row.now_ms
+    if ahead_ms > 0:
+        raise EventAheadError(
+            f"an event of {format_ms(max(times_ms))} cannot be received at "
+            f"{format_ms(row.now_ms)}; correct its time, or send it again then",
+            ahead_ms,
+        )
+
+
+def _locks(log_id: bytes, requests: Iterable[Request]) -> set[int]:
+    """Return the advisory locks of the surfaces that requests are about.
+
+    Those about none, or about a contract, wait for nobody: the chain has their order.
+    """
+    surfaces = {getattr(request, "surface", None) for request in requests} - {None}
+    # 64 bits, as PostgreSQL's advisory locks have; two surfaces with one lock only wait more often.
+    return {
+        int.from_bytes(sha256(log_id + surface).digest()[:8], signed=True)
+        for surface in surfaces
+        if surface is not None
+    }
+
 
 def submit(
-    session: Session,
-    log_id: bytes,
-    account: str,
-    submissions: Sequence[Submission],
-    received_ms: int,
+    session: Session, log_id: bytes, account: str, submissions: Sequence[Submission]
 ) -> list[UUID]:
     """Take requests of `account`, for which the session speaks. Return their ids in order.
 
-    They are decided in this order. A request whose key was used before is not taken again. Raises
-    `RequestError`, and takes none, if a body differs from its key's first, or a value is out of
-    bounds, and `inbox-full` while too many wait.
+    The database stamps their receipt; they are decided in this order. A request whose key was used
+    before is not taken again, unless it was refused for a reason that time changes. Raises
+    `RequestError`, and takes none, if a body differs from its key's first, a value is out of
+    bounds, or an event is still to come, and `inbox-full` while too many wait.
     """
     if len(submissions) > MAX_BULK:
         raise RequestError(
             "bulk-too-long", f"{len(submissions)} requests at once; at most {MAX_BULK}"
         )
-    room = session.one("log.inbox_is_full", log_id=log_id, most=MAX_WAITING)
-    if room is None or room.is_full:
-        raise RequestError("inbox-full", f"{MAX_WAITING} requests wait already; try again later")
     account = account.lower()  # an id is of the address, however its checksum is written
     offered: dict[UUID, Submission] = {}
     repeated: list[tuple[UUID, Submission]] = []
@@ -90,23 +137,22 @@ def submit(
             repeated.append((name, submission))
         else:
             offered[name] = submission
-    fresh = {
-        row.request_id
-        for row in session.all(
-            "log.submit",
-            log_id=log_id,
-            account=account,
-            received_ms=received_ms,
-            offered=json_text(
-                [_submission_row(name, submission) for name, submission in offered.items()]
-            ),
-        )
-    }
-    repeated += [(name, offered[name]) for name in offered if name not in fresh]
+    rows = [_submission_row(name, submission) for name, submission in offered.items()]
+    enter(session, log_id, [submission.request for submission in submissions])
+    taken = session.all(
+        "log.submit",
+        log_id=log_id,
+        account=account,
+        retryable=list(RETRYABLE),
+        offered=json_text(rows),
+    )
+    # By request, the turn that had to have the same body; 0 where this is its first.
+    turns = {row.request_id: row.turn - row.is_fresh for row in taken}
+    repeated += [(name, submission) for name, submission in offered.items() if turns[name]]
     # Only now: the statement above has waited for any other transaction that takes the same keys,
     # so what it did not take is stored, and can be compared. An error takes all of it back.
     if repeated:
-        _check_repeated(session, log_id, repeated)
+        _check_repeated(session, log_id, repeated, turns)
     return ids
 
 
@@ -146,17 +192,25 @@ def _submission_row(name: UUID, submission: Submission) -> dict[str, Any]:
 
 
 def _check_repeated(
-    session: Session, log_id: bytes, repeated: Sequence[tuple[UUID, Submission]]
+    session: Session,
+    log_id: bytes,
+    repeated: Sequence[tuple[UUID, Submission]],
+    turns: Mapping[UUID, int],
 ) -> None:
-    """Raise RequestError for a body that is not the first one of its key.
+    """Raise RequestError for a body that is not the one of its key at that turn.
 
-    A salted body is compared by the first one's salt: a new salt makes another commitment. Once
+    A salted body is compared by the salt of that turn: a new salt makes another commitment. Once
     that salt is erased, no body is the same.
     """
     names = list({name for name, _ in repeated})
     earlier = {
         row.request_id: row
-        for row in session.all("log.submitted_before", log_id=log_id, request_ids=names)
+        for row in session.all(
+            "log.submitted_before",
+            log_id=log_id,
+            request_ids=names,
+            turns=array(max(turns[name], 1) for name in names),
+        )
     }
     for name, submission in repeated:
         row = earlier.get(name)
@@ -237,12 +291,14 @@ def order_words_for(
 
 
 def _check_external_id(what: str, external_id: str) -> None:
-    size = len(external_id.encode(errors="replace"))
-    if not 1 <= size <= _MAX_EXTERNAL_ID_BYTES or not external_id.isprintable():
+    try:
+        normal = own_id(external_id)
+    except ValueError as error:
+        raise RequestError(f"{what}-id", f"the id of the {what} {error}") from None
+    if normal != external_id:
         raise RequestError(
             f"{what}-id",
-            f"the id of a lead or an order has 1 to {_MAX_EXTERNAL_ID_BYTES} printable characters: "
-            f"{external_id!r:.60}",
+            f"the id of the {what} must be in the form NFC, unlike {escaped(external_id)}",
         )
 
 

@@ -13,9 +13,13 @@ from orchestrator.core.entry import Entry
 from orchestrator.core.errors import DomainError, LogError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import Kind, Projection
+from orchestrator.core.policies import CACHED_BYTES, PolicyCache
 from orchestrator.core.policy import Policy
 from orchestrator.core.world import Lead, Operator, Surface, World
 from orchestrator.storage.database import Row, Session
+
+# The most policies that a check of them all holds at once.
+PAGE_POLICIES = 100
 
 
 class Changes:
@@ -73,8 +77,9 @@ def write_rest(session: Session, log_id: bytes, world: World, changes: Changes) 
             log_id=log_id,
             surface=surface,
             owner=here.owner,
-            policy_hash=here.policy.hash,
+            policy_hash=here.policy_hash,
             version=here.version,
+            received_ms=here.received_ms,
         )
     for operator in changes.of(Projection.OPERATOR):
         session.run(
@@ -140,28 +145,67 @@ def contract_of(row: Row) -> Contract:
     )
 
 
-def load_policies(session: Session, log_id: bytes) -> dict[bytes, Policy]:
-    """Return all policies by hash. Raises `LogError` for one whose document has another."""
-    policies = {}
-    for row in session.all("log.policies", log_id=log_id):
-        try:
-            parsed = policy.parse(row.document)
-        except DomainError:
-            parsed = None
-        if parsed is None or parsed.hash != row.hash:
-            raise LogError("policy-altered", f"policy {to_hex(row.hash)} has another document")
-        policies[row.hash] = parsed
-    return policies
+class PolicySource:
+    """The source of a fold's policies: those that are about to be stored, and all stored ones.
+
+    `session` is the transaction at hand, and `coming` the policies that it may store at its end.
+    """
+
+    def __init__(self, session: Session, log_id: bytes) -> None:
+        self.session = session
+        self.coming: dict[bytes, Policy] = {}
+        self._log_id = log_id
+
+    def load(self, hash_: bytes) -> Policy:
+        """Return the policy of a hash. Raises `LogError` if there is none, or it was altered."""
+        coming = self.coming.get(hash_)
+        if coming is not None:
+            return coming
+        row = self.session.one("log.policy", log_id=self._log_id, hash=hash_)
+        if row is None:
+            raise LogError("policy-missing", f"policy {to_hex(hash_)} is not stored")
+        return _policy_of(hash_, row.document)
 
 
-def load_world(session: Session, log_id: bytes, size: int, time_ms: int) -> World:
-    """Return the fold as its projections keep it, without leads: they are loaded as needed."""
-    world = World(size, time_ms, policies=load_policies(session, log_id))
+def check_policies(session: Session, log_id: bytes) -> None:
+    """Raise `LogError` for a stored policy whose document has another hash."""
+    after = b""
+    while rows := session.all(
+        "log.policies_after", log_id=log_id, after=after, limit=PAGE_POLICIES
+    ):
+        for row in rows:
+            _policy_of(row.hash, row.document)
+        after = rows[-1].hash
+
+
+def _policy_of(hash_: bytes, document: object) -> Policy:
+    try:
+        parsed = policy.parse(document)
+    except DomainError:
+        parsed = None
+    if parsed is None or parsed.hash != hash_:
+        raise LogError("policy-altered", f"policy {to_hex(hash_)} has another document")
+    return parsed
+
+
+def load_world(
+    session: Session,
+    log_id: bytes,
+    size: int,
+    time_ms: int,
+    source: PolicySource,
+    policy_bytes: int = CACHED_BYTES,
+) -> World:
+    """Return the fold as its projections keep it, but for what is loaded as it is needed.
+
+    That is the leads, which the caller loads, and the policies, of which at most so many bytes of
+    documents stay in memory.
+    """
+    world = World(size, time_ms, policies=PolicyCache(source.load, policy_bytes))
     for row in session.all("log.surfaces", log_id=log_id):
-        governing = world.policies.get(row.policy_hash)
-        if governing is None:
-            raise LogError("policy-missing", f"policy {to_hex(row.policy_hash)} is not stored")
-        world.surfaces[row.surface] = Surface(row.owner, governing, row.version)
+        world.surfaces[row.surface] = Surface(
+            row.owner, row.policy_hash, row.version, world.policies, row.received_ms
+        )
     for row in session.all("log.operators", log_id=log_id):
         world.operators[row.operator] = Operator(row.level, row.registered)
     for row in session.all("log.contracts", log_id=log_id):

@@ -142,9 +142,14 @@ class LogReader:
 
     def policy(self, hash_: bytes) -> Policy | None:
         """Return the policy of this hash, if one was ever published."""
+        document = self.policy_document(hash_)
+        return None if document is None else policy.parse(document)
+
+    def policy_document(self, hash_: bytes) -> dict[str, object] | None:
+        """Return the document of the policy of this hash, if one was ever published."""
         with self._database.transaction() as session:
             row = session.one("log.policy", log_id=self.log_id, hash=hash_)
-        return None if row is None else policy.parse(row.document)
+        return None if row is None else row.document
 
     def contract(self, contract_id: bytes) -> Contract | None:
         """Return a contract and its running totals."""

@@ -25,10 +25,19 @@ from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import encode, kind_of
 from orchestrator.core.merkle import CompactRange, Subtree, leaf_hash
 from orchestrator.core.opening import Record, encode_opening
-from orchestrator.core.requests import Request
+from orchestrator.core.policies import CACHED_BYTES, PolicyCache
+from orchestrator.core.requests import PublishPolicy, Request
 from orchestrator.core.resource import Resource
+from orchestrator.core.units import format_ms
 from orchestrator.core.world import World
-from orchestrator.log.projections import Changes, load_leads, load_world, write_leads, write_rest
+from orchestrator.log.projections import (
+    Changes,
+    PolicySource,
+    load_leads,
+    load_world,
+    write_leads,
+    write_rest,
+)
 from orchestrator.log.reader import read_entries
 from orchestrator.log.tree import Checkpoint, Tiles, checkpoint_of, stored_checkpoint, tree_of
 from orchestrator.storage.database import Connection, Database, Row, Session, array
@@ -36,9 +45,13 @@ from orchestrator.storage.database import Connection, Database, Row, Session, ar
 # The most requests of one drain. All of them wait for one commit, and a failure decides all of them
 # again: more would make callers wait longer, fewer would pay for a signature and a sync more often.
 BATCH = 5_000
+# The most policies that one drain publishes: all of them are in memory until it has stored them.
+BATCH_POLICIES = 64
 # The leads kept from drain to drain: most requests name a lead that was named shortly before. All
 # others are loaded again when they are needed.
 LEADS_IN_MEMORY = 100_000
+# How far a receipt may lie ahead of this machine's clock: more, and one of the two is wrong.
+MAX_AHEAD_MS = 5_000
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +70,7 @@ class _WriterState:
 
     connection: Connection
     world: World
+    policies: PolicySource
     tree: CompactRange
     checkpoint: Checkpoint | None
 
@@ -92,9 +106,10 @@ def _no_failpoint(_: str) -> None:
 class Sequencer(Resource):
     """The one writer of a log.
 
-    `sign(size, root)` returns the publisher's EIP-712 signature. `now_ms` is our clock, UTC
-    milliseconds; it is read once a drain. `failpoint` is called with the name of each step once it
-    is done, for tests that end the process there.
+    Requests are decided at the times at which the database received them, however long ago that is.
+    `sign(size, root)` returns the publisher's EIP-712 signature. `now_ms` is this machine's clock,
+    UTC milliseconds; it stamps nothing, and a receipt too far ahead of it stops us. `failpoint` is
+    called with the name of each step once it is done, for tests that end the process there.
 
     A drain that fails leaves nothing: the transaction is rolled back, the fold in memory is thrown
     away, the lock is given up, and the next drain opens the log anew.
@@ -108,6 +123,7 @@ class Sequencer(Resource):
         sign: Callable[[int, bytes], bytes],
         *,
         leads_in_memory: int = LEADS_IN_MEMORY,
+        policy_bytes: int = CACHED_BYTES,
         failpoint: Callable[[str], None] = _no_failpoint,
     ) -> None:
         self._database = database
@@ -115,6 +131,7 @@ class Sequencer(Resource):
         self._now_ms = now_ms
         self._sign = sign
         self._leads_in_memory = leads_in_memory
+        self._policy_bytes = policy_bytes
         self._failpoint = failpoint
         self._writer: _WriterState | None = None
 
@@ -146,7 +163,7 @@ class Sequencer(Resource):
     def drain(self, limit: int = BATCH) -> Checkpoint | None:
         """Decide the requests that wait, at most `limit`; returns the checkpoint that covers them.
 
-        None if none waited. Raises `LogError` if it must not write, as when our clock went back.
+        None if none waited. Raises `LogError` if it must not write, as when a clock is wrong.
         """
         # The fold is moved before the commit, so after any failure, also an interrupt, it may be
         # ahead of what is stored: it is loaded again, never rolled back.
@@ -183,12 +200,14 @@ class Sequencer(Resource):
         size = row.size if row else 0
         if read_entries(session, self._log_id, size, 1):
             raise LogError("entries-beyond", f"entries stand beyond the last checkpoint, {size}")
+        policies = PolicySource(session, self._log_id)
         if row is None:
-            return _WriterState(connection, World(), CompactRange(), None)
+            world = World(policies=PolicyCache(policies.load, self._policy_bytes))
+            return _WriterState(connection, world, policies, CompactRange(), None)
         tree = tree_of(row)
         self._check_edge(session, tree)
-        world = load_world(session, self._log_id, size, row.fold_time_ms)
-        return _WriterState(connection, world, tree, checkpoint_of(row))
+        world = load_world(session, self._log_id, size, row.time_ms, policies, self._policy_bytes)
+        return _WriterState(connection, world, policies, tree, checkpoint_of(row))
 
     def _check_edge(self, session: Session, tree: CompactRange) -> None:
         """Raise LogError unless the stored right edge hashes to the checkpoint's nodes.
@@ -209,34 +228,50 @@ class Sequencer(Resource):
 
     def _drain(self, writer: _WriterState, limit: int) -> Checkpoint | None:
         with writer.connection.transaction() as session:
-            rows = session.all("log.waiting_requests", log_id=self._log_id, limit=limit)
+            rows = session.all(
+                "log.waiting_requests",
+                log_id=self._log_id,
+                limit=limit,
+                policies=BATCH_POLICIES,
+            )
             if not rows:
                 return None
-            # Product events carry the product's time, so the fold alone may not know how late it
-            # is by our clock: the last checkpoint does.
-            now_ms = self._now_ms()
-            if writer.checkpoint is not None and now_ms < writer.checkpoint.time_ms:
-                raise LogError(
-                    "clock-regressed",
-                    f"the clock says {now_ms} ms, "
-                    f"the last checkpoint is of {writer.checkpoint.time_ms} ms",
-                )
+            self._check_receipts(rows)
             # One parse for all bodies: each is JSON already, because its column is.
             bodies = json.loads(f"[{','.join(row.body for row in rows)}]")
             requests = [_decoded(row.kind, body) for row, body in zip(rows, bodies, strict=True)]
+            # Policies are loaded at the moment that a request needs them, from what is stored or
+            # from this very drain.
+            writer.policies.session = session
+            writer.policies.coming = {
+                request.policy.hash: request.policy
+                for request in requests
+                if isinstance(request, PublishPolicy)
+            }
             self._load_leads(session, writer, requests)
             self._failpoint("taken")
-            batch = _decide(writer.world, rows, requests, now_ms)
+            batch = _decide(writer.world, rows, requests)
             self._failpoint("decided")
             checkpoint = writer.checkpoint
             if batch.entries:
-                checkpoint = self._append(session, writer, batch, now_ms)
+                checkpoint = self._append(session, writer, batch)
             self._record_results(session, batch)
             self._failpoint("finished")
         self._failpoint("committed")
         # Only what is committed is the last checkpoint: before this line a failure reloads it.
         writer.checkpoint = checkpoint
         return checkpoint
+
+    def _check_receipts(self, rows: Sequence[Row]) -> None:
+        """Raise LogError for a request that was received later than it can be here and now."""
+        now_ms, last_ms = self._now_ms(), max(row.received_ms for row in rows)
+        if last_ms > now_ms + MAX_AHEAD_MS:
+            raise LogError(
+                "receipt-ahead",
+                f"a request was received at {format_ms(last_ms)} by the database's clock, and this "
+                f"machine's clock says {format_ms(now_ms)}; set the one that is wrong: until then "
+                f"nothing is decided",
+            )
 
     def _load_leads(
         self, session: Session, writer: _WriterState, requests: Sequence[Request | DomainError]
@@ -260,9 +295,7 @@ class Sequencer(Resource):
         for name in list(leads)[: max(0, len(leads) - kept)]:
             del leads[name]
 
-    def _append(
-        self, session: Session, writer: _WriterState, batch: _Batch, now_ms: int
-    ) -> Checkpoint:
+    def _append(self, session: Session, writer: _WriterState, batch: _Batch) -> Checkpoint:
         log_id, world, tree = self._log_id, writer.world, writer.tree
         previous_size = tree.size
         session.copy(
@@ -283,7 +316,7 @@ class Sequencer(Resource):
                 "size-mismatch", f"the tree has {tree.size} leaves, the fold {world.size} entries"
             )
         root = tree.root()
-        checkpoint = Checkpoint(tree.size, root, now_ms, self._sign(tree.size, root))
+        checkpoint = Checkpoint(tree.size, root, world.time_ms, self._sign(tree.size, root))
         # The compare-and-swap: this writes a row only if the last checkpoint is still of
         # `previous_size`. Two writers that both see it so meet in the table's unique keys.
         written = session.run(
@@ -292,8 +325,7 @@ class Sequencer(Resource):
             size=tree.size,
             previous_size=previous_size,
             root=root,
-            time_ms=now_ms,
-            fold_time_ms=world.time_ms,
+            time_ms=world.time_ms,
             nodes=list(tree.nodes),
             signature=checkpoint.signature,
         )
@@ -352,9 +384,7 @@ def _decoded(kind: str, body: object) -> Request | DomainError:
         return error
 
 
-def _decide(
-    world: World, rows: Sequence[Row], requests: Sequence[Request | DomainError], now_ms: int
-) -> _Batch:
+def _decide(world: World, rows: Sequence[Row], requests: Sequence[Request | DomainError]) -> _Batch:
     batch = _Batch()
     for row, request in zip(rows, requests, strict=True):
         first = world.size
@@ -362,7 +392,7 @@ def _decide(
             batch.refuse(row, first, request.code, request.message)
             continue
         try:
-            records = decide(world, request, now_ms)
+            records = decide(world, request, row.received_ms)
             for position, record in enumerate(records, first):
                 batch.add(position, record)
         except RequestError as error:

@@ -12,7 +12,7 @@ TILE_HASHES = 256
 
 
 class Checkpoint(NamedTuple):
-    """The log at one size: its root, our clock then, and the publisher's EIP-712 signature."""
+    """The log at one size: its root, its own clock, and the publisher's EIP-712 signature."""
 
     size: int
     root: bytes

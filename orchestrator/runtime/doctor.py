@@ -11,9 +11,11 @@ from typing import NamedTuple
 
 from orchestrator.chain.deployment import Chain
 from orchestrator.core.errors import DomainError
+from orchestrator.log.sequencer import MAX_AHEAD_MS
 from orchestrator.runtime.local_servers import find_anvil, find_postgres
-from orchestrator.runtime.serve import read_site
+from orchestrator.runtime.serve import now_ms, read_site
 from orchestrator.runtime.settings import Settings
+from orchestrator.runtime.stack import check_clock
 from orchestrator.storage.database import API, Database, DatabaseError
 
 FREE_BYTES = 2**30
@@ -74,8 +76,18 @@ def _describe_disk(home: Path) -> str:
 
 
 def _describe_database(settings: Settings) -> str:
-    with Database(settings.database_url or "", API) as database, closing(database.connect()):
-        return "reachable, and set up for us"
+    with Database(settings.database_url or "", API) as database:
+        # The pool would wait; a single connection says at once what is wrong.
+        with closing(database.connect()):
+            pass
+        ahead_ms = check_clock(database) - now_ms()
+    if abs(ahead_ms) > MAX_AHEAD_MS:
+        raise DomainError(
+            "clocks-differ",
+            f"its clock is {abs(ahead_ms) / 1000:.0f} s {'ahead of' if ahead_ms > 0 else 'behind'} "
+            f"this machine's; receipts are stamped by it, so set the one that is wrong",
+        )
+    return "reachable, and set up for us; its clock is this machine's"
 
 
 def _describe_chain(settings: Settings) -> str:

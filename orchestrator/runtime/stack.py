@@ -68,7 +68,10 @@ class SentTransaction(NamedTuple):
 
 
 class Stack(ResourceGroup):
-    """A site in operation. `now_ms` is the one clock of all its parts.
+    """A site in operation. `now_ms` is the clock of all its parts but the database.
+
+    The database's own stamps receipts. If that is moved by hand, `is_simulated` must say so, and
+    `now_ms` be the same: no service of real time may run on it.
 
     Sequencer, relayer and pipeline are made at first use, and raise InputError `key-missing`
     without their keys.
@@ -84,12 +87,14 @@ class Stack(ResourceGroup):
         now_ms: Callable[[], int],
         public_url: str,
         limits: Limits | None = None,
+        is_simulated: bool = False,
     ) -> None:
         super().__init__()
         self.site = site
         self.now_ms = now_ms
         self._keys = keys
         self._database_url = database_url
+        self._is_simulated = is_simulated
         with self._opening():
             self._open_chain(rpc_url)
             self._open_log()
@@ -116,6 +121,8 @@ class Stack(ResourceGroup):
         site = self.site
         migrate(self._database_url)
         self.worker = self._open_database(WORKER)
+        if not self._is_simulated:
+            check_clock(self.worker)
         _refuse_other_log(self.worker, site)
         is_new = create_log(
             self._database_url,
@@ -231,7 +238,7 @@ class Stack(ResourceGroup):
         account = self.publisher.lower()
         with self.worker.transaction(account) as session:
             first = Submission("genesis", genesis, b"genesis")
-            submit(session, self.site.log_id, account, [first], self.now_ms())
+            submit(session, self.site.log_id, account, [first])
 
     def _policy(self, hash_: bytes) -> Policy:
         policy = self.log.policy(hash_)
@@ -252,6 +259,19 @@ def _check_key(name: str, key: bytes | None, expected: str) -> None:
             "key-of-another",
             f"the {name} of this deployment is {expected}, and our key is {address_of(key)}'s",
         )
+
+
+def check_clock(database: Database) -> int:
+    """Return the database's clock, UTC milliseconds. Raises LogError if it is moved by hand."""
+    with database.transaction() as session:
+        clock = session.one("database.clock")
+    if clock is None or clock.is_simulated:
+        raise LogError(
+            "clock-simulated",
+            "the clock of this database is moved by hand, as in a demonstration, so no receipt in "
+            "it is true; name another database",
+        )
+    return int(clock.now_ms)
 
 
 def _refuse_other_log(database: Database, site: Site) -> None:

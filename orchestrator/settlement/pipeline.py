@@ -26,7 +26,7 @@ from orchestrator.core.contract import rules_of
 from orchestrator.core.entry import address_word
 from orchestrator.core.errors import LogError, TermsError
 from orchestrator.core.kinds import decode
-from orchestrator.core.policy import is_name
+from orchestrator.core.names import is_short_name
 from orchestrator.core.requests import CloseContract, OpenContract, RecordPayout, Request, Settle
 from orchestrator.core.terms import Terms
 from orchestrator.core.units import DAY_MS
@@ -334,7 +334,7 @@ class Pipeline:
             terms = self._terms_of(contract_id)
         except TermsError:
             return False
-        return terms.log_id == self._log_id and is_name(terms.outcome)
+        return terms.log_id == self._log_id and is_short_name(terms.outcome)
 
     def _is_served(self, contract_id: bytes) -> bool:
         """Return whether a contract is on our log and we pay its gas."""
@@ -346,7 +346,7 @@ class Pipeline:
         with self._database.transaction(self._account) as session:
             for start in range(0, len(submissions), MAX_BULK):
                 page = submissions[start : start + MAX_BULK]
-                submit(session, self._log_id, self._account, page, self._now_ms())
+                submit(session, self._log_id, self._account, page)
 
 
 def _is_over(one: Progress) -> bool:

@@ -1,7 +1,8 @@
 """A whole deployment on a simulated clock, for demonstrations and for settling a history.
 
 PostgreSQL and the chain are started in a folder and stopped again, unless others are named. One
-clock gives the time to API, sign-in and log, and the chain is set to the same second.
+clock gives the time to API, sign-in and log, the database stamps receipts by it, and the chain is
+set to the same second.
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from orchestrator.chain.rpc import Json, quantity
 from orchestrator.client.accounts import wallet
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import ChainError
-from orchestrator.core.resource import ResourceGroup
+from orchestrator.core.resource import Resource, ResourceGroup
 from orchestrator.core.site import Site, TokenInfo
 from orchestrator.core.units import TOKEN_DECIMALS
 from orchestrator.runtime.local_chain import (
@@ -28,6 +29,7 @@ from orchestrator.runtime.local_chain import (
 from orchestrator.runtime.local_servers import LocalAnvil, LocalPostgres
 from orchestrator.runtime.serve import Progress
 from orchestrator.runtime.stack import Keys, Stack, http_server, listen
+from orchestrator.storage.database import connect_as_owner, migrate, set_clock
 
 MAX_STEPS_TO_REST = 50
 # How far past the start a chain may be already: deploying takes a few blocks, a second each.
@@ -49,17 +51,35 @@ class SandboxOptions(NamedTuple):
     rpc_url: str | None = None
 
 
-class SimulatedClock:
-    """The clock of API, sign-in and log: UTC milliseconds, moved by hand and never back."""
+class SimulatedClock(Resource):
+    """The clock of API, sign-in and log: UTC milliseconds, moved by hand and never back.
 
-    def __init__(self, start_ms: int) -> None:
-        self._now_ms = start_ms
+    The database has it too, for it stamps receipts; it is set there as the owner of the schema, and
+    stays set, so that no service mistakes the database for one of real time.
+    """
+
+    def __init__(self, database_url: str, start_ms: int) -> None:
+        self._now_ms = -1
+        self._connection = connect_as_owner(database_url)
+        try:
+            self.set_to(start_ms)
+        except BaseException:
+            self.close()
+            raise
 
     def __call__(self) -> int:
         return self._now_ms
 
     def set_to(self, now_ms: int) -> None:
-        self._now_ms = max(self._now_ms, now_ms)
+        """Move the clock on to this time, unless it is there."""
+        if now_ms <= self._now_ms:
+            return
+        with self._connection.transaction() as session:
+            set_clock(session, now_ms)
+        self._now_ms = now_ms
+
+    def close(self) -> None:
+        self._connection.close()
 
 
 def key_of(name: str) -> bytes:
@@ -91,7 +111,9 @@ class Sandbox(ResourceGroup):
             report_progress("deploying the contracts and a test stablecoin")
             site = self._deploy(options)
             # Deploying moves the chain on, and the log must not be behind it.
-            self.clock = SimulatedClock(max(options.start_ms, self._chain_clock.now_s() * 1000))
+            start_ms = max(options.start_ms, self._chain_clock.now_s() * 1000)
+            migrate(database_url)
+            self.clock = self._exits.enter_context(SimulatedClock(database_url, start_ms))
             self._serve(site, database_url)
 
     def _open_chain(self, options: SandboxOptions, report_progress: Progress) -> None:
@@ -146,6 +168,7 @@ class Sandbox(ResourceGroup):
                 site=site,
                 keys=Keys(key_of("publisher"), key_of("verifier"), key_of("relayer")),
                 now_ms=self.clock,
+                is_simulated=True,
                 public_url=f"http://{host}:{port}",
                 limits=_NO_LIMITS,
             )

@@ -200,6 +200,30 @@ def _connect(url: str, **arguments: Any) -> psycopg.Connection[Row]:
         ) from None
 
 
+def connect_as_owner(url: str) -> Connection:
+    """Return a connection as the user of `url`, who migrated, for the caller to close.
+
+    It is for what no role may do. Raises `InputError` or `LogError`.
+    """
+    return Connection(_connect(url, autocommit=True, row_factory=namedtuple_row))
+
+
+def set_clock(session: Session, now_ms: int) -> None:
+    """Set the clock that stamps receipts, for a simulation, as the owner of the schema.
+
+    Raises `LogError` in a database with a log whose receipts are real times.
+    """
+    if session.run("database.move_clock", now_ms=now_ms):
+        return
+    try:
+        session.run("database.begin_clock", now_ms=now_ms)
+    except psycopg.errors.RestrictViolation:
+        raise LogError(
+            "clock-real",
+            "this database keeps a log of real times; name another one for a simulation",
+        ) from None
+
+
 def array(numbers: Iterable[int]) -> str:
     """Write whole numbers as an argument `%(name)s::bigint[]`, which is fast for many of them."""
     return f"{{{','.join(map(str, numbers))}}}"

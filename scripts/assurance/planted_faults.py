@@ -101,6 +101,7 @@ I11 = "invariant_I11_splittingChangesNothing"
 I12 = "invariant_I12_sizesGrowAndRootsStay"
 I13 = "invariant_I13_onlyExtensionsAreAccepted"
 I14 = "invariant_I14_aDisprovedVerifierNeverSettles"
+I15 = "invariant_I15_onlyItsPublisherForksALogAndNothingFollows"
 L1_ANCHOR = "invariant_L1_whatThePublisherSignedCanBeAnchored"
 L1_SETTLE = "invariant_L1_aValidSettlementSucceeds"
 L1_EMPTY = "invariant_L1_everythingComesOut"
@@ -365,6 +366,20 @@ FAULTS = (
         EVIDENCE,
         "!_isBetter(context, touch.position)",
         "false",
+    ),
+    Fault(
+        "a fork needs no signature",
+        I15,
+        EVENT_LOG,
+        "if (rootB != anchored) _requireSigned(log, logId, size, rootB, signatureB);",
+        "",
+    ),
+    Fault(
+        "a forked log goes on",
+        I15,
+        EVENT_LOG,
+        "if (isForked) revert LogForked(logId, log.forkedAt);",
+        "",
     ),
     Fault(
         "a hand-over voids the old key at once",

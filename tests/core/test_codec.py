@@ -40,7 +40,7 @@ REQUESTS: dict[str, Request] = {
     "register_operator": RegisterOperator(OPERATORS[0], "newcomer", word("body")),
     "publish_policy": PublishPolicy(SURFACE, OWNER, policy()),
     "touch": Touch(SURFACE, LEADS[0], OPERATORS[0], "email", word("request"), word("body")),
-    "product_event": ProductEvent(SURFACE, LEADS[0], "signup", 2**80 - 1, 7, word("r"), word("b")),
+    "product_event": ProductEvent(SURFACE, LEADS[0], "Käufe", 2**80 - 1, 7, word("r"), word("b")),
     "erasure": Erasure(SURFACE, LEADS[0], OWNER),
     "open_contract": OpenContract(RULES, word("transaction")),
     "close_contract": CloseContract(word("a"), 9, word("transaction")),

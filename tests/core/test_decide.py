@@ -1,18 +1,21 @@
 """The fold, rule by rule: what each request writes, what is turned away, and who is paid."""
 
+import ast
 import copy
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.core import decide as decide_module
 from orchestrator.core import kinds
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.decide import MAX_ORDERS, decide, verdict_of
 from orchestrator.core.entry import Entry, unpack_outcome, unpack_reversal, unpack_settlement
-from orchestrator.core.errors import LogError, RequestError
+from orchestrator.core.errors import RequestError
 from orchestrator.core.opening import (
     CodeOpening,
     EventOpening,
@@ -21,9 +24,11 @@ from orchestrator.core.opening import (
     TransitionOpening,
     opening_json,
     payload_of,
+    receipt_ms,
 )
 from orchestrator.core.policy import Policy, Verdict
 from orchestrator.core.requests import (
+    RETRYABLE,
     CloseContract,
     Erasure,
     Genesis,
@@ -231,6 +236,27 @@ def test_the_first_that_is_heard_of_a_lead(
     assert (X in world.leads) is (state is not None)
 
 
+def test_an_event_by_the_products_name_is_written_by_its_short_one() -> None:
+    names = {"Trial Started": "signup", "注文が完了しました": "buy", "Subscription Lapsed": "lapse"}
+    mapped, plain = policy(events=names), policy()
+    written = []
+    for governing, events in ((mapped, names.keys()), (plain, names.values())):
+        terms = rules("a", governing)
+        world, _ = begin(governing, terms)
+        entries = run(world, (1, touch()), *((2, event(name, 2, 5)) for name in events))
+        written.append([entry[:6] for entry in entries])
+    assert written[0] == written[1]
+    assert [entry[4] for entry in written[0]] == [
+        "new", "email", "trial", "paid", "paid", "lapse", "paid", "new"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "注文", "Order Completed", "buy now"])
+def test_an_event_that_the_policy_does_not_name_is_ignored_whatever_it_is_called(name: str) -> None:
+    world, _ = begin(FIRST)
+    assert decide(world, event(name, 0), 5) == []
+
+
 def test_the_reversing_half_of_an_event_comes_first() -> None:
     """A renewal that takes the last one back: the new outcome stands, the old one does not."""
     governing = policy(reversals=[{"on": "buy", "of": "paid"}])
@@ -286,8 +312,8 @@ TURNED_AWAY: list[tuple[Request, str]] = [
     (event("signup", 10, surface=NOWHERE), "surface-unknown"),
     (event("signup", 10, surface=OTHER), "lead-elsewhere"),
     (event("noise", 10, lead=Y), "lead-elsewhere"),
-    (event("signup", 11), "event-time"),
-    (event("noise", 11), "event-time"),
+    (event("signup", 11), "event-ahead"),
+    (event("noise", 11), "event-ahead"),
 ]
 
 
@@ -316,14 +342,86 @@ def test_taken(request_: Request) -> None:
 
 
 @pytest.mark.parametrize(
-    ("at", "is_taken"), [(94_999, False), (95_000, True), (100_000, True), (100_001, False)]
+    ("at", "span", "written", "code"),
+    [
+        (94_999, 0, None, "event-late"),
+        (95_000, 0, 95_000, None),
+        (99_001, 0, 99_001, None),
+        (100_000, 0, 100_000, None),
+        (100_001, 0, None, "event-ahead"),
+        # A clock of whole seconds means the end of its second, or the receipt if that is earlier.
+        (94_000, 999, None, "event-late"),
+        (94_001, 999, 95_000, None),
+        (98_000, 999, 98_999, None),
+        (99_000, 999, 99_999, None),
+        (99_001, 999, 100_000, None),
+        (99_500, 999, 100_000, None),
+        (100_000, 999, 100_000, None),
+        (100_001, 999, None, "event-ahead"),
+    ],
 )
-def test_the_edges_of_lateness(at: int, is_taken: bool) -> None:
+def test_the_edges_of_an_events_time(
+    at: int, span: int, written: int | None, code: str | None
+) -> None:
     world, _ = begin(FIRST)  # which takes events up to 5 s late
-    if is_taken:
-        assert decide(world, event("signup", at), 100_000)
-    else:
-        assert refused(world, 100_000, event("signup", at)) == "event-time"
+    request = event("signup", at)._replace(span_ms=span)
+    if code is not None:
+        assert refused(world, 100_000, request) == code
+        return
+    (_, (entry, opening)) = decide(world, request, 100_000)
+    assert entry.time_ms == written
+    assert receipt_ms(opening) == 100_000
+
+
+def test_a_touch_of_the_same_second_is_not_lost_to_a_clock_of_whole_seconds() -> None:
+    world, _ = begin(FIRST, rules("a", FIRST))
+    run(world, (5_000, event("signup", 5_000)), (6_300, touch()))
+    bought = event("buy", 6_000)._replace(span_ms=999)
+    assert paid(run(world, (6_500, bought))) == [("a", "")]
+    # Nor does a touch win that was received after the event.
+    world, _ = begin(FIRST, rules("a", FIRST))
+    run(world, (5_000, event("signup", 5_000)))
+    assert paid(run(world, (6_500, bought), (6_700, touch()))) == []
+
+
+def test_messages_show_times_as_people_write_them() -> None:
+    world, _ = begin(FIRST)
+    at_ms = 1_795_867_200_250  # 2026-11-28T12:00:00.250Z
+    for request, received_ms in ((event("signup", at_ms), at_ms - 1), (event("signup", 0), at_ms)):
+        with pytest.raises(RequestError, match=r"2026-11-28T12:00:00\.2") as caught:
+            decide(world, request, received_ms)
+        assert str(at_ms) not in caught.value.message
+
+
+def codes_raised() -> set[str]:
+    """Return the codes of the refusals that `decide` has."""
+    tree = ast.parse(Path(decide_module.__file__).read_text("utf-8"))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    found = set()
+    for call in calls:
+        if isinstance(call.func, ast.Name) and call.func.id == "RequestError":
+            assert isinstance(call.args[0], ast.Constant)
+            found.add(str(call.args[0].value))
+    return found
+
+
+def test_each_refusal_is_the_last_word_or_one_that_time_changes() -> None:
+    last_words = {
+        "contract-known",
+        "event-late",
+        "genesis-twice",
+        "lead-elsewhere",
+        "operator-known",
+        "policy-drops-state",
+        "order-limit",
+        "order-taken",
+        "surface-taken",
+        "touch-limit",
+        # of requests that a replay alone makes
+        "cause-false",
+        "lead-unknown",
+    }
+    assert codes_raised() - RETRYABLE == last_words
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5])
@@ -348,21 +446,49 @@ def test_without_a_limit_touches_are_not_counted() -> None:
     assert world.leads[X].touches[ANN].count == 300
 
 
-@pytest.mark.parametrize("request_", [request for request, _ in TURNED_AWAY] + [Settle()])
-def test_our_clock_never_goes_back(request_: Request) -> None:
-    world = busy_world()
-    before = copy.deepcopy(world)
-    with pytest.raises(LogError, match="the log is already at 10 ms") as caught:
-        decide(world, request_, 9)
-    assert caught.value.code == "clock-regressed"
-    assert world == before
-
-
-def test_a_late_event_does_not_set_our_clock() -> None:
+def test_the_logs_own_clock_is_the_last_receipt_and_never_goes_back() -> None:
     world, _ = begin(FIRST, rules("a", FIRST))
-    run(world, (1000, touch()), (2000, event("signup", 1500)), (2000, event("buy", 1200)))
-    assert world.time_ms == 1000
-    assert run(world, (1000, touch()))[0].time_ms == 1000
+    (touched,) = run(world, (1000, touch()))[-1:]
+    assert (touched.time_ms, world.time_ms) == (1000, 1000)
+    # An event's own time says nothing of it, its receipt does.
+    run(world, (2000, event("signup", 1500)), (2000, event("buy", 1200)))
+    assert world.time_ms == 2000
+    # A request that comes late from another surface: received before, written after.
+    other = word("elsewhere")
+    run(world, (2000, PublishPolicy(other, OWNER, FIRST)))
+    (registered, touched) = run(world, (1700, touch(ANN, Y, other)))
+    assert (registered.time_ms, touched.time_ms, world.time_ms) == (2000, 2000, 2000)
+
+
+def test_the_receipts_of_a_surface_never_go_back() -> None:
+    """As when the database's clock is set back: the order of receipt stands, and so do outcomes."""
+    world, _ = begin(FIRST, rules("a", FIRST))
+    received = [
+        receipt_ms(record.opening)
+        for now, request in (
+            (9_000, event("signup", 9_000)),
+            (7_000, event("buy", 8_000)),
+            (9_500, event("refund", 9_500)),
+            (1_000, event("buy", 9_200)),
+        )
+        for record in decide(world, request, now)
+        if record.opening is not None
+    ]
+    assert received == [9_000, 9_000, 9_500, 9_500]
+
+
+def test_an_event_is_decided_by_its_receipt_however_long_it_waits() -> None:
+    """Lateness is judged at the receipt, though the log is hours further when it comes to it."""
+    hour_ms = 3_600_000
+    world, _ = begin(FIRST, rules("a", FIRST))
+    other = word("elsewhere")
+    run(world, (0, touch()), (0, event("signup", 0)), (0, PublishPolicy(other, OWNER, FIRST)))
+    run(world, (hour_ms, touch(ANN, Y, other)))
+    (bought,) = [r for r in decide(world, event("buy", 1_000), 6_000) if r.opening is not None]
+    assert (bought.entry.time_ms, receipt_ms(bought.opening)) == (1_000, 6_000)
+    assert world.contracts[word("a")].outcomes == 1
+    assert refused(world, 7_000, event("buy", 1_000)) == "event-late"
+    assert world.time_ms == hour_ms
 
 
 # --- Who is paid ----------------------------------------------------------------------------------
@@ -954,7 +1080,7 @@ def test_causes_and_what_they_bring_word_for_word() -> None:
         ReportedTouchOpening(action, 4000, *ASKED),
     ]
     assert [touch.time_ms for touch in world.leads[X].touches[ANN].touches] == [3000, 1500]
-    assert world.time_ms == 1500  # what others report has no clock of ours
+    assert world.time_ms == 4000  # by the receipt, whatever the time that is reported
     assert CodeOpening(5000, *ASKED) == CodeOpening(5000, *ASKED, ZERO)
 
 

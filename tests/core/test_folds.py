@@ -17,6 +17,7 @@ from orchestrator.core.opening import (
     Record,
     ReportedTouchOpening,
     TransitionOpening,
+    receipt_ms,
 )
 from orchestrator.core.purchase import PaidOutcome, Purchase
 from orchestrator.core.world import World
@@ -38,8 +39,8 @@ def entry(kind: str, opening: Opening | None = None, **changes: Any) -> Record:
     return Record(plain._replace(**changes), opening)
 
 
-def moved_by(order: bytes = bytes(32)) -> TransitionOpening:
-    return TransitionOpening("new", 0, 9_000, order, bytes(32), bytes(32))
+def moved_by(order: bytes = bytes(32), received_ms: int = 9_000) -> TransitionOpening:
+    return TransitionOpening("new", 0, received_ms, order, bytes(32), bytes(32))
 
 
 def taking(of: int, after: int, before: int = 0) -> EventOpening:
@@ -62,7 +63,8 @@ def world_to_move() -> World:
     world = world_with_lead()
     world.rules[word("b")] = rules("b", GOVERNING)
     assert world.size == PURCHASE
-    advance(world, entry("lead.transition", moved_by(word("order")), value=100))
+    bought = moved_by(word("order"), received_ms=7_000)
+    advance(world, entry("lead.transition", bought, value=100))
     code = CodeOpening(20_000, bytes(32), bytes(32))
     issued = entry("code.issued", code, actor=OPERATORS[0], label="click", value=1, time_ms=8_000)
     advance(world, issued)
@@ -92,7 +94,7 @@ MOVES = [
     entry("contract.closed", subject=A, value=5),
     entry("operator.registered", subject=word("carl")),
     entry("policy.published", subject=GOVERNING.hash, value=2),
-    entry("lead.refused"),
+    entry("lead.refused", moved_by()),
     entry("product.event", taking(PURCHASE, 40)),
     entry("payout", subject=A),
     entry("erasure"),
@@ -111,9 +113,35 @@ def test_an_entry_changes_what_its_row_names_and_nothing_else(moved: Record) -> 
     after = parts(world)
     named = {PARTS[projection] for projection, _ in kind.changes if projection in PARTS}
     named |= {"causes"} if kind.name in CAUSES else set()
-    clock = {"time_ms"} if kind.clock is Clock.LOG else set()
+    # A receipt moves the log's own clock on too.
+    is_timed = kind.clock is Clock.LOG or receipt_ms(moved.opening) is not None
+    clock = {"time_ms"} if is_timed else set()
     assert {name for name in before if before[name] != after[name]} == named | clock | {"size"}
     assert world.size == before["size"] + 1
+
+
+@pytest.mark.parametrize(
+    ("received_ms", "log_ms", "surface_ms"),
+    [(9_000, 9_000, 9_000), (500, 1_000, 500), (8_999, 8_999, 8_999)],
+)
+def test_a_receipt_moves_the_clocks_of_log_and_surface_on(
+    received_ms: int, log_ms: int, surface_ms: int
+) -> None:
+    world = world_with_lead()
+    assert (world.time_ms, world.surfaces[SURFACE].received_ms) == (1_000, 0)
+    advance(world, entry("lead.transition", moved_by(received_ms=received_ms), time_ms=400))
+    assert (world.time_ms, world.surfaces[SURFACE].received_ms) == (log_ms, surface_ms)
+    # Neither goes back, whatever an entry says; a replay refuses it.
+    advance(world, entry("lead.transition", moved_by(received_ms=0), time_ms=0))
+    advance(world, entry("erasure", time_ms=0))
+    assert (world.time_ms, world.surfaces[SURFACE].received_ms) == (log_ms, surface_ms)
+
+
+def test_a_policy_sets_the_receipt_of_its_surface() -> None:
+    world = world_with_lead()
+    published = entry("policy.published", subject=GOVERNING.hash, value=2, time_ms=5_000)
+    advance(world, published)
+    assert world.surfaces[SURFACE].received_ms == 5_000
 
 
 def test_every_kind_is_tried() -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -28,6 +29,20 @@ def move(**changes: Any) -> dict[str, Any]:
     """Return the document with one transition, changed so."""
     plain = {"on": "buy", "from": ["trial"], "to": "paid", "motion": "conversion"}
     return changed(transitions=[{**plain, **changes}])
+
+
+def steps(events: int, states: int) -> dict[str, Any]:
+    """Return a policy in which each of so many events leaves each of so many states."""
+    names = [f"{number:03}" for number in range(states)]
+    return {
+        "initial": "000",
+        "states": names,
+        "transitions": [
+            {"on": f"e{event}", "from": names, "to": "000", "motion": "conversion"}
+            for event in range(events)
+        ],
+        "attribution": "first_touch",
+    }
 
 
 # --- The lifecycle: every event in every state ----------------------------------------------------
@@ -104,6 +119,17 @@ def test_what_a_log_may_say_of_a_lead(state: str, to: str, enters: bool, refuses
     assert policy().refuses(state, to) is refuses
 
 
+def test_an_event_has_a_short_name_or_is_its_own() -> None:
+    governing = policy(events={"Order Completed": "buy", "Ren\u00e9 left": "lapse"})
+    assert governing.short_name("Order Completed") == "buy"
+    assert governing.short_name("Ren\u00e9 left") == "lapse"
+    assert governing.short_name("buy") == "buy"
+    assert governing.short_name("Order completed") == "Order completed"
+    assert governing.step("trial", governing.short_name("Order Completed")).to == "paid"
+    # A replay has the short name alone: giving it again changes nothing.
+    assert governing.short_name(governing.short_name("Order Completed")) == "buy"
+
+
 def test_is_reversible() -> None:
     found = {state: policy().is_reversible(state) for state in ("new", "trial", "paid")}
     assert found == {"new": False, "trial": False, "paid": True}
@@ -139,7 +165,11 @@ def test_the_optional_keys_have_defaults() -> None:
         changed(actions=None),
         changed(actions={"email": 5, "call": "0"}),
         changed(actions={f"a{number}": 1 for number in range(256)}),
-        changed(lateness_s=0),
+        changed(lateness_s=1),
+        changed(events=None),
+        changed(events={}),
+        changed(events={"Order Completed": "buy", "注文": "buy", "Refunded": "refund"}),
+        changed(events={"x" * 255: "buy"}),
         changed(lateness_s=90 * 86_400),
         changed(lateness_s="7776000"),
         changed(touches_per_lead=1),
@@ -240,7 +270,36 @@ ILLEGAL: list[tuple[object, str]] = [
     (changed(actions={"": 1}), "name-invalid"),
     (changed(actions={f"a{number}": 1 for number in range(257)}), "list-too-long"),
     # limits
+    # the product's names of events
+    (changed(events=["Order Completed"]), "not-a-table"),
+    (changed(events={"": "buy"}), "name-invalid"),
+    (changed(events={"x" * 256: "buy"}), "name-invalid"),
+    (changed(events={"Order ": "buy"}), "name-invalid"),
+    (changed(events={"Or\u200bder": "buy"}), "name-invalid"),
+    (changed(events={"Order": ""}), "name-invalid"),
+    (changed(events={"Order": "x" * 33}), "name-invalid"),
+    (changed(events={"Order": 7}), "name-invalid"),
+    (changed(events={"Order": "order"}), "event-unknown"),
+    (changed(events={"Order": "Refund", "Refund": "refund"}), "event-unknown"),
+    (changed(events={"signup": "buy"}), "event-ambiguous"),
+    (changed(events={"refund": "refund"}), "event-ambiguous"),
+    (changed(events={"Rene\u0301": "buy", "Ren\u00e9": "buy"}), "event-twice"),
+    (changed(events={f"e{number}": "buy" for number in range(1025)}), "list-too-long"),
+    # what a policy costs
+    (steps(65, 64), "steps-too-many"),
+    (steps(250, 38), "steps-too-many"),
+    (
+        changed(
+            states=["new", "trial", "paid", *(f"{n:032}" for n in range(253))],
+            actions={f"{n:032}": 1 for n in range(256)},
+            events={f"{n:064}": "buy" for n in range(256)},
+        ),
+        "policy-too-long",
+    ),
     (changed(lateness_s=-1), "number-invalid"),
+    (changed(lateness_s=0), "lateness-zero"),
+    (changed(lateness_s="0"), "lateness-zero"),
+    (changed(lateness_s=False), "number-invalid"),
     (changed(lateness_s=90 * 86_400 + 1), "number-invalid"),
     (changed(lateness_s="\u0661"), "number-invalid"),
     (changed(lateness_s="1" * 19), "number-invalid"),
@@ -322,6 +381,8 @@ def test_the_hash_is_sha256_of_the_canonical_document() -> None:
         {"actions": {"email": 1}},
         {"lateness_s": 6},
         {"touches_per_lead": 9},
+        {"events": {"Order Completed": "buy"}},
+        {"events": {"Order Completed": "refund"}},
     ],
 )
 def test_every_rule_is_in_the_hash(changes: dict[str, Any]) -> None:
@@ -339,6 +400,48 @@ def test_equal_documents_in_other_words_have_equal_hashes() -> None:
         | {"actions": {"call": "2", "email": "1"}, "touches_per_lead": None}
     )
     assert other == plain
+
+
+def test_names_of_events_that_are_written_in_other_ways_make_one_policy() -> None:
+    one = policy(events={"Rene\u0301": "buy", "Order": "refund"})
+    assert one == policy(events={"Order": "refund", "Ren\u00e9": "buy"})
+    assert policy(events={}) == policy(events=None) == policy()
+    assert "events" not in policy().document()
+
+
+# --- What a policy costs --------------------------------------------------------------------------
+
+
+def test_a_policy_at_its_bounds_has_a_bounded_size() -> None:
+    """No policy that is taken needs more memory than its bounds were chosen for."""
+    short = [f"{number:02x}" for number in range(256)]
+    for document in (
+        steps(60, 64),
+        steps(520, 1),
+        changed(
+            reversals=[{"on": f"{one}{two}", "of": "paid"} for one in short[:2] for two in short],
+            events={f"{one}-{two}": "buy" for one in short[:3] for two in short},
+        ),
+    ):
+        text = json.dumps(document)
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            governing = parse(json.loads(text))
+            used = tracemalloc.get_traced_memory()[0] - before
+        finally:
+            tracemalloc.stop()
+        assert governing.hash
+        assert used < 400_000, f"{used} bytes"
+
+
+def test_the_refusals_say_what_to_write_instead() -> None:
+    assert refused(changed(lateness_s=0))[1].endswith("at least 1, or leave it out for 86400")
+    assert "4096 steps" in refused(steps(250, 38))[1]
+    assert refused(changed(states=["né"]))[1] == (
+        "a state must be 1 to 32 printable ASCII characters, neither the first nor the last a "
+        "space, not 'n\\xe9'"
+    )
 
 
 def test_canonical_json_is_ascii_and_refuses_what_is_not_json() -> None:

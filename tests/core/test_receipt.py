@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import pytest
@@ -12,8 +12,8 @@ from orchestrator.core.contract import rules_of
 from orchestrator.core.decide import decide
 from orchestrator.core.errors import ProofError
 from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.opening import Record
-from orchestrator.core.receipt import check, check_terms, parse
+from orchestrator.core.opening import EventOpening, Record, payload_of
+from orchestrator.core.receipt import _check_reversal, check, check_terms, parse
 from orchestrator.core.requests import OpenContract, ProductEvent, Settle, Touch
 from orchestrator.core.terms import Terms
 from tests.support.receipts import ROLES, receipt_of
@@ -153,3 +153,100 @@ def test_terms_that_do_not_pay_for_it_are_refused(code: str, changes: dict[str, 
     with pytest.raises(ProofError) as refused:
         check_terms(found, dataclasses.replace(TERMS, **changes))
     assert refused.value.code == code
+
+
+# --- A reversal -----------------------------------------------------------------------------------
+
+SHARED = dataclasses.replace(
+    TERMS, unit_price_units=0, revenue_share_bps=1000, holdback_period_s=5, grace_s=10**6
+)
+
+
+@cache
+def refunded() -> list[Record]:
+    """A purchase of 500 by order, for a tenth of it, of which 100 and then 40 are given back."""
+    world, records = begin(GOVERNING)
+    rules = rules_of(SHARED, CONTRACT)._replace(owner=OWNER)
+    order = word("order")
+    for now_ms, request in (
+        (1000, OpenContract(rules, word("transaction"))),
+        (2000, Touch(SURFACE, LEADS[0], rules.operator, "email")),
+        (2500, ProductEvent(SURFACE, LEADS[0], "signup", 0, 2500)),
+        (3000, ProductEvent(SURFACE, LEADS[0], "buy", 500, 3000, order=order)),
+        (3500, ProductEvent(SURFACE, LEADS[0], "refund", 100, 3500, order=order, whole=False)),
+        (4000, ProductEvent(SURFACE, LEADS[0], "refund", 40, 4000, order=order, whole=False)),
+        (4500, Settle()),
+    ):
+        records += decide(world, request, now_ms)
+    return records
+
+
+def reversal_receipt() -> dict[str, Any]:
+    """Return the receipt of the second reversal."""
+    document = copy.deepcopy(receipt_of(refunded(), CONTRACT))
+    items: list[dict[str, Any]] = document["entries"]
+    # Of the two events and reversals, the last of each.
+    document["entries"] = list({item["role"]: item for item in items}.values())
+    document["position"] = entry_of(document, "reversal")["position"]
+    return document
+
+
+def test_a_true_receipt_of_a_reversal_holds() -> None:
+    found = parse(reversal_receipt())
+    check(found)
+    check_terms(found, SHARED)
+    assert found.entries["reversal"].entry.value == 4
+    assert {"transition", "outcome", "event", "reversal", "settlement"} <= set(found.entries)
+
+
+@pytest.mark.parametrize(
+    ("code", "changes"),
+    [
+        ("receipt-mismatch", {"revenue_share_bps": 900}),
+        ("receipt-late", {"holdback_period_s": 0}),
+    ],
+)
+def test_a_reversal_that_the_terms_do_not_give_is_refused(
+    code: str, changes: dict[str, Any]
+) -> None:
+    found = parse(reversal_receipt())
+    outcome = found.entries["outcome"]
+    terms = dataclasses.replace(SHARED, **changes)
+    amount = rules_of(terms, CONTRACT).amount_units(500)
+    altered = outcome._replace(entry=outcome.entry._replace(value=amount))
+    entries = {**found.entries, "outcome": altered}
+    with pytest.raises(ProofError) as refused:
+        check_terms(found._replace(entries=entries), terms)
+    assert refused.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("code", "changes"),
+    [
+        ("receipt-mismatch", {"of": 3}),
+        ("receipt-mismatch", {"refunded_after_units": 150}),
+        ("receipt-mismatch", {"refunded_before_units": 0}),
+    ],
+)
+def test_an_event_that_tells_another_refund_is_refused(code: str, changes: dict[str, Any]) -> None:
+    found = parse(reversal_receipt())
+    event = found.entries["event"]
+    opening = event.opening
+    assert isinstance(opening, EventOpening)
+    changed = opening._replace(**changes)
+    entry = event.entry._replace(payload=payload_of(changed))
+    altered = found._replace(
+        entries={**found.entries, "event": event._replace(entry=entry, opening=changed)}
+    )
+    judge = _check_reversal if "of" in changes else partial(check_terms, terms=SHARED)
+    with pytest.raises(ProofError) as refused:
+        judge(altered)
+    assert refused.value.code == code
+
+
+def test_a_reversal_is_not_judged_without_the_events_opening() -> None:
+    found = parse(reversal_receipt())
+    event = found.entries["event"]._replace(opening=None)
+    with pytest.raises(ProofError) as refused:
+        check_terms(found._replace(entries={**found.entries, "event": event}), SHARED)
+    assert refused.value.code == "receipt-opening"

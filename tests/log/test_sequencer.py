@@ -1,6 +1,7 @@
 """The sequencer: the stored log is the fold of its requests, whatever the drains."""
 
 from contextlib import ExitStack
+from hashlib import sha256
 
 import psycopg
 import pytest
@@ -15,9 +16,11 @@ from orchestrator.core.merkle import (
     root_of,
 )
 from orchestrator.core.opening import Record, encode_opening
+from orchestrator.core.policies import PolicyCache
 from orchestrator.core.policy import MODELS
 from orchestrator.core.requests import (
     OpenContract,
+    ProductEvent,
     PublishPolicy,
     Request,
     Settle,
@@ -27,6 +30,7 @@ from orchestrator.core.world import World
 from orchestrator.log import sequencer as sequencer_module
 from orchestrator.log.fsck import compare_projections, fsck
 from orchestrator.log.inbox import Submission, submit
+from orchestrator.log.sequencer import Sequencer
 from tests.support.depth import examples
 from tests.support.ledger import (
     OWNER,
@@ -56,7 +60,9 @@ def test_the_stored_log_is_the_pure_fold_of_its_requests(data: st.DataObject, lo
     governing = policy(attribution=data.draw(st.sampled_from(MODELS)))
     contracts = data.draw(contract_lists(governing))
     requests = data.draw(request_lists(contracts, OWNER_WORD))
-    log = begin_log(log.url, log.api, log.writer)  # each example has one, on shared connections
+    log = begin_log(
+        log.url, log.api, log.writer, log.clock
+    )  # each example has one, on shared connections
     opening: list[Request] = [
         genesis(log),
         PublishPolicy(SURFACE, OWNER_WORD, governing),
@@ -69,7 +75,10 @@ def test_the_stored_log_is_the_pure_fold_of_its_requests(data: st.DataObject, lo
         batches[-1] = (now_ms, [*batches[-1][1], request])
     world = World()
     expected: list[Record] = []
-    with log.sequencer(leads_in_memory=data.draw(st.sampled_from([1, 2, 100]))) as sequencer:
+    with log.sequencer(
+        leads_in_memory=data.draw(st.sampled_from([1, 2, 100])),
+        policy_bytes=data.draw(st.sampled_from([1, 10_000])),
+    ) as sequencer:
         for log.now_ms, batch in batches:
             log.submit(*batch)
             for request in batch:
@@ -105,6 +114,74 @@ def test_two_policies_of_one_drain_are_both_kept(running: Ledger) -> None:
     assert compare_projections(running.writer, running.log_id) == []
 
 
+def test_policies_take_a_bounded_memory_however_many_are_published(
+    running: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One account's many surfaces: each event finds its policy, few of which are in memory."""
+    monkeypatch.setattr(sequencer_module, "BATCH_POLICIES", 2)
+    many = [policy(lateness_s=100 + number) for number in range(7)]
+    surfaces = [word(f"surface {number}") for number in range(7)]
+    most_bytes = 2 * many[0].document_bytes
+    with running.sequencer(policy_bytes=most_bytes) as sequencer:
+        running.submit(
+            *(
+                PublishPolicy(surface, OWNER_WORD, each)
+                for surface, each in zip(surfaces, many, strict=True)
+            )
+        )
+        sizes = []
+        while checkpoint := sequencer.drain():
+            sizes.append(checkpoint.size)
+            assert len(policies_of(sequencer)) <= 2
+        assert sizes == [6, 8, 10, 11]
+        # Each event is judged by its own surface's policy: by the first three it is too late.
+        running.now_ms = 103_000
+        events = [
+            ProductEvent(surface, word(f"lead {number}"), "signup", 0, 0)
+            for number, surface in enumerate(surfaces)
+        ]
+        ids = running.submit(*events, *events)
+        running.drain(sequencer)
+        assert len(policies_of(sequencer)) <= 2
+    fates = [result and result.code for result in running.results(ids)]
+    assert fates == (["event-time"] * 3 + [None] * 4) * 2
+    assert compare_projections(running.writer, running.log_id) == []
+    assert fsck(running.api, running.log_id)
+
+
+def test_a_drain_reads_the_policies_that_it_publishes_though_it_forgot_them(
+    running: Ledger,
+) -> None:
+    many = [policy(lateness_s=100 + number) for number in range(3)]
+    surfaces = [word(f"surface {number}") for number in range(3)]
+    running.submit(*map(PublishPolicy, surfaces, [OWNER_WORD] * 3, many))
+    ids = running.submit(
+        *(ProductEvent(surface, sha256(surface).digest(), "signup", 0, 0) for surface in surfaces)
+    )
+    with running.sequencer(policy_bytes=1) as sequencer:
+        running.drain(sequencer)
+    assert [result and result.entries for result in running.results(ids)] == [2, 2, 2]
+    for each in many:
+        assert running.reader.policy(each.hash) == each
+
+
+def policies_of(sequencer: Sequencer) -> PolicyCache:
+    """Return the policies that a sequencer has in memory."""
+    assert sequencer._writer is not None
+    policies = sequencer._writer.world.policies
+    assert isinstance(policies, PolicyCache)
+    return policies
+
+
+def test_a_policy_that_is_altered_while_the_log_runs_stops_it(running: Ledger) -> None:
+    running.submit(Touch(SURFACE, LEADS[0], OPERATORS[0], "email"))
+    with running.sequencer() as sequencer:
+        alter(running, "UPDATE policies SET document = '[]' WHERE log_id = %s")
+        with pytest.raises(LogError) as refused:
+            sequencer.drain()
+    assert refused.value.code == "policy-altered"
+
+
 def test_a_drain_takes_no_more_than_its_limit(running: Ledger) -> None:
     running.submit(*[Touch(SURFACE, LEADS[0], OPERATORS[0], "email")] * 5)
     sizes = []
@@ -130,8 +207,8 @@ def test_a_request_at_which_the_fold_fails_is_refused_alone(
         *(Touch(SURFACE, lead, OPERATORS[0], "email") for lead in (LEADS[0], poison, LEADS[1]))
     )
 
-    def mistaken(world: World, request: Request, now_ms: int) -> list[Record]:
-        records = decide(world, request, now_ms)
+    def mistaken(world: World, request: Request, received_ms: int) -> list[Record]:
+        records = decide(world, request, received_ms)
         if isinstance(request, Touch) and request.lead == poison:
             raise KeyError(poison)
         return records
@@ -175,7 +252,7 @@ def test_a_request_that_commits_late_is_not_passed_over(running: Ledger, step: s
 
     with running.sequencer(failpoint=commit) as sequencer, transaction:
         session = transaction.enter_context(running.api.transaction(OWNER))
-        (late,) = submit(session, running.log_id, OWNER, [Submission("late", touch, b"")], 0)
+        (late,) = submit(session, running.log_id, OWNER, [Submission("late", touch, b"")])
         running.submit(Settle())
         running.drain(sequencer)
     (result,) = running.results([late])

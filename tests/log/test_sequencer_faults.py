@@ -22,9 +22,11 @@ from orchestrator.core.requests import (
     Touch,
 )
 from orchestrator.log.fsck import compare_projections, fsck
+from orchestrator.log.sequencer import Sequencer
 from orchestrator.runtime.local_servers import LocalPostgres
 from orchestrator.storage import database
 from orchestrator.storage.database import API, SEQUENCER, Database, DatabaseError, migrate
+from tests.support.database_clock import DatabaseClock
 from tests.support.ledger import (
     CONTRACT,
     OWNER_WORD,
@@ -69,7 +71,7 @@ def second_half() -> list[Request]:
         Touch(SURFACE, LEADS[0], OPERATORS[0], "email"),
         ProductEvent(SURFACE, LEADS[0], "signup", 0, 1000),
         ProductEvent(SURFACE, LEADS[0], "buy", 7, 1000),
-        ProductEvent(SURFACE, LEADS[0], "buy", 7, 999_999),  # refused: not yet
+        ProductEvent(word("nowhere"), LEADS[0], "buy", 7, 1000),  # refused
         Settle(),
     ]
 
@@ -259,25 +261,40 @@ def test_of_many_racing_sequencers_none_leaves_a_gap_or_a_double(log: Ledger) ->
     assert compare_projections(log.writer, log.log_id) == []
 
 
-def test_a_clock_that_goes_back_stops_the_writer(log: Ledger) -> None:
+@pytest.mark.parametrize("ahead_ms", [5_001, 3_600_000])
+def test_a_receipt_too_far_ahead_of_the_writers_clock_stops_it(log: Ledger, ahead_ms: int) -> None:
+    """Either clock may be the wrong one, so nothing is decided until a person has set it."""
     prepared(log)
-    with log.sequencer() as sequencer:
-        sequencer.drain()
-        # Product events carry no time of ours: only the checkpoint knows that it was 2000 already.
-        log.now_ms = 2000
-        log.submit(ProductEvent(SURFACE, LEADS[0], "buy", 1, 900))
-        sequencer.drain()
-        size = len(log.entries())
-        log.submit(ProductEvent(SURFACE, LEADS[0], "buy", 1, 900))
-        for log.now_ms in (1999, 999):
-            with pytest.raises(LogError) as refusal:
-                sequencer.drain()
-            assert refusal.value.code == "clock-regressed"
-            assert len(log.entries()) == size
-        log.now_ms = 2000
+    own_ms = 1000
+    sequencer = Sequencer(log.writer, log.log_id, lambda: own_ms, sign)
+    with sequencer:
         log.drain(sequencer)
-    assert len(log.entries()) == size + 1
+        size = len(log.entries())
+        log.now_ms = 1000 + ahead_ms
+        (name,) = log.submit(Touch(SURFACE, LEADS[0], OPERATORS[0], "call"))
+        for _ in range(2):
+            with pytest.raises(LogError, match=r"received at 1970-01-01T0") as refusal:
+                sequencer.drain()
+            assert refusal.value.code == "receipt-ahead"
+        assert len(log.entries()) == size
+        # The writer's clock stamps nothing: once it is right, the entry has its receipt.
+        own_ms = 1000 + ahead_ms - 5_000
+        log.drain(sequencer)
+    (result,) = log.results([name])
+    assert result is not None
+    assert result.first_position is not None
+    assert log.entries()[result.first_position].entry.time_ms == 1000 + ahead_ms
     assert compare_projections(log.writer, log.log_id) == []
+
+
+@pytest.mark.parametrize("own_ms", [0, 1000, 3_601_000, 10**12])
+def test_the_writers_clock_stamps_nothing(
+    log: Ledger, uninterrupted: dict[str, Any], own_ms: int
+) -> None:
+    prepared(log)
+    with Sequencer(log.writer, log.log_id, lambda: own_ms, sign) as sequencer:
+        log.drain(sequencer)
+    check_whole(log, uninterrupted)
 
 
 def test_a_checkpoint_that_another_writer_slipped_in_stops_the_drain(
@@ -293,7 +310,7 @@ def test_a_checkpoint_that_another_writer_slipped_in_stops_the_drain(
                 admin.execute(
                     """
                     INSERT INTO checkpoints
-                    SELECT log_id, size + 1, size, root, time_ms, fold_time_ms, nodes, signature
+                    SELECT log_id, size + 1, size, root, time_ms, nodes, signature
                     FROM checkpoints WHERE log_id = %s AND size = %s
                     """,
                     (log.log_id, head.size),
@@ -338,8 +355,12 @@ def killable() -> Iterator[LocalPostgres]:
 def test_a_database_killed_after_any_step_comes_back_whole(
     killable: LocalPostgres, uninterrupted: dict[str, Any], step: str
 ) -> None:
-    with Database(killable.url, API) as api, Database(killable.url, SEQUENCER) as writer:
-        log = begin_log(killable.url, api, writer)
+    with (
+        Database(killable.url, API) as api,
+        Database(killable.url, SEQUENCER) as writer,
+        DatabaseClock(killable.url, 0) as clock,
+    ):
+        log = begin_log(killable.url, api, writer, clock)
         prepared(log)
         killed = False
 

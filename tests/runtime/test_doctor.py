@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from orchestrator.runtime.local_chain import deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil
 from orchestrator.runtime.settings import read_settings
 from orchestrator.simulation.sandbox import address_of, key_of
+from tests.support.database_clock import DatabaseClock
 
 COMMAND = str(Path(sys.executable).with_name("tallystick"))
 
@@ -60,11 +62,29 @@ def test_a_missing_anvil_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_a_database_is_reachable_or_not(tmp_path: Path, database_url: str) -> None:
     found = findings_of(HOME=str(tmp_path), DATABASE_URL=database_url)["postgresql"]
-    assert found == Finding("postgresql", True, "reachable, and set up for us")
+    detail = "reachable, and set up for us; its clock is this machine's"
+    assert found == Finding("postgresql", True, detail)
     missing = database_url.replace("/test_", "/missing_")
     found = findings_of(HOME=str(tmp_path), DATABASE_URL=missing)["postgresql"]
     assert not found.ok
     assert "takes no connection by TALLYSTICK_DATABASE_URL" in found.detail
+
+
+@pytest.mark.parametrize("ahead_s", [3600, -3600])
+def test_clocks_that_differ_are_found(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, ahead_s: int
+) -> None:
+    monkeypatch.setattr(doctor, "now_ms", lambda: time.time_ns() // 1_000_000 - 1000 * ahead_s)
+    found = findings_of(HOME=str(tmp_path), DATABASE_URL=database_url)["postgresql"]
+    assert not found.ok
+    assert f"its clock is 3600 s {'ahead of' if ahead_s > 0 else 'behind'} this" in found.detail
+
+
+def test_a_clock_that_is_moved_by_hand_is_found(tmp_path: Path, database_url: str) -> None:
+    with DatabaseClock(database_url, time.time_ns() // 1_000_000):
+        found = findings_of(HOME=str(tmp_path), DATABASE_URL=database_url)["postgresql"]
+    assert not found.ok
+    assert "moved by hand" in found.detail
 
 
 def test_a_chain_is_approved_only_with_our_contracts(tmp_path: Path, anvil: LocalAnvil) -> None:

@@ -24,7 +24,12 @@ def sandbox(module_database_url: str) -> Iterator[Sandbox]:
 
 
 def open_stack(
-    sandbox: Sandbox, database_url: str, keys: Keys = NO_KEYS, site: Site | None = None
+    sandbox: Sandbox,
+    database_url: str,
+    keys: Keys = NO_KEYS,
+    site: Site | None = None,
+    *,
+    is_simulated: bool = True,
 ) -> Stack:
     """Open a second stack on the sandbox's chain and database, with these keys alone."""
     return Stack(
@@ -34,7 +39,16 @@ def open_stack(
         keys=keys,
         now_ms=sandbox.clock,
         public_url=sandbox.url,
+        is_simulated=is_simulated,
     )
+
+
+def test_a_clock_that_is_moved_by_hand_serves_no_real_time(
+    sandbox: Sandbox, module_database_url: str
+) -> None:
+    with pytest.raises(LogError, match="name another database") as refused:
+        open_stack(sandbox, module_database_url, is_simulated=False)
+    assert refused.value.code == "clock-simulated"
 
 
 def test_another_chain_is_refused(sandbox: Sandbox, module_database_url: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.client.http import Client
-from orchestrator.core.errors import ChainError, ServerError
+from orchestrator.core.errors import ChainError, LogError, ServerError
 from orchestrator.core.terms import address_of as address_of_key
 from orchestrator.core.units import DAY_S
 from orchestrator.runtime.local_chain import GAS_FUNDS_WEI, LocalChainClock
@@ -18,6 +18,7 @@ from orchestrator.simulation.sandbox import (
     address_of,
     key_of,
 )
+from orchestrator.storage.database import WORKER, Database, create_log
 from tests.support.sandboxes import running_sandbox
 from tests.support.servers import CHAIN_START_S
 
@@ -30,11 +31,23 @@ def sandbox(module_database_url: str) -> Iterator[Sandbox]:
         yield running
 
 
-def test_the_clock_is_never_set_back() -> None:
-    clock = SimulatedClock(1000)
-    clock.set_to(3000)
-    clock.set_to(2000)
-    assert clock() == 3000
+def test_the_clock_is_never_set_back_and_the_databases_own(database_url: str) -> None:
+    with SimulatedClock(database_url, 1000) as clock, Database(database_url, WORKER) as database:
+        for to_ms, now_ms in ((1000, 1000), (3000, 3000), (2000, 3000)):
+            clock.set_to(to_ms)
+            with database.transaction() as session:
+                row = session.one("database.clock")
+            assert row is not None
+            assert (clock(), row.now_ms, row.is_simulated) == (now_ms, now_ms, True)
+
+
+def test_a_log_of_real_times_gets_no_clock_that_is_moved(database_url: str) -> None:
+    zero = "0x" + "0" * 40
+    names = dict.fromkeys(("event_log", "escrow", "publisher"), zero)
+    create_log(database_url, log_id=bytes(32), origin="real", chain_id=1, **names)
+    with pytest.raises(LogError, match="name another one") as refused:
+        SimulatedClock(database_url, 1000)
+    assert refused.value.code == "clock-real"
 
 
 def test_a_wallet_is_its_name() -> None:

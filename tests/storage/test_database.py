@@ -1,6 +1,7 @@
 """The schema's promises: migrations, roles, tenants, and tables that only grow."""
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
@@ -20,7 +21,7 @@ from orchestrator.core.requests import (
     RegisterOperator,
     Touch,
 )
-from orchestrator.log.inbox import Submission
+from orchestrator.log.inbox import OwnOrder, Submission, order_words_for
 from orchestrator.runtime.local_servers import LocalPostgres
 from orchestrator.storage import database as database_module
 from orchestrator.storage.database import (
@@ -50,6 +51,7 @@ PUBLIC = {
     "contracts",
     "chain_events",
     "endorsements",
+    "simulated_clock",
 }
 ONLY_GROW = {
     "logs",
@@ -309,6 +311,10 @@ def populate(log: Ledger) -> None:
                 pseudonym_for(
                     session, log.log_id, SURFACE, account, LEADS[0][:-1] + account[2:3].encode()
                 )
+        with log.api.transaction(OWNER) as session:
+            order_words_for(
+                session, log.log_id, SURFACE, [OwnOrder(LEADS[0], "order 1")], [word("order")]
+            )
         touch = Touch(SURFACE, LEADS[0], operator, "email", commitment=commitment(salt, body))
         log.offer([Submission("touch", touch, body, salt)], OPERATOR)
         log.submit(RegisterOperator(operator, "0", word("profile")), account=OPERATOR)
@@ -399,6 +405,7 @@ def test_tenants_read_their_own_rows_and_no_others(populated: Ledger) -> None:
     }
     assert own["leads"] == (1, 1)
     assert own["lead_identities"] == (2, 0)
+    assert own["order_identities"] == (1, 0)
     assert own["private_payloads"] == (1, 1)
     assert own["requests"] == (counts["requests"] - 2, 2)
     assert own["results"] == (counts["results"] - 2, 2)
@@ -422,14 +429,17 @@ def test_a_secret_shows_its_own_row_alone(populated: Ledger) -> None:
 
 WRITES_FOR_ANOTHER = {
     "requests": "INSERT INTO requests VALUES"
-    " (%(log)s, gen_random_uuid(), DEFAULT, %(other)s, 'k', 'settle', sha256(''), 0)",
-    "inbox": "INSERT INTO inbox VALUES (%(log)s, 999, %(other)s, 'settle', '{}')",
+    " (%(log)s, gen_random_uuid(), 1, DEFAULT, %(other)s, 'k', 'settle', sha256(''), clock_ms())",
+    "inbox": "INSERT INTO inbox VALUES (%(log)s, 999, %(other)s, 'settle', clock_ms(), '{}')",
+    "simulated_clock": "UPDATE simulated_clock SET now_ms = 9",
     "results": "INSERT INTO results VALUES (%(log)s, 999, %(me)s, 0, 0)",
     "entries": "INSERT INTO entries VALUES (%(log)s, 999, decode(repeat('00', 256), 'hex'))",
     "leads": "UPDATE leads SET state = 'paid'",
     "contracts": "UPDATE contracts SET earned_units = 0",
     "lead_identities": "INSERT INTO lead_identities VALUES"
     " (%(log)s, sha256('s'), 'x', sha256('x'))",
+    "order_identities": "INSERT INTO order_identities"
+    " SELECT log_id, surface, sha256('l'), 'x', sha256('o') FROM surfaces",
     "private_payloads": "INSERT INTO private_payloads VALUES"
     " (%(log)s, sha256('c'), sha256('s'), sha256('l'), %(other)s, sha256(''), '')",
     "accounts": "INSERT INTO accounts VALUES ('0x' || repeat('e', 40), '{}', 0)",
@@ -451,12 +461,72 @@ def test_no_account_writes_for_another(populated: Ledger, table: str) -> None:
             admin.execute(WRITES_FOR_ANOTHER[table].encode(), names)
 
 
+RECEIPTS = {
+    "requests": "INSERT INTO requests VALUES"
+    " (%(log)s, gen_random_uuid(), 1, DEFAULT, %(me)s, 'k', 'settle', sha256(''), {receipt})",
+    "inbox": "INSERT INTO inbox VALUES (%(log)s, 999, %(me)s, 'settle', {receipt}, '{{}}')",
+}
+
+
+@pytest.mark.parametrize("role", [WORKER, API])
+@pytest.mark.parametrize("table", RECEIPTS)
+@pytest.mark.parametrize("off_ms", [0, 1, -1, 3_600_000, -3_600_000])
+def test_who_submits_does_not_choose_when_it_was_received(
+    populated: Ledger, table: str, role: str, off_ms: int
+) -> None:
+    with psycopg.connect(populated.url) as admin:
+        admin.execute(f"SET ROLE {role}")
+        admin.execute("SELECT set_config('tallystick.account', %s, true)", (OWNER,))
+        names = {"log": populated.log_id, "me": OWNER}
+        insert = RECEIPTS[table].format(receipt=f"clock_ms() + {off_ms}").encode()
+        if off_ms:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
+                admin.execute(insert, names)
+        else:
+            admin.execute(insert, names)
+        admin.rollback()
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(
+    "change",
+    [
+        "INSERT INTO simulated_clock VALUES (true, 9)",
+        "UPDATE simulated_clock SET now_ms = 9",
+        "DELETE FROM simulated_clock",
+        "TRUNCATE simulated_clock",
+        "CREATE OR REPLACE FUNCTION clock_ms() RETURNS bigint LANGUAGE sql STABLE RETURN 9",
+    ],
+)
+def test_no_role_moves_the_clock(populated: Ledger, role: str, change: str) -> None:
+    with psycopg.connect(populated.url) as admin:
+        admin.execute(f"SET ROLE {role}")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            admin.execute(change.encode())
+
+
+def test_without_a_simulation_the_clock_is_real_and_one_for_a_statement(database_url: str) -> None:
+    with psycopg.connect(database_url) as admin:
+        before_ms = time.time_ns() // 1_000_000
+        query = "SELECT clock_ms(), pg_sleep(0.02) IS NULL, clock_ms() = clock_ms()"
+        first = admin.execute(query).fetchone()
+        second = admin.execute("SELECT clock_ms()").fetchone()
+        after_ms = time.time_ns() // 1_000_000
+    assert first is not None
+    assert second is not None
+    assert first[2]
+    # It moves on from statement to statement of one transaction.
+    assert before_ms <= first[0] <= second[0] - 20
+    assert second[0] <= after_ms
+
+
 CHANGES_OF_ANOTHERS = {
     "accounts": "UPDATE accounts SET scopes = '{all}' WHERE account = %(other)s",
     "api_keys": "UPDATE api_keys SET revoked_ms = 1 WHERE account = %(other)s",
     "rate_limits": "UPDATE rate_limits SET full_at_ms = 0 WHERE account = %(other)s",
     "signin_nonces": "DELETE FROM signin_nonces",
     "lead_identities": "DELETE FROM lead_identities",
+    "order_identities": "DELETE FROM order_identities",
     "private_payloads": "DELETE FROM private_payloads",
 }
 

@@ -4,7 +4,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 import httpx
@@ -28,6 +28,7 @@ from orchestrator.core.units import DAY_S
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.sequencer import Sequencer
 from orchestrator.storage.database import API, SEQUENCER, Database, create_log
+from tests.support.database_clock import DatabaseClock
 from tests.support.terms import PLAIN
 
 
@@ -61,29 +62,10 @@ VERIFIER = wallet("verifier")
 TOKEN = wallet("token").address
 
 
-class Clock:
-    """The service's clock, which only tests move."""
-
-    def __init__(self) -> None:
-        self.now_ms = START_MS
-
-    def __call__(self) -> int:
-        return self.now_ms
-
-    @contextmanager
-    def moved_by(self, duration_ms: int) -> Iterator[None]:
-        """Move the clock for as long as a block runs."""
-        self.now_ms += duration_ms
-        try:
-            yield
-        finally:
-            self.now_ms -= duration_ms
-
-
 class ApiService:
     """The service under test, and the parties around it: callers, the pipeline, a superuser."""
 
-    def __init__(self, url: str, database_url: str, clock: Clock) -> None:
+    def __init__(self, url: str, database_url: str, clock: DatabaseClock) -> None:
         self.url = url
         self.database_url = database_url
         self.clock = clock
@@ -142,7 +124,7 @@ class ApiService:
             Database(self.database_url, API) as database,
             database.transaction(account) as session,
         ):
-            submit(session, LOG_ID, account, [Submission(key, request, b"{}")], self.clock.now_ms)
+            submit(session, LOG_ID, account, [Submission(key, request, b"{}")])
 
     def decide_waiting(self) -> None:
         """Have the sequencer decide all requests that wait."""
@@ -188,8 +170,73 @@ def proposal_of(terms: Terms, operator: LocalAccount) -> dict[str, Any]:
 @contextmanager
 def running_service(database_url: str, limits: Limits | None = None) -> Iterator[ApiService]:
     """Run a service over an empty database."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with (
+        listener,
+        DatabaseClock(database_url, START_MS) as clock,
+        Database(database_url, API) as database,
+        _running_sequencer(ApiService(url, database_url, clock)) as service,
+    ):
+        app = _app(service, database, clock, limits)
+        with _serving(app, listener), closing(service):
+            yield service
+
+
+@contextmanager
+def another_api(service: ApiService, off_ms: int) -> Iterator[str]:
+    """Serve the same log by a second API, whose own clock is wrong by this much; yield its URL."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        Database(service.database_url, API) as database,
+        _serving(_app(service, database, lambda: service.clock() + off_ms), listener),
+    ):
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def _app(
+    service: ApiService,
+    database: Database,
+    now_ms: Callable[[], int],
+    limits: Limits | None = None,
+) -> FastAPI:
+    return create_app(
+        database=database,
+        log_id=LOG_ID,
+        now_ms=now_ms,
+        escrow_domain=ESCROW,
+        event_log_domain=EVENT_LOG,
+        is_valid_signature=lambda *signed: signed in service.accepted_signatures,
+        info=ServiceInfo(
+            public_url=service.url,
+            origin="tallystick.test/log",
+            publisher=PUBLISHER.address,
+            verifier=VERIFIER.address,
+            tokens=(TokenInfo(TOKEN, "TUSD", 6),),
+            fee_bps=250,
+            fee_recipient=wallet("fees").address,
+        ),
+        limits=limits,
+    )
+
+
+@contextmanager
+def _serving(app: FastAPI, listener: socket.socket) -> Iterator[None]:
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@contextmanager
+def _running_sequencer(service: ApiService) -> Iterator[ApiService]:
+    """Begin the log and run its sequencer, whose failure fails the test."""
     create_log(
-        database_url,
+        service.database_url,
         log_id=LOG_ID,
         origin="tallystick.test/log",
         chain_id=ESCROW.chain_id,
@@ -197,43 +244,6 @@ def running_service(database_url: str, limits: Limits | None = None) -> Iterator
         escrow=ESCROW.verifying_contract,
         publisher=PUBLISHER.address,
     )
-    clock = Clock()
-    listener = socket.create_server(("127.0.0.1", 0))
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    service = ApiService(url, database_url, clock)
-    with listener, Database(database_url, API) as database, _running_sequencer(service):
-        app = create_app(
-            database=database,
-            log_id=LOG_ID,
-            now_ms=clock,
-            escrow_domain=ESCROW,
-            event_log_domain=EVENT_LOG,
-            is_valid_signature=lambda *signed: signed in service.accepted_signatures,
-            info=ServiceInfo(
-                public_url=url,
-                origin="tallystick.test/log",
-                publisher=PUBLISHER.address,
-                verifier=VERIFIER.address,
-                tokens=(TokenInfo(TOKEN, "TUSD", 6),),
-                fee_bps=250,
-                fee_recipient=wallet("fees").address,
-            ),
-            limits=limits,
-        )
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        try:
-            yield service
-        finally:
-            service.close()
-            server.should_exit = True
-            thread.join()
-
-
-@contextmanager
-def _running_sequencer(service: ApiService) -> Iterator[None]:
-    """Run the log's sequencer; its failure fails the test."""
     key = bytes(PUBLISHER.key)
     stop = threading.Event()
     failures: list[Exception] = []
@@ -257,7 +267,7 @@ def _running_sequencer(service: ApiService) -> Iterator[None]:
             thread = threading.Thread(target=work, args=(sequencer,))
             thread.start()
             try:
-                yield
+                yield service
             finally:
                 stop.set()
                 thread.join()

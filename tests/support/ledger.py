@@ -9,6 +9,7 @@ from uuid import UUID
 import psycopg
 
 from orchestrator.core.entry import address_word
+from orchestrator.core.policies import CACHED_BYTES
 from orchestrator.core.requests import (
     Genesis,
     OpenContract,
@@ -21,7 +22,9 @@ from orchestrator.core.requests import (
 from orchestrator.log.inbox import Result, Submission, pseudonyms_for, results_of, submit
 from orchestrator.log.reader import LogReader, StoredEntry
 from orchestrator.log.sequencer import Sequencer
+from orchestrator.runtime.serve import now_ms
 from orchestrator.storage.database import API, SEQUENCER, Database, Session, create_log
+from tests.support.database_clock import DatabaseClock
 from tests.support.worlds import OPERATORS, SURFACE, policy, rules, word
 
 OWNER, OPERATOR, STRANGER = ("0x" + digit * 40 for digit in "abc")
@@ -39,17 +42,33 @@ def sign(size: int, root: bytes) -> bytes:
 
 @dataclass
 class Ledger:
-    """A log, the databases of its users, and a clock that stands still until a test moves it."""
+    """A log, the databases of its users, and a clock that stands still until a test moves it.
+
+    Without a clock it is real time.
+    """
 
     url: str
     log_id: bytes
     api: Database
     writer: Database
-    now_ms: int = 0
+    clock: DatabaseClock | None = None
     _keys: Iterator[int] = field(default_factory=lambda: count(1))
 
+    @property
+    def now_ms(self) -> int:
+        return now_ms() if self.clock is None else self.clock.now_ms
+
+    @now_ms.setter
+    def now_ms(self, time_ms: int) -> None:
+        assert self.clock is not None
+        self.clock.now_ms = time_ms
+
     def sequencer(
-        self, *, leads_in_memory: int = 100, failpoint: Callable[[str], None] = lambda _: None
+        self,
+        *,
+        leads_in_memory: int = 100,
+        policy_bytes: int = CACHED_BYTES,
+        failpoint: Callable[[str], None] = lambda _: None,
     ) -> Sequencer:
         return Sequencer(
             self.writer,
@@ -57,6 +76,7 @@ class Ledger:
             lambda: self.now_ms,
             sign,
             leads_in_memory=leads_in_memory,
+            policy_bytes=policy_bytes,
             failpoint=failpoint,
         )
 
@@ -74,7 +94,7 @@ class Ledger:
 
     def offer(self, submissions: Sequence[Submission], account: str = OWNER) -> list[UUID]:
         with self.api.transaction(account) as session:
-            return submit(session, self.log_id, account, submissions, self.now_ms)
+            return submit(session, self.log_id, account, submissions)
 
     def results(self, ids: Sequence[UUID], account: str = OWNER) -> list[Result | None]:
         with self.api.transaction(account) as session:
@@ -101,12 +121,20 @@ class Ledger:
 @contextmanager
 def ledger(url: str) -> Iterator[Ledger]:
     """Begin a log in this database, which holds nothing yet."""
-    with Database(url, API) as api, Database(url, SEQUENCER) as writer:
-        yield begin_log(url, api, writer)
+    with (
+        Database(url, API) as api,
+        Database(url, SEQUENCER) as writer,
+        DatabaseClock(url, 0) as clock,
+    ):
+        yield begin_log(url, api, writer, clock)
 
 
-def begin_log(url: str, api: Database, writer: Database) -> Ledger:
-    """Return a new log in this database."""
+def begin_log(
+    url: str, api: Database, writer: Database, clock: DatabaseClock | None = None
+) -> Ledger:
+    """Return a new log in this database, at time 0 if the clock is one that tests move."""
+    if clock is not None:
+        clock.now_ms = 0
     number = next(_names)
     log_id = number.to_bytes(32)
     create_log(
@@ -118,7 +146,7 @@ def begin_log(url: str, api: Database, writer: Database) -> Ledger:
         escrow="0x" + "2" * 40,
         publisher=PUBLISHER,
     )
-    return Ledger(url, log_id, api, writer)
+    return Ledger(url, log_id, api, writer, clock)
 
 
 def genesis(log: Ledger) -> Genesis:

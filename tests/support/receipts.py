@@ -31,7 +31,7 @@ def receipt_of(
             nodes = [node_hash(*nodes[i : i + 2]) for i in range(0, len(nodes), 2)]
         return nodes[0]
 
-    roles = {**ROLES, "payout": "payout"}
+    roles = {**ROLES, "payout": "payout", "product.event": "event", "outcome.reversed": "reversal"}
     entries = []
     for position, (entry, opening) in enumerate(records):
         is_other = entry.kind == "lead.transition" and entry.label != outcome

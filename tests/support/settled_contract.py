@@ -8,7 +8,7 @@ from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.kinds import decode
 from orchestrator.core.requests import OpenContract, RecordPayout, Request, Settle
 from orchestrator.core.terms import contract_id
-from orchestrator.core.units import DAY_MS, NS_PER_MS, format_time
+from orchestrator.core.units import DAY_S, NS_PER_MS, format_time
 from tests.support.api_service import (
     ESCROW,
     ApiService,
@@ -34,14 +34,17 @@ class SettledContract:
         self.surface = open_surface(owner, "settled")
         parameters = operator.get(f"/v1/surfaces/{self.surface}").json()["terms"]
         self.terms = draft_terms(
-            parameters, OPERATOR.address, outcome="subscribed", revenue_share_bps=1000
+            parameters,
+            OPERATOR.address,
+            outcome="subscribed",
+            revenue_share_bps=1000,
+            holdback_period_s=DAY_S,
         )
         self.digest = contract_id(self.terms, ESCROW)
         operator.post("/v1/proposals", json=proposal_of(self.terms, OPERATOR))
         signature = signed_digest(wallet("owner"), self.digest)
         owner.post(f"/v1/proposals/{self.hex_id}/accept", json={"owner_signature": signature})
-        rules = rules_of(self.terms, self.digest)._replace(holdback_period_ms=DAY_MS)
-        self._submit("open", OpenContract(rules, TRANSACTION))
+        self._submit("open", OpenContract(rules_of(self.terms, self.digest), TRANSACTION))
         service.clock.now_ms = self.terms.opens_at_s * 1000 + 1000
         self._events(owner, "one", 0, "signup", "activate")
         (lead,) = leads(operator, self.surface)

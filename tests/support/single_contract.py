@@ -118,4 +118,5 @@ def second_stack(sandbox: Sandbox, database_url: str, *, evaluators: bool = True
         keys=Keys(key_of("publisher"), key_of("verifier"), key_of("relayer")),
         now_ms=sandbox.clock,
         public_url=sandbox.url,
+        is_simulated=True,
     )

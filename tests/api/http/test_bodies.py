@@ -5,7 +5,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from api.http.bodies import NewSurface, ProductEvent, TermsDocument, Touch
+from api.http.bodies import NewSurface, ProductEvent, SignIn, TermsDocument, Touch
 from orchestrator.core import policy
 from orchestrator.core.terms import Terms
 from tests.support.api_service import event
@@ -23,10 +23,17 @@ def test_a_body_holds_its_own_members_in_their_own_types(body: dict[str, object]
         Touch.model_validate(body)
 
 
-def test_a_refused_body_does_not_repeat_its_values() -> None:
+def test_a_refused_body_does_not_repeat_its_secrets() -> None:
     with pytest.raises(ValidationError) as caught:
-        ProductEvent.model_validate(event("hunter2\0"))
+        SignIn.model_validate({"message": 7, "signature": "hunter2"})
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("field", ["lead", "event"])
+def test_a_refused_name_is_shown_with_what_cannot_be_seen(field: str) -> None:
+    with pytest.raises(ValidationError, match=r"U\+200B ZERO WIDTH SPACE in 'buy\\u200b'"):
+        ProductEvent.model_validate(event() | {field: "buy\u200b"})
+    assert getattr(ProductEvent.model_validate(event() | {field: "e\u0301"}), field) == "\u00e9"
 
 
 def test_terms_keep_every_field_on_their_way() -> None:

@@ -1,22 +1,31 @@
 """Requests to the log: waiting, idempotency, and bodies of many lines."""
 
+import re
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import anyio
 import httpx
 import pytest
 
 from api.context import Limits
+from api.http import submissions
+from orchestrator.core.units import format_ms
 from tests.support.api_service import (
     NDJSON,
     POLICY,
     ApiService,
+    another_api,
     event,
+    leads,
     ndjson,
     open_surface,
     problem_of,
     report,
     report_lines,
+    row_count,
     running_service,
+    touch,
     wallet,
 )
 
@@ -61,6 +70,176 @@ def test_another_accounts_request_is_not_there(
 ) -> None:
     href = report(owner, surface, "private", event("private")).json()["href"]
     assert service.sign_in(wallet("stranger"), "owner").get(href).status_code == 404
+
+
+# --- Clocks ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("off_ms", [5 * 3_600_000, -5 * 3_600_000])
+def test_the_clocks_of_api_processes_decide_nothing(
+    service: ApiService, owner: httpx.Client, operator: httpx.Client, off_ms: int
+) -> None:
+    """A touch by one process stands before the purchase by another, however wrong they are."""
+    surface = open_surface(owner, f"processes {off_ms}", lateness_s=60)
+    with another_api(service, off_ms) as url, another_api(service, -off_ms) as url_of_third:
+        kept = {"base_url": url, "trust_env": False, "timeout": 30}
+        with (
+            httpx.Client(headers=owner.headers, **kept) as second,  # type: ignore[arg-type]
+            httpx.Client(headers=operator.headers, **kept | {"base_url": url_of_third}) as third,  # type: ignore[arg-type]
+        ):
+            written = []
+            for number, (client, what) in enumerate(
+                [(owner, "signup"), (third, "email"), (second, "activate"), (operator, "email")]
+            ):
+                service.clock.now_ms += 10
+                now_ms = service.clock.now_ms
+                if what == "email":
+                    (lead,) = leads(operator, surface)
+                    answer = touch(client, surface, f"{number}", lead["lead"], what)
+                else:
+                    body = event(f"of {off_ms}", what, time=format_ms(now_ms))
+                    answer = report(client, surface, f"{number}", body)
+                reply = answer.json()
+                assert answer.status_code == 200, answer.text
+                entry = service.entries(reply["first_position"], reply["count"])[-1]
+                written.append((entry.label, entry.time_ms == now_ms))
+    labels = ["signed_up", "email", "activated", "email"]
+    assert written == [(label, True) for label in labels]
+
+
+# --- Events that are dated ahead ------------------------------------------------------------------
+
+
+class Sleeps(list[float]):
+    """The waits at the door, each of which moves the database's clock on instead."""
+
+
+@pytest.fixture
+def sleeps(service: ApiService, monkeypatch: pytest.MonkeyPatch) -> Sleeps:
+    found = Sleeps()
+
+    async def sleep(seconds: float) -> None:
+        if seconds == submissions._POLL_S:
+            await anyio.sleep(seconds)
+            return
+        found.append(seconds)
+        service.clock.now_ms += round(seconds * 1000)
+
+    monkeypatch.setattr(submissions, "sleep", sleep)
+    return found
+
+
+def ahead(service: ApiService, duration_ms: int) -> str:
+    return format_ms(service.clock.now_ms + duration_ms)
+
+
+@pytest.mark.parametrize("ahead_ms", [1, 200, 4_999, 5_000])
+def test_an_event_a_little_ahead_is_taken_when_its_time_has_come(
+    service: ApiService, owner: httpx.Client, surface: str, sleeps: Sleeps, ahead_ms: int
+) -> None:
+    at_ms = service.clock.now_ms + ahead_ms
+    body = event(f"ahead {ahead_ms}", time=ahead(service, ahead_ms))
+    answer = report(owner, surface, f"ahead-{ahead_ms}", body)
+    assert (answer.status_code, answer.json()["verdict"]) == (200, "accepted"), answer.text
+    assert sleeps == [ahead_ms / 1000]
+    (entry,) = service.entries(answer.json()["first_position"] + 1, 1)
+    assert entry.time_ms == at_ms
+
+
+@pytest.mark.parametrize("is_bulk", [False, True])
+@pytest.mark.parametrize("ahead_ms", [5_001, 3_600_000])
+def test_an_event_further_ahead_is_refused_and_does_not_use_up_its_key(
+    service: ApiService,
+    owner: httpx.Client,
+    surface: str,
+    sleeps: Sleeps,
+    ahead_ms: int,
+    is_bulk: bool,
+) -> None:
+    key, lead = f"far-{ahead_ms}-{is_bulk}", f"far {ahead_ms} {is_bulk}"
+
+    def send(body: dict[str, object]) -> httpx.Response:
+        if not is_bulk:
+            return report(owner, surface, key, body)
+        other = event(f"{lead} beside", id=f"{key}-beside")
+        return report_lines(owner, surface, ndjson(other, body | {"id": key}))
+
+    with service.admin() as admin:
+        before = row_count(admin, "requests"), row_count(admin, "lead_identities")
+        answer = send(event(lead, time=ahead(service, ahead_ms)))
+        problem = problem_of(answer, 422, "event-ahead")
+        assert problem["retry"] is True
+        assert answer.headers["Retry-After"] == str(-(-ahead_ms // 1000))
+        assert re.search(r"event of 2026-01-01T0.*Z cannot be received at 2026-", answer.text)
+        assert (row_count(admin, "requests"), row_count(admin, "lead_identities")) == before
+    assert sleeps == []
+    # The same key, with the time as it should have been.
+    assert send(event(lead, time=ahead(service, 0))).status_code == 200
+
+
+def test_a_bulk_waits_once_for_its_latest_event_and_is_taken_whole(
+    service: ApiService, owner: httpx.Client, sleeps: Sleeps
+) -> None:
+    surface = open_surface(owner, "bulk ahead")
+    times = [ahead(service, ms) for ms in (0, 700, 300)] + [ahead(service, 0)] * 1998
+    lines = [event(f"line {n}", id=f"line-{n}", time=time) for n, time in enumerate(times)]
+    lines.append(event("the last", id="last", time=ahead(service, 1_500)))
+    answer = report_lines(owner, surface, ndjson(*lines))
+    assert answer.status_code == 200, answer.text
+    assert {line["verdict"] for line in answer.json()["results"]} == {"accepted"}
+    assert sleeps == [1.5]
+
+
+def test_who_waits_for_a_clock_that_stands_still_is_refused_in_the_end(
+    owner: httpx.Client, service: ApiService, surface: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submissions, "MAX_AHEAD_S", 0.2)
+    body = event("still", time=ahead(service, 150))
+    problem_of(report(owner, surface, "still", body), 422, "event-ahead")
+
+
+def test_without_a_place_to_wait_an_event_ahead_is_refused_at_once(database_url: str) -> None:
+    with running_service(database_url, Limits(waiters=0)) as service:
+        owner = service.sign_in(wallet("owner"), "owner")
+        body = {"name": "no place", "policy": POLICY}
+        opened = owner.post("/v1/surfaces", json=body, headers={"Idempotency-Key": "open"})
+        surface = opened.json()["surface"]
+        service.decide_waiting()
+        answer = report(owner, surface, "ahead", event(time=ahead(service, 800)))
+        problem_of(answer, 422, "event-ahead")
+        assert answer.headers["Retry-After"] == "1"
+        service.clock.now_ms += 800
+        assert report(owner, surface, "ahead", event(time=ahead(service, 0))).status_code == 202
+
+
+def test_those_who_wait_hold_no_connection(
+    owner: httpx.Client, service: ApiService, surface: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More wait than the pool has connections, and the service answers others."""
+    waiting, go = threading.Semaphore(0), threading.Event()
+
+    async def sleep(seconds: float) -> None:
+        if seconds != submissions._POLL_S:
+            waiting.release()
+            while not go.is_set():  # noqa: ASYNC110 - another thread sets it
+                await anyio.sleep(0.01)
+        await anyio.sleep(submissions._POLL_S)
+
+    monkeypatch.setattr(submissions, "sleep", sleep)
+    soon = ahead(service, 1_000)
+    with ThreadPoolExecutor(24) as pool:
+        answers = [
+            pool.submit(report, owner, surface, f"soon-{n}", event(f"soon {n}", time=soon))
+            for n in range(24)
+        ]
+        try:
+            for _ in answers:
+                assert waiting.acquire(timeout=20)
+            assert report(owner, surface, "meanwhile", event("meanwhile")).status_code == 200
+            service.clock.now_ms += 1_000
+        finally:
+            go.set()
+        assert {answer.result().status_code for answer in answers} == {200}
 
 
 # --- Idempotency ----------------------------------------------------------------------------------

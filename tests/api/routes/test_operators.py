@@ -7,6 +7,7 @@ import pytest
 
 from orchestrator.core.kinds import decode
 from orchestrator.core.policy import canonical_json
+from orchestrator.storage.database import statement
 from tests.support.api_service import (
     NDJSON,
     ApiService,
@@ -48,6 +49,19 @@ def test_surfaces_are_listed_page_by_page(operator: httpx.Client, owner: httpx.C
         after = page["next"]
     assert found == sorted(set(found))
     assert opened <= set(found)
+
+
+def test_a_page_of_surfaces_reads_no_policy_document(
+    service: ApiService, operator: httpx.Client, owner: httpx.Client
+) -> None:
+    """Documents are up to 32 kB each, and a page has a thousand surfaces."""
+    open_surface(owner, "paged")
+    for query in ("api.surface", "api.surface_page"):
+        assert "document" not in statement(query)
+    (item,) = operator.get("/v1/surfaces", params={"limit": 1}).json()["surfaces"]
+    assert set(item) == {"surface", "name", "owner", "version", "policy_hash", "attribution"}
+    shown = service.get(f"/v1/policies/{item['policy_hash']}")["document"]
+    assert shown["attribution"] == item["attribution"]
 
 
 def test_a_surface_shows_what_terms_must_say(

@@ -11,7 +11,7 @@ from tests.support.settled_contract import SettledContract
 
 ROLES = {
     "outcome": ["touch", "transition", "outcome", "settlement", "payout"],
-    "outcome.reversed": ["outcome", "event", "reversal", "settlement"],
+    "outcome.reversed": ["transition", "outcome", "event", "reversal", "settlement"],
     "settlement": ["settlement", "payout"],
     "payout": ["settlement", "payout"],
 }

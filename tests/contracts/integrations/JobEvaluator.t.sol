@@ -285,7 +285,11 @@ contract JobEvaluatorTest is JobFixture {
     }
 
     function testFuzz_fromTheFirstMillisecondOnTheyDo(uint64 laterMs) public {
-        uint64[3] memory times = [0, 1, laterMs];
+        uint64[3] memory times = [0, 1, uint64(bound(laterMs, 0, 20 days * 1000))];
+        Condition memory condition = _condition();
+        condition.deadline = START + 20 days;
+        vm.warp(condition.deadline);
+        evaluator = evaluators.create(condition);
         for (uint256 i = 0; i < times.length; ++i) {
             Entry memory entry = _settlement(MINIMUM, 0);
             entry.timeMs = uint256(START) * 1000 + times[i];
@@ -293,6 +297,50 @@ contract JobEvaluatorTest is JobFixture {
             _complete(jobId, _evidence(entry));
             _assertStatus(jobId, IAgenticCommerce.JobStatus.Completed);
         }
+    }
+
+    /// A date is the publisher's word. What it dates ahead of the chain completes nothing yet.
+    function test_aStatementDatedAheadWaitsForItsDate() public {
+        Condition memory condition = _condition();
+        condition.statedFrom = START + 10 days; // "a client that expects reversals sets it late"
+        JobEvaluator later = evaluators.create(condition);
+        uint256 jobId = _submitted(address(later), address(0));
+        vm.warp(START + 1 days);
+        Entry memory entry = _settlement(MINIMUM, 0);
+        entry.timeMs = uint256(condition.statedFrom) * 1000;
+        Evidence memory evidence = _evidence(entry);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                JobEvaluator.DatedAhead.selector, (START + 1 days + 60) * 1000, entry.timeMs
+            )
+        );
+        _complete(later, jobId, evidence);
+        _assertStatus(jobId, IAgenticCommerce.JobStatus.Submitted);
+
+        vm.warp(condition.statedFrom - 61);
+        vm.expectPartialRevert(JobEvaluator.DatedAhead.selector);
+        _complete(later, jobId, evidence);
+        vm.warp(condition.statedFrom - 60);
+        _complete(later, jobId, evidence);
+        _assertStatus(jobId, IAgenticCommerce.JobStatus.Completed);
+    }
+
+    /// The tolerance, to the millisecond, for any time of the chain.
+    function testFuzz_aMinuteAheadIsTheMost(uint64 nowS, uint256 aheadMs) public {
+        vm.warp(bound(nowS, START, DEADLINE));
+        aheadMs = bound(aheadMs, 0, type(uint256).max - block.timestamp * 1000);
+        Entry memory entry = _settlement(MINIMUM, 0);
+        entry.timeMs = block.timestamp * 1000 + aheadMs;
+        uint256 jobId = _submitted();
+        Evidence memory evidence = _evidence(entry);
+        if (aheadMs > 60_000) {
+            vm.expectRevert(
+                abi.encodeWithSelector(
+                    JobEvaluator.DatedAhead.selector, (block.timestamp + 60) * 1000, entry.timeMs
+                )
+            );
+        }
+        _complete(jobId, evidence);
     }
 
     // ------------------------------------------------------------ when

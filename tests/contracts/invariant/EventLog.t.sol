@@ -13,13 +13,14 @@ contract EventLogInvariants is Test {
 
     function setUp() public {
         handler = new EventLogHandler();
-        bytes4[] memory actions = new bytes4[](6);
+        bytes4[] memory actions = new bytes4[](7);
         actions[0] = handler.append.selector;
         actions[1] = handler.warp.selector;
         actions[2] = handler.publish.selector;
         actions[3] = handler.forge.selector;
         actions[4] = handler.handOver.selector;
         actions[5] = handler.publish.selector; // twice as often
+        actions[6] = handler.reportFork.selector;
         targetSelector(FuzzSelector({addr: address(handler), selectors: actions}));
         targetContract(address(handler));
     }
@@ -45,6 +46,11 @@ contract EventLogInvariants is Test {
             assertEq(accepted[i].root, handler.honestRoot(accepted[i].size));
         }
         _assertNotBroken("I13");
+    }
+
+    function invariant_I15_onlyItsPublisherForksALogAndNothingFollows() public view {
+        assertTrue(handler.isForkHonoured());
+        _assertNotBroken("I15");
     }
 
     function invariant_L1_whatThePublisherSignedCanBeAnchored() public view {

@@ -21,6 +21,9 @@ contract EventLogHandler is Fixture {
     uint256 private _previous;
     uint256 private _previousUntil;
 
+    bool private _forked;
+    uint64 private _sizeAtFork;
+
     Accepted[] private _accepted;
     string public broken;
     mapping(bytes32 what => uint256) public counts;
@@ -60,12 +63,13 @@ contract EventLogHandler is Fixture {
         (uint64 last,,) = eventLog.latest(logId);
         uint64 size = uint64(bound(seed >> 8, 1, tree.size()));
         bytes32[] memory proof = last < size ? tree.consistencyProof(last, size) : new bytes32[](0);
-        bool may = key == _publisher || (key == _previous && block.timestamp <= _previousUntil);
+        bool may = _answers(key);
         if (_publish(key, size, tree.root(size), proof, seed >> 128 & 1 == 0)) {
             if (!may) _break("I13: a stranger's checkpoint was accepted");
             if (size <= last) _break("I12: the size did not grow");
+            if (_forked) _break("I15: a forked log was anchored");
             ++counts["published"];
-        } else if (may && size > last) {
+        } else if (may && size > last && !_forked) {
             _break("L1: a valid checkpoint was refused");
         }
     }
@@ -111,7 +115,46 @@ contract EventLogHandler is Fixture {
         } catch {}
     }
 
+    /// Two roots of one size, each anchored or signed by some key, shown as a fork. Seldom by those
+    /// who may: what is forked stays so for the rest of the run.
+    function reportFork(uint256 seed) external {
+        seed = _mix(seed);
+        (uint256 one, uint256 two) = (seed % KEYS, (seed >> 8) % KEYS);
+        uint64 size = uint64(bound(seed >> 16, 1, tree.size()));
+        (bytes32 a, bytes32 b) = (tree.root(size), _fork.root(size));
+        bool isFork = (_answers(one) || eventLog.rootAt(logId, size) == a) && _answers(two);
+        if (isFork && !_forked && seed >> 128 & 7 != 0) return;
+        try eventLog.reportFork(
+            logId,
+            size,
+            a,
+            _sign(_keys[one], _checkpointDigest(logId, size, a)),
+            b,
+            _sign(_keys[two], _checkpointDigest(logId, size, b))
+        ) {
+            if (!isFork) _break("I15: another key forked the log");
+            if (_forked) _break("I15: a log was forked twice");
+            _forked = true;
+            (_sizeAtFork,,) = eventLog.latest(logId);
+            ++counts["forked"];
+        } catch {
+            if (isFork && !_forked) _break("L1: a fork was not marked");
+        }
+    }
+
+    /// True for a key whose signature counts: the publisher's, or that of the one before in time.
+    function _answers(uint256 key) private view returns (bool) {
+        return key == _publisher || (key == _previous && block.timestamp <= _previousUntil);
+    }
+
     // ------------------------------------------------------------ for the invariants
+
+    /// True while a fork and its mark go together, and the log has not grown since.
+    function isForkHonoured() external view returns (bool) {
+        (uint64 size,,) = eventLog.latest(logId);
+        if (!_forked) return eventLog.forkedAt(logId) == 0;
+        return eventLog.forkedAt(logId) != 0 && size == _sizeAtFork;
+    }
 
     function accepted() external view returns (Accepted[] memory) {
         return _accepted;

@@ -25,10 +25,6 @@ contract MerkleLogTest is Test {
         assertEq(harness.leafHash(entry), sha256(abi.encodePacked(hex"00", entry)));
     }
 
-    function testFuzz_nodeHash(bytes32 left, bytes32 right) public view {
-        assertEq(harness.nodeHash(left, right), sha256(abi.encodePacked(hex"01", left, right)));
-    }
-
     // ------------------------------------------------------------ everything true holds
 
     function test_everyEntryOfEverySmallTreeIsIncluded() public view {
@@ -182,6 +178,134 @@ contract MerkleLogTest is Test {
         harness.verifyRun(node, 0, 1, new bytes32[](0), root);
     }
 
+    /// Polygon's Plasma bridge: one leaf, many encodings of its place. Every other position is
+    /// refused, outside the tree and with any bit above it set, too.
+    function test_anEntryHasOnePlace() public {
+        for (uint256 size = 1; size <= 11; ++size) {
+            bytes32 root = tree.root(size);
+            for (uint256 i = 0; i < size; ++i) {
+                bytes32[] memory proof = tree.inclusionProof(i, size);
+                for (uint256 j = 0; j < 40; ++j) {
+                    try harness.verifyInclusion(_entry(i), j, size, proof, root) {
+                        assertEq(i, j);
+                    } catch {
+                        assertNotEq(i, j);
+                    }
+                }
+                for (uint256 bit = 4; bit < 256; bit += 7) {
+                    vm.expectPartialRevert(MerkleLog.RunOutsideTree.selector);
+                    harness.verifyInclusion(_entry(i), i | 1 << bit, size, proof, root);
+                }
+            }
+        }
+    }
+
+    /// OpenZeppelin's GHSA-wprv-93r4-jj2p: a run of nothing, with the root itself for its proof.
+    function test_nothingIsNoRun() public {
+        bytes32[] memory proof = new bytes32[](1);
+        proof[0] = tree.root(8);
+        vm.expectRevert(abi.encodeWithSelector(MerkleLog.RunOutsideTree.selector, 0, 0, 8));
+        harness.verifyRun("", 0, 8, proof, proof[0]);
+    }
+
+    /// CVE-2017-12842 in a run: the two nodes below the root for a tree of two leaves.
+    function test_twoInteriorNodesAreNoRun() public {
+        bytes memory nodes = abi.encodePacked(_half(0), _half(4));
+        bytes32 root = tree.root(8);
+        assertEq(sha256(abi.encodePacked(hex"01", nodes)), root);
+        vm.expectRevert(abi.encodeWithSelector(MerkleLog.EntriesNotWhole.selector, 64));
+        harness.verifyRun(nodes, 0, 2, new bytes32[](0), root);
+    }
+
+    /// The root of the entries [first, first + 4).
+    function _half(uint256 first) private returns (bytes32) {
+        TestTree half = new TestTree(0);
+        for (uint256 i = first; i < first + 4; ++i) {
+            half.append(_entry(i));
+        }
+        return half.root(4);
+    }
+
+    /// polytope-labs/solidity-merkle-trees#57: a forged entry rides along with true ones.
+    function test_noEntryRidesAlong() public {
+        bytes32 root = tree.root(11);
+        for (uint256 first = 0; first < 10; ++first) {
+            for (uint256 count = 1; first + count <= 10; ++count) {
+                bytes memory run = _entries(first, count);
+                bytes32[] memory proof = tree.runProof(first, count, 11);
+                harness.verifyRun(run, first, 11, proof, root);
+                vm.expectRevert();
+                harness.verifyRun(bytes.concat(run, _entry(99)), first, 11, proof, root);
+            }
+        }
+    }
+
+    /// CVE-2012-2459: the odd last leaf, doubled, is another tree.
+    function test_aDoubledLastLeafIsAnotherTree() public {
+        TestTree doubled = new TestTree(0);
+        for (uint256 i = 0; i < 11; ++i) {
+            doubled.append(_entry(i));
+        }
+        doubled.append(_entry(10));
+        bytes32 root = tree.root(11);
+        assertNotEq(doubled.root(12), root);
+        bytes32[] memory path = doubled.inclusionProof(11, 12);
+        vm.expectPartialRevert(MerkleLog.RootMismatch.selector);
+        harness.verifyInclusion(_entry(10), 11, 12, path, root);
+    }
+
+    /// transparency-dev/merkle#140 and #236: anything follows on the empty tree, and only on it.
+    function test_anythingFollowsOnNothingAlone() public {
+        harness.verifyConsistency(0, 0, 5, "anything", new bytes32[](0));
+        for (uint256 old = 1; old < 5; ++old) {
+            bytes32 oldRoot = tree.root(old);
+            vm.expectRevert();
+            harness.verifyConsistency(old, oldRoot, 5, "anything", new bytes32[](0));
+        }
+        bytes32 five = tree.root(5);
+        vm.expectPartialRevert(MerkleLog.SizeDoesNotGrow.selector);
+        harness.verifyConsistency(5, five, 5, five, new bytes32[](0));
+        vm.expectPartialRevert(MerkleLog.SizeDoesNotGrow.selector);
+        harness.verifyConsistency(5, five, 0, 0, new bytes32[](0));
+    }
+
+    /// google/certificate-transparency-rfcs#100, the limit: one consistency proof holds for several
+    /// new sizes, for a root does not fix its size. What was anchored before keeps its one place
+    /// under a misstated size all the same.
+    function test_limit_aConsistencyProofHoldsForSeveralSizes() public {
+        uint256 misstated;
+        for (uint256 old = 1; old < 11; ++old) {
+            for (uint256 size = old + 1; size <= 11; ++size) {
+                bytes32[] memory proof = tree.consistencyProof(old, size);
+                (bytes32 oldRoot, bytes32 root) = (tree.root(old), tree.root(size));
+                for (uint256 wrong = old + 1; wrong <= 40; ++wrong) {
+                    if (wrong == size) continue;
+                    try harness.verifyConsistency(old, oldRoot, wrong, root, proof) {
+                        ++misstated;
+                    } catch {
+                        continue;
+                    }
+                    for (uint256 i = 0; i < old; ++i) {
+                        _expectOnePlace(i, wrong, tree.inclusionProof(i, size), root);
+                    }
+                }
+            }
+        }
+        assertGt(misstated, 0);
+    }
+
+    /// Under this root and size no other position is proven by this path.
+    function _expectOnePlace(uint256 i, uint256 size, bytes32[] memory path, bytes32 root)
+        private
+        view
+    {
+        for (uint256 j = 0; j < size; ++j) {
+            try harness.verifyInclusion(_entry(i), j, size, path, root) {
+                assertEq(j, i, "an anchored entry moved");
+            } catch {}
+        }
+    }
+
     // ------------------------------------------------------------ bounds come first
 
     function test_revertIf_theSizeIsTooLarge() public {
@@ -189,6 +313,10 @@ contract MerkleLogTest is Test {
             abi.encodeWithSelector(MerkleLog.SizeTooLarge.selector, LIMIT, LIMIT);
         vm.expectRevert(revertData);
         harness.verifyRun(_entry(0), 0, LIMIT, new bytes32[](0), 0);
+        vm.expectRevert(
+            abi.encodeWithSelector(MerkleLog.SizeTooLarge.selector, (1 << 255) + 1, LIMIT)
+        );
+        harness.verifyRun(_entry(0), 0, (1 << 255) + 1, new bytes32[](0), 0);
         vm.expectRevert(revertData);
         harness.verifyInclusion(_entry(0), 0, LIMIT, new bytes32[](0), 0);
         vm.expectRevert(revertData);
@@ -274,12 +402,24 @@ contract MerkleLogTest is Test {
         vm.expectRevert(bytes(""));
         harness.verifyRun(entries, 3, LEAVES, proof, root);
         vm.expectRevert(bytes(""));
-        harness.nodeHash("left", "right");
-        vm.expectRevert(bytes(""));
         harness.verifyInclusion(entry, 3, LEAVES, path, root);
         vm.clearMockedCalls();
         harness.verifyInclusion(entry, 3, LEAVES, path, root);
         harness.verifyRun(entries, 3, LEAVES, proof, root);
+    }
+
+    /// From seven leaves the first hash is of a left sibling, from eight of a right one.
+    function test_revertIf_aHashOfAConsistencyProofFails() public {
+        bytes32 root = tree.root(LEAVES);
+        for (uint256 old = 7; old <= 8; ++old) {
+            bytes32 oldRoot = tree.root(old);
+            bytes32[] memory proof = tree.consistencyProof(old, LEAVES);
+            vm.mockCallRevert(address(2), bytes(hex"01"), "nodes fail");
+            vm.expectRevert(bytes(""));
+            harness.verifyConsistency(old, oldRoot, LEAVES, root, proof);
+            vm.clearMockedCalls();
+            harness.verifyConsistency(old, oldRoot, LEAVES, root, proof);
+        }
     }
 
     // ------------------------------------------------------------ helpers

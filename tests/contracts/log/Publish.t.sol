@@ -175,6 +175,42 @@ contract PublishTest is Fixture {
         assertEq(home, address(eventLog));
     }
 
+    /// The limit: an EIP-7702 account is a key and a wallet, and either suffices. Who puts other
+    /// code behind it, because the key has leaked, ends nothing.
+    function test_limit_anEip7702PublisherStaysAKey() public {
+        Account memory fresh = makeAccount("new key");
+        Wallet rotated = new Wallet(fresh.addr);
+        _delegate(publisher, address(rotated));
+        bytes32 root = tree.root(10);
+        bytes32 digest = _checkpointDigest(logId, 10, root);
+        uint256 snapshot = vm.snapshotState();
+        eventLog.publish(logId, 10, root, none, _sign(fresh, digest));
+        vm.revertToState(snapshot);
+        eventLog.publish(logId, 10, root, none, _sign(publisher, digest));
+        assertEq(eventLog.rootAt(logId, 10), root, "the leaked key has anchored");
+
+        // A contract wallet is no key, and rotates.
+        logId = eventLog.register("wallet", address(rotated));
+        bytes memory old = _sign(publisher, _checkpointDigest(logId, 10, root));
+        _expectNotSigned(logId, 10, root, old);
+    }
+
+    /// The limit: anchors are per chain. One log id at one address, and two chains are told two
+    /// histories; neither can see it, and no signature of one counts on the other.
+    function test_limit_twoChainsAreToldTwoHistories() public {
+        bytes memory first = _sign(publisher, _checkpointDigest(logId, 3, "history A"));
+        uint256 snapshot = vm.snapshotState();
+        eventLog.publish(logId, 3, "history A", none, first);
+        vm.revertToState(snapshot);
+
+        vm.chainId(42161);
+        bytes memory second = _sign(publisher, _checkpointDigest(logId, 3, "history B"));
+        eventLog.publish(logId, 3, "history B", none, second);
+        assertEq(eventLog.rootAt(logId, 3), "history B");
+        vm.expectPartialRevert(EventLog.NotSignedByPublisher.selector);
+        eventLog.reportFork(logId, 3, "history A", first, "history B", "");
+    }
+
     // ------------------------------------------------------------ reading
 
     function test_verifyInclusionAndRun() public {

@@ -37,8 +37,4 @@ contract MerkleHarness {
     function leafHash(bytes calldata entry) external pure returns (bytes32) {
         return MerkleLog.leafHash(entry);
     }
-
-    function nodeHash(bytes32 left, bytes32 right) external view returns (bytes32) {
-        return MerkleLog.nodeHash(left, right);
-    }
 }

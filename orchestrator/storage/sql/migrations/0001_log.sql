@@ -61,6 +61,21 @@ RETURN CASE WHEN current_account() ~ '^0x[0-9a-f]{40}$'
 CREATE FUNCTION presented() RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
 RETURN nullif(current_setting('tallystick.presented', true), '');
 
+-- The time of a deployment whose clock its owner moves (a demonstration, a settled history): one
+-- row. In production there is none. Only the owner of the schema writes it.
+CREATE TABLE simulated_clock (
+    is_set boolean PRIMARY KEY DEFAULT true CHECK (is_set),
+    now_ms bigint NOT NULL CHECK (now_ms >= 0)
+);
+
+-- The clock that stamps receipts, UTC milliseconds: when the statement that asks it reached the
+-- server. A statement that waits for a lock may be old when it gets it, so locks are taken by one
+-- before. (Used as `(SELECT clock_ms())`, it is asked once a statement and not once a row.)
+CREATE FUNCTION clock_ms() RETURNS bigint LANGUAGE sql STABLE PARALLEL SAFE
+RETURN coalesce(
+    (SELECT now_ms FROM simulated_clock),
+    floor(extract(epoch FROM statement_timestamp()) * 1000)::bigint);
+
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'table % only ever grows: % is refused', TG_TABLE_NAME, TG_OP
@@ -116,36 +131,39 @@ CREATE TABLE subtrees (
 ) PARTITION BY LIST (log_id);
 
 -- Each row names the checkpoint that it follows, and only one can: a second writer is refused.
--- `nodes` is the compact range at `size`, left to right. `fold_time_ms` is the time of the last
--- entry that carries our clock, `time_ms` that of the drain.
+-- `nodes` is the compact range at `size`, left to right; `time_ms` is the log's own clock there.
 CREATE TABLE checkpoints (
     log_id word NOT NULL,
     size bigint NOT NULL CHECK (size > 0 AND size < 1099511627776),
     previous_size bigint NOT NULL CHECK (previous_size >= 0 AND previous_size < size),
     root word NOT NULL,
     time_ms bigint NOT NULL,
-    fold_time_ms bigint NOT NULL CHECK (fold_time_ms <= time_ms),
     nodes bytea[] NOT NULL,
     signature bytea NOT NULL,
     PRIMARY KEY (log_id, size),
     UNIQUE (log_id, previous_size)
 ) PARTITION BY LIST (log_id);
 
+-- What pages of surfaces show of a policy stands in columns: a document is large.
 CREATE TABLE policies (
     log_id word NOT NULL,
     hash word NOT NULL,
     document jsonb NOT NULL,
+    attribution text GENERATED ALWAYS AS (document ->> 'attribution') STORED,
+    lateness_s integer GENERATED ALWAYS AS ((document ->> 'lateness_s')::integer) STORED,
     PRIMARY KEY (log_id, hash)
 );
 
 -- Public: projections of the log ------------------------------------------------------------------
 
+-- `received_ms` is the last receipt that an opening of the surface's entries states.
 CREATE TABLE surfaces (
     log_id word NOT NULL,
     surface word NOT NULL,
     owner word NOT NULL,
     policy_hash word NOT NULL,
     version integer NOT NULL CHECK (version > 0),
+    received_ms bigint NOT NULL,
     PRIMARY KEY (log_id, surface)
 );
 
@@ -201,19 +219,25 @@ CREATE INDEX leads_by_state ON leads (surface, state, lead);
 -- Tenant: requests, seen by the account that made them ---------------------------------------------
 
 -- Every request ever taken, without its body. `request_id` is made from log, account and
--- idempotency key, so its uniqueness is theirs. `body_hash` is SHA-256(salt ‖ what was sent).
--- `seq` makes a request come after those that its sender saw taken, and nothing more.
+-- idempotency key, so its uniqueness is theirs. Its first turn is 1; each time that it comes again
+-- after a refusal that time changes, it has one more. `body_hash` is SHA-256(salt ‖ what was sent).
+-- `seq` makes a request come after those that its sender saw taken, and within a surface it is the
+-- order of receipt: whoever submits holds the surface's lock until its transaction ends.
 CREATE TABLE requests (
     log_id word NOT NULL,
     request_id uuid NOT NULL,
+    turn integer NOT NULL CHECK (turn > 0),
     seq bigint GENERATED ALWAYS AS IDENTITY,
     account address NOT NULL,
     idempotency_key text NOT NULL CHECK (octet_length(idempotency_key) BETWEEN 1 AND 255),
     kind text NOT NULL,
     body_hash word NOT NULL,
     received_ms bigint NOT NULL,
-    PRIMARY KEY (log_id, request_id)
+    PRIMARY KEY (log_id, request_id, turn)
 ) PARTITION BY LIST (log_id);
+
+-- How many policies an account has asked for.
+CREATE INDEX requests_for_policies ON requests (account) WHERE kind = 'publish_policy';
 
 -- The requests that wait. The sequencer takes whatever rows it sees, the lowest first, and removes
 -- exactly these: one that commits late is never passed over.
@@ -222,6 +246,7 @@ CREATE TABLE inbox (
     seq bigint NOT NULL,
     account address NOT NULL,
     kind text NOT NULL,
+    received_ms bigint NOT NULL,
     body json NOT NULL,
     PRIMARY KEY (log_id, seq)
 );
@@ -345,6 +370,18 @@ BEGIN
     END LOOP;
 END $$;
 
+-- A log whose receipts were real times keeps them so: its database gets no clock that is moved by hand.
+CREATE FUNCTION refuse_simulation() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM logs) THEN
+        RAISE EXCEPTION 'a log of this database has real times: its clock is not moved by hand'
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER before_any_log BEFORE INSERT ON simulated_clock
+    FOR EACH ROW EXECUTE FUNCTION refuse_simulation();
+
 -- Begins a log: its row and its partitions. Only the owner of the schema can.
 CREATE PROCEDURE create_log(
     log_id bytea, origin text, chain_id bigint, event_log text, escrow text, publisher text
@@ -369,7 +406,8 @@ END $$;
 
 -- Who may do what ---------------------------------------------------------------------------------
 
-GRANT SELECT ON logs, entries, subtrees, checkpoints, policies, surfaces, operators, contracts
+GRANT SELECT ON
+    logs, entries, subtrees, checkpoints, policies, surfaces, operators, contracts, simulated_clock
     TO tallystick_sequencer, tallystick_worker, tallystick_api;
 GRANT INSERT ON entries, subtrees, checkpoints, policies TO tallystick_sequencer;
 GRANT INSERT, UPDATE ON surfaces, operators, contracts TO tallystick_sequencer;
@@ -403,13 +441,15 @@ CREATE POLICY owner_or_operator ON leads FOR SELECT TO tallystick_api USING (
     )
 );
 
+-- Whoever submits cannot choose its receipt: the database's clock at this statement is the only one.
 GRANT SELECT, INSERT ON requests TO tallystick_worker, tallystick_api;
 CREATE POLICY sender ON requests TO tallystick_worker, tallystick_api
-    USING (account = current_account()) WITH CHECK (account = current_account());
+    USING (account = current_account())
+    WITH CHECK (account = current_account() AND received_ms = (SELECT clock_ms()));
 
 GRANT INSERT ON inbox TO tallystick_worker, tallystick_api;
 CREATE POLICY sender ON inbox FOR INSERT TO tallystick_worker, tallystick_api
-    WITH CHECK (account = current_account());
+    WITH CHECK (account = current_account() AND received_ms = (SELECT clock_ms()));
 GRANT SELECT, DELETE ON inbox TO tallystick_sequencer;
 CREATE POLICY writer ON inbox TO tallystick_sequencer USING (true);
 

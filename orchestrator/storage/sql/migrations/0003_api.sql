@@ -11,6 +11,7 @@ CREATE TABLE surface_names (
     CHECK (surface = sha256(
         owner || convert_to(name, 'UTF8') || decode(repeat('00', 32 - octet_length(name)), 'hex')))
 );
+CREATE INDEX surface_names_by_owner ON surface_names (log_id, owner);
 CALL only_grows('surface_names');
 GRANT SELECT ON surface_names TO tallystick_sequencer, tallystick_worker, tallystick_api;
 GRANT INSERT ON surface_names TO tallystick_api;

@@ -78,16 +78,37 @@ VALUES (%(log_id)s, %(surface)s, %(owner)s, %(name)s)
 ON CONFLICT DO NOTHING;
 
 -- name: surface
--- One surface with its policy in force.
-SELECT s.surface, s.owner, s.policy_hash, s.version, n.name, p.document
+-- One surface with what terms repeat of its policy in force.
+SELECT s.surface, s.owner, s.policy_hash, s.version, n.name, p.attribution, p.lateness_s
 FROM surfaces s
 JOIN policies p ON p.log_id = s.log_id AND p.hash = s.policy_hash
 LEFT JOIN surface_names n ON n.log_id = s.log_id AND n.surface = s.surface
 WHERE s.log_id = %(log_id)s AND s.surface = %(surface)s;
 
+-- name: actions
+-- The actions that a policy offers, with the lowest level of each.
+SELECT document -> 'actions' AS actions FROM policies
+WHERE log_id = %(log_id)s AND hash = %(hash)s;
+
+-- name: lock_account
+-- Let no other transaction count what this account has, until this one ends.
+SELECT pg_advisory_xact_lock(hashtextextended(%(account)s, 7));
+
+-- name: has_room
+-- True, each, if this account may open one more surface and publish one more policy. Policies that
+-- the log refused count too.
+SELECT
+    (SELECT count(*) FROM (SELECT FROM surface_names
+        WHERE log_id = %(log_id)s AND owner = %(owner)s LIMIT %(surfaces)s) AS opened)
+        < %(surfaces)s AS for_surface,
+    (SELECT count(*) FROM (SELECT FROM requests
+        WHERE log_id = %(log_id)s AND account = %(account)s AND kind = 'publish_policy'
+        LIMIT %(policies)s) AS published)
+        < %(policies)s AS for_policy;
+
 -- name: surface_page
 -- The surfaces after an id.
-SELECT s.surface, s.owner, s.policy_hash, s.version, n.name, p.document
+SELECT s.surface, s.owner, s.policy_hash, s.version, n.name, p.attribution, p.lateness_s
 FROM surfaces s
 JOIN policies p ON p.log_id = s.log_id AND p.hash = s.policy_hash
 LEFT JOIN surface_names n ON n.log_id = s.log_id AND n.surface = s.surface

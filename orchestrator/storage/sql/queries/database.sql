@@ -21,6 +21,18 @@ SELECT pg_advisory_unlock_all();
 SELECT rolname::text AS name, rolsuper OR rolbypassrls AS bypasses_policies
 FROM pg_roles WHERE rolname = current_user;
 
+-- name: clock
+-- The clock that stamps receipts, and whether it is one that is moved by hand.
+SELECT clock_ms() AS now_ms, EXISTS (SELECT FROM simulated_clock) AS is_simulated;
+
+-- name: begin_clock
+-- Have receipts stamped by a clock that is moved by hand, before any log begins.
+INSERT INTO simulated_clock (now_ms) VALUES (%(now_ms)s);
+
+-- name: move_clock
+-- Set the clock that is moved by hand; no row if there is none.
+UPDATE simulated_clock SET now_ms = %(now_ms)s;
+
 -- name: log
 -- One log's facts.
 SELECT log_id, origin, chain_id, event_log, escrow, publisher FROM logs WHERE log_id = %(log_id)s;

@@ -10,13 +10,20 @@ SELECT EXISTS (SELECT FROM logs WHERE log_id = %(log_id)s) AS known;
 
 -- Submitting -------------------------------------------------------------------------------------
 
--- name: inbox_is_full
--- True if no more requests may wait.
-SELECT inbox_is_full(%(log_id)s, %(most)s) AS is_full;
+-- name: enter_inbox
+-- Wait for the locks of these surfaces, which this transaction keeps; the database's clock before,
+-- and whether no more requests may wait.
+WITH locked AS MATERIALIZED (
+    SELECT pg_advisory_xact_lock(key)
+    FROM (SELECT key FROM unnest(%(locks)s::bigint[]) AS key ORDER BY key) AS in_order
+)
+SELECT count(*) AS locks, clock_ms() AS now_ms, inbox_is_full(%(log_id)s, %(most)s) AS is_full
+FROM locked;
 
 -- name: submit
--- Take requests: remember them all, queue the new ones in their order, and return the new ids.
-WITH offered AS (
+-- Take requests: remember and queue, in their order, those that are new, and those whose last turn
+-- was refused by one of these codes. Return of each its turn, and whether it has it by this.
+WITH given AS (
     SELECT * FROM ROWS FROM (
         json_to_recordset(%(offered)s::json) AS (
             request_id uuid, idempotency_key text, kind text, body json, body_hash text,
@@ -24,40 +31,56 @@ WITH offered AS (
     ) WITH ORDINALITY AS o (
         request_id, idempotency_key, kind, body, body_hash, salt, private, surface, lead, place
     )
+), offered AS MATERIALIZED (
+    SELECT given.*, CASE
+        WHEN last.turn IS NULL THEN 1
+        WHEN last.code = ANY (%(retryable)s::text[]) THEN last.turn + 1
+        ELSE last.turn
+    END AS turn
+    FROM given LEFT JOIN LATERAL (
+        SELECT r.turn, s.code
+        FROM requests r LEFT JOIN results s ON s.log_id = r.log_id AND s.seq = r.seq
+        WHERE r.log_id = %(log_id)s AND r.request_id = given.request_id
+        ORDER BY r.turn DESC LIMIT 1
+    ) AS last ON true
 ), fresh AS (
     INSERT INTO requests
-        (log_id, request_id, account, idempotency_key, kind, body_hash, received_ms)
-    SELECT %(log_id)s, request_id, %(account)s, idempotency_key, kind, decode(body_hash, 'hex'),
-        %(received_ms)s
+        (log_id, request_id, turn, account, idempotency_key, kind, body_hash, received_ms)
+    SELECT %(log_id)s, request_id, turn, %(account)s, idempotency_key, kind,
+        decode(body_hash, 'hex'), (SELECT clock_ms())
     FROM offered ORDER BY place
-    ON CONFLICT (log_id, request_id) DO NOTHING
+    ON CONFLICT (log_id, request_id, turn) DO NOTHING
     RETURNING request_id, seq
 ), queued AS (
-    INSERT INTO inbox (log_id, seq, account, kind, body)
-    SELECT %(log_id)s, seq, %(account)s, kind, body FROM offered JOIN fresh USING (request_id)
+    INSERT INTO inbox (log_id, seq, account, kind, received_ms, body)
+    SELECT %(log_id)s, seq, %(account)s, kind, (SELECT clock_ms()), body
+    FROM offered JOIN fresh USING (request_id)
 ), hidden AS (
     INSERT INTO private_payloads (log_id, commitment, surface, lead, account, salt, body)
     SELECT %(log_id)s, decode(body_hash, 'hex'), decode(surface, 'hex'), decode(lead, 'hex'),
         %(account)s, decode(salt, 'hex'), decode(private, 'hex')
     FROM offered JOIN fresh USING (request_id) WHERE salt IS NOT NULL
 )
-SELECT request_id FROM fresh;
+SELECT request_id, turn, fresh.seq IS NOT NULL AS is_fresh
+FROM offered LEFT JOIN fresh USING (request_id);
 
 -- name: submitted_before
--- The body's hash and the salt of these requests when they were first taken.
+-- The body's hash and the salt of requests at these turns.
 SELECT r.request_id, r.body_hash, p.salt
-FROM requests r
-LEFT JOIN private_payloads p ON p.log_id = r.log_id AND p.commitment = r.body_hash
-WHERE r.log_id = %(log_id)s AND r.request_id = ANY (%(request_ids)s);
+FROM unnest(%(request_ids)s::uuid[], %(turns)s::integer[]) AS asked (request_id, turn)
+JOIN requests r ON r.log_id = %(log_id)s AND r.request_id = asked.request_id
+    AND r.turn = asked.turn
+LEFT JOIN private_payloads p ON p.log_id = r.log_id AND p.commitment = r.body_hash;
 
 -- name: results
--- The status and the result of these requests.
-SELECT r.request_id,
+-- The status and the result of these requests, at their last turn.
+SELECT DISTINCT ON (r.request_id) r.request_id,
     CASE WHEN s.seq IS NULL THEN 'waiting' WHEN s.code IS NULL THEN 'done' ELSE 'refused' END
         AS status,
     s.first_position, s.count, s.code, s.message
 FROM requests r LEFT JOIN results s USING (log_id, seq)
-WHERE r.log_id = %(log_id)s AND r.request_id = ANY (%(request_ids)s);
+WHERE r.log_id = %(log_id)s AND r.request_id = ANY (%(request_ids)s)
+ORDER BY r.request_id, r.turn DESC;
 
 -- name: assign_pseudonyms
 -- The pseudonyms of identities on a surface, made from the fresh ones for identities without.
@@ -109,9 +132,15 @@ WHERE log_id = %(log_id)s AND commitment = %(commitment)s;
 -- Sequencing -------------------------------------------------------------------------------------
 
 -- name: waiting_requests
--- The oldest requests that wait, in the order in which they are to be decided.
-SELECT seq, kind, body::text FROM inbox
-WHERE log_id = %(log_id)s ORDER BY seq LIMIT %(limit)s;
+-- The oldest requests that wait, in the order in which they are to be decided, up to a number of
+-- policies: each is as large as thousands of other requests.
+SELECT seq, kind, received_ms, body::text FROM (
+    SELECT seq, kind, received_ms, body,
+        count(*) FILTER (WHERE kind = 'publish_policy') OVER (ORDER BY seq) AS policies
+    FROM (SELECT seq, kind, received_ms, body FROM inbox
+        WHERE log_id = %(log_id)s ORDER BY seq LIMIT %(limit)s) AS oldest
+) AS counted
+WHERE policies <= %(policies)s ORDER BY seq;
 
 -- name: append_entries
 -- Append entries.
@@ -138,9 +167,9 @@ JOIN taken USING (seq);
 -- name: append_checkpoint
 -- Follow the last checkpoint with a new one, unless another writer did so first.
 INSERT INTO checkpoints
-    (log_id, size, previous_size, root, time_ms, fold_time_ms, nodes, signature)
+    (log_id, size, previous_size, root, time_ms, nodes, signature)
 SELECT %(log_id)s::bytea, %(size)s, %(previous_size)s::bigint, %(root)s, %(time_ms)s,
-    %(fold_time_ms)s, %(nodes)s::bytea[], %(signature)s
+    %(nodes)s::bytea[], %(signature)s
 WHERE %(previous_size)s::bigint =
     (SELECT coalesce(max(size), 0) FROM checkpoints WHERE log_id = %(log_id)s::bytea);
 
@@ -186,10 +215,11 @@ ON CONFLICT (log_id, hash) DO NOTHING;
 
 -- name: put_surface
 -- Bring a surface up to date.
-INSERT INTO surfaces (log_id, surface, owner, policy_hash, version)
-VALUES (%(log_id)s, %(surface)s, %(owner)s, %(policy_hash)s, %(version)s)
+INSERT INTO surfaces (log_id, surface, owner, policy_hash, version, received_ms)
+VALUES (%(log_id)s, %(surface)s, %(owner)s, %(policy_hash)s, %(version)s, %(received_ms)s)
 ON CONFLICT (log_id, surface) DO UPDATE SET
-    owner = excluded.owner, policy_hash = excluded.policy_hash, version = excluded.version;
+    owner = excluded.owner, policy_hash = excluded.policy_hash, version = excluded.version,
+    received_ms = excluded.received_ms;
 
 -- name: put_operator
 -- Bring an operator up to date.
@@ -201,17 +231,17 @@ ON CONFLICT (log_id, operator) DO UPDATE SET level = excluded.level;
 
 -- name: last_checkpoint
 -- The newest checkpoint.
-SELECT size, root, time_ms, signature, fold_time_ms, nodes FROM checkpoints
+SELECT size, root, time_ms, signature, nodes FROM checkpoints
 WHERE log_id = %(log_id)s ORDER BY size DESC LIMIT 1;
 
 -- name: checkpoint
 -- The checkpoint of exactly this size.
-SELECT size, root, time_ms, signature, fold_time_ms, nodes FROM checkpoints
+SELECT size, root, time_ms, signature, nodes FROM checkpoints
 WHERE log_id = %(log_id)s AND size = %(size)s;
 
 -- name: checkpoints_after
 -- The checkpoints beyond a size, smallest first.
-SELECT size, root, time_ms, signature, fold_time_ms, nodes FROM checkpoints
+SELECT size, root, time_ms, signature, nodes FROM checkpoints
 WHERE log_id = %(log_id)s AND size > %(size)s ORDER BY size LIMIT %(limit)s;
 
 -- name: entries
@@ -269,13 +299,14 @@ ORDER BY position LIMIT %(limit)s;
 -- A policy's document.
 SELECT document FROM policies WHERE log_id = %(log_id)s AND hash = %(hash)s;
 
--- name: policies
--- All policies.
-SELECT hash, document FROM policies WHERE log_id = %(log_id)s;
+-- name: policies_after
+-- All policies, a page at a time.
+SELECT hash, document FROM policies
+WHERE log_id = %(log_id)s AND hash > %(after)s ORDER BY hash LIMIT %(limit)s;
 
 -- name: surfaces
 -- All surfaces.
-SELECT surface, owner, policy_hash, version FROM surfaces WHERE log_id = %(log_id)s;
+SELECT surface, owner, policy_hash, version, received_ms FROM surfaces WHERE log_id = %(log_id)s;
 
 -- name: operators
 -- All operators.
