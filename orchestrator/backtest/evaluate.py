@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import IO, NamedTuple
 
-from orchestrator.backtest.inputs import ContractPlan, EventRow, TouchRow
+from orchestrator.backtest.inputs import ContractPlan, EventRow, RowCounts, TouchRow
 from orchestrator.core.attribution import forget_needless
 from orchestrator.core.contract import Contract, ContractRules
 from orchestrator.core.decide import decide, verdict_of
@@ -57,6 +57,7 @@ class Report:
     contracts: dict[str, Contract]
     events: Counter[Verdict] = field(default_factory=Counter)
     turned_away: Counter[str] = field(default_factory=Counter)  # by the rule of the log
+    rows: RowCounts = field(default_factory=RowCounts)
 
     def totals(self) -> dict[str, dict[str, object]]:
         return {
@@ -100,11 +101,15 @@ def open_spool() -> Iterator[Spool]:
 
 
 def evaluate_history(
-    rows: Iterable[EventRow | TouchRow], policy: Policy, plans: Iterable[ContractPlan], spool: Spool
+    rows: Iterable[EventRow | TouchRow],
+    policy: Policy,
+    plans: Iterable[ContractPlan],
+    spool: Spool,
+    counts: RowCounts | None = None,
 ) -> Report:
     """Evaluate `rows` (in time order) by `policy` and `plans` (in opening order).
 
-    Pure but for the spool: no log, no chain, no clock.
+    Pure but for the spool: no log, no chain, no clock. `counts` are those that reading them fills.
     """
     world = World()
     decide(world, PublishPolicy(SURFACE, OWNER, policy), 0)
@@ -113,7 +118,10 @@ def evaluate_history(
         rules = plan.rules(SURFACE, OWNER, policy)
         decide(world, OpenContract(rules, ZERO_WORD), 0)
         rules_by_operator.setdefault(rules.operator, []).append(rules)
-    report = Report({name.decode(): contract for name, contract in world.contracts.items()})
+    report = Report(
+        {name.decode(): contract for name, contract in world.contracts.items()},
+        rows=counts or RowCounts(),
+    )
     for row in rows:
         if isinstance(row, TouchRow):
             _record_touch(world, row, rules_by_operator, policy.attribution)
@@ -148,6 +156,7 @@ def write_report(report: Report, outcomes: Iterable[str], file: IO[str]) -> None
     file.write('{"contracts": ' + json.dumps(report.totals(), indent=1) + ",\n")
     file.write('"events": ' + json.dumps(report.verdicts()) + ",\n")
     file.write('"turned_away": ' + json.dumps(dict(sorted(report.turned_away.items()))) + ",\n")
+    file.write(f'"equal_rows": {report.rows.equal}, "repeated_rows": {report.rows.repeated},\n')
     file.write('"outcomes": [')
     separator = "\n"
     for line in outcomes:

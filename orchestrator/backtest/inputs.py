@@ -6,13 +6,16 @@ Files are streamed a row at a time, and every row and cell is bounded. Anything 
 
 import csv
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
 from heapq import merge
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
 import yaml
 
+from orchestrator.core import names
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.errors import InputError, PolicyError, shown
 from orchestrator.core.policy import Policy, parse
@@ -21,15 +24,22 @@ from orchestrator.storage.files import read_bytes
 
 MAX_ROW_CHARS = 65_536
 MAX_DOCUMENT_BYTES = 1_048_576
-MAX_NAME_CHARS = 256
+# An id takes some 200 bytes of memory for as long as its file is read.
+MAX_IDS = 5_000_000
 MAX_CONTRACTS = 10_000
 MAX_PERIOD_S = 100 * 366 * DAY_S
 
 _WHOLE = re.compile(r"[0-9]{1,18}")
+# As the live log takes idempotency keys.
+_ID = re.compile(r"[!-~]{1,128}")
+_SHOWN_COLUMNS = 20
+_MASK = (1 << 64) - 1
 
 EVENT_COLUMNS = ("time", "lead", "event", "value")
-OPTIONAL_EVENT_COLUMNS = ("order",)
 TOUCH_COLUMNS = ("time", "lead", "operator", "action")
+# A file may have these or not. Rows of one id are one row; an order is the product's own id of it.
+ID_COLUMN = "id"
+ORDER_COLUMN = "order"
 
 
 class EventRow(NamedTuple):
@@ -52,6 +62,18 @@ class TouchRow(NamedTuple):
     lead: str
     operator: str
     action: str
+
+
+@dataclass(slots=True)
+class RowCounts:
+    """The rows of a history that said what had been said.
+
+    `equal` counts those without an id that are equal to a row before them; they count again.
+    `repeated` counts those whose id had stood in an equal row; they are left out.
+    """
+
+    equal: int = 0
+    repeated: int = 0
 
 
 class ContractPlan(NamedTuple):
@@ -97,31 +119,102 @@ class ContractPlan(NamedTuple):
         )
 
 
-def read_rows(events: Path, touches: Path) -> Iterator[EventRow | TouchRow]:
-    """Read both files merged by time; at equal times touches come first, then file order."""
-    return merge(read_touches(touches), read_events(events), key=lambda row: row.time_ns)
+def read_rows(
+    events: Path, touches: Path, counts: RowCounts | None = None
+) -> Iterator[EventRow | TouchRow]:
+    """Read both files merged by time; at equal times touches come first, then file order.
+
+    Rows that are told twice are counted in `counts` as they are read.
+    """
+    counts = counts or RowCounts()
+    return merge(
+        read_touches(touches, counts), read_events(events, counts), key=lambda row: row.time_ns
+    )
 
 
-def read_events(path: Path) -> Iterator[EventRow]:
+def read_events(path: Path, counts: RowCounts) -> Iterator[EventRow]:
     """Read the product events of E.csv, whose order must be that of time."""
-    rows = _timed_rows(path, EVENT_COLUMNS, OPTIONAL_EVENT_COLUMNS)
-    for line, time_ns, (lead, event, value, order) in rows:
-        if not event:
-            raise InputError("cell-empty", f"{path}, line {line}: event is empty")
-        if order:
-            _check_cell(path, line, "order", order)
+    seen = _SeenRows(path, counts)
+    for line, time_ns, (lead, event, value), (order, row_id) in _timed_rows(
+        path, EVENT_COLUMNS, (ORDER_COLUMN, ID_COLUMN)
+    ):
+        event_name = _name(path, line, "event", event, names.event_name)
+        order_id = _name(path, line, "order", order, names.own_id) if order else ""
         try:
             value_units = parse_amount(value) if value else None
         except ValueError as error:
             raise InputError("value-invalid", f"{path}, line {line}: value {error}") from None
-        yield EventRow(time_ns, lead, event, value_units, order)
+        row = EventRow(time_ns, lead, event_name, value_units, order_id)
+        if seen.is_to_count(line, row_id, row, ""):
+            yield row
 
 
-def read_touches(path: Path) -> Iterator[TouchRow]:
-    """Read the touches of T.csv, whose order must be that of time."""
-    for line, time_ns, (lead, operator, action) in _timed_rows(path, TOUCH_COLUMNS):
-        _check_cell(path, line, "operator", operator)
-        yield TouchRow(time_ns, lead, operator, action)
+def read_touches(path: Path, counts: RowCounts) -> Iterator[TouchRow]:
+    """Read the touches of T.csv, whose order must be that of time.
+
+    An id is its operator's own, as an idempotency key of the live log is.
+    """
+    seen = _SeenRows(path, counts)
+    for line, time_ns, (lead, operator, action), (row_id,) in _timed_rows(
+        path, TOUCH_COLUMNS, (ID_COLUMN,)
+    ):
+        row = TouchRow(time_ns, lead, _name(path, line, "operator", operator, _operator), action)
+        if seen.is_to_count(line, row_id, row, row.operator):
+            yield row
+
+
+class _SeenRows:
+    """The rows of a file so far, by what tells that one is told again.
+
+    With ids, all of the file, as two hashes and a line each. Without, the rows of the time at hand,
+    as one hash each: in a file sorted by time, equal rows stand together.
+    """
+
+    def __init__(self, path: Path, counts: RowCounts) -> None:
+        self._path = path
+        self._counts = counts
+        self._by_id: dict[int, int] = {}
+        self._time_ns = -1
+        self._at_that_time: set[int] = set()
+
+    def is_to_count(
+        self, line: int, row_id: str | None, row: EventRow | TouchRow, account: str
+    ) -> bool:
+        """Return whether this row counts. Raises InputError for an id with two different rows."""
+        digest = hash(row) & _MASK
+        if row_id is None:
+            if row.time_ns != self._time_ns:
+                self._time_ns = row.time_ns
+                self._at_that_time.clear()
+            if digest in self._at_that_time:
+                self._counts.equal += 1
+            self._at_that_time.add(digest)
+            return True
+        if not _ID.fullmatch(row_id):
+            raise InputError(
+                "id-invalid",
+                f"{self._path}, line {line}: id must be 1 to 128 visible ASCII characters without "
+                f"spaces, not {names.escaped(row_id)}; a file without the column needs none",
+            )
+        key = int.from_bytes(blake2b(f"{row_id} {account}".encode(), digest_size=16).digest())
+        earlier = self._by_id.get(key)
+        if earlier is None:
+            if len(self._by_id) >= MAX_IDS:
+                raise InputError(
+                    "ids-too-many",
+                    f"{self._path}, line {line}: at most {MAX_IDS} ids are remembered; remove rows "
+                    f"told twice before, and leave the column out",
+                )
+            self._by_id[key] = line << 64 | digest
+            return True
+        if earlier & _MASK != digest:
+            raise InputError(
+                "id-differs",
+                f"{self._path}, line {line}: id {names.escaped(row_id)} stood in line "
+                f"{earlier >> 64} with other values; a row told twice is the same both times",
+            )
+        self._counts.repeated += 1
+        return False
 
 
 def read_policy(path: Path) -> Policy:
@@ -151,11 +244,11 @@ def read_contracts(path: Path, policy: Policy) -> list[ContractPlan]:
 
 
 def _timed_rows(
-    path: Path, columns: tuple[str, ...], optional: tuple[str, ...] = ()
-) -> Iterator[tuple[int, int, tuple[str, ...]]]:
-    """Read (line, time, the other cells) of each row, and check the order of times."""
+    path: Path, columns: tuple[str, ...], optional: tuple[str, ...]
+) -> Iterator[tuple[int, int, list[str], list[str | None]]]:
+    """Read (line, time, the other cells, the optional ones) of each row, in order of time."""
     last_ns, last_text, time_ns = 0, "", 0
-    for line, (time, lead, *others) in _table_rows(path, columns, optional):
+    for line, (time, lead, *others), more in _table_rows(path, columns, optional):
         # Rows of one time often stand together, and parsing times is much of the work.
         if time != last_text:
             try:
@@ -168,17 +261,16 @@ def _timed_rows(
                     f"{path}, line {line}: {time} is before the row above it; sort rows by time",
                 )
             last_ns, last_text = time_ns, time
-        _check_cell(path, line, "lead", lead)
-        yield line, time_ns, (lead, *others)
+        name = _name(path, line, "lead", lead, names.own_id)
+        yield line, time_ns, [name, *others], more
 
 
 def _table_rows(
     path: Path, columns: tuple[str, ...], optional: tuple[str, ...]
-) -> Iterator[tuple[int, list[str]]]:
-    """Read (line, cells) of each row of a CSV file with a header.
+) -> Iterator[tuple[int, list[str], list[str | None]]]:
+    """Read (line, cells of `columns`, cells of `optional`) of each row of a CSV file with a header.
 
-    The cells are in the order of `columns`, then `optional`: a cell is empty where the file has no
-    such column.
+    A cell of an optional column that the file does not have is None.
     """
     try:
         # Bytes that are no UTF-8 become lone surrogates, which `_BoundedLines` finds in their line.
@@ -187,6 +279,7 @@ def _table_rows(
             reader = csv.reader(lines, strict=True)
             places: list[int] | None = None
             width = 0
+            more_places: list[int | None] = []
             try:
                 for cells in reader:
                     # The row is read whole: the next one has all the room again.
@@ -194,7 +287,7 @@ def _table_rows(
                     if not cells:
                         continue
                     if places is None:
-                        places = _column_places(path, cells, columns, optional)
+                        places, more_places = _column_places(path, cells, columns, optional)
                         width = len(cells)
                         continue
                     if len(cells) != width:
@@ -203,8 +296,8 @@ def _table_rows(
                             f"{path}, line {reader.line_num}: has {len(cells)} cells, "
                             f"but the header has {width}",
                         )
-                    cells.append("")  # of the columns that are not there
-                    yield reader.line_num, [cells[place] for place in places]
+                    more = [None if place is None else cells[place] for place in more_places]
+                    yield reader.line_num, [cells[place] for place in places], more
             except csv.Error as error:
                 raise InputError(
                     "csv-invalid", f"{path}, line {reader.line_num}: {error}"
@@ -253,28 +346,34 @@ def _is_encodable(text: str) -> bool:
 
 def _column_places(
     path: Path, header: list[str], columns: tuple[str, ...], optional: tuple[str, ...]
-) -> list[int]:
-    """Return the columns' places in a row; behind its last cell for those that are not there."""
+) -> tuple[list[int], list[int | None]]:
+    """Return the columns' places in a row; None for an optional one that is not there."""
     for column in (*columns, *optional):
         count = header.count(column)
-        if count > 1 or (count == 0 and column in columns):
+        if count > 1 or (not count and column in columns):
             what = "has twice" if count else "lacks"
-            raise InputError("column-missing", f"{path}, line 1: {what} the column {column!r}")
-    return [
-        header.index(column) if column in header else len(header)
-        for column in (*columns, *optional)
-    ]
+            found = ", ".join(names.escaped(each) for each in header[:_SHOWN_COLUMNS])
+            rest = f" and {len(header) - _SHOWN_COLUMNS} more" if header[_SHOWN_COLUMNS:] else ""
+            raise InputError(
+                "column-missing",
+                f"{path}, line 1: {what} the column {column!r}; the columns found, separated by "
+                f"commas, are {found}{rest}",
+            )
+    places = [header.index(column) for column in columns]
+    return places, [header.index(one) if one in header else None for one in optional]
 
 
-def _check_cell(path: Path, line: int, name: str, value: str) -> None:
-    if not value:
-        raise InputError("cell-empty", f"{path}, line {line}: {name} is empty")
-    if len(value) > MAX_NAME_CHARS or "\0" in value:
-        raise InputError(
-            "cell-invalid",
-            f"{path}, line {line}: {name} must be at most {MAX_NAME_CHARS} characters "
-            f"without NUL, not {shown(value)}",
-        )
+def _name(path: Path, line: int, column: str, value: str, rule: Callable[[str], str]) -> str:
+    """Return a cell as a rule of names takes it."""
+    try:
+        return rule(value)
+    except ValueError as error:
+        raise InputError("name-invalid", f"{path}, line {line}: {column} {error}") from None
+
+
+def _operator(text: str) -> str:
+    """Return the name of an operator or a contract, which a history may choose as a lead's."""
+    return names.plain_name(text, names.MAX_ID_BYTES)
 
 
 class _TextLoader(yaml.BaseLoader):
@@ -378,14 +477,10 @@ class _ContractFields:
         return value
 
     def name(self, key: str) -> str:
-        value = self.text(key)
-        if not 0 < len(value) <= MAX_NAME_CHARS or not value.isprintable():
-            raise InputError(
-                "name-invalid",
-                f"{self.where}: {key} must be 1 to {MAX_NAME_CHARS} printable characters, "
-                f"not {shown(value)}",
-            )
-        return value
+        try:
+            return _operator(self.text(key))
+        except ValueError as error:
+            raise InputError("name-invalid", f"{self.where}: {key} {error}") from None
 
     def flag(self, key: str) -> bool:
         value = self.text(key).lower()

@@ -30,7 +30,13 @@ from orchestrator.backtest.evaluate import (
     open_spool,
     write_report,
 )
-from orchestrator.backtest.inputs import ContractPlan, read_contracts, read_policy, read_rows
+from orchestrator.backtest.inputs import (
+    ContractPlan,
+    RowCounts,
+    read_contracts,
+    read_policy,
+    read_rows,
+)
 from orchestrator.cli.contract import add_contract_commands
 from orchestrator.cli.integrations import feedback, jobs
 from orchestrator.cli.options import NOTHING_DONE, Json
@@ -88,7 +94,10 @@ def backtest(
 
         on_chain.check_plans(plans)
     with open_spool() as spool:
-        report = evaluate_history(read_rows(events, touches), rules, plans, spool)
+        counts = RowCounts()
+        rows = read_rows(events, touches, counts)
+        report = evaluate_history(rows, rules, plans, spool, counts)
+        _print_counts(counts)
         if settle:
             _settle_on_chain(report, spool, (events, touches), rules, plans)
         if output is not None or json_out:
@@ -233,6 +242,21 @@ app.add_typer(jobs)
 @app.callback()
 def tallystick() -> None:
     """Pays autonomous agents for outcomes that a log can prove."""
+
+
+def _print_counts(counts: RowCounts) -> None:
+    """Say on stderr which rows a history told twice."""
+    if counts.equal:
+        errors.print(
+            f"rows that equal one before them, and were counted: {counts.equal}; if they were "
+            f"exported twice, add a column `id`: rows of one id count once",
+            soft_wrap=True,
+        )
+    if counts.repeated:
+        errors.print(
+            f"rows that equal one with their id, and were left out: {counts.repeated}",
+            soft_wrap=True,
+        )
 
 
 def _settle_on_chain(

@@ -218,7 +218,10 @@ def parse(document: object) -> Policy:
 
 
 def canonical_json(value: object) -> bytes:
-    """Return JSON with sorted keys, no spaces and only ASCII: equal values have equal bytes."""
+    """Return JSON with keys sorted by code point, no spaces and only ASCII.
+
+    Equal values have equal bytes.
+    """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return text.encode("ascii")
 

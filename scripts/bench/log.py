@@ -37,11 +37,22 @@ from orchestrator.log.fsck import compare_projections, fsck
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.sequencer import Sequencer
 from orchestrator.runtime.local_servers import LocalPostgres
-from orchestrator.storage.database import API, SEQUENCER, Database, create_log, migrate
+from orchestrator.storage.database import (
+    API,
+    SEQUENCER,
+    Database,
+    connect_as_owner,
+    create_log,
+    migrate,
+    set_clock,
+)
 
+# The database's clock stands still there, so that events and touches are of one time.
 NOW_MS = 1_767_225_600_000
 OWNER, OPERATOR = "0x" + "a" * 40, "0x" + "b" * 40
-SURFACE = b"surface".ljust(32, b"\0")
+# Writers share the first, or have one each: requests about one surface wait for one another.
+SURFACES = [f"surface {number}".encode().ljust(32, b"\0") for number in range(4)]
+SURFACE = SURFACES[0]
 POLICY = parse(
     {
         "initial": "new",
@@ -107,7 +118,7 @@ def begun(url: str) -> Iterator[Log]:
             log_id,
             [
                 Genesis(log_id, address_word(OWNER)),
-                PublishPolicy(SURFACE, address_word(OWNER), POLICY),
+                *(PublishPolicy(surface, address_word(OWNER), POLICY) for surface in SURFACES),
                 OpenContract(RULES, bytes(32)),
             ],
         )
@@ -123,7 +134,7 @@ def post(api: Database, log_id: bytes, requests: list[Request]) -> None:
     """Post these requests, under new keys, in one transaction."""
     submissions = [Submission(secrets.token_hex(16), request, b"") for request in requests]
     with api.transaction(OWNER) as session:
-        submit(session, log_id, OWNER, submissions, NOW_MS)
+        submit(session, log_id, OWNER, submissions)
 
 
 def drain(log: Log) -> int:
@@ -134,12 +145,12 @@ def drain(log: Log) -> int:
     return size
 
 
-def events(count: int) -> list[Request]:
+def events(count: int, surface: bytes = SURFACE) -> list[Request]:
     """Return product events, ten a lead: a registration, a first state, then purchases."""
     leads = [secrets.token_bytes(32) for _ in range(max(1, count // EVENTS_A_LEAD))]
     return [
         ProductEvent(
-            SURFACE, leads[n % len(leads)], "buy" if n >= len(leads) else "signup", 5, NOW_MS
+            surface, leads[n % len(leads)], "buy" if n >= len(leads) else "signup", 5, NOW_MS
         )
         for n in range(count)
     ]
@@ -170,20 +181,22 @@ def copy_rate(url: str, count: int, *, bare: bool) -> float:
     Into a bare table, or into the log's own with its keys and indexes.
     """
     log_id, zero = secrets.token_bytes(32), ZERO_ADDRESS
-    rows = [(log_id, n, secrets.token_bytes(256), secrets.token_bytes(160)) for n in range(count)]
+    rows = [
+        (log_id, n, secrets.token_bytes(256), secrets.token_bytes(160), None) for n in range(count)
+    ]
     table = "bare" if bare else "entries"
     query = sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(sql.Identifier(table))
     with psycopg.connect(url, autocommit=True) as admin:
         admin.execute("CALL create_log(%s, 'copy', 1, %s, %s, %s)", (log_id, zero, zero, zero))
         admin.execute(
             "CREATE TABLE IF NOT EXISTS bare"
-            " (log_id bytea, position bigint, entry bytea, opening bytea)"
+            " (log_id bytea, position bigint, entry bytea, opening bytea, listed_kind bytea)"
         )
 
         def copy() -> None:
             for start in range(0, count, COPY_ROWS):
                 with admin.cursor() as cursor, cursor.copy(query) as sink:
-                    sink.set_types(["bytea", "int8", "bytea", "bytea"])
+                    sink.set_types(["bytea", "int8", "bytea", "bytea", "bytea"])
                     for row in rows[start : start + COPY_ROWS]:
                         sink.write_row(row)
 
@@ -193,7 +206,7 @@ def copy_rate(url: str, count: int, *, bare: bool) -> float:
 def drain_rate(url: str, requests: list[Request]) -> tuple[float, float, float]:
     """Drain a filled inbox; return requests/s, entries/s, and our CPU time a request in µs."""
     with begun(url) as log:
-        before = drain(log) or 3
+        before = drain(log) or 2 + len(SURFACES)
         for start in range(0, len(requests), BULK):
             post(log.api, log.log_id, requests[start : start + BULK])
         sizes: list[int] = []
@@ -203,15 +216,18 @@ def drain_rate(url: str, requests: list[Request]) -> tuple[float, float, float]:
     return len(requests) / seconds, (sizes[0] - before) / seconds, cpu / len(requests) * 1e6
 
 
-def end_to_end_rate(url: str, count: int, size: int, writers: int) -> float:
+def end_to_end_rate(url: str, count: int, size: int, writers: int, surfaces: int) -> float:
     """Return requests a second from their post to a checkpoint, in posts of `size`."""
     context = multiprocessing.get_context("spawn")
     with begun(url) as log:
         ready, go = context.Semaphore(0), context.Event()
         share = count // writers
         children = [
-            context.Process(target=_poster, args=(url, log.log_id, share, size, ready, go))
-            for _ in range(writers)
+            context.Process(
+                target=_poster,
+                args=(url, log.log_id, share, size, SURFACES[n % surfaces], ready, go),
+            )
+            for n in range(writers)
         ]
         for child in children:
             child.start()
@@ -231,9 +247,11 @@ def end_to_end_rate(url: str, count: int, size: int, writers: int) -> float:
     return share * writers / seconds
 
 
-def _poster(url: str, log_id: bytes, count: int, size: int, ready: Semaphore, go: Event) -> None:
+def _poster(
+    url: str, log_id: bytes, count: int, size: int, surface: bytes, ready: Semaphore, go: Event
+) -> None:
     with Database(url, API, most_connections=1) as api:
-        requests = events(count)
+        requests = events(count, surface)
         post(api, log_id, [])  # connect before the clock runs
         ready.release()
         go.wait()
@@ -250,6 +268,10 @@ def main() -> None:
         folder.chmod(0o755)
         with LocalPostgres(folder) as server:
             migrate(server.url)
+            owner = connect_as_owner(server.url)
+            with owner.transaction() as session:
+                set_clock(session, NOW_MS)
+            owner.close()
             report(server.url, count)
 
 
@@ -272,9 +294,16 @@ def report(url: str, count: int) -> None:
     for name, requests in (("product events", events(count)), ("lead journeys", journeys(count))):
         rate, entries, cpu = drain_rate(url, requests)
         rows.append((f"drain, {name}", rate, entries, f"{cpu:.0f}"))
-    for size, writers, share in ((1, 4, 10), (50, 2, 1)):
-        rate = end_to_end_rate(url, count // share, size, writers)
-        rows.append((f"end to end, {writers} writers, posts of {size}", rate, rate * ENTRIES, ""))
+    for size, writers, surfaces, share in (
+        (1, 4, 1, 10),
+        (1, 4, 4, 10),
+        (50, 2, 1, 1),
+        (50, 2, 2, 1),
+    ):
+        rate = end_to_end_rate(url, count // share, size, writers, surfaces)
+        where = "on one surface" if surfaces == 1 else "on their own"
+        name = f"end to end, {writers} writers {where}, posts of {size}"
+        rows.append((name, rate, rate * ENTRIES, ""))
     print(f"{processor}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f};", end=" ")
     print(
         f"Python {platform.python_version()}, PostgreSQL {version[0] if version else '?'};", end=" "

@@ -26,6 +26,7 @@ transitions:
   - {on: buy, from: [trial], to: paid, motion: conversion}
   - {on: buy, from: [paid], to: paid, motion: expansion}
 reversals: [{on: refund, of: paid}, {on: buy, of: trial}]
+events: {"Subscription Started By Annual Plan": buy}
 attribution: first_touch
 """
 CONTRACTS = """
@@ -56,8 +57,8 @@ EVENTS = """time,lead,event,value
 2024-01-04 10:00:00,z,buy,0.01
 2024-01-05 10:00:00,x,buy,20
 2024-01-05 10:00:00,x,signup,
-2024-01-05 10:00:00,x,noise,
-2024-02-20 10:00:00,x,buy,1400.50
+2024-01-05 10:00:00,x,注文が完了しました。ありがとうございます,
+2024-02-20 10:00:00,x,Subscription Started By Annual Plan,1400.50
 2024-04-02 10:00:00,y,buy,5
 2024-04-02 10:00:00,q,refund,
 """
@@ -91,7 +92,11 @@ def backtest_both_ways(folder: Path, contracts: str, events: str = EVENTS) -> Re
 
 
 def test_settled_equals_evaluated(tmp_path: Path) -> None:
-    evaluated, settled, overpaid_units = backtest_both_ways(tmp_path, CONTRACTS)
+    header, *rows = EVENTS.splitlines()
+    told_twice = [f"{row},{number}" for number, row in enumerate(rows) for _ in range(2)]
+    events = "\n".join([f"{header},id", *told_twice])
+    evaluated, settled, overpaid_units = backtest_both_ways(tmp_path, CONTRACTS, events)
+    assert settled.verdicts() == {"accepted": 10, "refused": 1, "ignored": 1}
     assert evaluated.totals()["trials"]["over_budget_units"] == "8100000"
     assert [contract.outcomes for contract in settled.contracts.values()] == [2, 3, 1]
     assert [contract.reversals for contract in settled.contracts.values()] == [0, 0, 1]

@@ -26,6 +26,7 @@ from orchestrator.core.errors import (
 )
 from tests.support.backtest_files import (
     CONTRACTS,
+    EVENT_HEADER,
     EVENTS,
     write_history,
 )
@@ -70,6 +71,8 @@ def test_the_installed_command_prints_the_document(tmp_path: Path) -> None:
             }
         },
         "events": {"accepted": 3, "refused": 1, "ignored": 1},
+        "equal_rows": 0,
+        "repeated_rows": 0,
         "outcomes": [
             {
                 **outcome,
@@ -85,6 +88,24 @@ def test_the_installed_command_prints_the_document(tmp_path: Path) -> None:
             },
         ],
     }
+
+
+def test_rows_that_are_told_twice_are_told_on_stderr(run: Run, tmp_path: Path) -> None:
+    row = EVENTS.splitlines()[1]
+    equal = run(
+        write_history(tmp_path, events=EVENTS.replace(row, f"{row}\n{row}")).arguments(), ""
+    )
+    assert equal.code == 0
+    assert equal.stderr == (
+        "rows that equal one before them, and were counted: 1; if they were exported twice, "
+        "add a column `id`: rows of one id count once\n"
+    )
+    events = f"{EVENT_HEADER.rstrip()},id\n{row},1\n{row},1\n"
+    files = write_history(tmp_path, events=events)
+    repeated = run([*files.arguments(), "--json"], "")
+    assert repeated.code == 0
+    assert repeated.stderr == "rows that equal one with their id, and were left out: 1\n"
+    assert json.loads(repeated.stdout)["repeated_rows"] == 1
 
 
 def test_bad_input_is_one_line_and_exit_code_2(run: Run, tmp_path: Path) -> None:

@@ -7,11 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.core import replay as replay_module
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.decide import decide
 from orchestrator.core.entry import Entry
 from orchestrator.core.errors import ChainError, ReplayError, RequestError, ServerError
 from orchestrator.core.opening import Record, receipt_ms
+from orchestrator.core.policies import PolicyCache
+from orchestrator.core.policy import Policy
 from orchestrator.core.replay import replay
 from orchestrator.core.replay_rules import Documents
 from orchestrator.core.requests import (
@@ -206,6 +209,52 @@ def test_both_halves_of_an_event_must_stand() -> None:
     assert refused(records[: event + 2], world) == "entry-missing"
     # The lead moved by an event that takes nothing back, where the policy has none.
     assert refused([*records[:event], *records[event + 2 :]], world) == "transition-unlawful"
+
+
+def test_events_by_the_products_own_names_are_judged_by_their_short_ones() -> None:
+    governing = policy(events={"Sign-up": "signup", "注文": "buy", "返金": "refund"})
+    world, records = begin(governing, rules("a", governing, holdback_period_ms=9000))
+    requests: list[Request] = [
+        Touch(SURFACE, LEADS[0], OPERATORS[0], "email"),
+        *(ProductEvent(SURFACE, LEADS[0], name, 5, 0) for name in ("Sign-up", "注文", "返金")),
+    ]
+    for request in requests:
+        records += decide(world, request, 0)
+    assert records[-1].entry.kind == "outcome.reversed"
+    assert replay(records, documents_of(world)) == world
+
+
+def test_a_replay_keeps_few_policies_and_takes_no_other_for_one_it_forgot(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(replay_module, "PolicyCache", lambda load: PolicyCache(load, 1))
+    governing = policy()
+    world, records = begin(governing)
+    others = [policy(lateness_s=10 + number) for number in range(3)]
+    for number, each in enumerate(others):
+        records += decide(world, PublishPolicy(word(f"surface {number}"), OWNER, each), 0)
+    for number in (0, 1, 2, 0):
+        lead = word(f"lead {number}")
+        event = ProductEvent(word(f"surface {number}"), lead, "signup", 0, 0)
+        records += decide(world, event, 0)
+    published = {each.hash: each for each in (governing, *others)}
+    asked: list[bytes] = []
+
+    def given(hash_: bytes) -> Policy:
+        asked.append(hash_)
+        return published[hash_]
+
+    replay(records, Documents(given, world.rules.__getitem__))
+    assert asked.count(others[0].hash) > 1
+
+    def changing(hash_: bytes) -> Policy:
+        asked.append(hash_)
+        return published[hash_] if asked.count(hash_) == 1 else governing
+
+    asked.clear()
+    with pytest.raises(ReplayError) as caught:
+        replay(records, Documents(changing, world.rules.__getitem__))
+    assert caught.value.code == "policy-false"
 
 
 def test_an_event_of_another_surface_than_its_lead_is_found() -> None:

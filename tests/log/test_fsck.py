@@ -91,7 +91,8 @@ TAMPERINGS = {
         compare_projections,
     ),
     "a lead's memory": (
-        "UPDATE leads SET document = jsonb_set(document, '{counted_at,paid}', '9') WHERE log_id = %s",
+        """UPDATE leads SET document = jsonb_set(document, '{counted_at,paid}', '9')
+        WHERE log_id = %s""",
         compare_projections,
     ),
     "a lead's whole memory": (

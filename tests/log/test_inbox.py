@@ -1,6 +1,13 @@
 """The inbox: which requests are taken, which are refused, and what can be erased."""
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
+from itertools import pairwise
+from random import Random
+from threading import Event
+from time import sleep
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -8,20 +15,26 @@ import pytest
 from orchestrator.core.codec import commitment
 from orchestrator.core.errors import RequestError
 from orchestrator.core.requests import (
+    CloseContract,
     OpenContract,
     ProductEvent,
+    PublishPolicy,
     Settle,
     Touch,
 )
 from orchestrator.log import inbox
-from orchestrator.log.fsck import fsck
-from orchestrator.log.inbox import Submission, erase
+from orchestrator.log.fsck import compare_projections, fsck
+from orchestrator.log.inbox import EventAheadError, Submission, erase
+from orchestrator.storage.database import API, SEQUENCER, Database
 from tests.support.ledger import (
     CONTRACT,
     OPERATOR,
     OWNER,
+    OWNER_WORD,
+    POLICY,
     Ledger,
     begin_log,
+    genesis,
     pseudonym_for,
 )
 from tests.support.worlds import (
@@ -217,3 +230,248 @@ def test_erasing_a_lead_leaves_a_log_that_still_proves(running: Ledger) -> None:
     # The key was used, and what for cannot be told any more.
     with pytest.raises(RequestError, match="another request"):
         running.offer([Submission("k", touch, body, salt)], OPERATOR)
+
+
+# --- Refusals that time changes -------------------------------------------------------------------
+
+
+LATER = word("later")
+
+
+def publication(surface: bytes = LATER) -> PublishPolicy:
+    return PublishPolicy(surface, OWNER_WORD, POLICY)
+
+
+def statuses(log: Ledger, ids: Sequence[UUID]) -> list[tuple[str, str | None]]:
+    return [(r.status, r.code) for r in log.results(ids) if r is not None]
+
+
+def turns(log: Ledger, name: UUID) -> list[tuple[int, str | None]]:
+    """Return the turns of a request with the codes of their results."""
+    with psycopg.connect(log.url) as admin:
+        return admin.execute(
+            "SELECT turn, code FROM requests LEFT JOIN results USING (log_id, seq)"
+            " WHERE request_id = %s ORDER BY turn",
+            (name,),
+        ).fetchall()
+
+
+def test_a_request_refused_for_a_while_is_decided_anew_when_it_comes_again(running: Ledger) -> None:
+    early = Submission("early", Touch(LATER, LEADS[0], OPERATORS[0], "email"), b"{}")
+    (name,) = running.offer([early])
+    running.drain()
+    for turn in (2, 3):
+        assert statuses(running, [name]) == [("refused", "surface-unknown")]
+        assert running.offer([early]) == [name]
+        assert statuses(running, [name]) == [("waiting", None)]
+        assert running.offer([early]) == [name]  # it waits already
+        assert [number for number, _ in turns(running, name)] == [*range(1, turn + 1)]
+        running.drain()
+    running.submit_and_drain(publication())
+    assert statuses(running, [name]) == [("refused", "surface-unknown")]  # nobody asked again
+    running.now_ms += 7
+    running.offer([early])
+    running.drain()
+    (result,) = running.results([name])
+    assert result is not None
+    assert (result.status, result.entries) == ("done", 2)
+    assert result.first_position is not None
+    assert running.entries()[result.first_position].entry.time_ms == running.now_ms
+    # Its last word is said, and what was said before stands.
+    assert running.offer([early]) == [name]
+    assert turns(running, name) == [(n, "surface-unknown") for n in (1, 2, 3)] + [(4, None)]
+
+
+def test_a_last_word_is_not_asked_for_again(running: Ledger) -> None:
+    running.now_ms = 10_000
+    late = Submission("late", ProductEvent(SURFACE, LEADS[0], "buy", 1, 4_999), b"{}")
+    (name,) = running.offer([late])
+    running.drain()
+    assert statuses(running, [name]) == [("refused", "event-late")]
+    running.offer([late])
+    assert turns(running, name) == [(1, "event-late")]
+
+
+def test_a_retry_is_compared_with_the_body_of_its_key(running: Ledger) -> None:
+    touch = Touch(LATER, LEADS[0], OPERATORS[0], "email")
+    (name,) = running.offer([Submission("early", touch, b"one")])
+    running.drain()
+    for other in (
+        [Submission("early", touch, b"two")],
+        [Submission("early", touch, b"one"), Submission("early", touch, b"two")],
+    ):
+        with pytest.raises(RequestError, match="another request"):
+            running.offer(other)
+        assert turns(running, name) == [(1, "surface-unknown")]
+    running.offer([Submission("early", touch, b"one"), Submission("early", touch, b"one")])
+    assert turns(running, name) == [(1, "surface-unknown"), (2, None)]
+    with pytest.raises(RequestError, match="another request"):
+        running.offer([Submission("early", touch, b"two")])
+
+
+def test_a_retry_commits_to_the_salt_that_it_came_with(running: Ledger) -> None:
+    def salted(salt: bytes, body: bytes = b"hello") -> Submission:
+        commits = commitment(salt, body)
+        touch = Touch(LATER, LEADS[0], OPERATORS[0], "email", commitment=commits)
+        return Submission("early", touch, body, salt)
+
+    (name,) = running.offer([salted(b"1" * 32)])
+    running.submit_and_drain(publication())
+    with pytest.raises(RequestError, match="another request"):
+        running.offer([salted(b"2" * 32, b"other")])
+    running.offer([salted(b"3" * 32)])
+    running.drain()
+    assert statuses(running, [name]) == [("done", None)]
+    opened = running.entries()[-1].opened
+    assert opened is not None
+    with running.api.transaction(OWNER) as session:
+        row = session.one(
+            "log.private_payload", log_id=running.log_id, commitment=opened.commitment
+        )
+    assert row is not None
+    assert (row.salt, row.body) == (b"3" * 32, b"hello")
+    assert running.offer([salted(b"4" * 32)]) == [name]  # compared by the third salt
+
+
+def test_a_retry_keeps_its_place_in_a_bulk(running: Ledger) -> None:
+    early = Submission("early", Touch(LATER, LEADS[0], OPERATORS[0], "first"), b"{}")
+    running.offer([early])
+    running.submit_and_drain(publication())
+    after = Submission("after", Touch(LATER, LEADS[0], OPERATORS[0], "second"), b"{}")
+    before = Submission("before", Touch(LATER, LEADS[0], OPERATORS[0], "zeroth"), b"{}")
+    running.offer([before, early, after])
+    running.drain()
+    labels = [stored.entry.label for stored in running.entries()][-3:]
+    assert labels == ["zeroth", "first", "second"]
+
+
+def test_of_many_retries_at_once_one_is_taken(running: Ledger) -> None:
+    early = Submission("early", Touch(LATER, LEADS[0], OPERATORS[0], "email"), b"{}")
+    contract = Submission("closed", CloseContract(word("none"), 0, word("tx")), b"{}")
+    names = running.offer([early, contract])
+    running.drain()
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda _: running.offer([early, contract]), range(24)))
+    assert found == [names] * 24
+    assert [len(turns(running, name)) for name in names] == [2, 2]
+
+
+# --- Receipts -------------------------------------------------------------------------------------
+
+
+def test_a_touch_taken_before_a_purchase_wins_however_late_it_is_decided(running: Ledger) -> None:
+    """The sequencer is away for an hour, and a flood of others waits before it."""
+    hour_ms = 3_600_000
+    flood = [Touch(SURFACE, LEADS[1], OPERATORS[0], f"{n}") for n in range(500)]
+    running.submit(*flood)
+    running.now_ms = 1_000
+    running.submit(Touch(SURFACE, LEADS[0], OPERATORS[0], "email"))
+    running.submit(ProductEvent(SURFACE, LEADS[0], "signup", 0, 1_000))
+    running.submit(*flood)
+    running.now_ms = 2_000
+    running.submit(ProductEvent(SURFACE, LEADS[0], "buy", 7, 1_001))
+    running.now_ms = hour_ms
+    with running.sequencer() as sequencer:
+        while sequencer.drain(limit=300):
+            pass
+    contract = running.reader.contract(CONTRACT.contract_id)
+    assert contract is not None
+    assert contract.outcomes == 1
+    times = {
+        stored.entry.label: stored.entry.time_ms
+        for stored in running.entries()
+        if stored.entry.subject == LEADS[0]
+    }
+    assert times == {"new": 1_000, "email": 1_000, "trial": 1_000, "paid": 1_001}
+    assert compare_projections(running.writer, running.log_id) == []
+
+
+@pytest.mark.parametrize("is_locked", [True, False])
+def test_the_order_of_a_surface_is_that_of_receipts(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, is_locked: bool
+) -> None:
+    """Real time, many at once, some slow to commit; without the locks the order is another."""
+    if not is_locked:
+        monkeypatch.setattr(inbox, "_locks", lambda *_: set())
+    surfaces = [word(f"surface {n}") for n in range(3)]
+    accounts = ["0x" + f"{n:040x}" for n in range(1, 9)]
+    stop = Event()
+    with (
+        Database(database_url, API, most_connections=12) as api,
+        Database(database_url, SEQUENCER) as writer,
+    ):
+        log = begin_log(database_url, api, writer)
+        log.submit(genesis(log), *map(publication, surfaces))
+        log.drain()
+
+        def send(account: str) -> None:
+            random = Random(account)  # noqa: S311 - choices of a test
+            for number in range(25):
+                place = random.randrange(len(surfaces))
+                touches = [
+                    Submission(
+                        f"{place}-{number}-{n}",
+                        Touch(surfaces[place], word(f"lead {place}"), OPERATORS[0], "email"),
+                        b"",
+                    )
+                    for n in range(random.choice([1, 1, 3]))
+                ]
+                with log.api.transaction(account) as session:
+                    inbox.submit(session, log.log_id, account, touches)
+                    sleep(random.choice([0, 0, 0.002, 0.01]))  # a slow commit
+
+        def write() -> None:
+            with log.sequencer() as sequencer:
+                while not stop.is_set():
+                    sequencer.drain(limit=20)
+                log.drain(sequencer)
+
+        with ThreadPoolExecutor(len(accounts) + 1) as pool:
+            writing = pool.submit(write)
+            try:
+                for sent in [pool.submit(send, account) for account in accounts]:
+                    sent.result()
+            finally:
+                stop.set()
+            writing.result()
+        with psycopg.connect(database_url) as admin:
+            rows = admin.execute(
+                "SELECT split_part(idempotency_key, '-', 1), received_ms, first_position"
+                " FROM requests JOIN results USING (log_id, seq) WHERE kind = 'touch' ORDER BY seq"
+            ).fetchall()
+        assert fsck(api, log.log_id) == len(log.entries())
+    assert len(rows) >= 200
+    is_in_order = True
+    for place in "012":
+        of_surface = [row[1:] for row in rows if row[0] == place]
+        is_in_order &= all(
+            one[0] <= next_[0] and one[1] < next_[1] for one, next_ in pairwise(of_surface)
+        )
+    assert is_in_order == is_locked
+
+
+def test_two_surfaces_do_not_wait_for_one_another(running: Ledger) -> None:
+    other = word("other")
+    running.submit_and_drain(publication(other))
+    with running.api.transaction(OWNER) as session:
+        touch = Touch(SURFACE, LEADS[0], OPERATORS[0], "email")
+        inbox.submit(session, running.log_id, OWNER, [Submission("held", touch, b"")])
+        with running.api.transaction(OWNER) as second:
+            beside = Touch(other, LEADS[1], OPERATORS[0], "email")
+            inbox.submit(second, running.log_id, OWNER, [Submission("beside", beside, b"")])
+            inbox.submit(second, running.log_id, OWNER, [Submission("tick", Settle(), b"")])
+    running.drain()
+    assert [stored.entry.kind for stored in running.entries()].count("touch") == 2
+
+
+@pytest.mark.parametrize("ahead_ms", [1, 10**9])
+def test_an_event_that_is_still_to_come_is_not_stored(running: Ledger, ahead_ms: int) -> None:
+    running.now_ms = 1_000
+    soon = ProductEvent(SURFACE, LEADS[0], "signup", 0, 1_000 + ahead_ms)
+    with pytest.raises(EventAheadError) as refusal:
+        running.offer([Submission("soon", soon, b"{}")])
+    assert (refusal.value.code, refusal.value.ahead_ms) == ("event-ahead", ahead_ms)
+    running.now_ms += ahead_ms
+    (name,) = running.offer([Submission("soon", soon, b"another body")])
+    running.drain()
+    assert statuses(running, [name]) == [("done", None)]

@@ -1,6 +1,7 @@
 """The sequencer: the stored log is the fold of its requests, whatever the drains."""
 
 from contextlib import ExitStack
+from hashlib import sha256
 
 import psycopg
 import pytest
@@ -133,19 +134,35 @@ def test_policies_take_a_bounded_memory_however_many_are_published(
             sizes.append(checkpoint.size)
             assert len(policies_of(sequencer)) <= 2
         assert sizes == [6, 8, 10, 11]
-        running.now_ms = 100_000
+        # Each event is judged by its own surface's policy: by the first three it is too late.
+        running.now_ms = 103_000
         events = [
-            ProductEvent(surface, word(f"lead {number}"), "signup", 0, 1000 - (number % 2))
+            ProductEvent(surface, word(f"lead {number}"), "signup", 0, 0)
             for number, surface in enumerate(surfaces)
         ]
-        # A hundred seconds of lateness and a few more: the first policy alone finds one too late.
-        running.now_ms = 101_000
         ids = running.submit(*events, *events)
         running.drain(sequencer)
         assert len(policies_of(sequencer)) <= 2
-    assert [result and result.status for result in running.results(ids)] == (["done"] * 14)
+    fates = [result and result.code for result in running.results(ids)]
+    assert fates == (["event-time"] * 3 + [None] * 4) * 2
     assert compare_projections(running.writer, running.log_id) == []
     assert fsck(running.api, running.log_id)
+
+
+def test_a_drain_reads_the_policies_that_it_publishes_though_it_forgot_them(
+    running: Ledger,
+) -> None:
+    many = [policy(lateness_s=100 + number) for number in range(3)]
+    surfaces = [word(f"surface {number}") for number in range(3)]
+    running.submit(*map(PublishPolicy, surfaces, [OWNER_WORD] * 3, many))
+    ids = running.submit(
+        *(ProductEvent(surface, sha256(surface).digest(), "signup", 0, 0) for surface in surfaces)
+    )
+    with running.sequencer(policy_bytes=1) as sequencer:
+        running.drain(sequencer)
+    assert [result and result.entries for result in running.results(ids)] == [2, 2, 2]
+    for each in many:
+        assert running.reader.policy(each.hash) == each
 
 
 def policies_of(sequencer: Sequencer) -> PolicyCache:

@@ -4,7 +4,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 import httpx
@@ -184,33 +184,58 @@ def running_service(database_url: str, limits: Limits | None = None) -> Iterator
         Database(database_url, API) as database,
         _running_sequencer(ApiService(url, database_url, clock)) as service,
     ):
-        app = create_app(
-            database=database,
-            log_id=LOG_ID,
-            now_ms=clock,
-            escrow_domain=ESCROW,
-            event_log_domain=EVENT_LOG,
-            is_valid_signature=lambda *signed: signed in service.accepted_signatures,
-            info=ServiceInfo(
-                public_url=url,
-                origin="tallystick.test/log",
-                publisher=PUBLISHER.address,
-                verifier=VERIFIER.address,
-                tokens=(TokenInfo(TOKEN, "TUSD", 6),),
-                fee_bps=250,
-                fee_recipient=wallet("fees").address,
-            ),
-            limits=limits,
-        )
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        try:
+        app = _app(service, database, clock, limits)
+        with _serving(app, listener), closing(service):
             yield service
-        finally:
-            service.close()
-            server.should_exit = True
-            thread.join()
+
+
+@contextmanager
+def another_api(service: ApiService, off_ms: int) -> Iterator[str]:
+    """Serve the same log by a second API, whose own clock is wrong by this much; yield its URL."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        Database(service.database_url, API) as database,
+        _serving(_app(service, database, lambda: service.clock() + off_ms), listener),
+    ):
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def _app(
+    service: ApiService,
+    database: Database,
+    now_ms: Callable[[], int],
+    limits: Limits | None = None,
+) -> FastAPI:
+    return create_app(
+        database=database,
+        log_id=LOG_ID,
+        now_ms=now_ms,
+        escrow_domain=ESCROW,
+        event_log_domain=EVENT_LOG,
+        is_valid_signature=lambda *signed: signed in service.accepted_signatures,
+        info=ServiceInfo(
+            public_url=service.url,
+            origin="tallystick.test/log",
+            publisher=PUBLISHER.address,
+            verifier=VERIFIER.address,
+            tokens=(TokenInfo(TOKEN, "TUSD", 6),),
+            fee_bps=250,
+            fee_recipient=wallet("fees").address,
+        ),
+        limits=limits,
+    )
+
+
+@contextmanager
+def _serving(app: FastAPI, listener: socket.socket) -> Iterator[None]:
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 @contextmanager

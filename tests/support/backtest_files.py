@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from orchestrator.backtest.evaluate import evaluate_history, open_spool, write_report
-from orchestrator.backtest.inputs import read_contracts, read_policy, read_rows
+from orchestrator.backtest.inputs import RowCounts, read_contracts, read_policy, read_rows
 from orchestrator.core.errors import InputError
 
 POLICY = """
@@ -62,8 +62,10 @@ class HistoryFiles(NamedTuple):
         policy = read_policy(self.policy)
         plans = read_contracts(self.contracts, policy)
         output = io.StringIO()
+        counts = RowCounts()
         with open_spool() as spool:
-            report = evaluate_history(read_rows(self.events, self.touches), policy, plans, spool)
+            rows = read_rows(self.events, self.touches, counts)
+            report = evaluate_history(rows, policy, plans, spool, counts)
             write_report(report, spool.lines(), output)
         document: dict[str, Any] = json.loads(output.getvalue())
         return document

@@ -15,7 +15,9 @@ from tests.support.api_service import (
     NDJSON,
     POLICY,
     ApiService,
+    another_api,
     event,
+    leads,
     ndjson,
     open_surface,
     problem_of,
@@ -23,6 +25,7 @@ from tests.support.api_service import (
     report_lines,
     row_count,
     running_service,
+    touch,
     wallet,
 )
 
@@ -67,6 +70,41 @@ def test_another_accounts_request_is_not_there(
 ) -> None:
     href = report(owner, surface, "private", event("private")).json()["href"]
     assert service.sign_in(wallet("stranger"), "owner").get(href).status_code == 404
+
+
+# --- Clocks ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("off_ms", [5 * 3_600_000, -5 * 3_600_000])
+def test_the_clocks_of_api_processes_decide_nothing(
+    service: ApiService, owner: httpx.Client, operator: httpx.Client, off_ms: int
+) -> None:
+    """A touch by one process stands before the purchase by another, however wrong they are."""
+    surface = open_surface(owner, f"processes {off_ms}", lateness_s=60)
+    with another_api(service, off_ms) as url, another_api(service, -off_ms) as url_of_third:
+        kept = {"base_url": url, "trust_env": False, "timeout": 30}
+        with (
+            httpx.Client(headers=owner.headers, **kept) as second,  # type: ignore[arg-type]
+            httpx.Client(headers=operator.headers, **kept | {"base_url": url_of_third}) as third,  # type: ignore[arg-type]
+        ):
+            written = []
+            for number, (client, what) in enumerate(
+                [(owner, "signup"), (third, "email"), (second, "activate"), (operator, "email")]
+            ):
+                service.clock.now_ms += 10
+                now_ms = service.clock.now_ms
+                if what == "email":
+                    (lead,) = leads(operator, surface)
+                    answer = touch(client, surface, f"{number}", lead["lead"], what)
+                else:
+                    body = event(f"of {off_ms}", what, time=format_ms(now_ms))
+                    answer = report(client, surface, f"{number}", body)
+                reply = answer.json()
+                assert answer.status_code == 200, answer.text
+                entry = service.entries(reply["first_position"], reply["count"])[-1]
+                written.append((entry.label, entry.time_ms == now_ms))
+    labels = ["signed_up", "email", "activated", "email"]
+    assert written == [(label, True) for label in labels]
 
 
 # --- Events that are dated ahead ------------------------------------------------------------------
