@@ -93,8 +93,8 @@ SILENT_DAYS = 20
 # A customer whose number is a multiple of this returns its second purchase after so many days.
 RETURNS_EVERY = 25
 RETURN_DAYS = 10
-# One whose number is a multiple of this is given back a part of its third purchase then.
-PARTS_EVERY = 10
+# One whose number is a multiple of this is given back a part of each purchase as a regular then.
+PARTS_EVERY = 4
 RETURNED_PART = 20  # a twentieth
 
 # Competing offers on the same leads. Some of their budgets run out.
@@ -211,7 +211,7 @@ def add_returns(days: Iterable[Day]) -> Iterator[Day]:
             number = int(purchase.lead.rpartition("-")[2])
             if counts[purchase.lead] == 2 and number % RETURNS_EVERY == 0:
                 pending.append((day_ms + RETURN_DAYS * DAY_MS, _refund_of(purchase, "")))
-            elif counts[purchase.lead] == 3 and number % PARTS_EVERY == 0:
+            elif counts[purchase.lead] > 3 and number % PARTS_EVERY == 0:
                 part = format_amount(parse_amount(purchase.value) // RETURNED_PART)
                 pending.append((day_ms + RETURN_DAYS * DAY_MS, _refund_of(purchase, part)))
         returns = [one._replace(time_ms=day_ms + NOON_MS) for one in due]

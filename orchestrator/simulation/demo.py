@@ -386,8 +386,9 @@ class Demo(ResourceGroup):
 
     def _first_partial_refund(self) -> PartialRefund | None:
         """Return the first order of which the log took a part back, None if there is none."""
-        for stored in self.stack.log.of_kind("outcome.reversed", 0, 1000):
-            reversal = stored.entry
+        for reversal, _ in self.stack.records(0, self.report.entries):
+            if reversal.kind != "outcome.reversed":
+                continue
             link = unpack_reversal(reversal.payload)
             outcome, event = (self._entry(at) for at in (link.outcome, link.event))
             if reversal.value < outcome.value:

@@ -69,20 +69,20 @@ def test_some_second_purchases_come_back_on_a_later_day_with_purchases() -> None
     assert changed[4] == days[4]
 
 
-def test_some_third_purchases_are_given_back_in_part() -> None:
+def test_some_regulars_are_given_back_a_part_of_each_purchase() -> None:
     lead = f"customer-{PARTS_EVERY:04}"
     bought = [
         EventReport(f"{n}", lead, "purchase", f"{n}00", n * DAY_MS + NOON_MS, order=f"order-{n}")
-        for n in (1, 2, 3, 20)
+        for n in (1, 2, 3, 4, 20)
     ]
     days: list[Day] = [(one.time_ms - NOON_MS, [one]) for one in bought]
     changed = list(add_returns(days))
-    assert changed[:3] == days[:3]
+    assert changed[:4] == days[:4]
     *_, (day_ms, events) = changed
-    # A twentieth of the third order, which was worth 300.
+    # A twentieth of the fourth order, which was worth 400.
     noon_ms = day_ms + NOON_MS
-    returned = EventReport("return-3", lead, "refund", "15.00", noon_ms, order="order-3")
-    assert events == [bought[3], returned]
+    returned = EventReport("return-4", lead, "refund", "20.00", noon_ms, order="order-4")
+    assert events == [bought[4], returned]
 
 
 def test_an_agent_acts_when_a_lead_is_due_and_so_often_at_most() -> None:
