@@ -3,16 +3,13 @@ pragma solidity 0.8.37;
 
 import {TypeHashes} from "../terms/Terms.sol";
 import {Signatures} from "./Signatures.sol";
-import {IERC3009} from "@openzeppelin/contracts/interfaces/draft-IERC3009.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
-import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {Nonces} from "@openzeppelin/contracts/utils/Nonces.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
 /// @title Vault of the escrow's tokens
-/// @notice Takes tokens in, holds them and sends them out, and checks what accounts have signed for
-/// it. A transfer out that fails becomes a credit of the account,
+/// @notice Holds tokens and sends them out, and checks what accounts have signed for it. A transfer
+/// out that fails becomes a credit of the account,
 /// which withdraws it to any address, so one account's trouble with a token does not stop another's
 /// payout.
 /// @dev Roles:
@@ -31,26 +28,6 @@ import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 /// Limits:
 /// - A token that denies a transfer and makes it all the same undoes the whole call.
 abstract contract Vault is EIP712, Nonces {
-    using SafeERC20 for IERC20;
-
-    /// @dev The way in which an owner pays a budget, which it has signed with the terms, and what
-    /// that way needs. Path 0 is the allowance that the owner has given, and needs nothing. Path 1 is
-    /// an EIP-2612 permit until `validBefore`: any account may have used it before, so one that fails
-    /// is passed over, and the allowance counts. Path 2 is an EIP-3009 authorization with the
-    /// contract id as its nonce; where it fails, nothing is paid.
-    struct Funding {
-        uint8 path;
-        uint256 validAfter;
-        uint256 validBefore;
-        uint8 v;
-        bytes32 r;
-        bytes32 s;
-    }
-
-    uint8 private constant ALLOWANCE = 0;
-    uint8 private constant PERMIT = 1;
-    uint8 private constant AUTHORIZATION = 2;
-
     /// @dev The gas for one payout or refund, and the gas that must be left before it is tried. The
     /// token gets its part in full (EIP-150 leaves 63/64 of the floor, which is more), and the rest
     /// suffices to record a failure. So no caller can turn a payout into a credit by giving too
@@ -78,8 +55,6 @@ abstract contract Vault is EIP712, Nonces {
     error NotAContract(address account);
     error NotSigned(bytes32 digest, address signer);
     error ConsentRevoked(bytes32 digest, address account);
-    error UnknownFunding(uint8 path);
-    error ReceivedWrongAmount(uint256 expected, uint256 received);
     error TooLittleGas(uint256 left, uint256 needed);
     error TokenTookTooMuch(address token, uint256 expectedBalance, uint256 balance);
     error ZeroAmount();
@@ -91,8 +66,7 @@ abstract contract Vault is EIP712, Nonces {
     /// @dev Refuses a call within a call: tokens and wallets may call back. The flag is transient,
     /// so it costs no storage.
     modifier nonReentrant() {
-        if (_entered) revert ReentrantCall();
-        _entered = true;
+        _enter();
         _;
         _entered = false;
     }
@@ -158,6 +132,12 @@ abstract contract Vault is EIP712, Nonces {
 
     // ------------------------------------------------------------ inside
 
+    /// Is not in the modifier itself, of which every function has a copy.
+    function _enter() private {
+        if (_entered) revert ReentrantCall();
+        _entered = true;
+    }
+
     function _requireSigned(bytes32 digest, address signer, bytes calldata signature)
         internal
         view
@@ -175,50 +155,6 @@ abstract contract Vault is EIP712, Nonces {
         if (msg.sender != account || signature.length != 0) {
             _requireSigned(digest, account, signature);
         }
-    }
-
-    /// Takes exactly `amount` from the account in, by this path. The balance is compared around the
-    /// token's calls alone.
-    function _takeIn(
-        address token,
-        address from,
-        uint256 amount,
-        bytes32 contractId,
-        Funding calldata funding
-    ) internal {
-        uint256 before = _tokenBalance(token);
-        if (funding.path == AUTHORIZATION) {
-            IERC3009(token)
-                .receiveWithAuthorization(
-                    from,
-                    address(this),
-                    amount,
-                    funding.validAfter,
-                    funding.validBefore,
-                    contractId,
-                    funding.v,
-                    funding.r,
-                    funding.s
-                );
-        } else {
-            if (funding.path == PERMIT) _permit(token, from, amount, funding);
-            else if (funding.path != ALLOWANCE) revert UnknownFunding(funding.path);
-            IERC20(token).safeTransferFrom(from, address(this), amount);
-        }
-        uint256 balance = _tokenBalance(token);
-        uint256 received = balance < before ? 0 : balance - before;
-        if (received != amount) revert ReceivedWrongAmount(amount, received);
-    }
-
-    /// Uses a permit; one that fails is passed over.
-    function _permit(address token, address from, uint256 amount, Funding calldata funding)
-        private
-    {
-        try IERC20Permit(token)
-            .permit(
-                from, address(this), amount, funding.validBefore, funding.v, funding.r, funding.s
-            ) {}
-            catch {}
     }
 
     /// Sends an amount out of the `held` tokens, or credits it. Returns the tokens held then. A

@@ -48,7 +48,7 @@ library TypeHashes {
     );
 
     /// @dev Signed by the owner, in the escrow's domain: it agrees to the terms, and pays the budget
-    /// by this path (see Vault.Funding).
+    /// by this path (see Fundings.sol).
     bytes32 internal constant OWNER_CONSENT = keccak256(
         "OwnerConsent(uint8 funding,Terms terms)"
         "Terms(address owner,address operator,address payee,address token,address verifier,address arbiter,bytes32 logId,bytes32 surface,bytes32 policy,uint8 attribution,bytes32 outcome,bool repeatable,bool exclusive,uint256 unitPrice,uint16 revenueShareBps,uint256 budget,uint64 opensAt,uint64 deadline,uint64 attributionWindow,uint64 lateness,uint64 grace,uint64 claimPeriod,uint64 challengePeriod,uint64 arbitrationPeriod,uint16 holdbackBps,uint64 holdbackPeriod,uint256 rateCap,uint64 ratePeriod,uint16 feeBps,address feeRecipient,uint256 agentIdPlusOne,bytes32 salt)"

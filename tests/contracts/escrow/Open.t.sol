@@ -6,6 +6,7 @@ import {HostileFixture} from "../support/HostileFixture.sol";
 import {HostileToken} from "../support/HostileToken.sol";
 import {Wallet} from "../support/Wallet.sol";
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
+import {Fundings} from "contracts/escrow/Fundings.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Vault} from "contracts/escrow/Vault.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
@@ -22,15 +23,15 @@ contract OpenTest is Fixture {
         bytes32 id = _contractId(terms);
         uint256 before = token.balanceOf(owner.addr);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Opened(id, owner.addr, operator.addr, logId, terms.surface);
+        emit OutcomeEscrow.Opened(id, owner.addr, operator.addr, terms);
         assertEq(_open(terms), id);
 
         assertEq(token.balanceOf(address(escrow)), BUDGET);
         assertEq(token.balanceOf(owner.addr), before - BUDGET);
-        assertEq(abi.encode(escrow.termsOf(id)), abi.encode(terms));
-        assertEq(escrow.paidOf(id), 0);
-        assertEq(escrow.lastFinalPosition(id), 0);
-        assertEq(escrow.statusOf(id), "open");
+        assertEq(abi.encode(_t(id)), abi.encode(terms));
+        assertEq(lens.paidOf(_t(id)), 0);
+        assertEq(_lastFinal(id), 0);
+        assertEq(lens.statusOf(_t(id)), "open");
     }
 
     function testFuzz_open(Terms memory terms) public {
@@ -57,7 +58,7 @@ contract OpenTest is Fixture {
         _fund(owner.addr, terms.budget);
 
         bytes32 id = _open(terms);
-        assertEq(abi.encode(escrow.termsOf(id)), abi.encode(terms));
+        assertEq(abi.encode(_t(id)), abi.encode(terms));
         assertEq(token.balanceOf(address(escrow)), terms.budget);
     }
 
@@ -93,7 +94,7 @@ contract OpenTest is Fixture {
         _delegate(verifier, code);
         bytes32 id = _open(_terms());
         _settleTotals(_terms(), PRICE, 0);
-        assertEq(escrow.paidOf(id), PRICE);
+        assertEq(lens.paidOf(_t(id)), PRICE);
     }
 
     /// Or their code says who signs for them.
@@ -107,7 +108,7 @@ contract OpenTest is Fixture {
         escrow.open(terms, _allowance(), a, b);
         _delegate(owner, address(new Wallet(session.addr)));
         bytes32 id = escrow.open(terms, _allowance(), a, b);
-        assertEq(escrow.statusOf(id), "open");
+        assertEq(lens.statusOf(_t(id)), "open");
     }
 
     function test_feesMayBeNobodys() public {
@@ -359,17 +360,17 @@ contract OpenWithHostileTokenTest is HostileFixture {
     function test_revertIf_theEscrowGetsLess() public {
         hostile.setMode(HostileToken.Mode.TakesFee);
         _expectRevert(
-            abi.encodeWithSelector(Vault.ReceivedWrongAmount.selector, BUDGET, BUDGET * 99 / 100)
+            abi.encodeWithSelector(Fundings.ReceivedWrongAmount.selector, BUDGET, BUDGET * 99 / 100)
         );
         hostile.setMode(HostileToken.Mode.Lies);
-        _expectRevert(abi.encodeWithSelector(Vault.ReceivedWrongAmount.selector, BUDGET, 0));
+        _expectRevert(abi.encodeWithSelector(Fundings.ReceivedWrongAmount.selector, BUDGET, 0));
     }
 
     /// While the budget comes, the token takes away what was there.
     function test_revertIf_theEscrowHasLessThanBefore() public {
         hostile.mint(address(escrow), 3 * BUDGET);
         hostile.setHook(address(this), abi.encodeCall(this.takeAway, ()));
-        _expectRevert(abi.encodeWithSelector(Vault.ReceivedWrongAmount.selector, BUDGET, 0));
+        _expectRevert(abi.encodeWithSelector(Fundings.ReceivedWrongAmount.selector, BUDGET, 0));
     }
 
     function takeAway() external {
@@ -379,7 +380,7 @@ contract OpenWithHostileTokenTest is HostileFixture {
     function test_revertIf_theEscrowGetsMore() public {
         hostile.setHook(address(hostile), abi.encodeCall(hostile.mint, (address(escrow), 1)));
         _expectRevert(
-            abi.encodeWithSelector(Vault.ReceivedWrongAmount.selector, BUDGET, BUDGET + 1)
+            abi.encodeWithSelector(Fundings.ReceivedWrongAmount.selector, BUDGET, BUDGET + 1)
         );
     }
 
@@ -404,7 +405,7 @@ contract OpenWithHostileTokenTest is HostileFixture {
         vm.expectCall(address(escrow), call);
         _open(_terms());
         assertFalse(hostile.hookResult());
-        assertEq(escrow.statusOf(id), "unknown");
+        assertEq(lens.statusOf(_t(id)), "unknown");
         hostile.setHook(address(0), "");
         _open(terms);
     }
@@ -414,6 +415,6 @@ contract OpenWithHostileTokenTest is HostileFixture {
         if (revertData.length == 0) vm.expectRevert();
         else vm.expectRevert(revertData);
         escrow.open(_terms(), _allowance(), a, b);
-        assertEq(escrow.statusOf(_contractId(_terms())), "unknown");
+        assertEq(lens.statusOf(_terms()), "unknown");
     }
 }

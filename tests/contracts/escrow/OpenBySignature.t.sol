@@ -9,6 +9,8 @@ import {IERC3009} from "@openzeppelin/contracts/interfaces/draft-IERC3009.sol";
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {ERC3009} from "@openzeppelin/contracts/token/ERC20/extensions/draft-ERC3009.sol";
+import {EscrowLens} from "contracts/escrow/EscrowLens.sol";
+import {Funding, Fundings} from "contracts/escrow/Fundings.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Vault} from "contracts/escrow/Vault.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
@@ -38,6 +40,7 @@ contract OpenBySignatureTest is Fixture {
         escrow = new OutcomeEscrow(
             eventLog, address(new Evidence()), IIdentityRegistry(address(0)), _list(address(token))
         );
+        lens = new EscrowLens(escrow);
         dollar.mint(owner.addr, BUDGET);
         terms = _terms();
         id = _contractId(terms);
@@ -46,9 +49,9 @@ contract OpenBySignatureTest is Fixture {
     // ------------------------------------------------------------ EIP-2612
 
     function test_aPermitOpens() public {
-        Vault.Funding memory funding = _permit(BUDGET, UNTIL);
+        Funding memory funding = _permit(BUDGET, UNTIL);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Opened(id, owner.addr, operator.addr, logId, terms.surface);
+        emit OutcomeEscrow.Opened(id, owner.addr, operator.addr, terms);
         assertEq(_openBy(funding), id);
         _assertOpen();
         assertEq(dollar.allowance(owner.addr, address(escrow)), 0);
@@ -57,7 +60,7 @@ contract OpenBySignatureTest is Fixture {
 
     /// A stranger that sees the permit first may use it; the allowance is given then.
     function test_aPermitThatWasUsedBefore() public {
-        Vault.Funding memory permit = _permit(BUDGET, UNTIL);
+        Funding memory permit = _permit(BUDGET, UNTIL);
         vm.prank(stranger);
         dollar.permit(
             owner.addr, address(escrow), BUDGET, permit.validBefore, permit.v, permit.r, permit.s
@@ -80,11 +83,11 @@ contract OpenBySignatureTest is Fixture {
         _openBy(_permit(BUDGET - 1, UNTIL)); // signed for less, so not for this
         _expectNoAllowance(0);
         _openBy(_permit(BUDGET, START - 1)); // expired
-        Vault.Funding memory permit = _permit(BUDGET, UNTIL);
+        Funding memory permit = _permit(BUDGET, UNTIL);
         permit.s = bytes32(uint256(permit.s) ^ 1);
         _expectNoAllowance(0);
         _openBy(permit);
-        assertEq(escrow.statusOf(id), "unknown");
+        assertEq(lens.statusOf(_t(id)), "unknown");
         _openBy(_permit(BUDGET, UNTIL));
         _assertOpen();
     }
@@ -100,7 +103,7 @@ contract OpenBySignatureTest is Fixture {
 
     /// Only the escrow can use the authorization, so a stranger cannot use it before.
     function test_anAuthorizationCannotBeUsedBefore() public {
-        Vault.Funding memory a = _authorization(BUDGET, 0, UNTIL, id);
+        Funding memory a = _authorization(BUDGET, 0, UNTIL, id);
         vm.prank(stranger);
         vm.expectRevert(
             abi.encodeWithSelector(IERC20Errors.ERC20InvalidReceiver.selector, address(escrow))
@@ -120,7 +123,7 @@ contract OpenBySignatureTest is Fixture {
     /// An owner that has changed its mind cancels; no allowance that it gives for something else is
     /// taken instead.
     function test_revertIf_theAuthorizationIsCancelled() public {
-        Vault.Funding memory a = _authorization(BUDGET, 0, UNTIL, id);
+        Funding memory a = _authorization(BUDGET, 0, UNTIL, id);
         bytes32 digest =
             _digest(address(dollar), vm.eip712HashStruct(CANCEL_TYPE, abi.encode(owner.addr, id)));
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(owner.key, digest);
@@ -139,7 +142,7 @@ contract OpenBySignatureTest is Fixture {
         _expectNext(abi.encodeWithSelector(ERC3009.ERC3009InvalidSignature.selector));
         _openBy(_authorization(BUDGET, 0, UNTIL, "another"));
         dollar.mint(owner.addr, BUDGET);
-        Vault.Funding memory a = _authorization(BUDGET, 0, UNTIL, id);
+        Funding memory a = _authorization(BUDGET, 0, UNTIL, id);
         _openBy(a);
         terms.salt = "second";
         id = _contractId(terms);
@@ -150,14 +153,14 @@ contract OpenBySignatureTest is Fixture {
     function test_revertIf_theAuthorizationIsNoGood() public {
         _expectNext(abi.encodeWithSelector(ERC3009.ERC3009InvalidSignature.selector));
         _openBy(_authorization(BUDGET - 1, 0, UNTIL, id));
-        Vault.Funding memory early = _authorization(BUDGET, START + 1, UNTIL, id);
+        Funding memory early = _authorization(BUDGET, START + 1, UNTIL, id);
         _expectNext(
             abi.encodeWithSelector(
                 ERC3009.ERC3009InvalidAuthorizationTime.selector, START + 1, UNTIL
             )
         );
         _openBy(early);
-        Vault.Funding memory late = _authorization(BUDGET, 0, START, id);
+        Funding memory late = _authorization(BUDGET, 0, START, id);
         _expectNext(
             abi.encodeWithSelector(ERC3009.ERC3009InvalidAuthorizationTime.selector, 0, START)
         );
@@ -173,7 +176,7 @@ contract OpenBySignatureTest is Fixture {
     function test_revertIf_theBringerChoosesAnotherPath() public {
         vm.prank(owner.addr);
         dollar.approve(address(escrow), BUDGET); // for something else
-        Vault.Funding[3] memory fundings =
+        Funding[3] memory fundings =
             [_allowance(), _permit(BUDGET, UNTIL), _authorization(BUDGET, 0, UNTIL, id)];
         bytes memory b = _sign(operator, _operatorConsent(terms));
         for (uint8 signed = 0; signed < 3; ++signed) {
@@ -191,19 +194,18 @@ contract OpenBySignatureTest is Fixture {
     }
 
     function testFuzz_revertIf_thePathIsUnknown(uint8 path) public {
-        Vault.Funding memory funding;
+        Funding memory funding;
         funding.path = uint8(bound(path, 3, 255));
         vm.prank(owner.addr);
         dollar.approve(address(escrow), BUDGET);
-        _expectNext(abi.encodeWithSelector(Vault.UnknownFunding.selector, funding.path));
+        _expectNext(abi.encodeWithSelector(Fundings.UnknownFunding.selector, funding.path));
         _openBy(funding);
     }
 
     /// What the owner signed for the token is no consent to the terms.
     function test_revertIf_theTermsAreNotSigned() public {
         bytes memory b = _sign(operator, _operatorConsent(terms));
-        Vault.Funding[2] memory fundings =
-            [_permit(BUDGET, UNTIL), _authorization(BUDGET, 0, UNTIL, id)];
+        Funding[2] memory fundings = [_permit(BUDGET, UNTIL), _authorization(BUDGET, 0, UNTIL, id)];
         for (uint8 i = 0; i < 2; ++i) {
             vm.expectRevert(_notSigned(i + 1));
             escrow.open(terms, fundings[i], "", b);
@@ -215,8 +217,7 @@ contract OpenBySignatureTest is Fixture {
     /// The owner may bring it itself, without a signature under the terms.
     function test_theOwnerBringsIt() public {
         bytes memory b = _sign(operator, _operatorConsent(terms));
-        Vault.Funding[2] memory fundings =
-            [_permit(BUDGET, UNTIL), _authorization(BUDGET, 0, UNTIL, id)];
+        Funding[2] memory fundings = [_permit(BUDGET, UNTIL), _authorization(BUDGET, 0, UNTIL, id)];
         for (uint256 i = 0; i < 2; ++i) {
             uint256 snapshot = vm.snapshotState();
             vm.prank(owner.addr);
@@ -233,8 +234,8 @@ contract OpenBySignatureTest is Fixture {
         _openBy(_permit(BUDGET, UNTIL));
         bytes memory revertData = abi.encodeWithSelector(OutcomeEscrow.AlreadyOpen.selector, id);
         dollar.mint(owner.addr, BUDGET);
-        Vault.Funding memory permit = _permit(BUDGET, UNTIL);
-        Vault.Funding memory authorization = _authorization(BUDGET, 0, UNTIL, id);
+        Funding memory permit = _permit(BUDGET, UNTIL);
+        Funding memory authorization = _authorization(BUDGET, 0, UNTIL, id);
         _expectNext(revertData);
         _openBy(permit);
         _expectNext(revertData);
@@ -255,11 +256,11 @@ contract OpenBySignatureTest is Fixture {
 
     /// A token may take any call for a good one (as wrapped ether does), and move nothing.
     function test_revertIf_theTokenOnlySaysYes() public {
-        Vault.Funding memory authorization = _authorization(BUDGET, 0, UNTIL, id);
+        Funding memory authorization = _authorization(BUDGET, 0, UNTIL, id);
         vm.mockCall(
             address(dollar), abi.encodeWithSelector(IERC3009.receiveWithAuthorization.selector), ""
         );
-        _expectNext(abi.encodeWithSelector(Vault.ReceivedWrongAmount.selector, BUDGET, 0));
+        _expectNext(abi.encodeWithSelector(Fundings.ReceivedWrongAmount.selector, BUDGET, 0));
         _openBy(authorization);
         vm.mockCall(address(dollar), abi.encodeWithSelector(IERC20Permit.permit.selector), "");
         _expectNoAllowance(0);
@@ -288,7 +289,7 @@ contract OpenBySignatureTest is Fixture {
     }
 
     /// Both sign, the owner for this path, and a stranger brings it.
-    function _openBy(Vault.Funding memory funding) private returns (bytes32) {
+    function _openBy(Funding memory funding) private returns (bytes32) {
         bytes memory a = _sign(owner, _ownerConsent(terms, funding.path));
         bytes memory b = _sign(operator, _operatorConsent(terms));
         if (_expected.length != 0) vm.expectRevert(_expected);
@@ -300,7 +301,7 @@ contract OpenBySignatureTest is Fixture {
     function _permit(uint256 amount, uint256 deadline)
         private
         view
-        returns (Vault.Funding memory funding)
+        returns (Funding memory funding)
     {
         bytes memory message = abi.encode(
             owner.addr, address(escrow), amount, dollar.nonces(owner.addr), deadline
@@ -313,7 +314,7 @@ contract OpenBySignatureTest is Fixture {
     function _authorization(uint256 amount, uint256 from, uint256 until, bytes32 nonce)
         private
         view
-        returns (Vault.Funding memory funding)
+        returns (Funding memory funding)
     {
         bytes memory message = abi.encode(owner.addr, address(escrow), amount, from, until, nonce);
         bytes32 digest = _digest(address(dollar), vm.eip712HashStruct(RECEIVE_TYPE, message));
@@ -325,16 +326,16 @@ contract OpenBySignatureTest is Fixture {
     function _assertOpen() private {
         assertEq(dollar.balanceOf(address(escrow)), BUDGET);
         assertEq(dollar.balanceOf(owner.addr), 0);
-        assertEq(escrow.statusOf(id), "open");
+        assertEq(lens.statusOf(_t(id)), "open");
         _settleTotals(terms, PRICE, 0);
-        assertEq(escrow.paidOf(id), PRICE);
+        assertEq(lens.paidOf(_t(id)), PRICE);
     }
 }
 
 /// Tokens without permits or authorizations, and such that call back.
 contract OpenBySignatureWithHostileTokenTest is HostileFixture {
-    Vault.Funding private permit;
-    Vault.Funding private authorization;
+    Funding private permit;
+    Funding private authorization;
 
     function setUp() public override {
         super.setUp();
@@ -359,7 +360,7 @@ contract OpenBySignatureWithHostileTokenTest is HostileFixture {
         bytes memory b = _sign(operator, _operatorConsent(terms));
         hostile.setMode(HostileToken.Mode.TakesFee);
         vm.expectRevert(
-            abi.encodeWithSelector(Vault.ReceivedWrongAmount.selector, BUDGET, BUDGET * 99 / 100)
+            abi.encodeWithSelector(Fundings.ReceivedWrongAmount.selector, BUDGET, BUDGET * 99 / 100)
         );
         escrow.open(terms, permit, a, b);
     }
@@ -382,7 +383,7 @@ contract OpenBySignatureWithHostileTokenTest is HostileFixture {
             vm.expectCall(address(escrow), calls[i]);
             escrow.open(terms, permit, a, b);
             assertFalse(hostile.hookResult());
-            assertEq(escrow.statusOf(id), "unknown");
+            assertEq(lens.statusOf(_t(id)), "unknown");
             vm.revertToState(snapshot);
         }
     }

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {GuardedFixture} from "../support/GuardedFixture.sol";
 import {Wallet} from "../support/Wallet.sol";
+import {Funding} from "contracts/escrow/Fundings.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Vault} from "contracts/escrow/Vault.sol";
 import {Terms} from "contracts/terms/Terms.sol";
@@ -43,7 +44,7 @@ contract RevokeTest is GuardedFixture {
         vm.prank(owner.addr);
         escrow.open(terms, _allowance(), "", b);
         // Another path is another word.
-        Vault.Funding memory funding;
+        Funding memory funding;
         funding.path = 1;
         escrow.open(terms, funding, _sign(owner, _ownerConsent(terms, 1)), b);
     }
@@ -79,7 +80,7 @@ contract RevokeTest is GuardedFixture {
         _revoke(owner.addr, _ownerConsent(terms, 0));
         _revoke(operator.addr, _operatorConsent(terms));
         _settleTotals(terms, PRICE, 0);
-        assertEq(escrow.paidOf(id), PRICE);
+        assertEq(lens.paidOf(_t(id)), PRICE);
     }
 
     // ------------------------------------------------------------ closings
@@ -96,15 +97,15 @@ contract RevokeTest is GuardedFixture {
                 i == 0 ? (ofOwner, owner.addr) : (ofOperator, operator.addr);
             _revoke(party, digest);
             _expectRevoked(digest, party);
-            escrow.close(id, PRICE, EXPIRES, a, b);
+            escrow.close(_t(id), PRICE, EXPIRES, a, b);
             _expectRevoked(digest, party);
             vm.prank(party);
-            escrow.close(id, PRICE, EXPIRES, i == 0 ? bytes("") : a, i == 0 ? b : bytes(""));
+            escrow.close(_t(id), PRICE, EXPIRES, i == 0 ? bytes("") : a, i == 0 ? b : bytes(""));
             vm.revertToState(snapshot);
         }
         _revoke(owner.addr, _closeDigest(owner.addr, id, PRICE + 1, EXPIRES));
-        escrow.close(id, PRICE, EXPIRES, a, b);
-        assertEq(escrow.paidOf(id), PRICE);
+        escrow.close(_t(id), PRICE, EXPIRES, a, b);
+        assertEq(lens.paidOf(_t(id)), PRICE);
     }
 
     // ------------------------------------------------------------ withdrawals
@@ -132,7 +133,7 @@ contract RevokeTest is GuardedFixture {
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, PRICE, 0)));
         _revoke(verifier.addr, _verifiedDigest(batch));
         _settle(batch);
-        assertEq(escrow.paidOf(id), PRICE);
+        assertEq(lens.paidOf(_t(id)), PRICE);
     }
 
     // ------------------------------------------------------------ helpers

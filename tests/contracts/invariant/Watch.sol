@@ -92,7 +92,7 @@ abstract contract Watch is Look {
     function _settleBatch(Batch memory b, bool verified) internal returns (bool done) {
         _verified = verified;
         bytes memory data = abi.encodeCall(
-            escrow.settle, (b.group, b.size, b.first, b.entries, b.proof, b.signature)
+            escrow.settle, (b.group, b.size, b.first, b.entries, b.rules, b.proof, b.signature)
         );
         done = _act(stranger, address(escrow), data);
         _verified = false;

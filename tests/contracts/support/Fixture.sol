@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {TermsById} from "./TermsById.sol";
 import {TestTree} from "./TestTree.sol";
+import {EscrowLens} from "contracts/escrow/EscrowLens.sol";
+import {Funding} from "contracts/escrow/Fundings.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
-import {Vault} from "contracts/escrow/Vault.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
 import {IIdentityRegistry} from "contracts/interfaces/IAgentRegistries.sol";
 import {TestStablecoin} from "contracts/local/TestStablecoin.sol";
@@ -14,7 +16,7 @@ import {Test} from "forge-std/Test.sol";
 
 /// A log, an escrow, a token and the accounts around them. Signatures are made from EIP-712 types
 /// that are typed again here, so that a slip in the contracts' own is seen.
-abstract contract Fixture is Test {
+abstract contract Fixture is Test, TermsById {
     string internal constant TERMS_TYPE =
         "Terms(address owner,address operator,address payee,address token,address verifier,address arbiter,bytes32 logId,bytes32 surface,bytes32 policy,uint8 attribution,bytes32 outcome,bool repeatable,bool exclusive,uint256 unitPrice,uint16 revenueShareBps,uint256 budget,uint64 opensAt,uint64 deadline,uint64 attributionWindow,uint64 lateness,uint64 grace,uint64 claimPeriod,uint64 challengePeriod,uint64 arbitrationPeriod,uint16 holdbackBps,uint64 holdbackPeriod,uint256 rateCap,uint64 ratePeriod,uint16 feeBps,address feeRecipient,uint256 agentIdPlusOne,bytes32 salt)";
     string internal constant VERIFIED_TYPE =
@@ -44,6 +46,7 @@ abstract contract Fixture is Test {
 
     EventLog internal eventLog;
     OutcomeEscrow internal escrow;
+    EscrowLens internal lens;
     TestStablecoin internal token;
     TestTree internal tree;
     bytes32 internal logId;
@@ -56,6 +59,7 @@ abstract contract Fixture is Test {
         escrow = new OutcomeEscrow(
             eventLog, address(new Evidence()), IIdentityRegistry(address(0)), _list(address(token))
         );
+        lens = new EscrowLens(escrow);
         logId = eventLog.register(ORIGIN, publisher.addr);
         _fund(owner.addr, 10 * BUDGET);
     }
@@ -103,10 +107,11 @@ abstract contract Fixture is Test {
     }
 
     /// The budget is paid by the owner's allowance.
-    function _allowance() internal pure returns (Vault.Funding memory funding) {}
+    function _allowance() internal pure returns (Funding memory funding) {}
 
     /// Owner and operator consent, the owner to paying by its allowance.
     function _consents(Terms memory terms) internal returns (bytes memory, bytes memory) {
+        _remember(_contractId(terms), terms);
         return (_sign(owner, _ownerConsent(terms, 0)), _sign(operator, _operatorConsent(terms)));
     }
 
@@ -192,6 +197,7 @@ abstract contract Fixture is Test {
         uint64 size;
         uint64 first;
         bytes entries;
+        uint256[] rules;
         bytes32[] proof;
         bytes signature;
     }
@@ -207,9 +213,58 @@ abstract contract Fixture is Test {
             _append(entries[i]);
             batch.entries = bytes.concat(batch.entries, abi.encode(entries[i]));
         }
+        batch.rules = _rulesOf(entries);
         batch.size = _publish();
         batch.proof = tree.runProof(batch.first, entries.length, batch.size);
         batch.signature = _sign(verifier, _verifiedDigest(batch));
+    }
+
+    /// What a settlement by these entries must know of the terms of their contracts.
+    function _rulesOf(Entry[] memory entries) internal view returns (uint256[] memory rules) {
+        rules = new uint256[](2 * entries.length);
+        uint256 count = 0;
+        for (uint256 i = 0; i < entries.length; ++i) {
+            Terms memory terms = _t(entries[i].subject);
+            rules[count++] = _payeeRule(terms);
+            if (rules[count - 1] >> 240 != 0) rules[count++] = _delayRule(terms);
+        }
+        assembly ("memory-safe") {
+            mstore(rules, count)
+        }
+    }
+
+    function _payeeRule(Terms memory t) internal pure returns (uint256) {
+        bool plain = t.challengePeriod | t.holdbackBps | t.holdbackPeriod | t.claimPeriod == 0
+            && t.rateCap == 0;
+        uint256 priceStep = t.revenueShareBps == 0 ? t.unitPrice : 0;
+        return uint256(bytes32(abi.encodePacked(plain ? uint16(0) : 1, uint80(priceStep), t.payee)));
+    }
+
+    function _delayRule(Terms memory t) internal pure returns (uint256) {
+        return uint256(
+            bytes32(
+                abi.encodePacked(
+                    uint40(t.challengePeriod),
+                    t.holdbackBps,
+                    uint40(t.holdbackPeriod),
+                    uint40(t.lateness),
+                    uint40(t.ratePeriod),
+                    uint80(t.rateCap)
+                )
+            )
+        );
+    }
+
+    function _isRetired(bytes32 id) internal view returns (bool) {
+        return lens.snapshotOf(_t(id)).isRetired;
+    }
+
+    function _lastSigned(bytes32 id) internal view returns (uint256) {
+        return escrow.recordOf(_t(id)).lastSigned;
+    }
+
+    function _lastFinal(bytes32 id) internal view returns (uint256) {
+        return escrow.recordOf(_t(id)).lastFinal;
     }
 
     function _verifiedDigest(Batch memory batch) internal view returns (bytes32) {
@@ -226,7 +281,13 @@ abstract contract Fixture is Test {
     function _settle(Batch memory batch) internal {
         vm.prank(stranger);
         escrow.settle(
-            batch.group, batch.size, batch.first, batch.entries, batch.proof, batch.signature
+            batch.group,
+            batch.size,
+            batch.first,
+            batch.entries,
+            batch.rules,
+            batch.proof,
+            batch.signature
         );
     }
 
