@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from orchestrator.core import decide as decide_module
 from orchestrator.core import kinds
 from orchestrator.core.contract import ContractRules
-from orchestrator.core.decide import MAX_ORDERS, decide, verdict_of
+from orchestrator.core.decide import decide, verdict_of
 from orchestrator.core.entry import Entry, unpack_outcome, unpack_reversal, unpack_settlement
 from orchestrator.core.errors import RequestError
 from orchestrator.core.opening import (
@@ -27,6 +27,7 @@ from orchestrator.core.opening import (
     receipt_ms,
 )
 from orchestrator.core.policy import Policy, Verdict
+from orchestrator.core.purchase import MAX_ORDERS, MAX_WITHOUT_ORDER
 from orchestrator.core.requests import (
     RETRYABLE,
     CloseContract,
@@ -413,6 +414,7 @@ def test_each_refusal_is_the_last_word_or_one_that_time_changes() -> None:
         "lead-elsewhere",
         "operator-known",
         "policy-drops-state",
+        "order-ambiguous",
         "order-limit",
         "order-taken",
         "surface-taken",
@@ -1037,6 +1039,29 @@ def test_a_lead_has_so_many_orders_and_no_more() -> None:
         run(world, sold(f"o{n}", 1, 1))
     assert refused(world, 2, about("one more", event("buy", 2, 1))) == "order-limit"
     assert run(world, (2, event("buy", 2, 1)), refund("o0", 3, 1))
+
+
+def test_an_order_is_not_of_a_purchase_and_of_what_it_takes_back() -> None:
+    governing = policy(reversals=[{"on": "buy", "of": "paid"}])
+    world, _ = begin(governing)
+    run(world, (0, event("signup", 0)))
+    assert refused(world, 1, about("o", event("buy", 1, 5))) == "order-ambiguous"
+    assert kinds_of(run(world, (1, event("buy", 1, 5)))) == ["product.event", "lead.transition"]
+
+
+def test_a_lead_remembers_so_many_purchases_and_no_more() -> None:
+    """Outcomes of nothing never end a budget: a lead may have any number of them."""
+    terms = rules(
+        "a", FIRST, repeatable=True, unit_price_units=0, revenue_share_bps=1, budget_units=1,
+        holdback_period_ms=10**6,
+    )  # fmt: skip
+    world, _ = begin(FIRST, terms)
+    run(world, (0, event("signup", 0)), (0, touch()))
+    for _ in range(5):
+        run(world, *[(1, event("buy", 1))] * MAX_WITHOUT_ORDER)
+        assert len(world.leads[X].purchases) <= 2 * MAX_WITHOUT_ORDER + 8
+    entries = run(world, *[(2, event("refund", 2))] * 3)
+    assert kinds_of(entries) == ["product.event", "outcome.reversed"] * 3
 
 
 def test_an_order_of_what_no_event_takes_back_founds_nothing() -> None:
