@@ -5,7 +5,7 @@ from typing import NamedTuple
 import pytest
 
 from orchestrator.core.errors import RequestError
-from orchestrator.core.fields import Name, Units, Word, read_fields, write_fields
+from orchestrator.core.fields import Name, SpanMs, Units, Word, read_fields, write_fields
 
 
 class Inner(NamedTuple):
@@ -16,6 +16,10 @@ class Outer(NamedTuple):
     word: Word
     amount: Units
     inner: Inner
+
+
+class Timed(NamedTuple):
+    span_ms: SpanMs
 
 
 class Formless(NamedTuple):
@@ -37,6 +41,15 @@ def test_another_shape_is_refused(document: object) -> None:
     with pytest.raises(RequestError, match="an inner value") as refused:
         read_fields(Inner, document, "an inner value")
     assert refused.value.code == "request-malformed"
+
+
+@pytest.mark.parametrize("span_ms", [1, 998, 1000, -1, True, False, 999.0, "999", None])
+def test_a_span_is_none_or_a_second(span_ms: object) -> None:
+    for known in (0, 999):
+        assert read_fields(Timed, {"span_ms": known}, "it") == Timed(known)
+    with pytest.raises(RequestError, match="must be 0 or 999") as refused:
+        read_fields(Timed, {"span_ms": span_ms}, "it")
+    assert refused.value.code == "span-unknown"
 
 
 def test_a_field_without_a_form_is_a_mistake_of_ours() -> None:
