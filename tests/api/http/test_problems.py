@@ -60,7 +60,7 @@ def test_a_refusal_of_the_log_has_the_status_of_its_rule(code: str, status: int)
 
 @pytest.mark.parametrize(
     ("code", "is_retryable"),
-    [(code, True) for code in RETRYABLE] + [("event-late", False), ("not-found", False)],
+    [(code, True) for code in sorted(RETRYABLE)] + [("event-late", False), ("not-found", False)],
 )
 def test_a_problem_says_if_time_changes_it(code: str, is_retryable: bool) -> None:
     body = json.loads(bytes(problems.response(409, code, "a rule").body))
