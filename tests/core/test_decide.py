@@ -1187,13 +1187,15 @@ def test_sweeping_changes_no_reversal(
     for keeps_all, records in enumerate(written):
         world, _ = begin(FIRST, *contracts)
         run(world, (0, event("signup", 0)), (0, touch(BOB)), (0, touch(ANN)))
+        run(world, (0, PublishPolicy(OTHER, OWNER, FIRST)))
         if keeps_all:
             world.leads[X].sweep_at = 10**9
         now = 0
         for wait, name, late in steps:
             now += wait
             if wait % 3 == 0:
-                records.extend(decide(world, touch(lead=Y), now))
+                # Another surface is further: the log's own clock says nothing of the receipts here.
+                records.extend(decide(world, touch(lead=Y, surface=OTHER), now + 60_000))
             records.extend(decide(world, event(name, max(0, now - late)), now))
         worlds.append(world)
     assert written[0] == written[1]
@@ -1206,7 +1208,9 @@ def test_what_a_late_refund_can_reverse_is_not_forgotten() -> None:
     run(world, (0, event("signup", 0)), (0, touch()))
     assert world.leads[X].sweep_at == 8
     run(world, *[(now, event("buy", now)) for now in range(7)])
-    run(world, (1000, touch(lead=Y)), (1000, event("buy", 1000)), (1000, event("refund", 1000)))
+    # Another surface is further, so the log's own clock is; here it is 1 s.
+    run(world, (0, PublishPolicy(OTHER, OWNER, FIRST)), (100_000, touch(lead=Y, surface=OTHER)))
+    run(world, (1000, event("buy", 1000)), (1000, event("refund", 1000)))
     assert world.leads[X].sweep_at > 8
     # The purchase at 6 can be refunded by an event up to 106, which may be told as late as 5106.
     for at, is_reversed in ((107, False), (106, True)):
