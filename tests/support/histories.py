@@ -1,6 +1,6 @@
 """Honest histories of a whole market, and dishonest logs made from one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.decide import decide
 from orchestrator.core.entry import (
+    ZERO_WORD,
     Entry,
     pack_outcome,
     pack_reversal,
@@ -17,16 +18,19 @@ from orchestrator.core.entry import (
 )
 from orchestrator.core.evidence.exhibits import ContractIndex, EscrowRecord
 from orchestrator.core.evidence.history import PublicEntry, public_entry
-from orchestrator.core.opening import Record
+from orchestrator.core.opening import Record, payload_of
 from orchestrator.core.requests import (
     CloseContract,
     Genesis,
+    IssueCode,
     OpenContract,
     ProductEvent,
     PublishPolicy,
     RecordPayout,
     RegisterOperator,
+    ReportTouch,
     Request,
+    RequestAction,
     Settle,
     Touch,
 )
@@ -34,6 +38,7 @@ from orchestrator.core.world import World
 from tests.support.worlds import (
     LEADS,
     OPERATORS,
+    ORDERS,
     OWNER,
     SURFACE,
     VERIFIER,
@@ -47,6 +52,8 @@ from tests.support.worlds import (
 )
 
 LOG = word("log")
+# A request, or what makes one of the world that it meets.
+Step = Request | Callable[[World], Any]
 
 
 class History(NamedTuple):
@@ -76,16 +83,16 @@ def signed_up_to(
 
 
 def history(
-    governing: Any, contracts: Sequence[ContractRules], *steps: tuple[int, Request]
+    governing: Any, contracts: Sequence[ContractRules], *steps: tuple[int, Step]
 ) -> History:
     """Return what `decide` writes for contracts that open at once and these steps."""
-    openings: list[tuple[int, Request]] = [
+    openings: list[tuple[int, Step]] = [
         (0, OpenContract(contract, word("transaction"))) for contract in contracts
     ]
     return write_history(governing, [*openings, *steps])
 
 
-def write_history(governing: Any, steps: Sequence[tuple[int, Request]]) -> History:
+def write_history(governing: Any, steps: Sequence[tuple[int, Step]]) -> History:
     """Return what `decide` writes for these steps and a settlement, with the escrow's records."""
     world = World()
     begin: list[Request] = [
@@ -95,7 +102,8 @@ def write_history(governing: Any, steps: Sequence[tuple[int, Request]]) -> Histo
     ]
     records = [record for request in begin for record in decide(world, request, 0)]
     contracts: dict[bytes, EscrowRecord] = {}
-    for now, request in [*steps, (steps[-1][0], Settle())]:
+    for now, step in [*steps, (steps[-1][0], Settle())]:
+        request: Any = step(world) if callable(step) else step
         records += decided(world, request, now)
         if isinstance(request, OpenContract):
             opened = request.rules
@@ -129,7 +137,9 @@ def histories(draw: st.DrawFn, *, closings: bool = True) -> History:
             )
             for one in contracts
         ]
-    steps = draw(request_lists(contracts))
+    steps: list[tuple[int, Step]] = [*draw(request_lists(contracts))]
+    for at in sorted(random.sample(range(len(steps)), len(steps) // 5), reverse=True):
+        steps.insert(at, (steps[at][0], _reporting(random, steps[at][0])))
     now = 0
     for one in contracts:
         # The log may learn of an opening only when something has happened already.
@@ -143,7 +153,44 @@ def histories(draw: st.DrawFn, *, closings: bool = True) -> History:
     )
 
 
-def _close(random: Any, steps: list[tuple[int, Request]], contract_id: bytes, after: int) -> None:
+@st.composite
+def refunded_histories(draw: st.DrawFn) -> History:
+    """Draw purchases with orders, of which refunds give back one part after another."""
+    random = draw(seeds)
+    governing = policy()
+    shares = {"revenue_share_bps": random.choice([500, 3333, 10_000]), "repeatable": True}
+    contract = rules("c", governing, holdback_period_ms=random.choice([2000, 90_000]), **shares)
+    steps: list[tuple[int, Step]] = [(0, Touch(SURFACE, LEADS[0], OPERATORS[0], "email"))]
+    for now in range(1000, 12_000, random.choice([500, 1000])):
+        name = random.choice(["signup", "buy", "buy", "refund", "refund", "refund"])
+        order, whole = random.choice([bytes(32), *ORDERS[:3]]), random.random() < 0.2
+        value = random.choice([0, 7, 40, 99]) if name == "buy" else random.randint(0, 60)
+        event = ProductEvent(SURFACE, LEADS[0], name, value, now, order=order, whole=whole)
+        steps.append((now, event))
+    return history(governing, [contract], *steps)
+
+
+def _reporting(random: Any, now: int) -> Step:
+    """Return a step that issues a code, asks for an action, or reports a touch by one of those."""
+
+    def make(world: World) -> IssueCode | RequestAction | ReportTouch:
+        lead, operator, nothing = random.choice(LEADS), random.choice(OPERATORS), (ZERO_WORD,) * 3
+        kind = random.choice(["code", "request", "report", "report", "report", "report"])
+        if kind == "code" or not world.causes:
+            return IssueCode(SURFACE, word(f"code {now}"), operator, 9, now + 90_000, *nothing)
+        if kind == "request":
+            return RequestAction(SURFACE, lead, operator, "call", now + 90_000, *nothing)
+        position, cause = random.choice(list(world.causes.items()))
+        at = cause.since_ms
+        if cause.lead is None:
+            at = max(at, now - random.choice([0, 0, 1, 4000]))
+        told = (position, now, ZERO_WORD, ZERO_WORD)
+        return ReportTouch(SURFACE, cause.lead or lead, cause.operator, cause.action, at, *told)
+
+    return make
+
+
+def _close(random: Any, steps: list[tuple[int, Step]], contract_id: bytes, after: int) -> None:
     """Close a contract on chain, where time has whole seconds; the log learns of it later."""
     closed = random.randint(after, len(steps) - 1)
     recorded = random.randint(closed, min(len(steps) - 1, closed + 5))
@@ -153,7 +200,7 @@ def _close(random: Any, steps: list[tuple[int, Request]], contract_id: bytes, af
         steps.insert(recorded + 1, (steps[recorded][0], close))
 
 
-def _is_opened(steps: Sequence[tuple[int, Request]], at: int) -> bool:
+def _is_opened(steps: Sequence[tuple[int, Step]], at: int) -> bool:
     """Return whether the contract of a payout is known; any other step may stand anywhere."""
     request = steps[at][1]
     return not isinstance(request, RecordPayout) or any(
@@ -206,6 +253,14 @@ def pick(random: Any, entries: Sequence[Entry], kind: str) -> int | None:
     """Return the position of a random entry of this kind."""
     places = [at for at, entry in enumerate(entries) if entry.kind == kind]
     return random.choice(places) if places else None
+
+
+def reopened(record: Record, **changes: Any) -> Record:
+    """Return a record that commits to another opening."""
+    if record.opening is None:
+        raise ValueError(f"{record.entry.kind} commits to nothing")
+    opening = record.opening._replace(**changes)
+    return Record(record.entry._replace(payload=payload_of(opening)), opening)
 
 
 def restate(entries: list[Entry], at: int, **facts: Any) -> None:

@@ -11,6 +11,7 @@ from hypothesis import given
 from orchestrator.core.attribution import qualifying_touch
 from orchestrator.core.entry import (
     Entry,
+    OutcomeFacts,
     pack_outcome,
     pack_reversal,
     pack_settlement,
@@ -19,13 +20,20 @@ from orchestrator.core.entry import (
     unpack_settlement,
 )
 from orchestrator.core.evidence.disproof_search import find_disproof, find_disproofs
-from orchestrator.core.evidence.history import PublicEntry
+from orchestrator.core.evidence.exhibits import MAX_EXHIBITS
+from orchestrator.core.evidence.history import PublicEntry, public_entry
 from orchestrator.core.evidence.rules import disproves
-from orchestrator.core.opening import EventOpening
+from orchestrator.core.opening import (
+    EventOpening,
+    Record,
+    ReportedTouchOpening,
+    TransitionOpening,
+)
 from orchestrator.core.requests import ProductEvent, Request, Touch
 from tests.support.depth import examples
 from tests.support.histories import (
     ANN,
+    BOB,
     STEPS,
     History,
     X,
@@ -36,6 +44,7 @@ from tests.support.histories import (
     misattributed,
     no_source,
     pick,
+    reopened,
     restate,
     rethread,
     rivalry,
@@ -151,9 +160,8 @@ def forge_rival(random: Any, found: History, entries: list[Entry]) -> bool:
     if winner.is_closed_before(outcome.time_ms):
         return False  # the log heard of its closing too late: by the chain a loser should have won
     transition = found.records[said.transition]
-    is_first = isinstance(transition.opening, EventOpening) and transition.opening.nth == 1
-    if not winner.rules.repeatable and (not is_first or _needs_before(found, winner, said.touch)):
-        return False  # it cannot be told that the winner had not counted the lead
+    if _exhibits_of(found, said) > MAX_EXHIBITS:
+        return False  # it takes too many to tell that the winner had not counted the lead
     name, touch_at = random.choice(losers)
     restate(entries, at, touch=touch_at)
     amount = found.contracts[name].rules.amount_units(transition.entry.value)
@@ -161,9 +169,17 @@ def forge_rival(random: Any, found: History, entries: list[Entry]) -> bool:
     return True
 
 
-def _needs_before(found: History, winner: Any, touch: int) -> bool:
-    entry = found.records[touch].entry
-    return bool(winner.rules.attribution == "first_touch" and entry.value != 0)
+def _exhibits_of(found: History, said: OutcomeFacts) -> int:
+    """Return the most exhibits that it can take to show that this outcome is due."""
+    count, transition, touch = 3, said.transition, said.touch
+    while isinstance(opening := found.records[transition].opening, TransitionOpening):
+        count += 1
+        if not opening.counted:
+            break
+        count, transition = count + 1, opening.counted - 1
+    while (touch := found.records[touch].entry.value - 1) >= 0:
+        count += 1
+    return count
 
 
 def forge_sum(random: Any, found: History, entries: list[Entry]) -> bool:
@@ -291,13 +307,150 @@ def test_a_planted_forgery_is_found(name: str) -> None:
         case = find_disproof(items, contracts, items.__getitem__)
         assert case is not None
         assert disproves(case, contracts)
-        assert len(case.exhibits) <= 4
+        assert len(case.exhibits) <= MAX_EXHIBITS
         caught[case.kind] += 1
 
     plant()
     assert caught.total() >= 5, caught  # not every history has what a forgery needs
     assert set(caught) <= kinds, caught
     assert caught[SHOWN_BY.get(name, name)], caught
+
+
+# --- Lies in openings -----------------------------------------------------------------------------
+
+
+Lie = Callable[[Any, list[Record]], bool]
+
+
+def lie_of_cause(random: Any, records: list[Record]) -> bool:
+    """A touch that was credited is reported from what does not bear it."""
+    found = [
+        unpack_outcome(entry.payload).touch
+        for entry, _ in records
+        if entry.kind in ("outcome", "outcome.over")
+    ]
+    found = [at for at in found if records[at].entry.kind == "touch.reported"]
+    if not found:
+        return False
+    at = random.choice(found)
+    entry, opening = records[at]
+    assert isinstance(opening, ReportedTouchOpening)
+    if random.random() < 0.3:
+        records[at] = reopened(records[at], received_ms=entry.time_ms - 1)
+        return bool(entry.time_ms)
+    others = [
+        place
+        for place in range(at + 1)
+        if place != opening.cause and not _bears(records[place].entry, entry)
+    ]
+    records[at] = reopened(records[at], cause=random.choice(others))
+    return True
+
+
+def _bears(cause: Entry, touch: Entry) -> bool:
+    """Return whether another entry bears a touch by chance."""
+    if cause.kind == "code.issued":
+        return True
+    return cause.kind == "action.requested" and (
+        (cause.actor, cause.subject, cause.label, cause.time_ms)
+        == (touch.actor, touch.subject, touch.label, touch.time_ms)
+    )
+
+
+def lie_of_event(random: Any, records: list[Record]) -> bool:
+    """An event says other than what follows on it."""
+    events = [
+        unpack_reversal(entry.payload).event
+        for entry, _ in records
+        if entry.kind == "outcome.reversed"
+    ]
+    if not events:
+        return False
+    at = random.choice(events)
+    opening = records[at].opening
+    assert isinstance(opening, EventOpening)
+    match random.randrange(6):
+        case 0:
+            lie: dict[str, Any] = {"of": random.choice([n for n in range(at) if n != opening.of])}
+        case 1:
+            others = [n for n in range(at) if n != opening.previous]
+            lie = {"previous": random.choice(others)}
+        case 2:
+            lie = {"refunded_before_units": opening.refunded_before_units + 1}
+        case 3:
+            lie = {"refunded_after_units": opening.refunded_after_units + 1}
+        case 4:
+            lie = {"order": word("another")}
+        case _:
+            lie = {"order": bytes(32), "whole": False}
+    records[at] = reopened(records[at], **lie)
+    return True
+
+
+OPENING_LIES: dict[str, tuple[Lie, set[str]]] = {
+    "cause": (lie_of_cause, {"cause"}),
+    "event": (lie_of_event, {"reversal"}),
+}
+
+
+@pytest.mark.parametrize("name", OPENING_LIES)
+def test_a_lie_in_an_opening_is_found(name: str) -> None:
+    lie, kinds = OPENING_LIES[name]
+    caught: Counter[str] = Counter()
+
+    @examples(150)
+    @given(histories(), seeds)
+    def plant(found: History, random: Any) -> None:
+        records = [*found.records]
+        if not lie(random, records):
+            return
+        items = [public_entry(record) for record in records]
+        contracts = signed_up_to(found.contracts, len(items) - 1)
+        case = find_disproof(items, contracts, items.__getitem__)
+        assert case is not None, records
+        assert disproves(case, contracts)
+        caught[case.kind] += 1
+
+    plant()
+    assert caught.total() >= 5, caught
+    assert set(caught) <= kinds, caught
+
+
+@pytest.mark.parametrize("said", [-1, 0, 1])
+def test_a_returning_lead_is_no_loophole(said: int) -> None:
+    """Bob's contract has not counted the lead, whatever the opening of its second visit says."""
+    governing = policy(attribution="last_touch")
+    terms = [
+        rules("ann", governing, repeatable=True, deadline_ms=5000),
+        rules("mia", governing, repeatable=True),
+        rules("bob", governing, operator=BOB),
+    ]
+    steps: list[tuple[int, Request]] = [
+        (1000, Touch(SURFACE, X, ANN, "email")),
+        (2000, ProductEvent(SURFACE, X, "signup", 0, 2000)),
+        (3000, ProductEvent(SURFACE, X, "buy", 0, 3000)),
+        (6000, Touch(SURFACE, X, BOB, "email")),
+        (7000, ProductEvent(SURFACE, X, "buy", 0, 7000)),
+    ]
+    found = history(governing, terms, *steps)
+    entries = [record.entry for record in found.records]
+    first, second = (at for at, entry in enumerate(entries) if entry.kind == "outcome")
+    ann = next(at for at, entry in enumerate(entries) if entry.kind == "touch")
+    restate(entries, second, touch=ann)
+    entries[second] = entries[second]._replace(actor=word("mia"))
+    lie = found.records[second - 1]
+    if said:
+        lie = reopened(lie, counted=second if said > 0 else ann)
+        entries[second - 1] = lie.entry
+    items, contracts = forge(found, rethread(entries))
+    items[second - 1] = public_entry(lie)
+    case = find_disproof(items, contracts, items.__getitem__)
+    assert case is not None
+    assert (case.contract_id, case.kind, case.rival) == (word("mia"), "rival", word("bob"))
+    shown = [item.position for item in case.exhibits[3:]]
+    assert (
+        shown == {0: [second - 1, first, first - 1], 1: [second - 1], -1: [second - 1, ann]}[said]
+    )
 
 
 # --- Disproofs, one by one ------------------------------------------------------------------------
@@ -377,7 +530,7 @@ def test_a_transition_is_not_paid_again_after_a_foreign_contract() -> None:
 def test_an_opening_that_the_server_withholds_is_reported() -> None:
     market = rivalry(ann_repeatable=False)
     items, contracts = misattributed(market)
-    bare = [item._replace(opening=None) for item in items]
+    bare = [item._replace(opening=b"") for item in items]
     unopened: set[int] = set()
     assert list(find_disproofs(bare, contracts, bare.__getitem__, unopened)) == []
     assert unopened == {market.paid - 1}
@@ -406,15 +559,19 @@ def test_a_reversal_that_skips_an_outcome_cannot_hide_behind_a_later_one() -> No
     kinds = [entry.kind for entry in entries]
     back = kinds.index("outcome.reversed")
     first, second, third = (at for at, kind in enumerate(kinds) if kind == "outcome")
+    # Its event says so too: all else would fit.
+    event = reopened(found.records[back - 1], of=first - 1)
+    entries[back - 1] = event.entry
     reversal = entries.pop(back)
     said = unpack_reversal(reversal.payload)._replace(outcome=first)
     restate(entries, third - 1, transition=third - 2)
     entries.insert(third, reversal._replace(payload=pack_reversal(*said)))
     items, contracts = forge(found, rethread(entries))
+    items[back - 1] = public_entry(event)
     case = find_disproof(items, contracts, items.__getitem__)
     assert case is not None
     assert case.kind == "reversal"
-    assert [item.position for item in case.exhibits] == [third, second]
+    assert [item.position for item in case.exhibits] == [third, back - 1, second]
 
 
 def test_what_no_sum_can_hold_hides_no_false_over() -> None:

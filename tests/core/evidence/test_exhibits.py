@@ -1,5 +1,6 @@
 """Exhibits and the words of entries: the same layouts as the log's, and any bytes readable."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -177,12 +178,13 @@ def test_an_opening_is_shown_with_the_entry_that_commits_to_it() -> None:
     )
     assert opened.opening(ReportWords, 0).cause == 3
     assert [opened.has_opening(place) for place in (0, 1)] == [True, False]
-    for code, ask in (
+    refused: list[tuple[str, Callable[[], object]]] = [
         ("opening-length", lambda: opened.opening(ReportWords, 1)),
         ("opening-length", lambda: opened.opening(EventWords, 0)),
         ("wrong-opening", lambda: open_shown(Exhibit(7, data, words + bytes(32)))),
         ("wrong-opening", lambda: open_shown(Exhibit(7, entry(OUTCOME), words))),
-    ):
+    ]
+    for code, ask in refused:
         with pytest.raises(EvidenceError) as caught:
             ask()
         assert caught.value.code == code

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from eth_abi.abi import decode as abi_decode
 from hypothesis import given
-from hypothesis import strategies as st
 
 from orchestrator.core.entry import Entry, unpack_outcome, unpack_reversal
 from orchestrator.core.errors import EvidenceError
@@ -37,11 +36,9 @@ from orchestrator.core.hexadecimal import from_hex
 from orchestrator.core.kinds import decode
 from orchestrator.core.merkle import leaf_hash, verify_inclusion
 from orchestrator.core.opening import TransitionOpening
-from orchestrator.core.requests import ProductEvent, Request, Touch
 from orchestrator.core.terms import TERMS_TYPE, Terms
 from tests.support.depth import examples
-from tests.support.histories import History, histories, history
-from tests.support.worlds import LEADS, OPERATORS, ORDERS, SURFACE, policy, rules, seeds
+from tests.support.histories import History, histories, refunded_histories
 
 TOUCH_KINDS = ("touch", "touch.reported")
 
@@ -233,23 +230,6 @@ def test_events_take_back_what_the_reversals_do() -> None:
 
     take_back()
     assert min(taken[name] for name in ("whole", "part", "none")) >= 15, taken
-
-
-@st.composite
-def refunded_histories(draw: st.DrawFn) -> History:
-    """Draw purchases with orders, of which refunds give back one part after another."""
-    random = draw(seeds)
-    governing = policy()
-    shares = {"revenue_share_bps": random.choice([500, 3333, 10_000]), "repeatable": True}
-    contract = rules("c", governing, holdback_period_ms=random.choice([2000, 90_000]), **shares)
-    steps: list[tuple[int, Request]] = [(0, Touch(SURFACE, LEADS[0], OPERATORS[0], "email"))]
-    for now in range(1000, 12_000, random.choice([500, 1000])):
-        name = random.choice(["signup", "buy", "buy", "refund", "refund", "refund"])
-        order, whole = random.choice([bytes(32), *ORDERS[:3]]), random.random() < 0.2
-        value = random.choice([0, 7, 40, 99]) if name == "buy" else random.randint(0, 60)
-        event = ProductEvent(SURFACE, LEADS[0], name, value, now, order=order, whole=whole)
-        steps.append((now, event))
-    return history(governing, [contract], *steps)
 
 
 def is_refuted(case: Case, claim: Claim, contracts: dict[bytes, EscrowRecord]) -> bool:
