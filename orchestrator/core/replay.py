@@ -6,7 +6,7 @@ stand in the log word for word; whatever the log adds, omits or alters is a `Rep
 the entry. It claims nothing of what no replay can see: withheld events, lies told consistently.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from orchestrator.core.decide import decide
 from orchestrator.core.entry import Entry, described
@@ -14,19 +14,26 @@ from orchestrator.core.errors import ChainError, DomainError, EntryError, Replay
 from orchestrator.core.kinds import Clock, Kind, kind_of
 from orchestrator.core.opening import EventOpening, Record
 from orchestrator.core.replay_rules import Documents
+from orchestrator.core.units import format_second
 from orchestrator.core.world import World
+
+# How far the log's clock may be ahead of the reader's.
+MAX_AHEAD_MS = 5_000
 
 
 class Replay:
     """A replay in progress: `take` every record in log order, then `finish`.
 
     Raises `ReplayError` at the first entry that the rules do not give, and is of no use after that.
+    Only a record that is `clock-ahead` may be taken again, once its time has come.
+
+    `now_ms` returns the reader's time, UTC milliseconds. None: there is no clock to compare with.
     """
 
-    def __init__(self, documents: Documents) -> None:
+    def __init__(self, documents: Documents, now_ms: Callable[[], int] | None = None) -> None:
         self.world = World()
         self._documents = documents
-        self._clock = _Clock()
+        self._clock = _Clock(now_ms)
         self._expected: list[Record] = []
 
     @property
@@ -77,13 +84,23 @@ class _Clock:
     """The log's own clock: our acts tell it by the entry, reports of the product by the opening.
 
     It never goes back. So a report that is dated ahead, past a deadline say, dates ahead all that
-    the log says after it.
+    the log says after it. Nor is it ahead of the reader's clock: a date is not the publisher's word
+    alone, and what is true only later must not be signed for now.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now_ms: Callable[[], int] | None) -> None:
         self._ms = 0
+        self._now_ms = now_ms
 
     def advance(self, to_ms: int, position: int, entry: Entry) -> None:
+        now_ms = to_ms if self._now_ms is None else self._now_ms()
+        if to_ms > now_ms + MAX_AHEAD_MS:
+            raise ReplayError(
+                "clock-ahead",
+                f"entry {position} is {described(entry)}, taken at {format_second(to_ms // 1000)} "
+                f"({to_ms} ms), but it is only {format_second(now_ms // 1000)} ({now_ms} ms) by "
+                f"our clock; set that, or wait, and do not rely on the log from this entry on",
+            )
         if to_ms < self._ms:
             raise ReplayError(
                 "clock-regressed",
