@@ -115,7 +115,7 @@ class Pipeline:
         self._read_to = 0
 
     def step(self) -> bool:
-        """Run all steps once, in order; return whether anything was done or is still under way.
+        """Run all steps once, in order; return whether anything was done or was under way.
 
         Raises LogError `log-forked` at the end of a step with a forked log, so that it is noticed.
         """
@@ -126,7 +126,9 @@ class Pipeline:
                 asked += self.endorse()
             asked += self.release() + self.refute()
         finally:
-            # Transactions move on, and events are read, even if nothing new can be asked for.
+            # Transactions move on, and events are read, even if nothing new can be asked for. What
+            # ends now may be answered by the next step, as a round that fails is by an anchor.
+            moving = self._relayer.under_way()
             self.submit()
             seen = self.watch()
         if forked_at_s is not None:
@@ -136,7 +138,7 @@ class Pipeline:
                 f"nothing more is anchored, signed or opened; what is owed by earlier anchors is "
                 f"still paid; find out who holds the publisher's key, and begin another log",
             )
-        return bool(asked + seen + self._relayer.under_way())
+        return bool(asked + seen + moving)
 
     def tick(self, key: str) -> None:
         """Ask the log to state the totals of every contract; `key` names this tick."""
