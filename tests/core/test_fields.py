@@ -26,10 +26,12 @@ class Outer(NamedTuple):
     inner: Inner
 
 
-from orchestrator.core.fields import EventName, Name, Units, Word, read_fields, write_fields
+class Named(NamedTuple):
+    event: EventName
 
 
-from orchestrator.core.fields import Name, SpanMs, Units, Word, read_fields, write_fields
+class Timed(NamedTuple):
+    span_ms: SpanMs
 
 
 class Formless(NamedTuple):
@@ -53,12 +55,37 @@ def test_another_shape_is_refused(document: object) -> None:
     assert refused.value.code == "request-malformed"
 
 
-class Named(NamedTuple):
-    event: EventName
+@pytest.mark.parametrize("event", ["x", "Bestellung über 100 €", "x" * 255])
+def test_an_event_may_have_any_name_of_the_product(event: str) -> None:
+    assert read_fields(Named, write_fields(Named(event)), "it") == Named(event)
 
 
-class Timed(NamedTuple):
-    span_ms: SpanMs
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        (7, "event must be a text"),
+        ("", "event must not be empty"),
+        ("x" * 256, "event must have at most 255 bytes"),
+        ("buy ", "event must not begin or end with a space"),
+        ("b\u200buy", "U\\+200B ZERO WIDTH SPACE"),
+        ("re\u0301", "event must be in the form NFC, unlike 're.u0301'"),
+    ],
+)
+def test_a_name_that_a_door_would_not_give_is_refused(event: object, said: str) -> None:
+    with pytest.raises(RequestError, match=said) as refused:
+        read_fields(Named, {"event": event}, "it")
+    assert refused.value.code == "name-invalid"
+    with pytest.raises(RequestError, match=said):
+        write_fields(Named(event))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("span_ms", [1, 998, 1000, -1, True, False, 999.0, "999", None])
+def test_a_span_is_none_or_a_second(span_ms: object) -> None:
+    for known in (0, 999):
+        assert read_fields(Timed, {"span_ms": known}, "it") == Timed(known)
+    with pytest.raises(RequestError, match="must be 0 or 999") as refused:
+        read_fields(Timed, {"span_ms": span_ms}, "it")
+    assert refused.value.code == "span-unknown"
 
 
 def test_a_field_without_a_form_is_a_mistake_of_ours() -> None:
