@@ -13,6 +13,8 @@ from orchestrator.core.units import DAY_MS
 from orchestrator.log.reader import LogReader
 from orchestrator.storage.database import Database
 
+# Returns when the log was marked as forked, UTC seconds, or None.
+ForkTime = Callable[[], int | None]
 # (address, digest, signature) → True if the contract at that address accepts it (ERC-1271).
 SignatureCheck = Callable[[str, bytes, bytes], bool]
 
@@ -75,6 +77,7 @@ class Service:
     escrow_domain: Domain
     event_log_domain: Domain
     is_valid_signature: SignatureCheck
+    forked_at_s: ForkTime
     info: ServiceInfo
     limits: Limits
     waiting: ConcurrencyLimit

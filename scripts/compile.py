@@ -24,6 +24,7 @@ SOURCES = {
     "Claims": "contracts/escrow/Claims.sol",
     "PayableAmounts": "contracts/escrow/PayableAmounts.sol",
     "OutcomeEscrow": "contracts/escrow/OutcomeEscrow.sol",
+    "Rounds": "contracts/escrow/Rounds.sol",
     "Feedback": "contracts/integrations/Feedback.sol",
     "JobEvaluators": "contracts/integrations/JobEvaluator.sol",
     "JobEvaluator": "contracts/integrations/JobEvaluator.sol",

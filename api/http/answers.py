@@ -298,6 +298,10 @@ class Log(BaseModel):
     publisher: Address
     verifier: Address
     size: Position
+    forked_at_s: int | None = Field(
+        description="When the chain had the log marked as forked, UTC seconds; null if it has not. "
+        "The publisher of a forked log has told two histories; nothing more is anchored."
+    )
 
 
 class Checkpoint(BaseModel):

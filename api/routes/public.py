@@ -52,6 +52,7 @@ def log(service: TheService) -> answers.Log:
         publisher=service.info.publisher,
         verifier=service.info.verifier,
         size=newest.size if newest else 0,
+        forked_at_s=service.forked_at_s(),
     )
 
 

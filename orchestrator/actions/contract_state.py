@@ -4,8 +4,11 @@ That block's time is "now". The escrow has no view of claims and refunds. They a
 events since the time for statements ended or the contract was closed: there are none before.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
+from orchestrator.actions.cautions import find_cautions, named_accounts
 from orchestrator.actions.wording import (
     describe_amount,
     describe_exact_amount,
@@ -20,7 +23,7 @@ from orchestrator.chain.abi import (
     Refunded,
     ReversalRecorded,
 )
-from orchestrator.chain.caller import Token
+from orchestrator.chain.caller import Account, Token
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.escrow import PendingStatement
 from orchestrator.chain.event_scan import events_of
@@ -90,6 +93,11 @@ class ContractState(NamedTuple):
     refunded_units: int
     # Whether ERC-8004 feedback was given; None without a contract that gives it.
     is_feedback_given: bool | None = None
+    # When the log was marked as forked; None if it was not.
+    forked_at_s: int | None = None
+    # What the chain has of the accounts that signed nothing, by role, and what to look at in them.
+    accounts: Mapping[str, Account] = MappingProxyType({})
+    cautions: tuple[str, ...] = ()
 
     @property
     def has_ended(self) -> bool:
@@ -185,10 +193,14 @@ def read_contract_state(chain: Chain, asked_id: bytes) -> ContractState:
     claims, refunded_units = Claims({}), 0
     if block.time_s > since_s:
         claims, refunded_units = _claims_and_refunds(chain, asked_id, since_s, at)
+    token = token_of(chain, terms.token)
+    named = named_accounts(terms, chain.publisher_of(terms.log_id, at))
+    found = chain.accounts(named.values(), at)
+    accounts = {role: found[address] for role, address in named.items()}
     return ContractState(
         contract_id=asked_id,
         terms=terms,
-        token=token_of(chain, terms.token),
+        token=token,
         block_number=at,
         now_s=block.time_s,
         status=status,
@@ -203,6 +215,9 @@ def read_contract_state(chain: Chain, asked_id: bytes) -> ContractState:
         claims=claims,
         refunded_units=refunded_units,
         is_feedback_given=chain.is_feedback_given(asked_id, at),
+        forked_at_s=chain.forked_at(terms.log_id, at),
+        accounts=accounts,
+        cautions=tuple(find_cautions(terms, token, accounts, chain.addresses.chain_id)),
     )
 
 

@@ -301,7 +301,11 @@ def describe_closing(state: ContractState, units: int, expires_at_s: int) -> tup
     ]
     if state.pending is not None or state.claims.open:
         lines.append("what is pending or claimed is dropped, without a decision")
-    return (*lines, f"the consent is good until {format_second(expires_at_s)}")
+    return (
+        *lines,
+        f"the consent is good until {format_second(expires_at_s)}",
+        *(f"look at this first: {caution}" for caution in state.cautions),
+    )
 
 
 def plan_close(chain: Chain, state: ContractState, consent: Consent) -> Plan:

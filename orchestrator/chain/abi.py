@@ -31,7 +31,7 @@ _SHOWN_CHARS = 200
 LIBRARIES = ("TermsRules", "Statements", "Claims", "PayableAmounts")
 CONTRACTS = (
     *("EventLog", "Evidence", *LIBRARIES, "OutcomeEscrow"),
-    *("Feedback", "JobEvaluators", "JobEvaluator"),
+    *("Rounds", "Feedback", "JobEvaluators", "JobEvaluator"),
     *("TestStablecoin", "IdentityRegistry", "ReputationRegistry", "AgenticCommerce"),
 )
 
@@ -143,6 +143,16 @@ class Published:
     log_id: bytes
     size: int
     root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Forked:
+    """The report of two roots of one size, after which the log is anchored no more."""
+
+    log_id: bytes
+    size: int
+    root_a: bytes
+    root_b: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,6 +337,7 @@ class Withdrawn:
 Event = (
     Registered
     | Published
+    | Forked
     | Opened
     | Settled
     | Refused

@@ -14,7 +14,7 @@ from eth_utils.crypto import keccak
 
 from orchestrator.chain.abi import Call
 from orchestrator.chain.caller import contract_at, is_mismatch
-from orchestrator.chain.escrow import EscrowCaller
+from orchestrator.chain.escrow import EscrowCaller, SignedRun
 from orchestrator.chain.rpc import Node, ReplyError, Tag, octets, quantity
 from orchestrator.core.errors import ChainError
 from orchestrator.core.hexadecimal import to_hex
@@ -28,6 +28,15 @@ class Anchor(NamedTuple):
     size: int
     root: bytes
     published_at_s: int
+
+
+class SignedCheckpoint(NamedTuple):
+    """A size and a root of a log, with the publisher's signature over them."""
+
+    log_id: bytes
+    size: int
+    root: bytes
+    signature: bytes
 
 
 def find_deployment(rpc_url: str, escrow: str) -> Addresses:
@@ -81,6 +90,20 @@ class Chain(EscrowCaller):
             self.check_feedback(self.addresses.feedback)
         if self.addresses.evaluators is not None:
             self.check_evaluators(self.addresses.evaluators)
+        if self.addresses.rounds is not None:
+            self.check_rounds(self.addresses.rounds)
+
+    def check_rounds(self, address: str) -> None:
+        """Raise ChainError unless our contract is there that settles rounds at this escrow."""
+        self.check_code("Rounds", address)
+        rounds = contract_at("Rounds", address)
+        used = [to_checksum_address(self.read(rounds, name)) for name in ("escrow", "eventLog")]
+        if used != [self._escrow.address, self._event_log.address]:
+            raise ChainError(
+                "other-rounds",
+                f"the contract at {address} settles at the escrow {used[0]} by the event log "
+                f"{used[1]}, not at {self._escrow.address} by {self._event_log.address}",
+            )
 
     def check_feedback(self, address: str) -> None:
         """Raise ChainError unless our contract is there that writes feedback for this escrow."""
@@ -204,10 +227,19 @@ class Chain(EscrowCaller):
         root: bytes = self.read(self._event_log, "rootAt", log_id, size, block=block)
         return root if any(root) else None
 
+    def forked_at(self, log_id: bytes, block: Tag = "latest") -> int | None:
+        """Return when the log was marked as forked (UTC seconds), or None."""
+        return int(self.read(self._event_log, "forkedAt", log_id, block=block)) or None
+
     def publisher_of(self, log_id: bytes, block: Tag = "latest") -> str | None:
         """Return the log's publisher, or None if it is not registered."""
         publisher = self.read(self._event_log, "publisherOf", log_id, block=block)
         return to_checksum_address(publisher) if int(publisher, 16) else None
+
+    def previous_publisher_of(self, log_id: bytes, block: Tag = "latest") -> str | None:
+        """Return the publisher before, while its signatures count; else None."""
+        previous = self.read(self._event_log, "previousPublisherOf", log_id, block=block)
+        return to_checksum_address(previous) if int(previous, 16) else None
 
     def register(self, origin: str, publisher: str) -> Call:
         """Return the call by which the sender registers a log."""
@@ -232,3 +264,28 @@ class Chain(EscrowCaller):
             return self.call(self._event_log, name, *arguments)
         name = "publish(bytes32,uint64,bytes32,bytes32[],bytes)"
         return self.call(self._event_log, name, *arguments, signature)
+
+    def report_fork(self, first: SignedCheckpoint, second: SignedCheckpoint) -> Call:
+        """Return the call that marks a log as forked by two roots of one size, open to all."""
+        return self.call(
+            self._event_log,
+            "reportFork",
+            *(first.log_id, first.size),
+            *(first.root, first.signature),
+            *(second.root, second.signature),
+        )
+
+    def settle_round(
+        self, checkpoint: SignedCheckpoint, proof: Sequence[bytes], runs: Sequence[SignedRun]
+    ) -> Call:
+        """Return the call that anchors a checkpoint and settles by runs under it, at once.
+
+        The proof shows that the checkpoint extends the last anchor. Raises ChainError
+        `rounds-missing` where the deployment has no contract for it.
+        """
+        address = self.addresses.rounds
+        if address is None:
+            raise ChainError("rounds-missing", "the deployment has no contract for rounds")
+        anchored = (*checkpoint[:3], list(proof), checkpoint.signature)
+        runs_abi = [run.to_abi() for run in runs]
+        return self.call(contract_at("Rounds", address), "settle", anchored, runs_abi)

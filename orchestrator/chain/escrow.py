@@ -107,6 +107,32 @@ class Progress(NamedTuple):
     releasable_units: int
 
 
+class SignedRun(NamedTuple):
+    """The arguments of `settle`: neighbouring entries of one group, proven and signed for.
+
+    `size` is the anchored size whose root the proof leads to and the verifier's signature names;
+    `first` is the position of the first entry.
+    """
+
+    group: Group
+    size: int
+    first: int
+    entries: Sequence[bytes]
+    proof: Sequence[bytes]
+    signature: bytes
+
+    def to_abi(self) -> tuple[object, ...]:
+        """Return the arguments as the escrow takes them, in its order."""
+        return (
+            tuple(self.group),
+            self.size,
+            self.first,
+            b"".join(self.entries),
+            list(self.proof),
+            self.signature,
+        )
+
+
 class EscrowCaller(Caller):
     """A caller of one deployment's escrow, and of the evidence contract beside it."""
 
@@ -281,23 +307,9 @@ class EscrowCaller(Caller):
         signatures = owner_signature, operator_signature
         return self.call(self._escrow, "open", terms.to_abi(), funding.to_abi(), *signatures)
 
-    def settle(
-        self,
-        group: Group,
-        size: int,
-        first: int,
-        entries: Sequence[bytes],
-        proof: Sequence[bytes],
-        signature: bytes,
-    ) -> Call:
-        """Return the call that settles by the entries from position `first` on.
-
-        The proof leads to the anchored root of this size, which the signature is about too.
-        """
-        run = b"".join(entries)
-        return self.call(
-            self._escrow, "settle", tuple(group), size, first, run, list(proof), signature
-        )
+    def settle(self, run: SignedRun) -> Call:
+        """Return the call that settles by a run of entries under an anchored root."""
+        return self.call(self._escrow, "settle", *run.to_abi())
 
     def release(self, contract_id: bytes) -> Call:
         """Return the call that finalizes a matured statement, then pays what is due."""

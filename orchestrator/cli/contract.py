@@ -1,4 +1,4 @@
-"""The commands with which the parties, the arbiter and strangers act on contracts in the escrow."""
+"""The commands with which the parties, the arbiter and strangers act on contracts and on logs."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -270,6 +270,36 @@ def _plan_for_account(named: str | None, make_plan: "Callable[[Chain, str], Plan
     return run
 
 
+# --- The log on chain -------------------------------------------------------------------------------
+
+logs = typer.Typer(
+    name="log",
+    no_args_is_help=True,
+    help="The log as the chain has it: what its publisher has told twice.",
+)
+
+
+@logs.command("report-fork")
+@signing_command
+def report_fork(
+    first: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="A signed checkpoint, as /v1/log/checkpoint gives it."),
+    ],
+    second: Annotated[
+        Path | None,
+        typer.Argument(metavar="FILE", help="Another of that size; else the anchored root."),
+    ] = None,
+) -> Action:
+    """Have a log marked as forked, by two roots of one size. Anyone can; it cannot be undone."""
+    from orchestrator.actions import fork
+    from orchestrator.cli.session import read_checkpoint
+
+    told = read_checkpoint(first)
+    other = None if second is None else read_checkpoint(second)
+    return send_plan(lambda session: fork.plan_fork_report(session.chain, told, other))
+
+
 def add_contract_commands(app: typer.Typer) -> None:
     """Add the commands of this module to the command line, in the order of its help."""
     app.command(help="How a contract stands, and who can do what next, until when.")(contract)
@@ -277,3 +307,4 @@ def add_contract_commands(app: typer.Typer) -> None:
         app.command()(command)
     for command in (withdraw, revoke):
         app.command()(command)
+    app.add_typer(logs)

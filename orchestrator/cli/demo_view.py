@@ -218,7 +218,7 @@ def _print_transactions(report: DemoReport, console: Console) -> None:
     outcomes = sum(result.outcomes for result in report.contracts)
     if outcomes:
         # What people sent about single contracts is left out: it is no cost of an outcome.
-        spent = gas["publish"] + gas["settle"] + gas["release"]
+        spent = sum(gas[kind] for kind in ("publish", "settle", "round", "release"))
         console.print(
             f"\nAnchoring, settling and releasing cost {-(-spent // outcomes):,} gas for each of "
             f"{outcomes:,} outcomes; what people did about single contracts comes on top."

@@ -10,15 +10,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import typer
 from rich.console import Console
 
 from orchestrator.actions.contract_state import ContractState, read_contract_state
 from orchestrator.actions.escrow import Consent, describe_closing
+from orchestrator.actions.fork import checkpoint_from_json
 from orchestrator.actions.plan import Plan, PlannedTransaction
-from orchestrator.chain.deployment import Chain, find_deployment
+from orchestrator.chain.deployment import Chain, SignedCheckpoint, find_deployment
 from orchestrator.chain.wallet import Quote, Sender, Sent, format_ether, quote
 from orchestrator.client.http import Client
 from orchestrator.client.log_server import served_deployment
@@ -35,6 +36,9 @@ _DIGEST = re.compile(r"0x[0-9a-fA-F]{64}")
 MAX_CLOCK_S = 900  # how far a node's block may be from our own clock where its time is signed
 # Failures of one transaction alone. After any other the next would fail too, or come too soon.
 _OWN_FAILURES = ("would-revert", "gas-too-much", "call-reverted")
+
+
+T = TypeVar("T")
 
 
 class Endpoints(NamedTuple):
@@ -123,12 +127,25 @@ def read_consent(path: Path) -> Consent:
 
     Raises InputError `consent-malformed` for anything else.
     """
+    return _read_document(path, "consent-malformed", Consent.from_json)
+
+
+def read_checkpoint(path: Path) -> SignedCheckpoint:
+    """Return a signed checkpoint from a file with a server's answer.
+
+    Raises InputError `checkpoint-malformed` for anything else.
+    """
+    return _read_document(path, "checkpoint-malformed", checkpoint_from_json)
+
+
+def _read_document(path: Path, code: str, read: Callable[[Any], T]) -> T:
+    """Return what `read` makes of a file of JSON. Its errors of this code get the file's name."""
     try:
-        return Consent.from_json(json.loads(files.read_text(path)))
+        return read(json.loads(files.read_text(path)))
     except (ValueError, RecursionError):
-        raise InputError("consent-malformed", f"{path}: is not readable as JSON") from None
+        raise InputError(code, f"{path}: is not readable as JSON") from None
     except InputError as error:
-        if error.code != "consent-malformed":
+        if error.code != code:
             raise
         raise InputError(error.code, f"{path}: {error.message}") from None
 

@@ -15,8 +15,8 @@ from orchestrator.core.terms import Terms
 class Addresses(NamedTuple):
     """A deployment's contracts: checksummed addresses, and the block where their events begin.
 
-    `feedback` writes to ERC-8004's registry, `evaluators` deploys ERC-8183's evaluators; a
-    deployment may have neither.
+    `feedback` writes to ERC-8004's registry, `evaluators` deploys ERC-8183's evaluators, `rounds`
+    anchors and settles in one transaction; a deployment may have none of them.
     """
 
     chain_id: int
@@ -25,6 +25,7 @@ class Addresses(NamedTuple):
     start_block: int = 0
     feedback: str | None = None
     evaluators: str | None = None
+    rounds: str | None = None
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Addresses":
@@ -39,6 +40,7 @@ class Addresses(NamedTuple):
             int(document.get("start_block", 0)),
             _optional_address(document, "feedback"),
             _optional_address(document, "evaluators"),
+            _optional_address(document, "rounds"),
         )
 
 

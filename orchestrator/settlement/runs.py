@@ -11,6 +11,8 @@ from orchestrator.log.reader import StoredEntry
 # contract is not plain; a transaction may use 2^24.
 MAX_RUN = 256
 MAX_GUARDED_RUN = 48
+# The gas of a statement about a guarded contract, in that of one about a plain contract.
+GUARDED_WEIGHT = MAX_RUN // MAX_GUARDED_RUN
 
 
 class Run(NamedTuple):
@@ -50,6 +52,21 @@ def runs_of(statements: Iterable[StoredEntry], terms_of: Callable[[bytes], Terms
         run = Run(group, stored.position, [stored.data])
     if run is not None:
         yield run
+
+
+def first_of_round(runs: Iterable[Run], weight_of: Callable[[bytes], int]) -> list[Run]:
+    """Return the first runs that one transaction takes together.
+
+    `weight_of` returns the gas of settling by an entry, in that of a statement about a plain
+    contract.
+    """
+    taken, weight = [], 0
+    for run in runs:
+        weight += sum(weight_of(entry) for entry in run.entries)
+        if weight > MAX_RUN:
+            break
+        taken.append(run)
+    return taken
 
 
 def neighbours(positions: Iterable[int]) -> Iterator[tuple[int, int]]:

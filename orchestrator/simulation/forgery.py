@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from orchestrator.chain.deployment import Chain, log_id_of
-from orchestrator.chain.escrow import Group
+from orchestrator.chain.escrow import Group, SignedRun
 from orchestrator.client.accounts import PLAIN_TERMS
 from orchestrator.core.contract import rules_of
 from orchestrator.core.decide import decide
@@ -226,7 +226,7 @@ def _settle(sandbox: Sandbox, terms: Terms, tree: _Tree) -> None:
     proof = run_proof(statement, 1, tree.size, tree.node)
     signature = sign_digest(verified, key_of(VERIFIER))
     run = [tree.entries[statement].data]
-    settle = chain.settle(Group.of(terms), tree.size, statement, run, proof, signature)
+    settle = chain.settle(SignedRun(Group.of(terms), tree.size, statement, run, proof, signature))
     sandbox.send(PUBLISHER, settle)
 
 

@@ -1,6 +1,6 @@
 """Reads and calldata of contracts on a real chain, and signatures of its accounts."""
 
-from orchestrator.chain.caller import Caller
+from orchestrator.chain.caller import Account, Caller
 from orchestrator.chain.deployment import Chain
 from orchestrator.runtime.local_chain import Deployment, LocalChainClock
 from orchestrator.runtime.local_servers import LocalAnvil
@@ -47,6 +47,19 @@ def test_a_wallet_confirms_its_own_signature_alone(chain: Chain, clock: LocalCha
     for code in ("5f5ffd", "5b5f56", "00"):  # reverts, burns all its gas, answers nothing
         clock.node.call("anvil_setCode", wallet, f"0x{code}")
         assert not chain.is_signed_by_wallet(wallet, WORD, b"")
+
+
+def test_what_the_chain_has_of_accounts(chain: Chain, clock: LocalChainClock) -> None:
+    escrow, delegated = chain.addresses.escrow, "0x00000000000000000000000000000000000000Bc"
+    clock.node.call("anvil_setCode", delegated, "0xef0100" + "11" * 20)
+    before = chain.accounts([OWNER])[OWNER].transactions
+    clock.node.call("anvil_setNonce", OWNER, hex(before + 3))
+    found = chain.accounts([OWNER, PAYEE, escrow, delegated, PAYEE])
+    assert list(found) == [OWNER, PAYEE, escrow, delegated]
+    assert found[OWNER] == Account(b"", before + 3)
+    assert [one.is_unused for one in found.values()] == [False, True, False, False]
+    assert [one.is_delegated for one in found.values()] == [False, False, False, True]
+    assert found[escrow].code
 
 
 def test_the_transaction_with_a_nonce_is_found(

@@ -80,6 +80,8 @@ class ApiService:
         self.drain: Callable[[], object] = lambda: None
         # (address, digest, signature) that the tests' ERC-1271 wallets accept.
         self.accepted_signatures: set[tuple[str, bytes, bytes]] = set()
+        # When the tests' chain had the log marked as forked, UTC seconds.
+        self.forked_at_s: int | None = None
         self._clients = ExitStack()
         self.http = self._client({})
 
@@ -213,6 +215,7 @@ def _app(
         escrow_domain=ESCROW,
         event_log_domain=EVENT_LOG,
         is_valid_signature=lambda *signed: signed in service.accepted_signatures,
+        forked_at_s=lambda: service.forked_at_s,
         info=ServiceInfo(
             public_url=service.url,
             origin="tallystick.test/log",
