@@ -270,7 +270,7 @@ def _plan_for_account(named: str | None, make_plan: "Callable[[Chain, str], Plan
     return run
 
 
-# --- The log on chain -------------------------------------------------------------------------------
+# --- The log on chain -----------------------------------------------------------------------------
 
 logs = typer.Typer(
     name="log",

@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {Lies} from "../support/Lies.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
-import {Exhibit, TransitionOpening} from "contracts/evidence/EvidenceTypes.sol";
+import {EventOpening, Exhibit, TransitionOpening} from "contracts/evidence/EvidenceTypes.sol";
 import {Exhibits} from "contracts/evidence/Exhibits.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
@@ -53,11 +53,12 @@ contract UndecidableTest is Lies {
 
     // ------------------------------------------------------------ whatever is shown
 
-    function _kinds() private pure returns (bytes32[8] memory) {
+    function _kinds() private pure returns (bytes32[9] memory) {
         return [
             bytes32("duplicate"),
             "transition",
             "touch",
+            "cause",
             "touch_order",
             "rival",
             "sum",
@@ -66,7 +67,8 @@ contract UndecidableTest is Lies {
         ];
     }
 
-    /// No kind, shown by any one or two entries of the log, or as rivals are, holds.
+    /// No kind, shown by any one or two entries of the log, or as rivals, reports and refunds are,
+    /// holds.
     function _assertNothingShows() private {
         stated = book.size() - 1;
         uint256 count = entries.length;
@@ -75,7 +77,7 @@ contract UndecidableTest is Lies {
             all[i] = base + i;
         }
         Exhibit[] memory log = _exhibits(all);
-        bytes32[8] memory kinds = _kinds();
+        bytes32[9] memory kinds = _kinds();
         for (uint256 i = 0; i < count; ++i) {
             for (uint256 k = 0; k < kinds.length; ++k) {
                 _assertIdle(kinds[k], _some(log, i));
@@ -86,6 +88,12 @@ contract UndecidableTest is Lies {
             for (uint256 j = 0; j < count; ++j) {
                 for (uint256 k = 0; k < count; ++k) {
                     _assertIdle("rival", _some(log, i, j, rivalOpened - base, k));
+                    _assertIdle("cause", _some(log, i, j, k));
+                    _assertIdle("reversal", _some(log, i, j, k));
+                    if (_isPaid(k)) {
+                        uint256 transition = _targetOf(base + k) - base;
+                        _assertIdle("reversal", _some(log, i, j, k, transition));
+                    }
                 }
             }
         }
@@ -111,6 +119,20 @@ contract UndecidableTest is Lies {
     {
         shown = new Exhibit[](2);
         (shown[0], shown[1]) = (log[i], log[j]);
+    }
+
+    function _isPaid(uint256 i) private view returns (bool) {
+        bytes32 kind = entries[i].kind;
+        return kind == "outcome" || kind == "outcome.over";
+    }
+
+    function _some(Exhibit[] memory log, uint256 i, uint256 j, uint256 k)
+        private
+        pure
+        returns (Exhibit[] memory shown)
+    {
+        shown = new Exhibit[](3);
+        (shown[0], shown[1], shown[2]) = (log[i], log[j], log[k]);
     }
 
     function _some(Exhibit[] memory log, uint256 i, uint256 j, uint256 k, uint256 l)
@@ -249,7 +271,8 @@ contract UndecidableTest is Lies {
 
     /// No kind drops it, whichever entry is shown first, with another contract and two entries more.
     function _assertClaimStands(bytes32 key, bytes32 other, uint256 second, uint256 third) private {
-        bytes32[4] memory kinds = [bytes32("answered"), "taken", "touch_order", "rival"];
+        bytes32[6] memory kinds =
+            [bytes32("answered"), "taken", "reversed", "cause", "touch_order", "rival"];
         for (uint256 k = 0; k < kinds.length; ++k) {
             for (uint256 i = base; i < book.size(); ++i) {
                 _assertNotRefuted(key, kinds[k], _exhibits(_show(i, second, third)), other);
@@ -320,7 +343,7 @@ contract UndecidableTest is Lies {
         _begin(_judged());
         _lie(0);
         stated = book.size() - 1;
-        bytes32[8] memory kinds = _kinds();
+        bytes32[9] memory kinds = _kinds();
         for (uint256 i = 0; i < kinds.length; ++i) {
             _assertIdle(kinds[i], _exhibits(_show(stated)));
         }
@@ -360,7 +383,8 @@ contract UndecidableTest is Lies {
         _assertRefunded(0);
     }
 
-    /// The log has the refund and no reversal: entries show what is there.
+    /// The log has the refund and no reversal: entries show what is there, and no disproof what is
+    /// not. But the refund is enough to take what is held.
     function test_undecidable_aReversalThatIsMissing() public {
         Terms memory terms = _judged();
         (terms.holdbackBps, terms.holdbackPeriod) = (10_000, 4 days);
@@ -373,15 +397,123 @@ contract UndecidableTest is Lies {
         _assertRuled(owner.addr, 0);
         vm.revertToState(snapshot);
 
-        // No party disputed. A held-back amount can still be taken back by a later statement.
+        // No party disputed. A held-back amount can still be taken back: by a later statement, or by
+        // anyone who shows the refund.
         vm.warp(START + 1 days + 1);
         escrow.release(_t(mine));
         assertEq(lens.paidOf(_t(mine)), 0);
-        _reversal(mine, rivalOpened + 4, rivalOpened + 5);
+        for (uint256 i = 0; i < 2; ++i) {
+            snapshot = vm.snapshotState();
+            if (i == 0) {
+                _reversal(mine, rivalOpened + 4, rivalOpened + 5);
+                _state();
+            } else {
+                _proveReversal(rivalOpened + 4, rivalOpened + 5);
+            }
+            vm.warp(START + 10 days);
+            escrow.release(_t(mine));
+            assertEq(lens.paidOf(_t(mine)), 0);
+            vm.revertToState(snapshot);
+        }
+    }
+
+    function _proveReversal(uint256 outcome, uint256 refund) private {
+        Exhibit[] memory shown = _exhibits(_show(outcome, refund));
+        uint64 size = uint64(book.size());
+        vm.prank(stranger);
+        evidence.proveReversal(escrow, mine, size, shown);
+    }
+
+    /// The customer was given the money back, and the product's report of it is not written down.
+    function test_undecidable_aRefundThatIsMissing() public {
+        Terms memory terms = _judged();
+        (terms.holdbackBps, terms.holdbackPeriod) = (10_000, 4 days);
+        _begin(terms);
+        _outcomeByLog();
         _state();
+        _assertNothingShows();
+        _assertRuled(owner.addr, 0);
+    }
+
+    /// The owner's product reports a refund that it never made: what a contract holds back is as good
+    /// as its owner's word, until it is paid.
+    function test_undecidable_aRefundThatWasNeverMade() public {
+        Terms memory terms = _judged();
+        (terms.holdbackBps, terms.holdbackPeriod) = (5000, 4 days);
+        _begin(terms);
+        uint256 outcome = _outcomeByLog();
+        _state();
+        vm.warp(START + 1 days + 1);
+        escrow.release(_t(mine));
+        assertEq(lens.paidOf(_t(mine)), PRICE / 2, "what is not held back is paid");
+        uint256 refund = _refund(1 days);
+        _publish();
+        _proveReversal(outcome, refund);
         vm.warp(START + 10 days);
         escrow.release(_t(mine));
-        assertEq(lens.paidOf(_t(mine)), 0);
+        assertEq(lens.paidOf(_t(mine)), PRICE / 2);
+    }
+
+    /// What an event takes back stands in its opening. A publisher that keeps that to itself keeps
+    /// the proof that it took too much.
+    function test_undecidable_anOpeningThatIsKeptBack_ofARefund() public {
+        _begin(_judged());
+        (bytes32 kind, uint256[] memory shown) = _lie(10);
+        assertEq(kind, "reversal");
+        delete openings[entries[shown[1] - base].payload];
+        _assertNothingShows();
+        vm.expectPartialRevert(Exhibits.OpeningLength.selector);
+        this.disprove("reversal", shown);
+        _assertRuled(operator.addr, 2 * PRICE);
+    }
+
+    /// An event without an order takes back the lead's latest outcome. Where that is another
+    /// contract's, no entry shows that it was not taken back before.
+    function test_undecidable_aRefundThatTookBackAnother() public {
+        Terms memory terms = _judged();
+        terms.repeatable = true;
+        _begin(terms);
+        uint256 touch = _touch(operator.addr, 100);
+        uint256 first = _outcome(mine, _transition(400), touch);
+        uint256 his = _touch(bob.addr, 300);
+        uint256 latest = _outcome(rival, _transition(400), his);
+        Entry memory refund = _refundEntry(LEAD, 400);
+        EventOpening memory said = abi.decode(openings[refund.payload], (EventOpening));
+        assertEq(said.purchase, _targetOf(latest));
+        said.purchase = _targetOf(first);
+        refund.payload = _commitEvent(refund, said);
+        _reversal(mine, first, _write(refund));
+        _state();
+        _assertNothingShows();
+        _assertRuled(operator.addr, PRICE);
+    }
+
+    // ------------------------------------------------------------ what others report
+
+    /// Publisher and operator invent a click, or count one more than the code's terms allow: the
+    /// code bears it.
+    function test_undecidable_aClickThatDidNotHappen() public {
+        _begin(_judged());
+        Entry memory issued = _codeEntry(operator.addr, 50);
+        issued.value = 1; // use
+        uint256 code = _write(issued);
+        _write(_reportedEntry(code, OTHER_LEAD, 60, 60));
+        uint256 click = _write(_reportedEntry(code, LEAD, 100, 150));
+        _outcome(mine, _transition(200), click);
+        _state();
+        _assertNothingShows();
+        _assertRuled(owner.addr, 0);
+    }
+
+    /// An action was asked for, and said to be carried out though it was not.
+    function test_undecidable_anActionThatNobodyCarriedOut() public {
+        _begin(_judged());
+        uint256 request = _write(_requestEntry(operator.addr, LEAD, 100));
+        uint256 answer = _write(_reportedEntry(request, LEAD, 100, 150));
+        _outcome(mine, _transition(200), answer);
+        _state();
+        _assertNothingShows();
+        _assertRuled(owner.addr, 0);
     }
 
     /// The verifier says "refused" without a reason. Its word refutes a claim, so the

@@ -172,7 +172,7 @@ abstract contract Lies is Fixture, LogBook {
         touch = _write(_touchEntry(operator.addr, OTHER_LEAD, 250));
         _outcome(mine, _write(_transitionEntry(OTHER_LEAD, 300)), touch);
 
-        Entry memory refund = _orderRefundEntry(transition, 400, isTooMuch ? 1000 : 0);
+        Entry memory refund = _orderRefundEntry(transition, 200, isTooMuch ? 1000 : 0);
         EventOpening memory said = abi.decode(openings[refund.payload], (EventOpening));
         if (!isTooMuch) said.order = "another";
         refund.payload = _commitEvent(refund, said);
