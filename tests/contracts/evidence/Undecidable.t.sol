@@ -421,7 +421,7 @@ contract UndecidableTest is Lies {
         Exhibit[] memory shown = _exhibits(_show(outcome, refund));
         uint64 size = uint64(book.size());
         vm.prank(stranger);
-        evidence.proveReversal(escrow, mine, size, shown);
+        evidence.proveReversal(escrow, _t(mine), size, shown);
     }
 
     /// The customer was given the money back, and the product's report of it is not written down.
