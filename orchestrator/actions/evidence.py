@@ -30,7 +30,7 @@ from orchestrator.core.evidence.exhibits import (
     REFUTATIONS,
     REVERSAL,
     SETTLEMENT,
-    TOUCH,
+    TOUCHES,
     TRANSITION,
     Case,
     Claim,
@@ -40,6 +40,7 @@ from orchestrator.core.evidence.exhibits import (
     unpack_statement,
     words_of,
 )
+from orchestrator.core.evidence.rules import check_refutation
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.units import format_second
 from orchestrator.verify.log_copy import LogCopy
@@ -257,7 +258,7 @@ def _claim_transaction(
 
 
 def plan_refutations(chain: Chain, log: LogCopy, state: ContractState) -> Plan:
-    """Plan to drop the filed claims that the log refutes."""
+    """Plan to drop the filed claims that the log refutes, or to lower them."""
     claims, until_s = state.claims, state.times.refutable_until_s
     if not claims.open:
         raise EscrowError("nothing-to-refute", "there is nothing to refute: no claim stands")
@@ -292,6 +293,12 @@ def _refutation_transaction(
     chain: Chain, log: LogCopy, state: ContractState, key: bytes, case: Case
 ) -> PlannedTransaction:
     one = state.claims.open[key]
+    left = check_refutation(case, one, log.contracts)
+    title = f"drop the claim of {state.amount(one.amount)} for lead {_shorten(one.lead)}"
+    effect = "the claim is dropped for good, and its amount is reserved no more"
+    if left:
+        title = f"lower the claim of {state.amount(one.amount)} for lead {_shorten(one.lead)}"
+        effect = f"the claim is lowered to {state.amount(left)}; the rest is reserved no more"
     lines = [
         (
             f"what is claimed: {state.amount(one.amount)} for entry {one.transition}, by the touch "
@@ -300,10 +307,10 @@ def _refutation_transaction(
         *(f"what the log shows: {_describe_exhibit(state, shown)}" for shown in case.exhibits),
         f"together: {REFUTATIONS[case.kind]}",
         *_describe_rival(case, log),
-        "what it does: the claim is dropped for good, and its amount is reserved no more",
+        f"what it does: {effect}",
     ]
     return PlannedTransaction(
-        title=f"drop the claim of {state.amount(one.amount)} for lead {_shorten(one.lead)}",
+        title=title,
         lines=tuple(lines),
         call=chain.refute(log.size, log.proven(case), key),
         by=(),
@@ -345,7 +352,7 @@ def _describe_entry(state: ContractState, entry: Words) -> str:
         return _describe_totals(state, entry)
     at, subject = format_second(entry.time_ms // 1000), _shorten(entry.subject)
     label = _describe_label(entry.label)
-    if entry.kind == TOUCH:
+    if entry.kind in TOUCHES:
         return f"operator {_address(entry.actor)} touched lead {subject} on {at} ({label})"
     if entry.kind == TRANSITION:
         return f"lead {subject} entered {label} on {at}, worth {state.amount(entry.value)}"
