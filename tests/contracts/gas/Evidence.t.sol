@@ -94,7 +94,8 @@ contract EvidenceGasTest is Lies, Meter {
             (terms.holdbackBps, terms.holdbackPeriod) = (10_000, 30 days);
             _begin(terms);
             uint256 touch = _touch(operator.addr, 100);
-            uint256 transition = _write(_purchaseEntry(LEAD, 200, 5000, i == 0 ? NO_ORDER : bytes32("order")));
+            uint256 transition =
+                _write(_purchaseEntry(LEAD, 200, 5000, i == 0 ? NO_ORDER : bytes32("order")));
             uint256 outcome = _outcome(mine, transition, touch);
             uint256 statement = _write(_settlementEntry(mine));
             uint256 refund =
@@ -156,7 +157,7 @@ contract EvidenceGasTest is Lies, Meter {
         bytes32 key = _claim("", terms, transition, touch);
         bytes memory call = abi.encodeCall(
             Evidence.refute,
-            (escrow, mine, key, "reversed", uint64(SIZE), _shown(_show(refund)), rival)
+            (escrow, _t(mine), key, "reversed", uint64(SIZE), _shown(_show(refund)), _rivals(0))
         );
         _meter("refute reversed, 1 entry", stranger, address(evidence), call);
         assertTrue(escrow.claimOf(mine, key).dropped);

@@ -20,6 +20,13 @@ struct Statement {
     bool operatorDisputed;
     Fate fate;
     uint256 ruled; //   to this net
+    uint256 provenWhenRuled; // by events above it
+}
+
+/// What an event was proven to take back.
+struct Shown {
+    uint256 happened; // position
+    uint256 amount;
 }
 
 struct Payment {
@@ -44,6 +51,7 @@ struct Visit {
     uint256 amount;
     uint256 outcome; //    zero: the verifier passed it over
     bool reversed;
+    uint256 refund; //     the event that takes it back, opened; zero: none
 }
 
 /// A false entry of the log, and what shows it.
@@ -71,6 +79,7 @@ struct Book {
     // from events
     Statement[] statements;
     Payment[] payments;
+    Shown[] shown;
     Filed[] claims;
     bool claimsDisputed;
     bool claimsRuled;
@@ -105,7 +114,11 @@ library Model {
     }
 
     function t4(Book storage book) internal view returns (uint256) {
-        return t3(book) + book.terms.claimPeriod;
+        uint256 last = t3(book) + book.terms.claimPeriod;
+        if (book.terms.claimPeriod == 0) return last;
+        uint256 shown =
+            uint256(book.terms.deadline) + book.terms.lateness + book.terms.holdbackPeriod + 1 days;
+        return last < shown ? shown : last;
     }
 
     /// From here on nothing is pending, claimable or refutable any more.
@@ -155,16 +168,44 @@ library Model {
         for (; i != 0; --i) {
             Statement storage ruled = book.statements[i - 1];
             if (ruled.fate != Fate.Ruled) continue;
-            return int256(ruled.ruled) - int256(ruled.earned) + int256(ruled.reversed);
+            uint256 reversed = ruled.reversed + ruled.provenWhenRuled;
+            return int256(ruled.ruled) - int256(ruled.earned) + int256(reversed);
         }
         return 0;
+    }
+
+    /// Returns what events above a position were proven to take back.
+    function provenAbove(Book storage book, uint256 position) internal view returns (uint256 sum) {
+        for (uint256 i = 0; i < book.shown.length; ++i) {
+            if (book.shown[i].happened > position) sum += book.shown[i].amount;
+        }
+    }
+
+    function isShown(Book storage book, uint256 happened) internal view returns (bool) {
+        for (uint256 i = 0; i < book.shown.length; ++i) {
+            if (book.shown[i].happened == happened) return true;
+        }
+        return false;
+    }
+
+    /// Returns whether something is held back of an outcome up to which the contract has earned this
+    /// much.
+    function isHeld(Book storage book, uint256 sum) internal view returns (bool) {
+        if (book.terms.holdbackBps == 0) return false;
+        uint256 period = uint256(book.terms.holdbackPeriod) + book.terms.lateness;
+        uint256 last = lastFinal(book, block.timestamp);
+        int256 added = adjustment(book, last);
+        if (added > 0) sum += uint256(added);
+        sum += cumulativeGross(book, last) - grossOf(book, last); // what rulings took off
+        return sum > cumulativeGross(book, lastFinal(book, block.timestamp - period));
     }
 
     /// Returns the amount that the statement at place i - 1 makes payable.
     function netOf(Book storage book, uint256 i) internal view returns (uint256) {
         if (i == 0) return 0;
         Statement storage statement = book.statements[i - 1];
-        int256 sum = int256(statement.earned) - int256(statement.reversed) + adjustment(book, i);
+        uint256 reversed = statement.reversed + provenAbove(book, statement.position);
+        int256 sum = int256(statement.earned) - int256(reversed) + adjustment(book, i);
         return sum < 0 ? 0 : _min(uint256(sum), book.terms.budget);
     }
 
@@ -220,6 +261,7 @@ library Model {
         uint256 lastEarned = last == 0 ? 0 : book.statements[last - 1].earned;
         uint256 lastReversed = last == 0 ? 0 : book.statements[last - 1].reversed;
         if (earned < lastEarned || reversed < lastReversed) return false;
+        if (provenAbove(book, position) != 0) return false; // stale
         if (block.timestamp <= t2(book)) return true;
         return earned == lastEarned && reversed > lastReversed
             && block.timestamp <= t2(book) + terms.holdbackPeriod;

@@ -2,11 +2,12 @@
 pragma solidity 0.8.37;
 
 import {HostileToken} from "../support/HostileToken.sol";
-import {Book, Fate, Filed, Payment, Statement} from "./Books.sol";
+import {Book, Fate, Filed, Payment, Shown, Statement} from "./Books.sol";
 import {Look} from "./Look.sol";
 import {Donor, OddToken, Receiver} from "./Tokens.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Vault} from "contracts/escrow/Vault.sol";
+import {ProvenReversal} from "contracts/evidence/EvidenceTypes.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 import {Vm} from "forge-std/Vm.sol";
 
@@ -131,6 +132,8 @@ abstract contract Watch is Look {
             _readRuled(book, log);
         } else if (topic == OutcomeEscrow.Disproved.selector) {
             _readDisproved(book);
+        } else if (topic == OutcomeEscrow.ReversalRecorded.selector) {
+            _readRecorded(book, log);
         } else if (topic == OutcomeEscrow.Claimed.selector) {
             _readClaimed(book, log);
         } else if (topic == OutcomeEscrow.ClaimLowered.selector) {
@@ -260,6 +263,7 @@ abstract contract Watch is Look {
         if (book.retired) return "I14";
         if (book.closed) return "I8";
         if (position <= book.lastFinal()) return "I3";
+        if (book.provenAbove(position) != 0) return "I7"; // stale
         uint256 unit = book.terms.unitPrice;
         bool isPriced = book.terms.revenueShareBps != 0 || (earned % unit | reversed % unit) == 0;
         return isPriced && earned - reversed <= book.terms.budget ? bytes32("I7") : bytes32("I5");
@@ -321,6 +325,7 @@ abstract contract Watch is Look {
         Statement storage statement = _last(book);
         uint256 before = book.netOf(book.statements.length);
         statement.ruled = abi.decode(log.data, (uint256));
+        statement.provenWhenRuled = book.provenAbove(statement.position);
         (statement.fate, statement.since) = (Fate.Ruled, block.timestamp);
         ++counts[statement.ruled > before ? bytes32("ruled up") : bytes32("ruled down")];
     }
@@ -330,6 +335,18 @@ abstract contract Watch is Look {
         if (_voidPending(book)) ++counts["disproved in time"];
         book.retired = true;
         ++counts["disproved"];
+    }
+
+    function _readRecorded(Book storage book, Vm.Log memory log) private {
+        if (_target != address(evidence)) _break("I7", "a reversal was recorded by another");
+        ProvenReversal memory reversal = abi.decode(log.data, (ProvenReversal));
+        bool isAbove = reversal.happened > book.lastFinal();
+        if (!isAbove || book.isShown(reversal.happened) || !book.isHeld(reversal.sum)) {
+            _break("I7", "a reversal was recorded that should not be");
+        }
+        if (book.pending() != 0) ++counts["proven while pending"];
+        book.shown.push(Shown(reversal.happened, reversal.amount));
+        ++counts["proven"];
     }
 
     function _voidPending(Book storage book) private returns (bool) {

@@ -7,7 +7,7 @@ import {OddToken, Receiver, SourToken} from "./Tokens.sol";
 import {EscrowLens} from "contracts/escrow/EscrowLens.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
-import {Exhibit, TransitionOpening} from "contracts/evidence/EvidenceTypes.sol";
+import {EventOpening, Exhibit, TransitionOpening} from "contracts/evidence/EvidenceTypes.sol";
 import {IIdentityRegistry} from "contracts/interfaces/IAgentRegistries.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
@@ -245,6 +245,23 @@ abstract contract World is Fixture {
         entry.label = "refunded";
         entry.timeMs = timeMs;
         return _write(entry);
+    }
+
+    /// The lead's money goes back, all of it.
+    function _writeRefund(Book storage book, Visit storage visit)
+        internal
+        returns (uint256 position)
+    {
+        EventOpening memory said;
+        (said.receivedMs, said.purchase, said.whole) = (visit.timeMs, visit.transition, 1);
+        said.refundedAfter = _entries[visit.transition].value;
+        (said.requestHash, said.commitment) = (visit.lead, "commitment");
+        Entry memory entry = _blank("product.event", _word(book.terms.owner), visit.lead);
+        (entry.label, entry.timeMs) = ("refunded", visit.timeMs);
+        bytes memory opening = abi.encode(said);
+        entry.payload = sha256(opening);
+        _openings[entry.payload] = opening;
+        visit.refund = position = _write(entry);
     }
 
     /// Takes an outcome back because of this event, true or not.
