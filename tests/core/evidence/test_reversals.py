@@ -1,4 +1,4 @@
-"""What an event takes back: the same as the fold says, whatever the purchase and its parts are."""
+"""Reversals by events: they take back the same as the fold says, whatever the purchase and its parts are."""
 
 from typing import NamedTuple
 
