@@ -39,6 +39,7 @@ contract Rounds {
         uint64 size;
         uint64 first;
         bytes entries;
+        uint256[] rules;
         bytes32[] proof;
         bytes signature;
     }

@@ -9,14 +9,19 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from orchestrator.actions.cautions import find_cautions, named_accounts
-from orchestrator.actions.wording import describe_amount, describe_exact_amount
+from orchestrator.actions.wording import (
+    describe_amount,
+    describe_exact_amount,
+    parse_token_amount,
+)
 from orchestrator.chain.abi import (
-    ClaimDropped,
     Claimed,
+    ClaimLowered,
     ClaimsDisputed,
     ClaimsRuled,
     Closed,
     Refunded,
+    ReversalRecorded,
 )
 from orchestrator.chain.caller import Account, Token
 from orchestrator.chain.deployment import Chain
@@ -25,11 +30,11 @@ from orchestrator.chain.event_scan import events_of
 from orchestrator.chain.rpc import NodeError
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import InputError
-from orchestrator.core.escrow_model import Times, times_of
+from orchestrator.core.escrow_model import Times, fee_of_payment, times_of
 from orchestrator.core.evidence.exhibits import Claim
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.terms import Terms, contract_id
-from orchestrator.core.units import parse_amount
+from orchestrator.core.units import DAY_S
 
 # The values of `statusOf` for contracts in which nothing more can become payable. "refundable" is
 # not among them: until the refund is taken, a ruling may still give the payee more.
@@ -39,7 +44,7 @@ MAX_SYMBOL_CHARS = 12
 
 
 class FiledClaim(NamedTuple):
-    """A claim that the operator filed, and whether it was refuted since and so dropped."""
+    """A claim as it stands, and whether all of it was refuted since it was filed."""
 
     claim: Claim
     is_dropped: bool = False
@@ -57,7 +62,7 @@ class Claims(NamedTuple):
 
     @property
     def open(self) -> dict[bytes, Claim]:
-        """The claims that were not refuted."""
+        """The claims of which something is left, with what is left of each."""
         return {key: filed.claim for key, filed in self.filed.items() if not filed.is_dropped}
 
     @property
@@ -98,6 +103,11 @@ class ContractState(NamedTuple):
     def has_ended(self) -> bool:
         """True if nothing more can be paid, so that feedback about the contract can be given."""
         return self.status in _ENDED and not self.owed_units
+
+    @property
+    def earnings_units(self) -> int:
+        """What the payee has been paid or credited: what was paid, less the fees in it."""
+        return self.paid_units - fee_of_payment(0, self.paid_units, self.terms.fee_bps)
 
     @property
     def times(self) -> Times:
@@ -150,16 +160,8 @@ class ContractState(NamedTuple):
         return describe_exact_amount(units, self.token)
 
     def parse_amount(self, text: str) -> int:
-        """Return the base units of an amount in tokens, such as 12.50.
-
-        Raises InputError `amount-malformed`.
-        """
-        try:
-            return parse_amount(text, self.token.decimals)
-        except ValueError as error:
-            raise InputError(
-                "amount-malformed", f"the amount of {self.token.symbol} {error}"
-            ) from None
+        """Return the base units of an amount in tokens, such as 12.50."""
+        return parse_token_amount(text, self.token)
 
 
 def read_contract_state(chain: Chain, asked_id: bytes) -> ContractState:
@@ -219,6 +221,18 @@ def read_contract_state(chain: Chain, asked_id: bytes) -> ContractState:
     )
 
 
+def read_recorded(chain: Chain, state: ContractState) -> dict[int, int]:
+    """Return what was proven to be taken back of a contract's outcomes, by their positions."""
+    # An outcome is final before a reversal of it can be proven; a day is for clocks that disagree.
+    since_s, last = state.terms.opens_at_s - DAY_S, state.block_number
+    happened = (one.event for one in events_of(chain, [state.contract_id], since_s, last))
+    return {
+        event.outcome: event.amount_units
+        for event in happened
+        if isinstance(event, ReversalRecorded)
+    }
+
+
 def token_of(chain: Chain, address: str) -> Token:
     """Return a token's symbol and decimals, with another symbol where its own is not presentable.
 
@@ -246,8 +260,9 @@ def _claims_and_refunds(
                     event.lead, event.amount_units, event.transition, event.touch, event.time_ms
                 )
                 claims.filed[event.key] = FiledClaim(claim)
-            case ClaimDropped() if event.key in claims.filed:
-                claims.filed[event.key] = claims.filed[event.key]._replace(is_dropped=True)
+            case ClaimLowered() if event.key in claims.filed:
+                claim = claims.filed[event.key].claim._replace(amount=event.left_units)
+                claims.filed[event.key] = FiledClaim(claim, is_dropped=event.left_units == 0)
             case ClaimsDisputed():
                 claims = claims._replace(is_disputed=True)
             case ClaimsRuled():

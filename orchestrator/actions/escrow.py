@@ -323,7 +323,9 @@ def plan_close(chain: Chain, state: ContractState, consent: Consent) -> Plan:
             "consent-of-stranger", f"the consent is by {consent.party}, which is no party"
         )
     lines = describe_closing(state, units, expires_at_s)
-    digest = close_digest(chain.escrow_domain, state.contract_id, units, expires_at_s)
+    digest = close_digest(
+        chain.escrow_domain, consent.party, state.contract_id, units, expires_at_s
+    )
     if not chain.is_signed(consent.party, digest, consent.signature):
         raise InputError(
             "consent-unsigned",

@@ -168,7 +168,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A new statement of the contract, the entry at `position`, which paid nothing at once."""
+    """A new statement of the contract, the entry at `position`."""
 
     contract_id: bytes
     position: int
@@ -234,12 +234,22 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimDropped:
-    """The end of a claim that the log refutes."""
+class ClaimLowered:
+    """The refutation of a claim by the log: `left_units` remain of it, 0 where it is dropped."""
 
     contract_id: bytes
     key: bytes
+    left_units: int
     kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReversalRecorded:
+    """A proof that `amount_units` were taken back, in all so far, of the outcome at a position."""
+
+    contract_id: bytes
+    outcome: int
+    amount_units: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,14 +287,9 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """A payout of `amount_units` to the payee, and of `fee_units` to the fee's recipient.
-
-    It was made under the statement at `position`.
-    """
+    """A payout of `amount_units` to the payee, and of `fee_units` to the fee's recipient."""
 
     contract_id: bytes
-    payee: str
-    position: int
     amount_units: int
     fee_units: int
 
@@ -312,6 +317,14 @@ class Credited:
 
 
 @dataclass(frozen=True, slots=True)
+class Revoked:
+    """The end of a signature that the account has given, or might give, over this digest."""
+
+    account: str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Withdrawn:
     """The withdrawal of an account's credit."""
 
@@ -334,13 +347,15 @@ Event = (
     | Ruled
     | Disproved
     | Claimed
-    | ClaimDropped
+    | ClaimLowered
+    | ReversalRecorded
     | ClaimsDisputed
     | ClaimsRuled
     | Closed
     | Paid
     | Refunded
     | Credited
+    | Revoked
     | Withdrawn
 )
 _EVENTS: tuple[type[Event], ...] = get_args(Event)

@@ -13,7 +13,7 @@ from eth_utils.address import to_checksum_address
 from orchestrator.chain.abi import Call, error_text
 from orchestrator.chain.caller import Caller, contract_at, token_at
 from orchestrator.chain.rpc import Json, NodeError, ReplyError, Tag
-from orchestrator.core.entry import ascii_text, ascii_word
+from orchestrator.core.entry import ZERO_WORD, ascii_text, ascii_word
 from orchestrator.core.errors import TermsError
 from orchestrator.core.evidence.exhibits import (
     Case,
@@ -23,7 +23,7 @@ from orchestrator.core.evidence.exhibits import (
 )
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.site import Addresses
-from orchestrator.core.terms import Domain, Terms, contract_id
+from orchestrator.core.terms import FUNDINGS, Domain, Terms, contract_id
 
 # So many contracts are asked about in one request: nodes bound the length of a batch.
 _PAGE_CONTRACTS = 20
@@ -60,6 +60,25 @@ class Group(NamedTuple):
     def of(cls, terms: Terms) -> "Group":
         """Return the group that the escrow puts a contract with these terms into."""
         return cls(terms.log_id, terms.token, terms.verifier, terms.fee_recipient, terms.fee_bps)
+
+
+class Funding(NamedTuple):
+    """The way in which an owner pays a budget, which its consent names.
+
+    An allowance needs no more than its name. `valid_before_s` is a permit's deadline too, and
+    `v`, `r`, `s` are the owner's signature for the token.
+    """
+
+    path: str = "allowance"
+    valid_after_s: int = 0
+    valid_before_s: int = 0
+    v: int = 0
+    r: bytes = ZERO_WORD
+    s: bytes = ZERO_WORD
+
+    def to_abi(self) -> tuple[object, ...]:
+        """Return the values of the Solidity struct, in its order."""
+        return (FUNDINGS.index(self.path), *self[1:])
 
 
 class PendingStatement(NamedTuple):
@@ -131,7 +150,7 @@ class EscrowCaller(Caller):
 
     @cached_property
     def evidence(self) -> str:
-        """The contract from which the escrow takes disproofs and claims."""
+        """The contract from which the escrow takes disproofs, claims and proven reversals."""
         return to_checksum_address(self.read(self._escrow, "evidence"))
 
     @cached_property
@@ -236,6 +255,10 @@ class EscrowCaller(Caller):
         """Return 1, 2, 3 … in the order in which the escrow opened its contracts."""
         return int(self.read(self._escrow, "openingNumberOf", contract_id, block=block))
 
+    def is_open(self, contract_id: bytes, block: Tag = "latest") -> bool:
+        """Return whether the escrow has opened the contract, be it closed by now or not."""
+        return self.status_of(contract_id, block) != "unknown"
+
     def closed_at(self, contract_id: bytes, block: Tag = "latest") -> int | None:
         """Return when both parties closed the contract (UTC seconds), or None."""
         return int(self.read(self._escrow, "closedAtOf", contract_id, block=block)) or None
@@ -270,12 +293,19 @@ class EscrowCaller(Caller):
         """Return the call that lets the escrow take this much of the sender's tokens."""
         return self.call(token_at(token), "approve", self._escrow.address, amount_units)
 
-    def open(self, terms: Terms, owner_signature: bytes, operator_signature: bytes) -> Call:
-        """Return the call that opens a contract.
+    def open(
+        self,
+        terms: Terms,
+        owner_signature: bytes,
+        operator_signature: bytes,
+        funding: Funding = Funding(),  # noqa: B008 - a constant
+    ) -> Call:
+        """Return the call that opens a contract, paid for as the owner has signed.
 
-        `owner_signature` may be empty if the owner sends the transaction.
+        The signature of the party that sends the transaction may be empty.
         """
-        return self.call(self._escrow, "open", terms.to_abi(), owner_signature, operator_signature)
+        signatures = owner_signature, operator_signature
+        return self.call(self._escrow, "open", terms.to_abi(), funding.to_abi(), *signatures)
 
     def settle(self, run: SignedRun) -> Call:
         """Return the call that settles by a run of entries under an anchored root."""
@@ -327,9 +357,17 @@ class EscrowCaller(Caller):
         """Return the call that gives the owner back what was not paid."""
         return self.call(self._escrow, "refund", contract_id)
 
-    def withdraw(self, token: str, to: str) -> Call:
-        """Return the call that pays out all of the sender's own credit."""
-        return self.call(self._escrow, "withdraw", token, to)
+    def withdraw(self, token: str, to: str, amount_units: int) -> Call:
+        """Return the call that pays out this much of the sender's own credit."""
+        return self.call(self._escrow, "withdraw", token, to, amount_units)
+
+    def revoke(self, digest: bytes) -> Call:
+        """Return the call by which the sender takes back what it signed over this digest."""
+        return self.call(self._escrow, "revoke", digest)
+
+    def is_revoked(self, account: str, digest: bytes, block: Tag = "latest") -> bool:
+        """Return whether the account has revoked what it signed over this digest."""
+        return bool(self.read(self._escrow, "isRevoked", account, digest, block=block))
 
     # --- Calldata: evidence -----------------------------------------------------------------------
 
@@ -349,6 +387,15 @@ class EscrowCaller(Caller):
     def refute(self, size: int, case: Case, key: bytes) -> Call:
         """Return the call that shows the claim of this key to be unfounded, as `disprove` does."""
         return self._evidence_call("refute", *self._case(size, case, case.contract_id, key))
+
+    def prove_reversal(self, size: int, case: Case) -> Call:
+        """Return the call that shows what was taken back of a settled outcome, as `disprove` does.
+
+        It is open to every sender.
+        """
+        exhibits = [tuple(exhibit) for exhibit in case.exhibits]
+        escrow = self._escrow.address
+        return self._evidence_call("proveReversal", escrow, case.contract_id, size, exhibits)
 
     def _evidence_call(self, function: str, *arguments: object) -> Call:
         return self.call(contract_at("Evidence", self.evidence), function, *arguments)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.arguments import parse_contract_id
+from orchestrator.cli.arguments import parse_address, parse_contract_id
 from orchestrator.cli.options import (
     Action,
     Amount,
@@ -16,6 +16,7 @@ from orchestrator.cli.options import (
     Id,
     Json,
     Rpc,
+    address_option,
     find_endpoints,
     plan_for,
     send_plan,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from orchestrator.actions.escrow import Consent
     from orchestrator.actions.plan import Plan
     from orchestrator.chain.deployment import Chain
-    from orchestrator.cli.session import CommandSession
+    from orchestrator.cli.session import CommandSession, Endpoints, RunOptions
     from orchestrator.verify.log_copy import LogCopy
 
 MAX_DAYS = 365
@@ -98,10 +99,18 @@ def claim(id_: Id) -> Action:
 
 @signing_command
 def refute(id_: Id) -> Action:
-    """Have claims dropped that the log refutes. Anyone can, until claims are paid."""
+    """Have claims lowered or dropped that the log refutes. Anyone can, until claims are paid."""
     from orchestrator.actions import evidence
 
     return _plan_by_log(id_, evidence.plan_refutations)
+
+
+@signing_command
+def prove_reversal(id_: Id) -> Action:
+    """Prove by the log what was taken back of settled outcomes. Anyone can."""
+    from orchestrator.actions import evidence
+
+    return _plan_by_log(id_, evidence.plan_reversals)
 
 
 def _plan_by_log(
@@ -202,6 +211,67 @@ def release(id_: Id) -> Action:
     return plan_for(id_, escrow.plan_release)
 
 
+# --- What is an account's own ---------------------------------------------------------------------
+
+Account = Annotated[
+    str | None, address_option(help_text="Whose; the key's account if it is not named.")
+]
+
+
+@signing_command
+def withdraw(
+    token: Annotated[
+        str, typer.Argument(metavar="TOKEN", parser=parse_address, help="The token's address.")
+    ],
+    amount: Annotated[
+        str | None, typer.Option(metavar="AMOUNT", help="In tokens; else all of the credit.")
+    ] = None,
+    to: Annotated[
+        str | None, address_option(help_text="Who gets it; the account itself if not named.")
+    ] = None,
+    account: Account = None,
+) -> Action:
+    """Have a failed payout, or fees, sent out of the escrow. By the account that it is owed to."""
+    from orchestrator.actions.account import plan_withdrawal
+
+    return _plan_for_account(
+        account, lambda chain, owed_to: plan_withdrawal(chain, owed_to, token, to, amount)
+    )
+
+
+@signing_command
+def revoke(
+    signed: Annotated[
+        str,
+        typer.Argument(
+            metavar="DIGEST|FILE",
+            help="What was signed: its digest, terms or a proposal (JSON), or a close --sign.",
+        ),
+    ],
+    account: Account = None,
+) -> Action:
+    """Take back a signature that nobody has used: to terms, to a closing. By its signer."""
+    from orchestrator.actions.account import plan_revocation
+    from orchestrator.cli.session import read_signed
+
+    found = read_signed(signed)
+    return _plan_for_account(account, lambda chain, signer: plan_revocation(chain, signer, found))
+
+
+def _plan_for_account(named: str | None, make_plan: "Callable[[Chain, str], Plan]") -> Action:
+    """Return an action that sends the plan for the named account, or for that of the key."""
+
+    def run(endpoints: "Endpoints", options: "RunOptions") -> bool:
+        from orchestrator.cli.session import execute_plan, signing_account
+
+        account = named or signing_account(options)
+        return execute_plan(endpoints, options, lambda session: make_plan(session.chain, account))
+
+    return run
+
+
+# --- The log on chain -----------------------------------------------------------------------------
+
 logs = typer.Typer(
     name="log",
     no_args_is_help=True,
@@ -233,6 +303,8 @@ def report_fork(
 def add_contract_commands(app: typer.Typer) -> None:
     """Add the commands of this module to the command line, in the order of its help."""
     app.command(help="How a contract stands, and who can do what next, until when.")(contract)
-    for command in (disprove, claim, refute, dispute, rule, close, refund, release):
+    for command in (disprove, claim, refute, prove_reversal, dispute, rule, close, refund, release):
+        app.command()(command)
+    for command in (withdraw, revoke):
         app.command()(command)
     app.add_typer(logs)

@@ -28,7 +28,8 @@ def options(state: ContractState) -> list[Option]:
     """Return the steps that can still be taken: those of now first, then the soonest."""
     steps = [*_payout_options(state), *_feedback_options(state)]
     if state.status not in ("closed", "paid_out", "refunded"):
-        steps += [*_statement_options(state), *_claims_options(state), *_end_options(state)]
+        steps += [*_statement_options(state), *_claims_options(state)]
+        steps += [*_reversal_options(state), *_end_options(state)]
     still = [step for step in steps if step.until_s is None or state.now_s <= step.until_s]
     # A step without an end comes after those that must be taken by some time.
     return sorted(still, key=lambda step: (max(step.from_s, state.now_s), step.until_s or _NEVER_S))
@@ -67,7 +68,7 @@ def _claims_options(state: ContractState) -> Iterator[Option]:
     if not claims.open:
         return
     first_s, last_s = times.claims_until_s + 1, times.refutable_until_s
-    yield Option("anyone", "drop a claim that the log refutes", 0, last_s, "refute")
+    yield Option("anyone", "have claims lowered that the log refutes", 0, last_s, "refute")
     if claims.ruled_units is not None:
         return
     if claims.is_disputed:
@@ -75,6 +76,14 @@ def _claims_options(state: ContractState) -> Iterator[Option]:
     else:
         what = "put the claims before the arbiter"
         yield Option("the owner or the operator", what, first_s, last_s, "dispute")
+
+
+def _reversal_options(state: ContractState) -> Iterator[Option]:
+    # What is paid is not taken back, and a plain contract has paid all that is final.
+    if state.terms.is_plain or state.net_units <= state.paid_units:
+        return
+    what = "prove what was taken back of settled outcomes"
+    yield Option("anyone", what, 0, None, "prove-reversal")
 
 
 def _payout_options(state: ContractState) -> Iterator[Option]:
@@ -86,7 +95,8 @@ def _payout_options(state: ContractState) -> Iterator[Option]:
 
 
 def _feedback_options(state: ContractState) -> Iterator[Option]:
-    if state.has_ended and state.terms.agent_id_plus_one and state.is_feedback_given is False:
+    is_due = state.has_ended and state.earnings_units and state.terms.agent_id_plus_one
+    if is_due and state.is_feedback_given is False:
         what = "write what was paid to the agent's ERC-8004 record"
         yield Option("the owner or the operator", what, 0, None, "feedback")
 

@@ -9,7 +9,7 @@ Each step is a function:
 4. `settle`        statements that an anchor covers go to the escrow, signed by the verifier.
 5. `release`       what the escrow held back and time has freed is paid out.
 6. `endorse`       the same statements are signed for ERC-8183 jobs, and stored.
-7. `refute`        claims that the log refutes are dropped.
+7. `refute`        claims that the log refutes are lowered or dropped.
 8. `submit`        every transaction moves on: it is signed, sent, replaced, or finished.
 9. `watch`         what the chain made final comes back into the log as requests.
 
@@ -339,7 +339,7 @@ class Pipeline:
         return self._endorser.endorse()
 
     def refute(self) -> int:
-        """Ask for claims to be dropped that the log refutes, in every contract that we serve.
+        """Ask for claims to be lowered that the log refutes, in every contract that we serve.
 
         Returns how many. A stranger may be faster; then ours is refused, and nothing is wrong.
         """
@@ -401,10 +401,11 @@ class Pipeline:
                 closed_at_ms = event.time_s * 1000
                 yield key, CloseContract(happened.contract_id, closed_at_ms, event.tx_hash)
             elif isinstance(happened, Paid) and self._is_ours(happened.contract_id):
-                credited = (event.tx_hash, happened.contract_id, happened.payee) in failed
+                payee = self._terms_of(happened.contract_id).payee
+                credited = (event.tx_hash, happened.contract_id, payee) in failed
                 payout = RecordPayout(
                     happened.contract_id,
-                    address_word(happened.payee),
+                    address_word(payee),
                     "credited" if credited else "paid",
                     happened.gross_units,
                     event.tx_hash,

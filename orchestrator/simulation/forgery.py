@@ -45,6 +45,7 @@ from orchestrator.core.terms import (
     Terms,
     checkpoint_digest,
     contract_id,
+    operator_consent_digest,
     sign_digest,
     verified_digest,
 )
@@ -167,11 +168,12 @@ def _terms(sandbox: Sandbox) -> Terms:
 
 
 def _open(sandbox: Sandbox, terms: Terms) -> bytes:
-    chain, id_ = sandbox.stack.chain, contract_id(terms, sandbox.stack.escrow_domain)
+    chain, domain = sandbox.stack.chain, sandbox.stack.escrow_domain
     sandbox.send(OWNER, chain.mint(terms.token, terms.owner, terms.budget_units))
     sandbox.send(OWNER, chain.approve(terms.token, terms.budget_units))
-    sandbox.send(OWNER, chain.open(terms, b"", sign_digest(id_, key_of(OPERATOR))))
-    return id_
+    signature = sign_digest(operator_consent_digest(terms, domain), key_of(OPERATOR))
+    sandbox.send(OWNER, chain.open(terms, b"", signature))
+    return contract_id(terms, domain)
 
 
 def _forged_log(sandbox: Sandbox, terms: Terms, id_: bytes) -> list[PublicEntry]:

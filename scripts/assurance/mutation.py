@@ -79,7 +79,9 @@ def _test_of(folder: str, library: str) -> str:
     return f"tests/contracts/{folder}/{library}.t.sol:{library}Test"
 
 
-EVIDENCE_TESTS = tuple(f"evidence/{name}.t.sol" for name in ("Outcome", "Claim", "Rival", "Totals"))
+EVIDENCE_TESTS = tuple(
+    f"evidence/{name}.t.sol" for name in ("Outcome", "Claim", "Reversals", "Rival", "Totals")
+)
 PAYABLE_AMOUNTS_TESTS = (
     "integrations/Feedback.t.sol",
     *_of_escrow("Challenge", "Close", "Holdback", "RateCap", "Reserve", "Status"),
@@ -111,6 +113,7 @@ TARGETS = {
     "CodeStorage": Target("contracts/terms/CodeStorage.sol", ("terms/CodeStorage.t.sol",)),
     "Evidence": Target("contracts/evidence/Evidence.sol", EVIDENCE_TESTS, (EVIDENCE,)),
     "Totals": Target("contracts/evidence/Totals.sol", EVIDENCE_TESTS, (EVIDENCE,)),
+    "Reversals": Target("contracts/evidence/Reversals.sol", EVIDENCE_TESTS, (EVIDENCE,)),
     "Attribution": Target("contracts/evidence/Attribution.sol", EVIDENCE_TESTS, (EVIDENCE,)),
     "Feedback": Target(
         "contracts/integrations/Feedback.sol",

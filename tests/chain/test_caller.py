@@ -31,7 +31,7 @@ def test_calls_that_cannot_be_made(chain: Chain) -> None:
     refused("call-malformed", lambda: chain.refund(b"\x01" * 33))
     refused("call-malformed", lambda: chain.publish(WORD, -1, WORD, []))
     refused("call-malformed", lambda: chain.publish(WORD, 1 << 64, WORD, []))
-    refused("call-malformed", lambda: chain.withdraw("0x12", PAYEE))
+    refused("call-malformed", lambda: chain.withdraw("0x12", PAYEE, 1))
 
 
 def test_a_wallet_confirms_its_own_signature_alone(chain: Chain, clock: LocalChainClock) -> None:

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import pytest
+
 from orchestrator.chain.abi import (
     Credited,
     Opened,
@@ -15,6 +17,8 @@ from orchestrator.chain.abi import (
 )
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.indexer import Indexer
+from orchestrator.chain.wallet import quote
+from orchestrator.core.errors import EscrowError
 from orchestrator.core.merkle import leaf_hash, root_of
 from orchestrator.core.terms import Terms
 from orchestrator.runtime.local_chain import LocalChainClock
@@ -61,7 +65,12 @@ def test_one_deal_from_opening_to_refund(
     assert chain.last_final_of(contract) == second
     assert chain.balance_of(terms.token, PAYEE) == 32 * USD - 800_000
     assert chain.credit_of(terms.token, FEES) == 800_000
-    send(chain, FEE_KEY, chain.withdraw(terms.token, FEES))
+    send(chain, FEE_KEY, chain.withdraw(terms.token, FEES, 300_000))
+
+    over = chain.withdraw(terms.token, FEES, 500_001)
+    with pytest.raises(EscrowError, match="CreditTooSmall"):
+        quote(chain, FEES, over)
+    send(chain, FEE_KEY, chain.withdraw(terms.token, FEES, 500_000))
 
     clock.set_to(terms.deadline_s)
     assert chain.status_of(contract) == "open"
@@ -78,12 +87,15 @@ def test_one_deal_from_opening_to_refund(
         Registered(log.log_id, PUBLISHER, PUBLISHER, ORIGIN),
         Opened(contract, OWNER, OPERATOR, log.log_id, WORD),
         Published(log.log_id, 2, root_of(leaf_hash(entry) for entry in log.entries[:2])),
-        Paid(contract, PAYEE, 1, 15_600_000, 400_000),
+        Settled(contract, 1, 16 * USD, 0),
+        Paid(contract, 15_600_000, 400_000),
         Published(log.log_id, 4, log.root),
         Refused(contract, 1, "already_settled"),
         Settled(contract, 2, 16 * USD, 0),
-        Paid(contract, PAYEE, 3, 15_600_000, 400_000),
-        Withdrawn(terms.token, FEES, FEES, 800_000),
+        Settled(contract, 3, 40 * USD, 8 * USD),
+        Paid(contract, 15_600_000, 400_000),
+        Withdrawn(terms.token, FEES, FEES, 300_000),
+        Withdrawn(terms.token, FEES, FEES, 500_000),
         Refunded(contract, OWNER, 368 * USD),
     ]
     assert sum(e.event.gross_units for e in seen if isinstance(e.event, Paid)) == 32 * USD
@@ -114,7 +126,7 @@ def test_a_transfer_that_fails_becomes_a_credit(
         indexer = Indexer(chain, database)
         list(indexer.poll())
         *_, paid, credited = indexer.recent()
-    assert paid.event == Paid(contract, PAYEE, 1, 7_800_000, 200_000)
+    assert paid.event == Paid(contract, 7_800_000, 200_000)
     assert credited.event == Credited(contract, PAYEE, 7_800_000)
     assert (credited.tx_hash, credited.log_index) == (paid.tx_hash, paid.log_index + 1)
 

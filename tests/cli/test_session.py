@@ -109,7 +109,9 @@ def test_a_contract_is_closed_by_consent(
     market.refused(BAD, "is not readable as JSON", "close", asked, "7", *with_it, by="owner")
     path.write_text(json.dumps(document))
     early = market.sandbox.clock() // 1000
-    late = close_digest(market.chain.escrow_domain, contract_id, 7_000_000, early - 1)
+    late = close_digest(
+        market.chain.escrow_domain, address_of("bo"), contract_id, 7_000_000, early - 1
+    )
     expired = {"expires_at_s": early - 1, "signature": "0x" + sign_digest(late, key_of("bo")).hex()}
     path.write_text(json.dumps(document | expired))
     market.refused(NOTHING, "the consent was good until", "close", asked, "7", *with_it, by="owner")

@@ -116,7 +116,13 @@ def test_a_contract_that_both_parties_closed_counts_nothing_more(
         market.convert(2)
         sandbox.settle("before")
         expires_s = sandbox.clock() // 1000 + DAY_S
-        digest = close_digest(sandbox.stack.escrow_domain, market.contract, 5 * PRICE, expires_s)
+        digest = close_digest(
+            sandbox.stack.escrow_domain,
+            market.operator.address,
+            market.contract,
+            5 * PRICE,
+            expires_s,
+        )
         signature = sign_digest(digest, key_of("ada"))
         call = chain.close_contract(market.contract, 5 * PRICE, expires_s, b"", signature)
         sandbox.send("owner", call)

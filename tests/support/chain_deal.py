@@ -24,6 +24,8 @@ from orchestrator.core.terms import (
     Terms,
     checkpoint_digest,
     contract_id,
+    operator_consent_digest,
+    owner_consent_digest,
     sign_digest,
     verified_digest,
 )
@@ -154,11 +156,12 @@ def open_contract(chain: Chain, terms: Terms, *, by_owner: bool = False) -> byte
     send(chain, OWNER_KEY, chain.mint(terms.token, OWNER, terms.budget_units))
     send(chain, OWNER_KEY, chain.approve(terms.token, terms.budget_units))
     assert allowance(chain, terms.token, OWNER) == terms.budget_units
-    digest = contract_id(terms, chain.escrow_domain)
-    owners = b"" if by_owner else sign_digest(digest, OWNER_KEY)
-    call = chain.open(terms, owners, sign_digest(digest, OPERATOR_KEY))
+    domain = chain.escrow_domain
+    owners = b"" if by_owner else sign_digest(owner_consent_digest(terms, domain), OWNER_KEY)
+    operators = sign_digest(operator_consent_digest(terms, domain), OPERATOR_KEY)
+    call = chain.open(terms, owners, operators)
     send(chain, OWNER_KEY if by_owner else STRANGER_KEY, call)
-    return digest
+    return contract_id(terms, domain)
 
 
 def allowance(chain: Chain, token: str, owner: str) -> int:

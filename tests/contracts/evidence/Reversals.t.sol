@@ -453,6 +453,36 @@ contract ReversalsTest is EvidenceFixture {
         }
     }
 
+    /// Every reversal since takes an exhibit.
+    function test_reversal_passesOverALaterOutcome_undecidedAfterMoreReversals() public {
+        for (uint256 since = 13; since <= 14; ++since) {
+            uint256 snapshot = vm.snapshotState();
+            _openBoth(_deal_(0, 10_000));
+            touch = _touch(ann, 100);
+            paid[0] = _outcome(MINE, _write(_purchaseEntry(LEAD, 200, VALUE, NO_ORDER)), touch);
+            paid[1] = _outcome(MINE, _write(_purchaseEntry(LEAD, 201, VALUE, "b")), touch);
+            uint256[] memory older = new uint256[](since);
+            for (uint256 i = since; i != 0; --i) {
+                uint256 part = _write(_orderRefundEntry(_targetOf(paid[1]), 300, 1));
+                older[i - 1] = _reversal(MINE, paid[1], part);
+            }
+            EventOpening memory said;
+            (said.purchase, said.refundedAfter, said.whole) = (_targetOf(paid[0]), VALUE, 1);
+            Entry memory entry = _refundEntry(LEAD, 302);
+            entry.payload = _commitEvent(entry, said);
+            uint256 refund = _write(entry);
+            uint256[] memory shown = _show(_reversal(MINE, paid[0], refund), refund, paid[1]);
+            _state(MINE);
+            for (uint256 i = 0; i < since; ++i) {
+                shown = _show(shown, older[i]);
+            }
+            bytes memory reason = abi.encodeWithSelector(Evidence.ExhibitCount.selector, 17, 16);
+            if (since == 13) _proves("reversal", shown);
+            else _refuses(reason, "reversal", shown);
+            vm.revertToState(snapshot);
+        }
+    }
+
     /// An outcome that was paid only after the event could not be taken back by it; nor one of
     /// another contract, lead or state.
     function test_reversal_passesOverNoOther() public {
@@ -519,7 +549,7 @@ contract ReversalsTest is EvidenceFixture {
         uint64 size = _size();
         Exhibit[] memory shown = _exhibits(positions);
         vm.prank(stranger);
-        evidence.proveReversal(escrow, MINE, size, shown);
+        evidence.proveReversal(escrow, _t(MINE), size, shown);
     }
 
     function _refusesToProve(bytes memory reason, uint256[] memory positions) private {
@@ -527,7 +557,7 @@ contract ReversalsTest is EvidenceFixture {
         uint64 size = _size();
         Exhibit[] memory shown = _exhibits(positions);
         vm.expectRevert(reason);
-        evidence.proveReversal(escrow, MINE, size, shown);
+        evidence.proveReversal(escrow, _t(MINE), size, shown);
         vm.revertToStateAndDelete(snapshot);
     }
 

@@ -422,6 +422,15 @@ contract RivalTest is EvidenceFixture {
         }
     }
 
+    /// Each visit that another counted takes two exhibits more.
+    function test_rival_onceOnly_undecidedAfterMoreVisitsThanCanBeShown() public {
+        (, uint256[] memory shown) = _returning(7);
+        bytes memory reason = _fails(Evidence.ExhibitCount.selector, 18, 16);
+        _refuses(reason, "rival", shown);
+        reason = _fails(Exhibits.MissingExhibit.selector, 16);
+        _refuses(reason, "rival", _firstOf(shown, 16));
+    }
+
     /// The rival counted the lead before, last of all or earlier.
     function test_rival_onceOnly_notWhereItHasCountedTheLead() public {
         for (uint256 i = 0; i < 4; ++i) {
@@ -519,6 +528,33 @@ contract RivalTest is EvidenceFixture {
         _refuses(reason, "rival", _show(outcome, his, OPENED, expired));
         reason = _fails(Exhibits.WrongExhibit.selector, expired, OPENED);
         _refuses(reason, "rival", _show(outcome, his, OPENED, OPENED));
+    }
+
+    /// Each older touch that was reported takes an exhibit.
+    function test_rival_first_undecidedBehindMoreReportsThanCanBeShown() public {
+        for (uint256 reports = 13; reports <= 14; ++reports) {
+            uint256 snapshot = vm.snapshotState();
+            Terms memory rival = _short();
+            (rival.operator, rival.opensAt) = (bob, START + 2 days);
+            _openBoth(_short(), rival);
+            uint256 code = _write(_codeEntry(bob, 0));
+            uint256[] memory older = new uint256[](reports);
+            for (uint256 i = reports; i != 0; --i) {
+                older[i - 1] = _write(_reportedEntry(code, LEAD, 1 days, 5 days));
+            }
+            uint256 his = _touch(bob, 5 days);
+            uint256 mine = _touch(ann, 5 days);
+            uint256[] memory shown = _show(_paid(_transition(5 days + 100), mine), his, OPENED);
+            for (uint256 i = 0; i < reports; ++i) {
+                shown = _show(shown, older[i]);
+            }
+            if (reports == 13) {
+                _proves("rival", shown);
+            } else {
+                _refuses(_fails(Evidence.ExhibitCount.selector, 17, 16), "rival", shown);
+            }
+            vm.revertToState(snapshot);
+        }
     }
 
     /// Times go back along touches that others report, so all of these are shown: one that counts is

@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {Lies} from "../support/Lies.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
-import {Exhibit, TransitionOpening} from "contracts/evidence/EvidenceTypes.sol";
+import {EventOpening, Exhibit, TransitionOpening} from "contracts/evidence/EvidenceTypes.sol";
 import {Exhibits} from "contracts/evidence/Exhibits.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
@@ -35,29 +35,30 @@ contract UndecidableTest is Lies {
     /// The party disputes my contract's last statement, and the arbiter decides.
     function _assertRuled(address party, uint256 payableAmount) private {
         vm.prank(party);
-        escrow.dispute(mine, uint64(stated));
+        escrow.dispute(_t(mine), uint64(stated));
         vm.prank(arbiter);
-        escrow.rule(mine, uint64(stated), payableAmount);
-        assertEq(escrow.paidOf(mine), payableAmount);
+        escrow.rule(_t(mine), uint64(stated), payableAmount);
+        assertEq(lens.paidOf(_t(mine)), payableAmount);
     }
 
     /// The owner gets back all but this much.
     function _assertRefunded(uint256 paid) private {
-        Terms memory terms = escrow.termsOf(mine);
+        Terms memory terms = _t(mine);
         vm.warp(terms.deadline + terms.grace + terms.claimPeriod + 1);
         uint256 before = token.balanceOf(owner.addr);
-        escrow.refund(mine);
+        escrow.refund(_t(mine));
         assertEq(token.balanceOf(owner.addr) - before, terms.budget - paid);
-        assertEq(escrow.paidOf(mine), paid);
+        assertEq(lens.paidOf(_t(mine)), paid);
     }
 
     // ------------------------------------------------------------ whatever is shown
 
-    function _kinds() private pure returns (bytes32[8] memory) {
+    function _kinds() private pure returns (bytes32[9] memory) {
         return [
             bytes32("duplicate"),
             "transition",
             "touch",
+            "cause",
             "touch_order",
             "rival",
             "sum",
@@ -66,7 +67,8 @@ contract UndecidableTest is Lies {
         ];
     }
 
-    /// No kind, shown by any one or two entries of the log, or as rivals are, holds.
+    /// No kind, shown by any one or two entries of the log, or as rivals, reports and refunds are,
+    /// holds.
     function _assertNothingShows() private {
         stated = book.size() - 1;
         uint256 count = entries.length;
@@ -75,7 +77,7 @@ contract UndecidableTest is Lies {
             all[i] = base + i;
         }
         Exhibit[] memory log = _exhibits(all);
-        bytes32[8] memory kinds = _kinds();
+        bytes32[9] memory kinds = _kinds();
         for (uint256 i = 0; i < count; ++i) {
             for (uint256 k = 0; k < kinds.length; ++k) {
                 _assertIdle(kinds[k], _some(log, i));
@@ -86,6 +88,12 @@ contract UndecidableTest is Lies {
             for (uint256 j = 0; j < count; ++j) {
                 for (uint256 k = 0; k < count; ++k) {
                     _assertIdle("rival", _some(log, i, j, rivalOpened - base, k));
+                    _assertIdle("cause", _some(log, i, j, k));
+                    _assertIdle("reversal", _some(log, i, j, k));
+                    if (_isPaid(k)) {
+                        uint256 transition = _targetOf(base + k) - base;
+                        _assertIdle("reversal", _some(log, i, j, k, transition));
+                    }
                 }
             }
         }
@@ -94,7 +102,7 @@ contract UndecidableTest is Lies {
     function _assertIdle(bytes32 kind, Exhibit[] memory shown) private {
         uint64 size = uint64(book.size());
         vm.prank(stranger);
-        try evidence.disprove(escrow, mine, kind, size, shown, rival) {
+        try evidence.disprove(escrow, _t(mine), kind, size, shown, _rivals(rival)) {
             assertTrue(false, "the log shows it");
         } catch {}
     }
@@ -111,6 +119,20 @@ contract UndecidableTest is Lies {
     {
         shown = new Exhibit[](2);
         (shown[0], shown[1]) = (log[i], log[j]);
+    }
+
+    function _isPaid(uint256 i) private view returns (bool) {
+        bytes32 kind = entries[i].kind;
+        return kind == "outcome" || kind == "outcome.over";
+    }
+
+    function _some(Exhibit[] memory log, uint256 i, uint256 j, uint256 k)
+        private
+        pure
+        returns (Exhibit[] memory shown)
+    {
+        shown = new Exhibit[](3);
+        (shown[0], shown[1], shown[2]) = (log[i], log[j], log[k]);
     }
 
     function _some(Exhibit[] memory log, uint256 i, uint256 j, uint256 k, uint256 l)
@@ -156,14 +178,14 @@ contract UndecidableTest is Lies {
         statement.value = (affordable + 1) * PRICE;
         statement.payload = bytes32((affordable + 1) * PRICE << 176);
         _state(statement);
-        assertEq(escrow.paidOf(mine), 0, "over the budget");
+        assertEq(lens.paidOf(_t(mine)), 0, "over the budget");
 
         statement.value = affordable * PRICE;
         statement.payload = bytes32(affordable * PRICE << 176);
         _state(statement);
-        assertEq(escrow.paidOf(mine), BUDGET);
+        assertEq(lens.paidOf(_t(mine)), BUDGET);
         _state(statement);
-        assertEq(escrow.paidOf(mine), BUDGET);
+        assertEq(lens.paidOf(_t(mine)), BUDGET);
     }
 
     /// And with a rate cap, half the cap at a time: there is time to close or to go to court.
@@ -173,10 +195,10 @@ contract UndecidableTest is Lies {
         _begin(terms);
         outcomes[mine].sum = BUDGET;
         _state();
-        assertEq(escrow.paidOf(mine), 2 * PRICE);
+        assertEq(lens.paidOf(_t(mine)), 2 * PRICE);
         vm.warp(START + 12 hours);
-        escrow.release(mine);
-        assertEq(escrow.paidOf(mine), 3 * PRICE);
+        escrow.release(_t(mine));
+        assertEq(lens.paidOf(_t(mine)), 3 * PRICE);
     }
 
     /// The policy may forbid the step from "lost" to the outcome's state: no entry says so that a
@@ -216,49 +238,55 @@ contract UndecidableTest is Lies {
         vm.warp(terms.deadline + terms.grace + 1);
         (Exhibit memory a, Exhibit memory b) = (_exhibit(transition), _exhibit(touch));
         vm.prank(operator.addr);
-        evidence.claim(escrow, mine, size, a, b);
+        evidence.claim(escrow, _t(mine), size, a, b);
         uint256 end = terms.deadline + terms.grace + 2 * terms.claimPeriod;
 
         uint256 snapshot = vm.snapshotState();
         vm.warp(end);
         vm.prank(owner.addr);
-        escrow.disputeClaims(mine);
+        escrow.disputeClaims(_t(mine));
         vm.prank(arbiter);
-        escrow.ruleClaims(mine, 0);
+        escrow.ruleClaims(_t(mine), 0);
         vm.warp(end + 1);
-        escrow.release(mine);
-        assertEq(escrow.paidOf(mine), 0);
+        escrow.release(_t(mine));
+        assertEq(lens.paidOf(_t(mine)), 0);
         vm.revertToState(snapshot);
 
         vm.warp(end + 1);
-        escrow.release(mine);
-        assertEq(escrow.paidOf(mine), PRICE, "who disputes nothing pays");
+        escrow.release(_t(mine));
+        assertEq(lens.paidOf(_t(mine)), PRICE, "who disputes nothing pays");
     }
 
     /// Once all there is has been stated, and is final.
     function _claim(uint256 transition, uint256 touch) private returns (bytes32) {
         _state();
-        Terms memory terms = escrow.termsOf(mine);
+        Terms memory terms = _t(mine);
         vm.warp(terms.deadline + terms.grace + 1);
-        escrow.release(mine);
+        escrow.release(_t(mine));
         (Exhibit memory a, Exhibit memory b) = (_exhibit(transition), _exhibit(touch));
         uint64 size = uint64(book.size());
         vm.prank(operator.addr);
-        return evidence.claim(escrow, mine, size, a, b);
+        return evidence.claim(escrow, _t(mine), size, a, b);
     }
 
     /// No kind drops it, whichever entry is shown first, with another contract and two entries more.
     function _assertClaimStands(bytes32 key, bytes32 other, uint256 second, uint256 third) private {
-        bytes32[4] memory kinds = [bytes32("answered"), "taken", "touch_order", "rival"];
-        uint64 size = uint64(book.size());
+        bytes32[6] memory kinds =
+            [bytes32("answered"), "taken", "reversed", "cause", "touch_order", "rival"];
         for (uint256 k = 0; k < kinds.length; ++k) {
-            for (uint256 i = base; i < size; ++i) {
-                Exhibit[] memory shown = _exhibits(_show(i, second, third));
-                try evidence.refute(escrow, mine, key, kinds[k], size, shown, other) {
-                    assertTrue(false, "the log shows it");
-                } catch {}
+            for (uint256 i = base; i < book.size(); ++i) {
+                _assertNotRefuted(key, kinds[k], _exhibits(_show(i, second, third)), other);
             }
         }
+    }
+
+    function _assertNotRefuted(bytes32 key, bytes32 kind, Exhibit[] memory shown, bytes32 other)
+        private
+    {
+        uint64 size = uint64(book.size());
+        try evidence.refute(escrow, _t(mine), key, kind, size, shown, _rivals(other)) {
+            assertTrue(false, "the log shows it");
+        } catch {}
     }
 
     /// Terms under a policy that is not in force compete for nothing. If another contract got the
@@ -277,12 +305,12 @@ contract UndecidableTest is Lies {
         _assertClaimStands(_claim(transition, touch), rival, rivalOpened, transition);
         vm.warp(terms.deadline + terms.grace + 2 * terms.claimPeriod);
         vm.prank(owner.addr);
-        escrow.disputeClaims(mine);
+        escrow.disputeClaims(_t(mine));
         vm.prank(arbiter);
-        escrow.ruleClaims(mine, 0);
+        escrow.ruleClaims(_t(mine), 0);
         skip(1);
-        escrow.release(mine);
-        assertEq(escrow.paidOf(mine), 0);
+        escrow.release(_t(mine));
+        assertEq(lens.paidOf(_t(mine)), 0);
     }
 
     /// The log hears of a contract when its opening is final; transitions that happen meanwhile it
@@ -292,7 +320,7 @@ contract UndecidableTest is Lies {
         Terms memory terms = _judged();
         terms.claimPeriod = 5 days;
         mine = _contractId(terms);
-        escrow.open(terms, _sign(owner, mine), _sign(operator, mine));
+        _open(terms);
         uint256 touch = _touch(operator.addr, 100);
         uint256 transition = _transition(200);
         Entry memory entry;
@@ -303,8 +331,8 @@ contract UndecidableTest is Lies {
         _write(entry);
         _assertClaimStands(_claim(transition, touch), mine, touch, transition);
         vm.warp(terms.deadline + terms.grace + 2 * terms.claimPeriod + 1);
-        escrow.release(mine);
-        assertEq(escrow.paidOf(mine), PRICE, "it happened while the contract was open");
+        escrow.release(_t(mine));
+        assertEq(lens.paidOf(_t(mine)), PRICE, "it happened while the contract was open");
     }
 
     // ------------------------------------------------------------ what is missing
@@ -315,7 +343,7 @@ contract UndecidableTest is Lies {
         _begin(_judged());
         _lie(0);
         stated = book.size() - 1;
-        bytes32[8] memory kinds = _kinds();
+        bytes32[9] memory kinds = _kinds();
         for (uint256 i = 0; i < kinds.length; ++i) {
             _assertIdle(kinds[i], _exhibits(_show(stated)));
         }
@@ -351,11 +379,12 @@ contract UndecidableTest is Lies {
         uint64 size = uint64(book.size());
         vm.prank(operator.addr);
         vm.expectRevert();
-        evidence.claim(escrow, mine, size, invented, shown);
+        evidence.claim(escrow, _t(mine), size, invented, shown);
         _assertRefunded(0);
     }
 
-    /// The log has the refund and no reversal: entries show what is there.
+    /// The log has the refund and no reversal: entries show what is there, and no disproof what is
+    /// not. But the refund is enough to take what is held.
     function test_undecidable_aReversalThatIsMissing() public {
         Terms memory terms = _judged();
         (terms.holdbackBps, terms.holdbackPeriod) = (10_000, 4 days);
@@ -368,15 +397,123 @@ contract UndecidableTest is Lies {
         _assertRuled(owner.addr, 0);
         vm.revertToState(snapshot);
 
-        // No party disputed. A held-back amount can still be taken back by a later statement.
+        // No party disputed. A held-back amount can still be taken back: by a later statement, or by
+        // anyone who shows the refund.
         vm.warp(START + 1 days + 1);
-        escrow.release(mine);
-        assertEq(escrow.paidOf(mine), 0);
-        _reversal(mine, rivalOpened + 4, rivalOpened + 5);
+        escrow.release(_t(mine));
+        assertEq(lens.paidOf(_t(mine)), 0);
+        for (uint256 i = 0; i < 2; ++i) {
+            snapshot = vm.snapshotState();
+            if (i == 0) {
+                _reversal(mine, rivalOpened + 4, rivalOpened + 5);
+                _state();
+            } else {
+                _proveReversal(rivalOpened + 4, rivalOpened + 5);
+            }
+            vm.warp(START + 10 days);
+            escrow.release(_t(mine));
+            assertEq(lens.paidOf(_t(mine)), 0);
+            vm.revertToState(snapshot);
+        }
+    }
+
+    function _proveReversal(uint256 outcome, uint256 refund) private {
+        Exhibit[] memory shown = _exhibits(_show(outcome, refund));
+        uint64 size = uint64(book.size());
+        vm.prank(stranger);
+        evidence.proveReversal(escrow, mine, size, shown);
+    }
+
+    /// The customer was given the money back, and the product's report of it is not written down.
+    function test_undecidable_aRefundThatIsMissing() public {
+        Terms memory terms = _judged();
+        (terms.holdbackBps, terms.holdbackPeriod) = (10_000, 4 days);
+        _begin(terms);
+        _outcomeByLog();
         _state();
+        _assertNothingShows();
+        _assertRuled(owner.addr, 0);
+    }
+
+    /// The owner's product reports a refund that it never made: what a contract holds back is as good
+    /// as its owner's word, until it is paid.
+    function test_undecidable_aRefundThatWasNeverMade() public {
+        Terms memory terms = _judged();
+        (terms.holdbackBps, terms.holdbackPeriod) = (5000, 4 days);
+        _begin(terms);
+        uint256 outcome = _outcomeByLog();
+        _state();
+        vm.warp(START + 1 days + 1);
+        escrow.release(_t(mine));
+        assertEq(lens.paidOf(_t(mine)), PRICE / 2, "what is not held back is paid");
+        uint256 refund = _refund(1 days);
+        _publish();
+        _proveReversal(outcome, refund);
         vm.warp(START + 10 days);
-        escrow.release(mine);
-        assertEq(escrow.paidOf(mine), 0);
+        escrow.release(_t(mine));
+        assertEq(lens.paidOf(_t(mine)), PRICE / 2);
+    }
+
+    /// What an event takes back stands in its opening. A publisher that keeps that to itself keeps
+    /// the proof that it took too much.
+    function test_undecidable_anOpeningThatIsKeptBack_ofARefund() public {
+        _begin(_judged());
+        (bytes32 kind, uint256[] memory shown) = _lie(10);
+        assertEq(kind, "reversal");
+        delete openings[entries[shown[1] - base].payload];
+        _assertNothingShows();
+        vm.expectPartialRevert(Exhibits.OpeningLength.selector);
+        this.disprove("reversal", shown);
+        _assertRuled(operator.addr, 2 * PRICE);
+    }
+
+    /// An event without an order takes back the lead's latest outcome. Where that is another
+    /// contract's, no entry shows that it was not taken back before.
+    function test_undecidable_aRefundThatTookBackAnother() public {
+        Terms memory terms = _judged();
+        terms.repeatable = true;
+        _begin(terms);
+        uint256 touch = _touch(operator.addr, 100);
+        uint256 first = _outcome(mine, _transition(400), touch);
+        uint256 his = _touch(bob.addr, 300);
+        uint256 latest = _outcome(rival, _transition(400), his);
+        Entry memory refund = _refundEntry(LEAD, 400);
+        EventOpening memory said = abi.decode(openings[refund.payload], (EventOpening));
+        assertEq(said.purchase, _targetOf(latest));
+        said.purchase = _targetOf(first);
+        refund.payload = _commitEvent(refund, said);
+        _reversal(mine, first, _write(refund));
+        _state();
+        _assertNothingShows();
+        _assertRuled(operator.addr, PRICE);
+    }
+
+    // ------------------------------------------------------------ what others report
+
+    /// Publisher and operator invent a click, or count one more than the code's terms allow: the
+    /// code bears it.
+    function test_undecidable_aClickThatDidNotHappen() public {
+        _begin(_judged());
+        Entry memory issued = _codeEntry(operator.addr, 50);
+        issued.value = 1; // use
+        uint256 code = _write(issued);
+        _write(_reportedEntry(code, OTHER_LEAD, 60, 60));
+        uint256 click = _write(_reportedEntry(code, LEAD, 100, 150));
+        _outcome(mine, _transition(200), click);
+        _state();
+        _assertNothingShows();
+        _assertRuled(owner.addr, 0);
+    }
+
+    /// An action was asked for, and said to be carried out though it was not.
+    function test_undecidable_anActionThatNobodyCarriedOut() public {
+        _begin(_judged());
+        uint256 request = _write(_requestEntry(operator.addr, LEAD, 100));
+        uint256 answer = _write(_reportedEntry(request, LEAD, 100, 150));
+        _outcome(mine, _transition(200), answer);
+        _state();
+        _assertNothingShows();
+        _assertRuled(owner.addr, 0);
     }
 
     /// The verifier says "refused" without a reason. Its word refutes a claim, so the
@@ -400,13 +537,13 @@ contract UndecidableTest is Lies {
         vm.revertToState(disputed);
 
         vm.warp(terms.deadline + terms.grace + 1);
-        escrow.release(mine);
+        escrow.release(_t(mine));
         (Exhibit memory a, Exhibit memory b) = (_exhibit(transition), _exhibit(touch));
         uint64 size = uint64(book.size());
         vm.prank(operator.addr);
-        bytes32 key = evidence.claim(escrow, mine, size, a, b);
+        bytes32 key = evidence.claim(escrow, _t(mine), size, a, b);
         Exhibit[] memory shown = _exhibits(_show(position));
-        evidence.refute(escrow, mine, key, "answered", size, shown, rival);
+        evidence.refute(escrow, _t(mine), key, "answered", size, shown, _rivals(rival));
         assertTrue(escrow.claimOf(mine, key).dropped);
     }
 
@@ -429,7 +566,7 @@ contract UndecidableTest is Lies {
         (, uint256[] memory shown) = _lie(4);
         delete openings[entries[shown[3] - base].payload];
         this.disprove("rival", shown);
-        assertTrue(escrow.isRetired(mine));
+        assertTrue(_isRetired(mine));
     }
 
     function disprove(bytes32 kind, uint256[] memory shown) external {
@@ -467,7 +604,7 @@ contract UndecidableTest is Lies {
         uint256 outcome = _outcome(mine, _transition(14 days + 1 hours), touch);
         _state();
         _disprove("transition", _show(outcome));
-        assertTrue(escrow.isRetired(mine));
+        assertTrue(_isRetired(mine));
     }
 
     // ------------------------------------------------------------ sham rivals
@@ -478,7 +615,7 @@ contract UndecidableTest is Lies {
         _begin(_judged());
         (, uint256[] memory shown) = _lie(4);
         _disprove("rival", shown);
-        assertTrue(escrow.isRetired(mine));
+        assertTrue(_isRetired(mine));
     }
 
     /// An exclusive contract has no rivals.
@@ -488,11 +625,10 @@ contract UndecidableTest is Lies {
         mine = _enter(terms, operator);
         terms.exclusive = false;
         terms.operator = bob.addr;
-        bytes32 id = _contractId(terms);
-        bytes memory byOwner = _sign(owner, id);
-        bytes memory byBob = _sign(bob, id);
+        bytes memory byOwner = _sign(owner, _ownerConsent(terms, 0));
+        bytes memory byBob = _sign(bob, _operatorConsent(terms));
         vm.expectPartialRevert(OutcomeEscrow.OutcomeOccupied.selector);
-        escrow.open(terms, byOwner, byBob);
+        escrow.open(terms, _allowance(), byOwner, byBob);
     }
 
     // ------------------------------------------------------------ too late
@@ -502,7 +638,7 @@ contract UndecidableTest is Lies {
         _begin(_terms());
         (bytes32 kind, uint256[] memory shown) = _lie(3);
         _disprove(kind, shown);
-        assertEq(escrow.paidOf(mine), PRICE);
+        assertEq(lens.paidOf(_t(mine)), PRICE);
         _assertRefunded(PRICE);
     }
 }
