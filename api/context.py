@@ -20,7 +20,8 @@ SignatureCheck = Callable[[str, bytes, bytes], bool]
 class ServiceInfo(NamedTuple):
     """The service's public address, and its demands on terms. Addresses have checksums.
 
-    `feedback` and `evaluators` are the contracts for ERC-8004 and ERC-8183, where there are any.
+    `lens` reads the escrow, `feedback` and `evaluators` are the contracts for ERC-8004 and
+    ERC-8183, where there are any; the contracts' events begin at `start_block`.
     """
 
     public_url: str
@@ -30,6 +31,8 @@ class ServiceInfo(NamedTuple):
     tokens: tuple[TokenInfo, ...]
     fee_bps: int
     fee_recipient: str
+    start_block: int = 0
+    lens: str | None = None
     feedback: str | None = None
     evaluators: str | None = None
 

@@ -41,7 +41,6 @@ from orchestrator.storage.database import Database
 
 MAX_PROPOSALS = 100
 STATEMENTS_PAGE = 1_000
-MAX_TERMS_KEPT = 10_000
 # A part of what is owed is released once a day at most.
 RELEASE_EVERY_MS = DAY_MS
 # How many contracts are examined for a release in one step.
@@ -85,13 +84,14 @@ class Pipeline:
         self._refuter = Refuter(log, chain, indexer, now_ms, self._is_served)
         self._endorser = Endorser(database, log, chain, verifier)
         self._intents = Intents(database, relayer, chain.addresses.chain_id, self._account)
-        self._terms: dict[bytes, Terms] = {}
         # What follows is a cache of the log and the chain: a restart finds all of it again.
         # By contract, the newest anchored statement that the escrow may still lack.
         self._unsent: dict[bytes, StoredEntry] = {}
         # The guarded contracts that may still pay, with the time of our last release; the one that
         # was not examined for longest comes first.
         self._guarded: dict[bytes, int] = {}
+        # The place of the last opening whose terms were remembered.
+        self._opened_to = (-1, -1)
         # The position up to which statements were read.
         self._read_to = 0
 
@@ -165,6 +165,7 @@ class Pipeline:
         another pending. Older ones need not be sent: totals are cumulative.
         """
         anchor = self._chain.checkpoint(self._log_id, "safe")
+        self._remember_terms()
         self._read_statements(anchor.size)
         if not self._unsent or self._intents.is_under_way("settle"):
             return 0
@@ -177,17 +178,19 @@ class Pipeline:
         sendable = [
             stored
             for name, stored in self._unsent.items()
-            if name not in taken and progress[name].pending is None
+            if name not in taken and progress[name].snapshot.pending is None
         ]
         sent = 0
         in_order = sorted(sendable, key=lambda stored: stored.position)
-        for run in runs_of(in_order, self._terms_of):
+        for run in runs_of(in_order, self._chain.terms_of):
             sent += self._send(run, anchor)
         return sent
 
     def _is_settled(self, contract_id: bytes, one: Progress) -> bool:
         """Return whether the escrow has the statement, or takes none of this verifier any more."""
-        return one.last_signed >= self._unsent[contract_id].position or one.is_retired
+        snapshot = one.snapshot
+        is_taken = snapshot.last_signed >= self._unsent[contract_id].position
+        return is_taken or snapshot.is_retired
 
     def _send(self, run: Run, anchor: Anchor) -> int:
         """Ask for one run to be settled, unless that was tried too often; return how many."""
@@ -209,7 +212,10 @@ class Pipeline:
         proof = self._log.run_proof(run.first, count, anchor.size)
         domain = self._chain.escrow_domain
         signature = self._verifier.sign(domain, anchor.size, anchor.root, run.first, count)
-        call = self._chain.settle(run.group, anchor.size, run.first, run.entries, proof, signature)
+        rules = [word for words in run.rules for word in words]
+        call = self._chain.settle(
+            run.group, anchor.size, run.first, run.entries, rules, proof, signature
+        )
         self._intents.ask(intent, call)
         return count
 
@@ -230,7 +236,7 @@ class Pipeline:
             # It goes behind the others, so that every contract gets its turn.
             self._guarded[contract_id] = self._guarded.pop(contract_id)
             if one.releasable_units and self._is_worth_its_gas(contract_id, one):
-                purpose = f"{contract_id.hex()}:{one.paid_units}"
+                purpose = f"{contract_id.hex()}:{one.snapshot.paid_units}"
                 if self._intents.ask_again("release", purpose, self._chain.release(contract_id)):
                     self._guarded[contract_id] = self._now_ms()
                     asked += 1
@@ -243,7 +249,7 @@ class Pipeline:
         """Return whether all that is owed is payable or, once a day, a quarter of it or the cap."""
         if one.releasable_units == one.owed_units:
             return True
-        portion = (self._terms_of(contract_id).rate_cap_units or one.owed_units) // 4
+        portion = (self._chain.terms_of(contract_id).rate_cap_units or one.owed_units) // 4
         is_time = self._now_ms() - self._guarded[contract_id] >= RELEASE_EVERY_MS
         return is_time and one.releasable_units >= portion
 
@@ -273,6 +279,13 @@ class Pipeline:
             seen += len(events)
         return seen
 
+    def _remember_terms(self) -> None:
+        """Tell the chain the terms that the database has, a page at a time after a restart."""
+        for event in self._indexer.final(Opened, self._opened_to):
+            self._opened_to = event.block_number, event.log_index
+            if isinstance(event.event, Opened):
+                self._chain.remember(event.contract_id, event.event.terms)
+
     def _read_statements(self, size: int) -> None:
         """Note the statements below an anchor's size that are ours to sign and to send."""
         while page := self._log.of_kind("settlement", self._read_to, STATEMENTS_PAGE):
@@ -280,21 +293,12 @@ class Pipeline:
                 if stored.position >= size:
                     return
                 self._read_to, contract_id = stored.position, stored.entry.subject
-                terms = self._terms_of(contract_id)
+                terms = self._chain.terms_of(contract_id)
                 is_ours_to_sign = stored.entry.actor == self._verifier.address_word
                 if is_ours_to_sign and self._serves(terms):
                     self._unsent[contract_id] = stored
                     if not terms.is_plain:
                         self._guarded.setdefault(contract_id, 0)
-
-    def _terms_of(self, contract_id: bytes) -> Terms:
-        """Return a contract's terms; they never change, so they are asked for once."""
-        if contract_id not in self._terms:
-            # Strangers open contracts too, so what is kept is bounded.
-            if len(self._terms) >= MAX_TERMS_KEPT:
-                self._terms.clear()
-            self._terms[contract_id] = self._chain.terms_of(contract_id)
-        return self._terms[contract_id]
 
     def _requests_of(self, events: list[ChainEvent]) -> Iterator[tuple[str, Request]]:
         """Yield the requests that record final events, under keys that name the events for ever."""
@@ -307,14 +311,16 @@ class Pipeline:
         for event in events:
             key = f"{event.block_hash.hex()}-{event.log_index}"
             happened = event.event
+            if isinstance(happened, Opened):
+                self._chain.remember(happened.contract_id, happened.terms)
             if isinstance(happened, Opened) and self._is_ours(happened.contract_id):
-                terms = self._terms_of(happened.contract_id)
+                terms = self._chain.terms_of(happened.contract_id)
                 yield key, OpenContract(rules_of(terms, happened.contract_id), event.tx_hash)
             elif isinstance(happened, Closed) and self._is_ours(happened.contract_id):
                 closed_at_ms = event.time_s * 1000
                 yield key, CloseContract(happened.contract_id, closed_at_ms, event.tx_hash)
             elif isinstance(happened, Paid) and self._is_ours(happened.contract_id):
-                payee = self._terms_of(happened.contract_id).payee
+                payee = self._chain.terms_of(happened.contract_id).payee
                 credited = (event.tx_hash, happened.contract_id, payee) in failed
                 payout = RecordPayout(
                     happened.contract_id,
@@ -332,14 +338,14 @@ class Pipeline:
         count nothing, and must not stop us.
         """
         try:
-            terms = self._terms_of(contract_id)
+            terms = self._chain.terms_of(contract_id)
         except TermsError:
             return False
         return terms.log_id == self._log_id and is_short_name(terms.outcome)
 
     def _is_served(self, contract_id: bytes) -> bool:
         """Return whether a contract is on our log and we pay its gas."""
-        return self._is_ours(contract_id) and self._serves(self._terms_of(contract_id))
+        return self._is_ours(contract_id) and self._serves(self._chain.terms_of(contract_id))
 
     def _request(self, requests: list[tuple[str, Request]]) -> None:
         """Submit requests to the log under their keys, all in one transaction."""

@@ -11,7 +11,7 @@ from orchestrator.actions import evidence
 from orchestrator.actions.plan import Plan, PlannedTransaction
 from orchestrator.chain.caller import Token
 from orchestrator.chain.deployment import Chain
-from orchestrator.chain.escrow import PendingStatement, Progress
+from orchestrator.chain.escrow import PendingStatement, Progress, Snapshot
 from orchestrator.core.errors import EscrowError, ReplayError
 from orchestrator.core.escrow_model import EscrowedContract
 from orchestrator.core.evidence.exhibits import Case, Claim, escrow_record_of
@@ -70,7 +70,15 @@ class Escrow:
         }
 
     def progress(self, names: list[bytes], _: int) -> dict[bytes, Progress]:
-        return {name: Progress("open", 9, self.stated[name][0], False, 0, 0, 0) for name in names}
+        return {
+            name: Progress(
+                Snapshot(
+                    name, 0, 0, 0, False, False, 0, 0, self.stated[name][0], 0, 0, 0, 0
+                ),
+                "open", 0, 0, 0, 0,
+            )
+            for name in names
+        }  # fmt: skip
 
     def terms_of(self, name: bytes) -> object:
         return SimpleNamespace(token=self.stated[name][1])

@@ -9,7 +9,7 @@ from eth_account import Account
 from orchestrator.chain.abi import Call
 from orchestrator.chain.caller import token_at
 from orchestrator.chain.deployment import Chain
-from orchestrator.chain.escrow import Group
+from orchestrator.chain.escrow import Group, settlement_rules
 from orchestrator.core.entry import Entry, address_word, pack_settlement
 from orchestrator.core.errors import ChainError
 from orchestrator.core.kinds import encode
@@ -106,6 +106,7 @@ class AnchoredLog:
             size,
             first,
             self.entries[first : first + count],
+            settlement_rules(terms) * count,
             run_proof(first, count, size, self.subtree),
             sign_digest(digest, VERIFIER_KEY),
         )
