@@ -21,7 +21,7 @@ class ServiceInfo(NamedTuple):
     """The service's public address, and its demands on terms. Addresses have checksums.
 
     `lens` reads the escrow, `feedback` and `evaluators` are the contracts for ERC-8004 and
-    ERC-8183, where there are any; the contracts' events begin at `start_block`.
+    ERC-8183, where there are any.
     """
 
     public_url: str
@@ -31,7 +31,6 @@ class ServiceInfo(NamedTuple):
     tokens: tuple[TokenInfo, ...]
     fee_bps: int
     fee_recipient: str
-    start_block: int = 0
     lens: str | None = None
     feedback: str | None = None
     evaluators: str | None = None

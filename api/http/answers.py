@@ -288,7 +288,6 @@ class Log(BaseModel):
     chain_id: int
     event_log: Address
     escrow: Address
-    start_block: int = Field(description="The block from which on these contracts have events.")
     lens: Address | None = Field(
         description="The contract that tells what the escrow's contracts owe; null for none."
     )

@@ -47,7 +47,6 @@ def log(service: TheService) -> answers.Log:
         chain_id=service.escrow_domain.chain_id,
         event_log=service.event_log_domain.verifying_contract,
         escrow=service.escrow_domain.verifying_contract,
-        start_block=service.info.start_block,
         lens=service.info.lens,
         feedback=service.info.feedback,
         evaluators=service.info.evaluators,

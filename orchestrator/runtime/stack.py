@@ -154,7 +154,6 @@ class Stack(ResourceGroup):
                 tokens=site.tokens,
                 fee_bps=site.fee_bps,
                 fee_recipient=site.fee_recipient,
-                start_block=site.addresses.start_block,
                 lens=site.addresses.lens,
                 feedback=site.addresses.feedback,
                 evaluators=site.addresses.evaluators,
