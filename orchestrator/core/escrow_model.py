@@ -166,9 +166,10 @@ class EscrowedContract:
         """Return what is payable for good and not yet paid, with what is held back."""
         return self._payable(now_s) - self.paid_units
 
-    def releasable_units(self, now_s: int) -> int:
-        """Return what `release` would pay now."""
-        due = self._payable(now_s) - self._held_back(now_s) - self.paid_units
+    def releasable_units(self, now_s: int, *, with_claims: bool = True) -> int:
+        """Return what `release` would pay now, or a settlement, which pays no claims."""
+        payable = self._payable(now_s, with_claims=with_claims)
+        due = payable - self._held_back(now_s) - self.paid_units
         if due <= 0:
             return 0
         if self.terms.rate_cap_units:
@@ -242,8 +243,9 @@ class EscrowedContract:
             self.pending = PendingStatement(position, earned_units, reversed_units, resolves_at_s)
             if not self.terms.challenge_period_s:
                 self._finalize(now_s)
-        # Also behind a refusal from here on: bringing a statement releases what has come due.
-        return StatementResult(refusal, self._pay(now_s))
+        # Also behind a refusal from here on: bringing a statement releases what has come due, but
+        # for claims, whose time is not among the words that a settlement brings.
+        return StatementResult(refusal, self._pay(now_s, with_claims=False))
 
     def release(self, now_s: int) -> int:
         """Finalize a matured statement, then pay what is due; return what was paid."""
@@ -425,7 +427,7 @@ class EscrowedContract:
         rules = (
             ("pending", self.pending is not None),
             ("already-settled", position <= self.final_position),
-            ("over-budget", earned - reversed_ > self.terms.budget_units),
+            ("over-budget", now_s <= end_s and earned - reversed_ > self.budget_units),
             ("earned-fell", earned < self.earned_units),
             ("reversed-fell", reversed_ < self.reversed_units),
             ("ended", now_s > until_s),
@@ -471,10 +473,10 @@ class EscrowedContract:
         net = self._balance(earned, reversed_) + self.adjustment_units
         return max(0, min(self.budget_units, net))
 
-    def _payable(self, now_s: int) -> int:
+    def _payable(self, now_s: int, *, with_claims: bool = True) -> int:
         """Return what is payable for good, claims included once they are; at least what is paid."""
         payable = self.net_units(now_s)
-        if now_s > times_of(self.terms).refutable_until_s:
+        if with_claims and now_s > times_of(self.terms).refutable_until_s:
             payable = min(self.budget_units, payable + self.claimable_units)
         return max(payable, self.paid_units)
 
@@ -501,8 +503,8 @@ class EscrowedContract:
             self.cap_level_units, elapsed_s, terms.rate_cap_units, terms.rate_period_s
         )
 
-    def _pay(self, now_s: int) -> int:
-        amount = self.releasable_units(now_s)
+    def _pay(self, now_s: int, *, with_claims: bool = True) -> int:
+        amount = self.releasable_units(now_s, with_claims=with_claims)
         # What pays nothing must not move the bucket's clock: its leak is rounded down.
         if amount and self.terms.rate_cap_units:
             self.cap_level_units, self.cap_at_s = self._level(now_s) + amount, now_s

@@ -48,7 +48,8 @@ def _before_anything(market: Market, asked: str) -> None:
     assert "the operator can claim by proof what was not settled" in shown.stdout
     # The same without a server: the escrow alone says what it is.
     escrow = market.chain.addresses.escrow
-    again = market.run("contract", asked, "--escrow", escrow, api="http://127.0.0.1:1")
+    named = ("--escrow", escrow, "--lens", str(market.chain.addresses.lens))
+    again = market.run("contract", asked, *named, api="http://127.0.0.1:1")
     assert (again.code, again.stdout) == (DONE, shown.stdout)
 
     for code, said, command, by in (

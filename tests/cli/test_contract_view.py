@@ -31,7 +31,11 @@ def test_who_can_do_what_when() -> None:
     refund, close = (anyone, "refund", T3 + 1, None), (both, "close", 0, None)
     refute, contest = (anyone, "refute", 0, T4), (either, "dispute", T3 + 1, T4)
     state, release = (verifier, "", NOW_S, T2), (anyone, "release", 0, None)
+    prove = (anyone, "prove-reversal", 0, None)
     ends_s = PENDING.resolves_at_s
+    plain_end_s = PLAIN.deadline_s + PLAIN.grace_s
+    state_of_plain, stop_plain = (verifier, "", NOW_S, plain_end_s), (*disprove[:3], plain_end_s)
+    refund_plain = (anyone, "refund", plain_end_s + 1, None)
     for changes, expected in (
         ({}, {state, disprove, filing, refund, close}),
         ({"now_s": NOW_S - 1, "status": "scheduled"}, {state, disprove, filing, refund, close}),
@@ -64,7 +68,12 @@ def test_who_can_do_what_when() -> None:
         ),
         ({"now_s": T3 + 1, "claims": ruled}, {refute, refund, close}),
         ({"now_s": T4 + 1, "claims": CLAIMS, "status": "refundable"}, {refund, close}),
-        ({"now_s": T4 + 1, "net_units": GUARDED.budget_units, "status": "releasing"}, {close}),
+        (
+            {"now_s": T4 + 1, "net_units": GUARDED.budget_units, "status": "releasing"},
+            {prove, close},
+        ),
+        ({"net_units": 9, "paid_units": 9}, {state, disprove, filing, refund, close}),
+        ({"net_units": 9, "terms": PLAIN}, {state_of_plain, stop_plain, refund_plain, close}),
         ({"now_s": T4 + 1, "status": "refunded"}, set()),
         ({"status": "paid_out"}, set()),
         ({"status": "closed", "closed_at_s": 5, "releasable_units": 5}, {release}),
@@ -113,6 +122,10 @@ def test_what_the_terms_say() -> None:
 def test_feedback_is_offered_once_after_the_end_to_an_agent(status: str, has_ended: bool) -> None:
     agent = dataclasses.replace(GUARDED, agent_id_plus_one=1)
     for terms, is_given in ((GUARDED, False), (agent, True), (agent, None), (agent, False)):
-        state = contract_state(terms, status=status, is_feedback_given=is_given)
-        is_offered = any(one.command == "feedback" for one in contract_view.options(state))
-        assert is_offered is (has_ended and terms is agent and is_given is False)
+        for paid_units in (0, 5):
+            state = contract_state(
+                terms, status=status, is_feedback_given=is_given, paid_units=paid_units
+            )
+            is_offered = any(one.command == "feedback" for one in contract_view.options(state))
+            is_due = has_ended and terms is agent and is_given is False and paid_units > 0
+            assert is_offered is is_due
