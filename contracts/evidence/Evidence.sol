@@ -49,7 +49,8 @@ contract Evidence {
     using Payloads for bytes32;
     using SafeCast for uint256;
 
-    /// The most entries of a case. Each costs about 25,000 gas in a log of 2^30 entries.
+    /// The most entries of a case. Each costs about 50,000 gas in a log of 2^30 entries, most of it
+    /// for calldata.
     uint256 public constant MAX_EXHIBITS = 16;
 
     /// @dev The contract that is judged, its terms, and the outcome or claim in question.

@@ -31,7 +31,7 @@ from orchestrator.core.evidence.exhibits import (
     REFUTATIONS,
     REVERSAL,
     SETTLEMENT,
-    TOUCH,
+    TOUCHES,
     TRANSITION,
     Case,
     Claim,
@@ -428,7 +428,7 @@ def _describe_entry(state: ContractState, entry: Words) -> str:
         return _describe_totals(state, entry)
     at, subject = format_second(entry.time_ms // 1000), _shorten(entry.subject)
     label = _describe_label(entry.label)
-    if entry.kind == TOUCH:
+    if entry.kind in TOUCHES:
         return f"operator {_address(entry.actor)} touched lead {subject} on {at} ({label})"
     if entry.kind == TRANSITION:
         return f"lead {subject} entered {label} on {at}, worth {state.amount(entry.value)}"

@@ -16,8 +16,8 @@ class Addresses(NamedTuple):
     """A deployment's contracts: checksummed addresses, and the block where their events begin.
 
     `lens` tells people what the escrow's contracts owe, `feedback` writes to ERC-8004's registry,
-    `evaluators` deploys ERC-8183's evaluators, `rounds` anchors and settles in one transaction; what
-    only moves money needs none of them.
+    `evaluators` deploys ERC-8183's evaluators, `rounds` anchors and settles in one transaction.
+    What only moves money needs none of them.
     """
 
     chain_id: int
