@@ -52,6 +52,7 @@ def site_of(book: Json, log_id: bytes, origin: str, registrant: str, verifier: s
         min(contract["block_number"] for contract in contracts.values()),
         contracts["Feedback"]["address"],
         contracts["JobEvaluators"]["address"],
+        contracts["Rounds"]["address"],
     )
     tokens = []
     for address in contracts["OutcomeEscrow"]["arguments"]["tokens"]:

@@ -179,7 +179,7 @@ def deploy_local(
             ["address", "address", "address", "address[]"],
             [event_log, evidence, identities, [token]],
         )
-        rounds = deploy("Rounds", ["address"], [escrow])
+        rounds = deploy("Rounds", ["address", "address"], [escrow, event_log])
         reputations = deploy("ReputationRegistry", ["address"], [identities])
         feedback = deploy("Feedback", ["address", "address"], [escrow, reputations])
         evaluators = deploy("JobEvaluators", ["address"], [event_log])
