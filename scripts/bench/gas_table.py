@@ -202,8 +202,8 @@ def section(figures: Figures) -> str:
         INTRO,
         "### Settling and paying at once, without the anchor\n",
         _settlements(figures),
-        _rounds(figures),
         _verdicts(figures),
+        _rounds(figures),
         *(_group(title, names, figures) for title, names in OTHERS.items()),
         _peers(figures),
         _published(figures),
@@ -338,9 +338,9 @@ def _published(figures: Figures) -> str:
     return f"""\
 ### Base's Flywheel, the same compiler and token
 
-Measured apart from this run, a whole transaction each. There an attribution provider is trusted with
-the amounts, and nothing is anchored; a range is over the variants of the case. Ours with an anchor of
-its own is the round where one was measured, else the two transactions.
+Measured apart from this run, a whole transaction each. There an attribution provider is trusted
+with the amounts, and nothing is anchored; a range is over the variants of the case. Ours with an
+anchor of its own is the round where one was measured, else the two transactions.
 
 {_table(["case", "Flywheel", "ours without the anchor", "ours with an anchor of its own"], rows)}
 ### Peers, as published
