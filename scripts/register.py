@@ -53,6 +53,7 @@ def site_of(book: Json, log_id: bytes, origin: str, registrant: str, verifier: s
         contracts["EscrowLens"]["address"],
         contracts["Feedback"]["address"],
         contracts["JobEvaluators"]["address"],
+        contracts["Rounds"]["address"],
     )
     tokens = []
     for address in contracts["OutcomeEscrow"]["arguments"]["tokens"]:

@@ -179,7 +179,7 @@ def deploy_local(
             ["address", "address", "address", "address[]"],
             [event_log, evidence, identities, [token]],
         )
-        rounds = deploy("Rounds", ["address"], [escrow])
+        rounds = deploy("Rounds", ["address", "address"], [escrow, event_log])
         reputations = deploy("ReputationRegistry", ["address"], [identities])
         lens = deploy("EscrowLens", ["address"], [escrow])
         feedback = deploy("Feedback", ["address", "address"], [lens, reputations])
