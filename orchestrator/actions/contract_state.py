@@ -108,7 +108,7 @@ class ContractState(NamedTuple):
 
     @property
     def earnings_units(self) -> int:
-        """What the payee has been paid or credited: what was paid, less the fees in it."""
+        """The sum that the payee was paid or credited: all that was paid, less the fees in it."""
         return self.paid_units - fee_of_payment(0, self.paid_units, self.terms.fee_bps)
 
     @property
@@ -139,7 +139,7 @@ class ContractState(NamedTuple):
 
     @property
     def refunded_units(self) -> int:
-        """What went back to the owner."""
+        """The sum that went back to the owner."""
         return self.terms.budget_units - self.budget_units
 
     def amount(self, units: int) -> str:

@@ -9,13 +9,12 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from eth_utils.address import to_checksum_address
-from web3.contract import Contract
 
 from orchestrator.chain.abi import Call, Opened
 from orchestrator.chain.caller import Caller, contract_at, token_at
 from orchestrator.chain.event_scan import EventScan
 from orchestrator.chain.rpc import NodeError, Tag
-from orchestrator.core.entry import ZERO_WORD, ascii_text, ascii_word
+from orchestrator.core.entry import ZERO_ADDRESS, ZERO_WORD, ascii_text, ascii_word
 from orchestrator.core.errors import ChainError, TermsError
 from orchestrator.core.evidence.exhibits import (
     Case,
@@ -103,7 +102,7 @@ class PendingStatement(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """What the escrow holds of a contract, with the matured statement counted as final.
+    """A contract as the escrow holds it, with the matured statement counted as final.
 
     `budget_units` is what may still be paid in all, `last_final` the position of the last final
     statement, 0 for none. `net_units` is payable for good, claims apart; `pending_net_units` is the
@@ -194,6 +193,8 @@ class EscrowCaller(Caller):
         super().__init__(rpc_url, addresses.chain_id)
         self.addresses = addresses
         self._escrow = contract_at("OutcomeEscrow", addresses.escrow)
+        # Read only after `_check_lens_known`.
+        self._lens = contract_at("EscrowLens", addresses.lens or ZERO_ADDRESS)
         self._terms: dict[bytes, Terms | None] = {}
 
     # --- Facts that never change ------------------------------------------------------------------
@@ -213,16 +214,14 @@ class EscrowCaller(Caller):
         """ERC-8004's registry of the agents that terms can name; the zero address for none."""
         return to_checksum_address(self.read(self._escrow, "identities"))
 
-    @cached_property
-    def _lens(self) -> Contract:
-        """The contract that tells people what a contract owes. Raises ChainError without one."""
+    def _check_lens_known(self) -> None:
+        """Raise ChainError unless there is a lens to tell what contracts owe."""
         if self.addresses.lens is None:
             raise ChainError(
                 "lens-unknown",
                 f"what contracts owe is read through a lens on the escrow {self._escrow.address}, "
                 f"and the deployment names none",
             )
-        return contract_at("EscrowLens", self.addresses.lens)
 
     # --- Terms ------------------------------------------------------------------------------------
 
@@ -313,6 +312,7 @@ class EscrowCaller(Caller):
         self, contract_ids: Sequence[bytes], block: Tag = "latest"
     ) -> dict[bytes, Progress]:
         """Return the progress of each of these contracts, all of which the escrow must know."""
+        self._check_lens_known()
         found = {}
         for page in _pages(contract_ids):
             self._find_terms(page)
@@ -374,6 +374,7 @@ class EscrowCaller(Caller):
         """Return where a contract stands, as the lens names it; unknown if it was not opened."""
         if not self.opening_number_of(contract_id, block):
             return "unknown"
+        self._check_lens_known()
         terms = self.terms_of(contract_id).to_abi()
         return ascii_text(self.read(self._lens, "statusOf", terms, block=block))
 

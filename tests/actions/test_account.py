@@ -1,4 +1,4 @@
-"""What an account does with its own: its credit withdrawn in parts, and signatures taken back."""
+"""Accounts and their own: credits that are withdrawn in parts, and signatures taken back."""
 
 import json
 from pathlib import Path
@@ -12,6 +12,7 @@ from orchestrator.chain.abi import Call
 from orchestrator.chain.caller import Token
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.wallet import quote
+from orchestrator.cli import session
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import EscrowError, InputError
 from orchestrator.core.site import Addresses
@@ -138,7 +139,10 @@ def test_a_consent_is_revoked_before_it_is_used(market: Market, tmp_path: Path) 
     market.refused(NOTHING, "is open: the signatures were used", "revoke", str(opened), by="bo")
 
 
-def test_a_consent_to_close_is_revoked(market: Market, tmp_path: Path) -> None:
+def test_a_consent_to_close_is_revoked(
+    market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "local_time_s", lambda: market.sandbox.clock() // 1000)
     contract_id = market.open("ada")
     asked = f"0x{contract_id.hex()}"
     signed = market.run("close", asked, "5", "--sign", "--yes", by="ada")
