@@ -7,7 +7,14 @@ from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from starlette.routing import compile_path
 
-from api.context import ConcurrencyLimit, Limits, Service, ServiceInfo, SignatureCheck
+from api.context import (
+    ConcurrencyLimit,
+    ForkTime,
+    Limits,
+    Service,
+    ServiceInfo,
+    SignatureCheck,
+)
 from api.http import bodies, problems, submissions
 from api.http.middleware import RequestGuard
 from api.routes import accounts, operators, owners, proposals, public
@@ -29,6 +36,7 @@ def create_app(
     escrow_domain: Domain,
     event_log_domain: Domain,
     is_valid_signature: SignatureCheck,
+    forked_at_s: ForkTime,
     info: ServiceInfo,
     limits: Limits | None = None,
 ) -> FastAPI:
@@ -37,7 +45,8 @@ def create_app(
     `database` acts as `tallystick_api`; `now_ms` is our clock, UTC milliseconds, which may be a
     simulated one. The domains are those that the contracts state (EIP-5267). `is_valid_signature`
     asks the contract at an address for its verdict on a digest's signature (ERC-1271); it is False
-    where there is no contract. Raises `ChainError` if the two contracts are not on one chain.
+    where there is no contract. `forked_at_s` returns when the chain had the log marked as forked.
+    Raises `ChainError` if the two contracts are not on one chain.
     """
     if escrow_domain.chain_id != event_log_domain.chain_id:
         raise ChainError(
@@ -65,6 +74,7 @@ def create_app(
         escrow_domain=escrow_domain,
         event_log_domain=event_log_domain,
         is_valid_signature=is_valid_signature,
+        forked_at_s=forked_at_s,
         info=info,
         limits=limits,
         waiting=ConcurrencyLimit(limits.waiters),

@@ -13,6 +13,8 @@ from orchestrator.core.units import DAY_MS
 from orchestrator.log.reader import LogReader
 from orchestrator.storage.database import Database
 
+# Returns when the log was marked as forked, UTC seconds, or None.
+ForkTime = Callable[[], int | None]
 # (address, digest, signature) → True if the contract at that address accepts it (ERC-1271).
 SignatureCheck = Callable[[str, bytes, bytes], bool]
 
@@ -20,7 +22,8 @@ SignatureCheck = Callable[[str, bytes, bytes], bool]
 class ServiceInfo(NamedTuple):
     """The service's public address, and its demands on terms. Addresses have checksums.
 
-    `feedback` and `evaluators` are the contracts for ERC-8004 and ERC-8183, where there are any.
+    `lens` reads the escrow, `feedback` and `evaluators` are the contracts for ERC-8004 and
+    ERC-8183, where there are any.
     """
 
     public_url: str
@@ -30,6 +33,7 @@ class ServiceInfo(NamedTuple):
     tokens: tuple[TokenInfo, ...]
     fee_bps: int
     fee_recipient: str
+    lens: str | None = None
     feedback: str | None = None
     evaluators: str | None = None
 
@@ -75,6 +79,7 @@ class Service:
     escrow_domain: Domain
     event_log_domain: Domain
     is_valid_signature: SignatureCheck
+    forked_at_s: ForkTime
     info: ServiceInfo
     limits: Limits
     waiting: ConcurrencyLimit

@@ -288,6 +288,9 @@ class Log(BaseModel):
     chain_id: int
     event_log: Address
     escrow: Address
+    lens: Address | None = Field(
+        description="The contract that tells what the escrow's contracts owe; null for none."
+    )
     feedback: Address | None = Field(
         description="The contract that writes ERC-8004 feedback; null for none."
     )
@@ -298,6 +301,10 @@ class Log(BaseModel):
     publisher: Address
     verifier: Address
     size: Position
+    forked_at_s: int | None = Field(
+        description="When the chain had the log marked as forked, UTC seconds; null if it has not. "
+        "The publisher of a forked log has told two histories; nothing more is anchored."
+    )
 
 
 class Checkpoint(BaseModel):

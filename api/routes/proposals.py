@@ -1,7 +1,8 @@
-"""The routes of proposals: an operator proposes signed terms, the owner signs the same digest.
+"""The routes of proposals: an operator proposes signed terms, and the owner signs them too.
 
-Both signatures are over the contract's id, its EIP-712 digest. The pipeline opens it on chain; once
-it is in the log it is a contract, public like all of them.
+The operator signs `OperatorConsent`, the owner `OwnerConsent` for a budget that is paid from its
+allowance; nobody signs the contract's bare id. The pipeline opens it on chain; once it is in the
+log it is a contract, public like all of them.
 """
 
 from fastapi import APIRouter
@@ -18,7 +19,15 @@ from api.routes.owners import own_surface
 from orchestrator.core.errors import TermsError
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.policy import canonical_json
-from orchestrator.core.terms import SET_BY_SURFACE, Terms, check_terms, contract_id, recover
+from orchestrator.core.terms import (
+    SET_BY_SURFACE,
+    Terms,
+    check_terms,
+    contract_id,
+    operator_consent_digest,
+    owner_consent_digest,
+    recover,
+)
 from orchestrator.storage.database import Row, Session
 
 router = APIRouter(prefix="/v1", tags=["contracts"], route_class=StrictRoute)
@@ -40,7 +49,8 @@ def propose(service: TheService, operator: Operator, body: bodies.NewProposal) -
         _check_terms(service, session, terms)
     # An ERC-1271 check asks the chain, so no transaction is held open across it.
     signature = from_hex(body.operator_signature)
-    _check_signature(service, "operator_signature", terms.operator, digest, signature)
+    consent = operator_consent_digest(terms, service.escrow_domain)
+    _check_signature(service, "operator_signature", terms.operator, consent, signature)
     with service.database.transaction(operator.account) as session:
         session.run(
             "api.add_proposal",
@@ -112,7 +122,8 @@ def accept(
         _check_undecided(service, row)
         terms = Terms.from_json(row.terms)
         _check_terms(service, session, terms)
-    _check_signature(service, "owner_signature", terms.owner, digest, signature)
+    consent = owner_consent_digest(terms, service.escrow_domain)
+    _check_signature(service, "owner_signature", terms.owner, consent, signature)
     with service.database.transaction(owner.account) as session:
         changed = session.run(
             "api.accept_proposal",

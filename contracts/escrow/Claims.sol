@@ -2,9 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Claim} from "../evidence/EvidenceTypes.sol";
-import {Terms} from "../terms/Terms.sol";
 import {ClaimsStatus, GuardedRecord} from "./GuardedRecord.sol";
-import {Times} from "./Times.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
@@ -27,7 +25,6 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 /// subtracted from their sum, before a ruling as after it.
 library Claims {
     using SafeCast for uint256;
-    using Times for Terms;
 
     error ClaimsNotOpen(uint256 from, uint256 until, uint256 nowS);
     error StatementPending(uint256 resolvesAt);
@@ -43,19 +40,21 @@ library Claims {
     /// Files a claim.
     /// @param record The record of the contract.
     /// @param claims The claims of the contract.
-    /// @param terms Its terms.
-    /// @param budget Its budget.
+    /// @param from T2.
+    /// @param until T3.
+    /// @param budget The budget of the contract.
     /// @param key The name of the claim: the lead, or the position of the transition.
     /// @param claim The claim.
     function file(
         GuardedRecord storage record,
         mapping(bytes32 key => Claim) storage claims,
-        Terms memory terms,
+        uint256 from,
+        uint256 until,
         uint256 budget,
         bytes32 key,
         Claim calldata claim
     ) external {
-        _requireBetween(terms.statementsUntil(), terms.claimsUntil());
+        _requireBetween(from, until);
         // A pending statement may state the same outcome. One that only adds reversals cannot, and
         // does not keep the operator from claiming.
         if (record.pendingEarned > record.earned) {
@@ -76,13 +75,15 @@ library Claims {
     /// is dropped, and cannot be filed again.
     /// @param record The record of the contract.
     /// @param claims The claims of the contract.
-    /// @param terms Its terms.
+    /// @param from T2.
+    /// @param until T4.
     /// @param key The name of the claim.
     /// @param left The amount that is left of it, less than what it is now.
     function lower(
         GuardedRecord storage record,
         mapping(bytes32 key => Claim) storage claims,
-        Terms memory terms,
+        uint256 from,
+        uint256 until,
         bytes32 key,
         uint256 left
     ) external {
@@ -90,7 +91,7 @@ library Claims {
         if (claim.transition == 0 || claim.dropped) revert NoClaim(key);
         uint80 amount = claim.amount;
         if (left >= amount) revert NotLower(key, left, amount);
-        _requireBetween(terms.statementsUntil(), terms.refutableUntil());
+        _requireBetween(from, until);
 
         uint80 kept = left.toUint80();
         (claim.amount, claim.dropped) = (kept, kept == 0);
@@ -99,32 +100,30 @@ library Claims {
 
     /// Puts the sum of the claims before the arbiter.
     /// @param record The record of the contract.
-    /// @param terms Its terms.
-    function dispute(GuardedRecord storage record, Terms memory terms) external {
+    /// @param from T3: no claim can be filed any more.
+    /// @param until T4: none is paid yet.
+    function dispute(GuardedRecord storage record, uint256 from, uint256 until) external {
         if (record.claimed == 0) revert NoClaims();
         if (record.claimsStatus != ClaimsStatus.Filed) revert ClaimsAlreadyDisputed();
-        _requireSecondHalf(terms);
+        _requireBetween(from, until);
 
         record.claimsStatus = ClaimsStatus.Disputed;
     }
 
     /// Sets the most that is paid of the disputed claims.
     /// @param record The record of the contract.
-    /// @param terms Its terms.
+    /// @param from T3.
+    /// @param until T4.
     /// @param amount The amount, at most the sum of the claims.
-    function rule(GuardedRecord storage record, Terms memory terms, uint256 amount) external {
+    function rule(GuardedRecord storage record, uint256 from, uint256 until, uint256 amount)
+        external
+    {
         if (record.claimsStatus != ClaimsStatus.Disputed) revert ClaimsNotDisputed();
         if (amount > record.claimed) revert MoreThanClaimed(amount, record.claimed);
-        _requireSecondHalf(terms);
+        _requireBetween(from, until);
 
         record.claimsStatus = ClaimsStatus.Ruled;
         record.claimsLimit = amount.toUint80();
-    }
-
-    /// Reverts unless now is after T3 and not after T4: no claim can be filed any more, and none is
-    /// paid.
-    function _requireSecondHalf(Terms memory terms) private view {
-        _requireBetween(terms.claimsUntil(), terms.refutableUntil());
     }
 
     /// Reverts unless now is after `from` and not after `until`.

@@ -12,12 +12,14 @@ enum ClaimsStatus {
 }
 
 /// @dev The statements and claims of a guarded contract, and of a plain one that was closed. Four
-/// slots and the history: a statement touches the first two, a release under a rate cap the third.
+/// slots and two lists: a statement touches the first two, a release under a rate cap or after T4 the
+/// third, and the fourth only what was ruled or closed.
 struct GuardedRecord {
-    // The last final statement, and the sum that rulings have added to its net.
+    // The last final statement, and the sum of `reversals`.
     uint80 earned;
     uint80 reversed;
-    int88 adjustment;
+    uint80 provenReversed;
+    bool isAdjusted; // `adjustment` and `rulingReductions` count
     // The pending statement. It becomes final when `resolvesAt` has passed. Position zero means
     // that there is none.
     uint80 pendingEarned;
@@ -31,17 +33,16 @@ struct GuardedRecord {
     uint80 capLevel;
     uint40 capUpdatedAt;
     ClaimsStatus claimsStatus;
-    // The most that is paid of the claims, once they are Ruled.
-    uint80 claimsLimit;
-    // The sum of all amounts by which rulings have lowered the gross.
+    // The sum that rulings have added to the net, the sum of all amounts by which they have lowered
+    // the gross, and the most that is paid of the claims, once they are Ruled.
+    int88 adjustment;
     uint88 rulingReductions;
-    // The sum of `reversals`.
-    uint80 provenReversed;
-    // The amount that Evidence has proven to be taken back of an outcome, by the outcome's position.
-    mapping(uint256 outcome => uint256) reversals;
-    // The cumulative gross of each final statement, by the second since which it is final.
-    // Reversals and rulings do not lower it.
+    uint80 claimsLimit;
+    // Where something is held back: the cumulative gross of each final statement, by the second since
+    // which it is final. Reversals and rulings do not lower it.
     Checkpoints.Trace208 grossHistory;
+    // The amount that is proven to be taken back of an outcome, by the outcome's position.
+    mapping(uint256 outcome => uint256) reversals;
 }
 
 using GuardedRecordLibrary for GuardedRecord global;
@@ -89,7 +90,7 @@ library GuardedRecordLibrary {
         view
         returns (uint256)
     {
-        uint256 sum = _positive(self.balanceOf(earned, reversed) + self.adjustment);
+        uint256 sum = _positive(self.balanceOf(earned, reversed) + self.adjusted());
         return sum < budget ? sum : budget;
     }
 
@@ -102,6 +103,11 @@ library GuardedRecordLibrary {
     {
         uint256 proven = self.provenReversed;
         return int256(uint256(earned)) - int256(reversed > proven ? reversed : proven);
+    }
+
+    /// Returns the sum that rulings have added to the net. Without one its slot is not read.
+    function adjusted(GuardedRecord storage self) internal view returns (int256) {
+        return self.isAdjusted ? self.adjustment : int256(0);
     }
 
     /// Returns the most that can be payable without claims and rulings.
@@ -140,7 +146,7 @@ library GuardedRecordLibrary {
 
     /// Returns cumulative earned plus the rulings' adjustments, before reversals.
     function grossOf(GuardedRecord storage self, uint80 earned) internal view returns (uint256) {
-        return _positive(int256(uint256(earned)) + self.adjustment);
+        return _positive(int256(uint256(earned)) + self.adjusted());
     }
 
     /// Returns the gross plus all reductions by rulings. It never falls from one final statement to
@@ -150,10 +156,12 @@ library GuardedRecordLibrary {
         view
         returns (uint256)
     {
-        return self.grossOf(earned) + self.rulingReductions;
+        uint256 gross = self.grossOf(earned);
+        return self.isAdjusted ? gross + self.rulingReductions : gross;
     }
 
-    /// Returns the second since which the last final statement is final.
+    /// Returns the second since which the last final statement is final, where something is held
+    /// back.
     function finalSince(GuardedRecord storage self) internal view returns (uint256) {
         if (self.isMatured()) return self.resolvesAt;
         (, uint48 since,) = self.grossHistory.latestCheckpoint();

@@ -4,35 +4,22 @@ pragma solidity 0.8.37;
 import {Claim} from "../evidence/EvidenceTypes.sol";
 import {Payloads} from "../evidence/Payloads.sol";
 import {IIdentityRegistry} from "../interfaces/IAgentRegistries.sol";
-import {IEvidenceTarget} from "../interfaces/IEvidenceTarget.sol";
+import {EscrowRecord, IEvidenceTarget} from "../interfaces/IEvidenceTarget.sol";
 import {EventLog} from "../log/EventLog.sol";
 import {Entry, MerkleLog} from "../log/MerkleLog.sol";
 import {Terms, TypeHashes} from "../terms/Terms.sol";
 import {TermsRules} from "../terms/TermsRules.sol";
-import {TermsStorage} from "../terms/TermsStorage.sol";
 import {Claims} from "./Claims.sol";
+import {Funding, Fundings} from "./Fundings.sol";
 import {GuardedRecord} from "./GuardedRecord.sol";
-import {
-    Balance,
-    CLOSED,
-    Config,
-    GUARDED,
-    Ledger,
-    RETIRED,
-    newBalance,
-    newConfig
-} from "./Ledger.sol";
-import {PayableAmounts} from "./PayableAmounts.sol";
+import {Balance, CLOSED, DelayRule, Ledger, PayeeRule, RETIRED, newBalance} from "./Ledger.sol";
+import {PayableAmounts, SNAPSHOT_WORDS} from "./PayableAmounts.sol";
 import {Release} from "./Release.sol";
+import {SettlementRules} from "./SettlementRules.sol";
 import {Statements} from "./Statements.sol";
 import {Times} from "./Times.sol";
 import {Vault} from "./Vault.sol";
-import {IERC3009} from "@openzeppelin/contracts/interfaces/draft-IERC3009.sol";
-import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
-import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 /// @title Escrow of outcome contracts
@@ -43,6 +30,9 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 ///
 /// Settlement entries are cumulative (earned, reversed), and the paid amount never falls. So a
 /// statement that is brought twice, or late, pays nothing twice.
+///
+/// Terms are not stored. The contract id is their digest, so whoever calls brings them (they stand in
+/// the event Opened), and a settlement brings the few words of them that it needs.
 ///
 /// A plain contract pays a statement at once. Any other is guarded: the statement is pending for
 /// the challenge period. Meanwhile the log can disprove it (see Evidence), and either party can
@@ -112,16 +102,13 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 /// - A ruling ends the challenge at once. It fixes a sum, not facts: outcomes whose amount it added
 ///   can be stated or claimed again, and what it subtracted a reversal can subtract again.
 contract OutcomeEscrow is Vault, IEvidenceTarget {
-    using Math for uint256;
     using SafeCast for uint256;
-    using SafeERC20 for IERC20;
-    using TermsRules for Terms;
+    using SettlementRules for Terms;
     using Times for Terms;
 
     // ------------------------------------------------------------ state
 
-    /// @dev The terms that all contracts of one settlement batch share. Ledgers are stored by the
-    /// hash of these, so a batch needs no terms of its contracts.
+    /// @dev The terms that all contracts of one settlement batch share.
     struct Group {
         bytes32 logId;
         address token;
@@ -130,10 +117,18 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         uint16 feeBps;
     }
 
-    /// @dev The totals of the payouts of one call.
-    struct PayoutTotals {
+    /// @dev What the payouts of one call have in common, and their totals.
+    struct Payouts {
+        address token;
+        uint256 feeBps;
         uint256 tokenBalance; // the escrow's balance of the token after them
         uint256 fees; //         the fees, to be credited to the fee recipient
+    }
+
+    /// @dev The place of a contract in the order of opening, and the time at which it was closed.
+    struct Opening {
+        uint40 number;
+        uint40 closedAt;
     }
 
     /// @dev The last second of all contracts, and of all exclusive ones, for one outcome of one
@@ -143,24 +138,6 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         uint40 exclusiveUntil;
     }
 
-    /// @dev An EIP-2612 permit: the owner allows the escrow to take the budget.
-    struct Permit {
-        uint256 deadline;
-        uint8 v;
-        bytes32 r;
-        bytes32 s;
-    }
-
-    /// @dev An EIP-3009 authorization: the owner signs the transfer itself. Its nonce is the
-    /// contract id.
-    struct Authorization {
-        uint256 validAfter;
-        uint256 validBefore;
-        uint8 v;
-        bytes32 r;
-        bytes32 s;
-    }
-
     /// The event log whose checkpoints count.
     EventLog public immutable eventLog;
     /// The contract from which disproofs and claims are taken. It decides by the log alone.
@@ -168,25 +145,23 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     /// The ERC-8004 Identity Registry; zero if there is none.
     IIdentityRegistry public immutable identities;
 
-    mapping(bytes32 groupId => mapping(bytes32 contractId => Ledger)) private _ledgers;
-    mapping(bytes32 contractId => address) private _termsPointers;
+    /// @dev By the hash of all that a settlement needs to know of a contract (see _ledgerId). So a
+    /// settlement that is brought with anything false finds no contract, and nothing of it is stored.
+    mapping(bytes32 ledgerId => Ledger) private _ledgers;
+    mapping(bytes32 contractId => Opening) private _openings;
     mapping(bytes32 contractId => GuardedRecord) private _records;
     mapping(bytes32 contractId => mapping(bytes32 key => Claim)) private _claims;
     mapping(bytes32 outcomeId => Occupancy) private _occupancies;
-    uint64 private _opened;
+    uint40 private _opened;
 
     // ------------------------------------------------------------ events
 
-    /// Emitted when a contract is open and its budget escrowed.
+    /// Emitted when a contract is open and its budget escrowed. Calls about the contract need these
+    /// terms.
     event Opened(
-        bytes32 indexed contractId,
-        address indexed owner,
-        address indexed operator,
-        bytes32 logId,
-        bytes32 surface
+        bytes32 indexed contractId, address indexed owner, address indexed operator, Terms terms
     );
-    /// Emitted when the entry at `position` has become the contract's statement. A plain contract
-    /// that pays by it emits Paid instead.
+    /// Emitted when the entry at `position` has become the contract's statement.
     event Settled(bytes32 indexed contractId, uint64 position, uint256 earned, uint256 reversed);
     /// Emitted when the entry at `position` changed nothing; `reason` is ASCII. It tells the caller
     /// why, and proves nothing: any account can have an entry refused, under a log or a verifier of
@@ -227,15 +202,9 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     event ClaimsRuled(bytes32 indexed contractId, uint256 amount);
     /// Emitted when both parties have ended the contract.
     event Closed(bytes32 indexed contractId, uint256 payableAmount);
-    /// Emitted when the contract has paid amount + fee under its statement, the entry at
-    /// `position`. The fee waits as a credit of the fee recipient.
-    event Paid(
-        bytes32 indexed contractId,
-        address indexed payee,
-        uint64 position,
-        uint256 amount,
-        uint256 fee
-    );
+    /// Emitted when the contract has paid amount + fee: the amount to its payee, and the fee as a
+    /// credit of the fee recipient.
+    event Paid(bytes32 indexed contractId, uint256 amount, uint256 fee);
     /// Emitted when an amount has gone back to the owner.
     event Refunded(bytes32 indexed contractId, address indexed owner, uint256 amount);
 
@@ -247,6 +216,8 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     error OutcomeOccupied(bytes32 outcomeId, uint64 until);
 
     error NotAnchored(bytes32 logId, uint64 size);
+    error RulesMissing(uint256 position);
+    error RulesTooMany(uint256 count, uint256 used);
     error UnknownContract(bytes32 contractId);
     error NotEvidence(address caller);
     error NotGuarded(bytes32 contractId);
@@ -263,7 +234,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
 
     /// @dev Refuses all callers but the Evidence of this escrow.
     modifier onlyEvidence() {
-        if (msg.sender != evidence) revert NotEvidence(msg.sender);
+        _requireEvidence();
         _;
     }
 
@@ -287,122 +258,42 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
 
     // ------------------------------------------------------------ opening
 
-    /// Opens a contract and escrows its budget, which the owner has approved. Any account may call
-    /// with both signatures. The owner may call with an empty signature of its own.
+    /// Opens a contract and escrows its budget. Any account may call with both signatures. A party
+    /// that calls may leave its signature empty.
     /// @param terms The terms.
-    /// @param ownerSignature The owner's signature of the contract id.
-    /// @param operatorSignature The operator's signature of the contract id.
+    /// @param funding The way in which the owner pays the budget.
+    /// @param ownerSignature The owner's over OwnerConsent(funding.path, terms).
+    /// @param operatorSignature The operator's over OperatorConsent(terms).
     /// @return contractId The EIP-712 digest of the terms.
     function open(
         Terms calldata terms,
+        Funding calldata funding,
         bytes calldata ownerSignature,
         bytes calldata operatorSignature
     ) external nonReentrant returns (bytes32 contractId) {
-        contractId = _open(terms, ownerSignature, operatorSignature);
-        uint256 before = _tokenBalance(terms.token);
-        IERC20(terms.token).safeTransferFrom(terms.owner, address(this), terms.budget);
-        _requireReceived(terms, before);
-    }
-
-    /// Opens a contract as `open` does, with the owner's permit. Another account may have used the
-    /// permit before; then its allowance is there already. So a permit that fails is passed over,
-    /// and the allowance alone counts.
-    /// @param terms The terms.
-    /// @param ownerSignature The owner's signature of the contract id.
-    /// @param operatorSignature The operator's signature of the contract id.
-    /// @param permit The owner's EIP-2612 permit for the budget.
-    /// @return contractId The EIP-712 digest of the terms.
-    function openWithPermit(
-        Terms calldata terms,
-        bytes calldata ownerSignature,
-        bytes calldata operatorSignature,
-        Permit calldata permit
-    ) external nonReentrant returns (bytes32 contractId) {
-        contractId = _open(terms, ownerSignature, operatorSignature);
-        uint256 before = _tokenBalance(terms.token);
-        try IERC20Permit(terms.token)
-            .permit(
-                terms.owner,
-                address(this),
-                terms.budget,
-                permit.deadline,
-                permit.v,
-                permit.r,
-                permit.s
-            ) {}
-            catch {}
-        IERC20(terms.token).safeTransferFrom(terms.owner, address(this), terms.budget);
-        _requireReceived(terms, before);
-    }
-
-    /// Opens a contract as `open` does, with the owner's authorization of the transfer. Where it
-    /// fails, the allowance counts.
-    /// @param terms The terms.
-    /// @param ownerSignature The owner's signature of the contract id.
-    /// @param operatorSignature The operator's signature of the contract id.
-    /// @param authorization The owner's EIP-3009 authorization for the budget.
-    /// @return contractId The EIP-712 digest of the terms.
-    function openWithAuthorization(
-        Terms calldata terms,
-        bytes calldata ownerSignature,
-        bytes calldata operatorSignature,
-        Authorization calldata authorization
-    ) external nonReentrant returns (bytes32 contractId) {
-        contractId = _open(terms, ownerSignature, operatorSignature);
-        uint256 before = _tokenBalance(terms.token);
-        try IERC3009(terms.token)
-            .receiveWithAuthorization(
-                terms.owner,
-                address(this),
-                terms.budget,
-                authorization.validAfter,
-                authorization.validBefore,
-                contractId,
-                authorization.v,
-                authorization.r,
-                authorization.s
-            ) {}
-        catch {
-            IERC20(terms.token).safeTransferFrom(terms.owner, address(this), terms.budget);
-        }
-        _requireReceived(terms, before);
-    }
-
-    /// Checks terms and signatures, and stores the contract. The caller moves the budget
-    /// afterwards: token calls come last, and the balance is compared around them alone.
-    function _open(
-        Terms calldata terms_,
-        bytes calldata ownerSignature,
-        bytes calldata operatorSignature
-    ) private returns (bytes32 contractId) {
-        // Encoded once: hashed here, then read as terms and stored from the same memory.
-        bytes memory encoded = abi.encode(TypeHashes.TERMS, terms_);
-        contractId = _hashTypedDataV4(keccak256(encoded));
-        Terms memory terms = TermsStorage.afterTypeHash(encoded);
-        terms.check();
+        TermsRules.check(terms, identities);
+        bytes32 termsHash = _hashOf(terms);
+        contractId = _hashTypedDataV4(termsHash);
         if (!isAllowed[terms.token]) revert TokenNotAllowed(terms.token);
         if (eventLog.publisherOf(terms.logId) == address(0)) revert UnknownLog(terms.logId);
-        terms.checkAgent(identities);
-        if (_termsPointers[contractId] != address(0)) revert AlreadyOpen(contractId);
-        _requireConsent(contractId, terms.owner, ownerSignature);
-        _requireSigned(contractId, terms.operator, operatorSignature);
+        if (_openings[contractId].number != 0) revert AlreadyOpen(contractId);
+        bytes32 consent = keccak256(abi.encode(TypeHashes.OWNER_CONSENT, funding.path, termsHash));
+        _requireConsent(_hashTypedDataV4(consent), terms.owner, ownerSignature);
+        consent = keccak256(abi.encode(TypeHashes.OPERATOR_CONSENT, termsHash));
+        _requireConsent(_hashTypedDataV4(consent), terms.operator, operatorSignature);
 
         _occupyOutcome(terms);
-        _termsPointers[contractId] = TermsStorage.write(terms, ++_opened);
-        Ledger storage ledger = _ledgers[_groupIdOf(terms)][contractId];
-        ledger.balance = newBalance(terms.budget, terms.statementsUntil());
-        ledger.config = newConfig(
-            terms.payee,
-            terms.revenueShareBps == 0 ? terms.unitPrice : 0,
-            terms.isPlain() ? 0 : GUARDED
-        );
-        emit Opened(contractId, terms.owner, terms.operator, terms.logId, terms.surface);
+        _openings[contractId].number = ++_opened;
+        _ledgerAt(contractId, terms).balance = newBalance(terms.budget, terms.statementsUntil());
+        emit Opened(contractId, terms.owner, terms.operator, terms);
+        // Token calls come last.
+        Fundings.takeIn(terms.token, terms.owner, terms.budget, contractId, funding);
     }
 
     /// Refuses an exclusive contract beside any other for the same outcome, and any other beside an
     /// exclusive one, until the deadline of the earlier. That suffices: no event after its deadline
     /// counts for a contract, and no contract opens in the past.
-    function _occupyOutcome(Terms memory terms) private {
+    function _occupyOutcome(Terms calldata terms) private {
         bytes32 outcomeId = _outcomeIdOf(terms);
         Occupancy storage occupancy = _occupancies[outcomeId];
         uint40 until = terms.exclusive ? occupancy.anyUntil : occupancy.exclusiveUntil;
@@ -413,12 +304,6 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         if (terms.exclusive) occupancy.exclusiveUntil = deadline;
     }
 
-    /// Reverts unless the escrow has received exactly the budget since its balance was `before`.
-    function _requireReceived(Terms calldata terms, uint256 before) private view {
-        uint256 received = _tokenBalance(terms.token).saturatingSub(before);
-        if (received != terms.budget) revert ReceivedWrongAmount(terms.budget, received);
-    }
-
     // ------------------------------------------------------------ statements
 
     /// Settles contracts of one group by a run of settlement entries. Any account may call. An
@@ -427,6 +312,8 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     /// @param size The size of an anchored checkpoint.
     /// @param first The position of the first entry.
     /// @param entries The entries [first, first + count), 256 bytes each.
+    /// @param rules The payee rule of each entry's contract, and behind that of a guarded one its
+    /// delay rule (see Ledger.sol). With wrong ones a contract is unknown.
     /// @param proof Their run proof in that checkpoint (see MerkleLog).
     /// @param signature The verifier's signature over Verified(logId, size, root, first, count).
     function settle(
@@ -434,51 +321,96 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         uint64 size,
         uint64 first,
         bytes calldata entries,
+        uint256[] calldata rules,
         bytes32[] calldata proof,
         bytes calldata signature
     ) external nonReentrant {
+        _requireVerified(group, size, first, entries, proof, signature);
+        _settleRun(group, first, entries, rules);
+    }
+
+    /// Reverts unless the run of entries is anchored, and the verifier has signed for it.
+    function _requireVerified(
+        Group calldata group,
+        uint64 size,
+        uint64 first,
+        bytes calldata entries,
+        bytes32[] calldata proof,
+        bytes calldata signature
+    ) private view {
         bytes32 root = eventLog.rootAt(group.logId, size);
         if (root == 0) revert NotAnchored(group.logId, size);
         uint256 count = MerkleLog.verifyRun(entries, first, size, proof, root);
         bytes32 structHash =
             keccak256(abi.encode(TypeHashes.VERIFIED, group.logId, size, root, first, count));
         _requireSigned(_hashTypedDataV4(structHash), group.verifier, signature);
-
-        _settleRun(group, first, entries, count);
     }
 
     /// Settles the entries of a verified run, and then moves fees once for all of them.
-    function _settleRun(Group memory group, uint256 first, bytes calldata entries, uint256 count)
-        private
-    {
-        mapping(bytes32 => Ledger) storage ledgers = _ledgers[_groupId(group)];
-        PayoutTotals memory payouts = PayoutTotals(_tokenBalance(group.token), 0);
-        for (uint256 i = 0; i < count; ++i) {
-            // It cannot overflow: positions have 40 bits.
-            unchecked {
-                _settleEntry(ledgers, group, MerkleLog.entryAt(entries, i), first + i, payouts);
-            }
+    function _settleRun(
+        Group calldata group,
+        uint256 first,
+        bytes calldata entries,
+        uint256[] calldata rules
+    ) private {
+        bytes32 groupId = keccak256(abi.encode(group));
+        Payouts memory payouts = _newPayouts(group.token, group.feeBps);
+        uint256 used = 0;
+        for (uint256 i = 0; i < entries.length / MerkleLog.ENTRY_BYTES; ++i) {
+            used = _settleNext(
+                first + i,
+                group.verifier,
+                rules,
+                used,
+                groupId,
+                MerkleLog.entryAt(entries, i),
+                payouts
+            );
         }
-        _completePayouts(group.token, group.feeRecipient, payouts);
+        if (used != rules.length) revert RulesTooMany(rules.length, used);
+        _completePayouts(group.feeRecipient, payouts);
+    }
+
+    /// Settles one contract by one entry and the rules from `used` on. Returns the number of rules
+    /// that are used then.
+    function _settleNext(
+        uint256 position,
+        address verifier,
+        uint256[] calldata rules,
+        uint256 used,
+        bytes32 groupId,
+        Entry calldata entry,
+        Payouts memory payouts
+    ) private returns (uint256) {
+        if (used == rules.length) revert RulesMissing(position);
+        PayeeRule payeeRule = PayeeRule.wrap(rules[used++]);
+        DelayRule delays;
+        if (payeeRule.isGuarded()) {
+            if (used == rules.length) revert RulesMissing(position);
+            delays = DelayRule.wrap(rules[used++]);
+        }
+        Ledger storage ledger = _ledgers[_ledgerId(groupId, entry.subject, payeeRule, delays)];
+        _settleEntry(position, verifier, entry, ledger, payeeRule, delays, payouts);
+        return used;
     }
 
     /// Settles one contract by one entry, or reports the rule that the entry breaks.
     function _settleEntry(
-        mapping(bytes32 => Ledger) storage ledgers,
-        Group memory group,
-        Entry calldata entry,
         uint256 position,
-        PayoutTotals memory payouts
+        address verifier,
+        Entry calldata entry,
+        Ledger storage ledger,
+        PayeeRule payeeRule,
+        DelayRule delays,
+        Payouts memory payouts
     ) private {
-        Ledger storage ledger = ledgers[entry.subject];
         Balance balance = ledger.balance;
-        Config config = ledger.config;
-        bytes32 reason = _reasonToRefuse(balance, config, entry, group.verifier, position);
+        bytes32 reason = _reasonToRefuse(balance, payeeRule, entry, verifier, position);
         if (reason == 0) {
-            if (config.has(GUARDED)) {
-                reason = _settleGuarded(ledger, group, entry, position, payouts);
+            if (payeeRule.isGuarded()) {
+                reason = _settleGuarded(ledger, payeeRule, delays, entry, position, payouts);
             } else {
-                _settlePlain(ledger, balance, config, group, entry, position, payouts);
+                _settlePlain(ledger, balance, payeeRule.payee(), entry, position, payouts);
             }
         }
         if (reason != 0) {
@@ -492,7 +424,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     /// Rules of guarded contracts that need their record are in Statements.propose.
     function _reasonToRefuse(
         Balance balance,
-        Config config,
+        PayeeRule payeeRule,
         Entry calldata entry,
         address verifier,
         uint256 position
@@ -500,12 +432,11 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         if (entry.kind != "settlement") return "not_a_settlement";
         if (uint256(entry.actor) != uint160(verifier)) return "wrong_actor";
         if (balance.endsAt() == 0) return "unknown_contract";
-        if (config.flags() == 0) {
-            if (block.timestamp > balance.endsAt()) return "ended";
-        } else {
-            if (config.has(CLOSED)) return "closed";
-            if (config.has(RETIRED)) return "verifier_retired";
+        if (balance.flags() != 0) {
+            return balance.has(CLOSED) ? bytes32("closed") : bytes32("verifier_retired");
         }
+        bool isPlain = !payeeRule.isGuarded();
+        if (isPlain && block.timestamp > balance.endsAt()) return "ended";
         if (position <= balance.lastFinal()) return "already_settled";
         (uint256 earned, uint256 reversed) = Payloads.totals(entry.payload);
         uint256 net = entry.value;
@@ -513,11 +444,11 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         unchecked {
             if (earned < reversed || net != earned - reversed) return "wrong_value";
         }
-        uint256 priceStep = config.priceStep();
+        uint256 priceStep = payeeRule.priceStep();
         if (priceStep != 0) {
             if (earned % priceStep != 0 || reversed % priceStep != 0) return "wrong_price";
         }
-        if (config.flags() == 0) {
+        if (isPlain) {
             if (net > balance.budget()) return "over_budget";
             if (earned < balance.paid()) return "earned_fell";
         }
@@ -528,82 +459,84 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     function _settlePlain(
         Ledger storage ledger,
         Balance balance,
-        Config config,
-        Group memory group,
+        address payee,
         Entry calldata entry,
         uint256 position,
-        PayoutTotals memory payouts
+        Payouts memory payouts
     ) private {
         uint256 paid = balance.paid();
         uint256 net = entry.value;
-        if (net <= paid) {
-            ledger.balance = balance.withSettlement(paid, position);
-            (uint256 earned, uint256 reversed) = Payloads.totals(entry.payload);
-            // forge-lint: disable-next-line(unsafe-typecast)
-            emit Settled(entry.subject, uint64(position), earned, reversed);
-            return;
-        }
-        ledger.balance = balance = balance.withSettlement(net, position);
-        _pay(group.token, group.feeBps, entry.subject, config.payee(), balance, paid, payouts);
+        ledger.balance = balance.withSettlement(net > paid ? net : paid, position);
+        (uint256 earned, uint256 reversed) = Payloads.totals(entry.payload);
+        // forge-lint: disable-next-line(unsafe-typecast)
+        emit Settled(entry.subject, uint64(position), earned, reversed);
+        if (net > paid) _pay(entry.subject, payee, paid, net, payouts);
     }
 
-    /// Puts a statement of a guarded contract up for challenge, and pays what is due by then.
-    /// Returns the rule that the statement breaks; zero if it breaks none.
+    /// Puts a statement of a guarded contract up for challenge, and pays what is due by then, claims
+    /// apart. Returns the rule that the statement breaks; zero if it breaks none.
     function _settleGuarded(
         Ledger storage ledger,
-        Group memory group,
+        PayeeRule payeeRule,
+        DelayRule delays,
         Entry calldata entry,
         uint256 position,
-        PayoutTotals memory payouts
+        Payouts memory payouts
     ) private returns (bytes32 reason) {
         bytes32 contractId = entry.subject;
-        Terms memory terms = termsOf(contractId);
-        reason = _submitStatement(contractId, terms, ledger, entry, position);
+        GuardedRecord storage record = _records[contractId];
+        _finalizeMatured(contractId, ledger, record, delays);
+        reason = _submitStatement(ledger, record, delays, entry, position);
 
-        uint256 amount = _consumeReleasable(contractId, terms, ledger);
+        Balance balance = ledger.balance;
+        uint256 paid = balance.paid();
+        uint256 amount = PayableAmounts.consumeReleasable(record, balance, delays, false);
         if (amount == 0) return reason;
-        uint256 paid = ledger.balance.paid();
-        Balance balance = ledger.balance.withSettlement(paid + amount, ledger.balance.lastFinal());
-        ledger.balance = balance;
-        _pay(group.token, group.feeBps, contractId, terms.payee, balance, paid, payouts);
+        ledger.balance = balance.withSettlement(paid + amount, balance.lastFinal());
+        _pay(contractId, payeeRule.payee(), paid, paid + amount, payouts);
     }
 
-    /// Finalizes a matured statement, then takes the new one. Returns the rule that the new one
-    /// breaks; zero if it breaks none.
+    /// Takes a new statement, while none has matured. Returns the rule that it breaks; zero if it
+    /// breaks none.
     function _submitStatement(
-        bytes32 contractId,
-        Terms memory terms,
         Ledger storage ledger,
+        GuardedRecord storage record,
+        DelayRule delays,
         Entry calldata entry,
         uint256 position
     ) private returns (bytes32) {
-        GuardedRecord storage record = _records[contractId];
-        _finalizeMatured(contractId, ledger, record);
         (uint256 earned, uint256 reversed) = Payloads.totals(entry.payload);
+        Balance balance = ledger.balance;
         bytes32 reason = Statements.propose(
-            record, terms, ledger.balance.lastFinal(), position, earned, reversed
+            record,
+            delays,
+            balance.budget(),
+            balance.endsAt(),
+            balance.lastFinal(),
+            position,
+            earned,
+            reversed
         );
         if (reason != 0) return reason;
         // A position has 40 bits.
         // forge-lint: disable-next-line(unsafe-typecast)
-        emit Settled(contractId, uint64(position), earned, reversed);
-        if (terms.challengePeriod == 0) {
-            _finalize(contractId, ledger, record, block.timestamp);
+        emit Settled(entry.subject, uint64(position), earned, reversed);
+        if (delays.challengePeriod() == 0) {
+            _finalize(entry.subject, ledger, record, delays, block.timestamp);
         } else {
             // forge-lint: disable-next-line(unsafe-typecast)
-            emit Pending(contractId, uint64(position), record.resolvesAt);
+            emit Pending(entry.subject, uint64(position), record.resolvesAt);
         }
         return 0;
     }
 
     /// Finalizes a matured statement, then pays what is due. Any account may call. Where nothing is
     /// due, nothing happens.
-    /// @param contractId The contract.
-    function release(bytes32 contractId) external nonReentrant {
-        Terms memory terms = termsOf(contractId);
-        Ledger storage ledger = _ledgerOf(contractId, terms);
-        _finalizeMatured(contractId, ledger, _records[contractId]);
-        _payReleasable(contractId, terms, ledger);
+    /// @param terms The terms of the contract.
+    function release(Terms calldata terms) external nonReentrant {
+        (bytes32 contractId, Ledger storage ledger, GuardedRecord storage record) = _find(terms);
+        _finalizeMatured(contractId, ledger, record, terms.delayRule());
+        _payReleasable(contractId, terms, ledger, record);
     }
 
     /// Stores a statement whose time has passed as final. Functions that change the record call it
@@ -611,10 +544,11 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     function _finalizeMatured(
         bytes32 contractId,
         Ledger storage ledger,
-        GuardedRecord storage record
+        GuardedRecord storage record,
+        DelayRule delays
     ) private {
         if (record.isMatured()) {
-            _finalize(contractId, ledger, record, record.resolvesAt);
+            _finalize(contractId, ledger, record, delays, record.resolvesAt);
         }
     }
 
@@ -623,11 +557,13 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         bytes32 contractId,
         Ledger storage ledger,
         GuardedRecord storage record,
+        DelayRule delays,
         uint256 since
     ) private {
         Balance balance = ledger.balance;
         uint40 position = record.pendingPosition;
-        uint256 net = Statements.finalize(record, since, balance.budget());
+        uint256 net =
+            Statements.finalize(record, since, balance.budget(), delays.holdbackBps() != 0);
         ledger.balance = balance.withSettlement(balance.paid(), position);
         // A time has 40 bits.
         // forge-lint: disable-next-line(unsafe-typecast)
@@ -638,62 +574,57 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
 
     /// Puts the pending statement before the arbiter, by the owner or the operator, each once and
     /// within the challenge period.
-    /// @param contractId The contract.
+    /// @param terms The terms of the contract.
     /// @param position The position of the pending statement.
-    function dispute(bytes32 contractId, uint64 position) external nonReentrant {
-        Terms memory terms = termsOf(contractId);
-        GuardedRecord storage record = _records[contractId];
-        _finalizeMatured(contractId, _ledgerOf(contractId, terms), record);
+    function dispute(Terms calldata terms, uint64 position) external nonReentrant {
+        (bytes32 contractId, Ledger storage ledger, GuardedRecord storage record) = _find(terms);
+        _finalizeMatured(contractId, ledger, record, terms.delayRule());
         bool byOwner = _requireParty(contractId, terms);
-        uint40 resolvesAt = Statements.dispute(record, terms, position, byOwner);
+        uint40 resolvesAt =
+            Statements.dispute(record, terms.arbiter, terms.arbitrationPeriod, position, byOwner);
         emit Disputed(contractId, msg.sender, resolvesAt);
     }
 
     /// Sets the payable amount of the disputed statement, by the arbiter, until it resolves. The
     /// ruling adjusts all later statements by the same sum.
-    /// @param contractId The contract.
+    /// @param terms The terms of the contract.
     /// @param position The position of the pending statement.
     /// @param payableAmount The amount, within the bounds of Statements.rule.
-    function rule(bytes32 contractId, uint64 position, uint256 payableAmount)
+    function rule(Terms calldata terms, uint64 position, uint256 payableAmount)
         external
         nonReentrant
     {
-        Terms memory terms = termsOf(contractId);
-        Ledger storage ledger = _ledgerOf(contractId, terms);
-        GuardedRecord storage record = _records[contractId];
+        (bytes32 contractId, Ledger storage ledger, GuardedRecord storage record) = _find(terms);
         if (msg.sender != terms.arbiter) revert NotArbiter(contractId, msg.sender);
-        _finalizeMatured(contractId, ledger, record);
+        DelayRule delays = terms.delayRule();
+        _finalizeMatured(contractId, ledger, record, delays);
         Statements.rule(record, ledger.balance.budget(), position, payableAmount);
         emit Ruled(contractId, payableAmount);
-        _finalize(contractId, ledger, record, block.timestamp);
-        _payReleasable(contractId, terms, ledger);
+        _finalize(contractId, ledger, record, delays, block.timestamp);
+        _payReleasable(contractId, terms, ledger, record);
     }
 
     /// @inheritdoc IEvidenceTarget
-    function retire(bytes32 contractId, bytes32 kind) external onlyEvidence nonReentrant {
-        Ledger storage ledger = _ledgerOf(contractId);
-        GuardedRecord storage record = _records[contractId];
-        if (ledger.config.has(RETIRED)) revert AlreadyRetired(contractId);
-        if (ledger.config.has(CLOSED)) revert AlreadyClosed(contractId);
-        _finalizeMatured(contractId, ledger, record);
+    function retire(Terms calldata terms, bytes32 kind) external onlyEvidence nonReentrant {
+        (bytes32 contractId, Ledger storage ledger, GuardedRecord storage record) = _findOpen(terms);
+        if (ledger.balance.has(RETIRED)) revert AlreadyRetired(contractId);
+        _finalizeMatured(contractId, ledger, record, terms.delayRule());
 
         Statements.discard(record);
-        ledger.config = ledger.config.withFlag(RETIRED);
+        ledger.balance = ledger.balance.withFlag(RETIRED);
         emit Disproved(contractId, kind);
     }
 
     /// @inheritdoc IEvidenceTarget
-    function recordReversal(bytes32 contractId, uint64 outcome, uint256 amount)
+    function recordReversal(Terms calldata terms, uint64 outcome, uint256 amount)
         external
         onlyEvidence
         nonReentrant
     {
-        Ledger storage ledger = _ledgerOf(contractId);
-        GuardedRecord storage record = _records[contractId];
+        (bytes32 contractId, Ledger storage ledger, GuardedRecord storage record) = _findOpen(terms);
         // A plain contract has paid for good.
-        if (!ledger.config.has(GUARDED)) revert NotGuarded(contractId);
-        if (ledger.config.has(CLOSED)) revert AlreadyClosed(contractId);
-        _finalizeMatured(contractId, ledger, record);
+        if (terms.isPlain()) revert NotGuarded(contractId);
+        _finalizeMatured(contractId, ledger, record, terms.delayRule());
         Statements.recordReversal(record, outcome, amount);
         emit ReversalRecorded(contractId, outcome, amount);
     }
@@ -701,52 +632,58 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     // ------------------------------------------------------------ claims
 
     /// @inheritdoc IEvidenceTarget
-    function fileClaim(bytes32 contractId, bytes32 key, Claim calldata claim)
+    function fileClaim(Terms calldata terms, bytes32 key, Claim calldata claim)
         external
         onlyEvidence
         nonReentrant
     {
-        Terms memory terms = termsOf(contractId);
-        Ledger storage ledger = _ledgerOf(contractId, terms);
-        GuardedRecord storage record = _records[contractId];
-        if (ledger.config.has(CLOSED)) revert AlreadyClosed(contractId);
-        _finalizeMatured(contractId, ledger, record);
-        Claims.file(record, _claims[contractId], terms, ledger.balance.budget(), key, claim);
+        (bytes32 contractId, Ledger storage ledger, GuardedRecord storage record) = _findOpen(terms);
+        _finalizeMatured(contractId, ledger, record, terms.delayRule());
+        Claims.file(
+            record,
+            _claims[contractId],
+            terms.statementsUntil(),
+            terms.claimsUntil(),
+            ledger.balance.budget(),
+            key,
+            claim
+        );
         emit Claimed(
             contractId, key, claim.lead, claim.transition, claim.touch, claim.timeMs, claim.amount
         );
     }
 
     /// @inheritdoc IEvidenceTarget
-    function lowerClaim(bytes32 contractId, bytes32 key, uint256 left, bytes32 kind)
+    function lowerClaim(Terms calldata terms, bytes32 key, uint256 left, bytes32 kind)
         external
         onlyEvidence
         nonReentrant
     {
-        Terms memory terms = termsOf(contractId);
-        if (_ledgerOf(contractId, terms).config.has(CLOSED)) revert AlreadyClosed(contractId);
-        Claims.lower(_records[contractId], _claims[contractId], terms, key, left);
+        (bytes32 contractId,, GuardedRecord storage record) = _findOpen(terms);
+        Claims.lower(
+            record, _claims[contractId], terms.statementsUntil(), terms.refutableUntil(), key, left
+        );
         emit ClaimLowered(contractId, key, left, kind);
     }
 
     /// Puts the sum of all claims before the arbiter, by the owner or the operator, after T3 and
     /// until T4.
-    /// @param contractId The contract.
-    function disputeClaims(bytes32 contractId) external nonReentrant {
-        Terms memory terms = termsOf(contractId);
+    /// @param terms The terms of the contract.
+    function disputeClaims(Terms calldata terms) external nonReentrant {
+        (bytes32 contractId,, GuardedRecord storage record) = _find(terms);
         _requireParty(contractId, terms);
-        Claims.dispute(_records[contractId], terms);
+        Claims.dispute(record, terms.claimsUntil(), terms.refutableUntil());
         emit ClaimsDisputed(contractId, msg.sender);
     }
 
     /// Sets the most that is paid of the disputed claims, by the arbiter, until T4. Claims that are
     /// refuted later still reduce their sum.
-    /// @param contractId The contract.
+    /// @param terms The terms of the contract.
     /// @param amount The amount, at most the sum of the claims.
-    function ruleClaims(bytes32 contractId, uint256 amount) external nonReentrant {
-        Terms memory terms = termsOf(contractId);
+    function ruleClaims(Terms calldata terms, uint256 amount) external nonReentrant {
+        (bytes32 contractId,, GuardedRecord storage record) = _find(terms);
         if (msg.sender != terms.arbiter) revert NotArbiter(contractId, msg.sender);
-        Claims.rule(_records[contractId], terms, amount);
+        Claims.rule(record, terms.claimsUntil(), terms.refutableUntil(), amount);
         emit ClaimsRuled(contractId, amount);
     }
 
@@ -754,56 +691,63 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
 
     /// Ends a contract by consent. The amount that both parties have signed is paid, and the rest
     /// goes back to the owner. A party that calls may leave its signature empty.
-    /// @param contractId The contract.
+    /// @param terms The terms of the contract.
     /// @param payableAmount The amount, at least the paid amount and at most the budget.
     /// @param expiresAt The last second in which the signatures may be used.
-    /// @param ownerSignature The owner's over Close(contractId, payableAmount, expiresAt).
-    /// @param operatorSignature The operator's over the same.
+    /// @param ownerSignature The owner's over Close(owner, contractId, payableAmount, expiresAt).
+    /// @param operatorSignature The operator's over the same with the operator.
     function close(
-        bytes32 contractId,
+        Terms calldata terms,
         uint256 payableAmount,
         uint64 expiresAt,
         bytes calldata ownerSignature,
         bytes calldata operatorSignature
     ) external nonReentrant {
-        Terms memory terms = termsOf(contractId);
-        Ledger storage ledger = _ledgerOf(contractId, terms);
-        GuardedRecord storage record = _records[contractId];
-        if (ledger.config.has(CLOSED)) revert AlreadyClosed(contractId);
-        _finalizeMatured(contractId, ledger, record);
-        Balance balance = ledger.balance;
+        (bytes32 contractId, Ledger storage ledger, GuardedRecord storage record) = _findOpen(terms);
+        _finalizeMatured(contractId, ledger, record, terms.delayRule());
         if (block.timestamp > expiresAt) revert CloseExpired(expiresAt, block.timestamp);
+        Balance balance = ledger.balance;
         if (payableAmount < balance.paid() || payableAmount > balance.budget()) {
             revert PayableOutOfRange(payableAmount, balance.paid(), balance.budget());
         }
-        bytes32 digest = _hashTypedDataV4(
-            keccak256(abi.encode(TypeHashes.CLOSE, contractId, payableAmount, expiresAt))
-        );
+        bytes32 digest = _closeDigest(terms.owner, contractId, payableAmount, expiresAt);
         _requireConsent(digest, terms.owner, ownerSignature);
+        digest = _closeDigest(terms.operator, contractId, payableAmount, expiresAt);
         _requireConsent(digest, terms.operator, operatorSignature);
 
         Statements.closeByConsent(record, payableAmount);
         _vacateOutcome(terms);
         uint256 rest = balance.budget() - payableAmount;
-        ledger.balance = balance.withBudget(payableAmount).withEnd(block.timestamp);
-        ledger.config = ledger.config.withFlag(CLOSED);
+        ledger.balance = balance.withBudget(payableAmount).withFlag(CLOSED);
+        _openings[contractId].closedAt = block.timestamp.toUint40();
         emit Closed(contractId, payableAmount);
 
-        _payReleasable(contractId, terms, ledger);
+        _payReleasable(contractId, terms, ledger, record);
         if (rest != 0) _refundOwner(contractId, terms, rest);
+    }
+
+    /// Returns what a party signs to close the contract.
+    function _closeDigest(
+        address party,
+        bytes32 contractId,
+        uint256 payableAmount,
+        uint64 expiresAt
+    ) private view returns (bytes32) {
+        return _hashTypedDataV4(
+            keccak256(abi.encode(TypeHashes.CLOSE, party, contractId, payableAmount, expiresAt))
+        );
     }
 
     /// Returns to the owner what can no longer become payable, after T3. It can be called again
     /// whenever more of the budget is free. Any account may call.
-    /// @param contractId The contract.
-    function refund(bytes32 contractId) external nonReentrant {
-        Terms memory terms = termsOf(contractId);
-        Ledger storage ledger = _ledgerOf(contractId, terms);
+    /// @param terms The terms of the contract.
+    function refund(Terms calldata terms) external nonReentrant {
+        (bytes32 contractId, Ledger storage ledger, GuardedRecord storage record) = _find(terms);
         uint256 from = terms.claimsUntil();
         if (block.timestamp <= from) revert RefundTooEarly(contractId, from, block.timestamp);
-        _finalizeMatured(contractId, ledger, _records[contractId]);
+        _finalizeMatured(contractId, ledger, record, terms.delayRule());
         Balance balance = ledger.balance;
-        uint256 reserved = PayableAmounts.reserved(_records[contractId], terms, balance);
+        uint256 reserved = PayableAmounts.reservedOf(record, balance, terms.arbiter != address(0));
         if (reserved == balance.budget()) revert NothingToRefund(contractId);
 
         ledger.balance = balance.withBudget(reserved);
@@ -811,7 +755,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     }
 
     /// Sends an amount back to the owner.
-    function _refundOwner(bytes32 contractId, Terms memory terms, uint256 amount) private {
+    function _refundOwner(bytes32 contractId, Terms calldata terms, uint256 amount) private {
         emit Refunded(contractId, terms.owner, amount);
         uint256 held = _tokenBalance(terms.token);
         held = _sendOrCredit(contractId, terms.token, terms.owner, amount, held);
@@ -820,115 +764,36 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
 
     /// Frees the outcome of an exclusive contract that is closed before its deadline. No other
     /// contract for it can be open, so the whole occupancy goes.
-    function _vacateOutcome(Terms memory terms) private {
+    function _vacateOutcome(Terms calldata terms) private {
         if (!terms.exclusive || block.timestamp > terms.deadline) return;
         delete _occupancies[_outcomeIdOf(terms)];
     }
 
     // ------------------------------------------------------------ reading
 
+    /// Returns the id of the contract with these terms, whether it was opened or not.
+    /// @param terms The terms.
+    /// @return The EIP-712 digest of the terms.
+    function contractIdOf(Terms calldata terms) external view returns (bytes32) {
+        return _hashTypedDataV4(_hashOf(terms));
+    }
+
     /// @inheritdoc IEvidenceTarget
-    function termsOf(bytes32 contractId) public view returns (Terms memory) {
-        return TermsStorage.readTerms(_termsPointerOf(contractId));
+    function recordOf(Terms calldata terms) external view returns (EscrowRecord memory) {
+        (bytes32 contractId, Ledger storage ledger, GuardedRecord storage record) = _find(terms);
+        uint256 pending = record.pendingPosition;
+        uint256 lastFinal = record.isMatured() ? pending : ledger.balance.lastFinal();
+        return EscrowRecord(contractId, pending != 0 ? pending : lastFinal, lastFinal);
     }
 
     /// @inheritdoc IEvidenceTarget
     function openingNumberOf(bytes32 contractId) external view returns (uint256) {
-        return TermsStorage.readOpeningNumber(_termsPointerOf(contractId));
-    }
-
-    /// Returns the amount that the contract has paid so far, fees included.
-    /// @param contractId The contract.
-    /// @return The amount in base units.
-    function paidOf(bytes32 contractId) external view returns (uint256) {
-        return _ledgerOf(contractId).balance.paid();
+        return _openings[contractId].number;
     }
 
     /// @inheritdoc IEvidenceTarget
-    function lastFinalPosition(bytes32 contractId) public view returns (uint256) {
-        GuardedRecord storage record = _records[contractId];
-        if (record.isMatured()) return record.pendingPosition;
-        return _ledgerOf(contractId).balance.lastFinal();
-    }
-
-    /// @inheritdoc IEvidenceTarget
-    function lastSignedPosition(bytes32 contractId) external view returns (uint256) {
-        GuardedRecord storage record = _records[contractId];
-        return record.pendingPosition != 0 ? record.pendingPosition : lastFinalPosition(contractId);
-    }
-
-    /// Returns the pending statement; zeros if there is none.
-    /// @param contractId The contract.
-    /// @return earned The cumulative earned amount that it states.
-    /// @return reversed The cumulative reversed amount that it states.
-    /// @return position The position of its entry.
-    /// @return resolvesAt The last second of the challenge or of the arbiter.
-    /// @return ownerDisputed True if the owner has disputed it.
-    /// @return operatorDisputed True if the operator has disputed it.
-    function pendingOf(bytes32 contractId)
-        external
-        view
-        returns (
-            uint256 earned,
-            uint256 reversed,
-            uint64 position,
-            uint64 resolvesAt,
-            bool ownerDisputed,
-            bool operatorDisputed
-        )
-    {
-        GuardedRecord storage record = _records[contractId];
-        if (!record.isPending()) return (0, 0, 0, 0, false, false);
-        return (
-            record.pendingEarned,
-            record.pendingReversed,
-            record.pendingPosition,
-            record.resolvesAt,
-            record.ownerDisputed,
-            record.operatorDisputed
-        );
-    }
-
-    /// Returns the final payable amount without claims.
-    /// @param contractId The contract.
-    /// @return The amount in base units.
-    function netOf(bytes32 contractId) external view returns (uint256) {
-        Ledger storage ledger = _ledgerOf(contractId);
-        return PayableAmounts.net(_records[contractId], ledger.balance, ledger.config);
-    }
-
-    /// Returns the final payable amount that is not yet paid, with what is held back.
-    /// @param contractId The contract.
-    /// @return The amount in base units.
-    function owed(bytes32 contractId) external view returns (uint256) {
-        Terms memory terms = termsOf(contractId);
-        Ledger storage ledger = _ledgerOf(contractId, terms);
-        return PayableAmounts.owed(_records[contractId], terms, ledger.balance, ledger.config);
-    }
-
-    /// Returns the amount that `release` would pay now.
-    /// @param contractId The contract.
-    /// @return amount The amount in base units, fees included.
-    function releasable(bytes32 contractId) external view returns (uint256 amount) {
-        Terms memory terms = termsOf(contractId);
-        Ledger storage ledger = _ledgerOf(contractId, terms);
-        (amount,) =
-            PayableAmounts.releasable(_records[contractId], terms, ledger.balance, ledger.config);
-    }
-
-    /// Returns the time by which all that is owed now can be released. If nothing is owed, it is
-    /// the time at which the pending statement becomes final or the claims payable.
-    ///
-    /// Under a rate cap the time holds for a caller that releases amounts as they become due, and
-    /// then once in every rate period: an empty bucket leaks nothing. Each release on the way may
-    /// leave a unit for later, by rounding.
-    /// @param contractId The contract.
-    /// @return UTC seconds; zero if there is nothing to wait for.
-    function releasableAt(bytes32 contractId) external view returns (uint256) {
-        Terms memory terms = termsOf(contractId);
-        Ledger storage ledger = _ledgerOf(contractId, terms);
-        return
-            PayableAmounts.releasableAt(_records[contractId], terms, ledger.balance, ledger.config);
+    function closedAtOf(bytes32 contractId) external view returns (uint256) {
+        return _openings[contractId].closedAt;
     }
 
     /// @inheritdoc IEvidenceTarget
@@ -936,151 +801,145 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         return _claims[contractId][key];
     }
 
-    /// @inheritdoc IEvidenceTarget
-    function closedAtOf(bytes32 contractId) external view returns (uint256) {
-        Ledger storage ledger = _ledgerOf(contractId);
-        return ledger.config.has(CLOSED) ? ledger.balance.endsAt() : 0;
-    }
-
-    /// Returns true if the contract's verifier has signed a false entry. Its statements count no
-    /// more.
-    /// @param contractId The contract.
-    /// @return True if the verifier is retired.
-    function isRetired(bytes32 contractId) external view returns (bool) {
-        return _ledgerOf(contractId).config.has(RETIRED);
-    }
-
-    /// Returns the status. It is derived from the stored facts and the clock:
-    ///
-    ///   not opened ............................................ unknown
-    ///   closed by both parties ................................ closed      (for good)
-    ///   the whole budget is paid .............................. paid_out
-    ///   now < opensAt ......................................... scheduled
-    ///   now <= deadline ....................................... open
-    ///   now <= T2 ............................................. settling
-    ///   now <= T3 ............................................. claimable
-    ///   now <= T4 ............................................. refutable
-    ///   later
-    ///       something can be refunded ......................... refundable
-    ///       something is owed ................................. releasing
-    ///       else .............................................. refunded
-    /// @param contractId The contract.
-    /// @return The status in ASCII.
-    function statusOf(bytes32 contractId) external view returns (bytes32) {
-        if (_termsPointers[contractId] == address(0)) return "unknown";
-        Terms memory terms = termsOf(contractId);
-        Ledger storage ledger = _ledgerOf(contractId, terms);
-        return PayableAmounts.status(_records[contractId], terms, ledger.balance, ledger.config);
+    /// Returns what the escrow holds of a contract now. People read it through EscrowLens.
+    /// @param terms The terms of the contract.
+    /// @return The words of a Snapshot, in the order of its fields.
+    function snapshotOf(Terms calldata terms)
+        external
+        view
+        returns (uint256[SNAPSHOT_WORDS] memory)
+    {
+        (bytes32 contractId, Ledger storage ledger, GuardedRecord storage record) = _find(terms);
+        return PayableAmounts.snapshotOf(
+            record, contractId, ledger.balance, terms.delayRule(), !terms.isPlain()
+        );
     }
 
     // ------------------------------------------------------------ inside
 
     /// Pays what is due now. It stores the new balance before it calls the token.
-    function _payReleasable(bytes32 contractId, Terms memory terms, Ledger storage ledger) private {
-        uint256 amount = _consumeReleasable(contractId, terms, ledger);
+    function _payReleasable(
+        bytes32 contractId,
+        Terms calldata terms,
+        Ledger storage ledger,
+        GuardedRecord storage record
+    ) private {
+        Balance balance = ledger.balance;
+        // A plain contract has paid all that is payable, unless it was closed.
+        if (terms.isPlain() && !balance.has(CLOSED)) return;
+        bool areClaimsDue = terms.claimPeriod != 0 && block.timestamp > terms.refutableUntil();
+        uint256 amount =
+            PayableAmounts.consumeReleasable(record, balance, terms.delayRule(), areClaimsDue);
         if (amount == 0) return;
-        uint256 paid = ledger.balance.paid();
-        Balance balance = ledger.balance.withSettlement(paid + amount, ledger.balance.lastFinal());
-        ledger.balance = balance;
+        uint256 paid = balance.paid();
+        ledger.balance = balance.withSettlement(paid + amount, balance.lastFinal());
 
-        PayoutTotals memory payouts = PayoutTotals(_tokenBalance(terms.token), 0);
-        _pay(terms.token, terms.feeBps, contractId, terms.payee, balance, paid, payouts);
-        _completePayouts(terms.token, terms.feeRecipient, payouts);
+        Payouts memory payouts = _newPayouts(terms.token, terms.feeBps);
+        _pay(contractId, terms.payee, paid, paid + amount, payouts);
+        _completePayouts(terms.feeRecipient, payouts);
     }
 
-    /// Returns the amount that is due now, and fills the rate cap's bucket by it. The caller pays
-    /// it.
-    function _consumeReleasable(bytes32 contractId, Terms memory terms, Ledger storage ledger)
-        private
-        returns (uint256 amount)
-    {
-        GuardedRecord storage record = _records[contractId];
-        uint256 level;
-        (amount, level) = PayableAmounts.releasable(record, terms, ledger.balance, ledger.config);
-        if (amount != 0 && terms.rateCap != 0) {
-            record.capLevel = (level + amount).toUint80();
-            record.capUpdatedAt = block.timestamp.toUint40();
-        }
+    /// Returns the totals of payouts in a token, before the first.
+    function _newPayouts(address token, uint256 feeBps) private view returns (Payouts memory) {
+        return Payouts(token, feeBps, _tokenBalance(token), 0);
     }
 
-    /// Pays the difference between `paid` and the paid amount of the new balance, which the caller
-    /// has stored.
+    /// Pays what raises the paid amount from `paid` to `net`. The caller has stored the new balance.
     function _pay(
-        address token,
-        uint256 feeBps,
         bytes32 contractId,
         address payee,
-        Balance balance,
         uint256 paid,
-        PayoutTotals memory payouts
+        uint256 net,
+        Payouts memory payouts
     ) private {
         // No sum of amounts leaves 256 bits: each has 80. Nothing underflows: the new paid amount
         // is larger, and the fee is a part of the difference.
         unchecked {
-            uint256 fee = Release.feeOf(paid, balance.paid(), feeBps);
-            uint256 amount = balance.paid() - paid - fee;
-            // A position has 40 bits.
-            // forge-lint: disable-next-line(unsafe-typecast)
-            emit Paid(contractId, payee, uint64(balance.lastFinal()), amount, fee);
+            uint256 fee = Release.feeOf(paid, net, payouts.feeBps);
+            uint256 amount = net - paid - fee;
+            emit Paid(contractId, amount, fee);
             payouts.tokenBalance =
-                _sendOrCredit(contractId, token, payee, amount, payouts.tokenBalance);
+                _sendOrCredit(contractId, payouts.token, payee, amount, payouts.tokenBalance);
             payouts.fees += fee;
         }
     }
 
     /// Credits the fees of the payouts, and checks that the token has taken no more than they come
     /// to.
-    function _completePayouts(address token, address feeRecipient, PayoutTotals memory payouts)
-        private
-    {
-        if (payouts.fees != 0) _credits[token][feeRecipient] += payouts.fees;
-        _requireTokenBalance(token, payouts.tokenBalance);
+    function _completePayouts(address feeRecipient, Payouts memory payouts) private {
+        if (payouts.fees != 0) _credits[payouts.token][feeRecipient] += payouts.fees;
+        _requireTokenBalance(payouts.token, payouts.tokenBalance);
+    }
+
+    function _requireEvidence() private view {
+        if (msg.sender != evidence) revert NotEvidence(msg.sender);
     }
 
     /// Returns true if the caller is the owner, and false if it is the operator. Reverts for any
     /// other.
-    function _requireParty(bytes32 contractId, Terms memory terms) private view returns (bool) {
+    function _requireParty(bytes32 contractId, Terms calldata terms) private view returns (bool) {
         if (msg.sender == terms.owner) return true;
         if (msg.sender == terms.operator) return false;
         revert NotAParty(contractId, msg.sender);
     }
 
-    /// Reverts unless the party has signed the digest, or calls and leaves its signature empty.
-    function _requireConsent(bytes32 digest, address party, bytes calldata signature) private view {
-        if (msg.sender != party || signature.length != 0) _requireSigned(digest, party, signature);
+    /// Finds the contract with these terms. Reverts for one that was not opened.
+    function _find(Terms calldata terms)
+        private
+        view
+        returns (bytes32 contractId, Ledger storage ledger, GuardedRecord storage record)
+    {
+        contractId = _hashTypedDataV4(_hashOf(terms));
+        ledger = _ledgerAt(contractId, terms);
+        if (ledger.balance.endsAt() == 0) revert UnknownContract(contractId);
+        record = _records[contractId];
     }
 
-    /// Returns the account that keeps the terms. Reverts for a contract that was not opened.
-    function _termsPointerOf(bytes32 contractId) private view returns (address file) {
-        file = _termsPointers[contractId];
-        if (file == address(0)) revert UnknownContract(contractId);
+    /// Finds the contract as `_find` does. Reverts for one that both parties have closed, too.
+    function _findOpen(Terms calldata terms)
+        private
+        view
+        returns (bytes32 contractId, Ledger storage ledger, GuardedRecord storage record)
+    {
+        (contractId, ledger, record) = _find(terms);
+        if (ledger.balance.has(CLOSED)) revert AlreadyClosed(contractId);
     }
 
-    function _ledgerOf(bytes32 contractId) private view returns (Ledger storage) {
-        return _ledgerOf(contractId, termsOf(contractId));
-    }
-
-    function _ledgerOf(bytes32 contractId, Terms memory terms)
+    /// Returns the place of the contract's ledger.
+    function _ledgerAt(bytes32 contractId, Terms calldata terms)
         private
         view
         returns (Ledger storage)
     {
-        return _ledgers[_groupIdOf(terms)][contractId];
+        // It must agree with the hash of a Group.
+        bytes32 groupId = keccak256(
+            abi.encode(terms.logId, terms.token, terms.verifier, terms.feeRecipient, terms.feeBps)
+        );
+        return _ledgers[_ledgerId(groupId, contractId, terms.payeeRule(), terms.delayRule())];
     }
 
-    function _outcomeIdOf(Terms memory terms) private pure returns (bytes32) {
+    /// Returns the name of a ledger: the hash of the group, the contract, and its rules.
+    function _ledgerId(bytes32 groupId, bytes32 contractId, PayeeRule payeeRule, DelayRule delays)
+        private
+        pure
+        returns (bytes32)
+    {
+        return keccak256(abi.encode(groupId, contractId, payeeRule, delays));
+    }
+
+    function _outcomeIdOf(Terms calldata terms) private pure returns (bytes32) {
         return keccak256(abi.encode(terms.owner, terms.logId, terms.surface, terms.outcome));
     }
 
-    /// Returns the id of the group that contracts with these terms settle in. It must agree with
-    /// _groupId.
-    function _groupIdOf(Terms memory terms) private pure returns (bytes32) {
-        return keccak256(
-            abi.encode(terms.logId, terms.token, terms.verifier, terms.feeRecipient, terms.feeBps)
-        );
-    }
-
-    function _groupId(Group memory group) private pure returns (bytes32) {
-        return keccak256(abi.encode(group));
+    /// Returns the EIP-712 hash of the terms. They are hashed as they lie: terms are 32 words in the
+    /// order of their fields. Words that no field could hold make terms that were never opened.
+    function _hashOf(Terms calldata terms) private pure returns (bytes32 hash) {
+        bytes32 typeHash = TypeHashes.TERMS;
+        assembly ("memory-safe") {
+            let data := mload(0x40)
+            mstore(data, typeHash)
+            calldatacopy(add(data, 32), terms, 1024)
+            hash := keccak256(data, 1056)
+        }
     }
 }

@@ -1,15 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Terms} from "../terms/Terms.sol";
 import {GuardedRecord} from "./GuardedRecord.sol";
-import {Balance, CLOSED, Config, GUARDED} from "./Ledger.sol";
+import {Balance, CLOSED, DelayRule, RETIRED} from "./Ledger.sol";
 import {Release} from "./Release.sol";
-import {Times} from "./Times.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+
+/// @dev What the escrow holds of one contract, read at one time, for all that only tells and pays
+/// nothing (see EscrowLens). What the clock has decided by then counts as decided.
+struct Snapshot {
+    bytes32 contractId;
+    uint256 paid;
+    uint256 budget; //           less what was refunded
+    uint256 lastFinal; //        position of the last final statement; zero: none
+    bool isClosed;
+    bool isRetired;
+    uint256 net; //              final payable amount without claims
+    uint256 pendingNet; //       the same if the pending statement becomes final; zero without one
+    uint256 pendingEarned; //    the pending statement; zeros if there is none
+    uint256 pendingReversed;
+    uint256 pendingPosition;
+    uint256 resolvesAt;
+    bool ownerDisputed;
+    bool operatorDisputed;
+    uint256 held; //             what is held back of it
+    uint256 finalSince; //       since when the last final statement is final, if something is held
+    uint256 claims; //           what is paid of the claims after T4, if no more are refuted
+    uint256 capLevel; //         level of the rate cap's bucket
+}
+
+uint256 constant SNAPSHOT_WORDS = 18;
 
 /// @title Payable amounts
 /// @notice Computes what a contract owes, when it can be released, and what stays reserved for it.
+/// The escrow pays by these functions, and the lens tells by them.
 /// @dev A part of the escrow with an address of its own, because the code of one contract is
 /// limited.
 ///
@@ -18,195 +43,158 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 ///
 /// Assumptions: amounts fit 80 bits and times 40, by the terms rules, so no sum leaves 256 bits.
 ///
-/// Limits: the library only reads.
+/// Limits: the library moves no tokens. It fills the rate cap's bucket, and else only reads.
 library PayableAmounts {
-    using Times for Terms;
+    using SafeCast for uint256;
 
-    /// Returns what can be paid now.
-    /// @param record The record of the contract.
-    /// @param terms Its terms.
+    /// Returns the amount that can be paid now, and fills the rate cap's bucket by it. The caller
+    /// pays it.
+    /// @param record The record of the contract: a guarded one, or one that was closed.
     /// @param balance Its balance.
-    /// @param config Its configuration.
-    /// @return amount The amount that `release` would pay.
-    /// @return level The level of the rate cap's bucket before that payment.
-    function releasable(
+    /// @param delays Its delay rule.
+    /// @param areClaimsDue True after T4.
+    /// @return amount The amount, fees included.
+    function consumeReleasable(
         GuardedRecord storage record,
-        Terms memory terms,
         Balance balance,
-        Config config
-    ) external view returns (uint256 amount, uint256 level) {
-        uint256 released = _payable(record, terms, balance, config)
-            - _heldBack(record, terms, balance, config);
-        // A reversal or a ruling may leave less releasable than was paid.
-        if (released <= balance.paid()) return (0, 0);
-        amount = released - balance.paid();
-        if (terms.rateCap != 0) {
-            level = _level(record, terms);
-            amount = Math.min(amount, terms.rateCap / 2 - level);
+        DelayRule delays,
+        bool areClaimsDue
+    ) external returns (uint256 amount) {
+        (uint256 budget, uint256 paid) = (balance.budget(), balance.paid());
+        uint256 net = record.net(budget);
+        uint256 total = payableTotal(net, areClaimsDue ? record.payableClaims() : 0, paid, budget);
+        uint256 held = _heldBack(record, net, balance, delays);
+        bool isCapped = delays.rateCap() != 0;
+        uint256 level = isCapped ? _capLevel(record, delays) : 0;
+        amount = releasable(total, held, paid, delays, level);
+        if (amount != 0 && isCapped) {
+            record.capLevel = (level + amount).toUint80();
+            record.capUpdatedAt = block.timestamp.toUint40();
         }
-    }
-
-    /// Returns the time by which all that is owed now can be released. See
-    /// OutcomeEscrow.releasableAt.
-    /// @param record The record of the contract.
-    /// @param terms Its terms.
-    /// @param balance Its balance.
-    /// @param config Its configuration.
-    /// @return time UTC seconds; zero if there is nothing to wait for.
-    function releasableAt(
-        GuardedRecord storage record,
-        Terms memory terms,
-        Balance balance,
-        Config config
-    ) external view returns (uint256 time) {
-        uint256 amount = _payable(record, terms, balance, config) - balance.paid();
-        if (amount == 0) {
-            if (record.isPending()) return uint256(record.resolvesAt) + 1;
-            uint256 until = terms.refutableUntil();
-            return record.payableClaims() != 0 && block.timestamp <= until ? until + 1 : 0;
-        }
-
-        time = block.timestamp;
-        uint256 held = Math.min(amount, _heldBack(record, terms, balance, config));
-        if (held != 0) time = record.finalSince() + terms.holdbackPeriod + terms.lateness;
-        if (terms.rateCap != 0) {
-            // The part that is not held back goes into the bucket at once, and leaks until the held
-            // part comes. Then the bucket must leak what exceeds its size.
-            uint256 half = terms.rateCap / 2;
-            uint256 level = amount - held + _level(record, terms);
-            uint256 elapsed = time - block.timestamp;
-            level = Release.levelAfter(level, elapsed, terms.rateCap, terms.ratePeriod) + held;
-            if (level > half) time += Math.ceilDiv((level - half) * terms.ratePeriod, half);
-        }
-    }
-
-    /// Returns the final payable amount that is not yet paid, with what is held back.
-    /// @param record The record of the contract.
-    /// @param terms Its terms.
-    /// @param balance Its balance.
-    /// @param config Its configuration.
-    /// @return The amount.
-    function owed(GuardedRecord storage record, Terms memory terms, Balance balance, Config config)
-        external
-        view
-        returns (uint256)
-    {
-        return _payable(record, terms, balance, config) - balance.paid();
-    }
-
-    /// Returns the final payable amount without claims.
-    /// @param record The record of the contract.
-    /// @param balance Its balance.
-    /// @param config Its configuration.
-    /// @return The amount.
-    function net(GuardedRecord storage record, Balance balance, Config config)
-        external
-        view
-        returns (uint256)
-    {
-        return _net(record, balance, config);
     }
 
     /// Returns the most that the contract can have paid in the end. It is not refunded.
     /// @param record The record of the contract.
-    /// @param terms Its terms.
     /// @param balance Its balance.
+    /// @param hasArbiter True if its terms name an arbiter.
     /// @return The amount.
-    function reserved(GuardedRecord storage record, Terms memory terms, Balance balance)
+    function reservedOf(GuardedRecord storage record, Balance balance, bool hasArbiter)
         external
         view
         returns (uint256)
     {
-        return _reserved(record, terms, balance);
+        return reserved(
+            record.isPending() && hasArbiter,
+            record.highestNet(balance.budget()), // zero for a plain contract
+            record.payableClaims(),
+            balance.paid(),
+            balance.budget()
+        );
     }
 
-    /// Returns the status. See OutcomeEscrow.statusOf.
+    /// Returns what the escrow holds of a contract now.
     /// @param record The record of the contract.
-    /// @param terms Its terms.
+    /// @param contractId The contract.
     /// @param balance Its balance.
-    /// @param config Its configuration.
-    /// @return The status in ASCII.
-    function status(
+    /// @param delays Its delay rule.
+    /// @param isGuarded True unless it is plain.
+    /// @return words The words of a Snapshot, in the order of its fields. The escrow hands them on
+    /// as they are.
+    function snapshotOf(
         GuardedRecord storage record,
-        Terms memory terms,
+        bytes32 contractId,
         Balance balance,
-        Config config
-    ) external view returns (bytes32) {
-        if (config.has(CLOSED)) return "closed";
-        if (balance.paid() == terms.budget) return "paid_out";
-        if (block.timestamp < terms.opensAt) return "scheduled";
-        if (block.timestamp <= terms.deadline) return "open";
-        if (block.timestamp <= terms.statementsUntil()) return "settling";
-        if (block.timestamp <= terms.claimsUntil()) return "claimable";
-        if (block.timestamp <= terms.refutableUntil()) return "refutable";
-        uint256 kept = _reserved(record, terms, balance);
-        if (kept < balance.budget()) return "refundable";
-        if (kept > balance.paid()) return "releasing";
-        return "refunded";
+        DelayRule delays,
+        bool isGuarded
+    ) external view returns (uint256[SNAPSHOT_WORDS] memory words) {
+        Snapshot memory snapshot;
+        snapshot.contractId = contractId;
+        (snapshot.paid, snapshot.budget) = (balance.paid(), balance.budget());
+        (snapshot.isClosed, snapshot.isRetired) = (balance.has(CLOSED), balance.has(RETIRED));
+        snapshot.lastFinal = record.isMatured() ? record.pendingPosition : balance.lastFinal();
+        // A plain contract has no record, and has paid all that is payable. Once closed it has one.
+        snapshot.net = isGuarded || snapshot.isClosed ? record.net(snapshot.budget) : snapshot.paid;
+        if (record.isPending()) {
+            snapshot.pendingNet = record.pendingNet(snapshot.budget);
+            snapshot.pendingEarned = record.pendingEarned;
+            snapshot.pendingReversed = record.pendingReversed;
+            snapshot.pendingPosition = record.pendingPosition;
+            snapshot.resolvesAt = record.resolvesAt;
+            snapshot.ownerDisputed = record.ownerDisputed;
+            snapshot.operatorDisputed = record.operatorDisputed;
+        }
+        snapshot.claims = record.payableClaims();
+        snapshot.held = _heldBack(record, snapshot.net, balance, delays);
+        if (snapshot.held != 0) snapshot.finalSince = record.finalSince();
+        if (delays.rateCap() != 0) snapshot.capLevel = _capLevel(record, delays);
+        assembly ("memory-safe") {
+            words := snapshot // both are so many words in memory
+        }
+    }
+
+    // ------------------------------------------------------------ arithmetic
+
+    /// Returns the final payable amount, with the claims that are due by now. It is never less than
+    /// the paid amount.
+    function payableTotal(uint256 net, uint256 claims, uint256 paid, uint256 budget)
+        internal
+        pure
+        returns (uint256)
+    {
+        return Math.max(paid, Math.min(budget, net + claims));
+    }
+
+    /// Returns what can be paid now of the payable amount: not what is held back, and no more than
+    /// the rate cap's bucket takes.
+    function releasable(
+        uint256 total,
+        uint256 held,
+        uint256 paid,
+        DelayRule delays,
+        uint256 capLevel
+    ) internal pure returns (uint256 amount) {
+        uint256 released = total - held;
+        // A reversal or a ruling may leave less releasable than was paid.
+        if (released <= paid) return 0;
+        amount = released - paid;
+        uint256 cap = delays.rateCap();
+        if (cap != 0) amount = Math.min(amount, cap / 2 - capLevel);
+    }
+
+    /// Returns the most that a contract can have paid in the end. A ruling may make the whole budget
+    /// payable, so while one can come all of it is reserved. `highest` is the larger of the final and
+    /// the pending net.
+    function reserved(
+        bool canBeRuled,
+        uint256 highest,
+        uint256 claims,
+        uint256 paid,
+        uint256 budget
+    ) internal pure returns (uint256) {
+        return canBeRuled ? budget : payableTotal(highest, claims, paid, budget);
     }
 
     // ------------------------------------------------------------ inside
 
-    /// Returns the final payable amount, with claims after T4. It is never less than the paid
-    /// amount.
-    function _payable(
-        GuardedRecord storage record,
-        Terms memory terms,
-        Balance balance,
-        Config config
-    ) private view returns (uint256) {
-        uint256 sum = _net(record, balance, config);
-        if (block.timestamp > terms.refutableUntil()) {
-            sum = Math.min(balance.budget(), sum + record.payableClaims());
-        }
-        return Math.max(sum, balance.paid());
-    }
-
-    /// Returns the final payable amount without claims.
-    function _net(GuardedRecord storage record, Balance balance, Config config)
+    /// Returns the holdback share of the gross that is not yet safe from reversals. An event may be
+    /// reported `lateness` after it, so the holdback ends that much later.
+    function _heldBack(GuardedRecord storage record, uint256 net, Balance balance, DelayRule delays)
         private
         view
         returns (uint256)
     {
-        // A plain contract has no record, and has paid all that is payable. Once closed it has one.
-        if (!config.has(GUARDED) && !config.has(CLOSED)) return balance.paid();
-        return record.net(balance.budget());
-    }
-
-    /// Returns the holdback share of the gross that is not yet safe from reversals. An event may be
-    /// reported `lateness` after it, so the holdback ends that much later.
-    function _heldBack(
-        GuardedRecord storage record,
-        Terms memory terms,
-        Balance balance,
-        Config config
-    ) private view returns (uint256) {
-        if (terms.holdbackBps == 0 || config.has(CLOSED)) return 0;
-        uint256 young = record.recentGross(uint256(terms.holdbackPeriod) + terms.lateness);
-        return Release.heldBack(record.net(balance.budget()), young, terms.holdbackBps);
+        if (delays.holdbackBps() == 0 || balance.has(CLOSED)) return 0;
+        uint256 young = record.recentGross(delays.holdbackPeriod() + delays.lateness());
+        return Release.heldBack(net, young, delays.holdbackBps());
     }
 
     /// Returns the level of the rate cap's bucket now.
-    function _level(GuardedRecord storage record, Terms memory terms)
+    function _capLevel(GuardedRecord storage record, DelayRule delays)
         private
         view
         returns (uint256)
     {
-        return Release.levelAfter(
-            record.capLevel, block.timestamp - record.capUpdatedAt, terms.rateCap, terms.ratePeriod
-        );
-    }
-
-    /// Returns the most that the contract can have paid in the end.
-    function _reserved(GuardedRecord storage record, Terms memory terms, Balance balance)
-        private
-        view
-        returns (uint256)
-    {
-        uint256 budget = balance.budget();
-        // A ruling may make the whole budget payable.
-        if (record.isPending() && terms.arbiter != address(0)) return budget;
-        uint256 most = record.highestNet(budget) + record.payableClaims();
-        return Math.min(budget, Math.max(balance.paid(), most));
+        uint256 elapsed = block.timestamp - record.capUpdatedAt;
+        return Release.levelAfter(record.capLevel, elapsed, delays.rateCap(), delays.ratePeriod());
     }
 }

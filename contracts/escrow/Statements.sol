@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Terms} from "../terms/Terms.sol";
 import {ClaimsStatus, GuardedRecord} from "./GuardedRecord.sol";
-import {Times} from "./Times.sol";
+import {DelayRule} from "./Ledger.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
@@ -27,7 +26,6 @@ library Statements {
     using Checkpoints for Checkpoints.Trace208;
     using SafeCast for uint256;
     using SafeCast for int256;
-    using Times for Terms;
 
     error NoArbiter();
     error NotPending(uint256 position, uint256 pendingPosition);
@@ -39,7 +37,9 @@ library Statements {
 
     /// Puts a statement up for challenge, unless it breaks a rule.
     /// @param record The record of the contract.
-    /// @param terms Its terms.
+    /// @param delays Its delay rule.
+    /// @param budget Its budget, which is whole until T2.
+    /// @param endsAt T2.
     /// @param lastFinal The position of its last final statement.
     /// @param position The position of the new statement.
     /// @param earned The cumulative earned amount that it states. The caller has checked that it is
@@ -48,7 +48,9 @@ library Statements {
     /// @return reason The rule that the statement breaks, in ASCII; zero if it breaks none.
     function propose(
         GuardedRecord storage record,
-        Terms memory terms,
+        DelayRule delays,
+        uint256 budget,
+        uint256 endsAt,
         uint256 lastFinal,
         uint256 position,
         uint256 earned,
@@ -56,21 +58,21 @@ library Statements {
     ) external returns (bytes32 reason) {
         if (record.pendingPosition != 0) return "pending";
         if (position <= lastFinal) return "already_settled";
-        if (earned - reversed > terms.budget) return "over_budget";
+        if (block.timestamp <= endsAt && earned - reversed > budget) return "over_budget";
         if (earned < record.earned) return "earned_fell";
         if (reversed < record.reversed) return "reversed_fell";
-        uint256 endsAt = terms.statementsUntil();
         if (block.timestamp > endsAt) {
             // After T2 a statement may only add reversals, within the holdback period: outcomes
             // that are not stated by then can be claimed.
             bool onlyReverses = earned == record.earned && reversed > record.reversed;
-            if (!onlyReverses || block.timestamp > endsAt + terms.holdbackPeriod) return "ended";
+            bool isLate = block.timestamp > endsAt + delays.holdbackPeriod();
+            if (!onlyReverses || isLate) return "ended";
         }
 
         record.pendingEarned = earned.toUint80();
         record.pendingReversed = reversed.toUint80();
         record.pendingPosition = position.toUint40();
-        record.resolvesAt = (block.timestamp + terms.challengePeriod).toUint40();
+        record.resolvesAt = (block.timestamp + delays.challengePeriod()).toUint40();
         return 0;
     }
 
@@ -78,31 +80,36 @@ library Statements {
     /// @param record The record of the contract.
     /// @param since The second since which it is final.
     /// @param budget The budget of the contract.
+    /// @param holdsBack True if something is held back of what it earns.
     /// @return net The amount that it makes payable.
-    function finalize(GuardedRecord storage record, uint256 since, uint256 budget)
+    function finalize(GuardedRecord storage record, uint256 since, uint256 budget, bool holdsBack)
         external
         returns (uint256 net)
     {
         net = record.pendingNet(budget); // before the pending totals are gone
         (record.earned, record.reversed) = (record.pendingEarned, record.pendingReversed);
         _discard(record);
-        record.grossHistory
-            .push(since.toUint48(), record.cumulativeGross(record.earned).toUint208());
+        if (holdsBack) {
+            record.grossHistory
+                .push(since.toUint48(), record.cumulativeGross(record.earned).toUint208());
+        }
     }
 
     /// Puts the pending statement before the arbiter.
     /// @param record The record of the contract.
-    /// @param terms Its terms.
+    /// @param arbiter The arbiter; zero if there is none.
+    /// @param arbitrationPeriod The arbiter's time.
     /// @param position The position of the pending statement.
     /// @param byOwner True for a dispute by the owner, false for one by the operator.
     /// @return resolvesAt The last second of the arbiter.
     function dispute(
         GuardedRecord storage record,
-        Terms memory terms,
+        address arbiter,
+        uint256 arbitrationPeriod,
         uint256 position,
         bool byOwner
     ) external returns (uint40 resolvesAt) {
-        if (terms.arbiter == address(0)) revert NoArbiter();
+        if (arbiter == address(0)) revert NoArbiter();
         _requirePending(record, position);
         if (byOwner ? record.ownerDisputed : record.operatorDisputed) {
             revert AlreadyDisputed(msg.sender);
@@ -110,12 +117,12 @@ library Statements {
         // The second party has the same challenge period as the first, and does not prolong
         // arbitration.
         uint256 until = record.resolvesAt;
-        if (record.isDisputed()) until -= terms.arbitrationPeriod;
+        if (record.isDisputed()) until -= arbitrationPeriod;
         if (block.timestamp > until) revert DisputeTooLate(until, block.timestamp);
 
         if (byOwner) record.ownerDisputed = true;
         else record.operatorDisputed = true;
-        resolvesAt = (until + terms.arbitrationPeriod).toUint40();
+        resolvesAt = (until + arbitrationPeriod).toUint40();
         record.resolvesAt = resolvesAt;
     }
 
@@ -142,8 +149,7 @@ library Statements {
         // The history of the gross must not fall (see GuardedRecordLibrary.recentGross). A ruling
         // that lowers the gross is made up for by the sum of all such reductions.
         uint256 before = record.grossOf(record.earned);
-        record.adjustment =
-            _difference(record, payableAmount, record.pendingEarned, record.pendingReversed);
+        _adjust(record, payableAmount, record.pendingEarned, record.pendingReversed);
         uint256 gross = record.grossOf(record.pendingEarned);
         if (gross < before) {
             uint256 rulingReductions = uint256(record.rulingReductions) + before - gross;
@@ -158,7 +164,7 @@ library Statements {
     function closeByConsent(GuardedRecord storage record, uint256 payableAmount) external {
         _discard(record);
         (record.claimed, record.claimsStatus) = (0, ClaimsStatus.Ruled);
-        record.adjustment = _difference(record, payableAmount, record.earned, record.reversed);
+        _adjust(record, payableAmount, record.earned, record.reversed);
     }
 
     /// Keeps what was proven to be taken back of an outcome, in all so far.
@@ -193,13 +199,15 @@ library Statements {
         (record.ownerDisputed, record.operatorDisputed) = (false, false);
     }
 
-    /// Returns the adjustment that brings these totals to the payable amount.
-    function _difference(
+    /// Sets the adjustment that brings these totals to the payable amount.
+    function _adjust(
         GuardedRecord storage record,
         uint256 payableAmount,
         uint80 earned,
         uint80 reversed
-    ) private view returns (int88) {
-        return (payableAmount.toInt256() - record.balanceOf(earned, reversed)).toInt88();
+    ) private {
+        int256 adjustment =
+            payableAmount.toInt256() - record.balanceOf(earned, reversed);
+        (record.adjustment, record.isAdjusted) = (adjustment.toInt88(), true);
     }
 }

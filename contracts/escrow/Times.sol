@@ -8,18 +8,18 @@ import {Terms} from "../terms/Terms.sol";
 /// @dev Assumptions: sums of times fit 40 bits, by the terms rules.
 library Times {
     /// Returns T2, the last second for statements.
-    function statementsUntil(Terms memory terms) internal pure returns (uint256) {
+    function statementsUntil(Terms calldata terms) internal pure returns (uint256) {
         return uint256(terms.deadline) + terms.grace;
     }
 
     /// Returns T3, the last second for claims.
-    function claimsUntil(Terms memory terms) internal pure returns (uint256) {
+    function claimsUntil(Terms calldata terms) internal pure returns (uint256) {
         return statementsUntil(terms) + terms.claimPeriod;
     }
 
     /// Returns T4, the last second to refute or dispute claims. Claims are not held back, so none is
     /// paid while an event can still take its outcome back.
-    function refutableUntil(Terms memory terms) internal pure returns (uint256) {
+    function refutableUntil(Terms calldata terms) internal pure returns (uint256) {
         uint256 until = claimsUntil(terms);
         if (terms.claimPeriod == 0) return until;
         until += terms.claimPeriod;

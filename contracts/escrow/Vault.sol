@@ -8,11 +8,13 @@ import {Nonces} from "@openzeppelin/contracts/utils/Nonces.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
 /// @title Vault of the escrow's tokens
-/// @notice Holds tokens and sends them out. A transfer that fails becomes a credit of the account,
+/// @notice Holds tokens and sends them out, and checks what accounts have signed for it. A transfer
+/// out that fails becomes a credit of the account,
 /// which withdraws it to any address, so one account's trouble with a token does not stop another's
 /// payout.
 /// @dev Roles:
 /// - The holder of a credit withdraws it, or signs for a withdrawal that any account may bring.
+/// - Any account revokes what it has signed and what was not used yet.
 ///
 /// Assumptions:
 /// - Tokens keep to the rules of OutcomeEscrow.
@@ -36,11 +38,15 @@ abstract contract Vault is EIP712, Nonces {
     /// The tokens that terms may name. The constructor fixes them.
     mapping(address token => bool) public isAllowed;
     mapping(address token => mapping(address account => uint256)) internal _credits;
+    /// The digests that an account has revoked: its consent to terms, closings and withdrawals.
+    mapping(address account => mapping(bytes32 digest => bool)) public isRevoked;
     bool private transient _entered;
 
     /// Emitted directly behind a Paid or Refunded whose transfer failed: the amount waits as a
     /// credit of the account.
     event Credited(bytes32 indexed contractId, address indexed account, uint256 amount);
+    /// Emitted when an account has revoked what it signed, or might sign.
+    event Revoked(address indexed account, bytes32 indexed digest);
     /// Emitted when a credit has left the escrow.
     event Withdrawn(address indexed token, address indexed account, address to, uint256 amount);
 
@@ -48,7 +54,7 @@ abstract contract Vault is EIP712, Nonces {
     error NoTokens();
     error NotAContract(address account);
     error NotSigned(bytes32 digest, address signer);
-    error ReceivedWrongAmount(uint256 expected, uint256 received);
+    error ConsentRevoked(bytes32 digest, address account);
     error TooLittleGas(uint256 left, uint256 needed);
     error TokenTookTooMuch(address token, uint256 expectedBalance, uint256 balance);
     error ZeroAmount();
@@ -60,8 +66,7 @@ abstract contract Vault is EIP712, Nonces {
     /// @dev Refuses a call within a call: tokens and wallets may call back. The flag is transient,
     /// so it costs no storage.
     modifier nonReentrant() {
-        if (_entered) revert ReentrantCall();
-        _entered = true;
+        _enter();
         _;
         _entered = false;
     }
@@ -72,6 +77,14 @@ abstract contract Vault is EIP712, Nonces {
             if (tokens[i].code.length == 0) revert NotAContract(tokens[i]);
             isAllowed[tokens[i]] = true;
         }
+    }
+
+    /// Takes back what the caller has signed, for good: an OwnerConsent, an OperatorConsent, a Close
+    /// or a Withdrawal that was not used yet. It changes nothing that was.
+    /// @param digest The EIP-712 digest that was signed.
+    function revoke(bytes32 digest) external nonReentrant {
+        isRevoked[msg.sender][digest] = true;
+        emit Revoked(msg.sender, digest);
     }
 
     /// Sends an amount of the caller's credit out.
@@ -105,7 +118,7 @@ abstract contract Vault is EIP712, Nonces {
                 TypeHashes.WITHDRAWAL, account, token, to, amount, _useNonce(account), expiresAt
             )
         );
-        _requireSigned(_hashTypedDataV4(structHash), account, signature);
+        _requireConsent(_hashTypedDataV4(structHash), account, signature);
         _withdraw(token, account, to, amount);
     }
 
@@ -119,11 +132,29 @@ abstract contract Vault is EIP712, Nonces {
 
     // ------------------------------------------------------------ inside
 
+    /// Is not in the modifier itself, of which every function has a copy.
+    function _enter() private {
+        if (_entered) revert ReentrantCall();
+        _entered = true;
+    }
+
     function _requireSigned(bytes32 digest, address signer, bytes calldata signature)
         internal
         view
     {
         if (!Signatures.isValid(signer, digest, signature)) revert NotSigned(digest, signer);
+    }
+
+    /// Reverts unless the account has signed the digest, or calls and leaves its signature empty. What
+    /// it has revoked counts in neither way.
+    function _requireConsent(bytes32 digest, address account, bytes calldata signature)
+        internal
+        view
+    {
+        if (isRevoked[account][digest]) revert ConsentRevoked(digest, account);
+        if (msg.sender != account || signature.length != 0) {
+            _requireSigned(digest, account, signature);
+        }
     }
 
     /// Sends an amount out of the `held` tokens, or credits it. Returns the tokens held then. A

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IEvidenceTarget} from "../interfaces/IEvidenceTarget.sol";
+import {EscrowRecord, IEvidenceTarget} from "../interfaces/IEvidenceTarget.sol";
 import {Entry} from "../log/MerkleLog.sol";
 import {Terms} from "../terms/Terms.sol";
 import {AttributedOutcome, Attribution} from "./Attribution.sol";
@@ -57,6 +57,8 @@ contract Evidence {
     struct Context {
         IEvidenceTarget escrow;
         bytes32 contractId;
+        uint256 lastSigned; // as in its record
+        uint256 lastFinal;
         Terms terms;
         AttributedOutcome attributed; // empty where no outcome or claim is in question
     }
@@ -70,6 +72,7 @@ contract Evidence {
     error TouchDoesNotCount(uint64 position);
     error TouchDoesNotQualify(uint64 position);
     error TouchDoesNotBeat(uint64 position, uint256 winner);
+    error RivalCount(uint256 count);
     error NotARival(bytes32 rivalId);
     error RivalClosed(bytes32 rivalId, uint256 closedAt);
     error RivalUnknownToLog(bytes32 rivalId, uint64 position);
@@ -123,28 +126,28 @@ contract Evidence {
     /// An outcome here is paid or over the budget; for `sum` it is a paid one, since only these add
     /// up.
     /// @param escrow The escrow of the contract.
-    /// @param contractId The contract.
+    /// @param terms The terms of the contract.
     /// @param kind The rule, in ASCII.
     /// @param size The size of an anchored checkpoint.
     /// @param exhibits One to MAX_EXHIBITS entries with their proofs in that checkpoint.
-    /// @param rivalId The other contract, for `rival` alone.
+    /// @param rivals The terms of the other contract, for `rival` alone; else empty.
     function disprove(
         IEvidenceTarget escrow,
-        bytes32 contractId,
+        Terms calldata terms,
         bytes32 kind,
         uint64 size,
         Exhibit[] calldata exhibits,
-        bytes32 rivalId
+        Terms[] calldata rivals
     ) external {
-        Context memory context = _contextOf(escrow, contractId, size, exhibits);
-        uint256 lastSigned = escrow.lastSignedPosition(contractId);
+        Context memory context = _contextOf(escrow, terms, size, exhibits);
+        uint256 lastSigned = context.lastSigned;
         // Position 0 is the log's genesis, so zero means that no statement was signed.
         if (lastSigned == 0 || exhibits[0].position > lastSigned) {
             revert NotVouchedFor(exhibits[0].position, lastSigned);
         }
 
-        if (!_isDisproved(context, kind, exhibits, rivalId)) revert NoContradiction(kind);
-        escrow.retire(contractId, kind);
+        if (!_isDisproved(context, kind, exhibits, rivals)) revert NoContradiction(kind);
+        escrow.retire(terms, kind);
     }
 
     /// Returns true if the exhibits show that the first of them breaks the rule.
@@ -152,7 +155,7 @@ contract Evidence {
         Context memory context,
         bytes32 kind,
         Exhibit[] calldata exhibits,
-        bytes32 rivalId
+        Terms[] calldata rivals
     ) private view returns (bool) {
         bytes32 contractId = context.contractId;
         if (kind == "sum") return Totals.isSumFalse(contractId, context.terms, exhibits);
@@ -180,7 +183,7 @@ contract Evidence {
             return true;
         }
         if (kind == "rival") {
-            _requireRivalWins(context, exhibits, 1, rivalId);
+            _requireRivalWins(context, exhibits, 1, rivals);
             return true;
         }
         revert UnknownKind(kind);
@@ -190,7 +193,7 @@ contract Evidence {
 
     /// Files the claim of the contract's operator for a transition by a touch.
     /// @param escrow The escrow of the contract.
-    /// @param contractId The contract.
+    /// @param terms_ The terms of the contract.
     /// @param size The size of an anchored checkpoint.
     /// @param transition The transition, with its proof in that checkpoint.
     /// @param touch The touch of the operator, likewise.
@@ -198,13 +201,15 @@ contract Evidence {
     /// count more than once.
     function claim(
         IEvidenceTarget escrow,
-        bytes32 contractId,
+        Terms calldata terms_,
         uint64 size,
         Exhibit calldata transition,
         Exhibit calldata touch
     ) external returns (bytes32 key) {
-        Terms memory terms = escrow.termsOf(contractId);
-        if (msg.sender != terms.operator) revert NotOperator(contractId, msg.sender);
+        if (msg.sender != terms_.operator) {
+            revert NotOperator(escrow.recordOf(terms_).contractId, msg.sender);
+        }
+        Terms memory terms = terms_;
         bytes32 root = _rootAt(escrow, terms.logId, size);
         transition.requireInTree(size, root);
         touch.requireInTree(size, root);
@@ -221,7 +226,7 @@ contract Evidence {
 
         key = terms.repeatable ? bytes32(uint256(transition.position)) : attributed.lead;
         escrow.fileClaim(
-            contractId,
+            terms_,
             key,
             Claim({
                 lead: attributed.lead,
@@ -260,29 +265,29 @@ contract Evidence {
     ///   rival
     ///
     /// @param escrow The escrow of the contract.
-    /// @param contractId The contract.
+    /// @param terms The terms of the contract.
     /// @param key The name of the claim.
     /// @param kind The reason, in ASCII.
     /// @param size The size of an anchored checkpoint.
     /// @param exhibits One to MAX_EXHIBITS entries with their proofs in that checkpoint.
-    /// @param rivalId The other contract, for `taken` and `rival` alone.
+    /// @param rivals The terms of the other contract, for `taken` and `rival` alone; else empty.
     function refute(
         IEvidenceTarget escrow,
-        bytes32 contractId,
+        Terms calldata terms,
         bytes32 key,
         bytes32 kind,
         uint64 size,
         Exhibit[] calldata exhibits,
-        bytes32 rivalId
+        Terms[] calldata rivals
     ) external {
-        Context memory context = _contextOf(escrow, contractId, size, exhibits);
-        context.attributed = _filedClaim(escrow, contractId, key);
+        Context memory context = _contextOf(escrow, terms, size, exhibits);
+        context.attributed = _filedClaim(escrow, context.contractId, key);
 
         uint256 left = 0;
         if (kind == "answered") {
             _requireAnswered(context, exhibits[0]);
         } else if (kind == "taken") {
-            _requireTaken(context, exhibits, rivalId);
+            _requireTaken(context, exhibits, rivals);
         } else if (kind == "reversed") {
             left = _amountLeft(context, exhibits);
         } else if (kind == "cause") {
@@ -290,11 +295,11 @@ contract Evidence {
         } else if (kind == "touch_order") {
             _requireBetterTouch(context, exhibits[0]);
         } else if (kind == "rival") {
-            _requireRivalWins(context, exhibits, 0, rivalId);
+            _requireRivalWins(context, exhibits, 0, rivals);
         } else {
             revert UnknownKind(kind);
         }
-        escrow.lowerClaim(contractId, key, left, kind);
+        escrow.lowerClaim(terms, key, left, kind);
     }
 
     /// Returns the transition and touch of a claim that stands.
@@ -334,18 +339,20 @@ contract Evidence {
             : answer.subject == context.attributed.lead;
         if (
             !isAnswer || !isSame || answer.actor != context.contractId
-                || !_isFinal(context, context.contractId, exhibit.position)
+                || !_isFinal(context.lastFinal, exhibit.position)
         ) revert NotAnswered(exhibit.position);
     }
 
     /// Reverts unless the log gave the transition to another contract, and that contract could have
     /// it. An outcome stands directly above its transition, and touch and opening stand below it.
     /// So these entries cannot be written afterwards to deny a claim.
-    function _requireTaken(Context memory context, Exhibit[] calldata exhibits, bytes32 rivalId)
-        private
-        view
-    {
-        Terms memory rival = context.escrow.termsOf(rivalId);
+    function _requireTaken(
+        Context memory context,
+        Exhibit[] calldata exhibits,
+        Terms[] calldata rivals
+    ) private view {
+        (Terms memory rival, EscrowRecord memory record) = _rivalOf(context, rivals);
+        bytes32 rivalId = record.contractId;
         _requireSameOutcome(context, rivalId, rival);
         Exhibit calldata exhibit = exhibits[0];
         Entry calldata outcome = exhibit.read();
@@ -354,8 +361,8 @@ contract Evidence {
             !_isCounted(outcome) || outcome.actor != rivalId
                 || payload.target != context.attributed.transition
                 || exhibit.position != context.attributed.transition + 1
-                || !(_isFinal(context, rivalId, exhibit.position)
-                    || _isFinal(context, context.contractId, exhibit.position))
+                || !(_isFinal(record.lastFinal, exhibit.position)
+                    || _isFinal(context.lastFinal, exhibit.position))
         ) revert NotTaken(exhibit.position);
 
         Exhibit calldata touch = exhibits.exhibitAt(1);
@@ -363,14 +370,19 @@ contract Evidence {
         _requireOpenedInLog(context.attributed, exhibits.exhibitAt(2), rivalId);
     }
 
-    /// Returns true if a final statement of the contract stands on or above the entry.
-    function _isFinal(Context memory context, bytes32 contractId, uint256 position)
+    /// Returns true if the last final statement stands on or above the entry.
+    function _isFinal(uint256 lastFinal, uint256 position) private pure returns (bool) {
+        return lastFinal != 0 && position <= lastFinal; // zero: there is none
+    }
+
+    /// Returns the other contract that the caller has named, and its record.
+    function _rivalOf(Context memory context, Terms[] calldata rivals)
         private
         view
-        returns (bool)
+        returns (Terms memory, EscrowRecord memory)
     {
-        uint256 lastFinal = context.escrow.lastFinalPosition(contractId);
-        return lastFinal != 0 && position <= lastFinal; // zero: there is none
+        if (rivals.length != 1) revert RivalCount(rivals.length);
+        return (rivals[0], context.escrow.recordOf(rivals[0]));
     }
 
     // ------------------------------------------------------------ proving a reversal
@@ -378,30 +390,28 @@ contract Evidence {
     /// Tells the escrow how much was taken back of an outcome that it has settled. The verifier need
     /// not have stated it, nor the publisher have written the reversal.
     /// @param escrow The escrow of the contract.
-    /// @param contractId The contract.
+    /// @param terms The terms of the contract.
     /// @param size The size of an anchored checkpoint.
     /// @param exhibits The outcome, on or below the contract's last final statement; the product
     /// event, opened, that takes back from its transition; and the transition, unless the event
     /// takes back all that is left. Each with its proof in that checkpoint.
     function proveReversal(
         IEvidenceTarget escrow,
-        bytes32 contractId,
+        Terms calldata terms,
         uint64 size,
         Exhibit[] calldata exhibits
     ) external {
-        Context memory context = _contextOf(escrow, contractId, size, exhibits);
-        Entry calldata outcome = exhibits.contested(contractId, "outcome");
+        Context memory context = _contextOf(escrow, terms, size, exhibits);
+        Entry calldata outcome = exhibits.contested(context.contractId, "outcome");
         uint64 position = exhibits[0].position;
-        if (!_isFinal(context, contractId, position)) {
-            revert NotSettled(position, escrow.lastFinalPosition(contractId));
-        }
+        if (!_isFinal(context.lastFinal, position)) revert NotSettled(position, context.lastFinal);
         OutcomePayload memory payload = outcome.payload.decodeOutcome();
         context.attributed =
             AttributedOutcome(outcome.subject, payload.target, payload.cause, outcome.timeMs);
         uint256 amount = Reversals.amountTakenBack(
             context.terms, context.attributed, outcome.value, exhibits, 1
         );
-        escrow.recordReversal(contractId, position, amount);
+        escrow.recordReversal(terms, position, amount);
     }
 
     // ------------------------------------------------------------ an outcome's facts
@@ -530,9 +540,10 @@ contract Evidence {
         Context memory context,
         Exhibit[] calldata exhibits,
         uint256 index,
-        bytes32 rivalId
+        Terms[] calldata rivals
     ) private view {
-        Terms memory rival = context.escrow.termsOf(rivalId);
+        (Terms memory rival, EscrowRecord memory record) = _rivalOf(context, rivals);
+        bytes32 rivalId = record.contractId;
         _requireRival(context, rivalId, rival);
 
         Exhibit calldata touch = exhibits.exhibitAt(index++);
@@ -710,15 +721,17 @@ contract Evidence {
     /// Checks that every exhibit is in the log, and returns the context.
     function _contextOf(
         IEvidenceTarget escrow,
-        bytes32 contractId,
+        Terms calldata terms,
         uint64 size,
         Exhibit[] calldata exhibits
     ) private view returns (Context memory context) {
         uint256 count = exhibits.length;
         if (count == 0 || count > MAX_EXHIBITS) revert ExhibitCount(count, MAX_EXHIBITS);
         context.escrow = escrow;
-        context.contractId = contractId;
-        context.terms = escrow.termsOf(contractId);
+        EscrowRecord memory record = escrow.recordOf(terms);
+        context.contractId = record.contractId;
+        (context.lastSigned, context.lastFinal) = (record.lastSigned, record.lastFinal);
+        context.terms = terms;
 
         bytes32 root = _rootAt(escrow, context.terms.logId, size);
         for (uint256 i = 0; i < count; ++i) {

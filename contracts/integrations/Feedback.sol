@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {OutcomeEscrow} from "../escrow/OutcomeEscrow.sol";
+import {EscrowLens} from "../escrow/EscrowLens.sol";
 import {Release} from "../escrow/Release.sol";
 import {IReputationRegistry} from "../interfaces/IAgentRegistries.sol";
 import {Terms} from "../terms/Terms.sol";
@@ -16,7 +16,7 @@ import {IERC20Metadata} from "@openzeppelin/contracts/token/ERC20/extensions/IER
 /// - The owner or the operator of a contract gives its feedback.
 ///
 /// Assumptions:
-/// - The escrow and the registry, fixed at construction, are what they seem. The amount and the
+/// - The lens, its escrow and the registry, fixed at construction, are what they seem. The amount and the
 ///   agent are the escrow's. It opens no contract for an agent whose wallet, owner or approved
 ///   account has not signed as the operator, so feedback is about agents that agreed to it.
 ///
@@ -32,8 +32,8 @@ import {IERC20Metadata} from "@openzeppelin/contracts/token/ERC20/extensions/IER
 /// - Owner and operator may be one person with a log and a verifier of their own. Feedback shows
 ///   that money moved, not that it was earned.
 contract Feedback {
-    /// The escrow whose contracts this is about.
-    OutcomeEscrow public immutable escrow;
+    /// The lens on the escrow whose contracts this is about.
+    EscrowLens public immutable lens;
     /// The ERC-8004 Reputation Registry.
     IReputationRegistry public immutable reputations;
 
@@ -52,29 +52,28 @@ contract Feedback {
     error AlreadyGiven(bytes32 contractId);
     error UnknownMotion(bytes32 motion);
 
-    constructor(OutcomeEscrow escrow_, IReputationRegistry reputations_) {
-        if (address(escrow_).code.length == 0) revert NotAContract(address(escrow_));
+    constructor(EscrowLens lens_, IReputationRegistry reputations_) {
+        if (address(lens_).code.length == 0) revert NotAContract(address(lens_));
         if (address(reputations_).code.length == 0) revert NotAContract(address(reputations_));
-        escrow = escrow_;
+        lens = lens_;
         reputations = reputations_;
     }
 
     /// Gives the feedback of a contract, by its owner or its operator.
-    /// @param contractId The contract.
+    /// @param terms The terms of the contract.
     /// @param motion The motion that the surface's policy gives the outcome: acquisition,
     /// activation, conversion or expansion.
     /// @param endpoint The agent's endpoint that did the work; may be empty.
     /// @param uri The address of a document about it; may be empty.
     /// @param hash The hash of that document; may be zero.
     function give(
-        bytes32 contractId,
+        Terms calldata terms,
         bytes32 motion,
         string calldata endpoint,
         string calldata uri,
         bytes32 hash
     ) external {
-        Terms memory terms = escrow.termsOf(contractId);
-        uint256 amount = _markGiven(contractId, terms);
+        uint256 amount = _markGiven(terms);
         reputations.giveFeedback(
             terms.agentIdPlusOne - 1,
             // Amounts have 80 bits.
@@ -91,19 +90,20 @@ contract Feedback {
 
     /// Checks that the caller may give feedback now, marks it as given, and returns the amount that
     /// the payee was paid. It runs before the call to the registry, which may call back.
-    function _markGiven(bytes32 contractId, Terms memory terms) private returns (uint256 amount) {
+    function _markGiven(Terms calldata terms) private returns (uint256 amount) {
+        bytes32 contractId = lens.escrow().contractIdOf(terms);
         if (msg.sender != terms.owner && msg.sender != terms.operator) {
             revert NotAParty(contractId, msg.sender);
         }
         if (terms.agentIdPlusOne == 0) revert NoAgent(contractId);
-        bytes32 status = escrow.statusOf(contractId);
+        bytes32 status = lens.statusOf(terms);
         // A refundable contract has not ended: a ruling can still pay the payee. Any account may
         // call `refund` first.
         bool isOver = status == "closed" || status == "paid_out" || status == "refunded";
-        if (!isOver || escrow.owed(contractId) != 0) revert NotEnded(contractId, status);
+        if (!isOver || lens.owed(terms) != 0) revert NotEnded(contractId, status);
         if (isGiven[contractId]) revert AlreadyGiven(contractId);
 
-        uint256 paid = escrow.paidOf(contractId);
+        uint256 paid = lens.paidOf(terms);
         amount = paid - Release.feeOf(0, paid, terms.feeBps);
         if (amount == 0) revert NothingPaid(contractId);
 

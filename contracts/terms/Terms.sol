@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// @dev The deal that an owner and an operator sign. Its EIP-712 digest in the escrow's domain is
-/// the contract id, so the id binds the chain, the escrow and every term. Times are UTC seconds,
+/// @dev The deal to which an owner and an operator consent. Its EIP-712 digest in the escrow's domain
+/// is the contract id, so the id binds the chain, the escrow and every term. Times are UTC seconds,
 /// amounts token base units.
 struct Terms {
     address owner; //              funds the contract; gets back what is not earned
@@ -41,8 +41,22 @@ struct Terms {
 
 /// @title EIP-712 type hashes of all messages that Tallystick signs
 library TypeHashes {
-    /// @dev Signed by owner and operator, in the escrow's domain.
+    /// @dev The contract id is the digest of the terms, in the escrow's domain. No party signs it
+    /// bare: what is signed says for whom.
     bytes32 internal constant TERMS = keccak256(
+        "Terms(address owner,address operator,address payee,address token,address verifier,address arbiter,bytes32 logId,bytes32 surface,bytes32 policy,uint8 attribution,bytes32 outcome,bool repeatable,bool exclusive,uint256 unitPrice,uint16 revenueShareBps,uint256 budget,uint64 opensAt,uint64 deadline,uint64 attributionWindow,uint64 lateness,uint64 grace,uint64 claimPeriod,uint64 challengePeriod,uint64 arbitrationPeriod,uint16 holdbackBps,uint64 holdbackPeriod,uint256 rateCap,uint64 ratePeriod,uint16 feeBps,address feeRecipient,uint256 agentIdPlusOne,bytes32 salt)"
+    );
+
+    /// @dev Signed by the owner, in the escrow's domain: it agrees to the terms, and pays the budget
+    /// by this path (see Fundings.sol).
+    bytes32 internal constant OWNER_CONSENT = keccak256(
+        "OwnerConsent(uint8 funding,Terms terms)"
+        "Terms(address owner,address operator,address payee,address token,address verifier,address arbiter,bytes32 logId,bytes32 surface,bytes32 policy,uint8 attribution,bytes32 outcome,bool repeatable,bool exclusive,uint256 unitPrice,uint16 revenueShareBps,uint256 budget,uint64 opensAt,uint64 deadline,uint64 attributionWindow,uint64 lateness,uint64 grace,uint64 claimPeriod,uint64 challengePeriod,uint64 arbitrationPeriod,uint16 holdbackBps,uint64 holdbackPeriod,uint256 rateCap,uint64 ratePeriod,uint16 feeBps,address feeRecipient,uint256 agentIdPlusOne,bytes32 salt)"
+    );
+
+    /// @dev Signed by the operator, in the escrow's domain: it agrees to the terms.
+    bytes32 internal constant OPERATOR_CONSENT = keccak256(
+        "OperatorConsent(Terms terms)"
         "Terms(address owner,address operator,address payee,address token,address verifier,address arbiter,bytes32 logId,bytes32 surface,bytes32 policy,uint8 attribution,bytes32 outcome,bool repeatable,bool exclusive,uint256 unitPrice,uint16 revenueShareBps,uint256 budget,uint64 opensAt,uint64 deadline,uint64 attributionWindow,uint64 lateness,uint64 grace,uint64 claimPeriod,uint64 challengePeriod,uint64 arbitrationPeriod,uint16 holdbackBps,uint64 holdbackPeriod,uint256 rateCap,uint64 ratePeriod,uint16 feeBps,address feeRecipient,uint256 agentIdPlusOne,bytes32 salt)"
     );
 
@@ -56,10 +70,10 @@ library TypeHashes {
         "Withdrawal(address account,address token,address to,uint256 amount,uint256 nonce,uint64 expiresAt)"
     );
 
-    /// @dev Signed by owner and operator, in the escrow's domain: the contract ends, and this
-    /// amount is payable.
+    /// @dev Signed by owner and operator, each for itself, in the escrow's domain: the contract
+    /// ends, and this amount is payable.
     bytes32 internal constant CLOSE =
-        keccak256("Close(bytes32 contractId,uint256 payableAmount,uint64 expiresAt)");
+        keccak256("Close(address party,bytes32 contractId,uint256 payableAmount,uint64 expiresAt)");
 
     /// @dev Signed by a log's publisher, in the event log's domain.
     bytes32 internal constant CHECKPOINT =

@@ -46,41 +46,17 @@ library TermsRules {
     error OperatorNotAuthorized(uint256 agentId, address operator);
 
     /// Reverts unless the terms keep to every rule.
-    /// @param terms The terms, which both parties have signed or are about to sign.
-    function check(Terms memory terms) external view {
+    /// @param terms The terms, to which both parties have consented or are about to.
+    /// @param identities The ERC-8004 Identity Registry; zero if there is none.
+    function check(Terms calldata terms, IIdentityRegistry identities) external view {
         _checkParties(terms);
         _checkTimes(terms);
         _checkAmounts(terms);
-    }
-
-    /// Reverts unless the agent that the terms name, if any, is the operator's: the payee is the
-    /// agent's wallet, and the operator is that wallet, the agent's owner, or approved by it.
-    /// @param terms The terms.
-    /// @param identities The ERC-8004 Identity Registry; zero if there is none.
-    function checkAgent(Terms memory terms, IIdentityRegistry identities) external view {
-        if (terms.agentIdPlusOne == 0) return;
-        uint256 agentId = terms.agentIdPlusOne - 1;
-        if (address(identities) == address(0)) revert NoIdentityRegistry(agentId);
-        address wallet = identities.getAgentWallet(agentId);
-        if (wallet != terms.payee) revert PayeeIsNotAgentWallet(agentId, wallet, terms.payee);
-        if (terms.operator == wallet) return;
-        IERC721 agents = IERC721(address(identities));
-        address owner = agents.ownerOf(agentId);
-        if (
-            terms.operator != owner && terms.operator != agents.getApproved(agentId)
-                && !agents.isApprovedForAll(owner, terms.operator)
-        ) revert OperatorNotAuthorized(agentId, terms.operator);
-    }
-
-    /// Returns true for terms whose statements are paid at once and for good: nothing can be
-    /// challenged, held back, slowed down or claimed.
-    function isPlain(Terms memory terms) internal pure returns (bool) {
-        return terms.challengePeriod == 0 && terms.holdbackBps == 0 && terms.holdbackPeriod == 0
-            && terms.rateCap == 0 && terms.claimPeriod == 0;
+        if (terms.agentIdPlusOne != 0) _checkAgent(terms, identities, terms.agentIdPlusOne - 1);
     }
 
     /// Checks accounts, and with them what needs an arbiter.
-    function _checkParties(Terms memory terms) private view {
+    function _checkParties(Terms calldata terms) private view {
         if (terms.owner == address(0)) revert ZeroOwner();
         if (terms.operator == address(0)) revert ZeroOperator();
         if (terms.payee == address(0)) revert ZeroPayee();
@@ -98,7 +74,7 @@ library TermsRules {
     }
 
     /// Checks times and periods.
-    function _checkTimes(Terms memory terms) private view {
+    function _checkTimes(Terms calldata terms) private view {
         if (terms.opensAt < block.timestamp) revert OpensInThePast(terms.opensAt, block.timestamp);
         if (terms.deadline < terms.opensAt) {
             revert DeadlineBeforeOpening(terms.opensAt, terms.deadline);
@@ -125,7 +101,7 @@ library TermsRules {
     }
 
     /// Checks amounts and shares.
-    function _checkAmounts(Terms memory terms) private pure {
+    function _checkAmounts(Terms calldata terms) private pure {
         _requireUint80(terms.unitPrice);
         _requireUint80(terms.budget);
         _requireUint80(terms.rateCap);
@@ -138,6 +114,24 @@ library TermsRules {
         // nothing.
         if (terms.rateCap == 1) revert RateCapTooSmall(terms.rateCap, 2);
         if (terms.rateCap != 0 && terms.ratePeriod == 0) revert ZeroRatePeriod(terms.rateCap);
+    }
+
+    /// Checks that the agent is the operator's: the payee is the agent's wallet, and the operator is
+    /// that wallet, the agent's owner, or approved by it.
+    function _checkAgent(Terms calldata terms, IIdentityRegistry identities, uint256 agentId)
+        private
+        view
+    {
+        if (address(identities) == address(0)) revert NoIdentityRegistry(agentId);
+        address wallet = identities.getAgentWallet(agentId);
+        if (wallet != terms.payee) revert PayeeIsNotAgentWallet(agentId, wallet, terms.payee);
+        if (terms.operator == wallet) return;
+        IERC721 agents = IERC721(address(identities));
+        address owner = agents.ownerOf(agentId);
+        if (
+            terms.operator != owner && terms.operator != agents.getApproved(agentId)
+                && !agents.isApprovedForAll(owner, terms.operator)
+        ) revert OperatorNotAuthorized(agentId, terms.operator);
     }
 
     function _requireUint80(uint256 amount) private pure {

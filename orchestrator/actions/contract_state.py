@@ -1,32 +1,39 @@
 """The state of a contract in the escrow, read from the chain as of one block.
 
-That block's time is "now". The escrow has no view of claims and refunds. They are read from its
-events since the time for statements ended or the contract was closed: there are none before.
+That block's time is "now". Claims are read from the escrow's events since the time for statements
+ended or the contract was closed: there are none before.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
-from orchestrator.actions.wording import describe_amount, describe_exact_amount
+from orchestrator.actions.cautions import find_cautions, named_accounts
+from orchestrator.actions.wording import (
+    describe_amount,
+    describe_exact_amount,
+    parse_token_amount,
+)
 from orchestrator.chain.abi import (
-    ClaimDropped,
     Claimed,
+    ClaimLowered,
     ClaimsDisputed,
     ClaimsRuled,
     Closed,
-    Refunded,
+    ReversalRecorded,
 )
-from orchestrator.chain.caller import Token
+from orchestrator.chain.caller import Account, Token
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.escrow import PendingStatement
 from orchestrator.chain.event_scan import events_of
 from orchestrator.chain.rpc import NodeError
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import InputError
-from orchestrator.core.escrow_model import Times, times_of
+from orchestrator.core.escrow_model import Times, fee_of_payment, times_of
 from orchestrator.core.evidence.exhibits import Claim
 from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.terms import Terms, contract_id
-from orchestrator.core.units import parse_amount
+from orchestrator.core.terms import Terms
+from orchestrator.core.units import DAY_S
 
 # The values of `statusOf` for contracts in which nothing more can become payable. "refundable" is
 # not among them: until the refund is taken, a ruling may still give the payee more.
@@ -36,7 +43,7 @@ MAX_SYMBOL_CHARS = 12
 
 
 class FiledClaim(NamedTuple):
-    """A claim that the operator filed, and whether it was refuted since and so dropped."""
+    """A claim as it stands, and whether all of it was refuted since it was filed."""
 
     claim: Claim
     is_dropped: bool = False
@@ -54,7 +61,7 @@ class Claims(NamedTuple):
 
     @property
     def open(self) -> dict[bytes, Claim]:
-        """The claims that were not refuted."""
+        """The claims of which something is left, with what is left of each."""
         return {key: filed.claim for key, filed in self.filed.items() if not filed.is_dropped}
 
     @property
@@ -78,18 +85,31 @@ class ContractState(NamedTuple):
     owed_units: int
     releasable_units: int
     releasable_at_s: int
+    # The most that the contract may pay in all, what was escrowed less what went back; and the most
+    # that can still have been paid when everything is done.
+    budget_units: int
+    reserved_units: int
     pending: PendingStatement | None
     closed_at_s: int
     is_retired: bool
     claims: Claims
-    refunded_units: int
     # Whether ERC-8004 feedback was given; None without a contract that gives it.
     is_feedback_given: bool | None = None
+    # When the log was marked as forked; None if it was not.
+    forked_at_s: int | None = None
+    # What the chain has of the accounts that signed nothing, by role, and what to look at in them.
+    accounts: Mapping[str, Account] = MappingProxyType({})
+    cautions: tuple[str, ...] = ()
 
     @property
     def has_ended(self) -> bool:
         """True if nothing more can be paid, so that feedback about the contract can be given."""
         return self.status in _ENDED and not self.owed_units
+
+    @property
+    def earnings_units(self) -> int:
+        """The sum that the payee was paid or credited: all that was paid, less the fees in it."""
+        return self.paid_units - fee_of_payment(0, self.paid_units, self.terms.fee_bps)
 
     @property
     def times(self) -> Times:
@@ -118,20 +138,9 @@ class ContractState(NamedTuple):
         return self.pending.resolves_at_s - moved_s
 
     @property
-    def budget_units(self) -> int:
-        """The most that the contract may pay in all: what was escrowed less what went back."""
-        return self.terms.budget_units - self.refunded_units
-
-    @property
-    def reserved_units(self) -> int:
-        """The most that can still have been paid when everything is done."""
-        most = self.net_units
-        if self.pending is not None:
-            if self.has_arbiter:
-                return self.budget_units
-            # Without an arbiter the statement can become final only as it is.
-            most = max(most, self.pending.earned_units - self.pending.reversed_units)
-        return min(self.budget_units, max(self.paid_units, most + self.claims.claimed_units))
+    def refunded_units(self) -> int:
+        """The sum that went back to the owner."""
+        return self.terms.budget_units - self.budget_units
 
     def amount(self, units: int) -> str:
         """Write an amount of the contract's token for people."""
@@ -142,66 +151,74 @@ class ContractState(NamedTuple):
         return describe_exact_amount(units, self.token)
 
     def parse_amount(self, text: str) -> int:
-        """Return the base units of an amount in tokens, such as 12.50.
-
-        Raises InputError `amount-malformed`.
-        """
-        try:
-            return parse_amount(text, self.token.decimals)
-        except ValueError as error:
-            raise InputError(
-                "amount-malformed", f"the amount of {self.token.symbol} {error}"
-            ) from None
+        """Return the base units of an amount in tokens, such as 12.50."""
+        return parse_token_amount(text, self.token)
 
 
 def read_contract_state(chain: Chain, asked_id: bytes) -> ContractState:
     """Read the state of a contract in the latest block.
 
-    Raises InputError `unknown-contract` if the escrow has none of this id, and NodeError
-    `terms-false` if the node gives terms that do not hash to the id.
+    Raises InputError `unknown-contract` if the escrow has none of this id, and NodeError if the
+    node hides the contract's opening, or gives terms that do not hash to the id.
     """
     block = chain.block()
     # Every call names this block, so that all of the state is of one time.
     at = block.number
-    status = chain.status_of(asked_id, at)
-    if status == "unknown":
+    if not chain.is_open(asked_id, at):
         raise InputError(
             "unknown-contract",
             f"the escrow {chain.addresses.escrow} on chain {chain.addresses.chain_id} has no "
             f"contract {to_hex(asked_id)}; is it of another deployment?",
         )
-    terms = chain.terms_of(asked_id, at)
-    if contract_id(terms, chain.escrow_domain) != asked_id:
-        raise NodeError(
-            "terms-false", f"{chain.node.name} gives other terms for {to_hex(asked_id)}"
-        )
-    closed_at_s = chain.closed_at(asked_id, at) or 0
-    # Nothing was claimed or refunded up to this second.
+    terms, one = chain.terms_of(asked_id), chain.progress([asked_id], at)[asked_id]
+    snapshot, closed_at_s = one.snapshot, chain.closed_at(asked_id, at) or 0
+    # Nothing was claimed up to this second.
     since_s = times_of(terms).statements_until_s
     if closed_at_s:
         since_s = min(since_s, closed_at_s - 1)
-    claims, refunded_units = Claims({}), 0
+    claims = Claims({})
     if block.time_s > since_s:
-        claims, refunded_units = _claims_and_refunds(chain, asked_id, since_s, at)
+        claims = _claims(chain, asked_id, since_s, at)
+    token = token_of(chain, terms.token)
+    named = named_accounts(terms, chain.publisher_of(terms.log_id, at))
+    found = chain.accounts(named.values(), at)
+    accounts = {role: found[address] for role, address in named.items()}
     return ContractState(
         contract_id=asked_id,
         terms=terms,
-        token=token_of(chain, terms.token),
+        token=token,
         block_number=at,
         now_s=block.time_s,
-        status=status,
-        paid_units=chain.paid_of(asked_id, at),
-        net_units=chain.net_of(asked_id, at),
-        owed_units=chain.owed_of(asked_id, at),
-        releasable_units=chain.releasable(asked_id, at),
-        releasable_at_s=chain.releasable_at(asked_id, at),
-        pending=chain.pending_of(asked_id, at),
+        status=one.status,
+        paid_units=snapshot.paid_units,
+        net_units=snapshot.net_units,
+        owed_units=one.owed_units,
+        releasable_units=one.releasable_units,
+        releasable_at_s=one.releasable_at_s,
+        budget_units=snapshot.budget_units,
+        reserved_units=one.reserved_units,
+        pending=snapshot.pending,
         closed_at_s=closed_at_s,
-        is_retired=chain.is_retired(asked_id, at),
+        is_retired=snapshot.is_retired,
         claims=claims,
-        refunded_units=refunded_units,
         is_feedback_given=chain.is_feedback_given(asked_id, at),
+        forked_at_s=chain.forked_at(terms.log_id, at),
+        accounts=accounts,
+        cautions=tuple(find_cautions(terms, token, accounts, chain.addresses.chain_id)),
     )
+
+
+def read_recorded(chain: Chain, state: ContractState) -> dict[int, int]:
+    """Return what was proven to be taken back of a contract's outcomes, by their positions."""
+    # An outcome is final before a reversal of it can be proven; a day is for clocks that disagree.
+    since_s, last = state.terms.opens_at_s - DAY_S, state.block_number
+    seen = events_of(chain, chain.addresses.escrow, [state.contract_id], since_s, last)
+    happened = (one.event for one in seen)
+    return {
+        event.outcome: event.amount_units
+        for event in happened
+        if isinstance(event, ReversalRecorded)
+    }
 
 
 def token_of(chain: Chain, address: str) -> Token:
@@ -218,12 +235,10 @@ def token_of(chain: Chain, address: str) -> Token:
     return Token(symbol, decimals)
 
 
-def _claims_and_refunds(
-    chain: Chain, asked_id: bytes, since_s: int, last: int
-) -> tuple[Claims, int]:
-    """Return the claims and the refunded units, by events later than a second, to block `last`."""
-    claims, refunded_units = Claims({}), 0
-    for happened in events_of(chain, [asked_id], since_s, last):
+def _claims(chain: Chain, asked_id: bytes, since_s: int, last: int) -> Claims:
+    """Return the claims by the events later than a second, up to the block `last`."""
+    claims = Claims({})
+    for happened in events_of(chain, chain.addresses.escrow, [asked_id], since_s, last):
         event = happened.event
         match event:
             case Claimed():
@@ -231,8 +246,9 @@ def _claims_and_refunds(
                     event.lead, event.amount_units, event.transition, event.touch, event.time_ms
                 )
                 claims.filed[event.key] = FiledClaim(claim)
-            case ClaimDropped() if event.key in claims.filed:
-                claims.filed[event.key] = claims.filed[event.key]._replace(is_dropped=True)
+            case ClaimLowered() if event.key in claims.filed:
+                claim = claims.filed[event.key].claim._replace(amount=event.left_units)
+                claims.filed[event.key] = FiledClaim(claim, is_dropped=event.left_units == 0)
             case ClaimsDisputed():
                 claims = claims._replace(is_disputed=True)
             case ClaimsRuled():
@@ -240,8 +256,6 @@ def _claims_and_refunds(
             case Closed():
                 # Closing by consent drops every claim without a decision.
                 claims = Claims({})
-            case Refunded():
-                refunded_units += event.amount_units
             case _:
                 pass
-    return claims, refunded_units
+    return claims

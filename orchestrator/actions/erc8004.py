@@ -1,9 +1,9 @@
 """ERC-8004 feedback that only a settlement can write: what a contract has paid to an agent.
 
 The registry names the `Feedback` contract as the client. That contract writes what the escrow has
-paid, once, after the contract's end. The motion, the endpoint and the document are the sender's
-own statements. The document stands inside the transaction, so that it can be neither changed nor
-lost.
+paid to the payee, fees apart, once, after the contract's end. The motion, the endpoint and the
+document are the sender's own statements. The document stands inside the transaction, so that it can
+be neither changed nor lost.
 """
 
 import json
@@ -52,6 +52,8 @@ def plan_feedback(
         raise EscrowError(
             "feedback-too-early", f"feedback is given when a contract has ended: {reason}"
         )
+    if not state.earnings_units:
+        raise EscrowError("nothing-paid", "it has paid nothing, so there is nothing to write")
     if chain.read(contract_at("Feedback", feedback), "isGiven", state.contract_id):
         raise EscrowError("feedback-given", "feedback about this contract was given before")
     terms, agent = state.terms, state.terms.agent_id_plus_one - 1
@@ -60,7 +62,7 @@ def plan_feedback(
     call = chain.call(
         contract_at("Feedback", feedback),
         "give",
-        state.contract_id,
+        state.terms.to_abi(),
         ascii_word(motion),
         endpoint,
         "data:application/json;base64," + b64encode(data).decode("ascii"),
@@ -69,8 +71,8 @@ def plan_feedback(
     lines = (
         (
             f"what it does: in ERC-8004's registry {registry} agent {agent} gets feedback that "
-            f"this contract has paid {state.amount(state.paid_units)} for {motion}; it is "
-            f"public, and cannot be written a second time"
+            f"this contract has paid {state.amount(state.earnings_units)}, fees apart, for "
+            f"{motion}; it is public, and cannot be written a second time"
         ),
         f"tags: {TAG}, {motion}; endpoint: {endpoint or 'none'}",
         f"with it, inside the transaction, goes a document of {count_of(len(data), 'byte')}:",
@@ -79,10 +81,10 @@ def plan_feedback(
     facts: dict[str, object] = {
         "agent_id": str(agent),
         "registry": registry,
-        "value": str(state.paid_units),
+        "value": str(state.earnings_units),
         "document": document,
     }
-    title = f"give agent {agent} feedback of {state.amount(state.paid_units)}"
+    title = f"give agent {agent} feedback of {state.amount(state.earnings_units)}"
     return Plan.of(PlannedTransaction(title, lines, call, (terms.owner, terms.operator), facts))
 
 
@@ -96,7 +98,7 @@ def _document(
         "agentId": terms.agent_id_plus_one - 1,
         "clientAddress": f"eip155:{chain_id}:{feedback}",
         "createdAt": format_time(state.now_s * NS_PER_S),
-        "value": state.paid_units,
+        "value": state.earnings_units,
         "valueDecimals": state.token.decimals,
         "tag1": TAG,
         "tag2": motion,
@@ -127,7 +129,9 @@ def _last_payment(chain: Chain, state: ContractState) -> bytes | None:
     since_s = state.terms.opens_at_s - DAY_S
     paid: list[bytes] = []
     try:
-        for event in events_of(chain, [state.contract_id], since_s, state.block_number):
+        for event in events_of(
+            chain, chain.addresses.escrow, [state.contract_id], since_s, state.block_number
+        ):
             if isinstance(event.event, Paid):
                 paid.append(event.tx_hash)
             elif isinstance(event.event, Credited) and paid and paid[-1] == event.tx_hash:

@@ -208,7 +208,7 @@ def plan_completion(chain: Chain, client: Client, evaluator: Evaluator, job_id: 
     met = deque[Endorsement](maxlen=MAX_CHECKED)
     reason = "no statement about it is endorsed for jobs"
     for endorsement in _endorsements(client, condition.subject):
-        shortfall = next(condition.shortfalls(words_of(endorsement.exhibit)), None)
+        shortfall = next(condition.shortfalls(words_of(endorsement.exhibit), now_s), None)
         if shortfall is None:
             met.append(endorsement)
         else:

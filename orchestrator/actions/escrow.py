@@ -301,7 +301,11 @@ def describe_closing(state: ContractState, units: int, expires_at_s: int) -> tup
     ]
     if state.pending is not None or state.claims.open:
         lines.append("what is pending or claimed is dropped, without a decision")
-    return (*lines, f"the consent is good until {format_second(expires_at_s)}")
+    return (
+        *lines,
+        f"the consent is good until {format_second(expires_at_s)}",
+        *(f"look at this first: {caution}" for caution in state.cautions),
+    )
 
 
 def plan_close(chain: Chain, state: ContractState, consent: Consent) -> Plan:
@@ -319,7 +323,9 @@ def plan_close(chain: Chain, state: ContractState, consent: Consent) -> Plan:
             "consent-of-stranger", f"the consent is by {consent.party}, which is no party"
         )
     lines = describe_closing(state, units, expires_at_s)
-    digest = close_digest(chain.escrow_domain, state.contract_id, units, expires_at_s)
+    digest = close_digest(
+        chain.escrow_domain, consent.party, state.contract_id, units, expires_at_s
+    )
     if not chain.is_signed(consent.party, digest, consent.signature):
         raise InputError(
             "consent-unsigned",

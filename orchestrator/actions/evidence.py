@@ -1,4 +1,4 @@
-"""Plans for what the log proves to the escrow: a false statement, an owed outcome, a false claim.
+"""Plans for what the log proves to the escrow: lies, owed outcomes, false claims, reversals.
 
 Each function returns a `Plan` with the transactions for what it found. It raises `EscrowError` for
 what the escrow would refuse at this time, and `ReplayError` where the server shows too little to
@@ -12,6 +12,7 @@ from orchestrator.actions.contract_state import (
     MAX_DECIMALS,
     ContractState,
     read_contract_state,
+    read_recorded,
     token_of,
 )
 from orchestrator.actions.plan import Plan, PlannedTransaction
@@ -20,7 +21,7 @@ from orchestrator.chain.deployment import Chain
 from orchestrator.chain.escrow import PendingStatement
 from orchestrator.core.contract import rules_of
 from orchestrator.core.errors import EscrowError, ReplayError
-from orchestrator.core.evidence.claim_search import find_claims, find_refutations
+from orchestrator.core.evidence.claim_search import find_claims, find_refutations, find_reversals
 from orchestrator.core.evidence.disproof_search import find_disproofs
 from orchestrator.core.evidence.exhibits import (
     DISPROOFS,
@@ -36,11 +37,12 @@ from orchestrator.core.evidence.exhibits import (
     Claim,
     Exhibit,
     Words,
+    read_words,
     unpack_link,
     unpack_statement,
     words_of,
 )
-from orchestrator.core.evidence.rules import check_refutation
+from orchestrator.core.evidence.rules import ProvenReversal, check_refutation
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.units import format_second
 from orchestrator.verify.log_copy import LogCopy
@@ -58,7 +60,9 @@ def plan_disproofs(chain: Chain, log: LogCopy, asked_id: bytes | None) -> Plan:
         name for name, one in log.contracts.items() if one.last_signed and not one.closed_at_s
     ]
     progress = chain.progress(signed if asked_id is None else [asked_id], log.block_number)
-    suspects = {name for name in signed if name in progress and not progress[name].is_retired}
+    suspects = {
+        name for name in signed if name in progress and not progress[name].snapshot.is_retired
+    }
     if asked_id is not None and asked_id not in suspects:
         raise EscrowError(
             "nothing-to-disprove", _why_not_disprovable(read_contract_state(chain, asked_id))
@@ -78,7 +82,7 @@ def plan_disproofs(chain: Chain, log: LogCopy, asked_id: bytes | None) -> Plan:
         )
     unopened: set[int] = set()
     cases = list(find_disproofs(log.entries(), contracts, log.at, unopened))
-    pending = {name: one.pending for name, one in progress.items()}
+    pending = {name: one.snapshot.pending for name, one in progress.items()}
     stakes = {case.contract_id: _stake(chain, case, pending[case.contract_id]) for case in cases}
     # The largest stake comes first: many worthless cases must not hide one that costs money.
     cases.sort(key=lambda case: stakes[case.contract_id], reverse=True)
@@ -258,7 +262,7 @@ def _claim_transaction(
 
 
 def plan_refutations(chain: Chain, log: LogCopy, state: ContractState) -> Plan:
-    """Plan to drop the filed claims that the log refutes, or to lower them."""
+    """Plan to have the filed claims lowered that the log refutes, in whole or in part."""
     claims, until_s = state.claims, state.times.refutable_until_s
     if not claims.open:
         raise EscrowError("nothing-to-refute", "there is nothing to refute: no claim stands")
@@ -293,12 +297,13 @@ def _refutation_transaction(
     chain: Chain, log: LogCopy, state: ContractState, key: bytes, case: Case
 ) -> PlannedTransaction:
     one = state.claims.open[key]
-    left = check_refutation(case, one, log.contracts)
-    title = f"drop the claim of {state.amount(one.amount)} for lead {_shorten(one.lead)}"
-    effect = "the claim is dropped for good, and its amount is reserved no more"
-    if left:
+    left_units = check_refutation(case, one, log.contracts)
+    if left_units:
+        effect = f"{state.amount(left_units)} are left of the claim, and no more is reserved for it"
         title = f"lower the claim of {state.amount(one.amount)} for lead {_shorten(one.lead)}"
-        effect = f"the claim is lowered to {state.amount(left)}; the rest is reserved no more"
+    else:
+        effect = "the claim is dropped for good, and its amount is reserved no more"
+        title = f"drop the claim of {state.amount(one.amount)} for lead {_shorten(one.lead)}"
     lines = [
         (
             f"what is claimed: {state.amount(one.amount)} for entry {one.transition}, by the touch "
@@ -314,7 +319,78 @@ def _refutation_transaction(
         lines=tuple(lines),
         call=chain.refute(log.size, log.proven(case), key),
         by=(),
-        facts={"key": to_hex(key), **_facts(case)},
+        facts={"key": to_hex(key), "left_units": str(left_units), **_facts(case)},
+    )
+
+
+# --- Reversals by proof ---------------------------------------------------------------------------
+
+
+def plan_reversals(chain: Chain, log: LogCopy, state: ContractState) -> Plan:
+    """Plan to prove what the log has taken back of settled outcomes, beyond what counts already."""
+    if state.terms.is_plain:
+        raise EscrowError("not-guarded", "a plain contract has paid for good")
+    if state.closed_at_s:
+        closed = format_second(state.closed_at_s)
+        raise EscrowError("already-closed", f"its parties closed it on {closed}")
+    recorded = read_recorded(chain, state)
+    found = find_reversals(log.entries(), log.contracts, state.contract_id, recorded, log.at)
+    cases = list(found)
+    stated_units = _stated_reversed_units(log, state.contract_id)
+    counted = max(stated_units, sum(recorded.values()))
+    proven = recorded | {one.outcome: one.amount for one, _ in cases}
+    examined = (
+        f"looked at {log.size:,} log entries, which hash to the root that the chain holds; what "
+        f"counts as taken back: {state.amount(counted)}"
+    )
+    # The escrow takes the larger of what is stated and what is proven of all outcomes together.
+    more = sum(proven.values()) - counted
+    if more <= 0:
+        raise EscrowError(
+            "nothing-to-prove", f"there is nothing to prove: {examined}, and the log shows no more"
+        )
+    # The largest first: the escrow counts proofs from where their sum passes what is stated.
+    cases.sort(key=lambda case: case[0].amount - recorded.get(case[0].outcome, 0), reverse=True)
+    lines = [examined, f"what the log shows beyond that: {state.amount(more)}"]
+    if stated_units > sum(recorded.values()):
+        lines.append(
+            f"the verifier has stated {state.amount(stated_units)} of it: proofs count only as far "
+            f"as all of them together exceed that, so send all"
+        )
+    if len(cases) > MAX_TRANSACTIONS:
+        lines.append(f"these are the first {MAX_TRANSACTIONS}; run the command again for the rest")
+    transactions = tuple(
+        _reversal_transaction(chain, log, state, proven_reversal, case)
+        for proven_reversal, case in cases[:MAX_TRANSACTIONS]
+    )
+    return Plan(tuple(lines), transactions)
+
+
+def _stated_reversed_units(log: LogCopy, contract_id: bytes) -> int:
+    """Return what the last final statement says was taken back in all."""
+    position = log.contracts[contract_id].last_final
+    if not 0 < position < log.size:
+        return 0
+    return unpack_statement(read_words(position, log.at(position).data).payload).reversed
+
+
+def _reversal_transaction(
+    chain: Chain, log: LogCopy, state: ContractState, proven: ProvenReversal, case: Case
+) -> PlannedTransaction:
+    amount = state.amount(proven.amount)
+    lines = [
+        *(f"what the log shows: {_describe_exhibit(state, shown)}" for shown in case.exhibits),
+        (
+            f"what it does: {amount} of this outcome count as taken back, whatever the verifier "
+            f"states; what was paid already is not taken back"
+        ),
+    ]
+    return PlannedTransaction(
+        title=f"prove that {amount} of the outcome at entry {proven.outcome} were taken back",
+        lines=tuple(lines),
+        call=chain.prove_reversal(log.size, log.proven(case)),
+        by=(),
+        facts={"outcome": proven.outcome, "amount_units": str(proven.amount), **_facts(case)},
     )
 
 

@@ -26,7 +26,12 @@ from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.opening import EventOpening, TransitionOpening
 from orchestrator.core.policy import Policy, Verdict
 from orchestrator.core.requests import ProductEvent, PublishPolicy, RegisterOperator, Request, Touch
-from orchestrator.core.terms import Terms, contract_id, sign_digest
+from orchestrator.core.terms import (
+    Terms,
+    contract_id,
+    operator_consent_digest,
+    sign_digest,
+)
 from orchestrator.core.units import DAY_MS, NS_PER_MS, NS_PER_S
 from orchestrator.log.inbox import MAX_BULK, Submission, results_of, submit
 from orchestrator.simulation.sandbox import Sandbox, address_of, key_of
@@ -133,7 +138,8 @@ class OnChainBacktest:
         for plan in self._plans:
             terms = self._terms(plan)
             digest = contract_id(terms, domain)
-            operator_signature = sign_digest(digest, key_of(f"operator {plan.operator}"))
+            consent = operator_consent_digest(terms, domain)
+            operator_signature = sign_digest(consent, key_of(f"operator {plan.operator}"))
             self._sandbox.send("owner", chain.open(terms, b"", operator_signature))
             self._contract_ids[plan.id] = digest
             self._plan_ids[digest] = plan.id

@@ -15,6 +15,7 @@ from eth_abi.exceptions import DecodingError
 from eth_typing import ABI, ABIEvent
 from eth_utils.abi import (
     abi_to_signature,
+    collapse_if_tuple,
     event_abi_to_log_topic,
     function_signature_to_4byte_selector,
     get_abi_input_types,
@@ -23,15 +24,16 @@ from eth_utils.address import to_checksum_address
 
 from orchestrator.chain.rpc import NodeError, octets
 from orchestrator.core.entry import ascii_text
-from orchestrator.core.errors import EntryError
+from orchestrator.core.errors import EntryError, TermsError
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.terms import Terms
 
 _SHOWN_CHARS = 200
 # The escrow's code is spread over these: it is more than one address may hold (EIP-170).
-LIBRARIES = ("TermsRules", "Statements", "Claims", "PayableAmounts")
+LIBRARIES = ("TermsRules", "Statements", "Claims", "PayableAmounts", "Fundings")
 CONTRACTS = (
-    *("EventLog", "Evidence", *LIBRARIES, "OutcomeEscrow"),
-    *("Feedback", "JobEvaluators", "JobEvaluator"),
+    *("EventLog", "Evidence", *LIBRARIES, "OutcomeEscrow", "EscrowLens"),
+    *("Rounds", "Feedback", "JobEvaluators", "JobEvaluator"),
     *("TestStablecoin", "IdentityRegistry", "ReputationRegistry", "AgenticCommerce"),
 )
 
@@ -146,19 +148,31 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
+class Forked:
+    """The report of two roots of one size, after which the log is anchored no more."""
+
+    log_id: bytes
+    size: int
+    root_a: bytes
+    root_b: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
-    """The opening of a contract."""
+    """The opening of a contract, with its terms: the chain keeps them nowhere else.
+
+    `terms` is None for some that no log can record, such as those with an outcome that is no text.
+    """
 
     contract_id: bytes
     owner: str
     operator: str
-    log_id: bytes
-    surface: bytes
+    terms: Terms | None
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A new statement of the contract, the entry at `position`, which paid nothing at once."""
+    """A new statement of the contract, the entry at `position`."""
 
     contract_id: bytes
     position: int
@@ -224,12 +238,22 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimDropped:
-    """The end of a claim that the log refutes."""
+class ClaimLowered:
+    """The refutation of a claim by the log: `left_units` remain of it, 0 where it is dropped."""
 
     contract_id: bytes
     key: bytes
+    left_units: int
     kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReversalRecorded:
+    """A proof that `amount_units` were taken back, in all so far, of the outcome at a position."""
+
+    contract_id: bytes
+    outcome: int
+    amount_units: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,14 +291,9 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """A payout of `amount_units` to the payee, and of `fee_units` to the fee's recipient.
-
-    It was made under the statement at `position`.
-    """
+    """A payout of `amount_units` to the payee, and of `fee_units` to the fee's recipient."""
 
     contract_id: bytes
-    payee: str
-    position: int
     amount_units: int
     fee_units: int
 
@@ -302,6 +321,14 @@ class Credited:
 
 
 @dataclass(frozen=True, slots=True)
+class Revoked:
+    """The end of a signature that the account has given, or might give, over this digest."""
+
+    account: str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Withdrawn:
     """The withdrawal of an account's credit."""
 
@@ -314,6 +341,7 @@ class Withdrawn:
 Event = (
     Registered
     | Published
+    | Forked
     | Opened
     | Settled
     | Refused
@@ -323,13 +351,15 @@ Event = (
     | Ruled
     | Disproved
     | Claimed
-    | ClaimDropped
+    | ClaimLowered
+    | ReversalRecorded
     | ClaimsDisputed
     | ClaimsRuled
     | Closed
     | Paid
     | Refunded
     | Credited
+    | Revoked
     | Withdrawn
 )
 _EVENTS: tuple[type[Event], ...] = get_args(Event)
@@ -376,7 +406,7 @@ def decode_event(topics: Sequence[bytes], data: bytes) -> Event:
         # Text is decoded as bytes, which have the same layout: a sender may have written bytes that
         # are no UTF-8, and such an event must not stop the reader.
         plain = [
-            argument["type"].replace("string", "bytes")
+            collapse_if_tuple(dict(argument)).replace("string", "bytes")
             for argument in item["inputs"]
             if not argument["indexed"]
         ]
@@ -390,6 +420,8 @@ def decode_event(topics: Sequence[bytes], data: bytes) -> Event:
             )
             if argument["type"] == "address":
                 value = to_checksum_address(value)
+            elif argument["type"] == "tuple":
+                value = _readable_terms(value)
             elif argument["type"] == "string":
                 value = value.decode(errors="replace")
             elif argument["name"] in ("reason", "kind"):
@@ -398,6 +430,14 @@ def decode_event(topics: Sequence[bytes], data: bytes) -> Event:
     except (LookupError, StopIteration, DecodingError, EntryError):
         raise NodeError("node-unreadable", "the node sent an event that is none of ours") from None
     return kind(*arguments)
+
+
+def _readable_terms(values: Sequence[object]) -> Terms | None:
+    """Return the terms in an event, or None: anyone can open what is none of ours to read."""
+    try:
+        return Terms.from_abi(values)
+    except TermsError:
+        return None
 
 
 # --- Errors ---------------------------------------------------------------------------------------

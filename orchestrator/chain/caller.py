@@ -46,6 +46,8 @@ _SHOWN_CHARS = 200
 # ERC-1271: the selector of isValidSignature(bytes32,bytes), and what it returns for yes.
 _IS_VALID_SIGNATURE = bytes.fromhex("1626ba7e")
 _WALLET_GAS = 1_000_000
+# EIP-7702: the code of an account that has delegated to another's.
+_DELEGATION = bytes.fromhex("ef0100")
 
 
 class Token(NamedTuple):
@@ -53,6 +55,26 @@ class Token(NamedTuple):
 
     symbol: str
     decimals: int
+
+
+class Account(NamedTuple):
+    """The facts of an account on one chain: its code, and how many transactions it has sent.
+
+    Neither shows that anybody holds its key, but an account without both may be nobody's here.
+    """
+
+    code: bytes
+    transactions: int
+
+    @property
+    def is_unused(self) -> bool:
+        """True if nothing shows that the account is anybody's on this chain."""
+        return not self.code and not self.transactions
+
+    @property
+    def is_delegated(self) -> bool:
+        """True for a key that acts as a wallet as well, by the code of another (EIP-7702)."""
+        return self.code.startswith(_DELEGATION)
 
 
 class Caller(Resource):
@@ -132,6 +154,21 @@ class Caller(Resource):
             ):
                 return octets(transaction.get("hash"), 32)
         return None
+
+    def accounts(self, addresses: Iterable[str], block: Tag = "latest") -> dict[str, Account]:
+        """Return the facts of these accounts."""
+        wanted, at = list(dict.fromkeys(addresses)), tag_text(block)
+        replies = self.batch(
+            [
+                (method, [address, at])
+                for address in wanted
+                for method in ("eth_getCode", "eth_getTransactionCount")
+            ]
+        )
+        return {
+            address: Account(octets(replies[2 * n]), quantity(replies[2 * n + 1]))
+            for n, address in enumerate(wanted)
+        }
 
     # --- Views ------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from eth_utils.crypto import keccak
 
 from orchestrator.chain.abi import Call
 from orchestrator.chain.caller import contract_at, is_mismatch
-from orchestrator.chain.escrow import EscrowCaller
+from orchestrator.chain.escrow import EscrowCaller, SignedRun
 from orchestrator.chain.rpc import Node, ReplyError, Tag, octets, quantity
 from orchestrator.core.errors import ChainError
 from orchestrator.core.hexadecimal import to_hex
@@ -30,7 +30,16 @@ class Anchor(NamedTuple):
     published_at_s: int
 
 
-def find_deployment(rpc_url: str, escrow: str) -> Addresses:
+class SignedCheckpoint(NamedTuple):
+    """A size and a root of a log, with the publisher's signature over them."""
+
+    log_id: bytes
+    size: int
+    root: bytes
+    signature: bytes
+
+
+def find_deployment(rpc_url: str, escrow: str, lens: str | None = None) -> Addresses:
     """Return the deployment that an escrow belongs to, on the node's word: check it as a `Chain`.
 
     Raises ChainError if there is no escrow at this address.
@@ -44,7 +53,7 @@ def find_deployment(rpc_url: str, escrow: str) -> Addresses:
             raise ChainError(
                 "escrow-missing", f"{node.name} has no escrow at {escrow}; is its address right?"
             ) from None
-    return Addresses(quantity(chain_id), to_checksum_address(event_log), escrow)
+    return Addresses(quantity(chain_id), to_checksum_address(event_log), escrow, lens=lens)
 
 
 def log_id_of(registrant: str, origin: str) -> bytes:
@@ -74,6 +83,18 @@ class Chain(EscrowCaller):
                 f"{self._event_log.address}; the two are of different deployments",
             )
         self.check_code("Evidence", self.evidence)
+        if self.addresses.lens is not None:
+            self._check_lens(self.addresses.lens)
+
+    def _check_lens(self, address: str) -> None:
+        """Raise ChainError unless our lens on this escrow is there."""
+        self.check_code("EscrowLens", address)
+        used = to_checksum_address(self.read(contract_at("EscrowLens", address), "escrow"))
+        if used != self._escrow.address:
+            raise ChainError(
+                "other-escrow",
+                f"the lens at {address} reads the escrow {used}, not {self._escrow.address}",
+            )
 
     def check_companions(self) -> None:
         """Raise ChainError unless the contracts beside the escrow, if any are named, are ours."""
@@ -81,17 +102,25 @@ class Chain(EscrowCaller):
             self.check_feedback(self.addresses.feedback)
         if self.addresses.evaluators is not None:
             self.check_evaluators(self.addresses.evaluators)
+        if self.addresses.rounds is not None:
+            self.check_rounds(self.addresses.rounds)
+
+    def check_rounds(self, address: str) -> None:
+        """Raise ChainError unless our contract is there that settles rounds at this escrow."""
+        self.check_code("Rounds", address)
+        rounds = contract_at("Rounds", address)
+        used = [to_checksum_address(self.read(rounds, name)) for name in ("escrow", "eventLog")]
+        if used != [self._escrow.address, self._event_log.address]:
+            raise ChainError(
+                "other-rounds",
+                f"the contract at {address} settles at the escrow {used[0]} by the event log "
+                f"{used[1]}, not at {self._escrow.address} by {self._event_log.address}",
+            )
 
     def check_feedback(self, address: str) -> None:
         """Raise ChainError unless our contract is there that writes feedback for this escrow."""
         self.check_code("Feedback", address)
-        used = to_checksum_address(self.read(contract_at("Feedback", address), "escrow"))
-        if used != self._escrow.address:
-            raise ChainError(
-                "other-escrow",
-                f"the contract at {address} writes feedback for the escrow {used}, not for "
-                f"{self._escrow.address}",
-            )
+        self._check_lens(to_checksum_address(self.read(contract_at("Feedback", address), "lens")))
 
     def registry_of(self, feedback: str) -> str:
         """Return the ERC-8004 registry that our contract at this address writes to; check both.
@@ -204,10 +233,19 @@ class Chain(EscrowCaller):
         root: bytes = self.read(self._event_log, "rootAt", log_id, size, block=block)
         return root if any(root) else None
 
+    def forked_at(self, log_id: bytes, block: Tag = "latest") -> int | None:
+        """Return when the log was marked as forked (UTC seconds), or None."""
+        return int(self.read(self._event_log, "forkedAt", log_id, block=block)) or None
+
     def publisher_of(self, log_id: bytes, block: Tag = "latest") -> str | None:
         """Return the log's publisher, or None if it is not registered."""
         publisher = self.read(self._event_log, "publisherOf", log_id, block=block)
         return to_checksum_address(publisher) if int(publisher, 16) else None
+
+    def previous_publisher_of(self, log_id: bytes, block: Tag = "latest") -> str | None:
+        """Return the publisher before, while its signatures count; else None."""
+        previous = self.read(self._event_log, "previousPublisherOf", log_id, block=block)
+        return to_checksum_address(previous) if int(previous, 16) else None
 
     def register(self, origin: str, publisher: str) -> Call:
         """Return the call by which the sender registers a log."""
@@ -232,3 +270,28 @@ class Chain(EscrowCaller):
             return self.call(self._event_log, name, *arguments)
         name = "publish(bytes32,uint64,bytes32,bytes32[],bytes)"
         return self.call(self._event_log, name, *arguments, signature)
+
+    def report_fork(self, first: SignedCheckpoint, second: SignedCheckpoint) -> Call:
+        """Return the call that marks a log as forked by two roots of one size, open to all."""
+        return self.call(
+            self._event_log,
+            "reportFork",
+            *(first.log_id, first.size),
+            *(first.root, first.signature),
+            *(second.root, second.signature),
+        )
+
+    def settle_round(
+        self, checkpoint: SignedCheckpoint, proof: Sequence[bytes], runs: Sequence[SignedRun]
+    ) -> Call:
+        """Return the call that anchors a checkpoint and settles by runs under it, at once.
+
+        The proof shows that the checkpoint extends the last anchor. Raises ChainError
+        `rounds-missing` where the deployment has no contract for it.
+        """
+        address = self.addresses.rounds
+        if address is None:
+            raise ChainError("rounds-missing", "the deployment has no contract for rounds")
+        anchored = (*checkpoint[:3], list(proof), checkpoint.signature)
+        runs_abi = [run.to_abi() for run in runs]
+        return self.call(contract_at("Rounds", address), "settle", anchored, runs_abi)

@@ -6,11 +6,12 @@ The database keeps how far the chain was read, in final blocks.
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from orchestrator.chain.abi import ChainEvent, Event, event_topics
+from orchestrator.chain.abi import ChainEvent, Event, Forked, event_topics
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.event_scan import EventPage, EventScan, RawEvent
 from orchestrator.chain.rpc import block_request, read_block
 from orchestrator.core.errors import ChainError
+from orchestrator.core.site import Addresses
 from orchestrator.storage.database import Database
 
 
@@ -125,6 +126,20 @@ class Indexer:
                             is_final=is_final,
                         )
         return bool(moved)
+
+
+def stored_fork(database: Database, addresses: Addresses, log_id: bytes) -> ChainEvent | None:
+    """Return the report that a log is forked, final or not, if the indexer has read one."""
+    (topic,) = event_topics(Forked)
+    with database.transaction() as session:
+        row = session.one(
+            "chain.event_about",
+            chain_id=addresses.chain_id,
+            escrow=addresses.escrow.lower(),
+            topic=topic,
+            about=log_id,
+        )
+    return None if row is None else _event_of(row)
 
 
 def _event_of(row: Any) -> ChainEvent:

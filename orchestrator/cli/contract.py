@@ -1,4 +1,4 @@
-"""The commands with which the parties, the arbiter and strangers act on contracts in the escrow."""
+"""The commands with which the parties, the arbiter and strangers act on contracts and on logs."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.arguments import parse_contract_id
+from orchestrator.cli.arguments import parse_address, parse_contract_id
 from orchestrator.cli.options import (
     Action,
     Amount,
@@ -15,7 +15,9 @@ from orchestrator.cli.options import (
     Escrow,
     Id,
     Json,
+    Lens,
     Rpc,
+    address_option,
     find_endpoints,
     plan_for,
     send_plan,
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from orchestrator.actions.escrow import Consent
     from orchestrator.actions.plan import Plan
     from orchestrator.chain.deployment import Chain
-    from orchestrator.cli.session import CommandSession
+    from orchestrator.cli.session import CommandSession, Endpoints, RunOptions
     from orchestrator.verify.log_copy import LogCopy
 
 MAX_DAYS = 365
@@ -47,14 +49,19 @@ About = Annotated[
 
 
 def contract(
-    id_: Id, api: Api = None, rpc: Rpc = None, escrow: Escrow = None, json_out: Json = False
+    id_: Id,
+    api: Api = None,
+    rpc: Rpc = None,
+    escrow: Escrow = None,
+    lens: Lens = None,
+    json_out: Json = False,
 ) -> None:
     """Print the state of a contract and the steps that are open to each party."""
     from orchestrator.cli import contract_view
     from orchestrator.cli.session import CommandSession, Printer, RunOptions
 
     printer = Printer(RunOptions(None, as_json=json_out))
-    with CommandSession(find_endpoints(api, rpc, escrow)) as session:
+    with CommandSession(find_endpoints(api, rpc, escrow, lens)) as session:
         state = session.read_contract(id_)
     if json_out:
         printer.print_json(contract_view.contract_to_json(state))
@@ -98,10 +105,18 @@ def claim(id_: Id) -> Action:
 
 @signing_command
 def refute(id_: Id) -> Action:
-    """Have claims dropped that the log refutes. Anyone can, until claims are paid."""
+    """Have claims lowered or dropped that the log refutes. Anyone can, until claims are paid."""
     from orchestrator.actions import evidence
 
     return _plan_by_log(id_, evidence.plan_refutations)
+
+
+@signing_command
+def prove_reversal(id_: Id) -> Action:
+    """Prove by the log what was taken back of settled outcomes. Anyone can."""
+    from orchestrator.actions import evidence
+
+    return _plan_by_log(id_, evidence.plan_reversals)
 
 
 def _plan_by_log(
@@ -202,8 +217,100 @@ def release(id_: Id) -> Action:
     return plan_for(id_, escrow.plan_release)
 
 
+# --- What is an account's own ---------------------------------------------------------------------
+
+Account = Annotated[
+    str | None, address_option(help_text="Whose; the key's account if it is not named.")
+]
+
+
+@signing_command
+def withdraw(
+    token: Annotated[
+        str, typer.Argument(metavar="TOKEN", parser=parse_address, help="The token's address.")
+    ],
+    amount: Annotated[
+        str | None, typer.Option(metavar="AMOUNT", help="In tokens; else all of the credit.")
+    ] = None,
+    to: Annotated[
+        str | None, address_option(help_text="Who gets it; the account itself if not named.")
+    ] = None,
+    account: Account = None,
+) -> Action:
+    """Have a failed payout, or fees, sent out of the escrow. By the account that it is owed to."""
+    from orchestrator.actions.account import plan_withdrawal
+
+    return _plan_for_account(
+        account, lambda chain, owed_to: plan_withdrawal(chain, owed_to, token, to, amount)
+    )
+
+
+@signing_command
+def revoke(
+    signed: Annotated[
+        str,
+        typer.Argument(
+            metavar="DIGEST|FILE",
+            help="What was signed: its digest, terms or a proposal (JSON), or a close --sign.",
+        ),
+    ],
+    account: Account = None,
+) -> Action:
+    """Take back a signature that nobody has used: to terms, to a closing. By its signer."""
+    from orchestrator.actions.account import plan_revocation
+    from orchestrator.cli.session import read_signed
+
+    found = read_signed(signed)
+    return _plan_for_account(account, lambda chain, signer: plan_revocation(chain, signer, found))
+
+
+def _plan_for_account(named: str | None, make_plan: "Callable[[Chain, str], Plan]") -> Action:
+    """Return an action that sends the plan for the named account, or for that of the key."""
+
+    def run(endpoints: "Endpoints", options: "RunOptions") -> bool:
+        from orchestrator.cli.session import execute_plan, signing_account
+
+        account = named or signing_account(options)
+        return execute_plan(endpoints, options, lambda session: make_plan(session.chain, account))
+
+    return run
+
+
+# --- The log on chain -----------------------------------------------------------------------------
+
+logs = typer.Typer(
+    name="log",
+    no_args_is_help=True,
+    help="The log as the chain has it: what its publisher has told twice.",
+)
+
+
+@logs.command("report-fork")
+@signing_command
+def report_fork(
+    first: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="A signed checkpoint, as /v1/log/checkpoint gives it."),
+    ],
+    second: Annotated[
+        Path | None,
+        typer.Argument(metavar="FILE", help="Another of that size; else the anchored root."),
+    ] = None,
+) -> Action:
+    """Have a log marked as forked, by two roots of one size. Anyone can; it cannot be undone."""
+    from orchestrator.actions import fork
+    from orchestrator.cli.session import read_checkpoint
+
+    told = read_checkpoint(first)
+    other = None if second is None else read_checkpoint(second)
+    return send_plan(lambda session: fork.plan_fork_report(session.chain, told, other))
+
+
 def add_contract_commands(app: typer.Typer) -> None:
     """Add the commands of this module to the command line, in the order of its help."""
     app.command(help="How a contract stands, and who can do what next, until when.")(contract)
-    for command in (disprove, claim, refute, dispute, rule, close, refund, release):
+    for command in (disprove, claim, refute, prove_reversal, dispute, rule, close, refund, release):
         app.command()(command)
+    for command in (withdraw, revoke):
+        app.command()(command)
+    app.add_typer(logs)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from orchestrator.actions.cautions import describe_account
 from orchestrator.actions.contract_state import ContractState, FiledClaim
 from orchestrator.actions.wording import count_of
 from orchestrator.core.hexadecimal import to_hex
@@ -27,7 +28,8 @@ def options(state: ContractState) -> list[Option]:
     """Return the steps that can still be taken: those of now first, then the soonest."""
     steps = [*_payout_options(state), *_feedback_options(state)]
     if state.status not in ("closed", "paid_out", "refunded"):
-        steps += [*_statement_options(state), *_claims_options(state), *_end_options(state)]
+        steps += [*_statement_options(state), *_claims_options(state)]
+        steps += [*_reversal_options(state), *_end_options(state)]
     still = [step for step in steps if step.until_s is None or state.now_s <= step.until_s]
     # A step without an end comes after those that must be taken by some time.
     return sorted(still, key=lambda step: (max(step.from_s, state.now_s), step.until_s or _NEVER_S))
@@ -66,7 +68,7 @@ def _claims_options(state: ContractState) -> Iterator[Option]:
     if not claims.open:
         return
     first_s, last_s = times.claims_until_s + 1, times.refutable_until_s
-    yield Option("anyone", "drop a claim that the log refutes", 0, last_s, "refute")
+    yield Option("anyone", "have claims lowered that the log refutes", 0, last_s, "refute")
     if claims.ruled_units is not None:
         return
     if claims.is_disputed:
@@ -74,6 +76,14 @@ def _claims_options(state: ContractState) -> Iterator[Option]:
     else:
         what = "put the claims before the arbiter"
         yield Option("the owner or the operator", what, first_s, last_s, "dispute")
+
+
+def _reversal_options(state: ContractState) -> Iterator[Option]:
+    # What is paid is not taken back, and a plain contract has paid all that is final.
+    if state.terms.is_plain or state.net_units <= state.paid_units:
+        return
+    what = "prove what was taken back of settled outcomes"
+    yield Option("anyone", what, 0, None, "prove-reversal")
 
 
 def _payout_options(state: ContractState) -> Iterator[Option]:
@@ -85,7 +95,8 @@ def _payout_options(state: ContractState) -> Iterator[Option]:
 
 
 def _feedback_options(state: ContractState) -> Iterator[Option]:
-    if state.has_ended and state.terms.agent_id_plus_one and state.is_feedback_given is False:
+    is_due = state.has_ended and state.earnings_units and state.terms.agent_id_plus_one
+    if is_due and state.is_feedback_given is False:
         what = "write what was paid to the agent's ERC-8004 record"
         yield Option("the owner or the operator", what, 0, None, "feedback")
 
@@ -122,11 +133,11 @@ def format_contract(state: ContractState) -> Iterator[tuple[str, str]]:
     yield "now", f"{format_second(state.now_s)}, block {state.block_number}"
     yield "owner", terms.owner
     yield "operator", terms.operator
-    if terms.payee != terms.operator:
-        yield "payee", terms.payee
+    yield "payee", terms.payee + _facts(state, "payee")
     retired = ", disproved: its word counts no more" if state.is_retired else ""
-    yield "verifier", terms.verifier + retired
-    yield "arbiter", terms.arbiter if state.has_arbiter else "none: nothing can be disputed"
+    yield "verifier", terms.verifier + _facts(state, "verifier") + retired
+    arbiter = terms.arbiter + _facts(state, "arbiter")
+    yield "arbiter", arbiter if state.has_arbiter else "none: nothing can be disputed"
     yield "pays", _price(state)
     yield (
         "counts",
@@ -148,7 +159,8 @@ def format_contract(state: ContractState) -> Iterator[tuple[str, str]]:
         cap = state.amount(terms.rate_cap_units)
         yield "paid out", f"at most {cap} in any {_period(terms.rate_period_s)}"
     if terms.fee_bps:
-        yield "fee", f"{_percent(terms.fee_bps)} of what is paid, to {terms.fee_recipient}"
+        recipient = terms.fee_recipient + _facts(state, "fee recipient")
+        yield "fee", f"{_percent(terms.fee_bps)} of what is paid, to {recipient}"
     yield "budget", state.amount(state.budget_units)
     if state.refunded_units:
         yield "given back", state.amount(state.refunded_units)
@@ -156,6 +168,17 @@ def format_contract(state: ContractState) -> Iterator[tuple[str, str]]:
     yield "final", state.amount(state.net_units)
     yield "owed", state.amount(state.owed_units)
     yield from _open_cases(state)
+    if state.forked_at_s is not None:
+        since = format_second(state.forked_at_s)
+        yield "log", f"marked as forked at {since}: nothing more of it is anchored"
+    for caution in state.cautions:
+        yield "caution", caution
+
+
+def _facts(state: ContractState, role: str) -> str:
+    """Return what the chain has of the account in this role, in brackets."""
+    account = state.accounts.get(role)
+    return "" if account is None else f" ({describe_account(account)})"
 
 
 def _price(state: ContractState) -> str:
@@ -235,6 +258,16 @@ def contract_to_json(state: ContractState) -> dict[str, object]:
         "refutable_until_s": state.times.refutable_until_s,
         "closed_at_s": state.closed_at_s or None,
         "is_retired": state.is_retired,
+        "log_forked_at_s": state.forked_at_s,
+        "accounts": {
+            role: {
+                "code_bytes": len(account.code),
+                "transactions": account.transactions,
+                "is_delegated": account.is_delegated,
+            }
+            for role, account in state.accounts.items()
+        },
+        "cautions": list(state.cautions),
         "pending": _pending_to_json(state),
         "claims": [_claim_to_json(key, filed) for key, filed in claims.filed.items()],
         "claims_disputed": claims.is_disputed,

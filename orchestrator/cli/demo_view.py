@@ -12,7 +12,7 @@ from rich.table import Table
 from orchestrator.cli.replay_view import comparison_to_json
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.units import format_amount
-from orchestrator.simulation.demo import ContractResult, DemoReport
+from orchestrator.simulation.demo import ContractResult, DemoReport, PartialRefund
 from orchestrator.simulation.disputes import ClaimedOutcomes, Dispute
 from orchestrator.simulation.forgery import Forgery
 from orchestrator.simulation.integrations import JobReport, ReputationRecord
@@ -90,6 +90,7 @@ def report_to_json(report: DemoReport) -> dict[str, Any]:
         "rounds": report.rounds,
         "owner_refund_units": str(report.owner_refund_units),
         "balances": {address: str(units) for address, units in report.balances.items()},
+        "refund": _part_to_json(report.refund),
         "dispute": _part_to_json(report.dispute),
         "silence": _part_to_json(report.claimed),
         "fraud": _part_to_json(report.forgery),
@@ -106,7 +107,7 @@ def report_to_json(report: DemoReport) -> dict[str, Any]:
 
 
 def _part_to_json(
-    part: Dispute | ClaimedOutcomes | Forgery | JobReport | ReputationRecord | None,
+    part: PartialRefund | Dispute | ClaimedOutcomes | Forgery | JobReport | ReputationRecord | None,
 ) -> dict[str, Any] | None:
     """Return a part of the report in JSON's own types: ids in hex, amounts as text."""
     if part is None:
@@ -134,6 +135,14 @@ def _dispute_rows(report: DemoReport) -> Iterator[tuple[str, str]]:
     reversals = sum(result.reversals for result in report.contracts)
     yield "sent back", f"{reversals} outcomes were taken back while their contract held back for it"
     dispute, claimed, forgery = report.dispute, report.claimed, report.forgery
+    if report.refund is not None:
+        order, given, earned, taken = map(format_amount, report.refund[1:])
+        left = format_amount(report.refund.earned_units - report.refund.taken_back_units)
+        result = (
+            f"{given} of an order of {order} TEST was given back: of the {earned} that it had "
+            f"earned, {taken} were taken back and {left} are left"
+        )
+        yield "sent back in part", result
     if dispute is not None:
         stated, ruled = format_amount(dispute.stated_units), format_amount(dispute.ruled_units)
         result = (
@@ -209,7 +218,7 @@ def _print_transactions(report: DemoReport, console: Console) -> None:
     outcomes = sum(result.outcomes for result in report.contracts)
     if outcomes:
         # What people sent about single contracts is left out: it is no cost of an outcome.
-        spent = gas["publish"] + gas["settle"] + gas["release"]
+        spent = sum(gas[kind] for kind in ("publish", "settle", "round", "release"))
         console.print(
             f"\nAnchoring, settling and releasing cost {-(-spent // outcomes):,} gas for each of "
             f"{outcomes:,} outcomes; what people did about single contracts comes on top."

@@ -5,7 +5,7 @@ from typing import Any
 from rich.console import Console
 
 from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.units import format_amount
+from orchestrator.core.units import format_amount, format_second
 from orchestrator.verify.comparison import Comparison
 
 
@@ -14,6 +14,7 @@ def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
     return {
         "entries": comparison.entries,
         "anchored_size": comparison.anchored_size,
+        "forked_at_s": comparison.forked_at_s,
         "contracts": [
             {
                 "contract_id": to_hex(contract.contract_id),
@@ -45,3 +46,12 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         f"[green]{comparison.entries:,} entries are what the rules give[/], and the chain holds "
         f"the root of the first {comparison.anchored_size:,}."
     )
+    if comparison.forked_at_s is not None:
+        console.print(
+            f"But the log was marked as forked at {format_second(comparison.forked_at_s)}: this "
+            f"is one of two histories that its publisher has told, and nothing more of it is "
+            f"anchored.",
+            style="red",
+            highlight=False,
+            soft_wrap=True,
+        )

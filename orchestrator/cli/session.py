@@ -5,42 +5,49 @@ deployment cannot make a command speak of another contract.
 """
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import typer
 from rich.console import Console
 
 from orchestrator.actions.contract_state import ContractState, read_contract_state
 from orchestrator.actions.escrow import Consent, describe_closing
+from orchestrator.actions.fork import checkpoint_from_json
 from orchestrator.actions.plan import Plan, PlannedTransaction
-from orchestrator.chain.deployment import Chain, find_deployment
+from orchestrator.chain.deployment import Chain, SignedCheckpoint, find_deployment
 from orchestrator.chain.wallet import Quote, Sender, Sent, format_ether, quote
 from orchestrator.client.http import Client
 from orchestrator.client.log_server import served_deployment
 from orchestrator.core.entry import ZERO_ADDRESS
-from orchestrator.core.errors import ChainError, EscrowError, InputError
-from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.errors import ChainError, EscrowError, InputError, TermsError
+from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.resource import ResourceGroup
-from orchestrator.core.terms import address_of, close_digest, sign_digest
+from orchestrator.core.terms import Terms, address_of, close_digest, sign_digest
 from orchestrator.core.units import DAY_S, format_second
 from orchestrator.storage import files
 from orchestrator.verify.log_copy import LogCopy, pages_of
 
+_DIGEST = re.compile(r"0x[0-9a-fA-F]{64}")
 MAX_CLOCK_S = 900  # how far a node's block may be from our own clock where its time is signed
 # Failures of one transaction alone. After any other the next would fail too, or come too soon.
 _OWN_FAILURES = ("would-revert", "gas-too-much", "call-reverted")
 
 
+T = TypeVar("T")
+
+
 class Endpoints(NamedTuple):
-    """A node, a server of the log, and the escrow; None: where the server says."""
+    """A node, a server of the log, and the escrow with its lens; None: where the server says."""
 
     rpc_url: str
     api: str
     escrow: str | None = None
+    lens: str | None = None
 
 
 class RunOptions(NamedTuple):
@@ -65,7 +72,7 @@ class CommandSession(ResourceGroup):
             if endpoints.escrow is None:
                 deployment, _ = served_deployment(self.client)
             else:
-                deployment = find_deployment(endpoints.rpc_url, endpoints.escrow)
+                deployment = find_deployment(endpoints.rpc_url, endpoints.escrow, endpoints.lens)
             self.chain = self._exits.enter_context(Chain(endpoints.rpc_url, deployment))
             self.chain.check()
 
@@ -121,14 +128,63 @@ def read_consent(path: Path) -> Consent:
 
     Raises InputError `consent-malformed` for anything else.
     """
+    return _read_document(path, "consent-malformed", Consent.from_json)
+
+
+def read_checkpoint(path: Path) -> SignedCheckpoint:
+    """Return a signed checkpoint from a file with a server's answer.
+
+    Raises InputError `checkpoint-malformed` for anything else.
+    """
+    return _read_document(path, "checkpoint-malformed", checkpoint_from_json)
+
+
+def _read_document(path: Path, code: str, read: Callable[[Any], T]) -> T:
+    """Return what `read` makes of a file of JSON. Its errors of this code get the file's name."""
     try:
-        return Consent.from_json(json.loads(files.read_text(path)))
+        return read(json.loads(files.read_text(path)))
     except (ValueError, RecursionError):
-        raise InputError("consent-malformed", f"{path}: is not readable as JSON") from None
+        raise InputError(code, f"{path}: is not readable as JSON") from None
     except InputError as error:
-        if error.code != "consent-malformed":
+        if error.code != code:
             raise
         raise InputError(error.code, f"{path}: {error.message}") from None
+
+
+def read_signed(text: str) -> bytes | Terms | Consent:
+    """Return what was signed: a digest as typed, or what the file of this name holds.
+
+    That is a consent of `close --sign`, terms, or a proposal with its terms. Raises InputError
+    `signed-malformed` for anything else.
+    """
+    if _DIGEST.fullmatch(text):
+        return from_hex(text)
+    path = Path(text)
+    try:
+        document = json.loads(files.read_text(path))
+    except (ValueError, RecursionError):
+        raise InputError("signed-malformed", f"{path}: is not readable as JSON") from None
+    try:
+        match document:
+            case {"payable_units": _}:
+                return Consent.from_json(document)
+            case {"terms": terms}:
+                return Terms.from_json(terms)
+            case _:
+                return Terms.from_json(document)
+    except (InputError, TermsError) as error:
+        raise InputError("signed-malformed", f"{path}: {error.message}") from None
+
+
+def signing_account(options: RunOptions) -> str:
+    """Return the account of the key of these options.
+
+    Raises InputError `account-missing` where there is no key.
+    """
+    key = read_signing_key(options)
+    if key is None:
+        raise InputError("account-missing", "there is no key to tell the account: give --account")
+    return address_of(key)
 
 
 # --- Explaining, asking, sending ------------------------------------------------------------------
@@ -358,13 +414,16 @@ def sign_consent(
         for line in describe_closing(state, units, expires_at_s):
             printer.print_aside(line)
         printer.print_aside(
-            "it happens when the other party sends this signature; it cannot be taken back"
+            "it happens when the other party sends this signature; until then `tallystick revoke` "
+            "takes it back"
         )
         if key is None or options.dry_run:
             return True
         if not printer.confirm(f"Sign this as {address_of(key)}?"):
             return False
-        digest = close_digest(session.chain.escrow_domain, contract_id, units, expires_at_s)
+        digest = close_digest(
+            session.chain.escrow_domain, address_of(key), contract_id, units, expires_at_s
+        )
     signature = sign_digest(digest, key)
     consent = Consent(contract_id, units, expires_at_s, address_of(key), signature)
     # Without --json as well: the document is what the command is run for.

@@ -16,7 +16,15 @@ from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import ServerError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.policy import canonical_json
-from orchestrator.core.terms import SET_BY_SURFACE, Domain, Terms, contract_id, sign_digest
+from orchestrator.core.terms import (
+    SET_BY_SURFACE,
+    Domain,
+    Terms,
+    contract_id,
+    operator_consent_digest,
+    owner_consent_digest,
+    sign_digest,
+)
 from orchestrator.core.units import format_ms
 
 # The most lines that the API takes in one bulk request.
@@ -33,13 +41,18 @@ class LeadSummary(NamedTuple):
 
 
 class EventReport(NamedTuple):
-    """A product event as the owner reports it; `value` is a decimal token amount."""
+    """A product event as the owner reports it.
+
+    `value` is a decimal token amount, empty where none is told; `order` is the owner's id of the
+    order that it is about, empty for none.
+    """
 
     id: str
     lead: str
     event: str
     value: str
     time_ms: int
+    order: str = ""
 
 
 class AccountClient(Client):
@@ -106,14 +119,17 @@ class OwnerClient(AccountClient):
         return surface
 
     def accept_all(self, surface: str, domain: Domain) -> list[Terms]:
-        """Sign every open proposal that names this owner. Return the terms that were accepted."""
+        """Sign every open proposal that names this owner, to be paid from its allowance.
+
+        Return the terms that were accepted.
+        """
         accepted = []
         # All pages are read first: an accepted proposal changes the list that is being paged.
         for proposal in list(self.pages(f"/v1/surfaces/{surface}/proposals", "proposals")):
             terms = Terms.from_json(proposal["terms"])
             if proposal["status"] != "proposed" or terms.owner != self.address:
                 continue
-            signature = sign_digest(contract_id(terms, domain), bytes(self.account.key))
+            signature = sign_digest(owner_consent_digest(terms, domain), bytes(self.account.key))
             self._request(
                 "POST",
                 f"/v1/proposals/{proposal['contract_id']}/accept",
@@ -149,11 +165,10 @@ class OperatorClient(AccountClient):
     def propose(self, surface: str, domain: Domain, **deal: object) -> bytes:
         """Propose a contract; `deal` has the terms that the surface leaves open. Return its id."""
         terms = self.draft(surface, **deal)
-        digest = contract_id(terms, domain)
-        signature = sign_digest(digest, bytes(self.account.key))
+        signature = sign_digest(operator_consent_digest(terms, domain), bytes(self.account.key))
         body = {"terms": terms.to_json(), "operator_signature": to_hex(signature)}
         self._request("POST", "/v1/proposals", json=body)
-        return digest
+        return contract_id(terms, domain)
 
     def draft(self, surface: str, **deal: object) -> Terms:
         """Return terms for a contract on this surface; those of `deal` come before all others."""
@@ -218,9 +233,10 @@ def _request_headers(key: str, wait_s: int) -> dict[str, str]:
 
 
 def _event_body(event: EventReport) -> dict[str, str]:
+    told = {"value": event.value, "order": event.order}
     return {
         "lead": event.lead,
         "event": event.event,
-        "value": event.value,
         "time": format_ms(event.time_ms),
+        **{name: text for name, text in told.items() if text},
     }

@@ -32,14 +32,18 @@ from orchestrator.core.opening import (
     payload_of,
 )
 from orchestrator.core.policy import Step, Verdict
-from orchestrator.core.purchase import Taking, latest_purchase, purchase_of_order, taking
+from orchestrator.core.purchase import (
+    MAX_ORDERS,
+    Taking,
+    latest_purchase,
+    purchase_of_order,
+    taking,
+)
 from orchestrator.core.requests import ReportedEvent, Request
 from orchestrator.core.units import format_ms
 from orchestrator.core.world import Lead, Surface, World
 
 LOG_FORMAT = "tallystick/1"
-# A lead's orders are remembered for good, and looked through at each of its refunds.
-MAX_ORDERS = 1_000
 CLICK = "click"  # the label of a touch by code; no action may be named so
 
 # --- Deciding -------------------------------------------------------------------------------------
@@ -264,6 +268,13 @@ def _check_order(here: Surface, order: bytes, name: bytes, lead: Lead | None, st
         return
     purchases = lead.purchases if lead else []
     founded = purchase_of_order(purchases, order)
+    is_purchase = step.to is not None and here.policy.is_reversible(step.to)
+    if step.reverses and is_purchase:
+        raise RequestError(
+            "order-ambiguous",
+            "this event takes a purchase back and is one itself, so its order and its value would "
+            "be of both; report the two as two events, or without an order",
+        )
     if step.reverses:
         if founded is None:
             raise RequestError(
@@ -271,7 +282,7 @@ def _check_order(here: Surface, order: bytes, name: bytes, lead: Lead | None, st
                 f"no purchase of lead 0x{name.hex()} in the log names this order; send the event "
                 f"again when the log has taken the purchase",
             )
-    elif step.to is not None and here.policy.is_reversible(step.to):
+    elif is_purchase:
         if founded is not None:
             raise RequestError(
                 "order-taken",

@@ -25,7 +25,9 @@ class Times(NamedTuple):
 
     T2 = deadline + grace     the last second for statements; reversals alone may follow
     T3 = T2 + claim period    the last second for claims; from then on the owner's refund
-    T4 = T3 + claim period    the last second to refute or dispute claims; then they are paid
+    T4 = T3 + claim period    the last second to refute or dispute claims; then they are paid. It
+                              is later, deadline + lateness + holdback period, where outcomes can be
+                              taken back until then. Without a claim period T4 = T3.
     """
 
     statements_until_s: int  # T2
@@ -36,7 +38,13 @@ class Times(NamedTuple):
 def times_of(terms: Terms) -> Times:
     """Return T2, T3 and T4."""
     end_s = terms.deadline_s + terms.grace_s
-    return Times(end_s, end_s + terms.claim_period_s, end_s + 2 * terms.claim_period_s)
+    claims_until_s = end_s + terms.claim_period_s
+    if not terms.claim_period_s:
+        return Times(end_s, end_s, end_s)
+    # Claims are not held back: none is paid while an event can still take its outcome back.
+    reversible_until_s = terms.deadline_s + terms.lateness_s + terms.holdback_period_s
+    refutable_until_s = max(claims_until_s + terms.claim_period_s, reversible_until_s)
+    return Times(end_s, claims_until_s, refutable_until_s)
 
 
 def fee_of_payment(paid_before: int, paid_after: int, fee_bps: int) -> int:
@@ -104,7 +112,9 @@ class EscrowedContract:
 
     `paid_units` includes fees, `budget_units` is what the contract may still pay in all: what was
     escrowed less what was refunded. *Gross* is what was earned, adjusted by rulings; *net* is that
-    less what was reversed; the *cumulative gross* never falls.
+    less what was reversed; the *cumulative gross* never falls. What a statement says is reversed
+    and what was proven are both at most what was taken back, so the larger of the two counts, and
+    never their sum.
     """
 
     terms: Terms
@@ -115,6 +125,8 @@ class EscrowedContract:
     earned_units: int = 0
     reversed_units: int = 0
     adjustment_units: int = 0
+    proven: dict[int, int] = field(default_factory=dict)  # taken back, by position of the outcome
+    proven_units: int = 0  # the sum of those
     pending: PendingStatement | None = None
     final_totals: list[FinalTotal] = field(default_factory=list)  # oldest first
     claims: dict[bytes, int | None] = field(default_factory=dict)  # by key; None once dropped
@@ -154,9 +166,10 @@ class EscrowedContract:
         """Return what is payable for good and not yet paid, with what is held back."""
         return self._payable(now_s) - self.paid_units
 
-    def releasable_units(self, now_s: int) -> int:
-        """Return what `release` would pay now."""
-        due = self._payable(now_s) - self._held_back(now_s) - self.paid_units
+    def releasable_units(self, now_s: int, *, with_claims: bool = True) -> int:
+        """Return what `release` would pay now, or a settlement, which pays no claims."""
+        payable = self._payable(now_s, with_claims=with_claims)
+        due = payable - self._held_back(now_s) - self.paid_units
         if due <= 0:
             return 0
         if self.terms.rate_cap_units:
@@ -230,8 +243,9 @@ class EscrowedContract:
             self.pending = PendingStatement(position, earned_units, reversed_units, resolves_at_s)
             if not self.terms.challenge_period_s:
                 self._finalize(now_s)
-        # Also behind a refusal from here on: bringing a statement releases what has come due.
-        return StatementResult(refusal, self._pay(now_s))
+        # Also behind a refusal from here on: bringing a statement releases what has come due, but
+        # for claims, whose time is not among the words that a settlement brings.
+        return StatementResult(refusal, self._pay(now_s, with_claims=False))
 
     def release(self, now_s: int) -> int:
         """Finalize a matured statement, then pay what is due; return what was paid."""
@@ -264,7 +278,9 @@ class EscrowedContract:
         least = min(self.net_units(now_s), stated)
         self._check_range(payable_units, least, self.budget_units - self.claimable_units)
         before = self._gross(self.earned_units)
-        self.adjustment_units = payable_units - (pending.earned_units - pending.reversed_units)
+        self.adjustment_units = payable_units - self._balance(
+            pending.earned_units, pending.reversed_units
+        )
         self.lowered_units += max(0, before - self._gross(pending.earned_units))
         self._finalize(now_s)
         return self._pay(now_s)
@@ -277,6 +293,20 @@ class EscrowedContract:
         self._mature(now_s)
         self.pending = None
         self.is_retired = True
+
+    def record_reversal(self, now_s: int, outcome: int, amount_units: int) -> None:
+        """Keep what was proven to be taken back, in all so far, of the outcome at a position."""
+        if self.terms.is_plain:
+            raise EscrowError("not-guarded", "a plain contract has paid for good")
+        self._check_not_closed()
+        self._mature(now_s)
+        before = self.proven.get(outcome, 0)
+        if amount_units <= before:
+            raise EscrowError(
+                "already-recorded", f"{before} was proven of the outcome at {outcome} before"
+            )
+        self.proven[outcome] = amount_units
+        self.proven_units += amount_units - before
 
     # --- Claims -----------------------------------------------------------------------------------
 
@@ -301,16 +331,21 @@ class EscrowedContract:
         self.claims[key] = amount_units
         self.claimed_units += amount_units
 
-    def drop_claim(self, now_s: int, key: bytes) -> None:
-        """Drop a claim that the log has refuted: it comes off their sum, ruled on or not."""
+    def lower_claim(self, now_s: int, key: bytes, left_units: int) -> None:
+        """Lower a claim that the log has refuted, in whole or in part.
+
+        It comes off the sum of the claims, ruled on or not. One with nothing left is dropped.
+        """
         self._check_not_closed()
         amount = self.claims.get(key)
         if amount is None:
             raise EscrowError("no-claim", f"there is no open claim {to_hex(key)}")
+        if left_units >= amount:
+            raise EscrowError("not-lower", f"{left_units} is not less than the claimed {amount}")
         times = times_of(self.terms)
         self._check_between(now_s, times.statements_until_s, times.refutable_until_s)
-        self.claims[key] = None
-        self.claimed_units -= amount
+        self.claims[key] = left_units or None
+        self.claimed_units -= amount - left_units
 
     def dispute_claims(self, now_s: int) -> None:
         """Put the sum of all claims before the arbiter, for the owner or the operator."""
@@ -342,7 +377,9 @@ class EscrowedContract:
         self._check_range(payable_units, self.paid_units, self.budget_units)
         self.pending, self.claimed_units = None, 0
         self.claims_disputed, self.claims_ruled = False, True
-        self.adjustment_units = payable_units - (self.earned_units - self.reversed_units)
+        self.adjustment_units = payable_units - self._balance(
+            self.earned_units, self.reversed_units
+        )
         rest = self.budget_units - payable_units
         self.budget_units, self.closed_at_s = payable_units, now_s
         self.refunded_units += rest
@@ -390,7 +427,7 @@ class EscrowedContract:
         rules = (
             ("pending", self.pending is not None),
             ("already-settled", position <= self.final_position),
-            ("over-budget", earned - reversed_ > self.terms.budget_units),
+            ("over-budget", now_s <= end_s and earned - reversed_ > self.budget_units),
             ("earned-fell", earned < self.earned_units),
             ("reversed-fell", reversed_ < self.reversed_units),
             ("ended", now_s > until_s),
@@ -428,13 +465,18 @@ class EscrowedContract:
         """Return the gross with what rulings took off: it never falls from final to final."""
         return self._gross(earned) + self.lowered_units
 
-    def _net(self, earned: int, reversed_: int) -> int:
-        return max(0, min(self.budget_units, earned - reversed_ + self.adjustment_units))
+    def _balance(self, earned: int, reversed_: int) -> int:
+        """Return earned less reversed, as stated or proven, before rulings."""
+        return earned - max(reversed_, self.proven_units)
 
-    def _payable(self, now_s: int) -> int:
+    def _net(self, earned: int, reversed_: int) -> int:
+        net = self._balance(earned, reversed_) + self.adjustment_units
+        return max(0, min(self.budget_units, net))
+
+    def _payable(self, now_s: int, *, with_claims: bool = True) -> int:
         """Return what is payable for good, claims included once they are; at least what is paid."""
         payable = self.net_units(now_s)
-        if now_s > times_of(self.terms).refutable_until_s:
+        if with_claims and now_s > times_of(self.terms).refutable_until_s:
             payable = min(self.budget_units, payable + self.claimable_units)
         return max(payable, self.paid_units)
 
@@ -461,8 +503,8 @@ class EscrowedContract:
             self.cap_level_units, elapsed_s, terms.rate_cap_units, terms.rate_period_s
         )
 
-    def _pay(self, now_s: int) -> int:
-        amount = self.releasable_units(now_s)
+    def _pay(self, now_s: int, *, with_claims: bool = True) -> int:
+        amount = self.releasable_units(now_s, with_claims=with_claims)
         # What pays nothing must not move the bucket's clock: its leak is rounded down.
         if amount and self.terms.rate_cap_units:
             self.cap_level_units, self.cap_at_s = self._level(now_s) + amount, now_s

@@ -18,7 +18,7 @@ from orchestrator.core.opening import (
     ReportedTouchOpening,
     TransitionOpening,
 )
-from orchestrator.core.purchase import PaidOutcome, Purchase, forget_needless
+from orchestrator.core.purchase import PaidOutcome, Purchase, forget_needless, next_sweep
 from orchestrator.core.world import Cause, Lead, Operator, Surface, World
 
 
@@ -75,7 +75,7 @@ def transition(world: World, position: int, record: Record) -> None:
     if len(lead.purchases) >= lead.sweep_at:
         horizon_ms = here.received_ms - here.policy.lateness_s * 1000
         lead.purchases[:-1] = forget_needless(lead.purchases[:-1], horizon_ms)
-        lead.sweep_at = 2 * len(lead.purchases) + 8
+        lead.sweep_at = next_sweep(len(lead.purchases))
 
 
 def taking_event(world: World, position: int, record: Record) -> None:

@@ -14,6 +14,9 @@ from orchestrator.core.entry import address_word
 from orchestrator.core.evidence.exhibits import SETTLEMENT, Words, unpack_statement
 from orchestrator.core.hexadecimal import to_hex
 
+# How far a statement may be dated ahead of the chain; CLOCK_TOLERANCE of `JobEvaluator`.
+CLOCK_TOLERANCE_S = 60
+
 
 class Condition(NamedTuple):
     """The condition that completes a job; the Solidity struct of this name, in its order.
@@ -46,8 +49,11 @@ class Condition(NamedTuple):
             "minimum_units": str(self.minimum_units),
         }
 
-    def shortfalls(self, entry: Words) -> Iterator[str]:
-        """Yield a phrase for each rule by which this entry does not complete a job."""
+    def shortfalls(self, entry: Words, now_s: int) -> Iterator[str]:
+        """Yield a phrase for each rule by which this entry does not complete a job now.
+
+        `now_s` is the chain's time: what is dated ahead of it waits.
+        """
         stated = unpack_statement(entry.payload)
         if entry.kind != SETTLEMENT:
             yield "it is no statement"
@@ -62,6 +68,8 @@ class Condition(NamedTuple):
             yield f"it states {entry.value} base units, and {self.minimum_units} are asked for"
         if entry.time_ms < self.stated_from_s * 1000:
             yield "it was made too early"
+        if entry.time_ms > (now_s + CLOCK_TOLERANCE_S) * 1000:
+            yield "it is dated ahead of the chain"
 
 
 def _address(value: object) -> str:

@@ -21,6 +21,10 @@ from typing import NamedTuple
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.entry import ZERO_WORD
 
+# The most purchases that a lead has in memory with an order, and as many without. They are looked
+# through at each of its refunds, and written with the lead.
+MAX_ORDERS = MAX_WITHOUT_ORDER = 1_000
+
 
 class PaidOutcome(NamedTuple):
     """The paid outcome of a purchase, and the last time of an event that can take from it."""
@@ -114,7 +118,8 @@ def latest_purchase(purchases: Iterable[Purchase], state: str) -> Purchase | Non
 def forget_needless(purchases: list[Purchase], horizon_ms: int) -> list[Purchase]:
     """Return the purchases without which an event from `horizon_ms` on would take back another.
 
-    One that is open no more is needed only where it stands before an older one that still is.
+    One that is open no more is needed only where it stands before an older one that still is. Of
+    those without an order, no more than the latest `MAX_WITHOUT_ORDER` are kept.
     """
     open_states: set[str] = set()
     kept: list[Purchase] = []
@@ -124,4 +129,16 @@ def forget_needless(purchases: list[Purchase], horizon_ms: int) -> list[Purchase
         is_shadowed = one.state not in open_states and one.order == ZERO_WORD
         if not (one.is_needless or is_shadowed):
             kept.append(one)
-    return kept
+    excess = sum(one.order == ZERO_WORD for one in kept) - MAX_WITHOUT_ORDER
+    if excess <= 0:
+        return kept
+    dropped = [one.position for one in kept if one.order == ZERO_WORD][:excess]
+    return [one for one in kept if one.position not in set(dropped)]
+
+
+def next_sweep(count: int) -> int:
+    """Return the number of purchases at which they are looked through next, having so many now.
+
+    Twice as many, so that it costs O(1) a purchase, but never far above the most that are kept.
+    """
+    return count + min(count, MAX_WITHOUT_ORDER) + 8

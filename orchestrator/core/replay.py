@@ -6,7 +6,7 @@ stand in the log word for word; whatever the log adds, omits or alters is a `Rep
 the entry. It claims nothing of what no replay can see: withheld events, lies told consistently.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from orchestrator.core.decide import decide
 from orchestrator.core.entry import described
@@ -15,7 +15,7 @@ from orchestrator.core.kinds import Clock, Kind, kind_of
 from orchestrator.core.opening import Record, receipt_ms
 from orchestrator.core.policies import PolicyCache
 from orchestrator.core.replay_rules import Documents
-from orchestrator.core.units import format_ms
+from orchestrator.core.units import MAX_AHEAD_MS, format_ms
 from orchestrator.core.world import World
 
 
@@ -23,11 +23,15 @@ class Replay:
     """A replay in progress: `take` every record in log order, then `finish`.
 
     Raises `ReplayError` at the first entry that the rules do not give, and is of no use after that.
+    Only a record that is `clock-ahead` may be taken again, once its time has come.
+
+    `now_ms` returns the reader's time, UTC milliseconds. None: there is no clock to compare with.
     """
 
-    def __init__(self, documents: Documents) -> None:
+    def __init__(self, documents: Documents, now_ms: Callable[[], int] | None = None) -> None:
         self.world = World(policies=PolicyCache(documents.published))
         self._documents = documents
+        self._now_ms = now_ms
         self._expected: list[Record] = []
 
     @property
@@ -39,7 +43,8 @@ class Replay:
         """Judge the log's next record."""
         position = self.size
         if not self._expected:
-            self._expected = _consequences(self.world, record, self._documents)
+            now_ms = None if self._now_ms is None else self._now_ms()
+            self._expected = _consequences(self.world, record, self._documents, now_ms)
             self._expected.reverse()
         if not self._expected:
             raise ReplayError(
@@ -72,6 +77,23 @@ def replay(records: Iterable[Record], documents: Documents) -> World:
     for record in records:
         judged.take(record)
     return judged.finish()
+
+
+def _check_ahead(world: World, record: Record, kind: Kind, now_ms: int) -> None:
+    """Raise ReplayError for a time on the log's own clock, or a receipt, ahead of the reader's.
+
+    A date is not the publisher's word alone, and what is true only later must not be signed for
+    now.
+    """
+    entry, received_ms = record.entry, receipt_ms(record.opening)
+    at_ms = entry.time_ms if received_ms is None else received_ms
+    if (received_ms is not None or kind.clock is Clock.LOG) and at_ms > now_ms + MAX_AHEAD_MS:
+        raise ReplayError(
+            "clock-ahead",
+            f"entry {world.size} is {described(entry)}, taken at {format_ms(at_ms)}, but it is "
+            f"only {format_ms(now_ms)} by our clock; set that, or wait, and do not rely on the log "
+            f"from this entry on",
+        )
 
 
 def _check_clock(world: World, record: Record, kind: Kind) -> None:
@@ -114,13 +136,17 @@ def _kind(record: Record, position: int) -> Kind:
     return kind
 
 
-def _consequences(world: World, record: Record, documents: Documents) -> list[Record]:
+def _consequences(
+    world: World, record: Record, documents: Documents, now_ms: int | None
+) -> list[Record]:
     """Return what the log must say from `record` on: itself, and all that follows from it."""
     entry, position = record.entry, world.size
     if position == 0 and entry.kind != "genesis":
         raise ReplayError("genesis-missing", f"entry 0 is {described(entry)}, not the genesis")
     kind = _kind(record, position)
     try:
+        if now_ms is not None:
+            _check_ahead(world, record, kind, now_ms)
         _check_clock(world, record, kind)
         received_ms = receipt_ms(record.opening)
         request = kind.replay(world, record, documents) if kind.replay is not None else None

@@ -1,8 +1,10 @@
 """The signed deal: terms, the EIP-712 digests that keys sign, and the signatures themselves.
 
 A contract's id is the EIP-712 digest of its terms under the escrow's domain, so it binds the chain
-and the escrow; owner and operator sign that same digest. The verifier signs `Verified` under the
-escrow's domain, both parties `Close`; the log's publisher signs `Checkpoint` under the event log's.
+and the escrow. Nobody signs the id: the owner signs `OwnerConsent`, which holds the terms and the
+way in which it pays the budget, and the operator `OperatorConsent`. Both sign `Close`, each in its
+own name, the holder of a credit `Withdrawal`, and the verifier `Verified`, all under the escrow's
+domain; the log's publisher signs `Checkpoint` under the event log's.
 
 Every function here raises `TermsError` and nothing else.
 """
@@ -29,6 +31,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 ATTRIBUTIONS = ("first_touch", "last_touch")  # by their uint8 on chain
+# The ways in which an owner pays a budget, by their uint8: what it allowed the escrow to take, a
+# permit (EIP-2612) for that, or an authorization (EIP-3009).
+FUNDINGS = ("allowance", "permit", "authorization")
 # The escrow keeps times in 40 bits of seconds.
 TIME_S_LIMIT = 1 << 40
 
@@ -86,7 +91,16 @@ DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId,address v
 TERMS_TYPE = f"Terms({','.join(f'{abi_type} {name}' for _, name, abi_type in _FIELDS)})"
 VERIFIED_TYPE = "Verified(bytes32 logId,uint64 size,bytes32 root,uint64 first,uint64 count)"
 CHECKPOINT_TYPE = "Checkpoint(bytes32 logId,uint64 size,bytes32 root)"
-CLOSE_TYPE = "Close(bytes32 contractId,uint256 payableAmount,uint64 expiresAt)"
+CLOSE_TYPE = "Close(address party,bytes32 contractId,uint256 payableAmount,uint64 expiresAt)"
+WITHDRAWAL_TYPE = (
+    "Withdrawal(address account,address token,address to,uint256 amount,uint256 nonce,"
+    "uint64 expiresAt)"
+)
+# The types of the consents, without that of the terms in them, which EIP-712 appends.
+_OWNER_CONSENT = "OwnerConsent(uint8 funding,Terms terms)"
+_OPERATOR_CONSENT = "OperatorConsent(Terms terms)"
+OWNER_CONSENT_TYPE = _OWNER_CONSENT + TERMS_TYPE
+OPERATOR_CONSENT_TYPE = _OPERATOR_CONSENT + TERMS_TYPE
 
 _WORD_TEXT = re.compile(r"0x[0-9a-f]{64}")
 _ADDRESS_TEXT = re.compile(r"0x[0-9a-fA-F]{40}")
@@ -197,11 +211,25 @@ class Terms:
 
 
 def contract_id(terms: Terms, domain: Domain) -> bytes:
-    """Return the EIP-712 digest of the terms: the contract's id, which owner and operator sign.
+    """Return the EIP-712 digest of the terms: the contract's id, which nobody signs.
 
     `domain` is the escrow's.
     """
     return _digest(domain, terms_hash(terms))
+
+
+def owner_consent_digest(terms: Terms, domain: Domain, funding: str = "allowance") -> bytes:
+    """Return the digest by which the owner agrees to the terms, and to pay the budget this way.
+
+    `domain` is the escrow's.
+    """
+    words = (_word(_funding_number(funding)), terms_hash(terms))
+    return _digest(domain, _struct_hash(OWNER_CONSENT_TYPE, *words))
+
+
+def operator_consent_digest(terms: Terms, domain: Domain) -> bytes:
+    """Return the digest by which the operator agrees to the terms. `domain` is the escrow's."""
+    return _digest(domain, _struct_hash(OPERATOR_CONSENT_TYPE, terms_hash(terms)))
 
 
 def terms_hash(terms: Terms) -> bytes:
@@ -221,16 +249,41 @@ def verified_digest(
 
 
 def close_digest(
-    domain: Domain, contract_id: bytes, payable_units: int, expires_at_s: int
+    domain: Domain, party: str, contract_id: bytes, payable_units: int, expires_at_s: int
 ) -> bytes:
-    """Return the digest that both parties sign to end a contract with this payable in all.
+    """Return the digest that this party signs to end a contract with this payable in all.
 
     `domain` is the escrow's.
     """
+    _check_abi("party", "address", party)
     _check_abi("contract_id", "bytes32", contract_id)
     _check_abi("payable_units", "uint256", payable_units)
-    words = (contract_id, _word(payable_units), _uint64("expires_at_s", expires_at_s))
-    return _digest(domain, _struct_hash(CLOSE_TYPE, *words))
+    words = (_word(payable_units), _uint64("expires_at_s", expires_at_s))
+    return _digest(domain, _struct_hash(CLOSE_TYPE, _word(party), contract_id, *words))
+
+
+def withdrawal_digest(
+    domain: Domain,
+    account: str,
+    token: str,
+    to: str,
+    amount_units: int,
+    nonce: int,
+    expires_at_s: int,
+) -> bytes:
+    """Return the digest that an account signs so that anyone can send this much of its credit.
+
+    `domain` is the escrow's, and `nonce` what the escrow gives for the account.
+    """
+    accounts = {"account": account, "token": token, "to": to}
+    numbers = {"amount_units": amount_units, "nonce": nonce}
+    for name, address in accounts.items():
+        _check_abi(name, "address", address)
+    for name, number in numbers.items():
+        _check_abi(name, "uint256", number)
+    words = map(_word, (*accounts.values(), *numbers.values()))
+    expires = _uint64("expires_at_s", expires_at_s)
+    return _digest(domain, _struct_hash(WITHDRAWAL_TYPE, *words, expires))
 
 
 def checkpoint_digest(domain: Domain, log_id: bytes, size: int, root: bytes) -> bytes:
@@ -241,20 +294,47 @@ def checkpoint_digest(domain: Domain, log_id: bytes, size: int, root: bytes) -> 
     return _digest(domain, _struct_hash(CHECKPOINT_TYPE, log_id, _uint64("size", size), root))
 
 
-def terms_typed_data(terms: Terms, domain: Domain) -> dict[str, object]:
-    """Return the terms for `eth_signTypedData_v4`: JSON values only, with digest `contract_id`."""
-    values = zip(_FIELDS, terms.to_abi(), strict=True)
+def owner_consent_typed_data(
+    terms: Terms, domain: Domain, funding: str = "allowance"
+) -> dict[str, object]:
+    """Return what the owner signs by `eth_signTypedData_v4`, with digest `owner_consent_digest`."""
+    message = {"funding": _funding_number(funding), "terms": _terms_message(terms)}
+    return _consent_typed_data(_OWNER_CONSENT, domain, message)
+
+
+def operator_consent_typed_data(terms: Terms, domain: Domain) -> dict[str, object]:
+    """Return what the operator signs likewise, with digest `operator_consent_digest`."""
+    return _consent_typed_data(_OPERATOR_CONSENT, domain, {"terms": _terms_message(terms)})
+
+
+def _consent_typed_data(
+    encoded_type: str, domain: Domain, message: Mapping[str, object]
+) -> dict[str, object]:
+    """Return a message with terms in it as JSON values only."""
+    primary = encoded_type[: encoded_type.index("(")]
+    types = {"EIP712Domain": DOMAIN_TYPE, primary: encoded_type, "Terms": TERMS_TYPE}
     return {
-        "types": {"EIP712Domain": _type_members(DOMAIN_TYPE), "Terms": _type_members(TERMS_TYPE)},
-        "primaryType": "Terms",
+        "types": {name: _type_members(one) for name, one in types.items()},
+        "primaryType": primary,
         "domain": {
             "name": domain.name,
             "version": domain.version,
             "chainId": domain.chain_id,
             "verifyingContract": domain.verifying_contract,
         },
-        "message": {name: _to_json(abi_type, value) for (_, name, abi_type), value in values},
+        "message": message,
     }
+
+
+def _terms_message(terms: Terms) -> dict[str, object]:
+    values = zip(_FIELDS, terms.to_abi(), strict=True)
+    return {name: _to_json(abi_type, value) for (_, name, abi_type), value in values}
+
+
+def _funding_number(funding: str) -> int:
+    if funding not in FUNDINGS:
+        raise _malformed("funding", funding, ", ".join(FUNDINGS[:-1]) + f" or {FUNDINGS[-1]}")
+    return FUNDINGS.index(funding)
 
 
 def sign_digest(digest: bytes, key: bytes) -> bytes:

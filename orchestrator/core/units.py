@@ -20,6 +20,8 @@ NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000
 # How much later than a time of whole seconds the event may have been.
 WHOLE_SECOND_MS = 999
+# How far one clock may be ahead of another: more, and one of the two is wrong.
+MAX_AHEAD_MS = 5_000
 
 _AMOUNT = re.compile(r"([0-9]+)(?:\.([0-9]{1,80}))?")
 _TIME = re.compile(

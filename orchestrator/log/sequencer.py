@@ -28,7 +28,7 @@ from orchestrator.core.opening import Record, encode_opening
 from orchestrator.core.policies import CACHED_BYTES, PolicyCache
 from orchestrator.core.requests import PublishPolicy, Request
 from orchestrator.core.resource import Resource
-from orchestrator.core.units import format_ms
+from orchestrator.core.units import MAX_AHEAD_MS, format_ms
 from orchestrator.core.world import World
 from orchestrator.log.projections import (
     Changes,
@@ -50,8 +50,6 @@ BATCH_POLICIES = 64
 # The leads kept from drain to drain: most requests name a lead that was named shortly before. All
 # others are loaded again when they are needed.
 LEADS_IN_MEMORY = 100_000
-# How far a receipt may lie ahead of this machine's clock: more, and one of the two is wrong.
-MAX_AHEAD_MS = 5_000
 
 _log = logging.getLogger(__name__)
 

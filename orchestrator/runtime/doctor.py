@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from orchestrator.chain.deployment import Chain
 from orchestrator.core.errors import DomainError
-from orchestrator.log.sequencer import MAX_AHEAD_MS
+from orchestrator.core.units import MAX_AHEAD_MS, format_second
 from orchestrator.runtime.local_servers import find_anvil, find_postgres
 from orchestrator.runtime.serve import now_ms, read_site
 from orchestrator.runtime.settings import Settings
@@ -98,6 +98,13 @@ def _describe_chain(settings: Settings) -> str:
         chain.check()
         chain.check_companions()
         anchor = chain.checkpoint(site.log_id)
+        forked_at_s = chain.forked_at(site.log_id)
+    if forked_at_s is not None:
+        raise DomainError(
+            "log-forked",
+            f"the log was marked as forked at {format_second(forked_at_s)}: nothing more of it is "
+            f"anchored; find out who holds the publisher's key, and begin another log",
+        )
     return (
         f"chain {site.addresses.chain_id} holds our contracts; "
         f"the log is anchored at size {anchor.size}"

@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.context import Limits, ServiceInfo
 from orchestrator.chain.deployment import Chain
-from orchestrator.chain.indexer import Indexer
+from orchestrator.chain.indexer import Indexer, stored_fork
 from orchestrator.chain.relayer import Relayer
 from orchestrator.core.entry import address_word
 from orchestrator.core.errors import ChainError, InputError, LogError
@@ -29,6 +29,7 @@ from orchestrator.core.requests import Genesis
 from orchestrator.core.resource import ResourceGroup
 from orchestrator.core.site import Site
 from orchestrator.core.terms import address_of, checkpoint_digest, sign_digest
+from orchestrator.core.units import format_second
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.reader import PAGE_ENTRIES, LogReader
 from orchestrator.log.sequencer import Sequencer
@@ -146,6 +147,7 @@ class Stack(ResourceGroup):
             escrow_domain=self.escrow_domain,
             event_log_domain=self.chain.event_log_domain,
             is_valid_signature=self.chain.is_signed_by_wallet,
+            forked_at_s=self.forked_at_s,
             info=ServiceInfo(
                 public_url=public_url,
                 origin=site.origin,
@@ -154,6 +156,7 @@ class Stack(ResourceGroup):
                 tokens=site.tokens,
                 fee_bps=site.fee_bps,
                 fee_recipient=site.fee_recipient,
+                lens=site.addresses.lens,
                 feedback=site.addresses.feedback,
                 evaluators=site.addresses.evaluators,
             ),
@@ -168,12 +171,19 @@ class Stack(ResourceGroup):
         """The log's only writer. It needs the publisher's key."""
         key, log_id = _require("publisher", self._keys.publisher), self.site.log_id
         domain = self.chain.event_log_domain
-        sequencer = Sequencer(
-            self._open_database(SEQUENCER),
-            log_id,
-            self.now_ms,
-            lambda size, root: sign_digest(checkpoint_digest(domain, log_id, size, root), key),
-        )
+
+        def sign(size: int, root: bytes) -> bytes:
+            forked_at_s = self.forked_at_s()
+            if forked_at_s is not None:
+                raise LogError(
+                    "log-forked",
+                    f"log {to_hex(log_id)} was marked as forked at {format_second(forked_at_s)}, "
+                    f"so nothing more is signed; find out who holds the publisher's key, and begin "
+                    f"another log",
+                )
+            return sign_digest(checkpoint_digest(domain, log_id, size, root), key)
+
+        sequencer = Sequencer(self._open_database(SEQUENCER), log_id, self.now_ms, sign)
         # It takes the writer's lock at its first drain; entering it here would take it now.
         self._exits.callback(sequencer.close)
         return sequencer
@@ -188,7 +198,7 @@ class Stack(ResourceGroup):
     def pipeline(self) -> Pipeline:
         """The worker that settles and pays. It needs the verifier's key and the relayer's."""
         site, key = self.site, _require("verifier", self._keys.verifier)
-        replay = LogReplay(site.log_id, self.records, self._policy, self.chain)
+        replay = LogReplay(site.log_id, self.records, self._policy, self.chain, self.now_ms)
         return Pipeline(
             database=self.worker,
             log=self.log,
@@ -210,6 +220,11 @@ class Stack(ResourceGroup):
             for stored in page:
                 yield Record(stored.entry, stored.opened)
             start += len(page)
+
+    def forked_at_s(self) -> int | None:
+        """Return when the log was marked as forked, as far as the chain's events were read."""
+        fork = stored_fork(self.worker, self.site.addresses, self.site.log_id)
+        return None if fork is None else fork.time_s
 
     def drain(self) -> None:
         """Decide all requests that wait now."""

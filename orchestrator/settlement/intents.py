@@ -17,7 +17,7 @@ MAX_NUMBER = 5
 class NumberedIntent(NamedTuple):
     """An intent with its number among those of its purpose, and its fate; None while under way.
 
-    The purpose is, by kind: publish `old size:new size`, settle `first:count`, release
+    The purpose is, by kind: publish and round `old size:new size`, settle `first:count`, release
     `contract:paid units`, refute `contract:key of the claim`.
     """
 

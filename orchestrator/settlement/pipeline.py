@@ -2,46 +2,51 @@
 
 Each step is a function:
 
-1. `accept`   signed proposals become transactions that open their contracts.
-2. `publish`  the newest checkpoint goes on chain, with the proof that it extends the last one.
-3. `settle`   statements that an anchor covers go to the escrow, signed by the verifier.
-4. `release`  what the escrow held back and time has freed is paid out.
-5. `endorse`  the same statements are signed for ERC-8183 jobs, and stored.
-6. `refute`   claims that the log refutes are dropped.
-7. `submit`   every transaction moves on: it is signed, sent, replaced, or finished.
-8. `watch`    what the chain made final comes back into the log as requests.
+1. `accept`        signed proposals become transactions that open their contracts.
+2. `settle_round`  the newest checkpoint goes on chain, and statements that it covers to the escrow,
+                   in one transaction; where that cannot be, by the next two.
+3. `publish`       the newest checkpoint goes on chain, with the proof that it extends the last one.
+4. `settle`        statements that an anchor covers go to the escrow, signed by the verifier.
+5. `release`       what the escrow held back and time has freed is paid out.
+6. `endorse`       the same statements are signed for ERC-8183 jobs, and stored.
+7. `refute`        claims that the log refutes are lowered or dropped.
+8. `submit`        every transaction moves on: it is signed, sent, replaced, or finished.
+9. `watch`         what the chain made final comes back into the log as requests.
+
+Of a log that is marked as forked nothing more is anchored, signed or opened; the rest goes on.
 
 A step reads what is durable, decides, and asks for something under a key that names it. So a step
 that runs twice, or dies halfway, does nothing twice.
 """
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from orchestrator.chain.abi import ChainEvent, Closed, Credited, Opened, Paid
-from orchestrator.chain.deployment import Anchor, Chain
-from orchestrator.chain.escrow import Progress
+from orchestrator.chain.deployment import Chain, SignedCheckpoint
+from orchestrator.chain.escrow import Progress, SignedRun
 from orchestrator.chain.indexer import Indexer
 from orchestrator.chain.relayer import Relayer
 from orchestrator.core.contract import rules_of
 from orchestrator.core.entry import address_word
-from orchestrator.core.errors import LogError, TermsError
+from orchestrator.core.errors import LogError, ReplayError, TermsError
+from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import decode
 from orchestrator.core.names import is_short_name
 from orchestrator.core.requests import CloseContract, OpenContract, RecordPayout, Request, Settle
 from orchestrator.core.terms import Terms
-from orchestrator.core.units import DAY_MS
+from orchestrator.core.units import DAY_MS, format_second
 from orchestrator.log.inbox import MAX_BULK, Submission, submit
 from orchestrator.log.reader import LogReader, StoredEntry
 from orchestrator.settlement.endorser import Endorser
 from orchestrator.settlement.intents import Intents, NumberedIntent
 from orchestrator.settlement.refuter import Refuter
-from orchestrator.settlement.runs import Run, runs_of
+from orchestrator.settlement.runs import GUARDED_WEIGHT, Run, first_of_round, runs_of
 from orchestrator.settlement.verifier import Verifier
 from orchestrator.storage.database import Database
 
 MAX_PROPOSALS = 100
 STATEMENTS_PAGE = 1_000
-MAX_TERMS_KEPT = 10_000
 # A part of what is owed is released once a day at most.
 RELEASE_EVERY_MS = DAY_MS
 # How many contracts are examined for a release in one step.
@@ -50,6 +55,19 @@ RELEASES_PAGE = 100
 ANCHOR_EVERY_MS = 3_600_000
 # The values of `statusOf` for contracts that pay nothing more.
 _PAID_UP = ("paid_out", "refunded")
+
+
+class _DueCheckpoint(NamedTuple):
+    """The newest checkpoint, which is to be anchored, with the proof from the last anchor."""
+
+    anchored_size: int
+    signed: SignedCheckpoint
+    proof: list[bytes]
+
+    @property
+    def purpose(self) -> str:
+        """The purpose of the intents that anchor it."""
+        return f"{self.anchored_size}:{self.signed.size}"
 
 
 class Pipeline:
@@ -85,26 +103,42 @@ class Pipeline:
         self._refuter = Refuter(log, chain, indexer, now_ms, self._is_served)
         self._endorser = Endorser(database, log, chain, verifier)
         self._intents = Intents(database, relayer, chain.addresses.chain_id, self._account)
-        self._terms: dict[bytes, Terms] = {}
         # What follows is a cache of the log and the chain: a restart finds all of it again.
         # By contract, the newest anchored statement that the escrow may still lack.
         self._unsent: dict[bytes, StoredEntry] = {}
         # The guarded contracts that may still pay, with the time of our last release; the one that
         # was not examined for longest comes first.
         self._guarded: dict[bytes, int] = {}
+        # The place of the last opening whose terms were remembered.
+        self._opened_to = (-1, -1)
         # The position up to which statements were read.
         self._read_to = 0
 
     def step(self) -> bool:
-        """Run all steps once, in order; return whether anything was done or is still under way."""
+        """Run all steps once, in order; return whether anything was done or was under way.
+
+        Raises LogError `log-forked` at the end of a step with a forked log, so that it is noticed.
+        """
         try:
-            asked = self.accept() + bool(self.publish()) + self.settle() + self.release()
-            asked += self.endorse() + self.refute()
+            forked_at_s, asked = self._chain.forked_at(self._log_id), 0
+            if forked_at_s is None:
+                asked += self.accept() + self.settle_round() + bool(self.publish()) + self.settle()
+                asked += self.endorse()
+            asked += self.release() + self.refute()
         finally:
-            # Transactions move on, and events are read, even if nothing new can be asked for.
+            # Transactions move on, and events are read, even if nothing new can be asked for. What
+            # ends now may be answered by the next step, as a round that fails is by an anchor.
+            moving = self._relayer.under_way()
             self.submit()
             seen = self.watch()
-        return bool(asked + seen + self._relayer.under_way())
+        if forked_at_s is not None:
+            raise LogError(
+                "log-forked",
+                f"log {to_hex(self._log_id)} was marked as forked at {format_second(forked_at_s)}: "
+                f"nothing more is anchored, signed or opened; what is owed by earlier anchors is "
+                f"still paid; find out who holds the publisher's key, and begin another log",
+            )
+        return bool(asked + seen + moving)
 
     def tick(self, key: str) -> None:
         """Ask the log to state the totals of every contract; `key` names this tick."""
@@ -126,19 +160,62 @@ class Pipeline:
                 self._relayer.request(session, f"open:{row.contract_id.hex()}", call)
         return len(rows)
 
-    def publish(self) -> int | None:
-        """Ask for the newest checkpoint to be anchored; return its size, or None.
+    def settle_round(self) -> int:
+        """Ask for a due checkpoint and statements under it in one transaction; return how many.
 
-        It is None if the chain has the checkpoint, if an earlier one is on its way, or if there is
-        no new statement in it and the last anchor is recent.
+        The statements are signed before their root is anchored. No reorganization can part them
+        from it: the signatures name the root, and where the anchor goes they go with it. So a round
+        need not wait for a safe block, as statements do that come after their anchor.
+
+        It returns 0 where the deployment has no contract for rounds, or there is not both to do;
+        and after a round that failed, until a checkpoint is anchored alone.
         """
+        if self._chain.addresses.rounds is None or self._is_settling():
+            return 0
+        due = self._due_checkpoint()
+        last = self._intents.last("round:")
+        if due is None or (last is not None and _has_failed_from(last, due.anchored_size)):
+            return 0
+        size, root = due.signed.size, due.signed.root
+        self._read_statements(size)
+        runs = first_of_round(runs_of(self._sendable(size), self._chain.terms_of), self._weight_of)
+        if not runs:
+            return 0
+        try:
+            signed = [self._signed(run, size, root) for run in runs]
+        except ReplayError:
+            return 0  # the anchor does not wait for the verifier; `settle` reports what it refuses
+        call = self._chain.settle_round(due.signed, due.proof, signed)
+        self._intents.ask(NumberedIntent("round", due.purpose), call)
+        return sum(len(run.entries) for run in runs)
+
+    def publish(self) -> int | None:
+        """Ask for the newest checkpoint to be anchored; return its size, or None if it is not due.
+
+        It is due if the chain has not got it, no earlier one is on its way, and there is a new
+        statement in it or the last anchor is old.
+        """
+        due = self._due_checkpoint()
+        if due is None:
+            return None
+        log_id, size, root, signature = due.signed
+        call = self._chain.publish(log_id, size, root, due.proof, signature)
+        intent, last = NumberedIntent("publish", due.purpose), self._intents.last("publish:")
+        if last is not None and last.purpose == intent.purpose:
+            intent = last.next
+        self._intents.ask(intent, call)
+        return size
+
+    def _due_checkpoint(self) -> _DueCheckpoint | None:
+        """Return the newest checkpoint if it is to be anchored now."""
         anchored = self._chain.checkpoint(self._log_id)
-        last = self._intents.last("publish:")
         # Anchors go one after the other, for each is proven against the last.
-        if last is not None and last.fate is None:
-            asked_size = int(last.purpose.split(":")[1])
-            if asked_size > anchored.size:
-                return None
+        for kind in ("publish", "round"):
+            last = self._intents.last(f"{kind}:")
+            if last is not None and last.fate is None:
+                asked_size = int(last.purpose.split(":")[1])
+                if asked_size > anchored.size:
+                    return None
         newest = self._log.checkpoint()
         if newest is None or newest.size <= anchored.size:
             return None
@@ -149,14 +226,8 @@ class Pipeline:
         if checked is None:
             raise LogError("checkpoint-missing", "the log has lost its newest checkpoint")
         proof = self._log.consistency_proof(anchored.size, checked.size) if anchored.size else []
-        call = self._chain.publish(
-            self._log_id, checked.size, checked.root, proof, checked.signature
-        )
-        intent = NumberedIntent("publish", f"{anchored.size}:{checked.size}")
-        if last is not None and last.purpose == intent.purpose:
-            intent = last.next
-        self._intents.ask(intent, call)
-        return checked.size
+        signed = SignedCheckpoint(self._log_id, checked.size, checked.root, checked.signature)
+        return _DueCheckpoint(anchored.size, signed, proof)
 
     def settle(self) -> int:
         """Ask for the newest statements that the escrow lacks to be settled; return how many.
@@ -165,31 +236,57 @@ class Pipeline:
         another pending. Older ones need not be sent: totals are cumulative.
         """
         anchor = self._chain.checkpoint(self._log_id, "safe")
+        self._remember_terms()
         self._read_statements(anchor.size)
-        if not self._unsent or self._intents.is_under_way("settle"):
+        if self._is_settling():
             return 0
+        sendable = self._sendable(anchor.size)
+        runs = runs_of(sendable, self._chain.terms_of)
+        return sum(self._send(run, anchor.size, anchor.root) for run in runs)
+
+    def _is_settling(self) -> bool:
+        """Return whether statements are on their way to the escrow."""
+        return any(self._intents.is_under_way(kind) for kind in ("settle", "round"))
+
+    def _sendable(self, size: int) -> list[StoredEntry]:
+        """Return the statements below a size that the escrow lacks and can take, in log order."""
+        if not self._unsent:
+            return []
         progress = self._chain.progress(list(self._unsent))
         taken = [name for name, one in progress.items() if self._is_settled(name, one)]
         # A reorganization may undo it, so a statement is dropped only once that is final.
         for name, one in self._chain.progress(taken, "finalized").items():
             if self._is_settled(name, one):
                 del self._unsent[name]
+        # Those at or above the size were read for a round that could not be.
         sendable = [
             stored
             for name, stored in self._unsent.items()
-            if name not in taken and progress[name].pending is None
+            if name not in taken
+            and progress[name].snapshot.pending is None
+            and stored.position < size
         ]
-        sent = 0
-        in_order = sorted(sendable, key=lambda stored: stored.position)
-        for run in runs_of(in_order, self._terms_of):
-            sent += self._send(run, anchor)
-        return sent
+        return sorted(sendable, key=lambda stored: stored.position)
+
+    def _weight_of(self, entry: bytes) -> int:
+        return 1 if self._chain.terms_of(decode(entry).subject).is_plain else GUARDED_WEIGHT
+
+    def _signed(self, run: Run, size: int, root: bytes) -> SignedRun:
+        """Return a run with its proof in the tree (size, root), and signed for there."""
+        count, domain = len(run.entries), self._chain.escrow_domain
+        # The verifier comes first: it replays the log before anything of it is used.
+        signature = self._verifier.sign(domain, size, root, run.first, count)
+        proof = self._log.run_proof(run.first, count, size)
+        rules = [word for words in run.rules for word in words]
+        return SignedRun(run.group, size, run.first, run.entries, rules, proof, signature)
 
     def _is_settled(self, contract_id: bytes, one: Progress) -> bool:
         """Return whether the escrow has the statement, or takes none of this verifier any more."""
-        return one.last_signed >= self._unsent[contract_id].position or one.is_retired
+        snapshot = one.snapshot
+        is_taken = snapshot.last_signed >= self._unsent[contract_id].position
+        return is_taken or snapshot.is_retired
 
-    def _send(self, run: Run, anchor: Anchor) -> int:
+    def _send(self, run: Run, size: int, root: bytes) -> int:
         """Ask for one run to be settled, unless that was tried too often; return how many."""
         count = len(run.entries)
         intent = NumberedIntent("settle", f"{run.first}:{count}")
@@ -200,17 +297,13 @@ class Pipeline:
             if last.fate != "finalized" and count > 1:
                 # It failed as a whole, as for its gas. In halves no contract's statement depends on
                 # another's for long.
-                return sum(self._send(half, anchor) for half in run.halves)
+                return sum(self._send(half, size, root) for half in run.halves)
             if last.is_exhausted:
                 for entry in run.entries:
                     del self._unsent[decode(entry).subject]
                 return 0
             intent = last.next
-        proof = self._log.run_proof(run.first, count, anchor.size)
-        domain = self._chain.escrow_domain
-        signature = self._verifier.sign(domain, anchor.size, anchor.root, run.first, count)
-        call = self._chain.settle(run.group, anchor.size, run.first, run.entries, proof, signature)
-        self._intents.ask(intent, call)
+        self._intents.ask(intent, self._chain.settle(self._signed(run, size, root)))
         return count
 
     def release(self) -> int:
@@ -220,7 +313,7 @@ class Pipeline:
         it is worth its gas.
         """
         # Settling pays too, so this waits for it.
-        if not self._guarded or self._intents.is_under_way("settle"):
+        if not self._guarded or self._is_settling():
             return 0
         asked, page = 0, list(self._guarded)[:RELEASES_PAGE]
         for contract_id, one in self._chain.progress(page).items():
@@ -230,7 +323,7 @@ class Pipeline:
             # It goes behind the others, so that every contract gets its turn.
             self._guarded[contract_id] = self._guarded.pop(contract_id)
             if one.releasable_units and self._is_worth_its_gas(contract_id, one):
-                purpose = f"{contract_id.hex()}:{one.paid_units}"
+                purpose = f"{contract_id.hex()}:{one.snapshot.paid_units}"
                 if self._intents.ask_again("release", purpose, self._chain.release(contract_id)):
                     self._guarded[contract_id] = self._now_ms()
                     asked += 1
@@ -243,7 +336,7 @@ class Pipeline:
         """Return whether all that is owed is payable or, once a day, a quarter of it or the cap."""
         if one.releasable_units == one.owed_units:
             return True
-        portion = (self._terms_of(contract_id).rate_cap_units or one.owed_units) // 4
+        portion = (self._chain.terms_of(contract_id).rate_cap_units or one.owed_units) // 4
         is_time = self._now_ms() - self._guarded[contract_id] >= RELEASE_EVERY_MS
         return is_time and one.releasable_units >= portion
 
@@ -252,7 +345,7 @@ class Pipeline:
         return self._endorser.endorse()
 
     def refute(self) -> int:
-        """Ask for claims to be dropped that the log refutes, in every contract that we serve.
+        """Ask for claims to be lowered that the log refutes, in every contract that we serve.
 
         Returns how many. A stranger may be faster; then ours is refused, and nothing is wrong.
         """
@@ -273,6 +366,13 @@ class Pipeline:
             seen += len(events)
         return seen
 
+    def _remember_terms(self) -> None:
+        """Tell the chain the terms that the database has, a page at a time after a restart."""
+        for event in self._indexer.final(Opened, self._opened_to):
+            self._opened_to = event.block_number, event.log_index
+            if isinstance(event.event, Opened):
+                self._chain.remember(event.contract_id, event.event.terms)
+
     def _read_statements(self, size: int) -> None:
         """Note the statements below an anchor's size that are ours to sign and to send."""
         while page := self._log.of_kind("settlement", self._read_to, STATEMENTS_PAGE):
@@ -280,21 +380,12 @@ class Pipeline:
                 if stored.position >= size:
                     return
                 self._read_to, contract_id = stored.position, stored.entry.subject
-                terms = self._terms_of(contract_id)
+                terms = self._chain.terms_of(contract_id)
                 is_ours_to_sign = stored.entry.actor == self._verifier.address_word
                 if is_ours_to_sign and self._serves(terms):
                     self._unsent[contract_id] = stored
                     if not terms.is_plain:
                         self._guarded.setdefault(contract_id, 0)
-
-    def _terms_of(self, contract_id: bytes) -> Terms:
-        """Return a contract's terms; they never change, so they are asked for once."""
-        if contract_id not in self._terms:
-            # Strangers open contracts too, so what is kept is bounded.
-            if len(self._terms) >= MAX_TERMS_KEPT:
-                self._terms.clear()
-            self._terms[contract_id] = self._chain.terms_of(contract_id)
-        return self._terms[contract_id]
 
     def _requests_of(self, events: list[ChainEvent]) -> Iterator[tuple[str, Request]]:
         """Yield the requests that record final events, under keys that name the events for ever."""
@@ -307,17 +398,20 @@ class Pipeline:
         for event in events:
             key = f"{event.block_hash.hex()}-{event.log_index}"
             happened = event.event
+            if isinstance(happened, Opened):
+                self._chain.remember(happened.contract_id, happened.terms)
             if isinstance(happened, Opened) and self._is_ours(happened.contract_id):
-                terms = self._terms_of(happened.contract_id)
+                terms = self._chain.terms_of(happened.contract_id)
                 yield key, OpenContract(rules_of(terms, happened.contract_id), event.tx_hash)
             elif isinstance(happened, Closed) and self._is_ours(happened.contract_id):
                 closed_at_ms = event.time_s * 1000
                 yield key, CloseContract(happened.contract_id, closed_at_ms, event.tx_hash)
             elif isinstance(happened, Paid) and self._is_ours(happened.contract_id):
-                credited = (event.tx_hash, happened.contract_id, happened.payee) in failed
+                payee = self._chain.terms_of(happened.contract_id).payee
+                credited = (event.tx_hash, happened.contract_id, payee) in failed
                 payout = RecordPayout(
                     happened.contract_id,
-                    address_word(happened.payee),
+                    address_word(payee),
                     "credited" if credited else "paid",
                     happened.gross_units,
                     event.tx_hash,
@@ -331,14 +425,14 @@ class Pipeline:
         count nothing, and must not stop us.
         """
         try:
-            terms = self._terms_of(contract_id)
+            terms = self._chain.terms_of(contract_id)
         except TermsError:
             return False
         return terms.log_id == self._log_id and is_short_name(terms.outcome)
 
     def _is_served(self, contract_id: bytes) -> bool:
         """Return whether a contract is on our log and we pay its gas."""
-        return self._is_ours(contract_id) and self._serves(self._terms_of(contract_id))
+        return self._is_ours(contract_id) and self._serves(self._chain.terms_of(contract_id))
 
     def _request(self, requests: list[tuple[str, Request]]) -> None:
         """Submit requests to the log under their keys, all in one transaction."""
@@ -352,3 +446,9 @@ class Pipeline:
 def _is_over(one: Progress) -> bool:
     """Return whether a contract pays nothing more."""
     return one.status in _PAID_UP or (one.status == "closed" and not one.owed_units)
+
+
+def _has_failed_from(last: NumberedIntent, anchored_size: int) -> bool:
+    """Return whether the last round failed, and the anchor that it began from is still the last."""
+    has_failed = last.fate not in (None, "finalized")
+    return has_failed and last.purpose.split(":")[0] == str(anchored_size)

@@ -1,6 +1,7 @@
 """The search for claims that the log refutes, so that none is paid unexamined.
 
-An operator can claim by proof what was stated and paid before, and only the log shows that. The
+An operator can claim by proof what was stated and paid before, or what an event has taken back, and
+only the log shows that. The
 refuter finds it by the same rules as a stranger who runs `tallystick refute`.
 """
 
@@ -43,7 +44,7 @@ class Refuter:
         self._read_to = (-1, -1)
 
     def find_refutations(self) -> list[tuple[str, Call]]:
-        """Return the calls that drop a contract's false claims, each with a name of its own.
+        """Return the calls that lower a contract's false claims, each with a name of its own.
 
         Only one contract is examined at a time: for each the log is read whole, up to the last
         anchor.
@@ -73,7 +74,11 @@ class Refuter:
                 plan = plan_refutations(self._chain, log, state)
             except EscrowError:
                 return []  # the log refutes none of them
-        return [(f"{name.hex()}:{one.facts['key']}", one.call) for one in plan.transactions]
+        # A claim can be lowered more than once: what it is lowered to is part of the name.
+        return [
+            (f"{name.hex()}:{one.facts['key']}:{one.facts['left_units']}", one.call)
+            for one in plan.transactions
+        ]
 
     def _read_claims(self) -> None:
         """Note the contracts whose claims became final since the last call, a page at a time."""

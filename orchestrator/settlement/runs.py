@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from orchestrator.chain.escrow import Group
+from orchestrator.chain.escrow import Group, settlement_rules
 from orchestrator.core.terms import Terms
 from orchestrator.log.reader import StoredEntry
 
@@ -11,6 +11,8 @@ from orchestrator.log.reader import StoredEntry
 # contract is not plain; a transaction may use 2^24.
 MAX_RUN = 256
 MAX_GUARDED_RUN = 48
+# The gas of a statement about a guarded contract, in that of one about a plain contract.
+GUARDED_WEIGHT = MAX_RUN // MAX_GUARDED_RUN
 
 
 class Run(NamedTuple):
@@ -19,14 +21,20 @@ class Run(NamedTuple):
     group: Group
     first: int
     entries: list[bytes]
+    rules: list[tuple[int, ...]]  # of each entry's contract
 
     @property
     def halves(self) -> tuple["Run", "Run"]:
         """The first and the second half of a run of two statements or more."""
         middle = len(self.entries) // 2
         return (
-            self._replace(entries=self.entries[:middle]),
-            self._replace(first=self.first + middle, entries=self.entries[middle:]),
+            self._replace(entries=self.entries[:middle], rules=self.rules[:middle]),
+            Run(
+                self.group,
+                self.first + middle,
+                self.entries[middle:],
+                self.rules[middle:],
+            ),
         )
 
 
@@ -44,12 +52,28 @@ def runs_of(statements: Iterable[StoredEntry], terms_of: Callable[[bytes], Terms
             and len(run.entries) < most
         ):
             run.entries.append(stored.data)
+            run.rules.append(settlement_rules(terms))
             continue
         if run is not None:
             yield run
-        run = Run(group, stored.position, [stored.data])
+        run = Run(group, stored.position, [stored.data], [settlement_rules(terms)])
     if run is not None:
         yield run
+
+
+def first_of_round(runs: Iterable[Run], weight_of: Callable[[bytes], int]) -> list[Run]:
+    """Return the first runs that one transaction takes together.
+
+    `weight_of` returns the gas of settling by an entry, in that of a statement about a plain
+    contract.
+    """
+    taken, weight = [], 0
+    for run in runs:
+        weight += sum(weight_of(entry) for entry in run.entries)
+        if weight > MAX_RUN:
+            break
+        taken.append(run)
+    return taken
 
 
 def neighbours(positions: Iterable[int]) -> Iterator[tuple[int, int]]:

@@ -2,7 +2,9 @@
 
 It reads the public log, judges every entry from the first to the last, hashes the tree itself, and
 takes the terms from the chain. Its signature binds the tree and the run of statements in it, so it
-is worthless to a publisher that anchors another log.
+is worthless to a publisher that anchors another log. So it may sign before the tree is anchored,
+too, as for a round: under any other root, or where a reorganization drops the anchor, nothing
+follows from it. For a log that the chain has marked as forked it signs nothing.
 """
 
 from orchestrator.core.entry import address_word
@@ -29,8 +31,10 @@ class Verifier:
         """Return the signature over the statements [first, first + count) of the tree (size, root).
 
         `domain` names the contract that may act on it: the escrow, or the factory of ERC-8183
-        evaluators. Raises ReplayError for a tree that the replay does not give.
+        evaluators. Raises ReplayError for a tree that the replay does not give, for one with times
+        ahead of our own clock, and for a forked log.
         """
+        self._log.check_unforked()
         # The replay comes first: without it nothing is signed.
         self._log.advance_to(size, root)
         digest = verified_digest(domain, self._log.log_id, size, root, first, count)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from orchestrator.client.accounts import EventReport, LeadSummary, OperatorClient
 from orchestrator.core.errors import InputError
-from orchestrator.core.units import DAY_MS, DAY_S
+from orchestrator.core.units import DAY_MS, DAY_S, format_amount, parse_amount
 
 # The start of a day in UTC milliseconds, and the events of that day.
 Day = tuple[int, list[EventReport]]
@@ -34,7 +34,7 @@ POLICY: dict[str, object] = {
         {"on": "purchase", "from": ["repeat_buyer"], "to": "regular", "motion": "conversion"},
         {"on": "purchase", "from": ["regular"], "to": "regular", "motion": "expansion"},
     ],
-    "reversals": [{"on": "refund", "of": "repeat_buyer"}],
+    "reversals": [{"on": "refund", "of": "repeat_buyer"}, {"on": "refund", "of": "regular"}],
     "attribution": "last_touch",
     "actions": {"email": 0, "call": 0, "offer": 0},
     "lateness_s": DAY_S,
@@ -93,6 +93,9 @@ SILENT_DAYS = 20
 # A customer whose number is a multiple of this returns its second purchase after so many days.
 RETURNS_EVERY = 25
 RETURN_DAYS = 10
+# One whose number is a multiple of this is given back a part of each purchase as a regular then.
+PARTS_EVERY = 4
+RETURNED_PART = 20  # a twentieth
 
 # Competing offers on the same leads. Some of their budgets run out.
 OFFERS = (
@@ -101,7 +104,12 @@ OFFERS = (
     Offer("bo", "regular", 2_500_000, 0, 400_000_000, 60),
     Offer("cy", "regular", 4_000_000, 0, 900_000_000, 30),
     Offer("cy", "regular", 0, 500, 1_500_000_000, 45, repeatable=True),
-    Offer("dee", "regular", 0, 800, 6_000_000_000, 30, repeatable=True),
+    # A tenth of what regulars pay, less what they are given back.
+    Offer(
+        *("dee", "regular", 0, 1_000, 7_500_000_000, 30),
+        repeatable=True,
+        guard=Guard(3, 2, 2_000, 60),
+    ),
 )
 
 
@@ -174,7 +182,12 @@ def read_purchases() -> Iterator[Day]:
         start = datetime.strptime(date, "%Y%m%d").replace(tzinfo=UTC)
         start_ms = int(start.timestamp()) * 1000
         purchase = EventReport(
-            f"{number}", f"customer-{customer}", "purchase", dollars, start_ms + NOON_MS
+            f"{number}",
+            f"customer-{customer}",
+            "purchase",
+            dollars,
+            start_ms + NOON_MS,
+            order=f"order-{number}",
         )
         days.setdefault(start_ms, []).append(purchase)
     for start_ms in sorted(days):
@@ -182,23 +195,29 @@ def read_purchases() -> Iterator[Day]:
 
 
 def add_returns(days: Iterable[Day]) -> Iterator[Day]:
-    """Yield the same days, on which some customers also return their second purchase.
+    """Yield the same days, on which some customers also return orders, in whole or in part.
 
     The sample records no returns: these are invented. One that falls on a day without purchases
     happens on the next day that has some.
     """
     counts: Counter[str] = Counter()
-    pending: list[tuple[int, str]] = []
+    pending: list[tuple[int, EventReport]] = []
     for day_ms, purchases in days:
         # The delay is the same for all, so those that are due stand in front.
-        due = [lead for due_ms, lead in pending if due_ms <= day_ms]
+        due = [one for due_ms, one in pending if due_ms <= day_ms]
         pending = pending[len(due) :]
         for purchase in purchases:
             counts[purchase.lead] += 1
             number = int(purchase.lead.rpartition("-")[2])
             if counts[purchase.lead] == 2 and number % RETURNS_EVERY == 0:
-                pending.append((day_ms + RETURN_DAYS * DAY_MS, purchase.lead))
-        returns = [
-            EventReport(f"return-{lead}", lead, "refund", "0", day_ms + NOON_MS) for lead in due
-        ]
+                pending.append((day_ms + RETURN_DAYS * DAY_MS, _refund_of(purchase, "")))
+            elif counts[purchase.lead] > 3 and number % PARTS_EVERY == 0:
+                part = format_amount(parse_amount(purchase.value) // RETURNED_PART)
+                pending.append((day_ms + RETURN_DAYS * DAY_MS, _refund_of(purchase, part)))
+        returns = [one._replace(time_ms=day_ms + NOON_MS) for one in due]
         yield day_ms, purchases + returns
+
+
+def _refund_of(purchase: EventReport, value: str) -> EventReport:
+    """Return the refund of this much of a purchase's order, or of all of it if none is told."""
+    return purchase._replace(id=f"return-{purchase.id}", event="refund", value=value)

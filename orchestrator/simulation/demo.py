@@ -7,7 +7,8 @@
 4. Day by day the owner reports purchases. Every week agents look at their leads and act. Every four
    weeks the log is anchored, statements are settled and payouts come back into the log.
    On the way, a verifier stays silent and its operator claims by proof; the owner disputes a
-   statement and the arbiter decides by the log; what customers send back is reversed.
+   statement and the arbiter decides by the log; what customers send back is reversed, order by
+   order, in whole or in part.
 5. What is left goes back to the owner, and what was paid goes to an agent's ERC-8004 record. A
    customer is erased, and all proofs still hold.
 6. Publisher and verifier of another log forge a statement, and a stranger disproves it.
@@ -25,6 +26,7 @@ from typing import Any, NamedTuple
 
 from orchestrator.client.accounts import EventReport, OperatorClient, OwnerClient, wallet
 from orchestrator.client.http import Client
+from orchestrator.core.entry import Entry, unpack_outcome, unpack_reversal
 from orchestrator.core.errors import ChainError, ReplayError
 from orchestrator.core.policy import parse
 from orchestrator.core.resource import ResourceGroup
@@ -75,6 +77,16 @@ LAST_PAYOUT_S = DAY_S + max(
 )
 
 
+class PartialRefund(NamedTuple):
+    """An order of which a part was given back, and what it pays; amounts in token base units."""
+
+    contract_id: bytes
+    order_units: int
+    given_back_units: int
+    earned_units: int
+    taken_back_units: int
+
+
 class ContractResult(NamedTuple):
     """The outcomes and payments of one contract; amounts in token base units."""
 
@@ -102,6 +114,7 @@ class DemoReport:
     transactions: list[SentTransaction] = field(default_factory=list)
     balances: dict[str, int] = field(default_factory=dict)
     owner_refund_units: int = 0
+    refund: PartialRefund | None = None
     dispute: Dispute | None = None
     claimed: ClaimedOutcomes | None = None
     forgery: Forgery | None = None
@@ -287,8 +300,9 @@ class Demo(ResourceGroup):
         for contract_id, offer in self.offers.items():
             if chain.paid_of(contract_id) < offer.budget_units:
                 self._sandbox.send("owner", chain.refund(contract_id))
-        if chain.credit_of(self.token, self.treasury):
-            self._sandbox.send("treasury", chain.withdraw(self.token, self.treasury))
+        credit_units = chain.credit_of(self.token, self.treasury)
+        if credit_units:
+            self._sandbox.send("treasury", chain.withdraw(self.token, self.treasury, credit_units))
         self._sandbox.come_to_rest()
         self.report.owner_refund_units = chain.balance_of(self.token, self.owner.address) - before
         (motion,) = parse(cdnow.POLICY).motions_into(self.offers[self._guarded_id].outcome)
@@ -338,6 +352,7 @@ class Demo(ResourceGroup):
         self.report.contracts = self._contract_results(comparison)
         newest = self.stack.log.checkpoint()
         self.report.entries = newest.size if newest else 0
+        self.report.refund = self._first_partial_refund()
         self.report.transactions = self.stack.transactions()
         self.report.urls = {"api": self.url, "rpc": self.rpc_url}
 
@@ -368,6 +383,23 @@ class Demo(ResourceGroup):
                 )
             )
         return results
+
+    def _first_partial_refund(self) -> PartialRefund | None:
+        """Return the first order of which the log took a part back, None if there is none."""
+        for reversal, _ in self.stack.records(0, self.report.entries):
+            if reversal.kind != "outcome.reversed":
+                continue
+            link = unpack_reversal(reversal.payload)
+            outcome, event = (self._entry(at) for at in (link.outcome, link.event))
+            if reversal.value < outcome.value:
+                order = self._entry(unpack_outcome(outcome.payload).transition)
+                amounts = (order.value, event.value, outcome.value, reversal.value)
+                return PartialRefund(reversal.actor, *amounts)
+        return None
+
+    def _entry(self, position: int) -> Entry:
+        (stored,) = self.stack.log.entries(position, 1)
+        return stored.entry
 
     def _check_receipt(self) -> None:
         self._report_progress("checking a receipt, then one that was tampered with")

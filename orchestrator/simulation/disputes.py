@@ -10,7 +10,7 @@ from orchestrator.actions import contract_state, evidence
 from orchestrator.client.accounts import OperatorClient
 from orchestrator.client.http import Client
 from orchestrator.core.errors import ChainError, ReplayError
-from orchestrator.core.terms import contract_id, sign_digest
+from orchestrator.core.terms import contract_id, operator_consent_digest, sign_digest
 from orchestrator.core.units import DAY_S
 from orchestrator.simulation.sandbox import Sandbox, address_of
 from orchestrator.verify import comparison
@@ -75,8 +75,9 @@ def open_with_silent_verifier(
         claim_period_s=CLAIM_PERIOD_S,
         **terms,
     )
-    id_ = contract_id(signed, sandbox.stack.escrow_domain)
-    signature = sign_digest(id_, bytes(operator.account.key))
+    domain = sandbox.stack.escrow_domain
+    id_ = contract_id(signed, domain)
+    signature = sign_digest(operator_consent_digest(signed, domain), bytes(operator.account.key))
     # The owner sends the transaction, so the escrow needs no signature of the owner.
     sandbox.send("owner", chain.open(signed, b"", signature))
     return id_

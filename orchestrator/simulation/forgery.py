@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from orchestrator.chain.deployment import Chain, log_id_of
-from orchestrator.chain.escrow import Group
+from orchestrator.chain.escrow import Group, SignedRun, settlement_rules
 from orchestrator.client.accounts import PLAIN_TERMS
 from orchestrator.core.contract import rules_of
 from orchestrator.core.decide import decide
@@ -26,7 +26,7 @@ from orchestrator.core.entry import (
 )
 from orchestrator.core.errors import DomainError, ReplayError
 from orchestrator.core.evidence.disproof_search import find_disproof
-from orchestrator.core.evidence.exhibits import Case, ContractIndex, escrow_record_of
+from orchestrator.core.evidence.exhibits import Case, ContractIndex
 from orchestrator.core.evidence.history import PublicEntry, public_entry
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.kinds import decode, encode
@@ -45,6 +45,7 @@ from orchestrator.core.terms import (
     Terms,
     checkpoint_digest,
     contract_id,
+    operator_consent_digest,
     sign_digest,
     verified_digest,
 )
@@ -115,7 +116,7 @@ def forge_and_disprove(sandbox: Sandbox) -> Forgery:
     _settle(sandbox, terms, tree)
     pending = chain.pending_of(id_)
 
-    case = _find_contradiction(chain, terms, id_, tree)
+    case = _find_contradiction(chain, id_, tree)
     gas = sandbox.send(STRANGER, chain.disprove(tree.size, case))
     if pending is None or not chain.is_retired(id_) or chain.pending_of(id_) is not None:
         raise ReplayError("forgery-stands", "the disproof did not void the false statement")
@@ -167,11 +168,12 @@ def _terms(sandbox: Sandbox) -> Terms:
 
 
 def _open(sandbox: Sandbox, terms: Terms) -> bytes:
-    chain, id_ = sandbox.stack.chain, contract_id(terms, sandbox.stack.escrow_domain)
+    chain, domain = sandbox.stack.chain, sandbox.stack.escrow_domain
     sandbox.send(OWNER, chain.mint(terms.token, terms.owner, terms.budget_units))
     sandbox.send(OWNER, chain.approve(terms.token, terms.budget_units))
-    sandbox.send(OWNER, chain.open(terms, b"", sign_digest(id_, key_of(OPERATOR))))
-    return id_
+    signature = sign_digest(operator_consent_digest(terms, domain), key_of(OPERATOR))
+    sandbox.send(OWNER, chain.open(terms, b"", signature))
+    return contract_id(terms, domain)
 
 
 def _forged_log(sandbox: Sandbox, terms: Terms, id_: bytes) -> list[PublicEntry]:
@@ -224,22 +226,16 @@ def _settle(sandbox: Sandbox, terms: Terms, tree: _Tree) -> None:
     proof = run_proof(statement, 1, tree.size, tree.node)
     signature = sign_digest(verified, key_of(VERIFIER))
     run = [tree.entries[statement].data]
-    settle = chain.settle(Group.of(terms), tree.size, statement, run, proof, signature)
+    rules = settlement_rules(terms)
+    settle = chain.settle(
+        SignedRun(Group.of(terms), tree.size, statement, run, rules, proof, signature)
+    )
     sandbox.send(PUBLISHER, settle)
 
 
-def _find_contradiction(chain: Chain, terms: Terms, id_: bytes, tree: _Tree) -> Case:
+def _find_contradiction(chain: Chain, id_: bytes, tree: _Tree) -> Case:
     """Search the public entries, with nothing but what the chain says of the contract."""
-    contracts: ContractIndex = {
-        id_: escrow_record_of(
-            terms,
-            id_,
-            chain.opening_number_of(id_),
-            chain.closed_at(id_) or 0,
-            chain.last_signed_of(id_),
-            chain.last_final_of(id_),
-        )
-    }
+    contracts: ContractIndex = chain.escrow_records([id_])
     # The same search as for any log: it has not been told which entry is forged.
     case = find_disproof(tree.entries, contracts, lambda position: tree.entries[position])
     if case is None:

@@ -131,7 +131,7 @@ def write_reputation(sandbox: Sandbox, contract: bytes, motion: str) -> Reputati
     agent_id = ended.terms.agent_id_plus_one - 1
     tags = erc8004.TAG, motion
     count, units, _ = chain.read_all(registry, "getSummary", agent_id, [feedback], *tags)
-    if (count, units) != (1, ended.paid_units):
+    if (count, units) != (1, ended.earnings_units):
         raise ChainError("record-differs", f"the registry says {units} units in {count} entries")
     return ReputationRecord(agent_id, motion, units, gas)
 

@@ -5,7 +5,8 @@ rules, hashed anew and compared with the anchored root; terms must have the dige
 contract; amounts are recomputed.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from orchestrator.chain.abi import ChainEvent, ClaimsRuled, Ruled
@@ -56,10 +57,15 @@ class ContractComparison(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """The result of a replay that found nothing false: its size, the anchor's, every contract."""
+    """The result of a replay that found nothing false: its size, the anchor's, every contract.
+
+    `forked_at_s` is when the log was marked as forked, UTC seconds: then what was replayed is one
+    of two histories that its publisher has told.
+    """
 
     entries: int
     anchored_size: int
+    forked_at_s: int | None
     contracts: list[ContractComparison]
 
     def due_units(self) -> dict[str, int]:
@@ -79,14 +85,23 @@ def connect(client: Client, rpc_url: str) -> tuple[Chain, bytes]:
     return checked_chain(rpc_url, addresses), log_id
 
 
-def replay(client: Client, chain: Chain, log_id: bytes) -> Comparison:
+def local_now_ms() -> int:
+    """Return the UTC milliseconds by this machine's clock."""
+    return time.time_ns() // 1_000_000
+
+
+def replay(
+    client: Client, chain: Chain, log_id: bytes, now_ms: Callable[[], int] = local_now_ms
+) -> Comparison:
     """Replay the log behind `client` from entry 0 and compare it with the chain.
 
-    Raises `ReplayError` at the first entry, root or payout that is not what the rules give.
+    Raises `ReplayError` at the first entry, root or payout that is not what the rules give, and at
+    the first entry whose time has not come by our own clock.
     """
-    anchor = chain.checkpoint(log_id)
-    world, statements = _replay(client, chain, log_id, anchor)
-    return Comparison(world.size, anchor.size, _compare(chain, world.contracts, statements))
+    anchor, forked_at_s = chain.checkpoint(log_id), chain.forked_at(log_id)
+    world, statements = _replay(client, chain, log_id, anchor, now_ms)
+    contracts = _compare(chain, world.contracts, statements)
+    return Comparison(world.size, anchor.size, forked_at_s, contracts)
 
 
 def statement(
@@ -96,7 +111,7 @@ def statement(
 
     Raises `ReplayError` if the log is not what the rules give, or has no such statement.
     """
-    _, statements = _replay(client, chain, log_id, chain.checkpoint(log_id))
+    _, statements = _replay(client, chain, log_id, chain.checkpoint(log_id), local_now_ms)
     totals = statements.about(contract_id).get(position)
     if totals is None:
         raise ReplayError(
@@ -137,7 +152,7 @@ class _Statements:
 
 
 def _replay(
-    client: Client, chain: Chain, log_id: bytes, anchor: Anchor
+    client: Client, chain: Chain, log_id: bytes, anchor: Anchor, now_ms: Callable[[], int]
 ) -> tuple[World, _Statements]:
     """Replay all that the server has, past the anchor."""
     newest = client.get("/v1/log/checkpoint")
@@ -155,6 +170,7 @@ def _replay(
         lambda start, stop: statements.noting(served_records(client, start, stop)),
         lambda hash_: served_policy(client, hash_),
         chain,
+        now_ms,
     )
     # First to the anchor, whose root is the chain's; the rest has only the server's own root, and
     # is judged by the rules alone.
@@ -172,8 +188,10 @@ def _compare(
     block = chain.block()
     events: dict[bytes, list[ChainEvent]] = {contract_id: [] for contract_id in contracts}
     # No statement is older than the log; a day is for clocks that disagree.
-    for event in events_of(chain, list(contracts), statements.genesis_s - DAY_S, block.number):
+    since_s, escrow = statements.genesis_s - DAY_S, chain.addresses.escrow
+    for event in events_of(chain, escrow, list(contracts), since_s, block.number):
         events[event.contract_id].append(event)
+    progress = chain.progress(list(contracts), block.number)
     comparisons = []
     for contract_id, contract in contracts.items():
         terms = chain.terms_of(contract_id)
@@ -185,13 +203,11 @@ def _compare(
             contract.payable_units,
             recounted.paid_units,
             recounted.owed_units(block.time_s),
-            chain.status_of(contract_id, block.number),
+            progress[contract_id].status,
             any(isinstance(one.event, Ruled | ClaimsRuled) for one in events[contract_id]),
         )
-        escrow_says = (
-            chain.paid_of(contract_id, block.number),
-            chain.owed_of(contract_id, block.number),
-        )
+        one = progress[contract_id]
+        escrow_says = one.snapshot.paid_units, one.owed_units
         if escrow_says != (compared.paid_units, compared.owed_units):
             raise ReplayError(
                 "books-differ",

@@ -12,7 +12,7 @@ from orchestrator.core.opening import Record
 from orchestrator.core.policy import Policy
 from orchestrator.core.replay import Replay
 from orchestrator.core.replay_rules import Documents
-from orchestrator.core.terms import contract_id
+from orchestrator.core.units import format_second
 
 # Yields the log's records of positions [start, stop) in order, or fewer of them: the rest is asked
 # for again.
@@ -27,17 +27,23 @@ class LogReplay:
     """A replay of the whole public log `log_id` that can be brought up to any later size.
 
     `records(start, stop)` yields the records of those positions, `policy(hash)` returns a published
-    policy; terms, openings and closings are the chain's.
+    policy; terms, openings and closings are the chain's. `now_ms` is the reader's own clock, UTC
+    milliseconds.
     """
 
     def __init__(
-        self, log_id: bytes, records: Source, policy: Callable[[bytes], Policy], chain: Chain
+        self,
+        log_id: bytes,
+        records: Source,
+        policy: Callable[[bytes], Policy],
+        chain: Chain,
+        now_ms: Callable[[], int],
     ) -> None:
         self.log_id = log_id
         self._records = records
         self._chain = chain
         self._replay = Replay(
-            Documents(policy, self._rules, chain.opening_number_of, chain.closed_at)
+            Documents(policy, self._rules, chain.opening_number_of, chain.closed_at), now_ms
         )
         self._tree = CompactRange()
         self._roots: dict[int, bytes] = {0: self._tree.root()}
@@ -73,13 +79,19 @@ class LogReplay:
             )
         return self._replay
 
-    def _rules(self, named: bytes) -> ContractRules:
-        """Return a contract's rules by the chain's terms. Raises ReplayError for false terms."""
-        terms = self._chain.terms_of(named)
-        if contract_id(terms, self._chain.escrow_domain) != named:
+    def check_unforked(self) -> None:
+        """Raise ReplayError if the chain has the log marked as forked: it told two histories."""
+        forked_at_s = self._chain.forked_at(self.log_id)
+        if forked_at_s is not None:
             raise ReplayError(
-                "terms-false", f"the terms given for contract {to_hex(named)} have another digest"
+                "log-forked",
+                f"log {to_hex(self.log_id)} was marked as forked at {format_second(forked_at_s)}: "
+                f"its publisher has told two histories; sign nothing for it",
             )
+
+    def _rules(self, named: bytes) -> ContractRules:
+        """Return a contract's rules by the chain's terms, which have the digest that names it."""
+        terms = self._chain.terms_of(named)
         # The escrow lets only contracts on one log compete; this one would take what it never pays.
         if terms.log_id != self.log_id:
             raise ReplayError(

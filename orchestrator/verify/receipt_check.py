@@ -10,6 +10,7 @@ from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.receipt import Receipt
 from orchestrator.core.site import Addresses
 from orchestrator.core.terms import checkpoint_digest, recover
+from orchestrator.core.units import format_second
 
 
 def check_receipt(document: object, chain: Chain | None) -> list[str]:
@@ -68,6 +69,12 @@ def _check_on_chain(receipt: Receipt, chain: Chain) -> Iterator[str]:
     digest = checkpoint_digest(chain.event_log_domain, receipt.log_id, receipt.size, receipt.root)
     if publisher is not None and recover(digest, receipt.signature) == publisher:
         yield f"the checkpoint is signed by the log's publisher, {publisher}"
+    forked_at_s = chain.forked_at(receipt.log_id)
+    if forked_at_s is not None:
+        yield (
+            f"but the log was marked as forked at {format_second(forked_at_s)}: its publisher has "
+            f"told two histories, and this root is of one of them"
+        )
     terms = chain.terms_of(receipt.contract_id)
     receipts.check_terms(receipt, terms)
     yield f"the signed terms of contract {to_hex(receipt.contract_id)} pay for it at this amount"

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from orchestrator.chain.abi import (
     ChainEvent,
-    ClaimDropped,
     Claimed,
+    ClaimLowered,
     ClaimsDisputed,
     ClaimsRuled,
     Closed,
@@ -23,6 +23,7 @@ from orchestrator.chain.abi import (
     Paid,
     Pending,
     Refunded,
+    ReversalRecorded,
     Ruled,
     Settled,
 )
@@ -93,7 +94,9 @@ class _Recount:
                 self._due_units, self._due_back_units = ended.paid_units, ended.refunded_units
             case Disputed() | Ruled() | Disproved():
                 self._contested(now_s, event)
-            case Claimed() | ClaimDropped() | ClaimsDisputed() | ClaimsRuled():
+            case ReversalRecorded():
+                self.contract.record_reversal(now_s, event.outcome, event.amount_units)
+            case Claimed() | ClaimLowered() | ClaimsDisputed() | ClaimsRuled():
                 self._claims(now_s, event)
             case _:
                 pass
@@ -115,31 +118,21 @@ class _Recount:
         stated = self._stated(event, event.position)
         if stated != Totals(event.earned_units, event.reversed_units):
             raise self.wrong(event, f"entry {event.position} states other totals, {stated}")
-        self._due_units = self._settle(now_s, event, event.position, stated)
+        settled = self.contract.settle(now_s, event.position, *stated)
+        if settled.refusal:
+            raise self.wrong(event, f"entry {event.position} must be refused: {settled.refusal}")
+        self._due_units = settled.paid_units
 
     def _paid(self, now_s: int, event: Paid) -> None:
         # The model has counted what is due as paid already. The fee is on what was paid before.
         before, due = self.contract.paid_units - self._due_units, self._due_units
         self._due_units = 0
-        # A plain contract pays a statement without an event of the statement's own. In any other,
-        # a payment that nothing else made due is a release.
-        if not due and self._terms.is_plain and not self.contract.closed_at_s:
-            stated = self._stated(event, event.position)
-            due = self._settle(now_s, event, event.position, stated)
-        elif not due:
-            due = self.contract.release(now_s)
+        # A payment that nothing else made due is a release.
+        due = due or self.contract.release(now_s)
         self._check_moved(event, event.gross_units, due)
         self._check_moved(
             event, event.fee_units, fee_of_payment(before, before + due, self._terms.fee_bps)
         )
-        if event.payee != self._terms.payee:
-            raise self.wrong(event, f"{event.payee} was paid, the terms say {self._terms.payee}")
-
-    def _settle(self, now_s: int, event: Event, position: int, stated: Totals) -> int:
-        settled = self.contract.settle(now_s, position, *stated)
-        if settled.refusal:
-            raise self.wrong(event, f"entry {position} must be refused: {settled.refusal}")
-        return settled.paid_units
 
     def _contested(self, now_s: int, event: Disputed | Ruled | Disproved) -> None:
         # These events do not name the statement: it is the pending one, the last that was signed.
@@ -152,13 +145,13 @@ class _Recount:
             self.contract.retire(now_s)
 
     def _claims(
-        self, now_s: int, event: Claimed | ClaimDropped | ClaimsDisputed | ClaimsRuled
+        self, now_s: int, event: Claimed | ClaimLowered | ClaimsDisputed | ClaimsRuled
     ) -> None:
         match event:
             case Claimed():
                 self.contract.file_claim(now_s, event.key, event.amount_units)
-            case ClaimDropped():
-                self.contract.drop_claim(now_s, event.key)
+            case ClaimLowered():
+                self.contract.lower_claim(now_s, event.key, event.left_units)
             case ClaimsDisputed():
                 self.contract.dispute_claims(now_s)
             case ClaimsRuled():

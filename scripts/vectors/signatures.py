@@ -9,13 +9,17 @@ from eth_keys.constants import SECPK1_N
 from eth_utils.crypto import keccak
 
 from orchestrator.core.entry import ZERO_ADDRESS
-from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.terms import (
     CHECKPOINT_TYPE,
     CLOSE_TYPE,
     DOMAIN_TYPE,
+    FUNDINGS,
+    OPERATOR_CONSENT_TYPE,
+    OWNER_CONSENT_TYPE,
     TERMS_TYPE,
     VERIFIED_TYPE,
+    WITHDRAWAL_TYPE,
     Domain,
     Terms,
     sign_digest,
@@ -30,6 +34,7 @@ TERMS_ABI = [
 ESCROW = Domain("Tallystick OutcomeEscrow", "1", 31337, address("escrow"))
 EVENT_LOG = Domain("Tallystick EventLog", "1", 31337, address("event log"))
 SIGNERS = ("owner", "operator", "verifier", "publisher")
+EXPIRES_AT_S = 1_901_300_000
 
 
 def table() -> Json:
@@ -43,16 +48,9 @@ def table() -> Json:
     )
     checkpoint = _struct(CHECKPOINT_TYPE, ["bytes32", "uint64", "bytes32"], [log_id, size, root])
     place = {"log_id": to_hex(log_id), "root": to_hex(root), "size": size}
-    contract, payable, expires_at_s = word("contract"), 2**80 - 3, 1_901_300_000
-    close = _struct(CLOSE_TYPE, ["bytes32", "uint256", "uint64"], [contract, payable, expires_at_s])
     return {
         "checkpoint": place | _signed(event_log, checkpoint, CHECKPOINT_TYPE, "publisher"),
-        "close": {
-            "contract_id": to_hex(contract),
-            "expires_at": expires_at_s,
-            "payable_amount": to_hex(payable.to_bytes(32)),
-        }
-        | _signed(escrow, close, CLOSE_TYPE, "operator"),
+        "closes": [_close(escrow, party) for party in ("owner", "operator")],
         "escrow_domain": _domain(ESCROW),
         "event_log_domain": _domain(EVENT_LOG),
         "invalid_signatures": [
@@ -67,7 +65,42 @@ def table() -> Json:
         "verified": place
         | {"count": count, "first": first}
         | _signed(escrow, verified, VERIFIED_TYPE, "verifier"),
+        "withdrawal": _withdrawal(escrow),
     }
+
+
+def _close(separator: bytes, party: str) -> Json:
+    """Return what a party signs to end a contract."""
+    contract, payable = word("contract"), 2**80 - 3
+    struct_hash = _struct(
+        CLOSE_TYPE,
+        ["address", "bytes32", "uint256", "uint64"],
+        [address(party), contract, payable, EXPIRES_AT_S],
+    )
+    return {
+        "contract_id": to_hex(contract),
+        "expires_at": EXPIRES_AT_S,
+        "party": address(party),
+        "payable_amount": to_hex(payable.to_bytes(32)),
+    } | _signed(separator, struct_hash, CLOSE_TYPE, party)
+
+
+def _withdrawal(separator: bytes) -> Json:
+    """Return what the holder of a credit signs to have a part of it sent."""
+    token, to, amount, nonce = address("token"), address("payee"), 2**80 - 4, 7
+    struct_hash = _struct(
+        WITHDRAWAL_TYPE,
+        ["address", "address", "address", "uint256", "uint256", "uint64"],
+        [address("operator"), token, to, amount, nonce, EXPIRES_AT_S],
+    )
+    return {
+        "account": address("operator"),
+        "amount": to_hex(amount.to_bytes(32)),
+        "expires_at": EXPIRES_AT_S,
+        "nonce": nonce,
+        "to": to,
+        "token": token,
+    } | _signed(separator, struct_hash, WITHDRAWAL_TYPE, "operator")
 
 
 def _deals() -> dict[str, Terms]:
@@ -130,15 +163,28 @@ def _deals() -> dict[str, Terms]:
 
 
 def _terms(name: str, terms: Terms, separator: bytes) -> Json:
+    """Return terms with the contract's id, and with what each party signs."""
     struct_hash = _struct(TERMS_TYPE, TERMS_ABI, list(terms.to_abi()))
-    signed = _signed(separator, struct_hash, TERMS_TYPE, "owner")
-    digest = from_hex(signed["digest"])
-    signed["owner_signature"] = signed.pop("signature")
-    signed["operator_signature"] = to_hex(sign_digest(digest, key("operator")))
-    return signed | {
+    operators = _struct(OPERATOR_CONSENT_TYPE, ["bytes32"], [struct_hash])
+    return {
         "abi": to_hex(encode_terms(terms)),
+        "contract_id": to_hex(_digest(separator, struct_hash)),
         "name": name,
+        "operator_consent": _signed(separator, operators, OPERATOR_CONSENT_TYPE, "operator"),
+        "owner_consents": [
+            {"funding": funding, "path": path}
+            | _signed(
+                separator,
+                _struct(OWNER_CONSENT_TYPE, ["uint8", "bytes32"], [path, struct_hash]),
+                OWNER_CONSENT_TYPE,
+                "owner",
+            )
+            for path, funding in enumerate(FUNDINGS)
+        ],
+        "struct_hash": to_hex(struct_hash),
         "terms": terms.to_json(),
+        "type": TERMS_TYPE,
+        "type_hash": to_hex(keccak(TERMS_TYPE.encode())),
     }
 
 
@@ -165,8 +211,12 @@ def _domain(domain: Domain) -> Json:
     return {"separator": to_hex(_separator(domain)), **domain._asdict()}
 
 
+def _digest(separator: bytes, struct_hash: bytes) -> bytes:
+    return keccak(b"\x19\x01" + separator + struct_hash)
+
+
 def _signed(separator: bytes, struct_hash: bytes, encoded_type: str, signer: str) -> Json:
-    digest = keccak(b"\x19\x01" + separator + struct_hash)
+    digest = _digest(separator, struct_hash)
     return {
         "digest": to_hex(digest),
         "signature": to_hex(sign_digest(digest, key(signer))),

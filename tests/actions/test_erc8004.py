@@ -47,7 +47,7 @@ def test_feedback_that_only_a_settlement_can_write(market: Market) -> None:
     wrong = (asked, "--feedback", sandbox.token)
     market.refused(MISSING, "is not the Feedback", "feedback", *wrong, by="ada")
     explained = market.run("feedback", asked, "--dry-run")
-    assert "has paid 20.00 TEST for conversion" in explained.stdout
+    assert "has paid 20.00 TEST, fees apart, for conversion" in explained.stdout
     assert sandbox.stand_ins.reputations in explained.stdout
     for endpoint in ("https://x\x1b[2J", "https://\udcff", "https://ä", "x" * 1001):
         bad = (asked, "--endpoint", endpoint)
@@ -95,7 +95,7 @@ def _check_registry(
         "contractId": f"0x{contract_id.hex()}",
         "outcome": "paid",
     }
-    happened = events_of(chain, [contract_id], 0, chain.block().number)
+    happened = events_of(chain, chain.addresses.escrow, [contract_id], 0, chain.block().number)
     paid = [event.tx_hash for event in happened if isinstance(event.event, Paid)]
     assert (len(paid), paid[-1]) == (2, octets(payments["txHash"]))
     assert payments["fromAddress"] == chain.addresses.escrow

@@ -56,6 +56,7 @@ def test_contracts_on_two_chains_make_no_app(database_url: str) -> None:
             escrow_domain=ESCROW,
             event_log_domain=EVENT_LOG._replace(chain_id=1),
             is_valid_signature=lambda *_: False,
+            forked_at_s=lambda: None,
             info=ServiceInfo("http://x", "x", "", "", (), 0, ZERO_ADDRESS),
         )
 

@@ -55,7 +55,7 @@ def judge(
     counted: set[tuple[str, str]] = set()
     lines: list[tuple[Any, ...]] = []
     verdicts = {"accepted": 0, "refused": 0, "ignored": 0}
-    turned_away = {"order-unknown": 0, "order-taken": 0}
+    turned_away = {"order-unknown": 0, "order-taken": 0, "order-ambiguous": 0}
     reversible = {r["of"] for r in policy["reversals"]}
     over = {c["id"]: 0 for c in contracts}
 
@@ -76,6 +76,9 @@ def judge(
             verdicts["refused"] += 1
             continue
         ordered = [b for b in bought if b.lead == lead and order and b.order == order]
+        if undone and order and moves and moves[0]["to"] in reversible:
+            turned_away["order-ambiguous"] += 1
+            continue
         if undone and order and not ordered:
             turned_away["order-unknown"] += 1
             continue

@@ -12,5 +12,7 @@ def test_the_example_pays_what_it_says() -> None:
     contracts = files.report()["contracts"]
     assert contracts["activation"]["payable_units"] == "16200000"
     assert contracts["activation"]["over_budget_units"] == "8100000"
-    assert contracts["revenue-share"]["earned_units"] == "15979000"
-    assert contracts["revenue-share"]["payable_units"] == "12989000"
+    # A tenth of 100, of which 5 were given back, is 9.50; the order of 29.90 was given back whole.
+    assert contracts["revenue-share"]["earned_units"] == "22989000"
+    assert contracts["revenue-share"]["reversed_units"] == "3490000"
+    assert contracts["revenue-share"]["payable_units"] == f"{9_500_000 + 9_999_000}"

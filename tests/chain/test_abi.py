@@ -6,18 +6,18 @@ from typing import get_args
 
 import pytest
 from eth_abi.abi import encode as abi_encode
-from eth_utils.abi import event_abi_to_log_topic
 
 from orchestrator.chain.abi import (
+    Credited,
     Event,
     Paid,
     artifact,
     decode_event,
     error_text,
+    event_topics,
 )
 from orchestrator.chain.rpc import NodeError
-from orchestrator.core.entry import address_word
-from tests.support.chain_deal import PAYEE, WORD
+from tests.support.chain_deal import WORD
 
 
 def test_events_have_the_fields_of_their_contracts() -> None:
@@ -25,7 +25,7 @@ def test_events_have_the_fields_of_their_contracts() -> None:
     words = {"earned": "earned_units", "reversed": "reversed_units",
              "amount": "amount_units", "fee": "fee_units", "net": "net_units",
              "payable_amount": "payable_units", "since": "since_s",
-             "resolves_at": "resolves_at_s"}  # fmt: skip
+             "resolves_at": "resolves_at_s", "left": "left_units"}  # fmt: skip
     kinds = {kind.__name__: kind for kind in get_args(Event)}
     declared = {
         item["name"]: item
@@ -42,17 +42,16 @@ def test_events_have_the_fields_of_their_contracts() -> None:
 
 
 def test_malformed_events_are_refused() -> None:
-    paid = next(item for item in artifact("OutcomeEscrow").abi if item.get("name") == "Paid")
-    topic = event_abi_to_log_topic(paid)  # type: ignore[arg-type]
-    payee, amounts = address_word(PAYEE), b"".join(n.to_bytes(32) for n in (9, 5, 1))
-    assert decode_event([topic, WORD, payee], amounts) == Paid(WORD, PAYEE, 9, 5, 1)
+    (topic,), (credited,) = event_topics(Paid), event_topics(Credited)
+    amounts = b"".join(n.to_bytes(32) for n in (5, 1))
+    assert decode_event([topic, WORD], amounts) == Paid(WORD, 5, 1)
     malformed: list[tuple[list[bytes], bytes]] = [
         ([], amounts),
-        ([WORD, WORD, payee], amounts),
-        ([topic, WORD], amounts),
-        ([topic, WORD, b"\xff" * 32], amounts),
-        ([topic, WORD, payee], amounts[:-1]),
-        ([topic, WORD, payee], b""),
+        ([WORD, WORD], amounts),
+        ([topic], amounts),
+        ([credited, WORD, b"\xff" * 32], amounts[:32]),
+        ([topic, WORD], amounts[:-1]),
+        ([topic, WORD], b""),
     ]
     for topics, data in malformed:
         with pytest.raises(NodeError):

@@ -9,11 +9,10 @@ from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
 from orchestrator.chain.caller import contract_at
-from orchestrator.chain.deployment import Anchor, Chain, log_id_of
+from orchestrator.chain.deployment import Anchor, Chain, SignedCheckpoint, log_id_of
+from orchestrator.core.job_condition import CLOCK_TOLERANCE_S
 from orchestrator.core.site import Addresses
-from orchestrator.core.terms import (
-    DOMAIN_TYPE,
-)
+from orchestrator.core.terms import DOMAIN_TYPE, Terms
 from orchestrator.runtime.local_chain import Deployment, LocalChainClock, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil
 from tests.support.chain_deal import (
@@ -23,8 +22,10 @@ from tests.support.chain_deal import (
     PUBLISHER,
     STRANGER,
     STRANGER_KEY,
+    USD,
     WORD,
     AnchoredLog,
+    open_contract,
     refused,
     send,
 )
@@ -110,6 +111,7 @@ def test_evaluators_that_only_look_like_ours_are_refused(
     assert chain.check_evaluators(ours) == chain.evaluators_domain
     factory = contract_at("JobEvaluators", ours)
     one = to_checksum_address(chain.read(factory, "implementation"))
+    assert chain.read(contract_at("JobEvaluator", one), "CLOCK_TOLERANCE") == CLOCK_TOLERANCE_S
     events = chain.addresses.event_log
     other = deploy_local(module_anvil.rpc_url, STRANGER_KEY).addresses.evaluators
     assert other is not None
@@ -162,6 +164,48 @@ def test_feedback_that_only_looks_like_ours_is_refused(
     for address, expected in ((None, None), (PAYEE, None), (chain.addresses.escrow, None)):
         with Chain(chain.node._url, chain.addresses._replace(feedback=address)) as beside:
             assert beside.is_feedback_given(bytes(32)) is expected
+
+
+def test_rounds_that_only_look_like_ours_are_refused(
+    chain: Chain, clock: LocalChainClock, module_anvil: LocalAnvil
+) -> None:
+    ours = chain.addresses.rounds
+    assert ours is not None
+    chain.check_rounds(ours)
+    other = deploy_local(module_anvil.rpc_url, STRANGER_KEY).addresses
+    assert other.rounds is not None
+    strange = other.rounds
+    refused("other-rounds", lambda: chain.check_rounds(strange))
+    refused("code-differs", lambda: chain.check_rounds(chain.addresses.escrow))
+    refused("code-missing", lambda: chain.check_rounds(PAYEE))
+    for old, new in (
+        (chain.addresses.escrow, other.escrow),
+        (chain.addresses.event_log, other.event_log),
+    ):
+        forged = copied(clock, ours, {old: new}, first=False)
+        assert new in refused("other-rounds", partial(chain.check_rounds, forged))
+    with Chain(chain.node._url, chain.addresses._replace(rounds=None)) as without:
+        without.check_companions()
+        checkpoint = SignedCheckpoint(WORD, 1, WORD, b"")
+        refused("rounds-missing", lambda: without.settle_round(checkpoint, [], []))
+
+
+def test_a_round_anchors_and_settles_at_once(chain: Chain, log: AnchoredLog, terms: Terms) -> None:
+    contract = open_contract(chain, terms)
+    first = log.state(contract, 16 * USD)
+    send(chain, STRANGER_KEY, log.round(terms, first, 1))
+    assert chain.checkpoint(log.log_id).size == first + 1
+    assert chain.paid_of(contract) == 16 * USD
+
+
+def test_a_forked_log_is_one_from_its_block_on(chain: Chain, log: AnchoredLog) -> None:
+    first, second = (log.signed(root) for root in (b"\1" * 32, b"\2" * 32))
+    assert chain.forked_at(log.log_id) is None
+    send(chain, STRANGER_KEY, chain.report_fork(first, second))
+    block = chain.block()
+    assert chain.forked_at(log.log_id) == block.time_s
+    assert chain.forked_at(log.log_id, block.number - 1) is None
+    assert "LogForked(0x" in refused("call-reverted", lambda: send(chain, DEPLOYER, log.publish()))
 
 
 def test_an_escrow_with_another_event_log_is_refused(

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.chain.abi import ChainEvent, Published, Registered
+from orchestrator.chain.abi import ChainEvent, Forked, Published, Registered
 from orchestrator.chain.deployment import Chain
-from orchestrator.chain.indexer import Indexer
+from orchestrator.chain.indexer import Indexer, stored_fork
 from orchestrator.chain.relayer import Relayer
 from orchestrator.chain.rpc import NodeError
 from orchestrator.core.errors import ChainError
@@ -15,6 +15,8 @@ from orchestrator.storage.database import API, Database, DatabaseError
 from tests.support.chain_bench import HOLDER, NOW_MS, Bench, DeepAnvil, limited_to, rewritten
 from tests.support.chain_deal import DEPLOYER, PAYEE, AnchoredLog, send
 from tests.support.rpc_proxy import Ask, Forward, honest
+
+ROOT_A, ROOT_B = b"\xaa" * 32, b"\xbb" * 32
 
 
 def publish(deep: Bench, relayer: Relayer, log_id: bytes, size: int) -> bytes:
@@ -172,3 +174,21 @@ def test_only_the_worker_writes_what_the_chain_is_known_by(
         ):
             with pytest.raises(DatabaseError, match="permission denied"), api.transaction() as s:
                 s.run(query, **arguments)
+
+
+def test_a_fork_is_known_as_soon_as_it_is_seen_and_forgotten_with_its_block(deep: Bench) -> None:
+    log_id, addresses = deep.deployment.log_id, deep.chain.addresses
+    indexer, log = Indexer(deep.chain, deep.database), AnchoredLog(deep.chain, log_id)
+    list(indexer.poll())
+    assert stored_fork(deep.database, addresses, log_id) is None
+    send(deep.chain, DEPLOYER, deep.chain.report_fork(log.signed(ROOT_A), log.signed(ROOT_B)))
+    list(indexer.poll())
+    found = stored_fork(deep.database, addresses, log_id)
+    assert found is not None
+    assert found.event == Forked(log_id, 1, ROOT_A, ROOT_B)
+    assert found.time_s == deep.chain.forked_at(log_id)
+    assert stored_fork(deep.database, addresses, bytes(32)) is None
+    assert stored_fork(deep.database, addresses._replace(escrow=PAYEE), log_id) is None
+    deep.node.call("anvil_reorg", 1, [])
+    list(indexer.poll())
+    assert stored_fork(deep.database, addresses, log_id) is None

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from orchestrator.cli.demo_view import format_usage, print_report, report_to_json
 from orchestrator.runtime.stack import SentTransaction
-from orchestrator.simulation.demo import ContractResult, DemoReport
+from orchestrator.simulation.demo import ContractResult, DemoReport, PartialRefund
 from orchestrator.simulation.disputes import ClaimedOutcomes, Dispute
 from orchestrator.simulation.forgery import Forgery, TamperedReceipt
 from orchestrator.simulation.integrations import JobReport, ReputationRecord
@@ -31,12 +31,13 @@ REPORT = DemoReport(
     ],
     balances={"0xada": 58_800_000},
     owner_refund_units=30_000_000,
+    refund=PartialRefund(ID, 100_000_000, 5_000_000, 10_000_000, 500_000),
     dispute=Dispute(ID, 77, 9_000_000, 8_000_000, 50_000),
     claimed=ClaimedOutcomes(ID, 3, 6_000_000, 6_000_000, 40_000),
     forgery=Forgery(ID, "duplicate", (4, 9), 16_000_000, 0, 30_000, 400_000_000),
     job=JobReport(7, "0xeva", "0xbo", 1, 150_000_000, 20_000, position=88),
     reputation=ReputationRecord(5, "conversion", 60_000_000, 10_000),
-    comparison=Comparison(5_500, 5_400, []),
+    comparison=Comparison(5_500, 5_400, None, []),
     receipt={"position": 42, "contract_id": "0x1234"},
     receipt_lines=["entry 42 is an outcome"],
     tampered=TamperedReceipt("one unit more", "the proof is wrong"),
@@ -56,6 +57,8 @@ def test_every_part_of_the_report_is_printed() -> None:
     for part in (
         "2,000 purchases and returns and 3,000 touches became 5,500 log entries",
         "The owner got 30.00 TEST back.",
+        "5.00 of an order of 100.00 TEST was given back: of the 10.00 that it had earned, 0.50",
+        " were taken back and 9.50 are left",
         "disputed a statement of 9.00 TEST; the arbiter replayed the log and ruled 8.00",
         "its operator proved 3 outcomes by the log and was paid 6.00 TEST (40,000 gas)",
         "stated 16.00 TEST; a stranger showed its entries 4 and 9: duplicate (30,000 gas); ",

@@ -11,6 +11,7 @@ from tests.support.terms import PLAIN
 COMPARISON = Comparison(
     entries=1_234,
     anchored_size=1_200,
+    forked_at_s=None,
     contracts=[
         ContractComparison(
             contract_id=b"\x12" * 32,
@@ -30,6 +31,7 @@ COMPARISON = Comparison(
 def test_amounts_are_base_units_as_text_in_json() -> None:
     document = comparison_to_json(COMPARISON)
     assert (document["entries"], document["anchored_size"]) == (1_234, 1_200)
+    assert document["forked_at_s"] is None
     assert document["contracts"][0] == {
         "contract_id": "0x" + "12" * 32,
         "outcomes": 1_000,
@@ -49,4 +51,15 @@ def test_each_contract_is_shown_by_the_log_and_by_the_escrow() -> None:
         f"0x{'12' * 32}\n  open; 1,000 outcomes, {amounts}\n"
         f"0x{'12' * 32}\n  open, the arbiter ruled; 1,000 outcomes, {amounts}\n"
         "1,234 entries are what the rules give, and the chain holds the root of the first 1,200.\n"
+    )
+
+
+def test_a_forked_log_is_said_to_be_one() -> None:
+    forked = COMPARISON._replace(forked_at_s=1_800_000_000)
+    assert comparison_to_json(forked)["forked_at_s"] == 1_800_000_000
+    output = io.StringIO()
+    print_comparison(forked, Console(file=output, width=200))
+    assert output.getvalue().endswith(
+        "But the log was marked as forked at 2027-01-15 08:00:00 UTC: this is one of two histories "
+        "that its publisher has told, and nothing more of it is anchored.\n"
     )

@@ -21,7 +21,14 @@ from orchestrator.client.accounts import (
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import ServerError
 from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.terms import SET_BY_SURFACE, contract_id, recover
+from orchestrator.core.terms import (
+    SET_BY_SURFACE,
+    Terms,
+    contract_id,
+    operator_consent_digest,
+    owner_consent_digest,
+    recover,
+)
 from tests.support.http_server import Refusal, Request, serving_json
 from tests.support.terms import DOMAIN, PLAIN
 
@@ -167,8 +174,9 @@ def test_a_proposal_is_signed_by_the_operator_and_accepted_by_the_owner() -> Non
         server.uses = 100
         id_ = operator.propose("0x02", DOMAIN, **deal)
         proposal = json.loads(server.requests[-1].body)
-        assert recover(id_, from_hex(proposal["operator_signature"])) == operator.address
         terms = proposal["terms"]
+        consent = operator_consent_digest(Terms.from_json(terms), DOMAIN)
+        assert recover(consent, from_hex(proposal["operator_signature"])) == operator.address
         server.proposals = [
             {"status": "proposed", "contract_id": to_hex(id_), "terms": terms},
             {"status": "accepted", "contract_id": to_hex(id_), "terms": terms},
@@ -186,4 +194,4 @@ def test_a_proposal_is_signed_by_the_operator_and_accepted_by_the_owner() -> Non
     assert accepted.arbiter == ZERO_ADDRESS
     assert len(posted) == 1
     signature = from_hex(json.loads(posted[0].body)["owner_signature"])
-    assert recover(id_, signature) == owner.address
+    assert recover(owner_consent_digest(accepted, DOMAIN), signature) == owner.address

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from orchestrator.core import decide as decide_module
 from orchestrator.core import kinds
 from orchestrator.core.contract import ContractRules
-from orchestrator.core.decide import MAX_ORDERS, decide, verdict_of
+from orchestrator.core.decide import decide, verdict_of
 from orchestrator.core.entry import Entry, unpack_outcome, unpack_reversal, unpack_settlement
 from orchestrator.core.errors import RequestError
 from orchestrator.core.opening import (
@@ -27,6 +27,7 @@ from orchestrator.core.opening import (
     receipt_ms,
 )
 from orchestrator.core.policy import Policy, Verdict
+from orchestrator.core.purchase import MAX_ORDERS, MAX_WITHOUT_ORDER
 from orchestrator.core.requests import (
     RETRYABLE,
     CloseContract,
@@ -413,6 +414,7 @@ def test_each_refusal_is_the_last_word_or_one_that_time_changes() -> None:
         "lead-elsewhere",
         "operator-known",
         "policy-drops-state",
+        "order-ambiguous",
         "order-limit",
         "order-taken",
         "surface-taken",
@@ -1039,6 +1041,29 @@ def test_a_lead_has_so_many_orders_and_no_more() -> None:
     assert run(world, (2, event("buy", 2, 1)), refund("o0", 3, 1))
 
 
+def test_an_order_is_not_of_a_purchase_and_of_what_it_takes_back() -> None:
+    governing = policy(reversals=[{"on": "buy", "of": "paid"}])
+    world, _ = begin(governing)
+    run(world, (0, event("signup", 0)))
+    assert refused(world, 1, about("o", event("buy", 1, 5))) == "order-ambiguous"
+    assert kinds_of(run(world, (1, event("buy", 1, 5)))) == ["product.event", "lead.transition"]
+
+
+def test_a_lead_remembers_so_many_purchases_and_no_more() -> None:
+    """Outcomes of nothing never end a budget: a lead may have any number of them."""
+    terms = rules(
+        "a", FIRST, repeatable=True, unit_price_units=0, revenue_share_bps=1, budget_units=1,
+        holdback_period_ms=10**6,
+    )  # fmt: skip
+    world, _ = begin(FIRST, terms)
+    run(world, (0, event("signup", 0)), (0, touch()))
+    for _ in range(5):
+        run(world, *[(1, event("buy", 1))] * MAX_WITHOUT_ORDER)
+        assert len(world.leads[X].purchases) <= 2 * MAX_WITHOUT_ORDER + 8
+    entries = run(world, *[(2, event("refund", 2))] * 3)
+    assert kinds_of(entries) == ["product.event", "outcome.reversed"] * 3
+
+
 def test_an_order_of_what_no_event_takes_back_founds_nothing() -> None:
     world, _ = begin(FIRST)
     run(world, (0, about("o", event("signup", 0))), sold("o", 1, 5))
@@ -1162,13 +1187,15 @@ def test_sweeping_changes_no_reversal(
     for keeps_all, records in enumerate(written):
         world, _ = begin(FIRST, *contracts)
         run(world, (0, event("signup", 0)), (0, touch(BOB)), (0, touch(ANN)))
+        run(world, (0, PublishPolicy(OTHER, OWNER, FIRST)))
         if keeps_all:
             world.leads[X].sweep_at = 10**9
         now = 0
         for wait, name, late in steps:
             now += wait
             if wait % 3 == 0:
-                records.extend(decide(world, touch(lead=Y), now))
+                # Another surface is further: the log's own clock says nothing of the receipts here.
+                records.extend(decide(world, touch(lead=Y, surface=OTHER), now + 60_000))
             records.extend(decide(world, event(name, max(0, now - late)), now))
         worlds.append(world)
     assert written[0] == written[1]
@@ -1181,7 +1208,9 @@ def test_what_a_late_refund_can_reverse_is_not_forgotten() -> None:
     run(world, (0, event("signup", 0)), (0, touch()))
     assert world.leads[X].sweep_at == 8
     run(world, *[(now, event("buy", now)) for now in range(7)])
-    run(world, (1000, touch(lead=Y)), (1000, event("buy", 1000)), (1000, event("refund", 1000)))
+    # Another surface is further, so the log's own clock is; here it is 1 s.
+    run(world, (0, PublishPolicy(OTHER, OWNER, FIRST)), (100_000, touch(lead=Y, surface=OTHER)))
+    run(world, (1000, event("buy", 1000)), (1000, event("refund", 1000)))
     assert world.leads[X].sweep_at > 8
     # The purchase at 6 can be refunded by an event up to 106, which may be told as late as 5106.
     for at, is_reversed in ((107, False), (106, True)):

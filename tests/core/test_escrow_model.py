@@ -326,16 +326,108 @@ def test_claims_are_paid_after_their_time() -> None:
     assert contract.owed_units(END + 400) == 40
     assert contract.reserved_units(END + 400) == 100
     refused("nothing-to-refund", contract.refund, END + 400)
-    contract.drop_claim(END + 400, K)
-    refused("no-claim", contract.drop_claim, END + 400, K)
-    # A share of nothing is nothing, and a claim all the same.
-    contract.drop_claim(END + 400, NOTHING)
-    refused("no-claim", contract.drop_claim, END + 400, NOTHING)
+    contract.lower_claim(END + 400, K, 0)
+    refused("no-claim", contract.lower_claim, END + 400, K, 0)
+    # A share of nothing is nothing, and a claim all the same; there is nothing to lower.
+    refused("not-lower", contract.lower_claim, END + 400, NOTHING, 0)
     refused("already-claimed", copy.deepcopy(contract).file_claim, END + 200, K, 10)
     assert contract.refund(END + 400) == 10
-    refused("claims-not-open", contract.drop_claim, END + 401, L)
+    refused("claims-not-open", contract.lower_claim, END + 401, L, 0)
     assert contract.release(END + 401) == 90
     assert (contract.paid_units, contract.refunded_units) == (90, 10)
+
+
+def test_a_claim_is_lowered_in_parts() -> None:
+    contract = claimable()
+    contract.file_claim(END + 1, K, 10)
+    contract.file_claim(END + 1, L, 20)
+    contract.lower_claim(END + 2, K, 7)
+    refused("not-lower", contract.lower_claim, END + 2, K, 7)
+    refused("not-lower", contract.lower_claim, END + 2, K, 8)
+    assert contract.claimed_units == 27
+    contract.dispute_claims(END + 201)
+    contract.rule_claims(END + 201, 25)
+    # What the log refutes comes off their sum after the ruling as well.
+    contract.lower_claim(END + 202, L, 15)
+    assert contract.claimable_units == 22
+    contract.lower_claim(END + 203, K, 0)
+    refused("no-claim", contract.lower_claim, END + 203, K, 0)
+    refused("already-claimed", copy.deepcopy(contract).file_claim, END + 200, K, 1)
+    assert contract.release(END + 401) == 55
+
+
+def test_claims_are_paid_once_no_event_can_take_them_back() -> None:
+    """They are not held back, so their time lasts until reversals end."""
+    late = challenged(claim_period_s=200, holdback_period_s=1000).terms
+    assert times_of(late).refutable_until_s == late.deadline_s + late.lateness_s + 1000
+    soon = challenged(claim_period_s=200, holdback_period_s=100).terms
+    assert times_of(soon).refutable_until_s == END + 400
+    none = challenged(claim_period_s=0, holdback_period_s=1000).terms
+    assert set(times_of(none)) == {END}
+
+
+# --- Proven reversals -----------------------------------------------------------------------------
+
+
+def test_a_proven_reversal_counts_without_a_statement() -> None:
+    contract = challenged(holdback_bps=5000, holdback_period_s=1000)
+    contract.settle(100, 5, 40, 0)
+    contract.record_reversal(200, 3, 10)
+    assert contract.net_units(200) == 30
+    for amount in (0, 9, 10):
+        refused("already-recorded", contract.record_reversal, 200, 3, amount)
+    contract.record_reversal(201, 3, 15)
+    contract.record_reversal(201, 4, 5)
+    assert contract.net_units(201) == 20
+
+
+@pytest.mark.parametrize("proven_first", [True, False])
+@pytest.mark.parametrize(("stated", "proven"), [(10, 10), (10, 6), (6, 10), (0, 10), (10, 0)])
+def test_nothing_is_taken_back_twice(stated: int, proven: int, proven_first: bool) -> None:
+    """Statements and proofs of the same reversals, in either order, take the larger of the two."""
+    contract = challenged()
+    contract.settle(100, 5, 40, 0)
+    if proven and proven_first:
+        contract.record_reversal(200, 3, proven)
+    contract.settle(200, 6, 40, stated)
+    if proven and not proven_first:
+        contract.record_reversal(251, 3, proven)
+    assert contract.net_units(251) == 40 - max(stated, proven)
+
+
+def test_reversals_are_proven_while_a_statement_is_pending_and_without_a_verifier() -> None:
+    contract = challenged()
+    contract.settle(100, 5, 40, 0)
+    contract.settle(200, 6, 60, 0)
+    contract.record_reversal(210, 3, 10)
+    assert contract.net_units(210) == 30
+    assert contract.net_units(251) == 50
+    contract.retire(211)
+    contract.record_reversal(212, 4, 5)
+    assert contract.net_units(260) == 25
+
+
+def test_a_ruling_stands_beside_what_was_proven() -> None:
+    contract = challenged()
+    contract.settle(100, 5, 40, 0)
+    contract.record_reversal(151, 3, 10)
+    contract.settle(200, 6, 60, 0)
+    contract.dispute(201, 6, by_owner=True)
+    contract.rule(202, 6, 45)
+    assert contract.net_units(202) == 45
+    # The arbiter ruled in view of the ten: only what is proven beyond them is taken back.
+    contract.record_reversal(203, 3, 12)
+    assert contract.net_units(203) == 43
+
+
+def test_no_reversal_is_proven_of_what_is_paid_for_good() -> None:
+    contract = EscrowedContract(terms())
+    contract.settle(100, 5, 40, 0)
+    refused("not-guarded", contract.record_reversal, 101, 3, 10)
+    contract = challenged()
+    contract.settle(100, 5, 40, 0)
+    contract.close(120, 40)
+    refused("already-closed", contract.record_reversal, 121, 3, 10)
 
 
 def test_claims_wait_for_a_statement_that_adds() -> None:
@@ -361,7 +453,7 @@ def test_an_arbiter_decides_on_all_claims_together() -> None:
     refused("claims-not-disputed", contract.rule_claims, END + 201, 5)
     contract.dispute_claims(END + 201)
     refused("claims-already-disputed", contract.dispute_claims, END + 201)
-    contract.drop_claim(END + 202, K)
+    contract.lower_claim(END + 202, K, 0)
     refused("more-than-claimed", contract.rule_claims, END + 203, 21)
     refused("claims-not-open", copy.deepcopy(contract).rule_claims, END + 401, 5)
     contract.rule_claims(END + 400, 5)
@@ -379,8 +471,8 @@ def test_a_ruling_on_claims_is_the_most_and_ends_no_refutation(ruled: int, paid:
     contract.rule_claims(END + 201, ruled)
     assert contract.reserved_units(END + 201) == 40 + ruled
     assert contract.releasable_at_s(END + 201) == END + 201  # the 40
-    contract.drop_claim(END + 400, K)
-    refused("no-claim", contract.drop_claim, END + 400, K)
+    contract.lower_claim(END + 400, K, 0)
+    refused("no-claim", contract.lower_claim, END + 400, K, 0)
     assert contract.reserved_units(END + 400) == 40 + paid
     assert contract.release(END + 400) == 40
     assert contract.releasable_at_s(END + 400) == (END + 401 if paid else 0)
@@ -406,7 +498,7 @@ def test_nothing_is_refuted_once_the_parties_have_closed() -> None:
     contract = claimable()
     contract.file_claim(END + 1, K, 10)
     contract.close(END + 2, 45)
-    refused("already-closed", contract.drop_claim, END + 2, K)
+    refused("already-closed", contract.lower_claim, END + 2, K, 0)
     assert contract.paid_units == 45
 
 
@@ -519,7 +611,7 @@ def calls(draw: st.DrawFn) -> list[Call]:
             random.randint(0, 1000),
             word(str(random.randrange(9))),
         )
-        match random.randrange(12):
+        match random.randrange(13):
             case 0 | 1 | 2 | 3:
                 position += random.choice([1, 1, 1, 0])
                 earned += n
@@ -532,11 +624,13 @@ def calls(draw: st.DrawFn) -> list[Call]:
             case 6 | 7:
                 found.append(Call(now, "file_claim", (key, n)))
             case 8:
-                found.append(Call(now, "drop_claim", (key,)))
+                found.append(Call(now, "lower_claim", (key, random.choice([0, 0, n // 2]))))
             case 9:
                 found += [Call(now, "dispute_claims"), Call(now, "rule_claims", (n,))]
             case 10:
                 found.append(Call(now, "refund"))
+            case 11 if n < 20:
+                found.append(Call(now, "record_reversal", (n % 4, n)))
             case _ if n < 3:
                 found.append(Call(now, "retire"))
             case _ if n < 6:
@@ -564,7 +658,7 @@ def test_what_must_hold_whatever_is_called_when() -> None:
     @given(deals(), calls())
     def run(deal: Terms, steps: list[Call]) -> None:
         contract, escrowed = EscrowedContract(deal), deal.budget_units
-        last_paid = last_final = now = 0
+        last_paid = last_final = last_proven = now = 0
         payments: list[tuple[int, int]] = []
         for call in steps:
             now = call.now_s
@@ -580,7 +674,12 @@ def test_what_must_hold_whatever_is_called_when() -> None:
             assert contract.closed_at_s or final >= last_final
             if paid > last_paid:
                 payments.append((now, paid - last_paid))
-            last_paid, last_final = paid, final
+            # Nothing is taken back twice: the net is less by the larger of the two sums.
+            balance = contract._balance(contract.earned_units, contract.reversed_units)
+            taken_back = max(contract.reversed_units, sum(contract.proven.values()))
+            assert balance == contract.earned_units - taken_back
+            assert sum(contract.proven.values()) == contract.proven_units >= last_proven
+            last_paid, last_final, last_proven = paid, final, contract.proven_units
         if deal.rate_cap_units:
             for start, _ in payments:
                 window = [x for at, x in payments if start <= at <= start + deal.rate_period_s]
@@ -595,9 +694,10 @@ def test_what_must_hold_whatever_is_called_when() -> None:
         seen["claimed"] += any(contract.claims.values())
         seen["ruled"] += contract.adjustment_units != 0
         seen["refunded"] += contract.refunded_units > 0
+        seen["proven"] += contract.proven_units > contract.reversed_units
 
     run()
-    rare = ("taken", "capped", "paid", "claimed", "ruled", "refunded")
+    rare = ("taken", "capped", "paid", "claimed", "ruled", "refunded", "proven")
     assert min(seen[name] for name in rare) >= 15, seen
 
 
@@ -664,7 +764,7 @@ def test_releasing_more_often_changes_nothing_but_when() -> None:
         end = 10**5
         drain(often, end)
         drain(seldom, end)
-        if not deal.holdback_bps and not often.reversed_units:
+        if not deal.holdback_bps and not often.reversed_units and not often.proven_units:
             assert often.paid_units == seldom.paid_units
             seen[True] += 1
         assert often.paid_units >= seldom.paid_units

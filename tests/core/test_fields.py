@@ -5,7 +5,15 @@ from typing import NamedTuple
 import pytest
 
 from orchestrator.core.errors import RequestError
-from orchestrator.core.fields import EventName, Name, Units, Word, read_fields, write_fields
+from orchestrator.core.fields import (
+    EventName,
+    Name,
+    SpanMs,
+    Units,
+    Word,
+    read_fields,
+    write_fields,
+)
 
 
 class Inner(NamedTuple):
@@ -20,6 +28,10 @@ class Outer(NamedTuple):
 
 class Named(NamedTuple):
     event: EventName
+
+
+class Timed(NamedTuple):
+    span_ms: SpanMs
 
 
 class Formless(NamedTuple):
@@ -65,6 +77,15 @@ def test_a_name_that_a_door_would_not_give_is_refused(event: object, said: str) 
     assert refused.value.code == "name-invalid"
     with pytest.raises(RequestError, match=said):
         write_fields(Named(event))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("span_ms", [1, 998, 1000, -1, True, False, 999.0, "999", None])
+def test_a_span_is_none_or_a_second(span_ms: object) -> None:
+    for known in (0, 999):
+        assert read_fields(Timed, {"span_ms": known}, "it") == Timed(known)
+    with pytest.raises(RequestError, match="must be 0 or 999") as refused:
+        read_fields(Timed, {"span_ms": span_ms}, "it")
+    assert refused.value.code == "span-unknown"
 
 
 def test_a_field_without_a_form_is_a_mistake_of_ours() -> None:

@@ -20,7 +20,7 @@ U80 = (1 << 80) - 1
 
 
 def shortfalls(entry: bytes, condition: Condition = CONDITION) -> tuple[str, ...]:
-    return tuple(condition.shortfalls(read_words(7, entry)))
+    return tuple(condition.shortfalls(read_words(7, entry), FROM_S))
 
 
 def statement(
@@ -120,3 +120,9 @@ def test_a_condition_as_the_chain_and_programs_have_it() -> None:
         "deadline_s": FROM_S + 86_400,
     }
     assert ascii_word("settlement") == statement()[:32]
+
+
+@pytest.mark.parametrize(("ahead_ms", "is_ahead"), [(60_000, False), (60_001, True)])
+def test_a_minute_ahead_of_the_chain_is_the_most(ahead_ms: int, is_ahead: bool) -> None:
+    entry = statement(time_ms=FROM_S * 1000 + ahead_ms)
+    assert shortfalls(entry) == (("it is dated ahead of the chain",) if is_ahead else ())

@@ -15,7 +15,7 @@ from orchestrator.core.errors import ChainError, ReplayError, RequestError, Serv
 from orchestrator.core.opening import Record, receipt_ms
 from orchestrator.core.policies import PolicyCache
 from orchestrator.core.policy import Policy
-from orchestrator.core.replay import replay
+from orchestrator.core.replay import Replay, replay
 from orchestrator.core.replay_rules import Documents
 from orchestrator.core.requests import (
     CloseContract,
@@ -474,3 +474,58 @@ def test_that_nobody_answered_says_nothing_about_the_log(
     with pytest.raises(type(error) if is_told else ReplayError) as caught:
         replay(records, documents_of(world)._replace(rules=ask))
     assert caught.value.code == (error.code if is_told else "entry-impossible")
+
+
+# --- The reader's clock ---------------------------------------------------------------------------
+
+CENTURY_MS = 100 * 365 * 86_400_000
+
+
+def test_a_true_statement_that_is_dated_ahead_is_refused() -> None:
+    """Its totals are right, and a job would be completed by it before its client's `statedFrom`."""
+    now = 1_800_000_000_000
+    governing = policy()
+    contract = rules(
+        "a", governing, deadline_ms=now + CENTURY_MS, attribution_window_ms=now + CENTURY_MS
+    )
+    world, records = begin(governing, contract)
+    steps: list[tuple[int, Request]] = [
+        (now, Touch(SURFACE, LEADS[0], OPERATORS[0], "email")),
+        (now, ProductEvent(SURFACE, LEADS[0], "signup", 0, now)),
+        (now, ProductEvent(SURFACE, LEADS[0], "buy", 5, now)),
+        (now + CENTURY_MS, Settle()),
+    ]
+    for at, request in steps:
+        records += decide(world, request, at)
+    assert records[-1].entry.kind == "settlement"
+    documents = documents_of(world)
+    assert replay(records, documents) == world, "nothing else is wrong with it"
+    judged = Replay(documents, lambda: now)
+    for record in records[:-1]:
+        judged.take(record)
+    with pytest.raises(ReplayError) as refused:
+        judged.take(records[-1])
+    assert refused.value.code == "clock-ahead"
+    assert "taken at 2126-12-22T08:00:00.000Z" in refused.value.message
+    assert "it is only 2027-01-15T08:00:00.000Z" in refused.value.message
+
+
+@pytest.mark.parametrize(("ahead_ms", "is_ahead"), [(0, False), (5_000, False), (5_001, True)])
+@pytest.mark.parametrize("kind", ["event", "own act"])
+def test_five_seconds_ahead_are_the_most(ahead_ms: int, is_ahead: bool, kind: str) -> None:
+    """For what the log does itself by the entry, for reports of the product by their receipt."""
+    now = 1_800_000_000_000
+    world, records = begin(policy())
+    at = now + ahead_ms
+    request: Request = Touch(SURFACE, LEADS[0], OPERATORS[0], "email")
+    if kind == "event":
+        request = ProductEvent(SURFACE, LEADS[0], "signup", 0, at - 1_000)
+    records += decide(world, request, at)
+    judged = Replay(documents_of(world), lambda: now)
+    refused = None
+    try:
+        for record in records:
+            judged.take(record)
+    except ReplayError as error:
+        refused = error.code
+    assert refused == ("clock-ahead" if is_ahead else None)

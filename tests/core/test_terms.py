@@ -19,6 +19,9 @@ from hypothesis import strategies as st
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import TermsError
 from orchestrator.core.terms import (
+    FUNDINGS,
+    OPERATOR_CONSENT_TYPE,
+    OWNER_CONSENT_TYPE,
     TERMS_TYPE,
     Domain,
     Terms,
@@ -26,11 +29,14 @@ from orchestrator.core.terms import (
     checkpoint_digest,
     close_digest,
     contract_id,
+    operator_consent_digest,
+    operator_consent_typed_data,
+    owner_consent_digest,
+    owner_consent_typed_data,
     recover,
     sign_digest,
-    terms_hash,
-    terms_typed_data,
     verified_digest,
+    withdrawal_digest,
 )
 from tests.support.terms import (
     ARBITER,
@@ -130,14 +136,34 @@ def test_the_type_is_the_signed_one() -> None:
         "uint16 holdbackBps,uint64 holdbackPeriod,uint256 rateCap,uint64 ratePeriod,"
         "uint16 feeBps,address feeRecipient,uint256 agentIdPlusOne,bytes32 salt)"
     )
+    assert OWNER_CONSENT_TYPE == "OwnerConsent(uint8 funding,Terms terms)" + TERMS_TYPE
+    assert OPERATOR_CONSENT_TYPE == "OperatorConsent(Terms terms)" + TERMS_TYPE
+
+
+@given(any_terms, domains, st.sampled_from(FUNDINGS))
+def test_consents_are_the_digests_that_wallets_sign(
+    terms: Terms, domain: Domain, funding: str
+) -> None:
+    typed = owner_consent_typed_data(terms, domain, funding)
+    message = encode_typed_data(full_message=json.loads(json.dumps(typed)))
+    assert owner_consent_digest(terms, domain, funding) == digest_of(message)
+    typed = operator_consent_typed_data(terms, domain)
+    message = encode_typed_data(full_message=json.loads(json.dumps(typed)))
+    assert operator_consent_digest(terms, domain) == digest_of(message)
 
 
 @given(any_terms, domains)
-def test_contract_id_is_the_digest_that_wallets_sign(terms: Terms, domain: Domain) -> None:
-    typed = terms_typed_data(terms, domain)
-    message = encode_typed_data(full_message=json.loads(json.dumps(typed)))
-    assert contract_id(terms, domain) == digest_of(message)
-    assert terms_hash(terms) == message.body
+def test_nobody_signs_the_id(terms: Terms, domain: Domain) -> None:
+    """Not two parties, nor two ways to pay, consent by one signature."""
+    digests = {owner_consent_digest(terms, domain, funding) for funding in FUNDINGS}
+    digests |= {operator_consent_digest(terms, domain), contract_id(terms, domain)}
+    assert len(digests) == len(FUNDINGS) + 2
+    assert owner_consent_digest(terms, domain) == owner_consent_digest(terms, domain, "allowance")
+
+
+def test_an_unknown_way_to_pay_is_refused() -> None:
+    for funding in ("", "Allowance", "transfer", 0):
+        refused("field-malformed", owner_consent_digest, PLAIN, DOMAIN, funding)
 
 
 @given(words, u64, words, u64, u64)
@@ -174,25 +200,61 @@ def test_checkpoint_digest(log_id: bytes, size: int, root: bytes) -> None:
     assert checkpoint_digest(LOG_DOMAIN, log_id, size, root) == digest_of(message)
 
 
-@given(words, st.integers(0, 2**256 - 1), u64)
-def test_close_digest(contract: bytes, payable_units: int, expires_at_s: int) -> None:
+@given(addresses, words, st.integers(0, 2**256 - 1), u64)
+def test_close_digest(party: str, contract: bytes, payable_units: int, expires_at_s: int) -> None:
     message = encode_typed_data(
         DOMAIN_DATA,
         {
             "Close": [
+                {"name": "party", "type": "address"},
                 {"name": "contractId", "type": "bytes32"},
                 {"name": "payableAmount", "type": "uint256"},
                 {"name": "expiresAt", "type": "uint64"},
             ]
         },
-        {"contractId": contract, "payableAmount": payable_units, "expiresAt": expires_at_s},
+        {
+            "party": party,
+            "contractId": contract,
+            "payableAmount": payable_units,
+            "expiresAt": expires_at_s,
+        },
     )
-    assert close_digest(DOMAIN, contract, payable_units, expires_at_s) == digest_of(message)
+    assert close_digest(DOMAIN, party, contract, payable_units, expires_at_s) == digest_of(message)
 
 
 def test_close_digest_takes_whole_words() -> None:
     for arguments in ((b"", 1, 1), (bytes(32), -1, 1), (bytes(32), 2**256, 1), (bytes(32), 1, -1)):
-        refused("field-malformed", close_digest, DOMAIN, *arguments)
+        refused("field-malformed", close_digest, DOMAIN, PLAIN.owner, *arguments)
+    refused("field-malformed", close_digest, DOMAIN, "0x12", bytes(32), 1, 1)
+
+
+@given(addresses, addresses, addresses, u256, u256, u64)
+def test_withdrawal_digest(
+    account: str, token: str, to: str, amount: int, nonce: int, expires_at_s: int
+) -> None:
+    message = encode_typed_data(
+        DOMAIN_DATA,
+        {
+            "Withdrawal": [
+                {"name": "account", "type": "address"},
+                {"name": "token", "type": "address"},
+                {"name": "to", "type": "address"},
+                {"name": "amount", "type": "uint256"},
+                {"name": "nonce", "type": "uint256"},
+                {"name": "expiresAt", "type": "uint64"},
+            ]
+        },
+        {
+            "account": account,
+            "token": token,
+            "to": to,
+            "amount": amount,
+            "nonce": nonce,
+            "expiresAt": expires_at_s,
+        },
+    )
+    made = withdrawal_digest(DOMAIN, account, token, to, amount, nonce, expires_at_s)
+    assert made == digest_of(message)
 
 
 DOMAIN_DATA = {

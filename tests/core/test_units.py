@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 from orchestrator.core.entry import AMOUNT_LIMIT
 from orchestrator.core.units import (
     format_amount,
+    format_ms,
     format_second,
     format_time,
     parse_amount,
+    parse_event_time,
     parse_time_ns,
 )
 
@@ -92,6 +94,40 @@ def test_times_survive_writing(nanoseconds: int) -> None:
 )
 def test_seconds(second: int, text: str) -> None:
     assert format_second(second) == text
+
+
+@pytest.mark.parametrize(
+    ("time_ms", "text"),
+    [
+        (0, "1970-01-01T00:00:00.000Z"),
+        (1_795_867_200_250, "2026-11-28T12:00:00.250Z"),
+        (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+        # Messages show whatever a caller or an entry names.
+        (253_402_300_800_000, "253402300800000 ms"),
+        (-1, "-1 ms"),
+        ((1 << 63) - 1, f"{(1 << 63) - 1} ms"),
+    ],
+)
+def test_milliseconds_are_shown_as_a_time(time_ms: int, text: str) -> None:
+    assert format_ms(time_ms) == text
+    if text.endswith("Z"):
+        assert parse_event_time(text) == (time_ms, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "time_ms", "span_ms"),
+    [
+        ("2026-11-28T12:00:00Z", 1_795_867_200_000, 999),
+        ("2026-11-28T13:00:00+01:00", 1_795_867_200_000, 999),
+        ("2026-11-28T12:00:00.0Z", 1_795_867_200_000, 0),
+        ("2026-11-28T12:00:00.25Z", 1_795_867_200_250, 0),
+        ("2026-11-28T12:00:00.250999999Z", 1_795_867_200_250, 0),
+    ],
+)
+def test_a_time_without_a_fraction_means_any_of_its_second(
+    text: str, time_ms: int, span_ms: int
+) -> None:
+    assert parse_event_time(text) == (time_ms, span_ms)
 
 
 # --- Amounts --------------------------------------------------------------------------------------

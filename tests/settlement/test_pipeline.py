@@ -1,17 +1,21 @@
 """The pipeline from the log to the wallet: nothing is paid early or twice, or lost."""
 
+from typing import Any
+
 import pytest
 
-from orchestrator.chain.deployment import log_id_of
+from orchestrator.chain.abi import Call
+from orchestrator.chain.deployment import SignedCheckpoint, log_id_of
+from orchestrator.client.http import Client
 from orchestrator.core import tx_plan
 from orchestrator.core.contract import rules_of
-from orchestrator.core.errors import ReplayError
+from orchestrator.core.errors import LogError, ReplayError
 from orchestrator.core.requests import OpenContract
-from orchestrator.core.terms import close_digest, sign_digest
+from orchestrator.core.terms import checkpoint_digest, close_digest, sign_digest
 from orchestrator.core.units import DAY_S
 from orchestrator.settlement import pipeline
 from orchestrator.simulation.sandbox import address_of, key_of
-from tests.support.single_contract import PRICE, second_stack, single_contract
+from tests.support.single_contract import PRICE, SingleContract, second_stack, single_contract
 
 CHALLENGE: dict[str, object] = {"challenge_period_s": 2 * DAY_S}
 
@@ -112,7 +116,13 @@ def test_a_contract_that_both_parties_closed_counts_nothing_more(
         market.convert(2)
         sandbox.settle("before")
         expires_s = sandbox.clock() // 1000 + DAY_S
-        digest = close_digest(sandbox.stack.escrow_domain, market.contract, 5 * PRICE, expires_s)
+        digest = close_digest(
+            sandbox.stack.escrow_domain,
+            market.operator.address,
+            market.contract,
+            5 * PRICE,
+            expires_s,
+        )
         signature = sign_digest(digest, key_of("ada"))
         call = chain.close_contract(market.contract, 5 * PRICE, expires_s, b"", signature)
         sandbox.send("owner", call)
@@ -232,3 +242,105 @@ def test_statements_for_another_verifier_are_left_alone(database_url: str) -> No
         assert chain.paid_of(foreign) == 0
         assert {entry.subject for entry in market.entries("settlement")} >= {market.contract}
         assert market.paid_outcomes() == 2
+
+
+# --- Rounds ---------------------------------------------------------------------------------------
+
+
+def kinds_sent(market: SingleContract) -> list[str]:
+    """The kinds of the transactions that anchored or settled, in their order."""
+    kinds = [sent.intent_key.split(":")[0] for sent in market.sandbox.stack.transactions()]
+    return [kind for kind in kinds if kind in ("publish", "settle", "round")]
+
+
+def test_an_anchor_and_its_statements_are_one_transaction(database_url: str) -> None:
+    with single_contract(database_url) as market:
+        before = kinds_sent(market)
+        market.convert(2)
+        market.sandbox.settle("first")
+        assert (kinds_sent(market)[len(before) :], market.paid_outcomes()) == (["round"], 2)
+        # Without anything to anchor or to settle there is no round.
+        market.sandbox.come_to_rest()
+        assert kinds_sent(market)[len(before) :] == ["round"]
+        market.sandbox.pass_time(3600)
+        market.sandbox.come_to_rest()
+        assert kinds_sent(market)[len(before) :] == ["round", "publish"]
+        assert market.replay().contracts
+
+
+def test_without_the_contract_for_it_there_are_two(database_url: str) -> None:
+    with single_contract(database_url) as market:
+        sandbox = market.sandbox
+        with second_stack(sandbox, database_url, rounds=False) as without:
+            sandbox.stack.pipeline = without.pipeline
+            before = kinds_sent(market)
+            market.convert(2)
+            sandbox.settle("first")
+            assert kinds_sent(market)[len(before) :] == ["publish", "settle"]
+            assert market.paid_outcomes() == 2
+
+
+def test_a_round_that_fails_is_done_in_two_and_rounds_go_on_after_it(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the anchor alone fits, or another account has anchored more meanwhile."""
+    with single_contract(database_url) as market:
+        sandbox, chain = market.sandbox, market.chain
+        before = kinds_sent(market)
+        settle_round = chain.settle_round
+
+        def damaged(checkpoint: SignedCheckpoint, *others: Any) -> Call:
+            return settle_round(checkpoint._replace(signature=b"\1" * 65), *others)
+
+        monkeypatch.setattr(chain, "settle_round", damaged)
+        market.convert(2)
+        sandbox.settle("first")
+        assert (kinds_sent(market)[len(before) :], market.paid_outcomes()) == (
+            ["publish", "settle"],
+            2,
+        )
+        monkeypatch.undo()
+        market.convert(1)
+        sandbox.settle("second")
+        assert (kinds_sent(market)[len(before) :], market.paid_outcomes()) == (
+            ["publish", "settle", "round"],
+            3,
+        )
+
+
+# --- Forks ----------------------------------------------------------------------------------------
+
+
+def test_a_forked_log_stops_and_what_is_owed_is_still_paid(database_url: str) -> None:
+    holdback = {"holdback_bps": 5000, "holdback_period_s": 10 * DAY_S}
+    with single_contract(database_url, **holdback) as market:
+        sandbox, chain, stack = market.sandbox, market.chain, market.sandbox.stack
+        market.convert(4)
+        sandbox.settle("first")
+        assert market.paid_outcomes() == 2
+        told = []
+        for root in (b"\1" * 32, b"\2" * 32):
+            digest = checkpoint_digest(chain.event_log_domain, stack.site.log_id, 5, root)
+            signature = sign_digest(digest, key_of("publisher"))
+            told.append(SignedCheckpoint(stack.site.log_id, 5, root, signature))
+        sandbox.send("owner", chain.report_fork(told[0], told[1]))
+        anchored, entries = chain.checkpoint(stack.site.log_id), stack.log.checkpoint()
+        with Client(sandbox.url) as client:
+            assert client.get("/v1/log")["forked_at_s"] is None
+            with pytest.raises(LogError, match="was marked as forked at 2023-") as stopped:
+                sandbox.settle("second")
+            assert stopped.value.code == "log-forked"
+            assert client.get("/v1/log")["forked_at_s"] == chain.forked_at(stack.site.log_id)
+        # The publisher signs nothing more, so nothing more is in the log.
+        with pytest.raises(LogError, match="so nothing more is signed"):
+            market.report("refund", ["person-0"])
+        assert stack.log.checkpoint() == entries
+        assert market.replay().forked_at_s == chain.forked_at(stack.site.log_id)
+        # By earlier anchors everything goes on.
+        sandbox.pass_time(11 * DAY_S)
+        for _ in range(4):
+            sandbox.finalize()
+            with pytest.raises(LogError):
+                stack.pipeline.step()
+        assert market.paid_outcomes() == 4
+        assert chain.checkpoint(stack.site.log_id) == anchored

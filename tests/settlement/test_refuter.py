@@ -78,7 +78,7 @@ def test_an_unfounded_claim_is_dropped_once_and_a_founded_one_is_paid(market: Ma
     assert claims_left(market, contract_id) == {false: True, true: True}
     market.sandbox.come_to_rest()
     assert claims_left(market, contract_id) == {false: False, true: True}
-    once = [f"refute:{contract_id.hex()}:0x{false.hex()}:0"]
+    once = [f"refute:{contract_id.hex()}:0x{false.hex()}:0:0"]
     assert refutations(market) == once
 
     until_s = read_contract_state(market.chain, contract_id).times.refutable_until_s

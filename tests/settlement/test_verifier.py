@@ -1,5 +1,7 @@
 """The verifier signs a run of statements only under a tree that its own replay gives."""
 
+from typing import cast
+
 import pytest
 
 from orchestrator.chain.deployment import Chain
@@ -8,10 +10,10 @@ from orchestrator.core.errors import ReplayError
 from orchestrator.core.kinds import encode
 from orchestrator.core.merkle import CompactRange, leaf_hash
 from orchestrator.core.opening import Record
-from orchestrator.core.site import Addresses
 from orchestrator.core.terms import Domain, address_of, recover, verified_digest
 from orchestrator.settlement.verifier import Verifier
 from orchestrator.verify.log_replay import LogReplay
+from tests.support.public_log import PublicChain
 from tests.support.worlds import begin, policy, word
 
 KEY = b"\5" * 32
@@ -28,19 +30,30 @@ def root_of(records: list[Record]) -> bytes:
 def test_only_a_tree_that_the_replay_gives_is_signed() -> None:
     world, records = begin(policy())
     size, root = len(records), root_of(records)
-    with Chain("http://127.0.0.1:1", Addresses(1, CONTRACT, CONTRACT)) as chain:
-        log = LogReplay(
-            LOG_ID, lambda start, stop: records[start:stop], world.policies.__getitem__, chain
-        )
-        verifier = Verifier(log, KEY)
-        domain = Domain("OutcomeEscrow", "1", 1, CONTRACT)
-        assert verifier.address_word == address_word(address_of(KEY))
-        assert KEY.hex() not in repr(verifier)
-        with pytest.raises(ReplayError, match="the entries give root"):
-            verifier.sign(domain, size, b"\1" * 32, 1, 2)
-        with pytest.raises(ReplayError, match="could be read"):
-            verifier.sign(domain, size + 1, root, 1, 2)
-        signature = verifier.sign(domain, size, root, 1, 2)
+    chain = PublicChain(records)
+    clock = [records[-1].entry.time_ms - 5_001]
+    log = LogReplay(
+        LOG_ID,
+        lambda start, stop: records[start:stop],
+        world.policies.__getitem__,
+        cast(Chain, chain),
+        lambda: clock[0],
+    )
+    verifier = Verifier(log, KEY)
+    domain = Domain("OutcomeEscrow", "1", 1, CONTRACT)
+    assert verifier.address_word == address_word(address_of(KEY))
+    assert KEY.hex() not in repr(verifier)
+    with pytest.raises(ReplayError, match="but it is only 1969-12-31"):
+        verifier.sign(domain, size, root, 1, 2)
+    clock[0] += 1
+    with pytest.raises(ReplayError, match="the entries give root"):
+        verifier.sign(domain, size, b"\1" * 32, 1, 2)
+    with pytest.raises(ReplayError, match="could be read"):
+        verifier.sign(domain, size + 1, root, 1, 2)
+    signature = verifier.sign(domain, size, root, 1, 2)
+    chain.forked_at_s = 5
+    with pytest.raises(ReplayError, match="has told two histories"):
+        verifier.sign(domain, size, root, 1, 2)
     signed = verified_digest(domain, LOG_ID, size, root, 1, 2)
     assert recover(signed, signature) == address_of(KEY)
     other = verified_digest(domain, LOG_ID, size, root, 1, 3)

@@ -11,6 +11,7 @@ from orchestrator.simulation.cdnow import (
     NOON_MS,
     OFFERS,
     OPENS_S,
+    PARTS_EVERY,
     POLICY,
     RETURN_DAYS,
     RETURNS_EVERY,
@@ -31,7 +32,10 @@ def test_the_sample_is_read_in_order_and_whole() -> None:
     assert all(event.time_ms == day + NOON_MS for day, events in days for event in events)
     first_day, events = days[0]
     assert first_day == datetime(1997, 1, 1, tzinfo=UTC).timestamp() * 1000
-    assert events[0] == EventReport("1", "customer-0001", "purchase", "29.33", first_day + NOON_MS)
+    noon_ms = first_day + NOON_MS
+    assert events[0] == EventReport(
+        "1", "customer-0001", "purchase", "29.33", noon_ms, order="order-1"
+    )
 
 
 def test_all_purchases_are_between_start_and_deadline() -> None:
@@ -60,9 +64,25 @@ def test_some_second_purchases_come_back_on_a_later_day_with_purchases() -> None
     assert [purchases for _, purchases in days[:3]] == [events for _, events in changed[:3]]
     day_ms, events = changed[3]
     assert events[:-1] == days[3][1]
-    returned = EventReport(f"return-{returning}", returning, "refund", "0", day_ms + NOON_MS)
+    returned = EventReport("return-", returning, "refund", "", day_ms + NOON_MS)
     assert events[-1] == returned
     assert changed[4] == days[4]
+
+
+def test_some_regulars_are_given_back_a_part_of_each_purchase() -> None:
+    lead = f"customer-{PARTS_EVERY:04}"
+    bought = [
+        EventReport(f"{n}", lead, "purchase", f"{n}00", n * DAY_MS + NOON_MS, order=f"order-{n}")
+        for n in (1, 2, 3, 4, 20)
+    ]
+    days: list[Day] = [(one.time_ms - NOON_MS, [one]) for one in bought]
+    changed = list(add_returns(days))
+    assert changed[:4] == days[:4]
+    *_, (day_ms, events) = changed
+    # A twentieth of the fourth order, which was worth 400.
+    noon_ms = day_ms + NOON_MS
+    returned = EventReport("return-4", lead, "refund", "20.00", noon_ms, order="order-4")
+    assert events == [bought[4], returned]
 
 
 def test_an_agent_acts_when_a_lead_is_due_and_so_often_at_most() -> None:

@@ -65,6 +65,11 @@ def test_disputes_claims_and_disproofs_end_as_the_rules_say(demo: Demo, report: 
     guarded = next(one for one in report.contracts if one.contract_id == dispute.contract_id)
     assert guarded.reversals > 0
     assert guarded.paid_units == (guarded.outcomes - guarded.reversals) * 2_000_000
+    assert (refund := report.refund) is not None
+    # A tenth of the order, and a twentieth of that given back.
+    assert refund.given_back_units == refund.order_units // 20
+    assert refund.earned_units == refund.order_units // 10
+    assert refund.taken_back_units == refund.given_back_units // 10 > 0
     assert (claimed.claims, claimed.paid_units) == (3, 6_000_000)
     assert forgery.kind == "duplicate"
     assert (forgery.stated_units, forgery.paid_units) == (16_000_000, 0)

@@ -23,7 +23,13 @@ from orchestrator.core.kinds import decode
 from orchestrator.core.policy import canonical_json
 from orchestrator.core.requests import Genesis, Request
 from orchestrator.core.site import TokenInfo
-from orchestrator.core.terms import Domain, Terms, checkpoint_digest, contract_id, sign_digest
+from orchestrator.core.terms import (
+    Domain,
+    Terms,
+    checkpoint_digest,
+    operator_consent_digest,
+    sign_digest,
+)
 from orchestrator.core.units import DAY_S
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.sequencer import Sequencer
@@ -74,6 +80,8 @@ class ApiService:
         self.drain: Callable[[], object] = lambda: None
         # (address, digest, signature) that the tests' ERC-1271 wallets accept.
         self.accepted_signatures: set[tuple[str, bytes, bytes]] = set()
+        # When the tests' chain had the log marked as forked, UTC seconds.
+        self.forked_at_s: int | None = None
         self._clients = ExitStack()
         self.http = self._client({})
 
@@ -163,7 +171,7 @@ def draft_terms(parameters: dict[str, Any], by: str, **changes: object) -> Terms
 
 def proposal_of(terms: Terms, operator: LocalAccount) -> dict[str, Any]:
     """Return the body that proposes these terms."""
-    signature = signed_digest(operator, contract_id(terms, ESCROW))
+    signature = signed_digest(operator, operator_consent_digest(terms, ESCROW))
     return {"terms": terms.to_json(), "operator_signature": signature}
 
 
@@ -207,6 +215,7 @@ def _app(
         escrow_domain=ESCROW,
         event_log_domain=EVENT_LOG,
         is_valid_signature=lambda *signed: signed in service.accepted_signatures,
+        forked_at_s=lambda: service.forked_at_s,
         info=ServiceInfo(
             public_url=service.url,
             origin="tallystick.test/log",

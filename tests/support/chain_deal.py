@@ -8,8 +8,8 @@ from eth_account import Account
 
 from orchestrator.chain.abi import Call
 from orchestrator.chain.caller import token_at
-from orchestrator.chain.deployment import Chain
-from orchestrator.chain.escrow import Group
+from orchestrator.chain.deployment import Chain, SignedCheckpoint
+from orchestrator.chain.escrow import Group, SignedRun, settlement_rules
 from orchestrator.core.entry import Entry, address_word, pack_settlement
 from orchestrator.core.errors import ChainError
 from orchestrator.core.kinds import encode
@@ -24,6 +24,8 @@ from orchestrator.core.terms import (
     Terms,
     checkpoint_digest,
     contract_id,
+    operator_consent_digest,
+    owner_consent_digest,
     sign_digest,
     verified_digest,
 )
@@ -88,22 +90,38 @@ class AnchoredLog:
         tree.extend(leaf_hash(entry) for entry in self.entries)
         return tree.root()
 
-    def publish(self, *, signed: bool = False) -> Call:
-        size, root = len(self.entries), self.root
-        old = self.chain.checkpoint(self.log_id).size
-        proof = consistency_proof(old, size, self.subtree) if old else []
+    def signed(self, root: bytes) -> SignedCheckpoint:
+        """Return the publisher's checkpoint of all entries, with this root."""
+        size = len(self.entries)
         digest = checkpoint_digest(self.chain.event_log_domain, self.log_id, size, root)
-        signature = sign_digest(digest, DEPLOYER) if signed else None
-        return self.chain.publish(self.log_id, size, root, proof, signature)
+        return SignedCheckpoint(self.log_id, size, root, sign_digest(digest, DEPLOYER))
+
+    def proof(self) -> list[bytes]:
+        """Return the proof that all entries extend the last anchor."""
+        old = self.chain.checkpoint(self.log_id).size
+        return consistency_proof(old, len(self.entries), self.subtree) if old else []
+
+    def publish(self, *, signed: bool = False) -> Call:
+        log_id, size, root, signature = self.signed(self.root)
+        return self.chain.publish(log_id, size, root, self.proof(), signature if signed else None)
 
     def settle(self, terms: Terms, first: int, count: int) -> Call:
+        return self.chain.settle(self.run(terms, first, count))
+
+    def round(self, terms: Terms, first: int, count: int) -> Call:
+        """Return the call that anchors all entries and settles by some, at once."""
+        runs = [self.run(terms, first, count)]
+        return self.chain.settle_round(self.signed(self.root), self.proof(), runs)
+
+    def run(self, terms: Terms, first: int, count: int) -> SignedRun:
         size, domain = len(self.entries), self.chain.escrow_domain
         digest = verified_digest(domain, self.log_id, size, self.root, first, count)
-        return self.chain.settle(
+        return SignedRun(
             Group.of(terms),
             size,
             first,
             self.entries[first : first + count],
+            settlement_rules(terms) * count,
             run_proof(first, count, size, self.subtree),
             sign_digest(digest, VERIFIER_KEY),
         )
@@ -139,11 +157,12 @@ def open_contract(chain: Chain, terms: Terms, *, by_owner: bool = False) -> byte
     send(chain, OWNER_KEY, chain.mint(terms.token, OWNER, terms.budget_units))
     send(chain, OWNER_KEY, chain.approve(terms.token, terms.budget_units))
     assert allowance(chain, terms.token, OWNER) == terms.budget_units
-    digest = contract_id(terms, chain.escrow_domain)
-    owners = b"" if by_owner else sign_digest(digest, OWNER_KEY)
-    call = chain.open(terms, owners, sign_digest(digest, OPERATOR_KEY))
+    domain = chain.escrow_domain
+    owners = b"" if by_owner else sign_digest(owner_consent_digest(terms, domain), OWNER_KEY)
+    operators = sign_digest(operator_consent_digest(terms, domain), OPERATOR_KEY)
+    call = chain.open(terms, owners, operators)
     send(chain, OWNER_KEY if by_owner else STRANGER_KEY, call)
-    return digest
+    return contract_id(terms, domain)
 
 
 def allowance(chain: Chain, token: str, owner: str) -> int:

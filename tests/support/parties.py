@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from orchestrator.client.accounts import EventReport, OperatorClient, OwnerClient, wallet
-from orchestrator.core.terms import contract_id, sign_digest
+from orchestrator.core.terms import contract_id, operator_consent_digest, sign_digest
 from orchestrator.core.units import DAY_S
 from orchestrator.simulation.sandbox import Sandbox, key_of
 
@@ -42,11 +42,12 @@ class Parties:
         self.sandbox.send("owner", self.chain.mint(token, self.owner.address, units))
         self.sandbox.send("owner", self.chain.approve(token, units))
 
-    def report(self, event: str, leads: Iterable[str], value: str = "0") -> None:
+    def report(self, event: str, leads: Iterable[str], value: str = "0", order: str = "") -> None:
         """Report the same event of several leads now."""
         now_ms = self.sandbox.clock()
         rows = [
-            EventReport(f"{lead}-{event}-{now_ms}", lead, event, value, now_ms) for lead in leads
+            EventReport(f"{lead}-{event}-{now_ms}", lead, event, value, now_ms, order)
+            for lead in leads
         ]
         self.owner.report_events(self.surface, rows)
         self.sandbox.stack.drain()
@@ -67,8 +68,9 @@ class Parties:
             "grace_s": DAY_S,
         }
         terms = operator.draft(self.surface, **(defaults | deal))
-        opened = contract_id(terms, self.sandbox.stack.escrow_domain)
+        domain = self.sandbox.stack.escrow_domain
         self.fund_owner(terms.budget_units)
-        signature = sign_digest(opened, bytes(operator.account.key))
+        consent = operator_consent_digest(terms, domain)
+        signature = sign_digest(consent, bytes(operator.account.key))
         self.sandbox.send("owner", self.chain.open(terms, b"", signature))
-        return opened
+        return contract_id(terms, domain)

@@ -85,6 +85,7 @@ class PublicChain:
         self.terms = terms
         self.paid_units = 8_000_000
         self.publisher: str | None = None
+        self.forked_at_s: int | None = None
 
     def terms_of(self, _: bytes) -> Terms:
         return self.terms
@@ -100,6 +101,9 @@ class PublicChain:
 
     def root_at(self, _: bytes, size: int) -> bytes | None:
         return root_at(self.records, size) if size == self.anchored else None
+
+    def forked_at(self, _: bytes) -> int | None:
+        return self.forked_at_s
 
     def publisher_of(self, _: bytes) -> str | None:
         return self.publisher

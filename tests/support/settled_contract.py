@@ -7,7 +7,7 @@ from orchestrator.core.entry import address_word
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.kinds import decode
 from orchestrator.core.requests import OpenContract, RecordPayout, Request, Settle
-from orchestrator.core.terms import contract_id
+from orchestrator.core.terms import contract_id, owner_consent_digest
 from orchestrator.core.units import DAY_S, NS_PER_MS, format_time
 from tests.support.api_service import (
     ESCROW,
@@ -42,7 +42,8 @@ class SettledContract:
         )
         self.digest = contract_id(self.terms, ESCROW)
         operator.post("/v1/proposals", json=proposal_of(self.terms, OPERATOR))
-        signature = signed_digest(wallet("owner"), self.digest)
+        consent = owner_consent_digest(self.terms, ESCROW)
+        signature = signed_digest(wallet("owner"), consent)
         owner.post(f"/v1/proposals/{self.hex_id}/accept", json={"owner_signature": signature})
         self._submit("open", OpenContract(rules_of(self.terms, self.digest), TRANSACTION))
         service.clock.now_ms = self.terms.opens_at_s * 1000 + 1000

@@ -80,9 +80,9 @@ class SingleContract(Parties):
         return held // PRICE if held % PRICE == 0 else -1
 
     def settle_transactions(self) -> int:
-        """Return how many transactions were to settle."""
+        """Return how many transactions were to settle, in rounds or apart from the anchor."""
         keys = [sent.intent_key for sent in self.sandbox.stack.transactions()]
-        return sum(key.startswith("settle:") for key in keys)
+        return sum(key.startswith(("settle:", "round:")) for key in keys)
 
     def replay(self) -> Comparison:
         """Replay the log and compare it with the chain."""
@@ -106,11 +106,15 @@ def single_contract(database_url: str, **deal: object) -> Iterator[SingleContrac
             yield market
 
 
-def second_stack(sandbox: Sandbox, database_url: str, *, evaluators: bool = True) -> Stack:
-    """Return another orchestrator of the same log, with or without evaluators of ERC-8183 jobs."""
+def second_stack(
+    sandbox: Sandbox, database_url: str, *, evaluators: bool = True, rounds: bool = True
+) -> Stack:
+    """Return another orchestrator of the same log, with or without a contract beside the escrow."""
     site = sandbox.stack.site
     if not evaluators:
         site = replace(site, addresses=site.addresses._replace(evaluators=None))
+    if not rounds:
+        site = replace(site, addresses=site.addresses._replace(rounds=None))
     return Stack(
         database_url=database_url,
         rpc_url=sandbox.rpc_url,

@@ -25,18 +25,26 @@ from orchestrator.core.opening import encode_opening, payload_of, read_opening
 from orchestrator.core.terms import (
     CHECKPOINT_TYPE,
     CLOSE_TYPE,
+    FUNDINGS,
+    OPERATOR_CONSENT_TYPE,
+    OWNER_CONSENT_TYPE,
     TERMS_TYPE,
     VERIFIED_TYPE,
+    WITHDRAWAL_TYPE,
     Domain,
     Terms,
     checkpoint_digest,
     close_digest,
     contract_id,
+    operator_consent_digest,
+    operator_consent_typed_data,
+    owner_consent_digest,
+    owner_consent_typed_data,
     recover,
     sign_digest,
     terms_hash,
-    terms_typed_data,
     verified_digest,
+    withdrawal_digest,
 )
 
 FOLDER = Path(__file__).resolve().parent
@@ -193,20 +201,33 @@ def test_signers_have_their_addresses() -> None:
 @pytest.mark.parametrize("row", SIGNATURES["terms"], ids=lambda row: row["name"])
 def test_terms(row: dict[str, Any]) -> None:
     terms = Terms.from_json(row["terms"])
-    digest = contract_id(terms, ESCROW)
-    assert digest == unhex(row["digest"])
+    assert contract_id(terms, ESCROW) == unhex(row["contract_id"])
     assert terms_hash(terms) == unhex(row["struct_hash"])
     assert row["type"] == TERMS_TYPE
-    signable = encode_typed_data(full_message=terms_typed_data(terms, ESCROW))
+    assert [one["funding"] for one in row["owner_consents"]] == list(FUNDINGS)
+    for path, consent in enumerate(row["owner_consents"]):
+        funding = consent["funding"]
+        assert consent["type"] == OWNER_CONSENT_TYPE
+        assert consent["path"] == path
+        digest = owner_consent_digest(terms, ESCROW, funding)
+        check_consent(digest, consent, owner_consent_typed_data(terms, ESCROW, funding), "owner")
+    consent = row["operator_consent"]
+    assert consent["type"] == OPERATOR_CONSENT_TYPE
+    digest = operator_consent_digest(terms, ESCROW)
+    check_consent(digest, consent, operator_consent_typed_data(terms, ESCROW), "operator")
+
+
+def check_consent(digest: bytes, row: dict[str, Any], typed: dict[str, Any], party: str) -> None:
+    """Check a consent's digest and signature, and that wallets make the same of typed data."""
+    assert digest == unhex(row["digest"])
+    signable = encode_typed_data(full_message=typed)
     assert signable.header == unhex(SIGNATURES["escrow_domain"]["separator"])
     assert signable.body == unhex(row["struct_hash"])
-    for party in ("owner", "operator"):
-        signature = unhex(row[f"{party}_signature"])
-        assert sign_digest(digest, unhex(SIGNERS[party]["private_key"])) == signature
-        assert recover(digest, signature) == SIGNERS[party]["address"]
-        assert Account.recover_message(signable, signature=signature) == getattr(terms, party)
-        signed = Account.sign_message(signable, SIGNERS[party]["private_key"])
-        assert signed.signature == signature
+    signature, signer = unhex(row["signature"]), SIGNERS[party]
+    assert sign_digest(digest, unhex(signer["private_key"])) == signature
+    assert recover(digest, signature) == signer["address"]
+    assert Account.recover_message(signable, signature=signature) == signer["address"]
+    assert Account.sign_message(signable, signer["private_key"]).signature == signature
 
 
 def test_no_two_fields_of_the_full_terms_are_alike() -> None:
@@ -239,13 +260,24 @@ def test_verified_and_checkpoint() -> None:
     assert recover(digest, unhex(row["signature"])) == SIGNERS["publisher"]["address"]
 
 
-def test_close() -> None:
-    row = SIGNATURES["close"]
-    contract, payable = unhex(row["contract_id"]), number(row["payable_amount"])
-    digest = close_digest(ESCROW, contract, payable, row["expires_at"])
+def test_closes() -> None:
+    for row in SIGNATURES["closes"]:
+        contract, payable = unhex(row["contract_id"]), number(row["payable_amount"])
+        digest = close_digest(ESCROW, row["party"], contract, payable, row["expires_at"])
+        assert digest == unhex(row["digest"])
+        assert row["type"] == CLOSE_TYPE
+        assert recover(digest, unhex(row["signature"])) == row["party"]
+    assert len({row["digest"] for row in SIGNATURES["closes"]}) == 2
+
+
+def test_withdrawal() -> None:
+    row = SIGNATURES["withdrawal"]
+    accounts = row["account"], row["token"], row["to"]
+    amount = number(row["amount"])
+    digest = withdrawal_digest(ESCROW, *accounts, amount, row["nonce"], row["expires_at"])
     assert digest == unhex(row["digest"])
-    assert row["type"] == CLOSE_TYPE
-    assert recover(digest, unhex(row["signature"])) == SIGNERS["operator"]["address"]
+    assert row["type"] == WITHDRAWAL_TYPE
+    assert recover(digest, unhex(row["signature"])) == row["account"]
 
 
 @pytest.mark.parametrize("row", SIGNATURES["invalid_signatures"], ids=lambda row: row["reason"])

@@ -82,7 +82,7 @@ def test_what_is_due_is_paid_less_the_fee_that_the_escrow_takes() -> None:
     terms = dataclasses.replace(TERMS, fee_bps=2_500, fee_recipient=FEES)
     with_fee = plain._replace(terms=terms, paid_units=11)
     own = dataclasses.replace(terms, payee=FEES, fee_recipient=ARBITER)
-    found = Comparison(9, 9, [plain, with_fee, with_fee._replace(terms=own, paid_units=5)])
+    found = Comparison(9, 9, None, [plain, with_fee, with_fee._replace(terms=own, paid_units=5)])
     assert [one.fee_units for one in found.contracts] == [0, 2, 1]
     assert with_fee.fee_units == fee_of_payment(0, 4, 2_500) + fee_of_payment(4, 11, 2_500)
     assert found.due_units() == {TERMS.payee: 10 + 9, FEES: 2 + 4, ARBITER: 1}

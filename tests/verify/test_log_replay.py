@@ -1,7 +1,7 @@
 """A replay of a public log, brought up to any size with the chain's terms and checked roots."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import pytest
@@ -26,14 +26,20 @@ from tests.support.worlds import word
 
 RECORDS = public_records()
 SIZE = len(RECORDS)
+NOW_MS = RECORDS[-1].entry.time_ms
 
 
-def replay_of(records: Sequence[Record], chain: PublicChain | None = None) -> LogReplay:
+def replay_of(
+    records: Sequence[Record],
+    chain: PublicChain | None = None,
+    now_ms: Callable[[], int] = lambda: NOW_MS,
+) -> LogReplay:
     return LogReplay(
         LOG_ID,
         lambda start, stop: records[start:stop],
         lambda _: POLICY,
         cast(Chain, chain or PublicChain(records)),
+        now_ms,
     )
 
 
@@ -79,16 +85,31 @@ def test_a_log_that_ends_early_can_be_asked_again() -> None:
     log.advance_to(SIZE, root_at(RECORDS, SIZE))
 
 
-def test_terms_with_another_digest_are_refused() -> None:
-    chain = PublicChain(RECORDS, terms=dataclasses.replace(TERMS, unit_price_units=9_000_000))
-    with pytest.raises(ReplayError) as refused:
-        replay_of(RECORDS, chain).advance_to(SIZE, root_at(RECORDS, SIZE))
-    assert refused.value.code == "terms-false"
-
-
 def test_a_contract_of_another_log_is_refused() -> None:
     terms = dataclasses.replace(TERMS, log_id=word("another log"))
     records = public_records(terms, contract_id(terms, DOMAIN))
     with pytest.raises(ReplayError) as refused:
         replay_of(records, PublicChain(records, terms=terms)).advance_to(SIZE, bytes(32))
     assert refused.value.code == "contract-elsewhere"
+
+
+def test_what_is_ahead_of_our_clock_is_taken_once_its_time_has_come() -> None:
+    """So a verifier signs nothing that is dated ahead, and signs it later without starting anew."""
+    clock = [NOW_MS - 5_001]
+    log = replay_of(RECORDS, now_ms=lambda: clock[0])
+    for _ in range(2):
+        with pytest.raises(ReplayError) as refused:
+            log.advance_to(SIZE, root_at(RECORDS, SIZE))
+        assert refused.value.code == "clock-ahead"
+    clock[0] += 1
+    assert log.advance_to(SIZE, root_at(RECORDS, SIZE)).size == SIZE
+
+
+def test_a_log_that_the_chain_has_marked_as_forked_is_told_apart() -> None:
+    chain = PublicChain(RECORDS)
+    log = replay_of(RECORDS, chain)
+    log.check_unforked()
+    chain.forked_at_s = 1_800_000_000
+    with pytest.raises(ReplayError, match="forked at 2027-01-15 08:00:00 UTC") as refused:
+        log.check_unforked()
+    assert refused.value.code == "log-forked"

@@ -90,3 +90,10 @@ def test_what_the_chain_contradicts_is_refused(
 def test_a_chain_that_does_not_answer_is_closed_and_refused() -> None:
     with pytest.raises(ChainError):
         receipt_chain(receipt(), "http://127.0.0.1:1")
+
+
+def test_a_receipt_of_a_forked_log_holds_and_says_so() -> None:
+    forked = chain()
+    forked.forked_at_s = 1_800_000_000
+    (line,) = [one for one in check_receipt(receipt(), cast(Chain, forked)) if "forked" in one]
+    assert "at 2027-01-15 08:00:00 UTC: its publisher has told two histories" in line

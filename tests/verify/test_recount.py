@@ -8,8 +8,8 @@ import pytest
 
 from orchestrator.chain.abi import (
     ChainEvent,
-    ClaimDropped,
     Claimed,
+    ClaimLowered,
     ClaimsDisputed,
     ClaimsRuled,
     Closed,
@@ -23,6 +23,7 @@ from orchestrator.chain.abi import (
     Pending,
     Refunded,
     Refused,
+    ReversalRecorded,
     Ruled,
     Settled,
 )
@@ -50,8 +51,8 @@ GUARDED = terms(
 Steps = list[tuple[int, Event]]
 
 
-def paid(amount: int, fee: int, position: int) -> Paid:
-    return Paid(ID, PLAIN.payee, position, amount, fee)
+def paid(amount: int, fee: int) -> Paid:
+    return Paid(ID, amount, fee)
 
 
 def count(
@@ -61,14 +62,16 @@ def count(
     return recount(ID, deal, events, STATEMENTS if statements is None else statements)
 
 
-OPENED = (0, Opened(ID, PLAIN.owner, PLAIN.operator, b"", b""))
+OPENED = (0, Opened(ID, PLAIN.owner, PLAIN.operator, PLAIN))
 # A plain contract: paid at once; a reversal pays nothing; a transfer that failed is a credit.
 AT_ONCE: Steps = [
     OPENED,
-    (100, paid(36, 4, 5)),
+    (100, Settled(ID, 5, 40, 0)),
+    (100, paid(36, 4)),
     (100, Credited(ID, PLAIN.payee, 36)),
     (200, Refused(ID, 5, "already_settled")),
-    (300, paid(18, 2, 9)),
+    (300, Settled(ID, 9, 60, 0)),
+    (300, paid(18, 2)),
     (400, Settled(ID, 12, 60, 10)),
     (1001, Refunded(ID, PLAIN.owner, 40)),
 ]
@@ -78,12 +81,12 @@ IN_TIME: Steps = [
     (100, Settled(ID, 5, 40, 0)),
     (100, Pending(ID, 5, 150)),
     (160, Final(ID, 5, 40, 150)),
-    (160, paid(29, 3, 5)),
+    (160, paid(29, 3)),
     (200, Settled(ID, 9, 60, 0)),
     (200, Pending(ID, 9, 250)),
     (260, Final(ID, 9, 60, 250)),
-    (260, paid(15, 1, 9)),
-    (500, paid(10, 2, 9)),
+    (260, paid(15, 1)),
+    (500, paid(10, 2)),
     (1101, Refunded(ID, PLAIN.owner, 40)),
 ]
 DISPUTED: Steps = [
@@ -91,13 +94,13 @@ DISPUTED: Steps = [
     (120, Disputed(ID, PLAIN.owner, 180)),
     (130, Ruled(ID, 30)),
     (130, Final(ID, 5, 30, 130)),
-    (130, paid(22, 2, 5)),
+    (130, paid(22, 2)),
 ]
 DISPROVED: Steps = [
     (100, Settled(ID, 5, 40, 0)),
     (120, Disproved(ID, "duplicate")),
     (1050, Claimed(ID, KEY, b"", 3, 2, 800_000, 1)),
-    (1201, paid(1, 0, 0)),
+    (1201, paid(1, 0)),
     (1201, Refunded(ID, PLAIN.owner, 99)),
 ]
 # Of two claims, 50 together, the arbiter leaves 40; the log refutes the larger one after that.
@@ -107,14 +110,30 @@ CLAIMED: Steps = [
     (1101, ClaimsDisputed(ID, PLAIN.operator)),
     (1101, ClaimsRuled(ID, 40)),
     (1102, Refunded(ID, PLAIN.owner, 60)),
-    (1200, ClaimDropped(ID, KEY, "answered")),
+    (1200, ClaimLowered(ID, KEY, 0, "answered")),
     (1200, Refunded(ID, PLAIN.owner, 20)),
-    (1201, paid(18, 2, 0)),
+    (1201, paid(18, 2)),
+]
+# Twelve, then fifteen, are proven of the outcome at entry 3; a statement says less of it.
+TAKEN_BACK: Steps = [
+    (100, Settled(ID, 5, 40, 0)),
+    (100, Pending(ID, 5, 150)),
+    (160, Final(ID, 5, 40, 150)),
+    (160, ReversalRecorded(ID, 3, 12)),
+    (160, ReversalRecorded(ID, 3, 15)),
+    (160, paid(18, 2)),
+    (200, Settled(ID, 9, 60, 0)),
+    (200, Disproved(ID, "duplicate")),
+    (500, paid(5, 0)),
+    (1050, Claimed(ID, KEY, b"", 3, 2, 800_000, 30)),
+    (1100, ClaimLowered(ID, KEY, 20, "reversed")),
+    (1201, paid(18, 2)),
+    (1201, Refunded(ID, PLAIN.owner, 55)),
 ]
 AGREED: Steps = [
     (100, Settled(ID, 5, 40, 0)),
     (120, Closed(ID, 20)),
-    (120, paid(18, 2, 0)),
+    (120, paid(18, 2)),
     (120, Refunded(ID, PLAIN.owner, 80)),
 ]
 
@@ -127,10 +146,20 @@ AGREED: Steps = [
         (GUARDED, DISPUTED, 24, 0),
         (GUARDED, DISPROVED, 1, 99),
         (GUARDED, CLAIMED, 20, 80),
+        (GUARDED, TAKEN_BACK, 45, 55),
         (GUARDED, AGREED, 20, 80),
         (PLAIN, [], 0, 0),
     ],
-    ids=["at once", "in time", "disputed", "disproved", "claimed", "agreed", "nothing"],
+    ids=[
+        "at once",
+        "in time",
+        "disputed",
+        "disproved",
+        "claimed",
+        "taken back",
+        "agreed",
+        "nothing",
+    ],
 )
 def test_what_the_escrow_does_is_what_is_counted(
     deal: Terms, steps: Steps, paid_units: int, refunded_units: int
@@ -177,10 +206,15 @@ def at(place: int, at_s: int) -> Callable[[Steps], Steps]:
     ("deal", "steps", "forge", "complaint"),
     [
         (PLAIN, AT_ONCE, instead(1, position=6), "entry 6 is no statement"),
-        (PLAIN, AT_ONCE, instead(1, payee=PLAIN.owner), "the terms say"),
-        (PLAIN, AT_ONCE, at(5, 1001), "must be refused: ended"),
-        (PLAIN, AT_ONCE, at(6, 1000), "nothing is refunded until"),
-        (PLAIN, AT_ONCE, instead(5, earned_units=61), "states other totals"),
+        (PLAIN, AT_ONCE, without(1), "the rules give 0"),
+        (PLAIN, AT_ONCE, without(2), "40 units .* were due, and not paid"),
+        (PLAIN, AT_ONCE, at(7, 1001), "must be refused: ended"),
+        (PLAIN, AT_ONCE, at(8, 1000), "nothing is refunded until"),
+        (PLAIN, AT_ONCE, instead(7, earned_units=61), "states other totals"),
+        (GUARDED, TAKEN_BACK, without(4), "the rules give"),
+        (GUARDED, TAKEN_BACK, instead(4, amount_units=16), "the rules give"),
+        (GUARDED, TAKEN_BACK, instead(4, amount_units=12), "12 was proven"),
+        (GUARDED, TAKEN_BACK, instead(10, left_units=30), "not less than"),
         (GUARDED, IN_TIME, instead(1, reversed_units=1), "states other totals"),
         (GUARDED, IN_TIME, at(4, 150), "the rules give 0"),
         (GUARDED, IN_TIME, without(1), "the rules give 0"),

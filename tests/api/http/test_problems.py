@@ -1,5 +1,7 @@
 """Problems: the status and the text of every kind of error."""
 
+import json
+
 import psycopg
 import pytest
 from fastapi import FastAPI
@@ -9,6 +11,7 @@ from api.http import fields, problems
 from api.http.middleware import RequestGuard
 from orchestrator.core.errors import ChainError, LogError, RequestError
 from orchestrator.core.names import SHORT_NAME_RULE
+from orchestrator.core.requests import RETRYABLE
 from tests.support.api_service import ApiService, answer_of, problem_of
 
 
@@ -55,6 +58,15 @@ def test_every_error_has_its_status(error: Exception, status: int, code: str) ->
 def test_a_refusal_of_the_log_has_the_status_of_its_rule(code: str, status: int) -> None:
     assert problems.status_of_refused(code) == status
     assert problems.status_of(RequestError(code, "a rule")) == status
+
+
+@pytest.mark.parametrize(
+    ("code", "is_retryable"),
+    [(code, True) for code in sorted(RETRYABLE)] + [("event-late", False), ("not-found", False)],
+)
+def test_a_problem_says_if_time_changes_it(code: str, is_retryable: bool) -> None:
+    body = json.loads(bytes(problems.response(409, code, "a rule").body))
+    assert body.get("retry") is (True if is_retryable else None)
 
 
 def test_a_fault_names_its_place_as_a_json_pointer() -> None:

@@ -9,7 +9,12 @@ import pytest
 from orchestrator.core.contract import rules_of
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.requests import OpenContract
-from orchestrator.core.terms import Terms, contract_id
+from orchestrator.core.terms import (
+    Terms,
+    contract_id,
+    operator_consent_digest,
+    owner_consent_digest,
+)
 from orchestrator.core.units import DAY_S
 from orchestrator.storage.database import API
 from tests.support.api_service import (
@@ -47,7 +52,7 @@ def hex_id(terms: Terms) -> str:
 
 
 def accept(owner: httpx.Client, terms: Terms, signer: Any = OWNER) -> httpx.Response:
-    signature = signed_digest(signer, contract_id(terms, ESCROW))
+    signature = signed_digest(signer, owner_consent_digest(terms, ESCROW))
     return owner.post(f"/v1/proposals/{hex_id(terms)}/accept", json={"owner_signature": signature})
 
 
@@ -160,13 +165,15 @@ def test_a_signature_binds_terms_and_signer(
     service: ApiService, operator: httpx.Client, parameters: dict[str, Any]
 ) -> None:
     terms = terms_of(parameters, 4)
-    digest = contract_id(terms, ESCROW)
+    digest = operator_consent_digest(terms, ESCROW)
     other_domain = ESCROW._replace(chain_id=1)
     body = proposal_of(terms, OPERATOR)
     for forged in (
         signed_digest(wallet("stranger"), digest),
-        signed_digest(OPERATOR, contract_id(terms, other_domain)),
-        signed_digest(OPERATOR, contract_id(replace(terms, salt=bytes(32)), ESCROW)),
+        signed_digest(OPERATOR, operator_consent_digest(terms, other_domain)),
+        signed_digest(OPERATOR, operator_consent_digest(replace(terms, salt=bytes(32)), ESCROW)),
+        signed_digest(OPERATOR, owner_consent_digest(terms, ESCROW)),
+        signed_digest(OPERATOR, contract_id(terms, ESCROW)),
         high_s(signed_digest(OPERATOR, digest)),
         "0x" + "00" * 65,
         "0x00",
@@ -176,6 +183,24 @@ def test_a_signature_binds_terms_and_signer(
     service.accepted_signatures.add((OPERATOR.address, digest, b"\0"))
     answer = operator.post("/v1/proposals", json=body | {"operator_signature": "0x00"})
     assert answer.status_code == 201
+
+
+def test_the_owner_consents_to_pay_from_its_allowance(
+    service: ApiService, owner: httpx.Client, operator: httpx.Client, parameters: dict[str, Any]
+) -> None:
+    """The pipeline opens by the allowance alone, so no other way to pay is taken."""
+    terms = terms_of(parameters, 30)
+    propose(operator, terms)
+    for digest in (
+        owner_consent_digest(terms, ESCROW, "permit"),
+        owner_consent_digest(terms, ESCROW, "authorization"),
+        operator_consent_digest(terms, ESCROW),
+        contract_id(terms, ESCROW),
+    ):
+        body = {"owner_signature": signed_digest(OWNER, digest)}
+        answer = owner.post(f"/v1/proposals/{hex_id(terms)}/accept", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (422, "signature-invalid")
+    assert accept(owner, terms).status_code == 200
 
 
 def high_s(signature: str) -> str:

@@ -28,6 +28,12 @@ def test_the_log_says_where_it_is_anchored(service: ApiService, settled: Settled
     assert reply["size"] == len(settled.entries)
     assert (reply["chain_id"], reply["escrow"]) == (31337, ESCROW.verifying_contract)
     assert reply["publisher"] == PUBLISHER.address
+    assert reply["forked_at_s"] is None
+
+
+def test_a_forked_log_says_so(service: ApiService, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "forked_at_s", 1_800_000_000)
+    assert service.get("/v1/log")["forked_at_s"] == 1_800_000_000
 
 
 def test_a_checkpoint_is_signed_for_the_event_log(

@@ -95,6 +95,8 @@ def test_address_book_names_what_was_deployed(
     assert reputations.getIdentityRegistry() == deployed["IdentityRegistry"]
     evaluators = container("JobEvaluators").at(deployed["JobEvaluators"])
     assert evaluators.implementation() == deployed["JobEvaluator"]
+    rounds = container("Rounds").at(deployed["Rounds"])
+    assert (rounds.escrow(), rounds.eventLog()) == (escrow.address, deployed["EventLog"])
     libraries = {name: deployed[name] for name in LIBRARIES}
     assert address_book["contracts"]["OutcomeEscrow"]["libraries"] == libraries
     code = bytes(chain.provider.get_code(escrow.address))

@@ -17,6 +17,7 @@ from ape.managers.chain import ChainManager
 from eth_account.messages import SignableMessage, encode_typed_data
 from hexbytes import HexBytes
 
+from orchestrator.chain.escrow import Funding
 from orchestrator.core import entry as entries
 from orchestrator.core import merkle, terms
 from orchestrator.core.entry import ZERO_ADDRESS
@@ -68,9 +69,15 @@ class Deal:
         return terms.contract_id(self.terms, self.domain)
 
     def open(self) -> ReceiptAPI:
-        message = encode_typed_data(full_message=terms.terms_typed_data(self.terms, self.domain))
-        signatures = (_signed(self.owner, message), _signed(self.operator, message))
-        return self.escrow.open(self.terms.to_abi(), *signatures, sender=self.stranger)
+        signatures = (
+            _signed(party, encode_typed_data(full_message=typed_data(self.terms, self.domain)))
+            for party, typed_data in (
+                (self.owner, terms.owner_consent_typed_data),
+                (self.operator, terms.operator_consent_typed_data),
+            )
+        )
+        funding = Funding().to_abi()
+        return self.escrow.open(self.terms.to_abi(), funding, *signatures, sender=self.stranger)
 
     def append_settlement(self, outcomes: int, reversals: int) -> int:
         """Writes a statement of so many outcomes and reversals in all; returns its index."""

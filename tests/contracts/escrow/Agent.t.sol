@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Fixture} from "../support/Fixture.sol";
+import {EscrowLens} from "contracts/escrow/EscrowLens.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
 import {IdentityRegistry} from "contracts/local/AgentRegistries.sol";
@@ -20,6 +21,7 @@ contract AgentTest is Fixture {
         identities = new IdentityRegistry();
         escrow =
             new OutcomeEscrow(eventLog, address(new Evidence()), identities, _list(address(token)));
+        lens = new EscrowLens(escrow);
         vm.prank(owner.addr);
         token.approve(address(escrow), type(uint256).max);
         vm.prank(stranger);
@@ -38,7 +40,7 @@ contract AgentTest is Fixture {
 
     function test_thePayeeIsTheAgentsWallet() public {
         bytes32 id = _open(terms);
-        assertEq(escrow.termsOf(id).agentIdPlusOne, agentId + 1);
+        assertEq(_t(id).agentIdPlusOne, agentId + 1);
         _settleTotals(terms, PRICE, 0);
         assertEq(token.balanceOf(payee), PRICE * 975 / 1000);
     }
@@ -183,9 +185,8 @@ contract AgentTest is Fixture {
     }
 
     function _expectRevert(bytes memory revertData) private {
-        bytes32 id = _contractId(terms);
-        (bytes memory a, bytes memory b) = (_sign(owner, id), _sign(operator, id));
+        (bytes memory a, bytes memory b) = _consents(terms);
         vm.expectRevert(revertData);
-        escrow.open(terms, a, b);
+        escrow.open(terms, _allowance(), a, b);
     }
 }

@@ -33,12 +33,12 @@ contract ChallengeTest is GuardedFixture {
         uint64 position = _state(terms, 5 * PRICE, 0);
         vm.warp(START + CHALLENGE);
         _assertPending(position, 5 * PRICE, 0);
-        assertEq(escrow.releasableAt(id), START + CHALLENGE + 1);
+        assertEq(lens.releasableAt(_t(id)), START + CHALLENGE + 1);
         vm.warp(START + CHALLENGE + 1);
         _assertFinal(position, 5 * PRICE);
-        assertEq(escrow.owed(id), 5 * PRICE);
-        assertEq(escrow.releasable(id), 5 * PRICE);
-        assertEq(escrow.releasableAt(id), block.timestamp);
+        assertEq(lens.owed(_t(id)), 5 * PRICE);
+        assertEq(lens.releasable(_t(id)), 5 * PRICE);
+        assertEq(lens.releasableAt(_t(id)), block.timestamp);
     }
 
     function test_releaseMakesItFinalAndPays() public {
@@ -49,17 +49,17 @@ contract ChallengeTest is GuardedFixture {
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Final(id, position, 5 * PRICE, START + CHALLENGE);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, payee, position, 5 * PRICE * 975 / 1000, 5 * PRICE * 25 / 1000);
+        emit OutcomeEscrow.Paid(id, 5 * PRICE * 975 / 1000, 5 * PRICE * 25 / 1000);
         vm.prank(stranger);
-        escrow.release(id);
+        escrow.release(_t(id));
         assertEq(token.balanceOf(payee), 5 * PRICE * 975 / 1000);
         assertEq(escrow.creditOf(address(token), feeRecipient), 5 * PRICE * 25 / 1000);
         _assertFinal(position, 5 * PRICE);
-        assertEq(escrow.owed(id), 0);
-        assertEq(escrow.releasableAt(id), 0);
+        assertEq(lens.owed(_t(id)), 0);
+        assertEq(lens.releasableAt(_t(id)), 0);
 
         vm.recordLogs();
-        escrow.release(id);
+        escrow.release(_t(id));
         assertEq(vm.getRecordedLogs().length, 0, "nothing is due, nothing happens");
     }
 
@@ -68,11 +68,11 @@ contract ChallengeTest is GuardedFixture {
         bytes32 plainId = _open(plain);
         _settleTotals(plain, 2 * PRICE, 0);
         vm.recordLogs();
-        escrow.release(plainId);
+        escrow.release(_t(plainId));
         assertEq(vm.getRecordedLogs().length, 0);
-        assertEq(escrow.netOf(plainId), 2 * PRICE);
-        assertEq(escrow.owed(plainId), 0);
-        assertEq(escrow.releasableAt(plainId), 0);
+        assertEq(lens.netOf(_t(plainId)), 2 * PRICE);
+        assertEq(lens.owed(_t(plainId)), 0);
+        assertEq(lens.releasableAt(_t(plainId)), 0);
     }
 
     function test_theNextStatementMakesItFinalAndPaysIt() public {
@@ -86,11 +86,11 @@ contract ChallengeTest is GuardedFixture {
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Pending(id, batch.first, START + 2 * CHALLENGE + 1);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, payee, first, 5 * PRICE * 975 / 1000, 5 * PRICE * 25 / 1000);
+        emit OutcomeEscrow.Paid(id, 5 * PRICE * 975 / 1000, 5 * PRICE * 25 / 1000);
         _settle(batch);
-        assertEq(escrow.paidOf(id), 5 * PRICE);
-        assertEq(escrow.lastFinalPosition(id), first);
-        assertEq(escrow.lastSignedPosition(id), batch.first);
+        assertEq(lens.paidOf(_t(id)), 5 * PRICE);
+        assertEq(_lastFinal(id), first);
+        assertEq(_lastSigned(id), batch.first);
         assertEq(_pending(id).earned, 9 * PRICE);
     }
 
@@ -100,7 +100,7 @@ contract ChallengeTest is GuardedFixture {
         _settle(batch);
         vm.warp(START + CHALLENGE + 1);
         assertEq(_settleForReason(batch), "already_settled");
-        assertEq(escrow.paidOf(id), 5 * PRICE);
+        assertEq(lens.paidOf(_t(id)), 5 * PRICE);
     }
 
     function test_disputeComesTooLateForAFinalOne() public {
@@ -138,7 +138,7 @@ contract ChallengeTest is GuardedFixture {
         emit OutcomeEscrow.Final(id, position, 5 * PRICE, _t2(terms) + CHALLENGE);
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Refunded(id, owner.addr, BUDGET - 5 * PRICE);
-        escrow.refund(id);
+        escrow.refund(_t(id));
         assertEq(_release(id), 5 * PRICE);
     }
 
@@ -153,7 +153,7 @@ contract ChallengeTest is GuardedFixture {
         vm.warp(START + CHALLENGE + 1);
         // One between is covered by now, the one above is not.
         assertEq(_settleForReason(before), "already_settled");
-        assertEq(escrow.lastFinalPosition(id), position);
+        assertEq(_lastFinal(id), position);
         assertLt(position, late);
         _state(terms, 6 * PRICE, 0);
     }
@@ -182,9 +182,9 @@ contract ChallengeTest is GuardedFixture {
                 _groupOf(terms), _list(_settlement(id, PRICE, 0), _settlement(plainId, PRICE, 0))
             )
         );
-        assertEq(escrow.paidOf(id), 0);
-        assertEq(escrow.paidOf(plainId), PRICE);
-        assertEq(escrow.lastSignedPosition(plainId), escrow.lastFinalPosition(plainId));
+        assertEq(lens.paidOf(_t(id)), 0);
+        assertEq(lens.paidOf(_t(plainId)), PRICE);
+        assertEq(_lastSigned(plainId), _lastFinal(plainId));
     }
 
     /// A holder of an older signed statement can bring it in the way of the last one, if the last
@@ -200,7 +200,7 @@ contract ChallengeTest is GuardedFixture {
         assertEq(_settleForReason(last), "pending", "T2");
         skip(1);
         assertEq(_settleForReason(last), "ended");
-        assertEq(escrow.netOf(id), PRICE);
+        assertEq(lens.netOf(_t(id)), PRICE);
     }
 
     // ------------------------------------------------------------ what a statement may say
@@ -217,7 +217,7 @@ contract ChallengeTest is GuardedFixture {
         _refused(terms, BUDGET + PRICE, 0, "over_budget");
         _stateFinal(terms, BUDGET + PRICE, PRICE);
         assertEq(_release(id), BUDGET);
-        assertEq(escrow.statusOf(id), "paid_out");
+        assertEq(lens.statusOf(_t(id)), "paid_out");
     }
 
     function test_refusedForTheSameReasonsAsPlainOnes() public {
@@ -238,12 +238,12 @@ contract ChallengeTest is GuardedFixture {
         _stateFinal(terms, 5 * PRICE, 0);
         _release(id);
         _stateFinal(terms, 5 * PRICE, 2 * PRICE);
-        assertEq(escrow.netOf(id), 3 * PRICE);
-        assertEq(escrow.owed(id), 0);
+        assertEq(lens.netOf(_t(id)), 3 * PRICE);
+        assertEq(lens.owed(_t(id)), 0);
         assertEq(_release(id), 0);
         _stateFinal(terms, 8 * PRICE, 2 * PRICE);
         assertEq(_release(id), PRICE);
-        assertEq(escrow.paidOf(id), 6 * PRICE);
+        assertEq(lens.paidOf(_t(id)), 6 * PRICE);
     }
 
     // ------------------------------------------------------------ after T2
@@ -308,7 +308,7 @@ contract ChallengeTest is GuardedFixture {
         _refused(terms, 5 * PRICE, PRICE, "pending");
         skip(1);
         _state(terms, 5 * PRICE, PRICE);
-        assertEq(escrow.paidOf(id), 5 * PRICE, "paid when the next was stated");
+        assertEq(lens.paidOf(_t(id)), 5 * PRICE, "paid when the next was stated");
     }
 
     // ------------------------------------------------------------ no challenge period
@@ -323,12 +323,10 @@ contract ChallengeTest is GuardedFixture {
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Final(id, batch.first, 5 * PRICE, START);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(
-            id, payee, batch.first, 4 * PRICE * 975 / 1000, 4 * PRICE * 25 / 1000
-        );
+        emit OutcomeEscrow.Paid(id, 4 * PRICE * 975 / 1000, 4 * PRICE * 25 / 1000);
         _settle(batch);
         _assertFinal(batch.first, 5 * PRICE);
-        assertEq(escrow.owed(id), PRICE);
+        assertEq(lens.owed(_t(id)), PRICE);
     }
 
     function test_withoutAChallengePeriodManyFollowInOneSecond() public {
@@ -340,8 +338,8 @@ contract ChallengeTest is GuardedFixture {
             entries[i] = _settlement(id, (i + 2) * PRICE, i * PRICE);
         }
         _settle(_batch(_groupOf(terms), entries));
-        assertEq(escrow.paidOf(id), 2 * PRICE);
-        assertEq(escrow.netOf(id), 2 * PRICE);
+        assertEq(lens.paidOf(_t(id)), 2 * PRICE);
+        assertEq(lens.netOf(_t(id)), 2 * PRICE);
     }
 
     function test_withoutAChallengePeriodThereIsNothingToDispute() public {
@@ -363,13 +361,13 @@ contract ChallengeTest is GuardedFixture {
         assertEq(waiting.reversed, reversed);
         assertEq(waiting.resolvesAt, START + CHALLENGE);
         assertFalse(waiting.ownerDisputed || waiting.operatorDisputed);
-        assertEq(escrow.lastSignedPosition(id), position);
-        assertEq(escrow.lastFinalPosition(id), 0);
-        assertEq(escrow.netOf(id), 0);
-        assertEq(escrow.owed(id), 0);
-        assertEq(escrow.releasable(id), 0);
-        assertEq(escrow.releasableAt(id), START + CHALLENGE + 1);
-        assertEq(escrow.paidOf(id), 0);
+        assertEq(_lastSigned(id), position);
+        assertEq(_lastFinal(id), 0);
+        assertEq(lens.netOf(_t(id)), 0);
+        assertEq(lens.owed(_t(id)), 0);
+        assertEq(lens.releasable(_t(id)), 0);
+        assertEq(lens.releasableAt(_t(id)), START + CHALLENGE + 1);
+        assertEq(lens.paidOf(_t(id)), 0);
         assertEq(token.balanceOf(payee), 0);
     }
 
@@ -377,8 +375,8 @@ contract ChallengeTest is GuardedFixture {
     function _assertFinal(uint64 position, uint256 net) private view {
         assertEq(_pending(id).position, 0);
         assertEq(_pending(id).resolvesAt, 0);
-        assertEq(escrow.lastFinalPosition(id), position);
-        assertEq(escrow.lastSignedPosition(id), position);
-        assertEq(escrow.netOf(id), net);
+        assertEq(_lastFinal(id), position);
+        assertEq(_lastSigned(id), position);
+        assertEq(lens.netOf(_t(id)), net);
     }
 }

@@ -42,10 +42,10 @@ contract ClaimsTest is GuardedFixture {
         assertEq(claim.timeMs, (START + 200) * 1000);
         assertFalse(claim.dropped);
         // Nothing is payable yet.
-        assertEq(escrow.netOf(id), 0);
-        assertEq(escrow.owed(id), 0);
+        assertEq(lens.netOf(_t(id)), 0);
+        assertEq(lens.owed(_t(id)), 0);
         assertEq(_release(id), 0);
-        assertEq(escrow.statusOf(id), "claimable");
+        assertEq(lens.statusOf(_t(id)), "claimable");
     }
 
     function test_fromT2ToT3() public {
@@ -164,7 +164,7 @@ contract ClaimsTest is GuardedFixture {
         _claimLead(terms, "bob");
         vm.warp(_t4(terms) + 1);
         assertEq(_release(id), PRICE);
-        assertEq(escrow.statusOf(id), "paid_out");
+        assertEq(lens.statusOf(_t(id)), "paid_out");
     }
 
     function test_revertIf_aStatementThatEarnsIsPending() public {
@@ -179,7 +179,7 @@ contract ClaimsTest is GuardedFixture {
         _claim(id, transition, touch);
         skip(1);
         _claim(id, transition, touch);
-        assertEq(escrow.netOf(id), PRICE);
+        assertEq(lens.netOf(_t(id)), PRICE);
     }
 
     /// A verifier does not keep the operator from claiming by stating nothing new, or by taking
@@ -196,10 +196,10 @@ contract ClaimsTest is GuardedFixture {
         _state(terms, 2 * PRICE, PRICE);
         _claimLead(terms, "bob");
         skip(CHALLENGE + 1);
-        assertEq(escrow.netOf(id), PRICE);
+        assertEq(lens.netOf(_t(id)), PRICE);
         vm.warp(_t4(terms) + 1);
         _release(id);
-        assertEq(escrow.paidOf(id), 3 * PRICE);
+        assertEq(lens.paidOf(_t(id)), 3 * PRICE);
     }
 
     function test_revertIf_closed() public {
@@ -218,9 +218,9 @@ contract ClaimsTest is GuardedFixture {
         for (uint256 i = 0; i < others.length; ++i) {
             vm.startPrank(others[i]);
             vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.NotEvidence.selector, others[i]));
-            escrow.fileClaim(id, "ann", claim);
+            escrow.fileClaim(_t(id), "ann", claim);
             vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.NotEvidence.selector, others[i]));
-            escrow.lowerClaim(id, "ann", 0, "answered");
+            escrow.lowerClaim(_t(id), "ann", 0, "answered");
             vm.stopPrank();
         }
     }
@@ -262,8 +262,8 @@ contract ClaimsTest is GuardedFixture {
         assertTrue(escrow.claimOf(id, "ann").dropped);
         skip(1);
         assertEq(_release(id), 0);
-        escrow.refund(id);
-        assertEq(escrow.statusOf(id), "refunded");
+        escrow.refund(_t(id));
+        assertEq(lens.statusOf(_t(id)), "refunded");
     }
 
     /// What is left of a claim is paid; the sum follows, before a ruling as after it.
@@ -288,8 +288,8 @@ contract ClaimsTest is GuardedFixture {
         _lower(key, 0);
         skip(1);
         assertEq(_release(id), PRICE);
-        escrow.refund(id);
-        assertEq(escrow.statusOf(id), "refunded");
+        escrow.refund(_t(id));
+        assertEq(lens.statusOf(_t(id)), "refunded");
     }
 
     /// What a lowered claim gives up can be claimed by another.
@@ -306,7 +306,7 @@ contract ClaimsTest is GuardedFixture {
 
     function _lower(bytes32 key, uint256 left) private {
         vm.prank(address(evidence));
-        escrow.lowerClaim(id, key, left, "reversed");
+        escrow.lowerClaim(_t(id), key, left, "reversed");
     }
 
     function _expectNotLower(bytes32 key, uint256 left, uint256 amount) private {
@@ -324,11 +324,11 @@ contract ClaimsTest is GuardedFixture {
         vm.warp(_t2(terms) + 1);
         _claimLeads(terms, 2);
         vm.warp(_t3(terms) + CLAIMS + 1);
-        assertEq(escrow.statusOf(id), "refutable");
+        assertEq(lens.statusOf(_t(id)), "refutable");
         assertEq(_release(id), 0);
         vm.warp(until);
-        assertEq(escrow.statusOf(id), "refutable");
-        assertEq(escrow.releasableAt(id), until + 1);
+        assertEq(lens.statusOf(_t(id)), "refutable");
+        assertEq(lens.releasableAt(_t(id)), until + 1);
         assertEq(_release(id), 0);
         _lower(bytes32(uint256(1)), 0);
         skip(1);
@@ -348,9 +348,9 @@ contract ClaimsTest is GuardedFixture {
         vm.warp(_t4(terms));
         assertGt(_t4(terms), _t3(terms) + CLAIMS);
         vm.prank(owner.addr);
-        escrow.disputeClaims(id);
+        escrow.disputeClaims(_t(id));
         vm.prank(arbiter.addr);
-        escrow.ruleClaims(id, PRICE);
+        escrow.ruleClaims(_t(id), PRICE);
         skip(1);
         assertEq(_release(id), PRICE);
     }
@@ -376,14 +376,14 @@ contract ClaimsTest is GuardedFixture {
         _refute(id, "ann", "answered", _lastAnswer);
         vm.prank(address(evidence));
         vm.expectRevert(abi.encodeWithSelector(Claims.NoClaim.selector, bytes32("ann")));
-        escrow.lowerClaim(id, "ann", 0, "answered");
+        escrow.lowerClaim(_t(id), "ann", 0, "answered");
     }
 
     function test_revertIf_thereIsNothingToDrop() public {
         vm.warp(_t2(terms) + 1);
         vm.prank(address(evidence));
         vm.expectRevert(abi.encodeWithSelector(Claims.NoClaim.selector, bytes32("ann")));
-        escrow.lowerClaim(id, "ann", 0, "answered");
+        escrow.lowerClaim(_t(id), "ann", 0, "answered");
     }
 
     /// The verifier's answers count below its last final statement, which becomes final without a

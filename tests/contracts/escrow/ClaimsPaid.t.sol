@@ -27,24 +27,24 @@ contract ClaimsPaidTest is GuardedFixture {
         vm.warp(_t2(terms) + 1);
         _claimLeads(terms, 3);
         assertEq(_release(id), 5 * PRICE);
-        assertEq(escrow.releasableAt(id), _t4(terms) + 1);
+        assertEq(lens.releasableAt(_t(id)), _t4(terms) + 1);
         vm.warp(_t4(terms));
         assertEq(_release(id), 0);
-        assertEq(escrow.owed(id), 0);
-        assertEq(escrow.statusOf(id), "refutable");
+        assertEq(lens.owed(_t(id)), 0);
+        assertEq(lens.statusOf(_t(id)), "refutable");
         skip(1);
-        assertEq(escrow.owed(id), 3 * PRICE);
-        assertEq(escrow.netOf(id), 5 * PRICE, "claims apart");
-        assertEq(escrow.releasableAt(id), block.timestamp);
+        assertEq(lens.owed(_t(id)), 3 * PRICE);
+        assertEq(lens.netOf(_t(id)), 5 * PRICE, "claims apart");
+        assertEq(lens.releasableAt(_t(id)), block.timestamp);
         uint256 before = token.balanceOf(payee);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, payee, position, 3 * PRICE * 975 / 1000, 3 * PRICE * 25 / 1000);
-        escrow.release(id);
+        emit OutcomeEscrow.Paid(id, 3 * PRICE * 975 / 1000, 3 * PRICE * 25 / 1000);
+        escrow.release(_t(id));
         assertEq(token.balanceOf(payee) - before, 3 * PRICE * 975 / 1000);
-        assertEq(escrow.paidOf(id), 8 * PRICE);
-        assertEq(escrow.owed(id), 0);
+        assertEq(lens.paidOf(_t(id)), 8 * PRICE);
+        assertEq(lens.owed(_t(id)), 0);
         assertEq(_release(id), 0);
-        assertEq(escrow.releasableAt(id), 0, "nothing to wait for");
+        assertEq(lens.releasableAt(_t(id)), 0, "nothing to wait for");
     }
 
     /// An amount that was paid and then reversed is set off against claims.
@@ -56,7 +56,7 @@ contract ClaimsPaidTest is GuardedFixture {
         _claimLeads(terms, 6);
         vm.warp(_t4(terms) + 1);
         assertEq(_release(id), 2 * PRICE);
-        assertEq(escrow.paidOf(id), 7 * PRICE);
+        assertEq(lens.paidOf(_t(id)), 7 * PRICE);
     }
 
     function test_theRateCapHoldsForClaimsToo() public {
@@ -66,14 +66,14 @@ contract ClaimsPaidTest is GuardedFixture {
         _claimLeads(terms, 3);
         vm.warp(_t4(terms) + 1);
         assertEq(_release(id), PRICE);
-        assertEq(escrow.releasableAt(id), block.timestamp + 2 days);
+        assertEq(lens.releasableAt(_t(id)), block.timestamp + 2 days);
         skip(1 days - 1);
         assertEq(_release(id), PRICE * 86_399 / 86_400);
         skip(1 days);
         assertEq(_release(id), PRICE);
         skip(2);
         _release(id);
-        assertEq(escrow.paidOf(id), 3 * PRICE);
+        assertEq(lens.paidOf(_t(id)), 3 * PRICE);
     }
 
     /// Claims have waited long enough.
@@ -98,9 +98,9 @@ contract ClaimsPaidTest is GuardedFixture {
         _claimLeads(terms, 4);
         vm.warp(_t4(terms) + 1);
         assertEq(_release(id), 4 * PRICE);
-        assertEq(escrow.statusOf(id), "paid_out");
+        assertEq(lens.statusOf(_t(id)), "paid_out");
         vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.NothingToRefund.selector, id));
-        escrow.refund(id);
+        escrow.refund(_t(id));
     }
 
     // ------------------------------------------------------------ dispute
@@ -179,8 +179,8 @@ contract ClaimsPaidTest is GuardedFixture {
         _disputeClaims(operator.addr);
         skip(1);
         _release(id);
-        assertEq(escrow.paidOf(id), 6 * PRICE + 1);
-        escrow.refund(id);
+        assertEq(lens.paidOf(_t(id)), 6 * PRICE + 1);
+        escrow.refund(_t(id));
         assertEq(_heldFor(), 0);
     }
 
@@ -195,7 +195,7 @@ contract ClaimsPaidTest is GuardedFixture {
         assertEq(_release(id), 3 * PRICE);
         vm.revertToState(snapshot);
         _ruleClaims(0);
-        escrow.refund(id);
+        escrow.refund(_t(id));
         assertEq(_heldFor(), 0);
         vm.warp(_t4(terms) + 1);
         assertEq(_release(id), 0);
@@ -212,7 +212,7 @@ contract ClaimsPaidTest is GuardedFixture {
             vm.expectRevert(
                 abi.encodeWithSelector(OutcomeEscrow.NotArbiter.selector, id, others[i])
             );
-            escrow.ruleClaims(id, 0);
+            escrow.ruleClaims(_t(id), 0);
         }
     }
 
@@ -272,15 +272,15 @@ contract ClaimsPaidTest is GuardedFixture {
         _ruleClaims(5 * PRICE);
         vm.warp(_t4(terms));
         for (uint256 i = 0; i < 5; ++i) {
-            assertEq(escrow.releasableAt(id), block.timestamp + 1);
+            assertEq(lens.releasableAt(_t(id)), block.timestamp + 1);
             _refute(id, keys[i], "answered", answers[i]);
         }
-        assertEq(escrow.releasableAt(id), 0, "nothing to wait for");
+        assertEq(lens.releasableAt(_t(id)), 0, "nothing to wait for");
         skip(1);
         assertEq(_release(id), 0);
-        escrow.refund(id);
-        assertEq(escrow.statusOf(id), "refunded");
-        assertEq(escrow.paidOf(id), 5 * PRICE);
+        escrow.refund(_t(id));
+        assertEq(lens.statusOf(_t(id)), "refunded");
+        assertEq(lens.paidOf(_t(id)), 5 * PRICE);
     }
 
     /// The ruled amount, and not the claimed one, is reserved and kept from a ruling on a
@@ -294,7 +294,7 @@ contract ClaimsPaidTest is GuardedFixture {
         vm.warp(_t3(terms) + 1);
         _disputeClaims(owner.addr);
         _ruleClaims(PRICE);
-        escrow.refund(id);
+        escrow.refund(_t(id));
         assertEq(_heldFor(), BUDGET + 11 * PRICE, "the other contract, and what may be paid");
         _state(terms, 10 * PRICE, PRICE);
         _dispute(operator.addr, id);
@@ -307,7 +307,7 @@ contract ClaimsPaidTest is GuardedFixture {
         _rule(id, 10 * PRICE);
         vm.warp(_t4(terms) + 1);
         _release(id);
-        assertEq(escrow.paidOf(id), 11 * PRICE);
+        assertEq(lens.paidOf(_t(id)), 11 * PRICE);
     }
 
     function test_allRefutedWhileDisputed() public {
@@ -316,11 +316,11 @@ contract ClaimsPaidTest is GuardedFixture {
         vm.warp(_t3(terms) + 1);
         _disputeClaims(owner.addr);
         _refute(id, "ann", "answered", _lastAnswer);
-        escrow.refund(id);
+        escrow.refund(_t(id));
         assertEq(_heldFor(), 0);
         _ruleClaims(0);
         vm.warp(_t4(terms) + 1);
-        assertEq(escrow.statusOf(id), "refunded");
+        assertEq(lens.statusOf(_t(id)), "refunded");
     }
 
     // ------------------------------------------------------------ beside statements
@@ -342,8 +342,8 @@ contract ClaimsPaidTest is GuardedFixture {
         _rule(id, most);
         vm.warp(_t4(terms) + 1);
         _release(id);
-        assertEq(escrow.paidOf(id), BUDGET);
-        assertEq(escrow.statusOf(id), "paid_out");
+        assertEq(lens.paidOf(_t(id)), BUDGET);
+        assertEq(lens.statusOf(_t(id)), "paid_out");
     }
 
     /// A reversal that is stated meanwhile leaves the claims whole.
@@ -356,12 +356,12 @@ contract ClaimsPaidTest is GuardedFixture {
         vm.warp(_t3(terms) + 1);
         _state(terms, 10 * PRICE, 4 * PRICE);
         vm.warp(_t4(terms) + 1);
-        assertEq(escrow.netOf(id), 6 * PRICE);
-        escrow.refund(id);
+        assertEq(lens.netOf(_t(id)), 6 * PRICE);
+        escrow.refund(_t(id));
         assertEq(_heldFor(), 9 * PRICE + BUDGET, "the other contract, and what may be paid");
         vm.warp(_t4(terms) + 30 days);
         _release(id);
-        assertEq(escrow.paidOf(id), 9 * PRICE);
+        assertEq(lens.paidOf(_t(id)), 9 * PRICE);
         assertEq(_heldFor(), BUDGET);
     }
 
@@ -369,12 +369,12 @@ contract ClaimsPaidTest is GuardedFixture {
 
     function _disputeClaims(address by) private {
         vm.prank(by);
-        escrow.disputeClaims(id);
+        escrow.disputeClaims(_t(id));
     }
 
     function _ruleClaims(uint256 amount) private {
         vm.prank(arbiter.addr);
-        escrow.ruleClaims(id, amount);
+        escrow.ruleClaims(_t(id), amount);
     }
 
     function _expectNotInSecondHalf() private {

@@ -30,15 +30,15 @@ contract CloseTest is GuardedFixture {
         emit OutcomeEscrow.Closed(id, 7 * PRICE + 1);
         uint256 fee = (7 * PRICE + 1) * 25 / 1000;
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, payee, position, 7 * PRICE + 1 - fee, fee);
+        emit OutcomeEscrow.Paid(id, 7 * PRICE + 1 - fee, fee);
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Refunded(id, owner.addr, BUDGET - 7 * PRICE - 1);
         _close(id, 7 * PRICE + 1);
 
         _assertClosed(7 * PRICE + 1);
         assertEq(escrow.closedAtOf(id), START + CHALLENGE + 1);
-        assertEq(escrow.lastFinalPosition(id), position);
-        assertEq(escrow.lastSignedPosition(id), position);
+        assertEq(_lastFinal(id), position);
+        assertEq(_lastSigned(id), position);
     }
 
     function test_nothingOrAll() public {
@@ -52,7 +52,7 @@ contract CloseTest is GuardedFixture {
         _close(id, BUDGET);
         assertEq(vm.getRecordedLogs().length, 3, "Closed, Paid and the token's Transfer");
         _assertClosed(BUDGET);
-        assertEq(escrow.statusOf(id), "closed", "paid_out as it is");
+        assertEq(lens.statusOf(_t(id)), "closed", "paid_out as it is");
     }
 
     /// Less than is final, but never less than is paid.
@@ -71,7 +71,7 @@ contract CloseTest is GuardedFixture {
     function test_afterARefund() public {
         _stateFinal(terms, 5 * PRICE, 0);
         vm.warp(_t3(terms) + 1);
-        escrow.refund(id);
+        escrow.refund(_t(id));
         _expectOutOfRange(5 * PRICE + 1, 0, 5 * PRICE);
         _close(id, 4 * PRICE);
         _assertClosed(4 * PRICE);
@@ -88,12 +88,12 @@ contract CloseTest is GuardedFixture {
         );
         _close(plainId, 3 * PRICE - 1);
         _close(plainId, 5 * PRICE);
-        assertEq(escrow.paidOf(plainId), 5 * PRICE);
-        assertEq(escrow.netOf(plainId), 5 * PRICE);
-        assertEq(escrow.owed(plainId), 0);
+        assertEq(lens.paidOf(_t(plainId)), 5 * PRICE);
+        assertEq(lens.netOf(_t(plainId)), 5 * PRICE);
+        assertEq(lens.owed(_t(plainId)), 0);
         assertEq(token.balanceOf(payee), 5 * PRICE * 975 / 1000);
         assertEq(token.balanceOf(owner.addr), LEFT - 5 * PRICE, "the other one is open");
-        assertEq(escrow.statusOf(plainId), "closed");
+        assertEq(lens.statusOf(_t(plainId)), "closed");
         _refused(plain, 6 * PRICE, 0, "closed");
     }
 
@@ -110,7 +110,7 @@ contract CloseTest is GuardedFixture {
         uint256 before = token.balanceOf(owner.addr);
         _close(id, agreed);
         uint256 fee = agreed * terms.feeBps / 10_000;
-        assertEq(escrow.paidOf(id), agreed);
+        assertEq(lens.paidOf(_t(id)), agreed);
         assertEq(escrow.creditOf(address(token), feeRecipient), fee);
         assertEq(token.balanceOf(payee), agreed - fee);
         assertEq(token.balanceOf(owner.addr) - before, BUDGET - agreed);
@@ -121,10 +121,10 @@ contract CloseTest is GuardedFixture {
 
     function test_aRipeStatementIsFinalBeforeTheClose() public {
         uint64 position = _stateFinal(terms, 5 * PRICE, 0);
-        assertEq(escrow.lastFinalPosition(id), position);
+        assertEq(_lastFinal(id), position);
         _close(id, PRICE);
-        assertEq(escrow.lastFinalPosition(id), position);
-        assertEq(escrow.lastSignedPosition(id), position);
+        assertEq(_lastFinal(id), position);
+        assertEq(_lastSigned(id), position);
         _assertClosed(PRICE);
     }
 
@@ -136,10 +136,10 @@ contract CloseTest is GuardedFixture {
         _close(id, 3 * PRICE);
         assertEq(_pending(id).position, 0);
         assertFalse(_pending(id).ownerDisputed || _pending(id).operatorDisputed);
-        assertEq(escrow.lastSignedPosition(id), first);
+        assertEq(_lastSigned(id), first);
         skip(CHALLENGE + ARBITRATION + 1);
         assertEq(_release(id), 0);
-        assertEq(escrow.lastFinalPosition(id), first);
+        assertEq(_lastFinal(id), first);
         _assertClosed(3 * PRICE);
         vm.expectRevert(_notPending(lastStated, 0));
         _rule(id, BUDGET);
@@ -152,17 +152,17 @@ contract CloseTest is GuardedFixture {
         _claimLeads(terms, 3);
         vm.warp(_t3(terms) + 1);
         vm.prank(owner.addr);
-        escrow.disputeClaims(id);
+        escrow.disputeClaims(_t(id));
         _close(id, PRICE);
         vm.prank(arbiter.addr);
         vm.expectRevert(Claims.ClaimsNotDisputed.selector);
-        escrow.ruleClaims(id, 0);
+        escrow.ruleClaims(_t(id), 0);
         vm.prank(owner.addr);
         vm.expectRevert(Claims.NoClaims.selector);
-        escrow.disputeClaims(id);
+        escrow.disputeClaims(_t(id));
         vm.prank(address(evidence));
         vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.AlreadyClosed.selector, id));
-        escrow.lowerClaim(id, bytes32(uint256(1)), 0, "answered");
+        escrow.lowerClaim(_t(id), bytes32(uint256(1)), 0, "answered");
         vm.warp(_t4(terms) + 1);
         assertEq(_release(id), 0);
         _assertClosed(PRICE);
@@ -180,10 +180,10 @@ contract CloseTest is GuardedFixture {
     function test_nothingIsRefundedTwice() public {
         _close(id, PRICE);
         vm.expectPartialRevert(OutcomeEscrow.RefundTooEarly.selector);
-        escrow.refund(id);
+        escrow.refund(_t(id));
         vm.warp(_t3(terms) + 1);
         vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.NothingToRefund.selector, id));
-        escrow.refund(id);
+        escrow.refund(_t(id));
         _assertClosed(PRICE);
     }
 
@@ -193,7 +193,7 @@ contract CloseTest is GuardedFixture {
         _dispute(owner.addr, id);
         _rule(id, 4 * PRICE);
         _stateFinal(terms, 10 * PRICE, 0);
-        assertEq(escrow.netOf(id), 5 * PRICE);
+        assertEq(lens.netOf(_t(id)), 5 * PRICE);
         _close(id, 6 * PRICE);
         _assertClosed(6 * PRICE);
     }
@@ -204,7 +204,7 @@ contract CloseTest is GuardedFixture {
         _retire(id);
         _close(id, 6 * PRICE);
         _assertClosed(6 * PRICE);
-        assertTrue(escrow.isRetired(id));
+        assertTrue(_isRetired(id));
         _refused(terms, 9 * PRICE, 0, "closed");
     }
 
@@ -217,8 +217,8 @@ contract CloseTest is GuardedFixture {
         _stateFinal(terms, 5 * PRICE, 0);
         assertEq(_release(id), 0);
         _close(id, 5 * PRICE);
-        assertEq(escrow.paidOf(id), 5 * PRICE);
-        assertEq(escrow.releasableAt(id), 0);
+        assertEq(lens.paidOf(_t(id)), 5 * PRICE);
+        assertEq(lens.releasableAt(_t(id)), 0);
     }
 
     function test_theCapStillSlowsItDown() public {
@@ -227,19 +227,19 @@ contract CloseTest is GuardedFixture {
         uint256 before = token.balanceOf(owner.addr);
         _close(id, 3 * PRICE);
         assertEq(token.balanceOf(owner.addr) - before, BUDGET - 3 * PRICE, "at once");
-        assertEq(escrow.paidOf(id), PRICE);
-        assertEq(escrow.netOf(id), 3 * PRICE);
-        assertEq(escrow.owed(id), 2 * PRICE);
-        assertEq(escrow.releasableAt(id), START + 2 days);
-        assertEq(escrow.statusOf(id), "closed");
+        assertEq(lens.paidOf(_t(id)), PRICE);
+        assertEq(lens.netOf(_t(id)), 3 * PRICE);
+        assertEq(lens.owed(_t(id)), 2 * PRICE);
+        assertEq(lens.releasableAt(_t(id)), START + 2 days);
+        assertEq(lens.statusOf(_t(id)), "closed");
         skip(1 days);
         assertEq(_release(id), PRICE);
         skip(1 days);
         assertEq(_release(id), PRICE);
-        assertEq(escrow.owed(id), 0);
+        assertEq(lens.owed(_t(id)), 0);
         vm.warp(_t3(terms) + 1);
         vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.NothingToRefund.selector, id));
-        escrow.refund(id);
+        escrow.refund(_t(id));
         assertEq(_heldFor(), BUDGET, "the other contract");
     }
 
@@ -264,13 +264,13 @@ contract CloseTest is GuardedFixture {
         terms.exclusive = true;
         bytes32 outcomeId =
             keccak256(abi.encode(terms.owner, terms.logId, terms.surface, terms.outcome));
-        (bytes memory ownerSignature, bytes memory operatorSignature) = _bothSign();
+        (bytes memory a, bytes memory b) = _consents(terms);
         vm.expectRevert(
             abi.encodeWithSelector(
                 OutcomeEscrow.OutcomeOccupied.selector, outcomeId, terms.deadline
             )
         );
-        escrow.open(terms, ownerSignature, operatorSignature);
+        escrow.open(terms, _allowance(), a, b);
     }
 
     /// After its deadline the place belongs to another contract, and its close does not take it
@@ -297,11 +297,11 @@ contract CloseTest is GuardedFixture {
     /// It is over: so much is paid, and the rest is the owner's.
     function _assertClosed(uint256 payableAmount) private view {
         uint256 fee = payableAmount * FEE_BPS / 10_000;
-        assertEq(escrow.statusOf(id), "closed");
-        assertEq(escrow.paidOf(id), payableAmount);
-        assertEq(escrow.netOf(id), payableAmount);
-        assertEq(escrow.owed(id), 0);
-        assertEq(escrow.releasableAt(id), 0);
+        assertEq(lens.statusOf(_t(id)), "closed");
+        assertEq(lens.paidOf(_t(id)), payableAmount);
+        assertEq(lens.netOf(_t(id)), payableAmount);
+        assertEq(lens.owed(_t(id)), 0);
+        assertEq(lens.releasableAt(_t(id)), 0);
         assertEq(token.balanceOf(payee), payableAmount - fee);
         assertEq(escrow.creditOf(address(token), feeRecipient), fee);
         assertEq(token.balanceOf(owner.addr), LEFT + BUDGET - payableAmount);
@@ -324,13 +324,8 @@ contract CloseTest is GuardedFixture {
 
     function _expectOccupied(bytes32 salt) private {
         (terms.outcome, terms.exclusive, terms.salt) = ("exclusive", true, salt);
-        (bytes memory ownerSignature, bytes memory operatorSignature) = _bothSign();
+        (bytes memory a, bytes memory b) = _consents(terms);
         vm.expectPartialRevert(OutcomeEscrow.OutcomeOccupied.selector);
-        escrow.open(terms, ownerSignature, operatorSignature);
-    }
-
-    function _bothSign() private view returns (bytes memory, bytes memory) {
-        bytes32 contractId = _contractId(terms);
-        return (_sign(owner, contractId), _sign(operator, contractId));
+        escrow.open(terms, _allowance(), a, b);
     }
 }

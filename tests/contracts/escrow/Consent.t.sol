@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {GuardedFixture} from "../support/GuardedFixture.sol";
 import {Wallet} from "../support/Wallet.sol";
+import {EscrowLens} from "contracts/escrow/EscrowLens.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Vault} from "contracts/escrow/Vault.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
@@ -28,17 +29,17 @@ contract ConsentTest is GuardedFixture {
 
     function test_anyoneBringsBothSignatures() public {
         _closeAs(stranger, _by(owner), _by(operator));
-        assertEq(escrow.paidOf(id), AGREED);
-        assertEq(escrow.statusOf(id), "closed");
+        assertEq(lens.paidOf(_t(id)), AGREED);
+        assertEq(lens.statusOf(_t(id)), "closed");
     }
 
     function test_aPartyThatCallsNeedsNoSignature() public {
         uint256 snapshot = vm.snapshotState();
         _closeAs(owner.addr, "", _by(operator));
-        assertEq(escrow.paidOf(id), AGREED);
+        assertEq(lens.paidOf(_t(id)), AGREED);
         vm.revertToState(snapshot);
         _closeAs(operator.addr, _by(owner), "");
-        assertEq(escrow.paidOf(id), AGREED);
+        assertEq(lens.paidOf(_t(id)), AGREED);
     }
 
     /// Its own signature is still read if it brings one.
@@ -97,16 +98,16 @@ contract ConsentTest is GuardedFixture {
         terms.salt = "another";
         bytes32 another = _open(terms);
         _expectNotSigned(another, AGREED, EXPIRES);
-        escrow.close(another, AGREED, EXPIRES, a, b);
+        escrow.close(_t(another), AGREED, EXPIRES, a, b);
         _expectNotSigned(id, AGREED + 1, EXPIRES);
-        escrow.close(id, AGREED + 1, EXPIRES, a, b);
+        escrow.close(_t(id), AGREED + 1, EXPIRES, a, b);
         _expectNotSigned(id, AGREED, EXPIRES + 1);
-        escrow.close(id, AGREED, EXPIRES + 1, a, b);
+        escrow.close(_t(id), AGREED, EXPIRES + 1, a, b);
         vm.chainId(1);
         _expectNotSigned(id, AGREED, EXPIRES);
-        escrow.close(id, AGREED, EXPIRES, a, b);
+        escrow.close(_t(id), AGREED, EXPIRES, a, b);
         vm.chainId(31337);
-        escrow.close(id, AGREED, EXPIRES, a, b);
+        escrow.close(_t(id), AGREED, EXPIRES, a, b);
     }
 
     function test_revertIf_signedForAnotherEscrow() public {
@@ -115,17 +116,19 @@ contract ConsentTest is GuardedFixture {
         escrow = new OutcomeEscrow(
             eventLog, address(new Evidence()), IIdentityRegistry(address(0)), _list(address(token))
         );
+        lens = new EscrowLens(escrow);
         vm.prank(owner.addr);
         token.approve(address(escrow), BUDGET);
         bytes32 there = _open(terms);
         _expectNotSigned(there, AGREED, EXPIRES);
-        escrow.close(there, AGREED, EXPIRES, a, b);
+        escrow.close(_t(there), AGREED, EXPIRES, a, b);
     }
 
     /// The consent to open is none to close.
     function test_revertIf_theTermsWereSigned() public {
-        (bytes memory a, bytes memory b) = (_sign(owner, id), _sign(operator, id));
+        (bytes memory a, bytes memory b) = _consents(terms);
         _refuses(owner.addr, stranger, a, b);
+        _refuses(owner.addr, stranger, _sign(owner, id), _by(operator));
     }
 
     /// Any bit of a signature counts.
@@ -150,7 +153,7 @@ contract ConsentTest is GuardedFixture {
         _refuses(address(operatorWallet), stranger, a, b);
         operatorWallet.setMode(Wallet.Mode.Honest);
         _closeAs(stranger, a, b);
-        assertEq(escrow.statusOf(id), "closed");
+        assertEq(lens.statusOf(_t(id)), "closed");
     }
 
     function test_aWalletThatCallsNeedsNoSignature() public {
@@ -158,9 +161,9 @@ contract ConsentTest is GuardedFixture {
         bytes memory b = _by(operator);
         ownerWallet.setMode(Wallet.Mode.Refuses); // it is not asked
         ownerWallet.execute(
-            address(escrow), abi.encodeCall(escrow.close, (id, AGREED, EXPIRES, "", b))
+            address(escrow), abi.encodeCall(escrow.close, (_t(id), AGREED, EXPIRES, "", b))
         );
-        assertEq(escrow.statusOf(id), "closed");
+        assertEq(lens.statusOf(_t(id)), "closed");
     }
 
     /// The key behind a wallet is not the wallet when it calls itself.
@@ -169,13 +172,33 @@ contract ConsentTest is GuardedFixture {
         _refuses(address(ownerWallet), owner.addr, "", _by(operator));
     }
 
+    /// Two wallets behind one key consent by two signatures: each says for whom.
+    function test_revertIf_oneSignatureIsBroughtForTwoWallets() public {
+        (Wallet ownerWallet, Wallet operatorWallet) =
+            (new Wallet(owner.addr), new Wallet(owner.addr));
+        (terms.owner, terms.operator) = (address(ownerWallet), address(operatorWallet));
+        token.mint(terms.owner, BUDGET);
+        vm.prank(terms.owner);
+        token.approve(address(escrow), BUDGET);
+        bytes memory a = _sign(owner, _ownerConsent(terms, 0));
+        bytes32 digest = _operatorConsent(terms);
+        vm.expectRevert(abi.encodeWithSelector(Vault.NotSigned.selector, digest, terms.operator));
+        escrow.open(terms, _allowance(), a, a);
+        id = escrow.open(terms, _allowance(), a, _sign(owner, digest));
+
+        a = _by(owner);
+        _refuses(terms.operator, stranger, a, a);
+        _closeAs(stranger, a, _sign(owner, _closeDigest(terms.operator, id, AGREED, EXPIRES)));
+        assertEq(lens.statusOf(_t(id)), "closed");
+    }
+
     // ------------------------------------------------------------ EIP-7702
 
     /// An account with delegated code is still its key ...
     function test_aDelegatedAccountSignsByItsKey() public {
         _delegate(owner, address(new Wallet(stranger)));
         _closeAs(stranger, _by(owner), _by(operator));
-        assertEq(escrow.statusOf(id), "closed");
+        assertEq(lens.statusOf(_t(id)), "closed");
     }
 
     /// ... and what its code says: here a session key that the wallet accepts.
@@ -184,20 +207,21 @@ contract ConsentTest is GuardedFixture {
         _refuses(owner.addr, stranger, _by(session), _by(operator));
         _delegate(owner, address(new Wallet(session.addr)));
         _closeAs(stranger, _by(session), _by(operator));
-        assertEq(escrow.statusOf(id), "closed");
+        assertEq(lens.statusOf(_t(id)), "closed");
     }
 
     function test_revertIf_itsCodeKnowsNothingOfSignatures() public {
         _delegate(owner, address(eventLog));
         _refuses(owner.addr, stranger, _by(verifier), _by(operator));
         _closeAs(owner.addr, "", _by(operator));
-        assertEq(escrow.statusOf(id), "closed");
+        assertEq(lens.statusOf(_t(id)), "closed");
     }
 
     // ------------------------------------------------------------ helpers
 
     function _by(Account memory signer) private view returns (bytes memory) {
-        return _sign(signer, _closeDigest(id, AGREED, EXPIRES));
+        address party = signer.addr == operator.addr ? terms.operator : terms.owner;
+        return _sign(signer, _closeDigest(party, id, AGREED, EXPIRES));
     }
 
     function _closeAs(address caller, bytes memory ownerSignature, bytes memory operatorSignature)
@@ -205,7 +229,7 @@ contract ConsentTest is GuardedFixture {
     {
         _expectAsSaid();
         vm.prank(caller);
-        escrow.close(id, AGREED, EXPIRES, ownerSignature, operatorSignature);
+        escrow.close(_t(id), AGREED, EXPIRES, ownerSignature, operatorSignature);
     }
 
     function _openForWallets() private returns (Wallet ownerWallet, Wallet operatorWallet) {
@@ -220,13 +244,13 @@ contract ConsentTest is GuardedFixture {
 
     /// It is refused because this one has not signed.
     function _refuses(address signer, address caller, bytes memory a, bytes memory b) private {
-        bytes32 digest = _closeDigest(id, AGREED, EXPIRES);
+        bytes32 digest = _closeDigest(signer, id, AGREED, EXPIRES);
         _expectNext(abi.encodeWithSelector(Vault.NotSigned.selector, digest, signer));
         _closeAs(caller, a, b);
     }
 
     function _expectNotSigned(bytes32 contractId, uint256 payableAmount, uint64 expiresAt) private {
-        bytes32 digest = _closeDigest(contractId, payableAmount, expiresAt);
+        bytes32 digest = _closeDigest(owner.addr, contractId, payableAmount, expiresAt);
         vm.expectRevert(abi.encodeWithSelector(Vault.NotSigned.selector, digest, owner.addr));
     }
 }

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Fixture} from "../support/Fixture.sol";
+import {EscrowLens} from "contracts/escrow/EscrowLens.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Vault} from "contracts/escrow/Vault.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
@@ -17,6 +18,7 @@ contract ConstructorTest is Fixture {
         escrow = new OutcomeEscrow(
             eventLog, address(new Evidence()), IIdentityRegistry(address(0)), tokens
         );
+        lens = new EscrowLens(escrow);
         assertTrue(escrow.isAllowed(tokens[0]));
         assertTrue(escrow.isAllowed(tokens[1]));
         assertFalse(escrow.isAllowed(stranger));

@@ -104,7 +104,7 @@ contract DisputeTest is GuardedFixture {
         _dispute(owner.addr, id);
         vm.prank(address(0));
         vm.expectRevert(Statements.NotDisputed.selector);
-        escrow.rule(id, position, 0);
+        escrow.rule(_t(id), position, 0);
     }
 
     /// An arbiter that is given no time can still rule within the challenge period.
@@ -117,7 +117,7 @@ contract DisputeTest is GuardedFixture {
         vm.warp(START + CHALLENGE);
         _dispute(operator.addr, id);
         _rule(id, PRICE);
-        assertEq(escrow.netOf(id), PRICE);
+        assertEq(lens.netOf(_t(id)), PRICE);
     }
 
     function test_aDisputedStatementKeepsItsPlace() public {
@@ -125,7 +125,7 @@ contract DisputeTest is GuardedFixture {
         _dispute(owner.addr, id);
         vm.warp(START + CHALLENGE + ARBITRATION);
         _refused(terms, 6 * PRICE, 0, "pending");
-        assertEq(escrow.lastSignedPosition(id), position);
+        assertEq(_lastSigned(id), position);
         assertEq(_release(id), 0);
     }
 
@@ -136,14 +136,14 @@ contract DisputeTest is GuardedFixture {
         _dispute(owner.addr, id);
         _dispute(operator.addr, id);
         vm.warp(START + CHALLENGE + ARBITRATION);
-        assertEq(escrow.netOf(id), 0);
-        assertEq(escrow.releasableAt(id), START + CHALLENGE + ARBITRATION + 1);
+        assertEq(lens.netOf(_t(id)), 0);
+        assertEq(lens.releasableAt(_t(id)), START + CHALLENGE + ARBITRATION + 1);
         skip(1);
-        assertEq(escrow.netOf(id), 5 * PRICE);
+        assertEq(lens.netOf(_t(id)), 5 * PRICE);
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Final(id, position, 5 * PRICE, START + CHALLENGE + ARBITRATION);
-        escrow.release(id);
-        assertEq(escrow.paidOf(id), 5 * PRICE);
+        escrow.release(_t(id));
+        assertEq(lens.paidOf(_t(id)), 5 * PRICE);
     }
 
     /// The next statement can be disputed again, from the start.
@@ -170,9 +170,9 @@ contract DisputeTest is GuardedFixture {
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Final(id, position, 2 * PRICE + 1, uint64(block.timestamp));
         _rule(id, 2 * PRICE + 1);
-        assertEq(escrow.paidOf(id), 2 * PRICE + 1);
-        assertEq(escrow.netOf(id), 2 * PRICE + 1);
-        assertEq(escrow.lastFinalPosition(id), position);
+        assertEq(lens.paidOf(_t(id)), 2 * PRICE + 1);
+        assertEq(lens.netOf(_t(id)), 2 * PRICE + 1);
+        assertEq(_lastFinal(id), position);
         assertEq(_pending(id).position, 0);
         vm.expectRevert(_notPending(position, 0));
         _rule(id, 0);
@@ -187,7 +187,7 @@ contract DisputeTest is GuardedFixture {
             vm.expectRevert(
                 abi.encodeWithSelector(OutcomeEscrow.NotArbiter.selector, id, others[i])
             );
-            escrow.rule(id, lastStated, 0);
+            escrow.rule(_t(id), lastStated, 0);
         }
     }
 
@@ -198,14 +198,14 @@ contract DisputeTest is GuardedFixture {
         uint64 second = _state(terms, 6 * PRICE, 0);
         vm.prank(owner.addr);
         vm.expectRevert(_notPending(first, second));
-        escrow.dispute(id, first);
+        escrow.dispute(_t(id), first);
         _dispute(owner.addr, id);
         vm.prank(arbiter.addr);
         vm.expectRevert(_notPending(first, second));
-        escrow.rule(id, first, 5 * PRICE);
+        escrow.rule(_t(id), first, 5 * PRICE);
         vm.prank(arbiter.addr);
         vm.expectRevert(_notPending(0, second));
-        escrow.rule(id, 0, 5 * PRICE);
+        escrow.rule(_t(id), 0, 5 * PRICE);
         _rule(id, 5 * PRICE);
     }
 
@@ -226,11 +226,11 @@ contract DisputeTest is GuardedFixture {
         _expectOutOfRange(type(uint256).max, 3 * PRICE, BUDGET);
         uint256 snapshot = vm.snapshotState();
         _rule(id, 3 * PRICE);
-        assertEq(escrow.netOf(id), 3 * PRICE);
+        assertEq(lens.netOf(_t(id)), 3 * PRICE);
         vm.revertToState(snapshot);
         _rule(id, BUDGET);
-        assertEq(escrow.paidOf(id), BUDGET);
-        assertEq(escrow.statusOf(id), "paid_out");
+        assertEq(lens.paidOf(_t(id)), BUDGET);
+        assertEq(lens.statusOf(_t(id)), "paid_out");
     }
 
     /// If the statement itself says less than the last final one, so may the arbiter.
@@ -240,7 +240,7 @@ contract DisputeTest is GuardedFixture {
         _dispute(operator.addr, id);
         _expectOutOfRange(2 * PRICE - 1, 2 * PRICE, BUDGET);
         _rule(id, 4 * PRICE);
-        assertEq(escrow.netOf(id), 4 * PRICE);
+        assertEq(lens.netOf(_t(id)), 4 * PRICE);
     }
 
     /// A ruling never takes back what is paid.
@@ -250,9 +250,9 @@ contract DisputeTest is GuardedFixture {
         _state(terms, 5 * PRICE, 5 * PRICE);
         _dispute(owner.addr, id);
         _rule(id, 0);
-        assertEq(escrow.netOf(id), 0);
-        assertEq(escrow.paidOf(id), 5 * PRICE);
-        assertEq(escrow.owed(id), 0);
+        assertEq(lens.netOf(_t(id)), 0);
+        assertEq(lens.paidOf(_t(id)), 5 * PRICE);
+        assertEq(lens.owed(_t(id)), 0);
         _stateFinal(terms, 10 * PRICE, 5 * PRICE);
         assertEq(_release(id), 0);
         _stateFinal(terms, 11 * PRICE, 5 * PRICE);
@@ -266,12 +266,12 @@ contract DisputeTest is GuardedFixture {
         _dispute(owner.addr, id);
         _rule(id, 2 * PRICE); // 3 less than stated
         _stateFinal(terms, 9 * PRICE, PRICE);
-        assertEq(escrow.netOf(id), 5 * PRICE);
+        assertEq(lens.netOf(_t(id)), 5 * PRICE);
         _state(terms, 9 * PRICE, PRICE);
         _dispute(operator.addr, id);
         _rule(id, 8 * PRICE); // as stated, so nothing is changed any more
         _stateFinal(terms, 10 * PRICE, PRICE);
-        assertEq(escrow.netOf(id), 9 * PRICE);
+        assertEq(lens.netOf(_t(id)), 9 * PRICE);
     }
 
     /// Totals go on from what was stated, not from what was ruled.
@@ -288,9 +288,9 @@ contract DisputeTest is GuardedFixture {
         _dispute(owner.addr, id);
         _rule(id, 0);
         _stateFinal(terms, 5 * PRICE, 4 * PRICE);
-        assertEq(escrow.netOf(id), 0);
+        assertEq(lens.netOf(_t(id)), 0);
         _stateFinal(terms, 10 * PRICE, 4 * PRICE);
-        assertEq(escrow.netOf(id), PRICE);
+        assertEq(lens.netOf(_t(id)), PRICE);
     }
 
     function test_theNetIsNeverAboveTheBudget() public {
@@ -298,11 +298,11 @@ contract DisputeTest is GuardedFixture {
         _dispute(operator.addr, id);
         _rule(id, BUDGET);
         _stateFinal(terms, 7 * PRICE, 0);
-        assertEq(escrow.netOf(id), BUDGET);
-        assertEq(escrow.owed(id), 0);
+        assertEq(lens.netOf(_t(id)), BUDGET);
+        assertEq(lens.owed(_t(id)), 0);
         _stateFinal(terms, 7 * PRICE, 3 * PRICE);
-        assertEq(escrow.netOf(id), BUDGET - PRICE);
-        assertEq(escrow.paidOf(id), BUDGET);
+        assertEq(lens.netOf(_t(id)), BUDGET - PRICE);
+        assertEq(lens.paidOf(_t(id)), BUDGET);
     }
 
     /// At the extremes of 80 bits, and for any two statements and rulings: the net is what was
@@ -321,7 +321,7 @@ contract DisputeTest is GuardedFixture {
         _dispute(owner.addr, id);
         uint256 ruled = bound(seeds[3], 0, terms.budget);
         _rule(id, ruled);
-        assertEq(escrow.paidOf(id), ruled);
+        assertEq(lens.paidOf(_t(id)), ruled);
         int256 adjustment = int256(ruled) - int256(earned) + int256(reversed);
 
         earned = bound(seeds[4], earned, limit);
@@ -332,7 +332,7 @@ contract DisputeTest is GuardedFixture {
         int256 expected = int256(earned) - int256(reversed) + adjustment;
         if (expected < 0) expected = 0;
         if (expected > int256(terms.budget)) expected = int256(terms.budget);
-        assertEq(escrow.netOf(id), uint256(expected));
+        assertEq(lens.netOf(_t(id)), uint256(expected));
         assertEq(_release(id), uint256(expected) > ruled ? uint256(expected) - ruled : 0);
     }
 
@@ -346,16 +346,16 @@ contract DisputeTest is GuardedFixture {
         _rule(id, 4 * PRICE);
         vm.warp(_t2(terms));
         _stateFinal(terms, 12 * PRICE, 0); // net 6, of which 2 are held back for 11 days more
-        assertEq(escrow.paidOf(id), 4 * PRICE);
-        escrow.refund(id);
+        assertEq(lens.paidOf(_t(id)), 4 * PRICE);
+        escrow.refund(_t(id));
         assertEq(_heldFor(), 2 * PRICE + BUDGET, "the other contract, and what may be paid");
         _state(terms, 12 * PRICE, 2 * PRICE);
         skip(CHALLENGE + 1);
-        assertEq(escrow.netOf(id), 4 * PRICE);
-        escrow.refund(id);
+        assertEq(lens.netOf(_t(id)), 4 * PRICE);
+        escrow.refund(_t(id));
         skip(100 days);
         assertEq(_release(id), 0);
-        assertEq(escrow.statusOf(id), "refunded");
+        assertEq(lens.statusOf(_t(id)), "refunded");
     }
 
     // ------------------------------------------------------------ beside everything else
@@ -371,7 +371,7 @@ contract DisputeTest is GuardedFixture {
         _rule(id, BUDGET);
         vm.expectRevert(_notPending(lastStated, 0));
         _dispute(operator.addr, id);
-        assertEq(escrow.netOf(id), 0);
+        assertEq(lens.netOf(_t(id)), 0);
     }
 
     function test_aRulingKeepsToTheRateCap() public {
@@ -380,8 +380,8 @@ contract DisputeTest is GuardedFixture {
         _state(terms, 5 * PRICE, 0);
         _dispute(owner.addr, id);
         _rule(id, 5 * PRICE);
-        assertEq(escrow.paidOf(id), 2 * PRICE);
-        assertEq(escrow.owed(id), 3 * PRICE);
+        assertEq(lens.paidOf(_t(id)), 2 * PRICE);
+        assertEq(lens.owed(_t(id)), 3 * PRICE);
     }
 
     function test_aRulingKeepsToTheHoldback() public {
@@ -391,7 +391,7 @@ contract DisputeTest is GuardedFixture {
         _dispute(owner.addr, id);
         skip(100);
         _rule(id, 4 * PRICE);
-        assertEq(escrow.paidOf(id), 0);
+        assertEq(lens.paidOf(_t(id)), 0);
         // Final since the ruling, not since the end of the arbiter's time.
         vm.warp(START + 100 + 11 days - 1);
         assertEq(_release(id), 0);
@@ -406,10 +406,10 @@ contract DisputeTest is GuardedFixture {
         _dispute(owner.addr, id);
         skip(CHALLENGE + ARBITRATION);
         vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.NothingToRefund.selector, id));
-        escrow.refund(id);
-        assertEq(escrow.statusOf(id), "releasing");
+        escrow.refund(_t(id));
+        assertEq(lens.statusOf(_t(id)), "releasing");
         skip(1);
-        escrow.refund(id);
+        escrow.refund(_t(id));
         assertEq(_release(id), 5 * PRICE);
     }
 
@@ -418,13 +418,13 @@ contract DisputeTest is GuardedFixture {
     function test_aRulingOnALateReversal() public {
         _stateFinal(terms, 5 * PRICE, 0);
         vm.warp(_t2(terms) + 1);
-        escrow.refund(id); // all but 5
+        escrow.refund(_t(id)); // all but 5
         _state(terms, 5 * PRICE, 2 * PRICE);
         _dispute(operator.addr, id);
         _expectOutOfRange(5 * PRICE + 1, 3 * PRICE, 5 * PRICE);
         _rule(id, 5 * PRICE);
-        assertEq(escrow.paidOf(id), 5 * PRICE);
-        assertEq(escrow.statusOf(id), "refunded");
+        assertEq(lens.paidOf(_t(id)), 5 * PRICE);
+        assertEq(lens.statusOf(_t(id)), "refunded");
     }
 
     function _expectOutOfRange(uint256 payableAmount, uint256 least, uint256 most) private {

@@ -36,7 +36,7 @@ contract GuardedPayoutTest is HostileGuardedFixture {
         for (uint256 i = 0; i < modes.length; ++i) {
             uint256 snapshot = vm.snapshotState();
             hostile.setMode(modes[i]);
-            escrow.release(id);
+            escrow.release(_t(id));
             _assertPaid(NET, 0);
             vm.revertToState(snapshot);
         }
@@ -49,7 +49,7 @@ contract GuardedPayoutTest is HostileGuardedFixture {
             uint256 snapshot = vm.snapshotState();
             hostile.setMode(modes[i]);
             _expectCredited(NET, FEE);
-            escrow.release(id);
+            escrow.release(_t(id));
             _assertPaid(0, NET);
             vm.revertToState(snapshot);
         }
@@ -59,10 +59,10 @@ contract GuardedPayoutTest is HostileGuardedFixture {
     function test_release_credited_thePayeeIsBlocked() public {
         hostile.setBlocked(payee, true);
         _expectCredited(NET, FEE);
-        escrow.release(id);
+        escrow.release(_t(id));
         _assertPaid(0, NET);
-        assertEq(escrow.owed(id), 0);
-        escrow.release(id);
+        assertEq(lens.owed(_t(id)), 0);
+        escrow.release(_t(id));
         _assertPaid(0, NET);
         hostile.setBlocked(payee, false);
         assertEq(_release(id), 0);
@@ -83,14 +83,14 @@ contract GuardedPayoutTest is HostileGuardedFixture {
                 BUDGET - NET - NET / 100
             )
         );
-        escrow.release(id);
+        escrow.release(_t(id));
         hostile.setMode(HostileToken.Mode.ReturnsTwo); // it pays and denies it
         vm.expectRevert(
             abi.encodeWithSelector(
                 Vault.TokenTookTooMuch.selector, address(token), BUDGET, BUDGET - NET
             )
         );
-        escrow.release(id);
+        escrow.release(_t(id));
         hostile.setMode(HostileToken.Mode.Honest);
         assertEq(_release(id), PRICE);
         _assertPaid(NET, 0);
@@ -99,10 +99,10 @@ contract GuardedPayoutTest is HostileGuardedFixture {
     /// A caller cannot turn a payout into a credit by bringing little gas.
     function testFuzz_release_littleGasCreditsNobody(uint256 gasLimit) public {
         gasLimit = bound(gasLimit, 50_000, 900_000);
-        try escrow.release{gas: gasLimit}(id) {
+        try escrow.release{gas: gasLimit}(_t(id)) {
             _assertPaid(NET, 0);
         } catch {
-            assertEq(escrow.paidOf(id), 0);
+            assertEq(lens.paidOf(_t(id)), 0);
             assertEq(escrow.creditOf(address(token), payee), 0);
             assertEq(token.balanceOf(payee), 0);
         }
@@ -155,7 +155,7 @@ contract GuardedPayoutTest is HostileGuardedFixture {
         _dispute(owner.addr, id);
         hostile.setMode(HostileToken.Mode.Paused);
         _rule(id, 2 * PRICE);
-        assertEq(escrow.paidOf(id), 2 * PRICE);
+        assertEq(lens.paidOf(_t(id)), 2 * PRICE);
         _assertPaidTo(payee, NET, NET);
     }
 
@@ -166,7 +166,7 @@ contract GuardedPayoutTest is HostileGuardedFixture {
         _close(id, 2 * PRICE);
         _assertPaidTo(payee, 0, 2 * NET);
         assertEq(escrow.creditOf(address(token), owner.addr), BUDGET - 2 * PRICE);
-        assertEq(escrow.statusOf(id), "closed");
+        assertEq(lens.statusOf(_t(id)), "closed");
         _withdraw(owner.addr, stranger);
         _withdraw(payee, stranger);
         assertEq(token.balanceOf(address(escrow)), 2 * FEE);
@@ -176,7 +176,7 @@ contract GuardedPayoutTest is HostileGuardedFixture {
         hostile.setMode(HostileToken.Mode.TakesMore);
         _expectNext(abi.encodeWithSelector(Vault.TokenTookTooMuch.selector));
         _close(id, PRICE);
-        assertNotEq(escrow.statusOf(id), "closed");
+        assertNotEq(lens.statusOf(_t(id)), "closed");
     }
 
     function test_refund_credited() public {
@@ -186,7 +186,7 @@ contract GuardedPayoutTest is HostileGuardedFixture {
         emit OutcomeEscrow.Refunded(id, owner.addr, BUDGET - PRICE);
         vm.expectEmit(address(escrow));
         emit Vault.Credited(id, owner.addr, BUDGET - PRICE);
-        escrow.refund(id);
+        escrow.refund(_t(id));
         assertEq(escrow.creditOf(address(token), owner.addr), BUDGET - PRICE);
         assertEq(_release(id), PRICE);
     }
@@ -209,7 +209,7 @@ contract GuardedPayoutTest is HostileGuardedFixture {
     /// A token that gives something back in the middle of a payout makes no account poorer.
     function test_aDonorHarmsNobody() public {
         hostile.setHook(address(hostile), abi.encodeCall(hostile.mint, (address(escrow), 7)));
-        escrow.release(id);
+        escrow.release(_t(id));
         _assertPaid(NET, 0);
         _close(id, 2 * PRICE);
         _assertPaidTo(payee, 2 * NET, 0);
@@ -224,7 +224,7 @@ contract GuardedPayoutTest is HostileGuardedFixture {
         for (uint256 i = 0; i < calls.length; ++i) {
             uint256 snapshot = vm.snapshotState();
             hostile.setHook(address(this), abi.encodeCall(this.onTransfer, (calls[i])));
-            escrow.release(id);
+            escrow.release(_t(id));
             assertEq(answered, abi.encodeWithSelector(Vault.ReentrantCall.selector));
             _assertPaid(NET, 0);
             vm.revertToState(snapshot);
@@ -238,22 +238,21 @@ contract GuardedPayoutTest is HostileGuardedFixture {
     }
 
     function _calls() private view returns (bytes[] memory calls) {
-        OutcomeEscrow.Permit memory permit;
-        OutcomeEscrow.Authorization memory authorization;
-        calls = new bytes[](13);
-        calls[0] = abi.encodeCall(escrow.open, (terms, "", ""));
-        calls[1] = abi.encodeCall(escrow.openWithPermit, (terms, "", "", permit));
-        calls[2] = abi.encodeCall(escrow.openWithAuthorization, (terms, "", "", authorization));
-        calls[3] = abi.encodeCall(escrow.settle, (_groupOf(terms), 1, 0, "", new bytes32[](0), ""));
-        calls[4] = abi.encodeCall(escrow.release, (id));
-        calls[5] = abi.encodeCall(escrow.dispute, (id, 1));
-        calls[6] = abi.encodeCall(escrow.rule, (id, 1, 0));
-        calls[7] = abi.encodeCall(escrow.disputeClaims, (id));
-        calls[8] = abi.encodeCall(escrow.ruleClaims, (id, 0));
-        calls[9] = abi.encodeCall(escrow.close, (id, 0, START, "", ""));
-        calls[10] = abi.encodeCall(escrow.refund, (id));
-        calls[11] = abi.encodeCall(escrow.withdraw, (address(token), stranger, 1));
-        calls[12] =
+        calls = new bytes[](12);
+        calls[0] = abi.encodeCall(escrow.open, (terms, _allowance(), "", ""));
+        calls[1] = abi.encodeCall(escrow.revoke, (id));
+        calls[2] = abi.encodeCall(
+            escrow.settle, (_groupOf(terms), 1, 0, "", new uint256[](0), new bytes32[](0), "")
+        );
+        calls[3] = abi.encodeCall(escrow.release, (_t(id)));
+        calls[4] = abi.encodeCall(escrow.dispute, (_t(id), 1));
+        calls[5] = abi.encodeCall(escrow.rule, (_t(id), 1, 0));
+        calls[6] = abi.encodeCall(escrow.disputeClaims, (_t(id)));
+        calls[7] = abi.encodeCall(escrow.ruleClaims, (_t(id), 0));
+        calls[8] = abi.encodeCall(escrow.close, (_t(id), 0, START, "", ""));
+        calls[9] = abi.encodeCall(escrow.refund, (_t(id)));
+        calls[10] = abi.encodeCall(escrow.withdraw, (address(token), stranger, 1));
+        calls[11] =
             abi.encodeCall(escrow.withdrawFor, (payee, address(token), stranger, 1, START, ""));
     }
 
@@ -261,10 +260,10 @@ contract GuardedPayoutTest is HostileGuardedFixture {
     function test_evidenceCannotReenter() public {
         Claim memory claim;
         bytes[4] memory calls = [
-            abi.encodeCall(escrow.retire, (id, "sum")),
-            abi.encodeCall(escrow.fileClaim, (id, "ann", claim)),
-            abi.encodeCall(escrow.lowerClaim, (id, "ann", 0, "answered")),
-            abi.encodeCall(escrow.recordReversal, (id, 1, 1))
+            abi.encodeCall(escrow.retire, (_t(id), "sum")),
+            abi.encodeCall(escrow.fileClaim, (_t(id), "ann", claim)),
+            abi.encodeCall(escrow.lowerClaim, (_t(id), "ann", 0, "answered")),
+            abi.encodeCall(escrow.recordReversal, (_t(id), 1, 1))
         ];
         for (uint256 i = 0; i < calls.length; ++i) {
             uint256 snapshot = vm.snapshotState();
@@ -272,7 +271,7 @@ contract GuardedPayoutTest is HostileGuardedFixture {
             hostile.setHook(
                 address(evidence), abi.encodeCall(Caller.call, (address(escrow), calls[i]))
             );
-            escrow.release(id);
+            escrow.release(_t(id));
             assertEq(
                 Caller(address(evidence)).answered(),
                 abi.encodeWithSelector(Vault.ReentrantCall.selector)
@@ -285,13 +284,13 @@ contract GuardedPayoutTest is HostileGuardedFixture {
 
     function _expectCredited(uint256 net, uint256 fee) private {
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, payee, lastStated, net, fee);
+        emit OutcomeEscrow.Paid(id, net, fee);
         vm.expectEmit(address(escrow));
         emit Vault.Credited(id, payee, net);
     }
 
     function _assertPaid(uint256 received, uint256 credited) private view {
-        assertEq(escrow.paidOf(id), PRICE);
+        assertEq(lens.paidOf(_t(id)), PRICE);
         _assertPaidTo(payee, received, credited);
         assertEq(escrow.creditOf(address(token), feeRecipient), FEE);
     }

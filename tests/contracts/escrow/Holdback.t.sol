@@ -26,29 +26,29 @@ contract HoldbackTest is GuardedFixture {
 
     function test_aShareIsHeldBack() public {
         _state(terms, 1000, 0);
-        assertEq(escrow.paidOf(id), 800);
-        assertEq(escrow.netOf(id), 1000);
-        assertEq(escrow.owed(id), 200);
-        assertEq(escrow.releasable(id), 0);
-        assertEq(escrow.releasableAt(id), START + MATURES);
+        assertEq(lens.paidOf(_t(id)), 800);
+        assertEq(lens.netOf(_t(id)), 1000);
+        assertEq(lens.owed(_t(id)), 200);
+        assertEq(lens.releasable(_t(id)), 0);
+        assertEq(lens.releasableAt(_t(id)), START + MATURES);
         vm.warp(START + MATURES - 1);
         assertEq(_release(id), 0);
         skip(1);
-        assertEq(escrow.releasableAt(id), block.timestamp);
+        assertEq(lens.releasableAt(_t(id)), block.timestamp);
         assertEq(_release(id), 200);
-        assertEq(escrow.releasableAt(id), 0);
+        assertEq(lens.releasableAt(_t(id)), 0);
     }
 
     /// In the payee's favor: less than a unit is not held back.
     function test_whatIsHeldIsRoundedDown() public {
         _state(terms, 4, 0);
-        assertEq(escrow.paidOf(id), 4);
+        assertEq(lens.paidOf(_t(id)), 4);
         _state(terms, 5, 0);
-        assertEq(escrow.paidOf(id), 4);
+        assertEq(lens.paidOf(_t(id)), 4);
         _state(terms, 9, 0);
-        assertEq(escrow.paidOf(id), 8);
+        assertEq(lens.paidOf(_t(id)), 8);
         _state(terms, 10, 0);
-        assertEq(escrow.paidOf(id), 8);
+        assertEq(lens.paidOf(_t(id)), 8);
     }
 
     function test_feesAreOnWhatIsPaid() public {
@@ -56,7 +56,7 @@ contract HoldbackTest is GuardedFixture {
         assertEq(token.balanceOf(payee), 80e6 * 975 / 1000);
         assertEq(escrow.creditOf(address(token), feeRecipient), 80e6 * 25 / 1000);
         vm.warp(START + MATURES);
-        escrow.release(id);
+        escrow.release(_t(id));
         assertEq(token.balanceOf(payee), 100e6 * 975 / 1000);
         assertEq(escrow.creditOf(address(token), feeRecipient), 100e6 * 25 / 1000);
     }
@@ -67,7 +67,7 @@ contract HoldbackTest is GuardedFixture {
         _state(terms, 1000, 0);
         vm.warp(START + MATURES - 1);
         _state(terms, 1500, 0);
-        assertEq(escrow.paidOf(id), 0);
+        assertEq(lens.paidOf(_t(id)), 0);
         skip(1);
         assertEq(_release(id), 1000);
         skip(MATURES - 2);
@@ -91,14 +91,14 @@ contract HoldbackTest is GuardedFixture {
         (terms.holdbackPeriod, terms.lateness, terms.salt) = (0, 0, "none");
         id = _open(terms);
         _state(terms, 1000, 0);
-        assertEq(escrow.paidOf(id), 1000);
+        assertEq(lens.paidOf(_t(id)), 1000);
     }
 
     function test_aPeriodWithoutAShareHoldsNothing() public {
         (terms.holdbackBps, terms.salt) = (0, "none");
         id = _open(terms);
         _state(terms, 1000, 0);
-        assertEq(escrow.paidOf(id), 1000);
+        assertEq(lens.paidOf(_t(id)), 1000);
     }
 
     /// The terms may name a period that is longer than there has been time.
@@ -108,7 +108,7 @@ contract HoldbackTest is GuardedFixture {
         _state(terms, 1000, 0);
         skip(10_000 days);
         assertEq(_release(id), 0);
-        assertEq(escrow.releasableAt(id), 2 * uint256(START) + 1 days);
+        assertEq(lens.releasableAt(_t(id)), 2 * uint256(START) + 1 days);
         vm.warp(2 * uint256(START) + 1 days - 1);
         assertEq(_release(id), 0);
         skip(1);
@@ -123,7 +123,7 @@ contract HoldbackTest is GuardedFixture {
         _state(terms, 1600, 0);
         skip(1 days);
         _state(terms, 1700, 0);
-        assertEq(escrow.paidOf(id), 1360);
+        assertEq(lens.paidOf(_t(id)), 1360);
         vm.warp(START + MATURES - 1);
         assertEq(_release(id), 0);
         skip(1);
@@ -132,10 +132,10 @@ contract HoldbackTest is GuardedFixture {
         assertEq(_release(id), 0);
         skip(1);
         assertEq(_release(id), 120);
-        assertEq(escrow.releasableAt(id), START + 2 days + MATURES);
+        assertEq(lens.releasableAt(_t(id)), START + 2 days + MATURES);
         skip(1 days);
         assertEq(_release(id), 20);
-        assertEq(escrow.owed(id), 0);
+        assertEq(lens.owed(_t(id)), 0);
     }
 
     /// In any order of events: all is paid but the share of what is younger, and in the end all of
@@ -158,21 +158,21 @@ contract HoldbackTest is GuardedFixture {
             for (uint256 j = 0; j <= i; ++j) {
                 if (since[j] + MATURES <= block.timestamp) matured = nets[j];
             }
-            assertEq(escrow.paidOf(id), net - (net - matured) * terms.holdbackBps / 10_000);
+            assertEq(lens.paidOf(_t(id)), net - (net - matured) * terms.holdbackBps / 10_000);
         }
-        uint256 due = escrow.releasableAt(id);
+        uint256 due = lens.releasableAt(_t(id));
         if (due != 0) {
             assertGe(due, block.timestamp);
             vm.warp(due - 1);
             _release(id);
             if ((net - nets[3]) * terms.holdbackBps >= 10_000) {
-                assertGt(escrow.owed(id), 0, "not earlier");
+                assertGt(lens.owed(_t(id)), 0, "not earlier");
             }
             vm.warp(due);
             _release(id);
         }
-        assertEq(escrow.paidOf(id), net);
-        assertEq(escrow.owed(id), 0);
+        assertEq(lens.paidOf(_t(id)), net);
+        assertEq(lens.owed(_t(id)), 0);
     }
 
     // ------------------------------------------------------------ beside the challenge period
@@ -183,8 +183,8 @@ contract HoldbackTest is GuardedFixture {
         id = _open(terms);
         _state(terms, 1000, 0);
         vm.warp(START + CHALLENGE + MATURES - 1);
-        assertEq(escrow.releasable(id), 800);
-        assertEq(escrow.releasableAt(id), START + CHALLENGE + MATURES);
+        assertEq(lens.releasable(_t(id)), 800);
+        assertEq(lens.releasableAt(_t(id)), START + CHALLENGE + MATURES);
         skip(1);
         assertEq(_release(id), 1000);
     }
@@ -197,9 +197,9 @@ contract HoldbackTest is GuardedFixture {
         _state(terms, 1000, 0);
         skip(10 days); // final since START + CHALLENGE, noticed now
         _state(terms, 1500, 0);
-        assertEq(escrow.paidOf(id), 1000);
+        assertEq(lens.paidOf(_t(id)), 1000);
         skip(CHALLENGE + 1);
-        assertEq(escrow.releasable(id), 400);
+        assertEq(lens.releasable(_t(id)), 400);
         vm.warp(START + 10 days + CHALLENGE + MATURES - 1);
         assertEq(_release(id), 400);
         skip(1);
@@ -228,12 +228,12 @@ contract HoldbackTest is GuardedFixture {
         _state(terms, 1000, 0);
         skip(2 days);
         _state(terms, 1500, 0);
-        assertEq(escrow.paidOf(id), 1200);
+        assertEq(lens.paidOf(_t(id)), 1200);
         skip(2 days);
         _state(terms, 1500, 500);
-        assertEq(escrow.netOf(id), 1000);
-        assertEq(escrow.paidOf(id), 1200, "what is paid stays paid");
-        assertEq(escrow.owed(id), 0);
+        assertEq(lens.netOf(_t(id)), 1000);
+        assertEq(lens.paidOf(_t(id)), 1200, "what is paid stays paid");
+        assertEq(lens.owed(_t(id)), 0);
         skip(100 days);
         assertEq(_release(id), 0);
     }
@@ -246,8 +246,8 @@ contract HoldbackTest is GuardedFixture {
         _state(terms, 1000, 1000);
         skip(100 days);
         assertEq(_release(id), 0);
-        escrow.refund(id);
-        assertEq(escrow.paidOf(id), 0);
+        escrow.refund(_t(id));
+        assertEq(lens.paidOf(_t(id)), 0);
     }
 
     /// Two waves of false leads: the first is taken back in time, and so would be the second. Its
@@ -292,15 +292,15 @@ contract HoldbackTest is GuardedFixture {
             for (uint256 j = 0; j <= i; ++j) {
                 if (since[j] + MATURES <= block.timestamp) old = earnedAt[j];
             }
-            assertLe(escrow.paidOf(id), old, "no more than ever got old");
-            uint256 before = escrow.paidOf(id);
+            assertLe(lens.paidOf(_t(id)), old, "no more than ever got old");
+            uint256 before = lens.paidOf(_t(id));
             assertEq(_release(id), 0, "settling has paid it");
-            assertEq(escrow.paidOf(id), before);
+            assertEq(lens.paidOf(_t(id)), before);
         }
         skip(MATURES);
         _release(id);
-        assertGe(escrow.paidOf(id), earned - reversed);
-        assertEq(escrow.owed(id), 0);
+        assertGe(lens.paidOf(_t(id)), earned - reversed);
+        assertEq(lens.owed(_t(id)), 0);
     }
 
     /// The time it names may be too late after a reversal, and is never too early.
@@ -310,7 +310,7 @@ contract HoldbackTest is GuardedFixture {
         _state(terms, 1000, 0);
         skip(2 days);
         _state(terms, 1000, 100);
-        assertEq(escrow.releasableAt(id), START + 2 days + MATURES);
+        assertEq(lens.releasableAt(_t(id)), START + 2 days + MATURES);
         vm.warp(START + MATURES - 1);
         assertEq(_release(id), 0);
         skip(1);
@@ -327,14 +327,14 @@ contract HoldbackTest is GuardedFixture {
         _dispute(operator.addr, id);
         _rule(id, BUDGET);
         _stateFinal(terms, BUDGET, 0); // with what the ruling added
-        escrow.release(id);
+        escrow.release(_t(id));
         skip(10 days);
 
         _state(terms, BUDGET, BUDGET / 2);
         _dispute(owner.addr, id);
         _rule(id, BUDGET); // and that is less now
-        assertEq(escrow.paidOf(id), BUDGET);
-        assertEq(escrow.owed(id), 0);
+        assertEq(lens.paidOf(_t(id)), BUDGET);
+        assertEq(lens.owed(_t(id)), 0);
     }
 
     /// A ruling at the budget can take off what an earlier one added, and is no reason to take what
@@ -351,14 +351,14 @@ contract HoldbackTest is GuardedFixture {
         _dispute(owner.addr, id);
         _rule(id, BUDGET); // 25 more than was stated, 15 less than before
         _stateFinal(terms, 30 * PRICE, 25 * PRICE);
-        assertEq(escrow.netOf(id), 30 * PRICE);
+        assertEq(lens.netOf(_t(id)), 30 * PRICE);
         vm.warp(START + CHALLENGE + MATURES);
-        escrow.release(id);
-        assertEq(escrow.paidOf(id), 30 * PRICE, "as much was final in time");
+        escrow.release(_t(id));
+        assertEq(lens.paidOf(_t(id)), 30 * PRICE, "as much was final in time");
         _stateFinal(terms, 45 * PRICE, 25 * PRICE);
         assertEq(_release(id), 0, "15 are new");
-        assertEq(escrow.owed(id), 15 * PRICE);
-        uint256 due = escrow.releasableAt(id);
+        assertEq(lens.owed(_t(id)), 15 * PRICE);
+        uint256 due = lens.releasableAt(_t(id));
         assertEq(due, block.timestamp - 1 + MATURES);
         vm.warp(due - 1);
         assertEq(_release(id), 0);
@@ -410,22 +410,22 @@ contract HoldbackTest is GuardedFixture {
         vm.warp(_t2(terms));
         _state(terms, 1000, 0);
         skip(1);
-        escrow.refund(id);
+        escrow.refund(_t(id));
         assertEq(_heldFor(), 200);
-        assertEq(escrow.statusOf(id), "releasing");
+        assertEq(lens.statusOf(_t(id)), "releasing");
         vm.warp(_t2(terms) + HOLDBACK);
         _state(terms, 1000, 150);
-        assertEq(escrow.owed(id), 50);
-        assertEq(escrow.statusOf(id), "refundable");
+        assertEq(lens.owed(_t(id)), 50);
+        assertEq(lens.statusOf(_t(id)), "refundable");
         uint256 before = token.balanceOf(owner.addr);
-        escrow.refund(id);
+        escrow.refund(_t(id));
         assertEq(token.balanceOf(owner.addr) - before, 150);
         vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.NothingToRefund.selector, id));
-        escrow.refund(id);
-        assertEq(escrow.statusOf(id), "releasing");
+        escrow.refund(_t(id));
+        assertEq(lens.statusOf(_t(id)), "releasing");
         skip(MATURES);
         assertEq(_release(id), 50);
-        assertEq(escrow.statusOf(id), "refunded");
+        assertEq(lens.statusOf(_t(id)), "refunded");
         assertEq(_heldFor(), 0);
     }
 

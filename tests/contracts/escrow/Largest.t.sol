@@ -25,10 +25,10 @@ contract LargestTest is GuardedFixture {
         bytes32 id = _open(terms);
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, AMOUNT, 0)));
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, payee, batch.first, AMOUNT - FEE, FEE);
+        emit OutcomeEscrow.Paid(id, AMOUNT - FEE, FEE);
         _settle(batch);
-        assertEq(escrow.lastFinalPosition(id), batch.first);
-        assertEq(escrow.paidOf(id), AMOUNT);
+        assertEq(_lastFinal(id), batch.first);
+        assertEq(lens.paidOf(_t(id)), AMOUNT);
         assertEq(escrow.creditOf(address(token), feeRecipient), FEE);
 
         batch = _batch(_groupOf(terms), _list(_settlement(id, AMOUNT, AMOUNT)));
@@ -53,19 +53,19 @@ contract LargestTest is GuardedFixture {
         assertEq(waiting.earned, AMOUNT);
         assertEq(waiting.position, batch.first);
         assertEq(waiting.resolvesAt, NOW + CHALLENGE);
-        assertEq(escrow.lastSignedPosition(id), batch.first);
+        assertEq(_lastSigned(id), batch.first);
 
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Disputed(id, owner.addr, NOW + CHALLENGE + ARBITRATION);
         vm.prank(owner.addr);
-        escrow.dispute(id, batch.first);
+        escrow.dispute(_t(id), batch.first);
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Final(id, batch.first, AMOUNT, NOW);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, payee, batch.first, AMOUNT - FEE, FEE);
+        emit OutcomeEscrow.Paid(id, AMOUNT - FEE, FEE);
         vm.prank(arbiter.addr);
-        escrow.rule(id, batch.first, AMOUNT);
-        assertEq(escrow.lastFinalPosition(id), batch.first);
+        escrow.rule(_t(id), batch.first, AMOUNT);
+        assertEq(_lastFinal(id), batch.first);
     }
 
     function test_aStatementUnderARateCap() public {
@@ -75,12 +75,12 @@ contract LargestTest is GuardedFixture {
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, AMOUNT, 0)));
         _settle(batch);
         vm.warp(NOW + CHALLENGE + 1);
-        assertEq(escrow.lastFinalPosition(id), batch.first);
+        assertEq(_lastFinal(id), batch.first);
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Final(id, batch.first, AMOUNT, NOW + CHALLENGE);
         assertEq(_release(id), AMOUNT / 2);
         assertEq(_release(id), 0);
-        assertEq(escrow.releasableAt(id), block.timestamp + 1 days + 1, "a unit more than half");
+        assertEq(lens.releasableAt(_t(id)), block.timestamp + 1 days + 1, "a unit more than half");
         skip(1 days);
         assertEq(_release(id), AMOUNT / 2);
         skip(1);
@@ -92,23 +92,21 @@ contract LargestTest is GuardedFixture {
         terms.exclusive = true;
         bytes32 id = _open(terms);
         terms.salt = "second";
-        bytes32 second = _contractId(terms);
         bytes32 outcomeId =
             keccak256(abi.encode(terms.owner, terms.logId, terms.surface, terms.outcome));
-        bytes memory a = _sign(owner, second);
-        bytes memory b = _sign(operator, second);
+        (bytes memory a, bytes memory b) = _consents(terms);
         vm.expectRevert(
             abi.encodeWithSelector(
                 OutcomeEscrow.OutcomeOccupied.selector, outcomeId, terms.deadline
             )
         );
-        escrow.open(terms, a, b);
+        escrow.open(terms, _allowance(), a, b);
 
-        bytes32 digest =
-            _digest(address(escrow), vm.eip712HashStruct(CLOSE_TYPE, abi.encode(id, 0, NOW)));
-        escrow.close(id, 0, NOW, _sign(owner, digest), _sign(operator, digest));
+        bytes memory ownerCloses = _sign(owner, _closeDigest(owner.addr, id, 0, NOW));
+        bytes memory operatorCloses = _sign(operator, _closeDigest(operator.addr, id, 0, NOW));
+        escrow.close(_t(id), 0, NOW, ownerCloses, operatorCloses);
         assertEq(escrow.closedAtOf(id), NOW);
-        escrow.open(terms, a, b);
+        escrow.open(terms, _allowance(), a, b);
     }
 
     /// One outcome is worth the whole budget, in the last days that fit.

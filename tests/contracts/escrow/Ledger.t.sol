@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Balance, Config, newBalance, newConfig} from "contracts/escrow/Ledger.sol";
+import {
+    Balance,
+    DelayRule,
+    PayeeRule,
+    newBalance,
+    newDelayRule,
+    newPayeeRule
+} from "contracts/escrow/Ledger.sol";
 import {Test} from "forge-std/Test.sol";
 
 contract LedgerTest is Test {
@@ -21,26 +28,43 @@ contract LedgerTest is Test {
         Balance settled = before.withSettlement(paid, lastFinal);
         _assertBalance(settled, paid, budget, lastFinal, endsAt);
         _assertBalance(settled.withBudget(budgetAfter), paid, budgetAfter, lastFinal, endsAt);
-        _assertBalance(settled.withEnd(lastFinalBefore), paid, budget, lastFinal, lastFinalBefore);
     }
 
-    function testFuzz_dealKeepsItsFields(address payee, uint80 priceStep, uint16 flags, uint16 flag)
+    function testFuzz_flagsTouchNothingElse(uint256 word, uint16 flag, uint16 other) public pure {
+        Balance before = Balance.wrap(word);
+        Balance balance = before.withFlag(flag);
+        _assertBalance(balance, before.paid(), before.budget(), before.lastFinal(), before.endsAt());
+        assertEq(balance.flags(), before.flags() | flag);
+        assertEq(balance.has(other), balance.flags() & other != 0);
+    }
+
+    function testFuzz_payeeRuleKeepsItsFields(address payee, uint80 priceStep, bool guarded)
         public
         pure
     {
-        Config config = newConfig(payee, priceStep, flags);
-        _assertDeal(config, payee, priceStep, flags);
-        _assertDeal(config.withFlag(flag), payee, priceStep, flags | flag);
-        assertEq(config.has(flag), flags & flag != 0);
+        PayeeRule rule = newPayeeRule(payee, priceStep, guarded);
+        assertEq(rule.payee(), payee);
+        assertEq(rule.priceStep(), priceStep);
+        assertEq(rule.isGuarded(), guarded);
     }
 
-    function _assertDeal(Config config, address payee, uint256 priceStep, uint256 flags)
-        private
-        pure
-    {
-        assertEq(config.payee(), payee);
-        assertEq(config.priceStep(), priceStep);
-        assertEq(config.flags(), flags);
+    function testFuzz_delayRuleKeepsItsFields(
+        uint40 challengePeriod,
+        uint16 holdbackBps,
+        uint40 holdbackPeriod,
+        uint40 lateness,
+        uint80 rateCap,
+        uint40 ratePeriod
+    ) public pure {
+        DelayRule rule = newDelayRule(
+            challengePeriod, holdbackBps, holdbackPeriod, lateness, rateCap, ratePeriod
+        );
+        assertEq(rule.challengePeriod(), challengePeriod);
+        assertEq(rule.holdbackBps(), holdbackBps);
+        assertEq(rule.holdbackPeriod(), holdbackPeriod);
+        assertEq(rule.lateness(), lateness);
+        assertEq(rule.rateCap(), rateCap);
+        assertEq(rule.ratePeriod(), ratePeriod);
     }
 
     function _assertBalance(

@@ -6,6 +6,7 @@ import {HostileFixture} from "../support/HostileFixture.sol";
 import {HostileToken} from "../support/HostileToken.sol";
 import {Wallet} from "../support/Wallet.sol";
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
+import {Fundings} from "contracts/escrow/Fundings.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Vault} from "contracts/escrow/Vault.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
@@ -22,15 +23,15 @@ contract OpenTest is Fixture {
         bytes32 id = _contractId(terms);
         uint256 before = token.balanceOf(owner.addr);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Opened(id, owner.addr, operator.addr, logId, terms.surface);
+        emit OutcomeEscrow.Opened(id, owner.addr, operator.addr, terms);
         assertEq(_open(terms), id);
 
         assertEq(token.balanceOf(address(escrow)), BUDGET);
         assertEq(token.balanceOf(owner.addr), before - BUDGET);
-        assertEq(abi.encode(escrow.termsOf(id)), abi.encode(terms));
-        assertEq(escrow.paidOf(id), 0);
-        assertEq(escrow.lastFinalPosition(id), 0);
-        assertEq(escrow.statusOf(id), "open");
+        assertEq(abi.encode(_t(id)), abi.encode(terms));
+        assertEq(lens.paidOf(_t(id)), 0);
+        assertEq(_lastFinal(id), 0);
+        assertEq(lens.statusOf(_t(id)), "open");
     }
 
     function testFuzz_open(Terms memory terms) public {
@@ -57,15 +58,22 @@ contract OpenTest is Fixture {
         _fund(owner.addr, terms.budget);
 
         bytes32 id = _open(terms);
-        assertEq(abi.encode(escrow.termsOf(id)), abi.encode(terms));
+        assertEq(abi.encode(_t(id)), abi.encode(terms));
         assertEq(token.balanceOf(address(escrow)), terms.budget);
     }
 
     function test_theOwnerMayCallWithoutASignature() public {
         Terms memory terms = _terms();
-        bytes memory operatorSignature = _sign(operator, _contractId(terms));
+        bytes memory signature = _sign(operator, _operatorConsent(terms));
         vm.prank(owner.addr);
-        escrow.open(terms, "", operatorSignature);
+        escrow.open(terms, _allowance(), "", signature);
+    }
+
+    function test_theOperatorMayCallWithoutASignature() public {
+        Terms memory terms = _terms();
+        bytes memory signature = _sign(owner, _ownerConsent(terms, 0));
+        vm.prank(operator.addr);
+        escrow.open(terms, _allowance(), signature, "");
     }
 
     function test_walletsMayBeParties() public {
@@ -86,20 +94,21 @@ contract OpenTest is Fixture {
         _delegate(verifier, code);
         bytes32 id = _open(_terms());
         _settleTotals(_terms(), PRICE, 0);
-        assertEq(escrow.paidOf(id), PRICE);
+        assertEq(lens.paidOf(_t(id)), PRICE);
     }
 
     /// Or their code says who signs for them.
     function test_theCodeOfADelegatedAccountSigns() public {
         Account memory session = makeAccount("session key");
         Terms memory terms = _terms();
-        bytes32 id = _contractId(terms);
-        (bytes memory a, bytes memory b) = (_sign(session, id), _sign(operator, id));
-        vm.expectRevert(abi.encodeWithSelector(Vault.NotSigned.selector, id, owner.addr));
-        escrow.open(terms, a, b);
+        bytes32 digest = _ownerConsent(terms, 0);
+        bytes memory a = _sign(session, digest);
+        (, bytes memory b) = _consents(terms);
+        vm.expectRevert(abi.encodeWithSelector(Vault.NotSigned.selector, digest, owner.addr));
+        escrow.open(terms, _allowance(), a, b);
         _delegate(owner, address(new Wallet(session.addr)));
-        escrow.open(terms, a, b);
-        assertEq(escrow.statusOf(id), "open");
+        bytes32 id = escrow.open(terms, _allowance(), a, b);
+        assertEq(lens.statusOf(_t(id)), "open");
     }
 
     function test_feesMayBeNobodys() public {
@@ -136,61 +145,75 @@ contract OpenTest is Fixture {
 
     function test_revertIf_theOwnerDidNotSign() public {
         Terms memory terms = _terms();
-        bytes32 id = _contractId(terms);
-        bytes memory signature = _sign(operator, id);
-        bytes memory revertData = abi.encodeWithSelector(Vault.NotSigned.selector, id, owner.addr);
-        vm.expectRevert(revertData);
-        escrow.open(terms, signature, signature);
-        vm.expectRevert(revertData);
-        escrow.open(terms, "", signature);
+        (bytes memory a, bytes memory b) = _consents(terms);
+        bytes memory revertData =
+            abi.encodeWithSelector(Vault.NotSigned.selector, _ownerConsent(terms, 0), owner.addr);
+        bytes[4] memory wrong = [
+            b, // the operator's
+            bytes(""),
+            _sign(owner, _operatorConsent(terms)), // the owner's word as the operator
+            _sign(owner, _contractId(terms)) // the bare id
+        ];
+        for (uint256 i = 0; i < wrong.length; ++i) {
+            vm.expectRevert(revertData);
+            escrow.open(terms, _allowance(), wrong[i], b);
+        }
         vm.expectRevert(revertData);
         vm.prank(owner.addr); // a wrong signature is not forgiven
-        escrow.open(terms, signature, signature);
+        escrow.open(terms, _allowance(), b, b);
+        escrow.open(terms, _allowance(), a, b);
     }
 
     function test_revertIf_theOperatorDidNotSign() public {
         Terms memory terms = _terms();
-        bytes32 id = _contractId(terms);
-        bytes memory signature = _sign(owner, id);
-        bytes memory revertData =
-            abi.encodeWithSelector(Vault.NotSigned.selector, id, operator.addr);
-        vm.expectRevert(revertData);
-        escrow.open(terms, signature, signature);
+        (bytes memory a, bytes memory b) = _consents(terms);
+        bytes memory revertData = abi.encodeWithSelector(
+            Vault.NotSigned.selector, _operatorConsent(terms), operator.addr
+        );
+        bytes[4] memory wrong = [
+            a, // the owner's
+            bytes(""),
+            _sign(operator, _ownerConsent(terms, 0)), // the operator's word as the owner
+            _sign(operator, _contractId(terms)) // the bare id
+        ];
+        for (uint256 i = 0; i < wrong.length; ++i) {
+            vm.expectRevert(revertData);
+            escrow.open(terms, _allowance(), a, wrong[i]);
+        }
         vm.expectRevert(revertData);
         vm.prank(operator.addr);
-        escrow.open(terms, signature, "");
+        escrow.open(terms, _allowance(), a, a);
+        escrow.open(terms, _allowance(), a, b);
     }
 
     /// Signatures for one chain, escrow or deal are none for another.
     function test_revertIf_somethingElseWasSigned() public {
         Terms memory terms = _terms();
-        bytes32 id = _contractId(terms);
-        bytes memory ownerSignature = _sign(owner, id);
-        bytes memory operatorSignature = _sign(operator, id);
+        (bytes memory a, bytes memory b) = _consents(terms);
         terms.unitPrice += 1;
         vm.expectPartialRevert(Vault.NotSigned.selector);
-        escrow.open(terms, ownerSignature, operatorSignature);
+        escrow.open(terms, _allowance(), a, b);
         terms.unitPrice -= 1;
 
         vm.chainId(1);
         vm.expectPartialRevert(Vault.NotSigned.selector);
-        escrow.open(terms, ownerSignature, operatorSignature);
+        escrow.open(terms, _allowance(), a, b);
         vm.chainId(31337);
         OutcomeEscrow second = new OutcomeEscrow(
             eventLog, address(new Evidence()), IIdentityRegistry(address(0)), _list(address(token))
         );
         vm.expectPartialRevert(Vault.NotSigned.selector);
-        second.open(terms, ownerSignature, operatorSignature);
-        escrow.open(terms, ownerSignature, operatorSignature);
+        second.open(terms, _allowance(), a, b);
+        escrow.open(terms, _allowance(), a, b);
     }
 
-    /// Each of the 32 words is signed: with any one changed, the signatures are void.
+    /// Each of the 32 words is signed, and so is the path by which the budget is paid: with any one
+    /// changed, the signatures are void.
     function testFuzz_theSignaturesBindEveryWord(uint256 word, uint8 change) public {
         Terms memory terms = _terms();
-        bytes32 id = _contractId(terms);
-        bytes memory call =
-            abi.encodeCall(escrow.open, (terms, _sign(owner, id), _sign(operator, id)));
-        uint256 lastByte = 4 + bound(word, 0, 31) * 32 + 31;
+        (bytes memory a, bytes memory b) = _consents(terms);
+        bytes memory call = abi.encodeCall(escrow.open, (terms, _allowance(), a, b));
+        uint256 lastByte = 4 + bound(word, 0, 32) * 32 + 31;
         vm.assume(change != 0);
         call[lastByte] ^= bytes1(change);
         (bool success,) = address(escrow).call(call);
@@ -321,11 +344,9 @@ contract OpenTest is Fixture {
     }
 
     function _expectRefused(Terms memory terms, bytes memory revertData) private {
-        bytes32 id = _contractId(terms);
-        bytes memory ownerSignature = _sign(owner, id);
-        bytes memory operatorSignature = _sign(operator, id);
+        (bytes memory a, bytes memory b) = _consents(terms);
         vm.expectRevert(revertData);
-        escrow.open(terms, ownerSignature, operatorSignature);
+        escrow.open(terms, _allowance(), a, b);
     }
 }
 
@@ -339,17 +360,17 @@ contract OpenWithHostileTokenTest is HostileFixture {
     function test_revertIf_theEscrowGetsLess() public {
         hostile.setMode(HostileToken.Mode.TakesFee);
         _expectRevert(
-            abi.encodeWithSelector(Vault.ReceivedWrongAmount.selector, BUDGET, BUDGET * 99 / 100)
+            abi.encodeWithSelector(Fundings.ReceivedWrongAmount.selector, BUDGET, BUDGET * 99 / 100)
         );
         hostile.setMode(HostileToken.Mode.Lies);
-        _expectRevert(abi.encodeWithSelector(Vault.ReceivedWrongAmount.selector, BUDGET, 0));
+        _expectRevert(abi.encodeWithSelector(Fundings.ReceivedWrongAmount.selector, BUDGET, 0));
     }
 
     /// While the budget comes, the token takes away what was there.
     function test_revertIf_theEscrowHasLessThanBefore() public {
         hostile.mint(address(escrow), 3 * BUDGET);
         hostile.setHook(address(this), abi.encodeCall(this.takeAway, ()));
-        _expectRevert(abi.encodeWithSelector(Vault.ReceivedWrongAmount.selector, BUDGET, 0));
+        _expectRevert(abi.encodeWithSelector(Fundings.ReceivedWrongAmount.selector, BUDGET, 0));
     }
 
     function takeAway() external {
@@ -359,7 +380,7 @@ contract OpenWithHostileTokenTest is HostileFixture {
     function test_revertIf_theEscrowGetsMore() public {
         hostile.setHook(address(hostile), abi.encodeCall(hostile.mint, (address(escrow), 1)));
         _expectRevert(
-            abi.encodeWithSelector(Vault.ReceivedWrongAmount.selector, BUDGET, BUDGET + 1)
+            abi.encodeWithSelector(Fundings.ReceivedWrongAmount.selector, BUDGET, BUDGET + 1)
         );
     }
 
@@ -378,24 +399,22 @@ contract OpenWithHostileTokenTest is HostileFixture {
         Terms memory terms = _terms();
         terms.salt = "second";
         bytes32 id = _contractId(terms);
-        bytes memory call =
-            abi.encodeCall(escrow.open, (terms, _sign(owner, id), _sign(operator, id)));
+        (bytes memory a, bytes memory b) = _consents(terms);
+        bytes memory call = abi.encodeCall(escrow.open, (terms, _allowance(), a, b));
         hostile.setHook(address(escrow), call);
         vm.expectCall(address(escrow), call);
         _open(_terms());
         assertFalse(hostile.hookResult());
-        assertEq(escrow.statusOf(id), "unknown");
+        assertEq(lens.statusOf(_t(id)), "unknown");
         hostile.setHook(address(0), "");
         _open(terms);
     }
 
     function _expectRevert(bytes memory revertData) private {
-        bytes32 id = _contractId(_terms());
-        bytes memory ownerSignature = _sign(owner, id);
-        bytes memory operatorSignature = _sign(operator, id);
+        (bytes memory a, bytes memory b) = _consents(_terms());
         if (revertData.length == 0) vm.expectRevert();
         else vm.expectRevert(revertData);
-        escrow.open(_terms(), ownerSignature, operatorSignature);
-        assertEq(escrow.statusOf(id), "unknown");
+        escrow.open(_terms(), _allowance(), a, b);
+        assertEq(lens.statusOf(_terms()), "unknown");
     }
 }

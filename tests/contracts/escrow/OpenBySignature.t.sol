@@ -9,6 +9,8 @@ import {IERC3009} from "@openzeppelin/contracts/interfaces/draft-IERC3009.sol";
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {ERC3009} from "@openzeppelin/contracts/token/ERC20/extensions/draft-ERC3009.sol";
+import {EscrowLens} from "contracts/escrow/EscrowLens.sol";
+import {Funding, Fundings} from "contracts/escrow/Fundings.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Vault} from "contracts/escrow/Vault.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
@@ -17,7 +19,8 @@ import {TestStablecoin} from "contracts/local/TestStablecoin.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
 /// Opened by the owner's signatures alone: the owner sends nothing, has approved nothing, and owns
-/// no ether. An earlier use of its signatures by a stranger must not stop the opening.
+/// no ether. An earlier use of its signatures by a stranger must not stop the opening, and whoever
+/// brings them has no choice of how the budget is paid.
 contract OpenBySignatureTest is Fixture {
     string private constant PERMIT_TYPE =
         "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)";
@@ -37,6 +40,7 @@ contract OpenBySignatureTest is Fixture {
         escrow = new OutcomeEscrow(
             eventLog, address(new Evidence()), IIdentityRegistry(address(0)), _list(address(token))
         );
+        lens = new EscrowLens(escrow);
         dollar.mint(owner.addr, BUDGET);
         terms = _terms();
         id = _contractId(terms);
@@ -45,10 +49,10 @@ contract OpenBySignatureTest is Fixture {
     // ------------------------------------------------------------ EIP-2612
 
     function test_aPermitOpens() public {
-        OutcomeEscrow.Permit memory permit = _permit(BUDGET, UNTIL);
+        Funding memory funding = _permit(BUDGET, UNTIL);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Opened(id, owner.addr, operator.addr, logId, terms.surface);
-        assertEq(_openWithPermit(permit), id);
+        emit OutcomeEscrow.Opened(id, owner.addr, operator.addr, terms);
+        assertEq(_openBy(funding), id);
         _assertOpen();
         assertEq(dollar.allowance(owner.addr, address(escrow)), 0);
         assertEq(dollar.nonces(owner.addr), 1);
@@ -56,72 +60,42 @@ contract OpenBySignatureTest is Fixture {
 
     /// A stranger that sees the permit first may use it; the allowance is given then.
     function test_aPermitThatWasUsedBefore() public {
-        OutcomeEscrow.Permit memory permit = _permit(BUDGET, UNTIL);
+        Funding memory permit = _permit(BUDGET, UNTIL);
         vm.prank(stranger);
         dollar.permit(
-            owner.addr, address(escrow), BUDGET, permit.deadline, permit.v, permit.r, permit.s
+            owner.addr, address(escrow), BUDGET, permit.validBefore, permit.v, permit.r, permit.s
         );
         vm.expectCall(address(dollar), abi.encodeWithSelector(IERC20Permit.permit.selector));
-        _openWithPermit(permit);
+        _openBy(permit);
         _assertOpen();
     }
 
-    /// An allowance is enough, whatever the permit says.
+    /// An allowance is enough for an owner that has signed for a permit.
     function test_anAllowanceDoesWithoutAPermit() public {
         vm.prank(owner.addr);
         dollar.approve(address(escrow), BUDGET);
-        _openWithPermit(_permit(1, UNTIL));
+        _openBy(_permit(1, UNTIL));
         _assertOpen();
     }
 
     function test_revertIf_thePermitIsNoGood() public {
         _expectNoAllowance(0);
-        _openWithPermit(_permit(BUDGET - 1, UNTIL)); // signed for less, so not for this
+        _openBy(_permit(BUDGET - 1, UNTIL)); // signed for less, so not for this
         _expectNoAllowance(0);
-        _openWithPermit(_permit(BUDGET, START - 1)); // expired
-        OutcomeEscrow.Permit memory permit = _permit(BUDGET, UNTIL);
+        _openBy(_permit(BUDGET, START - 1)); // expired
+        Funding memory permit = _permit(BUDGET, UNTIL);
         permit.s = bytes32(uint256(permit.s) ^ 1);
         _expectNoAllowance(0);
-        _openWithPermit(permit);
-        assertEq(escrow.statusOf(id), "unknown");
-        _openWithPermit(_permit(BUDGET, UNTIL));
-        _assertOpen();
-    }
-
-    /// The permit is no consent to the terms.
-    function test_revertIf_theTermsAreNotSigned() public {
-        OutcomeEscrow.Permit memory permit = _permit(BUDGET, UNTIL);
-        bytes memory signature = _sign(operator, id);
-        bytes memory notSigned = abi.encodeWithSelector(Vault.NotSigned.selector, id, owner.addr);
-        vm.startPrank(stranger);
-        vm.expectRevert(notSigned);
-        escrow.openWithPermit(terms, "", signature, permit);
-        vm.expectRevert(notSigned);
-        escrow.openWithPermit(terms, signature, signature, permit);
-        OutcomeEscrow.Authorization memory authorization = _authorization(BUDGET, 0, UNTIL, id);
-        vm.expectRevert(notSigned);
-        escrow.openWithAuthorization(terms, "", signature, authorization);
-    }
-
-    /// The owner may bring it itself, without a signature under the terms.
-    function test_theOwnerBringsIt() public {
-        bytes memory signature = _sign(operator, id);
-        uint256 snapshot = vm.snapshotState();
-        OutcomeEscrow.Permit memory permit = _permit(BUDGET, UNTIL);
-        vm.prank(owner.addr);
-        escrow.openWithPermit(terms, "", signature, permit);
-        _assertOpen();
-        vm.revertToState(snapshot);
-        OutcomeEscrow.Authorization memory authorization = _authorization(BUDGET, 0, UNTIL, id);
-        vm.prank(owner.addr);
-        escrow.openWithAuthorization(terms, "", signature, authorization);
+        _openBy(permit);
+        assertEq(lens.statusOf(_t(id)), "unknown");
+        _openBy(_permit(BUDGET, UNTIL));
         _assertOpen();
     }
 
     // ------------------------------------------------------------ EIP-3009
 
     function test_anAuthorizationOpens() public {
-        assertEq(_openWithAuthorization(_authorization(BUDGET, 0, UNTIL, id)), id);
+        assertEq(_openBy(_authorization(BUDGET, 0, UNTIL, id)), id);
         _assertOpen();
         assertTrue(dollar.authorizationState(owner.addr, id));
         assertEq(dollar.allowance(owner.addr, address(escrow)), 0);
@@ -129,7 +103,7 @@ contract OpenBySignatureTest is Fixture {
 
     /// Only the escrow can use the authorization, so a stranger cannot use it before.
     function test_anAuthorizationCannotBeUsedBefore() public {
-        OutcomeEscrow.Authorization memory a = _authorization(BUDGET, 0, UNTIL, id);
+        Funding memory a = _authorization(BUDGET, 0, UNTIL, id);
         vm.prank(stranger);
         vm.expectRevert(
             abi.encodeWithSelector(IERC20Errors.ERC20InvalidReceiver.selector, address(escrow))
@@ -142,64 +116,132 @@ contract OpenBySignatureTest is Fixture {
         dollar.transferWithAuthorization(
             owner.addr, address(escrow), BUDGET, a.validAfter, a.validBefore, id, a.v, a.r, a.s
         );
-        _openWithAuthorization(a);
+        _openBy(a);
         _assertOpen();
     }
 
-    /// An owner that has changed its mind can cancel; an allowance that it gives otherwise still
-    /// counts.
-    function test_aCancelledAuthorization() public {
-        OutcomeEscrow.Authorization memory a = _authorization(BUDGET, 0, UNTIL, id);
+    /// An owner that has changed its mind cancels; no allowance that it gives for something else is
+    /// taken instead.
+    function test_revertIf_theAuthorizationIsCancelled() public {
+        Funding memory a = _authorization(BUDGET, 0, UNTIL, id);
         bytes32 digest =
             _digest(address(dollar), vm.eip712HashStruct(CANCEL_TYPE, abi.encode(owner.addr, id)));
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(owner.key, digest);
         dollar.cancelAuthorization(owner.addr, id, v, r, s);
-        _expectNoAllowance(0);
-        _openWithAuthorization(a);
         vm.prank(owner.addr);
         dollar.approve(address(escrow), BUDGET);
-        _openWithAuthorization(a);
-        _assertOpen();
-        assertEq(dollar.allowance(owner.addr, address(escrow)), 0);
+        _expectNext(
+            abi.encodeWithSelector(ERC3009.ERC3009UsedAuthorization.selector, owner.addr, id)
+        );
+        _openBy(a);
+        assertEq(dollar.allowance(owner.addr, address(escrow)), BUDGET);
     }
 
     /// Its nonce is the contract, so it opens no other.
     function test_revertIf_authorizedForAnother() public {
-        _expectNoAllowance(0);
-        _openWithAuthorization(_authorization(BUDGET, 0, UNTIL, "another"));
+        _expectNext(abi.encodeWithSelector(ERC3009.ERC3009InvalidSignature.selector));
+        _openBy(_authorization(BUDGET, 0, UNTIL, "another"));
         dollar.mint(owner.addr, BUDGET);
-        OutcomeEscrow.Authorization memory a = _authorization(BUDGET, 0, UNTIL, id);
-        _openWithAuthorization(a);
+        Funding memory a = _authorization(BUDGET, 0, UNTIL, id);
+        _openBy(a);
         terms.salt = "second";
         id = _contractId(terms);
-        _expectNoAllowance(0);
-        _openWithAuthorization(a);
+        _expectNext(abi.encodeWithSelector(ERC3009.ERC3009InvalidSignature.selector));
+        _openBy(a);
     }
 
     function test_revertIf_theAuthorizationIsNoGood() public {
-        _expectNoAllowance(0);
-        _openWithAuthorization(_authorization(BUDGET - 1, 0, UNTIL, id));
-        _expectNoAllowance(0);
-        _openWithAuthorization(_authorization(BUDGET, START + 1, UNTIL, id)); // too early
-        _expectNoAllowance(0);
-        _openWithAuthorization(_authorization(BUDGET, 0, START, id)); // too late
-        _openWithAuthorization(_authorization(BUDGET, START - 1, START + 1, id));
+        _expectNext(abi.encodeWithSelector(ERC3009.ERC3009InvalidSignature.selector));
+        _openBy(_authorization(BUDGET - 1, 0, UNTIL, id));
+        Funding memory early = _authorization(BUDGET, START + 1, UNTIL, id);
+        _expectNext(
+            abi.encodeWithSelector(
+                ERC3009.ERC3009InvalidAuthorizationTime.selector, START + 1, UNTIL
+            )
+        );
+        _openBy(early);
+        Funding memory late = _authorization(BUDGET, 0, START, id);
+        _expectNext(
+            abi.encodeWithSelector(ERC3009.ERC3009InvalidAuthorizationTime.selector, 0, START)
+        );
+        _openBy(late);
+        _openBy(_authorization(BUDGET, START - 1, START + 1, id));
         _assertOpen();
+    }
+
+    // ------------------------------------------------------------ the path is the owner's word
+
+    /// A stranger that sees the opening by an authorization cannot spend the allowance that the
+    /// owner gave for another contract, nor the other way around.
+    function test_revertIf_theBringerChoosesAnotherPath() public {
+        vm.prank(owner.addr);
+        dollar.approve(address(escrow), BUDGET); // for something else
+        Funding[3] memory fundings =
+            [_allowance(), _permit(BUDGET, UNTIL), _authorization(BUDGET, 0, UNTIL, id)];
+        bytes memory b = _sign(operator, _operatorConsent(terms));
+        for (uint8 signed = 0; signed < 3; ++signed) {
+            bytes memory a = _sign(owner, _ownerConsent(terms, signed));
+            for (uint8 brought = 0; brought < 3; ++brought) {
+                uint256 snapshot = vm.snapshotState();
+                if (signed != brought) {
+                    vm.expectRevert(_notSigned(brought));
+                }
+                vm.prank(stranger);
+                escrow.open(terms, fundings[brought], a, b);
+                vm.revertToState(snapshot);
+            }
+        }
+    }
+
+    function testFuzz_revertIf_thePathIsUnknown(uint8 path) public {
+        Funding memory funding;
+        funding.path = uint8(bound(path, 3, 255));
+        vm.prank(owner.addr);
+        dollar.approve(address(escrow), BUDGET);
+        _expectNext(abi.encodeWithSelector(Fundings.UnknownFunding.selector, funding.path));
+        _openBy(funding);
+    }
+
+    /// What the owner signed for the token is no consent to the terms.
+    function test_revertIf_theTermsAreNotSigned() public {
+        bytes memory b = _sign(operator, _operatorConsent(terms));
+        Funding[2] memory fundings = [_permit(BUDGET, UNTIL), _authorization(BUDGET, 0, UNTIL, id)];
+        for (uint8 i = 0; i < 2; ++i) {
+            vm.expectRevert(_notSigned(i + 1));
+            escrow.open(terms, fundings[i], "", b);
+            vm.expectRevert(_notSigned(i + 1));
+            escrow.open(terms, fundings[i], b, b);
+        }
+    }
+
+    /// The owner may bring it itself, without a signature under the terms.
+    function test_theOwnerBringsIt() public {
+        bytes memory b = _sign(operator, _operatorConsent(terms));
+        Funding[2] memory fundings = [_permit(BUDGET, UNTIL), _authorization(BUDGET, 0, UNTIL, id)];
+        for (uint256 i = 0; i < 2; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            vm.prank(owner.addr);
+            escrow.open(terms, fundings[i], "", b);
+            _assertOpen();
+            vm.revertToState(snapshot);
+        }
     }
 
     // ------------------------------------------------------------ all three ways
 
     /// By one way or another, a contract is opened once.
     function test_revertIf_openAlready() public {
-        _openWithPermit(_permit(BUDGET, UNTIL));
+        _openBy(_permit(BUDGET, UNTIL));
         bytes memory revertData = abi.encodeWithSelector(OutcomeEscrow.AlreadyOpen.selector, id);
         dollar.mint(owner.addr, BUDGET);
-        OutcomeEscrow.Permit memory permit = _permit(BUDGET, UNTIL);
-        OutcomeEscrow.Authorization memory authorization = _authorization(BUDGET, 0, UNTIL, id);
+        Funding memory permit = _permit(BUDGET, UNTIL);
+        Funding memory authorization = _authorization(BUDGET, 0, UNTIL, id);
         _expectNext(revertData);
-        _openWithPermit(permit);
+        _openBy(permit);
         _expectNext(revertData);
-        _openWithAuthorization(authorization);
+        _openBy(authorization);
+        _expectNext(revertData);
+        _openBy(_allowance());
         assertEq(dollar.balanceOf(owner.addr), BUDGET);
     }
 
@@ -207,22 +249,22 @@ contract OpenBySignatureTest is Fixture {
     function test_revertIf_theTermsBreakARule() public {
         terms.budget = 0;
         _expectNext(abi.encodeWithSignature("ZeroBudget()"));
-        _openWithPermit(_permit(0, UNTIL));
+        _openBy(_permit(0, UNTIL));
         _expectNext(abi.encodeWithSignature("ZeroBudget()"));
-        _openWithAuthorization(_authorization(0, 0, UNTIL, id));
+        _openBy(_authorization(0, 0, UNTIL, id));
     }
 
     /// A token may take any call for a good one (as wrapped ether does), and move nothing.
     function test_revertIf_theTokenOnlySaysYes() public {
-        OutcomeEscrow.Authorization memory authorization = _authorization(BUDGET, 0, UNTIL, id);
+        Funding memory authorization = _authorization(BUDGET, 0, UNTIL, id);
         vm.mockCall(
             address(dollar), abi.encodeWithSelector(IERC3009.receiveWithAuthorization.selector), ""
         );
-        _expectNext(abi.encodeWithSelector(Vault.ReceivedWrongAmount.selector, BUDGET, 0));
-        _openWithAuthorization(authorization);
+        _expectNext(abi.encodeWithSelector(Fundings.ReceivedWrongAmount.selector, BUDGET, 0));
+        _openBy(authorization);
         vm.mockCall(address(dollar), abi.encodeWithSelector(IERC20Permit.permit.selector), "");
         _expectNoAllowance(0);
-        _openWithPermit(_permit(BUDGET, UNTIL));
+        _openBy(_permit(BUDGET, UNTIL));
     }
 
     // ------------------------------------------------------------ helpers
@@ -241,112 +283,107 @@ contract OpenBySignatureTest is Fixture {
         );
     }
 
-    function _openWithPermit(OutcomeEscrow.Permit memory permit) private returns (bytes32) {
-        (bytes memory a, bytes memory b) = _bothSign();
-        vm.prank(stranger);
-        return escrow.openWithPermit(terms, a, b, permit);
+    function _notSigned(uint8 path) private view returns (bytes memory) {
+        return
+            abi.encodeWithSelector(Vault.NotSigned.selector, _ownerConsent(terms, path), owner.addr);
     }
 
-    function _openWithAuthorization(OutcomeEscrow.Authorization memory authorization)
-        private
-        returns (bytes32)
-    {
-        (bytes memory a, bytes memory b) = _bothSign();
-        vm.prank(stranger);
-        return escrow.openWithAuthorization(terms, a, b, authorization);
-    }
-
-    function _bothSign() private returns (bytes memory a, bytes memory b) {
-        bytes32 contractId = _contractId(terms);
-        (a, b) = (_sign(owner, contractId), _sign(operator, contractId));
+    /// Both sign, the owner for this path, and a stranger brings it.
+    function _openBy(Funding memory funding) private returns (bytes32) {
+        bytes memory a = _sign(owner, _ownerConsent(terms, funding.path));
+        bytes memory b = _sign(operator, _operatorConsent(terms));
         if (_expected.length != 0) vm.expectRevert(_expected);
         delete _expected;
+        vm.prank(stranger);
+        return escrow.open(terms, funding, a, b);
     }
 
     function _permit(uint256 amount, uint256 deadline)
         private
         view
-        returns (OutcomeEscrow.Permit memory permit)
+        returns (Funding memory funding)
     {
         bytes memory message = abi.encode(
             owner.addr, address(escrow), amount, dollar.nonces(owner.addr), deadline
         );
         bytes32 digest = _digest(address(dollar), vm.eip712HashStruct(PERMIT_TYPE, message));
-        permit.deadline = deadline;
-        (permit.v, permit.r, permit.s) = vm.sign(owner.key, digest);
+        (funding.path, funding.validBefore) = (1, deadline);
+        (funding.v, funding.r, funding.s) = vm.sign(owner.key, digest);
     }
 
     function _authorization(uint256 amount, uint256 from, uint256 until, bytes32 nonce)
         private
         view
-        returns (OutcomeEscrow.Authorization memory authorization)
+        returns (Funding memory funding)
     {
         bytes memory message = abi.encode(owner.addr, address(escrow), amount, from, until, nonce);
         bytes32 digest = _digest(address(dollar), vm.eip712HashStruct(RECEIVE_TYPE, message));
-        (authorization.validAfter, authorization.validBefore) = (from, until);
-        (authorization.v, authorization.r, authorization.s) = vm.sign(owner.key, digest);
+        (funding.path, funding.validAfter, funding.validBefore) = (2, from, until);
+        (funding.v, funding.r, funding.s) = vm.sign(owner.key, digest);
     }
 
     /// As after any opening: the budget lies in the escrow, and the contract settles.
     function _assertOpen() private {
         assertEq(dollar.balanceOf(address(escrow)), BUDGET);
         assertEq(dollar.balanceOf(owner.addr), 0);
-        assertEq(escrow.statusOf(id), "open");
+        assertEq(lens.statusOf(_t(id)), "open");
         _settleTotals(terms, PRICE, 0);
-        assertEq(escrow.paidOf(id), PRICE);
+        assertEq(lens.paidOf(_t(id)), PRICE);
     }
 }
 
 /// Tokens without permits or authorizations, and such that call back.
 contract OpenBySignatureWithHostileTokenTest is HostileFixture {
-    OutcomeEscrow.Permit private permit;
-    OutcomeEscrow.Authorization private authorization;
+    Funding private permit;
+    Funding private authorization;
 
+    function setUp() public override {
+        super.setUp();
+        (permit.path, authorization.path) = (1, 2);
+    }
+
+    /// Then the allowance serves an owner that signed for a permit, and no other.
     function test_aTokenMayKnowNeither() public {
         Terms memory terms = _terms();
-        bytes32 id = _contractId(terms);
-        (bytes memory a, bytes memory b) = (_sign(owner, id), _sign(operator, id));
-        uint256 snapshot = vm.snapshotState();
-        escrow.openWithPermit(terms, a, b, permit);
-        assertEq(hostile.balanceOf(address(escrow)), BUDGET);
-        vm.revertToState(snapshot);
-        escrow.openWithAuthorization(terms, a, b, authorization);
+        bytes memory b = _sign(operator, _operatorConsent(terms));
+        bytes memory a = _sign(owner, _ownerConsent(terms, 2));
+        vm.expectRevert();
+        escrow.open(terms, authorization, a, b);
+        a = _sign(owner, _ownerConsent(terms, 1));
+        escrow.open(terms, permit, a, b);
         assertEq(hostile.balanceOf(address(escrow)), BUDGET);
     }
 
     function test_revertIf_theEscrowGetsLess() public {
         Terms memory terms = _terms();
-        bytes32 id = _contractId(terms);
-        (bytes memory a, bytes memory b) = (_sign(owner, id), _sign(operator, id));
+        bytes memory a = _sign(owner, _ownerConsent(terms, 1));
+        bytes memory b = _sign(operator, _operatorConsent(terms));
         hostile.setMode(HostileToken.Mode.TakesFee);
-        bytes memory revertData =
-            abi.encodeWithSelector(Vault.ReceivedWrongAmount.selector, BUDGET, BUDGET * 99 / 100);
-        vm.expectRevert(revertData);
-        escrow.openWithPermit(terms, a, b, permit);
-        vm.expectRevert(revertData);
-        escrow.openWithAuthorization(terms, a, b, authorization);
+        vm.expectRevert(
+            abi.encodeWithSelector(Fundings.ReceivedWrongAmount.selector, BUDGET, BUDGET * 99 / 100)
+        );
+        escrow.open(terms, permit, a, b);
     }
 
     function test_revertIf_reentered() public {
         Terms memory terms = _terms();
-        bytes32 id = _contractId(terms);
-        (bytes memory a, bytes memory b) = (_sign(owner, id), _sign(operator, id));
         terms.salt = "second";
-        id = _contractId(terms);
-        (bytes memory c, bytes memory d) = (_sign(owner, id), _sign(operator, id));
+        bytes32 id = _contractId(terms);
+        bytes memory a = _sign(owner, _ownerConsent(terms, 1));
+        bytes memory b = _sign(operator, _operatorConsent(terms));
         bytes[2] memory calls = [
-            abi.encodeCall(escrow.openWithPermit, (terms, c, d, permit)),
-            abi.encodeCall(escrow.openWithAuthorization, (terms, c, d, authorization))
+            abi.encodeCall(escrow.open, (terms, permit, a, b)), abi.encodeCall(escrow.revoke, (id))
         ];
         terms.salt = "salt";
-        for (uint256 i = 0; i < 4; ++i) {
+        a = _sign(owner, _ownerConsent(terms, 1));
+        b = _sign(operator, _operatorConsent(terms));
+        for (uint256 i = 0; i < calls.length; ++i) {
             uint256 snapshot = vm.snapshotState();
-            hostile.setHook(address(escrow), calls[i % 2]);
-            vm.expectCall(address(escrow), calls[i % 2]);
-            if (i < 2) escrow.openWithPermit(terms, a, b, permit);
-            else escrow.openWithAuthorization(terms, a, b, authorization);
+            hostile.setHook(address(escrow), calls[i]);
+            vm.expectCall(address(escrow), calls[i]);
+            escrow.open(terms, permit, a, b);
             assertFalse(hostile.hookResult());
-            assertEq(escrow.statusOf(id), "unknown");
+            assertEq(lens.statusOf(_t(id)), "unknown");
             vm.revertToState(snapshot);
         }
     }

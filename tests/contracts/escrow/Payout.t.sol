@@ -78,8 +78,8 @@ contract PayoutTest is HostileFixture {
         _settle(batch);
         assertEq(escrow.creditOf(address(token), payee), NET);
         assertEq(escrow.creditOf(address(token), feeRecipient), 2 * FEE);
-        assertEq(escrow.paidOf(id), PRICE);
-        assertEq(escrow.paidOf(second.subject), PRICE);
+        assertEq(lens.paidOf(_t(id)), PRICE);
+        assertEq(lens.paidOf(_t(second.subject)), PRICE);
     }
 
     function test_creditsAddUp() public {
@@ -126,7 +126,7 @@ contract PayoutTest is HostileFixture {
             address account = makeAddr(vm.toString(i));
             assertEq(hostile.balanceOf(account), i == 2 ? 0 : NET);
             assertEq(escrow.creditOf(address(token), account), i == 2 ? NET : 0);
-            assertEq(escrow.paidOf(entries[i].subject), PRICE);
+            assertEq(lens.paidOf(_t(entries[i].subject)), PRICE);
         }
         assertEq(escrow.creditOf(address(token), feeRecipient), 5 * FEE);
     }
@@ -137,11 +137,17 @@ contract PayoutTest is HostileFixture {
         gasLimit = bound(gasLimit, 50_000, 700_000);
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, PRICE, 0)));
         try escrow.settle{gas: gasLimit}(
-            batch.group, batch.size, batch.first, batch.entries, batch.proof, batch.signature
+            batch.group,
+            batch.size,
+            batch.first,
+            batch.entries,
+            batch.rules,
+            batch.proof,
+            batch.signature
         ) {
             assertEq(hostile.balanceOf(payee), NET);
         } catch {
-            assertEq(escrow.paidOf(id), 0);
+            assertEq(lens.paidOf(_t(id)), 0);
         }
         assertEq(escrow.creditOf(address(token), payee), 0);
     }
@@ -150,7 +156,13 @@ contract PayoutTest is HostileFixture {
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, PRICE, 0)));
         vm.expectPartialRevert(Vault.TooLittleGas.selector);
         escrow.settle{gas: 300_000}(
-            batch.group, batch.size, batch.first, batch.entries, batch.proof, batch.signature
+            batch.group,
+            batch.size,
+            batch.first,
+            batch.entries,
+            batch.rules,
+            batch.proof,
+            batch.signature
         );
     }
 
@@ -160,7 +172,13 @@ contract PayoutTest is HostileFixture {
         hostile.setMode(HostileToken.Mode.BurnsGas);
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, PRICE, 0)));
         try escrow.settle{gas: gasLimit}(
-            batch.group, batch.size, batch.first, batch.entries, batch.proof, batch.signature
+            batch.group,
+            batch.size,
+            batch.first,
+            batch.entries,
+            batch.rules,
+            batch.proof,
+            batch.signature
         ) {
             assertEq(escrow.creditOf(address(token), payee), NET);
         } catch (bytes memory revertData) {
@@ -171,16 +189,23 @@ contract PayoutTest is HostileFixture {
     /// The payee calls back into every function that changes anything; none answers.
     function test_aPayeeCannotReenter() public {
         terms.salt = "second";
-        bytes32 second = _contractId(terms);
+        (bytes memory a, bytes memory b) = _consents(terms);
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, PRICE, 0)));
         bytes[] memory calls = new bytes[](5);
-        calls[0] =
-            abi.encodeCall(escrow.open, (terms, _sign(owner, second), _sign(operator, second)));
+        calls[0] = abi.encodeCall(escrow.open, (terms, _allowance(), a, b));
         calls[1] = abi.encodeCall(
             escrow.settle,
-            (batch.group, batch.size, batch.first, batch.entries, batch.proof, batch.signature)
+            (
+                batch.group,
+                batch.size,
+                batch.first,
+                batch.entries,
+                batch.rules,
+                batch.proof,
+                batch.signature
+            )
         );
-        calls[2] = abi.encodeCall(escrow.refund, (id));
+        calls[2] = abi.encodeCall(escrow.refund, (_t(id)));
         calls[3] = abi.encodeCall(escrow.withdraw, (address(token), stranger, 1));
         calls[4] =
             abi.encodeCall(escrow.withdrawFor, (payee, address(token), stranger, 1, START, ""));
@@ -209,7 +234,7 @@ contract PayoutTest is HostileFixture {
     }
 
     function onTransfer() external {
-        (, answered) = address(escrow).call(abi.encodeCall(escrow.refund, (id)));
+        (, answered) = address(escrow).call(abi.encodeCall(escrow.refund, (_t(id))));
     }
 
     // ------------------------------------------------------------ helpers
@@ -217,25 +242,25 @@ contract PayoutTest is HostileFixture {
     function _expectPaid(uint256 received) private {
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, PRICE, 0)));
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, payee, batch.first, NET, FEE);
+        emit OutcomeEscrow.Paid(id, NET, FEE);
         _settle(batch);
         assertEq(hostile.balanceOf(payee), received);
         assertEq(escrow.creditOf(address(token), payee), 0);
         assertEq(escrow.creditOf(address(token), feeRecipient), FEE);
-        assertEq(escrow.paidOf(id), PRICE);
+        assertEq(lens.paidOf(_t(id)), PRICE);
     }
 
     function _expectCredited() private {
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, PRICE, 0)));
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, payee, batch.first, NET, FEE);
+        emit OutcomeEscrow.Paid(id, NET, FEE);
         vm.expectEmit(address(escrow));
         emit Vault.Credited(id, payee, NET);
         _settle(batch);
         assertEq(hostile.balanceOf(payee), 0);
         assertEq(escrow.creditOf(address(token), payee), NET);
         assertEq(escrow.creditOf(address(token), feeRecipient), FEE);
-        assertEq(escrow.paidOf(id), PRICE);
+        assertEq(lens.paidOf(_t(id)), PRICE);
         assertEq(hostile.balanceOf(address(escrow)), BUDGET);
     }
 
@@ -245,6 +270,6 @@ contract PayoutTest is HostileFixture {
             abi.encodeWithSelector(Vault.TokenTookTooMuch.selector, address(token), expected, found)
         );
         _settle(batch);
-        assertEq(escrow.paidOf(id), 0);
+        assertEq(lens.paidOf(_t(id)), 0);
     }
 }

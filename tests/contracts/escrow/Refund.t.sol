@@ -26,17 +26,17 @@ contract RefundTest is HostileFixture {
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Refunded(id, owner.addr, BUDGET - 3 * PRICE);
         vm.prank(stranger);
-        escrow.refund(id);
+        escrow.refund(_t(id));
         assertEq(token.balanceOf(owner.addr), before + BUDGET - 3 * PRICE);
         assertEq(token.balanceOf(address(escrow)), escrow.creditOf(address(token), feeRecipient));
-        assertEq(escrow.paidOf(id), 3 * PRICE);
-        assertEq(escrow.statusOf(id), "refunded");
+        assertEq(lens.paidOf(_t(id)), 3 * PRICE);
+        assertEq(lens.statusOf(_t(id)), "refunded");
     }
 
     function test_allOfItIfNothingWasEarned() public {
         uint256 before = token.balanceOf(owner.addr);
         vm.warp(endsAt + 1);
-        escrow.refund(id);
+        escrow.refund(_t(id));
         assertEq(token.balanceOf(owner.addr), before + BUDGET);
         assertEq(token.balanceOf(address(escrow)), 0);
     }
@@ -46,28 +46,28 @@ contract RefundTest is HostileFixture {
         vm.expectRevert(
             abi.encodeWithSelector(OutcomeEscrow.RefundTooEarly.selector, id, endsAt, endsAt)
         );
-        escrow.refund(id);
+        escrow.refund(_t(id));
     }
 
     function test_revertIf_nothingIsLeft() public {
         vm.warp(endsAt + 1);
-        escrow.refund(id);
+        escrow.refund(_t(id));
         vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.NothingToRefund.selector, id));
-        escrow.refund(id);
+        escrow.refund(_t(id));
     }
 
     function test_revertIf_allIsPaid() public {
         _settleTotals(terms, BUDGET, 0);
         vm.warp(endsAt + 1);
         vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.NothingToRefund.selector, id));
-        escrow.refund(id);
+        escrow.refund(_t(id));
     }
 
     function test_revertIf_unknown() public {
         vm.expectRevert(
             abi.encodeWithSelector(OutcomeEscrow.UnknownContract.selector, bytes32("?"))
         );
-        escrow.refund("?");
+        escrow.refund(_t("?"));
     }
 
     /// Settlement and refund exclude each other, to the second.
@@ -75,8 +75,8 @@ contract RefundTest is HostileFixture {
         vm.warp(bound(time, terms.opensAt, endsAt + 30 days));
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, PRICE, 0)));
         _settle(batch);
-        bool settled = escrow.paidOf(id) == PRICE;
-        try escrow.refund(id) {
+        bool settled = lens.paidOf(_t(id)) == PRICE;
+        try escrow.refund(_t(id)) {
             assertFalse(settled);
         } catch {
             assertTrue(settled);
@@ -92,7 +92,7 @@ contract RefundTest is HostileFixture {
         emit OutcomeEscrow.Refunded(id, owner.addr, BUDGET);
         vm.expectEmit(address(escrow));
         emit Vault.Credited(id, owner.addr, BUDGET);
-        escrow.refund(id);
+        escrow.refund(_t(id));
         assertEq(escrow.creditOf(address(token), owner.addr), BUDGET);
         _withdraw(owner.addr, stranger);
         assertEq(token.balanceOf(stranger), BUDGET);
@@ -101,7 +101,7 @@ contract RefundTest is HostileFixture {
     function test_aPausedTokenDelaysIt() public {
         vm.warp(endsAt + 1);
         hostile.setMode(HostileToken.Mode.Paused);
-        escrow.refund(id);
+        escrow.refund(_t(id));
         hostile.setMode(HostileToken.Mode.Honest);
         _withdraw(owner.addr, stranger);
         assertEq(token.balanceOf(stranger), BUDGET);
@@ -115,8 +115,8 @@ contract RefundTest is HostileFixture {
         hostile.setMode(HostileToken.Mode.Lies);
         vm.expectEmit(address(escrow));
         emit Vault.Credited(id, owner.addr, BUDGET);
-        escrow.refund(id);
-        assertEq(escrow.statusOf(id), "refunded");
+        escrow.refund(_t(id));
+        assertEq(lens.statusOf(_t(id)), "refunded");
 
         deal(address(token), address(escrow), BUDGET);
         hostile.setMode(HostileToken.Mode.Honest);
@@ -132,6 +132,6 @@ contract RefundTest is HostileFixture {
         _open(terms);
         hostile.setMode(HostileToken.Mode.TakesMore);
         vm.expectPartialRevert(Vault.TokenTookTooMuch.selector);
-        escrow.refund(id);
+        escrow.refund(_t(id));
     }
 }

@@ -34,7 +34,7 @@ contract ReserveTest is GuardedFixture {
                     OutcomeEscrow.RefundTooEarly.selector, id, _t3(terms), early[i]
                 )
             );
-            escrow.refund(id);
+            escrow.refund(_t(id));
         }
         skip(1);
         _refundKeeps(0);
@@ -50,7 +50,7 @@ contract ReserveTest is GuardedFixture {
                 OutcomeEscrow.RefundTooEarly.selector, id, _t2(terms), _t2(terms)
             )
         );
-        escrow.refund(id);
+        escrow.refund(_t(id));
         skip(1);
         _refundKeeps(0);
     }
@@ -61,7 +61,7 @@ contract ReserveTest is GuardedFixture {
         _stateFinal(terms, 5 * PRICE, 0);
         vm.warp(_t3(terms) + 1);
         _refundKeeps(5 * PRICE);
-        assertEq(escrow.statusOf(id), "refutable");
+        assertEq(lens.statusOf(_t(id)), "refutable");
         assertEq(_release(id), 5 * PRICE);
         assertEq(_heldFor(), 0);
     }
@@ -104,7 +104,7 @@ contract ReserveTest is GuardedFixture {
         vm.warp(_t2(terms));
         _state(terms, 5 * PRICE, 0); // the first, so nothing is final
         skip(1);
-        assertEq(escrow.netOf(id), 0);
+        assertEq(lens.netOf(_t(id)), 0);
         _refundKeeps(5 * PRICE);
         skip(CHALLENGE);
         _state(terms, 5 * PRICE, 2 * PRICE);
@@ -129,7 +129,7 @@ contract ReserveTest is GuardedFixture {
         _nothingToRefund();
         _retire(id);
         _refundKeeps(0);
-        assertEq(escrow.statusOf(id), "refunded");
+        assertEq(lens.statusOf(_t(id)), "refunded");
     }
 
     // ------------------------------------------------------------ claims
@@ -144,11 +144,11 @@ contract ReserveTest is GuardedFixture {
         _nothingToRefund();
         vm.warp(_t4(terms));
         _nothingToRefund();
-        assertEq(escrow.statusOf(id), "refutable");
+        assertEq(lens.statusOf(_t(id)), "refutable");
         skip(1);
-        assertEq(escrow.statusOf(id), "releasing");
+        assertEq(lens.statusOf(_t(id)), "releasing");
         assertEq(_release(id), 3 * PRICE);
-        assertEq(escrow.statusOf(id), "refunded");
+        assertEq(lens.statusOf(_t(id)), "refunded");
         assertEq(_heldFor(), 0);
     }
 
@@ -158,10 +158,10 @@ contract ReserveTest is GuardedFixture {
         _claimLeads(terms, 3);
         vm.warp(_t3(terms) + 1);
         vm.prank(owner.addr);
-        escrow.disputeClaims(id);
+        escrow.disputeClaims(_t(id));
         _refundKeeps(3 * PRICE);
         vm.prank(arbiter.addr);
-        escrow.ruleClaims(id, PRICE / 2);
+        escrow.ruleClaims(_t(id), PRICE / 2);
         _refundKeeps(PRICE / 2);
         vm.warp(_t4(terms) + 1);
         assertEq(_release(id), PRICE / 2);
@@ -175,7 +175,7 @@ contract ReserveTest is GuardedFixture {
         vm.warp(_t3(terms) + 1);
         _refundKeeps(2 * PRICE);
         vm.prank(address(evidence));
-        escrow.lowerClaim(id, key, 0, "answered");
+        escrow.lowerClaim(_t(id), key, 0, "answered");
         _refundKeeps(PRICE);
     }
 
@@ -190,10 +190,10 @@ contract ReserveTest is GuardedFixture {
         vm.warp(_t3(terms) + 1);
         _refundKeeps(2 * PRICE);
         vm.warp(_t4(terms) + 1);
-        assertEq(escrow.statusOf(id), "releasing");
+        assertEq(lens.statusOf(_t(id)), "releasing");
         skip(30 days);
         assertEq(_release(id), 2 * PRICE);
-        assertEq(escrow.statusOf(id), "refunded");
+        assertEq(lens.statusOf(_t(id)), "refunded");
         assertEq(_heldFor(), 0);
     }
 
@@ -226,40 +226,40 @@ contract ReserveTest is GuardedFixture {
             if (waits[i] % 2 == 0) _release(id);
         }
         skip(30 days);
-        while (escrow.owed(id) != 0) {
+        while (lens.owed(_t(id)) != 0) {
             _tryRefund();
             _release(id);
             skip(1 days);
         }
         _tryRefund();
-        uint256 paid = escrow.paidOf(id);
+        uint256 paid = lens.paidOf(_t(id));
         assertGe(paid, (earned - reversed + claims) * PRICE);
         assertLe(paid, (earned + claims) * PRICE);
         assertEq(_heldFor(), 0);
         assertEq(token.balanceOf(owner.addr), 10 * BUDGET - paid);
-        assertEq(escrow.statusOf(id), "refunded");
+        assertEq(lens.statusOf(_t(id)), "refunded");
     }
 
     // ------------------------------------------------------------ status
 
     function test_statusByTheSecond() public {
-        assertEq(escrow.statusOf(id), "open");
+        assertEq(lens.statusOf(_t(id)), "open");
         vm.warp(terms.deadline + 1);
-        assertEq(escrow.statusOf(id), "settling");
+        assertEq(lens.statusOf(_t(id)), "settling");
         vm.warp(_t2(terms));
-        assertEq(escrow.statusOf(id), "settling");
+        assertEq(lens.statusOf(_t(id)), "settling");
         skip(1);
-        assertEq(escrow.statusOf(id), "claimable");
+        assertEq(lens.statusOf(_t(id)), "claimable");
         vm.warp(_t3(terms));
-        assertEq(escrow.statusOf(id), "claimable");
+        assertEq(lens.statusOf(_t(id)), "claimable");
         skip(1);
-        assertEq(escrow.statusOf(id), "refutable");
+        assertEq(lens.statusOf(_t(id)), "refutable");
         vm.warp(_t4(terms));
-        assertEq(escrow.statusOf(id), "refutable");
+        assertEq(lens.statusOf(_t(id)), "refutable");
         skip(1);
-        assertEq(escrow.statusOf(id), "refundable");
-        escrow.refund(id);
-        assertEq(escrow.statusOf(id), "refunded");
+        assertEq(lens.statusOf(_t(id)), "refundable");
+        escrow.refund(_t(id));
+        assertEq(lens.statusOf(_t(id)), "refunded");
     }
 
     // ------------------------------------------------------------ helpers
@@ -283,7 +283,7 @@ contract ReserveTest is GuardedFixture {
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Refunded(id, owner.addr, held - kept);
         vm.prank(stranger);
-        escrow.refund(id);
+        escrow.refund(_t(id));
         assertEq(_heldFor(), kept);
         assertEq(token.balanceOf(owner.addr), before + held - kept);
         _nothingToRefund();
@@ -291,11 +291,11 @@ contract ReserveTest is GuardedFixture {
 
     function _nothingToRefund() private {
         vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.NothingToRefund.selector, id));
-        escrow.refund(id);
+        escrow.refund(_t(id));
     }
 
     function _tryRefund() private {
-        try escrow.refund(id) {}
+        try escrow.refund(_t(id)) {}
         catch (bytes memory revertData) {
             assertEq(bytes4(revertData), OutcomeEscrow.NothingToRefund.selector);
         }

@@ -30,8 +30,8 @@ contract ReversalTest is GuardedFixture {
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.ReversalRecorded(id, FIRST, PRICE);
         _record(FIRST, PRICE);
-        assertEq(escrow.netOf(id), PRICE);
-        assertEq(escrow.owed(id), PRICE);
+        assertEq(lens.netOf(_t(id)), PRICE);
+        assertEq(lens.owed(_t(id)), PRICE);
         skip(32 days);
         assertEq(_release(id), PRICE);
     }
@@ -46,12 +46,12 @@ contract ReversalTest is GuardedFixture {
         _expectRecorded(SECOND, 0);
         _record(SECOND, 0);
         _record(FIRST, 7);
-        assertEq(escrow.netOf(id), 2 * PRICE - 7);
+        assertEq(lens.netOf(_t(id)), 2 * PRICE - 7);
         _record(SECOND, 5);
-        assertEq(escrow.netOf(id), 2 * PRICE - 12);
+        assertEq(lens.netOf(_t(id)), 2 * PRICE - 12);
         _record(SECOND, PRICE);
         _record(FIRST, PRICE);
-        assertEq(escrow.netOf(id), 0);
+        assertEq(lens.netOf(_t(id)), 0);
     }
 
     /// Whatever comes first, statement or proof, and whatever of it comes twice: what is subtracted
@@ -65,13 +65,13 @@ contract ReversalTest is GuardedFixture {
         _stateFinal(terms, 5 * PRICE, stated);
         if (!provenFirst) _record(FIRST, proven);
         uint256 most = stated < proven ? proven : stated;
-        assertEq(escrow.netOf(id), 5 * PRICE - most);
-        assertEq(escrow.owed(id), 5 * PRICE - most);
+        assertEq(lens.netOf(_t(id)), 5 * PRICE - most);
+        assertEq(lens.owed(_t(id)), 5 * PRICE - most);
         // the same as a pending statement
         _state(terms, 6 * PRICE, stated);
-        assertEq(escrow.netOf(id), 5 * PRICE - most);
+        assertEq(lens.netOf(_t(id)), 5 * PRICE - most);
         skip(CHALLENGE + 1);
-        assertEq(escrow.netOf(id), 6 * PRICE - most);
+        assertEq(lens.netOf(_t(id)), 6 * PRICE - most);
         skip(32 days);
         assertEq(_release(id), 6 * PRICE - most);
     }
@@ -82,13 +82,13 @@ contract ReversalTest is GuardedFixture {
         _stateFinal(terms, 2 * PRICE, 0);
         uint64 position = _state(terms, 3 * PRICE, 0);
         _record(FIRST, PRICE);
-        assertEq(escrow.netOf(id), PRICE);
+        assertEq(lens.netOf(_t(id)), PRICE);
         skip(CHALLENGE + 1);
-        assertEq(escrow.netOf(id), 2 * PRICE);
+        assertEq(lens.netOf(_t(id)), 2 * PRICE);
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Final(id, position, 2 * PRICE, uint64(block.timestamp) - 1);
         _record(SECOND, PRICE);
-        assertEq(escrow.netOf(id), PRICE);
+        assertEq(lens.netOf(_t(id)), PRICE);
     }
 
     function test_whenTheVerifierIsRetired() public {
@@ -98,7 +98,7 @@ contract ReversalTest is GuardedFixture {
         skip(32 days);
         assertEq(_release(id), PRICE);
         vm.warp(_t2(terms) + 1);
-        escrow.refund(id);
+        escrow.refund(_t(id));
         assertEq(token.balanceOf(owner.addr), 10 * BUDGET - PRICE);
     }
 
@@ -109,7 +109,7 @@ contract ReversalTest is GuardedFixture {
         _stateFinal(terms, 2 * PRICE, 0);
         assertEq(_release(id), 2 * PRICE);
         _record(FIRST, PRICE);
-        assertEq(escrow.owed(id), 0);
+        assertEq(lens.owed(_t(id)), 0);
         _stateFinal(terms, 4 * PRICE, 0);
         assertEq(_release(id), PRICE);
     }
@@ -124,7 +124,7 @@ contract ReversalTest is GuardedFixture {
         assertEq(_release(id), 0);
         skip(32 days);
         assertEq(_release(id), 0);
-        assertEq(escrow.paidOf(id), PRICE);
+        assertEq(lens.paidOf(_t(id)), PRICE);
     }
 
     // ------------------------------------------------------------ with rulings and closings
@@ -137,11 +137,11 @@ contract ReversalTest is GuardedFixture {
         _state(terms, 4 * PRICE, 0);
         _dispute(operator.addr, id);
         _rule(id, 7 * PRICE / 2);
-        assertEq(escrow.netOf(id), 7 * PRICE / 2);
+        assertEq(lens.netOf(_t(id)), 7 * PRICE / 2);
         _stateFinal(terms, 4 * PRICE, PRICE);
-        assertEq(escrow.netOf(id), 7 * PRICE / 2);
+        assertEq(lens.netOf(_t(id)), 7 * PRICE / 2);
         _record(SECOND, PRICE);
-        assertEq(escrow.netOf(id), 5 * PRICE / 2);
+        assertEq(lens.netOf(_t(id)), 5 * PRICE / 2);
     }
 
     /// A ruling may go down to the net that proofs leave.
@@ -152,17 +152,17 @@ contract ReversalTest is GuardedFixture {
         _dispute(owner.addr, id);
         vm.expectPartialRevert(Statements.PayableOutOfRange.selector);
         vm.prank(arbiter.addr);
-        escrow.rule(id, lastStated, 2 * PRICE - 1);
+        escrow.rule(_t(id), lastStated, 2 * PRICE - 1);
         _rule(id, 2 * PRICE);
-        assertEq(escrow.netOf(id), 2 * PRICE);
+        assertEq(lens.netOf(_t(id)), 2 * PRICE);
     }
 
     function test_aClosingIsForGood() public {
         _stateFinal(terms, 3 * PRICE, 0);
         _record(FIRST, 2 * PRICE);
         _close(id, 5 * PRICE / 2);
-        assertEq(escrow.paidOf(id), 5 * PRICE / 2);
-        assertEq(escrow.netOf(id), 5 * PRICE / 2);
+        assertEq(lens.paidOf(_t(id)), 5 * PRICE / 2);
+        assertEq(lens.netOf(_t(id)), 5 * PRICE / 2);
         vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.AlreadyClosed.selector, id));
         _record(SECOND, PRICE);
     }
@@ -180,9 +180,9 @@ contract ReversalTest is GuardedFixture {
         _claimLead(terms, "ann");
         vm.warp(_t3(terms) + 1);
         vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.NothingToRefund.selector, id));
-        escrow.refund(id);
+        escrow.refund(_t(id));
         _record(SECOND, PRICE);
-        escrow.refund(id);
+        escrow.refund(_t(id));
         assertEq(token.balanceOf(owner.addr), 9 * BUDGET - PRICE);
         vm.warp(_t4(terms) + 1);
         assertEq(_release(id), PRICE);
@@ -196,7 +196,7 @@ contract ReversalTest is GuardedFixture {
         for (uint256 i = 0; i < others.length; ++i) {
             vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.NotEvidence.selector, others[i]));
             vm.prank(others[i]);
-            escrow.recordReversal(id, FIRST, PRICE);
+            escrow.recordReversal(_t(id), FIRST, PRICE);
         }
     }
 
@@ -216,7 +216,7 @@ contract ReversalTest is GuardedFixture {
 
     function test_revertIf_moreThanAmountsMayBe() public {
         _record(FIRST, type(uint80).max);
-        assertEq(escrow.netOf(id), 0);
+        assertEq(lens.netOf(_t(id)), 0);
         vm.expectPartialRevert(SafeCast.SafeCastOverflowedUintDowncast.selector);
         _record(SECOND, 1);
         vm.expectRevert();
@@ -228,7 +228,7 @@ contract ReversalTest is GuardedFixture {
     /// As Evidence does once it has judged.
     function _record(uint64 outcome, uint256 amount) private {
         vm.prank(address(evidence));
-        escrow.recordReversal(id, outcome, amount);
+        escrow.recordReversal(_t(id), outcome, amount);
     }
 
     function _expectRecorded(uint64 outcome, uint256 amount) private {

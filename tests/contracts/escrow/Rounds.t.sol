@@ -39,8 +39,8 @@ contract RoundsTest is RoundFixture {
         rounds.settle(checkpoint, runs);
 
         assertEq(eventLog.rootAt(logId, checkpoint.size), checkpoint.root);
-        assertEq(escrow.paidOf(id), 5 * PRICE);
-        assertEq(escrow.paidOf(freeId), 3 * PRICE);
+        assertEq(lens.paidOf(_t(id)), 5 * PRICE);
+        assertEq(lens.paidOf(_t(freeId)), 3 * PRICE);
         assertEq(token.balanceOf(address(rounds)), 0);
     }
 
@@ -52,10 +52,10 @@ contract RoundsTest is RoundFixture {
         );
         checkpoint.signature = ""; // nor is its signature needed
         rounds.settle(checkpoint, runs);
-        assertEq(escrow.paidOf(id), 5 * PRICE);
+        assertEq(lens.paidOf(_t(id)), 5 * PRICE);
         // Bringing it all again pays nothing.
         rounds.settle(checkpoint, runs);
-        assertEq(escrow.paidOf(id), 5 * PRICE);
+        assertEq(lens.paidOf(_t(id)), 5 * PRICE);
     }
 
     function test_aRoundOfNoRunsIsAnAnchor() public {
@@ -76,7 +76,7 @@ contract RoundsTest is RoundFixture {
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Refused("unknown", first, "unknown_contract");
         rounds.settle(checkpoint, runs);
-        assertEq(escrow.paidOf(id), 5 * PRICE);
+        assertEq(lens.paidOf(_t(id)), 5 * PRICE);
     }
 
     // ------------------------------------------------------------ all or nothing
@@ -106,7 +106,7 @@ contract RoundsTest is RoundFixture {
         // Under the later one the verifier signs again.
         runs[0] = _run(terms, runs[0].first, runs[0].entries);
         rounds.settle(_anchored(), runs);
-        assertEq(escrow.paidOf(id), 5 * PRICE);
+        assertEq(lens.paidOf(_t(id)), 5 * PRICE);
     }
 
     /// What a verifier signed before the anchor is worthless under another root of that size: after
@@ -127,7 +127,7 @@ contract RoundsTest is RoundFixture {
         rounds.settle(checkpoint, runs);
         runs[0].signature = again; // and nothing else is wrong
         rounds.settle(checkpoint, runs);
-        assertEq(escrow.paidOf(id), 5 * PRICE);
+        assertEq(lens.paidOf(_t(id)), 5 * PRICE);
     }
 
     function test_aForkedLogIsNotAnchored_butSettles() public {
@@ -142,7 +142,7 @@ contract RoundsTest is RoundFixture {
             _sign(publisher, _checkpointDigest(logId, before.size, "another"))
         );
         rounds.settle(before, runs);
-        assertEq(escrow.paidOf(id), 5 * PRICE);
+        assertEq(lens.paidOf(_t(id)), 5 * PRICE);
 
         (Rounds.Checkpoint memory later, Rounds.Run[] memory more) = _round(9 * PRICE);
         vm.expectPartialRevert(EventLog.LogForked.selector);
@@ -158,12 +158,22 @@ contract RoundsTest is RoundFixture {
 
     function test_theEscrowIsAContract() public {
         vm.expectRevert(abi.encodeWithSelector(Rounds.NotAContract.selector, stranger));
-        this.deploy(OutcomeEscrow(stranger));
+        this.deploy(OutcomeEscrow(stranger), eventLog);
+    }
+
+    function test_theEventLogIsTheEscrows() public {
+        EventLog another = new EventLog();
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                Rounds.OtherEventLog.selector, address(eventLog), address(another)
+            )
+        );
+        this.deploy(escrow, another);
     }
 
     /// In a call of its own, whose revert is expected wherever forge makes contracts by a cheatcode.
-    function deploy(OutcomeEscrow escrow_) external returns (Rounds) {
-        return new Rounds(escrow_);
+    function deploy(OutcomeEscrow escrow_, EventLog eventLog_) external returns (Rounds) {
+        return new Rounds(escrow_, eventLog_);
     }
 
     /// A new statement of this contract, and the round that settles it.

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {Fixture} from "../support/Fixture.sol";
 import {TestTree} from "../support/TestTree.sol";
 import {Wallet} from "../support/Wallet.sol";
+import {EscrowLens} from "contracts/escrow/EscrowLens.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Vault} from "contracts/escrow/Vault.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
@@ -28,14 +29,14 @@ contract SettleTest is Fixture {
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, 5 * PRICE, 0)));
         uint256 fee = 5 * PRICE * FEE_BPS / 10_000;
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, payee, batch.first, 5 * PRICE - fee, fee);
+        emit OutcomeEscrow.Paid(id, 5 * PRICE - fee, fee);
         _settle(batch);
 
         assertEq(token.balanceOf(payee), 5 * PRICE - fee);
         assertEq(escrow.creditOf(address(token), feeRecipient), fee);
         assertEq(token.balanceOf(address(escrow)), BUDGET - 5 * PRICE + fee);
-        assertEq(escrow.paidOf(id), 5 * PRICE);
-        assertEq(escrow.lastFinalPosition(id), batch.first);
+        assertEq(lens.paidOf(_t(id)), 5 * PRICE);
+        assertEq(_lastFinal(id), batch.first);
     }
 
     function test_itPaysWhatIsNew() public {
@@ -44,9 +45,9 @@ contract SettleTest is Fixture {
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Settled(id, batch.first, 5 * PRICE, 0);
         _settle(batch);
-        assertEq(escrow.paidOf(id), 5 * PRICE);
+        assertEq(lens.paidOf(_t(id)), 5 * PRICE);
         _settleTotals(terms, 9 * PRICE, PRICE);
-        assertEq(escrow.paidOf(id), 8 * PRICE);
+        assertEq(lens.paidOf(_t(id)), 8 * PRICE);
         assertEq(token.balanceOf(payee), 8 * PRICE * 975 / 1000);
     }
 
@@ -54,28 +55,28 @@ contract SettleTest is Fixture {
     function test_aReversalOfWhatWasPaidIsNetted() public {
         _settleTotals(terms, 5 * PRICE, 0);
         Batch memory reversal = _settleTotals(terms, 5 * PRICE, 2 * PRICE);
-        assertEq(escrow.paidOf(id), 5 * PRICE);
-        assertEq(escrow.lastFinalPosition(id), reversal.first);
+        assertEq(lens.paidOf(_t(id)), 5 * PRICE);
+        assertEq(_lastFinal(id), reversal.first);
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Refused(id, reversal.first, "already_settled");
         _settle(reversal);
         _settleTotals(terms, 7 * PRICE, 2 * PRICE);
-        assertEq(escrow.paidOf(id), 5 * PRICE);
+        assertEq(lens.paidOf(_t(id)), 5 * PRICE);
         _settleTotals(terms, 8 * PRICE, 2 * PRICE);
-        assertEq(escrow.paidOf(id), 6 * PRICE);
+        assertEq(lens.paidOf(_t(id)), 6 * PRICE);
     }
 
     function test_theWholeBudgetCanBePaid() public {
         _settleTotals(terms, BUDGET, 0);
-        assertEq(escrow.paidOf(id), BUDGET);
-        assertEq(escrow.statusOf(id), "paid_out");
+        assertEq(lens.paidOf(_t(id)), BUDGET);
+        assertEq(lens.statusOf(_t(id)), "paid_out");
         assertEq(token.balanceOf(address(escrow)), escrow.creditOf(address(token), feeRecipient));
     }
 
     /// Reversed outcomes free the budget, so `earned` may pass it.
     function test_earnedMayPassTheBudget() public {
         _settleTotals(terms, BUDGET + 2 * PRICE, 2 * PRICE);
-        assertEq(escrow.paidOf(id), BUDGET);
+        assertEq(lens.paidOf(_t(id)), BUDGET);
     }
 
     function test_aRevenueSharePaysAnyAmount() public {
@@ -83,7 +84,7 @@ contract SettleTest is Fixture {
         terms.salt = "share";
         _open(terms);
         _settleTotals(terms, 12_345_679, 2);
-        assertEq(escrow.paidOf(_contractId(terms)), 12_345_677);
+        assertEq(lens.paidOf(terms), 12_345_677);
     }
 
     function test_withoutAFeeThePayeeGetsAll() public {
@@ -105,7 +106,7 @@ contract SettleTest is Fixture {
     function test_theLastSecondCounts() public {
         vm.warp(terms.deadline + terms.grace);
         _settleTotals(terms, PRICE, 0);
-        assertEq(escrow.paidOf(id), PRICE);
+        assertEq(lens.paidOf(_t(id)), PRICE);
     }
 
     function test_aWalletVerifies() public {
@@ -119,7 +120,7 @@ contract SettleTest is Fixture {
         _expectNotSigned(batch);
         wallet.setMode(Wallet.Mode.Honest);
         _settle(batch);
-        assertEq(escrow.paidOf(walletId), PRICE);
+        assertEq(lens.paidOf(_t(walletId)), PRICE);
     }
 
     /// An older checkpoint serves as well as the last one.
@@ -128,7 +129,7 @@ contract SettleTest is Fixture {
         _append(_settlement(id, 2 * PRICE, 0));
         _publish();
         _settle(batch);
-        assertEq(escrow.paidOf(id), PRICE);
+        assertEq(lens.paidOf(_t(id)), PRICE);
     }
 
     // ------------------------------------------------------------ splitting, order, replays
@@ -151,7 +152,7 @@ contract SettleTest is Fixture {
         }
         uint256 gross = outcomes * terms.unitPrice;
         uint256 fee = gross * terms.feeBps / 10_000;
-        assertEq(escrow.paidOf(fuzzId), gross);
+        assertEq(lens.paidOf(_t(fuzzId)), gross);
         assertEq(escrow.creditOf(address(token), feeRecipient), fee);
         assertEq(token.balanceOf(payee), gross - fee);
     }
@@ -161,7 +162,7 @@ contract SettleTest is Fixture {
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Refused(id, batch.first, "already_settled");
         _settle(batch);
-        assertEq(escrow.paidOf(id), 3 * PRICE);
+        assertEq(lens.paidOf(_t(id)), 3 * PRICE);
         assertEq(token.balanceOf(payee), 3 * PRICE * 975 / 1000);
     }
 
@@ -171,8 +172,8 @@ contract SettleTest is Fixture {
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Refused(id, earlier.first, "already_settled");
         _settle(earlier);
-        assertEq(escrow.lastFinalPosition(id), later.first);
-        assertEq(escrow.paidOf(id), 3 * PRICE);
+        assertEq(_lastFinal(id), later.first);
+        assertEq(lens.paidOf(_t(id)), 3 * PRICE);
     }
 
     /// Two statements of one contract in a batch are two statements.
@@ -180,7 +181,7 @@ contract SettleTest is Fixture {
         _settle(
             _batch(_groupOf(terms), _list(_settlement(id, PRICE, 0), _settlement(id, 3 * PRICE, 0)))
         );
-        assertEq(escrow.paidOf(id), 3 * PRICE);
+        assertEq(lens.paidOf(_t(id)), 3 * PRICE);
         assertEq(token.balanceOf(payee), 3 * PRICE * 975 / 1000);
     }
 
@@ -294,8 +295,8 @@ contract SettleTest is Fixture {
         entries[2] = _settlement(id, PRICE + 1, 0);
         entries[3] = _settlement(second, 2 * PRICE, 0);
         _settle(_batch(_groupOf(terms), entries));
-        assertEq(escrow.paidOf(id), PRICE);
-        assertEq(escrow.paidOf(second), 2 * PRICE);
+        assertEq(lens.paidOf(_t(id)), PRICE);
+        assertEq(lens.paidOf(_t(second)), 2 * PRICE);
     }
 
     /// Whatever an entry says, settle neither reverts nor pays more than the budget.
@@ -309,7 +310,7 @@ contract SettleTest is Fixture {
             if (keep & 8 != 0) entry.value = (payload >> 176) - uint80(payload >> 96);
         }
         _settle(_batch(_groupOf(terms), _list(entry, good)));
-        assertEq(escrow.paidOf(id), PRICE);
+        assertEq(lens.paidOf(_t(id)), PRICE);
     }
 
     // ------------------------------------------------------------ refused batches
@@ -360,10 +361,11 @@ contract SettleTest is Fixture {
         escrow = new OutcomeEscrow(
             eventLog, address(new Evidence()), IIdentityRegistry(address(0)), _list(address(token))
         );
+        lens = new EscrowLens(escrow);
         _expectNotSigned(batch);
         escrow = first;
         _settle(batch);
-        assertEq(escrow.paidOf(id), 2 * PRICE);
+        assertEq(lens.paidOf(_t(id)), 2 * PRICE);
     }
 
     function test_revertIf_theEntriesAreNotInTheTree() public {
@@ -402,7 +404,7 @@ contract SettleTest is Fixture {
         private
     {
         Batch memory batch = _batch(group, _list(entry));
-        (uint256 paid, uint256 lastFinal) = (escrow.paidOf(id), escrow.lastFinalPosition(id));
+        (uint256 paid, uint256 lastFinal) = (lens.paidOf(_t(id)), _lastFinal(id));
         uint256 held = token.balanceOf(address(escrow));
         vm.recordLogs();
         _settle(batch);
@@ -411,8 +413,8 @@ contract SettleTest is Fixture {
         assertEq(logs[0].topics[0], OutcomeEscrow.Refused.selector);
         assertEq(logs[0].topics[1], entry.subject);
         assertEq(logs[0].data, abi.encode(batch.first, reason));
-        assertEq(escrow.paidOf(id), paid);
-        assertEq(escrow.lastFinalPosition(id), lastFinal);
+        assertEq(lens.paidOf(_t(id)), paid);
+        assertEq(_lastFinal(id), lastFinal);
         assertEq(token.balanceOf(address(escrow)), held);
     }
 

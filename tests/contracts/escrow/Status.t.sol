@@ -18,56 +18,84 @@ contract StatusTest is Fixture {
     }
 
     function test_unknown() public view {
-        assertEq(escrow.statusOf("?"), "unknown");
+        assertEq(lens.statusOf(_t("?")), "unknown");
+    }
+
+    /// Terms that differ in any word are those of another contract, and of none.
+    function testFuzz_unknownWithAnyOtherWord(uint256 word, uint256 change) public {
+        bytes memory encoded = abi.encode(terms);
+        change = bound(change, 1, type(uint8).max);
+        encoded[bound(word, 0, 31) * 32 + 31] ^= bytes1(uint8(change));
+        (bool success, bytes memory answer) =
+            address(escrow).call(bytes.concat(escrow.release.selector, encoded));
+        assertFalse(success);
+        bytes4 selector = OutcomeEscrow.UnknownContract.selector;
+        assertTrue(answer.length == 0 || bytes4(answer) == selector);
+        encoded = abi.encode(terms);
+        (success,) = address(escrow).call(bytes.concat(escrow.release.selector, encoded));
+        assertTrue(success);
+    }
+
+    /// Nor do upper bits that no field has make other terms of them.
+    function testFuzz_unknownWithDirtyWords(uint256 word, uint256 bit) public {
+        bytes memory encoded = abi.encode(terms);
+        // of the addresses; every place of a whole word is in use
+        encoded[bound(word, 0, 5) * 32 + bound(bit, 0, 11)] ^= 0x01;
+        (bool success,) = address(escrow).call(bytes.concat(escrow.release.selector, encoded));
+        assertFalse(success);
     }
 
     function test_scheduled() public {
-        assertEq(escrow.statusOf(id), "scheduled");
+        assertEq(lens.statusOf(_t(id)), "scheduled");
         vm.warp(terms.opensAt - 1);
-        assertEq(escrow.statusOf(id), "scheduled");
+        assertEq(lens.statusOf(_t(id)), "scheduled");
     }
 
     function test_open() public {
         vm.warp(terms.opensAt);
-        assertEq(escrow.statusOf(id), "open");
+        assertEq(lens.statusOf(_t(id)), "open");
         vm.warp(terms.deadline);
-        assertEq(escrow.statusOf(id), "open");
+        assertEq(lens.statusOf(_t(id)), "open");
     }
 
     function test_settling() public {
         vm.warp(terms.deadline + 1);
-        assertEq(escrow.statusOf(id), "settling");
+        assertEq(lens.statusOf(_t(id)), "settling");
         vm.warp(terms.deadline + terms.grace);
-        assertEq(escrow.statusOf(id), "settling");
+        assertEq(lens.statusOf(_t(id)), "settling");
     }
 
     function test_refundable() public {
         vm.warp(terms.deadline + terms.grace + 1);
-        assertEq(escrow.statusOf(id), "refundable");
+        assertEq(lens.statusOf(_t(id)), "refundable");
     }
 
     function test_refunded() public {
         vm.warp(terms.deadline + terms.grace + 1);
-        escrow.refund(id);
-        assertEq(escrow.statusOf(id), "refunded");
+        escrow.refund(_t(id));
+        assertEq(lens.statusOf(_t(id)), "refunded");
     }
 
     function test_paidOut() public {
         vm.warp(terms.opensAt);
         _settleTotals(terms, BUDGET, 0);
-        assertEq(escrow.statusOf(id), "paid_out");
+        assertEq(lens.statusOf(_t(id)), "paid_out");
         vm.warp(terms.deadline + terms.grace + 1);
-        assertEq(escrow.statusOf(id), "paid_out");
+        assertEq(lens.statusOf(_t(id)), "paid_out");
     }
 
     function test_revertIf_factsOfAnUnknownContractAreAsked() public {
-        bytes memory revertData =
-            abi.encodeWithSelector(OutcomeEscrow.UnknownContract.selector, bytes32("?"));
+        Terms memory unknown = _t("?");
+        bytes memory revertData = abi.encodeWithSelector(
+            OutcomeEscrow.UnknownContract.selector, escrow.contractIdOf(unknown)
+        );
         vm.expectRevert(revertData);
-        escrow.termsOf("?");
+        escrow.recordOf(unknown);
         vm.expectRevert(revertData);
-        escrow.paidOf("?");
+        escrow.snapshotOf(unknown);
         vm.expectRevert(revertData);
-        escrow.lastFinalPosition("?");
+        lens.snapshotOf(unknown);
+        vm.expectRevert(revertData);
+        lens.paidOf(unknown);
     }
 }

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {HostileFixture} from "../support/HostileFixture.sol";
 import {HostileToken} from "../support/HostileToken.sol";
 import {Wallet} from "../support/Wallet.sol";
+import {EscrowLens} from "contracts/escrow/EscrowLens.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Vault} from "contracts/escrow/Vault.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
@@ -149,13 +150,14 @@ contract WithdrawTest is HostileFixture {
         escrow = new OutcomeEscrow(
             eventLog, address(new Evidence()), IIdentityRegistry(address(0)), _list(address(token))
         );
+        lens = new EscrowLens(escrow);
         _fund(owner.addr, BUDGET);
         Terms memory terms = _terms();
         bytes32 id = _open(terms);
         heavy.setCost(250_000);
         _settleTotals(terms, PRICE, 0);
         vm.warp(terms.deadline + terms.grace + 1);
-        escrow.refund(id);
+        escrow.refund(_t(id));
 
         address[3] memory holders = [payee, feeRecipient, owner.addr];
         uint256[3] memory amounts = [PRICE - FEE, FEE, BUDGET - PRICE];

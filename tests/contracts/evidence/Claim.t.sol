@@ -25,7 +25,7 @@ contract ClaimTest is EvidenceFixture {
         uint64 size = _size();
         (Exhibit memory a, Exhibit memory b) = (_exhibit(transition), _exhibit(touch));
         vm.prank(ann);
-        return evidence.claim(escrow, MINE, size, a, b);
+        return evidence.claim(escrow, _t(MINE), size, a, b);
     }
 
     function _refusesClaim(bytes memory reason) private {
@@ -33,14 +33,14 @@ contract ClaimTest is EvidenceFixture {
         (Exhibit memory a, Exhibit memory b) = (_exhibit(transition), _exhibit(touch));
         vm.prank(ann);
         vm.expectRevert(reason);
-        evidence.claim(escrow, MINE, size, a, b);
+        evidence.claim(escrow, _t(MINE), size, a, b);
     }
 
     function _refute(bytes32 key, bytes32 kind, uint256[] memory positions) private {
         uint64 size = _size();
         Exhibit[] memory shown = _exhibits(positions);
         vm.prank(stranger);
-        evidence.refute(escrow, MINE, key, kind, size, shown, RIVAL);
+        evidence.refute(escrow, _t(MINE), key, kind, size, shown, _rivals(RIVAL));
         assertEq(escrow.loweredFor(MINE, key), kind);
     }
 
@@ -53,7 +53,7 @@ contract ClaimTest is EvidenceFixture {
         uint64 size = _size();
         Exhibit[] memory shown = _exhibits(positions);
         vm.expectRevert(reason);
-        evidence.refute(escrow, MINE, key, kind, size, shown, RIVAL);
+        evidence.refute(escrow, _t(MINE), key, kind, size, shown, _rivals(RIVAL));
         assertEq(escrow.loweredFor(MINE, key), 0);
     }
 
@@ -91,7 +91,7 @@ contract ClaimTest is EvidenceFixture {
         (Exhibit memory a, Exhibit memory b) = (_exhibit(transition), _exhibit(touch));
         vm.prank(bob);
         vm.expectRevert(abi.encodeWithSelector(Evidence.NotOperator.selector, MINE, bob));
-        evidence.claim(escrow, MINE, size, a, b);
+        evidence.claim(escrow, _t(MINE), size, a, b);
     }
 
     function test_claim_bothExhibitsAreCheckedAgainstTheAnchoredRoot() public {
@@ -100,14 +100,14 @@ contract ClaimTest is EvidenceFixture {
         (Exhibit memory a, Exhibit memory b) = (_exhibit(transition), _exhibit(touch));
         vm.startPrank(ann);
         vm.expectRevert(abi.encodeWithSelector(Evidence.NotAnchored.selector, logId, size + 1));
-        evidence.claim(escrow, MINE, size + 1, a, b);
+        evidence.claim(escrow, _t(MINE), size + 1, a, b);
         a.entry = b.entry;
         vm.expectPartialRevert(MerkleLog.RootMismatch.selector);
-        evidence.claim(escrow, MINE, size, a, b);
+        evidence.claim(escrow, _t(MINE), size, a, b);
         a = _exhibit(transition);
         b.entry = a.entry;
         vm.expectPartialRevert(MerkleLog.RootMismatch.selector);
-        evidence.claim(escrow, MINE, size, a, b);
+        evidence.claim(escrow, _t(MINE), size, a, b);
     }
 
     function test_claim_onlyOfTransitionsThatCount() public {
@@ -189,7 +189,7 @@ contract ClaimTest is EvidenceFixture {
         uint64 size = _size();
         Exhibit[] memory shown = _exhibits(_show(outcome));
         vm.expectRevert(reason);
-        evidence.refute(escrow, MINE, LEAD, "answered", size, shown, RIVAL);
+        evidence.refute(escrow, _t(MINE), LEAD, "answered", size, shown, _rivals(RIVAL));
     }
 
     function test_refute_anUnknownKindIsRefused() public {
@@ -422,7 +422,7 @@ contract ClaimTest is EvidenceFixture {
         _openContract(MINE, _terms());
         Terms memory rival = _terms();
         rival.operator = bob;
-        escrow.open(RIVAL, rival);
+        _openInEscrow(RIVAL, rival);
         touch = _touch(ann, 100);
         uint256 his = _touch(bob, 150);
         transition = _transition(200);
@@ -506,7 +506,7 @@ contract ClaimTest is EvidenceFixture {
         uint64 size = _size();
         Exhibit[] memory shown = _exhibits(_show(first, transition));
         vm.expectPartialRevert(EvidenceTargetDouble.NotLower.selector);
-        evidence.refute(escrow, MINE, key, "reversed", size, shown, RIVAL);
+        evidence.refute(escrow, _t(MINE), key, "reversed", size, shown, _rivals(RIVAL));
         _refute(key, "reversed", _show(rest));
         assertTrue(escrow.claimOf(MINE, key).dropped);
     }

@@ -14,7 +14,7 @@ contract EndToEndTest is Lies {
     /// A retired verifier's statement is not taken.
     function _assertUnheard() private {
         uint256 position = _state();
-        assertLt(escrow.lastSignedPosition(mine), position);
+        assertLt(_lastSigned(mine), position);
     }
 
     // ------------------------------------------------------------ disproving
@@ -26,7 +26,7 @@ contract EndToEndTest is Lies {
             (terms.challengePeriod, terms.grace) = (2 days, 4 days);
             _begin(terms);
             (bytes32 kind, uint256[] memory shown) = _lie(number);
-            (,, uint64 pending,,,) = escrow.pendingOf(mine);
+            uint256 pending = lens.snapshotOf(_t(mine)).pendingPosition;
             assertGt(pending, 0, "nothing to stop");
 
             vm.warp(START + 2 days - 1);
@@ -34,15 +34,15 @@ contract EndToEndTest is Lies {
             emit OutcomeEscrow.Disproved(mine, kind);
             _disprove(kind, shown);
 
-            assertTrue(escrow.isRetired(mine));
-            (,, pending,,,) = escrow.pendingOf(mine);
+            assertTrue(_isRetired(mine));
+            pending = lens.snapshotOf(_t(mine)).pendingPosition;
             assertEq(pending, 0);
             _assertUnheard();
             vm.warp(terms.deadline + terms.grace + 1);
-            escrow.release(mine);
-            assertEq(escrow.paidOf(mine), 0);
+            escrow.release(_t(mine));
+            assertEq(lens.paidOf(_t(mine)), 0);
             uint256 before = token.balanceOf(owner.addr);
-            escrow.refund(mine);
+            escrow.refund(_t(mine));
             assertEq(token.balanceOf(owner.addr), before + BUDGET);
             vm.revertToState(snapshot);
         }
@@ -54,14 +54,14 @@ contract EndToEndTest is Lies {
             uint256 snapshot = vm.snapshotState();
             _begin(_terms());
             (bytes32 kind, uint256[] memory shown) = _lie(number);
-            uint256 paid = escrow.paidOf(mine);
+            uint256 paid = lens.paidOf(_t(mine));
             assertGt(paid, 0, "nothing was paid");
 
             _disprove(kind, shown);
-            assertTrue(escrow.isRetired(mine));
-            assertEq(escrow.paidOf(mine), paid);
+            assertTrue(_isRetired(mine));
+            assertEq(lens.paidOf(_t(mine)), paid);
             _assertUnheard();
-            assertEq(escrow.paidOf(mine), paid);
+            assertEq(lens.paidOf(_t(mine)), paid);
             vm.revertToState(snapshot);
         }
     }
@@ -85,15 +85,15 @@ contract EndToEndTest is Lies {
         _fails(none, "sum", _show(statement, outcome));
         _fails(none, "sum", _show(outcome, 1));
         vm.warp(START + 3 days);
-        escrow.release(mine);
-        assertEq(escrow.paidOf(mine), PRICE);
+        escrow.release(_t(mine));
+        assertEq(lens.paidOf(_t(mine)), PRICE);
     }
 
     function _fails(bytes4 reason, bytes32 kind, uint256[] memory positions) private {
         uint64 size = uint64(tree.size());
         Exhibit[] memory shown = _exhibits(positions);
         vm.expectPartialRevert(reason);
-        evidence.disprove(escrow, mine, kind, size, shown, rival);
+        evidence.disprove(escrow, _t(mine), kind, size, shown, _rivals(rival));
     }
 
     /// Whoever wins a lead's second visit, which nobody counted: a lead that comes back is as good as
@@ -114,10 +114,10 @@ contract EndToEndTest is Lies {
             uint256 outcome = _outcome(mine, transition, touch);
             _state();
             _disprove("rival", _show(outcome, his, rivalOpened, transition));
-            assertTrue(escrow.isRetired(mine));
+            assertTrue(_isRetired(mine));
             vm.warp(START + 2 days);
-            escrow.release(mine);
-            assertEq(escrow.paidOf(mine), 0);
+            escrow.release(_t(mine));
+            assertEq(lens.paidOf(_t(mine)), 0);
             vm.revertToState(snapshot);
         }
     }
@@ -141,8 +141,8 @@ contract EndToEndTest is Lies {
             uint256 outcome = _outcome(mine, transition, touch);
             _state();
             skip(1 days + 1);
-            escrow.release(mine);
-            assertEq(escrow.paidOf(mine), 0, "all of it is held back");
+            escrow.release(_t(mine));
+            assertEq(lens.paidOf(_t(mine)), 0, "all of it is held back");
 
             vm.warp(START + 3 days);
             uint256 refund =
@@ -150,10 +150,10 @@ contract EndToEndTest is Lies {
             uint64 size = _publish();
             Exhibit[] memory shown = _exhibits(_show(outcome, refund));
             vm.prank(stranger);
-            evidence.proveReversal(escrow, mine, size, shown);
+            evidence.proveReversal(escrow, _t(mine), size, shown);
             vm.warp(START + 60 days);
-            escrow.release(mine);
-            assertEq(escrow.paidOf(mine), 0);
+            escrow.release(_t(mine));
+            assertEq(lens.paidOf(_t(mine)), 0);
             vm.revertToState(snapshot);
         }
     }
@@ -170,12 +170,12 @@ contract EndToEndTest is Lies {
         uint256 refund = _refund(3 days);
         uint64 size = _publish();
         Exhibit[] memory shown = _exhibits(_show(outcome, refund));
-        evidence.proveReversal(escrow, mine, size, shown);
+        evidence.proveReversal(escrow, _t(mine), size, shown);
         _reversal(mine, outcome, refund);
         _state();
         vm.warp(START + 60 days);
-        escrow.release(mine);
-        assertEq(escrow.paidOf(mine), PRICE);
+        escrow.release(_t(mine));
+        assertEq(lens.paidOf(_t(mine)), PRICE);
     }
 
     /// The verifier signs nothing at all, and the operator claims what was taken back.
@@ -190,8 +190,8 @@ contract EndToEndTest is Lies {
         vm.warp(terms.deadline + terms.grace + 1);
         _refute(_claim(transition, touch), "reversed", _show(refund));
         vm.warp(START + 100 days);
-        escrow.release(mine);
-        assertEq(escrow.paidOf(mine), 0);
+        escrow.release(_t(mine));
+        assertEq(lens.paidOf(_t(mine)), 0);
     }
 
     /// Of a transition that paid no contract.
@@ -206,14 +206,14 @@ contract EndToEndTest is Lies {
     function test_endToEnd_noStrangerSpeaksForTheEvidence() public {
         _begin(_terms());
         vm.expectPartialRevert(OutcomeEscrow.NotEvidence.selector);
-        escrow.retire(mine, "sum");
+        escrow.retire(_t(mine), "sum");
         Evidence other = new Evidence();
         (bytes32 kind, uint256[] memory positions) = _lie(0);
         uint64 size = uint64(tree.size());
         Exhibit[] memory shown = _exhibits(positions);
         vm.expectPartialRevert(OutcomeEscrow.NotEvidence.selector);
-        other.disprove(escrow, mine, kind, size, shown, rival);
-        assertFalse(escrow.isRetired(mine));
+        other.disprove(escrow, _t(mine), kind, size, shown, _rivals(rival));
+        assertFalse(_isRetired(mine));
     }
 
     // ------------------------------------------------------------ claiming
@@ -230,14 +230,14 @@ contract EndToEndTest is Lies {
         uint64 size = anchored == tree.size() ? anchored : _publish();
         (Exhibit memory a, Exhibit memory b) = (_exhibit(transition), _exhibit(touch));
         vm.prank(operator.addr);
-        return evidence.claim(escrow, mine, size, a, b);
+        return evidence.claim(escrow, _t(mine), size, a, b);
     }
 
     function _refute(bytes32 key, bytes32 kind, uint256[] memory positions) private {
         uint64 size = uint64(tree.size());
         Exhibit[] memory shown = _exhibits(positions);
         vm.prank(stranger);
-        evidence.refute(escrow, mine, key, kind, size, shown, rival);
+        evidence.refute(escrow, _t(mine), key, kind, size, shown, _rivals(rival));
         assertTrue(escrow.claimOf(mine, key).dropped);
     }
 
@@ -247,11 +247,11 @@ contract EndToEndTest is Lies {
         uint256 transition = _transition(200);
         vm.warp(terms.deadline + terms.grace + 1);
         _claim(transition, touch);
-        escrow.release(mine);
-        assertEq(escrow.paidOf(mine), 0);
+        escrow.release(_t(mine));
+        assertEq(lens.paidOf(_t(mine)), 0);
         vm.warp(terms.deadline + terms.grace + 2 * terms.claimPeriod + 1);
-        escrow.release(mine);
-        assertEq(escrow.paidOf(mine), PRICE);
+        escrow.release(_t(mine));
+        assertEq(lens.paidOf(_t(mine)), PRICE);
     }
 
     function test_endToEnd_aClaimThatTheLogRefutesIsNotPaid() public {
@@ -271,16 +271,16 @@ contract EndToEndTest is Lies {
             if (number == 3) {
                 shown = _show(_outcome(rival, transition, better), better, rivalOpened);
                 _state(_settlementEntry(rival));
-                assertEq(escrow.paidOf(rival), PRICE);
+                assertEq(lens.paidOf(_t(rival)), PRICE);
             }
-            uint256 paid = escrow.paidOf(mine);
+            uint256 paid = lens.paidOf(_t(mine));
 
             vm.warp(terms.deadline + terms.grace + 1);
             bytes32[4] memory kinds = [bytes32("answered"), "touch_order", "rival", "taken"];
             _refute(_claim(transition, touch), kinds[number], shown);
             vm.warp(terms.deadline + terms.grace + 2 * terms.claimPeriod + 1);
-            escrow.release(mine);
-            assertEq(escrow.paidOf(mine), paid);
+            escrow.release(_t(mine));
+            assertEq(lens.paidOf(_t(mine)), paid);
             vm.revertToState(snapshot);
         }
     }

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {EvidenceTargetDouble} from "../support/EvidenceTargetDouble.sol";
+import {TermsById} from "../support/TermsById.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
 import {Claim, Exhibit} from "contracts/evidence/EvidenceTypes.sol";
 import {Exhibits} from "contracts/evidence/Exhibits.sol";
@@ -11,7 +12,7 @@ import {Terms} from "contracts/terms/Terms.sol";
 import {Test} from "forge-std/Test.sol";
 
 /// The cases that Python judges too: both sides decide alike, and for the same reason.
-contract EvidenceVectorsTest is Test {
+contract EvidenceVectorsTest is Test, TermsById {
     struct Signed {
         uint256 closed_at_s;
         bytes32 contract_id;
@@ -192,7 +193,7 @@ contract EvidenceVectorsTest is Test {
         Exhibit[] memory shown = _exhibits(c.positions, c.entries, c.openings, c.proofs);
         bytes32 kind = _word(c.kind);
         _expect(c.failure);
-        evidence.disprove(escrow, c.contract_id, kind, size, shown, c.rival_id);
+        evidence.disprove(escrow, _t(c.contract_id), kind, size, shown, _rivals(c.rival_id));
         isProven = bytes(c.failure).length == 0;
         assertEq(escrow.retiredFor(c.contract_id), isProven ? kind : bytes32(0), c.name);
     }
@@ -202,7 +203,7 @@ contract EvidenceVectorsTest is Test {
         Exhibit[] memory shown = _exhibits(c.positions, c.entries, c.openings, c.proofs);
         vm.prank(c.operator);
         _expect(c.failure);
-        bytes32 key = evidence.claim(escrow, c.contract_id, size, shown[0], shown[1]);
+        bytes32 key = evidence.claim(escrow, _t(c.contract_id), size, shown[0], shown[1]);
         if (bytes(c.failure).length != 0) return;
         assertEq(key, c.key, c.name);
         Claim memory filed = escrow.claimOf(c.contract_id, key);
@@ -223,11 +224,13 @@ contract EvidenceVectorsTest is Test {
             uint64(c.claim_time_ms),
             false
         );
-        escrow.fileClaim(c.contract_id, c.claim_key, claim);
+        escrow.fileClaim(_t(c.contract_id), c.claim_key, claim);
         Exhibit[] memory shown = _exhibits(c.positions, c.entries, c.openings, c.proofs);
         bytes32 kind = _word(c.kind);
         _expect(c.failure);
-        evidence.refute(escrow, c.contract_id, c.claim_key, kind, size, shown, c.rival_id);
+        evidence.refute(
+            escrow, _t(c.contract_id), c.claim_key, kind, size, shown, _rivals(c.rival_id)
+        );
         if (bytes(c.failure).length != 0) return;
         assertEq(escrow.loweredFor(c.contract_id, c.claim_key), kind, c.name);
         assertEq(escrow.claimOf(c.contract_id, c.claim_key).amount, c.left, c.name);
@@ -238,7 +241,7 @@ contract EvidenceVectorsTest is Test {
         escrow.state(c.contract_id, c.last_final, c.last_final);
         Exhibit[] memory shown = _exhibits(c.positions, c.entries, c.openings, c.proofs);
         _expect(c.failure);
-        evidence.proveReversal(escrow, c.contract_id, size, shown);
+        evidence.proveReversal(escrow, _t(c.contract_id), size, shown);
         if (bytes(c.failure).length != 0) return;
         assertEq(escrow.reversedOf(c.contract_id, c.positions[0]), c.amount, c.name);
     }
@@ -254,8 +257,11 @@ contract EvidenceVectorsTest is Test {
         Signed[] memory contracts = abi.decode(table, (Signed[]));
         for (uint256 i = 0; i < contracts.length; ++i) {
             Terms memory terms = abi.decode(contracts[i].terms, (Terms));
-            escrow.open(contracts[i].contract_id, terms);
-            escrow.close(contracts[i].contract_id, contracts[i].closed_at_s);
+            // The double knows a contract by its salt.
+            terms.salt = contracts[i].contract_id;
+            _remember(terms.salt, terms);
+            escrow.open(terms);
+            escrow.close(terms.salt, contracts[i].closed_at_s);
         }
     }
 

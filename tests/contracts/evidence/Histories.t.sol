@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {EvidenceTargetDouble} from "../support/EvidenceTargetDouble.sol";
+import {TermsById} from "../support/TermsById.sol";
 import {TestTree} from "../support/TestTree.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
 import {Exhibit, TransitionOpening} from "contracts/evidence/EvidenceTypes.sol";
@@ -14,7 +15,7 @@ import {Test} from "forge-std/Test.sol";
 /// Whole logs as the orchestrator's core writes them (see histories.py), and every disproof that
 /// can be tried on them: what comes out is exactly the lies that are there. From an honest log,
 /// nothing comes out, whatever is shown.
-contract HistoriesTest is Test {
+contract HistoriesTest is Test, TermsById {
     struct Contract {
         uint256 attribution;
         uint256 bps;
@@ -280,7 +281,7 @@ contract HistoriesTest is Test {
         for (uint256 i = 0; i < positions.length; ++i) {
             shown[i] = log.exhibits[positions[i]];
         }
-        try evidence.disprove(escrow, contractId, kind, size, shown, rivalId) {
+        try evidence.disprove(escrow, _t(contractId), kind, size, shown, _rivals(rivalId)) {
             found[keccak256(abi.encode(positions[0], kind))] = true;
             isDisproved = true;
         } catch (bytes memory reason) {
@@ -318,7 +319,10 @@ contract HistoriesTest is Test {
             abi.decode(vm.parseJsonTypeArray(json, _path(i, ".contracts"), CONTRACT), (Contract[]));
         for (uint256 c = 0; c < signed.length; ++c) {
             contracts.push(signed[c]);
-            escrow.open(signed[c].id, _terms(signed[c], log.entries[1]));
+            Terms memory terms = _terms(signed[c], log.entries[1]);
+            terms.salt = signed[c].id; // by which the double knows a contract
+            _remember(terms.salt, terms);
+            escrow.open(terms);
             escrow.state(signed[c].id, type(uint40).max, type(uint40).max); // signs everything
             escrow.close(signed[c].id, signed[c].closed_at);
         }

@@ -319,7 +319,7 @@ contract HonestTest is EvidenceFixture {
         bytes32 id = kind_ == "settlement" || kind_ == "contract.opened"
             ? entries[accused].subject
             : entries[accused].actor;
-        try evidence.disprove(escrow, id, kind, size, shown, _otherThan(id)) {
+        try evidence.disprove(escrow, _t(id), kind, size, shown, _rivals(_otherThan(id))) {
             return true;
         } catch {
             return false;
@@ -406,7 +406,7 @@ contract HonestTest is EvidenceFixture {
         Entry memory outcome = entries[position];
         uint256 touch = uint256(outcome.payload) >> 176 & type(uint40).max;
         vm.prank(_termsOf(outcome.actor).operator);
-        key = evidence.claim(escrow, outcome.actor, size, log[_targetOf(position)], log[touch]);
+        key = evidence.claim(escrow, _t(outcome.actor), size, log[_targetOf(position)], log[touch]);
         assertEq(escrow.claimOf(outcome.actor, key).amount, outcome.value);
     }
 
@@ -439,7 +439,7 @@ contract HonestTest is EvidenceFixture {
                 uint256[] memory shown = _show(events[j], purchase.position);
                 _isDropped(id, size, key, "reversed", _pick(log, shown));
                 shown = _show(purchase.outcome, events[j], purchase.position);
-                try evidence.proveReversal(escrow, id, size, _pick(log, shown)) {} catch {}
+                try evidence.proveReversal(escrow, _t(id), size, _pick(log, shown)) {} catch {}
             }
             assertEq(escrow.reversedOf(id, purchase.outcome), _lost(purchase), "proven");
             uint256 left = entries[purchase.outcome].value - _lost(purchase);
@@ -451,7 +451,7 @@ contract HonestTest is EvidenceFixture {
         private
         returns (bool)
     {
-        try evidence.refute(escrow, id, key, kind, size, shown, _otherThan(id)) {
+        try evidence.refute(escrow, _t(id), key, kind, size, shown, _rivals(_otherThan(id))) {
             return true;
         } catch {
             return false;

@@ -141,15 +141,15 @@ contract OutcomeTest is EvidenceFixture {
             Exhibit[] memory shown = _exhibits(_show(outcome, touch));
             shown[place].entry = abi.encode(forged);
             vm.expectPartialRevert(MerkleLog.RootMismatch.selector);
-            evidence.disprove(escrow, MINE, "touch", size, shown, RIVAL);
+            evidence.disprove(escrow, _t(MINE), "touch", size, shown, _rivals(RIVAL));
 
             shown[place].entry = bytes.concat(abi.encode(forged), bytes1(0));
             vm.expectRevert(abi.encodeWithSelector(MerkleLog.EntriesNotWhole.selector, 257));
-            evidence.disprove(escrow, MINE, "touch", size, shown, RIVAL);
+            evidence.disprove(escrow, _t(MINE), "touch", size, shown, _rivals(RIVAL));
         }
         Exhibit[] memory honest = _exhibits(_show(outcome, touch));
         vm.expectRevert(abi.encodeWithSelector(Evidence.NotAnchored.selector, logId, size + 1));
-        evidence.disprove(escrow, MINE, "touch", size + 1, honest, RIVAL);
+        evidence.disprove(escrow, _t(MINE), "touch", size + 1, honest, _rivals(RIVAL));
     }
 
     // ------------------------------------------------------------ duplicate
@@ -526,7 +526,7 @@ contract OutcomeTest is EvidenceFixture {
         _openContract(RIVAL, _terms());
         touch = _touch(ann, 100);
         transition = _transition(200);
-        escrow.open(MINE, _terms());
+        _openInEscrow(MINE, _terms());
         uint256 early = _write(_honest());
         uint256 opened = _openContract(MINE, _terms());
         uint256 outcome = _outcome(MINE, _transition(300), touch);

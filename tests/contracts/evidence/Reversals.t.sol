@@ -558,7 +558,7 @@ contract ReversalsTest is EvidenceFixture {
         uint64 size = _size();
         Exhibit[] memory shown = _exhibits(positions);
         vm.prank(stranger);
-        evidence.proveReversal(escrow, MINE, size, shown);
+        evidence.proveReversal(escrow, _t(MINE), size, shown);
     }
 
     function _refusesToProve(bytes memory reason, uint256[] memory positions) private {
@@ -566,7 +566,7 @@ contract ReversalsTest is EvidenceFixture {
         uint64 size = _size();
         Exhibit[] memory shown = _exhibits(positions);
         vm.expectRevert(reason);
-        evidence.proveReversal(escrow, MINE, size, shown);
+        evidence.proveReversal(escrow, _t(MINE), size, shown);
         vm.revertToStateAndDelete(snapshot);
     }
 

@@ -379,9 +379,9 @@ contract TotalsTest is EvidenceFixture {
         for (uint256 i = 0; i < 2; ++i) {
             uint256 snapshot = vm.snapshotState();
             (uint256 over, uint256 reversal,, uint256 statement) = _withOver(100, true, true);
-            Terms memory terms = escrow.termsOf(MINE);
+            Terms memory terms = _t(MINE);
             terms.budget = type(uint80).max;
-            escrow.open(MINE, terms);
+            _openInEscrow(MINE, terms);
             entries[over].value = type(uint80).max - 130 + i;
             _rebuild();
             if (i == 0) _proves("sum", _show(statement, over, reversal));

@@ -35,20 +35,20 @@ contract UndecidableTest is Lies {
     /// The party disputes my contract's last statement, and the arbiter decides.
     function _assertRuled(address party, uint256 payableAmount) private {
         vm.prank(party);
-        escrow.dispute(mine, uint64(stated));
+        escrow.dispute(_t(mine), uint64(stated));
         vm.prank(arbiter);
-        escrow.rule(mine, uint64(stated), payableAmount);
-        assertEq(escrow.paidOf(mine), payableAmount);
+        escrow.rule(_t(mine), uint64(stated), payableAmount);
+        assertEq(lens.paidOf(_t(mine)), payableAmount);
     }
 
     /// The owner gets back all but this much.
     function _assertRefunded(uint256 paid) private {
-        Terms memory terms = escrow.termsOf(mine);
+        Terms memory terms = _t(mine);
         vm.warp(terms.deadline + terms.grace + terms.claimPeriod + 1);
         uint256 before = token.balanceOf(owner.addr);
-        escrow.refund(mine);
+        escrow.refund(_t(mine));
         assertEq(token.balanceOf(owner.addr) - before, terms.budget - paid);
-        assertEq(escrow.paidOf(mine), paid);
+        assertEq(lens.paidOf(_t(mine)), paid);
     }
 
     // ------------------------------------------------------------ whatever is shown
@@ -102,7 +102,7 @@ contract UndecidableTest is Lies {
     function _assertIdle(bytes32 kind, Exhibit[] memory shown) private {
         uint64 size = uint64(book.size());
         vm.prank(stranger);
-        try evidence.disprove(escrow, mine, kind, size, shown, rival) {
+        try evidence.disprove(escrow, _t(mine), kind, size, shown, _rivals(rival)) {
             assertTrue(false, "the log shows it");
         } catch {}
     }
@@ -178,14 +178,14 @@ contract UndecidableTest is Lies {
         statement.value = (affordable + 1) * PRICE;
         statement.payload = bytes32((affordable + 1) * PRICE << 176);
         _state(statement);
-        assertEq(escrow.paidOf(mine), 0, "over the budget");
+        assertEq(lens.paidOf(_t(mine)), 0, "over the budget");
 
         statement.value = affordable * PRICE;
         statement.payload = bytes32(affordable * PRICE << 176);
         _state(statement);
-        assertEq(escrow.paidOf(mine), BUDGET);
+        assertEq(lens.paidOf(_t(mine)), BUDGET);
         _state(statement);
-        assertEq(escrow.paidOf(mine), BUDGET);
+        assertEq(lens.paidOf(_t(mine)), BUDGET);
     }
 
     /// And with a rate cap, half the cap at a time: there is time to close or to go to court.
@@ -195,10 +195,10 @@ contract UndecidableTest is Lies {
         _begin(terms);
         outcomes[mine].sum = BUDGET;
         _state();
-        assertEq(escrow.paidOf(mine), 2 * PRICE);
+        assertEq(lens.paidOf(_t(mine)), 2 * PRICE);
         vm.warp(START + 12 hours);
-        escrow.release(mine);
-        assertEq(escrow.paidOf(mine), 3 * PRICE);
+        escrow.release(_t(mine));
+        assertEq(lens.paidOf(_t(mine)), 3 * PRICE);
     }
 
     /// The policy may forbid the step from "lost" to the outcome's state: no entry says so that a
@@ -238,50 +238,55 @@ contract UndecidableTest is Lies {
         vm.warp(terms.deadline + terms.grace + 1);
         (Exhibit memory a, Exhibit memory b) = (_exhibit(transition), _exhibit(touch));
         vm.prank(operator.addr);
-        evidence.claim(escrow, mine, size, a, b);
+        evidence.claim(escrow, _t(mine), size, a, b);
         uint256 end = terms.deadline + terms.grace + 2 * terms.claimPeriod;
 
         uint256 snapshot = vm.snapshotState();
         vm.warp(end);
         vm.prank(owner.addr);
-        escrow.disputeClaims(mine);
+        escrow.disputeClaims(_t(mine));
         vm.prank(arbiter);
-        escrow.ruleClaims(mine, 0);
+        escrow.ruleClaims(_t(mine), 0);
         vm.warp(end + 1);
-        escrow.release(mine);
-        assertEq(escrow.paidOf(mine), 0);
+        escrow.release(_t(mine));
+        assertEq(lens.paidOf(_t(mine)), 0);
         vm.revertToState(snapshot);
 
         vm.warp(end + 1);
-        escrow.release(mine);
-        assertEq(escrow.paidOf(mine), PRICE, "who disputes nothing pays");
+        escrow.release(_t(mine));
+        assertEq(lens.paidOf(_t(mine)), PRICE, "who disputes nothing pays");
     }
 
     /// Once all there is has been stated, and is final.
     function _claim(uint256 transition, uint256 touch) private returns (bytes32) {
         _state();
-        Terms memory terms = escrow.termsOf(mine);
+        Terms memory terms = _t(mine);
         vm.warp(terms.deadline + terms.grace + 1);
-        escrow.release(mine);
+        escrow.release(_t(mine));
         (Exhibit memory a, Exhibit memory b) = (_exhibit(transition), _exhibit(touch));
         uint64 size = uint64(book.size());
         vm.prank(operator.addr);
-        return evidence.claim(escrow, mine, size, a, b);
+        return evidence.claim(escrow, _t(mine), size, a, b);
     }
 
     /// No kind drops it, whichever entry is shown first, with another contract and two entries more.
     function _assertClaimStands(bytes32 key, bytes32 other, uint256 second, uint256 third) private {
         bytes32[6] memory kinds =
             [bytes32("answered"), "taken", "reversed", "cause", "touch_order", "rival"];
-        uint64 size = uint64(book.size());
         for (uint256 k = 0; k < kinds.length; ++k) {
-            for (uint256 i = base; i < size; ++i) {
-                Exhibit[] memory shown = _exhibits(_show(i, second, third));
-                try evidence.refute(escrow, mine, key, kinds[k], size, shown, other) {
-                    assertTrue(false, "the log shows it");
-                } catch {}
+            for (uint256 i = base; i < book.size(); ++i) {
+                _assertNotRefuted(key, kinds[k], _exhibits(_show(i, second, third)), other);
             }
         }
+    }
+
+    function _assertNotRefuted(bytes32 key, bytes32 kind, Exhibit[] memory shown, bytes32 other)
+        private
+    {
+        uint64 size = uint64(book.size());
+        try evidence.refute(escrow, _t(mine), key, kind, size, shown, _rivals(other)) {
+            assertTrue(false, "the log shows it");
+        } catch {}
     }
 
     /// Terms under a policy that is not in force compete for nothing. If another contract got the
@@ -300,12 +305,12 @@ contract UndecidableTest is Lies {
         _assertClaimStands(_claim(transition, touch), rival, rivalOpened, transition);
         vm.warp(terms.deadline + terms.grace + 2 * terms.claimPeriod);
         vm.prank(owner.addr);
-        escrow.disputeClaims(mine);
+        escrow.disputeClaims(_t(mine));
         vm.prank(arbiter);
-        escrow.ruleClaims(mine, 0);
+        escrow.ruleClaims(_t(mine), 0);
         skip(1);
-        escrow.release(mine);
-        assertEq(escrow.paidOf(mine), 0);
+        escrow.release(_t(mine));
+        assertEq(lens.paidOf(_t(mine)), 0);
     }
 
     /// The log hears of a contract when its opening is final; transitions that happen meanwhile it
@@ -315,7 +320,7 @@ contract UndecidableTest is Lies {
         Terms memory terms = _judged();
         terms.claimPeriod = 5 days;
         mine = _contractId(terms);
-        escrow.open(terms, _sign(owner, mine), _sign(operator, mine));
+        _open(terms);
         uint256 touch = _touch(operator.addr, 100);
         uint256 transition = _transition(200);
         Entry memory entry;
@@ -326,8 +331,8 @@ contract UndecidableTest is Lies {
         _write(entry);
         _assertClaimStands(_claim(transition, touch), mine, touch, transition);
         vm.warp(terms.deadline + terms.grace + 2 * terms.claimPeriod + 1);
-        escrow.release(mine);
-        assertEq(escrow.paidOf(mine), PRICE, "it happened while the contract was open");
+        escrow.release(_t(mine));
+        assertEq(lens.paidOf(_t(mine)), PRICE, "it happened while the contract was open");
     }
 
     // ------------------------------------------------------------ what is missing
@@ -374,7 +379,7 @@ contract UndecidableTest is Lies {
         uint64 size = uint64(book.size());
         vm.prank(operator.addr);
         vm.expectRevert();
-        evidence.claim(escrow, mine, size, invented, shown);
+        evidence.claim(escrow, _t(mine), size, invented, shown);
         _assertRefunded(0);
     }
 
@@ -395,8 +400,8 @@ contract UndecidableTest is Lies {
         // No party disputed. A held-back amount can still be taken back: by a later statement, or by
         // anyone who shows the refund.
         vm.warp(START + 1 days + 1);
-        escrow.release(mine);
-        assertEq(escrow.paidOf(mine), 0);
+        escrow.release(_t(mine));
+        assertEq(lens.paidOf(_t(mine)), 0);
         for (uint256 i = 0; i < 2; ++i) {
             snapshot = vm.snapshotState();
             if (i == 0) {
@@ -406,8 +411,8 @@ contract UndecidableTest is Lies {
                 _proveReversal(rivalOpened + 4, rivalOpened + 5);
             }
             vm.warp(START + 10 days);
-            escrow.release(mine);
-            assertEq(escrow.paidOf(mine), 0);
+            escrow.release(_t(mine));
+            assertEq(lens.paidOf(_t(mine)), 0);
             vm.revertToState(snapshot);
         }
     }
@@ -439,14 +444,14 @@ contract UndecidableTest is Lies {
         uint256 outcome = _outcomeByLog();
         _state();
         vm.warp(START + 1 days + 1);
-        escrow.release(mine);
-        assertEq(escrow.paidOf(mine), PRICE / 2, "what is not held back is paid");
+        escrow.release(_t(mine));
+        assertEq(lens.paidOf(_t(mine)), PRICE / 2, "what is not held back is paid");
         uint256 refund = _refund(1 days);
         _publish();
         _proveReversal(outcome, refund);
         vm.warp(START + 10 days);
-        escrow.release(mine);
-        assertEq(escrow.paidOf(mine), PRICE / 2);
+        escrow.release(_t(mine));
+        assertEq(lens.paidOf(_t(mine)), PRICE / 2);
     }
 
     /// What an event takes back stands in its opening. A publisher that keeps that to itself keeps
@@ -532,13 +537,13 @@ contract UndecidableTest is Lies {
         vm.revertToState(disputed);
 
         vm.warp(terms.deadline + terms.grace + 1);
-        escrow.release(mine);
+        escrow.release(_t(mine));
         (Exhibit memory a, Exhibit memory b) = (_exhibit(transition), _exhibit(touch));
         uint64 size = uint64(book.size());
         vm.prank(operator.addr);
-        bytes32 key = evidence.claim(escrow, mine, size, a, b);
+        bytes32 key = evidence.claim(escrow, _t(mine), size, a, b);
         Exhibit[] memory shown = _exhibits(_show(position));
-        evidence.refute(escrow, mine, key, "answered", size, shown, rival);
+        evidence.refute(escrow, _t(mine), key, "answered", size, shown, _rivals(rival));
         assertTrue(escrow.claimOf(mine, key).dropped);
     }
 
@@ -561,7 +566,7 @@ contract UndecidableTest is Lies {
         (, uint256[] memory shown) = _lie(4);
         delete openings[entries[shown[3] - base].payload];
         this.disprove("rival", shown);
-        assertTrue(escrow.isRetired(mine));
+        assertTrue(_isRetired(mine));
     }
 
     function disprove(bytes32 kind, uint256[] memory shown) external {
@@ -599,7 +604,7 @@ contract UndecidableTest is Lies {
         uint256 outcome = _outcome(mine, _transition(14 days + 1 hours), touch);
         _state();
         _disprove("transition", _show(outcome));
-        assertTrue(escrow.isRetired(mine));
+        assertTrue(_isRetired(mine));
     }
 
     // ------------------------------------------------------------ sham rivals
@@ -610,7 +615,7 @@ contract UndecidableTest is Lies {
         _begin(_judged());
         (, uint256[] memory shown) = _lie(4);
         _disprove("rival", shown);
-        assertTrue(escrow.isRetired(mine));
+        assertTrue(_isRetired(mine));
     }
 
     /// An exclusive contract has no rivals.
@@ -620,11 +625,10 @@ contract UndecidableTest is Lies {
         mine = _enter(terms, operator);
         terms.exclusive = false;
         terms.operator = bob.addr;
-        bytes32 id = _contractId(terms);
-        bytes memory byOwner = _sign(owner, id);
-        bytes memory byBob = _sign(bob, id);
+        bytes memory byOwner = _sign(owner, _ownerConsent(terms, 0));
+        bytes memory byBob = _sign(bob, _operatorConsent(terms));
         vm.expectPartialRevert(OutcomeEscrow.OutcomeOccupied.selector);
-        escrow.open(terms, byOwner, byBob);
+        escrow.open(terms, _allowance(), byOwner, byBob);
     }
 
     // ------------------------------------------------------------ too late
@@ -634,7 +638,7 @@ contract UndecidableTest is Lies {
         _begin(_terms());
         (bytes32 kind, uint256[] memory shown) = _lie(3);
         _disprove(kind, shown);
-        assertEq(escrow.paidOf(mine), PRICE);
+        assertEq(lens.paidOf(_t(mine)), PRICE);
         _assertRefunded(PRICE);
     }
 }

@@ -26,7 +26,7 @@ contract UnsignedTest is Fixture {
         Exhibit[] memory shown = new Exhibit[](1);
         shown[0] = Exhibit(0, abi.encode(entry), "", new bytes32[](0));
         vm.expectRevert(abi.encodeWithSelector(Evidence.NotVouchedFor.selector, 0, 0));
-        evidence.disprove(escrow, id, "sum", 1, shown, 0);
-        assertFalse(escrow.isRetired(id));
+        evidence.disprove(escrow, _t(id), "sum", 1, shown, _rivals(0));
+        assertFalse(_isRetired(id));
     }
 }

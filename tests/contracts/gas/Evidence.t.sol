@@ -54,14 +54,15 @@ contract EvidenceGasTest is Lies, Meter {
             _begin(terms);
             (bytes32 kind, uint256[] memory positions) = _lie(number);
             Exhibit[] memory shown = _shown(positions);
-            bytes memory call =
-                abi.encodeCall(Evidence.disprove, (escrow, mine, kind, uint64(SIZE), shown, rival));
+            bytes memory call = abi.encodeCall(
+                Evidence.disprove, (escrow, _t(mine), kind, uint64(SIZE), shown, _rivals(rival))
+            );
             string memory name = string.concat(
                 "disprove ", _asciiOf(kind), ", ", vm.toString(shown.length), " entries"
             );
             if (shown.length > 4) _meter(name, stranger, address(evidence), call);
             else _meter(name, stranger, address(evidence), call, FOUR_TARGET);
-            assertTrue(escrow.isRetired(mine));
+            assertTrue(_isRetired(mine));
             vm.revertToState(snapshot);
         }
     }
@@ -119,7 +120,7 @@ contract EvidenceGasTest is Lies, Meter {
         bytes32 key = _claim("claim", terms, transition, touch);
         Exhibit[] memory shown = _shown(_show(his, rivalOpened, transition));
         bytes memory call = abi.encodeCall(
-            Evidence.refute, (escrow, mine, key, "rival", uint64(SIZE), shown, rival)
+            Evidence.refute, (escrow, _t(mine), key, "rival", uint64(SIZE), shown, _rivals(rival))
         );
         _meter("refute rival, 3 entries", stranger, address(evidence), call);
         assertTrue(escrow.claimOf(mine, key).dropped);
@@ -135,9 +136,10 @@ contract EvidenceGasTest is Lies, Meter {
         vm.warp(terms.deadline + terms.grace + 1);
         Exhibit[] memory shown = _shown(_show(transition, touch));
         vm.prank(operator.addr);
-        bytes32 key = evidence.claim(escrow, mine, uint64(SIZE), shown[0], shown[1]);
+        bytes32 key = evidence.claim(escrow, _t(mine), uint64(SIZE), shown[0], shown[1]);
         bytes memory call = abi.encodeCall(
-            Evidence.refute, (escrow, mine, key, "taken", uint64(SIZE), _shown(gift), rival)
+            Evidence.refute,
+            (escrow, _t(mine), key, "taken", uint64(SIZE), _shown(gift), _rivals(rival))
         );
         _meter("refute taken, 3 entries", stranger, address(evidence), call);
         assertTrue(escrow.claimOf(mine, key).dropped);
@@ -165,11 +167,11 @@ contract EvidenceGasTest is Lies, Meter {
             uint256 transition = _transition(200);
             _claim("", terms, transition, touch);
             vm.warp(terms.deadline + terms.grace + 2 * terms.claimPeriod + 1);
-            bytes memory call = abi.encodeCall(OutcomeEscrow.release, (mine));
+            bytes memory call = abi.encodeCall(OutcomeEscrow.release, (_t(mine)));
             string memory name =
                 known == 1 ? "release of a claim, payee known" : "release of a claim, payee fresh";
             _meter(name, stranger, address(escrow), call);
-            assertEq(escrow.paidOf(mine), PRICE);
+            assertEq(lens.paidOf(_t(mine)), PRICE);
             vm.revertToState(snapshot);
         }
     }
@@ -198,10 +200,10 @@ contract EvidenceGasTest is Lies, Meter {
         delete shown[0].opening; // a claim needs none
         if (bytes(name).length == 0) {
             vm.prank(operator.addr);
-            return evidence.claim(escrow, mine, uint64(SIZE), shown[0], shown[1]);
+            return evidence.claim(escrow, _t(mine), uint64(SIZE), shown[0], shown[1]);
         }
         bytes memory call =
-            abi.encodeCall(Evidence.claim, (escrow, mine, uint64(SIZE), shown[0], shown[1]));
+            abi.encodeCall(Evidence.claim, (escrow, _t(mine), uint64(SIZE), shown[0], shown[1]));
         _meter(name, operator.addr, address(evidence), call);
         return LEAD;
     }

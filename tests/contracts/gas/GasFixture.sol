@@ -60,6 +60,7 @@ abstract contract GasFixture is Fixture, Meter {
             _append(entries[i]);
             batch.entries = bytes.concat(batch.entries, abi.encode(entries[i]));
         }
+        batch.rules = _rulesOf(entries);
         _fill(size);
         batch.size = _publish();
         batch.proof = tree.runProof(batch.first, entries.length, batch.size);
@@ -75,7 +76,15 @@ abstract contract GasFixture is Fixture, Meter {
     function _settleCall(Batch memory batch) internal pure returns (bytes memory) {
         return abi.encodeCall(
             OutcomeEscrow.settle,
-            (batch.group, batch.size, batch.first, batch.entries, batch.proof, batch.signature)
+            (
+                batch.group,
+                batch.size,
+                batch.first,
+                batch.entries,
+                batch.rules,
+                batch.proof,
+                batch.signature
+            )
         );
     }
 

@@ -23,7 +23,7 @@ contract RoundsGasTest is GasFixture, RoundFixture {
         Terms memory terms = _plain();
         bytes32 id = _open(terms);
         _meterRound("round of 1 outcome, payee known", terms, _list(_statement(id, PRICE)));
-        assertEq(escrow.paidOf(id), PRICE);
+        assertEq(lens.paidOf(_t(id)), PRICE);
         assertEq(escrow.creditOf(address(token), payee), 0, "the payout failed");
     }
 
@@ -40,7 +40,7 @@ contract RoundsGasTest is GasFixture, RoundFixture {
         }
         _meterRound("round of 100 x 100 outcomes, 100 payees known", terms, entries);
         for (uint256 i = 0; i < CONTRACTS; ++i) {
-            assertEq(escrow.paidOf(entries[i].subject), terms.budget);
+            assertEq(lens.paidOf(_t(entries[i].subject)), terms.budget);
         }
     }
 

@@ -3,7 +3,9 @@ pragma solidity 0.8.37;
 
 import {TestTree} from "../support/TestTree.sol";
 import {GasFixture} from "./GasFixture.sol";
+import {Funding} from "contracts/escrow/Fundings.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Vault} from "contracts/escrow/Vault.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
@@ -78,35 +80,31 @@ contract SettleGasTest is GasFixture {
 
     function test_gas_open() public {
         Terms memory terms = _plain();
-        (bytes memory a, bytes memory b) = _signatures(terms);
-        bytes memory call = abi.encodeCall(OutcomeEscrow.open, (terms, a, b));
+        (bytes memory a, bytes memory b) = _consents(terms);
+        bytes memory call = abi.encodeCall(OutcomeEscrow.open, (terms, _allowance(), a, b));
         _meter("open", stranger, address(escrow), call);
-        assertEq(escrow.statusOf(_contractId(terms)), "open");
+        assertEq(lens.statusOf(terms), "open");
     }
 
     function test_gas_openWithPermit() public {
         vm.prank(owner.addr);
         token.approve(address(escrow), 0);
         Terms memory terms = _plain();
-        (bytes memory a, bytes memory b) = _signatures(terms);
-        OutcomeEscrow.Permit memory permit;
-        permit.deadline = block.timestamp;
+        Funding memory funding;
+        (funding.path, funding.validBefore) = (1, block.timestamp);
         bytes32 digest = _digest(
             address(token),
             vm.eip712HashStruct(
                 "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)",
-                abi.encode(owner.addr, address(escrow), terms.budget, 0, permit.deadline)
+                abi.encode(owner.addr, address(escrow), terms.budget, 0, block.timestamp)
             )
         );
-        (permit.v, permit.r, permit.s) = vm.sign(owner.key, digest);
-        bytes memory call = abi.encodeCall(OutcomeEscrow.openWithPermit, (terms, a, b, permit));
+        (funding.v, funding.r, funding.s) = vm.sign(owner.key, digest);
+        bytes memory a = _sign(owner, _ownerConsent(terms, 1));
+        bytes memory b = _sign(operator, _operatorConsent(terms));
+        bytes memory call = abi.encodeCall(OutcomeEscrow.open, (terms, funding, a, b));
         _meter("open with permit", stranger, address(escrow), call);
-        assertEq(escrow.statusOf(_contractId(terms)), "open");
-    }
-
-    function _signatures(Terms memory terms) private view returns (bytes memory, bytes memory) {
-        bytes32 id = _contractId(terms);
-        return (_sign(owner, id), _sign(operator, id));
+        assertEq(lens.statusOf(terms), "open");
     }
 
     // ------------------------------------------------------------ settle
@@ -132,7 +130,7 @@ contract SettleGasTest is GasFixture {
         uint256 gas = _meter(name, stranger, address(escrow), _settleCall(batch));
         if (to == payee && outcomes == 1) assertLe(gas, ONE_TARGET);
         if (to == payee && outcomes == 50) assertLe(gas, FIFTY_TARGET);
-        assertEq(escrow.paidOf(id), outcomes * PRICE);
+        assertEq(lens.paidOf(_t(id)), outcomes * PRICE);
         assertEq(escrow.creditOf(address(token), to), 0, "the payout failed");
     }
 
@@ -146,7 +144,7 @@ contract SettleGasTest is GasFixture {
         assertEq(batch.proof.length, 20);
         string memory name = "settle 1 outcome, payee known, 20 hashes";
         _meter(name, stranger, address(escrow), _settleCall(batch));
-        assertEq(escrow.paidOf(id), PRICE);
+        assertEq(lens.paidOf(_t(id)), PRICE);
     }
 
     function test_gas_settleHundredContracts_onePayee() public {
@@ -181,7 +179,7 @@ contract SettleGasTest is GasFixture {
         Batch memory batch = _lastBatch(terms, entries);
         gas = _meter(name, stranger, address(escrow), _settleCall(batch));
         for (uint256 i = 0; i < CONTRACTS; ++i) {
-            assertEq(escrow.paidOf(entries[i].subject), terms.budget);
+            assertEq(lens.paidOf(_t(entries[i].subject)), terms.budget);
             assertEq(escrow.creditOf(address(token), to[i]), 0, "a payout failed");
         }
     }
@@ -192,9 +190,9 @@ contract SettleGasTest is GasFixture {
         Terms memory terms = _plain();
         bytes32 id = _open(terms);
         vm.warp(terms.deadline + terms.grace + 1);
-        bytes memory call = abi.encodeCall(OutcomeEscrow.refund, (id));
+        bytes memory call = abi.encodeCall(OutcomeEscrow.refund, (_t(id)));
         _meter("refund", stranger, address(escrow), call);
-        assertEq(escrow.statusOf(id), "refunded");
+        assertEq(lens.statusOf(_t(id)), "refunded");
     }
 
     function test_gas_withdrawFees() public {

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {GuardedFixture} from "../support/GuardedFixture.sol";
+import {EscrowLens} from "contracts/escrow/EscrowLens.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
 import {Feedback} from "contracts/integrations/Feedback.sol";
@@ -28,7 +29,8 @@ contract FeedbackTest is GuardedFixture {
         reputations = new ReputationRegistry(identities);
         evidence = new Evidence();
         escrow = new OutcomeEscrow(eventLog, address(evidence), identities, _list(address(token)));
-        feedback = new Feedback(escrow, reputations);
+        lens = new EscrowLens(escrow);
+        feedback = new Feedback(lens, reputations);
         vm.prank(owner.addr);
         token.approve(address(escrow), type(uint256).max);
         vm.prank(stranger);
@@ -65,7 +67,7 @@ contract FeedbackTest is GuardedFixture {
         );
         vm.prank(owner.addr);
         feedback.give(
-            id, "activation", "https://agent.example", "ipfs://report", keccak256("report")
+            _t(id), "activation", "https://agent.example", "ipfs://report", keccak256("report")
         );
         assertTrue(feedback.isGiven(id));
         _assertGiven("activation");
@@ -95,8 +97,8 @@ contract FeedbackTest is GuardedFixture {
         vm.warp(_t4(terms) + 1);
         _expectNotEnded("refundable");
         _give(owner.addr, "activation");
-        escrow.refund(id);
-        assertEq(escrow.paidOf(id), 0);
+        escrow.refund(_t(id));
+        assertEq(lens.paidOf(_t(id)), 0);
         vm.expectRevert(abi.encodeWithSelector(Feedback.NothingPaid.selector, id));
         _give(owner.addr, "activation");
         assertFalse(feedback.isGiven(id));
@@ -107,7 +109,7 @@ contract FeedbackTest is GuardedFixture {
         (terms.feeBps, terms.salt) = (10_000, "all fee");
         id = _open(terms);
         _close(id, BUDGET);
-        assertEq(escrow.paidOf(id), BUDGET);
+        assertEq(lens.paidOf(_t(id)), BUDGET);
         vm.expectRevert(abi.encodeWithSelector(Feedback.NothingPaid.selector, id));
         _give(owner.addr, "activation");
     }
@@ -120,12 +122,12 @@ contract FeedbackTest is GuardedFixture {
         terms = _terms();
         (terms.owner, terms.operator, terms.verifier) = (mallory.addr, mule.addr, mule.addr);
         (terms.payee, terms.agentIdPlusOne, terms.budget) = (payee, agentId + 1, 1);
-        bytes memory signature = _sign(mule, _contractId(terms));
+        bytes memory signature = _sign(mule, _operatorConsent(terms));
         vm.expectRevert(
             abi.encodeWithSelector(TermsRules.OperatorNotAuthorized.selector, agentId, mule.addr)
         );
         vm.prank(mallory.addr);
-        escrow.open(terms, "", signature);
+        escrow.open(terms, _allowance(), "", signature);
     }
 
     /// The fee is that of the escrow, to the unit.
@@ -144,7 +146,7 @@ contract FeedbackTest is GuardedFixture {
         _expectNotEnded("open");
         _give(owner.addr, "activation");
         _release(id);
-        assertEq(escrow.statusOf(id), "paid_out");
+        assertEq(lens.statusOf(_t(id)), "paid_out");
         _give(owner.addr, "activation");
         _assertGiven("activation");
     }
@@ -153,8 +155,8 @@ contract FeedbackTest is GuardedFixture {
         _stateFinal(terms, 5 * PRICE, 0);
         vm.warp(_t4(terms) + 1);
         _release(id);
-        escrow.refund(id);
-        assertEq(escrow.statusOf(id), "refunded");
+        escrow.refund(_t(id));
+        assertEq(lens.statusOf(_t(id)), "refunded");
         _give(owner.addr, "activation");
         _assertGiven("activation");
     }
@@ -199,7 +201,7 @@ contract FeedbackTest is GuardedFixture {
         skip(1);
         _expectNotEnded("refundable");
         _give(operator.addr, "activation");
-        escrow.refund(id);
+        escrow.refund(_t(id));
         vm.expectPartialRevert(Feedback.NothingPaid.selector);
         _give(operator.addr, "activation");
     }
@@ -211,26 +213,26 @@ contract FeedbackTest is GuardedFixture {
         _stateFinal(terms, 5 * PRICE, 0);
         _release(id);
         vm.warp(_t2(terms) + 1);
-        assertEq(escrow.owed(id), 0);
+        assertEq(lens.owed(_t(id)), 0);
         _expectNotEnded("refundable");
         _give(owner.addr, "activation");
         uint256 snapshot = vm.snapshotState();
         _state(terms, 5 * PRICE, PRICE);
         _dispute(operator.addr, id);
         _rule(id, 20 * PRICE);
-        escrow.refund(id);
+        escrow.refund(_t(id));
         _give(owner.addr, "activation");
-        assertEq(escrow.paidOf(id), 20 * PRICE);
+        assertEq(lens.paidOf(_t(id)), 20 * PRICE);
         _assertGiven("activation");
         // Once the rest has gone back no ruling can add anything.
         vm.revertToState(snapshot);
-        escrow.refund(id);
+        escrow.refund(_t(id));
         _give(owner.addr, "activation");
         _state(terms, 5 * PRICE, PRICE);
         _dispute(operator.addr, id);
         _rule(id, 5 * PRICE);
-        assertEq(escrow.statusOf(id), "refunded");
-        assertEq(escrow.paidOf(id), 5 * PRICE);
+        assertEq(lens.statusOf(_t(id)), "refunded");
+        assertEq(lens.paidOf(_t(id)), 5 * PRICE);
         _assertGiven("activation");
     }
 
@@ -239,10 +241,10 @@ contract FeedbackTest is GuardedFixture {
         vm.warp(_t2(terms) + 1);
         _claimLeads(terms, 3);
         vm.warp(_t4(terms) + 1);
-        assertEq(escrow.statusOf(id), "refundable");
+        assertEq(lens.statusOf(_t(id)), "refundable");
         _expectNotEnded("refundable");
         _give(owner.addr, "activation");
-        escrow.refund(id);
+        escrow.refund(_t(id));
         _expectNotEnded("releasing");
         _give(owner.addr, "activation");
         _release(id);
@@ -256,11 +258,11 @@ contract FeedbackTest is GuardedFixture {
         vm.warp(_t2(terms));
         _state(terms, 5 * PRICE, 0);
         skip(1);
-        assertEq(escrow.owed(id), 0);
+        assertEq(lens.owed(_t(id)), 0);
         _expectNotEnded("refundable");
         _give(owner.addr, "activation");
         skip(CHALLENGE);
-        escrow.refund(id);
+        escrow.refund(_t(id));
         _release(id);
         _give(owner.addr, "activation");
         _assertGiven("activation");
@@ -289,7 +291,7 @@ contract FeedbackTest is GuardedFixture {
         _give(owner.addr, "activation");
         skip(60 days);
         _release(id);
-        escrow.refund(id);
+        escrow.refund(_t(id));
         _give(owner.addr, "activation");
         _assertGiven("activation");
     }
@@ -301,12 +303,12 @@ contract FeedbackTest is GuardedFixture {
         vm.warp(_t2(terms));
         _state(terms, 2 * PRICE, 0);
         skip(CHALLENGE);
-        assertEq(escrow.statusOf(id), "refundable");
-        assertEq(escrow.owed(id), 0);
+        assertEq(lens.statusOf(_t(id)), "refundable");
+        assertEq(lens.owed(_t(id)), 0);
         _expectNotEnded("refundable");
         _give(owner.addr, "activation");
         skip(1);
-        escrow.refund(id);
+        escrow.refund(_t(id));
         _expectNotEnded("releasing");
         _give(owner.addr, "activation");
         _release(id);
@@ -356,19 +358,19 @@ contract FeedbackTest is GuardedFixture {
 
     function test_revertIf_anAddressHasNoCode() public {
         vm.expectRevert(abi.encodeWithSelector(Feedback.NotAContract.selector, stranger));
-        this.deploy(OutcomeEscrow(stranger), reputations);
+        this.deploy(EscrowLens(stranger), reputations);
         vm.expectRevert(abi.encodeWithSelector(Feedback.NotAContract.selector, stranger));
-        this.deploy(escrow, IReputationRegistry(stranger));
-        assertEq(address(feedback.escrow()), address(escrow));
+        this.deploy(lens, IReputationRegistry(stranger));
+        assertEq(address(feedback.lens()), address(lens));
         assertEq(address(feedback.reputations()), address(reputations));
     }
 
     /// In a call of its own, whose revert is expected wherever forge makes contracts by a cheatcode.
-    function deploy(OutcomeEscrow escrow_, IReputationRegistry reputations_)
+    function deploy(EscrowLens lens_, IReputationRegistry reputations_)
         external
         returns (Feedback)
     {
-        return new Feedback(escrow_, reputations_);
+        return new Feedback(lens_, reputations_);
     }
 
     // ------------------------------------------------------------ helpers
@@ -379,7 +381,7 @@ contract FeedbackTest is GuardedFixture {
 
     function _give(address by, bytes32 motion, bytes32 contractId) private {
         vm.prank(by);
-        feedback.give(contractId, motion, "", "", 0);
+        feedback.give(_t(contractId), motion, "", "", 0);
     }
 
     function _expectNotEnded(bytes32 status) private {
@@ -391,7 +393,7 @@ contract FeedbackTest is GuardedFixture {
         assertEq(reputations.getLastIndex(agentId, address(feedback)), 1);
         (int128 value, uint8 decimals, string memory tag1, string memory tag2,) =
             reputations.readFeedback(agentId, address(feedback), 1);
-        uint256 paid = escrow.paidOf(id);
+        uint256 paid = lens.paidOf(_t(id));
         assertEq(uint256(int256(value)), paid - paid * FEE_BPS / 10_000);
         assertEq(decimals, token.decimals());
         assertEq(tag1, "outcomes");

@@ -194,6 +194,7 @@ abstract contract Dishonest is Disputes {
         if (how == 1) {
             batch = _present(group, _list(filler));
             batch.entries = abi.encode(entry);
+            batch.rules = _rulesOf(_list(entry));
         } else if (how == 2) {
             batch = _unanchored(group, entry);
         } else if (how == 3) {
@@ -218,6 +219,7 @@ abstract contract Dishonest is Disputes {
         batch.first = uint64(_write(entry));
         batch.size = uint64(tree.size());
         batch.entries = abi.encode(entry);
+        batch.rules = _rulesOf(_list(entry));
         batch.proof = tree.runProof(batch.first, 1, batch.size);
         batch.signature = _sign(verifier, _verifiedDigest(batch));
     }
@@ -245,7 +247,14 @@ abstract contract Dishonest is Disputes {
         Book storage rival = _books[(seed >> 16) % _books.length];
         bytes memory data = abi.encodeCall(
             evidence.disprove,
-            (IEvidenceTarget(escrow), book.id, kinds[(seed >> 24) % 8], size, exhibits, rival.id)
+            (
+                IEvidenceTarget(escrow),
+                book.terms,
+                kinds[(seed >> 24) % 8],
+                size,
+                exhibits,
+                _rivals(rival.id)
+            )
         );
         _try(stranger, address(evidence), data, false, false, "I14");
         ++counts["slandered"];
@@ -298,15 +307,15 @@ abstract contract Dishonest is Disputes {
         bytes32 key = book.claims.length == 0 ? bytes32("key") : book.claims[0].key;
         Claim memory filed;
         (filed.lead, filed.amount, filed.transition) = ("lead", 1, 1);
-        if (how == 0) data = abi.encodeCall(escrow.retire, (book.id, "sum"));
-        if (how == 1) data = abi.encodeCall(escrow.fileClaim, (book.id, "key", filed));
-        if (how == 2) data = abi.encodeCall(escrow.lowerClaim, (book.id, key, 0, "answered"));
-        if (how == 3) data = abi.encodeCall(escrow.dispute, (book.id, _lastIndex(book)));
+        if (how == 0) data = abi.encodeCall(escrow.retire, (book.terms, "sum"));
+        if (how == 1) data = abi.encodeCall(escrow.fileClaim, (book.terms, "key", filed));
+        if (how == 2) data = abi.encodeCall(escrow.lowerClaim, (book.terms, key, 0, "answered"));
+        if (how == 3) data = abi.encodeCall(escrow.dispute, (book.terms, _lastIndex(book)));
         if (how == 4) {
-            data = abi.encodeCall(escrow.rule, (book.id, _lastIndex(book), book.budget()));
+            data = abi.encodeCall(escrow.rule, (book.terms, _lastIndex(book), book.budget()));
         }
-        if (how == 5) data = abi.encodeCall(escrow.disputeClaims, (book.id));
-        if (how == 6) data = abi.encodeCall(escrow.ruleClaims, (book.id, 0));
+        if (how == 5) data = abi.encodeCall(escrow.disputeClaims, (book.terms));
+        if (how == 6) data = abi.encodeCall(escrow.ruleClaims, (book.terms, 0));
         if (how == 7) return _claimAnothers(book, seed);
         _try(stranger, address(escrow), data, false, false, "I7");
         ++counts["trespassed"];
@@ -321,7 +330,7 @@ abstract contract Dishonest is Disputes {
             evidence.claim,
             (
                 IEvidenceTarget(escrow),
-                book.id,
+                book.terms,
                 size,
                 _exhibit(visit.transition, size),
                 _exhibit(visit.touch, size)

@@ -26,7 +26,7 @@ abstract contract Disputes is Honest {
             legal = block.timestamp <= statement.statedAt + book.terms.challengePeriod
                 && !(byOwner ? statement.ownerDisputed : statement.operatorDisputed);
         }
-        bytes memory data = abi.encodeCall(escrow.dispute, (book.id, _lastIndex(book)));
+        bytes memory data = abi.encodeCall(escrow.dispute, (book.terms, _lastIndex(book)));
         _try(party, address(escrow), data, legal, false, "I7");
     }
 
@@ -51,7 +51,7 @@ abstract contract Disputes is Honest {
         if (how == 5 && least != 0) amount = least - 1;
         address by = how == 6 ? book.terms.owner : book.terms.arbiter;
         bool legal = by == book.terms.arbiter && least <= amount && amount <= most;
-        bytes memory data = abi.encodeCall(escrow.rule, (book.id, _lastIndex(book), amount));
+        bytes memory data = abi.encodeCall(escrow.rule, (book.terms, _lastIndex(book), amount));
         bool excused = _breaksTokens(book.terms.token);
         if (_try(by, address(escrow), data, legal, excused, "I7")) _requirePaid(book);
     }
@@ -77,7 +77,7 @@ abstract contract Disputes is Honest {
         }
         bytes memory data = abi.encodeCall(
             evidence.disprove,
-            (IEvidenceTarget(escrow), book.id, lie.kind, size, exhibits, lie.rivalId)
+            (IEvidenceTarget(escrow), book.terms, lie.kind, size, exhibits, _rivals(lie.rivalId))
         );
         return _try(stranger, address(evidence), data, legal, false, "I14");
     }
@@ -110,7 +110,7 @@ abstract contract Disputes is Honest {
             evidence.claim,
             (
                 IEvidenceTarget(escrow),
-                book.id,
+                book.terms,
                 size,
                 _exhibit(visit.transition, size),
                 _exhibit(touch, size)
@@ -183,7 +183,8 @@ abstract contract Disputes is Honest {
         Exhibit[] memory exhibits = new Exhibit[](1);
         exhibits[0] = _exhibit(position, size);
         bytes memory data = abi.encodeCall(
-            evidence.refute, (IEvidenceTarget(escrow), book.id, key, kind, size, exhibits, 0)
+            evidence.refute,
+            (IEvidenceTarget(escrow), book.terms, key, kind, size, exhibits, _rivals(0))
         );
         if (_try(stranger, address(evidence), data, legal, false, "I7")) ++counts[kind];
     }
@@ -202,7 +203,7 @@ abstract contract Disputes is Honest {
         Book storage book = _books[i - 1];
         bool legal = _hasDisputableClaims(book);
         address party = (seed >> 8) % 2 == 0 ? book.terms.owner : book.terms.operator;
-        bytes memory data = abi.encodeCall(escrow.disputeClaims, (book.id));
+        bytes memory data = abi.encodeCall(escrow.disputeClaims, (book.terms));
         if (_try(party, address(escrow), data, legal, false, "I7")) ++counts["claims disputed"];
     }
 
@@ -215,7 +216,7 @@ abstract contract Disputes is Honest {
         address by = (seed >> 8) % 8 == 0 ? book.terms.owner : book.terms.arbiter;
         bool legal = by == book.terms.arbiter && !book.claimsRuled && _isRefutable(book)
             && !book.closed && amount <= book.claimed();
-        bytes memory data = abi.encodeCall(escrow.ruleClaims, (book.id, amount));
+        bytes memory data = abi.encodeCall(escrow.ruleClaims, (book.terms, amount));
         if (!_try(by, address(escrow), data, legal, false, "I7")) return;
         ++counts["claims ruled"];
         // A stranger looks at them only now.
@@ -237,16 +238,15 @@ abstract contract Disputes is Honest {
         uint256 how = (seed >> 24) % 8;
         if (how == 0) ++amount;
         if (how == 1) --expiresAt;
-        bytes32 digest = _digest(
-            address(escrow), vm.eip712HashStruct(CLOSE_TYPE, abi.encode(book.id, amount, expiresAt))
-        );
+        bytes32 digest = _closeDigest(owner.addr, book.id, amount, expiresAt);
         bytes memory byOwner = how == 2 ? bytes("") : _sign(owner, digest);
+        digest = _closeDigest(book.terms.operator, book.id, amount, expiresAt);
         bytes memory byOperator = _sign(how == 3 ? owner : _operators[book.operator], digest);
         address by = how == 4 ? owner.addr : stranger;
         if (how == 4) byOwner = "";
         bool legal = how > 3 || (how < 2 && amount <= book.budget() && expiresAt >= block.timestamp);
         bytes memory data =
-            abi.encodeCall(escrow.close, (book.id, amount, expiresAt, byOwner, byOperator));
+            abi.encodeCall(escrow.close, (book.terms, amount, expiresAt, byOwner, byOperator));
         bool excused = _breaksTokens(book.terms.token);
         bytes32 invariant = book.closed ? bytes32("I8") : bytes32("I7");
         if (_try(by, address(escrow), data, legal && !book.closed, excused, invariant)) {

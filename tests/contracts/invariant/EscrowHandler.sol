@@ -5,6 +5,7 @@ import {HostileToken} from "../support/HostileToken.sol";
 import {Book, Payment, Statement} from "./Books.sol";
 import {Dishonest} from "./Dishonest.sol";
 import {OddToken, Receiver, SourToken} from "./Tokens.sol";
+import {EscrowLens} from "contracts/escrow/EscrowLens.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 
 /// Every role that can touch the escrow, acting at random; two tokens that turn bad and good again;
@@ -107,7 +108,7 @@ contract EscrowHandler is Dishonest {
             Batch memory b = _batches[(seed >> 24) % _batches.length];
             if (b.entries.length > 256) return; // too much to read for the gas of a transfer
             data = abi.encodeCall(
-                escrow.settle, (b.group, b.size, b.first, b.entries, b.proof, b.signature)
+                escrow.settle, (b.group, b.size, b.first, b.entries, b.rules, b.proof, b.signature)
             );
         }
         if (data.length != 0) token_.setHook(address(escrow), data);
@@ -119,10 +120,10 @@ contract EscrowHandler is Dishonest {
         returns (bytes memory)
     {
         bytes32 id = _books[seed % _books.length].id;
-        if (how == 0) return abi.encodeCall(escrow.refund, (id));
-        if (how == 1) return abi.encodeCall(escrow.release, (id));
+        if (how == 0) return abi.encodeCall(escrow.refund, (_t(id)));
+        if (how == 1) return abi.encodeCall(escrow.release, (_t(id)));
         if (how == 2) return abi.encodeCall(escrow.withdraw, (token_, stranger, 1));
-        return abi.encodeCall(escrow.close, (id, 0, type(uint64).max, "", ""));
+        return abi.encodeCall(escrow.close, (_t(id), 0, type(uint64).max, "", ""));
     }
 
     /// A payee that will not be paid, or not quietly, or gives in again.
@@ -267,6 +268,10 @@ contract EscrowHandler is Dishonest {
 
     function theEscrow() external view returns (OutcomeEscrow) {
         return escrow;
+    }
+
+    function theLens() external view returns (EscrowLens) {
+        return lens;
     }
 
     function theTokens() external view returns (OddToken, SourToken) {

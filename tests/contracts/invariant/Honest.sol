@@ -33,9 +33,10 @@ abstract contract Honest is Watch {
         purses[terms.token][owner.addr] += terms.budget;
         vm.prank(owner.addr);
         token_.approve(address(escrow), terms.budget);
-        bytes memory data = abi.encodeCall(
-            escrow.open, (terms, _sign(owner, id), _sign(_operators[_books.length], id))
-        );
+        _remember(id, terms);
+        bytes memory a = _sign(owner, _ownerConsent(terms, 0));
+        bytes memory b = _sign(_operators[_books.length], _operatorConsent(terms));
+        bytes memory data = abi.encodeCall(escrow.open, (terms, _allowance(), a, b));
         bool excused = token_.mode() != HostileToken.Mode.Honest || token_.blocked(owner.addr)
             || token_.hook() != address(0);
         if (!_try(stranger, address(escrow), data, true, excused, "L1")) return;
@@ -170,7 +171,7 @@ abstract contract Honest is Watch {
         uint256 lately = book.paidLately();
         uint256 before = book.paid();
         uint256 due = book.entitled() - before;
-        bytes memory data = abi.encodeCall(escrow.release, (book.id));
+        bytes memory data = abi.encodeCall(escrow.release, (book.terms));
         bool excused = _breaksTokens(book.terms.token);
         if (!_try(stranger, address(escrow), data, true, excused, "L1")) return;
         _requirePaid(book);
@@ -197,7 +198,7 @@ abstract contract Honest is Watch {
         if (_books.length == 0) return;
         uint256 i = _pick(seed, _isRefundable);
         Book storage book = _books[i == 0 ? seed % _books.length : i - 1];
-        bytes memory data = abi.encodeCall(escrow.refund, (book.id));
+        bytes memory data = abi.encodeCall(escrow.refund, (book.terms));
         bool excused = _breaksTokens(book.terms.token);
         if (book.refunded != 0 && _isRefundable(book)) ++counts["refundable again"];
         if (!_try(stranger, address(escrow), data, _isRefundable(book), excused, "I8")) {

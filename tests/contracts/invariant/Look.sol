@@ -17,18 +17,17 @@ abstract contract Look is World {
     }
 
     function _look(Book storage book) internal {
-        (uint256 paid, uint256 lastFinal) =
-            (escrow.paidOf(book.id), escrow.lastFinalPosition(book.id));
+        (uint256 paid, uint256 lastFinal) = (lens.paidOf(book.terms), _lastFinal(book.id));
         if (paid != book.paid()) _break("I3", "money moved without an event");
         if (paid < book.lastPaid) _break("I3", "paid fell");
         if (lastFinal < book.previousFinal) _break("I3", "lastFinal fell");
         if (lastFinal != book.lastFinal()) _break("I7", "another statement is final");
-        if (escrow.lastSignedPosition(book.id) != book.lastSigned()) {
+        if (_lastSigned(book.id) != book.lastSigned()) {
             _break("I7", "another statement is the last");
         }
-        if (escrow.isRetired(book.id) != book.retired) _break("I14", "retired or not");
+        if (_isRetired(book.id) != book.retired) _break("I14", "retired or not");
         _lookAtDues(book);
-        bytes32 status = escrow.statusOf(book.id);
+        bytes32 status = lens.statusOf(book.terms);
         if (status != book.status() || !_isLegal(book.lastStatus, status)) {
             _break("I8", string.concat(_text(book.lastStatus), " to ", _text(status)));
         }
@@ -36,10 +35,10 @@ abstract contract Look is World {
     }
 
     function _lookAtDues(Book storage book) private {
-        if (escrow.owed(book.id) != book.payable_() - book.paid()) {
+        if (lens.owed(book.terms) != book.payable_() - book.paid()) {
             _break("I7", "another amount is owed");
         }
-        uint256 releasable = escrow.releasable(book.id);
+        uint256 releasable = lens.releasable(book.terms);
         uint256 due = book.entitled() - book.paid();
         bool isRight = book.terms.rateCap == 0 ? releasable == due : releasable <= due;
         if (!isRight) _break("I7", "another amount is releasable");

@@ -92,7 +92,7 @@ abstract contract Watch is Look {
     function _settleBatch(Batch memory b, bool verified) internal returns (bool done) {
         _verified = verified;
         bytes memory data = abi.encodeCall(
-            escrow.settle, (b.group, b.size, b.first, b.entries, b.proof, b.signature)
+            escrow.settle, (b.group, b.size, b.first, b.entries, b.rules, b.proof, b.signature)
         );
         done = _act(stranger, address(escrow), data);
         _verified = false;
@@ -148,15 +148,8 @@ abstract contract Watch is Look {
     }
 
     function _readPaid(Book storage book, Vm.Log memory log) private {
-        (uint64 position, uint256 amount, uint256 fee) =
-            abi.decode(log.data, (uint64, uint256, uint256));
-        if (book.isPlain() && !book.closed && _isNew(book, position)) {
-            (uint256 earned, uint256 reversed) = _totalsAt(position);
-            _take(book, position, earned, reversed);
-        }
-        address payee_ = address(uint160(uint256(log.topics[2])));
-        if (payee_ != book.terms.payee) _break("I5", "another payee was paid");
-        if (position != book.lastFinal()) _break("I7", "paid under a statement that is not final");
+        (uint256 amount, uint256 fee) = abi.decode(log.data, (uint256, uint256));
+        address payee_ = book.terms.payee;
         if (book.paid() + amount + fee > book.entitled()) {
             _break("I7", "more was paid than is due");
         }

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {Fixture} from "../support/Fixture.sol";
 import {Book, Visit} from "./Books.sol";
 import {OddToken, Receiver, SourToken} from "./Tokens.sol";
+import {EscrowLens} from "contracts/escrow/EscrowLens.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
 import {Exhibit, TransitionOpening} from "contracts/evidence/EvidenceTypes.sol";
@@ -42,6 +43,7 @@ abstract contract World is Fixture {
         (tokens[0], tokens[1]) = (address(odd), address(sour));
         escrow =
             new OutcomeEscrow(eventLog, address(evidence), IIdentityRegistry(address(0)), tokens);
+        lens = new EscrowLens(escrow);
         for (uint256 i = 0; i < MAX_CONTRACTS; ++i) {
             _operators.push(makeAccount(string.concat("operator ", vm.toString(i))));
         }

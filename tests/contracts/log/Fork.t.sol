@@ -80,10 +80,10 @@ contract ForkTest is Fixture {
         eventLog.publish(logId, size + 1, later, none);
 
         _settle(before);
-        assertEq(escrow.paidOf(id), 5 * PRICE, "an anchored statement pays");
+        assertEq(lens.paidOf(_t(id)), 5 * PRICE, "an anchored statement pays");
         vm.warp(terms.deadline + terms.grace + 1);
-        escrow.refund(id);
-        assertEq(escrow.statusOf(id), "refunded");
+        escrow.refund(_t(id));
+        assertEq(lens.statusOf(_t(id)), "refunded");
     }
 
     /// The tree that continues as the shown one up to `size`, and then with another entry.

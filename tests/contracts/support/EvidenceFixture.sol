@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {EvidenceTargetDouble} from "./EvidenceTargetDouble.sol";
 import {LogBook} from "./LogBook.sol";
+import {TermsById} from "./TermsById.sol";
 import {TestTree} from "./TestTree.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
 import {Exhibit} from "contracts/evidence/EvidenceTypes.sol";
@@ -13,7 +14,7 @@ import {Test} from "forge-std/Test.sol";
 
 /// A log, an escrow's double, and two contracts of one owner that compete: MINE of ann, RIVAL of
 /// bob.
-abstract contract EvidenceFixture is Test, LogBook {
+abstract contract EvidenceFixture is Test, TermsById, LogBook {
     uint64 internal constant START = 1_800_000_000;
     uint256 internal constant PRICE = 8e6;
     bytes32 internal constant MINE = keccak256("mine");
@@ -69,7 +70,7 @@ abstract contract EvidenceFixture is Test, LogBook {
     }
 
     function _termsOf(bytes32 id) internal view override returns (Terms memory) {
-        return escrow.termsOf(id);
+        return _t(id);
     }
 
     function _openBoth(Terms memory mine, Terms memory rival) internal {
@@ -84,9 +85,16 @@ abstract contract EvidenceFixture is Test, LogBook {
         _openBoth(mine, rival);
     }
 
+    /// The double knows a contract by its salt.
+    function _openInEscrow(bytes32 id, Terms memory terms) internal {
+        terms.salt = id;
+        _remember(id, terms);
+        escrow.open(terms);
+    }
+
     /// In the escrow, and then in the log.
     function _openContract(bytes32 id, Terms memory terms) internal returns (uint256) {
-        escrow.open(id, terms);
+        _openInEscrow(id, terms);
         Entry memory entry;
         entry.kind = "contract.opened";
         entry.surface = terms.surface;
@@ -131,7 +139,7 @@ abstract contract EvidenceFixture is Test, LogBook {
         uint64 size = _size();
         Exhibit[] memory shown = _exhibits(positions);
         vm.prank(stranger);
-        evidence.disprove(escrow, MINE, kind, size, shown, RIVAL);
+        evidence.disprove(escrow, _t(MINE), kind, size, shown, _rivals(RIVAL));
     }
 
     function _proves(bytes32 kind, uint256[] memory positions) internal {
@@ -150,7 +158,7 @@ abstract contract EvidenceFixture is Test, LogBook {
         Exhibit[] memory shown = _exhibits(positions);
         vm.prank(stranger);
         vm.expectRevert(reason);
-        evidence.disprove(escrow, MINE, kind, size, shown, RIVAL);
+        evidence.disprove(escrow, _t(MINE), kind, size, shown, _rivals(RIVAL));
         assertEq(escrow.retiredFor(MINE), 0);
         vm.revertToStateAndDelete(snapshot);
     }

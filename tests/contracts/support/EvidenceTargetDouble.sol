@@ -2,12 +2,13 @@
 pragma solidity 0.8.37;
 
 import {Claim} from "contracts/evidence/EvidenceTypes.sol";
-import {IEvidenceTarget} from "contracts/interfaces/IEvidenceTarget.sol";
+import {EscrowRecord, IEvidenceTarget} from "contracts/interfaces/IEvidenceTarget.sol";
 import {EventLog} from "contracts/log/EventLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
 /// An escrow reduced to the functions that `Evidence` calls. It moves no money and checks nothing
-/// that Evidence should have checked; it repeats what it is told.
+/// that Evidence should have checked; it repeats what it is told. A contract is known by the salt of
+/// its terms.
 contract EvidenceTargetDouble is IEvidenceTarget {
     EventLog public immutable eventLog;
     mapping(bytes32 => uint256) public lastSignedPosition;
@@ -17,7 +18,6 @@ contract EvidenceTargetDouble is IEvidenceTarget {
     mapping(bytes32 => bytes32) public retiredFor;
     mapping(bytes32 => mapping(bytes32 => bytes32)) public loweredFor;
     mapping(bytes32 => mapping(uint256 => uint256)) public reversedOf; // by outcome
-    mapping(bytes32 => Terms) private _terms;
     mapping(bytes32 => mapping(bytes32 => Claim)) private _claims;
     uint256 private _opened;
 
@@ -29,9 +29,8 @@ contract EvidenceTargetDouble is IEvidenceTarget {
         eventLog = eventLog_;
     }
 
-    function open(bytes32 contractId, Terms memory terms) external {
-        _terms[contractId] = terms;
-        openingNumberOf[contractId] = ++_opened;
+    function open(Terms calldata terms) external {
+        openingNumberOf[terms.salt] = ++_opened;
     }
 
     /// The verifier's last signed and its last final statement.
@@ -43,35 +42,36 @@ contract EvidenceTargetDouble is IEvidenceTarget {
         closedAtOf[contractId] = timeS;
     }
 
-    function termsOf(bytes32 contractId) external view returns (Terms memory) {
-        if (openingNumberOf[contractId] == 0) revert UnknownContract(contractId);
-        return _terms[contractId];
+    function recordOf(Terms calldata terms) external view returns (EscrowRecord memory) {
+        bytes32 id = terms.salt;
+        if (openingNumberOf[id] == 0) revert UnknownContract(id);
+        return EscrowRecord(id, lastSignedPosition[id], lastFinalPosition[id]);
     }
 
     function claimOf(bytes32 contractId, bytes32 key) external view returns (Claim memory) {
         return _claims[contractId][key];
     }
 
-    function retire(bytes32 contractId, bytes32 kind) external {
-        retiredFor[contractId] = kind;
+    function retire(Terms calldata terms, bytes32 kind) external {
+        retiredFor[terms.salt] = kind;
     }
 
-    function fileClaim(bytes32 contractId, bytes32 key, Claim calldata claim) external {
-        _claims[contractId][key] = claim;
+    function fileClaim(Terms calldata terms, bytes32 key, Claim calldata claim) external {
+        _claims[terms.salt][key] = claim;
     }
 
-    function lowerClaim(bytes32 contractId, bytes32 key, uint256 left, bytes32 kind) external {
-        Claim storage claim = _claims[contractId][key];
+    function lowerClaim(Terms calldata terms, bytes32 key, uint256 left, bytes32 kind) external {
+        Claim storage claim = _claims[terms.salt][key];
         if (left >= claim.amount) revert NotLower(key, left, claim.amount);
         // Claims have 80 bits, and `left` is less.
         // forge-lint: disable-next-line(unsafe-typecast)
         (claim.amount, claim.dropped) = (uint80(left), left == 0);
-        loweredFor[contractId][key] = kind;
+        loweredFor[terms.salt][key] = kind;
     }
 
-    function recordReversal(bytes32 contractId, uint64 outcome, uint256 amount) external {
-        uint256 recorded = reversedOf[contractId][outcome];
+    function recordReversal(Terms calldata terms, uint64 outcome, uint256 amount) external {
+        uint256 recorded = reversedOf[terms.salt][outcome];
         if (amount <= recorded) revert AlreadyRecorded(outcome, recorded);
-        reversedOf[contractId][outcome] = amount;
+        reversedOf[terms.salt][outcome] = amount;
     }
 }

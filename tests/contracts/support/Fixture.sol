@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {TermsById} from "./TermsById.sol";
 import {TestTree} from "./TestTree.sol";
+import {EscrowLens} from "contracts/escrow/EscrowLens.sol";
+import {Funding} from "contracts/escrow/Fundings.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
 import {IIdentityRegistry} from "contracts/interfaces/IAgentRegistries.sol";
@@ -13,7 +16,7 @@ import {Test} from "forge-std/Test.sol";
 
 /// A log, an escrow, a token and the accounts around them. Signatures are made from EIP-712 types
 /// that are typed again here, so that a slip in the contracts' own is seen.
-abstract contract Fixture is Test {
+abstract contract Fixture is Test, TermsById {
     string internal constant TERMS_TYPE =
         "Terms(address owner,address operator,address payee,address token,address verifier,address arbiter,bytes32 logId,bytes32 surface,bytes32 policy,uint8 attribution,bytes32 outcome,bool repeatable,bool exclusive,uint256 unitPrice,uint16 revenueShareBps,uint256 budget,uint64 opensAt,uint64 deadline,uint64 attributionWindow,uint64 lateness,uint64 grace,uint64 claimPeriod,uint64 challengePeriod,uint64 arbitrationPeriod,uint16 holdbackBps,uint64 holdbackPeriod,uint256 rateCap,uint64 ratePeriod,uint16 feeBps,address feeRecipient,uint256 agentIdPlusOne,bytes32 salt)";
     string internal constant VERIFIED_TYPE =
@@ -23,7 +26,9 @@ abstract contract Fixture is Test {
         "Withdrawal(address account,address token,address to,uint256 amount,uint256 nonce,uint64 expiresAt)";
 
     string internal constant CLOSE_TYPE =
-        "Close(bytes32 contractId,uint256 payableAmount,uint64 expiresAt)";
+        "Close(address party,bytes32 contractId,uint256 payableAmount,uint64 expiresAt)";
+    string internal constant OWNER_CONSENT_TYPE = "OwnerConsent(uint8 funding,Terms terms)";
+    string internal constant OPERATOR_CONSENT_TYPE = "OperatorConsent(Terms terms)";
 
     uint64 internal constant START = 1_800_000_000;
     string internal constant ORIGIN = "tallystick.example/surface";
@@ -41,6 +46,7 @@ abstract contract Fixture is Test {
 
     EventLog internal eventLog;
     OutcomeEscrow internal escrow;
+    EscrowLens internal lens;
     TestStablecoin internal token;
     TestTree internal tree;
     bytes32 internal logId;
@@ -53,6 +59,7 @@ abstract contract Fixture is Test {
         escrow = new OutcomeEscrow(
             eventLog, address(new Evidence()), IIdentityRegistry(address(0)), _list(address(token))
         );
+        lens = new EscrowLens(escrow);
         logId = eventLog.register(ORIGIN, publisher.addr);
         _fund(owner.addr, 10 * BUDGET);
     }
@@ -94,11 +101,32 @@ abstract contract Fixture is Test {
 
     /// Both sign, and a stranger brings it.
     function _open(Terms memory terms) internal returns (bytes32) {
-        bytes32 id = _contractId(terms);
-        bytes memory ownerSignature = _sign(owner, id);
-        bytes memory operatorSignature = _sign(operator, id);
+        (bytes memory a, bytes memory b) = _consents(terms);
         vm.prank(stranger);
-        return escrow.open(terms, ownerSignature, operatorSignature);
+        return escrow.open(terms, _allowance(), a, b);
+    }
+
+    /// The budget is paid by the owner's allowance.
+    function _allowance() internal pure returns (Funding memory funding) {}
+
+    /// Owner and operator consent, the owner to paying by its allowance.
+    function _consents(Terms memory terms) internal returns (bytes memory, bytes memory) {
+        _remember(_contractId(terms), terms);
+        return (_sign(owner, _ownerConsent(terms, 0)), _sign(operator, _operatorConsent(terms)));
+    }
+
+    /// What an owner signs that pays by this path.
+    function _ownerConsent(Terms memory terms, uint8 path) internal view returns (bytes32) {
+        bytes32 typeHash = keccak256(bytes(string.concat(OWNER_CONSENT_TYPE, TERMS_TYPE)));
+        bytes32 termsHash = vm.eip712HashStruct(TERMS_TYPE, abi.encode(terms));
+        return _digest(address(escrow), keccak256(abi.encode(typeHash, path, termsHash)));
+    }
+
+    /// What an operator signs.
+    function _operatorConsent(Terms memory terms) internal view returns (bytes32) {
+        bytes32 typeHash = keccak256(bytes(string.concat(OPERATOR_CONSENT_TYPE, TERMS_TYPE)));
+        bytes32 termsHash = vm.eip712HashStruct(TERMS_TYPE, abi.encode(terms));
+        return _digest(address(escrow), keccak256(abi.encode(typeHash, termsHash)));
     }
 
     function _groupOf(Terms memory terms) internal pure returns (OutcomeEscrow.Group memory) {
@@ -109,6 +137,16 @@ abstract contract Fixture is Test {
             feeRecipient: terms.feeRecipient,
             feeBps: terms.feeBps
         });
+    }
+
+    /// What a party signs to close a contract.
+    function _closeDigest(address party, bytes32 id, uint256 payableAmount, uint64 expiresAt)
+        internal
+        view
+        returns (bytes32)
+    {
+        bytes memory message = abi.encode(party, id, payableAmount, expiresAt);
+        return _digest(address(escrow), vm.eip712HashStruct(CLOSE_TYPE, message));
     }
 
     /// The account withdraws all of its credit.
@@ -159,6 +197,7 @@ abstract contract Fixture is Test {
         uint64 size;
         uint64 first;
         bytes entries;
+        uint256[] rules;
         bytes32[] proof;
         bytes signature;
     }
@@ -174,9 +213,58 @@ abstract contract Fixture is Test {
             _append(entries[i]);
             batch.entries = bytes.concat(batch.entries, abi.encode(entries[i]));
         }
+        batch.rules = _rulesOf(entries);
         batch.size = _publish();
         batch.proof = tree.runProof(batch.first, entries.length, batch.size);
         batch.signature = _sign(verifier, _verifiedDigest(batch));
+    }
+
+    /// What a settlement by these entries must know of the terms of their contracts.
+    function _rulesOf(Entry[] memory entries) internal view returns (uint256[] memory rules) {
+        rules = new uint256[](2 * entries.length);
+        uint256 count = 0;
+        for (uint256 i = 0; i < entries.length; ++i) {
+            Terms memory terms = _t(entries[i].subject);
+            rules[count++] = _payeeRule(terms);
+            if (rules[count - 1] >> 240 != 0) rules[count++] = _delayRule(terms);
+        }
+        assembly ("memory-safe") {
+            mstore(rules, count)
+        }
+    }
+
+    function _payeeRule(Terms memory t) internal pure returns (uint256) {
+        bool plain = t.challengePeriod | t.holdbackBps | t.holdbackPeriod | t.claimPeriod == 0
+            && t.rateCap == 0;
+        uint256 priceStep = t.revenueShareBps == 0 ? t.unitPrice : 0;
+        return uint256(bytes32(abi.encodePacked(plain ? uint16(0) : 1, uint80(priceStep), t.payee)));
+    }
+
+    function _delayRule(Terms memory t) internal pure returns (uint256) {
+        return uint256(
+            bytes32(
+                abi.encodePacked(
+                    uint40(t.challengePeriod),
+                    t.holdbackBps,
+                    uint40(t.holdbackPeriod),
+                    uint40(t.lateness),
+                    uint40(t.ratePeriod),
+                    uint80(t.rateCap)
+                )
+            )
+        );
+    }
+
+    function _isRetired(bytes32 id) internal view returns (bool) {
+        return lens.snapshotOf(_t(id)).isRetired;
+    }
+
+    function _lastSigned(bytes32 id) internal view returns (uint256) {
+        return escrow.recordOf(_t(id)).lastSigned;
+    }
+
+    function _lastFinal(bytes32 id) internal view returns (uint256) {
+        return escrow.recordOf(_t(id)).lastFinal;
     }
 
     function _verifiedDigest(Batch memory batch) internal view returns (bytes32) {
@@ -193,7 +281,13 @@ abstract contract Fixture is Test {
     function _settle(Batch memory batch) internal {
         vm.prank(stranger);
         escrow.settle(
-            batch.group, batch.size, batch.first, batch.entries, batch.proof, batch.signature
+            batch.group,
+            batch.size,
+            batch.first,
+            batch.entries,
+            batch.rules,
+            batch.proof,
+            batch.signature
         );
     }
 

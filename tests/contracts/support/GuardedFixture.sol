@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {Fixture} from "./Fixture.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Snapshot} from "contracts/escrow/PayableAmounts.sol";
 import {Statements} from "contracts/escrow/Statements.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
 import {Exhibit} from "contracts/evidence/EvidenceTypes.sol";
@@ -18,7 +19,7 @@ abstract contract GuardedFixture is Fixture {
     uint64 internal constant ARBITRATION = 2 days;
     uint64 internal constant CLAIMS = 7 days;
 
-    /// The values of `pendingOf`.
+    /// The pending statement.
     struct Waiting {
         uint256 earned;
         uint256 reversed;
@@ -117,26 +118,24 @@ abstract contract GuardedFixture is Fixture {
     }
 
     function _pending(bytes32 id) internal view returns (Waiting memory waiting) {
-        (
-            waiting.earned,
-            waiting.reversed,
-            waiting.position,
-            waiting.resolvesAt,
-            waiting.ownerDisputed,
-            waiting.operatorDisputed
-        ) = escrow.pendingOf(id);
+        Snapshot memory snapshot = lens.snapshotOf(_t(id));
+        (waiting.earned, waiting.reversed) = (snapshot.pendingEarned, snapshot.pendingReversed);
+        waiting.position = uint64(snapshot.pendingPosition);
+        waiting.resolvesAt = uint64(snapshot.resolvesAt);
+        waiting.ownerDisputed = snapshot.ownerDisputed;
+        waiting.operatorDisputed = snapshot.operatorDisputed;
     }
 
     /// By this party, the statement that was taken last.
     function _dispute(address by, bytes32 id) internal {
         vm.prank(by);
-        escrow.dispute(id, lastStated);
+        escrow.dispute(_t(id), lastStated);
     }
 
     /// On the statement that was taken last.
     function _rule(bytes32 id, uint256 payableAmount) internal {
         vm.prank(arbiter.addr);
-        escrow.rule(id, lastStated, payableAmount);
+        escrow.rule(_t(id), lastStated, payableAmount);
     }
 
     function _notPending(uint64 position, uint64 pendingPosition)
@@ -160,31 +159,24 @@ abstract contract GuardedFixture is Fixture {
         delete _expected;
     }
 
-    function _closeDigest(bytes32 id, uint256 payableAmount, uint64 expiresAt)
-        internal
-        view
-        returns (bytes32)
-    {
-        return _digest(
-            address(escrow),
-            vm.eip712HashStruct(CLOSE_TYPE, abi.encode(id, payableAmount, expiresAt))
-        );
-    }
-
     /// Both sign, and a stranger brings it.
     function _close(bytes32 id, uint256 payableAmount) internal {
-        bytes32 digest = _closeDigest(id, payableAmount, uint64(block.timestamp));
-        bytes memory ownerSignature = _sign(owner, digest);
-        bytes memory operatorSignature = _sign(operator, digest);
+        uint64 until = uint64(block.timestamp);
+        bytes memory ownerSignature =
+            _sign(owner, _closeDigest(owner.addr, id, payableAmount, until));
+        bytes memory operatorSignature =
+            _sign(operator, _closeDigest(operator.addr, id, payableAmount, until));
         _expectAsSaid();
         vm.prank(stranger);
-        escrow.close(id, payableAmount, uint64(block.timestamp), ownerSignature, operatorSignature);
+        escrow.close(
+            _t(id), payableAmount, uint64(block.timestamp), ownerSignature, operatorSignature
+        );
     }
 
     /// As Evidence does once it has judged.
     function _retire(bytes32 id) internal {
         vm.prank(address(evidence));
-        escrow.retire(id, "sum");
+        escrow.retire(_t(id), "sum");
     }
 
     // ------------------------------------------------------------ the log
@@ -266,7 +258,7 @@ abstract contract GuardedFixture is Fixture {
         (Exhibit memory a, Exhibit memory b) = (_exhibit(transition), _exhibit(touch));
         _expectAsSaid();
         vm.prank(operator.addr);
-        return evidence.claim(IEvidenceTarget(address(escrow)), id, size, a, b);
+        return evidence.claim(IEvidenceTarget(address(escrow)), _t(id), size, a, b);
     }
 
     /// A lead with a touch and a transition, claimed.
@@ -288,7 +280,9 @@ abstract contract GuardedFixture is Fixture {
         shown[0] = _exhibit(written);
         _expectAsSaid();
         vm.prank(stranger);
-        evidence.refute(IEvidenceTarget(address(escrow)), id, key, kind, size, shown, 0);
+        evidence.refute(
+            IEvidenceTarget(address(escrow)), _t(id), key, kind, size, shown, _rivals(0)
+        );
     }
 
     /// A stranger shows that the settlement entry of this batch is false. Those of `_settlement`
@@ -298,7 +292,7 @@ abstract contract GuardedFixture is Fixture {
         shown[0] = _exhibit(Written(batch.first, batch.entries));
         (uint64 size,,) = eventLog.latest(logId);
         vm.prank(stranger);
-        evidence.disprove(IEvidenceTarget(address(escrow)), id, "sum", size, shown, 0);
+        evidence.disprove(IEvidenceTarget(address(escrow)), _t(id), "sum", size, shown, _rivals(0));
     }
 
     // ------------------------------------------------------------ what is seen
@@ -312,31 +306,32 @@ abstract contract GuardedFixture is Fixture {
 
     /// Releases and returns the amount paid; it must be what `releasable` promised.
     function _release(bytes32 id) internal returns (uint256 amount) {
-        uint256 promised = escrow.releasable(id);
-        uint256 before = escrow.paidOf(id);
-        escrow.release(id);
-        amount = escrow.paidOf(id) - before;
+        uint256 promised = lens.releasable(_t(id));
+        uint256 before = lens.paidOf(_t(id));
+        escrow.release(_t(id));
+        amount = lens.paidOf(_t(id)) - before;
         assertEq(amount, promised, "releasable");
     }
 
     /// Every view answers.
     function _look(bytes32 id) internal view {
-        assertEq(escrow.termsOf(id).operator, operator.addr);
         assertNotEq(escrow.openingNumberOf(id), 0);
-        uint256 paid = escrow.paidOf(id);
-        uint256 owed = escrow.owed(id);
-        uint256 releasable = escrow.releasable(id);
+        uint256 paid = lens.paidOf(_t(id));
+        uint256 owed = lens.owed(_t(id));
+        uint256 releasable = lens.releasable(_t(id));
         assertLe(releasable, owed, "no more is releasable than owed");
-        assertLe(paid + owed, escrow.termsOf(id).budget, "no more is owed than escrowed");
-        assertLe(escrow.lastFinalPosition(id), escrow.lastSignedPosition(id));
-        if (releasable != 0 && releasable < owed) assertGt(escrow.releasableAt(id), 0);
-        escrow.releasableAt(id);
-        escrow.netOf(id);
+        assertLe(paid + owed, _t(id).budget, "no more is owed than escrowed");
+        assertLe(_lastFinal(id), _lastSigned(id));
+        if (releasable != 0 && releasable < owed) assertGt(lens.releasableAt(_t(id)), 0);
+        lens.releasableAt(_t(id));
+        lens.netOf(_t(id));
         escrow.closedAtOf(id);
-        escrow.isRetired(id);
+        assertEq(escrow.contractIdOf(_t(id)), id);
+        assertGe(lens.reservedOf(_t(id)), paid + owed, "what is owed is reserved");
+        _isRetired(id);
         escrow.claimOf(id, "key");
         Waiting memory waiting = _pending(id);
         assertEq(waiting.position == 0, waiting.resolvesAt == 0);
-        assertNotEq(escrow.statusOf(id), 0);
+        assertNotEq(lens.statusOf(_t(id)), 0);
     }
 }

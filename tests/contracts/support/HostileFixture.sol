@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {Fixture} from "./Fixture.sol";
 import {HostileToken} from "./HostileToken.sol";
+import {EscrowLens} from "contracts/escrow/EscrowLens.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
 import {IIdentityRegistry} from "contracts/interfaces/IAgentRegistries.sol";
@@ -19,6 +20,7 @@ abstract contract HostileFixture is Fixture {
         escrow = new OutcomeEscrow(
             eventLog, address(new Evidence()), IIdentityRegistry(address(0)), _list(address(token))
         );
+        lens = new EscrowLens(escrow);
         _fund(owner.addr, 10 * BUDGET);
     }
 }

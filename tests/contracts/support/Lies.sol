@@ -33,7 +33,7 @@ abstract contract Lies is Fixture, LogBook {
     }
 
     function _termsOf(bytes32 id) internal view override returns (Terms memory) {
-        return escrow.termsOf(id);
+        return _t(id);
     }
 
     /// A contract of the operator, and before it the same deal with bob.
@@ -47,7 +47,10 @@ abstract contract Lies is Fixture, LogBook {
 
     function _enter(Terms memory terms, Account memory party) internal returns (bytes32 id) {
         id = _contractId(terms);
-        escrow.open(terms, _sign(owner, id), _sign(party, id));
+        _remember(id, terms);
+        bytes memory a = _sign(owner, _ownerConsent(terms, 0));
+        bytes memory b = _sign(party, _operatorConsent(terms));
+        escrow.open(terms, _allowance(), a, b);
         Entry memory entry;
         entry.kind = "contract.opened";
         entry.surface = terms.surface;
@@ -67,9 +70,10 @@ abstract contract Lies is Fixture, LogBook {
     function _state(Entry memory statement) internal returns (uint256 position) {
         position = _write(statement);
         Batch memory batch;
-        batch.group = _groupOf(escrow.termsOf(mine));
+        batch.group = _groupOf(_t(mine));
         batch.first = uint64(position);
         batch.entries = abi.encode(statement);
+        batch.rules = _rulesOf(_list(statement));
         _beforeAnchor();
         batch.size = _publish();
         batch.proof = tree.runProof(position, 1, batch.size);
@@ -133,7 +137,7 @@ abstract contract Lies is Fixture, LogBook {
             // The transition is said to be of a lead that was counted before.
             uint256 touch = _touch(operator.addr, 100);
             uint256 his = _touch(bob.addr, 200);
-            counted[_visit(LEAD, escrow.termsOf(mine).outcome)] = touch;
+            counted[_visit(LEAD, _t(mine).outcome)] = touch;
             uint256 transition = _transition(300);
             uint256 outcome = _outcome(mine, transition, touch);
             (kind, shown) = ("rival", _show(_show(outcome, his, rivalOpened, transition), touch));
@@ -185,6 +189,6 @@ abstract contract Lies is Fixture, LogBook {
         uint64 size = uint64(tree.size());
         Exhibit[] memory shown = _exhibits(positions);
         vm.prank(stranger);
-        evidence.disprove(escrow, mine, kind, size, shown, rival);
+        evidence.disprove(escrow, _t(mine), kind, size, shown, _rivals(rival));
     }
 }

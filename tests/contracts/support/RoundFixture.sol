@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {Fixture} from "./Fixture.sol";
 import {Rounds} from "contracts/escrow/Rounds.sol";
+import {Entry} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
 /// What is signed for a round, before anything of it is anchored.
@@ -11,7 +12,7 @@ abstract contract RoundFixture is Fixture {
 
     function setUp() public virtual override {
         super.setUp();
-        rounds = new Rounds(escrow);
+        rounds = new Rounds(escrow, eventLog);
     }
 
     /// All there is, signed by the publisher and proven from the last anchor.
@@ -40,9 +41,20 @@ abstract contract RoundFixture is Fixture {
         (run.group, run.size) = (_groupOf(terms), size);
         (run.first, run.entries) = (first, entries);
         uint256 count = entries.length / 256;
+        Entry[] memory decoded = new Entry[](count);
+        for (uint256 i = 0; i < count; ++i) {
+            decoded[i] = _entryAt(entries, i);
+        }
+        run.rules = _rulesOf(decoded);
         run.proof = tree.runProof(first, count, size);
         bytes memory message = abi.encode(terms.logId, size, tree.root(size), first, count);
         run.signature =
             _sign(verifier, _digest(address(escrow), vm.eip712HashStruct(VERIFIED_TYPE, message)));
+    }
+
+    function _entryAt(bytes memory entries, uint256 i) private pure returns (Entry memory entry) {
+        assembly ("memory-safe") {
+            entry := add(add(entries, 32), mul(i, 256)) // eight words, in memory as encoded
+        }
     }
 }

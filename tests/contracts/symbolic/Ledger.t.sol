@@ -2,7 +2,14 @@
 pragma solidity 0.8.37;
 
 import {Proof} from "./Proof.sol";
-import {Balance, Config, newBalance, newConfig} from "contracts/escrow/Ledger.sol";
+import {
+    Balance,
+    DelayRule,
+    PayeeRule,
+    newBalance,
+    newDelayRule,
+    newPayeeRule
+} from "contracts/escrow/Ledger.sol";
 
 /// For every value of their arguments: a contract's words keep apart what they hold.
 contract LedgerProofs is Proof {
@@ -31,23 +38,37 @@ contract LedgerProofs is Proof {
         assert(balance.lastFinal() == before.lastFinal() && balance.endsAt() == before.endsAt());
     }
 
-    /// A closing changes `endsAt` alone.
-    function check_closingChangesTheEndAlone(uint216 word, uint40 endsAt) external pure {
+    /// A flag is set for good, alone.
+    function check_flagIsSetAlone(uint256 word, uint16 flag) external pure {
         Balance before = Balance.wrap(word);
-        Balance balance = before.withEnd(endsAt);
-        assert(balance.endsAt() == endsAt && balance.budget() == before.budget());
+        Balance balance = before.withFlag(flag);
+        assert(balance.flags() == before.flags() | flag && balance.endsAt() == before.endsAt());
         assert(balance.paid() == before.paid() && balance.lastFinal() == before.lastFinal());
+        assert(balance.budget() == before.budget());
     }
 
-    /// A flag is set for good and touches neither payee nor price.
-    function check_flagIsSetAlone(address payee, uint80 priceStep, uint16 flags, uint16 flag)
+    function check_payeeRuleHoldsWhatItIsGiven(address payee, uint80 priceStep, bool guarded)
         external
         pure
     {
-        Config config = newConfig(payee, priceStep, flags).withFlag(flag);
-        assert(
-            config.payee() == payee && config.priceStep() == priceStep
-                && config.flags() == flags | flag
+        PayeeRule rule = newPayeeRule(payee, priceStep, guarded);
+        assert(rule.payee() == payee && rule.priceStep() == priceStep);
+        assert(rule.isGuarded() == guarded);
+    }
+
+    function check_delayRuleHoldsWhatItIsGiven(
+        uint40 challengePeriod,
+        uint16 holdbackBps,
+        uint40 holdbackPeriod,
+        uint40 lateness,
+        uint80 rateCap,
+        uint40 ratePeriod
+    ) external pure {
+        DelayRule rule = newDelayRule(
+            challengePeriod, holdbackBps, holdbackPeriod, lateness, rateCap, ratePeriod
         );
+        assert(rule.challengePeriod() == challengePeriod && rule.holdbackBps() == holdbackBps);
+        assert(rule.holdbackPeriod() == holdbackPeriod && rule.lateness() == lateness);
+        assert(rule.rateCap() == rateCap && rule.ratePeriod() == ratePeriod);
     }
 }

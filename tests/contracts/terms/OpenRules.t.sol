@@ -243,18 +243,14 @@ contract OpenRulesTest is Fixture {
     // ------------------------------------------------------------ helpers
 
     function _expectRefused(Terms memory terms, bytes memory revertData) private {
-        bytes32 id = _contractId(terms);
-        bytes memory ownerSignature = _sign(owner, id);
-        bytes memory operatorSignature = _sign(operator, id);
+        (bytes memory a, bytes memory b) = _consents(terms);
         vm.expectRevert(revertData);
-        escrow.open(terms, ownerSignature, operatorSignature);
+        escrow.open(terms, _allowance(), a, b);
     }
 
     function _expectRefusedFor(Terms memory terms, bytes4 selector) private {
-        bytes32 id = _contractId(terms);
-        bytes memory ownerSignature = _sign(owner, id);
-        bytes memory operatorSignature = _sign(operator, id);
+        (bytes memory a, bytes memory b) = _consents(terms);
         vm.expectPartialRevert(selector);
-        escrow.open(terms, ownerSignature, operatorSignature);
+        escrow.open(terms, _allowance(), a, b);
     }
 }

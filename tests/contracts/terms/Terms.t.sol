@@ -11,6 +11,10 @@ contract TermsTest is Fixture {
         assertEq(TypeHashes.CHECKPOINT, vm.eip712HashType(CHECKPOINT_TYPE));
         assertEq(TypeHashes.WITHDRAWAL, vm.eip712HashType(WITHDRAWAL_TYPE));
         assertEq(TypeHashes.CLOSE, vm.eip712HashType(CLOSE_TYPE));
+        string memory ofOwner = string.concat(OWNER_CONSENT_TYPE, TERMS_TYPE);
+        assertEq(TypeHashes.OWNER_CONSENT, vm.eip712HashType(ofOwner));
+        string memory ofOperator = string.concat(OPERATOR_CONSENT_TYPE, TERMS_TYPE);
+        assertEq(TypeHashes.OPERATOR_CONSENT, vm.eip712HashType(ofOperator));
     }
 
     function test_typeHashes_areThoseOfTheVectors() public view {
@@ -21,6 +25,16 @@ contract TermsTest is Fixture {
         assertEq(vm.parseJsonBytes32(json, ".terms[0].type_hash"), TypeHashes.TERMS);
         assertEq(vm.parseJsonBytes32(json, ".verified.type_hash"), TypeHashes.VERIFIED);
         assertEq(vm.parseJsonBytes32(json, ".checkpoint.type_hash"), TypeHashes.CHECKPOINT);
+        assertEq(vm.parseJsonBytes32(json, ".closes[0].type_hash"), TypeHashes.CLOSE);
+        assertEq(vm.parseJsonBytes32(json, ".withdrawal.type_hash"), TypeHashes.WITHDRAWAL);
+        assertEq(
+            vm.parseJsonBytes32(json, ".terms[0].owner_consents[0].type_hash"),
+            TypeHashes.OWNER_CONSENT
+        );
+        assertEq(
+            vm.parseJsonBytes32(json, ".terms[0].operator_consent.type_hash"),
+            TypeHashes.OPERATOR_CONSENT
+        );
     }
 
     /// A static struct is hashed by encoding it behind its type hash.
@@ -37,10 +51,19 @@ contract TermsTest is Fixture {
             string memory key = string.concat(".terms[", vm.toString(i), "]");
             bytes memory data = vm.parseJsonBytes(json, string.concat(key, ".abi"));
             Terms memory terms = abi.decode(data, (Terms));
+            bytes32 hash = keccak256(abi.encode(TypeHashes.TERMS, terms));
+            assertEq(hash, vm.parseJsonBytes32(json, string.concat(key, ".struct_hash")));
             assertEq(
-                keccak256(abi.encode(TypeHashes.TERMS, terms)),
-                vm.parseJsonBytes32(json, string.concat(key, ".struct_hash"))
+                keccak256(abi.encode(TypeHashes.OPERATOR_CONSENT, hash)),
+                vm.parseJsonBytes32(json, string.concat(key, ".operator_consent.struct_hash"))
             );
+            for (uint256 path = 0; path < 3; ++path) {
+                string memory name = string.concat(key, ".owner_consents[", vm.toString(path));
+                assertEq(
+                    keccak256(abi.encode(TypeHashes.OWNER_CONSENT, path, hash)),
+                    vm.parseJsonBytes32(json, string.concat(name, "].struct_hash"))
+                );
+            }
         }
     }
 
@@ -51,7 +74,7 @@ contract TermsTest is Fixture {
         vm.chainId(vm.parseJsonUint(json, ".escrow_domain.chain_id"));
         vm.etch(home, address(escrow).code); // OpenZeppelin sees that it lives elsewhere
         bytes32 termsHash = vm.parseJsonBytes32(json, ".terms[1].struct_hash");
-        assertEq(_digest(home, termsHash), vm.parseJsonBytes32(json, ".terms[1].digest"));
+        assertEq(_digest(home, termsHash), vm.parseJsonBytes32(json, ".terms[1].contract_id"));
         bytes32 verifiedHash = vm.parseJsonBytes32(json, ".verified.struct_hash");
         assertEq(_digest(home, verifiedHash), vm.parseJsonBytes32(json, ".verified.digest"));
 

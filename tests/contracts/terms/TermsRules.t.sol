@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IIdentityRegistry} from "contracts/interfaces/IAgentRegistries.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 import {TermsRules} from "contracts/terms/TermsRules.sol";
 import {Test} from "forge-std/Test.sol";
@@ -11,7 +12,7 @@ contract TermsRulesTest is Test {
     uint64 private constant NOW = 1_800_000_000;
 
     function check(Terms memory terms) external view {
-        TermsRules.check(terms);
+        TermsRules.check(terms, IIdentityRegistry(address(0)));
     }
 
     function setUp() public {
@@ -29,18 +30,6 @@ contract TermsRulesTest is Test {
         assertEq(
             accepted, _partiesAreRight(terms) && _timesAreRight(terms) && _amountsAreRight(terms)
         );
-    }
-
-    /// Each of the five makes it a guarded contract.
-    function testFuzz_plainWithoutAnyOfTheFive(uint256 seed) public pure {
-        Terms memory terms;
-        terms.challengePeriod = uint64(seed & 1);
-        terms.holdbackBps = uint16(seed >> 1 & 1);
-        terms.holdbackPeriod = uint64(seed >> 2 & 1);
-        terms.rateCap = seed >> 3 & 1;
-        terms.claimPeriod = uint64(seed >> 4 & 1);
-        (terms.arbitrationPeriod, terms.ratePeriod) = (uint64(seed >> 5), uint64(seed >> 6));
-        assertEq(TermsRules.isPlain(terms), seed & 31 == 0);
     }
 
     // ------------------------------------------------------------ the rules in other words

@@ -98,6 +98,8 @@ CREATE TABLE chain_events (
 );
 CREATE INDEX chain_events_in_order
     ON chain_events (chain_id, escrow, is_final, block_number, log_index);
+-- The first topic is the kind of an event, the second what it is about.
+CREATE INDEX chain_events_by_topic ON chain_events (chain_id, escrow, (topics[1]), (topics[2]));
 
 DO $$
 DECLARE

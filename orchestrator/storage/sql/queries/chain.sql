@@ -163,3 +163,12 @@ FROM chain_events
 WHERE chain_id = %(chain_id)s AND escrow = %(escrow)s AND NOT is_final
 ORDER BY block_number, log_index
 LIMIT %(limit)s;
+
+-- name: event_about
+-- The oldest event of a kind about this, final or not.
+SELECT block_hash, tx_hash, log_index, block_number, time_s, contract, topics, data
+FROM chain_events
+WHERE chain_id = %(chain_id)s AND escrow = %(escrow)s
+    AND topics[1] = %(topic)s AND topics[2] = %(about)s
+ORDER BY block_number, log_index
+LIMIT 1;
