@@ -293,6 +293,15 @@ contract ReversalsTest is EvidenceFixture {
         }
     }
 
+    /// An event that gives less back than was given back before takes no amount back.
+    function test_reversal_ofLessThanNothing() public {
+        _history();
+        EventOpening memory said = _eventOpening(events[2]);
+        said.refundedAfter = said.refundedBefore - 100;
+        _bendEvent(events[2], said);
+        _proves("reversal", _four(2));
+    }
+
     function test_reversal_ofAPurchaseThatIsNone() public {
         _history();
         uint256 purchase = _targetOf(paid[0]);
@@ -587,8 +596,12 @@ contract ReversalsTest is EvidenceFixture {
     function test_proveReversal_ofTheWholeValueInParts() public {
         _history();
         EventOpening memory said = _eventOpening(events[4]);
-        said.whole = 0;
-        _bendEvent(events[4], said);
+        bytes memory reason = abi.encodeWithSelector(Exhibits.MissingExhibit.selector, 2);
+        for (uint256 i = 0; i < 2; ++i) {
+            said.whole = i == 0 ? 2 : 0; // neither says that it is the whole
+            _bendEvent(events[4], said);
+            _refusesToProve(reason, _show(paid[0], events[4]));
+        }
         _prove(_show(paid[0], events[4], said.purchase));
         assertEq(escrow.reversedOf(MINE, paid[0]), PRICE + 1666);
     }

@@ -362,6 +362,28 @@ contract RivalTest is EvidenceFixture {
         _proves("rival", _show(outcome, his, OPENED, transition));
     }
 
+    /// Whatever a transition commits to: only six words are its opening.
+    function test_rival_onceOnly_anOpeningOfAnotherLengthIsNone() public {
+        for (uint256 i = 0; i < 2; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            _openBoth(_onceOnly(LAST));
+            uint256 mine = _touch(ann, 100);
+            uint256 his = _touch(bob, 100);
+            Entry memory entered = _transitionEntry(LEAD, 200);
+            bytes memory words = i == 0
+                ? bytes.concat(openings[entered.payload], bytes32(0))
+                : abi.encode("trial", uint256(0), _ms(200));
+            entered.payload = _commit(words);
+            uint256 transition = _write(entered);
+            uint256 outcome = _paid(transition, mine);
+            bytes memory reason = abi.encodeWithSelector(
+                Exhibits.OpeningLength.selector, transition, 192, words.length
+            );
+            _refuses(reason, "rival", _show(outcome, his, OPENED, transition));
+            vm.revertToState(snapshot);
+        }
+    }
+
     /// Whoever else counted the lead before, and whether anyone did: it is the rival's turn.
     function test_rival_onceOnly_beatsWhereTheLeadReturns() public {
         for (uint256 visits = 0; visits <= 6; ++visits) {
