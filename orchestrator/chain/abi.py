@@ -172,12 +172,19 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A new statement of the contract, the entry at `position`."""
+    """A new statement of the contract, the entry at `position`. On chain it is one word."""
 
     contract_id: bytes
     position: int
     earned_units: int
     reversed_units: int
+
+    @classmethod
+    def unpacked(cls, contract_id: bytes, statement: int) -> "Settled":
+        """Unpack earned u80, reversed u80, 0 u56, position u40; from the high bits down."""
+        amount, position = (1 << 80) - 1, (1 << 40) - 1
+        units = statement >> 176, statement >> 96 & amount
+        return cls(contract_id, statement & position, *units)
 
 
 @dataclass(frozen=True, slots=True)
@@ -429,7 +436,7 @@ def decode_event(topics: Sequence[bytes], data: bytes) -> Event:
             arguments.append(value)
     except (LookupError, StopIteration, DecodingError, EntryError):
         raise NodeError("node-unreadable", "the node sent an event that is none of ours") from None
-    return kind(*arguments)
+    return Settled.unpacked(*arguments) if kind is Settled else kind(*arguments)
 
 
 def _readable_terms(values: Sequence[object]) -> Terms | None:

@@ -89,7 +89,8 @@ def test_address_book_names_what_was_deployed(
     assert escrow.evidence() == deployed["Evidence"]
     assert escrow.identities() == deployed["IdentityRegistry"]
     feedback = container("Feedback").at(deployed["Feedback"])
-    assert feedback.escrow() == escrow.address
+    assert feedback.lens() == deployed["EscrowLens"]
+    assert container("EscrowLens").at(deployed["EscrowLens"]).escrow() == escrow.address
     assert feedback.reputations() == deployed["ReputationRegistry"]
     reputations = container("ReputationRegistry").at(deployed["ReputationRegistry"])
     assert reputations.getIdentityRegistry() == deployed["IdentityRegistry"]

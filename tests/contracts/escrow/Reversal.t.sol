@@ -210,7 +210,8 @@ contract ReversalTest is GuardedFixture {
 
     function test_revertIf_unknown() public {
         id = "unknown";
-        vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.UnknownContract.selector, id));
+        bytes32 unknown = escrow.contractIdOf(_t(id));
+        vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.UnknownContract.selector, unknown));
         _record(FIRST, PRICE);
     }
 

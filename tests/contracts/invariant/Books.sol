@@ -20,6 +20,7 @@ struct Statement {
     bool operatorDisputed;
     Fate fate;
     uint256 ruled; //   to this net
+    uint256 provenBy; // the sum of the reversals that were proven by then
 }
 
 struct Payment {
@@ -43,7 +44,9 @@ struct Visit {
     uint256 timeMs;
     uint256 amount;
     uint256 outcome; //    zero: the verifier passed it over
-    bool reversed;
+    bool reversed; //      by an entry
+    uint256 happened; //   the event that takes it back; zero: none
+    uint256 proven; //     the amount that was proven to be taken back
 }
 
 /// A false entry of the log, and what shows it.
@@ -75,6 +78,7 @@ struct Book {
     bool claimsDisputed;
     bool claimsRuled;
     uint256 claimsRuledTo;
+    uint256 proven; // of all visits
     bool retired;
     bool closed;
     uint256 closedTo;
@@ -105,7 +109,11 @@ library Model {
     }
 
     function t4(Book storage book) internal view returns (uint256) {
-        return t3(book) + book.terms.claimPeriod;
+        if (book.terms.claimPeriod == 0) return t3(book);
+        uint256 until = t3(book) + book.terms.claimPeriod;
+        uint256 reversible =
+            uint256(book.terms.deadline) + book.terms.lateness + book.terms.holdbackPeriod;
+        return until < reversible ? reversible : until;
     }
 
     /// From here on nothing is pending, claimable or refutable any more.
@@ -155,16 +163,19 @@ library Model {
         for (; i != 0; --i) {
             Statement storage ruled = book.statements[i - 1];
             if (ruled.fate != Fate.Ruled) continue;
-            return int256(ruled.ruled) - int256(ruled.earned) + int256(ruled.reversed);
+            uint256 off = _max(ruled.reversed, ruled.provenBy);
+            return int256(ruled.ruled) - int256(ruled.earned) + int256(off);
         }
         return 0;
     }
 
-    /// Returns the amount that the statement at place i - 1 makes payable.
+    /// Returns the amount that the statement at place i - 1 makes payable, less what it takes back or
+    /// what was proven to be taken back, whichever is more.
     function netOf(Book storage book, uint256 i) internal view returns (uint256) {
         if (i == 0) return 0;
         Statement storage statement = book.statements[i - 1];
-        int256 sum = int256(statement.earned) - int256(statement.reversed) + adjustment(book, i);
+        uint256 off = _max(statement.reversed, book.proven);
+        int256 sum = int256(statement.earned) - int256(off) + adjustment(book, i);
         return sum < 0 ? 0 : _min(uint256(sum), book.terms.budget);
     }
 
@@ -301,6 +312,27 @@ library Model {
         if (block.timestamp <= t4(book)) return "refutable";
         if (reserved(book) < budget(book)) return "refundable";
         return budget(book) > paid(book) ? bytes32("releasing") : bytes32("refunded");
+    }
+
+    /// Returns the least that is payable if each outcome of the last final statement was taken back at
+    /// most once. Known where nothing false was stated, ruled or agreed.
+    function leastNet(Book storage book) internal view returns (bool known, uint256 least) {
+        if (book.lies.length != 0 || book.closed) return (false, 0);
+        uint256 last = lastFinal(book, block.timestamp);
+        if (last == 0) return (true, 0);
+        for (uint256 i = 0; i < book.statements.length; ++i) {
+            if (book.statements[i].fate == Fate.Ruled) return (false, 0);
+        }
+        uint256 taken = 0;
+        for (uint256 i = 0; i < book.visits.length; ++i) {
+            if (book.visits[i].happened != 0) taken += book.visits[i].amount;
+        }
+        uint256 earned = book.statements[last - 1].earned;
+        return (true, earned < taken ? 0 : earned - taken);
+    }
+
+    function _max(uint256 a, uint256 b) private pure returns (uint256) {
+        return a < b ? b : a;
     }
 
     function _min(uint256 a, uint256 b) private pure returns (uint256) {

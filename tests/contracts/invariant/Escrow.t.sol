@@ -248,7 +248,7 @@ contract EscrowInvariants is Test {
 
     /// The run is not empty: what the invariants are about happens, often.
     function test_whatTheInvariantsAreAboutHappens() public {
-        bytes32[52] memory whats = [
+        bytes32[54] memory whats = [
             bytes32("opened"),
             "stated",
             "settled together",
@@ -278,6 +278,8 @@ contract EscrowInvariants is Test {
             "claimed",
             "refuted",
             "answered",
+            "reversed",
+            "reversal proven",
             "claims disputed",
             "claims ruled",
             "closed",
@@ -302,7 +304,7 @@ contract EscrowInvariants is Test {
             "paused token",
             "token sends a bomb"
         ];
-        uint256[52] memory seen;
+        uint256[54] memory seen;
         vm.pauseGasMetering();
         for (uint256 run = 0; run < 60; ++run) {
             this.play(run);

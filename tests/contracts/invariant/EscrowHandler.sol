@@ -160,7 +160,7 @@ contract EscrowHandler is Dishonest {
 
     /// Any of the actions, the interesting ones more often.
     function act(uint256 seed) external {
-        function(uint256)[47] memory actions = [
+        function(uint256)[50] memory actions = [
             aim,
             aim,
             aim,
@@ -185,6 +185,9 @@ contract EscrowHandler is Dishonest {
             lie,
             disprove,
             disprove,
+            proveReversal,
+            proveReversal,
+            proveReversal,
             release,
             refund,
             refund,

@@ -145,7 +145,13 @@ abstract contract Honest is Watch {
         (bool found, uint256 i) = _settledVisit(book, seed);
         if (!found) return;
         Visit storage visit = book.visits[i];
-        _writeReversal(book, visit, _writeEvent(book, visit.lead, visit.timeMs));
+        _writeReversal(book, visit, _happenedTo(book, visit));
+    }
+
+    /// The event that takes the visit back, which happens once.
+    function _happenedTo(Book storage book, Visit storage visit) internal returns (uint256) {
+        if (visit.happened == 0) visit.happened = _writeEvent(book, visit, visit.lead);
+        return visit.happened;
     }
 
     /// A visit that has an outcome and keeps it.

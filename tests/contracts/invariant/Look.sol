@@ -40,6 +40,10 @@ abstract contract Look is World {
         }
         uint256 releasable = lens.releasable(book.terms);
         uint256 due = book.entitled() - book.paid();
+        (bool known, uint256 least) = book.leastNet();
+        if (known && !book.isPlain() && lens.netOf(book.terms) < least) {
+            _break("I7", "a reversal was subtracted twice");
+        }
         bool isRight = book.terms.rateCap == 0 ? releasable == due : releasable <= due;
         if (!isRight) _break("I7", "another amount is releasable");
     }

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {HostileToken} from "../support/HostileToken.sol";
-import {Book, Fate, Filed, Payment, Statement} from "./Books.sol";
+import {Book, Fate, Filed, Payment, Statement, Visit} from "./Books.sol";
 import {Look} from "./Look.sol";
 import {Donor, OddToken, Receiver} from "./Tokens.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
@@ -134,7 +134,9 @@ abstract contract Watch is Look {
         } else if (topic == OutcomeEscrow.Claimed.selector) {
             _readClaimed(book, log);
         } else if (topic == OutcomeEscrow.ClaimLowered.selector) {
-            _readDropped(book, log);
+            _readLowered(book, log);
+        } else if (topic == OutcomeEscrow.ReversalRecorded.selector) {
+            _readReversal(book, log);
         } else if (topic == OutcomeEscrow.ClaimsDisputed.selector) {
             book.claimsDisputed = true;
         } else if (topic == OutcomeEscrow.ClaimsRuled.selector) {
@@ -218,9 +220,8 @@ abstract contract Watch is Look {
     // ------------------------------------------------------------ statements
 
     function _readSettled(Book storage book, Vm.Log memory log) private {
-        (uint64 position, uint256 earned, uint256 reversed) =
-            abi.decode(log.data, (uint64, uint256, uint256));
-        _take(book, position, earned, reversed);
+        uint256 told = abi.decode(log.data, (uint256));
+        _take(book, uint40(told), told >> 176, told >> 96 & type(uint80).max);
     }
 
     /// The escrow has taken a statement: was it one, and might it?
@@ -320,7 +321,7 @@ abstract contract Watch is Look {
         if (_actor != book.terms.arbiter) _break("I7", "ruled by another");
         Statement storage statement = _last(book);
         uint256 before = book.netOf(book.statements.length);
-        statement.ruled = abi.decode(log.data, (uint256));
+        (statement.ruled, statement.provenBy) = (abi.decode(log.data, (uint256)), book.proven);
         (statement.fate, statement.since) = (Fate.Ruled, block.timestamp);
         ++counts[statement.ruled > before ? bytes32("ruled up") : bytes32("ruled down")];
     }
@@ -350,11 +351,29 @@ abstract contract Watch is Look {
         ++counts["claimed"];
     }
 
-    function _readDropped(Book storage book, Vm.Log memory log) private {
-        if (_target != address(evidence)) _break("I7", "dropped without evidence");
+    function _readLowered(Book storage book, Vm.Log memory log) private {
+        if (_target != address(evidence)) _break("I7", "lowered without evidence");
+        (uint256 left,) = abi.decode(log.data, (uint256, bytes32));
         for (uint256 i = 0; i < book.claims.length; ++i) {
-            if (book.claims[i].key == log.topics[2]) book.claims[i].dropped = true;
+            if (book.claims[i].key != log.topics[2]) continue;
+            if (left >= book.claims[i].amount) _break("I7", "a claim was not lowered");
+            (book.claims[i].amount, book.claims[i].dropped) = (left, left == 0);
         }
         ++counts["refuted"];
+    }
+
+    function _readReversal(Book storage book, Vm.Log memory log) private {
+        if (_target != address(evidence)) _break("I7", "reversed without evidence");
+        (uint64 outcome, uint256 amount) = abi.decode(log.data, (uint64, uint256));
+        for (uint256 i = 0; i < book.visits.length; ++i) {
+            Visit storage visit = book.visits[i];
+            if (visit.outcome != outcome) continue;
+            if (amount <= visit.proven || amount > _entries[outcome].value) {
+                _break("I7", "another amount was taken back");
+            }
+            book.proven += amount - visit.proven;
+            visit.proven = amount;
+        }
+        ++counts["reversal proven"];
     }
 }

@@ -7,7 +7,7 @@ import {OddToken, Receiver, SourToken} from "./Tokens.sol";
 import {EscrowLens} from "contracts/escrow/EscrowLens.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
-import {Exhibit, TransitionOpening} from "contracts/evidence/EvidenceTypes.sol";
+import {EventOpening, Exhibit, TransitionOpening} from "contracts/evidence/EvidenceTypes.sol";
 import {IIdentityRegistry} from "contracts/interfaces/IAgentRegistries.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
@@ -237,13 +237,23 @@ abstract contract World is Fixture {
         ++book.outcomes;
     }
 
-    function _writeEvent(Book storage book, bytes32 lead, uint256 timeMs)
+    /// The event takes back all of what the lead bought by the visit; of none, if it is another's.
+    function _writeEvent(Book storage book, Visit storage visit, bytes32 lead)
         internal
         returns (uint256)
     {
         Entry memory entry = _blank("product.event", _word(book.terms.owner), lead);
         entry.label = "refunded";
-        entry.timeMs = timeMs;
+        entry.timeMs = visit.timeMs;
+        EventOpening memory said;
+        (said.receivedMs, said.requestHash) = (visit.timeMs, lead);
+        if (lead == visit.lead) {
+            (said.purchase, said.whole) = (visit.transition, 1);
+            said.refundedAfter = _entries[visit.transition].value;
+        }
+        bytes memory opening = abi.encode(said);
+        entry.payload = sha256(opening);
+        _openings[entry.payload] = opening;
         return _write(entry);
     }
 
