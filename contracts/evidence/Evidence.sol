@@ -331,7 +331,7 @@ contract Evidence {
     }
 
     /// Reverts unless the exhibit is the verifier's decision on the claim, below a final statement.
-    function _requireAnswered(Context memory context, Exhibit calldata exhibit) private view {
+    function _requireAnswered(Context memory context, Exhibit calldata exhibit) private pure {
         Entry calldata answer = exhibit.read();
         bool isAnswer = _isCounted(answer) || answer.kind == "outcome.refused";
         bool isSame = context.terms.repeatable
