@@ -11,9 +11,9 @@ enum ClaimsStatus {
     Ruled
 }
 
-/// @dev The statements and claims of a guarded contract, and of a plain one that was closed. Four
-/// slots and two lists: a statement touches the first two, a release under a rate cap or after T4 the
-/// third, and the fourth only what was ruled or closed.
+/// @dev The statements and claims of a guarded contract, and the rate cap's bucket. Four slots and two
+/// lists: a statement touches the first two, a release under a rate cap or after T4 the third, and
+/// the fourth is read where the arbiter has ruled.
 struct GuardedRecord {
     // The last final statement, and the sum of `reversals`.
     uint80 earned;

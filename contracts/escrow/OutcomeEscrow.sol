@@ -58,12 +58,14 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 /// - The arbiter rules on disputed statements and claims, and on nothing else.
 /// - Evidence, fixed at construction, retires verifiers, files claims and lowers them, and records
 ///   reversals.
+/// - Any account revokes what it has signed for terms, closings and withdrawals, while it is unused.
 /// - No key owns this contract, nothing pauses it, and it cannot be changed.
 ///
 /// Assumptions:
 /// - The tokens of the constructor are honest ERC-20 tokens that keep balances (no rebasing, no fee
 ///   on transfer). A token may block accounts or pause, may return nothing, and may call its
 ///   receiver. A token that breaks these rules hurts only contracts in that token.
+/// - Whoever calls has the terms. They stand in the event Opened, and with both parties.
 /// - The verifier has replayed the log before it signs. Entries that fit together can deceive a
 ///   verifier that does no more than that.
 /// - The verifier signs the last statement while none is pending, and early enough. Any account may
@@ -73,7 +75,8 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 /// - Terms hold back for longer than a challenge and a dispute take: holdbacks mature while a
 ///   statement is pending, and no other can be stated meanwhile.
 /// - The chain takes a transaction within every period of the terms. Periods run on while it stands
-///   still.
+///   still. A chain that takes another id keeps its contracts: their ids stay, and what is signed from
+///   then on is signed for the new one.
 ///
 /// Liveness:
 /// - Every pending statement becomes final, or void, by the clock alone. A silent arbiter decides
@@ -682,7 +685,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     /// until T4.
     /// @param terms The terms of the contract.
     function disputeClaims(Terms calldata terms) external nonReentrant {
-        (bytes32 contractId,, GuardedRecord storage record) = _find(terms);
+        (bytes32 contractId,, GuardedRecord storage record) = _findOpen(terms);
         _requireParty(contractId, terms);
         Claims.dispute(record, terms.claimsUntil(), terms.refutableUntil());
         emit ClaimsDisputed(contractId, msg.sender);
@@ -693,7 +696,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     /// @param terms The terms of the contract.
     /// @param amount The amount, at most the sum of the claims.
     function ruleClaims(Terms calldata terms, uint256 amount) external nonReentrant {
-        (bytes32 contractId,, GuardedRecord storage record) = _find(terms);
+        (bytes32 contractId,, GuardedRecord storage record) = _findOpen(terms);
         if (msg.sender != terms.arbiter) revert NotArbiter(contractId, msg.sender);
         Claims.rule(record, terms.claimsUntil(), terms.refutableUntil(), amount);
         emit ClaimsRuled(contractId, amount);
@@ -727,7 +730,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         digest = _closeDigest(terms.operator, contractId, payableAmount, expiresAt);
         _requireConsent(digest, terms.operator, operatorSignature);
 
-        Statements.closeByConsent(record, payableAmount);
+        if (!terms.isPlain()) Statements.discard(record);
         _vacateOutcome(terms);
         uint256 rest = balance.budget() - payableAmount;
         ledger.balance = balance.withBudget(payableAmount).withFlag(CLOSED);

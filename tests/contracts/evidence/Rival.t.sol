@@ -256,7 +256,12 @@ contract RivalTest is EvidenceFixture {
         uint256 mine = _touch(ann, 100);
         uint256 his = _touch(bob, 100);
         uint256 outcome = _paid(_transition(200), mine);
-        bytes memory reason = abi.encodeWithSignature("UnknownContract(bytes32)", RIVAL);
+        bytes memory reason = abi.encodeWithSelector(Evidence.RivalCount.selector, 0);
+        _refuses(reason, "rival", _show(outcome, his, OPENED)); // nothing is known of it
+        Terms memory rival = _repeatable(LAST);
+        (rival.operator, rival.salt) = (bob, RIVAL);
+        _remember(RIVAL, rival);
+        reason = abi.encodeWithSignature("UnknownContract(bytes32)", RIVAL);
         _refuses(reason, "rival", _show(outcome, his, OPENED));
     }
 

@@ -368,7 +368,7 @@ abstract contract Watch is Look {
         for (uint256 i = 0; i < book.visits.length; ++i) {
             Visit storage visit = book.visits[i];
             if (visit.outcome != outcome) continue;
-            if (amount <= visit.proven || amount > visit.amount) {
+            if (amount <= visit.proven || amount > _entries[outcome].value) {
                 _break("I7", "another amount was taken back");
             }
             book.proven += amount - visit.proven;
