@@ -2,7 +2,6 @@
 pragma solidity 0.8.37;
 
 import {EvidenceFixture} from "../support/EvidenceFixture.sol";
-import {EvidenceTargetDouble} from "../support/EvidenceTargetDouble.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
 import {Exhibits} from "contracts/evidence/Exhibits.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
@@ -258,19 +257,11 @@ contract RivalTest is EvidenceFixture {
         uint256 his = _touch(bob, 100);
         uint256 outcome = _paid(_transition(200), mine);
         bytes memory reason = abi.encodeWithSelector(Evidence.RivalCount.selector, 0);
-<<<<<<< HEAD
         _refuses(reason, "rival", _show(outcome, his, OPENED)); // nothing is known of it
         Terms memory rival = _repeatable(LAST);
         (rival.operator, rival.salt) = (bob, RIVAL);
         _remember(RIVAL, rival);
         reason = abi.encodeWithSignature("UnknownContract(bytes32)", RIVAL);
-=======
-        _refuses(reason, "rival", _show(outcome, his, OPENED));
-        Terms memory nobodys = _repeatable(LAST);
-        nobodys.salt = RIVAL;
-        _remember(RIVAL, nobodys);
-        reason = abi.encodeWithSelector(EvidenceTargetDouble.UnknownContract.selector, RIVAL);
->>>>>>> evidence
         _refuses(reason, "rival", _show(outcome, his, OPENED));
     }
 

@@ -16,11 +16,7 @@ import {Terms} from "contracts/terms/Terms.sol";
 contract EvidenceGasTest is Lies, Meter {
     uint256 private constant SIZE = 2 ** 30;
     uint256 private constant HASHES = 30;
-<<<<<<< HEAD
-    uint256 private constant FOUR_TARGET = 260_000;
-=======
     uint256 private constant FOUR_TARGET = 270_000;
->>>>>>> evidence
 
     address private fresh = makeAddr("fresh payee");
 
