@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from orchestrator.actions.cautions import find_cautions, named_accounts
-from orchestrator.actions.wording import (
+from orchestrator.actions.plan import (
     describe_amount,
     describe_exact_amount,
     parse_token_amount,

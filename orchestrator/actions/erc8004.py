@@ -12,8 +12,7 @@ from base64 import b64encode
 from eth_utils.crypto import keccak
 
 from orchestrator.actions.contract_state import ContractState
-from orchestrator.actions.plan import Plan, PlannedTransaction
-from orchestrator.actions.wording import count_of
+from orchestrator.actions.plan import Plan, PlannedTransaction, count_of
 from orchestrator.chain.abi import Credited, Paid
 from orchestrator.chain.caller import contract_at
 from orchestrator.chain.deployment import Chain

@@ -15,8 +15,7 @@ from orchestrator.actions.contract_state import (
     read_recorded,
     token_of,
 )
-from orchestrator.actions.plan import Plan, PlannedTransaction
-from orchestrator.actions.wording import count_of
+from orchestrator.actions.plan import Plan, PlannedTransaction, count_of
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.escrow import PendingStatement
 from orchestrator.core.contract import rules_of

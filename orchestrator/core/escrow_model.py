@@ -156,7 +156,10 @@ class EscrowedContract:
 
     def net_units(self, now_s: int) -> int:
         """Return what is payable for good, claims apart."""
-        if self.terms.is_plain and not self.closed_at_s:
+        # Of a closed contract the whole budget is payable: that is what the parties agreed on.
+        if self.closed_at_s:
+            return self.budget_units
+        if self.terms.is_plain:
             return self.paid_units
         if self.pending and self._is_matured(now_s):
             return self._net(self.pending.earned_units, self.pending.reversed_units)
@@ -349,6 +352,7 @@ class EscrowedContract:
 
     def dispute_claims(self, now_s: int) -> None:
         """Put the sum of all claims before the arbiter, for the owner or the operator."""
+        self._check_not_closed()
         if not self.claimed_units:
             raise EscrowError("no-claims", "nothing is claimed")
         if self.claims_disputed or self.claims_ruled:
@@ -358,6 +362,7 @@ class EscrowedContract:
 
     def rule_claims(self, now_s: int, amount_units: int) -> None:
         """Decide as the arbiter how much of the disputed claims is paid at most."""
+        self._check_not_closed()
         if not self.claims_disputed:
             raise EscrowError("claims-not-disputed", "no claims are before the arbiter")
         if amount_units > self.claimed_units:
@@ -377,9 +382,6 @@ class EscrowedContract:
         self._check_range(payable_units, self.paid_units, self.budget_units)
         self.pending, self.claimed_units = None, 0
         self.claims_disputed, self.claims_ruled = False, True
-        self.adjustment_units = payable_units - self._balance(
-            self.earned_units, self.reversed_units
-        )
         rest = self.budget_units - payable_units
         self.budget_units, self.closed_at_s = payable_units, now_s
         self.refunded_units += rest
