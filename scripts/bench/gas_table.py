@@ -83,6 +83,8 @@ OTHERS = {
     ],
     "Opening and ending": [
         "open",
+        "open, first of its outcome",
+        "open, guarded",
         "open with permit",
         "close",
         "refund",
@@ -122,7 +124,12 @@ OTHERS = {
         "release of a claim, payee fresh",
     ],
 }
-TARGETS = {"publish": 90_000, "disprove rival, 4 entries": 270_000}
+TARGETS = {
+    "publish": 90_000,
+    "open, first of its outcome": 300_000,
+    "release, payee known": 120_000,
+    "disprove rival, 4 entries": 270_000,
+}
 # Name, what one transaction pays.
 PEERS = {
     "transfer": 1,
