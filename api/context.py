@@ -22,7 +22,8 @@ SignatureCheck = Callable[[str, bytes, bytes], bool]
 class ServiceInfo(NamedTuple):
     """The service's public address, and its demands on terms. Addresses have checksums.
 
-    `feedback` and `evaluators` are the contracts for ERC-8004 and ERC-8183, where there are any.
+    `lens` reads the escrow, `feedback` and `evaluators` are the contracts for ERC-8004 and
+    ERC-8183, where there are any.
     """
 
     public_url: str
@@ -32,6 +33,7 @@ class ServiceInfo(NamedTuple):
     tokens: tuple[TokenInfo, ...]
     fee_bps: int
     fee_recipient: str
+    lens: str | None = None
     feedback: str | None = None
     evaluators: str | None = None
 

@@ -77,6 +77,7 @@ CONTRACTS = (
     Contract("Evidence", "evidence"),
     *(Contract(name) for name in LIBRARIES),
     Contract("OutcomeEscrow", "escrow", "Tallystick OutcomeEscrow"),
+    Contract("EscrowLens", "lens"),
     Contract("Rounds"),
     Contract("Feedback"),
     Contract("JobEvaluators", title="Tallystick JobEvaluators"),

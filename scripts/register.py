@@ -50,8 +50,10 @@ def site_of(book: Json, log_id: bytes, origin: str, registrant: str, verifier: s
         contracts["EventLog"]["address"],
         contracts["OutcomeEscrow"]["address"],
         min(contract["block_number"] for contract in contracts.values()),
+        contracts["EscrowLens"]["address"],
         contracts["Feedback"]["address"],
         contracts["JobEvaluators"]["address"],
+        contracts["Rounds"]["address"],
     )
     tokens = []
     for address in contracts["OutcomeEscrow"]["arguments"]["tokens"]:

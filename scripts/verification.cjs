@@ -57,6 +57,8 @@ async function main() {
   const { rpcUrl, packages } = JSON.parse(fs.readFileSync(0, "utf8"));
   // What matters of the library's log is in its results, or thrown.
   setLibSourcifyLogger({ logLevel: 0, setLevel() {}, log() {} });
+  // Stdout is for the results alone: ethers warns there of types in a library's ABI that it lacks.
+  console.log = console.error;
   SourcifyChain.setGlobalRpcTimeout(TRACE_MS);
   const results = [];
   for (const one of packages) {

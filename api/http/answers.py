@@ -288,6 +288,9 @@ class Log(BaseModel):
     chain_id: int
     event_log: Address
     escrow: Address
+    lens: Address | None = Field(
+        description="The contract that tells what the escrow's contracts owe; null for none."
+    )
     feedback: Address | None = Field(
         description="The contract that writes ERC-8004 feedback; null for none."
     )

@@ -47,6 +47,7 @@ def log(service: TheService) -> answers.Log:
         chain_id=service.escrow_domain.chain_id,
         event_log=service.event_log_domain.verifying_contract,
         escrow=service.escrow_domain.verifying_contract,
+        lens=service.info.lens,
         feedback=service.info.feedback,
         evaluators=service.info.evaluators,
         publisher=service.info.publisher,

@@ -169,7 +169,7 @@ contract EscrowLens {
     {
         bool isPending = snapshot.pendingPosition != 0;
         return PayableAmounts.reserved(
-            isPending && terms.arbiter != address(0),
+            snapshot.isClosed || (isPending && terms.arbiter != address(0)),
             Math.max(snapshot.net, snapshot.pendingNet),
             snapshot.claims,
             snapshot.paid,

@@ -11,9 +11,9 @@ enum ClaimsStatus {
     Ruled
 }
 
-/// @dev The statements and claims of a guarded contract, and of a plain one that was closed. A
-/// statement touches the first two slots, a release under a rate cap or after T4 the third; what was
-/// ruled or closed touches the fourth, and what was proven to be taken back the fifth.
+/// @dev The statements and claims of a guarded contract, and the rate cap's bucket. A statement touches
+/// the first two slots, a release under a rate cap or after T4 the third; the fourth is read where the
+/// arbiter has ruled, and the fifth where events were proven to take something back.
 struct GuardedRecord {
     // The last final statement, and what events above it were proven to take back of outcomes on or
     // below it.

@@ -20,6 +20,7 @@ import {Statements} from "./Statements.sol";
 import {Times} from "./Times.sol";
 import {Vault} from "./Vault.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 /// @title Escrow of outcome contracts
@@ -58,12 +59,14 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 /// - The arbiter rules on disputed statements and claims, and on nothing else.
 /// - Evidence, fixed at construction, retires verifiers, files claims and lowers them, and records
 ///   reversals.
+/// - Any account revokes what it has signed for terms, closings and withdrawals, while it is unused.
 /// - No key owns this contract, nothing pauses it, and it cannot be changed.
 ///
 /// Assumptions:
 /// - The tokens of the constructor are honest ERC-20 tokens that keep balances (no rebasing, no fee
 ///   on transfer). A token may block accounts or pause, may return nothing, and may call its
 ///   receiver. A token that breaks these rules hurts only contracts in that token.
+/// - Whoever calls has the terms. They stand in the event Opened, and with both parties.
 /// - The verifier has replayed the log before it signs. Entries that fit together can deceive a
 ///   verifier that does no more than that.
 /// - The verifier signs the last statement while none is pending, and early enough. Any account may
@@ -73,7 +76,8 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 /// - Terms hold back for longer than a challenge and a dispute take: holdbacks mature while a
 ///   statement is pending, and no other can be stated meanwhile.
 /// - The chain takes a transaction within every period of the terms. Periods run on while it stands
-///   still.
+///   still. A chain that takes another id keeps its contracts: their ids stay, and what is signed from
+///   then on is signed for the new one.
 ///
 /// Liveness:
 /// - Every pending statement becomes final, or void, by the clock alone. A silent arbiter decides
@@ -153,9 +157,10 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     /// The ERC-8004 Identity Registry; zero if there is none.
     IIdentityRegistry public immutable identities;
 
-    /// @dev By the hash of all that a settlement needs to know of a contract (see _ledgerId). So a
-    /// settlement that is brought with anything false finds no contract, and nothing of it is stored.
-    mapping(bytes32 ledgerId => Ledger) private _ledgers;
+    /// @dev The EIP-712 domain of contract ids: the escrow's, on the chain where it was deployed. Were
+    /// ids to change with the id of the chain, as after a split, no contract would be found any more.
+    bytes32 private immutable _idDomain;
+
     mapping(bytes32 contractId => Opening) private _openings;
     mapping(bytes32 contractId => GuardedRecord) private _records;
     mapping(bytes32 contractId => mapping(bytes32 key => Claim)) private _claims;
@@ -169,8 +174,9 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     event Opened(
         bytes32 indexed contractId, address indexed owner, address indexed operator, Terms terms
     );
-    /// Emitted when the entry at `position` has become the contract's statement.
-    event Settled(bytes32 indexed contractId, uint64 position, uint256 earned, uint256 reversed);
+    /// Emitted when an entry has become the contract's statement. `statement` packs its totals and
+    /// its position, from the high bits down: earned u80, reversed u80, 0 u56, position u40.
+    event Settled(bytes32 indexed contractId, uint256 statement);
     /// Emitted when the entry at `position` changed nothing; `reason` is ASCII. It tells the caller
     /// why, and proves nothing: any account can have an entry refused, under a log or a verifier of
     /// its own.
@@ -257,6 +263,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         if (address(identities_) != address(0) && address(identities_).code.length == 0) {
             revert NotAContract(address(identities_));
         }
+        _idDomain = _domainSeparatorV4();
         eventLog = eventLog_;
         evidence = evidence_;
         identities = identities_;
@@ -279,7 +286,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     ) external nonReentrant returns (bytes32 contractId) {
         TermsRules.check(terms, identities);
         bytes32 termsHash = _hashOf(terms);
-        contractId = _hashTypedDataV4(termsHash);
+        contractId = MessageHashUtils.toTypedDataHash(_idDomain, termsHash);
         if (!isAllowed[terms.token]) revert TokenNotAllowed(terms.token);
         if (eventLog.publisherOf(terms.logId) == address(0)) revert UnknownLog(terms.logId);
         if (_openings[contractId].number != 0) revert AlreadyOpen(contractId);
@@ -359,19 +366,22 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         bytes calldata entries,
         uint256[] calldata rules
     ) private {
-        bytes32 groupId = keccak256(abi.encode(group));
+        bytes32 groupId = _groupId(group);
         Payouts memory payouts = _newPayouts(group.token, group.feeBps);
         uint256 used = 0;
-        for (uint256 i = 0; i < entries.length / MerkleLog.ENTRY_BYTES; ++i) {
-            used = _settleNext(
-                first + i,
-                group.verifier,
-                rules,
-                used,
-                groupId,
-                MerkleLog.entryAt(entries, i),
-                payouts
-            );
+        // It cannot overflow: positions have 40 bits.
+        unchecked {
+            for (uint256 i = 0; i < entries.length / MerkleLog.ENTRY_BYTES; ++i) {
+                used = _settleNext(
+                    first + i,
+                    group.verifier,
+                    rules,
+                    used,
+                    groupId,
+                    MerkleLog.entryAt(entries, i),
+                    payouts
+                );
+            }
         }
         if (used != rules.length) revert RulesTooMany(rules.length, used);
         _completePayouts(group.feeRecipient, payouts);
@@ -388,15 +398,18 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         Entry calldata entry,
         Payouts memory payouts
     ) private returns (uint256) {
-        if (used == rules.length) revert RulesMissing(position);
-        PayeeRule payeeRule = PayeeRule.wrap(rules[used++]);
-        DelayRule delays;
-        if (payeeRule.isGuarded()) {
+        // It cannot overflow: there are no more rules than calldata.
+        unchecked {
             if (used == rules.length) revert RulesMissing(position);
-            delays = DelayRule.wrap(rules[used++]);
+            PayeeRule payeeRule = PayeeRule.wrap(rules[used++]);
+            DelayRule delays;
+            if (payeeRule.isGuarded()) {
+                if (used == rules.length) revert RulesMissing(position);
+                delays = DelayRule.wrap(rules[used++]);
+            }
+            Ledger storage ledger = _ledger(groupId, entry.subject, payeeRule, delays);
+            _settleEntry(position, verifier, entry, ledger, payeeRule, delays, payouts);
         }
-        Ledger storage ledger = _ledgers[_ledgerId(groupId, entry.subject, payeeRule, delays)];
-        _settleEntry(position, verifier, entry, ledger, payeeRule, delays, payouts);
         return used;
     }
 
@@ -461,6 +474,11 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         return 0;
     }
 
+    /// Returns the statement as Settled tells it.
+    function _statementOf(Entry calldata entry, uint256 position) private pure returns (uint256) {
+        return uint256(entry.payload) >> 96 << 96 | position; // a position has 40 bits
+    }
+
     /// Pays a statement of a plain contract at once.
     function _settlePlain(
         Ledger storage ledger,
@@ -473,9 +491,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         uint256 paid = balance.paid();
         uint256 net = entry.value;
         ledger.balance = balance.withSettlement(net > paid ? net : paid, position);
-        (uint256 earned, uint256 reversed) = Payloads.totals(entry.payload);
-        // forge-lint: disable-next-line(unsafe-typecast)
-        emit Settled(entry.subject, uint64(position), earned, reversed);
+        emit Settled(entry.subject, _statementOf(entry, position));
         if (net > paid) _pay(entry.subject, payee, paid, net, payouts);
     }
 
@@ -524,12 +540,11 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
             reversed
         );
         if (reason != 0) return reason;
-        // A position has 40 bits.
-        // forge-lint: disable-next-line(unsafe-typecast)
-        emit Settled(entry.subject, uint64(position), earned, reversed);
+        emit Settled(entry.subject, _statementOf(entry, position));
         if (delays.challengePeriod() == 0) {
             _finalize(entry.subject, ledger, record, delays, block.timestamp);
         } else {
+            // A position has 40 bits.
             // forge-lint: disable-next-line(unsafe-typecast)
             emit Pending(entry.subject, uint64(position), record.resolvesAt);
         }
@@ -675,7 +690,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     /// until T4.
     /// @param terms The terms of the contract.
     function disputeClaims(Terms calldata terms) external nonReentrant {
-        (bytes32 contractId,, GuardedRecord storage record) = _find(terms);
+        (bytes32 contractId,, GuardedRecord storage record) = _findOpen(terms);
         _requireParty(contractId, terms);
         Claims.dispute(record, terms.claimsUntil(), terms.refutableUntil());
         emit ClaimsDisputed(contractId, msg.sender);
@@ -686,7 +701,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     /// @param terms The terms of the contract.
     /// @param amount The amount, at most the sum of the claims.
     function ruleClaims(Terms calldata terms, uint256 amount) external nonReentrant {
-        (bytes32 contractId,, GuardedRecord storage record) = _find(terms);
+        (bytes32 contractId,, GuardedRecord storage record) = _findOpen(terms);
         if (msg.sender != terms.arbiter) revert NotArbiter(contractId, msg.sender);
         Claims.rule(record, terms.claimsUntil(), terms.refutableUntil(), amount);
         emit ClaimsRuled(contractId, amount);
@@ -720,7 +735,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         digest = _closeDigest(terms.operator, contractId, payableAmount, expiresAt);
         _requireConsent(digest, terms.operator, operatorSignature);
 
-        Statements.closeByConsent(record, payableAmount);
+        if (!terms.isPlain()) Statements.discard(record);
         _vacateOutcome(terms);
         uint256 rest = balance.budget() - payableAmount;
         ledger.balance = balance.withBudget(payableAmount).withFlag(CLOSED);
@@ -780,7 +795,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     /// @param terms The terms.
     /// @return The EIP-712 digest of the terms.
     function contractIdOf(Terms calldata terms) external view returns (bytes32) {
-        return _hashTypedDataV4(_hashOf(terms));
+        return MessageHashUtils.toTypedDataHash(_idDomain, _hashOf(terms));
     }
 
     /// @inheritdoc IEvidenceTarget
@@ -894,7 +909,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         view
         returns (bytes32 contractId, Ledger storage ledger, GuardedRecord storage record)
     {
-        contractId = _hashTypedDataV4(_hashOf(terms));
+        contractId = MessageHashUtils.toTypedDataHash(_idDomain, _hashOf(terms));
         ledger = _ledgerAt(contractId, terms);
         if (ledger.balance.endsAt() == 0) revert UnknownContract(contractId);
         record = _records[contractId];
@@ -920,16 +935,35 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         bytes32 groupId = keccak256(
             abi.encode(terms.logId, terms.token, terms.verifier, terms.feeRecipient, terms.feeBps)
         );
-        return _ledgers[_ledgerId(groupId, contractId, terms.payeeRule(), terms.delayRule())];
+        return _ledger(groupId, contractId, terms.payeeRule(), terms.delayRule());
     }
 
-    /// Returns the name of a ledger: the hash of the group, the contract, and its rules.
-    function _ledgerId(bytes32 groupId, bytes32 contractId, PayeeRule payeeRule, DelayRule delays)
+    /// Returns the ledger of a contract. It lies at the hash of the group, the contract and its rules:
+    /// so a settlement that is brought with anything false finds no contract, and nothing of it is
+    /// stored. No other variable of this contract lies at a hash of four words.
+    function _ledger(bytes32 groupId, bytes32 contractId, PayeeRule payeeRule, DelayRule delays)
         private
         pure
-        returns (bytes32)
+        returns (Ledger storage ledger)
     {
-        return keccak256(abi.encode(groupId, contractId, payeeRule, delays));
+        assembly ("memory-safe") {
+            let data := mload(0x40)
+            mstore(data, groupId)
+            mstore(add(data, 32), contractId)
+            mstore(add(data, 64), payeeRule)
+            mstore(add(data, 96), delays)
+            ledger.slot := keccak256(data, 128)
+        }
+    }
+
+    /// Returns the hash of a group, as it lies. Words that no field could hold make another group, in
+    /// which there is no contract.
+    function _groupId(Group calldata group) private pure returns (bytes32 groupId) {
+        assembly ("memory-safe") {
+            let data := mload(0x40)
+            calldatacopy(data, group, 160)
+            groupId := keccak256(data, 160)
+        }
     }
 
     function _outcomeIdOf(Terms calldata terms) private pure returns (bytes32) {

@@ -49,7 +49,8 @@ library PayableAmounts {
 
     /// Returns the amount that can be paid now, and fills the rate cap's bucket by it. The caller
     /// pays it.
-    /// @param record The record of the contract: a guarded one, or one that was closed.
+    /// @param record The record of the contract: a guarded one, or one that was closed. Of that the
+    /// whole budget is payable, which is what the parties agreed on.
     /// @param balance Its balance.
     /// @param delays Its delay rule.
     /// @param areClaimsDue True after T4.
@@ -61,7 +62,7 @@ library PayableAmounts {
         bool areClaimsDue
     ) external returns (uint256 amount) {
         (uint256 budget, uint256 paid) = (balance.budget(), balance.paid());
-        uint256 net = record.net(budget);
+        uint256 net = balance.has(CLOSED) ? budget : record.net(budget);
         uint256 total = payableTotal(net, areClaimsDue ? record.payableClaims() : 0, paid, budget);
         uint256 held = _heldBack(record, net, balance, delays);
         bool isCapped = delays.rateCap() != 0;
@@ -84,7 +85,7 @@ library PayableAmounts {
         returns (uint256)
     {
         return reserved(
-            record.isPending() && hasArbiter,
+            balance.has(CLOSED) || (record.isPending() && hasArbiter),
             record.highestNet(balance.budget()), // zero for a plain contract
             record.payableClaims(),
             balance.paid(),
@@ -112,8 +113,10 @@ library PayableAmounts {
         (snapshot.paid, snapshot.budget) = (balance.paid(), balance.budget());
         (snapshot.isClosed, snapshot.isRetired) = (balance.has(CLOSED), balance.has(RETIRED));
         snapshot.lastFinal = record.isMatured() ? record.pendingPosition : balance.lastFinal();
-        // A plain contract has no record, and has paid all that is payable. Once closed it has one.
-        snapshot.net = isGuarded || snapshot.isClosed ? record.net(snapshot.budget) : snapshot.paid;
+        // A plain contract has no record, and has paid all that is payable.
+        snapshot.net = isGuarded ? record.net(snapshot.budget) : snapshot.paid;
+        if (snapshot.isClosed) snapshot.net = snapshot.budget;
+        else snapshot.claims = record.payableClaims();
         if (record.isPending()) {
             snapshot.pendingNet = record.pendingNet(snapshot.budget);
             snapshot.pendingEarned = record.pendingEarned;
@@ -123,7 +126,6 @@ library PayableAmounts {
             snapshot.ownerDisputed = record.ownerDisputed;
             snapshot.operatorDisputed = record.operatorDisputed;
         }
-        snapshot.claims = record.payableClaims();
         snapshot.held = _heldBack(record, snapshot.net, balance, delays);
         if (snapshot.held != 0) snapshot.finalSince = record.finalSince();
         if (delays.rateCap() != 0) snapshot.capLevel = _capLevel(record, delays);
@@ -161,17 +163,15 @@ library PayableAmounts {
         if (cap != 0) amount = Math.min(amount, cap / 2 - capLevel);
     }
 
-    /// Returns the most that a contract can have paid in the end. A ruling may make the whole budget
-    /// payable, so while one can come all of it is reserved. `highest` is the larger of the final and
-    /// the pending net.
-    function reserved(
-        bool canBeRuled,
-        uint256 highest,
-        uint256 claims,
-        uint256 paid,
-        uint256 budget
-    ) internal pure returns (uint256) {
-        return canBeRuled ? budget : payableTotal(highest, claims, paid, budget);
+    /// Returns the most that a contract can have paid in the end. That is all of the budget if it was
+    /// closed, and while a ruling can come, which may make all of it payable. `highest` is the larger
+    /// of the final and the pending net.
+    function reserved(bool canBeAll, uint256 highest, uint256 claims, uint256 paid, uint256 budget)
+        internal
+        pure
+        returns (uint256)
+    {
+        return canBeAll ? budget : payableTotal(highest, claims, paid, budget);
     }
 
     // ------------------------------------------------------------ inside

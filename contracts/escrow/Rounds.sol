@@ -54,11 +54,14 @@ contract Rounds {
     EventLog public immutable eventLog;
 
     error NotAContract(address account);
+    error OtherEventLog(address expected, address given);
 
-    constructor(OutcomeEscrow escrow_) {
+    constructor(OutcomeEscrow escrow_, EventLog eventLog_) {
         if (address(escrow_).code.length == 0) revert NotAContract(address(escrow_));
+        address expected = address(escrow_.eventLog());
+        if (expected != address(eventLog_)) revert OtherEventLog(expected, address(eventLog_));
         escrow = escrow_;
-        eventLog = escrow_.eventLog();
+        eventLog = eventLog_;
     }
 
     /// Anchors a checkpoint, unless this very root is anchored already, and then settles runs of

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {ProvenReversal} from "../evidence/EvidenceTypes.sol";
-import {ClaimsStatus, GuardedRecord} from "./GuardedRecord.sol";
+import {GuardedRecord} from "./GuardedRecord.sol";
 import {DelayRule} from "./Ledger.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
@@ -18,7 +18,7 @@ import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol
 /// account is harmless: it works on the library's own storage, which is empty.
 ///
 /// Assumptions: amounts fit 80 bits and times 40, by the terms rules. Callers finalize a matured
-/// statement before they call `dispute`, `rule`, `closeByConsent` or `discard`.
+/// statement before they call `dispute`, `rule` or `discard`.
 ///
 /// Liveness: a statement that is neither disproved nor disputed becomes final by the clock alone.
 ///
@@ -157,22 +157,15 @@ library Statements {
         // The history of the gross must not fall (see GuardedRecordLibrary.recentGross). A ruling
         // that lowers the gross is made up for by the sum of all such reductions.
         uint256 before = record.grossOf(record.earned);
-        _adjust(record, payableAmount, record.pendingEarned, record.pendingReversedInForce());
+        uint256 reversed = record.pendingReversedInForce();
+        int256 adjustment = payableAmount.toInt256() - uint256(record.pendingEarned).toInt256()
+            + reversed.toInt256();
+        (record.adjustment, record.isAdjusted) = (adjustment.toInt88(), true);
         uint256 gross = record.grossOf(record.pendingEarned);
         if (gross < before) {
             uint256 rulingReductions = uint256(record.rulingReductions) + before - gross;
             record.rulingReductions = rulingReductions.toUint88();
         }
-    }
-
-    /// Sets the payable amount by consent of both parties, whatever was stated or claimed. Claims
-    /// and the pending statement are void.
-    /// @param record The record of the contract.
-    /// @param payableAmount The amount, at most the budget.
-    function closeByConsent(GuardedRecord storage record, uint256 payableAmount) external {
-        _discard(record);
-        (record.claimed, record.claimsStatus) = (0, ClaimsStatus.Ruled);
-        _adjust(record, payableAmount, record.earned, record.reversedInForce());
     }
 
     /// Adds what an event above the last final statement takes back of an outcome on or below it,
@@ -226,17 +219,5 @@ library Statements {
         (record.pendingPosition, record.resolvesAt) = (0, 0);
         (record.ownerDisputed, record.operatorDisputed) = (false, false);
         if (record.proven != 0) record.provenAbovePending = 0;
-    }
-
-    /// Sets the adjustment that brings these totals to the payable amount.
-    function _adjust(
-        GuardedRecord storage record,
-        uint256 payableAmount,
-        uint256 earned,
-        uint256 reversed
-    ) private {
-        int256 adjustment =
-            payableAmount.toInt256() - earned.toInt256() + reversed.toInt256();
-        (record.adjustment, record.isAdjusted) = (adjustment.toInt88(), true);
     }
 }

@@ -6,8 +6,9 @@ to do, `InputError` for what the escrow would refuse at any time. Nothing is sen
 
 from orchestrator.actions.contract_state import token_of
 from orchestrator.actions.escrow import Consent
-from orchestrator.actions.plan import Plan, PlannedTransaction
-from orchestrator.actions.wording import (
+from orchestrator.actions.plan import (
+    Plan,
+    PlannedTransaction,
     describe_amount,
     describe_exact_amount,
     parse_token_amount,

@@ -1,7 +1,7 @@
 """The state of a contract in the escrow, read from the chain as of one block.
 
-That block's time is "now". The escrow has no view of claims and refunds. They are read from its
-events since the time for statements ended or the contract was closed: there are none before.
+That block's time is "now". Claims are read from the escrow's events since the time for statements
+ended or the contract was closed: there are none before.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from orchestrator.actions.cautions import find_cautions, named_accounts
-from orchestrator.actions.wording import (
+from orchestrator.actions.plan import (
     describe_amount,
     describe_exact_amount,
     parse_token_amount,
@@ -20,7 +20,6 @@ from orchestrator.chain.abi import (
     ClaimsDisputed,
     ClaimsRuled,
     Closed,
-    Refunded,
     ReversalRecorded,
 )
 from orchestrator.chain.caller import Account, Token
@@ -33,7 +32,7 @@ from orchestrator.core.errors import InputError
 from orchestrator.core.escrow_model import Times, fee_of_payment, times_of
 from orchestrator.core.evidence.exhibits import Claim
 from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.terms import Terms, contract_id
+from orchestrator.core.terms import Terms
 from orchestrator.core.units import DAY_S
 
 # The values of `statusOf` for contracts in which nothing more can become payable. "refundable" is
@@ -86,11 +85,14 @@ class ContractState(NamedTuple):
     owed_units: int
     releasable_units: int
     releasable_at_s: int
+    # The most that the contract may pay in all, what was escrowed less what went back; and the most
+    # that can still have been paid when everything is done.
+    budget_units: int
+    reserved_units: int
     pending: PendingStatement | None
     closed_at_s: int
     is_retired: bool
     claims: Claims
-    refunded_units: int
     # Whether ERC-8004 feedback was given; None without a contract that gives it.
     is_feedback_given: bool | None = None
     # When the log was marked as forked; None if it was not.
@@ -106,7 +108,7 @@ class ContractState(NamedTuple):
 
     @property
     def earnings_units(self) -> int:
-        """What the payee has been paid or credited: what was paid, less the fees in it."""
+        """The sum that the payee was paid or credited: all that was paid, less the fees in it."""
         return self.paid_units - fee_of_payment(0, self.paid_units, self.terms.fee_bps)
 
     @property
@@ -136,20 +138,9 @@ class ContractState(NamedTuple):
         return self.pending.resolves_at_s - moved_s
 
     @property
-    def budget_units(self) -> int:
-        """The most that the contract may pay in all: what was escrowed less what went back."""
-        return self.terms.budget_units - self.refunded_units
-
-    @property
-    def reserved_units(self) -> int:
-        """The most that can still have been paid when everything is done."""
-        most = self.net_units
-        if self.pending is not None:
-            if self.has_arbiter:
-                return self.budget_units
-            # Without an arbiter the statement can become final only as it is.
-            most = max(most, self.pending.earned_units - self.pending.reversed_units)
-        return min(self.budget_units, max(self.paid_units, most + self.claims.claimed_units))
+    def refunded_units(self) -> int:
+        """The sum that went back to the owner."""
+        return self.terms.budget_units - self.budget_units
 
     def amount(self, units: int) -> str:
         """Write an amount of the contract's token for people."""
@@ -167,32 +158,27 @@ class ContractState(NamedTuple):
 def read_contract_state(chain: Chain, asked_id: bytes) -> ContractState:
     """Read the state of a contract in the latest block.
 
-    Raises InputError `unknown-contract` if the escrow has none of this id, and NodeError
-    `terms-false` if the node gives terms that do not hash to the id.
+    Raises InputError `unknown-contract` if the escrow has none of this id, and NodeError if the
+    node hides the contract's opening, or gives terms that do not hash to the id.
     """
     block = chain.block()
     # Every call names this block, so that all of the state is of one time.
     at = block.number
-    status = chain.status_of(asked_id, at)
-    if status == "unknown":
+    if not chain.is_open(asked_id, at):
         raise InputError(
             "unknown-contract",
             f"the escrow {chain.addresses.escrow} on chain {chain.addresses.chain_id} has no "
             f"contract {to_hex(asked_id)}; is it of another deployment?",
         )
-    terms = chain.terms_of(asked_id, at)
-    if contract_id(terms, chain.escrow_domain) != asked_id:
-        raise NodeError(
-            "terms-false", f"{chain.node.name} gives other terms for {to_hex(asked_id)}"
-        )
-    closed_at_s = chain.closed_at(asked_id, at) or 0
-    # Nothing was claimed or refunded up to this second.
+    terms, one = chain.terms_of(asked_id), chain.progress([asked_id], at)[asked_id]
+    snapshot, closed_at_s = one.snapshot, chain.closed_at(asked_id, at) or 0
+    # Nothing was claimed up to this second.
     since_s = times_of(terms).statements_until_s
     if closed_at_s:
         since_s = min(since_s, closed_at_s - 1)
-    claims, refunded_units = Claims({}), 0
+    claims = Claims({})
     if block.time_s > since_s:
-        claims, refunded_units = _claims_and_refunds(chain, asked_id, since_s, at)
+        claims = _claims(chain, asked_id, since_s, at)
     token = token_of(chain, terms.token)
     named = named_accounts(terms, chain.publisher_of(terms.log_id, at))
     found = chain.accounts(named.values(), at)
@@ -203,17 +189,18 @@ def read_contract_state(chain: Chain, asked_id: bytes) -> ContractState:
         token=token,
         block_number=at,
         now_s=block.time_s,
-        status=status,
-        paid_units=chain.paid_of(asked_id, at),
-        net_units=chain.net_of(asked_id, at),
-        owed_units=chain.owed_of(asked_id, at),
-        releasable_units=chain.releasable(asked_id, at),
-        releasable_at_s=chain.releasable_at(asked_id, at),
-        pending=chain.pending_of(asked_id, at),
+        status=one.status,
+        paid_units=snapshot.paid_units,
+        net_units=snapshot.net_units,
+        owed_units=one.owed_units,
+        releasable_units=one.releasable_units,
+        releasable_at_s=one.releasable_at_s,
+        budget_units=snapshot.budget_units,
+        reserved_units=one.reserved_units,
+        pending=snapshot.pending,
         closed_at_s=closed_at_s,
-        is_retired=chain.is_retired(asked_id, at),
+        is_retired=snapshot.is_retired,
         claims=claims,
-        refunded_units=refunded_units,
         is_feedback_given=chain.is_feedback_given(asked_id, at),
         forked_at_s=chain.forked_at(terms.log_id, at),
         accounts=accounts,
@@ -225,7 +212,8 @@ def read_recorded(chain: Chain, state: ContractState) -> dict[int, int]:
     """Return what was proven to be taken back of a contract's outcomes, by their positions."""
     # An outcome is final before a reversal of it can be proven; a day is for clocks that disagree.
     since_s, last = state.terms.opens_at_s - DAY_S, state.block_number
-    happened = (one.event for one in events_of(chain, [state.contract_id], since_s, last))
+    seen = events_of(chain, chain.addresses.escrow, [state.contract_id], since_s, last)
+    happened = (one.event for one in seen)
     return {
         event.outcome: event.amount_units
         for event in happened
@@ -247,12 +235,10 @@ def token_of(chain: Chain, address: str) -> Token:
     return Token(symbol, decimals)
 
 
-def _claims_and_refunds(
-    chain: Chain, asked_id: bytes, since_s: int, last: int
-) -> tuple[Claims, int]:
-    """Return the claims and the refunded units, by events later than a second, to block `last`."""
-    claims, refunded_units = Claims({}), 0
-    for happened in events_of(chain, [asked_id], since_s, last):
+def _claims(chain: Chain, asked_id: bytes, since_s: int, last: int) -> Claims:
+    """Return the claims by the events later than a second, up to the block `last`."""
+    claims = Claims({})
+    for happened in events_of(chain, chain.addresses.escrow, [asked_id], since_s, last):
         event = happened.event
         match event:
             case Claimed():
@@ -270,8 +256,6 @@ def _claims_and_refunds(
             case Closed():
                 # Closing by consent drops every claim without a decision.
                 claims = Claims({})
-            case Refunded():
-                refunded_units += event.amount_units
             case _:
                 pass
-    return claims, refunded_units
+    return claims

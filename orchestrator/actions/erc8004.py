@@ -12,8 +12,7 @@ from base64 import b64encode
 from eth_utils.crypto import keccak
 
 from orchestrator.actions.contract_state import ContractState
-from orchestrator.actions.plan import Plan, PlannedTransaction
-from orchestrator.actions.wording import count_of
+from orchestrator.actions.plan import Plan, PlannedTransaction, count_of
 from orchestrator.chain.abi import Credited, Paid
 from orchestrator.chain.caller import contract_at
 from orchestrator.chain.deployment import Chain
@@ -62,7 +61,7 @@ def plan_feedback(
     call = chain.call(
         contract_at("Feedback", feedback),
         "give",
-        state.contract_id,
+        state.terms.to_abi(),
         ascii_word(motion),
         endpoint,
         "data:application/json;base64," + b64encode(data).decode("ascii"),
@@ -129,7 +128,9 @@ def _last_payment(chain: Chain, state: ContractState) -> bytes | None:
     since_s = state.terms.opens_at_s - DAY_S
     paid: list[bytes] = []
     try:
-        for event in events_of(chain, [state.contract_id], since_s, state.block_number):
+        for event in events_of(
+            chain, chain.addresses.escrow, [state.contract_id], since_s, state.block_number
+        ):
             if isinstance(event.event, Paid):
                 paid.append(event.tx_hash)
             elif isinstance(event.event, Credited) and paid and paid[-1] == event.tx_hash:

@@ -16,8 +16,7 @@ from typing import Any, NamedTuple
 from eth_utils.address import to_checksum_address
 
 from orchestrator.actions.contract_state import ContractState, token_of
-from orchestrator.actions.plan import Plan, PlannedTransaction
-from orchestrator.actions.wording import describe_exact_amount
+from orchestrator.actions.plan import Plan, PlannedTransaction, describe_exact_amount
 from orchestrator.chain.caller import contract_at, is_mismatch
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.rpc import octets, result

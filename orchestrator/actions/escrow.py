@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple, Self
 
 from orchestrator.actions.contract_state import ContractState
-from orchestrator.actions.plan import Plan, PlannedTransaction
-from orchestrator.actions.wording import count_of
+from orchestrator.actions.plan import Plan, PlannedTransaction, count_of
 from orchestrator.chain.deployment import Chain
 from orchestrator.core.errors import EscrowError, InputError
 from orchestrator.core.escrow_model import fee_of_payment

@@ -15,8 +15,7 @@ from orchestrator.actions.contract_state import (
     read_recorded,
     token_of,
 )
-from orchestrator.actions.plan import Plan, PlannedTransaction
-from orchestrator.actions.wording import count_of
+from orchestrator.actions.plan import Plan, PlannedTransaction, count_of
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.escrow import PendingStatement
 from orchestrator.core.contract import rules_of
@@ -60,7 +59,9 @@ def plan_disproofs(chain: Chain, log: LogCopy, asked_id: bytes | None) -> Plan:
         name for name, one in log.contracts.items() if one.last_signed and not one.closed_at_s
     ]
     progress = chain.progress(signed if asked_id is None else [asked_id], log.block_number)
-    suspects = {name for name in signed if name in progress and not progress[name].is_retired}
+    suspects = {
+        name for name in signed if name in progress and not progress[name].snapshot.is_retired
+    }
     if asked_id is not None and asked_id not in suspects:
         raise EscrowError(
             "nothing-to-disprove", _why_not_disprovable(read_contract_state(chain, asked_id))
@@ -80,7 +81,7 @@ def plan_disproofs(chain: Chain, log: LogCopy, asked_id: bytes | None) -> Plan:
         )
     unopened: set[int] = set()
     cases = list(find_disproofs(log.entries(), contracts, log.at, unopened))
-    pending = {name: one.pending for name, one in progress.items()}
+    pending = {name: one.snapshot.pending for name, one in progress.items()}
     stakes = {case.contract_id: _stake(chain, case, pending[case.contract_id]) for case in cases}
     # The largest stake comes first: many worthless cases must not hide one that costs money.
     cases.sort(key=lambda case: stakes[case.contract_id], reverse=True)

@@ -15,6 +15,7 @@ from eth_abi.exceptions import DecodingError
 from eth_typing import ABI, ABIEvent
 from eth_utils.abi import (
     abi_to_signature,
+    collapse_if_tuple,
     event_abi_to_log_topic,
     function_signature_to_4byte_selector,
     get_abi_input_types,
@@ -23,14 +24,15 @@ from eth_utils.address import to_checksum_address
 
 from orchestrator.chain.rpc import NodeError, octets
 from orchestrator.core.entry import ascii_text
-from orchestrator.core.errors import EntryError
+from orchestrator.core.errors import EntryError, TermsError
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.terms import Terms
 
 _SHOWN_CHARS = 200
 # The escrow's code is spread over these: it is more than one address may hold (EIP-170).
-LIBRARIES = ("TermsRules", "Statements", "Claims", "PayableAmounts")
+LIBRARIES = ("TermsRules", "Statements", "Claims", "PayableAmounts", "Fundings")
 CONTRACTS = (
-    *("EventLog", "Evidence", *LIBRARIES, "OutcomeEscrow"),
+    *("EventLog", "Evidence", *LIBRARIES, "OutcomeEscrow", "EscrowLens"),
     *("Rounds", "Feedback", "JobEvaluators", "JobEvaluator"),
     *("TestStablecoin", "IdentityRegistry", "ReputationRegistry", "AgenticCommerce"),
 )
@@ -157,23 +159,32 @@ class Forked:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The opening of a contract."""
+    """The opening of a contract, with its terms: the chain keeps them nowhere else.
+
+    `terms` is None for some that no log can record, such as those with an outcome that is no text.
+    """
 
     contract_id: bytes
     owner: str
     operator: str
-    log_id: bytes
-    surface: bytes
+    terms: Terms | None
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A new statement of the contract, the entry at `position`."""
+    """A new statement of the contract, the entry at `position`. On chain it is one word."""
 
     contract_id: bytes
     position: int
     earned_units: int
     reversed_units: int
+
+    @classmethod
+    def unpacked(cls, contract_id: bytes, statement: int) -> "Settled":
+        """Unpack earned u80, reversed u80, 0 u56, position u40; from the high bits down."""
+        amount, position = (1 << 80) - 1, (1 << 40) - 1
+        units = statement >> 176, statement >> 96 & amount
+        return cls(contract_id, statement & position, *units)
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,7 +413,7 @@ def decode_event(topics: Sequence[bytes], data: bytes) -> Event:
         # Text is decoded as bytes, which have the same layout: a sender may have written bytes that
         # are no UTF-8, and such an event must not stop the reader.
         plain = [
-            argument["type"].replace("string", "bytes")
+            collapse_if_tuple(dict(argument)).replace("string", "bytes")
             for argument in item["inputs"]
             if not argument["indexed"]
         ]
@@ -416,6 +427,8 @@ def decode_event(topics: Sequence[bytes], data: bytes) -> Event:
             )
             if argument["type"] == "address":
                 value = to_checksum_address(value)
+            elif argument["type"] == "tuple":
+                value = _readable_terms(value)
             elif argument["type"] == "string":
                 value = value.decode(errors="replace")
             elif argument["name"] in ("reason", "kind"):
@@ -423,7 +436,15 @@ def decode_event(topics: Sequence[bytes], data: bytes) -> Event:
             arguments.append(value)
     except (LookupError, StopIteration, DecodingError, EntryError):
         raise NodeError("node-unreadable", "the node sent an event that is none of ours") from None
-    return kind(*arguments)
+    return Settled.unpacked(*arguments) if kind is Settled else kind(*arguments)
+
+
+def _readable_terms(values: Sequence[object]) -> Terms | None:
+    """Return the terms in an event, or None: anyone can open what is none of ours to read."""
+    try:
+        return Terms.from_abi(values)
+    except TermsError:
+        return None
 
 
 # --- Errors ---------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ class SignedCheckpoint(NamedTuple):
     signature: bytes
 
 
-def find_deployment(rpc_url: str, escrow: str) -> Addresses:
+def find_deployment(rpc_url: str, escrow: str, lens: str | None = None) -> Addresses:
     """Return the deployment that an escrow belongs to, on the node's word: check it as a `Chain`.
 
     Raises ChainError if there is no escrow at this address.
@@ -53,7 +53,7 @@ def find_deployment(rpc_url: str, escrow: str) -> Addresses:
             raise ChainError(
                 "escrow-missing", f"{node.name} has no escrow at {escrow}; is its address right?"
             ) from None
-    return Addresses(quantity(chain_id), to_checksum_address(event_log), escrow)
+    return Addresses(quantity(chain_id), to_checksum_address(event_log), escrow, lens=lens)
 
 
 def log_id_of(registrant: str, origin: str) -> bytes:
@@ -83,6 +83,18 @@ class Chain(EscrowCaller):
                 f"{self._event_log.address}; the two are of different deployments",
             )
         self.check_code("Evidence", self.evidence)
+        if self.addresses.lens is not None:
+            self._check_lens(self.addresses.lens)
+
+    def _check_lens(self, address: str) -> None:
+        """Raise ChainError unless our lens on this escrow is there."""
+        self.check_code("EscrowLens", address)
+        used = to_checksum_address(self.read(contract_at("EscrowLens", address), "escrow"))
+        if used != self._escrow.address:
+            raise ChainError(
+                "other-escrow",
+                f"the lens at {address} reads the escrow {used}, not {self._escrow.address}",
+            )
 
     def check_companions(self) -> None:
         """Raise ChainError unless the contracts beside the escrow, if any are named, are ours."""
@@ -108,13 +120,7 @@ class Chain(EscrowCaller):
     def check_feedback(self, address: str) -> None:
         """Raise ChainError unless our contract is there that writes feedback for this escrow."""
         self.check_code("Feedback", address)
-        used = to_checksum_address(self.read(contract_at("Feedback", address), "escrow"))
-        if used != self._escrow.address:
-            raise ChainError(
-                "other-escrow",
-                f"the contract at {address} writes feedback for the escrow {used}, not for "
-                f"{self._escrow.address}",
-            )
+        self._check_lens(to_checksum_address(self.read(contract_at("Feedback", address), "lens")))
 
     def registry_of(self, feedback: str) -> str:
         """Return the ERC-8004 registry that our contract at this address writes to; check both.

@@ -1,4 +1,4 @@
-"""The escrow of outcome contracts: typed reads of its views, and calldata for its functions.
+"""The escrow of outcome contracts and its lens: typed reads of views, and calldata for functions.
 
 Whatever is named `last_*`, or `position`, is a position in the log; amounts are in token base
 units.
@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 from eth_utils.address import to_checksum_address
 
-from orchestrator.chain.abi import Call, error_text
+from orchestrator.chain.abi import Call, Opened
 from orchestrator.chain.caller import Caller, contract_at, token_at
-from orchestrator.chain.rpc import Json, NodeError, ReplyError, Tag
-from orchestrator.core.entry import ZERO_WORD, ascii_text, ascii_word
-from orchestrator.core.errors import TermsError
+from orchestrator.chain.event_scan import EventScan
+from orchestrator.chain.rpc import NodeError, Tag
+from orchestrator.core.entry import ZERO_ADDRESS, ZERO_WORD, ascii_text, ascii_word
+from orchestrator.core.errors import ChainError, TermsError
 from orchestrator.core.evidence.exhibits import (
     Case,
     EscrowRecord,
@@ -23,28 +24,15 @@ from orchestrator.core.evidence.exhibits import (
 )
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.site import Addresses
-from orchestrator.core.terms import FUNDINGS, Domain, Terms, contract_id
+from orchestrator.core.terms import FUNDINGS, Domain, Terms
+from orchestrator.core.terms import contract_id as contract_id_of
 
 # So many contracts are asked about in one request: nodes bound the length of a batch.
 _PAGE_CONTRACTS = 20
-# The views that make an `EscrowRecord`, in the order of `escrow_record_of`.
-_RECORD_VIEWS = (
-    "termsOf",
-    "openingNumberOf",
-    "closedAtOf",
-    "lastSignedPosition",
-    "lastFinalPosition",
-)
-# The views that make a `Progress`, in the order of its fields.
-_PROGRESS_VIEWS = (
-    "statusOf",
-    "lastSignedPosition",
-    "pendingOf",
-    "isRetired",
-    "paidOf",
-    "owed",
-    "releasable",
-)
+# Strangers open contracts too, so the terms that are remembered are bounded.
+_MAX_TERMS = 10_000
+# A first range of blocks, longer than any chain: the id in the topics leaves one event.
+_ALL_BLOCKS = 1 << 40
 
 
 class Group(NamedTuple):
@@ -60,6 +48,27 @@ class Group(NamedTuple):
     def of(cls, terms: Terms) -> "Group":
         """Return the group that the escrow puts a contract with these terms into."""
         return cls(terms.log_id, terms.token, terms.verifier, terms.fee_recipient, terms.fee_bps)
+
+
+def settlement_rules(terms: Terms) -> tuple[int, ...]:
+    """Return the words that a settlement brings of a contract's terms.
+
+    They are the payee rule, and behind that of a guarded contract its delay rule, as
+    contracts/escrow/Ledger.sol packs them.
+    """
+    price_step = 0 if terms.revenue_share_bps else terms.unit_price_units
+    payee_rule = price_step << 160 | int(terms.payee, 16)
+    if terms.is_plain:
+        return (payee_rule,)
+    delay_rule = (
+        terms.challenge_period_s << 216
+        | terms.holdback_bps << 200
+        | terms.holdback_period_s << 160
+        | terms.lateness_s << 120
+        | terms.rate_period_s << 80
+        | terms.rate_cap_units
+    )
+    return 1 << 240 | payee_rule, delay_rule
 
 
 class Funding(NamedTuple):
@@ -92,32 +101,71 @@ class PendingStatement(NamedTuple):
     operator_disputed: bool
 
 
-class Progress(NamedTuple):
-    """A contract's progress in the escrow.
+class Snapshot(NamedTuple):
+    """A contract as the escrow holds it, with the matured statement counted as final.
 
-    `last_signed` is the position of the newest statement that the escrow took, 0 for none.
+    `budget_units` is what may still be paid in all, `last_final` the position of the last final
+    statement, 0 for none. `net_units` is payable for good, claims apart; `pending_net_units` is the
+    same if the pending statement becomes final, 0 without one. `claims_units` is what is paid of
+    the claims if no more of them are refuted.
     """
 
-    status: str
-    last_signed: int
-    pending: PendingStatement | None
-    is_retired: bool
+    contract_id: bytes
     paid_units: int
+    budget_units: int
+    last_final: int
+    is_closed: bool
+    is_retired: bool
+    net_units: int
+    pending_net_units: int
+    pending: PendingStatement | None
+    held_units: int
+    final_since_s: int
+    claims_units: int
+    cap_level_units: int
+
+    @classmethod
+    def of(cls, words: Sequence[Any]) -> "Snapshot":
+        """Read the words of `snapshotOf`."""
+        pending = PendingStatement._make([*words[8:12], bool(words[12]), bool(words[13])])
+        fields: list[Any] = [words[0].to_bytes(32), *words[1:4], bool(words[4]), bool(words[5])]
+        fields += [*words[6:8], pending if pending.position else None, *words[14:]]
+        return cls._make(fields)
+
+    @property
+    def last_signed(self) -> int:
+        """The position of the newest statement that the escrow took, 0 for none."""
+        return self.pending.position if self.pending else self.last_final
+
+
+class Progress(NamedTuple):
+    """A contract's progress in the escrow: its snapshot, and what the lens makes of it."""
+
+    snapshot: Snapshot
+    status: str
     owed_units: int
     releasable_units: int
+    releasable_at_s: int
+    reserved_units: int
+
+
+# The views of the lens that make a `Progress`, in the order of its fields.
+_LENS_VIEWS = ("statusOf", "owed", "releasable", "releasableAt", "reservedOf")
 
 
 class SignedRun(NamedTuple):
     """The arguments of `settle`: neighbouring entries of one group, proven and signed for.
 
     `size` is the anchored size whose root the proof leads to and the verifier's signature names;
-    `first` is the position of the first entry.
+    `first` is the position of the first entry. `rules` are the `settlement_rules` of the entries'
+    contracts, one behind the other.
     """
 
     group: Group
     size: int
     first: int
     entries: Sequence[bytes]
+    rules: Sequence[int]
     proof: Sequence[bytes]
     signature: bytes
 
@@ -128,18 +176,26 @@ class SignedRun(NamedTuple):
             self.size,
             self.first,
             b"".join(self.entries),
+            list(self.rules),
             list(self.proof),
             self.signature,
         )
 
 
 class EscrowCaller(Caller):
-    """A caller of one deployment's escrow, and of the evidence contract beside it."""
+    """A caller of one deployment's escrow, and of the evidence contract and the lens beside it.
+
+    A contract is named by its id. The escrow keeps no terms, and every call about a contract brings
+    them; they are found here, by the event of its opening, and remembered.
+    """
 
     def __init__(self, rpc_url: str, addresses: Addresses) -> None:
         super().__init__(rpc_url, addresses.chain_id)
         self.addresses = addresses
         self._escrow = contract_at("OutcomeEscrow", addresses.escrow)
+        # Read only after `_check_lens_known`.
+        self._lens = contract_at("EscrowLens", addresses.lens or ZERO_ADDRESS)
+        self._terms: dict[bytes, Terms | None] = {}
 
     # --- Facts that never change ------------------------------------------------------------------
 
@@ -158,6 +214,67 @@ class EscrowCaller(Caller):
         """ERC-8004's registry of the agents that terms can name; the zero address for none."""
         return to_checksum_address(self.read(self._escrow, "identities"))
 
+    def _check_lens_known(self) -> None:
+        """Raise ChainError unless there is a lens to tell what contracts owe."""
+        if self.addresses.lens is None:
+            raise ChainError(
+                "lens-unknown",
+                f"what contracts owe is read through a lens on the escrow {self._escrow.address}, "
+                f"and the deployment names none",
+            )
+
+    # --- Terms ------------------------------------------------------------------------------------
+
+    def terms_of(self, contract_id: bytes) -> Terms:
+        """Return the terms of a contract.
+
+        Raises ChainError `contract-unknown` for one that was not opened, TermsError for terms that
+        no log can record.
+        """
+        if contract_id not in self._terms and not self.opening_number_of(contract_id):
+            raise ChainError(
+                "contract-unknown",
+                f"the escrow {self._escrow.address} has opened no contract {to_hex(contract_id)}",
+            )
+        terms = self._readable([contract_id]).get(contract_id)
+        if terms is None:
+            raise TermsError(
+                "terms-unreadable", f"the terms of {to_hex(contract_id)} are none of a log's"
+            )
+        return terms
+
+    def remember(self, contract_id: bytes, terms: Terms | None) -> None:
+        """Remember the terms with which a contract was opened, None for unreadable ones.
+
+        Raises NodeError for terms that do not have the contract's id.
+        """
+        # The id is a digest of the terms, so a node cannot make up terms unnoticed.
+        if terms is not None and contract_id_of(terms, self.escrow_domain) != contract_id:
+            raise NodeError(
+                "terms-false",
+                f"{self.node.name} gives other terms for contract {to_hex(contract_id)}",
+            )
+        if len(self._terms) >= _MAX_TERMS:
+            self._terms.clear()
+        self._terms[contract_id] = terms
+
+    def _find_terms(self, contract_ids: Sequence[bytes]) -> None:
+        """Find the terms of these contracts that are not remembered, by their openings."""
+        missing = [one for one in contract_ids if one not in self._terms]
+        if not missing:
+            return
+        scan = EventScan(self, [self._escrow.address], _ALL_BLOCKS, missing, [Opened])
+        first, last = self.addresses.start_block, self.block().number
+        while first <= last:
+            page = scan.page(first, last)
+            for raw in page.events:
+                event = raw.decode().event
+                if isinstance(event, Opened):
+                    self.remember(event.contract_id, event.terms)
+            if all(one in self._terms for one in missing):
+                return
+            first = page.last + 1
+
     # --- Several outcome contracts at once --------------------------------------------------------
 
     def escrow_records(
@@ -169,119 +286,109 @@ class EscrowCaller(Caller):
         NodeError for terms that do not have the contract's id.
         """
         found = {}
-        for asked, replies in self._read_each(contract_ids, _RECORD_VIEWS, block):
-            record = self._record(asked, replies)
-            if record is not None:
-                found[asked] = record
+        for page in _pages(contract_ids):
+            replies = self.batch(
+                [
+                    self.view_request(self._escrow, view, one, block=block)
+                    for one in page
+                    for view in ("openingNumberOf", "closedAtOf")
+                ]
+            )
+            numbers = [self.view_values(self._escrow, "closedAtOf", one)[0] for one in replies]
+            times = dict(zip(page, zip(numbers[::2], numbers[1::2], strict=True), strict=True))
+            known = self._readable([one for one in page if times[one][0]])
+            replies = self.batch(
+                [
+                    self.view_request(self._escrow, "recordOf", terms.to_abi(), block=block)
+                    for terms in known.values()
+                ]
+            )
+            for (one, terms), reply in zip(known.items(), replies, strict=True):
+                ((_, *positions),) = self.view_values(self._escrow, "recordOf", reply)
+                found[one] = escrow_record_of(terms, one, *times[one], *positions)
         return found
 
     def progress(
         self, contract_ids: Sequence[bytes], block: Tag = "latest"
     ) -> dict[bytes, Progress]:
         """Return the progress of each of these contracts, all of which the escrow must know."""
+        self._check_lens_known()
         found = {}
-        for asked, replies in self._read_each(contract_ids, _PROGRESS_VIEWS, block):
-            status, last_signed, pending, *rest = (
-                self.view_values(self._escrow, view, reply)
-                for view, reply in zip(_PROGRESS_VIEWS, replies, strict=True)
-            )
-            others = (value for (value,) in rest)
-            found[asked] = Progress(
-                ascii_text(status[0]), last_signed[0], _pending(pending), *others
-            )
-        return found
-
-    def _read_each(
-        self, contract_ids: Sequence[bytes], views: Sequence[str], block: Tag
-    ) -> Iterator[tuple[bytes, list[Json]]]:
-        """Yield the escrow's replies to these views of each contract, a page of them at once."""
-        width = len(views)
-        for at in range(0, len(contract_ids), _PAGE_CONTRACTS):
-            page = contract_ids[at : at + _PAGE_CONTRACTS]
+        for page in _pages(contract_ids):
+            self._find_terms(page)
+            asked = [(one, self.terms_of(one).to_abi()) for one in page]
+            views = [(self._escrow, "snapshotOf"), *((self._lens, view) for view in _LENS_VIEWS)]
             replies = self.batch(
                 [
-                    self.view_request(self._escrow, view, one, block=block)
-                    for one in page
-                    for view in views
+                    self.view_request(contract, view, terms, block=block)
+                    for _, terms in asked
+                    for contract, view in views
                 ]
             )
+            values = [
+                self.view_values(*views[place % len(views)], reply)[0]
+                for place, reply in enumerate(replies)
+            ]
             for place, one in enumerate(page):
-                yield one, replies[place * width : (place + 1) * width]
+                words, status, *amounts = values[place * len(views) : (place + 1) * len(views)]
+                found[one] = Progress(Snapshot.of(words), ascii_text(status), *amounts)
+        return found
 
-    def _record(self, asked: bytes, replies: Sequence[Json]) -> EscrowRecord | None:
-        terms = replies[0]
-        if isinstance(terms, ReplyError) and error_text(terms.data).startswith("UnknownContract("):
-            return None
-        values = [
-            self.view_values(self._escrow, view, reply)[0]
-            for view, reply in zip(_RECORD_VIEWS, replies, strict=True)
-        ]
-        try:
-            found = Terms.from_abi(values[0])
-        except TermsError:
-            return None
-        # The id is a digest of the terms, so a node cannot make up terms unnoticed.
-        if contract_id(found, self.escrow_domain) != asked:
-            raise NodeError(
-                "terms-false", f"{self.node.name} gives other terms for contract {to_hex(asked)}"
-            )
-        return escrow_record_of(found, asked, *values[1:])
+    def _readable(self, contract_ids: Sequence[bytes]) -> dict[bytes, Terms]:
+        """Return the terms of these contracts, which were opened, as far as a log can have them.
+
+        Raises NodeError where the node hides an opening.
+        """
+        self._find_terms(contract_ids)
+        found = {}
+        for one in contract_ids:
+            if one not in self._terms:
+                raise NodeError(
+                    "terms-missing", f"{self.node.name} shows no opening of contract {to_hex(one)}"
+                )
+            terms = self._terms[one]
+            if terms is not None:
+                found[one] = terms
+        return found
 
     # --- One outcome contract ---------------------------------------------------------------------
 
-    def terms_of(self, contract_id: bytes, block: Tag = "latest") -> Terms:
-        return Terms.from_abi(self.read(self._escrow, "termsOf", contract_id, block=block))
-
-    def status_of(self, contract_id: bytes, block: Tag = "latest") -> str:
-        return ascii_text(self.read(self._escrow, "statusOf", contract_id, block=block))
-
-    def pending_of(self, contract_id: bytes, block: Tag = "latest") -> PendingStatement | None:
-        """Return the statement that waits to be challenged."""
-        return _pending(self.read_all(self._escrow, "pendingOf", contract_id, block=block))
-
-    def last_signed_of(self, contract_id: bytes, block: Tag = "latest") -> int:
-        """Return the position of the newest statement that the verifier has signed; 0 for none."""
-        return int(self.read(self._escrow, "lastSignedPosition", contract_id, block=block))
-
-    def last_final_of(self, contract_id: bytes, block: Tag = "latest") -> int:
-        """Return the position of the contract's last final statement; 0 for none."""
-        return int(self.read(self._escrow, "lastFinalPosition", contract_id, block=block))
-
-    def is_retired(self, contract_id: bytes, block: Tag = "latest") -> bool:
-        """Return whether the contract's verifier was disproved."""
-        return bool(self.read(self._escrow, "isRetired", contract_id, block=block))
-
-    def opening_number_of(self, contract_id: bytes, block: Tag = "latest") -> int:
-        """Return 1, 2, 3 … in the order in which the escrow opened its contracts."""
-        return int(self.read(self._escrow, "openingNumberOf", contract_id, block=block))
-
     def is_open(self, contract_id: bytes, block: Tag = "latest") -> bool:
         """Return whether the escrow has opened the contract, be it closed by now or not."""
-        return self.status_of(contract_id, block) != "unknown"
+        return self.opening_number_of(contract_id, block) > 0
+
+    def opening_number_of(self, contract_id: bytes, block: Tag = "latest") -> int:
+        """Return 1, 2, 3 … in the order in which the escrow opened its contracts; 0: it did not."""
+        return int(self.read(self._escrow, "openingNumberOf", contract_id, block=block))
 
     def closed_at(self, contract_id: bytes, block: Tag = "latest") -> int | None:
         """Return when both parties closed the contract (UTC seconds), or None."""
         return int(self.read(self._escrow, "closedAtOf", contract_id, block=block)) or None
 
+    def snapshot_of(self, contract_id: bytes, block: Tag = "latest") -> Snapshot:
+        """Return what the escrow holds of a contract."""
+        terms = self.terms_of(contract_id).to_abi()
+        return Snapshot.of(self.read(self._escrow, "snapshotOf", terms, block=block))
+
+    def status_of(self, contract_id: bytes, block: Tag = "latest") -> str:
+        """Return where a contract stands, as the lens names it; unknown if it was not opened."""
+        if not self.opening_number_of(contract_id, block):
+            return "unknown"
+        self._check_lens_known()
+        terms = self.terms_of(contract_id).to_abi()
+        return ascii_text(self.read(self._lens, "statusOf", terms, block=block))
+
+    def pending_of(self, contract_id: bytes, block: Tag = "latest") -> PendingStatement | None:
+        """Return the statement that waits to be challenged."""
+        return self.snapshot_of(contract_id, block).pending
+
+    def is_retired(self, contract_id: bytes, block: Tag = "latest") -> bool:
+        """Return whether the contract's verifier was disproved."""
+        return self.snapshot_of(contract_id, block).is_retired
+
     def paid_of(self, contract_id: bytes, block: Tag = "latest") -> int:
         """Return the contract's payouts so far, fees included."""
-        return int(self.read(self._escrow, "paidOf", contract_id, block=block))
-
-    def net_of(self, contract_id: bytes, block: Tag = "latest") -> int:
-        """Return the amount that is payable for good, claims apart."""
-        return int(self.read(self._escrow, "netOf", contract_id, block=block))
-
-    def owed_of(self, contract_id: bytes, block: Tag = "latest") -> int:
-        """Return the amount that is payable for good and not yet paid, with the holdback."""
-        return int(self.read(self._escrow, "owed", contract_id, block=block))
-
-    def releasable(self, contract_id: bytes, block: Tag = "latest") -> int:
-        """Return the amount that `release` would pay now."""
-        return int(self.read(self._escrow, "releasable", contract_id, block=block))
-
-    def releasable_at(self, contract_id: bytes, block: Tag = "latest") -> int:
-        """Return when more can be released (UTC seconds); 0 if nothing is known to come."""
-        return int(self.read(self._escrow, "releasableAt", contract_id, block=block))
+        return self.snapshot_of(contract_id, block).paid_units
 
     def credit_of(self, token: str, account: str, block: Tag = "latest") -> int:
         """Return the amount that a failed transfer left for the account to withdraw."""
@@ -313,23 +420,23 @@ class EscrowCaller(Caller):
 
     def release(self, contract_id: bytes) -> Call:
         """Return the call that finalizes a matured statement, then pays what is due."""
-        return self.call(self._escrow, "release", contract_id)
+        return self.call(self._escrow, "release", self._abi(contract_id))
 
     def dispute(self, contract_id: bytes, position: int) -> Call:
         """Return a party's call that puts the pending statement there before the arbiter."""
-        return self.call(self._escrow, "dispute", contract_id, position)
+        return self.call(self._escrow, "dispute", self._abi(contract_id), position)
 
     def rule(self, contract_id: bytes, position: int, payable_units: int) -> Call:
         """Return the arbiter's call: the disputed statement there makes this much payable."""
-        return self.call(self._escrow, "rule", contract_id, position, payable_units)
+        return self.call(self._escrow, "rule", self._abi(contract_id), position, payable_units)
 
     def dispute_claims(self, contract_id: bytes) -> Call:
         """Return a party's call that puts the sum of the claims before the arbiter."""
-        return self.call(self._escrow, "disputeClaims", contract_id)
+        return self.call(self._escrow, "disputeClaims", self._abi(contract_id))
 
     def rule_claims(self, contract_id: bytes, amount_units: int) -> Call:
         """Return the arbiter's call: this much of the disputed claims is paid."""
-        return self.call(self._escrow, "ruleClaims", contract_id, amount_units)
+        return self.call(self._escrow, "ruleClaims", self._abi(contract_id), amount_units)
 
     def close_contract(
         self,
@@ -346,7 +453,7 @@ class EscrowCaller(Caller):
         return self.call(
             self._escrow,
             "close",
-            contract_id,
+            self._abi(contract_id),
             payable_units,
             expires_at_s,
             owner_signature,
@@ -355,7 +462,7 @@ class EscrowCaller(Caller):
 
     def refund(self, contract_id: bytes) -> Call:
         """Return the call that gives the owner back what was not paid."""
-        return self.call(self._escrow, "refund", contract_id)
+        return self.call(self._escrow, "refund", self._abi(contract_id))
 
     def withdraw(self, token: str, to: str, amount_units: int) -> Call:
         """Return the call that pays out this much of the sender's own credit."""
@@ -376,17 +483,16 @@ class EscrowCaller(Caller):
 
         The case's entries are proven under the anchored root of this size.
         """
-        return self._evidence_call("disprove", *self._case(size, case, case.contract_id))
+        return self._evidence_call("disprove", *self._case(size, case))
 
     def claim(self, contract_id: bytes, size: int, transition: Exhibit, touch: Exhibit) -> Call:
         """Return the operator's call: this transition, by this touch, was not settled."""
-        escrow = self._escrow.address
-        exhibits = tuple(transition), tuple(touch)
-        return self._evidence_call("claim", escrow, contract_id, size, *exhibits)
+        about = self._escrow.address, self._abi(contract_id)
+        return self._evidence_call("claim", *about, size, tuple(transition), tuple(touch))
 
     def refute(self, size: int, case: Case, key: bytes) -> Call:
         """Return the call that shows the claim of this key to be unfounded, as `disprove` does."""
-        return self._evidence_call("refute", *self._case(size, case, case.contract_id, key))
+        return self._evidence_call("refute", *self._case(size, case, key))
 
     def prove_reversal(self, size: int, case: Case) -> Call:
         """Return the call that shows what was taken back of a settled outcome, as `disprove` does.
@@ -394,23 +500,28 @@ class EscrowCaller(Caller):
         It is open to every sender.
         """
         exhibits = [tuple(exhibit) for exhibit in case.exhibits]
-        escrow = self._escrow.address
-        return self._evidence_call("proveReversal", escrow, case.contract_id, size, exhibits)
+        about = self._escrow.address, self._abi(case.contract_id)
+        return self._evidence_call("proveReversal", *about, size, exhibits)
 
     def _evidence_call(self, function: str, *arguments: object) -> Call:
         return self.call(contract_at("Evidence", self.evidence), function, *arguments)
 
-    def _case(self, size: int, case: Case, *about: bytes) -> list[object]:
+    def _case(self, size: int, case: Case, *key: bytes) -> list[object]:
         return [
             self._escrow.address,
-            *about,
+            self._abi(case.contract_id),
+            *key,
             ascii_word(case.kind),
             size,
             [tuple(exhibit) for exhibit in case.exhibits],
-            case.rival,
+            [self._abi(case.rival)] if any(case.rival) else [],
         ]
 
+    def _abi(self, contract_id: bytes) -> tuple[object, ...]:
+        """Return the terms of a contract as calls about it bring them."""
+        return self.terms_of(contract_id).to_abi()
 
-def _pending(values: tuple[Any, ...]) -> PendingStatement | None:
-    """Return the statement of `pendingOf`, which has position 0 for none."""
-    return PendingStatement(*values) if values[2] else None
+
+def _pages(contract_ids: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    for at in range(0, len(contract_ids), _PAGE_CONTRACTS):
+        yield contract_ids[at : at + _PAGE_CONTRACTS]

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from orchestrator.chain.abi import ChainEvent, decode_event, event_topics
-from orchestrator.chain.deployment import Chain
+from orchestrator.chain.abi import ChainEvent, Event, decode_event, event_topics
+from orchestrator.chain.caller import Caller
 from orchestrator.chain.rpc import (
     Block,
     Json,
@@ -64,19 +64,22 @@ class EventPage(NamedTuple):
 class EventScan:
     """A reader of some contracts' events that asks for fewer blocks once a node refuses more.
 
-    With `contract_ids`, only the escrow's events about these outcome contracts are read.
+    With `contract_ids`, only the escrow's events about these outcome contracts are read, and with
+    `kinds` only those of these kinds.
     """
 
     def __init__(
         self,
-        chain: Chain,
+        chain: Caller,
         addresses: Sequence[str],
         span_blocks: int,
         contract_ids: Sequence[bytes] = (),
+        kinds: Sequence[type[Event]] = (),
     ) -> None:
         self._chain = chain
         self._addresses = [address.lower() for address in addresses]
         self._contract_ids = contract_ids
+        self._topics = [to_hex(topic) for topic in event_topics(*kinds)]
         self.span_blocks = span_blocks
 
     def page(self, first: int, last: int) -> EventPage:
@@ -106,7 +109,7 @@ class EventScan:
         return EventPage(last, last_hash, found)
 
     def _read_filter(self, first: int, last: int, ids: list[str]) -> tuple[bytes, list[RawEvent]]:
-        topics = [[to_hex(topic) for topic in event_topics()]]
+        topics = [self._topics]
         wanted = {
             "fromBlock": hex(first),
             "toBlock": hex(last),
@@ -128,7 +131,7 @@ class EventScan:
 
 
 def events_of(
-    chain: Chain, contract_ids: Sequence[bytes], after_s: int, last: int
+    chain: Caller, escrow: str, contract_ids: Sequence[bytes], after_s: int, last: int
 ) -> Iterator[ChainEvent]:
     """Yield the escrow's events of these contracts, in its order, from blocks after a UTC second.
 
@@ -136,7 +139,7 @@ def events_of(
     """
     if not contract_ids:
         return
-    scan = EventScan(chain, [chain.addresses.escrow], SPAN_BLOCKS, contract_ids)
+    scan = EventScan(chain, [escrow], SPAN_BLOCKS, contract_ids)
     first = _first_block(chain, after_s, last)
     # A node may allow very short ranges only: so many pages would take hours.
     for _ in range(MAX_PAGES):
@@ -151,7 +154,7 @@ def events_of(
     )
 
 
-def _first_block(chain: Chain, after_s: int, last: int) -> int:
+def _first_block(chain: Caller, after_s: int, last: int) -> int:
     """Return the first block after this second, by bisection; `last` + 1 if there is none yet."""
     low, high = 0, last + 1
     while low < high:

@@ -15,6 +15,7 @@ from orchestrator.cli.options import (
     Escrow,
     Id,
     Json,
+    Lens,
     Rpc,
     address_option,
     find_endpoints,
@@ -48,14 +49,19 @@ About = Annotated[
 
 
 def contract(
-    id_: Id, api: Api = None, rpc: Rpc = None, escrow: Escrow = None, json_out: Json = False
+    id_: Id,
+    api: Api = None,
+    rpc: Rpc = None,
+    escrow: Escrow = None,
+    lens: Lens = None,
+    json_out: Json = False,
 ) -> None:
     """Print the state of a contract and the steps that are open to each party."""
     from orchestrator.cli import contract_view
     from orchestrator.cli.session import CommandSession, Printer, RunOptions
 
     printer = Printer(RunOptions(None, as_json=json_out))
-    with CommandSession(find_endpoints(api, rpc, escrow)) as session:
+    with CommandSession(find_endpoints(api, rpc, escrow, lens)) as session:
         state = session.read_contract(id_)
     if json_out:
         printer.print_json(contract_view.contract_to_json(state))

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from orchestrator.actions.cautions import describe_account
 from orchestrator.actions.contract_state import ContractState, FiledClaim
-from orchestrator.actions.wording import count_of
+from orchestrator.actions.plan import count_of
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.units import DAY_S, format_second
 

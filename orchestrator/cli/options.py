@@ -48,6 +48,10 @@ Escrow = Annotated[
     str | None,
     address_option(help_text="The escrow's address; else where the server says it is."),
 ]
+Lens = Annotated[
+    str | None,
+    address_option(help_text="The lens on that escrow; where it is named, so is this."),
+]
 KeyFile = Annotated[
     Path | None,
     typer.Option(help="File with the hex key to sign with; else TALLYSTICK_KEY_FILE."),
@@ -66,6 +70,7 @@ def _common_options(
     api: Api = None,
     rpc: Rpc = None,
     escrow: Escrow = None,
+    lens: Lens = None,
     key_file: KeyFile = None,
     yes: Yes = False,
     dry_run: DryRun = False,
@@ -74,15 +79,18 @@ def _common_options(
     """Return the endpoints and run options that every signing command has."""
     from orchestrator.cli.session import RunOptions
 
-    endpoints = find_endpoints(api, rpc, escrow)
+    endpoints = find_endpoints(api, rpc, escrow, lens)
     key_file = key_file or read_settings(os.environ).key_file
     return endpoints, RunOptions(key_file, yes, dry_run, json_out)
 
 
-def find_endpoints(api: str | None, rpc: str | None, escrow: str | None) -> "Endpoints":
+def find_endpoints(
+    api: str | None, rpc: str | None, escrow: str | None, lens: str | None = None
+) -> "Endpoints":
     """Return the endpoints of these options, completed from the settings.
 
-    Raises InputError `rpc-missing` where neither names a node.
+    Raises InputError `rpc-missing` where neither names a node, `lens-alone` for an escrow without
+    its lens or the other way round.
     """
     from orchestrator.cli.session import Endpoints
 
@@ -90,7 +98,9 @@ def find_endpoints(api: str | None, rpc: str | None, escrow: str | None) -> "End
     rpc_url = rpc or settings.rpc_url
     if rpc_url is None:
         raise InputError("rpc-missing", "name a node: give --rpc, or set TALLYSTICK_RPC_URL")
-    return Endpoints(rpc_url, api or settings.public_url, escrow)
+    if (escrow is None) != (lens is None):
+        raise InputError("lens-alone", "give both --escrow and --lens, or neither")
+    return Endpoints(rpc_url, api or settings.public_url, escrow, lens)
 
 
 def signing_command(command: Callable[..., Action]) -> Callable[..., None]:

@@ -42,11 +42,12 @@ T = TypeVar("T")
 
 
 class Endpoints(NamedTuple):
-    """A node, a server of the log, and the escrow; None: where the server says."""
+    """A node, a server of the log, and the escrow with its lens; None: where the server says."""
 
     rpc_url: str
     api: str
     escrow: str | None = None
+    lens: str | None = None
 
 
 class RunOptions(NamedTuple):
@@ -71,7 +72,7 @@ class CommandSession(ResourceGroup):
             if endpoints.escrow is None:
                 deployment, _ = served_deployment(self.client)
             else:
-                deployment = find_deployment(endpoints.rpc_url, endpoints.escrow)
+                deployment = find_deployment(endpoints.rpc_url, endpoints.escrow, endpoints.lens)
             self.chain = self._exits.enter_context(Chain(endpoints.rpc_url, deployment))
             self.chain.check()
 

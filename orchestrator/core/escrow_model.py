@@ -156,7 +156,10 @@ class EscrowedContract:
 
     def net_units(self, now_s: int) -> int:
         """Return what is payable for good, claims apart."""
-        if self.terms.is_plain and not self.closed_at_s:
+        # Of a closed contract the whole budget is payable: that is what the parties agreed on.
+        if self.closed_at_s:
+            return self.budget_units
+        if self.terms.is_plain:
             return self.paid_units
         if self.pending and self._is_matured(now_s):
             return self._net(self.pending.earned_units, self.pending.reversed_units)
@@ -166,9 +169,10 @@ class EscrowedContract:
         """Return what is payable for good and not yet paid, with what is held back."""
         return self._payable(now_s) - self.paid_units
 
-    def releasable_units(self, now_s: int) -> int:
-        """Return what `release` would pay now."""
-        due = self._payable(now_s) - self._held_back(now_s) - self.paid_units
+    def releasable_units(self, now_s: int, *, with_claims: bool = True) -> int:
+        """Return what `release` would pay now, or a settlement, which pays no claims."""
+        payable = self._payable(now_s, with_claims=with_claims)
+        due = payable - self._held_back(now_s) - self.paid_units
         if due <= 0:
             return 0
         if self.terms.rate_cap_units:
@@ -242,8 +246,9 @@ class EscrowedContract:
             self.pending = PendingStatement(position, earned_units, reversed_units, resolves_at_s)
             if not self.terms.challenge_period_s:
                 self._finalize(now_s)
-        # Also behind a refusal from here on: bringing a statement releases what has come due.
-        return StatementResult(refusal, self._pay(now_s))
+        # Also behind a refusal from here on: bringing a statement releases what has come due, but
+        # for claims, whose time is not among the words that a settlement brings.
+        return StatementResult(refusal, self._pay(now_s, with_claims=False))
 
     def release(self, now_s: int) -> int:
         """Finalize a matured statement, then pay what is due; return what was paid."""
@@ -347,6 +352,7 @@ class EscrowedContract:
 
     def dispute_claims(self, now_s: int) -> None:
         """Put the sum of all claims before the arbiter, for the owner or the operator."""
+        self._check_not_closed()
         if not self.claimed_units:
             raise EscrowError("no-claims", "nothing is claimed")
         if self.claims_disputed or self.claims_ruled:
@@ -356,6 +362,7 @@ class EscrowedContract:
 
     def rule_claims(self, now_s: int, amount_units: int) -> None:
         """Decide as the arbiter how much of the disputed claims is paid at most."""
+        self._check_not_closed()
         if not self.claims_disputed:
             raise EscrowError("claims-not-disputed", "no claims are before the arbiter")
         if amount_units > self.claimed_units:
@@ -375,9 +382,6 @@ class EscrowedContract:
         self._check_range(payable_units, self.paid_units, self.budget_units)
         self.pending, self.claimed_units = None, 0
         self.claims_disputed, self.claims_ruled = False, True
-        self.adjustment_units = payable_units - self._balance(
-            self.earned_units, self.reversed_units
-        )
         rest = self.budget_units - payable_units
         self.budget_units, self.closed_at_s = payable_units, now_s
         self.refunded_units += rest
@@ -425,7 +429,7 @@ class EscrowedContract:
         rules = (
             ("pending", self.pending is not None),
             ("already-settled", position <= self.final_position),
-            ("over-budget", earned - reversed_ > self.terms.budget_units),
+            ("over-budget", now_s <= end_s and earned - reversed_ > self.budget_units),
             ("earned-fell", earned < self.earned_units),
             ("reversed-fell", reversed_ < self.reversed_units),
             ("ended", now_s > until_s),
@@ -471,10 +475,10 @@ class EscrowedContract:
         net = self._balance(earned, reversed_) + self.adjustment_units
         return max(0, min(self.budget_units, net))
 
-    def _payable(self, now_s: int) -> int:
+    def _payable(self, now_s: int, *, with_claims: bool = True) -> int:
         """Return what is payable for good, claims included once they are; at least what is paid."""
         payable = self.net_units(now_s)
-        if now_s > times_of(self.terms).refutable_until_s:
+        if with_claims and now_s > times_of(self.terms).refutable_until_s:
             payable = min(self.budget_units, payable + self.claimable_units)
         return max(payable, self.paid_units)
 
@@ -501,8 +505,8 @@ class EscrowedContract:
             self.cap_level_units, elapsed_s, terms.rate_cap_units, terms.rate_period_s
         )
 
-    def _pay(self, now_s: int) -> int:
-        amount = self.releasable_units(now_s)
+    def _pay(self, now_s: int, *, with_claims: bool = True) -> int:
+        amount = self.releasable_units(now_s, with_claims=with_claims)
         # What pays nothing must not move the bucket's clock: its leak is rounded down.
         if amount and self.terms.rate_cap_units:
             self.cap_level_units, self.cap_at_s = self._level(now_s) + amount, now_s

@@ -15,14 +15,16 @@ from orchestrator.core.terms import Terms
 class Addresses(NamedTuple):
     """A deployment's contracts: checksummed addresses, and the block where their events begin.
 
-    `feedback` writes to ERC-8004's registry, `evaluators` deploys ERC-8183's evaluators, `rounds`
-    anchors and settles in one transaction; a deployment may have none of them.
+    `lens` tells people what the escrow's contracts owe, `feedback` writes to ERC-8004's registry,
+    `evaluators` deploys ERC-8183's evaluators, `rounds` anchors and settles in one transaction.
+    What only moves money needs none of them.
     """
 
     chain_id: int
     event_log: str
     escrow: str
     start_block: int = 0
+    lens: str | None = None
     feedback: str | None = None
     evaluators: str | None = None
     rounds: str | None = None
@@ -38,6 +40,7 @@ class Addresses(NamedTuple):
             to_checksum_address(document["event_log"]),
             to_checksum_address(document["escrow"]),
             int(document.get("start_block", 0)),
+            _optional_address(document, "lens"),
             _optional_address(document, "feedback"),
             _optional_address(document, "evaluators"),
             _optional_address(document, "rounds"),

@@ -179,14 +179,15 @@ def deploy_local(
             ["address", "address", "address", "address[]"],
             [event_log, evidence, identities, [token]],
         )
-        rounds = deploy("Rounds", ["address"], [escrow])
+        rounds = deploy("Rounds", ["address", "address"], [escrow, event_log])
         reputations = deploy("ReputationRegistry", ["address"], [identities])
-        feedback = deploy("Feedback", ["address", "address"], [escrow, reputations])
+        lens = deploy("EscrowLens", ["address"], [escrow])
+        feedback = deploy("Feedback", ["address", "address"], [lens, reputations])
         evaluators = deploy("JobEvaluators", ["address"], [event_log])
         commerce = deploy("AgenticCommerce", ["address", "uint256"], [token, 0])
         chain_id = quantity(clock.node.call("eth_chainId"))
         addresses = Addresses(
-            chain_id, event_log, escrow, start_block, feedback, evaluators, rounds
+            chain_id, event_log, escrow, start_block, lens, feedback, evaluators, rounds
         )
         with Chain(rpc_url, addresses) as chain:
             # What was deployed must be what the program takes for its own contracts.

@@ -156,6 +156,7 @@ class Stack(ResourceGroup):
                 tokens=site.tokens,
                 fee_bps=site.fee_bps,
                 fee_recipient=site.fee_recipient,
+                lens=site.addresses.lens,
                 feedback=site.addresses.feedback,
                 evaluators=site.addresses.evaluators,
             ),

@@ -47,7 +47,6 @@ from orchestrator.storage.database import Database
 
 MAX_PROPOSALS = 100
 STATEMENTS_PAGE = 1_000
-MAX_TERMS_KEPT = 10_000
 # A part of what is owed is released once a day at most.
 RELEASE_EVERY_MS = DAY_MS
 # How many contracts are examined for a release in one step.
@@ -104,13 +103,14 @@ class Pipeline:
         self._refuter = Refuter(log, chain, indexer, now_ms, self._is_served)
         self._endorser = Endorser(database, log, chain, verifier)
         self._intents = Intents(database, relayer, chain.addresses.chain_id, self._account)
-        self._terms: dict[bytes, Terms] = {}
         # What follows is a cache of the log and the chain: a restart finds all of it again.
         # By contract, the newest anchored statement that the escrow may still lack.
         self._unsent: dict[bytes, StoredEntry] = {}
         # The guarded contracts that may still pay, with the time of our last release; the one that
         # was not examined for longest comes first.
         self._guarded: dict[bytes, int] = {}
+        # The place of the last opening whose terms were remembered.
+        self._opened_to = (-1, -1)
         # The position up to which statements were read.
         self._read_to = 0
 
@@ -178,7 +178,7 @@ class Pipeline:
             return 0
         size, root = due.signed.size, due.signed.root
         self._read_statements(size)
-        runs = first_of_round(runs_of(self._sendable(size), self._terms_of), self._weight_of)
+        runs = first_of_round(runs_of(self._sendable(size), self._chain.terms_of), self._weight_of)
         if not runs:
             return 0
         try:
@@ -236,11 +236,12 @@ class Pipeline:
         another pending. Older ones need not be sent: totals are cumulative.
         """
         anchor = self._chain.checkpoint(self._log_id, "safe")
+        self._remember_terms()
         self._read_statements(anchor.size)
         if self._is_settling():
             return 0
         sendable = self._sendable(anchor.size)
-        runs = runs_of(sendable, self._terms_of)
+        runs = runs_of(sendable, self._chain.terms_of)
         return sum(self._send(run, anchor.size, anchor.root) for run in runs)
 
     def _is_settling(self) -> bool:
@@ -261,12 +262,14 @@ class Pipeline:
         sendable = [
             stored
             for name, stored in self._unsent.items()
-            if name not in taken and progress[name].pending is None and stored.position < size
+            if name not in taken
+            and progress[name].snapshot.pending is None
+            and stored.position < size
         ]
         return sorted(sendable, key=lambda stored: stored.position)
 
     def _weight_of(self, entry: bytes) -> int:
-        return 1 if self._terms_of(decode(entry).subject).is_plain else GUARDED_WEIGHT
+        return 1 if self._chain.terms_of(decode(entry).subject).is_plain else GUARDED_WEIGHT
 
     def _signed(self, run: Run, size: int, root: bytes) -> SignedRun:
         """Return a run with its proof in the tree (size, root), and signed for there."""
@@ -274,11 +277,14 @@ class Pipeline:
         # The verifier comes first: it replays the log before anything of it is used.
         signature = self._verifier.sign(domain, size, root, run.first, count)
         proof = self._log.run_proof(run.first, count, size)
-        return SignedRun(run.group, size, run.first, run.entries, proof, signature)
+        rules = [word for words in run.rules for word in words]
+        return SignedRun(run.group, size, run.first, run.entries, rules, proof, signature)
 
     def _is_settled(self, contract_id: bytes, one: Progress) -> bool:
         """Return whether the escrow has the statement, or takes none of this verifier any more."""
-        return one.last_signed >= self._unsent[contract_id].position or one.is_retired
+        snapshot = one.snapshot
+        is_taken = snapshot.last_signed >= self._unsent[contract_id].position
+        return is_taken or snapshot.is_retired
 
     def _send(self, run: Run, size: int, root: bytes) -> int:
         """Ask for one run to be settled, unless that was tried too often; return how many."""
@@ -317,7 +323,7 @@ class Pipeline:
             # It goes behind the others, so that every contract gets its turn.
             self._guarded[contract_id] = self._guarded.pop(contract_id)
             if one.releasable_units and self._is_worth_its_gas(contract_id, one):
-                purpose = f"{contract_id.hex()}:{one.paid_units}"
+                purpose = f"{contract_id.hex()}:{one.snapshot.paid_units}"
                 if self._intents.ask_again("release", purpose, self._chain.release(contract_id)):
                     self._guarded[contract_id] = self._now_ms()
                     asked += 1
@@ -330,7 +336,7 @@ class Pipeline:
         """Return whether all that is owed is payable or, once a day, a quarter of it or the cap."""
         if one.releasable_units == one.owed_units:
             return True
-        portion = (self._terms_of(contract_id).rate_cap_units or one.owed_units) // 4
+        portion = (self._chain.terms_of(contract_id).rate_cap_units or one.owed_units) // 4
         is_time = self._now_ms() - self._guarded[contract_id] >= RELEASE_EVERY_MS
         return is_time and one.releasable_units >= portion
 
@@ -360,6 +366,13 @@ class Pipeline:
             seen += len(events)
         return seen
 
+    def _remember_terms(self) -> None:
+        """Tell the chain the terms that the database has, a page at a time after a restart."""
+        for event in self._indexer.final(Opened, self._opened_to):
+            self._opened_to = event.block_number, event.log_index
+            if isinstance(event.event, Opened):
+                self._chain.remember(event.contract_id, event.event.terms)
+
     def _read_statements(self, size: int) -> None:
         """Note the statements below an anchor's size that are ours to sign and to send."""
         while page := self._log.of_kind("settlement", self._read_to, STATEMENTS_PAGE):
@@ -367,21 +380,12 @@ class Pipeline:
                 if stored.position >= size:
                     return
                 self._read_to, contract_id = stored.position, stored.entry.subject
-                terms = self._terms_of(contract_id)
+                terms = self._chain.terms_of(contract_id)
                 is_ours_to_sign = stored.entry.actor == self._verifier.address_word
                 if is_ours_to_sign and self._serves(terms):
                     self._unsent[contract_id] = stored
                     if not terms.is_plain:
                         self._guarded.setdefault(contract_id, 0)
-
-    def _terms_of(self, contract_id: bytes) -> Terms:
-        """Return a contract's terms; they never change, so they are asked for once."""
-        if contract_id not in self._terms:
-            # Strangers open contracts too, so what is kept is bounded.
-            if len(self._terms) >= MAX_TERMS_KEPT:
-                self._terms.clear()
-            self._terms[contract_id] = self._chain.terms_of(contract_id)
-        return self._terms[contract_id]
 
     def _requests_of(self, events: list[ChainEvent]) -> Iterator[tuple[str, Request]]:
         """Yield the requests that record final events, under keys that name the events for ever."""
@@ -394,14 +398,16 @@ class Pipeline:
         for event in events:
             key = f"{event.block_hash.hex()}-{event.log_index}"
             happened = event.event
+            if isinstance(happened, Opened):
+                self._chain.remember(happened.contract_id, happened.terms)
             if isinstance(happened, Opened) and self._is_ours(happened.contract_id):
-                terms = self._terms_of(happened.contract_id)
+                terms = self._chain.terms_of(happened.contract_id)
                 yield key, OpenContract(rules_of(terms, happened.contract_id), event.tx_hash)
             elif isinstance(happened, Closed) and self._is_ours(happened.contract_id):
                 closed_at_ms = event.time_s * 1000
                 yield key, CloseContract(happened.contract_id, closed_at_ms, event.tx_hash)
             elif isinstance(happened, Paid) and self._is_ours(happened.contract_id):
-                payee = self._terms_of(happened.contract_id).payee
+                payee = self._chain.terms_of(happened.contract_id).payee
                 credited = (event.tx_hash, happened.contract_id, payee) in failed
                 payout = RecordPayout(
                     happened.contract_id,
@@ -419,14 +425,14 @@ class Pipeline:
         count nothing, and must not stop us.
         """
         try:
-            terms = self._terms_of(contract_id)
+            terms = self._chain.terms_of(contract_id)
         except TermsError:
             return False
         return terms.log_id == self._log_id and is_short_name(terms.outcome)
 
     def _is_served(self, contract_id: bytes) -> bool:
         """Return whether a contract is on our log and we pay its gas."""
-        return self._is_ours(contract_id) and self._serves(self._terms_of(contract_id))
+        return self._is_ours(contract_id) and self._serves(self._chain.terms_of(contract_id))
 
     def _request(self, requests: list[tuple[str, Request]]) -> None:
         """Submit requests to the log under their keys, all in one transaction."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from orchestrator.chain.escrow import Group
+from orchestrator.chain.escrow import Group, settlement_rules
 from orchestrator.core.terms import Terms
 from orchestrator.log.reader import StoredEntry
 
@@ -21,14 +21,20 @@ class Run(NamedTuple):
     group: Group
     first: int
     entries: list[bytes]
+    rules: list[tuple[int, ...]]  # of each entry's contract
 
     @property
     def halves(self) -> tuple["Run", "Run"]:
         """The first and the second half of a run of two statements or more."""
         middle = len(self.entries) // 2
         return (
-            self._replace(entries=self.entries[:middle]),
-            self._replace(first=self.first + middle, entries=self.entries[middle:]),
+            self._replace(entries=self.entries[:middle], rules=self.rules[:middle]),
+            Run(
+                self.group,
+                self.first + middle,
+                self.entries[middle:],
+                self.rules[middle:],
+            ),
         )
 
 
@@ -46,10 +52,11 @@ def runs_of(statements: Iterable[StoredEntry], terms_of: Callable[[bytes], Terms
             and len(run.entries) < most
         ):
             run.entries.append(stored.data)
+            run.rules.append(settlement_rules(terms))
             continue
         if run is not None:
             yield run
-        run = Run(group, stored.position, [stored.data])
+        run = Run(group, stored.position, [stored.data], [settlement_rules(terms)])
     if run is not None:
         yield run
 

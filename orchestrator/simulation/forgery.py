@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from orchestrator.chain.deployment import Chain, log_id_of
-from orchestrator.chain.escrow import Group, SignedRun
+from orchestrator.chain.escrow import Group, SignedRun, settlement_rules
 from orchestrator.client.accounts import PLAIN_TERMS
 from orchestrator.core.contract import rules_of
 from orchestrator.core.decide import decide
@@ -26,7 +26,7 @@ from orchestrator.core.entry import (
 )
 from orchestrator.core.errors import DomainError, ReplayError
 from orchestrator.core.evidence.disproof_search import find_disproof
-from orchestrator.core.evidence.exhibits import Case, ContractIndex, escrow_record_of
+from orchestrator.core.evidence.exhibits import Case, ContractIndex
 from orchestrator.core.evidence.history import PublicEntry, public_entry
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.kinds import decode, encode
@@ -116,7 +116,7 @@ def forge_and_disprove(sandbox: Sandbox) -> Forgery:
     _settle(sandbox, terms, tree)
     pending = chain.pending_of(id_)
 
-    case = _find_contradiction(chain, terms, id_, tree)
+    case = _find_contradiction(chain, id_, tree)
     gas = sandbox.send(STRANGER, chain.disprove(tree.size, case))
     if pending is None or not chain.is_retired(id_) or chain.pending_of(id_) is not None:
         raise ReplayError("forgery-stands", "the disproof did not void the false statement")
@@ -226,22 +226,16 @@ def _settle(sandbox: Sandbox, terms: Terms, tree: _Tree) -> None:
     proof = run_proof(statement, 1, tree.size, tree.node)
     signature = sign_digest(verified, key_of(VERIFIER))
     run = [tree.entries[statement].data]
-    settle = chain.settle(SignedRun(Group.of(terms), tree.size, statement, run, proof, signature))
+    rules = settlement_rules(terms)
+    settle = chain.settle(
+        SignedRun(Group.of(terms), tree.size, statement, run, rules, proof, signature)
+    )
     sandbox.send(PUBLISHER, settle)
 
 
-def _find_contradiction(chain: Chain, terms: Terms, id_: bytes, tree: _Tree) -> Case:
+def _find_contradiction(chain: Chain, id_: bytes, tree: _Tree) -> Case:
     """Search the public entries, with nothing but what the chain says of the contract."""
-    contracts: ContractIndex = {
-        id_: escrow_record_of(
-            terms,
-            id_,
-            chain.opening_number_of(id_),
-            chain.closed_at(id_) or 0,
-            chain.last_signed_of(id_),
-            chain.last_final_of(id_),
-        )
-    }
+    contracts: ContractIndex = chain.escrow_records([id_])
     # The same search as for any log: it has not been told which entry is forged.
     case = find_disproof(tree.entries, contracts, lambda position: tree.entries[position])
     if case is None:

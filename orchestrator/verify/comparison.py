@@ -188,8 +188,10 @@ def _compare(
     block = chain.block()
     events: dict[bytes, list[ChainEvent]] = {contract_id: [] for contract_id in contracts}
     # No statement is older than the log; a day is for clocks that disagree.
-    for event in events_of(chain, list(contracts), statements.genesis_s - DAY_S, block.number):
+    since_s, escrow = statements.genesis_s - DAY_S, chain.addresses.escrow
+    for event in events_of(chain, escrow, list(contracts), since_s, block.number):
         events[event.contract_id].append(event)
+    progress = chain.progress(list(contracts), block.number)
     comparisons = []
     for contract_id, contract in contracts.items():
         terms = chain.terms_of(contract_id)
@@ -201,13 +203,11 @@ def _compare(
             contract.payable_units,
             recounted.paid_units,
             recounted.owed_units(block.time_s),
-            chain.status_of(contract_id, block.number),
+            progress[contract_id].status,
             any(isinstance(one.event, Ruled | ClaimsRuled) for one in events[contract_id]),
         )
-        escrow_says = (
-            chain.paid_of(contract_id, block.number),
-            chain.owed_of(contract_id, block.number),
-        )
+        one = progress[contract_id]
+        escrow_says = one.snapshot.paid_units, one.owed_units
         if escrow_says != (compared.paid_units, compared.owed_units):
             raise ReplayError(
                 "books-differ",

@@ -158,6 +158,11 @@ TARGETS = {
         ("escrow/Signatures.t.sol",),
         (_test_of("escrow", "Signatures"),),
     ),
+    "Rounds": Target(
+        "contracts/escrow/Rounds.sol",
+        ("escrow/Rounds.t.sol",),
+        ("contracts/escrow/Rounds.sol:Rounds",),
+    ),
     "JobEvaluator": Target(
         "contracts/integrations/JobEvaluator.sol",
         ("integrations/JobEvaluator.t.sol", "integrations/Hostile.t.sol"),

@@ -44,7 +44,7 @@ class Row(NamedTuple):
 
     name: str
     outcomes: int
-    payees: str  # names a payment of the floor
+    payees: str  # names a payment of the floor; of a round, the settlement alone
     target: int  # gas an outcome; zero: none
 
 
@@ -65,6 +65,16 @@ SETTLEMENTS = [
     Row("settle 100 x 100 outcomes, 100 payees known", 10_000, "100, payee known", 200),
     Row("settle 100 x 100 outcomes, 100 payees fresh", 10_000, "100, payee fresh", 0),
 ]
+# The same with the anchor in it: one transaction, where the rows above need one more.
+ROUNDS = [
+    Row("round of 1 outcome, payee known", 1, "settle 1 outcome, payee known", 150_000),
+    Row(
+        "round of 100 x 100 outcomes, 100 payees known",
+        10_000,
+        "settle 100 x 100 outcomes, 100 payees known",
+        240,
+    ),
+]
 OTHERS = {
     "Anchoring": [
         "publish",
@@ -73,6 +83,8 @@ OTHERS = {
     ],
     "Opening and ending": [
         "open",
+        "open, first of its outcome",
+        "open, guarded",
         "open with permit",
         "close",
         "refund",
@@ -112,7 +124,12 @@ OTHERS = {
         "release of a claim, payee fresh",
     ],
 }
-TARGETS = {"publish": 90_000, "disprove rival, 4 entries": 240_000}
+TARGETS = {
+    "publish": 90_000,
+    "open, first of its outcome": 300_000,
+    "release, payee known": 120_000,
+    "disprove rival, 4 entries": 270_000,
+}
 # Name, what one transaction pays.
 PEERS = {
     "transfer": 1,
@@ -122,12 +139,16 @@ PEERS = {
     "claim from a Merkle distributor": 1,
 }
 ROOTS = ["bare root, the last alone", "bare root, all kept", "root of a Merkle distributor"]
+# Base's Flywheel with the same compiler and token, measured apart from this run: the case, gas a
+# transaction there over the variants of the case, and our row for it.
+FLYWHEEL = [
+    ("one conversion", "95,000 to 124,000", "settle 1 outcome, payee known"),
+    ("50 conversions of one operator", "617,000 to 1,147,000", "settle 50 outcomes, payee known"),
+]
 # Gas a payment, payee known, as authors or chains have published it; not measured here.
 PUBLISHED = [
-    ("plain ERC-20 transfer", "34,300"),
-    ("Disperse, batch of 100", "9,700"),
-    ("Base Flywheel, a conversion in a batch of 50", "21,400"),
-    ("Base Flywheel, one conversion", "107,000 to 124,000"),
+    ("plain ERC-20 transfer, payee known", "34,300"),
+    ("Disperse, a batch of 100 known payees", "9,700"),
     ("x402, batch claim and settle", "45,000"),
     ("1inch Merkle drop: set root / claim", "30,000 / 52,000 to 57,000"),
     ("Morpho rewards claim", "54,000 to 60,000"),
@@ -141,7 +162,8 @@ PUBLISHED = [
 INTRO = """\
 Whole transactions as `forge test --isolate` measures them: 21,000, calldata, all storage cold, and
 EIP-7623's floor where that is more; a test of its own holds the measure to those rules. The log is
-a million entries long, and statements are its last entries, as the pipeline anchors them. Payees
+a million entries long, and statements are its last entries, as the pipeline anchors them. Every
+heading says whether the anchor is in its figures. Payees
 are *known* if they have the token already; the fee recipient is known, and every contract has a fee
 of 2.5 %. `forge test` fails where gas differs from the committed snapshot by one unit.
 `scripts/bench/gas` measures again and writes this section.
@@ -193,12 +215,13 @@ def section(figures: Figures) -> str:
     """Return the whole section in Markdown."""
     parts = [
         INTRO,
-        "### Settling and paying at once\n",
+        "### Settling and paying at once, without the anchor\n",
         _settlements(figures),
         _verdicts(figures),
+        _rounds(figures),
         *(_group(title, names, figures) for title, names in OTHERS.items()),
         _peers(figures),
-        _published(),
+        _published(figures),
     ]
     return "\n".join(parts)
 
@@ -229,6 +252,25 @@ costs 17,100 more, from any contract. The millionth entry has a path of 12 hashe
 place of 2^20 entries it has 20, and one outcome costs {worst:,}.
 """
     )
+
+
+def _rounds(figures: Figures) -> str:
+    rows = []
+    anchor = figures.gas["publish by signature"]
+    for row in ROUNDS:
+        gas, apart = figures.gas[row.name], figures.gas[row.payees] + anchor
+        verdict = "met" if gas <= row.target * row.outcomes else "**missed**"
+        aim = f"≤ {row.target:,} {verdict}"
+        each = round(gas / row.outcomes)
+        rows.append([row.name, f"{gas:,}", f"{each:,}", aim, f"{apart:,}", f"{apart - gas:,}"])
+    head = ["transaction", "gas", "an outcome", "target", "anchor and settlement apart", "saved"]
+    return f"""\
+### Rounds: settling and paying at once, with the anchor
+
+One transaction of `Rounds` anchors a signed checkpoint and settles under it. *Apart* is the anchor
+by signature and the settlement above it, in two transactions.
+
+{_table(head, rows)}"""
 
 
 def _verdicts(figures: Figures) -> str:
@@ -281,7 +323,8 @@ def _group(title: str, names: list[str], figures: Figures) -> str:
             aim = f"≤ {TARGETS[name]:,} {'met' if gas <= TARGETS[name] else '**missed**'}"
         rows.append([name, f"{gas:,}", f"{figures.floor[name]:,}", aim])
     head = ["transaction", "gas", "floor for its calldata", "target"]
-    return f"### {title}\n\n{_table(head, rows)}"
+    included = "the anchor alone" if title == "Anchoring" else "without an anchor"
+    return f"### {title}, {included}\n\n{_table(head, rows)}"
 
 
 def _peers(figures: Figures) -> str:
@@ -302,13 +345,30 @@ has terms, a history or anything to dispute: the caller is trusted with the amou
 {_table(["root", "gas"], roots)}"""
 
 
-def _published() -> str:
+def _published(figures: Figures) -> str:
+    rows = [
+        [case, there, f"{figures.gas[ours]:,}", f"{_with_anchor(figures, ours):,}"]
+        for case, there, ours in FLYWHEEL
+    ]
     return f"""\
+### Base's Flywheel, the same compiler and token
+
+Measured apart from this run, a whole transaction each. There an attribution provider is trusted
+with the amounts, and nothing is anchored; a range is over the variants of the case. Ours with an
+anchor of its own is the round where one was measured, else the two transactions.
+
+{_table(["case", "Flywheel", "ours without the anchor", "ours with an anchor of its own"], rows)}
 ### Peers, as published
 
 Not measured here: other tokens, compilers and chains. Gas a payment, payee known.
 
 {_table(["what", "gas"], [list(row) for row in PUBLISHED])}"""
+
+
+def _with_anchor(figures: Figures, name: str) -> int:
+    """Return the gas of a settlement with an anchor for it alone."""
+    apart = figures.gas[name] + figures.gas["publish by signature"]
+    return next((figures.gas[row.name] for row in ROUNDS if row.payees == name), apart)
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

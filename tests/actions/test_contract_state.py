@@ -7,18 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.actions.contract_state import Claims, token_of
+from orchestrator.actions.contract_state import token_of
 from orchestrator.chain.caller import Token
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.rpc import NodeError
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import InputError
 from tests.support.contract_states import (
-    CLAIMS,
     DISPUTED,
     ESCROW,
     GUARDED,
-    LEAD,
     PENDING,
     contract_state,
 )
@@ -83,16 +81,6 @@ def test_a_token_with_absurd_decimals_is_refused(decimals: int) -> None:
 
 
 # --- What follows from the state ------------------------------------------------------------------
-
-
-def test_what_is_reserved() -> None:
-    without = dataclasses.replace(GUARDED, arbiter=ZERO_ADDRESS)
-    assert contract_state(without, pending=PENDING).reserved_units == 16_000_000
-    assert contract_state(pending=PENDING).reserved_units == GUARDED.budget_units
-    assert contract_state(net_units=3, claims=CLAIMS).reserved_units == 8_000_003
-    dropped = Claims({LEAD: CLAIMS.filed[LEAD]._replace(is_dropped=True)})
-    assert contract_state(net_units=3, claims=dropped).reserved_units == 3
-    assert contract_state(paid_units=9, net_units=3).reserved_units == 9
 
 
 def test_until_when_a_statement_can_be_disputed() -> None:

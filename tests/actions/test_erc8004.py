@@ -95,7 +95,7 @@ def _check_registry(
         "contractId": f"0x{contract_id.hex()}",
         "outcome": "paid",
     }
-    happened = events_of(chain, [contract_id], 0, chain.block().number)
+    happened = events_of(chain, chain.addresses.escrow, [contract_id], 0, chain.block().number)
     paid = [event.tx_hash for event in happened if isinstance(event.event, Paid)]
     assert (len(paid), paid[-1]) == (2, octets(payments["txHash"]))
     assert payments["fromAddress"] == chain.addresses.escrow

@@ -25,9 +25,10 @@ from tests.support.terms import ARBITER, NOW_S, OPERATOR, OWNER, PLAIN
 
 
 @pytest.fixture
-def chain() -> Iterator[Chain]:
-    """A chain that encodes calls, behind a node that does not answer."""
+def chain(monkeypatch: pytest.MonkeyPatch) -> Iterator[Chain]:
+    """A chain that encodes calls and has one contract, behind a node that does not answer."""
     with Chain("http://127.0.0.1:1", Addresses(1, ESCROW, ESCROW)) as chain:
+        monkeypatch.setattr(chain, "terms_of", lambda _: GUARDED)
         yield chain
 
 

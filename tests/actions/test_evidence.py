@@ -1,6 +1,7 @@
 """The order of disproofs, the time for claims, and openings that a server withholds."""
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
@@ -8,16 +9,20 @@ from typing import Any, cast
 import pytest
 
 from orchestrator.actions import evidence
+from orchestrator.actions.contract_state import read_contract_state
 from orchestrator.actions.plan import Plan, PlannedTransaction
 from orchestrator.chain.caller import Token
 from orchestrator.chain.deployment import Chain
-from orchestrator.chain.escrow import PendingStatement, Progress
+from orchestrator.chain.escrow import PendingStatement, Progress, Snapshot
+from orchestrator.client.http import Client
 from orchestrator.core.errors import EscrowError, ReplayError
 from orchestrator.core.escrow_model import EscrowedContract
 from orchestrator.core.evidence.exhibits import Case, Claim, escrow_record_of
 from orchestrator.core.units import DAY_S
+from orchestrator.verify.comparison import replay
 from orchestrator.verify.log_copy import LogCopy
 from tests.support.contract_states import CLAIMS, GUARDED, T2, T3, contract_state
+from tests.support.market import NOTHING, Market
 from tests.support.terms import NOW_S, OPERATOR, OWNER
 
 COIN, DOLLAR = OWNER, OPERATOR  # tokens of 18 and of 6 decimals
@@ -70,7 +75,15 @@ class Escrow:
         }
 
     def progress(self, names: list[bytes], _: int) -> dict[bytes, Progress]:
-        return {name: Progress("open", 9, self.stated[name][0], False, 0, 0, 0) for name in names}
+        return {
+            name: Progress(
+                Snapshot(
+                    name, 0, 0, 0, False, False, 0, 0, self.stated[name][0], 0, 0, 0, 0
+                ),
+                "open", 0, 0, 0, 0,
+            )
+            for name in names
+        }  # fmt: skip
 
     def terms_of(self, name: bytes) -> object:
         return SimpleNamespace(token=self.stated[name][1])
@@ -152,3 +165,68 @@ def test_no_claim_is_called_founded_while_an_opening_is_missing(
         with pytest.raises(error):
             evidence.plan_refutations(cast(Chain, None), log, state)
     assert passes == 2  # one for all four claims
+
+
+# --- Reversals by proof ---------------------------------------------------------------------------
+
+
+def test_a_refund_that_nobody_states_is_proven_and_a_claim_lowered(market: Market) -> None:
+    """A tenth of an order of 100.00, of which 5.00 were given back, is 9.50; of all, nothing."""
+    share: dict[str, object] = {
+        "unit_price_units": "0",
+        "revenue_share_bps": 1000,
+        "holdback_bps": 5000,
+        "holdback_period_s": 30 * DAY_S,
+    }
+    contract_id = market.open("ada", **share)
+    asked = f"0x{contract_id.hex()}"
+    market.advance_to(market.sandbox.clock() // 1000 + 3600)
+    for lead in ("stated", "silent"):
+        _win_order(market, lead)
+        if lead == "stated":
+            market.sandbox.settle("one")
+            market.advance_to(market.sandbox.clock() // 1000 + 2 * DAY_S + 1)
+    market.refused(NOTHING, "there is nothing to prove", "prove-reversal", asked, by="owner")
+    # From here on the verifier states nothing.
+    market.report("refund", ["stated", "silent"], "5.00", "first")
+    market.sandbox.come_to_rest()
+    proven = market.run("prove-reversal", asked, "--yes", "--json", by="stranger")
+    assert proven.code == 0, proven
+    (sent,) = json.loads(proven.stdout)["transactions"]
+    assert sent["amount_units"] == "500000"
+    state = read_contract_state(market.chain, contract_id)
+    assert state.net_units == 9_500_000
+    market.refused(NOTHING, "there is nothing to prove", "prove-reversal", asked, by="owner")
+
+    market.advance_to(state.times.statements_until_s + 1)
+    assert market.run("claim", asked, "--yes", by="ada").code == 0
+    (claim,) = read_contract_state(market.chain, contract_id).claims.open.values()
+    assert claim.amount == 10_000_000
+    explained = market.run("refute", asked, "--dry-run")
+    assert "9.50 TEST are left of the claim" in explained.stdout
+    # Our own pipeline does it, once.
+    market.sandbox.come_to_rest()
+    (claim,) = read_contract_state(market.chain, contract_id).claims.open.values()
+    assert claim.amount == 9_500_000
+    market.refused(NOTHING, "there is nothing to refute", "refute", asked, by="owner")
+
+    # A second refund takes all that was left of the stated order.
+    market.report("refund", ["stated"], "", "first")
+    market.sandbox.come_to_rest()
+    assert market.run("prove-reversal", asked, "--yes", by="owner").code == 0
+    state = read_contract_state(market.chain, contract_id)
+    assert state.net_units == 0
+    with Client(market.sandbox.url) as client:
+        compared = replay(client, market.chain, market.sandbox.stack.site.log_id)
+    (contract,) = compared.contracts
+    assert contract.paid_units == state.paid_units == 5_000_000
+
+
+def _win_order(market: Market, lead: str) -> None:
+    """Let ada bring a lead to buy for 100.00."""
+    market.report_hourly(lead, "signup")
+    ada = market.operators["ada"]
+    ada.touch(market.surface, ada.leads(market.surface, "trial"), "email", lead)
+    market.sandbox.stack.drain()
+    market.sandbox.pass_time(3600)
+    market.report("buy", [lead], "100.00", "first")

@@ -11,6 +11,7 @@ from orchestrator.chain.abi import (
     Credited,
     Event,
     Paid,
+    Settled,
     artifact,
     decode_event,
     error_text,
@@ -38,7 +39,20 @@ def test_events_have_the_fields_of_their_contracts() -> None:
         inputs = [argument["name"] for argument in declared[name]["inputs"]]
         snake = [re.sub("([A-Z])", r"_\1", given).lower() for given in inputs]
         expected = [words.get(given, given) for given in snake]
+        if kind is Settled:
+            assert expected.pop() == "statement"
+            expected += ["position", "earned_units", "reversed_units"]
         assert [field.name for field in dataclasses.fields(kind)] == expected
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_statement_is_unpacked_to_its_last_bit(place: int) -> None:
+    (topic,) = event_topics(Settled)
+    facts = [0, 0, 0]
+    facts[place] = (1 << (40, 80, 80)[place]) - 1
+    position, earned, taken_back = facts
+    data = (earned << 176 | taken_back << 96 | position).to_bytes(32)
+    assert decode_event([topic, WORD], data) == Settled(WORD, *facts)
 
 
 def test_malformed_events_are_refused() -> None:

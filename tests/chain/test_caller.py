@@ -1,10 +1,11 @@
 """Reads and calldata of contracts on a real chain, and signatures of its accounts."""
 
-from orchestrator.chain.caller import Account, Caller
+from orchestrator.chain.caller import Account, Caller, contract_at
 from orchestrator.chain.deployment import Chain
 from orchestrator.runtime.local_chain import Deployment, LocalChainClock
 from orchestrator.runtime.local_servers import LocalAnvil
 from tests.support.chain_deal import OWNER, OWNER_KEY, PAYEE, WORD, refused, send
+from tests.support.terms import PLAIN
 
 
 def test_a_node_on_another_chain_is_refused(module_anvil: LocalAnvil) -> None:
@@ -23,12 +24,15 @@ def test_blocks_that_the_node_lacks_are_left_out(chain: Chain) -> None:
 def test_an_answer_of_another_kind_is_refused(chain: Chain, deployment: Deployment) -> None:
     """An account without code answers nothing; a view that reverts gives its reason."""
     refused("node-unreadable", lambda: chain.token(PAYEE))
-    refused("call-reverted", lambda: chain.terms_of(WORD))
+    lens = contract_at("EscrowLens", chain.addresses.lens or "")
+    unopened = tuple(PLAIN.to_abi())
+    message = refused("call-reverted", lambda: chain.read(lens, "owed", unopened))
+    assert "UnknownContract(0x" in message
     assert chain.token(deployment.token).decimals == 6
 
 
 def test_calls_that_cannot_be_made(chain: Chain) -> None:
-    refused("call-malformed", lambda: chain.refund(b"\x01" * 33))
+    refused("call-malformed", lambda: chain.revoke(b"\x01" * 33))
     refused("call-malformed", lambda: chain.publish(WORD, -1, WORD, []))
     refused("call-malformed", lambda: chain.publish(WORD, 1 << 64, WORD, []))
     refused("call-malformed", lambda: chain.withdraw("0x12", PAYEE, 1))

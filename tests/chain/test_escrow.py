@@ -24,7 +24,7 @@ from orchestrator.core.terms import Terms
 from orchestrator.runtime.local_chain import LocalChainClock
 from orchestrator.runtime.local_servers import LocalAnvil
 from orchestrator.storage.database import WORKER, Database
-from tests.support.chain_bench import rewritten
+from tests.support.chain_bench import limited_to, rewritten
 from tests.support.chain_deal import (
     DEPLOYER,
     FEE_KEY,
@@ -43,7 +43,7 @@ from tests.support.chain_deal import (
     refused,
     send,
 )
-from tests.support.rpc_proxy import RpcProxy
+from tests.support.rpc_proxy import RpcProxy, honest
 
 
 def test_one_deal_from_opening_to_refund(
@@ -62,7 +62,7 @@ def test_one_deal_from_opening_to_refund(
     send(chain, STRANGER_KEY, log.publish(signed=True))
     send(chain, STRANGER_KEY, log.settle(terms, first, 3))
     assert chain.paid_of(contract) == 32 * USD
-    assert chain.last_final_of(contract) == second
+    assert chain.snapshot_of(contract).last_final == second
     assert chain.balance_of(terms.token, PAYEE) == 32 * USD - 800_000
     assert chain.credit_of(terms.token, FEES) == 800_000
     send(chain, FEE_KEY, chain.withdraw(terms.token, FEES, 300_000))
@@ -85,7 +85,7 @@ def test_one_deal_from_opening_to_refund(
         seen = [event for events in Indexer(chain, database).poll() for event in events]
     assert [event.event for event in seen] == [
         Registered(log.log_id, PUBLISHER, PUBLISHER, ORIGIN),
-        Opened(contract, OWNER, OPERATOR, log.log_id, WORD),
+        Opened(contract, OWNER, OPERATOR, terms),
         Published(log.log_id, 2, root_of(leaf_hash(entry) for entry in log.entries[:2])),
         Settled(contract, 1, 16 * USD, 0),
         Paid(contract, 15_600_000, 400_000),
@@ -133,8 +133,10 @@ def test_a_transfer_that_fails_becomes_a_credit(
 
 def test_unknown_contract(chain: Chain) -> None:
     assert chain.status_of(WORD) == "unknown"
-    message = refused("call-reverted", lambda: chain.terms_of(WORD))
-    assert f"UnknownContract(0x{WORD.hex()})" in message
+    message = refused("contract-unknown", lambda: chain.terms_of(WORD))
+    assert f"has opened no contract 0x{WORD.hex()}" in message
+    assert not chain.is_open(WORD)
+    refused("contract-unknown", lambda: chain.refund(WORD))
 
 
 def test_several_contracts_are_read_at_once(chain: Chain, log: AnchoredLog, terms: Terms) -> None:
@@ -150,9 +152,14 @@ def test_several_contracts_are_read_at_once(chain: Chain, log: AnchoredLog, term
     assert records[first].rules.outcome == "activated"
     assert (records[first].opening_number, records[second].opening_number) == (1, 2)
     progress = chain.progress([first, second])
-    assert progress[first].last_signed == chain.last_signed_of(first) == position
-    assert (progress[first].paid_units, progress[second].paid_units) == (8 * USD, 0)
-    assert (progress[second].last_signed, progress[second].pending) == (0, None)
+    settled, fresh = progress[first].snapshot, progress[second].snapshot
+    assert settled == chain.snapshot_of(first)
+    assert (settled.contract_id, fresh.contract_id) == (first, second)
+    assert settled.last_signed == settled.last_final == records[first].last_final == position
+    assert (settled.paid_units, settled.net_units, fresh.paid_units) == (8 * USD, 8 * USD, 0)
+    assert (fresh.last_signed, fresh.pending) == (0, None)
+    assert settled.budget_units == terms.budget_units
+    assert (progress[first].status, progress[first].owed_units) == ("scheduled", 0)
 
 
 def test_terms_that_a_node_made_up_are_refused(
@@ -161,7 +168,28 @@ def test_terms_that_a_node_made_up_are_refused(
     """The id is a digest of the terms, so other terms under it are seen to be false."""
     contract = open_contract(chain, terms)
     with RpcProxy(module_anvil.rpc_url) as proxy, Chain(proxy.url, chain.addresses) as lied_to:
-        assert lied_to.escrow_records([contract]).keys() == {contract}
         payee, other = PAYEE[2:].lower(), STRANGER[2:].lower()
-        proxy.fault = rewritten("eth_call", lambda value: value.replace(payee, other))
+
+        def change(logs: list[dict[str, str]]) -> list[dict[str, str]]:
+            return [log | {"data": log["data"].replace(payee, other)} for log in logs]
+
+        proxy.fault = rewritten("eth_getLogs", change)
         refused("terms-false", lambda: lied_to.escrow_records([contract]))
+        refused("terms-false", lambda: lied_to.terms_of(contract))
+        proxy.fault = rewritten("eth_getLogs", lambda _: [])
+        refused("terms-missing", lambda: lied_to.escrow_records([contract]))
+        refused("terms-missing", lambda: lied_to.terms_of(contract))
+        proxy.fault = honest
+        assert lied_to.escrow_records([contract]).keys() == {contract}
+        # What is remembered needs no node.
+        proxy.fault = rewritten("eth_getLogs", lambda _: [])
+        assert lied_to.terms_of(contract) == terms
+
+
+def test_terms_are_found_where_a_node_shows_few_blocks_at_a_time(
+    chain: Chain, terms: Terms, module_anvil: LocalAnvil
+) -> None:
+    contract = open_contract(chain, terms)
+    with RpcProxy(module_anvil.rpc_url) as proxy, Chain(proxy.url, chain.addresses) as slow:
+        proxy.fault = limited_to(3)
+        assert slow.terms_of(contract) == terms

@@ -82,12 +82,13 @@ def test_events_of_contracts_are_those_and_no_others(
     contract = open_contract(chain, terms)
     last = chain.block().number
     ids = [contract, *(n.to_bytes(32) for n in range(MAX_CONTRACTS))]
-    (event,) = events_of(chain, ids, before_s, last)
+    escrow = chain.addresses.escrow
+    (event,) = events_of(chain, escrow, ids, before_s, last)
     assert isinstance(event.event, Opened)
     assert event.contract_id == contract
-    assert list(events_of(chain, ids[1:], before_s, last)) == []
-    assert list(events_of(chain, ids, clock.now_s(), last)) == []
-    assert list(events_of(chain, [], 0, last)) == []
+    assert list(events_of(chain, escrow, ids[1:], before_s, last)) == []
+    assert list(events_of(chain, escrow, ids, clock.now_s(), last)) == []
+    assert list(events_of(chain, escrow, [], 0, last)) == []
     # A node that leaves the filter out shows events that were not asked for.
     with RpcProxy(module_anvil.rpc_url) as proxy, Chain(proxy.url, chain.addresses) as misled:
         whole = chain.node.call(
@@ -96,4 +97,4 @@ def test_events_of_contracts_are_those_and_no_others(
         )
         proxy.fault = rewritten("eth_getLogs", lambda _: whole)
         with pytest.raises(NodeError, match="sent other events"):
-            list(events_of(misled, ids[1:], before_s, last))
+            list(events_of(misled, escrow, ids[1:], before_s, last))

@@ -7,6 +7,7 @@ publisher and verifier count one lead twice, and a stranger stops them.
 
 import json
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ import pytest
 from orchestrator.client.http import Client
 from orchestrator.core import folds
 from orchestrator.core.evidence.exhibits import TOUCH, TRANSITION, Claim, read_words
-from orchestrator.simulation.sandbox import address_of
+from orchestrator.core.terms import checkpoint_digest, sign_digest
+from orchestrator.simulation.sandbox import address_of, key_of
 from orchestrator.verify.log_copy import LogCopy, pages_of
 from tests.support.market import (
     BAD,
@@ -46,9 +48,13 @@ def _before_anything(market: Market, asked: str) -> None:
     assert "scheduled: it has not begun" in shown.stdout
     assert '10.00 TEST, for each lead that enters "paid"' in shown.stdout
     assert "the operator can claim by proof what was not settled" in shown.stdout
+    # Nobody has heard of the verifier on this chain yet: it signs, and sends nothing.
+    assert f"{address_of('verifier')} (no code, no transactions sent)" in shown.stdout
+    assert "the verifier has neither code nor transactions on this chain" in shown.stdout
     # The same without a server: the escrow alone says what it is.
     escrow = market.chain.addresses.escrow
-    again = market.run("contract", asked, "--escrow", escrow, api="http://127.0.0.1:1")
+    named = ("--escrow", escrow, "--lens", str(market.chain.addresses.lens))
+    again = market.run("contract", asked, *named, api="http://127.0.0.1:1")
     assert (again.code, again.stdout) == (DONE, shown.stdout)
 
     for code, said, command, by in (
@@ -311,6 +317,48 @@ def test_lies_are_disproved(market: Market, monkeypatch: pytest.MonkeyPatch) -> 
     assert market.chain.is_retired(other_id)
     market.refused(NOTHING, "its verifier was disproved before", "disprove", other, by="stranger")
     market.refused(NOTHING, "the log shows no lie", "disprove", "--yes", by="stranger")
+
+
+# --- A publisher that tells two histories ---------------------------------------------------------
+
+
+def test_a_fork_is_reported_and_said_wherever_the_log_is_looked_at(
+    market: Market, tmp_path: Path
+) -> None:
+    asked = f"0x{market.open('ada').hex()}"
+    market.sandbox.settle("one")
+    chain, log_id = market.chain, market.sandbox.stack.site.log_id
+    size = chain.checkpoint(log_id).size
+    assert size
+    with Client(market.sandbox.url) as client:
+        served = client.get("/v1/log/checkpoint", size=size)
+    digest = checkpoint_digest(chain.event_log_domain, log_id, size, b"\1" * 32)
+    other = {
+        **served,
+        "root": "0x" + "01" * 32,
+        "signature": "0x" + sign_digest(digest, key_of("publisher")).hex(),
+    }
+    files = {}
+    for name, document in (("told", served), ("other", other), ("junk", {})):
+        files[name] = str(tmp_path / f"{name}.json")
+        Path(files[name]).write_text(json.dumps(document))
+
+    report = ("log report-fork",)
+    market.refused(BAD, "that is no fork", *report, files["told"], by="stranger")
+    market.refused(BAD, "junk.json: is no signed checkpoint", *report, files["junk"], by="stranger")
+    explained = market.run(*report, files["other"], "--dry-run")
+    assert explained.code == DONE, explained
+    assert f"root 0x{'01' * 32} of size {size} is signed by the publisher" in explained.stdout
+    assert f"nothing behind its first {size:,} entries can be settled" in explained.stdout
+    assert chain.forked_at(log_id) is None
+    sent = market.run(*report, files["other"], files["told"], "--yes", by="stranger")
+    assert sent.code == DONE, sent
+    assert chain.forked_at(log_id) is not None
+    market.refused(NOTHING, "is marked as forked since", *report, files["other"], by="stranger")
+
+    where = ("--url", market.sandbox.url, "--rpc", market.sandbox.rpc_url)
+    assert "But the log was marked as forked at" in market._run(["replay", *where], "").stdout
+    assert "nothing more of it is anchored" in market.run("contract", asked).stdout
 
 
 # --- What a hostile server does to entries --------------------------------------------------------

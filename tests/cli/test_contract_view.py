@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import pytest
 
+from orchestrator.chain.caller import Account
 from orchestrator.cli import contract_view
 from orchestrator.core.units import DAY_S, format_second
 from tests.support.contract_states import (
@@ -31,7 +32,11 @@ def test_who_can_do_what_when() -> None:
     refund, close = (anyone, "refund", T3 + 1, None), (both, "close", 0, None)
     refute, contest = (anyone, "refute", 0, T4), (either, "dispute", T3 + 1, T4)
     state, release = (verifier, "", NOW_S, T2), (anyone, "release", 0, None)
+    prove = (anyone, "prove-reversal", 0, None)
     ends_s = PENDING.resolves_at_s
+    plain_end_s = PLAIN.deadline_s + PLAIN.grace_s
+    state_of_plain, stop_plain = (verifier, "", NOW_S, plain_end_s), (*disprove[:3], plain_end_s)
+    refund_plain = (anyone, "refund", plain_end_s + 1, None)
     for changes, expected in (
         ({}, {state, disprove, filing, refund, close}),
         ({"now_s": NOW_S - 1, "status": "scheduled"}, {state, disprove, filing, refund, close}),
@@ -64,7 +69,12 @@ def test_who_can_do_what_when() -> None:
         ),
         ({"now_s": T3 + 1, "claims": ruled}, {refute, refund, close}),
         ({"now_s": T4 + 1, "claims": CLAIMS, "status": "refundable"}, {refund, close}),
-        ({"now_s": T4 + 1, "net_units": GUARDED.budget_units, "status": "releasing"}, {close}),
+        (
+            {"now_s": T4 + 1, "net_units": GUARDED.budget_units, "status": "releasing"},
+            {prove, close},
+        ),
+        ({"net_units": 9, "paid_units": 9}, {state, disprove, filing, refund, close}),
+        ({"net_units": 9, "terms": PLAIN}, {state_of_plain, stop_plain, refund_plain, close}),
         ({"now_s": T4 + 1, "status": "refunded"}, set()),
         ({"status": "paid_out"}, set()),
         ({"status": "closed", "closed_at_s": 5, "releasable_units": 5}, {release}),
@@ -113,6 +123,47 @@ def test_what_the_terms_say() -> None:
 def test_feedback_is_offered_once_after_the_end_to_an_agent(status: str, has_ended: bool) -> None:
     agent = dataclasses.replace(GUARDED, agent_id_plus_one=1)
     for terms, is_given in ((GUARDED, False), (agent, True), (agent, None), (agent, False)):
-        state = contract_state(terms, status=status, is_feedback_given=is_given)
-        is_offered = any(one.command == "feedback" for one in contract_view.options(state))
-        assert is_offered is (has_ended and terms is agent and is_given is False)
+        for paid_units in (0, 5):
+            state = contract_state(
+                terms, status=status, is_feedback_given=is_given, paid_units=paid_units
+            )
+            is_offered = any(one.command == "feedback" for one in contract_view.options(state))
+            is_due = has_ended and terms is agent and is_given is False and paid_units > 0
+            assert is_offered is is_due
+
+
+# --- Accounts that nothing on chain checks --------------------------------------------------------
+
+
+def test_what_the_chain_has_of_each_account_is_shown_with_the_cautions() -> None:
+    accounts = {
+        "payee": Account(b"", 0),
+        "verifier": Account(bytes.fromhex("ef0100") + bytes(20), 4),
+        "arbiter": Account(b"\x60" * 50, 1),
+        "fee recipient": Account(b"", 2),
+    }
+    terms = dataclasses.replace(GUARDED, fee_bps=250, fee_recipient=OWNER)
+    state = contract_state(terms, accounts=accounts, cautions=("one thing", "another"))
+    lines = list(contract_view.format_contract(state))
+    shown = dict(lines)
+    assert shown["payee"].endswith(" (no code, no transactions sent)")
+    assert shown["verifier"].endswith(
+        " (a key with the code of a wallet (EIP-7702), 4 transactions sent)"
+    )
+    assert shown["arbiter"].endswith(" (50 bytes of code, 1 transaction sent)")
+    assert shown["fee"].endswith(" (no code, 2 transactions sent)")
+    assert [text for heading, text in lines if heading == "caution"] == ["one thing", "another"]
+    document = contract_view.contract_to_json(state)
+    assert document["cautions"] == ["one thing", "another"]
+    found = cast(dict[str, Any], document["accounts"])
+    assert found["verifier"] == {"code_bytes": 23, "transactions": 4, "is_delegated": True}
+
+
+def test_a_contract_on_a_forked_log_says_so() -> None:
+    state = contract_state(forked_at_s=1_800_000_000)
+    expected = "marked as forked at 2027-01-15 08:00:00 UTC: nothing more of it is anchored"
+    assert dict(contract_view.format_contract(state))["log"] == expected
+    assert contract_view.contract_to_json(state)["log_forked_at_s"] == 1_800_000_000
+    plain = contract_state()
+    assert "log" not in dict(contract_view.format_contract(plain))
+    assert contract_view.contract_to_json(plain)["log_forked_at_s"] is None

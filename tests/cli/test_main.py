@@ -72,6 +72,7 @@ def test_the_installed_command_prints_the_document(tmp_path: Path) -> None:
         },
         "events": {"accepted": 3, "refused": 1, "ignored": 1},
         "equal_rows": 0,
+        "turned_away": {},
         "repeated_rows": 0,
         "outcomes": [
             {
@@ -145,7 +146,8 @@ def test_a_server_cannot_write_on_the_terminal(capsys: pytest.CaptureFixture[str
 
 
 def test_a_node_that_is_no_url_is_bad_input(run: Run) -> None:
-    arguments = ["contract", "0x" + "12" * 32, "--api", "http://127.0.0.1:1", "--escrow", ADDRESS]
+    arguments = ["contract", "0x" + "12" * 32, "--api", "http://127.0.0.1:1"]
+    arguments += ["--escrow", ADDRESS, "--lens", ADDRESS]
     assert "must be an http(s) URL" in refusal(run([*arguments, "--rpc", "nowhere"], ""))
     assert run([*arguments, "--rpc", "http://127.0.0.1:1"], "").code == cli.MISSING
 

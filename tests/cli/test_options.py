@@ -25,7 +25,10 @@ def test_an_option_goes_before_the_setting(environment: pytest.MonkeyPatch) -> N
         find_endpoints(SERVER, None, None)
     environment.setenv("TALLYSTICK_RPC_URL", NODE)
     environment.setenv("TALLYSTICK_PUBLIC_URL", SERVER)
-    assert find_endpoints(None, None, "0x12") == Endpoints(NODE, SERVER, "0x12")
+    assert find_endpoints(None, None, "0x12", "0x34") == Endpoints(NODE, SERVER, "0x12", "0x34")
+    for alone in (("0x12", None), (None, "0x34")):
+        with pytest.raises(InputError, match="give both --escrow and --lens"):
+            find_endpoints(None, None, *alone)
     assert find_endpoints("http://a", "http://b", None) == Endpoints("http://b", "http://a")
 
 

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from eth_utils.crypto import keccak
 
 from orchestrator.cli import session
 from orchestrator.cli.session import Printer, RunOptions, read_signing_key
@@ -144,7 +143,11 @@ def test_bad_input_is_one_line(market: Market, run: Run, tmp_path: Path) -> None
         (BAD, "must hold a key", "release", asked, "--key-file", str(empty)),
         (BAD, "No such file", "release", asked, "--key-file", str(tmp_path / "none")),
         (BAD, "is no address", "contract", asked, "--escrow", "0x12"),
-        (MISSING, "has no escrow at", "contract", asked, "--escrow", address_of("ada")),
+        (BAD, "give both --escrow and --lens", "contract", asked, "--escrow", address_of("ada")),
+        (MISSING, "has no escrow at", "contract", asked, "--escrow", address_of("ada"), "--lens",
+         address_of("bo")),
+        (MISSING, "where the EscrowLens should be", "contract", asked, "--escrow",
+         market.chain.addresses.escrow, "--lens", address_of("bo")),
         (MISSING, "did not answer", "contract", asked, "--api", "http://127.0.0.1:1"),
         (BAD, "is no http(s) URL", "contract", asked, "--api", "ftp://example.org"),
         (MISSING, "did not answer", "contract", asked, "--rpc", "http://127.0.0.1:1"),
@@ -189,7 +192,7 @@ def _other_terms(asks: list[Ask], forward: Forward) -> list[Ask]:
     """Answer as the node does, but with another salt in the terms."""
     replies = forward(asks)
     for ask, reply in zip(asks, sorted(replies, key=lambda one: int(one["id"])), strict=True):
-        call = ask["params"][0] if ask["method"] == "eth_call" else {}
-        if call.get("data", "").startswith(f"0x{keccak(text='termsOf(bytes32)')[:4].hex()}"):
-            reply["result"] = reply["result"][:-2] + "99"
+        if ask["method"] == "eth_getLogs":
+            for log in reply["result"]:
+                log["data"] = log["data"][:-2] + "99"
     return replies

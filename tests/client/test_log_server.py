@@ -156,7 +156,7 @@ def test_the_deployment_is_read_without_the_servers_first_block() -> None:
     document = {**LOG_DOCUMENT, "start_block": 9}
     with serving_json(lambda _: document) as url, Client(url) as client:
         assert served_deployment(client) == (
-            Addresses(31337, LOG, ESCROW, 0, FEES, None),
+            Addresses(31337, LOG, ESCROW, feedback=FEES),
             word("log"),
         )
 

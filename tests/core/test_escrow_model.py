@@ -620,7 +620,13 @@ def calls(draw: st.DrawFn) -> list[Call]:
             case 4:
                 found.append(Call(now, "dispute", (n % 2 == 0,)))
             case 5:
-                found.append(Call(now, "rule", (amount,)))
+                # Of single calls few would meet: a ruling needs a dispute, and that a statement.
+                position, earned = position + 1, earned + n
+                found += [
+                    Call(now, "settle", (position, earned, reversed_)),
+                    Call(now, "dispute", (n % 2 == 0,)),
+                    Call(now, "rule", (amount,)),
+                ]
             case 6 | 7:
                 found.append(Call(now, "file_claim", (key, n)))
             case 8:

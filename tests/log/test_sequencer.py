@@ -144,7 +144,7 @@ def test_policies_take_a_bounded_memory_however_many_are_published(
         running.drain(sequencer)
         assert len(policies_of(sequencer)) <= 2
     fates = [result and result.code for result in running.results(ids)]
-    assert fates == (["event-time"] * 3 + [None] * 4) * 2
+    assert fates == (["event-late"] * 3 + [None] * 4) * 2
     assert compare_projections(running.writer, running.log_id) == []
     assert fsck(running.api, running.log_id)
 

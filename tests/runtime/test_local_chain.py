@@ -97,8 +97,8 @@ def test_a_transaction_is_mined_and_a_reverting_one_is_not_sent(
     assert quantity(receipt["status"]) == 1
     assert chain.balance_of(deployment.token, sender) == 5
     nonce = clock.node.call("eth_getTransactionCount", sender, "latest")
-    refund = chain.refund(bytes(32))
+    nothing = chain.withdraw(deployment.token, sender, 1)
     with pytest.raises(ChainError, match="it would revert: ") as refused:
-        send_local(clock.node, PUBLISHER_KEY, refund.to, refund.data)
+        send_local(clock.node, PUBLISHER_KEY, nothing.to, nothing.data)
     assert refused.value.code == "call-reverted"
     assert clock.node.call("eth_getTransactionCount", sender, "latest") == nonce

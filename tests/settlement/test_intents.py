@@ -59,7 +59,7 @@ def refuse(database: Database, relayer: Relayer, key: str) -> None:
 def test_an_intent_is_asked_for_again_only_once_it_has_ended(
     chain: Chain, database: Database, relayer: Relayer, intents: Intents
 ) -> None:
-    call = chain.release(b"\1" * 32)
+    call = chain.revoke(b"\1" * 32)
     assert intents.last("release:") is None
     for number in range(MAX_NUMBER + 1):
         assert intents.ask_again("release", "contract:5", call)
@@ -78,7 +78,7 @@ def test_only_its_own_kind_is_under_way(
     chain: Chain, database: Database, relayer: Relayer, intents: Intents
 ) -> None:
     intent = NumberedIntent("settle", "7:2")
-    intents.ask(intent, chain.release(b"\1" * 32))
+    intents.ask(intent, chain.revoke(b"\1" * 32))
     assert (intents.is_under_way("settle"), intents.is_under_way("release")) == (True, False)
     refuse(database, relayer, intent.key)
     assert not intents.is_under_way("settle")

@@ -40,5 +40,5 @@ def test_a_round_takes_what_fits_one_transaction(
     lengths: list[int], weight: int, taken: int
 ) -> None:
     group = Group(b"", "", "", "", 0)
-    made = [runs.Run(group, 0, [b"entry"] * length) for length in lengths]
+    made = [runs.Run(group, 0, [b"entry"] * length, [(1,)] * length) for length in lengths]
     assert runs.first_of_round(made, lambda _: weight) == made[:taken]

@@ -88,7 +88,7 @@ def test_a_transaction_is_paid_by_the_wallet_that_sends_it(sandbox: Sandbox) -> 
     assert 0 < int(left, 16) < GAS_FUNDS_WEI
     with pytest.raises(ChainError) as refused:
         sandbox.send("buyer", chain.refund(bytes(32)))
-    assert refused.value.code == "call-reverted"
+    assert refused.value.code == "contract-unknown"
 
 
 def test_the_pipeline_comes_to_rest_with_the_log_anchored(sandbox: Sandbox) -> None:

@@ -9,7 +9,7 @@ from eth_account import Account
 from orchestrator.chain.abi import Call
 from orchestrator.chain.caller import token_at
 from orchestrator.chain.deployment import Chain, SignedCheckpoint
-from orchestrator.chain.escrow import Group, SignedRun
+from orchestrator.chain.escrow import Group, SignedRun, settlement_rules
 from orchestrator.core.entry import Entry, address_word, pack_settlement
 from orchestrator.core.errors import ChainError
 from orchestrator.core.kinds import encode
@@ -121,6 +121,7 @@ class AnchoredLog:
             size,
             first,
             self.entries[first : first + count],
+            settlement_rules(terms) * count,
             run_proof(first, count, size, self.subtree),
             sign_digest(digest, VERIFIER_KEY),
         )

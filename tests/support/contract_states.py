@@ -50,10 +50,20 @@ def contract_state(terms: Terms = GUARDED, **changes: Any) -> ContractState:
         owed_units=0,
         releasable_units=0,
         releasable_at_s=0,
+        budget_units=terms.budget_units,
+        reserved_units=0,
         pending=None,
         closed_at_s=0,
         is_retired=False,
         claims=Claims({}),
-        refunded_units=0,
     )
-    return state._replace(**changes)
+    state = state._replace(**changes)
+    return state if "reserved_units" in changes else state._replace(reserved_units=_reserved(state))
+
+
+def _reserved(state: ContractState) -> int:
+    """Return what the lens would say is reserved in this state."""
+    if state.pending is not None and state.has_arbiter:
+        return state.budget_units
+    most = state.net_units + state.claims.claimed_units
+    return min(state.budget_units, max(state.paid_units, most))

@@ -85,13 +85,6 @@ def test_a_log_that_ends_early_can_be_asked_again() -> None:
     log.advance_to(SIZE, root_at(RECORDS, SIZE))
 
 
-def test_terms_with_another_digest_are_refused() -> None:
-    chain = PublicChain(RECORDS, terms=dataclasses.replace(TERMS, unit_price_units=9_000_000))
-    with pytest.raises(ReplayError) as refused:
-        replay_of(RECORDS, chain).advance_to(SIZE, root_at(RECORDS, SIZE))
-    assert refused.value.code == "terms-false"
-
-
 def test_a_contract_of_another_log_is_refused() -> None:
     terms = dataclasses.replace(TERMS, log_id=word("another log"))
     records = public_records(terms, contract_id(terms, DOMAIN))

@@ -62,7 +62,7 @@ def count(
     return recount(ID, deal, events, STATEMENTS if statements is None else statements)
 
 
-OPENED = (0, Opened(ID, PLAIN.owner, PLAIN.operator, b"", b""))
+OPENED = (0, Opened(ID, PLAIN.owner, PLAIN.operator, PLAIN))
 # A plain contract: paid at once; a reversal pays nothing; a transfer that failed is a credit.
 AT_ONCE: Steps = [
     OPENED,

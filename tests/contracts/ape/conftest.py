@@ -39,5 +39,10 @@ def escrow(address_book: dict[str, Any]) -> ContractInstance:
 
 
 @pytest.fixture(scope="session")
+def lens(address_book: dict[str, Any]) -> ContractInstance:
+    return _at(address_book, "EscrowLens")
+
+
+@pytest.fixture(scope="session")
 def token(address_book: dict[str, Any]) -> ContractInstance:
     return _at(address_book, "TestStablecoin")

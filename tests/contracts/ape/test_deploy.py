@@ -89,12 +89,15 @@ def test_address_book_names_what_was_deployed(
     assert escrow.evidence() == deployed["Evidence"]
     assert escrow.identities() == deployed["IdentityRegistry"]
     feedback = container("Feedback").at(deployed["Feedback"])
-    assert feedback.escrow() == escrow.address
+    assert feedback.lens() == deployed["EscrowLens"]
+    assert container("EscrowLens").at(deployed["EscrowLens"]).escrow() == escrow.address
     assert feedback.reputations() == deployed["ReputationRegistry"]
     reputations = container("ReputationRegistry").at(deployed["ReputationRegistry"])
     assert reputations.getIdentityRegistry() == deployed["IdentityRegistry"]
     evaluators = container("JobEvaluators").at(deployed["JobEvaluators"])
     assert evaluators.implementation() == deployed["JobEvaluator"]
+    rounds = container("Rounds").at(deployed["Rounds"])
+    assert (rounds.escrow(), rounds.eventLog()) == (escrow.address, deployed["EventLog"])
     libraries = {name: deployed[name] for name in LIBRARIES}
     assert address_book["contracts"]["OutcomeEscrow"]["libraries"] == libraries
     code = bytes(chain.provider.get_code(escrow.address))

@@ -17,7 +17,7 @@ from ape.managers.chain import ChainManager
 from eth_account.messages import SignableMessage, encode_typed_data
 from hexbytes import HexBytes
 
-from orchestrator.chain.escrow import Funding
+from orchestrator.chain.escrow import Funding, settlement_rules
 from orchestrator.core import entry as entries
 from orchestrator.core import merkle, terms
 from orchestrator.core.entry import ZERO_ADDRESS
@@ -52,6 +52,7 @@ class Deal:
     """An open contract, the log that settles it, and everybody's keys."""
 
     escrow: ContractInstance
+    lens: ContractInstance
     event_log: ContractInstance
     token: ContractInstance
     owner: TestAccountAPI
@@ -142,8 +143,15 @@ class Deal:
             self.terms.fee_bps,
         )
         run = b"".join(self.log[first : first + count])
+        rules = list(settlement_rules(self.terms)) * count
         signature = _signed(signer or self.verifier, message)
-        return self.escrow.settle(group, size, first, run, proof, signature, sender=self.stranger)
+        return self.escrow.settle(
+            group, size, first, run, rules, proof, signature, sender=self.stranger
+        )
+
+    def paid(self) -> int:
+        units: int = self.lens.paidOf(self.terms.to_abi())
+        return units
 
     def balance(self, account: str) -> int:
         units: int = self.token.balanceOf(account)
@@ -153,6 +161,7 @@ class Deal:
 @pytest.fixture
 def deal(
     escrow: ContractInstance,
+    lens: ContractInstance,
     event_log: ContractInstance,
     token: ContractInstance,
     accounts: TestAccountManager,
@@ -202,7 +211,7 @@ def deal(
     domain = Domain(name, version, chain_id, verifying_contract)
     log = [encode(_genesis(publisher.address, log_id))]
     return Deal(
-        escrow, event_log, token, owner, operator, publisher, verifier, stranger,
+        escrow, lens, event_log, token, owner, operator, publisher, verifier, stranger,
         domain, agreed, log,
     )  # fmt: skip
 
@@ -232,7 +241,9 @@ def _fee(paid: int) -> int:
 def test_opening_escrows_the_budget_under_the_digest_that_python_computes(deal: Deal) -> None:
     opened = next(event for event in deal.open().events if event.event_name == "Opened")
     assert bytes(HexBytes(opened.contractId)) == deal.id
-    assert Terms.from_abi(tuple(deal.escrow.termsOf(deal.id))) == deal.terms
+    assert Terms.from_abi(tuple(opened.terms)) == deal.terms
+    assert bytes(deal.escrow.contractIdOf(deal.terms.to_abi())) == deal.id
+    assert bytes(deal.lens.statusOf(deal.terms.to_abi())).rstrip(b"\0") == b"scheduled"
     assert deal.balance(deal.owner.address) == 0
     assert deal.balance(deal.escrow.address) == BUDGET
 
@@ -246,7 +257,7 @@ def test_paying_follows_the_log_and_the_rest_goes_back(deal: Deal, chain: ChainM
     deal.settle(1, 2)
     net = 4 * PRICE
     assert deal.balance(deal.terms.payee) == net - _fee(net)
-    assert deal.escrow.paidOf(deal.id) == net
+    assert deal.paid() == net
     assert deal.escrow.creditOf(deal.token, deal.terms.fee_recipient) == _fee(net)
 
     # The log grows, the chain checks that it only grew, and the difference is paid.
@@ -264,9 +275,9 @@ def test_paying_follows_the_log_and_the_rest_goes_back(deal: Deal, chain: ChainM
     assert deal.balance(deal.terms.payee) == net - _fee(net)
 
     with pytest.raises(ContractLogicError):
-        deal.escrow.refund(deal.id, sender=deal.stranger)
+        deal.escrow.refund(deal.terms.to_abi(), sender=deal.stranger)
     chain.mine(timestamp=deal.terms.deadline_s + deal.terms.grace_s + 1)
-    deal.escrow.refund(deal.id, sender=deal.stranger)
+    deal.escrow.refund(deal.terms.to_abi(), sender=deal.stranger)
     assert deal.balance(deal.owner.address) == BUDGET - net
     assert deal.balance(deal.escrow.address) == _fee(net)
 
@@ -278,9 +289,9 @@ def test_no_key_but_the_verifier_settles(deal: Deal) -> None:
     for other in (deal.owner, deal.operator, deal.publisher, deal.stranger):
         with pytest.raises(ContractLogicError):
             deal.settle(index, 1, signer=other)
-    assert deal.escrow.paidOf(deal.id) == 0
+    assert deal.paid() == 0
     deal.settle(index, 1)
-    assert deal.escrow.paidOf(deal.id) == PRICE
+    assert deal.paid() == PRICE
 
 
 def test_rewritten_log_is_refused_and_pays_nothing(deal: Deal) -> None:
@@ -299,7 +310,7 @@ def test_rewritten_log_is_refused_and_pays_nothing(deal: Deal) -> None:
     deal.anchored = index + 1
     deal.anchor()
     deal.settle(index, 1)
-    assert deal.escrow.paidOf(deal.id) == PRICE
+    assert deal.paid() == PRICE
 
 
 def test_over_budget_is_refused_and_the_next_statement_pays(deal: Deal) -> None:

@@ -22,7 +22,7 @@ contract ChallengeTest is GuardedFixture {
     function test_aStatementWaits() public {
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, 5 * PRICE, PRICE)));
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Settled(id, batch.first, 5 * PRICE, PRICE);
+        emit OutcomeEscrow.Settled(id, _told(5 * PRICE, PRICE, batch.first));
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Pending(id, batch.first, START + CHALLENGE);
         _settle(batch);
@@ -82,7 +82,7 @@ contract ChallengeTest is GuardedFixture {
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Final(id, first, 5 * PRICE, START + CHALLENGE);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Settled(id, batch.first, 9 * PRICE, 0);
+        emit OutcomeEscrow.Settled(id, _told(9 * PRICE, 0, batch.first));
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Pending(id, batch.first, START + 2 * CHALLENGE + 1);
         vm.expectEmit(address(escrow));
@@ -319,7 +319,7 @@ contract ChallengeTest is GuardedFixture {
         id = _open(terms);
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, 5 * PRICE, 0)));
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Settled(id, batch.first, 5 * PRICE, 0);
+        emit OutcomeEscrow.Settled(id, _told(5 * PRICE, 0, batch.first));
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Final(id, batch.first, 5 * PRICE, START);
         vm.expectEmit(address(escrow));

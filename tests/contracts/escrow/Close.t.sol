@@ -2,7 +2,6 @@
 pragma solidity 0.8.37;
 
 import {GuardedFixture} from "../support/GuardedFixture.sol";
-import {Claims} from "contracts/escrow/Claims.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
@@ -154,14 +153,18 @@ contract CloseTest is GuardedFixture {
         vm.prank(owner.addr);
         escrow.disputeClaims(_t(id));
         _close(id, PRICE);
+        bytes memory closed = abi.encodeWithSelector(OutcomeEscrow.AlreadyClosed.selector, id);
         vm.prank(arbiter.addr);
-        vm.expectRevert(Claims.ClaimsNotDisputed.selector);
+        vm.expectRevert(closed);
         escrow.ruleClaims(_t(id), 0);
         vm.prank(owner.addr);
-        vm.expectRevert(Claims.NoClaims.selector);
+        vm.expectRevert(closed);
         escrow.disputeClaims(_t(id));
+        assertEq(lens.snapshotOf(_t(id)).claims, 0);
+        assertEq(lens.reservedOf(_t(id)), PRICE);
+        assertEq(lens.releasableAt(_t(id)), 0);
         vm.prank(address(evidence));
-        vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.AlreadyClosed.selector, id));
+        vm.expectRevert(closed);
         escrow.lowerClaim(_t(id), bytes32(uint256(1)), 0, "answered");
         vm.warp(_t4(terms) + 1);
         assertEq(_release(id), 0);

@@ -110,6 +110,18 @@ contract ConsentTest is GuardedFixture {
         escrow.close(_t(id), AGREED, EXPIRES, a, b);
     }
 
+    /// A chain that takes another id, as in a split, locks nothing: contracts are found by the id
+    /// under which they were opened, and what is signed then is signed for the new one.
+    function test_aContractOutlivesTheIdOfItsChain() public {
+        _stateFinal(terms, 5 * PRICE, 0);
+        vm.chainId(1);
+        assertEq(escrow.contractIdOf(_t(id)), id);
+        assertEq(_release(id), 5 * PRICE);
+        _close(id, 6 * PRICE);
+        assertEq(lens.paidOf(_t(id)), 6 * PRICE);
+        assertEq(token.balanceOf(owner.addr), 10 * BUDGET - 6 * PRICE);
+    }
+
     function test_revertIf_signedForAnotherEscrow() public {
         bytes memory a = _by(owner);
         bytes memory b = _by(operator);
@@ -185,6 +197,7 @@ contract ConsentTest is GuardedFixture {
         vm.expectRevert(abi.encodeWithSelector(Vault.NotSigned.selector, digest, terms.operator));
         escrow.open(terms, _allowance(), a, a);
         id = escrow.open(terms, _allowance(), a, _sign(owner, digest));
+        _remember(id, terms);
 
         a = _by(owner);
         _refuses(terms.operator, stranger, a, a);

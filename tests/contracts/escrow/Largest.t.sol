@@ -33,7 +33,7 @@ contract LargestTest is GuardedFixture {
 
         batch = _batch(_groupOf(terms), _list(_settlement(id, AMOUNT, AMOUNT)));
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Settled(id, batch.first, AMOUNT, AMOUNT);
+        emit OutcomeEscrow.Settled(id, _told(AMOUNT, AMOUNT, batch.first));
         _settle(batch);
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Refused(id, batch.first, "already_settled");
@@ -45,7 +45,7 @@ contract LargestTest is GuardedFixture {
         bytes32 id = _open(terms);
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, AMOUNT, 0)));
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Settled(id, batch.first, AMOUNT, 0);
+        emit OutcomeEscrow.Settled(id, _told(AMOUNT, 0, batch.first));
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Pending(id, batch.first, NOW + CHALLENGE);
         _settle(batch);

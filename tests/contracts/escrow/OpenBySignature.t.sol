@@ -44,6 +44,7 @@ contract OpenBySignatureTest is Fixture {
         dollar.mint(owner.addr, BUDGET);
         terms = _terms();
         id = _contractId(terms);
+        _remember(id, terms);
     }
 
     // ------------------------------------------------------------ EIP-2612

@@ -158,12 +158,22 @@ contract RoundsTest is RoundFixture {
 
     function test_theEscrowIsAContract() public {
         vm.expectRevert(abi.encodeWithSelector(Rounds.NotAContract.selector, stranger));
-        this.deploy(OutcomeEscrow(stranger));
+        this.deploy(OutcomeEscrow(stranger), eventLog);
+    }
+
+    function test_theEventLogIsTheEscrows() public {
+        EventLog another = new EventLog();
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                Rounds.OtherEventLog.selector, address(eventLog), address(another)
+            )
+        );
+        this.deploy(escrow, another);
     }
 
     /// In a call of its own, whose revert is expected wherever forge makes contracts by a cheatcode.
-    function deploy(OutcomeEscrow escrow_) external returns (Rounds) {
-        return new Rounds(escrow_);
+    function deploy(OutcomeEscrow escrow_, EventLog eventLog_) external returns (Rounds) {
+        return new Rounds(escrow_, eventLog_);
     }
 
     /// A new statement of this contract, and the round that settles it.

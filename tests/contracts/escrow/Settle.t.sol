@@ -4,7 +4,6 @@ pragma solidity 0.8.37;
 import {Fixture} from "../support/Fixture.sol";
 import {TestTree} from "../support/TestTree.sol";
 import {Wallet} from "../support/Wallet.sol";
-import {EscrowLens} from "contracts/escrow/EscrowLens.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Vault} from "contracts/escrow/Vault.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
@@ -43,7 +42,7 @@ contract SettleTest is Fixture {
         _settleTotals(terms, 5 * PRICE, 0);
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, 5 * PRICE, 0)));
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Settled(id, batch.first, 5 * PRICE, 0);
+        emit OutcomeEscrow.Settled(id, _told(5 * PRICE, 0, batch.first));
         _settle(batch);
         assertEq(lens.paidOf(_t(id)), 5 * PRICE);
         _settleTotals(terms, 9 * PRICE, PRICE);
@@ -361,7 +360,6 @@ contract SettleTest is Fixture {
         escrow = new OutcomeEscrow(
             eventLog, address(new Evidence()), IIdentityRegistry(address(0)), _list(address(token))
         );
-        lens = new EscrowLens(escrow);
         _expectNotSigned(batch);
         escrow = first;
         _settle(batch);

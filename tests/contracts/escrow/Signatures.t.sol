@@ -51,6 +51,20 @@ contract SignaturesTest is Test {
         assertTrue(this.isValid(signer.addr, DIGEST, _sign(signer)));
     }
 
+    /// The limit: whoever puts other code behind a key that has leaked adds a signer and ends none.
+    /// The wallet says no to the old key, and the key itself still counts. So verifiers, arbiters
+    /// and publishers should be contract wallets.
+    function test_limit_otherCodeDoesNotEndAKey() public {
+        Account memory fresh = makeAccount("new key");
+        Wallet rotated = new Wallet(fresh.addr);
+        vm.signAndAttachDelegation(address(rotated), signer.key);
+        this.isValid(signer.addr, DIGEST, ""); // any call carries the authorization
+        assertEq(signer.addr.code, abi.encodePacked(hex"ef0100", address(rotated)));
+        assertTrue(this.isValid(signer.addr, DIGEST, _sign(fresh)));
+        assertTrue(this.isValid(signer.addr, DIGEST, _sign(signer)));
+        assertFalse(this.isValid(address(rotated), DIGEST, _sign(signer)), "a contract wallet");
+    }
+
     function test_nobodySigns() public {
         assertFalse(this.isValid(address(0), DIGEST, ""));
         assertFalse(this.isValid(address(0), DIGEST, new bytes(65)));

@@ -293,6 +293,15 @@ contract ReversalsTest is EvidenceFixture {
         }
     }
 
+    /// An event that gives less back than was given back before takes no amount back.
+    function test_reversal_ofLessThanNothing() public {
+        _history();
+        EventOpening memory said = _eventOpening(events[2]);
+        said.refundedAfter = said.refundedBefore - 100;
+        _bendEvent(events[2], said);
+        _proves("reversal", _four(2));
+    }
+
     function test_reversal_ofAPurchaseThatIsNone() public {
         _history();
         uint256 purchase = _targetOf(paid[0]);
@@ -641,8 +650,7 @@ contract ReversalsTest is EvidenceFixture {
         uint256 second = _write(_orderRefundEntry(purchase, 301, 0));
         _prove(_show(outcome, first, purchase));
         assertEq(escrow.reversedOf(MINE, outcome), PRICE);
-        bytes memory reason =
-            abi.encodeWithSelector(Reversals.EventDoesNotReverse.selector, second);
+        bytes memory reason = abi.encodeWithSelector(Reversals.EventDoesNotReverse.selector, second);
         _refusesToProve(reason, _show(outcome, second, purchase));
     }
 

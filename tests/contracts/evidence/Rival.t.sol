@@ -256,7 +256,12 @@ contract RivalTest is EvidenceFixture {
         uint256 mine = _touch(ann, 100);
         uint256 his = _touch(bob, 100);
         uint256 outcome = _paid(_transition(200), mine);
-        bytes memory reason = abi.encodeWithSignature("UnknownContract(bytes32)", RIVAL);
+        bytes memory reason = abi.encodeWithSelector(Evidence.RivalCount.selector, 0);
+        _refuses(reason, "rival", _show(outcome, his, OPENED)); // nothing is known of it
+        Terms memory rival = _repeatable(LAST);
+        (rival.operator, rival.salt) = (bob, RIVAL);
+        _remember(RIVAL, rival);
+        reason = abi.encodeWithSignature("UnknownContract(bytes32)", RIVAL);
         _refuses(reason, "rival", _show(outcome, his, OPENED));
     }
 
@@ -360,6 +365,28 @@ contract RivalTest is EvidenceFixture {
         _refuses(reason, "rival", _show(outcome, his, OPENED, transition));
         openings[entries[transition].payload] = opening;
         _proves("rival", _show(outcome, his, OPENED, transition));
+    }
+
+    /// Whatever a transition commits to: only six words are its opening.
+    function test_rival_onceOnly_anOpeningOfAnotherLengthIsNone() public {
+        for (uint256 i = 0; i < 2; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            _openBoth(_onceOnly(LAST));
+            uint256 mine = _touch(ann, 100);
+            uint256 his = _touch(bob, 100);
+            Entry memory entered = _transitionEntry(LEAD, 200);
+            bytes memory words = i == 0
+                ? bytes.concat(openings[entered.payload], bytes32(0))
+                : abi.encode("trial", uint256(0), _ms(200));
+            entered.payload = _commit(words);
+            uint256 transition = _write(entered);
+            uint256 outcome = _paid(transition, mine);
+            bytes memory reason = abi.encodeWithSelector(
+                Exhibits.OpeningLength.selector, transition, 192, words.length
+            );
+            _refuses(reason, "rival", _show(outcome, his, OPENED, transition));
+            vm.revertToState(snapshot);
+        }
     }
 
     /// Whoever else counted the lead before, and whether anyone did: it is the rival's turn.

@@ -15,10 +15,11 @@ import {Terms} from "contracts/terms/Terms.sol";
 contract SettleGasTest is GasFixture {
     uint256 private constant CONTRACTS = 100;
     uint256 private constant OUTCOMES = 100; // of each of them
-    uint256 private constant ONE_TARGET = 95_000;
+    uint256 private constant ONE_TARGET = 89_156;
     uint256 private constant FIFTY_TARGET = 50 * 1_900;
     uint256 private constant MANY_TARGET = CONTRACTS * OUTCOMES * 200;
     uint256 private constant PUBLISH_TARGET = 90_000;
+    uint256 private constant OPEN_TARGET = 300_000;
 
     enum Payees {
         One,
@@ -84,6 +85,30 @@ contract SettleGasTest is GasFixture {
         bytes memory call = abi.encodeCall(OutcomeEscrow.open, (terms, _allowance(), a, b));
         _meter("open", stranger, address(escrow), call);
         assertEq(lens.statusOf(terms), "open");
+    }
+
+    /// The first contract for its outcome, of an owner that has approved its budget and no more.
+    function test_gas_openFresh() public {
+        Terms memory terms = _plain();
+        (terms.outcome, terms.budget) = ("fresh", 10 * BUDGET);
+        vm.prank(owner.addr);
+        token.approve(address(escrow), terms.budget);
+        (bytes memory a, bytes memory b) = _consents(terms);
+        bytes memory call = abi.encodeCall(OutcomeEscrow.open, (terms, _allowance(), a, b));
+        _meter("open, first of its outcome", stranger, address(escrow), call, OPEN_TARGET);
+        assertEq(token.allowance(owner.addr, address(escrow)), 0);
+    }
+
+    /// The same with every delay, arbiter and claims.
+    function test_gas_openGuarded() public {
+        Terms memory terms = _plain();
+        (terms.arbiter, terms.challengePeriod) = (stranger, 1 days);
+        (terms.holdbackBps, terms.holdbackPeriod) = (2_000, 30 days);
+        (terms.rateCap, terms.ratePeriod) = (BUDGET, 1 days);
+        (terms.claimPeriod, terms.grace) = (7 days, 4 days);
+        (bytes memory a, bytes memory b) = _consents(terms);
+        bytes memory call = abi.encodeCall(OutcomeEscrow.open, (terms, _allowance(), a, b));
+        _meter("open, guarded", stranger, address(escrow), call, OPEN_TARGET);
     }
 
     function test_gas_openWithPermit() public {

@@ -336,8 +336,12 @@ contract FeedbackTest is GuardedFixture {
     }
 
     function test_revertIf_theContractIsUnknown() public {
+        terms.salt = "not opened";
+        _remember("?", terms);
         vm.expectRevert(
-            abi.encodeWithSelector(OutcomeEscrow.UnknownContract.selector, bytes32("?"))
+            abi.encodeWithSelector(
+                Feedback.NotEnded.selector, _contractId(terms), bytes32("unknown")
+            )
         );
         _give(owner.addr, "activation", "?");
     }

@@ -20,13 +20,7 @@ struct Statement {
     bool operatorDisputed;
     Fate fate;
     uint256 ruled; //   to this net
-    uint256 provenWhenRuled; // by events above it
-}
-
-/// What an event was proven to take back.
-struct Shown {
-    uint256 happened; // position
-    uint256 amount;
+    uint256 provenBy; // what events above it were proven by then to take back
 }
 
 struct Payment {
@@ -50,8 +44,9 @@ struct Visit {
     uint256 timeMs;
     uint256 amount;
     uint256 outcome; //    zero: the verifier passed it over
-    bool reversed;
-    uint256 refund; //     the event that takes it back, opened; zero: none
+    bool reversed; //      by an entry
+    uint256 happened; //   the event that takes it back; zero: none
+    uint256 proven; //     the amount that this event was proven to take back
 }
 
 /// A false entry of the log, and what shows it.
@@ -79,7 +74,6 @@ struct Book {
     // from events
     Statement[] statements;
     Payment[] payments;
-    Shown[] shown;
     Filed[] claims;
     bool claimsDisputed;
     bool claimsRuled;
@@ -114,11 +108,11 @@ library Model {
     }
 
     function t4(Book storage book) internal view returns (uint256) {
-        uint256 last = t3(book) + book.terms.claimPeriod;
-        if (book.terms.claimPeriod == 0) return last;
+        if (book.terms.claimPeriod == 0) return t3(book);
+        uint256 until = t3(book) + book.terms.claimPeriod;
         uint256 shown =
             uint256(book.terms.deadline) + book.terms.lateness + book.terms.holdbackPeriod + 1 days;
-        return last < shown ? shown : last;
+        return until < shown ? shown : until;
     }
 
     /// From here on nothing is pending, claimable or refutable any more.
@@ -168,7 +162,7 @@ library Model {
         for (; i != 0; --i) {
             Statement storage ruled = book.statements[i - 1];
             if (ruled.fate != Fate.Ruled) continue;
-            uint256 reversed = ruled.reversed + ruled.provenWhenRuled;
+            uint256 reversed = ruled.reversed + ruled.provenBy;
             return int256(ruled.ruled) - int256(ruled.earned) + int256(reversed);
         }
         return 0;
@@ -176,16 +170,9 @@ library Model {
 
     /// Returns what events above a position were proven to take back.
     function provenAbove(Book storage book, uint256 position) internal view returns (uint256 sum) {
-        for (uint256 i = 0; i < book.shown.length; ++i) {
-            if (book.shown[i].happened > position) sum += book.shown[i].amount;
+        for (uint256 i = 0; i < book.visits.length; ++i) {
+            if (book.visits[i].happened > position) sum += book.visits[i].proven;
         }
-    }
-
-    function isShown(Book storage book, uint256 happened) internal view returns (bool) {
-        for (uint256 i = 0; i < book.shown.length; ++i) {
-            if (book.shown[i].happened == happened) return true;
-        }
-        return false;
     }
 
     /// Returns whether something is held back of an outcome up to which the contract has earned this
@@ -200,7 +187,8 @@ library Model {
         return sum > cumulativeGross(book, lastFinal(book, block.timestamp - period));
     }
 
-    /// Returns the amount that the statement at place i - 1 makes payable.
+    /// Returns the amount that the statement at place i - 1 makes payable, less what it takes back and
+    /// what events above it were proven to.
     function netOf(Book storage book, uint256 i) internal view returns (uint256) {
         if (i == 0) return 0;
         Statement storage statement = book.statements[i - 1];
@@ -343,6 +331,31 @@ library Model {
         if (block.timestamp <= t4(book)) return "refutable";
         if (reserved(book) < budget(book)) return "refundable";
         return budget(book) > paid(book) ? bytes32("releasing") : bytes32("refunded");
+    }
+
+    /// Returns what an honest log makes payable by the last final statement, and whether all was proven
+    /// that happened above it. Known where nothing false was stated, ruled or agreed.
+    function honestNet(Book storage book)
+        internal
+        view
+        returns (bool known, bool isAll, uint256 sum)
+    {
+        uint256 last = lastFinal(book, block.timestamp);
+        if (book.lies.length != 0 || book.closed || isPlain(book) || last == 0) {
+            return (false, false, 0);
+        }
+        for (uint256 i = 0; i < book.statements.length; ++i) {
+            if (book.statements[i].fate == Fate.Ruled) return (false, false, 0);
+        }
+        uint256 position = book.statements[last - 1].position;
+        (isAll, sum) = (true, book.statements[last - 1].earned);
+        for (uint256 i = 0; i < book.visits.length; ++i) {
+            Visit storage visit = book.visits[i];
+            if (visit.outcome == 0 || visit.outcome > position || !visit.reversed) continue;
+            sum -= visit.amount;
+            if (visit.happened > position && visit.proven == 0) isAll = false;
+        }
+        return (true, isAll, _min(sum, budget(book)));
     }
 
     function _min(uint256 a, uint256 b) private pure returns (uint256) {

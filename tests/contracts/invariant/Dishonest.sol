@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {Book, Lie, Visit} from "./Books.sol";
 import {Disputes} from "./Disputes.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
-import {Claim, Exhibit} from "contracts/evidence/EvidenceTypes.sol";
+import {Claim, Exhibit, ProvenReversal} from "contracts/evidence/EvidenceTypes.sol";
 import {IEvidenceTarget} from "contracts/interfaces/IEvidenceTarget.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 
@@ -88,7 +88,7 @@ abstract contract Dishonest is Disputes {
         (bool found, uint256 i) = _settledVisit(book, seed >> 16);
         if (!found) return;
         Visit storage visit = book.visits[i];
-        uint256 happened = _writeEvent(book, "another lead", visit.timeMs);
+        uint256 happened = _writeEvent(book, visit, "another lead");
         _note(book, "reversal", _writeReversal(book, visit, happened), happened);
     }
 
@@ -302,7 +302,7 @@ abstract contract Dishonest is Disputes {
         seed = _part(seed, 205);
         if (_books.length == 0) return;
         Book storage book = _books[seed % _books.length];
-        uint256 how = (seed >> 8) % 8;
+        uint256 how = (seed >> 8) % 9;
         bytes memory data;
         bytes32 key = book.claims.length == 0 ? bytes32("key") : book.claims[0].key;
         Claim memory filed;
@@ -317,6 +317,10 @@ abstract contract Dishonest is Disputes {
         if (how == 5) data = abi.encodeCall(escrow.disputeClaims, (book.terms));
         if (how == 6) data = abi.encodeCall(escrow.ruleClaims, (book.terms, 0));
         if (how == 7) return _claimAnothers(book, seed);
+        if (how == 8) {
+            ProvenReversal memory reversal = ProvenReversal(2, 1, 1, 1, 1);
+            data = abi.encodeCall(escrow.recordReversal, (book.terms, reversal));
+        }
         _try(stranger, address(escrow), data, false, false, "I7");
         ++counts["trespassed"];
     }

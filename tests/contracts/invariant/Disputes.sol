@@ -82,6 +82,52 @@ abstract contract Disputes is Honest {
         return _try(stranger, address(evidence), data, legal, false, "I14");
     }
 
+    /// A stranger shows that an outcome was taken back, which the verifier may have stated or not; or
+    /// shows it again, or before the outcome is final.
+    function proveReversal(uint256 seed) public watched {
+        seed = _part(seed, 114);
+        uint256 i = _books.length == 0 ? 0 : _pick(seed, _isHolding);
+        if (i == 0 && _books.length != 0) i = _pick(seed, _isReversible);
+        if (i == 0) return;
+        Book storage book = _books[i - 1];
+        uint256 count = book.visits.length;
+        uint256 number = (seed >> 8) % count;
+        for (uint256 j = 0; j < count && !_isProvable(book, number, seed >> 16); ++j) {
+            number = (number + 1) % count;
+        }
+        Visit storage visit = book.visits[number];
+        if (visit.outcome == 0) return;
+        _happenedTo(book, visit);
+        uint64 size = _anchor();
+        Exhibit[] memory exhibits = new Exhibit[](2);
+        exhibits[0] = _exhibit(visit.outcome, size);
+        exhibits[1] = _exhibit(visit.happened, size);
+        bytes memory data = abi.encodeCall(
+            evidence.proveReversal, (IEvidenceTarget(escrow), book.terms, size, exhibits)
+        );
+        uint256 last = book.lastFinal();
+        uint256 sum = uint256(_entries[visit.outcome].payload) >> 16 & type(uint80).max;
+        bool legal = !book.closed && visit.proven == 0 && visit.outcome <= last
+            && visit.happened > last && book.isHeld(sum);
+        _try(stranger, address(evidence), data, legal, false, "I7");
+    }
+
+    /// Most often one of which nothing is stated or proven yet.
+    function _isProvable(Book storage book, uint256 number, uint256 seed)
+        private
+        view
+        returns (bool)
+    {
+        Visit storage visit = book.visits[number];
+        if (visit.outcome == 0) return false;
+        bool isOpen = visit.happened == 0 || visit.happened > book.lastFinal();
+        return seed % 4 == 0 || (isOpen && visit.proven == 0 && visit.outcome <= book.lastFinal());
+    }
+
+    function _isReversible(Book storage book) internal view returns (bool) {
+        return book.outcomes != 0 && !book.isPlain() && !book.closed;
+    }
+
     // ------------------------------------------------------------ claims
 
     /// An operator claims outcomes that the verifier passed over; or others, or by the wrong touch.
@@ -164,11 +210,15 @@ abstract contract Disputes is Honest {
     function _refute(Book storage book, uint256 number) private {
         Filed storage filed = book.claims[number];
         Visit storage visit = _visitOf(book, filed.key);
+        // Now and then its customer has given it back.
+        if (filed.amount % 4 == 1) _happenedTo(book, visit);
         bool isInTime = block.timestamp > book.t2() && block.timestamp <= book.t4() && !book.closed
             && !filed.dropped;
         bool isAnswered = visit.outcome != 0 && visit.outcome <= book.lastFinal();
         bool isBeaten = _claimedTouch[book.id][filed.key] != visit.touch;
-        if (isBeaten) {
+        if (visit.happened != 0) {
+            _refute(book, filed.key, "reversed", visit.happened, isInTime);
+        } else if (isBeaten) {
             _refute(book, filed.key, "touch_order", visit.touch, isInTime);
         } else {
             uint256 position = visit.outcome == 0 ? visit.transition : visit.outcome;

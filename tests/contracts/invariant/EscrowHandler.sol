@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {HostileToken} from "../support/HostileToken.sol";
-import {Book, Payment, Statement, Visit} from "./Books.sol";
+import {Book, Payment, Statement} from "./Books.sol";
 import {Dishonest} from "./Dishonest.sol";
 import {OddToken, Receiver, SourToken} from "./Tokens.sol";
 import {EscrowLens} from "contracts/escrow/EscrowLens.sol";
@@ -181,13 +181,13 @@ contract EscrowHandler is Dishonest {
             settle,
             takeBack,
             takeBack,
-            proveReversal,
-            proveReversal,
-            proveReversal,
             lie,
             lie,
             disprove,
             disprove,
+            proveReversal,
+            proveReversal,
+            proveReversal,
             release,
             refund,
             refund,
@@ -243,30 +243,6 @@ contract EscrowHandler is Dishonest {
             if (!book.claims[j].dropped) sum += book.claims[j].amount;
         }
         return (true, sum);
-    }
-
-    /// Returns what an honest log makes payable by the last final statement, and whether all is shown
-    /// that it took back above that. Not known if a lie, a ruling or a closing stands.
-    function honestNetOf(uint256 i) external view returns (bool known, bool allShown, uint256 net) {
-        Book storage book = _books[i];
-        uint256 last = book.lastFinal(block.timestamp);
-        if (book.lies.length != 0 || book.closed || last == 0 || book.isPlain()) {
-            return (false, false, 0);
-        }
-        for (uint256 j = 0; j < book.statements.length; ++j) {
-            if (book.statements[j].ruled != 0) return (false, false, 0);
-        }
-        (uint256 position, uint256 reversed) = (book.statements[last - 1].position, 0);
-        allShown = true;
-        for (uint256 j = 0; j < book.visits.length; ++j) {
-            Visit storage visit = book.visits[j];
-            if (visit.outcome == 0 || visit.outcome > position || !visit.reversed) continue;
-            reversed += visit.amount;
-            if (visit.refund > position && !book.isShown(visit.refund)) allShown = false;
-        }
-        net = book.statements[last - 1].earned - reversed;
-        if (net > book.budget()) net = book.budget();
-        return (true, allShown, net);
     }
 
     function reservedOf(uint256 i) external view returns (uint256 budget, uint256 reserved) {

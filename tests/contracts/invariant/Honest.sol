@@ -5,8 +5,6 @@ import {HostileToken} from "../support/HostileToken.sol";
 import {Book, Visit} from "./Books.sol";
 import {Watch} from "./Watch.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
-import {Exhibit} from "contracts/evidence/EvidenceTypes.sol";
-import {IEvidenceTarget} from "contracts/interfaces/IEvidenceTarget.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
@@ -146,47 +144,16 @@ abstract contract Honest is Watch {
     function _takeBack(Book storage book, uint256 seed) internal {
         (bool found, uint256 i) = _settledVisit(book, seed);
         if (!found) return;
-        Visit storage visit = book.visits[i];
-        _writeReversal(book, visit, _writeRefund(book, visit));
+        _happenedTo(book, book.visits[i]);
     }
 
-    /// A stranger proves what an event took back, of which most often no statement tells yet.
-    function proveReversal(uint256 seed) public watched {
-        seed = _part(seed, 114);
-        uint256 i = _books.length == 0 ? 0 : _pick(seed, _isHolding);
-        if (i == 0) return;
-        Book storage book = _books[i - 1];
-        if ((seed >> 8) % 2 == 0) _takeBack(book, seed >> 16);
-        (bool found, uint256 number) = _refundedVisit(book, seed >> 24);
-        if (!found) return;
-        Visit storage visit = book.visits[number];
-        uint256 last = book.lastFinal();
-        uint256 sum = uint256(_entries[visit.outcome].payload) >> 16 & type(uint80).max;
-        bool legal = !book.closed && visit.outcome <= last && visit.refund > last
-            && !book.isShown(visit.refund) && book.isHeld(sum);
-        uint64 size = _anchor();
-        Exhibit[] memory shown = new Exhibit[](2);
-        (shown[0], shown[1]) = (_exhibit(visit.outcome, size), _exhibit(visit.refund, size));
-        bytes memory data = abi.encodeCall(
-            evidence.proveReversal, (IEvidenceTarget(escrow), book.terms, size, shown)
-        );
-        _try(stranger, address(evidence), data, legal, false, "I7");
-    }
-
-    /// A visit that was taken back, if possible one of which nothing was shown yet.
-    function _refundedVisit(Book storage book, uint256 seed)
-        private
-        view
-        returns (bool found, uint256 i)
-    {
-        uint256 count = book.visits.length;
-        for (uint256 j = 0; j < count; ++j) {
-            uint256 number = (seed % count + j) % count;
-            uint256 happened = book.visits[number].refund;
-            if (happened == 0) continue;
-            (found, i) = (true, number);
-            if (happened > book.lastFinal() && !book.isShown(happened)) return (true, number);
-        }
+    /// The event that takes the visit back, which happens once; with its reversal, if there is an
+    /// outcome.
+    function _happenedTo(Book storage book, Visit storage visit) internal returns (uint256) {
+        if (visit.happened != 0) return visit.happened;
+        visit.happened = _writeEvent(book, visit, visit.lead);
+        if (visit.outcome != 0 && !visit.reversed) _writeReversal(book, visit, visit.happened);
+        return visit.happened;
     }
 
     /// A visit that has an outcome and keeps it.
@@ -272,7 +239,7 @@ abstract contract Honest is Watch {
     }
 
     function _isHolding(Book storage book) internal view returns (bool) {
-        return book.held() != 0;
+        return book.held() != 0 && !book.closed;
     }
 
     function _mayTakeBack(Book storage book) internal view returns (bool) {

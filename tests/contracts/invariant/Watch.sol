@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {HostileToken} from "../support/HostileToken.sol";
-import {Book, Fate, Filed, Payment, Shown, Statement} from "./Books.sol";
+import {Book, Fate, Filed, Payment, Statement, Visit} from "./Books.sol";
 import {Look} from "./Look.sol";
 import {Donor, OddToken, Receiver} from "./Tokens.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
@@ -132,12 +132,12 @@ abstract contract Watch is Look {
             _readRuled(book, log);
         } else if (topic == OutcomeEscrow.Disproved.selector) {
             _readDisproved(book);
-        } else if (topic == OutcomeEscrow.ReversalRecorded.selector) {
-            _readRecorded(book, log);
         } else if (topic == OutcomeEscrow.Claimed.selector) {
             _readClaimed(book, log);
         } else if (topic == OutcomeEscrow.ClaimLowered.selector) {
-            _readDropped(book, log);
+            _readLowered(book, log);
+        } else if (topic == OutcomeEscrow.ReversalRecorded.selector) {
+            _readReversal(book, log);
         } else if (topic == OutcomeEscrow.ClaimsDisputed.selector) {
             book.claimsDisputed = true;
         } else if (topic == OutcomeEscrow.ClaimsRuled.selector) {
@@ -221,9 +221,8 @@ abstract contract Watch is Look {
     // ------------------------------------------------------------ statements
 
     function _readSettled(Book storage book, Vm.Log memory log) private {
-        (uint64 position, uint256 earned, uint256 reversed) =
-            abi.decode(log.data, (uint64, uint256, uint256));
-        _take(book, position, earned, reversed);
+        uint256 told = abi.decode(log.data, (uint256));
+        _take(book, uint40(told), told >> 176, told >> 96 & type(uint80).max);
     }
 
     /// The escrow has taken a statement: was it one, and might it?
@@ -263,7 +262,7 @@ abstract contract Watch is Look {
         if (book.retired) return "I14";
         if (book.closed) return "I8";
         if (position <= book.lastFinal()) return "I3";
-        if (book.provenAbove(position) != 0) return "I7"; // stale
+        if (book.provenAbove(position) != 0) return "I16"; // stale
         uint256 unit = book.terms.unitPrice;
         bool isPriced = book.terms.revenueShareBps != 0 || (earned % unit | reversed % unit) == 0;
         return isPriced && earned - reversed <= book.terms.budget ? bytes32("I7") : bytes32("I5");
@@ -324,8 +323,8 @@ abstract contract Watch is Look {
         if (_actor != book.terms.arbiter) _break("I7", "ruled by another");
         Statement storage statement = _last(book);
         uint256 before = book.netOf(book.statements.length);
-        statement.ruled = abi.decode(log.data, (uint256));
-        statement.provenWhenRuled = book.provenAbove(statement.position);
+        (statement.ruled, statement.provenBy) =
+        (abi.decode(log.data, (uint256)), book.provenAbove(statement.position));
         (statement.fate, statement.since) = (Fate.Ruled, block.timestamp);
         ++counts[statement.ruled > before ? bytes32("ruled up") : bytes32("ruled down")];
     }
@@ -335,18 +334,6 @@ abstract contract Watch is Look {
         if (_voidPending(book)) ++counts["disproved in time"];
         book.retired = true;
         ++counts["disproved"];
-    }
-
-    function _readRecorded(Book storage book, Vm.Log memory log) private {
-        if (_target != address(evidence)) _break("I7", "a reversal was recorded by another");
-        ProvenReversal memory reversal = abi.decode(log.data, (ProvenReversal));
-        bool isAbove = reversal.happened > book.lastFinal();
-        if (!isAbove || book.isShown(reversal.happened) || !book.isHeld(reversal.sum)) {
-            _break("I7", "a reversal was recorded that should not be");
-        }
-        if (book.pending() != 0) ++counts["proven while pending"];
-        book.shown.push(Shown(reversal.happened, reversal.amount));
-        ++counts["proven"];
     }
 
     function _voidPending(Book storage book) private returns (bool) {
@@ -367,11 +354,32 @@ abstract contract Watch is Look {
         ++counts["claimed"];
     }
 
-    function _readDropped(Book storage book, Vm.Log memory log) private {
-        if (_target != address(evidence)) _break("I7", "dropped without evidence");
+    function _readLowered(Book storage book, Vm.Log memory log) private {
+        if (_target != address(evidence)) _break("I7", "lowered without evidence");
+        (uint256 left,) = abi.decode(log.data, (uint256, bytes32));
         for (uint256 i = 0; i < book.claims.length; ++i) {
-            if (book.claims[i].key == log.topics[2]) book.claims[i].dropped = true;
+            if (book.claims[i].key != log.topics[2]) continue;
+            if (left >= book.claims[i].amount) _break("I7", "a claim was not lowered");
+            (book.claims[i].amount, book.claims[i].dropped) = (left, left == 0);
         }
         ++counts["refuted"];
+    }
+
+    function _readReversal(Book storage book, Vm.Log memory log) private {
+        if (_target != address(evidence)) _break("I7", "reversed without evidence");
+        ProvenReversal memory reversal = abi.decode(log.data, (ProvenReversal));
+        if (reversal.happened <= book.lastFinal() || !book.isHeld(reversal.sum)) {
+            _break("I7", "a reversal was recorded that should not be");
+        }
+        for (uint256 i = 0; i < book.visits.length; ++i) {
+            Visit storage visit = book.visits[i];
+            if (visit.happened != reversal.happened) continue;
+            if (visit.proven != 0 || reversal.amount != _entries[visit.outcome].value) {
+                _break("I7", "another amount was taken back");
+            }
+            visit.proven = reversal.amount;
+        }
+        ++counts["reversal proven"];
+        if (book.pending() != 0) ++counts["proven while pending"];
     }
 }

@@ -237,31 +237,24 @@ abstract contract World is Fixture {
         ++book.outcomes;
     }
 
-    function _writeEvent(Book storage book, bytes32 lead, uint256 timeMs)
+    /// The event takes back all of what the lead bought by the visit; of none, if it is another's.
+    function _writeEvent(Book storage book, Visit storage visit, bytes32 lead)
         internal
         returns (uint256)
     {
         Entry memory entry = _blank("product.event", _word(book.terms.owner), lead);
         entry.label = "refunded";
-        entry.timeMs = timeMs;
-        return _write(entry);
-    }
-
-    /// The lead's money goes back, all of it.
-    function _writeRefund(Book storage book, Visit storage visit)
-        internal
-        returns (uint256 position)
-    {
+        entry.timeMs = visit.timeMs;
         EventOpening memory said;
-        (said.receivedMs, said.purchase, said.whole) = (visit.timeMs, visit.transition, 1);
-        said.refundedAfter = _entries[visit.transition].value;
-        (said.requestHash, said.commitment) = (visit.lead, "commitment");
-        Entry memory entry = _blank("product.event", _word(book.terms.owner), visit.lead);
-        (entry.label, entry.timeMs) = ("refunded", visit.timeMs);
+        (said.receivedMs, said.requestHash) = (visit.timeMs, lead);
+        if (lead == visit.lead) {
+            (said.purchase, said.whole) = (visit.transition, 1);
+            said.refundedAfter = _entries[visit.transition].value;
+        }
         bytes memory opening = abi.encode(said);
         entry.payload = sha256(opening);
         _openings[entry.payload] = opening;
-        visit.refund = position = _write(entry);
+        return _write(entry);
     }
 
     /// Takes an outcome back because of this event, true or not.

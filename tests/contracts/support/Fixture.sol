@@ -176,6 +176,15 @@ abstract contract Fixture is Test, TermsById {
         return bytes32(earned << 176 | reversed << 96 | uint256(41) << 48 | 7);
     }
 
+    /// As Settled tells it.
+    function _told(uint256 earned, uint256 reversed, uint64 position)
+        internal
+        pure
+        returns (uint256)
+    {
+        return earned << 176 | reversed << 96 | position;
+    }
+
     function _append(Entry memory entry) internal returns (uint64 position) {
         return uint64(tree.append(abi.encode(entry)));
     }

@@ -12,7 +12,7 @@ abstract contract RoundFixture is Fixture {
 
     function setUp() public virtual override {
         super.setUp();
-        rounds = new Rounds(escrow);
+        rounds = new Rounds(escrow, eventLog);
     }
 
     /// All there is, signed by the publisher and proven from the last anchor.

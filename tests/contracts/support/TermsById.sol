@@ -17,12 +17,10 @@ abstract contract TermsById {
         return _termsById[id];
     }
 
-    /// The other contract, as Evidence takes it: none for zero. One that was not remembered was not
-    /// opened either, whatever its terms.
+    /// The other contract, as Evidence takes it: none if no such contract was remembered.
     function _rivals(bytes32 id) internal view returns (Terms[] memory rivals) {
-        if (id == 0) return rivals;
+        if (_termsById[id].owner == address(0)) return rivals;
         rivals = new Terms[](1);
         rivals[0] = _termsById[id];
-        if (rivals[0].owner == address(0)) rivals[0].salt = id;
     }
 }

@@ -1,4 +1,4 @@
-"""Reversals by events: as the fold writes them, whatever the purchase and its parts are."""
+"""Reversals by events: they take back what the fold does, whatever the purchase and its parts."""
 
 from typing import NamedTuple
 
