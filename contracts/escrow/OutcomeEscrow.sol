@@ -207,8 +207,15 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     /// Emitted when the log has refuted a claim and `left` remains of it; `kind` is ASCII (see
     /// Evidence.refute).
     event ClaimLowered(bytes32 indexed contractId, bytes32 indexed key, uint256 left, bytes32 kind);
-    /// Emitted when it is proven what an event takes back of an outcome.
-    event ReversalRecorded(bytes32 indexed contractId, ProvenReversal reversal);
+    /// Emitted when it is proven what an event takes back of an outcome (see ProvenReversal).
+    event ReversalRecorded(
+        bytes32 indexed contractId,
+        uint64 happened,
+        uint64 outcome,
+        uint256 value,
+        uint256 sum,
+        uint256 amount
+    );
     /// Emitted when a party has disputed the sum of the claims.
     event ClaimsDisputed(bytes32 indexed contractId, address indexed party);
     /// Emitted when the arbiter has set the most that is paid of the claims.
@@ -646,7 +653,14 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         DelayRule delays = terms.delayRule();
         _finalizeMatured(contractId, ledger, record, delays);
         Statements.recordReversal(record, delays, reversal);
-        emit ReversalRecorded(contractId, reversal);
+        emit ReversalRecorded(
+            contractId,
+            reversal.happened,
+            reversal.outcome,
+            reversal.value,
+            reversal.sum,
+            reversal.amount
+        );
     }
 
     // ------------------------------------------------------------ claims

@@ -208,17 +208,13 @@ def read_contract_state(chain: Chain, asked_id: bytes) -> ContractState:
     )
 
 
-def read_recorded(chain: Chain, state: ContractState) -> dict[int, int]:
-    """Return what was proven to be taken back of a contract's outcomes, by their positions."""
+def read_shown_events(chain: Chain, state: ContractState) -> set[int]:
+    """Return the positions of the events that the escrow was shown for a contract."""
     # An outcome is final before a reversal of it can be proven; a day is for clocks that disagree.
     since_s, last = state.terms.opens_at_s - DAY_S, state.block_number
     seen = events_of(chain, chain.addresses.escrow, [state.contract_id], since_s, last)
-    happened = (one.event for one in seen)
-    return {
-        event.outcome: event.amount_units
-        for event in happened
-        if isinstance(event, ReversalRecorded)
-    }
+    recorded = (one.event for one in seen)
+    return {event.happened for event in recorded if isinstance(event, ReversalRecorded)}
 
 
 def token_of(chain: Chain, address: str) -> Token:

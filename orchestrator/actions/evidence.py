@@ -12,7 +12,7 @@ from orchestrator.actions.contract_state import (
     MAX_DECIMALS,
     ContractState,
     read_contract_state,
-    read_recorded,
+    read_shown_events,
     token_of,
 )
 from orchestrator.actions.plan import Plan, PlannedTransaction, count_of
@@ -20,6 +20,7 @@ from orchestrator.chain.deployment import Chain
 from orchestrator.chain.escrow import PendingStatement
 from orchestrator.core.contract import rules_of
 from orchestrator.core.errors import EscrowError, ReplayError
+from orchestrator.core.escrow_model import ProvenReversal
 from orchestrator.core.evidence.claim_search import find_claims, find_refutations, find_reversals
 from orchestrator.core.evidence.disproof_search import find_disproofs
 from orchestrator.core.evidence.exhibits import (
@@ -36,12 +37,11 @@ from orchestrator.core.evidence.exhibits import (
     Claim,
     Exhibit,
     Words,
-    read_words,
     unpack_link,
     unpack_statement,
     words_of,
 )
-from orchestrator.core.evidence.rules import ProvenReversal, check_refutation
+from orchestrator.core.evidence.rules import check_refutation
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.units import format_second
 from orchestrator.verify.log_copy import LogCopy
@@ -326,70 +326,66 @@ def _refutation_transaction(
 
 
 def plan_reversals(chain: Chain, log: LogCopy, state: ContractState) -> Plan:
-    """Plan to prove what the log has taken back of settled outcomes, beyond what counts already."""
-    if state.terms.is_plain:
-        raise EscrowError("not-guarded", "a plain contract has paid for good")
+    """Plan to prove what events took back of settled outcomes since the last final statement."""
+    if not state.terms.holdback_bps:
+        raise EscrowError(
+            "not-held", "nothing is held back: holdback_bps is 0, and what is paid is paid for good"
+        )
     if state.closed_at_s:
         closed = format_second(state.closed_at_s)
         raise EscrowError("already-closed", f"its parties closed it on {closed}")
-    recorded = read_recorded(chain, state)
-    found = find_reversals(log.entries(), log.contracts, state.contract_id, recorded, log.at)
+    shown = read_shown_events(chain, state)
+    found = find_reversals(log.entries(), log.contracts, state.contract_id, shown, log.at)
     cases = list(found)
-    stated_units = _stated_reversed_units(log, state.contract_id)
-    counted = max(stated_units, sum(recorded.values()))
-    proven = recorded | {one.outcome: one.amount for one, _ in cases}
+    last_final = log.contracts[state.contract_id].last_final
     examined = (
-        f"looked at {log.size:,} log entries, which hash to the root that the chain holds; what "
-        f"counts as taken back: {state.amount(counted)}"
+        f"looked at {log.size:,} log entries, which hash to the root that the chain holds, and of "
+        f"these at the events above entry {last_final}, the last final statement"
     )
-    # The escrow takes the larger of what is stated and what is proven of all outcomes together.
-    more = sum(proven.values()) - counted
-    if more <= 0:
+    if not cases:
         raise EscrowError(
-            "nothing-to-prove", f"there is nothing to prove: {examined}, and the log shows no more"
+            "nothing-to-prove",
+            f"there is nothing to prove: {examined}, and none took back what the escrow does not "
+            f"know",
         )
-    # The largest first: the escrow counts proofs from where their sum passes what is stated.
-    cases.sort(key=lambda case: case[0].amount - recorded.get(case[0].outcome, 0), reverse=True)
-    lines = [examined, f"what the log shows beyond that: {state.amount(more)}"]
-    if stated_units > sum(recorded.values()):
-        lines.append(
-            f"the verifier has stated {state.amount(stated_units)} of it: proofs count only as far "
-            f"as all of them together exceed that, so send all"
-        )
+    more = state.amount(sum(reversal.amount_units for reversal, _ in cases))
+    lines = [
+        examined,
+        f"what they took back, and the escrow does not know: {more}",
+        "the escrow counts an event as long as money of its outcome is held back",
+    ]
     if len(cases) > MAX_TRANSACTIONS:
         lines.append(f"these are the first {MAX_TRANSACTIONS}; run the command again for the rest")
+    # In log order: what was held first is paid first.
     transactions = tuple(
-        _reversal_transaction(chain, log, state, proven_reversal, case)
-        for proven_reversal, case in cases[:MAX_TRANSACTIONS]
+        _reversal_transaction(chain, log, state, reversal, case)
+        for reversal, case in cases[:MAX_TRANSACTIONS]
     )
     return Plan(tuple(lines), transactions)
 
 
-def _stated_reversed_units(log: LogCopy, contract_id: bytes) -> int:
-    """Return what the last final statement says was taken back in all."""
-    position = log.contracts[contract_id].last_final
-    if not 0 < position < log.size:
-        return 0
-    return unpack_statement(read_words(position, log.at(position).data).payload).reversed
-
-
 def _reversal_transaction(
-    chain: Chain, log: LogCopy, state: ContractState, proven: ProvenReversal, case: Case
+    chain: Chain, log: LogCopy, state: ContractState, reversal: ProvenReversal, case: Case
 ) -> PlannedTransaction:
-    amount = state.amount(proven.amount)
+    amount = state.amount(reversal.amount_units)
     lines = [
         *(f"what the log shows: {_describe_exhibit(state, shown)}" for shown in case.exhibits),
         (
-            f"what it does: {amount} of this outcome count as taken back, whatever the verifier "
-            f"states; what was paid already is not taken back"
+            f"what it does: {amount} count as taken back, whatever the verifier states, and a "
+            f"statement below entry {reversal.happened} is not taken any more; what was paid "
+            f"already is set off against what comes later"
         ),
     ]
     return PlannedTransaction(
-        title=f"prove that {amount} of the outcome at entry {proven.outcome} were taken back",
+        title=f"prove that {amount} of the outcome at entry {reversal.outcome} were taken back",
         lines=tuple(lines),
         call=chain.prove_reversal(log.size, log.proven(case)),
         by=(),
-        facts={"outcome": proven.outcome, "amount_units": str(proven.amount), **_facts(case)},
+        facts={
+            "outcome": reversal.outcome,
+            "amount_units": str(reversal.amount_units),
+            **_facts(case),
+        },
     )
 
 

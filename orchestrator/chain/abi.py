@@ -256,10 +256,16 @@ class ClaimLowered:
 
 @dataclass(frozen=True, slots=True)
 class ReversalRecorded:
-    """A proof that `amount_units` were taken back, in all so far, of the outcome at a position."""
+    """A proof of what the event at `happened` takes back of the outcome at `outcome`.
+
+    `value_units` is the outcome's amount, and `sum_units` what the contract had earned with it.
+    """
 
     contract_id: bytes
+    happened: int
     outcome: int
+    value_units: int
+    sum_units: int
     amount_units: int
 
 

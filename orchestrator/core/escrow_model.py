@@ -17,7 +17,7 @@ from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import EscrowError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.terms import Terms
-from orchestrator.core.units import BPS
+from orchestrator.core.units import BPS, DAY_S
 
 
 class Times(NamedTuple):
@@ -26,8 +26,8 @@ class Times(NamedTuple):
     T2 = deadline + grace     the last second for statements; reversals alone may follow
     T3 = T2 + claim period    the last second for claims; from then on the owner's refund
     T4 = T3 + claim period    the last second to refute or dispute claims; then they are paid. It
-                              is later, deadline + lateness + holdback period, where outcomes can be
-                              taken back until then. Without a claim period T4 = T3.
+                              is later, deadline + lateness + holdback period + 1 day, where
+                              outcomes can be taken back for so long. Without a claim period T4 = T3
     """
 
     statements_until_s: int  # T2
@@ -41,9 +41,10 @@ def times_of(terms: Terms) -> Times:
     claims_until_s = end_s + terms.claim_period_s
     if not terms.claim_period_s:
         return Times(end_s, end_s, end_s)
-    # Claims are not held back: none is paid while an event can still take its outcome back.
+    # Claims are not held back: none is paid while an event can still take its outcome back, nor
+    # within a day of the last such event, which must be anchored and shown.
     reversible_until_s = terms.deadline_s + terms.lateness_s + terms.holdback_period_s
-    refutable_until_s = max(claims_until_s + terms.claim_period_s, reversible_until_s)
+    refutable_until_s = max(claims_until_s + terms.claim_period_s, reversible_until_s + DAY_S)
     return Times(end_s, claims_until_s, refutable_until_s)
 
 
@@ -85,6 +86,19 @@ class PendingStatement:
         return self.disputed_by_owner or self.disputed_by_operator
 
 
+class ProvenReversal(NamedTuple):
+    """What an event takes back of a settled outcome; `happened` and `outcome` are their positions.
+
+    `value_units` is the outcome's amount, and `sum_units` what the contract had earned with it.
+    """
+
+    happened: int
+    outcome: int
+    value_units: int
+    sum_units: int
+    amount_units: int
+
+
 class StatementResult(NamedTuple):
     """A statement's reception: the reason for its refusal ("": none), and what was paid."""
 
@@ -112,9 +126,8 @@ class EscrowedContract:
 
     `paid_units` includes fees, `budget_units` is what the contract may still pay in all: what was
     escrowed less what was refunded. *Gross* is what was earned, adjusted by rulings; *net* is that
-    less what was reversed; the *cumulative gross* never falls. What a statement says is reversed
-    and what was proven are both at most what was taken back, so the larger of the two counts, and
-    never their sum.
+    less what was reversed; the *cumulative gross* never falls. A statement says what the events
+    below it took back; what is reversed is that, and what was proven by events above it.
     """
 
     terms: Terms
@@ -125,8 +138,11 @@ class EscrowedContract:
     earned_units: int = 0
     reversed_units: int = 0
     adjustment_units: int = 0
-    proven: dict[int, int] = field(default_factory=dict)  # taken back, by position of the outcome
-    proven_units: int = 0  # the sum of those
+    proven_units: int = 0  # taken back by events above the last final statement
+    proven_above_units: int = 0  # the part by events above the pending statement
+    proven_until: int = 0  # position of the highest event that was shown
+    shown: set[int] = field(default_factory=set)  # positions of events
+    taken_units: dict[int, int] = field(default_factory=dict)  # by position of the outcome
     pending: PendingStatement | None = None
     final_totals: list[FinalTotal] = field(default_factory=list)  # oldest first
     claims: dict[bytes, int | None] = field(default_factory=dict)  # by key; None once dropped
@@ -162,8 +178,13 @@ class EscrowedContract:
         if self.terms.is_plain:
             return self.paid_units
         if self.pending and self._is_matured(now_s):
-            return self._net(self.pending.earned_units, self.pending.reversed_units)
-        return self._net(self.earned_units, self.reversed_units)
+            return self._pending_net(self.pending)
+        return self._net(self.earned_units, self.reversed_in_force_units)
+
+    @property
+    def reversed_in_force_units(self) -> int:
+        """What is taken back from the last final statement that is stored as such."""
+        return self.reversed_units + self.proven_units
 
     def owed_units(self, now_s: int) -> int:
         """Return what is payable for good and not yet paid, with what is held back."""
@@ -222,7 +243,7 @@ class EscrowedContract:
             # A ruling may make the whole budget payable.
             if self.terms.arbiter != ZERO_ADDRESS:
                 return self.budget_units
-            most = max(most, self._net(self.pending.earned_units, self.pending.reversed_units))
+            most = max(most, self._pending_net(self.pending))
         return min(self.budget_units, max(self.paid_units, most + self.claimable_units))
 
     # --- Statements -------------------------------------------------------------------------------
@@ -244,6 +265,7 @@ class EscrowedContract:
         if not refusal:
             resolves_at_s = now_s + self.terms.challenge_period_s
             self.pending = PendingStatement(position, earned_units, reversed_units, resolves_at_s)
+            self.proven_above_units = 0  # it states all events that were shown
             if not self.terms.challenge_period_s:
                 self._finalize(now_s)
         # Also behind a refusal from here on: bringing a statement releases what has come due, but
@@ -277,13 +299,12 @@ class EscrowedContract:
         pending = self._pending_at(position)
         if not pending.is_disputed:
             raise EscrowError("not-disputed", f"the statement at {position} is not disputed")
-        stated = self._net(pending.earned_units, pending.reversed_units)
+        stated = self._pending_net(pending)
         least = min(self.net_units(now_s), stated)
         self._check_range(payable_units, least, self.budget_units - self.claimable_units)
         before = self._gross(self.earned_units)
-        self.adjustment_units = payable_units - self._balance(
-            pending.earned_units, pending.reversed_units
-        )
+        reversed_ = pending.reversed_units + self.proven_above_units
+        self.adjustment_units = payable_units - (pending.earned_units - reversed_)
         self.lowered_units += max(0, before - self._gross(pending.earned_units))
         self._finalize(now_s)
         return self._pay(now_s)
@@ -294,22 +315,42 @@ class EscrowedContract:
             raise EscrowError("already-retired", "the verifier was disproved before")
         self._check_not_closed()
         self._mature(now_s)
-        self.pending = None
+        self._discard()
         self.is_retired = True
 
-    def record_reversal(self, now_s: int, outcome: int, amount_units: int) -> None:
-        """Keep what was proven to be taken back, in all so far, of the outcome at a position."""
-        if self.terms.is_plain:
-            raise EscrowError("not-guarded", "a plain contract has paid for good")
+    def record_reversal(self, now_s: int, reversal: ProvenReversal) -> None:
+        """Add what an event takes back, while money of the outcome is held back.
+
+        The event stands above the last final statement, the outcome on or below it.
+        """
         self._check_not_closed()
         self._mature(now_s)
-        before = self.proven.get(outcome, 0)
-        if amount_units <= before:
+        happened, outcome, value, sum_, amount = reversal
+        if happened in self.shown:
+            raise EscrowError("already-recorded", f"the event at {happened} was shown before")
+        taken = self.taken_units.get(outcome, 0) + amount
+        if taken > value:
             raise EscrowError(
-                "already-recorded", f"{before} was proven of the outcome at {outcome} before"
+                "more-than-outcome", f"{taken} would be taken back of the {value} at {outcome}"
             )
-        self.proven[outcome] = amount_units
-        self.proven_units += amount_units - before
+        self._check_held(now_s, outcome, sum_)
+        self.shown.add(happened)
+        self.taken_units[outcome] = taken
+        self.proven_units += amount
+        if self.pending is not None and happened > self.pending.position:
+            self.proven_above_units += amount
+        self.proven_until = max(self.proven_until, happened)
+
+    def _check_held(self, now_s: int, outcome: int, sum_units: int) -> None:
+        """Refuse an outcome that is paid for good: the contract had earned this much with it."""
+        # Rulings may have made it look older or younger: then it counts as younger.
+        up_to = sum_units + max(0, self.adjustment_units) + self.lowered_units
+        matured = self._old_gross(now_s) if self.terms.holdback_bps else up_to
+        if up_to <= matured:
+            raise EscrowError(
+                "not-held",
+                f"nothing is held back of the outcome at {outcome}: {up_to} is not above {matured}",
+            )
 
     # --- Claims -----------------------------------------------------------------------------------
 
@@ -327,7 +368,7 @@ class EscrowedContract:
         # A pending statement that only reverses may still be disputed away: the higher net counts.
         most = self.net_units(now_s)
         if self.pending:
-            most = max(most, self._net(self.pending.earned_units, self.pending.reversed_units))
+            most = max(most, self._pending_net(self.pending))
         left = max(0, self.budget_units - most - self.claimed_units)
         if amount_units > left:
             raise EscrowError("claim-over-budget", f"{amount_units} is more than {left}")
@@ -380,7 +421,8 @@ class EscrowedContract:
         self._check_not_closed()
         self._mature(now_s)
         self._check_range(payable_units, self.paid_units, self.budget_units)
-        self.pending, self.claimed_units = None, 0
+        self._discard()
+        self.claimed_units = 0
         self.claims_disputed, self.claims_ruled = False, True
         rest = self.budget_units - payable_units
         self.budget_units, self.closed_at_s = payable_units, now_s
@@ -429,6 +471,7 @@ class EscrowedContract:
         rules = (
             ("pending", self.pending is not None),
             ("already-settled", position <= self.final_position),
+            ("stale", self.proven_units != 0 and position < self.proven_until),
             ("over-budget", now_s <= end_s and earned - reversed_ > self.budget_units),
             ("earned-fell", earned < self.earned_units),
             ("reversed-fell", reversed_ < self.reversed_units),
@@ -450,13 +493,18 @@ class EscrowedContract:
             self._finalize(self.pending.resolves_at_s)
 
     def _finalize(self, since_s: int) -> None:
-        pending, self.pending = self.pending, None
+        pending = self.pending
         if pending is None:
             return
+        self.proven_units = self.proven_above_units
+        self._discard()
         self.final_position = pending.position
         self.earned_units = pending.earned_units
         self.reversed_units = pending.reversed_units
         self.final_totals.append(FinalTotal(since_s, self._cumulative_gross(self.earned_units)))
+
+    def _discard(self) -> None:
+        self.pending, self.proven_above_units = None, 0
 
     # --- Amounts ----------------------------------------------------------------------------------
 
@@ -467,13 +515,11 @@ class EscrowedContract:
         """Return the gross with what rulings took off: it never falls from final to final."""
         return self._gross(earned) + self.lowered_units
 
-    def _balance(self, earned: int, reversed_: int) -> int:
-        """Return earned less reversed, as stated or proven, before rulings."""
-        return earned - max(reversed_, self.proven_units)
-
     def _net(self, earned: int, reversed_: int) -> int:
-        net = self._balance(earned, reversed_) + self.adjustment_units
-        return max(0, min(self.budget_units, net))
+        return max(0, min(self.budget_units, earned - reversed_ + self.adjustment_units))
+
+    def _pending_net(self, pending: PendingStatement) -> int:
+        return self._net(pending.earned_units, pending.reversed_units + self.proven_above_units)
 
     def _payable(self, now_s: int, *, with_claims: bool = True) -> int:
         """Return what is payable for good, claims included once they are; at least what is paid."""
@@ -490,14 +536,19 @@ class EscrowedContract:
         """
         if not self.terms.holdback_bps or self.closed_at_s:
             return 0
-        at_s = now_s - self.terms.holdback_period_s - self.terms.lateness_s
         pending = self.pending if self._is_matured(now_s) else None
-        if pending and at_s >= pending.resolves_at_s:
-            return 0
-        count = bisect_right(self.final_totals, at_s, key=lambda total: total.since_s)
-        old = self.final_totals[count - 1].cumulative_gross_units if count else 0
         gross = self._cumulative_gross(pending.earned_units if pending else self.earned_units)
-        return held_units(self.net_units(now_s), max(0, gross - old), self.terms.holdback_bps)
+        young = max(0, gross - self._old_gross(now_s))
+        return held_units(self.net_units(now_s), young, self.terms.holdback_bps)
+
+    def _old_gross(self, now_s: int) -> int:
+        """Return the cumulative gross that is final for so long that nothing is held back of it."""
+        at_s = now_s - self.terms.holdback_period_s - self.terms.lateness_s
+        pending = self.pending
+        if pending and self._is_matured(now_s) and at_s >= pending.resolves_at_s:
+            return self._cumulative_gross(pending.earned_units)
+        count = bisect_right(self.final_totals, at_s, key=lambda total: total.since_s)
+        return self.final_totals[count - 1].cumulative_gross_units if count else 0
 
     def _level(self, now_s: int) -> int:
         elapsed_s, terms = now_s - self.cap_at_s, self.terms

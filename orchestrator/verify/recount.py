@@ -28,7 +28,7 @@ from orchestrator.chain.abi import (
     Settled,
 )
 from orchestrator.core.errors import EscrowError, ReplayError
-from orchestrator.core.escrow_model import EscrowedContract, fee_of_payment
+from orchestrator.core.escrow_model import EscrowedContract, ProvenReversal, fee_of_payment
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.terms import Terms
 
@@ -95,7 +95,7 @@ class _Recount:
             case Disputed() | Ruled() | Disproved():
                 self._contested(now_s, event)
             case ReversalRecorded():
-                self.contract.record_reversal(now_s, event.outcome, event.amount_units)
+                self._reversed(now_s, event)
             case Claimed() | ClaimLowered() | ClaimsDisputed() | ClaimsRuled():
                 self._claims(now_s, event)
             case _:
@@ -143,6 +143,19 @@ class _Recount:
             self._due_units = self.contract.rule(now_s, position, event.payable_units)
         else:
             self.contract.retire(now_s)
+
+    def _reversed(self, now_s: int, event: ReversalRecorded) -> None:
+        reversal = ProvenReversal(
+            event.happened,
+            event.outcome,
+            event.value_units,
+            event.sum_units,
+            event.amount_units,
+        )
+        last_final = self.contract.last_final(now_s)
+        if not event.outcome <= last_final < event.happened:
+            raise self.wrong(event, f"the last final statement is at entry {last_final}")
+        self.contract.record_reversal(now_s, reversal)
 
     def _claims(
         self, now_s: int, event: Claimed | ClaimLowered | ClaimsDisputed | ClaimsRuled

@@ -124,6 +124,7 @@ def _proven(vector: Vector) -> Json:
         "error": vector.error,
         "last_final": vector.log.at[vector.last_final],
         "name": vector.name,
+        "sum": vector.sum,
         **_shown(vector.log, vector.shown),
     }
 

@@ -107,7 +107,9 @@ def write_history(governing: Any, steps: Sequence[tuple[int, Step]]) -> History:
         records += decided(world, request, now)
         if isinstance(request, OpenContract):
             opened = request.rules
-            contracts[opened.contract_id] = EscrowRecord(opened, LOG, len(contracts) + 1)
+            contracts[opened.contract_id] = EscrowRecord(
+                opened, LOG, governing.lateness_s * 1000, len(contracts) + 1
+            )
         elif isinstance(request, CloseContract):
             record = contracts[request.contract_id]
             closed_at_s = request.closed_at_ms // 1000

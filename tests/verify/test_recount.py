@@ -28,7 +28,7 @@ from orchestrator.chain.abi import (
     Settled,
 )
 from orchestrator.core.errors import ReplayError
-from orchestrator.core.escrow_model import EscrowedContract
+from orchestrator.core.escrow_model import EscrowedContract, times_of
 from orchestrator.core.terms import Terms
 from orchestrator.verify.recount import Totals, recount
 from tests.support.terms import ARBITER, terms
@@ -48,6 +48,7 @@ GUARDED = terms(
     holdback_period_s=200,
     claim_period_s=100,
 )
+LAST = times_of(GUARDED).refutable_until_s  # claims are paid then
 Steps = list[tuple[int, Event]]
 
 
@@ -100,8 +101,8 @@ DISPROVED: Steps = [
     (100, Settled(ID, 5, 40, 0)),
     (120, Disproved(ID, "duplicate")),
     (1050, Claimed(ID, KEY, b"", 3, 2, 800_000, 1)),
-    (1201, paid(1, 0)),
-    (1201, Refunded(ID, PLAIN.owner, 99)),
+    (LAST + 1, paid(1, 0)),
+    (LAST + 1, Refunded(ID, PLAIN.owner, 99)),
 ]
 # Of two claims, 50 together, the arbiter leaves 40; the log refutes the larger one after that.
 CLAIMED: Steps = [
@@ -112,23 +113,23 @@ CLAIMED: Steps = [
     (1102, Refunded(ID, PLAIN.owner, 60)),
     (1200, ClaimLowered(ID, KEY, 0, "answered")),
     (1200, Refunded(ID, PLAIN.owner, 20)),
-    (1201, paid(18, 2)),
+    (LAST + 1, paid(18, 2)),
 ]
-# Twelve, then fifteen, are proven of the outcome at entry 3; a statement says less of it.
+# Events that no statement has take twelve, then three more, of the outcome at entry 3.
 TAKEN_BACK: Steps = [
     (100, Settled(ID, 5, 40, 0)),
     (100, Pending(ID, 5, 150)),
     (160, Final(ID, 5, 40, 150)),
-    (160, ReversalRecorded(ID, 3, 12)),
-    (160, ReversalRecorded(ID, 3, 15)),
+    (160, ReversalRecorded(ID, 8, 3, 25, 40, 12)),
+    (160, ReversalRecorded(ID, 7, 3, 25, 40, 3)),
     (160, paid(18, 2)),
     (200, Settled(ID, 9, 60, 0)),
     (200, Disproved(ID, "duplicate")),
     (500, paid(5, 0)),
     (1050, Claimed(ID, KEY, b"", 3, 2, 800_000, 30)),
     (1100, ClaimLowered(ID, KEY, 20, "reversed")),
-    (1201, paid(18, 2)),
-    (1201, Refunded(ID, PLAIN.owner, 55)),
+    (LAST + 1, paid(18, 2)),
+    (LAST + 1, Refunded(ID, PLAIN.owner, 55)),
 ]
 AGREED: Steps = [
     (100, Settled(ID, 5, 40, 0)),
@@ -212,8 +213,12 @@ def at(place: int, at_s: int) -> Callable[[Steps], Steps]:
         (PLAIN, AT_ONCE, at(8, 1000), "nothing is refunded until"),
         (PLAIN, AT_ONCE, instead(7, earned_units=61), "states other totals"),
         (GUARDED, TAKEN_BACK, without(4), "the rules give"),
-        (GUARDED, TAKEN_BACK, instead(4, amount_units=16), "the rules give"),
-        (GUARDED, TAKEN_BACK, instead(4, amount_units=12), "12 was proven"),
+        (GUARDED, TAKEN_BACK, instead(4, amount_units=4), "the rules give"),
+        (GUARDED, TAKEN_BACK, instead(4, happened=8), "was shown before"),
+        (GUARDED, TAKEN_BACK, instead(4, amount_units=14), "26 would be taken back of the 25"),
+        (GUARDED, TAKEN_BACK, instead(4, happened=5), "last final statement is at entry 5"),
+        (GUARDED, TAKEN_BACK, instead(4, outcome=6), "last final statement is at entry 5"),
+        (GUARDED, TAKEN_BACK, instead(4, sum_units=0), "nothing is held back"),
         (GUARDED, TAKEN_BACK, instead(10, left_units=30), "not less than"),
         (GUARDED, IN_TIME, instead(1, reversed_units=1), "states other totals"),
         (GUARDED, IN_TIME, at(4, 150), "the rules give 0"),
@@ -226,7 +231,7 @@ def at(place: int, at_s: int) -> Callable[[Steps], Steps]:
         (GUARDED, DISPUTED, at(1, 151), "not pending"),
         (GUARDED, DISPUTED, instead(2, payable_units=101), "not from 0 to 100"),
         (GUARDED, DISPROVED, without(1), "more than|pending|the rules give"),
-        (GUARDED, DISPROVED, at(3, 1200), "the rules give 0"),
+        (GUARDED, DISPROVED, at(3, LAST), "the rules give 0"),
         (GUARDED, DISPROVED, at(2, 1000), "possible after"),
         (GUARDED, AGREED, without(3), "80 units .* were due, and not paid"),
         (GUARDED, AGREED, instead(1, payable_units=101), "not from"),

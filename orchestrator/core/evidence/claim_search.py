@@ -3,9 +3,9 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 
-from orchestrator.core.contract import ContractRules
 from orchestrator.core.entry import AMOUNT_LIMIT
 from orchestrator.core.errors import EvidenceError
+from orchestrator.core.escrow_model import ProvenReversal
 from orchestrator.core.evidence.exhibits import (
     OUTCOME,
     OVER,
@@ -26,13 +26,13 @@ from orchestrator.core.evidence.exhibits import (
     unpack_link,
 )
 from orchestrator.core.evidence.history import LogHistory, PublicEntry, Source, lacks_opening
-from orchestrator.core.evidence.reversals import is_in_time
+from orchestrator.core.evidence.reversals import takes_back
 from orchestrator.core.evidence.rules import (
-    ProvenReversal,
     check_proven_reversal,
     check_refutation,
     is_paid_for,
 )
+from orchestrator.core.evidence.touches import Entitlement
 from orchestrator.core.purchase import taken_units
 
 # --- Claims ---------------------------------------------------------------------------------------
@@ -152,19 +152,20 @@ class _ClaimSearch:
         claim, value = self._entered.get(0 if said is None else said.of, (None, 0))
         if said is None or claim is None:
             return
-        if claim.amount <= _taken_units(self._record.rules, claim, event, said, value):
+        if claim.amount <= _taken_units(self._record, claim, event, said, value):
             self.taken_back.add(claim.transition)
 
 
 def _taken_units(
-    rules: ContractRules, claim: Claim, event: Words, said: EventWords, value: int
+    record: EscrowRecord, claim: Claim, event: Words, said: EventWords, value: int
 ) -> int:
     """Return how much of a claim's whole amount an event takes back, with all before it.
 
     `value` is that of the claim's transition. It takes nothing if it is of another lead, or late.
     """
-    is_of_it = (event.actor, event.subject, said.of) == (rules.owner, claim.lead, claim.transition)
-    if not is_of_it or not is_in_time(rules, claim.time_ms, event.time_ms):
+    rules = record.rules
+    entitled = Entitlement(claim.lead, claim.transition, claim.touch, claim.time_ms)
+    if not takes_back(record, entitled, event, said):
         return 0
     amount = rules.amount_units(value)
     return amount if said.whole == 1 else taken_units(rules, amount, value, said.refunded_after)
@@ -208,7 +209,7 @@ def find_refutations(
             said = opening_words(EventWords, item.opening)
             if said is not None and said.of in values:
                 claim = by_transition[said.of]
-                units = _taken_units(rules, claim, entry, said, values[said.of])
+                units = _taken_units(record, claim, entry, said, values[said.of])
                 most = reversed_by.get(said.of, (0, 0))
                 reversed_by[said.of] = max(most, (units, entry.position))
     for key, claim in claims.items():
@@ -256,7 +257,7 @@ def _objections(
     if event:
         shown = history.opened_exhibit(event)
         yield case._replace(kind="reversed", exhibits=(shown,))
-        exhibits = (shown, history.exhibit(claim.transition))
+        exhibits = (shown, history.opened_exhibit(claim.transition))
         yield case._replace(kind="reversed", exhibits=exhibits)
 
 
@@ -289,37 +290,30 @@ def find_reversals(
     entries: Iterable[PublicEntry],
     contracts: ContractIndex,
     contract_id: bytes,
-    recorded: Mapping[int, int],
+    shown: Collection[int],
     source: Source,
 ) -> Iterator[tuple[ProvenReversal, Case]]:
-    """Yield what the log has taken back of settled outcomes, and the escrow has not recorded.
+    """Yield what events have taken back of settled outcomes since the last final statement.
 
-    In log order of the outcomes. `recorded` is what the escrow knows of each, by position. The
-    escrow goes by the larger of what was recorded in all and what the last final statement says was
-    reversed: where the verifier has stated some of it, prove all or nothing.
+    In log order, without the events that the escrow was shown already, by their positions.
     """
     record, history = contracts[contract_id], LogHistory(contracts, source)
     outcomes: dict[int, int] = {}  # by transition
-    events: dict[int, int] = {}  # by outcome: the last event that takes back from it in time
-    times: dict[int, int] = {}  # by outcome
+    events: dict[int, int] = {}  # transitions, by the events that may take back from them
     for item in entries:
         entry = history.append(item, ())
         if entry.is_of(contract_id, OUTCOME) and record.is_final(entry.position):
             outcomes[unpack_link(entry.payload).target] = entry.position
-            times[entry.position] = entry.time_ms
-        elif entry.kind == PRODUCT_EVENT and entry.surface == record.rules.surface:
+        elif entry.kind == PRODUCT_EVENT and entry.position > record.last_final:
             said = opening_words(EventWords, item.opening)
-            outcome = outcomes.get(said.of, 0) if said is not None else 0
-            if outcome and is_in_time(record.rules, times[outcome], entry.time_ms):
-                events[outcome] = entry.position
-    for transition, outcome in outcomes.items():
-        if outcome not in events:
-            continue
-        shown = (history.exhibit(outcome), history.opened_exhibit(events[outcome]))
-        for exhibits in (shown, (*shown, history.exhibit(transition))):
-            case = Case(contract_id, PROVEN, exhibits)
+            if said is not None and said.of in outcomes and entry.position not in shown:
+                events[entry.position] = said.of
+    for event, transition in events.items():
+        exhibits = (history.exhibit(outcomes[transition]), history.opened_exhibit(event))
+        for others in ((), (history.opened_exhibit(transition),)):
+            case = Case(contract_id, PROVEN, (*exhibits, *others))
             try:
-                proven = check_proven_reversal(case, contracts, recorded.get(outcome, 0))
+                proven = check_proven_reversal(case, contracts)
             except EvidenceError:
                 continue
             yield proven, case

@@ -77,13 +77,15 @@ class Case(NamedTuple):
 class EscrowRecord(NamedTuple):
     """The escrow's record of a contract.
 
-    `opening_number` counts contracts in the order of opening, from 1. `closed_at_s` is 0 unless the
-    parties closed it. `last_signed` is the position of the last statement that its verifier signed
-    there, `last_final` that of the last final one; 0 for none.
+    `lateness_ms` is how late events may be reported. `opening_number` counts contracts in the order
+    of opening, from 1. `closed_at_s` is 0 unless the parties closed it. `last_signed` is the
+    position of the last statement that its verifier signed there, `last_final` that of the last
+    final one; 0 for none.
     """
 
     rules: ContractRules
     log_id: bytes
+    lateness_ms: int
     opening_number: int
     closed_at_s: int = 0
     last_signed: int = 0
@@ -125,8 +127,8 @@ def escrow_record_of(
     last_final: int = 0,
 ) -> EscrowRecord:
     """Return the record of signed terms; the rest is as the escrow's views return it."""
-    rules = rules_of(terms, contract_id)
-    return EscrowRecord(rules, terms.log_id, opening_number, closed_at_s, last_signed, last_final)
+    deal = rules_of(terms, contract_id), terms.log_id, terms.lateness_s * 1000
+    return EscrowRecord(*deal, opening_number, closed_at_s, last_signed, last_final)
 
 
 class Claim(NamedTuple):

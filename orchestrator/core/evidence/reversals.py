@@ -6,12 +6,14 @@ outcome.
 """
 
 from orchestrator.core.contract import ContractRules
+from orchestrator.core.entry import ascii_word
 from orchestrator.core.errors import EvidenceError
 from orchestrator.core.evidence.exhibits import (
     OUTCOME,
     PRODUCT_EVENT,
     REVERSAL,
     TRANSITION,
+    EscrowRecord,
     EventWords,
     Link,
     OpenedCase,
@@ -46,26 +48,78 @@ def is_reversal_false(opened: OpenedCase) -> bool:
 
 
 def units_taken_back(opened: OpenedCase, entitled: Entitlement, amount: int, place: int) -> int:
-    """Return what the event at this place takes back of an outcome, with all events before it.
+    """Return what the event at this place and all before it take back of an outcome.
 
-    The next exhibit is the transition, unless the event takes back all that is left. Raises
-    EvidenceError unless the event takes back from that transition, in time.
+    Raises EvidenceError unless the event takes back from its transition (see `_taking_back`).
+    """
+    said, value = _taking_back(opened, entitled, place)
+    return _at_most(opened.rules, amount, value, said.refunded_after)
+
+
+def units_by_event(opened: OpenedCase, entitled: Entitlement, amount: int, place: int) -> int:
+    """Return what the event at this place takes back of an outcome by itself.
+
+    Raises EvidenceError if that is nothing, and unless the event takes back from the outcome's
+    transition (see `_taking_back`).
+    """
+    said, value = _taking_back(opened, entitled, place)
+    before = 0
+    # Nothing was taken back before the first event, not even of a purchase without a value.
+    if said.previous != 0:
+        before = _at_most(opened.rules, amount, value, said.refunded_before)
+    after = _at_most(opened.rules, amount, value, said.refunded_after)
+    if after <= before:
+        raise _no_reversing_event(opened.entries[place])
+    return after - before
+
+
+def _at_most(rules: ContractRules, amount: int, value: int, refunded: int) -> int:
+    """Return what is taken back of the outcome by this much of its transition's value.
+
+    It is no more than the outcome, though that may have been stated too low.
+    """
+    return min(amount, taken_units(rules, amount, value, refunded))
+
+
+def _taking_back(opened: OpenedCase, entitled: Entitlement, place: int) -> tuple[EventWords, int]:
+    """Return the opening of the event at this place, and the value of the transition.
+
+    The transition is the next exhibit, opened if the event has an order. It need not be shown if
+    the event has none and is the first to take back from it, for then it takes all. Raises
+    EvidenceError unless the event takes back from that transition, in time, was received in time,
+    and says what a replay accepts.
     """
     event, rules = opened.exhibit(place), opened.rules
     if not (
         _is_event_of(rules, entitled.lead, event)
-        and event.position > entitled.transition
         and is_in_time(rules, entitled.time_ms, event.time_ms)
     ):
         raise _no_reversing_event(event)
     said = opened.opening(EventWords, place)
-    if said.of != entitled.transition:
+    if not takes_back(opened.record, entitled, event, said):
         raise _no_reversing_event(event)
-    if said.whole == 1:
-        return amount
-    value = opened.exhibit_at(place + 1, entitled.transition).value
-    # No more than the outcome, though that may have been stated too low.
-    return min(amount, taken_units(rules, amount, value, said.refunded_after))
+    if said.order == 0 and said.previous == 0:
+        return said, said.refunded_after
+    value = opened.exhibit_at(place + 1, said.of).value
+    if _is_purchase_false(opened, entitled.lead, ascii_word(rules.outcome), said, place):
+        raise _no_reversing_event(event)
+    if said.order != 0:
+        opened.opening(TransitionWords, place + 1)  # without which its order is unknown
+    return said, value
+
+
+def takes_back(record: EscrowRecord, entitled: Entitlement, event: Words, said: EventWords) -> bool:
+    """Return whether an event, by its opening, takes back from a transition as a replay accepts.
+
+    That is, as far as these two show: the purchase may still show that it does not.
+    """
+    return (
+        _is_event_of(record.rules, entitled.lead, event)
+        and is_in_time(record.rules, entitled.time_ms, event.time_ms)
+        and said.of == entitled.transition
+        and not _contradicts_itself(said, event)
+        and 0 <= said.received_ms - event.time_ms <= record.lateness_ms
+    )
 
 
 def is_in_time(rules: ContractRules, outcome_ms: int, event_ms: int) -> bool:
@@ -117,7 +171,10 @@ def _is_event_false(opened: OpenedCase, reversal: Words, link: Link) -> bool:
     other = opened.entries[2]
     return (
         (other.position == link.target and _is_amount_false(opened, reversal, said))
-        or (other.position == said.of and _is_purchase_false(opened, reversal, said))
+        or (
+            other.position == said.of
+            and _is_purchase_false(opened, reversal.subject, reversal.label, said, 1)
+        )
         or _is_previous_false(opened, said)
         or (said.order == 0 and _skips_later_outcome(opened, reversal, link))
     )
@@ -171,24 +228,27 @@ def _is_amount_false(opened: OpenedCase, reversal: Words, said: EventWords) -> b
     return after - before != reversal.value
 
 
-def _is_purchase_false(opened: OpenedCase, reversal: Words, said: EventWords) -> bool:
-    """Return whether the third exhibit, the event's purchase, is none of this lead and state.
+def _is_purchase_false(
+    opened: OpenedCase, lead: bytes, state: bytes, said: EventWords, place: int
+) -> bool:
+    """Return whether the purchase of the event at this place is none of this lead and state.
 
-    Or of another order, or of another value than the event's amounts make of it.
+    Or of another order, or of another value than the event's amounts make of it. The purchase is
+    the next exhibit.
     """
-    event, entered, rules = opened.entries[1], opened.entries[2], opened.rules
+    event, entered, rules = opened.entries[place], opened.entries[place + 1], opened.rules
     if (
         entered.kind != TRANSITION
         or entered.surface != rules.surface
         or entered.actor != rules.owner
-        or entered.subject != reversal.subject
-        or entered.label != reversal.label
+        or entered.subject != lead
+        or entered.label != state
     ):
         return True
     if (
         said.order != 0
-        and opened.has_opening(2)
-        and opened.opening(TransitionWords, 2).order != said.order
+        and opened.has_opening(place + 1)
+        and opened.opening(TransitionWords, place + 1).order != said.order
     ):
         return True
     if said.refunded_before > entered.value:

@@ -8,11 +8,10 @@ An honest verifier can never be disproved: every rule is one that the log is wri
 exhibit stands on or below the last statement that the verifier has signed.
 """
 
-from typing import NamedTuple
-
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.entry import AMOUNT_LIMIT, ascii_word
 from orchestrator.core.errors import EvidenceError
+from orchestrator.core.escrow_model import ProvenReversal
 from orchestrator.core.evidence.exhibits import (
     OPENED,
     OUTCOME,
@@ -32,7 +31,11 @@ from orchestrator.core.evidence.exhibits import (
     unpack_link,
     words_of,
 )
-from orchestrator.core.evidence.reversals import is_reversal_false, units_taken_back
+from orchestrator.core.evidence.reversals import (
+    is_reversal_false,
+    units_by_event,
+    units_taken_back,
+)
 from orchestrator.core.evidence.totals import is_total_false
 from orchestrator.core.evidence.touches import (
     Entitlement,
@@ -237,7 +240,8 @@ def check_refutation(case: Case, claim: Claim, contracts: ContractIndex) -> int:
 def _units_left(opened: OpenedCase, entitled: Entitlement) -> int:
     """Return what an event leaves of the amount that was filed, which may have been lowered since.
 
-    The exhibits are the event and, unless it takes back all that is left, the transition.
+    The exhibits are the event and, unless it is the first to take back and has no order, the
+    transition.
     """
     amount = 0
     if len(opened.entries) > 1:
@@ -288,35 +292,27 @@ def _check_taken(opened: OpenedCase, entitled: Entitlement) -> None:
 # --- What was taken back --------------------------------------------------------------------------
 
 
-class ProvenReversal(NamedTuple):
-    """The units that were taken back in all of the outcome at this position, as a case shows."""
-
-    outcome: int
-    amount: int
-
-
-def check_proven_reversal(
-    case: Case, contracts: ContractIndex, recorded_units: int = 0
-) -> ProvenReversal:
+def check_proven_reversal(case: Case, contracts: ContractIndex) -> ProvenReversal:
     """Return what a case proves, as `Evidence.proveReversal` would tell the escrow.
 
-    The exhibits are a settled outcome; the event, opened, that takes back from its transition; and
-    the transition, unless the event takes back all that is left. `recorded_units` is what the
-    escrow knows of already. Raises EvidenceError unless the case proves more.
+    The exhibits are a settled outcome; the event above the last final statement, opened, that takes
+    back from its transition; and the transition, opened if the event has an order, unless it has
+    none and is the first to take back. Raises EvidenceError unless the case proves something.
     """
     opened = open_case(case, contracts)
-    outcome = opened.first_exhibit(OUTCOME)
+    outcome, last_final = opened.first_exhibit(OUTCOME), opened.record.last_final
     if not opened.record.is_final(outcome.position):
         raise EvidenceError(
             "not-settled",
-            f"entry {outcome.position} stands above {opened.record.last_final}, "
-            f"the last final statement",
+            f"entry {outcome.position} stands above {last_final}, the last final statement",
+        )
+    event = opened.exhibit(1)
+    if event.position <= last_final:
+        raise EvidenceError(
+            "already-stated",
+            f"entry {event.position} stands below {last_final}, the last final statement",
         )
     link = unpack_link(outcome.payload)
     entitled = Entitlement(outcome.subject, link.target, link.cause, outcome.time_ms)
-    amount = units_taken_back(opened, entitled, outcome.value, 1)
-    if amount <= recorded_units:
-        raise EvidenceError(
-            "already-recorded", f"the escrow knows of {recorded_units} already, of {amount} here"
-        )
-    return ProvenReversal(outcome.position, amount)
+    amount = units_by_event(opened, entitled, outcome.value, 1)
+    return ProvenReversal(event.position, outcome.position, outcome.value, link.total, amount)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from orchestrator.core.entry import address_word, pack_outcome
 from orchestrator.core.evidence.exhibits import Claim
+from orchestrator.core.units import DAY_S
 from scripts.vectors.cases.model import (
     ALL,
     ANN,
@@ -219,40 +220,58 @@ def _by_cause() -> Iterator[Vector]:
 
 
 def _by_event() -> Iterator[Vector]:
-    at = ORDERS.at
+    at, start_ms = ORDERS.at, START_S * 1000
 
     def case(name: str, error: str, left: int, *shown: str, **fields: Any) -> Vector:
         fields = {"log": ORDERS, "claimed": "transition 1", "units": 13} | fields
         return _refutation(name, error, "reversed", "share", "click", *shown, left=left, **fields)
 
     # 20, 50 and 80 of the 80 are given back in all: 2.5, 6.25 and all of the 13 are taken.
-    yield case("a part", "", 11, "refund 1+", "transition 1")
-    yield case("two parts", "", 7, "refund 2+", "transition 1")
-    yield case("two parts, after the first", "", 7, "refund 2+", "transition 1", units=11)
-    yield case("a part again", "NotLower", 0, "refund 1+", "transition 1", units=11)
-    yield case("a part, after two", "NotLower", 0, "refund 1+", "transition 1", units=7)
-    yield case("the whole", "", 0, "refund 5+")
-    yield case("the whole, with the transition", "", 0, "refund 5+", "transition 1")
+    yield case("a part", "", 11, "refund 1+", "transition 1+")
+    yield case("two parts", "", 7, "refund 2+", "transition 1+")
+    yield case("two parts, after the first", "", 7, "refund 2+", "transition 1+", units=11)
+    yield case("a part again", "NotLower", 0, "refund 1+", "transition 1+", units=11)
+    yield case("a part, after two", "NotLower", 0, "refund 1+", "transition 1+", units=7)
+    yield case("the whole", "", 0, "refund 5+", "transition 1+")
+    yield case("the whole, without the transition", "MissingExhibit", 0, "refund 5+")
+    plain: Json = {"claimed": "transition 2", "units": 8}
+    yield case("without an order", "", 0, "refund 4+", **plain)
+    yield case("without an order, with the transition", "", 0, "refund 4+", "transition 2", **plain)
     yield case("a part, without the transition", "MissingExhibit", 0, "refund 1+")
-    yield case("a part, with another transition", "WrongExhibit", 0, "refund 1+", "transition 2")
-    yield case("a part, unopened", "OpeningLength", 0, "refund 1", "transition 1")
-    yield case("of another transition", "EventDoesNotReverse", 0, "refund 3+", "transition 1")
+    yield case("a part, with another transition", "WrongExhibit", 0, "refund 1+", "transition 2+")
+    yield case("a part, unopened", "OpeningLength", 0, "refund 1", "transition 1+")
+    yield case("an order, unopened", "OpeningLength", 0, "refund 1+", "transition 1")
+    yield case("of another transition", "EventDoesNotReverse", 0, "refund 3+", "transition 1+")
     all_of_it = ORDERS.with_opening("refund 2", refunded_after_units=80)
-    yield case("all parts", "", 0, "refund 2+", "transition 1", log=all_of_it)
+    yield case("all parts", "", 0, "refund 2+", "transition 1+",
+               log=all_of_it.with_lie("refund 2", value=60))  # fmt: skip
+    yield case("more than the event's value", "EventDoesNotReverse", 0, "refund 2+",
+               "transition 1+", log=all_of_it)  # fmt: skip
     lies: dict[str, Json] = {
         "no event": {"kind": "lead.transition"},
         "elsewhere": {"surface": word("other surface")},
         "a stranger's": {"actor": address_word(ANN)},
         "another lead's": {"subject": OTHER_LEAD},
-        "too late": {"time_ms": START_S * 1000 + 9001},
+        "too late": {"time_ms": start_ms + 9001},
+        "later than it was received": {"time_ms": start_ms + 7401},
     }
     for name, lie in lies.items():
-        yield case(f"an event, {name}", "EventDoesNotReverse", 0, "refund 5+",
-                   log=ORDERS.with_lie("refund 5", **lie))  # fmt: skip
-    edge = ORDERS.with_lie("refund 5", time_ms=START_S * 1000 + 9000)
-    yield case("an event at the end of the holdback period", "", 0, "refund 5+", log=edge)
+        log = ORDERS.with_opening("refund 5", received_ms=lie.get("time_ms", 0) or start_ms + 7400)
+        log = ORDERS if name.startswith("later") else log
+        yield case(f"an event, {name}", "EventDoesNotReverse", 0, "refund 5+", "transition 1+",
+                   log=log.with_lie("refund 5", **lie))  # fmt: skip
+    edge = ORDERS.with_opening("refund 5", received_ms=start_ms + 9000)
+    yield case("an event at the end of the holdback period", "", 0, "refund 5+", "transition 1+",
+               log=edge.with_lie("refund 5", time_ms=start_ms + 9000))  # fmt: skip
+    for late_ms, error in ((DAY_S * 1000, ""), (DAY_S * 1000 + 1, "EventDoesNotReverse")):
+        log = ORDERS.with_opening("refund 5", received_ms=start_ms + 7400 + late_ms)
+        yield case(f"an event that was reported {late_ms} later", error, 0, "refund 5+",
+                   "transition 1+", log=log)  # fmt: skip
+    other = ORDERS.with_opening("refund 5", order=word("order 3"))
+    yield case("by another order", "EventDoesNotReverse", 0, "refund 5+", "transition 1+",
+               log=other)  # fmt: skip
     below = ORDERS.with_opening("refund 1", of=at["refund 5"])
     yield case("an event below it", "EventDoesNotReverse", 0, "refund 1+", "refund 5",
                log=below, claimed="refund 5")  # fmt: skip
     huge = ORDERS.with_lie("transition 1", value=2**256 - 1)
-    yield case("more than an amount", "AmountTooLarge", 0, "refund 1+", "transition 1", log=huge)
+    yield case("more than an amount", "AmountTooLarge", 0, "refund 1+", "transition 1+", log=huge)

@@ -348,8 +348,9 @@ ORDERS, VISITS = _orders(), _visits()
 class Vector(NamedTuple):
     """One case: the entries that it shows of a log, the contract, and the error that refuses it.
 
-    A name with a plus sign is shown with its opening. `left` is what a refutation leaves, and
-    `amount` what was taken back, both written down by hand like the errors.
+    A name with a plus sign is shown with its opening. `left` is what a refutation leaves, `amount`
+    what an event took back of an outcome, and `sum` what the contract had earned with that; all
+    are written down by hand like the errors.
     """
 
     name: str
@@ -365,3 +366,4 @@ class Vector(NamedTuple):
     claim: Claim | None = None
     left: int = 0
     amount: int = 0
+    sum: int = 0

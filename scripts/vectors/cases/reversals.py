@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.core.entry import address_word, pack_outcome, pack_reversal
+from orchestrator.core.entry import address_word, pack_reversal
+from orchestrator.core.units import DAY_S
 from scripts.vectors.cases.model import (
     ALL,
     ANN,
@@ -295,51 +296,117 @@ def _of_second_reversal() -> Iterator[Vector]:
 
 def proven() -> Iterator[Vector]:
     """Yield what anyone proves of settled outcomes, without the verifier."""
-    at = ORDERS.at
+    yield from _of_settled_outcome()
+    yield from _by_event()
+    yield from _from_purchase()
 
-    def case(name: str, error: str, amount: int, *shown: str, **fields: Any) -> Vector:
-        log = fields.pop("log", ORDERS)
-        contract = fields.pop("contract", "share")
-        return Vector(name, error, log, "proven", contract, shown, amount=amount, **fields)
 
-    yield case("a part", "", 2, "outcome 1", "refund 1+", "transition 1")
-    yield case("two parts", "", 6, "outcome 1", "refund 2+", "transition 1")
-    yield case("the whole", "", 13, "outcome 1", "refund 5+")
-    yield case("the whole, with the transition", "", 13, "outcome 1", "refund 5+", "transition 1")
-    yield case("without an order", "", 8, "outcome 2", "refund 4+")
+REST = ("outcome 1", "refund 5+", "transition 1+")
+
+
+def _proven(name: str, error: str, amount: int, *shown: str, **fields: Any) -> Vector:
+    fields = {"log": ORDERS, "last_final": "outcome 3", "contract": "share"} | fields
+    log, contract = fields.pop("log"), fields.pop("contract")
+    return Vector(name, error, log, "proven", contract, shown, amount=amount, **fields)
+
+
+def _of_settled_outcome() -> Iterator[Vector]:
+    case = _proven
+    first: Json = {"sum": 13}
+    yield case("a part", "", 2, "outcome 1", "refund 1+", "transition 1+", **first)
+    yield case("the next part", "", 4, "outcome 1", "refund 2+", "transition 1+", **first)
+    yield case("the rest", "", 7, "outcome 1", "refund 5+", "transition 1+", **first)
+    yield case("without an order", "", 8, "outcome 2", "refund 4+", sum=21)
+    yield case("without an order, with the transition", "", 8, "outcome 2", "refund 4+",
+               "transition 2", sum=21)  # fmt: skip
+    yield case("an order as a whole", "", 4, "outcome 3", "refund 3+", "transition 3+", sum=25)
     yield case("a part, without the transition", "MissingExhibit", 0, "outcome 1", "refund 1+")
-    yield case("a part, with another", "WrongExhibit", 0, "outcome 1", "refund 1+", "transition 2")
+    yield case("the rest, without the transition", "MissingExhibit", 0, "outcome 1", "refund 5+")
+    yield case("a part, with another", "WrongExhibit", 0, "outcome 1", "refund 1+", "transition 2+")
+    yield case("an order, unopened", "OpeningLength", 0, "outcome 1", "refund 1+", "transition 1")
     yield case("the outcome alone", "MissingExhibit", 0, "outcome 1")
-    yield case("not opened", "OpeningLength", 0, "outcome 1", "refund 5")
-    yield case("of another outcome", "EventDoesNotReverse", 0, "outcome 2", "refund 5+")
+    yield case("not opened", "OpeningLength", 0, "outcome 1", "refund 5", "transition 1+")
+    yield case("of another outcome", "EventDoesNotReverse", 0, "outcome 2", "refund 5+",
+               "transition 1+")  # fmt: skip
     yield case("no outcome", "NotOfContract", 0, "transition 1", "refund 5+")
     yield case("another's outcome", "NotOfContract", 0, "outcome 1", "refund 5+", contract="ann")
     over = ORDERS.with_lie("outcome 1", kind="outcome.over")
     yield case("an outcome that was over", "NotOfContract", 0, "outcome 1", "refund 5+", log=over)
-    for last, error, amount in (("genesis", "NotSettled", 0), ("transition 1", "NotSettled", 0),
-                                ("outcome 1", "", 13)):  # fmt: skip
-        yield case(f"final up to {last}", error, amount, "outcome 1", "refund 5+",
-                   last_final=last)  # fmt: skip
-    yield case("no more than the outcome", "", 1, "outcome 1", "refund 2+", "transition 1",
-               log=ORDERS.with_lie("outcome 1", value=1))  # fmt: skip
-    none = ORDERS.with_opening("refund 1", refunded_after_units=7)
-    yield case("less than a unit", "AlreadyRecorded", 0, "outcome 1", "refund 1+", "transition 1",
-               log=none)  # fmt: skip
+    for last, error in (
+        ("genesis", "NotSettled"), ("transition 1", "NotSettled"), ("outcome 1", ""),
+        ("reversal 4", ""), ("refund 5", "AlreadyStated"), ("settlement", "AlreadyStated"),
+    ):  # fmt: skip
+        amount, sum_ = (0, 0) if error else (7, 13)
+        yield case(f"final up to {last}", error, amount, *REST, last_final=last, sum=sum_)
+    little = ORDERS.with_lie("outcome 1", value=1)
+    yield case("no more than the outcome", "", 1, "outcome 1", "refund 1+", "transition 1+",
+               log=little, **first)  # fmt: skip
+    yield case("no more than the outcome, then", "EventDoesNotReverse", 0, "outcome 1", "refund 2+",
+               "transition 1+", log=little)  # fmt: skip
+    none = ORDERS.with_opening("refund 1", refunded_after_units=7).with_lie("refund 1", value=7)
+    yield case("less than a unit", "EventDoesNotReverse", 0, "outcome 1", "refund 1+",
+               "transition 1+", log=none)  # fmt: skip
     parts = ORDERS.with_opening("refund 2", refunded_after_units=80)
-    yield case("all parts", "", 13, "outcome 1", "refund 2+", "transition 1", log=parts)
+    yield case("all that is left by its value", "", 11, "outcome 1", "refund 2+", "transition 1+",
+               log=parts.with_lie("refund 2", value=60), **first)  # fmt: skip
+    yield case("more than the event's value", "EventDoesNotReverse", 0, "outcome 1", "refund 2+",
+               "transition 1+", log=parts)  # fmt: skip
+
+
+def _by_event() -> Iterator[Vector]:
+    """Yield events that no replay accepts, and such that only just are."""
+    case, at, start_ms = _proven, ORDERS.at, START_S * 1000
     lies: dict[str, Json] = {
         "no event": {"kind": "lead.transition"},
         "elsewhere": {"surface": word("other surface")},
         "a stranger's": {"actor": address_word(ANN)},
         "another lead's": {"subject": OTHER_LEAD},
-        "too late": {"time_ms": START_S * 1000 + 9001},
+        "later than it was received": {"time_ms": start_ms + 7401},
     }
     for name, lie in lies.items():
-        yield case(f"an event, {name}", "EventDoesNotReverse", 0, "outcome 1", "refund 5+",
+        yield case(f"an event, {name}", "EventDoesNotReverse", 0, *REST,
                    log=ORDERS.with_lie("refund 5", **lie))  # fmt: skip
-    edge = ORDERS.with_lie("refund 5", time_ms=START_S * 1000 + 9000)
-    yield case("an event in time", "", 13, "outcome 1", "refund 5+", log=edge)
-    moved = pack_outcome(at["refund 5"], at["click"], 0, 1, 13)
-    below = ORDERS.with_lie("outcome 1", payload=moved).with_opening("refund 1", of=at["refund 5"])
-    yield case("an event below the transition", "EventDoesNotReverse", 0, "outcome 1", "refund 1+",
-               "refund 5", log=below)  # fmt: skip
+    for time_ms, error in ((9000, ""), (9001, "EventDoesNotReverse")):
+        amount, sum_ = (0, 0) if error else (7, 13)
+        log = ORDERS.with_opening("refund 5", received_ms=start_ms + time_ms)
+        log = log.with_lie("refund 5", time_ms=start_ms + time_ms)
+        yield case(f"an event at {time_ms}", error, amount, *REST, log=log, sum=sum_)
+    for late_ms, error in ((DAY_S * 1000, ""), (DAY_S * 1000 + 1, "EventDoesNotReverse")):
+        amount, sum_ = (0, 0) if error else (7, 13)
+        log = ORDERS.with_opening("refund 5", received_ms=start_ms + 7400 + late_ms)
+        yield case(f"reported {late_ms} later", error, amount, *REST, log=log, sum=sum_)
+    says: dict[str, Json] = {
+        "of another order": {"order": word("order 3")},
+        "of no order, a part": {"order": bytes(32), "whole": False},
+        "of the first event": {"previous": 0},
+        "of nothing": {"of": 0},
+        "of itself": {"previous": at["refund 5"]},
+        "less than before": {"refunded_after_units": 49},
+        "more than there was": {"refunded_before_units": 81, "refunded_after_units": 81},
+    }
+    for name, changes in says.items():
+        log = ORDERS.with_opening("refund 5", **changes)
+        yield case(f"an event {name}", "EventDoesNotReverse", 0, *REST, log=log)
+
+
+def _from_purchase() -> Iterator[Vector]:
+    """Yield purchases that are not what the event says of them."""
+    case = _proven
+    first: Json = {"sum": 13}
+    bought: dict[str, Json] = {
+        "no transition": {"kind": "lead.refused"},
+        "a transition elsewhere": {"surface": word("other surface")},
+        "a stranger's transition": {"actor": address_word(ANN)},
+        "another lead's transition": {"subject": OTHER_LEAD},
+        "a transition into another state": {"label": "trial"},
+        "a transition of another value": {"value": 81},
+    }
+    for name, lie in bought.items():
+        yield case(name, "EventDoesNotReverse", 0, *REST,
+                   log=ORDERS.with_lie("transition 1", **lie))  # fmt: skip
+    # Without an order the event must take all, of which another took a part before.
+    mixed = ORDERS.with_opening("refund 5", order=bytes(32))
+    yield case("the rest, without an order", "", 7, "outcome 1", "refund 5+", "transition 1",
+               log=mixed, **first)  # fmt: skip
+    yield case("the rest, without order and transition", "MissingExhibit", 0, "outcome 1",
+               "refund 5+", log=mixed)  # fmt: skip

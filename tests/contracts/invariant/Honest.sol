@@ -239,7 +239,7 @@ abstract contract Honest is Watch {
     }
 
     function _isHolding(Book storage book) internal view returns (bool) {
-        return book.held() != 0 && !book.closed;
+        return book.held() != 0 && book.visits.length != 0 && !book.closed;
     }
 
     function _mayTakeBack(Book storage book) internal view returns (bool) {

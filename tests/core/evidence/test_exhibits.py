@@ -41,7 +41,7 @@ from tests.support.worlds import policy, rules, word
 u40 = st.integers(0, 2**40 - 1)
 u48 = st.integers(0, 2**48 - 1)
 u80 = st.integers(0, 2**80 - 1)
-RECORD = EscrowRecord(rules("ann", policy()), word("log"), 1, last_signed=9, last_final=5)
+RECORD = EscrowRecord(rules("ann", policy()), word("log"), 0, 1, last_signed=9, last_final=5)
 
 
 @given(st.tuples(u40, u40, u40, u40, u80))

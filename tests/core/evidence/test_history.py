@@ -30,7 +30,7 @@ def history_of(
     one = rules(
         "ann", GOVERNING, attribution=attribution, opens_at_ms=5, attribution_window_ms=window_ms
     )
-    found = LogHistory({word("ann"): EscrowRecord(one, word("log"), 1)}, no_source)
+    found = LogHistory({word("ann"): EscrowRecord(one, word("log"), 0, 1)}, no_source)
     for item in items:
         found.append(item)
     return found

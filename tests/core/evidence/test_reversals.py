@@ -1,6 +1,7 @@
 """Reversals by events: they take back what the fold does, whatever the purchase and its parts."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -10,13 +11,19 @@ from orchestrator.core.contract import ContractRules
 from orchestrator.core.entry import Entry, pack_outcome, pack_reversal
 from orchestrator.core.errors import EvidenceError
 from orchestrator.core.evidence.exhibits import Case, EscrowRecord, Exhibit, OpenedCase, open_case
-from orchestrator.core.evidence.reversals import is_in_time, is_reversal_false, units_taken_back
+from orchestrator.core.evidence.reversals import (
+    is_in_time,
+    is_reversal_false,
+    units_by_event,
+    units_taken_back,
+)
 from orchestrator.core.evidence.touches import Entitlement
-from orchestrator.core.kinds import encode
+from orchestrator.core.kinds import decode, encode
 from orchestrator.core.opening import (
     EventOpening,
     Opening,
     TransitionOpening,
+    decode_opening,
     encode_opening,
     payload_of,
 )
@@ -25,6 +32,7 @@ from tests.support.worlds import LEADS, OWNER, SURFACE, policy, rules, word
 
 NAME, ORDER, REQUEST = word("ann"), word("order"), word("request")
 TRANSITION, OUTCOME, FIRST = 4, 5, 8
+LATENESS_MS = 30
 RULES = rules("ann", policy(), unit_price_units=7, revenue_share_bps=3333, holdback_period_ms=50)
 
 
@@ -82,7 +90,7 @@ def parts_of(value: int, amount: int, given_back: list[int | None]) -> list[Part
 
 
 def opened(*shown: Exhibit, contract: ContractRules = RULES) -> OpenedCase:
-    record = EscrowRecord(contract, word("log"), 1, last_signed=1000)
+    record = EscrowRecord(contract, word("log"), LATENESS_MS, 1, last_signed=1000)
     return open_case(Case(NAME, "reversal", shown), {NAME: record})
 
 
@@ -99,8 +107,14 @@ def test_what_the_fold_writes_is_not_false(value: int, given_back: list[int | No
         for shown in ((), *((other,) for other in others), (outcome, purchase)):
             assert not is_reversal_false(opened(*first, *shown))
         owed = Entitlement(LEADS[0], TRANSITION, 2, 100)
-        taken = units_taken_back(opened(part.event, purchase), owed, amount, 0)
-        assert taken == part.taken_units
+        case = opened(part.event, purchase)
+        assert units_taken_back(case, owed, amount, 0) == part.taken_units
+        by_itself = part.taken_units - (parts[n - 1].taken_units if n else 0)
+        if by_itself:
+            assert units_by_event(case, owed, amount, 0) == by_itself
+        else:
+            assert refusal_of(units_by_event, case, owed, amount, 0) == "event-does-not-reverse"
+        taken = part.taken_units
         assert n == len(parts) - 1 or taken <= amount
 
 
@@ -134,6 +148,57 @@ def test_an_event_of_another_purchase_takes_nothing_back() -> None:
         Entitlement(LEADS[0], FIRST, 2, 100),
         Entitlement(LEADS[0], TRANSITION, 2, 59),
     ):
-        with pytest.raises(EvidenceError) as caught:
-            units_taken_back(opened(part.event, purchase), owed, amount, 0)
-        assert caught.value.code == "event-does-not-reverse"
+        case = opened(part.event, purchase)
+        assert refusal_of(units_taken_back, case, owed, amount, 0) == "event-does-not-reverse"
+
+
+def refusal_of(check: Callable[..., int], *arguments: Any) -> str:
+    with pytest.raises(EvidenceError) as caught:
+        check(*arguments)
+    return caught.value.code
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({}, ""),
+        ({"received_ms": 109}, "event-does-not-reverse"),
+        ({"received_ms": 110 + LATENESS_MS}, ""),
+        ({"received_ms": 111 + LATENESS_MS}, "event-does-not-reverse"),
+        ({"order": word("another")}, "event-does-not-reverse"),
+        ({"order": bytes(32)}, "event-does-not-reverse"),
+        ({"previous": FIRST}, "event-does-not-reverse"),
+        ({"refunded_before_units": 1}, "event-does-not-reverse"),
+        ({"refunded_after_units": 21}, "event-does-not-reverse"),
+        ({"whole": True}, "event-does-not-reverse"),
+    ],
+)
+def test_an_event_that_no_replay_accepts_takes_nothing_back(
+    changes: dict[str, Any], code: str
+) -> None:
+    purchase, _, amount = bought(60)
+    (part,) = parts_of(60, amount, [20])
+    opening = decode_opening(EventOpening, part.event.opening)
+    assert isinstance(opening, EventOpening)
+    event = exhibit(FIRST, decode(part.event.entry), opening._replace(**changes))
+    owed = Entitlement(LEADS[0], TRANSITION, 2, 100)
+    for check in (units_taken_back, units_by_event):
+        if code:
+            assert refusal_of(check, opened(event, purchase), owed, amount, 0) == code
+        else:
+            assert check(opened(event, purchase), owed, amount, 0) == part.taken_units
+
+
+def test_the_purchase_is_shown_unless_it_makes_no_difference() -> None:
+    purchase, _, amount = bought(60)
+    owed = Entitlement(LEADS[0], TRANSITION, 2, 100)
+    for part in parts_of(60, amount, [20, None]):
+        for check in (units_taken_back, units_by_event):
+            assert refusal_of(check, opened(part.event), owed, amount, 0) == "missing-exhibit"
+            bare = purchase._replace(opening=b"")
+            case = opened(part.event, bare)
+            assert refusal_of(check, case, owed, amount, 0) == "opening-length"
+    entry = Entry("product.event", SURFACE, OWNER, LEADS[0], "refund", 0, 110, bytes(32))
+    whole = EventOpening(110, bytes(32), TRANSITION, 0, 0, 60, True, REQUEST, REQUEST)
+    for check in (units_taken_back, units_by_event):
+        assert check(opened(exhibit(FIRST, entry, whole)), owed, amount, 0) == amount

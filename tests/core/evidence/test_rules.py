@@ -13,6 +13,7 @@ from hypothesis import given
 
 from orchestrator.core.entry import Entry, unpack_outcome, unpack_reversal
 from orchestrator.core.errors import EvidenceError
+from orchestrator.core.escrow_model import ProvenReversal
 from orchestrator.core.evidence.exhibits import (
     DISPROOFS,
     MAX_EXHIBITS,
@@ -25,7 +26,6 @@ from orchestrator.core.evidence.exhibits import (
     escrow_record_of,
 )
 from orchestrator.core.evidence.rules import (
-    ProvenReversal,
     check_disproof,
     check_proven_reversal,
     check_refutation,
@@ -203,7 +203,7 @@ def test_events_take_back_what_the_reversals_do() -> None:
     @examples(200)
     @given(refunded_histories())
     def take_back(found: History) -> None:
-        shown, contracts = exhibits_of(found), found.signed(last_final=len(found.records) - 1)
+        shown = exhibits_of(found)
         reversed_: Counter[int] = Counter()
         for entry, _ in found.records:
             if entry.kind == "outcome.reversed":
@@ -211,7 +211,7 @@ def test_events_take_back_what_the_reversals_do() -> None:
         for at, (entry, _) in enumerate(found.records):
             if entry.kind != "outcome":
                 continue
-            said = unpack_outcome(entry.payload)
+            said, contracts = unpack_outcome(entry.payload), found.signed(last_final=at)
             claim = claim_of(contracts[entry.actor], shown[said.transition], shown[said.touch])
             proven = 0
             for event in shown[at:]:
@@ -222,7 +222,9 @@ def test_events_take_back_what_the_reversals_do() -> None:
                     claim = claim._replace(amount=left)
                 try:
                     case = case._replace(kind=PROVEN, exhibits=(shown[at], *exhibits))
-                    proven = check_proven_reversal(case, contracts, proven).amount
+                    reversal = check_proven_reversal(case, contracts)
+                    assert (reversal.happened, reversal.outcome) == (event.position, at)
+                    proven += reversal.amount_units
                 except EvidenceError:
                     pass
             assert (claim.amount, proven) == (entry.value - reversed_[at], reversed_[at])
@@ -344,10 +346,11 @@ def test_proven_reversals(row: dict[str, Any]) -> None:
     contracts, case = contracts_of(row), case_in(row)
     assert error_of(lambda: check_proven_reversal(case, contracts)) == row["error"]
     if not row["error"]:
-        proven = ProvenReversal(row["positions"][0], row["amount"])
-        assert check_proven_reversal(case, contracts, row["amount"] - 1) == proven
-        again = lambda: check_proven_reversal(case, contracts, row["amount"])  # noqa: E731
-        assert error_of(again) == "AlreadyRecorded"
+        outcome, happened = row["positions"][:2]
+        value = decode(from_hex(row["entries"][0])).value
+        assert check_proven_reversal(case, contracts) == ProvenReversal(
+            happened, outcome, value, row["sum"], row["amount"]
+        )
 
 
 def test_every_kind_holds_and_is_refused_somewhere() -> None:

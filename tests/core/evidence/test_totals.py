@@ -12,7 +12,7 @@ from tests.support.worlds import LEADS, SURFACE, VERIFIER, policy, rules, word
 
 NAME = word("ann")
 RULES = rules("ann", policy(), budget_units=100)
-CONTRACTS = {NAME: EscrowRecord(RULES, word("log"), 1, last_signed=1000)}
+CONTRACTS = {NAME: EscrowRecord(RULES, word("log"), 0, 1, last_signed=1000)}
 
 
 def outcome(value: int, facts: tuple[int, int, int], *, kind: str = "outcome") -> bytes:
