@@ -11,14 +11,15 @@ enum ClaimsStatus {
     Ruled
 }
 
-/// @dev The statements and claims of a guarded contract, and the rate cap's bucket. Four slots and two
-/// lists: a statement touches the first two, a release under a rate cap or after T4 the third, and
-/// the fourth is read where the arbiter has ruled.
+/// @dev The statements and claims of a guarded contract, and the rate cap's bucket. A statement touches
+/// the first two slots, a release under a rate cap or after T4 the third; the fourth is read where the
+/// arbiter has ruled, and the fifth where events were proven to take something back.
 struct GuardedRecord {
-    // The last final statement, and the sum of `reversals`.
+    // The last final statement, and what events above it were proven to take back of outcomes on or
+    // below it.
     uint80 earned;
     uint80 reversed;
-    uint80 provenReversed;
+    uint80 proven;
     bool isAdjusted; // `adjustment` and `rulingReductions` count
     // The pending statement. It becomes final when `resolvesAt` has passed. Position zero means
     // that there is none.
@@ -38,11 +39,16 @@ struct GuardedRecord {
     int88 adjustment;
     uint88 rulingReductions;
     uint80 claimsLimit;
+    // The part of `proven` by events above the pending statement, and the position of the highest event
+    // that was shown. Both are read only while `proven` is not zero.
+    uint80 provenAbovePending;
+    uint40 provenUntil;
     // Where something is held back: the cumulative gross of each final statement, by the second since
     // which it is final. Reversals and rulings do not lower it.
     Checkpoints.Trace208 grossHistory;
-    // The amount that is proven to be taken back of an outcome, by the outcome's position.
-    mapping(uint256 outcome => uint256) reversals;
+    // The events that were shown, and the sum that they take back of an outcome, both by position.
+    mapping(uint256 happened => bool) isShown;
+    mapping(uint256 outcome => uint256) takenBack;
 }
 
 using GuardedRecordLibrary for GuardedRecord global;
@@ -51,8 +57,8 @@ using GuardedRecordLibrary for GuardedRecord global;
 /// @dev A statement whose time has passed counts as final before it is stored as such: every read
 /// takes account of a matured statement.
 ///
-/// What a statement says is reversed, and what was proven, are both at most what was truly taken back.
-/// So the larger of the two is subtracted, and never their sum.
+/// A statement says what was taken back by the events below it. What is subtracted is that, and what
+/// was proven by events above it: so nothing is subtracted twice, whatever comes first.
 ///
 /// Assumptions: amounts fit 80 bits and times 40, by the terms rules.
 library GuardedRecordLibrary {
@@ -72,7 +78,7 @@ library GuardedRecordLibrary {
     /// Returns the final payable amount without claims.
     function net(GuardedRecord storage self, uint256 budget) internal view returns (uint256) {
         if (self.isMatured()) return self.pendingNet(budget);
-        return self.netOf(self.earned, self.reversed, budget);
+        return self.netOf(self.earned, self.reversedInForce(), budget);
     }
 
     /// Returns the payable amount without claims that holds if the pending statement becomes final.
@@ -81,28 +87,30 @@ library GuardedRecordLibrary {
         view
         returns (uint256)
     {
-        return self.netOf(self.pendingEarned, self.pendingReversed, budget);
+        return self.netOf(self.pendingEarned, self.pendingReversedInForce(), budget);
     }
 
-    /// Returns what these totals make payable with what was proven and ruled, within the budget.
-    function netOf(GuardedRecord storage self, uint80 earned, uint80 reversed, uint256 budget)
+    /// Returns what these totals make payable with what was ruled, within the budget.
+    function netOf(GuardedRecord storage self, uint256 earned, uint256 reversed, uint256 budget)
         internal
         view
         returns (uint256)
     {
-        uint256 sum = _positive(self.balanceOf(earned, reversed) + self.adjusted());
+        // forge-lint: disable-next-line(unsafe-typecast)
+        uint256 sum = _positive(int256(earned) - int256(reversed) + self.adjusted());
         return sum < budget ? sum : budget;
     }
 
-    /// Returns earned less reversed, before rulings: less what the statement says or what was
-    /// proven, whichever is more.
-    function balanceOf(GuardedRecord storage self, uint80 earned, uint80 reversed)
-        internal
-        view
-        returns (int256)
-    {
-        uint256 proven = self.provenReversed;
-        return int256(uint256(earned)) - int256(reversed > proven ? reversed : proven);
+    /// Returns what is taken back from the last final statement: what it says, and what events above
+    /// it were proven to.
+    function reversedInForce(GuardedRecord storage self) internal view returns (uint256) {
+        return uint256(self.reversed) + self.proven;
+    }
+
+    /// Returns the same for the pending statement.
+    function pendingReversedInForce(GuardedRecord storage self) internal view returns (uint256) {
+        uint256 reversed = self.pendingReversed;
+        return self.proven == 0 ? reversed : reversed + self.provenAbovePending;
     }
 
     /// Returns the sum that rulings have added to the net. Without one its slot is not read.
@@ -137,11 +145,25 @@ library GuardedRecordLibrary {
         returns (uint256)
     {
         uint256 all = self.cumulativeGross(self.isMatured() ? self.pendingEarned : self.earned);
-        if (block.timestamp < period) return all;
+        uint256 old = self.oldGross(period);
+        return old < all ? all - old : 0;
+    }
+
+    /// Returns the cumulative gross that became final at least `period` seconds ago.
+    function oldGross(GuardedRecord storage self, uint256 period) internal view returns (uint256) {
+        if (block.timestamp < period) return 0;
         uint256 time = block.timestamp - period;
-        if (self.isMatured() && time >= self.resolvesAt) return 0;
-        uint256 matured = self.grossHistory.upperLookupRecent(time.toUint48());
-        return matured < all ? all - matured : 0;
+        if (self.isMatured() && time >= self.resolvesAt) {
+            return self.cumulativeGross(self.pendingEarned);
+        }
+        return self.grossHistory.upperLookupRecent(time.toUint48());
+    }
+
+    /// Returns the most that the cumulative gross can have been when the outcomes up to one came to
+    /// `sum`.
+    function highestGross(GuardedRecord storage self, uint256 sum) internal view returns (uint256) {
+        if (!self.isAdjusted) return sum;
+        return sum + _positive(self.adjustment) + self.rulingReductions;
     }
 
     /// Returns cumulative earned plus the rulings' adjustments, before reversals.

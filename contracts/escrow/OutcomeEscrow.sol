@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Claim} from "../evidence/EvidenceTypes.sol";
+import {Claim, ProvenReversal} from "../evidence/EvidenceTypes.sol";
 import {Payloads} from "../evidence/Payloads.sol";
 import {IIdentityRegistry} from "../interfaces/IAgentRegistries.sol";
 import {EscrowRecord, IEvidenceTarget} from "../interfaces/IEvidenceTarget.sol";
@@ -39,15 +39,16 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 /// the challenge period. Meanwhile the log can disprove it (see Evidence), and either party can
 /// dispute it if the terms name an arbiter. Then it is final. A share may be held back for a time,
 /// and a rate cap may slow the payout down. Outcomes that the verifier does not sign the operator
-/// can claim by proof. What was taken back of a final outcome counts once it is proven, whether the
-/// verifier states it or not.
+/// can claim by proof. What an event takes back of a final outcome counts once it is proven, whether the
+/// verifier states it or not, as long as the outcome's money is held back.
 ///
 ///   T2 = deadline + grace     the last second for statements. One that only adds reversals may
 ///                             follow for holdbackPeriod. TermsRules leaves time for late reports.
 ///   T3 = T2 + claimPeriod     the last second for claims. The owner's refund begins.
 ///   T4 = T3 + claimPeriod     the last second to refute or dispute claims. Then they are paid. It
-///                             is later, deadline + lateness + holdbackPeriod, where outcomes can
-///                             be taken back until then. Without a claim period T2 = T3 = T4.
+///                             is later, deadline + lateness + holdbackPeriod + 1 day, where
+///                             outcomes can be taken back for so long. Without a claim period
+///                             T2 = T3 = T4.
 ///
 /// @dev Roles:
 /// - Any account opens contracts that both parties have signed, brings statements, releases
@@ -98,6 +99,13 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 /// - A verifier that is an ERC-1271 wallet can withdraw its signature until it is used.
 /// - A reversal counts once it is final, or proven. One that is stated in the last challenge and
 ///   arbitration period of a holdback can come too late; a proven one counts at once.
+/// - An event is the word of the owner, and the publisher writes it. So the two, or a publisher alone
+///   that invents it, can prove that outcomes were taken back that were not: only of those younger
+///   than holdbackPeriod + lateness, each once. What is held of them is not paid, and what was paid
+///   of them is set off against what comes later.
+/// - A statement below an event that was proven is stale, for it may state that event or not. Whoever
+///   has a statement brings it before the next checkpoint is anchored: no event above it can be shown
+///   until then. A newer statement is always enough.
 /// - An arbiter sets a disputed statement's payable amount between the last final net (or the
 ///   statement's own net where that is less) and the budget without the claims; it sets that of
 ///   disputed claims up to their sum. Operator and arbiter together can have the budget paid once a
@@ -199,9 +207,8 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     /// Emitted when the log has refuted a claim and `left` remains of it; `kind` is ASCII (see
     /// Evidence.refute).
     event ClaimLowered(bytes32 indexed contractId, bytes32 indexed key, uint256 left, bytes32 kind);
-    /// Emitted when it is proven that `amount` was taken back of the outcome at a position, in all
-    /// so far.
-    event ReversalRecorded(bytes32 indexed contractId, uint64 outcome, uint256 amount);
+    /// Emitted when it is proven what an event takes back of an outcome.
+    event ReversalRecorded(bytes32 indexed contractId, ProvenReversal reversal);
     /// Emitted when a party has disputed the sum of the claims.
     event ClaimsDisputed(bytes32 indexed contractId, address indexed party);
     /// Emitted when the arbiter has set the most that is paid of the claims.
@@ -226,7 +233,6 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     error RulesTooMany(uint256 count, uint256 used);
     error UnknownContract(bytes32 contractId);
     error NotEvidence(address caller);
-    error NotGuarded(bytes32 contractId);
     error NotAParty(bytes32 contractId, address caller);
     error NotArbiter(bytes32 contractId, address caller);
     error PayableOutOfRange(uint256 payableAmount, uint256 least, uint256 most);
@@ -632,17 +638,16 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     }
 
     /// @inheritdoc IEvidenceTarget
-    function recordReversal(Terms calldata terms, uint64 outcome, uint256 amount)
+    function recordReversal(Terms calldata terms, ProvenReversal calldata reversal)
         external
         onlyEvidence
         nonReentrant
     {
         (bytes32 contractId, Ledger storage ledger, GuardedRecord storage record) = _findOpen(terms);
-        // A plain contract has paid for good.
-        if (terms.isPlain()) revert NotGuarded(contractId);
-        _finalizeMatured(contractId, ledger, record, terms.delayRule());
-        Statements.recordReversal(record, outcome, amount);
-        emit ReversalRecorded(contractId, outcome, amount);
+        DelayRule delays = terms.delayRule();
+        _finalizeMatured(contractId, ledger, record, delays);
+        Statements.recordReversal(record, delays, reversal);
+        emit ReversalRecorded(contractId, reversal);
     }
 
     // ------------------------------------------------------------ claims

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {ProvenReversal} from "../evidence/EvidenceTypes.sol";
 import {GuardedRecord} from "./GuardedRecord.sol";
 import {DelayRule} from "./Ledger.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
@@ -32,7 +33,9 @@ library Statements {
     error AlreadyDisputed(address party);
     error DisputeTooLate(uint256 until, uint256 nowS);
     error NotDisputed();
-    error AlreadyRecorded(uint64 outcome, uint256 amount);
+    error AlreadyRecorded(uint64 happened);
+    error MoreThanOutcome(uint64 outcome, uint256 amount, uint256 value);
+    error NotHeld(uint64 outcome, uint256 sum, uint256 matured);
     error PayableOutOfRange(uint256 payableAmount, uint256 least, uint256 most);
 
     /// Puts a statement up for challenge, unless it breaks a rule.
@@ -58,6 +61,9 @@ library Statements {
     ) external returns (bytes32 reason) {
         if (record.pendingPosition != 0) return "pending";
         if (position <= lastFinal) return "already_settled";
+        // It would not be known any more which of the events that were shown it states itself.
+        bool isProven = record.proven != 0;
+        if (isProven && position < record.provenUntil) return "stale";
         if (block.timestamp <= endsAt && earned - reversed > budget) return "over_budget";
         if (earned < record.earned) return "earned_fell";
         if (reversed < record.reversed) return "reversed_fell";
@@ -69,6 +75,7 @@ library Statements {
             if (!onlyReverses || isLate) return "ended";
         }
 
+        if (isProven) record.provenAbovePending = 0; // it states all events that were shown
         record.pendingEarned = earned.toUint80();
         record.pendingReversed = reversed.toUint80();
         record.pendingPosition = position.toUint40();
@@ -88,6 +95,7 @@ library Statements {
     {
         net = record.pendingNet(budget); // before the pending totals are gone
         (record.earned, record.reversed) = (record.pendingEarned, record.pendingReversed);
+        if (record.proven != 0) record.proven = record.provenAbovePending;
         _discard(record);
         if (holdsBack) {
             record.grossHistory
@@ -149,8 +157,9 @@ library Statements {
         // The history of the gross must not fall (see GuardedRecordLibrary.recentGross). A ruling
         // that lowers the gross is made up for by the sum of all such reductions.
         uint256 before = record.grossOf(record.earned);
-        int256 adjustment = payableAmount.toInt256()
-            - record.balanceOf(record.pendingEarned, record.pendingReversed);
+        uint256 reversed = record.pendingReversedInForce();
+        int256 adjustment = payableAmount.toInt256() - uint256(record.pendingEarned).toInt256()
+            + reversed.toInt256();
         (record.adjustment, record.isAdjusted) = (adjustment.toInt88(), true);
         uint256 gross = record.grossOf(record.pendingEarned);
         if (gross < before) {
@@ -159,16 +168,36 @@ library Statements {
         }
     }
 
-    /// Keeps what was proven to be taken back of an outcome, in all so far.
+    /// Adds what an event above the last final statement takes back of an outcome on or below it,
+    /// while the outcome's money is held back. Events may come in any order, each once.
     /// @param record The record of the contract.
-    /// @param outcome The position of the outcome.
-    /// @param amount The amount, more than what is kept already.
-    function recordReversal(GuardedRecord storage record, uint64 outcome, uint256 amount) external {
-        uint256 before = record.reversals[outcome];
-        if (amount <= before) revert AlreadyRecorded(outcome, before);
+    /// @param delays Its delay rule.
+    /// @param reversal What the event takes back.
+    function recordReversal(
+        GuardedRecord storage record,
+        DelayRule delays,
+        ProvenReversal calldata reversal
+    ) external {
+        (uint64 happened, uint64 outcome) = (reversal.happened, reversal.outcome);
+        if (record.isShown[happened]) revert AlreadyRecorded(happened);
+        // Whatever events say, an outcome is taken back once.
+        uint256 taken = record.takenBack[outcome] + reversal.amount;
+        if (taken > reversal.value) revert MoreThanOutcome(outcome, taken, reversal.value);
+        // Else the word of owner and publisher alone would take what is the payee's for good.
+        uint256 upTo = record.highestGross(reversal.sum);
+        uint256 matured = delays.holdbackBps() == 0
+            ? upTo
+            : record.oldGross(delays.holdbackPeriod() + delays.lateness());
+        if (upTo <= matured) revert NotHeld(outcome, upTo, matured);
 
-        record.reversals[outcome] = amount;
-        record.provenReversed = (record.provenReversed + (amount - before)).toUint80();
+        record.isShown[happened] = true;
+        record.takenBack[outcome] = taken;
+        record.proven = (record.proven + reversal.amount).toUint80();
+        // One below the pending statement is stated by that.
+        if (record.pendingPosition != 0 && happened > record.pendingPosition) {
+            record.provenAbovePending = (record.provenAbovePending + reversal.amount).toUint80();
+        }
+        if (happened > record.provenUntil) record.provenUntil = uint256(happened).toUint40();
     }
 
     /// Makes the pending statement void.
@@ -189,5 +218,6 @@ library Statements {
         (record.pendingEarned, record.pendingReversed) = (0, 0);
         (record.pendingPosition, record.resolvesAt) = (0, 0);
         (record.ownerDisputed, record.operatorDisputed) = (false, false);
+        if (record.proven != 0) record.provenAbovePending = 0;
     }
 }

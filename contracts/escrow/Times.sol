@@ -18,12 +18,14 @@ library Times {
     }
 
     /// Returns T4, the last second to refute or dispute claims. Claims are not held back, so none is
-    /// paid while an event can still take its outcome back.
+    /// paid while an event can still take its outcome back, and within a day of the last such event:
+    /// it must be anchored and shown.
     function refutableUntil(Terms calldata terms) internal pure returns (uint256) {
         uint256 until = claimsUntil(terms);
         if (terms.claimPeriod == 0) return until;
         until += terms.claimPeriod;
         uint256 reversible = uint256(terms.deadline) + terms.lateness + terms.holdbackPeriod;
-        return until > reversible ? until : reversible;
+        uint256 shown = reversible + 1 days;
+        return until > shown ? until : shown;
     }
 }

@@ -118,6 +118,15 @@ library Attribution {
         return eventMs <= outcomeMs || eventMs - outcomeMs <= toMs(terms.holdbackPeriod);
     }
 
+    /// Returns true if an event at this time was received neither before it nor too late.
+    function isReportedInTime(Terms memory terms, uint256 eventMs, uint256 receivedMs)
+        internal
+        pure
+        returns (bool)
+    {
+        return eventMs <= receivedMs && receivedMs - eventMs <= toMs(terms.lateness);
+    }
+
     /// Returns floor(value * revenueShareBps / 10^4), which does not exceed the value.
     function revenueShare(Terms memory terms, uint256 value) internal pure returns (uint256) {
         uint256 bps = terms.revenueShareBps;

@@ -5,7 +5,7 @@ import {EscrowRecord, IEvidenceTarget} from "../interfaces/IEvidenceTarget.sol";
 import {Entry} from "../log/MerkleLog.sol";
 import {Terms} from "../terms/Terms.sol";
 import {AttributedOutcome, Attribution} from "./Attribution.sol";
-import {Claim, Exhibit, ReportedTouchOpening} from "./EvidenceTypes.sol";
+import {Claim, Exhibit, ProvenReversal, ReportedTouchOpening} from "./EvidenceTypes.sol";
 import {Exhibits} from "./Exhibits.sol";
 import {OutcomePayload, Payloads} from "./Payloads.sol";
 import {Reversals} from "./Reversals.sol";
@@ -86,6 +86,7 @@ contract Evidence {
     error NotAnswered(uint64 position);
     error NotTaken(uint64 position);
     error NotSettled(uint64 position, uint256 lastFinal);
+    error AlreadyStated(uint64 position, uint256 lastFinal);
 
     // ------------------------------------------------------------ disproving a statement
 
@@ -258,8 +259,8 @@ contract Evidence {
     ///   taken        an outcome or over entry by which the log gave the transition to another
     ///                contract for the same outcome, below the last final statement of either; the
     ///                touch that it names; that contract's opening
-    ///   reversed     a product event, opened, that takes back from the transition; that one, unless
-    ///                the event takes back all that is left
+    ///   reversed     a product event, opened, that takes back from the transition; that one, opened
+    ///                if the event has an order, unless it has none and is the first to take back
     ///   cause        as in `disprove`, without the outcome; likewise:
     ///   touch_order
     ///   rival
@@ -387,14 +388,16 @@ contract Evidence {
 
     // ------------------------------------------------------------ proving a reversal
 
-    /// Tells the escrow how much was taken back of an outcome that it has settled. The verifier need
-    /// not have stated it, nor the publisher have written the reversal.
+    /// Tells the escrow what an event took back of an outcome that it has settled, as long as no final
+    /// statement stands above the event. The verifier need not have stated it, nor the publisher have
+    /// written the reversal.
     /// @param escrow The escrow of the contract.
     /// @param terms The terms of the contract.
     /// @param size The size of an anchored checkpoint.
     /// @param exhibits The outcome, on or below the contract's last final statement; the product
-    /// event, opened, that takes back from its transition; and the transition, unless the event
-    /// takes back all that is left. Each with its proof in that checkpoint.
+    /// event above that, opened, that takes back from its transition; and the transition, opened if
+    /// the event has an order, unless it has none and is the first to take back. Each with its proof
+    /// in that checkpoint.
     function proveReversal(
         IEvidenceTarget escrow,
         Terms calldata terms,
@@ -405,13 +408,23 @@ contract Evidence {
         Entry calldata outcome = exhibits.contested(context.contractId, "outcome");
         uint64 position = exhibits[0].position;
         if (!_isFinal(context.lastFinal, position)) revert NotSettled(position, context.lastFinal);
+        uint64 happened = exhibits.exhibitAt(1).position;
+        if (happened <= context.lastFinal) revert AlreadyStated(happened, context.lastFinal);
         OutcomePayload memory payload = outcome.payload.decodeOutcome();
         context.attributed =
             AttributedOutcome(outcome.subject, payload.target, payload.cause, outcome.timeMs);
-        uint256 amount = Reversals.amountTakenBack(
-            context.terms, context.attributed, outcome.value, exhibits, 1
+        escrow.recordReversal(
+            terms,
+            ProvenReversal({
+                happened: happened,
+                outcome: position,
+                value: outcome.value,
+                sum: payload.sum,
+                amount: Reversals.amountByEvent(
+                    context.terms, context.attributed, outcome.value, exhibits, 1
+                )
+            })
         );
-        escrow.recordReversal(terms, position, amount);
     }
 
     // ------------------------------------------------------------ an outcome's facts

@@ -40,6 +40,15 @@ struct ReportedTouchOpening {
     bytes32 commitment;
 }
 
+/// @dev What an event takes back of an outcome that the verifier has settled.
+struct ProvenReversal {
+    uint64 happened; // position of the event
+    uint64 outcome; //  position of the outcome
+    uint256 value; //   amount of the outcome
+    uint256 sum; //     sum of the contract's outcomes up to this one, itself included
+    uint256 amount; //  amount that this event takes back of it
+}
+
 /// @dev An outcome that the verifier did not settle and the operator has proven.
 struct Claim {
     bytes32 lead;

@@ -55,9 +55,9 @@ library Reversals {
         );
     }
 
-    /// Returns how much of an outcome of `amount` the product event at `index` takes back, with all
-    /// events before it. Reverts unless it takes back from the outcome's transition, in time. The
-    /// transition is the next exhibit, unless the event takes back all that is left.
+    /// Returns how much of an outcome of `amount` is taken back by the product event at `index` and
+    /// all events before it. Reverts unless it takes back from the outcome's transition (see
+    /// _takingBack).
     function amountTakenBack(
         Terms memory terms,
         AttributedOutcome memory attributed,
@@ -65,28 +65,72 @@ library Reversals {
         Exhibit[] calldata exhibits,
         uint256 index
     ) internal pure returns (uint256) {
-        EventOpening calldata said = _takingBack(terms, attributed, exhibits.exhibitAt(index));
-        if (said.whole == 1) return amount;
-        uint256 value = exhibits.exhibitAt(index + 1).readAt(attributed.transition).value;
-        // No more than the outcome, though that may have been stated too low.
-        return Math.min(amount, terms.takenBack(amount, value, said.refundedAfter));
+        (EventOpening calldata said, uint256 value) =
+            _takingBack(terms, attributed, exhibits, index);
+        return _atMost(terms, amount, value, said.refundedAfter);
     }
 
-    /// Returns the opening of an event that takes back from the outcome's transition, in time.
-    /// Reverts for any other entry.
+    /// Returns how much of an outcome of `amount` the product event at `index` takes back by itself.
+    /// Reverts if that is nothing, and unless it takes back from the outcome's transition (see
+    /// _takingBack).
+    function amountByEvent(
+        Terms memory terms,
+        AttributedOutcome memory attributed,
+        uint256 amount,
+        Exhibit[] calldata exhibits,
+        uint256 index
+    ) internal pure returns (uint256) {
+        (EventOpening calldata said, uint256 value) =
+            _takingBack(terms, attributed, exhibits, index);
+        // Nothing was taken back before the first event, not even of a purchase without a value.
+        uint256 before = said.previous == 0 ? 0 : _atMost(terms, amount, value, said.refundedBefore);
+        uint256 afterwards = _atMost(terms, amount, value, said.refundedAfter);
+        if (afterwards <= before) revert EventDoesNotReverse(exhibits[index].position);
+        return afterwards - before;
+    }
+
+    /// Returns what is taken back of the outcome by this much of its transition's value. It is no more
+    /// than the outcome, though that may have been stated too low.
+    function _atMost(Terms memory terms, uint256 amount, uint256 value, uint256 refunded)
+        private
+        pure
+        returns (uint256)
+    {
+        return Math.min(amount, terms.takenBack(amount, value, refunded));
+    }
+
+    /// Returns the opening of the event at `index`, and the value of the transition that it takes back
+    /// from. The transition is the next exhibit, opened if the event has an order. It need not be shown
+    /// if the event has none and is the first to take back from it, for then it takes all. Reverts
+    /// unless the event takes back from the outcome's transition, in time, was received in time, and
+    /// says what a replay accepts.
     function _takingBack(
         Terms memory terms,
         AttributedOutcome memory attributed,
-        Exhibit calldata exhibit
-    ) private pure returns (EventOpening calldata said) {
+        Exhibit[] calldata exhibits,
+        uint256 index
+    ) private pure returns (EventOpening calldata said, uint256 value) {
+        Exhibit calldata exhibit = exhibits.exhibitAt(index);
         Entry calldata happened = exhibit.read();
         if (
             !_isEventOf(terms, attributed.lead, happened)
-                || exhibit.position <= attributed.transition
                 || !terms.isReversible(attributed.timeMs, happened.timeMs)
         ) revert EventDoesNotReverse(exhibit.position);
         said = exhibit.eventOpening();
-        if (said.purchase != attributed.transition) revert EventDoesNotReverse(exhibit.position);
+        if (
+            said.purchase != attributed.transition || _contradictsItself(said, exhibit.position)
+                || !terms.isReportedInTime(happened.timeMs, said.receivedMs)
+        ) revert EventDoesNotReverse(exhibit.position);
+        if (said.order == 0 && said.previous == 0) return (said, said.refundedAfter);
+
+        Exhibit calldata purchase = exhibits.exhibitAt(index + 1);
+        value = purchase.readAt(said.purchase).value;
+        if (_isPurchaseFalse(terms, attributed.lead, terms.outcome, happened.value, said, purchase))
+        {
+            revert EventDoesNotReverse(exhibit.position);
+        }
+        // Without its opening its order is unknown.
+        if (said.order != 0) purchase.transitionOpening();
     }
 
     // ------------------------------------------------------------ a reversal's facts
@@ -136,8 +180,9 @@ library Reversals {
         return (other.position == payload.target
                 && _isAmountFalse(terms, reversal.value, said, exhibits))
             || (other.position == said.purchase
-                && _isPurchaseFalse(terms, reversal, happened.value, said, other))
-            || _isPreviousFalse(said, exhibit.position, other)
+                && _isPurchaseFalse(
+                terms, reversal.subject, reversal.label, happened.value, said, other
+            )) || _isPreviousFalse(said, exhibit.position, other)
             || (said.order == 0 && _skipsLaterOutcome(reversal, payload, exhibits));
     }
 
@@ -189,7 +234,8 @@ library Reversals {
     /// state, is of another order, or has another value than the event's amounts make of it.
     function _isPurchaseFalse(
         Terms memory terms,
-        Entry calldata reversal,
+        bytes32 lead,
+        bytes32 state,
         uint256 value,
         EventOpening calldata said,
         Exhibit calldata purchase
@@ -197,8 +243,8 @@ library Reversals {
         Entry calldata entered = purchase.read();
         if (
             entered.kind != "lead.transition" || entered.surface != terms.surface
-                || entered.actor != Attribution.asActor(terms.owner)
-                || entered.subject != reversal.subject || entered.label != reversal.label
+                || entered.actor != Attribution.asActor(terms.owner) || entered.subject != lead
+                || entered.label != state
         ) return true;
         if (
             said.order != 0 && purchase.hasOpening()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Claim} from "../evidence/EvidenceTypes.sol";
+import {Claim, ProvenReversal} from "../evidence/EvidenceTypes.sol";
 import {EventLog} from "../log/EventLog.sol";
 import {Terms} from "../terms/Terms.sol";
 
@@ -61,10 +61,9 @@ interface IEvidenceTarget {
     /// @param kind The reason, in ASCII.
     function lowerClaim(Terms calldata terms, bytes32 key, uint256 left, bytes32 kind) external;
 
-    /// Records what the log has taken back of an outcome that stands on or below the contract's last
-    /// final statement.
-    /// @param terms The terms of the contract, a guarded one.
-    /// @param outcome The position of the outcome.
-    /// @param amount The amount that was taken back in all so far, more than what is recorded.
-    function recordReversal(Terms calldata terms, uint64 outcome, uint256 amount) external;
+    /// Records what an event above the contract's last final statement takes back of an outcome on or
+    /// below it, while the outcome's money is held back. Each event counts once.
+    /// @param terms The terms of the contract.
+    /// @param reversal What the event takes back.
+    function recordReversal(Terms calldata terms, ProvenReversal calldata reversal) external;
 }

@@ -102,6 +102,7 @@ I12 = "invariant_I12_sizesGrowAndRootsStay"
 I13 = "invariant_I13_onlyExtensionsAreAccepted"
 I14 = "invariant_I14_aDisprovedVerifierNeverSettles"
 I15 = "invariant_I15_onlyItsPublisherForksALogAndNothingFollows"
+I16 = "invariant_I16_whatIsTakenBackComesOffOnce"
 L1_ANCHOR = "invariant_L1_whatThePublisherSignedCanBeAnchored"
 L1_SETTLE = "invariant_L1_aValidSettlementSucceeds"
 L1_EMPTY = "invariant_L1_everythingComesOut"
@@ -400,6 +401,27 @@ FAULTS = (
         EVENT_LOG,
         "block.timestamp <= log.previousUntil ? log.previous : address(0)",
         "address(0)",
+    ),
+    Fault(
+        "what was proven stays beside the statement that has it",
+        I16,
+        STATEMENTS,
+        "if (record.proven != 0) record.proven = record.provenAbovePending;",
+        "",
+    ),
+    Fault(
+        "what was stated hides what is proven",
+        I16,
+        RECORD,
+        "uint256(self.reversed) + self.proven",
+        "self.reversed > self.proven ? self.reversed : self.proven",
+    ),
+    Fault(
+        "a pending statement forgets what was proven above it",
+        I16,
+        STATEMENTS,
+        "record.pendingPosition != 0 && happened > record.pendingPosition",
+        "false",
     ),
     Fault(
         "settlements end a day early",

@@ -319,7 +319,7 @@ contract ClaimsTest is GuardedFixture {
     function test_claimsWaitForReversals() public {
         (terms.holdbackBps, terms.holdbackPeriod, terms.salt) = (10_000, 60 days, "held");
         id = _open(terms);
-        uint256 until = uint256(terms.deadline) + terms.lateness + 60 days;
+        uint256 until = uint256(terms.deadline) + terms.lateness + 61 days;
         assertEq(_t4(terms), until);
         vm.warp(_t2(terms) + 1);
         _claimLeads(terms, 2);

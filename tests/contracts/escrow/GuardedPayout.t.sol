@@ -6,7 +6,7 @@ import {HostileToken} from "../support/HostileToken.sol";
 import {Splitter} from "../support/Splitter.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Vault} from "contracts/escrow/Vault.sol";
-import {Claim} from "contracts/evidence/EvidenceTypes.sol";
+import {Claim, ProvenReversal} from "contracts/evidence/EvidenceTypes.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
 /// Payments out of guarded contracts, by release, settlement, ruling, close and refund, with
@@ -259,11 +259,12 @@ contract GuardedPayoutTest is HostileGuardedFixture {
     /// Nor does Evidence, while it is called back itself.
     function test_evidenceCannotReenter() public {
         Claim memory claim;
+        ProvenReversal memory reversal;
         bytes[4] memory calls = [
             abi.encodeCall(escrow.retire, (_t(id), "sum")),
             abi.encodeCall(escrow.fileClaim, (_t(id), "ann", claim)),
             abi.encodeCall(escrow.lowerClaim, (_t(id), "ann", 0, "answered")),
-            abi.encodeCall(escrow.recordReversal, (_t(id), 1, 1))
+            abi.encodeCall(escrow.recordReversal, (_t(id), reversal))
         ];
         for (uint256 i = 0; i < calls.length; ++i) {
             uint256 snapshot = vm.snapshotState();

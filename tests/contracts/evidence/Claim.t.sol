@@ -482,11 +482,15 @@ contract ClaimTest is EvidenceFixture {
     // ------------------------------------------------------------ reversed, cause
 
     function _beginWithOrder() private returns (bytes32) {
+        return _beginWithOrder("order");
+    }
+
+    function _beginWithOrder(bytes32 order) private returns (bytes32) {
         Terms memory terms = _terms();
         terms.revenueShareBps = 3333;
         _openBoth(terms);
         touch = _touch(ann, 100);
-        transition = _write(_purchaseEntry(LEAD, 200, 5000, "order"));
+        transition = _write(_purchaseEntry(LEAD, 200, 5000, order));
         return _claim();
     }
 
@@ -497,6 +501,7 @@ contract ClaimTest is EvidenceFixture {
         uint256 rest = _write(_orderRefundEntry(transition, 500, 0));
         bytes memory reason = abi.encodeWithSelector(Exhibits.MissingExhibit.selector, 1);
         _refusesToRefute(reason, key, "reversed", _show(first));
+        _refusesToRefute(reason, key, "reversed", _show(rest));
         reason = abi.encodeWithSelector(Exhibits.WrongExhibit.selector, transition, touch);
         _refusesToRefute(reason, key, "reversed", _show(first, touch));
         _refute(key, "reversed", _show(first, transition));
@@ -507,16 +512,16 @@ contract ClaimTest is EvidenceFixture {
         Exhibit[] memory shown = _exhibits(_show(first, transition));
         vm.expectPartialRevert(EvidenceTargetDouble.NotLower.selector);
         evidence.refute(escrow, _t(MINE), key, "reversed", size, shown, _rivals(RIVAL));
-        _refute(key, "reversed", _show(rest));
+        _refute(key, "reversed", _show(rest, transition));
         assertTrue(escrow.claimOf(MINE, key).dropped);
     }
 
     /// With the transition as without, and by parts that make up the whole.
     function test_refute_reversed_dropsWhatIsTakenBackAsAWhole() public {
-        for (uint256 i = 0; i < 3; ++i) {
+        for (uint256 i = 0; i < 4; ++i) {
             uint256 snapshot = vm.snapshotState();
-            bytes32 key = _beginWithOrder();
-            uint256 refund = _write(_orderRefundEntry(transition, 300, i == 2 ? 5000 : 0));
+            bytes32 key = _beginWithOrder(i < 2 ? NO_ORDER : bytes32("order"));
+            uint256 refund = _write(_orderRefundEntry(transition, 300, i == 3 ? 5000 : 0));
             _refute(key, "reversed", i == 0 ? _show(refund) : _show(refund, transition));
             assertTrue(escrow.claimOf(MINE, key).dropped);
             vm.revertToState(snapshot);
@@ -524,7 +529,7 @@ contract ClaimTest is EvidenceFixture {
     }
 
     function test_refute_reversed_onlyByAnEventThatTakesBackFromIt() public {
-        for (uint256 i = 0; i < 8; ++i) {
+        for (uint256 i = 0; i < 13; ++i) {
             uint256 snapshot = vm.snapshotState();
             bytes32 key = _beginWithOrder();
             Entry memory refund = _orderRefundEntry(transition, 300, 0);
@@ -536,15 +541,20 @@ contract ClaimTest is EvidenceFixture {
             if (i == 4) refund.timeMs = _ms(200 + 2 days) + 1;
             if (i == 5) said.purchase -= 1;
             if (i == 6) said.purchase = 0;
+            if (i == 8) said.order = "another";
+            if (i == 9) said.whole = 2;
             if (i == 7) refund.timeMs = _ms(200 + 2 days);
             refund.payload = _commitEvent(refund, said);
+            if (i == 10) said.receivedMs = refund.timeMs - 1;
+            if (i > 10) said.receivedMs = refund.timeMs + 1000 * _terms().lateness + 12 - i;
+            if (i > 9) refund.payload = _commit(abi.encode(said));
             uint256 position = _write(refund);
-            if (i == 7) {
-                _refute(key, "reversed", _show(position));
+            if (i == 7 || i == 12) {
+                _refute(key, "reversed", _show(position, transition));
             } else {
                 bytes memory reason =
                     abi.encodeWithSelector(Reversals.EventDoesNotReverse.selector, position);
-                _refusesToRefute(reason, key, "reversed", _show(position));
+                _refusesToRefute(reason, key, "reversed", _show(position, transition));
             }
             vm.revertToState(snapshot);
         }

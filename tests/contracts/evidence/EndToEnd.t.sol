@@ -137,7 +137,8 @@ contract EndToEndTest is Lies {
             uint256 snapshot = vm.snapshotState();
             _begin(_held());
             uint256 touch = _touch(operator.addr, 100);
-            uint256 transition = _write(_purchaseEntry(LEAD, 200, 5000, "order"));
+            bytes32 order = i == 0 ? NO_ORDER : bytes32("order");
+            uint256 transition = _write(_purchaseEntry(LEAD, 200, 5000, order));
             uint256 outcome = _outcome(mine, transition, touch);
             _state();
             skip(1 days + 1);
@@ -148,7 +149,7 @@ contract EndToEndTest is Lies {
             uint256 refund =
                 i == 0 ? _refund(3 days) : _write(_orderRefundEntry(transition, 3 days, 0));
             uint64 size = _publish();
-            Exhibit[] memory shown = _exhibits(_show(outcome, refund));
+            Exhibit[] memory shown = _exhibits(_show(outcome, refund, transition));
             vm.prank(stranger);
             evidence.proveReversal(escrow, _t(mine), size, shown);
             vm.warp(START + 60 days);

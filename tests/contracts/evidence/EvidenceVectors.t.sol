@@ -87,6 +87,7 @@ contract EvidenceVectorsTest is Test, TermsById {
         bytes32[][] proofs;
         bytes32 root;
         uint256 size;
+        uint256 sum;
     }
 
     string private constant SIGNED =
@@ -98,7 +99,7 @@ contract EvidenceVectorsTest is Test, TermsById {
     string private constant REFUTATION =
         "R(uint256 claim_amount,bytes32 claim_key,bytes32 claim_lead,uint256 claim_time_ms,uint256 claim_touch,uint256 claim_transition,bytes32 contract_id,bytes[] entries,string error,string kind,uint256 last_final,uint256 last_signed,uint256 left,string name,bytes[] openings,uint256[] positions,bytes32[][] proofs,bytes32 rival_id,uint256 rival_last_final,bytes32 root,uint256 size)";
     string private constant REVERSAL =
-        "V(uint256 amount,bytes32 contract_id,bytes[] entries,string error,uint256 last_final,string name,bytes[] openings,uint256[] positions,bytes32[][] proofs,bytes32 root,uint256 size)";
+        "V(uint256 amount,bytes32 contract_id,bytes[] entries,string error,uint256 last_final,string name,bytes[] openings,uint256[] positions,bytes32[][] proofs,bytes32 root,uint256 size,uint256 sum)";
 
     EventLog private eventLog = new EventLog();
     Evidence private evidence = new Evidence();
@@ -110,7 +111,7 @@ contract EvidenceVectorsTest is Test, TermsById {
         Terms memory nobodys;
         nobodys.owner = address(this);
         _remember(nobodys.salt, nobodys); // which the escrow does not know
-        _name("AlreadyRecorded", EvidenceTargetDouble.AlreadyRecorded.selector);
+        _name("AlreadyStated", Evidence.AlreadyStated.selector);
         _name("AmountTooLarge", Evidence.AmountTooLarge.selector);
         _name("EventDoesNotReverse", Reversals.EventDoesNotReverse.selector);
         _name("ExhibitCount", Evidence.ExhibitCount.selector);
@@ -246,7 +247,12 @@ contract EvidenceVectorsTest is Test, TermsById {
         _expect(c.failure);
         evidence.proveReversal(escrow, _t(c.contract_id), size, shown);
         if (bytes(c.failure).length != 0) return;
-        assertEq(escrow.reversedOf(c.contract_id, c.positions[0]), c.amount, c.name);
+        (uint256 happened, uint256 outcome,, uint256 sum, uint256 amount) =
+            escrow.reversalOf(c.contract_id, c.positions[1]);
+        assertEq(happened, c.positions[1], c.name);
+        assertEq(outcome, c.positions[0], c.name);
+        assertEq(sum, c.sum, c.name);
+        assertEq(amount, c.amount, c.name);
     }
 
     // ------------------------------------------------------------ reading

@@ -433,7 +433,7 @@ contract HonestTest is EvidenceFixture {
             Purchase storage purchase = purchases[i];
             if (purchase.outcome == 0) continue;
             bytes32 id = entries[purchase.outcome].actor;
-            escrow.state(id, size, size);
+            escrow.state(id, size, purchase.outcome);
             bytes32 key = _claim(size, log, purchase.outcome);
             for (uint256 j = 0; j < events.length; ++j) {
                 uint256[] memory shown = _show(events[j], purchase.position);

@@ -570,53 +570,92 @@ contract ReversalsTest is EvidenceFixture {
         vm.revertToStateAndDelete(snapshot);
     }
 
-    /// As the reversals have it, and without them: of each outcome what is taken back in all.
-    function test_proveReversal_recordsWhatIsTakenBackInAll() public {
+    /// As in _history, and the outcomes alone are final.
+    function _provable() private {
         _history();
-        uint256 purchase = _targetOf(paid[0]);
-        bytes memory reason = abi.encodeWithSelector(Exhibits.MissingExhibit.selector, 2);
-        _refusesToProve(reason, _show(paid[0], events[0]));
-        reason = abi.encodeWithSelector(Exhibits.WrongExhibit.selector, purchase, paid[0]);
-        _refusesToProve(reason, _show(paid[0], events[0], paid[0]));
-        _prove(_show(paid[0], events[0], purchase));
-        assertEq(escrow.reversedOf(MINE, paid[0]), 333);
-        _prove(_show(paid[0], events[2], purchase));
-        assertEq(escrow.reversedOf(MINE, paid[0]), 1000);
-        reason =
-            abi.encodeWithSelector(EvidenceTargetDouble.AlreadyRecorded.selector, paid[0], 1000);
-        _refusesToProve(reason, _show(paid[0], events[0], purchase));
-        _prove(_show(paid[0], events[4]));
-        assertEq(escrow.reversedOf(MINE, paid[0]), PRICE + 1666);
-        _prove(_show(paid[2], events[1]));
-        assertEq(escrow.reversedOf(MINE, paid[2]), PRICE + 1666);
-        assertEq(escrow.reversedOf(MINE, paid[1]), 0);
+        escrow.state(MINE, paid[2], paid[2]);
     }
 
-    /// The whole amount is taken back with the whole value, whatever the words are.
-    function test_proveReversal_ofTheWholeValueInParts() public {
-        _history();
-        EventOpening memory said = _eventOpening(events[4]);
-        bytes memory reason = abi.encodeWithSelector(Exhibits.MissingExhibit.selector, 2);
-        for (uint256 i = 0; i < 2; ++i) {
-            said.whole = i == 0 ? 2 : 0; // neither says that it is the whole
-            _bendEvent(events[4], said);
-            _refusesToProve(reason, _show(paid[0], events[4]));
+    function _assertProven(uint256 outcome, uint256 number, uint256 amount) private view {
+        (uint256 happened, uint256 target, uint256 value, uint256 sum, uint256 recorded) =
+            escrow.reversalOf(MINE, events[number]);
+        assertEq(happened, events[number]);
+        assertEq(target, paid[outcome]);
+        assertEq(value, PRICE + 1666);
+        assertEq(sum, (outcome + 1) * (PRICE + 1666));
+        assertEq(recorded, amount);
+    }
+
+    /// As the reversals have it, and without them, in any order.
+    function test_proveReversal_tellsWhatEachEventTakesBack() public {
+        _provable();
+        uint256 purchase = _targetOf(paid[0]);
+        bytes memory reason = abi.encodeWithSelector(Exhibits.MissingExhibit.selector, 1);
+        _refusesToProve(reason, _show(paid[0]));
+        reason = abi.encodeWithSelector(Exhibits.MissingExhibit.selector, 2);
+        _refusesToProve(reason, _show(paid[0], events[0]));
+        _refusesToProve(reason, _show(paid[0], events[4]));
+        reason = abi.encodeWithSelector(Exhibits.WrongExhibit.selector, purchase, paid[0]);
+        _refusesToProve(reason, _show(paid[0], events[0], paid[0]));
+        _prove(_show(paid[0], events[4], purchase));
+        _assertProven(0, 4, PRICE + 1666 - 1000);
+        _prove(_show(paid[0], events[0], purchase));
+        _assertProven(0, 0, 333);
+        _prove(_show(paid[0], events[2], purchase));
+        _assertProven(0, 2, 667);
+        reason = abi.encodeWithSelector(EvidenceTargetDouble.AlreadyRecorded.selector, events[0]);
+        _refusesToProve(reason, _show(paid[0], events[0], purchase));
+        _prove(_show(paid[2], events[1]));
+        _assertProven(2, 1, PRICE + 1666);
+        for (uint256 i = 0; i < 5; ++i) {
+            if (i == 3) continue; // not shown
+            (,,,, uint256 amount) = escrow.reversalOf(MINE, events[i]);
+            assertEq(amount, entries[taken[i]].value);
         }
-        _prove(_show(paid[0], events[4], said.purchase));
-        assertEq(escrow.reversedOf(MINE, paid[0]), PRICE + 1666);
+    }
+
+    /// With the last part of the value goes all that is left, whatever the words are.
+    function test_proveReversal_ofTheWholeValueInParts() public {
+        _provable();
+        uint256 purchase = _targetOf(paid[0]);
+        EventOpening memory said = _eventOpening(events[4]);
+        said.whole = 0;
+        entries[events[4]].value = VALUE - said.refundedBefore;
+        _bendEvent(events[4], said);
+        _prove(_show(paid[0], events[4], purchase));
+        _assertProven(0, 4, PRICE + 1666 - 1000);
     }
 
     /// Not more than was paid, though the outcome was stated too low.
     function test_proveReversal_takesNoMoreThanTheOutcome() public {
-        _history();
+        _provable();
         entries[paid[0]].value = 100;
         _rebuild();
-        _prove(_show(paid[0], events[2], _targetOf(paid[0])));
+        uint256 purchase = _targetOf(paid[0]);
+        bytes memory reason =
+            abi.encodeWithSelector(Reversals.EventDoesNotReverse.selector, events[2]);
+        _refusesToProve(reason, _show(paid[0], events[2], purchase));
+        _prove(_show(paid[0], events[0], purchase));
         assertEq(escrow.reversedOf(MINE, paid[0]), 100);
     }
 
+    /// A purchase of no value is taken back once; then its events take nothing.
+    function test_proveReversal_ofAPurchaseWithoutAValue() public {
+        _openBoth(_deal_(PRICE, BPS));
+        touch = _touch(ann, 100);
+        uint256 purchase = _write(_purchaseEntry(LEAD, 200, 0, "order"));
+        uint256 outcome = _outcome(MINE, purchase, touch);
+        _state(MINE);
+        uint256 first = _write(_orderRefundEntry(purchase, 300, 0));
+        uint256 second = _write(_orderRefundEntry(purchase, 301, 0));
+        _prove(_show(outcome, first, purchase));
+        assertEq(escrow.reversedOf(MINE, outcome), PRICE);
+        bytes memory reason = abi.encodeWithSelector(Reversals.EventDoesNotReverse.selector, second);
+        _refusesToProve(reason, _show(outcome, second, purchase));
+    }
+
     function test_proveReversal_onlyOfAnOutcomeThatIsFinal() public {
-        _history();
+        _provable();
         bytes memory reason;
         for (uint256 last = 0; last < 2; ++last) {
             escrow.state(MINE, taken[4], last * (paid[2] - 1));
@@ -639,8 +678,23 @@ contract ReversalsTest is EvidenceFixture {
         _prove(_show(paid[2], events[1]));
     }
 
+    /// The last final statement states all that happened below it.
+    function test_proveReversal_onlyByAnEventAboveTheLastFinalStatement() public {
+        _provable();
+        for (uint256 i = 0; i < 2; ++i) {
+            uint256 last = i == 0 ? events[1] : taken[4];
+            escrow.state(MINE, taken[4], last);
+            _refusesToProve(
+                abi.encodeWithSelector(Evidence.AlreadyStated.selector, events[1], last),
+                _show(paid[2], events[1])
+            );
+        }
+        escrow.state(MINE, taken[4], events[1] - 1);
+        _prove(_show(paid[2], events[1]));
+    }
+
     function test_proveReversal_onlyByAnEventThatTakesBackFromIt() public {
-        _history();
+        _provable();
         uint256 happened = events[1];
         bytes memory reason =
             abi.encodeWithSelector(Reversals.EventDoesNotReverse.selector, happened);
@@ -666,14 +720,79 @@ contract ReversalsTest is EvidenceFixture {
         }
         // Nor by one below the transition.
         EventOpening memory before = _eventOpening(happened);
-        Entry memory early = entries[happened];
+        Entry memory early = entries[touch];
+        (early.kind, early.actor) = ("product.event", _word(owner));
         early.payload = _commitEvent(early, before);
+        escrow.state(MINE, paid[2], paid[2]);
         _bend(touch, early);
-        reason = abi.encodeWithSelector(Reversals.EventDoesNotReverse.selector, touch);
+        reason = abi.encodeWithSelector(Evidence.AlreadyStated.selector, touch, paid[2]);
         _refusesToProve(reason, _show(paid[2], touch));
         // What it takes back stands in its opening.
         delete openings[entries[happened].payload];
         reason = abi.encodeWithSelector(Exhibits.OpeningLength.selector, happened, 288, 0);
         _refusesToProve(reason, _show(paid[2], happened));
+    }
+
+    /// An event that no replay accepts proves nothing, though a publisher writes it: one that was
+    /// received before it happened, or too late, or that contradicts itself.
+    function test_proveReversal_onlyByAnEventThatAReplayAccepts() public {
+        _provable();
+        uint256 happened = events[1];
+        uint256 timeMs = entries[happened].timeMs;
+        bytes memory reason =
+            abi.encodeWithSelector(Reversals.EventDoesNotReverse.selector, happened);
+        for (uint256 i = 0; i < 11; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            EventOpening memory said = _eventOpening(happened);
+            said.receivedMs = timeMs;
+            if (i == 0) said.receivedMs = timeMs - 1;
+            if (i == 1) said.receivedMs = timeMs + 1000 * _terms().lateness + 1;
+            if (i == 2) said.receivedMs = type(uint256).max;
+            if (i == 3) said.whole = 0;
+            if (i == 4) said.whole = 2;
+            if (i == 5) said.refundedBefore = 1;
+            if (i == 6) said.previous = happened;
+            if (i == 7) said.previous = said.purchase;
+            if (i == 8) (said.refundedBefore, said.refundedAfter) = (VALUE, VALUE - 1);
+            // an order that the purchase does not have
+            if (i == 9) said.order = "another";
+            if (i == 10) said.receivedMs = timeMs + 1000 * _terms().lateness;
+            entries[happened].payload = _commit(abi.encode(said));
+            _rebuild();
+            uint256[] memory shown = _show(paid[2], happened, _targetOf(paid[2]));
+            if (i == 10) _prove(shown);
+            else _refusesToProve(reason, shown);
+            vm.revertToState(snapshot);
+        }
+    }
+
+    /// One with an order only from the purchase of that order, of which it takes back what it says.
+    function test_proveReversal_onlyByAnEventOfThePurchasesOrder() public {
+        _provable();
+        uint256 happened = events[2];
+        uint256 purchase = _targetOf(paid[0]);
+        bytes memory reason =
+            abi.encodeWithSelector(Reversals.EventDoesNotReverse.selector, happened);
+        for (uint256 i = 0; i < 8; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            EventOpening memory said = _eventOpening(happened);
+            Entry memory entered = entries[purchase];
+            if (i == 0) said.order = "another";
+            if (i == 1) said.refundedAfter += 1;
+            if (i == 2) entries[happened].value -= 1;
+            if (i == 3) said.whole = 1;
+            if (i == 4) entered.subject = OTHER_LEAD;
+            if (i == 5) entered.label = "trial";
+            if (i == 6) entered.actor = _word(bob);
+            if (i == 7) entered.kind = "lead.refused";
+            entries[purchase] = entered;
+            _bendEvent(happened, said);
+            _refusesToProve(reason, _show(paid[0], happened, purchase));
+            vm.revertToState(snapshot);
+        }
+        // Its order stands in its opening.
+        delete openings[entries[purchase].payload];
+        reason = abi.encodeWithSelector(Exhibits.OpeningLength.selector, purchase, 192, 0);
+        _refusesToProve(reason, _show(paid[0], happened, purchase));
     }
 }

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {Lies} from "../support/Lies.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Statements} from "contracts/escrow/Statements.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
 import {EventOpening, Exhibit, TransitionOpening} from "contracts/evidence/EvidenceTypes.sol";
 import {Exhibits} from "contracts/evidence/Exhibits.sol";
@@ -71,24 +72,29 @@ contract UndecidableTest is Lies {
     /// holds.
     function _assertNothingShows() private {
         stated = book.size() - 1;
+        for (uint256 i = 0; i < entries.length; ++i) {
+            this.searchFrom(i);
+        }
+    }
+
+    /// With this entry first. It is a call of its own, so that its memory is free again behind it.
+    function searchFrom(uint256 i) external {
         uint256 count = entries.length;
         uint256[] memory all = new uint256[](count);
-        for (uint256 i = 0; i < count; ++i) {
-            all[i] = base + i;
+        for (uint256 j = 0; j < count; ++j) {
+            all[j] = base + j;
         }
         Exhibit[] memory log = _exhibits(all);
         bytes32[9] memory kinds = _kinds();
-        for (uint256 i = 0; i < count; ++i) {
-            for (uint256 k = 0; k < kinds.length; ++k) {
-                _assertIdle(kinds[k], _some(log, i));
-                for (uint256 j = 0; j < count; ++j) {
-                    _assertIdle(kinds[k], _some(log, i, j));
-                }
-            }
+        for (uint256 k = 0; k < kinds.length; ++k) {
+            _assertIdle(kinds[k], _some(log, i));
             for (uint256 j = 0; j < count; ++j) {
-                for (uint256 k = 0; k < count; ++k) {
-                    _assertIdleWith(log, i, j, k);
-                }
+                _assertIdle(kinds[k], _some(log, i, j));
+            }
+        }
+        for (uint256 j = 0; j < count; ++j) {
+            for (uint256 k = 0; k < count; ++k) {
+                _assertIdleWith(log, i, j, k);
             }
         }
     }
@@ -391,8 +397,9 @@ contract UndecidableTest is Lies {
         _assertRefunded(0);
     }
 
-    /// The log has the refund and no reversal: entries show what is there, and no disproof what is
-    /// not. But the refund is enough to take what is held.
+    /// The log has the refund and no reversal, and the verifier signs a statement above both: entries
+    /// show what is there, and no disproof what is not. A refund is proven where no final statement
+    /// stands above it.
     function test_undecidable_aReversalThatIsMissing() public {
         Terms memory terms = _judged();
         (terms.holdbackBps, terms.holdbackPeriod) = (10_000, 4 days);
@@ -405,24 +412,37 @@ contract UndecidableTest is Lies {
         _assertRuled(owner.addr, 0);
         vm.revertToState(snapshot);
 
-        // No party disputed. A held-back amount can still be taken back: by a later statement, or by
-        // anyone who shows the refund.
+        // No party disputed. A held-back amount can still be taken back by a later statement.
         vm.warp(START + 1 days + 1);
         escrow.release(_t(mine));
         assertEq(lens.paidOf(_t(mine)), 0);
-        for (uint256 i = 0; i < 2; ++i) {
-            snapshot = vm.snapshotState();
-            if (i == 0) {
-                _reversal(mine, rivalOpened + 4, rivalOpened + 5);
-                _state();
-            } else {
-                _proveReversal(rivalOpened + 4, rivalOpened + 5);
-            }
-            vm.warp(START + 10 days);
-            escrow.release(_t(mine));
-            assertEq(lens.paidOf(_t(mine)), 0);
-            vm.revertToState(snapshot);
-        }
+        vm.expectPartialRevert(Evidence.AlreadyStated.selector);
+        this.proveReversal(rivalOpened + 4, rivalOpened + 5);
+        _reversal(mine, rivalOpened + 4, rivalOpened + 5);
+        _state();
+        vm.warp(START + 10 days);
+        escrow.release(_t(mine));
+        assertEq(lens.paidOf(_t(mine)), 0);
+    }
+
+    /// Where no statement follows, the refund is enough to take what is held.
+    function test_undecidable_aReversalThatIsMissing_andSoIsTheVerifier() public {
+        Terms memory terms = _judged();
+        (terms.holdbackBps, terms.holdbackPeriod) = (10_000, 4 days);
+        _begin(terms);
+        uint256 outcome = _outcomeByLog();
+        _state();
+        vm.warp(START + 1 days + 1);
+        uint256 refund = _refund(1 days);
+        _publish();
+        _proveReversal(outcome, refund);
+        vm.warp(START + 10 days);
+        escrow.release(_t(mine));
+        assertEq(lens.paidOf(_t(mine)), 0);
+    }
+
+    function proveReversal(uint256 outcome, uint256 refund) external {
+        _proveReversal(outcome, refund);
     }
 
     function _proveReversal(uint256 outcome, uint256 refund) private {
@@ -456,10 +476,65 @@ contract UndecidableTest is Lies {
         assertEq(lens.paidOf(_t(mine)), PRICE / 2, "what is not held back is paid");
         uint256 refund = _refund(1 days);
         _publish();
+        uint256 snapshot = vm.snapshotState();
         _proveReversal(outcome, refund);
         vm.warp(START + 10 days);
         escrow.release(_t(mine));
         assertEq(lens.paidOf(_t(mine)), PRICE / 2);
+        vm.revertToState(snapshot);
+
+        // Of an outcome that is held back no more it takes nothing, however it is dated.
+        vm.warp(START + 1 days + terms.holdbackPeriod + terms.lateness);
+        vm.expectPartialRevert(Statements.NotHeld.selector);
+        this.proveReversal(outcome, refund);
+        escrow.release(_t(mine));
+        assertEq(lens.paidOf(_t(mine)), PRICE);
+    }
+
+    /// A refund without an order of a purchase that paid nobody takes nothing back, and so refutes no
+    /// claim of it.
+    function test_undecidable_aRefundOfAPurchaseThatPaidNobody() public {
+        Terms memory terms = _judged();
+        (terms.claimPeriod, terms.holdbackPeriod) = (5 days, 4 days);
+        mine = _contractId(terms);
+        _open(terms);
+        uint256 touch = _touch(operator.addr, 100);
+        uint256 transition = _transition(200);
+        uint256 refund = _refund(300);
+        assertEq(_eventOpening(refund).purchase, 0, "the log paid nobody for it");
+        Entry memory entry;
+        (entry.kind, entry.surface, entry.actor) =
+        ("contract.opened", terms.surface, _word(terms.owner));
+        (entry.subject, entry.label, entry.value) = (mine, terms.outcome, terms.budget);
+        entry.timeMs = _ms(400);
+        _write(entry);
+        _assertClaimStands(_claim(transition, touch), mine, transition, touch);
+        vm.warp(terms.deadline + terms.grace + 2 * terms.claimPeriod);
+        vm.prank(owner.addr);
+        escrow.disputeClaims(_t(mine));
+        vm.prank(arbiter);
+        escrow.ruleClaims(_t(mine), 0);
+        vm.warp(terms.deadline + 30 days);
+        escrow.release(_t(mine));
+        assertEq(lens.paidOf(_t(mine)), 0);
+    }
+
+    /// With an order the events of a purchase that paid nobody count up, and a claim is judged by what
+    /// the one in time says was refunded in all: also by those that came too late before it.
+    function test_undecidable_lateRefundsOfAPurchaseThatPaidNobody() public {
+        Terms memory terms = _judged();
+        (terms.claimPeriod, terms.holdbackPeriod, terms.revenueShareBps) = (5 days, 1 days, 1000);
+        mine = _contractId(terms);
+        _open(terms);
+        uint256 touch = _touch(operator.addr, 100);
+        uint256 transition = _write(_purchaseEntry(LEAD, 200, 5000, "order"));
+        _write(_orderRefundEntry(transition, 3 days, 1000)); // too late
+        uint256 refund = _write(_orderRefundEntry(transition, 300, 100)); // reported after it
+        bytes32 key = _claim(transition, touch);
+        Exhibit[] memory shown = _exhibits(_show(refund, transition));
+        uint64 size = uint64(book.size());
+        evidence.refute(escrow, _t(mine), key, "reversed", size, shown, _rivals(0));
+        assertEq(escrow.claimOf(mine, key).amount, PRICE + 500 - 110);
     }
 
     /// What an event takes back stands in its opening. A publisher that keeps that to itself keeps

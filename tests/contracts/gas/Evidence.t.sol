@@ -96,10 +96,13 @@ contract EvidenceGasTest is Lies, Meter {
             (terms.holdbackBps, terms.holdbackPeriod) = (10_000, 30 days);
             _begin(terms);
             uint256 touch = _touch(operator.addr, 100);
-            uint256 transition = _write(_purchaseEntry(LEAD, 200, 5000, "order"));
+            uint256 transition =
+                _write(_purchaseEntry(LEAD, 200, 5000, i == 0 ? NO_ORDER : bytes32("order")));
             uint256 outcome = _outcome(mine, transition, touch);
-            uint256 refund = _write(_orderRefundEntry(transition, 300, i == 0 ? 0 : 1000));
-            _state();
+            uint256 statement = _write(_settlementEntry(mine));
+            uint256 refund =
+                i == 0 ? _refund(300) : _write(_orderRefundEntry(transition, 300, 1000));
+            _settleAt(statement);
             skip(1 days + 1);
             uint256[] memory positions = _show(outcome, refund);
             if (i == 1) positions = _show(positions, transition);

@@ -20,7 +20,7 @@ struct Statement {
     bool operatorDisputed;
     Fate fate;
     uint256 ruled; //   to this net
-    uint256 provenBy; // the sum of the reversals that were proven by then
+    uint256 provenBy; // what events above it were proven by then to take back
 }
 
 struct Payment {
@@ -46,7 +46,7 @@ struct Visit {
     uint256 outcome; //    zero: the verifier passed it over
     bool reversed; //      by an entry
     uint256 happened; //   the event that takes it back; zero: none
-    uint256 proven; //     the amount that was proven to be taken back
+    uint256 proven; //     the amount that this event was proven to take back
 }
 
 /// A false entry of the log, and what shows it.
@@ -78,7 +78,6 @@ struct Book {
     bool claimsDisputed;
     bool claimsRuled;
     uint256 claimsRuledTo;
-    uint256 proven; // of all visits
     bool retired;
     bool closed;
     uint256 closedTo;
@@ -111,9 +110,9 @@ library Model {
     function t4(Book storage book) internal view returns (uint256) {
         if (book.terms.claimPeriod == 0) return t3(book);
         uint256 until = t3(book) + book.terms.claimPeriod;
-        uint256 reversible =
-            uint256(book.terms.deadline) + book.terms.lateness + book.terms.holdbackPeriod;
-        return until < reversible ? reversible : until;
+        uint256 shown =
+            uint256(book.terms.deadline) + book.terms.lateness + book.terms.holdbackPeriod + 1 days;
+        return until < shown ? shown : until;
     }
 
     /// From here on nothing is pending, claimable or refutable any more.
@@ -163,19 +162,38 @@ library Model {
         for (; i != 0; --i) {
             Statement storage ruled = book.statements[i - 1];
             if (ruled.fate != Fate.Ruled) continue;
-            uint256 off = _max(ruled.reversed, ruled.provenBy);
-            return int256(ruled.ruled) - int256(ruled.earned) + int256(off);
+            uint256 reversed = ruled.reversed + ruled.provenBy;
+            return int256(ruled.ruled) - int256(ruled.earned) + int256(reversed);
         }
         return 0;
     }
 
-    /// Returns the amount that the statement at place i - 1 makes payable, less what it takes back or
-    /// what was proven to be taken back, whichever is more.
+    /// Returns what events above a position were proven to take back.
+    function provenAbove(Book storage book, uint256 position) internal view returns (uint256 sum) {
+        for (uint256 i = 0; i < book.visits.length; ++i) {
+            if (book.visits[i].happened > position) sum += book.visits[i].proven;
+        }
+    }
+
+    /// Returns whether something is held back of an outcome up to which the contract has earned this
+    /// much.
+    function isHeld(Book storage book, uint256 sum) internal view returns (bool) {
+        if (book.terms.holdbackBps == 0) return false;
+        uint256 period = uint256(book.terms.holdbackPeriod) + book.terms.lateness;
+        uint256 last = lastFinal(book, block.timestamp);
+        int256 added = adjustment(book, last);
+        if (added > 0) sum += uint256(added);
+        sum += cumulativeGross(book, last) - grossOf(book, last); // what rulings took off
+        return sum > cumulativeGross(book, lastFinal(book, block.timestamp - period));
+    }
+
+    /// Returns the amount that the statement at place i - 1 makes payable, less what it takes back and
+    /// what events above it were proven to.
     function netOf(Book storage book, uint256 i) internal view returns (uint256) {
         if (i == 0) return 0;
         Statement storage statement = book.statements[i - 1];
-        uint256 off = _max(statement.reversed, book.proven);
-        int256 sum = int256(statement.earned) - int256(off) + adjustment(book, i);
+        uint256 reversed = statement.reversed + provenAbove(book, statement.position);
+        int256 sum = int256(statement.earned) - int256(reversed) + adjustment(book, i);
         return sum < 0 ? 0 : _min(uint256(sum), book.terms.budget);
     }
 
@@ -231,6 +249,7 @@ library Model {
         uint256 lastEarned = last == 0 ? 0 : book.statements[last - 1].earned;
         uint256 lastReversed = last == 0 ? 0 : book.statements[last - 1].reversed;
         if (earned < lastEarned || reversed < lastReversed) return false;
+        if (provenAbove(book, position) != 0) return false; // stale
         if (block.timestamp <= t2(book)) return true;
         return earned == lastEarned && reversed > lastReversed
             && block.timestamp <= t2(book) + terms.holdbackPeriod;
@@ -314,25 +333,29 @@ library Model {
         return budget(book) > paid(book) ? bytes32("releasing") : bytes32("refunded");
     }
 
-    /// Returns the least that is payable if each outcome of the last final statement was taken back at
-    /// most once. Known where nothing false was stated, ruled or agreed.
-    function leastNet(Book storage book) internal view returns (bool known, uint256 least) {
-        if (book.lies.length != 0 || book.closed) return (false, 0);
+    /// Returns what an honest log makes payable by the last final statement, and whether all was proven
+    /// that happened above it. Known where nothing false was stated, ruled or agreed.
+    function honestNet(Book storage book)
+        internal
+        view
+        returns (bool known, bool isAll, uint256 sum)
+    {
         uint256 last = lastFinal(book, block.timestamp);
-        if (last == 0) return (true, 0);
+        if (book.lies.length != 0 || book.closed || isPlain(book) || last == 0) {
+            return (false, false, 0);
+        }
         for (uint256 i = 0; i < book.statements.length; ++i) {
-            if (book.statements[i].fate == Fate.Ruled) return (false, 0);
+            if (book.statements[i].fate == Fate.Ruled) return (false, false, 0);
         }
-        uint256 taken = 0;
+        uint256 position = book.statements[last - 1].position;
+        (isAll, sum) = (true, book.statements[last - 1].earned);
         for (uint256 i = 0; i < book.visits.length; ++i) {
-            if (book.visits[i].happened != 0) taken += book.visits[i].amount;
+            Visit storage visit = book.visits[i];
+            if (visit.outcome == 0 || visit.outcome > position || !visit.reversed) continue;
+            sum -= visit.amount;
+            if (visit.happened > position && visit.proven == 0) isAll = false;
         }
-        uint256 earned = book.statements[last - 1].earned;
-        return (true, earned < taken ? 0 : earned - taken);
-    }
-
-    function _max(uint256 a, uint256 b) private pure returns (uint256) {
-        return a < b ? b : a;
+        return (true, isAll, _min(sum, budget(book)));
     }
 
     function _min(uint256 a, uint256 b) private pure returns (uint256) {

@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {Book, Lie, Visit} from "./Books.sol";
 import {Disputes} from "./Disputes.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
-import {Claim, Exhibit} from "contracts/evidence/EvidenceTypes.sol";
+import {Claim, Exhibit, ProvenReversal} from "contracts/evidence/EvidenceTypes.sol";
 import {IEvidenceTarget} from "contracts/interfaces/IEvidenceTarget.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 
@@ -317,7 +317,10 @@ abstract contract Dishonest is Disputes {
         if (how == 5) data = abi.encodeCall(escrow.disputeClaims, (book.terms));
         if (how == 6) data = abi.encodeCall(escrow.ruleClaims, (book.terms, 0));
         if (how == 7) return _claimAnothers(book, seed);
-        if (how == 8) data = abi.encodeCall(escrow.recordReversal, (book.terms, 1, 1));
+        if (how == 8) {
+            ProvenReversal memory reversal = ProvenReversal(2, 1, 1, 1, 1);
+            data = abi.encodeCall(escrow.recordReversal, (book.terms, reversal));
+        }
         _try(stranger, address(escrow), data, false, false, "I7");
         ++counts["trespassed"];
     }

@@ -86,12 +86,13 @@ abstract contract Disputes is Honest {
     /// shows it again, or before the outcome is final.
     function proveReversal(uint256 seed) public watched {
         seed = _part(seed, 114);
-        uint256 i = _books.length == 0 ? 0 : _pick(seed, _isReversible);
+        uint256 i = _books.length == 0 ? 0 : _pick(seed, _isHolding);
+        if (i == 0 && _books.length != 0) i = _pick(seed, _isReversible);
         if (i == 0) return;
         Book storage book = _books[i - 1];
         uint256 count = book.visits.length;
         uint256 number = (seed >> 8) % count;
-        for (uint256 j = 0; j < count && book.visits[number].outcome == 0; ++j) {
+        for (uint256 j = 0; j < count && !_isProvable(book, number, seed >> 16); ++j) {
             number = (number + 1) % count;
         }
         Visit storage visit = book.visits[number];
@@ -104,9 +105,23 @@ abstract contract Disputes is Honest {
         bytes memory data = abi.encodeCall(
             evidence.proveReversal, (IEvidenceTarget(escrow), book.terms, size, exhibits)
         );
-        bool legal = !book.closed && !book.isPlain() && visit.proven == 0
-            && visit.outcome <= book.lastFinal();
+        uint256 last = book.lastFinal();
+        uint256 sum = uint256(_entries[visit.outcome].payload) >> 16 & type(uint80).max;
+        bool legal = !book.closed && visit.proven == 0 && visit.outcome <= last
+            && visit.happened > last && book.isHeld(sum);
         _try(stranger, address(evidence), data, legal, false, "I7");
+    }
+
+    /// Most often one of which nothing is stated or proven yet.
+    function _isProvable(Book storage book, uint256 number, uint256 seed)
+        private
+        view
+        returns (bool)
+    {
+        Visit storage visit = book.visits[number];
+        if (visit.outcome == 0) return false;
+        bool isOpen = visit.happened == 0 || visit.happened > book.lastFinal();
+        return seed % 4 == 0 || (isOpen && visit.proven == 0 && visit.outcome <= book.lastFinal());
     }
 
     function _isReversible(Book storage book) internal view returns (bool) {

@@ -144,13 +144,15 @@ abstract contract Honest is Watch {
     function _takeBack(Book storage book, uint256 seed) internal {
         (bool found, uint256 i) = _settledVisit(book, seed);
         if (!found) return;
-        Visit storage visit = book.visits[i];
-        _writeReversal(book, visit, _happenedTo(book, visit));
+        _happenedTo(book, book.visits[i]);
     }
 
-    /// The event that takes the visit back, which happens once.
+    /// The event that takes the visit back, which happens once; with its reversal, if there is an
+    /// outcome.
     function _happenedTo(Book storage book, Visit storage visit) internal returns (uint256) {
-        if (visit.happened == 0) visit.happened = _writeEvent(book, visit, visit.lead);
+        if (visit.happened != 0) return visit.happened;
+        visit.happened = _writeEvent(book, visit, visit.lead);
+        if (visit.outcome != 0 && !visit.reversed) _writeReversal(book, visit, visit.happened);
         return visit.happened;
     }
 
@@ -234,6 +236,10 @@ abstract contract Honest is Watch {
 
     function _isOpen(Book storage book) internal view returns (bool) {
         return !book.closed && !book.retired && block.timestamp <= book.t2() && book.pending() == 0;
+    }
+
+    function _isHolding(Book storage book) internal view returns (bool) {
+        return book.held() != 0 && !book.closed;
     }
 
     function _mayTakeBack(Book storage book) internal view returns (bool) {

@@ -40,10 +40,10 @@ abstract contract Look is World {
         }
         uint256 releasable = lens.releasable(book.terms);
         uint256 due = book.entitled() - book.paid();
-        (bool known, uint256 least) = book.leastNet();
-        if (known && !book.isPlain() && lens.netOf(book.terms) < least) {
-            _break("I7", "a reversal was subtracted twice");
-        }
+        (bool known, bool isAll, uint256 honest) = book.honestNet();
+        uint256 net = lens.netOf(book.terms);
+        if (known && net < honest) _break("I16", "a reversal was subtracted twice");
+        if (known && isAll && net > honest) _break("I16", "a reversal was not subtracted");
         bool isRight = book.terms.rateCap == 0 ? releasable == due : releasable <= due;
         if (!isRight) _break("I7", "another amount is releasable");
     }

@@ -7,6 +7,7 @@ import {Look} from "./Look.sol";
 import {Donor, OddToken, Receiver} from "./Tokens.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Vault} from "contracts/escrow/Vault.sol";
+import {ProvenReversal} from "contracts/evidence/EvidenceTypes.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 import {Vm} from "forge-std/Vm.sol";
 
@@ -261,6 +262,7 @@ abstract contract Watch is Look {
         if (book.retired) return "I14";
         if (book.closed) return "I8";
         if (position <= book.lastFinal()) return "I3";
+        if (book.provenAbove(position) != 0) return "I16"; // stale
         uint256 unit = book.terms.unitPrice;
         bool isPriced = book.terms.revenueShareBps != 0 || (earned % unit | reversed % unit) == 0;
         return isPriced && earned - reversed <= book.terms.budget ? bytes32("I7") : bytes32("I5");
@@ -321,7 +323,8 @@ abstract contract Watch is Look {
         if (_actor != book.terms.arbiter) _break("I7", "ruled by another");
         Statement storage statement = _last(book);
         uint256 before = book.netOf(book.statements.length);
-        (statement.ruled, statement.provenBy) = (abi.decode(log.data, (uint256)), book.proven);
+        (statement.ruled, statement.provenBy) =
+        (abi.decode(log.data, (uint256)), book.provenAbove(statement.position));
         (statement.fate, statement.since) = (Fate.Ruled, block.timestamp);
         ++counts[statement.ruled > before ? bytes32("ruled up") : bytes32("ruled down")];
     }
@@ -364,16 +367,19 @@ abstract contract Watch is Look {
 
     function _readReversal(Book storage book, Vm.Log memory log) private {
         if (_target != address(evidence)) _break("I7", "reversed without evidence");
-        (uint64 outcome, uint256 amount) = abi.decode(log.data, (uint64, uint256));
+        ProvenReversal memory reversal = abi.decode(log.data, (ProvenReversal));
+        if (reversal.happened <= book.lastFinal() || !book.isHeld(reversal.sum)) {
+            _break("I7", "a reversal was recorded that should not be");
+        }
         for (uint256 i = 0; i < book.visits.length; ++i) {
             Visit storage visit = book.visits[i];
-            if (visit.outcome != outcome) continue;
-            if (amount <= visit.proven || amount > _entries[outcome].value) {
+            if (visit.happened != reversal.happened) continue;
+            if (visit.proven != 0 || reversal.amount != _entries[visit.outcome].value) {
                 _break("I7", "another amount was taken back");
             }
-            book.proven += amount - visit.proven;
-            visit.proven = amount;
+            visit.proven = reversal.amount;
         }
         ++counts["reversal proven"];
+        if (book.pending() != 0) ++counts["proven while pending"];
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Claim} from "contracts/evidence/EvidenceTypes.sol";
+import {Claim, ProvenReversal} from "contracts/evidence/EvidenceTypes.sol";
 import {EscrowRecord, IEvidenceTarget} from "contracts/interfaces/IEvidenceTarget.sol";
 import {EventLog} from "contracts/log/EventLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
@@ -17,13 +17,14 @@ contract EvidenceTargetDouble is IEvidenceTarget {
     mapping(bytes32 => uint256) public openingNumberOf;
     mapping(bytes32 => bytes32) public retiredFor;
     mapping(bytes32 => mapping(bytes32 => bytes32)) public loweredFor;
+    mapping(bytes32 => mapping(uint256 => ProvenReversal)) public reversalOf; // by event
     mapping(bytes32 => mapping(uint256 => uint256)) public reversedOf; // by outcome
     mapping(bytes32 => mapping(bytes32 => Claim)) private _claims;
     uint256 private _opened;
 
     error UnknownContract(bytes32 contractId);
     error NotLower(bytes32 key, uint256 left, uint256 amount);
-    error AlreadyRecorded(uint64 outcome, uint256 amount);
+    error AlreadyRecorded(uint64 happened);
 
     constructor(EventLog eventLog_) {
         eventLog = eventLog_;
@@ -69,9 +70,10 @@ contract EvidenceTargetDouble is IEvidenceTarget {
         loweredFor[terms.salt][key] = kind;
     }
 
-    function recordReversal(Terms calldata terms, uint64 outcome, uint256 amount) external {
-        uint256 recorded = reversedOf[terms.salt][outcome];
-        if (amount <= recorded) revert AlreadyRecorded(outcome, recorded);
-        reversedOf[terms.salt][outcome] = amount;
+    function recordReversal(Terms calldata terms, ProvenReversal calldata reversal) external {
+        ProvenReversal storage recorded = reversalOf[terms.salt][reversal.happened];
+        if (recorded.happened != 0) revert AlreadyRecorded(reversal.happened);
+        reversalOf[terms.salt][reversal.happened] = reversal;
+        reversedOf[terms.salt][reversal.outcome] += reversal.amount;
     }
 }

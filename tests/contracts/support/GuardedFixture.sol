@@ -64,10 +64,10 @@ abstract contract GuardedFixture is Fixture {
     }
 
     function _t4(Terms memory terms) internal pure returns (uint64) {
-        uint64 reversible = terms.deadline + terms.lateness + terms.holdbackPeriod;
+        uint64 shown = terms.deadline + terms.lateness + terms.holdbackPeriod + 1 days;
         if (terms.claimPeriod == 0) return _t3(terms);
         uint64 until = _t3(terms) + terms.claimPeriod;
-        return until < reversible ? reversible : until;
+        return until < shown ? shown : until;
     }
 
     // ------------------------------------------------------------ statements

@@ -69,6 +69,12 @@ abstract contract Lies is Fixture, LogBook {
 
     function _state(Entry memory statement) internal returns (uint256 position) {
         position = _write(statement);
+        _settleAt(position);
+    }
+
+    /// Settles by the statement that was written at this position.
+    function _settleAt(uint256 position) internal {
+        Entry memory statement = entries[position - base];
         Batch memory batch;
         batch.group = _groupOf(_t(mine));
         batch.first = uint64(position);
