@@ -25,8 +25,8 @@ struct Funding {
 /// @dev A part of the escrow with an address of its own, because the code of one contract is
 /// limited.
 ///
-/// Roles: the escrow calls by delegatecall, and has checked the owner's consent. A direct call of any
-/// account takes tokens to the library for which their holder has signed or approved it.
+/// Roles: the escrow calls by delegatecall, and has checked the owner's consent. A direct call reverts,
+/// as of every library function that changes state.
 ///
 /// Assumptions: a token may call back; the escrow refuses such calls.
 library Fundings {

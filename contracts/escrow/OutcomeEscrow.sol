@@ -459,7 +459,8 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
         if (uint256(entry.actor) != uint160(verifier)) return "wrong_actor";
         if (balance.endsAt() == 0) return "unknown_contract";
         if (balance.flags() != 0) {
-            return balance.has(CLOSED) ? bytes32("closed") : bytes32("verifier_retired");
+            if (balance.has(CLOSED)) return "closed";
+            return "verifier_retired";
         }
         bool isPlain = !payeeRule.isGuarded();
         if (isPlain && block.timestamp > balance.endsAt()) return "ended";
@@ -942,7 +943,7 @@ contract OutcomeEscrow is Vault, IEvidenceTarget {
     /// Returns the place of the contract's ledger.
     function _ledgerAt(bytes32 contractId, Terms calldata terms)
         private
-        view
+        pure
         returns (Ledger storage)
     {
         // It must agree with the hash of a Group.

@@ -192,10 +192,10 @@ library Statements {
 
         record.isShown[happened] = true;
         record.takenBack[outcome] = taken;
-        record.proven = (record.proven + reversal.amount).toUint80();
+        record.proven = (reversal.amount + record.proven).toUint80();
         // One below the pending statement is stated by that.
         if (record.pendingPosition != 0 && happened > record.pendingPosition) {
-            record.provenAbovePending = (record.provenAbovePending + reversal.amount).toUint80();
+            record.provenAbovePending = (reversal.amount + record.provenAbovePending).toUint80();
         }
         if (happened > record.provenUntil) record.provenUntil = uint256(happened).toUint40();
     }

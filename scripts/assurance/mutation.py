@@ -63,8 +63,10 @@ class Target(NamedTuple):
 CLAIMS = "contracts/escrow/Claims.sol:Claims"
 PAYABLE_AMOUNTS = "contracts/escrow/PayableAmounts.sol:PayableAmounts"
 ESCROW = "contracts/escrow/OutcomeEscrow.sol:OutcomeEscrow"
+ESCROW_LENS = "contracts/escrow/EscrowLens.sol:EscrowLens"
 EVENT_LOG = "contracts/log/EventLog.sol:EventLog"
 EVIDENCE = "contracts/evidence/Evidence.sol:Evidence"
+FUNDINGS = "contracts/escrow/Fundings.sol:Fundings"
 JOB_EVALUATOR = "contracts/integrations/JobEvaluator.sol:JobEvaluator"
 JOB_EVALUATORS = "contracts/integrations/JobEvaluator.sol:JobEvaluators"
 STATEMENTS = "contracts/escrow/Statements.sol:Statements"
@@ -84,20 +86,44 @@ EVIDENCE_TESTS = tuple(
 )
 PAYABLE_AMOUNTS_TESTS = (
     "integrations/Feedback.t.sol",
-    *_of_escrow("Challenge", "Close", "Holdback", "RateCap", "Reserve", "Status"),
+    *_of_escrow("Challenge", "ClaimsPaid", "Close", "Holdback", "RateCap", "Reserve", "Status"),
+)
+LENS_TESTS = _of_escrow(
+    "Challenge",
+    "ClaimsPaid",
+    "Claims",
+    "Close",
+    "Holdback",
+    "RateCap",
+    "Reserve",
+    "Status",
 )
 RECORD_TESTS = _of_escrow(
-    "Challenge", "ClaimsPaid", "Claims", "Close", "Dispute", "Holdback", "Refund", "Reserve"
+    "Challenge",
+    "ClaimsPaid",
+    "Claims",
+    "Close",
+    "Dispute",
+    "Holdback",
+    "Refund",
+    "Reserve",
+    "Reversal",
 )
-RULES_TESTS = ("terms/TermsRules.t.sol", "terms/OpenRules.t.sol")
-TERMS_TESTS = ("log/Publish.t.sol", *_of_escrow("Open", "Settle", "Close", "Withdraw"))
+RULES_TESTS = ("terms/TermsRules.t.sol", "terms/OpenRules.t.sol", "escrow/Agent.t.sol")
+TERMS_TESTS = (
+    "log/Publish.t.sol",
+    "terms/Terms.t.sol",
+    *_of_escrow("Open", "Settle", "Close", "Withdraw"),
+)
 VAULT_TESTS = _of_escrow(
+    "Consent",
     "Constructor",
     "GuardedPayout",
     "OpenBySignature",
     "Open",
     "Payout",
     "Refund",
+    "Revoke",
     "Settle",
     "Withdraw",
 )
@@ -110,7 +136,6 @@ TARGETS = {
     ),
     "Ledger": Target("contracts/escrow/Ledger.sol", ("escrow/Ledger.t.sol",)),
     "Release": Target("contracts/escrow/Release.sol", ("escrow/Release.t.sol",)),
-    "CodeStorage": Target("contracts/terms/CodeStorage.sol", ("terms/CodeStorage.t.sol",)),
     "Evidence": Target("contracts/evidence/Evidence.sol", EVIDENCE_TESTS, (EVIDENCE,)),
     "Totals": Target("contracts/evidence/Totals.sol", EVIDENCE_TESTS, (EVIDENCE,)),
     "Reversals": Target("contracts/evidence/Reversals.sol", EVIDENCE_TESTS, (EVIDENCE,)),
@@ -122,7 +147,7 @@ TARGETS = {
     ),
     "Statements": Target(
         "contracts/escrow/Statements.sol",
-        ("escrow/Challenge.t.sol", "escrow/Dispute.t.sol", "escrow/Retire.t.sol"),
+        _of_escrow("Challenge", "Dispute", "Retire", "Reversal"),
         (STATEMENTS,),
     ),
     "Claims": Target(
@@ -131,7 +156,23 @@ TARGETS = {
         (CLAIMS,),
     ),
     "PayableAmounts": Target(
-        "contracts/escrow/PayableAmounts.sol", PAYABLE_AMOUNTS_TESTS, (PAYABLE_AMOUNTS,)
+        "contracts/escrow/PayableAmounts.sol",
+        PAYABLE_AMOUNTS_TESTS,
+        (PAYABLE_AMOUNTS, ESCROW_LENS),
+    ),
+    "EscrowLens": Target("contracts/escrow/EscrowLens.sol", LENS_TESTS, (ESCROW_LENS,)),
+    "SettlementRules": Target(
+        "contracts/escrow/SettlementRules.sol",
+        ("escrow/SettlementRules.t.sol",),
+        (ESCROW, ESCROW_LENS, _test_of("escrow", "SettlementRules")),
+    ),
+    "Times": Target(
+        "contracts/escrow/Times.sol",
+        _of_escrow("Claims", "ClaimsPaid", "Open", "Refund", "Status"),
+        (ESCROW, ESCROW_LENS),
+    ),
+    "Fundings": Target(
+        "contracts/escrow/Fundings.sol", _of_escrow("Open", "OpenBySignature"), (FUNDINGS,)
     ),
     "GuardedRecord": Target(
         "contracts/escrow/GuardedRecord.sol",
@@ -142,16 +183,13 @@ TARGETS = {
     "Vault": Target("contracts/escrow/Vault.sol", VAULT_TESTS, (ESCROW,)),
     "Exhibits": Target("contracts/evidence/Exhibits.sol", EVIDENCE_TESTS, (EVIDENCE,)),
     "Payloads": Target("contracts/evidence/Payloads.sol", EVIDENCE_TESTS, (EVIDENCE,)),
-    "Terms": Target("contracts/terms/Terms.sol", TERMS_TESTS, (ESCROW, EVENT_LOG)),
+    "Terms": Target(
+        "contracts/terms/Terms.sol", TERMS_TESTS, (ESCROW, EVENT_LOG, _test_of("terms", "Terms"))
+    ),
     "TermsRules": Target(
         "contracts/terms/TermsRules.sol",
         RULES_TESTS,
-        (TERMS_RULES, _test_of("terms", "TermsRules")),
-    ),
-    "TermsStorage": Target(
-        "contracts/terms/TermsStorage.sol",
-        ("terms/TermsStorage.t.sol",),
-        (_test_of("terms", "TermsStorage"),),
+        (TERMS_RULES,),
     ),
     "Signatures": Target(
         "contracts/escrow/Signatures.sol",

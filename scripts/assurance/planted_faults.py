@@ -81,7 +81,7 @@ class Fault(NamedTuple):
     def switched(self, number: int) -> str:
         """Return code that does as the new text if this fault is chosen, else as the old one."""
         if "planted(?)" in self.new:
-            return self.new.replace("?", str(number))
+            return self.new.replace("planted(?)", f"planted({number})")
         if self.old.endswith(";"):
             return f"if (planted({number})) {{ {self.new} }} else {{ {self.old} }}"
         return f"(planted({number}) ? ({self.new}) : ({self.old}))"
@@ -108,7 +108,13 @@ L1_SETTLE = "invariant_L1_aValidSettlementSucceeds"
 L1_EMPTY = "invariant_L1_everythingComesOut"
 
 FAULTS = (
-    Fault("a withdrawal keeps the credit", I1, VAULT, "_credits[token][account] = 0;", ""),
+    Fault(
+        "a withdrawal keeps the credit",
+        I1,
+        VAULT,
+        "_credits[token][account] = credit - amount;",
+        "",
+    ),
     Fault(
         "a transfer that fails is no credit",
         I1,
@@ -120,7 +126,7 @@ FAULTS = (
         "fees are taken and credited to nobody",
         I2,
         ESCROW,
-        "if (payouts.fees != 0) _credits[token][feeRecipient] += payouts.fees;",
+        "if (payouts.fees != 0) _credits[payouts.token][feeRecipient] += payouts.fees;",
         "",
     ),
     Fault(
@@ -141,8 +147,8 @@ FAULTS = (
         "each statement pays its whole total",
         I4,
         ESCROW,
-        "ledger.balance = balance = balance.withSettlement(net, position);",
-        "ledger.balance = balance = balance.withSettlement(net, position); paid = 0;",
+        "if (net > paid) _pay(entry.subject, payee, paid, net, payouts);",
+        "if (net > paid) _pay(entry.subject, payee, 0, net, payouts);",
     ),
     Fault(
         "one outcome is claimed twice",
@@ -165,18 +171,24 @@ FAULTS = (
         'if (net > balance.budget()) return "over_budget";',
         "",
     ),
-    Fault("the caller is paid", I5, ESCROW, "config.payee()", "msg.sender"),
+    Fault(
+        "the caller is paid",
+        I5,
+        ESCROW,
+        "_settlePlain(ledger, balance, payeeRule.payee(), entry, position, payouts);",
+        "_settlePlain(ledger, balance, msg.sender, entry, position, payouts);",
+    ),
     Fault(
         "the bucket holds the whole cap",
         I6,
         PAYABLE_AMOUNTS,
-        "terms.rateCap / 2 - level",
-        "terms.rateCap - level",
+        "cap / 2 - capLevel",
+        "cap - capLevel",
     ),
     Fault(
         "the bucket forgets what was released",
         I6,
-        ESCROW,
+        PAYABLE_AMOUNTS,
         "record.capLevel = (level + amount).toUint80();",
         "",
     ),
@@ -205,7 +217,7 @@ FAULTS = (
         "nothing waits to be challenged",
         I7,
         STATEMENTS,
-        "block.timestamp + terms.challengePeriod",
+        "block.timestamp + delays.challengePeriod()",
         "block.timestamp",
     ),
     Fault(
@@ -213,8 +225,9 @@ FAULTS = (
         I7,
         ESCROW,
         "if (msg.sender != terms.arbiter) revert NotArbiter(contractId, msg.sender);\n"
-        "        _finalizeMatured(contractId, ledger, record);",
-        "_finalizeMatured(contractId, ledger, record);",
+        "        DelayRule delays",
+        "if (!planted(?) && msg.sender != terms.arbiter) "
+        "revert NotArbiter(contractId, msg.sender);\n        DelayRule delays",
     ),
     Fault(
         "a ruling goes below what is final",
@@ -234,30 +247,29 @@ FAULTS = (
         "a disproved statement stays",
         I7,
         ESCROW,
-        "Statements.discard(record);",
+        "\n        Statements.discard(record);",
         "",
     ),
     Fault(
         "a refuted claim is paid",
         I7,
         CLAIMS,
-        "record.claimed -= claim.amount;",
+        "record.claimed -= amount - kept;",
         "",
     ),
     Fault(
         "claims are paid before they can be refuted",
         I7,
-        PAYABLE_AMOUNTS,
-        "block.timestamp > _refutableUntil(terms)",
+        ESCROW,
+        "block.timestamp > terms.refutableUntil()",
         "true",
     ),
     Fault(
         "nothing is held back",
         I7,
         PAYABLE_AMOUNTS,
-        "_payable(record, terms, balance, config)\n            "
-        "- _heldBack(record, terms, balance, config)",
-        "_payable(record, terms, balance, config)",
+        "total - held",
+        "total",
     ),
     Fault(
         "what was taken back vouches for what comes next",
@@ -277,8 +289,8 @@ FAULTS = (
         "a closed contract goes on",
         I8,
         ESCROW,
-        "ledger.config = ledger.config.withFlag(CLOSED);",
-        "",
+        "balance.withBudget(payableAmount).withFlag(CLOSED)",
+        "balance.withBudget(payableAmount)",
     ),
     Fault(
         "a transfer that fails stops the refund",
@@ -292,14 +304,14 @@ FAULTS = (
         "a refund waits until all claims are decided",
         I9,
         ESCROW,
-        "_statementsUntil(terms) + terms.claimPeriod",
-        "_statementsUntil(terms) + 2 * uint256(terms.claimPeriod)",
+        "uint256 from = terms.claimsUntil();",
+        "uint256 from = planted(?) ? terms.refutableUntil() : terms.claimsUntil();",
     ),
     Fault(
         "a statement without an arbiter reserves the whole budget",
         I9,
         PAYABLE_AMOUNTS,
-        "record.isPending() && terms.arbiter != address(0)",
+        "record.isPending() && hasArbiter",
         "record.isPending()",
     ),
     Fault(
@@ -307,17 +319,18 @@ FAULTS = (
         I10,
         ESCROW,
         "payouts.tokenBalance =\n                "
-        "_sendOrCredit(contractId, token, payee, amount, payouts.tokenBalance);",
-        "uint256 left = _sendOrCredit(contractId, token, payee, amount, payouts.tokenBalance); "
-        "if (left == payouts.tokenBalance) revert TransferFailed(token, payee, amount); "
+        "_sendOrCredit(contractId, payouts.token, payee, amount, payouts.tokenBalance);",
+        "uint256 left = "
+        "_sendOrCredit(contractId, payouts.token, payee, amount, payouts.tokenBalance); "
+        "if (left == payouts.tokenBalance) revert TransferFailed(payouts.token, payee, amount); "
         "payouts.tokenBalance = left;",
     ),
     Fault(
         "transfers get too little gas",
         I10,
         VAULT,
-        "uint256 gasLimit = TRANSFER_GAS;",
-        "uint256 gasLimit = TRANSFER_GAS; if (planted(?)) gasLimit = 2_000;",
+        "_send(token, to, amount, TRANSFER_GAS)",
+        "_send(token, to, amount, 2_000)",
     ),
     Fault(
         "fees are rounded payment by payment",
@@ -351,14 +364,14 @@ FAULTS = (
         "a retired verifier's word counts",
         I14,
         ESCROW,
-        'if (config.has(RETIRED)) return "verifier_retired";',
-        "",
+        "balance.flags() != 0",
+        "balance.has(CLOSED)",
     ),
     Fault(
         "a disproof is forgotten",
         I14,
         ESCROW,
-        "ledger.config = ledger.config.withFlag(RETIRED);",
+        "ledger.balance = ledger.balance.withFlag(RETIRED);",
         "",
     ),
     Fault(
@@ -446,7 +459,7 @@ def copy_sources(to: Path) -> None:
     for name in ("contracts", "tests/contracts/invariant"):
         shutil.copytree(ROOT / name, to / name)
     (to / FIXTURE).parent.mkdir()
-    for name in ("Fixture.sol", "HostileToken.sol", "TestTree.sol"):
+    for name in ("Fixture.sol", "HostileToken.sol", "TermsById.sol", "TestTree.sol"):
         shutil.copy(ROOT / FIXTURE.parent / name, to / FIXTURE.parent)
     shutil.copy(ROOT / "foundry.toml", to)
     for name in ("node_modules", "scripts", ".venv"):

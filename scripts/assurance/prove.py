@@ -51,8 +51,9 @@ FAULTS = (
     Fault("escrow/Ledger", "endsAt_ << 200 | budget_ << 80", "endsAt_ << 200 | budget_ << 79"),
     Fault("escrow/Ledger", "~(UINT40 << 160 | UINT80)", "~(UINT40 << 160)"),
     Fault("escrow/Ledger", "~(UINT80 << 80)", "~(UINT80 << 81)"),
-    Fault("escrow/Ledger", "~(UINT40 << 200)", "~(UINT40 << 199)"),
     Fault("escrow/Ledger", "| flag << 240", "^ flag << 240"),
+    Fault("escrow/Ledger", "| priceStep_ << 160 |", "| priceStep_ << 159 |"),
+    Fault("escrow/Ledger", "| holdbackPeriod_ << 160 |", "| holdbackPeriod_ << 161 |"),
     Fault(
         "escrow/Release", "net * feeBps / BPS - paid * feeBps / BPS", "(net - paid) * feeBps / BPS"
     ),

@@ -36,6 +36,7 @@ def test_fault_is_a_choice_between_two_texts() -> None:
     assert switched("a = 1;", "a = 2;") == "if (planted(7)) { a = 2; } else { a = 1; }"
     assert switched("a < b", "a > b") == "(planted(7) ? (a > b) : (a < b))"
     assert switched("a();", "if (!planted(?)) a();") == "if (!planted(7)) a();"
+    assert switched("a = b;", "a = planted(?) ? c : b;") == "a = planted(7) ? c : b;"
 
 
 def test_text_that_is_gone_or_there_twice_is_refused(tmp_path: Path) -> None:
