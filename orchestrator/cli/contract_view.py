@@ -79,8 +79,8 @@ def _claims_options(state: ContractState) -> Iterator[Option]:
 
 
 def _reversal_options(state: ContractState) -> Iterator[Option]:
-    # What is paid is not taken back, and a plain contract has paid all that is final.
-    if state.terms.is_plain or state.net_units <= state.paid_units:
+    # What is paid is not taken back, and events are proven while something is held back.
+    if not state.terms.holdback_bps or state.net_units <= state.paid_units:
         return
     what = "prove what was taken back of settled outcomes"
     yield Option("anyone", what, 0, None, "prove-reversal")

@@ -87,7 +87,7 @@ class PendingStatement:
 
 
 class ProvenReversal(NamedTuple):
-    """What an event takes back of a settled outcome; `happened` and `outcome` are their positions.
+    """The part of a settled outcome that an event takes back; `happened` is the event's position.
 
     `value_units` is the outcome's amount, and `sum_units` what the contract had earned with it.
     """
@@ -183,7 +183,7 @@ class EscrowedContract:
 
     @property
     def reversed_in_force_units(self) -> int:
-        """What is taken back from the last final statement that is stored as such."""
+        """The units that are taken back from the last final statement that is stored as such."""
         return self.reversed_units + self.proven_units
 
     def owed_units(self, now_s: int) -> int:

@@ -418,7 +418,7 @@ FAULTS = (
     ),
     Fault(
         "a pending statement forgets what was proven above it",
-        I16,
+        I7,
         STATEMENTS,
         "record.pendingPosition != 0 && happened > record.pendingPosition",
         "false",

@@ -71,6 +71,15 @@ def test_who_can_do_what_when() -> None:
         ({"now_s": T4 + 1, "claims": CLAIMS, "status": "refundable"}, {refund, close}),
         (
             {"now_s": T4 + 1, "net_units": GUARDED.budget_units, "status": "releasing"},
+            {close},
+        ),
+        (
+            {
+                "now_s": T4 + 1,
+                "net_units": GUARDED.budget_units,
+                "status": "releasing",
+                "terms": dataclasses.replace(GUARDED, holdback_bps=1),
+            },
             {prove, close},
         ),
         ({"net_units": 9, "paid_units": 9}, {state, disprove, filing, refund, close}),

@@ -86,7 +86,9 @@ abstract contract Disputes is Honest {
     /// shows it again, or before the outcome is final.
     function proveReversal(uint256 seed) public watched {
         seed = _part(seed, 114);
-        uint256 i = _books.length == 0 ? 0 : _pick(seed, _isHolding);
+        uint256 i = 0;
+        if (_books.length != 0 && (seed >> 40) % 2 == 0) i = _pick(seed, _isHoldingAndPending);
+        if (i == 0 && _books.length != 0) i = _pick(seed, _isHolding);
         if (i == 0 && _books.length != 0) i = _pick(seed, _isReversible);
         if (i == 0) return;
         Book storage book = _books[i - 1];

@@ -310,7 +310,7 @@ contract EscrowInvariants is Test {
             "paused token",
             "token sends a bomb"
         ];
-        uint256[55] memory seen;
+        uint256[58] memory seen;
         vm.pauseGasMetering();
         for (uint256 run = 0; run < 60; ++run) {
             this.play(run);

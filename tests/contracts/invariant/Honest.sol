@@ -242,6 +242,10 @@ abstract contract Honest is Watch {
         return book.held() != 0 && book.visits.length != 0 && !book.closed;
     }
 
+    function _isHoldingAndPending(Book storage book) internal view returns (bool) {
+        return _isHolding(book) && book.pending() != 0;
+    }
+
     function _mayTakeBack(Book storage book) internal view returns (bool) {
         return !book.closed && !book.retired && book.pending() == 0 && book.earned > book.reversed
             && block.timestamp > book.t2()
