@@ -26,7 +26,8 @@ def test_events_have_the_fields_of_their_contracts() -> None:
     words = {"earned": "earned_units", "reversed": "reversed_units",
              "amount": "amount_units", "fee": "fee_units", "net": "net_units",
              "payable_amount": "payable_units", "since": "since_s",
-             "resolves_at": "resolves_at_s", "left": "left_units"}  # fmt: skip
+             "resolves_at": "resolves_at_s", "left": "left_units",
+             "value": "value_units", "sum": "sum_units"}  # fmt: skip
     kinds = {kind.__name__: kind for kind in get_args(Event)}
     declared = {
         item["name"]: item
