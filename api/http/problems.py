@@ -18,10 +18,10 @@ from starlette.responses import JSONResponse
 from api.http.fields import PATTERN_RULES
 from orchestrator.core.errors import (
     ChainError,
+    DocumentError,
     DomainError,
     EntryError,
     InputError,
-    PolicyError,
     ProofError,
     RequestError,
     TermsError,
@@ -39,7 +39,7 @@ logger = logging.getLogger("tallystick.api")
 _STATUS_BY_AREA: dict[type[DomainError], int] = {
     EntryError: 422,
     InputError: 422,
-    PolicyError: 422,
+    DocumentError: 422,
     ProofError: 422,
     TermsError: 422,
     RequestError: 409,

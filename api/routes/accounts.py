@@ -12,8 +12,8 @@ from api.http.fields import checksummed
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented
 from api.http.submissions import Intake, WaitS
+from orchestrator.core.document import canonical_json
 from orchestrator.core.entry import ZERO_WORD
-from orchestrator.core.policy import canonical_json
 from orchestrator.core.requests import RegisterOperator
 from orchestrator.log.inbox import Submission
 from orchestrator.storage.database import Session

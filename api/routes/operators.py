@@ -22,8 +22,8 @@ from api.http.submissions import (
     OperatorIntake,
     decided,
 )
+from orchestrator.core.document import canonical_json
 from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.policy import canonical_json
 from orchestrator.core.requests import Touch
 from orchestrator.log.inbox import Submission
 from orchestrator.storage.database import Row, Session

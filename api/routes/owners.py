@@ -28,9 +28,10 @@ from api.http.submissions import (
 )
 from orchestrator.core import policy
 from orchestrator.core.codec import commitment, request_id
+from orchestrator.core.document import canonical_json
 from orchestrator.core.entry import ZERO_WORD, ascii_word
 from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.policy import Policy, canonical_json
+from orchestrator.core.policy import Policy
 from orchestrator.core.requests import Erasure, ProductEvent, PublishPolicy
 from orchestrator.core.units import parse_amount, parse_event_time
 from orchestrator.log import inbox

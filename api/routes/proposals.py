@@ -16,9 +16,9 @@ from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
 from api.routes.operators import level_of, terms_parameters
 from api.routes.owners import own_surface
+from orchestrator.core.document import canonical_json
 from orchestrator.core.errors import TermsError
 from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.policy import canonical_json
 from orchestrator.core.terms import (
     SET_BY_SURFACE,
     Terms,

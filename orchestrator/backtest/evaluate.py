@@ -21,12 +21,29 @@ from orchestrator.core.entry import ZERO_WORD, unpack_outcome
 from orchestrator.core.errors import RequestError
 from orchestrator.core.opening import Record
 from orchestrator.core.policy import Policy, Verdict
-from orchestrator.core.requests import OpenContract, ProductEvent, PublishPolicy, Touch
+from orchestrator.core.requests import (
+    OpenContract,
+    ProductEvent,
+    PublishPolicy,
+    PublishSettings,
+    Touch,
+)
+from orchestrator.core.surface_settings import MAX_LEADS_A_DAY, parse_settings
 from orchestrator.core.units import format_time
 from orchestrator.core.world import World
 
 SURFACE = b"surface"
 OWNER = b"owner"
+# A history says that its touches were made, and by which contracts they are judged. So its operators
+# have the level that a contract gives, and all their actions count as this one.
+HISTORY_ACTION = "touch"
+HISTORY_SETTINGS = parse_settings(
+    {
+        "token": f"0x{1:040x}",
+        "actions": {HISTORY_ACTION: {"level": 1}},
+        "levels": [{"leads_a_day": MAX_LEADS_A_DAY}],
+    }
+)
 
 
 class OutcomeLine(NamedTuple):
@@ -113,6 +130,7 @@ def evaluate_history(
     """
     world = World()
     decide(world, PublishPolicy(SURFACE, OWNER, policy), 0)
+    decide(world, PublishSettings(SURFACE, OWNER, HISTORY_SETTINGS), 0)
     rules_by_operator: dict[bytes, list[ContractRules]] = {}
     for plan in plans:
         rules = plan.rules(SURFACE, OWNER, policy)
@@ -177,7 +195,7 @@ def _record_touch(
     if rules is None:
         return  # It can win nothing, and a history may have as many such names as rows.
     try:
-        decide(world, Touch(SURFACE, lead, operator, row.action), row.time_ns)
+        decide(world, Touch(SURFACE, lead, operator, HISTORY_ACTION), row.time_ns)
     except RequestError:
         return  # One more than `touches_per_lead`: the log would have refused it too.
     forget_needless(world.leads[lead].touches[operator], rules, model)

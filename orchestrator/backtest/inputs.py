@@ -17,7 +17,7 @@ import yaml
 
 from orchestrator.core import names
 from orchestrator.core.contract import ContractRules
-from orchestrator.core.errors import InputError, PolicyError, shown
+from orchestrator.core.errors import DocumentError, InputError, shown
 from orchestrator.core.policy import Policy, parse
 from orchestrator.core.units import BPS, DAY_S, NS_PER_S, parse_amount, parse_time_ns
 from orchestrator.storage.files import read_bytes
@@ -221,7 +221,7 @@ def read_policy(path: Path) -> Policy:
     """Read the policy of P.yaml."""
     try:
         return parse(_read_yaml(path))
-    except PolicyError as error:
+    except DocumentError as error:
         raise InputError(error.code, f"{path}: {error.message}") from None
 
 

@@ -10,7 +10,13 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from uuid import UUID
 
-from orchestrator.backtest.evaluate import OutcomeLine, Report, Spool
+from orchestrator.backtest.evaluate import (
+    HISTORY_ACTION,
+    HISTORY_SETTINGS,
+    OutcomeLine,
+    Report,
+    Spool,
+)
 from orchestrator.backtest.inputs import ContractPlan, EventRow, TouchRow
 from orchestrator.client.accounts import PLAIN_TERMS
 from orchestrator.client.http import Client
@@ -25,7 +31,7 @@ from orchestrator.core.errors import InputError, ReplayError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.opening import EventOpening, TransitionOpening
 from orchestrator.core.policy import Policy, Verdict
-from orchestrator.core.requests import ProductEvent, PublishPolicy, RegisterOperator, Request, Touch
+from orchestrator.core.requests import ProductEvent, PublishPolicy, PublishSettings, Request, Touch
 from orchestrator.core.terms import (
     Terms,
     contract_id,
@@ -118,18 +124,11 @@ class OnChainBacktest:
         return self._report(spool)
 
     def _open(self) -> None:
-        """Publish the policy, register the operators, and open the contracts in their order."""
+        """Publish policy and settings, and open the contracts in their order."""
         chain, domain = self._stack.chain, self._stack.escrow_domain
         policy = PublishPolicy(self._surface, address_word(self._owner), self._policy)
-        self._submit([("policy", policy)])
-        operators = {plan.operator: self._operator(plan.operator) for plan in self._plans}
-        profile = bytes(32)
-        self._submit(
-            [
-                (f"operator-{word.hex()}", RegisterOperator(word, "0", profile))
-                for word in operators.values()
-            ]
-        )
+        settings = PublishSettings(self._surface, address_word(self._owner), HISTORY_SETTINGS)
+        self._submit([("policy", policy), ("settings", settings)])
         self._stack.drain()
         budget = sum(plan.budget_units for plan in self._plans)
         token = self._sandbox.token
@@ -187,7 +186,7 @@ class OnChainBacktest:
         # A mark of each row's own, since the log's entries of one event share it.
         mark = secrets.token_bytes(32)
         if isinstance(row, TouchRow):
-            return Touch(self._surface, lead, self._operator(row.operator), row.action, mark)
+            return Touch(self._surface, lead, self._operator(row.operator), HISTORY_ACTION, mark)
         self._events += 1
         order = ZERO_WORD
         if row.order:

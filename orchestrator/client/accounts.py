@@ -12,10 +12,10 @@ from eth_account.messages import encode_defunct
 from eth_account.signers.local import LocalAccount
 
 from orchestrator.client.http import PAGE, Client
+from orchestrator.core.document import canonical_json
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import ServerError
 from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.policy import canonical_json
 from orchestrator.core.terms import (
     SET_BY_SURFACE,
     Domain,

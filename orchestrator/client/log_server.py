@@ -1,4 +1,4 @@
-"""The public API of a log, as a stranger reads it: the deployment, entries, openings, policies."""
+"""The public API of a log, as a stranger reads it: the deployment, entries, openings, documents."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from orchestrator.client.http import PAGE, Client
 from orchestrator.core import policy as policies
+from orchestrator.core import surface_settings
 from orchestrator.core.entry import ENTRY_BYTES, WORD_BYTES, described
 from orchestrator.core.errors import EntryError, ReplayError, ServerError
 from orchestrator.core.hexadecimal import from_hex, to_hex
@@ -13,6 +14,7 @@ from orchestrator.core.kinds import decode, kind_of
 from orchestrator.core.opening import Record, read_opening
 from orchestrator.core.policy import Policy
 from orchestrator.core.site import Addresses
+from orchestrator.core.surface_settings import SurfaceSettings
 
 # The errors of code that reads a JSON document of any shape as if it had the right one.
 SHAPE_ERRORS = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
@@ -43,6 +45,17 @@ def served_policy(client: Client, hash_: bytes) -> Policy:
     if policy.hash != hash_:
         raise ReplayError("policy-false", f"the server gives another policy for {to_hex(hash_)}")
     return policy
+
+
+def served_settings(client: Client, hash_: bytes) -> SurfaceSettings:
+    """Return the settings of this hash. Raises ReplayError if the server gives others."""
+    answer = client.get(f"/v1/settings/{to_hex(hash_)}")
+    with reading(client, f"what settings {to_hex(hash_)} are"):
+        document = answer["document"]
+    settings = surface_settings.parse_settings(document)
+    if settings.hash != hash_:
+        raise ReplayError("settings-false", f"the server gives others for {to_hex(hash_)}")
+    return settings
 
 
 def served_entries(client: Client, start: int, limit: int) -> list[ServedEntry]:

@@ -32,12 +32,14 @@ class TouchHistory:
     """One operator's touches on one lead, in log order.
 
     `touches` holds those that can still count. `count` and `latest` (a position) are about all
-    that were ever added.
+    that were ever added. `day` is the last on which the operator acted on the lead, in days since
+    1970 by the log's own clock.
     """
 
     touches: list[TouchAt] = field(default_factory=list)
     count: int = 0
     latest: int = 0
+    day: int = -1
 
     def add(self, touch: TouchAt) -> None:
         self.touches.append(touch)

@@ -7,6 +7,7 @@ bring the fold to a stop.
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import astuple
 from hashlib import sha256
 from typing import Any, get_args
 
@@ -16,6 +17,7 @@ from orchestrator.core.errors import LogError, RequestError, shown
 from orchestrator.core.fields import read_fields, write_fields
 from orchestrator.core.purchase import PaidOutcome, Purchase
 from orchestrator.core.requests import Request
+from orchestrator.core.trust import Bucket, PoolUse, Standing
 from orchestrator.core.world import Lead
 
 
@@ -47,7 +49,7 @@ def encode_request(request: Request) -> tuple[str, dict[str, Any]]:
 
 
 def decode_request(name: str, body: object) -> Request:
-    """Return the request of this name and body. Raises RequestError, or PolicyError."""
+    """Return the request of this name and body. Raises RequestError, or DocumentError."""
     found = _REQUESTS.get(name)
     if found is None:
         raise RequestError("request-malformed", f"{shown(name)} is no kind of request")
@@ -79,7 +81,7 @@ def encode_lead(lead: Lead) -> dict[str, Any]:
     return {
         # By place: `api.lead_page` reads the count.
         "touches": {
-            operator.hex(): [history.count, history.latest, history.touches]
+            operator.hex(): [history.count, history.latest, history.day, history.touches]
             for operator, history in lead.touches.items()
         },
         "counted": [contract_id.hex() for contract_id in lead.counted],
@@ -98,9 +100,9 @@ def decode_lead(surface: bytes, state: str, since_ms: int, document: Mapping[str
             since_ms,
             touches={
                 bytes.fromhex(operator): TouchHistory(
-                    [TouchAt(*touch) for touch in touches], count, latest
+                    [TouchAt(*touch) for touch in touches], count, latest, day
                 )
-                for operator, (count, latest, touches) in document["touches"].items()
+                for operator, (count, latest, day, touches) in document["touches"].items()
             },
             counted=tuple(bytes.fromhex(contract_id) for contract_id in document["counted"]),
             counted_at=dict(document["counted_at"]),
@@ -124,6 +126,7 @@ def _encode_purchase(purchase: Purchase) -> list[Any]:
         purchase.refunded_units,
         purchase.last_refund,
         purchase.is_spent,
+        purchase.late_units,
     ]
 
 
@@ -137,3 +140,61 @@ def _decode_purchase(
 ) -> Purchase:
     outcome = None if paid is None else PaidOutcome(bytes.fromhex(paid[0]), *paid[1:])
     return Purchase(position, state, value_units, bytes.fromhex(order), outcome, *taken)
+
+
+# --- Trust ----------------------------------------------------------------------------------------
+
+
+def encode_standing(standing: Standing) -> dict[str, Any]:
+    """Return what the fold remembers of a standing, besides its columns, as a JSON object."""
+    return {
+        "changed_ms": standing.changed_ms,
+        "policy": standing.policy.hex(),
+        "partner_since_ms": standing.partner_since_ms,
+        "disputes_lost": standing.disputes_lost,
+        "day": standing.day,
+        "leads_today": standing.leads_today,
+        "counted_to": standing.counted_to,
+        "buckets": [list(astuple(bucket)) for bucket in standing.buckets],
+    }
+
+
+def decode_standing(
+    level: int, ground: str, is_suspended: bool, document: Mapping[str, Any]
+) -> Standing:
+    """Return the standing of these columns and this object. Raises LogError if it is none."""
+    try:
+        words = dict(document)
+        policy = bytes.fromhex(words.pop("policy"))
+        buckets = [Bucket(*bucket) for bucket in words.pop("buckets")]
+        return Standing(
+            level, ground, is_suspended=is_suspended, policy=policy, buckets=buckets, **words
+        )
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise LogError(
+            "standing-malformed", f"a standing's document is not what was written: {error!r}"
+        ) from None
+
+
+def encode_pool(pool: PoolUse) -> dict[str, Any]:
+    """Return the use of a surface's pool as a JSON object."""
+    return {
+        "holders": {operator.hex(): until_ms for operator, until_ms in pool.holders.items()},
+        "day": pool.day,
+        "leads": pool.leads,
+        "touches": pool.touches,
+    }
+
+
+def decode_pool(document: Mapping[str, Any]) -> PoolUse:
+    """Return the use of a pool of such an object. Raises LogError if it is none."""
+    try:
+        words = dict(document)
+        holders = {
+            bytes.fromhex(operator): until_ms for operator, until_ms in words.pop("holders").items()
+        }
+        return PoolUse(holders, **words)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise LogError(
+            "pool-malformed", f"a pool's document is not what was written: {error!r}"
+        ) from None

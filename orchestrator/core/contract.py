@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
 
-from orchestrator.core.entry import AMOUNT_LIMIT, TIME_MS_LIMIT, address_word
+from orchestrator.core.entry import AMOUNT_LIMIT, TIME_MS_LIMIT, ZERO_WORD, address_word
 from orchestrator.core.escrow_model import times_of
 from orchestrator.core.fields import Model, Name, Share, ShortBytes, TimeMs, Truth, Units, Word
 from orchestrator.core.terms import Terms
@@ -43,6 +43,7 @@ class ContractRules(NamedTuple):
     holdback_period_ms: TimeMs
     statement_group: ShortBytes = b""
     statements_until_ms: TimeMs = NEVER_MS
+    token: Word = ZERO_WORD
 
     def amount_units(self, value_units: int) -> int:
         """Return what an outcome of this value pays: price plus revenue share, rounded down."""
@@ -155,4 +156,5 @@ def rules_of(terms: Terms, contract_id: bytes) -> ContractRules:
             + terms.fee_bps.to_bytes(2)
         ).digest(),
         statements_until_ms=times_of(terms).statements_until_s * 1000,
+        token=address_word(terms.token),
     )

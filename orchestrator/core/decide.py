@@ -9,27 +9,20 @@ who has only the entries, the policies and the terms rebuilds the same world.
 from collections.abc import Callable
 from typing import Any
 
-from orchestrator.core import attribution, requests
+from orchestrator.core import acts, attribution, requests
 from orchestrator.core.attribution import TouchAt
 from orchestrator.core.contract import Contract
 from orchestrator.core.entry import (
     ZERO_WORD,
-    Entry,
     pack_outcome,
     pack_reversal,
     pack_settlement,
 )
 from orchestrator.core.errors import RequestError
-from orchestrator.core.kinds import advance
 from orchestrator.core.opening import (
-    CodeOpening,
     EventOpening,
-    Opening,
     Record,
-    ReportedTouchOpening,
-    TouchOpening,
     TransitionOpening,
-    payload_of,
 )
 from orchestrator.core.policy import Step, Verdict
 from orchestrator.core.purchase import (
@@ -42,9 +35,16 @@ from orchestrator.core.purchase import (
 from orchestrator.core.requests import ReportedEvent, Request
 from orchestrator.core.units import format_ms
 from orchestrator.core.world import Lead, Surface, World
+from orchestrator.core.writer import (
+    Writer,
+    check_home,
+    contract_of,
+    owned_surface,
+    register_lead,
+    surface_of,
+)
 
 LOG_FORMAT = "tallystick/1"
-CLICK = "click"  # the label of a touch by code; no action may be named so
 
 # --- Deciding -------------------------------------------------------------------------------------
 
@@ -72,159 +72,16 @@ def verdict_of(records: list[Record]) -> Verdict:
     return Verdict.ACCEPTED if kinds & {"lead.transition", "product.event"} else Verdict.IGNORED
 
 
-class Writer:
-    """The records of one request; the world is moved past each as it is written."""
-
-    __slots__ = ("now_ms", "received_ms", "records", "world")
-
-    def __init__(self, world: World, received_ms: int) -> None:
-        self.world = world
-        self.received_ms = received_ms
-        self.now_ms = max(received_ms, world.time_ms)
-        self.records: list[Record] = []
-
-    def add(
-        self,
-        kind: str,
-        surface: bytes,
-        actor: bytes,
-        subject: bytes,
-        label: str,
-        value: int,
-        payload: bytes = ZERO_WORD,
-        time_ms: int | None = None,
-        opening: Opening | None = None,
-    ) -> int:
-        """Write an entry, at our time if none is given; returns its position.
-
-        Its payload commits to the opening, if there is one.
-        """
-        position = self.world.size
-        at_ms = self.now_ms if time_ms is None else time_ms
-        committed = payload if opening is None else payload_of(opening)
-        entry = Entry(kind, surface, actor, subject, label, value, at_ms, committed)
-        record = Record(entry, opening)
-        advance(self.world, record)
-        self.records.append(record)
-        return position
-
-
 def _begin(writer: Writer, request: requests.Genesis) -> None:
     if writer.world.size:
         raise RequestError("genesis-twice", f"the log has {writer.world.size} entries already")
     writer.add("genesis", ZERO_WORD, request.publisher, request.log_id, LOG_FORMAT, 0, ZERO_WORD)
 
 
-def _register_operator(writer: Writer, request: requests.RegisterOperator) -> None:
-    operator, level, commitment = request
-    if operator in writer.world.operators:
-        raise RequestError("operator-known", f"operator 0x{operator.hex()} is registered")
-    writer.add("operator.registered", ZERO_WORD, operator, operator, level, 0, commitment)
-
-
-def _touch(writer: Writer, request: requests.Touch) -> None:
-    known = writer.world.leads.get(request.lead)
-    previous = _check_touch(writer.world, request, known)
-    if known is None:
-        _register_lead(writer, requests.RegisterLead(request.surface, request.lead))
-    writer.add(
-        "touch",
-        request.surface,
-        request.operator,
-        request.lead,
-        request.action,
-        previous,
-        opening=TouchOpening(request.request_hash, request.commitment, request.key),
-    )
-
-
-def _check_touch(
-    world: World, request: requests.Touch | requests.ReportTouch, lead: Lead | None
-) -> int:
-    """Return 1 + the position of the operator's touch of the lead before this one, 0 for none."""
-    here = _surface(world, request.surface)
-    _check_home(lead, request.surface, request.lead)
-    touches = lead.touches.get(request.operator) if lead else None
-    limit = here.policy.touches_per_lead
-    if limit is not None and touches is not None and touches.count >= limit:
-        raise RequestError(
-            "touch-limit",
-            f"operator 0x{request.operator.hex()} has touched this lead {touches.count} times, "
-            f"the most that the policy allows",
-        )
-    return 1 + touches.latest if touches else 0
-
-
-def _report_touch(writer: Writer, request: requests.ReportTouch) -> None:
-    """Write a touch that its cause, a code or a requested action, has brought about."""
-    world = writer.world
-    known = world.leads.get(request.lead)
-    previous = _check_touch(world, request, known)
-    if known is None:
-        raise RequestError("lead-unknown", f"lead 0x{request.lead.hex()} is not in the log")
-    cause = world.causes.get(request.cause)
-    if cause is None or not (
-        (cause.surface, cause.operator, cause.action)
-        == (request.surface, request.operator, request.action)
-        and cause.lead in (None, request.lead)
-        and cause.since_ms <= request.time_ms <= min(cause.until_ms, request.received_ms)
-        and cause.uses_left
-    ):
-        raise RequestError(
-            "cause-false",
-            f"entry {request.cause} gives this operator no touch {request.action!r} of this lead "
-            f"at this time",
-        )
-    writer.add(
-        "touch.reported",
-        request.surface,
-        request.operator,
-        request.lead,
-        request.action,
-        previous,
-        time_ms=request.time_ms,
-        opening=ReportedTouchOpening(
-            request.cause, request.received_ms, request.request_hash, request.commitment
-        ),
-    )
-
-
-def _request_action(writer: Writer, request: requests.RequestAction) -> None:
-    _surface(writer.world, request.surface)
-    known = writer.world.leads.get(request.lead)
-    _check_home(known, request.surface, request.lead)
-    if known is None:
-        raise RequestError("lead-unknown", f"lead 0x{request.lead.hex()} is not in the log")
-    writer.add(
-        "action.requested",
-        request.surface,
-        request.operator,
-        request.lead,
-        request.action,
-        request.expires_ms,
-        opening=TouchOpening(request.request_hash, request.commitment, request.key),
-    )
-
-
-def _issue_code(writer: Writer, request: requests.IssueCode) -> None:
-    _surface(writer.world, request.surface)
-    writer.add(
-        "code.issued",
-        request.surface,
-        request.operator,
-        request.code,
-        CLICK,
-        request.most_uses,
-        opening=CodeOpening(
-            request.expires_ms, request.request_hash, request.commitment, request.key
-        ),
-    )
-
-
 def _product_event(writer: Writer, request: requests.ProductEvent) -> None:
-    here = _surface(writer.world, request.surface)
+    here = surface_of(writer.world, request.surface)
     known = writer.world.leads.get(request.lead)
-    _check_home(known, request.surface, request.lead)
+    check_home(known, request.surface, request.lead)
     # The clock that stamps receipts may be set back; the order on a surface stands all the same.
     received_ms = max(writer.received_ms, here.received_ms)
     if request.time_ms > received_ms:
@@ -247,7 +104,7 @@ def _product_event(writer: Writer, request: requests.ProductEvent) -> None:
         return
     _check_order(here, request.order, request.lead, known, step)
     if known is None:
-        _register_lead(writer, requests.RegisterLead(request.surface, request.lead))
+        register_lead(writer, request.surface, request.lead)
     reported = ReportedEvent(
         request.surface,
         request.lead,
@@ -473,6 +330,12 @@ def _settle(writer: Writer, _request: requests.Settle) -> None:
     contracts = writer.world.contracts.values()
     due = [contract for contract in contracts if contract.is_statement_due(writer.now_ms)]
     due.sort(key=lambda contract: (contract.rules.statement_group, contract.opened))
+    # What is to be stated is new evidence, too. Levels come first: statements stay together.
+    for surface, operator in dict.fromkeys(
+        (contract.rules.surface, contract.rules.operator) for contract in due
+    ):
+        if surface in writer.world.surfaces:
+            acts.judge_trust(writer, requests.JudgeTrust(surface, operator))
     for contract in due:
         writer.add(
             "settlement",
@@ -532,12 +395,25 @@ def _publish_policy(writer: Writer, request: requests.PublishPolicy) -> None:
     )
 
 
+def _publish_settings(writer: Writer, request: requests.PublishSettings) -> None:
+    here = owned_surface(writer.world, request.surface, request.owner)
+    version = here.settings_version + 1
+    writer.world.settings[request.settings.hash] = request.settings
+    writer.add(
+        "settings.published",
+        request.surface,
+        request.owner,
+        request.settings.hash,
+        f"v{version}",
+        version,
+    )
+
+
 def _erase(writer: Writer, request: requests.Erasure) -> None:
     surface, lead, owner = request
-    if _surface(writer.world, surface).owner != owner:
-        raise RequestError("surface-taken", f"surface 0x{surface.hex()} belongs to another owner")
+    owned_surface(writer.world, surface, owner)
     known = writer.world.leads.get(lead)
-    _check_home(known, surface, lead)
+    check_home(known, surface, lead)
     if known is not None:  # of others the log has never said anything
         writer.add("erasure", surface, owner, lead, "", 0, ZERO_WORD)
 
@@ -556,21 +432,17 @@ def _open_contract(writer: Writer, request: requests.OpenContract) -> None:
         rules.budget_units,
         request.transaction,
     )
+    if rules.surface in writer.world.surfaces:
+        acts.judge_trust(writer, requests.JudgeTrust(rules.surface, rules.operator))
 
 
 def _register_lead(writer: Writer, request: requests.RegisterLead) -> None:
-    """Write that a lead is there, in its surface's initial state, unless the log has it."""
-    surface, lead = request
-    if lead in writer.world.leads:
-        return
-    here = writer.world.surfaces[surface]
-    initial = here.policy.initial
-    writer.add("lead.registered", surface, here.owner, lead, initial, 0, ZERO_WORD)
+    register_lead(writer, request.surface, request.lead)
 
 
 def _close_contract(writer: Writer, request: requests.CloseContract) -> None:
     contract_id, closed_at_ms, transaction = request
-    rules = _contract(writer.world, contract_id).rules
+    rules = contract_of(writer.world, contract_id).rules
     writer.add(
         "contract.closed",
         rules.surface,
@@ -584,45 +456,28 @@ def _close_contract(writer: Writer, request: requests.CloseContract) -> None:
 
 def _record_payout(writer: Writer, request: requests.RecordPayout) -> None:
     contract_id, payee, label, gross_units, transaction = request
-    surface = _contract(writer.world, contract_id).rules.surface
+    surface = contract_of(writer.world, contract_id).rules.surface
     writer.add("payout", surface, payee, contract_id, label, gross_units, transaction)
 
 
-def _surface(world: World, surface: bytes) -> Surface:
-    here = world.surfaces.get(surface)
-    if here is None:
-        raise RequestError("surface-unknown", f"surface 0x{surface.hex()} has published no policy")
-    return here
-
-
-def _contract(world: World, contract_id: bytes) -> Contract:
-    contract = world.contracts.get(contract_id)
-    if contract is None:
-        raise RequestError("contract-unknown", f"contract 0x{contract_id.hex()} is not in the log")
-    return contract
-
-
-def _check_home(lead: Lead | None, surface: bytes, name: bytes) -> None:
-    if lead is not None and lead.surface != surface:
-        raise RequestError(
-            "lead-elsewhere", f"lead 0x{name.hex()} belongs to another surface than the request"
-        )
-
-
 _DECIDE: dict[type, Callable[[Writer, Any], None]] = {
-    requests.Touch: _touch,
+    requests.Touch: acts.touch,
     requests.ProductEvent: _product_event,
     requests.Settle: _settle,
     requests.Erasure: _erase,
     requests.PublishPolicy: _publish_policy,
-    requests.RegisterOperator: _register_operator,
+    requests.PublishSettings: _publish_settings,
+    requests.SuspendOperator: acts.suspend_operator,
+    requests.RestoreOperator: acts.restore_operator,
+    requests.JudgeTrust: acts.judge_trust,
+    requests.RegisterOperator: acts.register_operator,
     requests.OpenContract: _open_contract,
     requests.CloseContract: _close_contract,
     requests.RecordPayout: _record_payout,
     requests.Genesis: _begin,
     requests.RegisterLead: _register_lead,
     requests.ApplyStep: _apply_step,
-    requests.ReportTouch: _report_touch,
-    requests.RequestAction: _request_action,
-    requests.IssueCode: _issue_code,
+    requests.ReportTouch: acts.report_touch,
+    requests.RequestAction: acts.request_action,
+    requests.IssueCode: acts.issue_code,
 }

@@ -31,6 +31,7 @@ TIME_MS_LIMIT = 1 << 63
 
 ZERO_WORD = bytes(WORD_BYTES)
 ZERO_ADDRESS = "0x" + "00" * 20
+CLICK = "click"  # the label of a touch by code; no action may be named so
 
 
 class Entry(NamedTuple):

@@ -41,8 +41,8 @@ class TermsError(DomainError):
     """Terms that no escrow would open, or a signature that does not bind them."""
 
 
-class PolicyError(DomainError):
-    """A policy document that cannot govern a surface."""
+class DocumentError(DomainError):
+    """A policy, or settings, that cannot govern a surface."""
 
 
 class RequestError(DomainError):

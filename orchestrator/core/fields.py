@@ -13,6 +13,7 @@ from orchestrator.core import names
 from orchestrator.core.entry import AMOUNT_LIMIT, TIME_MS_LIMIT, WORD_BYTES
 from orchestrator.core.errors import RequestError, shown
 from orchestrator.core.policy import MODELS, Policy, parse
+from orchestrator.core.surface_settings import SurfaceSettings, parse_settings
 from orchestrator.core.units import BPS, WHOLE_SECOND_MS
 
 T = TypeVar("T")
@@ -34,7 +35,7 @@ def write_fields(value: Any) -> dict[str, Any]:
 def read_fields(make: Callable[..., T], document: object, what: str) -> T:
     """Return the NamedTuple of such an object; `what` names it in messages.
 
-    Raises RequestError, or PolicyError for a policy in it.
+    Raises RequestError, or DocumentError for a document in it.
     """
     forms = _forms_of(cast(Any, make))
     if not isinstance(document, Mapping) or len(document) != len(forms):
@@ -158,4 +159,7 @@ Model = Annotated[str, _one_of(MODELS)]
 PayoutLabel = Annotated[str, _one_of(("paid", "credited"))]
 PolicyDocument = Annotated[
     Policy, Form(lambda _, value: value.document(), lambda _, value: parse(value))
+]
+SettingsDocument = Annotated[
+    SurfaceSettings, Form(lambda _, value: value.document(), lambda _, value: parse_settings(value))
 ]

@@ -6,8 +6,9 @@ Each takes the world, the entry's position and the record. The table of kinds na
 
 from typing import TypeVar
 
+from orchestrator.core import trust
 from orchestrator.core.attribution import TouchAt, TouchHistory
-from orchestrator.core.contract import Contract
+from orchestrator.core.contract import Contract, ContractRules
 from orchestrator.core.entry import ZERO_WORD, Entry, unpack_outcome
 from orchestrator.core.errors import EntryError
 from orchestrator.core.opening import (
@@ -17,8 +18,16 @@ from orchestrator.core.opening import (
     Record,
     ReportedTouchOpening,
     TransitionOpening,
+    TrustOpening,
 )
-from orchestrator.core.purchase import PaidOutcome, Purchase, forget_needless, next_sweep
+from orchestrator.core.purchase import (
+    PaidOutcome,
+    Purchase,
+    forget_needless,
+    late_purchase,
+    next_sweep,
+)
+from orchestrator.core.surface_settings import SurfaceSettings
 from orchestrator.core.world import Cause, Lead, Operator, Surface, World
 
 
@@ -27,15 +36,32 @@ def nothing(_world: World, _position: int, _record: Record) -> None:
 
 
 def touch(world: World, position: int, record: Record) -> None:
-    entry = record.entry
+    _count_act(world, record.entry)
+    _add_touch(world, position, record.entry)
+
+
+def reported_touch(world: World, position: int, record: Record) -> None:
+    _add_touch(world, position, record.entry)
+    opening = _opened(record, ReportedTouchOpening)
+    world.causes[opening.cause].uses_left -= 1
+
+
+def _add_touch(world: World, position: int, entry: Entry) -> None:
     history = world.leads[entry.subject].touches.setdefault(entry.actor, TouchHistory())
     history.add(TouchAt(position, entry.time_ms))
 
 
-def reported_touch(world: World, position: int, record: Record) -> None:
-    touch(world, position, record)
-    opening = _opened(record, ReportedTouchOpening)
-    world.causes[opening.cause].uses_left -= 1
+def _count_act(world: World, entry: Entry) -> None:
+    """Count an act of an operator on a lead against what its level allows a day."""
+    history = world.leads[entry.subject].touches.setdefault(entry.actor, TouchHistory())
+    today = trust.day_of(entry.time_ms)
+    is_new_lead = history.day != today
+    history.day = today
+    standing = world.moved_standing(entry.surface, entry.actor)
+    if is_new_lead:
+        standing.count_lead(entry.time_ms)
+    if standing.ground == trust.FORECASTS:
+        world.surfaces[entry.surface].pool.count_touch(entry.time_ms, is_new_lead=is_new_lead)
 
 
 def code(world: World, position: int, record: Record) -> None:
@@ -47,6 +73,7 @@ def code(world: World, position: int, record: Record) -> None:
 
 def request(world: World, position: int, record: Record) -> None:
     entry = record.entry
+    _count_act(world, entry)
     world.causes[position] = Cause(
         entry.surface, entry.actor, entry.subject, entry.label, entry.time_ms, entry.time_ms, 1
     )
@@ -88,6 +115,35 @@ def taking_event(world: World, position: int, record: Record) -> None:
             if purchase.is_needless:
                 lead.purchases.remove(purchase)
             return
+    _count_late_reversal(world, position, record.entry, opening, lead)
+
+
+def _count_late_reversal(
+    world: World, position: int, entry: Entry, opening: EventOpening, lead: Lead
+) -> None:
+    """Count what an event would have taken, had it come in time: it is evidence all the same."""
+    here = world.surfaces[entry.surface]
+    purchase = late_purchase(
+        lead.purchases, opening.order, here.policy.reverses(entry.label), entry.time_ms
+    )
+    if purchase is None or purchase.outcome is None:
+        return
+    rules = world.contracts[purchase.outcome.contract_id].rules
+    amount = purchase.take_late(rules, entry.value)
+    _count_reversal(world, position, rules, amount)
+
+
+def _count_reversal(world: World, position: int, rules: ContractRules, amount: int) -> None:
+    settings = _settings_for(world, rules)
+    if settings is not None:
+        standing = world.moved_standing(rules.surface, rules.operator)
+        standing.add_reversal(position, world.time_ms, amount, settings.bucket_s)
+
+
+def _settings_for(world: World, rules: ContractRules) -> SurfaceSettings | None:
+    """Return the settings by which a contract's results are evidence; None where they are none."""
+    settings = world.surfaces[rules.surface].settings
+    return settings if settings is not None and settings.token == rules.token else None
 
 
 def outcome(world: World, position: int, record: Record) -> None:
@@ -95,6 +151,10 @@ def outcome(world: World, position: int, record: Record) -> None:
     contract = world.contracts[entry.actor]
     contract.add_outcome(position, entry.value)
     _count_lead(world, contract, position, entry)
+    settings = _settings_for(world, contract.rules)
+    if settings is not None:
+        standing = world.moved_standing(entry.surface, contract.rules.operator)
+        standing.add_outcome(position, world.time_ms, entry.value, settings.bucket_s)
     expires_ms = entry.time_ms + contract.rules.holdback_period_ms
     paid = PaidOutcome(entry.actor, position, entry.value, expires_ms)
     transition = unpack_outcome(entry.payload).transition
@@ -111,7 +171,9 @@ def over(world: World, position: int, record: Record) -> None:
 
 
 def reversal(world: World, position: int, record: Record) -> None:
-    world.contracts[record.entry.actor].add_reversal(position, record.entry.value)
+    contract = world.contracts[record.entry.actor]
+    contract.add_reversal(position, record.entry.value)
+    _count_reversal(world, position, contract.rules, record.entry.value)
 
 
 def settlement(world: World, position: int, record: Record) -> None:
@@ -119,7 +181,16 @@ def settlement(world: World, position: int, record: Record) -> None:
 
 
 def opening(world: World, position: int, record: Record) -> None:
-    world.add_contract(Contract(world.rules[record.entry.subject], position))
+    rules = world.rules[record.entry.subject]
+    world.add_contract(Contract(rules, position))
+    here = world.surfaces.get(rules.surface)
+    # Anyone can open a contract that names a surface; its owner's own are a judgement of trust.
+    if here is not None and here.governs(rules):
+        standing = world.moved_standing(rules.surface, rules.operator)
+        standing.policy = rules.policy_hash
+        standing.counted_to = position
+        if not standing.partner_since_ms:
+            standing.partner_since_ms = record.entry.time_ms
 
 
 def closing(world: World, _position: int, record: Record) -> None:
@@ -128,14 +199,42 @@ def closing(world: World, _position: int, record: Record) -> None:
 
 def policy(world: World, _position: int, record: Record) -> None:
     entry = record.entry
+    here = world.surfaces.get(entry.surface)
+    if here is None:
+        here = Surface(entry.actor, entry.subject, entry.value, world.policies, world.settings)
+        world.surfaces[entry.surface] = here
+    here.policy_hash, here.version = entry.subject, entry.value
     # What a policy is published for has passed: nothing that follows was received before it.
-    world.surfaces[entry.surface] = Surface(
-        entry.actor, entry.subject, entry.value, world.policies, entry.time_ms
-    )
+    here.received_ms = entry.time_ms
+
+
+def settings(world: World, _position: int, record: Record) -> None:
+    here = world.surfaces[record.entry.surface]
+    here.settings_hash, here.settings_version = record.entry.subject, record.entry.value
 
 
 def operator(world: World, position: int, record: Record) -> None:
-    world.operators[record.entry.subject] = Operator(record.entry.label, position)
+    world.operators[record.entry.subject] = Operator(position)
+
+
+def trust_change(world: World, _position: int, record: Record) -> None:
+    entry, opening = record.entry, _opened(record, TrustOpening)
+    here = world.surfaces[entry.surface]
+    standing = world.moved_standing(entry.surface, entry.subject)
+    standing.level, standing.ground = int(entry.label), opening.ground
+    standing.changed_ms = entry.time_ms
+    here.pool.leave(entry.subject)
+    if opening.ground == trust.FORECASTS and here.settings and here.settings.pool:
+        until_ms = entry.time_ms + here.settings.pool.lasts_s * 1000
+        here.pool.take_place(entry.subject, entry.time_ms, until_ms)
+
+
+def suspension(world: World, _position: int, record: Record) -> None:
+    world.moved_standing(record.entry.surface, record.entry.subject).is_suspended = True
+
+
+def restoration(world: World, _position: int, record: Record) -> None:
+    world.moved_standing(record.entry.surface, record.entry.subject).is_suspended = False
 
 
 def _count_lead(world: World, contract: Contract, position: int, entry: Entry) -> None:

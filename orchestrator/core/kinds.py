@@ -33,6 +33,7 @@ from orchestrator.core.opening import (
     ReportedTouchOpening,
     TouchOpening,
     TransitionOpening,
+    TrustOpening,
     payload_of,
     receipt_ms,
 )
@@ -49,11 +50,16 @@ class Clock(Enum):
 
 
 class Projection(StrEnum):
-    """The stored tables that are a cache of the fold."""
+    """The stored tables that are a cache of the fold.
+
+    The standings are not among them: an entry can change one that none of its fields names, so the
+    world itself says which have changed.
+    """
 
     LEAD = "leads"
     CONTRACT = "contracts"
     POLICY = "policies"
+    SETTINGS = "settings"
     SURFACE = "surfaces"
     OPERATOR = "operators"
 
@@ -198,7 +204,7 @@ def advance(world: World, record: Record) -> None:
 
 _LEAD = Change(Projection.LEAD, "subject")
 _CONTRACT = Change(Projection.CONTRACT, "subject")
-_RECEIPT = Change(Projection.SURFACE, "surface")
+_RECEIPT = _SURFACE = Change(Projection.SURFACE, "surface")
 _CONTRACT_OF_OUTCOME = Change(Projection.CONTRACT, "actor")
 _COMMITMENT = "SHA-256 of the opening"
 _PREVIOUS_TOUCH = "1 + position of the operator's previous touch of the lead; 0: none"
@@ -224,7 +230,7 @@ _TABLE = (
         folds.touch,
         replay_rules.touch,
         opening=TouchOpening,
-        changes=(_LEAD,),
+        changes=(_LEAD, _SURFACE),
         role="touch",
         listed=False,
     ),
@@ -246,6 +252,7 @@ _TABLE = (
         folds.request,
         replay_rules.request,
         opening=TouchOpening,
+        changes=(_LEAD, _SURFACE),
         listed=False,
     ),
     Kind(
@@ -401,7 +408,7 @@ _TABLE = (
     Kind(
         "operator.registered",
         Clock.LOG,
-        Words("operator", "operator", "level", "0", "commitment to the registration"),
+        Words("operator", "operator", "empty", "0", "commitment to the registration"),
         folds.operator,
         replay_rules.operator,
         changes=(Change(Projection.OPERATOR, "subject"),),
@@ -412,7 +419,40 @@ _TABLE = (
         Words("owner", "hash of the policy", "v and the version", "version", "zero"),
         folds.policy,
         replay_rules.policy,
-        changes=(Change(Projection.POLICY, "subject"), Change(Projection.SURFACE, "surface")),
+        changes=(Change(Projection.POLICY, "subject"), _SURFACE),
+    ),
+    Kind(
+        "settings.published",
+        Clock.LOG,
+        Words("owner", "hash of the settings", "v and the version", "version", "zero"),
+        folds.settings,
+        replay_rules.settings,
+        changes=(Change(Projection.SETTINGS, "subject"), _SURFACE),
+    ),
+    Kind(
+        "trust.changed",
+        Clock.LOG,
+        Words("zero", "operator", "new level", "position of the newest evidence", _COMMITMENT),
+        folds.trust_change,
+        replay_rules.trust_change,
+        opening=TrustOpening,
+        changes=(_SURFACE,),
+    ),
+    Kind(
+        "operator.suspended",
+        Clock.LOG,
+        Words("owner", "operator", "code of the reason", "0", _COMMITMENT),
+        folds.suspension,
+        replay_rules.suspension,
+        opening=TouchOpening,
+    ),
+    Kind(
+        "operator.restored",
+        Clock.LOG,
+        Words("owner", "operator", "code of the reason", "0", _COMMITMENT),
+        folds.restoration,
+        replay_rules.restoration,
+        opening=TouchOpening,
     ),
     Kind(
         "erasure",

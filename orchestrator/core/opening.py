@@ -126,7 +126,7 @@ _Truth = Annotated[bool, _Form(_write_truth, _read_truth, _unchanged, _of_type(b
 
 
 class TouchOpening(NamedTuple):
-    """The opening of a touch that its operator asked for.
+    """The opening of an act that was asked for: a touch, an action, a suspension or its end.
 
     `request_hash` names the request that was taken, `commitment` is the salted commitment to its
     body; `key` is the random id of the delegate's key that it came by, zero for the wallet's own.
@@ -194,7 +194,30 @@ class CodeOpening(NamedTuple):
     key: _Word = ZERO_WORD
 
 
-Opening = TouchOpening | ReportedTouchOpening | TransitionOpening | EventOpening | CodeOpening
+class TrustOpening(NamedTuple):
+    """The opening of a change of level: its ground, the level before, and the evidence it rests on.
+
+    `outcomes` and `units` are of ripe outcomes, `earned_units` and `reversed_units` of all that are
+    remembered, in base units of the settings' token.
+    """
+
+    ground: _Text
+    level_before: _Position
+    outcomes: _Position
+    units: _Units
+    earned_units: _Units
+    reversed_units: _Units
+    disputes_lost: _Position
+
+
+Opening = (
+    TouchOpening
+    | ReportedTouchOpening
+    | TransitionOpening
+    | EventOpening
+    | CodeOpening
+    | TrustOpening
+)
 
 
 class Record(NamedTuple):

@@ -5,33 +5,39 @@ A policy is a plain document (YAML or JSON). It is parsed once, strictly, into a
 """
 
 import hashlib
-import json
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestrator.core import names
-from orchestrator.core.errors import PolicyError, shorten
+from orchestrator.core.document import (
+    MAX_DOCUMENT_BYTES,
+    canonical_json,
+    check_keys,
+    read_choice,
+    read_integer,
+    read_list,
+    read_name,
+    read_table,
+    shown_value,
+)
+from orchestrator.core.errors import DocumentError
 from orchestrator.core.units import DAY_S
 
 MOTIONS = ("acquisition", "activation", "conversion", "expansion")
 MODELS = ("first_touch", "last_touch")
 MAX_STATES = 256
 MAX_TRANSITIONS = 1024
-MAX_ACTIONS = 256
 MAX_EVENTS = 1024
 # A step is an event that moves a lead from one state: what a policy costs in memory grows with
 # them, and with its document. Within both bounds a policy takes 300 kB at most.
 MAX_STEPS = 4096
-MAX_DOCUMENT_BYTES = 32_768
 DEFAULT_LATENESS_S = DAY_S
 # A time written in whole seconds is up to a second older than it looks: with less than that, events
 # that are reported at once would be late.
 MIN_LATENESS_S = 1
 MAX_LATENESS_S = 90 * DAY_S
-MAX_TRUST_LEVEL = 5
-_DIGITS = re.compile(r"[0-9]{1,18}")
+MAX_TOUCHES_PER_LEAD = 10_000
 
 
 class Verdict(StrEnum):
@@ -81,11 +87,11 @@ _NO_MOVES: Mapping[str, str] = {}
 class Policy:
     """A surface's rules. Build it with `parse`; equal documents have equal hashes.
 
-    `actions` maps an action's name to the lowest trust level that may take it. `lateness_s` bounds
-    how long after it happened a product event may still be reported. `touches_per_lead` bounds one
-    operator's touches on one lead (None: unbounded, for backtests of history). `events` maps names
-    of the product's own, which may be long and in any script, to the short names that transitions
-    and reversals are on.
+    `lateness_s` bounds how long after it happened a product event may still be reported.
+    `touches_per_lead` bounds one operator's touches of one lead. `events` maps names of the
+    product's own, which may be long and in any script, to the short names that transitions and
+    reversals are on. All of it is pinned by the terms of contracts; what an owner changes freely
+    stands in the surface's settings.
     """
 
     initial: str
@@ -93,9 +99,8 @@ class Policy:
     transitions: tuple[Transition, ...]
     reversals: tuple[Reversal, ...]
     attribution: str
-    actions: tuple[tuple[str, int], ...]
     lateness_s: int
-    touches_per_lead: int | None
+    touches_per_lead: int
     events: tuple[tuple[str, str], ...]
     hash: bytes
     document_bytes: int
@@ -120,6 +125,10 @@ class Policy:
         if to is None and not reverses:
             return Step(Verdict.REFUSED, to=next(iter(moves.values()))) if moves else _IGNORED
         return Step(Verdict.ACCEPTED, reverses, to)
+
+    def reverses(self, event: str) -> tuple[str, ...]:
+        """Return the states whose outcomes an event, by its short name, takes back."""
+        return self._reverses.get(event, ())
 
     def motions_into(self, state: str) -> tuple[str, ...]:
         """Return the motions of the transitions into a state, each once."""
@@ -151,26 +160,32 @@ class Policy:
 def parse(document: object) -> Policy:
     """Read a policy document: the keys of `Policy`, numbers as integers or decimal text.
 
-    Raises `PolicyError`, naming the rule and the value, for anything that could not govern a
+    Raises `DocumentError`, naming the rule and the value, for anything that could not govern a
     surface: unknown or missing keys, unknown states, an event with two ways out of one state, a
     document beyond its bounds.
     """
-    table = _table(document, "the policy")
-    _known_keys(
+    table = read_table(document, "the policy")
+    if "actions" in table:
+        raise DocumentError(
+            "actions-moved",
+            "the policy has 'actions', which terms do not pin; publish them in the surface's "
+            "settings, as actions: {name: {level: 1}}",
+        )
+    check_keys(
         table,
-        {"initial", "states", "transitions", "attribution"},
-        {"reversals", "actions", "lateness_s", "touches_per_lead", "events"},
+        {"initial", "states", "transitions", "attribution", "touches_per_lead"},
+        {"reversals", "lateness_s", "events"},
         "the policy",
     )
     states = {state: state for state in _states(table["states"])}
     initial = _state(table["initial"], states, "initial")
     transitions = _transitions(table["transitions"], states)
     reversals = _reversals(table.get("reversals") or [], states)
-    attribution = _one_of(table["attribution"], MODELS, "attribution")
-    actions = _actions(table.get("actions") or {})
+    attribution = read_choice(table["attribution"], MODELS, "attribution")
     lateness_s = _lateness_s(table.get("lateness_s", DEFAULT_LATENESS_S))
-    limit = table.get("touches_per_lead")
-    touches_per_lead = None if limit is None else _integer(limit, "touches_per_lead", 1, 10_000)
+    touches_per_lead = read_integer(
+        table["touches_per_lead"], "touches_per_lead", 1, MAX_TOUCHES_PER_LEAD
+    )
 
     # An event and a state decide the next state, so two ways out of one state are an error.
     steps: dict[str, dict[str, str]] = {}
@@ -178,7 +193,7 @@ def parse(document: object) -> Policy:
         moves = steps.setdefault(transition.on, {})
         for state in transition.from_states:
             if state in moves:
-                raise PolicyError(
+                raise DocumentError(
                     "transition-ambiguous",
                     f"event {transition.on!r} leaves state {state!r} twice; keep one transition",
                 )
@@ -194,7 +209,6 @@ def parse(document: object) -> Policy:
         transitions=transitions,
         reversals=reversals,
         attribution=attribution,
-        actions=actions,
         lateness_s=lateness_s,
         touches_per_lead=touches_per_lead,
         events=tuple(sorted(events.items())),
@@ -207,7 +221,7 @@ def parse(document: object) -> Policy:
     # The hash is over the parsed policy, so that documents that mean the same have the same hash.
     data = canonical_json(policy.document())
     if len(data) > MAX_DOCUMENT_BYTES:
-        raise PolicyError(
+        raise DocumentError(
             "policy-too-long",
             f"the policy has {len(data)} bytes as canonical JSON; at most {MAX_DOCUMENT_BYTES}: "
             f"shorten names, or leave out what no contract needs",
@@ -215,15 +229,6 @@ def parse(document: object) -> Policy:
     object.__setattr__(policy, "hash", hashlib.sha256(data).digest())
     object.__setattr__(policy, "document_bytes", len(data))
     return policy
-
-
-def canonical_json(value: object) -> bytes:
-    """Return JSON with keys sorted by code point, no spaces and only ASCII.
-
-    Equal values have equal bytes.
-    """
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return text.encode("ascii")
 
 
 def _document(policy: Policy) -> dict[str, object]:
@@ -236,104 +241,41 @@ def _document(policy: Policy) -> dict[str, object]:
         ],
         "reversals": [{"on": r.on, "of": r.of} for r in policy.reversals],
         "attribution": policy.attribution,
-        "actions": dict(policy.actions),
         "lateness_s": policy.lateness_s,
+        "touches_per_lead": policy.touches_per_lead,
     }
-    if policy.touches_per_lead is not None:
-        document["touches_per_lead"] = policy.touches_per_lead
     if policy.events:
         document["events"] = dict(policy.events)
     return document
 
 
-def _table(value: object, where: str) -> Mapping[str, object]:
-    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise PolicyError("not-a-table", f"{where} must be a table of keys and values")
-    return value
-
-
-def _list(value: object, where: str, most: int) -> Sequence[object]:
-    if not isinstance(value, list | tuple):
-        raise PolicyError("not-a-list", f"{where} must be a list, not {_format_value(value)}")
-    if len(value) > most:
-        raise PolicyError("list-too-long", f"{where} has {len(value)} items; at most {most}")
-    return value
-
-
-def _known_keys(
-    table: Mapping[str, object], required: set[str], optional: set[str], where: str
-) -> None:
-    # Sorted, so that the same document is refused with the same message everywhere.
-    missing = sorted(required - table.keys())
-    if missing:
-        raise PolicyError("key-missing", f"{where} lacks {missing[0]!r}")
-    unknown = sorted(table.keys() - required - optional)
-    if unknown:
-        allowed = ", ".join(sorted(required | optional))
-        raise PolicyError(
-            "key-unknown", f"{where} has an unknown key {unknown[0]!r}; it may have {allowed}"
-        )
-
-
-def _name(value: object, where: str) -> str:
-    if not isinstance(value, str):
-        raise PolicyError(
-            "name-invalid", f"{where} must be {names.SHORT_NAME_RULE}, not {_format_value(value)}"
-        )
-    try:
-        return names.short_name(value)
-    except ValueError as error:
-        raise PolicyError("name-invalid", f"{where} {error}") from None
-
-
-def _one_of(value: object, choices: Sequence[str], where: str) -> str:
-    if not isinstance(value, str) or value not in choices:
-        raise PolicyError(
-            "choice-unknown",
-            f"{where} must be one of {', '.join(choices)}, not {_format_value(value)}",
-        )
-    return choices[choices.index(value)]
-
-
-def _integer(value: object, where: str, least: int, most: int) -> int:
-    # Decimal text too, since a form or a CSV file has no other numbers. A bool is an int in Python.
-    if isinstance(value, str) and _DIGITS.fullmatch(value):
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise PolicyError(
-            "number-invalid",
-            f"{where} must be a whole number from {least} to {most}, not {_format_value(value)}",
-        )
-    return value
-
-
 def _lateness_s(value: object) -> int:
     if value == "0" or (type(value) is int and value == 0):
-        raise PolicyError(
+        raise DocumentError(
             "lateness-zero",
             "with lateness_s 0 every event is late, since no report arrives the moment that it "
             "tells of; write the longest delay of your reports in seconds, "
             f"at least {MIN_LATENESS_S}, or leave it out for {DEFAULT_LATENESS_S}",
         )
-    return _integer(value, "lateness_s", MIN_LATENESS_S, MAX_LATENESS_S)
+    return read_integer(value, "lateness_s", MIN_LATENESS_S, MAX_LATENESS_S)
 
 
 def _states(value: object) -> tuple[str, ...]:
-    states = tuple(_name(item, "a state") for item in _list(value, "states", MAX_STATES))
+    states = tuple(read_name(item, "a state") for item in read_list(value, "states", MAX_STATES))
     if not states:
-        raise PolicyError("states-empty", "states must name at least one state")
+        raise DocumentError("states-empty", "states must name at least one state")
     # Quadratic, and bounded by MAX_STATES.
     for state in states:
         if states.count(state) > 1:
-            raise PolicyError("state-twice", f"state {state!r} stands twice in states")
+            raise DocumentError("state-twice", f"state {state!r} stands twice in states")
     return states
 
 
 def _state(value: object, states: Mapping[str, str], where: str) -> str:
     """Return the one text that stands for this state everywhere: a policy names it in each step."""
     if not isinstance(value, str) or value not in states:
-        raise PolicyError(
-            "state-unknown", f"{where} names {_format_value(value)}, which is no state"
+        raise DocumentError(
+            "state-unknown", f"{where} names {shown_value(value)}, which is no state"
         )
     return states[value]
 
@@ -341,88 +283,69 @@ def _state(value: object, states: Mapping[str, str], where: str) -> str:
 def _transitions(value: object, states: Mapping[str, str]) -> tuple[Transition, ...]:
     found = []
     steps = 0
-    for item in _list(value, "transitions", MAX_TRANSITIONS):
-        table = _table(item, "a transition")
-        _known_keys(table, {"on", "from", "to", "motion"}, set(), "a transition")
-        on = _name(table["on"], "a transition's event")
+    for item in read_list(value, "transitions", MAX_TRANSITIONS):
+        table = read_table(item, "a transition")
+        check_keys(table, {"on", "from", "to", "motion"}, set(), "a transition")
+        on = read_name(table["on"], "a transition's event")
         where = f"the transition on {on!r}"
         sources = tuple(
             _state(source, states, f"{where}: from")
-            for source in _list(table["from"], f"{where}: from", MAX_STATES)
+            for source in read_list(table["from"], f"{where}: from", MAX_STATES)
         )
         if not sources:
-            raise PolicyError("from-empty", f"{where} must start from at least one state")
+            raise DocumentError("from-empty", f"{where} must start from at least one state")
         steps += len(sources)
         if steps > MAX_STEPS:
-            raise PolicyError(
+            raise DocumentError(
                 "steps-too-many",
                 f"the policy has more than {MAX_STEPS} steps, counting each state that a "
                 f"transition starts from; {where} passes that",
             )
-        motion = _one_of(table["motion"], MOTIONS, f"{where}: motion")
+        motion = read_choice(table["motion"], MOTIONS, f"{where}: motion")
         found.append(Transition(on, sources, _state(table["to"], states, f"{where}: to"), motion))
     return tuple(found)
 
 
 def _reversals(value: object, states: Mapping[str, str]) -> tuple[Reversal, ...]:
     found: list[Reversal] = []
-    for item in _list(value, "reversals", MAX_TRANSITIONS):
-        table = _table(item, "a reversal")
-        _known_keys(table, {"on", "of"}, set(), "a reversal")
-        on = _name(table["on"], "a reversal's event")
+    for item in read_list(value, "reversals", MAX_TRANSITIONS):
+        table = read_table(item, "a reversal")
+        check_keys(table, {"on", "of"}, set(), "a reversal")
+        on = read_name(table["on"], "a reversal's event")
         reversal = Reversal(on, _state(table["of"], states, f"the reversal on {on!r}: of"))
         if reversal in found:
-            raise PolicyError(
+            raise DocumentError(
                 "reversal-twice", f"the reversal on {on!r} of {reversal.of!r} stands twice"
             )
         found.append(reversal)
     return tuple(found)
 
 
-def _actions(value: object) -> tuple[tuple[str, int], ...]:
-    table = _table(value, "actions")
-    if len(table) > MAX_ACTIONS:
-        raise PolicyError("list-too-long", f"actions has {len(table)} items; at most {MAX_ACTIONS}")
-    return tuple(
-        (_name(name, "an action"), _integer(level, f"action {name!r}", 0, MAX_TRUST_LEVEL))
-        for name, level in sorted(table.items())
-    )
-
-
 def _events(value: object, used: Collection[str]) -> dict[str, str]:
     """Return short names, which must be among those `used`, by the product's own names."""
-    table = _table(value, "events")
+    table = read_table(value, "events")
     if len(table) > MAX_EVENTS:
-        raise PolicyError("list-too-long", f"events has {len(table)} items; at most {MAX_EVENTS}")
+        raise DocumentError("list-too-long", f"events has {len(table)} items; at most {MAX_EVENTS}")
     found: dict[str, str] = {}
     for text, short in table.items():
         try:
             name = names.event_name(text)
         except ValueError as error:
-            raise PolicyError("name-invalid", f"a name in events {error}") from None
+            raise DocumentError("name-invalid", f"a name in events {error}") from None
         where = f"events: {names.escaped(name)}"
         if name in used:
-            raise PolicyError(
+            raise DocumentError(
                 "event-ambiguous",
                 f"{where} is an event of the policy already; leave it out of events",
             )
         if name in found:
-            raise PolicyError(
+            raise DocumentError(
                 "event-twice", f"{where} stands twice, written with other characters; keep one"
             )
-        found[name] = _name(short, f"{where}: its short name")
+        found[name] = read_name(short, f"{where}: its short name")
         if found[name] not in used:
-            raise PolicyError(
+            raise DocumentError(
                 "event-unknown",
                 f"{where} stands for {found[name]!r}, which no transition and no reversal is on",
             )
     return found
-
-
-def _format_value(value: object) -> str:
-    # YAML's aliases let a small document describe a table that no memory could hold written out.
-    if isinstance(value, Mapping):
-        return "a table"
-    if isinstance(value, list | tuple):
-        return "a list"
-    return shorten(repr(value))

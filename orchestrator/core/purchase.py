@@ -40,7 +40,8 @@ class Purchase:
     """A purchase: the transition at `position`, and what was given back of it so far.
 
     `order` is its order's random word, zero for none. `outcome` is what it was paid for, if it was.
-    `last_refund` is the position of the event that took from it last; 0 for none.
+    `last_refund` is the position of the event that took from it last; 0 for none. `late_units` of
+    its value were given back too late to take anything.
     """
 
     position: int
@@ -51,6 +52,7 @@ class Purchase:
     refunded_units: int = 0
     last_refund: int = 0
     is_spent: bool = False
+    late_units: int = 0
 
     @property
     def is_needless(self) -> bool:
@@ -63,6 +65,21 @@ class Purchase:
     def is_open(self, at_ms: int) -> bool:
         """Return whether an event of this time can still take from it."""
         return not self.is_spent and (self.outcome is None or at_ms <= self.outcome.expires_ms)
+
+    def take_late(self, rules: ContractRules, value_units: int) -> int:
+        """Count a refund that comes too late; return what it would have taken of the outcome.
+
+        One of no value is of all that is left.
+        """
+        if self.outcome is None:
+            return 0
+        before = self.refunded_units + self.late_units
+        after = min(self.value_units, before + value_units) if value_units else self.value_units
+        self.late_units = after - self.refunded_units
+        amount, value = self.outcome.amount_units, self.value_units
+        if before and before >= value:
+            return 0
+        return taken_units(rules, amount, value, after) - rules.share_units(before)
 
 
 class Taking(NamedTuple):
@@ -113,6 +130,20 @@ def latest_purchase(purchases: Iterable[Purchase], state: str) -> Purchase | Non
         if one.state == state and one.outcome is not None and not one.is_spent:
             found = one
     return found
+
+
+def late_purchase(
+    purchases: Iterable[Purchase], order: bytes, states: Iterable[str], at_ms: int
+) -> Purchase | None:
+    """Return the purchase that an event of this time is about, but comes too late to take from."""
+    if order != ZERO_WORD:
+        found = purchase_of_order(purchases, order)
+        named = [found] if found is not None and found.state in states else []
+    else:
+        latest = (latest_purchase(purchases, state) for state in states)
+        named = [one for one in latest if one is not None]
+    late = (one for one in named if one.outcome is not None and at_ms > one.outcome.expires_ms)
+    return next(late, None)
 
 
 def forget_needless(purchases: list[Purchase], horizon_ms: int) -> list[Purchase]:

@@ -9,11 +9,11 @@ the entry. It claims nothing of what no replay can see: withheld events, lies to
 from collections.abc import Callable, Iterable
 
 from orchestrator.core.decide import decide
+from orchestrator.core.document import DocumentCache
 from orchestrator.core.entry import described
 from orchestrator.core.errors import ChainError, DomainError, EntryError, ReplayError, ServerError
 from orchestrator.core.kinds import Clock, Kind, kind_of
 from orchestrator.core.opening import Record, receipt_ms
-from orchestrator.core.policies import PolicyCache
 from orchestrator.core.replay_rules import Documents
 from orchestrator.core.units import MAX_AHEAD_MS, format_ms
 from orchestrator.core.world import World
@@ -29,7 +29,10 @@ class Replay:
     """
 
     def __init__(self, documents: Documents, now_ms: Callable[[], int] | None = None) -> None:
-        self.world = World(policies=PolicyCache(documents.published))
+        self.world = World(
+            policies=DocumentCache(documents.known_policy),
+            settings=DocumentCache(documents.known_settings),
+        )
         self._documents = documents
         self._now_ms = now_ms
         self._expected: list[Record] = []

@@ -22,14 +22,15 @@ from orchestrator.core.opening import (
     TransitionOpening,
 )
 from orchestrator.core.policy import Policy, Step, Verdict
+from orchestrator.core.surface_settings import SurfaceSettings
 from orchestrator.core.units import format_ms
 from orchestrator.core.world import Lead, World
 
 
 class Documents(NamedTuple):
-    """The sources of what entries refer to: policies by hash, and the rules of contracts by id.
+    """The sources of what entries refer to: policies and settings by hash, contracts' rules by id.
 
-    Both hashes are checked where the documents come from: the entry that follows from the policy
+    All hashes are checked where the documents come from: the entry that follows from the document
     names its hash, and a contract id is the digest of the terms that the chain gives for it.
 
     `opening_number` (1, 2, … in the order of opening) and `closed_at_s` (None: open) are what the
@@ -38,11 +39,12 @@ class Documents(NamedTuple):
     """
 
     policy: Callable[[bytes], Policy]
+    settings: Callable[[bytes], SurfaceSettings]
     rules: Callable[[bytes], ContractRules]
     opening_number: Callable[[bytes], int] | None = None
     closed_at_s: Callable[[bytes], int | None] | None = None
 
-    def published(self, hash_: bytes) -> Policy:
+    def known_policy(self, hash_: bytes) -> Policy:
         """Return a policy that an entry has named. Raises ReplayError if another one is given."""
         policy = self.policy(hash_)
         if policy.hash != hash_:
@@ -50,6 +52,15 @@ class Documents(NamedTuple):
                 "policy-false", f"the policy given for 0x{hash_.hex()} has another hash"
             )
         return policy
+
+    def known_settings(self, hash_: bytes) -> SurfaceSettings:
+        """Return settings that an entry has named. Raises ReplayError if others are given."""
+        settings = self.settings(hash_)
+        if settings.hash != hash_:
+            raise ReplayError(
+                "settings-false", f"the settings given for 0x{hash_.hex()} have another hash"
+            )
+        return settings
 
 
 def touch(_world: World, record: Record, _documents: Documents) -> requests.Touch:
@@ -195,12 +206,35 @@ def _said_of_closing(closed_at_s: int | None) -> str:
 
 def operator(_world: World, record: Record, _documents: Documents) -> requests.RegisterOperator:
     entry = record.entry
-    return requests.RegisterOperator(entry.actor, entry.label, entry.payload)
+    return requests.RegisterOperator(entry.actor, entry.payload)
 
 
 def policy(_world: World, record: Record, documents: Documents) -> requests.PublishPolicy:
     entry = record.entry
     return requests.PublishPolicy(entry.surface, entry.actor, documents.policy(entry.subject))
+
+
+def settings(_world: World, record: Record, documents: Documents) -> requests.PublishSettings:
+    entry = record.entry
+    return requests.PublishSettings(entry.surface, entry.actor, documents.settings(entry.subject))
+
+
+def trust_change(_world: World, record: Record, _documents: Documents) -> requests.JudgeTrust:
+    return requests.JudgeTrust(record.entry.surface, record.entry.subject)
+
+
+def suspension(_world: World, record: Record, _documents: Documents) -> requests.SuspendOperator:
+    entry, opening = record.entry, _opened(record, TouchOpening)
+    return requests.SuspendOperator(
+        entry.surface, entry.actor, entry.subject, entry.label, *opening
+    )
+
+
+def restoration(_world: World, record: Record, _documents: Documents) -> requests.RestoreOperator:
+    entry, opening = record.entry, _opened(record, TouchOpening)
+    return requests.RestoreOperator(
+        entry.surface, entry.actor, entry.subject, entry.label, *opening
+    )
 
 
 def erasure(_world: World, record: Record, _documents: Documents) -> requests.Erasure:

@@ -14,6 +14,7 @@ from orchestrator.core.fields import (
     Name,
     PayoutLabel,
     PolicyDocument,
+    SettingsDocument,
     SpanMs,
     TimeMs,
     Truth,
@@ -31,10 +32,9 @@ class Genesis(NamedTuple):
 
 
 class RegisterOperator(NamedTuple):
-    """The registration of an operator, at its first level."""
+    """The registration of an operator, which its first act brings about if nothing did before."""
 
     operator: Word
-    level: Name
     commitment: Word
 
 
@@ -44,6 +44,45 @@ class PublishPolicy(NamedTuple):
     surface: Word
     owner: Word
     policy: PolicyDocument
+
+
+class PublishSettings(NamedTuple):
+    """A surface's first settings, or the next ones: its owner changes them whenever it likes."""
+
+    surface: Word
+    owner: Word
+    settings: SettingsDocument
+
+
+class SuspendOperator(NamedTuple):
+    """The owner's order that an operator act no more on its surface, with a code of the reason."""
+
+    surface: Word
+    owner: Word
+    operator: Word
+    reason: Name
+    request_hash: Word = ZERO_WORD
+    commitment: Word = ZERO_WORD
+    key: Word = ZERO_WORD
+
+
+class RestoreOperator(NamedTuple):
+    """The end of a suspension, by the owner, with a code of the reason."""
+
+    surface: Word
+    owner: Word
+    operator: Word
+    reason: Name
+    request_hash: Word = ZERO_WORD
+    commitment: Word = ZERO_WORD
+    key: Word = ZERO_WORD
+
+
+class JudgeTrust(NamedTuple):
+    """An operator's wish that its level on a surface be judged now, and not at its next act."""
+
+    surface: Word
+    operator: Word
 
 
 class Touch(NamedTuple):
@@ -121,6 +160,10 @@ Request = (
     Genesis
     | RegisterOperator
     | PublishPolicy
+    | PublishSettings
+    | SuspendOperator
+    | RestoreOperator
+    | JudgeTrust
     | Touch
     | ProductEvent
     | Erasure
@@ -137,8 +180,14 @@ RETRYABLE = frozenset(
     {
         "contract-unknown",  # its opening may come into the log
         "event-ahead",  # its time will come
+        "lead-limit",  # tomorrow is another day
+        "level-too-low",  # the operator may rise
+        "operator-restored",  # it may be suspended
+        "operator-suspended",  # it may be restored
         "order-unknown",  # the purchase that founds it may come into the log
         "policy-in-force",  # the contracts that it binds will end
+        "pool-limit",  # tomorrow is another day
+        "settings-missing",  # the owner may publish some
         "surface-unknown",  # its first policy may come into the log
     }
 )

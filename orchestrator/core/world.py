@@ -6,12 +6,15 @@ a world.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from orchestrator.core.attribution import TouchHistory
 from orchestrator.core.contract import Contract, ContractRules
-from orchestrator.core.policies import Policies
+from orchestrator.core.document import ByHash
 from orchestrator.core.policy import Policy
 from orchestrator.core.purchase import Purchase
+from orchestrator.core.surface_settings import SurfaceSettings
+from orchestrator.core.trust import PoolUse, Standing
 
 
 @dataclass(slots=True)
@@ -44,21 +47,31 @@ class Lead:
 class Surface:
     """A surface: its owner, the hash of the policy in force, and that policy's version.
 
-    The policy itself is read from `policies` each time, since not all of them may be in memory.
-    `received_ms` is the last receipt of what was reported on the surface, or the publication of the
-    policy if that is later: nothing that follows was received earlier.
+    The policy itself is read from `policies` each time, since not all of them may be in memory, and
+    so are the settings in force (none before the first are published). `received_ms` is the last
+    receipt of what was reported on the surface, or the publication of the policy if that is later:
+    nothing that follows was received earlier.
     """
 
     owner: bytes
     policy_hash: bytes
     version: int
-    policies: Policies = field(repr=False, compare=False)
+    policies: ByHash[Policy] = field(repr=False, compare=False)
+    all_settings: ByHash[SurfaceSettings] = field(repr=False, compare=False)
     received_ms: int = 0
+    settings_hash: bytes = b""
+    settings_version: int = 0
+    pool: PoolUse = field(default_factory=PoolUse)
 
     @property
     def policy(self) -> Policy:
         """The policy in force."""
         return self.policies[self.policy_hash]
+
+    @property
+    def settings(self) -> SurfaceSettings | None:
+        """The settings in force; None before the first."""
+        return self.all_settings[self.settings_hash] if self.settings_hash else None
 
     def governs(self, rules: ContractRules) -> bool:
         """Return whether this surface's owner signed the contract, under the policy in force."""
@@ -71,9 +84,8 @@ class Surface:
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """A registered operator: its level, and the position of its registration."""
+    """A registered operator: the position of its registration, which its first act brings."""
 
-    level: str
     registered: int
 
 
@@ -95,26 +107,45 @@ class Cause:
     uses_left: int
 
 
+class Standings(Protocol):
+    """Standings by pair, a surface's word and an operator's: all of them, or a cache of them."""
+
+    def get(self, pair: bytes, /) -> Standing | None: ...
+
+    def __setitem__(self, pair: bytes, standing: Standing, /) -> None: ...
+
+
+def pair_of(surface: bytes, operator: bytes) -> bytes:
+    """Return the key of a standing."""
+    return surface + operator
+
+
 @dataclass(slots=True)
 class World:
     """All that deciding needs to know, at log size `size`.
 
-    `policies` (by hash) and `rules` (by contract id) are the documents that entries refer to; they
-    must be known before an entry that names them is applied. `time_ms` is the log's own clock: the
+    `policies` and `settings` (by hash) and `rules` (by contract id) are the documents that entries
+    refer to; they must be known before an entry that names them is applied. `time_ms` is the log's own clock: the
     latest time of its own entries, and receipt of what was reported. `leads` may hold only the
     leads that the coming requests speak of: a writer that keeps them elsewhere puts them there
-    first. `causes` are by position.
+    first. `causes` are by position. `moved` names the pairs whose standing has changed, for a writer
+    that keeps standings elsewhere.
     """
 
     size: int = 0
     time_ms: int = 0
-    policies: Policies = field(default_factory=dict[bytes, Policy], compare=False)
+    policies: ByHash[Policy] = field(default_factory=dict[bytes, Policy], compare=False)
+    settings: ByHash[SurfaceSettings] = field(
+        default_factory=dict[bytes, SurfaceSettings], compare=False
+    )
     rules: dict[bytes, ContractRules] = field(default_factory=dict)
     surfaces: dict[bytes, Surface] = field(default_factory=dict)
     leads: dict[bytes, Lead] = field(default_factory=dict)
     contracts: dict[bytes, Contract] = field(default_factory=dict)
     operators: dict[bytes, Operator] = field(default_factory=dict)
     causes: dict[int, Cause] = field(default_factory=dict)
+    standings: Standings = field(default_factory=dict[bytes, Standing])
+    moved: dict[bytes, None] = field(default_factory=dict, compare=False)
     _rivals: dict[tuple[bytes, str], list[Contract]] = field(default_factory=dict)
 
     def add_contract(self, contract: Contract) -> None:
@@ -123,6 +154,19 @@ class World:
         self.rules[rules.contract_id] = rules
         self.contracts[rules.contract_id] = contract
         self._rivals.setdefault((rules.surface, rules.outcome), []).append(contract)
+
+    def standing(self, surface: bytes, operator: bytes) -> Standing:
+        """Return an operator's standing on a surface, to be read; a new one where it has none."""
+        return self.standings.get(pair_of(surface, operator)) or Standing()
+
+    def moved_standing(self, surface: bytes, operator: bytes) -> Standing:
+        """Return an operator's standing on a surface, for a fold to change."""
+        pair = pair_of(surface, operator)
+        self.moved[pair] = None
+        standing = self.standings.get(pair)
+        if standing is None:
+            standing = self.standings[pair] = Standing()
+        return standing
 
     def rivals(self, surface: bytes, outcome: str, at_ms: int) -> Iterable[Contract]:
         """Yield the contracts that compete for a transition into `outcome` then, oldest first.

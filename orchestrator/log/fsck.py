@@ -12,8 +12,8 @@ from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import KINDS, advance, kind_of
 from orchestrator.core.merkle import CompactRange, leaf_hash
 from orchestrator.core.opening import Record
-from orchestrator.core.world import World
-from orchestrator.log.projections import PolicySource, check_policies, load_world
+from orchestrator.core.world import World, pair_of
+from orchestrator.log.projections import Sources, load_world, standing_of
 from orchestrator.log.reader import PAGE_ENTRIES, read_entries, stored_pages
 from orchestrator.log.tree import check_root, stored_checkpoint
 from orchestrator.storage.database import Database, Row, Session
@@ -37,7 +37,7 @@ def fsck(database: Database, log_id: bytes, anchor: tuple[int, bytes] | None = N
             raise LogError("entries-beyond", f"entries stand beyond the last checkpoint, {size}")
         if anchor is not None and anchor[0] > size:
             raise LogError("log-truncated", f"the log ends at {size}, before anchor {anchor[0]}")
-        check_policies(session, log_id)
+        Sources(session, log_id).check_documents()
         _check_listing(session, log_id)
         tree = CompactRange()
         for row in _checkpoints(session, log_id):
@@ -120,14 +120,15 @@ def compare_projections(database: Database, log_id: bytes) -> list[str]:
         last = stored_checkpoint(session, log_id)
         if last is None:
             return []
-        source = PolicySource(session, log_id)
-        stored = load_world(session, log_id, last.size, last.time_ms, source)
-        world = World(policies=stored.policies, rules=dict(stored.rules))
+        sources = Sources(session, log_id)
+        stored = load_world(session, log_id, last.size, last.time_ms, sources)
+        world = World(policies=stored.policies, settings=stored.settings, rules=dict(stored.rules))
         for page in stored_pages(session, log_id, 0, last.size):
             for item in page:
                 advance(world, Record(item.entry, item.opened))
         differences = _compare(world, stored)
         differences += _compare_leads(session, log_id, world)
+        differences += _compare_standings(session, log_id, world)
     return differences[:MAX_DIFFERENCES]
 
 
@@ -167,6 +168,28 @@ def _stored_lead(row: Row) -> object:
         return decode_lead(row.surface, row.state, row.since_ms, row.document), row.touches
     except LogError as error:
         return error.message
+
+
+def _compare_standings(session: Session, log_id: bytes, world: World) -> list[str]:
+    """Return what differs in the standings, read a page at a time."""
+    differences: list[str] = []
+    surface = operator = b""
+    seen = 0
+    while rows := session.all(
+        "log.standings_after",
+        log_id=log_id,
+        surface=surface,
+        operator=operator,
+        limit=PAGE_ENTRIES,
+    ):
+        surface, operator = rows[-1].surface, rows[-1].operator
+        stored = {pair_of(row.surface, row.operator): standing_of(row) for row in rows}
+        wanted = {pair: world.standings.get(pair) for pair in stored}
+        differences += _unequal("standing", wanted, stored)
+        seen += len(rows)
+    if seen != len(world.moved):
+        differences.append(f"standings: {seen} are stored, the log has {len(world.moved)}")
+    return differences[:MAX_DIFFERENCES]
 
 
 def _unequal(what: str, wanted: dict[bytes, Any], stored: dict[bytes, Any]) -> list[str]:

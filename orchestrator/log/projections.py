@@ -4,22 +4,36 @@ brought up to date in the transaction that appends entries.
 The table of kinds says which rows an entry changes.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Generic, TypeVar
 
-from orchestrator.core import policy
-from orchestrator.core.codec import decode_lead, decode_rules, encode_lead, encode_rules, json_text
+from orchestrator.core import policy, surface_settings
+from orchestrator.core.codec import (
+    decode_lead,
+    decode_pool,
+    decode_rules,
+    decode_standing,
+    encode_lead,
+    encode_pool,
+    encode_rules,
+    encode_standing,
+    json_text,
+)
 from orchestrator.core.contract import Contract
-from orchestrator.core.entry import Entry
+from orchestrator.core.document import CACHED_BYTES, Document, DocumentCache
+from orchestrator.core.entry import WORD_BYTES, Entry
 from orchestrator.core.errors import DomainError, LogError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import Kind, Projection
-from orchestrator.core.policies import CACHED_BYTES, PolicyCache
 from orchestrator.core.policy import Policy
-from orchestrator.core.world import Lead, Operator, Surface, World
+from orchestrator.core.surface_settings import SurfaceSettings
+from orchestrator.core.trust import Standing
+from orchestrator.core.world import Lead, Operator, Surface, World, pair_of
 from orchestrator.storage.database import Row, Session
 
-# The most policies that a check of them all holds at once.
-PAGE_POLICIES = 100
+# The most documents that a check of them all holds at once.
+PAGE_DOCUMENTS = 100
 
 
 class Changes:
@@ -70,6 +84,9 @@ def write_rest(session: Session, log_id: bytes, world: World, changes: Changes) 
     for hash_ in changes.of(Projection.POLICY):
         document = json_text(world.policies[hash_].document())
         session.run("log.put_policy", log_id=log_id, hash=hash_, document=document)
+    for hash_ in changes.of(Projection.SETTINGS):
+        document = json_text(world.settings[hash_].document())
+        session.run("log.put_settings", log_id=log_id, hash=hash_, document=document)
     for surface in changes.of(Projection.SURFACE):
         here = world.surfaces[surface]
         session.run(
@@ -80,13 +97,15 @@ def write_rest(session: Session, log_id: bytes, world: World, changes: Changes) 
             policy_hash=here.policy_hash,
             version=here.version,
             received_ms=here.received_ms,
+            settings_hash=here.settings_hash or None,
+            settings_version=here.settings_version,
+            pool=json_text(encode_pool(here.pool)),
         )
     for operator in changes.of(Projection.OPERATOR):
         session.run(
             "log.put_operator",
             log_id=log_id,
             operator=operator,
-            level=world.operators[operator].level,
             registered=world.operators[operator].registered,
         )
     contract_ids = changes.of(Projection.CONTRACT)
@@ -95,6 +114,25 @@ def write_rest(session: Session, log_id: bytes, world: World, changes: Changes) 
             "log.put_contract",
             [_contract_row(log_id, world.contracts[contract_id]) for contract_id in contract_ids],
         )
+
+
+def write_standings(session: Session, log_id: bytes, world: World) -> None:
+    """Bring up to date the standings that have changed since this was done last."""
+    rows = [
+        {
+            "surface": pair[:WORD_BYTES].hex(),
+            "operator": pair[WORD_BYTES:].hex(),
+            "level": standing.level,
+            "ground": standing.ground,
+            "is_suspended": standing.is_suspended,
+            "document": encode_standing(standing),
+        }
+        for pair in world.moved
+        if (standing := world.standings.get(pair)) is not None
+    ]
+    if rows:
+        session.run("log.put_standings", log_id=log_id, rows=json_text(rows))
+    world.moved.clear()
 
 
 def _contract_row(log_id: bytes, contract: Contract) -> dict[str, object]:
@@ -145,47 +183,123 @@ def contract_of(row: Row) -> Contract:
     )
 
 
-class PolicySource:
-    """The source of a fold's policies: those that are about to be stored, and all stored ones.
+D = TypeVar("D", bound=Document)
 
-    `session` is the transaction at hand, and `coming` the policies that it may store at its end.
+
+class DocumentSource(Generic[D]):
+    """The source of a fold's documents of one sort: those about to be stored, and all stored ones.
+
+    `session` is the transaction at hand, and `coming` the documents that it may store at its end.
+    """
+
+    def __init__(
+        self, session: Session, log_id: bytes, what: str, pages: str, parse: Callable[[object], D]
+    ) -> None:
+        self.session = session
+        self.coming: dict[bytes, D] = {}
+        self._log_id = log_id
+        self._what = what
+        self._pages = pages
+        self._parse = parse
+
+    def load(self, hash_: bytes) -> D:
+        """Return the document of a hash. Raises `LogError` if there is none, or it was altered."""
+        coming = self.coming.get(hash_)
+        if coming is not None:
+            return coming
+        row = self.session.one(f"log.{self._what}", log_id=self._log_id, hash=hash_)
+        if row is None:
+            raise LogError(f"{self._what}-missing", f"{self._what} {to_hex(hash_)} is not stored")
+        return self._checked(hash_, row.document)
+
+    def check_all(self) -> None:
+        """Raise `LogError` for a stored document that has another hash."""
+        after = b""
+        while rows := self.session.all(
+            self._pages, log_id=self._log_id, after=after, limit=PAGE_DOCUMENTS
+        ):
+            for row in rows:
+                self._checked(row.hash, row.document)
+            after = rows[-1].hash
+
+    def _checked(self, hash_: bytes, document: object) -> D:
+        try:
+            parsed = self._parse(document)
+        except DomainError:
+            parsed = None
+        if parsed is None or parsed.hash != hash_:
+            raise LogError(
+                f"{self._what}-altered", f"{self._what} {to_hex(hash_)} has another document"
+            )
+        return parsed
+
+
+class Sources:
+    """The sources of all that a fold has loaded as it is needed, by the transaction at hand."""
+
+    def __init__(self, session: Session, log_id: bytes) -> None:
+        self.policies: DocumentSource[Policy] = DocumentSource(
+            session, log_id, "policy", "log.policies_after", policy.parse
+        )
+        self.settings: DocumentSource[SurfaceSettings] = DocumentSource(
+            session, log_id, "settings", "log.settings_after", surface_settings.parse_settings
+        )
+        self.standings = StoredStandings(session, log_id)
+
+    def use(self, session: Session) -> None:
+        """Load by this transaction from now on."""
+        self.policies.session = self.settings.session = self.standings.session = session
+
+    def check_documents(self) -> None:
+        """Raise `LogError` for a stored document that has another hash."""
+        self.policies.check_all()
+        self.settings.check_all()
+
+
+class StoredStandings:
+    """The standings of a fold, of which those used last are in memory, and the others stored.
+
+    `session` is the transaction at hand. One that has changed must be stored before it is forgotten.
     """
 
     def __init__(self, session: Session, log_id: bytes) -> None:
         self.session = session
-        self.coming: dict[bytes, Policy] = {}
         self._log_id = log_id
+        self._kept: OrderedDict[bytes, Standing | None] = OrderedDict()
 
-    def load(self, hash_: bytes) -> Policy:
-        """Return the policy of a hash. Raises `LogError` if there is none, or it was altered."""
-        coming = self.coming.get(hash_)
-        if coming is not None:
-            return coming
-        row = self.session.one("log.policy", log_id=self._log_id, hash=hash_)
-        if row is None:
-            raise LogError("policy-missing", f"policy {to_hex(hash_)} is not stored")
-        return _policy_of(hash_, row.document)
+    def get(self, pair: bytes, /) -> Standing | None:
+        """Return the standing of a pair; None if it has none."""
+        if pair not in self._kept:
+            self.load([pair])
+        self._kept.move_to_end(pair)
+        return self._kept[pair]
+
+    def __setitem__(self, pair: bytes, standing: Standing, /) -> None:
+        self._kept[pair] = standing
+
+    def load(self, pairs: Iterable[bytes]) -> None:
+        """Load the standings of many pairs at once."""
+        missing = [pair for pair in pairs if pair not in self._kept]
+        if not missing:
+            return
+        self._kept.update(dict.fromkeys(missing))
+        rows = self.session.all(
+            "log.standings",
+            log_id=self._log_id,
+            surfaces=[pair[:WORD_BYTES] for pair in missing],
+            operators=[pair[WORD_BYTES:] for pair in missing],
+        )
+        self._kept.update((pair_of(row.surface, row.operator), standing_of(row)) for row in rows)
+
+    def forget(self, most: int) -> None:
+        """Keep at most so many, those that were used last."""
+        while len(self._kept) > most:
+            self._kept.popitem(last=False)
 
 
-def check_policies(session: Session, log_id: bytes) -> None:
-    """Raise `LogError` for a stored policy whose document has another hash."""
-    after = b""
-    while rows := session.all(
-        "log.policies_after", log_id=log_id, after=after, limit=PAGE_POLICIES
-    ):
-        for row in rows:
-            _policy_of(row.hash, row.document)
-        after = rows[-1].hash
-
-
-def _policy_of(hash_: bytes, document: object) -> Policy:
-    try:
-        parsed = policy.parse(document)
-    except DomainError:
-        parsed = None
-    if parsed is None or parsed.hash != hash_:
-        raise LogError("policy-altered", f"policy {to_hex(hash_)} has another document")
-    return parsed
+def standing_of(row: Row) -> Standing:
+    """Return the standing of a row. Raises `LogError` if it is none."""
+    return decode_standing(row.level, row.ground, row.is_suspended, row.document)
 
 
 def load_world(
@@ -193,21 +307,35 @@ def load_world(
     log_id: bytes,
     size: int,
     time_ms: int,
-    source: PolicySource,
-    policy_bytes: int = CACHED_BYTES,
+    sources: Sources,
+    document_bytes: int = CACHED_BYTES,
 ) -> World:
     """Return the fold as its projections keep it, but for what is loaded as it is needed.
 
-    That is the leads, which the caller loads, and the policies, of which at most so many bytes of
-    documents stay in memory.
+    That is the leads, which the caller loads, the standings, and the policies and settings, of each
+    of which at most so many bytes of documents stay in memory.
     """
-    world = World(size, time_ms, policies=PolicyCache(source.load, policy_bytes))
+    world = World(
+        size,
+        time_ms,
+        policies=DocumentCache(sources.policies.load, document_bytes),
+        settings=DocumentCache(sources.settings.load, document_bytes),
+        standings=sources.standings,
+    )
     for row in session.all("log.surfaces", log_id=log_id):
         world.surfaces[row.surface] = Surface(
-            row.owner, row.policy_hash, row.version, world.policies, row.received_ms
+            row.owner,
+            row.policy_hash,
+            row.version,
+            world.policies,
+            world.settings,
+            row.received_ms,
+            row.settings_hash or b"",
+            row.settings_version,
+            decode_pool(row.pool),
         )
     for row in session.all("log.operators", log_id=log_id):
-        world.operators[row.operator] = Operator(row.level, row.registered)
+        world.operators[row.operator] = Operator(row.registered)
     for row in session.all("log.contracts", log_id=log_id):
         world.add_contract(contract_of(row))
     return world

@@ -7,7 +7,7 @@ page has a limit, every list of results a bound.
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from orchestrator.core import merkle, policy
+from orchestrator.core import merkle, policy, surface_settings
 from orchestrator.core.contract import Contract
 from orchestrator.core.entry import Entry
 from orchestrator.core.errors import EntryError, LogError
@@ -15,6 +15,7 @@ from orchestrator.core.kinds import KINDS, decode, kind_of
 from orchestrator.core.merkle import CompactRange, leaf_hash
 from orchestrator.core.opening import Opening, decode_opening
 from orchestrator.core.policy import Policy
+from orchestrator.core.surface_settings import SurfaceSettings
 from orchestrator.log.projections import contract_of
 from orchestrator.log.tree import (
     TILE_HASHES,
@@ -149,6 +150,17 @@ class LogReader:
         """Return the document of the policy of this hash, if one was ever published."""
         with self._database.transaction() as session:
             row = session.one("log.policy", log_id=self.log_id, hash=hash_)
+        return None if row is None else row.document
+
+    def settings(self, hash_: bytes) -> SurfaceSettings | None:
+        """Return a surface's settings of this hash, if they were ever published."""
+        document = self.settings_document(hash_)
+        return None if document is None else surface_settings.parse_settings(document)
+
+    def settings_document(self, hash_: bytes) -> dict[str, object] | None:
+        """Return the document of the settings of this hash, if they were ever published."""
+        with self._database.transaction() as session:
+            row = session.one("log.settings", log_id=self.log_id, hash=hash_)
         return None if row is None else row.document
 
     def contract(self, contract_id: bytes) -> Contract | None:

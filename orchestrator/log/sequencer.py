@@ -20,23 +20,24 @@ from typing import Self
 
 from orchestrator.core.codec import decode_request
 from orchestrator.core.decide import decide
+from orchestrator.core.document import CACHED_BYTES
 from orchestrator.core.errors import DomainError, LogError, RequestError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import encode, kind_of
 from orchestrator.core.merkle import CompactRange, Subtree, leaf_hash
 from orchestrator.core.opening import Record, encode_opening
-from orchestrator.core.policies import CACHED_BYTES, PolicyCache
-from orchestrator.core.requests import PublishPolicy, Request
+from orchestrator.core.requests import PublishPolicy, PublishSettings, Request
 from orchestrator.core.resource import Resource
 from orchestrator.core.units import MAX_AHEAD_MS, format_ms
-from orchestrator.core.world import World
+from orchestrator.core.world import World, pair_of
 from orchestrator.log.projections import (
     Changes,
-    PolicySource,
+    Sources,
     load_leads,
     load_world,
     write_leads,
     write_rest,
+    write_standings,
 )
 from orchestrator.log.reader import read_entries
 from orchestrator.log.tree import Checkpoint, Tiles, checkpoint_of, stored_checkpoint, tree_of
@@ -45,11 +46,14 @@ from orchestrator.storage.database import Connection, Database, Row, Session, ar
 # The most requests of one drain. All of them wait for one commit, and a failure decides all of them
 # again: more would make callers wait longer, fewer would pay for a signature and a sync more often.
 BATCH = 5_000
-# The most policies that one drain publishes: all of them are in memory until it has stored them.
-BATCH_POLICIES = 64
+# The most policies and settings that one drain publishes: all of them are in memory until it has
+# stored them.
+BATCH_DOCUMENTS = 64
 # The leads kept from drain to drain: most requests name a lead that was named shortly before. All
 # others are loaded again when they are needed.
 LEADS_IN_MEMORY = 100_000
+# The standings kept from drain to drain, of operators on surfaces.
+STANDINGS_IN_MEMORY = 50_000
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +72,7 @@ class _WriterState:
 
     connection: Connection
     world: World
-    policies: PolicySource
+    sources: Sources
     tree: CompactRange
     checkpoint: Checkpoint | None
 
@@ -121,7 +125,8 @@ class Sequencer(Resource):
         sign: Callable[[int, bytes], bytes],
         *,
         leads_in_memory: int = LEADS_IN_MEMORY,
-        policy_bytes: int = CACHED_BYTES,
+        standings_in_memory: int = STANDINGS_IN_MEMORY,
+        document_bytes: int = CACHED_BYTES,
         failpoint: Callable[[str], None] = _no_failpoint,
     ) -> None:
         self._database = database
@@ -129,7 +134,8 @@ class Sequencer(Resource):
         self._now_ms = now_ms
         self._sign = sign
         self._leads_in_memory = leads_in_memory
-        self._policy_bytes = policy_bytes
+        self._standings_in_memory = standings_in_memory
+        self._document_bytes = document_bytes
         self._failpoint = failpoint
         self._writer: _WriterState | None = None
 
@@ -198,14 +204,15 @@ class Sequencer(Resource):
         size = row.size if row else 0
         if read_entries(session, self._log_id, size, 1):
             raise LogError("entries-beyond", f"entries stand beyond the last checkpoint, {size}")
-        policies = PolicySource(session, self._log_id)
-        if row is None:
-            world = World(policies=PolicyCache(policies.load, self._policy_bytes))
-            return _WriterState(connection, world, policies, CompactRange(), None)
-        tree = tree_of(row)
-        self._check_edge(session, tree)
-        world = load_world(session, self._log_id, size, row.time_ms, policies, self._policy_bytes)
-        return _WriterState(connection, world, policies, tree, checkpoint_of(row))
+        sources = Sources(session, self._log_id)
+        tree = CompactRange() if row is None else tree_of(row)
+        if row is not None:
+            self._check_edge(session, tree)
+        time_ms = 0 if row is None else row.time_ms
+        world = load_world(session, self._log_id, size, time_ms, sources, self._document_bytes)
+        return _WriterState(
+            connection, world, sources, tree, None if row is None else checkpoint_of(row)
+        )
 
     def _check_edge(self, session: Session, tree: CompactRange) -> None:
         """Raise LogError unless the stored right edge hashes to the checkpoint's nodes.
@@ -230,7 +237,7 @@ class Sequencer(Resource):
                 "log.waiting_requests",
                 log_id=self._log_id,
                 limit=limit,
-                policies=BATCH_POLICIES,
+                documents=BATCH_DOCUMENTS,
             )
             if not rows:
                 return None
@@ -238,15 +245,21 @@ class Sequencer(Resource):
             # One parse for all bodies: each is JSON already, because its column is.
             bodies = json.loads(f"[{','.join(row.body for row in rows)}]")
             requests = [_decoded(row.kind, body) for row, body in zip(rows, bodies, strict=True)]
-            # Policies are loaded at the moment that a request needs them, from what is stored or
-            # from this very drain.
-            writer.policies.session = session
-            writer.policies.coming = {
+            # Documents and standings are loaded at the moment that a request needs them, from what
+            # is stored or from this very drain.
+            writer.sources.use(session)
+            writer.sources.policies.coming = {
                 request.policy.hash: request.policy
                 for request in requests
                 if isinstance(request, PublishPolicy)
             }
+            writer.sources.settings.coming = {
+                request.settings.hash: request.settings
+                for request in requests
+                if isinstance(request, PublishSettings)
+            }
             self._load_leads(session, writer, requests)
+            self._load_standings(writer, requests)
             self._failpoint("taken")
             batch = _decide(writer.world, rows, requests)
             self._failpoint("decided")
@@ -293,6 +306,20 @@ class Sequencer(Resource):
         for name in list(leads)[: max(0, len(leads) - kept)]:
             del leads[name]
 
+    def _load_standings(
+        self, writer: _WriterState, requests: Sequence[Request | DomainError]
+    ) -> None:
+        """Load at once the standings of the pairs that requests name; others as they are needed."""
+        standings = writer.sources.standings
+        standings.forget(self._standings_in_memory)
+        pairs = (
+            pair_of(surface, operator)
+            for request in requests
+            if (surface := getattr(request, "surface", None)) is not None
+            and (operator := getattr(request, "operator", None)) is not None
+        )
+        standings.load(dict.fromkeys(pairs))
+
     def _append(self, session: Session, writer: _WriterState, batch: _Batch) -> Checkpoint:
         log_id, world, tree = self._log_id, writer.world, writer.tree
         previous_size = tree.size
@@ -308,6 +335,7 @@ class Sequencer(Resource):
         write_leads(session, log_id, world, batch.changes)
         self._failpoint("leads")
         write_rest(session, log_id, world, batch.changes)
+        write_standings(session, log_id, world)
         self._failpoint("projections")
         if not previous_size + len(batch.entries) == tree.size == world.size:
             raise LogError(

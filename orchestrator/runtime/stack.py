@@ -28,6 +28,7 @@ from orchestrator.core.policy import Policy
 from orchestrator.core.requests import Genesis
 from orchestrator.core.resource import ResourceGroup
 from orchestrator.core.site import Site
+from orchestrator.core.surface_settings import SurfaceSettings
 from orchestrator.core.terms import address_of, checkpoint_digest, sign_digest
 from orchestrator.core.units import format_second
 from orchestrator.log.inbox import Submission, submit
@@ -198,7 +199,9 @@ class Stack(ResourceGroup):
     def pipeline(self) -> Pipeline:
         """The worker that settles and pays. It needs the verifier's key and the relayer's."""
         site, key = self.site, _require("verifier", self._keys.verifier)
-        replay = LogReplay(site.log_id, self.records, self._policy, self.chain, self.now_ms)
+        replay = LogReplay(
+            site.log_id, self.records, self._policy, self._settings, self.chain, self.now_ms
+        )
         return Pipeline(
             database=self.worker,
             log=self.log,
@@ -260,6 +263,12 @@ class Stack(ResourceGroup):
         if policy is None:
             raise LogError("policy-missing", f"policy {to_hex(hash_)} is not in the database")
         return policy
+
+    def _settings(self, hash_: bytes) -> SurfaceSettings:
+        settings = self.log.settings(hash_)
+        if settings is None:
+            raise LogError("settings-missing", f"settings {to_hex(hash_)} are not in the database")
+        return settings
 
 
 def _require(name: str, key: bytes | None) -> bytes:

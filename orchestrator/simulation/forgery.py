@@ -37,10 +37,12 @@ from orchestrator.core.requests import (
     OpenContract,
     ProductEvent,
     PublishPolicy,
+    PublishSettings,
     RegisterOperator,
     Request,
     Touch,
 )
+from orchestrator.core.surface_settings import parse_settings
 from orchestrator.core.terms import (
     Terms,
     checkpoint_digest,
@@ -179,11 +181,17 @@ def _open(sandbox: Sandbox, terms: Terms) -> bytes:
 def _forged_log(sandbox: Sandbox, terms: Terms, id_: bytes) -> list[PublicEntry]:
     """Return an honest log of one outcome, the same lead once more, and a statement of both."""
     world, now_ms = World(), sandbox.clock()
+    settings = {
+        "token": terms.token,
+        "actions": {"email": {"level": 1}},
+        "levels": [{"leads_a_day": 100}],
+    }
     operator, lead = address_word(terms.operator), b"\2" * 32
     requests: tuple[Request, ...] = (
         Genesis(terms.log_id, address_word(address_of(PUBLISHER))),
-        RegisterOperator(operator, "newcomer", ZERO_WORD),
+        RegisterOperator(operator, ZERO_WORD),
         PublishPolicy(terms.surface, address_word(terms.owner), parse(POLICY)),
+        PublishSettings(terms.surface, address_word(terms.owner), parse_settings(settings)),
         OpenContract(rules_of(terms, id_), ZERO_WORD),
         Touch(terms.surface, lead, operator, "email"),
         ProductEvent(terms.surface, lead, "activate", 0, now_ms),

@@ -13,7 +13,13 @@ from orchestrator.chain.abi import ChainEvent, ClaimsRuled, Ruled
 from orchestrator.chain.deployment import Anchor, Chain
 from orchestrator.chain.event_scan import events_of
 from orchestrator.client.http import Client
-from orchestrator.client.log_server import reading, served_deployment, served_policy, served_records
+from orchestrator.client.log_server import (
+    reading,
+    served_deployment,
+    served_policy,
+    served_records,
+    served_settings,
+)
 from orchestrator.core.contract import Contract
 from orchestrator.core.entry import WORD_BYTES, unpack_settlement
 from orchestrator.core.errors import ReplayError
@@ -169,6 +175,7 @@ def _replay(
         log_id,
         lambda start, stop: statements.noting(served_records(client, start, stop)),
         lambda hash_: served_policy(client, hash_),
+        lambda hash_: served_settings(client, hash_),
         chain,
         now_ms,
     )

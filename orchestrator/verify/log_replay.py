@@ -12,6 +12,7 @@ from orchestrator.core.opening import Record
 from orchestrator.core.policy import Policy
 from orchestrator.core.replay import Replay
 from orchestrator.core.replay_rules import Documents
+from orchestrator.core.surface_settings import SurfaceSettings
 from orchestrator.core.units import format_second
 
 # Yields the log's records of positions [start, stop) in order, or fewer of them: the rest is asked
@@ -26,8 +27,8 @@ KNOWN_ROOTS = 1024
 class LogReplay:
     """A replay of the whole public log `log_id` that can be brought up to any later size.
 
-    `records(start, stop)` yields the records of those positions, `policy(hash)` returns a published
-    policy; terms, openings and closings are the chain's. `now_ms` is the reader's own clock, UTC
+    `records(start, stop)` yields the records of those positions, `policy(hash)` and
+    `settings(hash)` return published documents; terms, openings and closings are the chain's. `now_ms` is the reader's own clock, UTC
     milliseconds.
     """
 
@@ -36,6 +37,7 @@ class LogReplay:
         log_id: bytes,
         records: Source,
         policy: Callable[[bytes], Policy],
+        settings: Callable[[bytes], SurfaceSettings],
         chain: Chain,
         now_ms: Callable[[], int],
     ) -> None:
@@ -43,7 +45,8 @@ class LogReplay:
         self._records = records
         self._chain = chain
         self._replay = Replay(
-            Documents(policy, self._rules, chain.opening_number_of, chain.closed_at), now_ms
+            Documents(policy, settings, self._rules, chain.opening_number_of, chain.closed_at),
+            now_ms,
         )
         self._tree = CompactRange()
         self._roots: dict[int, bytes] = {0: self._tree.root()}

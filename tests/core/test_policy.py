@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.errors import PolicyError
-from orchestrator.core.policy import Policy, Step, Verdict, canonical_json, parse
+from orchestrator.core.errors import DocumentError
+from orchestrator.core.document import canonical_json
+from orchestrator.core.policy import Policy, Step, Verdict, parse
 from tests.support.worlds import DOCUMENT, policy
 
 
 def refused(document: object) -> tuple[str, str]:
     """Return the rule and the message with which this document is refused."""
-    with pytest.raises(PolicyError) as caught:
+    with pytest.raises(DocumentError) as caught:
         parse(document)
     assert "\n" not in caught.value.message
     assert len(caught.value.message) < 300

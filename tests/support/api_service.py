@@ -20,7 +20,7 @@ from api.context import Limits, ServiceInfo
 from orchestrator.core.entry import Entry, address_word
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.kinds import decode
-from orchestrator.core.policy import canonical_json
+from orchestrator.core.document import canonical_json
 from orchestrator.core.requests import Genesis, Request
 from orchestrator.core.site import TokenInfo
 from orchestrator.core.terms import (

@@ -15,12 +15,14 @@ from orchestrator.core.requests import (
     OpenContract,
     ProductEvent,
     PublishPolicy,
+    PublishSettings,
     RecordPayout,
     RegisterOperator,
     Request,
     Settle,
     Touch,
 )
+from orchestrator.core.surface_settings import parse_settings
 from orchestrator.core.world import World
 
 
@@ -45,6 +47,12 @@ DOCUMENT: dict[str, Any] = {
     "reversals": [{"on": "refund", "of": "paid"}, {"on": "lapse", "of": "paid"}],
     "attribution": "first_touch",
     "lateness_s": 5,
+    "touches_per_lead": 10_000,
+}
+SETTINGS: dict[str, Any] = {
+    "token": f"0x{1:040x}",
+    "actions": {"email": {"level": 1}, "call": {"level": 1}},
+    "levels": [{"leads_a_day": 1000}],
 }
 
 
@@ -80,7 +88,8 @@ def begin(governing: Policy, *contracts: ContractRules) -> tuple[World, list[Rec
     requests: list[Request] = [
         Genesis(word("log"), word("publisher")),
         PublishPolicy(SURFACE, OWNER, governing),
-        *(RegisterOperator(operator, "0", word("profile")) for operator in OPERATORS),
+        PublishSettings(SURFACE, OWNER, parse_settings(SETTINGS)),
+        *(RegisterOperator(operator, word("profile")) for operator in OPERATORS),
         *(OpenContract(contract, word("transaction")) for contract in contracts),
     ]
     records = [record for request in requests for record in decide(world, request, 0)]

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from orchestrator.core.kinds import decode
-from orchestrator.core.policy import canonical_json
+from orchestrator.core.document import canonical_json
 from orchestrator.storage.database import statement
 from tests.support.api_service import (
     NDJSON,

@@ -14,7 +14,7 @@ from orchestrator.core.merkle import (
     verify_inclusion,
     verify_run,
 )
-from orchestrator.core.policy import canonical_json
+from orchestrator.core.document import canonical_json
 from orchestrator.core.terms import Terms, checkpoint_digest, recover
 from tests.support.api_service import ESCROW, EVENT_LOG, LOG_ID, POLICY, PUBLISHER, ApiService
 from tests.support.settled_contract import TRANSACTION, SettledContract

@@ -154,9 +154,18 @@ CREATE TABLE policies (
     PRIMARY KEY (log_id, hash)
 );
 
+-- What an owner changes freely: actions, levels, limits.
+CREATE TABLE settings (
+    log_id word NOT NULL,
+    hash word NOT NULL,
+    document jsonb NOT NULL,
+    PRIMARY KEY (log_id, hash)
+);
+
 -- Public: projections of the log ------------------------------------------------------------------
 
--- `received_ms` is the last receipt that an opening of the surface's entries states.
+-- `received_ms` is the last receipt that an opening of the surface's entries states. `pool` is the use
+-- of what the operators share whose level comes from forecasts.
 CREATE TABLE surfaces (
     log_id word NOT NULL,
     surface word NOT NULL,
@@ -164,16 +173,31 @@ CREATE TABLE surfaces (
     policy_hash word NOT NULL,
     version integer NOT NULL CHECK (version > 0),
     received_ms bigint NOT NULL,
+    settings_hash word,
+    settings_version integer NOT NULL CHECK ((settings_version = 0) = (settings_hash IS NULL)),
+    pool jsonb NOT NULL,
     PRIMARY KEY (log_id, surface)
 );
 
 CREATE TABLE operators (
     log_id word NOT NULL,
     operator word NOT NULL,
-    level text NOT NULL,
     registered bigint NOT NULL,
     PRIMARY KEY (log_id, operator)
 );
+
+-- The level of an operator on a surface, its ground, and in `document` the evidence for the next one.
+CREATE TABLE standings (
+    log_id word NOT NULL,
+    surface word NOT NULL,
+    operator word NOT NULL,
+    level smallint NOT NULL CHECK (level BETWEEN 0 AND 3),
+    ground text NOT NULL,
+    is_suspended boolean NOT NULL,
+    document jsonb NOT NULL,
+    PRIMARY KEY (log_id, surface, operator)
+);
+CREATE INDEX standings_by_operator ON standings (log_id, operator, surface);
 
 -- `opened` and the `last_*` are positions in the log, 0 for none.
 CREATE TABLE contracts (
@@ -200,7 +224,7 @@ CREATE INDEX contracts_by_surface ON contracts (log_id, surface, opened);
 CREATE INDEX contracts_by_owner ON contracts (log_id, owner, opened);
 CREATE INDEX contracts_by_operator ON contracts (log_id, operator, opened);
 
--- Tenant: leads, seen by their surface's owner and by registered operators -------------------------
+-- Tenant: leads, seen by their surface's owner and by operators that have risen on it --------------
 
 -- `document` holds the rest of what the fold remembers: visits, touches by operator, counted contracts,
 -- reversible outcomes. Of these the API reads an operator's own count of touches.
@@ -236,8 +260,9 @@ CREATE TABLE requests (
     PRIMARY KEY (log_id, request_id, turn)
 ) PARTITION BY LIST (log_id);
 
--- How many policies an account has asked for.
-CREATE INDEX requests_for_policies ON requests (account) WHERE kind = 'publish_policy';
+-- How many policies and settings an account has asked for.
+CREATE INDEX requests_for_documents ON requests (account, kind)
+    WHERE kind IN ('publish_policy', 'publish_settings');
 
 -- The requests that wait. The sequencer takes whatever rows it sees, the lowest first, and removes
 -- exactly these: one that commits late is never passed over.
@@ -359,6 +384,7 @@ CREATE INDEX proposals_by_owner ON proposals (log_id, owner, created_ms);
 
 CALL only_grows('logs');
 CALL only_grows('policies');
+CALL only_grows('settings');
 
 DO $$
 DECLARE
@@ -407,10 +433,11 @@ END $$;
 -- Who may do what ---------------------------------------------------------------------------------
 
 GRANT SELECT ON
-    logs, entries, subtrees, checkpoints, policies, surfaces, operators, contracts, simulated_clock
+    logs, entries, subtrees, checkpoints, policies, settings, surfaces, operators, standings,
+    contracts, simulated_clock
     TO tallystick_sequencer, tallystick_worker, tallystick_api;
-GRANT INSERT ON entries, subtrees, checkpoints, policies TO tallystick_sequencer;
-GRANT INSERT, UPDATE ON surfaces, operators, contracts TO tallystick_sequencer;
+GRANT INSERT ON entries, subtrees, checkpoints, policies, settings TO tallystick_sequencer;
+GRANT INSERT, UPDATE ON surfaces, operators, standings, contracts TO tallystick_sequencer;
 
 DO $$
 DECLARE
@@ -436,8 +463,9 @@ CREATE POLICY owner_or_operator ON leads FOR SELECT TO tallystick_api USING (
         SELECT FROM surfaces s
         WHERE s.log_id = leads.log_id AND s.surface = leads.surface AND s.owner = current_word()
     ) OR EXISTS (
-        SELECT FROM operators o
-        WHERE o.log_id = leads.log_id AND o.operator = current_word()
+        SELECT FROM standings t
+        WHERE t.log_id = leads.log_id AND t.surface = leads.surface
+            AND t.operator = current_word() AND t.level > 0 AND NOT t.is_suspended
     )
 );
 

@@ -133,14 +133,15 @@ WHERE log_id = %(log_id)s AND commitment = %(commitment)s;
 
 -- name: waiting_requests
 -- The oldest requests that wait, in the order in which they are to be decided, up to a number of
--- policies: each is as large as thousands of other requests.
+-- documents: each is as large as thousands of other requests.
 SELECT seq, kind, received_ms, body::text FROM (
     SELECT seq, kind, received_ms, body,
-        count(*) FILTER (WHERE kind = 'publish_policy') OVER (ORDER BY seq) AS policies
+        count(*) FILTER (WHERE kind IN ('publish_policy', 'publish_settings'))
+            OVER (ORDER BY seq) AS documents
     FROM (SELECT seq, kind, received_ms, body FROM inbox
         WHERE log_id = %(log_id)s ORDER BY seq LIMIT %(limit)s) AS oldest
 ) AS counted
-WHERE policies <= %(policies)s ORDER BY seq;
+WHERE documents <= %(documents)s ORDER BY seq;
 
 -- name: append_entries
 -- Append entries.
@@ -213,19 +214,39 @@ ON CONFLICT (log_id, contract_id) DO UPDATE SET
 INSERT INTO policies (log_id, hash, document) VALUES (%(log_id)s, %(hash)s, %(document)s::jsonb)
 ON CONFLICT (log_id, hash) DO NOTHING;
 
+-- name: put_settings
+-- Keep a surface's settings under their hash.
+INSERT INTO settings (log_id, hash, document) VALUES (%(log_id)s, %(hash)s, %(document)s::jsonb)
+ON CONFLICT (log_id, hash) DO NOTHING;
+
 -- name: put_surface
 -- Bring a surface up to date.
-INSERT INTO surfaces (log_id, surface, owner, policy_hash, version, received_ms)
-VALUES (%(log_id)s, %(surface)s, %(owner)s, %(policy_hash)s, %(version)s, %(received_ms)s)
+INSERT INTO surfaces (
+    log_id, surface, owner, policy_hash, version, received_ms, settings_hash, settings_version,
+    pool)
+VALUES (
+    %(log_id)s, %(surface)s, %(owner)s, %(policy_hash)s, %(version)s, %(received_ms)s,
+    %(settings_hash)s, %(settings_version)s, %(pool)s::jsonb)
 ON CONFLICT (log_id, surface) DO UPDATE SET
     owner = excluded.owner, policy_hash = excluded.policy_hash, version = excluded.version,
-    received_ms = excluded.received_ms;
+    received_ms = excluded.received_ms, settings_hash = excluded.settings_hash,
+    settings_version = excluded.settings_version, pool = excluded.pool;
+
+-- name: put_standings
+-- Bring standings up to date.
+INSERT INTO standings (log_id, surface, operator, level, ground, is_suspended, document)
+SELECT %(log_id)s, decode(surface, 'hex'), decode(operator, 'hex'), level, ground, is_suspended,
+    document
+FROM jsonb_to_recordset(%(rows)s::jsonb) AS moved (
+    surface text, operator text, level smallint, ground text, is_suspended boolean, document jsonb)
+ON CONFLICT (log_id, surface, operator) DO UPDATE SET
+    level = excluded.level, ground = excluded.ground, is_suspended = excluded.is_suspended,
+    document = excluded.document;
 
 -- name: put_operator
 -- Bring an operator up to date.
-INSERT INTO operators (log_id, operator, level, registered)
-VALUES (%(log_id)s, %(operator)s, %(level)s, %(registered)s)
-ON CONFLICT (log_id, operator) DO UPDATE SET level = excluded.level;
+INSERT INTO operators (log_id, operator, registered)
+VALUES (%(log_id)s, %(operator)s, %(registered)s);
 
 -- Reading the log --------------------------------------------------------------------------------
 
@@ -304,13 +325,36 @@ SELECT document FROM policies WHERE log_id = %(log_id)s AND hash = %(hash)s;
 SELECT hash, document FROM policies
 WHERE log_id = %(log_id)s AND hash > %(after)s ORDER BY hash LIMIT %(limit)s;
 
+-- name: settings
+-- A surface's settings by their hash.
+SELECT document FROM settings WHERE log_id = %(log_id)s AND hash = %(hash)s;
+
+-- name: settings_after
+-- All settings, a page at a time.
+SELECT hash, document FROM settings
+WHERE log_id = %(log_id)s AND hash > %(after)s ORDER BY hash LIMIT %(limit)s;
+
 -- name: surfaces
 -- All surfaces.
-SELECT surface, owner, policy_hash, version, received_ms FROM surfaces WHERE log_id = %(log_id)s;
+SELECT surface, owner, policy_hash, version, received_ms, settings_hash, settings_version, pool
+FROM surfaces WHERE log_id = %(log_id)s;
 
 -- name: operators
 -- All operators.
-SELECT operator, level, registered FROM operators WHERE log_id = %(log_id)s;
+SELECT operator, registered FROM operators WHERE log_id = %(log_id)s;
+
+-- name: standings
+-- The standings of some pairs.
+SELECT surface, operator, level, ground, is_suspended, document FROM standings
+JOIN unnest(%(surfaces)s::bytea[], %(operators)s::bytea[]) AS named (surface, operator)
+    USING (surface, operator)
+WHERE log_id = %(log_id)s;
+
+-- name: standings_after
+-- All standings, a page at a time.
+SELECT surface, operator, level, ground, is_suspended, document FROM standings
+WHERE log_id = %(log_id)s AND (surface, operator) > (%(surface)s, %(operator)s)
+ORDER BY surface, operator LIMIT %(limit)s;
 
 -- name: contracts
 -- All contracts, oldest first.

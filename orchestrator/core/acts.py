@@ -1,0 +1,315 @@
+"""Acts of operators, and what their trust level allows: touches, actions, codes, and the level.
+
+A pair's level is judged before each of its acts, at the position of the act. What the level does
+not allow is refused; what the judgement changes is written first.
+"""
+
+from typing import NamedTuple
+
+from orchestrator.core import requests, trust
+from orchestrator.core.entry import AMOUNT_LIMIT, CLICK, ZERO_WORD
+from orchestrator.core.errors import RequestError, shown
+from orchestrator.core.opening import (
+    CodeOpening,
+    ReportedTouchOpening,
+    TouchOpening,
+    TrustOpening,
+)
+from orchestrator.core.surface_settings import SurfaceSettings
+from orchestrator.core.trust import Judgement
+from orchestrator.core.world import Lead, Surface, World
+from orchestrator.core.writer import (
+    Writer,
+    check_home,
+    owned_surface,
+    register_lead,
+    surface_of,
+)
+
+# --- Operators ------------------------------------------------------------------------------------
+
+
+def register_operator(writer: Writer, request: requests.RegisterOperator) -> None:
+    """Write that an operator is there; its first act does the same."""
+    operator, commitment = request
+    if operator in writer.world.operators:
+        raise RequestError("operator-known", f"operator 0x{operator.hex()} is registered")
+    writer.add("operator.registered", ZERO_WORD, operator, operator, "", 0, commitment)
+
+
+# --- Trust ----------------------------------------------------------------------------------------
+
+
+class _Act(NamedTuple):
+    """An operator's act that its level allows, and what has to be written before it."""
+
+    surface: bytes
+    operator: bytes
+    settings: SurfaceSettings
+    level: int
+    ground: str
+    due: Judgement | None
+
+
+def _check_level(writer: Writer, surface: bytes, operator: bytes, least: int, what: str) -> _Act:
+    """Return an act that needs some level, by what the pair's is at this position.
+
+    Nothing is written: an act that is turned away leaves the level where it was.
+    """
+    world = writer.world
+    settings = _settings_of(surface_of(world, surface), surface)
+    standing = world.standing(surface, operator)
+    if standing.is_suspended:
+        raise RequestError(
+            "operator-suspended",
+            f"the surface's owner has suspended operator 0x{operator.hex()}",
+        )
+    due = _due_judgement(world, surface, operator, writer.now_ms)
+    level, ground = due or (standing.level, standing.ground)
+    if level < least:
+        raise RequestError(
+            "level-too-low",
+            f"{what} needs level {least}; operator 0x{operator.hex()} has level {level} on this "
+            f"surface",
+        )
+    return _Act(surface, operator, settings, level, ground, due)
+
+
+def _check_action(
+    writer: Writer, surface: bytes, operator: bytes, action: str, lead: Lead | None
+) -> _Act:
+    """Return an action on a lead that the settings offer, within what the pair's level allows."""
+    settings = _settings_of(surface_of(writer.world, surface), surface)
+    offered = settings.actions.get(action)
+    if offered is None:
+        raise RequestError(
+            "action-unknown", f"the surface's settings offer no action {shown(action)}"
+        )
+    act = _check_level(writer, surface, operator, offered.level, f"action {action!r}")
+    history = lead.touches.get(operator) if lead else None
+    is_new_lead = history is None or history.day != trust.day_of(writer.now_ms)
+    _check_day(writer, act, is_new_lead=is_new_lead)
+    return act
+
+
+def _check_day(writer: Writer, act: _Act, *, is_new_lead: bool) -> None:
+    """Raise RequestError if the day's allowance, of the pair or of the pool, is used up."""
+    allowed = act.settings.level(act.level)
+    done = writer.world.standing(act.surface, act.operator).leads_on(writer.now_ms)
+    if allowed is not None and is_new_lead and done >= allowed.leads_a_day:
+        raise RequestError(
+            "lead-limit",
+            f"operator 0x{act.operator.hex()} has acted on {done} leads today, the most that level "
+            f"{act.level} allows; the next day begins at 00:00 UTC",
+        )
+    pool = act.settings.pool
+    if act.ground != trust.FORECASTS or pool is None:
+        return
+    leads, touches = writer.world.surfaces[act.surface].pool.used_on(writer.now_ms)
+    if touches >= pool.touches_a_day or (is_new_lead and leads >= pool.leads_a_day):
+        raise RequestError(
+            "pool-limit",
+            f"the operators whose level comes from forecasts have used up what they share today, "
+            f"{leads} leads and {touches} touches; the next day begins at 00:00 UTC",
+        )
+
+
+def _settings_of(here: Surface, surface: bytes) -> SurfaceSettings:
+    settings = here.settings
+    if settings is None:
+        raise RequestError(
+            "settings-missing",
+            f"surface 0x{surface.hex()} has published no settings, so it offers no action",
+        )
+    return settings
+
+
+def _write_before(writer: Writer, act: _Act) -> None:
+    """Write the registration that a first act brings about, and the change of level that is due."""
+    if act.operator not in writer.world.operators:
+        register_operator(writer, requests.RegisterOperator(act.operator, ZERO_WORD))
+    if act.due is not None:
+        _write_trust(writer, act.surface, act.operator, act.due)
+
+
+def _due_judgement(world: World, surface: bytes, operator: bytes, now_ms: int) -> Judgement | None:
+    """Return the level that a pair must be given now; None if it has that already."""
+    here = world.surfaces[surface]
+    if here.settings is None:
+        return None
+    standing = world.standing(surface, operator)
+    found = trust.judge(standing, here.settings, here.policy_hash, now_ms, has_skill=False)
+    return None if found == (standing.level, standing.ground) else found
+
+
+def judge_trust(writer: Writer, request: requests.JudgeTrust) -> None:
+    """Write the change of level that is due of a pair, if any is."""
+    surface, operator = request
+    surface_of(writer.world, surface)
+    due = _due_judgement(writer.world, surface, operator, writer.now_ms)
+    if due is not None:
+        _write_trust(writer, surface, operator, due)
+
+
+def _write_trust(writer: Writer, surface: bytes, operator: bytes, due: Judgement) -> None:
+    standing = writer.world.standing(surface, operator)
+    settings = writer.world.surfaces[surface].settings
+    if settings is None:
+        raise TypeError("a level is judged by settings")
+    evidence = trust.evidence_of(standing, settings, writer.now_ms)
+    most = AMOUNT_LIMIT - 1  # an owner's token may have any supply
+    opening = TrustOpening(
+        due.ground,
+        standing.level,
+        evidence.outcomes,
+        min(most, evidence.units),
+        min(most, evidence.earned_units),
+        min(most, evidence.reversed_units),
+        evidence.disputes_lost,
+    )
+    writer.add(
+        "trust.changed",
+        surface,
+        ZERO_WORD,
+        operator,
+        str(due.level),
+        standing.counted_to,
+        opening=opening,
+    )
+
+
+def suspend_operator(writer: Writer, request: requests.SuspendOperator) -> None:
+    owned_surface(writer.world, request.surface, request.owner)
+    if writer.world.standing(request.surface, request.operator).is_suspended:
+        raise RequestError(
+            "operator-suspended", f"operator 0x{request.operator.hex()} is suspended already"
+        )
+    _write_suspension(writer, "operator.suspended", request)
+
+
+def restore_operator(writer: Writer, request: requests.RestoreOperator) -> None:
+    owned_surface(writer.world, request.surface, request.owner)
+    if not writer.world.standing(request.surface, request.operator).is_suspended:
+        raise RequestError(
+            "operator-restored", f"operator 0x{request.operator.hex()} is not suspended"
+        )
+    _write_suspension(writer, "operator.restored", request)
+
+
+def _write_suspension(
+    writer: Writer, kind: str, request: requests.SuspendOperator | requests.RestoreOperator
+) -> None:
+    writer.add(
+        kind,
+        request.surface,
+        request.owner,
+        request.operator,
+        request.reason,
+        0,
+        opening=TouchOpening(request.request_hash, request.commitment, request.key),
+    )
+
+
+# --- Touches --------------------------------------------------------------------------------------
+
+
+def touch(writer: Writer, request: requests.Touch) -> None:
+    known = writer.world.leads.get(request.lead)
+    previous = _check_touch(writer.world, request, known)
+    act = _check_action(writer, request.surface, request.operator, request.action, known)
+    _write_before(writer, act)
+    if known is None:
+        register_lead(writer, request.surface, request.lead)
+    writer.add(
+        "touch",
+        request.surface,
+        request.operator,
+        request.lead,
+        request.action,
+        previous,
+        opening=TouchOpening(request.request_hash, request.commitment, request.key),
+    )
+
+
+def _check_touch(
+    world: World, request: requests.Touch | requests.ReportTouch, lead: Lead | None
+) -> int:
+    """Return 1 + the position of the operator's touch of the lead before this one, 0 for none."""
+    here = surface_of(world, request.surface)
+    check_home(lead, request.surface, request.lead)
+    touches = lead.touches.get(request.operator) if lead else None
+    if touches is not None and touches.count >= here.policy.touches_per_lead:
+        raise RequestError(
+            "touch-limit",
+            f"operator 0x{request.operator.hex()} has touched this lead {touches.count} times, "
+            f"the most that the policy allows",
+        )
+    return 1 + touches.latest if touches is not None and touches.count else 0
+
+
+def report_touch(writer: Writer, request: requests.ReportTouch) -> None:
+    """Write a touch that its cause, a code or a requested action, has brought about."""
+    world = writer.world
+    known = world.leads.get(request.lead)
+    previous = _check_touch(world, request, known)
+    if known is None:
+        raise RequestError("lead-unknown", f"lead 0x{request.lead.hex()} is not in the log")
+    cause = world.causes.get(request.cause)
+    if cause is None or not (
+        (cause.surface, cause.operator, cause.action)
+        == (request.surface, request.operator, request.action)
+        and cause.lead in (None, request.lead)
+        and cause.since_ms <= request.time_ms <= min(cause.until_ms, request.received_ms)
+        and cause.uses_left
+    ):
+        raise RequestError(
+            "cause-false",
+            f"entry {request.cause} gives this operator no touch {request.action!r} of this lead "
+            f"at this time",
+        )
+    writer.add(
+        "touch.reported",
+        request.surface,
+        request.operator,
+        request.lead,
+        request.action,
+        previous,
+        time_ms=request.time_ms,
+        opening=ReportedTouchOpening(
+            request.cause, request.received_ms, request.request_hash, request.commitment
+        ),
+    )
+
+
+def request_action(writer: Writer, request: requests.RequestAction) -> None:
+    known = writer.world.leads.get(request.lead)
+    check_home(known, request.surface, request.lead)
+    if known is None:
+        raise RequestError("lead-unknown", f"lead 0x{request.lead.hex()} is not in the log")
+    act = _check_action(writer, request.surface, request.operator, request.action, known)
+    _write_before(writer, act)
+    writer.add(
+        "action.requested",
+        request.surface,
+        request.operator,
+        request.lead,
+        request.action,
+        request.expires_ms,
+        opening=TouchOpening(request.request_hash, request.commitment, request.key),
+    )
+
+
+def issue_code(writer: Writer, request: requests.IssueCode) -> None:
+    act = _check_level(writer, request.surface, request.operator, 1, "a code")
+    _write_before(writer, act)
+    writer.add(
+        "code.issued",
+        request.surface,
+        request.operator,
+        request.code,
+        CLICK,
+        request.most_uses,
+        opening=CodeOpening(
+            request.expires_ms, request.request_hash, request.commitment, request.key
+        ),
+    )

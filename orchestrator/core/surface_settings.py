@@ -1,0 +1,269 @@
+"""A surface's settings: what its owner changes freely, each version with an entry of its own.
+
+They say which actions operators may take and from which trust level on, what each level allows, and
+what earns it. No contract pins them: a change holds from its entry on, and takes back no touch that
+was made. Their hash, SHA-256 over canonical JSON, is what the entry names.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from orchestrator.core.document import (
+    MAX_DOCUMENT_BYTES,
+    canonical_json,
+    check_keys,
+    read_integer,
+    read_list,
+    read_name,
+    read_table,
+    shown_value,
+)
+from orchestrator.core.entry import AMOUNT_LIMIT, CLICK, address_word
+from orchestrator.core.errors import DocumentError
+from orchestrator.core.units import BPS, DAY_S
+
+MAX_LEVEL = 3
+MAX_ACTIONS = 256
+MAX_LEADS_A_DAY = 1_000_000
+MAX_OUTCOMES = 1_000_000
+MAX_PLACES = 100
+MAX_PERIOD_S = 366 * DAY_S
+DEFAULT_RIPENING_S = 7 * DAY_S
+DEFAULT_BUCKET_S = 30 * DAY_S
+DEFAULT_PAUSE_S = DAY_S
+
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
+_AMOUNT = re.compile(r"0|[1-9][0-9]{0,24}")
+
+
+class Action(NamedTuple):
+    """An action that operators of this level, and of those above, may take."""
+
+    level: int
+
+
+class Results(NamedTuple):
+    """The results that earn a level, counted from ripe outcomes, and what loses it again.
+
+    The level is earned by so many `outcomes` that are worth `units` together, a first contract so
+    old, a share of what was earned that was reversed of at most `reversed_bps`, and no more disputes
+    lost. It is lost once the share is above `keep_reversed_bps`, or more disputes are lost.
+    """
+
+    outcomes: int
+    units: int
+    age_s: int
+    reversed_bps: int
+    keep_reversed_bps: int
+    disputes_lost: int
+
+
+class Level(NamedTuple):
+    """What a level allows, and the results that earn it: None for the first, which judgement earns."""
+
+    leads_a_day: int
+    results: Results | None
+
+
+class Pool(NamedTuple):
+    """What all operators share whose level comes from forecasts alone, and how long it lasts.
+
+    Luck, and many wallets, can earn such a level: so they get no more together than one would.
+    """
+
+    places: int
+    leads_a_day: int
+    touches_a_day: int
+    lasts_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class SurfaceSettings:
+    """A surface's settings. Build them with `parse_settings`; equal documents have equal hashes.
+
+    `levels` are those that can be reached, from 1 on. Outcomes are evidence if their contract pays
+    in `token`; they are ripe once the bucket of time that they fell into ended `ripening_s` ago. A
+    level rises no sooner than `pause_s` after its last change, and falls at once.
+    """
+
+    token: bytes
+    actions: Mapping[str, Action]
+    levels: tuple[Level, ...]
+    ripening_s: int
+    bucket_s: int
+    pause_s: int
+    pool: Pool | None
+    hash: bytes
+    document_bytes: int
+
+    def level(self, number: int) -> Level | None:
+        """Return what a level says; None for level 0 and for one that cannot be reached."""
+        return self.levels[number - 1] if 1 <= number <= len(self.levels) else None
+
+    def document(self) -> dict[str, object]:
+        """Return the canonical document whose hash is `hash`."""
+        return _document(self)
+
+
+def parse_settings(document: object) -> SurfaceSettings:
+    """Read a settings document: the keys of `SurfaceSettings`, numbers as integers or decimal text.
+
+    Raises `DocumentError`, naming the rule and the value, for anything that could not govern a
+    surface.
+    """
+    table = read_table(document, "the settings")
+    check_keys(
+        table,
+        {"token", "actions", "levels"},
+        {"ripening_s", "bucket_s", "pause_s", "pool"},
+        "the settings",
+    )
+    levels = _levels(table["levels"])
+    pool = table.get("pool")
+    settings = SurfaceSettings(
+        token=_token(table["token"]),
+        actions=_actions(table["actions"], len(levels)),
+        levels=levels,
+        ripening_s=_period_s(table.get("ripening_s", DEFAULT_RIPENING_S), "ripening_s"),
+        bucket_s=_period_s(table.get("bucket_s", DEFAULT_BUCKET_S), "bucket_s", 1),
+        pause_s=_period_s(table.get("pause_s", DEFAULT_PAUSE_S), "pause_s"),
+        pool=None if pool is None else _pool(pool),
+        hash=b"",
+        document_bytes=0,
+    )
+    data = canonical_json(settings.document())
+    if len(data) > MAX_DOCUMENT_BYTES:
+        raise DocumentError(
+            "settings-too-long",
+            f"the settings have {len(data)} bytes as canonical JSON; at most {MAX_DOCUMENT_BYTES}: "
+            f"shorten names, or leave out actions",
+        )
+    object.__setattr__(settings, "hash", hashlib.sha256(data).digest())
+    object.__setattr__(settings, "document_bytes", len(data))
+    return settings
+
+
+def _document(settings: SurfaceSettings) -> dict[str, object]:
+    document: dict[str, object] = {
+        "token": f"0x{settings.token[12:].hex()}",
+        "actions": {name: action._asdict() for name, action in settings.actions.items()},
+        "levels": [_level_document(level) for level in settings.levels],
+        "ripening_s": settings.ripening_s,
+        "bucket_s": settings.bucket_s,
+        "pause_s": settings.pause_s,
+    }
+    if settings.pool is not None:
+        document["pool"] = settings.pool._asdict()
+    return document
+
+
+def _level_document(level: Level) -> dict[str, object]:
+    results = level.results
+    if results is None:
+        return {"leads_a_day": level.leads_a_day}
+    # Amounts are text in JSON: readers there have 53 bits.
+    return {"leads_a_day": level.leads_a_day} | results._asdict() | {"units": str(results.units)}
+
+
+def _token(value: object) -> bytes:
+    if not isinstance(value, str) or not _ADDRESS.fullmatch(value):
+        raise DocumentError(
+            "token-malformed",
+            f"token must be the address of the token in which results are counted, 0x and 40 hex "
+            f"digits, not {shown_value(value)}",
+        )
+    return address_word(value)
+
+
+def _actions(value: object, levels: int) -> dict[str, Action]:
+    table = read_table(value, "actions")
+    if len(table) > MAX_ACTIONS:
+        raise DocumentError(
+            "list-too-long", f"actions has {len(table)} items; at most {MAX_ACTIONS}"
+        )
+    found = {}
+    for text, item in sorted(table.items()):
+        name = read_name(text, "an action")
+        where = f"action {name!r}"
+        if name == CLICK:
+            raise DocumentError(
+                "action-reserved", f"{where} is the name of touches by code; choose another"
+            )
+        described = read_table(item, where)
+        check_keys(described, {"level"}, set(), where)
+        if described["level"] in (0, "0"):
+            raise DocumentError(
+                "action-level-zero",
+                f"{where} is given to level 0, which reads, forecasts and proposes but touches "
+                f"nothing; give it to level 1 or above",
+            )
+        found[name] = Action(read_integer(described["level"], f"{where}: level", 1, levels))
+    return found
+
+
+def _levels(value: object) -> tuple[Level, ...]:
+    items = read_list(value, "levels", MAX_LEVEL)
+    if not items:
+        raise DocumentError("levels-empty", "levels must say what level 1 allows")
+    return tuple(_level(number, item) for number, item in enumerate(items, 1))
+
+
+def _level(number: int, value: object) -> Level:
+    where = f"level {number}"
+    table = read_table(value, where)
+    earned = set() if number == 1 else set(Results._fields)
+    check_keys(table, {"leads_a_day"} | earned, set(), where)
+    leads = read_integer(table["leads_a_day"], f"{where}: leads_a_day", 1, MAX_LEADS_A_DAY)
+    if number == 1:
+        return Level(leads, None)
+    results = Results(
+        outcomes=read_integer(table["outcomes"], f"{where}: outcomes", 1, MAX_OUTCOMES),
+        units=_units(table["units"], f"{where}: units"),
+        age_s=_period_s(table["age_s"], f"{where}: age_s"),
+        reversed_bps=read_integer(table["reversed_bps"], f"{where}: reversed_bps", 0, BPS),
+        keep_reversed_bps=read_integer(
+            table["keep_reversed_bps"], f"{where}: keep_reversed_bps", 0, BPS
+        ),
+        disputes_lost=read_integer(
+            table["disputes_lost"], f"{where}: disputes_lost", 0, MAX_OUTCOMES
+        ),
+    )
+    if results.keep_reversed_bps < results.reversed_bps:
+        raise DocumentError(
+            "thresholds-crossed",
+            f"{where} is lost above keep_reversed_bps {results.keep_reversed_bps} and earned up to "
+            f"reversed_bps {results.reversed_bps}: it would change to and fro; keep the first at "
+            f"least as high",
+        )
+    return Level(leads, results)
+
+
+def _pool(value: object) -> Pool:
+    table = read_table(value, "pool")
+    check_keys(table, set(Pool._fields), set(), "pool")
+    return Pool(
+        places=read_integer(table["places"], "pool: places", 1, MAX_PLACES),
+        leads_a_day=read_integer(table["leads_a_day"], "pool: leads_a_day", 1, MAX_LEADS_A_DAY),
+        touches_a_day=read_integer(
+            table["touches_a_day"], "pool: touches_a_day", 1, MAX_LEADS_A_DAY
+        ),
+        lasts_s=_period_s(table["lasts_s"], "pool: lasts_s", 1),
+    )
+
+
+def _period_s(value: object, where: str, least: int = 0) -> int:
+    return read_integer(value, where, least, MAX_PERIOD_S)
+
+
+def _units(value: object, where: str) -> int:
+    # Text, as everywhere in JSON; a whole number is understood, too.
+    text = str(value) if type(value) is int else value
+    if not isinstance(text, str) or not _AMOUNT.fullmatch(text) or int(text) >= AMOUNT_LIMIT:
+        raise DocumentError(
+            "amount-invalid",
+            f"{where} must be a whole number of the token's base units, not {shown_value(value)}",
+        )
+    return int(text)
