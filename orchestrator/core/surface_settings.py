@@ -49,8 +49,8 @@ class Results(NamedTuple):
     """The results that earn a level, counted from ripe outcomes, and what loses it again.
 
     The level is earned by so many `outcomes` that are worth `units` together, a first contract so
-    old, a share of what was earned that was reversed of at most `reversed_bps`, and no more disputes
-    lost. It is lost once the share is above `keep_reversed_bps`, or more disputes are lost.
+    old, a share of what was earned that was reversed of at most `reversed_bps`, and no more
+    disputes lost. It is lost once the share is above `keep_reversed_bps`, or more disputes are lost.
     """
 
     outcomes: int
@@ -62,7 +62,7 @@ class Results(NamedTuple):
 
 
 class Level(NamedTuple):
-    """What a level allows, and the results that earn it: None for the first, which judgement earns."""
+    """What a level allows, and the results that earn it: None for the first, a judgement's."""
 
     leads_a_day: int
     results: Results | None

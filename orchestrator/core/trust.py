@@ -1,4 +1,4 @@
-"""Trust: an operator's level on a surface, a pure function of the log and of the surface's settings.
+"""Trust: an operator's level on a surface, a pure function of the log and the surface's settings.
 
 * Level 0 reads, forecasts and proposes; it touches nothing.
 * Level 1 is earned by judgement: the surface's owner opened a contract with the operator under the
@@ -45,9 +45,9 @@ class Standing:
     """What the log says of one operator on one surface. Times are of the log's own clock.
 
     `level` and `ground` are those of the last `trust.changed` entry, at `changed_ms`. `policy` is
-    that of the last contract that the owner opened with the operator, `partner_since_ms` the time of
-    the first (0: none). `leads_today` counts the distinct leads that it acted on on `day`, in days
-    since 1970. `counted_to` is the position of the newest evidence.
+    that of the last contract that the owner opened with the operator, `partner_since_ms` the time
+    of the first (0: none). `leads_today` counts the distinct leads that it acted on on `day`, in
+    days since 1970. `counted_to` is the position of the newest evidence.
     """
 
     level: int = 0
@@ -204,8 +204,8 @@ def judge(
 ) -> Judgement:
     """Return the level that a standing has from now on; the same as before if nothing changes it.
 
-    `policy` is the one in force. `has_skill` says that its forecasts have earned a place in the pool
-    that it holds, or that is free.
+    `policy` is the one in force. `has_skill` says that its forecasts have earned a place in the
+    pool that it holds, or that is free.
     """
     evidence = evidence_of(standing, settings, now_ms)
     if standing.policy == policy:

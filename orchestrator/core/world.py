@@ -125,11 +125,11 @@ class World:
     """All that deciding needs to know, at log size `size`.
 
     `policies` and `settings` (by hash) and `rules` (by contract id) are the documents that entries
-    refer to; they must be known before an entry that names them is applied. `time_ms` is the log's own clock: the
-    latest time of its own entries, and receipt of what was reported. `leads` may hold only the
-    leads that the coming requests speak of: a writer that keeps them elsewhere puts them there
-    first. `causes` are by position. `moved` names the pairs whose standing has changed, for a writer
-    that keeps standings elsewhere.
+    refer to; they must be known before an entry that names them is applied. `time_ms` is the log's
+    own clock: the latest time of its own entries, and receipt of what was reported. `leads` may
+    hold only the leads that the coming requests speak of: a writer that keeps them elsewhere puts
+    them there first. `causes` are by position. `moved` names the pairs whose standing has changed,
+    for a writer that keeps standings elsewhere.
     """
 
     size: int = 0

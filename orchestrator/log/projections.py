@@ -259,7 +259,8 @@ class Sources:
 class StoredStandings:
     """The standings of a fold, of which those used last are in memory, and the others stored.
 
-    `session` is the transaction at hand. One that has changed must be stored before it is forgotten.
+    `session` is the transaction at hand. One that has changed must be stored before it is
+    forgotten.
     """
 
     def __init__(self, session: Session, log_id: bytes) -> None:
