@@ -197,14 +197,14 @@ class CodeOpening(NamedTuple):
 class TrustOpening(NamedTuple):
     """The opening of a change of level: its ground, the level before, and the evidence it rests on.
 
-    `outcomes` and `units` are of ripe outcomes, `earned_units` and `reversed_units` of all that are
-    remembered, in base units of the settings' token.
+    Of ripe outcomes it states the number and the worth, of all that are remembered what they earned
+    and what was reversed, in base units of the settings' token.
     """
 
     ground: _Text
     level_before: _Position
-    outcomes: _Position
-    units: _Units
+    ripe_outcomes: _Position
+    ripe_units: _Units
     earned_units: _Units
     reversed_units: _Units
     disputes_lost: _Position

@@ -50,7 +50,7 @@ class Results(NamedTuple):
 
     The level is earned by so many `outcomes` that are worth `units` together, a first contract so
     old, a share of what was earned that was reversed of at most `reversed_bps`, and no more
-    disputes lost. It is lost once the share is above `keep_reversed_bps`, or more disputes are lost.
+    disputes lost. It goes once the share is above `keep_reversed_bps`, or more disputes are lost.
     """
 
     outcomes: int
