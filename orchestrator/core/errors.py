@@ -49,10 +49,6 @@ class RequestError(DomainError):
     """A request that the fold turns away: nothing is written to the log for it."""
 
 
-class ForecastError(DomainError):
-    """A question that a surface cannot ask for forecasts of."""
-
-
 class EvidenceError(DomainError):
     """A case that the log's entries do not prove, or that has not the form of one."""
 

@@ -25,11 +25,11 @@ larger is one at most, and no single window decides. The odds of passing by luck
 docs/security/forecast-odds.md.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from orchestrator.core.errors import ForecastError, LogError, RequestError, shown
+from orchestrator.core.errors import LogError, RequestError
 from orchestrator.core.units import BPS, DAY_MS, format_ms
 
 MAX_QUESTIONS = 16
@@ -60,31 +60,6 @@ class Question(NamedTuple):
         Of the day itself, of the latest cohort before it, and of all between and since.
         """
         return 2 * self.horizon_days + OPENING_DAYS + 1
-
-
-def check_questions(questions: Sequence[Question], states: Collection[str]) -> None:
-    """Raise ForecastError for questions that no surface with these states can ask."""
-    if len(questions) > MAX_QUESTIONS:
-        raise ForecastError(
-            "questions-too-many", f"there are {len(questions)} questions; at most {MAX_QUESTIONS}"
-        )
-    for number, question in enumerate(questions):
-        for state in question[:2]:
-            if state not in states:
-                raise ForecastError(
-                    "question-state-unknown",
-                    f"question {number} names {shown(state)}, which is no state of the policy",
-                )
-        if not 1 <= question.horizon_days <= MAX_HORIZON_DAYS:
-            raise ForecastError(
-                "question-horizon",
-                f"question {number} has a horizon of {question.horizon_days} days; "
-                f"from 1 to {MAX_HORIZON_DAYS} can be asked",
-            )
-        if question in questions[:number]:
-            raise ForecastError(
-                "question-twice", f"question {number} is asked before; leave one of the two out"
-            )
 
 
 def forecast_day(at_ms: int) -> int:
@@ -266,6 +241,10 @@ class Cohorts:
         self._count(to_state)
         return self.clock_ms
 
+    def counts(self) -> dict[str, int]:
+        """Return how many leads are in each state of the policy in force."""
+        return {state: here.count for state, here in self._states.items()}
+
     def cohort(self, question: Question, day: int) -> Cohort | None:
         """Return the cohort of a day, None if it is not kept or its midnight has not passed."""
         series = self._find(question)
@@ -298,10 +277,8 @@ class Cohorts:
             for day, cohort in enumerate(series.cohorts, series.first)
         )
 
-    def score(
-        self, question: Question, day: int, probability_bps: int, min_n: int
-    ) -> "Score | None":
-        """Return the score of a forecast whose window has passed.
+    def measured(self, question: Question, day: int, min_n: int) -> tuple[Cohort, Baseline] | None:
+        """Return what a forecast of this day is measured by, once its window has passed.
 
         None where it is void: the cohort or one of its baselines is not kept, or has fewer leads.
         """
@@ -310,7 +287,7 @@ class Cohorts:
             return None
         if min(cohort.n, baseline.latest.n, baseline.pooled.n) < min_n:
             return None
-        return score(cohort, baseline, probability_bps)
+        return cohort, baseline
 
     def to_document(self) -> dict[str, Any]:
         """Return all of it as a JSON object."""

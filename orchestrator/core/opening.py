@@ -210,6 +210,23 @@ class TrustOpening(NamedTuple):
     disputes_lost: _Position
 
 
+class ForecastOpening(NamedTuple):
+    """The opening of a forecast's score: the forecast itself, and what it is measured by.
+
+    `probability_bps` and `salt` are what its entry committed to. Of the `n` leads of its cohort so
+    many `moved`; so did those of the two baselines. All are zero where the forecast is void.
+    """
+
+    probability_bps: _Position
+    salt: _Word
+    n: _Position
+    moved: _Position
+    latest_n: _Position
+    latest_moved: _Position
+    pooled_n: _Position
+    pooled_moved: _Position
+
+
 Opening = (
     TouchOpening
     | ReportedTouchOpening
@@ -217,6 +234,7 @@ Opening = (
     | EventOpening
     | CodeOpening
     | TrustOpening
+    | ForecastOpening
 )
 
 
