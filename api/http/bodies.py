@@ -215,7 +215,7 @@ _SETTINGS_SCHEMA = {
         },
         "forecasts": {
             "type": ["object", "null"],
-            "description": "The questions that operators may forecast, and the skill that earns level 1.",
+            "description": "The questions that operators may forecast, and what earns level 1.",
             "required": ["questions"],
             "properties": {
                 "questions": {
@@ -283,13 +283,13 @@ class Reason(Body):
 
 
 class NewForecast(Body):
-    """A forecast: of the leads in one state at the next 00:00 UTC, the share that moves on in time."""
+    """A forecast: the share of the leads in a state at the next 00:00 UTC that moves on in time."""
 
     from_state: Name = Field(examples=["trial"])
     to_state: Name = Field(examples=["activated"])
     horizon_days: Annotated[int, Field(ge=1, le=MAX_HORIZON_DAYS)]
     probability_bps: Bps = Field(
-        description="The probability, in hundredths of a percent. It is kept from everyone until the "
+        description="The probability, in hundredths of a percent. It is kept secret until the "
         "forecast is scored."
     )
 

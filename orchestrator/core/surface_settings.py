@@ -68,13 +68,13 @@ class Results(NamedTuple):
 
 
 class Level(NamedTuple):
-    """What a level allows, and the results that earn it: None for the first, a judgement's."""
+    """A level: what it allows, and the results that earn it; the first is earned otherwise."""
 
     leads_a_day: int
     results: Results | None
 
 
-class Forecasting(NamedTuple):
+class ForecastSettings(NamedTuple):
     """The questions that operators may forecast, and the skill that earns level 1."""
 
     questions: tuple[Question, ...]
@@ -82,7 +82,7 @@ class Forecasting(NamedTuple):
 
 
 class Pool(NamedTuple):
-    """What all operators share whose level comes from forecasts alone, and how long it lasts.
+    """The allowance of all operators whose level comes from forecasts alone, and its duration.
 
     Luck, and many wallets, can earn such a level: so they get no more together than one would.
     """
@@ -109,7 +109,7 @@ class SurfaceSettings:
     bucket_s: int
     pause_s: int
     pool: Pool | None
-    forecasts: Forecasting | None
+    forecasts: ForecastSettings | None
     hash: bytes
     document_bytes: int
 
@@ -145,7 +145,7 @@ def parse_settings(document: object) -> SurfaceSettings:
         bucket_s=_period_s(table.get("bucket_s", DEFAULT_BUCKET_S), "bucket_s", 1),
         pause_s=_period_s(table.get("pause_s", DEFAULT_PAUSE_S), "pause_s"),
         pool=None if pool is None else _pool(pool),
-        forecasts=None if forecasts is None else _forecasting(forecasts),
+        forecasts=None if forecasts is None else _forecast_settings(forecasts),
         hash=b"",
         document_bytes=0,
     )
@@ -280,7 +280,7 @@ def _pool(value: object) -> Pool:
     )
 
 
-def _forecasting(value: object) -> Forecasting:
+def _forecast_settings(value: object) -> ForecastSettings:
     table = read_table(value, "forecasts")
     check_keys(table, {"questions"}, {"min_counted", "min_leads", "skill_bps"}, "forecasts")
     questions: list[Question] = []
@@ -309,7 +309,7 @@ def _forecasting(value: object) -> Forecasting:
         ),
         min_n=read_integer(table.get("min_leads", plain.min_n), "forecasts: min_leads", 30, 10_000),
     )
-    return Forecasting(tuple(questions), rules)
+    return ForecastSettings(tuple(questions), rules)
 
 
 def _period_s(value: object, where: str, least: int = 0) -> int:

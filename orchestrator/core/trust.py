@@ -52,7 +52,7 @@ class PendingForecast(NamedTuple):
 
 @dataclass(slots=True)
 class Standing:
-    """What the log says of one operator on one surface. Times are of the log's own clock.
+    """The log's word of one operator on one surface. Times are of the log's own clock.
 
     `level` and `ground` are those of the last `trust.changed` entry, at `changed_ms`. `policy` is
     that of the last contract that the owner opened with the operator, `partner_since_ms` the time
