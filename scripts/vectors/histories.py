@@ -119,7 +119,7 @@ def write(name: str, model: str, seed: int) -> History:
     requests: list[Request] = [
         Genesis(_word("log"), _word("publisher")),
         PublishPolicy(SURFACE, OWNER, policy),
-        *(RegisterOperator(operator, "0", _word("profile")) for operator in (ANN, BOB)),
+        *(RegisterOperator(operator, _word("profile")) for operator in (ANN, BOB)),
         *opening[:3],
     ]
     now = 0

@@ -37,7 +37,7 @@ from tests.support.worlds import LEADS, OPERATORS, OWNER, SURFACE, policy, rules
 RULES = rules("a", policy())
 REQUESTS: dict[str, Request] = {
     "genesis": Genesis(word("log"), word("publisher")),
-    "register_operator": RegisterOperator(OPERATORS[0], "newcomer", word("body")),
+    "register_operator": RegisterOperator(OPERATORS[0], word("body")),
     "publish_policy": PublishPolicy(SURFACE, OWNER, policy()),
     "touch": Touch(SURFACE, LEADS[0], OPERATORS[0], "email", word("request"), word("body")),
     "product_event": ProductEvent(SURFACE, LEADS[0], "Käufe", 2**80 - 1, 7, word("r"), word("b")),

@@ -13,7 +13,7 @@ from orchestrator.core.decide import decide
 from orchestrator.core.entry import Entry
 from orchestrator.core.errors import ChainError, ReplayError, RequestError, ServerError
 from orchestrator.core.opening import Record, receipt_ms
-from orchestrator.core.policies import PolicyCache
+from orchestrator.core.document import DocumentCache
 from orchestrator.core.policy import Policy
 from orchestrator.core.replay import Replay, replay
 from orchestrator.core.replay_rules import Documents
@@ -45,7 +45,7 @@ from tests.support.worlds import (
 
 
 def documents_of(world: World) -> Documents:
-    return Documents(world.policies.__getitem__, world.rules.__getitem__)
+    return Documents(world.policies.__getitem__, world.settings.__getitem__, world.rules.__getitem__)
 
 
 @st.composite
@@ -173,13 +173,13 @@ def test_a_false_opening_is_found() -> None:
 def test_another_policy_under_the_hash_is_found() -> None:
     other = policy(attribution="last_touch")
     with pytest.raises(ReplayError):
-        replay(RECORDS, Documents(lambda _: other, WORLD.rules.__getitem__))
+        replay(RECORDS, Documents(lambda _: other, WORLD.settings.__getitem__, WORLD.rules.__getitem__))
 
 
 def test_terms_that_pay_less_are_found() -> None:
     cheap = {name: rule._replace(unit_price_units=1) for name, rule in WORLD.rules.items()}
     with pytest.raises(ReplayError, match="outcome"):
-        replay(RECORDS, Documents(WORLD.policies.__getitem__, cheap.__getitem__))
+        replay(RECORDS, Documents(WORLD.policies.__getitem__, WORLD.settings.__getitem__, cheap.__getitem__))
 
 
 def refused(records: list[Record], world: World = WORLD) -> str:
@@ -227,7 +227,7 @@ def test_events_by_the_products_own_names_are_judged_by_their_short_ones() -> No
 def test_a_replay_keeps_few_policies_and_takes_no_other_for_one_it_forgot(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(replay_module, "PolicyCache", lambda load: PolicyCache(load, 1))
+    monkeypatch.setattr(replay_module, "PolicyCache", lambda load: DocumentCache(load, 1))
     governing = policy()
     world, records = begin(governing)
     others = [policy(lateness_s=10 + number) for number in range(3)]
@@ -244,7 +244,7 @@ def test_a_replay_keeps_few_policies_and_takes_no_other_for_one_it_forgot(
         asked.append(hash_)
         return published[hash_]
 
-    replay(records, Documents(given, world.rules.__getitem__))
+    replay(records, Documents(given, world.settings.__getitem__, world.rules.__getitem__))
     assert asked.count(others[0].hash) > 1
 
     def changing(hash_: bytes) -> Policy:
@@ -253,7 +253,7 @@ def test_a_replay_keeps_few_policies_and_takes_no_other_for_one_it_forgot(
 
     asked.clear()
     with pytest.raises(ReplayError) as caught:
-        replay(records, Documents(changing, world.rules.__getitem__))
+        replay(records, Documents(changing, world.settings.__getitem__, world.rules.__getitem__))
     assert caught.value.code == "policy-false"
 
 

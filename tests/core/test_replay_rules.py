@@ -44,7 +44,7 @@ def entry(kind: str, **changes: Any) -> Entry:
 def judge(found: World, entry_: Entry, opening: Opening | None, **sources: Any) -> Any:
     rule = KINDS[entry_.kind].replay
     assert rule is not None
-    documents = Documents(found.policies.__getitem__, found.rules.__getitem__, **sources)
+    documents = Documents(found.policies.__getitem__, found.settings.__getitem__, found.rules.__getitem__, **sources)
     return rule(found, Record(entry_, opening), documents)
 
 
@@ -86,7 +86,7 @@ REQUESTS: list[tuple[Entry, Opening | None, object]] = [
     (
         entry("operator.registered", label="newcomer"),
         None,
-        requests.RegisterOperator(OWNER, "newcomer", bytes(32)),
+        requests.RegisterOperator(OWNER, bytes(32)),
     ),
     (
         entry("policy.published", subject=GOVERNING.hash),

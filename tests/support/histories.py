@@ -98,7 +98,7 @@ def write_history(governing: Any, steps: Sequence[tuple[int, Step]]) -> History:
     begin: list[Request] = [
         Genesis(LOG, word("publisher")),
         PublishPolicy(SURFACE, OWNER, governing),
-        *(RegisterOperator(operator, "0", word("profile")) for operator in OPERATORS),
+        *(RegisterOperator(operator, word("profile")) for operator in OPERATORS),
     ]
     records = [record for request in begin for record in decide(world, request, 0)]
     contracts: dict[bytes, EscrowRecord] = {}

@@ -225,7 +225,7 @@ def _log(model: str) -> Log:
     write(-1000, Genesis(LOG, address_word(address("publisher"))), "genesis")
     write(-1000, PublishPolicy(SURFACE, address_word(OWNER), POLICIES[model]), "policy")
     for operator in (ANN, BOB):
-        write(-1000, RegisterOperator(address_word(operator), "0", word("profile")), "operator")
+        write(-1000, RegisterOperator(address_word(operator), word("profile")), "operator")
     # Only these contracts are in the log; the others that a case names are on chain alone.
     for name in ("ann", "bob", "once", "young", "late", "late_once", "ended", "closed_then"):
         opens(0, name)
@@ -257,7 +257,7 @@ class _Writer:
         self(-1000, Genesis(LOG, address_word(address("publisher"))), "genesis")
         self(-1000, PublishPolicy(SURFACE, address_word(OWNER), POLICIES[model]), "policy")
         for operator in (ANN, BOB):
-            self(-1000, RegisterOperator(address_word(operator), "0", word("profile")), "operator")
+            self(-1000, RegisterOperator(address_word(operator), word("profile")), "operator")
 
     def __call__(self, time_ms: int, request: Any, *names: str) -> None:
         written = decide(self.world, request, START_S * 1000 + time_ms)
