@@ -462,7 +462,8 @@ def test_a_misattribution_is_shown_with_what_decides_it() -> None:
     case = find_disproof(items, contracts, no_source)
     assert case is not None
     assert (case.contract_id, case.kind, case.rival) == (word("bob"), "rival", word("ann"))
-    assert [item.position for item in case.exhibits] == [market.paid, market.paid - 4, 4]
+    opened = next(item for item in items if item.entry.subject == word("ann")).position
+    assert [item.position for item in case.exhibits] == [market.paid, market.paid - 4, opened]
     assert [item.entry for item in case.exhibits] == [
         items[item.position].data for item in case.exhibits
     ]
