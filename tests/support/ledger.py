@@ -7,9 +7,9 @@ from itertools import count
 from uuid import UUID
 
 import psycopg
+from orchestrator.core.policies import CACHED_BYTES
 
 from orchestrator.core.entry import address_word
-from orchestrator.core.policies import CACHED_BYTES
 from orchestrator.core.requests import (
     Genesis,
     OpenContract,
