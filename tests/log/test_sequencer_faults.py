@@ -51,13 +51,24 @@ STEPS = (
     "finished",
     "committed",
 )
-PROJECTIONS = ("policies", "surfaces", "operators", "contracts", "leads", "results", "inbox")
+PROJECTIONS = (
+    "policies",
+    "settings",
+    "surfaces",
+    "operators",
+    "standings",
+    "contracts",
+    "leads",
+    "results",
+    "inbox",
+)
 
 
 def first_half(log: Ledger) -> list[Request]:
     return [
         genesis(log),
         PublishPolicy(SURFACE, OWNER_WORD, POLICY),
+        PublishSettings(SURFACE, OWNER_WORD, SETTINGS),
         OpenContract(CONTRACT, word("transaction")),
         *[Touch(SURFACE, LEADS[2], OPERATORS[0], "call")] * 250,
     ]
@@ -66,8 +77,9 @@ def first_half(log: Ledger) -> list[Request]:
 def second_half() -> list[Request]:
     """Requests that change every projection, and complete a tile."""
     return [
-        RegisterOperator(OPERATORS[0], word("profile")),
+        RegisterOperator(OPERATORS[1], word("profile")),
         PublishPolicy(word("second"), OWNER_WORD, POLICY),
+        PublishSettings(word("second"), OWNER_WORD, settings(pause_s=9)),
         Touch(SURFACE, LEADS[0], OPERATORS[0], "email"),
         ProductEvent(SURFACE, LEADS[0], "signup", 0, 1000),
         ProductEvent(SURFACE, LEADS[0], "buy", 7, 1000),
