@@ -16,6 +16,7 @@ from orchestrator.core.requests import (
     OpenContract,
     ProductEvent,
     PublishPolicy,
+    PublishSettings,
     RegisterOperator,
     Request,
     Settle,
@@ -31,6 +32,7 @@ from tests.support.ledger import (
     CONTRACT,
     OWNER_WORD,
     POLICY,
+    SETTINGS,
     Ledger,
     begin_log,
     genesis,
@@ -38,7 +40,7 @@ from tests.support.ledger import (
     sign,
 )
 from tests.support.servers import server_folder
-from tests.support.worlds import LEADS, OPERATORS, SURFACE, word
+from tests.support.worlds import LEADS, OPERATORS, SURFACE, settings, word
 
 STEPS = (
     "taken",
