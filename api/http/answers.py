@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_t
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from api.http.bodies import PolicyDocument, TermsDocument
+from api.http.bodies import PolicyDocument, SettingsDocument, TermsDocument
 from api.http.fields import (
     Address,
     Bps,
@@ -63,9 +63,6 @@ class SignedIn(BaseModel):
     account: Address
     scopes: list[Scope]
     expires_ms: TimeMs
-    registration: "RequestStatus | None" = Field(
-        description="The request that registers a new operator; null if there is none."
-    )
 
 
 # --- Requests to the log --------------------------------------------------------------------------
@@ -152,10 +149,21 @@ class TermsParameters(BaseModel):
     domain_version: str
 
 
+class SettingsRequest(RequestStatus):
+    """A surface's settings on their way into the log."""
+
+    settings_hash: Word
+
+
 class SurfaceDetail(Surface):
-    """A surface with its policy, and all that terms for a contract on it must say."""
+    """A surface with its policy and settings, and all that terms for a contract on it must say."""
 
     policy: PolicyDocument
+    settings: SettingsDocument | None = Field(
+        description="Null before the first are published: until then it offers no action."
+    )
+    settings_hash: Word | None
+    settings_version: int
     terms: TermsParameters
 
 
@@ -177,6 +185,86 @@ class LeadSummary(BaseModel):
 class Leads(BaseModel):
     leads: list[LeadSummary]
     next: Annotated[LeadCursor | None, _NEXT_AFTER]
+
+
+# --- Trust ----------------------------------------------------------------------------------------
+
+
+class Evidence(BaseModel):
+    """The results that count for an operator now, in base units of the settings' token."""
+
+    outcomes: int = Field(description="Of ripe outcomes: old enough that they may count.")
+    units: Units = Field(description="What the ripe outcomes are worth.")
+    earned_units: Units = Field(description="Of all outcomes that are remembered, ripe or not.")
+    reversed_units: Units = Field(description="Of these, what events have taken back.")
+    disputes_lost: int
+    age_s: int = Field(description="Since the owner's first contract with the operator.")
+
+
+class Standing(BaseModel):
+    """An operator's trust level on a surface."""
+
+    operator: Address
+    level: int = Field(ge=0, le=3)
+    ground: Literal["none", "contract", "forecasts", "results"]
+    due_level: int = Field(
+        description="The level that a judgement would give now: it comes before the next act."
+    )
+    is_suspended: bool
+    changed_ms: TimeMs | None
+    counted_to: Position | None = Field(description="The position of the newest evidence.")
+    leads_a_day: int
+    leads_today: int
+    evidence: Evidence | None = Field(description="Null on a surface without settings.")
+    forecasts_counted: int = Field(description="Of those that were scored.")
+    skill_bps: int | None = Field(
+        description="Against the better baseline; null before there is anything to measure by. It "
+        "may be below zero."
+    )
+
+
+class FunnelState(BaseModel):
+    """A state of the lead lifecycle, and how many leads are in it."""
+
+    state: str
+    leads: int
+
+
+class Funnel(BaseModel):
+    """The leads of a surface by state."""
+
+    states: list[FunnelState]
+
+
+class CohortDay(BaseModel):
+    """The leads in a question's first state at a midnight, and those that moved in time."""
+
+    day: str = Field(
+        description="The day that began at that midnight, UTC.", examples=["2026-03-01"]
+    )
+    leads: int
+    moved: int
+    is_final: bool = Field(description="False while its window has not passed: more may move.")
+
+
+class QuestionHistory(BaseModel):
+    """A question that can be forecast, with the cohorts that are kept, the oldest first."""
+
+    from_state: str
+    to_state: str
+    horizon_days: int
+    days: list[CohortDay]
+
+
+class History(BaseModel):
+    """The record that forecasts can build on: all of it follows from the public log."""
+
+    questions: list[QuestionHistory]
+
+
+class Standings(BaseModel):
+    standings: list[Standing]
+    next: Annotated[Word | None, _NEXT_AFTER]
 
 
 # --- Contracts ------------------------------------------------------------------------------------
@@ -383,6 +471,13 @@ class PolicyView(BaseModel):
 
     hash: Word
     document: PolicyDocument
+
+
+class SettingsView(BaseModel):
+    """A surface's settings, and the SHA-256 of their document as canonical JSON."""
+
+    hash: Word
+    document: SettingsDocument
 
 
 # --- Receipts -------------------------------------------------------------------------------------

@@ -21,7 +21,9 @@ from api.http.fields import (
     Units,
     Word,
 )
-from orchestrator.core import policy
+from orchestrator.core import policy, surface_settings
+from orchestrator.core.document import MAX_DOCUMENT_BYTES
+from orchestrator.core.forecast import MAX_HORIZON_DAYS, MAX_QUESTIONS
 from orchestrator.core.units import DAY_S
 
 
@@ -62,8 +64,24 @@ _POLICY_EXAMPLE = {
     "reversals": [{"on": "refund", "of": "subscribed"}],
     "events": {"Subscription Started": "subscribe"},
     "attribution": "last_touch",
-    "actions": {"email": 0, "call": 0},
     "lateness_s": DAY_S,
+    "touches_per_lead": 10,
+}
+_SETTINGS_EXAMPLE = {
+    "token": "0x70997970C51812dc3A010C7d01b50e0d17dc79C8",
+    "actions": {"email": {"level": 1}, "call": {"level": 2}},
+    "levels": [
+        {"leads_a_day": 50},
+        {
+            "leads_a_day": 500,
+            "outcomes": 20,
+            "units": "100000000",
+            "age_s": 30 * DAY_S,
+            "reversed_bps": 500,
+            "keep_reversed_bps": 1000,
+            "disputes_lost": 0,
+        },
+    ],
 }
 
 
@@ -78,7 +96,7 @@ def _whole_schema(least: int, most: int) -> dict[str, Any]:
 
 
 _POLICY_SCHEMA = {
-    "required": ["initial", "states", "transitions", "attribution"],
+    "required": ["initial", "states", "transitions", "attribution", "touches_per_lead"],
     "properties": {
         "initial": _NAME_SCHEMA,
         "states": {
@@ -110,11 +128,6 @@ _POLICY_SCHEMA = {
             },
         },
         "attribution": {"enum": ["first_touch", "last_touch"]},
-        "actions": {
-            "type": ["object", "null"],
-            "description": "By action, the lowest trust level that may take it.",
-            "additionalProperties": _whole_schema(0, 5),
-        },
         "lateness_s": _whole_schema(policy.MIN_LATENESS_S, policy.MAX_LATENESS_S),
         "events": {
             "type": ["object", "null"],
@@ -123,7 +136,7 @@ _POLICY_SCHEMA = {
             "maxProperties": policy.MAX_EVENTS,
             "additionalProperties": _NAME_SCHEMA,
         },
-        "touches_per_lead": {"anyOf": [_whole_schema(1, 10_000), {"type": "null"}]},
+        "touches_per_lead": _whole_schema(1, policy.MAX_TOUCHES_PER_LEAD),
     },
     "additionalProperties": False,
 }
@@ -132,11 +145,110 @@ _POLICY_SCHEMA = {
 PolicyDocument = Annotated[
     dict[str, Any],
     Field(
-        description="The rules of a surface: its lead lifecycle, its actions, its attribution. "
+        description="The rules of a surface, which terms pin: its lead lifecycle, its attribution. "
         f"At most {policy.MAX_STEPS} steps, counting each state that a transition starts from, and "
-        f"{policy.MAX_DOCUMENT_BYTES} bytes of canonical JSON.",
+        f"{MAX_DOCUMENT_BYTES} bytes of canonical JSON.",
         json_schema_extra=_POLICY_SCHEMA,
         examples=[_POLICY_EXAMPLE],
+    ),
+]
+
+
+# orchestrator/core/surface_settings.py decides what settings are.
+_RESULTS_SCHEMA = {
+    "outcomes": _whole_schema(1, surface_settings.MAX_OUTCOMES),
+    "units": {"type": ["string", "integer"]},
+    "age_s": _whole_schema(0, surface_settings.MAX_PERIOD_S),
+    "reversed_bps": _whole_schema(0, 10_000),
+    "keep_reversed_bps": _whole_schema(0, 10_000),
+    "disputes_lost": _whole_schema(0, surface_settings.MAX_OUTCOMES),
+}
+_PERIOD_SCHEMA = _whole_schema(0, surface_settings.MAX_PERIOD_S)
+_LEADS_A_DAY_SCHEMA = _whole_schema(1, surface_settings.MAX_LEADS_A_DAY)
+_SETTINGS_SCHEMA = {
+    "required": ["token", "actions", "levels"],
+    "properties": {
+        "token": {
+            "type": "string",
+            "pattern": "^0x[0-9a-fA-F]{40}$",
+            "description": "The token in which results are counted: outcomes of contracts that pay "
+            "in it are evidence.",
+        },
+        "actions": {
+            "type": "object",
+            "description": "What operators may do, each from a level on; level 0 touches nothing.",
+            "maxProperties": surface_settings.MAX_ACTIONS,
+            "additionalProperties": {
+                "type": "object",
+                "required": ["level"],
+                "properties": {"level": _whole_schema(1, surface_settings.MAX_LEVEL)},
+                "additionalProperties": False,
+            },
+        },
+        "levels": {
+            "type": "array",
+            "description": "What each level from 1 on allows and, from 2 on, the results that earn "
+            "it.",
+            "minItems": 1,
+            "maxItems": surface_settings.MAX_LEVEL,
+            "items": {
+                "type": "object",
+                "required": ["leads_a_day"],
+                "properties": {"leads_a_day": _LEADS_A_DAY_SCHEMA, **_RESULTS_SCHEMA},
+                "additionalProperties": False,
+            },
+        },
+        "ripening_s": _PERIOD_SCHEMA,
+        "bucket_s": _PERIOD_SCHEMA,
+        "pause_s": _PERIOD_SCHEMA,
+        "pool": {
+            "type": ["object", "null"],
+            "description": "What all operators share whose level comes from forecasts alone.",
+            "required": ["places", "leads_a_day", "touches_a_day", "lasts_s"],
+            "properties": {
+                "places": _whole_schema(1, surface_settings.MAX_PLACES),
+                "leads_a_day": _LEADS_A_DAY_SCHEMA,
+                "touches_a_day": _LEADS_A_DAY_SCHEMA,
+                "lasts_s": _PERIOD_SCHEMA,
+            },
+            "additionalProperties": False,
+        },
+        "forecasts": {
+            "type": ["object", "null"],
+            "description": "The questions that operators may forecast, and what earns level 1.",
+            "required": ["questions"],
+            "properties": {
+                "questions": {
+                    "type": "array",
+                    "maxItems": MAX_QUESTIONS,
+                    "items": {
+                        "type": "object",
+                        "required": ["from", "to", "horizon_days"],
+                        "properties": {
+                            "from": _NAME_SCHEMA,
+                            "to": _NAME_SCHEMA,
+                            "horizon_days": _whole_schema(1, MAX_HORIZON_DAYS),
+                        },
+                        "additionalProperties": False,
+                    },
+                },
+                "min_counted": _whole_schema(1, 1_000),
+                "min_leads": _whole_schema(30, 10_000),
+                "skill_bps": _whole_schema(1, 10_000),
+            },
+            "additionalProperties": False,
+        },
+    },
+    "additionalProperties": False,
+}
+
+SettingsDocument = Annotated[
+    dict[str, Any],
+    Field(
+        description="What a surface's owner changes freely: the actions it offers, what each trust "
+        f"level allows, what earns it. At most {MAX_DOCUMENT_BYTES} bytes of canonical JSON.",
+        json_schema_extra=_SETTINGS_SCHEMA,
+        examples=[_SETTINGS_EXAMPLE],
     ),
 ]
 
@@ -155,6 +267,31 @@ class NewPolicy(Body):
     """The next version of a surface's policy."""
 
     policy: PolicyDocument
+
+
+class NewSettings(Body):
+    """The next version of a surface's settings."""
+
+    settings: SettingsDocument
+
+
+class Reason(Body):
+    """The reason for a suspension or its end: a code that the log shows, and a text beside it."""
+
+    reason: Name = Field(examples=["spam"])
+    text: Annotated[str, Field(max_length=2_000)] | None = None
+
+
+class NewForecast(Body):
+    """A forecast: the share of the leads in a state at the next 00:00 UTC that moves on in time."""
+
+    from_state: Name = Field(examples=["trial"])
+    to_state: Name = Field(examples=["activated"])
+    horizon_days: Annotated[int, Field(ge=1, le=MAX_HORIZON_DAYS)]
+    probability_bps: Bps = Field(
+        description="The probability, in hundredths of a percent. It is kept secret until the "
+        "forecast is scored."
+    )
 
 
 class ProductEvent(Body):

@@ -1,26 +1,17 @@
 """The routes of accounts: signing in and out."""
 
-from uuid import UUID
-
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends
 from starlette.concurrency import run_in_threadpool
 
-from api.context import TheService
+from api.context import Service, TheService
 from api.http import answers, auth, bodies
 from api.http.auth import AnyCaller, Caller
 from api.http.fields import checksummed
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented
-from api.http.submissions import Intake, WaitS
-from orchestrator.core.document import canonical_json
-from orchestrator.core.entry import ZERO_WORD
-from orchestrator.core.requests import RegisterOperator
-from orchestrator.log.inbox import Submission
-from orchestrator.storage.database import Session
 
 router = APIRouter(prefix="/v1", tags=["accounts"], route_class=StrictRoute)
 
-FIRST_LEVEL = "0"
 _BY_SOURCE = [Depends(auth.charge_source)]
 
 
@@ -43,27 +34,19 @@ def nonce(service: TheService, body: bodies.NonceRequest | None = None) -> answe
 
 
 @router.post("/sign-in", status_code=201, responses=documented(401), dependencies=_BY_SOURCE)
-async def sign_in(
-    service: TheService, body: bodies.SignIn, wait_s: WaitS, request: Request, response: Response
-) -> answers.SignedIn:
-    """Turn a signed EIP-4361 message into an API key; a new operator is registered in the log."""
+async def sign_in(service: TheService, body: bodies.SignIn) -> answers.SignedIn:
+    """Turn a signed EIP-4361 message into an API key."""
     account, scopes, nonce = await run_in_threadpool(
         auth.check_sign_in, service, body.message, body.signature
     )
     key, key_hash = auth.new_key()
-    intake = Intake(service, Caller(account, tuple(scopes), key_hash), wait_s, request, response)
-    expires_ms, request_ids = await run_in_threadpool(_add_key, intake, nonce)
-    registration = None
-    if request_ids:
-        (registration,) = await intake.wait_for(request_ids)
-    # A key was made, so the wait's 200 or 202 gives way; the registration has its own status.
-    response.status_code = 201
+    caller = Caller(account, tuple(scopes), key_hash)
+    expires_ms = await run_in_threadpool(_add_key, service, caller, nonce)
     return answers.SignedIn(
         key=key,
         account=checksummed(account),
         scopes=scopes,
         expires_ms=expires_ms,
-        registration=registration,
     )
 
 
@@ -79,12 +62,8 @@ def sign_out(service: TheService, caller: AnyCaller) -> None:
         )
 
 
-def _add_key(intake: Intake, nonce: str) -> tuple[int, list[UUID]]:
-    """Use up the nonce and keep the caller's new key, in one transaction.
-
-    Returns when the key expires (UTC ms), and the requests that register a new operator.
-    """
-    service, caller = intake.service, intake.caller
+def _add_key(service: Service, caller: Caller, nonce: str) -> int:
+    """Use up the nonce and keep the caller's new key; return when it expires (UTC ms)."""
     now_ms = service.now_ms()
     expires_ms = now_ms + service.limits.key_ttl_ms
     scopes = list(caller.scopes)
@@ -103,14 +82,4 @@ def _add_key(intake: Intake, nonce: str) -> tuple[int, list[UUID]]:
             now_ms=now_ms,
             expires_ms=expires_ms,
         )
-        return expires_ms, _register(intake, session) if "operator" in scopes else []
-
-
-def _register(intake: Intake, session: Session) -> list[UUID]:
-    """Register a new operator in the log: once, however often it signs in."""
-    service, caller = intake.service, intake.caller
-    if session.one("api.operator", log_id=service.log_id, operator=caller.word) is not None:
-        return []
-    request = RegisterOperator(caller.word, FIRST_LEVEL, ZERO_WORD)
-    body = canonical_json({"operator": caller.account, "level": FIRST_LEVEL})
-    return intake.submit(session, [Submission("register-operator", request, body)])
+        return expires_ms

@@ -39,9 +39,10 @@ from orchestrator.log.inbox import OwnOrder, Submission
 from orchestrator.storage.database import Row, Session
 
 # The most of one account. Accounts are free, so what the log keeps for each is bounded: a surface
-# stays in the sequencer's memory, a policy in the database.
+# stays in the sequencer's memory, a policy, and settings, in the database.
 MAX_SURFACES = 100
 MAX_POLICIES = 1_000
+MAX_SETTINGS = 10_000
 
 router = APIRouter(prefix="/v1", tags=["owner"], route_class=StrictRoute)
 
@@ -77,7 +78,7 @@ async def publish_policy(
 
     def take(session: Session) -> list[UUID]:
         own_surface(intake.service, session, intake.caller, surface)
-        _check_room(intake, session, submission.idempotency_key, for_surface=False)
+        check_room(intake, session, submission.idempotency_key, "policy")
         return intake.submit(session, [submission])
 
     return _surface_request(await intake.take_one(take), from_hex(surface), rules)
@@ -113,7 +114,7 @@ def _submit_surface(
             f"you have a surface {name!r}; POST its next policy to "
             f"/v1/surfaces/{to_hex(surface)}/policy",
         )
-    _check_room(intake, session, submission.idempotency_key, for_surface=True)
+    check_room(intake, session, submission.idempotency_key, "surface")
     # The id is a hash of the name, so the name is kept even before the log has the surface.
     session.run(
         "api.add_surface_name", log_id=service.log_id, surface=surface, owner=owner.word, name=name
@@ -126,10 +127,11 @@ def _publication(key: str, owner: Caller, surface: bytes, rules: Policy) -> Subm
     return Submission(key, PublishPolicy(surface, owner.word, rules), body)
 
 
-def _check_room(intake: Intake, session: Session, key: str, *, for_surface: bool) -> None:
-    """Raise `Refusal` if the caller has as many policies, or surfaces, as an account may.
+def check_room(intake: Intake, session: Session, key: str, what: str) -> None:
+    """Raise `Refusal` if the caller has as many of these as an account may.
 
-    A request that was taken before is not another one.
+    A request that was taken before is not another one. `what` is `surface`, `policy` or `settings`;
+    a surface comes with its first policy.
     """
     log_id, caller = intake.service.log_id, intake.caller
     # Two requests at once must not both find the last place free.
@@ -143,15 +145,23 @@ def _check_room(intake: Intake, session: Session, key: str, *, for_surface: bool
         owner=caller.word,
         surfaces=MAX_SURFACES,
         policies=MAX_POLICIES,
+        settings=MAX_SETTINGS,
     )
-    if for_surface and not (room and room.for_surface):
+    if what == "surface" and not (room and room.for_surface):
         raise Refusal(
             409,
             "surface-limit",
             f"this account has opened {MAX_SURFACES} surfaces, the most that one may; use one of "
             f"them, or another account",
         )
-    if not (room and room.for_policy):
+    if what == "settings" and not (room and room.for_settings):
+        raise Refusal(
+            409,
+            "settings-limit",
+            f"this account has published settings {MAX_SETTINGS} times, refused ones among them, "
+            f"the most that one may; use another account",
+        )
+    if what != "settings" and not (room and room.for_policy):
         raise Refusal(
             409,
             "policy-limit",

@@ -14,7 +14,7 @@ from api.http.auth import AnyCaller, Caller, Operator, Owner
 from api.http.fields import ContractId, Limit, ProposalCursor, SurfaceId
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
-from api.routes.operators import level_of, terms_parameters
+from api.routes.operators import terms_parameters
 from api.routes.owners import own_surface
 from orchestrator.core.document import canonical_json
 from orchestrator.core.errors import TermsError
@@ -41,12 +41,23 @@ def propose(service: TheService, operator: Operator, body: bodies.NewProposal) -
         raise Refusal(403, "not-the-operator", f"operator is {terms.operator}, but you are not")
     digest = contract_id(terms, service.escrow_domain)
     with service.database.transaction(operator.account) as session:
-        # Any level will do, but the log must know the operator.
-        level_of(service, session, operator)
         earlier = _find_proposal(service, session, operator, digest)
         if earlier is not None:
             return _proposal(service, earlier)
         _check_terms(service, session, terms)
+        # Any level will do, level 0 too.
+        standing = session.one(
+            "api.standing",
+            log_id=service.log_id,
+            surface=terms.surface,
+            operator=operator.word,
+        )
+        if standing is not None and standing.is_suspended:
+            raise Refusal(
+                403,
+                "operator-suspended",
+                "the surface's owner has suspended you there; ask the owner to restore you first",
+            )
     # An ERC-1271 check asks the chain, so no transaction is held open across it.
     signature = from_hex(body.operator_signature)
     consent = operator_consent_digest(terms, service.escrow_domain)

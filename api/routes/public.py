@@ -148,6 +148,16 @@ def policy(service: TheService, response: Response, hash: Word) -> answers.Polic
     return answers.PolicyView(hash=hash, document=document)
 
 
+@router.get("/settings/{hash}", responses=documented(404))
+def settings(service: TheService, response: Response, hash: Word) -> answers.SettingsView:  # noqa: A002
+    """Return a surface's settings by their hash, the SHA-256 of the document as canonical JSON."""
+    document = service.log.settings_document(from_hex(hash))
+    if document is None:
+        raise not_found("settings")
+    _cache(response)
+    return answers.SettingsView(hash=hash, document=document)
+
+
 @router.get("/contracts")
 def contracts(
     service: TheService,

@@ -34,8 +34,8 @@ from orchestrator.core.world import World
 
 SURFACE = b"surface"
 OWNER = b"owner"
-# A history says that its touches were made, and by which contracts they are judged. So its operators
-# have the level that a contract gives, and all their actions count as this one.
+# A history says that its touches were made, and by which contracts they are judged. So its
+# operators have the level that a contract gives, and all their actions count as this one.
 HISTORY_ACTION = "touch"
 HISTORY_SETTINGS = parse_settings(
     {

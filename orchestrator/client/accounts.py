@@ -118,6 +118,33 @@ class OwnerClient(AccountClient):
         surface: str = self._request("POST", "/v1/surfaces", json=body, headers=headers)["surface"]
         return surface
 
+    def publish_settings(
+        self, surface: str, settings: Mapping[str, object], wait_s: int = 0
+    ) -> str:
+        """Publish a surface's settings, and wait until the log has them. Return their hash."""
+        headers = _request_headers(secrets.token_hex(16), wait_s)
+        answer = self._request(
+            "POST",
+            f"/v1/surfaces/{surface}/settings",
+            json={"settings": dict(settings)},
+            headers=headers,
+        )
+        hash_: str = answer["settings_hash"]
+        return hash_
+
+    def suspend(self, surface: str, operator: str, reason: str, wait_s: int = 0) -> Any:
+        """Suspend an operator on a surface. Return the request's result."""
+        return self._post_reason(surface, operator, "suspension", reason, wait_s)
+
+    def restore(self, surface: str, operator: str, reason: str, wait_s: int = 0) -> Any:
+        """End an operator's suspension on a surface. Return the request's result."""
+        return self._post_reason(surface, operator, "restoration", reason, wait_s)
+
+    def _post_reason(self, surface: str, operator: str, what: str, reason: str, wait_s: int) -> Any:
+        path = f"/v1/surfaces/{surface}/operators/{operator}/{what}"
+        headers = _request_headers(secrets.token_hex(16), wait_s)
+        return self._request("POST", path, json={"reason": reason}, headers=headers)
+
     def accept_all(self, surface: str, domain: Domain) -> list[Terms]:
         """Sign every open proposal that names this owner, to be paid from its allowance.
 
@@ -183,6 +210,26 @@ class OperatorClient(AccountClient):
             **deal,
         }
         return Terms.from_json(document)
+
+    def standing(self, surface: str) -> Any:
+        """Return the operator's own standing on a surface."""
+        return self.get(f"/v1/surfaces/{surface}/operators/{self.address}")
+
+    def forecast(
+        self, surface: str, question: Mapping[str, object], probability_bps: int, wait_s: int = 0
+    ) -> Any:
+        """Forecast a question of the surface's history. Return the request's result."""
+        body = {name: question[name] for name in ("from_state", "to_state", "horizon_days")} | {
+            "probability_bps": probability_bps
+        }
+        headers = _request_headers(secrets.token_hex(16), wait_s)
+        path = f"/v1/surfaces/{surface}/forecasts"
+        return self._request("POST", path, json=body, headers=headers)
+
+    def ask_for_judgement(self, surface: str, wait_s: int = 0) -> Any:
+        """Have the operator's level on a surface judged now. Return the request's result."""
+        headers = _request_headers(secrets.token_hex(16), wait_s)
+        return self._request("POST", f"/v1/surfaces/{surface}/judgements", headers=headers)
 
     def leads(self, surface: str, state: str) -> list[LeadSummary]:
         """Return the leads that are in `state` now."""

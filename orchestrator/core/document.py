@@ -141,8 +141,8 @@ class ByHash(Protocol[D]):
 class DocumentCache(Generic[D]):
     """Documents of one sort by hash, of which those used last are kept and the others loaded again.
 
-    `load(hash)` returns the document of a hash, or raises; it must know every document that was put in
-    here for as long as it may be asked for. What is kept has at most `most_bytes` of documents,
+    `load(hash)` returns the document of a hash, or raises; it must know every document that was put
+    in here for as long as it may be asked for. What is kept has at most `most_bytes` of documents,
     or is the one that was used last.
     """
 

@@ -36,10 +36,30 @@ POLICY: dict[str, object] = {
     ],
     "reversals": [{"on": "refund", "of": "repeat_buyer"}, {"on": "refund", "of": "regular"}],
     "attribution": "last_touch",
-    "actions": {"email": 0, "call": 0, "offer": 0},
     "lateness_s": DAY_S,
     "touches_per_lead": 50,
 }
+
+
+def settings(token: str) -> dict[str, object]:
+    """Return the surface's settings: results are counted in this token."""
+    results = {"age_s": 60 * DAY_S, "reversed_bps": 200, "disputes_lost": 0}
+    return {
+        "token": token,
+        "actions": {"email": {"level": 1}, "offer": {"level": 1}, "call": {"level": 1}},
+        "levels": [
+            {"leads_a_day": 5_000},
+            {"leads_a_day": 20_000, "outcomes": 50, "units": "100000000"}
+            | results
+            | {"keep_reversed_bps": 300},
+            {"leads_a_day": 100_000, "outcomes": 500, "units": "1000000000"}
+            | results
+            | {"keep_reversed_bps": 250},
+        ],
+        "ripening_s": 14 * DAY_S,
+        "bucket_s": 30 * DAY_S,
+        "pause_s": 7 * DAY_S,
+    }
 
 
 class Guard(NamedTuple):

@@ -180,6 +180,8 @@ class Demo(ResourceGroup):
         self.owner.sign_in()
         self.surface = self.owner.open_surface(cdnow.SURFACE_NAME, cdnow.POLICY)
         self.stack.drain()
+        self.owner.publish_settings(self.surface, cdnow.settings(self.token))
+        self.stack.drain()
         chain = self.stack.chain
         self._sandbox.send("owner", chain.mint(self.token, self.owner.address, OWNER_FUNDS_UNITS))
         self._sandbox.send("owner", chain.approve(self.token, OWNER_FUNDS_UNITS))

@@ -28,8 +28,8 @@ class LogReplay:
     """A replay of the whole public log `log_id` that can be brought up to any later size.
 
     `records(start, stop)` yields the records of those positions, `policy(hash)` and
-    `settings(hash)` return published documents; terms, openings and closings are the chain's. `now_ms` is the reader's own clock, UTC
-    milliseconds.
+    `settings(hash)` return published documents; terms, openings and closings are the chain's.
+    `now_ms` is the reader's own clock, UTC milliseconds.
     """
 
     def __init__(

@@ -85,18 +85,35 @@ JOIN policies p ON p.log_id = s.log_id AND p.hash = s.policy_hash
 LEFT JOIN surface_names n ON n.log_id = s.log_id AND n.surface = s.surface
 WHERE s.log_id = %(log_id)s AND s.surface = %(surface)s;
 
--- name: actions
--- The actions that a policy offers, with the lowest level of each.
-SELECT document -> 'actions' AS actions FROM policies
-WHERE log_id = %(log_id)s AND hash = %(hash)s;
+-- name: surface_settings
+-- A surface with the settings in force, NULL before the first.
+SELECT s.surface, s.owner, s.policy_hash, s.settings_hash, s.settings_version, s.pool,
+    t.document AS settings
+FROM surfaces s LEFT JOIN settings t ON t.log_id = s.log_id AND t.hash = s.settings_hash
+WHERE s.log_id = %(log_id)s AND s.surface = %(surface)s;
+
+-- name: cohorts
+-- The counts of a surface's leads that forecasts are measured by.
+SELECT cohorts FROM surfaces WHERE log_id = %(log_id)s AND surface = %(surface)s;
+
+-- name: standing
+-- The standing of an operator on a surface.
+SELECT operator, level, ground, is_suspended, document FROM standings
+WHERE log_id = %(log_id)s AND surface = %(surface)s AND operator = %(operator)s;
+
+-- name: standing_page
+-- The standings on a surface after an operator's word.
+SELECT operator, level, ground, is_suspended, document FROM standings
+WHERE log_id = %(log_id)s AND surface = %(surface)s AND operator > %(after)s
+ORDER BY operator LIMIT %(limit)s;
 
 -- name: lock_account
 -- Let no other transaction count what this account has, until this one ends.
 SELECT pg_advisory_xact_lock(hashtextextended(%(account)s, 7));
 
 -- name: has_room
--- True, each, if this account may open one more surface and publish one more policy. Policies that
--- the log refused count too.
+-- True, each, if this account may open one more surface, and publish one more policy and one more
+-- version of settings. Those that the log refused count too.
 SELECT
     (SELECT count(*) FROM (SELECT FROM surface_names
         WHERE log_id = %(log_id)s AND owner = %(owner)s LIMIT %(surfaces)s) AS opened)
@@ -104,7 +121,11 @@ SELECT
     (SELECT count(*) FROM (SELECT FROM requests
         WHERE log_id = %(log_id)s AND account = %(account)s AND kind = 'publish_policy'
         LIMIT %(policies)s) AS published)
-        < %(policies)s AS for_policy;
+        < %(policies)s AS for_policy,
+    (SELECT count(*) FROM (SELECT FROM requests
+        WHERE log_id = %(log_id)s AND account = %(account)s AND kind = 'publish_settings'
+        LIMIT %(settings)s) AS published)
+        < %(settings)s AS for_settings;
 
 -- name: surface_page
 -- The surfaces after an id.
@@ -114,10 +135,6 @@ JOIN policies p ON p.log_id = s.log_id AND p.hash = s.policy_hash
 LEFT JOIN surface_names n ON n.log_id = s.log_id AND n.surface = s.surface
 WHERE s.log_id = %(log_id)s AND s.surface > %(after)s
 ORDER BY s.surface LIMIT %(limit)s;
-
--- name: operator
--- The level of an operator; no row if it is not registered.
-SELECT level FROM operators WHERE log_id = %(log_id)s AND operator = %(operator)s;
 
 -- name: lead_page
 -- A surface's leads by state and pseudonym, with the caller's own touches; only owners see names.
