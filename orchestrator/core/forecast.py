@@ -21,7 +21,7 @@ replays the log counts the same:
 A share of few leads is mostly chance: the latest cohort alone is beaten by any average, and the
 average alone by any glance at the latest. Hence two baselines. Of a large cohort one error can be a
 thousand times that of a small one: hence a window's two errors are scaled down together until the
-larger is one at most, and no single window decides. The odds of passing by luck are in
+larger is a half at most, and no single window decides. The odds of passing by luck are in
 docs/security/forecast-odds.md.
 """
 
@@ -38,6 +38,8 @@ MAX_HORIZON_DAYS = 31
 OPENING_DAYS = 7
 # Errors are whole hundred-millionths: p has four decimals, and its square eight.
 ERROR_UNIT = BPS * BPS
+# The most that a window weighs. By chance alone the error of a right probability is a quarter.
+MAX_WEIGHT = ERROR_UNIT // 2
 
 # --- Questions and days ---------------------------------------------------------------------------
 
@@ -373,13 +375,14 @@ class Cohorts:
 class ForecastRules(NamedTuple):
     """The skill that earns level 1, and on how much it must rest.
 
-    `min_n` is the fewest leads of a cohort and its baselines, `min_counted` of windows, and
-    `min_denominator` of the baselines' errors together.
+    `min_n` is the fewest leads of a cohort and of its baselines, `min_counted` the fewest windows,
+    and `min_denominator` the least sum of each baseline's errors: twenty windows of full weight,
+    or more of less.
     """
 
-    min_counted: int = 12
-    min_denominator: int = 2 * ERROR_UNIT
-    skill_bps: int = 3_000
+    min_counted: int = 20
+    min_denominator: int = 20 * MAX_WEIGHT
+    skill_bps: int = 5_000
     min_n: int = 30
 
 
@@ -417,10 +420,10 @@ class Margin:
     denominator: int = 0
 
     def add(self, error: int, baseline_error: int) -> None:
-        """Add a window's two errors, scaled down together until the larger is one at most."""
-        larger = max(error, baseline_error, ERROR_UNIT)
-        self.numerator += -(-error * ERROR_UNIT // larger)
-        self.denominator += baseline_error * ERROR_UNIT // larger
+        """Add a window's two errors, scaled down together until the larger is a half at most."""
+        larger = max(error, baseline_error, MAX_WEIGHT)
+        self.numerator += -(-error * MAX_WEIGHT // larger)
+        self.denominator += baseline_error * MAX_WEIGHT // larger
 
     def forfeit(self) -> None:
         """Take back what was gained, and leave what was lost."""
