@@ -148,22 +148,25 @@ NO_COHORT = Cohort(0, 0)
 class _Series:
     """A question's cohorts, of the days from `first` on, and beside each the pooled baseline.
 
-    `pooled` is that of the last day.
+    `n` and `moved` stand apart, so that counting a move is cheap. `pooled` is that of the last day.
     """
 
     question: Question
     first: int
-    cohorts: list[Cohort] = field(default_factory=list)
+    n: list[int] = field(default_factory=list)
+    moved: list[int] = field(default_factory=list)
     baselines: list[Cohort] = field(default_factory=list)
     pooled: Cohort = NO_COHORT
 
     @property
     def next(self) -> int:
         """The first day whose midnight has not passed."""
-        return self.first + len(self.cohorts)
+        return self.first + len(self.n)
 
     def of(self, day: int) -> Cohort | None:
-        return self.cohorts[day - self.first] if self.first <= day < self.next else None
+        if not self.first <= day < self.next:
+            return None
+        return Cohort(self.n[day - self.first], self.moved[day - self.first])
 
     def latest_before(self, day: int) -> Cohort:
         """Return the cohort that became final last before the day before `day` began."""
@@ -179,23 +182,24 @@ class _Series:
             self.pooled = self.pooled.plus(Cohort(occupied * skipped, 0))
             self.first += skipped
         self._push(occupied, until - self.next)
-        excess = len(self.cohorts) - self.question.ring_days
+        excess = len(self.n) - self.question.ring_days
         if excess > 0:
-            del self.cohorts[:excess], self.baselines[:excess]
+            del self.n[:excess], self.moved[:excess], self.baselines[:excess]
             self.first += excess
 
     def _push(self, occupied: int, days: int) -> None:
         for _ in range(days):
             self.pooled = self.pooled.plus(self.latest_before(self.next))
-            self.cohorts.append(Cohort(occupied, 0))
+            self.n.append(occupied)
+            self.moved.append(0)
             self.baselines.append(self.pooled)
 
     def count_move(self, began_ms: int, left_ms: int) -> None:
         """Count a stay that ended in the question's second state: at most a horizon of days."""
         since_ms = max(began_ms, left_ms - self.question.horizon_days * DAY_MS)
-        for day in range(max(-(-since_ms // DAY_MS), self.first), self.next):
-            n, moved = self.cohorts[day - self.first]
-            self.cohorts[day - self.first] = Cohort(n, moved + 1)
+        since = max(-(-since_ms // DAY_MS) - self.first, 0)
+        for index in range(since, len(self.moved)):
+            self.moved[index] += 1
 
 
 @dataclass(slots=True)
@@ -296,8 +300,8 @@ class Cohorts:
         if series is None:
             return ()
         return tuple(
-            CohortDay(day, cohort, self.is_final(question, day))
-            for day, cohort in enumerate(series.cohorts, series.first)
+            CohortDay(day, Cohort(*found), self.is_final(question, day))
+            for day, found in enumerate(zip(series.n, series.moved, strict=True), series.first)
         )
 
     def score(
@@ -323,10 +327,9 @@ class Cohorts:
                 {
                     "question": list(series.question),
                     "first": series.first,
-                    "days": [
-                        [*cohort, *baseline]
-                        for cohort, baseline in zip(series.cohorts, series.baselines, strict=True)
-                    ],
+                    "n": list(series.n),
+                    "moved": list(series.moved),
+                    "baselines": [list(baseline) for baseline in series.baselines],
                     "pooled": list(series.pooled),
                 }
                 for series in self._series
@@ -344,8 +347,9 @@ class Cohorts:
                     _Series(
                         Question(*found["question"]),
                         found["first"],
-                        [Cohort(n, moved) for n, moved, _, _ in found["days"]],
-                        [Cohort(n, moved) for _, _, n, moved in found["days"]],
+                        list(found["n"]),
+                        list(found["moved"]),
+                        [Cohort(*baseline) for baseline in found["baselines"]],
                         Cohort(*found["pooled"]),
                     )
                     for found in document["series"]
@@ -505,7 +509,7 @@ class Skill:
             "pooled": [self.pooled.numerator, self.pooled.denominator],
             "counted": self.counted,
             "window_end": self.window_end,
-            "unopened": self.unopened,
+            "unopened": list(self.unopened),
         }
 
     @classmethod

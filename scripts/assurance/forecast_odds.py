@@ -16,6 +16,7 @@ from random import Random
 from typing import NamedTuple
 
 from orchestrator.core.forecast import (
+    MAX_WEIGHT,
     NO_COHORT,
     Baseline,
     Cohort,
@@ -32,7 +33,7 @@ BEGIN, END = "<!-- measured -->\n", "<!-- /measured -->\n"
 SEED = 0x7A11
 RULES = ForecastRules()
 WEEK = Question("from", "to", 7)
-HISTORY, WINDOWS = 10, 52
+HISTORY, WINDOWS, YEARS = 10, 52, 3
 # What varies beside chance: a standard deviation of eight points.
 SHOCK_BPS, STEP_BPS, RISE_BPS = 800, 400, 150
 SIZES, RATES = (40, 80, 160, 320), (1_500, 3_000, 4_500, 6_000)
@@ -120,13 +121,13 @@ def bell(draw: Random, deviation: int) -> int:
     return sum(below(draw, 2 * reach + 1) - reach for _ in range(4))
 
 
-def made_world(draw: Random, rates_of: Rates) -> World:
-    """Return the windows of a year, each with what was known when its forecasts were made."""
+def made_world(draw: Random, rates_of: Rates, windows: int = WINDOWS) -> World:
+    """Return so many windows, each with what was known when its forecasts were made."""
     sizes = [*(n for n, _ in QUESTIONS), LARGE, 40]
     usual = [*(rate for _, rate in QUESTIONS), 4_500, LEAST_BPS]
     pooled, latest = [NO_COHORT] * len(sizes), [NO_COHORT] * len(sizes)
     world, walk = [], 0
-    for number in range(HISTORY + WINDOWS):
+    for number in range(HISTORY + windows):
         walk += bell(draw, STEP_BPS)
         rates = [clamp(rate) for rate in rates_of(draw, number, walk, usual)]
         rates[THE_RARE] = LEAST_BPS
@@ -278,7 +279,9 @@ def scores_of(
     return found
 
 
-def passed_at(scores: Sequence[Score], *, opens_all: bool = True) -> int | None:
+def passed_at(
+    scores: Sequence[Score], rules: ForecastRules = RULES, *, opens_all: bool = True
+) -> int | None:
     """Return the number of windows after which a forecaster passes, by the rules of the core.
 
     One that does not open all opens what beat both baselines, and lets the rest lapse.
@@ -290,7 +293,7 @@ def passed_at(scores: Sequence[Score], *, opens_all: bool = True) -> int | None:
         skill.commit(WEEK, day, made_ms)
         if opens_all or one.error < min(one.latest_error, one.pooled_error):
             skill.add(WEEK, day, one, opened_ms)
-        if skill.passes(RULES, opened_ms):
+        if skill.passes(rules, opened_ms):
             return number + 1
     return None
 
@@ -339,6 +342,7 @@ def tables(size: Size) -> str:
         _table("who copies what is public", COPIES, worlds, size.honest),
         _table("who knows", HONEST, worlds, size.honest, times=True),
         _farm_table(worlds, size),
+        _thresholds_table(worlds, size),
         _without_table(worlds, size),
     ]
     return "\n\n".join(parts) + "\n"
@@ -389,6 +393,47 @@ def _farm_table(worlds: dict[str, list[World]], size: Size) -> str:
         one = odds([at for world in found for at in world])
         cells.append(str(one.tried // one.passed) if one.passed else f"> {one.tried}")
         lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _thresholds_table(worlds: dict[str, list[World]], size: Size) -> str:
+    """Return what other thresholds would let pass, and these in longer time."""
+    guess, large = direction(800), THE_LARGE
+    knows, rest = HONEST["knows it but for 4 points"]
+    draw = Random(f"{SEED} thresholds")  # noqa: S311
+    lucky = [
+        scores_of(Wallet(draw), world, guess, large)
+        for world in worlds["coin"]
+        for _ in range(size.lucky)
+    ]
+    honest = [
+        scores_of(Wallet(draw), world, knows, rest)
+        for world in worlds["common shocks"]
+        for _ in range(size.honest)
+    ]
+    lines = [
+        (
+            "| windows of full weight | skill | guesses in the world of coins "
+            "| knows but for 4 points, common shocks |"
+        ),
+        "|---:|---:|---:|---:|",
+    ]
+    for windows, skill_bps in ((16, 5_000), (20, 4_500), (20, 5_000), (20, 6_000), (24, 5_000)):
+        rules = RULES._replace(
+            min_counted=windows, min_denominator=windows * MAX_WEIGHT, skill_bps=skill_bps
+        )
+        one, other = (odds([passed_at(s, rules) for s in those]) for those in (lucky, honest))
+        lines.append(f"| {windows} | {skill_bps} bps | {one.percent} | {other.percent} |")
+    longer = [
+        passed_at(scores_of(Wallet(draw), world, guess, large))
+        for world in (made_world(draw, coin, YEARS * WINDOWS) for _ in range(size.worlds // 2))
+        for _ in range(size.lucky)
+    ]
+    first = odds([None if at is None or at > WINDOWS else at for at in longer])
+    lines.append(
+        f"\nWho guesses so for {YEARS} years passes in {odds(longer).percent}, "
+        f"and of the same wallets {first.percent} in the first."
+    )
     return "\n".join(lines)
 
 
