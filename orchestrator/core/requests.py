@@ -137,6 +137,7 @@ RETRYABLE = frozenset(
     {
         "contract-unknown",  # its opening may come into the log
         "event-ahead",  # its time will come
+        "log-unbegun",  # the genesis will come into the log
         "order-unknown",  # the purchase that founds it may come into the log
         "policy-in-force",  # the contracts that it binds will end
         "surface-unknown",  # its first policy may come into the log

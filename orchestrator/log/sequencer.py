@@ -28,6 +28,7 @@ from orchestrator.core.opening import Record, encode_opening
 from orchestrator.core.policies import CACHED_BYTES, PolicyCache
 from orchestrator.core.requests import PublishPolicy, Request
 from orchestrator.core.resource import Resource
+from orchestrator.core.rights import Sender, check_right
 from orchestrator.core.units import MAX_AHEAD_MS, format_ms
 from orchestrator.core.world import World
 from orchestrator.log.projections import (
@@ -67,6 +68,7 @@ class _WriterState:
     """A connection that holds the lock, and the fold and the tree at the last checkpoint."""
 
     connection: Connection
+    publisher: str
     world: World
     policies: PolicySource
     tree: CompactRange
@@ -190,8 +192,8 @@ class Sequencer(Resource):
         lock = session.one("log.lock", key=key)
         if lock is None or not lock.taken:
             raise LogError("sequencer-busy", "another sequencer writes this log")
-        known = session.one("log.log_exists", log_id=self._log_id)
-        if known is None or not known.known:
+        log = session.one("log.publisher", log_id=self._log_id)
+        if log is None:
             raise LogError("log-unknown", f"log {to_hex(self._log_id)} was never begun")
         session.run("log.prepare_leads")
         row = stored_checkpoint(session, self._log_id)
@@ -201,11 +203,11 @@ class Sequencer(Resource):
         policies = PolicySource(session, self._log_id)
         if row is None:
             world = World(policies=PolicyCache(policies.load, self._policy_bytes))
-            return _WriterState(connection, world, policies, CompactRange(), None)
+            return _WriterState(connection, log.publisher, world, policies, CompactRange(), None)
         tree = tree_of(row)
         self._check_edge(session, tree)
         world = load_world(session, self._log_id, size, row.time_ms, policies, self._policy_bytes)
-        return _WriterState(connection, world, policies, tree, checkpoint_of(row))
+        return _WriterState(connection, log.publisher, world, policies, tree, checkpoint_of(row))
 
     def _check_edge(self, session: Session, tree: CompactRange) -> None:
         """Raise LogError unless the stored right edge hashes to the checkpoint's nodes.
@@ -248,7 +250,7 @@ class Sequencer(Resource):
             }
             self._load_leads(session, writer, requests)
             self._failpoint("taken")
-            batch = _decide(writer.world, rows, requests)
+            batch = _decide(writer, rows, requests)
             self._failpoint("decided")
             checkpoint = writer.checkpoint
             if batch.entries:
@@ -382,14 +384,18 @@ def _decoded(kind: str, body: object) -> Request | DomainError:
         return error
 
 
-def _decide(world: World, rows: Sequence[Row], requests: Sequence[Request | DomainError]) -> _Batch:
-    batch = _Batch()
+def _decide(
+    writer: _WriterState, rows: Sequence[Row], requests: Sequence[Request | DomainError]
+) -> _Batch:
+    batch, world = _Batch(), writer.world
     for row, request in zip(rows, requests, strict=True):
         first = world.size
         if isinstance(request, DomainError):
             batch.refuse(row, first, request.code, request.message)
             continue
         try:
+            sender = Sender(row.sender.removeprefix("tallystick_"), row.account)
+            check_right(world, request, sender, writer.publisher)
             records = decide(world, request, row.received_ms)
             for position, record in enumerate(records, first):
                 batch.add(position, record)

@@ -32,7 +32,7 @@ from tests.support.ledger import (
     genesis,
     journey,
 )
-from tests.support.worlds import LEADS, OPERATORS, SURFACE, policy, word
+from tests.support.worlds import LEADS, OPERATORS, SURFACE, policy, surface_named, word
 
 
 def folded(log: Ledger) -> World:
@@ -129,7 +129,7 @@ def test_all_policies_are_checked_page_by_page(
 ) -> None:
     monkeypatch.setattr(projections, "PAGE_POLICIES", 1)
     newer = policy(lateness_s=7)
-    running.submit_and_drain(PublishPolicy(word("second"), OWNER_WORD, newer))
+    running.submit_and_drain(PublishPolicy(surface_named("second"), OWNER_WORD, newer))
     with running.writer.transaction() as session:
         check_policies(session, running.log_id)
     alter(

@@ -29,16 +29,15 @@ from orchestrator.core.requests import (
 from orchestrator.core.world import World
 from orchestrator.log import sequencer as sequencer_module
 from orchestrator.log.fsck import compare_projections, fsck
-from orchestrator.log.inbox import Submission, submit
+from orchestrator.log.inbox import Submission, results_of, submit
 from orchestrator.log.sequencer import Sequencer
 from tests.support.depth import examples
 from tests.support.ledger import (
-    OWNER,
+    OPERATOR,
     OWNER_WORD,
     POLICY,
     Ledger,
     alter,
-    begin_log,
     genesis,
     sign,
 )
@@ -49,6 +48,7 @@ from tests.support.worlds import (
     contract_lists,
     policy,
     request_lists,
+    surface_named,
     word,
 )
 
@@ -60,9 +60,7 @@ def test_the_stored_log_is_the_pure_fold_of_its_requests(data: st.DataObject, lo
     governing = policy(attribution=data.draw(st.sampled_from(MODELS)))
     contracts = data.draw(contract_lists(governing))
     requests = data.draw(request_lists(contracts, OWNER_WORD))
-    log = begin_log(
-        log.url, log.api, log.writer, log.clock
-    )  # each example has one, on shared connections
+    log = log.another()  # each example has one, on shared connections
     opening: list[Request] = [
         genesis(log),
         PublishPolicy(SURFACE, OWNER_WORD, governing),
@@ -107,7 +105,7 @@ def _folded(world: World, request: Request, now_ms: int) -> list[Record]:
 def test_two_policies_of_one_drain_are_both_kept(running: Ledger) -> None:
     newer = policy(lateness_s=7)
     newest = policy(lateness_s=8)
-    here = word("second")
+    here = surface_named("second")
     running.submit(*(PublishPolicy(here, OWNER_WORD, each) for each in (POLICY, newer, newest)))
     running.drain()
     assert [running.reader.policy(each.hash) for each in (newer, newest)] == [newer, newest]
@@ -120,7 +118,7 @@ def test_policies_take_a_bounded_memory_however_many_are_published(
     """One account's many surfaces: each event finds its policy, few of which are in memory."""
     monkeypatch.setattr(sequencer_module, "BATCH_POLICIES", 2)
     many = [policy(lateness_s=100 + number) for number in range(7)]
-    surfaces = [word(f"surface {number}") for number in range(7)]
+    surfaces = [surface_named(f"surface {number}") for number in range(7)]
     most_bytes = 2 * many[0].document_bytes
     with running.sequencer(policy_bytes=most_bytes) as sequencer:
         running.submit(
@@ -153,7 +151,7 @@ def test_a_drain_reads_the_policies_that_it_publishes_though_it_forgot_them(
     running: Ledger,
 ) -> None:
     many = [policy(lateness_s=100 + number) for number in range(3)]
-    surfaces = [word(f"surface {number}") for number in range(3)]
+    surfaces = [surface_named(f"surface {number}") for number in range(3)]
     running.submit(*map(PublishPolicy, surfaces, [OWNER_WORD] * 3, many))
     ids = running.submit(
         *(ProductEvent(surface, sha256(surface).digest(), "signup", 0, 0) for surface in surfaces)
@@ -235,7 +233,7 @@ def test_an_inbox_body_that_is_no_request_is_refused(running: Ledger) -> None:
 
 
 def test_a_log_that_was_never_begun_has_no_sequencer(running: Ledger) -> None:
-    unknown = Ledger(running.url, word("unknown"), running.api, running.writer)
+    unknown = Ledger(running.url, word("unknown"), running.api, running.writer, running.worker)
     with pytest.raises(LogError, match="never begun"):
         unknown.sequencer().open()
 
@@ -251,11 +249,12 @@ def test_a_request_that_commits_late_is_not_passed_over(running: Ledger, step: s
             transaction.close()
 
     with running.sequencer(failpoint=commit) as sequencer, transaction:
-        session = transaction.enter_context(running.api.transaction(OWNER))
-        (late,) = submit(session, running.log_id, OWNER, [Submission("late", touch, b"")])
+        session = transaction.enter_context(running.api.transaction(OPERATOR))
+        (late,) = submit(session, running.log_id, OPERATOR, [Submission("late", touch, b"")])
         running.submit(Settle())
         running.drain(sequencer)
-    (result,) = running.results([late])
+    with running.api.transaction(OPERATOR) as session:
+        result = results_of(session, running.log_id, [late]).get(late)
     assert result is not None
     assert result.status == "done"
 

@@ -34,7 +34,7 @@ from orchestrator.storage.database import (
     queries,
 )
 from tests.support.ledger import OPERATOR, OWNER, STRANGER, Ledger, genesis, ledger, pseudonym_for
-from tests.support.servers import fresh_database
+from tests.support.servers import fresh_database, open_as
 from tests.support.worlds import LEADS, SURFACE, policy, rules, word
 
 ROLES = (SEQUENCER, WORKER, API)
@@ -208,12 +208,12 @@ def test_a_database_refuses_to_act_as_a_superuser(database_url: str) -> None:
 def test_a_database_does_not_show_its_password(database_url: str) -> None:
     password = re.search(r":([^:@]+)@", database_url)
     assert password
-    with Database(database_url, API) as database:
+    with open_as(database_url, API) as database:
         assert password[1] not in repr(database)
 
 
 def test_amounts_come_back_as_whole_numbers_however_large(database_url: str) -> None:
-    with Database(database_url, API) as database:
+    with open_as(database_url, API) as database:
         connection = database.connect()
         row = connection._connection.execute("SELECT (2::numeric ^ 200)::numeric(78, 0)").fetchone()
         connection.close()
@@ -223,7 +223,7 @@ def test_amounts_come_back_as_whole_numbers_however_large(database_url: str) -> 
 
 
 def test_a_transaction_speaks_for_its_account_alone(database_url: str) -> None:
-    with Database(database_url, API, most_connections=1) as database:
+    with open_as(database_url, API, most_connections=1) as database:
         for account in (OWNER.upper().replace("X", "x"), "", OPERATOR, ""):
             with database.transaction(account) as session:
                 found = session._connection.execute("SELECT current_account()").fetchone()
@@ -231,7 +231,7 @@ def test_a_transaction_speaks_for_its_account_alone(database_url: str) -> None:
 
 
 def test_a_snapshot_does_not_see_what_commits_after_it(database_url: str) -> None:
-    with ledger(database_url) as log, Database(database_url, API) as other:
+    with ledger(database_url) as log, open_as(database_url, API) as other:
         with other.transaction(snapshot=True) as session:
             before = session.all("log.entries", log_id=log.log_id, start=0, limit=10)
             log.submit(genesis(log))
