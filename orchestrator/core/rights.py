@@ -7,7 +7,7 @@ becomes an entry.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from orchestrator.core import requests
 from orchestrator.core.entry import address_word
@@ -21,9 +21,9 @@ API, WORKER = "api", "worker"
 class Right(NamedTuple):
     """The right to make requests of a kind: by which part, and what must be the account's own.
 
-    `actor` is the field that must hold the account as a word, if any. Where `is_surface_owners`, the
-    surface must be the account's; where `is_publishers`, the account must be the log's publisher.
-    `fixed` are the fields that have one value.
+    `actor` is the field that must hold the account as a word, if any. Where `is_surface_owners`,
+    the surface must be the account's; where `is_publishers`, the account must be the log's
+    publisher. `fixed` are the fields that have one value.
     """
 
     sender: str
@@ -68,7 +68,8 @@ def check_right(world: World, request: Request, sender: Sender, publisher: str) 
     if right is None or right.sender != sender.part:
         raise RequestError(
             "request-of-another-part",
-            f"a {type(request).__name__} came by the login of {sender.part!r:.60}, which makes none",
+            f"a {type(request).__name__} came by the login of {sender.part!r:.60}, which may make "
+            f"none",
         )
     for name, value in right.fixed.items():
         if getattr(request, name) != value:
@@ -80,7 +81,7 @@ def check_right(world: World, request: Request, sender: Sender, publisher: str) 
     if right.is_publishers:
         owned.append(address_word(publisher))
     if right.is_surface_owners:
-        here = world.surfaces.get(request.surface)
+        here = world.surfaces.get(cast(Any, request).surface)
         owned += [] if here is None else [here.owner]
     if any(owner != account for owner in owned):
         raise RequestError(

@@ -116,9 +116,9 @@ def submit(
 ) -> list[UUID]:
     """Take requests of `account`, for which the session speaks. Return their ids in order.
 
-    The database stamps their receipt, and takes none if one of them is not this account's to make by
-    this login (`orchestrator.core.rights`); they are decided in this order. A request whose key was used
-    before is not taken again, unless it was refused for a reason that time changes. Raises
+    The database stamps their receipt, and takes none if one of them is not this account's to make
+    by this login (`orchestrator.core.rights`); they are decided in this order. A request whose key
+    was used before is not taken again, unless it was refused for a reason that time changes. Raises
     `RequestError`, and takes none, if a body differs from its key's first, a value is out of
     bounds, or an event is still to come, and `inbox-full` while too many wait.
     """

@@ -201,12 +201,10 @@ class LocalPostgres(_Server):
     def urls(self, database: str = "postgres") -> DatabaseUrls:
         """Return the URLs of the logins of a database, and the superuser's as its owner's.
 
-        The passwords of the logins are made here, and in force once `secure_logins` has had the URLs.
+        The passwords of the logins are made here; `secure_logins` puts them in force.
         """
-        return DatabaseUrls(
-            *(self._url_of(database, login, self._password_of(login)) for login in LOGINS),
-            owner=self.url_of(database),
-        )
+        urls = [self._url_of(database, login, self._password_of(login)) for login in LOGINS]
+        return DatabaseUrls(*[*urls, self.url_of(database)])
 
     def _url_of(self, database: str, user: str, password: Path) -> str:
         host = quote(str(self._data), "")

@@ -1,6 +1,7 @@
 """The preparing of a deployment's database, as the owner of its schema.
 
-`tallystick migrate` does it, and a local deployment for its own PostgreSQL; no part of a service can.
+`tallystick migrate` does it, and a local deployment for its own PostgreSQL; no part of a service
+can.
 """
 
 from collections.abc import Callable
@@ -27,7 +28,7 @@ def migrate_deployment(settings: Settings, report_progress: Callable[[str], None
     All of it may be done again at any time. Raises InputError, ChainError or LogError.
     """
     urls, rpc_url, site_path = settings.databases, settings.rpc_url, settings.site
-    _ = urls.owners
+    urls.owners  # noqa: B018 - refused before the chain is asked
     if rpc_url is None or site_path is None:
         raise InputError(
             "setting-site",

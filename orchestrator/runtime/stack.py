@@ -127,7 +127,7 @@ class Stack(ResourceGroup):
         self.escrow_domain = self.chain.escrow_domain
 
     def _check_databases(self) -> None:
-        """Check that every login that we have leads to this log; as the worker, ask for its genesis."""
+        """Check that all our logins lead to this log; as the worker, ask for its genesis."""
         for login in self._urls.by_login:
             if login == REGISTRAR:
                 continue  # it has nothing to do with the log

@@ -223,13 +223,13 @@ class Database(Resource):
         raw.isolation_level = IsolationLevel.READ_COMMITTED
         raw.adapters.register_loader("numeric", _WholeNumber)
         (login,) = Session(raw).all("database.login")
-        # A superuser, or a role with BYPASSRLS, would read every tenant's rows; and a login that was
-        # only lent the role could put it off.
+        # A superuser, or a role with BYPASSRLS, would read every tenant's rows; and a login that
+        # was only lent the role could put it off.
         if not (login.name == login.session == self._login) or login.is_mighty:
             raise LogError(
                 "login-mighty",
-                f"this part logs in as {self._login}, which is a member of no role and bound by the "
-                f"row policies, and not as {login.session}; see the part's database URL",
+                f"this part logs in as {self._login}, which is a member of no role and bound by "
+                f"the row policies, and not as {login.session}; see the part's database URL",
             )
 
 
@@ -307,9 +307,9 @@ class _WholeNumber(Loader):
 def migrate(url: str) -> list[str]:
     """Bring the schema up to date as the user of `url`, and return the migrations applied.
 
-    Each migration is applied once, in order, in a transaction of its own; the rights of requests are
-    those of this program after each call. Raises `LogError` if a migration that was applied has since
-    been changed, or is not known to this version of the program.
+    Each migration is applied once, in order, in a transaction of its own; the rights of requests
+    are those of this program after each call. Raises `LogError` if a migration that was applied has
+    since been changed, or is not known to this version of the program.
     """
     known = _migrations()
     applied_now = []
@@ -361,8 +361,8 @@ def _rights() -> str:
 def secure_logins(urls: DatabaseUrls) -> list[str]:
     """Give logins the passwords in their URLs, as the owner, and return the logins that got one.
 
-    Where the owner of the schema owns the database too, nobody but the logins may connect to it, and
-    none of them makes temporary objects but the sequencer, which needs a table. A login whose URL has
+    Where the owner of the schema owns the database too, no other role but the logins may connect to
+    it, and of them only the sequencer makes temporary tables, which it needs. A login whose URL has
     no password is left as it is: the server knows it by other means, such as its socket's peer.
     """
     secured = []

@@ -33,7 +33,7 @@ from orchestrator.core.terms import (
 from orchestrator.core.units import DAY_S
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.sequencer import Sequencer
-from orchestrator.storage.database import API, SEQUENCER, Database, create_log
+from orchestrator.storage.database import API, SEQUENCER, WORKER, Database, create_log
 from tests.support.database_clock import DatabaseClock
 from tests.support.servers import open_as
 from tests.support.terms import PLAIN
@@ -130,7 +130,7 @@ class ApiService:
         """Submit a request to the log as the pipeline does."""
         account = PUBLISHER.address.lower()
         with (
-            open_as(self.database_url, API) as database,
+            open_as(self.database_url, WORKER) as database,
             database.transaction(account) as session,
         ):
             submit(session, LOG_ID, account, [Submission(key, request, b"{}")])

@@ -191,7 +191,7 @@ def _asker(request: Request) -> tuple[str, str]:
     """Return the login and the account whose request this is."""
     if RIGHTS[type(request)].sender != "api":
         return WORKER, PUBLISHER
-    actor = getattr(request, "operator", None) or getattr(request, "owner", OWNER_WORD)
+    actor: bytes = getattr(request, "operator", getattr(request, "owner", OWNER_WORD))
     return API, f"0x{actor[12:].hex()}"
 
 

@@ -540,7 +540,7 @@ CREATE POLICY taker ON results FOR SELECT TO tallystick_definer USING (true);
 GRANT INSERT ON private_payloads TO tallystick_definer;
 CREATE POLICY taker ON private_payloads FOR INSERT TO tallystick_definer WITH CHECK (true);
 GRANT SELECT ON request_rights, logs TO tallystick_definer;
-GRANT SELECT ON simulated_clock TO tallystick_definer;
+GRANT SELECT ON simulated_clock TO tallystick_registrar, tallystick_definer;
 
 -- The id of a request, as `core/codec.py` makes it: one account's one key is one request.
 CREATE FUNCTION request_id_of(of_log bytea, account text, idempotency_key text) RETURNS uuid
