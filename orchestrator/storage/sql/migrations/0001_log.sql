@@ -373,9 +373,10 @@ CREATE TABLE proposals (
     created_ms bigint NOT NULL,
     accepted_ms bigint,
     declined_ms bigint,
+    withdrawn_ms bigint,
     PRIMARY KEY (log_id, contract_id),
     CHECK ((owner_signature IS NULL) = (accepted_ms IS NULL)),
-    CHECK (accepted_ms IS NULL OR declined_ms IS NULL)
+    CHECK (num_nonnulls(accepted_ms, declined_ms, withdrawn_ms) <= 1)
 );
 CREATE INDEX proposals_by_operator ON proposals (log_id, operator, created_ms);
 CREATE INDEX proposals_by_owner ON proposals (log_id, owner, created_ms);
@@ -677,13 +678,13 @@ GRANT SELECT, INSERT, UPDATE ON rate_limits TO tallystick_api;
 CREATE POLICY self ON rate_limits TO tallystick_api
     USING (account = (SELECT current_account())) WITH CHECK (account = (SELECT current_account()));
 
--- An operator proposes in its own name, to the owner of the surface, and has no more to say. The owner
--- decides, once. Nobody changes what was proposed.
+-- An operator proposes in its own name, to the owner of the surface. Then either the owner accepts or
+-- declines, or the operator withdraws, once and for good. No login changes what was proposed.
 GRANT SELECT,
     INSERT (
         log_id, contract_id, surface, operator, owner, terms, operator_signature, created_ms
     ),
-    UPDATE (owner_signature, accepted_ms, declined_ms)
+    UPDATE (owner_signature, accepted_ms, declined_ms, withdrawn_ms)
     ON proposals TO tallystick_api;
 CREATE POLICY party ON proposals FOR SELECT TO tallystick_api
     USING ((SELECT current_account()) IN (owner, operator));
@@ -697,8 +698,15 @@ CREATE POLICY proposer ON proposals FOR INSERT TO tallystick_api WITH CHECK (
 CREATE POLICY decider ON proposals FOR UPDATE TO tallystick_api
     USING (
         owner = (SELECT current_account())
-        AND owner_signature IS NULL AND accepted_ms IS NULL AND declined_ms IS NULL
+        AND num_nonnulls(accepted_ms, declined_ms, withdrawn_ms) = 0
     )
-    WITH CHECK (owner = (SELECT current_account()));
+    WITH CHECK (owner = (SELECT current_account()) AND withdrawn_ms IS NULL);
+CREATE POLICY withdrawer ON proposals FOR UPDATE TO tallystick_api
+    USING (
+        operator = (SELECT current_account())
+        AND num_nonnulls(accepted_ms, declined_ms, withdrawn_ms) = 0
+    )
+    WITH CHECK (
+        operator = (SELECT current_account()) AND num_nonnulls(accepted_ms, declined_ms) = 0);
 GRANT SELECT ON proposals TO tallystick_worker;
 CREATE POLICY worker ON proposals FOR SELECT TO tallystick_worker USING (true);
