@@ -1,5 +1,6 @@
 """The sequencer: the stored log is the fold of its requests, whatever the drains."""
 
+import json
 from contextlib import ExitStack
 from hashlib import sha256
 
@@ -8,7 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from orchestrator.core.codec import encode_request
 from orchestrator.core.decide import decide
+from orchestrator.core.entry import address_word
 from orchestrator.core.errors import LogError, RequestError
 from orchestrator.core.kinds import encode
 from orchestrator.core.merkle import (
@@ -19,9 +22,12 @@ from orchestrator.core.opening import Record, encode_opening
 from orchestrator.core.policies import PolicyCache
 from orchestrator.core.policy import MODELS
 from orchestrator.core.requests import (
+    Erasure,
     OpenContract,
     ProductEvent,
     PublishPolicy,
+    RecordPayout,
+    RegisterOperator,
     Request,
     Settle,
     Touch,
@@ -31,14 +37,20 @@ from orchestrator.log import sequencer as sequencer_module
 from orchestrator.log.fsck import compare_projections, fsck
 from orchestrator.log.inbox import Submission, results_of, submit
 from orchestrator.log.sequencer import Sequencer
+from orchestrator.storage.database import API, WORKER
 from tests.support.depth import examples
 from tests.support.ledger import (
+    CONTRACT,
     OPERATOR,
+    OWNER,
     OWNER_WORD,
     POLICY,
+    PUBLISHER,
+    STRANGER,
     Ledger,
     alter,
     genesis,
+    open_market,
     sign,
 )
 from tests.support.worlds import (
@@ -230,6 +242,78 @@ def test_an_inbox_body_that_is_no_request_is_refused(running: Ledger) -> None:
     (result,) = running.results([name])
     assert result is not None
     assert result.code == "request-malformed"
+
+
+FORGED = {
+    "an event of the surface, by an operator": (
+        ProductEvent(SURFACE, LEADS[0], "buy", 7, 0), API, OPERATOR, "request-of-another-account"
+    ),
+    "an event of the surface, by the worker": (
+        ProductEvent(SURFACE, LEADS[0], "buy", 7, 0), WORKER, OWNER, "request-of-another-part"
+    ),
+    "a touch in an operator's name": (
+        Touch(SURFACE, LEADS[0], OPERATORS[0], "email"), API, OWNER, "request-of-another-account"
+    ),
+    "a policy in the owner's name": (
+        PublishPolicy(SURFACE, OWNER_WORD, POLICY), API, OPERATOR, "request-of-another-account"
+    ),
+    "an erasure in the owner's name": (
+        Erasure(SURFACE, LEADS[0], OWNER_WORD), API, OPERATOR, "request-of-another-account"
+    ),
+    "an operator of level 5": (
+        RegisterOperator(address_word(STRANGER), "5", bytes(32)), API, STRANGER, "request-unfixed"
+    ),
+    "a payout, by the API": (
+        RecordPayout(CONTRACT.contract_id, OWNER_WORD, "paid", 1, word("tx")),
+        API, PUBLISHER, "request-of-another-part",
+    ),
+    "a payout, by another account": (
+        RecordPayout(CONTRACT.contract_id, OWNER_WORD, "paid", 1, word("tx")),
+        WORKER, OWNER, "request-of-another-account",
+    ),
+    "a settlement, by no part": (Settle(), "postgres", PUBLISHER, "request-of-another-part"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", FORGED)
+def test_a_forged_row_of_the_inbox_becomes_no_entry(running: Ledger, what: str) -> None:
+    """Rows that come by another way than the database's own check, as by a hole in it."""
+    request, sender, account, code = FORGED[what]
+    kind, body = encode_request(request)
+    before = running.entries()
+    with psycopg.connect(running.url) as admin:
+        (row,) = admin.execute(
+            "INSERT INTO inbox VALUES (%s, 999999999, %s, %s, %s, 0, %s) RETURNING seq",
+            (running.log_id, account, sender, kind, json.dumps(body)),
+        ).fetchall()
+    (mine,) = running.submit(Touch(SURFACE, LEADS[0], OPERATORS[0], "email"))
+    running.drain()
+    with psycopg.connect(running.url) as admin:
+        found = admin.execute(
+            "SELECT code, count FROM results WHERE log_id = %s AND seq = %s",
+            (running.log_id, row[0]),
+        ).fetchall()
+    assert found == [(code, 0)]
+    # The rest of its drain is decided as ever.
+    assert [stored.entry.kind for stored in running.entries()[len(before) :]] == [
+        "lead.registered",
+        "touch",
+    ]
+    assert [result.status for result in running.results([mine]) if result] == ["done"]
+
+
+def test_before_the_genesis_requests_are_refused_for_a_while(log: Ledger) -> None:
+    early = Submission("early", Touch(SURFACE, LEADS[0], OPERATORS[0], "email"), b"")
+    (name,) = log.offer([early])
+    log.drain()
+    assert [(result.code, result.is_retryable) for result in log.results([name]) if result] == [
+        ("log-unbegun", True)
+    ]
+    open_market(log)
+    log.offer([early])
+    log.drain()
+    assert [result.status for result in log.results([name]) if result] == ["done"]
+    assert log.entries()[0].entry.kind == "genesis"
 
 
 def test_a_log_that_was_never_begun_has_no_sequencer(running: Ledger) -> None:
