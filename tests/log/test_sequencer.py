@@ -244,7 +244,7 @@ def test_an_inbox_body_that_is_no_request_is_refused(running: Ledger) -> None:
     assert result.code == "request-malformed"
 
 
-FORGED = {
+FORGED: dict[str, tuple[Request, str, str, str]] = {
     "an event of the surface, by an operator": (
         ProductEvent(SURFACE, LEADS[0], "buy", 7, 0), API, OPERATOR, "request-of-another-account"
     ),

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import Any
 
 import psycopg
 import pytest
@@ -58,7 +59,7 @@ def deployment() -> Iterator[Deployment]:
             admin.execute("CREATE ROLE schema_owner LOGIN CREATEROLE PASSWORD 'owners'")
             admin.execute("CREATE DATABASE production OWNER schema_owner")
         superuser = server.url_of("production")
-        parameters = conninfo_to_dict(superuser)
+        parameters: dict[str, Any] = conninfo_to_dict(superuser)
         owner = make_conninfo(**parameters | {"user": "schema_owner", "password": "owners"})
         yield Deployment(server.urls("production")._replace(owner=owner), superuser)
 
@@ -136,7 +137,7 @@ def test_no_other_role_may_connect(prepared: Deployment) -> None:
 
 def test_a_password_is_changed_by_migrating_again(prepared: Deployment) -> None:
     urls = prepared.urls
-    parameters = conninfo_to_dict(urls.api or "") | {"password": "another one"}
+    parameters: dict[str, Any] = {**conninfo_to_dict(urls.api or ""), "password": "another one"}
     changed = urls._replace(api=make_conninfo(**parameters))
     assert API in secure_logins(changed)
     with Database(changed.api or "", API) as database, closing(database.connect()):
@@ -155,7 +156,7 @@ def test_a_password_is_changed_by_migrating_again(prepared: Deployment) -> None:
 
 def test_a_login_without_a_password_is_left_as_it_is(prepared: Deployment) -> None:
     urls = prepared.urls
-    parameters = conninfo_to_dict(urls.api or "")
+    parameters: dict[str, Any] = conninfo_to_dict(urls.api or "")
     del parameters["password"]
     by_peer = make_conninfo(**parameters)
     assert secure_logins(DatabaseUrls(api=by_peer, owner=urls.owner)) == []

@@ -4,6 +4,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -94,6 +95,37 @@ def test_a_url_that_leads_nowhere_is_reported_without_its_password(
             assert caught.value.code == code
             assert caught.value.__suppress_context__
             assert "ecret" not in caught.value.message + caplog.text
+
+
+def test_a_transaction_has_its_limits_by_itself(database_url: str) -> None:
+    """A pooler in transaction mode refuses start-up options, and keeps no setting of a session."""
+    with open_as(database_url, API, most_connections=1) as database:
+        assert "options" not in database._arguments()
+        with closing(database.connect()) as connection:
+            for _ in range(2):
+                with connection.transaction() as session:
+                    within = limits(session._connection)
+                    assert within == ("1min", "10s", "1min")
+                assert limits(session._connection) == ("0", "0", "0")
+
+
+def test_a_statement_that_takes_too_long_is_ended(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = queries() | {"database.begin": queries()["database.begin"].replace("'60s'", "'50ms'")}
+    monkeypatch.setattr(database_module, "queries", lambda: short)
+    with (
+        open_as(database_url, API) as database,
+        pytest.raises(psycopg.errors.QueryCanceled),
+        database.transaction() as session,
+    ):
+        session._connection.execute("SELECT pg_sleep(30)")
+
+
+def limits(connection: psycopg.Connection[Any]) -> tuple[str, ...]:
+    names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+    rows = [connection.execute(f"SHOW {name}".encode()).fetchone() for name in names]
+    return tuple(row[0] for row in rows if row is not None)
 
 
 # --- Migrations -----------------------------------------------------------------------------------

@@ -177,8 +177,12 @@ def proposal_of(terms: Terms, operator: LocalAccount) -> dict[str, Any]:
 
 
 @contextmanager
-def running_service(database_url: str, limits: Limits | None = None) -> Iterator[ApiService]:
-    """Run a service over an empty database."""
+def running_service(
+    database_url: str,
+    limits: Limits | None = None,
+    extend: Callable[[FastAPI], object] = lambda _: None,
+) -> Iterator[ApiService]:
+    """Run a service over an empty database, its application extended by this."""
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     with (
@@ -188,6 +192,7 @@ def running_service(database_url: str, limits: Limits | None = None) -> Iterator
         _running_sequencer(ApiService(url, database_url, clock)) as service,
     ):
         app = _app(service, database, clock, limits)
+        extend(app)
         with _serving(app, listener), closing(service):
             yield service
 

@@ -469,16 +469,20 @@ CREATE POLICY owner_or_operator ON leads FOR SELECT TO tallystick_api USING (
 
 -- No login writes requests or the inbox: `take_requests` below does, as it finds right.
 GRANT SELECT ON requests TO tallystick_worker, tallystick_api;
-CREATE POLICY sender ON requests FOR SELECT TO tallystick_worker, tallystick_api
+CREATE POLICY sender ON requests FOR SELECT TO tallystick_api
     USING (account = (SELECT current_account()));
+CREATE POLICY publisher ON requests FOR SELECT TO tallystick_worker USING (
+    EXISTS (SELECT FROM logs l WHERE l.log_id = requests.log_id AND l.publisher = account));
 GRANT SELECT, DELETE ON inbox TO tallystick_sequencer;
 CREATE POLICY writer ON inbox TO tallystick_sequencer USING (true);
 
 GRANT SELECT, INSERT ON results TO tallystick_sequencer;
 CREATE POLICY writer ON results TO tallystick_sequencer USING (true) WITH CHECK (true);
 GRANT SELECT ON results TO tallystick_worker, tallystick_api;
-CREATE POLICY sender ON results FOR SELECT TO tallystick_worker, tallystick_api
+CREATE POLICY sender ON results FOR SELECT TO tallystick_api
     USING (account = (SELECT current_account()));
+CREATE POLICY publisher ON results FOR SELECT TO tallystick_worker USING (
+    EXISTS (SELECT FROM logs l WHERE l.log_id = results.log_id AND l.publisher = account));
 
 -- Identities are read and erased by the surface's owner. Everyone else only learns the pseudonym of
 -- an identity that they already know, from the function below, which belongs to a role of its own.
