@@ -38,9 +38,7 @@ openings = st.one_of(
         EventOpening, times, words, positions, positions, units, units, st.booleans(), words, words
     ),
     st.builds(CodeOpening, times, words, words, words),
-    st.builds(
-        TrustOpening, labels, positions, positions, units, units, units, positions
-    ),
+    st.builds(TrustOpening, labels, positions, positions, units, units, units, positions),
 )
 ONE, TWO, ORDER = b"\1" * 32, b"\2" * 32, b"\3" * 32
 MOVED = TransitionOpening("trial", 2, 1_760_000_000_000, ORDER, ONE, TWO)

@@ -83,11 +83,11 @@ def test_settings_are_what_the_document_says() -> None:
 def test_the_optional_keys_have_defaults() -> None:
     found = parse_settings(DOCUMENT)
     assert (found.ripening_s, found.bucket_s, found.pause_s) == (7 * DAY_S, 30 * DAY_S, DAY_S)
-    assert (DEFAULT_RIPENING_S, DEFAULT_BUCKET_S, DEFAULT_PAUSE_S) == (
+    assert (
         found.ripening_s,
         found.bucket_s,
         found.pause_s,
-    )
+    ) == (DEFAULT_RIPENING_S, DEFAULT_BUCKET_S, DEFAULT_PAUSE_S)
     assert found.pool is None
 
 
