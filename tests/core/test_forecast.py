@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.errors import DomainError, ForecastError, LogError, RequestError
+from orchestrator.core.errors import DomainError, LogError, RequestError
 from orchestrator.core.forecast import (
     ERROR_UNIT,
     MAX_HORIZON_DAYS,
@@ -28,7 +28,6 @@ from orchestrator.core.forecast import (
     Score,
     Skill,
     check_opening_time,
-    check_questions,
     forecast_day,
     score,
 )
@@ -54,28 +53,6 @@ def refused(code: str, kind: type[DomainError], message: str = ".") -> Iterator[
 
 
 # --- Questions and days ---------------------------------------------------------------------------
-
-
-def test_questions_that_can_be_asked() -> None:
-    check_questions([], STATES)
-    check_questions([Question("new", "trial", days) for days in range(1, 17)], STATES)
-    check_questions([Question("paid", "paid", MAX_HORIZON_DAYS)], STATES)
-
-
-@pytest.mark.parametrize(
-    ("questions", "code", "message"),
-    [
-        ([Question("new", "trial", 1)] * 17, "questions-too-many", "17 questions; at most 16"),
-        ([Question("old", "trial", 1)], "question-state-unknown", "question 0 names 'old'"),
-        ([TO_TRIAL, Question("new", "old", 1)], "question-state-unknown", "question 1 names"),
-        ([Question("new", "trial", 0)], "question-horizon", "of 0 days; from 1 to 31"),
-        ([Question("new", "trial", 32)], "question-horizon", "of 32 days"),
-        ([TO_TRIAL, TO_TRIAL], "question-twice", "question 1 is asked before"),
-    ],
-)
-def test_questions_that_cannot_be_asked(questions: list[Question], code: str, message: str) -> None:
-    with refused(code, ForecastError, message):
-        check_questions(questions, STATES)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +194,7 @@ def test_unknown_questions_have_nothing() -> None:
     assert cohorts.cohort(other, 5) is None
     assert cohorts.baseline(other, 5) is None
     assert cohorts.history(other) == ()
-    assert cohorts.score(other, 5, 0, 0) is None
+    assert cohorts.measured(other, 5, 0) is None
     assert cohorts.questions == (TO_TRIAL,)
 
 
@@ -499,10 +476,10 @@ def test_a_score_of_few_leads_is_void(n: int, baseline_n: int, is_void: bool) ->
     for _ in range(n - baseline_n):
         cohorts.enter("new", D)
     cohorts.at(D + 2 * DAY_MS)
-    assert cohorts.score(TO_TRIAL, 10, 0, 30) is None  # not final yet
+    assert cohorts.measured(TO_TRIAL, 10, 30) is None  # not final yet
     cohorts.at(D + 2 * DAY_MS + 1)
-    assert (cohorts.score(TO_TRIAL, 10, 0, 30) is None) == is_void
-    assert cohorts.score(TO_TRIAL, 3, 0, 1) is None  # without a latest cohort
+    assert (cohorts.measured(TO_TRIAL, 10, 30) is None) == is_void
+    assert cohorts.measured(TO_TRIAL, 3, 1) is None  # without a latest cohort
 
 
 # --- Skill ----------------------------------------------------------------------------------------

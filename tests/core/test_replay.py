@@ -168,7 +168,7 @@ def test_a_false_opening_is_found() -> None:
             continue
         lie: Opening
         if isinstance(opening, TrustOpening):
-            lie = opening._replace(units=opening.units + 1)
+            lie = opening._replace(ripe_units=opening.ripe_units + 1)
         else:
             lie = opening._replace(request_hash=word("another request"))
         altered = [*RECORDS[:position], Record(entry, lie), *RECORDS[position + 1 :]]
@@ -455,7 +455,7 @@ def test_openings_and_closings_are_those_of_the_chain(
 
 
 @pytest.mark.parametrize(
-    "kind", ["forecast.issued", "dispute.opened", "dispute.ruled", "outcome.refused", "touches", ""]
+    "kind", ["forecast.voided", "dispute.opened", "dispute.ruled", "outcome.refused", "touches", ""]
 )
 def test_kinds_without_a_row_are_refused(kind: str) -> None:
     """Refuse what no writer of this log can have written, whatever else it says."""
