@@ -445,6 +445,7 @@ _TABLE = (
         folds.score,
         replay_rules.score,
         opening=ForecastOpening,
+        changes=(_SURFACE,),
     ),
     Kind(
         "trust.changed",

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core import acts, kinds, writer
+from orchestrator.core import acts, forecast, kinds, writer
 from orchestrator.core import decide as decide_module
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.decide import decide, verdict_of
@@ -409,7 +409,7 @@ def codes_raised() -> set[str]:
     """Return the codes of the refusals that deciding has."""
     calls = [
         node
-        for module in (decide_module, acts, writer)
+        for module in (decide_module, acts, forecast, writer)
         for node in ast.walk(ast.parse(Path(module.__file__).read_text("utf-8")))
         if isinstance(node, ast.Call)
     ]
@@ -426,13 +426,19 @@ def test_each_refusal_is_the_last_word_or_one_that_time_changes() -> None:
         "action-unknown",
         "contract-known",
         "event-late",
+        "forecast-false",
+        "forecast-uncounted",
+        "forecast-unknown",
         "genesis-twice",
         "lead-elsewhere",
+        "opening-late",
         "operator-known",
         "policy-drops-state",
         "order-ambiguous",
         "order-limit",
         "order-taken",
+        "question-state-unknown",
+        "question-unknown",
         "surface-taken",
         "touch-limit",
         # of requests that a replay alone makes
@@ -1407,7 +1413,7 @@ def test_a_new_policy_rules_from_the_next_request() -> None:
     assert run(world, (3, event("buy", 3)), (3, touch(lead=X))) != []
     assert world.leads[X].state == "trial"
     run(world, (3, touch(lead=Y)))
-    assert world.leads[Y] == Lead(SURFACE, "lost", 3, touches=world.leads[Y].touches)
+    assert world.leads[Y] == Lead(SURFACE, "lost", 3, 3, touches=world.leads[Y].touches)
 
 
 # --- Against a second opinion ---------------------------------------------------------------------
