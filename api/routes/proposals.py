@@ -1,7 +1,7 @@
 """The routes of proposals: an operator proposes signed terms, and the owner signs them too.
 
 The operator signs `OperatorConsent`, the owner `OwnerConsent` for a budget that is paid from its
-allowance; nobody signs the contract's bare id. The pipeline opens it on chain; once it is in the
+allowance; neither signs the contract's bare id. The pipeline opens it on chain; once it is in the
 log it is a contract, public like all of them.
 """
 

@@ -100,7 +100,7 @@ def enter(session: Session, log_id: bytes, requests: Sequence[Request]) -> None:
 def _locks(log_id: bytes, requests: Iterable[Request]) -> set[int]:
     """Return the advisory locks of the surfaces that requests are about.
 
-    Those about none, or about a contract, wait for nobody: the chain has their order.
+    Those about none, or about a contract, wait for no lock: the chain has their order.
     """
     surfaces = {getattr(request, "surface", None) for request in requests} - {None}
     # 64 bits, as PostgreSQL's advisory locks have; two surfaces with one lock only wait more often.

@@ -968,7 +968,7 @@ def test_what_refunds_of_an_order_take(
     assert reversals(bps, unit, *steps) == (payable, taken)
 
 
-def test_a_refund_of_an_order_that_paid_nobody_takes_nothing() -> None:
+def test_a_refund_of_an_order_that_no_contract_paid_takes_nothing() -> None:
     # The first purchase is before the contract opens: only the second is paid for.
     terms = rules("a", FIRST, revenue_share_bps=1000, unit_price_units=0, holdback_period_ms=9000)
     world, _ = begin(FIRST, terms._replace(opens_at_ms=2500))
