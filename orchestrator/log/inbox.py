@@ -137,14 +137,15 @@ def submit(
             repeated.append((name, submission))
         else:
             offered[name] = submission
-    rows = [_submission_row(name, submission) for name, submission in offered.items()]
+    # Written before others have to wait for the surface.
+    rows = json_text([_submission_row(name, submission) for name, submission in offered.items()])
     enter(session, log_id, [submission.request for submission in submissions])
     taken = session.all(
         "log.submit",
         log_id=log_id,
         account=account,
         retryable=list(RETRYABLE),
-        offered=json_text(rows),
+        offered=rows,
     )
     # By request, the turn that had to have the same body; 0 where this is its first.
     turns = {row.request_id: row.turn - row.is_fresh for row in taken}
