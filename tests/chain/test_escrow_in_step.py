@@ -151,6 +151,26 @@ def test_a_statement_that_is_refused_releases_what_is_due_but_for_claims(
         pair.recount()
 
 
+def test_an_outcome_looks_no_older_for_a_ruling(
+    deployed: Chain, clock: LocalChainClock, deployment: Deployment
+) -> None:
+    """The arbiter makes 8.00 of 3.00; the next 3.00 must not pass for a part of what is old."""
+    with opened(deployed, clock, deployment) as pair:
+        first = buy(pair)
+        stated = pair.state(pair.earned_units, 0)
+        pair.settle(stated)
+        assert pair.dispute(stated, by_owner=False) == ""
+        assert pair.rule(stated, 8 * USD) == ""
+        free_s = pair.now_s + pair.terms.holdback_period_s + pair.terms.lateness_s
+        second = buy(pair)
+        pair.settle(pair.state(pair.earned_units, 0))
+        pair.pass_to(free_s)
+        assert pair.prove(quarter(pair, first)) == "not-held"
+        assert pair.prove(quarter(pair, second)) == ""
+        assert pair.model.net_units(pair.now_s) == 10_500_000
+        pair.recount()
+
+
 def test_what_is_refused_changes_nothing(
     deployed: Chain, clock: LocalChainClock, deployment: Deployment
 ) -> None:
