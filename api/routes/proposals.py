@@ -152,23 +152,38 @@ def accept(
 
 
 @router.post("/proposals/{contract}/decline", responses=documented(401, 403, 404, 409))
-def decline(service: TheService, caller: AnyCaller, contract: ContractId) -> answers.Proposal:
-    """Turn a proposal down as the owner, or take it back as the operator."""
-    digest = from_hex(contract)
+def decline(service: TheService, owner: Owner, contract: ContractId) -> answers.Proposal:
+    """Turn a proposal down as the surface's owner."""
+    return _end(service, owner, from_hex(contract), "api.decline_proposal", "declined_ms")
+
+
+@router.post("/proposals/{contract}/withdraw", responses=documented(401, 403, 404, 409))
+def withdraw(service: TheService, operator: Operator, contract: ContractId) -> answers.Proposal:
+    """Take your proposal back, before the owner has decided it.
+
+    The consent that you signed stays good on chain until it is revoked there.
+    """
+    return _end(service, operator, from_hex(contract), "api.withdraw_proposal", "withdrawn_ms")
+
+
+def _end(
+    service: Service, caller: Caller, digest: bytes, query: str, column: str
+) -> answers.Proposal:
+    """End a proposal by a query of one party, which sets this column; once more changes nothing."""
     with service.database.transaction(caller.account) as session:
         row = _known_proposal(service, session, caller, digest)
-        if row.declined_ms is None:
+        if getattr(row, column) is None:
             changed = session.run(
-                "api.decline_proposal",
+                query,
                 log_id=service.log_id,
                 contract_id=digest,
                 account=caller.account,
                 now_ms=service.now_ms(),
             )
             row = _known_proposal(service, session, caller, digest)
-            # Declined by the other party in the meantime is as good; accepted is not.
-            if not changed and row.declined_ms is None:
+            if not changed:
                 _check_undecided(service, row)
+                raise Refusal(403, "not-the-party", "this is for the other party to do")
         return _proposal(service, row)
 
 
@@ -221,6 +236,8 @@ def _status(service: Service, row: Row) -> str:
         return "opened"
     if row.declined_ms is not None:
         return "declined"
+    if row.withdrawn_ms is not None:
+        return "withdrawn"
     if row.terms["opens_at_s"] * 1000 <= service.now_ms():
         return "expired"
     return "proposed" if row.accepted_ms is None else "accepted"
@@ -237,6 +254,7 @@ def _proposal(service: Service, row: Row) -> answers.Proposal:
             "created_ms": row.created_ms,
             "accepted_ms": row.accepted_ms,
             "declined_ms": row.declined_ms,
+            "withdrawn_ms": row.withdrawn_ms,
         }
     )
 

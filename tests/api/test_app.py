@@ -18,7 +18,7 @@ from api.app import create_app
 from api.context import Limits, ServiceInfo
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import ChainError
-from orchestrator.storage.database import API, Database
+from orchestrator.storage.database import API
 from tests.support.api_service import (
     ESCROW,
     EVENT_LOG,
@@ -34,6 +34,7 @@ from tests.support.api_service import (
     wallet,
 )
 from tests.support.depth import examples
+from tests.support.servers import open_as
 
 
 def test_the_api_loads_neither_backtests_nor_chains() -> None:
@@ -48,7 +49,7 @@ def test_the_api_loads_neither_backtests_nor_chains() -> None:
 
 
 def test_contracts_on_two_chains_make_no_app(database_url: str) -> None:
-    with Database(database_url, API) as database, pytest.raises(ChainError, match="chain 31337"):
+    with open_as(database_url, API) as database, pytest.raises(ChainError, match="chain 31337"):
         create_app(
             database=database,
             log_id=LOG_ID,
@@ -116,7 +117,10 @@ def known(caller: httpx.Client) -> dict[str, object]:
 def test_errors_media_types_and_keys_are_described(service: ApiService) -> None:
     reply = service.http.get("/v1/openapi.json").json()
     assert reply["openapi"].startswith("3.1")
-    public = ("/v1/log", "/v1/policies", "/v1/contracts", "/v1/receipts", "/v1/sign-in")
+    public = (
+        *("/v1/log", "/v1/policies", "/v1/settings", "/v1/contracts", "/v1/receipts"),
+        "/v1/sign-in",
+    )
     for path, item in reply["paths"].items():
         for operation in item.values():
             for status, answer in operation["responses"].items():

@@ -669,9 +669,7 @@ def test_a_forecast_is_sealed_and_scored_and_earns_a_place() -> None:
         ({"surface": word("nowhere")}, "surface-unknown"),
     ],
 )
-def test_a_forecast_answers_a_question_of_the_settings(
-    changes: dict[str, Any], code_: str
-) -> None:
+def test_a_forecast_answers_a_question_of_the_settings(changes: dict[str, Any], code_: str) -> None:
     world, _ = surface(forecasts=ASKING)
     assert refused(world, NOON_MS, forecast(1, **changes)) == code_
     plain, _ = surface()
@@ -726,7 +724,9 @@ def test_settings_ask_about_states_of_the_policy() -> None:
 
 def pooled(*operators: bytes, places: int = 2, lasts_s: int = 10**6) -> tuple[World, int]:
     """Return a world in which these have forecast so well that they have a place in the pool."""
-    world, _ = surface(forecasts=ASKING, pool={**DOCUMENT["pool"], "places": places, "lasts_s": lasts_s})
+    world, _ = surface(
+        forecasts=ASKING, pool={**DOCUMENT["pool"], "places": places, "lasts_s": lasts_s}
+    )
     for operator in operators:
         skill = standing_of(world, operator).skill
         skill.counted = 12

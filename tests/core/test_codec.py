@@ -179,7 +179,13 @@ def test_a_standing_is_read_as_it_was_written() -> None:
     document = json.loads(json_text(encode_standing(standing)))
     assert decode_standing(2, "results", True, document) == standing
     assert decode_standing(0, "none", False, encode_standing(plain)) == plain
-    for changes in ({"policy": "zz"}, {"more": 1}, {"buckets": [[1]]}, {"buckets": 1}, {"forecasts": [1]}):
+    for changes in (
+        {"policy": "zz"},
+        {"more": 1},
+        {"buckets": [[1]]},
+        {"buckets": 1},
+        {"forecasts": [1]},
+    ):
         with pytest.raises(LogError) as refused:
             decode_standing(2, "results", True, document | changes)
         assert refused.value.code == "standing-malformed"

@@ -171,5 +171,12 @@ def test_garbled_json_raises_what_its_readers_expect(changes: dict[str, object])
 
 
 def test_a_report_says_when_it_was_received() -> None:
-    assert [receipt_ms(opening) for opening, _, _ in EACH] == [None, 5, *[MOVED[2]] * 2, None, None, None]
+    assert [receipt_ms(opening) for opening, _, _ in EACH] == [
+        None,
+        5,
+        *[MOVED[2]] * 2,
+        None,
+        None,
+        None,
+    ]
     assert receipt_ms(None) is None

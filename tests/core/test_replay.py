@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from orchestrator.core import replay as replay_module
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.decide import decide
+from orchestrator.core.document import DocumentCache
 from orchestrator.core.entry import Entry
 from orchestrator.core.errors import ChainError, ReplayError, RequestError, ServerError
 from orchestrator.core.opening import Opening, Record, TrustOpening, receipt_ms
-from orchestrator.core.document import DocumentCache
 from orchestrator.core.policy import Policy
 from orchestrator.core.replay import Replay, replay
 from orchestrator.core.replay_rules import Documents
@@ -45,7 +45,9 @@ from tests.support.worlds import (
 
 
 def documents_of(world: World) -> Documents:
-    return Documents(world.policies.__getitem__, world.settings.__getitem__, world.rules.__getitem__)
+    return Documents(
+        world.policies.__getitem__, world.settings.__getitem__, world.rules.__getitem__
+    )
 
 
 @st.composite
@@ -179,13 +181,18 @@ def test_a_false_opening_is_found() -> None:
 def test_another_policy_under_the_hash_is_found() -> None:
     other = policy(attribution="last_touch")
     with pytest.raises(ReplayError):
-        replay(RECORDS, Documents(lambda _: other, WORLD.settings.__getitem__, WORLD.rules.__getitem__))
+        replay(
+            RECORDS, Documents(lambda _: other, WORLD.settings.__getitem__, WORLD.rules.__getitem__)
+        )
 
 
 def test_terms_that_pay_less_are_found() -> None:
     cheap = {name: rule._replace(unit_price_units=1) for name, rule in WORLD.rules.items()}
     with pytest.raises(ReplayError, match="outcome"):
-        replay(RECORDS, Documents(WORLD.policies.__getitem__, WORLD.settings.__getitem__, cheap.__getitem__))
+        replay(
+            RECORDS,
+            Documents(WORLD.policies.__getitem__, WORLD.settings.__getitem__, cheap.__getitem__),
+        )
 
 
 def refused(records: list[Record], world: World = WORLD) -> str:

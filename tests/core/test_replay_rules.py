@@ -21,7 +21,17 @@ from orchestrator.core.opening import (
 )
 from orchestrator.core.replay_rules import Documents
 from orchestrator.core.world import World
-from tests.support.worlds import LEADS, OPERATORS, OWNER, SURFACE, begin, policy, rules, settings, word
+from tests.support.worlds import (
+    LEADS,
+    OPERATORS,
+    OWNER,
+    SURFACE,
+    begin,
+    policy,
+    rules,
+    settings,
+    word,
+)
 
 GOVERNING = policy()
 A = word("a")
@@ -46,7 +56,9 @@ def entry(kind: str, **changes: Any) -> Entry:
 def judge(found: World, entry_: Entry, opening: Opening | None, **sources: Any) -> Any:
     rule = KINDS[entry_.kind].replay
     assert rule is not None
-    documents = Documents(found.policies.__getitem__, found.settings.__getitem__, found.rules.__getitem__, **sources)
+    documents = Documents(
+        found.policies.__getitem__, found.settings.__getitem__, found.rules.__getitem__, **sources
+    )
     return rule(found, Record(entry_, opening), documents)
 
 

@@ -110,11 +110,11 @@ def test_questions_and_the_skill_that_they_earn_by() -> None:
 def test_the_optional_keys_have_defaults() -> None:
     found = parse_settings(DOCUMENT)
     assert (found.ripening_s, found.bucket_s, found.pause_s) == (7 * DAY_S, 30 * DAY_S, DAY_S)
-    assert (DEFAULT_RIPENING_S, DEFAULT_BUCKET_S, DEFAULT_PAUSE_S) == (
+    assert (
         found.ripening_s,
         found.bucket_s,
         found.pause_s,
-    )
+    ) == (DEFAULT_RIPENING_S, DEFAULT_BUCKET_S, DEFAULT_PAUSE_S)
     assert found.pool is None
     assert found.forecasts is None
 

@@ -35,8 +35,9 @@ from orchestrator.core.terms import (
 from orchestrator.core.units import DAY_MS, DAY_S
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.sequencer import Sequencer
-from orchestrator.storage.database import API, SEQUENCER, Database, create_log
+from orchestrator.storage.database import API, SEQUENCER, WORKER, Database, create_log
 from tests.support.database_clock import DatabaseClock
+from tests.support.servers import open_as
 from tests.support.terms import PLAIN
 
 
@@ -156,7 +157,7 @@ class ApiService:
         """Submit a request to the log as the pipeline does."""
         account = PUBLISHER.address.lower()
         with (
-            Database(self.database_url, API) as database,
+            open_as(self.database_url, WORKER) as database,
             database.transaction(account) as session,
         ):
             submit(session, LOG_ID, account, [Submission(key, request, b"{}")])
@@ -203,17 +204,22 @@ def proposal_of(terms: Terms, operator: LocalAccount) -> dict[str, Any]:
 
 
 @contextmanager
-def running_service(database_url: str, limits: Limits | None = None) -> Iterator[ApiService]:
-    """Run a service over an empty database."""
+def running_service(
+    database_url: str,
+    limits: Limits | None = None,
+    extend: Callable[[FastAPI], object] = lambda _: None,
+) -> Iterator[ApiService]:
+    """Run a service over an empty database, its application extended by this."""
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     with (
         listener,
         DatabaseClock(database_url, START_MS) as clock,
-        Database(database_url, API) as database,
+        open_as(database_url, API) as database,
         _running_sequencer(ApiService(url, database_url, clock)) as service,
     ):
         app = _app(service, database, clock, limits)
+        extend(app)
         with _serving(app, listener), closing(service):
             yield service
 
@@ -223,7 +229,7 @@ def another_api(service: ApiService, off_ms: int) -> Iterator[str]:
     """Serve the same log by a second API, whose own clock is wrong by this much; yield its URL."""
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
-        Database(service.database_url, API) as database,
+        open_as(service.database_url, API) as database,
         _serving(_app(service, database, lambda: service.clock() + off_ms), listener),
     ):
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -295,7 +301,7 @@ def _running_sequencer(service: ApiService) -> Iterator[ApiService]:
         except Exception as error:  # noqa: BLE001 - raised when the service ends
             failures.append(error)
 
-    with Database(service.database_url, SEQUENCER) as database:
+    with open_as(service.database_url, SEQUENCER) as database:
         service.submit("genesis", Genesis(LOG_ID, address_word(PUBLISHER.address)))
         with Sequencer(database, LOG_ID, service.clock, sign) as sequencer:
             service.drain = sequencer.drain

@@ -19,7 +19,7 @@ from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.units import DAY_S
 from orchestrator.simulation.sandbox import Sandbox, SandboxOptions, address_of, key_of
 from tests.support.parties import Parties
-from tests.support.servers import CHAIN_START_S, server_folder
+from tests.support.servers import CHAIN_START_S, server_folder, urls_of
 
 PRICE_UNITS, BUDGET_UNITS = 10_000_000, 100_000_000
 POLICY: dict[str, object] = {
@@ -201,7 +201,7 @@ def market(run: Run, tmp_path: Path, database_url: str) -> Iterator[Market]:
     """A market on a chain and in a database of its own."""
     with server_folder() as folder:
         options = SandboxOptions(
-            folder, CHAIN_START_S * 1000, "market.example", database_url=database_url
+            folder, CHAIN_START_S * 1000, "market.example", databases=urls_of(database_url)
         )
         with (
             Sandbox(options, lambda _: None) as sandbox,

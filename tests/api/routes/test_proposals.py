@@ -72,7 +72,7 @@ def test_a_proposal_is_seen_by_its_parties_alone(
     assert reply in owner.get(path).json()["proposals"]
     stranger = service.sign_in(wallet("stranger"), "owner", "operator")
     assert stranger.get("/v1/proposals").json()["proposals"] == []
-    for method, end in (("GET", ""), ("POST", "/decline")):
+    for method, end in (("GET", ""), ("POST", "/decline"), ("POST", "/withdraw")):
         seen = stranger.request(method, f"/v1/proposals/{hex_id(terms)}{end}")
         assert (seen.status_code, seen.json()["code"]) == (404, "not-found")
     assert accept(stranger, terms, wallet("stranger")).status_code == 404
@@ -244,17 +244,39 @@ def test_an_operator_with_both_scopes_cannot_accept_its_own(
     assert (answer.status_code, answer.json()["code"]) == (403, "not-the-owner")
 
 
-def test_either_party_declines_and_then_it_is_over(
+def test_the_owner_declines_the_operator_withdraws_and_then_it_is_over(
     owner: httpx.Client, operator: httpx.Client, parameters: dict[str, Any]
 ) -> None:
-    for n, party in ((8, owner), (9, operator)):
+    ends = ((8, owner, "decline", "declined"), (9, operator, "withdraw", "withdrawn"))
+    for n, party, verb, status in ends:
         terms = terms_of(parameters, n)
         propose(operator, terms)
-        reply = party.post(f"/v1/proposals/{hex_id(terms)}/decline")
-        assert (reply.status_code, reply.json()["status"]) == (200, "declined")
-        assert party.post(f"/v1/proposals/{hex_id(terms)}/decline").json() == reply.json()
+        path = f"/v1/proposals/{hex_id(terms)}/{verb}"
+        other = operator if party is owner else owner
+        assert other.post(path).json()["code"] == "scope-missing"
+        reply = party.post(path)
+        assert (reply.status_code, reply.json()["status"]) == (200, status)
+        assert reply.json()[f"{status}_ms"] == START_MS
+        assert party.post(path).json() == reply.json()
         answer = accept(owner, terms)
         assert (answer.status_code, answer.json()["code"]) == (409, "proposal-decided")
+
+
+@pytest.mark.parametrize("verb", ["decline", "withdraw"])
+def test_neither_party_ends_a_proposal_in_the_others_name(
+    service: ApiService,
+    owner: httpx.Client,
+    operator: httpx.Client,
+    parameters: dict[str, Any],
+    verb: str,
+) -> None:
+    terms = terms_of(parameters, {"decline": 20, "withdraw": 21}[verb])
+    propose(operator, terms)
+    signer = OPERATOR if verb == "decline" else OWNER
+    both = service.sign_in(signer, "operator", "owner")
+    answer = both.post(f"/v1/proposals/{hex_id(terms)}/{verb}")
+    assert (answer.status_code, answer.json()["code"]) == (403, "not-the-party")
+    assert owner.get(f"/v1/proposals/{hex_id(terms)}").json()["status"] == "proposed"
 
 
 def test_a_proposal_expires_when_its_contract_could_no_longer_open(
