@@ -66,7 +66,7 @@ DOCUMENT: dict[str, Any] = {
 }
 TOKEN = bytes(31) + b"\1"
 # Periods of seconds, in which drawn histories earn levels and lose them.
-_EARNED = {"age_s": 5, "reversed_bps": 2000, "keep_reversed_bps": 5000, "disputes_lost": 0}
+_EARNED = {"age_s": 0, "reversed_bps": 2000, "keep_reversed_bps": 5000, "disputes_lost": 0}
 SETTINGS: dict[str, Any] = {
     "token": f"0x{TOKEN[12:].hex()}",
     "actions": {"email": {"level": 1}, "call": {"level": 1}},
