@@ -309,12 +309,13 @@ class Cohorts:
     ) -> "Score | None":
         """Return the score of a forecast whose window has passed.
 
-        None where it is void: the cohort or one of its baselines is not kept, or has fewer leads.
+        None where it is void: the cohort or the latest before it is not kept, or has fewer leads.
         """
         cohort, baseline = self.cohort(question, day), self.baseline(question, day)
         if cohort is None or baseline is None or not self.is_final(question, day):
             return None
-        if min(cohort.n, baseline.latest.n, baseline.pooled.n) < min_n:
+        # The pooled baseline has the latest in it.
+        if min(cohort.n, baseline.latest.n) < min_n:
             return None
         return score(cohort, baseline, probability_bps)
 
