@@ -21,7 +21,6 @@ from orchestrator.core.errors import (
     DocumentError,
     DomainError,
     EntryError,
-    ForecastError,
     InputError,
     ProofError,
     RequestError,
@@ -39,7 +38,6 @@ logger = logging.getLogger("tallystick.api")
 # The status of an area of the domain, unless the rule has one of its own.
 _STATUS_BY_AREA: dict[type[DomainError], int] = {
     EntryError: 422,
-    ForecastError: 422,
     InputError: 422,
     DocumentError: 422,
     ProofError: 422,
