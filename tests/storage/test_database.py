@@ -44,6 +44,8 @@ PUBLIC = {
     "subtrees",
     "checkpoints",
     "policies",
+    "settings",
+    "standings",
     "surfaces",
     "surface_names",
     "operators",
