@@ -61,6 +61,7 @@ def some_policy(random: Random) -> dict[str, Any]:
             {"on": on, "of": of} for on, of in random.sample(pairs, random.randint(0, 4))
         ],
         "attribution": random.choice(["first_touch", "last_touch"]),
+        "touches_per_lead": 10_000,
     }
 
 
@@ -246,7 +247,8 @@ def test_touches_over_the_limit_of_the_policy_do_not_count(
     tmp_path: Path, limit: int, attribution: str, touch_day: int
 ) -> None:
     days = "".join(f"2024-01-0{day},x,ann,email\n" for day in (1, 2, 3))
-    policy = POLICY.replace("first_touch", f"{attribution}\ntouches_per_lead: {limit}")
+    policy = POLICY.replace("first_touch", attribution)
+    policy = policy.replace("touches_per_lead: 10000", f"touches_per_lead: {limit}")
     files = write_history(
         tmp_path,
         touches=f"{TOUCH_HEADER}{days}",

@@ -36,6 +36,7 @@ initial: new
 states: [new, paid]
 transitions: [{on: buy, from: [new], to: paid, motion: conversion}]
 attribution: first_touch
+touches_per_lead: 10000
 """
 CONTRACT = """
 - id: a

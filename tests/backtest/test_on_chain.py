@@ -32,6 +32,7 @@ transitions:
 reversals: [{on: refund, of: paid}, {on: buy, of: trial}]
 events: {"Subscription Started By Annual Plan": buy}
 attribution: first_touch
+touches_per_lead: 10000
 """
 CONTRACTS = """
 - {id: trials, operator: ann, outcome: trial, unit_price: 8.10, budget: 16.20,
@@ -190,7 +191,7 @@ def given_back() -> tuple[str, ...]:
 
 
 def test_refunds_in_parts_of_real_orders_take_the_same_everywhere(tmp_path: Path) -> None:
-    names = ("initial", "states", "transitions", "reversals", "attribution")
+    names = ("initial", "states", "transitions", "reversals", "attribution", "touches_per_lead")
     policy = json.dumps({name: CDNOW[name] for name in names})
     events, touches = given_back()
     result = backtest_both_ways(tmp_path, SHARES, events, touches=touches, policy=policy)

@@ -37,6 +37,7 @@ from tests.support.ledger import (
     Ledger,
     begin_log,
     genesis,
+    opening,
     pseudonym_for,
 )
 from tests.support.servers import open_as
@@ -176,7 +177,7 @@ def test_results_say_what_became_of_each_request(running: Ledger) -> None:
     first, second, third = (
         result and result[1:] for result in running.results([done, refused, ignored])
     )
-    assert first == ("done", 4, 2, None, None)
+    assert first == ("done", 6, 2, None, None)
     assert second is not None
     assert second[:4] == ("refused", 6, 0, "surface-unknown")
     assert third == ("done", 6, 0, None, None)
@@ -243,10 +244,6 @@ def test_erasing_a_lead_leaves_a_log_that_still_proves(running: Ledger) -> None:
 LATER = surface_named("later")
 
 
-def publication(surface: bytes = LATER) -> PublishPolicy:
-    return PublishPolicy(surface, OWNER_WORD, POLICY)
-
-
 def statuses(log: Ledger, ids: Sequence[UUID]) -> list[tuple[str, str | None]]:
     return [(r.status, r.code) for r in log.results(ids) if r is not None]
 
@@ -272,7 +269,7 @@ def test_a_request_refused_for_a_while_is_decided_anew_when_it_comes_again(runni
         assert running.offer([early]) == [name]  # it waits already
         assert [number for number, _ in turns(running, name)] == [*range(1, turn + 1)]
         running.drain()
-    running.submit_and_drain(publication())
+    running.submit_and_drain(*opening(LATER))
     assert statuses(running, [name]) == [("refused", "surface-unknown")]  # it was not asked again
     running.now_ms += 7
     running.offer([early])
@@ -321,7 +318,7 @@ def test_a_retry_commits_to_the_salt_that_it_came_with(running: Ledger) -> None:
         return Submission("early", touch, body, salt)
 
     (name,) = running.offer([salted(b"1" * 32)])
-    running.submit_and_drain(publication())
+    running.submit_and_drain(*opening(LATER))
     with pytest.raises(RequestError, match="another request"):
         running.offer([salted(b"2" * 32, b"other")])
     running.offer([salted(b"3" * 32)])
@@ -341,7 +338,7 @@ def test_a_retry_commits_to_the_salt_that_it_came_with(running: Ledger) -> None:
 def test_a_retry_keeps_its_place_in_a_bulk(running: Ledger) -> None:
     early = Submission("early", Touch(LATER, LEADS[0], OPERATORS[0], "first"), b"{}")
     running.offer([early])
-    running.submit_and_drain(publication())
+    running.submit_and_drain(*opening(LATER))
     after = Submission("after", Touch(LATER, LEADS[0], OPERATORS[0], "second"), b"{}")
     before = Submission("before", Touch(LATER, LEADS[0], OPERATORS[0], "zeroth"), b"{}")
     running.offer([before, early, after])
@@ -367,7 +364,7 @@ def test_of_many_retries_at_once_one_is_taken(running: Ledger) -> None:
 def test_a_touch_taken_before_a_purchase_wins_however_late_it_is_decided(running: Ledger) -> None:
     """The sequencer is away for an hour, and a flood of others waits before it."""
     hour_ms = 3_600_000
-    flood = [Touch(SURFACE, LEADS[1], OPERATORS[0], f"{n}") for n in range(500)]
+    flood = [Touch(SURFACE, LEADS[1], OPERATORS[0], f"step {n % 200}") for n in range(500)]
     running.submit(*flood)
     running.now_ms = 1_000
     running.submit(Touch(SURFACE, LEADS[0], OPERATORS[0], "email"))
@@ -407,7 +404,11 @@ def test_the_order_of_a_surface_is_that_of_receipts(
         open_as(database_url, WORKER) as worker,
     ):
         log = begin_log(database_url, api, writer, worker)
-        log.submit(genesis(log), *map(publication, surfaces))
+        operators = [address_word(account) for account in accounts]
+        log.submit(
+            genesis(log),
+            *(request for surface in surfaces for request in opening(surface, operators)),
+        )
         log.drain()
 
         def send(account: str) -> None:
@@ -460,7 +461,7 @@ def test_the_order_of_a_surface_is_that_of_receipts(
 
 def test_two_surfaces_do_not_wait_for_one_another(running: Ledger) -> None:
     other = surface_named("other")
-    running.submit_and_drain(publication(other))
+    running.submit_and_drain(*opening(other))
     with running.api.transaction(OPERATOR) as session:
         touch = Touch(SURFACE, LEADS[0], OPERATORS[0], "email")
         inbox.submit(session, running.log_id, OPERATOR, [Submission("held", touch, b"")])

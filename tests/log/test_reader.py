@@ -27,6 +27,7 @@ from tests.support.ledger import (
     Ledger,
     genesis,
     journey,
+    open_market,
     ledger,
 )
 from tests.support.worlds import (
@@ -41,11 +42,10 @@ from tests.support.worlds import (
 def long(module_database_url: str) -> Iterator[Ledger]:
     """A log of 700 entries, in drains of uneven sizes: more than two tiles."""
     with ledger(module_database_url) as log:
-        log.submit(genesis(log), PublishPolicy(SURFACE, OWNER_WORD, POLICY))
+        open_market(log)
         with log.sequencer() as sequencer:
-            log.drain(sequencer)
-            size = 2
-            for step in (1, 254, 3, 200, 100, 139):
+            size = 6
+            for step in (1, 250, 3, 200, 100, 140):
                 touches = [Touch(SURFACE, word(f"{size}"), OPERATORS[0], "email")] * step
                 log.submit(*touches[1:])
                 log.drain(sequencer)

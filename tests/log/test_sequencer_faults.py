@@ -265,13 +265,13 @@ def test_of_many_racing_sequencers_none_leaves_a_gap_or_a_double(log: Ledger) ->
     for thread in threads:
         thread.start()
     for n in range(20):
-        log.submit(Touch(SURFACE, LEADS[1], OPERATORS[0], f"{n}"))
+        log.submit(Touch(SURFACE, LEADS[1], OPERATORS[0], f"step {n}"))
     for thread in threads:
         thread.join()
     assert failures == []
     log.drain()
     labels = [s.entry.label for s in log.entries() if s.entry.subject == LEADS[1]][1:]
-    assert labels == [str(n) for n in range(20)]
+    assert labels == [f"step {n}" for n in range(20)]
     assert fsck(log.api, log.log_id) == len(log.entries())
     assert compare_projections(log.writer, log.log_id) == []
 

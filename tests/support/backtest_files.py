@@ -19,6 +19,7 @@ transitions:
   - {on: renew, from: [paid], to: paid, motion: expansion}
 reversals: [{on: refund, of: paid}]
 attribution: first_touch
+touches_per_lead: 10000
 """
 CONTRACTS = """
 - id: a

@@ -10,6 +10,7 @@ import psycopg
 
 from orchestrator.core.document import CACHED_BYTES
 from orchestrator.core.entry import address_word
+from orchestrator.core.policy import Policy
 from orchestrator.core.requests import (
     Genesis,
     OpenContract,
@@ -44,7 +45,9 @@ OWNER, OPERATOR, STRANGER = ("0x" + digit * 40 for digit in "abc")
 PUBLISHER = "0x" + "d" * 40
 OWNER_WORD = worlds.OWNER
 POLICY = policy()
-SETTINGS = settings()
+# Actions that tests tell apart by their labels.
+ACTIONS = ("email", "call", "late", "zeroth", "first", "second", *(f"step {n}" for n in range(200)))
+SETTINGS = settings(actions={name: {"level": 1} for name in ACTIONS})
 CONTRACT = rules("contract", POLICY, owner=OWNER_WORD, token=TOKEN)
 _names = count(1)
 
@@ -221,6 +224,21 @@ def open_market(log: Ledger) -> None:
         RegisterOperator(OPERATORS[0], word("profile")),
         OpenContract(CONTRACT, word("transaction")),
     )
+
+
+def opening(
+    surface: bytes, operators: Sequence[bytes] = OPERATORS[:1], policy_: Policy = POLICY
+) -> list[Request]:
+    """Return requests that open another surface of the owner's, with levels for these operators."""
+    return [
+        PublishPolicy(surface, OWNER_WORD, policy_),
+        PublishSettings(surface, OWNER_WORD, SETTINGS),
+        *(
+            request
+            for operator in operators
+            for request in worlds.partnership(policy_, operator, surface=surface)
+        ),
+    ]
 
 
 def journey(lead: bytes, now_ms: int = 0) -> list[Request]:

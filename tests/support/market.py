@@ -32,8 +32,8 @@ POLICY: dict[str, object] = {
     ],
     "reversals": [{"on": "refund", "of": "paid"}],
     "attribution": "last_touch",
-    "actions": {"email": 0},
     "lateness_s": DAY_S,
+    "touches_per_lead": 50,
 }
 GUARDED: dict[str, object] = {
     "outcome": "paid",

@@ -8,6 +8,15 @@ from orchestrator.core.units import DAY_S
 from orchestrator.simulation.sandbox import Sandbox, key_of
 
 
+def settings_for(token: str) -> dict[str, object]:
+    """Return settings by which each operator that has a contract may write e-mails."""
+    return {
+        "token": token,
+        "actions": {"email": {"level": 1}},
+        "levels": [{"leads_a_day": 1000}],
+    }
+
+
 class Parties:
     """An owner with one surface, and operators by the names of their wallets."""
 
@@ -21,6 +30,8 @@ class Parties:
         for name in operators:
             self.add_operator(name)
         self.surface = self.owner.open_surface(surface, policy)
+        sandbox.stack.drain()
+        self.owner.publish_settings(self.surface, settings_for(sandbox.token))
         sandbox.stack.drain()
 
     def add_operator(self, name: str) -> OperatorClient:

@@ -135,5 +135,7 @@ class PublicServer:
             return {"size": self.size, "root": to_hex(self.root)}
         if request.path.startswith("/v1/policies/"):
             return {"document": POLICY.document()}
+        if request.path.startswith("/v1/settings/"):
+            return {"document": SETTINGS.document()}
         start, limit = int(request.query["start"]), int(request.query["limit"])
         return {"entries": self.items[start : start + min(limit, 3)]}

@@ -25,7 +25,7 @@ POLICY: dict[str, object] = {
     ],
     "reversals": [{"on": "refund", "of": "active"}],
     "attribution": "last_touch",
-    "actions": {"email": 0},
+    "touches_per_lead": 50,
 }
 
 

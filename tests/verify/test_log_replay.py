@@ -16,6 +16,7 @@ from tests.support.public_log import (
     CONTRACT_ID,
     LOG_ID,
     POLICY,
+    SETTINGS,
     TERMS,
     PublicChain,
     public_records,
@@ -38,6 +39,7 @@ def replay_of(
         LOG_ID,
         lambda start, stop: records[start:stop],
         lambda _: POLICY,
+        lambda _: SETTINGS,
         cast(Chain, chain or PublicChain(records)),
         now_ms,
     )

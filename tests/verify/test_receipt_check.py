@@ -47,7 +47,7 @@ def test_without_a_chain_it_says_what_was_not_checked() -> None:
 def test_what_the_chain_confirms_is_shown_line_by_line() -> None:
     shown = check_receipt(receipt(), cast(Chain, chain()))
     assert len(shown) == 6
-    assert "touch 5" in shown[1]
+    assert "touch 7" in shown[1]
     assert address_of(KEY) in shown[3]
     assert shown[-1].startswith("the escrow has paid: transaction 0x")
 
