@@ -24,6 +24,9 @@ from orchestrator.core.why.reason import (
 from orchestrator.core.why.source import Placed, Source, entry_at
 from orchestrator.core.why.story import TOUCH_KINDS, Story, read_story
 
+# The most transitions, and as many refusals, that are answered for one contract.
+MAX_FATES = 5
+
 
 def why_touch(source: Source, position: int) -> Reason:
     """Return what a touch won, what it can still win, and why it won nothing else.
@@ -42,15 +45,26 @@ def why_touch(source: Source, position: int) -> Reason:
             f"this touch; replay the log to judge it",
         )
     own = [one for one in story.market.contracts if one.rules.operator == entry.actor]
-    parts = [_won(story, outcome) for outcome in story.won.get(position, ())]
-    paid = any(outcome.entry.kind == "outcome" for outcome in story.won.get(position, ()))
+    won = story.won.get(position, [])
+    paid = any(outcome.entry.kind == "outcome" for outcome in won)
+    shown = [_won(story, outcome) for outcome in won[: MAX_PARTS + 1]]
+    parts = [*cut(shown, len(won), "outcomes")]
     at = TouchAt(position, entry.time_ms)
     if not own:
         text = f"operator {party(entry.actor)} has no contract with the owner of this surface"
         parts.append(Reason(Code.NO_CONTRACT, text, (position,)))
-    for contract in own[:MAX_PARTS]:
-        parts += _fates(story, contract, at)
-    parts = [*cut(parts, len(parts), "reasons"), *cut_warnings(story)]
+    # Of many contracts the newest matter most; whether it can still win is asked of all.
+    can_win = [still for one in own if (still := _still(story, one, at)) is not None]
+    parts += can_win[:MAX_PARTS]
+    open_to = {still.subject for still in can_win}
+    for contract in own[: -MAX_PARTS - 1 : -1]:
+        is_open = contract.rules.contract_id in open_to
+        parts += _fates(story, contract, at, is_open=is_open)
+    if len(own) > MAX_PARTS:
+        left_out = len(own) - MAX_PARTS
+        text = f"{left_out:,} older contracts of the operator are left out of this answer"
+        parts.append(Reason(Code.CUT, text, numbers={"left_out": left_out}))
+    parts += cut_warnings(story)
     head = f"touch {entry.label!r} by {party(entry.actor)} at {moment(entry.time_ms)}"
     codes = {part.code for part in parts}
     if paid:
@@ -93,8 +107,8 @@ def _won(story: Story, outcome: Placed) -> Reason:
     return Reason(Code.RIVAL_WON, f"{head}: {paid}", (position,), below, numbers, entry.actor)
 
 
-def _fates(story: Story, contract: Contract, touch: TouchAt) -> list[Reason]:
-    """Return why a touch did not win for one contract of its operator, and whether it still can."""
+def _fates(story: Story, contract: Contract, touch: TouchAt, *, is_open: bool) -> list[Reason]:
+    """Return why a touch did not win for one contract of its operator, to which it may be open."""
     rules = contract.rules
     head = f"contract {short(rules.contract_id)} for {rules.outcome!r}"
     if touch.time_ms < rules.opens_at_ms:
@@ -110,7 +124,7 @@ def _fates(story: Story, contract: Contract, touch: TouchAt) -> list[Reason]:
     ]
     found = [
         reason
-        for placed in after[:MAX_PARTS]
+        for placed in after[:MAX_FATES]
         if (reason := _fate(story, contract, touch, placed)) is not None
     ]
     refused = [
@@ -120,11 +134,12 @@ def _fates(story: Story, contract: Contract, touch: TouchAt) -> list[Reason]:
         and placed.entry.kind == "lead.refused"
         and placed.entry.label == rules.outcome
     ]
-    found += [why_refused(story, placed) for placed in refused[:MAX_PARTS]]
-    still = _still(story, contract, touch)
-    if still is not None:
-        found.append(still)
-    elif not after:
+    found += [why_refused(story, placed) for placed in refused[:MAX_FATES]]
+    left_out = len(after) + len(refused) - len(after[:MAX_FATES]) - len(refused[:MAX_FATES])
+    if left_out:
+        text = f"{head}: {left_out:,} later events are left out of this answer"
+        found.append(Reason(Code.CUT, text, numbers={"left_out": left_out}))
+    if not after and not is_open:
         text = f"{head}: the lead did not move to {rules.outcome!r} after the touch"
         found.append(Reason(Code.NO_TRANSITION, text, (touch.position,), subject=rules.contract_id))
     return found
@@ -186,7 +201,8 @@ def _still(story: Story, contract: Contract, touch: TouchAt) -> Reason | None:
     until_ms = min(rules.deadline_ms, touch.time_ms + rules.attribution_window_ms)
     is_over = until_ms < market.now_ms or contract.closed_at_ms is not None
     is_counted = not rules.repeatable and rules.contract_id in story.counted
-    if is_over or is_counted or not market.governs(contract, market.policy_in_force()):
+    is_early = touch.time_ms < rules.opens_at_ms
+    if is_early or is_over or is_counted or not market.governs(contract, market.policy_in_force()):
         return None
     if not contract.has_room_for(rules.unit_price_units):
         return None
