@@ -216,6 +216,50 @@ class Standing(BaseModel):
     leads_a_day: int
     leads_today: int
     evidence: Evidence | None = Field(description="Null on a surface without settings.")
+    forecasts_counted: int = Field(description="Of those that were scored.")
+    skill_bps: int | None = Field(
+        description="Against the better baseline; null before there is anything to measure by. It "
+        "may be below zero."
+    )
+
+
+class FunnelState(BaseModel):
+    """A state of the lead lifecycle, and how many leads are in it."""
+
+    state: str
+    leads: int
+
+
+class Funnel(BaseModel):
+    """The leads of a surface by state."""
+
+    states: list[FunnelState]
+
+
+class CohortDay(BaseModel):
+    """The leads in a question's first state at a midnight, and those that moved in time."""
+
+    day: str = Field(
+        description="The day that began at that midnight, UTC.", examples=["2026-03-01"]
+    )
+    leads: int
+    moved: int
+    is_final: bool = Field(description="False while its window has not passed: more may move.")
+
+
+class QuestionHistory(BaseModel):
+    """A question that can be forecast, with the cohorts that are kept, the oldest first."""
+
+    from_state: str
+    to_state: str
+    horizon_days: int
+    days: list[CohortDay]
+
+
+class History(BaseModel):
+    """The record that forecasts can build on: all of it follows from the public log."""
+
+    questions: list[QuestionHistory]
 
 
 class Standings(BaseModel):

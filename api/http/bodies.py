@@ -23,6 +23,7 @@ from api.http.fields import (
 )
 from orchestrator.core import policy, surface_settings
 from orchestrator.core.document import MAX_DOCUMENT_BYTES
+from orchestrator.core.forecast import MAX_HORIZON_DAYS, MAX_QUESTIONS
 from orchestrator.core.units import DAY_S
 
 
@@ -212,6 +213,31 @@ _SETTINGS_SCHEMA = {
             },
             "additionalProperties": False,
         },
+        "forecasts": {
+            "type": ["object", "null"],
+            "description": "The questions that operators may forecast, and what earns level 1.",
+            "required": ["questions"],
+            "properties": {
+                "questions": {
+                    "type": "array",
+                    "maxItems": MAX_QUESTIONS,
+                    "items": {
+                        "type": "object",
+                        "required": ["from", "to", "horizon_days"],
+                        "properties": {
+                            "from": _NAME_SCHEMA,
+                            "to": _NAME_SCHEMA,
+                            "horizon_days": _whole_schema(1, MAX_HORIZON_DAYS),
+                        },
+                        "additionalProperties": False,
+                    },
+                },
+                "min_counted": _whole_schema(1, 1_000),
+                "min_leads": _whole_schema(30, 10_000),
+                "skill_bps": _whole_schema(1, 10_000),
+            },
+            "additionalProperties": False,
+        },
     },
     "additionalProperties": False,
 }
@@ -254,6 +280,18 @@ class Reason(Body):
 
     reason: Name = Field(examples=["spam"])
     text: Annotated[str, Field(max_length=2_000)] | None = None
+
+
+class NewForecast(Body):
+    """A forecast: the share of the leads in a state at the next 00:00 UTC that moves on in time."""
+
+    from_state: Name = Field(examples=["trial"])
+    to_state: Name = Field(examples=["activated"])
+    horizon_days: Annotated[int, Field(ge=1, le=MAX_HORIZON_DAYS)]
+    probability_bps: Bps = Field(
+        description="The probability, in hundredths of a percent. It is kept secret until the "
+        "forecast is scored."
+    )
 
 
 class ProductEvent(Body):

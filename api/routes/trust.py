@@ -7,27 +7,31 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path
 
-from api.context import TheService
+from api.context import Service, TheService
 from api.http import answers, bodies
 from api.http.answers import next_cursor
-from api.http.auth import AnyCaller
+from api.http.auth import AnyCaller, Caller
 from api.http.fields import Address, AfterWord, Limit, SurfaceId, address
 from api.http.json_input import StrictRoute
 from api.http.problems import documented, not_found
 from api.http.submissions import IdempotencyKey, Intake, OperatorIntake, OwnerIntake, decided
 from api.routes.owners import check_room, own_surface
 from orchestrator.core import surface_settings, trust
-from orchestrator.core.codec import commitment
+from orchestrator.core.acts import has_earned_place
+from orchestrator.core.codec import commitment, decode_pool
 from orchestrator.core.document import canonical_json
-from orchestrator.core.entry import address_word
+from orchestrator.core.entry import WORD_BYTES, address_word
+from orchestrator.core.forecast import Cohorts
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.requests import (
     JudgeTrust,
+    MakeForecast,
     PublishSettings,
     RestoreOperator,
     SuspendOperator,
 )
 from orchestrator.core.surface_settings import SurfaceSettings
+from orchestrator.core.units import format_day
 from orchestrator.log.inbox import Submission
 from orchestrator.log.projections import standing_of
 from orchestrator.storage.database import Row, Session
@@ -132,6 +136,90 @@ async def ask_for_judgement(
     return await intake.take_one(take)
 
 
+# --- Forecasts ------------------------------------------------------------------------------------
+
+
+@router.post(
+    "/surfaces/{surface}/forecasts",
+    status_code=202,
+    responses=decided(answers.RequestStatus, 404),
+)
+async def forecast(
+    intake: OperatorIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.NewForecast
+) -> answers.RequestStatus:
+    """Forecast a question for the cohort of the next 00:00 UTC.
+
+    The log commits to the probability at once and shows it when the forecast is scored.
+    """
+    operator = intake.caller
+    question = {
+        "surface": surface,
+        "from_state": body.from_state,
+        "to_state": body.to_state,
+        "horizon_days": body.horizon_days,
+    }
+    sealed, salt = body.probability_bps.to_bytes(WORD_BYTES), secrets.token_bytes(32)
+    request = MakeForecast(
+        from_hex(surface),
+        operator.word,
+        body.from_state,
+        body.to_state,
+        body.horizon_days,
+        sha256(canonical_json(question)).digest(),
+        commitment(salt, sealed),
+    )
+
+    def take(session: Session) -> list[UUID]:
+        _surface_in_force(session, intake.service.log_id, surface)
+        name = f"forecast:{surface}:{key}"
+        return intake.submit(session, [Submission(name, request, sealed, salt)])
+
+    return await intake.take_one(take)
+
+
+@router.get("/surfaces/{surface}/funnel", responses=documented(401, 403, 404))
+def funnel(service: TheService, caller: AnyCaller, surface: SurfaceId) -> answers.Funnel:
+    """Return how many leads are in each state of a surface."""
+    counted = _cohorts(service, caller, surface).counts()
+    return answers.Funnel(
+        states=[answers.FunnelState(state=state, leads=leads) for state, leads in counted.items()]
+    )
+
+
+@router.get("/surfaces/{surface}/history", responses=documented(401, 403, 404))
+def history(service: TheService, caller: AnyCaller, surface: SurfaceId) -> answers.History:
+    """Return the cohorts of the questions that a surface asks, which forecasts are measured by."""
+    cohorts = _cohorts(service, caller, surface)
+    return answers.History(
+        questions=[
+            answers.QuestionHistory(
+                **question._asdict(),
+                days=[
+                    answers.CohortDay(
+                        day=format_day(found.day),
+                        leads=found.cohort.n,
+                        moved=found.cohort.moved,
+                        is_final=found.is_final,
+                    )
+                    for found in cohorts.history(question)
+                ],
+            )
+            for question in cohorts.questions
+        ]
+    )
+
+
+def _cohorts(service: Service, caller: Caller, surface: str) -> Cohorts:
+    with service.database.transaction(caller.account) as session:
+        row = session.one("api.cohorts", log_id=service.log_id, surface=from_hex(surface))
+    if row is None:
+        raise not_found("surface")
+    cohorts = Cohorts.from_document(row.cohorts)
+    # Midnights pass without an entry, too.
+    cohorts.at(service.now_ms())
+    return cohorts
+
+
 # --- The owner's hand -----------------------------------------------------------------------------
 
 
@@ -220,9 +308,10 @@ def _standing(
 ) -> answers.Standing:
     found = standing_of(row)
     evidence = due = None
+    has_skill = has_earned_place(settings, decode_pool(here.pool), found, row.operator, now_ms)
     if settings is not None:
         evidence = trust.evidence_of(found, settings, now_ms)
-        due = trust.judge(found, settings, here.policy_hash, now_ms, has_skill=False)
+        due = trust.judge(found, settings, here.policy_hash, now_ms, has_skill=has_skill)
     allowed = settings.level(found.level) if settings else None
     return answers.Standing(
         operator=address(row.operator),
@@ -244,4 +333,6 @@ def _standing(
             disputes_lost=evidence.disputes_lost,
             age_s=evidence.age_s,
         ),
+        forecasts_counted=found.skill.counted,
+        skill_bps=found.skill.skill_bps(),
     )

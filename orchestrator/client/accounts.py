@@ -215,6 +215,17 @@ class OperatorClient(AccountClient):
         """Return the operator's own standing on a surface."""
         return self.get(f"/v1/surfaces/{surface}/operators/{self.address}")
 
+    def forecast(
+        self, surface: str, question: Mapping[str, object], probability_bps: int, wait_s: int = 0
+    ) -> Any:
+        """Forecast a question of the surface's history. Return the request's result."""
+        body = {name: question[name] for name in ("from_state", "to_state", "horizon_days")} | {
+            "probability_bps": probability_bps
+        }
+        headers = _request_headers(secrets.token_hex(16), wait_s)
+        path = f"/v1/surfaces/{surface}/forecasts"
+        return self._request("POST", path, json=body, headers=headers)
+
     def ask_for_judgement(self, surface: str, wait_s: int = 0) -> Any:
         """Have the operator's level on a surface judged now. Return the request's result."""
         headers = _request_headers(secrets.token_hex(16), wait_s)

@@ -7,16 +7,20 @@ not allow is refused; what the judgement changes is written first.
 from typing import NamedTuple
 
 from orchestrator.core import requests, trust
-from orchestrator.core.entry import AMOUNT_LIMIT, CLICK, ZERO_WORD
+from orchestrator.core.codec import commitment
+from orchestrator.core.entry import AMOUNT_LIMIT, CLICK, WORD_BYTES, ZERO_WORD, ascii_word
 from orchestrator.core.errors import RequestError, shown
+from orchestrator.core.forecast import Question, check_opening_time, forecast_day
 from orchestrator.core.opening import (
     CodeOpening,
+    ForecastOpening,
     ReportedTouchOpening,
     TouchOpening,
     TrustOpening,
 )
 from orchestrator.core.surface_settings import SurfaceSettings
-from orchestrator.core.trust import Judgement
+from orchestrator.core.trust import Judgement, PoolUse, Standing
+from orchestrator.core.units import DAY_MS, format_ms
 from orchestrator.core.world import Lead, Surface, World
 from orchestrator.core.writer import (
     Writer,
@@ -138,8 +142,27 @@ def _due_judgement(world: World, surface: bytes, operator: bytes, now_ms: int) -
     if here.settings is None:
         return None
     standing = world.standing(surface, operator)
-    found = trust.judge(standing, here.settings, here.policy_hash, now_ms, has_skill=False)
+    has_skill = has_earned_place(here.settings, here.pool, standing, operator, now_ms)
+    found = trust.judge(standing, here.settings, here.policy_hash, now_ms, has_skill=has_skill)
     return None if found == (standing.level, standing.ground) else found
+
+
+def has_earned_place(
+    settings: SurfaceSettings | None,
+    pool: PoolUse,
+    standing: Standing,
+    operator: bytes,
+    now_ms: int,
+) -> bool:
+    """Return whether an operator's forecasts have earned a place in the pool that it can have."""
+    if settings is None or settings.forecasts is None or settings.pool is None:
+        return False
+    if standing.ground == trust.FORECASTS:
+        # A place is kept for its time, whatever luck the next forecasts have.
+        return pool.has_place(operator, now_ms)
+    return standing.skill.passes(settings.forecasts.rules, now_ms) and pool.has_room(
+        settings.pool.places, now_ms
+    )
 
 
 def judge_trust(writer: Writer, request: requests.JudgeTrust) -> None:
@@ -208,6 +231,74 @@ def _write_suspension(
         0,
         opening=TouchOpening(request.request_hash, request.commitment, request.key),
     )
+
+
+# --- Forecasts ------------------------------------------------------------------------------------
+
+
+def make_forecast(writer: Writer, request: requests.MakeForecast) -> None:
+    """Write a forecast for the cohort of the next midnight, sealed until it can be scored."""
+    settings = _settings_of(surface_of(writer.world, request.surface), request.surface)
+    question = Question(request.from_state, request.to_state, request.horizon_days)
+    asked = settings.forecasts.questions if settings.forecasts else ()
+    if question not in asked:
+        raise RequestError(
+            "question-unknown",
+            f"the surface's settings do not ask how many go from {question.from_state!r} to "
+            f"{question.to_state!r} within {question.horizon_days} days",
+        )
+    act = _check_level(writer, request.surface, request.operator, 0, "a forecast")
+    standing = writer.world.standing(request.surface, request.operator)
+    day = forecast_day(writer.now_ms)
+    if day < standing.skill.window_end:
+        raise RequestError(
+            "forecast-overlaps",
+            f"the operator's last forecast on this surface is of the days up to "
+            f"{format_ms(standing.skill.window_end * DAY_MS)}; the next can be made on the day "
+            f"before that",
+        )
+    _write_before(writer, act)
+    writer.add(
+        "forecast.made",
+        request.surface,
+        request.operator,
+        ascii_word(request.from_state),
+        request.to_state,
+        request.horizon_days,
+        opening=TouchOpening(request.request_hash, request.commitment, request.key),
+    )
+
+
+def score_forecast(writer: Writer, request: requests.ScoreForecast) -> None:
+    """Write a forecast's score, once its window has passed, and the level that it earns."""
+    here = surface_of(writer.world, request.surface)
+    standing = writer.world.standing(request.surface, request.operator)
+    made = next((one for one in standing.forecasts if one.position == request.forecast), None)
+    if made is None:
+        raise RequestError(
+            "forecast-unknown", f"entry {request.forecast} is no forecast that can be opened"
+        )
+    if commitment(request.salt, request.probability_bps.to_bytes(WORD_BYTES)) != made.commitment:
+        raise RequestError(
+            "forecast-false", f"entry {request.forecast} commits to another probability"
+        )
+    check_opening_time(made.question, made.day, writer.now_ms)
+    here.cohorts.at(writer.now_ms)
+    rules = here.settings.forecasts.rules if here.settings and here.settings.forecasts else None
+    found = None
+    if rules is not None:
+        found = here.cohorts.measured(made.question, made.day, rules.min_n)
+    words = (0,) * 6 if found is None else (*found[0], *found[1].latest, *found[1].pooled)
+    writer.add(
+        "forecast.scored",
+        request.surface,
+        ZERO_WORD,
+        request.operator,
+        made.question.to_state,
+        request.forecast,
+        opening=ForecastOpening(request.probability_bps, request.salt, *words),
+    )
+    judge_trust(writer, requests.JudgeTrust(request.surface, request.operator))
 
 
 # --- Touches --------------------------------------------------------------------------------------

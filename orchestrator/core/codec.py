@@ -15,9 +15,10 @@ from orchestrator.core.attribution import TouchAt, TouchHistory
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.errors import LogError, RequestError, shown
 from orchestrator.core.fields import read_fields, write_fields
+from orchestrator.core.forecast import Question, Skill
 from orchestrator.core.purchase import PaidOutcome, Purchase
 from orchestrator.core.requests import Request
-from orchestrator.core.trust import Bucket, PoolUse, Standing
+from orchestrator.core.trust import Bucket, PendingForecast, PoolUse, Standing
 from orchestrator.core.world import Lead
 
 
@@ -88,6 +89,7 @@ def encode_lead(lead: Lead) -> dict[str, Any]:
         "counted_at": lead.counted_at,
         "purchases": [_encode_purchase(purchase) for purchase in lead.purchases],
         "sweep_at": lead.sweep_at,
+        "stay_ms": lead.stay_ms,
     }
 
 
@@ -108,6 +110,7 @@ def decode_lead(surface: bytes, state: str, since_ms: int, document: Mapping[str
             counted_at=dict(document["counted_at"]),
             purchases=[_decode_purchase(*words) for words in document["purchases"]],
             sweep_at=document["sweep_at"],
+            stay_ms=document["stay_ms"],
         )
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise LogError(
@@ -156,6 +159,11 @@ def encode_standing(standing: Standing) -> dict[str, Any]:
         "leads_today": standing.leads_today,
         "counted_to": standing.counted_to,
         "buckets": [list(astuple(bucket)) for bucket in standing.buckets],
+        "skill": standing.skill.to_document(),
+        "forecasts": [
+            [one.position, list(one.question), one.day, one.commitment.hex()]
+            for one in standing.forecasts
+        ],
     }
 
 
@@ -167,8 +175,20 @@ def decode_standing(
         words = dict(document)
         policy = bytes.fromhex(words.pop("policy"))
         buckets = [Bucket(*bucket) for bucket in words.pop("buckets")]
+        skill = Skill.from_document(words.pop("skill"))
+        forecasts = [
+            PendingForecast(position, Question(*question), day, bytes.fromhex(sealed))
+            for position, question, day, sealed in words.pop("forecasts")
+        ]
         return Standing(
-            level, ground, is_suspended=is_suspended, policy=policy, buckets=buckets, **words
+            level,
+            ground,
+            is_suspended=is_suspended,
+            policy=policy,
+            buckets=buckets,
+            skill=skill,
+            forecasts=forecasts,
+            **words,
         )
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise LogError(

@@ -18,7 +18,7 @@ from orchestrator.core.entry import (
     pack_reversal,
     pack_settlement,
 )
-from orchestrator.core.errors import RequestError
+from orchestrator.core.errors import RequestError, shown
 from orchestrator.core.opening import (
     EventOpening,
     Record,
@@ -33,6 +33,7 @@ from orchestrator.core.purchase import (
     taking,
 )
 from orchestrator.core.requests import ReportedEvent, Request
+from orchestrator.core.surface_settings import SurfaceSettings
 from orchestrator.core.units import format_ms
 from orchestrator.core.world import Lead, Surface, World
 from orchestrator.core.writer import (
@@ -397,6 +398,7 @@ def _publish_policy(writer: Writer, request: requests.PublishPolicy) -> None:
 
 def _publish_settings(writer: Writer, request: requests.PublishSettings) -> None:
     here = owned_surface(writer.world, request.surface, request.owner)
+    _check_questions(here, request.settings)
     version = here.settings_version + 1
     writer.world.settings[request.settings.hash] = request.settings
     writer.add(
@@ -407,6 +409,17 @@ def _publish_settings(writer: Writer, request: requests.PublishSettings) -> None
         f"v{version}",
         version,
     )
+
+
+def _check_questions(here: Surface, settings: SurfaceSettings) -> None:
+    """Raise RequestError for a question about a state that the policy in force does not have."""
+    for question in settings.forecasts.questions if settings.forecasts else ():
+        for state in (question.from_state, question.to_state):
+            if state not in here.policy.states:
+                raise RequestError(
+                    "question-state-unknown",
+                    f"the settings ask about {shown(state)}, which is no state of the policy",
+                )
 
 
 def _erase(writer: Writer, request: requests.Erasure) -> None:
@@ -470,6 +483,8 @@ _DECIDE: dict[type, Callable[[Writer, Any], None]] = {
     requests.SuspendOperator: acts.suspend_operator,
     requests.RestoreOperator: acts.restore_operator,
     requests.JudgeTrust: acts.judge_trust,
+    requests.MakeForecast: acts.make_forecast,
+    requests.ScoreForecast: acts.score_forecast,
     requests.RegisterOperator: acts.register_operator,
     requests.OpenContract: _open_contract,
     requests.CloseContract: _close_contract,

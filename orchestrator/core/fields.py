@@ -10,7 +10,7 @@ from functools import cache
 from typing import Annotated, Any, NamedTuple, TypeVar, cast, get_type_hints
 
 from orchestrator.core import names
-from orchestrator.core.entry import AMOUNT_LIMIT, TIME_MS_LIMIT, WORD_BYTES
+from orchestrator.core.entry import AMOUNT_LIMIT, POSITION_LIMIT, TIME_MS_LIMIT, WORD_BYTES
 from orchestrator.core.errors import RequestError, shown
 from orchestrator.core.policy import MODELS, Policy, parse
 from orchestrator.core.surface_settings import SurfaceSettings, parse_settings
@@ -150,6 +150,7 @@ ShortBytes = Annotated[bytes, Form(lambda _, value: value.hex(), _read_bytes)]
 Name = Annotated[str, _text(names.short_name)]
 EventName = Annotated[str, _text(names.event_name)]
 Units = Annotated[int, _whole_below(AMOUNT_LIMIT)]
+Count = Annotated[int, _whole_below(POSITION_LIMIT)]
 # Times are added to periods; both stay far from the 63 bits of a stored time.
 TimeMs = Annotated[int, _whole_below(TIME_MS_LIMIT >> 2)]
 SpanMs = Annotated[int, Form(_span_ms, _span_ms)]

@@ -9,14 +9,18 @@ from typing import TypeVar
 from orchestrator.core import trust
 from orchestrator.core.attribution import TouchAt, TouchHistory
 from orchestrator.core.contract import Contract, ContractRules
-from orchestrator.core.entry import ZERO_WORD, Entry, unpack_outcome
+from orchestrator.core.entry import ZERO_WORD, Entry, ascii_text, unpack_outcome
 from orchestrator.core.errors import EntryError
+from orchestrator.core.forecast import Baseline, Cohort, Question, forecast_day
+from orchestrator.core.forecast import score as forecast_score
 from orchestrator.core.opening import (
     CodeOpening,
     EventOpening,
+    ForecastOpening,
     Opening,
     Record,
     ReportedTouchOpening,
+    TouchOpening,
     TransitionOpening,
     TrustOpening,
 )
@@ -28,6 +32,7 @@ from orchestrator.core.purchase import (
     next_sweep,
 )
 from orchestrator.core.surface_settings import SurfaceSettings
+from orchestrator.core.trust import PendingForecast
 from orchestrator.core.world import Cause, Lead, Operator, Surface, World
 
 
@@ -81,14 +86,18 @@ def request(world: World, position: int, record: Record) -> None:
 
 def lead(world: World, _position: int, record: Record) -> None:
     entry = record.entry
-    world.leads[entry.subject] = Lead(entry.surface, entry.label, entry.time_ms)
+    cohorts = world.surfaces[entry.surface].cohorts
+    began_ms = cohorts.enter(entry.label, max(world.time_ms, entry.time_ms))
+    world.leads[entry.subject] = Lead(entry.surface, entry.label, entry.time_ms, began_ms)
 
 
 def transition(world: World, position: int, record: Record) -> None:
     entry = record.entry
     lead = world.leads[entry.subject]
-    lead.state, lead.since_ms = entry.label, entry.time_ms
     here = world.surfaces[entry.surface]
+    at_ms = max(world.time_ms, _opened(record, TransitionOpening).received_ms)
+    lead.stay_ms = here.cohorts.move(lead.state, entry.label, lead.stay_ms, at_ms)
+    lead.state, lead.since_ms = entry.label, entry.time_ms
     if not here.policy.is_reversible(entry.label):
         return
     # An order is founded once: an event that takes back something founds none.
@@ -206,11 +215,18 @@ def policy(world: World, _position: int, record: Record) -> None:
     here.policy_hash, here.version = entry.subject, entry.value
     # What a policy is published for has passed: nothing that follows was received before it.
     here.received_ms = entry.time_ms
+    _ask_questions(here, entry.time_ms)
 
 
 def settings(world: World, _position: int, record: Record) -> None:
     here = world.surfaces[record.entry.surface]
     here.settings_hash, here.settings_version = record.entry.subject, record.entry.value
+    _ask_questions(here, record.entry.time_ms)
+
+
+def _ask_questions(here: Surface, at_ms: int) -> None:
+    asked = here.settings.forecasts if here.settings else None
+    here.cohorts.ask(here.policy.states, asked.questions if asked else (), at_ms)
 
 
 def operator(world: World, position: int, record: Record) -> None:
@@ -227,6 +243,40 @@ def trust_change(world: World, _position: int, record: Record) -> None:
     if opening.ground == trust.FORECASTS and here.settings and here.settings.pool:
         until_ms = entry.time_ms + here.settings.pool.lasts_s * 1000
         here.pool.take_place(entry.subject, entry.time_ms, until_ms)
+
+
+def forecast(world: World, position: int, record: Record) -> None:
+    entry = record.entry
+    question = Question(ascii_text(entry.subject), entry.label, entry.value)
+    day = forecast_day(entry.time_ms)
+    standing = world.moved_standing(entry.surface, entry.actor)
+    standing.skill.commit(question, day, entry.time_ms)
+    sealed = _opened(record, TouchOpening).commitment
+    # One that was not opened in time is forfeited, and can be opened no more.
+    standing.forecasts = [
+        one for one in standing.forecasts if one.question.end(one.day) in standing.skill.unopened
+    ]
+    standing.forecasts.append(PendingForecast(position, question, day, sealed))
+
+
+def score(world: World, position: int, record: Record) -> None:
+    entry, opening = record.entry, _opened(record, ForecastOpening)
+    standing = world.moved_standing(entry.surface, entry.subject)
+    world.surfaces[entry.surface].cohorts.at(entry.time_ms)
+    (scored,) = (one for one in standing.forecasts if one.position == entry.value)
+    standing.forecasts.remove(scored)
+    standing.counted_to = position
+    found = None
+    if opening.n:
+        found = forecast_score(
+            Cohort(opening.n, opening.moved),
+            Baseline(
+                Cohort(opening.latest_n, opening.latest_moved),
+                Cohort(opening.pooled_n, opening.pooled_moved),
+            ),
+            opening.probability_bps,
+        )
+    standing.skill.add(scored.question, scored.day, found, entry.time_ms)
 
 
 def suspension(world: World, _position: int, record: Record) -> None:

@@ -28,6 +28,7 @@ from orchestrator.core.errors import EntryError
 from orchestrator.core.opening import (
     CodeOpening,
     EventOpening,
+    ForecastOpening,
     Opening,
     Record,
     ReportedTouchOpening,
@@ -270,7 +271,7 @@ _TABLE = (
         Words("owner", "lead", "initial state", "0", "zero"),
         folds.lead,
         replay_rules.lead,
-        changes=(_LEAD,),
+        changes=(_LEAD, _SURFACE),
         listed=False,
     ),
     Kind(
@@ -428,6 +429,22 @@ _TABLE = (
         folds.settings,
         replay_rules.settings,
         changes=(Change(Projection.SETTINGS, "subject"), _SURFACE),
+    ),
+    Kind(
+        "forecast.made",
+        Clock.LOG,
+        Words("operator", "state to leave", "state to enter", "horizon in days", _COMMITMENT),
+        folds.forecast,
+        replay_rules.forecast,
+        opening=TouchOpening,
+    ),
+    Kind(
+        "forecast.scored",
+        Clock.LOG,
+        Words("zero", "operator", "state to enter", "position of the forecast", _COMMITMENT),
+        folds.score,
+        replay_rules.score,
+        opening=ForecastOpening,
     ),
     Kind(
         "trust.changed",

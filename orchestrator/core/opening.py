@@ -197,17 +197,34 @@ class CodeOpening(NamedTuple):
 class TrustOpening(NamedTuple):
     """The opening of a change of level: its ground, the level before, and the evidence it rests on.
 
-    `outcomes` and `units` are of ripe outcomes, `earned_units` and `reversed_units` of all that are
-    remembered, in base units of the settings' token.
+    Of ripe outcomes it states the number and the worth, of all that are remembered what they earned
+    and what was reversed, in base units of the settings' token.
     """
 
     ground: _Text
     level_before: _Position
-    outcomes: _Position
-    units: _Units
+    ripe_outcomes: _Position
+    ripe_units: _Units
     earned_units: _Units
     reversed_units: _Units
     disputes_lost: _Position
+
+
+class ForecastOpening(NamedTuple):
+    """The opening of a forecast's score: the forecast itself, and what it is measured by.
+
+    `probability_bps` and `salt` are what its entry committed to. Of the `n` leads of its cohort so
+    many `moved`; so did those of the two baselines. All are zero where the forecast is void.
+    """
+
+    probability_bps: _Position
+    salt: _Word
+    n: _Position
+    moved: _Position
+    latest_n: _Position
+    latest_moved: _Position
+    pooled_n: _Position
+    pooled_moved: _Position
 
 
 Opening = (
@@ -217,6 +234,7 @@ Opening = (
     | EventOpening
     | CodeOpening
     | TrustOpening
+    | ForecastOpening
 )
 
 

@@ -62,6 +62,12 @@ class Replay:
                 f"entry {position} is {described(record.entry)}, "
                 f"but the rules give {described(wanted.entry)}",
             )
+        # What follows from an entry can have an opening of its own, which readers are shown.
+        if wanted.opening != record.opening:
+            raise ReplayError(
+                "opening-false",
+                f"entry {position} is {described(record.entry)}, which its opening does not match",
+            )
 
     def finish(self) -> World:
         """Return the world after the last record. Raises ReplayError if the rules demand more."""

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple, TypeVar
 
 from orchestrator.core import requests
 from orchestrator.core.contract import ContractRules
-from orchestrator.core.entry import described
+from orchestrator.core.entry import ascii_text, described
 from orchestrator.core.errors import ReplayError
 from orchestrator.core.opening import (
     CodeOpening,
     EventOpening,
+    ForecastOpening,
     Opening,
     Record,
     ReportedTouchOpening,
@@ -221,6 +222,20 @@ def settings(_world: World, record: Record, documents: Documents) -> requests.Pu
 
 def trust_change(_world: World, record: Record, _documents: Documents) -> requests.JudgeTrust:
     return requests.JudgeTrust(record.entry.surface, record.entry.subject)
+
+
+def forecast(_world: World, record: Record, _documents: Documents) -> requests.MakeForecast:
+    entry, opening = record.entry, _opened(record, TouchOpening)
+    return requests.MakeForecast(
+        entry.surface, entry.actor, ascii_text(entry.subject), entry.label, entry.value, *opening
+    )
+
+
+def score(_world: World, record: Record, _documents: Documents) -> requests.ScoreForecast:
+    entry, opening = record.entry, _opened(record, ForecastOpening)
+    return requests.ScoreForecast(
+        entry.surface, entry.subject, entry.value, opening.probability_bps, opening.salt
+    )
 
 
 def suspension(_world: World, record: Record, _documents: Documents) -> requests.SuspendOperator:

@@ -10,11 +10,13 @@ from typing import NamedTuple
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.entry import ZERO_WORD
 from orchestrator.core.fields import (
+    Count,
     EventName,
     Name,
     PayoutLabel,
     PolicyDocument,
     SettingsDocument,
+    Share,
     SpanMs,
     TimeMs,
     Truth,
@@ -83,6 +85,32 @@ class JudgeTrust(NamedTuple):
 
     surface: Word
     operator: Word
+
+
+class MakeForecast(NamedTuple):
+    """An operator's forecast for the cohort of the next midnight.
+
+    The commitment is to its probability, which is kept apart until the forecast can be scored.
+    """
+
+    surface: Word
+    operator: Word
+    from_state: Name
+    to_state: Name
+    horizon_days: Count
+    request_hash: Word
+    commitment: Word
+    key: Word = ZERO_WORD
+
+
+class ScoreForecast(NamedTuple):
+    """The opening of a forecast, and its score, once its window has passed."""
+
+    surface: Word
+    operator: Word
+    forecast: Count
+    probability_bps: Share
+    salt: Word
 
 
 class Touch(NamedTuple):
@@ -164,6 +192,8 @@ Request = (
     | SuspendOperator
     | RestoreOperator
     | JudgeTrust
+    | MakeForecast
+    | ScoreForecast
     | Touch
     | ProductEvent
     | Erasure
@@ -180,8 +210,10 @@ RETRYABLE = frozenset(
     {
         "contract-unknown",  # its opening may come into the log
         "event-ahead",  # its time will come
+        "forecast-overlaps",  # the window before it will end
         "lead-limit",  # tomorrow is another day
         "level-too-low",  # the operator may rise
+        "opening-early",  # the forecast's window will end
         "operator-restored",  # it may be suspended
         "operator-suspended",  # it may be restored
         "order-unknown",  # the purchase that founds it may come into the log

@@ -23,6 +23,12 @@ from orchestrator.core.document import (
 )
 from orchestrator.core.entry import AMOUNT_LIMIT, CLICK, address_word
 from orchestrator.core.errors import DocumentError
+from orchestrator.core.forecast import (
+    MAX_HORIZON_DAYS,
+    MAX_QUESTIONS,
+    ForecastRules,
+    Question,
+)
 from orchestrator.core.units import BPS, DAY_S
 
 MAX_LEVEL = 3
@@ -50,7 +56,7 @@ class Results(NamedTuple):
 
     The level is earned by so many `outcomes` that are worth `units` together, a first contract so
     old, a share of what was earned that was reversed of at most `reversed_bps`, and no more
-    disputes lost. It is lost once the share is above `keep_reversed_bps`, or more disputes are lost.
+    disputes lost. It goes once the share is above `keep_reversed_bps`, or more disputes are lost.
     """
 
     outcomes: int
@@ -62,14 +68,21 @@ class Results(NamedTuple):
 
 
 class Level(NamedTuple):
-    """What a level allows, and the results that earn it: None for the first, a judgement's."""
+    """A level: what it allows, and the results that earn it; the first is earned otherwise."""
 
     leads_a_day: int
     results: Results | None
 
 
+class ForecastSettings(NamedTuple):
+    """The questions that operators may forecast, and the skill that earns level 1."""
+
+    questions: tuple[Question, ...]
+    rules: ForecastRules
+
+
 class Pool(NamedTuple):
-    """What all operators share whose level comes from forecasts alone, and how long it lasts.
+    """The allowance of all operators whose level comes from forecasts alone, and its duration.
 
     Luck, and many wallets, can earn such a level: so they get no more together than one would.
     """
@@ -96,6 +109,7 @@ class SurfaceSettings:
     bucket_s: int
     pause_s: int
     pool: Pool | None
+    forecasts: ForecastSettings | None
     hash: bytes
     document_bytes: int
 
@@ -118,11 +132,11 @@ def parse_settings(document: object) -> SurfaceSettings:
     check_keys(
         table,
         {"token", "actions", "levels"},
-        {"ripening_s", "bucket_s", "pause_s", "pool"},
+        {"ripening_s", "bucket_s", "pause_s", "pool", "forecasts"},
         "the settings",
     )
     levels = _levels(table["levels"])
-    pool = table.get("pool")
+    pool, forecasts = table.get("pool"), table.get("forecasts")
     settings = SurfaceSettings(
         token=_token(table["token"]),
         actions=_actions(table["actions"], len(levels)),
@@ -131,6 +145,7 @@ def parse_settings(document: object) -> SurfaceSettings:
         bucket_s=_period_s(table.get("bucket_s", DEFAULT_BUCKET_S), "bucket_s", 1),
         pause_s=_period_s(table.get("pause_s", DEFAULT_PAUSE_S), "pause_s"),
         pool=None if pool is None else _pool(pool),
+        forecasts=None if forecasts is None else _forecast_settings(forecasts),
         hash=b"",
         document_bytes=0,
     )
@@ -157,6 +172,17 @@ def _document(settings: SurfaceSettings) -> dict[str, object]:
     }
     if settings.pool is not None:
         document["pool"] = settings.pool._asdict()
+    if settings.forecasts is not None:
+        questions, rules = settings.forecasts
+        document["forecasts"] = {
+            "questions": [
+                {"from": one.from_state, "to": one.to_state, "horizon_days": one.horizon_days}
+                for one in questions
+            ],
+            "min_counted": rules.min_counted,
+            "min_leads": rules.min_n,
+            "skill_bps": rules.skill_bps,
+        }
     return document
 
 
@@ -252,6 +278,38 @@ def _pool(value: object) -> Pool:
         ),
         lasts_s=_period_s(table["lasts_s"], "pool: lasts_s", 1),
     )
+
+
+def _forecast_settings(value: object) -> ForecastSettings:
+    table = read_table(value, "forecasts")
+    check_keys(table, {"questions"}, {"min_counted", "min_leads", "skill_bps"}, "forecasts")
+    questions: list[Question] = []
+    for item in read_list(table["questions"], "forecasts: questions", MAX_QUESTIONS):
+        where = f"question {len(questions) + 1}"
+        asked = read_table(item, where)
+        check_keys(asked, {"from", "to", "horizon_days"}, set(), where)
+        question = Question(
+            read_name(asked["from"], f"{where}: from"),
+            read_name(asked["to"], f"{where}: to"),
+            read_integer(asked["horizon_days"], f"{where}: horizon_days", 1, MAX_HORIZON_DAYS),
+        )
+        if question in questions:
+            raise DocumentError("question-twice", f"{where} is asked before; leave one of them out")
+        questions.append(question)
+    plain = ForecastRules()
+    counted = read_integer(
+        table.get("min_counted", plain.min_counted), "forecasts: min_counted", 1, 1_000
+    )
+    rules = ForecastRules(
+        min_counted=counted,
+        # So much a window, as it is by default.
+        min_denominator=plain.min_denominator * counted // plain.min_counted,
+        skill_bps=read_integer(
+            table.get("skill_bps", plain.skill_bps), "forecasts: skill_bps", 1, BPS
+        ),
+        min_n=read_integer(table.get("min_leads", plain.min_n), "forecasts: min_leads", 30, 10_000),
+    )
+    return ForecastSettings(tuple(questions), rules)
 
 
 def _period_s(value: object, where: str, least: int = 0) -> int:

@@ -15,6 +15,7 @@ fall at once.
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from orchestrator.core.forecast import Question, Skill
 from orchestrator.core.surface_settings import Results, SurfaceSettings
 from orchestrator.core.units import BPS, DAY_MS
 
@@ -40,14 +41,24 @@ class Bucket:
     reversed_units: int = 0
 
 
+class PendingForecast(NamedTuple):
+    """A forecast that is not opened yet: the position of its entry, and what it is about."""
+
+    position: int
+    question: Question
+    day: int
+    commitment: bytes
+
+
 @dataclass(slots=True)
 class Standing:
-    """What the log says of one operator on one surface. Times are of the log's own clock.
+    """The log's word of one operator on one surface. Times are of the log's own clock.
 
     `level` and `ground` are those of the last `trust.changed` entry, at `changed_ms`. `policy` is
     that of the last contract that the owner opened with the operator, `partner_since_ms` the time
     of the first (0: none). `leads_today` counts the distinct leads that it acted on on `day`, in
-    days since 1970. `counted_to` is the position of the newest evidence.
+    days since 1970. `counted_to` is the position of the newest evidence. `forecasts` are those that
+    are not opened yet, in the order of their windows, and `skill` is that of all that were.
     """
 
     level: int = 0
@@ -61,6 +72,8 @@ class Standing:
     leads_today: int = 0
     counted_to: int = 0
     buckets: list[Bucket] = field(default_factory=list)
+    skill: Skill = field(default_factory=Skill)
+    forecasts: list[PendingForecast] = field(default_factory=list)
 
     def add_outcome(self, position: int, now_ms: int, amount_units: int, bucket_s: int) -> None:
         """Count an outcome that was written now."""

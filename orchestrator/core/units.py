@@ -116,3 +116,8 @@ def format_second(time_s: int) -> str:
         return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     except (OverflowError, ValueError, OSError):
         return f"second {time_s}"
+
+
+def format_day(day: int) -> str:
+    """Write a day, given in days since 1970, as `2026-03-01`."""
+    return (_EPOCH + timedelta(days=day)).date().isoformat()

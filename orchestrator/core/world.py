@@ -11,6 +11,7 @@ from typing import Protocol
 from orchestrator.core.attribution import TouchHistory
 from orchestrator.core.contract import Contract, ContractRules
 from orchestrator.core.document import ByHash
+from orchestrator.core.forecast import Cohorts
 from orchestrator.core.policy import Policy
 from orchestrator.core.purchase import Purchase
 from orchestrator.core.surface_settings import SurfaceSettings
@@ -21,7 +22,8 @@ from orchestrator.core.trust import PoolUse, Standing
 class Lead:
     """A lead's place in its surface's lifecycle, and what attribution must remember of it.
 
-    It is in `state` since `since_ms`, by the clock of the event that moved it. `touches` holds each
+    It is in `state` since `since_ms`, by the clock of the event that moved it, and since `stay_ms`
+    by the log's own. `touches` holds each
     operator's, `counted` the contracts that may not count this lead again, `counted_at` the
     position of the last outcome into each state, of whichever contract, paid or over its budget.
     `purchases` are the transitions that an event can still take back, and all that founded orders.
@@ -30,6 +32,7 @@ class Lead:
     surface: bytes
     state: str
     since_ms: int = 0
+    stay_ms: int = 0
     touches: dict[bytes, TouchHistory] = field(default_factory=dict)
     counted: tuple[bytes, ...] = ()
     counted_at: dict[str, int] = field(default_factory=dict)
@@ -62,6 +65,7 @@ class Surface:
     settings_hash: bytes = b""
     settings_version: int = 0
     pool: PoolUse = field(default_factory=PoolUse)
+    cohorts: Cohorts = field(default_factory=Cohorts)
 
     @property
     def policy(self) -> Policy:

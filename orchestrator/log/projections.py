@@ -24,11 +24,13 @@ from orchestrator.core.contract import Contract
 from orchestrator.core.document import CACHED_BYTES, Document, DocumentCache
 from orchestrator.core.entry import WORD_BYTES, Entry
 from orchestrator.core.errors import DomainError, LogError
+from orchestrator.core.forecast import Cohorts
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import Kind, Projection
 from orchestrator.core.policy import Policy
 from orchestrator.core.surface_settings import SurfaceSettings
 from orchestrator.core.trust import Standing
+from orchestrator.core.units import DAY_MS
 from orchestrator.core.world import Lead, Operator, Surface, World, pair_of
 from orchestrator.storage.database import Row, Session
 
@@ -100,6 +102,7 @@ def write_rest(session: Session, log_id: bytes, world: World, changes: Changes) 
             settings_hash=here.settings_hash or None,
             settings_version=here.settings_version,
             pool=json_text(encode_pool(here.pool)),
+            cohorts=json_text(here.cohorts.to_document()),
         )
     for operator in changes.of(Projection.OPERATOR):
         session.run(
@@ -119,20 +122,27 @@ def write_rest(session: Session, log_id: bytes, world: World, changes: Changes) 
 def write_standings(session: Session, log_id: bytes, world: World) -> None:
     """Bring up to date the standings that have changed since this was done last."""
     rows = [
-        {
-            "surface": pair[:WORD_BYTES].hex(),
-            "operator": pair[WORD_BYTES:].hex(),
-            "level": standing.level,
-            "ground": standing.ground,
-            "is_suspended": standing.is_suspended,
-            "document": encode_standing(standing),
-        }
+        _standing_row(pair, standing)
         for pair in world.moved
         if (standing := world.standings.get(pair)) is not None
     ]
     if rows:
         session.run("log.put_standings", log_id=log_id, rows=json_text(rows))
     world.moved.clear()
+
+
+def _standing_row(pair: bytes, standing: Standing) -> dict[str, object]:
+    first = standing.forecasts[0] if standing.forecasts else None
+    return {
+        "surface": pair[:WORD_BYTES].hex(),
+        "operator": pair[WORD_BYTES:].hex(),
+        "level": standing.level,
+        "ground": standing.ground,
+        "is_suspended": standing.is_suspended,
+        "sealed": first.commitment.hex() if first else None,
+        "scored_from_ms": first.question.end(first.day) * DAY_MS if first else None,
+        "document": encode_standing(standing),
+    }
 
 
 def _contract_row(log_id: bytes, contract: Contract) -> dict[str, object]:
@@ -334,6 +344,7 @@ def load_world(
             row.settings_hash or b"",
             row.settings_version,
             decode_pool(row.pool),
+            Cohorts.from_document(row.cohorts),
         )
     for row in session.all("log.operators", log_id=log_id):
         world.operators[row.operator] = Operator(row.registered)

@@ -30,10 +30,18 @@ from orchestrator.chain.relayer import Relayer
 from orchestrator.core.contract import rules_of
 from orchestrator.core.entry import address_word
 from orchestrator.core.errors import LogError, ReplayError, TermsError
+from orchestrator.core.forecast import OPENING_DAYS
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import decode
 from orchestrator.core.names import is_short_name
-from orchestrator.core.requests import CloseContract, OpenContract, RecordPayout, Request, Settle
+from orchestrator.core.requests import (
+    CloseContract,
+    OpenContract,
+    RecordPayout,
+    Request,
+    ScoreForecast,
+    Settle,
+)
 from orchestrator.core.terms import Terms
 from orchestrator.core.units import DAY_MS, format_second
 from orchestrator.log.inbox import MAX_BULK, Submission, submit
@@ -46,6 +54,7 @@ from orchestrator.settlement.verifier import Verifier
 from orchestrator.storage.database import Database
 
 MAX_PROPOSALS = 100
+MAX_FORECASTS = 1_000
 STATEMENTS_PAGE = 1_000
 # A part of what is owed is released once a day at most.
 RELEASE_EVERY_MS = DAY_MS
@@ -141,8 +150,36 @@ class Pipeline:
         return bool(asked + seen + moving)
 
     def tick(self, key: str) -> None:
-        """Ask the log to state the totals of every contract; `key` names this tick."""
+        """Ask the log to score what can be, and to state every contract's totals.
+
+        `key` names this tick.
+        """
+        self.score()
         self._request([(f"settle-{key}", Settle())])
+
+    def score(self) -> int:
+        """Have the forecasts opened whose windows have passed; return how many were asked for."""
+        now_ms = self._now_ms()
+        with self._database.transaction(self._account) as session:
+            rows = session.all(
+                "pipeline.forecasts_to_score",
+                log_id=self._log_id,
+                now_ms=now_ms,
+                since_ms=now_ms - OPENING_DAYS * DAY_MS,
+                limit=MAX_FORECASTS,
+            )
+        self._request(
+            [
+                (
+                    f"score-{row.forecast}",
+                    ScoreForecast(
+                        row.surface, row.operator, row.forecast, int.from_bytes(row.body), row.salt
+                    ),
+                )
+                for row in rows
+            ]
+        )
+        return len(rows)
 
     def accept(self) -> int:
         """Ask the chain to open the contracts that both parties have signed; return how many."""

@@ -70,7 +70,7 @@ POLICY: dict[str, object] = {
     ],
     "reversals": [],
     "attribution": "last_touch",
-    "actions": {"email": 0},
+    "touches_per_lead": 10,
 }
 
 

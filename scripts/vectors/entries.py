@@ -24,6 +24,7 @@ from orchestrator.core.opening import (
     ReportedTouchOpening,
     TouchOpening,
     TransitionOpening,
+    TrustOpening,
     encode_opening,
     opening_json,
     payload_of,
@@ -102,21 +103,27 @@ def _openings() -> Iterator[tuple[str, Opening]]:
     asked = (word("touch request"), word("touch commitment"))
     reported = (word("event request"), word("event commitment"))
     order, none, at_ms = word("order"), ZERO_WORD, 1_760_000_060_000
+    yield "trust.changed", TrustOpening("contract", 0, 0, 0, 0, 0, 0)
     yield "code.issued", CodeOpening(at_ms + 86_400_000, *asked)
     yield "action.requested", TouchOpening(*asked, word("key"))
     yield "touch", TouchOpening(*asked)
-    yield "touch.reported", ReportedTouchOpening(5, at_ms, *reported)
+    yield "touch.reported", ReportedTouchOpening(7, at_ms, *reported)
     yield "lead.transition", TransitionOpening("signed_up", 0, at_ms, order, *reported)
-    yield "lead.refused", TransitionOpening("activated", 10, at_ms, none, *reported)
+    yield "lead.refused", TransitionOpening("activated", 12, at_ms, none, *reported)
     yield "product.event", EventOpening(
-        at_ms, order, 9, 0, 0, 4_990_000, whole=True, request_hash=reported[0],
+        at_ms, order, 11, 0, 0, 4_990_000, whole=True, request_hash=reported[0],
         commitment=reported[1],
     )  # fmt: skip
     yield "product.event", EventOpening(
-        at_ms, order, 9, 13, 1_000_000, 2_500_000, whole=False, request_hash=reported[0],
+        at_ms, order, 11, 15, 1_000_000, 2_500_000, whole=False, request_hash=reported[0],
         commitment=reported[1],
     )  # fmt: skip
+    yield "operator.suspended", TouchOpening(*reported)
+    yield "operator.restored", TouchOpening(*reported, word("key"))
     top = b"\xff" * 32
+    yield "trust.changed", TrustOpening(
+        "~" * 32, 2**40 - 1, 2**40 - 1, *(2**80 - 1,) * 3, 2**40 - 1
+    )
     yield "lead.transition", TransitionOpening("~" * 32, 2**40 - 1, 2**53 - 1, top, top, top)
     most = (2**53 - 1, top, 2**40 - 1, 2**40 - 1, 2**80 - 1, 2**80 - 1)
     yield "product.event", EventOpening(*most, whole=True, request_hash=top, commitment=top)
@@ -132,21 +139,23 @@ def _entries() -> Iterator[Entry]:
     for kind, opening in _openings():
         payloads.setdefault(kind, payload_of(opening))
     none, transaction, price = ZERO_WORD, word("transaction"), 8_000_000
-    paid, unpaid = pack_outcome(9, 8, 0, 1, price), pack_outcome(9, 8, 0, 0, 0)
-    reversal = pack_reversal(10, 13, 0, 1, price)
-    statement = pack_settlement(price, price, 10, 14)
+    paid, unpaid = pack_outcome(11, 10, 0, 1, price), pack_outcome(11, 10, 0, 0, 0)
+    reversal = pack_reversal(12, 15, 0, 1, price)
+    statement = pack_settlement(price, price, 12, 16)
     publisher = address_word(address("publisher"))
     rows = [
         ("genesis", none, publisher, word("log"), "tallystick/1", 0, none),
-        ("operator.registered", none, operator, operator, "0", 0, word("operator")),
+        ("operator.registered", none, operator, operator, "", 0, word("operator")),
         ("policy.published", surface, owner, word("policy"), "v1", 1, none),
+        ("settings.published", surface, owner, word("settings"), "v1", 1, none),
         ("contract.opened", surface, owner, contract, "activated", 400_000_000, transaction),
+        ("trust.changed", surface, none, operator, "1", 4, payloads["trust.changed"]),
         ("lead.registered", surface, owner, lead, "signed_up", 0, none),
         ("code.issued", surface, operator, word("code"), "click", 100, payloads["code.issued"]),
         ("action.requested", surface, operator, lead, "call", 1_760_000_900_000,
          payloads["action.requested"]),
         ("touch", surface, operator, lead, "email.send", 0, payloads["touch"]),
-        ("touch.reported", surface, operator, lead, "click", 8, payloads["touch.reported"]),
+        ("touch.reported", surface, operator, lead, "click", 10, payloads["touch.reported"]),
         ("lead.transition", surface, owner, lead, "activated", 4_990_000,
          payloads["lead.transition"]),
         ("outcome", surface, contract, lead, "activated", price, paid),
@@ -156,6 +165,10 @@ def _entries() -> Iterator[Entry]:
         ("outcome.reversed", surface, contract, lead, "activated", price, reversal),
         ("settlement", surface, verifier, contract, "activated", 0, statement),
         ("payout", surface, payee, contract, "paid", price, transaction),
+        ("operator.suspended", surface, owner, operator, "complaints", 0,
+         payloads["operator.suspended"]),
+        ("operator.restored", surface, owner, operator, "resolved", 0,
+         payloads["operator.restored"]),
         ("erasure", surface, owner, lead, "", 0, none),
         ("contract.closed", surface, owner, contract, "activated", 0, transaction),
     ]  # fmt: skip

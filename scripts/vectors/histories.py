@@ -36,6 +36,7 @@ from orchestrator.core.requests import (
     OpenContract,
     ProductEvent,
     PublishPolicy,
+    PublishSettings,
     RegisterOperator,
     ReportTouch,
     Request,
@@ -43,6 +44,7 @@ from orchestrator.core.requests import (
     Settle,
     Touch,
 )
+from orchestrator.core.surface_settings import parse_settings
 from orchestrator.core.world import World
 
 OWNER, VERIFIER, ANN, BOB = (address_word(f"0x{digit * 40}") for digit in "1234")
@@ -65,7 +67,15 @@ DOCUMENT: dict[str, Any] = {
     ],
     "reversals": [{"on": "refund", "of": "paid"}, {"on": "lapse", "of": "paid"}],
     "lateness_s": 5,
+    "touches_per_lead": 10_000,
 }
+SETTINGS = parse_settings(
+    {
+        "token": f"0x{1:040x}",
+        "actions": {"email": {"level": 1}, "call": {"level": 1}},
+        "levels": [{"leads_a_day": 1000}],
+    }
+)
 STEPS, SEEDS = 44, 30
 Lie = tuple[int, str]
 
@@ -119,7 +129,9 @@ def write(name: str, model: str, seed: int) -> History:
     requests: list[Request] = [
         Genesis(_word("log"), _word("publisher")),
         PublishPolicy(SURFACE, OWNER, policy),
-        *(RegisterOperator(operator, "0", _word("profile")) for operator in (ANN, BOB)),
+        PublishSettings(SURFACE, OWNER, SETTINGS),
+        *(RegisterOperator(operator, _word("profile")) for operator in (ANN, BOB)),
+        *(OpenContract(_partner(signed[0], operator), _word("tx")) for operator in (ANN, BOB)),
         *opening[:3],
     ]
     now = 0
@@ -166,6 +178,12 @@ def _contract(chance: random.Random, number: int, policy: bytes, model: str) -> 
         attribution_window_ms=chance.choice([2000, 6000, 60_000]),
         holdback_period_ms=chance.choice([1000, 5000, 50_000]),
     )
+
+
+def _partner(like: ContractRules, operator: bytes) -> ContractRules:
+    """Return a contract that gives an operator its level from the beginning, and never pays."""
+    name = _word("partner of " + ("ann" if operator == ANN else "bob"))
+    return like._replace(contract_id=name, operator=operator, outcome="new", deadline_ms=0)
 
 
 def _request(chance: random.Random, now: int, world: World) -> Any:

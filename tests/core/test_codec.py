@@ -1,5 +1,6 @@
 """Requests and projections as they are stored: one form each, and nothing else is read."""
 
+import json
 from dataclasses import fields
 from typing import Any, get_args
 
@@ -8,11 +9,15 @@ import pytest
 from orchestrator.core.attribution import TouchAt, TouchHistory
 from orchestrator.core.codec import (
     decode_lead,
+    decode_pool,
     decode_request,
     decode_rules,
+    decode_standing,
     encode_lead,
+    encode_pool,
     encode_request,
     encode_rules,
+    encode_standing,
     json_text,
     request_id,
 )
@@ -22,23 +27,32 @@ from orchestrator.core.requests import (
     CloseContract,
     Erasure,
     Genesis,
+    JudgeTrust,
     OpenContract,
     ProductEvent,
     PublishPolicy,
+    PublishSettings,
     RecordPayout,
     RegisterOperator,
     Request,
+    RestoreOperator,
     Settle,
+    SuspendOperator,
     Touch,
 )
+from orchestrator.core.trust import Bucket, PoolUse, Standing
 from orchestrator.core.world import Lead
-from tests.support.worlds import LEADS, OPERATORS, OWNER, SURFACE, policy, rules, word
+from tests.support.worlds import LEADS, OPERATORS, OWNER, SURFACE, policy, rules, settings, word
 
 RULES = rules("a", policy())
 REQUESTS: dict[str, Request] = {
     "genesis": Genesis(word("log"), word("publisher")),
-    "register_operator": RegisterOperator(OPERATORS[0], "newcomer", word("body")),
+    "register_operator": RegisterOperator(OPERATORS[0], word("body")),
     "publish_policy": PublishPolicy(SURFACE, OWNER, policy()),
+    "publish_settings": PublishSettings(SURFACE, OWNER, settings()),
+    "suspend_operator": SuspendOperator(SURFACE, OWNER, OPERATORS[0], "spam", word("r"), word("b")),
+    "restore_operator": RestoreOperator(SURFACE, OWNER, OPERATORS[0], "sorry"),
+    "judge_trust": JudgeTrust(SURFACE, OPERATORS[0]),
     "touch": Touch(SURFACE, LEADS[0], OPERATORS[0], "email", word("request"), word("body")),
     "product_event": ProductEvent(SURFACE, LEADS[0], "Käufe", 2**80 - 1, 7, word("r"), word("b")),
     "erasure": Erasure(SURFACE, LEADS[0], OWNER),
@@ -115,12 +129,12 @@ def test_a_lead_is_read_as_it_was_written() -> None:
         SURFACE,
         "paid",
         5,
-        touches={OPERATORS[0]: TouchHistory([TouchAt(4, 3)], 2, 4)},
+        touches={OPERATORS[0]: TouchHistory([TouchAt(4, 3)], 2, 4, 19_000)},
         counted=(word("a"),),
         counted_at={"paid": 9},
         purchases=[
             Purchase(4, "trial", 3),
-            Purchase(8, "paid", 5, word("o"), PaidOutcome(word("a"), 9, 7, 8), 2, 11, True),
+            Purchase(8, "paid", 5, word("o"), PaidOutcome(word("a"), 9, 7, 8), 2, 11, True, 3),
         ],
         sweep_at=16,
     )
@@ -131,6 +145,46 @@ def test_a_lead_is_read_as_it_was_written() -> None:
     assert lead.touch_count == 2
     with pytest.raises(LogError):
         decode_lead(SURFACE, "paid", 5, {})
+
+
+def test_a_standing_is_read_as_it_was_written() -> None:
+    standing = Standing(
+        level=2,
+        ground="results",
+        changed_ms=5,
+        is_suspended=True,
+        policy=word("policy"),
+        partner_since_ms=3,
+        disputes_lost=1,
+        day=19_000,
+        leads_today=4,
+        counted_to=9,
+        buckets=[Bucket(1, 2, 3, 4, 5), Bucket(6, 7, 8, 9, 10)],
+    )
+    plain = Standing()
+    assert all(getattr(standing, each.name) != getattr(plain, each.name) for each in fields(plain))
+    document = json.loads(json_text(encode_standing(standing)))
+    assert decode_standing(2, "results", True, document) == standing
+    assert decode_standing(0, "none", False, encode_standing(plain)) == plain
+    for changes in ({"policy": "zz"}, {"more": 1}, {"buckets": [[1]]}, {"buckets": 1}):
+        with pytest.raises(LogError) as refused:
+            decode_standing(2, "results", True, document | changes)
+        assert refused.value.code == "standing-malformed"
+    with pytest.raises(LogError):
+        decode_standing(2, "results", True, {})
+
+
+def test_the_use_of_a_pool_is_read_as_it_was_written() -> None:
+    pool = PoolUse({OPERATORS[0]: 5, OPERATORS[1]: 6}, 19_000, 7, 8)
+    document = json.loads(json_text(encode_pool(pool)))
+    assert decode_pool(document) == pool
+    assert decode_pool(encode_pool(PoolUse())) == PoolUse()
+    for changes in ({"holders": []}, {"holders": {"zz": 1}}, {"more": 1}):
+        with pytest.raises(LogError) as refused:
+            decode_pool(document | changes)
+        assert refused.value.code == "pool-malformed"
+    with pytest.raises(LogError):
+        decode_pool({})
 
 
 def test_one_key_of_one_account_is_one_request() -> None:

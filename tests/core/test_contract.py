@@ -208,6 +208,7 @@ def test_the_rules_of_terms() -> None:
             + b"\x00\xfa"
         ).digest(),
         "statements_until_ms": (FULL.deadline_s + FULL.grace_s) * 1000,
+        "token": address_word(FULL.token),
     }
 
 

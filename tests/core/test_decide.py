@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.core import acts, kinds, writer
 from orchestrator.core import decide as decide_module
-from orchestrator.core import kinds
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.decide import decide, verdict_of
 from orchestrator.core.entry import Entry, unpack_outcome, unpack_reversal, unpack_settlement
@@ -37,6 +37,7 @@ from orchestrator.core.requests import (
     OpenContract,
     ProductEvent,
     PublishPolicy,
+    PublishSettings,
     RecordPayout,
     RegisterOperator,
     ReportTouch,
@@ -57,9 +58,12 @@ from tests.support.worlds import (
     VERIFIER,
     begin,
     contract_lists,
+    open_surface,
+    partner,
     policy,
     request_lists,
     rules,
+    settings,
     word,
 )
 
@@ -122,8 +126,10 @@ def test_a_short_history_word_for_word() -> None:
     steps: list[tuple[int, Request]] = [
         (1, Genesis(word("log"), word("publisher"))),
         (2, PublishPolicy(SURFACE, OWNER, FIRST)),
-        (3, RegisterOperator(ANN, "2", word("profile"))),
+        (2, PublishSettings(SURFACE, OWNER, settings())),
+        (3, RegisterOperator(ANN, word("profile"))),
         (4, OpenContract(terms, word("opening"))),
+        (4, OpenContract(partner(FIRST, BOB), word("opening"))),
         (5, touch()),
         (6, touch(BOB)),
         (7, touch()),
@@ -141,12 +147,17 @@ def test_a_short_history_word_for_word() -> None:
     assert [entry[:7] for entry in entries] == [
         ("genesis", ZERO, word("publisher"), word("log"), "tallystick/1", 0, 1),
         ("policy.published", SURFACE, OWNER, FIRST.hash, "v1", 1, 2),
-        ("operator.registered", ZERO, ANN, ANN, "2", 0, 3),
+        ("settings.published", SURFACE, OWNER, settings().hash, "v1", 1, 2),
+        ("operator.registered", ZERO, ANN, ANN, "", 0, 3),
         ("contract.opened", SURFACE, OWNER, terms.contract_id, "paid", 1000, 4),
+        ("trust.changed", SURFACE, ZERO, ANN, "1", 4, 4),
+        ("contract.opened", SURFACE, OWNER, word("bob partner"), "new", 1, 4),
+        ("trust.changed", SURFACE, ZERO, BOB, "1", 6, 4),
         ("lead.registered", SURFACE, OWNER, X, "new", 0, 5),
         ("touch", SURFACE, ANN, X, "email", 0, 5),
+        ("operator.registered", ZERO, BOB, BOB, "", 0, 6),
         ("touch", SURFACE, BOB, X, "email", 0, 6),
-        ("touch", SURFACE, ANN, X, "email", 6, 7),
+        ("touch", SURFACE, ANN, X, "email", 10, 7),
         ("lead.transition", SURFACE, OWNER, X, "trial", 0, 7),
         ("lead.refused", SURFACE, OWNER, X, "trial", 3, 9),
         ("lead.transition", SURFACE, OWNER, X, "paid", 55, 10),
@@ -159,13 +170,13 @@ def test_a_short_history_word_for_word() -> None:
         ("contract.closed", SURFACE, OWNER, terms.contract_id, "paid", 12, 16),
     ]
     payloads = [entry.payload for entry in entries]
-    assert payloads[:4] == [ZERO, ZERO, word("profile"), word("opening")]
-    assert payloads[4] == ZERO
-    assert payloads[16:] == [word("paying"), word("closing")]
-    assert unpack_outcome(payloads[11]) == (10, 5, 0, 1, 15)
-    assert unpack_reversal(payloads[13]) == (11, 12, 0, 1, 15)
-    assert unpack_settlement(payloads[15]) == (15, 15, 11, 13)
-    assert (world.size, world.time_ms) == (18, 16)
+    assert payloads[:5] == [ZERO, ZERO, ZERO, word("profile"), word("opening")]
+    assert payloads[8] == ZERO
+    assert payloads[21:] == [word("paying"), word("closing")]
+    assert unpack_outcome(payloads[16]) == (15, 9, 0, 1, 15)
+    assert unpack_reversal(payloads[18]) == (16, 17, 0, 1, 15)
+    assert unpack_settlement(payloads[20]) == (15, 15, 16, 18)
+    assert (world.size, world.time_ms) == (23, 16)
     for entry in entries:
         assert kinds.decode(kinds.encode(entry)) == entry
 
@@ -197,14 +208,14 @@ def test_openings_open_what_their_entries_commit_to() -> None:
     assert moves == [
         ("lead.transition", "trial", "new", 0, 6),
         ("lead.transition", "paid", "trial", 0, 7),
-        ("lead.transition", "paid", "paid", 9, 8),
+        ("lead.transition", "paid", "paid", 16, 8),
         ("lead.refused", "trial", "paid", 0, 9),
         ("lead.transition", "new", "paid", 0, 9),
     ]
     events = [(entry.label, opening) for entry, opening in opened if entry.kind == "product.event"]
     asked = (word("request"), word("commitment"))
     assert events == [
-        ("refund", EventOpening(9, ZERO, 8, 0, 0, 5, True, *asked)),
+        ("refund", EventOpening(9, ZERO, 15, 0, 0, 5, True, *asked)),
         ("lapse", EventOpening(9, ZERO, 0, 0, 0, 0, False, *asked)),
     ]
 
@@ -289,9 +300,9 @@ def busy_world() -> World:
     governing = policy(touches_per_lead=2)
     world, _ = begin(governing, rules("a", governing))
     other = word("elsewhere")
+    open_surface(world, other, governing, 9)
     run(
         world,
-        (9, PublishPolicy(other, OWNER, governing)),
         (9, touch(ANN)),
         (9, touch(ANN)),
         (10, touch(ANN, Y, other)),
@@ -302,7 +313,7 @@ def busy_world() -> World:
 NOWHERE, OTHER = word("nowhere"), word("elsewhere")
 TURNED_AWAY: list[tuple[Request, str]] = [
     (Genesis(word("log"), word("publisher")), "genesis-twice"),
-    (RegisterOperator(ANN, "1", ZERO), "operator-known"),
+    (RegisterOperator(ANN, ZERO), "operator-known"),
     (OpenContract(rules("a", FIRST), ZERO), "contract-known"),
     (CloseContract(word("b"), 5, ZERO), "contract-unknown"),
     (RecordPayout(word("b"), word("payee"), "paid", 1, ZERO), "contract-unknown"),
@@ -326,7 +337,7 @@ def test_turned_away(request_: Request, code: str) -> None:
 @pytest.mark.parametrize(
     "request_",
     [
-        RegisterOperator(word("cy"), "0", ZERO),
+        RegisterOperator(word("cy"), ZERO),
         OpenContract(rules("b", FIRST), ZERO),
         CloseContract(word("a"), 5, ZERO),
         RecordPayout(word("a"), word("payee"), "paid", 1, ZERO),
@@ -395,9 +406,13 @@ def test_messages_show_times_as_people_write_them() -> None:
 
 
 def codes_raised() -> set[str]:
-    """Return the codes of the refusals that `decide` has."""
-    tree = ast.parse(Path(decide_module.__file__).read_text("utf-8"))
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    """Return the codes of the refusals that deciding has."""
+    calls = [
+        node
+        for module in (decide_module, acts, writer)
+        for node in ast.walk(ast.parse(Path(module.__file__).read_text("utf-8")))
+        if isinstance(node, ast.Call)
+    ]
     found = set()
     for call in calls:
         if isinstance(call.func, ast.Name) and call.func.id == "RequestError":
@@ -408,6 +423,7 @@ def codes_raised() -> set[str]:
 
 def test_each_refusal_is_the_last_word_or_one_that_time_changes() -> None:
     last_words = {
+        "action-unknown",
         "contract-known",
         "event-late",
         "genesis-twice",
@@ -442,7 +458,7 @@ def test_touches_that_were_forgotten_count_against_the_limit() -> None:
     assert refused(world, 2, touch()) == "touch-limit"
 
 
-def test_without_a_limit_touches_are_not_counted() -> None:
+def test_all_touches_are_counted_however_few_are_kept() -> None:
     world, _ = begin(FIRST)
     run(world, *[(1, touch())] * 300)
     assert world.leads[X].touches[ANN].count == 300
@@ -457,7 +473,7 @@ def test_the_logs_own_clock_is_the_last_receipt_and_never_goes_back() -> None:
     assert world.time_ms == 2000
     # A request that comes late from another surface: received before, written after.
     other = word("elsewhere")
-    run(world, (2000, PublishPolicy(other, OWNER, FIRST)))
+    open_surface(world, other, FIRST, 2000)
     (registered, touched) = run(world, (1700, touch(ANN, Y, other)))
     assert (registered.time_ms, touched.time_ms, world.time_ms) == (2000, 2000, 2000)
 
@@ -484,7 +500,8 @@ def test_an_event_is_decided_by_its_receipt_however_long_it_waits() -> None:
     hour_ms = 3_600_000
     world, _ = begin(FIRST, rules("a", FIRST))
     other = word("elsewhere")
-    run(world, (0, touch()), (0, event("signup", 0)), (0, PublishPolicy(other, OWNER, FIRST)))
+    run(world, (0, touch()), (0, event("signup", 0)))
+    open_surface(world, other, FIRST)
     run(world, (hour_ms, touch(ANN, Y, other)))
     (bought,) = [r for r in decide(world, event("buy", 1_000), 6_000) if r.opening is not None]
     assert (bought.entry.time_ms, receipt_ms(bought.opening)) == (1_000, 6_000)
@@ -714,10 +731,10 @@ def test_what_is_over_the_budget_is_told_apart() -> None:
     world, _ = begin(FIRST, rules("a", FIRST, repeatable=True, budget_units=15))
     entries = run(world, *BUY_THREE_TIMES)
     facts = [unpack_outcome(entry.payload) for entry in entries if entry.kind[:7] == "outcome"]
-    assert facts == [(8, 7, 0, 1, 10), (10, 7, 0, 0, 0), (12, 7, 0, 0, 0)]
+    assert facts == [(15, 14, 0, 1, 10), (17, 14, 0, 0, 0), (19, 14, 0, 0, 0)]
     contract = world.contracts[word("a")]
     assert (contract.earned_units, contract.over_units, contract.outcomes) == (10, 20, 1)
-    assert contract.last_outcome == 9
+    assert contract.last_outcome == 16
 
 
 def test_a_reversal_frees_the_budget() -> None:
@@ -773,12 +790,12 @@ def test_a_reversal_takes_the_latest_back_and_then_the_one_before() -> None:
     taken = [entry for entry in entries if entry.kind == "outcome.reversed"]
     assert [entry.value for entry in taken] == [210, 110]
     assert [unpack_reversal(entry.payload) for entry in taken] == [
-        (11, 12, 0, 1, 210),
-        (9, 14, 13, 2, 320),
+        (18, 19, 0, 1, 210),
+        (16, 21, 20, 2, 320),
     ]
     contract = world.contracts[word("a")]
     assert (contract.earned_units, contract.reversed_units, contract.payable_units) == (320, 320, 0)
-    assert (contract.outcomes, contract.reversals, contract.last_reversal) == (2, 2, 15)
+    assert (contract.outcomes, contract.reversals, contract.last_reversal) == (2, 2, 22)
 
 
 def test_an_expired_outcome_is_not_passed_over_for_an_older_one() -> None:
@@ -1187,7 +1204,7 @@ def test_sweeping_changes_no_reversal(
     for keeps_all, records in enumerate(written):
         world, _ = begin(FIRST, *contracts)
         run(world, (0, event("signup", 0)), (0, touch(BOB)), (0, touch(ANN)))
-        run(world, (0, PublishPolicy(OTHER, OWNER, FIRST)))
+        open_surface(world, OTHER, FIRST)
         if keeps_all:
             world.leads[X].sweep_at = 10**9
         now = 0
@@ -1209,7 +1226,8 @@ def test_what_a_late_refund_can_reverse_is_not_forgotten() -> None:
     assert world.leads[X].sweep_at == 8
     run(world, *[(now, event("buy", now)) for now in range(7)])
     # Another surface is further, so the log's own clock is; here it is 1 s.
-    run(world, (0, PublishPolicy(OTHER, OWNER, FIRST)), (100_000, touch(lead=Y, surface=OTHER)))
+    open_surface(world, OTHER, FIRST)
+    run(world, (100_000, touch(lead=Y, surface=OTHER)))
     run(world, (1000, event("buy", 1000)), (1000, event("refund", 1000)))
     assert world.leads[X].sweep_at > 8
     # The purchase at 6 can be refunded by an event up to 106, which may be told as late as 5106.
@@ -1270,9 +1288,9 @@ def test_settlements_are_cumulative() -> None:
     entries = [entry for entry in run(world, *steps) if entry.kind == "settlement"]
     assert [(entry.value, entry.time_ms) for entry in entries] == [(10, 2), (10, 4), (0, 5)]
     assert [unpack_settlement(entry.payload) for entry in entries] == [
-        (10, 0, 9, 0),
-        (20, 10, 13, 15),
-        (20, 20, 13, 18),
+        (10, 0, 16, 0),
+        (20, 10, 20, 22),
+        (20, 20, 20, 25),
     ]
 
 
@@ -1385,6 +1403,7 @@ def test_a_new_policy_rules_from_the_next_request() -> None:
     run(world, (1, event("signup", 1)))
     strict = policy(transitions=[], states=[*DOCUMENT["states"], "lost"], initial="lost")
     run(world, (2, PublishPolicy(SURFACE, OWNER, strict)))
+    run(world, (2, OpenContract(partner(strict, ANN, contract_id=word("anew")), ZERO)))
     assert run(world, (3, event("buy", 3)), (3, touch(lead=X))) != []
     assert world.leads[X].state == "trial"
     run(world, (3, touch(lead=Y)))

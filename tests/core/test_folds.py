@@ -16,20 +16,36 @@ from orchestrator.core.opening import (
     Opening,
     Record,
     ReportedTouchOpening,
+    TouchOpening,
     TransitionOpening,
+    TrustOpening,
     receipt_ms,
 )
 from orchestrator.core.purchase import PaidOutcome, Purchase
-from orchestrator.core.world import World
-from tests.support.worlds import LEADS, OPERATORS, OWNER, SURFACE, begin, policy, rules, word
+from orchestrator.core.world import World, pair_of
+from tests.support.worlds import (
+    LEADS,
+    OPERATORS,
+    OWNER,
+    SURFACE,
+    TOKEN,
+    begin,
+    policy,
+    rules,
+    settings,
+    word,
+)
 
 GOVERNING = policy()
+POOLED = settings(
+    pool={"places": 1, "leads_a_day": 1, "touches_a_day": 1, "lasts_s": 9},
+)
 A = word("a")
 LEAD = LEADS[0]
 
 
 def world_with_lead() -> World:
-    world, _ = begin(GOVERNING, rules("a", GOVERNING))
+    world, _ = begin(GOVERNING, rules("a", GOVERNING, token=TOKEN))
     advance(world, entry("lead.registered", label="new", time_ms=1_000))
     return world
 
@@ -50,17 +66,26 @@ def taking(of: int, after: int, before: int = 0) -> EventOpening:
 def parts(world: World) -> dict[str, Any]:
     found = asdict(world)
     found.pop("_rivals")
+    found.pop("moved")
     return found
 
 
 PAID = pack_outcome(6, 5, 0, 1, 10)
 # The position of what the fold of each kind is tried on, in `world_to_move`.
-PURCHASE, CODE = 6, 7
+PURCHASE, CODE = 13, 14
 
 
 def world_to_move() -> World:
-    """Return a world with a lead, a purchase of 100, and a code that may be used once."""
+    """Return a world with a lead, a purchase of 100, and a code that may be used once.
+
+    Ann's level is one of forecasts, and Bob is suspended.
+    """
     world = world_with_lead()
+    world.settings[POOLED.hash] = POOLED
+    world.surfaces[SURFACE].settings_hash = POOLED.hash
+    world.standing(SURFACE, OPERATORS[0]).ground = "forecasts"
+    world.standing(SURFACE, OPERATORS[1]).is_suspended = True
+    world.moved.clear()
     world.rules[word("b")] = rules("b", GOVERNING)
     assert world.size == PURCHASE
     bought = moved_by(word("order"), received_ms=7_000)
@@ -78,6 +103,7 @@ PARTS = {
     Projection.OPERATOR: "operators",
     Projection.SURFACE: "surfaces",
 }
+ASKED = TouchOpening(bytes(32), bytes(32), bytes(32))
 REPORTED = ReportedTouchOpening(CODE, 9_000, bytes(32), bytes(32))
 MOVES = [
     entry("touch", actor=OPERATORS[0]),
@@ -99,9 +125,29 @@ MOVES = [
     entry("payout", subject=A),
     entry("erasure"),
     entry("genesis"),
+    entry("settings.published", subject=POOLED.hash, value=2),
+    entry(
+        "trust.changed",
+        TrustOpening("forecasts", 1, 0, 0, 0, 0, 0),
+        subject=OPERATORS[0],
+        label="1",
+    ),
+    entry("operator.suspended", ASKED, subject=OPERATORS[0]),
+    entry("operator.restored", ASKED, subject=OPERATORS[1]),
 ]
 # What is in memory alone until its requests have a door.
 CAUSES = {"code.issued", "action.requested", "touch.reported"}
+# The kinds that change a standing, which no field of theirs need name, with the operator's place.
+STANDINGS = {
+    "touch": 0,
+    "action.requested": 0,
+    "outcome": 0,
+    "outcome.reversed": 0,
+    "contract.opened": 0,
+    "trust.changed": 0,
+    "operator.suspended": 0,
+    "operator.restored": 1,
+}
 
 
 @pytest.mark.parametrize("moved", MOVES, ids=lambda moved: moved.entry.kind)
@@ -113,11 +159,15 @@ def test_an_entry_changes_what_its_row_names_and_nothing_else(moved: Record) -> 
     after = parts(world)
     named = {PARTS[projection] for projection, _ in kind.changes if projection in PARTS}
     named |= {"causes"} if kind.name in CAUSES else set()
+    named |= {"standings"} if kind.name in STANDINGS else set()
     # A receipt moves the log's own clock on too.
     is_timed = kind.clock is Clock.LOG or receipt_ms(moved.opening) is not None
     clock = {"time_ms"} if is_timed else set()
     assert {name for name in before if before[name] != after[name]} == named | clock | {"size"}
     assert world.size == before["size"] + 1
+    # A writer that keeps standings elsewhere is told which have changed.
+    at = STANDINGS.get(kind.name)
+    assert list(world.moved) == ([] if at is None else [pair_of(SURFACE, OPERATORS[at])])
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_every_projection_is_changed_by_a_kind_and_every_opening_had_by_one() ->
 
 
 @pytest.mark.parametrize(
-    "name", ["trust.changed", "dispute.opened", "outcome.refused", "", "TOUCH"]
+    "name", ["forecast.issued", "dispute.opened", "outcome.refused", "", "TOUCH"]
 )
 def test_a_kind_without_a_row_is_refused_everywhere(name: str) -> None:
     word = bytes(32)
@@ -171,7 +171,7 @@ assert codec.decode_request(name, body) == note
 records += decide(world, note, 2000)
 entry = records[-1].entry
 assert kinds.decode(kinds.encode(entry)) == entry
-documents = Documents(world.policies.__getitem__, world.rules.__getitem__)
+documents = Documents(world.policies.__getitem__, world.settings.__getitem__, world.rules.__getitem__)
 assert replay(records, documents) == world
 changes = Changes()
 changes.add(kinds.kind_of(entry), entry)

@@ -16,10 +16,11 @@ from orchestrator.core.opening import (
     ReportedTouchOpening,
     TouchOpening,
     TransitionOpening,
+    TrustOpening,
 )
 from orchestrator.core.replay_rules import Documents
 from orchestrator.core.world import World
-from tests.support.worlds import LEADS, OPERATORS, OWNER, SURFACE, begin, policy, rules, word
+from tests.support.worlds import LEADS, OPERATORS, OWNER, SURFACE, begin, policy, rules, settings, word
 
 GOVERNING = policy()
 A = word("a")
@@ -44,7 +45,7 @@ def entry(kind: str, **changes: Any) -> Entry:
 def judge(found: World, entry_: Entry, opening: Opening | None, **sources: Any) -> Any:
     rule = KINDS[entry_.kind].replay
     assert rule is not None
-    documents = Documents(found.policies.__getitem__, found.rules.__getitem__, **sources)
+    documents = Documents(found.policies.__getitem__, found.settings.__getitem__, found.rules.__getitem__, **sources)
     return rule(found, Record(entry_, opening), documents)
 
 
@@ -84,14 +85,34 @@ REQUESTS: list[tuple[Entry, Opening | None, object]] = [
         requests.CloseContract(A, 5_000, bytes(32)),
     ),
     (
-        entry("operator.registered", label="newcomer"),
+        entry("operator.registered", label=""),
         None,
-        requests.RegisterOperator(OWNER, "newcomer", bytes(32)),
+        requests.RegisterOperator(OWNER, bytes(32)),
     ),
     (
         entry("policy.published", subject=GOVERNING.hash),
         None,
         requests.PublishPolicy(SURFACE, OWNER, GOVERNING),
+    ),
+    (
+        entry("settings.published", subject=settings().hash),
+        None,
+        requests.PublishSettings(SURFACE, OWNER, settings()),
+    ),
+    (
+        entry("trust.changed", actor=bytes(32), subject=OPERATORS[0], label="1"),
+        TrustOpening("contract", 0, 0, 0, 0, 0, 0),
+        requests.JudgeTrust(SURFACE, OPERATORS[0]),
+    ),
+    (
+        entry("operator.suspended", subject=OPERATORS[0], label="spam"),
+        TOUCH,
+        requests.SuspendOperator(SURFACE, OWNER, OPERATORS[0], "spam", *ASKED),
+    ),
+    (
+        entry("operator.restored", subject=OPERATORS[0], label="sorry"),
+        TOUCH,
+        requests.RestoreOperator(SURFACE, OWNER, OPERATORS[0], "sorry", *ASKED),
     ),
     (entry("erasure"), None, requests.Erasure(SURFACE, LEADS[0], OWNER)),
     (entry("genesis"), None, requests.Genesis(LEADS[0], OWNER)),

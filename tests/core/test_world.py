@@ -10,7 +10,7 @@ POLICIES = {GOVERNING.hash: GOVERNING}
 
 
 def test_a_surface_governs_what_its_owner_signed_under_the_policy_in_force() -> None:
-    here = Surface(OWNER, GOVERNING.hash, 1, POLICIES)
+    here = Surface(OWNER, GOVERNING.hash, 1, POLICIES, {})
     signed = rules("a", GOVERNING)
     assert here.governs(signed)
     for changes in (
@@ -22,7 +22,7 @@ def test_a_surface_governs_what_its_owner_signed_under_the_policy_in_force() -> 
 
 
 def test_rivals_share_surface_outcome_and_time_and_come_as_they_were_opened() -> None:
-    world = World(surfaces={SURFACE: Surface(OWNER, GOVERNING.hash, 1, POLICIES)})
+    world = World(surfaces={SURFACE: Surface(OWNER, GOVERNING.hash, 1, POLICIES, {})})
     for name, changes in (
         ("b", {}),
         ("a", {}),

@@ -41,7 +41,7 @@ def folded(log: Ledger) -> World:
     for request in (
         genesis(log),
         PublishPolicy(SURFACE, OWNER_WORD, POLICY),
-        RegisterOperator(OPERATORS[0], "0", word("profile")),
+        RegisterOperator(OPERATORS[0], word("profile")),
         OpenContract(CONTRACT, word("transaction")),
         *journey(LEADS[0]),
         ProductEvent(SURFACE, LEADS[0], "refund", 0, 0),
@@ -74,7 +74,7 @@ def test_each_changed_row_is_noted_once_and_in_order() -> None:
     world = World()
     for request in (
         PublishPolicy(SURFACE, OWNER_WORD, POLICY),
-        RegisterOperator(OPERATORS[0], "0", word("profile")),
+        RegisterOperator(OPERATORS[0], word("profile")),
         OpenContract(CONTRACT, word("transaction")),
         *journey(LEADS[1]),
         *journey(LEADS[0]),

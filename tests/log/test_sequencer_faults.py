@@ -66,7 +66,7 @@ def first_half(log: Ledger) -> list[Request]:
 def second_half() -> list[Request]:
     """Requests that change every projection, and complete a tile."""
     return [
-        RegisterOperator(OPERATORS[0], "0", word("profile")),
+        RegisterOperator(OPERATORS[0], word("profile")),
         PublishPolicy(word("second"), OWNER_WORD, POLICY),
         Touch(SURFACE, LEADS[0], OPERATORS[0], "email"),
         ProductEvent(SURFACE, LEADS[0], "signup", 0, 1000),

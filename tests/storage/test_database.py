@@ -317,7 +317,7 @@ def populate(log: Ledger) -> None:
             )
         touch = Touch(SURFACE, LEADS[0], operator, "email", commitment=commitment(salt, body))
         log.offer([Submission("touch", touch, body, salt)], OPERATOR)
-        log.submit(RegisterOperator(operator, "0", word("profile")), account=OPERATOR)
+        log.submit(RegisterOperator(operator, word("profile")), account=OPERATOR)
         log.submit(*[ProductEvent(SURFACE, LEADS[0], "signup", 0, 0)] * 260)
         log.drain(sequencer)
         log.submit(ProductEvent(SURFACE, LEADS[0], "buy", 0, 0))

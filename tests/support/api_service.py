@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from hashlib import sha256
 from typing import Any
 
 import httpx
@@ -17,11 +18,12 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.context import Limits, ServiceInfo
+from orchestrator.core.contract import ContractRules
+from orchestrator.core.document import canonical_json
 from orchestrator.core.entry import Entry, address_word
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.kinds import decode
-from orchestrator.core.document import canonical_json
-from orchestrator.core.requests import Genesis, Request
+from orchestrator.core.requests import Genesis, OpenContract, Request
 from orchestrator.core.site import TokenInfo
 from orchestrator.core.terms import (
     Domain,
@@ -30,7 +32,7 @@ from orchestrator.core.terms import (
     operator_consent_digest,
     sign_digest,
 )
-from orchestrator.core.units import DAY_S
+from orchestrator.core.units import DAY_MS, DAY_S
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.sequencer import Sequencer
 from orchestrator.storage.database import API, SEQUENCER, Database, create_log
@@ -58,14 +60,33 @@ POLICY = {
     ],
     "reversals": [{"on": "refund", "of": "subscribed"}],
     "attribution": "last_touch",
-    "actions": {"email": 0, "call": 2},
     "lateness_s": DAY_S,
+    "touches_per_lead": 50,
 }
 
 
 PUBLISHER = wallet("publisher")
 VERIFIER = wallet("verifier")
 TOKEN = wallet("token").address
+SETTINGS: dict[str, Any] = {
+    "token": TOKEN,
+    "actions": {"email": {"level": 1}, "call": {"level": 2}},
+    "levels": [
+        {"leads_a_day": 1000},
+        {
+            "leads_a_day": 10_000,
+            "outcomes": 3,
+            "units": "24000000",
+            "age_s": 0,
+            "reversed_bps": 1000,
+            "keep_reversed_bps": 2000,
+            "disputes_lost": 0,
+        },
+    ],
+    "ripening_s": 0,
+    "bucket_s": DAY_S,
+    "pause_s": 0,
+}
 
 
 class ApiService:
@@ -117,6 +138,12 @@ class ApiService:
     def get(self, path: str, **query: object) -> Any:
         """Return the JSON of what may be read without a key."""
         answer = self.http.get(path, params={name: str(value) for name, value in query.items()})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def http_detail(self, surface: str) -> Any:
+        """Return a surface as any account sees it."""
+        answer = self.sign_in(wallet("reader"), "operator").get(f"/v1/surfaces/{surface}")
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -284,7 +311,7 @@ def _running_sequencer(service: ApiService) -> Iterator[ApiService]:
 
 
 def open_surface(owner: httpx.Client, name: str, **changes: object) -> str:
-    """Open a surface, and return its id once the log has it."""
+    """Open a surface with settings, and return its id once the log has both."""
     answer = owner.post(
         "/v1/surfaces",
         json={"name": name, "policy": POLICY | changes},
@@ -292,7 +319,49 @@ def open_surface(owner: httpx.Client, name: str, **changes: object) -> str:
     )
     assert answer.status_code == 200, answer.text
     surface: str = answer.json()["surface"]
+    published = publish_settings(owner, surface, SETTINGS)
+    assert published.status_code == 200, published.text
     return surface
+
+
+def publish_settings(
+    owner: httpx.Client, surface: str, settings: object, key: str = "settings"
+) -> httpx.Response:
+    """Publish a surface's settings."""
+    return owner.post(
+        f"/v1/surfaces/{surface}/settings",
+        json={"settings": settings},
+        headers={"Idempotency-Key": key},
+    )
+
+
+def give_level(service: ApiService, surface: str, *operators: LocalAccount, **rules: Any) -> None:
+    """Give operators level 1 on a surface: its owner opens a contract with each."""
+    found = service.http_detail(surface)
+    for operator in operators:
+        name = sha256(f"{surface} {operator.address}".encode()).digest()
+        plain = ContractRules(
+            contract_id=name,
+            surface=from_hex(surface),
+            owner=address_word(found["owner"]),
+            operator=address_word(operator.address),
+            verifier=address_word(VERIFIER.address),
+            policy_hash=from_hex(found["policy_hash"]),
+            attribution=found["attribution"],
+            outcome="subscribed",
+            repeatable=False,
+            unit_price_units=8_000_000,
+            revenue_share_bps=0,
+            budget_units=800_000_000,
+            opens_at_ms=START_MS,
+            deadline_ms=START_MS + 30 * DAY_MS,
+            attribution_window_ms=7 * DAY_MS,
+            holdback_period_ms=0,
+            token=address_word(TOKEN),
+        )
+        opening = OpenContract(plain._replace(**rules), name)
+        service.submit(f"level {name.hex()}", opening)
+    service.decide_waiting()
 
 
 def ndjson(*lines: object) -> bytes:

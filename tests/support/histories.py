@@ -26,6 +26,7 @@ from orchestrator.core.requests import (
     OpenContract,
     ProductEvent,
     PublishPolicy,
+    PublishSettings,
     RecordPayout,
     RegisterOperator,
     ReportTouch,
@@ -44,10 +45,12 @@ from tests.support.worlds import (
     VERIFIER,
     contract_lists,
     decided,
+    partner,
     policy,
     request_lists,
     rules,
     seeds,
+    settings,
     word,
 )
 
@@ -93,16 +96,23 @@ def history(
 
 
 def write_history(governing: Any, steps: Sequence[tuple[int, Step]]) -> History:
-    """Return what `decide` writes for these steps and a settlement, with the escrow's records."""
+    """Return what `decide` writes for these steps and a settlement, with the escrow's records.
+
+    Its operators have level 1 from the beginning.
+    """
     world = World()
     begin: list[Request] = [
         Genesis(LOG, word("publisher")),
         PublishPolicy(SURFACE, OWNER, governing),
-        *(RegisterOperator(operator, "0", word("profile")) for operator in OPERATORS),
+        PublishSettings(SURFACE, OWNER, settings()),
+        *(RegisterOperator(operator, word("profile")) for operator in OPERATORS),
     ]
     records = [record for request in begin for record in decide(world, request, 0)]
     contracts: dict[bytes, EscrowRecord] = {}
-    for now, step in [*steps, (steps[-1][0], Settle())]:
+    partners: list[tuple[int, Step]] = [
+        (0, OpenContract(partner(governing, operator), word("opening"))) for operator in OPERATORS
+    ]
+    for now, step in [*partners, *steps, (steps[-1][0], Settle())]:
         request: Any = step(world) if callable(step) else step
         records += decided(world, request, now)
         if isinstance(request, OpenContract):

@@ -7,9 +7,9 @@ from itertools import count
 from uuid import UUID
 
 import psycopg
+from orchestrator.core.policies import CACHED_BYTES
 
 from orchestrator.core.entry import address_word
-from orchestrator.core.policies import CACHED_BYTES
 from orchestrator.core.requests import (
     Genesis,
     OpenContract,
@@ -158,7 +158,7 @@ def open_market(log: Ledger) -> None:
     log.submit_and_drain(
         genesis(log),
         PublishPolicy(SURFACE, OWNER_WORD, POLICY),
-        RegisterOperator(OPERATORS[0], "0", word("profile")),
+        RegisterOperator(OPERATORS[0], word("profile")),
         OpenContract(CONTRACT, word("transaction")),
     )
 

@@ -53,7 +53,7 @@ def public_records(terms: Terms = TERMS, id_: bytes = CONTRACT_ID) -> list[Recor
     steps: list[tuple[int, Request]] = [
         (0, Genesis(LOG_ID, word("publisher"))),
         (0, PublishPolicy(SURFACE, rules.owner, POLICY)),
-        (0, RegisterOperator(rules.operator, "0", word("profile"))),
+        (0, RegisterOperator(rules.operator, word("profile"))),
         (1000, OpenContract(rules, word("opening"))),
         (2000, Touch(SURFACE, LEADS[0], rules.operator, "email")),
         (2500, ProductEvent(SURFACE, LEADS[0], "signup", 0, 2500)),

@@ -10,6 +10,7 @@ from orchestrator.core.errors import RequestError
 from orchestrator.core.opening import Record
 from orchestrator.core.policy import Policy, parse
 from orchestrator.core.requests import (
+    CloseContract,
     Erasure,
     Genesis,
     OpenContract,
@@ -22,7 +23,7 @@ from orchestrator.core.requests import (
     Settle,
     Touch,
 )
-from orchestrator.core.surface_settings import parse_settings
+from orchestrator.core.surface_settings import SurfaceSettings, parse_settings
 from orchestrator.core.world import World
 
 
@@ -49,15 +50,29 @@ DOCUMENT: dict[str, Any] = {
     "lateness_s": 5,
     "touches_per_lead": 10_000,
 }
+TOKEN = bytes(31) + b"\1"
+# Periods of seconds, in which drawn histories earn levels and lose them.
+_EARNED = {"age_s": 5, "reversed_bps": 2000, "keep_reversed_bps": 5000, "disputes_lost": 0}
 SETTINGS: dict[str, Any] = {
-    "token": f"0x{1:040x}",
+    "token": f"0x{TOKEN[12:].hex()}",
     "actions": {"email": {"level": 1}, "call": {"level": 1}},
-    "levels": [{"leads_a_day": 1000}],
+    "levels": [
+        {"leads_a_day": 1000},
+        {"leads_a_day": 1000, "outcomes": 1, "units": "1", **_EARNED},
+        {"leads_a_day": 1000, "outcomes": 2, "units": "10", **_EARNED},
+    ],
+    "bucket_s": 2,
+    "ripening_s": 1,
+    "pause_s": 3,
 }
 
 
 def policy(**changes: Any) -> Policy:
     return parse({**DOCUMENT, **changes})
+
+
+def settings(**changes: Any) -> SurfaceSettings:
+    return parse_settings({**SETTINGS, **changes})
 
 
 def rules(name: str, governing: Policy, **changes: Any) -> ContractRules:
@@ -83,17 +98,54 @@ def rules(name: str, governing: Policy, **changes: Any) -> ContractRules:
 
 
 def begin(governing: Policy, *contracts: ContractRules) -> tuple[World, list[Record]]:
-    """Return a world with a genesis, the surface, its operators and these contracts."""
+    """Return a world with a genesis, the surface, its operators at level 1, and these contracts.
+
+    The first of these contracts opens at entry 11.
+    """
     world = World()
+    records = decide(world, Genesis(word("log"), word("publisher")), 0)
     requests: list[Request] = [
-        Genesis(word("log"), word("publisher")),
         PublishPolicy(SURFACE, OWNER, governing),
-        PublishSettings(SURFACE, OWNER, parse_settings(SETTINGS)),
+        PublishSettings(SURFACE, OWNER, settings()),
         *(RegisterOperator(operator, word("profile")) for operator in OPERATORS),
+        *(request for operator in OPERATORS for request in partnership(governing, operator)),
         *(OpenContract(contract, word("transaction")) for contract in contracts),
     ]
-    records = [record for request in requests for record in decide(world, request, 0)]
+    records += [record for request in requests for record in decide(world, request, 0)]
     return world, records
+
+
+def partner(governing: Policy, operator: bytes, **changes: Any) -> ContractRules:
+    """Return a contract that gives an operator level 1, and never pays."""
+    name = operator.rstrip(b".").decode() + " partner"
+    plain = {"operator": operator, "outcome": governing.initial, "budget_units": 1}
+    return rules(name, governing, **{**plain, "opens_at_ms": 0, "deadline_ms": 0, **changes})
+
+
+def partnership(
+    governing: Policy, operator: bytes, at_ms: int = 0, **changes: Any
+) -> tuple[Request, Request]:
+    """Return the opening of such a contract and its closing, so that it binds the policy no more."""
+    contract = partner(governing, operator, **changes)
+    return (
+        OpenContract(contract, word("opening")),
+        CloseContract(contract.contract_id, at_ms, word("closing")),
+    )
+
+
+def open_surface(
+    world: World, surface: bytes, governing: Policy, at_ms: int = 0, owner: bytes = OWNER
+) -> list[Record]:
+    """Publish another surface on which the operators have level 1."""
+    requests: list[Request] = [
+        PublishPolicy(surface, owner, governing),
+        PublishSettings(surface, owner, settings()),
+    ]
+    for operator in OPERATORS:
+        name = word(f"{operator[:3].decode()} {surface[:20].rstrip(b'.').decode()}")
+        changes = {"contract_id": name, "surface": surface, "owner": owner}
+        requests += partnership(governing, operator, at_ms, **changes)
+    return [record for request in requests for record in decide(world, request, at_ms)]
 
 
 def decided(world: World, request: Request, now: int) -> list[Record]:
@@ -130,6 +182,7 @@ def contract_lists(draw: st.DrawFn, governing: Policy) -> list[ContractRules]:
                 attribution_window_ms=random.choice([0, 4000, 90_000, 90_000]),
                 holdback_period_ms=random.choice([0, 2000, 50_000]),
                 statement_group=random.choice([b"g", b"h"]),
+                token=random.choice([TOKEN, TOKEN, bytes(32)]),
             )
         )
     return found

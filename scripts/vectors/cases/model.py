@@ -19,6 +19,7 @@ from orchestrator.core.requests import (
     OpenContract,
     ProductEvent,
     PublishPolicy,
+    PublishSettings,
     RegisterOperator,
     ReportTouch,
     Request,
@@ -26,6 +27,7 @@ from orchestrator.core.requests import (
     Settle,
     Touch,
 )
+from orchestrator.core.surface_settings import parse_settings
 from orchestrator.core.terms import Domain, Terms, contract_id
 from orchestrator.core.units import DAY_S
 from orchestrator.core.world import World
@@ -60,10 +62,18 @@ DOCUMENT = {
         {"on": "buy", "from": ["trial", "paid"], "to": "paid", "motion": "conversion"},
     ],
     "reversals": [{"on": "refund", "of": "paid"}],
+    "touches_per_lead": 10_000,
 }
 POLICIES = {
     model: parse({**DOCUMENT, "attribution": model}) for model in ("first_touch", "last_touch")
 }
+SETTINGS = parse_settings(
+    {
+        "token": f"0x{1:040x}",
+        "actions": {"email": {"level": 1}},
+        "levels": [{"leads_a_day": 1000}],
+    }
+)
 
 
 # --- Contracts ------------------------------------------------------------------------------------
@@ -131,6 +141,7 @@ DEALS: dict[str, dict[str, Any]] = {
     "other_policy": {"policy": word("other policy")},
     "rich": {"budget_units": 2**80 - 1},
     "bob_once": {"operator": BOB, "repeatable": False},
+    "bob_partner": {"operator": BOB, "outcome": "new"},  # gives Bob his level, and never pays
 }
 CLOSED_AT_S = {"closed": START_S + 5, "closed_then": START_S + 6}
 
@@ -224,8 +235,9 @@ def _log(model: str) -> Log:
 
     write(-1000, Genesis(LOG, address_word(address("publisher"))), "genesis")
     write(-1000, PublishPolicy(SURFACE, address_word(OWNER), POLICIES[model]), "policy")
+    write(-1000, PublishSettings(SURFACE, address_word(OWNER), SETTINGS), "settings")
     for operator in (ANN, BOB):
-        write(-1000, RegisterOperator(address_word(operator), "0", word("profile")), "operator")
+        write(-1000, RegisterOperator(address_word(operator), word("profile")), "operator")
     # Only these contracts are in the log; the others that a case names are on chain alone.
     for name in ("ann", "bob", "once", "young", "late", "late_once", "ended", "closed_then"):
         opens(0, name)
@@ -247,6 +259,10 @@ LOGS = {model: _log(model) for model in POLICIES}
 FIRST, LAST = LOGS["first_touch"], LOGS["last_touch"]
 
 
+def _is_level(record: Record) -> bool:
+    return record.entry.kind == "trust.changed"
+
+
 class _Writer:
     """A log as it is written; the entries that cases speak of get names."""
 
@@ -256,12 +272,15 @@ class _Writer:
         self.at: dict[str, int] = {}
         self(-1000, Genesis(LOG, address_word(address("publisher"))), "genesis")
         self(-1000, PublishPolicy(SURFACE, address_word(OWNER), POLICIES[model]), "policy")
+        self(-1000, PublishSettings(SURFACE, address_word(OWNER), SETTINGS), "settings")
         for operator in (ANN, BOB):
-            self(-1000, RegisterOperator(address_word(operator), "0", word("profile")), "operator")
+            self(-1000, RegisterOperator(address_word(operator), word("profile")), "operator")
 
     def __call__(self, time_ms: int, request: Any, *names: str) -> None:
         written = decide(self.world, request, START_S * 1000 + time_ms)
-        for record, name in zip(written, names, strict=True):
+        # A level follows from the first contract, and no case speaks of it.
+        levels = [f"level at {self.world.size}" for each in written if _is_level(each)]
+        for record, name in zip(written, [*names, *levels], strict=True):
             self.at[name] = len(self.records)
             self.records.append(record)
 
@@ -300,6 +319,7 @@ def _orders() -> Log:
     """
     write, start_ms = _Writer("first_touch"), START_S * 1000
     write.opens(0, "share")
+    write.opens(0, "bob_partner")
     write.touch(200, BOB, "lead", "bob 0")
     write(500, IssueCode(SURFACE, word("code"), address_word(ANN), 9, start_ms + 90_000,
                          word("issue"), LEAD, bytes(32)), "code")  # fmt: skip

@@ -5,18 +5,18 @@ from hashlib import sha256
 import httpx
 import pytest
 
-from orchestrator.core.kinds import decode
 from orchestrator.core.document import canonical_json
+from orchestrator.core.kinds import decode
 from orchestrator.storage.database import statement
 from tests.support.api_service import (
     NDJSON,
     ApiService,
     event,
+    give_level,
     leads,
     ndjson,
     open_surface,
     report_lines,
-    signed,
     touch,
     wallet,
 )
@@ -25,8 +25,10 @@ LEADS = 7
 
 
 @pytest.fixture(scope="module")
-def surface(owner: httpx.Client) -> str:
+def surface(service: ApiService, owner: httpx.Client) -> str:
     opened = open_surface(owner, "leads")
+    names = ("operator", "rival", "another rival")
+    give_level(service, opened, *(wallet(name) for name in names))
     lines = [event(f"lead-{n}", "signup", id=f"s{n}") for n in range(LEADS)]
     lines += [event(f"lead-{n}", "activate", id=f"a{n}") for n in range(3)]
     assert report_lines(owner, opened, ndjson(*lines)).status_code == 200
@@ -110,10 +112,12 @@ def test_a_touch_is_logged_and_counted(
 ) -> None:
     before = own_touches(operator, surface)[lead]
     reply = touch(operator, surface, "t1", lead, "email").json()
-    assert (reply["status"], reply["count"], reply["verdict"]) == ("done", 1, None)
-    (item,) = service.http.get(f"/v1/log/entries?start={reply['first_position']}&limit=1").json()[
-        "entries"
-    ]
+    # Its first act: the registration comes before it.
+    assert (reply["status"], reply["count"], reply["verdict"]) == ("done", 2, None)
+    (registration, item) = service.http.get(
+        f"/v1/log/entries?start={reply['first_position']}&limit=2"
+    ).json()["entries"]
+    assert decode(bytes.fromhex(registration["entry"][2:])).kind == "operator.registered"
     entry = decode(bytes.fromhex(item["entry"][2:]))
     assert (entry.kind, entry.label) == ("touch", "email")
     body = canonical_json({"surface": surface, "lead": lead, "action": "email"})
@@ -148,7 +152,7 @@ def test_what_a_policy_does_not_give_is_denied(
     other_surface = open_surface(owner, "other surface")
     for place, subject, action, status, code in (
         (surface, lead, "fax", 403, "action-unknown"),
-        (surface, lead, "call", 403, "level-too-low"),
+        (surface, lead, "call", 409, "level-too-low"),
         (surface, "0x" + "ab" * 32, "email", 404, "lead-unknown"),
         (other_surface, lead, "email", 404, "lead-unknown"),
         ("0x" + "ab" * 32, lead, "email", 404, "not-found"),
@@ -157,20 +161,17 @@ def test_what_a_policy_does_not_give_is_denied(
         assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
-def test_an_operator_who_is_not_registered_yet_waits(
+def test_an_operator_at_level_0_sees_no_lead_and_touches_none(
     service: ApiService, owner: httpx.Client, surface: str, lead: str
 ) -> None:
-    with service.sequencer_lock:
-        message = service.sign_in_message(wallet("eager"), "operator")
-        reply = service.http.post(
-            "/v1/sign-in", json={"message": message, "signature": signed(wallet("eager"), message)}
-        ).json()
-        assert reply["registration"]["status"] == "waiting"
-        eager = service.client(reply["key"])
-        answer = touch(eager, surface, "eager", lead, "email")
-        assert (answer.status_code, answer.json()["code"]) == (403, "operator-unregistered")
-        # Leads are for registered operators: row policies give this one none.
-        assert leads(eager, surface) == []
+    fresh = service.sign_in(wallet("eager"), "operator")
+    answer = touch(fresh, surface, "eager", lead, "email")
+    assert (answer.status_code, answer.json()["code"]) == (404, "lead-unknown")
+    # Leads are for operators that have risen: row policies give this one none.
+    assert leads(fresh, surface) == []
+    give_level(service, surface, wallet("eager"))
+    assert len(leads(fresh, surface)) == LEADS
+    assert touch(fresh, surface, "eager", lead, "email").status_code == 200
 
 
 def test_touches_in_bulk_are_all_taken_or_none(operator: httpx.Client, surface: str) -> None:

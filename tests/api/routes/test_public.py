@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.core.document import canonical_json
 from orchestrator.core.errors import ProofError
 from orchestrator.core.hexadecimal import from_hex
 from orchestrator.core.merkle import (
@@ -14,7 +15,6 @@ from orchestrator.core.merkle import (
     verify_inclusion,
     verify_run,
 )
-from orchestrator.core.document import canonical_json
 from orchestrator.core.terms import Terms, checkpoint_digest, recover
 from tests.support.api_service import ESCROW, EVENT_LOG, LOG_ID, POLICY, PUBLISHER, ApiService
 from tests.support.settled_contract import TRANSACTION, SettledContract

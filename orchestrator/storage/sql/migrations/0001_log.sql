@@ -165,7 +165,8 @@ CREATE TABLE settings (
 -- Public: projections of the log ------------------------------------------------------------------
 
 -- `received_ms` is the last receipt that an opening of the surface's entries states. `pool` is the use
--- of what the operators share whose level comes from forecasts.
+-- of what the operators share whose level comes from forecasts, `cohorts` the counts that forecasts
+-- are measured by.
 CREATE TABLE surfaces (
     log_id word NOT NULL,
     surface word NOT NULL,
@@ -176,6 +177,7 @@ CREATE TABLE surfaces (
     settings_hash word,
     settings_version integer NOT NULL CHECK ((settings_version = 0) = (settings_hash IS NULL)),
     pool jsonb NOT NULL,
+    cohorts jsonb NOT NULL,
     PRIMARY KEY (log_id, surface)
 );
 
@@ -187,6 +189,8 @@ CREATE TABLE operators (
 );
 
 -- The level of an operator on a surface, its ground, and in `document` the evidence for the next one.
+-- The first of its forecasts that are not opened is sealed by `sealed`, and its window ends at
+-- `scored_from_ms`.
 CREATE TABLE standings (
     log_id word NOT NULL,
     surface word NOT NULL,
@@ -194,9 +198,12 @@ CREATE TABLE standings (
     level smallint NOT NULL CHECK (level BETWEEN 0 AND 3),
     ground text NOT NULL,
     is_suspended boolean NOT NULL,
+    sealed word,
+    scored_from_ms bigint CHECK ((scored_from_ms IS NULL) = (sealed IS NULL)),
     document jsonb NOT NULL,
     PRIMARY KEY (log_id, surface, operator)
 );
+CREATE INDEX standings_to_score ON standings (log_id, scored_from_ms) WHERE sealed IS NOT NULL;
 CREATE INDEX standings_by_operator ON standings (log_id, operator, surface);
 
 -- `opened` and the `last_*` are positions in the log, 0 for none.
@@ -553,6 +560,14 @@ GRANT SELECT, INSERT ON private_payloads TO tallystick_worker;
 GRANT SELECT, INSERT, DELETE ON private_payloads TO tallystick_api;
 CREATE POLICY sender ON private_payloads FOR INSERT TO tallystick_api
     WITH CHECK (account = current_account());
+-- A forecast is opened by the pipeline, and by it alone, once it can be scored.
+CREATE POLICY forecasts ON private_payloads FOR SELECT TO tallystick_worker USING (
+    EXISTS (
+        SELECT FROM standings t
+        WHERE t.log_id = private_payloads.log_id AND t.sealed = private_payloads.commitment
+            AND t.scored_from_ms < (SELECT clock_ms())
+    )
+);
 CREATE POLICY owner_or_sender ON private_payloads FOR SELECT TO tallystick_api USING (
     account = current_account() OR EXISTS (
         SELECT FROM surfaces s

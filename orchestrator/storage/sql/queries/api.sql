@@ -87,10 +87,14 @@ WHERE s.log_id = %(log_id)s AND s.surface = %(surface)s;
 
 -- name: surface_settings
 -- A surface with the settings in force, NULL before the first.
-SELECT s.surface, s.owner, s.policy_hash, s.settings_hash, s.settings_version,
+SELECT s.surface, s.owner, s.policy_hash, s.settings_hash, s.settings_version, s.pool,
     t.document AS settings
 FROM surfaces s LEFT JOIN settings t ON t.log_id = s.log_id AND t.hash = s.settings_hash
 WHERE s.log_id = %(log_id)s AND s.surface = %(surface)s;
+
+-- name: cohorts
+-- The counts of a surface's leads that forecasts are measured by.
+SELECT cohorts FROM surfaces WHERE log_id = %(log_id)s AND surface = %(surface)s;
 
 -- name: standing
 -- The standing of an operator on a surface.

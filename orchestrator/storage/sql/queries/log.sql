@@ -223,24 +223,28 @@ ON CONFLICT (log_id, hash) DO NOTHING;
 -- Bring a surface up to date.
 INSERT INTO surfaces (
     log_id, surface, owner, policy_hash, version, received_ms, settings_hash, settings_version,
-    pool)
+    pool, cohorts)
 VALUES (
     %(log_id)s, %(surface)s, %(owner)s, %(policy_hash)s, %(version)s, %(received_ms)s,
-    %(settings_hash)s, %(settings_version)s, %(pool)s::jsonb)
+    %(settings_hash)s, %(settings_version)s, %(pool)s::jsonb, %(cohorts)s::jsonb)
 ON CONFLICT (log_id, surface) DO UPDATE SET
     owner = excluded.owner, policy_hash = excluded.policy_hash, version = excluded.version,
     received_ms = excluded.received_ms, settings_hash = excluded.settings_hash,
-    settings_version = excluded.settings_version, pool = excluded.pool;
+    settings_version = excluded.settings_version, pool = excluded.pool,
+    cohorts = excluded.cohorts;
 
 -- name: put_standings
 -- Bring standings up to date.
-INSERT INTO standings (log_id, surface, operator, level, ground, is_suspended, document)
+INSERT INTO standings (
+    log_id, surface, operator, level, ground, is_suspended, sealed, scored_from_ms, document)
 SELECT %(log_id)s, decode(surface, 'hex'), decode(operator, 'hex'), level, ground, is_suspended,
-    document
+    decode(sealed, 'hex'), scored_from_ms, document
 FROM jsonb_to_recordset(%(rows)s::jsonb) AS moved (
-    surface text, operator text, level smallint, ground text, is_suspended boolean, document jsonb)
+    surface text, operator text, level smallint, ground text, is_suspended boolean,
+    sealed text, scored_from_ms bigint, document jsonb)
 ON CONFLICT (log_id, surface, operator) DO UPDATE SET
     level = excluded.level, ground = excluded.ground, is_suspended = excluded.is_suspended,
+    sealed = excluded.sealed, scored_from_ms = excluded.scored_from_ms,
     document = excluded.document;
 
 -- name: put_operator
@@ -336,7 +340,8 @@ WHERE log_id = %(log_id)s AND hash > %(after)s ORDER BY hash LIMIT %(limit)s;
 
 -- name: surfaces
 -- All surfaces.
-SELECT surface, owner, policy_hash, version, received_ms, settings_hash, settings_version, pool
+SELECT surface, owner, policy_hash, version, received_ms, settings_hash, settings_version, pool,
+    cohorts
 FROM surfaces WHERE log_id = %(log_id)s;
 
 -- name: operators

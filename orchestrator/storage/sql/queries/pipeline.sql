@@ -14,6 +14,19 @@ WHERE p.log_id = %(log_id)s
 ORDER BY p.accepted_ms, p.contract_id
 LIMIT %(limit)s;
 
+-- name: forecasts_to_score
+-- Forecasts whose windows have passed, oldest first, with what they were sealed with: a word that
+-- holds a probability of at most 10,000 bps.
+SELECT t.surface, t.operator, (t.document -> 'forecasts' -> 0 -> 0)::bigint AS forecast, p.salt,
+    p.body
+FROM standings AS t
+JOIN private_payloads AS p ON p.log_id = t.log_id AND p.commitment = t.sealed
+WHERE t.log_id = %(log_id)s AND t.sealed IS NOT NULL
+    AND t.scored_from_ms < %(now_ms)s AND t.scored_from_ms >= %(since_ms)s
+    AND octet_length(p.body) = 32 AND p.body <= decode(lpad(to_hex(10000), 64, '0'), 'hex')
+ORDER BY t.scored_from_ms
+LIMIT %(limit)s;
+
 -- name: last_intent
 -- The newest intent whose key has this prefix.
 SELECT intent_key, fate
