@@ -7,13 +7,27 @@ from orchestrator.core.contract import ContractRules
 from orchestrator.core.decide import decide
 from orchestrator.core.entry import address_word
 from orchestrator.core.opening import Record
-from orchestrator.core.requests import ProductEvent, Request, Touch
+from orchestrator.core.requests import (
+    Genesis,
+    OpenContract,
+    ProductEvent,
+    PublishPolicy,
+    PublishSettings,
+    Request,
+    Touch,
+)
+from orchestrator.core.surface_settings import parse_settings
 from orchestrator.core.world import World
 from tests.support.why_source import TOKEN, MemorySource
-from tests.support.worlds import LEADS, OPERATORS, SURFACE, begin, policy, rules
+from tests.support.worlds import LEADS, OPERATORS, OWNER, SURFACE, policy, rules, word
 
 ANN, BOB = OPERATORS
 X = LEADS[0]
+PLAIN: dict[str, Any] = {
+    "token": TOKEN.address,
+    "actions": {"email": {"level": 1}, "call": {"level": 1}},
+    "levels": [{"leads_a_day": 1000}],
+}
 WORD = address_word(TOKEN.address)
 USDC = 1_000_000
 FIRST = policy()
@@ -50,9 +64,16 @@ class SmallLog:
         governing: Any = FIRST,
         now_ms: int | None = None,
     ) -> None:
-        self.world: World
-        self.records: list[Record]
-        self.world, self.records = begin(governing, *deals)
+        self.world = World()
+        self.records: list[Record] = []
+        begin: list[Request] = [
+            Genesis(word("log"), word("publisher")),
+            PublishPolicy(SURFACE, OWNER, governing),
+            PublishSettings(SURFACE, OWNER, parse_settings(PLAIN)),
+            *(OpenContract(contract, word("transaction")) for contract in deals),
+        ]
+        for first in begin:
+            self.add(0, first)
         for now, request in steps:
             self.add(now, request)
         self.source = MemorySource(

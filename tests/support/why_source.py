@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from orchestrator.core.contract import Contract
 from orchestrator.core.entry import address_word
+from orchestrator.core.forecast import Cohorts
 from orchestrator.core.kinds import KINDS
 from orchestrator.core.opening import Record
 from orchestrator.core.policy import Policy
@@ -54,10 +55,8 @@ class MemorySource:
     def pool(self, surface: bytes) -> PoolUse:
         return self.world.surfaces[surface].pool
 
-    def has_leads(self, surface: bytes, states: tuple[str, ...]) -> bool | None:
-        return any(
-            lead.surface == surface and lead.state in states for lead in self.world.leads.values()
-        )
+    def cohorts(self, surface: bytes) -> Cohorts:
+        return self.world.surfaces[surface].cohorts
 
     def is_anchored(self, position: int) -> bool | None:
         return position < self.anchored

@@ -188,7 +188,8 @@ def _slowed(
             )
             found.append(Reason(Code.LEVEL_TOO_LOW, text, (trust.published,)))
     states = _from_states(policy, rules.outcome)
-    if states and source.has_leads(market.surface, states) is False:
+    leads = source.cohorts(market.surface).counts()
+    if states and not any(leads.get(state) for state in states):
         places = " or ".join(map(repr, states))
         text = f"no lead is in {places}, from where {rules.outcome!r} is reached"
         found.append(Reason(Code.NO_LEADS, text))

@@ -3,10 +3,11 @@
 from typing import NamedTuple
 
 from orchestrator.core import trust
+from orchestrator.core.acts import has_earned_place
 from orchestrator.core.errors import WhyError
 from orchestrator.core.policy import Policy
 from orchestrator.core.surface_settings import Results, SurfaceSettings
-from orchestrator.core.trust import Evidence, Judgement, Standing
+from orchestrator.core.trust import Evidence, Judgement, PoolUse, Standing
 from orchestrator.core.units import BPS
 from orchestrator.core.why.reason import (
     Code,
@@ -34,6 +35,7 @@ class Trust(NamedTuple):
     standing: Standing
     settings: SurfaceSettings | None
     policy: Policy
+    pool: PoolUse
     due: Judgement
     changed: int
     published: int
@@ -53,6 +55,7 @@ def read_trust(source: Source, market: Market, operator: bytes) -> Trust:
     """Read what an operator's level on a surface is judged by."""
     policy = market.policy_in_force()
     standing = source.standing(market.surface, operator) or Standing()
+    pool = source.pool(market.surface)
     settled = newest(source, Filter(surface=market.surface, kind="settings.published"))
     settings = source.settings(settled.entry.subject) if settled else None
     if settled and settings is None:
@@ -61,7 +64,8 @@ def read_trust(source: Source, market: Market, operator: bytes) -> Trust:
         )
     due = Judgement(standing.level, standing.ground)
     if settings is not None:
-        due = trust.judge(standing, settings, policy.hash, market.now_ms, has_skill=False)
+        has_skill = has_earned_place(settings, pool, standing, operator, market.now_ms)
+        due = trust.judge(standing, settings, policy.hash, market.now_ms, has_skill=has_skill)
 
     def last(kind: str) -> int:
         wanted = Filter(subject=operator, surface=market.surface, kind=kind)
@@ -74,6 +78,7 @@ def read_trust(source: Source, market: Market, operator: bytes) -> Trust:
         standing,
         settings,
         policy,
+        pool,
         due,
         last("trust.changed"),
         settled.position if settled else 0,
@@ -100,7 +105,7 @@ def why_level(source: Source, surface: bytes, operator: bytes) -> Reason:
             )
             parts.append(Reason(Code.LEVEL_DUE, text, _evidence(found)))
         parts += [_raise(found, settings, evidence), _lose(found, settings, evidence)]
-        parts += _limits(source, found, settings)
+        parts += _limits(found, settings)
     since = f" since {moment(standing.changed_ms)}" if standing.changed_ms else ""
     text = f"operator {party(operator)} has level {standing.level} by {standing.ground}{since}"
     positions = (found.changed,) if found.changed else ()
@@ -202,9 +207,30 @@ def _missing_judgement(found: Trust, settings: SurfaceSettings) -> list[Reason]:
     text = "the owner has opened no contract with the operator under the policy in force"
     if found.standing.policy:
         text += ": its last one was signed under an earlier policy"
-    if settings.pool is not None:
-        text += f"; or its forecasts must have skill, for one of {settings.pool.places} places"
-    return [Reason(Code.MISSING_CONTRACT, text, (found.market.published[-1].position,))]
+    published = found.market.published[-1].position
+    missing = [Reason(Code.MISSING_CONTRACT, text, (published,))]
+    pool, forecasts, skill = settings.pool, settings.forecasts, found.standing.skill
+    if pool is None or forecasts is None:
+        return missing
+    rules, reached = forecasts.rules, skill.skill_bps()
+    if not skill.passes(rules, found.now_ms):
+        said = "none yet" if reached is None else percent(reached)
+        text = (
+            f"in place of a contract, forecasts: {skill.counted:,} windows of {rules.min_counted:,} "
+            f"count, and their skill is {said}, where {percent(rules.skill_bps)} is needed"
+        )
+        numbers = {"have": skill.counted, "need": rules.min_counted, "need_bps": rules.skill_bps}
+        numbers |= {} if reached is None else {"have_bps": reached}
+        missing.append(Reason(Code.MISSING_SKILL, text, (found.published,), numbers=numbers))
+    elif not found.pool.has_room(pool.places, found.now_ms):
+        first_ms = min(found.pool.holders.values())
+        text = (
+            f"its forecasts have the skill, but all {pool.places} places of the pool are taken; "
+            f"the first is free after {moment(first_ms)}"
+        )
+        numbers = {"places": pool.places, "until_ms": first_ms}
+        missing.append(Reason(Code.POOL_FULL, text, (found.published,), numbers=numbers))
+    return missing
 
 
 def _missing_results(found: Trust, results: Results, evidence: Evidence) -> list[Reason]:
@@ -253,7 +279,8 @@ def _lose(found: Trust, settings: SurfaceSettings, evidence: Evidence) -> Reason
     if level.results is None or due.ground != trust.RESULTS:
         text = "a new policy of the owner loses it, until it opens a contract under that"
         if due.ground == trust.FORECASTS:
-            text = "it lasts as long as the place in the pool, while its forecasts keep their skill"
+            until_ms = found.pool.holders.get(found.operator, found.now_ms)
+            text = f"it lasts as long as the place in the pool, until {moment(until_ms)}"
         return Reason(Code.LOSE, text, (found.market.published[-1].position,))
     keep = level.results
     left = evidence.earned_units * keep.keep_reversed_bps // BPS - evidence.reversed_units
@@ -266,7 +293,7 @@ def _lose(found: Trust, settings: SurfaceSettings, evidence: Evidence) -> Reason
     return Reason(Code.LOSE, text, (found.published,), numbers=numbers)
 
 
-def _limits(source: Source, found: Trust, settings: SurfaceSettings) -> list[Reason]:
+def _limits(found: Trust, settings: SurfaceSettings) -> list[Reason]:
     """Return what the level allows today, and what is left of it."""
     level, used = settings.level(found.due.level), found.standing.leads_on(found.now_ms)
     if level is None:
@@ -282,7 +309,7 @@ def _limits(source: Source, found: Trust, settings: SurfaceSettings) -> list[Rea
     limits = [Reason(Code.LIMITS, text, (found.published,), numbers=numbers)]
     pool = settings.pool
     if pool is not None and found.due.ground == trust.FORECASTS:
-        leads, touches = source.pool(found.market.surface).used_on(found.now_ms)
+        leads, touches = found.pool.used_on(found.now_ms)
         text = (
             f"with all whose level comes from forecasts it shares {pool.leads_a_day:,} leads and "
             f"{pool.touches_a_day:,} touches a day: {leads:,} and {touches:,} are used"

@@ -99,6 +99,8 @@ class Code(StrEnum):
     RAISE = "raise"
     HIGHEST = "highest"
     MISSING_CONTRACT = "missing-contract"
+    MISSING_SKILL = "missing-skill"
+    POOL_FULL = "pool-full"
     MISSING_OUTCOMES = "missing-outcomes"
     MISSING_UNITS = "missing-units"
     MISSING_AGE = "missing-age"

@@ -48,6 +48,18 @@ RULES: Mapping[str, Rule] = {
         "an event must be reported within the policy's lateness",
         "report events sooner; a policy with a longer lateness binds later contracts alone",
     ),
+    "forecast-false": Rule(
+        "a forecast is opened with the probability and salt that it was sealed with",
+        "nothing is needed of the operator: the pipeline opens forecasts with what it was sent",
+    ),
+    "forecast-overlaps": Rule(
+        "the windows of an operator's forecasts on a surface do not overlap",
+        "send it again on the day before the last one's window ends",
+    ),
+    "forecast-unknown": Rule(
+        "a forecast is opened once, and only one that is in the log",
+        "nothing is needed: what can be opened is opened by the pipeline",
+    ),
     "genesis-twice": Rule("a log begins once", "nothing is needed: it has begun"),
     "lead-elsewhere": Rule(
         "a lead belongs to one surface", "name the surface that the lead was registered on"
@@ -73,6 +85,11 @@ RULES: Mapping[str, Rule] = {
         "an operator that is suspended does not act, and is not suspended twice",
         "send it again after the entry operator.restored, which the surface's owner brings",
     ),
+    "opening-early": Rule("a forecast is opened when its window has passed", "send it again then"),
+    "opening-late": Rule(
+        "a forecast is opened within seven days of its window's end",
+        "make the next one: what counted before is forfeit",
+    ),
     "order-ambiguous": Rule(
         "an event that takes a purchase back and is one cannot name an order",
         "report the two as two events, or without an order",
@@ -96,6 +113,14 @@ RULES: Mapping[str, Rule] = {
     "pool-limit": Rule(
         "operators whose level comes from forecasts share one allowance a day",
         "send it again from 00:00 UTC on, or get a contract under the policy in force",
+    ),
+    "question-state-unknown": Rule(
+        "settings ask about states of the policy in force alone",
+        "publish settings whose questions name its states",
+    ),
+    "question-unknown": Rule(
+        "a forecast answers a question that the surface's settings ask",
+        "forecast one that they ask, or send a new request once they ask this one",
     ),
     "settings-missing": Rule(
         "a surface offers actions by its settings",

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 from orchestrator.core.contract import Contract
 from orchestrator.core.entry import Entry
 from orchestrator.core.errors import WhyError
+from orchestrator.core.forecast import Cohorts
 from orchestrator.core.opening import Record
 from orchestrator.core.policy import Policy
 from orchestrator.core.surface_settings import SurfaceSettings
@@ -73,8 +74,8 @@ class Source(Protocol):
     def pool(self, surface: bytes) -> PoolUse:
         """Return the use of a surface's pool."""
 
-    def has_leads(self, surface: bytes, states: tuple[str, ...]) -> bool | None:
-        """Return whether any lead is in one of these states; None where that is not known."""
+    def cohorts(self, surface: bytes) -> Cohorts:
+        """Return the counts of a surface's leads by state."""
 
     def is_anchored(self, position: int) -> bool | None:
         """Return whether the chain holds a root that covers a position; None: not known."""

@@ -16,12 +16,12 @@ from orchestrator.core.requests import (
 from orchestrator.core.surface_settings import parse_settings
 from orchestrator.core.why.contract import why_contract
 from orchestrator.core.why.reason import Code
-from tests.support.why_market import ANN, SIGNUP, USDC, SmallLog, deal, reported, touched
-from tests.support.worlds import OWNER, SETTINGS, SURFACE, policy, word
+from tests.support.why_market import ANN, PLAIN, SIGNUP, USDC, SmallLog, deal, reported, touched
+from tests.support.worlds import OWNER, SURFACE, policy, word
 
 SOLD = [touched(500), SIGNUP, reported(2000)]
 SUSPENDED = (3000, SuspendOperator(SURFACE, OWNER, ANN, "spam"))
-NO_ACTIONS = (3000, PublishSettings(SURFACE, OWNER, parse_settings({**SETTINGS, "actions": {}})))
+NO_ACTIONS = (3000, PublishSettings(SURFACE, OWNER, parse_settings({**PLAIN, "actions": {}})))
 
 
 def test_totals_are_told_with_their_entries() -> None:
@@ -126,7 +126,7 @@ def test_leads_in_reach_are_nothing_to_speak_of() -> None:
 
 def test_a_level_below_every_action_is_named() -> None:
     levels = [{"leads_a_day": 9}, {**RESULTS, "leads_a_day": 9}]
-    settings = parse_settings({**SETTINGS, "actions": {"call": {"level": 2}}, "levels": levels})
+    settings = parse_settings({**PLAIN, "actions": {"call": {"level": 2}}, "levels": levels})
     log = SmallLog([deal()], SIGNUP, (2000, PublishSettings(SURFACE, OWNER, settings)))
     reason = why_contract(log.source, word("ann")).find(Code.LEVEL_TOO_LOW)
     assert "level 1, and every action of the settings needs level 2" in reason.text

@@ -7,6 +7,7 @@ import pytest
 from orchestrator.core import trust
 from orchestrator.core.decide import decide
 from orchestrator.core.errors import WhyError
+from orchestrator.core.forecast import ERROR_UNIT
 from orchestrator.core.requests import (
     Genesis,
     JudgeTrust,
@@ -19,14 +20,13 @@ from orchestrator.core.requests import (
 )
 from orchestrator.core.surface_settings import parse_settings
 from orchestrator.core.units import DAY_MS, DAY_S
-from orchestrator.core.why import level
 from orchestrator.core.why.level import why_level
 from orchestrator.core.why.reason import Code, Reason
-from orchestrator.core.why.story import Market
 from orchestrator.core.world import World
 from tests.support.why_market import (
     ANN,
     BOB,
+    PLAIN,
     SIGNUP,
     USDC,
     SmallLog,
@@ -35,7 +35,7 @@ from tests.support.why_market import (
     touched,
 )
 from tests.support.why_source import MemorySource
-from tests.support.worlds import LEADS, OWNER, SETTINGS, SURFACE, policy, word
+from tests.support.worlds import LEADS, OWNER, SURFACE, policy, word
 
 RESULTS: dict[str, Any] = {
     "leads_a_day": 50,
@@ -50,7 +50,7 @@ RESULTS: dict[str, Any] = {
 
 def settings(**changes: Any) -> tuple[int, PublishSettings]:
     document = {
-        **SETTINGS,
+        **PLAIN,
         "levels": [{"leads_a_day": 3}, RESULTS],
         "bucket_s": DAY_S,
         "ripening_s": DAY_S,
@@ -90,10 +90,45 @@ def test_without_a_contract_that_is_what_is_missing() -> None:
     assert answer.find(Code.LOSE).text == "there is no level to lose"
 
 
-def test_a_pool_is_another_way_up() -> None:
-    pool = {"places": 4, "leads_a_day": 5, "touches_a_day": 6, "lasts_s": DAY_S}
-    log = SmallLog([], settings(pool=pool))
-    assert "for one of 4 places" in asked(log, 10).find(Code.MISSING_CONTRACT).text
+POOL = {"places": 1, "leads_a_day": 5, "touches_a_day": 6, "lasts_s": DAY_S}
+ASKED = {"questions": [{"from": "new", "to": "trial", "horizon_days": 1}]}
+
+
+def test_forecasts_are_another_way_up() -> None:
+    log = SmallLog([], settings(pool=POOL, forecasts=ASKED))
+    reason = asked(log, 10).find(Code.MISSING_SKILL)
+    assert reason.numbers == {"have": 0, "need": 12, "need_bps": 3000}
+    assert "0 windows of 12 count, and their skill is none yet" in reason.text
+    for less in ({"pool": POOL}, {"forecasts": ASKED}, {}):
+        assert Code.MISSING_SKILL not in asked(SmallLog([], settings(**less)), 10).codes()
+
+
+def skilled(log: SmallLog) -> None:
+    """Give Ann's forecasts half of the baselines' errors."""
+    standing = log.world.moved_standing(SURFACE, ANN)
+    standing.skill.counted = 12
+    for margin in (standing.skill.latest, standing.skill.pooled):
+        margin.numerator, margin.denominator = 2 * ERROR_UNIT, 4 * ERROR_UNIT
+
+
+def test_skill_needs_a_place_that_is_free() -> None:
+    log = SmallLog([], settings(pool=POOL, forecasts=ASKED))
+    skilled(log)
+    assert asked(log, 10).numbers == {"level": 0, "due_level": 1}
+    log.world.surfaces[SURFACE].pool.take_place(BOB, 5, 7000)
+    reason = asked(log, 10).find(Code.POOL_FULL)
+    assert reason.numbers == {"places": 1, "until_ms": 7000}
+    assert "free after 1970-01-01 00:00:07 UTC" in reason.text
+
+
+def test_a_shared_allowance_and_the_end_of_a_place_are_told() -> None:
+    log = SmallLog([], settings(pool=POOL, forecasts=ASKED))
+    skilled(log)
+    log.add(20, Touch(SURFACE, LEADS[0], ANN, "email"))
+    answer = asked(log, 30)
+    assert "has level 1 by forecasts" in answer.text
+    assert answer.find(Code.POOL).numbers == {"leads_used": 1, "touches_used": 1}
+    assert "until 1970-01-02T00:00:00.020Z" in answer.find(Code.LOSE).text
 
 
 def test_a_contract_under_an_earlier_policy_counts_no_more() -> None:
@@ -194,22 +229,6 @@ def test_the_day_s_limit_counts_down() -> None:
     wanted = {"leads_a_day": 3, "leads_used": 2, "leads_left": 1}
     assert asked(log, 800).find(Code.LIMITS).numbers == wanted
     assert asked(log, DAY_MS).find(Code.LIMITS).numbers["leads_left"] == 3
-
-
-def test_a_shared_allowance_is_told() -> None:
-    pool = {"places": 4, "leads_a_day": 5, "touches_a_day": 6, "lasts_s": DAY_S}
-    log = SmallLog([], settings(pool=pool))
-    standing = log.world.moved_standing(SURFACE, ANN)
-    standing.level, standing.ground = 1, trust.FORECASTS
-    log.world.surfaces[SURFACE].pool.count_touch(5, is_new_lead=True)
-    log.source.now_ms = 10
-    # The judgement is not the question here: it stays as it was found.
-    found = level.read_trust(log.source, Market(log.source, SURFACE), ANN)
-    kept = found._replace(due=trust.Judgement(1, trust.FORECASTS))
-    assert found.settings is not None
-    limits = level._limits(log.source, kept, found.settings)
-    assert limits[1].code is Code.POOL
-    assert limits[1].numbers == {"leads_used": 1, "touches_used": 1}
 
 
 def test_a_suspension_is_told_until_it_ends() -> None:

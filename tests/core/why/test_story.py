@@ -18,6 +18,7 @@ from orchestrator.core.why.reason import Code
 from orchestrator.core.why.story import Market, read_story
 from orchestrator.core.why.touch import why_touch
 from orchestrator.core.world import World
+from tests.support.why_market import SmallLog, deal
 from tests.support.why_source import MemorySource
 from tests.support.worlds import (
     LEADS,
@@ -27,7 +28,6 @@ from tests.support.worlds import (
     contract_lists,
     policy,
     request_lists,
-    rules,
     seeds,
     word,
 )
@@ -78,12 +78,12 @@ def able_by_fold(world: World, record: Record) -> dict[bytes, int]:
 def test_contracts_stand_as_the_fold_has_them(market: tuple[list[Record], World]) -> None:
     records, world = market
     source = MemorySource(records, world, world.time_ms)
-    stories = {lead: read_story(source, SURFACE, lead) for lead in world.leads}
+    told = {lead: read_story(source, SURFACE, lead) for lead in world.leads}
     fold = World(policies=world.policies, settings=world.settings, rules=world.rules)
     for position, record in enumerate(records):
         if record.entry.kind == "lead.transition":
             placed = source.records[position]
-            rivals = stories[record.entry.subject].rivals(placed)
+            rivals = told[record.entry.subject].rivals(placed)
             able = {
                 one.contract.rules.contract_id: one.touch.position for one in rivals if one.touch
             }
@@ -132,9 +132,8 @@ def test_a_lead_of_which_the_log_says_nothing_has_no_story() -> None:
 
 def test_contracts_of_others_do_not_compete() -> None:
     governing = policy()
-    own, other = rules("own", governing), rules("other", governing, owner=word("stranger"))
-    world, records = begin(governing, own, other)
-    market = Market(MemorySource(records, world, 0), SURFACE)
+    own, other = deal("own"), deal("other", owner=word("stranger"))
+    market = Market(SmallLog([own, other], governing=governing).source, SURFACE)
     assert [one.rules.contract_id for one in market.contracts] == [own.contract_id]
 
 
