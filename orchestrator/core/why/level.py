@@ -216,8 +216,8 @@ def _missing_judgement(found: Trust, settings: SurfaceSettings) -> list[Reason]:
     if not skill.passes(rules, found.now_ms):
         said = "none yet" if reached is None else percent(reached)
         text = (
-            f"in place of a contract, forecasts: {skill.counted:,} windows of {rules.min_counted:,} "
-            f"count, and their skill is {said}, where {percent(rules.skill_bps)} is needed"
+            f"in place of a contract, forecasts: {skill.counted:,} windows of {rules.min_counted:,}"
+            f" count, and their skill is {said}, where {percent(rules.skill_bps)} is needed"
         )
         numbers = {"have": skill.counted, "need": rules.min_counted, "need_bps": rules.skill_bps}
         numbers |= {} if reached is None else {"have_bps": reached}

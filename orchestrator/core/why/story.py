@@ -48,7 +48,7 @@ class Market:
         found = source.contracts(surface, self.owner, MAX_CONTRACTS + 1)
         self.contracts, self.is_cut = found[:MAX_CONTRACTS], len(found) > MAX_CONTRACTS
         self._source = source
-        self._closings: dict[bytes, int] = {}
+        self._closings: dict[bytes, int] | None = None
         self._policies: dict[bytes, Policy] = {}
 
     @property
@@ -92,9 +92,12 @@ class Market:
         if contract.closed_at_ms is None:
             return 0
         name = contract.rules.contract_id
-        if name not in self._closings:
-            found = newest(self._source, Filter(subject=name, kind="contract.closed"))
-            self._closings[name] = found.position if found else 0
+        if self._closings is None:
+            found = read_all(self._source, Filter(surface=self.surface, kind="contract.closed"))[0]
+            self._closings = {placed.entry.subject: placed.position for placed in found}
+        if name not in self._closings:  # there are more than were read
+            last = newest(self._source, Filter(subject=name, kind="contract.closed"))
+            self._closings[name] = last.position if last else 0
         return self._closings[name]
 
 
@@ -171,10 +174,11 @@ class Story:
         self, contract: Contract, position: int, at_ms: int, policy: Policy
     ) -> Rival | None:
         """Return what bars a contract whatever its operator did; None where nothing does."""
-        rules, closing = contract.rules, self.market.closing_of(contract)
-        closed_at_ms = contract.closed_at_ms
+        rules, closed_at_ms = contract.rules, contract.closed_at_ms
+        is_past = closed_at_ms is not None and at_ms > closed_at_ms
+        closing = self.market.closing_of(contract) if is_past else 0
         published = self.market.publication_at(position).position
-        is_closed = closed_at_ms is not None and 0 < closing < position and at_ms > closed_at_ms
+        is_closed = is_past and 0 < closing < position
         for applies, code, positions in (
             (contract.opened > position, Code.OPENED_LATER, (contract.opened,)),
             (
