@@ -138,8 +138,12 @@ def _count_late_reversal(
     if purchase is None or purchase.outcome is None:
         return
     rules = world.contracts[purchase.outcome.contract_id].rules
-    amount = purchase.take_late(rules, entry.value)
-    _count_reversal(world, position, rules, amount)
+    # An operator has agreed to the reversals of the policy it signed, and to no later one's.
+    if here.governs(rules):
+        # As in time, one that names no order is of all that is left.
+        value_units = entry.value if opening.order != ZERO_WORD else 0
+        amount = purchase.take_late(rules, value_units)
+        _count_reversal(world, position, rules, amount)
 
 
 def _count_reversal(world: World, position: int, rules: ContractRules, amount: int) -> None:

@@ -69,17 +69,17 @@ class Purchase:
     def take_late(self, rules: ContractRules, value_units: int) -> int:
         """Count a refund that comes too late; return what it would have taken of the outcome.
 
-        One of no value is of all that is left.
+        One of no value is of all that is left. A purchase without revenue goes with any refund of
+        it, but once: a unit that it never had stands for that.
         """
-        if self.outcome is None:
-            return 0
+        value = self.value_units
         before = self.refunded_units + self.late_units
-        after = min(self.value_units, before + value_units) if value_units else self.value_units
-        self.late_units = after - self.refunded_units
-        amount, value = self.outcome.amount_units, self.value_units
-        if before and before >= value:
+        if self.outcome is None or self.is_spent or before >= max(value, 1):
             return 0
-        return taken_units(rules, amount, value, after) - rules.share_units(before)
+        after = min(value, before + value_units) if value_units else value
+        self.late_units = max(after, 1) - self.refunded_units
+        taken = taken_units(rules, self.outcome.amount_units, value, after)
+        return taken - rules.share_units(before)
 
 
 class Taking(NamedTuple):

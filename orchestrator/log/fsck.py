@@ -183,13 +183,20 @@ def _compare_standings(session: Session, log_id: bytes, world: World) -> list[st
         limit=PAGE_ENTRIES,
     ):
         surface, operator = rows[-1].surface, rows[-1].operator
-        stored = {pair_of(row.surface, row.operator): standing_of(row) for row in rows}
+        stored = {pair_of(row.surface, row.operator): _stored_standing(row) for row in rows}
         wanted = {pair: world.standings.get(pair) for pair in stored}
         differences += _unequal("standing", wanted, stored)
         seen += len(rows)
     if seen != len(world.moved):
         differences.append(f"standings: {seen} are stored, the log has {len(world.moved)}")
     return differences[:MAX_DIFFERENCES]
+
+
+def _stored_standing(row: Row) -> object:
+    try:
+        return standing_of(row)
+    except LogError as error:
+        return error.message
 
 
 def _unequal(what: str, wanted: dict[bytes, Any], stored: dict[bytes, Any]) -> list[str]:

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from orchestrator.core.errors import DocumentError
-from orchestrator.core.document import canonical_json
 from orchestrator.core.policy import Policy, Step, Verdict, parse
 from tests.support.worlds import DOCUMENT, policy
 
@@ -37,6 +36,7 @@ def steps(events: int, states: int) -> dict[str, Any]:
     names = [f"{number:03}" for number in range(states)]
     return {
         "initial": "000",
+        "touches_per_lead": 9,
         "states": names,
         "transitions": [
             {"on": f"e{event}", "from": names, "to": "000", "motion": "conversion"}
@@ -136,21 +136,23 @@ def test_is_reversible() -> None:
     assert found == {"new": False, "trial": False, "paid": True}
 
 
-def test_actions_are_kept_with_their_levels() -> None:
-    governing = policy(actions={"email": 0, "call": 5, "visit": "2"})
-    assert dict(governing.actions) == {"email": 0, "call": 5, "visit": 2}
+def test_an_event_says_which_states_it_takes_back() -> None:
+    governing = policy(reversals=[{"on": "refund", "of": "trial"}, {"on": "refund", "of": "paid"}])
+    found = {name: governing.reverses(name) for name in ("refund", "buy", "noise")}
+    assert found == {"refund": ("trial", "paid"), "buy": (), "noise": ()}
 
 
 # --- What may be published ------------------------------------------------------------------------
 
 
+REQUIRED = ("initial", "states", "transitions", "attribution", "touches_per_lead")
+
+
 def test_the_optional_keys_have_defaults() -> None:
-    required = {key: DOCUMENT[key] for key in ("initial", "states", "transitions", "attribution")}
-    governing = parse(required)
+    governing = parse({key: DOCUMENT[key] for key in REQUIRED})
     assert governing.reversals == ()
-    assert governing.actions == ()
     assert governing.lateness_s == 86_400
-    assert governing.touches_per_lead is None
+    assert governing.events == ()
 
 
 @pytest.mark.parametrize(
@@ -163,9 +165,6 @@ def test_the_optional_keys_have_defaults() -> None:
         changed(reversals=[]),
         changed(reversals=None),
         changed(reversals=""),
-        changed(actions=None),
-        changed(actions={"email": 5, "call": "0"}),
-        changed(actions={f"a{number}": 1 for number in range(256)}),
         changed(lateness_s=1),
         changed(events=None),
         changed(events={}),
@@ -175,7 +174,6 @@ def test_the_optional_keys_have_defaults() -> None:
         changed(lateness_s="7776000"),
         changed(touches_per_lead=1),
         changed(touches_per_lead="10000"),
-        changed(touches_per_lead=None),
         changed(attribution="last_touch"),
         changed(initial="paid"),
         move(to="trial"),
@@ -198,7 +196,7 @@ ILLEGAL: list[tuple[object, str]] = [
     ({}, "key-missing"),
     *(
         ({key: value for key, value in DOCUMENT.items() if key != missing}, "key-missing")
-        for missing in ("initial", "states", "transitions", "attribution")
+        for missing in REQUIRED
     ),
     (changed(extra=1), "key-unknown"),
     (changed(hash="00"), "key-unknown"),
@@ -261,15 +259,11 @@ ILLEGAL: list[tuple[object, str]] = [
     (changed(attribution="any_touch"), "choice-unknown"),
     (changed(attribution=0), "choice-unknown"),
     (changed(attribution="first"), "choice-unknown"),
-    # actions
-    (changed(actions=["email"]), "not-a-table"),
-    (changed(actions={"email": 6}), "number-invalid"),
-    (changed(actions={"email": -1}), "number-invalid"),
-    (changed(actions={"email": True}), "number-invalid"),
-    (changed(actions={"email": 1.0}), "number-invalid"),
-    (changed(actions={"email": None}), "number-invalid"),
-    (changed(actions={"": 1}), "name-invalid"),
-    (changed(actions={f"a{number}": 1 for number in range(257)}), "list-too-long"),
+    # what stands in the surface's settings
+    (changed(actions={"email": 1}), "actions-moved"),
+    (changed(actions={}), "actions-moved"),
+    (changed(actions=None), "actions-moved"),
+    ({"actions": {}}, "actions-moved"),
     # limits
     # the product's names of events
     (changed(events=["Order Completed"]), "not-a-table"),
@@ -292,8 +286,7 @@ ILLEGAL: list[tuple[object, str]] = [
     (
         changed(
             states=["new", "trial", "paid", *(f"{n:032}" for n in range(253))],
-            actions={f"{n:032}": 1 for n in range(256)},
-            events={f"{n:064}": "buy" for n in range(256)},
+            events={f"{n:064}": "buy" for n in range(512)},
         ),
         "policy-too-long",
     ),
@@ -309,6 +302,8 @@ ILLEGAL: list[tuple[object, str]] = [
     (changed(touches_per_lead=0), "number-invalid"),
     (changed(touches_per_lead=10_001), "number-invalid"),
     (changed(touches_per_lead=""), "number-invalid"),
+    (changed(touches_per_lead=None), "number-invalid"),
+    (changed(touches_per_lead=True), "number-invalid"),
 ]
 
 
@@ -338,7 +333,7 @@ def laughs(base: object) -> list[object]:
         move(on=laughs("new")),
         move(**{"from": {"a": laughs("new")}}),
         changed(reversals={"a": laughs("new")}),
-        changed(actions={"email": laughs("new")}),
+        changed(touches_per_lead=laughs("new")),
     ],
 )
 def test_a_document_far_larger_than_its_text_is_refused_without_writing_it_out(
@@ -432,6 +427,7 @@ def test_a_policy_at_its_bounds_has_a_bounded_size() -> None:
 
 def test_the_refusals_say_what_to_write_instead() -> None:
     assert refused(changed(lateness_s=0))[1].endswith("at least 1, or leave it out for 86400")
+    assert refused(changed(actions={}))[1].endswith("as actions: {name: {level: 1}}")
     assert "4096 steps" in refused(steps(250, 38))[1]
     assert refused(changed(states=["né"]))[1] == (
         "a state must be 1 to 32 printable ASCII characters, neither the first nor the last a "

@@ -12,6 +12,7 @@ from orchestrator.core.purchase import (
     Purchase,
     Taking,
     forget_needless,
+    late_purchase,
     latest_purchase,
     purchase_of_order,
     taken_units,
@@ -89,6 +90,107 @@ def test_all_that_is_left_is_taken_whatever_the_value() -> None:
     terms = rules("a", GOVERNING, unit_price_units=700, revenue_share_bps=1000)
     purchase, _ = bought(10_000, 700, refunded=500)
     assert taking(purchase, terms, 1, whole=True) == Taking(purchase, 10_000, 1650, True)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "bps", "in_time", "refunds", "amounts"),
+    [
+        (10_000, 0, 1000, 0, [500], [50]),
+        (10_000, 700, 1000, 0, [500, 9500], [50, 1650]),
+        (10_000, 700, 1000, 0, [0], [1700]),  # one of no value is of all that is left
+        (10_000, 700, 1000, 0, [500, 0, 0], [50, 1650, 0]),
+        (10_000, 700, 1000, 0, [99_999, 1], [1700, 0]),
+        (10_000, 700, 1000, 9000, [500, 500, 500], [50, 750, 0]),
+        (10_000, 700, 1000, 9999, [0], [701]),
+        (10_000, 700, 1000, 10_000, [0, 5], [0, 0]),
+        (9, 0, 1000, 0, [3, 3, 3], [0, 0, 0]),
+        # An order without revenue goes with any refund, and goes but once.
+        (0, 8, 1000, 0, [5, 5, 0, 1], [8, 0, 0, 0]),
+        (0, 8, 1000, 0, [0, 0], [8, 0]),
+    ],
+)
+def test_what_late_refunds_would_have_taken(
+    value: int, unit: int, bps: int, in_time: int, refunds: list[int], amounts: list[int]
+) -> None:
+    terms = rules("a", GOVERNING, unit_price_units=unit, revenue_share_bps=bps)
+    purchase, amount = bought(value, unit, bps, in_time)
+    found = [purchase.take_late(terms, refund) for refund in refunds]
+    assert found == amounts
+    assert terms.share_units(in_time) + sum(found) <= amount
+    # What is late takes nothing away from what comes in time.
+    assert purchase.refunded_units == in_time
+    assert not purchase.is_spent
+
+
+def test_a_hundred_late_refunds_of_a_cent_are_one_of_a_euro() -> None:
+    for bps in (1, 333, 999, 10_000):
+        terms = rules("a", GOVERNING, unit_price_units=50, revenue_share_bps=bps)
+        one, _ = bought(1000, 50, bps)
+        many = deepcopy(one)
+        assert sum(many.take_late(terms, 1) for _ in range(100)) == one.take_late(terms, 100)
+        assert many == one
+
+
+@given(
+    st.integers(0, 10**6),
+    st.integers(0, 1000),
+    st.integers(0, 10_000),
+    st.lists(st.integers(0, 10**5), min_size=1, max_size=20),
+)
+def test_late_refunds_count_what_the_same_in_time_would_take(
+    value: int, unit: int, bps: int, parts: list[int]
+) -> None:
+    terms = rules("a", GOVERNING, unit_price_units=unit, revenue_share_bps=bps)
+    late, amount = bought(value, unit, bps)
+    timely = deepcopy(late)
+    for part in parts:
+        wanted = 0
+        if not timely.is_spent:
+            taken = taking(timely, terms, part, whole=not part)
+            wanted = taken.amount_units
+            timely.refunded_units = taken.refunded_after
+            timely.is_spent = taken.refunded_after >= value
+        assert late.take_late(terms, part) == wanted
+    assert (late.refunded_units, late.is_spent) == (0, False)
+
+
+def test_what_is_spent_or_was_never_paid_for_is_counted_no_more() -> None:
+    terms = rules("a", GOVERNING, unit_price_units=8)
+    for value in (0, 100):
+        purchase, _ = bought(value, 8)
+        purchase.is_spent = True
+        assert purchase.take_late(terms, 5) == 0
+        assert purchase.late_units == 0
+    assert Purchase(4, "paid", 100, word("order")).take_late(terms, 5) == 0
+
+
+@pytest.mark.parametrize(
+    ("order", "states", "at", "position"),
+    [
+        # The outcomes of two orders, kept until 10, and one without an order, until 20.
+        ("o", ("paid",), 10, None),
+        ("o", ("paid",), 11, 1),
+        ("o", ("trial", "paid"), 11, 1),
+        ("o", ("trial",), 11, None),
+        ("o", (), 11, None),
+        ("p", ("paid",), 99, None),  # paid nobody
+        ("q", ("paid",), 99, None),
+        (None, ("paid",), 20, None),
+        (None, ("paid",), 21, 3),
+        (None, ("trial",), 21, None),
+        (None, ("trial", "paid"), 21, 3),
+    ],
+)
+def test_the_purchase_that_a_late_event_is_about(
+    order: str | None, states: tuple[str, ...], at: int, position: int | None
+) -> None:
+    purchases = [
+        Purchase(1, "paid", 5, word("o"), PaidOutcome(word("a"), 2, 10, 10)),
+        Purchase(3, "paid", 5, ZERO_WORD, PaidOutcome(word("a"), 4, 10, 20)),
+        Purchase(5, "paid", 5, word("p")),
+    ]
+    found = late_purchase(purchases, word(order) if order else ZERO_WORD, states, at)
+    assert (found.position if found else None) == position
 
 
 def test_a_purchase_that_paid_nobody_gives_nothing_back() -> None:

@@ -12,19 +12,19 @@ from tests.support.ledger import (
 # Changes of the tables, and the check that finds each.
 TAMPERINGS = {
     "an entry's value": (
-        "UPDATE entries SET entry = set_byte(entry, 191, 9) WHERE log_id = %s AND position = 5",
+        "UPDATE entries SET entry = set_byte(entry, 191, 9) WHERE log_id = %s AND position = 7",
         fsck,
     ),
     "an entry's payload": (
-        "UPDATE entries SET entry = set_byte(entry, 255, 1) WHERE log_id = %s AND position = 5",
+        "UPDATE entries SET entry = set_byte(entry, 255, 1) WHERE log_id = %s AND position = 7",
         fsck,
     ),
     "an opening": (
-        "UPDATE entries SET opening = set_byte(opening, 0, 1) WHERE log_id = %s AND position = 5",
+        "UPDATE entries SET opening = set_byte(opening, 0, 1) WHERE log_id = %s AND position = 7",
         fsck,
     ),
     "no opening": (
-        "UPDATE entries SET opening = NULL WHERE log_id = %s AND position = 5",
+        "UPDATE entries SET opening = NULL WHERE log_id = %s AND position = 7",
         fsck,
     ),
     "an entry found by its kind no more": (
@@ -32,7 +32,7 @@ TAMPERINGS = {
         fsck,
     ),
     "an entry removed": (
-        "DELETE FROM entries WHERE log_id = %s AND position = 5",
+        "DELETE FROM entries WHERE log_id = %s AND position = 7",
         fsck,
     ),
     "the last entry removed": (
@@ -50,15 +50,15 @@ TAMPERINGS = {
         fsck,
     ),
     "a checkpoint's root": (
-        "UPDATE checkpoints SET root = sha256('x') WHERE log_id = %s AND size = 4",
+        "UPDATE checkpoints SET root = sha256('x') WHERE log_id = %s AND size = 6",
         fsck,
     ),
     "a checkpoint's nodes": (
-        "UPDATE checkpoints SET nodes = ARRAY[sha256('x')] WHERE log_id = %s AND size = 4",
+        "UPDATE checkpoints SET nodes = ARRAY[sha256('x')] WHERE log_id = %s AND size = 6",
         fsck,
     ),
     "the last checkpoint removed": (
-        "DELETE FROM checkpoints WHERE log_id = %s AND size > 4",
+        "DELETE FROM checkpoints WHERE log_id = %s AND size > 6",
         fsck,
     ),
     "a policy's document": (
@@ -100,12 +100,66 @@ TAMPERINGS = {
         compare_projections,
     ),
     "a lead removed": ("DELETE FROM leads WHERE log_id = %s", compare_projections),
-    "an operator's level": (
-        "UPDATE operators SET level = '5' WHERE log_id = %s",
+    "an operator's registration": (
+        "UPDATE operators SET registered = 5 WHERE log_id = %s",
         compare_projections,
     ),
     "an operator removed": (
         "DELETE FROM operators WHERE log_id = %s",
+        compare_projections,
+    ),
+    "the settings' document": (
+        "UPDATE settings SET document = jsonb_set(document, '{pause_s}', '9') WHERE log_id = %s",
+        fsck,
+    ),
+    "the settings' whole document": (
+        "UPDATE settings SET document = '[]' WHERE log_id = %s",
+        fsck,
+    ),
+    "a surface's settings": (
+        "UPDATE surfaces SET settings_version = 9 WHERE log_id = %s",
+        compare_projections,
+    ),
+    "a surface's pool": (
+        "UPDATE surfaces SET pool = jsonb_set(pool, '{touches}', '9') WHERE log_id = %s",
+        compare_projections,
+    ),
+    "a standing's level": (
+        "UPDATE standings SET level = 2 WHERE log_id = %s",
+        compare_projections,
+    ),
+    "a standing's ground": (
+        "UPDATE standings SET ground = 'results' WHERE log_id = %s",
+        compare_projections,
+    ),
+    "a suspension": (
+        "UPDATE standings SET is_suspended = true WHERE log_id = %s",
+        compare_projections,
+    ),
+    "a standing's evidence": (
+        "UPDATE standings SET document = jsonb_set(document, '{buckets,0,3}', '9') "
+        "WHERE log_id = %s",
+        compare_projections,
+    ),
+    "a standing's day": (
+        "UPDATE standings SET document = jsonb_set(document, '{leads_today}', '0') "
+        "WHERE log_id = %s",
+        compare_projections,
+    ),
+    "a standing's whole memory": (
+        "UPDATE standings SET document = '{}' WHERE log_id = %s",
+        compare_projections,
+    ),
+    "a standing removed": (
+        "DELETE FROM standings WHERE log_id = %s",
+        compare_projections,
+    ),
+    "a standing added": (
+        """
+        INSERT INTO standings SELECT log_id, surface, sha256('x'), level, ground, is_suspended,
+            document
+        FROM standings WHERE log_id = %s
+        """,
         compare_projections,
     ),
     "a surface's version": (
@@ -132,9 +186,9 @@ def test_a_wholly_rewritten_log_is_found_by_its_anchor(full: Ledger) -> None:
     head = full.reader.checkpoint()
     assert head is not None
     assert fsck(full.api, full.log_id, (head.size, head.root)) == head.size
-    earlier = full.reader.checkpoint(4)
+    earlier = full.reader.checkpoint(6)
     assert earlier is not None
-    assert fsck(full.api, full.log_id, (4, earlier.root)) == head.size
+    assert fsck(full.api, full.log_id, (6, earlier.root)) == head.size
     with pytest.raises(LogError, match="anchored"):
         fsck(full.api, full.log_id, (head.size - 1, head.root))
     with pytest.raises(LogError, match="before anchor"):

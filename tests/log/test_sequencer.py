@@ -16,12 +16,13 @@ from orchestrator.core.merkle import (
     root_of,
 )
 from orchestrator.core.opening import Record, encode_opening
-from orchestrator.core.policies import PolicyCache
+from orchestrator.core.document import DocumentCache
 from orchestrator.core.policy import MODELS
 from orchestrator.core.requests import (
     OpenContract,
     ProductEvent,
     PublishPolicy,
+    PublishSettings,
     Request,
     Settle,
     Touch,
@@ -47,10 +48,12 @@ from tests.support.worlds import (
     OPERATORS,
     SURFACE,
     contract_lists,
+    partnership,
     policy,
     request_lists,
     word,
 )
+from tests.support.worlds import settings as surface_settings
 
 
 @settings(examples(40, deep=160), suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -66,6 +69,12 @@ def test_the_stored_log_is_the_pure_fold_of_its_requests(data: st.DataObject, lo
     opening: list[Request] = [
         genesis(log),
         PublishPolicy(SURFACE, OWNER_WORD, governing),
+        PublishSettings(SURFACE, OWNER_WORD, surface_settings()),
+        *(
+            request
+            for operator in OPERATORS
+            for request in partnership(governing, operator, owner=OWNER_WORD)
+        ),
         *(OpenContract(c._replace(owner=OWNER_WORD), word("tx")) for c in contracts),
     ]
     batches = [(0, opening)]
@@ -77,7 +86,8 @@ def test_the_stored_log_is_the_pure_fold_of_its_requests(data: st.DataObject, lo
     expected: list[Record] = []
     with log.sequencer(
         leads_in_memory=data.draw(st.sampled_from([1, 2, 100])),
-        policy_bytes=data.draw(st.sampled_from([1, 10_000])),
+        standings_in_memory=data.draw(st.sampled_from([0, 1, 100])),
+        document_bytes=data.draw(st.sampled_from([1, 10_000])),
     ) as sequencer:
         for log.now_ms, batch in batches:
             log.submit(*batch)
@@ -118,11 +128,11 @@ def test_policies_take_a_bounded_memory_however_many_are_published(
     running: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One account's many surfaces: each event finds its policy, few of which are in memory."""
-    monkeypatch.setattr(sequencer_module, "BATCH_POLICIES", 2)
+    monkeypatch.setattr(sequencer_module, "BATCH_DOCUMENTS", 2)
     many = [policy(lateness_s=100 + number) for number in range(7)]
     surfaces = [word(f"surface {number}") for number in range(7)]
     most_bytes = 2 * many[0].document_bytes
-    with running.sequencer(policy_bytes=most_bytes) as sequencer:
+    with running.sequencer(document_bytes=most_bytes) as sequencer:
         running.submit(
             *(
                 PublishPolicy(surface, OWNER_WORD, each)
@@ -133,7 +143,7 @@ def test_policies_take_a_bounded_memory_however_many_are_published(
         while checkpoint := sequencer.drain():
             sizes.append(checkpoint.size)
             assert len(policies_of(sequencer)) <= 2
-        assert sizes == [6, 8, 10, 11]
+        assert sizes == [8, 10, 12, 13]
         # Each event is judged by its own surface's policy: by the first three it is too late.
         running.now_ms = 103_000
         events = [
@@ -158,18 +168,18 @@ def test_a_drain_reads_the_policies_that_it_publishes_though_it_forgot_them(
     ids = running.submit(
         *(ProductEvent(surface, sha256(surface).digest(), "signup", 0, 0) for surface in surfaces)
     )
-    with running.sequencer(policy_bytes=1) as sequencer:
+    with running.sequencer(document_bytes=1) as sequencer:
         running.drain(sequencer)
     assert [result and result.entries for result in running.results(ids)] == [2, 2, 2]
     for each in many:
         assert running.reader.policy(each.hash) == each
 
 
-def policies_of(sequencer: Sequencer) -> PolicyCache:
+def policies_of(sequencer: Sequencer) -> DocumentCache:
     """Return the policies that a sequencer has in memory."""
     assert sequencer._writer is not None
     policies = sequencer._writer.world.policies
-    assert isinstance(policies, PolicyCache)
+    assert isinstance(policies, DocumentCache)
     return policies
 
 
@@ -221,7 +231,7 @@ def test_a_request_at_which_the_fold_fails_is_refused_alone(
     ]
     assert statuses == [("done", None), ("refused", "request-unfoldable"), ("done", None)]
     assert compare_projections(running.writer, running.log_id) == []
-    assert fsck(running.api, running.log_id) == 8
+    assert fsck(running.api, running.log_id) == 10
 
 
 def test_an_inbox_body_that_is_no_request_is_refused(running: Ledger) -> None:
@@ -263,17 +273,17 @@ def test_a_request_that_commits_late_is_not_passed_over(running: Ledger, step: s
 @pytest.mark.parametrize(
     "change",
     [
-        "UPDATE entries SET entry = set_byte(entry, 191, 9) WHERE log_id = %s AND position = 309",
-        "DELETE FROM entries WHERE log_id = %s AND position = 309",
+        "UPDATE entries SET entry = set_byte(entry, 191, 9) WHERE log_id = %s AND position = 311",
+        "DELETE FROM entries WHERE log_id = %s AND position = 311",
         """
         INSERT INTO entries SELECT log_id, position + 1, entry, opening FROM entries
-        WHERE log_id = %s AND position = 309
+        WHERE log_id = %s AND position = 311
         """,
     ],
     ids=["an entry's value", "the last entry removed", "an entry added"],
 )
 def test_nothing_is_written_on_top_of_an_altered_edge(full: Ledger, change: str) -> None:
-    assert full.entries()[-1].position == 309
+    assert full.entries()[-1].position == 311
     assert alter(full, change) == 1
     with pytest.raises(LogError):
         full.sequencer().open()

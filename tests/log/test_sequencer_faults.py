@@ -16,6 +16,7 @@ from orchestrator.core.requests import (
     OpenContract,
     ProductEvent,
     PublishPolicy,
+    PublishSettings,
     RegisterOperator,
     Request,
     Settle,
@@ -31,6 +32,7 @@ from tests.support.ledger import (
     CONTRACT,
     OWNER_WORD,
     POLICY,
+    SETTINGS,
     Ledger,
     begin_log,
     genesis,
@@ -38,7 +40,7 @@ from tests.support.ledger import (
     sign,
 )
 from tests.support.servers import server_folder
-from tests.support.worlds import LEADS, OPERATORS, SURFACE, word
+from tests.support.worlds import LEADS, OPERATORS, SURFACE, settings, word
 
 STEPS = (
     "taken",
@@ -51,13 +53,24 @@ STEPS = (
     "finished",
     "committed",
 )
-PROJECTIONS = ("policies", "surfaces", "operators", "contracts", "leads", "results", "inbox")
+PROJECTIONS = (
+    "policies",
+    "settings",
+    "surfaces",
+    "operators",
+    "standings",
+    "contracts",
+    "leads",
+    "results",
+    "inbox",
+)
 
 
 def first_half(log: Ledger) -> list[Request]:
     return [
         genesis(log),
         PublishPolicy(SURFACE, OWNER_WORD, POLICY),
+        PublishSettings(SURFACE, OWNER_WORD, SETTINGS),
         OpenContract(CONTRACT, word("transaction")),
         *[Touch(SURFACE, LEADS[2], OPERATORS[0], "call")] * 250,
     ]
@@ -66,8 +79,9 @@ def first_half(log: Ledger) -> list[Request]:
 def second_half() -> list[Request]:
     """Requests that change every projection, and complete a tile."""
     return [
-        RegisterOperator(OPERATORS[0], word("profile")),
+        RegisterOperator(OPERATORS[1], word("profile")),
         PublishPolicy(word("second"), OWNER_WORD, POLICY),
+        PublishSettings(word("second"), OWNER_WORD, settings(pause_s=9)),
         Touch(SURFACE, LEADS[0], OPERATORS[0], "email"),
         ProductEvent(SURFACE, LEADS[0], "signup", 0, 1000),
         ProductEvent(SURFACE, LEADS[0], "buy", 7, 1000),

@@ -7,14 +7,15 @@ from itertools import count
 from uuid import UUID
 
 import psycopg
-from orchestrator.core.policies import CACHED_BYTES
 
 from orchestrator.core.entry import address_word
+from orchestrator.core.document import CACHED_BYTES
 from orchestrator.core.requests import (
     Genesis,
     OpenContract,
     ProductEvent,
     PublishPolicy,
+    PublishSettings,
     RegisterOperator,
     Request,
     Touch,
@@ -25,13 +26,14 @@ from orchestrator.log.sequencer import Sequencer
 from orchestrator.runtime.serve import now_ms
 from orchestrator.storage.database import API, SEQUENCER, Database, Session, create_log
 from tests.support.database_clock import DatabaseClock
-from tests.support.worlds import OPERATORS, SURFACE, policy, rules, word
+from tests.support.worlds import OPERATORS, SURFACE, TOKEN, policy, rules, settings, word
 
 OWNER, OPERATOR, STRANGER = ("0x" + digit * 40 for digit in "abc")
 PUBLISHER = "0x" + "d" * 40
 OWNER_WORD = address_word(OWNER)
 POLICY = policy()
-CONTRACT = rules("contract", POLICY, owner=OWNER_WORD)
+SETTINGS = settings()
+CONTRACT = rules("contract", POLICY, owner=OWNER_WORD, token=TOKEN)
 _names = count(1)
 
 
@@ -67,7 +69,8 @@ class Ledger:
         self,
         *,
         leads_in_memory: int = 100,
-        policy_bytes: int = CACHED_BYTES,
+        standings_in_memory: int = 100,
+        document_bytes: int = CACHED_BYTES,
         failpoint: Callable[[str], None] = lambda _: None,
     ) -> Sequencer:
         return Sequencer(
@@ -76,7 +79,8 @@ class Ledger:
             lambda: self.now_ms,
             sign,
             leads_in_memory=leads_in_memory,
-            policy_bytes=policy_bytes,
+            standings_in_memory=standings_in_memory,
+            document_bytes=document_bytes,
             failpoint=failpoint,
         )
 
@@ -154,10 +158,11 @@ def genesis(log: Ledger) -> Genesis:
 
 
 def open_market(log: Ledger) -> None:
-    """Write the log's first entries: a surface, an operator and a contract."""
+    """Write the log's first six entries: a surface, an operator, a contract and a level."""
     log.submit_and_drain(
         genesis(log),
         PublishPolicy(SURFACE, OWNER_WORD, POLICY),
+        PublishSettings(SURFACE, OWNER_WORD, SETTINGS),
         RegisterOperator(OPERATORS[0], word("profile")),
         OpenContract(CONTRACT, word("transaction")),
     )

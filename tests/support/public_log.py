@@ -18,6 +18,7 @@ from orchestrator.core.requests import (
     OpenContract,
     ProductEvent,
     PublishPolicy,
+    PublishSettings,
     RecordPayout,
     RegisterOperator,
     Request,
@@ -28,10 +29,11 @@ from orchestrator.core.terms import Terms, contract_id
 from orchestrator.core.world import World
 from tests.support.http_server import Request as HttpRequest
 from tests.support.terms import DOMAIN, LOG_DOMAIN, PLAIN
-from tests.support.worlds import LEADS, SURFACE, policy, word
+from tests.support.worlds import LEADS, SURFACE, policy, settings, word
 
 LOG_ID = word("log")
 POLICY = policy()
+SETTINGS = settings()
 TERMS: Terms = dataclasses.replace(
     PLAIN,
     log_id=LOG_ID,
@@ -53,6 +55,7 @@ def public_records(terms: Terms = TERMS, id_: bytes = CONTRACT_ID) -> list[Recor
     steps: list[tuple[int, Request]] = [
         (0, Genesis(LOG_ID, word("publisher"))),
         (0, PublishPolicy(SURFACE, rules.owner, POLICY)),
+        (0, PublishSettings(SURFACE, rules.owner, SETTINGS)),
         (0, RegisterOperator(rules.operator, word("profile"))),
         (1000, OpenContract(rules, word("opening"))),
         (2000, Touch(SURFACE, LEADS[0], rules.operator, "email")),

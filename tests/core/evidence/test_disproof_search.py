@@ -462,7 +462,11 @@ def test_a_misattribution_is_shown_with_what_decides_it() -> None:
     case = find_disproof(items, contracts, no_source)
     assert case is not None
     assert (case.contract_id, case.kind, case.rival) == (word("bob"), "rival", word("ann"))
-    opened = next(item for item in items if item.entry.subject == word("ann")).position
+    opened = next(
+        at
+        for at, (entry, _) in enumerate(market.found.records)
+        if (entry.kind, entry.subject) == ("contract.opened", word("ann"))
+    )
     assert [item.position for item in case.exhibits] == [market.paid, market.paid - 4, opened]
     assert [item.entry for item in case.exhibits] == [
         items[item.position].data for item in case.exhibits
