@@ -23,6 +23,7 @@ from api.http.fields import (
     Word,
 )
 from orchestrator.core.kinds import KINDS, ROLES
+from orchestrator.core.why.reason import Code
 
 Item = TypeVar("Item")
 Cursor = TypeVar("Cursor")
@@ -388,6 +389,7 @@ class Log(BaseModel):
     )
     publisher: Address
     verifier: Address
+    tokens: list[Token]
     size: Position
     forked_at_s: int | None = Field(
         description="When the chain had the log marked as forked, UTC seconds; null if it has not. "
@@ -478,6 +480,25 @@ class SettingsView(BaseModel):
 
     hash: Word
     document: SettingsDocument
+
+
+# --- Why ------------------------------------------------------------------------------------------
+
+
+class ReasonTree(BaseModel):
+    """A reason with those below it; docs/why.md says what each code means."""
+
+    code: str = Field(
+        description="Its stable name.",
+        json_schema_extra={"enum": [code.value for code in Code]},
+    )
+    text: str = Field(description="The fact as a sentence.")
+    positions: list[Position] = Field(description="The entries behind it.")
+    contract_id: Word | None = Field(description="The contract that it is about, if it is of one.")
+    numbers: dict[str, int | str] = Field(
+        description="The numbers of the text; amounts (`…_units`) are text."
+    )
+    parts: list["ReasonTree"]
 
 
 # --- Receipts -------------------------------------------------------------------------------------

@@ -52,6 +52,7 @@ def log(service: TheService) -> answers.Log:
         evaluators=service.info.evaluators,
         publisher=service.info.publisher,
         verifier=service.info.verifier,
+        tokens=[answers.Token(**token._asdict()) for token in service.info.tokens],
         size=newest.size if newest else 0,
         forked_at_s=service.forked_at_s(),
     )
