@@ -21,7 +21,7 @@ replays the log counts the same:
 A share of few leads is mostly chance: the latest cohort alone is beaten by any average, and the
 average alone by any glance at the latest. Hence two baselines. Of a large cohort one error can be a
 thousand times that of a small one: hence a window's two errors are scaled down together until the
-larger is one at most, and no single window decides. The odds of passing by luck are in
+larger is a half at most, and no single window decides. The odds of passing by luck are in
 docs/security/forecast-odds.md.
 """
 
@@ -38,6 +38,8 @@ MAX_HORIZON_DAYS = 31
 OPENING_DAYS = 7
 # Errors are whole hundred-millionths: p has four decimals, and its square eight.
 ERROR_UNIT = BPS * BPS
+# The most that a window weighs. By chance alone the error of a right probability is a quarter.
+MAX_WEIGHT = ERROR_UNIT // 2
 
 # --- Questions and days ---------------------------------------------------------------------------
 
@@ -121,22 +123,25 @@ NO_COHORT = Cohort(0, 0)
 class _Series:
     """A question's cohorts, of the days from `first` on, and beside each the pooled baseline.
 
-    `pooled` is that of the last day.
+    `n` and `moved` stand apart, so that counting a move is cheap. `pooled` is that of the last day.
     """
 
     question: Question
     first: int
-    cohorts: list[Cohort] = field(default_factory=list)
+    n: list[int] = field(default_factory=list)
+    moved: list[int] = field(default_factory=list)
     baselines: list[Cohort] = field(default_factory=list)
     pooled: Cohort = NO_COHORT
 
     @property
     def next(self) -> int:
         """The first day whose midnight has not passed."""
-        return self.first + len(self.cohorts)
+        return self.first + len(self.n)
 
     def of(self, day: int) -> Cohort | None:
-        return self.cohorts[day - self.first] if self.first <= day < self.next else None
+        if not self.first <= day < self.next:
+            return None
+        return Cohort(self.n[day - self.first], self.moved[day - self.first])
 
     def latest_before(self, day: int) -> Cohort:
         """Return the cohort that became final last before the day before `day` began."""
@@ -152,23 +157,24 @@ class _Series:
             self.pooled = self.pooled.plus(Cohort(occupied * skipped, 0))
             self.first += skipped
         self._push(occupied, until - self.next)
-        excess = len(self.cohorts) - self.question.ring_days
+        excess = len(self.n) - self.question.ring_days
         if excess > 0:
-            del self.cohorts[:excess], self.baselines[:excess]
+            del self.n[:excess], self.moved[:excess], self.baselines[:excess]
             self.first += excess
 
     def _push(self, occupied: int, days: int) -> None:
         for _ in range(days):
             self.pooled = self.pooled.plus(self.latest_before(self.next))
-            self.cohorts.append(Cohort(occupied, 0))
+            self.n.append(occupied)
+            self.moved.append(0)
             self.baselines.append(self.pooled)
 
     def count_move(self, began_ms: int, left_ms: int) -> None:
         """Count a stay that ended in the question's second state: at most a horizon of days."""
         since_ms = max(began_ms, left_ms - self.question.horizon_days * DAY_MS)
-        for day in range(max(-(-since_ms // DAY_MS), self.first), self.next):
-            n, moved = self.cohorts[day - self.first]
-            self.cohorts[day - self.first] = Cohort(n, moved + 1)
+        since = max(-(-since_ms // DAY_MS) - self.first, 0)
+        for index in range(since, len(self.moved)):
+            self.moved[index] += 1
 
 
 @dataclass(slots=True)
@@ -273,8 +279,8 @@ class Cohorts:
         if series is None:
             return ()
         return tuple(
-            CohortDay(day, cohort, self.is_final(question, day))
-            for day, cohort in enumerate(series.cohorts, series.first)
+            CohortDay(day, Cohort(*found), self.is_final(question, day))
+            for day, found in enumerate(zip(series.n, series.moved, strict=True), series.first)
         )
 
     def measured(self, question: Question, day: int, min_n: int) -> tuple[Cohort, Baseline] | None:
@@ -298,10 +304,9 @@ class Cohorts:
                 {
                     "question": list(series.question),
                     "first": series.first,
-                    "days": [
-                        [*cohort, *baseline]
-                        for cohort, baseline in zip(series.cohorts, series.baselines, strict=True)
-                    ],
+                    "n": list(series.n),
+                    "moved": list(series.moved),
+                    "baselines": [list(baseline) for baseline in series.baselines],
                     "pooled": list(series.pooled),
                 }
                 for series in self._series
@@ -319,8 +324,9 @@ class Cohorts:
                     _Series(
                         Question(*found["question"]),
                         found["first"],
-                        [Cohort(n, moved) for n, moved, _, _ in found["days"]],
-                        [Cohort(n, moved) for _, _, n, moved in found["days"]],
+                        list(found["n"]),
+                        list(found["moved"]),
+                        [Cohort(*baseline) for baseline in found["baselines"]],
                         Cohort(*found["pooled"]),
                     )
                     for found in document["series"]
@@ -350,13 +356,14 @@ class Cohorts:
 class ForecastRules(NamedTuple):
     """The skill that earns level 1, and on how much it must rest.
 
-    `min_n` is the fewest leads of a cohort and its baselines, `min_counted` of windows, and
-    `min_denominator` of the baselines' errors together.
+    `min_n` is the fewest leads of a cohort and of its baselines, `min_counted` the fewest windows,
+    and `min_denominator` the least sum of each baseline's errors: twenty windows of full weight,
+    or more of less.
     """
 
-    min_counted: int = 12
-    min_denominator: int = 2 * ERROR_UNIT
-    skill_bps: int = 3_000
+    min_counted: int = 20
+    min_denominator: int = 20 * MAX_WEIGHT
+    skill_bps: int = 5_000
     min_n: int = 30
 
 
@@ -394,10 +401,10 @@ class Margin:
     denominator: int = 0
 
     def add(self, error: int, baseline_error: int) -> None:
-        """Add a window's two errors, scaled down together until the larger is one at most."""
-        larger = max(error, baseline_error, ERROR_UNIT)
-        self.numerator += -(-error * ERROR_UNIT // larger)
-        self.denominator += baseline_error * ERROR_UNIT // larger
+        """Add a window's two errors, scaled down together until the larger is a half at most."""
+        larger = max(error, baseline_error, MAX_WEIGHT)
+        self.numerator += -(-error * MAX_WEIGHT // larger)
+        self.denominator += baseline_error * MAX_WEIGHT // larger
 
     def forfeit(self) -> None:
         """Take back what was gained, and leave what was lost."""
@@ -479,7 +486,7 @@ class Skill:
             "pooled": [self.pooled.numerator, self.pooled.denominator],
             "counted": self.counted,
             "window_end": self.window_end,
-            "unopened": self.unopened,
+            "unopened": list(self.unopened),
         }
 
     @classmethod

@@ -116,7 +116,10 @@ def known(caller: httpx.Client) -> dict[str, object]:
 def test_errors_media_types_and_keys_are_described(service: ApiService) -> None:
     reply = service.http.get("/v1/openapi.json").json()
     assert reply["openapi"].startswith("3.1")
-    public = ("/v1/log", "/v1/policies", "/v1/contracts", "/v1/receipts", "/v1/sign-in")
+    public = (
+        *("/v1/log", "/v1/policies", "/v1/settings", "/v1/contracts", "/v1/receipts"),
+        "/v1/sign-in",
+    )
     for path, item in reply["paths"].items():
         for operation in item.values():
             for status, answer in operation["responses"].items():

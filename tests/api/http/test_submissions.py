@@ -17,6 +17,7 @@ from tests.support.api_service import (
     ApiService,
     another_api,
     event,
+    give_level,
     leads,
     ndjson,
     open_surface,
@@ -81,6 +82,7 @@ def test_the_clocks_of_api_processes_decide_nothing(
 ) -> None:
     """A touch by one process stands before the purchase by another, however wrong they are."""
     surface = open_surface(owner, f"processes {off_ms}", lateness_s=60)
+    give_level(service, surface, wallet("operator"))
     with another_api(service, off_ms) as url, another_api(service, -off_ms) as url_of_third:
         kept = {"base_url": url, "trust_env": False, "timeout": 30}
         with (

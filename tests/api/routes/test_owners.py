@@ -22,6 +22,7 @@ from tests.support.api_service import (
     ApiService,
     draft_terms,
     event,
+    give_level,
     ndjson,
     open_surface,
     problem_of,
@@ -175,6 +176,7 @@ def test_a_policy_that_costs_too_much_is_refused_at_once(owner: httpx.Client) ->
             for number in range(38)
         ],
         "attribution": "last_touch",
+        "touches_per_lead": 1,
     }
     body = {"name": "costly", "policy": costly}
     answer = owner.post("/v1/surfaces", json=body, headers={"Idempotency-Key": "costly"})
@@ -465,6 +467,7 @@ def test_only_the_owner_learns_who_a_lead_is(
     service: ApiService, owner: httpx.Client, operator: httpx.Client
 ) -> None:
     surface = open_surface(owner, "private")
+    give_level(service, surface, wallet("operator"))
     secret = "grace.hopper@example.org"
     reply = report(owner, surface, "hush", event(secret)).json()
     (lead,) = owner.get(f"/v1/surfaces/{surface}/leads").json()["leads"]

@@ -52,7 +52,7 @@ def test_a_checkpoint_is_signed_for_the_event_log(
 def test_openings_are_what_payloads_commit_to(settled: SettledContract) -> None:
     opened = [n for n, item in enumerate(settled.entries) if item["opening"]]
     kinds = {settled.decoded[n].kind for n in opened}
-    assert kinds == {"touch", "lead.transition", "product.event"}
+    assert kinds == {"touch", "lead.transition", "product.event", "trust.changed"}
     for n in opened:
         words = [_word_of(name, value) for name, value in settled.entries[n]["opening"].items()]
         assert sha256(b"".join(words)).digest() == settled.decoded[n].payload
