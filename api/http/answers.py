@@ -289,6 +289,27 @@ class Proposals(BaseModel):
     next: Annotated[ProposalCursor | None, _NEXT_AFTER]
 
 
+class ContractRules(BaseModel):
+    """The part of a contract's terms that decides what an outcome pays."""
+
+    verifier: Address
+    token: Address
+    policy_hash: Word
+    attribution: Literal["first_touch", "last_touch"]
+    outcome: str = Field(description="The state that it pays for.")
+    repeatable: bool
+    unit_price_units: Units
+    revenue_share_bps: Bps
+    budget_units: Units
+    opens_at_ms: TimeMs
+    deadline_ms: TimeMs
+    attribution_window_ms: TimeMs
+    holdback_period_ms: TimeMs
+    statements_until_ms: TimeMs = Field(
+        description="After it the escrow takes statements of reversals alone."
+    )
+
+
 class Contract(BaseModel):
     """A contract that was opened on chain, and its cumulative totals by the log."""
 
@@ -311,6 +332,7 @@ class Contract(BaseModel):
     last_outcome: Position
     last_reversal: Position
     last_settlement: Position
+    rules: ContractRules
     terms: TermsDocument | None = Field(
         description="Null for a contract that was not proposed here: ask the escrow's `termsOf`."
     )
@@ -437,6 +459,13 @@ class LogEntry(BaseModel):
 class Entries(BaseModel):
     entries: list[LogEntry]
     next: Position | None = Field(description="Give it as `start` to go on; null at the end.")
+
+
+class FoundEntries(BaseModel):
+    """Entries about a subject, or on a surface."""
+
+    entries: list[LogEntry]
+    next: Annotated[Position | None, _NEXT_AFTER]
 
 
 class InclusionProof(BaseModel):

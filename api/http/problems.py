@@ -52,6 +52,8 @@ _STATUS_BY_CODE = {
     "event-ahead": 422,
     "event-late": 422,
     "inbox-full": 503,
+    "kind-not-listed": 422,
+    "search-open": 422,
     "surface-unknown": 404,
 }
 _CODE_BY_STATUS = {

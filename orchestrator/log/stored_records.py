@@ -6,7 +6,7 @@ from typing import Any
 from orchestrator.core import policy, surface_settings
 from orchestrator.core.codec import decode_pool
 from orchestrator.core.contract import Contract
-from orchestrator.core.errors import LogError
+from orchestrator.core.errors import WhyError
 from orchestrator.core.forecast import Cohorts
 from orchestrator.core.kinds import KINDS
 from orchestrator.core.opening import Record
@@ -45,36 +45,8 @@ class StoredRecords:
         return _placed(found[0]) if found and found[0].position == position else None
 
     def find(self, wanted: Filter, limit: int) -> list[Placed]:
-        return [_placed(stored) for stored in self.search(wanted, limit)]
-
-    def search(self, wanted: Filter, limit: int) -> list[StoredEntry]:
-        """Return at most so many stored entries that are asked for.
-
-        Raises LogError `kind-not-listed` for a kind that is not found by its surface, `search-open`
-        for a question that names neither a subject nor a surface.
-        """
-        subject, surface, kind, after, newest = wanted
-        bounds: dict[str, Any] = {"after": after, "limit": min(limit, MAX_PAGE)}
-        if kind is not None:
-            bounds["kind"] = KINDS[kind].word
-        if surface is not None and kind is not None:
-            if not KINDS[kind].listed:
-                raise LogError(
-                    "kind-not-listed", f"entries of kind {kind!r} are found by their subject"
-                )
-            query = "log.newest_on_surface" if newest else "log.entries_on_surface"
-            bounds |= {"surface": surface, "subject": subject}
-        elif subject is None or surface is not None:
-            raise LogError("search-open", "name a subject, or a surface and a kind")
-        elif kind is None:
-            if newest:
-                raise LogError("search-open", "the newest are found of a kind: name it")
-            query, bounds["subject"] = "log.entries_about", subject
-        else:
-            query = "log.newest_about_of_kind" if newest else "log.entries_about_of_kind"
-            bounds["subject"] = subject
-        rows = self._session.all(query, log_id=self._log_id, **bounds)
-        return [StoredEntry(*row) for row in rows]
+        found = search(self._session, self._log_id, wanted, limit)
+        return [_placed(stored) for stored in found]
 
     def contract(self, contract_id: bytes) -> Contract | None:
         row = self._session.one("log.contract", log_id=self._log_id, contract_id=contract_id)
@@ -116,6 +88,37 @@ class StoredRecords:
 
     def _surface(self, surface: bytes) -> Row | None:
         return self._session.one("log.surface", log_id=self._log_id, surface=surface)
+
+
+def search(session: Session, log_id: bytes, wanted: Filter, limit: int) -> list[StoredEntry]:
+    """Return at most so many stored entries that are asked for, found by an index.
+
+    Raises WhyError `kind-not-listed` for a kind that is not found by its surface, `search-open` for
+    a question that names neither a subject nor a surface and a kind.
+    """
+    subject, surface, kind, after, newest = wanted
+    bounds: dict[str, Any] = {"after": after, "limit": min(limit, MAX_PAGE)}
+    if subject is not None or surface is not None:
+        bounds["subject"] = subject
+    if kind is not None:
+        bounds["kind"] = KINDS[kind].word
+    if surface is not None and kind is not None:
+        if not KINDS[kind].listed:
+            raise WhyError(
+                "kind-not-listed", f"entries of kind {kind!r} are found by their subject alone"
+            )
+        query = "log.newest_on_surface" if newest else "log.entries_on_surface"
+        bounds["surface"] = surface
+    elif subject is None or surface is not None or (newest and kind is None):
+        raise WhyError(
+            "search-open",
+            "name a subject, or a surface and a kind; and a kind for the newest",
+        )
+    elif kind is None:
+        query = "log.entries_about"
+    else:
+        query = "log.newest_about_of_kind" if newest else "log.entries_about_of_kind"
+    return [StoredEntry(*row) for row in session.all(query, log_id=log_id, **bounds)]
 
 
 def _placed(stored: StoredEntry) -> Placed:
