@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 
 from orchestrator.runtime.local_servers import LocalAnvil, LocalPostgres
-from orchestrator.storage.database import migrate
+from orchestrator.runtime.migration import prepare_schema
 from tests.support.depth import PROFILE
 from tests.support.servers import CHAIN_START_S, TEMPLATE, fresh_database, server_folder
 
@@ -32,7 +32,7 @@ def postgres() -> Iterator[LocalPostgres]:
         with psycopg.connect(server.url, autocommit=True) as admin:
             admin.execute(f"CREATE DATABASE {TEMPLATE}")
         # Copying a migrated database is faster than migrating one for each test.
-        migrate(server.url_of(TEMPLATE))
+        prepare_schema(server.urls(TEMPLATE))
         yield server
 
 

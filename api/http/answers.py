@@ -272,16 +272,26 @@ class Standings(BaseModel):
 
 
 class Proposal(BaseModel):
-    """Terms that an operator has signed, and the owner's decision about them."""
+    """Terms that an operator has signed, and what became of them."""
 
     contract_id: Word
-    status: Literal["proposed", "accepted", "declined", "expired", "opened"]
+    status: Literal["proposed", "accepted", "declined", "withdrawn", "expired", "opened"]
     terms: TermsDocument
     operator_signature: Signature
     owner_signature: Signature | None
     created_ms: TimeMs
     accepted_ms: TimeMs | None
     declined_ms: TimeMs | None
+    withdrawn_ms: TimeMs | None
+
+
+class ReviewedProposal(Proposal):
+    """A proposal, and what its signers should look at: what nothing on chain checks.
+
+    `cautions` is null while the chain cannot be asked, and once the proposal is decided.
+    """
+
+    cautions: list[str] | None
 
 
 class Proposals(BaseModel):

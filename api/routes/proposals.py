@@ -1,9 +1,11 @@
 """The routes of proposals: an operator proposes signed terms, and the owner signs them too.
 
 The operator signs `OperatorConsent`, the owner `OwnerConsent` for a budget that is paid from its
-allowance; nobody signs the contract's bare id. The pipeline opens it on chain; once it is in the
+allowance; neither signs the contract's bare id. The pipeline opens it on chain; once it is in the
 log it is a contract, public like all of them.
 """
+
+from collections.abc import Mapping
 
 from fastapi import APIRouter
 
@@ -17,7 +19,7 @@ from api.http.problems import Refusal, documented, not_found
 from api.routes.operators import terms_parameters
 from api.routes.owners import own_surface
 from orchestrator.core.document import canonical_json
-from orchestrator.core.errors import TermsError
+from orchestrator.core.errors import ChainError, TermsError
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.terms import (
     SET_BY_SURFACE,
@@ -112,10 +114,16 @@ def surface_proposals(
 
 
 @router.get("/proposals/{contract}", responses=documented(401, 403, 404))
-def proposal(service: TheService, caller: AnyCaller, contract: ContractId) -> answers.Proposal:
-    """Return a proposal, to its parties."""
+def proposal(
+    service: TheService, caller: AnyCaller, contract: ContractId
+) -> answers.ReviewedProposal:
+    """Return a proposal, to its parties, with what to look at before it is signed."""
     with service.database.transaction(caller.account) as session:
-        return _proposal(service, _known_proposal(service, session, caller, from_hex(contract)))
+        row = _known_proposal(service, session, caller, from_hex(contract))
+    found = _proposal(service, row)
+    # The chain is asked, so no transaction is held open across it.
+    cautions = _cautions(service, row.terms) if found.status == "proposed" else None
+    return answers.ReviewedProposal(**found.model_dump(), cautions=cautions)
 
 
 @router.post("/proposals/{contract}/accept", responses=documented(401, 403, 404, 409))
@@ -152,23 +160,38 @@ def accept(
 
 
 @router.post("/proposals/{contract}/decline", responses=documented(401, 403, 404, 409))
-def decline(service: TheService, caller: AnyCaller, contract: ContractId) -> answers.Proposal:
-    """Turn a proposal down as the owner, or take it back as the operator."""
-    digest = from_hex(contract)
+def decline(service: TheService, owner: Owner, contract: ContractId) -> answers.Proposal:
+    """Turn a proposal down as the surface's owner."""
+    return _end(service, owner, from_hex(contract), "api.decline_proposal", "declined_ms")
+
+
+@router.post("/proposals/{contract}/withdraw", responses=documented(401, 403, 404, 409))
+def withdraw(service: TheService, operator: Operator, contract: ContractId) -> answers.Proposal:
+    """Take your proposal back, before the owner has decided it.
+
+    The consent that you signed stays good on chain until it is revoked there.
+    """
+    return _end(service, operator, from_hex(contract), "api.withdraw_proposal", "withdrawn_ms")
+
+
+def _end(
+    service: Service, caller: Caller, digest: bytes, query: str, column: str
+) -> answers.Proposal:
+    """End a proposal by a query of one party, which sets this column; once more changes nothing."""
     with service.database.transaction(caller.account) as session:
         row = _known_proposal(service, session, caller, digest)
-        if row.declined_ms is None:
+        if getattr(row, column) is None:
             changed = session.run(
-                "api.decline_proposal",
+                query,
                 log_id=service.log_id,
                 contract_id=digest,
                 account=caller.account,
                 now_ms=service.now_ms(),
             )
             row = _known_proposal(service, session, caller, digest)
-            # Declined by the other party in the meantime is as good; accepted is not.
-            if not changed and row.declined_ms is None:
+            if not changed:
                 _check_undecided(service, row)
+                raise Refusal(403, "not-the-party", "this is for the other party to do")
         return _proposal(service, row)
 
 
@@ -221,6 +244,8 @@ def _status(service: Service, row: Row) -> str:
         return "opened"
     if row.declined_ms is not None:
         return "declined"
+    if row.withdrawn_ms is not None:
+        return "withdrawn"
     if row.terms["opens_at_s"] * 1000 <= service.now_ms():
         return "expired"
     return "proposed" if row.accepted_ms is None else "accepted"
@@ -237,8 +262,16 @@ def _proposal(service: Service, row: Row) -> answers.Proposal:
             "created_ms": row.created_ms,
             "accepted_ms": row.accepted_ms,
             "declined_ms": row.declined_ms,
+            "withdrawn_ms": row.withdrawn_ms,
         }
     )
+
+
+def _cautions(service: Service, terms: Mapping[str, object]) -> list[str] | None:
+    try:
+        return list(service.cautions_of(Terms.from_json(terms)))
+    except ChainError:
+        return None
 
 
 def _find_proposal(service: Service, session: Session, caller: Caller, digest: bytes) -> Row | None:

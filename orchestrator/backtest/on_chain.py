@@ -126,8 +126,17 @@ class OnChainBacktest:
     def _open(self) -> None:
         """Publish policy and settings, and open the contracts in their order."""
         chain, domain = self._stack.chain, self._stack.escrow_domain
-        policy = PublishPolicy(self._surface, address_word(self._owner), self._policy)
-        settings = PublishSettings(self._surface, address_word(self._owner), HISTORY_SETTINGS)
+        owner_word = address_word(self._owner)
+        with self._stack.api.transaction(self._owner) as session:
+            session.run(
+                "api.add_surface_name",
+                log_id=self._stack.site.log_id,
+                surface=self._surface,
+                owner=owner_word,
+                name=SURFACE_NAME,
+            )
+        policy = PublishPolicy(self._surface, owner_word, self._policy)
+        settings = PublishSettings(self._surface, owner_word, HISTORY_SETTINGS)
         self._submit([("policy", policy), ("settings", settings)])
         self._stack.drain()
         budget = sum(plan.budget_units for plan in self._plans)
@@ -203,23 +212,42 @@ class OnChainBacktest:
         )
 
     def _submit(self, requests: list[tuple[str, Request]]) -> list[UUID]:
-        account, ids = self._stack.publisher.lower(), []
-        for start in range(0, len(requests), MAX_BULK):
-            part = [Submission(key, ask, key.encode()) for key, ask in requests[start:][:MAX_BULK]]
-            with self._stack.worker.transaction(account) as session:
-                ids += submit(session, self._stack.site.log_id, account, part)
+        ids: list[UUID] = []
+        for account, part in self._by_account(requests):
+            asked = [Submission(key, request, key.encode()) for key, request in part]
+            with self._stack.api.transaction(account) as session:
+                ids += submit(session, self._stack.site.log_id, account, asked)
         return ids
+
+    def _by_account(
+        self, requests: list[tuple[str, Request]]
+    ) -> Iterator[tuple[str, list[tuple[str, Request]]]]:
+        """Yield the requests in their order, in runs of one account that one bulk takes."""
+        for account, run in groupby(requests, key=lambda named: self._account_of(named[1])):
+            part = list(run)
+            for start in range(0, len(part), MAX_BULK):
+                yield account, part[start:][:MAX_BULK]
+
+    def _account_of(self, request: Request) -> str:
+        """Return the account whose request this is: an operator's touch, or else the owner's."""
+        operator = getattr(request, "operator", None)
+        return self._owner.lower() if operator is None else f"0x{operator[12:].hex()}"
 
     def _count_turned_away(self, requests: list[tuple[str, Request]], ids: list[UUID]) -> None:
         """Count the events that the log did not take, by the rules that they broke."""
-        account = self._stack.publisher.lower()
-        for start in range(0, len(ids), MAX_BULK):
-            part = ids[start:][:MAX_BULK]
-            with self._stack.worker.transaction(account) as session:
+        account = self._owner.lower()
+        events = [
+            name
+            for name, (_, request) in zip(ids, requests, strict=True)
+            if isinstance(request, ProductEvent)
+        ]
+        for start in range(0, len(events), MAX_BULK):
+            part = events[start:][:MAX_BULK]
+            with self._stack.api.transaction(account) as session:
                 results = results_of(session, self._stack.site.log_id, part)
-            for name, (_, request) in zip(part, requests[start:], strict=False):
+            for name in part:
                 code = results[name].code
-                if code is not None and isinstance(request, ProductEvent):
+                if code is not None:
                     self._turned_away[code] += 1
                     self._events -= 1
 

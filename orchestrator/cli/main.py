@@ -120,10 +120,10 @@ def demo(
     from orchestrator.simulation.demo import Demo
 
     settings = read_settings(os.environ)
-    rpc_url, database_url = settings.rpc_url, settings.database_url
+    rpc_url, databases = settings.rpc_url, settings.databases
     with (
         _server_folder() as folder,
-        Demo(folder, _progress_writer(), rpc_url=rpc_url, database_url=database_url) as run,
+        Demo(folder, _progress_writer(), rpc_url=rpc_url, databases=databases) as run,
     ):
         report = run.run()
         if json_out:
@@ -157,6 +157,16 @@ def serve(
     with open_deployment(settings, parts, write_progress) as stack:
         run_parts(stack, settings, parts, stop, write_progress)
     write_progress("stopped")
+
+
+@app.command()
+def migrate(json_out: Json = False) -> None:
+    """Prepare the database, as the owner of its schema: tables, logins, and the site's log."""
+    from orchestrator.runtime.migration import migrate_deployment
+
+    write_progress = _progress_writer(as_json=json_out)
+    migrate_deployment(read_settings(os.environ), write_progress)
+    write_progress("the database is ready")
 
 
 @app.command()
@@ -279,7 +289,7 @@ def _settle_on_chain(
             folder,
             chain_start_ms(plans, first.time_ns if first else None),
             "backtest.tallystick",
-            database_url=settings.database_url,
+            databases=settings.databases,
             rpc_url=settings.rpc_url,
         )
         with Sandbox(options, _progress_writer()) as sandbox:

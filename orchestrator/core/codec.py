@@ -46,7 +46,12 @@ def request_id(log_id: bytes, account: str, idempotency_key: str) -> bytes:
 
 def encode_request(request: Request) -> tuple[str, dict[str, Any]]:
     """Return a request's name and JSON body. Raises RequestError for a value out of bounds."""
-    return _NAMES[type(request)], write_fields(request)
+    return request_kind(type(request)), write_fields(request)
+
+
+def request_kind(make: type[Request]) -> str:
+    """Return the name of a class of requests in the inbox."""
+    return _NAMES[make]
 
 
 def decode_request(name: str, body: object) -> Request:

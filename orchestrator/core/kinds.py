@@ -456,6 +456,7 @@ _TABLE = (
         folds.score,
         replay_rules.score,
         opening=ForecastOpening,
+        changes=(_SURFACE,),
     ),
     Kind(
         "trust.changed",

@@ -213,6 +213,7 @@ RETRYABLE = frozenset(
         "forecast-overlaps",  # the window before it will end
         "lead-limit",  # tomorrow is another day
         "level-too-low",  # the operator may rise
+        "log-unbegun",  # the genesis will come into the log
         "opening-early",  # the forecast's window will end
         "operator-restored",  # it may be suspended
         "operator-suspended",  # it may be restored

@@ -14,7 +14,7 @@ from orchestrator.core.entry import ZERO_WORD
 from orchestrator.core.errors import RequestError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.names import escaped, own_id
-from orchestrator.core.requests import RETRYABLE, ProductEvent, Request, Touch
+from orchestrator.core.requests import RETRYABLE, ProductEvent, Request
 from orchestrator.core.units import format_ms
 from orchestrator.storage.database import Session, array
 
@@ -100,7 +100,7 @@ def enter(session: Session, log_id: bytes, requests: Sequence[Request]) -> None:
 def _locks(log_id: bytes, requests: Iterable[Request]) -> set[int]:
     """Return the advisory locks of the surfaces that requests are about.
 
-    Those about none, or about a contract, wait for nobody: the chain has their order.
+    Those about none, or about a contract, wait for no lock: the chain has their order.
     """
     surfaces = {getattr(request, "surface", None) for request in requests} - {None}
     # 64 bits, as PostgreSQL's advisory locks have; two surfaces with one lock only wait more often.
@@ -116,8 +116,9 @@ def submit(
 ) -> list[UUID]:
     """Take requests of `account`, for which the session speaks. Return their ids in order.
 
-    The database stamps their receipt; they are decided in this order. A request whose key was used
-    before is not taken again, unless it was refused for a reason that time changes. Raises
+    The database stamps their receipt, and takes none if one of them is not this account's to make
+    by this login (`orchestrator.core.rights`); they are decided in this order. A request whose key
+    was used before is not taken again, unless it was refused for a reason that time changes. Raises
     `RequestError`, and takes none, if a body differs from its key's first, a value is out of
     bounds, or an event is still to come, and `inbox-full` while too many wait.
     """
@@ -137,14 +138,14 @@ def submit(
             repeated.append((name, submission))
         else:
             offered[name] = submission
-    rows = [_submission_row(name, submission) for name, submission in offered.items()]
+    # Written before others have to wait for the surface.
+    rows = json_text([_submission_row(submission) for submission in offered.values()])
     enter(session, log_id, [submission.request for submission in submissions])
     taken = session.all(
         "log.submit",
         log_id=log_id,
-        account=account,
         retryable=list(RETRYABLE),
-        offered=json_text(rows),
+        offered=rows,
     )
     # By request, the turn that had to have the same body; 0 where this is its first.
     turns = {row.request_id: row.turn - row.is_fresh for row in taken}
@@ -173,22 +174,17 @@ def _check_submission(submission: Submission) -> None:
         raise RequestError("commitment-mismatch", "the request does not commit to its salted body")
 
 
-def _submission_row(name: UUID, submission: Submission) -> dict[str, Any]:
-    """Return a submission as the query takes it: one JSON object, bytes in hex."""
+def _submission_row(submission: Submission) -> dict[str, Any]:
+    """Return a submission as the database takes it: one JSON object, bytes in hex.
+
+    It makes the request's id from its own account, and a commitment from salt and body.
+    """
     key, request, body, salt = submission
     kind, document = encode_request(request)
-    row = {
-        "request_id": name.hex,
-        "idempotency_key": key,
-        "kind": kind,
-        "body": document,
-        "body_hash": commitment(salt, body).hex(),
-    }
+    row = {"idempotency_key": key, "kind": kind, "body": document}
     if salt:
-        row |= {"salt": salt.hex(), "private": body.hex()}
-        if isinstance(request, Touch | ProductEvent):
-            row |= {"surface": request.surface.hex(), "lead": request.lead.hex()}
-    return row
+        return row | {"salt": salt.hex(), "private": body.hex()}
+    return row | {"body_hash": commitment(salt, body).hex()}
 
 
 def _check_repeated(

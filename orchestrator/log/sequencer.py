@@ -28,6 +28,7 @@ from orchestrator.core.merkle import CompactRange, Subtree, leaf_hash
 from orchestrator.core.opening import Record, encode_opening
 from orchestrator.core.requests import PublishPolicy, PublishSettings, Request
 from orchestrator.core.resource import Resource
+from orchestrator.core.rights import Sender, check_right
 from orchestrator.core.units import MAX_AHEAD_MS, format_ms
 from orchestrator.core.world import World, pair_of
 from orchestrator.log.projections import (
@@ -71,6 +72,7 @@ class _WriterState:
     """A connection that holds the lock, and the fold and the tree at the last checkpoint."""
 
     connection: Connection
+    publisher: str
     world: World
     sources: Sources
     tree: CompactRange
@@ -196,8 +198,8 @@ class Sequencer(Resource):
         lock = session.one("log.lock", key=key)
         if lock is None or not lock.taken:
             raise LogError("sequencer-busy", "another sequencer writes this log")
-        known = session.one("log.log_exists", log_id=self._log_id)
-        if known is None or not known.known:
+        log = session.one("log.publisher", log_id=self._log_id)
+        if log is None:
             raise LogError("log-unknown", f"log {to_hex(self._log_id)} was never begun")
         session.run("log.prepare_leads")
         row = stored_checkpoint(session, self._log_id)
@@ -210,9 +212,8 @@ class Sequencer(Resource):
             self._check_edge(session, tree)
         time_ms = 0 if row is None else row.time_ms
         world = load_world(session, self._log_id, size, time_ms, sources, self._document_bytes)
-        return _WriterState(
-            connection, world, sources, tree, None if row is None else checkpoint_of(row)
-        )
+        checkpoint = None if row is None else checkpoint_of(row)
+        return _WriterState(connection, log.publisher, world, sources, tree, checkpoint)
 
     def _check_edge(self, session: Session, tree: CompactRange) -> None:
         """Raise LogError unless the stored right edge hashes to the checkpoint's nodes.
@@ -261,7 +262,7 @@ class Sequencer(Resource):
             self._load_leads(session, writer, requests)
             self._load_standings(writer, requests)
             self._failpoint("taken")
-            batch = _decide(writer.world, rows, requests)
+            batch = _decide(writer, rows, requests)
             self._failpoint("decided")
             checkpoint = writer.checkpoint
             if batch.entries:
@@ -410,14 +411,18 @@ def _decoded(kind: str, body: object) -> Request | DomainError:
         return error
 
 
-def _decide(world: World, rows: Sequence[Row], requests: Sequence[Request | DomainError]) -> _Batch:
-    batch = _Batch()
+def _decide(
+    writer: _WriterState, rows: Sequence[Row], requests: Sequence[Request | DomainError]
+) -> _Batch:
+    batch, world = _Batch(), writer.world
     for row, request in zip(rows, requests, strict=True):
         first = world.size
         if isinstance(request, DomainError):
             batch.refuse(row, first, request.code, request.message)
             continue
         try:
+            sender = Sender(row.sender.removeprefix("tallystick_"), row.account)
+            check_right(world, request, sender, writer.publisher)
             records = decide(world, request, row.received_ms)
             for position, record in enumerate(records, first):
                 batch.add(position, record)

@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -13,10 +14,10 @@ from orchestrator.chain.deployment import Chain
 from orchestrator.core.errors import DomainError
 from orchestrator.core.units import MAX_AHEAD_MS, format_second
 from orchestrator.runtime.local_servers import find_anvil, find_postgres
-from orchestrator.runtime.serve import now_ms, read_site
-from orchestrator.runtime.settings import Settings
+from orchestrator.runtime.serve import now_ms
+from orchestrator.runtime.settings import Settings, read_site
 from orchestrator.runtime.stack import check_clock
-from orchestrator.storage.database import API, Database, DatabaseError
+from orchestrator.storage.database import Database, DatabaseError
 
 FREE_BYTES = 2**30
 
@@ -44,10 +45,12 @@ def examine(read_settings: Callable[[], Settings]) -> list[Finding]:
         return [*findings, Finding("settings", False, error.message)]
     findings.append(Finding("settings", True, f"home {settings.home}, API on {settings.host}"))
     findings.append(_check("disk", lambda: _describe_disk(settings.home)))
-    if settings.database_url is None:
+    if settings.databases.are_unset:
         findings.append(_check("postgresql", lambda: f"our own, {find_postgres()}"))
-    else:
-        findings.append(_check("postgresql", lambda: _describe_database(settings)))
+    for login, url in settings.databases.by_login.items():
+        part = login.removeprefix("tallystick_")
+        describe = partial(_describe_database, login, url)
+        findings.append(_check(f"postgresql, {part}", describe))
     if settings.rpc_url is None:
         findings.append(_check("anvil", lambda: f"{find_anvil()}, for a local chain"))
     else:
@@ -75,8 +78,8 @@ def _describe_disk(home: Path) -> str:
     return f"{free >> 30} GiB free at {folder}"
 
 
-def _describe_database(settings: Settings) -> str:
-    with Database(settings.database_url or "", API) as database:
+def _describe_database(login: str, url: str) -> str:
+    with Database(url, login) as database:
         # The pool would wait; a single connection says at once what is wrong.
         with closing(database.connect()):
             pass

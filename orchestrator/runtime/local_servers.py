@@ -26,6 +26,8 @@ from typing import Self
 from urllib.parse import quote
 
 from orchestrator.core.errors import LocalError
+from orchestrator.storage.database import LOGINS, DatabaseUrls
+from orchestrator.storage.files import write_private
 
 START_S = 60
 STOP_S = 30
@@ -148,7 +150,7 @@ class _Server(ABC):
 
 
 class LocalPostgres(_Server):
-    """A PostgreSQL cluster in `folder`, reached through a socket in it with a password.
+    """A PostgreSQL cluster in `folder`, reached through a socket in it with passwords.
 
     The cluster outlives the process: the next start finds the data again. Started by root, the
     server runs as `nobody`, since PostgreSQL refuses root; `folder` must then be open to others.
@@ -194,8 +196,26 @@ class LocalPostgres(_Server):
 
     def url_of(self, database: str) -> str:
         """Return the superuser's URL of a database of the cluster."""
-        password = (self.folder / "password").read_text()
-        return f"postgresql://tallystick:{password}@/{database}?host={quote(str(self._data), '')}"
+        return self._url_of(database, "tallystick", self.folder / "password")
+
+    def urls(self, database: str = "postgres") -> DatabaseUrls:
+        """Return the URLs of the logins of a database, and the superuser's as its owner's.
+
+        The passwords of the logins are made here; `secure_logins` puts them in force.
+        """
+        urls = [self._url_of(database, login, self._password_of(login)) for login in LOGINS]
+        return DatabaseUrls(*[*urls, self.url_of(database)])
+
+    def _url_of(self, database: str, user: str, password: Path) -> str:
+        host = quote(str(self._data), "")
+        return f"postgresql://{user}:{password.read_text()}@/{database}?host={host}"
+
+    def _password_of(self, login: str) -> Path:
+        """Return the file of a login's password, which this user alone may read; make a new one."""
+        path = self.folder / f"password.{login}"
+        if not path.exists():
+            write_private(path, secrets.token_urlsafe(24))
+        return path
 
     def _check_folder(self) -> None:
         if len(os.fsencode(self._data)) > _MAX_SOCKET_FOLDER_BYTES:

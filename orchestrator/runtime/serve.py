@@ -6,7 +6,6 @@ until it is stopped.
 """
 
 import json
-import os
 import secrets
 import threading
 import time
@@ -20,13 +19,15 @@ from orchestrator.core.terms import address_of
 from orchestrator.core.units import TOKEN_DECIMALS
 from orchestrator.runtime.local_chain import GAS_FUNDS_WEI, LocalChainClock, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil, LocalPostgres
-from orchestrator.runtime.settings import Settings
+from orchestrator.runtime.migration import begin_log, prepare_schema, publisher_of
+from orchestrator.runtime.settings import Settings, read_site
 from orchestrator.runtime.stack import Keys, Stack, http_server, listen
-from orchestrator.storage.database import Unreachable
-from orchestrator.storage.files import read_key, read_text
+from orchestrator.storage.database import API, SEQUENCER, WORKER, DatabaseUrls, Unreachable
+from orchestrator.storage.files import read_key, write_private
 
-# The parts of a deployment, and the keys that each needs.
+# The parts of a deployment, with the keys and the database logins that each needs.
 PARTS = {"api": (), "sequencer": ("publisher",), "pipeline": ("verifier", "relayer")}
+PART_LOGINS = {"api": (API,), "sequencer": (SEQUENCER,), "pipeline": (WORKER,)}
 LOCAL_ORIGIN = "local.tallystick"
 FLUSH_S = 0.2
 STEP_S = 1.0
@@ -49,14 +50,16 @@ def open_deployment(
 ) -> Iterator[Stack]:
     """Open the deployment that the settings describe, checked and wired, until the block ends.
 
-    It is given the keys of these parts and no others.
+    It is given the keys and the logins of these parts and no others.
     """
     with ExitStack() as exits:
-        database_url = settings.database_url
-        if database_url is None:
+        databases = settings.databases
+        if databases.are_unset:
             report_progress("starting PostgreSQL")
             server = LocalPostgres(_home(settings) / "postgres")
-            database_url = exits.enter_context(server).url
+            databases = exits.enter_context(server).urls()
+        else:
+            _check_logins(databases, parts)
         rpc_url, site_path = settings.rpc_url, settings.site
         if rpc_url is None:
             report_progress("starting a local chain")
@@ -78,8 +81,11 @@ def open_deployment(
             )
         keys = _read_keys(settings.keys, {name for part in parts for name in PARTS[part]})
         site = read_site(site_path)
+        if settings.databases.are_unset:
+            prepare_schema(databases)
+            begin_log(databases, site, publisher_of(rpc_url, site))
         stack = Stack(
-            database_url=database_url,
+            databases=databases.only({login for part in parts for login in PART_LOGINS[part]}),
             rpc_url=rpc_url,
             site=site,
             keys=Keys(**keys),
@@ -164,13 +170,17 @@ def repeat_until_stopped(
             wait_s, last = every_s, ""
 
 
-def read_site(path: Path) -> Site:
-    """Return the site that a file describes. Raises InputError that names the file."""
-    text = read_text(path)
-    try:
-        return Site.from_json(json.loads(text))
-    except (ValueError, InputError) as error:
-        raise InputError("site-malformed", f"{path}: {error}") from None
+def _check_logins(databases: DatabaseUrls, parts: Collection[str]) -> None:
+    """Raise InputError for a part without a login of its own."""
+    for part in parts:
+        for login in PART_LOGINS[part]:
+            if login not in databases.by_login:
+                name = login.removeprefix("tallystick_").upper()
+                raise InputError(
+                    "database-url-missing",
+                    f"{part} logs in as {login}: set TALLYSTICK_{name}_DATABASE_URL, or leave all "
+                    f"database URLs unset to have a PostgreSQL of our own",
+                )
 
 
 def _deploy(rpc_url: str, keys: Mapping[str, bytes], path: Path) -> None:
@@ -189,7 +199,7 @@ def _deploy(rpc_url: str, keys: Mapping[str, bytes], path: Path) -> None:
     token = TokenInfo(deployed.token, "TEST", TOKEN_DECIMALS)
     site = Site(deployed.addresses, deployed.log_id, LOCAL_ORIGIN, publisher, verifier, (token,))
     document = site.to_json() | {"stand_ins": deployed.stand_ins._asdict()}
-    _write(path, json.dumps(document, indent=2) + "\n")
+    write_private(path, json.dumps(document, indent=2) + "\n")
 
 
 def _make_keys(folder: Path) -> None:
@@ -197,7 +207,7 @@ def _make_keys(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name in Keys._fields:
         if not (folder / name).exists():
-            _write(folder / name, secrets.token_hex(32) + "\n")
+            write_private(folder / name, secrets.token_hex(32) + "\n")
 
 
 def _read_keys(folder: Path, names: Collection[str]) -> dict[str, bytes]:
@@ -214,14 +224,3 @@ def _home(settings: Settings) -> Path:
     except OSError as error:
         raise InputError("home-unusable", f"{settings.home}: {error.strerror}") from None
     return settings.home
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file that its owner alone may read. After a crash it is complete or not there."""
-    partial = path.with_name(f".{path.name}.partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

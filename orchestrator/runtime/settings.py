@@ -3,7 +3,11 @@
 | variable | meaning; its default |
 |---|---|
 | TALLYSTICK_HOME | folder of a local deployment: servers' data and keys; `~/.tallystick` |
-| TALLYSTICK_DATABASE_URL | PostgreSQL 16 or later, as a user who may create roles; our own |
+| TALLYSTICK_SEQUENCER_DATABASE_URL | PostgreSQL 16 or later, for the sequencer; our own |
+| TALLYSTICK_WORKER_DATABASE_URL | the same database, for the pipeline |
+| TALLYSTICK_API_DATABASE_URL | the same database, for the API |
+| TALLYSTICK_REGISTRAR_DATABASE_URL | the same database, for the registrar |
+| TALLYSTICK_SCHEMA_DATABASE_URL | the same database, as the owner of the schema; `migrate` alone |
 | TALLYSTICK_RPC_URL | an EVM node; a local chain of our own, with our contracts |
 | TALLYSTICK_SITE | JSON file: the contracts and the log; goes with TALLYSTICK_RPC_URL |
 | TALLYSTICK_KEYS | folder with `publisher`, `verifier`, `relayer`: hex keys; made in HOME |
@@ -14,17 +18,25 @@
 | TALLYSTICK_ANVIL | path of anvil; looked for on PATH |
 """
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.core.errors import InputError
+from orchestrator.core.site import Site
 from orchestrator.core.units import DAY_S
+from orchestrator.storage.database import DatabaseUrls
+from orchestrator.storage.files import read_text
 
 NAMES = (
     "TALLYSTICK_HOME",
-    "TALLYSTICK_DATABASE_URL",
+    "TALLYSTICK_SEQUENCER_DATABASE_URL",
+    "TALLYSTICK_WORKER_DATABASE_URL",
+    "TALLYSTICK_API_DATABASE_URL",
+    "TALLYSTICK_REGISTRAR_DATABASE_URL",
+    "TALLYSTICK_SCHEMA_DATABASE_URL",
     "TALLYSTICK_RPC_URL",
     "TALLYSTICK_SITE",
     "TALLYSTICK_KEYS",
@@ -43,7 +55,7 @@ class Settings:
     """The settings of one process. URLs may hold passwords, so `repr` leaves them out."""
 
     home: Path
-    database_url: str | None = field(repr=False)
+    databases: DatabaseUrls
     rpc_url: str | None = field(repr=False)
     site: Path | None
     keys: Path
@@ -89,7 +101,12 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         )
     return Settings(
         home=home,
-        database_url=values.get("TALLYSTICK_DATABASE_URL"),
+        databases=DatabaseUrls(
+            *(
+                values.get(f"TALLYSTICK_{name}_DATABASE_URL")
+                for name in ("SEQUENCER", "WORKER", "API", "REGISTRAR", "SCHEMA")
+            )
+        ),
         rpc_url=rpc_url,
         site=Path(site) if site else None,
         keys=Path(values["TALLYSTICK_KEYS"]) if "TALLYSTICK_KEYS" in values else home / "keys",
@@ -99,3 +116,12 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         public_url=values.get("TALLYSTICK_PUBLIC_URL", f"http://{listen}"),
         settle_every_s=int(every),
     )
+
+
+def read_site(path: Path) -> Site:
+    """Return the site that a file describes. Raises InputError that names the file."""
+    text = read_text(path)
+    try:
+        return Site.from_json(json.loads(text))
+    except (ValueError, InputError) as error:
+        raise InputError("site-malformed", f"{path}: {error}") from None

@@ -16,7 +16,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.context import Limits, ServiceInfo
+from api.context import ChainReads, Limits, ServiceInfo
+from orchestrator.actions.contract_state import read_cautions
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.indexer import Indexer, stored_fork
 from orchestrator.chain.relayer import Relayer
@@ -36,7 +37,15 @@ from orchestrator.log.reader import PAGE_ENTRIES, LogReader
 from orchestrator.log.sequencer import Sequencer
 from orchestrator.settlement.pipeline import Pipeline
 from orchestrator.settlement.verifier import Verifier
-from orchestrator.storage.database import API, SEQUENCER, WORKER, Database, create_log, migrate
+from orchestrator.storage.database import (
+    API,
+    REGISTRAR,
+    SEQUENCER,
+    WORKER,
+    Database,
+    DatabaseUrls,
+    Session,
+)
 from orchestrator.verify.log_replay import LogReplay
 
 START_S = 30
@@ -75,14 +84,14 @@ class Stack(ResourceGroup):
     The database's own stamps receipts. If that is moved by hand, `is_simulated` must say so, and
     `now_ms` be the same: no service of real time may run on it.
 
-    Sequencer, relayer and pipeline are made at first use, and raise InputError `key-missing`
-    without their keys.
+    API, sequencer, relayer and pipeline are made at first use. They raise InputError `key-missing`
+    without their keys, and `database-url-missing` without their logins.
     """
 
     def __init__(
         self,
         *,
-        database_url: str,
+        databases: DatabaseUrls,
         rpc_url: str,
         site: Site,
         keys: Keys,
@@ -95,12 +104,13 @@ class Stack(ResourceGroup):
         self.site = site
         self.now_ms = now_ms
         self._keys = keys
-        self._database_url = database_url
+        self._urls = databases
+        self._databases: dict[str, Database] = {}
         self._is_simulated = is_simulated
         with self._opening():
             self._open_chain(rpc_url)
-            self._open_log()
-            self.app = self._make_app(public_url, limits)
+            self._public_url, self._limits = public_url, limits
+            self._check_databases()
 
     def _open_chain(self, rpc_url: str) -> None:
         """Check that the site's contracts and log are on this chain, and that our keys are theirs.
@@ -118,39 +128,62 @@ class Stack(ResourceGroup):
         _check_key("verifier", self._keys.verifier, site.verifier)
         self.escrow_domain = self.chain.escrow_domain
 
-    def _open_log(self) -> None:
-        """Bring the database up to date, and begin the log if it is not there yet."""
-        site = self.site
-        migrate(self._database_url)
-        self.worker = self._open_database(WORKER)
-        if not self._is_simulated:
-            check_clock(self.worker)
-        _refuse_other_log(self.worker, site)
-        is_new = create_log(
-            self._database_url,
-            log_id=site.log_id,
-            origin=site.origin,
-            chain_id=site.addresses.chain_id,
-            event_log=site.addresses.event_log,
-            escrow=site.addresses.escrow,
-            publisher=self.publisher,
-        )
-        self.log = LogReader(self.worker, site.log_id)
-        if is_new:
+    def _check_databases(self) -> None:
+        """Check that all our logins lead to this log; as the worker, ask for its genesis."""
+        for login in self._urls.by_login:
+            if login == REGISTRAR:
+                continue  # it has nothing to do with the log
+            database = self._database(login)
+            if not self._is_simulated:
+                check_clock(database)
+            check_log(database, self.site)
+        if self._urls.worker is not None and self.log.checkpoint() is None:
             self._submit_genesis()
 
-    def _make_app(self, public_url: str, limits: Limits | None) -> FastAPI:
+    def _database(self, login: str) -> Database:
+        """Return the database by a login of ours. Raises InputError if we have not got it."""
+        if login not in self._databases:
+            url = self._urls.by_login.get(login)
+            if url is None:
+                name = login.removeprefix("tallystick_").upper()
+                raise InputError(
+                    "database-url-missing", f"this part needs TALLYSTICK_{name}_DATABASE_URL"
+                )
+            self._databases[login] = self._exits.enter_context(Database(url, login))
+        return self._databases[login]
+
+    @property
+    def worker(self) -> Database:
+        """The database as the pipeline sees it."""
+        return self._database(WORKER)
+
+    @property
+    def api(self) -> Database:
+        """The database as the API sees it."""
+        return self._database(API)
+
+    @cached_property
+    def log(self) -> LogReader:
+        """The log as the pipeline reads it."""
+        return LogReader(self.worker, self.site.log_id)
+
+    @cached_property
+    def app(self) -> FastAPI:
+        """The API."""
         site = self.site
         return create_app(
-            database=self._open_database(API),
+            database=self.api,
             log_id=site.log_id,
             now_ms=self.now_ms,
             escrow_domain=self.escrow_domain,
             event_log_domain=self.chain.event_log_domain,
-            is_valid_signature=self.chain.is_signed_by_wallet,
-            forked_at_s=self.forked_at_s,
+            chain=ChainReads(
+                self.chain.is_signed_by_wallet,
+                lambda: self._forked_at_s(self.api),
+                lambda terms: read_cautions(self.chain, terms),
+            ),
             info=ServiceInfo(
-                public_url=public_url,
+                public_url=self._public_url,
                 origin=site.origin,
                 publisher=self.publisher,
                 verifier=site.verifier,
@@ -161,20 +194,17 @@ class Stack(ResourceGroup):
                 feedback=site.addresses.feedback,
                 evaluators=site.addresses.evaluators,
             ),
-            limits=limits,
+            limits=self._limits,
         )
-
-    def _open_database(self, role: str) -> Database:
-        return self._exits.enter_context(Database(self._database_url, role))
 
     @cached_property
     def sequencer(self) -> Sequencer:
         """The log's only writer. It needs the publisher's key."""
         key, log_id = _require("publisher", self._keys.publisher), self.site.log_id
-        domain = self.chain.event_log_domain
+        domain, database = self.chain.event_log_domain, self._database(SEQUENCER)
 
         def sign(size: int, root: bytes) -> bytes:
-            forked_at_s = self.forked_at_s()
+            forked_at_s = self._forked_at_s(database)
             if forked_at_s is not None:
                 raise LogError(
                     "log-forked",
@@ -184,7 +214,7 @@ class Stack(ResourceGroup):
                 )
             return sign_digest(checkpoint_digest(domain, log_id, size, root), key)
 
-        sequencer = Sequencer(self._open_database(SEQUENCER), log_id, self.now_ms, sign)
+        sequencer = Sequencer(database, log_id, self.now_ms, sign)
         # It takes the writer's lock at its first drain; entering it here would take it now.
         self._exits.callback(sequencer.close)
         return sequencer
@@ -224,9 +254,9 @@ class Stack(ResourceGroup):
                 yield Record(stored.entry, stored.opened)
             start += len(page)
 
-    def forked_at_s(self) -> int | None:
+    def _forked_at_s(self, database: Database) -> int | None:
         """Return when the log was marked as forked, as far as the chain's events were read."""
-        fork = stored_fork(self.worker, self.site.addresses, self.site.log_id)
+        fork = stored_fork(database, self.site.addresses, self.site.log_id)
         return None if fork is None else fork.time_s
 
     def drain(self) -> None:
@@ -298,9 +328,20 @@ def check_clock(database: Database) -> int:
     return int(clock.now_ms)
 
 
-def _refuse_other_log(database: Database, site: Site) -> None:
+def check_log(database: Database, site: Site) -> None:
+    """Raise LogError unless the database keeps the log of this site, and no other."""
     with database.transaction() as session:
-        other = session.one("pipeline.other_log", log_id=site.log_id)
+        refuse_other_log(session, site)
+        if session.one("database.log", log_id=site.log_id) is None:
+            raise LogError(
+                "log-unknown",
+                f"this database does not keep log {to_hex(site.log_id)}; run tallystick migrate",
+            )
+
+
+def refuse_other_log(session: Session, site: Site) -> None:
+    """Raise LogError for a database that keeps another log."""
+    other = session.one("pipeline.other_log", log_id=site.log_id)
     if other is not None:
         raise LogError(
             "database-of-another-log",

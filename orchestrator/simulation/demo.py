@@ -52,6 +52,7 @@ from orchestrator.simulation.forgery import (
 )
 from orchestrator.simulation.integrations import JobReport, ReputationRecord
 from orchestrator.simulation.sandbox import Sandbox, SandboxOptions, address_of, key_of
+from orchestrator.storage.database import NO_URLS, DatabaseUrls
 from orchestrator.verify.comparison import Comparison, connect, replay
 from orchestrator.verify.receipt_check import check_receipt, receipt_chain
 
@@ -139,7 +140,7 @@ class Demo(ResourceGroup):
         report_progress: Progress,
         *,
         rpc_url: str | None = None,
-        database_url: str | None = None,
+        databases: DatabaseUrls = NO_URLS,
         days: Iterable[Day] | None = None,
     ) -> None:
         super().__init__()
@@ -148,7 +149,7 @@ class Demo(ResourceGroup):
         self._habits = cdnow.agent_habits()
         self.report = DemoReport()
         with self._opening():
-            options = SandboxOptions(folder, START_MS, ORIGIN, FEE_BPS, database_url, rpc_url)
+            options = SandboxOptions(folder, START_MS, ORIGIN, FEE_BPS, databases, rpc_url)
             self._sandbox = self._exits.enter_context(Sandbox(options, report_progress))
             self.stack, self.clock = self._sandbox.stack, self._sandbox.clock
             self.url, self.rpc_url = self._sandbox.url, self._sandbox.rpc_url

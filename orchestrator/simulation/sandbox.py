@@ -27,9 +27,10 @@ from orchestrator.runtime.local_chain import (
     send_local,
 )
 from orchestrator.runtime.local_servers import LocalAnvil, LocalPostgres
+from orchestrator.runtime.migration import begin_log, prepare_schema
 from orchestrator.runtime.serve import Progress
 from orchestrator.runtime.stack import Keys, Stack, http_server, listen
-from orchestrator.storage.database import connect_as_owner, migrate, set_clock
+from orchestrator.storage.database import NO_URLS, DatabaseUrls, connect_as_owner, set_clock
 
 MAX_STEPS_TO_REST = 50
 # How far past the start a chain may be already: deploying takes a few blocks, a second each.
@@ -41,13 +42,16 @@ _NO_LIMITS = Limits(
 
 
 class SandboxOptions(NamedTuple):
-    """The folder, start and log of a sandbox. A server whose URL is None is started for it."""
+    """The folder, start and log of a sandbox. Servers without URLs are started for it.
+
+    A database that is named has all its logins, and an owner.
+    """
 
     folder: Path
     start_ms: int
     origin: str
     fee_bps: int = 0
-    database_url: str | None = None
+    databases: DatabaseUrls = NO_URLS
     rpc_url: str | None = None
 
 
@@ -103,18 +107,19 @@ class Sandbox(ResourceGroup):
         self.treasury = address_of("treasury")
         with self._opening():
             self._open_chain(options, report_progress)
-            database_url = options.database_url
-            if database_url is None:
+            databases = options.databases
+            if databases.are_unset:
                 report_progress("starting PostgreSQL")
                 server = LocalPostgres(options.folder / "postgres")
-                database_url = self._exits.enter_context(server).url
+                databases = self._exits.enter_context(server).urls()
             report_progress("deploying the contracts and a test stablecoin")
             site = self._deploy(options)
             # Deploying moves the chain on, and the log must not be behind it.
             start_ms = max(options.start_ms, self._chain_clock.now_s() * 1000)
-            migrate(database_url)
-            self.clock = self._exits.enter_context(SimulatedClock(database_url, start_ms))
-            self._serve(site, database_url)
+            prepare_schema(databases)
+            self.clock = self._exits.enter_context(SimulatedClock(databases.owners, start_ms))
+            begin_log(databases, site, address_of("publisher"))
+            self._serve(site, databases)
 
     def _open_chain(self, options: SandboxOptions, report_progress: Progress) -> None:
         start_s = options.start_ms // 1000
@@ -155,7 +160,7 @@ class Sandbox(ResourceGroup):
             fee_recipient=self.treasury if options.fee_bps else ZERO_ADDRESS,
         )
 
-    def _serve(self, site: Site, database_url: str) -> None:
+    def _serve(self, site: Site, databases: DatabaseUrls) -> None:
         """Open the stack and serve its API on a free port, with the genesis in the log."""
         # The stack is told its URL when it is made, so the port is taken before.
         sock = listen("127.0.0.1", 0)
@@ -163,7 +168,7 @@ class Sandbox(ResourceGroup):
         host, port = sock.getsockname()[:2]
         self.stack = self._exits.enter_context(
             Stack(
-                database_url=database_url,
+                databases=databases,
                 rpc_url=self.rpc_url,
                 site=site,
                 keys=Keys(key_of("publisher"), key_of("verifier"), key_of("relayer")),

@@ -1,46 +1,91 @@
-"""PostgreSQL: migrations, connections with a role, transactions with an account.
+"""PostgreSQL: migrations, logins, connections of one login, transactions with an account.
 
 Nothing else imports psycopg, and no SQL stands outside `storage/sql`. A query is called by its
 file's name and its own, as in `log.last_checkpoint`; its `%(name)s` are passed by keyword.
 """
 
 import hashlib
+import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.resources import files
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import psycopg
-from psycopg import IsolationLevel
+from psycopg import IsolationLevel, sql
 from psycopg.adapt import Loader
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import namedtuple_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from orchestrator.core.codec import request_kind
 from orchestrator.core.errors import InputError, LogError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.resource import Resource
+from orchestrator.core.rights import RIGHTS
 
 # Any refusal by PostgreSQL or by the connection to it; `sqlstate` names the reason.
 DatabaseError = psycopg.Error
 Unreachable = (psycopg.OperationalError, PoolTimeout)
 
+# The logins of the parts. Each is a role of its own, and may become no other.
 SEQUENCER = "tallystick_sequencer"
 WORKER = "tallystick_worker"
 API = "tallystick_api"
+REGISTRAR = "tallystick_registrar"
+LOGINS = (SEQUENCER, WORKER, API, REGISTRAR)
 
 CONNECT_S = 10
 SILENCE_S = 60
-# A slow statement, a lock or a silent client must not hold the database up without end.
-_LIMITS = {
-    "statement_timeout": "60s",
-    "lock_timeout": "10s",
-    "idle_in_transaction_session_timeout": "60s",
-}
 _MIGRATION_LOCK = 0x7A11_7571_C400_0001
 
 Row = Any
+
+
+class DatabaseUrls(NamedTuple):
+    """The URLs by which one database is reached: one for each login, as far as they are known.
+
+    `owner` is the owner of the schema, who migrates; no part of the service is given it.
+    """
+
+    sequencer: str | None = None
+    worker: str | None = None
+    api: str | None = None
+    registrar: str | None = None
+    owner: str | None = None
+
+    def __repr__(self) -> str:
+        return "DatabaseUrls(…)"
+
+    def only(self, logins: Collection[str]) -> "DatabaseUrls":
+        """Return the URLs of these logins, without the owner's."""
+        return DatabaseUrls(*(self.by_login.get(one) if one in logins else None for one in LOGINS))
+
+    @property
+    def owners(self) -> str:
+        """The owner's URL. Raises `InputError` if it is not known."""
+        if self.owner is None:
+            raise InputError(
+                "database-owner-missing",
+                "this is done as the owner of the schema: set TALLYSTICK_SCHEMA_DATABASE_URL",
+            )
+        return self.owner
+
+    @property
+    def are_unset(self) -> bool:
+        """True if none of them is known."""
+        return not any(self)
+
+    @property
+    def by_login(self) -> dict[str, str]:
+        """The URLs of logins, by their roles, without those that are not known."""
+        urls = (self.sequencer, self.worker, self.api, self.registrar)
+        return {login: url for login, url in zip(LOGINS, urls, strict=True) if url is not None}
+
+
+NO_URLS = DatabaseUrls()
 
 
 class Session:
@@ -91,8 +136,9 @@ class Connection:
             if snapshot:
                 session.run("database.use_snapshot")
             # The row policies read the account. It ends with the transaction, so that a pooled
-            # connection never carries it to the next caller.
-            session.run("database.set_account", account=account)
+            # connection never carries it to the next caller; and so do the limits, which a pooler
+            # between us and the server takes in no other way.
+            session.run("database.begin", account=account)
             yield session
 
     def close(self) -> None:
@@ -107,11 +153,15 @@ class Connection:
 
 
 class Database(Resource):
-    """A pool of connections under one role. Use it with `with`, or call `close`."""
+    """A pool of connections of one login. Use it with `with`, or call `close`.
 
-    def __init__(self, url: str, role: str, *, most_connections: int = 8) -> None:
+    The user of `url` must be the login itself, with no rights besides: nothing is left to it to go
+    back to, whatever is injected into a statement.
+    """
+
+    def __init__(self, url: str, login: str, *, most_connections: int = 8) -> None:
         self._url = url
-        self._role = role
+        self._login = login
         self._pool = ConnectionPool(
             url,
             kwargs=self._arguments() | {"connect_timeout": CONNECT_S},
@@ -126,7 +176,7 @@ class Database(Resource):
         )
 
     def __repr__(self) -> str:
-        return f"Database(role={self._role!r})"
+        return f"Database(login={self._login!r})"
 
     def close(self) -> None:
         self._pool.close()
@@ -157,9 +207,7 @@ class Database(Resource):
         return Connection(raw)
 
     def _arguments(self) -> dict[str, Any]:
-        settings = {"role": self._role, "row_security": "on", **_LIMITS}
         return {
-            "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
             # A vanished peer is noticed about as soon as a slow statement.
             "keepalives_idle": SILENCE_S // 2,
             "keepalives_interval": SILENCE_S // 6,
@@ -167,17 +215,37 @@ class Database(Resource):
             "tcp_user_timeout": SILENCE_S * 1000,
             "autocommit": True,
             "row_factory": namedtuple_row,
-            "application_name": self._role,
+            "application_name": self._login,
         }
 
     def _prepare(self, raw: psycopg.Connection[Row]) -> None:
-        """Set a new connection up. Raises `LogError` if it could do more than its role may."""
+        """Set a new connection up. Raises `LogError` if it could do more than its login may."""
         raw.isolation_level = IsolationLevel.READ_COMMITTED
         raw.adapters.register_loader("numeric", _WholeNumber)
-        role = Session(raw).one("database.current_role")
-        # A superuser, or a role with BYPASSRLS, would read every tenant's rows.
-        if role is None or role.name != self._role or role.bypasses_policies:
-            raise LogError("role-mighty", f"role {self._role} must be bound by the row policies")
+        (login,) = Session(raw).all("database.login")
+        # A superuser, or a role with BYPASSRLS, would read every tenant's rows; and a login that
+        # was only lent the role could put it off.
+        if not (login.name == login.session == self._login) or login.is_mighty:
+            raise LogError(
+                "login-mighty",
+                f"this part logs in as {self._login}, which is a member of no role and bound by "
+                f"the row policies, and not as {login.session}; see the part's database URL",
+            )
+
+
+def _parsed(url: str) -> dict[str, Any]:
+    """Return the parameters in a URL. Raises `InputError` for a malformed one."""
+    try:
+        return conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        raise _malformed() from None
+
+
+def _malformed() -> InputError:
+    return InputError(
+        "database-url-malformed",
+        "the database URL is no PostgreSQL URL; percent-encode what is special in it",
+    )
 
 
 def _connect(url: str, **arguments: Any) -> psycopg.Connection[Row]:
@@ -188,15 +256,12 @@ def _connect(url: str, **arguments: Any) -> psycopg.Connection[Row]:
     try:
         return psycopg.connect(url, connect_timeout=CONNECT_S, **arguments)
     except psycopg.ProgrammingError:
-        raise InputError(
-            "database-url-malformed",
-            "TALLYSTICK_DATABASE_URL is no PostgreSQL URL; percent-encode what is special in it",
-        ) from None
+        raise _malformed() from None
     except psycopg.OperationalError:
         raise LogError(
             "database-unreachable",
-            "PostgreSQL takes no connection by TALLYSTICK_DATABASE_URL: is it up, are host, user "
-            "and password right, and has tallystick serve set it up for us?",
+            "PostgreSQL takes no connection by this database URL: is it up, are host, user and "
+            "password right, and has tallystick migrate set it up for us?",
         ) from None
 
 
@@ -242,8 +307,9 @@ class _WholeNumber(Loader):
 def migrate(url: str) -> list[str]:
     """Bring the schema up to date as the user of `url`, and return the migrations applied.
 
-    Each migration is applied once, in order, in a transaction of its own. Raises `LogError` if one
-    that was applied has since been changed, or is not known to this version of the program.
+    Each migration is applied once, in order, in a transaction of its own; the rights of requests
+    are those of this program after each call. Raises `LogError` if a migration that was applied has
+    since been changed, or is not known to this version of the program.
     """
     known = _migrations()
     applied_now = []
@@ -270,7 +336,65 @@ def migrate(url: str) -> list[str]:
                     "INSERT INTO migrations VALUES (%s, %s, now())", (name, _checksum(text))
                 )
             applied_now.append(name)
+        if raw.execute("SELECT to_regclass('request_rights')").fetchone() != (None,):
+            raw.execute(statement("database.put_rights"), {"rights": _rights()})
     return applied_now
+
+
+def _rights() -> str:
+    """Return the program's table of rights as the rows of the database's."""
+    return json.dumps(
+        [
+            {
+                "kind": request_kind(make),
+                "sender": f"tallystick_{right.sender}",
+                "actor": right.actor,
+                "is_surface_owners": right.is_surface_owners,
+                "is_publishers": right.is_publishers,
+                "fixed": dict(right.fixed),
+            }
+            for make, right in RIGHTS.items()
+        ]
+    )
+
+
+def secure_logins(urls: DatabaseUrls) -> list[str]:
+    """Give logins the passwords in their URLs, as the owner, and return the logins that got one.
+
+    Where the owner of the schema owns the database too, no other role but the logins may connect to
+    it, and of them only the sequencer makes temporary tables, which it needs. A login whose URL has
+    no password is left as it is: the server knows it by other means, such as its socket's peer.
+    """
+    secured = []
+    with _connect(urls.owners, autocommit=True) as raw:
+        (row,) = raw.execute(statement("database.owned")).fetchall()
+        if row[1]:
+            names = {"database": sql.Identifier(row[0])}
+            for text in (
+                "REVOKE ALL ON DATABASE {database} FROM PUBLIC",
+                *(f"GRANT CONNECT ON DATABASE {{database}} TO {login}" for login in LOGINS),
+                f"GRANT TEMPORARY ON DATABASE {{database}} TO {SEQUENCER}",
+            ):
+                raw.execute(sql.SQL(text).format(**names))
+        for login, url in urls.by_login.items():
+            given = _parsed(url)
+            if given.get("user") != login:
+                raise InputError(
+                    "login-other", f"the user of this part's database URL must be {login}"
+                )
+            if given.get("password") is None:
+                continue
+            # Hashed here, so that no log of the server's statements has the password.
+            hashed = raw.pgconn.encrypt_password(
+                str(given["password"]).encode(), login.encode(), b"scram-sha-256"
+            )
+            raw.execute(
+                sql.SQL("ALTER ROLE {login} LOGIN PASSWORD {hashed}").format(
+                    login=sql.Identifier(login), hashed=sql.Literal(hashed.decode())
+                )
+            )
+            secured.append(login)
+    return secured
 
 
 def create_log(

@@ -1,4 +1,4 @@
-"""Files that the user named: read within a bound, and keys only from files closed to others."""
+"""Files: read within a bound, secrets only from files closed to others, and written as such."""
 
 import os
 from pathlib import Path
@@ -52,3 +52,14 @@ def read_key(path: Path) -> bytes:
     except (ValueError, TermsError):
         raise InputError("key-malformed", f"{path}: must hold a key, 32 bytes of hex") from None
     return key
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that its owner alone may read. After a crash it is complete or not there."""
+    partial = path.with_name(f".{path.name}.partial")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

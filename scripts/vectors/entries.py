@@ -20,6 +20,7 @@ from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.opening import (
     CodeOpening,
     EventOpening,
+    ForecastOpening,
     Opening,
     ReportedTouchOpening,
     TouchOpening,
@@ -118,6 +119,8 @@ def _openings() -> Iterator[tuple[str, Opening]]:
         at_ms, order, 11, 15, 1_000_000, 2_500_000, whole=False, request_hash=reported[0],
         commitment=reported[1],
     )  # fmt: skip
+    yield "forecast.made", TouchOpening(*asked, word("key"))
+    yield "forecast.scored", ForecastOpening(2_500, word("salt"), 40, 10, 41, 11, 400, 99)
     yield "operator.suspended", TouchOpening(*reported)
     yield "operator.restored", TouchOpening(*reported, word("key"))
     top = b"\xff" * 32
@@ -125,6 +128,7 @@ def _openings() -> Iterator[tuple[str, Opening]]:
         "~" * 32, 2**40 - 1, 2**40 - 1, *(2**80 - 1,) * 3, 2**40 - 1
     )
     yield "lead.transition", TransitionOpening("~" * 32, 2**40 - 1, 2**53 - 1, top, top, top)
+    yield "forecast.scored", ForecastOpening(2**40 - 1, top, *(2**40 - 1,) * 6)
     most = (2**53 - 1, top, 2**40 - 1, 2**40 - 1, 2**80 - 1, 2**80 - 1)
     yield "product.event", EventOpening(*most, whole=True, request_hash=top, commitment=top)
 
@@ -165,6 +169,10 @@ def _entries() -> Iterator[Entry]:
         ("outcome.reversed", surface, contract, lead, "activated", price, reversal),
         ("settlement", surface, verifier, contract, "activated", 0, statement),
         ("payout", surface, payee, contract, "paid", price, transaction),
+        ("forecast.made", surface, operator, ascii_word("visitor"), "signed_up", 7,
+         payloads["forecast.made"]),
+        ("forecast.scored", surface, none, operator, "signed_up", 19,
+         payloads["forecast.scored"]),
         ("operator.suspended", surface, owner, operator, "complaints", 0,
          payloads["operator.suspended"]),
         ("operator.restored", surface, owner, operator, "resolved", 0,

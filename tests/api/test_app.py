@@ -15,10 +15,10 @@ from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from api.app import create_app
-from api.context import Limits, ServiceInfo
+from api.context import ChainReads, Limits, ServiceInfo
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import ChainError
-from orchestrator.storage.database import API, Database
+from orchestrator.storage.database import API
 from tests.support.api_service import (
     ESCROW,
     EVENT_LOG,
@@ -34,6 +34,7 @@ from tests.support.api_service import (
     wallet,
 )
 from tests.support.depth import examples
+from tests.support.servers import open_as
 
 
 def test_the_api_loads_neither_backtests_nor_chains() -> None:
@@ -48,15 +49,14 @@ def test_the_api_loads_neither_backtests_nor_chains() -> None:
 
 
 def test_contracts_on_two_chains_make_no_app(database_url: str) -> None:
-    with Database(database_url, API) as database, pytest.raises(ChainError, match="chain 31337"):
+    with open_as(database_url, API) as database, pytest.raises(ChainError, match="chain 31337"):
         create_app(
             database=database,
             log_id=LOG_ID,
             now_ms=lambda: START_MS,
             escrow_domain=ESCROW,
             event_log_domain=EVENT_LOG._replace(chain_id=1),
-            is_valid_signature=lambda *_: False,
-            forked_at_s=lambda: None,
+            chain=ChainReads(lambda *_: False, lambda: None, lambda _: []),
             info=ServiceInfo("http://x", "x", "", "", (), 0, ZERO_ADDRESS),
         )
 

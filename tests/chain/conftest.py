@@ -20,7 +20,7 @@ from tests.support.chain_deal import (
     AnchoredLog,
     deal_terms,
 )
-from tests.support.servers import CHAIN_START_S, server_folder
+from tests.support.servers import CHAIN_START_S, open_as, server_folder
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def terms(clock: LocalChainClock, deployment: Deployment) -> Terms:
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    with Database(database_url, WORKER) as database:
+    with open_as(database_url, WORKER) as database:
         yield database
 
 

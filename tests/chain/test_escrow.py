@@ -23,7 +23,7 @@ from orchestrator.core.merkle import leaf_hash, root_of
 from orchestrator.core.terms import Terms
 from orchestrator.runtime.local_chain import LocalChainClock
 from orchestrator.runtime.local_servers import LocalAnvil
-from orchestrator.storage.database import WORKER, Database
+from orchestrator.storage.database import WORKER
 from tests.support.chain_bench import limited_to, rewritten
 from tests.support.chain_deal import (
     DEPLOYER,
@@ -44,6 +44,7 @@ from tests.support.chain_deal import (
     send,
 )
 from tests.support.rpc_proxy import RpcProxy, honest
+from tests.support.servers import open_as
 
 
 def test_one_deal_from_opening_to_refund(
@@ -81,7 +82,7 @@ def test_one_deal_from_opening_to_refund(
     assert chain.balance_of(terms.token, OWNER) == 368 * USD
 
     clock.finalize()
-    with Database(database_url, WORKER) as database:
+    with open_as(database_url, WORKER) as database:
         seen = [event for events in Indexer(chain, database).poll() for event in events]
     assert [event.event for event in seen] == [
         Registered(log.log_id, PUBLISHER, PUBLISHER, ORIGIN),
@@ -122,7 +123,7 @@ def test_a_transfer_that_fails_becomes_a_credit(
     chain.node.call("anvil_setCode", terms.token, f"0x7f{balance}5f5260205ff3")
     send(chain, STRANGER_KEY, call)
     assert chain.credit_of(terms.token, PAYEE) == 7_800_000
-    with Database(database_url, WORKER) as database:
+    with open_as(database_url, WORKER) as database:
         indexer = Indexer(chain, database)
         list(indexer.poll())
         *_, paid, credited = indexer.recent()

@@ -15,6 +15,7 @@ from orchestrator.storage.database import API, Database, DatabaseError
 from tests.support.chain_bench import HOLDER, NOW_MS, Bench, DeepAnvil, limited_to, rewritten
 from tests.support.chain_deal import DEPLOYER, PAYEE, AnchoredLog, send
 from tests.support.rpc_proxy import Ask, Forward, honest
+from tests.support.servers import open_as
 
 ROOT_A, ROOT_B = b"\xaa" * 32, b"\xbb" * 32
 
@@ -164,7 +165,7 @@ def test_only_the_worker_writes_what_the_chain_is_known_by(
     send(chain, DEPLOYER, log.publish())
     list(Indexer(chain, database).poll())
     key = {"chain_id": chain.addresses.chain_id, "escrow": chain.addresses.escrow.lower()}
-    with Database(database_url, API) as api:
+    with open_as(database_url, API) as api:
         with api.transaction() as session:
             assert len(session.all("chain.recent_events", **key, limit=9)) == 1
         for query, arguments in (

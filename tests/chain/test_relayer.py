@@ -44,6 +44,7 @@ from tests.support.chain_bench import (
 )
 from tests.support.chain_deal import DEPLOYER, STRANGER, STRANGER_KEY, allowance, refused
 from tests.support.rpc_proxy import Ask, Fault, Forward, RpcProxy
+from tests.support.servers import urls_of
 
 # --- The node -------------------------------------------------------------------------------------
 
@@ -559,7 +560,7 @@ def test_killed(bench: Bench, method: str, arrives: bool) -> None:
 
     bench.proxy.fault = kill
     settings = {
-        "database": bench.database_url,
+        "database": urls_of(bench.database_url).worker,
         "rpc": bench.proxy.url,
         "addresses": bench.deployment.addresses,
         "key": RELAYER.hex(),

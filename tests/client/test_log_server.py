@@ -128,7 +128,9 @@ def test_a_replay_misses_an_opening_that_is_withheld(*, is_named: bool) -> None:
         item["opening"] = None
         if not is_named:
             del item["opening"]
-    documents = Documents(WORLD.policies.__getitem__, WORLD.settings.__getitem__, WORLD.rules.__getitem__)
+    documents = Documents(
+        WORLD.policies.__getitem__, WORLD.settings.__getitem__, WORLD.rules.__getitem__
+    )
     with serving_json(log_of(served)) as url, Client(url) as client:
         records = list(served_records(client, 0, len(RECORDS)))
     with pytest.raises(ReplayError):

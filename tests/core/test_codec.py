@@ -22,12 +22,14 @@ from orchestrator.core.codec import (
     request_id,
 )
 from orchestrator.core.errors import LogError, RequestError
+from orchestrator.core.forecast import Margin, Question, Skill
 from orchestrator.core.purchase import PaidOutcome, Purchase
 from orchestrator.core.requests import (
     CloseContract,
     Erasure,
     Genesis,
     JudgeTrust,
+    MakeForecast,
     OpenContract,
     ProductEvent,
     PublishPolicy,
@@ -36,11 +38,12 @@ from orchestrator.core.requests import (
     RegisterOperator,
     Request,
     RestoreOperator,
+    ScoreForecast,
     Settle,
     SuspendOperator,
     Touch,
 )
-from orchestrator.core.trust import Bucket, PoolUse, Standing
+from orchestrator.core.trust import Bucket, PendingForecast, PoolUse, Standing
 from orchestrator.core.world import Lead
 from tests.support.worlds import LEADS, OPERATORS, OWNER, SURFACE, policy, rules, settings, word
 
@@ -53,6 +56,10 @@ REQUESTS: dict[str, Request] = {
     "suspend_operator": SuspendOperator(SURFACE, OWNER, OPERATORS[0], "spam", word("r"), word("b")),
     "restore_operator": RestoreOperator(SURFACE, OWNER, OPERATORS[0], "sorry"),
     "judge_trust": JudgeTrust(SURFACE, OPERATORS[0]),
+    "make_forecast": MakeForecast(
+        SURFACE, OPERATORS[0], "new", "trial", 7, word("r"), word("b"), word("k")
+    ),
+    "score_forecast": ScoreForecast(SURFACE, OPERATORS[0], 12, 2500, word("salt")),
     "touch": Touch(SURFACE, LEADS[0], OPERATORS[0], "email", word("request"), word("body")),
     "product_event": ProductEvent(SURFACE, LEADS[0], "Käufe", 2**80 - 1, 7, word("r"), word("b")),
     "erasure": Erasure(SURFACE, LEADS[0], OWNER),
@@ -94,6 +101,9 @@ def test_every_request_has_a_specimen() -> None:
         ("number-range", "product_event", {"value_units": True}),
         ("number-range", "product_event", {"value_units": 1.0}),
         ("number-range", "product_event", {"time_ms": 2**61}),
+        ("number-range", "make_forecast", {"horizon_days": 2**40}),
+        ("number-range", "make_forecast", {"horizon_days": -1}),
+        ("number-range", "score_forecast", {"probability_bps": 10_001}),
         ("choice-unknown", "record_payout", {"label": "owed"}),
         ("request-malformed", "open_contract", {"rules": []}),
         ("request-malformed", "settle", {"now": 1}),
@@ -137,6 +147,7 @@ def test_a_lead_is_read_as_it_was_written() -> None:
             Purchase(8, "paid", 5, word("o"), PaidOutcome(word("a"), 9, 7, 8), 2, 11, True, 3),
         ],
         sweep_at=16,
+        stay_ms=6,
     )
     plain = Lead(b"", "")
     # Or a field that is not stored would pass for one that is.
@@ -160,13 +171,21 @@ def test_a_standing_is_read_as_it_was_written() -> None:
         leads_today=4,
         counted_to=9,
         buckets=[Bucket(1, 2, 3, 4, 5), Bucket(6, 7, 8, 9, 10)],
+        skill=Skill(Margin(1, 2), Margin(3, 4), 5, 6, [7, 8]),
+        forecasts=[PendingForecast(11, Question("new", "trial", 7), 20_000, word("sealed"))],
     )
     plain = Standing()
     assert all(getattr(standing, each.name) != getattr(plain, each.name) for each in fields(plain))
     document = json.loads(json_text(encode_standing(standing)))
     assert decode_standing(2, "results", True, document) == standing
     assert decode_standing(0, "none", False, encode_standing(plain)) == plain
-    for changes in ({"policy": "zz"}, {"more": 1}, {"buckets": [[1]]}, {"buckets": 1}):
+    for changes in (
+        {"policy": "zz"},
+        {"more": 1},
+        {"buckets": [[1]]},
+        {"buckets": 1},
+        {"forecasts": [1]},
+    ):
         with pytest.raises(LogError) as refused:
             decode_standing(2, "results", True, document | changes)
         assert refused.value.code == "standing-malformed"

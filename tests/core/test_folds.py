@@ -9,10 +9,12 @@ import pytest
 from orchestrator.core.attribution import TouchAt
 from orchestrator.core.entry import Entry, pack_outcome, pack_reversal
 from orchestrator.core.errors import EntryError
+from orchestrator.core.forecast import Question
 from orchestrator.core.kinds import KINDS, Clock, Projection, advance
 from orchestrator.core.opening import (
     CodeOpening,
     EventOpening,
+    ForecastOpening,
     Opening,
     Record,
     ReportedTouchOpening,
@@ -22,6 +24,8 @@ from orchestrator.core.opening import (
     receipt_ms,
 )
 from orchestrator.core.purchase import PaidOutcome, Purchase
+from orchestrator.core.trust import PendingForecast
+from orchestrator.core.units import DAY_MS
 from orchestrator.core.world import World, pair_of
 from tests.support.worlds import (
     LEADS,
@@ -37,8 +41,10 @@ from tests.support.worlds import (
 )
 
 GOVERNING = policy()
+QUESTION = Question("new", "trial", 1)
 POOLED = settings(
     pool={"places": 1, "leads_a_day": 1, "touches_a_day": 1, "lasts_s": 9},
+    forecasts={"questions": [{"from": "new", "to": "trial", "horizon_days": 1}]},
 )
 A = word("a")
 LEAD = LEADS[0]
@@ -72,18 +78,23 @@ def parts(world: World) -> dict[str, Any]:
 
 PAID = pack_outcome(6, 5, 0, 1, 10)
 # The position of what the fold of each kind is tried on, in `world_to_move`.
-PURCHASE, CODE = 13, 14
+PURCHASE, CODE, FORECAST = 13, 14, 9
 
 
 def world_to_move() -> World:
     """Return a world with a lead, a purchase of 100, and a code that may be used once.
 
-    Ann's level is one of forecasts, and Bob is suspended.
+    Ann's level is one of forecasts, and one of hers can be opened on the third day; Bob is
+    suspended.
     """
     world = world_with_lead()
     world.settings[POOLED.hash] = POOLED
     world.surfaces[SURFACE].settings_hash = POOLED.hash
-    world.standing(SURFACE, OPERATORS[0]).ground = "forecasts"
+    world.surfaces[SURFACE].cohorts.ask(GOVERNING.states, [QUESTION], 0)
+    ann = world.standing(SURFACE, OPERATORS[0])
+    ann.ground = "forecasts"
+    ann.forecasts.append(PendingForecast(FORECAST, QUESTION, 1, word("sealed")))
+    ann.skill.commit(QUESTION, 1, 0)
     world.standing(SURFACE, OPERATORS[1]).is_suspended = True
     world.moved.clear()
     world.rules[word("b")] = rules("b", GOVERNING)
@@ -132,6 +143,23 @@ MOVES = [
         subject=OPERATORS[0],
         label="1",
     ),
+    entry(
+        "forecast.made",
+        ASKED,
+        actor=OPERATORS[0],
+        subject=b"new".ljust(32, b"\0"),
+        label="trial",
+        value=1,
+        time_ms=2 * DAY_MS,
+    ),
+    entry(
+        "forecast.scored",
+        ForecastOpening(2500, word("salt"), 40, 10, 41, 11, 400, 99),
+        subject=OPERATORS[0],
+        label="trial",
+        value=FORECAST,
+        time_ms=2 * DAY_MS + 1,
+    ),
     entry("operator.suspended", ASKED, subject=OPERATORS[0]),
     entry("operator.restored", ASKED, subject=OPERATORS[1]),
 ]
@@ -145,6 +173,8 @@ STANDINGS = {
     "outcome.reversed": 0,
     "contract.opened": 0,
     "trust.changed": 0,
+    "forecast.made": 0,
+    "forecast.scored": 0,
     "operator.suspended": 0,
     "operator.restored": 1,
 }

@@ -13,6 +13,7 @@ from orchestrator.core.opening import (
     MAX_OPENING_WORDS,
     CodeOpening,
     EventOpening,
+    ForecastOpening,
     Opening,
     ReportedTouchOpening,
     TouchOpening,
@@ -38,14 +39,14 @@ openings = st.one_of(
         EventOpening, times, words, positions, positions, units, units, st.booleans(), words, words
     ),
     st.builds(CodeOpening, times, words, words, words),
-    st.builds(
-        TrustOpening, labels, positions, positions, units, units, units, positions
-    ),
+    st.builds(TrustOpening, labels, positions, positions, units, units, units, positions),
+    st.builds(ForecastOpening, positions, words, *[positions] * 6),
 )
 ONE, TWO, ORDER = b"\1" * 32, b"\2" * 32, b"\3" * 32
 MOVED = TransitionOpening("trial", 2, 1_760_000_000_000, ORDER, ONE, TWO)
 TAKEN = EventOpening(1_760_000_000_000, ORDER, 7, 9, 500, 700, False, ONE, TWO)
 RISEN = TrustOpening("results", 1, 12, 3400, 5600, 78, 2)
+SCORED = ForecastOpening(2500, ONE, 40, 10, 41, 11, 400, 99)
 EACH: list[tuple[Opening, list[str], list[Any]]] = [
     (TouchOpening(ONE, TWO, ORDER), ["bytes32"] * 3, [ONE, TWO, ORDER]),
     (
@@ -69,6 +70,7 @@ EACH: list[tuple[Opening, list[str], list[Any]]] = [
         ["bytes32", *["uint256"] * 6],
         [b"results".ljust(32, b"\0"), *RISEN[1:]],
     ),
+    (SCORED, ["uint256", "bytes32", *["uint256"] * 6], list(SCORED)),
 ]
 
 
@@ -106,9 +108,12 @@ def test_every_opening_is_tried() -> None:
         ("field-range", TAKEN._replace(refunded_before_units=-1)),
         ("label-too-long", RISEN._replace(ground="x" * 33)),
         ("field-range", RISEN._replace(level_before=-1)),
-        ("field-range", RISEN._replace(outcomes=2**40)),
-        ("field-range", RISEN._replace(units=2**80)),
+        ("field-range", RISEN._replace(ripe_outcomes=2**40)),
+        ("field-range", RISEN._replace(ripe_units=2**80)),
         ("field-range", RISEN._replace(disputes_lost=2**40)),
+        ("field-range", SCORED._replace(probability_bps=-1)),
+        ("field-range", SCORED._replace(pooled_n=2**40)),
+        ("word-length", SCORED._replace(salt=b"\1" * 31)),
     ],
 )
 def test_what_has_no_encoding_is_refused(code: str, changed: Opening) -> None:
@@ -166,5 +171,12 @@ def test_garbled_json_raises_what_its_readers_expect(changes: dict[str, object])
 
 
 def test_a_report_says_when_it_was_received() -> None:
-    assert [receipt_ms(opening) for opening, _, _ in EACH] == [None, 5, *[MOVED[2]] * 2, None, None]
+    assert [receipt_ms(opening) for opening, _, _ in EACH] == [
+        None,
+        5,
+        *[MOVED[2]] * 2,
+        None,
+        None,
+        None,
+    ]
     assert receipt_ms(None) is None

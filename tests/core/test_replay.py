@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from orchestrator.core import replay as replay_module
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.decide import decide
+from orchestrator.core.document import DocumentCache
 from orchestrator.core.entry import Entry
 from orchestrator.core.errors import ChainError, ReplayError, RequestError, ServerError
 from orchestrator.core.opening import Opening, Record, TrustOpening, receipt_ms
-from orchestrator.core.document import DocumentCache
 from orchestrator.core.policy import Policy
 from orchestrator.core.replay import Replay, replay
 from orchestrator.core.replay_rules import Documents
@@ -45,7 +45,9 @@ from tests.support.worlds import (
 
 
 def documents_of(world: World) -> Documents:
-    return Documents(world.policies.__getitem__, world.settings.__getitem__, world.rules.__getitem__)
+    return Documents(
+        world.policies.__getitem__, world.settings.__getitem__, world.rules.__getitem__
+    )
 
 
 @st.composite
@@ -168,7 +170,7 @@ def test_a_false_opening_is_found() -> None:
             continue
         lie: Opening
         if isinstance(opening, TrustOpening):
-            lie = opening._replace(units=opening.units + 1)
+            lie = opening._replace(ripe_units=opening.ripe_units + 1)
         else:
             lie = opening._replace(request_hash=word("another request"))
         altered = [*RECORDS[:position], Record(entry, lie), *RECORDS[position + 1 :]]
@@ -179,13 +181,18 @@ def test_a_false_opening_is_found() -> None:
 def test_another_policy_under_the_hash_is_found() -> None:
     other = policy(attribution="last_touch")
     with pytest.raises(ReplayError):
-        replay(RECORDS, Documents(lambda _: other, WORLD.settings.__getitem__, WORLD.rules.__getitem__))
+        replay(
+            RECORDS, Documents(lambda _: other, WORLD.settings.__getitem__, WORLD.rules.__getitem__)
+        )
 
 
 def test_terms_that_pay_less_are_found() -> None:
     cheap = {name: rule._replace(unit_price_units=1) for name, rule in WORLD.rules.items()}
     with pytest.raises(ReplayError, match="outcome"):
-        replay(RECORDS, Documents(WORLD.policies.__getitem__, WORLD.settings.__getitem__, cheap.__getitem__))
+        replay(
+            RECORDS,
+            Documents(WORLD.policies.__getitem__, WORLD.settings.__getitem__, cheap.__getitem__),
+        )
 
 
 def refused(records: list[Record], world: World = WORLD) -> str:
@@ -455,7 +462,7 @@ def test_openings_and_closings_are_those_of_the_chain(
 
 
 @pytest.mark.parametrize(
-    "kind", ["forecast.issued", "dispute.opened", "dispute.ruled", "outcome.refused", "touches", ""]
+    "kind", ["forecast.voided", "dispute.opened", "dispute.ruled", "outcome.refused", "touches", ""]
 )
 def test_kinds_without_a_row_are_refused(kind: str) -> None:
     """Refuse what no writer of this log can have written, whatever else it says."""

@@ -11,6 +11,7 @@ from orchestrator.core.kinds import KINDS, advance
 from orchestrator.core.opening import (
     CodeOpening,
     EventOpening,
+    ForecastOpening,
     Opening,
     Record,
     ReportedTouchOpening,
@@ -20,7 +21,17 @@ from orchestrator.core.opening import (
 )
 from orchestrator.core.replay_rules import Documents
 from orchestrator.core.world import World
-from tests.support.worlds import LEADS, OPERATORS, OWNER, SURFACE, begin, policy, rules, settings, word
+from tests.support.worlds import (
+    LEADS,
+    OPERATORS,
+    OWNER,
+    SURFACE,
+    begin,
+    policy,
+    rules,
+    settings,
+    word,
+)
 
 GOVERNING = policy()
 A = word("a")
@@ -45,7 +56,9 @@ def entry(kind: str, **changes: Any) -> Entry:
 def judge(found: World, entry_: Entry, opening: Opening | None, **sources: Any) -> Any:
     rule = KINDS[entry_.kind].replay
     assert rule is not None
-    documents = Documents(found.policies.__getitem__, found.settings.__getitem__, found.rules.__getitem__, **sources)
+    documents = Documents(
+        found.policies.__getitem__, found.settings.__getitem__, found.rules.__getitem__, **sources
+    )
     return rule(found, Record(entry_, opening), documents)
 
 
@@ -103,6 +116,22 @@ REQUESTS: list[tuple[Entry, Opening | None, object]] = [
         entry("trust.changed", actor=bytes(32), subject=OPERATORS[0], label="1"),
         TrustOpening("contract", 0, 0, 0, 0, 0, 0),
         requests.JudgeTrust(SURFACE, OPERATORS[0]),
+    ),
+    (
+        entry(
+            "forecast.made",
+            actor=OPERATORS[0],
+            subject=b"new".ljust(32, b"\0"),
+            label="trial",
+            value=7,
+        ),
+        TOUCH,
+        requests.MakeForecast(SURFACE, OPERATORS[0], "new", "trial", 7, *ASKED),
+    ),
+    (
+        entry("forecast.scored", subject=OPERATORS[0], label="trial", value=12),
+        ForecastOpening(2500, word("salt"), 40, 10, 41, 11, 400, 99),
+        requests.ScoreForecast(SURFACE, OPERATORS[0], 12, 2500, word("salt")),
     ),
     (
         entry("operator.suspended", subject=OPERATORS[0], label="spam"),

@@ -8,12 +8,14 @@ import pytest
 
 from orchestrator.core.entry import address_word
 from orchestrator.core.errors import DocumentError
+from orchestrator.core.forecast import ForecastRules, Question
 from orchestrator.core.surface_settings import (
     DEFAULT_BUCKET_S,
     DEFAULT_PAUSE_S,
     DEFAULT_RIPENING_S,
     MAX_PERIOD_S,
     Action,
+    ForecastSettings,
     Level,
     Pool,
     Results,
@@ -30,6 +32,13 @@ EARNED: dict[str, Any] = {
     "reversed_bps": 500,
     "keep_reversed_bps": 1000,
     "disputes_lost": 1,
+}
+ASKED: dict[str, Any] = {"from": "new", "to": "trial", "horizon_days": 7}
+FORECASTS: dict[str, Any] = {
+    "questions": [ASKED],
+    "min_counted": 6,
+    "min_leads": 40,
+    "skill_bps": 2000,
 }
 POOL: dict[str, Any] = {"places": 5, "leads_a_day": 20, "touches_a_day": 30, "lasts_s": DAY_S}
 DOCUMENT: dict[str, Any] = {
@@ -50,6 +59,14 @@ def level(**changes: Any) -> dict[str, Any]:
 
 def pool(**changes: Any) -> dict[str, Any]:
     return changed(pool={**POOL, **changes})
+
+
+def forecasts(**changes: Any) -> dict[str, Any]:
+    return changed(forecasts={**FORECASTS, **changes})
+
+
+def question(**changes: Any) -> dict[str, Any]:
+    return forecasts(questions=[{**ASKED, **changes}])
 
 
 def without(table: dict[str, Any], key: str) -> dict[str, Any]:
@@ -80,15 +97,26 @@ def test_settings_are_what_the_document_says() -> None:
     assert found.pool == Pool(5, 20, 30, DAY_S)
 
 
+def test_questions_and_the_skill_that_they_earn_by() -> None:
+    found = parse_settings(forecasts()).forecasts
+    assert found is not None
+    assert found.questions == (Question("new", "trial", 7),)
+    # Half as many windows must weigh half as much together.
+    assert found.rules == ForecastRules(6, ForecastRules().min_denominator // 2, 2000, 40)
+    plain = parse_settings(changed(forecasts={"questions": []})).forecasts
+    assert plain == ForecastSettings((), ForecastRules())
+
+
 def test_the_optional_keys_have_defaults() -> None:
     found = parse_settings(DOCUMENT)
     assert (found.ripening_s, found.bucket_s, found.pause_s) == (7 * DAY_S, 30 * DAY_S, DAY_S)
-    assert (DEFAULT_RIPENING_S, DEFAULT_BUCKET_S, DEFAULT_PAUSE_S) == (
+    assert (
         found.ripening_s,
         found.bucket_s,
         found.pause_s,
-    )
+    ) == (DEFAULT_RIPENING_S, DEFAULT_BUCKET_S, DEFAULT_PAUSE_S)
     assert found.pool is None
+    assert found.forecasts is None
 
 
 def test_levels_are_counted_from_one() -> None:
@@ -136,6 +164,16 @@ def test_levels_are_counted_from_one() -> None:
         pool(leads_a_day=1, touches_a_day=1, lasts_s=1),
         pool(leads_a_day=1_000_000, touches_a_day=1_000_000, lasts_s=MAX_PERIOD_S),
         changed(token="0x" + "00" * 20),
+        changed(forecasts=None),
+        forecasts(),
+        forecasts(questions=[]),
+        forecasts(questions=[{**ASKED, "horizon_days": days} for days in range(1, 17)]),
+        forecasts(questions=[ASKED, {**ASKED, "to": "paid"}, {**ASKED, "from": "trial"}]),
+        question(horizon_days=31, to="new"),
+        question(**{"from": "x" * 32, "to": "!"}),
+        forecasts(min_counted=1, min_leads=30, skill_bps=1),
+        forecasts(min_counted="1000", min_leads=10_000, skill_bps=10_000),
+        changed(forecasts={"questions": [ASKED]}),
     ],
 )
 def test_legal_documents(document: dict[str, Any]) -> None:
@@ -241,6 +279,31 @@ ILLEGAL: list[tuple[object, str]] = [
     (pool(touches_a_day=1_000_001), "number-invalid"),
     (pool(lasts_s=0), "number-invalid"),
     (pool(lasts_s=MAX_PERIOD_S + 1), "number-invalid"),
+    # forecasts
+    (changed(forecasts=[]), "not-a-table"),
+    (changed(forecasts={}), "key-missing"),
+    (forecasts(more=1), "key-unknown"),
+    (forecasts(questions=None), "not-a-list"),
+    (forecasts(questions={"a": ASKED}), "not-a-list"),
+    (forecasts(questions=["new"]), "not-a-table"),
+    (forecasts(questions=[{**ASKED, "horizon_days": days} for days in range(1, 18)]),
+     "list-too-long"),
+    (forecasts(questions=[ASKED, ASKED]), "question-twice"),
+    (forecasts(questions=[ASKED, {**ASKED, "horizon_days": "7"}]), "question-twice"),
+    *((forecasts(questions=[without(ASKED, key)]), "key-missing") for key in ASKED),
+    (question(p=1), "key-unknown"),
+    (question(horizon_days=0), "number-invalid"),
+    (question(horizon_days=32), "number-invalid"),
+    (question(to=""), "name-invalid"),
+    (question(to=None), "name-invalid"),
+    (question(**{"from": "x" * 33}), "name-invalid"),
+    (forecasts(min_counted=0), "number-invalid"),
+    (forecasts(min_counted=1001), "number-invalid"),
+    (forecasts(min_leads=29), "number-invalid"),
+    (forecasts(min_leads=10_001), "number-invalid"),
+    (forecasts(skill_bps=0), "number-invalid"),
+    (forecasts(skill_bps=10_001), "number-invalid"),
+    (forecasts(skill_bps=None), "number-invalid"),
 ]  # fmt: skip
 
 
@@ -263,6 +326,7 @@ def test_each_refusal_of_settings_is_tried() -> None:
         "not-a-list",
         "not-a-table",
         "number-invalid",
+        "question-twice",
         "thresholds-crossed",
         "token-malformed",
     }
@@ -278,6 +342,9 @@ def test_messages_say_where_and_what_to_do() -> None:
     )
     assert refused(level(outcomes=0))[1].startswith("level 2: outcomes must be ")
     assert refused(pool(places=0))[1].startswith("pool: places must be ")
+    assert refused(forecasts(questions=[ASKED, ASKED]))[1] == (
+        "question 2 is asked before; leave one of them out"
+    )
 
 
 # --- The hash -------------------------------------------------------------------------------------
@@ -292,13 +359,14 @@ def test_the_hash_is_sha256_of_the_canonical_document() -> None:
         "bucket_s": 2_592_000,
         "pause_s": 86_400,
         "pool": POOL,
+        "forecasts": FORECASTS,
     }
     text = json.dumps(document, sort_keys=True, separators=(",", ":"))
-    found = parse_settings(pool())
+    found = parse_settings(pool() | {"forecasts": FORECASTS})
     assert found.document() == document
     assert found.hash == hashlib.sha256(text.encode()).digest()
     assert found.document_bytes == len(text)
-    assert "pool" not in parse_settings(DOCUMENT).document()
+    assert not {"pool", "forecasts"} & parse_settings(DOCUMENT).document().keys()
 
 
 @pytest.mark.parametrize(
@@ -337,6 +405,13 @@ def test_equal_documents_in_other_words_have_equal_hashes(document: dict[str, An
         changed(bucket_s=1),
         changed(pause_s=1),
         pool(),
+        forecasts(),
+        forecasts(questions=[]),
+        forecasts(min_counted=7),
+        forecasts(min_leads=41),
+        forecasts(skill_bps=2001),
+        question(horizon_days=8),
+        forecasts(questions=[{**ASKED, "to": "paid"}, ASKED]),
     ],
 )
 def test_every_rule_is_in_the_hash(document: dict[str, Any]) -> None:
@@ -351,6 +426,12 @@ def test_the_largest_settings_are_within_the_bound_of_documents() -> None:
             actions={name: {"level": 1} for name in names},
             levels=[{"leads_a_day": 1_000_000}, EARNED, EARNED],
             pool=POOL,
+            forecasts=forecasts(
+                questions=[
+                    {"from": names[0], "to": names[1], "horizon_days": days}
+                    for days in range(1, 17)
+                ]
+            )["forecasts"],
         )
     )
     assert largest.document_bytes < 32_768

@@ -327,7 +327,7 @@ def test_what_holds_of_every_judgement(given_: Standing, has_skill: bool, levels
     assert 0 <= found.level <= levels
     assert found.level <= given_.level + 1
     assert (found.level == 0) == (found.ground == NONE) or found == (given_.level, given_.ground)
-    may_rise = not given_.changed_ms or NOW >= given_.changed_ms + PAUSE_S * 1000
+    may_rise = not given_.changed_ms or given_.changed_ms + PAUSE_S * 1000 <= NOW
     assert may_rise or found.level <= given_.level
     if found.ground == RESULTS and found.level > given_.level:
         results = chosen.levels[found.level - 1].results
@@ -397,9 +397,7 @@ def test_changed_spans_hold_for_the_bucket_that_is_open() -> None:
     assert [bucket.outcomes for bucket in found.buckets] == [3, 1]
 
 
-facts = st.lists(
-    st.tuples(st.integers(0, 200_000), st.integers(0, 99), st.booleans()), max_size=60
-)
+facts = st.lists(st.tuples(st.integers(0, 200_000), st.integers(0, 99), st.booleans()), max_size=60)
 
 
 @examples(200)

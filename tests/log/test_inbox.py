@@ -13,7 +13,9 @@ import psycopg
 import pytest
 
 from orchestrator.core.codec import commitment
+from orchestrator.core.entry import address_word
 from orchestrator.core.errors import RequestError
+from orchestrator.core.opening import TouchOpening
 from orchestrator.core.requests import (
     CloseContract,
     OpenContract,
@@ -25,7 +27,7 @@ from orchestrator.core.requests import (
 from orchestrator.log import inbox
 from orchestrator.log.fsck import compare_projections, fsck
 from orchestrator.log.inbox import EventAheadError, Submission, erase
-from orchestrator.storage.database import API, SEQUENCER, Database
+from orchestrator.storage.database import API, SEQUENCER, WORKER
 from tests.support.ledger import (
     CONTRACT,
     OPERATOR,
@@ -37,17 +39,19 @@ from tests.support.ledger import (
     genesis,
     pseudonym_for,
 )
+from tests.support.servers import open_as
 from tests.support.worlds import (
     LEADS,
     OPERATORS,
     SURFACE,
+    surface_named,
     word,
 )
 
 
 @pytest.fixture
 def log_of_another(running: Ledger) -> Ledger:
-    return begin_log(running.url, running.api, running.writer, running.clock)
+    return running.another()
 
 
 def test_the_same_key_and_body_is_the_same_request(running: Ledger) -> None:
@@ -81,9 +85,10 @@ def test_one_key_twice_in_one_bulk_is_one_request_if_the_bodies_agree(running: L
 
 
 def test_keys_of_two_accounts_are_two_requests(running: Ledger) -> None:
+    event = ProductEvent(SURFACE, LEADS[0], "buy", 0, 0)
+    mine = running.offer([Submission("a", event, b"one")])
     touch = Touch(SURFACE, LEADS[0], OPERATORS[0], "email")
-    mine = running.offer([Submission("a", touch, b"one")], OWNER)
-    theirs = running.offer([Submission("a", touch, b"two")], OPERATOR)
+    theirs = running.offer([Submission("a", touch, b"two")])
     assert mine != theirs
     assert running.results(mine, OPERATOR) == [None]
 
@@ -177,7 +182,7 @@ def test_results_say_what_became_of_each_request(running: Ledger) -> None:
     assert third == ("done", 6, 0, None, None)
 
 
-def test_an_identity_keeps_its_first_pseudonym_whoever_asks(running: Ledger) -> None:
+def test_an_identity_keeps_its_first_pseudonym_for_every_caller(running: Ledger) -> None:
     def ask(account: str, external_id: str, fresh: bytes) -> bytes:
         with running.api.transaction(account) as session:
             return pseudonym_for(session, running.log_id, SURFACE, external_id, fresh)
@@ -213,7 +218,7 @@ def test_erasing_a_lead_leaves_a_log_that_still_proves(running: Ledger) -> None:
     with running.api.transaction(OWNER) as session:
         lead = pseudonym_for(session, running.log_id, SURFACE, "ann@example.com", LEADS[0])
     touch = Touch(SURFACE, lead, OPERATORS[0], "email", commitment=commitment(salt, body))
-    running.offer([Submission("k", touch, body, salt)], OPERATOR)
+    running.offer([Submission("k", touch, body, salt)])
     running.drain()
     with running.api.transaction(OPERATOR) as session:
         assert erase(session, running.log_id, SURFACE, lead) == 0  # not the operator's to erase
@@ -229,13 +234,13 @@ def test_erasing_a_lead_leaves_a_log_that_still_proves(running: Ledger) -> None:
     assert fsck(running.api, running.log_id) == len(running.entries())
     # The key was used, and what for cannot be told any more.
     with pytest.raises(RequestError, match="another request"):
-        running.offer([Submission("k", touch, body, salt)], OPERATOR)
+        running.offer([Submission("k", touch, body, salt)])
 
 
 # --- Refusals that time changes -------------------------------------------------------------------
 
 
-LATER = word("later")
+LATER = surface_named("later")
 
 
 def publication(surface: bytes = LATER) -> PublishPolicy:
@@ -268,7 +273,7 @@ def test_a_request_refused_for_a_while_is_decided_anew_when_it_comes_again(runni
         assert [number for number, _ in turns(running, name)] == [*range(1, turn + 1)]
         running.drain()
     running.submit_and_drain(publication())
-    assert statuses(running, [name]) == [("refused", "surface-unknown")]  # nobody asked again
+    assert statuses(running, [name]) == [("refused", "surface-unknown")]  # it was not asked again
     running.now_ms += 7
     running.offer([early])
     running.drain()
@@ -323,8 +328,8 @@ def test_a_retry_commits_to_the_salt_that_it_came_with(running: Ledger) -> None:
     running.drain()
     assert statuses(running, [name]) == [("done", None)]
     opened = running.entries()[-1].opened
-    assert opened is not None
-    with running.api.transaction(OWNER) as session:
+    assert isinstance(opened, TouchOpening)
+    with running.api.transaction(OPERATOR) as session:
         row = session.one(
             "log.private_payload", log_id=running.log_id, commitment=opened.commitment
         )
@@ -393,14 +398,15 @@ def test_the_order_of_a_surface_is_that_of_receipts(
     """Real time, many at once, some slow to commit; without the locks the order is another."""
     if not is_locked:
         monkeypatch.setattr(inbox, "_locks", lambda *_: set())
-    surfaces = [word(f"surface {n}") for n in range(3)]
+    surfaces = [surface_named(f"surface {n}") for n in range(3)]
     accounts = ["0x" + f"{n:040x}" for n in range(1, 9)]
     stop = Event()
     with (
-        Database(database_url, API, most_connections=12) as api,
-        Database(database_url, SEQUENCER) as writer,
+        open_as(database_url, API, most_connections=12) as api,
+        open_as(database_url, SEQUENCER) as writer,
+        open_as(database_url, WORKER) as worker,
     ):
-        log = begin_log(database_url, api, writer)
+        log = begin_log(database_url, api, writer, worker)
         log.submit(genesis(log), *map(publication, surfaces))
         log.drain()
 
@@ -411,7 +417,9 @@ def test_the_order_of_a_surface_is_that_of_receipts(
                 touches = [
                     Submission(
                         f"{place}-{number}-{n}",
-                        Touch(surfaces[place], word(f"lead {place}"), OPERATORS[0], "email"),
+                        Touch(
+                            surfaces[place], word(f"lead {place}"), address_word(account), "email"
+                        ),
                         b"",
                     )
                     for n in range(random.choice([1, 1, 3]))
@@ -451,15 +459,12 @@ def test_the_order_of_a_surface_is_that_of_receipts(
 
 
 def test_two_surfaces_do_not_wait_for_one_another(running: Ledger) -> None:
-    other = word("other")
+    other = surface_named("other")
     running.submit_and_drain(publication(other))
-    with running.api.transaction(OWNER) as session:
+    with running.api.transaction(OPERATOR) as session:
         touch = Touch(SURFACE, LEADS[0], OPERATORS[0], "email")
-        inbox.submit(session, running.log_id, OWNER, [Submission("held", touch, b"")])
-        with running.api.transaction(OWNER) as second:
-            beside = Touch(other, LEADS[1], OPERATORS[0], "email")
-            inbox.submit(second, running.log_id, OWNER, [Submission("beside", beside, b"")])
-            inbox.submit(second, running.log_id, OWNER, [Submission("tick", Settle(), b"")])
+        inbox.submit(session, running.log_id, OPERATOR, [Submission("held", touch, b"")])
+        running.submit(Touch(other, LEADS[1], OPERATORS[0], "email"), Settle())
     running.drain()
     assert [stored.entry.kind for stored in running.entries()].count("touch") == 2
 

@@ -35,7 +35,15 @@ from tests.support.ledger import (
     genesis,
     journey,
 )
-from tests.support.worlds import LEADS, OPERATORS, SURFACE, policy, settings, word
+from tests.support.worlds import (
+    LEADS,
+    OPERATORS,
+    SURFACE,
+    policy,
+    settings,
+    surface_named,
+    word,
+)
 
 
 def folded(log: Ledger) -> World:
@@ -151,8 +159,8 @@ def test_all_documents_are_checked_page_by_page(
 ) -> None:
     monkeypatch.setattr(projections, "PAGE_DOCUMENTS", 1)
     running.submit_and_drain(
-        PublishPolicy(word("second"), OWNER_WORD, policy(lateness_s=7)),
-        PublishSettings(word("second"), OWNER_WORD, settings(pause_s=7)),
+        PublishPolicy(surface_named("second"), OWNER_WORD, policy(lateness_s=7)),
+        PublishSettings(surface_named("second"), OWNER_WORD, settings(pause_s=7)),
     )
     with running.writer.transaction() as session:
         Sources(session, running.log_id).check_documents()

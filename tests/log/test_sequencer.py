@@ -1,5 +1,6 @@
 """The sequencer: the stored log is the fold of its requests, whatever the drains."""
 
+import json
 from contextlib import ExitStack
 from hashlib import sha256
 
@@ -8,7 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from orchestrator.core.codec import encode_request
 from orchestrator.core.decide import decide
+from orchestrator.core.document import DocumentCache
+from orchestrator.core.entry import address_word
 from orchestrator.core.errors import LogError, RequestError
 from orchestrator.core.kinds import encode
 from orchestrator.core.merkle import (
@@ -16,31 +20,41 @@ from orchestrator.core.merkle import (
     root_of,
 )
 from orchestrator.core.opening import Record, encode_opening
-from orchestrator.core.document import DocumentCache
-from orchestrator.core.policy import MODELS
+from orchestrator.core.policy import MODELS, Policy
 from orchestrator.core.requests import (
+    Erasure,
+    JudgeTrust,
     OpenContract,
     ProductEvent,
     PublishPolicy,
     PublishSettings,
+    RecordPayout,
     Request,
+    ScoreForecast,
     Settle,
+    SuspendOperator,
     Touch,
 )
 from orchestrator.core.world import World
 from orchestrator.log import sequencer as sequencer_module
 from orchestrator.log.fsck import compare_projections, fsck
-from orchestrator.log.inbox import Submission, submit
+from orchestrator.log.inbox import Submission, results_of, submit
 from orchestrator.log.sequencer import Sequencer
+from orchestrator.storage.database import API, WORKER
 from tests.support.depth import examples
 from tests.support.ledger import (
+    CONTRACT,
+    OPERATOR,
     OWNER,
     OWNER_WORD,
     POLICY,
+    PUBLISHER,
+    SETTINGS,
+    STRANGER,
     Ledger,
     alter,
-    begin_log,
     genesis,
+    open_market,
     sign,
 )
 from tests.support.worlds import (
@@ -51,6 +65,7 @@ from tests.support.worlds import (
     partnership,
     policy,
     request_lists,
+    surface_named,
     word,
 )
 from tests.support.worlds import settings as surface_settings
@@ -63,9 +78,7 @@ def test_the_stored_log_is_the_pure_fold_of_its_requests(data: st.DataObject, lo
     governing = policy(attribution=data.draw(st.sampled_from(MODELS)))
     contracts = data.draw(contract_lists(governing))
     requests = data.draw(request_lists(contracts, OWNER_WORD))
-    log = begin_log(
-        log.url, log.api, log.writer, log.clock
-    )  # each example has one, on shared connections
+    log = log.another()  # each example has one, on shared connections
     opening: list[Request] = [
         genesis(log),
         PublishPolicy(SURFACE, OWNER_WORD, governing),
@@ -117,7 +130,7 @@ def _folded(world: World, request: Request, now_ms: int) -> list[Record]:
 def test_two_policies_of_one_drain_are_both_kept(running: Ledger) -> None:
     newer = policy(lateness_s=7)
     newest = policy(lateness_s=8)
-    here = word("second")
+    here = surface_named("second")
     running.submit(*(PublishPolicy(here, OWNER_WORD, each) for each in (POLICY, newer, newest)))
     running.drain()
     assert [running.reader.policy(each.hash) for each in (newer, newest)] == [newer, newest]
@@ -130,7 +143,7 @@ def test_policies_take_a_bounded_memory_however_many_are_published(
     """One account's many surfaces: each event finds its policy, few of which are in memory."""
     monkeypatch.setattr(sequencer_module, "BATCH_DOCUMENTS", 2)
     many = [policy(lateness_s=100 + number) for number in range(7)]
-    surfaces = [word(f"surface {number}") for number in range(7)]
+    surfaces = [surface_named(f"surface {number}") for number in range(7)]
     most_bytes = 2 * many[0].document_bytes
     with running.sequencer(document_bytes=most_bytes) as sequencer:
         running.submit(
@@ -163,7 +176,7 @@ def test_a_drain_reads_the_policies_that_it_publishes_though_it_forgot_them(
     running: Ledger,
 ) -> None:
     many = [policy(lateness_s=100 + number) for number in range(3)]
-    surfaces = [word(f"surface {number}") for number in range(3)]
+    surfaces = [surface_named(f"surface {number}") for number in range(3)]
     running.submit(*map(PublishPolicy, surfaces, [OWNER_WORD] * 3, many))
     ids = running.submit(
         *(ProductEvent(surface, sha256(surface).digest(), "signup", 0, 0) for surface in surfaces)
@@ -175,7 +188,7 @@ def test_a_drain_reads_the_policies_that_it_publishes_though_it_forgot_them(
         assert running.reader.policy(each.hash) == each
 
 
-def policies_of(sequencer: Sequencer) -> DocumentCache:
+def policies_of(sequencer: Sequencer) -> DocumentCache[Policy]:
     """Return the policies that a sequencer has in memory."""
     assert sequencer._writer is not None
     policies = sequencer._writer.world.policies
@@ -244,8 +257,91 @@ def test_an_inbox_body_that_is_no_request_is_refused(running: Ledger) -> None:
     assert result.code == "request-malformed"
 
 
+FORGED: dict[str, tuple[Request, str, str, str]] = {
+    "an event of the surface, by an operator": (
+        ProductEvent(SURFACE, LEADS[0], "buy", 7, 0), API, OPERATOR, "request-of-another-account"
+    ),
+    "an event of the surface, by the worker": (
+        ProductEvent(SURFACE, LEADS[0], "buy", 7, 0), WORKER, OWNER, "request-of-another-part"
+    ),
+    "a touch in an operator's name": (
+        Touch(SURFACE, LEADS[0], OPERATORS[0], "email"), API, OWNER, "request-of-another-account"
+    ),
+    "a policy in the owner's name": (
+        PublishPolicy(SURFACE, OWNER_WORD, POLICY), API, OPERATOR, "request-of-another-account"
+    ),
+    "an erasure in the owner's name": (
+        Erasure(SURFACE, LEADS[0], OWNER_WORD), API, OPERATOR, "request-of-another-account"
+    ),
+    "settings in the owner's name": (
+        PublishSettings(SURFACE, OWNER_WORD, SETTINGS), API, OPERATOR, "request-of-another-account"
+    ),
+    "a suspension by another than the owner": (
+        SuspendOperator(SURFACE, address_word(OPERATOR), address_word(STRANGER), "spam"),
+        API, OPERATOR, "request-of-another-account",
+    ),
+    "a judgement of another operator": (
+        JudgeTrust(SURFACE, address_word(STRANGER)), API, OPERATOR, "request-of-another-account"
+    ),
+    "a score, by the API": (
+        ScoreForecast(SURFACE, address_word(OPERATOR), 1, 1, bytes(32)),
+        API, PUBLISHER, "request-of-another-part",
+    ),
+    "a payout, by the API": (
+        RecordPayout(CONTRACT.contract_id, OWNER_WORD, "paid", 1, word("tx")),
+        API, PUBLISHER, "request-of-another-part",
+    ),
+    "a payout, by another account": (
+        RecordPayout(CONTRACT.contract_id, OWNER_WORD, "paid", 1, word("tx")),
+        WORKER, OWNER, "request-of-another-account",
+    ),
+    "a settlement, by no part": (Settle(), "postgres", PUBLISHER, "request-of-another-part"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", FORGED)
+def test_a_forged_row_of_the_inbox_becomes_no_entry(running: Ledger, what: str) -> None:
+    """Rows that come by another way than the database's own check, as by a hole in it."""
+    request, sender, account, code = FORGED[what]
+    kind, body = encode_request(request)
+    before = running.entries()
+    with psycopg.connect(running.url) as admin:
+        (row,) = admin.execute(
+            "INSERT INTO inbox VALUES (%s, 999999999, %s, %s, %s, 0, %s) RETURNING seq",
+            (running.log_id, account, sender, kind, json.dumps(body)),
+        ).fetchall()
+    (mine,) = running.submit(Touch(SURFACE, LEADS[0], OPERATORS[0], "email"))
+    running.drain()
+    with psycopg.connect(running.url) as admin:
+        found = admin.execute(
+            "SELECT code, count FROM results WHERE log_id = %s AND seq = %s",
+            (running.log_id, row[0]),
+        ).fetchall()
+    assert found == [(code, 0)]
+    # The rest of its drain is decided as ever.
+    assert [stored.entry.kind for stored in running.entries()[len(before) :]] == [
+        "lead.registered",
+        "touch",
+    ]
+    assert [result.status for result in running.results([mine]) if result] == ["done"]
+
+
+def test_before_the_genesis_requests_are_refused_for_a_while(log: Ledger) -> None:
+    early = Submission("early", Touch(SURFACE, LEADS[0], OPERATORS[0], "email"), b"")
+    (name,) = log.offer([early])
+    log.drain()
+    assert [(result.code, result.is_retryable) for result in log.results([name]) if result] == [
+        ("log-unbegun", True)
+    ]
+    open_market(log)
+    log.offer([early])
+    log.drain()
+    assert [result.status for result in log.results([name]) if result] == ["done"]
+    assert log.entries()[0].entry.kind == "genesis"
+
+
 def test_a_log_that_was_never_begun_has_no_sequencer(running: Ledger) -> None:
-    unknown = Ledger(running.url, word("unknown"), running.api, running.writer)
+    unknown = Ledger(running.url, word("unknown"), running.api, running.writer, running.worker)
     with pytest.raises(LogError, match="never begun"):
         unknown.sequencer().open()
 
@@ -261,11 +357,12 @@ def test_a_request_that_commits_late_is_not_passed_over(running: Ledger, step: s
             transaction.close()
 
     with running.sequencer(failpoint=commit) as sequencer, transaction:
-        session = transaction.enter_context(running.api.transaction(OWNER))
-        (late,) = submit(session, running.log_id, OWNER, [Submission("late", touch, b"")])
+        session = transaction.enter_context(running.api.transaction(OPERATOR))
+        (late,) = submit(session, running.log_id, OPERATOR, [Submission("late", touch, b"")])
         running.submit(Settle())
         running.drain(sequencer)
-    (result,) = running.results([late])
+    with running.api.transaction(OPERATOR) as session:
+        result = results_of(session, running.log_id, [late]).get(late)
     assert result is not None
     assert result.status == "done"
 

@@ -25,8 +25,9 @@ from orchestrator.core.requests import (
 from orchestrator.log.fsck import compare_projections, fsck
 from orchestrator.log.sequencer import Sequencer
 from orchestrator.runtime.local_servers import LocalPostgres
+from orchestrator.runtime.migration import prepare_schema
 from orchestrator.storage import database
-from orchestrator.storage.database import API, SEQUENCER, Database, DatabaseError, migrate
+from orchestrator.storage.database import API, SEQUENCER, WORKER, DatabaseError
 from tests.support.database_clock import DatabaseClock
 from tests.support.ledger import (
     CONTRACT,
@@ -39,8 +40,8 @@ from tests.support.ledger import (
     ledger,
     sign,
 )
-from tests.support.servers import server_folder
-from tests.support.worlds import LEADS, OPERATORS, SURFACE, settings, word
+from tests.support.servers import open_as, server_folder, urls_of
+from tests.support.worlds import LEADS, OPERATORS, SURFACE, settings, surface_named, word
 
 STEPS = (
     "taken",
@@ -80,12 +81,12 @@ def second_half() -> list[Request]:
     """Requests that change every projection, and complete a tile."""
     return [
         RegisterOperator(OPERATORS[1], word("profile")),
-        PublishPolicy(word("second"), OWNER_WORD, POLICY),
-        PublishSettings(word("second"), OWNER_WORD, settings(pause_s=9)),
+        PublishPolicy(surface_named("second"), OWNER_WORD, POLICY),
+        PublishSettings(surface_named("second"), OWNER_WORD, settings(pause_s=9)),
         Touch(SURFACE, LEADS[0], OPERATORS[0], "email"),
         ProductEvent(SURFACE, LEADS[0], "signup", 0, 1000),
         ProductEvent(SURFACE, LEADS[0], "buy", 7, 1000),
-        ProductEvent(word("nowhere"), LEADS[0], "buy", 7, 1000),  # refused
+        Touch(word("nowhere"), LEADS[0], OPERATORS[0], "email"),  # refused
         Settle(),
     ]
 
@@ -154,7 +155,7 @@ def test_a_sequencer_killed_after_any_step_loses_and_doubles_nothing(
 ) -> None:
     prepared(log)
     done = subprocess.run(
-        [sys.executable, "-c", CHILD, log.url, log.log_id.hex(), step],
+        [sys.executable, "-c", CHILD, urls_of(log.url).sequencer or "", log.log_id.hex(), step],
         cwd=Path(__file__).parents[2],
         check=False,
     )
@@ -361,7 +362,7 @@ def test_a_signer_that_fails_leaves_the_requests_waiting(
 def killable() -> Iterator[LocalPostgres]:
     """A PostgreSQL that tests may kill."""
     with server_folder() as folder, LocalPostgres(folder) as server:
-        migrate(server.url)
+        prepare_schema(server.urls())
         yield server
 
 
@@ -370,11 +371,12 @@ def test_a_database_killed_after_any_step_comes_back_whole(
     killable: LocalPostgres, uninterrupted: dict[str, Any], step: str
 ) -> None:
     with (
-        Database(killable.url, API) as api,
-        Database(killable.url, SEQUENCER) as writer,
+        open_as(killable.url, API) as api,
+        open_as(killable.url, SEQUENCER) as writer,
+        open_as(killable.url, WORKER) as worker,
         DatabaseClock(killable.url, 0) as clock,
     ):
-        log = begin_log(killable.url, api, writer, clock)
+        log = begin_log(killable.url, api, writer, worker, clock)
         prepared(log)
         killed = False
 

@@ -17,6 +17,7 @@ from orchestrator.runtime.local_servers import LocalAnvil
 from orchestrator.runtime.settings import read_settings
 from orchestrator.simulation.sandbox import address_of, key_of
 from tests.support.database_clock import DatabaseClock
+from tests.support.servers import urls_of
 
 COMMAND = str(Path(sys.executable).with_name("tallystick"))
 
@@ -25,6 +26,12 @@ def findings_of(**environment: str) -> dict[str, Finding]:
     """Examine what settings of these names need, and return the findings by their subjects."""
     named = {f"TALLYSTICK_{name}": value for name, value in environment.items()}
     return {finding.what: finding for finding in examine(lambda: read_settings(named))}
+
+
+def postgresql_of(home: Path, api_url: str | None) -> list[Finding]:
+    """Return the findings about the database of an API."""
+    found = findings_of(HOME=str(home), API_DATABASE_URL=api_url or "")
+    return [finding for what, finding in found.items() if what.startswith("postgresql")]
 
 
 def test_a_local_deployment_needs_only_what_is_installed(tmp_path: Path) -> None:
@@ -61,13 +68,28 @@ def test_a_missing_anvil_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_database_is_reachable_or_not(tmp_path: Path, database_url: str) -> None:
-    found = findings_of(HOME=str(tmp_path), DATABASE_URL=database_url)["postgresql"]
+    urls = urls_of(database_url)
+    found = findings_of(
+        HOME=str(tmp_path),
+        SEQUENCER_DATABASE_URL=urls.sequencer or "",
+        WORKER_DATABASE_URL=urls.worker or "",
+        API_DATABASE_URL=urls.api or "",
+        REGISTRAR_DATABASE_URL=urls.registrar or "",
+    )
     detail = "reachable, and set up for us; its clock is this machine's"
-    assert found == Finding("postgresql", True, detail)
-    missing = database_url.replace("/test_", "/missing_")
-    found = findings_of(HOME=str(tmp_path), DATABASE_URL=missing)["postgresql"]
-    assert not found.ok
-    assert "takes no connection by TALLYSTICK_DATABASE_URL" in found.detail
+    for part in ("sequencer", "worker", "api", "registrar"):
+        what = f"postgresql, {part}"
+        assert found[what] == Finding(what, True, detail)
+    missing = (urls.api or "").replace("/test_", "/missing_")
+    (finding,) = postgresql_of(tmp_path, missing)
+    assert not finding.ok
+    assert "takes no connection by this database URL" in finding.detail
+
+
+def test_a_login_that_could_do_more_is_found(tmp_path: Path, database_url: str) -> None:
+    (finding,) = postgresql_of(tmp_path, database_url)
+    assert not finding.ok
+    assert "this part logs in as tallystick_api" in finding.detail
 
 
 @pytest.mark.parametrize("ahead_s", [3600, -3600])
@@ -75,14 +97,14 @@ def test_clocks_that_differ_are_found(
     tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, ahead_s: int
 ) -> None:
     monkeypatch.setattr(doctor, "now_ms", lambda: time.time_ns() // 1_000_000 - 1000 * ahead_s)
-    found = findings_of(HOME=str(tmp_path), DATABASE_URL=database_url)["postgresql"]
+    (found,) = postgresql_of(tmp_path, urls_of(database_url).api)
     assert not found.ok
     assert f"its clock is 3600 s {'ahead of' if ahead_s > 0 else 'behind'} this" in found.detail
 
 
 def test_a_clock_that_is_moved_by_hand_is_found(tmp_path: Path, database_url: str) -> None:
     with DatabaseClock(database_url, time.time_ns() // 1_000_000):
-        found = findings_of(HOME=str(tmp_path), DATABASE_URL=database_url)["postgresql"]
+        (found,) = postgresql_of(tmp_path, urls_of(database_url).api)
     assert not found.ok
     assert "moved by hand" in found.detail
 
@@ -120,11 +142,9 @@ def test_a_chain_is_approved_only_with_our_contracts(tmp_path: Path, anvil: Loca
 def test_a_finding_shows_no_password(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], password: str
 ) -> None:
-    findings = findings_of(
-        HOME=str(tmp_path), DATABASE_URL=f"postgresql://u:{password}@127.0.0.1:1/db"
-    )
-    assert not findings["postgresql"].ok
-    assert "TALLYSTICK_DATABASE_URL" in findings["postgresql"].detail
+    findings = postgresql_of(tmp_path, f"postgresql://u:{password}@127.0.0.1:1/db")
+    assert not findings[0].ok
+    assert "database URL" in findings[0].detail
     # The driver and its pool may write to the terminal by themselves.
     written = capfd.readouterr()
     assert "ecret" not in f"{findings} {written.out} {written.err}"
@@ -133,7 +153,7 @@ def test_a_finding_shows_no_password(
 def test_the_command_prints_the_findings_and_no_password(tmp_path: Path) -> None:
     environment = {
         "TALLYSTICK_HOME": str(tmp_path),
-        "TALLYSTICK_DATABASE_URL": "postgresql://u:tops%zzecret@127.0.0.1:1/db",
+        "TALLYSTICK_API_DATABASE_URL": "postgresql://u:tops%zzecret@127.0.0.1:1/db",
     }
     done = subprocess.run(
         [COMMAND, "doctor"],
@@ -142,7 +162,6 @@ def test_the_command_prints_the_findings_and_no_password(tmp_path: Path) -> None
         text=True,
         check=False,
     )
-    assert "postgresql: " in done.stdout
-    assert "TALLYSTICK_DATABASE_URL" in done.stdout
+    assert "postgresql, api: the database URL is no PostgreSQL URL" in done.stdout
     assert "Traceback" not in done.stderr
     assert "ecret" not in done.stdout + done.stderr

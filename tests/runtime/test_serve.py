@@ -27,14 +27,14 @@ from orchestrator.runtime.serve import (
     PARTS,
     now_ms,
     open_deployment,
-    read_site,
     repeat_until_stopped,
 )
 from orchestrator.runtime.settings import Settings, read_settings
 from orchestrator.runtime.stack import Keys
 from orchestrator.simulation import cdnow
 from orchestrator.simulation.sandbox import address_of, key_of
-from tests.support.servers import server_folder
+from orchestrator.storage.database import API, SEQUENCER, WORKER
+from tests.support.servers import server_folder, urls_of
 
 COMMAND = str(Path(sys.executable).with_name("tallystick"))
 
@@ -101,8 +101,12 @@ def test_it_serves_and_goes_on_after_a_restart() -> None:
         assert after["size"] >= before["size"]
 
 
-def test_its_parts_run_apart_each_with_its_own_keys(database_url: str) -> None:
-    """Run an API without any key, a sequencer with the publisher's, a pipeline with the others."""
+def test_its_parts_run_apart_each_with_its_own_keys_and_login(database_url: str) -> None:
+    """Run an API without any key, a sequencer with the publisher's, a pipeline with the others.
+
+    None of them can do anything to the schema: `tallystick migrate` has prepared the database.
+    """
+    urls = urls_of(database_url)
     with (
         server_folder() as folder,
         LocalAnvil(folder / "chain", options=("--block-time", "1")) as node,
@@ -124,22 +128,33 @@ def test_its_parts_run_apart_each_with_its_own_keys(database_url: str) -> None:
         # Addresses are taken without the checksum of their capital letters as well.
         (folder / "site.json").write_text(json.dumps(site.to_json()).lower())
 
-        def part(name: str, *keys: str) -> dict[str, str]:
+        def part(name: str, database: dict[str, str | None], *keys: str) -> dict[str, str]:
             (folder / name).mkdir()
             for key in keys:
                 _write_key(folder / name / key, key)
             return {
                 "TALLYSTICK_HOME": str(folder / name),
-                "TALLYSTICK_DATABASE_URL": database_url,
+                **{f"TALLYSTICK_{name}_DATABASE_URL": url or "" for name, url in database.items()},
                 "TALLYSTICK_RPC_URL": node.rpc_url,
                 "TALLYSTICK_SITE": str(folder / "site.json"),
                 "TALLYSTICK_KEYS": str(folder / name),
             }
 
+        subprocess.run(
+            [COMMAND, "migrate"],
+            env=os.environ | part("owner", {"SCHEMA": urls.owner}),
+            check=True,
+        )
         with (
-            running(part("sequencer", "publisher"), "--only", "sequencer"),
-            running(part("pipeline", "verifier", "relayer"), "--only", "pipeline"),
-            served(part("api"), free_port(), "--only", "api") as url,
+            served(part("api", {"API": urls.api}), free_port(), "--only", "api") as url,
+            running(
+                part("sequencer", {"SEQUENCER": urls.sequencer}, "publisher"),
+                *("--only", "sequencer"),
+            ),
+            running(
+                part("pipeline", {"WORKER": urls.worker}, "verifier", "relayer"),
+                *("--only", "pipeline"),
+            ),
             OwnerClient(url, wallet(key_of("owner")), "owner") as owner,
             Chain(node.rpc_url, deployed.addresses) as chain,
         ):
@@ -198,7 +213,10 @@ def nowhere(tmp_path: Path) -> Settings:
         {
             "TALLYSTICK_HOME": str(tmp_path),
             "TALLYSTICK_KEYS": str(tmp_path),
-            "TALLYSTICK_DATABASE_URL": "postgresql://u@127.0.0.1:1/db",
+            **{
+                f"TALLYSTICK_{name}_DATABASE_URL": f"postgresql://{login}@127.0.0.1:1/db"
+                for name, login in (("API", API), ("SEQUENCER", SEQUENCER), ("WORKER", WORKER))
+            },
             "TALLYSTICK_RPC_URL": "http://127.0.0.1:1",
             "TALLYSTICK_SITE": str(tmp_path / "site.json"),
         }
@@ -225,14 +243,12 @@ def test_keys_are_checked_before_a_database_or_a_node_is_asked(nowhere: Settings
     assert "site.json: No such file" in open_refused(nowhere, "sequencer")
 
 
+def test_a_part_without_a_login_of_its_own_is_refused(nowhere: Settings) -> None:
+    api_alone = replace(nowhere, databases=nowhere.databases.only({API}))
+    assert "site.json: No such file" in open_refused(api_alone, "api")
+    for part, name in (("sequencer", "SEQUENCER"), ("pipeline", "WORKER")):
+        assert f"set TALLYSTICK_{name}_DATABASE_URL" in open_refused(api_alone, "api", part)
+
+
 def test_a_node_without_a_site_is_refused(nowhere: Settings) -> None:
     assert "set TALLYSTICK_SITE" in open_refused(replace(nowhere, site=None), "api")
-
-
-def test_a_site_file_that_is_garbled_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "site.json"
-    for text in ("", "{", "[]", "{}"):
-        path.write_text(text)
-        with pytest.raises(InputError, match=f"{path}: ") as refused:
-            read_site(path)
-        assert refused.value.code == "site-malformed"

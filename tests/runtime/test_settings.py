@@ -6,16 +6,27 @@ import pytest
 
 from orchestrator.core.errors import InputError
 from orchestrator.runtime import settings
-from orchestrator.runtime.settings import MAX_SETTLE_EVERY_S, NAMES, Settings, read_settings
+from orchestrator.runtime.settings import (
+    MAX_SETTLE_EVERY_S,
+    NAMES,
+    Settings,
+    read_settings,
+    read_site,
+)
+from orchestrator.storage.database import NO_URLS, DatabaseUrls
 
-DATABASE_URL = "postgresql://user:secret@host/db"
+DATABASE_URL = "postgresql://{}:secret@host/db"
+DATABASES = {
+    f"TALLYSTICK_{name}_DATABASE_URL": DATABASE_URL.format(name)
+    for name in ("SEQUENCER", "WORKER", "API", "REGISTRAR", "SCHEMA")
+}
 RPC_URL = "https://node.example/secret"
 
 
 def test_an_empty_environment_is_a_local_deployment() -> None:
     assert read_settings({"PATH": "/bin"}) == Settings(
         home=Path.home() / ".tallystick",
-        database_url=None,
+        databases=NO_URLS,
         rpc_url=None,
         site=None,
         keys=Path.home() / ".tallystick/keys",
@@ -30,7 +41,7 @@ def test_an_empty_environment_is_a_local_deployment() -> None:
 def test_every_variable_has_its_setting() -> None:
     environment = {
         "TALLYSTICK_HOME": "/srv/tallystick",
-        "TALLYSTICK_DATABASE_URL": DATABASE_URL,
+        **DATABASES,
         "TALLYSTICK_RPC_URL": RPC_URL,
         "TALLYSTICK_SITE": "site.json",
         "TALLYSTICK_KEYS": "keys",
@@ -43,7 +54,9 @@ def test_every_variable_has_its_setting() -> None:
     assert set(environment) == set(NAMES)
     assert read_settings(environment) == Settings(
         home=Path("/srv/tallystick"),
-        database_url=DATABASE_URL,
+        databases=DatabaseUrls(
+            *map(DATABASE_URL.format, ("SEQUENCER", "WORKER", "API", "REGISTRAR", "SCHEMA"))
+        ),
         rpc_url=RPC_URL,
         site=Path("site.json"),
         keys=Path("keys"),
@@ -66,9 +79,7 @@ def test_keys_are_in_the_home_and_the_public_url_is_where_it_listens() -> None:
 
 
 def test_urls_with_passwords_are_not_shown() -> None:
-    shown = repr(
-        read_settings({"TALLYSTICK_DATABASE_URL": DATABASE_URL, "TALLYSTICK_RPC_URL": RPC_URL})
-    )
+    shown = repr(read_settings({**DATABASES, "TALLYSTICK_RPC_URL": RPC_URL}))
     assert "secret" not in shown
 
 
@@ -107,3 +118,12 @@ def test_every_setting_is_documented() -> None:
     for name in NAMES:
         assert f"| {name} |" in (settings.__doc__ or "")
         assert f"| `{name}` |" in guide
+
+
+def test_a_site_file_that_is_garbled_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "site.json"
+    for text in ("", "{", "[]", "{}"):
+        path.write_text(text)
+        with pytest.raises(InputError, match=f"{path}: ") as refused:
+            read_site(path)
+        assert refused.value.code == "site-malformed"

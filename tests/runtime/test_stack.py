@@ -12,6 +12,7 @@ from orchestrator.core.site import Site
 from orchestrator.runtime.stack import Keys, Stack, http_server, listen
 from orchestrator.simulation.sandbox import Sandbox, address_of, key_of
 from tests.support.sandboxes import running_sandbox
+from tests.support.servers import urls_of
 
 PUBLISHER, VERIFIER, RELAYER = (key_of(name) for name in Keys._fields)
 NO_KEYS = Keys()
@@ -33,7 +34,7 @@ def open_stack(
 ) -> Stack:
     """Open a second stack on the sandbox's chain and database, with these keys alone."""
     return Stack(
-        database_url=database_url,
+        databases=urls_of(database_url),
         rpc_url=sandbox.rpc_url,
         site=site or sandbox.stack.site,
         keys=keys,

@@ -9,6 +9,7 @@ from orchestrator.chain.relayer import Relayer
 from orchestrator.core.site import Addresses
 from orchestrator.settlement.intents import MAX_NUMBER, Intents, NumberedIntent
 from orchestrator.storage.database import WORKER, Database
+from tests.support.servers import open_as
 
 CONTRACT = "0x" + "5" * 40
 ACCOUNT = "0x" + "d" * 40
@@ -17,7 +18,7 @@ CHAIN_ID = 31337
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    with Database(database_url, WORKER) as database:
+    with open_as(database_url, WORKER) as database:
         yield database
 
 

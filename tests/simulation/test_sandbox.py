@@ -18,9 +18,9 @@ from orchestrator.simulation.sandbox import (
     address_of,
     key_of,
 )
-from orchestrator.storage.database import WORKER, Database, create_log
+from orchestrator.storage.database import WORKER, create_log
 from tests.support.sandboxes import running_sandbox
-from tests.support.servers import CHAIN_START_S
+from tests.support.servers import CHAIN_START_S, open_as
 
 FEE_BPS = 250
 
@@ -32,7 +32,7 @@ def sandbox(module_database_url: str) -> Iterator[Sandbox]:
 
 
 def test_the_clock_is_never_set_back_and_the_databases_own(database_url: str) -> None:
-    with SimulatedClock(database_url, 1000) as clock, Database(database_url, WORKER) as database:
+    with SimulatedClock(database_url, 1000) as clock, open_as(database_url, WORKER) as database:
         for to_ms, now_ms in ((1000, 1000), (3000, 3000), (2000, 3000)):
             clock.set_to(to_ms)
             with database.transaction() as session:

@@ -1,8 +1,10 @@
 """The schema's promises: migrations, roles, tenants, and tables that only grow."""
 
+import json
 import re
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -11,21 +13,17 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from orchestrator.core.codec import commitment
 from orchestrator.core.entry import address_word
 from orchestrator.core.errors import DomainError, InputError, LogError
+from orchestrator.core.fields import write_fields
 from orchestrator.core.requests import (
-    OpenContract,
-    ProductEvent,
-    PublishPolicy,
-    RegisterOperator,
     Touch,
 )
-from orchestrator.log.inbox import OwnOrder, Submission, order_words_for
 from orchestrator.runtime.local_servers import LocalPostgres
 from orchestrator.storage import database as database_module
 from orchestrator.storage.database import (
     API,
+    LOGINS,
     SEQUENCER,
     WORKER,
     Database,
@@ -33,9 +31,10 @@ from orchestrator.storage.database import (
     migrate,
     queries,
 )
-from tests.support.ledger import OPERATOR, OWNER, STRANGER, Ledger, genesis, ledger, pseudonym_for
-from tests.support.servers import fresh_database
-from tests.support.worlds import LEADS, SURFACE, policy, rules, word
+from tests.support.ledger import OPERATOR, OWNER, STRANGER, Ledger, genesis, ledger
+from tests.support.servers import fresh_database, open_as, urls_of
+from tests.support.tenants import populate
+from tests.support.worlds import LEADS, SURFACE, word
 
 ROLES = (SEQUENCER, WORKER, API)
 # The log's own data, which is published, and facts that the chain publishes.
@@ -45,6 +44,8 @@ PUBLIC = {
     "subtrees",
     "checkpoints",
     "policies",
+    "settings",
+    "standings",
     "surfaces",
     "surface_names",
     "operators",
@@ -52,6 +53,7 @@ PUBLIC = {
     "chain_events",
     "endorsements",
     "simulated_clock",
+    "request_rights",
 }
 ONLY_GROW = {
     "logs",
@@ -95,6 +97,37 @@ def test_a_url_that_leads_nowhere_is_reported_without_its_password(
             assert caught.value.code == code
             assert caught.value.__suppress_context__
             assert "ecret" not in caught.value.message + caplog.text
+
+
+def test_a_transaction_has_its_limits_by_itself(database_url: str) -> None:
+    """A pooler in transaction mode refuses start-up options, and keeps no setting of a session."""
+    with open_as(database_url, API, most_connections=1) as database:
+        assert "options" not in database._arguments()
+        with closing(database.connect()) as connection:
+            for _ in range(2):
+                with connection.transaction() as session:
+                    within = limits(session._connection)
+                    assert within == ("1min", "10s", "1min")
+                assert limits(session._connection) == ("0", "0", "0")
+
+
+def test_a_statement_that_takes_too_long_is_ended(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = queries() | {"database.begin": queries()["database.begin"].replace("'60s'", "'50ms'")}
+    monkeypatch.setattr(database_module, "queries", lambda: short)
+    with (
+        open_as(database_url, API) as database,
+        pytest.raises(psycopg.errors.QueryCanceled),
+        database.transaction() as session,
+    ):
+        session._connection.execute("SELECT pg_sleep(30)")
+
+
+def limits(connection: psycopg.Connection[Any]) -> tuple[str, ...]:
+    names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+    rows = [connection.execute(f"SHOW {name}".encode()).fetchone() for name in names]
+    return tuple(row[0] for row in rows if row is not None)
 
 
 # --- Migrations -----------------------------------------------------------------------------------
@@ -175,18 +208,21 @@ def test_a_log_is_begun_once_and_cannot_be_redefined(database_url: str) -> None:
 # --- Roles ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("role", [*ROLES, "tallystick_definer"])
+@pytest.mark.parametrize("role", [*LOGINS, "tallystick_definer"])
 def test_a_role_owns_nothing_and_bypasses_no_policy(database_url: str, role: str) -> None:
     with psycopg.connect(database_url) as admin:
-        assert (
-            admin.execute(
-                """
+        assert admin.execute(
+            """
             SELECT rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication, rolcanlogin
             FROM pg_roles WHERE rolname = %s
             """,
-                (role,),
-            ).fetchone()
-            == (False,) * 6
+            (role,),
+        ).fetchone() == (*(False,) * 5, role in LOGINS)
+        assert (
+            admin.execute(
+                "SELECT FROM pg_auth_members WHERE member = %s::regrole", (role,)
+            ).fetchall()
+            == []
         )
         owned = admin.execute(
             "SELECT relname FROM pg_class WHERE pg_get_userbyid(relowner) = %s", (role,)
@@ -200,20 +236,21 @@ def test_a_role_owns_nothing_and_bypasses_no_policy(database_url: str, role: str
 def test_a_database_refuses_to_act_as_a_superuser(database_url: str) -> None:
     with (
         Database(database_url, "tallystick") as superuser,
-        pytest.raises(LogError, match="bound by the row policies"),
+        pytest.raises(LogError, match="bound by the row policies") as refused,
     ):
         superuser.connect()
+    assert refused.value.code == "login-mighty"
 
 
 def test_a_database_does_not_show_its_password(database_url: str) -> None:
     password = re.search(r":([^:@]+)@", database_url)
     assert password
-    with Database(database_url, API) as database:
+    with open_as(database_url, API) as database:
         assert password[1] not in repr(database)
 
 
 def test_amounts_come_back_as_whole_numbers_however_large(database_url: str) -> None:
-    with Database(database_url, API) as database:
+    with open_as(database_url, API) as database:
         connection = database.connect()
         row = connection._connection.execute("SELECT (2::numeric ^ 200)::numeric(78, 0)").fetchone()
         connection.close()
@@ -223,7 +260,7 @@ def test_amounts_come_back_as_whole_numbers_however_large(database_url: str) -> 
 
 
 def test_a_transaction_speaks_for_its_account_alone(database_url: str) -> None:
-    with Database(database_url, API, most_connections=1) as database:
+    with open_as(database_url, API, most_connections=1) as database:
         for account in (OWNER.upper().replace("X", "x"), "", OPERATOR, ""):
             with database.transaction(account) as session:
                 found = session._connection.execute("SELECT current_account()").fetchone()
@@ -231,7 +268,7 @@ def test_a_transaction_speaks_for_its_account_alone(database_url: str) -> None:
 
 
 def test_a_snapshot_does_not_see_what_commits_after_it(database_url: str) -> None:
-    with ledger(database_url) as log, Database(database_url, API) as other:
+    with ledger(database_url) as log, open_as(database_url, API) as other:
         with other.transaction(snapshot=True) as session:
             before = session.all("log.entries", log_id=log.log_id, start=0, limit=10)
             log.submit(genesis(log))
@@ -292,46 +329,6 @@ def populated(postgres: LocalPostgres) -> Iterator[Ledger]:
     with fresh_database(postgres) as url, ledger(url) as log:
         populate(log)
         yield log
-
-
-def populate(log: Ledger) -> None:
-    governing = policy()
-    operator = address_word(OPERATOR)
-    contract = rules("contract", governing, owner=address_word(OWNER), operator=operator)
-    salt, body = b"s" * 32, b"{}"
-    log.submit(
-        genesis(log),
-        PublishPolicy(SURFACE, address_word(OWNER), governing),
-        OpenContract(contract, word("transaction")),
-    )
-    with log.sequencer() as sequencer:
-        log.drain(sequencer)
-        for account in (OWNER, OPERATOR):
-            with log.api.transaction(account) as session:
-                pseudonym_for(
-                    session, log.log_id, SURFACE, account, LEADS[0][:-1] + account[2:3].encode()
-                )
-        with log.api.transaction(OWNER) as session:
-            order_words_for(
-                session, log.log_id, SURFACE, [OwnOrder(LEADS[0], "order 1")], [word("order")]
-            )
-        touch = Touch(SURFACE, LEADS[0], operator, "email", commitment=commitment(salt, body))
-        log.offer([Submission("touch", touch, body, salt)], OPERATOR)
-        log.submit(RegisterOperator(operator, word("profile")), account=OPERATOR)
-        log.submit(*[ProductEvent(SURFACE, LEADS[0], "signup", 0, 0)] * 260)
-        log.drain(sequencer)
-        log.submit(ProductEvent(SURFACE, LEADS[0], "buy", 0, 0))
-    with psycopg.connect(log.url) as admin:
-        for account in (OWNER, OPERATOR):
-            key = address_word(account)
-            admin.execute("INSERT INTO accounts VALUES (%s, '{}', 0)", (account,))
-            admin.execute("INSERT INTO api_keys VALUES (%s, %s, '', '{}', 0, 9)", (account, key))
-            admin.execute("INSERT INTO rate_limits VALUES (%s, 'read', 0)", (account,))
-            admin.execute("INSERT INTO signin_nonces VALUES (%s, 0)", (f"nonce {account}",))
-        admin.execute(
-            "INSERT INTO proposals VALUES (%s, %s, %s, %s, %s, '{}', 's', NULL, 0)",
-            (log.log_id, word("proposal"), SURFACE, OPERATOR, OWNER),
-        )
 
 
 def visible(log: Ledger, table: str, account: str, presented: str = "") -> int:
@@ -407,8 +404,8 @@ def test_tenants_read_their_own_rows_and_no_others(populated: Ledger) -> None:
     assert own["lead_identities"] == (2, 0)
     assert own["order_identities"] == (1, 0)
     assert own["private_payloads"] == (1, 1)
-    assert own["requests"] == (counts["requests"] - 2, 2)
-    assert own["results"] == (counts["results"] - 2, 2)
+    assert own["requests"] == (counts["requests"] - 4, 2)
+    assert own["results"] == (counts["results"] - 4, 2)
     assert own["accounts"] == own["api_keys"] == own["rate_limits"] == (1, 1)
     assert own["proposals"] == (1, 1)
     assert own["inbox"] == own["migrations"] == own["signin_nonces"] == (0, 0)
@@ -430,7 +427,8 @@ def test_a_secret_shows_its_own_row_alone(populated: Ledger) -> None:
 WRITES_FOR_ANOTHER = {
     "requests": "INSERT INTO requests VALUES"
     " (%(log)s, gen_random_uuid(), 1, DEFAULT, %(other)s, 'k', 'settle', sha256(''), clock_ms())",
-    "inbox": "INSERT INTO inbox VALUES (%(log)s, 999, %(other)s, 'settle', clock_ms(), '{}')",
+    "inbox": "INSERT INTO inbox VALUES"
+    " (%(log)s, 999, %(other)s, 'tallystick_api', 'settle', clock_ms(), '{}')",
     "simulated_clock": "UPDATE simulated_clock SET now_ms = 9",
     "results": "INSERT INTO results VALUES (%(log)s, 999, %(me)s, 0, 0)",
     "entries": "INSERT INTO entries VALUES (%(log)s, 999, decode(repeat('00', 256), 'hex'))",
@@ -461,30 +459,29 @@ def test_no_account_writes_for_another(populated: Ledger, table: str) -> None:
             admin.execute(WRITES_FOR_ANOTHER[table].encode(), names)
 
 
-RECEIPTS = {
-    "requests": "INSERT INTO requests VALUES"
-    " (%(log)s, gen_random_uuid(), 1, DEFAULT, %(me)s, 'k', 'settle', sha256(''), {receipt})",
-    "inbox": "INSERT INTO inbox VALUES (%(log)s, 999, %(me)s, 'settle', {receipt}, '{{}}')",
-}
-
-
-@pytest.mark.parametrize("role", [WORKER, API])
-@pytest.mark.parametrize("table", RECEIPTS)
-@pytest.mark.parametrize("off_ms", [0, 1, -1, 3_600_000, -3_600_000])
+@pytest.mark.parametrize("chosen", [{}, {"received_ms": 5}, {"account": OWNER, "seq": 1}])
 def test_who_submits_does_not_choose_when_it_was_received(
-    populated: Ledger, table: str, role: str, off_ms: int
+    populated: Ledger, chosen: dict[str, object]
 ) -> None:
-    with psycopg.connect(populated.url) as admin:
-        admin.execute(f"SET ROLE {role}")
-        admin.execute("SELECT set_config('tallystick.account', %s, true)", (OWNER,))
-        names = {"log": populated.log_id, "me": OWNER}
-        insert = RECEIPTS[table].format(receipt=f"clock_ms() + {off_ms}").encode()
-        if off_ms:
-            with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
-                admin.execute(insert, names)
-        else:
-            admin.execute(insert, names)
-        admin.rollback()
+    """A request has no place for a receipt, an account or a number, and no login has the tables."""
+    body = write_fields(Touch(SURFACE, LEADS[1], address_word(OPERATOR), "email"))
+    row = {"idempotency_key": f"{chosen}", "kind": "touch", "body": body, "body_hash": "00" * 32}
+    with psycopg.connect(urls_of(populated.url).api or "") as login:
+        login.execute("SELECT set_config('tallystick.account', %s, true)", (OPERATOR,))
+        before = login.execute("SELECT max(seq), clock_ms() FROM requests").fetchone()
+        taken = login.execute(
+            "SELECT is_fresh FROM take_requests(%s, %s, '{}')",
+            (populated.log_id, json.dumps([row | chosen])),
+        ).fetchall()
+        after = login.execute(
+            "SELECT seq, received_ms, account FROM requests ORDER BY seq DESC LIMIT 1"
+        ).fetchone()
+        login.rollback()
+    assert taken == [(True,)]
+    assert before is not None
+    assert after is not None
+    assert after[0] > before[0]
+    assert after[1:] == (before[1], OPERATOR)
 
 
 @pytest.mark.parametrize("role", ROLES)

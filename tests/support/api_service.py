@@ -17,7 +17,7 @@ from eth_account.signers.local import LocalAccount
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.context import Limits, ServiceInfo
+from api.context import ChainReads, Limits, ServiceInfo
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.document import canonical_json
 from orchestrator.core.entry import Entry, address_word
@@ -35,8 +35,9 @@ from orchestrator.core.terms import (
 from orchestrator.core.units import DAY_MS, DAY_S
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.sequencer import Sequencer
-from orchestrator.storage.database import API, SEQUENCER, Database, create_log
+from orchestrator.storage.database import API, SEQUENCER, WORKER, Database, create_log
 from tests.support.database_clock import DatabaseClock
+from tests.support.servers import open_as
 from tests.support.terms import PLAIN
 
 
@@ -103,8 +104,13 @@ class ApiService:
         self.accepted_signatures: set[tuple[str, bytes, bytes]] = set()
         # When the tests' chain had the log marked as forked, UTC seconds.
         self.forked_at_s: int | None = None
+        # What the tests' chain says of terms.
+        self.cautions_of: Callable[[Terms], list[str]] = lambda _: []
         self._clients = ExitStack()
         self.http = self._client({})
+
+    def read_cautions(self, terms: Terms) -> list[str]:
+        return self.cautions_of(terms)
 
     def client(self, key: str) -> httpx.Client:
         """Return an HTTP client that carries a key."""
@@ -156,7 +162,7 @@ class ApiService:
         """Submit a request to the log as the pipeline does."""
         account = PUBLISHER.address.lower()
         with (
-            Database(self.database_url, API) as database,
+            open_as(self.database_url, WORKER) as database,
             database.transaction(account) as session,
         ):
             submit(session, LOG_ID, account, [Submission(key, request, b"{}")])
@@ -203,17 +209,22 @@ def proposal_of(terms: Terms, operator: LocalAccount) -> dict[str, Any]:
 
 
 @contextmanager
-def running_service(database_url: str, limits: Limits | None = None) -> Iterator[ApiService]:
-    """Run a service over an empty database."""
+def running_service(
+    database_url: str,
+    limits: Limits | None = None,
+    extend: Callable[[FastAPI], object] = lambda _: None,
+) -> Iterator[ApiService]:
+    """Run a service over an empty database, its application extended by this."""
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     with (
         listener,
         DatabaseClock(database_url, START_MS) as clock,
-        Database(database_url, API) as database,
+        open_as(database_url, API) as database,
         _running_sequencer(ApiService(url, database_url, clock)) as service,
     ):
         app = _app(service, database, clock, limits)
+        extend(app)
         with _serving(app, listener), closing(service):
             yield service
 
@@ -223,7 +234,7 @@ def another_api(service: ApiService, off_ms: int) -> Iterator[str]:
     """Serve the same log by a second API, whose own clock is wrong by this much; yield its URL."""
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
-        Database(service.database_url, API) as database,
+        open_as(service.database_url, API) as database,
         _serving(_app(service, database, lambda: service.clock() + off_ms), listener),
     ):
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -241,8 +252,11 @@ def _app(
         now_ms=now_ms,
         escrow_domain=ESCROW,
         event_log_domain=EVENT_LOG,
-        is_valid_signature=lambda *signed: signed in service.accepted_signatures,
-        forked_at_s=lambda: service.forked_at_s,
+        chain=ChainReads(
+            lambda *signed: signed in service.accepted_signatures,
+            lambda: service.forked_at_s,
+            service.read_cautions,
+        ),
         info=ServiceInfo(
             public_url=service.url,
             origin="tallystick.test/log",
@@ -295,7 +309,7 @@ def _running_sequencer(service: ApiService) -> Iterator[ApiService]:
         except Exception as error:  # noqa: BLE001 - raised when the service ends
             failures.append(error)
 
-    with Database(service.database_url, SEQUENCER) as database:
+    with open_as(service.database_url, SEQUENCER) as database:
         service.submit("genesis", Genesis(LOG_ID, address_word(PUBLISHER.address)))
         with Sequencer(database, LOG_ID, service.clock, sign) as sequencer:
             service.drain = sequencer.drain

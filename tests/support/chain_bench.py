@@ -20,7 +20,7 @@ from orchestrator.runtime.local_chain import Deployment, LocalChainClock
 from orchestrator.runtime.local_servers import LocalAnvil
 from orchestrator.storage.database import WORKER, Database
 from tests.support.rpc_proxy import Ask, Fault, Forward, RpcProxy, honest
-from tests.support.servers import CHAIN_START_S
+from tests.support.servers import CHAIN_START_S, open_as
 
 GWEI = 10**9
 RELAYER = b"\x02" * 32
@@ -115,7 +115,7 @@ def bench_on(stage: Stage, database_url: str) -> Iterator[Bench]:
     """Yield a relayer on the stage, where the test makes every block; put the chain back after."""
     anvil, deployment = stage
     with (
-        Database(database_url, WORKER) as database,
+        open_as(database_url, WORKER) as database,
         RpcProxy(anvil.rpc_url) as proxy,
         Node(anvil.rpc_url) as node,
         LocalChainClock(anvil.rpc_url) as clock,

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, groupby
 from uuid import UUID
 
 import psycopg
 
-from orchestrator.core.entry import address_word
 from orchestrator.core.document import CACHED_BYTES
+from orchestrator.core.entry import address_word
 from orchestrator.core.requests import (
     Genesis,
     OpenContract,
@@ -20,17 +20,29 @@ from orchestrator.core.requests import (
     Request,
     Touch,
 )
+from orchestrator.core.rights import RIGHTS
 from orchestrator.log.inbox import Result, Submission, pseudonyms_for, results_of, submit
 from orchestrator.log.reader import LogReader, StoredEntry
 from orchestrator.log.sequencer import Sequencer
 from orchestrator.runtime.serve import now_ms
-from orchestrator.storage.database import API, SEQUENCER, Database, Session, create_log
+from orchestrator.storage.database import API, SEQUENCER, WORKER, Database, Session, create_log
+from tests.support import worlds
 from tests.support.database_clock import DatabaseClock
-from tests.support.worlds import OPERATORS, SURFACE, TOKEN, policy, rules, settings, word
+from tests.support.servers import open_as
+from tests.support.worlds import (
+    OPERATORS,
+    SURFACE,
+    SURFACE_NAMES,
+    TOKEN,
+    policy,
+    rules,
+    settings,
+    word,
+)
 
 OWNER, OPERATOR, STRANGER = ("0x" + digit * 40 for digit in "abc")
 PUBLISHER = "0x" + "d" * 40
-OWNER_WORD = address_word(OWNER)
+OWNER_WORD = worlds.OWNER
 POLICY = policy()
 SETTINGS = settings()
 CONTRACT = rules("contract", POLICY, owner=OWNER_WORD, token=TOKEN)
@@ -53,8 +65,10 @@ class Ledger:
     log_id: bytes
     api: Database
     writer: Database
+    worker: Database
     clock: DatabaseClock | None = None
     _keys: Iterator[int] = field(default_factory=lambda: count(1))
+    _askers: dict[UUID, tuple[Database, str]] = field(default_factory=dict)
 
     @property
     def now_ms(self) -> int:
@@ -64,6 +78,10 @@ class Ledger:
     def now_ms(self, time_ms: int) -> None:
         assert self.clock is not None
         self.clock.now_ms = time_ms
+
+    def another(self) -> "Ledger":
+        """Begin another log in the same database."""
+        return begin_log(self.url, self.api, self.writer, self.worker, self.clock)
 
     def sequencer(
         self,
@@ -84,10 +102,10 @@ class Ledger:
             failpoint=failpoint,
         )
 
-    def submit(self, *requests: Request, account: str = OWNER) -> list[UUID]:
+    def submit(self, *requests: Request) -> list[UUID]:
         """Submit requests under keys never used before."""
         return self.offer(
-            [Submission(f"key {next(self._keys)}", request, b"") for request in requests], account
+            [Submission(f"key {next(self._keys)}", request, b"") for request in requests]
         )
 
     def submit_and_drain(self, *requests: Request) -> list[UUID]:
@@ -96,13 +114,37 @@ class Ledger:
         self.drain()
         return ids
 
-    def offer(self, submissions: Sequence[Submission], account: str = OWNER) -> list[UUID]:
-        with self.api.transaction(account) as session:
-            return submit(session, self.log_id, account, submissions)
+    def offer(self, submissions: Sequence[Submission]) -> list[UUID]:
+        """Submit requests in their order, each as whose it is, in a transaction for each run."""
+        ids: list[UUID] = []
+        for (part, account), run in groupby(submissions, lambda one: _asker(one.request)):
+            database, page = (self.worker if part == WORKER else self.api), list(run)
+            with database.transaction(account) as session:
+                for one in page:
+                    self._name_surface(session, one.request)
+                taken = submit(session, self.log_id, account, page)
+            self._askers |= dict.fromkeys(taken, (database, account))
+            ids += taken
+        return ids
 
-    def results(self, ids: Sequence[UUID], account: str = OWNER) -> list[Result | None]:
-        with self.api.transaction(account) as session:
-            found = results_of(session, self.log_id, ids)
+    def _name_surface(self, session: Session, request: Request) -> None:
+        """Keep the name of a surface that opens, as the API does."""
+        if isinstance(request, PublishPolicy) and request.surface in SURFACE_NAMES:
+            session.run(
+                "api.add_surface_name",
+                log_id=self.log_id,
+                surface=request.surface,
+                owner=request.owner,
+                name=SURFACE_NAMES[request.surface],
+            )
+
+    def results(self, ids: Sequence[UUID], account: str | None = None) -> list[Result | None]:
+        """Return the results of requests to those who made them, or to an account."""
+        found: dict[UUID, Result] = {}
+        for name in ids:
+            database, asker = self._askers[name]
+            with database.transaction(asker if account is None else account) as session:
+                found |= results_of(session, self.log_id, [name])
         return [found.get(name) for name in ids]
 
     def drain(self, sequencer: Sequencer | None = None) -> None:
@@ -126,15 +168,20 @@ class Ledger:
 def ledger(url: str) -> Iterator[Ledger]:
     """Begin a log in this database, which holds nothing yet."""
     with (
-        Database(url, API) as api,
-        Database(url, SEQUENCER) as writer,
+        open_as(url, API) as api,
+        open_as(url, SEQUENCER) as writer,
+        open_as(url, WORKER) as worker,
         DatabaseClock(url, 0) as clock,
     ):
-        yield begin_log(url, api, writer, clock)
+        yield begin_log(url, api, writer, worker, clock)
 
 
 def begin_log(
-    url: str, api: Database, writer: Database, clock: DatabaseClock | None = None
+    url: str,
+    api: Database,
+    writer: Database,
+    worker: Database,
+    clock: DatabaseClock | None = None,
 ) -> Ledger:
     """Return a new log in this database, at time 0 if the clock is one that tests move."""
     if clock is not None:
@@ -150,7 +197,15 @@ def begin_log(
         escrow="0x" + "2" * 40,
         publisher=PUBLISHER,
     )
-    return Ledger(url, log_id, api, writer, clock)
+    return Ledger(url, log_id, api, writer, worker, clock)
+
+
+def _asker(request: Request) -> tuple[str, str]:
+    """Return the login and the account whose request this is."""
+    if RIGHTS[type(request)].sender != "api":
+        return WORKER, PUBLISHER
+    actor: bytes = getattr(request, "operator", getattr(request, "owner", OWNER_WORD))
+    return API, f"0x{actor[12:].hex()}"
 
 
 def genesis(log: Ledger) -> Genesis:

@@ -19,7 +19,7 @@ from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.units import DAY_S
 from orchestrator.simulation.sandbox import Sandbox, SandboxOptions, address_of, key_of
 from tests.support.parties import Parties
-from tests.support.servers import CHAIN_START_S, server_folder
+from tests.support.servers import CHAIN_START_S, server_folder, urls_of
 
 PRICE_UNITS, BUDGET_UNITS = 10_000_000, 100_000_000
 POLICY: dict[str, object] = {
@@ -80,18 +80,22 @@ class Market(Parties):
 
     def open(self, name: str, **deal: object) -> bytes:
         """Let an operator and the owner sign a contract; return its id once it is in the log."""
+        contract_id = self.propose(name, **deal)
+        self.owner.accept_all(self.surface, self.sandbox.stack.escrow_domain)
+        self.sandbox.come_to_rest()
+        assert self.chain.status_of(contract_id) == "scheduled"
+        return contract_id
+
+    def propose(self, name: str, **deal: object) -> bytes:
+        """Let an operator propose a contract that opens in an hour; return its id."""
         opens_at_s = self.sandbox.clock() // 1000 + 3600
-        contract_id = self.operators[name].propose(
+        return self.operators[name].propose(
             self.surface,
             self.sandbox.stack.escrow_domain,
             opens_at_s=opens_at_s,
             deadline_s=opens_at_s + 10 * DAY_S,
             **{**GUARDED, "arbiter": address_of("arbiter"), **deal},
         )
-        self.owner.accept_all(self.surface, self.sandbox.stack.escrow_domain)
-        self.sandbox.come_to_rest()
-        assert self.chain.status_of(contract_id) == "scheduled"
-        return contract_id
 
     def report_hourly(self, lead: str, *events: str) -> None:
         """Let the owner report events of a lead, an hour apart."""
@@ -201,7 +205,7 @@ def market(run: Run, tmp_path: Path, database_url: str) -> Iterator[Market]:
     """A market on a chain and in a database of its own."""
     with server_folder() as folder:
         options = SandboxOptions(
-            folder, CHAIN_START_S * 1000, "market.example", database_url=database_url
+            folder, CHAIN_START_S * 1000, "market.example", databases=urls_of(database_url)
         )
         with (
             Sandbox(options, lambda _: None) as sandbox,

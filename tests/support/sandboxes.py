@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from orchestrator.simulation.sandbox import Sandbox, SandboxOptions
-from tests.support.servers import CHAIN_START_S, server_folder
+from orchestrator.storage.database import NO_URLS
+from tests.support.servers import CHAIN_START_S, server_folder, urls_of
 
 
 @contextmanager
@@ -16,6 +17,7 @@ def running_sandbox(
     Starting one takes seconds, so the tests of a module share it where they can.
     """
     with server_folder() as folder:
-        options = SandboxOptions(folder, CHAIN_START_S * 1000, origin, fee_bps, database_url)
+        databases = NO_URLS if database_url is None else urls_of(database_url)
+        options = SandboxOptions(folder, CHAIN_START_S * 1000, origin, fee_bps, databases)
         with Sandbox(options, lambda _: None) as sandbox:
             yield sandbox

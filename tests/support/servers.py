@@ -8,8 +8,10 @@ from itertools import count
 from pathlib import Path
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from orchestrator.runtime.local_servers import LocalPostgres
+from orchestrator.storage.database import Database, DatabaseUrls
 
 # The first block of the test chain: 2026-01-01T00:00:00Z.
 CHAIN_START_S = 1_767_225_600
@@ -44,3 +46,15 @@ def fresh_database(server: LocalPostgres, template: str = TEMPLATE) -> Iterator[
             yield server.url_of(name)
         finally:
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def urls_of(owner_url: str) -> DatabaseUrls:
+    """Return the URLs of the logins of a database of a local server, by its superuser's."""
+    parameters = conninfo_to_dict(owner_url)
+    folder = Path(str(parameters["host"])).parent
+    return LocalPostgres(folder).urls(str(parameters["dbname"]))
+
+
+def open_as(owner_url: str, name: str, **options: int) -> Database:
+    """Return a database as one of its logins sees it; the URL is its superuser's."""
+    return Database(urls_of(owner_url).by_login[name], name, **options)

@@ -12,7 +12,7 @@ from orchestrator.runtime.stack import Keys, Stack
 from orchestrator.simulation.sandbox import Sandbox, SandboxOptions, key_of
 from orchestrator.verify.comparison import Comparison, replay
 from tests.support.parties import Parties
-from tests.support.servers import server_folder
+from tests.support.servers import server_folder, urls_of
 
 START_MS = 1_700_000_000_000
 PRICE = 8_000_000
@@ -98,7 +98,8 @@ class SingleContract(Parties):
 def single_contract(database_url: str, **deal: object) -> Iterator[SingleContract]:
     """Start a sandbox on this database, and open the contract in it."""
     with server_folder() as folder:
-        options = SandboxOptions(folder, START_MS, "guarded.tallystick", database_url=database_url)
+        databases = urls_of(database_url)
+        options = SandboxOptions(folder, START_MS, "guarded.tallystick", databases=databases)
         with (
             Sandbox(options, lambda _: None) as sandbox,
             closing(SingleContract(sandbox, **deal)) as market,
@@ -116,7 +117,7 @@ def second_stack(
     if not rounds:
         site = replace(site, addresses=site.addresses._replace(rounds=None))
     return Stack(
-        database_url=database_url,
+        databases=urls_of(database_url),
         rpc_url=sandbox.rpc_url,
         site=site,
         keys=Keys(key_of("publisher"), key_of("verifier"), key_of("relayer")),

@@ -1,11 +1,13 @@
 """Small worlds for tests of the fold: one surface, words for ids, and drawn requests."""
 
+from hashlib import sha256
 from typing import Any
 
 from hypothesis import strategies as st
 
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.decide import decide
+from orchestrator.core.entry import address_word, ascii_word
 from orchestrator.core.errors import RequestError
 from orchestrator.core.opening import Record
 from orchestrator.core.policy import Policy, parse
@@ -31,8 +33,20 @@ def word(text: str) -> bytes:
     return text.encode().ljust(32, b".")
 
 
-SURFACE, OWNER, VERIFIER = word("surface"), word("owner"), word("verifier")
-OPERATORS = [word("ann"), word("bob")]
+OWNER, VERIFIER = address_word("0x" + "a" * 40), word("verifier")
+OPERATORS = [address_word("0x" + digit * 40) for digit in "be"]
+# The names of the owner's surfaces, by their ids.
+SURFACE_NAMES: dict[bytes, str] = {}
+
+
+def surface_named(name: str) -> bytes:
+    """Return the id of the owner's surface of this name."""
+    surface = sha256(OWNER + ascii_word(name)).digest()
+    SURFACE_NAMES[surface] = name
+    return surface
+
+
+SURFACE = surface_named("surface")
 LEADS = [word("x"), word("y"), word("z")]
 ORDERS = [word(f"order {n}") for n in range(6)]
 EVENTS = ["signup", "buy", "refund", "lapse", "noise"]
@@ -52,7 +66,7 @@ DOCUMENT: dict[str, Any] = {
 }
 TOKEN = bytes(31) + b"\1"
 # Periods of seconds, in which drawn histories earn levels and lose them.
-_EARNED = {"age_s": 5, "reversed_bps": 2000, "keep_reversed_bps": 5000, "disputes_lost": 0}
+_EARNED = {"age_s": 0, "reversed_bps": 2000, "keep_reversed_bps": 5000, "disputes_lost": 0}
 SETTINGS: dict[str, Any] = {
     "token": f"0x{TOKEN[12:].hex()}",
     "actions": {"email": {"level": 1}, "call": {"level": 1}},

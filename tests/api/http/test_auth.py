@@ -10,7 +10,7 @@ import pytest
 from eth_utils.crypto import keccak
 
 from api.context import Limits
-from orchestrator.storage.database import WORKER, Database
+from orchestrator.storage.database import WORKER
 from tests.support.api_service import (
     START_MS,
     ApiService,
@@ -24,6 +24,7 @@ from tests.support.api_service import (
     signed,
     wallet,
 )
+from tests.support.servers import open_as
 
 # --- Signed messages ------------------------------------------------------------------------------
 
@@ -154,7 +155,7 @@ def test_a_source_without_an_account_waits_too(database_url: str) -> None:
 def test_allowances_that_are_full_again_are_forgotten_so_many_at_a_time(database_url: str) -> None:
     with (
         psycopg.connect(database_url, autocommit=True) as admin,
-        Database(database_url, WORKER) as database,
+        open_as(database_url, WORKER) as database,
     ):
         admin.execute(
             "INSERT INTO rate_limits SELECT '0x' || lpad(to_hex(n), 40, '0'), 'source', 1 "
@@ -172,7 +173,7 @@ def test_an_allowance_that_is_spent_from_meanwhile_is_not_forgotten(database_url
     with (
         psycopg.connect(database_url, autocommit=True) as admin,
         psycopg.connect(database_url) as spender,
-        Database(database_url, WORKER) as database,
+        open_as(database_url, WORKER) as database,
         ThreadPoolExecutor(1) as pool,
     ):
         admin.execute("INSERT INTO rate_limits VALUES (%s, 'requests', 1)", ("0x" + "a" * 40,))

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from orchestrator.core.contract import rules_of
+from orchestrator.core.errors import ChainError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.requests import OpenContract
 from orchestrator.core.terms import (
@@ -72,11 +73,47 @@ def test_a_proposal_is_seen_by_its_parties_alone(
     assert reply in owner.get(path).json()["proposals"]
     stranger = service.sign_in(wallet("stranger"), "owner", "operator")
     assert stranger.get("/v1/proposals").json()["proposals"] == []
-    for method, end in (("GET", ""), ("POST", "/decline")):
+    for method, end in (("GET", ""), ("POST", "/decline"), ("POST", "/withdraw")):
         seen = stranger.request(method, f"/v1/proposals/{hex_id(terms)}{end}")
         assert (seen.status_code, seen.json()["code"]) == (404, "not-found")
     assert accept(stranger, terms, wallet("stranger")).status_code == 404
     assert stranger.get(path).status_code == 403
+
+
+def test_cautions_are_told_until_a_proposal_is_decided(
+    service: ApiService,
+    owner: httpx.Client,
+    operator: httpx.Client,
+    parameters: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terms = terms_of(parameters, 3)
+    propose(operator, terms)
+    asked: list[Terms] = []
+
+    def cautions_of(of: Terms) -> list[str]:
+        asked.append(of)
+        return ["the payee has neither code nor transactions"]
+
+    monkeypatch.setattr(service, "cautions_of", cautions_of)
+
+    def told(client: httpx.Client) -> Any:
+        answer = client.get(f"/v1/proposals/{hex_id(terms)}")
+        assert answer.status_code == 200, answer.text
+        return answer.json()["cautions"]
+
+    assert told(owner) == told(operator) == ["the payee has neither code nor transactions"]
+    assert asked == [terms, terms]
+
+    def unreachable(_: Terms) -> list[str]:
+        raise ChainError("node-silent", "the node does not answer")
+
+    monkeypatch.setattr(service, "cautions_of", unreachable)
+    assert told(owner) is None
+    monkeypatch.setattr(service, "cautions_of", cautions_of)
+    assert accept(owner, terms).status_code == 200
+    assert told(owner) is None
+    assert len(asked) == 2
 
 
 def test_the_same_terms_again_are_the_same_proposal(
@@ -244,17 +281,39 @@ def test_an_operator_with_both_scopes_cannot_accept_its_own(
     assert (answer.status_code, answer.json()["code"]) == (403, "not-the-owner")
 
 
-def test_either_party_declines_and_then_it_is_over(
+def test_the_owner_declines_the_operator_withdraws_and_then_it_is_over(
     owner: httpx.Client, operator: httpx.Client, parameters: dict[str, Any]
 ) -> None:
-    for n, party in ((8, owner), (9, operator)):
+    ends = ((8, owner, "decline", "declined"), (9, operator, "withdraw", "withdrawn"))
+    for n, party, verb, status in ends:
         terms = terms_of(parameters, n)
         propose(operator, terms)
-        reply = party.post(f"/v1/proposals/{hex_id(terms)}/decline")
-        assert (reply.status_code, reply.json()["status"]) == (200, "declined")
-        assert party.post(f"/v1/proposals/{hex_id(terms)}/decline").json() == reply.json()
+        path = f"/v1/proposals/{hex_id(terms)}/{verb}"
+        other = operator if party is owner else owner
+        assert other.post(path).json()["code"] == "scope-missing"
+        reply = party.post(path)
+        assert (reply.status_code, reply.json()["status"]) == (200, status)
+        assert reply.json()[f"{status}_ms"] == START_MS
+        assert party.post(path).json() == reply.json()
         answer = accept(owner, terms)
         assert (answer.status_code, answer.json()["code"]) == (409, "proposal-decided")
+
+
+@pytest.mark.parametrize("verb", ["decline", "withdraw"])
+def test_neither_party_ends_a_proposal_in_the_others_name(
+    service: ApiService,
+    owner: httpx.Client,
+    operator: httpx.Client,
+    parameters: dict[str, Any],
+    verb: str,
+) -> None:
+    terms = terms_of(parameters, {"decline": 20, "withdraw": 21}[verb])
+    propose(operator, terms)
+    signer = OPERATOR if verb == "decline" else OWNER
+    both = service.sign_in(signer, "operator", "owner")
+    answer = both.post(f"/v1/proposals/{hex_id(terms)}/{verb}")
+    assert (answer.status_code, answer.json()["code"]) == (403, "not-the-party")
+    assert owner.get(f"/v1/proposals/{hex_id(terms)}").json()["status"] == "proposed"
 
 
 def test_a_proposal_expires_when_its_contract_could_no_longer_open(

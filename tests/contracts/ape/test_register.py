@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from orchestrator.chain.deployment import log_id_of
 from orchestrator.runtime import doctor, settings
-from orchestrator.runtime.serve import read_site
+from orchestrator.runtime.settings import read_site
 from scripts.deploy import typed_address
 from scripts.register import cli, register, site_of, write_site
 

@@ -1,11 +1,13 @@
 -- The log, what is folded from it, and the private tables beside it.
 --
--- Roles. Three roles do all the work; none owns a table, logs in by itself or bypasses a policy.
+-- Logins. Each part of the service logs in as a role of its own; none owns a table, is a member of
+-- another role or bypasses a policy, so there is nothing that a login could switch to.
 --   tallystick_sequencer  the only writer of the log and of its projections
 --   tallystick_worker     follows the chain and submits requests
 --   tallystick_api        serves people and agents: reads, submits requests, keeps accounts
--- A fourth, tallystick_definer, owns the two functions that answer one question each about rows that
--- the asker may not read.
+--   tallystick_registrar  decides who may have a key
+-- One more role, tallystick_definer, logs in nowhere. It owns the functions that do for a part what the
+-- part may not do itself: take requests, give pseudonyms, say whether the inbox is full.
 --
 -- Tenants. A transaction speaks for one account, named by
 --   set_config('tallystick.account', '0x…' in lower case, true),
@@ -25,24 +27,29 @@ DO $$
 DECLARE
     role_name text;
 BEGIN
-    FOREACH role_name IN ARRAY
-        ARRAY['tallystick_sequencer', 'tallystick_worker', 'tallystick_api', 'tallystick_definer']
+    FOREACH role_name IN ARRAY ARRAY[
+        'tallystick_sequencer', 'tallystick_worker', 'tallystick_api', 'tallystick_registrar',
+        'tallystick_definer'
+    ]
     LOOP
         BEGIN
-            EXECUTE format('CREATE ROLE %I NOLOGIN NOSUPERUSER NOBYPASSRLS', role_name);
+            EXECUTE format('CREATE ROLE %I %s NOINHERIT', role_name,
+                CASE role_name WHEN 'tallystick_definer' THEN 'NOLOGIN' ELSE 'LOGIN' END);
         EXCEPTION
             -- Roles belong to the whole cluster: another database may have made it, even just now.
             WHEN duplicate_object OR unique_violation THEN NULL;
         END;
-        IF NOT pg_has_role(current_user, role_name, 'SET') THEN
-            EXECUTE format('GRANT %I TO CURRENT_USER', role_name);
-        END IF;
     END LOOP;
+    -- Who gives a function to a role must be able to become it.
+    IF NOT pg_has_role(current_user, 'tallystick_definer', 'SET') THEN
+        GRANT tallystick_definer TO CURRENT_USER WITH INHERIT FALSE, SET TRUE;
+    END IF;
 END $$;
 
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public
-    TO tallystick_sequencer, tallystick_worker, tallystick_api, tallystick_definer;
+    TO tallystick_sequencer, tallystick_worker, tallystick_api, tallystick_registrar,
+        tallystick_definer;
 
 CREATE DOMAIN word AS bytea CHECK (octet_length(VALUE) = 32);
 CREATE DOMAIN address AS text CHECK (VALUE ~ '^0x[0-9a-f]{40}$');
@@ -276,15 +283,32 @@ CREATE INDEX requests_for_documents ON requests (account, kind)
     WHERE kind IN ('publish_policy', 'publish_settings');
 
 -- The requests that wait. The sequencer takes whatever rows it sees, the lowest first, and removes
--- exactly these: one that commits late is never passed over.
+-- exactly these: one that commits late is never passed over. `sender` is the login by which the request
+-- came.
 CREATE TABLE inbox (
     log_id word NOT NULL,
     seq bigint NOT NULL,
     account address NOT NULL,
+    sender text NOT NULL,
     kind text NOT NULL,
     received_ms bigint NOT NULL,
     body json NOT NULL,
     PRIMARY KEY (log_id, seq)
+);
+
+-- Which login may make requests of which kind, and for whom: the program's own table
+-- (core/rights.py), which `tallystick migrate` writes here. A kind without a row is taken from no login.
+-- `actor` is the field of the body that must hold the account as a word, NULL for none. The rest is
+-- true where the body's surface must be the account's, or the account the log's publisher. `fixed` are
+-- the fields that have one value.
+CREATE TABLE request_rights (
+    kind text PRIMARY KEY,
+    sender text NOT NULL,
+    actor text,
+    is_surface_owners boolean NOT NULL,
+    is_publishers boolean NOT NULL,
+    fixed jsonb NOT NULL,
+    CHECK (actor IS NOT NULL OR is_surface_owners OR is_publishers)
 );
 
 -- What became of each request: `count` entries from `first_position` on, or a refusal.
@@ -333,7 +357,8 @@ CREATE TABLE private_payloads (
     salt word NOT NULL,
     body bytea NOT NULL,
     PRIMARY KEY (log_id, commitment),
-    CHECK ((surface IS NULL) = (lead IS NULL))
+    CHECK ((surface IS NULL) = (lead IS NULL)),
+    CHECK (commitment = sha256(salt || body))
 );
 CREATE INDEX private_payloads_by_lead ON private_payloads (log_id, surface, lead);
 
@@ -384,9 +409,10 @@ CREATE TABLE proposals (
     created_ms bigint NOT NULL,
     accepted_ms bigint,
     declined_ms bigint,
+    withdrawn_ms bigint,
     PRIMARY KEY (log_id, contract_id),
     CHECK ((owner_signature IS NULL) = (accepted_ms IS NULL)),
-    CHECK (accepted_ms IS NULL OR declined_ms IS NULL)
+    CHECK (num_nonnulls(accepted_ms, declined_ms, withdrawn_ms) <= 1)
 );
 CREATE INDEX proposals_by_operator ON proposals (log_id, operator, created_ms);
 CREATE INDEX proposals_by_owner ON proposals (log_id, owner, created_ms);
@@ -472,31 +498,30 @@ CREATE POLICY worker ON leads FOR SELECT TO tallystick_worker USING (true);
 CREATE POLICY owner_or_operator ON leads FOR SELECT TO tallystick_api USING (
     EXISTS (
         SELECT FROM surfaces s
-        WHERE s.log_id = leads.log_id AND s.surface = leads.surface AND s.owner = current_word()
+        WHERE s.log_id = leads.log_id AND s.surface = leads.surface AND s.owner = (SELECT current_word())
     ) OR EXISTS (
         SELECT FROM standings t
         WHERE t.log_id = leads.log_id AND t.surface = leads.surface
-            AND t.operator = current_word() AND t.level > 0 AND NOT t.is_suspended
+            AND t.operator = (SELECT current_word()) AND t.level > 0 AND NOT t.is_suspended
     )
 );
 
--- Whoever submits cannot choose its receipt: the database's clock at this statement is the only one.
-GRANT SELECT, INSERT ON requests TO tallystick_worker, tallystick_api;
-CREATE POLICY sender ON requests TO tallystick_worker, tallystick_api
-    USING (account = current_account())
-    WITH CHECK (account = current_account() AND received_ms = (SELECT clock_ms()));
-
-GRANT INSERT ON inbox TO tallystick_worker, tallystick_api;
-CREATE POLICY sender ON inbox FOR INSERT TO tallystick_worker, tallystick_api
-    WITH CHECK (account = current_account() AND received_ms = (SELECT clock_ms()));
+-- No login writes requests or the inbox: `take_requests` below does, as it finds right.
+GRANT SELECT ON requests TO tallystick_worker, tallystick_api;
+CREATE POLICY sender ON requests FOR SELECT TO tallystick_api
+    USING (account = (SELECT current_account()));
+CREATE POLICY publisher ON requests FOR SELECT TO tallystick_worker USING (
+    EXISTS (SELECT FROM logs l WHERE l.log_id = requests.log_id AND l.publisher = account));
 GRANT SELECT, DELETE ON inbox TO tallystick_sequencer;
 CREATE POLICY writer ON inbox TO tallystick_sequencer USING (true);
 
 GRANT SELECT, INSERT ON results TO tallystick_sequencer;
 CREATE POLICY writer ON results TO tallystick_sequencer USING (true) WITH CHECK (true);
 GRANT SELECT ON results TO tallystick_worker, tallystick_api;
-CREATE POLICY sender ON results FOR SELECT TO tallystick_worker, tallystick_api
-    USING (account = current_account());
+CREATE POLICY sender ON results FOR SELECT TO tallystick_api
+    USING (account = (SELECT current_account()));
+CREATE POLICY publisher ON results FOR SELECT TO tallystick_worker USING (
+    EXISTS (SELECT FROM logs l WHERE l.log_id = results.log_id AND l.publisher = account));
 
 -- Identities are read and erased by the surface's owner. Everyone else only learns the pseudonym of
 -- an identity that they already know, from the function below, which belongs to a role of its own.
@@ -505,7 +530,7 @@ CREATE POLICY owner ON lead_identities TO tallystick_api USING (
     EXISTS (
         SELECT FROM surfaces s
         WHERE s.log_id = lead_identities.log_id AND s.surface = lead_identities.surface
-            AND s.owner = current_word()
+            AND s.owner = (SELECT current_word())
     )
 ) WITH CHECK (false);
 -- Orders are named, read and erased by the owner alone.
@@ -514,7 +539,7 @@ CREATE POLICY owner ON order_identities TO tallystick_api USING (
     EXISTS (
         SELECT FROM surfaces s
         WHERE s.log_id = order_identities.log_id AND s.surface = order_identities.surface
-            AND s.owner = current_word()
+            AND s.owner = (SELECT current_word())
     )
 );
 GRANT SELECT ON surfaces TO tallystick_definer;
@@ -543,27 +568,124 @@ BEGIN
 END $$;
 
 -- Whether as many requests wait as may; those who submit see no more of the inbox than that.
-GRANT SELECT (log_id) ON inbox TO tallystick_definer;
+GRANT SELECT (log_id), INSERT ON inbox TO tallystick_definer;
 CREATE POLICY counter ON inbox FOR SELECT TO tallystick_definer USING (true);
+CREATE POLICY taker ON inbox FOR INSERT TO tallystick_definer WITH CHECK (true);
 CREATE FUNCTION inbox_is_full(of_log bytea, most bigint) RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
 BEGIN ATOMIC
     SELECT EXISTS (SELECT FROM inbox WHERE log_id = of_log OFFSET most - 1);
 END;
 
+GRANT SELECT, INSERT ON requests TO tallystick_definer;
+CREATE POLICY taker ON requests TO tallystick_definer USING (true) WITH CHECK (true);
+GRANT SELECT ON results TO tallystick_definer;
+CREATE POLICY taker ON results FOR SELECT TO tallystick_definer USING (true);
+GRANT INSERT ON private_payloads TO tallystick_definer;
+CREATE POLICY taker ON private_payloads FOR INSERT TO tallystick_definer WITH CHECK (true);
+GRANT SELECT ON request_rights, logs TO tallystick_definer;
+GRANT SELECT ON simulated_clock TO tallystick_registrar, tallystick_definer;
+
+-- The id of a request, as `core/codec.py` makes it: one account's one key is one request.
+CREATE FUNCTION request_id_of(of_log bytea, account text, idempotency_key text) RETURNS uuid
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (
+    SELECT encode(set_byte(set_byte(digest,
+        6, get_byte(digest, 6) & 15 | 128), 8, get_byte(digest, 8) & 63 | 128), 'hex')::uuid
+    FROM substring(sha256(of_log || convert_to(account, 'UTF8') || '\x00'
+        || convert_to(idempotency_key, 'UTF8')) FOR 16) AS digest
+);
+
+-- Takes requests: remembers and queues, in their order, those that are new, and those whose last turn
+-- was refused by one of these codes. Returns of each its turn, and whether it has it by this.
+--
+-- Nothing but a key and what is asked comes from outside: the account is the transaction's, the sender
+-- is the login (`session_user`, which no login can change), the receipt is the database's clock at this
+-- statement, and the rest follows. A request that is not this login's to make, or not for this account,
+-- is an error, and nothing is taken.
+CREATE FUNCTION take_requests(of_log bytea, offered json, retryable text[])
+RETURNS TABLE (request_id uuid, turn integer, is_fresh boolean)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    speaker CONSTANT text := current_account();
+    speaker_hex CONSTANT text := encode(current_word(), 'hex');
+    now_ms CONSTANT bigint := clock_ms();
+    forbidden text;
+BEGIN
+    SELECT asked.kind INTO forbidden
+    FROM json_to_recordset(offered) AS asked (kind text, body json)
+    LEFT JOIN request_rights r ON r.kind = asked.kind AND r.sender = session_user
+    WHERE (
+        r.kind IS NOT NULL
+        AND (r.actor IS NULL OR asked.body ->> r.actor = speaker_hex)
+        AND (r.fixed = '{}' OR asked.body::jsonb @> r.fixed)
+        AND (NOT r.is_publishers OR EXISTS (
+            SELECT FROM logs l WHERE l.log_id = of_log AND l.publisher = speaker))
+        AND (NOT r.is_surface_owners OR EXISTS (
+            SELECT FROM surface_names n
+            WHERE n.log_id = of_log AND n.surface = decode(asked.body ->> 'surface', 'hex')
+                AND encode(n.owner, 'hex') = speaker_hex))
+    ) IS NOT TRUE
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'a request "%" as it stands is not for % to make through %',
+            forbidden, coalesce(speaker, 'no account'), session_user
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN QUERY
+    WITH given AS MATERIALIZED (
+        SELECT request_id_of(of_log, speaker, o.idempotency_key) AS request_id,
+            o.idempotency_key, o.kind, o.body, decode(o.salt, 'hex') AS salt,
+            decode(o.private, 'hex') AS private, decode(o.body_hash, 'hex') AS body_hash, o.place
+        FROM ROWS FROM (
+            json_to_recordset(offered) AS (
+                idempotency_key text, kind text, body json, body_hash text, salt text, private text)
+        ) WITH ORDINALITY AS o (idempotency_key, kind, body, body_hash, salt, private, place)
+    ), numbered AS MATERIALIZED (
+        SELECT given.*, CASE
+            WHEN last.turn IS NULL THEN 1
+            WHEN last.code = ANY (retryable) THEN last.turn + 1
+            ELSE last.turn
+        END AS turn
+        FROM given LEFT JOIN LATERAL (
+            SELECT r.turn, s.code
+            FROM requests r LEFT JOIN results s ON s.log_id = r.log_id AND s.seq = r.seq
+            WHERE r.log_id = of_log AND r.request_id = given.request_id
+            ORDER BY r.turn DESC LIMIT 1
+        ) AS last ON true
+    ), fresh AS (
+        INSERT INTO requests
+            (log_id, request_id, turn, account, idempotency_key, kind, body_hash, received_ms)
+        SELECT of_log, request_id, turn, speaker, idempotency_key, kind,
+            CASE WHEN salt IS NULL THEN body_hash ELSE sha256(salt || private) END, now_ms
+        FROM numbered ORDER BY place
+        ON CONFLICT (log_id, request_id, turn) DO NOTHING
+        RETURNING request_id, seq, body_hash
+    ), queued AS (
+        INSERT INTO inbox (log_id, seq, account, sender, kind, received_ms, body)
+        SELECT of_log, seq, speaker, session_user, kind, now_ms, body
+        FROM numbered JOIN fresh USING (request_id)
+    ), hidden AS (
+        INSERT INTO private_payloads (log_id, commitment, surface, lead, account, salt, body)
+        SELECT of_log, fresh.body_hash, decode(body ->> 'surface', 'hex'),
+            decode(body ->> 'lead', 'hex'), speaker, salt, private
+        FROM numbered JOIN fresh USING (request_id) WHERE salt IS NOT NULL
+    )
+    SELECT request_id, turn, fresh.seq IS NOT NULL FROM numbered LEFT JOIN fresh USING (request_id);
+END $$;
+
 GRANT CREATE ON SCHEMA public TO tallystick_definer;
 ALTER FUNCTION assign_pseudonyms OWNER TO tallystick_definer;
 ALTER FUNCTION inbox_is_full OWNER TO tallystick_definer;
+ALTER FUNCTION take_requests OWNER TO tallystick_definer;
 REVOKE CREATE ON SCHEMA public FROM tallystick_definer;
-REVOKE ALL ON FUNCTION assign_pseudonyms, inbox_is_full FROM PUBLIC;
+REVOKE ALL ON FUNCTION assign_pseudonyms, inbox_is_full, take_requests FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION assign_pseudonyms TO tallystick_api;
-GRANT EXECUTE ON FUNCTION inbox_is_full TO tallystick_worker, tallystick_api;
+GRANT EXECUTE ON FUNCTION inbox_is_full, take_requests TO tallystick_worker, tallystick_api;
 
--- The worker submits with the same statement as the API; without a policy it gets and puts nothing.
-GRANT SELECT, INSERT ON private_payloads TO tallystick_worker;
-GRANT SELECT, INSERT, DELETE ON private_payloads TO tallystick_api;
-CREATE POLICY sender ON private_payloads FOR INSERT TO tallystick_api
-    WITH CHECK (account = current_account());
+GRANT SELECT, DELETE ON private_payloads TO tallystick_api;
+GRANT SELECT ON private_payloads TO tallystick_worker;
 -- A forecast is opened by the pipeline, and by it alone, once it can be scored.
 CREATE POLICY forecasts ON private_payloads FOR SELECT TO tallystick_worker USING (
     EXISTS (
@@ -573,27 +695,27 @@ CREATE POLICY forecasts ON private_payloads FOR SELECT TO tallystick_worker USIN
     )
 );
 CREATE POLICY owner_or_sender ON private_payloads FOR SELECT TO tallystick_api USING (
-    account = current_account() OR EXISTS (
+    account = (SELECT current_account()) OR EXISTS (
         SELECT FROM surfaces s
         WHERE s.log_id = private_payloads.log_id AND s.surface = private_payloads.surface
-            AND s.owner = current_word()
+            AND s.owner = (SELECT current_word())
     )
 );
 CREATE POLICY eraser ON private_payloads FOR DELETE TO tallystick_api USING (
     EXISTS (
         SELECT FROM surfaces s
         WHERE s.log_id = private_payloads.log_id AND s.surface = private_payloads.surface
-            AND s.owner = current_word()
+            AND s.owner = (SELECT current_word())
     )
 );
 
 GRANT SELECT, INSERT, UPDATE ON accounts TO tallystick_api;
 CREATE POLICY self ON accounts TO tallystick_api
-    USING (account = current_account()) WITH CHECK (account = current_account());
+    USING (account = (SELECT current_account())) WITH CHECK (account = (SELECT current_account()));
 
 GRANT SELECT, INSERT, UPDATE (revoked_ms) ON api_keys TO tallystick_api;
 CREATE POLICY self ON api_keys TO tallystick_api
-    USING (account = current_account()) WITH CHECK (account = current_account());
+    USING (account = (SELECT current_account())) WITH CHECK (account = (SELECT current_account()));
 CREATE POLICY bearer ON api_keys FOR SELECT TO tallystick_api
     USING (encode(key_hash, 'hex') = presented());
 
@@ -605,15 +727,37 @@ CREATE POLICY sweeper ON signin_nonces TO tallystick_worker USING (true) WITH CH
 
 GRANT SELECT, INSERT, UPDATE ON rate_limits TO tallystick_api;
 CREATE POLICY self ON rate_limits TO tallystick_api
-    USING (account = current_account()) WITH CHECK (account = current_account());
+    USING (account = (SELECT current_account())) WITH CHECK (account = (SELECT current_account()));
 
-GRANT SELECT, INSERT, UPDATE (owner_signature, accepted_ms, declined_ms) ON proposals
-    TO tallystick_api;
+-- An operator proposes in its own name, to the owner of the surface. Then either the owner accepts or
+-- declines, or the operator withdraws, once and for good. No login changes what was proposed.
+GRANT SELECT,
+    INSERT (
+        log_id, contract_id, surface, operator, owner, terms, operator_signature, created_ms
+    ),
+    UPDATE (owner_signature, accepted_ms, declined_ms, withdrawn_ms)
+    ON proposals TO tallystick_api;
 CREATE POLICY party ON proposals FOR SELECT TO tallystick_api
-    USING (current_account() IN (owner, operator));
-CREATE POLICY proposer ON proposals FOR INSERT TO tallystick_api
-    WITH CHECK (operator = current_account());
-CREATE POLICY acceptor ON proposals FOR UPDATE TO tallystick_api
-    USING (current_account() IN (owner, operator)) WITH CHECK (current_account() IN (owner, operator));
+    USING ((SELECT current_account()) IN (owner, operator));
+CREATE POLICY proposer ON proposals FOR INSERT TO tallystick_api WITH CHECK (
+    operator = (SELECT current_account()) AND EXISTS (
+        SELECT FROM surfaces s
+        WHERE s.log_id = proposals.log_id AND s.surface = proposals.surface
+            AND s.owner = decode(repeat('0', 24) || substr(proposals.owner, 3), 'hex')
+    )
+);
+CREATE POLICY decider ON proposals FOR UPDATE TO tallystick_api
+    USING (
+        owner = (SELECT current_account())
+        AND num_nonnulls(accepted_ms, declined_ms, withdrawn_ms) = 0
+    )
+    WITH CHECK (owner = (SELECT current_account()) AND withdrawn_ms IS NULL);
+CREATE POLICY withdrawer ON proposals FOR UPDATE TO tallystick_api
+    USING (
+        operator = (SELECT current_account())
+        AND num_nonnulls(accepted_ms, declined_ms, withdrawn_ms) = 0
+    )
+    WITH CHECK (
+        operator = (SELECT current_account()) AND num_nonnulls(accepted_ms, declined_ms) = 0);
 GRANT SELECT ON proposals TO tallystick_worker;
 CREATE POLICY worker ON proposals FOR SELECT TO tallystick_worker USING (true);

@@ -1,5 +1,5 @@
--- What we do on the chain, and what we saw there. Only the worker comes here; the API may read the
--- events, which are public anyway.
+-- What we do on the chain, and what we saw there. Only the worker writes here; API and sequencer may
+-- read the events, which are public anyway.
 
 -- One row a signing key. `token` fences: who decides on what was read under one token stores it only
 -- while the token is still the same, so of several orchestrators with one key one acts at a time.
@@ -127,5 +127,6 @@ GRANT UPDATE (reply) ON chain_attempts TO tallystick_worker;
 GRANT UPDATE (block_number, block_hash) ON chain_cursors TO tallystick_worker;
 GRANT DELETE ON chain_events TO tallystick_worker;
 
-GRANT SELECT ON chain_events TO tallystick_api;
-CREATE POLICY public_facts ON chain_events FOR SELECT TO tallystick_api USING (true);
+GRANT SELECT ON chain_events TO tallystick_api, tallystick_sequencer;
+CREATE POLICY public_facts ON chain_events FOR SELECT TO tallystick_api, tallystick_sequencer
+    USING (true);

@@ -1,7 +1,7 @@
 -- What the API needs besides the log's own tables.
 
--- A surface's id is SHA-256(owner word ‖ name word), so a name proves itself and no account can
--- give another's surface a name. Public, as the log's own tables are.
+-- A surface's id is SHA-256(owner word ‖ name word), so a row shows whose the surface is, before the log
+-- has it and ever after. Public, as the log's own tables are; an account names its own surfaces alone.
 CREATE TABLE surface_names (
     log_id word NOT NULL,
     surface word NOT NULL,
@@ -13,8 +13,15 @@ CREATE TABLE surface_names (
 );
 CREATE INDEX surface_names_by_owner ON surface_names (log_id, owner);
 CALL only_grows('surface_names');
-GRANT SELECT ON surface_names TO tallystick_sequencer, tallystick_worker, tallystick_api;
+ALTER TABLE surface_names ENABLE ROW LEVEL SECURITY;
+ALTER TABLE surface_names FORCE ROW LEVEL SECURITY;
+GRANT SELECT ON surface_names
+    TO tallystick_sequencer, tallystick_worker, tallystick_api, tallystick_definer;
+CREATE POLICY public_facts ON surface_names FOR SELECT
+    TO tallystick_sequencer, tallystick_worker, tallystick_api, tallystick_definer USING (true);
 GRANT INSERT ON surface_names TO tallystick_api;
+CREATE POLICY namer ON surface_names FOR INSERT TO tallystick_api
+    WITH CHECK (owner = (SELECT current_word()));
 
 -- Once a contract is open its terms are on the chain for everyone to read, and so they are here.
 CREATE POLICY opened ON proposals FOR SELECT TO tallystick_api USING (

@@ -205,13 +205,19 @@ ORDER BY p.created_ms, p.contract_id LIMIT %(limit)s;
 -- Sign a proposal as its owner, unless it is decided already.
 UPDATE proposals SET owner_signature = %(owner_signature)s, accepted_ms = %(now_ms)s
 WHERE log_id = %(log_id)s AND contract_id = %(contract_id)s AND owner = %(account)s
-    AND accepted_ms IS NULL AND declined_ms IS NULL;
+    AND num_nonnulls(accepted_ms, declined_ms, withdrawn_ms) = 0;
 
 -- name: decline_proposal
--- Turn a proposal down as one of its parties, unless it is decided already.
+-- Turn a proposal down as its owner, unless it is decided already.
 UPDATE proposals SET declined_ms = %(now_ms)s
-WHERE log_id = %(log_id)s AND contract_id = %(contract_id)s AND %(account)s IN (owner, operator)
-    AND accepted_ms IS NULL AND declined_ms IS NULL;
+WHERE log_id = %(log_id)s AND contract_id = %(contract_id)s AND owner = %(account)s
+    AND num_nonnulls(accepted_ms, declined_ms, withdrawn_ms) = 0;
+
+-- name: withdraw_proposal
+-- Take a proposal back as its operator, unless it is decided already.
+UPDATE proposals SET withdrawn_ms = %(now_ms)s
+WHERE log_id = %(log_id)s AND contract_id = %(contract_id)s AND operator = %(account)s
+    AND num_nonnulls(accepted_ms, declined_ms, withdrawn_ms) = 0;
 
 -- name: opened_terms
 -- The terms of those of these contracts that were proposed here and have been opened.

@@ -1,5 +1,13 @@
 -- Queries of every connection.
 
+-- name: begin
+-- Name the account that this transaction speaks for, empty for none, and its limits: a slow statement, a
+-- lock or a silent client must not hold the database up without end.
+SELECT set_config('tallystick.account', lower(%(account)s::text), true) AS account,
+    set_config('statement_timeout', '60s', true) AS of_statement,
+    set_config('lock_timeout', '10s', true) AS of_lock,
+    set_config('idle_in_transaction_session_timeout', '60s', true) AS of_silence;
+
 -- name: set_account
 -- Name the account that this transaction speaks for; empty for none.
 SELECT set_config('tallystick.account', lower(%(account)s::text), true);
@@ -16,10 +24,34 @@ SELECT set_config('tallystick.presented', %(secret)s::text, true);
 -- Release all locks that this connection still holds.
 SELECT pg_advisory_unlock_all();
 
--- name: current_role
--- The role that acts here, with a flag if it could pass over row policies.
-SELECT rolname::text AS name, rolsuper OR rolbypassrls AS bypasses_policies
-FROM pg_roles WHERE rolname = current_user;
+-- name: login
+-- The role that acts here, the one that logged in, and whether that could do more than its own rights
+-- say: pass over row policies, make roles or databases, or become another role.
+SELECT current_user::text AS name, session_user::text AS session,
+    rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication
+        OR EXISTS (SELECT FROM pg_auth_members WHERE member = pg_roles.oid) AS is_mighty
+FROM pg_roles WHERE rolname = session_user;
+
+-- name: owned
+-- The name of this database, and whether its owner asks.
+SELECT datname, pg_has_role(current_user, datdba, 'USAGE') FROM pg_database
+WHERE datname = current_database();
+
+-- name: put_rights
+-- Make the rights of requests these, and no others.
+WITH given AS (
+    SELECT * FROM json_to_recordset(%(rights)s::json) AS (
+        kind text, sender text, actor text, is_surface_owners boolean, is_publishers boolean,
+        fixed jsonb)
+), dropped AS (
+    DELETE FROM request_rights WHERE kind NOT IN (SELECT kind FROM given)
+)
+INSERT INTO request_rights (kind, sender, actor, is_surface_owners, is_publishers, fixed)
+SELECT kind, sender, actor, is_surface_owners, is_publishers, fixed FROM given
+ON CONFLICT (kind) DO UPDATE SET
+    sender = excluded.sender, actor = excluded.actor,
+    is_surface_owners = excluded.is_surface_owners, is_publishers = excluded.is_publishers,
+    fixed = excluded.fixed;
 
 -- name: clock
 -- The clock that stamps receipts, and whether it is one that is moved by hand.

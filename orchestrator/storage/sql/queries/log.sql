@@ -4,9 +4,9 @@
 -- Take the lock of a log's one writer for this connection, if it is free.
 SELECT pg_try_advisory_lock(%(key)s) AS taken;
 
--- name: log_exists
--- True if the log was begun.
-SELECT EXISTS (SELECT FROM logs WHERE log_id = %(log_id)s) AS known;
+-- name: publisher
+-- The publisher of a log; no row if the log was never begun.
+SELECT publisher FROM logs WHERE log_id = %(log_id)s;
 
 -- Submitting -------------------------------------------------------------------------------------
 
@@ -23,46 +23,8 @@ FROM locked;
 -- name: submit
 -- Take requests: remember and queue, in their order, those that are new, and those whose last turn
 -- was refused by one of these codes. Return of each its turn, and whether it has it by this.
-WITH given AS (
-    SELECT * FROM ROWS FROM (
-        json_to_recordset(%(offered)s::json) AS (
-            request_id uuid, idempotency_key text, kind text, body json, body_hash text,
-            salt text, private text, surface text, lead text)
-    ) WITH ORDINALITY AS o (
-        request_id, idempotency_key, kind, body, body_hash, salt, private, surface, lead, place
-    )
-), offered AS MATERIALIZED (
-    SELECT given.*, CASE
-        WHEN last.turn IS NULL THEN 1
-        WHEN last.code = ANY (%(retryable)s::text[]) THEN last.turn + 1
-        ELSE last.turn
-    END AS turn
-    FROM given LEFT JOIN LATERAL (
-        SELECT r.turn, s.code
-        FROM requests r LEFT JOIN results s ON s.log_id = r.log_id AND s.seq = r.seq
-        WHERE r.log_id = %(log_id)s AND r.request_id = given.request_id
-        ORDER BY r.turn DESC LIMIT 1
-    ) AS last ON true
-), fresh AS (
-    INSERT INTO requests
-        (log_id, request_id, turn, account, idempotency_key, kind, body_hash, received_ms)
-    SELECT %(log_id)s, request_id, turn, %(account)s, idempotency_key, kind,
-        decode(body_hash, 'hex'), (SELECT clock_ms())
-    FROM offered ORDER BY place
-    ON CONFLICT (log_id, request_id, turn) DO NOTHING
-    RETURNING request_id, seq
-), queued AS (
-    INSERT INTO inbox (log_id, seq, account, kind, received_ms, body)
-    SELECT %(log_id)s, seq, %(account)s, kind, (SELECT clock_ms()), body
-    FROM offered JOIN fresh USING (request_id)
-), hidden AS (
-    INSERT INTO private_payloads (log_id, commitment, surface, lead, account, salt, body)
-    SELECT %(log_id)s, decode(body_hash, 'hex'), decode(surface, 'hex'), decode(lead, 'hex'),
-        %(account)s, decode(salt, 'hex'), decode(private, 'hex')
-    FROM offered JOIN fresh USING (request_id) WHERE salt IS NOT NULL
-)
-SELECT request_id, turn, fresh.seq IS NOT NULL AS is_fresh
-FROM offered LEFT JOIN fresh USING (request_id);
+SELECT request_id, turn, is_fresh
+FROM take_requests(%(log_id)s, %(offered)s::json, %(retryable)s::text[]);
 
 -- name: submitted_before
 -- The body's hash and the salt of requests at these turns.
@@ -134,11 +96,11 @@ WHERE log_id = %(log_id)s AND commitment = %(commitment)s;
 -- name: waiting_requests
 -- The oldest requests that wait, in the order in which they are to be decided, up to a number of
 -- documents: each is as large as thousands of other requests.
-SELECT seq, kind, received_ms, body::text FROM (
-    SELECT seq, kind, received_ms, body,
+SELECT seq, account, sender, kind, received_ms, body::text FROM (
+    SELECT seq, account, sender, kind, received_ms, body,
         count(*) FILTER (WHERE kind IN ('publish_policy', 'publish_settings'))
             OVER (ORDER BY seq) AS documents
-    FROM (SELECT seq, kind, received_ms, body FROM inbox
+    FROM (SELECT seq, account, sender, kind, received_ms, body FROM inbox
         WHERE log_id = %(log_id)s ORDER BY seq LIMIT %(limit)s) AS oldest
 ) AS counted
 WHERE documents <= %(documents)s ORDER BY seq;

@@ -1,0 +1,96 @@
+"""Rights: which part of the service may make which requests, and for which account.
+
+`RIGHTS` is the one table; a kind of request that is missing from it is refused. The database holds
+every request to it when it takes it (`take_requests` reads a copy, which `migrate` writes), and the
+sequencer holds it to it again before it decides: what came into the inbox by any other way never
+becomes an entry.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, cast
+
+from orchestrator.core import requests
+from orchestrator.core.entry import address_word
+from orchestrator.core.errors import RequestError
+from orchestrator.core.requests import Request
+from orchestrator.core.world import World
+
+API, WORKER = "api", "worker"
+
+
+class Right(NamedTuple):
+    """The right to make requests of a kind: by which part, and what must be the account's own.
+
+    `actor` is the field that must hold the account as a word, if any. Where `is_surface_owners`,
+    the surface must be the account's; where `is_publishers`, the account must be the log's
+    publisher. `fixed` are the fields that have one value.
+    """
+
+    sender: str
+    actor: str | None = None
+    is_surface_owners: bool = False
+    is_publishers: bool = False
+    fixed: Mapping[str, str] = {}
+
+
+RIGHTS: dict[type[Request], Right] = {
+    requests.Genesis: Right(WORKER, "publisher", is_publishers=True),
+    requests.RegisterOperator: Right(API, "operator"),
+    requests.PublishPolicy: Right(API, "owner", is_surface_owners=True),
+    requests.PublishSettings: Right(API, "owner", is_surface_owners=True),
+    requests.SuspendOperator: Right(API, "owner", is_surface_owners=True),
+    requests.RestoreOperator: Right(API, "owner", is_surface_owners=True),
+    requests.JudgeTrust: Right(API, "operator"),
+    requests.MakeForecast: Right(API, "operator"),
+    requests.Touch: Right(API, "operator"),
+    requests.ProductEvent: Right(API, is_surface_owners=True),
+    requests.Erasure: Right(API, "owner", is_surface_owners=True),
+    # What happened on chain, and when totals are stated.
+    requests.OpenContract: Right(WORKER, is_publishers=True),
+    requests.CloseContract: Right(WORKER, is_publishers=True),
+    requests.RecordPayout: Right(WORKER, is_publishers=True),
+    requests.Settle: Right(WORKER, is_publishers=True),
+    requests.ScoreForecast: Right(WORKER, is_publishers=True),
+}
+
+
+class Sender(NamedTuple):
+    """The part of the service by which a request came, and the account (`0x…`) that made it."""
+
+    part: str
+    account: str
+
+
+def check_right(world: World, request: Request, sender: Sender, publisher: str) -> None:
+    """Raise RequestError unless the sender may make this request of the log of this publisher.
+
+    Nothing is taken before the genesis. Whose a surface is that the log does not have, the database
+    has asked; and no event of such a surface is taken.
+    """
+    if not world.size and not isinstance(request, requests.Genesis):
+        raise RequestError("log-unbegun", "the log has no genesis yet; send it again in a moment")
+    right = RIGHTS.get(type(request))
+    if right is None or right.sender != sender.part:
+        raise RequestError(
+            "request-of-another-part",
+            f"a {type(request).__name__} came by the login of {sender.part!r:.60}, which may make "
+            f"none",
+        )
+    for name, value in right.fixed.items():
+        if getattr(request, name) != value:
+            raise RequestError(
+                "request-unfixed", f"{name} of a {type(request).__name__} must be {value!r}"
+            )
+    account = address_word(sender.account)
+    owned = [] if right.actor is None else [getattr(request, right.actor)]
+    if right.is_publishers:
+        owned.append(address_word(publisher))
+    if right.is_surface_owners:
+        here = world.surfaces.get(cast(Any, request).surface)
+        owned += [] if here is None else [here.owner]
+    if any(owner != account for owner in owned):
+        raise RequestError(
+            "request-of-another-account",
+            f"a {type(request).__name__} came from account {sender.account}, and names as its "
+            f"author 0x{next(owner for owner in owned if owner != account).hex()}",
+        )

@@ -1,0 +1,77 @@
+"""The preparing of a deployment's database, as the owner of its schema.
+
+`tallystick migrate` does it, and a local deployment for its own PostgreSQL; no part of a service
+can.
+"""
+
+from collections.abc import Callable
+from contextlib import closing
+
+from orchestrator.chain.deployment import Chain
+from orchestrator.core.errors import InputError
+from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.site import Site
+from orchestrator.runtime.settings import Settings, read_site
+from orchestrator.runtime.stack import refuse_other_log
+from orchestrator.storage.database import (
+    DatabaseUrls,
+    connect_as_owner,
+    create_log,
+    migrate,
+    secure_logins,
+)
+
+
+def migrate_deployment(settings: Settings, report_progress: Callable[[str], None]) -> None:
+    """Bring the database that the settings name up to date: schema, logins and the site's log.
+
+    All of it may be done again at any time. Raises InputError, ChainError or LogError.
+    """
+    urls, rpc_url, site_path = settings.databases, settings.rpc_url, settings.site
+    urls.owners  # noqa: B018 - refused before the chain is asked
+    if rpc_url is None or site_path is None:
+        raise InputError(
+            "setting-site",
+            "whose log this is stands on chain: set TALLYSTICK_RPC_URL and TALLYSTICK_SITE",
+        )
+    site = read_site(site_path)
+    # The site comes before the database: a wrong one must leave no trace in it.
+    publisher = publisher_of(rpc_url, site)
+    prepare_schema(urls, report_progress)
+    if begin_log(urls, site, publisher):
+        report_progress(f"log {to_hex(site.log_id)} of {site.origin} has begun")
+
+
+def prepare_schema(
+    urls: DatabaseUrls, report_progress: Callable[[str], None] = lambda _: None
+) -> None:
+    """Bring the schema up to date, with the logins and the passwords that their URLs have."""
+    for name in migrate(urls.owners):
+        report_progress(f"migration {name}")
+    for login in secure_logins(urls):
+        report_progress(f"password of {login}")
+
+
+def publisher_of(rpc_url: str, site: Site) -> str:
+    """Return the publisher of the site's log by the chain. Raises ChainError for a wrong site."""
+    with Chain(rpc_url, site.addresses) as chain:
+        chain.check()
+        return chain.check_log(site.log_id, site.registrant, site.origin)
+
+
+def begin_log(urls: DatabaseUrls, site: Site, publisher: str) -> bool:
+    """Begin the site's log in its database; return False if it has begun. Raises LogError."""
+    with (
+        closing(connect_as_owner(urls.owners)) as connection,
+        connection.transaction() as session,
+    ):
+        refuse_other_log(session, site)
+    return create_log(
+        urls.owners,
+        log_id=site.log_id,
+        origin=site.origin,
+        chain_id=site.addresses.chain_id,
+        event_log=site.addresses.event_log,
+        escrow=site.addresses.escrow,
+        publisher=publisher,
+    )

@@ -1,0 +1,13 @@
+-- No function is everyone's. A new one is executed by its owner alone until a grant says otherwise.
+
+REVOKE EXECUTE ON ALL ROUTINES IN SCHEMA public FROM PUBLIC;
+ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON ROUTINES FROM PUBLIC;
+
+-- What queries and row policies ask.
+GRANT EXECUTE ON FUNCTION clock_ms
+    TO tallystick_sequencer, tallystick_worker, tallystick_api, tallystick_registrar,
+        tallystick_definer;
+GRANT EXECUTE ON FUNCTION current_account TO tallystick_worker, tallystick_api, tallystick_definer;
+GRANT EXECUTE ON FUNCTION current_word TO tallystick_api, tallystick_definer;
+GRANT EXECUTE ON FUNCTION presented, entry_units TO tallystick_api;
+GRANT EXECUTE ON FUNCTION request_id_of TO tallystick_definer;

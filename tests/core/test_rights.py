@@ -1,0 +1,115 @@
+"""Rights: each request is its sender's to make, for its own account, or is refused."""
+
+from typing import get_args
+
+import pytest
+
+from orchestrator.core.codec import request_kind
+from orchestrator.core.entry import address_word
+from orchestrator.core.errors import RequestError
+from orchestrator.core.requests import (
+    RETRYABLE,
+    CloseContract,
+    Erasure,
+    Genesis,
+    OpenContract,
+    ProductEvent,
+    PublishPolicy,
+    RecordPayout,
+    RegisterOperator,
+    Request,
+    Settle,
+    Touch,
+)
+from orchestrator.core.rights import API, RIGHTS, WORKER, Sender, check_right
+from orchestrator.core.world import World
+from tests.support.worlds import LEADS, OPERATORS, OWNER, SURFACE, begin, policy, rules, word
+
+POLICY = policy()
+WORLD, _ = begin(POLICY, rules("contract", POLICY))
+PUBLISHER = "0x" + "d" * 40
+OPERATOR, OTHER = (f"0x{operator[12:].hex()}" for operator in OPERATORS)
+OWNERS = f"0x{OWNER[12:].hex()}"
+
+# Each request with its only sender.
+RIGHTFUL: list[tuple[Request, Sender]] = [
+    (Genesis(word("log"), address_word(PUBLISHER)), Sender(WORKER, PUBLISHER)),
+    (RegisterOperator(OPERATORS[0], "0", word("profile")), Sender(API, OPERATOR)),
+    (PublishPolicy(SURFACE, OWNER, POLICY), Sender(API, OWNERS)),
+    (Touch(SURFACE, LEADS[0], OPERATORS[0], "email"), Sender(API, OPERATOR)),
+    (ProductEvent(SURFACE, LEADS[0], "buy", 1, 0), Sender(API, OWNERS)),
+    (Erasure(SURFACE, LEADS[0], OWNER), Sender(API, OWNERS)),
+    (OpenContract(rules("new", POLICY), word("tx")), Sender(WORKER, PUBLISHER)),
+    (CloseContract(word("contract"), 0, word("tx")), Sender(WORKER, PUBLISHER)),
+    (RecordPayout(word("contract"), word("p"), "paid", 1, word("tx")), Sender(WORKER, PUBLISHER)),
+    (Settle(), Sender(WORKER, PUBLISHER)),
+]
+by_kind = pytest.mark.parametrize(
+    ("request_", "sender"), RIGHTFUL, ids=[request_kind(type(one)) for one, _ in RIGHTFUL]
+)
+
+
+def refusal(world: World, request: Request, sender: Sender) -> str:
+    """Require a refusal; return its code."""
+    with pytest.raises(RequestError) as refused:
+        check_right(world, request, sender, PUBLISHER)
+    return refused.value.code
+
+
+def test_every_kind_of_request_is_one_parts_to_make_and_tested_here() -> None:
+    kinds = set(get_args(Request))
+    assert RIGHTS.keys() == kinds
+    assert {type(request) for request, _ in RIGHTFUL} == kinds
+    for right in RIGHTS.values():
+        assert right.sender in (API, WORKER)
+        # Of none may the account be just any.
+        assert right.actor or right.is_surface_owners or right.is_publishers
+
+
+@by_kind
+def test_a_request_is_taken_from_its_own_sender(request_: Request, sender: Sender) -> None:
+    check_right(WORLD, request_, sender, PUBLISHER)
+
+
+@by_kind
+@pytest.mark.parametrize("part", ["api", "worker", "sequencer", "registrar", "", "api "])
+def test_a_request_is_refused_from_another_part(
+    request_: Request, sender: Sender, part: str
+) -> None:
+    if part != sender.part:
+        assert refusal(WORLD, request_, Sender(part, sender.account)) == "request-of-another-part"
+
+
+@by_kind
+@pytest.mark.parametrize("account", [PUBLISHER, OPERATOR, OTHER, OWNERS])
+def test_a_request_is_refused_from_another_account(
+    request_: Request, sender: Sender, account: str
+) -> None:
+    if account != sender.account:
+        code = refusal(WORLD, request_, Sender(sender.part, account))
+        assert code == "request-of-another-account"
+
+
+def test_the_publisher_has_the_log_it_publishes_and_no_other() -> None:
+    with pytest.raises(RequestError) as refused:
+        check_right(WORLD, Settle(), Sender(WORKER, PUBLISHER), OPERATOR)
+    assert refused.value.code == "request-of-another-account"
+
+
+def test_no_operator_chooses_its_first_level() -> None:
+    raised = RegisterOperator(OPERATORS[0], "5", word("profile"))
+    assert refusal(WORLD, raised, Sender(API, OPERATOR)) == "request-unfixed"
+
+
+@by_kind
+def test_before_the_genesis_nothing_else_is_taken(request_: Request, sender: Sender) -> None:
+    if isinstance(request_, Genesis):
+        check_right(World(), request_, sender, PUBLISHER)
+    else:
+        assert refusal(World(), request_, sender) == "log-unbegun"
+    assert "log-unbegun" in RETRYABLE
+
+
+def test_an_event_of_a_surface_that_the_log_has_not_is_left_to_its_rules() -> None:
+    nowhere = ProductEvent(word("nowhere"), LEADS[0], "buy", 1, 0)
+    check_right(WORLD, nowhere, Sender(API, OTHER), PUBLISHER)

@@ -1,0 +1,435 @@
+"""The password of a part, in the hands of an attacker: nothing of another account's moves.
+
+Each attack is raw SQL by the part's real login. All that an attacker's own account may do is left
+out; what it does to accounts whose keys it has seen is the business of those keys.
+"""
+
+import json
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from orchestrator.core.codec import encode_request
+from orchestrator.core.entry import address_word, ascii_word
+from orchestrator.core.requests import (
+    CloseContract,
+    Erasure,
+    Genesis,
+    JudgeTrust,
+    MakeForecast,
+    OpenContract,
+    ProductEvent,
+    PublishPolicy,
+    PublishSettings,
+    RecordPayout,
+    RegisterOperator,
+    Request,
+    RestoreOperator,
+    ScoreForecast,
+    Settle,
+    SuspendOperator,
+    Touch,
+)
+from orchestrator.runtime.local_servers import LocalPostgres
+from orchestrator.storage.database import API, LOGINS, REGISTRAR, SEQUENCER, WORKER
+from tests.support.ledger import (
+    CONTRACT,
+    OPERATOR,
+    OWNER,
+    OWNER_WORD,
+    POLICY,
+    PUBLISHER,
+    SETTINGS,
+    STRANGER,
+    Ledger,
+    ledger,
+)
+from tests.support.servers import fresh_database, urls_of
+from tests.support.tenants import populate
+from tests.support.worlds import LEADS, SURFACE, word
+
+# The attacker is an operator with an account of its own; the victim is the owner of the surface.
+ATTACKER, VICTIM = OPERATOR, OWNER
+ATTACKER_WORD = address_word(ATTACKER)
+Login = psycopg.Connection[tuple[Any, ...]]
+
+
+@pytest.fixture(scope="module")
+def populated(postgres: LocalPostgres) -> Iterator[Ledger]:
+    """Something of two tenants, an owner and an operator, in every table."""
+    with fresh_database(postgres) as url, ledger(url) as log:
+        populate(log)
+        yield log
+
+
+def connected(log: Ledger, login: str, account: str = "") -> Login:
+    """Return a connection of a login, in a transaction that speaks for an account."""
+    connection = psycopg.connect(urls_of(log.url).by_login[login])
+    connection.execute("SELECT set_config('tallystick.account', %s, true)", (account,))
+    return connection
+
+
+# --- Logins ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", LOGINS)
+def test_a_login_has_nothing_to_switch_to(populated: Ledger, name: str) -> None:
+    with psycopg.connect(urls_of(populated.url).by_login[name], autocommit=True) as login:
+        roles = login.execute(
+            "SELECT rolname FROM pg_roles WHERE rolname NOT IN (%s, 'pg_database_owner')", (name,)
+        )
+        others = [str(role) for (role,) in roles.fetchall()]
+        assert {"tallystick", "tallystick_definer", *LOGINS} - {name} <= set(others)
+        for role in others:
+            for change in ("SET ROLE {}", "SET SESSION AUTHORIZATION {}", "GRANT {} TO {me}"):
+                text = sql.SQL(change).format(sql.Identifier(role), me=sql.Identifier(name))
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    login.execute(text)
+        for back in (
+            "SET ROLE NONE",
+            "RESET ROLE",
+            "RESET ALL",
+            "DISCARD ALL",
+            "SET SESSION AUTHORIZATION DEFAULT",
+            "RESET SESSION AUTHORIZATION",
+            "SET row_security = off",
+        ):
+            login.execute(back.encode())
+            assert login.execute("SELECT current_user, session_user").fetchone() == (name, name)
+        for more in ("SUPERUSER", "BYPASSRLS", "CREATEROLE", "CREATEDB", "REPLICATION"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                login.execute(f"ALTER ROLE {name} {more}".encode())
+        for setting in ("session_replication_role = replica", "allow_system_table_mods = on"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                login.execute(f"SET {setting}".encode())
+
+
+# --- Requests -------------------------------------------------------------------------------------
+
+
+def offered(*requests: Request) -> str:
+    """Return requests as `take_requests` is offered them."""
+    rows = []
+    for number, request in enumerate(requests):
+        kind, body = encode_request(request)
+        rows.append(
+            {"idempotency_key": f"{number}", "kind": kind, "body": body, "body_hash": "00" * 32}
+        )
+    return json.dumps(rows)
+
+
+def take(log: Ledger, login: Login, offer: str) -> list[tuple[Any, ...]]:
+    query = "SELECT is_fresh FROM take_requests(%s, %s, '{}')"
+    return login.execute(query, (log.log_id, offer)).fetchall()
+
+
+def own_surface(name: str) -> bytes:
+    return sha256(ATTACKER_WORD + ascii_word(name)).digest()
+
+
+FORGED: dict[str, Request] = {
+    "an event on another's surface": ProductEvent(SURFACE, LEADS[0], "buy", 7, 0),
+    "an event on a surface of nobody": ProductEvent(word("nowhere"), LEADS[0], "buy", 7, 0),
+    "a touch by another operator": Touch(SURFACE, LEADS[0], address_word(STRANGER), "email"),
+    "another owner's policy": PublishPolicy(SURFACE, OWNER_WORD, POLICY),
+    "a policy of mine on another's surface": PublishPolicy(SURFACE, ATTACKER_WORD, POLICY),
+    "a surface that another could open": PublishPolicy(word("soon"), ATTACKER_WORD, POLICY),
+    "another owner's erasure": Erasure(SURFACE, LEADS[0], OWNER_WORD),
+    "an erasure of mine on another's surface": Erasure(SURFACE, LEADS[0], ATTACKER_WORD),
+    "another's registration": RegisterOperator(address_word(STRANGER), bytes(32)),
+    "another owner's settings": PublishSettings(SURFACE, OWNER_WORD, SETTINGS),
+    "settings of mine on another's surface": PublishSettings(SURFACE, ATTACKER_WORD, SETTINGS),
+    "another owner's suspension": SuspendOperator(SURFACE, OWNER_WORD, ATTACKER_WORD, "spam"),
+    "a restoration of mine": RestoreOperator(SURFACE, ATTACKER_WORD, ATTACKER_WORD, "free"),
+    "a judgement of another": JudgeTrust(SURFACE, address_word(STRANGER)),
+    "another's forecast": MakeForecast(
+        SURFACE, address_word(STRANGER), "new", "trial", 1, bytes(32), bytes(32)
+    ),
+    "a score": ScoreForecast(SURFACE, ATTACKER_WORD, 1, 1, bytes(32)),
+    "a genesis": Genesis(word("log"), ATTACKER_WORD),
+    "a contract's opening": OpenContract(CONTRACT, word("transaction")),
+    "a contract's closing": CloseContract(CONTRACT.contract_id, 0, word("transaction")),
+    "a payout": RecordPayout(CONTRACT.contract_id, ATTACKER_WORD, "paid", 1, word("transaction")),
+    "a settlement": Settle(),
+}
+
+
+@pytest.mark.parametrize("what", FORGED)
+def test_the_api_makes_no_request_of_another(populated: Ledger, what: str) -> None:
+    with connected(populated, API, ATTACKER) as login:
+        mine = Touch(SURFACE, LEADS[0], ATTACKER_WORD, "email")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="is not for 0xbbb"):
+            # One that is forged takes those with it that are not.
+            take(populated, login, offered(mine, FORGED[what]))
+        login.rollback()
+
+
+def test_the_api_makes_requests_of_its_own_account(populated: Ledger) -> None:
+    """The test above proves nothing if none is ever taken."""
+    here = own_surface("mine")
+    with connected(populated, API, ATTACKER) as login:
+        login.execute(
+            "INSERT INTO surface_names VALUES (%s, %s, %s, 'mine')",
+            (populated.log_id, here, ATTACKER_WORD),
+        )
+        mine: list[Request] = [
+            Touch(SURFACE, LEADS[0], ATTACKER_WORD, "email"),
+            RegisterOperator(ATTACKER_WORD, bytes(32)),
+            JudgeTrust(SURFACE, ATTACKER_WORD),
+            PublishPolicy(here, ATTACKER_WORD, POLICY),
+            ProductEvent(here, LEADS[0], "buy", 7, 0),
+            Erasure(here, LEADS[0], ATTACKER_WORD),
+        ]
+        assert take(populated, login, offered(*mine)) == [(True,)] * len(mine)
+        login.rollback()
+
+
+@pytest.mark.parametrize("offer", ["[{}]", '[{"kind": "touch"}]', '[{"kind": "report_touch"}]'])
+def test_what_is_no_request_is_not_taken(populated: Ledger, offer: str) -> None:
+    with connected(populated, API, ATTACKER) as login:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            take(populated, login, offer)
+        login.rollback()
+
+
+def test_no_account_makes_no_request(populated: Ledger) -> None:
+    with connected(populated, API) as login:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="for no account"):
+            take(populated, login, offered(Touch(SURFACE, LEADS[0], ATTACKER_WORD, "email")))
+        login.rollback()
+
+
+@pytest.mark.parametrize("account", [PUBLISHER, OWNER])
+def test_the_worker_makes_its_own_requests_as_the_publisher_alone(
+    populated: Ledger, account: str
+) -> None:
+    own: list[Request] = [
+        OpenContract(CONTRACT, word("transaction")),
+        CloseContract(CONTRACT.contract_id, 0, word("transaction")),
+        RecordPayout(CONTRACT.contract_id, ATTACKER_WORD, "paid", 1, word("transaction")),
+        Settle(),
+    ]
+    others: list[Request] = [
+        ProductEvent(SURFACE, LEADS[0], "buy", 7, 0),
+        Touch(SURFACE, LEADS[0], address_word(account), "email"),
+        Erasure(SURFACE, LEADS[0], address_word(account)),
+        RegisterOperator(address_word(account), bytes(32)),
+    ]
+    for request in own + others:
+        with connected(populated, WORKER, account) as login:
+            if request in own and account == PUBLISHER:
+                assert take(populated, login, offered(request)) == [(True,)]
+            else:
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    take(populated, login, offered(request))
+            login.rollback()
+
+
+@pytest.mark.parametrize("name", [SEQUENCER, REGISTRAR])
+def test_the_other_logins_make_no_request_at_all(populated: Ledger, name: str) -> None:
+    with connected(populated, name, PUBLISHER) as login:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied"):
+            take(populated, login, offered(Settle()))
+        login.rollback()
+
+
+# --- Rows -----------------------------------------------------------------------------------------
+
+_PROPOSED = (
+    "INSERT INTO proposals (log_id, contract_id, surface, operator, owner, terms,"
+    " operator_signature, created_ms{more}) VALUES"
+    " (%(log)s, sha256('new'), %(surface)s, {operator}, {owner}, '{{}}', 's', 0{values})"
+)
+
+
+def _proposing(operator: str, owner: str, more: str = "", values: str = "") -> str:
+    return _PROPOSED.format(operator=operator, owner=owner, more=more, values=values)
+
+
+# What an attacker with the API's password tries, on rows that are another's or that move money.
+ATTACKS = {
+    # the log, and what is folded from it
+    "entries": "INSERT INTO entries VALUES (%(log)s, 999, decode(repeat('00', 256), 'hex'))",
+    "subtrees": "INSERT INTO subtrees VALUES (%(log)s, 8, 9, sha256('h'))",
+    "checkpoints": "INSERT INTO checkpoints VALUES (%(log)s, 999, 1, sha256('r'), 0, '{}', 's')",
+    "a policy's document": "INSERT INTO policies VALUES (%(log)s, sha256('p'), '{}')",
+    "a log": "INSERT INTO logs VALUES (sha256('l'), 'o', 1, %(me)s, %(me)s, %(me)s)",
+    "the owner of a surface": "UPDATE surfaces SET owner = %(my_word)s",
+    "an operator's level": "UPDATE operators SET level = '5'",
+    "an operator": "INSERT INTO operators VALUES (%(log)s, sha256('o'), '5', 1)",
+    "a contract's totals": "UPDATE contracts SET earned_units = 10",
+    "a lead's state": "UPDATE leads SET state = 'paid'",
+    # requests, by hand
+    "a request": "INSERT INTO requests (log_id, request_id, turn, account, idempotency_key, kind,"
+    " body_hash, received_ms) VALUES"
+    " (%(log)s, gen_random_uuid(), 1, %(me)s, 'k', 'touch', sha256(''), clock_ms())",
+    "a request that waits": "INSERT INTO inbox VALUES (%(log)s, 999, %(victim)s, 'tallystick_api',"
+    " 'product_event', clock_ms(), '{}')",
+    "requests that wait, seen": "SELECT * FROM inbox",
+    "requests that wait, removed": "DELETE FROM inbox",
+    "requests that wait, earlier": "UPDATE inbox SET received_ms = 0",
+    "a result": "INSERT INTO results VALUES (%(log)s, 999, %(me)s, 0, 0)",
+    "another's requests": "SELECT * FROM requests WHERE account <> %(me)s",
+    "another's results": "SELECT * FROM results WHERE account <> %(me)s",
+    "the rights of requests": "UPDATE request_rights SET sender = 'tallystick_api'",
+    "a right of requests": "INSERT INTO request_rights VALUES"
+    " ('x', 'tallystick_api', 'x', false, false, '{}')",
+    # keys, accounts and limits
+    "another's keys": "SELECT * FROM api_keys WHERE account <> %(me)s",
+    "another's keys, revoked": "UPDATE api_keys SET revoked_ms = 1 WHERE account <> %(me)s",
+    "a key for another": "INSERT INTO api_keys VALUES"
+    " (%(victim)s, sha256('k'), '', '{owner}', 0, 9)",
+    "a key that is back": "UPDATE api_keys SET revoked_ms = NULL WHERE account <> %(me)s",
+    "a key's scopes": "UPDATE api_keys SET scopes = '{owner}'",
+    "a key's account": "UPDATE api_keys SET account = %(victim)s",
+    "another's scopes": "UPDATE accounts SET scopes = '{}' WHERE account <> %(me)s",
+    "another's nonce": "DELETE FROM signin_nonces",
+    "another's allowance, spent": "UPDATE rate_limits SET full_at_ms = 9223372036854775807"
+    " WHERE account <> %(me)s",
+    "another's allowance, begun": "INSERT INTO rate_limits VALUES (%(victim)s, 'new', 99)",
+    "another's allowance, gone": "DELETE FROM rate_limits",
+    "another's places for surfaces": "INSERT INTO surface_names VALUES"
+    " (%(log)s, sha256(%(victim_word)s || %(name)s), %(victim_word)s, 'theirs')",
+    # what can be erased
+    "another's names of leads": "SELECT * FROM lead_identities",
+    "another's names of leads, erased": "DELETE FROM lead_identities",
+    "a name for a lead": "INSERT INTO lead_identities VALUES"
+    " (%(log)s, %(surface)s, 'x', sha256('x'))",
+    "another's names of orders": "SELECT * FROM order_identities",
+    "a name for an order": "INSERT INTO order_identities VALUES"
+    " (%(log)s, %(surface)s, sha256('l'), 'x', sha256('o'))",
+    "another's bodies": "SELECT * FROM private_payloads WHERE account <> %(me)s",
+    "another's bodies, erased": "DELETE FROM private_payloads",
+    "a body": "INSERT INTO private_payloads VALUES (%(log)s, sha256(sha256('s')), NULL, NULL,"
+    " %(victim)s, sha256('s'), '')",
+    # proposals
+    "a proposal with the owner's words": _proposing(
+        "%(me)s", "%(victim)s", ", owner_signature, accepted_ms", ", 's', 1"
+    ),
+    "a proposal that the owner has declined": _proposing(
+        "%(me)s", "%(victim)s", ", declined_ms", ", 1"
+    ),
+    "another operator's proposal": _proposing("%(stranger)s", "%(victim)s"),
+    "a proposal to an owner of nothing": _proposing("%(me)s", "%(stranger)s"),
+    "the owner's signature": "UPDATE proposals SET owner_signature = 's', accepted_ms = 1",
+    "the owner's no": "UPDATE proposals SET declined_ms = 1",
+    "the terms of a proposal": "UPDATE proposals SET terms = '{}'",
+    "the operator's signature": "UPDATE proposals SET operator_signature = 't'",
+    "the owner of a proposal": "UPDATE proposals SET owner = %(me)s",
+    "a proposal, removed": "DELETE FROM proposals",
+    # the chain
+    "the chain's events": "DELETE FROM chain_events",
+    "an event of the chain": "INSERT INTO chain_events VALUES (1, %(me)s, sha256('b'),"
+    " sha256('t'), 0, 0, 0, %(me)s, '{}', '', true)",
+    "a transaction": "INSERT INTO chain_transactions (chain_id, sender, intent_key, target, data,"
+    " requested_ms) VALUES (1, %(me)s, 'k', %(me)s, '', 0)",
+    "the chain's accounts": "UPDATE chain_accounts SET next_nonce = 0",
+    "an endorsement": "INSERT INTO endorsements VALUES"
+    " (%(log)s, 1, 1, 9, sha256('r'), decode(repeat('00', 65), 'hex'))",
+    # the schema
+    "the clock": "UPDATE simulated_clock SET now_ms = 9",
+    "a log of the attacker's": "CALL create_log(sha256('l'), 'o', 1, %(me)s, %(me)s, %(me)s)",
+    "a table": "CREATE TABLE mine ()",
+    "a function": "CREATE FUNCTION mine() RETURNS int LANGUAGE sql RETURN 1",
+    "a policy of rows": "CREATE POLICY mine ON leads USING (true)",
+    "row security": "ALTER TABLE leads DISABLE ROW LEVEL SECURITY",
+    "a trigger": "ALTER TABLE requests DISABLE TRIGGER ALL",
+    "all rows of a table": "TRUNCATE proposals",
+    "a table, gone": "DROP TABLE proposals",
+    "a grant": "GRANT ALL ON entries TO tallystick_api",
+    "a function's account": "ALTER FUNCTION current_account RENAME TO other",
+    # the machine
+    "a program": "COPY (SELECT 1) TO PROGRAM 'true'",
+    "a file": "SELECT pg_read_file('PG_VERSION')",
+    "passwords": "SELECT * FROM pg_authid",
+    "the server's settings": "SELECT pg_reload_conf()",
+}
+NAMES = {
+    "me": ATTACKER,
+    "my_word": ATTACKER_WORD,
+    "victim": VICTIM,
+    "victim_word": OWNER_WORD,
+    "stranger": STRANGER,
+    "surface": SURFACE,
+    "name": ascii_word("theirs"),
+}
+
+
+@pytest.mark.parametrize("what", ATTACKS)
+def test_the_apis_password_moves_nothing_of_anothers(populated: Ledger, what: str) -> None:
+    before = contents(populated)
+    with connected(populated, API, ATTACKER) as login:
+        try:
+            met = login.execute(ATTACKS[what].encode(), NAMES | {"log": populated.log_id})
+            # Rows that were seen, or changed; -1 where it is no matter of rows, as for a grant.
+            assert met.rowcount <= 0
+        except psycopg.errors.InsufficientPrivilege:
+            login.rollback()
+    assert contents(populated) == before
+
+
+def contents(log: Ledger) -> dict[str, tuple[Any, ...]]:
+    """Return a digest of each table's rows, with its rights and its row policies."""
+    found: dict[str, tuple[Any, ...]] = {}
+    with psycopg.connect(log.url) as admin:
+        tables = admin.execute(
+            """
+            SELECT relname, relacl::text, relrowsecurity, relforcerowsecurity,
+                (SELECT count(*) FROM pg_policy WHERE polrelid = pg_class.oid)
+            FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+            """
+        ).fetchall()
+        for name, *rights in tables:
+            digest = sql.SQL("SELECT md5(string_agg(t::text, ',' ORDER BY t::text)) FROM {} AS t")
+            rows = admin.execute(digest.format(sql.Identifier(str(name)))).fetchone()
+            found[str(name)] = (rows, *rights)
+    return found
+
+
+def test_every_table_is_attacked(populated: Ledger) -> None:
+    with psycopg.connect(populated.url) as admin:
+        rows = admin.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+            " AND relkind IN ('r', 'p', 'v', 'm') AND NOT relispartition"
+        ).fetchall()
+    attacks = " ".join(ATTACKS.values())
+    unharmed = {"migrations", "chain_attempts", "chain_cursors"}  # no login of ours may look
+    missing = {str(name) for (name,) in rows if f" {name}" not in attacks} - unharmed
+    assert missing == set()
+
+
+# --- Proposals ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("account", "change", "changed"),
+    [
+        (OWNER, "owner_signature = 's', accepted_ms = 1", 1),
+        (OWNER, "declined_ms = 1", 1),
+        (OPERATOR, "withdrawn_ms = 1", 1),
+        (OWNER, "withdrawn_ms = 1", None),
+        (OPERATOR, "declined_ms = 1", None),
+        (OPERATOR, "owner_signature = 's', accepted_ms = 1", None),
+        (STRANGER, "declined_ms = 1", 0),
+        ("", "declined_ms = 1", 0),
+    ],
+)
+def test_a_proposal_is_ended_by_the_party_whose_word_it_is_and_once(
+    populated: Ledger, account: str, change: str, changed: int | None
+) -> None:
+    update = sql.SQL("UPDATE proposals SET {}").format(sql.SQL(change))
+    with connected(populated, API, account) as login:
+        if changed is None:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
+                login.execute(update)
+        else:
+            assert login.execute(update).rowcount == changed
+            for later in ("declined_ms = NULL", "accepted_ms = 2", "withdrawn_ms = 2"):
+                # What is ended is out of every login's reach, its own party's too.
+                again = sql.SQL("UPDATE proposals SET {}").format(sql.SQL(later))
+                assert login.execute(again).rowcount == 0
+        login.rollback()

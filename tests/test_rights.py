@@ -1,0 +1,457 @@
+"""Who may do what: the database's catalogue and the API's routes, as a reviewed page has them.
+
+The page is made from a database and a service that run, and compared with them. After a change that
+is meant, write it anew and review the difference:
+
+    WRITE_RIGHTS=1 .venv/bin/pytest tests/test_rights.py
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import psycopg
+import pytest
+from fastapi import APIRouter, FastAPI
+from psycopg import sql
+
+from api.context import TheService
+from api.http.auth import AnyCaller
+from orchestrator.core.entry import ZERO_WORD
+from orchestrator.core.hexadecimal import from_hex
+from orchestrator.core.requests import ProductEvent
+from orchestrator.log.inbox import Submission, submit
+from orchestrator.runtime.local_servers import LocalPostgres
+from orchestrator.storage.database import LOGINS
+from tests.support.api_service import (
+    ApiService,
+    draft_terms,
+    event,
+    leads,
+    open_surface,
+    proposal_of,
+    report,
+    running_service,
+    touch,
+    wallet,
+)
+from tests.support.ledger import OPERATOR, OWNER, STRANGER, Ledger, ledger
+from tests.support.servers import fresh_database, urls_of
+from tests.support.tenants import populate
+
+PAGE = Path(__file__).parents[1] / "docs/security/rights.md"
+ROLES = (*LOGINS, "tallystick_definer")
+TENANTS = {"owner": OWNER, "operator": OPERATOR, "stranger": STRANGER, "no account": ""}
+INTRODUCTION = """# Rights
+
+What each login of the database and each caller of the API may do. `tests/test_rights.py` makes
+this page from the catalogue of a migrated database, from rows of two tenants in it, and from the
+OpenAPI description of a service that runs; it fails wherever they differ from what stands here.
+What stands nowhere here, no login and no caller may do.
+"""
+Admin = psycopg.Connection[tuple[Any, ...]]
+
+
+@pytest.fixture(scope="module")
+def populated(postgres: LocalPostgres) -> Iterator[Ledger]:
+    with fresh_database(postgres) as url, ledger(url) as log:
+        populate(log)
+        yield log
+
+
+@pytest.fixture(scope="module")
+def service(module_database_url: str) -> Iterator[ApiService]:
+    with running_service(module_database_url, extend=forgetful) as running:
+        yield running
+
+
+# --- The page -------------------------------------------------------------------------------------
+
+
+def test_the_page_says_what_the_database_allows(populated: Ledger) -> None:
+    with psycopg.connect(populated.url) as admin:
+        compare("Logins", table(["login", "logs in", "is a member of"], login_rows(admin)))
+        compare("Relations", table(["relation", "row security", *ROLES], relation_rows(admin)))
+        compare(
+            "Row policies",
+            table(["relation", "policy", "for", "to", "reaches", "leaves"], policy_rows(admin)),
+        )
+        compare("Functions", table(["function", "runs as", "executed by"], function_rows(admin)))
+        compare(
+            "Requests",
+            table(["kind", "login", "the account is", "always"], request_rows(admin)),
+        )
+    compare(
+        "Rows of tenants",
+        "The rows that a login sees / can change / can remove when it speaks for each account, of "
+        "the rows that there are; - where the login may not.\n\n"
+        + table(["relation", "rows", "login", *TENANTS], tenant_rows(populated)),
+    )
+
+
+def test_the_page_says_whom_each_route_admits(service: ApiService) -> None:
+    compare(
+        "Routes",
+        "The status of a request without a body, about another's surface or proposal: 401 and 403 "
+        "are refusals of the caller; any other is the answer to an admitted one.\n\n"
+        + table(["route", "no key", "operator", "owner"], route_rows(service)),
+    )
+
+
+def test_a_new_table_function_grant_or_policy_is_found(populated: Ledger) -> None:
+    page = PAGE.read_text()
+    with psycopg.connect(populated.url) as admin:
+        for change, rows in (
+            ("CREATE TABLE planted ()", relation_rows),
+            ("CREATE VIEW planted AS SELECT * FROM leads", relation_rows),
+            ("GRANT UPDATE (level) ON operators TO tallystick_api", relation_rows),
+            ("GRANT SELECT ON entries TO PUBLIC", relation_rows),
+            ("ALTER TABLE leads NO FORCE ROW LEVEL SECURITY", relation_rows),
+            ("CREATE POLICY planted ON leads USING (true)", policy_rows),
+            ("CREATE FUNCTION planted() RETURNS int LANGUAGE sql RETURN 1", function_rows),
+            ("GRANT EXECUTE ON PROCEDURE create_log TO PUBLIC", function_rows),
+            ("GRANT tallystick_worker TO tallystick_api", login_rows),
+            ("UPDATE request_rights SET sender = 'tallystick_worker'", request_rows),
+        ):
+            assert [row for row in map(line_of, rows(admin)) if row not in page] == []
+            admin.execute(change.encode())
+            assert [row for row in map(line_of, rows(admin)) if row not in page], change
+            admin.rollback()
+
+
+def compare(heading: str, found: str) -> None:
+    """Compare a section of the page with what was found, or write it if that is asked for."""
+    text = PAGE.read_text() if PAGE.exists() else INTRODUCTION
+    before, _, rest = text.partition(f"\n## {heading}\n")
+    written, mark, after = rest.partition("\n## ")
+    if os.environ.get("WRITE_RIGHTS"):
+        PAGE.write_text(f"{before}\n## {heading}\n\n{found}\n{mark}{after}")
+        return
+    expected, actual = written.strip().splitlines(), found.strip().splitlines()
+    new = [line for line in actual if line not in expected]
+    gone = [line for line in expected if line not in actual]
+    assert expected == actual, f"not on the page: {new}\nno longer true: {gone}"
+
+
+def table(heads: list[str], rows: Iterable[Iterable[object]]) -> str:
+    return "\n".join(map(line_of, [heads, ["---"] * len(heads), *rows]))
+
+
+def line_of(row: Iterable[object]) -> str:
+    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |"
+
+
+# --- The catalogue --------------------------------------------------------------------------------
+
+
+def login_rows(admin: Admin) -> Iterator[list[str]]:
+    for role in ROLES:
+        (row,) = admin.execute(
+            """
+            SELECT rolcanlogin,
+                rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication,
+                coalesce((SELECT string_agg(roleid::regrole::text, ', ') FROM pg_auth_members
+                    WHERE member = r.oid), '')
+            FROM pg_roles r WHERE rolname = %s
+            """,
+            (role,),
+        ).fetchall()
+        assert not row[1], f"{role} has an attribute that none may have"
+        yield [role, "yes" if row[0] else "no", row[2] or "no role"]
+
+
+def relation_rows(admin: Admin) -> Iterator[list[str]]:
+    for name, kind, guarded in relations(admin):
+        cells = [rights_of(admin, role, name, kind) for role in ROLES]
+        yield [name, guarded, *cells]
+
+
+def relations(admin: Admin) -> list[tuple[str, str, str]]:
+    """Return tables, views and sequences: name, sort, and whether row policies bind them."""
+    rows = admin.execute(
+        """
+        SELECT relname::text, relkind::text, CASE
+            WHEN relkind = 'S' THEN '(numbers)'
+            WHEN relkind IN ('v', 'm') THEN
+                CASE WHEN reloptions @> '{security_invoker=true}' THEN 'yes' ELSE 'NO' END
+            WHEN relrowsecurity AND relforcerowsecurity THEN 'yes' ELSE 'public' END
+        FROM pg_class
+        WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'S')
+            AND NOT relispartition
+        ORDER BY relname COLLATE "C"
+        """
+    ).fetchall()
+    return [(str(name), str(kind), str(guarded)) for name, kind, guarded in rows]
+
+
+def rights_of(admin: Admin, role: str, relation: str, kind: str) -> str:
+    """Return the verbs that a role may use on a relation, with columns where not all are meant."""
+    if kind == "S":
+        return " ".join(
+            verb.lower()
+            for verb in ("USAGE", "SELECT", "UPDATE")
+            if one(admin, "SELECT has_sequence_privilege(%s, %s, %s)", role, relation, verb)
+        )
+    found = []
+    for verb in ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"):
+        if one(admin, "SELECT has_table_privilege(%s, %s, %s)", role, relation, verb):
+            found.append(verb.lower())
+        elif verb in ("SELECT", "INSERT", "UPDATE", "REFERENCES"):
+            columns = columns_of(admin, role, relation, verb)
+            if columns:
+                found.append(f"{verb.lower()} ({', '.join(columns)})")
+    return " ".join(found)
+
+
+def columns_of(admin: Admin, role: str, relation: str, verb: str) -> list[str]:
+    rows = admin.execute(
+        """
+        SELECT attname::text FROM pg_attribute
+        WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped
+            AND has_column_privilege(%s, attrelid, attnum, %s)
+        ORDER BY attnum
+        """,
+        (relation, role, verb),
+    ).fetchall()
+    return [str(name) for (name,) in rows]
+
+
+def policy_rows(admin: Admin) -> list[list[str]]:
+    rows = admin.execute(
+        """
+        SELECT tablename, policyname || CASE permissive WHEN 'PERMISSIVE' THEN ''
+                ELSE ' (restricts)' END,
+            lower(cmd), array_to_string(roles, ', '), coalesce(qual, ''), coalesce(with_check, '')
+        FROM pg_policies WHERE schemaname = 'public'
+        ORDER BY tablename COLLATE "C", policyname COLLATE "C"
+        """
+    ).fetchall()
+    return [[" ".join(str(cell).split()) for cell in row] for row in rows]
+
+
+def function_rows(admin: Admin) -> Iterator[list[str]]:
+    rows = admin.execute(
+        """
+        SELECT p.oid::regprocedure::text, prosecdef, pg_get_userbyid(proowner)::text,
+            proconfig::text
+        FROM pg_proc p WHERE pronamespace = 'public'::regnamespace
+        ORDER BY p.oid::regprocedure::text COLLATE "C"
+        """
+    ).fetchall()
+    for name, is_definer, owner, settings in rows:
+        if is_definer:
+            # A function that runs as its owner finds no table of its caller's.
+            assert settings is not None, name
+            assert "pg_temp" in settings, name
+            assert owner == "tallystick_definer", name
+        allowed = [
+            role
+            for role in (*ROLES, "public")
+            if one(admin, "SELECT has_function_privilege(%s, %s, 'EXECUTE')", role, name)
+        ]
+        yield [str(name), owner if is_definer else "the caller", ", ".join(allowed)]
+
+
+def request_rows(admin: Admin) -> list[list[str]]:
+    rows = admin.execute(
+        """
+        SELECT kind, sender, concat_ws(', ', 'its ' || actor,
+            CASE WHEN is_surface_owners THEN 'the owner of the surface' END,
+            CASE WHEN is_publishers THEN 'the publisher of the log' END), fixed::text
+        FROM request_rights ORDER BY kind
+        """
+    ).fetchall()
+    return [[str(cell) for cell in row] for row in rows]
+
+
+def one(admin: Admin, query: str, *arguments: object) -> Any:
+    row = admin.execute(query.encode(), arguments).fetchone()
+    assert row is not None
+    return row[0]
+
+
+# --- Rows -----------------------------------------------------------------------------------------
+
+
+def tenant_rows(log: Ledger) -> Iterator[list[object]]:
+    """Yield what each login reaches of each relation as each tenant, where it is anything."""
+    with psycopg.connect(log.url) as admin:
+        for name, kind, _ in relations(admin):
+            if kind == "S":
+                continue
+            rows = count(admin, name)
+            for login in LOGINS:
+                changeable = columns_of(admin, login, name, "UPDATE")
+                cells = [
+                    reached(log, login, account, name, changeable) for account in TENANTS.values()
+                ]
+                if set(cells) != {"-"}:
+                    yield [name, rows, login, *cells]
+
+
+def reached(log: Ledger, login: str, account: str, relation: str, columns: list[str]) -> str:
+    """Return how many rows a login sees, can change and can remove, as `3 / 1 / -`."""
+    statements: list[sql.Composable] = [
+        sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(relation))
+    ]
+    changes = sql.SQL(", ").join(
+        sql.SQL("{0} = {0}").format(sql.Identifier(column)) for column in columns
+    )
+    statements.append(
+        sql.SQL("UPDATE {} SET {}").format(sql.Identifier(relation), changes)
+        if columns
+        else sql.SQL("")
+    )
+    statements.append(sql.SQL("DELETE FROM {}").format(sql.Identifier(relation)))
+    cells = []
+    with psycopg.connect(urls_of(log.url).by_login[login]) as connection:
+        for number, statement in enumerate(statements):
+            if number == 1 and not columns:
+                cells.append("-")
+                continue
+            connection.execute("SELECT set_config('tallystick.account', %s, true)", (account,))
+            try:
+                met = connection.execute(statement)
+                row = met.fetchone() if number == 0 else (met.rowcount,)
+                assert row is not None
+                cells.append(str(row[0]))
+            except psycopg.errors.InsufficientPrivilege:
+                cells.append("-")
+            connection.rollback()
+    return "-" if set(cells) == {"-"} else " / ".join(cells)
+
+
+def count(admin: Admin, relation: str) -> int:
+    row = admin.execute(
+        sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(relation))
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+# --- Routes ---------------------------------------------------------------------------------------
+
+
+def route_rows(service: ApiService) -> Iterator[list[object]]:
+    """Yield each route of the description with its answers to callers."""
+    owner = service.sign_in(wallet("victim"), "owner")
+    surface = open_surface(owner, "routes")
+    places = {
+        "surface": surface,
+        "contract": "0x" + "11" * 32,
+        "hash": "0x" + "22" * 32,
+        "request_id": str(UUID(int=8 << 76 | 8 << 62)),
+        "position": "0",
+        "level": "0",
+        "index": "0",
+    }
+    callers = {
+        "no key": service.http,
+        "operator": service.sign_in(wallet("some operator"), "operator"),
+        "owner": service.sign_in(wallet("some owner"), "owner"),
+    }
+    paths = service.get("/v1/openapi.json")["paths"]
+    routes = [
+        (method.upper(), path)
+        for path, item in paths.items()
+        for method in item
+        if "/planted/" not in path
+    ]
+    # What ends a caller's key comes last.
+    for method, path in sorted(routes, key=lambda route: (route[0] == "DELETE", route[1], route)):
+        answers = [
+            without_waiting(caller).request(method, path.format(**places)).status_code
+            for caller in callers.values()
+        ]
+        yield [f"{method} {path}", *answers]
+
+
+def without_waiting(client: httpx.Client) -> httpx.Client:
+    client.headers.pop("Prefer", None)
+    return client
+
+
+# --- A handler that forgets its check -------------------------------------------------------------
+
+TENANTS_OWN = (
+    "accounts",
+    "api_keys",
+    "lead_identities",
+    "leads",
+    "order_identities",
+    "private_payloads",
+    "proposals",
+    "rate_limits",
+    "requests",
+    "results",
+)
+
+
+def forgetful(app: FastAPI) -> None:
+    """Plant routes that ask no one whose the rows are, for any caller with a key."""
+    router = APIRouter(prefix="/v1/planted")
+
+    @router.get("/{relation}")
+    def everything(service: TheService, caller: AnyCaller, relation: str) -> list[str]:
+        query = sql.SQL("SELECT t::text FROM {} AS t").format(sql.Identifier(relation))
+        with service.database.transaction(caller.account) as session:
+            return [row[0] for row in session._connection.execute(query).fetchall()]
+
+    @router.post("/{surface}/{lead}")
+    def report_for_another(
+        service: TheService, caller: AnyCaller, surface: str, lead: str
+    ) -> list[str]:
+        bought = ProductEvent(from_hex(surface), from_hex(lead), "subscribe", 7, 0, ZERO_WORD)
+        with service.database.transaction(caller.account) as session:
+            asked = [Submission("forged", bought, b"")]
+            return [str(one) for one in submit(session, service.log_id, caller.account, asked)]
+
+    app.include_router(router)
+
+
+def test_a_handler_that_forgets_its_check_leaks_nothing_and_moves_nothing(
+    service: ApiService,
+) -> None:
+    owner = service.sign_in(wallet("owner"), "owner")
+    operator = service.sign_in(wallet("operator"), "operator")
+    surface = open_surface(owner, "guarded")
+    report(owner, surface, "one", event() | {"order": "order 1"})
+    (lead,) = leads(operator, surface)
+    touch(operator, surface, "one", lead["lead"], "email")
+    parameters = operator.get(f"/v1/surfaces/{surface}").json()["terms"]
+    terms = draft_terms(parameters, wallet("operator").address)
+    proposed = operator.post("/v1/proposals", json=proposal_of(terms, wallet("operator")))
+    assert proposed.status_code == 201, proposed.text
+
+    stranger = service.sign_in(wallet("a stranger"), "owner")
+    for relation in TENANTS_OWN:
+        theirs = {*owner.get(f"/v1/planted/{relation}").json()}
+        theirs |= {*operator.get(f"/v1/planted/{relation}").json()}
+        assert theirs, relation
+        seen = stranger.get(f"/v1/planted/{relation}").json()
+        # Of its own it has an account, a key and what it spends; the handler does give rows out.
+        assert bool(seen) == (relation in {"accounts", "api_keys", "rate_limits"}), relation
+        assert not theirs & {*seen}, relation
+
+    size = service.get("/v1/log")["size"]
+    for client in (stranger, operator):
+        answer = client.post(f"/v1/planted/{surface}/{lead['lead']}")
+        assert answer.status_code == 500
+    service.decide_waiting()
+    assert service.get("/v1/log")["size"] == size
+    assert owner.post(f"/v1/planted/{surface}/{lead['lead']}").status_code == 200
+
+
+def test_no_guarded_relation_is_left_out_of_what_a_handler_could_leak(populated: Ledger) -> None:
+    with psycopg.connect(populated.url) as admin:
+        guarded = {
+            name
+            for name, kind, row_security in relations(admin)
+            if kind in "rpvm" and row_security == "yes"
+            if "select" in rights_of(admin, "tallystick_api", name, kind)
+        }
+    # These are public facts, or shown to who has the secret.
+    assert guarded - {"chain_events", "surface_names", "signin_nonces"} == set(TENANTS_OWN)
