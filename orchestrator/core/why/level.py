@@ -24,7 +24,7 @@ from orchestrator.core.why.story import Market
 
 
 class Trust(NamedTuple):
-    """What a level is judged by: the standing, and what is in force on the surface.
+    """The ground on which a level is judged: the standing, and what is in force on the surface.
 
     `due` is the level that a judgement would give now; `changed` and `published` are the positions
     of the last change and of the settings, 0 for none.

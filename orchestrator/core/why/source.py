@@ -39,7 +39,7 @@ class Filter(NamedTuple):
 
 
 class Source(Protocol):
-    """What an answer rests on. All of it is public, and follows from the log and signed terms.
+    """The ground of an answer. All of it is public, and follows from the log and signed terms.
 
     `now_ms` is the reader's time, UTC milliseconds; `tokens` says how people write amounts.
     """

@@ -1,4 +1,4 @@
-"""Why a contract has come to what it has, and what stands against it."""
+"""The reasons of contracts: what they have come to, and what stands against them."""
 
 from typing import Any
 

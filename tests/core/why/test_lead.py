@@ -1,4 +1,4 @@
-"""Why a lead paid or did not: its path, and at each step what barred every contract."""
+"""The reasons of leads: their paths, and at each step what barred every contract."""
 
 import pytest
 

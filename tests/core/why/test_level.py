@@ -1,4 +1,4 @@
-"""Why an operator has its level on a surface: what counted, what is missing, what would lose it."""
+"""The reasons of levels: what counted, what is missing, what would lose them."""
 
 from typing import Any
 

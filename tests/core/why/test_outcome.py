@@ -1,4 +1,4 @@
-"""Why an outcome pays what it pays, and how far it is stated, anchored, paid and taken back."""
+"""The reasons of outcomes: how they are made, stated, anchored, paid and taken back."""
 
 import pytest
 

@@ -1,5 +1,8 @@
 """Reasons as data and as words: amounts, times and lengths of time as people write them."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from orchestrator.core.entry import address_word
@@ -96,3 +99,10 @@ def test_parties_shares_and_counts_are_written_as_people_do() -> None:
 
 def test_codes_are_stable_names() -> None:
     assert all(code.value == code.name.lower().replace("_", "-") for code in Code)
+
+
+def test_every_code_is_on_the_page() -> None:
+    page = (Path(__file__).parents[3] / "docs/why.md").read_text()
+    rows = re.findall(r"^\| (`.*?`) \|", page, re.MULTILINE)
+    told = {code for row in rows for code in re.findall(r"`([a-z-]+)`", row)}
+    assert told == {code.value for code in Code}

@@ -1,4 +1,4 @@
-"""Why a request came to its fate: every rule of the log that refuses has its words."""
+"""The reasons of refusals: every rule of the log that refuses has its words."""
 
 import ast
 from pathlib import Path

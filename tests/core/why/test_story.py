@@ -1,4 +1,4 @@
-"""How each contract stood before a transition: as `decide` had it, on any history."""
+"""A contract before a transition stands as `decide` had it, on any history."""
 
 from typing import Any
 

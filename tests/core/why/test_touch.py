@@ -1,4 +1,4 @@
-"""Why a touch paid or did not: every case in a small log of its own."""
+"""The reasons of touches: every case in a small log of its own."""
 
 from typing import Any
 
