@@ -81,7 +81,7 @@ def test_a_short_history_word_for_word() -> None:
         ("operator.registered", ZERO, ANN, ANN, "", 0, 3),
         ("contract.opened", SURFACE, OWNER, terms.contract_id, "paid", 1000, 4),
         ("trust.changed", SURFACE, ZERO, ANN, "1", 4, 4),
-        ("contract.opened", SURFACE, OWNER, word("bob partner"), "new", 1, 4),
+        ("contract.opened", SURFACE, OWNER, partner(FIRST, BOB).contract_id, "new", 1, 4),
         ("trust.changed", SURFACE, ZERO, BOB, "1", 6, 4),
         ("lead.registered", SURFACE, OWNER, X, "new", 0, 5),
         ("touch", SURFACE, ANN, X, "email", 0, 5),
