@@ -347,6 +347,8 @@ def route_rows(service: ApiService) -> Iterator[list[object]]:
         "position": "0",
         "level": "0",
         "index": "0",
+        "lead": "0x" + "33" * 32,
+        "operator": "0x" + "44" * 20,
     }
     callers = {
         "no key": service.http,
