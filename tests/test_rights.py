@@ -349,6 +349,7 @@ def route_rows(service: ApiService) -> Iterator[list[object]]:
         "position": "0",
         "level": "0",
         "index": "0",
+        "lead": "0x" + "33" * 32,
     }
     callers = {
         "no key": service.http,

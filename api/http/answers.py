@@ -23,6 +23,7 @@ from api.http.fields import (
     Word,
 )
 from orchestrator.core.kinds import KINDS, ROLES
+from orchestrator.core.why.reason import Code
 
 Item = TypeVar("Item")
 Cursor = TypeVar("Cursor")
@@ -298,6 +299,27 @@ class Proposals(BaseModel):
     next: Annotated[ProposalCursor | None, _NEXT_AFTER]
 
 
+class ContractRules(BaseModel):
+    """The part of a contract's terms that decides what an outcome pays."""
+
+    verifier: Address
+    token: Address
+    policy_hash: Word
+    attribution: Literal["first_touch", "last_touch"]
+    outcome: str = Field(description="The state that it pays for.")
+    repeatable: bool
+    unit_price_units: Units
+    revenue_share_bps: Bps
+    budget_units: Units
+    opens_at_ms: TimeMs
+    deadline_ms: TimeMs
+    attribution_window_ms: TimeMs
+    holdback_period_ms: TimeMs
+    statements_until_ms: TimeMs = Field(
+        description="After it the escrow takes statements of reversals alone."
+    )
+
+
 class Contract(BaseModel):
     """A contract that was opened on chain, and its cumulative totals by the log."""
 
@@ -320,6 +342,7 @@ class Contract(BaseModel):
     last_outcome: Position
     last_reversal: Position
     last_settlement: Position
+    rules: ContractRules
     terms: TermsDocument | None = Field(
         description="Null for a contract that was not proposed here: ask the escrow's `termsOf`."
     )
@@ -398,6 +421,7 @@ class Log(BaseModel):
     )
     publisher: Address
     verifier: Address
+    tokens: list[Token]
     size: Position
     forked_at_s: int | None = Field(
         description="When the chain had the log marked as forked, UTC seconds; null if it has not. "
@@ -447,6 +471,13 @@ class Entries(BaseModel):
     next: Position | None = Field(description="Give it as `start` to go on; null at the end.")
 
 
+class FoundEntries(BaseModel):
+    """Entries about a subject, or on a surface."""
+
+    entries: list[LogEntry]
+    next: Annotated[Position | None, _NEXT_AFTER]
+
+
 class InclusionProof(BaseModel):
     """RFC 9162 §2.1.3, from the leaf upwards."""
 
@@ -488,6 +519,25 @@ class SettingsView(BaseModel):
 
     hash: Word
     document: SettingsDocument
+
+
+# --- Why ------------------------------------------------------------------------------------------
+
+
+class ReasonTree(BaseModel):
+    """A reason with those below it; docs/why.md says what each code means."""
+
+    code: str = Field(
+        description="Its stable name.",
+        json_schema_extra={"enum": [code.value for code in Code]},
+    )
+    text: str = Field(description="The fact as a sentence.")
+    positions: list[Position] = Field(description="The entries behind it.")
+    contract_id: Word | None = Field(description="The contract that it is about, if it is of one.")
+    numbers: dict[str, int | str] = Field(
+        description="The numbers of the text; amounts (`…_units`) are text."
+    )
+    parts: list["ReasonTree"]
 
 
 # --- Receipts -------------------------------------------------------------------------------------

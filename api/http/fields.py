@@ -13,6 +13,7 @@ from fastapi import Path, Query
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from orchestrator.core import names
+from orchestrator.core.kinds import KINDS
 from orchestrator.core.units import parse_amount, parse_time_ns
 
 MAX_PAGE = 1_000
@@ -61,6 +62,12 @@ def address(word: bytes) -> str:
     return checksummed(word[12:])
 
 
+def _check_kind(text: str) -> str:
+    if text not in KINDS:
+        raise ValueError("must be a kind of entry, as docs/entries.md lists them")
+    return text
+
+
 Word = Annotated[str, Field(pattern=_WORD_PATTERN, examples=[_WORD])]
 SurfaceId = Annotated[Word, Path(description="A surface's id.")]
 ContractId = Annotated[Word, Path(description="A contract's id: the digest of its terms.")]
@@ -83,6 +90,11 @@ Signature = Annotated[
 EntryHex = Annotated[
     str,
     Field(pattern=r"^0x[0-9a-f]{512}$", description="256 bytes: eight words, as the log has them."),
+]
+EntryKind = Annotated[
+    str,
+    Field(json_schema_extra={"enum": list(KINDS)}, description="A kind of entry."),
+    AfterValidator(_check_kind),
 ]
 Hashes = Annotated[list[Word], Field(max_length=128)]
 Scope = Literal["operator", "owner"]

@@ -25,6 +25,7 @@ from orchestrator.core.errors import (
     ProofError,
     RequestError,
     TermsError,
+    WhyError,
 )
 from orchestrator.core.requests import RETRYABLE
 from orchestrator.storage.database import Unreachable
@@ -44,12 +45,15 @@ _STATUS_BY_AREA: dict[type[DomainError], int] = {
     TermsError: 422,
     RequestError: 409,
     ChainError: 503,
+    WhyError: 404,
 }
 _STATUS_BY_CODE = {
     "contract-unknown": 404,
     "event-ahead": 422,
     "event-late": 422,
     "inbox-full": 503,
+    "kind-not-listed": 422,
+    "search-open": 422,
     "surface-unknown": 404,
 }
 _CODE_BY_STATUS = {

@@ -10,8 +10,10 @@ from api.http import answers
 from api.http.answers import next_cursor
 from api.http.fields import (
     MAX_POSITION,
+    Address,
     AfterPosition,
     ContractId,
+    EntryKind,
     Limit,
     Position,
     Size,
@@ -21,9 +23,11 @@ from api.http.fields import (
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
 from api.routes import receipts
-from orchestrator.core.contract import Contract
-from orchestrator.core.entry import ascii_word
+from orchestrator.core.contract import Contract, ContractRules
+from orchestrator.core.entry import address_word, ascii_word
 from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.why.source import Filter
+from orchestrator.log import stored_records
 from orchestrator.log.reader import StoredEntry
 from orchestrator.log.tree import Checkpoint
 from orchestrator.storage.database import Row
@@ -52,6 +56,7 @@ def log(service: TheService) -> answers.Log:
         evaluators=service.info.evaluators,
         publisher=service.info.publisher,
         verifier=service.info.verifier,
+        tokens=[answers.Token(**token._asdict()) for token in service.info.tokens],
         size=newest.size if newest else 0,
         forked_at_s=service.forked_at_s(),
     )
@@ -83,6 +88,38 @@ def entries(
     if start_of_next is not None:
         _cache(response)
     return answers.Entries(entries=[_log_entry(stored) for stored in found], next=start_of_next)
+
+
+@router.get("/log/search", responses=documented(422))
+def search(
+    service: TheService,
+    subject: Annotated[
+        Word | None, Query(description="About this lead, contract, operator or document.")
+    ] = None,
+    surface: Annotated[Word | None, Query(description="On this surface; with a kind.")] = None,
+    kind: Annotated[
+        EntryKind | None, Query(description="Of this kind; with a surface, one that is listed.")
+    ] = None,
+    newest: Annotated[
+        bool, Query(description="The last ones, the last of them first; of a kind.")
+    ] = False,
+    after: AfterPosition = 0,
+    limit: Limit = 100,
+) -> answers.FoundEntries:
+    """List the entries about a subject, or of a kind on a surface, with their openings."""
+    wanted = Filter(
+        from_hex(subject) if subject else None,
+        from_hex(surface) if surface else None,
+        kind,
+        after,
+        newest,
+    )
+    with service.database.transaction() as session:
+        found = stored_records.search(session, service.log_id, wanted, limit)
+    return answers.FoundEntries(
+        entries=[_log_entry(stored) for stored in found],
+        next=None if newest else next_cursor(found, limit, lambda last: last.position),
+    )
 
 
 @router.get("/log/proofs/inclusion", responses=documented(404))
@@ -162,11 +199,17 @@ def settings(service: TheService, response: Response, hash: Word) -> answers.Set
 def contracts(
     service: TheService,
     surface: Annotated[Word | None, Query(description="Only this surface's.")] = None,
+    owner: Annotated[Address | None, Query(description="Only those that it opened.")] = None,
     after: AfterPosition = 0,
     limit: Limit = 100,
 ) -> answers.Contracts:
     """List the contracts that were opened on chain, in the order of the log."""
-    found = service.log.contracts(after, limit, surface=from_hex(surface) if surface else None)
+    found = service.log.contracts(
+        after,
+        limit,
+        surface=from_hex(surface) if surface else None,
+        owner=address_word(owner) if owner else None,
+    )
     return answers.Contracts(
         contracts=_contracts(service, found),
         next=next_cursor(found, limit, lambda last: last.opened),
@@ -310,9 +353,29 @@ def _contract(service: Service, contract: Contract, terms: object | None) -> ans
             "earned_units": str(contract.earned_units),
             "reversed_units": str(contract.reversed_units),
             "over_units": str(contract.over_units),
+            "rules": _rules(rules),
             "terms": terms,
         }
     )
+
+
+def _rules(rules: ContractRules) -> dict[str, object]:
+    return {
+        "verifier": address(rules.verifier),
+        "token": address(rules.token),
+        "policy_hash": to_hex(rules.policy_hash),
+        "attribution": rules.attribution,
+        "outcome": rules.outcome,
+        "repeatable": rules.repeatable,
+        "unit_price_units": str(rules.unit_price_units),
+        "revenue_share_bps": rules.revenue_share_bps,
+        "budget_units": str(rules.budget_units),
+        "opens_at_ms": rules.opens_at_ms,
+        "deadline_ms": rules.deadline_ms,
+        "attribution_window_ms": rules.attribution_window_ms,
+        "holdback_period_ms": rules.holdback_period_ms,
+        "statements_until_ms": rules.statements_until_ms,
+    }
 
 
 def _payout(stored: StoredEntry) -> answers.Payout:

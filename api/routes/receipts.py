@@ -68,6 +68,11 @@ def paid_units(service: Service, contract_id: bytes, until: int) -> int:
         return _paid_units(service, session, contract_id, until)
 
 
+def is_anchored(service: Service, session: Session, position: int) -> bool:
+    """Return whether a final block was seen to hold a root that covers a position."""
+    return _anchored_size(service, session, position) is not None
+
+
 def opening(stored: StoredEntry) -> dict[str, Any] | None:
     """Return an entry's opening as JSON; None if it has none."""
     opened = stored.opened
@@ -151,17 +156,9 @@ def _row(
 
 def _checkpoint(service: Service, session: Session, highest: int) -> tuple[Checkpoint, bool]:
     """Return the first checkpoint beyond a position that is anchored, or else the newest."""
-    row = session.one(
-        "api.anchored",
-        chain_id=service.event_log_domain.chain_id,
-        escrow=service.escrow_domain.verifying_contract.lower(),
-        event_log=service.event_log_domain.verifying_contract.lower(),
-        topic=PUBLISHED,
-        log_id=service.log_id,
-        position=highest,
-    )
-    if row is not None and row.size is not None:
-        anchored = stored_checkpoint(session, service.log_id, row.size)
+    size = _anchored_size(service, session, highest)
+    if size is not None:
+        anchored = stored_checkpoint(session, service.log_id, size)
         if anchored is not None:
             return checkpoint_of(anchored), True
     # Without a stored checkpoint of the anchored size there is no tree to prove under.
@@ -169,6 +166,19 @@ def _checkpoint(service: Service, session: Session, highest: int) -> tuple[Check
     if newest is None:
         raise not_found("checkpoint")
     return checkpoint_of(newest), False
+
+
+def _anchored_size(service: Service, session: Session, position: int) -> int | None:
+    row = session.one(
+        "api.anchored",
+        chain_id=service.event_log_domain.chain_id,
+        escrow=service.escrow_domain.verifying_contract.lower(),
+        event_log=service.event_log_domain.verifying_contract.lower(),
+        topic=PUBLISHED,
+        log_id=service.log_id,
+        position=position,
+    )
+    return None if row is None else row.size
 
 
 def _proven(

@@ -40,6 +40,7 @@ from orchestrator.backtest.inputs import (
 from orchestrator.cli.contract import add_contract_commands
 from orchestrator.cli.integrations import feedback, jobs
 from orchestrator.cli.options import NOTHING_DONE, Json
+from orchestrator.cli.why.command import why
 from orchestrator.core.errors import (
     ChainError,
     DomainError,
@@ -244,6 +245,7 @@ def main() -> None:
         sys.exit(MISSING)
 
 
+app.command()(why)
 add_contract_commands(app)
 app.command()(feedback)
 app.add_typer(jobs)

@@ -87,11 +87,12 @@ def served_records(client: Client, start: int, stop: int) -> Iterator[Record]:
         if not served:
             return
         for position, item in enumerate(served, start):
-            yield _record_of(item, position)
+            yield record_of(item, position)
         start += len(served)
 
 
-def _record_of(served: ServedEntry, position: int) -> Record:
+def record_of(served: ServedEntry, position: int) -> Record:
+    """Return the record of a served entry. Raises ReplayError for what is none."""
     try:
         entry = decode(served.data)
     except EntryError as error:

@@ -57,6 +57,10 @@ class EscrowError(DomainError):
     """A call that the escrow would refuse at this time."""
 
 
+class WhyError(DomainError):
+    """A question that the log has no answer to."""
+
+
 class InputError(DomainError):
     """A file or an option of the user that cannot be read as what it should be."""
 

@@ -191,14 +191,25 @@ def advance(world: World, record: Record) -> None:
     entry = record.entry
     kind, position = kind_of(entry), world.size
     kind.fold(world, position, record)
-    world.size = position + 1
-    if kind.clock is Clock.LOG:
-        world.time_ms = max(world.time_ms, entry.time_ms)
+    pass_by(world, record)
     received_ms = receipt_ms(record.opening)
     if received_ms is not None:
-        world.time_ms = max(world.time_ms, received_ms)
         here = world.surfaces[entry.surface]
         here.received_ms = max(here.received_ms, received_ms)
+
+
+def pass_by(world: World, record: Record) -> None:
+    """Move a world's size and clock past `record` alone: that of a surface it does not follow.
+
+    Raises EntryError `kind-unknown`, before anything is changed.
+    """
+    entry = record.entry
+    clock, received_ms = kind_of(entry).clock, receipt_ms(record.opening)
+    world.size += 1
+    if clock is Clock.LOG:
+        world.time_ms = max(world.time_ms, entry.time_ms)
+    if received_ms is not None:
+        world.time_ms = max(world.time_ms, received_ms)
 
 
 # --- The table ------------------------------------------------------------------------------------

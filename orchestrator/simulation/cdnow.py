@@ -43,18 +43,16 @@ POLICY: dict[str, object] = {
 
 def settings(token: str) -> dict[str, object]:
     """Return the surface's settings: results are counted in this token."""
-    results = {"age_s": 60 * DAY_S, "reversed_bps": 200, "disputes_lost": 0}
+    results = {"age_s": 60 * DAY_S, "disputes_lost": 0}
+    second = {"outcomes": 50, "units": "100000000", "reversed_bps": 500, "keep_reversed_bps": 600}
+    third = {"outcomes": 500, "units": "1000000000", "reversed_bps": 200, "keep_reversed_bps": 250}
     return {
         "token": token,
         "actions": {"email": {"level": 1}, "offer": {"level": 1}, "call": {"level": 1}},
         "levels": [
             {"leads_a_day": 5_000},
-            {"leads_a_day": 20_000, "outcomes": 50, "units": "100000000"}
-            | results
-            | {"keep_reversed_bps": 300},
-            {"leads_a_day": 100_000, "outcomes": 500, "units": "1000000000"}
-            | results
-            | {"keep_reversed_bps": 250},
+            {"leads_a_day": 20_000} | results | second,
+            {"leads_a_day": 100_000} | results | third,
         ],
         "ripening_s": 14 * DAY_S,
         "bucket_s": 30 * DAY_S,
@@ -122,6 +120,11 @@ RETURN_DAYS = 10
 # One whose number is a multiple of this is given back a part of each purchase as a regular then.
 PARTS_EVERY = 4
 RETURNED_PART = 20  # a twentieth
+# In one bad quarter, those whose number leaves a remainder of 1 send all back that they buy then.
+BAD_QUARTER_MS = tuple(
+    int(datetime(year, month, 1, tzinfo=UTC).timestamp()) * 1000
+    for year, month in ((1997, 10), (1998, 1))
+)
 
 # Competing offers on the same leads. Some of their budgets run out.
 OFFERS = (
@@ -245,6 +248,9 @@ def add_returns(days: Iterable[Day]) -> Iterator[Day]:
             number = int(purchase.lead.rpartition("-")[2])
             if counts[purchase.lead] == 2 and number % RETURNS_EVERY == 0:
                 pending.append((day_ms + RETURN_DAYS * DAY_MS, _refund_of(purchase, "")))
+            elif counts[purchase.lead] > 3 and number % PARTS_EVERY == 1:
+                if BAD_QUARTER_MS[0] <= day_ms < BAD_QUARTER_MS[1]:
+                    pending.append((day_ms + RETURN_DAYS * DAY_MS, _refund_of(purchase, "")))
             elif counts[purchase.lead] > 3 and number % PARTS_EVERY == 0:
                 part = format_amount(parse_amount(purchase.value) // RETURNED_PART)
                 pending.append((day_ms + RETURN_DAYS * DAY_MS, _refund_of(purchase, part)))

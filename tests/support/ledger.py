@@ -205,9 +205,10 @@ def begin_log(
 
 def _asker(request: Request) -> tuple[str, str]:
     """Return the login and the account whose request this is."""
-    if RIGHTS[type(request)].sender != "api":
+    right = RIGHTS[type(request)]
+    if right.sender != "api":
         return WORKER, PUBLISHER
-    actor: bytes = getattr(request, "operator", getattr(request, "owner", OWNER_WORD))
+    actor: bytes = getattr(request, right.actor) if right.actor else OWNER_WORD
     return API, f"0x{actor[12:].hex()}"
 
 

@@ -127,6 +127,10 @@ CREATE INDEX entries_by_subject ON entries (substring(entry FROM 97 FOR 32), pos
 CREATE INDEX entries_by_contract ON entries (substring(entry FROM 65 FOR 32), position)
     WHERE substring(entry FROM 1 FOR 7) = '\x6f7574636f6d65';
 CREATE INDEX entries_by_kind ON entries (listed_kind, position) WHERE listed_kind IS NOT NULL;
+-- What was said of a surface, or of an operator on it: by the surface word, kind and subject word.
+CREATE INDEX entries_by_surface ON entries
+    (substring(entry FROM 33 FOR 32), listed_kind, substring(entry FROM 97 FOR 32), position)
+    WHERE listed_kind IS NOT NULL;
 
 -- Roots of the perfect subtrees of 256, 65536, … entries: the tiles above the leaves.
 CREATE TABLE subtrees (

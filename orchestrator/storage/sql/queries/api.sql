@@ -169,6 +169,11 @@ WHERE substring(e.entry FROM 1 FOR 12) = '\x6c6561642e72656675736564';
 SELECT request_id FROM requests
 WHERE log_id = %(log_id)s AND request_id = ANY (%(request_ids)s) AND kind = 'product_event';
 
+-- name: request_kind
+-- The kind of a request.
+SELECT kind FROM requests
+WHERE log_id = %(log_id)s AND request_id = %(request_id)s LIMIT 1;
+
 -- Contracts ---------------------------------------------------------------------------------------
 
 -- name: add_proposal

@@ -273,6 +273,38 @@ WHERE log_id = %(log_id)s AND substring(entry FROM 97 FOR 32) = %(subject)s
     AND position > %(after)s
 ORDER BY position LIMIT %(limit)s;
 
+-- name: entries_about_of_kind
+-- The entries of a kind about a subject after a position.
+SELECT position, entry, opening FROM entries
+WHERE log_id = %(log_id)s AND substring(entry FROM 97 FOR 32) = %(subject)s
+    AND substring(entry FROM 1 FOR 32) = %(kind)s AND position > %(after)s
+ORDER BY position LIMIT %(limit)s;
+
+-- name: newest_about_of_kind
+-- The newest entries of a kind about a subject, the last first.
+SELECT position, entry, opening FROM entries
+WHERE log_id = %(log_id)s AND substring(entry FROM 97 FOR 32) = %(subject)s
+    AND substring(entry FROM 1 FOR 32) = %(kind)s AND position > %(after)s
+ORDER BY position DESC LIMIT %(limit)s;
+
+-- name: entries_on_surface
+-- The entries of a listed kind on a surface after a position; the subject may be left open.
+SELECT position, entry, opening FROM entries
+WHERE log_id = %(log_id)s AND substring(entry FROM 33 FOR 32) = %(surface)s
+    AND listed_kind = %(kind)s
+    AND (%(subject)s::bytea IS NULL OR substring(entry FROM 97 FOR 32) = %(subject)s::bytea)
+    AND position > %(after)s
+ORDER BY position LIMIT %(limit)s;
+
+-- name: newest_on_surface
+-- The newest entries of a listed kind on a surface, the last first; the subject may be left open.
+SELECT position, entry, opening FROM entries
+WHERE log_id = %(log_id)s AND substring(entry FROM 33 FOR 32) = %(surface)s
+    AND listed_kind = %(kind)s
+    AND (%(subject)s::bytea IS NULL OR substring(entry FROM 97 FOR 32) = %(subject)s::bytea)
+    AND position > %(after)s
+ORDER BY position DESC LIMIT %(limit)s;
+
 -- name: outcomes_of
 -- A contract's outcomes and reversals, over and refused ones too, after a position.
 SELECT position, entry, opening FROM entries
@@ -305,6 +337,12 @@ WHERE log_id = %(log_id)s AND hash > %(after)s ORDER BY hash LIMIT %(limit)s;
 SELECT surface, owner, policy_hash, version, received_ms, settings_hash, settings_version, pool,
     cohorts
 FROM surfaces WHERE log_id = %(log_id)s;
+
+-- name: surface
+-- One surface.
+SELECT surface, owner, policy_hash, version, received_ms, settings_hash, settings_version, pool,
+    cohorts
+FROM surfaces WHERE log_id = %(log_id)s AND surface = %(surface)s;
 
 -- name: operators
 -- All operators.

@@ -1,0 +1,1 @@
+"""The command that answers why, from public records alone."""

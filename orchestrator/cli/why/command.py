@@ -1,0 +1,111 @@
+"""`tallystick why`: what counted, what did not, and what would change it, by the public log."""
+
+import json
+import os
+import re
+import time
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from orchestrator.cli.arguments import parse_address, parse_contract_id, parse_time_s
+from orchestrator.cli.options import Api, Json
+from orchestrator.cli.why.view import print_reason
+from orchestrator.client.http import Client
+from orchestrator.client.public_records import PublicRecords
+from orchestrator.core.entry import address_word
+from orchestrator.core.errors import InputError, WhyError
+from orchestrator.core.why.contract import why_contract
+from orchestrator.core.why.lead import STEP_KINDS, why_lead, why_step
+from orchestrator.core.why.level import why_level
+from orchestrator.core.why.outcome import why_outcome
+from orchestrator.core.why.reason import Reason
+from orchestrator.core.why.source import Filter, Source, entry_at
+from orchestrator.core.why.story import OUTCOME_KINDS, TOUCH_KINDS
+from orchestrator.core.why.touch import why_touch
+from orchestrator.runtime.settings import read_settings
+
+_POSITION = re.compile(r"[0-9]{1,13}")
+_WORD = re.compile(r"0x[0-9a-fA-F]{64}")
+_OF_CONTRACT = ("settlement", "payout", "contract.opened", "contract.closed")
+_OF_LEVEL = ("trust.changed", "operator.suspended", "operator.restored")
+
+Question = Callable[[Source], Reason]
+
+
+def why(
+    subject: Annotated[
+        str,
+        typer.Argument(
+            metavar="SUBJECT",
+            help="A position in the log, a contract's id, a lead, or an operator's address.",
+        ),
+    ],
+    surface: Annotated[
+        bytes | None,
+        typer.Option(
+            metavar="ID", parser=parse_contract_id, help="The surface that an operator acts on."
+        ),
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="The time to answer for; else now.")
+    ] = None,
+    api: Api = None,
+    json_out: Json = False,
+) -> None:
+    """Print why a touch, a lead, an outcome, a contract or an operator is paid, or is not."""
+    question = parse_question(subject, surface)
+    now_ms = int(time.time() * 1000) if at is None else parse_time_s(at) * 1000
+    with Client(api or read_settings(os.environ).public_url) as client:
+        answer = question(PublicRecords(client, now_ms))
+    if json_out:
+        typer.echo(json.dumps(answer.to_json()))
+    else:
+        print_reason(answer, Console())
+
+
+def parse_question(subject: str, surface: bytes | None) -> Question:
+    """Return the question that a subject stands for. Raises InputError if it stands for none."""
+    if _POSITION.fullmatch(subject):
+        return lambda source: _why_entry(source, int(subject))
+    if _WORD.fullmatch(subject):
+        word = parse_contract_id(subject)
+        return lambda source: _why_word(source, word)
+    if not subject.startswith("0x"):
+        raise InputError(
+            "subject-malformed",
+            f"{subject!r} is no position, no id of a contract or lead, and no address",
+        )
+    operator = address_word(parse_address(subject))
+    if surface is None:
+        raise InputError("surface-missing", "name the surface that the operator acts on: --surface")
+    return lambda source: why_level(source, surface, operator)
+
+
+def _why_entry(source: Source, position: int) -> Reason:
+    """Return the answer about the entry at a position, by its kind. Raises WhyError."""
+    entry = entry_at(source, position).entry
+    if entry.kind in TOUCH_KINDS:
+        return why_touch(source, position)
+    if entry.kind in (*OUTCOME_KINDS, "outcome.reversed"):
+        return why_outcome(source, position)
+    if entry.kind in STEP_KINDS:
+        return why_step(source, position)
+    if entry.kind == "lead.registered":
+        return why_lead(source, entry.surface, entry.subject)
+    if entry.kind in _OF_CONTRACT:
+        return why_contract(source, entry.subject)
+    if entry.kind in _OF_LEVEL:
+        return why_level(source, entry.surface, entry.subject)
+    raise WhyError("no-answer", f"entry {position} is a {entry.kind}, of which nothing is asked")
+
+
+def _why_word(source: Source, word: bytes) -> Reason:
+    """Return the answer about a contract or a lead. Raises WhyError for a word of neither."""
+    if source.contract(word) is not None:
+        return why_contract(source, word)
+    for placed in source.find(Filter(subject=word, kind="lead.registered"), 1):
+        return why_lead(source, placed.entry.surface, word)
+    raise WhyError("subject-unknown", f"the log knows no contract and no lead 0x{word.hex()}")
