@@ -30,6 +30,7 @@ from tests.support.api_service import (
     ApiService,
     draft_terms,
     event,
+    give_level,
     leads,
     open_surface,
     proposal_of,
@@ -107,7 +108,7 @@ def test_a_new_table_function_grant_or_policy_is_found(populated: Ledger) -> Non
         for change, rows in (
             ("CREATE TABLE planted ()", relation_rows),
             ("CREATE VIEW planted AS SELECT * FROM leads", relation_rows),
-            ("GRANT UPDATE (level) ON operators TO tallystick_api", relation_rows),
+            ("GRANT UPDATE (level) ON standings TO tallystick_api", relation_rows),
             ("GRANT SELECT ON entries TO PUBLIC", relation_rows),
             ("ALTER TABLE leads NO FORCE ROW LEVEL SECURITY", relation_rows),
             ("CREATE POLICY planted ON leads USING (true)", policy_rows),
@@ -344,6 +345,7 @@ def route_rows(service: ApiService) -> Iterator[list[object]]:
         "contract": "0x" + "11" * 32,
         "hash": "0x" + "22" * 32,
         "request_id": str(UUID(int=8 << 76 | 8 << 62)),
+        "operator": wallet("victim").address,
         "position": "0",
         "level": "0",
         "index": "0",
@@ -418,6 +420,7 @@ def test_a_handler_that_forgets_its_check_leaks_nothing_and_moves_nothing(
     owner = service.sign_in(wallet("owner"), "owner")
     operator = service.sign_in(wallet("operator"), "operator")
     surface = open_surface(owner, "guarded")
+    give_level(service, surface, wallet("operator"))
     report(owner, surface, "one", event() | {"order": "order 1"})
     (lead,) = leads(operator, surface)
     touch(operator, surface, "one", lead["lead"], "email")

@@ -30,7 +30,6 @@ from orchestrator.core.requests import (
     RestoreOperator,
     SuspendOperator,
 )
-from orchestrator.core.surface_settings import SurfaceSettings
 from orchestrator.core.units import format_day
 from orchestrator.log.inbox import Submission
 from orchestrator.log.projections import standing_of
@@ -91,9 +90,10 @@ def operators(
             after=from_hex(after) if after else b"",
             limit=limit,
         )
-    settings = _settings(here)
     return answers.Standings(
-        standings=[_standing(row, here, settings, service.now_ms()) for row in rows],
+        standings=[
+            _standing(row.operator, standing_of(row), here, service.now_ms()) for row in rows
+        ],
         next=next_cursor(rows, limit, lambda last: to_hex(last.operator)),
     )
 
@@ -111,9 +111,9 @@ def standing(
             surface=here.surface,
             operator=address_word(operator),
         )
-    if row is None:
-        raise not_found("standing: this operator has done nothing on this surface yet")
-    return _standing(row, here, _settings(here), service.now_ms())
+    # An operator that has done nothing here is at level 0, as all are at first.
+    found = trust.Standing() if row is None else standing_of(row)
+    return _standing(address_word(operator), found, here, service.now_ms())
 
 
 @router.post(
@@ -299,22 +299,18 @@ def _surface_in_force(session: Session, log_id: bytes, surface: str) -> Row:
     return row
 
 
-def _settings(here: Row) -> SurfaceSettings | None:
-    return None if here.settings is None else surface_settings.parse_settings(here.settings)
-
-
-def _standing(
-    row: Row, here: Row, settings: SurfaceSettings | None, now_ms: int
-) -> answers.Standing:
-    found = standing_of(row)
+def _standing(operator: bytes, found: trust.Standing, here: Row, now_ms: int) -> answers.Standing:
+    settings = None
+    if here.settings is not None:
+        settings = surface_settings.parse_settings(here.settings)
     evidence = due = None
-    has_skill = has_earned_place(settings, decode_pool(here.pool), found, row.operator, now_ms)
+    has_skill = has_earned_place(settings, decode_pool(here.pool), found, operator, now_ms)
     if settings is not None:
         evidence = trust.evidence_of(found, settings, now_ms)
         due = trust.judge(found, settings, here.policy_hash, now_ms, has_skill=has_skill)
     allowed = settings.level(found.level) if settings else None
     return answers.Standing(
-        operator=address(row.operator),
+        operator=address(operator),
         level=found.level,
         ground=found.ground,
         due_level=found.level if due is None else due.level,

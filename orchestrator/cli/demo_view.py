@@ -11,7 +11,7 @@ from rich.table import Table
 
 from orchestrator.cli.replay_view import comparison_to_json
 from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.units import format_amount
+from orchestrator.core.units import format_amount, format_ms
 from orchestrator.simulation.demo import ContractResult, DemoReport, PartialRefund
 from orchestrator.simulation.disputes import ClaimedOutcomes, Dispute
 from orchestrator.simulation.forgery import Forgery
@@ -30,6 +30,7 @@ def print_report(report: DemoReport, console: Console) -> None:
         f"{report.entries:,} log entries, settled in {report.rounds} rounds.\n"
         f"The owner got {format_amount(report.owner_refund_units)} TEST back."
     )
+    _print_levels(report, console)
     _print_disputes(report, console)
     _print_integrations(report, console)
     if report.comparison is not None:
@@ -88,6 +89,8 @@ def report_to_json(report: DemoReport) -> dict[str, Any]:
         "touches": report.touches,
         "entries": report.entries,
         "rounds": report.rounds,
+        "forecasts": report.forecasts,
+        "levels": [change._asdict() for change in report.levels],
         "owner_refund_units": str(report.owner_refund_units),
         "balances": {address: str(units) for address, units in report.balances.items()},
         "refund": _part_to_json(report.refund),
@@ -119,6 +122,17 @@ def _value(name: str, value: object) -> object:
     if isinstance(value, bytes):
         return to_hex(value)
     return str(value) if name.endswith("_units") else value
+
+
+def _print_levels(report: DemoReport, console: Console) -> None:
+    """Print whom the log came to trust, and why."""
+    table = Table(title="Whom the log came to trust, and why", box=box.SIMPLE, show_header=False)
+    for _ in range(4):
+        table.add_column(no_wrap=True)
+    for change in report.levels:
+        entry = f"entry {change.position:,}"
+        table.add_row(format_ms(change.time_ms)[:10], change.operator, change.what, entry)
+    console.print(table)
 
 
 def _print_disputes(report: DemoReport, console: Console) -> None:

@@ -59,6 +59,12 @@ def settings(token: str) -> dict[str, object]:
         "ripening_s": 14 * DAY_S,
         "bucket_s": 30 * DAY_S,
         "pause_s": 7 * DAY_S,
+        # So few windows, that the story fits into months; the odds of luck ask for more.
+        "forecasts": {
+            "questions": [{"from": "buyer", "to": "repeat_buyer", "horizon_days": 14}],
+            "min_counted": 3,
+        },
+        "pool": {"places": 3, "leads_a_day": 200, "touches_a_day": 200, "lasts_s": 90 * DAY_S},
     }
 
 
@@ -133,6 +139,13 @@ OFFERS = (
 )
 
 
+# What the forecaster proposes once it has risen.
+FORECASTER = "fay"
+FORECASTER_OFFER = Offer(FORECASTER, "regular", 1_000_000, 0, 100_000_000, 30)
+# An operator that calls too often is suspended in the round of this number, until the next.
+SUSPENDED, SUSPENDED_ROUND = "bo", 4
+
+
 @dataclass(slots=True)
 class Habit:
     """An agent's routine with the leads of one state.
@@ -169,6 +182,7 @@ def agent_habits() -> dict[str, list[Habit]]:
         "cy": [Habit("repeat_buyer", "email", 14, 28, 4), Habit("regular", "email", 42, 42, 3)],
         "dee": [Habit("regular", "offer", 7, 28, 4)],
         "eve": [Habit("buyer", "call", 0, 7, 2)],
+        FORECASTER: [Habit("regular", "offer", 0, 56, 1)],
     }
 
 

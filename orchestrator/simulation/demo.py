@@ -52,6 +52,7 @@ from orchestrator.simulation.forgery import (
 )
 from orchestrator.simulation.integrations import JobReport, ReputationRecord
 from orchestrator.simulation.sandbox import Sandbox, SandboxOptions, address_of, key_of
+from orchestrator.simulation.trust import Forecaster, LevelChange, level_changes
 from orchestrator.storage.database import NO_URLS, DatabaseUrls
 from orchestrator.verify.comparison import Comparison, connect, replay
 from orchestrator.verify.receipt_check import check_receipt, receipt_chain
@@ -62,7 +63,7 @@ ROUND_MS = 28 * DAY_MS
 ORIGIN = "demo.tallystick/cdnow"
 FEE_BPS = 200
 OWNER_FUNDS_UNITS = 20_000_000_000
-OPERATORS = ("ada", "bo", "cy", "dee", "eve")
+OPERATORS = ("ada", "bo", "cy", "dee", "eve", cdnow.FORECASTER)
 ERASED_CUSTOMER = "customer-0001"
 # One is an agent of ERC-8004's registry; another works on an ERC-8183 job at the same time.
 AGENT, PROVIDER = "ada", "bo"
@@ -110,6 +111,8 @@ class DemoReport:
     contracts: list[ContractResult] = field(default_factory=list)
     events: int = 0
     touches: int = 0
+    forecasts: int = 0
+    levels: list[LevelChange] = field(default_factory=list)
     entries: int = 0
     rounds: int = 0
     transactions: list[SentTransaction] = field(default_factory=list)
@@ -145,8 +148,12 @@ class Demo(ResourceGroup):
     ) -> None:
         super().__init__()
         self._report_progress = report_progress
-        self._days = cdnow.add_returns(cdnow.read_purchases() if days is None else days)
+        purchases = list(cdnow.read_purchases() if days is None else days)
+        self._purchases = purchases
+        self._days = cdnow.add_returns(purchases)
         self._habits = cdnow.agent_habits()
+        # When the forecaster was hired, UTC milliseconds.
+        self._has_risen: int | None = None
         self.report = DemoReport()
         with self._opening():
             options = SandboxOptions(folder, START_MS, ORIGIN, FEE_BPS, databases, rpc_url)
@@ -191,7 +198,9 @@ class Demo(ResourceGroup):
         self._report_progress(f"{len(OPERATORS)} operators propose {len(OFFERS) + 1} contracts")
         for operator in self.operators.values():
             operator.sign_in()
-        self.stack.drain()
+        self._forecaster = Forecaster(
+            self.operators[cdnow.FORECASTER], self.surface, self._purchases
+        )
         agent_id = integrations.register_agent(self._sandbox, AGENT)
         self.offers: dict[bytes, Offer] = {}
         for offer in OFFERS:
@@ -245,10 +254,30 @@ class Demo(ResourceGroup):
 
     def _let_agents_act(self, now_ms: int) -> None:
         self.clock.set_to(now_ms)
+        # What can be opened of the forecasts is scored, and the next one is made.
+        self.stack.pipeline.score()
+        self.report.forecasts += self._forecaster.forecast(now_ms)
+        self.stack.drain()
         for name, operator in self.operators.items():
+            # Without a level, or suspended, it sees no leads, and there is nothing to do.
             habits = self._habits[name]
             self.report.touches += cdnow.touch_due_leads(operator, self.surface, habits, now_ms)
         self.stack.drain()
+        if self._has_risen is None and self._forecaster.level:
+            self._hire_forecaster(now_ms)
+
+    def _hire_forecaster(self, now_ms: int) -> None:
+        """Open a contract with the agent that has risen by its forecasts alone."""
+        name = cdnow.FORECASTER
+        self._has_risen = now_ms
+        self._report_progress(f"{name} has forecast well enough to touch leads, and is hired")
+        terms = cdnow.FORECASTER_OFFER.terms(DEADLINE_S, GRACE_S, address_of(ARBITER))
+        terms["opens_at_s"] = now_ms // 1000 + DAY_S
+        domain = self.stack.escrow_domain
+        proposed = self.operators[name].propose(self.surface, domain, **terms)
+        self.offers[proposed] = cdnow.FORECASTER_OFFER
+        self.owner.accept_all(self.surface, domain)
+        self._sandbox.come_to_rest()
 
     def _report_events(self, day_ms: int, events: list[EventReport]) -> None:
         """Report a day's events at its end: the API takes none from the future."""
@@ -263,6 +292,13 @@ class Demo(ResourceGroup):
         month = datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%B %Y")
         self._sandbox.settle(f"{at_ms}")
         self._report_progress(f"settled up to {month}")
+        suspended = self.operators[cdnow.SUSPENDED].address
+        if self.report.rounds == cdnow.SUSPENDED_ROUND:
+            self._report_progress(f"the owner suspends {cdnow.SUSPENDED} for four weeks")
+            self.owner.suspend(self.surface, suspended, "complaints")
+        elif self.report.rounds == cdnow.SUSPENDED_ROUND + 1:
+            self.owner.restore(self.surface, suspended, "agreed")
+        self.stack.drain()
         claimed = self.report.claimed
         if claimed is not None and not claimed.paid_units:
             self.report.claimed = disputes.collect_claims(
@@ -356,6 +392,8 @@ class Demo(ResourceGroup):
         newest = self.stack.log.checkpoint()
         self.report.entries = newest.size if newest else 0
         self.report.refund = self._first_partial_refund()
+        names = {operator.address: name for name, operator in self.operators.items()}
+        self.report.levels = level_changes(self.stack.log, names)
         self.report.transactions = self.stack.transactions()
         self.report.urls = {"api": self.url, "rpc": self.rpc_url}
 

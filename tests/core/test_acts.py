@@ -1,8 +1,8 @@
 """Acts of operators: what each level allows, what is written before them, and what is refused."""
 
 import copy
-from hashlib import sha256
 from dataclasses import asdict
+from hashlib import sha256
 from typing import Any
 
 import pytest

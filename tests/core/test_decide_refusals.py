@@ -160,7 +160,7 @@ def codes_raised() -> set[str]:
     calls = [
         node
         for module in (decide_module, acts, forecast, writer)
-        for node in ast.walk(ast.parse(Path(module.__file__).read_text("utf-8")))
+        for node in ast.walk(ast.parse(Path(str(module.__file__)).read_text("utf-8")))
         if isinstance(node, ast.Call)
     ]
     found = set()

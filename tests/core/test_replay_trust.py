@@ -22,7 +22,6 @@ from orchestrator.core.requests import (
     PublishSettings,
     RequestAction,
     RestoreOperator,
-    Settle,
     SuspendOperator,
     Touch,
 )

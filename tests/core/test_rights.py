@@ -29,7 +29,17 @@ from orchestrator.core.requests import (
 )
 from orchestrator.core.rights import API, RIGHTS, WORKER, Sender, check_right
 from orchestrator.core.world import World
-from tests.support.worlds import LEADS, OPERATORS, OWNER, SURFACE, begin, policy, rules, settings, word
+from tests.support.worlds import (
+    LEADS,
+    OPERATORS,
+    OWNER,
+    SURFACE,
+    begin,
+    policy,
+    rules,
+    settings,
+    word,
+)
 
 POLICY = policy()
 WORLD, _ = begin(POLICY, rules("contract", POLICY))

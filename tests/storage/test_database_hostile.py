@@ -259,8 +259,14 @@ ATTACKS = {
     "a policy's document": "INSERT INTO policies VALUES (%(log)s, sha256('p'), '{}')",
     "a log": "INSERT INTO logs VALUES (sha256('l'), 'o', 1, %(me)s, %(me)s, %(me)s)",
     "the owner of a surface": "UPDATE surfaces SET owner = %(my_word)s",
-    "an operator's level": "UPDATE operators SET level = '5'",
-    "an operator": "INSERT INTO operators VALUES (%(log)s, sha256('o'), '5', 1)",
+    "an operator's registration": "UPDATE operators SET registered = 5",
+    "an operator": "INSERT INTO operators VALUES (%(log)s, sha256('o'), 1)",
+    "an operator's level": "UPDATE standings SET level = 3",
+    "a suspension": "UPDATE standings SET is_suspended = false",
+    "a standing": "INSERT INTO standings VALUES"
+    " (%(log)s, sha256('s'), sha256('o'), 3, 'results', false, NULL, NULL, '{}')",
+    "settings": "INSERT INTO settings VALUES (%(log)s, sha256('s'), '{}')",
+    "a surface's settings": "UPDATE surfaces SET settings_hash = sha256('s'), settings_version = 9",
     "a contract's totals": "UPDATE contracts SET earned_units = 10",
     "a lead's state": "UPDATE leads SET state = 'paid'",
     # requests, by hand

@@ -664,7 +664,9 @@ BEGIN
         FROM numbered JOIN fresh USING (request_id)
     ), hidden AS (
         INSERT INTO private_payloads (log_id, commitment, surface, lead, account, salt, body)
-        SELECT of_log, fresh.body_hash, decode(body ->> 'surface', 'hex'),
+        -- The surface's owner reads what is said of its leads, and nothing else of its operators.
+        SELECT of_log, fresh.body_hash,
+            CASE WHEN body ->> 'lead' IS NOT NULL THEN decode(body ->> 'surface', 'hex') END,
             decode(body ->> 'lead', 'hex'), speaker, salt, private
         FROM numbered JOIN fresh USING (request_id) WHERE salt IS NOT NULL
     )
