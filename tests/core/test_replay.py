@@ -447,7 +447,9 @@ def test_openings_and_closings_are_those_of_the_chain(
 ) -> None:
     world, records = market()
     # Those that give the operators their level are the first to open.
-    opened = {partner(policy(), operator).contract_id: n - 9 for n, operator in enumerate(OPERATORS)}
+    opened = {
+        partner(policy(), operator).contract_id: n - 9 for n, operator in enumerate(OPERATORS)
+    }
     opened |= {word(name): number for name, number in numbers.items()}
     documents = documents_of(world)._replace(
         opening_number=opened.__getitem__,

@@ -327,7 +327,10 @@ def test_a_change_of_settings_is_followed_from_its_entry_on() -> None:
     world = World()
     newer = settings(**{**DOCUMENT, "actions": {"fax": {"level": 1}}})
     records = write(
-        world, *CAREER, (FALLEN_MS, PublishSettings(SURFACE, OWNER, newer)), (FALLEN_MS, touch("fax"))
+        world,
+        *CAREER,
+        (FALLEN_MS, PublishSettings(SURFACE, OWNER, newer)),
+        (FALLEN_MS, touch("fax")),
     )
     assert replay(records, documents_of(world)) == world
     # What they offer no more is refused after them, and the new action before them.
