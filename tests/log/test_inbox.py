@@ -176,8 +176,8 @@ def test_results_say_what_became_of_each_request(running: Ledger) -> None:
     )
     assert first == ("done", 6, 2, None, None)
     assert second is not None
-    assert second[:4] == ("refused", 6, 0, "surface-unknown")
-    assert third == ("done", 6, 0, None, None)
+    assert second[:4] == ("refused", 8, 0, "surface-unknown")
+    assert third == ("done", 8, 0, None, None)
 
 
 def test_an_identity_keeps_its_first_pseudonym_for_every_caller(running: Ledger) -> None:

@@ -13,8 +13,8 @@ from orchestrator.core.opening import Record
 from orchestrator.core.terms import Domain, address_of, recover, verified_digest
 from orchestrator.settlement.verifier import Verifier
 from orchestrator.verify.log_replay import LogReplay
-from tests.support.public_log import PublicChain
-from tests.support.worlds import begin, policy, word
+from tests.support.public_log import POLICY, SETTINGS, PublicChain, public_records
+from tests.support.worlds import word
 
 KEY = b"\5" * 32
 LOG_ID = word("log")
@@ -28,14 +28,15 @@ def root_of(records: list[Record]) -> bytes:
 
 
 def test_only_a_tree_that_the_replay_gives_is_signed() -> None:
-    world, records = begin(policy())
+    records = public_records()
     size, root = len(records), root_of(records)
     chain = PublicChain(records)
     clock = [records[-1].entry.time_ms - 5_001]
     log = LogReplay(
         LOG_ID,
         lambda start, stop: records[start:stop],
-        world.policies.__getitem__,
+        lambda _: POLICY,
+        lambda _: SETTINGS,
         cast(Chain, chain),
         lambda: clock[0],
     )
@@ -43,7 +44,7 @@ def test_only_a_tree_that_the_replay_gives_is_signed() -> None:
     domain = Domain("OutcomeEscrow", "1", 1, CONTRACT)
     assert verifier.address_word == address_word(address_of(KEY))
     assert KEY.hex() not in repr(verifier)
-    with pytest.raises(ReplayError, match="but it is only -5001 ms by our clock"):
+    with pytest.raises(ReplayError, match="but it is only -1 ms by our clock"):
         verifier.sign(domain, size, root, 1, 2)
     clock[0] += 1
     with pytest.raises(ReplayError, match="the entries give root"):
