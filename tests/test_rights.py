@@ -295,7 +295,7 @@ def tenant_rows(log: Ledger) -> Iterator[list[object]]:
 
 def reached(log: Ledger, login: str, account: str, relation: str, columns: list[str]) -> str:
     """Return how many rows a login sees, can change and can remove, as `3 / 1 / -`."""
-    statements: list[sql.Composable] = [
+    statements: list[sql.Composed | sql.SQL] = [
         sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(relation))
     ]
     changes = sql.SQL(", ").join(
