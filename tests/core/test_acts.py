@@ -90,13 +90,14 @@ def surface(*contracts: ContractRules, **changes: Any) -> tuple[World, list[Reco
     """Return a world with the surface, these settings, these contracts, and a lead, x."""
     world = World()
     records: list[Record] = []
-    for request in (
+    requests: list[Any] = [
         Genesis(word("log"), word("publisher")),
         PublishPolicy(SURFACE, OWNER, POLICY),
         PublishSettings(SURFACE, OWNER, settings(**{**DOCUMENT, **changes})),
         *(OpenContract(contract, word("opening")) for contract in contracts),
         ProductEvent(SURFACE, X, "signup", 0, 0),
-    ):
+    ]
+    for request in requests:
         records += decide(world, request, START_MS)
     return world, records
 
@@ -163,6 +164,7 @@ def test_a_contract_of_the_owner_gives_the_first_level_at_once() -> None:
     opened = decide(world, OpenContract(partner(POLICY, ANN), word("opening")), 7)
     assert entries(opened) == [("contract.opened", "new"), ("trust.changed", "1")]
     (position, (entry, opening)) = world.size - 1, opened[1]
+    assert opening is not None
     assert entry == Entry(
         "trust.changed", SURFACE, ZERO, ANN, "1", position - 1, 7, payload_of(opening)
     )
@@ -283,8 +285,8 @@ def test_without_settings_a_surface_offers_nothing() -> None:
         ProductEvent(SURFACE, X, "signup", 0, 0),
     ):
         decide(world, request, 0)
-    for request in (touch(), code(), request_of()):
-        assert refused(world, 1, request) == "settings-missing"
+    for act in (touch(), code(), request_of()):
+        assert refused(world, 1, act) == "settings-missing"
     assert "settings-missing" in RETRYABLE
     assert decide(world, JudgeTrust(SURFACE, ANN), 1) == []
 
@@ -347,8 +349,8 @@ def test_requested_actions_count_like_touches_and_what_they_bring_does_not() -> 
     for lead in (Y, Z):
         records += decide(world, ProductEvent(SURFACE, lead, "signup", 0, 0), 0)
     for lead in (X, Y):
-        cause = world.size + (lead is X)  # Ann is registered first
         records += decide(world, request_of(lead=lead), 100)
+    cause = world.size - 1
     assert refused(world, 100, request_of(lead=Z)) == "lead-limit"
     assert refused(world, 100, touch(lead=Z)) == "lead-limit"
     done = ReportTouch(SURFACE, Y, ANN, "email", 100, cause, 200, ZERO, ZERO)

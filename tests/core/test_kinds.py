@@ -171,7 +171,9 @@ assert codec.decode_request(name, body) == note
 records += decide(world, note, 2000)
 entry = records[-1].entry
 assert kinds.decode(kinds.encode(entry)) == entry
-documents = Documents(world.policies.__getitem__, world.settings.__getitem__, world.rules.__getitem__)
+documents = Documents(
+    world.policies.__getitem__, world.settings.__getitem__, world.rules.__getitem__
+)
 assert replay(records, documents) == world
 changes = Changes()
 changes.add(kinds.kind_of(entry), entry)

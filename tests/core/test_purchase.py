@@ -141,7 +141,7 @@ def test_late_refunds_count_what_the_same_in_time_would_take(
     value: int, unit: int, bps: int, parts: list[int]
 ) -> None:
     terms = rules("a", GOVERNING, unit_price_units=unit, revenue_share_bps=bps)
-    late, amount = bought(value, unit, bps)
+    late, _ = bought(value, unit, bps)
     timely = deepcopy(late)
     for part in parts:
         wanted = 0

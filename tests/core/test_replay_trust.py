@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.core import replay as replay_module
 from orchestrator.core.decide import decide
+from orchestrator.core.document import DocumentCache
 from orchestrator.core.entry import Entry
 from orchestrator.core.errors import ReplayError
 from orchestrator.core.opening import Opening, Record, TouchOpening, TrustOpening, payload_of
@@ -367,9 +369,6 @@ def test_other_settings_under_the_hash_are_refused() -> None:
 def test_settings_that_change_after_they_were_read_are_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from orchestrator.core import replay as replay_module
-    from orchestrator.core.document import DocumentCache
-
     monkeypatch.setattr(replay_module, "DocumentCache", lambda load: DocumentCache(load, 1))
     world = World()
     other = word("elsewhere")

@@ -236,7 +236,8 @@ ILLEGAL: list[tuple[object, str]] = [
     (changed(levels=[{"leads_a_day": 1}, EARNED, EARNED, EARNED]), "list-too-long"),
     (changed(levels=[{"leads_a_day": 0}, EARNED]), "number-invalid"),
     (changed(levels=[{"leads_a_day": 1_000_001}, EARNED]), "number-invalid"),
-    *((changed(levels=[{"leads_a_day": 1}, without(EARNED, key)]), "key-missing") for key in EARNED),
+    *((changed(levels=[{"leads_a_day": 1}, without(EARNED, key)]), "key-missing")
+      for key in EARNED),
     (level(more=1), "key-unknown"),
     (level(leads_a_day=0), "number-invalid"),
     (level(outcomes=0), "number-invalid"),

@@ -1,6 +1,7 @@
 """Trust: each threshold at, below and above, and how levels rise, fall and are shared out."""
 
 import copy
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -413,10 +414,7 @@ def test_buckets_add_up_to_what_is_remembered(steps: list[tuple[int, int, bool]]
         assert found.counted_to == position
         assert len(found.buckets) <= MAX_BUCKETS
         starts = [bucket.began_ms for bucket in found.buckets]
-        assert all(
-            later - sooner >= BUCKET_S * 1000
-            for sooner, later in zip(starts, starts[1:], strict=False)
-        )
+        assert all(later - sooner >= BUCKET_S * 1000 for sooner, later in pairwise(starts))
     since = found.buckets[0].began_ms if found.buckets else 0
     kept = [fact for fact in seen if fact[0] >= since]
     evidence = evidence_of(found, PLAIN, now_ms)

@@ -20,7 +20,6 @@ from orchestrator.core.requests import (
     CloseContract,
     OpenContract,
     ProductEvent,
-    PublishPolicy,
     Settle,
     Touch,
 )
@@ -32,8 +31,6 @@ from tests.support.ledger import (
     CONTRACT,
     OPERATOR,
     OWNER,
-    OWNER_WORD,
-    POLICY,
     Ledger,
     begin_log,
     genesis,

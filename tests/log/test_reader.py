@@ -16,19 +16,16 @@ from orchestrator.core.merkle import (
 )
 from orchestrator.core.requests import (
     ProductEvent,
-    PublishPolicy,
     Settle,
     Touch,
 )
 from tests.support.ledger import (
     CONTRACT,
     OWNER_WORD,
-    POLICY,
     Ledger,
-    genesis,
     journey,
-    open_market,
     ledger,
+    open_market,
 )
 from tests.support.worlds import (
     LEADS,
