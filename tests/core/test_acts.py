@@ -35,7 +35,6 @@ from orchestrator.core.requests import (
     PublishSettings,
     RegisterOperator,
     ReportTouch,
-    Request,
     RequestAction,
     RestoreOperator,
     ScoreForecast,
@@ -91,13 +90,13 @@ def surface(*contracts: ContractRules, **changes: Any) -> tuple[World, list[Reco
     """Return a world with the surface, these settings, these contracts, and a lead, x."""
     world = World()
     records: list[Record] = []
-    requests: tuple[Request, ...] = (
+    requests: list[Any] = [
         Genesis(word("log"), word("publisher")),
         PublishPolicy(SURFACE, OWNER, POLICY),
         PublishSettings(SURFACE, OWNER, settings(**{**DOCUMENT, **changes})),
         *(OpenContract(contract, word("opening")) for contract in contracts),
         ProductEvent(SURFACE, X, "signup", 0, 0),
-    )
+    ]
     for request in requests:
         records += decide(world, request, START_MS)
     return world, records
@@ -349,10 +348,9 @@ def test_requested_actions_count_like_touches_and_what_they_bring_does_not() -> 
     world, records = surface(deal())
     for lead in (Y, Z):
         records += decide(world, ProductEvent(SURFACE, lead, "signup", 0, 0), 0)
-    cause = 0
     for lead in (X, Y):
-        cause = world.size + (lead is X)  # Ann is registered first
         records += decide(world, request_of(lead=lead), 100)
+    cause = world.size - 1
     assert refused(world, 100, request_of(lead=Z)) == "lead-limit"
     assert refused(world, 100, touch(lead=Z)) == "lead-limit"
     done = ReportTouch(SURFACE, Y, ANN, "email", 100, cause, 200, ZERO, ZERO)

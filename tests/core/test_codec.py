@@ -198,12 +198,8 @@ def test_the_use_of_a_pool_is_read_as_it_was_written() -> None:
     document = json.loads(json_text(encode_pool(pool)))
     assert decode_pool(document) == pool
     assert decode_pool(encode_pool(PoolUse())) == PoolUse()
-    faults: tuple[dict[str, object], ...] = (
-        {"holders": []},
-        {"holders": {"zz": 1}},
-        {"more": 1},
-    )
-    for changes in faults:
+    broken: list[dict[str, Any]] = [{"holders": []}, {"holders": {"zz": 1}}, {"more": 1}]
+    for changes in broken:
         with pytest.raises(LogError) as refused:
             decode_pool(document | changes)
         assert refused.value.code == "pool-malformed"

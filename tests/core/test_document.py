@@ -46,7 +46,7 @@ def test_a_list_is_read_up_to_its_bound() -> None:
     assert read_list([1, 2], "it", 2) == [1, 2]
     assert read_list((), "it", 0) == ()
     assert refused(read_list, [1, 2, 3], "it", 2) == ("list-too-long", "it has 3 items; at most 2")
-    others: tuple[object, ...] = (None, {}, "ab", 7)
+    others: list[object] = [None, {}, "ab", 7]
     for value in others:
         assert refused(read_list, value, "it", 2)[0] == "not-a-list"
 
@@ -86,7 +86,7 @@ def test_what_is_no_name_is_refused(value: object) -> None:
 def test_a_choice_is_one_of_the_texts() -> None:
     choices = ("first", "last")
     # The text that the table has, and not the one that came with the document.
-    assert read_choice(b"first".decode(), choices, "it") is choices[0]
+    assert read_choice("first "[:-1], choices, "it") is choices[0]
     for value in ("First", "", None, 0, ["first"]):
         code, message = refused(read_choice, value, choices, "it")
         assert code == "choice-unknown"

@@ -13,7 +13,7 @@ from orchestrator.core.decide import decide
 from orchestrator.core.document import DocumentCache
 from orchestrator.core.entry import Entry
 from orchestrator.core.errors import ChainError, ReplayError, RequestError, ServerError
-from orchestrator.core.opening import ForecastOpening, Opening, Record, TrustOpening, receipt_ms
+from orchestrator.core.opening import ForecastOpening, Record, TrustOpening, receipt_ms
 from orchestrator.core.policy import Policy
 from orchestrator.core.replay import Replay, replay
 from orchestrator.core.replay_rules import Documents
@@ -169,11 +169,11 @@ def test_a_false_opening_is_found() -> None:
     for position, (entry, opening) in enumerate(RECORDS):
         if opening is None:
             continue
-        lie: Opening
-        if isinstance(opening, TrustOpening):
+        lie: Any
+        if isinstance(opening, ForecastOpening):
+            lie = opening._replace(n=opening.n + 1)
+        elif isinstance(opening, TrustOpening):
             lie = opening._replace(ripe_units=opening.ripe_units + 1)
-        elif isinstance(opening, ForecastOpening):
-            lie = opening._replace(moved=opening.moved + 1)
         else:
             lie = opening._replace(request_hash=word("another request"))
         altered = [*RECORDS[:position], Record(entry, lie), *RECORDS[position + 1 :]]

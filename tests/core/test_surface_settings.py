@@ -101,8 +101,10 @@ def test_questions_and_the_skill_that_they_earn_by() -> None:
     found = parse_settings(forecasts()).forecasts
     assert found is not None
     assert found.questions == (Question("new", "trial", 7),)
-    # Half as many windows must weigh half as much together.
-    assert found.rules == ForecastRules(6, ForecastRules().min_denominator // 2, 2000, 40)
+    # Fewer windows must weigh as much less together.
+    usual = ForecastRules()
+    weight = usual.min_denominator * 6 // usual.min_counted
+    assert found.rules == ForecastRules(6, weight, 2000, 40)
     plain = parse_settings(changed(forecasts={"questions": []})).forecasts
     assert plain == ForecastSettings((), ForecastRules())
 
@@ -236,10 +238,8 @@ ILLEGAL: list[tuple[object, str]] = [
     (changed(levels=[{"leads_a_day": 1}, EARNED, EARNED, EARNED]), "list-too-long"),
     (changed(levels=[{"leads_a_day": 0}, EARNED]), "number-invalid"),
     (changed(levels=[{"leads_a_day": 1_000_001}, EARNED]), "number-invalid"),
-    *(
-        (changed(levels=[{"leads_a_day": 1}, without(EARNED, key)]), "key-missing")
-        for key in EARNED
-    ),
+    *((changed(levels=[{"leads_a_day": 1}, without(EARNED, key)]), "key-missing")
+      for key in EARNED),
     (level(more=1), "key-unknown"),
     (level(leads_a_day=0), "number-invalid"),
     (level(outcomes=0), "number-invalid"),

@@ -137,11 +137,13 @@ TAMPERINGS = {
         compare_projections,
     ),
     "a standing's evidence": (
-        "UPDATE standings SET document = document || '{\"buckets\": []}' WHERE log_id = %s",
+        """UPDATE standings SET document = jsonb_set(document, '{buckets,0,3}', '9')
+        WHERE log_id = %s""",
         compare_projections,
     ),
     "a standing's day": (
-        "UPDATE standings SET document = document || '{\"leads_today\": 0}' WHERE log_id = %s",
+        """UPDATE standings SET document = jsonb_set(document, '{leads_today}', '0')
+        WHERE log_id = %s""",
         compare_projections,
     ),
     "a standing's whole memory": (

@@ -147,7 +147,7 @@ def partner(governing: Policy, operator: bytes, **changes: Any) -> ContractRules
 def partnership(
     governing: Policy, operator: bytes, at_ms: int = 0, **changes: Any
 ) -> tuple[Request, Request]:
-    """Return the opening of such a contract and its closing: it binds the policy no more."""
+    """Return such a contract's opening, and its closing, so that it binds no policy."""
     contract = partner(governing, operator, **changes)
     return (
         OpenContract(contract, word("opening")),
