@@ -1,4 +1,4 @@
-"""Who may do what: the database's catalogue and the API's routes, as a reviewed page has them.
+"""Rights: the database's catalogue and the API's routes, as a reviewed page has them.
 
 The page is made from a database and a service that run, and compared with them. After a change that
 is meant, write it anew and review the difference:

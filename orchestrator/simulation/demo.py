@@ -398,8 +398,9 @@ class Demo(ResourceGroup):
         self.report.urls = {"api": self.url, "rpc": self.rpc_url}
 
     def _balances(self) -> dict[str, int]:
-        """Return what the operators' wallets and the treasury hold, by address."""
-        addresses = [*(operator.address for operator in self.operators.values()), self.treasury]
+        """Return what wallets of operators with contracts, and the treasury, hold, by address."""
+        hired = dict.fromkeys(offer.operator for offer in self.offers.values())
+        addresses = [*(self.operators[name].address for name in hired), self.treasury]
         return {address: self.stack.chain.balance_of(self.token, address) for address in addresses}
 
     def _contract_results(self, comparison: Comparison) -> list[ContractResult]:

@@ -8,6 +8,7 @@ from orchestrator.core.policy import parse
 from orchestrator.core.units import DAY_MS, DAY_S
 from orchestrator.simulation.cdnow import (
     DEADLINE_S,
+    FORECASTER_OFFER,
     NOON_MS,
     OFFERS,
     OPENS_S,
@@ -101,7 +102,7 @@ def test_habits_remember_nothing_of_another_run() -> None:
     lead = LeadSummary("lead", "buyer", 0, 0)
     assert habits["bo"][0].choose_due([lead], 0) == [lead]
     assert agent_habits()["bo"][0].choose_due([lead], 0) == [lead]
-    assert {offer.operator for offer in (*OFFERS, SILENT_OFFER)} == set(habits)
+    assert {offer.operator for offer in (*OFFERS, SILENT_OFFER, FORECASTER_OFFER)} == set(habits)
 
 
 def test_offers_are_for_states_of_the_policy_and_only_guarded_ones_name_an_arbiter() -> None:

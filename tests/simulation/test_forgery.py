@@ -9,7 +9,7 @@ def test_a_forged_statement_of_publisher_and_verifier_pays_nothing(database_url:
         forgery = forge_and_disprove(sandbox)
         status = sandbox.stack.chain.status_of(forgery.contract_id)
     assert forgery.kind == "duplicate"
-    assert forgery.exhibits == (8, 7)
+    assert forgery.exhibits == (10, 9)
     assert forgery.stated_units == 2 * PRICE_UNITS
     assert forgery.paid_units == 0
     assert forgery.refund_units == BUDGET_UNITS
