@@ -65,6 +65,17 @@ class Projection(StrEnum):
     OPERATOR = "operators"
 
 
+class Topic(StrEnum):
+    """The subject of the question "why" that is asked of an entry by its position."""
+
+    TOUCH = "a touch"
+    OUTCOME = "an outcome, or what was taken back of it"
+    STEP = "a step of a lead's path"
+    LEAD = "the lead"
+    CONTRACT = "the contract"
+    LEVEL = "the operator's level"
+
+
 class Change(NamedTuple):
     """A row of a projection that an entry changes: the one that this field of the entry names."""
 
@@ -95,7 +106,7 @@ class Kind:
     `replay` gives the request that the entry was written for; without one, the entry is lawful only
     where it follows from those before it. `role` names it in receipts. Entries of a kind that is
     `listed` are found by their kind; a kind of which there are as many as leads, or more, is not:
-    its entries are found by their subject.
+    its entries are found by their subject. `topic` says what is answered of its entries.
     """
 
     name: str
@@ -107,6 +118,7 @@ class Kind:
     changes: tuple[Change, ...] = ()
     role: str = ""
     listed: bool = True
+    topic: Topic | None = None
 
     @property
     def word(self) -> bytes:
@@ -245,6 +257,7 @@ _TABLE = (
         changes=(_LEAD, _SURFACE),
         role="touch",
         listed=False,
+        topic=Topic.TOUCH,
     ),
     Kind(
         "touch.reported",
@@ -256,6 +269,7 @@ _TABLE = (
         changes=(_LEAD, _RECEIPT),
         role="touch",
         listed=False,
+        topic=Topic.TOUCH,
     ),
     Kind(
         "action.requested",
@@ -284,6 +298,7 @@ _TABLE = (
         replay_rules.lead,
         changes=(_LEAD, _SURFACE),
         listed=False,
+        topic=Topic.LEAD,
     ),
     Kind(
         "lead.transition",
@@ -295,6 +310,7 @@ _TABLE = (
         changes=(_LEAD, _RECEIPT),
         role="transition",
         listed=False,
+        topic=Topic.STEP,
     ),
     Kind(
         "lead.refused",
@@ -305,6 +321,7 @@ _TABLE = (
         opening=TransitionOpening,
         changes=(_RECEIPT,),
         listed=False,
+        topic=Topic.STEP,
     ),
     Kind(
         "product.event",
@@ -316,6 +333,7 @@ _TABLE = (
         changes=(_LEAD, _RECEIPT),
         role="event",
         listed=False,
+        topic=Topic.STEP,
     ),
     Kind(
         "outcome",
@@ -332,6 +350,7 @@ _TABLE = (
         changes=(_LEAD, _CONTRACT_OF_OUTCOME),
         role="outcome",
         listed=False,
+        topic=Topic.OUTCOME,
     ),
     Kind(
         "outcome.over",
@@ -347,6 +366,7 @@ _TABLE = (
         None,
         changes=(_LEAD, _CONTRACT_OF_OUTCOME),
         listed=False,
+        topic=Topic.OUTCOME,
     ),
     Kind(
         "outcome.reversed",
@@ -363,6 +383,7 @@ _TABLE = (
         changes=(_CONTRACT_OF_OUTCOME,),
         role="reversal",
         listed=False,
+        topic=Topic.OUTCOME,
     ),
     Kind(
         "settlement",
@@ -378,6 +399,7 @@ _TABLE = (
         replay_rules.settlement,
         changes=(_CONTRACT,),
         role="settlement",
+        topic=Topic.CONTRACT,
     ),
     Kind(
         "payout",
@@ -388,6 +410,7 @@ _TABLE = (
         folds.nothing,
         replay_rules.payout,
         role="payout",
+        topic=Topic.CONTRACT,
     ),
     Kind(
         "contract.opened",
@@ -402,6 +425,7 @@ _TABLE = (
         folds.opening,
         replay_rules.opening,
         changes=(_CONTRACT,),
+        topic=Topic.CONTRACT,
     ),
     Kind(
         "contract.closed",
@@ -416,6 +440,7 @@ _TABLE = (
         folds.closing,
         replay_rules.closing,
         changes=(_CONTRACT,),
+        topic=Topic.CONTRACT,
     ),
     Kind(
         "operator.registered",
@@ -466,6 +491,7 @@ _TABLE = (
         replay_rules.trust_change,
         opening=TrustOpening,
         changes=(_SURFACE,),
+        topic=Topic.LEVEL,
     ),
     Kind(
         "operator.suspended",
@@ -474,6 +500,7 @@ _TABLE = (
         folds.suspension,
         replay_rules.suspension,
         opening=TouchOpening,
+        topic=Topic.LEVEL,
     ),
     Kind(
         "operator.restored",
@@ -482,6 +509,7 @@ _TABLE = (
         folds.restoration,
         replay_rules.restoration,
         opening=TouchOpening,
+        topic=Topic.LEVEL,
     ),
     Kind(
         "erasure",
@@ -489,6 +517,7 @@ _TABLE = (
         Words("owner", "lead", "empty", "0", "zero"),
         folds.nothing,
         replay_rules.erasure,
+        topic=Topic.STEP,
     ),
 )
 

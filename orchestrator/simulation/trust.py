@@ -10,6 +10,7 @@ from typing import NamedTuple
 from orchestrator.client.accounts import OperatorClient
 from orchestrator.core.entry import address_word
 from orchestrator.core.forecast import Question, forecast_day
+from orchestrator.core.kinds import KINDS, Topic
 from orchestrator.core.opening import TrustOpening
 from orchestrator.core.units import BPS, DAY_MS
 from orchestrator.log.reader import LogReader
@@ -80,7 +81,7 @@ def level_changes(log: LogReader, names: dict[str, str]) -> list[LevelChange]:
     """Return what happened to the standings of operators, whose names are given by address."""
     words = {address_word(address): name for address, name in names.items()}
     found = []
-    for kind in ("trust.changed", "operator.suspended", "operator.restored"):
+    for kind in (one.name for one in KINDS.values() if one.topic is Topic.LEVEL):
         for stored in log.of_kind(kind, -1, MAX_CHANGES):
             entry, opening = stored.entry, stored.opened
             if entry.subject not in words:

@@ -157,6 +157,7 @@ TAMPERINGS = {
     "a standing added": (
         """
         INSERT INTO standings SELECT log_id, surface, sha256('x'), level, ground, is_suspended,
+            sealed, scored_from_ms,
             document
         FROM standings WHERE log_id = %s
         """,

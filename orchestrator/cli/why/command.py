@@ -13,24 +13,20 @@ from rich.console import Console
 from orchestrator.cli.arguments import parse_address, parse_contract_id, parse_time_s
 from orchestrator.cli.options import Api, Json
 from orchestrator.cli.why.view import print_reason
-from orchestrator.client.http import Client
-from orchestrator.client.public_records import PublicRecords
 from orchestrator.core.entry import address_word
 from orchestrator.core.errors import InputError, WhyError
+from orchestrator.core.kinds import Topic, kind_of
 from orchestrator.core.why.contract import why_contract
-from orchestrator.core.why.lead import STEP_KINDS, why_lead, why_step
+from orchestrator.core.why.lead import why_lead, why_step
 from orchestrator.core.why.level import why_level
 from orchestrator.core.why.outcome import why_outcome
 from orchestrator.core.why.reason import Reason
 from orchestrator.core.why.source import Filter, Source, entry_at
-from orchestrator.core.why.story import OUTCOME_KINDS, TOUCH_KINDS
 from orchestrator.core.why.touch import why_touch
 from orchestrator.runtime.settings import read_settings
 
 _POSITION = re.compile(r"[0-9]{1,13}")
 _WORD = re.compile(r"0x[0-9a-fA-F]{64}")
-_OF_CONTRACT = ("settlement", "payout", "contract.opened", "contract.closed")
-_OF_LEVEL = ("trust.changed", "operator.suspended", "operator.restored")
 
 Question = Callable[[Source], Reason]
 
@@ -56,6 +52,10 @@ def why(
     json_out: Json = False,
 ) -> None:
     """Print why a touch, a lead, an outcome, a contract or an operator is paid, or is not."""
+    # They take long to import, and a backtest does not need them.
+    from orchestrator.client.http import Client
+    from orchestrator.client.public_records import PublicRecords
+
     question = parse_question(subject, surface)
     now_ms = int(time.time() * 1000) if at is None else parse_time_s(at) * 1000
     with Client(api or read_settings(os.environ).public_url) as client:
@@ -87,18 +87,19 @@ def parse_question(subject: str, surface: bytes | None) -> Question:
 def _why_entry(source: Source, position: int) -> Reason:
     """Return the answer about the entry at a position, by its kind. Raises WhyError."""
     entry = entry_at(source, position).entry
-    if entry.kind in TOUCH_KINDS:
-        return why_touch(source, position)
-    if entry.kind in (*OUTCOME_KINDS, "outcome.reversed"):
-        return why_outcome(source, position)
-    if entry.kind in STEP_KINDS:
-        return why_step(source, position)
-    if entry.kind == "lead.registered":
-        return why_lead(source, entry.surface, entry.subject)
-    if entry.kind in _OF_CONTRACT:
-        return why_contract(source, entry.subject)
-    if entry.kind in _OF_LEVEL:
-        return why_level(source, entry.surface, entry.subject)
+    match kind_of(entry).topic:
+        case Topic.TOUCH:
+            return why_touch(source, position)
+        case Topic.OUTCOME:
+            return why_outcome(source, position)
+        case Topic.STEP:
+            return why_step(source, position)
+        case Topic.LEAD:
+            return why_lead(source, entry.surface, entry.subject)
+        case Topic.CONTRACT:
+            return why_contract(source, entry.subject)
+        case Topic.LEVEL:
+            return why_level(source, entry.surface, entry.subject)
     raise WhyError("no-answer", f"entry {position} is a {entry.kind}, of which nothing is asked")
 
 

@@ -4,6 +4,7 @@ from orchestrator.core.attribution import TouchAt
 from orchestrator.core.contract import Contract, ContractRules
 from orchestrator.core.entry import ZERO_WORD, unpack_outcome
 from orchestrator.core.errors import WhyError
+from orchestrator.core.kinds import Topic, kind_of
 from orchestrator.core.opening import EventOpening, TransitionOpening
 from orchestrator.core.why.reason import (
     MAX_PARTS,
@@ -179,7 +180,7 @@ def _why_event(story: Story, event: Placed) -> Reason:
 def why_lead(source: Source, surface: bytes, lead: bytes) -> Reason:
     """Return a lead's path, what each step of it paid, and what did not. Raises WhyError."""
     story = read_story(source, surface, lead)
-    shown = [placed for placed in story.entries if placed.entry.kind in STEP_KINDS]
+    shown = [placed for placed in story.entries if kind_of(placed.entry).topic is Topic.STEP]
     path = [
         placed.entry.label for placed in story.entries if placed.entry.kind == "lead.registered"
     ]
@@ -199,14 +200,11 @@ def why_lead(source: Source, surface: bytes, lead: bytes) -> Reason:
     return Reason(Code.LEAD, text, moves, tuple(parts), numbers={"touches": touches})
 
 
-STEP_KINDS = ("lead.transition", "lead.refused", "product.event", "erasure")
-
-
 def why_step(source: Source, position: int) -> Reason:
     """Return what came of one step of a lead's path. Raises WhyError for any other entry."""
     placed = entry_at(source, position)
     entry = placed.entry
-    if entry.kind not in STEP_KINDS:
+    if kind_of(entry).topic is not Topic.STEP:
         raise WhyError("not-a-step", f"entry {position} is a {entry.kind}, and no step of a lead")
     story = read_story(source, entry.surface, entry.subject)
     step = _step(story, placed)

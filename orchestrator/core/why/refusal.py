@@ -68,6 +68,10 @@ RULES: Mapping[str, Rule] = {
         "a level allows so many leads a day",
         "send it again from 00:00 UTC on, or rise to a level that allows more",
     ),
+    "log-unbegun": Rule(
+        "a log takes requests once it has its genesis",
+        "send it again in a moment",
+    ),
     "lead-unknown": Rule(
         "an action or a report must be about a lead in the log",
         "wait for the entry lead.registered, which the lead's first event brings",

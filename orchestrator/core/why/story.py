@@ -13,6 +13,7 @@ from orchestrator.core.contract import Contract
 from orchestrator.core.entry import TIME_MS_LIMIT, unpack_outcome, unpack_reversal
 from orchestrator.core.errors import WhyError
 from orchestrator.core.evidence.touch_index import TouchIndex
+from orchestrator.core.kinds import Topic, kind_of
 from orchestrator.core.policy import Policy
 from orchestrator.core.why.reason import Code, Tokens
 from orchestrator.core.why.source import (
@@ -25,7 +26,6 @@ from orchestrator.core.why.source import (
     read_all,
 )
 
-TOUCH_KINDS = ("touch", "touch.reported")
 OUTCOME_KINDS = ("outcome", "outcome.over")
 # The most contracts of a surface's owner that an answer looks at.
 MAX_CONTRACTS = 1_000
@@ -131,7 +131,7 @@ class Story:
     def __post_init__(self) -> None:
         for placed in self.entries:
             entry = placed.entry
-            if entry.kind in TOUCH_KINDS:
+            if kind_of(entry).topic is Topic.TOUCH:
                 index = self.touches.setdefault(entry.actor, TouchIndex())
                 index.add(TouchAt(placed.position, entry.time_ms))
             elif entry.kind == "lead.transition":

@@ -4,6 +4,7 @@ from orchestrator.core.attribution import TouchAt
 from orchestrator.core.contract import Contract
 from orchestrator.core.entry import POSITION_LIMIT, ZERO_WORD
 from orchestrator.core.errors import WhyError
+from orchestrator.core.kinds import Topic, kind_of
 from orchestrator.core.why.lead import (
     cut_warnings,
     rival_reason,
@@ -22,7 +23,7 @@ from orchestrator.core.why.reason import (
     span,
 )
 from orchestrator.core.why.source import Placed, Source, entry_at
-from orchestrator.core.why.story import TOUCH_KINDS, Story, read_story
+from orchestrator.core.why.story import Story, read_story
 
 # The most transitions, and as many refusals, that are answered for one contract.
 MAX_FATES = 5
@@ -35,7 +36,7 @@ def why_touch(source: Source, position: int) -> Reason:
     """
     placed = entry_at(source, position)
     entry = placed.entry
-    if entry.kind not in TOUCH_KINDS:
+    if kind_of(entry).topic is not Topic.TOUCH:
         raise WhyError("not-a-touch", f"entry {position} is a {entry.kind}, and no touch")
     story = read_story(source, entry.surface, entry.subject)
     if story.is_cut and position > story.entries[-1].position:

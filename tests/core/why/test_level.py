@@ -7,7 +7,7 @@ import pytest
 from orchestrator.core import trust
 from orchestrator.core.decide import decide
 from orchestrator.core.errors import WhyError
-from orchestrator.core.forecast import ERROR_UNIT
+from orchestrator.core.forecast import ForecastRules
 from orchestrator.core.requests import (
     Genesis,
     JudgeTrust,
@@ -97,8 +97,13 @@ ASKED = {"questions": [{"from": "new", "to": "trial", "horizon_days": 1}]}
 def test_forecasts_are_another_way_up() -> None:
     log = SmallLog([], settings(pool=POOL, forecasts=ASKED))
     reason = asked(log, 10).find(Code.MISSING_SKILL)
-    assert reason.numbers == {"have": 0, "need": 12, "need_bps": 3000}
-    assert "0 windows of 12 count, and their skill is none yet" in reason.text
+    rules = ForecastRules()
+    assert reason.numbers == {
+        "have": 0,
+        "need": rules.min_counted,
+        "need_bps": rules.skill_bps,
+    }
+    assert f"0 windows of {rules.min_counted} count, and their skill is none yet" in reason.text
     for less in ({"pool": POOL}, {"forecasts": ASKED}, {}):
         assert Code.MISSING_SKILL not in asked(SmallLog([], settings(**less)), 10).codes()
 
@@ -106,9 +111,11 @@ def test_forecasts_are_another_way_up() -> None:
 def skilled(log: SmallLog) -> None:
     """Give Ann's forecasts half of the baselines' errors."""
     standing = log.world.moved_standing(SURFACE, ANN)
-    standing.skill.counted = 12
+    rules = ForecastRules()
+    standing.skill.counted = rules.min_counted
     for margin in (standing.skill.latest, standing.skill.pooled):
-        margin.numerator, margin.denominator = 2 * ERROR_UNIT, 4 * ERROR_UNIT
+        margin.denominator = rules.min_denominator
+        margin.numerator = rules.min_denominator // 2
 
 
 def test_skill_needs_a_place_that_is_free() -> None:
