@@ -3,17 +3,17 @@
 // npm's own `solcjs --standard-json` prints a line before the JSON, which breaks its readers.
 //
 // The optimizer takes most of a build's time, and most of that went into tests, whose own code need not
-// be short. So the files that PLAIN names are compiled without it, and beside the others, in a thread
+// be short. So the files that isPlain names are compiled without it, and beside the others, in a thread
 // of their own. Contracts that such tests deploy are the optimized ones: forge links them to their
-// artifacts (`dynamic_test_linking` in foundry.toml). Tests that measure gas, are proven, or hold code
-// of contracts themselves are optimized like contracts.
+// artifacts (`dynamic_test_linking` in foundry.toml). Tests are optimized like contracts that measure
+// gas, run for long (invariants), are proven, or hold code of contracts themselves.
 const fs = require("node:fs");
 const path = require("node:path");
 const { isMainThread, parentPort, Worker, workerData } = require("node:worker_threads");
 
 const root = path.dirname(__dirname);
 const solc = require(path.join(root, "node_modules", "solc"));
-const PLAIN = /^tests\/contracts\/(?!gas\/|symbolic\/|support\/)/;
+const PLAIN = /^tests\/contracts\/(?!gas\/|invariant\/|symbolic\/|support\/)/;
 const HOLDS_CODE =
   /\/(MerkleLog|MerkleVectors|Ledger|Release|SettlementRules|Signatures|Terms)\.t\.sol$/;
 
