@@ -364,8 +364,8 @@ class Compiler:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
+        with self._process:  # its end waits, and closes the pipes
+            self._process.kill()
 
     def compile(self, source: str) -> Json:
         if self._process.stdin is None or self._process.stdout is None:

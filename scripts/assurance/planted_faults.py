@@ -123,7 +123,7 @@ FAULTS = (
         "",
     ),
     Fault(
-        "fees are taken and credited to nobody",
+        "fees are taken and credited to no account",
         I2,
         ESCROW,
         "if (payouts.fees != 0) _credits[payouts.token][feeRecipient] += payouts.fees;",

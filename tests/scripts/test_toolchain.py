@@ -1,5 +1,6 @@
 """The checks of scripts/test and the compiler: a planted fault is refused by each."""
 
+import json
 import os
 import re
 import shutil
@@ -7,10 +8,12 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from scripts.assurance import static_analysis
+from scripts.assurance.mutation import TARGETS, Target
 
 ROOT = Path(__file__).resolve().parents[2]
 LICENSE = "// SPDX-License-Identifier: Apache-2.0\npragma solidity 0.8.37;\n"
@@ -131,6 +134,35 @@ def test_failing_step_ends_the_python_tests_too(tools: Tools, tmp_path: Path) ->
     assert not process.exists()
 
 
+def test_solidity_is_compiled_anew_when_names_of_contracts_or_the_compiler_change(
+    tools: Tools, tmp_path: Path
+) -> None:
+    command = str(tools(forge="mkdir -p build/forge; ls build/forge; touch build/forge/artifact"))
+    one = tmp_path / "contracts/One.sol"
+    for folder in (one.parent, tmp_path / "tests/contracts"):
+        folder.mkdir(parents=True)
+
+    def keeps_artifacts() -> bool:
+        done = run(command, "solidity")
+        assert done.returncode == 0, done.stderr
+        return "artifact" in done.stdout
+
+    one.write_text("library One {\n    uint256 constant A = 1;\n}\n")
+    assert not keeps_artifacts()
+    assert keeps_artifacts()
+    one.write_text("library One {\n    uint256 constant A = 2;\n}\n")
+    assert keeps_artifacts()  # forge itself sees that
+    one.rename(one.with_name("Two.sol"))
+    assert not keeps_artifacts()
+    one.with_name("Two.sol").write_text("library Two {\n}\n")
+    assert not keeps_artifacts()
+    assert keeps_artifacts()
+    with (tmp_path / "scripts/solc.cjs").open("a") as compiler:
+        compiler.write("// changed\n")
+    assert not keeps_artifacts()
+    assert keeps_artifacts()
+
+
 def test_unknown_step_is_refused() -> None:
     refused = run("scripts/test", "formt")
     assert refused.returncode == 2
@@ -189,3 +221,77 @@ def test_solc_answers_its_two_calls_only() -> None:
     assert refused.stderr == (
         "scripts/solc knows --version and --standard-json; use one of these\n"
     )
+
+
+FILES = (
+    "contracts/One.sol",
+    "tests/contracts/escrow/One.t.sol",
+    "tests/contracts/escrow/Ledger.t.sol",
+    "tests/contracts/gas/One.t.sol",
+)
+
+
+def standard_json(*wanted: str, **changed: str) -> dict[str, Any]:
+    """Compile a contract of one line in each of FILES, optimized; return solc's output."""
+    line = LICENSE + "contract One { function one() external pure returns (uint256) { return 1; } }"
+    sources = {file: {"content": changed.get(Path(file).parent.name, line)} for file in FILES}
+    asked = {
+        "language": "Solidity",
+        "sources": sources,
+        "settings": {
+            "optimizer": {"enabled": True, "runs": 200},
+            "outputSelection": {
+                file: {"*": ["metadata"] if file in wanted else []} for file in FILES
+            }
+            if wanted
+            else {"*": {"*": ["metadata"]}},
+        },
+    }
+    done = subprocess.run(
+        ["scripts/solc", "--standard-json"],
+        cwd=ROOT,
+        input=json.dumps(asked),
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    output: dict[str, Any] = json.loads(done.stdout)
+    return output
+
+
+def optimized(output: dict[str, Any]) -> dict[str, bool]:
+    """Return whether each file that was compiled is optimized."""
+    made = {file: named["One"]["metadata"] for file, named in output["contracts"].items()}
+    return {
+        file: json.loads(metadata)["settings"]["optimizer"]["enabled"]
+        for file, metadata in made.items()
+    }
+
+
+def test_solc_compiles_tests_alone_without_the_optimizer() -> None:
+    contract, plain, holds_code, gas = FILES
+    output = standard_json(*FILES)
+    assert optimized(output) == {contract: True, plain: False, holds_code: True, gas: True}
+    assert [source["id"] for source in output["sources"].values()] == [0, 1, 2, 3]
+    assert optimized(standard_json(plain)) == {plain: False}
+    assert optimized(standard_json(contract, gas)) == {contract: True, gas: True}
+    assert optimized(standard_json()) == dict.fromkeys(FILES, True)
+
+
+def test_solc_tells_each_error_once() -> None:
+    """The file with the error is part of both compilations."""
+    output = standard_json(*FILES, gas=LICENSE + "contract One { uint256 two = true; }")
+    assert [error["severity"] for error in output["errors"]] == ["error"]
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+def test_solc_optimizes_every_test_that_holds_code_of_a_library(target: Target) -> None:
+    """The tests of a file that no contract's own artifact has all of embed it."""
+    embedding = [root.partition(":")[0] for root in target.roots if root.startswith("tests/")]
+    if not target.roots:
+        embedding += [f"tests/contracts/{tests}" for tests in target.tests]
+    optimizes = re.search(r"HOLDS_CODE =\n  /(.+)/;", (ROOT / "scripts/solc.cjs").read_text())
+    assert optimizes is not None
+    pattern = optimizes[1].replace("\\/", "/")
+    assert all(re.search(pattern, file) for file in embedding)

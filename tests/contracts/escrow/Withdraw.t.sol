@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {HeavyToken} from "../support/HeavyToken.sol";
 import {HostileFixture} from "../support/HostileFixture.sol";
 import {HostileToken} from "../support/HostileToken.sol";
 import {Wallet} from "../support/Wallet.sol";
@@ -9,23 +10,7 @@ import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Vault} from "contracts/escrow/Vault.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
 import {IIdentityRegistry} from "contracts/interfaces/IAgentRegistries.sol";
-import {TestStablecoin} from "contracts/local/TestStablecoin.sol";
 import {Terms} from "contracts/terms/Terms.sol";
-
-/// An honest token whose transfers one day cost more: a new rule of its issuer's, or of the chain's.
-contract HeavyToken is TestStablecoin {
-    uint256 public cost;
-
-    function setCost(uint256 cost_) external {
-        cost = cost_;
-    }
-
-    function _update(address from, address to, uint256 amount) internal override {
-        uint256 before = gasleft();
-        while (before - gasleft() < cost) {}
-        super._update(from, to, amount);
-    }
-}
 
 contract WithdrawTest is HostileFixture {
     uint256 private constant FEE = PRICE * 25 / 1000;

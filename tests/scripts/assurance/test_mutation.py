@@ -44,3 +44,21 @@ def test_sample_keeps_the_larger_changes_and_is_the_same_each_time() -> None:
     assert left_out == 15
     assert mutation.chosen(made, 5) == (tried, left_out)
     assert mutation.chosen(made, 0)[1] == 0
+
+
+def test_compiler_gives_the_code_of_the_changed_file(tmp_path: Path) -> None:
+    target = TARGETS["Times"]._replace(roots=("contracts/One.sol:One",))
+    folder = tmp_path / "contracts/escrow"
+    folder.mkdir(parents=True)
+    (tmp_path / "contracts/One.sol").write_text(
+        "pragma solidity 0.8.37;\nimport {x} from './escrow/Times.sol';\n"
+        "contract One { function f() external pure returns (uint256) { return x(); } }\n"
+    )
+    times = "pragma solidity 0.8.37;\nfunction x() pure returns (uint256) { return %s; }\n"
+    (folder / "Times.sol").write_text(times % 1)
+    with mutation.Compiler(target, tmp_path) as compiler:
+        one, two, wrong = (compiler.compile(times % value) for value in ("1", "2", "false"))
+        again = compiler.compile(times % 1)
+    assert one == again != two
+    assert one["contracts/One.sol:One"]["bytecode"]["object"].startswith("0x60")
+    assert "TypeError" in wrong["error"]
