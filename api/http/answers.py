@@ -14,7 +14,6 @@ from api.http.fields import (
     LeadCursor,
     Position,
     ProposalCursor,
-    Scope,
     Signature,
     Size,
     TimeMs,
@@ -23,6 +22,7 @@ from api.http.fields import (
     Word,
 )
 from orchestrator.core.kinds import KINDS, ROLES
+from orchestrator.core.scopes import Scope
 
 Item = TypeVar("Item")
 Cursor = TypeVar("Cursor")
@@ -54,12 +54,13 @@ class Nonce(BaseModel):
 
 
 class SignedIn(BaseModel):
-    """An API key. It is shown this once; we keep its hash."""
+    """A wallet's API key. It is shown this once; we keep a hash of it."""
 
     # An error about this model must not carry the key.
     model_config = ConfigDict(hide_input_in_errors=True)
 
     key: str
+    id: Word = Field(description="Its random id, by which it is listed and revoked.")
     account: Address
     scopes: list[Scope]
     expires_ms: TimeMs

@@ -12,16 +12,18 @@ from api.http.fields import (
     EventName,
     ExternalId,
     Key,
+    KeyName,
     Moment,
     Name,
     OrderId,
-    Scope,
     Signature,
     TimeS,
     Units,
     Word,
 )
 from orchestrator.core import policy
+from orchestrator.core.scopes import Scope, ScopeSet
+from orchestrator.core.sign_in import MAX_MESSAGE_BYTES
 from orchestrator.core.units import DAY_S
 
 
@@ -38,14 +40,21 @@ class NonceRequest(Body):
     """An account that wants to sign in, and its scopes; the answer has the message to sign."""
 
     address: Address
-    scopes: Annotated[list[Scope], Field(min_length=1, max_length=2, examples=[["operator"]])]
+    scopes: Annotated[
+        list[Scope | ScopeSet], Field(min_length=1, max_length=16, examples=[["operator"]])
+    ]
 
 
 class SignIn(Body):
-    """A signed EIP-4361 message. Its resources name the scopes: `urn:tallystick:scope:operator`."""
+    """A signed EIP-4361 message.
 
-    message: Annotated[str, Field(min_length=1, max_length=1000)]
+    Its resources name the scopes of the key, as in `urn:tallystick:scope:operator:touch`, and its
+    statement says the same in words.
+    """
+
+    message: Annotated[str, Field(min_length=1, max_length=MAX_MESSAGE_BYTES)]
     signature: Signature
+    name: KeyName = "sign-in"
 
 
 # --- Policies -------------------------------------------------------------------------------------

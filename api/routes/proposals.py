@@ -5,12 +5,14 @@ allowance; nobody signs the contract's bare id. The pipeline opens it on chain; 
 log it is a contract, public like all of them.
 """
 
+from typing import Annotated
+
 from fastapi import APIRouter
 
 from api.context import Service, TheService
 from api.http import answers, bodies
 from api.http.answers import next_cursor
-from api.http.auth import AnyCaller, Caller, Operator, Owner
+from api.http.auth import Caller, acting, check_surface, needs
 from api.http.fields import ContractId, Limit, ProposalCursor, SurfaceId
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
@@ -30,17 +32,24 @@ from orchestrator.core.terms import (
 )
 from orchestrator.storage.database import Row, Session
 
+Proposer = Annotated[Caller, needs("operator:propose")]
+Reviewer = Annotated[Caller, needs("owner:review")]
+Decliner = Annotated[Caller, needs("operator:propose", "owner:review")]
+OwnerReader = Annotated[Caller, needs("owner:read", "owner:review")]
+Reader = Annotated[Caller, needs("operator:read", "operator:propose", "owner:read", "owner:review")]
+
 router = APIRouter(prefix="/v1", tags=["contracts"], route_class=StrictRoute)
 
 
 @router.post("/proposals", status_code=201, responses=documented(401, 403, 404, 409))
-def propose(service: TheService, operator: Operator, body: bodies.NewProposal) -> answers.Proposal:
+def propose(service: TheService, operator: Proposer, body: bodies.NewProposal) -> answers.Proposal:
     """Propose a contract. The same terms again are the same proposal."""
     terms = Terms.from_json(body.terms.model_dump())
     if terms.operator.lower() != operator.account:
         raise Refusal(403, "not-the-operator", f"operator is {terms.operator}, but you are not")
+    check_surface(operator, terms.surface)
     digest = contract_id(terms, service.escrow_domain)
-    with service.database.transaction(operator.account) as session:
+    with acting(service, operator) as session:
         # Any level will do, but the log must know the operator.
         level_of(service, session, operator)
         earlier = _find_proposal(service, session, operator, digest)
@@ -51,7 +60,7 @@ def propose(service: TheService, operator: Operator, body: bodies.NewProposal) -
     signature = from_hex(body.operator_signature)
     consent = operator_consent_digest(terms, service.escrow_domain)
     _check_signature(service, "operator_signature", terms.operator, consent, signature)
-    with service.database.transaction(operator.account) as session:
+    with acting(service, operator) as session:
         session.run(
             "api.add_proposal",
             log_id=service.log_id,
@@ -69,7 +78,7 @@ def propose(service: TheService, operator: Operator, body: bodies.NewProposal) -
 @router.get("/proposals", responses=documented(401, 403))
 def proposals(
     service: TheService,
-    caller: AnyCaller,
+    caller: Reader,
     after: ProposalCursor | None = None,
     limit: Limit = 100,
 ) -> answers.Proposals:
@@ -79,21 +88,21 @@ def proposals(
         caller,
         after,
         limit,
-        operator=caller.account if "operator" in caller.scopes else None,
-        owner=caller.account if "owner" in caller.scopes else None,
+        operator=caller.account if caller.is_operator else None,
+        owner=caller.account if caller.is_owner else None,
     )
 
 
 @router.get("/surfaces/{surface}/proposals", responses=documented(401, 403, 404))
 def surface_proposals(
     service: TheService,
-    owner: Owner,
+    owner: OwnerReader,
     surface: SurfaceId,
     after: ProposalCursor | None = None,
     limit: Limit = 100,
 ) -> answers.Proposals:
     """List the proposals for a surface, to its owner."""
-    with service.database.transaction(owner.account) as session:
+    with acting(service, owner) as session:
         own_surface(service, session, owner, surface)
     return _proposal_page(
         service, owner, after, limit, owner=owner.account, operator=None, surface=from_hex(surface)
@@ -101,19 +110,19 @@ def surface_proposals(
 
 
 @router.get("/proposals/{contract}", responses=documented(401, 403, 404))
-def proposal(service: TheService, caller: AnyCaller, contract: ContractId) -> answers.Proposal:
+def proposal(service: TheService, caller: Reader, contract: ContractId) -> answers.Proposal:
     """Return a proposal, to its parties."""
-    with service.database.transaction(caller.account) as session:
+    with acting(service, caller) as session:
         return _proposal(service, _known_proposal(service, session, caller, from_hex(contract)))
 
 
 @router.post("/proposals/{contract}/accept", responses=documented(401, 403, 404, 409))
 def accept(
-    service: TheService, owner: Owner, contract: ContractId, body: bodies.Acceptance
+    service: TheService, owner: Reviewer, contract: ContractId, body: bodies.Acceptance
 ) -> answers.Proposal:
     """Sign a proposal as the surface's owner; the service then opens it on chain."""
     digest, signature = from_hex(contract), from_hex(body.owner_signature)
-    with service.database.transaction(owner.account) as session:
+    with acting(service, owner) as session:
         row = _known_proposal(service, session, owner, digest)
         if row.owner != owner.account:
             raise Refusal(403, "not-the-owner", "only the surface's owner accepts a proposal")
@@ -124,7 +133,7 @@ def accept(
         _check_terms(service, session, terms)
     consent = owner_consent_digest(terms, service.escrow_domain)
     _check_signature(service, "owner_signature", terms.owner, consent, signature)
-    with service.database.transaction(owner.account) as session:
+    with acting(service, owner) as session:
         changed = session.run(
             "api.accept_proposal",
             log_id=service.log_id,
@@ -141,10 +150,10 @@ def accept(
 
 
 @router.post("/proposals/{contract}/decline", responses=documented(401, 403, 404, 409))
-def decline(service: TheService, caller: AnyCaller, contract: ContractId) -> answers.Proposal:
+def decline(service: TheService, caller: Decliner, contract: ContractId) -> answers.Proposal:
     """Turn a proposal down as the owner, or take it back as the operator."""
     digest = from_hex(contract)
-    with service.database.transaction(caller.account) as session:
+    with acting(service, caller) as session:
         row = _known_proposal(service, session, caller, digest)
         if row.declined_ms is None:
             changed = session.run(
@@ -240,6 +249,7 @@ def _known_proposal(service: Service, session: Session, caller: Caller, digest: 
     row = _find_proposal(service, session, caller, digest)
     if row is None:
         raise not_found("proposal of yours")
+    check_surface(caller, bytes(row.surface))
     return row
 
 
@@ -254,7 +264,7 @@ def _proposal_page(
     surface: bytes | None = None,
 ) -> answers.Proposals:
     after_ms, _, after_id = after.partition(".") if after else ("0", "", "0x")
-    with service.database.transaction(caller.account) as session:
+    with acting(service, caller) as session:
         rows = session.all(
             "api.proposal_page",
             log_id=service.log_id,

@@ -41,6 +41,10 @@ class TermsError(DomainError):
     """Terms that no escrow would open, or a signature that does not bind them."""
 
 
+class SignInError(DomainError):
+    """A sign-in, or a key, that gives its bearer no account to act for."""
+
+
 class PolicyError(DomainError):
     """A policy document that cannot govern a surface."""
 

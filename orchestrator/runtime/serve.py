@@ -26,10 +26,16 @@ from orchestrator.storage.database import Unreachable
 from orchestrator.storage.files import read_key, read_text
 
 # The parts of a deployment, and the keys that each needs.
-PARTS = {"api": (), "sequencer": ("publisher",), "pipeline": ("verifier", "relayer")}
+PARTS = {
+    "api": (),
+    "registrar": (),
+    "sequencer": ("publisher",),
+    "pipeline": ("verifier", "relayer"),
+}
 LOCAL_ORIGIN = "local.tallystick"
 FLUSH_S = 0.2
 STEP_S = 1.0
+ATTEND_S = 0.01
 SWEEP_S = 30.0
 MAX_WAIT_S = 60.0
 BLOCK_TIME_S = 1
@@ -106,6 +112,8 @@ def run_parts(
             url = exits.enter_context(http_server(stack.app, sock))
             report_progress(f"API on {url} (description: {url}/v1/openapi.json)")
         workers: list[tuple[str, Callable[[], object], float]] = []
+        if "registrar" in parts:
+            workers.append(("registrar", lambda: stack.registrar.attend(STEP_S), ATTEND_S))
         if "sequencer" in parts:
             workers.append(("sequencer", stack.drain, FLUSH_S))
         if "pipeline" in parts:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import uvicorn
 from fastapi import FastAPI
@@ -27,20 +28,32 @@ from orchestrator.core.opening import Record
 from orchestrator.core.policy import Policy
 from orchestrator.core.requests import Genesis
 from orchestrator.core.resource import ResourceGroup
+from orchestrator.core.sign_in import Audience
 from orchestrator.core.site import Site
 from orchestrator.core.terms import address_of, checkpoint_digest, sign_digest
 from orchestrator.core.units import format_second
+from orchestrator.identity.registrar import Registrar
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.reader import PAGE_ENTRIES, LogReader
 from orchestrator.log.sequencer import Sequencer
 from orchestrator.settlement.pipeline import Pipeline
 from orchestrator.settlement.verifier import Verifier
-from orchestrator.storage.database import API, SEQUENCER, WORKER, Database, create_log, migrate
+from orchestrator.storage.database import (
+    API,
+    REGISTRAR,
+    SEQUENCER,
+    WORKER,
+    Database,
+    create_log,
+    migrate,
+)
 from orchestrator.verify.log_replay import LogReplay
 
 START_S = 30
 MAX_TRANSACTIONS = 10_000
 _POLL_S = 0.01
+# How long a registrar waits for a sign-in before it looks whether it shall stop.
+_DESK_S = 0.2
 
 
 class Keys(NamedTuple):
@@ -99,6 +112,7 @@ class Stack(ResourceGroup):
         with self._opening():
             self._open_chain(rpc_url)
             self._open_log()
+            self._public_url = public_url
             self.app = self._make_app(public_url, limits)
 
     def _open_chain(self, rpc_url: str) -> None:
@@ -189,6 +203,18 @@ class Stack(ResourceGroup):
         return sequencer
 
     @cached_property
+    def registrar(self) -> Registrar:
+        """The decider of sign-ins. It needs no key, and runs where the API does not."""
+        url = self._public_url
+        return self._exits.enter_context(
+            Registrar(
+                self._open_database(REGISTRAR),
+                Audience(urlsplit(url).netloc, url, self.escrow_domain.chain_id),
+                self.chain.is_signed_by_wallet,
+            )
+        )
+
+    @cached_property
     def relayer(self) -> Relayer:
         """The sender of our transactions. It needs the relayer's key."""
         key = _require("relayer", self._keys.relayer)
@@ -234,7 +260,7 @@ class Stack(ResourceGroup):
     def sweep(self) -> None:
         """Delete expired sign-in nonces, and rate limits whose allowance is full again."""
         with self.worker.transaction() as session:
-            session.run("api.sweep_nonces", now_ms=self.now_ms())
+            session.run("api.sweep_nonces")
             session.run("api.sweep_limits")
 
     def transactions(self) -> list[SentTransaction]:
@@ -313,6 +339,32 @@ def listen(host: str, port: int) -> socket.socket:
             "address-taken", f"cannot listen on {host}:{port}: {error.strerror}"
         ) from None
     return sock
+
+
+@contextmanager
+def sign_in_desk(registrar: Registrar) -> Iterator[None]:
+    """Have a registrar decide sign-ins from a thread until the block ends.
+
+    What it fails with is raised at the end of the block.
+    """
+    stop, failures = threading.Event(), list[Exception]()
+
+    def attend() -> None:
+        try:
+            while not stop.is_set():
+                registrar.attend(_DESK_S)
+        except Exception as error:  # noqa: BLE001 - raised when the block ends
+            failures.append(error)
+
+    thread = threading.Thread(target=attend, name="registrar")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+    if failures:
+        raise failures[0]
 
 
 @contextmanager

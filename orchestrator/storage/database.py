@@ -29,6 +29,7 @@ Unreachable = (psycopg.OperationalError, PoolTimeout)
 SEQUENCER = "tallystick_sequencer"
 WORKER = "tallystick_worker"
 API = "tallystick_api"
+REGISTRAR = "tallystick_registrar"
 
 CONNECT_S = 10
 SILENCE_S = 60
@@ -44,10 +45,15 @@ Row = Any
 
 
 class Session:
-    """One transaction. Rows are named tuples."""
+    """One transaction. Rows are named tuples.
+
+    `key` is what the database knows of the key whose secret the transaction presents; None for a
+    key that it does not know, or for none.
+    """
 
     def __init__(self, connection: psycopg.Connection[Row]) -> None:
         self._connection = connection
+        self.key: Row | None = None
 
     def all(self, query: str, /, **arguments: object) -> list[Row]:
         """Return all rows of a query, which bounds them itself."""
@@ -84,16 +90,33 @@ class Connection:
         self._connection = connection
 
     @contextmanager
-    def transaction(self, account: str = "", *, snapshot: bool = False) -> Iterator[Session]:
-        """Open a transaction for `account`, which commits at the end or is rolled back."""
+    def transaction(
+        self, account: str = "", *, secret: bytes = b"", snapshot: bool = False
+    ) -> Iterator[Session]:
+        """Open a transaction, which commits at the end or is rolled back.
+
+        It speaks for the account of the key that has this secret or, where the role is a worker's,
+        for the account that is named.
+        """
         with self._connection.transaction():
             session = Session(self._connection)
             if snapshot:
                 session.run("database.use_snapshot")
-            # The row policies read the account. It ends with the transaction, so that a pooled
-            # connection never carries it to the next caller.
-            session.run("database.set_account", account=account)
+            # The row policies read both. They end with the transaction, so that a pooled connection
+            # never carries them to the next caller.
+            if secret:
+                session.key = session.one("database.present", secret=secret)
+            else:
+                session.run("database.set_account", account=account)
             yield session
+
+    def listen(self) -> None:
+        """Have this connection told when a sign-in waits."""
+        self._connection.execute(statement("database.listen"))
+
+    def wait_for_notice(self, wait_s: float) -> bool:
+        """Wait until the connection is told something; return False if it was not in this time."""
+        return any(True for _ in self._connection.notifies(timeout=wait_s, stop_after=1))
 
     def close(self) -> None:
         """Release the locks, then disconnect.
@@ -132,14 +155,16 @@ class Database(Resource):
         self._pool.close()
 
     @contextmanager
-    def transaction(self, account: str = "", *, snapshot: bool = False) -> Iterator[Session]:
-        """Open a transaction for `account`, an `0x…` address, or for no account if it is empty.
+    def transaction(
+        self, account: str = "", *, secret: bytes = b"", snapshot: bool = False
+    ) -> Iterator[Session]:
+        """Open a transaction for the key of this secret, or a worker's for an `0x…` account.
 
         With `snapshot`, all its queries see the same state of the database.
         """
         with (
             self._pool.connection() as raw,
-            Connection(raw).transaction(account, snapshot=snapshot) as session,
+            Connection(raw).transaction(account, secret=secret, snapshot=snapshot) as session,
         ):
             yield session
 

@@ -251,7 +251,7 @@ def test_a_request_that_commits_late_is_not_passed_over(running: Ledger, step: s
             transaction.close()
 
     with running.sequencer(failpoint=commit) as sequencer, transaction:
-        session = transaction.enter_context(running.api.transaction(OWNER))
+        session = transaction.enter_context(running.session(OWNER))
         (late,) = submit(session, running.log_id, OWNER, [Submission("late", touch, b"")])
         running.submit(Settle())
         running.drain(sequencer)

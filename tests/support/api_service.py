@@ -22,6 +22,7 @@ from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.kinds import decode
 from orchestrator.core.policy import canonical_json
 from orchestrator.core.requests import Genesis, Request
+from orchestrator.core.sign_in import Audience
 from orchestrator.core.site import TokenInfo
 from orchestrator.core.terms import (
     Domain,
@@ -31,9 +32,11 @@ from orchestrator.core.terms import (
     sign_digest,
 )
 from orchestrator.core.units import DAY_S
+from orchestrator.identity.registrar import Registrar
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.sequencer import Sequencer
-from orchestrator.storage.database import API, SEQUENCER, Database, create_log
+from orchestrator.runtime.stack import sign_in_desk
+from orchestrator.storage.database import API, REGISTRAR, SEQUENCER, WORKER, Database, create_log
 from tests.support.database_clock import DatabaseClock
 from tests.support.terms import PLAIN
 
@@ -129,7 +132,7 @@ class ApiService:
         """Submit a request to the log as the pipeline does."""
         account = PUBLISHER.address.lower()
         with (
-            Database(self.database_url, API) as database,
+            Database(self.database_url, WORKER) as database,
             database.transaction(account) as session,
         ):
             submit(session, LOG_ID, account, [Submission(key, request, b"{}")])
@@ -185,10 +188,27 @@ def running_service(database_url: str, limits: Limits | None = None) -> Iterator
         DatabaseClock(database_url, START_MS) as clock,
         Database(database_url, API) as database,
         _running_sequencer(ApiService(url, database_url, clock)) as service,
+        running_registrar(service),
     ):
         app = _app(service, database, clock, limits)
         with _serving(app, listener), closing(service):
             yield service
+
+
+@contextmanager
+def running_registrar(service: ApiService) -> Iterator[Registrar]:
+    """Run the registrar of a service."""
+    audience = Audience(service.url.removeprefix("http://"), service.url, ESCROW.chain_id)
+
+    def accepts(*signed: object) -> bool:
+        return signed in service.accepted_signatures
+
+    with (
+        Database(service.database_url, REGISTRAR) as database,
+        Registrar(database, audience, accepts) as registrar,
+        sign_in_desk(registrar),
+    ):
+        yield registrar
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from orchestrator.log.sequencer import Sequencer
 from orchestrator.runtime.serve import now_ms
 from orchestrator.storage.database import API, SEQUENCER, Database, Session, create_log
 from tests.support.database_clock import DatabaseClock
+from tests.support.keys import give_key, secret_of
 from tests.support.worlds import OPERATORS, SURFACE, policy, rules, word
 
 OWNER, OPERATOR, STRANGER = ("0x" + digit * 40 for digit in "abc")
@@ -53,6 +54,7 @@ class Ledger:
     writer: Database
     clock: DatabaseClock | None = None
     _keys: Iterator[int] = field(default_factory=lambda: count(1))
+    _with_keys: set[str] = field(default_factory=set)
 
     @property
     def now_ms(self) -> int:
@@ -93,11 +95,20 @@ class Ledger:
         return ids
 
     def offer(self, submissions: Sequence[Submission], account: str = OWNER) -> list[UUID]:
-        with self.api.transaction(account) as session:
+        with self.session(account) as session:
             return submit(session, self.log_id, account, submissions)
 
+    @contextmanager
+    def session(self, account: str) -> Iterator[Session]:
+        """Open a transaction by a key of this account, or by none, as the API does."""
+        if account and account not in self._with_keys:
+            give_key(self.url, account)
+            self._with_keys.add(account)
+        with self.api.transaction(secret=secret_of(account) if account else b"") as session:
+            yield session
+
     def results(self, ids: Sequence[UUID], account: str = OWNER) -> list[Result | None]:
-        with self.api.transaction(account) as session:
+        with self.session(account) as session:
             found = results_of(session, self.log_id, ids)
         return [found.get(name) for name in ids]
 

@@ -1,16 +1,19 @@
 -- The log, what is folded from it, and the private tables beside it.
 --
--- Roles. Three roles do all the work; none owns a table, logs in by itself or bypasses a policy.
+-- Roles. Four roles do all the work; none owns a table, logs in by itself or bypasses a policy.
 --   tallystick_sequencer  the only writer of the log and of its projections
 --   tallystick_worker     follows the chain and submits requests
---   tallystick_api        serves people and agents: reads, submits requests, keeps accounts
--- A fourth, tallystick_definer, owns the two functions that answer one question each about rows that
--- the asker may not read.
+--   tallystick_api        serves people and agents: reads, submits requests
+--   tallystick_registrar  checks what wallets have signed, and mints their keys
+-- A fifth, tallystick_definer, owns the functions that answer one question each about rows that the
+-- asker may not read.
 --
--- Tenants. A transaction speaks for one account, named by
---   set_config('tallystick.account', '0x…' in lower case, true),
--- and for no account if that is empty. A secret shown before the account is known (an API
--- key's hash in hex, a sign-in nonce) is named the same way by 'tallystick.presented'.
+-- Tenants. The API cannot name an account. Its transaction presents the secret of a key, in hex, as
+--   set_config('tallystick.presented', …, true),
+-- and speaks for the account of that key while the key is live: `current_account()` looks it up. The
+-- table keeps the hash of a secret, and a secret is the hash of the key that the caller was given: so
+-- neither the table nor what the server writes of statements is a key. The worker alone names the
+-- account that it submits for, by 'tallystick.account' and `named_account()`.
 --
 -- Tables are of two sorts, and a test holds each to its own:
 --   public   what the log publishes anyway. Everyone reads it; grants alone decide who writes.
@@ -26,7 +29,8 @@ DECLARE
     role_name text;
 BEGIN
     FOREACH role_name IN ARRAY
-        ARRAY['tallystick_sequencer', 'tallystick_worker', 'tallystick_api', 'tallystick_definer']
+        ARRAY['tallystick_sequencer', 'tallystick_worker', 'tallystick_api', 'tallystick_registrar',
+            'tallystick_definer']
     LOOP
         BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN NOSUPERUSER NOBYPASSRLS', role_name);
@@ -42,24 +46,20 @@ END $$;
 
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public
-    TO tallystick_sequencer, tallystick_worker, tallystick_api, tallystick_definer;
+    TO tallystick_sequencer, tallystick_worker, tallystick_api, tallystick_registrar,
+        tallystick_definer;
 
 CREATE DOMAIN word AS bytea CHECK (octet_length(VALUE) = 32);
 CREATE DOMAIN address AS text CHECK (VALUE ~ '^0x[0-9a-f]{40}$');
 CREATE DOMAIN units AS numeric(78, 0) CHECK (VALUE >= 0);
 
--- The account that this transaction speaks for; NULL for none.
-CREATE FUNCTION current_account() RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
+-- The account that a worker names for its transaction; NULL for none. No policy of the API asks it.
+CREATE FUNCTION named_account() RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
 RETURN nullif(current_setting('tallystick.account', true), '');
 
--- The same as a word of the log: an address, left-padded to 32 bytes.
-CREATE FUNCTION current_word() RETURNS bytea LANGUAGE sql STABLE PARALLEL SAFE
-RETURN CASE WHEN current_account() ~ '^0x[0-9a-f]{40}$'
-    THEN decode(repeat('0', 24) || substr(current_account(), 3), 'hex') END;
-
--- The secret that was shown before the account is known; NULL for none.
-CREATE FUNCTION presented() RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
-RETURN nullif(current_setting('tallystick.presented', true), '');
+-- The secret that this transaction presents; NULL for none.
+CREATE FUNCTION presented() RETURNS bytea LANGUAGE sql STABLE PARALLEL SAFE
+RETURN decode(nullif(current_setting('tallystick.presented', true), ''), 'hex');
 
 -- The time of a deployment whose clock its owner moves (a demonstration, a settled history): one
 -- row. In production there is none. Only the owner of the schema writes it.
@@ -305,24 +305,33 @@ CREATE INDEX private_payloads_by_lead ON private_payloads (log_id, surface, lead
 
 CREATE TABLE accounts (
     account address PRIMARY KEY,
-    scopes text[] NOT NULL,
     created_ms bigint NOT NULL
 );
 
+-- `key` is a random id, which acts by a delegate's key carry into the log. `parent` is the wallet's
+-- key that a delegate was made by: NULL for a wallet's own key, which only a signed message makes.
+-- `surfaces` limits a key to these surfaces, NULL to none in particular. A key ends with its parent.
 CREATE TABLE api_keys (
+    key word PRIMARY KEY,
     account address NOT NULL REFERENCES accounts,
-    key_hash word NOT NULL UNIQUE,
-    label text NOT NULL,
-    scopes text[] NOT NULL,
+    secret_hash word NOT NULL UNIQUE,
+    parent word REFERENCES api_keys ON DELETE CASCADE,
+    name text NOT NULL CHECK (octet_length(name) BETWEEN 1 AND 128),
+    scopes text[] NOT NULL CHECK (cardinality(scopes) BETWEEN 1 AND 32),
+    surfaces bytea[] CHECK (cardinality(surfaces) BETWEEN 1 AND 100),
     created_ms bigint NOT NULL,
-    expires_ms bigint NOT NULL,
+    expires_ms bigint NOT NULL CHECK (expires_ms >= created_ms),
     revoked_ms bigint,
-    PRIMARY KEY (account, key_hash)
+    CHECK (parent IS NULL OR parent <> key)
 );
+CREATE INDEX api_keys_by_account ON api_keys (account, created_ms, key);
+CREATE INDEX api_keys_by_parent ON api_keys (parent) WHERE parent IS NOT NULL;
 
+-- A nonce that was used stays until it expires, so that it cannot be put back and used again.
 CREATE TABLE signin_nonces (
     nonce text PRIMARY KEY CHECK (octet_length(nonce) BETWEEN 8 AND 128),
-    expires_ms bigint NOT NULL
+    expires_ms bigint NOT NULL,
+    used_ms bigint
 );
 CREATE INDEX signin_nonces_by_expiry ON signin_nonces (expires_ms);
 
@@ -404,11 +413,80 @@ BEGIN
     END LOOP;
 END $$;
 
+-- Who is calling ----------------------------------------------------------------------------------
+
+-- The key whose secret this transaction presents, and whether it is `live`, `expired` or `revoked`.
+CREATE FUNCTION presented_key() RETURNS TABLE (
+    account text, key bytea, name text, parent bytea, scopes text[], surfaces bytea[],
+    expires_ms bigint, state text
+) LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER ROWS 1 SET search_path = public, pg_temp
+BEGIN ATOMIC
+    SELECT k.account, k.key, k.name, k.parent, k.scopes, k.surfaces,
+        least(k.expires_ms, p.expires_ms),
+        CASE
+            WHEN k.revoked_ms IS NOT NULL OR p.revoked_ms IS NOT NULL THEN 'revoked'
+            WHEN least(k.expires_ms, p.expires_ms) <= clock_ms() THEN 'expired'
+            ELSE 'live'
+        END
+    FROM api_keys k LEFT JOIN api_keys p ON p.key = k.parent
+    WHERE k.secret_hash = sha256(presented());
+END;
+
+-- Presents the secret of a key for this transaction, and returns what is known of the key.
+CREATE FUNCTION present(secret bytea) RETURNS TABLE (
+    account text, key bytea, name text, parent bytea, scopes text[], surfaces bytea[],
+    expires_ms bigint, state text
+) LANGUAGE plpgsql ROWS 1 AS $$
+BEGIN
+    PERFORM set_config('tallystick.presented', encode(secret, 'hex'), true);
+    RETURN QUERY SELECT * FROM presented_key();
+END $$;
+
+-- What policies ask, as `(SELECT current_account())`, so that it is looked up once a statement. All
+-- are NULL unless a live key is presented.
+CREATE FUNCTION current_account() RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp
+BEGIN ATOMIC SELECT account FROM presented_key() WHERE state = 'live'; END;
+
+-- The same as a word of the log: an address, left-padded to 32 bytes.
+CREATE FUNCTION current_word() RETURNS bytea
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp
+BEGIN ATOMIC
+    SELECT decode(repeat('0', 24) || substr(account, 3), 'hex')
+    FROM presented_key() WHERE state = 'live';
+END;
+
+-- The random id of the key.
+CREATE FUNCTION current_key() RETURNS bytea
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp
+BEGIN ATOMIC SELECT key FROM presented_key() WHERE state = 'live'; END;
+
+CREATE FUNCTION current_scopes() RETURNS text[]
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp
+BEGIN ATOMIC SELECT scopes FROM presented_key() WHERE state = 'live'; END;
+
+-- The surfaces that the key is limited to; NULL for all, as for none.
+CREATE FUNCTION current_surfaces() RETURNS bytea[]
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp
+BEGIN ATOMIC SELECT surfaces FROM presented_key() WHERE state = 'live'; END;
+
+-- Whether the key may do what this scope names, on this surface or, if that is NULL, beside any.
+CREATE FUNCTION key_may(scope text, on_surface bytea) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp
+BEGIN ATOMIC
+    SELECT EXISTS (
+        SELECT FROM presented_key() AS k
+        WHERE k.state = 'live' AND scope = ANY (k.scopes)
+            AND (k.surfaces IS NULL OR on_surface IS NULL OR on_surface = ANY (k.surfaces))
+    );
+END;
+
 -- Who may do what ---------------------------------------------------------------------------------
 
 GRANT SELECT ON
     logs, entries, subtrees, checkpoints, policies, surfaces, operators, contracts, simulated_clock
     TO tallystick_sequencer, tallystick_worker, tallystick_api;
+GRANT SELECT ON simulated_clock TO tallystick_registrar, tallystick_definer;
 GRANT INSERT ON entries, subtrees, checkpoints, policies TO tallystick_sequencer;
 GRANT INSERT, UPDATE ON surfaces, operators, contracts TO tallystick_sequencer;
 
@@ -434,30 +512,37 @@ CREATE POLICY worker ON leads FOR SELECT TO tallystick_worker USING (true);
 CREATE POLICY owner_or_operator ON leads FOR SELECT TO tallystick_api USING (
     EXISTS (
         SELECT FROM surfaces s
-        WHERE s.log_id = leads.log_id AND s.surface = leads.surface AND s.owner = current_word()
+        WHERE s.log_id = leads.log_id AND s.surface = leads.surface AND s.owner = (SELECT current_word())
     ) OR EXISTS (
         SELECT FROM operators o
-        WHERE o.log_id = leads.log_id AND o.operator = current_word()
+        WHERE o.log_id = leads.log_id AND o.operator = (SELECT current_word())
     )
 );
 
 -- Whoever submits cannot choose its receipt: the database's clock at this statement is the only one.
 GRANT SELECT, INSERT ON requests TO tallystick_worker, tallystick_api;
-CREATE POLICY sender ON requests TO tallystick_worker, tallystick_api
-    USING (account = current_account())
-    WITH CHECK (account = current_account() AND received_ms = (SELECT clock_ms()));
+CREATE POLICY sender ON requests TO tallystick_api
+    USING (account = (SELECT current_account()))
+    WITH CHECK (account = (SELECT current_account()) AND received_ms = (SELECT clock_ms()));
+CREATE POLICY worker ON requests TO tallystick_worker
+    USING (account = (SELECT named_account()))
+    WITH CHECK (account = (SELECT named_account()) AND received_ms = (SELECT clock_ms()));
 
 GRANT INSERT ON inbox TO tallystick_worker, tallystick_api;
-CREATE POLICY sender ON inbox FOR INSERT TO tallystick_worker, tallystick_api
-    WITH CHECK (account = current_account() AND received_ms = (SELECT clock_ms()));
+CREATE POLICY sender ON inbox FOR INSERT TO tallystick_api
+    WITH CHECK (account = (SELECT current_account()) AND received_ms = (SELECT clock_ms()));
+CREATE POLICY worker ON inbox FOR INSERT TO tallystick_worker
+    WITH CHECK (account = (SELECT named_account()) AND received_ms = (SELECT clock_ms()));
 GRANT SELECT, DELETE ON inbox TO tallystick_sequencer;
 CREATE POLICY writer ON inbox TO tallystick_sequencer USING (true);
 
 GRANT SELECT, INSERT ON results TO tallystick_sequencer;
 CREATE POLICY writer ON results TO tallystick_sequencer USING (true) WITH CHECK (true);
 GRANT SELECT ON results TO tallystick_worker, tallystick_api;
-CREATE POLICY sender ON results FOR SELECT TO tallystick_worker, tallystick_api
-    USING (account = current_account());
+CREATE POLICY sender ON results FOR SELECT TO tallystick_api
+    USING (account = (SELECT current_account()));
+CREATE POLICY worker ON results FOR SELECT TO tallystick_worker
+    USING (account = (SELECT named_account()));
 
 -- Identities are read and erased by the surface's owner. Everyone else only learns the pseudonym of
 -- an identity that they already know, from the function below, which belongs to a role of its own.
@@ -466,7 +551,7 @@ CREATE POLICY owner ON lead_identities TO tallystick_api USING (
     EXISTS (
         SELECT FROM surfaces s
         WHERE s.log_id = lead_identities.log_id AND s.surface = lead_identities.surface
-            AND s.owner = current_word()
+            AND s.owner = (SELECT current_word())
     )
 ) WITH CHECK (false);
 -- Orders are named, read and erased by the owner alone.
@@ -475,7 +560,7 @@ CREATE POLICY owner ON order_identities TO tallystick_api USING (
     EXISTS (
         SELECT FROM surfaces s
         WHERE s.log_id = order_identities.log_id AND s.surface = order_identities.surface
-            AND s.owner = current_word()
+            AND s.owner = (SELECT current_word())
     )
 );
 GRANT SELECT ON surfaces TO tallystick_definer;
@@ -515,58 +600,69 @@ END;
 GRANT CREATE ON SCHEMA public TO tallystick_definer;
 ALTER FUNCTION assign_pseudonyms OWNER TO tallystick_definer;
 ALTER FUNCTION inbox_is_full OWNER TO tallystick_definer;
+ALTER FUNCTION presented_key OWNER TO tallystick_definer;
+ALTER FUNCTION current_account OWNER TO tallystick_definer;
+ALTER FUNCTION current_word OWNER TO tallystick_definer;
+ALTER FUNCTION current_key OWNER TO tallystick_definer;
+ALTER FUNCTION current_scopes OWNER TO tallystick_definer;
+ALTER FUNCTION current_surfaces OWNER TO tallystick_definer;
+ALTER FUNCTION key_may OWNER TO tallystick_definer;
 REVOKE CREATE ON SCHEMA public FROM tallystick_definer;
-REVOKE ALL ON FUNCTION assign_pseudonyms, inbox_is_full FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION assign_pseudonyms TO tallystick_api;
+REVOKE ALL ON FUNCTION assign_pseudonyms, inbox_is_full, presented_key, current_account,
+    current_word, current_key, current_scopes, current_surfaces, key_may FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION assign_pseudonyms, presented_key, current_account, current_word,
+    current_key, current_scopes, current_surfaces, key_may TO tallystick_api;
 GRANT EXECUTE ON FUNCTION inbox_is_full TO tallystick_worker, tallystick_api;
 
 -- The worker submits with the same statement as the API; without a policy it gets and puts nothing.
 GRANT SELECT, INSERT ON private_payloads TO tallystick_worker;
 GRANT SELECT, INSERT, DELETE ON private_payloads TO tallystick_api;
 CREATE POLICY sender ON private_payloads FOR INSERT TO tallystick_api
-    WITH CHECK (account = current_account());
+    WITH CHECK (account = (SELECT current_account()));
 CREATE POLICY owner_or_sender ON private_payloads FOR SELECT TO tallystick_api USING (
-    account = current_account() OR EXISTS (
+    account = (SELECT current_account()) OR EXISTS (
         SELECT FROM surfaces s
         WHERE s.log_id = private_payloads.log_id AND s.surface = private_payloads.surface
-            AND s.owner = current_word()
+            AND s.owner = (SELECT current_word())
     )
 );
 CREATE POLICY eraser ON private_payloads FOR DELETE TO tallystick_api USING (
     EXISTS (
         SELECT FROM surfaces s
         WHERE s.log_id = private_payloads.log_id AND s.surface = private_payloads.surface
-            AND s.owner = current_word()
+            AND s.owner = (SELECT current_word())
     )
 );
 
-GRANT SELECT, INSERT, UPDATE ON accounts TO tallystick_api;
-CREATE POLICY self ON accounts TO tallystick_api
-    USING (account = current_account()) WITH CHECK (account = current_account());
+-- What the definer's functions above look up.
+GRANT SELECT ON api_keys TO tallystick_definer;
+CREATE POLICY lookup ON api_keys FOR SELECT TO tallystick_definer USING (true);
 
-GRANT SELECT, INSERT, UPDATE (revoked_ms) ON api_keys TO tallystick_api;
-CREATE POLICY self ON api_keys TO tallystick_api
-    USING (account = current_account()) WITH CHECK (account = current_account());
-CREATE POLICY bearer ON api_keys FOR SELECT TO tallystick_api
-    USING (encode(key_hash, 'hex') = presented());
+GRANT SELECT ON accounts TO tallystick_api;
+CREATE POLICY self ON accounts FOR SELECT TO tallystick_api
+    USING (account = (SELECT current_account()));
 
-GRANT SELECT, INSERT, DELETE ON signin_nonces TO tallystick_api;
-CREATE POLICY bearer ON signin_nonces TO tallystick_api
-    USING (nonce = presented()) WITH CHECK (nonce = presented());
+-- Nonces are given out by the API and used up by the registrar.
+GRANT INSERT (nonce, expires_ms) ON signin_nonces TO tallystick_api;
+CREATE POLICY giver ON signin_nonces FOR INSERT TO tallystick_api
+    WITH CHECK (expires_ms <= (SELECT clock_ms()) + 3600000);
 GRANT SELECT, DELETE ON signin_nonces TO tallystick_worker;
 CREATE POLICY sweeper ON signin_nonces TO tallystick_worker USING (true) WITH CHECK (false);
 
+-- A caller without a key is limited by its network address, which only the API knows.
 GRANT SELECT, INSERT, UPDATE ON rate_limits TO tallystick_api;
 CREATE POLICY self ON rate_limits TO tallystick_api
-    USING (account = current_account()) WITH CHECK (account = current_account());
+    USING (account = (SELECT current_account()) OR bucket = 'source')
+    WITH CHECK (account = (SELECT current_account()) OR bucket = 'source');
 
 GRANT SELECT, INSERT, UPDATE (owner_signature, accepted_ms, declined_ms) ON proposals
     TO tallystick_api;
 CREATE POLICY party ON proposals FOR SELECT TO tallystick_api
-    USING (current_account() IN (owner, operator));
+    USING ((SELECT current_account()) IN (owner, operator));
 CREATE POLICY proposer ON proposals FOR INSERT TO tallystick_api
-    WITH CHECK (operator = current_account());
+    WITH CHECK (operator = (SELECT current_account()));
 CREATE POLICY acceptor ON proposals FOR UPDATE TO tallystick_api
-    USING (current_account() IN (owner, operator)) WITH CHECK (current_account() IN (owner, operator));
+    USING ((SELECT current_account()) IN (owner, operator))
+    WITH CHECK ((SELECT current_account()) IN (owner, operator));
 GRANT SELECT ON proposals TO tallystick_worker;
 CREATE POLICY worker ON proposals FOR SELECT TO tallystick_worker USING (true);

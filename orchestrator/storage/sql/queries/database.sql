@@ -1,16 +1,20 @@
 -- Queries of every connection.
 
 -- name: set_account
--- Name the account that this transaction speaks for; empty for none.
+-- Name the account that this transaction speaks for, as a worker; empty for none.
 SELECT set_config('tallystick.account', lower(%(account)s::text), true);
 
 -- name: use_snapshot
 -- Let every query of this transaction see one and the same state of the database.
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
 
--- name: show_secret
--- Show a secret (an API key's hash in hex, a sign-in nonce) before the account is known.
-SELECT set_config('tallystick.presented', %(secret)s::text, true);
+-- name: present
+-- Present the secret of a key, for whose account this transaction then speaks; what is known of it.
+SELECT account, key, name, parent, scopes, surfaces, expires_ms, state FROM present(%(secret)s);
+
+-- name: listen
+-- Have this connection told when a sign-in waits.
+LISTEN tallystick_sign_ins;
 
 -- name: release_locks
 -- Release all locks that this connection still holds.
