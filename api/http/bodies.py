@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.http.fields import (
+    MAX_KEY_SURFACES,
     NAME_PATTERN,
     Address,
     Amount,
@@ -17,6 +18,7 @@ from api.http.fields import (
     Name,
     OrderId,
     Signature,
+    TimeMs,
     TimeS,
     Units,
     Word,
@@ -55,6 +57,41 @@ class SignIn(Body):
     message: Annotated[str, Field(min_length=1, max_length=MAX_MESSAGE_BYTES)]
     signature: Signature
     name: KeyName = "sign-in"
+
+
+class NewKey(Body):
+    """A delegate's key, with no more than your own key has."""
+
+    name: KeyName
+    scopes: Annotated[
+        list[Scope | ScopeSet], Field(min_length=1, max_length=16, examples=[["operator:touch"]])
+    ]
+    surfaces: Annotated[list[Word], Field(min_length=1, max_length=MAX_KEY_SURFACES)] | None = (
+        Field(
+            default=None,
+            description="The surfaces that it is limited to; null for all of your own's.",
+        )
+    )
+    expires_ms: TimeMs | None = Field(
+        default=None, description="When it expires: no later than your own key, and then if null."
+    )
+
+
+class Rotation(Body):
+    """The exchange of a delegate's key for a new one."""
+
+    overlap_s: Annotated[int, Field(ge=0, le=7 * DAY_S)] = Field(
+        default=0, description="How long the old key still works."
+    )
+    expires_ms: TimeMs | None = Field(
+        default=None, description="When the new key expires; null: when the old one would have."
+    )
+
+
+class KeyChange(Body):
+    """Another name for a key."""
+
+    name: KeyName
 
 
 # --- Policies -------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from orchestrator.core.units import parse_amount, parse_time_ns
 
 MAX_PAGE = 1_000
 MAX_KEY_NAME_BYTES = 128
+MAX_KEY_SURFACES = 100
 # The log's words give times and positions 40 bits.
 MAX_TIME_S = 2**40 - 1
 MAX_POSITION = 2**40 - 1
@@ -28,7 +29,7 @@ _ADDRESS_PATTERN = r"^0x[0-9a-fA-F]{40}$"
 _SIGNATURE_PATTERN = r"^0x([0-9a-fA-F]{2})*$"
 _UNITS_PATTERN = r"^(0|[1-9][0-9]{0,77})$"
 _LEAD_CURSOR_PATTERN = r"^[!-~]([ -~]{0,30}[!-~])?\.0x[0-9a-f]{64}$"
-_PROPOSAL_CURSOR_PATTERN = r"^[0-9]{1,15}\.0x[0-9a-f]{64}$"
+_MOMENT_CURSOR_PATTERN = r"^[0-9]{1,15}\.0x[0-9a-f]{64}$"
 _AMOUNT_PATTERN = r"^[0-9]{1,18}(\.[0-9]{1,6})?$"
 _MOMENT_PATTERN = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}"
@@ -42,7 +43,7 @@ PATTERN_RULES = {
     _SIGNATURE_PATTERN: "must be a signature: 0x and the hex digits of whole bytes",
     _UNITS_PATTERN: "must be a whole number of base units as text, without sign or leading zero",
     _LEAD_CURSOR_PATTERN: "must be the `next` of the page before",
-    _PROPOSAL_CURSOR_PATTERN: "must be the `next` of the page before",
+    _MOMENT_CURSOR_PATTERN: "must be the `next` of the page before",
     _AMOUNT_PATTERN: 'must be a decimal amount as text with at most 6 decimals, such as "29.90"',
     _MOMENT_PATTERN: "must be RFC 3339 with a time zone, such as 2026-03-01T12:30:00Z",
     _KEY_PATTERN: "must be 1 to 128 visible ASCII characters, without spaces",
@@ -66,6 +67,7 @@ def address(word: bytes) -> str:
 Word = Annotated[str, Field(pattern=_WORD_PATTERN, examples=[_WORD])]
 SurfaceId = Annotated[Word, Path(description="A surface's id.")]
 ContractId = Annotated[Word, Path(description="A contract's id: the digest of its terms.")]
+KeyId = Annotated[Word, Path(description="A key's random id; it is no secret.")]
 Address = Annotated[
     str,
     Field(
@@ -140,8 +142,16 @@ LeadCursor = Annotated[
 ProposalCursor = Annotated[
     str,
     Field(
-        pattern=_PROPOSAL_CURSOR_PATTERN,
+        pattern=_MOMENT_CURSOR_PATTERN,
         description="The time at which a proposal was made, and its id.",
+        examples=[f"1767225600000.{_WORD}"],
+    ),
+]
+KeyCursor = Annotated[
+    str,
+    Field(
+        pattern=_MOMENT_CURSOR_PATTERN,
+        description="The time at which a key was made, and its id.",
         examples=[f"1767225600000.{_WORD}"],
     ),
 ]

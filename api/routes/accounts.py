@@ -1,4 +1,4 @@
-"""The routes of accounts: signing in and out."""
+"""The routes of accounts: signing in."""
 
 import time
 from uuid import UUID
@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.context import Service, TheService
 from api.http import answers, auth, bodies
-from api.http.auth import AnyCaller, Caller
+from api.http.auth import Caller
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented
 from api.http.submissions import Intake, WaitS
@@ -69,13 +69,6 @@ async def sign_in(
         expires_ms=caller.expires_ms,
         registration=registration,
     )
-
-
-@router.delete("/keys/current", status_code=204, responses=documented(401, 403))
-def sign_out(service: TheService, caller: AnyCaller) -> None:
-    """Revoke the key that this request carries."""
-    with auth.acting(service, caller) as session:
-        session.run("api.revoke_key", key=caller.key)
 
 
 async def _decided(service: Service, key: str) -> Caller:

@@ -115,7 +115,7 @@ GRANT SELECT (key, account, parent, name, scopes, surfaces, created_ms, expires_
     ON api_keys TO tallystick_api;
 GRANT INSERT (key, account, secret_hash, parent, name, scopes, surfaces, created_ms, expires_ms)
     ON api_keys TO tallystick_api;
-GRANT UPDATE (expires_ms, revoked_ms) ON api_keys TO tallystick_api;
+GRANT UPDATE (name, expires_ms, revoked_ms) ON api_keys TO tallystick_api;
 CREATE POLICY self ON api_keys FOR SELECT TO tallystick_api USING (
     account = (SELECT current_account())
     AND (key = (SELECT current_key()) OR (SELECT is_wallet_key())));

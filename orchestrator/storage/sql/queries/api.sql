@@ -22,9 +22,46 @@ SELECT code, detail FROM sign_ins WHERE secret_hash = sha256(presented()) AND co
 -- Whether no more sign-ins may wait.
 SELECT sign_ins_are_full(10000) AS is_full;
 
+-- name: key_page
+-- The keys that the caller may see, oldest first, ended ones too; a key ends with its parent.
+SELECT k.key, k.parent, k.name, k.scopes, k.surfaces, k.created_ms,
+    least(k.expires_ms, p.expires_ms) AS expires_ms, least(k.revoked_ms, p.revoked_ms) AS revoked_ms
+FROM api_keys k LEFT JOIN api_keys p ON p.key = k.parent
+WHERE k.account = (SELECT current_account())
+    AND (k.created_ms, k.key) > (%(after_ms)s, %(after)s::bytea)
+ORDER BY k.created_ms, k.key LIMIT %(limit)s;
+
+-- name: key
+-- One of the keys that the caller may see.
+SELECT k.key, k.parent, k.name, k.scopes, k.surfaces, k.created_ms,
+    least(k.expires_ms, p.expires_ms) AS expires_ms, least(k.revoked_ms, p.revoked_ms) AS revoked_ms
+FROM api_keys k LEFT JOIN api_keys p ON p.key = k.parent
+WHERE k.account = (SELECT current_account()) AND k.key = %(key)s;
+
+-- name: add_delegate
+-- Make a key by the caller's own, with no more than it has.
+INSERT INTO api_keys
+    (key, account, secret_hash, parent, name, scopes, surfaces, created_ms, expires_ms)
+VALUES (%(key)s, current_account(), sha256(%(secret)s), current_key(), %(name)s, %(scopes)s,
+    %(surfaces)s::bytea[], clock_ms(), %(expires_ms)s);
+
+-- name: name_key
+-- Give a key another name.
+UPDATE api_keys SET name = %(name)s WHERE key = %(key)s;
+
+-- name: end_key
+-- Let a key that was replaced live this long at most.
+UPDATE api_keys SET expires_ms = least(expires_ms, clock_ms() + %(overlap_ms)s)
+WHERE key = %(key)s;
+
 -- name: revoke_key
 -- End a key at once, and with it the delegates that it has made.
 UPDATE api_keys SET revoked_ms = clock_ms() WHERE key = %(key)s AND revoked_ms IS NULL;
+
+-- name: revoke_keys
+-- End all keys of the caller's account at once, its own among them.
+UPDATE api_keys SET revoked_ms = clock_ms()
+WHERE account = (SELECT current_account()) AND revoked_ms IS NULL;
 
 -- name: commit_unflushed
 -- Do not wait for this transaction to reach the disk: losing it in a crash costs nothing.
