@@ -30,6 +30,7 @@ from orchestrator.core.terms import (
     owner_consent_digest,
     recover,
 )
+from orchestrator.core.wallet_signature import unwrap
 from orchestrator.storage.database import Row, Session
 
 Proposer = Annotated[Caller, needs("operator:propose")]
@@ -133,6 +134,11 @@ def accept(
         _check_terms(service, session, terms)
     consent = owner_consent_digest(terms, service.escrow_domain)
     _check_signature(service, "owner_signature", terms.owner, consent, signature)
+    _check_openable(service, "owner_signature", terms.owner, consent, signature)
+    offered = operator_consent_digest(terms, service.escrow_domain)
+    _check_openable(
+        service, "operator_signature", terms.operator, offered, bytes(row.operator_signature)
+    )
     with acting(service, owner) as session:
         changed = session.run(
             "api.accept_proposal",
@@ -208,6 +214,27 @@ def _check_signature(
         raise TermsError("signature-invalid", f"{name} {reason}")
 
 
+def _check_openable(service: Service, name: str, signer: str, digest: bytes, given: bytes) -> None:
+    """Raise `Refusal` if the escrow, which deploys no wallet, could not ask the signer's.
+
+    A signature that came with its wallet's deployment is good to propose with; before the owner's
+    acceptance has the contract opened, the wallet must be there.
+    """
+    wrapped = unwrap(given)
+    if wrapped is not None and not service.is_valid_signature(signer, digest, wrapped.signature):
+        raise Refusal(
+            409,
+            "wallet-undeployed",
+            f"{name} came with the deployment of {signer}, which is not there or not ready yet, "
+            f"and the escrow deploys no wallet: deploy it, then accept",
+        )
+
+
+def _optional_hex(signature: bytes | None) -> str | None:
+    # An empty signature is one: a wallet may have signed on chain.
+    return None if signature is None else to_hex(signature)
+
+
 def _check_undecided(service: Service, row: Row) -> None:
     status = _status(service, row)
     if status != "proposed":
@@ -231,7 +258,7 @@ def _proposal(service: Service, row: Row) -> answers.Proposal:
             "status": _status(service, row),
             "terms": row.terms,
             "operator_signature": to_hex(row.operator_signature),
-            "owner_signature": to_hex(row.owner_signature) if row.owner_signature else None,
+            "owner_signature": _optional_hex(row.owner_signature),
             "created_ms": row.created_ms,
             "accepted_ms": row.accepted_ms,
             "declined_ms": row.declined_ms,
