@@ -24,6 +24,7 @@ from orchestrator.core.errors import (
     InputError,
     ProofError,
     RequestError,
+    SignInError,
     TermsError,
 )
 from orchestrator.core.requests import RETRYABLE
@@ -43,6 +44,7 @@ _STATUS_BY_AREA: dict[type[DomainError], int] = {
     ProofError: 422,
     TermsError: 422,
     RequestError: 409,
+    SignInError: 401,
     ChainError: 503,
 }
 _STATUS_BY_CODE = {
@@ -50,7 +52,11 @@ _STATUS_BY_CODE = {
     "event-ahead": 422,
     "event-late": 422,
     "inbox-full": 503,
+    "message-malformed": 422,
+    "scopes-unknown": 422,
+    "statement-differs": 422,
     "surface-unknown": 404,
+    "wallet-unasked": 503,
 }
 _CODE_BY_STATUS = {
     400: "malformed",

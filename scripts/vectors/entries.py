@@ -124,8 +124,9 @@ def _openings() -> Iterator[tuple[str, Opening]]:
     yield "operator.suspended", TouchOpening(*reported)
     yield "operator.restored", TouchOpening(*reported, word("key"))
     top = b"\xff" * 32
-    yield "trust.changed", TrustOpening(
-        "~" * 32, 2**40 - 1, 2**40 - 1, *(2**80 - 1,) * 3, 2**40 - 1
+    yield (
+        "trust.changed",
+        TrustOpening("~" * 32, 2**40 - 1, 2**40 - 1, *(2**80 - 1,) * 3, 2**40 - 1),
     )
     yield "lead.transition", TransitionOpening("~" * 32, 2**40 - 1, 2**53 - 1, top, top, top)
     yield "forecast.scored", ForecastOpening(2**40 - 1, top, *(2**40 - 1,) * 6)
