@@ -1,6 +1,6 @@
 """The context of every route: the database, the log, the clock and the facts of this service."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import BoundedSemaphore
 from typing import Annotated, NamedTuple
@@ -8,15 +8,26 @@ from typing import Annotated, NamedTuple
 from fastapi import Depends, Request
 
 from orchestrator.core.site import TokenInfo
-from orchestrator.core.terms import Domain
+from orchestrator.core.terms import Domain, Terms
 from orchestrator.core.units import DAY_MS
 from orchestrator.log.reader import LogReader
 from orchestrator.storage.database import Database
 
 # Returns when the log was marked as forked, UTC seconds, or None.
 ForkTime = Callable[[], int | None]
+# Returns what nothing on chain checks about terms, for their signers to look at. Raises ChainError
+# while the chain cannot be asked.
+Cautions = Callable[[Terms], Sequence[str]]
 # (address, digest, signature) → True if the contract at that address accepts it (ERC-1271).
 SignatureCheck = Callable[[str, bytes, bytes], bool]
+
+
+class ChainReads(NamedTuple):
+    """The questions that the service has the chain asked."""
+
+    is_valid_signature: SignatureCheck
+    forked_at_s: ForkTime
+    cautions_of: Cautions
 
 
 class ServiceInfo(NamedTuple):
@@ -80,6 +91,7 @@ class Service:
     event_log_domain: Domain
     is_valid_signature: SignatureCheck
     forked_at_s: ForkTime
+    cautions_of: Cautions
     info: ServiceInfo
     limits: Limits
     waiting: ConcurrencyLimit

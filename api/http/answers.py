@@ -314,6 +314,15 @@ class Proposal(BaseModel):
     withdrawn_ms: TimeMs | None
 
 
+class ReviewedProposal(Proposal):
+    """A proposal, and what its signers should look at: what nothing on chain checks.
+
+    `cautions` is null while the chain cannot be asked, and once the proposal is decided.
+    """
+
+    cautions: list[str] | None
+
+
 class Proposals(BaseModel):
     proposals: list[Proposal]
     next: Annotated[ProposalCursor | None, _NEXT_AFTER]

@@ -1,10 +1,11 @@
 """The routes of proposals: an operator proposes signed terms, and the owner signs them too.
 
 The operator signs `OperatorConsent`, the owner `OwnerConsent` for a budget that is paid from its
-allowance; nobody signs the contract's bare id. The pipeline opens it on chain; once it is in the
+allowance; neither signs the contract's bare id. The pipeline opens it on chain; once it is in the
 log it is a contract, public like all of them.
 """
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter
@@ -19,7 +20,7 @@ from api.http.problems import Refusal, documented, not_found
 from api.routes.operators import terms_parameters
 from api.routes.owners import own_surface
 from orchestrator.core.document import canonical_json
-from orchestrator.core.errors import TermsError
+from orchestrator.core.errors import ChainError, TermsError
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.terms import (
     SET_BY_SURFACE,
@@ -121,10 +122,14 @@ def surface_proposals(
 
 
 @router.get("/proposals/{contract}", responses=documented(401, 403, 404))
-def proposal(service: TheService, caller: Reader, contract: ContractId) -> answers.Proposal:
-    """Return a proposal, to its parties."""
+def proposal(service: TheService, caller: Reader, contract: ContractId) -> answers.ReviewedProposal:
+    """Return a proposal, to its parties, with what to look at before it is signed."""
     with acting(service, caller) as session:
-        return _proposal(service, _known_proposal(service, session, caller, from_hex(contract)))
+        row = _known_proposal(service, session, caller, from_hex(contract))
+    found = _proposal(service, row)
+    # The chain is asked, so no transaction is held open across it.
+    cautions = _cautions(service, row.terms) if found.status == "proposed" else None
+    return answers.ReviewedProposal(**found.model_dump(), cautions=cautions)
 
 
 @router.post("/proposals/{contract}/accept", responses=documented(401, 403, 404, 409))
@@ -292,6 +297,13 @@ def _proposal(service: Service, row: Row) -> answers.Proposal:
             "withdrawn_ms": row.withdrawn_ms,
         }
     )
+
+
+def _cautions(service: Service, terms: Mapping[str, object]) -> list[str] | None:
+    try:
+        return list(service.cautions_of(Terms.from_json(terms)))
+    except ChainError:
+        return None
 
 
 def _find_proposal(service: Service, session: Session, caller: Caller, digest: bytes) -> Row | None:

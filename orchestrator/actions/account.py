@@ -65,7 +65,7 @@ def plan_withdrawal(
 
 
 def plan_revocation(chain: Chain, account: str, signed: bytes | Terms | Consent) -> Plan:
-    """Plan to take back what an account has signed and nobody has used.
+    """Plan to take back what an account has signed and no one has used.
 
     That is a digest, its consent to terms, or its consent to end a contract. The owner's consent to
     terms is the one to pay from its allowance.

@@ -1,7 +1,7 @@
-"""Cautions about terms: what nothing on chain checks, and whoever signs should look at first.
+"""Cautions about terms: what nothing on chain checks, and signers should look at first.
 
 Owner and operator sign, so they are there. Payee, verifier, arbiter and fee recipient are addresses
-that nobody had to prove: a wallet of another chain may be nobody's here, or a stranger's tomorrow.
+that were not proven: a wallet of another chain may have no holder here, or a stranger tomorrow.
 """
 
 from collections.abc import Iterator, Mapping
@@ -53,8 +53,8 @@ def find_cautions(
         if account.is_unused and role != "publisher":
             yield (
                 f"the {role} has neither code nor transactions on this chain: make sure that "
-                f"somebody holds its key here; a wallet of another chain is nobody's on this one, "
-                f"or whoever makes it first"
+                f"its holder has the key here; a wallet of another chain belongs on this one to no "
+                f"one, or to the first that makes it"
             )
         if account.is_delegated and role in _ROTATED:
             yield (

@@ -26,7 +26,7 @@ from orchestrator.chain.caller import Account, Token
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.escrow import PendingStatement
 from orchestrator.chain.event_scan import events_of
-from orchestrator.chain.rpc import NodeError
+from orchestrator.chain.rpc import NodeError, Tag
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import InputError
 from orchestrator.core.escrow_model import Times, fee_of_payment, times_of
@@ -179,10 +179,7 @@ def read_contract_state(chain: Chain, asked_id: bytes) -> ContractState:
     claims = Claims({})
     if block.time_s > since_s:
         claims = _claims(chain, asked_id, since_s, at)
-    token = token_of(chain, terms.token)
-    named = named_accounts(terms, chain.publisher_of(terms.log_id, at))
-    found = chain.accounts(named.values(), at)
-    accounts = {role: found[address] for role, address in named.items()}
+    token, accounts = token_of(chain, terms.token), _accounts_of(chain, terms, at)
     return ContractState(
         contract_id=asked_id,
         terms=terms,
@@ -206,6 +203,19 @@ def read_contract_state(chain: Chain, asked_id: bytes) -> ContractState:
         accounts=accounts,
         cautions=tuple(find_cautions(terms, token, accounts, chain.addresses.chain_id)),
     )
+
+
+def read_cautions(chain: Chain, terms: Terms) -> list[str]:
+    """Return what to look at before signing terms, as of the latest block."""
+    token, accounts = token_of(chain, terms.token), _accounts_of(chain, terms, "latest")
+    return list(find_cautions(terms, token, accounts, chain.addresses.chain_id))
+
+
+def _accounts_of(chain: Chain, terms: Terms, at: Tag) -> dict[str, Account]:
+    """Return the accounts that terms rely on and that have signed nothing, by their roles."""
+    named = named_accounts(terms, chain.publisher_of(terms.log_id, at))
+    found = chain.accounts(named.values(), at)
+    return {role: found[address] for role, address in named.items()}
 
 
 def read_shown_events(chain: Chain, state: ContractState) -> set[int]:

@@ -65,7 +65,7 @@ class Token(NamedTuple):
 class Account(NamedTuple):
     """The facts of an account on one chain: its code, and how many transactions it has sent.
 
-    Neither shows that anybody holds its key, but an account without both may be nobody's here.
+    Neither shows that its key has a holder, but an account without both may have none here.
     """
 
     code: bytes
@@ -73,7 +73,7 @@ class Account(NamedTuple):
 
     @property
     def is_unused(self) -> bool:
-        """True if nothing shows that the account is anybody's on this chain."""
+        """True if nothing shows that the account has a holder on this chain."""
         return not self.code and not self.transactions
 
     @property

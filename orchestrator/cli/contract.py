@@ -256,7 +256,7 @@ def revoke(
     ],
     account: Account = None,
 ) -> Action:
-    """Take back a signature that nobody has used: to terms, to a closing. By its signer."""
+    """Take back a signature that was not used: to terms, to a closing. By its signer."""
     from orchestrator.actions.account import plan_revocation
     from orchestrator.cli.session import read_signed
 

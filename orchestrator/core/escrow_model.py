@@ -10,8 +10,11 @@ with hyphens.
 """
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass, field, fields
+from functools import wraps
+from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import EscrowError
@@ -118,6 +121,33 @@ class FinalTotal(NamedTuple):
 
     since_s: int
     cumulative_gross_units: int
+
+
+_Arguments = ParamSpec("_Arguments")
+_Answer = TypeVar("_Answer")
+_Call = Callable[Concatenate["EscrowedContract", _Arguments], _Answer]
+
+
+def _whole(call: _Call[_Arguments, _Answer]) -> _Call[_Arguments, _Answer]:
+    """Let a call that is refused change nothing, as a transaction that reverts.
+
+    It may have found that the pending statement became final before it was refused.
+    """
+
+    @wraps(call)
+    def tried(
+        self: "EscrowedContract", /, *arguments: _Arguments.args, **named: _Arguments.kwargs
+    ) -> _Answer:
+        before, finals = copy(self), len(self.final_totals)
+        try:
+            return call(self, *arguments, **named)
+        except EscrowError:
+            for one in fields(self):
+                setattr(self, one.name, getattr(before, one.name))
+            del self.final_totals[finals:]
+            raise
+
+    return tried
 
 
 @dataclass(slots=True)
@@ -272,11 +302,15 @@ class EscrowedContract:
         # for claims, whose time is not among the words that a settlement brings.
         return StatementResult(refusal, self._pay(now_s, with_claims=False))
 
-    def release(self, now_s: int) -> int:
-        """Finalize a matured statement, then pay what is due; return what was paid."""
-        self._mature(now_s)
-        return self._pay(now_s)
+    def release(self, now_s: int, *, with_claims: bool = True) -> int:
+        """Finalize a matured statement, then pay what is due; return what was paid.
 
+        A statement that is brought and refused does the same without the claims.
+        """
+        self._mature(now_s)
+        return self._pay(now_s, with_claims=with_claims)
+
+    @_whole
     def dispute(self, now_s: int, position: int, *, by_owner: bool) -> None:
         """Put the pending statement before the arbiter, for the owner or else the operator."""
         self._mature(now_s)
@@ -293,6 +327,7 @@ class EscrowedContract:
         pending.disputed_by_operator = pending.disputed_by_operator or not by_owner
         pending.resolves_at_s = until_s + arbitration_s
 
+    @_whole
     def rule(self, now_s: int, position: int, payable_units: int) -> int:
         """Decide as the arbiter what a disputed statement makes payable; return what was paid."""
         self._mature(now_s)
@@ -309,15 +344,17 @@ class EscrowedContract:
         self._finalize(now_s)
         return self._pay(now_s)
 
+    @_whole
     def retire(self, now_s: int) -> None:
         """Retire a disproved verifier: void what is pending, and take no more of its statements."""
+        self._check_not_closed()
         if self.is_retired:
             raise EscrowError("already-retired", "the verifier was disproved before")
-        self._check_not_closed()
         self._mature(now_s)
         self._discard()
         self.is_retired = True
 
+    @_whole
     def record_reversal(self, now_s: int, reversal: ProvenReversal) -> None:
         """Add what an event takes back, while money of the outcome is held back.
 
@@ -354,6 +391,7 @@ class EscrowedContract:
 
     # --- Claims -----------------------------------------------------------------------------------
 
+    @_whole
     def file_claim(self, now_s: int, key: bytes, amount_units: int) -> None:
         """File an outcome that the operator has proven."""
         self._check_not_closed()
@@ -416,6 +454,7 @@ class EscrowedContract:
 
     # --- End --------------------------------------------------------------------------------------
 
+    @_whole
     def close(self, now_s: int, payable_units: int) -> CloseResult:
         """Close the contract at what both parties call payable; the rest goes back at once."""
         self._check_not_closed()
@@ -429,6 +468,7 @@ class EscrowedContract:
         self.refunded_units += rest
         return CloseResult(self._pay(now_s), rest)
 
+    @_whole
     def refund(self, now_s: int) -> int:
         """Give back what can no longer become payable; return how much."""
         from_s = times_of(self.terms).claims_until_s

@@ -286,12 +286,13 @@ class Cohorts:
     def measured(self, question: Question, day: int, min_n: int) -> tuple[Cohort, Baseline] | None:
         """Return what a forecast of this day is measured by, once its window has passed.
 
-        None where it is void: the cohort or one of its baselines is not kept, or has fewer leads.
+        None where it is void: the cohort or the latest before it is not kept, or has fewer leads.
         """
         cohort, baseline = self.cohort(question, day), self.baseline(question, day)
         if cohort is None or baseline is None or not self.is_final(question, day):
             return None
-        if min(cohort.n, baseline.latest.n, baseline.pooled.n) < min_n:
+        # The pooled baseline has the latest in it.
+        if min(cohort.n, baseline.latest.n) < min_n:
             return None
         return cohort, baseline
 

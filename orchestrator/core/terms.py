@@ -1,7 +1,7 @@
 """The signed deal: terms, the EIP-712 digests that keys sign, and the signatures themselves.
 
 A contract's id is the EIP-712 digest of its terms under the escrow's domain, so it binds the chain
-and the escrow. Nobody signs the id: the owner signs `OwnerConsent`, which holds the terms and the
+and the escrow. Neither signs the id: the owner signs `OwnerConsent`, which holds the terms and the
 way in which it pays the budget, and the operator `OperatorConsent`. Both sign `Close`, each in its
 own name, the holder of a credit `Withdrawal`, and the verifier `Verified`, all under the escrow's
 domain; the log's publisher signs `Checkpoint` under the event log's.
@@ -211,7 +211,7 @@ class Terms:
 
 
 def contract_id(terms: Terms, domain: Domain) -> bytes:
-    """Return the EIP-712 digest of the terms: the contract's id, which nobody signs.
+    """Return the EIP-712 digest of the terms: the contract's id, which no party signs.
 
     `domain` is the escrow's.
     """

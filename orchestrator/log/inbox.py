@@ -100,7 +100,7 @@ def enter(session: Session, log_id: bytes, requests: Sequence[Request]) -> None:
 def _locks(log_id: bytes, requests: Iterable[Request]) -> set[int]:
     """Return the advisory locks of the surfaces that requests are about.
 
-    Those about none, or about a contract, wait for nobody: the chain has their order.
+    Those about none, or about a contract, wait for no lock: the chain has their order.
     """
     surfaces = {getattr(request, "surface", None) for request in requests} - {None}
     # 64 bits, as PostgreSQL's advisory locks have; two surfaces with one lock only wait more often.
@@ -138,13 +138,14 @@ def submit(
             repeated.append((name, submission))
         else:
             offered[name] = submission
-    rows = [_submission_row(submission) for submission in offered.values()]
+    # Written before others have to wait for the surface.
+    rows = json_text([_submission_row(submission) for submission in offered.values()])
     enter(session, log_id, [submission.request for submission in submissions])
     taken = session.all(
         "log.submit",
         log_id=log_id,
         retryable=list(RETRYABLE),
-        offered=json_text(rows),
+        offered=rows,
     )
     # By request, the turn that had to have the same body; 0 where this is its first.
     turns = {row.request_id: row.turn - row.is_fresh for row in taken}

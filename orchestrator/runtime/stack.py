@@ -17,7 +17,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.context import Limits, ServiceInfo
+from api.context import ChainReads, Limits, ServiceInfo
+from orchestrator.actions.contract_state import read_cautions
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.indexer import Indexer, stored_fork
 from orchestrator.chain.relayer import Relayer
@@ -180,8 +181,11 @@ class Stack(ResourceGroup):
             now_ms=self.now_ms,
             escrow_domain=self.escrow_domain,
             event_log_domain=self.chain.event_log_domain,
-            is_valid_signature=self.chain.is_signed_by_wallet,
-            forked_at_s=lambda: self._forked_at_s(self.api),
+            chain=ChainReads(
+                self.chain.is_signed_by_wallet,
+                lambda: self._forked_at_s(self.api),
+                lambda terms: read_cautions(self.chain, terms),
+            ),
             info=ServiceInfo(
                 public_url=self._public_url,
                 origin=site.origin,

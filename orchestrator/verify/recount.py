@@ -127,8 +127,11 @@ class _Recount:
         # The model has counted what is due as paid already. The fee is on what was paid before.
         before, due = self.contract.paid_units - self._due_units, self._due_units
         self._due_units = 0
-        # A payment that nothing else made due is a release.
-        due = due or self.contract.release(now_s)
+        if not due:
+            # A payment that nothing else made due is a release, or that of a statement which was
+            # refused. Only the amount tells them apart: the event of the refusal comes behind it.
+            but_claims = self.contract.releasable_units(now_s, with_claims=False)
+            due = self.contract.release(now_s, with_claims=event.gross_units != but_claims)
         self._check_moved(event, event.gross_units, due)
         self._check_moved(
             event, event.fee_units, fee_of_payment(before, before + due, self._terms.fee_bps)

@@ -39,7 +39,7 @@ def test_ordinary_terms_give_none() -> None:
 
 
 @pytest.mark.parametrize("role", PRESENT)
-def test_an_address_that_may_be_nobodys_is_told(role: str) -> None:
+def test_an_address_that_may_have_no_holder_is_told(role: str) -> None:
     # A publisher may sign all its checkpoints without a transaction, and registered the log.
     expected = [] if role == "publisher" else [f"the {role} has neither code nor transactions"]
     found = cautions({role: UNUSED})

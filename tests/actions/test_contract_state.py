@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.actions.contract_state import token_of
+from orchestrator.actions.contract_state import read_contract_state, token_of
 from orchestrator.chain.caller import Token
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.rpc import NodeError
@@ -20,6 +20,7 @@ from tests.support.contract_states import (
     PENDING,
     contract_state,
 )
+from tests.support.market import Market
 
 # --- Amounts --------------------------------------------------------------------------------------
 
@@ -111,3 +112,20 @@ def test_until_when_a_statement_can_be_disputed() -> None:
 )  # fmt: skip
 def test_when_a_contract_has_ended(changes: dict[str, Any], has_ended: bool) -> None:
     assert contract_state(**changes).has_ended is has_ended
+
+
+# --- Cautions -------------------------------------------------------------------------------------
+
+
+def test_a_proposal_has_the_cautions_of_the_contract_that_it_becomes(market: Market) -> None:
+    """The owner reads them before it accepts; the verifier has sent nothing on this chain."""
+    contract_id = market.propose("ada")
+    (proposal,) = market.owner.pages(f"/v1/surfaces/{market.surface}/proposals", "proposals")
+    told = market.owner.get(f"/v1/proposals/{proposal['contract_id']}")["cautions"]
+    assert any(
+        text.startswith("the verifier has neither code nor transactions on this chain")
+        for text in told
+    )
+    market.owner.accept_all(market.surface, market.sandbox.stack.escrow_domain)
+    market.sandbox.come_to_rest()
+    assert list(read_contract_state(market.chain, contract_id).cautions) == told

@@ -170,7 +170,7 @@ def test_no_claim_is_called_founded_while_an_opening_is_missing(
 # --- Reversals by proof ---------------------------------------------------------------------------
 
 
-def test_a_refund_that_nobody_states_is_proven_and_a_claim_lowered(market: Market) -> None:
+def test_a_refund_that_no_statement_has_is_proven_and_a_claim_lowered(market: Market) -> None:
     """A tenth of an order of 100.00, of which 5.00 were given back, is 9.50; of all, nothing."""
     share: dict[str, object] = {
         "unit_price_units": "0",

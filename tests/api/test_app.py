@@ -15,7 +15,7 @@ from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from api.app import create_app
-from api.context import Limits, ServiceInfo
+from api.context import ChainReads, Limits, ServiceInfo
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import ChainError
 from orchestrator.storage.database import API
@@ -56,8 +56,7 @@ def test_contracts_on_two_chains_make_no_app(database_url: str) -> None:
             now_ms=lambda: START_MS,
             escrow_domain=ESCROW,
             event_log_domain=EVENT_LOG._replace(chain_id=1),
-            is_valid_signature=lambda *_: False,
-            forked_at_s=lambda: None,
+            chain=ChainReads(lambda *_: False, lambda: None, lambda _: []),
             info=ServiceInfo("http://x", "x", "", "", (), 0, ZERO_ADDRESS),
         )
 

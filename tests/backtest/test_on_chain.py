@@ -1,5 +1,6 @@
 """A history settled on a real chain gives what its evaluation gives; some contracts cannot be."""
 
+import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,9 @@ from orchestrator.backtest.on_chain import (
     check_plans,
 )
 from orchestrator.core.errors import InputError, ReplayError
+from orchestrator.core.units import DAY_MS, format_amount, format_ms, parse_amount
+from orchestrator.simulation.cdnow import POLICY as CDNOW
+from orchestrator.simulation.cdnow import read_purchases
 from orchestrator.simulation.sandbox import Sandbox, SandboxOptions
 from tests.support.backtest_files import write_history
 from tests.support.servers import server_folder
@@ -65,18 +69,20 @@ EVENTS = """time,lead,event,value
 
 
 class Result(NamedTuple):
-    """The reports of one history, evaluated in memory and settled on a chain."""
+    """The reports of one history, evaluated in memory and settled on a chain.
+
+    The settled one is what a stranger's replay of the log and the chain comes to.
+    """
 
     evaluated: Report
     settled: Report
     overpaid_units: dict[str, int]
 
 
-def backtest_both_ways(folder: Path, contracts: str, events: str = EVENTS) -> Result:
+def backtest_both_ways(folder: Path, contracts: str, events: str = EVENTS, **texts: str) -> Result:
     """Evaluate a history, settle it on a chain of its own, and check that they are equal."""
-    files = write_history(
-        folder, events=events, touches=TOUCHES, policy=POLICY, contracts=contracts
-    )
+    told = {"events": events, "touches": TOUCHES, "policy": POLICY, "contracts": contracts}
+    files = write_history(folder, **(told | texts))
     policy = read_policy(files.policy)
     plans = read_contracts(files.contracts, policy)
     with server_folder() as servers, open_spool() as outcomes, open_spool() as settled_outcomes:
@@ -133,6 +139,73 @@ def test_what_is_held_back_is_paid_when_it_can_no_longer_be_reversed(
     held = result.settled.contracts["held"]
     assert (held.earned_units, held.reversed_units) == (earned_units, 6_000_000)
     assert result.overpaid_units == overpaid_units
+
+
+# --- Real purchases, given back in parts ----------------------------------------------------------
+
+SHARES = """
+- {id: share, operator: dee, outcome: regular, repeatable: true, revenue_share_bps: 1000,
+   unit_price: 0, budget: 7500, opens_at: 1997-01-01, deadline: 1997-12-31,
+   attribution_window_s: 2592000, holdback_bps: 10000, holdback_s: 5184000}
+- {id: both, operator: cy, outcome: repeat_buyer, unit_price: 0.5, revenue_share_bps: 333,
+   budget: 100, opens_at: 1997-01-01, deadline: 1997-12-31, attribution_window_s: 2592000,
+   holdback_bps: 10000, holdback_s: 2592000}
+"""
+
+
+def given_back() -> tuple[str, ...]:
+    """Return events and touches: the purchases of some customers of CDNOW, and their refunds.
+
+    By its number in the sample an order is given back in thirds, ten days apart, the last of which
+    is more than is left; or whole; or a day before it was bought.
+    """
+    events: list[tuple[int, str]] = []
+    touches: list[tuple[int, str]] = []
+    for day_ms, purchases in read_purchases():
+        for bought in purchases:
+            if int(bought.lead.removeprefix("customer-")) % 50:
+                continue
+            number, value = int(bought.id), parse_amount(bought.value)
+            third = format_amount(value // 3)
+            refunds = {
+                0: [(10, third)],
+                1: [(10, third), (20, third)],
+                2: [(10, third), (20, third), (30, bought.value)],
+                3: [(10, "")],
+                4: [(-1, third)],
+            }.get(number % 7, [])
+            told = [(0, "purchase", bought.value), *((day, "refund", of) for day, of in refunds)]
+            for days, name, of in told:
+                at_ms = bought.time_ms + days * DAY_MS
+                events.append((at_ms, f"{bought.lead},{name},{of},{bought.order}"))
+            operator = ("dee", "cy")[number % 2]
+            touches.append((day_ms, f"{bought.lead},{operator},email"))
+    return tuple(
+        "\n".join([header, *(f"{format_ms(at_ms)},{row}" for at_ms, row in sorted(rows))]) + "\n"
+        for header, rows in (
+            ("time,lead,event,value,order", events),
+            ("time,lead,operator,action", touches),
+        )
+    )
+
+
+def test_refunds_in_parts_of_real_orders_take_the_same_everywhere(tmp_path: Path) -> None:
+    names = ("initial", "states", "transitions", "reversals", "attribution")
+    policy = json.dumps({name: CDNOW[name] for name in names})
+    events, touches = given_back()
+    result = backtest_both_ways(tmp_path, SHARES, events, touches=touches, policy=policy)
+    # Refunds that come before their order, or of a first purchase, which the policy cannot reverse.
+    assert result.settled.turned_away == {"order-unknown": 72}
+    assert not result.overpaid_units
+    share, both = result.settled.contracts["share"], result.settled.contracts["both"]
+    assert (share.outcomes, share.reversals) == (22, 19)
+    assert (share.earned_units, share.reversed_units) == (59_263_000, 17_884_666)
+    # More reversals than outcomes: some are taken back in three parts, with the price in the last.
+    assert (both.outcomes, both.reversals) == (16, 19)
+    assert (both.earned_units, both.reversed_units) == (27_519_794, 16_257_394)
+
+
+# --- What no escrow can hold ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_what_python_takes_the_escrow_refuses_for_other_reasons_only(
 ) -> None:
     changed = moved(chain, terms, fields, now_s)
     check_terms(changed, now_s, chain.addresses.escrow)
-    # The rules come first, then the agent, which is nobody's, and the list of tokens, which does
+    # The rules come first, then the agent, which has no owner, and the list of tokens, which does
     # not have this one.
     expected = "PayeeIsNotAgentWallet" if changed.agent_id_plus_one else "TokenNotAllowed"
     assert refusal_of(chain, changed) == expected

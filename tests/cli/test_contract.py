@@ -48,7 +48,7 @@ def _before_anything(market: Market, asked: str) -> None:
     assert "scheduled: it has not begun" in shown.stdout
     assert '10.00 TEST, for each lead that enters "paid"' in shown.stdout
     assert "the operator can claim by proof what was not settled" in shown.stdout
-    # Nobody has heard of the verifier on this chain yet: it signs, and sends nothing.
+    # The verifier has done nothing on this chain yet: it signs, and sends nothing.
     assert f"{address_of('verifier')} (no code, no transactions sent)" in shown.stdout
     assert "the verifier has neither code nor transactions on this chain" in shown.stdout
     # The same without a server: the escrow alone says what it is.

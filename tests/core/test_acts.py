@@ -1,6 +1,7 @@
 """Acts of operators: what each level allows, what is written before them, and what is refused."""
 
 import copy
+from hashlib import sha256
 from dataclasses import asdict
 from typing import Any
 
@@ -104,7 +105,8 @@ def deal(operator: bytes = ANN, **changes: Any) -> ContractRules:
     """Return a contract that pays 10 for each purchase, all of which can be refunded."""
     plain = {"operator": operator, "repeatable": True, "token": TOKEN, "holdback_period_ms": 10**6,
              "budget_units": 10**6}  # fmt: skip
-    return rules(f"deal {operator[:3].decode()}", POLICY, **{**plain, **changes})
+    id_ = sha256(b"deal" + operator).digest()
+    return rules("deal", POLICY, **{**plain, "contract_id": id_, **changes})
 
 
 def entries(records: list[Record]) -> list[tuple[str, str]]:

@@ -480,6 +480,26 @@ def test_no_reversal_is_proven_of_what_is_paid_for_good() -> None:
     refused("already-closed", contract.record_reversal, 121, proof(6, 3, 10))
 
 
+def test_a_refused_call_leaves_the_matured_statement_as_it_was() -> None:
+    """It reverts on chain. What is brought next still finds the statement pending, and pays it."""
+    contract = challenged()
+    contract.settle(100, 5, 40, 0)
+    before = copy.deepcopy(contract)
+    refused("not-pending", contract.dispute, 151, 5, by_owner=True)
+    refused("not-held", contract.record_reversal, 151, proof(6, 3, 10))
+    assert contract == before
+    assert contract.settle(151, 5, 40, 0) == ("already-settled", 40)
+    assert contract.settle(152, 5, 40, 0) == ("already-settled", 0)
+
+
+def test_a_closed_contract_retires_no_verifier() -> None:
+    contract = challenged()
+    contract.retire(100)
+    refused("already-retired", contract.retire, 101)
+    contract.close(102, 0)
+    refused("already-closed", contract.retire, 103)
+
+
 def test_claims_wait_for_a_statement_that_adds() -> None:
     contract = challenged(claim_period_s=200, holdback_period_s=100)
     contract.settle(100, 5, 40, 0)

@@ -213,6 +213,26 @@ def test_questions_that_stay_keep_their_cohorts() -> None:
     assert cohorts.history(TO_TRIAL) == ()
 
 
+def test_a_lead_of_the_first_policys_own_millisecond_is_counted() -> None:
+    cohorts = asked(at_ms=D)
+    cohorts.enter("new", D)
+    cohorts.at(D + 1)
+    assert cohorts.cohort(TO_TRIAL, 10) == Cohort(1, 0)
+
+
+def test_a_stay_from_before_the_question_counts_once_a_day() -> None:
+    month = Question("new", "trial", 31)
+    cohorts = Cohorts()
+    cohorts.ask(STATES, (), 0)
+    began = cohorts.enter("new", 5)
+    cohorts.ask(STATES, (month,), D)
+    cohorts.move("new", "trial", began, D + DAY_MS + 1)
+    assert [tuple(day) for day in cohorts.history(month)] == [
+        (10, Cohort(1, 1), False),
+        (11, Cohort(1, 1), False),
+    ]
+
+
 def test_leads_left_in_a_state_that_was_dropped_count_when_they_enter_again() -> None:
     cohorts = asked()
     old = cohorts.enter("new", 5)

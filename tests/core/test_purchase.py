@@ -193,7 +193,7 @@ def test_the_purchase_that_a_late_event_is_about(
     assert (found.position if found else None) == position
 
 
-def test_a_purchase_that_paid_nobody_gives_nothing_back() -> None:
+def test_a_purchase_that_no_contract_paid_gives_nothing_back() -> None:
     purchase = Purchase(4, "paid", 100, word("order"))
     assert taking(purchase, None, 30, whole=False) == Taking(purchase, 30, 0, False)
 
@@ -226,7 +226,7 @@ def paid(*outcomes: tuple[str, int | None]) -> list[Purchase]:
         ([("paid", 20), ("paid", 9)], "paid", 2),
         ([("paid", 9), ("trial", 20)], "paid", 1),
         ([("paid", 9), ("trial", 20)], "trial", 2),
-        # one that nobody was paid for is passed over
+        # one that no operator was paid for is passed over
         ([("paid", 9), ("paid", None)], "paid", 1),
         ([("paid", None)], "paid", None),
     ],
@@ -256,7 +256,7 @@ def test_a_purchase_is_open_until_its_outcome_is_kept(until: int | None, is_open
         # one that is open no more stands before an older one that still is
         ([("paid", 20), ("paid", 9)], [1, 2]),
         ([("paid", 20), ("trial", 9)], [1]),
-        # one that nobody was paid for
+        # one that no operator was paid for
         ([("paid", None), ("paid", None), ("trial", None)], []),
         ([("paid", 20), ("paid", None), ("paid", 9), ("paid", 30)], [1, 3, 4]),
     ],

@@ -36,6 +36,7 @@ from tests.support.worlds import (
     begin,
     contract_lists,
     decided,
+    partner,
     policy,
     request_lists,
     rules,
@@ -413,9 +414,6 @@ def test_a_log_without_its_genesis_is_found() -> None:
 # --- What the chain says beside the log -----------------------------------------------------------
 
 
-PARTNERS = {"ann partner": -1, "bob partner": 0}
-
-
 def market() -> tuple[World, list[Record]]:
     """Two contracts of one operator, of which the first is closed at 3 s."""
     governing = policy()
@@ -448,8 +446,13 @@ def test_openings_and_closings_are_those_of_the_chain(
     numbers: dict[str, int], closed_at_s: int | None, error: str | None
 ) -> None:
     world, records = market()
+    # Those that give the operators their level are the first to open.
+    opened = {
+        partner(policy(), operator).contract_id: n - 9 for n, operator in enumerate(OPERATORS)
+    }
+    opened |= {word(name): number for name, number in numbers.items()}
     documents = documents_of(world)._replace(
-        opening_number=lambda name: (PARTNERS | numbers)[name.decode().rstrip(".")],
+        opening_number=opened.__getitem__,
         closed_at_s=lambda name: closed_at_s if name == word("a") else 0,
     )
     if error is None:

@@ -12,18 +12,34 @@ from orchestrator.core.requests import (
     CloseContract,
     Erasure,
     Genesis,
+    JudgeTrust,
+    MakeForecast,
     OpenContract,
     ProductEvent,
     PublishPolicy,
+    PublishSettings,
     RecordPayout,
     RegisterOperator,
     Request,
+    RestoreOperator,
+    ScoreForecast,
     Settle,
+    SuspendOperator,
     Touch,
 )
 from orchestrator.core.rights import API, RIGHTS, WORKER, Sender, check_right
 from orchestrator.core.world import World
-from tests.support.worlds import LEADS, OPERATORS, OWNER, SURFACE, begin, policy, rules, word
+from tests.support.worlds import (
+    LEADS,
+    OPERATORS,
+    OWNER,
+    SURFACE,
+    begin,
+    policy,
+    rules,
+    settings,
+    word,
+)
 
 POLICY = policy()
 WORLD, _ = begin(POLICY, rules("contract", POLICY))
@@ -34,8 +50,17 @@ OWNERS = f"0x{OWNER[12:].hex()}"
 # Each request with its only sender.
 RIGHTFUL: list[tuple[Request, Sender]] = [
     (Genesis(word("log"), address_word(PUBLISHER)), Sender(WORKER, PUBLISHER)),
-    (RegisterOperator(OPERATORS[0], "0", word("profile")), Sender(API, OPERATOR)),
+    (RegisterOperator(OPERATORS[0], word("profile")), Sender(API, OPERATOR)),
     (PublishPolicy(SURFACE, OWNER, POLICY), Sender(API, OWNERS)),
+    (PublishSettings(SURFACE, OWNER, settings()), Sender(API, OWNERS)),
+    (SuspendOperator(SURFACE, OWNER, OPERATORS[0], "complaints"), Sender(API, OWNERS)),
+    (RestoreOperator(SURFACE, OWNER, OPERATORS[0], "resolved"), Sender(API, OWNERS)),
+    (JudgeTrust(SURFACE, OPERATORS[0]), Sender(API, OPERATOR)),
+    (
+        MakeForecast(SURFACE, OPERATORS[0], "new", "trial", 7, word("r"), word("sealed")),
+        Sender(API, OPERATOR),
+    ),
+    (ScoreForecast(SURFACE, OPERATORS[0], 9, 1, word("salt")), Sender(WORKER, PUBLISHER)),
     (Touch(SURFACE, LEADS[0], OPERATORS[0], "email"), Sender(API, OPERATOR)),
     (ProductEvent(SURFACE, LEADS[0], "buy", 1, 0), Sender(API, OWNERS)),
     (Erasure(SURFACE, LEADS[0], OWNER), Sender(API, OWNERS)),
@@ -94,11 +119,6 @@ def test_the_publisher_has_the_log_it_publishes_and_no_other() -> None:
     with pytest.raises(RequestError) as refused:
         check_right(WORLD, Settle(), Sender(WORKER, PUBLISHER), OPERATOR)
     assert refused.value.code == "request-of-another-account"
-
-
-def test_no_operator_chooses_its_first_level() -> None:
-    raised = RegisterOperator(OPERATORS[0], "5", word("profile"))
-    assert refusal(WORLD, raised, Sender(API, OPERATOR)) == "request-unfixed"
 
 
 @by_kind

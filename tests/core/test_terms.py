@@ -153,7 +153,7 @@ def test_consents_are_the_digests_that_wallets_sign(
 
 
 @given(any_terms, domains)
-def test_nobody_signs_the_id(terms: Terms, domain: Domain) -> None:
+def test_no_party_signs_the_id(terms: Terms, domain: Domain) -> None:
     """Not two parties, nor two ways to pay, consent by one signature."""
     digests = {owner_consent_digest(terms, domain, funding) for funding in FUNDINGS}
     digests |= {operator_consent_digest(terms, domain), contract_id(terms, domain)}

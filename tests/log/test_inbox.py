@@ -182,7 +182,7 @@ def test_results_say_what_became_of_each_request(running: Ledger) -> None:
     assert third == ("done", 6, 0, None, None)
 
 
-def test_an_identity_keeps_its_first_pseudonym_whoever_asks(running: Ledger) -> None:
+def test_an_identity_keeps_its_first_pseudonym_for_every_caller(running: Ledger) -> None:
     def ask(account: str, external_id: str, fresh: bytes) -> bytes:
         with running.session(account) as session:
             return pseudonym_for(session, running.log_id, SURFACE, external_id, fresh)
@@ -273,7 +273,7 @@ def test_a_request_refused_for_a_while_is_decided_anew_when_it_comes_again(runni
         assert [number for number, _ in turns(running, name)] == [*range(1, turn + 1)]
         running.drain()
     running.submit_and_drain(publication())
-    assert statuses(running, [name]) == [("refused", "surface-unknown")]  # nobody asked again
+    assert statuses(running, [name]) == [("refused", "surface-unknown")]  # it was not asked again
     running.now_ms += 7
     running.offer([early])
     running.drain()

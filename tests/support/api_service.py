@@ -17,7 +17,7 @@ from eth_account.signers.local import LocalAccount
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.context import Limits, ServiceInfo
+from api.context import ChainReads, Limits, ServiceInfo
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.document import canonical_json
 from orchestrator.core.entry import Entry, address_word
@@ -107,8 +107,13 @@ class ApiService:
         self.accepted_signatures: set[tuple[str, bytes, bytes]] = set()
         # When the tests' chain had the log marked as forked, UTC seconds.
         self.forked_at_s: int | None = None
+        # What the tests' chain says of terms.
+        self.cautions_of: Callable[[Terms], list[str]] = lambda _: []
         self._clients = ExitStack()
         self.http = self._client({})
+
+    def read_cautions(self, terms: Terms) -> list[str]:
+        return self.cautions_of(terms)
 
     def client(self, key: str) -> httpx.Client:
         """Return an HTTP client that carries a key."""
@@ -267,8 +272,11 @@ def _app(
         now_ms=now_ms,
         escrow_domain=ESCROW,
         event_log_domain=EVENT_LOG,
-        is_valid_signature=lambda *signed: signed in service.accepted_signatures,
-        forked_at_s=lambda: service.forked_at_s,
+        chain=ChainReads(
+            lambda *signed: signed in service.accepted_signatures,
+            lambda: service.forked_at_s,
+            service.read_cautions,
+        ),
         info=ServiceInfo(
             public_url=service.url,
             origin="tallystick.test/log",

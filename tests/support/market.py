@@ -80,18 +80,22 @@ class Market(Parties):
 
     def open(self, name: str, **deal: object) -> bytes:
         """Let an operator and the owner sign a contract; return its id once it is in the log."""
+        contract_id = self.propose(name, **deal)
+        self.owner.accept_all(self.surface, self.sandbox.stack.escrow_domain)
+        self.sandbox.come_to_rest()
+        assert self.chain.status_of(contract_id) == "scheduled"
+        return contract_id
+
+    def propose(self, name: str, **deal: object) -> bytes:
+        """Let an operator propose a contract that opens in an hour; return its id."""
         opens_at_s = self.sandbox.clock() // 1000 + 3600
-        contract_id = self.operators[name].propose(
+        return self.operators[name].propose(
             self.surface,
             self.sandbox.stack.escrow_domain,
             opens_at_s=opens_at_s,
             deadline_s=opens_at_s + 10 * DAY_S,
             **{**GUARDED, "arbiter": address_of("arbiter"), **deal},
         )
-        self.owner.accept_all(self.surface, self.sandbox.stack.escrow_domain)
-        self.sandbox.come_to_rest()
-        assert self.chain.status_of(contract_id) == "scheduled"
-        return contract_id
 
     def report_hourly(self, lead: str, *events: str) -> None:
         """Let the owner report events of a lead, an hour apart."""

@@ -8,12 +8,13 @@ from orchestrator.core.requests import (
     OpenContract,
     ProductEvent,
     PublishPolicy,
+    PublishSettings,
     RegisterOperator,
     Touch,
 )
 from orchestrator.log.inbox import OwnOrder, Submission, order_words_for
 from tests.support.ledger import OPERATOR, OWNER, Ledger, genesis, pseudonym_for
-from tests.support.worlds import LEADS, SURFACE, policy, rules, word
+from tests.support.worlds import LEADS, SURFACE, policy, rules, settings, word
 
 
 def populate(log: Ledger) -> None:
@@ -25,6 +26,7 @@ def populate(log: Ledger) -> None:
     log.submit(
         genesis(log),
         PublishPolicy(SURFACE, address_word(OWNER), governing),
+        PublishSettings(SURFACE, address_word(OWNER), settings()),
         OpenContract(contract, word("transaction")),
     )
     with log.sequencer() as sequencer:

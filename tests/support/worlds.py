@@ -66,7 +66,7 @@ DOCUMENT: dict[str, Any] = {
 }
 TOKEN = bytes(31) + b"\1"
 # Periods of seconds, in which drawn histories earn levels and lose them.
-_EARNED = {"age_s": 5, "reversed_bps": 2000, "keep_reversed_bps": 5000, "disputes_lost": 0}
+_EARNED = {"age_s": 0, "reversed_bps": 2000, "keep_reversed_bps": 5000, "disputes_lost": 0}
 SETTINGS: dict[str, Any] = {
     "token": f"0x{TOKEN[12:].hex()}",
     "actions": {"email": {"level": 1}, "call": {"level": 1}},
@@ -131,9 +131,17 @@ def begin(governing: Policy, *contracts: ContractRules) -> tuple[World, list[Rec
 
 def partner(governing: Policy, operator: bytes, **changes: Any) -> ContractRules:
     """Return a contract that gives an operator level 1, and never pays."""
-    name = operator.rstrip(b".").decode() + " partner"
-    plain = {"operator": operator, "outcome": governing.initial, "budget_units": 1}
-    return rules(name, governing, **{**plain, "opens_at_ms": 0, "deadline_ms": 0, **changes})
+    plain = {
+        "operator": operator,
+        "outcome": governing.initial,
+        "budget_units": 1,
+        "opens_at_ms": 0,
+        "deadline_ms": 0,
+    }
+    terms = rules("partner", governing, **{**plain, **changes})
+    if "contract_id" in changes:
+        return terms
+    return terms._replace(contract_id=sha256(terms.surface + operator).digest())
 
 
 def partnership(
@@ -156,9 +164,7 @@ def open_surface(
         PublishSettings(surface, owner, settings()),
     ]
     for operator in OPERATORS:
-        name = word(f"{operator[:3].decode()} {surface[:20].rstrip(b'.').decode()}")
-        changes = {"contract_id": name, "surface": surface, "owner": owner}
-        requests += partnership(governing, operator, at_ms, **changes)
+        requests += partnership(governing, operator, at_ms, surface=surface, owner=owner)
     return [record for request in requests for record in decide(world, request, at_ms)]
 
 

@@ -131,6 +131,16 @@ TAKEN_BACK: Steps = [
     (LAST + 1, paid(18, 2)),
     (LAST + 1, Refunded(ID, PLAIN.owner, 55)),
 ]
+# Brought late, a statement is refused, and what is due but for the claim is paid with it.
+REFUSED: Steps = [
+    (100, Settled(ID, 5, 40, 0)),
+    (100, Pending(ID, 5, 150)),
+    (1050, Claimed(ID, KEY, b"", 3, 2, 800_000, 20)),
+    (LAST + 1, Final(ID, 5, 40, 150)),
+    (LAST + 1, paid(36, 4)),
+    (LAST + 1, Refused(ID, 9, "ended")),
+    (LAST + 1, paid(18, 2)),
+]
 AGREED: Steps = [
     (100, Settled(ID, 5, 40, 0)),
     (120, Closed(ID, 20)),
@@ -148,6 +158,7 @@ AGREED: Steps = [
         (GUARDED, DISPROVED, 1, 99),
         (GUARDED, CLAIMED, 20, 80),
         (GUARDED, TAKEN_BACK, 45, 55),
+        (GUARDED, REFUSED, 60, 0),
         (GUARDED, AGREED, 20, 80),
         (PLAIN, [], 0, 0),
     ],
@@ -158,6 +169,7 @@ AGREED: Steps = [
         "disproved",
         "claimed",
         "taken back",
+        "refused",
         "agreed",
         "nothing",
     ],
@@ -233,6 +245,8 @@ def at(place: int, at_s: int) -> Callable[[Steps], Steps]:
         (GUARDED, DISPROVED, without(1), "more than|pending|the rules give"),
         (GUARDED, DISPROVED, at(3, LAST), "the rules give 0"),
         (GUARDED, DISPROVED, at(2, 1000), "possible after"),
+        (GUARDED, REFUSED, instead(4, amount_units=35), "the rules give"),
+        (GUARDED, REFUSED, instead(4, amount_units=54, fee_units=6), "the rules give 0"),
         (GUARDED, AGREED, without(3), "80 units .* were due, and not paid"),
         (GUARDED, AGREED, instead(1, payable_units=101), "not from"),
     ],

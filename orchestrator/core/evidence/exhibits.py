@@ -56,7 +56,7 @@ class Case(NamedTuple):
     """Evidence against a contract's verifier (a disproof), or against a claim (a refutation).
 
     A disproof's first exhibit is the entry that it shows to be false. `rival` is the id of the
-    contract that should have won. A case of kind `PROVEN` is against nobody: it shows what was
+    contract that should have won. A case of kind `PROVEN` is against no party: it shows what was
     taken back of an outcome.
     """
 

@@ -193,7 +193,7 @@ def _check_not_counted(
 
     The exhibits are the transition, opened; where that says that the lead was counted since the
     rival opened, the entry that did; if that is another contract's, the transition below it,
-    opened; and so on. What is false in these protects nobody.
+    opened; and so on. What is false in these protects no contract.
     """
     transition = entitled.transition
     while True:

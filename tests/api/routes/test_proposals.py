@@ -8,6 +8,7 @@ import pytest
 from eth_abi.abi import encode
 
 from orchestrator.core.contract import rules_of
+from orchestrator.core.errors import ChainError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.requests import OpenContract
 from orchestrator.core.sign_in import MAX_SIGNATURE_BYTES
@@ -81,6 +82,42 @@ def test_a_proposal_is_seen_by_its_parties_alone(
         assert (seen.status_code, seen.json()["code"]) == (404, "not-found")
     assert accept(stranger, terms, wallet("stranger")).status_code == 404
     assert stranger.get(path).status_code == 403
+
+
+def test_cautions_are_told_until_a_proposal_is_decided(
+    service: ApiService,
+    owner: httpx.Client,
+    operator: httpx.Client,
+    parameters: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terms = terms_of(parameters, 3)
+    propose(operator, terms)
+    asked: list[Terms] = []
+
+    def cautions_of(of: Terms) -> list[str]:
+        asked.append(of)
+        return ["the payee has neither code nor transactions"]
+
+    monkeypatch.setattr(service, "cautions_of", cautions_of)
+
+    def told(client: httpx.Client) -> Any:
+        answer = client.get(f"/v1/proposals/{hex_id(terms)}")
+        assert answer.status_code == 200, answer.text
+        return answer.json()["cautions"]
+
+    assert told(owner) == told(operator) == ["the payee has neither code nor transactions"]
+    assert asked == [terms, terms]
+
+    def unreachable(_: Terms) -> list[str]:
+        raise ChainError("node-silent", "the node does not answer")
+
+    monkeypatch.setattr(service, "cautions_of", unreachable)
+    assert told(owner) is None
+    monkeypatch.setattr(service, "cautions_of", cautions_of)
+    assert accept(owner, terms).status_code == 200
+    assert told(owner) is None
+    assert len(asked) == 2
 
 
 def test_the_same_terms_again_are_the_same_proposal(
