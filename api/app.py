@@ -16,7 +16,7 @@ from api.context import (
 )
 from api.http import bodies, problems, submissions
 from api.http.middleware import RequestGuard
-from api.routes import accounts, operators, owners, proposals, public, trust, why
+from api.routes import accounts, keys, operators, owners, proposals, public, trust, why
 from orchestrator.core.errors import ChainError
 from orchestrator.core.terms import Domain
 from orchestrator.log.reader import LogReader
@@ -81,7 +81,7 @@ def create_app(
     )
     problems.install(app)
     app.add_middleware(RequestGuard)
-    for part in (public, accounts, operators, owners, trust, proposals, why, submissions):
+    for part in (public, accounts, keys, operators, owners, trust, proposals, why, submissions):
         app.include_router(part.router)
     _name_allowed_methods(app)
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]

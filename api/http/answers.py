@@ -14,7 +14,6 @@ from api.http.fields import (
     LeadCursor,
     Position,
     ProposalCursor,
-    Scope,
     Signature,
     Size,
     TimeMs,
@@ -23,6 +22,7 @@ from api.http.fields import (
     Word,
 )
 from orchestrator.core.kinds import KINDS, ROLES
+from orchestrator.core.scopes import Scope
 from orchestrator.core.why.reason import Code
 
 Item = TypeVar("Item")
@@ -55,15 +55,45 @@ class Nonce(BaseModel):
 
 
 class SignedIn(BaseModel):
-    """An API key. It is shown this once; we keep its hash."""
+    """A wallet's API key. It is shown this once; we keep a hash of it."""
 
     # An error about this model must not carry the key.
     model_config = ConfigDict(hide_input_in_errors=True)
 
     key: str
+    id: Word = Field(description="Its random id, by which it is listed and revoked.")
     account: Address
     scopes: list[Scope]
     expires_ms: TimeMs
+
+
+class KeyInfo(BaseModel):
+    """A key, without what makes it work."""
+
+    id: Word = Field(description="As openings of the log have it where a delegate acted by it.")
+    parent: Word | None = Field(description="The key that made it; null for a wallet's own.")
+    name: str
+    scopes: list[Scope]
+    surfaces: list[Word] | None = Field(description="The surfaces that it is limited to, if any.")
+    created_ms: TimeMs
+    expires_ms: TimeMs
+    revoked_ms: TimeMs | None
+
+
+class FreshKey(KeyInfo):
+    """A delegate's key. It is shown this once; we keep a hash of it."""
+
+    # An error about this model must not carry the key.
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    key: str
+
+
+class Keys(BaseModel):
+    """A page of keys, oldest first; those that have ended are kept for a while."""
+
+    keys: list[KeyInfo]
+    next: str | None = Field(description="The cursor of the next page; null on the last.")
 
 
 # --- Requests to the log --------------------------------------------------------------------------

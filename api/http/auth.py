@@ -1,60 +1,89 @@
 """Authentication of callers: sign-in with a wallet (EIP-4361), API keys, and rate limits.
 
-A key is 32 random bytes, shown once and kept as their SHA-256. Every request that carries one is
-charged to its account before anything else is done for it.
+A key is 32 random bytes, shown once. Its SHA-256 is the secret that a transaction presents to the
+database, which keeps the SHA-256 of that and judges the key where it acts: the service itself can
+act for no account whose key it was not shown. Every request that carries a key is charged to its
+account before anything else is done for it.
 """
 
 import re
 import secrets
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv6Network, ip_address
-from typing import Annotated, NamedTuple, cast
+from typing import Annotated, NamedTuple
 from urllib.parse import urlsplit
 
-from eth_utils.crypto import keccak
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
-from siwe import InvalidSignature, SiweMessage, VerificationError
 
 from api.context import Service, TheService
-from api.http.fields import Scope, checksummed
+from api.http.fields import checksummed
 from api.http.problems import Refusal
-from orchestrator.core.entry import address_word
-from orchestrator.core.hexadecimal import from_hex
-from orchestrator.core.units import NS_PER_MS, format_time
-from orchestrator.storage.database import Session
+from orchestrator.core.entry import ZERO_WORD, address_word
+from orchestrator.core.errors import SignInError
+from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.scopes import SCOPES, Scope
+from orchestrator.core.sign_in import Audience, SignIn, read_message, write_message
+from orchestrator.core.units import format_ms
+from orchestrator.storage.database import Row, Session
 
 KEY_PREFIX = "tsk_"
 _KEY = re.compile(r"tsk_[A-Za-z0-9_-]{43}")
-_SCOPE_PREFIX = "urn:tallystick:scope:"
-_SCOPES: tuple[Scope, ...] = ("operator", "owner")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_WORD = re.compile(r"0x[0-9a-f]{64}")
 _REALM = 'Bearer realm="tallystick"'
 
 
 class Caller(NamedTuple):
-    """The account that a request speaks for, in lower case, and the scopes of its key."""
+    """The account that a request speaks for, in lower case, and what its key may do.
+
+    `surfaces` is None for a key that is limited to none in particular, `parent` for a wallet's own.
+    """
 
     account: str
-    scopes: tuple[str, ...]
-    key_hash: bytes
+    secret: bytes
+    key: bytes
+    scopes: frozenset[str]
+    surfaces: frozenset[bytes] | None
+    parent: bytes | None
+    expires_ms: int
+
+    def __repr__(self) -> str:
+        return f"Caller({self.account}, key={to_hex(self.key)})"
 
     @property
     def word(self) -> bytes:
         return address_word(self.account)
 
+    @property
+    def delegate(self) -> bytes:
+        """Return the key's id as the log has it: zero for a wallet's own key."""
+        return ZERO_WORD if self.parent is None else self.key
+
+    @property
+    def is_operator(self) -> bool:
+        return any(scope.startswith("operator:") for scope in self.scopes)
+
+    @property
+    def is_owner(self) -> bool:
+        return any(scope.startswith("owner:") for scope in self.scopes)
+
+    def may(self, scope: Scope) -> bool:
+        return scope in self.scopes
+
 
 _bearer = HTTPBearer(
     scheme_name="key",
-    description="An API key from `POST /v1/sign-in`; its scopes are `operator`, `owner` or both.",
+    description="An API key: a wallet's own from `POST /v1/sign-in`, or a delegate's from "
+    "`POST /v1/keys`. It does what its scopes say.",
     auto_error=False,
 )
 
 
 def _authenticate(
     service: TheService,
+    request: Request,
     wanted: SecurityScopes,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Caller:
@@ -70,39 +99,89 @@ def _authenticate(
             headers={"WWW-Authenticate": _REALM},
         )
     if not _KEY.fullmatch(credentials.credentials):
-        raise _bad_key("this is no API key")
-    key_hash = sha256(credentials.credentials.encode()).digest()
-    with service.database.transaction() as session:
+        raise _bad_key("key-malformed", "this is no API key: tsk_ and 43 more characters")
+    secret = secret_of(credentials.credentials)
+    with service.database.transaction(secret=secret) as session:
+        caller = _caller(session.key, secret)
         session.run("api.commit_unflushed")
-        # The account is not known yet: a row policy shows a key to a session that has its hash.
-        session.run("database.show_secret", secret=key_hash.hex())
-        key = session.one("api.key", key_hash=key_hash)
-        if key is None or key.is_revoked:
-            raise _bad_key("this API key is not known, or was revoked")
-        if key.expires_ms <= service.now_ms():
-            raise _bad_key("this API key has expired; sign in again")
-        session.run("database.set_account", account=key.account)
-        wait_ms = _spend(session, key.account, _account_allowance(service), 1)
+        wait_ms = _spend(session, caller.account, _account_allowance(service), 1)
     # Refusals from here on must not undo the charge, so the transaction has ended.
     _check_wait(wait_ms)
-    if not set(wanted.scopes) & set(key.scopes):
+    if not caller.scopes.intersection(wanted.scopes):
         raise Refusal(
             403,
             "scope-missing",
-            f"this needs a key with the scope {' or '.join(wanted.scopes)}",
+            f"this needs a key with the scope {' or '.join(wanted.scopes)}; yours has "
+            f"{', '.join(sorted(caller.scopes))}",
             headers={"WWW-Authenticate": f'{_REALM}, error="insufficient_scope"'},
         )
-    return Caller(key.account, tuple(key.scopes), key_hash)
+    _check_surface(caller, request.path_params.get("surface"))
+    return caller
 
 
-AnyCaller = Annotated[Caller, Security(_authenticate, scopes=["operator", "owner"])]
-Operator = Annotated[Caller, Security(_authenticate, scopes=["operator"])]
-Owner = Annotated[Caller, Security(_authenticate, scopes=["owner"])]
+@contextmanager
+def acting(service: Service, caller: Caller) -> Iterator[Session]:
+    """Open a transaction that speaks for the caller. Raises `Refusal` if its key has ended."""
+    with service.database.transaction(secret=caller.secret) as session:
+        _caller(session.key, caller.secret)
+        yield session
 
 
-def _bad_key(detail: str) -> Refusal:
+def needs(*scopes: Scope) -> Callable[..., Caller]:
+    """Return the dependency of a route that a key with one of these scopes may call."""
+    return Security(_authenticate, scopes=list(scopes))  # type: ignore[no-any-return]
+
+
+AnyCaller = Annotated[Caller, needs(*SCOPES)]
+
+
+def check_surface(caller: Caller, surface: bytes) -> None:
+    """Raise `Refusal` (403) if the caller's key is limited to other surfaces."""
+    if caller.surfaces is not None and surface not in caller.surfaces:
+        raise Refusal(
+            403,
+            "surface-forbidden",
+            f"this key is not for surface {to_hex(surface)}",
+            headers={"WWW-Authenticate": f'{_REALM}, error="insufficient_scope"'},
+        )
+
+
+def secret_of(key: str) -> bytes:
+    """Return the secret that a transaction presents of a key."""
+    return sha256(key.encode()).digest()
+
+
+def _check_surface(caller: Caller, surface: str | None) -> None:
+    """Hold a key to its surfaces wherever a path names one; what is no id is refused later."""
+    if surface is not None and _WORD.fullmatch(surface):
+        check_surface(caller, bytes.fromhex(surface[2:]))
+
+
+def _caller(key: Row | None, secret: bytes) -> Caller:
+    """Return the caller by what the database knows of its key. Raises `Refusal` (401)."""
+    if key is None:
+        raise _bad_key("key-unknown", "this API key is not known")
+    if key.state == "revoked":
+        raise _bad_key("key-revoked", "this API key was revoked, or the one that it was made by")
+    if key.state != "live":
+        raise _bad_key(
+            "key-expired", f"this API key has expired at {format_ms(key.expires_ms)}; sign in again"
+        )
+    surfaces = None if key.surfaces is None else frozenset(map(bytes, key.surfaces))
+    return Caller(
+        key.account,
+        secret,
+        bytes(key.key),
+        frozenset(key.scopes),
+        surfaces,
+        None if key.parent is None else bytes(key.parent),
+        key.expires_ms,
+    )
+
+
+def _bad_key(code: str, detail: str) -> Refusal:
     headers = {"WWW-Authenticate": f'{_REALM}, error="invalid_token"'}
-    return Refusal(401, "key-invalid", detail, headers=headers)
+    return Refusal(401, code, detail, headers=headers)
 
 
 # --- Allowances -----------------------------------------------------------------------------------
@@ -118,7 +197,7 @@ class _Allowance(NamedTuple):
 
 def charge(service: Service, caller: Caller, cost: int) -> None:
     """Charge an account for a bulk request's lines. Raises `Refusal` (429)."""
-    with service.database.transaction(caller.account) as session:
+    with acting(service, caller) as session:
         session.run("api.commit_unflushed")
         wait_ms = _spend(session, caller.account, _account_allowance(service), cost)
     _check_wait(wait_ms)
@@ -142,7 +221,7 @@ def charge_source(service: TheService, request: Request) -> None:
         source = host
     account = "0x" + sha256(f"tallystick source {source}".encode()).hexdigest()[:40]
     allowance = _Allowance("source", service.limits.source_per_s, service.limits.source_burst)
-    with service.database.transaction(account) as session:
+    with service.database.transaction() as session:
         session.run("api.commit_unflushed")
         wait_ms = _spend(session, account, allowance, 1)
     _check_wait(wait_ms)
@@ -188,111 +267,66 @@ def new_nonce(service: Service) -> tuple[str, int]:
     nonce = secrets.token_hex(16)
     expires_ms = service.now_ms() + service.limits.nonce_ttl_ms
     with service.database.transaction() as session:
-        session.run("database.show_secret", secret=nonce)
         session.run("api.add_nonce", nonce=nonce, expires_ms=expires_ms)
     return nonce, expires_ms
 
 
 def sign_in_message(
-    service: Service, address: str, scopes: Sequence[str], nonce: str, expires_ms: int
+    service: Service, address: str, scopes: Sequence[Scope], nonce: str, expires_ms: int
 ) -> str:
     """Return the EIP-4361 message by which this address asks for these scopes."""
-    message = SiweMessage(
-        domain=domain(service),
-        address=checksummed(address),
-        statement=f"Sign in to Tallystick as {' and '.join(scopes)}.",
-        uri=service.info.public_url,
-        version="1",
-        chain_id=service.escrow_domain.chain_id,
-        nonce=nonce,
-        issued_at=format_time(service.now_ms() * NS_PER_MS),
-        expiration_time=format_time(expires_ms * NS_PER_MS),
-        resources=[f"{_SCOPE_PREFIX}{scope}" for scope in scopes],
-    )
-    return cast(str, message.prepare_message())
+    asked = SignIn(checksummed(address), tuple(scopes), nonce, service.now_ms(), expires_ms)
+    return write_message(audience(service), asked)
 
 
-def check_sign_in(service: Service, text: str, signature: str) -> tuple[str, list[Scope], str]:
-    """Return the account (lower case), scopes and nonce of a signed message.
+def ask_sign_in(service: Service, message: str, signature: bytes, name: str) -> tuple[str, SignIn]:
+    """Have the registrar decide a sign-in. Return the key that it may mint, and what is asked.
 
-    All but the nonce is checked. Raises `Refusal` (401 or 422).
+    The message is read here as well, so that what cannot be granted is refused at once. Raises
+    `SignInError`, or `Refusal` (503) while too many wait.
     """
-    message = _parse(service, text)
-    try:
-        message.verify(
-            signature,
-            domain=domain(service),
-            uri=service.info.public_url,
-            chain_id=service.escrow_domain.chain_id,
-            # The nonce is used up where the key is made: a failed sign-in must not take it away.
-            nonce=message.nonce,
-            timestamp=_EPOCH + timedelta(milliseconds=service.now_ms()),
-            strict=True,
-        )
-    except InvalidSignature:
-        if not _is_signed_by_contract(service, message.address, text, signature):
+    asked = read_message(audience(service), message, service.now_ms())
+    key = new_key()
+    with service.database.transaction(secret=secret_of(key)) as session:
+        full = session.one("api.sign_ins_are_full")
+        if full is None or full.is_full:
             raise Refusal(
-                401, "signature-invalid", f"the signature is not by {message.address}"
-            ) from None
-    except VerificationError as error:
-        raise Refusal(
-            401, "sign-in-refused", _SIGN_IN_FAULTS.get(type(error).__name__, "refused")
-        ) from None
-    return message.address.lower(), _scopes(message.resources or []), message.nonce
-
-
-_SIGN_IN_FAULTS = {
-    "ChainIdMismatch": "the message is for another chain",
-    "DomainMismatch": "the message is for another domain",
-    "ExpiredMessage": "the message has expired",
-    "NotYetValidMessage": "the message is not valid yet",
-}
-
-
-def domain(service: Service) -> str:
-    """Return the authority that sign-in messages are made out to."""
-    return urlsplit(service.info.public_url).netloc
-
-
-def new_key() -> tuple[str, bytes]:
-    """Return a new key, and the hash that is kept of it."""
-    key = KEY_PREFIX + secrets.token_urlsafe(32)
-    return key, sha256(key.encode()).digest()
-
-
-def _parse(service: Service, text: str) -> SiweMessage:
-    malformed = Refusal(422, "message-malformed", "the message is no EIP-4361 message")
-    # The parser is slow on long domains and URIs, so the cheap rules come first.
-    host, url = domain(service), service.info.public_url
-    if not text.startswith(f"{host} wants you to sign in with your Ethereum account:\n"):
-        raise Refusal(401, "sign-in-refused", f"the message is not made out to {host}")
-    if f"\nURI: {url}\n" not in text:
-        raise Refusal(401, "sign-in-refused", f"the message's URI is not {url}")
-    try:
-        message = SiweMessage.from_message(text, abnf=False)
-    except ValueError:
-        raise malformed from None
-    # The signature is checked over what was parsed, so that has to be all that was signed.
-    if message.prepare_message() != text:
-        raise malformed
-    return message
-
-
-def _scopes(resources: list[str]) -> list[Scope]:
-    asked = {resource.removeprefix(_SCOPE_PREFIX) for resource in resources}
-    scopes = [scope for scope in _SCOPES if scope in asked]
-    if not scopes or len(scopes) != len(resources):
-        raise Refusal(
-            422,
-            "scopes-unknown",
-            f"the message's resources must name one or both of "
-            f"{_SCOPE_PREFIX}operator and {_SCOPE_PREFIX}owner, and nothing else",
+                503,
+                "sign-ins-full",
+                "too many sign-ins wait; try again",
+                headers={"Retry-After": "2"},
+            )
+        session.run(
+            "api.ask_sign_in",
+            message=message,
+            signature=signature,
+            name=name,
+            ttl_ms=service.limits.key_ttl_ms,
         )
-    return scopes
+    return key, asked
 
 
-def _is_signed_by_contract(service: Service, address: str, text: str, signature: str) -> bool:
-    """Return True if the contract at the address accepts the signature (EIP-191, ERC-1271)."""
-    data = text.encode()
-    digest = keccak(b"\x19Ethereum Signed Message:\n%d" % len(data) + data)
-    return service.is_valid_signature(checksummed(address), digest, from_hex(signature))
+def signed_in(service: Service, key: str) -> Caller | None:
+    """Return the caller of a key that the registrar has minted, or None while it has not decided.
+
+    Raises `SignInError` if it has refused to.
+    """
+    secret = secret_of(key)
+    with service.database.transaction(secret=secret) as session:
+        if session.key is not None:
+            return _caller(session.key, secret)
+        refusal = session.one("api.sign_in_refusal")
+    if refusal is not None:
+        raise SignInError(refusal.code, refusal.detail)
+    return None
+
+
+def audience(service: Service) -> Audience:
+    """Return the service that sign-in messages are made out to."""
+    url = service.info.public_url
+    return Audience(urlsplit(url).netloc, url, service.escrow_domain.chain_id)
+
+
+def new_key() -> str:
+    """Return a new key."""
+    return KEY_PREFIX + secrets.token_urlsafe(32)

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.http.fields import (
+    MAX_KEY_SURFACES,
     NAME_PATTERN,
     Address,
     Amount,
@@ -12,11 +13,12 @@ from api.http.fields import (
     EventName,
     ExternalId,
     Key,
+    KeyName,
     Moment,
     Name,
     OrderId,
-    Scope,
     Signature,
+    TimeMs,
     TimeS,
     Units,
     Word,
@@ -24,6 +26,8 @@ from api.http.fields import (
 from orchestrator.core import policy, surface_settings
 from orchestrator.core.document import MAX_DOCUMENT_BYTES
 from orchestrator.core.forecast import MAX_HORIZON_DAYS, MAX_QUESTIONS
+from orchestrator.core.scopes import Scope, ScopeSet
+from orchestrator.core.sign_in import MAX_MESSAGE_BYTES
 from orchestrator.core.units import DAY_S
 
 
@@ -40,14 +44,56 @@ class NonceRequest(Body):
     """An account that wants to sign in, and its scopes; the answer has the message to sign."""
 
     address: Address
-    scopes: Annotated[list[Scope], Field(min_length=1, max_length=2, examples=[["operator"]])]
+    scopes: Annotated[
+        list[Scope | ScopeSet], Field(min_length=1, max_length=16, examples=[["operator"]])
+    ]
 
 
 class SignIn(Body):
-    """A signed EIP-4361 message. Its resources name the scopes: `urn:tallystick:scope:operator`."""
+    """A signed EIP-4361 message.
 
-    message: Annotated[str, Field(min_length=1, max_length=1000)]
+    Its resources name the scopes of the key, as in `urn:tallystick:scope:operator:touch`, and its
+    statement says the same in words.
+    """
+
+    message: Annotated[str, Field(min_length=1, max_length=MAX_MESSAGE_BYTES)]
     signature: Signature
+    name: KeyName = "sign-in"
+
+
+class NewKey(Body):
+    """A delegate's key, with no more than your own key has."""
+
+    name: KeyName
+    scopes: Annotated[
+        list[Scope | ScopeSet], Field(min_length=1, max_length=16, examples=[["operator:touch"]])
+    ]
+    surfaces: Annotated[list[Word], Field(min_length=1, max_length=MAX_KEY_SURFACES)] | None = (
+        Field(
+            default=None,
+            description="The surfaces that it is limited to; null for all of your own's.",
+        )
+    )
+    expires_ms: TimeMs | None = Field(
+        default=None, description="When it expires: no later than your own key, and then if null."
+    )
+
+
+class Rotation(Body):
+    """The exchange of a delegate's key for a new one."""
+
+    overlap_s: Annotated[int, Field(ge=0, le=7 * DAY_S)] = Field(
+        default=0, description="How long the old key still works."
+    )
+    expires_ms: TimeMs | None = Field(
+        default=None, description="When the new key expires; null: when the old one would have."
+    )
+
+
+class KeyChange(Body):
+    """Another name for a key."""
+
+    name: KeyName
 
 
 # --- Policies -------------------------------------------------------------------------------------

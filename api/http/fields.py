@@ -6,7 +6,7 @@ time, which is RFC 3339 as products write it.
 """
 
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from eth_utils.address import to_checksum_address
 from fastapi import Path, Query
@@ -14,9 +14,12 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from orchestrator.core import names
 from orchestrator.core.kinds import KINDS
+from orchestrator.core.sign_in import MAX_SIGNATURE_BYTES
 from orchestrator.core.units import parse_amount, parse_time_ns
 
 MAX_PAGE = 1_000
+MAX_KEY_NAME_BYTES = 128
+MAX_KEY_SURFACES = 100
 # The log's words give times and positions 40 bits.
 MAX_TIME_S = 2**40 - 1
 MAX_POSITION = 2**40 - 1
@@ -24,10 +27,10 @@ NAME_PATTERN = f"^{names.SHORT_NAME_PATTERN}$"
 
 _WORD_PATTERN = r"^0x[0-9a-f]{64}$"
 _ADDRESS_PATTERN = r"^0x[0-9a-fA-F]{40}$"
-_SIGNATURE_PATTERN = r"^0x([0-9a-fA-F]{2}){1,4096}$"
+_SIGNATURE_PATTERN = r"^0x([0-9a-fA-F]{2})*$"
 _UNITS_PATTERN = r"^(0|[1-9][0-9]{0,77})$"
 _LEAD_CURSOR_PATTERN = r"^[!-~]([ -~]{0,30}[!-~])?\.0x[0-9a-f]{64}$"
-_PROPOSAL_CURSOR_PATTERN = r"^[0-9]{1,15}\.0x[0-9a-f]{64}$"
+_MOMENT_CURSOR_PATTERN = r"^[0-9]{1,15}\.0x[0-9a-f]{64}$"
 _AMOUNT_PATTERN = r"^[0-9]{1,18}(\.[0-9]{1,6})?$"
 _MOMENT_PATTERN = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}"
@@ -38,10 +41,10 @@ _KEY_PATTERN = r"^[!-~]{1,128}$"
 PATTERN_RULES = {
     _WORD_PATTERN: "must be 0x and 64 lower-case hex digits",
     _ADDRESS_PATTERN: "must be an address: 0x and 40 hex digits",
-    _SIGNATURE_PATTERN: "must be a signature: 0x and the hex digits of 1 to 4096 bytes",
+    _SIGNATURE_PATTERN: "must be a signature: 0x and the hex digits of whole bytes",
     _UNITS_PATTERN: "must be a whole number of base units as text, without sign or leading zero",
     _LEAD_CURSOR_PATTERN: "must be the `next` of the page before",
-    _PROPOSAL_CURSOR_PATTERN: "must be the `next` of the page before",
+    _MOMENT_CURSOR_PATTERN: "must be the `next` of the page before",
     _AMOUNT_PATTERN: 'must be a decimal amount as text with at most 6 decimals, such as "29.90"',
     _MOMENT_PATTERN: "must be RFC 3339 with a time zone, such as 2026-03-01T12:30:00Z",
     _KEY_PATTERN: "must be 1 to 128 visible ASCII characters, without spaces",
@@ -71,6 +74,7 @@ def _check_kind(text: str) -> str:
 Word = Annotated[str, Field(pattern=_WORD_PATTERN, examples=[_WORD])]
 SurfaceId = Annotated[Word, Path(description="A surface's id.")]
 ContractId = Annotated[Word, Path(description="A contract's id: the digest of its terms.")]
+KeyId = Annotated[Word, Path(description="A key's random id; it is no secret.")]
 Address = Annotated[
     str,
     Field(
@@ -83,7 +87,10 @@ Signature = Annotated[
     str,
     Field(
         pattern=_SIGNATURE_PATTERN,
-        description="65 bytes r ‖ s ‖ v of a key, or what an ERC-1271 contract takes.",
+        max_length=2 + 2 * MAX_SIGNATURE_BYTES,
+        description="65 bytes r ‖ s ‖ v of a key; or what an ERC-1271 contract takes, `0x` if that "
+        "was signed on chain; or that of a wallet not deployed yet, with its making (ERC-6492). "
+        f"At most {MAX_SIGNATURE_BYTES} bytes.",
         examples=["0x" + "5f" * 64 + "1b"],
     ),
 ]
@@ -97,7 +104,6 @@ EntryKind = Annotated[
     AfterValidator(_check_kind),
 ]
 Hashes = Annotated[list[Word], Field(max_length=128)]
-Scope = Literal["operator", "owner"]
 
 
 # --- Numbers and times ----------------------------------------------------------------------------
@@ -148,8 +154,16 @@ LeadCursor = Annotated[
 ProposalCursor = Annotated[
     str,
     Field(
-        pattern=_PROPOSAL_CURSOR_PATTERN,
+        pattern=_MOMENT_CURSOR_PATTERN,
         description="The time at which a proposal was made, and its id.",
+        examples=[f"1767225600000.{_WORD}"],
+    ),
+]
+KeyCursor = Annotated[
+    str,
+    Field(
+        pattern=_MOMENT_CURSOR_PATTERN,
+        description="The time at which a key was made, and its id.",
         examples=[f"1767225600000.{_WORD}"],
     ),
 ]
@@ -232,6 +246,16 @@ Moment = Annotated[
         examples=["2026-03-01T12:30:00Z"],
     ),
     AfterValidator(_check_time),
+]
+KeyName = Annotated[
+    str,
+    Field(
+        description="Your own name of the key, for its holder and its account. "
+        + _PLAIN_NAME.format(bytes=MAX_KEY_NAME_BYTES),
+        json_schema_extra=_lengths(MAX_KEY_NAME_BYTES),
+        examples=["mailer"],
+    ),
+    AfterValidator(lambda text: names.plain_name(text, MAX_KEY_NAME_BYTES)),
 ]
 Key = Annotated[
     str,

@@ -24,6 +24,7 @@ from orchestrator.core.errors import (
     InputError,
     ProofError,
     RequestError,
+    SignInError,
     TermsError,
     WhyError,
 )
@@ -44,6 +45,7 @@ _STATUS_BY_AREA: dict[type[DomainError], int] = {
     ProofError: 422,
     TermsError: 422,
     RequestError: 409,
+    SignInError: 401,
     ChainError: 503,
     WhyError: 404,
 }
@@ -53,8 +55,12 @@ _STATUS_BY_CODE = {
     "event-late": 422,
     "inbox-full": 503,
     "kind-not-listed": 422,
+    "message-malformed": 422,
+    "scopes-unknown": 422,
     "search-open": 422,
+    "statement-differs": 422,
     "surface-unknown": 404,
+    "wallet-unasked": 503,
 }
 _CODE_BY_STATUS = {
     400: "malformed",

@@ -24,11 +24,12 @@ from starlette.concurrency import run_in_threadpool
 from api.context import Service, TheService
 from api.http import problems
 from api.http.answers import BulkStatus, LineStatus, RequestStatus
-from api.http.auth import AnyCaller, Caller, Operator, Owner, charge
+from api.http.auth import AnyCaller, Caller, acting, charge, needs
 from api.http.bodies import BulkProductEvent, BulkTouch
 from api.http.fields import Key
 from api.http.json_input import StrictRoute, read_lines, split_lines
 from api.http.problems import Refusal, documented, not_found
+from orchestrator.core.scopes import Scope
 from orchestrator.log import inbox
 from orchestrator.log.inbox import EventAheadError, Result, Submission
 from orchestrator.storage.database import Session
@@ -157,7 +158,7 @@ class Intake:
         """
 
         def in_transaction() -> list[UUID]:
-            with self.service.database.transaction(self.caller.account) as session:
+            with acting(self.service, self.caller) as session:
                 return take(session)
 
         # The database's clock may be a simulated one; patience is measured in real time.
@@ -205,23 +206,22 @@ class Intake:
         return statuses
 
     async def _statuses(self, ids: Sequence[UUID]) -> list[RequestStatus]:
-        return await run_in_threadpool(read_statuses, self.service, self.caller.account, ids)
+        return await run_in_threadpool(read_statuses, self.service, self.caller, ids)
 
 
-async def _operator_intake(
-    service: TheService, operator: Operator, wait_s: WaitS, request: Request, response: Response
-) -> Intake:
-    return Intake(service, operator, wait_s, request, response)
+def intake_for(scope: Scope) -> Any:
+    """Return the dependency of a route that takes requests by keys with this scope."""
 
+    async def intake(
+        service: TheService,
+        caller: Annotated[Caller, needs(scope)],
+        wait_s: WaitS,
+        request: Request,
+        response: Response,
+    ) -> Intake:
+        return Intake(service, caller, wait_s, request, response)
 
-async def _owner_intake(
-    service: TheService, owner: Owner, wait_s: WaitS, request: Request, response: Response
-) -> Intake:
-    return Intake(service, owner, wait_s, request, response)
-
-
-OperatorIntake = Annotated[Intake, Depends(_operator_intake)]
-OwnerIntake = Annotated[Intake, Depends(_owner_intake)]
+    return Depends(intake)
 
 
 def in_bulks(items: Sequence[Part]) -> Iterator[Sequence[Part]]:
@@ -238,16 +238,16 @@ router = APIRouter(prefix="/v1", tags=["requests"], route_class=StrictRoute)
 @router.get("/requests/{request_id}", responses=documented(401, 403, 404))
 def request_status(service: TheService, caller: AnyCaller, request_id: UUID) -> RequestStatus:
     """Return the status of a request that this account made."""
-    statuses = read_statuses(service, caller.account, [request_id])
+    statuses = read_statuses(service, caller, [request_id])
     if not statuses:
         raise not_found("request of yours")
     return statuses[0]
 
 
-def read_statuses(service: Service, account: str, ids: Sequence[UUID]) -> list[RequestStatus]:
-    """Return the statuses of an account's requests, in the order of `ids`, without unknown ones."""
+def read_statuses(service: Service, caller: Caller, ids: Sequence[UUID]) -> list[RequestStatus]:
+    """Return the statuses of the caller's requests, in the order of `ids`, without unknown ones."""
     results: dict[UUID, Result] = {}
-    with service.database.transaction(account) as session:
+    with acting(service, caller) as session:
         for part in in_bulks(ids):
             results |= inbox.results_of(session, service.log_id, part)
         verdicts = _verdicts(service, session, results)

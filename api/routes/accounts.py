@@ -1,17 +1,24 @@
-"""The routes of accounts: signing in and out."""
+"""The routes of accounts: signing in."""
 
+import time
+
+from anyio import sleep
 from fastapi import APIRouter, Depends
 from starlette.concurrency import run_in_threadpool
 
 from api.context import Service, TheService
 from api.http import answers, auth, bodies
-from api.http.auth import AnyCaller, Caller
-from api.http.fields import checksummed
+from api.http.auth import Caller
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented
+from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.scopes import scopes_of
 
 router = APIRouter(prefix="/v1", tags=["accounts"], route_class=StrictRoute)
 
+# How long a sign-in waits for the registrar, which grants none that is older than 15 s.
+MAX_SIGN_IN_S = 10
+_POLL_S = 0.02
 _BY_SOURCE = [Depends(auth.charge_source)]
 
 
@@ -21,14 +28,12 @@ def nonce(service: TheService, body: bodies.NonceRequest | None = None) -> answe
     fresh, expires_ms = auth.new_nonce(service)
     message = None
     if body is not None:
-        scopes = sorted(set(body.scopes))
+        scopes = scopes_of(body.scopes)
         message = auth.sign_in_message(service, body.address, scopes, fresh, expires_ms)
     return answers.Nonce(
         nonce=fresh,
         expires_ms=expires_ms,
-        domain=auth.domain(service),
-        uri=service.info.public_url,
-        chain_id=service.escrow_domain.chain_id,
+        **auth.audience(service)._asdict(),
         message=message,
     )
 
@@ -36,50 +41,31 @@ def nonce(service: TheService, body: bodies.NonceRequest | None = None) -> answe
 @router.post("/sign-in", status_code=201, responses=documented(401), dependencies=_BY_SOURCE)
 async def sign_in(service: TheService, body: bodies.SignIn) -> answers.SignedIn:
     """Turn a signed EIP-4361 message into an API key."""
-    account, scopes, nonce = await run_in_threadpool(
-        auth.check_sign_in, service, body.message, body.signature
+    key, asked = await run_in_threadpool(
+        auth.ask_sign_in, service, body.message, from_hex(body.signature), body.name
     )
-    key, key_hash = auth.new_key()
-    caller = Caller(account, tuple(scopes), key_hash)
-    expires_ms = await run_in_threadpool(_add_key, service, caller, nonce)
+    caller = await _decided(service, key)
     return answers.SignedIn(
         key=key,
-        account=checksummed(account),
-        scopes=scopes,
-        expires_ms=expires_ms,
+        id=to_hex(caller.key),
+        account=asked.address,
+        scopes=list(asked.scopes),
+        expires_ms=caller.expires_ms,
     )
 
 
-@router.delete("/keys/current", status_code=204, responses=documented(401, 403))
-def sign_out(service: TheService, caller: AnyCaller) -> None:
-    """Revoke the key that this request carries."""
-    with service.database.transaction(caller.account) as session:
-        session.run(
-            "api.revoke_key",
-            account=caller.account,
-            key_hash=caller.key_hash,
-            now_ms=service.now_ms(),
-        )
-
-
-def _add_key(service: Service, caller: Caller, nonce: str) -> int:
-    """Use up the nonce and keep the caller's new key; return when it expires (UTC ms)."""
-    now_ms = service.now_ms()
-    expires_ms = now_ms + service.limits.key_ttl_ms
-    scopes = list(caller.scopes)
-    with service.database.transaction(caller.account) as session:
-        session.run("database.show_secret", secret=nonce)
-        if session.one("api.use_nonce", nonce=nonce, now_ms=now_ms) is None:
+async def _decided(service: Service, key: str) -> Caller:
+    """Wait for the registrar's decision on a sign-in. Raises `SignInError`, or `Refusal` (503)."""
+    deadline = time.monotonic() + MAX_SIGN_IN_S
+    while True:
+        caller = await run_in_threadpool(auth.signed_in, service, key)
+        if caller is not None:
+            return caller
+        if time.monotonic() > deadline:
             raise Refusal(
-                401, "nonce-unknown", "the nonce is not ours, was used before, or has expired"
+                503,
+                "registrar-silent",
+                "no registrar has decided this sign-in in time; try again",
+                headers={"Retry-After": "5"},
             )
-        session.run("api.add_account", account=caller.account, scopes=scopes, now_ms=now_ms)
-        session.run(
-            "api.add_key",
-            account=caller.account,
-            key_hash=caller.key_hash,
-            scopes=scopes,
-            now_ms=now_ms,
-            expires_ms=expires_ms,
-        )
-        return expires_ms
+        await sleep(_POLL_S)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from api.context import Service, TheService
 from api.http import answers, bodies
 from api.http.answers import next_cursor
-from api.http.auth import AnyCaller, Caller
+from api.http.auth import AnyCaller, Caller, acting, needs
 from api.http.fields import AfterWord, LeadCursor, Limit, Name, SurfaceId, address
 from api.http.json_input import StrictRoute, ndjson_body
 from api.http.problems import Fault, Refusal, documented, not_found
@@ -19,14 +19,16 @@ from api.http.submissions import (
     IdempotencyKey,
     Intake,
     Item,
-    OperatorIntake,
     decided,
+    intake_for,
 )
 from orchestrator.core.document import canonical_json
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.requests import Touch
 from orchestrator.log.inbox import Submission
 from orchestrator.storage.database import Row, Session
+
+TouchIntake = Annotated[Intake, intake_for("operator:touch")]
 
 router = APIRouter(prefix="/v1", tags=["operator"], route_class=StrictRoute)
 
@@ -36,7 +38,7 @@ def surfaces(
     service: TheService, caller: AnyCaller, after: AfterWord = None, limit: Limit = 100
 ) -> answers.Surfaces:
     """List the surfaces."""
-    with service.database.transaction(caller.account) as session:
+    with acting(service, caller) as session:
         rows = session.all(
             "api.surface_page",
             log_id=service.log_id,
@@ -54,7 +56,7 @@ def surface_detail(
     service: TheService, caller: AnyCaller, surface: SurfaceId
 ) -> answers.SurfaceDetail:
     """Return a surface: its policy, and all that terms for a contract on it must say."""
-    with service.database.transaction(caller.account) as session:
+    with acting(service, caller) as session:
         row = _known_surface(service, session, surface)
         policy = session.one("log.policy", log_id=service.log_id, hash=row.policy_hash)
         here = session.one("api.surface_settings", log_id=service.log_id, surface=row.surface)
@@ -71,7 +73,7 @@ def surface_detail(
 @router.get("/surfaces/{surface}/leads", responses=documented(401, 403, 404))
 def leads(
     service: TheService,
-    caller: AnyCaller,
+    caller: Annotated[Caller, needs("operator:read", "owner:read")],
     surface: SurfaceId,
     state: Annotated[Name | None, Query(description="Only leads in this state.")] = None,
     after: LeadCursor | None = None,
@@ -80,7 +82,7 @@ def leads(
     """List a surface's leads by pseudonym; the surface's owner sees its own ids beside them."""
     # A state may have dots and a pseudonym has none, so the last dot is the one between them.
     after_state, _, after_lead = after.rpartition(".") if after else ("", "", "0x")
-    with service.database.transaction(caller.account) as session:
+    with acting(service, caller) as session:
         _known_surface(service, session, surface)
         rows = session.all(
             "api.lead_page",
@@ -113,7 +115,7 @@ def leads(
     responses=decided(answers.RequestStatus, 404),
 )
 async def touch(
-    intake: OperatorIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.Touch
+    intake: TouchIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.Touch
 ) -> answers.RequestStatus:
     """Record an action that you took on a lead."""
     items = [Item(key, "body", body)]
@@ -126,7 +128,7 @@ async def touch(
     responses=decided(answers.BulkStatus, 404),
     openapi_extra=ndjson_body(bodies.BulkTouch, MAX_LINES),
 )
-async def touches(intake: OperatorIntake, surface: SurfaceId) -> answers.BulkStatus:
+async def touches(intake: TouchIntake, surface: SurfaceId) -> answers.BulkStatus:
     """Record many touches, one to a line, each with an `id` of its own: all are taken, or none."""
     return await intake.take_lines(
         bodies.BulkTouch,
@@ -210,6 +212,7 @@ def _touch_submission(item: Item[bodies.Touch], surface: str, operator: Caller) 
         operator.word,
         touch.action,
         sha256(body).digest(),
+        key=operator.delegate,
     )
     return Submission(f"touch:{surface}:{item.key}", request, body)
 

@@ -7,13 +7,14 @@ hashes and every operator know a lead by a random pseudonym.
 import secrets
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter
 
 from api.context import Service
 from api.http import answers, bodies
-from api.http.auth import Caller
+from api.http.auth import Caller, check_surface
 from api.http.fields import SurfaceId
 from api.http.json_input import StrictRoute, ndjson_body
 from api.http.problems import Refusal, not_found
@@ -22,9 +23,9 @@ from api.http.submissions import (
     IdempotencyKey,
     Intake,
     Item,
-    OwnerIntake,
     decided,
     in_bulks,
+    intake_for,
 )
 from orchestrator.core import policy
 from orchestrator.core.codec import commitment, request_id
@@ -44,6 +45,10 @@ MAX_SURFACES = 100
 MAX_POLICIES = 1_000
 MAX_SETTINGS = 10_000
 
+PublishIntake = Annotated[Intake, intake_for("owner:publish")]
+ReportIntake = Annotated[Intake, intake_for("owner:report")]
+EraseIntake = Annotated[Intake, intake_for("owner:erase")]
+
 router = APIRouter(prefix="/v1", tags=["owner"], route_class=StrictRoute)
 
 
@@ -52,11 +57,12 @@ router = APIRouter(prefix="/v1", tags=["owner"], route_class=StrictRoute)
 
 @router.post("/surfaces", status_code=202, responses=decided(answers.SurfaceRequest))
 async def open_surface(
-    intake: OwnerIntake, key: IdempotencyKey, body: bodies.NewSurface
+    intake: PublishIntake, key: IdempotencyKey, body: bodies.NewSurface
 ) -> answers.SurfaceRequest:
     """Open a surface under its first policy. Its id follows from the owner and the name."""
     rules = policy.parse(body.policy)
     surface = surface_id(intake.caller.word, body.name)
+    check_surface(intake.caller, surface)
     submission = _publication(f"surface:{key}", intake.caller, surface, rules)
     status = await intake.take_one(
         lambda session: _submit_surface(intake, session, body.name, submission)
@@ -70,7 +76,7 @@ async def open_surface(
     responses=decided(answers.SurfaceRequest, 404),
 )
 async def publish_policy(
-    intake: OwnerIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.NewPolicy
+    intake: PublishIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.NewPolicy
 ) -> answers.SurfaceRequest:
     """Publish the next version of a surface's policy, if no contract was signed under this one."""
     rules = policy.parse(body.policy)
@@ -194,7 +200,7 @@ def _surface_request(
     responses=decided(answers.RequestStatus, 404),
 )
 async def report_event(
-    intake: OwnerIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.ProductEvent
+    intake: ReportIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.ProductEvent
 ) -> answers.RequestStatus:
     """Report something that happened in the product to a lead."""
     items = [Item(key, "body", body)]
@@ -207,7 +213,7 @@ async def report_event(
     responses=decided(answers.BulkStatus, 404),
     openapi_extra=ndjson_body(bodies.BulkProductEvent, MAX_LINES),
 )
-async def report_events(intake: OwnerIntake, surface: SurfaceId) -> answers.BulkStatus:
+async def report_events(intake: ReportIntake, surface: SurfaceId) -> answers.BulkStatus:
     """Report many events, one to a line, each with an `id` of its own: all are taken, or none."""
     return await intake.take_lines(
         bodies.BulkProductEvent,
@@ -327,7 +333,7 @@ def _event_submission(
     responses=decided(answers.RequestStatus, 404),
 )
 async def erase_lead(
-    intake: OwnerIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.Erasure
+    intake: EraseIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.Erasure
 ) -> answers.RequestStatus:
     """Delete a lead's identity, and what was reported of it beside the log, at once and for good.
 

@@ -6,13 +6,14 @@ log it is a contract, public like all of them.
 """
 
 from collections.abc import Mapping
+from typing import Annotated
 
 from fastapi import APIRouter
 
 from api.context import Service, TheService
 from api.http import answers, bodies
 from api.http.answers import next_cursor
-from api.http.auth import AnyCaller, Caller, Operator, Owner
+from api.http.auth import Caller, acting, check_surface, needs
 from api.http.fields import ContractId, Limit, ProposalCursor, SurfaceId
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
@@ -30,19 +31,26 @@ from orchestrator.core.terms import (
     owner_consent_digest,
     recover,
 )
+from orchestrator.core.wallet_signature import unwrap
 from orchestrator.storage.database import Row, Session
+
+Proposer = Annotated[Caller, needs("operator:propose")]
+Reviewer = Annotated[Caller, needs("owner:review")]
+OwnerReader = Annotated[Caller, needs("owner:read", "owner:review")]
+Reader = Annotated[Caller, needs("operator:read", "operator:propose", "owner:read", "owner:review")]
 
 router = APIRouter(prefix="/v1", tags=["contracts"], route_class=StrictRoute)
 
 
 @router.post("/proposals", status_code=201, responses=documented(401, 403, 404, 409))
-def propose(service: TheService, operator: Operator, body: bodies.NewProposal) -> answers.Proposal:
+def propose(service: TheService, operator: Proposer, body: bodies.NewProposal) -> answers.Proposal:
     """Propose a contract. The same terms again are the same proposal."""
     terms = Terms.from_json(body.terms.model_dump())
     if terms.operator.lower() != operator.account:
         raise Refusal(403, "not-the-operator", f"operator is {terms.operator}, but you are not")
+    check_surface(operator, terms.surface)
     digest = contract_id(terms, service.escrow_domain)
-    with service.database.transaction(operator.account) as session:
+    with acting(service, operator) as session:
         earlier = _find_proposal(service, session, operator, digest)
         if earlier is not None:
             return _proposal(service, earlier)
@@ -64,7 +72,7 @@ def propose(service: TheService, operator: Operator, body: bodies.NewProposal) -
     signature = from_hex(body.operator_signature)
     consent = operator_consent_digest(terms, service.escrow_domain)
     _check_signature(service, "operator_signature", terms.operator, consent, signature)
-    with service.database.transaction(operator.account) as session:
+    with acting(service, operator) as session:
         session.run(
             "api.add_proposal",
             log_id=service.log_id,
@@ -82,7 +90,7 @@ def propose(service: TheService, operator: Operator, body: bodies.NewProposal) -
 @router.get("/proposals", responses=documented(401, 403))
 def proposals(
     service: TheService,
-    caller: AnyCaller,
+    caller: Reader,
     after: ProposalCursor | None = None,
     limit: Limit = 100,
 ) -> answers.Proposals:
@@ -92,21 +100,21 @@ def proposals(
         caller,
         after,
         limit,
-        operator=caller.account if "operator" in caller.scopes else None,
-        owner=caller.account if "owner" in caller.scopes else None,
+        operator=caller.account if caller.is_operator else None,
+        owner=caller.account if caller.is_owner else None,
     )
 
 
 @router.get("/surfaces/{surface}/proposals", responses=documented(401, 403, 404))
 def surface_proposals(
     service: TheService,
-    owner: Owner,
+    owner: OwnerReader,
     surface: SurfaceId,
     after: ProposalCursor | None = None,
     limit: Limit = 100,
 ) -> answers.Proposals:
     """List the proposals for a surface, to its owner."""
-    with service.database.transaction(owner.account) as session:
+    with acting(service, owner) as session:
         own_surface(service, session, owner, surface)
     return _proposal_page(
         service, owner, after, limit, owner=owner.account, operator=None, surface=from_hex(surface)
@@ -114,11 +122,9 @@ def surface_proposals(
 
 
 @router.get("/proposals/{contract}", responses=documented(401, 403, 404))
-def proposal(
-    service: TheService, caller: AnyCaller, contract: ContractId
-) -> answers.ReviewedProposal:
+def proposal(service: TheService, caller: Reader, contract: ContractId) -> answers.ReviewedProposal:
     """Return a proposal, to its parties, with what to look at before it is signed."""
-    with service.database.transaction(caller.account) as session:
+    with acting(service, caller) as session:
         row = _known_proposal(service, session, caller, from_hex(contract))
     found = _proposal(service, row)
     # The chain is asked, so no transaction is held open across it.
@@ -128,11 +134,11 @@ def proposal(
 
 @router.post("/proposals/{contract}/accept", responses=documented(401, 403, 404, 409))
 def accept(
-    service: TheService, owner: Owner, contract: ContractId, body: bodies.Acceptance
+    service: TheService, owner: Reviewer, contract: ContractId, body: bodies.Acceptance
 ) -> answers.Proposal:
     """Sign a proposal as the surface's owner; the service then opens it on chain."""
     digest, signature = from_hex(contract), from_hex(body.owner_signature)
-    with service.database.transaction(owner.account) as session:
+    with acting(service, owner) as session:
         row = _known_proposal(service, session, owner, digest)
         if row.owner != owner.account:
             raise Refusal(403, "not-the-owner", "only the surface's owner accepts a proposal")
@@ -143,7 +149,12 @@ def accept(
         _check_terms(service, session, terms)
     consent = owner_consent_digest(terms, service.escrow_domain)
     _check_signature(service, "owner_signature", terms.owner, consent, signature)
-    with service.database.transaction(owner.account) as session:
+    _check_openable(service, "owner_signature", terms.owner, consent, signature)
+    offered = operator_consent_digest(terms, service.escrow_domain)
+    _check_openable(
+        service, "operator_signature", terms.operator, offered, bytes(row.operator_signature)
+    )
+    with acting(service, owner) as session:
         changed = session.run(
             "api.accept_proposal",
             log_id=service.log_id,
@@ -160,13 +171,13 @@ def accept(
 
 
 @router.post("/proposals/{contract}/decline", responses=documented(401, 403, 404, 409))
-def decline(service: TheService, owner: Owner, contract: ContractId) -> answers.Proposal:
+def decline(service: TheService, owner: Reviewer, contract: ContractId) -> answers.Proposal:
     """Turn a proposal down as the surface's owner."""
     return _end(service, owner, from_hex(contract), "api.decline_proposal", "declined_ms")
 
 
 @router.post("/proposals/{contract}/withdraw", responses=documented(401, 403, 404, 409))
-def withdraw(service: TheService, operator: Operator, contract: ContractId) -> answers.Proposal:
+def withdraw(service: TheService, operator: Proposer, contract: ContractId) -> answers.Proposal:
     """Take your proposal back, before the owner has decided it.
 
     The consent that you signed stays good on chain until it is revoked there.
@@ -178,7 +189,7 @@ def _end(
     service: Service, caller: Caller, digest: bytes, query: str, column: str
 ) -> answers.Proposal:
     """End a proposal by a query of one party, which sets this column; once more changes nothing."""
-    with service.database.transaction(caller.account) as session:
+    with acting(service, caller) as session:
         row = _known_proposal(service, session, caller, digest)
         if getattr(row, column) is None:
             changed = session.run(
@@ -233,6 +244,27 @@ def _check_signature(
         raise TermsError("signature-invalid", f"{name} {reason}")
 
 
+def _check_openable(service: Service, name: str, signer: str, digest: bytes, given: bytes) -> None:
+    """Raise `Refusal` if the escrow, which deploys no wallet, could not ask the signer's.
+
+    A signature that came with its wallet's deployment is good to propose with; before the owner's
+    acceptance has the contract opened, the wallet must be there.
+    """
+    wrapped = unwrap(given)
+    if wrapped is not None and not service.is_valid_signature(signer, digest, wrapped.signature):
+        raise Refusal(
+            409,
+            "wallet-undeployed",
+            f"{name} came with the deployment of {signer}, which is not there or not ready yet, "
+            f"and the escrow deploys no wallet: deploy it, then accept",
+        )
+
+
+def _optional_hex(signature: bytes | None) -> str | None:
+    # An empty signature is one: a wallet may have signed on chain.
+    return None if signature is None else to_hex(signature)
+
+
 def _check_undecided(service: Service, row: Row) -> None:
     status = _status(service, row)
     if status != "proposed":
@@ -258,7 +290,7 @@ def _proposal(service: Service, row: Row) -> answers.Proposal:
             "status": _status(service, row),
             "terms": row.terms,
             "operator_signature": to_hex(row.operator_signature),
-            "owner_signature": to_hex(row.owner_signature) if row.owner_signature else None,
+            "owner_signature": _optional_hex(row.owner_signature),
             "created_ms": row.created_ms,
             "accepted_ms": row.accepted_ms,
             "declined_ms": row.declined_ms,
@@ -284,6 +316,7 @@ def _known_proposal(service: Service, session: Session, caller: Caller, digest: 
     row = _find_proposal(service, session, caller, digest)
     if row is None:
         raise not_found("proposal of yours")
+    check_surface(caller, bytes(row.surface))
     return row
 
 
@@ -298,7 +331,7 @@ def _proposal_page(
     surface: bytes | None = None,
 ) -> answers.Proposals:
     after_ms, _, after_id = after.partition(".") if after else ("0", "", "0x")
-    with service.database.transaction(caller.account) as session:
+    with acting(service, caller) as session:
         rows = session.all(
             "api.proposal_page",
             log_id=service.log_id,

@@ -10,12 +10,13 @@ from fastapi import APIRouter, Path
 from api.context import Service, TheService
 from api.http import answers, bodies
 from api.http.answers import next_cursor
-from api.http.auth import AnyCaller, Caller
+from api.http.auth import AnyCaller, Caller, acting
 from api.http.fields import Address, AfterWord, Limit, SurfaceId, address
 from api.http.json_input import StrictRoute
 from api.http.problems import documented, not_found
-from api.http.submissions import IdempotencyKey, Intake, OperatorIntake, OwnerIntake, decided
-from api.routes.owners import check_room, own_surface
+from api.http.submissions import IdempotencyKey, Intake, decided, intake_for
+from api.routes.operators import TouchIntake
+from api.routes.owners import PublishIntake, check_room, own_surface
 from orchestrator.core import surface_settings, trust
 from orchestrator.core.acts import has_earned_place
 from orchestrator.core.codec import commitment, decode_pool
@@ -37,6 +38,8 @@ from orchestrator.storage.database import Row, Session
 
 router = APIRouter(prefix="/v1", tags=["trust"], route_class=StrictRoute)
 
+ForecastIntake = Annotated[Intake, intake_for("operator:forecast")]
+ReviewIntake = Annotated[Intake, intake_for("owner:review")]
 OperatorAddress = Annotated[Address, Path(description="An operator's address.")]
 
 
@@ -49,7 +52,7 @@ OperatorAddress = Annotated[Address, Path(description="An operator's address.")]
     responses=decided(answers.SettingsRequest, 404),
 )
 async def publish_settings(
-    intake: OwnerIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.NewSettings
+    intake: PublishIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.NewSettings
 ) -> answers.SettingsRequest:
     """Publish the next version of a surface's settings; they hold from their entry on."""
     settings = surface_settings.parse_settings(body.settings)
@@ -81,7 +84,7 @@ def operators(
     limit: Limit = 100,
 ) -> answers.Standings:
     """List the operators that have a standing on a surface, by their words in the log."""
-    with service.database.transaction(caller.account) as session:
+    with acting(service, caller) as session:
         here = _surface_in_force(session, service.log_id, surface)
         rows = session.all(
             "api.standing_page",
@@ -103,7 +106,7 @@ def standing(
     service: TheService, caller: AnyCaller, surface: SurfaceId, operator: OperatorAddress
 ) -> answers.Standing:
     """Return an operator's level on a surface, the evidence for it, and what it allows."""
-    with service.database.transaction(caller.account) as session:
+    with acting(service, caller) as session:
         here = _surface_in_force(session, service.log_id, surface)
         row = session.one(
             "api.standing",
@@ -122,7 +125,7 @@ def standing(
     responses=decided(answers.RequestStatus, 404),
 )
 async def ask_for_judgement(
-    intake: OperatorIntake, surface: SurfaceId, key: IdempotencyKey
+    intake: TouchIntake, surface: SurfaceId, key: IdempotencyKey
 ) -> answers.RequestStatus:
     """Have your level on a surface judged now, as it would be before your next act there."""
     operator = intake.caller
@@ -145,7 +148,7 @@ async def ask_for_judgement(
     responses=decided(answers.RequestStatus, 404),
 )
 async def forecast(
-    intake: OperatorIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.NewForecast
+    intake: ForecastIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.NewForecast
 ) -> answers.RequestStatus:
     """Forecast a question for the cohort of the next 00:00 UTC.
 
@@ -167,6 +170,7 @@ async def forecast(
         body.horizon_days,
         sha256(canonical_json(question)).digest(),
         commitment(salt, sealed),
+        operator.delegate,
     )
 
     def take(session: Session) -> list[UUID]:
@@ -210,7 +214,7 @@ def history(service: TheService, caller: AnyCaller, surface: SurfaceId) -> answe
 
 
 def _cohorts(service: Service, caller: Caller, surface: str) -> Cohorts:
-    with service.database.transaction(caller.account) as session:
+    with acting(service, caller) as session:
         row = session.one("api.cohorts", log_id=service.log_id, surface=from_hex(surface))
     if row is None:
         raise not_found("surface")
@@ -229,7 +233,7 @@ def _cohorts(service: Service, caller: Caller, surface: str) -> Cohorts:
     responses=decided(answers.RequestStatus, 404),
 )
 async def suspend(
-    intake: OwnerIntake,
+    intake: ReviewIntake,
     surface: SurfaceId,
     operator: OperatorAddress,
     key: IdempotencyKey,
@@ -245,7 +249,7 @@ async def suspend(
     responses=decided(answers.RequestStatus, 404),
 )
 async def restore(
-    intake: OwnerIntake,
+    intake: ReviewIntake,
     surface: SurfaceId,
     operator: OperatorAddress,
     key: IdempotencyKey,
@@ -279,6 +283,7 @@ async def _take_reason(
         body.reason,
         sha256(canonical_json(public)).digest(),
         commitment(salt, private),
+        owner.delegate,
     )
 
     def take(session: Session) -> list[UUID]:

@@ -38,6 +38,7 @@ from orchestrator.core.errors import ChainError, TermsError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.resource import Resource
 from orchestrator.core.terms import Domain, recover
+from orchestrator.core.wallet_signature import simulation, unwrap
 
 # The errors, beside a `ReplyError`, of a call to a contract of another kind.
 _MISMATCH_CODES = ("call-reverted", "call-malformed", "node-unreadable")
@@ -45,7 +46,11 @@ _PAGE_BLOCKS = 100
 _SHOWN_CHARS = 200
 # ERC-1271: the selector of isValidSignature(bytes32,bytes), and what it returns for yes.
 _IS_VALID_SIGNATURE = bytes.fromhex("1626ba7e")
+_YES = _IS_VALID_SIGNATURE.ljust(32, b"\0")
+# The most gas of a stranger's wallet that answers, of one that is deployed too, and of a byte.
 _WALLET_GAS = 1_000_000
+_DEPLOYMENT_GAS = 6_000_000
+_GAS_PER_BYTE = 48
 # EIP-7702: the code of an account that has delegated to another's.
 _DELEGATION = bytes.fromhex("ef0100")
 
@@ -278,17 +283,38 @@ class Caller(Resource):
         return is_own or self.is_signed_by_wallet(account, digest, signature)
 
     def is_signed_by_wallet(self, wallet: str, digest: bytes, signature: bytes) -> bool:
-        """Return whether a contract account says that this is its signature (ERC-1271)."""
-        data = _IS_VALID_SIGNATURE + encode(["bytes32", "bytes"], [digest, signature])
+        """Return whether a contract account says that this is its signature (ERC-1271).
+
+        A signature may come with the call that deploys the wallet, or prepares it (ERC-6492): then
+        the wallet is asked as it is, and if that is no, as it would be after the call.
+        """
+        wrapped = unwrap(signature)
+        if wrapped is None:
+            return self._accepts(wallet, digest, signature)
+        if self._accepts(wallet, digest, wrapped.signature):
+            return True
+        data = simulation(wallet, wrapped, _wallet_question(digest, wrapped.signature))
+        request = {"data": to_hex(data), "gas": hex(_DEPLOYMENT_GAS + _GAS_PER_BYTE * len(data))}
+        (answer,) = self.batch([("eth_call", [request, "latest"])])
+        return not isinstance(answer, ReplyError) and octets(answer) == _YES + (1).to_bytes(32)
+
+    def _accepts(self, wallet: str, digest: bytes, signature: bytes) -> bool:
+        """Return whether a wallet that is there accepts a signature."""
+        data = _wallet_question(digest, signature)
         # The wallet's code is a stranger's: it may burn no more than this.
-        request = {"to": to_checksum_address(wallet), "data": to_hex(data), "gas": hex(_WALLET_GAS)}
+        gas = hex(_WALLET_GAS + _GAS_PER_BYTE * len(data))
+        request = {"to": to_checksum_address(wallet), "data": to_hex(data), "gas": gas}
         code, answer = self.batch(
             [("eth_getCode", [wallet, "latest"]), ("eth_call", [request, "latest"])]
         )
         if isinstance(answer, ReplyError):
             return False
         # An account without code answers every call, with nothing.
-        return bool(octets(code)) and octets(answer) == _IS_VALID_SIGNATURE.ljust(32, b"\0")
+        return bool(octets(code)) and octets(answer) == _YES
+
+
+def _wallet_question(digest: bytes, signature: bytes) -> bytes:
+    return _IS_VALID_SIGNATURE + encode(["bytes32", "bytes"], [digest, signature])
 
 
 def contract_at(name: str, address: str) -> Contract:

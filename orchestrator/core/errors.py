@@ -45,6 +45,10 @@ class DocumentError(DomainError):
     """A policy, or settings, that cannot govern a surface."""
 
 
+class SignInError(DomainError):
+    """A sign-in, or a key, that gives its bearer no account to act for."""
+
+
 class RequestError(DomainError):
     """A request that the fold turns away: nothing is written to the log for it."""
 

@@ -1,9 +1,9 @@
-"""Rights: which part of the service may make which requests, and for which account.
+"""Rights: which part of the service may make which requests, for which account, by which keys.
 
 `RIGHTS` is the one table; a kind of request that is missing from it is refused. The database holds
 every request to it when it takes it (`take_requests` reads a copy, which `migrate` writes), and the
 sequencer holds it to it again before it decides: what came into the inbox by any other way never
-becomes an entry.
+becomes an entry. What the key itself may do, only the database judges, to which it is presented.
 """
 
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ from orchestrator.core import requests
 from orchestrator.core.entry import address_word
 from orchestrator.core.errors import RequestError
 from orchestrator.core.requests import Request
+from orchestrator.core.scopes import Scope
 from orchestrator.core.world import World
 
 API, WORKER = "api", "worker"
@@ -21,12 +22,14 @@ API, WORKER = "api", "worker"
 class Right(NamedTuple):
     """The right to make requests of a kind: by which part, and what must be the account's own.
 
+    `scope` is what the key must have by which a request comes to the API; the worker has no key.
     `actor` is the field that must hold the account as a word, if any. Where `is_surface_owners`,
     the surface must be the account's; where `is_publishers`, the account must be the log's
     publisher. `fixed` are the fields that have one value.
     """
 
     sender: str
+    scope: Scope | None = None
     actor: str | None = None
     is_surface_owners: bool = False
     is_publishers: bool = False
@@ -34,17 +37,17 @@ class Right(NamedTuple):
 
 
 RIGHTS: dict[type[Request], Right] = {
-    requests.Genesis: Right(WORKER, "publisher", is_publishers=True),
-    requests.RegisterOperator: Right(API, "operator"),
-    requests.PublishPolicy: Right(API, "owner", is_surface_owners=True),
-    requests.PublishSettings: Right(API, "owner", is_surface_owners=True),
-    requests.SuspendOperator: Right(API, "owner", is_surface_owners=True),
-    requests.RestoreOperator: Right(API, "owner", is_surface_owners=True),
-    requests.JudgeTrust: Right(API, "operator"),
-    requests.MakeForecast: Right(API, "operator"),
-    requests.Touch: Right(API, "operator"),
-    requests.ProductEvent: Right(API, is_surface_owners=True),
-    requests.Erasure: Right(API, "owner", is_surface_owners=True),
+    requests.Genesis: Right(WORKER, actor="publisher", is_publishers=True),
+    requests.RegisterOperator: Right(API, "operator:touch", "operator"),
+    requests.PublishPolicy: Right(API, "owner:publish", "owner", is_surface_owners=True),
+    requests.PublishSettings: Right(API, "owner:publish", "owner", is_surface_owners=True),
+    requests.SuspendOperator: Right(API, "owner:review", "owner", is_surface_owners=True),
+    requests.RestoreOperator: Right(API, "owner:review", "owner", is_surface_owners=True),
+    requests.JudgeTrust: Right(API, "operator:touch", "operator"),
+    requests.MakeForecast: Right(API, "operator:forecast", "operator"),
+    requests.Touch: Right(API, "operator:touch", "operator"),
+    requests.ProductEvent: Right(API, "owner:report", is_surface_owners=True),
+    requests.Erasure: Right(API, "owner:erase", "owner", is_surface_owners=True),
     # What happened on chain, and when totals are stated.
     requests.OpenContract: Right(WORKER, is_publishers=True),
     requests.CloseContract: Right(WORKER, is_publishers=True),
@@ -52,6 +55,14 @@ RIGHTS: dict[type[Request], Right] = {
     requests.Settle: Right(WORKER, is_publishers=True),
     requests.ScoreForecast: Right(WORKER, is_publishers=True),
 }
+
+
+def names_key(make: type[Request]) -> bool:
+    """Return whether requests of a kind name the delegate's key that they came by.
+
+    Such a request must name the key that it comes by, and zero for a wallet's own.
+    """
+    return "key" in make._fields
 
 
 class Sender(NamedTuple):

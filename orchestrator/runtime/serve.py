@@ -22,15 +22,33 @@ from orchestrator.runtime.local_servers import LocalAnvil, LocalPostgres
 from orchestrator.runtime.migration import begin_log, prepare_schema, publisher_of
 from orchestrator.runtime.settings import Settings, read_site
 from orchestrator.runtime.stack import Keys, Stack, http_server, listen
-from orchestrator.storage.database import API, SEQUENCER, WORKER, DatabaseUrls, Unreachable
+from orchestrator.storage.database import (
+    API,
+    REGISTRAR,
+    SEQUENCER,
+    WORKER,
+    DatabaseUrls,
+    Unreachable,
+)
 from orchestrator.storage.files import read_key, write_private
 
 # The parts of a deployment, with the keys and the database logins that each needs.
-PARTS = {"api": (), "sequencer": ("publisher",), "pipeline": ("verifier", "relayer")}
-PART_LOGINS = {"api": (API,), "sequencer": (SEQUENCER,), "pipeline": (WORKER,)}
+PARTS = {
+    "api": (),
+    "registrar": (),
+    "sequencer": ("publisher",),
+    "pipeline": ("verifier", "relayer"),
+}
+PART_LOGINS = {
+    "api": (API,),
+    "registrar": (REGISTRAR,),
+    "sequencer": (SEQUENCER,),
+    "pipeline": (WORKER,),
+}
 LOCAL_ORIGIN = "local.tallystick"
 FLUSH_S = 0.2
 STEP_S = 1.0
+ATTEND_S = 0.01
 SWEEP_S = 30.0
 MAX_WAIT_S = 60.0
 BLOCK_TIME_S = 1
@@ -112,6 +130,8 @@ def run_parts(
             url = exits.enter_context(http_server(stack.app, sock))
             report_progress(f"API on {url} (description: {url}/v1/openapi.json)")
         workers: list[tuple[str, Callable[[], object], float]] = []
+        if "registrar" in parts:
+            workers.append(("registrar", lambda: stack.registrar.attend(STEP_S), ATTEND_S))
         if "sequencer" in parts:
             workers.append(("sequencer", stack.drain, FLUSH_S))
         if "pipeline" in parts:

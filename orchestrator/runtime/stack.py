@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import uvicorn
 from fastapi import FastAPI
@@ -28,10 +29,12 @@ from orchestrator.core.opening import Record
 from orchestrator.core.policy import Policy
 from orchestrator.core.requests import Genesis
 from orchestrator.core.resource import ResourceGroup
+from orchestrator.core.sign_in import Audience
 from orchestrator.core.site import Site
 from orchestrator.core.surface_settings import SurfaceSettings
 from orchestrator.core.terms import address_of, checkpoint_digest, sign_digest
 from orchestrator.core.units import format_second
+from orchestrator.identity.registrar import Registrar
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.reader import PAGE_ENTRIES, LogReader
 from orchestrator.log.sequencer import Sequencer
@@ -51,6 +54,8 @@ from orchestrator.verify.log_replay import LogReplay
 START_S = 30
 MAX_TRANSACTIONS = 10_000
 _POLL_S = 0.01
+# How long a registrar waits for a sign-in before it looks whether it shall stop.
+_DESK_S = 0.2
 
 
 class Keys(NamedTuple):
@@ -84,7 +89,7 @@ class Stack(ResourceGroup):
     The database's own stamps receipts. If that is moved by hand, `is_simulated` must say so, and
     `now_ms` be the same: no service of real time may run on it.
 
-    API, sequencer, relayer and pipeline are made at first use. They raise InputError `key-missing`
+    API, registrar, sequencer, relayer and pipeline are made at first use. They raise InputError `key-missing`
     without their keys, and `database-url-missing` without their logins.
     """
 
@@ -131,12 +136,11 @@ class Stack(ResourceGroup):
     def _check_databases(self) -> None:
         """Check that all our logins lead to this log; as the worker, ask for its genesis."""
         for login in self._urls.by_login:
-            if login == REGISTRAR:
-                continue  # it has nothing to do with the log
             database = self._database(login)
             if not self._is_simulated:
                 check_clock(database)
-            check_log(database, self.site)
+            if login != REGISTRAR:  # which sees nothing of a log
+                check_log(database, self.site)
         if self._urls.worker is not None and self.log.checkpoint() is None:
             self._submit_genesis()
 
@@ -220,6 +224,18 @@ class Stack(ResourceGroup):
         return sequencer
 
     @cached_property
+    def registrar(self) -> Registrar:
+        """The decider of sign-ins. It needs no key, and a login that the API has not."""
+        url = self._public_url
+        return self._exits.enter_context(
+            Registrar(
+                self._database(REGISTRAR),
+                Audience(urlsplit(url).netloc, url, self.escrow_domain.chain_id),
+                self.chain.is_signed_by_wallet,
+            )
+        )
+
+    @cached_property
     def relayer(self) -> Relayer:
         """The sender of our transactions. It needs the relayer's key."""
         key = _require("relayer", self._keys.relayer)
@@ -267,7 +283,7 @@ class Stack(ResourceGroup):
     def sweep(self) -> None:
         """Delete expired sign-in nonces, and rate limits whose allowance is full again."""
         with self.worker.transaction() as session:
-            session.run("api.sweep_nonces", now_ms=self.now_ms())
+            session.run("api.sweep_nonces")
             session.run("api.sweep_limits")
 
     def transactions(self) -> list[SentTransaction]:
@@ -363,6 +379,32 @@ def listen(host: str, port: int) -> socket.socket:
             "address-taken", f"cannot listen on {host}:{port}: {error.strerror}"
         ) from None
     return sock
+
+
+@contextmanager
+def sign_in_desk(registrar: Registrar) -> Iterator[None]:
+    """Have a registrar decide sign-ins from a thread until the block ends.
+
+    What it fails with is raised at the end of the block.
+    """
+    stop, failures = threading.Event(), list[Exception]()
+
+    def attend() -> None:
+        try:
+            while not stop.is_set():
+                registrar.attend(_DESK_S)
+        except Exception as error:  # noqa: BLE001 - raised when the block ends
+            failures.append(error)
+
+    thread = threading.Thread(target=attend, name="registrar")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+    if failures:
+        raise failures[0]
 
 
 @contextmanager

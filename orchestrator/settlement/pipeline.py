@@ -44,6 +44,7 @@ from orchestrator.core.requests import (
 )
 from orchestrator.core.terms import Terms
 from orchestrator.core.units import DAY_MS, format_second
+from orchestrator.core.wallet_signature import bare_signature
 from orchestrator.log.inbox import MAX_BULK, Submission, submit
 from orchestrator.log.reader import LogReader, StoredEntry
 from orchestrator.settlement.endorser import Endorser
@@ -192,7 +193,9 @@ class Pipeline:
             )
             for row in rows:
                 call = self._chain.open(
-                    Terms.from_json(row.terms), row.owner_signature, row.operator_signature
+                    Terms.from_json(row.terms),
+                    bare_signature(row.owner_signature),
+                    bare_signature(row.operator_signature),
                 )
                 self._relayer.request(session, f"open:{row.contract_id.hex()}", call)
         return len(rows)

@@ -24,7 +24,7 @@ from orchestrator.core.codec import request_kind
 from orchestrator.core.errors import InputError, LogError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.resource import Resource
-from orchestrator.core.rights import RIGHTS
+from orchestrator.core.rights import RIGHTS, names_key
 
 # Any refusal by PostgreSQL or by the connection to it; `sqlstate` names the reason.
 DatabaseError = psycopg.Error
@@ -89,10 +89,15 @@ NO_URLS = DatabaseUrls()
 
 
 class Session:
-    """One transaction. Rows are named tuples."""
+    """One transaction. Rows are named tuples.
+
+    `key` is what the database knows of the key whose secret the transaction presents; None for a
+    key that it does not know, or for none.
+    """
 
     def __init__(self, connection: psycopg.Connection[Row]) -> None:
         self._connection = connection
+        self.key: Row | None = None
 
     def all(self, query: str, /, **arguments: object) -> list[Row]:
         """Return all rows of a query, which bounds them itself."""
@@ -129,17 +134,33 @@ class Connection:
         self._connection = connection
 
     @contextmanager
-    def transaction(self, account: str = "", *, snapshot: bool = False) -> Iterator[Session]:
-        """Open a transaction for `account`, which commits at the end or is rolled back."""
+    def transaction(
+        self, account: str = "", *, secret: bytes = b"", snapshot: bool = False
+    ) -> Iterator[Session]:
+        """Open a transaction, which commits at the end or is rolled back.
+
+        It speaks for the account of the key that has this secret or, where the role is a worker's,
+        for the account that is named.
+        """
         with self._connection.transaction():
             session = Session(self._connection)
             if snapshot:
                 session.run("database.use_snapshot")
-            # The row policies read the account. It ends with the transaction, so that a pooled
-            # connection never carries it to the next caller; and so do the limits, which a pooler
-            # between us and the server takes in no other way.
+            # The row policies read the account and the secret. They end with the transaction, so that
+            # a pooled connection never carries them to the next caller; and so do the limits, which
+            # a pooler between us and the server takes in no other way.
             session.run("database.begin", account=account)
+            if secret:
+                session.key = session.one("database.present", secret=secret)
             yield session
+
+    def listen(self) -> None:
+        """Have this connection told when a sign-in waits."""
+        self._connection.execute(statement("database.listen"))
+
+    def wait_for_notice(self, wait_s: float) -> bool:
+        """Wait until the connection is told something; return False if it was not in this time."""
+        return any(True for _ in self._connection.notifies(timeout=wait_s, stop_after=1))
 
     def close(self) -> None:
         """Release the locks, then disconnect.
@@ -182,14 +203,16 @@ class Database(Resource):
         self._pool.close()
 
     @contextmanager
-    def transaction(self, account: str = "", *, snapshot: bool = False) -> Iterator[Session]:
-        """Open a transaction for `account`, an `0x…` address, or for no account if it is empty.
+    def transaction(
+        self, account: str = "", *, secret: bytes = b"", snapshot: bool = False
+    ) -> Iterator[Session]:
+        """Open a transaction for the key of this secret, or a worker's for an `0x…` account.
 
         With `snapshot`, all its queries see the same state of the database.
         """
         with (
             self._pool.connection() as raw,
-            Connection(raw).transaction(account, snapshot=snapshot) as session,
+            Connection(raw).transaction(account, secret=secret, snapshot=snapshot) as session,
         ):
             yield session
 
@@ -348,7 +371,9 @@ def _rights() -> str:
             {
                 "kind": request_kind(make),
                 "sender": f"tallystick_{right.sender}",
+                "scope": right.scope,
                 "actor": right.actor,
+                "names_key": names_key(make),
                 "is_surface_owners": right.is_surface_owners,
                 "is_publishers": right.is_publishers,
                 "fixed": dict(right.fixed),

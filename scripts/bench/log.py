@@ -40,6 +40,7 @@ from orchestrator.runtime.local_servers import LocalPostgres
 from orchestrator.storage.database import (
     API,
     SEQUENCER,
+    WORKER,
     Database,
     connect_as_owner,
     create_log,
@@ -110,7 +111,7 @@ def begun(url: str) -> Iterator[Log]:
         escrow=ZERO_ADDRESS,
         publisher=ZERO_ADDRESS,
     )
-    with Database(url, API) as api, Database(url, SEQUENCER) as writer:
+    with Database(url, WORKER) as api, Database(url, SEQUENCER) as writer:
         sequencer = Sequencer(writer, log_id, lambda: NOW_MS, lambda _size, _root: bytes(65))
         log = Log(log_id, api, sequencer)
         post(

@@ -1,7 +1,15 @@
 """Reads and calldata of contracts on a real chain, and signatures of its accounts."""
 
+import pytest
+from eth_abi.abi import encode
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
+
 from orchestrator.chain.caller import Account, Caller, contract_at
 from orchestrator.chain.deployment import Chain
+from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.sign_in import MAX_SIGNATURE_BYTES
+from orchestrator.core.wallet_signature import MAGIC
 from orchestrator.runtime.local_chain import Deployment, LocalChainClock
 from orchestrator.runtime.local_servers import LocalAnvil
 from tests.support.chain_deal import OWNER, OWNER_KEY, PAYEE, WORD, refused, send
@@ -51,6 +59,77 @@ def test_a_wallet_confirms_its_own_signature_alone(chain: Chain, clock: LocalCha
     for code in ("5f5ffd", "5b5f56", "00"):  # reverts, burns all its gas, answers nothing
         clock.node.call("anvil_setCode", wallet, f"0x{code}")
         assert not chain.is_signed_by_wallet(wallet, WORD, b"")
+
+
+# A wallet's code that accepts a signature if its stored word is 1, and stores what it is called
+# with otherwise: so a call prepares it. (calldatasize < 100 ? sstore(0, calldataload(0)) : answer)
+_PREPARABLE = bytes.fromhex(
+    "6064361015"  # iszero(lt(calldatasize(), 100)): the question is longer
+    "600f57"  # jump to the answer
+    "5f355f5500"  # sstore(0, calldataload(0)); stop
+    "0000"
+    "5b5f54631626ba7e60e01b025f5260205ff3"  # mstore(0, mul(shl(224, yes), sload(0)))
+)
+_ONE = (1).to_bytes(32)
+
+
+def _init_code(code: bytes) -> bytes:
+    """Return the code that deploys this code: it copies what stands behind itself."""
+    return bytes.fromhex(f"60{len(code):02x}80600a5f395ff300") + code
+
+
+def _wrapped(target: str, data: bytes, signature: bytes) -> bytes:
+    return encode(["address", "bytes", "bytes"], [target, data, signature]) + MAGIC
+
+
+def test_a_wallet_signs_before_it_is_deployed(chain: Chain, clock: LocalChainClock) -> None:
+    """By a factory that creates what it is called with, as CREATE2 with a salt of zero."""
+    factory = "0x00000000000000000000000000000000000000Fa"
+    # create2(0, 0, calldatasize(), 0) of a copy of the calldata.
+    clock.node.call("anvil_setCode", factory, "0x365f5f375f365f5ff500")
+    yes = bytes.fromhex("631626ba7e60e01b5f5260205ff3")
+    init = _init_code(yes)
+    wallet = to_checksum_address(
+        keccak(b"\xff" + from_hex(factory) + bytes(32) + keccak(init))[12:]
+    )
+    signature = _wrapped(factory, init, b"")
+    assert not chain.is_signed_by_wallet(wallet, WORD, b"")
+    assert chain.is_signed_by_wallet(wallet, WORD, signature)
+    # Nothing of it stays, and another address, factory or making is none of its own.
+    assert not chain.is_signed_by_wallet(wallet, WORD, b"")
+    assert not chain.is_signed_by_wallet(PAYEE, WORD, signature)
+    assert not chain.is_signed_by_wallet(wallet, WORD, _wrapped(PAYEE, init, b""))
+    assert not chain.is_signed_by_wallet(wallet, WORD, _wrapped(factory, init + b"\0", b""))
+    # Once it is there it is asked as it is.
+    clock.node.call("anvil_setCode", wallet, to_hex(yes))
+    assert chain.is_signed_by_wallet(wallet, WORD, _wrapped(PAYEE, b"", b""))
+    assert chain.is_signed_by_wallet(wallet, WORD, b"")
+
+
+def test_a_wallet_is_prepared_for_its_answer(chain: Chain, clock: LocalChainClock) -> None:
+    wallet = "0x00000000000000000000000000000000000000Cc"
+    clock.node.call("anvil_setCode", wallet, to_hex(_PREPARABLE))
+    assert not chain.is_signed_by_wallet(wallet, WORD, b"")
+    assert chain.is_signed_by_wallet(wallet, WORD, _wrapped(wallet, _ONE, b"signature"))
+    assert not chain.is_signed_by_wallet(wallet, WORD, _wrapped(wallet, bytes(32), b"signature"))
+    assert not chain.is_signed_by_wallet(wallet, WORD, b"")
+
+
+def test_a_wallet_takes_long_signatures(chain: Chain, clock: LocalChainClock) -> None:
+    wallet = "0x00000000000000000000000000000000000000dD"
+    clock.node.call("anvil_setCode", wallet, "0x631626ba7e60e01b5f5260205ff3")
+    longest = b"\xff" * MAX_SIGNATURE_BYTES
+    assert chain.is_signed_by_wallet(wallet, WORD, longest)
+    assert chain.is_signed_by_wallet(wallet, WORD, _wrapped(PAYEE, b"\xff" * 8_000, b"\1" * 8_000))
+
+
+@pytest.mark.parametrize("garbage", [b"", b"\0" * 31, b"\xff" * 96, b"\0" * 96])
+def test_what_only_ends_like_a_wrapped_signature_is_none(
+    chain: Chain, clock: LocalChainClock, garbage: bytes
+) -> None:
+    wallet = "0x00000000000000000000000000000000000000eE"
+    clock.node.call("anvil_setCode", wallet, "0x5ffd")
+    assert not chain.is_signed_by_wallet(wallet, WORD, garbage + MAGIC)
 
 
 def test_what_the_chain_has_of_accounts(chain: Chain, clock: LocalChainClock) -> None:

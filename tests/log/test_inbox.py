@@ -182,7 +182,7 @@ def test_results_say_what_became_of_each_request(running: Ledger) -> None:
 
 def test_an_identity_keeps_its_first_pseudonym_for_every_caller(running: Ledger) -> None:
     def ask(account: str, external_id: str, fresh: bytes) -> bytes:
-        with running.api.transaction(account) as session:
+        with running.session(account) as session:
             return pseudonym_for(session, running.log_id, SURFACE, external_id, fresh)
 
     assert ask(OPERATOR, "ann@example.com", word("1")) == word("1")
@@ -190,7 +190,7 @@ def test_an_identity_keeps_its_first_pseudonym_for_every_caller(running: Ledger)
     assert ask(OWNER, "bob@example.com", word("3")) == word("3")
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         ask("", "cat@example.com", word("4"))
-    with running.api.transaction(OWNER) as session, pytest.raises(RequestError, match="no policy"):
+    with running.session(OWNER) as session, pytest.raises(RequestError, match="no policy"):
         pseudonym_for(session, running.log_id, word("nowhere"), "x", word("5"))
 
 
@@ -206,21 +206,21 @@ def test_an_identity_keeps_its_first_pseudonym_for_every_caller(running: Ledger)
 def test_an_identity_that_no_door_would_give_is_refused(
     running: Ledger, external_id: str, said: str
 ) -> None:
-    with running.api.transaction(OWNER) as session, pytest.raises(RequestError, match=said) as no:
+    with running.session(OWNER) as session, pytest.raises(RequestError, match=said) as no:
         pseudonym_for(session, running.log_id, SURFACE, external_id, word("5"))
     assert no.value.code == "lead-id"
 
 
 def test_erasing_a_lead_leaves_a_log_that_still_proves(running: Ledger) -> None:
     salt, body = b"s" * 32, b'{"note":"met Ann"}'
-    with running.api.transaction(OWNER) as session:
+    with running.session(OWNER) as session:
         lead = pseudonym_for(session, running.log_id, SURFACE, "ann@example.com", LEADS[0])
     touch = Touch(SURFACE, lead, OPERATORS[0], "email", commitment=commitment(salt, body))
     running.offer([Submission("k", touch, body, salt)])
     running.drain()
-    with running.api.transaction(OPERATOR) as session:
+    with running.session(OPERATOR) as session:
         assert erase(session, running.log_id, SURFACE, lead) == 0  # not the operator's to erase
-    with running.api.transaction(OWNER) as session:
+    with running.session(OWNER) as session:
         row = session.one("log.private_payload", log_id=running.log_id, commitment=touch.commitment)
         assert row is not None
         assert sha256(row.salt + row.body).digest() == touch.commitment
@@ -323,7 +323,7 @@ def test_a_retry_commits_to_the_salt_that_it_came_with(running: Ledger) -> None:
     assert statuses(running, [name]) == [("done", None)]
     opened = running.entries()[-1].opened
     assert isinstance(opened, TouchOpening)
-    with running.api.transaction(OPERATOR) as session:
+    with running.session(OPERATOR) as session:
         row = session.one(
             "log.private_payload", log_id=running.log_id, commitment=opened.commitment
         )
@@ -422,7 +422,7 @@ def test_the_order_of_a_surface_is_that_of_receipts(
                     )
                     for n in range(random.choice([1, 1, 3]))
                 ]
-                with log.api.transaction(account) as session:
+                with log.session(account) as session:
                     inbox.submit(session, log.log_id, account, touches)
                     sleep(random.choice([0, 0, 0.002, 0.01]))  # a slow commit
 
@@ -459,7 +459,7 @@ def test_the_order_of_a_surface_is_that_of_receipts(
 def test_two_surfaces_do_not_wait_for_one_another(running: Ledger) -> None:
     other = surface_named("other")
     running.submit_and_drain(*opening(other))
-    with running.api.transaction(OPERATOR) as session:
+    with running.session(OPERATOR) as session:
         touch = Touch(SURFACE, LEADS[0], OPERATORS[0], "email")
         inbox.submit(session, running.log_id, OPERATOR, [Submission("held", touch, b"")])
         running.submit(Touch(other, LEADS[1], OPERATORS[0], "email"), Settle())

@@ -357,11 +357,11 @@ def test_a_request_that_commits_late_is_not_passed_over(running: Ledger, step: s
             transaction.close()
 
     with running.sequencer(failpoint=commit) as sequencer, transaction:
-        session = transaction.enter_context(running.api.transaction(OPERATOR))
+        session = transaction.enter_context(running.session(OPERATOR))
         (late,) = submit(session, running.log_id, OPERATOR, [Submission("late", touch, b"")])
         running.submit(Settle())
         running.drain(sequencer)
-    with running.api.transaction(OPERATOR) as session:
+    with running.session(OPERATOR) as session:
         result = results_of(session, running.log_id, [late]).get(late)
     assert result is not None
     assert result.status == "done"

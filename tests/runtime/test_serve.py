@@ -19,7 +19,7 @@ from orchestrator.chain.deployment import Chain
 from orchestrator.cli.main import main
 from orchestrator.client.accounts import EventReport, OperatorClient, OwnerClient, wallet
 from orchestrator.client.http import Client
-from orchestrator.core.errors import InputError
+from orchestrator.core.errors import InputError, ServerError
 from orchestrator.core.site import Site, TokenInfo
 from orchestrator.runtime.local_chain import LocalChainClock, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil
@@ -149,7 +149,6 @@ def test_its_parts_run_apart_each_with_its_own_keys_and_login(database_url: str)
             check=True,
         )
         with (
-            served(part("api", {"API": urls.api}), free_port(), "--only", "api") as url,
             running(
                 part("sequencer", {"SEQUENCER": urls.sequencer}, "publisher"),
                 *("--only", "sequencer"),
@@ -158,10 +157,16 @@ def test_its_parts_run_apart_each_with_its_own_keys_and_login(database_url: str)
                 part("pipeline", {"WORKER": urls.worker}, "verifier", "relayer"),
                 *("--only", "pipeline"),
             ),
+            served(part("api", {"API": urls.api}), free_port(), "--only", "api") as url,
+            running(
+                part("registrar", {"REGISTRAR": urls.registrar}) | {"TALLYSTICK_PUBLIC_URL": url},
+                *("--only", "registrar"),
+            ),
             OwnerClient(url, wallet(key_of("owner")), "owner") as owner,
             Chain(node.rpc_url, deployed.addresses) as chain,
         ):
-            owner.sign_in()
+            # The registrar may start later than the API, which says so meanwhile.
+            assert any(_signs_in(owner) for _ in range(30)), "no registrar has started"
             wait = threading.Event()
             assert any(owner.get("/v1/log")["size"] or wait.wait(0.1) for _ in range(600)), (
                 "the sequencer has written no genesis"
@@ -170,6 +175,16 @@ def test_its_parts_run_apart_each_with_its_own_keys_and_login(database_url: str)
             assert any(
                 chain.checkpoint(deployed.log_id).size or wait.wait(0.1) for _ in range(600)
             ), "the pipeline has anchored nothing"
+
+
+def _signs_in(owner: OwnerClient) -> bool:
+    try:
+        owner.sign_in()
+    except ServerError as error:
+        if error.code != "http-503":
+            raise
+        return False
+    return True
 
 
 def _write_key(path: Path, name: str) -> None:

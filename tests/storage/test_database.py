@@ -24,19 +24,19 @@ from orchestrator.storage import database as database_module
 from orchestrator.storage.database import (
     API,
     LOGINS,
-    SEQUENCER,
     WORKER,
     Database,
     create_log,
     migrate,
     queries,
 )
+from tests.support.keys import give_key, secret_of
 from tests.support.ledger import OPERATOR, OWNER, STRANGER, Ledger, genesis, ledger
 from tests.support.servers import fresh_database, open_as, urls_of
 from tests.support.tenants import populate
 from tests.support.worlds import LEADS, SURFACE, word
 
-ROLES = (SEQUENCER, WORKER, API)
+ROLES = LOGINS
 # The log's own data, which is published, and facts that the chain publishes.
 PUBLIC = {
     "logs",
@@ -61,6 +61,7 @@ ONLY_GROW = {
     "subtrees",
     "checkpoints",
     "policies",
+    "settings",
     "requests",
     "results",
     "surface_names",
@@ -259,12 +260,46 @@ def test_amounts_come_back_as_whole_numbers_however_large(database_url: str) -> 
     assert type(row[0]) is int
 
 
-def test_a_transaction_speaks_for_its_account_alone(database_url: str) -> None:
+def test_a_transaction_speaks_for_the_account_of_its_key_alone(database_url: str) -> None:
+    secrets = {account: give_key(database_url, account) for account in (OWNER, OPERATOR)}
     with open_as(database_url, API, most_connections=1) as database:
+        for account in (OWNER, "", OPERATOR, ""):
+            with database.transaction(secret=secrets.get(account, b"")) as session:
+                found = session._connection.execute("SELECT current_account()").fetchone()
+                assert found == (account or None,)
+
+
+def test_naming_an_account_gives_the_api_nothing(database_url: str) -> None:
+    """The setting by which a worker names an account says nothing to the policies of the API."""
+    give_key(database_url, OWNER)
+    with open_as(database_url, API) as database, database.transaction(OWNER) as session:
+        assert session._connection.execute("SELECT current_account()").fetchone() == (None,)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            session._connection.execute("SELECT named_account()")
+
+
+def test_a_worker_names_the_account_that_it_submits_for(database_url: str) -> None:
+    with open_as(database_url, WORKER, most_connections=1) as database:
         for account in (OWNER.upper().replace("X", "x"), "", OPERATOR, ""):
             with database.transaction(account) as session:
+                found = session._connection.execute(
+                    "SELECT current_setting('tallystick.account')"
+                ).fetchone()
+                assert found == (account.lower(),)
+
+
+def test_what_the_table_keeps_of_a_key_is_no_secret_of_it(database_url: str) -> None:
+    """A reader of the table, or of its backups, can present nothing that counts."""
+    give_key(database_url, OWNER)
+    with psycopg.connect(database_url) as admin:
+        row = admin.execute("SELECT secret_hash, key FROM api_keys").fetchone()
+    assert row is not None
+    with open_as(database_url, API) as database:
+        for stolen in row:
+            with database.transaction(secret=bytes(stolen)) as session:
+                assert session.key is None
                 found = session._connection.execute("SELECT current_account()").fetchone()
-                assert found == ((account.lower() or None),)
+                assert found == (None,)
 
 
 def test_a_snapshot_does_not_see_what_commits_after_it(database_url: str) -> None:
@@ -292,7 +327,7 @@ def test_a_named_query_fits_the_schema(module_database_url: str, name: str) -> N
 
     text = re.sub(r"%\((\w+)\)s", number, queries()[name]).replace("%%", "%")
     with psycopg.connect(module_database_url) as admin:
-        if text.startswith(("SET ", "CREATE ")):
+        if text.startswith(("SET ", "CREATE ", "LISTEN ")):
             admin.execute(text)
         else:
             if "changed_leads" in text:
@@ -331,12 +366,20 @@ def populated(postgres: LocalPostgres) -> Iterator[Ledger]:
         yield log
 
 
-def visible(log: Ledger, table: str, account: str, presented: str = "") -> int:
+def speak_for(admin: psycopg.Connection[tuple[Any, ...]], account: str, role: str = API) -> None:
+    """Act as a role by an account's key, if it has one, and name the account as a worker does."""
+    admin.execute(f"SET ROLE {role}")
+    admin.execute("SELECT set_config('tallystick.account', %s, true)", (account,))
+    if role == API:
+        admin.execute("SELECT present(%s)", (secret_of(account),))
+
+
+def visible(log: Ledger, table: str, account: str, secret: bytes = b"") -> int:
     """Count the rows of a table that the API sees for an account; 0 if it may not look."""
     with psycopg.connect(log.url) as admin:
-        admin.execute(f"SET ROLE {API}")
-        admin.execute("SELECT set_config('tallystick.account', %s, true)", (account,))
-        admin.execute("SELECT set_config('tallystick.presented', %s, true)", (presented,))
+        speak_for(admin, account)
+        if secret:
+            admin.execute("SELECT present(%s)", (secret,))
         try:
             return count_rows(admin, table)
         except psycopg.errors.InsufficientPrivilege:
@@ -344,7 +387,10 @@ def visible(log: Ledger, table: str, account: str, presented: str = "") -> int:
 
 
 def count_rows(admin: psycopg.Connection[tuple[Any, ...]], table: str) -> int:
-    count = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))
+    # Not all columns of a table are the API's to read.
+    what = {"api_keys": "key", "sign_ins": "secret_hash"}.get(table)
+    counted = sql.Identifier(what) if what else sql.SQL("*")
+    count = sql.SQL("SELECT count({}) FROM {}").format(counted, sql.Identifier(table))
     found = admin.execute(count).fetchone()
     assert found is not None
     return int(found[0])
@@ -416,12 +462,12 @@ def test_tenants_read_their_own_rows_and_no_others(populated: Ledger) -> None:
 
 
 def test_a_secret_shows_its_own_row_alone(populated: Ledger) -> None:
-    key = address_word(OWNER).hex()
-    assert visible(populated, "api_keys", "", key) == 1
-    assert visible(populated, "signin_nonces", "", f"nonce {OWNER}") == 1
-    for table in ("api_keys", "signin_nonces"):
-        assert visible(populated, table, "", "something else") == 0
-    assert visible(populated, "accounts", "", key) == 0
+    assert visible(populated, "api_keys", "", secret_of(OWNER)) == 1
+    assert visible(populated, "sign_ins", "", word(OWNER)) == 1
+    for table in ("api_keys", "sign_ins"):
+        assert visible(populated, table, "", word("something else")) == 0
+    # A secret that waits to be granted speaks for no account.
+    assert visible(populated, "accounts", "", word(OWNER)) == 0
 
 
 WRITES_FOR_ANOTHER = {
@@ -440,10 +486,19 @@ WRITES_FOR_ANOTHER = {
     " SELECT log_id, surface, sha256('l'), 'x', sha256('o') FROM surfaces",
     "private_payloads": "INSERT INTO private_payloads VALUES"
     " (%(log)s, sha256('c'), sha256('s'), sha256('l'), %(other)s, sha256(''), '')",
-    "accounts": "INSERT INTO accounts VALUES ('0x' || repeat('e', 40), '{}', 0)",
-    "api_keys": "INSERT INTO api_keys VALUES (%(other)s, sha256('k'), '', '{}', 0, 9)",
+    "accounts": "INSERT INTO accounts VALUES ('0x' || repeat('e', 40), 0)",
+    "api_keys": "INSERT INTO api_keys"
+    " (key, account, secret_hash, name, scopes, created_ms, expires_ms)"
+    " VALUES (sha256('k'), %(other)s, sha256('s'), 'n', '{owner:read}', clock_ms(), clock_ms())",
+    "own api_keys": "INSERT INTO api_keys"
+    " (key, account, secret_hash, name, scopes, created_ms, expires_ms)"
+    " VALUES (sha256('k'), %(me)s, sha256('s'), 'n', '{owner:read}', clock_ms(), clock_ms())",
+    "sign_ins": "INSERT INTO sign_ins"
+    " (secret_hash, message, signature, name, created_ms, expires_ms)"
+    " VALUES (sha256('k'), 'm', '', 'n', clock_ms(), 9)",
     "rate_limits": "INSERT INTO rate_limits VALUES (%(other)s, 'x', 0)",
-    "signin_nonces": "INSERT INTO signin_nonces VALUES ('not presented', 0)",
+    "signin_nonces": "INSERT INTO signin_nonces (nonce, expires_ms)"
+    " VALUES ('for ever', clock_ms() + 3600001)",
     "proposals": "INSERT INTO proposals VALUES"
     " (%(log)s, sha256('p'), sha256('s'), %(other)s, %(me)s, '{}', 's', NULL, 0)",
 }
@@ -452,8 +507,7 @@ WRITES_FOR_ANOTHER = {
 @pytest.mark.parametrize("table", WRITES_FOR_ANOTHER)
 def test_no_account_writes_for_another(populated: Ledger, table: str) -> None:
     with psycopg.connect(populated.url) as admin:
-        admin.execute(f"SET ROLE {API}")
-        admin.execute("SELECT set_config('tallystick.account', %s, true)", (OPERATOR,))
+        speak_for(admin, OPERATOR)
         names = {"log": populated.log_id, "me": OPERATOR, "other": OWNER}
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             admin.execute(WRITES_FOR_ANOTHER[table].encode(), names)
@@ -467,7 +521,7 @@ def test_who_submits_does_not_choose_when_it_was_received(
     body = write_fields(Touch(SURFACE, LEADS[1], address_word(OPERATOR), "email"))
     row = {"idempotency_key": f"{chosen}", "kind": "touch", "body": body, "body_hash": "00" * 32}
     with psycopg.connect(urls_of(populated.url).api or "") as login:
-        login.execute("SELECT set_config('tallystick.account', %s, true)", (OPERATOR,))
+        login.execute("SELECT present(%s)", (secret_of(OPERATOR),))
         before = login.execute("SELECT max(seq), clock_ms() FROM requests").fetchone()
         taken = login.execute(
             "SELECT is_fresh FROM take_requests(%s, %s, '{}')",
@@ -518,10 +572,8 @@ def test_without_a_simulation_the_clock_is_real_and_one_for_a_statement(database
 
 
 CHANGES_OF_ANOTHERS = {
-    "accounts": "UPDATE accounts SET scopes = '{all}' WHERE account = %(other)s",
     "api_keys": "UPDATE api_keys SET revoked_ms = 1 WHERE account = %(other)s",
     "rate_limits": "UPDATE rate_limits SET full_at_ms = 0 WHERE account = %(other)s",
-    "signin_nonces": "DELETE FROM signin_nonces",
     "lead_identities": "DELETE FROM lead_identities",
     "order_identities": "DELETE FROM order_identities",
     "private_payloads": "DELETE FROM private_payloads",
@@ -531,8 +583,7 @@ CHANGES_OF_ANOTHERS = {
 @pytest.mark.parametrize("table", CHANGES_OF_ANOTHERS)
 def test_no_account_changes_the_rows_of_another(populated: Ledger, table: str) -> None:
     with psycopg.connect(populated.url) as admin:
-        admin.execute(f"SET ROLE {API}")
-        admin.execute("SELECT set_config('tallystick.account', %s, true)", (OPERATOR,))
+        speak_for(admin, OPERATOR)
         changed = admin.execute(CHANGES_OF_ANOTHERS[table].encode(), {"other": OWNER})
         assert changed.rowcount == 0
         admin.rollback()
@@ -541,13 +592,19 @@ def test_no_account_changes_the_rows_of_another(populated: Ledger, table: str) -
 def test_a_key_cannot_be_widened_nor_a_signed_proposal_altered(populated: Ledger) -> None:
     for change in (
         "UPDATE api_keys SET scopes = '{all}'",
-        "UPDATE api_keys SET expires_ms = 99",
+        "UPDATE api_keys SET account = account",
+        "UPDATE signin_nonces SET used_ms = NULL",
+        "UPDATE accounts SET created_ms = 1",
+        "UPDATE sign_ins SET code = NULL",
+        "DELETE FROM sign_ins",
+        "DELETE FROM api_keys",
+        "SELECT secret_hash FROM api_keys",
+        "SELECT message, signature FROM sign_ins",
         "UPDATE proposals SET terms = '{}'",
         "UPDATE proposals SET operator_signature = ''",
     ):
         with psycopg.connect(populated.url) as admin:
-            admin.execute(f"SET ROLE {API}")
-            admin.execute("SELECT set_config('tallystick.account', %s, true)", (OPERATOR,))
+            speak_for(admin, OPERATOR)
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 admin.execute(change.encode())
 

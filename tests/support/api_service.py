@@ -24,6 +24,7 @@ from orchestrator.core.entry import Entry, address_word
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.kinds import decode
 from orchestrator.core.requests import Genesis, OpenContract, Request
+from orchestrator.core.sign_in import Audience
 from orchestrator.core.site import TokenInfo
 from orchestrator.core.terms import (
     Domain,
@@ -33,9 +34,11 @@ from orchestrator.core.terms import (
     sign_digest,
 )
 from orchestrator.core.units import DAY_MS, DAY_S
+from orchestrator.identity.registrar import Registrar
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.sequencer import Sequencer
-from orchestrator.storage.database import API, SEQUENCER, WORKER, Database, create_log
+from orchestrator.runtime.stack import sign_in_desk
+from orchestrator.storage.database import API, REGISTRAR, SEQUENCER, WORKER, Database, create_log
 from tests.support.database_clock import DatabaseClock
 from tests.support.servers import open_as
 from tests.support.terms import PLAIN
@@ -222,11 +225,28 @@ def running_service(
         DatabaseClock(database_url, START_MS) as clock,
         open_as(database_url, API) as database,
         _running_sequencer(ApiService(url, database_url, clock)) as service,
+        running_registrar(service),
     ):
         app = _app(service, database, clock, limits)
         extend(app)
         with _serving(app, listener), closing(service):
             yield service
+
+
+@contextmanager
+def running_registrar(service: ApiService) -> Iterator[Registrar]:
+    """Run the registrar of a service."""
+    audience = Audience(service.url.removeprefix("http://"), service.url, ESCROW.chain_id)
+
+    def accepts(*signed: object) -> bool:
+        return signed in service.accepted_signatures
+
+    with (
+        Database(service.database_url, REGISTRAR) as database,
+        Registrar(database, audience, accepts) as registrar,
+        sign_in_desk(registrar),
+    ):
+        yield registrar
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from orchestrator.runtime.serve import now_ms
 from orchestrator.storage.database import API, SEQUENCER, WORKER, Database, Session, create_log
 from tests.support import worlds
 from tests.support.database_clock import DatabaseClock
+from tests.support.keys import give_key, secret_of
 from tests.support.servers import open_as
 from tests.support.worlds import (
     OPERATORS,
@@ -71,7 +72,9 @@ class Ledger:
     worker: Database
     clock: DatabaseClock | None = None
     _keys: Iterator[int] = field(default_factory=lambda: count(1))
-    _askers: dict[UUID, tuple[Database, str]] = field(default_factory=dict)
+    # The part of the service by which each request came, and whose it is.
+    _askers: dict[UUID, tuple[str, str]] = field(default_factory=dict)
+    _with_keys: set[str] = field(default_factory=set)
 
     @property
     def now_ms(self) -> int:
@@ -121,12 +124,12 @@ class Ledger:
         """Submit requests in their order, each as whose it is, in a transaction for each run."""
         ids: list[UUID] = []
         for (part, account), run in groupby(submissions, lambda one: _asker(one.request)):
-            database, page = (self.worker if part == WORKER else self.api), list(run)
-            with database.transaction(account) as session:
+            page = list(run)
+            with self._session_of(part, account) as session:
                 for one in page:
                     self._name_surface(session, one.request)
                 taken = submit(session, self.log_id, account, page)
-            self._askers |= dict.fromkeys(taken, (database, account))
+            self._askers |= dict.fromkeys(taken, (part, account))
             ids += taken
         return ids
 
@@ -141,12 +144,29 @@ class Ledger:
                 name=SURFACE_NAMES[request.surface],
             )
 
+    @contextmanager
+    def session(self, account: str) -> Iterator[Session]:
+        """Open a transaction by a key of this account, or by none, as the API does."""
+        if account and account not in self._with_keys:
+            give_key(self.url, account)
+            self._with_keys.add(account)
+        with self.api.transaction(secret=secret_of(account) if account else b"") as session:
+            yield session
+
+    @contextmanager
+    def _session_of(self, part: str, account: str) -> Iterator[Session]:
+        """Open a transaction of the API, or of the worker, for an account."""
+        with (
+            self.worker.transaction(account) if part == WORKER else self.session(account)
+        ) as session:
+            yield session
+
     def results(self, ids: Sequence[UUID], account: str | None = None) -> list[Result | None]:
         """Return the results of requests to those who made them, or to an account."""
         found: dict[UUID, Result] = {}
         for name in ids:
-            database, asker = self._askers[name]
-            with database.transaction(asker if account is None else account) as session:
+            part, asker = self._askers[name]
+            with self._session_of(part, asker if account is None else account) as session:
                 found |= results_of(session, self.log_id, [name])
         return [found.get(name) for name in ids]
 

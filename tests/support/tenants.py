@@ -32,11 +32,11 @@ def populate(log: Ledger) -> None:
     with log.sequencer() as sequencer:
         log.drain(sequencer)
         for account in (OWNER, OPERATOR):
-            with log.api.transaction(account) as session:
+            with log.session(account) as session:
                 pseudonym_for(
                     session, log.log_id, SURFACE, account, LEADS[0][:-1] + account[2:3].encode()
                 )
-        with log.api.transaction(OWNER) as session:
+        with log.session(OWNER) as session:
             order_words_for(
                 session, log.log_id, SURFACE, [OwnOrder(LEADS[0], "order 1")], [word("order")]
             )
@@ -48,11 +48,11 @@ def populate(log: Ledger) -> None:
         log.submit(ProductEvent(SURFACE, LEADS[0], "buy", 0, 0))
     with psycopg.connect(log.url) as admin:
         for account in (OWNER, OPERATOR):
-            key = address_word(account)
-            admin.execute("INSERT INTO accounts VALUES (%s, '{}', 0)", (account,))
-            admin.execute("INSERT INTO api_keys VALUES (%s, %s, '', '{}', 0, 9)", (account, key))
             admin.execute("INSERT INTO rate_limits VALUES (%s, 'read', 0)", (account,))
             admin.execute("INSERT INTO signin_nonces VALUES (%s, 0)", (f"nonce {account}",))
+            admin.execute(
+                "INSERT INTO sign_ins VALUES (sha256(%s), 'm', '', 'n', 0, 0)", (word(account),)
+            )
         admin.execute(
             "INSERT INTO proposals VALUES (%s, %s, %s, %s, %s, '{}', 's', NULL, 0)",
             (log.log_id, word("proposal"), SURFACE, OPERATOR, OWNER),

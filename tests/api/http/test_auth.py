@@ -37,15 +37,17 @@ def altered(message: str, old: str, new: str) -> str:
 @pytest.mark.parametrize(
     ("old", "new", "status", "code"),
     [
-        ("127.0.0.1", "evil.example", 401, "sign-in-refused"),
-        ("URI: http://127.0.0.1", "URI: http://evil.example", 401, "sign-in-refused"),
-        ("Chain ID: 31337", "Chain ID: 1", 401, "sign-in-refused"),
+        ("127.0.0.1", "evil.example", 401, "domain-differs"),
+        ("URI: http://127.0.0.1", "URI: http://evil.example", 401, "uri-differs"),
+        ("Chain ID: 31337", "Chain ID: 1", 401, "chain-id-differs"),
         ("Chain ID: 31337", "Chain ID: 031337", 422, "message-malformed"),
         ("Nonce: ", "Nonce: f0", 401, "nonce-unknown"),
-        ("2026-01-01T00:10", "2025-12-31T23:59", 401, "sign-in-refused"),
+        ("2026-01-01T00:10", "2025-12-31T23:59", 401, "message-expired"),
+        ("2026-01-01T00:10", "2026-01-01T00:11", 401, "nonce-unknown"),
         ("Version: 1", "Version: 2", 422, "message-malformed"),
-        ("scope:owner", "scope:admin", 422, "scopes-unknown"),
-        ("Resources:\n- urn:tallystick:scope:owner", "Request ID: x", 422, "scopes-unknown"),
+        ("scope:owner:erase", "scope:owner:admin", 422, "scopes-unknown"),
+        ("\n- urn:tallystick:scope:owner:erase", "", 422, "statement-differs"),
+        ("owner:erase, ", "", 422, "statement-differs"),
         ("Sign in to", "Sign in\nto", 422, "message-malformed"),
     ],
 )
@@ -62,7 +64,7 @@ def test_the_injected_clock_decides_what_has_expired(service: ApiService) -> Non
     assert datetime.fromtimestamp(START_MS // 1000, UTC).strftime("%Y-%m-%dT%H") in message
     with service.clock.moved_by(Limits().nonce_ttl_ms):
         answer = service.post_sign_in(message, signed(wallet("visitor"), message))
-    assert (answer.status_code, answer.json()["code"]) == (401, "sign-in-refused")
+    assert (answer.status_code, answer.json()["code"]) == (401, "message-expired")
 
 
 def test_a_contract_wallet_signs_in_by_its_contract(service: ApiService) -> None:
@@ -92,8 +94,8 @@ def test_a_key_does_what_its_scopes_say(service: ApiService, owner: httpx.Client
     [
         (None, "key-missing"),
         ("Basic dXNlcjpwYXNz", "key-missing"),
-        ("Bearer nonsense", "key-invalid"),
-        ("Bearer tsk_" + "A" * 43, "key-invalid"),
+        ("Bearer nonsense", "key-malformed"),
+        ("Bearer tsk_" + "A" * 43, "key-unknown"),
     ],
 )
 def test_without_a_good_key_nothing_is_shown(
@@ -109,8 +111,7 @@ def test_a_key_ends_when_it_expires(service: ApiService) -> None:
     client = service.sign_in(wallet("expired"), "owner")
     with service.clock.moved_by(Limits().key_ttl_ms):
         answer = client.get("/v1/surfaces")
-    assert answer.status_code == 401
-    assert "expired" in answer.json()["detail"]
+    problem_of(answer, 401, "key-expired")
 
 
 def test_secrets_are_not_logged(

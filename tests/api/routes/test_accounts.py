@@ -3,6 +3,7 @@
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 
+from orchestrator.core.scopes import SCOPE_SETS
 from tests.support.api_service import ApiService, signed, wallet
 
 
@@ -21,10 +22,13 @@ def test_a_key_is_shown_once_and_kept_as_a_hash(service: ApiService) -> None:
     message = service.sign_in_message(wallet("visitor"), "owner")
     reply = service.post_sign_in(message, signed(wallet("visitor"), message)).json()
     assert reply["account"] == wallet("visitor").address
-    assert reply["scopes"] == ["owner"]
+    assert reply["scopes"] == list(SCOPE_SETS["owner"])
     with service.admin() as admin:
-        hashes = {bytes(row[0]) for row in admin.execute("SELECT key_hash FROM api_keys")}
-    assert hashlib.sha256(reply["key"].encode()).digest() in hashes
+        kept = {bytes(row[0]) for row in admin.execute("SELECT secret_hash FROM api_keys")}
+    secret = hashlib.sha256(reply["key"].encode()).digest()
+    assert hashlib.sha256(secret).digest() in kept
+    # What a transaction presents is not in the table either.
+    assert secret not in kept
 
 
 def test_signing_in_writes_nothing_to_the_log(service: ApiService) -> None:
@@ -61,5 +65,5 @@ def test_a_key_ends_when_it_is_revoked(service: ApiService) -> None:
     client = service.sign_in(wallet("leaver"), "owner")
     other = service.sign_in(wallet("leaver"), "owner")
     assert client.delete("/v1/keys/current").status_code == 204
-    assert client.get("/v1/surfaces").json()["code"] == "key-invalid"
+    assert client.get("/v1/surfaces").json()["code"] == "key-revoked"
     assert other.get("/v1/surfaces").status_code == 200

@@ -5,11 +5,13 @@ from typing import Any
 
 import httpx
 import pytest
+from eth_abi.abi import encode
 
 from orchestrator.core.contract import rules_of
 from orchestrator.core.errors import ChainError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.requests import OpenContract
+from orchestrator.core.sign_in import MAX_SIGNATURE_BYTES
 from orchestrator.core.terms import (
     Terms,
     contract_id,
@@ -17,6 +19,7 @@ from orchestrator.core.terms import (
     owner_consent_digest,
 )
 from orchestrator.core.units import DAY_S
+from orchestrator.core.wallet_signature import MAGIC
 from orchestrator.storage.database import API
 from tests.support.api_service import (
     ESCROW,
@@ -24,6 +27,7 @@ from tests.support.api_service import (
     ApiService,
     draft_terms,
     open_surface,
+    problem_of,
     proposal_of,
     signed_digest,
     wallet,
@@ -220,6 +224,32 @@ def test_a_signature_binds_terms_and_signer(
     service.accepted_signatures.add((OPERATOR.address, digest, b"\0"))
     answer = operator.post("/v1/proposals", json=body | {"operator_signature": "0x00"})
     assert answer.status_code == 201
+
+
+def test_wallets_sign_as_contracts_do(
+    service: ApiService, owner: httpx.Client, operator: httpx.Client, parameters: dict[str, Any]
+) -> None:
+    """On chain (an empty signature), at length, and before they are deployed (ERC-6492)."""
+    terms = terms_of(parameters, 50)
+    offered = operator_consent_digest(terms, ESCROW)
+    consent = owner_consent_digest(terms, ESCROW)
+    inner = b"\7" * 8_000
+    wrapped = encode(["address", "bytes", "bytes"], [OWNER.address, b"make it", inner]) + MAGIC
+    accepted = service.accepted_signatures
+    accepted.add((OPERATOR.address, offered, wrapped))
+    body = {"terms": terms.to_json(), "operator_signature": to_hex(wrapped)}
+    assert operator.post("/v1/proposals", json=body).status_code == 201
+    # The escrow asks a wallet that is there, so the contract cannot be opened yet.
+    accepted.add((OWNER.address, consent, b""))
+    path = f"/v1/proposals/{hex_id(terms)}/accept"
+    problem_of(owner.post(path, json={"owner_signature": "0x"}), 409, "wallet-undeployed")
+    accepted.add((OPERATOR.address, offered, inner))
+    answer = owner.post(path, json={"owner_signature": "0x"})
+    assert answer.status_code == 200, answer.text
+    reply = answer.json()
+    assert (reply["operator_signature"], reply["owner_signature"]) == (to_hex(wrapped), "0x")
+    too_long = {"owner_signature": "0x" + "00" * (MAX_SIGNATURE_BYTES + 1)}
+    problem_of(owner.post(path, json=too_long), 422, "invalid")
 
 
 def test_the_owner_consents_to_pay_from_its_allowance(

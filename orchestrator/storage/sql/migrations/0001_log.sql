@@ -4,15 +4,17 @@
 -- another role or bypasses a policy, so there is nothing that a login could switch to.
 --   tallystick_sequencer  the only writer of the log and of its projections
 --   tallystick_worker     follows the chain and submits requests
---   tallystick_api        serves people and agents: reads, submits requests, keeps accounts
---   tallystick_registrar  decides who may have a key
+--   tallystick_api        serves people and agents: reads, submits requests
+--   tallystick_registrar  checks what wallets have signed, and mints their keys
 -- One more role, tallystick_definer, logs in nowhere. It owns the functions that do for a part what the
--- part may not do itself: take requests, give pseudonyms, say whether the inbox is full.
+-- part may not do itself: look up a key, take requests, give pseudonyms, say whether the inbox is full.
 --
--- Tenants. A transaction speaks for one account, named by
---   set_config('tallystick.account', '0x…' in lower case, true),
--- and for no account if that is empty. A secret shown before the account is known (an API
--- key's hash in hex, a sign-in nonce) is named the same way by 'tallystick.presented'.
+-- Tenants. The API cannot name an account. Its transaction presents the secret of a key, in hex, as
+--   set_config('tallystick.presented', …, true),
+-- and speaks for the account of that key while the key is live: `current_account()` looks it up. The
+-- table keeps the hash of a secret, and a secret is the hash of the key that the caller was given: so
+-- neither the table nor what the server writes of statements is a key. The worker alone names the
+-- account that it submits for, by 'tallystick.account' and `named_account()`.
 --
 -- Tables are of two sorts, and a test holds each to its own:
 --   public   what the log publishes anyway. Everyone reads it; grants alone decide who writes.
@@ -55,18 +57,13 @@ CREATE DOMAIN word AS bytea CHECK (octet_length(VALUE) = 32);
 CREATE DOMAIN address AS text CHECK (VALUE ~ '^0x[0-9a-f]{40}$');
 CREATE DOMAIN units AS numeric(78, 0) CHECK (VALUE >= 0);
 
--- The account that this transaction speaks for; NULL for none.
-CREATE FUNCTION current_account() RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
+-- The account that a worker names for its transaction; NULL for none. No policy of the API asks it.
+CREATE FUNCTION named_account() RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
 RETURN nullif(current_setting('tallystick.account', true), '');
 
--- The same as a word of the log: an address, left-padded to 32 bytes.
-CREATE FUNCTION current_word() RETURNS bytea LANGUAGE sql STABLE PARALLEL SAFE
-RETURN CASE WHEN current_account() ~ '^0x[0-9a-f]{40}$'
-    THEN decode(repeat('0', 24) || substr(current_account(), 3), 'hex') END;
-
--- The secret that was shown before the account is known; NULL for none.
-CREATE FUNCTION presented() RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
-RETURN nullif(current_setting('tallystick.presented', true), '');
+-- The secret that this transaction presents; NULL for none.
+CREATE FUNCTION presented() RETURNS bytea LANGUAGE sql STABLE PARALLEL SAFE
+RETURN decode(nullif(current_setting('tallystick.presented', true), ''), 'hex');
 
 -- The time of a deployment whose clock its owner moves (a demonstration, a settled history): one
 -- row. In production there is none. Only the owner of the schema writes it.
@@ -298,17 +295,22 @@ CREATE TABLE inbox (
 
 -- Which login may make requests of which kind, and for whom: the program's own table
 -- (core/rights.py), which `tallystick migrate` writes here. A kind without a row is taken from no login.
--- `actor` is the field of the body that must hold the account as a word, NULL for none. The rest is
--- true where the body's surface must be the account's, or the account the log's publisher. `fixed` are
--- the fields that have one value.
+-- `scope` is what the presented key must have; NULL for the worker, who presents none. `actor` is the
+-- field of the body that must hold the account as a word, NULL for none. `names_key` is true where the
+-- body must name the key itself. The rest is true where the body's surface must be the account's, or the
+-- account the log's publisher. `fixed` are the fields that have one value.
 CREATE TABLE request_rights (
     kind text PRIMARY KEY,
     sender text NOT NULL,
+    scope text,
     actor text,
+    names_key boolean NOT NULL,
     is_surface_owners boolean NOT NULL,
     is_publishers boolean NOT NULL,
     fixed jsonb NOT NULL,
-    CHECK (actor IS NOT NULL OR is_surface_owners OR is_publishers)
+    CHECK (actor IS NOT NULL OR is_surface_owners OR is_publishers),
+    CHECK (scope IS NOT NULL OR is_publishers),
+    CHECK (scope IS NOT NULL OR NOT names_key)
 );
 
 -- What became of each request: `count` entries from `first_position` on, or a refusal.
@@ -366,24 +368,33 @@ CREATE INDEX private_payloads_by_lead ON private_payloads (log_id, surface, lead
 
 CREATE TABLE accounts (
     account address PRIMARY KEY,
-    scopes text[] NOT NULL,
     created_ms bigint NOT NULL
 );
 
+-- `key` is a random id, which acts by a delegate's key carry into the log. `parent` is the wallet's
+-- key that a delegate was made by: NULL for a wallet's own key, which only a signed message makes.
+-- `surfaces` limits a key to these surfaces, NULL to none in particular. A key ends with its parent.
 CREATE TABLE api_keys (
+    key word PRIMARY KEY,
     account address NOT NULL REFERENCES accounts,
-    key_hash word NOT NULL UNIQUE,
-    label text NOT NULL,
-    scopes text[] NOT NULL,
+    secret_hash word NOT NULL UNIQUE,
+    parent word REFERENCES api_keys ON DELETE CASCADE,
+    name text NOT NULL CHECK (octet_length(name) BETWEEN 1 AND 128),
+    scopes text[] NOT NULL CHECK (cardinality(scopes) BETWEEN 1 AND 32),
+    surfaces bytea[] CHECK (cardinality(surfaces) BETWEEN 1 AND 100),
     created_ms bigint NOT NULL,
-    expires_ms bigint NOT NULL,
+    expires_ms bigint NOT NULL CHECK (expires_ms >= created_ms),
     revoked_ms bigint,
-    PRIMARY KEY (account, key_hash)
+    CHECK (parent IS NULL OR parent <> key)
 );
+CREATE INDEX api_keys_by_account ON api_keys (account, created_ms, key);
+CREATE INDEX api_keys_by_parent ON api_keys (parent) WHERE parent IS NOT NULL;
 
+-- A nonce that was used stays until it expires, so that it cannot be put back and used again.
 CREATE TABLE signin_nonces (
     nonce text PRIMARY KEY CHECK (octet_length(nonce) BETWEEN 8 AND 128),
-    expires_ms bigint NOT NULL
+    expires_ms bigint NOT NULL,
+    used_ms bigint
 );
 CREATE INDEX signin_nonces_by_expiry ON signin_nonces (expires_ms);
 
@@ -466,6 +477,74 @@ BEGIN
         END IF;
     END LOOP;
 END $$;
+
+-- Who is calling ----------------------------------------------------------------------------------
+
+-- The key whose secret this transaction presents, and whether it is `live`, `expired` or `revoked`.
+CREATE FUNCTION presented_key() RETURNS TABLE (
+    account text, key bytea, name text, parent bytea, scopes text[], surfaces bytea[],
+    expires_ms bigint, state text
+) LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER ROWS 1 SET search_path = public, pg_temp
+BEGIN ATOMIC
+    SELECT k.account, k.key, k.name, k.parent, k.scopes, k.surfaces,
+        least(k.expires_ms, p.expires_ms),
+        CASE
+            WHEN k.revoked_ms IS NOT NULL OR p.revoked_ms IS NOT NULL THEN 'revoked'
+            WHEN least(k.expires_ms, p.expires_ms) <= clock_ms() THEN 'expired'
+            ELSE 'live'
+        END
+    FROM api_keys k LEFT JOIN api_keys p ON p.key = k.parent
+    WHERE k.secret_hash = sha256(presented());
+END;
+
+-- Presents the secret of a key for this transaction, and returns what is known of the key.
+CREATE FUNCTION present(secret bytea) RETURNS TABLE (
+    account text, key bytea, name text, parent bytea, scopes text[], surfaces bytea[],
+    expires_ms bigint, state text
+) LANGUAGE plpgsql ROWS 1 AS $$
+BEGIN
+    PERFORM set_config('tallystick.presented', encode(secret, 'hex'), true);
+    RETURN QUERY SELECT * FROM presented_key();
+END $$;
+
+-- What policies ask, as `(SELECT current_account())`, so that it is looked up once a statement. All
+-- are NULL unless a live key is presented.
+CREATE FUNCTION current_account() RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp
+BEGIN ATOMIC SELECT account FROM presented_key() WHERE state = 'live'; END;
+
+-- The same as a word of the log: an address, left-padded to 32 bytes.
+CREATE FUNCTION current_word() RETURNS bytea
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp
+BEGIN ATOMIC
+    SELECT decode(repeat('0', 24) || substr(account, 3), 'hex')
+    FROM presented_key() WHERE state = 'live';
+END;
+
+-- The random id of the key.
+CREATE FUNCTION current_key() RETURNS bytea
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp
+BEGIN ATOMIC SELECT key FROM presented_key() WHERE state = 'live'; END;
+
+CREATE FUNCTION current_scopes() RETURNS text[]
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp
+BEGIN ATOMIC SELECT scopes FROM presented_key() WHERE state = 'live'; END;
+
+-- The surfaces that the key is limited to; NULL for all, as for none.
+CREATE FUNCTION current_surfaces() RETURNS bytea[]
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp
+BEGIN ATOMIC SELECT surfaces FROM presented_key() WHERE state = 'live'; END;
+
+-- Whether the key may do what this scope names, on this surface or, if that is NULL, beside any.
+CREATE FUNCTION key_may(scope text, on_surface bytea) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp
+BEGIN ATOMIC
+    SELECT EXISTS (
+        SELECT FROM presented_key() AS k
+        WHERE k.state = 'live' AND scope = ANY (k.scopes)
+            AND (k.surfaces IS NULL OR on_surface IS NULL OR on_surface = ANY (k.surfaces))
+    );
+END;
 
 -- Who may do what ---------------------------------------------------------------------------------
 
@@ -553,8 +632,8 @@ CREATE FUNCTION assign_pseudonyms(
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
-    IF current_account() IS NULL THEN
-        RAISE EXCEPTION 'a pseudonym is given to an account only'
+    IF NOT (key_may('operator:touch', on_surface) OR key_may('owner:report', on_surface)) THEN
+        RAISE EXCEPTION 'a pseudonym is given for a touch or an event, by a key that may make these'
             USING ERRCODE = 'insufficient_privilege';
     END IF;
     INSERT INTO lead_identities (log_id, surface, external_id, lead)
@@ -599,25 +678,43 @@ RETURN (
 -- Takes requests: remembers and queues, in their order, those that are new, and those whose last turn
 -- was refused by one of these codes. Returns of each its turn, and whether it has it by this.
 --
--- Nothing but a key and what is asked comes from outside: the account is the transaction's, the sender
--- is the login (`session_user`, which no login can change), the receipt is the database's clock at this
--- statement, and the rest follows. A request that is not this login's to make, or not for this account,
--- is an error, and nothing is taken.
+-- Nothing but an idempotency key and what is asked comes from outside: the sender is the login
+-- (`session_user`, which no login can change), the account is that of the API key that the transaction
+-- presents or, for the worker alone, the one that it names, the receipt is the database's clock at this
+-- statement, and the rest follows. A request that is not this login's to make, not this key's or not for
+-- this account, is an error, and nothing is taken.
 CREATE FUNCTION take_requests(of_log bytea, offered json, retryable text[])
 RETURNS TABLE (request_id uuid, turn integer, is_fresh boolean)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    speaker CONSTANT text := current_account();
-    speaker_hex CONSTANT text := encode(current_word(), 'hex');
+    speaker text;
+    speaker_hex text;
+    -- What the presented key may do, and where; the id by which the log knows a delegate.
+    key_scopes text[];
+    key_surfaces bytea[];
+    key_hex text;
     now_ms CONSTANT bigint := clock_ms();
     forbidden text;
 BEGIN
+    IF session_user = 'tallystick_worker' THEN
+        speaker := named_account();
+    ELSE
+        SELECT k.account, k.scopes, k.surfaces,
+            CASE WHEN k.parent IS NULL THEN repeat('00', 32) ELSE encode(k.key, 'hex') END
+        INTO speaker, key_scopes, key_surfaces, key_hex
+        FROM presented_key() AS k WHERE k.state = 'live';
+    END IF;
+    speaker_hex := repeat('0', 24) || substr(speaker, 3);
     SELECT asked.kind INTO forbidden
     FROM json_to_recordset(offered) AS asked (kind text, body json)
     LEFT JOIN request_rights r ON r.kind = asked.kind AND r.sender = session_user
     WHERE (
         r.kind IS NOT NULL
+        AND (r.scope IS NULL OR r.scope = ANY (key_scopes))
+        AND (key_surfaces IS NULL OR asked.body ->> 'surface' IS NULL
+            OR decode(asked.body ->> 'surface', 'hex') = ANY (key_surfaces))
+        AND (NOT r.names_key OR asked.body ->> 'key' = key_hex)
         AND (r.actor IS NULL OR asked.body ->> r.actor = speaker_hex)
         AND (r.fixed = '{}' OR asked.body::jsonb @> r.fixed)
         AND (NOT r.is_publishers OR EXISTS (
@@ -629,7 +726,7 @@ BEGIN
     ) IS NOT TRUE
     LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'a request "%" as it stands is not for % to make through %',
+        RAISE EXCEPTION 'a request "%" as it stands is not for % to make through % by this key',
             forbidden, coalesce(speaker, 'no account'), session_user
             USING ERRCODE = 'insufficient_privilege';
     END IF;
@@ -681,8 +778,14 @@ GRANT CREATE ON SCHEMA public TO tallystick_definer;
 ALTER FUNCTION assign_pseudonyms OWNER TO tallystick_definer;
 ALTER FUNCTION inbox_is_full OWNER TO tallystick_definer;
 ALTER FUNCTION take_requests OWNER TO tallystick_definer;
+ALTER FUNCTION presented_key OWNER TO tallystick_definer;
+ALTER FUNCTION current_account OWNER TO tallystick_definer;
+ALTER FUNCTION current_word OWNER TO tallystick_definer;
+ALTER FUNCTION current_key OWNER TO tallystick_definer;
+ALTER FUNCTION current_scopes OWNER TO tallystick_definer;
+ALTER FUNCTION current_surfaces OWNER TO tallystick_definer;
+ALTER FUNCTION key_may OWNER TO tallystick_definer;
 REVOKE CREATE ON SCHEMA public FROM tallystick_definer;
-REVOKE ALL ON FUNCTION assign_pseudonyms, inbox_is_full, take_requests FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION assign_pseudonyms TO tallystick_api;
 GRANT EXECUTE ON FUNCTION inbox_is_full, take_requests TO tallystick_worker, tallystick_api;
 
@@ -711,25 +814,26 @@ CREATE POLICY eraser ON private_payloads FOR DELETE TO tallystick_api USING (
     )
 );
 
-GRANT SELECT, INSERT, UPDATE ON accounts TO tallystick_api;
-CREATE POLICY self ON accounts TO tallystick_api
-    USING (account = (SELECT current_account())) WITH CHECK (account = (SELECT current_account()));
+-- What the definer's functions above look up.
+GRANT SELECT ON api_keys TO tallystick_definer;
+CREATE POLICY lookup ON api_keys FOR SELECT TO tallystick_definer USING (true);
 
-GRANT SELECT, INSERT, UPDATE (revoked_ms) ON api_keys TO tallystick_api;
-CREATE POLICY self ON api_keys TO tallystick_api
-    USING (account = (SELECT current_account())) WITH CHECK (account = (SELECT current_account()));
-CREATE POLICY bearer ON api_keys FOR SELECT TO tallystick_api
-    USING (encode(key_hash, 'hex') = presented());
+GRANT SELECT ON accounts TO tallystick_api;
+CREATE POLICY self ON accounts FOR SELECT TO tallystick_api
+    USING (account = (SELECT current_account()));
 
-GRANT SELECT, INSERT, DELETE ON signin_nonces TO tallystick_api;
-CREATE POLICY bearer ON signin_nonces TO tallystick_api
-    USING (nonce = presented()) WITH CHECK (nonce = presented());
+-- Nonces are given out by the API and used up by the registrar.
+GRANT INSERT (nonce, expires_ms) ON signin_nonces TO tallystick_api;
+CREATE POLICY giver ON signin_nonces FOR INSERT TO tallystick_api
+    WITH CHECK (expires_ms <= (SELECT clock_ms()) + 3600000);
 GRANT SELECT, DELETE ON signin_nonces TO tallystick_worker;
 CREATE POLICY sweeper ON signin_nonces TO tallystick_worker USING (true) WITH CHECK (false);
 
+-- A caller without a key is limited by its network address, which only the API knows.
 GRANT SELECT, INSERT, UPDATE ON rate_limits TO tallystick_api;
 CREATE POLICY self ON rate_limits TO tallystick_api
-    USING (account = (SELECT current_account())) WITH CHECK (account = (SELECT current_account()));
+    USING (account = (SELECT current_account()) OR bucket = 'source')
+    WITH CHECK (account = (SELECT current_account()) OR bucket = 'source');
 
 -- An operator proposes in its own name, to the owner of the surface. Then either the owner accepts or
 -- declines, or the operator withdraws, once and for good. No login changes what was proposed.
@@ -750,13 +854,13 @@ CREATE POLICY proposer ON proposals FOR INSERT TO tallystick_api WITH CHECK (
 );
 CREATE POLICY decider ON proposals FOR UPDATE TO tallystick_api
     USING (
-        owner = (SELECT current_account())
+        owner = (SELECT current_account()) AND key_may('owner:review', surface)
         AND num_nonnulls(accepted_ms, declined_ms, withdrawn_ms) = 0
     )
     WITH CHECK (owner = (SELECT current_account()) AND withdrawn_ms IS NULL);
 CREATE POLICY withdrawer ON proposals FOR UPDATE TO tallystick_api
     USING (
-        operator = (SELECT current_account())
+        operator = (SELECT current_account()) AND key_may('operator:propose', surface)
         AND num_nonnulls(accepted_ms, declined_ms, withdrawn_ms) = 0
     )
     WITH CHECK (

@@ -21,7 +21,7 @@ CREATE POLICY public_facts ON surface_names FOR SELECT
     TO tallystick_sequencer, tallystick_worker, tallystick_api, tallystick_definer USING (true);
 GRANT INSERT ON surface_names TO tallystick_api;
 CREATE POLICY namer ON surface_names FOR INSERT TO tallystick_api
-    WITH CHECK (owner = (SELECT current_word()));
+    WITH CHECK (owner = (SELECT current_word()) AND key_may('owner:publish', surface));
 
 -- Once a contract is open its terms are on the chain for everyone to read, and so they are here.
 CREATE POLICY opened ON proposals FOR SELECT TO tallystick_api USING (

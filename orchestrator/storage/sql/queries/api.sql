@@ -1,35 +1,67 @@
 -- Queries of the API: accounts and their keys, and reads of the log's projections by account.
 
 -- name: add_nonce
--- Keep a sign-in nonce, shown as a secret in this transaction, until it is used or expires.
+-- Give a sign-in nonce out; when it expires, by the database's clock.
 INSERT INTO signin_nonces (nonce, expires_ms) VALUES (%(nonce)s, %(expires_ms)s);
 
--- name: use_nonce
--- Use up a nonce that has not expired; no row if there is none.
-DELETE FROM signin_nonces WHERE nonce = %(nonce)s AND expires_ms > %(now_ms)s RETURNING nonce;
+-- name: ask_sign_in
+-- Have the registrar decide a sign-in; the transaction presents the secret of the key to be minted.
+WITH asked AS (
+    INSERT INTO sign_ins (secret_hash, message, signature, name, created_ms, expires_ms)
+    SELECT sha256(presented()), %(message)s, %(signature)s, %(name)s, now_ms, now_ms + %(ttl_ms)s
+    FROM (SELECT clock_ms() AS now_ms) AS moment
+    RETURNING secret_hash
+)
+SELECT pg_notify('tallystick_sign_ins', '') FROM asked;
 
--- name: add_account
--- Remember that an account signed in, and its scopes.
-INSERT INTO accounts AS a (account, scopes, created_ms)
-VALUES (%(account)s, %(scopes)s, %(now_ms)s)
-ON CONFLICT (account) DO UPDATE SET scopes = (
-    SELECT array_agg(DISTINCT s ORDER BY s) FROM unnest(a.scopes || excluded.scopes) AS s
-) WHERE NOT a.scopes @> excluded.scopes;
+-- name: sign_in_refusal
+-- The registrar's refusal of the sign-in whose key this transaction presents; no row for none.
+SELECT code, detail FROM sign_ins WHERE secret_hash = sha256(presented()) AND code IS NOT NULL;
 
--- name: add_key
--- Issue an API key; only its hash is kept.
-INSERT INTO api_keys (account, key_hash, label, scopes, created_ms, expires_ms)
-VALUES (%(account)s, %(key_hash)s, 'sign-in', %(scopes)s, %(now_ms)s, %(expires_ms)s);
+-- name: sign_ins_are_full
+-- Whether no more sign-ins may wait.
+SELECT sign_ins_are_full(10000) AS is_full;
+
+-- name: key_page
+-- The keys that the caller may see, oldest first, ended ones too; a key ends with its parent.
+SELECT k.key, k.parent, k.name, k.scopes, k.surfaces, k.created_ms,
+    least(k.expires_ms, p.expires_ms) AS expires_ms, least(k.revoked_ms, p.revoked_ms) AS revoked_ms
+FROM api_keys k LEFT JOIN api_keys p ON p.key = k.parent
+WHERE k.account = (SELECT current_account())
+    AND (k.created_ms, k.key) > (%(after_ms)s, %(after)s::bytea)
+ORDER BY k.created_ms, k.key LIMIT %(limit)s;
 
 -- name: key
--- The account of a key, by its hash, which was shown as a secret in this transaction.
-SELECT account, scopes, expires_ms, revoked_ms IS NOT NULL AS is_revoked
-FROM api_keys WHERE key_hash = %(key_hash)s;
+-- One of the keys that the caller may see.
+SELECT k.key, k.parent, k.name, k.scopes, k.surfaces, k.created_ms,
+    least(k.expires_ms, p.expires_ms) AS expires_ms, least(k.revoked_ms, p.revoked_ms) AS revoked_ms
+FROM api_keys k LEFT JOIN api_keys p ON p.key = k.parent
+WHERE k.account = (SELECT current_account()) AND k.key = %(key)s;
+
+-- name: add_delegate
+-- Make a key by the caller's own, with no more than it has.
+INSERT INTO api_keys
+    (key, account, secret_hash, parent, name, scopes, surfaces, created_ms, expires_ms)
+VALUES (%(key)s, current_account(), sha256(%(secret)s), current_key(), %(name)s, %(scopes)s,
+    %(surfaces)s::bytea[], clock_ms(), %(expires_ms)s);
+
+-- name: name_key
+-- Give a key another name.
+UPDATE api_keys SET name = %(name)s WHERE key = %(key)s;
+
+-- name: end_key
+-- Let a key that was replaced live this long at most.
+UPDATE api_keys SET expires_ms = least(expires_ms, clock_ms() + %(overlap_ms)s)
+WHERE key = %(key)s;
 
 -- name: revoke_key
--- End a key at once.
-UPDATE api_keys SET revoked_ms = %(now_ms)s
-WHERE account = %(account)s AND key_hash = %(key_hash)s AND revoked_ms IS NULL;
+-- End a key at once, and with it the delegates that it has made.
+UPDATE api_keys SET revoked_ms = clock_ms() WHERE key = %(key)s AND revoked_ms IS NULL;
+
+-- name: revoke_keys
+-- End all keys of the caller's account at once, its own among them.
+UPDATE api_keys SET revoked_ms = clock_ms()
+WHERE account = (SELECT current_account()) AND revoked_ms IS NULL;
 
 -- name: commit_unflushed
 -- Do not wait for this transaction to reach the disk: losing it in a crash costs nothing.
@@ -57,9 +89,9 @@ SELECT coalesce(
 ) AS wait_ms;
 
 -- name: sweep_nonces
--- Forget nonces that have expired (for the worker).
+-- Forget nonces that have expired, used ones too (for the worker).
 DELETE FROM signin_nonces WHERE nonce IN (
-    SELECT nonce FROM signin_nonces WHERE expires_ms <= %(now_ms)s LIMIT 10000);
+    SELECT nonce FROM signin_nonces WHERE expires_ms <= clock_ms() LIMIT 10000);
 
 -- name: sweep_limits
 -- Forget allowances that are full again (for the worker); not one that is spent from meanwhile,
@@ -198,6 +230,8 @@ FROM proposals p LEFT JOIN contracts c USING (log_id, contract_id)
 WHERE p.log_id = %(log_id)s
     AND (p.operator = %(operator)s::text OR p.owner = %(owner)s::text)
     AND (%(surface)s::bytea IS NULL OR p.surface = %(surface)s::bytea)
+    AND ((SELECT current_surfaces()) IS NULL
+        OR p.surface = ANY ((SELECT current_surfaces())::bytea[]))
     AND (p.created_ms, p.contract_id) > (%(after_ms)s, %(after)s::bytea)
 ORDER BY p.created_ms, p.contract_id LIMIT %(limit)s;
 

@@ -1,24 +1,24 @@
 -- Queries of every connection.
 
 -- name: begin
--- Name the account that this transaction speaks for, empty for none, and its limits: a slow statement, a
--- lock or a silent client must not hold the database up without end.
+-- Name the account that this transaction speaks for, as a worker, empty for none; and its limits: a slow
+-- statement, a lock or a silent client must not hold the database up without end.
 SELECT set_config('tallystick.account', lower(%(account)s::text), true) AS account,
     set_config('statement_timeout', '60s', true) AS of_statement,
     set_config('lock_timeout', '10s', true) AS of_lock,
     set_config('idle_in_transaction_session_timeout', '60s', true) AS of_silence;
 
--- name: set_account
--- Name the account that this transaction speaks for; empty for none.
-SELECT set_config('tallystick.account', lower(%(account)s::text), true);
-
 -- name: use_snapshot
 -- Let every query of this transaction see one and the same state of the database.
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
 
--- name: show_secret
--- Show a secret (an API key's hash in hex, a sign-in nonce) before the account is known.
-SELECT set_config('tallystick.presented', %(secret)s::text, true);
+-- name: present
+-- Present the secret of a key, for whose account this transaction then speaks; what is known of it.
+SELECT account, key, name, parent, scopes, surfaces, expires_ms, state FROM present(%(secret)s);
+
+-- name: listen
+-- Have this connection told when a sign-in waits.
+LISTEN tallystick_sign_ins;
 
 -- name: release_locks
 -- Release all locks that this connection still holds.
@@ -41,16 +41,17 @@ WHERE datname = current_database();
 -- Make the rights of requests these, and no others.
 WITH given AS (
     SELECT * FROM json_to_recordset(%(rights)s::json) AS (
-        kind text, sender text, actor text, is_surface_owners boolean, is_publishers boolean,
-        fixed jsonb)
+        kind text, sender text, scope text, actor text, names_key boolean,
+        is_surface_owners boolean, is_publishers boolean, fixed jsonb)
 ), dropped AS (
     DELETE FROM request_rights WHERE kind NOT IN (SELECT kind FROM given)
 )
-INSERT INTO request_rights (kind, sender, actor, is_surface_owners, is_publishers, fixed)
-SELECT kind, sender, actor, is_surface_owners, is_publishers, fixed FROM given
+INSERT INTO request_rights
+    (kind, sender, scope, actor, names_key, is_surface_owners, is_publishers, fixed)
+SELECT kind, sender, scope, actor, names_key, is_surface_owners, is_publishers, fixed FROM given
 ON CONFLICT (kind) DO UPDATE SET
-    sender = excluded.sender, actor = excluded.actor,
-    is_surface_owners = excluded.is_surface_owners, is_publishers = excluded.is_publishers,
+    sender = excluded.sender, scope = excluded.scope, actor = excluded.actor,
+    names_key = excluded.names_key, is_surface_owners = excluded.is_surface_owners, is_publishers = excluded.is_publishers,
     fixed = excluded.fixed;
 
 -- name: clock

@@ -7,7 +7,8 @@ ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON ROUTINES FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION clock_ms
     TO tallystick_sequencer, tallystick_worker, tallystick_api, tallystick_registrar,
         tallystick_definer;
-GRANT EXECUTE ON FUNCTION current_account TO tallystick_worker, tallystick_api, tallystick_definer;
-GRANT EXECUTE ON FUNCTION current_word TO tallystick_api, tallystick_definer;
-GRANT EXECUTE ON FUNCTION presented, entry_units TO tallystick_api;
+GRANT EXECUTE ON FUNCTION named_account TO tallystick_definer;
+GRANT EXECUTE ON FUNCTION present, presented_key, current_account, current_word, current_key,
+    current_scopes, current_surfaces, key_may, entry_units TO tallystick_api;
+GRANT EXECUTE ON FUNCTION presented TO tallystick_api, tallystick_definer;
 GRANT EXECUTE ON FUNCTION request_id_of TO tallystick_definer;

@@ -1,0 +1,257 @@
+"""The registrar: it grants what a wallet has signed, once, and nothing on the API's word alone."""
+
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from typing import Any
+
+import psycopg
+import pytest
+from eth_account import Account
+from eth_account.messages import encode_defunct
+
+from orchestrator.core.errors import ChainError
+from orchestrator.core.scopes import Scope
+from orchestrator.core.sign_in import Audience, SignIn, message_digest, write_message
+from orchestrator.identity.registrar import PATIENCE_MS, Registrar
+from orchestrator.storage.database import API, REGISTRAR, Database
+from tests.support.database_clock import DatabaseClock
+
+AUDIENCE = Audience("api.example", "https://api.example", 1)
+WALLET = Account.from_key(b"\7" * 32)
+SAFE = Account.from_key(b"\5" * 32).address
+START_MS = 1_767_225_600_000
+TTL_MS = 600_000
+MONTH_MS = 30 * 86_400_000
+
+
+class Desk:
+    """A registrar, the API's side of it, and the wallets' contracts."""
+
+    def __init__(self, api: Database, clock: DatabaseClock, admin: Any) -> None:
+        self.api, self.clock, self.admin = api, clock, admin
+        self.accepts: Callable[[str, bytes, bytes], bool] = lambda *_: False
+
+    def nonce(self, name: str = "a" * 16, ttl_ms: int = TTL_MS) -> str:
+        with self.api.transaction() as session:
+            session.run("api.add_nonce", nonce=name, expires_ms=self.clock.now_ms + ttl_ms)
+        return name
+
+    def message(
+        self, nonce: str = "a" * 16, address: str = WALLET.address, ttl_ms: int = TTL_MS
+    ) -> str:
+        scopes: tuple[Scope, ...] = ("owner:read",)
+        now_ms = self.clock.now_ms
+        return write_message(AUDIENCE, SignIn(address, scopes, nonce, now_ms, now_ms + ttl_ms))
+
+    def ask(self, message: str, signature: bytes, key: str = "key", ttl_ms: int = MONTH_MS) -> None:
+        with self.api.transaction(secret=secret(key)) as session:
+            session.run(
+                "api.ask_sign_in", message=message, signature=signature, name="n", ttl_ms=ttl_ms
+            )
+
+    def answer(self, key: str = "key") -> str:
+        """Return the account of a granted key, or the code of its refusal, or `waiting`."""
+        with self.api.transaction(secret=secret(key)) as session:
+            if session.key is not None:
+                return str(session.key.account)
+            refusal = session.one("api.sign_in_refusal")
+        return "waiting" if refusal is None else str(refusal.code)
+
+
+def secret(key: str) -> bytes:
+    return sha256(key.encode()).digest()
+
+
+def signed(text: str) -> bytes:
+    return bytes(WALLET.sign_message(encode_defunct(text=text)).signature)
+
+
+@pytest.fixture
+def desk(database_url: str) -> Iterator[Desk]:
+    with (
+        Database(database_url, API) as api,
+        DatabaseClock(database_url, START_MS) as clock,
+        psycopg.connect(database_url, autocommit=True) as admin,
+    ):
+        yield Desk(api, clock, admin)
+
+
+@pytest.fixture
+def registrar(desk: Desk, database_url: str) -> Iterator[Registrar]:
+    with (
+        Database(database_url, REGISTRAR) as database,
+        Registrar(database, AUDIENCE, desk.accepts) as registrar,
+    ):
+        yield registrar
+
+
+def test_a_wallet_gets_the_key_whose_message_it_signed(desk: Desk, registrar: Registrar) -> None:
+    message = desk.message(desk.nonce())
+    desk.ask(message, signed(message))
+    assert desk.answer() == "waiting"
+    assert registrar.decide_waiting() == 1
+    assert desk.answer() == WALLET.address.lower()
+    with desk.api.transaction(secret=secret("key")) as session:
+        assert session.key is not None
+        assert session.key.scopes == ["owner:read"]
+        assert session.key.parent is None
+        assert session.key.expires_ms == desk.clock.now_ms + MONTH_MS
+    assert desk.admin.execute("SELECT count(*) FROM sign_ins").fetchone() == (0,)
+
+
+def test_what_the_wallet_did_not_sign_is_not_granted(desk: Desk, registrar: Registrar) -> None:
+    message = desk.message(desk.nonce())
+    wider = message.replace("owner:read", "owner:erase")
+    desk.ask(wider, signed(message), "wider")
+    desk.ask(message.replace("api.example", "api.other"), signed(message), "other")
+    desk.ask(message, b"\1" * 65, "forged")
+    desk.ask(message, b"", "empty")
+    assert registrar.decide_waiting() == 4
+    answers = [desk.answer(key) for key in ("wider", "other", "forged", "empty")]
+    assert answers == ["signature-invalid", "domain-differs", *["signature-invalid"] * 2]
+    # None of them has used up the nonce.
+    desk.ask(message, signed(message))
+    registrar.decide_waiting()
+    assert desk.answer() == WALLET.address.lower()
+
+
+def test_a_message_is_granted_once_even_if_its_nonce_is_given_out_again(
+    desk: Desk, registrar: Registrar
+) -> None:
+    """A thief of the API's database login who saw a message mints no key of its own by it."""
+    message = desk.message(desk.nonce())
+    desk.ask(message, signed(message))
+    registrar.decide_waiting()
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        desk.nonce()
+    desk.ask(message, signed(message), "replayed")
+    registrar.decide_waiting()
+    assert desk.answer("replayed") == "nonce-unknown"
+
+
+def test_a_nonce_must_outlive_its_message(desk: Desk, registrar: Registrar) -> None:
+    """Else it could be swept, given out again, and the message be granted a second time."""
+    message = desk.message(desk.nonce(ttl_ms=TTL_MS - 1))
+    desk.ask(message, signed(message))
+    registrar.decide_waiting()
+    assert desk.answer() == "nonce-unknown"
+
+
+def test_a_key_lives_for_a_month_at_most(desk: Desk, registrar: Registrar) -> None:
+    message = desk.message(desk.nonce())
+    desk.ask(message, signed(message), ttl_ms=100 * MONTH_MS)
+    registrar.decide_waiting()
+    with desk.api.transaction(secret=secret("key")) as session:
+        assert session.key is not None
+        assert session.key.expires_ms == desk.clock.now_ms + MONTH_MS
+
+
+def test_a_sign_in_that_waited_too_long_is_not_granted(desk: Desk, registrar: Registrar) -> None:
+    message = desk.message(desk.nonce())
+    desk.ask(message, signed(message))
+    desk.clock.now_ms += PATIENCE_MS
+    assert registrar.decide_waiting() == 0
+    assert desk.answer() == "waiting"
+    desk.clock.now_ms += 60_000
+    registrar.decide_waiting()
+    assert desk.admin.execute("SELECT count(*) FROM sign_ins").fetchone() == (0,)
+
+
+def test_a_contract_answers_for_its_own_signature(desk: Desk, registrar: Registrar) -> None:
+    message = desk.message(desk.nonce(), SAFE)
+    desk.accepts = lambda *asked: asked == (SAFE, message_digest(message), b"")
+    desk.ask(message, b"no", "refused")
+    desk.ask(message, b"", "granted")
+    registrar.decide_waiting()
+    assert desk.answer("refused") == "signature-invalid"
+    assert desk.answer("granted") == SAFE.lower()
+
+
+def test_a_wallet_that_answers_slowly_keeps_keys_waiting_for_one_answer(
+    desk: Desk, registrar: Registrar
+) -> None:
+    slow = desk.message(desk.nonce("s" * 16), SAFE)
+    for number in range(3):
+        desk.ask(slow, b"", f"slow {number}")
+    quick = desk.message(desk.nonce("q" * 16))
+    seen: list[str] = []
+
+    def answer(*_: object) -> bool:
+        if not seen:
+            desk.ask(quick, signed(quick), "quick")
+        seen.append(desk.answer("quick"))
+        return False
+
+    desk.accepts = answer
+    registrar.decide_waiting()
+    assert seen == ["waiting", *[WALLET.address.lower()] * 2]
+
+
+def test_without_the_chain_a_wallet_is_refused_and_keys_are_not(
+    desk: Desk, registrar: Registrar
+) -> None:
+    def fail(*_: object) -> bool:
+        raise ChainError("node-unreachable", "the node at http://secret is down")
+
+    desk.accepts = fail
+    desk.ask(desk.message(desk.nonce("s" * 16), SAFE), b"", "safe")
+    message = desk.message(desk.nonce())
+    desk.ask(message, signed(message))
+    registrar.decide_waiting()
+    assert desk.answer("safe") == "wallet-unasked"
+    assert desk.answer() == WALLET.address.lower()
+
+
+def test_a_wallet_always_gets_in(desk: Desk, registrar: Registrar) -> None:
+    """Beyond 100 live keys, a new one ends the one that would expire first."""
+    for number in range(102):
+        message = desk.message(desk.nonce(f"{number:016}"))
+        desk.ask(message, signed(message), f"key {number}", ttl_ms=MONTH_MS - 200 + number)
+    registrar.decide_waiting()
+    live = desk.admin.execute("SELECT count(*) FROM api_keys WHERE revoked_ms IS NULL").fetchone()
+    assert live == (100,)
+    with desk.api.transaction(secret=secret("key 1")) as session:
+        assert session.key is not None
+        assert session.key.state == "revoked"
+    with desk.api.transaction(secret=secret("key 2")) as session:
+        assert session.key is not None
+        assert session.key.state == "live"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        (
+            "INSERT INTO api_keys (key, account, secret_hash, parent, name, scopes, created_ms,"
+            " expires_ms) SELECT sha256('d'), account, sha256('d'), key, 'n', scopes, clock_ms(),"
+            " clock_ms() FROM api_keys"
+        ),
+        (
+            "INSERT INTO api_keys (key, account, secret_hash, name, scopes, created_ms, expires_ms)"
+            " SELECT sha256('d'), account, sha256('d'), 'n', scopes, clock_ms(),"
+            " clock_ms() + 32 * 86400000::bigint FROM api_keys"
+        ),
+        "UPDATE api_keys SET scopes = '{owner:erase}'",
+        "DELETE FROM api_keys",
+        "DELETE FROM signin_nonces",
+        "SELECT * FROM requests",
+    ],
+)
+def test_the_registrar_makes_keys_of_wallets_and_nothing_else(
+    desk: Desk, registrar: Registrar, change: str
+) -> None:
+    message = desk.message(desk.nonce())
+    desk.ask(message, signed(message))
+    registrar.decide_waiting()
+    desk.admin.execute(f"SET ROLE {REGISTRAR}")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        desk.admin.execute(change)
+
+
+def test_it_is_told_of_a_sign_in_at_once(desk: Desk, registrar: Registrar) -> None:
+    registrar.attend(0)
+    message = desk.message(desk.nonce())
+    desk.ask(message, signed(message))
+    # It would wait for ten minutes if it were not told.
+    assert registrar.attend(600) == 1
+    assert desk.answer() == WALLET.address.lower()
