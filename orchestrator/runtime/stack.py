@@ -89,8 +89,8 @@ class Stack(ResourceGroup):
     The database's own stamps receipts. If that is moved by hand, `is_simulated` must say so, and
     `now_ms` be the same: no service of real time may run on it.
 
-    API, registrar, sequencer, relayer and pipeline are made at first use. They raise InputError `key-missing`
-    without their keys, and `database-url-missing` without their logins.
+    API, registrar, sequencer, relayer and pipeline are made at first use. They raise InputError
+    `key-missing` without their keys, and `database-url-missing` without their logins.
     """
 
     def __init__(

@@ -146,9 +146,9 @@ class Connection:
             session = Session(self._connection)
             if snapshot:
                 session.run("database.use_snapshot")
-            # The row policies read the account and the secret. They end with the transaction, so that
-            # a pooled connection never carries them to the next caller; and so do the limits, which
-            # a pooler between us and the server takes in no other way.
+            # The row policies read the account and the secret. They end with the transaction, so
+            # that a pooled connection never carries them to the next caller; and so do the limits,
+            # which a pooler between us and the server takes in no other way.
             session.run("database.begin", account=account)
             if secret:
                 session.key = session.one("database.present", secret=secret)

@@ -27,7 +27,8 @@ from orchestrator.core.requests import (
     SuspendOperator,
     Touch,
 )
-from orchestrator.core.rights import API, RIGHTS, WORKER, Sender, check_right
+from orchestrator.core.rights import API, RIGHTS, WORKER, Sender, check_right, names_key
+from orchestrator.core.scopes import SCOPES
 from orchestrator.core.world import World
 from tests.support.worlds import (
     LEADS,
@@ -87,8 +88,24 @@ def test_every_kind_of_request_is_one_parts_to_make_and_tested_here() -> None:
     assert {type(request) for request, _ in RIGHTFUL} == kinds
     for right in RIGHTS.values():
         assert right.sender in (API, WORKER)
+        # A key must have a scope for it; the worker has no key.
+        assert (right.scope in SCOPES) == (right.sender == API)
         # Of none may the account be just any.
         assert right.actor or right.is_surface_owners or right.is_publishers
+
+
+def test_what_an_owner_and_an_operator_may_ask_is_told_apart_by_scopes() -> None:
+    asked = {make: right for make, right in RIGHTS.items() if right.sender == API}
+    of_operators = {make for make, right in asked.items() if right.actor == "operator"}
+    for make, right in asked.items():
+        audience = "operator" if make in of_operators else "owner"
+        assert (right.scope or "").startswith(f"{audience}:"), make
+        assert right.is_surface_owners == (audience == "owner")
+
+
+def test_the_acts_that_name_a_delegates_key_are_those_whose_openings_do() -> None:
+    named = {make for make in RIGHTS if names_key(make)}
+    assert named == {Touch, MakeForecast, SuspendOperator, RestoreOperator}
 
 
 @by_kind

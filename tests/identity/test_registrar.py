@@ -15,6 +15,7 @@ from orchestrator.core.sign_in import Audience, SignIn, message_digest, write_me
 from orchestrator.identity.registrar import PATIENCE_MS, Registrar
 from orchestrator.storage.database import API, REGISTRAR, Database
 from tests.support.database_clock import DatabaseClock
+from tests.support.servers import open_as
 
 AUDIENCE = Audience("api.example", "https://api.example", 1)
 WALLET = Account.from_key(b"\7" * 32)
@@ -69,7 +70,7 @@ def signed(text: str) -> bytes:
 @pytest.fixture
 def desk(database_url: str) -> Iterator[Desk]:
     with (
-        Database(database_url, API) as api,
+        open_as(database_url, API) as api,
         DatabaseClock(database_url, START_MS) as clock,
         psycopg.connect(database_url, autocommit=True) as admin,
     ):
@@ -79,7 +80,7 @@ def desk(database_url: str) -> Iterator[Desk]:
 @pytest.fixture
 def registrar(desk: Desk, database_url: str) -> Iterator[Registrar]:
     with (
-        Database(database_url, REGISTRAR) as database,
+        open_as(database_url, REGISTRAR) as database,
         Registrar(database, AUDIENCE, desk.accepts) as registrar,
     ):
         yield registrar

@@ -1,7 +1,8 @@
 """The password of a part, in the hands of an attacker: nothing of another account's moves.
 
-Each attack is raw SQL by the part's real login. All that an attacker's own account may do is left
-out; what it does to accounts whose keys it has seen is the business of those keys.
+Each attack is raw SQL by the part's real login. With the API's password alone the attacker acts for
+no account; it has a key of its own besides, as anyone may. All that its own key may do is left out,
+and what it does by keys that it has seen is what those keys may do.
 """
 
 import json
@@ -13,7 +14,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from orchestrator.core.codec import encode_request
+from orchestrator.core.codec import encode_request, request_kind
 from orchestrator.core.entry import address_word, ascii_word
 from orchestrator.core.requests import (
     CloseContract,
@@ -34,8 +35,11 @@ from orchestrator.core.requests import (
     SuspendOperator,
     Touch,
 )
+from orchestrator.core.rights import RIGHTS, names_key
+from orchestrator.core.scopes import SCOPES
 from orchestrator.runtime.local_servers import LocalPostgres
 from orchestrator.storage.database import API, LOGINS, REGISTRAR, SEQUENCER, WORKER
+from tests.support.keys import give_key, key_of, secret_of
 from tests.support.ledger import (
     CONTRACT,
     OPERATOR,
@@ -67,9 +71,14 @@ def populated(postgres: LocalPostgres) -> Iterator[Ledger]:
 
 
 def connected(log: Ledger, login: str, account: str = "") -> Login:
-    """Return a connection of a login, in a transaction that speaks for an account."""
+    """Return a connection of a login, in a transaction that speaks for an account.
+
+    It names the account, as a worker does, and presents its key where the login is the API's.
+    """
     connection = psycopg.connect(urls_of(log.url).by_login[login])
     connection.execute("SELECT set_config('tallystick.account', %s, true)", (account,))
+    if login == API and account:
+        connection.execute("SELECT present(%s)", (secret_of(account),))
     return connection
 
 
@@ -188,6 +197,186 @@ def test_the_api_makes_requests_of_its_own_account(populated: Ledger) -> None:
         login.rollback()
 
 
+SCOPED: dict[str, Request] = {
+    "register_operator": RegisterOperator(ATTACKER_WORD, bytes(32)),
+    "touch": Touch(SURFACE, LEADS[0], ATTACKER_WORD, "email"),
+    "judge_trust": JudgeTrust(SURFACE, ATTACKER_WORD),
+    "make_forecast": MakeForecast(SURFACE, ATTACKER_WORD, "new", "trial", 1, bytes(32), bytes(32)),
+    "product_event": ProductEvent(SURFACE, LEADS[0], "buy", 7, 0),
+    "erasure": Erasure(SURFACE, LEADS[0], OWNER_WORD),
+    "publish_policy": PublishPolicy(SURFACE, OWNER_WORD, POLICY),
+    "publish_settings": PublishSettings(SURFACE, OWNER_WORD, SETTINGS),
+    "suspend_operator": SuspendOperator(SURFACE, OWNER_WORD, ATTACKER_WORD, "spam"),
+    "restore_operator": RestoreOperator(SURFACE, OWNER_WORD, ATTACKER_WORD, "free"),
+}
+
+
+def account_of(request: Request) -> str:
+    """Return whose request this is: the operator's, or the owner's of the surface."""
+    return ATTACKER if RIGHTS[type(request)].actor == "operator" else VICTIM
+
+
+def is_taken(log: Ledger, secret: bytes, request: Request) -> bool:
+    """Have the API's login present a secret and offer a request, and undo it."""
+    with connected(log, API) as login:
+        login.execute("SELECT present(%s)", (secret,))
+        try:
+            return take(log, login, offered(request)) == [(True,)]
+        except psycopg.errors.InsufficientPrivilege:
+            return False
+        finally:
+            login.rollback()
+
+
+def test_every_request_of_the_api_is_tried_with_every_scope() -> None:
+    kinds = {request_kind(make) for make, right in RIGHTS.items() if right.sender == "api"}
+    assert kinds == SCOPED.keys()
+    assert all(RIGHTS[type(request)].scope in SCOPES for request in SCOPED.values())
+
+
+@pytest.mark.parametrize("kind", SCOPED)
+@pytest.mark.parametrize("scope", [*SCOPES, "operator", "owner", "*", ""])
+def test_a_key_makes_the_requests_of_its_scope_alone(
+    populated: Ledger, kind: str, scope: str
+) -> None:
+    request = SCOPED[kind]
+    secret = give_key(populated.url, account_of(request), [scope], name=f"only {scope}")
+    assert is_taken(populated, secret, request) == (scope == RIGHTS[type(request)].scope)
+
+
+@pytest.mark.parametrize("kind", SCOPED)
+def test_a_key_makes_requests_about_its_surfaces_alone(populated: Ledger, kind: str) -> None:
+    request, account = SCOPED[kind], account_of(SCOPED[kind])
+    here = give_key(populated.url, account, name="here", surfaces=[word("else"), SURFACE])
+    elsewhere = give_key(populated.url, account, name="elsewhere", surfaces=[word("else")])
+    assert is_taken(populated, here, request)
+    assert is_taken(populated, elsewhere, request) == (kind == "register_operator")
+
+
+@pytest.mark.parametrize("kind", [kind for kind, one in SCOPED.items() if names_key(type(one))])
+def test_an_act_names_the_key_that_it_came_by(populated: Ledger, kind: str) -> None:
+    """What a delegate has done is not put down to its wallet, nor to another delegate."""
+    request: Any = SCOPED[kind]
+    account = account_of(request)
+    wallet = secret_of(account)
+    delegate, other = (
+        give_key(populated.url, account, name=name, parent="test") for name in ("one", "two")
+    )
+    by_one = request._replace(key=key_of(account, "one"))
+    assert is_taken(populated, delegate, by_one)
+    assert not is_taken(populated, delegate, request)
+    assert not is_taken(populated, other, by_one)
+    assert is_taken(populated, wallet, request)
+    assert not is_taken(populated, wallet, by_one)
+    assert not is_taken(populated, wallet, request._replace(key=key_of(account)))
+
+
+def test_without_a_keys_secret_no_account_is_acted_for(populated: Ledger) -> None:
+    """Whatever the API's login sets, only the secret of a live key speaks for an account."""
+    for name, more in {
+        "revoked": {"revoked_ms": 1},
+        "expired": {"expires_ms": 0},
+        "of the revoked": {"parent": "revoked"},
+        "of the expired": {"parent": "expired"},
+    }.items():
+        give_key(populated.url, VICTIM, name=name, **more)  # type: ignore[arg-type]
+    with psycopg.connect(populated.url) as admin:
+        kept = admin.execute(
+            "SELECT key, secret_hash FROM api_keys WHERE account = %s", (VICTIM,)
+        ).fetchall()
+    stolen = [bytes(value) for row in kept for value in row]
+    assert len(stolen) >= 10
+    stolen += [secret_of(VICTIM, f"of the {state}") for state in ("revoked", "expired")]
+    stolen += [secret_of(VICTIM, state) for state in ("revoked", "expired")]
+    stolen += [b"", bytes(32), VICTIM.encode(), OWNER_WORD, word(VICTIM)]  # the last asks for a key
+    event = ProductEvent(SURFACE, LEADS[0], "buy", 7, 0)
+    for secret in stolen:
+        assert not is_taken(populated, secret, event)
+        with connected(populated, API) as login:
+            login.execute("SELECT present(%s)", (secret,))
+            assert_speaks_for_none(login)
+    for setting in ("account", "presented", "current_account", "word", "key", "scopes"):
+        for value in (VICTIM, stolen[0].hex(), stolen[1].hex(), OWNER_WORD.hex()):
+            with connected(populated, API) as login:
+                login.execute("SELECT set_config(%s, %s, false)", (f"tallystick.{setting}", value))
+                try:
+                    assert_speaks_for_none(login)
+                except psycopg.errors.InvalidParameterValue:
+                    # An address is no secret in hex: then no statement finds any account at all.
+                    assert (setting, value) == ("presented", VICTIM)
+    # It would prove nothing if the right secret were refused as well.
+    assert is_taken(populated, secret_of(VICTIM), event)
+
+
+def assert_speaks_for_none(login: Login) -> None:
+    asked = "SELECT current_account(), current_word(), current_key(), current_scopes()"
+    assert login.execute(asked.encode()).fetchone() == (None,) * 4
+    for table in ("requests", "results", "accounts", "leads", "lead_identities", "proposals"):
+        count = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))
+        assert login.execute(count).fetchone() == (0,)
+
+
+@pytest.mark.parametrize("name", [WORKER, SEQUENCER, REGISTRAR])
+def test_a_key_is_presented_to_the_api_alone(populated: Ledger, name: str) -> None:
+    with (
+        connected(populated, name) as login,
+        pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied"),
+    ):
+        login.execute("SELECT present(%s)", (secret_of(VICTIM),))
+
+
+NAMING_AN_ORDER = (
+    "INSERT INTO order_identities VALUES (%(log)s, %(surface)s, sha256('l'), 'x', sha256('o'))"
+)
+NAMING_A_SURFACE = (
+    "INSERT INTO surface_names VALUES"
+    " (%(log)s, sha256(%(victim_word)s || %(name)s), %(victim_word)s, 'theirs')"
+)
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        ("UPDATE proposals SET declined_ms = 1", "owner:review"),
+        ("UPDATE proposals SET owner_signature = 's', accepted_ms = 1", "owner:review"),
+        ("DELETE FROM lead_identities", "owner:erase"),
+        ("DELETE FROM order_identities", "owner:erase"),
+        ("DELETE FROM private_payloads", "owner:erase"),
+        (NAMING_AN_ORDER, "owner:report"),
+        (NAMING_A_SURFACE, "owner:publish"),
+    ],
+)
+def test_a_key_changes_the_rows_of_its_scope_alone(
+    populated: Ledger, scope: str, change: str, wanted: str
+) -> None:
+    secret = give_key(populated.url, VICTIM, [scope], name=f"only {scope}")
+    with connected(populated, API) as login:
+        login.execute("SELECT present(%s)", (secret,))
+        try:
+            met = login.execute(change.encode(), NAMES | {"log": populated.log_id}).rowcount
+        except psycopg.errors.InsufficientPrivilege:
+            met = 0
+        login.rollback()
+    assert (met > 0) == (scope == wanted)
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_pseudonym_is_given_for_what_a_key_may_do_there(populated: Ledger, scope: str) -> None:
+    for surfaces, may in ((None, True), ([word("else")], False)):
+        name = f"only {scope} {may}"
+        secret = give_key(populated.url, ATTACKER, [scope], name=name, surfaces=surfaces)
+        with connected(populated, API) as login:
+            login.execute("SELECT present(%s)", (secret,))
+            asked = "SELECT lead FROM assign_pseudonyms(%s, %s, '{new}', ARRAY[sha256('new')])"
+            try:
+                given = login.execute(asked.encode(), (populated.log_id, SURFACE)).rowcount
+            except psycopg.errors.InsufficientPrivilege:
+                given = 0
+            login.rollback()
+        assert (given == 1) == (may and scope in ("operator:touch", "owner:report"))
+
+
 @pytest.mark.parametrize("offer", ["[{}]", '[{"kind": "touch"}]', '[{"kind": "report_touch"}]'])
 def test_what_is_no_request_is_not_taken(populated: Ledger, offer: str) -> None:
     with connected(populated, API, ATTACKER) as login:
@@ -250,6 +439,17 @@ def _proposing(operator: str, owner: str, more: str = "", values: str = "") -> s
     return _PROPOSED.format(operator=operator, owner=owner, more=more, values=values)
 
 
+_KEYED = (
+    "INSERT INTO api_keys (key, account, secret_hash, parent, name, scopes, created_ms, expires_ms)"
+    " VALUES (sha256('new'), {account}, sha256('s'), {parent}, 'n', '{{owner:read}}', clock_ms(),"
+    " clock_ms() + 9)"
+)
+
+
+def _keying(account: str, parent: str) -> str:
+    return _KEYED.format(account=account, parent=parent)
+
+
 # What an attacker with the API's password tries, on rows that are another's or that move money.
 ATTACKS = {
     # the log, and what is folded from it
@@ -283,17 +483,33 @@ ATTACKS = {
     "another's results": "SELECT * FROM results WHERE account <> %(me)s",
     "the rights of requests": "UPDATE request_rights SET sender = 'tallystick_api'",
     "a right of requests": "INSERT INTO request_rights VALUES"
-    " ('x', 'tallystick_api', 'x', false, false, '{}')",
+    " ('x', 'tallystick_api', 'owner:read', 'x', false, false, false, '{}')",
+    "the scope of a right": "UPDATE request_rights SET scope = 'owner:read'",
     # keys, accounts and limits
-    "another's keys": "SELECT * FROM api_keys WHERE account <> %(me)s",
+    "another's keys": "SELECT key FROM api_keys WHERE account <> %(me)s",
+    "the hashes of secrets": "SELECT secret_hash FROM api_keys",
     "another's keys, revoked": "UPDATE api_keys SET revoked_ms = 1 WHERE account <> %(me)s",
-    "a key for another": "INSERT INTO api_keys VALUES"
-    " (%(victim)s, sha256('k'), '', '{owner}', 0, 9)",
+    "another's keys, ended": "UPDATE api_keys SET expires_ms = 0 WHERE account <> %(me)s",
+    "a wallet's key for another": _keying("%(victim)s", "NULL"),
+    "a wallet's key of one's own": _keying("%(me)s", "NULL"),
+    "a delegate of another's key": _keying("%(victim)s", "%(victims_key)s"),
+    "a delegate of another account by one's own key": _keying("%(victim)s", "%(my_key)s"),
+    "a delegate of one's own account by another's key": _keying("%(me)s", "%(victims_key)s"),
     "a key that is back": "UPDATE api_keys SET revoked_ms = NULL WHERE account <> %(me)s",
-    "a key's scopes": "UPDATE api_keys SET scopes = '{owner}'",
+    "a key's scopes": "UPDATE api_keys SET scopes = '{owner:read}'",
+    "a key's surfaces": "UPDATE api_keys SET surfaces = NULL",
     "a key's account": "UPDATE api_keys SET account = %(victim)s",
-    "another's scopes": "UPDATE accounts SET scopes = '{}' WHERE account <> %(me)s",
+    "a key's secret": "UPDATE api_keys SET secret_hash = sha256('mine')",
+    "a key, removed": "DELETE FROM api_keys",
+    "an account": "INSERT INTO accounts VALUES ('0x' || repeat('e', 40), 0)",
+    "another's account": "SELECT * FROM accounts WHERE account <> %(me)s",
+    "what a wallet has signed": "SELECT message FROM sign_ins",
+    "another's sign-in": "SELECT code FROM sign_ins",
+    "a sign-in that was refused": "UPDATE sign_ins SET code = NULL",
+    "a sign-in, removed": "DELETE FROM sign_ins",
     "another's nonce": "DELETE FROM signin_nonces",
+    "the nonces": "SELECT * FROM signin_nonces",
+    "a nonce, unused again": "UPDATE signin_nonces SET used_ms = NULL",
     "another's allowance, spent": "UPDATE rate_limits SET full_at_ms = 9223372036854775807"
     " WHERE account <> %(me)s",
     "another's allowance, begun": "INSERT INTO rate_limits VALUES (%(victim)s, 'new', 99)",
@@ -360,6 +576,8 @@ NAMES = {
     "victim": VICTIM,
     "victim_word": OWNER_WORD,
     "stranger": STRANGER,
+    "my_key": key_of(ATTACKER),
+    "victims_key": key_of(VICTIM),
     "surface": SURFACE,
     "name": ascii_word("theirs"),
 }

@@ -242,7 +242,7 @@ def running_registrar(service: ApiService) -> Iterator[Registrar]:
         return signed in service.accepted_signatures
 
     with (
-        Database(service.database_url, REGISTRAR) as database,
+        open_as(service.database_url, REGISTRAR) as database,
         Registrar(database, audience, accepts) as registrar,
         sign_in_desk(registrar),
     ):
