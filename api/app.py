@@ -93,11 +93,14 @@ def _name_allowed_methods(app: FastAPI) -> None:
 
     @app.exception_handler(405)
     def method_not_allowed(request: Request, _: Exception) -> Response:
+        paths = app.openapi()["paths"]
+        # A path that is described by itself is none of those that a template stands for.
+        templates = [request.url.path] if request.url.path in paths else paths
         allowed = {
             method.upper()
-            for template, item in app.openapi()["paths"].items()
+            for template in templates
             if compile_path(template)[0].match(request.url.path)
-            for method in item
+            for method in paths[template]
         }
         return problems.response(
             405,

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Path
 
 from api.context import Service, TheService
 from api.http import answers, auth
-from api.http.auth import AnyCaller
+from api.http.auth import AnyCaller, acting
 from api.http.fields import Address, ContractId, Position, SurfaceId, Word
 from api.http.json_input import StrictRoute
 from api.http.problems import documented, not_found
@@ -79,7 +79,7 @@ def level(service: TheService, surface: SurfaceId, operator: OperatorAddress) ->
 @router.get("/requests/{request_id}/why", responses=documented(401, 403, 404))
 def request(service: TheService, caller: AnyCaller, request_id: UUID) -> answers.ReasonTree:
     """Return why a request that this account made came to its fate, and what would change it."""
-    with service.database.transaction(caller.account) as session:
+    with acting(service, caller) as session:
         found = inbox.results_of(session, service.log_id, [request_id]).get(request_id)
         row = session.one("api.request_kind", log_id=service.log_id, request_id=request_id)
     if found is None or row is None:

@@ -29,6 +29,7 @@ from orchestrator.storage.database import (
     DatabaseUrls,
     secure_logins,
 )
+from tests.support.keys import give_key
 from tests.support.servers import fresh_database, server_folder
 from tests.support.worlds import LEADS, SURFACE, word
 
@@ -97,13 +98,14 @@ def test_every_part_works_by_its_own_login(prepared: Deployment) -> None:
         with worker.transaction(account) as session:
             genesis = Genesis(SITE.log_id, address_word(PUBLISHER))
             submit(session, SITE.log_id, account, [Submission("genesis", genesis, b"")])
-        with api.transaction(OPERATOR) as session:
+        secret = give_key(prepared.superuser, OPERATOR)
+        with api.transaction(secret=secret) as session:
             touch = Touch(SURFACE, LEADS[0], address_word(OPERATOR), "email")
             (name,) = submit(session, SITE.log_id, OPERATOR, [Submission("touch", touch, b"")])
         checkpoint = sequencer.drain()
         assert checkpoint is not None
         assert checkpoint.size == 1
-        with api.transaction(OPERATOR) as session:
+        with api.transaction(secret=secret) as session:
             assert results_of(session, SITE.log_id, [name])[name].code == "surface-unknown"
 
 

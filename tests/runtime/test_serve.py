@@ -33,7 +33,7 @@ from orchestrator.runtime.settings import Settings, read_settings
 from orchestrator.runtime.stack import Keys
 from orchestrator.simulation import cdnow
 from orchestrator.simulation.sandbox import address_of, key_of
-from orchestrator.storage.database import API, SEQUENCER, WORKER
+from orchestrator.storage.database import API, LOGINS
 from tests.support.servers import server_folder, urls_of
 
 COMMAND = str(Path(sys.executable).with_name("tallystick"))
@@ -236,7 +236,9 @@ def nowhere(tmp_path: Path) -> Settings:
             "TALLYSTICK_KEYS": str(tmp_path),
             **{
                 f"TALLYSTICK_{name}_DATABASE_URL": f"postgresql://{login}@127.0.0.1:1/db"
-                for name, login in (("API", API), ("SEQUENCER", SEQUENCER), ("WORKER", WORKER))
+                for name, login in zip(
+                    ("SEQUENCER", "WORKER", "API", "REGISTRAR"), LOGINS, strict=True
+                )
             },
             "TALLYSTICK_RPC_URL": "http://127.0.0.1:1",
             "TALLYSTICK_SITE": str(tmp_path / "site.json"),

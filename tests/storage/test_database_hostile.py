@@ -255,7 +255,7 @@ def test_a_key_makes_requests_about_its_surfaces_alone(populated: Ledger, kind: 
 
 @pytest.mark.parametrize("kind", [kind for kind, one in SCOPED.items() if names_key(type(one))])
 def test_an_act_names_the_key_that_it_came_by(populated: Ledger, kind: str) -> None:
-    """What a delegate has done is not put down to its wallet, nor to another delegate."""
+    """An act of a delegate is not put down to its wallet, nor to another delegate."""
     request: Any = SCOPED[kind]
     account = account_of(request)
     wallet = secret_of(account)

@@ -12,6 +12,7 @@ from orchestrator.core.scopes import SCOPE_SETS
 from tests.support.api_service import (
     ApiService,
     event,
+    give_level,
     leads,
     open_surface,
     problem_of,
@@ -77,8 +78,11 @@ def test_a_delegate_is_held_to_its_surfaces(service: ApiService, parent: httpx.C
         problem_of(answer, 403, "surface-forbidden")
 
 
-def test_the_log_names_the_delegate_that_touched(service: ApiService, parent: httpx.Client) -> None:
+def test_the_log_names_the_delegate_that_touched(
+    service: ApiService, parent: httpx.Client, request: pytest.FixtureRequest
+) -> None:
     surface = open_surface(parent, "touched")
+    give_level(service, surface, wallet(request.node.name[-30:]))
     report(parent, surface, "first", event())
     (lead,) = leads(parent, surface)
     delegate = made(parent, name="night shift", scopes=["operator:touch"])

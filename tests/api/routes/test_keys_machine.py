@@ -4,6 +4,7 @@ The model knows accounts, keys, parents, scopes, surfaces and times, and nothing
 Each step is done for real, by HTTP and, past all its checks, as the API's database role.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -26,11 +27,12 @@ from hypothesis.stateful import (
 )
 
 from api.context import Limits
+from orchestrator.core.entry import address_word
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.scopes import SCOPES, Scope, scopes_of
 from orchestrator.core.units import DAY_MS
 from orchestrator.storage.database import API
-from tests.support.api_service import ApiService, open_surface, running_service, wallet
+from tests.support.api_service import LOG_ID, ApiService, open_surface, running_service, wallet
 from tests.support.depth import examples
 
 WALLETS = ("alice", "bob")
@@ -294,17 +296,26 @@ class Authority(RuleBasedStateMachine):
     @rule(by=keys, name=st.sampled_from(WALLETS))
     def act_past_the_service(self, by: Key, name: str) -> None:
         account = self.wallets[name].address.lower()
-        may = by.account == name and by.state(self.now_ms) == "live"
-        insert = (
-            "INSERT INTO inbox (log_id, seq, account, kind, received_ms, body)"
-            " VALUES (sha256('log'), 1, %s, 'touch', clock_ms(), '{}')"
+        may = (
+            by.account == name
+            and by.state(self.now_ms) == "live"
+            and "operator:touch" in by.scopes
+            and by.surfaces is None
         )
-        assert self.accepts(by, insert, (account,)) == may
+        body = {"surface": "11" * 32, "operator": address_word(account).hex()}
+        asked = {
+            "idempotency_key": "k",
+            "kind": "judge_trust",
+            "body": body,
+            "body_hash": "22" * 32,
+        }
+        take = "SELECT take_requests(%s, %s::json, '{}')"
+        assert self.accepts(by, take, (LOG_ID, json.dumps([asked]))) == may
 
     def accepts(self, by: Key, change: str, values: tuple[object, ...]) -> bool:
         """Return whether the API's role may do this by a key; it is not kept."""
         with self.admin.transaction(force_rollback=True):
-            self.admin.execute(f"SET LOCAL ROLE {API}")
+            self.admin.execute(f"SET LOCAL SESSION AUTHORIZATION {API}")
             self.admin.execute("SELECT present(%s)", (by.secret,))
             try:
                 with self.admin.transaction():
@@ -325,7 +336,7 @@ class Authority(RuleBasedStateMachine):
     @invariant()
     def the_database_says_what_the_model_says(self) -> None:
         with self.admin.transaction(force_rollback=True):
-            self.admin.execute(f"SET LOCAL ROLE {API}")
+            self.admin.execute(f"SET LOCAL SESSION AUTHORIZATION {API}")
             for key in self.known:
                 row = self.admin.execute("SELECT state FROM present(%s)", (key.secret,)).fetchone()
                 assert row is not None
