@@ -7,17 +7,10 @@ from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from starlette.routing import compile_path
 
-from api.context import (
-    ConcurrencyLimit,
-    ForkTime,
-    Limits,
-    Service,
-    ServiceInfo,
-    SignatureCheck,
-)
+from api.context import ChainReads, ConcurrencyLimit, Limits, Service, ServiceInfo
 from api.http import bodies, problems, submissions
 from api.http.middleware import RequestGuard
-from api.routes import accounts, keys, operators, owners, proposals, public
+from api.routes import accounts, keys, memory, operators, owners, proposals, public
 from orchestrator.core.errors import ChainError
 from orchestrator.core.terms import Domain
 from orchestrator.log.reader import LogReader
@@ -35,17 +28,14 @@ def create_app(
     now_ms: Callable[[], int],
     escrow_domain: Domain,
     event_log_domain: Domain,
-    is_valid_signature: SignatureCheck,
-    forked_at_s: ForkTime,
+    chain: ChainReads,
     info: ServiceInfo,
     limits: Limits | None = None,
 ) -> FastAPI:
     """Return the HTTP API over one log.
 
     `database` acts as `tallystick_api`; `now_ms` is our clock, UTC milliseconds, which may be a
-    simulated one. The domains are those that the contracts state (EIP-5267). `is_valid_signature`
-    asks the contract at an address for its verdict on a digest's signature (ERC-1271); it is False
-    where there is no contract. `forked_at_s` returns when the chain had the log marked as forked.
+    simulated one. The domains are those that the contracts state (EIP-5267).
     Raises `ChainError` if the two contracts are not on one chain.
     """
     if escrow_domain.chain_id != event_log_domain.chain_id:
@@ -73,15 +63,14 @@ def create_app(
         now_ms=now_ms,
         escrow_domain=escrow_domain,
         event_log_domain=event_log_domain,
-        is_valid_signature=is_valid_signature,
-        forked_at_s=forked_at_s,
+        **chain._asdict(),
         info=info,
         limits=limits,
         waiting=ConcurrencyLimit(limits.waiters),
     )
     problems.install(app)
     app.add_middleware(RequestGuard)
-    for part in (public, accounts, keys, operators, owners, proposals, submissions):
+    for part in (public, accounts, keys, memory, operators, owners, proposals, submissions):
         app.include_router(part.router)
     _name_allowed_methods(app)
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]

@@ -17,7 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.context import Limits, ServiceInfo
+from api.context import ChainReads, Limits, ServiceInfo
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.indexer import Indexer, stored_fork
 from orchestrator.chain.relayer import Relayer
@@ -160,8 +160,9 @@ class Stack(ResourceGroup):
             now_ms=self.now_ms,
             escrow_domain=self.escrow_domain,
             event_log_domain=self.chain.event_log_domain,
-            is_valid_signature=self.chain.is_signed_by_wallet,
-            forked_at_s=self.forked_at_s,
+            chain=ChainReads(
+                self.chain.is_signed_by_wallet, self.chain.agent_accounts, self.forked_at_s
+            ),
             info=ServiceInfo(
                 public_url=public_url,
                 origin=site.origin,

@@ -16,7 +16,7 @@ from eth_account.signers.local import LocalAccount
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.context import Limits, ServiceInfo
+from api.context import ChainReads, Limits, ServiceInfo
 from orchestrator.core.entry import Entry, address_word
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.kinds import decode
@@ -83,6 +83,8 @@ class ApiService:
         self.drain: Callable[[], object] = lambda: None
         # (address, digest, signature) that the tests' ERC-1271 wallets accept.
         self.accepted_signatures: set[tuple[str, bytes, bytes]] = set()
+        # By ERC-8004 agent id, the accounts that hold it.
+        self.agents: dict[int, tuple[str, ...]] = {}
         # When the tests' chain had the log marked as forked, UTC seconds.
         self.forked_at_s: int | None = None
         self._clients = ExitStack()
@@ -234,8 +236,11 @@ def _app(
         now_ms=now_ms,
         escrow_domain=ESCROW,
         event_log_domain=EVENT_LOG,
-        is_valid_signature=lambda *signed: signed in service.accepted_signatures,
-        forked_at_s=lambda: service.forked_at_s,
+        chain=ChainReads(
+            is_valid_signature=lambda *signed: signed in service.accepted_signatures,
+            agent_accounts=lambda agent: service.agents.get(agent, ()),
+            forked_at_s=lambda: service.forked_at_s,
+        ),
         info=ServiceInfo(
             public_url=service.url,
             origin="tallystick.test/log",
