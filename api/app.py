@@ -7,16 +7,20 @@ from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from starlette.routing import compile_path
 
-from api.context import (
-    ChainReads,
-    ConcurrencyLimit,
-    Limits,
-    Service,
-    ServiceInfo,
-)
+from api.context import ChainReads, ConcurrencyLimit, Limits, Service, ServiceInfo
 from api.http import bodies, problems, submissions
 from api.http.middleware import RequestGuard
-from api.routes import accounts, keys, operators, owners, proposals, public, trust, why
+from api.routes import (
+    accounts,
+    keys,
+    memory,
+    operators,
+    owners,
+    proposals,
+    public,
+    trust,
+    why,
+)
 from orchestrator.core.errors import ChainError
 from orchestrator.core.terms import Domain
 from orchestrator.log.reader import LogReader
@@ -41,10 +45,7 @@ def create_app(
     """Return the HTTP API over one log.
 
     `database` acts as `tallystick_api`; `now_ms` is our clock, UTC milliseconds, which may be a
-    simulated one. The domains are those that the contracts state (EIP-5267). Of
-    `chain`, `is_valid_signature` asks the contract at an address for its verdict on a digest's
-    signature (ERC-1271); it is False where there is no contract. `forked_at_s` returns when the
-    chain had the log marked as forked, `cautions_of` what to look at before signing terms.
+    simulated one. The domains are those that the contracts state (EIP-5267).
     Raises `ChainError` if the two contracts are not on one chain.
     """
     if escrow_domain.chain_id != event_log_domain.chain_id:
@@ -72,16 +73,15 @@ def create_app(
         now_ms=now_ms,
         escrow_domain=escrow_domain,
         event_log_domain=event_log_domain,
-        is_valid_signature=chain.is_valid_signature,
-        forked_at_s=chain.forked_at_s,
-        cautions_of=chain.cautions_of,
+        **chain._asdict(),
         info=info,
         limits=limits,
         waiting=ConcurrencyLimit(limits.waiters),
     )
     problems.install(app)
     app.add_middleware(RequestGuard)
-    for part in (public, accounts, keys, operators, owners, trust, proposals, why, submissions):
+    parts = (public, accounts, keys, memory, operators, owners, trust, proposals, why, submissions)
+    for part in parts:
         app.include_router(part.router)
     _name_allowed_methods(app)
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]

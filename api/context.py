@@ -20,12 +20,20 @@ ForkTime = Callable[[], int | None]
 Cautions = Callable[[Terms], Sequence[str]]
 # (address, digest, signature) → True if the contract at that address accepts it (ERC-1271).
 SignatureCheck = Callable[[str, bytes, bytes], bool]
+# Returns the accounts that hold an ERC-8004 agent: its owner and its wallet; none if unknown.
+AgentAccounts = Callable[[int], tuple[str, ...]]
 
 
 class ChainReads(NamedTuple):
-    """The questions that the service has the chain asked."""
+    """The questions that the API asks the chain; it is handed their answerers.
+
+    `is_valid_signature` asks the contract at an address for its verdict on a digest's signature
+    (ERC-1271, ERC-6492), `agent_accounts` who holds an ERC-8004 agent, `forked_at_s` when the log
+    was marked as forked, `cautions_of` what to look at before signing terms.
+    """
 
     is_valid_signature: SignatureCheck
+    agent_accounts: AgentAccounts
     forked_at_s: ForkTime
     cautions_of: Cautions
 
@@ -53,7 +61,8 @@ class Limits(NamedTuple):
     """The allowances of one caller, and the lives of what it is given.
 
     A request costs 1, and a bulk request 1 more for each line. `source_*` is for callers without a
-    key, by network address. `waiters` is for all callers together.
+    key, by network address. `waiters` is for all callers together. `memory_*` bounds what an
+    operator keeps on one surface, and `memories_bytes` on all of them.
     """
 
     account_per_s: int = 5_000
@@ -63,6 +72,9 @@ class Limits(NamedTuple):
     key_ttl_ms: int = 30 * DAY_MS
     nonce_ttl_ms: int = 600_000
     waiters: int = 200
+    memory_entries: int = 1_000
+    memory_bytes: int = 1_048_576
+    memories_bytes: int = 16 * 1_048_576
 
 
 class ConcurrencyLimit:
@@ -90,6 +102,7 @@ class Service:
     escrow_domain: Domain
     event_log_domain: Domain
     is_valid_signature: SignatureCheck
+    agent_accounts: AgentAccounts
     forked_at_s: ForkTime
     cautions_of: Cautions
     info: ServiceInfo

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model
 
 from api.http.bodies import PolicyDocument, SettingsDocument, TermsDocument
 from api.http.fields import (
@@ -93,6 +93,43 @@ class Keys(BaseModel):
     """A page of keys, oldest first; those that have ended are kept for a while."""
 
     keys: list[KeyInfo]
+    next: str | None = Field(description="The cursor of the next page; null on the last.")
+
+
+# --- Operators ------------------------------------------------------------------------------------
+
+
+class Agent(BaseModel):
+    """An ERC-8004 agent that the chain showed to be the operator's: its owner, or its wallet."""
+
+    agent_id: Units
+    checked_ms: TimeMs
+
+
+class Profile(BaseModel):
+    """An operator's description of itself."""
+
+    operator: Address
+    display_name: str
+    contact: str | None = Field(description="Null, too, for an owner whom it has not proposed to.")
+    capabilities: list[str]
+    agent: Agent | None
+    updated_ms: TimeMs
+
+
+class MemoryEntry(BaseModel):
+    """An entry of an operator's memory."""
+
+    key: str
+    value: JsonValue
+    lead: Word | None
+    updated_ms: TimeMs
+
+
+class Memory(BaseModel):
+    """A page of an operator's memory on a surface, in the order of keys."""
+
+    entries: list[MemoryEntry]
     next: str | None = Field(description="The cursor of the next page; null on the last.")
 
 

@@ -2,14 +2,18 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from api.http.fields import (
+    MAX_CAPABILITIES,
     MAX_KEY_SURFACES,
+    MAX_MEMORY_BYTES,
     NAME_PATTERN,
     Address,
     Amount,
     Bps,
+    Contact,
+    DisplayName,
     EventName,
     ExternalId,
     Key,
@@ -94,6 +98,35 @@ class KeyChange(Body):
     """Another name for a key."""
 
     name: KeyName
+
+
+# --- Operators ------------------------------------------------------------------------------------
+
+
+class Profile(Body):
+    """An operator's description of itself, off the log; `DELETE` erases it."""
+
+    display_name: DisplayName
+    contact: Contact | None = None
+    capabilities: Annotated[list[Name], Field(max_length=MAX_CAPABILITIES)] = Field(
+        default_factory=list, examples=[["email", "onboarding"]]
+    )
+    agent_id: Units | None = Field(
+        default=None,
+        description="Your agent in ERC-8004's identity registry: you must be its owner or its "
+        "wallet, which is checked on chain.",
+    )
+
+
+class MemoryEntry(Body):
+    """An entry of an operator's memory."""
+
+    value: JsonValue = Field(
+        description=f"Any JSON of at most {MAX_MEMORY_BYTES} bytes in ASCII; decimals as text."
+    )
+    lead: Word | None = Field(
+        default=None, description="The lead that it is about: it is erased with the lead."
+    )
 
 
 # --- Policies -------------------------------------------------------------------------------------

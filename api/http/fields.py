@@ -20,6 +20,8 @@ from orchestrator.core.units import parse_amount, parse_time_ns
 MAX_PAGE = 1_000
 MAX_KEY_NAME_BYTES = 128
 MAX_KEY_SURFACES = 100
+MAX_CAPABILITIES = 32
+MAX_MEMORY_BYTES = 8_192
 # The log's words give times and positions 40 bits.
 MAX_TIME_S = 2**40 - 1
 MAX_POSITION = 2**40 - 1
@@ -37,6 +39,8 @@ _MOMENT_PATTERN = (
     r"(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})$"
 )
 _KEY_PATTERN = r"^[!-~]{1,128}$"
+_KEY_ID_PATTERN = r"^(current|0x[0-9a-f]{64})$"
+_MEMORY_KEY_PATTERN = r"^[0-9A-Za-z._:-]{1,128}$"
 # The rule behind each pattern that a request may break, as a refusal says it.
 PATTERN_RULES = {
     _WORD_PATTERN: "must be 0x and 64 lower-case hex digits",
@@ -47,6 +51,8 @@ PATTERN_RULES = {
     _MOMENT_CURSOR_PATTERN: "must be the `next` of the page before",
     _AMOUNT_PATTERN: 'must be a decimal amount as text with at most 6 decimals, such as "29.90"',
     _MOMENT_PATTERN: "must be RFC 3339 with a time zone, such as 2026-03-01T12:30:00Z",
+    _KEY_ID_PATTERN: "must be `current`, or 0x and 64 lower-case hex digits",
+    _MEMORY_KEY_PATTERN: "must be 1 to 128 letters, digits, dots, colons, hyphens or underscores",
     _KEY_PATTERN: "must be 1 to 128 visible ASCII characters, without spaces",
 }
 
@@ -74,7 +80,17 @@ def _check_kind(text: str) -> str:
 Word = Annotated[str, Field(pattern=_WORD_PATTERN, examples=[_WORD])]
 SurfaceId = Annotated[Word, Path(description="A surface's id.")]
 ContractId = Annotated[Word, Path(description="A contract's id: the digest of its terms.")]
-KeyId = Annotated[Word, Path(description="A key's random id; it is no secret.")]
+OperatorAddress = Annotated[
+    str, Path(pattern=_ADDRESS_PATTERN, description="An operator's address.", examples=[_ADDRESS])
+]
+KeyId = Annotated[
+    str,
+    Path(
+        pattern=_KEY_ID_PATTERN,
+        description="A key's random id, which is no secret; `current` is the request's own key.",
+        examples=["current"],
+    ),
+]
 Address = Annotated[
     str,
     Field(
@@ -166,6 +182,11 @@ KeyCursor = Annotated[
         description="The time at which a key was made, and its id.",
         examples=[f"1767225600000.{_WORD}"],
     ),
+]
+
+
+MemoryCursor = Annotated[
+    str, Field(pattern=_MEMORY_KEY_PATTERN, description="The key of an entry.", examples=["plan"])
 ]
 
 
@@ -264,4 +285,31 @@ Key = Annotated[
         description="Yours to choose; the same key with the same content is the same request.",
         examples=["order-7731"],
     ),
+]
+MemoryKey = Annotated[
+    str,
+    Path(
+        pattern=_MEMORY_KEY_PATTERN,
+        description="Yours to choose; it goes with its entry.",
+        examples=["plan"],
+    ),
+]
+DisplayName = Annotated[
+    str,
+    Field(
+        description="A name for people. " + _PLAIN_NAME.format(bytes=MAX_KEY_NAME_BYTES),
+        json_schema_extra=_lengths(MAX_KEY_NAME_BYTES),
+        examples=["Harvest"],
+    ),
+    AfterValidator(lambda text: names.plain_name(text, MAX_KEY_NAME_BYTES)),
+]
+Contact = Annotated[
+    str,
+    Field(
+        description="An address, a handle or a URL: only those to whom you propose see it. "
+        + _PLAIN_NAME.format(bytes=names.MAX_ID_BYTES),
+        json_schema_extra=_lengths(names.MAX_ID_BYTES),
+        examples=["ops@harvest.example"],
+    ),
+    AfterValidator(names.own_id),
 ]

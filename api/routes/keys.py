@@ -67,7 +67,7 @@ def delegate(service: TheService, caller: AnyCaller, body: bodies.NewKey) -> ans
 def key_detail(service: TheService, caller: AnyCaller, key: KeyId) -> answers.KeyInfo:
     """Return a key, by the id that openings of the log have."""
     with acting(service, caller) as session:
-        return answers.KeyInfo(**_info(_known_key(session, key)))
+        return answers.KeyInfo(**_info(_known_key(session, caller, key)))
 
 
 @router.patch("/keys/{key}", responses=documented(401, 403, 404))
@@ -76,9 +76,9 @@ def rename(
 ) -> answers.KeyInfo:
     """Give a key another name."""
     with acting(service, caller) as session:
-        _known_key(session, key)
-        session.run("api.name_key", key=from_hex(key), name=body.name)
-        return answers.KeyInfo(**_info(_known_key(session, key)))
+        row = _known_key(session, caller, key)
+        session.run("api.name_key", key=row.key, name=body.name)
+        return answers.KeyInfo(**_info(row) | {"name": body.name})
 
 
 @router.post("/keys/{key}/rotation", status_code=201, responses=documented(401, 403, 404, 409))
@@ -91,7 +91,7 @@ def rotate(
     """
     _check_wallet_key(caller)
     with acting(service, caller) as session:
-        old = _known_key(session, key)
+        old = _known_key(session, caller, key)
     if old.parent is None:
         raise Refusal(
             409,
@@ -115,19 +115,11 @@ def revoke_all(service: TheService, caller: AnyCaller) -> None:
         session.run("api.revoke_keys")
 
 
-@router.delete("/keys/current", status_code=204, responses=documented(401, 403))
-def sign_out(service: TheService, caller: AnyCaller) -> None:
-    """Revoke the key that this request carries, and the delegates that it has made."""
-    with acting(service, caller) as session:
-        session.run("api.revoke_key", key=caller.key)
-
-
 @router.delete("/keys/{key}", status_code=204, responses=documented(401, 403, 404))
 def revoke(service: TheService, caller: AnyCaller, key: KeyId) -> None:
     """Revoke a key, and the delegates that it has made."""
     with acting(service, caller) as session:
-        _known_key(session, key)
-        session.run("api.revoke_key", key=from_hex(key))
+        session.run("api.revoke_key", key=_known_key(session, caller, key).key)
 
 
 def _made(
@@ -154,7 +146,7 @@ def _made(
             )
             if replaced is not None:
                 session.run("api.end_key", key=replaced, overlap_ms=overlap_ms)
-            return answers.FreshKey(key=key, **_info(_known_key(session, to_hex(id_))))
+            return answers.FreshKey(key=key, **_info(_known_key(session, caller, to_hex(id_))))
     except DatabaseError as error:
         if error.sqlstate != _LIMIT_EXCEEDED:
             raise
@@ -188,8 +180,8 @@ def _check_subset(caller: Caller, made: _Delegate, now_ms: int) -> None:
         )
 
 
-def _known_key(session: Session, key: str) -> Row:
-    row = session.one("api.key", key=from_hex(key))
+def _known_key(session: Session, caller: Caller, key: str) -> Row:
+    row = session.one("api.key", key=caller.key if key == "current" else from_hex(key))
     if row is None:
         raise not_found("key of yours")
     return row

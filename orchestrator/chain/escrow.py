@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from eth_utils.address import to_checksum_address
 
 from orchestrator.chain.abi import Call, Opened
-from orchestrator.chain.caller import Caller, contract_at, token_at
+from orchestrator.chain.caller import Caller, contract_at, is_mismatch, token_at
 from orchestrator.chain.event_scan import EventScan
 from orchestrator.chain.rpc import NodeError, Tag
 from orchestrator.core.entry import ZERO_ADDRESS, ZERO_WORD, ascii_text, ascii_word
@@ -213,6 +213,25 @@ class EscrowCaller(Caller):
     def identities(self) -> str:
         """ERC-8004's registry of the agents that terms can name; the zero address for none."""
         return to_checksum_address(self.read(self._escrow, "identities"))
+
+    def agent_accounts(self, agent_id: int) -> tuple[str, ...]:
+        """Return the owner and the wallet of an ERC-8004 agent; none if there is no such agent.
+
+        There is none, too, where the escrow has no registry of agents.
+        """
+        if self.identities == ZERO_ADDRESS:
+            return ()
+        registry = contract_at("IdentityRegistry", self.identities)
+        try:
+            owner = self.read(registry, "ownerOf", agent_id)
+            wallet = self.read(registry, "getAgentWallet", agent_id)
+        except ChainError as error:
+            if is_mismatch(error):
+                return ()
+            raise
+        return tuple(
+            to_checksum_address(account) for account in (owner, wallet) if account != ZERO_ADDRESS
+        )
 
     def _check_lens_known(self) -> None:
         """Raise ChainError unless there is a lens to tell what contracts owe."""

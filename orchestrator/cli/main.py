@@ -37,6 +37,7 @@ from orchestrator.backtest.inputs import (
     read_policy,
     read_rows,
 )
+from orchestrator.cli.accounts.keys import keys
 from orchestrator.cli.contract import add_contract_commands
 from orchestrator.cli.integrations import feedback, jobs
 from orchestrator.cli.options import NOTHING_DONE, Json
@@ -247,6 +248,7 @@ def main() -> None:
 
 app.command()(why)
 add_contract_commands(app)
+app.add_typer(keys)
 app.command()(feedback)
 app.add_typer(jobs)
 

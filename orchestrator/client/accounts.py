@@ -4,7 +4,7 @@ They know no more than a stranger: the server's URL, and its answers.
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from eth_account import Account
@@ -58,7 +58,7 @@ class EventReport(NamedTuple):
 class AccountClient(Client):
     """A client that signs in with a wallet, and again when its key has expired."""
 
-    scope = ""
+    scopes: Sequence[str] = ()
 
     def __init__(self, base_url: str, account: LocalAccount, name: str) -> None:
         super().__init__(base_url)
@@ -73,9 +73,10 @@ class AccountClient(Client):
         """Sign in with the wallet (EIP-4361) and keep the key that comes back."""
         # A request with an expired key would be refused before it is looked at.
         self._http.headers.pop("Authorization", None)
-        wanted = {"address": self.address, "scopes": [self.scope]}
+        wanted = {"address": self.address, "scopes": list(self.scopes)}
         # The requests of the signing in go past our own `_request`, which would sign in for them.
         message = super()._request("POST", "/v1/sign-in/nonce", json=wanted)["message"]
+        self.check_message(message)
         signed = self.account.sign_message(encode_defunct(text=message))
         answer = super()._request(
             "POST",
@@ -84,6 +85,9 @@ class AccountClient(Client):
         )
         self._http.headers["Authorization"] = f"Bearer {answer['key']}"
         return answer
+
+    def check_message(self, message: str) -> None:
+        """Raise an error if the message is not to be signed; what it says is the server's word."""
 
     def _request(self, method: str, path: str, **arguments: Any) -> Any:
         try:
@@ -109,7 +113,7 @@ class AccountClient(Client):
 class OwnerClient(AccountClient):
     """The client of a company that opens a surface, accepts proposals and reports events."""
 
-    scope = "owner"
+    scopes = ("owner",)
 
     def open_surface(self, name: str, policy: Mapping[str, object], wait_s: int = 0) -> str:
         """Ask for a surface with this policy, and wait until the log has it. Return its id."""
@@ -187,7 +191,7 @@ class OwnerClient(AccountClient):
 class OperatorClient(AccountClient):
     """The client of an agent that proposes contracts and works on leads for them."""
 
-    scope = "operator"
+    scopes = ("operator",)
 
     def propose(self, surface: str, domain: Domain, **deal: object) -> bytes:
         """Propose a contract; `deal` has the terms that the surface leaves open. Return its id."""
@@ -247,6 +251,47 @@ class OperatorClient(AccountClient):
             {"id": f"{occasion}-{lead.lead}", "lead": lead.lead, "action": action} for lead in leads
         ]
         return self._post_lines(f"/v1/surfaces/{surface}/touches/bulk", lines)
+
+
+class KeyClient(AccountClient):
+    """The client of a wallet that looks after the keys of its account."""
+
+    def __init__(
+        self,
+        base_url: str,
+        account: LocalAccount,
+        scopes: Sequence[str],
+        check_message: Callable[[str], None],
+    ) -> None:
+        super().__init__(base_url, account, "keys")
+        self.scopes = tuple(scopes)
+        self._check_message = check_message
+
+    def check_message(self, message: str) -> None:
+        self._check_message(message)
+
+    def keys(self) -> list[Any]:
+        """Return all keys of the account, oldest first, those that have ended too."""
+        return list(self.pages("/v1/keys", "keys", limit=PAGE))
+
+    def key(self, key_id: str) -> Any:
+        return self.get(f"/v1/keys/{key_id}")
+
+    def new_key(self, name: str, scopes: Sequence[str], surfaces: Sequence[str] | None) -> Any:
+        """Return a new delegate's key."""
+        body = {"name": name, "scopes": list(scopes), "surfaces": surfaces and list(surfaces)}
+        return self._request("POST", "/v1/keys", json=body)
+
+    def rotate(self, key_id: str, overlap_s: int) -> Any:
+        """Return a new key in a delegate's place."""
+        body = {"overlap_s": overlap_s}
+        return self._request("POST", f"/v1/keys/{key_id}/rotation", json=body)
+
+    def revoke(self, key_id: str) -> None:
+        self._request("DELETE", f"/v1/keys/{key_id}")
+
+    def revoke_all(self) -> None:
+        self._request("DELETE", "/v1/keys")
 
 
 # The terms of a plain contract that are zero: it pays at once, has no holdback, cap, claims or

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 Scope = Literal[
     "operator:forecast",
     "operator:memory",
+    "operator:profile",
     "operator:propose",
     "operator:read",
     "operator:touch",

@@ -183,6 +183,7 @@ class Stack(ResourceGroup):
             event_log_domain=self.chain.event_log_domain,
             chain=ChainReads(
                 self.chain.is_signed_by_wallet,
+                self.chain.agent_accounts,
                 lambda: self._forked_at_s(self.api),
                 lambda terms: read_cautions(self.chain, terms),
             ),

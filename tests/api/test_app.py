@@ -56,7 +56,7 @@ def test_contracts_on_two_chains_make_no_app(database_url: str) -> None:
             now_ms=lambda: START_MS,
             escrow_domain=ESCROW,
             event_log_domain=EVENT_LOG._replace(chain_id=1),
-            chain=ChainReads(lambda *_: False, lambda: None, lambda _: []),
+            chain=ChainReads(lambda *_: False, lambda _: (), lambda: None, lambda _: []),
             info=ServiceInfo("http://x", "x", "", "", (), 0, ZERO_ADDRESS),
         )
 
@@ -159,6 +159,9 @@ MORE_THAN_A_SCHEMA_SAYS = {
     "POST /v1/sign-in",
     "POST /v1/keys",
     "POST /v1/keys/{key}/rotation",
+    "PATCH /v1/keys/{key}",
+    "PUT /v1/profile",
+    "PUT /v1/surfaces/{surface}/memory/{key}",
 }
 
 
@@ -172,7 +175,8 @@ def test_answers_are_as_described(
             case.path_parameters[name] = known[name]
     client = caller
     if case.method == "DELETE":
-        client = service.sign_in(wallet("owner"), "owner")
+        # It may end every key of its account.
+        client = service.sign_in(wallet("leaver"), "owner", "operator")
     demanding = case.operation.label in MORE_THAN_A_SCHEMA_SAYS
     # Where the case has no key, or none of its form, that is what it tries.
     if str(case.headers.get("Authorization")).startswith("Bearer "):

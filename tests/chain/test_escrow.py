@@ -15,6 +15,7 @@ from orchestrator.chain.abi import (
     Settled,
     Withdrawn,
 )
+from orchestrator.chain.caller import contract_at
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.indexer import Indexer
 from orchestrator.chain.wallet import quote
@@ -194,3 +195,13 @@ def test_terms_are_found_where_a_node_shows_few_blocks_at_a_time(
     with RpcProxy(module_anvil.rpc_url) as proxy, Chain(proxy.url, chain.addresses) as slow:
         proxy.fault = limited_to(3)
         assert slow.terms_of(contract) == terms
+
+
+def test_an_agent_is_held_by_its_owner_and_its_wallet(chain: Chain, clock: LocalChainClock) -> None:
+    assert chain.agent_accounts(0) == ()
+    registry = contract_at("IdentityRegistry", chain.identities)
+    send(chain, STRANGER_KEY, chain.call(registry, "register", ""))
+    assert chain.agent_accounts(0) == (STRANGER, STRANGER)
+    send(chain, STRANGER_KEY, chain.call(registry, "unsetAgentWallet", 0))
+    assert chain.agent_accounts(0) == (STRANGER,)
+    assert chain.agent_accounts(1 << 255) == ()

@@ -453,7 +453,7 @@ def test_tenants_read_their_own_rows_and_no_others(populated: Ledger) -> None:
     assert own["requests"] == (counts["requests"] - 4, 2)
     assert own["results"] == (counts["results"] - 4, 2)
     assert own["accounts"] == own["api_keys"] == own["rate_limits"] == (1, 1)
-    assert own["proposals"] == (1, 1)
+    assert own["proposals"] == own["operator_profiles"] == own["operator_memory"] == (1, 1)
     assert own["inbox"] == own["migrations"] == own["signin_nonces"] == (0, 0)
     for table in own:
         assert counts[table] > 0 or table.startswith("chain_"), table
@@ -493,6 +493,10 @@ WRITES_FOR_ANOTHER = {
     "own api_keys": "INSERT INTO api_keys"
     " (key, account, secret_hash, name, scopes, created_ms, expires_ms)"
     " VALUES (sha256('k'), %(me)s, sha256('s'), 'n', '{owner:read}', clock_ms(), clock_ms())",
+    "operator_profiles": "INSERT INTO operator_profiles"
+    " VALUES ('0x' || repeat('e', 40), 'n', NULL, '{}', NULL, NULL, 0)",
+    "operator_memory": "INSERT INTO operator_memory"
+    " VALUES (%(log)s, %(other)s, sha256('s'), 'new', '1', 2, NULL, 0)",
     "sign_ins": "INSERT INTO sign_ins"
     " (secret_hash, message, signature, name, created_ms, expires_ms)"
     " VALUES (sha256('k'), 'm', '', 'n', clock_ms(), 9)",
@@ -573,6 +577,8 @@ def test_without_a_simulation_the_clock_is_real_and_one_for_a_statement(database
 
 CHANGES_OF_ANOTHERS = {
     "api_keys": "UPDATE api_keys SET revoked_ms = 1 WHERE account = %(other)s",
+    "operator_profiles": "DELETE FROM operator_profiles WHERE account = %(other)s",
+    "operator_memory": "UPDATE operator_memory SET value = '2' WHERE account = %(other)s",
     "rate_limits": "UPDATE rate_limits SET full_at_ms = 0 WHERE account = %(other)s",
     "lead_identities": "DELETE FROM lead_identities",
     "order_identities": "DELETE FROM order_identities",

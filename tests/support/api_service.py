@@ -105,6 +105,8 @@ class ApiService:
         self.drain: Callable[[], object] = lambda: None
         # (address, digest, signature) that the tests' ERC-1271 wallets accept.
         self.accepted_signatures: set[tuple[str, bytes, bytes]] = set()
+        # By ERC-8004 agent id, the accounts that hold it.
+        self.agents: dict[int, tuple[str, ...]] = {}
         # When the tests' chain had the log marked as forked, UTC seconds.
         self.forked_at_s: int | None = None
         # What the tests' chain says of terms.
@@ -273,9 +275,10 @@ def _app(
         escrow_domain=ESCROW,
         event_log_domain=EVENT_LOG,
         chain=ChainReads(
-            lambda *signed: signed in service.accepted_signatures,
-            lambda: service.forked_at_s,
-            service.read_cautions,
+            is_valid_signature=lambda *signed: signed in service.accepted_signatures,
+            agent_accounts=lambda agent: service.agents.get(agent, ()),
+            forked_at_s=lambda: service.forked_at_s,
+            cautions_of=service.read_cautions,
         ),
         info=ServiceInfo(
             public_url=service.url,

@@ -51,6 +51,14 @@ def populate(log: Ledger) -> None:
             admin.execute("INSERT INTO rate_limits VALUES (%s, 'read', 0)", (account,))
             admin.execute("INSERT INTO signin_nonces VALUES (%s, 0)", (f"nonce {account}",))
             admin.execute(
+                "INSERT INTO operator_profiles VALUES (%s, 'n', 'c', '{}', NULL, NULL, 0)",
+                (account,),
+            )
+            admin.execute(
+                "INSERT INTO operator_memory VALUES (%s, %s, %s, 'k', '1', 2, NULL, 0)",
+                (log.log_id, account, SURFACE),
+            )
+            admin.execute(
                 "INSERT INTO sign_ins VALUES (sha256(%s), 'm', '', 'n', 0, 0)", (word(account),)
             )
         admin.execute(

@@ -173,3 +173,85 @@ GRANT CREATE ON SCHEMA public TO tallystick_definer;
 ALTER FUNCTION bound_keys OWNER TO tallystick_definer;
 REVOKE CREATE ON SCHEMA public FROM tallystick_definer;
 CREATE TRIGGER bounded BEFORE INSERT ON api_keys FOR EACH ROW EXECUTE FUNCTION bound_keys();
+
+-- What an operator says of itself -------------------------------------------------------------------
+
+-- Off the log, and the operator's to erase. An agent's id of ERC-8004 stands here only once the chain
+-- has shown that the account owns the agent or is its wallet: at `agent_checked_ms`.
+CREATE TABLE operator_profiles (
+    account address PRIMARY KEY,
+    display_name text NOT NULL CHECK (octet_length(display_name) BETWEEN 1 AND 128),
+    contact text CHECK (octet_length(contact) BETWEEN 1 AND 512),
+    capabilities text[] NOT NULL CHECK (cardinality(capabilities) <= 32),
+    agent_id numeric(78, 0) CHECK (agent_id >= 0),
+    agent_checked_ms bigint,
+    updated_ms bigint NOT NULL,
+    CHECK ((agent_id IS NULL) = (agent_checked_ms IS NULL))
+);
+ALTER TABLE operator_profiles ENABLE ROW LEVEL SECURITY;
+ALTER TABLE operator_profiles FORCE ROW LEVEL SECURITY;
+GRANT SELECT, INSERT, UPDATE, DELETE ON operator_profiles TO tallystick_api;
+CREATE POLICY self ON operator_profiles FOR SELECT TO tallystick_api
+    USING (account = (SELECT current_account()));
+CREATE POLICY writer ON operator_profiles FOR INSERT TO tallystick_api
+    WITH CHECK (account = (SELECT current_account()) AND key_may('operator:profile', NULL));
+CREATE POLICY changer ON operator_profiles FOR UPDATE TO tallystick_api
+    USING (account = (SELECT current_account()) AND key_may('operator:profile', NULL));
+CREATE POLICY eraser ON operator_profiles FOR DELETE TO tallystick_api
+    USING (account = (SELECT current_account()) AND key_may('operator:profile', NULL));
+
+-- What owners of surfaces read of a profile; its contact only those to whom the operator proposes.
+GRANT SELECT ON surfaces, proposals TO tallystick_definer;
+CREATE POLICY reader ON operator_profiles FOR SELECT TO tallystick_definer USING (true);
+CREATE POLICY matcher ON proposals FOR SELECT TO tallystick_definer USING (true);
+GRANT SELECT ON operator_profiles TO tallystick_definer;
+CREATE FUNCTION public_profile(of_log bytea, of_account text) RETURNS TABLE (
+    display_name text, contact text, capabilities text[], agent_id numeric, agent_checked_ms bigint,
+    updated_ms bigint
+) LANGUAGE sql STABLE SECURITY DEFINER ROWS 1 SET search_path = public, pg_temp
+BEGIN ATOMIC
+    SELECT p.display_name,
+        CASE WHEN EXISTS (
+            SELECT FROM proposals o
+            WHERE o.log_id = of_log AND o.operator = p.account AND o.owner = current_account()
+        ) THEN p.contact END,
+        p.capabilities, p.agent_id, p.agent_checked_ms, p.updated_ms
+    FROM operator_profiles p
+    WHERE p.account = of_account
+        AND (key_may('owner:read', NULL) OR key_may('owner:review', NULL))
+        AND EXISTS (
+            SELECT FROM surfaces s WHERE s.log_id = of_log AND s.owner = (SELECT current_word()));
+END;
+
+-- An operator's private memory ----------------------------------------------------------------------
+
+-- Entries by key, on a surface. One that names a lead goes with the lead's identity, when that is
+-- erased: the reference sees to it, whoever erases and however.
+ALTER TABLE lead_identities ADD UNIQUE (log_id, surface, lead);
+CREATE TABLE operator_memory (
+    log_id word NOT NULL,
+    account address NOT NULL,
+    surface word NOT NULL,
+    key text COLLATE "C" NOT NULL CHECK (octet_length(key) BETWEEN 1 AND 128),
+    value json NOT NULL CHECK (octet_length(value::text) <= 8192),
+    bytes integer NOT NULL CHECK (bytes BETWEEN 1 AND 8320),
+    lead word,
+    updated_ms bigint NOT NULL,
+    PRIMARY KEY (log_id, account, surface, key),
+    FOREIGN KEY (log_id, surface, lead) REFERENCES lead_identities (log_id, surface, lead)
+        ON DELETE CASCADE
+);
+CREATE INDEX operator_memory_by_lead ON operator_memory (log_id, surface, lead)
+    WHERE lead IS NOT NULL;
+ALTER TABLE operator_memory ENABLE ROW LEVEL SECURITY;
+ALTER TABLE operator_memory FORCE ROW LEVEL SECURITY;
+GRANT SELECT, INSERT, UPDATE, DELETE ON operator_memory TO tallystick_api;
+CREATE POLICY self ON operator_memory TO tallystick_api USING (
+    account = (SELECT current_account()) AND (SELECT key_may('operator:memory', NULL))
+    AND ((SELECT current_surfaces()) IS NULL OR surface = ANY ((SELECT current_surfaces())::bytea[])));
+
+GRANT CREATE ON SCHEMA public TO tallystick_definer;
+ALTER FUNCTION public_profile OWNER TO tallystick_definer;
+REVOKE CREATE ON SCHEMA public FROM tallystick_definer;
+REVOKE ALL ON FUNCTION public_profile FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public_profile TO tallystick_api;

@@ -311,3 +311,77 @@ FROM chain_events
 WHERE chain_id = %(chain_id)s AND escrow = %(escrow)s AND contract = %(event_log)s AND is_final
     AND topics[1] = %(topic)s AND topics[2] = %(log_id)s AND octet_length(data) = 64
     AND ('x' || encode(substring(data FROM 25 FOR 8), 'hex'))::bit(64)::bigint > %(position)s;
+
+-- Operators' profiles and memories -----------------------------------------------------------------
+
+-- name: own_profile
+-- The caller's own profile.
+SELECT display_name, contact, capabilities, agent_id, agent_checked_ms, updated_ms
+FROM operator_profiles WHERE account = (SELECT current_account());
+
+-- name: public_profile
+-- What an owner of a surface may read of an operator's profile.
+SELECT display_name, contact, capabilities, agent_id, agent_checked_ms, updated_ms
+FROM public_profile(%(log_id)s, %(account)s);
+
+-- name: put_profile
+-- Set the caller's profile; the agent's id was checked just now, if there is one.
+INSERT INTO operator_profiles
+    (account, display_name, contact, capabilities, agent_id, agent_checked_ms, updated_ms)
+VALUES (current_account(), %(display_name)s, %(contact)s, %(capabilities)s::text[],
+    %(agent_id)s::numeric, CASE WHEN %(agent_id)s::numeric IS NOT NULL THEN clock_ms() END,
+    clock_ms())
+ON CONFLICT (account) DO UPDATE SET
+    display_name = excluded.display_name, contact = excluded.contact,
+    capabilities = excluded.capabilities, agent_id = excluded.agent_id,
+    agent_checked_ms = excluded.agent_checked_ms, updated_ms = excluded.updated_ms;
+
+-- name: erase_profile
+-- Forget the caller's profile.
+DELETE FROM operator_profiles WHERE account = (SELECT current_account());
+
+-- name: lock_memory
+-- Let no other transaction count what this account remembers, until this one ends.
+SELECT pg_advisory_xact_lock(hashtextextended(%(account)s, 13));
+
+-- name: memory_size
+-- The entries and bytes of the caller's memory besides this entry, on this surface and on all.
+SELECT count(*) FILTER (WHERE surface = %(surface)s) AS entries,
+    coalesce(sum(bytes) FILTER (WHERE surface = %(surface)s), 0) AS bytes,
+    coalesce(sum(bytes), 0) AS all_bytes
+FROM operator_memory
+WHERE log_id = %(log_id)s AND account = (SELECT current_account())
+    AND (surface, key) <> (%(surface)s::bytea, %(key)s);
+
+-- name: remember
+-- Put an entry of the caller's memory.
+INSERT INTO operator_memory AS m (log_id, account, surface, key, value, bytes, lead, updated_ms)
+VALUES (%(log_id)s, current_account(), %(surface)s, %(key)s, %(value)s::json, %(bytes)s, %(lead)s,
+    clock_ms())
+ON CONFLICT (log_id, account, surface, key) DO UPDATE SET
+    value = excluded.value, bytes = excluded.bytes, lead = excluded.lead,
+    updated_ms = excluded.updated_ms;
+
+-- name: memory
+-- One entry of the caller's memory.
+SELECT key, value, lead, updated_ms FROM operator_memory
+WHERE log_id = %(log_id)s AND account = (SELECT current_account()) AND surface = %(surface)s
+    AND key = %(key)s;
+
+-- name: memory_page
+-- The entries of the caller's memory on a surface, by key, all of them or those of a lead.
+SELECT key, value, lead, updated_ms FROM operator_memory
+WHERE log_id = %(log_id)s AND account = (SELECT current_account()) AND surface = %(surface)s
+    AND key > %(after)s AND (%(lead)s::bytea IS NULL OR lead = %(lead)s::bytea)
+ORDER BY key LIMIT %(limit)s;
+
+-- name: forget
+-- Forget one entry of the caller's memory.
+DELETE FROM operator_memory
+WHERE log_id = %(log_id)s AND account = (SELECT current_account()) AND surface = %(surface)s
+    AND key = %(key)s;
+
+-- name: forget_all
+-- Forget all of the caller's memory on a surface.
+DELETE FROM operator_memory
+WHERE log_id = %(log_id)s AND account = (SELECT current_account()) AND surface = %(surface)s;
