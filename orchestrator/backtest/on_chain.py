@@ -3,10 +3,10 @@
 Its result must be that of the evaluation in memory, and what the payees' wallets hold.
 """
 
-import hashlib
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from hashlib import sha256
 from itertools import groupby
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from orchestrator.backtest.evaluate import (
     Spool,
 )
 from orchestrator.backtest.inputs import ContractPlan, EventRow, TouchRow
-from orchestrator.client.accounts import PLAIN_TERMS
+from orchestrator.client.accounts import PLAIN_TERMS, OperatorClient, OwnerClient, wallet
 from orchestrator.client.http import Client
 from orchestrator.core.entry import (
     ZERO_ADDRESS,
@@ -89,8 +89,12 @@ class OnChainBacktest:
         # By contract, what was paid and reversed later, beyond what was held back.
         self.overpaid_units: dict[str, int] = {}
         self._owner = address_of("owner")
+        # By account: the name of its wallet, and the secret of its key with the end of that.
+        names = ["owner", *(f"operator {plan.operator}" for plan in plans)]
+        self._wallets = {address_of(name).lower(): name for name in names}
+        self._secrets: dict[str, tuple[bytes, int]] = {}
         owner_word = address_word(self._owner)
-        self._surface = hashlib.sha256(owner_word + ascii_word(SURFACE_NAME)).digest()
+        self._surface = sha256(owner_word + ascii_word(SURFACE_NAME)).digest()
 
     def run(self, rows: Iterable[EventRow | TouchRow], spool: Spool) -> Report:
         """Submit `rows` at their times and settle them; write their outcomes to the spool.
@@ -127,7 +131,7 @@ class OnChainBacktest:
         """Publish policy and settings, and open the contracts in their order."""
         chain, domain = self._stack.chain, self._stack.escrow_domain
         owner_word = address_word(self._owner)
-        with self._stack.api.transaction(self._owner) as session:
+        with self._stack.api.transaction(secret=self._secret_of(self._owner)) as session:
             session.run(
                 "api.add_surface_name",
                 log_id=self._stack.site.log_id,
@@ -185,7 +189,9 @@ class OnChainBacktest:
         )
 
     def _operator(self, name: str) -> bytes:
-        return address_word(address_of(f"operator {name}"))
+        address = address_of(f"operator {name}")
+        self._wallets[address.lower()] = f"operator {name}"
+        return address_word(address)
 
     def _request(self, row: EventRow | TouchRow) -> Request:
         lead = self._leads.get(row.lead)
@@ -215,9 +221,24 @@ class OnChainBacktest:
         ids: list[UUID] = []
         for account, part in self._by_account(requests):
             asked = [Submission(key, request, key.encode()) for key, request in part]
-            with self._stack.api.transaction(account) as session:
+            with self._stack.api.transaction(secret=self._secret_of(account)) as session:
                 ids += submit(session, self._stack.site.log_id, account, asked)
         return ids
+
+    def _secret_of(self, account: str) -> bytes:
+        """Return the secret of an account's key, by which the database knows it; it signs in anew.
+
+        Keys live for a month at most, and a history may be years long.
+        """
+        secret, until_ms = self._secrets.get(account.lower(), (b"", 0))
+        if until_ms <= self._sandbox.clock():
+            name = self._wallets[account.lower()]
+            make = OwnerClient if name == "owner" else OperatorClient
+            with make(self._sandbox.url, wallet(key_of(name)), name) as client:
+                answer = client.sign_in()
+            secret = sha256(answer["key"].encode()).digest()
+            self._secrets[account.lower()] = secret, answer["expires_ms"]
+        return secret
 
     def _by_account(
         self, requests: list[tuple[str, Request]]
@@ -243,7 +264,7 @@ class OnChainBacktest:
         ]
         for start in range(0, len(events), MAX_BULK):
             part = events[start:][:MAX_BULK]
-            with self._stack.api.transaction(account) as session:
+            with self._stack.api.transaction(secret=self._secret_of(account)) as session:
                 results = results_of(session, self._stack.site.log_id, part)
             for name in part:
                 code = results[name].code

@@ -13,8 +13,10 @@ import platform
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
+from itertools import groupby
 from multiprocessing.synchronize import Event, Semaphore
 from pathlib import Path
 from typing import NamedTuple
@@ -23,37 +25,45 @@ import psycopg
 from psycopg import sql
 
 from orchestrator.core.contract import ContractRules
-from orchestrator.core.entry import ZERO_ADDRESS, address_word
+from orchestrator.core.entry import ZERO_ADDRESS, address_word, ascii_word
 from orchestrator.core.policy import parse
 from orchestrator.core.requests import (
     Genesis,
     OpenContract,
     ProductEvent,
     PublishPolicy,
+    PublishSettings,
     Request,
     Touch,
 )
+from orchestrator.core.scopes import SCOPES
+from orchestrator.core.surface_settings import parse_settings
 from orchestrator.log.fsck import compare_projections, fsck
 from orchestrator.log.inbox import Submission, submit
+from orchestrator.log.reader import LogReader
 from orchestrator.log.sequencer import Sequencer
 from orchestrator.runtime.local_servers import LocalPostgres
+from orchestrator.runtime.migration import prepare_schema
 from orchestrator.storage.database import (
     API,
     SEQUENCER,
     WORKER,
     Database,
+    DatabaseUrls,
     connect_as_owner,
     create_log,
-    migrate,
     set_clock,
 )
 
 # The database's clock stands still there, so that events and touches are of one time.
 NOW_MS = 1_767_225_600_000
-OWNER, OPERATOR = "0x" + "a" * 40, "0x" + "b" * 40
+OWNER, OPERATOR, PUBLISHER = ("0x" + digit * 40 for digit in "abd")
 # Writers share the first, or have one each: requests about one surface wait for one another.
-SURFACES = [f"surface {number}".encode().ljust(32, b"\0") for number in range(4)]
-SURFACE = SURFACES[0]
+SURFACES = {
+    sha256(address_word(OWNER) + ascii_word(name)).digest(): name
+    for name in (f"surface {number}" for number in range(4))
+}
+SURFACE = next(iter(SURFACES))
 POLICY = parse(
     {
         "initial": "new",
@@ -64,6 +74,14 @@ POLICY = parse(
         ],
         "reversals": [{"on": "refund", "of": "paid"}],
         "attribution": "first_touch",
+        "touches_per_lead": 10_000,
+    }
+)
+SETTINGS = parse_settings(
+    {
+        "token": ZERO_ADDRESS[:-1] + "1",
+        "actions": {"email": {"level": 1}},
+        "levels": [{"leads_a_day": 1_000_000}],
     }
 )
 RULES = ContractRules(
@@ -95,34 +113,47 @@ class Log(NamedTuple):
 
     log_id: bytes
     api: Database
+    worker: Database
     sequencer: Sequencer
 
 
 @contextmanager
-def begun(url: str) -> Iterator[Log]:
+def begun(urls: DatabaseUrls) -> Iterator[Log]:
     """Open a new log with a surface and a contract; check it when the benchmark is over."""
     log_id = secrets.token_bytes(32)
     create_log(
-        url,
+        urls.owners,
         log_id=log_id,
         origin="bench",
         chain_id=1,
         event_log=ZERO_ADDRESS,
         escrow=ZERO_ADDRESS,
-        publisher=ZERO_ADDRESS,
+        publisher=PUBLISHER,
     )
-    with Database(url, WORKER) as api, Database(url, SEQUENCER) as writer:
+    logins = urls.by_login
+    with (
+        Database(logins[API], API) as api,
+        Database(logins[WORKER], WORKER) as worker,
+        Database(logins[SEQUENCER], SEQUENCER) as writer,
+    ):
         sequencer = Sequencer(writer, log_id, lambda: NOW_MS, lambda _size, _root: bytes(65))
-        log = Log(log_id, api, sequencer)
-        post(
-            api,
-            log_id,
-            [
-                Genesis(log_id, address_word(OWNER)),
-                *(PublishPolicy(surface, address_word(OWNER), POLICY) for surface in SURFACES),
-                OpenContract(RULES, bytes(32)),
-            ],
-        )
+        log = Log(log_id, api, worker, sequencer)
+        post(worker, log_id, [Genesis(log_id, address_word(PUBLISHER))], PUBLISHER)
+        for account in (OWNER, OPERATOR):
+            _give_key(urls.owners, account)
+        with api.transaction(secret=_secret_of(OWNER)) as session:
+            for surface, name in SURFACES.items():
+                session.run(
+                    "api.add_surface_name",
+                    log_id=log_id,
+                    surface=surface,
+                    owner=address_word(OWNER),
+                    name=name,
+                )
+        owner = address_word(OWNER)
+        post(api, log_id, [PublishPolicy(surface, owner, POLICY) for surface in SURFACES])
+        post(api, log_id, [PublishSettings(surface, owner, SETTINGS) for surface in SURFACES])
+        post(worker, log_id, [OpenContract(RULES, bytes(32))], PUBLISHER)
         drain(log)
         yield log
         sequencer.close()
@@ -131,11 +162,30 @@ def begun(url: str) -> Iterator[Log]:
             raise SystemExit("the projections are not those of the log")
 
 
-def post(api: Database, log_id: bytes, requests: list[Request]) -> None:
-    """Post these requests, under new keys, in one transaction."""
+def post(
+    database: Database, log_id: bytes, requests: Sequence[Request], account: str = OWNER
+) -> None:
+    """Post these requests of an account, under new keys, in one transaction."""
     submissions = [Submission(secrets.token_hex(16), request, b"") for request in requests]
-    with api.transaction(OWNER) as session:
-        submit(session, log_id, OWNER, submissions)
+    # The API speaks for the account of the key that it presents; the worker names its own.
+    secret = b"" if account == PUBLISHER else _secret_of(account)
+    with database.transaction(account, secret=secret) as session:
+        submit(session, log_id, account, submissions)
+
+
+def _secret_of(account: str) -> bytes:
+    return sha256(account.encode()).digest()
+
+
+def _give_key(owner_url: str, account: str) -> None:
+    """Give an account a key for everything, as without a wallet only the schema's owner can."""
+    with psycopg.connect(owner_url) as owner:
+        owner.execute("INSERT INTO accounts VALUES (%s, 0) ON CONFLICT DO NOTHING", (account,))
+        owner.execute(
+            "INSERT INTO api_keys (key, account, secret_hash, name, scopes, created_ms, expires_ms)"
+            " VALUES (%s, %s, sha256(%s), 'bench', %s, 0, %s) ON CONFLICT DO NOTHING",
+            (address_word(account), account, _secret_of(account), list(SCOPES), 2 * NOW_MS),
+        )
 
 
 def drain(log: Log) -> int:
@@ -158,15 +208,17 @@ def events(count: int, surface: bytes = SURFACE) -> list[Request]:
 
 
 def journeys(count: int) -> list[Request]:
-    """Return journeys of a touch, a sign-up and a first payment: three requests, five entries."""
+    """Return journeys of a touch, a sign-up and a first payment: three requests, five entries.
+
+    As they are posted: the touches of many leads, then the events.
+    """
     found: list[Request] = []
-    for _ in range(count // 3):
-        lead = secrets.token_bytes(32)
-        found += [
-            Touch(SURFACE, lead, address_word(OPERATOR), "email"),
-            ProductEvent(SURFACE, lead, "signup", 0, NOW_MS),
-            ProductEvent(SURFACE, lead, "buy", 5, NOW_MS),
-        ]
+    leads = [secrets.token_bytes(32) for _ in range(count // 3)]
+    for start in range(0, len(leads), BULK):
+        page = leads[start : start + BULK]
+        found += [Touch(SURFACE, lead, address_word(OPERATOR), "email") for lead in page]
+        found += [ProductEvent(SURFACE, lead, "signup", 0, NOW_MS) for lead in page]
+        found += [ProductEvent(SURFACE, lead, "buy", 5, NOW_MS) for lead in page]
     return found
 
 
@@ -204,12 +256,15 @@ def copy_rate(url: str, count: int, *, bare: bool) -> float:
         return count / timed(copy)
 
 
-def drain_rate(url: str, requests: list[Request]) -> tuple[float, float, float]:
+def drain_rate(urls: DatabaseUrls, requests: list[Request]) -> tuple[float, float, float]:
     """Drain a filled inbox; return requests/s, entries/s, and our CPU time a request in µs."""
-    with begun(url) as log:
-        before = drain(log) or 2 + len(SURFACES)
-        for start in range(0, len(requests), BULK):
-            post(log.api, log.log_id, requests[start : start + BULK])
+    with begun(urls) as log:
+        checkpoint = LogReader(log.worker, log.log_id).checkpoint()
+        before = checkpoint.size if checkpoint else 0
+        for is_touch, run in groupby(requests, key=lambda request: isinstance(request, Touch)):
+            page, account = list(run), OPERATOR if is_touch else OWNER
+            for start in range(0, len(page), BULK):
+                post(log.api, log.log_id, page[start : start + BULK], account)
         sizes: list[int] = []
         cpu = time.process_time()
         seconds = timed(lambda: sizes.append(drain(log)))
@@ -217,16 +272,19 @@ def drain_rate(url: str, requests: list[Request]) -> tuple[float, float, float]:
     return len(requests) / seconds, (sizes[0] - before) / seconds, cpu / len(requests) * 1e6
 
 
-def end_to_end_rate(url: str, count: int, size: int, writers: int, surfaces: int) -> float:
+def end_to_end_rate(
+    urls: DatabaseUrls, count: int, size: int, writers: int, surfaces: int
+) -> float:
     """Return requests a second from their post to a checkpoint, in posts of `size`."""
     context = multiprocessing.get_context("spawn")
-    with begun(url) as log:
+    api, surface_ids = urls.by_login[API], list(SURFACES)
+    with begun(urls) as log:
         ready, go = context.Semaphore(0), context.Event()
         share = count // writers
         children = [
             context.Process(
                 target=_poster,
-                args=(url, log.log_id, share, size, SURFACES[n % surfaces], ready, go),
+                args=(api, log.log_id, share, size, surface_ids[n % surfaces], ready, go),
             )
             for n in range(writers)
         ]
@@ -268,15 +326,17 @@ def main() -> None:
         folder = Path(name)
         folder.chmod(0o755)
         with LocalPostgres(folder) as server:
-            migrate(server.url)
-            owner = connect_as_owner(server.url)
+            urls = server.urls()
+            prepare_schema(urls)
+            owner = connect_as_owner(urls.owners)
             with owner.transaction() as session:
                 set_clock(session, NOW_MS)
             owner.close()
-            report(server.url, count)
+            report(urls, count)
 
 
-def report(url: str, count: int) -> None:
+def report(urls: DatabaseUrls, count: int) -> None:
+    url = urls.owners
     with psycopg.connect(url) as admin:
         version = admin.execute("SHOW server_version").fetchone()
     processor = next(
@@ -293,7 +353,7 @@ def report(url: str, count: int) -> None:
         ("COPY with the log's indexes", indexed, indexed, ""),
     ]
     for name, requests in (("product events", events(count)), ("lead journeys", journeys(count))):
-        rate, entries, cpu = drain_rate(url, requests)
+        rate, entries, cpu = drain_rate(urls, requests)
         rows.append((f"drain, {name}", rate, entries, f"{cpu:.0f}"))
     for size, writers, surfaces, share in (
         (1, 4, 1, 10),
@@ -301,7 +361,7 @@ def report(url: str, count: int) -> None:
         (50, 2, 1, 1),
         (50, 2, 2, 1),
     ):
-        rate = end_to_end_rate(url, count // share, size, writers, surfaces)
+        rate = end_to_end_rate(urls, count // share, size, writers, surfaces)
         where = "on one surface" if surfaces == 1 else "on their own"
         name = f"end to end, {writers} writers {where}, posts of {size}"
         rows.append((name, rate, rate * ENTRIES, ""))

@@ -665,15 +665,11 @@ CREATE POLICY taker ON private_payloads FOR INSERT TO tallystick_definer WITH CH
 GRANT SELECT ON request_rights, logs TO tallystick_definer;
 GRANT SELECT ON simulated_clock TO tallystick_registrar, tallystick_definer;
 
--- The id of a request, as `core/codec.py` makes it: one account's one key is one request.
-CREATE FUNCTION request_id_of(of_log bytea, account text, idempotency_key text) RETURNS uuid
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN (
-    SELECT encode(set_byte(set_byte(digest,
-        6, get_byte(digest, 6) & 15 | 128), 8, get_byte(digest, 8) & 63 | 128), 'hex')::uuid
-    FROM substring(sha256(of_log || convert_to(account, 'UTF8') || '\x00'
-        || convert_to(idempotency_key, 'UTF8')) FOR 16) AS digest
-);
+CREATE FUNCTION refuse_request(kind text, speaker text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'a request "%" as it stands is not for % to make through % by this key',
+        kind, coalesce(speaker, 'no account'), session_user USING ERRCODE = 'insufficient_privilege';
+END $$;
 
 -- Takes requests: remembers and queues, in their order, those that are new, and those whose last turn
 -- was refused by one of these codes. Returns of each its turn, and whether it has it by this.
@@ -689,13 +685,14 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     speaker text;
+    speaker_word bytea;
     speaker_hex text;
+    is_publisher boolean;
     -- What the presented key may do, and where; the id by which the log knows a delegate.
     key_scopes text[];
     key_surfaces bytea[];
     key_hex text;
     now_ms CONSTANT bigint := clock_ms();
-    forbidden text;
 BEGIN
     IF session_user = 'tallystick_worker' THEN
         speaker := named_account();
@@ -706,39 +703,40 @@ BEGIN
         FROM presented_key() AS k WHERE k.state = 'live';
     END IF;
     speaker_hex := repeat('0', 24) || substr(speaker, 3);
-    SELECT asked.kind INTO forbidden
-    FROM json_to_recordset(offered) AS asked (kind text, body json)
-    LEFT JOIN request_rights r ON r.kind = asked.kind AND r.sender = session_user
-    WHERE (
-        r.kind IS NOT NULL
-        AND (r.scope IS NULL OR r.scope = ANY (key_scopes))
-        AND (key_surfaces IS NULL OR asked.body ->> 'surface' IS NULL
-            OR decode(asked.body ->> 'surface', 'hex') = ANY (key_surfaces))
-        AND (NOT r.names_key OR asked.body ->> 'key' = key_hex)
-        AND (r.actor IS NULL OR asked.body ->> r.actor = speaker_hex)
-        AND (r.fixed = '{}' OR asked.body::jsonb @> r.fixed)
-        AND (NOT r.is_publishers OR EXISTS (
-            SELECT FROM logs l WHERE l.log_id = of_log AND l.publisher = speaker))
-        AND (NOT r.is_surface_owners OR EXISTS (
-            SELECT FROM surface_names n
-            WHERE n.log_id = of_log AND n.surface = decode(asked.body ->> 'surface', 'hex')
-                AND encode(n.owner, 'hex') = speaker_hex))
-    ) IS NOT TRUE
-    LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'a request "%" as it stands is not for % to make through % by this key',
-            forbidden, coalesce(speaker, 'no account'), session_user
-            USING ERRCODE = 'insufficient_privilege';
-    END IF;
+    speaker_word := decode(speaker_hex, 'hex');
+    is_publisher := EXISTS (SELECT FROM logs l WHERE l.log_id = of_log AND l.publisher = speaker);
     RETURN QUERY
-    WITH given AS MATERIALIZED (
-        SELECT request_id_of(of_log, speaker, o.idempotency_key) AS request_id,
-            o.idempotency_key, o.kind, o.body, decode(o.salt, 'hex') AS salt,
-            decode(o.private, 'hex') AS private, decode(o.body_hash, 'hex') AS body_hash, o.place
+    WITH read AS MATERIALIZED (
+        SELECT sha256(of_log || convert_to(speaker, 'UTF8') || '\x00'
+                || convert_to(o.idempotency_key, 'UTF8')) AS digest,
+            o.idempotency_key, o.body, decode(o.salt, 'hex') AS salt,
+            decode(o.private, 'hex') AS private, decode(o.body_hash, 'hex') AS body_hash, o.place,
+            CASE WHEN
+                r.kind IS NOT NULL
+                AND (r.scope IS NULL OR r.scope = ANY (key_scopes))
+                AND (key_surfaces IS NULL OR o.body ->> 'surface' IS NULL
+                    OR decode(o.body ->> 'surface', 'hex') = ANY (key_surfaces))
+                AND (NOT r.names_key OR o.body ->> 'key' = key_hex)
+                AND (r.actor IS NULL OR o.body ->> r.actor = speaker_hex)
+                AND (r.fixed = '{}' OR o.body::jsonb @> r.fixed)
+                AND (NOT r.is_publishers OR is_publisher)
+                AND (NOT r.is_surface_owners OR EXISTS (
+                    SELECT FROM surface_names n
+                    WHERE n.log_id = of_log AND n.surface = decode(o.body ->> 'surface', 'hex')
+                        AND n.owner = speaker_word))
+            THEN o.kind ELSE refuse_request(o.kind, speaker) END AS kind
         FROM ROWS FROM (
             json_to_recordset(offered) AS (
                 idempotency_key text, kind text, body json, body_hash text, salt text, private text)
         ) WITH ORDINALITY AS o (idempotency_key, kind, body, body_hash, salt, private, place)
+        LEFT JOIN request_rights r ON r.kind = o.kind AND r.sender = session_user
+    ), given AS (
+        -- A UUID of version 8, as `core/codec.py` makes it.
+        SELECT encode(set_byte(set_byte(substring(digest FOR 16),
+                6, get_byte(digest, 6) & 15 | 128), 8, get_byte(digest, 8) & 63 | 128), 'hex')::uuid
+                AS request_id,
+            idempotency_key, kind, body, salt, private, body_hash, place
+        FROM read
     ), numbered AS MATERIALIZED (
         SELECT given.*, CASE
             WHEN last.turn IS NULL THEN 1

@@ -11,4 +11,4 @@ GRANT EXECUTE ON FUNCTION named_account TO tallystick_definer;
 GRANT EXECUTE ON FUNCTION present, presented_key, current_account, current_word, current_key,
     current_scopes, current_surfaces, key_may, entry_units TO tallystick_api;
 GRANT EXECUTE ON FUNCTION presented TO tallystick_api, tallystick_definer;
-GRANT EXECUTE ON FUNCTION request_id_of TO tallystick_definer;
+GRANT EXECUTE ON FUNCTION refuse_request TO tallystick_definer;
