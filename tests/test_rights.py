@@ -367,12 +367,12 @@ def route_rows(service: ApiService) -> Iterator[list[object]]:
         if "/planted/" not in path
     ]
     for method, path in sorted(routes, key=lambda route: (route[1], route)):
-        if method == "DELETE":  # it may end the key by which it is asked
-            callers = callers_of(service)
         answers = [
             without_waiting(caller).request(method, path.format(**places)).status_code
             for caller in callers.values()
         ]
+        if method == "DELETE":  # it may have ended the key by which it was asked
+            callers = callers_of(service)
         yield [f"{method} {path}", *answers]
 
 
@@ -396,6 +396,8 @@ TENANTS_OWN = (
     "api_keys",
     "lead_identities",
     "leads",
+    "operator_memory",
+    "operator_profiles",
     "order_identities",
     "private_payloads",
     "proposals",
@@ -445,6 +447,9 @@ def test_a_handler_that_forgets_its_check_leaks_nothing_and_moves_nothing(
     terms = draft_terms(parameters, wallet("operator").address)
     proposed = operator.post("/v1/proposals", json=proposal_of(terms, wallet("operator")))
     assert proposed.status_code == 201, proposed.text
+    assert operator.put("/v1/profile", json={"display_name": "Ada"}).is_success
+    noted = operator.put(f"/v1/surfaces/{surface}/memory/plan", json={"value": "write at nine"})
+    assert noted.is_success, noted.text
 
     stranger = service.sign_in(wallet("a stranger"), "owner")
     for relation in TENANTS_OWN:
