@@ -10,17 +10,10 @@ from starlette.routing import compile_path
 from api.context import ChainReads, ConcurrencyLimit, Limits, Service, ServiceInfo
 from api.http import bodies, problems, submissions
 from api.http.middleware import RequestGuard
-from api.routes import (
-    accounts,
-    keys,
-    memory,
-    operators,
-    owners,
-    proposals,
-    public,
-    trust,
-    why,
-)
+from api.routes.accounts import keys, memory, profiles, sign_in
+from api.routes.deals import proposals
+from api.routes.records import public, why
+from api.routes.surfaces import operators, owners, trust
 from orchestrator.core.errors import ChainError
 from orchestrator.core.terms import Domain
 from orchestrator.log.reader import LogReader
@@ -80,7 +73,12 @@ def create_app(
     )
     problems.install(app)
     app.add_middleware(RequestGuard)
-    parts = (public, accounts, keys, memory, operators, owners, trust, proposals, why, submissions)
+    parts = (
+        *(public, why),
+        *(sign_in, keys, profiles, memory),
+        *(operators, owners, trust),
+        *(proposals, submissions),
+    )
     for part in parts:
         app.include_router(part.router)
     _name_allowed_methods(app)

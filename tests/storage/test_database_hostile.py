@@ -528,6 +528,16 @@ ATTACKS = {
     "another's bodies, erased": "DELETE FROM private_payloads",
     "a body": "INSERT INTO private_payloads VALUES (%(log)s, sha256(sha256('s')), NULL, NULL,"
     " %(victim)s, sha256('s'), '')",
+    # what operators say and note
+    "another's profile": "UPDATE operator_profiles SET contact = 'me' WHERE account <> %(me)s",
+    "a profile for another": "INSERT INTO operator_profiles (account, display_name, capabilities,"
+    " updated_ms) VALUES (%(stranger)s, 'x', '{}', 1)",
+    "another's profile, erased": "DELETE FROM operator_profiles WHERE account <> %(me)s",
+    "another's memory": "SELECT * FROM operator_memory WHERE account <> %(me)s",
+    "another's memory, changed": "UPDATE operator_memory SET value = '1' WHERE account <> %(me)s",
+    "another's memory, erased": "DELETE FROM operator_memory WHERE account <> %(me)s",
+    "a memory for another": "INSERT INTO operator_memory (log_id, account, surface, key, value,"
+    " bytes, updated_ms) VALUES (%(log)s, %(victim)s, %(surface)s, 'k', '1', 2, 1)",
     # proposals
     "a proposal with the owner's words": _proposing(
         "%(me)s", "%(victim)s", ", owner_signature, accepted_ms", ", 's', 1"

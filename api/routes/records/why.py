@@ -16,7 +16,7 @@ from api.http.auth import AnyCaller, acting
 from api.http.fields import Address, ContractId, Position, SurfaceId, Word
 from api.http.json_input import StrictRoute
 from api.http.problems import documented, not_found
-from api.routes import receipts
+from api.routes.records import receipts
 from orchestrator.core.entry import address_word
 from orchestrator.core.hexadecimal import from_hex
 from orchestrator.core.why.contract import why_contract

@@ -17,8 +17,8 @@ from api.http.auth import Caller, acting, check_surface, needs
 from api.http.fields import ContractId, Limit, ProposalCursor, SurfaceId
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
-from api.routes.operators import terms_parameters
-from api.routes.owners import own_surface
+from api.routes.surfaces.operators import terms_parameters
+from api.routes.surfaces.owners import own_surface
 from orchestrator.core.document import canonical_json
 from orchestrator.core.errors import ChainError, TermsError
 from orchestrator.core.hexadecimal import from_hex, to_hex

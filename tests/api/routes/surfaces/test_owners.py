@@ -9,7 +9,7 @@ import httpx
 import psycopg
 import pytest
 
-from api.routes import owners
+from api.routes.surfaces import owners
 from orchestrator.core.codec import commitment
 from orchestrator.core.contract import rules_of
 from orchestrator.core.entry import address_word, ascii_word

@@ -22,7 +22,7 @@ from api.http.fields import (
 )
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
-from api.routes import receipts
+from api.routes.records import receipts
 from orchestrator.core.contract import Contract, ContractRules
 from orchestrator.core.entry import address_word, ascii_word
 from orchestrator.core.hexadecimal import from_hex, to_hex

@@ -15,8 +15,8 @@ from api.http.fields import Address, AfterWord, Limit, SurfaceId, address
 from api.http.json_input import StrictRoute
 from api.http.problems import documented, not_found
 from api.http.submissions import IdempotencyKey, Intake, decided, intake_for
-from api.routes.operators import TouchIntake
-from api.routes.owners import PublishIntake, check_room, own_surface
+from api.routes.surfaces.operators import TouchIntake
+from api.routes.surfaces.owners import PublishIntake, check_room, own_surface
 from orchestrator.core import surface_settings, trust
 from orchestrator.core.acts import has_earned_place
 from orchestrator.core.codec import commitment, decode_pool
