@@ -10,6 +10,7 @@ from starlette.routing import compile_path
 from api.context import ChainReads, ConcurrencyLimit, Limits, Service, ServiceInfo
 from api.http import bodies, problems, submissions
 from api.http.middleware import RequestGuard
+from api.mcp import server as mcp
 from api.routes.accounts import keys, memory, profiles, sign_in
 from api.routes.deals import proposals
 from api.routes.records import public, why
@@ -81,8 +82,9 @@ def create_app(
     )
     for part in parts:
         app.include_router(part.router)
-    _name_allowed_methods(app)
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]
+    mcp.install(app, app.state.service, VERSION)
+    _name_allowed_methods(app)
     return app
 
 

@@ -41,6 +41,7 @@ from tests.support.api_service import (
 )
 from tests.support.keys import secret_of
 from tests.support.ledger import OPERATOR, OWNER, STRANGER, Ledger, ledger
+from tests.support.mcp_client import call, key_of
 from tests.support.servers import fresh_database, urls_of
 from tests.support.tenants import populate
 
@@ -394,6 +395,7 @@ def without_waiting(client: httpx.Client) -> httpx.Client:
 TENANTS_OWN = (
     "accounts",
     "api_keys",
+    "confirmations",
     "lead_identities",
     "leads",
     "operator_memory",
@@ -450,6 +452,8 @@ def test_a_handler_that_forgets_its_check_leaks_nothing_and_moves_nothing(
     assert operator.put("/v1/profile", json={"display_name": "Ada"}).is_success
     noted = operator.put(f"/v1/surfaces/{surface}/memory/plan", json={"value": "write at nine"})
     assert noted.is_success, noted.text
+    for client in (owner, operator):
+        call(service.url, key_of(client), "withdraw_proposal", contract="0x" + "1" * 64)
 
     stranger = service.sign_in(wallet("a stranger"), "owner")
     for relation in TENANTS_OWN:

@@ -67,6 +67,19 @@ class SignedIn(BaseModel):
     expires_ms: TimeMs
 
 
+class Me(BaseModel):
+    """The caller, as its key has it."""
+
+    account: Address
+    key: Word = Field(description="The key's random id.")
+    scopes: list[Scope]
+    surfaces: list[Word] | None = Field(description="The surfaces that it is limited to, if any.")
+    expires_ms: TimeMs
+    highest_level: int = Field(
+        ge=0, le=3, description="The highest trust level on any surface where it is not suspended."
+    )
+
+
 class KeyInfo(BaseModel):
     """A key, without what makes it work."""
 

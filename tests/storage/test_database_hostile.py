@@ -538,6 +538,10 @@ ATTACKS = {
     "another's memory, erased": "DELETE FROM operator_memory WHERE account <> %(me)s",
     "a memory for another": "INSERT INTO operator_memory (log_id, account, surface, key, value,"
     " bytes, updated_ms) VALUES (%(log)s, %(victim)s, %(surface)s, 'k', '1', 2, 1)",
+    "another's confirmations": "SELECT * FROM confirmations WHERE key <> %(my_key)s",
+    "another's confirmations, used": "DELETE FROM confirmations WHERE key <> %(my_key)s",
+    "a confirmation for another": "INSERT INTO confirmations VALUES"
+    " (sha256('t'), %(victims_key)s, sha256('d'), 9223372036854775807)",
     # proposals
     "a proposal with the owner's words": _proposing(
         "%(me)s", "%(victim)s", ", owner_signature, accepted_ms", ", 's', 1"

@@ -59,6 +59,12 @@ def populate(log: Ledger) -> None:
                 (log.log_id, account, SURFACE),
             )
             admin.execute(
+                "INSERT INTO confirmations"
+                " SELECT sha256(key), key, sha256('d'), 9223372036854775807 FROM api_keys"
+                " WHERE account = %s",
+                (account,),
+            )
+            admin.execute(
                 "INSERT INTO sign_ins VALUES (sha256(%s), 'm', '', 'n', 0, 0)", (word(account),)
             )
         admin.execute(

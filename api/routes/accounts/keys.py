@@ -14,11 +14,11 @@ from api.context import Service, TheService
 from api.http import answers, auth, bodies
 from api.http.answers import next_cursor
 from api.http.auth import AnyCaller, Caller, acting, check_surface
-from api.http.fields import KeyCursor, KeyId, Limit
+from api.http.fields import KeyCursor, KeyId, Limit, checksummed
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
 from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.scopes import scopes_of
+from orchestrator.core.scopes import SCOPES, scopes_of
 from orchestrator.core.units import format_ms
 from orchestrator.storage.database import DatabaseError, Row, Session
 
@@ -35,6 +35,21 @@ class _Delegate(NamedTuple):
     scopes: Collection[str]
     surfaces: Collection[bytes] | None
     expires_ms: int
+
+
+@router.get("/me", responses=documented(401, 403))
+def me(service: TheService, caller: AnyCaller) -> answers.Me:
+    """Return whom you act for, what your key may do, and the highest level you have anywhere."""
+    with acting(service, caller) as session:
+        row = session.one("api.highest_level", log_id=service.log_id, operator=caller.word)
+    return answers.Me(
+        account=checksummed(caller.account),
+        key=to_hex(caller.key),
+        scopes=[scope for scope in SCOPES if caller.may(scope)],
+        surfaces=None if caller.surfaces is None else sorted(map(to_hex, caller.surfaces)),
+        expires_ms=caller.expires_ms,
+        highest_level=0 if row is None else row.level,
+    )
 
 
 @router.get("/keys", responses=documented(401, 403))

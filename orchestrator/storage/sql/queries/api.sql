@@ -385,3 +385,31 @@ WHERE log_id = %(log_id)s AND account = (SELECT current_account()) AND surface =
 -- Forget all of the caller's memory on a surface.
 DELETE FROM operator_memory
 WHERE log_id = %(log_id)s AND account = (SELECT current_account()) AND surface = %(surface)s;
+
+-- name: highest_level
+-- The highest level of an operator on any surface where it is not suspended.
+SELECT max(level)::int AS level FROM standings
+WHERE log_id = %(log_id)s AND operator = %(operator)s AND NOT is_suspended
+HAVING max(level) IS NOT NULL;
+
+-- name: drop_confirmations
+-- Drop a key's confirmations that have expired, and its oldest beyond some.
+DELETE FROM confirmations
+WHERE key = current_key() AND (
+    expires_ms <= clock_ms() OR token_hash NOT IN (
+        SELECT token_hash FROM confirmations WHERE key = current_key()
+        ORDER BY expires_ms DESC LIMIT %(keep)s
+    )
+);
+
+-- name: add_confirmation
+-- Ask the key's holder to confirm a call.
+INSERT INTO confirmations (token_hash, key, digest, expires_ms)
+VALUES (%(token_hash)s, current_key(), %(digest)s, %(expires_ms)s);
+
+-- name: take_confirmation
+-- Use up the confirmation of a call.
+DELETE FROM confirmations
+WHERE token_hash = %(token_hash)s AND key = current_key() AND digest = %(digest)s
+    AND expires_ms > clock_ms()
+RETURNING expires_ms;

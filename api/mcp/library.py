@@ -1,0 +1,106 @@
+"""The resources: documents of surfaces, contracts and receipts, by the routes that serve them."""
+
+import json
+import re
+from typing import NamedTuple
+
+import mcp_types as types
+from mcp.shared.exceptions import MCPError
+
+from api.mcp.gateway import Gateway, Origin
+
+_SCHEME = "tallystick://"
+_PART = r"([0-9A-Za-z]{1,66})"
+# What a hash or a position names never changes; the rest does.
+_FIXED_TTL_MS = 86_400_000
+_TTL_MS = 5_000
+
+
+class _Kind(NamedTuple):
+    """A kind of resource: the tail of its URI, which is the tail of its route as well."""
+
+    name: str
+    tail: str
+    description: str
+    is_fixed: bool = False
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        return re.compile(re.escape(_SCHEME) + re.sub(r"\{\w+\}", lambda _: _PART, self.tail))
+
+
+_KINDS = (
+    _Kind("surface", "surfaces/{surface}", "A surface: its policy, settings and terms."),
+    _Kind("funnel", "surfaces/{surface}/funnel", "How many leads are in each state."),
+    _Kind(
+        "standing",
+        "surfaces/{surface}/operators/{operator}",
+        "An operator's trust level on a surface, and the evidence.",
+    ),
+    _Kind("policy", "policies/{hash}", "A policy by its hash.", is_fixed=True),
+    _Kind("settings", "settings/{hash}", "A surface's settings by their hash.", is_fixed=True),
+    _Kind("contract", "contracts/{contract}", "An opened contract."),
+    _Kind("receipt", "receipts/{position}", "The proof of an entry, to be checked offline."),
+)
+
+
+def templates() -> types.ListResourceTemplatesResult:
+    """Return the kinds of resources."""
+    return types.ListResourceTemplatesResult(
+        resource_templates=[
+            types.ResourceTemplate(
+                name=kind.name,
+                uri_template=_SCHEME + kind.tail,
+                description=kind.description,
+                mime_type="application/json",
+            )
+            for kind in _KINDS
+        ],
+        ttl_ms=_FIXED_TTL_MS,
+        cache_scope="public",
+    )
+
+
+class Library:
+    """The resources, read through the routes."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def listed(self, origin: Origin) -> types.ListResourcesResult:
+        """Return the first page of surfaces as resources; the others are read by template."""
+        answer = await self._gateway.ask(origin, "GET", "/v1/surfaces", query={"limit": "50"})
+        found = answer.body["surfaces"] if answer.is_success else []
+        return types.ListResourcesResult(
+            resources=[
+                types.Resource(
+                    name=surface["surface"],
+                    uri=f"{_SCHEME}surfaces/{surface['surface']}",
+                    mime_type="application/json",
+                )
+                for surface in found
+            ],
+            ttl_ms=_TTL_MS,
+            cache_scope="private",
+        )
+
+    async def read(self, origin: Origin, uri: str) -> types.ReadResourceResult:
+        """Return a resource as JSON. Raises `MCPError`."""
+        for kind in _KINDS:
+            found = kind.pattern.fullmatch(uri)
+            if found is not None:
+                break
+        else:
+            raise MCPError(types.INVALID_PARAMS, f"there is no resource {uri[:120]!r}")
+        answer = await self._gateway.ask(origin, "GET", "/v1/" + uri.removeprefix(_SCHEME))
+        if not answer.is_success:
+            problem = answer.body if isinstance(answer.body, dict) else {}
+            raise MCPError(types.INVALID_PARAMS, f"{uri}: {problem.get('detail', 'not found')}")
+        content = types.TextResourceContents(
+            uri=uri, mime_type="application/json", text=json.dumps(answer.body, ensure_ascii=False)
+        )
+        return types.ReadResourceResult(
+            contents=[content],
+            ttl_ms=_FIXED_TTL_MS if kind.is_fixed else _TTL_MS,
+            cache_scope="private",
+        )

@@ -1,0 +1,202 @@
+"""The routes as a tool sees them: one flat object of arguments, and the schema of the answer.
+
+All is read from the API's own OpenAPI description, so that no schema is written twice.
+"""
+
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+Schema = dict[str, Any]
+
+_COMPONENTS = "#/components/schemas/"
+INTENT = "intent"
+_INTENT_SCHEMA: Schema = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 128,
+    "description": "A name for what is intended, which you choose: the same deed on the same "
+    "subject for the same reason has the same name, however often it is tried. A repeat then does "
+    "nothing twice and returns the first answer. Never a new random value for each try.",
+}
+# What fits a model's context beside other things.
+PAGE = 20
+MAX_PAGE = 50
+
+
+class Call(NamedTuple):
+    """A request to a route, made from a tool's arguments."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    body: dict[str, Any] | None
+    intent: str | None
+
+
+class ArgumentError(ValueError):
+    """An argument that a tool does not have, or lacks."""
+
+
+class Operation(NamedTuple):
+    """A route of the API. `scopes` is empty if it may be called without a key."""
+
+    method: str
+    path: str
+    scopes: frozenset[str]
+    in_path: tuple[str, ...]
+    in_query: tuple[str, ...]
+    in_body: tuple[str, ...] | None
+    has_intent: bool
+    properties: Mapping[str, Schema]
+    required: frozenset[str]
+    output: Schema
+
+    def call(self, arguments: Mapping[str, Any]) -> Call:
+        """Return the request that these arguments make. Raises `ArgumentError`."""
+        for name in arguments:
+            if name not in self.properties:
+                known = ", ".join(sorted(self.properties)) or "none"
+                raise ArgumentError(f"there is no argument {name[:60]!r}; there are: {known}")
+        missing = sorted(self.required - arguments.keys())
+        if missing:
+            raise ArgumentError(f"missing: {', '.join(missing)}")
+        path = self.path
+        for name in self.in_path:
+            path = path.replace(f"{{{name}}}", quote(_as_text(name, arguments[name]), safe=""))
+        query = {
+            name: _as_text(name, arguments[name])
+            for name in self.in_query
+            if arguments.get(name) is not None
+        }
+        if "limit" in self.in_query:
+            query.setdefault("limit", str(PAGE))
+        body = None
+        if self.in_body is not None:
+            body = {name: arguments[name] for name in self.in_body if name in arguments}
+        intent = _as_text(INTENT, arguments[INTENT]) if self.has_intent else None
+        return Call(self.method, path, query, body, intent)
+
+
+def _as_text(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | int):
+        return str(value)
+    raise ArgumentError(f"{name} must be text or a whole number")
+
+
+def read_operation(description: Mapping[str, Any], method: str, path: str) -> Operation:
+    """Return a route by the OpenAPI description. Raises `KeyError` if it is not described."""
+    found = description["paths"][path][method.lower()]
+    schemas = description["components"]["schemas"]
+    places: dict[str, list[str]] = {"path": [], "query": []}
+    properties: dict[str, Schema] = {}
+    required: set[str] = set()
+    has_intent = False
+    for parameter in found.get("parameters", ()):
+        name, place = parameter["name"], parameter["in"]
+        if place == "header":
+            has_intent |= name == "Idempotency-Key"
+            continue
+        places[place].append(name)
+        properties[name] = _described(parameter["schema"], parameter.get("description"))
+        if parameter.get("required"):
+            required.add(name)
+    if "limit" in places["query"]:
+        properties["limit"] = {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": MAX_PAGE,
+            "default": PAGE,
+            "description": "How many at most; `next` of the answer leads on.",
+        }
+    in_body = None
+    if "requestBody" in found:
+        schema = found["requestBody"]["content"]["application/json"]["schema"]
+        body = schemas[schema["$ref"].removeprefix(_COMPONENTS)]
+        in_body = tuple(body["properties"])
+        if clash := sorted({*in_body} & {*properties}):
+            raise ValueError(f"{method} {path}: {', '.join(clash)} stands in body and path")
+        properties |= body["properties"]
+        required |= {*body.get("required", ())}
+    if has_intent:
+        properties[INTENT] = _INTENT_SCHEMA
+        required.add(INTENT)
+    scopes = {
+        name for need in found.get("security", ()) for names in need.values() for name in names
+    }
+    return Operation(
+        method,
+        path,
+        frozenset(scopes),
+        tuple(places["path"]),
+        tuple(places["query"]),
+        in_body,
+        has_intent,
+        properties,
+        frozenset(required),
+        _output(found),
+    )
+
+
+def _described(schema: Schema, description: str | None) -> Schema:
+    return schema | {"description": description} if description else schema
+
+
+def _output(operation: Mapping[str, Any]) -> Schema:
+    for status, answer in operation["responses"].items():
+        if status.startswith("2") and "content" in answer:
+            schema: Schema = answer["content"]["application/json"]["schema"]
+            return schema
+    return {
+        "type": "object",
+        "properties": {"done": {"const": True}},
+        "required": ["done"],
+        "additionalProperties": False,
+    }
+
+
+def with_definitions(schema: Schema, description: Mapping[str, Any]) -> Schema:
+    """Return a schema that stands alone: an object at its root, what it refers to under `$defs`."""
+    schemas = description["components"]["schemas"]
+    named = schema.get("$ref", "").removeprefix(_COMPONENTS)
+    whole = deepcopy(schemas[named] if named else schema)
+    names: set[str] = set()
+    waiting = [*_references(whole)]
+    while waiting:
+        name = waiting.pop()
+        if name not in names:
+            names.add(name)
+            waiting.extend(_references(schemas[name]))
+    if names:
+        whole["$defs"] = {name: deepcopy(schemas[name]) for name in sorted(names)}
+    _redirect(whole)
+    return whole
+
+
+def _references(value: object) -> Iterator[str]:
+    """Yield the names of the components that a schema refers to directly."""
+    if isinstance(value, dict):
+        reference = value.get("$ref")
+        if isinstance(reference, str):
+            yield reference.removeprefix(_COMPONENTS)
+        for item in value.values():
+            yield from _references(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _references(item)
+
+
+def _redirect(value: object) -> None:
+    """Point a schema's references at `$defs`, in place."""
+    if isinstance(value, dict):
+        reference = value.get("$ref")
+        if isinstance(reference, str):
+            value["$ref"] = reference.replace(_COMPONENTS, "#/$defs/")
+        for item in value.values():
+            _redirect(item)
+    elif isinstance(value, list):
+        for item in value:
+            _redirect(item)

@@ -1,0 +1,91 @@
+"""The prompts: how to begin, for people who work through a model."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import mcp_types as types
+from mcp.shared.exceptions import MCPError
+
+_MAX_ARGUMENT = 200
+
+
+class _Prompt(NamedTuple):
+    name: str
+    title: str
+    description: str
+    arguments: Mapping[str, str]
+    text: str
+
+
+_PROMPTS = (
+    _Prompt(
+        "study_surface",
+        "Study a surface",
+        "Learn how a surface works and where an operator could help.",
+        {"surface": "The surface's id (0x and 64 hex digits)."},
+        "Study the surface {surface}. Read it with get_surface, then read_funnel and read_history. "
+        "Say in plain words: which states a lead goes through, where leads are lost, which actions "
+        "there are and from which trust level, what past cohorts show, and how attribution works. "
+        "Name the numbers you rely on. Do not act yet.",
+    ),
+    _Prompt(
+        "propose_terms",
+        "Propose realistic terms",
+        "Work out a contract that the history supports.",
+        {
+            "surface": "The surface's id.",
+            "outcome": "The state that leads are to enter.",
+        },
+        "Work out an outcome contract on the surface {surface} for leads that enter {outcome}. "
+        "From read_history estimate how many will do so without us and how many more with us. "
+        "Propose price, window, cap and deadline with the arithmetic shown, say what we earn in a "
+        "bad, a likely and a good case, and what we risk. Then say what must be signed; the "
+        "signature is made with the wallet, outside this conversation.",
+    ),
+    _Prompt(
+        "review_proposal",
+        "Review a proposal",
+        "Judge a proposal as the surface's owner.",
+        {"contract": "The proposal's contract id."},
+        "Review the proposal {contract}. Read it with get_proposal and the operator with "
+        "get_standing. Say in plain words what it pays for, the most it can cost, what the "
+        "operator has shown so far, what read_history says would happen anyway, and each caution. "
+        "End with a recommendation. Do not accept or decline unless I say so.",
+    ),
+)
+
+
+def listed() -> types.ListPromptsResult:
+    """Return all prompts."""
+    return types.ListPromptsResult(
+        prompts=[
+            types.Prompt(
+                name=prompt.name,
+                title=prompt.title,
+                description=prompt.description,
+                arguments=[
+                    types.PromptArgument(name=name, description=description, required=True)
+                    for name, description in prompt.arguments.items()
+                ],
+            )
+            for prompt in _PROMPTS
+        ],
+        ttl_ms=86_400_000,
+        cache_scope="public",
+    )
+
+
+def filled(name: str, arguments: Mapping[str, str]) -> types.GetPromptResult:
+    """Return a prompt with its arguments. Raises `MCPError`."""
+    prompt = next((prompt for prompt in _PROMPTS if prompt.name == name), None)
+    if prompt is None:
+        raise MCPError(types.INVALID_PARAMS, f"there is no prompt {name[:60]!r}")
+    missing = sorted(prompt.arguments.keys() - arguments.keys())
+    if missing:
+        raise MCPError(types.INVALID_PARAMS, f"missing: {', '.join(missing)}")
+    given = {name: arguments[name][:_MAX_ARGUMENT] for name in prompt.arguments}
+    content = types.TextContent(type="text", text=prompt.text.format_map(given))
+    return types.GetPromptResult(
+        description=prompt.description,
+        messages=[types.PromptMessage(role="user", content=content)],
+    )

@@ -1,0 +1,123 @@
+"""Routes as tools see them: flat arguments, a request made of them, schemas that stand alone."""
+
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from api.mcp.operations import ArgumentError, Call, read_operation, with_definitions
+
+DESCRIPTION: dict[str, Any] = {
+    "paths": {
+        "/v1/things/{thing}": {
+            "put": {
+                "parameters": [
+                    {"name": "thing", "in": "path", "required": True, "schema": {"type": "string"}},
+                    {
+                        "name": "Idempotency-Key",
+                        "in": "header",
+                        "required": True,
+                        "schema": {"type": "string"},
+                    },
+                    {"name": "prefer", "in": "header", "schema": {"type": "string"}},
+                ],
+                "requestBody": {
+                    "content": {
+                        "application/json": {"schema": {"$ref": "#/components/schemas/Body"}}
+                    }
+                },
+                "responses": {
+                    "200": {
+                        "content": {
+                            "application/json": {"schema": {"$ref": "#/components/schemas/Tree"}}
+                        }
+                    }
+                },
+                "security": [{"key": ["a", "b"]}],
+            },
+            "get": {
+                "parameters": [
+                    {"name": "thing", "in": "path", "required": True, "schema": {"type": "string"}},
+                    {"name": "deep", "in": "query", "schema": {"type": "boolean"}},
+                    {"name": "limit", "in": "query", "schema": {"type": "integer"}},
+                ],
+                "responses": {"204": {}, "404": {}},
+            },
+            "post": {
+                "parameters": [
+                    {"name": "size", "in": "query", "schema": {"type": "integer"}},
+                ],
+                "requestBody": {
+                    "content": {
+                        "application/json": {"schema": {"$ref": "#/components/schemas/Body"}}
+                    }
+                },
+                "responses": {"204": {}},
+            },
+        }
+    },
+    "components": {
+        "schemas": {
+            "Body": {
+                "type": "object",
+                "properties": {"size": {"type": "integer"}, "note": {"type": "string"}},
+                "required": ["size"],
+            },
+            "Tree": {
+                "type": "object",
+                "properties": {
+                    "leaves": {"type": "array", "items": {"$ref": "#/components/schemas/Tree"}}
+                },
+                "required": ["leaves"],
+            },
+        }
+    },
+}
+PATH = "/v1/things/{thing}"
+
+
+def test_arguments_of_path_query_and_body_are_one_flat_object() -> None:
+    operation = read_operation(DESCRIPTION, "PUT", PATH)
+    assert set(operation.properties) == {"thing", "size", "note", "intent"}
+    assert operation.required == {"thing", "size", "intent"}
+    assert operation.scopes == {"a", "b"}
+    made = operation.call({"thing": "a/b?c", "size": 3, "intent": "grow"})
+    assert made == Call("PUT", "/v1/things/a%2Fb%3Fc", {}, {"size": 3}, "grow")
+
+
+def test_a_page_is_small_unless_asked() -> None:
+    operation = read_operation(DESCRIPTION, "GET", PATH)
+    assert operation.properties["limit"]["maximum"] == 50
+    made = operation.call({"thing": "x", "deep": True})
+    assert made == Call("GET", "/v1/things/x", {"deep": "true", "limit": "20"}, None, None)
+    assert operation.output["properties"] == {"done": {"const": True}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"size": 1, "intent": "x"}, "missing: thing"),
+        ({"thing": "x", "size": 1, "intent": "x", "why": 1}, "no argument 'why'"),
+        ({"thing": None, "size": 1, "intent": "x"}, "thing must be text"),
+        ({"thing": ["x"], "size": 1, "intent": "x"}, "thing must be text"),
+        ({"thing": "x", "size": 1, "intent": 1.5}, "intent must be text"),
+    ],
+)
+def test_arguments_that_are_none_are_refused(arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(ArgumentError, match=said):
+        read_operation(DESCRIPTION, "PUT", PATH).call(arguments)
+
+
+def test_one_name_in_two_places_is_a_fault_of_ours() -> None:
+    with pytest.raises(ValueError, match="size stands in body and path"):
+        read_operation(DESCRIPTION, "POST", PATH)
+
+
+def test_a_recursive_schema_stands_alone() -> None:
+    output = read_operation(DESCRIPTION, "PUT", PATH).output
+    whole = with_definitions(output, DESCRIPTION)
+    assert whole["type"] == "object"
+    validator = jsonschema_rs.Draft202012Validator(whole)
+    assert validator.is_valid({"leaves": [{"leaves": []}]})
+    assert not validator.is_valid({"leaves": [{"leaves": 1}]})
+    assert "$defs" not in DESCRIPTION["components"]["schemas"]["Tree"]
