@@ -3,26 +3,31 @@
 from collections.abc import Callable
 from typing import Any
 
+from anyio import CapacityLimiter
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from starlette.routing import compile_path
 
-from api.context import ChainReads, ConcurrencyLimit, Limits, Service, ServiceInfo
-from api.http import bodies, problems, submissions
+from api.context import ChainReads, ConcurrencyLimit, Limits, Places, Service, ServiceInfo
+from api.http import answers, bodies, problems, submissions
 from api.http.middleware import RequestGuard
 from api.mcp import server as mcp
 from api.routes.accounts import keys, memory, profiles, sign_in
 from api.routes.deals import proposals
-from api.routes.records import public, why
+from api.routes.records import public, stream, why
 from api.routes.surfaces import operators, owners, trust
 from orchestrator.core.errors import ChainError
 from orchestrator.core.terms import Domain
+from orchestrator.log.feed import Feed
 from orchestrator.log.reader import LogReader
 from orchestrator.storage.database import Database
 
 VERSION = "1"
 # FastAPI describes what routes declare; lines of bulk bodies and problems are none of that.
-_FURTHER_SCHEMAS = (bodies.BulkProductEvent, bodies.BulkTouch, problems.Problem)
+_FURTHER_SCHEMAS = (
+    *(bodies.BulkProductEvent, bodies.BulkTouch, problems.Problem),
+    *(answers.StreamedEntry, answers.Resume),
+)
 
 
 def create_app(
@@ -71,11 +76,14 @@ def create_app(
         info=info,
         limits=limits,
         waiting=ConcurrencyLimit(limits.waiters),
+        feed=Feed(database, log_id, window_entries=limits.stream_window),
+        streams=Places(limits.streams, limits.source_streams),
+        replaying=CapacityLimiter(limits.replays),
     )
     problems.install(app)
     app.add_middleware(RequestGuard)
     parts = (
-        *(public, why),
+        *(public, stream, why),
         *(sign_in, keys, profiles, memory),
         *(operators, owners, trust),
         *(proposals, submissions),

@@ -1,15 +1,18 @@
 """The context of every route: the database, the log, the clock and the facts of this service."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from threading import BoundedSemaphore
-from typing import Annotated, NamedTuple
+from threading import BoundedSemaphore, Lock
+from typing import Annotated, Literal, NamedTuple
 
+from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
 from orchestrator.core.site import TokenInfo
 from orchestrator.core.terms import Domain, Terms
 from orchestrator.core.units import DAY_MS
+from orchestrator.log.feed import WINDOW_ENTRIES, Feed
 from orchestrator.log.reader import LogReader
 from orchestrator.storage.database import Database
 
@@ -62,7 +65,9 @@ class Limits(NamedTuple):
 
     A request costs 1, and a bulk request 1 more for each line. `source_*` is for callers without a
     key, by network address. `waiters` is for all callers together. `memory_*` bounds what an
-    operator keeps on one surface, and `memories_bytes` on all of them.
+    operator keeps on one surface, and `memories_bytes` on all of them. `streams` may be open at a
+    time, `source_streams` of one source; of those that are behind, `replays` read at a time. One
+    that takes nothing for `stream_stall_s` is left, and one of `stream_life_s` is to resume.
     """
 
     account_per_s: int = 5_000
@@ -75,6 +80,13 @@ class Limits(NamedTuple):
     memory_entries: int = 1_000
     memory_bytes: int = 1_048_576
     memories_bytes: int = 16 * 1_048_576
+    streams: int = 500
+    source_streams: int = 20
+    replays: int = 3
+    stream_heartbeat_s: float = 15
+    stream_stall_s: float = 30
+    stream_life_s: float = 3_600
+    stream_window: int = WINDOW_ENTRIES
 
 
 class ConcurrencyLimit:
@@ -89,6 +101,33 @@ class ConcurrencyLimit:
 
     def release(self) -> None:
         self._free.release()
+
+
+class Places:
+    """The places for what callers hold for long: so many in all, and so many of one source."""
+
+    def __init__(self, most: int, most_of_source: int) -> None:
+        self._most = most
+        self._most_of_source = most_of_source
+        self._held: Counter[str] = Counter()
+        self._lock = Lock()
+
+    def take(self, source: str) -> Literal["taken", "full", "source-full"]:
+        """Take a place for a source, if one is free."""
+        with self._lock:
+            if self._held[source] >= self._most_of_source:
+                return "source-full"
+            if self._held.total() >= self._most:
+                return "full"
+            self._held[source] += 1
+            return "taken"
+
+    def leave(self, source: str) -> None:
+        """Give a place back."""
+        with self._lock:
+            self._held[source] -= 1
+            if not self._held[source]:
+                del self._held[source]
 
 
 @dataclass(frozen=True)
@@ -108,6 +147,9 @@ class Service:
     info: ServiceInfo
     limits: Limits
     waiting: ConcurrencyLimit
+    feed: Feed
+    streams: Places
+    replaying: CapacityLimiter
 
 
 def _service(request: Request) -> Service:

@@ -369,12 +369,18 @@ def route_rows(service: ApiService) -> Iterator[list[object]]:
     ]
     for method, path in sorted(routes, key=lambda route: (route[1], route)):
         answers = [
-            without_waiting(caller).request(method, path.format(**places)).status_code
+            status_of(without_waiting(caller), method, path.format(**places))
             for caller in callers.values()
         ]
         if method == "DELETE":  # it may have ended the key by which it was asked
             callers = callers_of(service)
         yield [f"{method} {path}", *answers]
+
+
+def status_of(client: httpx.Client, method: str, path: str) -> int:
+    """Return the status of an answer, whose body may have no end."""
+    with client.stream(method, path) as answer:
+        return answer.status_code
 
 
 def callers_of(service: ApiService) -> dict[str, httpx.Client]:

@@ -10,6 +10,7 @@ from api.http.fields import (
     Address,
     Bps,
     EntryHex,
+    EntryKind,
     Hashes,
     LeadCursor,
     Position,
@@ -549,6 +550,40 @@ class LogEntry(BaseModel):
 class Entries(BaseModel):
     entries: list[LogEntry]
     next: Position | None = Field(description="Give it as `start` to go on; null at the end.")
+
+
+class CoveringCheckpoint(BaseModel):
+    """A checkpoint that covers an entry."""
+
+    size: Size
+    root: Word
+
+
+class StreamedEntry(LogEntry):
+    """An entry as a stream tells it: as it was hashed, decoded, and whom it is about.
+
+    `contract` and `operator` are those that the entry names, or that its contract has; null for
+    none. `value` is decimal text, since it can be of 256 bits.
+    """
+
+    kind: EntryKind
+    surface: Word
+    actor: Word
+    subject: Word
+    label: str
+    value: str
+    time_ms: TimeMs
+    payload: Word
+    contract: Word | None
+    operator: Address | None
+    checkpoint: CoveringCheckpoint
+
+
+class Resume(BaseModel):
+    """The end of a stream: connect again, and go on behind `after`."""
+
+    after: Position
+    reason: str
 
 
 class FoundEntries(BaseModel):

@@ -208,23 +208,29 @@ def charge_source(service: TheService, request: Request) -> None:
 
     A source is limited like an account, under an address that no key can be known for.
     """
+    _check_wait(spend_of_source(service, source_of(request)))
+
+
+def source_of(request: Request) -> str:
+    """Return the network address that a request came from; of IPv6, the network."""
     host = request.client.host if request.client else ""
     try:
         address = ip_address(host)
-        # A caller with one address of an IPv6 network usually has all 2**64 of them.
-        source = (
-            str(address)
-            if isinstance(address, IPv4Address)
-            else str(IPv6Network((address, 64), strict=False))
-        )
     except ValueError:
-        source = host
+        return host
+    # A caller with one address of an IPv6 network usually has all 2**64 of them.
+    if isinstance(address, IPv4Address):
+        return str(address)
+    return str(IPv6Network((address, 64), strict=False))
+
+
+def spend_of_source(service: Service, source: str) -> int:
+    """Spend one request of a source's allowance and return 0, or return the ms until it has one."""
     account = "0x" + sha256(f"tallystick source {source}".encode()).hexdigest()[:40]
     allowance = _Allowance("source", service.limits.source_per_s, service.limits.source_burst)
     with service.database.transaction() as session:
         session.run("api.commit_unflushed")
-        wait_ms = _spend(session, account, allowance, 1)
-    _check_wait(wait_ms)
+        return _spend(session, account, allowance, 1)
 
 
 def _account_allowance(service: Service) -> _Allowance:

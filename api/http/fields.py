@@ -57,6 +57,7 @@ PATTERN_RULES = {
 }
 
 _WORD = "0x" + "1b" * 32
+_KINDS = "|".join(kind.replace(".", r"\.") for kind in KINDS)
 _ADDRESS = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 
 
@@ -69,6 +70,12 @@ checksummed = lru_cache(maxsize=4096)(to_checksum_address)
 def address(word: bytes) -> str:
     """Return the address in a word of the log, with its checksum."""
     return checksummed(word[12:])
+
+
+def _check_kinds(text: str) -> str:
+    for kind in text.split(","):
+        _check_kind(kind)
+    return text
 
 
 def _check_kind(text: str) -> str:
@@ -118,6 +125,16 @@ EntryKind = Annotated[
     str,
     Field(json_schema_extra={"enum": list(KINDS)}, description="A kind of entry."),
     AfterValidator(_check_kind),
+]
+EntryKinds = Annotated[
+    str,
+    Field(
+        max_length=1_000,
+        description="Only of these kinds, with commas between them.",
+        examples=["outcome,settlement,payout"],
+        json_schema_extra={"pattern": f"^({_KINDS})(,({_KINDS}))*$"},
+    ),
+    AfterValidator(_check_kinds),
 ]
 Hashes = Annotated[list[Word], Field(max_length=128)]
 

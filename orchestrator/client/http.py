@@ -3,8 +3,9 @@
 import json
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
+from itertools import islice
 from typing import Any
 
 import httpx
@@ -18,6 +19,8 @@ PAGE = 1000
 MAX_PAGES = 10_000
 # A page of entries with openings is about 1 MB. What is longer than this would only fill memory.
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
+# An event of a stream is some 3 kB.
+MAX_LINE_BYTES = 64 * 1024
 # The most seconds of one answer as a whole, however often a byte of it arrives.
 TIMEOUT_S = 60
 # The most seconds of one collection, all its pages together.
@@ -78,6 +81,33 @@ class Client(Resource):
                 break
         raise ServerError("pages-endless", f"{path} did not come to an end")
 
+    def lines(
+        self, path: str, *, silence_s: float, headers: Mapping[str, str], **query: object
+    ) -> Iterator[str]:
+        """Yield the lines of an answer that has no end of its own, until the server ends it.
+
+        Closing the iterator leaves the server. Raises ServerError for a refusal or a failure, a
+        silence longer than this, and a line that is too long.
+        """
+        params = {name: str(value) for name, value in query.items() if value is not None}
+        timeout = httpx.Timeout(TIMEOUT_S, read=silence_s)
+        try:
+            with self._http.stream(
+                "GET", path, params=params, headers=dict(headers), timeout=timeout
+            ) as response:
+                if not response.is_success:
+                    body = b"".join(islice(response.iter_raw(MAX_LINE_BYTES), 1))
+                    raise self._refused("GET", path, response, json_or_none(body))
+                waiting = b""
+                for chunk in response.iter_raw():
+                    *whole, waiting = (waiting + chunk).split(b"\n")
+                    if max(map(len, (*whole, waiting))) > MAX_LINE_BYTES:
+                        raise ServerError("answer-too-large", f"{self.server} sent too long a line")
+                    for line in whole:
+                        yield line.decode("utf-8", "replace").removesuffix("\r")
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise self._unreachable(error) from None
+
     def _request(self, method: str, path: str, **arguments: Any) -> Any:
         """Return the JSON document of an answer. Raises ServerError for a refusal or a failure."""
         body, deadline = bytearray(), time.monotonic() + TIMEOUT_S
@@ -92,24 +122,36 @@ class Client(Resource):
                             "answer-too-large", f"{self.server} sent too much, or too slowly"
                         )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise ServerError(
-                "server-unreachable",
-                f"{self.server} did not answer: {type(error).__name__}",
-            ) from None
+            raise self._unreachable(error) from None
+        if not response.is_success:
+            raise self._refused(method, path, response, json_or_none(body))
         try:
-            answer = json.loads(body) if body else None
+            return json.loads(body) if body else None
         except (ValueError, RecursionError):
-            answer = None
-            if response.is_success:
-                raise ServerError(
-                    "answer-unreadable", f"{self.server} did not answer {path} in JSON"
-                ) from None
-        if response.is_success:
-            return answer
+            raise ServerError(
+                "answer-unreadable", f"{self.server} did not answer {path} in JSON"
+            ) from None
+
+    def _unreachable(self, error: Exception) -> ServerError:
+        return ServerError(
+            "server-unreachable", f"{self.server} did not answer: {type(error).__name__}"
+        )
+
+    def _refused(
+        self, method: str, path: str, response: httpx.Response, answer: object
+    ) -> ServerError:
         reason = response.reason_phrase
         if isinstance(answer, dict):
             reason = f"{answer.get('title')}: {answer.get('detail')}"
-        raise ServerError(
+        return ServerError(
             f"http-{response.status_code}",
             f"{self.server} refused {method} {path} with {response.status_code}: {reason}",
         )
+
+
+def json_or_none(body: bytes | bytearray) -> object:
+    """Return the value of a JSON text; None for what is none."""
+    try:
+        return json.loads(body) if body else None
+    except (ValueError, RecursionError):
+        return None

@@ -125,6 +125,12 @@ class Kind:
         """The entry's first word."""
         return ascii_word(self.name)
 
+    def field_of(self, meaning: str) -> str | None:
+        """Return the field whose word means this (`operator`, `contract id`); None for none."""
+        if self.words.actor == meaning:
+            return "actor"
+        return "subject" if self.words.subject == meaning else None
+
     def fits(self, entry: Entry, opening: Opening | None) -> bool:
         """Return whether an entry of this kind commits to this opening, or to none."""
         if self.opening is None or opening is None:

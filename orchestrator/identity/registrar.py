@@ -49,7 +49,7 @@ class Registrar(Resource):
         if self._notices is None:
             notices = self._database.connect()
             try:
-                notices.listen()
+                notices.listen("sign_ins")
             except BaseException:
                 notices.close()
                 raise

@@ -360,6 +360,7 @@ class Sequencer(Resource):
             raise LogError(
                 "checkpoint-moved", f"another writer went past checkpoint {previous_size}"
             )
+        session.run("log.announce")
         self._failpoint("checkpoint")
         return checkpoint
 

@@ -51,6 +51,7 @@ from orchestrator.storage.database import (
 )
 from orchestrator.verify.log_replay import LogReplay
 
+SILENT_MS = 30_000
 START_S = 30
 MAX_TRANSACTIONS = 10_000
 _POLL_S = 0.01
@@ -372,6 +373,9 @@ def listen(host: str, port: int) -> socket.socket:
     # With its protocol named, asyncio sees TCP and switches Nagle's delay off (40 ms an answer).
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # The connections taken from it inherit this: one whose peer takes nothing for so long is ended,
+    # and what waits for it is freed.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_MS)
     try:
         sock.bind((host, port))
     except OSError as error:
@@ -428,6 +432,8 @@ def http_server(app: FastAPI, sock: socket.socket) -> Iterator[str]:
         host, port = sock.getsockname()[:2]
         yield f"http://{host}:{port}"
     finally:
+        # Streams have no end of their own, and the server waits for every answer to end.
+        app.state.service.feed.close()
         server.should_exit = True
         thread.join()
         sock.close()

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.resources import files
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import psycopg
 from psycopg import IsolationLevel, sql
@@ -154,9 +154,9 @@ class Connection:
                 session.key = session.one("database.present", secret=secret)
             yield session
 
-    def listen(self) -> None:
-        """Have this connection told when a sign-in waits."""
-        self._connection.execute(statement("database.listen"))
+    def listen(self, to: Literal["sign_ins", "checkpoints"]) -> None:
+        """Have this connection told when a sign-in waits, or a checkpoint was appended."""
+        self._connection.execute(statement(f"database.listen_to_{to}"))
 
     def wait_for_notice(self, wait_s: float) -> bool:
         """Wait until the connection is told something; return False if it was not in this time."""

@@ -301,6 +301,7 @@ def _serving(app: FastAPI, listener: socket.socket) -> Iterator[None]:
     try:
         yield
     finally:
+        app.state.service.feed.close()
         server.should_exit = True
         thread.join()
 

@@ -16,9 +16,13 @@ SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
 -- Present the secret of a key, for whose account this transaction then speaks; what is known of it.
 SELECT account, key, name, parent, scopes, surfaces, expires_ms, state FROM present(%(secret)s);
 
--- name: listen
+-- name: listen_to_sign_ins
 -- Have this connection told when a sign-in waits.
 LISTEN tallystick_sign_ins;
+
+-- name: listen_to_checkpoints
+-- Have this connection told when a log has a new checkpoint.
+LISTEN tallystick_checkpoints;
 
 -- name: release_locks
 -- Release all locks that this connection still holds.

@@ -136,6 +136,10 @@ SELECT %(log_id)s::bytea, %(size)s, %(previous_size)s::bigint, %(root)s, %(time_
 WHERE %(previous_size)s::bigint =
     (SELECT coalesce(max(size), 0) FROM checkpoints WHERE log_id = %(log_id)s::bytea);
 
+-- name: announce
+-- Tell those who follow the log of its new checkpoint, once this transaction has committed.
+SELECT pg_notify('tallystick_checkpoints', '');
+
 -- name: prepare_leads
 -- Create this connection's own table of changed leads; each commit empties it.
 CREATE TEMPORARY TABLE changed_leads (
@@ -378,6 +382,11 @@ WHERE log_id = %(log_id)s AND lead > %(after)s ORDER BY lead LIMIT %(limit)s;
 -- name: contract
 -- One contract.
 SELECT * FROM contracts WHERE log_id = %(log_id)s AND contract_id = %(contract_id)s;
+
+-- name: operators_of_contracts
+-- The operators of these contracts.
+SELECT contract_id, operator FROM contracts
+WHERE log_id = %(log_id)s AND contract_id = ANY (%(contract_ids)s::bytea[]);
 
 -- name: contracts_after
 -- The contracts opened after a position; each of surface, owner and operator may be left open.

@@ -1,0 +1,258 @@
+"""The stream of the log: its entries as they are written, as server-sent events.
+
+The id of an event is the position of its entry. Whoever sends the last one that it has seen goes on
+right behind it and misses nothing, however long it was away: what is no longer in memory is read
+from the stored log, at a price. Nothing is queued for a reader. One that falls behind what is in
+memory, takes nothing for too long or has been there for long is told to resume, and let go.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated, Any, NamedTuple
+
+from anyio import fail_after, move_on_after, sleep, to_thread
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from fastapi.sse import EventSourceResponse, format_sse_event
+from starlette.types import Receive, Scope, Send
+
+from api.context import Service, TheService
+from api.http import answers
+from api.http.auth import charge_source, source_of, spend_of_source
+from api.http.fields import MAX_POSITION, Address, EntryKinds, Position, Word, address
+from api.http.json_input import StrictRoute
+from api.http.problems import RETRY_S, Refusal, documented
+from orchestrator.core.entry import address_word
+from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.opening import opening_json
+from orchestrator.log.feed import Page, Told
+from orchestrator.log.tree import Checkpoint
+
+EVENT_STREAM = "text/event-stream"
+# How long a client is told to wait before it connects again.
+RECONNECT_MS = 2_000
+
+router = APIRouter(prefix="/v1", tags=["public"], route_class=StrictRoute)
+
+
+class Wanted(NamedTuple):
+    """The entries that a stream is asked for: of each that is named, and of all that are not."""
+
+    surface: bytes | None = None
+    contract: bytes | None = None
+    operator: bytes | None = None
+    kinds: frozenset[str] = frozenset()
+
+    def takes(self, told: Told) -> bool:
+        """Return whether an entry is wanted."""
+        return (
+            (self.surface is None or told.entry.surface == self.surface)
+            and (self.contract is None or told.contract == self.contract)
+            and (self.operator is None or told.operator == self.operator)
+            and (not self.kinds or told.entry.kind in self.kinds)
+        )
+
+
+class StreamAnswer(EventSourceResponse):
+    """An answer without an end, whose reader must go on taking it; `leave` is called at its end."""
+
+    def __init__(
+        self, events: AsyncIterator[bytes], stall_s: float, leave: Callable[[], None]
+    ) -> None:
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(events, headers=headers)
+        self._stall_s = stall_s
+        self._leave = leave
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        except* TimeoutError:
+            # Nothing more can be said to it. The server drops a connection whose answer is not
+            # ended; the reader then connects again with the last id that it has seen.
+            pass
+        finally:
+            self._leave()
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the events, each within the time that a reader has to take it."""
+
+        async def send_in_time(message: Any) -> None:
+            with fail_after(self._stall_s):
+                await send(message)
+
+        await super().stream_response(send_in_time)
+
+
+@router.get(
+    "/stream",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "Events `entry`, each with a `StreamedEntry` as its data and the "
+            "position as its id; ids without data, that the cursor moves on; and at its end an "
+            "event `resume`: connect again with the last id.",
+            "content": {EVENT_STREAM: {"schema": {"type": "string"}}},
+        },
+        **documented(422, 429, 503),
+    },
+)
+async def stream(
+    service: TheService,
+    request: Request,
+    after: Annotated[
+        Position | None,
+        Query(description="The position to go on behind; by default, only what is new."),
+    ] = None,
+    surface: Annotated[Word | None, Query(description="Only on this surface.")] = None,
+    contract: Annotated[Word | None, Query(description="Only about this contract.")] = None,
+    operator: Annotated[
+        Address | None, Query(description="Only about this operator, or a contract of its.")
+    ] = None,
+    kinds: Annotated[EntryKinds | None, Query()] = None,
+    last_event_id: Annotated[
+        str | None,
+        Header(description="The last id that was received; it goes before `after`."),
+    ] = None,
+) -> Response:
+    """Follow the log: entries as server-sent events, from a position on or from now on."""
+    await to_thread.run_sync(charge_source, service, request)
+    source = source_of(request)
+    size = await to_thread.run_sync(service.feed.open)
+    if last_event_id is not None:
+        after = _cursor(last_event_id)
+    if after is not None and after >= max(size, 1):
+        raise Refusal(
+            422,
+            "position-ahead",
+            f"the log has {size} entries, so none stands at {after}; read GET /v1/log",
+        )
+    wanted = Wanted(
+        from_hex(surface) if surface else None,
+        from_hex(contract) if contract else None,
+        address_word(operator) if operator else None,
+        frozenset(kinds.split(",")) if kinds else frozenset(),
+    )
+    _take_place(service, source)
+    return StreamAnswer(
+        _events(service, source, wanted, size - 1 if after is None else after),
+        service.limits.stream_stall_s,
+        lambda: service.streams.leave(source),
+    )
+
+
+def _cursor(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 15 and int(text) <= MAX_POSITION):
+        raise Refusal(
+            422, "event-id", f"Last-Event-ID is the position of an entry, not {text[:40]!r}"
+        )
+    return int(text)
+
+
+def _take_place(service: Service, source: str) -> None:
+    """Take a place for a stream. Raises `Refusal` if none is free."""
+    taken, retry = service.streams.take(source), {"Retry-After": str(RETRY_S)}
+    if taken == "source-full":
+        most = service.limits.source_streams
+        raise Refusal(
+            429, "streams-many", f"{most} streams of yours are open; end one", headers=retry
+        )
+    if taken == "full":
+        raise Refusal(503, "streams-full", "too many streams are open; try again", headers=retry)
+
+
+# --- Events ---------------------------------------------------------------------------------------
+
+
+async def _events(
+    service: Service, source: str, wanted: Wanted, cursor: int
+) -> AsyncIterator[bytes]:
+    """Yield the events behind a cursor, until the reader has to resume."""
+    feed, limits = service.feed, service.limits
+    woken, loop = asyncio.Event(), asyncio.get_running_loop()
+    # Real time, as for every wait: our own clock may be a simulated one.
+    end_s = time.monotonic() + limits.stream_life_s
+    has_caught_up = False
+    with feed.following(lambda: loop.call_soon_threadsafe(woken.set)):
+        yield _cursor_event(cursor, retry=RECONNECT_MS)
+        while True:
+            woken.clear()
+            if feed.is_closed or time.monotonic() > end_s:
+                yield _resume(cursor, "the server ends here" if feed.is_closed else "it is time")
+                return
+            page = feed.after(cursor)
+            if page is None and has_caught_up:
+                yield _resume(cursor, "you have fallen behind")
+                return
+            if page is None:
+                page = await _replayed(service, source, cursor)
+            told = cursor
+            for each in page.entries:
+                cursor = each.position
+                if wanted.takes(each) and page.checkpoint is not None:
+                    yield _entry_event(each, page.checkpoint)
+                    told = cursor
+            if page.entries:
+                # A cursor moves on past what is not wanted, or a replay would begin there again.
+                if told != cursor:
+                    yield _cursor_event(cursor)
+                continue
+            has_caught_up = True
+            with move_on_after(limits.stream_heartbeat_s) as waited:
+                await woken.wait()
+            if waited.cancelled_caught:
+                yield _cursor_event(cursor)
+
+
+async def _replayed(service: Service, source: str, cursor: int) -> Page:
+    """Return a page of the stored log, which costs its source a request.
+
+    Replays have an allowance of their own, so that a source which replays can still sign in. Once
+    it is spent they go on as fast as it is earned.
+    """
+    while True:
+        wait_ms = await to_thread.run_sync(spend_of_source, service, f"replay {source}")
+        if not wait_ms:
+            break
+        await sleep(wait_ms / 1000)
+    return await to_thread.run_sync(service.feed.read, cursor, limiter=service.replaying)
+
+
+def _entry_event(told: Told, checkpoint: Checkpoint) -> bytes:
+    entry = told.entry
+    opening: Any = None if told.opening is None else opening_json(told.opening)
+    # Its parts are ours, so nothing is validated: this runs for each entry and each reader.
+    data = answers.StreamedEntry.model_construct(
+        position=told.position,
+        entry=to_hex(told.data),
+        opening=opening,
+        kind=entry.kind,
+        surface=to_hex(entry.surface),
+        actor=to_hex(entry.actor),
+        subject=to_hex(entry.subject),
+        label=entry.label,
+        value=str(entry.value),
+        time_ms=entry.time_ms,
+        payload=to_hex(entry.payload),
+        contract=None if told.contract is None else to_hex(told.contract),
+        operator=None if told.operator is None else address(told.operator),
+        checkpoint=answers.CoveringCheckpoint(size=checkpoint.size, root=to_hex(checkpoint.root)),
+    )
+    return format_sse_event(
+        event="entry",
+        id=str(told.position),
+        data_str=data.model_dump_json(warnings=False),
+    )
+
+
+def _cursor_event(cursor: int, retry: int | None = None) -> bytes:
+    """Return an id without data: a sign of life, which moves the reader's cursor and no more."""
+    if cursor < 0:
+        return format_sse_event(comment="the log is empty", retry=retry)
+    return format_sse_event(comment="so far", id=str(cursor), retry=retry)
+
+
+def _resume(cursor: int, reason: str) -> bytes:
+    text = answers.Resume(after=max(cursor, 0), reason=reason).model_dump_json()
+    return format_sse_event(event="resume", id=str(max(cursor, 0)), data_str=text)
