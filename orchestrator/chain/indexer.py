@@ -14,6 +14,8 @@ from orchestrator.core.errors import ChainError
 from orchestrator.core.site import Addresses
 from orchestrator.storage.database import Database
 
+_PAGE_EVENTS = 1_000
+
 
 class Indexer:
     """A reader of the deployment's events, each final one once and in the chain's order.
@@ -78,6 +80,25 @@ class Indexer:
                 limit=limit,
             )
         return [_event_of(row) for row in rows]
+
+    def final_about(self, contract_id: bytes) -> Iterator[ChainEvent]:
+        """Yield the final events of a contract read so far, in the chain's order."""
+        place = (-1, -1)
+        while True:
+            with self._database.transaction() as session:
+                rows = session.all(
+                    "chain.final_events_about",
+                    **self._cursor_key,
+                    block_number=place[0],
+                    log_index=place[1],
+                    kinds=event_topics(),
+                    about=contract_id,
+                    limit=_PAGE_EVENTS,
+                )
+            yield from (event for event in map(_event_of, rows) if event.contract_id == contract_id)
+            if len(rows) < _PAGE_EVENTS:
+                return
+            place = rows[-1].block_number, rows[-1].log_index
 
     def _cursor(self) -> tuple[int, bytes | None]:
         """Return the last final block that was read; its hash is None before the first round."""

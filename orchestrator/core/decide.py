@@ -12,6 +12,7 @@ from typing import Any
 from orchestrator.core import acts, attribution, requests
 from orchestrator.core.attribution import TouchAt
 from orchestrator.core.contract import Contract
+from orchestrator.core.dispute import is_by_owner
 from orchestrator.core.entry import (
     ZERO_WORD,
     pack_outcome,
@@ -473,6 +474,30 @@ def _record_payout(writer: Writer, request: requests.RecordPayout) -> None:
     writer.add("payout", surface, payee, contract_id, label, gross_units, transaction)
 
 
+def _record_dispute(writer: Writer, request: requests.RecordDispute) -> None:
+    contract_id, party, label, stated_units, transaction = request
+    rules = contract_of(writer.world, contract_id).rules
+    if party != (rules.owner if is_by_owner(label) else rules.operator):
+        raise RequestError(
+            "party-false",
+            f"0x{party.hex()} is not the party of contract 0x{contract_id.hex()} that {label!r} "
+            f"names",
+        )
+    writer.add(
+        "dispute.opened", rules.surface, party, contract_id, label, stated_units, transaction
+    )
+
+
+def _record_ruling(writer: Writer, request: requests.RecordRuling) -> None:
+    contract_id, arbiter, label, ruled_units, transaction = request
+    rules = contract_of(writer.world, contract_id).rules
+    writer.add(
+        "dispute.ruled", rules.surface, arbiter, contract_id, label, ruled_units, transaction
+    )
+    if rules.surface in writer.world.surfaces:
+        acts.judge_trust(writer, requests.JudgeTrust(rules.surface, rules.operator))
+
+
 _DECIDE: dict[type, Callable[[Writer, Any], None]] = {
     requests.Touch: acts.touch,
     requests.ProductEvent: _product_event,
@@ -489,6 +514,8 @@ _DECIDE: dict[type, Callable[[Writer, Any], None]] = {
     requests.OpenContract: _open_contract,
     requests.CloseContract: _close_contract,
     requests.RecordPayout: _record_payout,
+    requests.RecordDispute: _record_dispute,
+    requests.RecordRuling: _record_ruling,
     requests.Genesis: _begin,
     requests.RegisterLead: _register_lead,
     requests.ApplyStep: _apply_step,

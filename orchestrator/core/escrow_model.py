@@ -200,6 +200,11 @@ class EscrowedContract:
         """Return the position of the last statement that the verifier has signed here."""
         return self.pending.position if self.pending else self.final_position
 
+    @property
+    def stated_units(self) -> int:
+        """The amount that the pending statement would make payable, 0 if there is none."""
+        return self._pending_net(self.pending) if self.pending else 0
+
     def net_units(self, now_s: int) -> int:
         """Return what is payable for good, claims apart."""
         # Of a closed contract the whole budget is payable: that is what the parties agreed on.

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Annotated, Any, NamedTuple, TypeVar, cast, get_type_hints
 
 from orchestrator.core import names
+from orchestrator.core.dispute import DISPUTE_LABELS, RULING_LABELS
 from orchestrator.core.entry import AMOUNT_LIMIT, POSITION_LIMIT, TIME_MS_LIMIT, WORD_BYTES
 from orchestrator.core.errors import RequestError, shown
 from orchestrator.core.policy import MODELS, Policy, parse
@@ -158,6 +159,8 @@ Share = Annotated[int, _whole_below(BPS + 1)]
 Truth = Annotated[bool, Form(_truth, _truth)]
 Model = Annotated[str, _one_of(MODELS)]
 PayoutLabel = Annotated[str, _one_of(("paid", "credited"))]
+DisputeLabel = Annotated[str, _one_of(DISPUTE_LABELS)]
+RulingLabel = Annotated[str, _one_of(RULING_LABELS)]
 PolicyDocument = Annotated[
     Policy, Form(lambda _, value: value.document(), lambda _, value: parse(value))
 ]

@@ -9,6 +9,7 @@ from typing import TypeVar
 from orchestrator.core import trust
 from orchestrator.core.attribution import TouchAt, TouchHistory
 from orchestrator.core.contract import Contract, ContractRules
+from orchestrator.core.dispute import is_lost
 from orchestrator.core.entry import ZERO_WORD, Entry, ascii_text, unpack_outcome
 from orchestrator.core.errors import EntryError
 from orchestrator.core.forecast import Baseline, Cohort, Question, forecast_day
@@ -208,6 +209,16 @@ def opening(world: World, position: int, record: Record) -> None:
 
 def closing(world: World, _position: int, record: Record) -> None:
     world.contracts[record.entry.subject].closed_at_ms = record.entry.value
+
+
+def ruling(world: World, position: int, record: Record) -> None:
+    rules = world.contracts[record.entry.subject].rules
+    here = world.surfaces.get(rules.surface)
+    # It counts under whichever policy: the operator has signed what it was ruled about.
+    if is_lost(record.entry.label) and here is not None and rules.owner == here.owner:
+        standing = world.moved_standing(rules.surface, rules.operator)
+        standing.disputes_lost += 1
+        standing.counted_to = position
 
 
 def policy(world: World, _position: int, record: Record) -> None:

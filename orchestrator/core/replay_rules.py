@@ -201,6 +201,20 @@ def closing(world: World, record: Record, documents: Documents) -> requests.Clos
     return requests.CloseContract(entry.subject, entry.value, entry.payload)
 
 
+def dispute(_world: World, record: Record, _documents: Documents) -> requests.RecordDispute:
+    entry = record.entry
+    return requests.RecordDispute(
+        entry.subject, entry.actor, entry.label, entry.value, entry.payload
+    )
+
+
+def ruling(_world: World, record: Record, _documents: Documents) -> requests.RecordRuling:
+    entry = record.entry
+    return requests.RecordRuling(
+        entry.subject, entry.actor, entry.label, entry.value, entry.payload
+    )
+
+
 def _said_of_closing(closed_at_s: int | None) -> str:
     return "that it is open" if closed_at_s is None else format_ms(closed_at_s * 1000)
 

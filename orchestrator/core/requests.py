@@ -11,10 +11,12 @@ from orchestrator.core.contract import ContractRules
 from orchestrator.core.entry import ZERO_WORD
 from orchestrator.core.fields import (
     Count,
+    DisputeLabel,
     EventName,
     Name,
     PayoutLabel,
     PolicyDocument,
+    RulingLabel,
     SettingsDocument,
     Share,
     SpanMs,
@@ -180,6 +182,26 @@ class RecordPayout(NamedTuple):
     transaction: Word
 
 
+class RecordDispute(NamedTuple):
+    """A party's dispute of what a contract's pending statement, or its claims, come to."""
+
+    contract_id: Word
+    party: Word
+    label: DisputeLabel
+    stated_units: Units
+    transaction: Word
+
+
+class RecordRuling(NamedTuple):
+    """The arbiter's ruling on such a dispute: what is payable, and what that did."""
+
+    contract_id: Word
+    arbiter: Word
+    label: RulingLabel
+    ruled_units: Units
+    transaction: Word
+
+
 class Settle(NamedTuple):
     """A settlement tick: state the totals of every contract that has new ones."""
 
@@ -200,6 +222,8 @@ Request = (
     | OpenContract
     | CloseContract
     | RecordPayout
+    | RecordDispute
+    | RecordRuling
     | Settle
 )
 

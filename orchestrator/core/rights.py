@@ -52,6 +52,8 @@ RIGHTS: dict[type[Request], Right] = {
     requests.OpenContract: Right(WORKER, is_publishers=True),
     requests.CloseContract: Right(WORKER, is_publishers=True),
     requests.RecordPayout: Right(WORKER, is_publishers=True),
+    requests.RecordDispute: Right(WORKER, is_publishers=True),
+    requests.RecordRuling: Right(WORKER, is_publishers=True),
     requests.Settle: Right(WORKER, is_publishers=True),
     requests.ScoreForecast: Right(WORKER, is_publishers=True),
 }

@@ -22,7 +22,7 @@ that runs twice, or dies halfway, does nothing twice.
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from orchestrator.chain.abi import ChainEvent, Closed, Credited, Opened, Paid
+from orchestrator.chain.abi import ChainEvent, Closed, Credited, Opened, Paid, Settled
 from orchestrator.chain.deployment import Chain, SignedCheckpoint
 from orchestrator.chain.escrow import Progress, SignedRun
 from orchestrator.chain.indexer import Indexer
@@ -37,7 +37,9 @@ from orchestrator.core.names import is_short_name
 from orchestrator.core.requests import (
     CloseContract,
     OpenContract,
+    RecordDispute,
     RecordPayout,
+    RecordRuling,
     Request,
     ScoreForecast,
     Settle,
@@ -53,6 +55,7 @@ from orchestrator.settlement.refuter import Refuter
 from orchestrator.settlement.runs import GUARDED_WEIGHT, Run, first_of_round, runs_of
 from orchestrator.settlement.verifier import Verifier
 from orchestrator.storage.database import Database
+from orchestrator.verify.recount import DISPUTES, ToldDispute, Totals, recount
 
 MAX_PROPOSALS = 100
 MAX_FORECASTS = 1_000
@@ -430,6 +433,7 @@ class Pipeline:
     def _requests_of(self, events: list[ChainEvent]) -> Iterator[tuple[str, Request]]:
         """Yield the requests that record final events, under keys that name the events for ever."""
         # The escrow says Paid also where the transfer failed and the payee was credited instead.
+        told: dict[bytes, list[ToldDispute]] = {}
         failed = {
             (event.tx_hash, event.event.contract_id, event.event.account)
             for event in events
@@ -457,6 +461,39 @@ class Pipeline:
                     event.tx_hash,
                 )
                 yield key, payout
+            elif isinstance(happened, DISPUTES) and self._is_ours(happened.contract_id):
+                contract_id = happened.contract_id
+                if contract_id not in told:
+                    told[contract_id] = self._told_disputes(contract_id, events)
+                for one in told[contract_id]:
+                    if one.event == event:
+                        yield key, _dispute_request(contract_id, one)
+
+    def _told_disputes(self, contract_id: bytes, batch: list[ChainEvent]) -> list[ToldDispute]:
+        """Return what the chain tells of a contract's disputes up to a batch of its final events.
+
+        What is disputed no event says: it follows from all that the escrow was told before.
+        """
+        first = batch[0].block_number, batch[0].log_index
+        events = [
+            event
+            for event in self._indexer.final_about(contract_id)
+            if (event.block_number, event.log_index) < first
+        ]
+        events += [event for event in batch if event.contract_id == contract_id]
+        # The escrow has compared what it settled by with the log.
+        statements = {
+            settled.position: Totals(settled.earned_units, settled.reversed_units)
+            for event in events
+            if isinstance(settled := event.event, Settled)
+        }
+        try:
+            return recount(
+                contract_id, self._chain.terms_of(contract_id), events, statements
+            ).disputes
+        except ReplayError:
+            # The money of others must not wait for it; every replay shows that it is missing.
+            return []
 
     def _is_ours(self, contract_id: bytes) -> bool:
         """Return whether a contract is on our log, under terms that a log can record.
@@ -481,6 +518,11 @@ class Pipeline:
             for start in range(0, len(submissions), MAX_BULK):
                 page = submissions[start : start + MAX_BULK]
                 submit(session, self._log_id, self._account, page)
+
+
+def _dispute_request(contract_id: bytes, told: ToldDispute) -> Request:
+    make = RecordDispute if told.kind == "dispute.opened" else RecordRuling
+    return make(contract_id, told.actor, told.label, told.units, told.event.tx_hash)
 
 
 def _is_over(one: Progress) -> bool:

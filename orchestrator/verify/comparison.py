@@ -6,7 +6,7 @@ contract; amounts are recomputed.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from orchestrator.chain.abi import ChainEvent, ClaimsRuled, Ruled
@@ -20,22 +20,23 @@ from orchestrator.client.log_server import (
     served_records,
     served_settings,
 )
-from orchestrator.core.contract import Contract
-from orchestrator.core.entry import WORD_BYTES, unpack_settlement
+from orchestrator.core.entry import WORD_BYTES, Entry, described, unpack_settlement
 from orchestrator.core.errors import ReplayError
 from orchestrator.core.escrow_model import fee_of_payment
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.opening import Record
 from orchestrator.core.terms import Terms
-from orchestrator.core.units import DAY_S
+from orchestrator.core.units import DAY_S, format_second
 from orchestrator.core.world import World
 from orchestrator.verify.log_replay import LogReplay
 from orchestrator.verify.receipt_check import checked_chain
-from orchestrator.verify.recount import Totals, recount
+from orchestrator.verify.recount import ToldDispute, Totals, recount
 
 # The most entries that a server may show beyond the last anchor: nothing on chain bounds those, and
 # a server could make them up without end.
 MAX_UNANCHORED = 1_000_000
+# What the chain tells becomes final first, and is written when the log's service reads it next.
+DISPUTE_LAG_MS = DAY_S * 1000
 
 
 class ContractComparison(NamedTuple):
@@ -106,7 +107,7 @@ def replay(
     """
     anchor, forked_at_s = chain.checkpoint(log_id), chain.forked_at(log_id)
     world, statements = _replay(client, chain, log_id, anchor, now_ms)
-    contracts = _compare(chain, world.contracts, statements)
+    contracts = _compare(chain, world, statements)
     return Comparison(world.size, anchor.size, forked_at_s, contracts)
 
 
@@ -127,8 +128,51 @@ def statement(
     return totals
 
 
+class PlacedEntry(NamedTuple):
+    """An entry at its position."""
+
+    position: int
+    entry: Entry
+
+
+def check_disputes(
+    contract_id: bytes,
+    logged: Sequence[PlacedEntry],
+    told: Sequence[ToldDispute],
+    log_time_ms: int,
+) -> None:
+    """Compare the disputes and rulings in a log with those that the chain tells of, in order.
+
+    Raises ReplayError for one that is invented or altered, and for one that is missing although
+    the log has gone on for `DISPUTE_LAG_MS` since.
+    """
+    wanted = [(one.kind, one.actor, one.label, one.units, one.event.tx_hash) for one in told]
+    for number, (position, entry) in enumerate(logged):
+        found = entry.kind, entry.actor, entry.label, entry.value, entry.payload
+        if found in wanted[number : number + 1]:
+            continue
+        if found in wanted[number:]:
+            raise _dispute_missing(contract_id, told[number])
+        raise ReplayError(
+            "dispute-false",
+            f"entry {position} is {described(entry)}, {entry.label!r} with {entry.value} units, "
+            f"but the chain tells of no such thing after what stands before it",
+        )
+    for one in told[len(logged) :]:
+        if one.event.time_s * 1000 + DISPUTE_LAG_MS < log_time_ms:
+            raise _dispute_missing(contract_id, one)
+
+
+def _dispute_missing(contract_id: bytes, told: ToldDispute) -> ReplayError:
+    return ReplayError(
+        "dispute-missing",
+        f"the log lacks the {told.kind} of contract {to_hex(contract_id)}, {told.label!r} with "
+        f"{told.units} units, of {format_second(told.event.time_s)}",
+    )
+
+
 class _Statements:
-    """The statements of a log by contract and position, and the time at which it began.
+    """The statements and disputes of a log by contract, and the time at which it began.
 
     They are noted on the way to a replay, which judges each record after it has passed here. So
     they are what the rules give if, and only if, that replay comes to its end.
@@ -137,11 +181,16 @@ class _Statements:
     def __init__(self) -> None:
         self.genesis_s = 0
         self._by_contract: dict[bytes, dict[int, Totals]] = {}
+        self._disputes: dict[bytes, list[PlacedEntry]] = {}
         self._size = 0
 
     def about(self, contract_id: bytes) -> Mapping[int, Totals]:
         """Return the statements about a contract, by position."""
         return self._by_contract.get(contract_id, {})
+
+    def disputes(self, contract_id: bytes) -> list[PlacedEntry]:
+        """Return the disputes and rulings about a contract, in log order."""
+        return self._disputes.get(contract_id, [])
 
     def noting(self, records: Iterable[Record]) -> Iterator[Record]:
         """Yield the records, the log's next, and note what they state."""
@@ -153,6 +202,9 @@ class _Statements:
                 stated = unpack_settlement(entry.payload)
                 totals = Totals(stated.earned, stated.reversed)
                 self._by_contract.setdefault(entry.subject, {})[self._size] = totals
+            elif entry.kind in ("dispute.opened", "dispute.ruled"):
+                placed = PlacedEntry(self._size, entry)
+                self._disputes.setdefault(entry.subject, []).append(placed)
             self._size += 1
             yield record
 
@@ -187,10 +239,9 @@ def _replay(
     return judged.finish(), statements
 
 
-def _compare(
-    chain: Chain, contracts: Mapping[bytes, Contract], statements: _Statements
-) -> list[ContractComparison]:
+def _compare(chain: Chain, world: World, statements: _Statements) -> list[ContractComparison]:
     """Recount what every contract must have paid, and compare it with the escrow's own numbers."""
+    contracts = world.contracts
     # All of it as of one block, so that a payment in between is no contradiction.
     block = chain.block()
     events: dict[bytes, list[ChainEvent]] = {contract_id: [] for contract_id in contracts}
@@ -202,7 +253,10 @@ def _compare(
     comparisons = []
     for contract_id, contract in contracts.items():
         terms = chain.terms_of(contract_id)
-        recounted = recount(contract_id, terms, events[contract_id], statements.about(contract_id))
+        recounted, disputes = recount(
+            contract_id, terms, events[contract_id], statements.about(contract_id)
+        )
+        check_disputes(contract_id, statements.disputes(contract_id), disputes, world.time_ms)
         compared = ContractComparison(
             contract_id,
             terms,

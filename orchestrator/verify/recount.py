@@ -27,11 +27,15 @@ from orchestrator.chain.abi import (
     Ruled,
     Settled,
 )
+from orchestrator.core.dispute import dispute_label, ruling_label
+from orchestrator.core.entry import address_word
 from orchestrator.core.errors import EscrowError, ReplayError
 from orchestrator.core.escrow_model import EscrowedContract, ProvenReversal, fee_of_payment
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.terms import Terms
 
+# The events that the log has entries of as disputes and rulings.
+DISPUTES = (Disputed, Ruled, ClaimsDisputed, ClaimsRuled)
 # The events that follow, in one transaction, the event of the action that caused them.
 _FOLLOWS = (Pending, Final, Paid, Refunded, Credited)
 
@@ -43,25 +47,46 @@ class Totals(NamedTuple):
     reversed_units: int
 
 
+class ToldDispute(NamedTuple):
+    """A dispute or a ruling as the chain tells of it, in the words of the log's entry of it."""
+
+    event: ChainEvent
+    kind: str
+    actor: bytes
+    label: str
+    units: int
+
+
+class Recounted(NamedTuple):
+    """The result of a recount: the contract after its events, and what they tell of disputes."""
+
+    contract: EscrowedContract
+    disputes: list[ToldDispute]
+
+
 def recount(
     contract_id: bytes,
     terms: Terms,
     events: Iterable[ChainEvent],
     statements: Mapping[int, Totals],
-) -> EscrowedContract:
+) -> Recounted:
     """Return the contract as it is after its events, which come in the chain's order.
 
     `statements` are the log's about this contract, by position. Raises `ReplayError` at the first
     event that statements and rules do not give.
     """
     progress = _Recount(contract_id, terms, statements)
+    disputes = []
     for event in events:
+        told = progress.told(event)
+        if told is not None:
+            disputes.append(told)
         try:
             progress.take(event.time_s, event.event)
         except EscrowError as error:
             raise progress.wrong(event.event, f"the rules refuse it: {error}") from None
     progress.finish()
-    return progress.contract
+    return Recounted(progress.contract, disputes)
 
 
 class _Recount:
@@ -100,6 +125,27 @@ class _Recount:
                 self._claims(now_s, event)
             case _:
                 pass
+
+    def told(self, event: ChainEvent) -> ToldDispute | None:
+        """Return what the next event tells of a dispute; None for one that is about none."""
+        happened, contract, terms = event.event, self.contract, self._terms
+        match happened:
+            case Disputed() | ClaimsDisputed():
+                of_claims = isinstance(happened, ClaimsDisputed)
+                units = contract.claimed_units if of_claims else contract.stated_units
+                by_owner = happened.party == terms.owner
+                label = dispute_label(by_owner=by_owner, of_claims=of_claims)
+                actor = address_word(happened.party)
+                return ToldDispute(event, "dispute.opened", actor, label, units)
+            case Ruled():
+                ruled = happened.payable_units
+                label = ruling_label(contract.stated_units, ruled, of_claims=False)
+            case ClaimsRuled():
+                ruled = happened.amount_units
+                label = ruling_label(contract.claimed_units, ruled, of_claims=True)
+            case _:
+                return None
+        return ToldDispute(event, "dispute.ruled", address_word(terms.arbiter), label, ruled)
 
     def finish(self) -> None:
         """Raise `ReplayError` if units are still due."""

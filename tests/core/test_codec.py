@@ -34,7 +34,9 @@ from orchestrator.core.requests import (
     ProductEvent,
     PublishPolicy,
     PublishSettings,
+    RecordDispute,
     RecordPayout,
+    RecordRuling,
     RegisterOperator,
     Request,
     RestoreOperator,
@@ -66,6 +68,8 @@ REQUESTS: dict[str, Request] = {
     "open_contract": OpenContract(RULES, word("transaction")),
     "close_contract": CloseContract(word("a"), 9, word("transaction")),
     "record_payout": RecordPayout(word("a"), word("payee"), "credited", 0, word("transaction")),
+    "record_dispute": RecordDispute(word("a"), word("party"), "claims by owner", 7, word("tx")),
+    "record_ruling": RecordRuling(word("a"), word("arbiter"), "claims lowered", 0, word("tx")),
     "settle": Settle(),
 }
 
@@ -105,6 +109,8 @@ def test_every_request_has_a_specimen() -> None:
         ("number-range", "make_forecast", {"horizon_days": -1}),
         ("number-range", "score_forecast", {"probability_bps": 10_001}),
         ("choice-unknown", "record_payout", {"label": "owed"}),
+        ("choice-unknown", "record_dispute", {"label": "lowered"}),
+        ("choice-unknown", "record_ruling", {"label": "claims raised"}),
         ("request-malformed", "open_contract", {"rules": []}),
         ("request-malformed", "settle", {"now": 1}),
     ],

@@ -49,7 +49,7 @@ def test_every_projection_is_changed_by_a_kind_and_every_opening_had_by_one() ->
 
 
 @pytest.mark.parametrize(
-    "name", ["forecast.voided", "dispute.opened", "outcome.refused", "", "TOUCH"]
+    "name", ["forecast.voided", "dispute.settled", "outcome.refused", "", "TOUCH"]
 )
 def test_a_kind_without_a_row_is_refused_everywhere(name: str) -> None:
     word = bytes(32)

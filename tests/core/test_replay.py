@@ -467,7 +467,7 @@ def test_openings_and_closings_are_those_of_the_chain(
 
 
 @pytest.mark.parametrize(
-    "kind", ["forecast.voided", "dispute.opened", "dispute.ruled", "outcome.refused", "touches", ""]
+    "kind", ["forecast.voided", "dispute.settled", "outcome.refused", "touches", ""]
 )
 def test_kinds_without_a_row_are_refused(kind: str) -> None:
     """Refuse what no writer of this log can have written, whatever else it says."""

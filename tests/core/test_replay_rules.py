@@ -93,6 +93,16 @@ REQUESTS: list[tuple[Entry, Opening | None, object]] = [
         requests.RecordPayout(A, OWNER, "paid", 7, bytes(32)),
     ),
     (
+        entry("dispute.opened", subject=A, label="owner", value=7),
+        None,
+        requests.RecordDispute(A, OWNER, "owner", 7, bytes(32)),
+    ),
+    (
+        entry("dispute.ruled", subject=A, label="lowered", value=5),
+        None,
+        requests.RecordRuling(A, OWNER, "lowered", 5, bytes(32)),
+    ),
+    (
         entry("contract.closed", subject=A, value=5_000),
         None,
         requests.CloseContract(A, 5_000, bytes(32)),

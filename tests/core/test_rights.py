@@ -18,7 +18,9 @@ from orchestrator.core.requests import (
     ProductEvent,
     PublishPolicy,
     PublishSettings,
+    RecordDispute,
     RecordPayout,
+    RecordRuling,
     RegisterOperator,
     Request,
     RestoreOperator,
@@ -68,6 +70,14 @@ RIGHTFUL: list[tuple[Request, Sender]] = [
     (OpenContract(rules("new", POLICY), word("tx")), Sender(WORKER, PUBLISHER)),
     (CloseContract(word("contract"), 0, word("tx")), Sender(WORKER, PUBLISHER)),
     (RecordPayout(word("contract"), word("p"), "paid", 1, word("tx")), Sender(WORKER, PUBLISHER)),
+    (
+        RecordDispute(word("contract"), OWNER, "owner", 1, word("tx")),
+        Sender(WORKER, PUBLISHER),
+    ),
+    (
+        RecordRuling(word("contract"), word("arbiter"), "kept", 1, word("tx")),
+        Sender(WORKER, PUBLISHER),
+    ),
     (Settle(), Sender(WORKER, PUBLISHER)),
 ]
 by_kind = pytest.mark.parametrize(

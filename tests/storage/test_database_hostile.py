@@ -26,7 +26,9 @@ from orchestrator.core.requests import (
     ProductEvent,
     PublishPolicy,
     PublishSettings,
+    RecordDispute,
     RecordPayout,
+    RecordRuling,
     RegisterOperator,
     Request,
     RestoreOperator,
@@ -163,6 +165,8 @@ FORGED: dict[str, Request] = {
     "a contract's opening": OpenContract(CONTRACT, word("transaction")),
     "a contract's closing": CloseContract(CONTRACT.contract_id, 0, word("transaction")),
     "a payout": RecordPayout(CONTRACT.contract_id, ATTACKER_WORD, "paid", 1, word("transaction")),
+    "a dispute": RecordDispute(CONTRACT.contract_id, OWNER_WORD, "owner", 1, word("transaction")),
+    "a ruling": RecordRuling(CONTRACT.contract_id, OWNER_WORD, "lowered", 0, word("transaction")),
     "a settlement": Settle(),
 }
 
@@ -400,6 +404,8 @@ def test_the_worker_makes_its_own_requests_as_the_publisher_alone(
         OpenContract(CONTRACT, word("transaction")),
         CloseContract(CONTRACT.contract_id, 0, word("transaction")),
         RecordPayout(CONTRACT.contract_id, ATTACKER_WORD, "paid", 1, word("transaction")),
+        RecordDispute(CONTRACT.contract_id, OWNER_WORD, "owner", 1, word("transaction")),
+        RecordRuling(CONTRACT.contract_id, OWNER_WORD, "lowered", 0, word("transaction")),
         Settle(),
     ]
     others: list[Request] = [

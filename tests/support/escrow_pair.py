@@ -428,7 +428,7 @@ class EscrowPair:
         block = self.chain.block().number
         events = list(self._scan().page(self.chain.addresses.start_block, block).events)
         decoded = [raw.decode() for raw in events]
-        counted = recount(self.contract_id, self.terms, decoded, self.statements)
+        counted = recount(self.contract_id, self.terms, decoded, self.statements).contract
         for each in (counted, self.model):
             each._mature(self.now_s)  # a release that pays nothing leaves no payment to count
         assert counted == self.model

@@ -6,17 +6,22 @@ from typing import cast
 
 import pytest
 
+from orchestrator.chain.abi import ChainEvent, Disputed
 from orchestrator.chain.deployment import Chain
 from orchestrator.client.http import Client
-from orchestrator.core.errors import DomainError
+from orchestrator.core.entry import Entry
+from orchestrator.core.errors import DomainError, ReplayError
 from orchestrator.core.escrow_model import fee_of_payment
 from orchestrator.verify.comparison import (
+    DISPUTE_LAG_MS,
     MAX_UNANCHORED,
     Comparison,
     ContractComparison,
+    PlacedEntry,
+    check_disputes,
     statement,
 )
-from orchestrator.verify.recount import Totals
+from orchestrator.verify.recount import ToldDispute, Totals
 from tests.support.http_server import serving_json
 from tests.support.public_log import (
     CONTRACT_ID,
@@ -86,3 +91,58 @@ def test_what_is_due_is_paid_less_the_fee_that_the_escrow_takes() -> None:
     assert [one.fee_units for one in found.contracts] == [0, 2, 1]
     assert with_fee.fee_units == fee_of_payment(0, 4, 2_500) + fee_of_payment(4, 11, 2_500)
     assert found.due_units() == {TERMS.payee: 10 + 9, FEES: 2 + 4, ARBITER: 1}
+
+
+def told_dispute(number: int) -> ToldDispute:
+    event = ChainEvent(number, b"", word(f"tx {number}"), 0, number, Disputed(b"", "", 0))
+    return ToldDispute(event, "dispute.opened", word("party"), "owner", 10 + number)
+
+
+TOLD = [told_dispute(number) for number in range(3)]
+LOGGED = [
+    PlacedEntry(
+        7 + number,
+        Entry(
+            one.kind, word("s"), one.actor, CONTRACT_ID, one.label, one.units, 0, one.event.tx_hash
+        ),
+    )
+    for number, one in enumerate(TOLD)
+]
+INVENTED = PlacedEntry(9, LOGGED[1].entry._replace(payload=word("another tx")))
+
+
+def altered(**changes: object) -> list[PlacedEntry]:
+    return [LOGGED[0], PlacedEntry(8, LOGGED[1].entry._replace(**changes)), LOGGED[2]]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("logged", "log_ms", "code"),
+    [
+        (LOGGED, DISPUTE_LAG_MS * 9, None),
+        # The last has been told for a day, and not yet for longer.
+        (LOGGED[:2], DISPUTE_LAG_MS + 2000, None),
+        (LOGGED[:2], DISPUTE_LAG_MS + 2001, "dispute-missing"),
+        ([], 0, None),
+        # Whatever the time, what stands in the log is in the chain's order.
+        (LOGGED[1:], 0, "dispute-missing"),
+        ([LOGGED[0], LOGGED[2]], 0, "dispute-missing"),
+        ([LOGGED[1], LOGGED[0], LOGGED[2]], 0, "dispute-missing"),
+        ([*LOGGED, LOGGED[2]], 0, "dispute-false"),
+        ([*LOGGED[:2], INVENTED], 0, "dispute-false"),
+        (altered(value=10), 0, "dispute-false"),
+        (altered(label="operator"), 0, "dispute-false"),
+        (altered(actor=word("other")), 0, "dispute-false"),
+        (altered(kind="dispute.ruled"), 0, "dispute-false"),
+        (altered(payload=word("other")), 0, "dispute-false"),
+    ],
+)
+def test_the_log_tells_of_disputes_what_the_chain_does(
+    logged: list[PlacedEntry], log_ms: int, code: str | None
+) -> None:
+    if code is None:
+        check_disputes(CONTRACT_ID, logged, TOLD, log_ms)
+        return
+    with pytest.raises(ReplayError) as caught:
+        check_disputes(CONTRACT_ID, logged, TOLD, log_ms)
+    assert caught.value.code == code
+    assert "\n" not in caught.value.message

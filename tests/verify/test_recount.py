@@ -60,7 +60,7 @@ def count(
     deal: Terms, steps: Steps, statements: dict[int, Totals] | None = None
 ) -> EscrowedContract:
     events = [ChainEvent(n, b"", b"", 0, at_s, event) for n, (at_s, event) in enumerate(steps)]
-    return recount(ID, deal, events, STATEMENTS if statements is None else statements)
+    return recount(ID, deal, events, STATEMENTS if statements is None else statements).contract
 
 
 OPENED = (0, Opened(ID, PLAIN.owner, PLAIN.operator, PLAIN))
@@ -263,3 +263,25 @@ def test_what_the_rules_do_not_give_is_found(
 def test_a_statement_that_the_log_does_not_have_pays_nothing() -> None:
     with pytest.raises(ReplayError, match="no statement about this contract"):
         count(PLAIN, AT_ONCE, {})
+
+
+@pytest.mark.parametrize(
+    ("steps", "told"),
+    [
+        (DISPUTED, [("dispute.opened", "owner", 40), ("dispute.ruled", "lowered", 30)]),
+        (
+            CLAIMED,
+            [("dispute.opened", "claims by operator", 50), ("dispute.ruled", "claims lowered", 40)],
+        ),
+    ],
+)
+def test_disputes_are_told_with_what_was_stated(
+    steps: Steps, told: list[tuple[str, str, int]]
+) -> None:
+    events = [ChainEvent(n, b"", b"", 0, at_s, event) for n, (at_s, event) in enumerate(steps)]
+    found = recount(ID, GUARDED, events, STATEMENTS).disputes
+    assert [(one.kind, one.label, one.units) for one in found] == told
+    assert [one.actor[12:].hex() for one in found] == [
+        (PLAIN.owner if steps is DISPUTED else PLAIN.operator)[2:].lower(),
+        ARBITER[2:].lower(),
+    ]

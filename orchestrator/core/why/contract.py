@@ -1,11 +1,21 @@
 """The reasons for what a contract has come to, and what it can still earn."""
 
 from orchestrator.core.contract import Contract
+from orchestrator.core.dispute import KEPT, is_about_claims, is_by_owner, is_lost
 from orchestrator.core.entry import unpack_settlement
 from orchestrator.core.policy import Policy
 from orchestrator.core.why.level import Trust, no_settings, read_trust, suspended
 from orchestrator.core.why.outcome import known_contract, unstated
-from orchestrator.core.why.reason import Code, Reason, amount, counted, moment, party, short
+from orchestrator.core.why.reason import (
+    MAX_PARTS,
+    Code,
+    Reason,
+    amount,
+    counted,
+    moment,
+    party,
+    short,
+)
 from orchestrator.core.why.source import Filter, Source, entry_at, newest
 from orchestrator.core.why.story import Market
 
@@ -63,12 +73,38 @@ def _totals(source: Source, contract: Contract) -> list[Reason]:
         )
         units = facts.earned - facts.reversed
         found.append(reason(Code.STATED, text, contract.last_settlement, stated_units=units))
+    found += _disputes(source, contract)
     last = max(contract.last_outcome, contract.last_reversal)
     if last > contract.last_settlement:
         found.append(unstated(source, contract, last))
     text = f"{shown(contract.payable_units)} is payable by the log: earned less taken back"
     units = contract.payable_units
     return [*found, reason(Code.PAYABLE, text, last or contract.opened, payable_units=units)]
+
+
+def _disputes(source: Source, contract: Contract) -> list[Reason]:
+    """Return the newest disputes of a contract and the rulings on them, as the chain told them."""
+    rules, token = contract.rules, contract.rules.token
+    found = []
+    for kind in ("dispute.opened", "dispute.ruled"):
+        wanted = Filter(rules.contract_id, rules.surface, kind, newest=True)
+        found += source.find(wanted, MAX_PARTS)
+    found.sort(key=lambda placed: placed.position)
+    reasons = []
+    for position, (entry, _) in found:
+        about = "claims" if is_about_claims(entry.label) else "a statement"
+        shown = amount(entry.value, token, source.tokens)
+        if entry.kind == "dispute.opened":
+            side = "owner" if is_by_owner(entry.label) else "operator"
+            code, numbers = Code.DISPUTED, {"stated_units": entry.value}
+            text = f"the {side} disputed {about} of {shown}; until when is on chain"
+        else:
+            code, numbers = Code.RULED, {"ruled_units": entry.value}
+            did = "kept" if entry.label.endswith(KEPT) else "raised"
+            did = "lowered" if is_lost(entry.label) else did
+            text = f"the arbiter {party(entry.actor)} {did} {about}: {shown} is owed by its ruling"
+        reasons.append(Reason(code, text, (position,), (), numbers, rules.contract_id))
+    return reasons
 
 
 # --- What it can still earn -----------------------------------------------------------------------

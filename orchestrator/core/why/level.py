@@ -4,12 +4,14 @@ from typing import NamedTuple
 
 from orchestrator.core import trust
 from orchestrator.core.acts import has_earned_place
+from orchestrator.core.dispute import is_lost
 from orchestrator.core.errors import WhyError
 from orchestrator.core.policy import Policy
 from orchestrator.core.surface_settings import Results, SurfaceSettings
 from orchestrator.core.trust import Evidence, Judgement, PoolUse, Standing
 from orchestrator.core.units import BPS
 from orchestrator.core.why.reason import (
+    MAX_PARTS,
     Code,
     Reason,
     amount,
@@ -17,9 +19,10 @@ from orchestrator.core.why.reason import (
     moment,
     party,
     percent,
+    short,
     span,
 )
-from orchestrator.core.why.source import Filter, Source, newest
+from orchestrator.core.why.source import PAGE, Filter, Placed, Source, newest
 from orchestrator.core.why.story import Market
 
 
@@ -27,7 +30,7 @@ class Trust(NamedTuple):
     """The ground on which a level is judged: the standing, and what is in force on the surface.
 
     `due` is the level that a judgement would give now; `changed` and `published` are the positions
-    of the last change and of the settings, 0 for none.
+    of the last change and of the settings, 0 for none; `lost` are the newest rulings that it lost.
     """
 
     market: Market
@@ -40,6 +43,7 @@ class Trust(NamedTuple):
     changed: int
     published: int
     suspended: int
+    lost: tuple[Placed, ...]
 
     @property
     def now_ms(self) -> int:
@@ -83,7 +87,17 @@ def read_trust(source: Source, market: Market, operator: bytes) -> Trust:
         last("trust.changed"),
         settled.position if settled else 0,
         last("operator.suspended") if standing.is_suspended else 0,
+        _lost_rulings(source, market, operator) if standing.disputes_lost else (),
     )
+
+
+def _lost_rulings(source: Source, market: Market, operator: bytes) -> tuple[Placed, ...]:
+    """Return the newest rulings against an operator on its contracts with the surface's owner."""
+    own = {one.rules.contract_id for one in market.contracts if one.rules.operator == operator}
+    wanted = Filter(surface=market.surface, kind="dispute.ruled", newest=True)
+    ruled = source.find(wanted, PAGE)
+    lost = [one for one in ruled if one.entry.subject in own and is_lost(one.entry.label)]
+    return tuple(lost[:MAX_PARTS])
 
 
 def why_level(source: Source, surface: bytes, operator: bytes) -> Reason:
@@ -139,7 +153,18 @@ def _counted(found: Trust, evidence: Evidence) -> Reason:
         f"({percent(bps)} of all earned) taken back, "
         f"{evidence.disputes_lost} disputes lost, and a first contract of this age: {age}"
     )
-    return Reason(Code.COUNTED, text, _evidence(found), numbers=evidence._asdict())
+    parts = tuple(_lost_ruling(placed) for placed in found.lost)
+    return Reason(Code.COUNTED, text, _evidence(found), parts, evidence._asdict())
+
+
+def _lost_ruling(placed: Placed) -> Reason:
+    entry = placed.entry
+    text = (
+        f"the arbiter ruled for less than was stated or claimed of contract "
+        f"{short(entry.subject)}: {entry.value:,} base units"
+    )
+    numbers = {"ruled_units": entry.value}
+    return Reason(Code.DISPUTE_LOST, text, (placed.position,), (), numbers, entry.subject)
 
 
 def _not_counted(found: Trust, settings: SurfaceSettings) -> list[Reason]:
@@ -266,7 +291,8 @@ def _missing_results(found: Trust, results: Results, evidence: Evidence) -> list
     if evidence.disputes_lost > results.disputes_lost:
         text = f"{evidence.disputes_lost} disputes are lost, at most {results.disputes_lost} may be"
         numbers = {"have": evidence.disputes_lost, "most": results.disputes_lost}
-        missing.append(Reason(Code.TOO_MANY_DISPUTES, text, at, numbers=numbers))
+        lost = tuple(sorted(placed.position for placed in found.lost))
+        missing.append(Reason(Code.TOO_MANY_DISPUTES, text, lost or at, numbers=numbers))
     return missing
 
 

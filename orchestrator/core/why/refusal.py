@@ -82,6 +82,9 @@ RULES: Mapping[str, Rule] = {
         "needs is said by the operator's own why on the surface",
     ),
     "operator-known": Rule("an operator registers once", "nothing is needed: the log has it"),
+    "party-false": Rule(
+        "a dispute is of the side that its label names", "name that party of the contract"
+    ),
     "operator-restored": Rule(
         "only a suspension can be ended", "nothing is needed: the operator is not suspended"
     ),

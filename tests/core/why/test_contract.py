@@ -10,6 +10,9 @@ from orchestrator.core.requests import (
     OpenContract,
     PublishPolicy,
     PublishSettings,
+    RecordDispute,
+    RecordRuling,
+    Request,
     Settle,
     SuspendOperator,
 )
@@ -163,3 +166,23 @@ def test_an_unknown_contract_is_refused() -> None:
     with pytest.raises(WhyError) as caught:
         why_contract(SmallLog([]).source, word("none"))
     assert caught.value.code == "contract-unknown"
+
+
+def test_disputes_are_told_with_what_the_rulings_did() -> None:
+    tx, ann = word("tx"), word("ann")
+    told_by_chain: list[Request] = [
+        RecordDispute(ann, OWNER, "owner", 8 * USDC, tx),
+        RecordRuling(ann, word("arbiter"), "lowered", 5 * USDC, tx),
+        RecordDispute(ann, ANN, "claims by operator", USDC, tx),
+        RecordRuling(ann, word("arbiter"), "claims kept", USDC, tx),
+    ]
+    log = SmallLog([deal()], *SOLD, *((3000, request) for request in told_by_chain))
+    found = why_contract(log.source, word("ann"))
+    told = [part for part in found.parts if part.code in (Code.DISPUTED, Code.RULED)]
+    assert [part.positions for part in told] == [
+        (log.position(kind, nth),) for nth in (0, 1) for kind in ("dispute.opened", "dispute.ruled")
+    ]
+    assert "the owner disputed a statement of 8.00 USDC" in told[0].text
+    assert "lowered a statement: 5.00 USDC" in told[1].text
+    assert "the operator disputed claims of 1.00 USDC" in told[2].text
+    assert "kept claims: 1.00 USDC" in told[3].text

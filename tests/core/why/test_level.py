@@ -14,6 +14,7 @@ from orchestrator.core.requests import (
     OpenContract,
     PublishPolicy,
     PublishSettings,
+    RecordRuling,
     RestoreOperator,
     SuspendOperator,
     Touch,
@@ -284,3 +285,17 @@ def test_an_unknown_surface_or_document_is_refused(monkeypatch: pytest.MonkeyPat
     with pytest.raises(WhyError) as caught:
         why_level(log.source, SURFACE, ANN)
     assert caught.value.code == "settings-unknown"
+
+
+def test_a_ruling_that_was_lost_is_told_and_one_that_was_won_is_not() -> None:
+    log = SmallLog([deal()], settings())
+    arbiter, transaction = word("arbiter"), word("tx")
+    for number, label in enumerate(("kept", "lowered", "raised", "claims lowered")):
+        log.add(100 + number, RecordRuling(word("ann"), arbiter, label, 5, transaction))
+    lost = [log.position("dispute.ruled", 1), log.position("dispute.ruled", 3)]
+    answer = asked(log, 5 * DAY_MS)
+    told = [reason for reason in answer.walk() if reason.code is Code.DISPUTE_LOST]
+    assert sorted(reason.positions[0] for reason in told) == lost
+    assert answer.find(Code.COUNTED).numbers["disputes_lost"] == 2
+    assert answer.find(Code.TOO_MANY_DISPUTES).positions == tuple(lost)
+    assert {reason.subject for reason in told} == {word("ann")}

@@ -156,6 +156,16 @@ WHERE chain_id = %(chain_id)s AND escrow = %(escrow)s AND is_final
 ORDER BY block_number, log_index
 LIMIT %(limit)s;
 
+-- name: final_events_about
+-- The final events about this after one place in the chain, in its order.
+SELECT block_hash, tx_hash, log_index, block_number, time_s, contract, topics, data
+FROM chain_events
+WHERE chain_id = %(chain_id)s AND escrow = %(escrow)s AND is_final
+    AND (block_number, log_index) > (%(block_number)s, %(log_index)s)
+    AND topics[1] = ANY (%(kinds)s) AND topics[2] = %(about)s
+ORDER BY block_number, log_index
+LIMIT %(limit)s;
+
 -- name: recent_events
 -- The events that are not final yet, in the chain's order.
 SELECT block_hash, tx_hash, log_index, block_number, time_s, contract, topics, data
