@@ -1,4 +1,4 @@
-"""Acts of operators, and what their trust level allows: touches, actions, codes, and the level.
+"""Acts of operators, and what their trust level allows: touches, actions, and the level itself.
 
 A pair's level is judged before each of its acts, at the position of the act. What the level does
 not allow is refused; what the judgement changes is written first.
@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 from orchestrator.core import requests, trust
 from orchestrator.core.codec import commitment
-from orchestrator.core.entry import AMOUNT_LIMIT, CLICK, WORD_BYTES, ZERO_WORD, ascii_word
+from orchestrator.core.entry import AMOUNT_LIMIT, WORD_BYTES, ZERO_WORD, ascii_word
 from orchestrator.core.errors import RequestError, shown
 from orchestrator.core.forecast import Question, check_opening_time, forecast_day
 from orchestrator.core.opening import (
-    CodeOpening,
     ForecastOpening,
     ReportedTouchOpening,
     TouchOpening,
@@ -55,13 +54,13 @@ class _Act(NamedTuple):
     due: Judgement | None
 
 
-def _check_level(writer: Writer, surface: bytes, operator: bytes, least: int, what: str) -> _Act:
+def check_level(writer: Writer, surface: bytes, operator: bytes, least: int, what: str) -> _Act:
     """Return an act that needs some level, by what the pair's is at this position.
 
     Nothing is written: an act that is turned away leaves the level where it was.
     """
     world = writer.world
-    settings = _settings_of(surface_of(world, surface), surface)
+    settings = settings_of(surface_of(world, surface), surface)
     standing = world.standing(surface, operator)
     if standing.is_suspended:
         raise RequestError(
@@ -83,13 +82,13 @@ def _check_action(
     writer: Writer, surface: bytes, operator: bytes, action: str, lead: Lead | None
 ) -> _Act:
     """Return an action on a lead that the settings offer, within what the pair's level allows."""
-    settings = _settings_of(surface_of(writer.world, surface), surface)
+    settings = settings_of(surface_of(writer.world, surface), surface)
     offered = settings.actions.get(action)
     if offered is None:
         raise RequestError(
             "action-unknown", f"the surface's settings offer no action {shown(action)}"
         )
-    act = _check_level(writer, surface, operator, offered.level, f"action {action!r}")
+    act = check_level(writer, surface, operator, offered.level, f"action {action!r}")
     history = lead.touches.get(operator) if lead else None
     is_new_lead = history is None or history.day != trust.day_of(writer.now_ms)
     _check_day(writer, act, is_new_lead=is_new_lead)
@@ -118,7 +117,7 @@ def _check_day(writer: Writer, act: _Act, *, is_new_lead: bool) -> None:
         )
 
 
-def _settings_of(here: Surface, surface: bytes) -> SurfaceSettings:
+def settings_of(here: Surface, surface: bytes) -> SurfaceSettings:
     settings = here.settings
     if settings is None:
         raise RequestError(
@@ -128,7 +127,7 @@ def _settings_of(here: Surface, surface: bytes) -> SurfaceSettings:
     return settings
 
 
-def _write_before(writer: Writer, act: _Act) -> None:
+def write_before(writer: Writer, act: _Act) -> None:
     """Write the registration that a first act brings about, and the change of level that is due."""
     if act.operator not in writer.world.operators:
         register_operator(writer, requests.RegisterOperator(act.operator, ZERO_WORD))
@@ -238,7 +237,7 @@ def _write_suspension(
 
 def make_forecast(writer: Writer, request: requests.MakeForecast) -> None:
     """Write a forecast for the cohort of the next midnight, sealed until it can be scored."""
-    settings = _settings_of(surface_of(writer.world, request.surface), request.surface)
+    settings = settings_of(surface_of(writer.world, request.surface), request.surface)
     question = Question(request.from_state, request.to_state, request.horizon_days)
     asked = settings.forecasts.questions if settings.forecasts else ()
     if question not in asked:
@@ -247,7 +246,7 @@ def make_forecast(writer: Writer, request: requests.MakeForecast) -> None:
             f"the surface's settings do not ask how many go from {question.from_state!r} to "
             f"{question.to_state!r} within {question.horizon_days} days",
         )
-    act = _check_level(writer, request.surface, request.operator, 0, "a forecast")
+    act = check_level(writer, request.surface, request.operator, 0, "a forecast")
     standing = writer.world.standing(request.surface, request.operator)
     day = forecast_day(writer.now_ms)
     if day < standing.skill.window_end:
@@ -257,7 +256,7 @@ def make_forecast(writer: Writer, request: requests.MakeForecast) -> None:
             f"{format_ms(standing.skill.window_end * DAY_MS)}; the next can be made on the day "
             f"before that",
         )
-    _write_before(writer, act)
+    write_before(writer, act)
     writer.add(
         "forecast.made",
         request.surface,
@@ -308,7 +307,7 @@ def touch(writer: Writer, request: requests.Touch) -> None:
     known = writer.world.leads.get(request.lead)
     previous = _check_touch(writer.world, request, known)
     act = _check_action(writer, request.surface, request.operator, request.action, known)
-    _write_before(writer, act)
+    write_before(writer, act)
     if known is None:
         register_lead(writer, request.surface, request.lead)
     writer.add(
@@ -378,7 +377,7 @@ def request_action(writer: Writer, request: requests.RequestAction) -> None:
     if known is None:
         raise RequestError("lead-unknown", f"lead 0x{request.lead.hex()} is not in the log")
     act = _check_action(writer, request.surface, request.operator, request.action, known)
-    _write_before(writer, act)
+    write_before(writer, act)
     writer.add(
         "action.requested",
         request.surface,
@@ -387,20 +386,4 @@ def request_action(writer: Writer, request: requests.RequestAction) -> None:
         request.action,
         request.expires_ms,
         opening=TouchOpening(request.request_hash, request.commitment, request.key),
-    )
-
-
-def issue_code(writer: Writer, request: requests.IssueCode) -> None:
-    act = _check_level(writer, request.surface, request.operator, 1, "a code")
-    _write_before(writer, act)
-    writer.add(
-        "code.issued",
-        request.surface,
-        request.operator,
-        request.code,
-        CLICK,
-        request.most_uses,
-        opening=CodeOpening(
-            request.expires_ms, request.request_hash, request.commitment, request.key
-        ),
     )

@@ -162,6 +162,8 @@ def encode_standing(standing: Standing) -> dict[str, Any]:
         "disputes_lost": standing.disputes_lost,
         "day": standing.day,
         "leads_today": standing.leads_today,
+        "code_day": standing.code_day,
+        "codes_today": standing.codes_today,
         "counted_to": standing.counted_to,
         "buckets": [list(astuple(bucket)) for bucket in standing.buckets],
         "skill": standing.skill.to_document(),

@@ -9,7 +9,7 @@ who has only the entries, the policies and the terms rebuilds the same world.
 from collections.abc import Callable
 from typing import Any
 
-from orchestrator.core import acts, attribution, requests
+from orchestrator.core import acts, attribution, codes, requests
 from orchestrator.core.attribution import TouchAt
 from orchestrator.core.contract import Contract
 from orchestrator.core.dispute import is_by_owner
@@ -80,7 +80,7 @@ def _begin(writer: Writer, request: requests.Genesis) -> None:
     writer.add("genesis", ZERO_WORD, request.publisher, request.log_id, LOG_FORMAT, 0, ZERO_WORD)
 
 
-def _product_event(writer: Writer, request: requests.ProductEvent) -> None:
+def _product_event(writer: Writer, request: requests.ProductEvent | requests.Arrival) -> None:
     here = surface_of(writer.world, request.surface)
     known = writer.world.leads.get(request.lead)
     check_home(known, request.surface, request.lead)
@@ -102,11 +102,13 @@ def _product_event(writer: Writer, request: requests.ProductEvent) -> None:
         )
     event = here.policy.short_name(request.event)
     step = here.policy.step(known.state if known else here.policy.initial, event)
+    _check_order(here, request.order, request.lead, known, step)
+    # A lead arrives by its code whatever the policy makes of the event.
+    if isinstance(request, requests.Arrival):
+        codes.arrive(writer, request, at_ms, received_ms)
     if step.verdict is Verdict.IGNORED:
         return
-    _check_order(here, request.order, request.lead, known, step)
-    if known is None:
-        register_lead(writer, request.surface, request.lead)
+    register_lead(writer, request.surface, request.lead)
     reported = ReportedEvent(
         request.surface,
         request.lead,
@@ -451,7 +453,8 @@ def _open_contract(writer: Writer, request: requests.OpenContract) -> None:
 
 
 def _register_lead(writer: Writer, request: requests.RegisterLead) -> None:
-    register_lead(writer, request.surface, request.lead)
+    by = codes.code_at(writer.world, request.surface, request.code) if request.code else None
+    register_lead(writer, request.surface, request.lead, by)
 
 
 def _close_contract(writer: Writer, request: requests.CloseContract) -> None:
@@ -501,6 +504,10 @@ def _record_ruling(writer: Writer, request: requests.RecordRuling) -> None:
 _DECIDE: dict[type, Callable[[Writer, Any], None]] = {
     requests.Touch: acts.touch,
     requests.ProductEvent: _product_event,
+    requests.Arrival: _product_event,
+    requests.IssueCode: codes.issue_code,
+    requests.EndOwnCode: codes.end_own_code,
+    requests.EndCode: codes.end_code,
     requests.Settle: _settle,
     requests.Erasure: _erase,
     requests.PublishPolicy: _publish_policy,
@@ -521,5 +528,4 @@ _DECIDE: dict[type, Callable[[Writer, Any], None]] = {
     requests.ApplyStep: _apply_step,
     requests.ReportTouch: acts.report_touch,
     requests.RequestAction: acts.request_action,
-    requests.IssueCode: acts.issue_code,
 }

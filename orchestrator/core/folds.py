@@ -34,7 +34,7 @@ from orchestrator.core.purchase import (
 )
 from orchestrator.core.surface_settings import SurfaceSettings
 from orchestrator.core.trust import PendingForecast
-from orchestrator.core.world import Cause, Lead, Operator, Surface, World
+from orchestrator.core.world import Cause, Code, Lead, Operator, Surface, World
 
 
 def nothing(_world: World, _position: int, _record: Record) -> None:
@@ -47,9 +47,16 @@ def touch(world: World, position: int, record: Record) -> None:
 
 
 def reported_touch(world: World, position: int, record: Record) -> None:
-    _add_touch(world, position, record.entry)
-    opening = _opened(record, ReportedTouchOpening)
-    world.causes[opening.cause].uses_left -= 1
+    entry, opening = record.entry, _opened(record, ReportedTouchOpening)
+    _add_touch(world, position, entry)
+    cause = world.causes[opening.cause]
+    if not isinstance(cause, Code):
+        cause.uses_left -= 1
+        return
+    cause.count_use(max(world.time_ms, opening.received_ms), is_repeat=entry.value > 0)
+    cause.brought += world.arriving is not None
+    world.used_codes[cause.code] = None
+    world.arriving = None
 
 
 def _add_touch(world: World, position: int, entry: Entry) -> None:
@@ -72,9 +79,33 @@ def _count_act(world: World, entry: Entry) -> None:
 
 def code(world: World, position: int, record: Record) -> None:
     entry, until_ms = record.entry, _opened(record, CodeOpening).expires_ms
-    world.causes[position] = Cause(
-        entry.surface, entry.actor, None, entry.label, entry.time_ms, until_ms, entry.value
+    issued = Code(
+        entry.surface,
+        entry.actor,
+        None,
+        entry.label,
+        entry.time_ms,
+        until_ms,
+        entry.value,
+        entry.subject,
+        position,
+        entry.value,
     )
+    world.causes[position] = world.codes[entry.subject] = issued
+    world.used_codes[entry.subject] = None
+    standing = world.moved_standing(entry.surface, entry.actor)
+    standing.count_code(entry.time_ms)
+    if standing.ground == trust.FORECASTS:
+        pool = world.surfaces[entry.surface].pool
+        pool.count_touch(entry.time_ms, is_new_lead=False, touches=entry.value)
+
+
+def code_end(world: World, _position: int, record: Record) -> None:
+    ended = world.codes.get(record.entry.subject)
+    if ended is None:
+        raise LookupError(f"code 0x{record.entry.subject.hex()} is not in the log")
+    ended.is_ended, ended.uses_left = True, 0
+    world.used_codes[ended.code] = None
 
 
 def request(world: World, position: int, record: Record) -> None:
@@ -87,6 +118,8 @@ def request(world: World, position: int, record: Record) -> None:
 
 def lead(world: World, _position: int, record: Record) -> None:
     entry = record.entry
+    if entry.value:
+        world.arriving = entry.subject, entry.value
     cohorts = world.surfaces[entry.surface].cohorts
     began_ms = cohorts.enter(entry.label, max(world.time_ms, entry.time_ms))
     world.leads[entry.subject] = Lead(entry.surface, entry.label, entry.time_ms, began_ms)

@@ -13,7 +13,7 @@ from orchestrator.core.document import DocumentCache
 from orchestrator.core.entry import described
 from orchestrator.core.errors import ChainError, DomainError, EntryError, ReplayError, ServerError
 from orchestrator.core.kinds import Clock, Kind, kind_of
-from orchestrator.core.opening import Record, receipt_ms
+from orchestrator.core.opening import Record, ReportedTouchOpening, receipt_ms
 from orchestrator.core.replay_rules import Documents
 from orchestrator.core.units import MAX_AHEAD_MS, format_ms
 from orchestrator.core.world import World
@@ -46,6 +46,7 @@ class Replay:
         """Judge the log's next record."""
         position = self.size
         if not self._expected:
+            self._check_arrival(record)
             now_ms = None if self._now_ms is None else self._now_ms()
             self._expected = _consequences(self.world, record, self._documents, now_ms)
             self._expected.reverse()
@@ -71,6 +72,8 @@ class Replay:
 
     def finish(self) -> World:
         """Return the world after the last record. Raises ReplayError if the rules demand more."""
+        if self.world.arriving is not None and not self._expected:
+            raise self._click_missing(self.world.arriving[1])
         if self._expected:
             raise ReplayError(
                 "entry-missing",
@@ -78,6 +81,20 @@ class Replay:
                 f"but {described(self._expected[-1].entry)} must follow",
             )
         return self.world
+
+    def _check_arrival(self, record: Record) -> None:
+        """Raise ReplayError unless the click of a lead that has just come by a code comes next."""
+        arriving, (entry, opening) = self.world.arriving, record
+        cause = opening.cause if isinstance(opening, ReportedTouchOpening) else 0
+        if arriving is not None and arriving != (entry.subject, cause):
+            raise self._click_missing(arriving[1])
+
+    def _click_missing(self, code: int) -> ReplayError:
+        return ReplayError(
+            "click-missing",
+            f"entry {self.size} must be the click on code {code} by which entry {self.size - 1} "
+            f"says that its lead came",
+        )
 
 
 def replay(records: Iterable[Record], documents: Documents) -> World:

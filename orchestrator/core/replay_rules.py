@@ -88,8 +88,19 @@ def code(_world: World, record: Record, _documents: Documents) -> requests.Issue
     return requests.IssueCode(entry.surface, entry.subject, entry.actor, entry.value, *opening)
 
 
+def code_end(
+    world: World, record: Record, _documents: Documents
+) -> requests.EndCode | requests.EndOwnCode:
+    """Return the owner's order, or the operator's own where the owner is not its author."""
+    entry = record.entry
+    is_owners = world.surfaces[entry.surface].owner == entry.actor
+    make = requests.EndCode if is_owners else requests.EndOwnCode
+    return make(entry.surface, entry.actor, entry.subject, entry.label)
+
+
 def lead(_world: World, record: Record, _documents: Documents) -> requests.RegisterLead:
-    return requests.RegisterLead(record.entry.surface, record.entry.subject)
+    entry = record.entry
+    return requests.RegisterLead(entry.surface, entry.subject, entry.value)
 
 
 def event(world: World, record: Record, _documents: Documents) -> Any:

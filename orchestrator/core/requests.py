@@ -149,6 +149,59 @@ class ProductEvent(NamedTuple):
     span_ms: SpanMs = 0
 
 
+class Arrival(NamedTuple):
+    """A product event with the code that its lead came by.
+
+    `ref` is the random id of that code, or a word that is no code's. Of an event that came with a
+    code alone (`is_alone`) the owner's own id of the lead is not known yet, and `lead` is one that
+    waits for it. The rest is as for a `ProductEvent`.
+    """
+
+    surface: Word
+    lead: Word
+    ref: Word
+    is_alone: Truth
+    event: EventName
+    value_units: Units
+    time_ms: TimeMs
+    request_hash: Word = ZERO_WORD
+    commitment: Word = ZERO_WORD
+    order: Word = ZERO_WORD
+    whole: Truth = True
+    span_ms: SpanMs = 0
+
+
+class IssueCode(NamedTuple):
+    """The issue of a code by whose use leads arrive; `code` is its random id, never the code."""
+
+    surface: Word
+    code: Word
+    operator: Word
+    most_uses: Count
+    expires_ms: TimeMs
+    request_hash: Word
+    commitment: Word
+    key: Word = ZERO_WORD
+
+
+class EndOwnCode(NamedTuple):
+    """The end of a code by the operator that it was given to, with a code of the reason."""
+
+    surface: Word
+    operator: Word
+    code: Word
+    reason: Name
+
+
+class EndCode(NamedTuple):
+    """The end of a code by the surface's owner, with a code of the reason."""
+
+    surface: Word
+    owner: Word
+    code: Word
+    reason: Name
+
+
 class Erasure(NamedTuple):
     """The erasure of all that said who a lead is, by the owner; the log says that it happened."""
 
@@ -218,6 +271,10 @@ Request = (
     | ScoreForecast
     | Touch
     | ProductEvent
+    | Arrival
+    | IssueCode
+    | EndOwnCode
+    | EndCode
     | Erasure
     | OpenContract
     | CloseContract
@@ -232,6 +289,8 @@ Request = (
 # the last word on a request.
 RETRYABLE = frozenset(
     {
+        "code-limit",  # tomorrow is another day
+        "codes-unoffered",  # the owner may publish settings that offer some
         "contract-unknown",  # its opening may come into the log
         "event-ahead",  # its time will come
         "forecast-overlaps",  # the window before it will end
@@ -268,10 +327,14 @@ class ReportedEvent(NamedTuple):
 
 
 class RegisterLead(NamedTuple):
-    """The first that the log hears of a lead."""
+    """The first that the log hears of a lead; `code` is the position of the code that it came by.
+
+    It is zero where the lead came by none.
+    """
 
     surface: bytes
     lead: bytes
+    code: int = 0
 
 
 class ApplyStep(NamedTuple):
@@ -309,17 +372,4 @@ class RequestAction(NamedTuple):
     key: bytes
 
 
-class IssueCode(NamedTuple):
-    """The issue of a code by whose use leads arrive; `code` is its random id, never the code."""
-
-    surface: bytes
-    code: bytes
-    operator: bytes
-    most_uses: int
-    expires_ms: int
-    request_hash: bytes
-    commitment: bytes
-    key: bytes
-
-
-OfEntries = RegisterLead | ApplyStep | ReportTouch | RequestAction | IssueCode
+OfEntries = RegisterLead | ApplyStep | ReportTouch | RequestAction

@@ -47,6 +47,10 @@ RIGHTS: dict[type[Request], Right] = {
     requests.MakeForecast: Right(API, "operator:forecast", "operator"),
     requests.Touch: Right(API, "operator:touch", "operator"),
     requests.ProductEvent: Right(API, "owner:report", is_surface_owners=True),
+    requests.Arrival: Right(API, "owner:report", is_surface_owners=True),
+    requests.IssueCode: Right(API, "operator:issue", "operator"),
+    requests.EndOwnCode: Right(API, "operator:issue", "operator"),
+    requests.EndCode: Right(API, "owner:review", "owner", is_surface_owners=True),
     requests.Erasure: Right(API, "owner:erase", "owner", is_surface_owners=True),
     # What happened on chain, and when totals are stated.
     requests.OpenContract: Right(WORKER, is_publishers=True),

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 # Each is named by its audience and its deed. The row policies ask for them by these names.
 Scope = Literal[
     "operator:forecast",
+    "operator:issue",
     "operator:memory",
     "operator:profile",
     "operator:propose",

@@ -29,6 +29,7 @@ from orchestrator.core.forecast import (
     ForecastRules,
     Question,
 )
+from orchestrator.core.qualification import parse_fields
 from orchestrator.core.units import BPS, DAY_S
 
 MAX_LEVEL = 3
@@ -37,6 +38,9 @@ MAX_LEADS_A_DAY = 1_000_000
 MAX_OUTCOMES = 1_000_000
 MAX_PLACES = 100
 MAX_PERIOD_S = 366 * DAY_S
+MAX_CODES_A_DAY = 10_000
+MAX_CODE_USES = 1_000_000_000
+MAX_CODE_PERIOD_S = 100 * MAX_PERIOD_S
 DEFAULT_RIPENING_S = 7 * DAY_S
 DEFAULT_BUCKET_S = 30 * DAY_S
 DEFAULT_PAUSE_S = DAY_S
@@ -81,6 +85,20 @@ class ForecastSettings(NamedTuple):
     rules: ForecastRules
 
 
+class CodeSettings(NamedTuple):
+    """The codes that operators of this level, and of those above, are given.
+
+    Each has at most so many uses and expires after so long; an operator is given so many a day.
+    `fields` is the schema of what the owner's product must say of a lead that comes by one.
+    """
+
+    level: int
+    max_uses: int
+    expires_s: int
+    a_day: int
+    fields: Mapping[str, object] | None = None
+
+
 class Pool(NamedTuple):
     """The allowance of all operators whose level comes from forecasts alone, and its duration.
 
@@ -110,6 +128,7 @@ class SurfaceSettings:
     pause_s: int
     pool: Pool | None
     forecasts: ForecastSettings | None
+    codes: CodeSettings | None
     hash: bytes
     document_bytes: int
 
@@ -132,11 +151,11 @@ def parse_settings(document: object) -> SurfaceSettings:
     check_keys(
         table,
         {"token", "actions", "levels"},
-        {"ripening_s", "bucket_s", "pause_s", "pool", "forecasts"},
+        {"ripening_s", "bucket_s", "pause_s", "pool", "forecasts", "codes"},
         "the settings",
     )
     levels = _levels(table["levels"])
-    pool, forecasts = table.get("pool"), table.get("forecasts")
+    pool, forecasts, codes = table.get("pool"), table.get("forecasts"), table.get("codes")
     settings = SurfaceSettings(
         token=_token(table["token"]),
         actions=_actions(table["actions"], len(levels)),
@@ -146,6 +165,7 @@ def parse_settings(document: object) -> SurfaceSettings:
         pause_s=_period_s(table.get("pause_s", DEFAULT_PAUSE_S), "pause_s"),
         pool=None if pool is None else _pool(pool),
         forecasts=None if forecasts is None else _forecast_settings(forecasts),
+        codes=None if codes is None else _codes(codes, len(levels)),
         hash=b"",
         document_bytes=0,
     )
@@ -183,6 +203,9 @@ def _document(settings: SurfaceSettings) -> dict[str, object]:
             "min_leads": rules.min_n,
             "skill_bps": rules.skill_bps,
         }
+    if settings.codes is not None:
+        offered = settings.codes._asdict()
+        document["codes"] = {key: value for key, value in offered.items() if value is not None}
     return document
 
 
@@ -310,6 +333,23 @@ def _forecast_settings(value: object) -> ForecastSettings:
         min_n=read_integer(table.get("min_leads", plain.min_n), "forecasts: min_leads", 30, 10_000),
     )
     return ForecastSettings(tuple(questions), rules)
+
+
+def _codes(value: object, levels: int) -> CodeSettings:
+    table = read_table(value, "codes")
+    check_keys(table, {"level", "max_uses", "expires_s", "a_day"}, {"fields"}, "codes")
+    if table["level"] in (0, "0"):
+        raise DocumentError(
+            "codes-level-zero",
+            "codes are given to level 0, which touches nothing; give them to level 1 or above",
+        )
+    return CodeSettings(
+        level=read_integer(table["level"], "codes: level", 1, levels),
+        max_uses=read_integer(table["max_uses"], "codes: max_uses", 1, MAX_CODE_USES),
+        expires_s=read_integer(table["expires_s"], "codes: expires_s", 1, MAX_CODE_PERIOD_S),
+        a_day=read_integer(table["a_day"], "codes: a_day", 1, MAX_CODES_A_DAY),
+        fields=parse_fields(table["fields"]) if "fields" in table else None,
+    )
 
 
 def _period_s(value: object, where: str, least: int = 0) -> int:

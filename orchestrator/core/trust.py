@@ -59,6 +59,7 @@ class Standing:
     of the first (0: none). `leads_today` counts the distinct leads that it acted on on `day`, in
     days since 1970. `counted_to` is the position of the newest evidence. `forecasts` are those that
     are not opened yet, in the order of their windows, and `skill` is that of all that were.
+    `codes_today` counts the codes that it was given on `code_day`.
     """
 
     level: int = 0
@@ -74,6 +75,8 @@ class Standing:
     buckets: list[Bucket] = field(default_factory=list)
     skill: Skill = field(default_factory=Skill)
     forecasts: list[PendingForecast] = field(default_factory=list)
+    code_day: int = NO_DAY
+    codes_today: int = 0
 
     def add_outcome(self, position: int, now_ms: int, amount_units: int, bucket_s: int) -> None:
         """Count an outcome that was written now."""
@@ -98,6 +101,15 @@ class Standing:
     def leads_on(self, now_ms: int) -> int:
         """Return how many leads it has acted on today."""
         return self.leads_today if self.day == day_of(now_ms) else 0
+
+    def count_code(self, now_ms: int) -> None:
+        """Count a code that the operator was given."""
+        self.codes_today = self.codes_on(now_ms) + 1
+        self.code_day = day_of(now_ms)
+
+    def codes_on(self, now_ms: int) -> int:
+        """Return how many codes it was given today."""
+        return self.codes_today if self.code_day == day_of(now_ms) else 0
 
     def _bucket(self, now_ms: int, bucket_s: int) -> Bucket:
         if not self.buckets or now_ms >= self.buckets[-1].began_ms + bucket_s * 1000:
@@ -133,12 +145,12 @@ class PoolUse:
         """Free an operator's place, if it holds one."""
         self.holders.pop(operator, None)
 
-    def count_touch(self, now_ms: int, *, is_new_lead: bool) -> None:
-        """Count a touch by one of the holders."""
+    def count_touch(self, now_ms: int, *, is_new_lead: bool, touches: int = 1) -> None:
+        """Count a touch by one of the holders, or as many as a code of theirs may bring."""
         today = day_of(now_ms)
         if self.day != today:
             self.day, self.leads, self.touches = today, 0, 0
-        self.touches += 1
+        self.touches += touches
         self.leads += is_new_lead
 
     def used_on(self, now_ms: int) -> tuple[int, int]:

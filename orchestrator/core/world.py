@@ -111,6 +111,44 @@ class Cause:
     uses_left: int
 
 
+@dataclass(slots=True)
+class Code(Cause):
+    """A code that an operator hands out: the cause of the clicks by which leads arrive.
+
+    `code` is its random id, `position` that of its issue. Of its `uses` so many `brought` a lead
+    that was new, and so many were `repeats`: clicks of a lead that its operator had touched before.
+    `peak` is the most uses in any one `minute`, in minutes since 1970 by the log's own clock.
+    """
+
+    code: bytes
+    position: int
+    most_uses: int
+    is_ended: bool = False
+    uses: int = 0
+    brought: int = 0
+    repeats: int = 0
+    minute: int = 0
+    in_minute: int = 0
+    peak: int = 0
+
+    def count_use(self, now_ms: int, *, is_repeat: bool) -> None:
+        """Count a click."""
+        self.uses += 1
+        self.uses_left -= 1
+        self.repeats += is_repeat
+        minute = now_ms // 60_000
+        self.in_minute = self.in_minute + 1 if minute == self.minute else 1
+        self.minute, self.peak = minute, max(self.peak, self.in_minute)
+
+
+class Codes(Protocol):
+    """Codes by their random ids: all of them, or a cache of them."""
+
+    def get(self, code: bytes, /) -> Code | None: ...
+
+    def __setitem__(self, name: bytes, code: Code, /) -> None: ...
+
+
 class Standings(Protocol):
     """Standings by pair, a surface's word and an operator's: all of them, or a cache of them."""
 
@@ -133,7 +171,8 @@ class World:
     own clock: the latest time of its own entries, and receipt of what was reported. `leads` may
     hold only the leads that the coming requests speak of: a writer that keeps them elsewhere puts
     them there first. `causes` are by position. `moved` names the pairs whose standing has changed,
-    for a writer that keeps standings elsewhere.
+    and `used_codes` the codes that have, for a writer that keeps them elsewhere. `arriving` is the
+    lead that was registered by the code of this position, until its click has been told.
     """
 
     size: int = 0
@@ -148,6 +187,9 @@ class World:
     contracts: dict[bytes, Contract] = field(default_factory=dict)
     operators: dict[bytes, Operator] = field(default_factory=dict)
     causes: dict[int, Cause] = field(default_factory=dict)
+    codes: Codes = field(default_factory=dict[bytes, Code])
+    used_codes: dict[bytes, None] = field(default_factory=dict, compare=False)
+    arriving: tuple[bytes, int] | None = None
     standings: Standings = field(default_factory=dict[bytes, Standing])
     moved: dict[bytes, None] = field(default_factory=dict, compare=False)
     _rivals: dict[tuple[bytes, str], list[Contract]] = field(default_factory=dict)

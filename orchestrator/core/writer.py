@@ -5,7 +5,7 @@ from orchestrator.core.entry import ZERO_WORD, Entry
 from orchestrator.core.errors import RequestError
 from orchestrator.core.kinds import advance
 from orchestrator.core.opening import Opening, Record, payload_of
-from orchestrator.core.world import Lead, Surface, World
+from orchestrator.core.world import Code, Lead, Surface, World
 
 
 class Writer:
@@ -45,13 +45,17 @@ class Writer:
         return position
 
 
-def register_lead(writer: Writer, surface: bytes, lead: bytes) -> None:
-    """Write that a lead is there, in its surface's initial state, unless the log has it."""
+def register_lead(writer: Writer, surface: bytes, lead: bytes, by: Code | None = None) -> None:
+    """Write that a lead is there, in its surface's initial state, unless the log has it.
+
+    `by` is the code that it came by, if it came by one: its operator has brought the lead.
+    """
     if lead in writer.world.leads:
         return
     here = writer.world.surfaces[surface]
     initial = here.policy.initial
-    writer.add("lead.registered", surface, here.owner, lead, initial, 0, ZERO_WORD)
+    actor, position = (here.owner, 0) if by is None else (by.operator, by.position)
+    writer.add("lead.registered", surface, actor, lead, initial, position, ZERO_WORD)
 
 
 # --- What a request rests on ----------------------------------------------------------------------

@@ -13,7 +13,7 @@ from orchestrator.core.kinds import KINDS, advance, kind_of
 from orchestrator.core.merkle import CompactRange, leaf_hash
 from orchestrator.core.opening import Record
 from orchestrator.core.world import World, pair_of
-from orchestrator.log.projections import Sources, load_world, standing_of
+from orchestrator.log.projections import Sources, code_of, load_world, standing_of
 from orchestrator.log.reader import PAGE_ENTRIES, read_entries, stored_pages
 from orchestrator.log.tree import check_root, stored_checkpoint
 from orchestrator.storage.database import Database, Row, Session
@@ -129,6 +129,7 @@ def compare_projections(database: Database, log_id: bytes) -> list[str]:
         differences = _compare(world, stored)
         differences += _compare_leads(session, log_id, world)
         differences += _compare_standings(session, log_id, world)
+        differences += _compare_codes(session, log_id, world)
     return differences[:MAX_DIFFERENCES]
 
 
@@ -197,6 +198,26 @@ def _stored_standing(row: Row) -> object:
         return standing_of(row)
     except LogError as error:
         return error.message
+
+
+def _compare_codes(session: Session, log_id: bytes, world: World) -> list[str]:
+    """Return what differs in the codes and the counts of their clicks, read a page at a time."""
+    differences: list[str] = []
+    after = b""
+    seen = 0
+    while rows := session.all("log.codes_after", log_id=log_id, after=after, limit=PAGE_ENTRIES):
+        after = rows[-1].code
+        stored = {row.code: (code_of(row), row.clicks, row.new_leads) for row in rows}
+        wanted = {
+            name: (code, code.uses, code.brought)
+            for name in stored
+            if (code := world.codes.get(name)) is not None
+        }
+        differences += _unequal("code", wanted, stored)
+        seen += len(rows)
+    if seen != len(world.used_codes):
+        differences.append(f"codes: {seen} are stored, the log has {len(world.used_codes)}")
+    return differences[:MAX_DIFFERENCES]
 
 
 def _unequal(what: str, wanted: dict[bytes, Any], stored: dict[bytes, Any]) -> list[str]:

@@ -14,7 +14,7 @@ from orchestrator.core.entry import ZERO_WORD
 from orchestrator.core.errors import RequestError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.names import escaped, own_id
-from orchestrator.core.requests import RETRYABLE, ProductEvent, Request
+from orchestrator.core.requests import RETRYABLE, Arrival, ProductEvent, Request
 from orchestrator.core.units import format_ms
 from orchestrator.storage.database import Session, array
 
@@ -87,7 +87,9 @@ def enter(session: Session, log_id: bytes, requests: Sequence[Request]) -> None:
     )
     if row is None or row.is_full:
         raise RequestError("inbox-full", f"{MAX_WAITING} requests wait already; try again later")
-    times_ms = [request.time_ms for request in requests if isinstance(request, ProductEvent)]
+    times_ms = [
+        request.time_ms for request in requests if isinstance(request, ProductEvent | Arrival)
+    ]
     ahead_ms = max(times_ms, default=0) - row.now_ms
     if ahead_ms > 0:
         raise EventAheadError(

@@ -6,7 +6,8 @@ The table of kinds says which rows an entry changes.
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import Generic, TypeVar
+from dataclasses import asdict
+from typing import Generic, NamedTuple, TypeVar
 
 from orchestrator.core import policy, surface_settings
 from orchestrator.core.codec import (
@@ -22,7 +23,7 @@ from orchestrator.core.codec import (
 )
 from orchestrator.core.contract import Contract
 from orchestrator.core.document import CACHED_BYTES, Document, DocumentCache
-from orchestrator.core.entry import WORD_BYTES, Entry
+from orchestrator.core.entry import CLICK, WORD_BYTES, Entry
 from orchestrator.core.errors import DomainError, LogError
 from orchestrator.core.forecast import Cohorts
 from orchestrator.core.hexadecimal import to_hex
@@ -31,7 +32,7 @@ from orchestrator.core.policy import Policy
 from orchestrator.core.surface_settings import SurfaceSettings
 from orchestrator.core.trust import Standing
 from orchestrator.core.units import DAY_MS
-from orchestrator.core.world import Lead, Operator, Surface, World, pair_of
+from orchestrator.core.world import Cause, Code, Lead, Operator, Surface, World, pair_of
 from orchestrator.storage.database import Row, Session
 
 # The most documents that a check of them all holds at once.
@@ -129,6 +130,63 @@ def write_standings(session: Session, log_id: bytes, world: World) -> None:
     if rows:
         session.run("log.put_standings", log_id=log_id, rows=json_text(rows))
     world.moved.clear()
+
+
+class Click(NamedTuple):
+    """A lead's click on a code, and whether the lead was new by it."""
+
+    code: bytes
+    position: int
+    lead: bytes
+    time_ms: int
+    is_new_lead: bool
+
+
+def write_codes(session: Session, log_id: bytes, world: World, clicks: Sequence[Click]) -> None:
+    """Bring up to date the codes that have changed since this was done last; append the clicks."""
+    rows = [
+        _code_row(code) for name in world.used_codes if (code := world.codes.get(name)) is not None
+    ]
+    if rows:
+        session.run("log.put_codes", log_id=log_id, rows=json_text(rows))
+    world.used_codes.clear()
+    if clicks:
+        session.copy(
+            "log.append_clicks",
+            ("bytea", "bytea", "int8", "bytea", "int8", "bool"),
+            ((log_id, *click) for click in clicks),
+        )
+
+
+def _code_row(code: Code) -> dict[str, object]:
+    words = asdict(code)
+    for name in ("code", "surface", "operator"):
+        words[name] = words[name].hex()
+    return words
+
+
+def code_of(row: Row) -> Code:
+    """Return the code of a row."""
+    left = 0 if row.is_ended else row.most_uses - row.uses
+    return Code(
+        row.surface,
+        row.operator,
+        None,
+        CLICK,
+        row.since_ms,
+        row.until_ms,
+        left,
+        row.code,
+        row.position,
+        row.most_uses,
+        row.is_ended,
+        row.uses,
+        row.brought,
+        row.repeats,
+        row.minute,
+        row.in_minute,
+        row.peak,
+    )
 
 
 def _standing_row(pair: bytes, standing: Standing) -> dict[str, object]:
@@ -255,10 +313,12 @@ class Sources:
             session, log_id, "settings", "log.settings_after", surface_settings.parse_settings
         )
         self.standings = StoredStandings(session, log_id)
+        self.codes = StoredCodes(session, log_id)
 
     def use(self, session: Session) -> None:
         """Load by this transaction from now on."""
         self.policies.session = self.settings.session = self.standings.session = session
+        self.codes.session = session
 
     def check_documents(self) -> None:
         """Raise `LogError` for a stored document that has another hash."""
@@ -308,6 +368,46 @@ class StoredStandings:
             self._kept.popitem(last=False)
 
 
+class StoredCodes:
+    """The codes of a fold, of which those used last are in memory, and the others stored.
+
+    `causes` is the fold's own index of them by position. One that has changed must be stored before
+    it is forgotten.
+    """
+
+    def __init__(self, session: Session, log_id: bytes) -> None:
+        self.session = session
+        self.causes: dict[int, Cause] = {}
+        self._log_id = log_id
+        self._kept: OrderedDict[bytes, Code | None] = OrderedDict()
+
+    def get(self, code: bytes, /) -> Code | None:
+        """Return the code of this random id; None if there is none."""
+        if code not in self._kept:
+            self.load([code])
+        self._kept.move_to_end(code)
+        return self._kept[code]
+
+    def __setitem__(self, name: bytes, code: Code, /) -> None:
+        self._kept[name] = code
+
+    def load(self, codes: Iterable[bytes]) -> None:
+        """Load many codes at once."""
+        missing = [code for code in codes if code not in self._kept]
+        if not missing:
+            return
+        self._kept.update(dict.fromkeys(missing))
+        for row in self.session.all("log.codes", log_id=self._log_id, codes=missing):
+            self._kept[row.code] = self.causes[row.position] = code_of(row)
+
+    def forget(self, most: int) -> None:
+        """Keep at most so many, those that were used last."""
+        while len(self._kept) > most:
+            _, code = self._kept.popitem(last=False)
+            if code is not None:
+                self.causes.pop(code.position, None)
+
+
 def standing_of(row: Row) -> Standing:
     """Return the standing of a row. Raises `LogError` if it is none."""
     return decode_standing(row.level, row.ground, row.is_suspended, row.document)
@@ -331,6 +431,8 @@ def load_world(
         time_ms,
         policies=DocumentCache(sources.policies.load, document_bytes),
         settings=DocumentCache(sources.settings.load, document_bytes),
+        causes=sources.codes.causes,
+        codes=sources.codes,
         standings=sources.standings,
     )
     for row in session.all("log.surfaces", log_id=log_id):

@@ -21,21 +21,24 @@ from typing import Self
 from orchestrator.core.codec import decode_request
 from orchestrator.core.decide import decide
 from orchestrator.core.document import CACHED_BYTES
+from orchestrator.core.entry import CLICK
 from orchestrator.core.errors import DomainError, LogError, RequestError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import encode, kind_of
 from orchestrator.core.merkle import CompactRange, Subtree, leaf_hash
-from orchestrator.core.opening import Record, encode_opening
+from orchestrator.core.opening import Record, ReportedTouchOpening, encode_opening
 from orchestrator.core.requests import PublishPolicy, PublishSettings, Request
 from orchestrator.core.resource import Resource
 from orchestrator.core.rights import Sender, check_right
 from orchestrator.core.units import MAX_AHEAD_MS, format_ms
-from orchestrator.core.world import World, pair_of
+from orchestrator.core.world import Code, World, pair_of
 from orchestrator.log.projections import (
     Changes,
+    Click,
     Sources,
     load_leads,
     load_world,
+    write_codes,
     write_leads,
     write_rest,
     write_standings,
@@ -55,6 +58,8 @@ BATCH_DOCUMENTS = 64
 LEADS_IN_MEMORY = 100_000
 # The standings kept from drain to drain, of operators on surfaces.
 STANDINGS_IN_MEMORY = 50_000
+# The codes kept from drain to drain.
+CODES_IN_MEMORY = 50_000
 
 _log = logging.getLogger(__name__)
 
@@ -88,6 +93,20 @@ class _Batch:
     # seq, first position, count, and a refusal's code and message
     results: list[tuple[int, int, int, str | None, str | None]] = field(default_factory=list)
     changes: Changes = field(default_factory=Changes)
+    clicks: list[Click] = field(default_factory=list)
+
+    def add_all(self, world: World, first: int, records: Sequence[Record]) -> None:
+        """Add the rows of a request's records, which the fold has moved past."""
+        is_new_lead = False
+        for position, record in enumerate(records, first):
+            self.add(position, record)
+            entry, opening = record
+            if isinstance(opening, ReportedTouchOpening) and entry.label == CLICK:
+                code = world.causes[opening.cause]
+                if isinstance(code, Code):
+                    click = Click(code.code, position, entry.subject, entry.time_ms, is_new_lead)
+                    self.clicks.append(click)
+            is_new_lead = entry.kind == "lead.registered"
 
     def add(self, position: int, record: Record) -> None:
         """Add the rows of a record that the fold has moved past."""
@@ -128,6 +147,7 @@ class Sequencer(Resource):
         *,
         leads_in_memory: int = LEADS_IN_MEMORY,
         standings_in_memory: int = STANDINGS_IN_MEMORY,
+        codes_in_memory: int = CODES_IN_MEMORY,
         document_bytes: int = CACHED_BYTES,
         failpoint: Callable[[str], None] = _no_failpoint,
     ) -> None:
@@ -137,6 +157,7 @@ class Sequencer(Resource):
         self._sign = sign
         self._leads_in_memory = leads_in_memory
         self._standings_in_memory = standings_in_memory
+        self._codes_in_memory = codes_in_memory
         self._document_bytes = document_bytes
         self._failpoint = failpoint
         self._writer: _WriterState | None = None
@@ -261,6 +282,7 @@ class Sequencer(Resource):
             }
             self._load_leads(session, writer, requests)
             self._load_standings(writer, requests)
+            self._load_codes(writer, requests)
             self._failpoint("taken")
             batch = _decide(writer, rows, requests)
             self._failpoint("decided")
@@ -321,6 +343,15 @@ class Sequencer(Resource):
         )
         standings.load(dict.fromkeys(pairs))
 
+    def _load_codes(self, writer: _WriterState, requests: Sequence[Request | DomainError]) -> None:
+        """Load at once the codes that requests name."""
+        codes = writer.sources.codes
+        codes.forget(self._codes_in_memory)
+        named = (
+            getattr(request, "code", None) or getattr(request, "ref", None) for request in requests
+        )
+        codes.load(dict.fromkeys(name for name in named if isinstance(name, bytes)))
+
     def _append(self, session: Session, writer: _WriterState, batch: _Batch) -> Checkpoint:
         log_id, world, tree = self._log_id, writer.world, writer.tree
         previous_size = tree.size
@@ -337,6 +368,7 @@ class Sequencer(Resource):
         self._failpoint("leads")
         write_rest(session, log_id, world, batch.changes)
         write_standings(session, log_id, world)
+        write_codes(session, log_id, world, batch.clicks)
         self._failpoint("projections")
         if not previous_size + len(batch.entries) == tree.size == world.size:
             raise LogError(
@@ -425,8 +457,7 @@ def _decide(
             sender = Sender(row.sender.removeprefix("tallystick_"), row.account)
             check_right(world, request, sender, writer.publisher)
             records = decide(world, request, row.received_ms)
-            for position, record in enumerate(records, first):
-                batch.add(position, record)
+            batch.add_all(world, first, records)
         except RequestError as error:
             batch.refuse(row, first, error.code, error.message)
         except LogError:

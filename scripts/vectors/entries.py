@@ -160,6 +160,7 @@ def _entries() -> Iterator[Entry]:
         ("action.requested", surface, operator, lead, "call", 1_760_000_900_000,
          payloads["action.requested"]),
         ("touch", surface, operator, lead, "email.send", 0, payloads["touch"]),
+        ("code.ended", surface, operator, word("code"), "leaked", 3, none),
         ("touch.reported", surface, operator, lead, "click", 10, payloads["touch.reported"]),
         ("lead.transition", surface, owner, lead, "activated", 4_990_000,
          payloads["lead.transition"]),

@@ -73,6 +73,7 @@ def parts(world: World) -> dict[str, Any]:
     found = asdict(world)
     found.pop("_rivals")
     found.pop("moved")
+    found.pop("used_codes")
     return found
 
 
@@ -104,6 +105,7 @@ def world_to_move() -> World:
     code = CodeOpening(20_000, bytes(32), bytes(32))
     issued = entry("code.issued", code, actor=OPERATORS[0], label="click", value=1, time_ms=8_000)
     advance(world, issued)
+    world.moved.clear()
     return world
 
 
@@ -120,7 +122,14 @@ MOVES = [
     entry("touch", actor=OPERATORS[0]),
     entry("touch.reported", REPORTED, actor=OPERATORS[0], label="click"),
     entry("action.requested", actor=OPERATORS[0]),
-    entry("code.issued", CodeOpening(20_000, bytes(32), bytes(32)), label="click", value=3),
+    entry(
+        "code.issued",
+        CodeOpening(20_000, bytes(32), bytes(32)),
+        actor=OPERATORS[0],
+        label="click",
+        value=3,
+    ),
+    entry("code.ended", label="leaked"),
     entry("lead.registered", subject=LEADS[1]),
     entry("lead.transition", moved_by()),
     entry("outcome", actor=A, value=10, payload=PAID),
@@ -164,11 +173,13 @@ MOVES = [
     entry("operator.restored", ASKED, subject=OPERATORS[1]),
 ]
 # What is in memory alone until its requests have a door.
-CAUSES = {"code.issued", "action.requested", "touch.reported"}
+CAUSES = {"action.requested": {"causes"}, "code.issued": {"causes", "codes"}}
+CAUSES |= {"touch.reported": {"causes", "codes"}, "code.ended": {"causes", "codes"}}
 # The kinds that change a standing, which no field of theirs need name, with the operator's place.
 STANDINGS = {
     "touch": 0,
     "action.requested": 0,
+    "code.issued": 0,
     "outcome": 0,
     "outcome.reversed": 0,
     "contract.opened": 0,
@@ -188,7 +199,7 @@ def test_an_entry_changes_what_its_row_names_and_nothing_else(moved: Record) -> 
     advance(world, moved)
     after = parts(world)
     named = {PARTS[projection] for projection, _ in kind.changes if projection in PARTS}
-    named |= {"causes"} if kind.name in CAUSES else set()
+    named |= CAUSES.get(kind.name, set())
     named |= {"standings"} if kind.name in STANDINGS else set()
     # A receipt moves the log's own clock on too.
     is_timed = kind.clock is Clock.LOG or receipt_ms(moved.opening) is not None

@@ -85,7 +85,22 @@ REQUESTS: list[tuple[Entry, Opening | None, object]] = [
         CodeOpening(99_000, *ASKED),
         requests.IssueCode(SURFACE, word("code"), OPERATORS[0], 5, 99_000, *ASKED),
     ),
+    (
+        entry("code.ended", subject=word("code"), label="leaked", value=2),
+        None,
+        requests.EndCode(SURFACE, OWNER, word("code"), "leaked"),
+    ),
+    (
+        entry("code.ended", actor=OPERATORS[0], subject=word("code"), label="done"),
+        None,
+        requests.EndOwnCode(SURFACE, OPERATORS[0], word("code"), "done"),
+    ),
     (entry("lead.registered"), None, requests.RegisterLead(SURFACE, LEADS[0])),
+    (
+        entry("lead.registered", actor=OPERATORS[0], value=7),
+        None,
+        requests.RegisterLead(SURFACE, LEADS[0], 7),
+    ),
     (entry("settlement"), None, requests.Settle()),
     (
         entry("payout", subject=A, label="paid", value=7),

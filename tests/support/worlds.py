@@ -75,6 +75,7 @@ SETTINGS: dict[str, Any] = {
         {"leads_a_day": 1000, "outcomes": 1, "units": "1", **_EARNED},
         {"leads_a_day": 1000, "outcomes": 2, "units": "10", **_EARNED},
     ],
+    "codes": {"level": 1, "max_uses": 100, "expires_s": 366 * 86_400, "a_day": 1000},
     "bucket_s": 2,
     "ripening_s": 1,
     "pause_s": 3,

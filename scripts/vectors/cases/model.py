@@ -72,6 +72,7 @@ SETTINGS = parse_settings(
         "token": f"0x{1:040x}",
         "actions": {"email": {"level": 1}},
         "levels": [{"leads_a_day": 1000}],
+        "codes": {"level": 1, "max_uses": 100, "expires_s": 86_400, "a_day": 1000},
     }
 )
 

@@ -55,6 +55,11 @@ FROM assign_pseudonyms(
 SELECT lead FROM lead_identities
 WHERE log_id = %(log_id)s AND surface = %(surface)s AND external_id = %(external_id)s;
 
+-- name: identities
+-- The pseudonyms of those of these identities that a surface has, for the surface's owner.
+SELECT external_id, lead FROM lead_identities
+WHERE log_id = %(log_id)s AND surface = %(surface)s AND external_id = ANY (%(external_ids)s::text[]);
+
 -- name: name_orders
 -- Give orders of a surface's leads the fresh words offered, unless they have words already.
 INSERT INTO order_identities (log_id, surface, lead, external_id, order_word)
@@ -70,6 +75,19 @@ FROM order_identities
 JOIN unnest(%(leads)s::bytea[], %(external_ids)s::text[]) AS named (lead, external_id)
     USING (lead, external_id)
 WHERE log_id = %(log_id)s AND surface = %(surface)s;
+
+-- name: codes_named
+-- The codes of a surface by what operators hand out, and the leads that wait by them.
+SELECT name, code, waiting_lead
+FROM codes_named(%(log_id)s, %(surface)s, %(names)s::text[]);
+
+-- name: let_wait
+-- Say which lead waits by each of these codes from now on.
+SELECT let_wait(%(log_id)s, %(surface)s, %(codes)s::bytea[], %(leads)s::bytea[]);
+
+-- name: forget_waiting
+-- The lead that waited by a code, and does so no more.
+SELECT forget_waiting(%(log_id)s, %(surface)s, %(name)s) AS lead;
 
 -- name: erase_orders
 -- Forget a lead's own ids of its orders.
@@ -212,6 +230,26 @@ ON CONFLICT (log_id, surface, operator) DO UPDATE SET
     level = excluded.level, ground = excluded.ground, is_suspended = excluded.is_suspended,
     sealed = excluded.sealed, scored_from_ms = excluded.scored_from_ms,
     document = excluded.document;
+
+-- name: put_codes
+-- Bring codes up to date.
+INSERT INTO codes (
+    log_id, code, surface, operator, position, since_ms, until_ms, most_uses, is_ended, uses,
+    brought, repeats, minute, in_minute, peak)
+SELECT %(log_id)s, decode(code, 'hex'), decode(surface, 'hex'), decode(operator, 'hex'), position,
+    since_ms, until_ms, most_uses, is_ended, uses, brought, repeats, minute, in_minute, peak
+FROM jsonb_to_recordset(%(rows)s::jsonb) AS used (
+    code text, surface text, operator text, position bigint, since_ms bigint, until_ms bigint,
+    most_uses bigint, is_ended boolean, uses bigint, brought bigint, repeats bigint, minute bigint,
+    in_minute bigint, peak bigint)
+ON CONFLICT (log_id, code) DO UPDATE SET
+    is_ended = excluded.is_ended, uses = excluded.uses, brought = excluded.brought,
+    repeats = excluded.repeats, minute = excluded.minute, in_minute = excluded.in_minute,
+    peak = excluded.peak;
+
+-- name: append_clicks
+-- Append clicks.
+COPY clicks (log_id, code, position, lead, time_ms, is_new_lead) FROM STDIN (FORMAT binary);
 
 -- name: put_operator
 -- Bring an operator up to date.
@@ -364,6 +402,20 @@ WHERE log_id = %(log_id)s;
 SELECT surface, operator, level, ground, is_suspended, document FROM standings
 WHERE log_id = %(log_id)s AND (surface, operator) > (%(surface)s, %(operator)s)
 ORDER BY surface, operator LIMIT %(limit)s;
+
+-- name: codes
+-- Some codes, by their random ids.
+SELECT * FROM codes WHERE log_id = %(log_id)s AND code = ANY (%(codes)s::bytea[]);
+
+-- name: codes_after
+-- All codes with the number of their clicks and of the new leads among them, a page at a time.
+SELECT c.*, k.clicks, k.new_leads
+FROM (SELECT * FROM codes WHERE log_id = %(log_id)s AND code > %(after)s
+    ORDER BY code LIMIT %(limit)s) AS c
+CROSS JOIN LATERAL (
+    SELECT count(*) AS clicks, count(*) FILTER (WHERE is_new_lead) AS new_leads
+    FROM clicks WHERE log_id = c.log_id AND code = c.code
+) AS k ORDER BY c.code;
 
 -- name: contracts
 -- All contracts, oldest first.
