@@ -93,6 +93,7 @@ LENS_TESTS = _of_escrow(
     "ClaimsPaid",
     "Claims",
     "Close",
+    "EscrowLens",
     "Holdback",
     "RateCap",
     "Reserve",
@@ -526,19 +527,17 @@ def main() -> int:
     options = parser.parse_args()
     os.environ.update(ENVIRONMENT)  # Slither, too, asks for forge
     names = options.targets or list(TARGETS)
-    until, tallies = time.monotonic() + options.budget_s, dict[str, Tally]()
+    until, files = time.monotonic() + options.budget_s, {n: t.file for n, t in TARGETS.items()}
     try:
         for done, name in enumerate(names):
             share_s = (until - time.monotonic()) / (len(names) - done)
             last = Last.of(name, SURVIVORS.read_text()) if options.again else None
             sample = 0 if last else options.sample
-            tallies[name] = run(name, sample, time.monotonic() + share_s, last)
+            tally = run(name, sample, time.monotonic() + share_s, last)
+            SURVIVORS.write_text(written(SURVIVORS.read_text(), {name: tally}, files))
     except SurvivorsError as error:
-        raise SystemExit(f"{SURVIVORS.name} is left as it is: {error}") from None
-    document = written(
-        SURVIVORS.read_text(), tallies, {name: target.file for name, target in TARGETS.items()}
-    )
-    SURVIVORS.write_text(document)
+        raise SystemExit(f"{SURVIVORS.name} keeps what it has of {name}: {error}") from None
+    document = SURVIVORS.read_text()
     unexplained = [key for key, why in explanations(document).items() if not why.strip()]
     print(f"{len(unexplained)} survivor(s) without an explanation in {SURVIVORS.name}")
     return bool(unexplained)
