@@ -16,11 +16,11 @@ from api.routes import (
     memory,
     operators,
     owners,
-    proposals,
     public,
     trust,
     why,
 )
+from api.routes.deals import drafts, proposals
 from orchestrator.core.errors import ChainError
 from orchestrator.core.terms import Domain
 from orchestrator.log.reader import LogReader
@@ -80,8 +80,8 @@ def create_app(
     )
     problems.install(app)
     app.add_middleware(RequestGuard)
-    parts = (public, accounts, keys, memory, operators, owners, trust, proposals, why, submissions)
-    for part in parts:
+    parts = (public, accounts, keys, memory, operators, owners, trust, why, submissions)
+    for part in (*parts, drafts, proposals):
         app.include_router(part.router)
     _name_allowed_methods(app)
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]

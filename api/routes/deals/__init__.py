@@ -1,0 +1,1 @@
+"""The routes of deals: drafts, proposals with their versions, and standing offers."""
