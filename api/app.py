@@ -13,7 +13,7 @@ from api.http import answers, bodies, problems, submissions
 from api.http.middleware import RequestGuard
 from api.mcp import server as mcp
 from api.routes.accounts import keys, memory, profiles, sign_in
-from api.routes.deals import proposals
+from api.routes.deals import drafts, proposals
 from api.routes.records import public, stream, why
 from api.routes.surfaces import operators, owners, trust
 from orchestrator.core.errors import ChainError
@@ -86,7 +86,7 @@ def create_app(
         *(public, stream, why),
         *(sign_in, keys, profiles, memory),
         *(operators, owners, trust),
-        *(proposals, submissions),
+        *(drafts, proposals, submissions),
     )
     for part in parts:
         app.include_router(part.router)

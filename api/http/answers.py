@@ -352,6 +352,38 @@ class Standings(BaseModel):
 # --- Contracts ------------------------------------------------------------------------------------
 
 
+class TermDefault(BaseModel):
+    """A term that a deal left open, and what it became."""
+
+    term: str
+    value: str | bool
+    source: Literal["settings", "usual"] = Field(
+        description="`settings`: of the surface. `usual`: everywhere."
+    )
+
+
+class Consent(BaseModel):
+    """A message that a party signs, ready for any wallet, and what it says in words."""
+
+    digest: Word
+    typed_data: dict[str, JsonValue] = Field(description="For `eth_signTypedData_v4`, as it is.")
+    sentences: list[str]
+    costs_at_most_units: Units = Field(description="The most that the signature can cost.")
+
+
+class Draft(BaseModel):
+    """Complete terms that no party has signed, in every form that one could want."""
+
+    contract_id: Word
+    terms: TermsDocument
+    deal: dict[str, str | bool] = Field(description="The same in plain units, with all defaults.")
+    defaults: list[TermDefault]
+    sentences: list[str]
+    cautions: list[str] = Field(description="What a signer should look at first.")
+    operator: Consent
+    owner: Consent
+
+
 class Proposal(BaseModel):
     """Terms that an operator has signed, and what became of them."""
 
@@ -367,11 +399,13 @@ class Proposal(BaseModel):
 
 
 class ReviewedProposal(Proposal):
-    """A proposal, and what its signers should look at: what nothing on chain checks.
+    """A proposal in words, and what its signers should look at: what nothing on chain checks.
 
-    `cautions` is null while the chain cannot be asked, and once the proposal is decided.
+    `cautions` is null once the proposal is decided.
     """
 
+    sentences: list[str]
+    deal: dict[str, str | bool]
     cautions: list[str] | None
 
 

@@ -292,6 +292,20 @@ _SETTINGS_SCHEMA = {
             },
             "additionalProperties": False,
         },
+        "deals": {
+            "type": ["object", "null"],
+            "description": "The terms that drafts and offers have where they say nothing: the "
+            "attribution window, how long a contract is open, for how long how much is held back, "
+            "how long a statement can be challenged.",
+            "properties": {
+                "window_s": _PERIOD_SCHEMA,
+                "lasts_s": _PERIOD_SCHEMA,
+                "hold_s": _PERIOD_SCHEMA,
+                "hold_bps": _whole_schema(0, 10_000),
+                "challenge_s": _PERIOD_SCHEMA,
+            },
+            "additionalProperties": False,
+        },
         "forecasts": {
             "type": ["object", "null"],
             "description": "The questions that operators may forecast, and what earns level 1.",
@@ -460,6 +474,73 @@ class TermsDocument(Body):
     fee_recipient: Address
     agent_id_plus_one: Units
     salt: Word
+
+
+Words = Annotated[str, Field(min_length=1, max_length=80)]
+
+
+class Deal(Body):
+    """A short deal in plain units: amounts and shares as text, times as durations or RFC 3339.
+
+    Only `outcome`, a price or a share, and a budget are needed. Whatever else is left out has a
+    default, and the draft tells each.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    outcome: Name = Field(examples=["activated"], description="The state that is paid for.")
+    from_state: Name | None = Field(
+        default=None,
+        alias="from",
+        examples=["signed_up"],
+        description="The state that leads come from, for a check: refused if the policy has no "
+        "such transition. Terms hold the outcome alone.",
+    )
+    price: Words | None = Field(
+        default=None, examples=["8.00 USDC"], description="For each outcome, in tokens."
+    )
+    share: Words | None = Field(
+        default=None, examples=["10 %"], description="Of the value of the outcome's event."
+    )
+    at_most: Annotated[int, Field(ge=1, le=10**12)] | None = Field(
+        default=None, examples=[50], description="How many outcomes the budget pays for."
+    )
+    budget: Words | None = Field(default=None, examples=["400.00"], description="Or the budget.")
+    token: Words | None = Field(default=None, examples=["USDC"], description="Symbol or address.")
+    opens_in: Words | None = Field(default=None, examples=["1 day"], description="From now.")
+    opens_at: Words | None = Field(default=None, description="Or RFC 3339.")
+    closes_in: Words | None = Field(default=None, examples=["14 days"], description="From now.")
+    closes_at: Words | None = Field(default=None, description="Or RFC 3339.")
+    window: Words | None = Field(
+        default=None, examples=["7 days"], description="The longest time from touch to outcome."
+    )
+    repeatable: bool | None = Field(default=None, description="Whether a lead may count again.")
+    exclusive: bool | None = None
+    hold: Words | None = Field(
+        default=None, examples=["3 days"], description="How long earnings are held for refunds."
+    )
+    hold_share: Words | None = Field(default=None, description="How much of them: all if not told.")
+    challenge: Words | None = None
+    arbitration: Words | None = None
+    arbiter: Words | None = Field(default=None, description="An address, or `none`.")
+    claims: Words | None = None
+    grace: Words | None = None
+    rate_cap: Words | None = None
+    rate_period: Words | None = None
+    payee: Words | None = Field(default=None, description="The operator if not told.")
+    agent_id: Words | None = Field(default=None, description="An ERC-8004 id, or `none`.")
+
+
+class NewDraft(Body):
+    """A short deal to be made into complete terms."""
+
+    deal: Deal
+    operator: Address | None = Field(
+        default=None, description="The operator it is for; an operator drafts for itself."
+    )
+    salt: Word | None = Field(
+        default=None, description="Thirty-two bytes that make the terms unique; random if null."
+    )
 
 
 class NewProposal(Body):

@@ -111,6 +111,19 @@ class Pool(NamedTuple):
     lasts_s: int
 
 
+class DealDefaults(NamedTuple):
+    """The terms that drafts and offers on the surface have where they say nothing; None: not set.
+
+    A contract is open for `lasts_s`; of what it earns `hold_bps` are held back for `hold_s`.
+    """
+
+    window_s: int | None = None
+    lasts_s: int | None = None
+    hold_s: int | None = None
+    hold_bps: int | None = None
+    challenge_s: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class SurfaceSettings:
     """A surface's settings. Build them with `parse_settings`; equal documents have equal hashes.
@@ -129,6 +142,7 @@ class SurfaceSettings:
     pool: Pool | None
     forecasts: ForecastSettings | None
     codes: CodeSettings | None
+    deals: DealDefaults
     hash: bytes
     document_bytes: int
 
@@ -151,7 +165,7 @@ def parse_settings(document: object) -> SurfaceSettings:
     check_keys(
         table,
         {"token", "actions", "levels"},
-        {"ripening_s", "bucket_s", "pause_s", "pool", "forecasts", "codes"},
+        {"ripening_s", "bucket_s", "pause_s", "pool", "forecasts", "codes", "deals"},
         "the settings",
     )
     levels = _levels(table["levels"])
@@ -166,6 +180,7 @@ def parse_settings(document: object) -> SurfaceSettings:
         pool=None if pool is None else _pool(pool),
         forecasts=None if forecasts is None else _forecast_settings(forecasts),
         codes=None if codes is None else _codes(codes, len(levels)),
+        deals=_deal_defaults(table.get("deals")),
         hash=b"",
         document_bytes=0,
     )
@@ -192,6 +207,9 @@ def _document(settings: SurfaceSettings) -> dict[str, object]:
     }
     if settings.pool is not None:
         document["pool"] = settings.pool._asdict()
+    deals = {name: value for name, value in settings.deals._asdict().items() if value is not None}
+    if deals:
+        document["deals"] = deals
     if settings.forecasts is not None:
         questions, rules = settings.forecasts
         document["forecasts"] = {
@@ -300,6 +318,21 @@ def _pool(value: object) -> Pool:
             table["touches_a_day"], "pool: touches_a_day", 1, MAX_LEADS_A_DAY
         ),
         lasts_s=_period_s(table["lasts_s"], "pool: lasts_s", 1),
+    )
+
+
+def _deal_defaults(value: object) -> DealDefaults:
+    if value is None:
+        return DealDefaults()
+    table = read_table(value, "deals")
+    check_keys(table, set(), set(DealDefaults._fields), "deals")
+    return DealDefaults(
+        **{
+            name: read_integer(table[name], f"deals: {name}", 0, BPS)
+            if name.endswith("_bps")
+            else _period_s(table[name], f"deals: {name}")
+            for name in sorted(table)
+        }
     )
 
 

@@ -29,6 +29,9 @@ _TIME = re.compile(
     r"(?:([Tt ])([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?"
     r"([Zz]|[+-][0-9]{2}:[0-5][0-9])?)?"
 )
+_DURATION = re.compile(r"(0|[1-9][0-9]{0,8}) ?(second|minute|hour|day|week)s?")
+_DURATIONS_S = {"second": 1, "minute": 60, "hour": 3600, "day": DAY_S, "week": 7 * DAY_S}
+_PERCENT = re.compile(r"(0|[1-9][0-9]{0,2})(?:\.([0-9]{1,2}))?(?: ?%)?")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _END_S = 253_402_300_800  # the year 10000, which RFC 3339 cannot write
 _MAX_WHOLE_DIGITS = 30
@@ -56,6 +59,48 @@ def format_amount(units: int, decimals: int = TOKEN_DECIMALS) -> str:
     whole, rest = divmod(units, 10**decimals)
     fraction = f"{rest:0{decimals}}" if decimals else ""
     return f"{whole:,}.{fraction.rstrip('0').ljust(2, '0')}"
+
+
+def parse_duration_s(text: str) -> int:
+    """Return the seconds of a duration such as `7 days`, `36 hours` or `90 seconds`."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError(
+            f"must be a whole number of seconds, minutes, hours, days or weeks, such as '7 days', "
+            f"not {shown(text)}"
+        )
+    return int(match[1]) * _DURATIONS_S[match[2]]
+
+
+def format_duration(duration_s: int) -> str:
+    """Write a duration in the largest unit that divides it, weeks apart: `7 days`, `90 seconds`."""
+    for noun in ("day", "hour", "minute"):
+        if duration_s and duration_s % _DURATIONS_S[noun] == 0:
+            count = duration_s // _DURATIONS_S[noun]
+            break
+    else:
+        noun, count = "second", duration_s
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def parse_percent_bps(text: str) -> int:
+    """Return the basis points of a share such as `10 %` or `2.5`, of 100 % at most."""
+    match = _PERCENT.fullmatch(text)
+    if match is None:
+        raise ValueError(
+            f"must be a percentage with at most two decimals, such as '10 %', not {shown(text)}"
+        )
+    bps = int(match[1]) * 100 + int((match[2] or "").ljust(2, "0"))
+    if bps > BPS:
+        raise ValueError(f"{shown(text)} is more than 100 %")
+    return bps
+
+
+def format_percent(bps: int) -> str:
+    """Write basis points as a percentage with as few decimals as it needs: `2.5 %`."""
+    whole, rest = divmod(bps, 100)
+    fraction = f"{rest:02}".rstrip("0")
+    return f"{whole}.{fraction} %" if fraction else f"{whole} %"
 
 
 def parse_time_ns(text: str) -> int:

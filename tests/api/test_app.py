@@ -159,6 +159,7 @@ MORE_THAN_A_SCHEMA_SAYS = {
     "POST /v1/surfaces/{surface}/erasures",
     "POST /v1/surfaces/{surface}/touches/bulk",
     "POST /v1/proposals",
+    "POST /v1/surfaces/{surface}/drafts",
     "POST /v1/sign-in",
     "POST /v1/keys",
     "POST /v1/keys/{key}/rotation",

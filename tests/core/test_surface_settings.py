@@ -15,6 +15,7 @@ from orchestrator.core.surface_settings import (
     DEFAULT_RIPENING_S,
     MAX_PERIOD_S,
     Action,
+    DealDefaults,
     ForecastSettings,
     Level,
     Pool,
@@ -438,3 +439,28 @@ def test_the_largest_settings_are_within_the_bound_of_documents() -> None:
         )
     )
     assert largest.document_bytes < 32_768
+
+
+def test_defaults_of_deals_are_kept_as_far_as_they_are_set() -> None:
+    assert parse_settings(DOCUMENT).deals == DealDefaults()
+    assert "deals" not in parse_settings(changed(deals={})).document()
+    deals = {"window_s": DAY_S, "hold_bps": 2000}
+    settings = parse_settings(changed(deals=deals))
+    assert settings.deals == DealDefaults(window_s=DAY_S, hold_bps=2000)
+    assert settings.document()["deals"] == deals
+    assert parse_settings(settings.document()) == settings
+
+
+@pytest.mark.parametrize(
+    ("deals", "code"),
+    [
+        ({"window_s": -1}, "number-invalid"),
+        ({"hold_bps": 10_001}, "number-invalid"),
+        ({"price": "8.00"}, "key-unknown"),
+        ([], "not-a-table"),
+    ],
+)
+def test_defaults_of_deals_are_bounded(deals: Any, code: str) -> None:
+    with pytest.raises(DocumentError) as caught:
+        parse_settings(changed(deals=deals))
+    assert caught.value.code == code

@@ -6,12 +6,17 @@ from hypothesis import strategies as st
 
 from orchestrator.core.entry import AMOUNT_LIMIT
 from orchestrator.core.units import (
+    BPS,
     format_amount,
+    format_duration,
     format_ms,
+    format_percent,
     format_second,
     format_time,
     parse_amount,
+    parse_duration_s,
     parse_event_time,
+    parse_percent_bps,
     parse_time_ns,
 )
 
@@ -220,3 +225,65 @@ def test_an_amount_of_any_length_is_too_large() -> None:
     """Python refuses to convert so many digits."""
     with pytest.raises(ValueError, match="is more than any escrow holds"):
         parse_amount("9" * 10_000)
+
+
+# --- Durations and percentages --------------------------------------------------------------------
+
+
+@given(st.integers(0, 10**8))
+def test_a_duration_is_read_as_it_is_written(duration_s: int) -> None:
+    assert parse_duration_s(format_duration(duration_s)) == duration_s
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("7 days", 604_800),
+        ("1 day", 86_400),
+        ("36hours", 129_600),
+        ("2 weeks", 1_209_600),
+        ("0 seconds", 0),
+    ],
+)
+def test_durations(text: str, seconds: int) -> None:
+    assert parse_duration_s(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "7", "7 d", "1.5 days", "-1 days", "007 days", "7  days"])
+def test_durations_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="must be a whole number of seconds"):
+        parse_duration_s(text)
+
+
+def test_durations_are_written_in_their_largest_unit() -> None:
+    written = [format_duration(each) for each in (0, 1, 90, 120, 3600, 86_400, 604_800)]
+    assert written == [
+        "0 seconds",
+        "1 second",
+        "90 seconds",
+        "2 minutes",
+        "1 hour",
+        "1 day",
+        "7 days",
+    ]
+
+
+@given(st.integers(0, BPS))
+def test_a_percentage_is_read_as_it_is_written(bps: int) -> None:
+    assert parse_percent_bps(format_percent(bps)) == bps
+
+
+def test_percentages() -> None:
+    assert [parse_percent_bps(text) for text in ("10 %", "2.5", "0.01%", "100")] == [
+        1000,
+        250,
+        1,
+        BPS,
+    ]
+    assert [format_percent(bps) for bps in (0, 1, 250, 1000)] == ["0 %", "0.01 %", "2.5 %", "10 %"]
+
+
+@pytest.mark.parametrize("text", ["", "%", "10.", "1.234", "-1", "01", "100.01"])
+def test_percentages_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"must be a percentage|more than 100"):
+        parse_percent_bps(text)

@@ -1,1 +1,1 @@
-"""The routes of contracts that are being agreed."""
+"""The routes of deals: drafts, proposals with their versions, and standing offers."""

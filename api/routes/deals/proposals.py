@@ -5,7 +5,6 @@ allowance; neither signs the contract's bare id. The pipeline opens it on chain;
 log it is a contract, public like all of them.
 """
 
-from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter
@@ -17,11 +16,14 @@ from api.http.auth import Caller, acting, check_surface, needs
 from api.http.fields import ContractId, Limit, ProposalCursor, SurfaceId
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
+from api.routes.deals.drafts import find_cautions, policy_in_force, token_of
 from api.routes.surfaces.operators import terms_parameters
 from api.routes.surfaces.owners import own_surface
+from orchestrator.core.deal import deal_of
 from orchestrator.core.document import canonical_json
-from orchestrator.core.errors import ChainError, TermsError
+from orchestrator.core.errors import TermsError
 from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.sentences import sentences_of
 from orchestrator.core.terms import (
     SET_BY_SURFACE,
     Terms,
@@ -126,10 +128,17 @@ def proposal(service: TheService, caller: Reader, contract: ContractId) -> answe
     """Return a proposal, to its parties, with what to look at before it is signed."""
     with acting(service, caller) as session:
         row = _known_proposal(service, session, caller, from_hex(contract))
-    found = _proposal(service, row)
+        rules = policy_in_force(service, session, bytes(row.surface))
+    found, terms = _proposal(service, row), Terms.from_json(row.terms)
+    token = token_of(service, terms)
     # The chain is asked, so no transaction is held open across it.
-    cautions = _cautions(service, row.terms) if found.status == "proposed" else None
-    return answers.ReviewedProposal(**found.model_dump(), cautions=cautions)
+    is_open = found.status == "proposed"
+    return answers.ReviewedProposal(
+        **found.model_dump(),
+        sentences=sentences_of(terms, token),
+        deal=deal_of(terms, token),
+        cautions=list(find_cautions(service, terms, rules)) if is_open else None,
+    )
 
 
 @router.post("/proposals/{contract}/accept", responses=documented(401, 403, 404, 409))
@@ -297,13 +306,6 @@ def _proposal(service: Service, row: Row) -> answers.Proposal:
             "withdrawn_ms": row.withdrawn_ms,
         }
     )
-
-
-def _cautions(service: Service, terms: Mapping[str, object]) -> list[str] | None:
-    try:
-        return list(service.cautions_of(Terms.from_json(terms)))
-    except ChainError:
-        return None
 
 
 def _find_proposal(service: Service, session: Session, caller: Caller, digest: bytes) -> Row | None:

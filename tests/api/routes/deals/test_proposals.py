@@ -101,19 +101,26 @@ def test_cautions_are_told_until_a_proposal_is_decided(
 
     monkeypatch.setattr(service, "cautions_of", cautions_of)
 
+    account = "the payee has neither code nor transactions"
+
     def told(client: httpx.Client) -> Any:
         answer = client.get(f"/v1/proposals/{hex_id(terms)}")
         assert answer.status_code == 200, answer.text
         return answer.json()["cautions"]
 
-    assert told(owner) == told(operator) == ["the payee has neither code nor transactions"]
+    # What the terms and the policy tell comes first, what the chain tells last.
+    found = told(owner)
+    assert found == told(operator)
+    assert found[0].startswith("touches before 2026-01-01 00:01:00 UTC earn nothing")
+    assert found[-1] == account
     assert asked == [terms, terms]
 
     def unreachable(_: Terms) -> list[str]:
         raise ChainError("node-silent", "the node does not answer")
 
     monkeypatch.setattr(service, "cautions_of", unreachable)
-    assert told(owner) is None
+    assert told(owner)[:-1] == found[:-1]
+    assert told(owner)[-1].startswith("the chain cannot be asked")
     monkeypatch.setattr(service, "cautions_of", cautions_of)
     assert accept(owner, terms).status_code == 200
     assert told(owner) is None
