@@ -9,7 +9,7 @@ from typing import TypeVar
 from orchestrator.core import trust
 from orchestrator.core.attribution import TouchAt, TouchHistory
 from orchestrator.core.contract import Contract, ContractRules
-from orchestrator.core.entry import ZERO_WORD, Entry, ascii_text, unpack_outcome
+from orchestrator.core.entry import CLICK, TAKEN, ZERO_WORD, Entry, ascii_text, unpack_outcome
 from orchestrator.core.errors import EntryError
 from orchestrator.core.forecast import Baseline, Cohort, Question, forecast_day
 from orchestrator.core.forecast import score as forecast_score
@@ -33,7 +33,7 @@ from orchestrator.core.purchase import (
 )
 from orchestrator.core.surface_settings import SurfaceSettings
 from orchestrator.core.trust import PendingForecast
-from orchestrator.core.world import Cause, Lead, Operator, Surface, World
+from orchestrator.core.world import Cause, Errand, Lead, Operator, Reporting, Surface, World
 
 
 def nothing(_world: World, _position: int, _record: Record) -> None:
@@ -46,9 +46,16 @@ def touch(world: World, position: int, record: Record) -> None:
 
 
 def reported_touch(world: World, position: int, record: Record) -> None:
-    _add_touch(world, position, record.entry)
-    opening = _opened(record, ReportedTouchOpening)
-    world.causes[opening.cause].uses_left -= 1
+    entry, opening = record.entry, _opened(record, ReportedTouchOpening)
+    _add_touch(world, position, entry)
+    if entry.label == CLICK:
+        world.causes[opening.cause].uses_left -= 1
+        return
+    lead = world.leads[entry.subject]
+    lead.errands = [one for one in lead.errands if one.position != opening.cause]
+    world.reporting = Reporting(
+        entry.subject, opening.received_ms, opening.request_hash, opening.commitment
+    )
 
 
 def _add_touch(world: World, position: int, entry: Entry) -> None:
@@ -71,17 +78,30 @@ def _count_act(world: World, entry: Entry) -> None:
 
 def code(world: World, position: int, record: Record) -> None:
     entry, until_ms = record.entry, _opened(record, CodeOpening).expires_ms
-    world.causes[position] = Cause(
-        entry.surface, entry.actor, None, entry.label, entry.time_ms, until_ms, entry.value
-    )
+    world.causes[position] = Cause(entry.surface, entry.actor, entry.time_ms, until_ms, entry.value)
 
 
 def request(world: World, position: int, record: Record) -> None:
-    entry = record.entry
+    entry, here = record.entry, world.surfaces[record.entry.surface]
     _count_act(world, entry)
-    world.causes[position] = Cause(
-        entry.surface, entry.actor, entry.subject, entry.label, entry.time_ms, entry.time_ms, 1
+    world.leads[entry.subject].errands.append(
+        Errand(position, entry.actor, entry.label, entry.time_ms, entry.value)
     )
+    world.moved_standing(entry.surface, entry.actor).errands += 1
+    here.errands += 1
+    # A report never bears a receipt from before what it reports.
+    here.received_ms = max(here.received_ms, entry.time_ms)
+
+
+def answer(world: World, _position: int, record: Record) -> None:
+    entry, lead = record.entry, world.leads[record.entry.subject]
+    (at,) = (at for at, one in enumerate(lead.errands) if one.position == entry.value)
+    answered = lead.errands.pop(at)
+    if not answered.is_taken:
+        world.surfaces[entry.surface].errands -= 1
+        world.moved_standing(entry.surface, answered.operator).errands -= 1
+    if entry.label == TAKEN:
+        lead.errands.insert(at, answered._replace(is_taken=True))
 
 
 def lead(world: World, _position: int, record: Record) -> None:
@@ -98,6 +118,7 @@ def transition(world: World, position: int, record: Record) -> None:
     at_ms = max(world.time_ms, _opened(record, TransitionOpening).received_ms)
     lead.stay_ms = here.cohorts.move(lead.state, entry.label, lead.stay_ms, at_ms)
     lead.state, lead.since_ms = entry.label, entry.time_ms
+    world.reporting = None
     if not here.policy.is_reversible(entry.label):
         return
     # An order is founded once: an event that takes back something founds none.

@@ -10,9 +10,11 @@ from typing import NamedTuple
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.entry import ZERO_WORD
 from orchestrator.core.fields import (
+    Answer,
     Count,
     EventName,
     Name,
+    NameOrNone,
     PayoutLabel,
     PolicyDocument,
     SettingsDocument,
@@ -125,6 +127,50 @@ class Touch(NamedTuple):
     key: Word = ZERO_WORD
 
 
+class RequestAction(NamedTuple):
+    """An operator's request that the surface act on a lead; it lasts so long if it is not taken."""
+
+    surface: Word
+    lead: Word
+    operator: Word
+    action: Name
+    lasts_ms: Count
+    request_hash: Word = ZERO_WORD
+    commitment: Word = ZERO_WORD
+    key: Word = ZERO_WORD
+
+
+class AnswerAction(NamedTuple):
+    """The owner's answer to a requested action, by the request's position: it took it, or failed.
+
+    `reason` is a code of the reason for which it failed, empty for none.
+    """
+
+    surface: Word
+    lead: Word
+    owner: Word
+    position: Count
+    answer: Answer
+    reason: NameOrNone = ""
+    request_hash: Word = ZERO_WORD
+
+
+class ConfirmAction(NamedTuple):
+    """The word of the owner's own endpoint that it has taken a requested action."""
+
+    surface: Word
+    lead: Word
+    position: Count
+
+
+class ExpireAction(NamedTuple):
+    """The end of a requested action that was not taken in its time."""
+
+    surface: Word
+    lead: Word
+    position: Count
+
+
 class ProductEvent(NamedTuple):
     """An event of the owner's product, at the product's own time, with the revenue it brought.
 
@@ -195,6 +241,10 @@ Request = (
     | MakeForecast
     | ScoreForecast
     | Touch
+    | RequestAction
+    | AnswerAction
+    | ConfirmAction
+    | ExpireAction
     | ProductEvent
     | Erasure
     | OpenContract
@@ -208,6 +258,8 @@ Request = (
 # the last word on a request.
 RETRYABLE = frozenset(
     {
+        "action-early",  # its time will pass
+        "action-limit",  # the owner may take some, and others expire
         "contract-unknown",  # its opening may come into the log
         "event-ahead",  # its time will come
         "forecast-overlaps",  # the window before it will end
@@ -272,19 +324,6 @@ class ReportTouch(NamedTuple):
     commitment: bytes
 
 
-class RequestAction(NamedTuple):
-    """An operator's request that the surface act on a lead, until it expires."""
-
-    surface: bytes
-    lead: bytes
-    operator: bytes
-    action: str
-    expires_ms: int
-    request_hash: bytes
-    commitment: bytes
-    key: bytes
-
-
 class IssueCode(NamedTuple):
     """The issue of a code by whose use leads arrive; `code` is its random id, never the code."""
 
@@ -298,4 +337,4 @@ class IssueCode(NamedTuple):
     key: bytes
 
 
-OfEntries = RegisterLead | ApplyStep | ReportTouch | RequestAction | IssueCode
+OfEntries = RegisterLead | ApplyStep | ReportTouch | IssueCode

@@ -36,6 +36,7 @@ from orchestrator.log.projections import (
     Sources,
     load_leads,
     load_world,
+    write_actions,
     write_leads,
     write_rest,
     write_standings,
@@ -88,6 +89,8 @@ class _Batch:
     # seq, first position, count, and a refusal's code and message
     results: list[tuple[int, int, int, str | None, str | None]] = field(default_factory=list)
     changes: Changes = field(default_factory=Changes)
+    # what is said of requested actions
+    actions: list[tuple[int, Record]] = field(default_factory=list)
 
     def add(self, position: int, record: Record) -> None:
         """Add the rows of a record that the fold has moved past."""
@@ -97,6 +100,8 @@ class _Batch:
         listed = kind.word if kind.listed else None
         self.entries.append((position, encode(entry), opened, listed))
         self.changes.add(kind, entry)
+        if kind.moves_action:
+            self.actions.append((position, record))
 
     def refuse(self, row: Row, position: int, code: str, message: str) -> None:
         """Add the result of a request for which no entry is written at this position."""
@@ -337,6 +342,7 @@ class Sequencer(Resource):
         self._failpoint("leads")
         write_rest(session, log_id, world, batch.changes)
         write_standings(session, log_id, world)
+        write_actions(session, log_id, batch.actions)
         self._failpoint("projections")
         if not previous_size + len(batch.entries) == tree.size == world.size:
             raise LogError(
