@@ -6,18 +6,17 @@ not allow is refused; what the judgement changes is written first.
 
 from typing import NamedTuple
 
-from orchestrator.core import requests, trust
+from orchestrator.core import errand, requests, trust
 from orchestrator.core.codec import commitment
-from orchestrator.core.entry import AMOUNT_LIMIT, WORD_BYTES, ZERO_WORD, ascii_word
+from orchestrator.core.entry import AMOUNT_LIMIT, CLICK, WORD_BYTES, ZERO_WORD, ascii_word
 from orchestrator.core.errors import RequestError, shown
 from orchestrator.core.forecast import Question, check_opening_time, forecast_day
 from orchestrator.core.opening import (
     ForecastOpening,
-    ReportedTouchOpening,
     TouchOpening,
     TrustOpening,
 )
-from orchestrator.core.surface_settings import SurfaceSettings
+from orchestrator.core.surface_settings import SELF, SURFACE, SurfaceSettings
 from orchestrator.core.trust import Judgement, PoolUse, Standing
 from orchestrator.core.units import DAY_MS, format_ms
 from orchestrator.core.world import Lead, Surface, World
@@ -79,15 +78,19 @@ def check_level(writer: Writer, surface: bytes, operator: bytes, least: int, wha
 
 
 def _check_action(
-    writer: Writer, surface: bytes, operator: bytes, action: str, lead: Lead | None
+    writer: Writer, request: requests.Touch | requests.RequestAction, lead: Lead | None, by: str
 ) -> _Act:
     """Return an action on a lead that the settings offer, within what the pair's level allows."""
+    surface, operator, action = request.surface, request.operator, request.action
     settings = settings_of(surface_of(writer.world, surface), surface)
     offered = settings.actions.get(action)
     if offered is None:
         raise RequestError(
             "action-unknown", f"the surface's settings offer no action {shown(action)}"
         )
+    if offered.by != by:
+        how = "requested of the surface, which carries it out" if by == SELF else "reported as done"
+        raise RequestError("action-by-another", f"action {action!r} is {how}")
     act = check_level(writer, surface, operator, offered.level, f"action {action!r}")
     history = lead.touches.get(operator) if lead else None
     is_new_lead = history is None or history.day != trust.day_of(writer.now_ms)
@@ -306,7 +309,7 @@ def score_forecast(writer: Writer, request: requests.ScoreForecast) -> None:
 def touch(writer: Writer, request: requests.Touch) -> None:
     known = writer.world.leads.get(request.lead)
     previous = _check_touch(writer.world, request, known)
-    act = _check_action(writer, request.surface, request.operator, request.action, known)
+    act = _check_action(writer, request, known, SELF)
     write_before(writer, act)
     if known is None:
         register_lead(writer, request.surface, request.lead)
@@ -322,61 +325,58 @@ def touch(writer: Writer, request: requests.Touch) -> None:
 
 
 def _check_touch(
-    world: World, request: requests.Touch | requests.ReportTouch, lead: Lead | None
+    world: World,
+    request: requests.Touch | requests.RequestAction | requests.ReportTouch,
+    lead: Lead | None,
 ) -> int:
-    """Return 1 + the position of the operator's touch of the lead before this one, 0 for none."""
+    """Return 1 + the position of the operator's touch of the lead before this one, 0 for none.
+
+    What it has requested and may still be done counts as a touch: else it could not become one.
+    """
     here = surface_of(world, request.surface)
     check_home(lead, request.surface, request.lead)
-    touches = lead.touches.get(request.operator) if lead else None
-    if touches is not None and touches.count >= here.policy.touches_per_lead:
+    if lead is None:
+        return 0
+    touches, most = lead.touches.get(request.operator), here.policy.touches_per_lead
+    count = touches.count if touches else 0
+    asked = sum(one.operator == request.operator for one in lead.errands)
+    if count + asked >= most:
         raise RequestError(
             "touch-limit",
-            f"operator 0x{request.operator.hex()} has touched this lead {touches.count} times, "
-            f"the most that the policy allows",
+            f"operator 0x{request.operator.hex()} has touched this lead {count} times and "
+            f"requested {asked} actions on it, together the most that the policy allows",
         )
-    return 1 + touches.latest if touches is not None and touches.count else 0
+    return lead.next_touch(request.operator)
 
 
 def report_touch(writer: Writer, request: requests.ReportTouch) -> None:
     """Write a touch that its cause, a code or a requested action, has brought about."""
     world = writer.world
+    if request.action != CLICK:
+        errand.report(writer, request)
+        return
     known = world.leads.get(request.lead)
     previous = _check_touch(world, request, known)
     if known is None:
         raise RequestError("lead-unknown", f"lead 0x{request.lead.hex()} is not in the log")
     cause = world.causes.get(request.cause)
     if cause is None or not (
-        (cause.surface, cause.operator, cause.action)
-        == (request.surface, request.operator, request.action)
-        and cause.lead in (None, request.lead)
+        (cause.surface, cause.operator) == (request.surface, request.operator)
         and cause.since_ms <= request.time_ms <= min(cause.until_ms, request.received_ms)
         and cause.uses_left
     ):
-        raise RequestError(
-            "cause-false",
-            f"entry {request.cause} gives this operator no touch {request.action!r} of this lead "
-            f"at this time",
-        )
-    writer.add(
-        "touch.reported",
-        request.surface,
-        request.operator,
-        request.lead,
-        request.action,
-        previous,
-        time_ms=request.time_ms,
-        opening=ReportedTouchOpening(
-            request.cause, request.received_ms, request.request_hash, request.commitment
-        ),
-    )
+        raise errand.false_cause(request)
+    errand.write_report(writer, request, previous)
 
 
 def request_action(writer: Writer, request: requests.RequestAction) -> None:
+    """Write an operator's request that the surface act on a lead."""
     known = writer.world.leads.get(request.lead)
-    check_home(known, request.surface, request.lead)
+    _check_touch(writer.world, request, known)
     if known is None:
         raise RequestError("lead-unknown", f"lead 0x{request.lead.hex()} is not in the log")
-    act = _check_action(writer, request.surface, request.operator, request.action, known)
+    act = _check_action(writer, request, known, SURFACE)
+    errand.check_room(writer.world, request, known, act.settings)
     write_before(writer, act)
     writer.add(
         "action.requested",
@@ -384,6 +384,6 @@ def request_action(writer: Writer, request: requests.RequestAction) -> None:
         request.operator,
         request.lead,
         request.action,
-        request.expires_ms,
+        writer.now_ms + request.lasts_ms,
         opening=TouchOpening(request.request_hash, request.commitment, request.key),
     )

@@ -19,7 +19,7 @@ from orchestrator.core.forecast import Question, Skill
 from orchestrator.core.purchase import PaidOutcome, Purchase
 from orchestrator.core.requests import Request
 from orchestrator.core.trust import Bucket, PendingForecast, PoolUse, Standing
-from orchestrator.core.world import Lead
+from orchestrator.core.world import Errand, Lead
 
 
 def commitment(salt: bytes, body: bytes) -> bytes:
@@ -95,6 +95,9 @@ def encode_lead(lead: Lead) -> dict[str, Any]:
         "purchases": [_encode_purchase(purchase) for purchase in lead.purchases],
         "sweep_at": lead.sweep_at,
         "stay_ms": lead.stay_ms,
+        "errands": [
+            [errand.position, errand.operator.hex(), *errand[2:]] for errand in lead.errands
+        ],
     }
 
 
@@ -116,6 +119,10 @@ def decode_lead(surface: bytes, state: str, since_ms: int, document: Mapping[str
             purchases=[_decode_purchase(*words) for words in document["purchases"]],
             sweep_at=document["sweep_at"],
             stay_ms=document["stay_ms"],
+            errands=[
+                Errand(position, bytes.fromhex(operator), *rest)
+                for position, operator, *rest in document["errands"]
+            ],
         )
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise LogError(
@@ -171,6 +178,7 @@ def encode_standing(standing: Standing) -> dict[str, Any]:
             [one.position, list(one.question), one.day, one.commitment.hex()]
             for one in standing.forecasts
         ],
+        "errands": standing.errands,
     }
 
 

@@ -158,6 +158,6 @@ def code_at(world: World, surface: bytes, position: int) -> Code:
     Raises RequestError `cause-false` for any other.
     """
     cause = world.causes.get(position)
-    if not isinstance(cause, Code) or cause.surface != surface or not cause.uses_left:
+    if cause is None or cause.surface != surface or not cause.uses_left:
         raise RequestError("cause-false", f"entry {position} gives no code for a lead to come by")
     return cause

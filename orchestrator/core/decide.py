@@ -9,7 +9,7 @@ who has only the entries, the policies and the terms rebuilds the same world.
 from collections.abc import Callable
 from typing import Any
 
-from orchestrator.core import acts, attribution, codes, requests
+from orchestrator.core import acts, attribution, codes, errand, requests
 from orchestrator.core.attribution import TouchAt
 from orchestrator.core.contract import Contract
 from orchestrator.core.dispute import is_by_owner
@@ -61,6 +61,7 @@ def decide(world: World, request: Request | requests.OfEntries, received_ms: int
     name, a settlement tick with nothing to settle, a lead erased that it never knew. Raises
     `RequestError` for a request that the rules turn away, before anything is changed.
     """
+    errand.check_followed(world, request)
     writer = Writer(world, received_ms)
     _DECIDE[type(request)](writer, request)
     return writer.records
@@ -168,6 +169,8 @@ def _apply_step(writer: Writer, request: requests.ApplyStep) -> None:
     here = writer.world.surfaces[reported.surface]
     lead = writer.world.leads[reported.lead]
     _check_order(here, reported.order, reported.lead, lead, step)
+    if step.to is not None and step.verdict is Verdict.ACCEPTED:
+        errand.write_touches(writer, reported)
     if step.reverses:
         _write_event(writer, reported, name, step.reverses)
     if step.to is not None:
@@ -503,6 +506,10 @@ def _record_ruling(writer: Writer, request: requests.RecordRuling) -> None:
 
 _DECIDE: dict[type, Callable[[Writer, Any], None]] = {
     requests.Touch: acts.touch,
+    requests.RequestAction: acts.request_action,
+    requests.AnswerAction: errand.answer,
+    requests.ConfirmAction: errand.confirm,
+    requests.ExpireAction: errand.expire,
     requests.ProductEvent: _product_event,
     requests.Arrival: _product_event,
     requests.IssueCode: codes.issue_code,
@@ -527,5 +534,4 @@ _DECIDE: dict[type, Callable[[Writer, Any], None]] = {
     requests.RegisterLead: _register_lead,
     requests.ApplyStep: _apply_step,
     requests.ReportTouch: acts.report_touch,
-    requests.RequestAction: acts.request_action,
 }

@@ -31,6 +31,8 @@ TIME_MS_LIMIT = 1 << 63
 
 ZERO_WORD = bytes(WORD_BYTES)
 ZERO_ADDRESS = "0x" + "00" * 20
+# The labels of an answer to a requested action.
+TAKEN, FAILED, EXPIRED = "taken", "failed", "expired"
 CLICK = "click"  # the label of a touch by code; no action may be named so
 
 

@@ -11,7 +11,14 @@ from typing import Annotated, Any, NamedTuple, TypeVar, cast, get_type_hints
 
 from orchestrator.core import names
 from orchestrator.core.dispute import DISPUTE_LABELS, RULING_LABELS
-from orchestrator.core.entry import AMOUNT_LIMIT, POSITION_LIMIT, TIME_MS_LIMIT, WORD_BYTES
+from orchestrator.core.entry import (
+    AMOUNT_LIMIT,
+    FAILED,
+    POSITION_LIMIT,
+    TAKEN,
+    TIME_MS_LIMIT,
+    WORD_BYTES,
+)
 from orchestrator.core.errors import RequestError, shown
 from orchestrator.core.policy import MODELS, Policy, parse
 from orchestrator.core.surface_settings import SurfaceSettings, parse_settings
@@ -149,6 +156,7 @@ def _one_of(choices: tuple[str, ...]) -> Form:
 Word = Annotated[bytes, Form(_write_word, _read_word)]
 ShortBytes = Annotated[bytes, Form(lambda _, value: value.hex(), _read_bytes)]
 Name = Annotated[str, _text(names.short_name)]
+NameOrNone = Annotated[str, _text(lambda value: value and names.short_name(value))]
 EventName = Annotated[str, _text(names.event_name)]
 Units = Annotated[int, _whole_below(AMOUNT_LIMIT)]
 Count = Annotated[int, _whole_below(POSITION_LIMIT)]
@@ -158,6 +166,7 @@ SpanMs = Annotated[int, Form(_span_ms, _span_ms)]
 Share = Annotated[int, _whole_below(BPS + 1)]
 Truth = Annotated[bool, Form(_truth, _truth)]
 Model = Annotated[str, _one_of(MODELS)]
+Answer = Annotated[str, _one_of((TAKEN, FAILED))]
 PayoutLabel = Annotated[str, _one_of(("paid", "credited"))]
 DisputeLabel = Annotated[str, _one_of(DISPUTE_LABELS)]
 RulingLabel = Annotated[str, _one_of(RULING_LABELS)]

@@ -10,7 +10,7 @@ from orchestrator.core import trust
 from orchestrator.core.attribution import TouchAt, TouchHistory
 from orchestrator.core.contract import Contract, ContractRules
 from orchestrator.core.dispute import is_lost
-from orchestrator.core.entry import ZERO_WORD, Entry, ascii_text, unpack_outcome
+from orchestrator.core.entry import CLICK, TAKEN, ZERO_WORD, Entry, ascii_text, unpack_outcome
 from orchestrator.core.errors import EntryError
 from orchestrator.core.forecast import Baseline, Cohort, Question, forecast_day
 from orchestrator.core.forecast import score as forecast_score
@@ -34,7 +34,7 @@ from orchestrator.core.purchase import (
 )
 from orchestrator.core.surface_settings import SurfaceSettings
 from orchestrator.core.trust import PendingForecast
-from orchestrator.core.world import Cause, Code, Lead, Operator, Surface, World
+from orchestrator.core.world import Code, Errand, Lead, Operator, Reporting, Surface, World
 
 
 def nothing(_world: World, _position: int, _record: Record) -> None:
@@ -49,14 +49,18 @@ def touch(world: World, position: int, record: Record) -> None:
 def reported_touch(world: World, position: int, record: Record) -> None:
     entry, opening = record.entry, _opened(record, ReportedTouchOpening)
     _add_touch(world, position, entry)
-    cause = world.causes[opening.cause]
-    if not isinstance(cause, Code):
-        cause.uses_left -= 1
+    if entry.label == CLICK:
+        code = world.causes[opening.cause]
+        code.count_use(max(world.time_ms, opening.received_ms), is_repeat=entry.value > 0)
+        code.brought += world.arriving is not None
+        world.used_codes[code.code] = None
+        world.arriving = None
         return
-    cause.count_use(max(world.time_ms, opening.received_ms), is_repeat=entry.value > 0)
-    cause.brought += world.arriving is not None
-    world.used_codes[cause.code] = None
-    world.arriving = None
+    lead = world.leads[entry.subject]
+    lead.errands = [one for one in lead.errands if one.position != opening.cause]
+    world.reporting = Reporting(
+        entry.subject, opening.received_ms, opening.request_hash, opening.commitment
+    )
 
 
 def _add_touch(world: World, position: int, entry: Entry) -> None:
@@ -82,8 +86,6 @@ def code(world: World, position: int, record: Record) -> None:
     issued = Code(
         entry.surface,
         entry.actor,
-        None,
-        entry.label,
         entry.time_ms,
         until_ms,
         entry.value,
@@ -109,11 +111,26 @@ def code_end(world: World, _position: int, record: Record) -> None:
 
 
 def request(world: World, position: int, record: Record) -> None:
-    entry = record.entry
+    entry, here = record.entry, world.surfaces[record.entry.surface]
     _count_act(world, entry)
-    world.causes[position] = Cause(
-        entry.surface, entry.actor, entry.subject, entry.label, entry.time_ms, entry.time_ms, 1
+    world.leads[entry.subject].errands.append(
+        Errand(position, entry.actor, entry.label, entry.time_ms, entry.value)
     )
+    world.moved_standing(entry.surface, entry.actor).errands += 1
+    here.errands += 1
+    # A report never bears a receipt from before what it reports.
+    here.received_ms = max(here.received_ms, entry.time_ms)
+
+
+def answer(world: World, _position: int, record: Record) -> None:
+    entry, lead = record.entry, world.leads[record.entry.subject]
+    (at,) = (at for at, one in enumerate(lead.errands) if one.position == entry.value)
+    answered = lead.errands.pop(at)
+    if not answered.is_taken:
+        world.surfaces[entry.surface].errands -= 1
+        world.moved_standing(entry.surface, answered.operator).errands -= 1
+    if entry.label == TAKEN:
+        lead.errands.insert(at, answered._replace(is_taken=True))
 
 
 def lead(world: World, _position: int, record: Record) -> None:
@@ -132,6 +149,7 @@ def transition(world: World, position: int, record: Record) -> None:
     at_ms = max(world.time_ms, _opened(record, TransitionOpening).received_ms)
     lead.stay_ms = here.cohorts.move(lead.state, entry.label, lead.stay_ms, at_ms)
     lead.state, lead.since_ms = entry.label, entry.time_ms
+    world.reporting = None
     if not here.policy.is_reversible(entry.label):
         return
     # An order is founded once: an event that takes back something founds none.

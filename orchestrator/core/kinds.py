@@ -26,6 +26,7 @@ from orchestrator.core.entry import (
 )
 from orchestrator.core.errors import EntryError
 from orchestrator.core.opening import (
+    AnswerOpening,
     CodeOpening,
     EventOpening,
     ForecastOpening,
@@ -69,6 +70,7 @@ class Topic(StrEnum):
     """The subject of the question "why" that is asked of an entry by its position."""
 
     TOUCH = "a touch"
+    ACTION = "an action that the surface carries out"
     OUTCOME = "an outcome, or what was taken back of it"
     STEP = "a step of a lead's path"
     LEAD = "the lead"
@@ -106,7 +108,8 @@ class Kind:
     `replay` gives the request that the entry was written for; without one, the entry is lawful only
     where it follows from those before it. `role` names it in receipts. Entries of a kind that is
     `listed` are found by their kind; a kind of which there are as many as leads, or more, is not:
-    its entries are found by their subject. `topic` says what is answered of its entries.
+    its entries are found by their subject. `topic` says what is answered of its entries. One that
+    `moves_action` says what has become of a requested action.
     """
 
     name: str
@@ -119,6 +122,7 @@ class Kind:
     role: str = ""
     listed: bool = True
     topic: Topic | None = None
+    moves_action: bool = False
 
     @property
     def word(self) -> bytes:
@@ -276,6 +280,7 @@ _TABLE = (
         role="touch",
         listed=False,
         topic=Topic.TOUCH,
+        moves_action=True,
     ),
     Kind(
         "action.requested",
@@ -286,6 +291,26 @@ _TABLE = (
         opening=TouchOpening,
         changes=(_LEAD, _SURFACE),
         listed=False,
+        topic=Topic.ACTION,
+        moves_action=True,
+    ),
+    Kind(
+        "action.answered",
+        Clock.LOG,
+        Words(
+            "owner; zero if expired",
+            "lead",
+            "taken, failed or expired",
+            "position of the request",
+            _COMMITMENT,
+        ),
+        folds.answer,
+        replay_rules.answer,
+        opening=AnswerOpening,
+        changes=(_LEAD, _SURFACE),
+        listed=False,
+        topic=Topic.ACTION,
+        moves_action=True,
     ),
     Kind(
         "code.issued",

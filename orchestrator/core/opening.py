@@ -149,6 +149,17 @@ class ReportedTouchOpening(NamedTuple):
     commitment: _Word
 
 
+class AnswerOpening(NamedTuple):
+    """The opening of an answer to a requested action: a code of the reason, empty for none.
+
+    `request_hash` names the request by which the owner answered, zero where others noted it: that
+    the owner's endpoint took the action, or that its time has passed.
+    """
+
+    reason: _Text
+    request_hash: _Word
+
+
 class TransitionOpening(NamedTuple):
     """The opening of a lead's transition, or of one that was refused.
 
@@ -230,6 +241,7 @@ class ForecastOpening(NamedTuple):
 Opening = (
     TouchOpening
     | ReportedTouchOpening
+    | AnswerOpening
     | TransitionOpening
     | EventOpening
     | CodeOpening

@@ -80,6 +80,12 @@ class Replay:
                 f"the log ends at {self.size} entries, "
                 f"but {described(self._expected[-1].entry)} must follow",
             )
+        if self.world.reporting is not None:
+            raise ReplayError(
+                "entry-missing",
+                f"the log ends at {self.size} entries, but a transition of lead "
+                f"0x{self.world.reporting.lead.hex()[:16]} must follow",
+            )
         return self.world
 
     def _check_arrival(self, record: Record) -> None:

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple, TypeVar
 
 from orchestrator.core import requests
 from orchestrator.core.contract import ContractRules
-from orchestrator.core.entry import ascii_text, described
+from orchestrator.core.entry import EXPIRED, ascii_text, described
 from orchestrator.core.errors import ReplayError
 from orchestrator.core.opening import (
+    AnswerOpening,
     CodeOpening,
     EventOpening,
     ForecastOpening,
@@ -78,8 +79,20 @@ def reported_touch(_world: World, record: Record, _documents: Documents) -> requ
 
 def request(_world: World, record: Record, _documents: Documents) -> requests.RequestAction:
     entry, opening = record.entry, _opened(record, TouchOpening)
+    lasts_ms = entry.value - entry.time_ms
     return requests.RequestAction(
-        entry.surface, entry.subject, entry.actor, entry.label, entry.value, *opening
+        entry.surface, entry.subject, entry.actor, entry.label, lasts_ms, *opening
+    )
+
+
+def answer(
+    _world: World, record: Record, _documents: Documents
+) -> requests.AnswerAction | requests.ExpireAction:
+    entry, opening = record.entry, _opened(record, AnswerOpening)
+    if entry.label == EXPIRED:
+        return requests.ExpireAction(entry.surface, entry.subject, entry.value)
+    return requests.AnswerAction(
+        entry.surface, entry.subject, entry.actor, entry.value, entry.label, *opening
     )
 
 

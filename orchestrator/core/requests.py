@@ -10,10 +10,12 @@ from typing import NamedTuple
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.entry import ZERO_WORD
 from orchestrator.core.fields import (
+    Answer,
     Count,
     DisputeLabel,
     EventName,
     Name,
+    NameOrNone,
     PayoutLabel,
     PolicyDocument,
     RulingLabel,
@@ -125,6 +127,50 @@ class Touch(NamedTuple):
     request_hash: Word = ZERO_WORD
     commitment: Word = ZERO_WORD
     key: Word = ZERO_WORD
+
+
+class RequestAction(NamedTuple):
+    """An operator's request that the surface act on a lead; it lasts so long if it is not taken."""
+
+    surface: Word
+    lead: Word
+    operator: Word
+    action: Name
+    lasts_ms: Count
+    request_hash: Word = ZERO_WORD
+    commitment: Word = ZERO_WORD
+    key: Word = ZERO_WORD
+
+
+class AnswerAction(NamedTuple):
+    """The owner's answer to a requested action, by the request's position: it took it, or failed.
+
+    `reason` is a code of the reason for which it failed, empty for none.
+    """
+
+    surface: Word
+    lead: Word
+    owner: Word
+    position: Count
+    answer: Answer
+    reason: NameOrNone = ""
+    request_hash: Word = ZERO_WORD
+
+
+class ConfirmAction(NamedTuple):
+    """The word of the owner's own endpoint that it has taken a requested action."""
+
+    surface: Word
+    lead: Word
+    position: Count
+
+
+class ExpireAction(NamedTuple):
+    """The end of a requested action that was not taken in its time."""
+
+    surface: Word
+    lead: Word
+    position: Count
 
 
 class ProductEvent(NamedTuple):
@@ -270,6 +316,10 @@ Request = (
     | MakeForecast
     | ScoreForecast
     | Touch
+    | RequestAction
+    | AnswerAction
+    | ConfirmAction
+    | ExpireAction
     | ProductEvent
     | Arrival
     | IssueCode
@@ -291,6 +341,8 @@ RETRYABLE = frozenset(
     {
         "code-limit",  # tomorrow is another day
         "codes-unoffered",  # the owner may publish settings that offer some
+        "action-early",  # its time will pass
+        "action-limit",  # the owner may take some, and others expire
         "contract-unknown",  # its opening may come into the log
         "event-ahead",  # its time will come
         "forecast-overlaps",  # the window before it will end
@@ -359,17 +411,4 @@ class ReportTouch(NamedTuple):
     commitment: bytes
 
 
-class RequestAction(NamedTuple):
-    """An operator's request that the surface act on a lead, until it expires."""
-
-    surface: bytes
-    lead: bytes
-    operator: bytes
-    action: str
-    expires_ms: int
-    request_hash: bytes
-    commitment: bytes
-    key: bytes
-
-
-OfEntries = RegisterLead | ApplyStep | ReportTouch | RequestAction
+OfEntries = RegisterLead | ApplyStep | ReportTouch

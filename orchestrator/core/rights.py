@@ -46,6 +46,8 @@ RIGHTS: dict[type[Request], Right] = {
     requests.JudgeTrust: Right(API, "operator:touch", "operator"),
     requests.MakeForecast: Right(API, "operator:forecast", "operator"),
     requests.Touch: Right(API, "operator:touch", "operator"),
+    requests.RequestAction: Right(API, "operator:request", "operator"),
+    requests.AnswerAction: Right(API, "owner:answer", "owner", is_surface_owners=True),
     requests.ProductEvent: Right(API, "owner:report", is_surface_owners=True),
     requests.Arrival: Right(API, "owner:report", is_surface_owners=True),
     requests.IssueCode: Right(API, "operator:issue", "operator"),
@@ -59,6 +61,9 @@ RIGHTS: dict[type[Request], Right] = {
     requests.RecordDispute: Right(WORKER, is_publishers=True),
     requests.RecordRuling: Right(WORKER, is_publishers=True),
     requests.Settle: Right(WORKER, is_publishers=True),
+    # What the owner's endpoint has taken, and what was taken by no one in time.
+    requests.ConfirmAction: Right(WORKER, is_publishers=True),
+    requests.ExpireAction: Right(WORKER, is_publishers=True),
     requests.ScoreForecast: Right(WORKER, is_publishers=True),
 }
 

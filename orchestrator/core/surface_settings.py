@@ -15,6 +15,7 @@ from orchestrator.core.document import (
     MAX_DOCUMENT_BYTES,
     canonical_json,
     check_keys,
+    read_choice,
     read_integer,
     read_list,
     read_name,
@@ -29,6 +30,7 @@ from orchestrator.core.forecast import (
     ForecastRules,
     Question,
 )
+from orchestrator.core.parameters import read_schema
 from orchestrator.core.qualification import parse_fields
 from orchestrator.core.units import BPS, DAY_S
 
@@ -44,15 +46,43 @@ MAX_CODE_PERIOD_S = 100 * MAX_PERIOD_S
 DEFAULT_RIPENING_S = 7 * DAY_S
 DEFAULT_BUCKET_S = 30 * DAY_S
 DEFAULT_PAUSE_S = DAY_S
+# Who carries an action out.
+SELF, SURFACE = "self", "surface"
+CARRIERS = (SELF, SURFACE)
+DEFAULT_EXPIRY_S = DAY_S
+MAX_EXPIRY_S = 30 * DAY_S
+MAX_RETURNS = 32
+MAX_OPEN = {"lead": 16, "operator": 10_000, "surface": 100_000}
 
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 _AMOUNT = re.compile(r"0|[1-9][0-9]{0,24}")
 
 
 class Action(NamedTuple):
-    """An action that operators of this level, and of those above, may take."""
+    """An action that operators of this level, and of those above, may take.
+
+    `by` says who carries it out: the operator itself, or the surface's owner, whom it then requests
+    it of. The owner has `expires_s` to take a request. `parameters` is the schema of what a request
+    says beside its lead; `returns` names what the owner may tell the operator of the lead.
+    """
 
     level: int
+    by: str = SELF
+    expires_s: int = DEFAULT_EXPIRY_S
+    parameters: Mapping[str, object] | None = None
+    returns: tuple[str, ...] = ()
+
+
+class OpenActions(NamedTuple):
+    """The most actions that wait for the surface at one time.
+
+    `lead` bounds those of one operator for one lead, also such as are taken and may yet fail;
+    `operator` and `surface` those that wait to be taken, of one operator and of all.
+    """
+
+    lead: int = 4
+    operator: int = 100
+    surface: int = 1_000
 
 
 class Results(NamedTuple):
@@ -143,6 +173,7 @@ class SurfaceSettings:
     forecasts: ForecastSettings | None
     codes: CodeSettings | None
     deals: DealDefaults
+    open_actions: OpenActions
     hash: bytes
     document_bytes: int
 
@@ -165,7 +196,10 @@ def parse_settings(document: object) -> SurfaceSettings:
     check_keys(
         table,
         {"token", "actions", "levels"},
-        {"ripening_s", "bucket_s", "pause_s", "pool", "forecasts", "codes", "deals"},
+        {
+            *("ripening_s", "bucket_s", "pause_s"),
+            *("pool", "forecasts", "codes", "open_actions", "deals"),
+        },
         "the settings",
     )
     levels = _levels(table["levels"])
@@ -181,6 +215,7 @@ def parse_settings(document: object) -> SurfaceSettings:
         forecasts=None if forecasts is None else _forecast_settings(forecasts),
         codes=None if codes is None else _codes(codes, len(levels)),
         deals=_deal_defaults(table.get("deals")),
+        open_actions=_open_actions(table.get("open_actions", {})),
         hash=b"",
         document_bytes=0,
     )
@@ -199,12 +234,14 @@ def parse_settings(document: object) -> SurfaceSettings:
 def _document(settings: SurfaceSettings) -> dict[str, object]:
     document: dict[str, object] = {
         "token": f"0x{settings.token[12:].hex()}",
-        "actions": {name: action._asdict() for name, action in settings.actions.items()},
+        "actions": {name: _action_document(action) for name, action in settings.actions.items()},
         "levels": [_level_document(level) for level in settings.levels],
         "ripening_s": settings.ripening_s,
         "bucket_s": settings.bucket_s,
         "pause_s": settings.pause_s,
     }
+    if settings.open_actions != OpenActions():
+        document["open_actions"] = settings.open_actions._asdict()
     if settings.pool is not None:
         document["pool"] = settings.pool._asdict()
     deals = {name: value for name, value in settings.deals._asdict().items() if value is not None}
@@ -224,6 +261,17 @@ def _document(settings: SurfaceSettings) -> dict[str, object]:
     if settings.codes is not None:
         offered = settings.codes._asdict()
         document["codes"] = {key: value for key, value in offered.items() if value is not None}
+    return document
+
+
+def _action_document(action: Action) -> dict[str, object]:
+    document: dict[str, object] = {"level": action.level}
+    if action.by == SURFACE:
+        document |= {"by": action.by, "expires_s": action.expires_s}
+        if action.parameters is not None:
+            document["parameters"] = action.parameters
+        if action.returns:
+            document["returns"] = list(action.returns)
     return document
 
 
@@ -260,15 +308,40 @@ def _actions(value: object, levels: int) -> dict[str, Action]:
                 "action-reserved", f"{where} is the name of touches by code; choose another"
             )
         described = read_table(item, where)
-        check_keys(described, {"level"}, set(), where)
+        by = read_choice(described.get("by", SELF), CARRIERS, f"{where}: by")
+        of_surface = {"expires_s", "parameters", "returns"} if by == SURFACE else set()
+        check_keys(described, {"level"}, {"by"} | of_surface, where)
         if described["level"] in (0, "0"):
             raise DocumentError(
                 "action-level-zero",
                 f"{where} is given to level 0, which reads, forecasts and proposes but touches "
                 f"nothing; give it to level 1 or above",
             )
-        found[name] = Action(read_integer(described["level"], f"{where}: level", 1, levels))
+        parameters = described.get("parameters")
+        found[name] = Action(
+            read_integer(described["level"], f"{where}: level", 1, levels),
+            by,
+            read_integer(
+                described.get("expires_s", DEFAULT_EXPIRY_S), f"{where}: expires_s", 1, MAX_EXPIRY_S
+            ),
+            None if parameters is None else read_schema(parameters, f"{where}: parameters"),
+            tuple(
+                read_name(one, f"{where}: returns")
+                for one in read_list(described.get("returns", ()), f"{where}: returns", MAX_RETURNS)
+            ),
+        )
     return found
+
+
+def _open_actions(value: object) -> OpenActions:
+    table = read_table(value, "open_actions")
+    check_keys(table, set(), set(OpenActions._fields), "open_actions")
+    return OpenActions(
+        **{
+            name: read_integer(table.get(name, plain), f"open_actions: {name}", 1, MAX_OPEN[name])
+            for name, plain in OpenActions()._asdict().items()
+        }
+    )
 
 
 def _levels(value: object) -> tuple[Level, ...]:

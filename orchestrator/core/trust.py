@@ -59,7 +59,8 @@ class Standing:
     of the first (0: none). `leads_today` counts the distinct leads that it acted on on `day`, in
     days since 1970. `counted_to` is the position of the newest evidence. `forecasts` are those that
     are not opened yet, in the order of their windows, and `skill` is that of all that were.
-    `codes_today` counts the codes that it was given on `code_day`.
+    `codes_today` counts the codes that it was given on `code_day`, and `errands` the actions that
+    it has requested of the surface and that wait to be taken.
     """
 
     level: int = 0
@@ -77,6 +78,7 @@ class Standing:
     forecasts: list[PendingForecast] = field(default_factory=list)
     code_day: int = NO_DAY
     codes_today: int = 0
+    errands: int = 0
 
     def add_outcome(self, position: int, now_ms: int, amount_units: int, bucket_s: int) -> None:
         """Count an outcome that was written now."""

@@ -6,7 +6,7 @@ a world.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from orchestrator.core.attribution import TouchHistory
 from orchestrator.core.contract import Contract, ContractRules
@@ -18,6 +18,31 @@ from orchestrator.core.surface_settings import SurfaceSettings
 from orchestrator.core.trust import PoolUse, Standing
 
 
+class Errand(NamedTuple):
+    """An action that the surface's owner carries out on a lead at an operator's request.
+
+    `position` is that of the request, `asked_ms` its time. One that is taken counts as done at the
+    lead's next transition, unless it failed before; one that is not taken until `expires_ms` is
+    none.
+    """
+
+    position: int
+    operator: bytes
+    action: str
+    asked_ms: int
+    expires_ms: int
+    is_taken: bool = False
+
+
+class Reporting(NamedTuple):
+    """The event on whose account a lead's errands are written as touches, until its transition."""
+
+    lead: bytes
+    received_ms: int
+    request_hash: bytes
+    commitment: bytes
+
+
 @dataclass(slots=True)
 class Lead:
     """A lead's place in its surface's lifecycle, and what attribution must remember of it.
@@ -27,6 +52,7 @@ class Lead:
     operator's, `counted` the contracts that may not count this lead again, `counted_at` the
     position of the last outcome into each state, of whichever contract, paid or over its budget.
     `purchases` are the transitions that an event can still take back, and all that founded orders.
+    `errands` are those that wait for the owner, and those that it has taken since the lead moved.
     """
 
     surface: bytes
@@ -39,11 +65,17 @@ class Lead:
     purchases: list[Purchase] = field(default_factory=list)
     # Purchases are swept when they reach this length, so that sweeping costs O(1) a purchase.
     sweep_at: int = 8
+    errands: list[Errand] = field(default_factory=list)
 
     @property
     def touch_count(self) -> int:
         """The number of touches by all operators together."""
         return sum(history.count for history in self.touches.values())
+
+    def next_touch(self, operator: bytes) -> int:
+        """Return 1 + the position of the operator's latest touch, 0 where it has none."""
+        touches = self.touches.get(operator)
+        return 1 + touches.latest if touches is not None and touches.count else 0
 
 
 @dataclass(slots=True)
@@ -53,7 +85,7 @@ class Surface:
     The policy itself is read from `policies` each time, since not all of them may be in memory, and
     so are the settings in force (none before the first are published). `received_ms` is the last
     receipt of what was reported on the surface, or the publication of the policy if that is later:
-    nothing that follows was received earlier.
+    nothing that follows was received earlier. `errands` counts those that wait to be taken.
     """
 
     owner: bytes
@@ -66,6 +98,7 @@ class Surface:
     settings_version: int = 0
     pool: PoolUse = field(default_factory=PoolUse)
     cohorts: Cohorts = field(default_factory=Cohorts)
+    errands: int = 0
 
     @property
     def policy(self) -> Policy:
@@ -94,32 +127,21 @@ class Operator:
 
 
 @dataclass(slots=True)
-class Cause:
-    """The ground on which others report an operator's touch: a code, or a requested action.
-
-    `lead` is None for a code, whose clicks may be of any lead; `uses_left` bounds the touches that
-    it may still cause. A touch by code is not older than `since_ms` nor younger than `until_ms`;
-    one by request is as old as the request.
-    """
-
-    surface: bytes
-    operator: bytes
-    lead: bytes | None
-    action: str
-    since_ms: int
-    until_ms: int
-    uses_left: int
-
-
-@dataclass(slots=True)
-class Code(Cause):
+class Code:
     """A code that an operator hands out: the cause of the clicks by which leads arrive.
 
+    `uses_left` bounds its clicks, none of which is older than `since_ms` or younger than
+    `until_ms`.
     `code` is its random id, `position` that of its issue. Of its `uses` so many `brought` a lead
     that was new, and so many were `repeats`: clicks of a lead that its operator had touched before.
     `peak` is the most uses in any one `minute`, in minutes since 1970 by the log's own clock.
     """
 
+    surface: bytes
+    operator: bytes
+    since_ms: int
+    until_ms: int
+    uses_left: int
     code: bytes
     position: int
     most_uses: int
@@ -170,9 +192,11 @@ class World:
     refer to; they must be known before an entry that names them is applied. `time_ms` is the log's
     own clock: the latest time of its own entries, and receipt of what was reported. `leads` may
     hold only the leads that the coming requests speak of: a writer that keeps them elsewhere puts
-    them there first. `causes` are by position. `moved` names the pairs whose standing has changed,
-    and `used_codes` the codes that have, for a writer that keeps them elsewhere. `arriving` is the
-    lead that was registered by the code of this position, until its click has been told.
+    them there first. `causes` are codes by position. `moved` names the pairs whose standing has
+    changed, and `used_codes` the codes that have, for a writer that keeps them elsewhere.
+    `arriving` is the lead that was registered by the code of this position, until its click has
+    been told. `reporting` is set from a lead's first errand that is written as a touch up to the
+    transition that must follow.
     """
 
     size: int = 0
@@ -186,10 +210,11 @@ class World:
     leads: dict[bytes, Lead] = field(default_factory=dict)
     contracts: dict[bytes, Contract] = field(default_factory=dict)
     operators: dict[bytes, Operator] = field(default_factory=dict)
-    causes: dict[int, Cause] = field(default_factory=dict)
+    causes: dict[int, Code] = field(default_factory=dict)
     codes: Codes = field(default_factory=dict[bytes, Code])
     used_codes: dict[bytes, None] = field(default_factory=dict, compare=False)
     arriving: tuple[bytes, int] | None = None
+    reporting: Reporting | None = None
     standings: Standings = field(default_factory=dict[bytes, Standing])
     moved: dict[bytes, None] = field(default_factory=dict, compare=False)
     _rivals: dict[tuple[bytes, str], list[Contract]] = field(default_factory=dict)

@@ -28,13 +28,17 @@ from orchestrator.core.errors import DomainError, LogError
 from orchestrator.core.forecast import Cohorts
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import Kind, Projection
+from orchestrator.core.opening import AnswerOpening, Record, ReportedTouchOpening, TouchOpening
 from orchestrator.core.policy import Policy
 from orchestrator.core.surface_settings import SurfaceSettings
 from orchestrator.core.trust import Standing
 from orchestrator.core.units import DAY_MS
-from orchestrator.core.world import Cause, Code, Lead, Operator, Surface, World, pair_of
+from orchestrator.core.world import Code, Lead, Operator, Surface, World, pair_of
 from orchestrator.storage.database import Row, Session
 
+# The state of an action that was written as a touch.
+DONE = "done"
+Placed = tuple[int, Record]
 # The most documents that a check of them all holds at once.
 PAGE_DOCUMENTS = 100
 
@@ -104,6 +108,7 @@ def write_rest(session: Session, log_id: bytes, world: World, changes: Changes) 
             settings_version=here.settings_version,
             pool=json_text(encode_pool(here.pool)),
             cohorts=json_text(here.cohorts.to_document()),
+            errands=here.errands,
         )
     for operator in changes.of(Projection.OPERATOR):
         session.run(
@@ -117,6 +122,48 @@ def write_rest(session: Session, log_id: bytes, world: World, changes: Changes) 
         session.run_each(
             "log.put_contract",
             [_contract_row(log_id, world.contracts[contract_id]) for contract_id in contract_ids],
+        )
+
+
+def write_actions(session: Session, log_id: bytes, records: Iterable[Placed]) -> None:
+    """Bring requested actions up to date with the records that ask for, answer or report one."""
+    requested, answered = [], []
+    for position, (entry, opening) in records:
+        if isinstance(opening, TouchOpening):
+            requested.append(
+                {
+                    "position": position,
+                    "surface": entry.surface.hex(),
+                    "lead": entry.subject.hex(),
+                    "operator": entry.actor.hex(),
+                    "action": entry.label,
+                    "requested_ms": entry.time_ms,
+                    "expires_ms": entry.value,
+                    "commitment": opening.commitment.hex(),
+                }
+            )
+        elif isinstance(opening, AnswerOpening):
+            answered.append(
+                {
+                    "position": entry.value,
+                    "state": entry.label,
+                    "answered_ms": entry.time_ms,
+                    "reason": opening.reason,
+                }
+            )
+        elif isinstance(opening, ReportedTouchOpening) and entry.label != CLICK:
+            done = {"position": opening.cause, "state": DONE, "done_position": position}
+            answered.append(done)
+    if requested:
+        session.run("actions.put_requested", log_id=log_id, rows=json_text(requested))
+    # In their order: one may be taken and done in the same drain.
+    if answered:
+        session.run_each(
+            "actions.put_answer",
+            [
+                {"answered_ms": None, "reason": "", "done_position": None, **one, "log_id": log_id}
+                for one in answered
+            ],
         )
 
 
@@ -171,8 +218,6 @@ def code_of(row: Row) -> Code:
     return Code(
         row.surface,
         row.operator,
-        None,
-        CLICK,
         row.since_ms,
         row.until_ms,
         left,
@@ -377,7 +422,7 @@ class StoredCodes:
 
     def __init__(self, session: Session, log_id: bytes) -> None:
         self.session = session
-        self.causes: dict[int, Cause] = {}
+        self.causes: dict[int, Code] = {}
         self._log_id = log_id
         self._kept: OrderedDict[bytes, Code | None] = OrderedDict()
 
@@ -447,6 +492,7 @@ def load_world(
             row.settings_version,
             decode_pool(row.pool),
             Cohorts.from_document(row.cohorts),
+            row.errands,
         )
     for row in session.all("log.operators", log_id=log_id):
         world.operators[row.operator] = Operator(row.registered)

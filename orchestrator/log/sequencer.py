@@ -31,13 +31,14 @@ from orchestrator.core.requests import PublishPolicy, PublishSettings, Request
 from orchestrator.core.resource import Resource
 from orchestrator.core.rights import Sender, check_right
 from orchestrator.core.units import MAX_AHEAD_MS, format_ms
-from orchestrator.core.world import Code, World, pair_of
+from orchestrator.core.world import World, pair_of
 from orchestrator.log.projections import (
     Changes,
     Click,
     Sources,
     load_leads,
     load_world,
+    write_actions,
     write_codes,
     write_leads,
     write_rest,
@@ -93,6 +94,8 @@ class _Batch:
     # seq, first position, count, and a refusal's code and message
     results: list[tuple[int, int, int, str | None, str | None]] = field(default_factory=list)
     changes: Changes = field(default_factory=Changes)
+    # what is said of requested actions
+    actions: list[tuple[int, Record]] = field(default_factory=list)
     clicks: list[Click] = field(default_factory=list)
 
     def add_all(self, world: World, first: int, records: Sequence[Record]) -> None:
@@ -103,9 +106,8 @@ class _Batch:
             entry, opening = record
             if isinstance(opening, ReportedTouchOpening) and entry.label == CLICK:
                 code = world.causes[opening.cause]
-                if isinstance(code, Code):
-                    click = Click(code.code, position, entry.subject, entry.time_ms, is_new_lead)
-                    self.clicks.append(click)
+                click = Click(code.code, position, entry.subject, entry.time_ms, is_new_lead)
+                self.clicks.append(click)
             is_new_lead = entry.kind == "lead.registered"
 
     def add(self, position: int, record: Record) -> None:
@@ -116,6 +118,8 @@ class _Batch:
         listed = kind.word if kind.listed else None
         self.entries.append((position, encode(entry), opened, listed))
         self.changes.add(kind, entry)
+        if kind.moves_action:
+            self.actions.append((position, record))
 
     def refuse(self, row: Row, position: int, code: str, message: str) -> None:
         """Add the result of a request for which no entry is written at this position."""
@@ -369,6 +373,7 @@ class Sequencer(Resource):
         write_rest(session, log_id, world, batch.changes)
         write_standings(session, log_id, world)
         write_codes(session, log_id, world, batch.clicks)
+        write_actions(session, log_id, batch.actions)
         self._failpoint("projections")
         if not previous_size + len(batch.entries) == tree.size == world.size:
             raise LogError(

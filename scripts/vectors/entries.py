@@ -18,6 +18,7 @@ from orchestrator.core.entry import (
 )
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.opening import (
+    AnswerOpening,
     CodeOpening,
     EventOpening,
     ForecastOpening,
@@ -107,6 +108,7 @@ def _openings() -> Iterator[tuple[str, Opening]]:
     yield "trust.changed", TrustOpening("contract", 0, 0, 0, 0, 0, 0)
     yield "code.issued", CodeOpening(at_ms + 86_400_000, *asked)
     yield "action.requested", TouchOpening(*asked, word("key"))
+    yield "action.answered", AnswerOpening("bounced", reported[0])
     yield "touch", TouchOpening(*asked)
     yield "touch.reported", ReportedTouchOpening(7, at_ms, *reported)
     yield "lead.transition", TransitionOpening("signed_up", 0, at_ms, order, *reported)
@@ -159,6 +161,7 @@ def _entries() -> Iterator[Entry]:
         ("code.issued", surface, operator, word("code"), "click", 100, payloads["code.issued"]),
         ("action.requested", surface, operator, lead, "call", 1_760_000_900_000,
          payloads["action.requested"]),
+        ("action.answered", surface, owner, lead, "failed", 8, payloads["action.answered"]),
         ("touch", surface, operator, lead, "email.send", 0, payloads["touch"]),
         ("code.ended", surface, operator, word("code"), "leaked", 3, none),
         ("touch.reported", surface, operator, lead, "click", 10, payloads["touch.reported"]),

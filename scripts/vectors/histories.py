@@ -30,6 +30,7 @@ from orchestrator.core.kinds import encode
 from orchestrator.core.opening import EventOpening, Record, encode_opening
 from orchestrator.core.policy import MODELS, parse
 from orchestrator.core.requests import (
+    AnswerAction,
     CloseContract,
     Genesis,
     IssueCode,
@@ -72,7 +73,11 @@ DOCUMENT: dict[str, Any] = {
 SETTINGS = parse_settings(
     {
         "token": f"0x{1:040x}",
-        "actions": {"email": {"level": 1}, "call": {"level": 1}},
+        "actions": {
+            "email": {"level": 1},
+            "call": {"level": 1},
+            "letter": {"level": 1, "by": "surface"},
+        },
         "levels": [{"leads_a_day": 1000}],
         "codes": {"level": 1, "max_uses": 100, "expires_s": 86_400, "a_day": 1000},
     }
@@ -210,19 +215,26 @@ def _request(chance: random.Random, now: int, world: World) -> Any:
 
 def _report(
     chance: random.Random, now: int, world: World, lead: bytes, operator: bytes
-) -> IssueCode | RequestAction | ReportTouch:
-    """Return a code or a request, or a touch by one of those that there are."""
-    if not world.causes or chance.random() < 0.4:
-        if chance.random() < 0.5:
+) -> IssueCode | RequestAction | AnswerAction | ReportTouch:
+    """Return a code or a request, an answer to one, or a touch by a code."""
+    waiting = [
+        (name, errand)
+        for name, known in world.leads.items()
+        for errand in known.errands
+        if not errand.is_taken
+    ]
+    if waiting and chance.random() < 0.5:
+        name, errand = chance.choice(waiting)
+        return AnswerAction(SURFACE, name, OWNER, errand.position, "taken")
+    if not world.causes or chance.random() < 0.5:
+        if chance.random() < 0.4:
             code = _word(f"code {now}")
             return IssueCode(SURFACE, code, operator, 9, now + 60_000, *(ZERO_WORD,) * 3)
-        return RequestAction(SURFACE, lead, operator, "call", now + 60_000, *(ZERO_WORD,) * 3)
+        return RequestAction(SURFACE, lead, operator, "letter", 60_000, *(ZERO_WORD,) * 3)
     position, cause = chance.choice(list(world.causes.items()))
-    at = cause.since_ms
-    if cause.lead is None:
-        at = max(at, now - chance.choice([0, 1, 4000]))
+    at = max(cause.since_ms, now - chance.choice([0, 1, 4000]))
     told = (position, now, ZERO_WORD, ZERO_WORD)
-    return ReportTouch(SURFACE, cause.lead or lead, cause.operator, cause.action, at, *told)
+    return ReportTouch(SURFACE, lead, cause.operator, "click", at, *told)
 
 
 # --- The lies that entries can prove --------------------------------------------------------------

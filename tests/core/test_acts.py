@@ -24,6 +24,7 @@ from orchestrator.core.replay import replay
 from orchestrator.core.replay_rules import Documents
 from orchestrator.core.requests import (
     RETRYABLE,
+    AnswerAction,
     CloseContract,
     Genesis,
     IssueCode,
@@ -34,7 +35,6 @@ from orchestrator.core.requests import (
     PublishPolicy,
     PublishSettings,
     RegisterOperator,
-    ReportTouch,
     RequestAction,
     RestoreOperator,
     ScoreForecast,
@@ -75,7 +75,14 @@ EARNED = {
     "disputes_lost": 0,
 }
 DOCUMENT: dict[str, Any] = {
-    "actions": {"email": {"level": 1}, "call": {"level": 2}, "visit": {"level": 3}},
+    "actions": {
+        "email": {"level": 1},
+        "call": {"level": 2},
+        "visit": {"level": 3},
+        "letter": {"level": 1, "by": "surface"},
+        "gift": {"level": 2, "by": "surface"},
+        "dinner": {"level": 3, "by": "surface"},
+    },
     "levels": [{"leads_a_day": 2}, EARNED, {**EARNED, "outcomes": 100}],
     "bucket_s": BUCKET_S,
     "ripening_s": RIPENING_S,
@@ -123,8 +130,8 @@ def code(operator: bytes = ANN) -> IssueCode:
     return IssueCode(SURFACE, word("code"), operator, 5, 10**9, *ASKED)
 
 
-def request_of(action: str = "email", operator: bytes = ANN, lead: bytes = X) -> RequestAction:
-    return RequestAction(SURFACE, lead, operator, action, 10**9, *ASKED)
+def request_of(action: str = "letter", operator: bytes = ANN, lead: bytes = X) -> RequestAction:
+    return RequestAction(SURFACE, lead, operator, action, 1000, *ASKED)
 
 
 def suspend(operator: bytes = ANN, owner: bytes = OWNER) -> SuspendOperator:
@@ -250,7 +257,9 @@ def test_a_new_policy_takes_the_level_until_a_contract_is_signed_under_it() -> N
         (request_of(operator=BOB), "level-too-low"),
         (touch("call"), "level-too-low"),
         (touch("visit"), "level-too-low"),
-        (request_of("call"), "level-too-low"),
+        (request_of("gift"), "level-too-low"),
+        (request_of("email"), "action-by-another"),
+        (touch("letter"), "action-by-another"),
         (touch("fax"), "action-unknown"),
         (touch("click"), "action-unknown"),  # touches by code are never asked for
         (request_of("fax"), "action-unknown"),
@@ -258,8 +267,8 @@ def test_a_new_policy_takes_the_level_until_a_contract_is_signed_under_it() -> N
         (request_of(lead=Y), "lead-unknown"),
         (touch()._replace(surface=word("nowhere")), "surface-unknown"),
         (code()._replace(surface=word("nowhere")), "surface-unknown"),
-        (request_of()._replace(surface=word("nowhere")), "lead-elsewhere"),
-        (request_of(lead=Y)._replace(surface=word("nowhere")), "lead-unknown"),
+        (request_of()._replace(surface=word("nowhere")), "surface-unknown"),
+        (request_of(lead=Y)._replace(surface=word("nowhere")), "surface-unknown"),
         (JudgeTrust(word("nowhere"), ANN), "surface-unknown"),
         (RegisterOperator(ANN, ZERO), "operator-known"),
         (suspend(owner=ANN), "surface-taken"),
@@ -301,10 +310,11 @@ def test_a_level_takes_the_actions_of_those_below(level: int, taken: list[str]) 
     ann.level, ann.ground = level, {0: "none", 1: "contract"}.get(level, RESULTS)
     # Nothing changes at this moment: what was lost comes back after the pause.
     ann.changed_ms = 1
-    for action in ("email", "call", "visit"):
-        for request in (touch(action), request_of(action)):
+    carried = {"email": "letter", "call": "gift", "visit": "dinner"}
+    for action, other in carried.items():
+        for request in (touch(action), request_of(other)):
             if action in taken:
-                assert entries(decide(copy.deepcopy(world), request, 1))[-1][1] == action
+                assert entries(decide(copy.deepcopy(world), request, 1))[-1][1] == request.action
             else:
                 assert refused(world, 1, request) == "level-too-low"
 
@@ -353,8 +363,10 @@ def test_requested_actions_count_like_touches_and_what_they_bring_does_not() -> 
     cause = world.size - 1
     assert refused(world, 100, request_of(lead=Z)) == "lead-limit"
     assert refused(world, 100, touch(lead=Z)) == "lead-limit"
-    done = ReportTouch(SURFACE, Y, ANN, "email", 100, cause, 200, ZERO, ZERO)
-    records += decide(world, done, 200)
+    records += decide(world, AnswerAction(SURFACE, Y, OWNER, cause, "taken"), 150)
+    done = decide(world, ProductEvent(SURFACE, Y, "buy", 0, 200), 200)
+    assert entries(done)[0] == ("touch.reported", "letter")
+    records += done
     assert standing(world).leads_on(200) == 2
     assert replayed(world, records) == world
 
@@ -595,8 +607,9 @@ def test_a_touch_that_was_asked_for_before_a_suspension_may_still_be_reported() 
     decide(world, request_of(), 100)
     cause = world.size - 1
     decide(world, suspend(), 150)
-    done = ReportTouch(SURFACE, X, ANN, "email", 100, cause, 200, ZERO, ZERO)
-    assert entries(decide(world, done, 200)) == [("touch.reported", "email")]
+    decide(world, AnswerAction(SURFACE, X, OWNER, cause, "taken"), 160)
+    done = decide(world, ProductEvent(SURFACE, X, "buy", 0, 200), 200)
+    assert entries(done)[0] == ("touch.reported", "letter")
 
 
 # --- Forecasts, and the pool ----------------------------------------------------------------------

@@ -25,8 +25,11 @@ from orchestrator.core.errors import LogError, RequestError
 from orchestrator.core.forecast import Margin, Question, Skill
 from orchestrator.core.purchase import PaidOutcome, Purchase
 from orchestrator.core.requests import (
+    AnswerAction,
     CloseContract,
+    ConfirmAction,
     Erasure,
+    ExpireAction,
     Genesis,
     JudgeTrust,
     MakeForecast,
@@ -39,6 +42,7 @@ from orchestrator.core.requests import (
     RecordRuling,
     RegisterOperator,
     Request,
+    RequestAction,
     RestoreOperator,
     ScoreForecast,
     Settle,
@@ -46,7 +50,7 @@ from orchestrator.core.requests import (
     Touch,
 )
 from orchestrator.core.trust import Bucket, PendingForecast, PoolUse, Standing
-from orchestrator.core.world import Lead
+from orchestrator.core.world import Errand, Lead
 from tests.support.worlds import LEADS, OPERATORS, OWNER, SURFACE, policy, rules, settings, word
 
 RULES = rules("a", policy())
@@ -63,6 +67,10 @@ REQUESTS: dict[str, Request] = {
     ),
     "score_forecast": ScoreForecast(SURFACE, OPERATORS[0], 12, 2500, word("salt")),
     "touch": Touch(SURFACE, LEADS[0], OPERATORS[0], "email", word("request"), word("body")),
+    "request_action": RequestAction(SURFACE, LEADS[0], OPERATORS[0], "letter", 9, word("r")),
+    "answer_action": AnswerAction(SURFACE, LEADS[0], OWNER, 9, "failed", "bounced", word("r")),
+    "confirm_action": ConfirmAction(SURFACE, LEADS[0], 9),
+    "expire_action": ExpireAction(SURFACE, LEADS[0], 9),
     "product_event": ProductEvent(SURFACE, LEADS[0], "Käufe", 2**80 - 1, 7, word("r"), word("b")),
     "erasure": Erasure(SURFACE, LEADS[0], OWNER),
     "open_contract": OpenContract(RULES, word("transaction")),
@@ -111,6 +119,8 @@ def test_every_request_has_a_specimen() -> None:
         ("choice-unknown", "record_payout", {"label": "owed"}),
         ("choice-unknown", "record_dispute", {"label": "lowered"}),
         ("choice-unknown", "record_ruling", {"label": "claims raised"}),
+        ("choice-unknown", "answer_action", {"answer": "expired"}),
+        ("name-invalid", "answer_action", {"reason": " "}),
         ("request-malformed", "open_contract", {"rules": []}),
         ("request-malformed", "settle", {"now": 1}),
     ],
@@ -154,6 +164,7 @@ def test_a_lead_is_read_as_it_was_written() -> None:
         ],
         sweep_at=16,
         stay_ms=6,
+        errands=[Errand(7, OPERATORS[0], "letter", 5, 9, is_taken=True)],
     )
     plain = Lead(b"", "")
     # Or a field that is not stored would pass for one that is.
@@ -179,6 +190,7 @@ def test_a_standing_is_read_as_it_was_written() -> None:
         buckets=[Bucket(1, 2, 3, 4, 5), Bucket(6, 7, 8, 9, 10)],
         skill=Skill(Margin(1, 2), Margin(3, 4), 5, 6, [7, 8]),
         forecasts=[PendingForecast(11, Question("new", "trial", 7), 20_000, word("sealed"))],
+        errands=3,
     )
     plain = Standing()
     assert all(getattr(standing, each.name) != getattr(plain, each.name) for each in fields(plain))

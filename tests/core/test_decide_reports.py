@@ -12,6 +12,7 @@ from orchestrator.core.opening import (
     ReportedTouchOpening,
 )
 from orchestrator.core.requests import (
+    AnswerAction,
     IssueCode,
     OpenContract,
     ReportTouch,
@@ -31,6 +32,7 @@ from tests.support.decisions import (
     touch,
 )
 from tests.support.worlds import (
+    OWNER,
     SURFACE,
     begin,
     rules,
@@ -41,12 +43,13 @@ ASKED = (word("request"), word("commitment"))
 
 
 def world_with_causes() -> tuple[World, int, int]:
-    """Return a world with two leads, a code of Ann's and an action that she has requested."""
+    """Return a world with two leads, a code of Ann's and an action of hers that is taken."""
     world, _ = begin(FIRST)
     run(world, (0, event("signup", 0)), (0, event("signup", 0, lead=Y)))
     code, action = world.size, world.size + 1
     decide(world, IssueCode(SURFACE, word("code"), ANN, 2, 5000, *ASKED, ZERO), 1000)
-    decide(world, RequestAction(SURFACE, X, ANN, "call", 9000, *ASKED, ZERO), 1500)
+    decide(world, RequestAction(SURFACE, X, ANN, "letter", 9000, *ASKED, ZERO), 1500)
+    decide(world, AnswerAction(SURFACE, X, OWNER, action, "taken"), 1600)
     return world, code, action
 
 
@@ -58,12 +61,12 @@ def report(cause: int, action: str, at: int, **changes: Any) -> ReportTouch:
 def test_causes_and_what_they_bring_word_for_word() -> None:
     world, code, action = world_with_causes()
     records = decide(world, report(code, "click", 3000), 4000)
-    records += decide(world, report(action, "call", 1500), 4000)
+    records += decide(world, report(action, "letter", 1500), 4000)
     first = world.size - 2
     entries = [(entry.kind, entry.label, entry.value, entry.time_ms) for entry, _ in records]
     assert entries == [
         ("touch.reported", "click", 0, 3000),
-        ("touch.reported", "call", 1 + first, 1500),
+        ("touch.reported", "letter", 1 + first, 1500),
     ]
     assert [record.opening for record in records] == [
         ReportedTouchOpening(code, 4000, *ASKED),
@@ -82,10 +85,10 @@ def test_causes_and_what_they_bring_word_for_word() -> None:
         ("code", "click", 5001, {"received_ms": 6000}),  # after its expiry
         ("code", "call", 3000, {}),
         ("code", "click", 3000, {"operator": BOB}),
-        ("action", "call", 1499, {}),
-        ("action", "call", 1501, {}),
-        ("action", "call", 1500, {"lead": Y}),
-        ("action", "call", 1500, {"operator": BOB}),
+        ("action", "letter", 1499, {}),
+        ("action", "letter", 1501, {}),
+        ("action", "letter", 1500, {"lead": Y}),
+        ("action", "letter", 1500, {"operator": BOB}),
         ("action", "email", 1500, {}),
         (0, "click", 3000, {}),
     ],
@@ -106,8 +109,8 @@ def test_a_cause_brings_as_many_touches_as_it_may() -> None:
     world, code, action = world_with_causes()
     for _ in range(2):
         decide(world, report(code, "click", 3000), 4000)
-    decide(world, report(action, "call", 1500), 4000)
-    for more in (report(code, "click", 3000), report(action, "call", 1500)):
+    decide(world, report(action, "letter", 1500), 4000)
+    for more in (report(code, "click", 3000), report(action, "letter", 1500)):
         with pytest.raises(RequestError, match="gives this operator no touch"):
             decide(world, more, 4000)
 

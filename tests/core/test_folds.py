@@ -12,6 +12,7 @@ from orchestrator.core.errors import EntryError
 from orchestrator.core.forecast import Question
 from orchestrator.core.kinds import KINDS, Clock, Projection, advance
 from orchestrator.core.opening import (
+    AnswerOpening,
     CodeOpening,
     EventOpening,
     ForecastOpening,
@@ -26,7 +27,7 @@ from orchestrator.core.opening import (
 from orchestrator.core.purchase import PaidOutcome, Purchase
 from orchestrator.core.trust import PendingForecast
 from orchestrator.core.units import DAY_MS
-from orchestrator.core.world import World, pair_of
+from orchestrator.core.world import Errand, World, pair_of
 from tests.support.worlds import (
     LEADS,
     OPERATORS,
@@ -79,11 +80,11 @@ def parts(world: World) -> dict[str, Any]:
 
 PAID = pack_outcome(6, 5, 0, 1, 10)
 # The position of what the fold of each kind is tried on, in `world_to_move`.
-PURCHASE, CODE, FORECAST = 13, 14, 9
+PURCHASE, CODE, REQUESTED, FORECAST = 13, 14, 8, 9
 
 
 def world_to_move() -> World:
-    """Return a world with a lead, a purchase of 100, and a code that may be used once.
+    """Return a world with a lead, a purchase of 100, a code for one use and a requested action.
 
     Ann's level is one of forecasts, and one of hers can be opened on the third day; Bob is
     suspended.
@@ -106,6 +107,9 @@ def world_to_move() -> World:
     issued = entry("code.issued", code, actor=OPERATORS[0], label="click", value=1, time_ms=8_000)
     advance(world, issued)
     world.moved.clear()
+    errand = Errand(REQUESTED, OPERATORS[0], "letter", 8_000, 99_000)
+    world.leads[LEAD].errands.append(errand)
+    world.surfaces[SURFACE].errands = ann.errands = 1
     return world
 
 
@@ -121,7 +125,8 @@ REPORTED = ReportedTouchOpening(CODE, 9_000, bytes(32), bytes(32))
 MOVES = [
     entry("touch", actor=OPERATORS[0]),
     entry("touch.reported", REPORTED, actor=OPERATORS[0], label="click"),
-    entry("action.requested", actor=OPERATORS[0]),
+    entry("action.requested", actor=OPERATORS[0], value=99_000),
+    entry("action.answered", AnswerOpening("", bytes(32)), label="taken", value=REQUESTED),
     entry(
         "code.issued",
         CodeOpening(20_000, bytes(32), bytes(32)),
@@ -173,13 +178,13 @@ MOVES = [
     entry("operator.restored", ASKED, subject=OPERATORS[1]),
 ]
 # What is in memory alone until its requests have a door.
-CAUSES = {"action.requested": {"causes"}, "code.issued": {"causes", "codes"}}
-CAUSES |= {"touch.reported": {"causes", "codes"}, "code.ended": {"causes", "codes"}}
+CAUSES = {kind: {"causes", "codes"} for kind in ("code.issued", "code.ended", "touch.reported")}
 # The kinds that change a standing, which no field of theirs need name, with the operator's place.
 STANDINGS = {
     "touch": 0,
     "action.requested": 0,
     "code.issued": 0,
+    "action.answered": 0,
     "outcome": 0,
     "outcome.reversed": 0,
     "contract.opened": 0,
@@ -267,7 +272,8 @@ def test_a_touch_is_kept_by_operator_with_its_position() -> None:
     position = world.size
     advance(world, entry("touch", actor=OPERATORS[0]))
     advance(world, entry("touch", actor=OPERATORS[1]))
-    advance(world, entry("touch.reported", REPORTED, actor=OPERATORS[0], time_ms=8_000))
+    clicked = entry("touch.reported", REPORTED, actor=OPERATORS[0], label="click", time_ms=8_000)
+    advance(world, clicked)
     touches = world.leads[LEAD].touches[OPERATORS[0]].touches
     assert touches == [TouchAt(position, 9_000), TouchAt(position + 2, 8_000)]
     assert world.leads[LEAD].touch_count == 3

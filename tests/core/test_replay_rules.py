@@ -9,6 +9,7 @@ from orchestrator.core.entry import Entry
 from orchestrator.core.errors import ReplayError
 from orchestrator.core.kinds import KINDS, advance
 from orchestrator.core.opening import (
+    AnswerOpening,
     CodeOpening,
     EventOpening,
     ForecastOpening,
@@ -78,7 +79,17 @@ REQUESTS: list[tuple[Entry, Opening | None, object]] = [
     (
         entry("action.requested", actor=OPERATORS[0], label="call", value=99_000),
         TOUCH,
-        requests.RequestAction(SURFACE, LEADS[0], OPERATORS[0], "call", 99_000, *ASKED),
+        requests.RequestAction(SURFACE, LEADS[0], OPERATORS[0], "call", 90_000, *ASKED),
+    ),
+    (
+        entry("action.answered", label="failed", value=7),
+        AnswerOpening("bounced", REQUEST_HASH),
+        requests.AnswerAction(SURFACE, LEADS[0], OWNER, 7, "failed", "bounced", REQUEST_HASH),
+    ),
+    (
+        entry("action.answered", actor=bytes(32), label="expired", value=7),
+        AnswerOpening("", bytes(32)),
+        requests.ExpireAction(SURFACE, LEADS[0], 7),
     ),
     (
         entry("code.issued", actor=OPERATORS[0], subject=word("code"), label="click", value=5),

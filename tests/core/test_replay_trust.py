@@ -63,7 +63,12 @@ EARNED = {
     "disputes_lost": 0,
 }
 DOCUMENT: dict[str, Any] = {
-    "actions": {"email": {"level": 1}, "call": {"level": 2}},
+    "actions": {
+        "email": {"level": 1},
+        "call": {"level": 2},
+        "letter": {"level": 1, "by": "surface"},
+        "gift": {"level": 2, "by": "surface"},
+    },
     "levels": [{"leads_a_day": 2}, EARNED],
     "bucket_s": 10,
     "ripening_s": 5,
@@ -265,8 +270,8 @@ def test_a_level_may_be_judged_whenever_it_is_due() -> None:
         forged_touch("call"),  # needs level 2, which was lost
         forged_touch("fax"),
         forged_touch("click"),
-        said("action.requested", TouchOpening(*ASKED), label="call", value=10**9),
-        said("action.requested", TouchOpening(*ASKED), label="fax", value=10**9),
+        said("action.requested", TouchOpening(*ASKED), label="gift", value=FALLEN_MS + 9),
+        said("action.requested", TouchOpening(*ASKED), label="fax", value=FALLEN_MS + 9),
         forged_touch(actor=BOB, value=0),  # has no level
         forged_touch(actor=BOB, value=0, surface=word("nowhere")),
     ],
@@ -301,7 +306,7 @@ def test_an_act_while_suspended_is_refused() -> None:
     world = World()
     records = write(world, *CAREER, (FALLEN_MS, stop))
     assert refused([*records, forged_touch()]) == "entry-impossible"
-    asked = said("action.requested", TouchOpening(*ASKED), value=10**9)
+    asked = said("action.requested", TouchOpening(*ASKED), label="letter", value=FALLEN_MS + 9)
     assert refused([*records, asked]) == "entry-impossible"
     # Who was not suspended is not restored, and only the owner does either.
     twice = [*records, records[-1]]
@@ -420,7 +425,7 @@ def test_replay_rebuilds_standings_of_any_history() -> None:
             elif chance < 0.21:
                 asked = PublishSettings(SURFACE, OWNER, random.choice([stricter, settings()]))
             elif chance < 0.25:
-                asked = RequestAction(SURFACE, X, operator, "call", now_ms + 9, *ASKED)
+                asked = RequestAction(SURFACE, X, operator, "letter", 9, *ASKED)
             new = decided(world, asked, now_ms)
             records += new
             for entry, opening in new:

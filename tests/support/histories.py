@@ -20,6 +20,7 @@ from orchestrator.core.evidence.exhibits import ContractIndex, EscrowRecord
 from orchestrator.core.evidence.history import PublicEntry, public_entry
 from orchestrator.core.opening import Record, payload_of
 from orchestrator.core.requests import (
+    AnswerAction,
     CloseContract,
     Genesis,
     IssueCode,
@@ -185,19 +186,27 @@ def refunded_histories(draw: st.DrawFn) -> History:
 def _reporting(random: Any, now: int) -> Step:
     """Return a step that issues a code, asks for an action, or reports a touch by one of those."""
 
-    def make(world: World) -> IssueCode | RequestAction | ReportTouch:
+    def make(world: World) -> IssueCode | RequestAction | AnswerAction | ReportTouch:
         lead, operator, nothing = random.choice(LEADS), random.choice(OPERATORS), (ZERO_WORD,) * 3
-        kind = random.choice(["code", "request", "report", "report", "report", "report"])
+        kind = random.choice(["code", "request", "request", "answer", "answer", "answer", "report"])
+        waiting = [
+            (name, errand)
+            for name, known in world.leads.items()
+            for errand in known.errands
+            if not errand.is_taken
+        ]
+        if kind == "request":
+            return RequestAction(SURFACE, lead, operator, "letter", 90_000, *nothing)
+        if kind == "answer" and waiting:
+            name, errand = random.choice(waiting)
+            answer = random.choice(["taken", "taken", "failed"])
+            return AnswerAction(SURFACE, name, OWNER, errand.position, answer)
         if kind == "code" or not world.causes:
             return IssueCode(SURFACE, word(f"code {now}"), operator, 9, now + 90_000, *nothing)
-        if kind == "request":
-            return RequestAction(SURFACE, lead, operator, "call", now + 90_000, *nothing)
         position, cause = random.choice(list(world.causes.items()))
-        at = cause.since_ms
-        if cause.lead is None:
-            at = max(at, now - random.choice([0, 0, 1, 4000]))
+        at = max(cause.since_ms, now - random.choice([0, 0, 1, 4000]))
         told = (position, now, ZERO_WORD, ZERO_WORD)
-        return ReportTouch(SURFACE, cause.lead or lead, cause.operator, cause.action, at, *told)
+        return ReportTouch(SURFACE, lead, cause.operator, "click", at, *told)
 
     return make
 

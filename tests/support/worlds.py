@@ -69,7 +69,11 @@ TOKEN = bytes(31) + b"\1"
 _EARNED = {"age_s": 0, "reversed_bps": 2000, "keep_reversed_bps": 5000, "disputes_lost": 0}
 SETTINGS: dict[str, Any] = {
     "token": f"0x{TOKEN[12:].hex()}",
-    "actions": {"email": {"level": 1}, "call": {"level": 1}},
+    "actions": {
+        "email": {"level": 1},
+        "call": {"level": 1},
+        "letter": {"level": 1, "by": "surface"},
+    },
     "levels": [
         {"leads_a_day": 1000},
         {"leads_a_day": 1000, "outcomes": 1, "units": "1", **_EARNED},

@@ -14,6 +14,7 @@ from orchestrator.core.evidence.exhibits import Claim
 from orchestrator.core.opening import Record, payload_of
 from orchestrator.core.policy import parse
 from orchestrator.core.requests import (
+    AnswerAction,
     Genesis,
     IssueCode,
     OpenContract,
@@ -70,7 +71,7 @@ POLICIES = {
 SETTINGS = parse_settings(
     {
         "token": f"0x{1:040x}",
-        "actions": {"email": {"level": 1}},
+        "actions": {"email": {"level": 1}, "letter": {"level": 1, "by": "surface"}},
         "levels": [{"leads_a_day": 1000}],
         "codes": {"level": 1, "max_uses": 100, "expires_s": 86_400, "a_day": 1000},
     }
@@ -324,11 +325,12 @@ def _orders() -> Log:
     write.touch(200, BOB, "lead", "bob 0")
     write(500, IssueCode(SURFACE, word("code"), address_word(ANN), 9, start_ms + 90_000,
                          word("issue"), LEAD, bytes(32)), "code")  # fmt: skip
-    write(700, RequestAction(SURFACE, LEAD, address_word(ANN), "email", start_ms + 90_000,
+    write(700, RequestAction(SURFACE, LEAD, address_word(ANN), "letter", 90_000,
                              word("asked"), LEAD, bytes(32)), "request")  # fmt: skip
     write.report(1200, 900, "click", "code", "click")
-    write.report(1300, 700, "email", "request", "answer")
-    write.event(5000, "signup", 0, "trial")
+    write(1300, AnswerAction(SURFACE, LEAD, address_word(OWNER), write.at["request"], "taken"),
+          "taken")  # fmt: skip
+    write.event(5000, "signup", 0, "answer", "trial")
     first, third = {"order": word("order 1")}, {"order": word("order 3")}
     write.event(6000, "buy", 80, "transition 1", "outcome 1", **first)
     write.event(6100, "buy", 40, "transition 2", "outcome 2")

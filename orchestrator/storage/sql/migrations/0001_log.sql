@@ -174,7 +174,7 @@ CREATE TABLE settings (
 
 -- `received_ms` is the last receipt that an opening of the surface's entries states. `pool` is the use
 -- of what the operators share whose level comes from forecasts, `cohorts` the counts that forecasts
--- are measured by.
+-- are measured by, `errands` the number of requested actions that wait to be taken.
 CREATE TABLE surfaces (
     log_id word NOT NULL,
     surface word NOT NULL,
@@ -186,6 +186,7 @@ CREATE TABLE surfaces (
     settings_version integer NOT NULL CHECK ((settings_version = 0) = (settings_hash IS NULL)),
     pool jsonb NOT NULL,
     cohorts jsonb NOT NULL,
+    errands bigint NOT NULL DEFAULT 0 CHECK (errands >= 0),
     PRIMARY KEY (log_id, surface)
 );
 

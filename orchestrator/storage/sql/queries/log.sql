@@ -207,15 +207,16 @@ ON CONFLICT (log_id, hash) DO NOTHING;
 -- Bring a surface up to date.
 INSERT INTO surfaces (
     log_id, surface, owner, policy_hash, version, received_ms, settings_hash, settings_version,
-    pool, cohorts)
+    pool, cohorts, errands)
 VALUES (
     %(log_id)s, %(surface)s, %(owner)s, %(policy_hash)s, %(version)s, %(received_ms)s,
-    %(settings_hash)s, %(settings_version)s, %(pool)s::jsonb, %(cohorts)s::jsonb)
+    %(settings_hash)s, %(settings_version)s, %(pool)s::jsonb, %(cohorts)s::jsonb,
+    %(errands)s)
 ON CONFLICT (log_id, surface) DO UPDATE SET
     owner = excluded.owner, policy_hash = excluded.policy_hash, version = excluded.version,
     received_ms = excluded.received_ms, settings_hash = excluded.settings_hash,
     settings_version = excluded.settings_version, pool = excluded.pool,
-    cohorts = excluded.cohorts;
+    cohorts = excluded.cohorts, errands = excluded.errands;
 
 -- name: put_standings
 -- Bring standings up to date.
@@ -377,7 +378,7 @@ WHERE log_id = %(log_id)s AND hash > %(after)s ORDER BY hash LIMIT %(limit)s;
 -- name: surfaces
 -- All surfaces.
 SELECT surface, owner, policy_hash, version, received_ms, settings_hash, settings_version, pool,
-    cohorts
+    cohorts, errands
 FROM surfaces WHERE log_id = %(log_id)s;
 
 -- name: surface
