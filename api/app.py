@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from anyio import CapacityLimiter
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from starlette.routing import compile_path
@@ -10,7 +11,6 @@ from starlette.routing import compile_path
 from api.context import (
     ConcurrencyLimit,
     ForkTime,
-    Limits,
     Service,
     ServiceInfo,
     SignatureCheck,
@@ -19,6 +19,7 @@ from api.http import bodies, problems, submissions
 from api.http.middleware import RequestGuard
 from api.routes import accounts, operators, owners, proposals, public
 from orchestrator.core.errors import ChainError
+from orchestrator.core.limits import MOST, Limits
 from orchestrator.core.terms import Domain
 from orchestrator.log.reader import LogReader
 from orchestrator.storage.database import Database
@@ -77,7 +78,11 @@ def create_app(
         forked_at_s=forked_at_s,
         info=info,
         limits=limits,
-        waiting=ConcurrencyLimit(limits.waiters),
+        waiting=ConcurrencyLimit(limits.waiters, limits.waiters_of_account),
+        at_once=ConcurrencyLimit(MOST, limits.requests_at_once),
+        reading=ConcurrencyLimit(MOST, limits.source_reads_at_once),
+        reads=CapacityLimiter(limits.reads_at_once),
+        touches=CapacityLimiter(limits.touches_at_once),
     )
     problems.install(app)
     app.add_middleware(RequestGuard)

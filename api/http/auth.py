@@ -1,4 +1,4 @@
-"""Authentication of callers: sign-in with a wallet (EIP-4361), API keys, and rate limits.
+"""Authentication of callers: sign-in with a wallet (EIP-4361), and API keys.
 
 A key is 32 random bytes, shown once and kept as their SHA-256. Every request that carries one is
 charged to its account before anything else is done for it.
@@ -9,7 +9,6 @@ import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Annotated, NamedTuple, cast
 from urllib.parse import urlsplit
 
@@ -19,12 +18,12 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityS
 from siwe import InvalidSignature, SiweMessage, VerificationError
 
 from api.context import Service, TheService
+from api.http import allowances
 from api.http.fields import Scope, checksummed
 from api.http.problems import Refusal
 from orchestrator.core.entry import address_word
 from orchestrator.core.hexadecimal import from_hex
 from orchestrator.core.units import NS_PER_MS, format_time
-from orchestrator.storage.database import Session
 
 KEY_PREFIX = "tsk_"
 _KEY = re.compile(r"tsk_[A-Za-z0-9_-]{43}")
@@ -55,6 +54,7 @@ _bearer = HTTPBearer(
 
 def _authenticate(
     service: TheService,
+    request: Request,
     wanted: SecurityScopes,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Caller:
@@ -82,9 +82,11 @@ def _authenticate(
         if key.expires_ms <= service.now_ms():
             raise _bad_key("this API key has expired; sign in again")
         session.run("database.set_account", account=key.account)
-        wait_ms = _spend(session, key.account, _account_allowance(service), 1)
+        costs, limits = allowances.costs_of(request), allowances.limits_of(service)
+        spent = allowances.spend(session, key.account, limits, costs)
     # Refusals from here on must not undo the charge, so the transaction has ended.
-    _check_wait(wait_ms)
+    allowances.note(request, spent)
+    allowances.occupy(service, request, key.account)
     if not set(wanted.scopes) & set(key.scopes):
         raise Refusal(
             403,
@@ -103,81 +105,6 @@ Owner = Annotated[Caller, Security(_authenticate, scopes=["owner"])]
 def _bad_key(detail: str) -> Refusal:
     headers = {"WWW-Authenticate": f'{_REALM}, error="invalid_token"'}
     return Refusal(401, "key-invalid", detail, headers=headers)
-
-
-# --- Allowances -----------------------------------------------------------------------------------
-
-
-class _Allowance(NamedTuple):
-    """A rate at which an account may ask, and a burst that it may ask at once."""
-
-    bucket: str
-    per_s: int
-    burst: int
-
-
-def charge(service: Service, caller: Caller, cost: int) -> None:
-    """Charge an account for a bulk request's lines. Raises `Refusal` (429)."""
-    with service.database.transaction(caller.account) as session:
-        session.run("api.commit_unflushed")
-        wait_ms = _spend(session, caller.account, _account_allowance(service), cost)
-    _check_wait(wait_ms)
-
-
-def charge_source(service: TheService, request: Request) -> None:
-    """Charge a caller who has no account yet, by network address. Raises `Refusal` (429).
-
-    A source is limited like an account, under an address that no key can be known for.
-    """
-    host = request.client.host if request.client else ""
-    try:
-        address = ip_address(host)
-        # A caller with one address of an IPv6 network usually has all 2**64 of them.
-        source = (
-            str(address)
-            if isinstance(address, IPv4Address)
-            else str(IPv6Network((address, 64), strict=False))
-        )
-    except ValueError:
-        source = host
-    account = "0x" + sha256(f"tallystick source {source}".encode()).hexdigest()[:40]
-    allowance = _Allowance("source", service.limits.source_per_s, service.limits.source_burst)
-    with service.database.transaction(account) as session:
-        session.run("api.commit_unflushed")
-        wait_ms = _spend(session, account, allowance, 1)
-    _check_wait(wait_ms)
-
-
-def _account_allowance(service: Service) -> _Allowance:
-    return _Allowance("requests", service.limits.account_per_s, service.limits.account_burst)
-
-
-def _spend(session: Session, account: str, allowance: _Allowance, cost: int) -> int:
-    """Spend from an allowance and return 0, or return the milliseconds until there is enough."""
-    (row,) = session.all(
-        "api.spend_allowance",
-        account=account,
-        bucket=allowance.bucket,
-        cost_ms=_duration_ms(cost, allowance.per_s),
-        burst_ms=_duration_ms(allowance.burst, allowance.per_s),
-    )
-    return int(row.wait_ms)
-
-
-def _duration_ms(cost: int, per_s: int) -> int:
-    """Return the time in which so much is earned at a rate, rounded up."""
-    return -(-cost * 1000 // per_s)
-
-
-def _check_wait(wait_ms: int) -> None:
-    if wait_ms:
-        seconds = -(-wait_ms // 1000)
-        raise Refusal(
-            429,
-            "rate-limited",
-            f"too many requests; wait {seconds} s",
-            headers={"Retry-After": str(seconds)},
-        )
 
 
 # --- Signing in -----------------------------------------------------------------------------------

@@ -50,6 +50,7 @@ _STATUS_BY_CODE = {
     "event-ahead": 422,
     "event-late": 422,
     "inbox-full": 503,
+    "storage-limit": 403,
     "surface-unknown": 404,
 }
 _CODE_BY_STATUS = {
@@ -200,6 +201,8 @@ def install(app: FastAPI) -> None:
         status = status_of(error)
         if status < 500:
             return response(status, error.code, error.message)
+        if error.code == "inbox-full":
+            return response(status, error.code, error.message, {"Retry-After": str(RETRY_S)})
         # The message may name tables, nodes or keys of ours, so it goes to the log alone.
         _log(request, error)
         return unavailable() if status == 503 else internal()

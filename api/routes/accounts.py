@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.context import TheService
-from api.http import answers, auth, bodies
+from api.http import allowances, answers, auth, bodies
 from api.http.auth import AnyCaller, Caller
 from api.http.fields import checksummed
 from api.http.json_input import StrictRoute
@@ -21,7 +21,7 @@ from orchestrator.storage.database import Session
 router = APIRouter(prefix="/v1", tags=["accounts"], route_class=StrictRoute)
 
 FIRST_LEVEL = "0"
-_BY_SOURCE = [Depends(auth.charge_source)]
+_BY_SOURCE = [Depends(allowances.charge_sign_in)]
 
 
 @router.post("/sign-in/nonce", dependencies=_BY_SOURCE)

@@ -10,9 +10,11 @@ from hashlib import sha256
 from uuid import UUID
 
 from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
 
 from api.context import Service
 from api.http import answers, bodies
+from api.http.allowances import limits_of
 from api.http.auth import Caller
 from api.http.fields import SurfaceId
 from api.http.json_input import StrictRoute, ndjson_body
@@ -37,11 +39,6 @@ from orchestrator.log import inbox
 from orchestrator.log.inbox import OwnOrder, Submission
 from orchestrator.storage.database import Row, Session
 
-# The most of one account. Accounts are free, so what the log keeps for each is bounded: a surface
-# stays in the sequencer's memory, a policy in the database.
-MAX_SURFACES = 100
-MAX_POLICIES = 1_000
-
 router = APIRouter(prefix="/v1", tags=["owner"], route_class=StrictRoute)
 
 
@@ -53,7 +50,8 @@ async def open_surface(
     intake: OwnerIntake, key: IdempotencyKey, body: bodies.NewSurface
 ) -> answers.SurfaceRequest:
     """Open a surface under its first policy. Its id follows from the owner and the name."""
-    rules = policy.parse(body.policy)
+    # As slow as a policy may be, which is too slow for the event loop.
+    rules = await run_in_threadpool(policy.parse, body.policy)
     surface = surface_id(intake.caller.word, body.name)
     submission = _publication(f"surface:{key}", intake.caller, surface, rules)
     status = await intake.take_one(
@@ -71,7 +69,7 @@ async def publish_policy(
     intake: OwnerIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.NewPolicy
 ) -> answers.SurfaceRequest:
     """Publish the next version of a surface's policy, if no contract was signed under this one."""
-    rules = policy.parse(body.policy)
+    rules = await run_in_threadpool(policy.parse, body.policy)
     submission = _publication(f"policy:{surface}:{key}", intake.caller, from_hex(surface), rules)
 
     def take(session: Session) -> list[UUID]:
@@ -131,6 +129,7 @@ def _check_room(intake: Intake, session: Session, key: str, *, for_surface: bool
     A request that was taken before is not another one.
     """
     log_id, caller = intake.service.log_id, intake.caller
+    limits = limits_of(intake.service)
     # Two requests at once must not both find the last place free.
     session.run("api.lock_account", account=caller.account)
     if _earlier(intake, session, key) is not None:
@@ -140,21 +139,21 @@ def _check_room(intake: Intake, session: Session, key: str, *, for_surface: bool
         log_id=log_id,
         account=caller.account,
         owner=caller.word,
-        surfaces=MAX_SURFACES,
-        policies=MAX_POLICIES,
+        surfaces=limits.surfaces,
+        policies=limits.policies,
     )
     if for_surface and not (room and room.for_surface):
         raise Refusal(
             409,
             "surface-limit",
-            f"this account has opened {MAX_SURFACES} surfaces, the most that one may; use one of "
-            f"them, or another account",
+            f"this account has opened {limits.surfaces} surfaces, the most that one may; use one "
+            f"of them, or another account",
         )
     if not (room and room.for_policy):
         raise Refusal(
             409,
             "policy-limit",
-            f"this account has published {MAX_POLICIES} policies, refused ones among them, the "
+            f"this account has published {limits.policies} policies, refused ones among them, the "
             f"most that one may; use another account",
         )
 

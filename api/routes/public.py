@@ -18,9 +18,9 @@ from api.http.fields import (
     Word,
     address,
 )
-from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
 from api.routes import receipts
+from api.routes.public_route import IMMUTABLE, PublicRoute
 from orchestrator.core.contract import Contract
 from orchestrator.core.entry import ascii_word
 from orchestrator.core.hexadecimal import from_hex, to_hex
@@ -28,9 +28,7 @@ from orchestrator.log.reader import StoredEntry
 from orchestrator.log.tree import Checkpoint
 from orchestrator.storage.database import Row
 
-IMMUTABLE = "public, max-age=31536000, immutable"
-
-router = APIRouter(prefix="/v1", tags=["public"], route_class=StrictRoute)
+router = APIRouter(prefix="/v1", tags=["public"], route_class=PublicRoute)
 
 AtSize = Annotated[
     Size | None, Query(description="The size of a checkpoint; by default the newest.")

@@ -13,20 +13,34 @@ from orchestrator.core.codec import commitment, encode_request, json_text, reque
 from orchestrator.core.entry import ZERO_WORD
 from orchestrator.core.errors import RequestError
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.limits import Limits, places_for
 from orchestrator.core.names import escaped, own_id
-from orchestrator.core.requests import RETRYABLE, ProductEvent, Request, Touch
+from orchestrator.core.requests import (
+    RETRYABLE,
+    Erasure,
+    ProductEvent,
+    PublishPolicy,
+    RegisterOperator,
+    Request,
+    Touch,
+)
 from orchestrator.core.units import format_ms
-from orchestrator.storage.database import Session, array
+from orchestrator.storage.database import Row, Session, array
 
 # The most requests, results or pseudonyms of one call: one statement and one transaction for all.
 MAX_BULK = 1_000
-# The most requests that may wait, of all accounts together. Beyond it callers are refused at once,
-# rather than taken and left to wait. Callers that count at one time may pass it by a bulk each.
-MAX_WAITING = 100_000
+# How many requests of a surface come before it is another surface's turn: a tenth of a drain.
+TURN_REQUESTS = 500
+# The bytes that a request takes for ever besides what it says: rows, entries, and their indexes.
+BYTES_OF_ROWS = 1_500
 # The most bytes of a body, so that a full inbox has a bounded size too.
 MAX_BODY_BYTES = 65_536
 # The longest key; it stands in a unique index, whose rows are bounded.
 _MAX_KEY_CHARS = 255
+_LIMITS = Limits()
+# What accounts ask for; all other requests come from the pipeline.
+_OF_OWNERS = (ProductEvent, PublishPolicy, Erasure)
+_OF_ACCOUNTS = (*_OF_OWNERS, Touch, RegisterOperator)
 
 
 class Submission(NamedTuple):
@@ -72,21 +86,20 @@ class EventAheadError(RequestError):
         self.ahead_ms = ahead_ms
 
 
-def enter(session: Session, log_id: bytes, requests: Sequence[Request]) -> None:
+def enter(
+    session: Session, log_id: bytes, requests: Sequence[Request], limits: Limits = _LIMITS
+) -> None:
     """Wait for the surfaces that requests are about, to which the session then has sole access.
 
     Until its transaction ends, no other takes a request about them: so what it submits is received,
-    decided and seen in one and the same order. Raises `RequestError` while too many wait, and
-    `EventAheadError` if the latest event is still to come.
+    decided and seen in one and the same order. Raises `RequestError` while the account has too many
+    waiting, or too much stored, and `EventAheadError` if the latest event is still to come.
+
+    Those who count at one time may find the same places free, so they may pass a limit by a bulk
+    each.
     """
-    row = session.one(
-        "log.enter_inbox",
-        log_id=log_id,
-        locks=array(_locks(log_id, requests)),
-        most=MAX_WAITING,
-    )
-    if row is None or row.is_full:
-        raise RequestError("inbox-full", f"{MAX_WAITING} requests wait already; try again later")
+    (row,) = session.all("log.enter_inbox", log_id=log_id, locks=array(_locks(log_id, requests)))
+    _check_places(row, requests, limits)
     times_ms = [request.time_ms for request in requests if isinstance(request, ProductEvent)]
     ahead_ms = max(times_ms, default=0) - row.now_ms
     if ahead_ms > 0:
@@ -94,6 +107,31 @@ def enter(session: Session, log_id: bytes, requests: Sequence[Request]) -> None:
             f"an event of {format_ms(max(times_ms))} cannot be received at "
             f"{format_ms(row.now_ms)}; correct its time, or send it again then",
             ahead_ms,
+        )
+
+
+def _check_places(row: Row, requests: Sequence[Request], limits: Limits) -> None:
+    """Raise RequestError unless there is room for these requests of the session's account.
+
+    What the log itself asks for, as the chain or the clock says, is never refused for what others
+    have waiting: there is little of it, and it is what pays.
+    """
+    counted = [request for request in requests if isinstance(request, _OF_ACCOUNTS)]
+    if not counted:
+        return
+    is_owner = all(isinstance(request, _OF_OWNERS) for request in counted)
+    places = places_for(limits, row.waiting, row.own, is_owner=is_owner)
+    if len(counted) > places:
+        raise RequestError(
+            "inbox-full",
+            f"{row.own} of your requests wait, and {row.waiting} of all; now you may have "
+            f"{max(places, 0)} more waiting, not {len(counted)}; try again later",
+        )
+    if row.bytes + len(counted) * BYTES_OF_ROWS > limits.stored_bytes:
+        raise RequestError(
+            "storage-limit",
+            f"{row.bytes} bytes are kept of what this account has sent, and {limits.stored_bytes} "
+            f"are the most; ask those who run this service for more",
         )
 
 
@@ -112,14 +150,19 @@ def _locks(log_id: bytes, requests: Iterable[Request]) -> set[int]:
 
 
 def submit(
-    session: Session, log_id: bytes, account: str, submissions: Sequence[Submission]
+    session: Session,
+    log_id: bytes,
+    account: str,
+    submissions: Sequence[Submission],
+    limits: Limits = _LIMITS,
 ) -> list[UUID]:
     """Take requests of `account`, for which the session speaks. Return their ids in order.
 
     The database stamps their receipt; they are decided in this order. A request whose key was used
     before is not taken again, unless it was refused for a reason that time changes. Raises
     `RequestError`, and takes none, if a body differs from its key's first, a value is out of
-    bounds, or an event is still to come, and `inbox-full` while too many wait.
+    bounds, or an event is still to come; `inbox-full` while the account has its share waiting, and
+    `storage-limit` if it has too much stored.
     """
     if len(submissions) > MAX_BULK:
         raise RequestError(
@@ -138,12 +181,14 @@ def submit(
         else:
             offered[name] = submission
     rows = [_submission_row(name, submission) for name, submission in offered.items()]
-    enter(session, log_id, [submission.request for submission in submissions])
+    enter(session, log_id, [submission.request for submission in submissions], limits)
     taken = session.all(
         "log.submit",
         log_id=log_id,
         account=account,
         retryable=list(RETRYABLE),
+        turn=TURN_REQUESTS,
+        bytes_of_rows=BYTES_OF_ROWS,
         offered=json_text(rows),
     )
     # By request, the turn that had to have the same body; 0 where this is its first.
@@ -184,6 +229,8 @@ def _submission_row(name: UUID, submission: Submission) -> dict[str, Any]:
         "body": document,
         "body_hash": commitment(salt, body).hex(),
     }
+    if isinstance(request, Touch | ProductEvent | PublishPolicy | Erasure):
+        row["lane"] = request.surface.hex()
     if salt:
         row |= {"salt": salt.hex(), "private": body.hex()}
         if isinstance(request, Touch | ProductEvent):

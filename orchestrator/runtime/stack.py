@@ -16,13 +16,14 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.context import Limits, ServiceInfo
+from api.context import ServiceInfo
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.indexer import Indexer, stored_fork
 from orchestrator.chain.relayer import Relayer
 from orchestrator.core.entry import address_word
 from orchestrator.core.errors import ChainError, InputError, LogError
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.limits import Limits
 from orchestrator.core.opening import Record
 from orchestrator.core.policy import Policy
 from orchestrator.core.requests import Genesis

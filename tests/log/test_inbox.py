@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from hashlib import sha256
 from itertools import pairwise
 from random import Random
 from threading import Event
 from time import sleep
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -14,17 +16,19 @@ import pytest
 
 from orchestrator.core.codec import commitment
 from orchestrator.core.errors import RequestError
+from orchestrator.core.limits import Limits
 from orchestrator.core.requests import (
     CloseContract,
     OpenContract,
     ProductEvent,
     PublishPolicy,
+    Request,
     Settle,
     Touch,
 )
 from orchestrator.log import inbox
 from orchestrator.log.fsck import compare_projections, fsck
-from orchestrator.log.inbox import EventAheadError, Submission, erase
+from orchestrator.log.inbox import BYTES_OF_ROWS, EventAheadError, Submission, erase, submit
 from orchestrator.storage.database import API, SEQUENCER, Database
 from tests.support.ledger import (
     CONTRACT,
@@ -32,6 +36,8 @@ from tests.support.ledger import (
     OWNER,
     OWNER_WORD,
     POLICY,
+    PUBLISHER,
+    STRANGER,
     Ledger,
     begin_log,
     genesis,
@@ -43,6 +49,8 @@ from tests.support.worlds import (
     SURFACE,
     word,
 )
+
+OWNER_OF_ANOTHER = "0x" + "e" * 40
 
 
 @pytest.fixture
@@ -146,18 +154,119 @@ def test_a_bulk_is_bounded_and_keeps_its_order(running: Ledger) -> None:
     assert labels == [touch.action for touch in touches]
 
 
-def test_a_full_inbox_takes_nothing_until_it_is_drained(
-    running: Ledger, log_of_another: Ledger, monkeypatch: pytest.MonkeyPatch
+# --- Room -----------------------------------------------------------------------------------------
+
+
+def touches(count: int, surface: bytes = SURFACE) -> list[Request]:
+    return [Touch(surface, LEADS[0], OPERATORS[0], "email")] * count
+
+
+def events(count: int, surface: bytes = SURFACE) -> list[Request]:
+    return [ProductEvent(surface, LEADS[0], "noise", 0, 0)] * count
+
+
+def account(number: int) -> str:
+    return f"0x{number:040x}"
+
+
+def taken(log: Ledger, requests: list[Request], by: str) -> bool:
+    """Submit requests, and return whether there was room for them."""
+    try:
+        log.submit(*requests, account=by)
+    except RequestError as error:
+        if error.code != "inbox-full":
+            raise
+        return False
+    return True
+
+
+def test_an_account_has_a_share_of_the_places_that_are_free(
+    running: Ledger, log_of_another: Ledger
 ) -> None:
-    monkeypatch.setattr(inbox, "MAX_WAITING", 3)
-    running.submit(Settle(), Settle())
-    running.submit(Settle())
-    with pytest.raises(RequestError) as refusal:
-        running.submit(Settle())
-    assert refusal.value.code == "inbox-full"
-    log_of_another.submit(Settle())  # each log has its own
+    running.limits = log_of_another.limits = Limits(waiting_requests=80)
+    assert not taken(running, touches(11), OPERATOR)  # more than a quarter of half of the places
+    assert taken(running, touches(8), OPERATOR)
+    assert not taken(running, touches(1), OPERATOR)  # a quarter of what is left is what it has
+    assert taken(log_of_another, touches(8), OPERATOR)  # each log has its own
+    assert taken(running, touches(8), STRANGER)
     running.drain()
-    running.submit(Settle())
+    assert taken(running, touches(8), OPERATOR)
+
+
+def test_however_many_flood_an_owner_and_the_pipeline_have_room(running: Ledger) -> None:
+    """Ten accounts, then a hundred: each finds less, and none of them the last place."""
+    running.limits = Limits(waiting_requests=8_000)
+    for number in range(1, 111):
+        while taken(running, touches(100), account(number)):
+            pass
+        while taken(running, touches(1), account(number)):
+            pass
+    waiting = 0
+    with psycopg.connect(running.url) as admin:
+        waiting = count_waiting(admin, running)
+    assert 3_500 < waiting < 4_000
+    assert taken(running, events(1_000), OWNER)
+    assert not taken(running, touches(100), STRANGER)
+    # Owners who flood take what is for owners, and leave some of that as well.
+    for number in range(201, 211):
+        while taken(running, events(100), account(number)):
+            pass
+    assert taken(running, events(10), OWNER_OF_ANOTHER)
+    # What the chain and the clock bring is never refused.
+    running.limits = Limits(waiting_requests=1)
+    running.submit(Settle(), CloseContract(CONTRACT.contract_id, 1, word("tx")), account=PUBLISHER)
+
+
+def count_waiting(admin: psycopg.Connection[Any], log: Ledger) -> int:
+    row = admin.execute("SELECT count(*) FROM inbox WHERE log_id = %s", (log.log_id,)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_the_counts_are_those_of_the_rows(running: Ledger) -> None:
+    """Taken, repeated, refused, decided and rolled back: what is counted is what is there."""
+    draw = Random(7)  # noqa: S311
+    for step in range(40):
+        by = draw.choice([OWNER, OPERATOR, STRANGER])
+        key = f"key {draw.randrange(10)}"
+        request = Touch(SURFACE, LEADS[0], OPERATORS[0], "email")
+        with suppress(RequestError), running.api.transaction(by) as session:
+            offered = [Submission(key, request, b""), Submission(f"{step}", Settle(), b"")]
+            submit(session, running.log_id, by, offered)
+            if draw.random() < 0.3:
+                raise RequestError("changed-mind", "as when a later part is refused")
+        if draw.random() < 0.3:
+            running.drain()
+        with psycopg.connect(running.url) as admin:
+            rows: dict[str, int] = dict(
+                admin.execute(
+                    "SELECT account::text, count(*) FROM inbox WHERE log_id = %s GROUP BY account",
+                    (running.log_id,),
+                ).fetchall()
+            )
+        for each in (OWNER, OPERATOR, STRANGER):
+            with running.api.transaction(each) as session:
+                (found,) = session.all("log.enter_inbox", log_id=running.log_id, locks="{}")
+            assert (found.waiting, found.own) == (sum(rows.values()), rows.get(each, 0))
+
+
+def test_what_is_kept_for_ever_is_bounded(running: Ledger) -> None:
+    running.limits = Limits(stored_bytes=4 * BYTES_OF_ROWS)
+    running.submit(*touches(2), account=OPERATOR)
+    running.drain()
+    with pytest.raises(RequestError) as refusal:
+        running.submit(*touches(2), account=OPERATOR)
+    assert refusal.value.code == "storage-limit"
+    running.submit(*touches(1), account=OPERATOR)
+    running.submit(*touches(2), account=STRANGER)
+    # A salted body counts besides its request.
+    long = ProductEvent(
+        SURFACE, LEADS[0], "noise", 0, 0, commitment=commitment(bytes(32), b"x" * 2_000)
+    )
+    running.limits = Limits(stored_bytes=3 * BYTES_OF_ROWS)
+    running.offer([Submission("long", long, b"x" * 2_000, bytes(32))], OWNER_OF_ANOTHER)
+    with pytest.raises(RequestError, match="bytes are kept"):
+        running.submit(*events(1), account=OWNER_OF_ANOTHER)
 
 
 def test_results_say_what_became_of_each_request(running: Ledger) -> None:

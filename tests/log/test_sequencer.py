@@ -1,7 +1,9 @@
 """The sequencer: the stored log is the fold of its requests, whatever the drains."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from hashlib import sha256
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -27,6 +29,7 @@ from orchestrator.core.requests import (
     Touch,
 )
 from orchestrator.core.world import World
+from orchestrator.log import inbox
 from orchestrator.log import sequencer as sequencer_module
 from orchestrator.log.fsck import compare_projections, fsck
 from orchestrator.log.inbox import Submission, submit
@@ -189,6 +192,66 @@ def test_a_drain_takes_no_more_than_its_limit(running: Ledger) -> None:
         while checkpoint := sequencer.drain(limit=2):
             sizes.append(checkpoint.size)
     assert sizes == [7, 9, 10]
+
+
+# --- Turns ----------------------------------------------------------------------------------------
+
+
+def test_no_surface_waits_behind_more_than_a_turn_of_another(
+    running: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "TURN_REQUESTS", 5)
+    other = word("other")
+    running.submit_and_drain(PublishPolicy(other, OWNER_WORD, POLICY))
+    flood = running.submit(*[Touch(SURFACE, LEADS[0], OPERATORS[0], "flood")] * 100)
+    with running.sequencer() as sequencer:
+        sequencer.drain(20)
+        (late,) = running.submit(Touch(other, LEADS[1], OPERATORS[0], "late"))
+        (settle,) = running.submit(Settle())
+        # Of the flood's turn that is being served five may be left, and they came first.
+        sequencer.drain(7)
+        assert decided(running, [late, settle]) == [True, True]
+        assert decided(running, flood) == [True] * 25 + [False] * 75
+        again = running.submit(*[Touch(other, LEADS[1], OPERATORS[0], "again")] * 7)
+        sequencer.drain(10)
+        assert sum(decided(running, again)) >= 4
+        running.drain(sequencer)
+    assert all(decided(running, [*flood, *again]))
+
+
+def decided(log: Ledger, ids: Sequence[UUID]) -> list[bool]:
+    return [result is not None and result.status != "waiting" for result in log.results(ids)]
+
+
+@settings(examples(20, deep=100), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_request_overtakes_another_of_its_surface(data: st.DataObject, log: Ledger) -> None:
+    """Whoever floods, and however drains are cut: on a surface, and on none, order is receipt."""
+    log = begin_log(log.url, log.api, log.writer, log.clock)
+    surfaces = [SURFACE, word("second"), word("third")]
+    log.submit_and_drain(
+        genesis(log), *(PublishPolicy(each, OWNER_WORD, POLICY) for each in surfaces)
+    )
+    sent: dict[bytes | None, list[UUID]] = {each: [] for each in (*surfaces, None)}
+    with pytest.MonkeyPatch.context() as patch, log.sequencer() as sequencer:
+        patch.setattr(inbox, "TURN_REQUESTS", data.draw(st.integers(1, 4)))
+        for _ in range(data.draw(st.integers(1, 8))):
+            for where in data.draw(st.permutations([*surfaces, None])):
+                count = data.draw(st.integers(0, 9))
+                request: Request = (
+                    Settle() if where is None else Touch(where, LEADS[0], OPERATORS[0], "x")
+                )
+                sent[where] += log.submit(*[request] * count)
+            for _ in range(data.draw(st.integers(0, 3))):
+                sequencer.drain(data.draw(st.integers(1, 12)))
+            for ids in sent.values():
+                done = decided(log, ids)
+                assert done == sorted(done, reverse=True)
+        log.drain(sequencer)
+    for where in surfaces:
+        results = [result for result in log.results(sent[where]) if result is not None]
+        positions = [result.first_position for result in results]
+        assert positions == sorted(positions, key=lambda position: position or 0)
 
 
 def test_a_drain_that_appends_nothing_leaves_the_checkpoint(running: Ledger) -> None:

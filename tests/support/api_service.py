@@ -16,10 +16,11 @@ from eth_account.signers.local import LocalAccount
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.context import Limits, ServiceInfo
+from api.context import Network, ServiceInfo
 from orchestrator.core.entry import Entry, address_word
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.kinds import decode
+from orchestrator.core.limits import Limits
 from orchestrator.core.policy import canonical_json
 from orchestrator.core.requests import Genesis, Request
 from orchestrator.core.site import TokenInfo
@@ -176,7 +177,11 @@ def proposal_of(terms: Terms, operator: LocalAccount) -> dict[str, Any]:
 
 
 @contextmanager
-def running_service(database_url: str, limits: Limits | None = None) -> Iterator[ApiService]:
+def running_service(
+    database_url: str,
+    limits: Limits | None = None,
+    trusted_proxies: Sequence[Network] = (),
+) -> Iterator[ApiService]:
     """Run a service over an empty database."""
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -186,7 +191,7 @@ def running_service(database_url: str, limits: Limits | None = None) -> Iterator
         Database(database_url, API) as database,
         _running_sequencer(ApiService(url, database_url, clock)) as service,
     ):
-        app = _app(service, database, clock, limits)
+        app = _app(service, database, clock, limits, trusted_proxies)
         with _serving(app, listener), closing(service):
             yield service
 
@@ -207,6 +212,7 @@ def _app(
     database: Database,
     now_ms: Callable[[], int],
     limits: Limits | None = None,
+    trusted_proxies: Sequence[Network] = (),
 ) -> FastAPI:
     return create_app(
         database=database,
@@ -224,6 +230,7 @@ def _app(
             tokens=(TokenInfo(TOKEN, "TUSD", 6),),
             fee_bps=250,
             fee_recipient=wallet("fees").address,
+            trusted_proxies=tuple(trusted_proxies),
         ),
         limits=limits,
     )
@@ -231,7 +238,9 @@ def _app(
 
 @contextmanager
 def _serving(app: FastAPI, listener: socket.socket) -> Iterator[None]:
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_level="error", lifespan="off", proxy_headers=False)
+    )
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:

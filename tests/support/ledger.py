@@ -9,6 +9,7 @@ from uuid import UUID
 import psycopg
 
 from orchestrator.core.entry import address_word
+from orchestrator.core.limits import Limits
 from orchestrator.core.policies import CACHED_BYTES
 from orchestrator.core.requests import (
     Genesis,
@@ -52,6 +53,7 @@ class Ledger:
     api: Database
     writer: Database
     clock: DatabaseClock | None = None
+    limits: Limits = field(default_factory=Limits)
     _keys: Iterator[int] = field(default_factory=lambda: count(1))
 
     @property
@@ -94,7 +96,7 @@ class Ledger:
 
     def offer(self, submissions: Sequence[Submission], account: str = OWNER) -> list[UUID]:
         with self.api.transaction(account) as session:
-            return submit(session, self.log_id, account, submissions)
+            return submit(session, self.log_id, account, submissions, self.limits)
 
     def results(self, ids: Sequence[UUID], account: str = OWNER) -> list[Result | None]:
         with self.api.transaction(account) as session:

@@ -4,7 +4,7 @@
 --   tallystick_sequencer  the only writer of the log and of its projections
 --   tallystick_worker     follows the chain and submits requests
 --   tallystick_api        serves people and agents: reads, submits requests, keeps accounts
--- A fourth, tallystick_definer, owns the two functions that answer one question each about rows that
+-- A fourth, tallystick_definer, owns the few functions that each answer one question about rows that
 -- the asker may not read.
 --
 -- Tenants. A transaction speaks for one account, named by
@@ -239,8 +239,9 @@ CREATE TABLE requests (
 -- How many policies an account has asked for.
 CREATE INDEX requests_for_policies ON requests (account) WHERE kind = 'publish_policy';
 
--- The requests that wait. The sequencer takes whatever rows it sees, the lowest first, and removes
--- exactly these: one that commits late is never passed over.
+-- The requests that wait. The sequencer takes whatever rows it sees, by rank and then by seq, and
+-- removes exactly these: one that commits late is never passed over. On a surface ranks go up with
+-- seq, so its order is that of receipt; the ranks of many surfaces make them take turns.
 CREATE TABLE inbox (
     log_id word NOT NULL,
     seq bigint NOT NULL,
@@ -248,8 +249,10 @@ CREATE TABLE inbox (
     kind text NOT NULL,
     received_ms bigint NOT NULL,
     body json NOT NULL,
+    rank bigint NOT NULL DEFAULT 0 CHECK (rank >= 0),
     PRIMARY KEY (log_id, seq)
 );
+CREATE INDEX inbox_by_rank ON inbox (log_id, rank, seq);
 
 -- What became of each request: `count` entries from `first_position` on, or a refusal.
 CREATE TABLE results (
@@ -330,7 +333,7 @@ CREATE INDEX signin_nonces_by_expiry ON signin_nonces (expires_ms);
 CREATE TABLE rate_limits (
     account address NOT NULL,
     bucket text NOT NULL,
-    full_at_ms bigint NOT NULL,
+    full_at_us bigint NOT NULL,
     PRIMARY KEY (account, bucket)
 );
 
@@ -503,22 +506,11 @@ BEGIN
         WHERE i.log_id = of_log AND i.surface = on_surface AND i.external_id = ANY (external_ids);
 END $$;
 
--- Whether as many requests wait as may; those who submit see no more of the inbox than that.
-GRANT SELECT (log_id) ON inbox TO tallystick_definer;
-CREATE POLICY counter ON inbox FOR SELECT TO tallystick_definer USING (true);
-CREATE FUNCTION inbox_is_full(of_log bytea, most bigint) RETURNS boolean
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
-BEGIN ATOMIC
-    SELECT EXISTS (SELECT FROM inbox WHERE log_id = of_log OFFSET most - 1);
-END;
-
 GRANT CREATE ON SCHEMA public TO tallystick_definer;
 ALTER FUNCTION assign_pseudonyms OWNER TO tallystick_definer;
-ALTER FUNCTION inbox_is_full OWNER TO tallystick_definer;
 REVOKE CREATE ON SCHEMA public FROM tallystick_definer;
-REVOKE ALL ON FUNCTION assign_pseudonyms, inbox_is_full FROM PUBLIC;
+REVOKE ALL ON FUNCTION assign_pseudonyms FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION assign_pseudonyms TO tallystick_api;
-GRANT EXECUTE ON FUNCTION inbox_is_full TO tallystick_worker, tallystick_api;
 
 -- The worker submits with the same statement as the API; without a policy it gets and puts nothing.
 GRANT SELECT, INSERT ON private_payloads TO tallystick_worker;

@@ -35,26 +35,31 @@ WHERE account = %(account)s AND key_hash = %(key_hash)s AND revoked_ms IS NULL;
 -- Do not wait for this transaction to reach the disk: losing it in a crash costs nothing.
 SELECT set_config('synchronous_commit', 'off', true);
 
--- name: spend_allowance
--- Take from an allowance; 0, or the milliseconds until there is enough (GCRA, by the server's clock).
+-- name: spend_allowances
+-- Take from allowances, each that has enough: of each, whether it was taken from, and when it is full
+-- again, in microseconds from now (GCRA, by the server's clock).
 WITH moment AS MATERIALIZED (
-    SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms
+    SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_us
+), wanted AS (
+    SELECT * FROM unnest(%(buckets)s::text[], %(costs_us)s::bigint[], %(windows_us)s::bigint[])
+        AS w (bucket, cost_us, window_us), moment
 ), spent AS (
-    INSERT INTO rate_limits AS r (account, bucket, full_at_ms)
-    SELECT %(account)s, %(bucket)s, now_ms + %(cost_ms)s FROM moment
+    INSERT INTO rate_limits AS r (account, bucket, full_at_us)
+    SELECT %(account)s, bucket, now_us + cost_us FROM wanted
+    WHERE cost_us <= window_us ORDER BY bucket
     ON CONFLICT (account, bucket) DO UPDATE
-    SET full_at_ms = greatest(r.full_at_ms, (SELECT now_ms FROM moment)) + %(cost_ms)s
-    WHERE greatest(r.full_at_ms, (SELECT now_ms FROM moment)) + %(cost_ms)s
-        <= (SELECT now_ms FROM moment) + %(burst_ms)s
-    RETURNING 0::bigint AS wait_ms
+    SET full_at_us = greatest(r.full_at_us, (SELECT now_us FROM moment))
+        + (excluded.full_at_us - (SELECT now_us FROM moment))
+    WHERE greatest(r.full_at_us, (SELECT now_us FROM moment)) - (SELECT now_us FROM moment)
+        + (excluded.full_at_us - (SELECT now_us FROM moment))
+        <= (SELECT window_us FROM wanted WHERE wanted.bucket = r.bucket)
+    RETURNING r.bucket, r.full_at_us
 )
-SELECT coalesce(
-    (SELECT wait_ms FROM spent),
-    (SELECT greatest(1, r.full_at_ms + %(cost_ms)s - %(burst_ms)s - now_ms)
-        FROM rate_limits r, moment
-        WHERE r.account = %(account)s AND r.bucket = %(bucket)s),
-    1000
-) AS wait_ms;
+SELECT wanted.bucket, spent.bucket IS NOT NULL AS is_spent,
+    greatest(0, coalesce(spent.full_at_us, r.full_at_us, now_us + window_us) - now_us) AS full_in_us
+FROM wanted LEFT JOIN spent USING (bucket)
+LEFT JOIN rate_limits r ON r.account = %(account)s AND r.bucket = wanted.bucket
+ORDER BY wanted.bucket;
 
 -- name: sweep_nonces
 -- Forget nonces that have expired (for the worker).
@@ -66,8 +71,8 @@ DELETE FROM signin_nonces WHERE nonce IN (
 -- so the time is compared outside too, where PostgreSQL looks again at a row that it waited for.
 DELETE FROM rate_limits WHERE (account, bucket) IN (
     SELECT account, bucket FROM rate_limits
-    WHERE full_at_ms < (extract(epoch FROM clock_timestamp()) * 1000)::bigint LIMIT 10000
-) AND full_at_ms < (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
+    WHERE full_at_us < (extract(epoch FROM clock_timestamp()) * 1000000)::bigint LIMIT 10000
+) AND full_at_us < (extract(epoch FROM clock_timestamp()) * 1000000)::bigint;
 
 -- Surfaces and leads ------------------------------------------------------------------------------
 

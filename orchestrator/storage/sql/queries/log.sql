@@ -12,13 +12,13 @@ SELECT EXISTS (SELECT FROM logs WHERE log_id = %(log_id)s) AS known;
 
 -- name: enter_inbox
 -- Wait for the locks of these surfaces, which this transaction keeps; the database's clock before,
--- and whether no more requests may wait.
+-- how many requests wait, of all and of this account, and the bytes that are kept of it.
 WITH locked AS MATERIALIZED (
     SELECT pg_advisory_xact_lock(key)
     FROM (SELECT key FROM unnest(%(locks)s::bigint[]) AS key ORDER BY key) AS in_order
 )
-SELECT count(*) AS locks, clock_ms() AS now_ms, inbox_is_full(%(log_id)s, %(most)s) AS is_full
-FROM locked;
+SELECT locks, clock_ms() AS now_ms, waiting, own, bytes
+FROM (SELECT count(*) AS locks FROM locked) AS held, inbox_counts(%(log_id)s);
 
 -- name: submit
 -- Take requests: remember and queue, in their order, those that are new, and those whose last turn
@@ -27,9 +27,10 @@ WITH given AS (
     SELECT * FROM ROWS FROM (
         json_to_recordset(%(offered)s::json) AS (
             request_id uuid, idempotency_key text, kind text, body json, body_hash text,
-            salt text, private text, surface text, lead text)
+            salt text, private text, surface text, lead text, lane text)
     ) WITH ORDINALITY AS o (
-        request_id, idempotency_key, kind, body, body_hash, salt, private, surface, lead, place
+        request_id, idempotency_key, kind, body, body_hash, salt, private, surface, lead, lane,
+        place
     )
 ), offered AS MATERIALIZED (
     SELECT given.*, CASE
@@ -51,10 +52,20 @@ WITH given AS (
     FROM offered ORDER BY place
     ON CONFLICT (log_id, request_id, turn) DO NOTHING
     RETURNING request_id, seq
+), lanes AS MATERIALIZED (
+    SELECT lane, take_places(
+        %(log_id)s, decode(lane, 'hex'), count(*),
+        sum(%(bytes_of_rows)s + octet_length(body::text)
+            + coalesce(octet_length(private) / 2, 0))::bigint,
+        %(turn)s) AS first_place
+    FROM offered JOIN fresh USING (request_id) GROUP BY lane
 ), queued AS (
-    INSERT INTO inbox (log_id, seq, account, kind, received_ms, body)
-    SELECT %(log_id)s, seq, %(account)s, kind, (SELECT clock_ms()), body
-    FROM offered JOIN fresh USING (request_id)
+    INSERT INTO inbox (log_id, seq, account, kind, received_ms, body, rank)
+    SELECT %(log_id)s, seq, %(account)s, kind, (SELECT clock_ms()), body,
+        (lanes.first_place + CASE WHEN o.lane IS NULL THEN 0 ELSE
+            row_number() OVER (PARTITION BY o.lane ORDER BY o.place) - 1 END) / %(turn)s
+    FROM offered AS o JOIN fresh USING (request_id)
+    JOIN lanes ON lanes.lane IS NOT DISTINCT FROM o.lane
 ), hidden AS (
     INSERT INTO private_payloads (log_id, commitment, surface, lead, account, salt, body)
     SELECT %(log_id)s, decode(body_hash, 'hex'), decode(surface, 'hex'), decode(lead, 'hex'),
@@ -132,15 +143,15 @@ WHERE log_id = %(log_id)s AND commitment = %(commitment)s;
 -- Sequencing -------------------------------------------------------------------------------------
 
 -- name: waiting_requests
--- The oldest requests that wait, in the order in which they are to be decided, up to a number of
+-- The requests whose turn it is, in the order in which they are to be decided, up to a number of
 -- policies: each is as large as thousands of other requests.
-SELECT seq, kind, received_ms, body::text FROM (
-    SELECT seq, kind, received_ms, body,
-        count(*) FILTER (WHERE kind = 'publish_policy') OVER (ORDER BY seq) AS policies
-    FROM (SELECT seq, kind, received_ms, body FROM inbox
-        WHERE log_id = %(log_id)s ORDER BY seq LIMIT %(limit)s) AS oldest
+SELECT seq, rank, kind, received_ms, body::text FROM (
+    SELECT seq, rank, kind, received_ms, body,
+        count(*) FILTER (WHERE kind = 'publish_policy') OVER (ORDER BY rank, seq) AS policies
+    FROM (SELECT seq, rank, kind, received_ms, body FROM inbox
+        WHERE log_id = %(log_id)s ORDER BY rank, seq LIMIT %(limit)s) AS next
 ) AS counted
-WHERE policies <= %(policies)s ORDER BY seq;
+WHERE policies <= %(policies)s ORDER BY rank, seq;
 
 -- name: append_entries
 -- Append entries.
@@ -151,10 +162,20 @@ COPY entries (log_id, position, entry, opening, listed_kind) FROM STDIN (FORMAT 
 COPY subtrees (log_id, level, position, hash) FROM STDIN (FORMAT binary);
 
 -- name: finish
--- Remove decided requests from the inbox and record their results.
+-- Remove decided requests from the inbox, record their results, count them, and say which rank is
+-- served now.
 WITH taken AS (
     DELETE FROM inbox WHERE log_id = %(log_id)s AND seq = ANY (%(seqs)s::bigint[])
     RETURNING seq, account
+), counted AS (
+    INSERT INTO account_decisions AS d (log_id, account, requests)
+    SELECT %(log_id)s, account, count(*) FROM taken GROUP BY account
+    ON CONFLICT (log_id, account) DO UPDATE SET requests = d.requests + excluded.requests
+), served AS (
+    INSERT INTO log_decisions AS d (log_id, requests, rank)
+    SELECT %(log_id)s, count(*), %(rank)s FROM taken
+    ON CONFLICT (log_id) DO UPDATE
+    SET requests = d.requests + excluded.requests, rank = greatest(d.rank, excluded.rank)
 )
 INSERT INTO results (log_id, seq, account, first_position, count, code, message)
 SELECT %(log_id)s, seq, account, first_position, count, code, message
