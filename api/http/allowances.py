@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from typing import NamedTuple
 
 from fastapi import Request
 from starlette.types import Scope
@@ -17,7 +16,7 @@ from api.context import Network, Service, TheService
 from api.http.fields import MAX_PAGE
 from api.http.problems import Refusal
 from orchestrator.core.limits import Limits, Rate, limits_for, rate_of
-from orchestrator.storage.database import Session
+from orchestrator.storage.allowances import Spent, spend
 
 # By the name of a rate, so many units of it.
 Costs = Mapping[str, int]
@@ -65,37 +64,6 @@ def _rows_of(request: Request) -> int:
 
 
 # --- Charging -------------------------------------------------------------------------------------
-
-
-class Spent(NamedTuple):
-    """An allowance after a charge: what is left of it, and when it is full again."""
-
-    rate: Rate
-    wait_us: int  # 0 if it was enough; else the time until it will be
-    full_in_us: int
-
-    @property
-    def remaining(self) -> int:
-        left_us = max(0, self.rate.window_us - self.full_in_us)
-        return left_us * self.rate.quota // self.rate.window_us
-
-
-def spend(session: Session, account: str, limits: Limits, costs: Costs) -> list[Spent]:
-    """Spend from those allowances of the session's account that have enough."""
-    rates = {name: rate_of(limits, name) for name in costs}
-    rows = session.all(
-        "api.spend_allowances",
-        account=account,
-        buckets=list(rates),
-        costs_us=[rate.cost_us(costs[name]) for name, rate in rates.items()],
-        windows_us=[rate.window_us for rate in rates.values()],
-    )
-    found = []
-    for row in rows:
-        rate = rates[row.bucket]
-        missing_us = row.full_in_us + rate.cost_us(costs[row.bucket]) - rate.window_us
-        found.append(Spent(rate, 0 if row.is_spent else max(1, missing_us), row.full_in_us))
-    return found
 
 
 def charge(service: Service, request: Request, account: str, costs: Costs) -> None:

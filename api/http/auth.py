@@ -24,6 +24,7 @@ from api.http.problems import Refusal
 from orchestrator.core.entry import address_word
 from orchestrator.core.hexadecimal import from_hex
 from orchestrator.core.units import NS_PER_MS, format_time
+from orchestrator.storage.allowances import spend
 
 KEY_PREFIX = "tsk_"
 _KEY = re.compile(r"tsk_[A-Za-z0-9_-]{43}")
@@ -83,7 +84,7 @@ def _authenticate(
             raise _bad_key("this API key has expired; sign in again")
         session.run("database.set_account", account=key.account)
         costs, limits = allowances.costs_of(request), allowances.limits_of(service)
-        spent = allowances.spend(session, key.account, limits, costs)
+        spent = spend(session, key.account, limits, costs)
     # Refusals from here on must not undo the charge, so the transaction has ended.
     allowances.note(request, spent)
     allowances.occupy(service, request, key.account)

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 
 from api.context import Service, TheService
 from api.http import answers, bodies
+from api.http.allowances import limits_of
 from api.http.answers import next_cursor
 from api.http.auth import AnyCaller, Caller
 from api.http.fields import AfterWord, LeadCursor, Limit, Name, SurfaceId, address
@@ -23,8 +24,10 @@ from api.http.submissions import (
     decided,
 )
 from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.limits import Limits
 from orchestrator.core.policy import canonical_json
 from orchestrator.core.requests import Touch
+from orchestrator.core.site import TokenInfo
 from orchestrator.log.inbox import Submission
 from orchestrator.storage.database import Row, Session
 
@@ -132,7 +135,7 @@ async def touches(intake: OperatorIntake, surface: SurfaceId) -> answers.BulkSta
 
 def terms_parameters(service: Service, row: Row) -> answers.TermsParameters:
     """Return the terms that a surface, by its row, and this service set for contracts."""
-    info, escrow = service.info, service.escrow_domain
+    info, escrow, limits = service.info, service.escrow_domain, limits_of(service)
     return answers.TermsParameters(
         owner=address(row.owner),
         log_id=to_hex(service.log_id),
@@ -143,11 +146,21 @@ def terms_parameters(service: Service, row: Row) -> answers.TermsParameters:
         verifier=info.verifier,
         fee_bps=info.fee_bps,
         fee_recipient=info.fee_recipient,
-        tokens=[answers.Token(**token._asdict()) for token in info.tokens],
+        tokens=[_token(token, limits) for token in info.tokens],
+        openings_paid=limits.openings_are_paid,
         chain_id=escrow.chain_id,
         escrow=escrow.verifying_contract,
         domain_name=escrow.name,
         domain_version=escrow.version,
+    )
+
+
+def _token(token: TokenInfo, limits: Limits) -> answers.Token:
+    return answers.Token(
+        address=token.address,
+        symbol=token.symbol,
+        decimals=token.decimals,
+        least_budget_units=str(token.least_budget(limits)),
     )
 
 

@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from orchestrator.core.errors import DomainError, InputError
+from orchestrator.core.limits import Limits, read_limits
 from orchestrator.core.site import Site, TokenInfo
 from orchestrator.core.terms import address_of
 from orchestrator.core.units import TOKEN_DECIMALS
@@ -85,6 +86,8 @@ def open_deployment(
             keys=Keys(**keys),
             now_ms=now_ms,
             public_url=settings.public_url,
+            limits=read_limits_file(settings.limits),
+            trusted_proxies=settings.trusted_proxies,
         )
         yield exits.enter_context(stack)
 
@@ -171,6 +174,16 @@ def read_site(path: Path) -> Site:
         return Site.from_json(json.loads(text))
     except (ValueError, InputError) as error:
         raise InputError("site-malformed", f"{path}: {error}") from None
+
+
+def read_limits_file(path: Path | None) -> Limits:
+    """Return the limits with those that a file changes. Raises InputError that names the file."""
+    if path is None:
+        return Limits()
+    try:
+        return read_limits(json.loads(read_text(path)))
+    except (ValueError, InputError) as error:
+        raise InputError("limits-malformed", f"{path}: {error}") from None
 
 
 def _deploy(rpc_url: str, keys: Mapping[str, bytes], path: Path) -> None:

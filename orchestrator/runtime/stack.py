@@ -16,7 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.context import ServiceInfo
+from api.context import Network, ServiceInfo
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.indexer import Indexer, stored_fork
 from orchestrator.chain.relayer import Relayer
@@ -28,7 +28,7 @@ from orchestrator.core.opening import Record
 from orchestrator.core.policy import Policy
 from orchestrator.core.requests import Genesis
 from orchestrator.core.resource import ResourceGroup
-from orchestrator.core.site import Site
+from orchestrator.core.site import Site, Sponsorship
 from orchestrator.core.terms import address_of, checkpoint_digest, sign_digest
 from orchestrator.core.units import format_second
 from orchestrator.log.inbox import Submission, submit
@@ -89,6 +89,7 @@ class Stack(ResourceGroup):
         now_ms: Callable[[], int],
         public_url: str,
         limits: Limits | None = None,
+        trusted_proxies: tuple[Network, ...] = (),
         is_simulated: bool = False,
     ) -> None:
         super().__init__()
@@ -97,10 +98,11 @@ class Stack(ResourceGroup):
         self._keys = keys
         self._database_url = database_url
         self._is_simulated = is_simulated
+        self._limits = limits or Limits()
         with self._opening():
             self._open_chain(rpc_url)
             self._open_log()
-            self.app = self._make_app(public_url, limits)
+            self.app = self._make_app(public_url, trusted_proxies)
 
     def _open_chain(self, rpc_url: str) -> None:
         """Check that the site's contracts and log are on this chain, and that our keys are theirs.
@@ -139,7 +141,7 @@ class Stack(ResourceGroup):
         if is_new:
             self._submit_genesis()
 
-    def _make_app(self, public_url: str, limits: Limits | None) -> FastAPI:
+    def _make_app(self, public_url: str, trusted_proxies: tuple[Network, ...]) -> FastAPI:
         site = self.site
         return create_app(
             database=self._open_database(API),
@@ -160,8 +162,9 @@ class Stack(ResourceGroup):
                 lens=site.addresses.lens,
                 feedback=site.addresses.feedback,
                 evaluators=site.addresses.evaluators,
+                trusted_proxies=trusted_proxies,
             ),
-            limits=limits,
+            limits=self._limits,
         )
 
     def _open_database(self, role: str) -> Database:
@@ -209,7 +212,7 @@ class Stack(ResourceGroup):
             verifier=Verifier(replay, key),
             now_ms=self.now_ms,
             account=self.publisher,
-            serves=site.serves,
+            sponsorship=Sponsorship(site, self._limits),
         )
 
     def records(self, start: int, stop: int) -> Iterator[Record]:
@@ -321,7 +324,13 @@ def http_server(app: FastAPI, sock: socket.socket) -> Iterator[str]:
     """Serve the application over HTTP from a thread until the block ends, and yield its URL."""
     server = uvicorn.Server(
         uvicorn.Config(
-            app, log_level="warning", access_log=False, lifespan="on", server_header=False
+            app,
+            log_level="warning",
+            access_log=False,
+            lifespan="on",
+            server_header=False,
+            # It would believe any local client about where it comes from; we ask a setting.
+            proxy_headers=False,
         )
     )
     thread = threading.Thread(target=server.run, args=([sock],), name="http")

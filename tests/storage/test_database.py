@@ -52,6 +52,7 @@ PUBLIC = {
     "chain_events",
     "endorsements",
     "simulated_clock",
+    "deferred_openings",
 }
 ONLY_GROW = {
     "logs",
@@ -523,7 +524,7 @@ def test_without_a_simulation_the_clock_is_real_and_one_for_a_statement(database
 CHANGES_OF_ANOTHERS = {
     "accounts": "UPDATE accounts SET scopes = '{all}' WHERE account = %(other)s",
     "api_keys": "UPDATE api_keys SET revoked_ms = 1 WHERE account = %(other)s",
-    "rate_limits": "UPDATE rate_limits SET full_at_ms = 0 WHERE account = %(other)s",
+    "rate_limits": "UPDATE rate_limits SET full_at_us = 0 WHERE account = %(other)s",
     "signin_nonces": "DELETE FROM signin_nonces",
     "lead_identities": "DELETE FROM lead_identities",
     "order_identities": "DELETE FROM order_identities",

@@ -1,5 +1,5 @@
--- What limits and fairness need: how many requests wait and how many bytes are kept, by account; and
--- the rank by which surfaces take turns.
+-- What limits and fairness need: how many requests wait and how many bytes are kept, by account; the
+-- rank by which surfaces take turns; and the openings that are put off.
 --
 -- Counts are kept in many rows, one for each of a few connections, so that two accounts, or two
 -- surfaces of one account, never wait for one another's transactions to count. Who submits counts what
@@ -127,3 +127,25 @@ ALTER FUNCTION take_places OWNER TO tallystick_definer;
 REVOKE CREATE ON SCHEMA public FROM tallystick_definer;
 REVOKE ALL ON FUNCTION inbox_counts, take_places FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION inbox_counts, take_places TO tallystick_worker, tallystick_api;
+
+-- Proposals that an owner can still accept, by the operator who may have only so many.
+CREATE INDEX proposals_open ON proposals (log_id, operator, ((terms ->> 'opens_at_s')::bigint))
+    WHERE accepted_ms IS NULL AND declined_ms IS NULL;
+
+-- Contracts that both parties have signed and that we do not open for now, or never: `waits_for` names
+-- the limit, `until_ms` says when to look again. Public: it names what is signed, and no account.
+CREATE TABLE deferred_openings (
+    log_id word NOT NULL,
+    contract_id word NOT NULL,
+    waits_for text NOT NULL,
+    until_ms bigint NOT NULL,
+    PRIMARY KEY (log_id, contract_id)
+);
+GRANT SELECT ON deferred_openings TO tallystick_worker, tallystick_api;
+GRANT INSERT, UPDATE ON deferred_openings TO tallystick_worker;
+
+-- The pipeline counts the openings that it pays, of each owner and of all.
+GRANT INSERT, UPDATE ON rate_limits TO tallystick_worker;
+CREATE POLICY opener ON rate_limits TO tallystick_worker
+    USING (bucket IN ('openings', 'openings-of-all'))
+    WITH CHECK (bucket IN ('openings', 'openings-of-all'));

@@ -167,17 +167,29 @@ VALUES (%(log_id)s, %(contract_id)s, %(surface)s, %(operator)s, %(owner)s, %(ter
     %(operator_signature)s, %(now_ms)s)
 ON CONFLICT (log_id, contract_id) DO NOTHING;
 
+-- name: open_proposals
+-- How many proposals of an operator its owners can still accept: of all owners, and of this one.
+SELECT count(*) AS of_all, count(*) FILTER (WHERE owner = %(owner)s) AS to_owner FROM (
+    SELECT owner FROM proposals
+    WHERE log_id = %(log_id)s AND operator = %(operator)s
+        AND accepted_ms IS NULL AND declined_ms IS NULL
+        AND (terms ->> 'opens_at_s')::bigint > %(now_s)s
+    LIMIT %(limit)s
+) AS open;
+
 -- name: proposal
 -- One proposal, for its parties.
-SELECT p.*, c.contract_id IS NOT NULL AS is_opened
+SELECT p.*, c.contract_id IS NOT NULL AS is_opened, d.waits_for
 FROM proposals p LEFT JOIN contracts c USING (log_id, contract_id)
+LEFT JOIN deferred_openings d USING (log_id, contract_id)
 WHERE p.log_id = %(log_id)s AND p.contract_id = %(contract_id)s
     AND %(account)s IN (p.owner, p.operator);
 
 -- name: proposal_page
 -- An account's proposals as owner and as operator, oldest first; the surface may be left open.
-SELECT p.*, c.contract_id IS NOT NULL AS is_opened
+SELECT p.*, c.contract_id IS NOT NULL AS is_opened, d.waits_for
 FROM proposals p LEFT JOIN contracts c USING (log_id, contract_id)
+LEFT JOIN deferred_openings d USING (log_id, contract_id)
 WHERE p.log_id = %(log_id)s
     AND (p.operator = %(operator)s::text OR p.owner = %(owner)s::text)
     AND (%(surface)s::bytea IS NULL OR p.surface = %(surface)s::bytea)
