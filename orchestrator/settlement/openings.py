@@ -85,5 +85,6 @@ class Openings:
         return None
 
     def _ask_for(self, session: Session, row: Row, terms: Terms) -> None:
+        session.run("pipeline.forget_deferral", log_id=self._log_id, contract_id=row.contract_id)
         call = self._chain.open(terms, row.owner_signature, row.operator_signature)
         self._relayer.request(session, f"open:{row.contract_id.hex()}", call)

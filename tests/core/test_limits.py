@@ -1,4 +1,4 @@
-"""Limits: read from a document, told in a table, and the share of the places that is an account's."""
+"""Limits: read from a document, told in a table, and the places that are an account's."""
 
 import re
 from pathlib import Path

@@ -142,7 +142,7 @@ CREATE TABLE deferred_openings (
     PRIMARY KEY (log_id, contract_id)
 );
 GRANT SELECT ON deferred_openings TO tallystick_worker, tallystick_api;
-GRANT INSERT, UPDATE ON deferred_openings TO tallystick_worker;
+GRANT INSERT, UPDATE, DELETE ON deferred_openings TO tallystick_worker;
 
 -- The pipeline counts the openings that it pays, of each owner and of all.
 GRANT INSERT, UPDATE ON rate_limits TO tallystick_worker;

@@ -7,6 +7,10 @@ VALUES (%(log_id)s, %(contract_id)s, %(waits_for)s, %(until_ms)s)
 ON CONFLICT (log_id, contract_id) DO UPDATE
 SET waits_for = excluded.waits_for, until_ms = excluded.until_ms;
 
+-- name: forget_deferral
+-- Forget that a contract's opening was put off.
+DELETE FROM deferred_openings WHERE log_id = %(log_id)s AND contract_id = %(contract_id)s;
+
 -- name: accepted
 -- Proposals that both parties signed and no intent opens on chain yet, oldest first; not those put off.
 SELECT p.contract_id, p.owner, p.terms, p.owner_signature, p.operator_signature
