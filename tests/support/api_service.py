@@ -78,7 +78,7 @@ class ApiService:
         self.clock = clock
         # Held while the sequencer works; a test that holds it keeps requests waiting.
         self.sequencer_lock = threading.Lock()
-        self.drain: Callable[[], object] = lambda: None
+        self.drain: Callable[..., object] = lambda: None
         # (address, digest, signature) that the tests' ERC-1271 wallets accept.
         self.accepted_signatures: set[tuple[str, bytes, bytes]] = set()
         # When the tests' chain had the log marked as forked, UTC seconds.
