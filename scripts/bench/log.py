@@ -24,6 +24,7 @@ from psycopg import sql
 
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.entry import ZERO_ADDRESS, address_word
+from orchestrator.core.limits import Limits
 from orchestrator.core.policy import parse
 from orchestrator.core.requests import (
     Genesis,
@@ -84,6 +85,8 @@ RULES = ContractRules(
     holdback_period_ms=10**9,
 )
 BULK = 1_000
+# One account fills the inbox here.
+LIMITS = Limits(waiting_requests=10**9)
 COPY_ROWS = 10_000
 EVENTS_A_LEAD = 10
 ENTRIES = 1 + 1 / EVENTS_A_LEAD  # a product event's own, and its share of the lead's registration
@@ -134,7 +137,7 @@ def post(api: Database, log_id: bytes, requests: list[Request]) -> None:
     """Post these requests, under new keys, in one transaction."""
     submissions = [Submission(secrets.token_hex(16), request, b"") for request in requests]
     with api.transaction(OWNER) as session:
-        submit(session, log_id, OWNER, submissions)
+        submit(session, log_id, OWNER, submissions, LIMITS)
 
 
 def drain(log: Log) -> int:
