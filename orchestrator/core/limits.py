@@ -29,7 +29,7 @@ class Limits(NamedTuple):
     # At one time.
     requests_at_once: int = 32
     source_reads_at_once: int = 32
-    reads_at_once: int = 2
+    reads_at_once: int = 1
     reads_queued: int = 256
     touches_at_once: int = 2
     waiters: int = 200

@@ -5,6 +5,7 @@ does. No part starts before the site has been checked against the chain and the 
 """
 
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -42,6 +43,7 @@ from orchestrator.verify.log_replay import LogReplay
 START_S = 30
 MAX_TRANSACTIONS = 10_000
 _POLL_S = 0.01
+SWITCH_S = 0.0005
 
 
 class Keys(NamedTuple):
@@ -322,6 +324,9 @@ def listen(host: str, port: int) -> socket.socket:
 @contextmanager
 def http_server(app: FastAPI, sock: socket.socket) -> Iterator[str]:
     """Serve the application over HTTP from a thread until the block ends, and yield its URL."""
+    # A thread that renders a long answer gives way sooner than after Python's own 5 ms: another
+    # request has a dozen steps, and would wait for it at each.
+    sys.setswitchinterval(SWITCH_S)
     server = uvicorn.Server(
         uvicorn.Config(
             app,
