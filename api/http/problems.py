@@ -191,10 +191,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        faults = faults_of(error.errors())
-        return response(
-            422, "invalid", f"{faults[0].where}: {faults[0].detail}", faults=faults[:MAX_FAULTS]
-        )
+        faults = faults_of(error.errors()[:MAX_FAULTS])
+        return response(422, "invalid", f"{faults[0].where}: {faults[0].detail}", faults=faults)
 
     @app.exception_handler(DomainError)
     def domain(request: Request, error: DomainError) -> JSONResponse:

@@ -73,20 +73,18 @@ CREATE POLICY writer ON log_decisions TO tallystick_sequencer USING (true) WITH 
 
 -- What waits, of all and of the account that the transaction speaks for, and the bytes kept of that.
 -- It reads what is committed, so those who count at one time may each find the same places.
-CREATE FUNCTION inbox_counts(of_log bytea) RETURNS TABLE (waiting bigint, own bigint, bytes bigint)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
-BEGIN ATOMIC
-    SELECT
-        (SELECT coalesce(sum(t.requests), 0) FROM log_requests t WHERE t.log_id = of_log)::bigint
-            - coalesce((SELECT d.requests FROM log_decisions d WHERE d.log_id = of_log), 0),
-        mine.requests - coalesce((SELECT d.requests FROM account_decisions d
-            WHERE d.log_id = of_log AND d.account = current_account()), 0),
-        mine.bytes
-    FROM (SELECT coalesce(sum(t.requests), 0)::bigint AS requests,
-            coalesce(sum(t.bytes), 0)::bigint AS bytes
-        FROM account_requests t
-        WHERE t.log_id = of_log AND t.account = current_account()) AS mine;
-END;
+-- (In plpgsql, whose plans are kept: a function in SQL that is not inlined is planned at each call.)
+CREATE FUNCTION inbox_counts(of_log bytea, OUT waiting bigint, OUT own bigint, OUT bytes bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    SELECT coalesce(sum(t.requests), 0) INTO waiting FROM log_requests t WHERE t.log_id = of_log;
+    waiting := waiting - coalesce(
+        (SELECT d.requests FROM log_decisions d WHERE d.log_id = of_log), 0);
+    SELECT coalesce(sum(t.requests), 0), coalesce(sum(t.bytes), 0) INTO own, bytes
+        FROM account_requests t WHERE t.log_id = of_log AND t.account = current_account();
+    own := own - coalesce((SELECT d.requests FROM account_decisions d
+        WHERE d.log_id = of_log AND d.account = current_account()), 0);
+END $$;
 
 -- Counts requests that the account has just put into the inbox, about one surface or about none, and
 -- returns the place of the first. Whoever calls it holds the surface's lock.
