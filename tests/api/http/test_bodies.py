@@ -54,7 +54,11 @@ def test_the_policy_that_the_description_shows_is_one() -> None:
     [
         ("/v1/sign-in/nonce", lambda many: many, "body"),
         ("/v1/sign-in", lambda many: many, "body"),
-        ("/v1/proposals", lambda many: {"terms": many, "operator_signature": "0x00"}, "body/terms"),
+        (
+            "/v1/proposals",
+            lambda many: {"terms": FULL.to_json() | many, "operator_signature": "0x00"},
+            "body/terms",
+        ),
     ],
 )
 def test_a_flood_of_unknown_members_is_one_fault(
