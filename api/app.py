@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
+from anyio import CapacityLimiter
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from starlette.routing import compile_path
 
-from api.context import ChainReads, ConcurrencyLimit, Limits, Service, ServiceInfo
+from api.context import ChainReads, ConcurrencyLimit, Service, ServiceInfo
 from api.http import bodies, problems, submissions
 from api.http.middleware import RequestGuard
 from api.routes import (
@@ -22,6 +23,7 @@ from api.routes import (
     why,
 )
 from orchestrator.core.errors import ChainError
+from orchestrator.core.limits import MOST, Limits
 from orchestrator.core.terms import Domain
 from orchestrator.log.reader import LogReader
 from orchestrator.storage.database import Database
@@ -76,13 +78,17 @@ def create_app(
         **chain._asdict(),
         info=info,
         limits=limits,
-        waiting=ConcurrencyLimit(limits.waiters),
+        waiting=ConcurrencyLimit(limits.waiters, limits.waiters_of_account),
+        at_once=ConcurrencyLimit(MOST, limits.requests_at_once),
+        reading=ConcurrencyLimit(MOST, limits.source_reads_at_once),
+        reads=CapacityLimiter(limits.reads_at_once),
+        touches=CapacityLimiter(limits.touches_at_once),
     )
     problems.install(app)
     app.add_middleware(RequestGuard)
     parts = (public, accounts, keys, memory, operators, owners, trust, proposals, why, submissions)
-    for part in parts:
-        app.include_router(part.router)
+    for router in (*(part.router for part in parts), why.own_router):
+        app.include_router(router)
     _name_allowed_methods(app)
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]
     return app

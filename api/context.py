@@ -1,15 +1,18 @@
 """The context of every route: the database, the log, the clock and the facts of this service."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from threading import BoundedSemaphore
+from ipaddress import IPv4Network, IPv6Network
+from threading import Lock
 from typing import Annotated, NamedTuple
 
+from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
+from orchestrator.core.limits import Limits
 from orchestrator.core.site import TokenInfo
 from orchestrator.core.terms import Domain, Terms
-from orchestrator.core.units import DAY_MS
 from orchestrator.log.reader import LogReader
 from orchestrator.storage.database import Database
 
@@ -38,9 +41,13 @@ class ChainReads(NamedTuple):
     cautions_of: Cautions
 
 
+Network = IPv4Network | IPv6Network
+
+
 class ServiceInfo(NamedTuple):
     """The service's public address, and its demands on terms. Addresses have checksums.
 
+    What a request from one of the `trusted_proxies` says of where it comes from is believed.
     `lens` reads the escrow, `feedback` and `evaluators` are the contracts for ERC-8004 and
     ERC-8183, where there are any.
     """
@@ -55,40 +62,34 @@ class ServiceInfo(NamedTuple):
     lens: str | None = None
     feedback: str | None = None
     evaluators: str | None = None
-
-
-class Limits(NamedTuple):
-    """The allowances of one caller, and the lives of what it is given.
-
-    A request costs 1, and a bulk request 1 more for each line. `source_*` is for callers without a
-    key, by network address. `waiters` is for all callers together. `memory_*` bounds what an
-    operator keeps on one surface, and `memories_bytes` on all of them.
-    """
-
-    account_per_s: int = 5_000
-    account_burst: int = 50_000
-    source_per_s: int = 10
-    source_burst: int = 200
-    key_ttl_ms: int = 30 * DAY_MS
-    nonce_ttl_ms: int = 600_000
-    waiters: int = 200
-    memory_entries: int = 1_000
-    memory_bytes: int = 1_048_576
-    memories_bytes: int = 16 * 1_048_576
+    trusted_proxies: tuple[Network, ...] = ()
 
 
 class ConcurrencyLimit:
-    """A limit on how many hold it at a time, which refuses at once instead of queueing."""
+    """A limit on how many hold it at a time, of all and of one; it refuses, and never queues."""
 
-    def __init__(self, holders: int) -> None:
-        self._free = BoundedSemaphore(holders)
+    def __init__(self, holders: int, of_one: int) -> None:
+        self._holders = holders
+        self._of_one = of_one
+        self._held: Counter[str] = Counter()
+        self._held_by_all = 0
+        self._lock = Lock()
 
-    def acquire(self) -> bool:
-        """Take a place and return True, or return False if none is free."""
-        return self._free.acquire(blocking=False)
+    def acquire(self, holder: str) -> bool:
+        """Take a place for a holder and return True, or return False if none is free for it."""
+        with self._lock:
+            if self._held_by_all >= self._holders or self._held[holder] >= self._of_one:
+                return False
+            self._held[holder] += 1
+            self._held_by_all += 1
+            return True
 
-    def release(self) -> None:
-        self._free.release()
+    def release(self, holder: str) -> None:
+        with self._lock:
+            self._held[holder] -= 1
+            self._held_by_all -= 1
+            if not self._held[holder]:
+                del self._held[holder]
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,14 @@ class Service:
     cautions_of: Cautions
     info: ServiceInfo
     limits: Limits
+    # Who waits for a decision, by account; who is answered now, by account; who reads, by source.
     waiting: ConcurrencyLimit
+    at_once: ConcurrencyLimit
+    reading: ConcurrencyLimit
+    # Public reads that are under way, and touches that are being stored: few at a time, in the
+    # order in which they came, so that others find the processor and the database free.
+    reads: CapacityLimiter
+    touches: CapacityLimiter
 
 
 def _service(request: Request) -> Service:

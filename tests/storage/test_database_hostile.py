@@ -474,7 +474,7 @@ ATTACKS = {
     " body_hash, received_ms) VALUES"
     " (%(log)s, gen_random_uuid(), 1, %(me)s, 'k', 'touch', sha256(''), clock_ms())",
     "a request that waits": "INSERT INTO inbox VALUES (%(log)s, 999, %(victim)s, 'tallystick_api',"
-    " 'product_event', clock_ms(), '{}')",
+    " 'product_event', clock_ms(), '{}', 0)",
     "requests that wait, seen": "SELECT * FROM inbox",
     "requests that wait, removed": "DELETE FROM inbox",
     "requests that wait, earlier": "UPDATE inbox SET received_ms = 0",
@@ -510,7 +510,7 @@ ATTACKS = {
     "another's nonce": "DELETE FROM signin_nonces",
     "the nonces": "SELECT * FROM signin_nonces",
     "a nonce, unused again": "UPDATE signin_nonces SET used_ms = NULL",
-    "another's allowance, spent": "UPDATE rate_limits SET full_at_ms = 9223372036854775807"
+    "another's allowance, spent": "UPDATE rate_limits SET full_at_us = 9223372036854775807"
     " WHERE account <> %(me)s",
     "another's allowance, begun": "INSERT INTO rate_limits VALUES (%(victim)s, 'new', 99)",
     "another's allowance, gone": "DELETE FROM rate_limits",
