@@ -486,6 +486,21 @@ ATTACKS = {
     " ('x', 'tallystick_api', 'owner:read', 'x', false, false, false, '{}')",
     "the scope of a right": "UPDATE request_rights SET scope = 'owner:read'",
     # keys, accounts and limits
+    "the limits": "UPDATE inbox_limits SET waiting_requests = 9223372036854775807",
+    "no limits": "DELETE FROM inbox_limits",
+    "limits of the attacker's": "INSERT INTO inbox_limits VALUES (true, 9, 9, 1, 9, 9, 9)",
+    "another's count": "UPDATE account_requests SET requests = 1000000",
+    "a count of what is taken": "DELETE FROM account_requests",
+    "the count of all": "UPDATE log_requests SET requests = 0",
+    "a count of what is decided": "UPDATE account_decisions SET requests = 1000000",
+    "the rank that is served": "UPDATE log_decisions SET rank = 0",
+    "the counts": "SELECT * FROM account_requests",
+    "another surface's turn": "UPDATE inbox_lanes SET next_place = 0",
+    "another's room": "SELECT * FROM room_of(%(log)s, %(victim)s, true)",
+    "places": "SELECT * FROM take_places(%(log)s, %(victim)s, ARRAY[%(surface)s::bytea],"
+    " ARRAY[-9::bigint], 0, true)",
+    "an opening that is put off": "INSERT INTO deferred_openings VALUES"
+    " (%(log)s, sha256('c'), 'openings_a_day', 9223372036854775807)",
     "another's keys": "SELECT key FROM api_keys WHERE account <> %(me)s",
     "the hashes of secrets": "SELECT secret_hash FROM api_keys",
     "another's keys, revoked": "UPDATE api_keys SET revoked_ms = 1 WHERE account <> %(me)s",
@@ -516,6 +531,11 @@ ATTACKS = {
     "another's allowance, gone": "DELETE FROM rate_limits",
     "another's places for surfaces": "INSERT INTO surface_names VALUES"
     " (%(log)s, sha256(%(victim_word)s || %(name)s), %(victim_word)s, 'theirs')",
+    # what operators keep
+    "another's profile": "SELECT * FROM operator_profiles WHERE account <> %(me)s",
+    "another's profile, erased": "DELETE FROM operator_profiles WHERE account <> %(me)s",
+    "another's memory": "SELECT * FROM operator_memory WHERE account <> %(me)s",
+    "another's memory, erased": "DELETE FROM operator_memory WHERE account <> %(me)s",
     # what can be erased
     "another's names of leads": "SELECT * FROM lead_identities",
     "another's names of leads, erased": "DELETE FROM lead_identities",
