@@ -6,8 +6,11 @@ and what it does by keys that it has seen is what those keys may do.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from hashlib import sha256
+from threading import Barrier
 from typing import Any
 
 import psycopg
@@ -16,6 +19,7 @@ from psycopg import sql
 
 from orchestrator.core.codec import encode_request, request_kind
 from orchestrator.core.entry import address_word, ascii_word
+from orchestrator.core.limits import Limits, inbox_limits
 from orchestrator.core.requests import (
     CloseContract,
     Erasure,
@@ -52,7 +56,7 @@ from tests.support.ledger import (
     Ledger,
     ledger,
 )
-from tests.support.servers import fresh_database, urls_of
+from tests.support.servers import fresh_database, hold_inbox_to, urls_of
 from tests.support.tenants import populate
 from tests.support.worlds import LEADS, SURFACE, word
 
@@ -644,6 +648,122 @@ def test_every_table_is_attacked(populated: Ledger) -> None:
     unharmed = {"migrations", "chain_attempts", "chain_cursors"}  # no login of ours may look
     missing = {str(name) for (name,) in rows if f" {name}" not in attacks} - unharmed
     assert missing == set()
+
+
+# --- Places in the inbox --------------------------------------------------------------------------
+
+WAITING = 40  # of operators' requests half: a quarter of what is left of it is an account's share
+PLACES = 4
+
+
+def touches(name: str, count: int, surfaces: int = 1) -> str:
+    """Return touches of the attacker as `take_requests` is offered them, under keys of a name."""
+    rows = json.loads(
+        offered(
+            *(
+                Touch(
+                    SURFACE if surfaces == 1 else sha256(b"%d" % (number % surfaces)).digest(),
+                    LEADS[0],
+                    ATTACKER_WORD,
+                    "email",
+                )
+                for number in range(count)
+            )
+        )
+    )
+    return json.dumps([row | {"idempotency_key": f"{name} {n}"} for n, row in enumerate(rows)])
+
+
+def tries(log: Ledger, *offers: str, before: str = "SELECT 1") -> None:
+    """Take these offers in a transaction, as far as the database lets the attacker."""
+    with connected(log, API) as login, suppress(psycopg.Error):
+        login.rollback()
+        login.execute(before.encode())
+        login.execute("SELECT present(%s)", (secret_of(ATTACKER),))
+        for offer in offers:
+            take(log, login, offer)
+
+
+def side_by_side(log: Ledger) -> None:
+    """Take one by one in more transactions at a time than there are places, and commit them all."""
+    with ThreadPoolExecutor(3 * PLACES) as pool:
+        all_taken = Barrier(3 * PLACES)
+
+        def one(number: int) -> None:
+            with connected(log, API, ATTACKER) as login, suppress(psycopg.Error):
+                login.execute("SET lock_timeout = '200ms'")
+                try:
+                    take(log, login, touches(f"{number}", 1))
+                finally:
+                    all_taken.wait()
+
+        list(pool.map(one, range(3 * PLACES)))
+
+
+def by_an_old_snapshot(log: Ledger) -> None:
+    """See the inbox as it was when it was empty, and take from it once it is full."""
+    with connected(log, API, ATTACKER) as login, suppress(psycopg.Error):
+        login.rollback()
+        login.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        login.execute("SELECT present(%s)", (secret_of(ATTACKER),))
+        tries(log, touches("before", PLACES))
+        take(log, login, touches("after", PLACES))
+
+
+WAYS: dict[str, Callable[[Ledger], object]] = {
+    "one call of many": lambda log: tries(log, touches("a", 50)),
+    "many calls": lambda log: [tries(log, touches(f"{n}", 1)) for n in range(9)],
+    "many calls of a transaction": lambda log: tries(log, *(touches(f"{n}", 1) for n in range(9))),
+    "surfaces that are made up": lambda log: [tries(log, touches(f"{n}", 3, 3)) for n in range(4)],
+    "a setting": lambda log: tries(
+        log, touches("a", 50), before="SET tallystick.waiting_requests = '1000000'"
+    ),
+    "another account's name": lambda log: tries(
+        log, touches("a", 50), before=f"SET tallystick.account = '{PUBLISHER}'"
+    ),
+    "a schema of the attacker's": lambda log: tries(
+        log, touches("a", 50), before="SET search_path = pg_temp, public"
+    ),
+    "an old snapshot": by_an_old_snapshot,
+    "transactions side by side": side_by_side,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_inbox_takes_no_more_than_a_share(populated: Ledger, way: str) -> None:
+    """By whatever way: an operator has no more than a quarter of its half of the places waiting."""
+    log = populated.another()
+    hold_inbox_to(log.url, waiting_requests=WAITING, waiting_of_operators=WAITING // 2)
+    try:
+        WAYS[way](log)
+        with psycopg.connect(log.url) as admin:
+            (row,) = admin.execute(
+                "SELECT count(*), count(DISTINCT account) FROM inbox WHERE log_id = %s",
+                (log.log_id,),
+            ).fetchall()
+            # All that was taken is counted, so the next finds that much less.
+            counted = admin.execute(
+                "SELECT sum(requests) FROM account_requests WHERE log_id = %s", (log.log_id,)
+            ).fetchone()
+            lanes = admin.execute(
+                "SELECT count(*) FROM inbox_lanes WHERE log_id = %s", (log.log_id,)
+            ).fetchone()
+    finally:
+        hold_inbox_to(log.url, **inbox_limits(Limits())._asdict())
+    assert row[0] <= PLACES
+    assert counted == (row[0] or None,)
+    # What is about surfaces without a name waits in one lane.
+    assert lanes is not None
+    assert lanes[0] <= 1
+
+
+def test_without_limits_nothing_is_taken(populated: Ledger) -> None:
+    with psycopg.connect(populated.url) as admin:
+        admin.execute("DELETE FROM inbox_limits")
+        admin.execute("SELECT set_config('role', 'tallystick_definer', true)")
+        with pytest.raises(psycopg.errors.NoDataFound):
+            admin.execute("SELECT * FROM room_of(%s, %s, true)", (populated.log_id, OWNER))
+        admin.rollback()
 
 
 # --- Proposals ------------------------------------------------------------------------------------
