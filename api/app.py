@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from starlette.routing import compile_path
 
-from api.context import ChainReads, ConcurrencyLimit, Limits, Places, Service, ServiceInfo
+from api.context import ChainReads, ConcurrencyLimit, Places, Service, ServiceInfo
 from api.http import answers, bodies, problems, submissions
 from api.http.middleware import RequestGuard
 from api.mcp import server as mcp
@@ -17,6 +17,7 @@ from api.routes.deals import drafts, proposals
 from api.routes.records import public, stream, why
 from api.routes.surfaces import operators, owners, trust
 from orchestrator.core.errors import ChainError
+from orchestrator.core.limits import MOST, Limits
 from orchestrator.core.terms import Domain
 from orchestrator.log.feed import Feed
 from orchestrator.log.reader import LogReader
@@ -75,10 +76,14 @@ def create_app(
         **chain._asdict(),
         info=info,
         limits=limits,
-        waiting=ConcurrencyLimit(limits.waiters),
+        waiting=ConcurrencyLimit(limits.waiters, limits.waiters_of_account),
+        at_once=ConcurrencyLimit(MOST, limits.requests_at_once),
+        reading=ConcurrencyLimit(MOST, limits.source_reads_at_once),
+        reads=CapacityLimiter(limits.reads_at_once),
+        touches=CapacityLimiter(limits.touches_at_once),
         feed=Feed(database, log_id, window_entries=limits.stream_window),
         streams=Places(limits.streams, limits.source_streams),
-        replaying=CapacityLimiter(limits.replays),
+        replaying=CapacityLimiter(limits.replays_at_once),
     )
     problems.install(app)
     app.add_middleware(RequestGuard)
@@ -88,8 +93,8 @@ def create_app(
         *(operators, owners, trust),
         *(drafts, proposals, submissions),
     )
-    for part in parts:
-        app.include_router(part.router)
+    for router in (*(part.router for part in parts), why.own_router):
+        app.include_router(router)
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]
     mcp.install(app, app.state.service, VERSION)
     _name_allowed_methods(app)

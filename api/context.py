@@ -3,16 +3,17 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from threading import BoundedSemaphore, Lock
+from ipaddress import IPv4Network, IPv6Network
+from threading import Lock
 from typing import Annotated, Literal, NamedTuple
 
 from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
+from orchestrator.core.limits import Limits
 from orchestrator.core.site import TokenInfo
 from orchestrator.core.terms import Domain, Terms
-from orchestrator.core.units import DAY_MS
-from orchestrator.log.feed import WINDOW_ENTRIES, Feed
+from orchestrator.log.feed import Feed
 from orchestrator.log.reader import LogReader
 from orchestrator.storage.database import Database
 
@@ -41,9 +42,13 @@ class ChainReads(NamedTuple):
     cautions_of: Cautions
 
 
+Network = IPv4Network | IPv6Network
+
+
 class ServiceInfo(NamedTuple):
     """The service's public address, and its demands on terms. Addresses have checksums.
 
+    What a request from one of the `trusted_proxies` says of where it comes from is believed.
     `lens` reads the escrow, `feedback` and `evaluators` are the contracts for ERC-8004 and
     ERC-8183, where there are any.
     """
@@ -58,49 +63,34 @@ class ServiceInfo(NamedTuple):
     lens: str | None = None
     feedback: str | None = None
     evaluators: str | None = None
-
-
-class Limits(NamedTuple):
-    """The allowances of one caller, and the lives of what it is given.
-
-    A request costs 1, and a bulk request 1 more for each line. `source_*` is for callers without a
-    key, by network address. `waiters` is for all callers together. `memory_*` bounds what an
-    operator keeps on one surface, and `memories_bytes` on all of them. `streams` may be open at a
-    time, `source_streams` of one source; of those that are behind, `replays` read at a time. One
-    that takes nothing for `stream_stall_s` is left, and one of `stream_life_s` is to resume.
-    """
-
-    account_per_s: int = 5_000
-    account_burst: int = 50_000
-    source_per_s: int = 10
-    source_burst: int = 200
-    key_ttl_ms: int = 30 * DAY_MS
-    nonce_ttl_ms: int = 600_000
-    waiters: int = 200
-    memory_entries: int = 1_000
-    memory_bytes: int = 1_048_576
-    memories_bytes: int = 16 * 1_048_576
-    streams: int = 500
-    source_streams: int = 20
-    replays: int = 3
-    stream_heartbeat_s: float = 15
-    stream_stall_s: float = 30
-    stream_life_s: float = 3_600
-    stream_window: int = WINDOW_ENTRIES
+    trusted_proxies: tuple[Network, ...] = ()
 
 
 class ConcurrencyLimit:
-    """A limit on how many hold it at a time, which refuses at once instead of queueing."""
+    """A limit on how many hold it at a time, of all and of one; it refuses, and never queues."""
 
-    def __init__(self, holders: int) -> None:
-        self._free = BoundedSemaphore(holders)
+    def __init__(self, holders: int, of_one: int) -> None:
+        self._holders = holders
+        self._of_one = of_one
+        self._held: Counter[str] = Counter()
+        self._held_by_all = 0
+        self._lock = Lock()
 
-    def acquire(self) -> bool:
-        """Take a place and return True, or return False if none is free."""
-        return self._free.acquire(blocking=False)
+    def acquire(self, holder: str) -> bool:
+        """Take a place for a holder and return True, or return False if none is free for it."""
+        with self._lock:
+            if self._held_by_all >= self._holders or self._held[holder] >= self._of_one:
+                return False
+            self._held[holder] += 1
+            self._held_by_all += 1
+            return True
 
-    def release(self) -> None:
-        self._free.release()
+    def release(self, holder: str) -> None:
+        with self._lock:
+            self._held[holder] -= 1
+            self._held_by_all -= 1
+            if not self._held[holder]:
+                del self._held[holder]
 
 
 class Places:
@@ -146,10 +136,17 @@ class Service:
     cautions_of: Cautions
     info: ServiceInfo
     limits: Limits
+    # Who waits for a decision, by account; who is answered now, by account; who reads, by source.
     waiting: ConcurrencyLimit
     feed: Feed
     streams: Places
     replaying: CapacityLimiter
+    at_once: ConcurrencyLimit
+    reading: ConcurrencyLimit
+    # Public reads that are under way, and touches that are being stored: few at a time, in the
+    # order in which they came, so that others find the processor and the database free.
+    reads: CapacityLimiter
+    touches: CapacityLimiter
 
 
 def _service(request: Request) -> Service:

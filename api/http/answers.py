@@ -210,6 +210,9 @@ class Token(BaseModel):
     address: Address
     symbol: str
     decimals: int
+    least_budget_units: Units = Field(
+        description="The least budget in it with which this service pays for the opening."
+    )
 
 
 class TermsParameters(BaseModel):
@@ -225,6 +228,10 @@ class TermsParameters(BaseModel):
     fee_bps: Bps
     fee_recipient: Address
     tokens: list[Token]
+    openings_paid: bool = Field(
+        description="Whether this service pays for opening contracts, of the least budgets above "
+        "and up to its limits a day. Else the parties open theirs, with both signatures."
+    )
     chain_id: int
     escrow: Address
     domain_name: str
@@ -396,6 +403,12 @@ class Proposal(BaseModel):
     accepted_ms: TimeMs | None
     declined_ms: TimeMs | None
     withdrawn_ms: TimeMs | None
+    opened_by: Literal["service", "parties"] = Field(
+        description="Who opens it on chain, and pays for that, once both have signed."
+    )
+    opening_waits_for: str | None = Field(
+        description="The limit for which the service has put the opening off, if it has."
+    )
 
 
 class ReviewedProposal(Proposal):

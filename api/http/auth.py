@@ -1,4 +1,4 @@
-"""Authentication of callers: sign-in with a wallet (EIP-4361), API keys, and rate limits.
+"""Authentication of callers: sign-in with a wallet (EIP-4361), and API keys.
 
 A key is 32 random bytes, shown once. Its SHA-256 is the secret that a transaction presents to the
 database, which keeps the SHA-256 of that and judges the key where it acts: the service itself can
@@ -11,7 +11,6 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
-from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Annotated, NamedTuple
 from urllib.parse import urlsplit
 
@@ -19,14 +18,17 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
 from api.context import Service, TheService
+from api.http import allowances
 from api.http.fields import checksummed
 from api.http.problems import Refusal
 from orchestrator.core.entry import ZERO_WORD, address_word
 from orchestrator.core.errors import SignInError
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.limits import Limits, limits_for
 from orchestrator.core.scopes import SCOPES, Scope
 from orchestrator.core.sign_in import Audience, SignIn, read_message, write_message
 from orchestrator.core.units import format_ms
+from orchestrator.storage.allowances import spend
 from orchestrator.storage.database import Row, Session
 
 KEY_PREFIX = "tsk_"
@@ -104,9 +106,11 @@ def _authenticate(
     with service.database.transaction(secret=secret) as session:
         caller = _caller(session.key, secret)
         session.run("api.commit_unflushed")
-        wait_ms = _spend(session, caller.account, _account_allowance(service), 1)
+        limits = _limits(service, session, request, caller, wanted)
+        spent = spend(session, caller.account, limits, allowances.costs_of(request))
     # Refusals from here on must not undo the charge, so the transaction has ended.
-    _check_wait(wait_ms)
+    allowances.note(request, spent, limits)
+    allowances.occupy(service, request, caller.account)
     if not caller.scopes.intersection(wanted.scopes):
         raise Refusal(
             403,
@@ -117,6 +121,27 @@ def _authenticate(
         )
     _check_surface(caller, request.path_params.get("surface"))
     return caller
+
+
+def _limits(
+    service: Service, session: Session, request: Request, caller: Caller, wanted: SecurityScopes
+) -> Limits:
+    """Return the caller's limits for a request: where it acts as operator, by its level there."""
+    surface = request.path_params.get("surface")
+    can = caller.scopes.intersection(wanted.scopes)
+    if (
+        surface is None
+        or not _WORD.fullmatch(surface)
+        or not any(scope.startswith("operator:") for scope in can)
+    ):
+        return service.limits
+    row = session.one(
+        "api.level",
+        log_id=service.log_id,
+        surface=bytes.fromhex(surface[2:]),
+        operator=caller.word,
+    )
+    return limits_for(service.limits, 0 if row is None else row.level)
 
 
 @contextmanager
@@ -182,87 +207,6 @@ def _caller(key: Row | None, secret: bytes) -> Caller:
 def _bad_key(code: str, detail: str) -> Refusal:
     headers = {"WWW-Authenticate": f'{_REALM}, error="invalid_token"'}
     return Refusal(401, code, detail, headers=headers)
-
-
-# --- Allowances -----------------------------------------------------------------------------------
-
-
-class _Allowance(NamedTuple):
-    """A rate at which an account may ask, and a burst that it may ask at once."""
-
-    bucket: str
-    per_s: int
-    burst: int
-
-
-def charge(service: Service, caller: Caller, cost: int) -> None:
-    """Charge an account for a bulk request's lines. Raises `Refusal` (429)."""
-    with acting(service, caller) as session:
-        session.run("api.commit_unflushed")
-        wait_ms = _spend(session, caller.account, _account_allowance(service), cost)
-    _check_wait(wait_ms)
-
-
-def charge_source(service: TheService, request: Request) -> None:
-    """Charge a caller who has no account yet, by network address. Raises `Refusal` (429).
-
-    A source is limited like an account, under an address that no key can be known for.
-    """
-    _check_wait(spend_of_source(service, source_of(request)))
-
-
-def source_of(request: Request) -> str:
-    """Return the network address that a request came from; of IPv6, the network."""
-    host = request.client.host if request.client else ""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host
-    # A caller with one address of an IPv6 network usually has all 2**64 of them.
-    if isinstance(address, IPv4Address):
-        return str(address)
-    return str(IPv6Network((address, 64), strict=False))
-
-
-def spend_of_source(service: Service, source: str) -> int:
-    """Spend one request of a source's allowance and return 0, or return the ms until it has one."""
-    account = "0x" + sha256(f"tallystick source {source}".encode()).hexdigest()[:40]
-    allowance = _Allowance("source", service.limits.source_per_s, service.limits.source_burst)
-    with service.database.transaction() as session:
-        session.run("api.commit_unflushed")
-        return _spend(session, account, allowance, 1)
-
-
-def _account_allowance(service: Service) -> _Allowance:
-    return _Allowance("requests", service.limits.account_per_s, service.limits.account_burst)
-
-
-def _spend(session: Session, account: str, allowance: _Allowance, cost: int) -> int:
-    """Spend from an allowance and return 0, or return the milliseconds until there is enough."""
-    (row,) = session.all(
-        "api.spend_allowance",
-        account=account,
-        bucket=allowance.bucket,
-        cost_ms=_duration_ms(cost, allowance.per_s),
-        burst_ms=_duration_ms(allowance.burst, allowance.per_s),
-    )
-    return int(row.wait_ms)
-
-
-def _duration_ms(cost: int, per_s: int) -> int:
-    """Return the time in which so much is earned at a rate, rounded up."""
-    return -(-cost * 1000 // per_s)
-
-
-def _check_wait(wait_ms: int) -> None:
-    if wait_ms:
-        seconds = -(-wait_ms // 1000)
-        raise Refusal(
-            429,
-            "rate-limited",
-            f"too many requests; wait {seconds} s",
-            headers={"Retry-After": str(seconds)},
-        )
 
 
 # --- Signing in -----------------------------------------------------------------------------------

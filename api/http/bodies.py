@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from api.http.fields import (
     MAX_CAPABILITIES,
@@ -27,6 +27,7 @@ from api.http.fields import (
     Units,
     Word,
 )
+from api.http.problems import MAX_FAULTS
 from orchestrator.core import policy, surface_settings
 from orchestrator.core.document import MAX_DOCUMENT_BYTES
 from orchestrator.core.forecast import MAX_HORIZON_DAYS, MAX_QUESTIONS
@@ -39,6 +40,16 @@ class Body(BaseModel):
     """A request's body: strict, and silent about its values when it is refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def refuse_many_unknown(cls, document: Any) -> Any:
+        """Refuse a flood of unknown members as one fault: each costs as much as it is long."""
+        if isinstance(document, dict):
+            unknown = len(document.keys() - cls.model_fields.keys())
+            if unknown > MAX_FAULTS:
+                raise ValueError(f"has {unknown} members that are not known here")
+        return document
 
 
 # --- Signing in -----------------------------------------------------------------------------------

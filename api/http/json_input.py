@@ -12,6 +12,7 @@ from typing import Any, NoReturn, TypeVar
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
+from starlette.concurrency import run_in_threadpool
 
 from api.http.problems import MAX_FAULTS, Fault, Refusal, faults_of
 
@@ -20,6 +21,8 @@ M = TypeVar("M", bound=BaseModel)
 JSON_TYPE = "application/json"
 NDJSON_TYPE = "application/x-ndjson"
 _MAX_DIGITS = 19
+# So much is read in well under a millisecond, which no thread is worth.
+_QUICK_BYTES = 16_384
 _INTEGER_LIMIT = 1 << 63
 
 
@@ -140,8 +143,12 @@ def _check_query(request: Request, known: set[str]) -> None:
 
 class _StrictRequest(Request):
     async def json(self) -> object:
+        body = await self.body()
         try:
-            return parse_json(await self.body())
+            if len(body) <= _QUICK_BYTES:
+                return parse_json(body)
+            # Others must not wait until it is read.
+            return await run_in_threadpool(parse_json, body)
         except MalformedError as error:
             raise Refusal(400, "json-malformed", f"the body {error}") from None
 

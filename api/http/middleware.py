@@ -1,11 +1,15 @@
-"""The guard before every route: bounded bodies, safe headers, and failures that show no trace."""
+"""The guard before every route: bounded bodies, fields that stand once, safe headers of answers.
+
+What a request holds it gives back here once it is answered, and a failure shows no trace.
+"""
 
 import logging
+from contextlib import ExitStack
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http import problems
+from api.http import allowances, problems
 from api.http.problems import Refusal
 
 MAX_BODY_BYTES = 262_144
@@ -21,6 +25,14 @@ _HEADERS = {
     "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
     "Cache-Control": "no-store",
 }
+
+# Of two such fields one wins without a sign of it: here the first, at a proxy perhaps the last.
+_ONCE = (
+    "authorization",
+    "content-type",
+    "host",
+    "idempotency-key",
+)
 
 logger = logging.getLogger("tallystick.api")
 
@@ -42,13 +54,16 @@ class RequestGuard:
             if message["type"] == "http.response.start":
                 started = True
                 headers = MutableHeaders(scope=message)
+                headers.update(allowances.headers_of(scope))
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 
         most = MAX_BULK_BYTES if scope["path"].endswith("/bulk") else MAX_BODY_BYTES
         try:
-            _check_length(Headers(scope=scope).get("content-length", "0"), most)
+            sent = Headers(scope=scope)
+            _check_once(sent)
+            _check_length(sent.get("content-length", "0"), most)
         except Refusal as refusal:
             # The body stays unread on this connection, so it cannot carry a next request.
             answer = problems.response(
@@ -57,13 +72,24 @@ class RequestGuard:
             await answer(scope, receive, send_with_headers)
             return
         try:
-            await self.app(scope, _bounded(receive, most), send_with_headers)
+            with ExitStack() as exits:
+                scope[allowances.EXITS] = exits
+                await self.app(scope, _bounded(receive, most), send_with_headers)
         except Exception:
             logger.exception("%s %s failed", scope["method"], scope["path"])
             # Half an answer cannot be taken back; the server then drops the connection.
             if started:
                 raise
             await problems.internal()(scope, receive, send_with_headers)
+
+
+def _check_once(headers: Headers) -> None:
+    """Raise `Refusal` (400) for a field that stands twice and has one value."""
+    for name in _ONCE:
+        if len(headers.getlist(name)) > 1:
+            raise Refusal(
+                400, "header-doubled", f"the header {name} stands more than once; send it once"
+            )
 
 
 def _check_length(declared: str, most: int) -> None:

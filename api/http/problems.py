@@ -59,6 +59,7 @@ _STATUS_BY_CODE = {
     "scopes-unknown": 422,
     "search-open": 422,
     "statement-differs": 422,
+    "storage-limit": 403,
     "surface-unknown": 404,
     "wallet-unasked": 503,
 }
@@ -200,16 +201,16 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        faults = faults_of(error.errors())
-        return response(
-            422, "invalid", f"{faults[0].where}: {faults[0].detail}", faults=faults[:MAX_FAULTS]
-        )
+        faults = faults_of(error.errors()[:MAX_FAULTS])
+        return response(422, "invalid", f"{faults[0].where}: {faults[0].detail}", faults=faults)
 
     @app.exception_handler(DomainError)
     def domain(request: Request, error: DomainError) -> JSONResponse:
         status = status_of(error)
         if status < 500:
             return response(status, error.code, error.message)
+        if error.code == "inbox-full":
+            return response(status, error.code, error.message, {"Retry-After": str(RETRY_S)})
         # The message may name tables, nodes or keys of ours, so it goes to the log alone.
         _log(request, error)
         return unavailable() if status == 503 else internal()

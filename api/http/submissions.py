@@ -16,15 +16,16 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
-from anyio import sleep
+from anyio import CapacityLimiter, sleep, to_thread
 from fastapi import APIRouter, Depends, Header, Request, Response
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from api.context import Service, TheService
 from api.http import problems
+from api.http.allowances import act_of, charge, limits_in
 from api.http.answers import BulkStatus, LineStatus, RequestStatus
-from api.http.auth import AnyCaller, Caller, acting, charge, needs
+from api.http.auth import AnyCaller, Caller, acting, needs
 from api.http.bodies import BulkProductEvent, BulkTouch
 from api.http.fields import Key
 from api.http.json_input import StrictRoute, read_lines, split_lines
@@ -104,13 +105,16 @@ class Intake:
     wait_s: int
     request: Request
     response: Response
+    # How many take theirs at a time; None: as many as there are connections.
+    limiter: CapacityLimiter | None = None
 
     def submit(self, session: Session, submissions: Sequence[Submission]) -> list[UUID]:
         """Take requests, in order, in the session's transaction; return their ids."""
         log_id, ids = self.service.log_id, list[UUID]()
         if len(submissions) > inbox.MAX_BULK:
             # All of them before the first part: an event of the last part may be still to come.
-            inbox.enter(session, log_id, [submission.request for submission in submissions])
+            requests = [submission.request for submission in submissions]
+            inbox.enter(session, log_id, requests)
         for part in in_bulks(submissions):
             ids += inbox.submit(session, log_id, self.caller.account, part)
         return ids
@@ -136,7 +140,13 @@ class Intake:
 
         def read() -> list[Item[Line]]:
             unread = split_lines(self.request, body, MAX_LINES)
-            charge(self.service, self.caller, len(unread))
+            charge(
+                acting(self.service, self.caller),
+                self.request,
+                self.caller.account,
+                limits_in(self.request),
+                {act_of(self.request): len(unread)},
+            )
             return [
                 Item(line.id, f"line {number}", line) for number, line in read_lines(unread, model)
             ]
@@ -166,12 +176,14 @@ class Intake:
         try:
             while True:
                 try:
-                    return await run_in_threadpool(in_transaction)
+                    return await to_thread.run_sync(in_transaction, limiter=self.limiter)
                 except EventAheadError as early:
                     wait_s, now_s = early.ahead_ms / 1000, time.monotonic()
                     deadline = min(deadline, now_s + MAX_AHEAD_S)
                     has_time = now_s + wait_s <= deadline
-                    has_place = has_place or (has_time and self.service.waiting.acquire())
+                    has_place = has_place or (
+                        has_time and self.service.waiting.acquire(self.caller.account)
+                    )
                     if not (has_time and has_place):
                         headers = {"Retry-After": str(math.ceil(wait_s))}
                         status = problems.status_of_refused(early.code)
@@ -179,7 +191,7 @@ class Intake:
                 await sleep(wait_s)
         finally:
             if has_place:
-                self.service.waiting.release()
+                self.service.waiting.release(self.caller.account)
 
     async def wait_for(self, ids: Sequence[UUID]) -> list[RequestStatus]:
         """Return the statuses of requests after the wait that the caller prefers.
@@ -188,7 +200,7 @@ class Intake:
         """
         statuses = await self._statuses(ids)
         must_wait = self.wait_s > 0 and not _all_decided(statuses)
-        may_wait = must_wait and self.service.waiting.acquire()
+        may_wait = must_wait and self._may_wait()
         if may_wait or (self.wait_s > 0 and not must_wait):
             self.response.headers["Preference-Applied"] = f"wait={self.wait_s}"
         if may_wait:
@@ -201,9 +213,12 @@ class Intake:
                     if _all_decided(await self._statuses(ids[-1:])):
                         statuses = await self._statuses(ids)
             finally:
-                self.service.waiting.release()
+                self.service.waiting.release(self.caller.account)
         self.response.status_code = 200 if _all_decided(statuses) else 202
         return statuses
+
+    def _may_wait(self) -> bool:
+        return self.service.waiting.acquire(self.caller.account)
 
     async def _statuses(self, ids: Sequence[UUID]) -> list[RequestStatus]:
         return await run_in_threadpool(read_statuses, self.service, self.caller, ids)
@@ -211,6 +226,8 @@ class Intake:
 
 def intake_for(scope: Scope) -> Any:
     """Return the dependency of a route that takes requests by keys with this scope."""
+    # Operators are strangers, and they wait for the surface's lock, as its owner does.
+    is_operators = scope.startswith("operator:")
 
     async def intake(
         service: TheService,
@@ -219,7 +236,8 @@ def intake_for(scope: Scope) -> Any:
         request: Request,
         response: Response,
     ) -> Intake:
-        return Intake(service, caller, wait_s, request, response)
+        limiter = service.touches if is_operators else None
+        return Intake(service, caller, wait_s, request, response, limiter)
 
     return Depends(intake)
 

@@ -1,6 +1,6 @@
 """The description of a deployment: its contracts, the log it keeps, and the terms it asks for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -9,6 +9,7 @@ from eth_utils.address import to_checksum_address
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import InputError
 from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.limits import Limits
 from orchestrator.core.terms import Terms
 
 
@@ -48,11 +49,23 @@ class Addresses(NamedTuple):
 
 
 class TokenInfo(NamedTuple):
-    """A token that the escrow takes."""
+    """A token that the escrow takes.
+
+    `least_budget_units` is the least budget in it whose opening this deployment pays; None leaves
+    that to `Limits.opening_tokens`.
+    """
 
     address: str
     symbol: str
     decimals: int
+    least_budget_units: int | None = None
+
+    def least_budget(self, limits: Limits) -> int:
+        """Return the least budget, in base units, whose opening this deployment pays."""
+        if self.least_budget_units is not None:
+            return self.least_budget_units
+        units: int = limits.opening_tokens * 10**self.decimals
+        return units
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +119,7 @@ class Site:
                         to_checksum_address(token["address"]),
                         str(token["symbol"]),
                         int(token["decimals"]),
+                        _optional_units(token, "least_budget_units"),
                     )
                     for token in document["tokens"]
                 ),
@@ -117,6 +131,33 @@ class Site:
                 "site-malformed",
                 f"this is no site description; it lacks or garbles {error}. See docs/operating.md",
             ) from None
+
+
+class Sponsorship(NamedTuple):
+    """A deployment and its limits: which contracts it serves, and which openings it pays."""
+
+    site: Site
+    limits: Limits
+
+    def serves(self, terms: Terms) -> bool:
+        return self.site.serves(terms)
+
+    def pays_opening(self, terms: Terms) -> bool:
+        return pays_opening(self.site.tokens, terms, self.limits)
+
+
+def pays_opening(tokens: Iterable[TokenInfo], terms: Terms, limits: Limits) -> bool:
+    """Return whether a deployment with these tokens pays for opening a contract of these terms."""
+    return limits.openings_are_paid and any(
+        terms.budget_units >= token.least_budget(limits)
+        for token in tokens
+        if token.address == terms.token
+    )
+
+
+def _optional_units(document: Mapping[str, Any], name: str) -> int | None:
+    units = document.get(name)
+    return None if units is None else int(units)
 
 
 def _optional_address(document: Mapping[str, Any], name: str) -> str | None:

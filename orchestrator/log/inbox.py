@@ -13,20 +13,21 @@ from orchestrator.core.codec import commitment, encode_request, json_text, reque
 from orchestrator.core.entry import ZERO_WORD
 from orchestrator.core.errors import RequestError
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.limits import BYTES_OF_ROW
 from orchestrator.core.names import escaped, own_id
 from orchestrator.core.requests import RETRYABLE, Arrival, ProductEvent, Request
+from orchestrator.core.rights import API, RIGHTS
 from orchestrator.core.units import format_ms
-from orchestrator.storage.database import Session, array
+from orchestrator.storage.database import DatabaseError, Row, Session, array
 
 # The most requests, results or pseudonyms of one call: one statement and one transaction for all.
 MAX_BULK = 1_000
-# The most requests that may wait, of all accounts together. Beyond it callers are refused at once,
-# rather than taken and left to wait. Callers that count at one time may pass it by a bulk each.
-MAX_WAITING = 100_000
 # The most bytes of a body, so that a full inbox has a bounded size too.
 MAX_BODY_BYTES = 65_536
 # The longest key; it stands in a unique index, whose rows are bounded.
 _MAX_KEY_CHARS = 255
+# The rules by which the database takes no requests, by the state of its error.
+_FULL, _TOO_MUCH = "53400", "54000"
 
 
 class Submission(NamedTuple):
@@ -76,17 +77,24 @@ def enter(session: Session, log_id: bytes, requests: Sequence[Request]) -> None:
     """Wait for the surfaces that requests are about, to which the session then has sole access.
 
     Until its transaction ends, no other takes a request about them: so what it submits is received,
-    decided and seen in one and the same order. Raises `RequestError` while too many wait, and
-    `EventAheadError` if the latest event is still to come.
+    decided and seen in one and the same order. Raises `RequestError` while the account has too many
+    waiting, or too much stored, and `EventAheadError` if the latest event is still to come.
+
+    This is asked before the database reads what is sent, so that little is done for what is refused
+    in a flood; what it takes it counts once more.
     """
-    row = session.one(
+    # What the log itself asks for, as the chain or the clock says, is never refused for what others
+    # have waiting: there is little of it, and it is what pays.
+    rights = [RIGHTS[type(request)] for request in requests]
+    counted = [right for right in rights if right.sender == API]
+    (row,) = session.all(
         "log.enter_inbox",
         log_id=log_id,
         locks=array(_locks(log_id, requests)),
-        most=MAX_WAITING,
+        are_owners=all(right.is_surface_owners for right in counted),
     )
-    if row is None or row.is_full:
-        raise RequestError("inbox-full", f"{MAX_WAITING} requests wait already; try again later")
+    if counted:
+        _check_room(row, len(counted))
     times_ms = [
         request.time_ms for request in requests if isinstance(request, ProductEvent | Arrival)
     ]
@@ -96,6 +104,22 @@ def enter(session: Session, log_id: bytes, requests: Sequence[Request]) -> None:
             f"an event of {format_ms(max(times_ms))} cannot be received at "
             f"{format_ms(row.now_ms)}; correct its time, or send it again then",
             ahead_ms,
+        )
+
+
+def _check_room(row: Row, requests: int) -> None:
+    """Raise RequestError unless there is room for so many more requests of the account."""
+    if row.own + requests > row.most:
+        raise RequestError(
+            "inbox-full",
+            f"{row.own} of your requests wait, and {row.waiting} of all; now you may have "
+            f"{row.most} waiting, and not {requests} more; try again later",
+        )
+    if row.bytes + requests * BYTES_OF_ROW > row.most_bytes:
+        raise RequestError(
+            "storage-limit",
+            f"{row.bytes} bytes are kept of what this account has sent, and {row.most_bytes} are "
+            f"the most; ask those who run this service for more",
         )
 
 
@@ -122,7 +146,8 @@ def submit(
     by this login (`orchestrator.core.rights`); they are decided in this order. A request whose key
     was used before is not taken again, unless it was refused for a reason that time changes. Raises
     `RequestError`, and takes none, if a body differs from its key's first, a value is out of
-    bounds, or an event is still to come, and `inbox-full` while too many wait.
+    bounds, or an event is still to come; `inbox-full` while the account has its share waiting, and
+    `storage-limit` if it has too much stored.
     """
     if len(submissions) > MAX_BULK:
         raise RequestError(
@@ -143,12 +168,7 @@ def submit(
     # Written before others have to wait for the surface.
     rows = json_text([_submission_row(submission) for submission in offered.values()])
     enter(session, log_id, [submission.request for submission in submissions])
-    taken = session.all(
-        "log.submit",
-        log_id=log_id,
-        retryable=list(RETRYABLE),
-        offered=rows,
-    )
+    taken = _take(session, log_id, rows)
     # By request, the turn that had to have the same body; 0 where this is its first.
     turns = {row.request_id: row.turn - row.is_fresh for row in taken}
     repeated += [(name, submission) for name, submission in offered.items() if turns[name]]
@@ -157,6 +177,25 @@ def submit(
     if repeated:
         _check_repeated(session, log_id, repeated, turns)
     return ids
+
+
+def _take(session: Session, log_id: bytes, rows: str) -> list[Row]:
+    """Have the database take requests. Raises RequestError if it finds no room for them."""
+    try:
+        return session.all("log.submit", log_id=log_id, retryable=list(RETRYABLE), offered=rows)
+    except DatabaseError as error:
+        # There was room a moment ago: another request of the account has it.
+        if error.sqlstate == _FULL:
+            raise RequestError(
+                "inbox-full", "as many of your requests wait as may now; try again later"
+            ) from None
+        if error.sqlstate == _TOO_MUCH:
+            raise RequestError(
+                "storage-limit",
+                "with these, more is kept of what this account has sent than may be; ask those who "
+                "run this service for more",
+            ) from None
+        raise
 
 
 def _check_submission(submission: Submission) -> None:

@@ -1,9 +1,10 @@
 """Writing the log: requests wait in the inbox, and one sequencer turns them into entries.
 
 A request is durable when its transaction commits; its position in the log is decided later, by the
-sequencer alone. A drain is one transaction: it decides the waiting requests in order, appends
-entries, subtrees, results and one checkpoint, and brings the projections up to date. So a crash
-between any two steps leaves the last checkpoint as it was, and starting again is opening again.
+sequencer alone: on a surface in the order of receipt, and between surfaces in turns. A drain is one
+transaction: it decides the waiting requests in order, appends entries, subtrees, results and one
+checkpoint, and brings the projections up to date. So a crash between any two steps leaves the last
+checkpoint as it was, and starting again is opening again.
 
 Two guards keep a second writer out. An advisory lock of PostgreSQL, held by the writer's connection
 for as long as it is open, keeps it from loading the fold. The checkpoint is appended only to the
@@ -293,7 +294,11 @@ class Sequencer(Resource):
             checkpoint = writer.checkpoint
             if batch.entries:
                 checkpoint = self._append(session, writer, batch)
-            self._record_results(session, batch)
+            # Once nothing waits all surfaces begin anew; else those not served yet come first.
+            is_full = len(rows) == limit or any(
+                isinstance(request, PublishPolicy | PublishSettings) for request in requests
+            )
+            self._record_results(session, batch, rows[-1].rank + (not is_full))
             self._failpoint("finished")
         self._failpoint("committed")
         # Only what is committed is the last checkpoint: before this line a failure reloads it.
@@ -409,8 +414,8 @@ class Sequencer(Resource):
                 ((self._log_id, *subtree) for subtree in completed),
             )
 
-    def _record_results(self, session: Session, batch: _Batch) -> None:
-        """Move the decided requests from the inbox to the results."""
+    def _record_results(self, session: Session, batch: _Batch, rank: int) -> None:
+        """Move the decided requests from the inbox to the results; this rank is served now."""
         seqs, first_positions, counts, codes, messages = zip(*batch.results, strict=True)
         done = session.run(
             "log.finish",
@@ -420,6 +425,7 @@ class Sequencer(Resource):
             counts=array(counts),
             codes=list(codes),
             messages=list(messages),
+            rank=rank,
         )
         if done != len(seqs):
             raise LogError("inbox-changed", f"{len(seqs)} requests were decided, {done} waited")
@@ -434,7 +440,7 @@ class Sequencer(Resource):
         batch = _Batch()
         batch.refuse(error.row, writer.world.size, "request-unfoldable", "the log cannot take it")
         with writer.connection.transaction() as session:
-            self._record_results(session, batch)
+            self._record_results(session, batch, error.row.rank)
         return writer.checkpoint
 
 

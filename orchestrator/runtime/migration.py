@@ -10,8 +10,9 @@ from contextlib import closing
 from orchestrator.chain.deployment import Chain
 from orchestrator.core.errors import InputError
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.limits import Limits
 from orchestrator.core.site import Site
-from orchestrator.runtime.settings import Settings, read_site
+from orchestrator.runtime.settings import Settings, read_limits_file, read_site
 from orchestrator.runtime.stack import refuse_other_log
 from orchestrator.storage.database import (
     DatabaseUrls,
@@ -37,16 +38,22 @@ def migrate_deployment(settings: Settings, report_progress: Callable[[str], None
     site = read_site(site_path)
     # The site comes before the database: a wrong one must leave no trace in it.
     publisher = publisher_of(rpc_url, site)
-    prepare_schema(urls, report_progress)
+    prepare_schema(urls, report_progress, limits=read_limits_file(settings.limits))
     if begin_log(urls, site, publisher):
         report_progress(f"log {to_hex(site.log_id)} of {site.origin} has begun")
 
 
 def prepare_schema(
-    urls: DatabaseUrls, report_progress: Callable[[str], None] = lambda _: None
+    urls: DatabaseUrls,
+    report_progress: Callable[[str], None] = lambda _: None,
+    *,
+    limits: Limits | None = None,
 ) -> None:
-    """Bring the schema up to date, with the logins and the passwords that their URLs have."""
-    for name in migrate(urls.owners):
+    """Bring the schema up to date, with the logins and the passwords that their URLs have.
+
+    Requests are held to these limits from then on.
+    """
+    for name in migrate(urls.owners, limits):
         report_progress(f"migration {name}")
     for login in secure_logins(urls):
         report_progress(f"password of {login}")

@@ -20,7 +20,7 @@ from orchestrator.core.units import TOKEN_DECIMALS
 from orchestrator.runtime.local_chain import GAS_FUNDS_WEI, LocalChainClock, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil, LocalPostgres
 from orchestrator.runtime.migration import begin_log, prepare_schema, publisher_of
-from orchestrator.runtime.settings import Settings, read_site
+from orchestrator.runtime.settings import Settings, read_limits_file, read_site
 from orchestrator.runtime.stack import Keys, Stack, http_server, listen
 from orchestrator.storage.database import (
     API,
@@ -99,8 +99,9 @@ def open_deployment(
             )
         keys = _read_keys(settings.keys, {name for part in parts for name in PARTS[part]})
         site = read_site(site_path)
+        limits = read_limits_file(settings.limits)
         if settings.databases.are_unset:
-            prepare_schema(databases)
+            prepare_schema(databases, limits=limits)
             begin_log(databases, site, publisher_of(rpc_url, site))
         stack = Stack(
             databases=databases.only({login for part in parts for login in PART_LOGINS[part]}),
@@ -109,6 +110,8 @@ def open_deployment(
             keys=Keys(**keys),
             now_ms=now_ms,
             public_url=settings.public_url,
+            limits=limits,
+            trusted_proxies=settings.trusted_proxies,
         )
         yield exits.enter_context(stack)
 

@@ -15,6 +15,8 @@
 | TALLYSTICK_LISTEN | host:port of the API; `127.0.0.1:8700` |
 | TALLYSTICK_PUBLIC_URL | the API's URL as wallets are shown it; `http://` and LISTEN |
 | TALLYSTICK_SETTLE_EVERY_S | seconds between settlements; 60 |
+| TALLYSTICK_LIMITS | JSON file: limits that differ from their defaults; none |
+| TALLYSTICK_TRUSTED_PROXIES | networks whose word on a client's address counts; none |
 | TALLYSTICK_ANVIL | path of anvil; looked for on PATH |
 """
 
@@ -22,9 +24,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 from orchestrator.core.errors import InputError
+from orchestrator.core.limits import Limits, read_limits
 from orchestrator.core.site import Site
 from orchestrator.core.units import DAY_S
 from orchestrator.storage.database import DatabaseUrls
@@ -44,6 +48,8 @@ NAMES = (
     "TALLYSTICK_LISTEN",
     "TALLYSTICK_PUBLIC_URL",
     "TALLYSTICK_SETTLE_EVERY_S",
+    "TALLYSTICK_LIMITS",
+    "TALLYSTICK_TRUSTED_PROXIES",
     "TALLYSTICK_ANVIL",
 )
 _LISTEN = re.compile(r"([0-9A-Za-z.\-]+):([0-9]{1,5})")
@@ -64,6 +70,8 @@ class Settings:
     port: int
     public_url: str
     settle_every_s: int
+    limits: Path | None
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -115,6 +123,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         port=int(match[2]),
         public_url=values.get("TALLYSTICK_PUBLIC_URL", f"http://{listen}"),
         settle_every_s=int(every),
+        limits=Path(values["TALLYSTICK_LIMITS"]) if "TALLYSTICK_LIMITS" in values else None,
+        trusted_proxies=_networks(values.get("TALLYSTICK_TRUSTED_PROXIES", "")),
     )
 
 
@@ -125,3 +135,24 @@ def read_site(path: Path) -> Site:
         return Site.from_json(json.loads(text))
     except (ValueError, InputError) as error:
         raise InputError("site-malformed", f"{path}: {error}") from None
+
+
+def read_limits_file(path: Path | None) -> Limits:
+    """Return the limits with those that a file changes. Raises InputError that names the file."""
+    if path is None:
+        return Limits()
+    try:
+        return read_limits(json.loads(read_text(path)))
+    except (ValueError, InputError) as error:
+        raise InputError("limits-malformed", f"{path}: {error}") from None
+
+
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Return the networks of a list with commas. Raises InputError."""
+    try:
+        return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise InputError(
+            "setting-proxies",
+            f"TALLYSTICK_TRUSTED_PROXIES must be networks such as 10.0.0.0/8,fd00::1, and {error}",
+        ) from None

@@ -5,6 +5,7 @@ does. No part starts before the site has been checked against the chain and the 
 """
 
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.context import ChainReads, Limits, ServiceInfo
+from api.context import ChainReads, Network, ServiceInfo
 from orchestrator.actions.contract_state import read_cautions
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.indexer import Indexer, stored_fork
@@ -25,12 +26,13 @@ from orchestrator.chain.relayer import Relayer
 from orchestrator.core.entry import address_word
 from orchestrator.core.errors import ChainError, InputError, LogError
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.limits import Limits, inbox_limits
 from orchestrator.core.opening import Record
 from orchestrator.core.policy import Policy
 from orchestrator.core.requests import Genesis
 from orchestrator.core.resource import ResourceGroup
 from orchestrator.core.sign_in import Audience
-from orchestrator.core.site import Site
+from orchestrator.core.site import Site, Sponsorship
 from orchestrator.core.surface_settings import SurfaceSettings
 from orchestrator.core.terms import address_of, checkpoint_digest, sign_digest
 from orchestrator.core.units import format_second
@@ -48,6 +50,7 @@ from orchestrator.storage.database import (
     Database,
     DatabaseUrls,
     Session,
+    inbox_limits_of,
 )
 from orchestrator.verify.log_replay import LogReplay
 
@@ -57,6 +60,7 @@ MAX_TRANSACTIONS = 10_000
 _POLL_S = 0.01
 # How long a registrar waits for a sign-in before it looks whether it shall stop.
 _DESK_S = 0.2
+SWITCH_S = 0.0005
 
 
 class Keys(NamedTuple):
@@ -104,6 +108,7 @@ class Stack(ResourceGroup):
         now_ms: Callable[[], int],
         public_url: str,
         limits: Limits | None = None,
+        trusted_proxies: tuple[Network, ...] = (),
         is_simulated: bool = False,
     ) -> None:
         super().__init__()
@@ -113,9 +118,10 @@ class Stack(ResourceGroup):
         self._urls = databases
         self._databases: dict[str, Database] = {}
         self._is_simulated = is_simulated
+        self._limits = limits or Limits()
         with self._opening():
             self._open_chain(rpc_url)
-            self._public_url, self._limits = public_url, limits
+            self._public_url, self._trusted_proxies = public_url, trusted_proxies
             self._check_databases()
 
     def _open_chain(self, rpc_url: str) -> None:
@@ -142,6 +148,8 @@ class Stack(ResourceGroup):
                 check_clock(database)
             if login != REGISTRAR:  # which sees nothing of a log
                 check_log(database, self.site)
+            if login == API:
+                check_limits(database, self._limits)
         if self._urls.worker is not None and self.log.checkpoint() is None:
             self._submit_genesis()
 
@@ -199,6 +207,7 @@ class Stack(ResourceGroup):
                 lens=site.addresses.lens,
                 feedback=site.addresses.feedback,
                 evaluators=site.addresses.evaluators,
+                trusted_proxies=self._trusted_proxies,
             ),
             limits=self._limits,
         )
@@ -259,7 +268,7 @@ class Stack(ResourceGroup):
             verifier=Verifier(replay, key),
             now_ms=self.now_ms,
             account=self.publisher,
-            serves=site.serves,
+            sponsorship=Sponsorship(site, self._limits),
         )
 
     def records(self, start: int, stop: int) -> Iterator[Record]:
@@ -357,6 +366,18 @@ def check_log(database: Database, site: Site) -> None:
             )
 
 
+def check_limits(database: Database, limits: Limits) -> None:
+    """Raise LogError unless the database holds requests to these limits, which callers are told."""
+    with database.transaction() as session:
+        held, ours = inbox_limits_of(session), inbox_limits(limits)
+    if held != ours:
+        raise LogError(
+            "limits-unmigrated",
+            f"the database holds requests to {held}, and TALLYSTICK_LIMITS says {ours}; run "
+            f"tallystick migrate with the same limits",
+        )
+
+
 def refuse_other_log(session: Session, site: Site) -> None:
     """Raise LogError for a database that keeps another log."""
     other = session.one("pipeline.other_log", log_id=site.log_id)
@@ -415,9 +436,18 @@ def sign_in_desk(registrar: Registrar) -> Iterator[None]:
 @contextmanager
 def http_server(app: FastAPI, sock: socket.socket) -> Iterator[str]:
     """Serve the application over HTTP from a thread until the block ends, and yield its URL."""
+    # A thread that renders a long answer gives way sooner than after Python's own 5 ms: another
+    # request has a dozen steps, and would wait for it at each.
+    sys.setswitchinterval(SWITCH_S)
     server = uvicorn.Server(
         uvicorn.Config(
-            app, log_level="warning", access_log=False, lifespan="on", server_header=False
+            app,
+            log_level="warning",
+            access_log=False,
+            lifespan="on",
+            server_header=False,
+            # It would believe any local client about where it comes from; we ask a setting.
+            proxy_headers=False,
         )
     )
     thread = threading.Thread(target=server.run, args=([sock],), name="http")

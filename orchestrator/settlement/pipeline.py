@@ -44,20 +44,19 @@ from orchestrator.core.requests import (
     ScoreForecast,
     Settle,
 )
-from orchestrator.core.terms import Terms
+from orchestrator.core.site import Sponsorship
 from orchestrator.core.units import DAY_MS, format_second
-from orchestrator.core.wallet_signature import bare_signature
 from orchestrator.log.inbox import MAX_BULK, Submission, submit
 from orchestrator.log.reader import LogReader, StoredEntry
 from orchestrator.settlement.endorser import Endorser
 from orchestrator.settlement.intents import Intents, NumberedIntent
+from orchestrator.settlement.openings import Openings
 from orchestrator.settlement.refuter import Refuter
 from orchestrator.settlement.runs import GUARDED_WEIGHT, Run, first_of_round, runs_of
 from orchestrator.settlement.verifier import Verifier
 from orchestrator.storage.database import Database
 from orchestrator.verify.recount import DISPUTES, ToldDispute, Totals, recount
 
-MAX_PROPOSALS = 100
 MAX_FORECASTS = 1_000
 STATEMENTS_PAGE = 1_000
 # A part of what is owed is released once a day at most.
@@ -86,8 +85,8 @@ class _DueCheckpoint(NamedTuple):
 class Pipeline:
     """The mover of one log and one escrow. Run `step` again and again, one at a time.
 
-    `account` is the address under which the log's own requests are made. `serves` is true for terms
-    of contracts whose gas we pay: a stranger can open a contract that names our verifier too.
+    `account` is the address under which the log's own requests are made. `sponsorship` says whose
+    gas we pay: a stranger can open a contract that names our verifier too.
     """
 
     def __init__(
@@ -101,7 +100,7 @@ class Pipeline:
         verifier: Verifier,
         now_ms: Callable[[], int],
         account: str,
-        serves: Callable[[Terms], bool],
+        sponsorship: Sponsorship,
     ) -> None:
         self._database = database
         self._log = log
@@ -112,7 +111,8 @@ class Pipeline:
         self._verifier = verifier
         self._now_ms = now_ms
         self._account = account.lower()
-        self._serves = serves
+        self._serves = sponsorship.serves
+        self._openings = Openings(database, self._log_id, chain, relayer, now_ms, sponsorship)
         self._refuter = Refuter(log, chain, indexer, now_ms, self._is_served)
         self._endorser = Endorser(database, log, chain, verifier)
         self._intents = Intents(database, relayer, chain.addresses.chain_id, self._account)
@@ -187,21 +187,7 @@ class Pipeline:
 
     def accept(self) -> int:
         """Ask the chain to open the contracts that both parties have signed; return how many."""
-        with self._database.transaction(self._account) as session:
-            rows = session.all(
-                "pipeline.accepted",
-                log_id=self._log_id,
-                chain_id=self._chain.addresses.chain_id,
-                limit=MAX_PROPOSALS,
-            )
-            for row in rows:
-                call = self._chain.open(
-                    Terms.from_json(row.terms),
-                    bare_signature(row.owner_signature),
-                    bare_signature(row.operator_signature),
-                )
-                self._relayer.request(session, f"open:{row.contract_id.hex()}", call)
-        return len(rows)
+        return self._openings.ask(self._account)
 
     def settle_round(self) -> int:
         """Ask for a due checkpoint and statements under it in one transaction; return how many.

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from eth_utils.crypto import keccak
 
-from api.context import Limits
 from orchestrator.chain.abi import Call
 from orchestrator.chain.rpc import Json, quantity
 from orchestrator.client.accounts import wallet
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import ChainError
+from orchestrator.core.limits import Limits
 from orchestrator.core.resource import Resource, ResourceGroup
 from orchestrator.core.site import Site, TokenInfo
 from orchestrator.core.units import TOKEN_DECIMALS
@@ -37,7 +37,19 @@ MAX_STEPS_TO_REST = 50
 MAX_CHAIN_LEAD_S = 3600
 # No stranger reaches the API, and a clock that stands still refills no allowance.
 _NO_LIMITS = Limits(
-    account_per_s=10**6, account_burst=10**6, source_per_s=10**6, source_burst=10**6
+    requests_a_minute=10**9,
+    rows_a_minute=10**9,
+    touches_a_day=10**9,
+    events_a_day=10**9,
+    acts_a_day=10**9,
+    source_sign_ins_a_minute=10**9,
+    source_reads_a_minute=10**9,
+    source_rows_a_minute=10**9,
+    waiting_requests=10**9,
+    stored_bytes=10**15,
+    openings_a_day=10**6,
+    openings_of_all_a_day=10**6,
+    opening_tokens=0,
 )
 
 
@@ -116,7 +128,7 @@ class Sandbox(ResourceGroup):
             site = self._deploy(options)
             # Deploying moves the chain on, and the log must not be behind it.
             start_ms = max(options.start_ms, self._chain_clock.now_s() * 1000)
-            prepare_schema(databases)
+            prepare_schema(databases, limits=_NO_LIMITS)
             self.clock = self._exits.enter_context(SimulatedClock(databases.owners, start_ms))
             begin_log(databases, site, address_of("publisher"))
             self._serve(site, databases)

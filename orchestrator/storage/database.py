@@ -23,6 +23,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from orchestrator.core.codec import request_kind
 from orchestrator.core.errors import InputError, LogError
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.limits import InboxLimits, Limits, inbox_limits
 from orchestrator.core.resource import Resource
 from orchestrator.core.rights import RIGHTS, names_key
 
@@ -327,12 +328,13 @@ class _WholeNumber(Loader):
 # --- Migrations -----------------------------------------------------------------------------------
 
 
-def migrate(url: str) -> list[str]:
+def migrate(url: str, limits: Limits | None = None) -> list[str]:
     """Bring the schema up to date as the user of `url`, and return the migrations applied.
 
     Each migration is applied once, in order, in a transaction of its own; the rights of requests
-    are those of this program after each call. Raises `LogError` if a migration that was applied has
-    since been changed, or is not known to this version of the program.
+    are those of this program after each call, and requests are held to these limits. Raises
+    `LogError` if a migration that was applied has since been changed, or is not known to this
+    version of the program.
     """
     known = _migrations()
     applied_now = []
@@ -359,9 +361,17 @@ def migrate(url: str) -> list[str]:
                     "INSERT INTO migrations VALUES (%s, %s, now())", (name, _checksum(text))
                 )
             applied_now.append(name)
-        if raw.execute("SELECT to_regclass('request_rights')").fetchone() != (None,):
+        if raw.execute("SELECT to_regclass('inbox_limits')").fetchone() != (None,):
             raw.execute(statement("database.put_rights"), {"rights": _rights()})
+            held = inbox_limits(limits or Limits())
+            raw.execute(statement("database.put_inbox_limits"), held._asdict())
     return applied_now
+
+
+def inbox_limits_of(session: Session) -> InboxLimits | None:
+    """Return the numbers that this database holds requests to, None before `migrate` wrote any."""
+    row = session.one("database.inbox_limits")
+    return None if row is None else InboxLimits(*row)
 
 
 def _rights() -> str:

@@ -527,6 +527,7 @@ def main() -> int:
     options = parser.parse_args()
     os.environ.update(ENVIRONMENT)  # Slither, too, asks for forge
     names = options.targets or list(TARGETS)
+    name = names[0]
     until, files = time.monotonic() + options.budget_s, {n: t.file for n, t in TARGETS.items()}
     try:
         for done, name in enumerate(names):

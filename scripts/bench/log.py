@@ -26,6 +26,7 @@ from psycopg import sql
 
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.entry import ZERO_ADDRESS, address_word, ascii_word
+from orchestrator.core.limits import Limits
 from orchestrator.core.policy import parse
 from orchestrator.core.requests import (
     Genesis,
@@ -103,6 +104,8 @@ RULES = ContractRules(
     holdback_period_ms=10**9,
 )
 BULK = 1_000
+# One account fills the inbox here.
+LIMITS = Limits(waiting_requests=10**9)
 COPY_ROWS = 10_000
 EVENTS_A_LEAD = 10
 ENTRIES = 1 + 1 / EVENTS_A_LEAD  # a product event's own, and its share of the lead's registration
@@ -327,7 +330,7 @@ def main() -> None:
         folder.chmod(0o755)
         with LocalPostgres(folder) as server:
             urls = server.urls()
-            prepare_schema(urls)
+            prepare_schema(urls, limits=LIMITS)
             owner = connect_as_owner(urls.owners)
             with owner.transaction() as session:
                 set_clock(session, NOW_MS)

@@ -15,9 +15,10 @@ from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from api.app import create_app
-from api.context import ChainReads, Limits, ServiceInfo
+from api.context import ChainReads, ServiceInfo
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import ChainError
+from orchestrator.core.limits import Limits
 from orchestrator.storage.database import API
 from tests.support.api_service import (
     ESCROW,
@@ -83,7 +84,8 @@ description = schemathesis.pytest.from_fixture("described").exclude(path="/v1/st
 def service(module_database_url: str) -> Any:
     """A service that random requests do not exhaust."""
     with running_service(
-        module_database_url, Limits(source_per_s=1000, source_burst=100_000)
+        module_database_url,
+        Limits(source_sign_ins_a_minute=100_000, source_reads_a_minute=100_000, acts_a_day=10**6),
     ) as running:
         yield running
 

@@ -8,10 +8,11 @@ from tests.support.api_service import ApiService, event, open_surface, report, r
 
 
 def test_a_concurrency_limit_refuses_at_once_and_takes_again_after_a_release() -> None:
-    limit = ConcurrencyLimit(2)
-    assert [limit.acquire() for _ in range(3)] == [True, True, False]
-    limit.release()
-    assert [limit.acquire() for _ in range(2)] == [True, False]
+    limit = ConcurrencyLimit(3, of_one=2)
+    assert [limit.acquire("a") for _ in range(3)] == [True, True, False]
+    assert [limit.acquire("b") for _ in range(2)] == [True, False]
+    limit.release("a")
+    assert [limit.acquire("a"), limit.acquire("b")] == [True, False]
 
 
 def test_the_database_is_asked_as_the_caller_alone(

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from api.context import Limits
 from orchestrator.client.http import MAX_LINE_BYTES, Client
 from orchestrator.client.stream import MAX_ATTEMPTS, Stream
 from orchestrator.core.errors import ReplayError, ServerError
 from orchestrator.core.kinds import encode
+from orchestrator.core.limits import Limits
 from tests.support.api_service import (
     ApiService,
     event,
@@ -27,7 +27,7 @@ from tests.support.http_server import serving
 @pytest.fixture(scope="module")
 def service(module_database_url: str) -> Iterator[ApiService]:
     """A service that ends each stream after a moment."""
-    limits = Limits(stream_life_s=0.05, stream_heartbeat_s=0.02, source_burst=100_000)
+    limits = Limits(stream_life_ms=50, stream_heartbeat_ms=20, source_reads_a_minute=100_000)
     with running_service(module_database_url, limits) as running:
         yield running
 

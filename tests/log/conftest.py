@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from orchestrator.core.limits import Limits, inbox_limits
 from orchestrator.core.requests import Touch
 from tests.support.ledger import Ledger, journey, ledger, open_market
+from tests.support.servers import hold_inbox_to
 from tests.support.worlds import LEADS, OPERATORS, SURFACE
 
 
@@ -14,6 +16,8 @@ def log(module_database_url: str) -> Iterator[Ledger]:
     """A log that was begun, and holds nothing."""
     with ledger(module_database_url) as begun:
         yield begun
+    # The database outlives it, and the next log of it begins with the limits of all.
+    hold_inbox_to(module_database_url, **inbox_limits(Limits())._asdict())
 
 
 @pytest.fixture

@@ -2,42 +2,48 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from hashlib import sha256
 from itertools import pairwise
 from random import Random
 from threading import Event
 from time import sleep
+from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
 
 from orchestrator.core.codec import commitment
-from orchestrator.core.entry import address_word
+from orchestrator.core.entry import address_word, ascii_word
 from orchestrator.core.errors import RequestError
+from orchestrator.core.limits import BYTES_OF_ROW
 from orchestrator.core.opening import TouchOpening
 from orchestrator.core.requests import (
     CloseContract,
+    Erasure,
     OpenContract,
     ProductEvent,
+    Request,
     Settle,
     Touch,
 )
 from orchestrator.log import inbox
 from orchestrator.log.fsck import compare_projections, fsck
-from orchestrator.log.inbox import EventAheadError, Submission, erase
+from orchestrator.log.inbox import EventAheadError, Submission, erase, submit
 from orchestrator.storage.database import API, SEQUENCER, WORKER
 from tests.support.ledger import (
     CONTRACT,
     OPERATOR,
     OWNER,
+    STRANGER,
     Ledger,
     begin_log,
     genesis,
     opening,
     pseudonym_for,
 )
-from tests.support.servers import open_as
+from tests.support.servers import hold_inbox_to, open_as
 from tests.support.worlds import (
     LEADS,
     OPERATORS,
@@ -45,6 +51,8 @@ from tests.support.worlds import (
     surface_named,
     word,
 )
+
+OWNER_OF_ANOTHER = "0x" + "e" * 40
 
 
 @pytest.fixture
@@ -149,18 +157,176 @@ def test_a_bulk_is_bounded_and_keeps_its_order(running: Ledger) -> None:
     assert labels == [touch.action for touch in touches]
 
 
-def test_a_full_inbox_takes_nothing_until_it_is_drained(
-    running: Ledger, log_of_another: Ledger, monkeypatch: pytest.MonkeyPatch
+# --- Room -----------------------------------------------------------------------------------------
+
+
+def touches(count: int, by: str = OPERATOR) -> list[Request]:
+    return [Touch(SURFACE, LEADS[0], address_word(by), "email")] * count
+
+
+def erasures(count: int, by: str) -> list[Request]:
+    """Return requests of an owner about a surface of its own."""
+    owner = address_word(by)
+    return [Erasure(own_surface(by), LEADS[0], owner)] * count
+
+
+def own_surface(account: str) -> bytes:
+    return sha256(address_word(account) + ascii_word("own")).digest()
+
+
+def name_own_surface(log: Ledger, account: str) -> None:
+    with log.session(account) as session:
+        session.run(
+            "api.add_surface_name",
+            log_id=log.log_id,
+            surface=own_surface(account),
+            owner=address_word(account),
+            name="own",
+        )
+
+
+def account(number: int) -> str:
+    return f"0x{number:040x}"
+
+
+def taken(log: Ledger, requests: list[Request]) -> bool:
+    """Submit requests, and return whether there was room for them."""
+    try:
+        log.submit(*requests)
+    except RequestError as error:
+        if error.code != "inbox-full":
+            raise
+        return False
+    return True
+
+
+def test_an_account_has_a_share_of_the_places_that_are_free(
+    running: Ledger, log_of_another: Ledger
 ) -> None:
-    monkeypatch.setattr(inbox, "MAX_WAITING", 3)
-    running.submit(Settle(), Settle())
-    running.submit(Settle())
-    with pytest.raises(RequestError) as refusal:
-        running.submit(Settle())
-    assert refusal.value.code == "inbox-full"
-    log_of_another.submit(Settle())  # each log has its own
+    hold_inbox_to(running.url, waiting_requests=80, waiting_of_operators=40)
+    assert not taken(running, touches(11))  # more than a quarter of half of the places
+    assert taken(running, touches(8))
+    assert not taken(running, touches(1))  # a quarter of what is left is what it has
+    assert taken(log_of_another, touches(8))  # each log has its own
+    assert taken(running, touches(8, STRANGER))
     running.drain()
-    running.submit(Settle())
+    assert taken(running, touches(8))
+
+
+def test_however_many_flood_an_owner_and_the_pipeline_have_room(running: Ledger) -> None:
+    """Ten accounts, then a hundred: each finds less, and none of them the last place."""
+    hold_inbox_to(running.url, waiting_requests=8_000, waiting_of_operators=4_000)
+    for number in range(1, 111):
+        while taken(running, touches(100, account(number))):
+            pass
+        while taken(running, touches(1, account(number))):
+            pass
+    with psycopg.connect(running.url) as admin:
+        waiting = count_waiting(admin, running)
+    assert 3_500 < waiting < 4_000
+    late = [OWNER_OF_ANOTHER, *(account(number) for number in range(201, 211))]
+    for each in late:
+        name_own_surface(running, each)
+    assert taken(running, [ProductEvent(SURFACE, LEADS[0], "noise", 0, 0)] * 1_000)
+    assert not taken(running, touches(100, STRANGER))
+    # Owners who flood take what is for owners, and leave some of that as well.
+    for each in late[1:]:
+        while taken(running, erasures(100, each)):
+            pass
+    assert taken(running, erasures(10, OWNER_OF_ANOTHER))
+    # What the chain and the clock bring is never refused.
+    hold_inbox_to(running.url, waiting_of_operators=1, waiting_requests=1)
+    assert not taken(running, erasures(1, OWNER_OF_ANOTHER))
+    running.submit(Settle(), CloseContract(CONTRACT.contract_id, 1, word("tx")))
+
+
+def count_waiting(admin: psycopg.Connection[Any], log: Ledger) -> int:
+    row = admin.execute("SELECT count(*) FROM inbox WHERE log_id = %s", (log.log_id,)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_two_transactions_of_an_account_do_not_both_find_the_last_places(running: Ledger) -> None:
+    """The second waits for the first, counts what that took, and is refused."""
+    hold_inbox_to(running.url, waiting_requests=80, waiting_of_operators=40)
+    running.submit(*touches(1))
+    # About two surfaces, so that neither waits for the other's lock.
+    offered = [
+        [
+            Submission(f"{name} {n}", Touch(surface, LEADS[0], OPERATORS[0], "email"), b"")
+            for n in range(5)
+        ]
+        for name, surface in (("a", SURFACE), ("b", surface_named("other")))
+    ]
+    by = f"0x{OPERATORS[0][12:].hex()}"
+    with (
+        ThreadPoolExecutor(1) as pool,
+        psycopg.connect(running.url, autocommit=True) as admin,
+    ):
+        with running.session(by) as first:
+            submit(first, running.log_id, by, offered[0])
+
+            def second() -> None:
+                with running.session(by) as session:
+                    submit(session, running.log_id, by, offered[1])
+
+            late = pool.submit(second)
+            blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            while not late.done() and admin.execute(blocked).fetchone() == (0,):
+                pass
+        with pytest.raises(RequestError) as refusal:
+            late.result()
+        assert refusal.value.code == "inbox-full"
+
+
+def test_the_counts_are_those_of_the_rows(running: Ledger) -> None:
+    """Taken, repeated, refused, decided and rolled back: what is counted is what is there."""
+    draw = Random(7)  # noqa: S311
+    for step in range(40):
+        by = draw.choice([OPERATOR, STRANGER])
+        key = f"key {draw.randrange(10)}"
+        with suppress(RequestError), running.session(by) as session:
+            (touch,) = touches(1, by)
+            offered = [Submission(key, touch, b""), Submission(f"{step}", touch, b"")]
+            submit(session, running.log_id, by, offered)
+            if draw.random() < 0.3:
+                raise RequestError("changed-mind", "as when a later part is refused")
+        running.submit(*[Settle()] * draw.randrange(3))
+        if draw.random() < 0.3:
+            running.drain()
+        with psycopg.connect(running.url) as admin:
+            rows: dict[str, int] = dict(
+                admin.execute(
+                    "SELECT account::text, count(*) FROM inbox WHERE log_id = %s GROUP BY account",
+                    (running.log_id,),
+                ).fetchall()
+            )
+        for each in (OPERATOR, STRANGER):
+            with running.session(each) as session:
+                (found,) = session.all(
+                    "log.enter_inbox", log_id=running.log_id, locks="{}", are_owners=False
+                )
+            assert (found.waiting, found.own) == (sum(rows.values()), rows.get(each, 0))
+
+
+def test_what_is_kept_for_ever_is_bounded(running: Ledger) -> None:
+    hold_inbox_to(running.url, stored_bytes=6 * BYTES_OF_ROW)
+    running.submit(*touches(2))
+    running.drain()
+    with pytest.raises(RequestError) as refusal:
+        running.submit(*touches(3))
+    assert refusal.value.code == "storage-limit"
+    running.submit(*touches(1))
+    running.submit(*touches(2, STRANGER))
+    # A salted body counts besides its request, which is found where it is read.
+    long, by = b"x" * 5 * BYTES_OF_ROW, account(1)
+    touch = Touch(
+        SURFACE, LEADS[0], address_word(by), "email", commitment=commitment(bytes(32), long)
+    )
+    with pytest.raises(RequestError) as refusal:
+        running.offer([Submission("long", touch, long, bytes(32))])
+    assert refusal.value.code == "storage-limit"
+    running.submit(*touches(1, by))
 
 
 def test_results_say_what_became_of_each_request(running: Ledger) -> None:

@@ -1,8 +1,10 @@
 """The sequencer: the stored log is the fold of its requests, whatever the drains."""
 
 import json
+from collections.abc import Sequence
 from contextlib import ExitStack
 from hashlib import sha256
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -57,6 +59,7 @@ from tests.support.ledger import (
     open_market,
     sign,
 )
+from tests.support.servers import hold_inbox_to
 from tests.support.worlds import (
     LEADS,
     OPERATORS,
@@ -214,6 +217,64 @@ def test_a_drain_takes_no_more_than_its_limit(running: Ledger) -> None:
     assert sizes == [9, 11, 12]
 
 
+# --- Turns ----------------------------------------------------------------------------------------
+
+
+def test_no_surface_waits_behind_more_than_a_turn_of_another(running: Ledger) -> None:
+    hold_inbox_to(running.url, turn_requests=5)
+    other = surface_named("other")
+    running.submit_and_drain(PublishPolicy(other, OWNER_WORD, POLICY))
+    flood = running.submit(*[Touch(SURFACE, LEADS[0], OPERATORS[0], "flood")] * 100)
+    with running.sequencer() as sequencer:
+        sequencer.drain(20)
+        (late,) = running.submit(Touch(other, LEADS[1], OPERATORS[0], "late"))
+        (settle,) = running.submit(Settle())
+        # Of the flood's turn that is being served five may be left, and they came first.
+        sequencer.drain(7)
+        assert decided(running, [late, settle]) == [True, True]
+        assert decided(running, flood) == [True] * 25 + [False] * 75
+        again = running.submit(*[Touch(other, LEADS[1], OPERATORS[0], "again")] * 7)
+        sequencer.drain(10)
+        assert sum(decided(running, again)) >= 4
+        running.drain(sequencer)
+    assert all(decided(running, [*flood, *again]))
+
+
+def decided(log: Ledger, ids: Sequence[UUID]) -> list[bool]:
+    return [result is not None and result.status != "waiting" for result in log.results(ids)]
+
+
+@settings(examples(20, deep=100), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_request_overtakes_another_of_its_surface(data: st.DataObject, log: Ledger) -> None:
+    """Whoever floods, and however drains are cut: on a surface, and on none, order is receipt."""
+    log = log.another()
+    surfaces = [SURFACE, surface_named("second"), surface_named("third")]
+    log.submit_and_drain(
+        genesis(log), *(PublishPolicy(each, OWNER_WORD, POLICY) for each in surfaces)
+    )
+    sent: dict[bytes | None, list[UUID]] = {each: [] for each in (*surfaces, None)}
+    hold_inbox_to(log.url, turn_requests=data.draw(st.integers(1, 4)))
+    with log.sequencer() as sequencer:
+        for _ in range(data.draw(st.integers(1, 8))):
+            for where in data.draw(st.permutations([*surfaces, None])):
+                count = data.draw(st.integers(0, 9))
+                request: Request = (
+                    Settle() if where is None else Touch(where, LEADS[0], OPERATORS[0], "x")
+                )
+                sent[where] += log.submit(*[request] * count)
+            for _ in range(data.draw(st.integers(0, 3))):
+                sequencer.drain(data.draw(st.integers(1, 12)))
+            for ids in sent.values():
+                done = decided(log, ids)
+                assert done == sorted(done, reverse=True)
+        log.drain(sequencer)
+    for where in surfaces:
+        results = [result for result in log.results(sent[where]) if result is not None]
+        positions = [result.first_position for result in results]
+        assert positions == sorted(positions, key=lambda position: position or 0)
+
+
 def test_a_drain_that_appends_nothing_leaves_the_checkpoint(running: Ledger) -> None:
     running.submit(Settle(), Touch(word("nowhere"), LEADS[0], OPERATORS[0], "email"))
     head = running.reader.checkpoint()
@@ -307,7 +368,7 @@ def test_a_forged_row_of_the_inbox_becomes_no_entry(running: Ledger, what: str) 
     before = running.entries()
     with psycopg.connect(running.url) as admin:
         (row,) = admin.execute(
-            "INSERT INTO inbox VALUES (%s, 999999999, %s, %s, %s, 0, %s) RETURNING seq",
+            "INSERT INTO inbox VALUES (%s, 999999999, %s, %s, %s, 0, %s, 0) RETURNING seq",
             (running.log_id, account, sender, kind, json.dumps(body)),
         ).fetchall()
     (mine,) = running.submit(Touch(SURFACE, LEADS[0], OPERATORS[0], "email"))

@@ -1,5 +1,6 @@
 """Settings come from the environment alone; each one that cannot be right is refused."""
 
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,8 @@ def test_an_empty_environment_is_a_local_deployment() -> None:
         port=8700,
         public_url="http://127.0.0.1:8700",
         settle_every_s=60,
+        limits=None,
+        trusted_proxies=(),
     )
 
 
@@ -49,6 +52,8 @@ def test_every_variable_has_its_setting() -> None:
         "TALLYSTICK_LISTEN": "0.0.0.0:80",
         "TALLYSTICK_PUBLIC_URL": "https://log.example",
         "TALLYSTICK_SETTLE_EVERY_S": "3600",
+        "TALLYSTICK_LIMITS": "limits.json",
+        "TALLYSTICK_TRUSTED_PROXIES": "10.0.0.0/8, fd00::1",
         "TALLYSTICK_ANVIL": "/usr/bin/anvil",
     }
     assert set(environment) == set(NAMES)
@@ -65,6 +70,8 @@ def test_every_variable_has_its_setting() -> None:
         port=80,
         public_url="https://log.example",
         settle_every_s=3600,
+        limits=Path("limits.json"),
+        trusted_proxies=(ip_network("10.0.0.0/8"), ip_network("fd00::1/128")),
     )
 
 
@@ -98,6 +105,8 @@ def test_urls_with_passwords_are_not_shown() -> None:
         ("TALLYSTICK_SETTLE_EVERY_S", "1.5", "setting-settle"),
         ("TALLYSTICK_SETTLE_EVERY_S", str(MAX_SETTLE_EVERY_S + 1), "setting-settle"),
         ("TALLYSTICK_SITE", "site.json", "setting-site"),
+        ("TALLYSTICK_TRUSTED_PROXIES", "everyone", "setting-proxies"),
+        ("TALLYSTICK_TRUSTED_PROXIES", "10.0.0.1/8", "setting-proxies"),
     ],
 )
 def test_a_setting_that_cannot_be_right_is_refused(name: str, value: str, code: str) -> None:

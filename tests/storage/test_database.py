@@ -54,6 +54,8 @@ PUBLIC = {
     "endorsements",
     "simulated_clock",
     "request_rights",
+    "inbox_limits",
+    "deferred_openings",
 }
 ONLY_GROW = {
     "logs",
@@ -474,7 +476,7 @@ WRITES_FOR_ANOTHER = {
     "requests": "INSERT INTO requests VALUES"
     " (%(log)s, gen_random_uuid(), 1, DEFAULT, %(other)s, 'k', 'settle', sha256(''), clock_ms())",
     "inbox": "INSERT INTO inbox VALUES"
-    " (%(log)s, 999, %(other)s, 'tallystick_api', 'settle', clock_ms(), '{}')",
+    " (%(log)s, 999, %(other)s, 'tallystick_api', 'settle', clock_ms(), '{}', 0)",
     "simulated_clock": "UPDATE simulated_clock SET now_ms = 9",
     "results": "INSERT INTO results VALUES (%(log)s, 999, %(me)s, 0, 0)",
     "entries": "INSERT INTO entries VALUES (%(log)s, 999, decode(repeat('00', 256), 'hex'))",
@@ -579,7 +581,7 @@ CHANGES_OF_ANOTHERS = {
     "api_keys": "UPDATE api_keys SET revoked_ms = 1 WHERE account = %(other)s",
     "operator_profiles": "DELETE FROM operator_profiles WHERE account = %(other)s",
     "operator_memory": "UPDATE operator_memory SET value = '2' WHERE account = %(other)s",
-    "rate_limits": "UPDATE rate_limits SET full_at_ms = 0 WHERE account = %(other)s",
+    "rate_limits": "UPDATE rate_limits SET full_at_us = 0 WHERE account = %(other)s",
     "lead_identities": "DELETE FROM lead_identities",
     "order_identities": "DELETE FROM order_identities",
     "private_payloads": "DELETE FROM private_payloads",

@@ -6,8 +6,11 @@ and what it does by keys that it has seen is what those keys may do.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from hashlib import sha256
+from threading import Barrier
 from typing import Any
 
 import psycopg
@@ -16,6 +19,7 @@ from psycopg import sql
 
 from orchestrator.core.codec import encode_request, request_kind
 from orchestrator.core.entry import address_word, ascii_word
+from orchestrator.core.limits import Limits, inbox_limits
 from orchestrator.core.requests import (
     CloseContract,
     Erasure,
@@ -54,7 +58,7 @@ from tests.support.ledger import (
     Ledger,
     ledger,
 )
-from tests.support.servers import fresh_database, urls_of
+from tests.support.servers import fresh_database, hold_inbox_to, urls_of
 from tests.support.tenants import populate
 from tests.support.worlds import LEADS, SURFACE, word
 
@@ -480,7 +484,7 @@ ATTACKS = {
     " body_hash, received_ms) VALUES"
     " (%(log)s, gen_random_uuid(), 1, %(me)s, 'k', 'touch', sha256(''), clock_ms())",
     "a request that waits": "INSERT INTO inbox VALUES (%(log)s, 999, %(victim)s, 'tallystick_api',"
-    " 'product_event', clock_ms(), '{}')",
+    " 'product_event', clock_ms(), '{}', 0)",
     "requests that wait, seen": "SELECT * FROM inbox",
     "requests that wait, removed": "DELETE FROM inbox",
     "requests that wait, earlier": "UPDATE inbox SET received_ms = 0",
@@ -492,6 +496,21 @@ ATTACKS = {
     " ('x', 'tallystick_api', 'owner:read', 'x', false, false, false, '{}')",
     "the scope of a right": "UPDATE request_rights SET scope = 'owner:read'",
     # keys, accounts and limits
+    "the limits": "UPDATE inbox_limits SET waiting_requests = 9223372036854775807",
+    "no limits": "DELETE FROM inbox_limits",
+    "limits of the attacker's": "INSERT INTO inbox_limits VALUES (true, 9, 9, 1, 9, 9, 9)",
+    "another's count": "UPDATE account_requests SET requests = 1000000",
+    "a count of what is taken": "DELETE FROM account_requests",
+    "the count of all": "UPDATE log_requests SET requests = 0",
+    "a count of what is decided": "UPDATE account_decisions SET requests = 1000000",
+    "the rank that is served": "UPDATE log_decisions SET rank = 0",
+    "the counts": "SELECT * FROM account_requests",
+    "another surface's turn": "UPDATE inbox_lanes SET next_place = 0",
+    "another's room": "SELECT * FROM room_of(%(log)s, %(victim)s, true)",
+    "places": "SELECT * FROM take_places(%(log)s, %(victim)s, ARRAY[%(surface)s::bytea],"
+    " ARRAY[-9::bigint], 0, true)",
+    "an opening that is put off": "INSERT INTO deferred_openings VALUES"
+    " (%(log)s, sha256('c'), 'openings_a_day', 9223372036854775807)",
     "another's keys": "SELECT key FROM api_keys WHERE account <> %(me)s",
     "the hashes of secrets": "SELECT secret_hash FROM api_keys",
     "another's keys, revoked": "UPDATE api_keys SET revoked_ms = 1 WHERE account <> %(me)s",
@@ -516,12 +535,17 @@ ATTACKS = {
     "another's nonce": "DELETE FROM signin_nonces",
     "the nonces": "SELECT * FROM signin_nonces",
     "a nonce, unused again": "UPDATE signin_nonces SET used_ms = NULL",
-    "another's allowance, spent": "UPDATE rate_limits SET full_at_ms = 9223372036854775807"
+    "another's allowance, spent": "UPDATE rate_limits SET full_at_us = 9223372036854775807"
     " WHERE account <> %(me)s",
     "another's allowance, begun": "INSERT INTO rate_limits VALUES (%(victim)s, 'new', 99)",
     "another's allowance, gone": "DELETE FROM rate_limits",
     "another's places for surfaces": "INSERT INTO surface_names VALUES"
     " (%(log)s, sha256(%(victim_word)s || %(name)s), %(victim_word)s, 'theirs')",
+    # what operators keep
+    "another's profile": "SELECT * FROM operator_profiles WHERE account <> %(me)s",
+    "another's profile, erased": "DELETE FROM operator_profiles WHERE account <> %(me)s",
+    "another's memory": "SELECT * FROM operator_memory WHERE account <> %(me)s",
+    "another's memory, erased": "DELETE FROM operator_memory WHERE account <> %(me)s",
     # what can be erased
     "another's names of leads": "SELECT * FROM lead_identities",
     "another's names of leads, erased": "DELETE FROM lead_identities",
@@ -535,13 +559,11 @@ ATTACKS = {
     "a body": "INSERT INTO private_payloads VALUES (%(log)s, sha256(sha256('s')), NULL, NULL,"
     " %(victim)s, sha256('s'), '')",
     # what operators say and note
-    "another's profile": "UPDATE operator_profiles SET contact = 'me' WHERE account <> %(me)s",
+    "another's profile, changed": "UPDATE operator_profiles SET contact = 'me'"
+    " WHERE account <> %(me)s",
     "a profile for another": "INSERT INTO operator_profiles (account, display_name, capabilities,"
     " updated_ms) VALUES (%(stranger)s, 'x', '{}', 1)",
-    "another's profile, erased": "DELETE FROM operator_profiles WHERE account <> %(me)s",
-    "another's memory": "SELECT * FROM operator_memory WHERE account <> %(me)s",
     "another's memory, changed": "UPDATE operator_memory SET value = '1' WHERE account <> %(me)s",
-    "another's memory, erased": "DELETE FROM operator_memory WHERE account <> %(me)s",
     "a memory for another": "INSERT INTO operator_memory (log_id, account, surface, key, value,"
     " bytes, updated_ms) VALUES (%(log)s, %(victim)s, %(surface)s, 'k', '1', 2, 1)",
     "another's confirmations": "SELECT * FROM confirmations WHERE key <> %(my_key)s",
@@ -644,6 +666,130 @@ def test_every_table_is_attacked(populated: Ledger) -> None:
     unharmed = {"migrations", "chain_attempts", "chain_cursors"}  # no login of ours may look
     missing = {str(name) for (name,) in rows if f" {name}" not in attacks} - unharmed
     assert missing == set()
+
+
+# --- Places in the inbox --------------------------------------------------------------------------
+
+WAITING = 40  # of operators' requests half: a quarter of what is left of it is an account's share
+PLACES = 4
+
+
+def touches(name: str, count: int, surfaces: int = 1) -> str:
+    """Return touches of the attacker as `take_requests` is offered them, under keys of a name."""
+    rows = json.loads(
+        offered(
+            *(
+                Touch(
+                    SURFACE if surfaces == 1 else sha256(b"%d" % (number % surfaces)).digest(),
+                    LEADS[0],
+                    ATTACKER_WORD,
+                    "email",
+                )
+                for number in range(count)
+            )
+        )
+    )
+    return json.dumps([row | {"idempotency_key": f"{name} {n}"} for n, row in enumerate(rows)])
+
+
+def tries(log: Ledger, *offers: str, before: str = "SELECT 1") -> None:
+    """Take these offers in a transaction, as far as the database lets the attacker."""
+    with connected(log, API) as login, suppress(psycopg.Error):
+        login.rollback()
+        login.execute(before.encode())
+        login.execute("SELECT present(%s)", (secret_of(ATTACKER),))
+        for offer in offers:
+            take(log, login, offer)
+
+
+def side_by_side(log: Ledger) -> None:
+    """Take one by one in more transactions at a time than there are places, and commit them all."""
+    with ThreadPoolExecutor(3 * PLACES) as pool:
+        all_taken = Barrier(3 * PLACES)
+
+        def one(number: int) -> None:
+            with connected(log, API, ATTACKER) as login, suppress(psycopg.Error):
+                login.execute("SET lock_timeout = '200ms'")
+                try:
+                    take(log, login, touches(f"{number}", 1))
+                finally:
+                    all_taken.wait()
+
+        list(pool.map(one, range(3 * PLACES)))
+
+
+def by_an_old_snapshot(log: Ledger) -> None:
+    """See the inbox as it was when it was empty, and take from it once it is full."""
+    with connected(log, API, ATTACKER) as login, suppress(psycopg.Error):
+        login.rollback()
+        login.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        login.execute("SELECT present(%s)", (secret_of(ATTACKER),))
+        tries(log, touches("before", PLACES))
+        take(log, login, touches("after", PLACES))
+
+
+def one_by_one(log: Ledger, offers: Iterable[str]) -> None:
+    """Take these offers, each in a transaction of its own."""
+    for offer in offers:
+        tries(log, offer)
+
+
+WAYS: dict[str, Callable[[Ledger], None]] = {
+    "one call of many": lambda log: tries(log, touches("a", 50)),
+    "many calls": lambda log: one_by_one(log, (touches(f"{n}", 1) for n in range(9))),
+    "many calls of a transaction": lambda log: tries(log, *(touches(f"{n}", 1) for n in range(9))),
+    "surfaces that are made up": lambda log: one_by_one(
+        log, (touches(f"{n}", 3, 3) for n in range(4))
+    ),
+    "a setting": lambda log: tries(
+        log, touches("a", 50), before="SET tallystick.waiting_requests = '1000000'"
+    ),
+    "another account's name": lambda log: tries(
+        log, touches("a", 50), before=f"SET tallystick.account = '{PUBLISHER}'"
+    ),
+    "a schema of the attacker's": lambda log: tries(
+        log, touches("a", 50), before="SET search_path = pg_temp, public"
+    ),
+    "an old snapshot": by_an_old_snapshot,
+    "transactions side by side": side_by_side,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_inbox_takes_no_more_than_a_share(populated: Ledger, way: str) -> None:
+    """By whatever way: an operator has no more than a quarter of its half of the places waiting."""
+    log = populated.another()
+    hold_inbox_to(log.url, waiting_requests=WAITING, waiting_of_operators=WAITING // 2)
+    try:
+        WAYS[way](log)
+        with psycopg.connect(log.url) as admin:
+            (row,) = admin.execute(
+                "SELECT count(*), count(DISTINCT account) FROM inbox WHERE log_id = %s",
+                (log.log_id,),
+            ).fetchall()
+            # All that was taken is counted, so the next finds that much less.
+            counted = admin.execute(
+                "SELECT sum(requests) FROM account_requests WHERE log_id = %s", (log.log_id,)
+            ).fetchone()
+            lanes = admin.execute(
+                "SELECT count(*) FROM inbox_lanes WHERE log_id = %s", (log.log_id,)
+            ).fetchone()
+    finally:
+        hold_inbox_to(log.url, **inbox_limits(Limits())._asdict())
+    assert row[0] <= PLACES
+    assert counted == (row[0] or None,)
+    # What is about surfaces without a name waits in one lane.
+    assert lanes is not None
+    assert lanes[0] <= 1
+
+
+def test_without_limits_nothing_is_taken(populated: Ledger) -> None:
+    with psycopg.connect(populated.url) as admin:
+        admin.execute("DELETE FROM inbox_limits")
+        admin.execute("SELECT set_config('role', 'tallystick_definer', true)")
+        with pytest.raises(psycopg.errors.NoDataFound):
+            admin.execute("SELECT * FROM room_of(%s, %s, true)", (populated.log_id, OWNER))
+        admin.rollback()
 
 
 # --- Proposals ------------------------------------------------------------------------------------

@@ -17,12 +17,13 @@ from eth_account.signers.local import LocalAccount
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.context import ChainReads, Limits, ServiceInfo
+from api.context import ChainReads, Network, ServiceInfo
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.document import canonical_json
 from orchestrator.core.entry import Entry, address_word
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.kinds import decode
+from orchestrator.core.limits import Limits, inbox_limits
 from orchestrator.core.requests import Genesis, OpenContract, Request
 from orchestrator.core.sign_in import Audience
 from orchestrator.core.site import TokenInfo
@@ -40,7 +41,7 @@ from orchestrator.log.sequencer import Sequencer
 from orchestrator.runtime.stack import sign_in_desk
 from orchestrator.storage.database import API, REGISTRAR, SEQUENCER, WORKER, Database, create_log
 from tests.support.database_clock import DatabaseClock
-from tests.support.servers import open_as
+from tests.support.servers import hold_inbox_to, open_as
 from tests.support.terms import PLAIN
 
 
@@ -102,7 +103,7 @@ class ApiService:
         self.clock = clock
         # Held while the sequencer works; a test that holds it keeps requests waiting.
         self.sequencer_lock = threading.Lock()
-        self.drain: Callable[[], object] = lambda: None
+        self.drain: Callable[..., object] = lambda: None
         # (address, digest, signature) that the tests' ERC-1271 wallets accept.
         self.accepted_signatures: set[tuple[str, bytes, bytes]] = set()
         # By ERC-8004 agent id, the accounts that hold it.
@@ -218,8 +219,12 @@ def running_service(
     database_url: str,
     limits: Limits | None = None,
     extend: Callable[[FastAPI], object] = lambda _: None,
+    *,
+    trusted_proxies: Sequence[Network] = (),
 ) -> Iterator[ApiService]:
     """Run a service over an empty database, its application extended by this."""
+    if limits is not None:
+        hold_inbox_to(database_url, **inbox_limits(limits)._asdict())
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     with (
@@ -229,7 +234,7 @@ def running_service(
         _running_sequencer(ApiService(url, database_url, clock)) as service,
         running_registrar(service),
     ):
-        app = _app(service, database, clock, limits)
+        app = _app(service, database, clock, limits, trusted_proxies)
         extend(app)
         with _serving(app, listener), closing(service):
             yield service
@@ -267,6 +272,7 @@ def _app(
     database: Database,
     now_ms: Callable[[], int],
     limits: Limits | None = None,
+    trusted_proxies: Sequence[Network] = (),
 ) -> FastAPI:
     return create_app(
         database=database,
@@ -288,6 +294,7 @@ def _app(
             tokens=(TokenInfo(TOKEN, "TUSD", 6),),
             fee_bps=250,
             fee_recipient=wallet("fees").address,
+            trusted_proxies=tuple(trusted_proxies),
         ),
         limits=limits,
     )
@@ -295,7 +302,9 @@ def _app(
 
 @contextmanager
 def _serving(app: FastAPI, listener: socket.socket) -> Iterator[None]:
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="on"))
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_level="error", lifespan="on", proxy_headers=False)
+    )
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:

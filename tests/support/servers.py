@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from orchestrator.runtime.local_servers import LocalPostgres
@@ -53,6 +54,15 @@ def urls_of(owner_url: str) -> DatabaseUrls:
     parameters = conninfo_to_dict(owner_url)
     folder = Path(str(parameters["host"])).parent
     return LocalPostgres(folder).urls(str(parameters["dbname"]))
+
+
+def hold_inbox_to(owner_url: str, **numbers: int) -> None:
+    """Hold the requests of a database to these numbers, as only its owner can."""
+    columns = [
+        sql.SQL("{} = {}").format(sql.Identifier(name), number) for name, number in numbers.items()
+    ]
+    with psycopg.connect(owner_url) as admin:
+        admin.execute(sql.SQL("UPDATE inbox_limits SET {}").format(sql.SQL(", ").join(columns)))
 
 
 def open_as(owner_url: str, name: str, **options: int) -> Database:

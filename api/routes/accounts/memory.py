@@ -8,7 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api.context import Limits, Service, TheService
+from api.context import Service, TheService
 from api.http import answers, bodies
 from api.http.answers import next_cursor
 from api.http.auth import Caller, acting, needs
@@ -23,6 +23,7 @@ from api.http.fields import (
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
 from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.limits import Limits
 from orchestrator.storage.database import DatabaseError, Row, Session
 
 Rememberer = Annotated[Caller, needs("operator:memory")]

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends
 from starlette.concurrency import run_in_threadpool
 
 from api.context import Service, TheService
-from api.http import answers, auth, bodies
+from api.http import allowances, answers, auth, bodies
 from api.http.auth import Caller
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/v1", tags=["accounts"], route_class=StrictRoute)
 # How long a sign-in waits for the registrar, which grants none that is older than 15 s.
 MAX_SIGN_IN_S = 10
 _POLL_S = 0.02
-_BY_SOURCE = [Depends(auth.charge_source)]
+_BY_SOURCE = [Depends(allowances.charge_sign_in)]
 
 
 @router.post("/sign-in/nonce", dependencies=_BY_SOURCE)

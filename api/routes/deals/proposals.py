@@ -24,6 +24,7 @@ from orchestrator.core.document import canonical_json
 from orchestrator.core.errors import TermsError
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.sentences import sentences_of
+from orchestrator.core.site import pays_opening
 from orchestrator.core.terms import (
     SET_BY_SURFACE,
     Terms,
@@ -75,6 +76,7 @@ def propose(service: TheService, operator: Proposer, body: bodies.NewProposal) -
     consent = operator_consent_digest(terms, service.escrow_domain)
     _check_signature(service, "operator_signature", terms.operator, consent, signature)
     with acting(service, operator) as session:
+        _check_room(service, session, operator, terms)
         session.run(
             "api.add_proposal",
             log_id=service.log_id,
@@ -239,6 +241,42 @@ def _check_terms(service: Service, session: Session, terms: Terms) -> None:
         raise TermsError("outcome-unknown", f"no transition leads into {terms.outcome!r}")
 
 
+def _check_room(service: Service, session: Session, operator: Caller, terms: Terms) -> None:
+    """Raise `Refusal` if the operator has as many proposals open as it may, or this one too early.
+
+    An owner decides about them, and a long list hides the one that is worth it.
+    """
+    limits, now_ms = service.limits, service.now_ms()
+    if terms.opens_at_s * 1000 > now_ms + limits.opens_ahead_s * 1000:
+        raise Refusal(
+            422,
+            "opens-too-late",
+            f"opens_at_s is {terms.opens_at_s}, more than {limits.opens_ahead_s} s from now; "
+            f"propose an earlier time, or propose it later",
+        )
+    # Two proposals at once must not both find the last place free.
+    session.run("api.lock_account", account=operator.account)
+    (found,) = session.all(
+        "api.open_proposals",
+        log_id=service.log_id,
+        operator=operator.account,
+        owner=terms.owner.lower(),
+        now_s=now_ms // 1000,
+        limit=limits.open_proposals,
+    )
+    for count, most, whose in (
+        (found.of_all, limits.open_proposals, "proposals"),
+        (found.to_owner, limits.open_proposals_to_owner, "proposals to this owner"),
+    ):
+        if count >= most:
+            raise Refusal(
+                409,
+                "proposal-limit",
+                f"{count} of your {whose} are open, the most that may be; take one back, or wait "
+                f"until one is decided or expires",
+            )
+
+
 def _check_signature(
     service: Service, name: str, signer: str, digest: bytes, signature: bytes
 ) -> None:
@@ -293,6 +331,7 @@ def _status(service: Service, row: Row) -> str:
 
 
 def _proposal(service: Service, row: Row) -> answers.Proposal:
+    is_ours = pays_opening(service.info.tokens, Terms.from_json(row.terms), service.limits)
     return answers.Proposal.model_validate(
         {
             "contract_id": to_hex(row.contract_id),
@@ -304,6 +343,8 @@ def _proposal(service: Service, row: Row) -> answers.Proposal:
             "accepted_ms": row.accepted_ms,
             "declined_ms": row.declined_ms,
             "withdrawn_ms": row.withdrawn_ms,
+            "opened_by": "service" if is_ours else "parties",
+            "opening_waits_for": row.waits_for,
         }
     )
 

@@ -1,5 +1,6 @@
 """The routes without a key: the log with its proofs, policies, contracts, payouts, receipts."""
 
+import json
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -20,9 +21,11 @@ from api.http.fields import (
     Word,
     address,
 )
-from api.http.json_input import StrictRoute
+from api.http.json_input import JSON_TYPE
 from api.http.problems import Refusal, documented, not_found
 from api.routes.records import receipts
+from api.routes.records.public_route import IMMUTABLE, PublicRoute
+from api.routes.surfaces.operators import token_answer
 from orchestrator.core.contract import Contract, ContractRules
 from orchestrator.core.entry import address_word, ascii_word
 from orchestrator.core.hexadecimal import from_hex, to_hex
@@ -32,9 +35,7 @@ from orchestrator.log.reader import StoredEntry
 from orchestrator.log.tree import Checkpoint
 from orchestrator.storage.database import Row
 
-IMMUTABLE = "public, max-age=31536000, immutable"
-
-router = APIRouter(prefix="/v1", tags=["public"], route_class=StrictRoute)
+router = APIRouter(prefix="/v1", tags=["public"], route_class=PublicRoute)
 
 AtSize = Annotated[
     Size | None, Query(description="The size of a checkpoint; by default the newest.")
@@ -56,7 +57,7 @@ def log(service: TheService) -> answers.Log:
         evaluators=service.info.evaluators,
         publisher=service.info.publisher,
         verifier=service.info.verifier,
-        tokens=[answers.Token(**token._asdict()) for token in service.info.tokens],
+        tokens=[token_answer(token, service.limits) for token in service.info.tokens],
         size=newest.size if newest else 0,
         forked_at_s=service.forked_at_s(),
     )
@@ -77,17 +78,21 @@ def checkpoint(service: TheService, response: Response, size: AtSize = None) -> 
     )
 
 
-@router.get("/log/entries")
-def entries(
-    service: TheService, response: Response, start: Position = 0, limit: Limit = 100
-) -> answers.Entries:
+@router.get("/log/entries", response_model=answers.Entries)
+def entries(service: TheService, start: Position = 0, limit: Limit = 100) -> Response:
     """List entries from a position on, as they were hashed, with the openings of their payloads."""
     found = service.log.entries(start, limit)
     start_of_next = next_cursor(found, limit, lambda last: last.position + 1)
+    page = {"entries": [_log_entry(stored) for stored in found], "next": start_of_next}
+    # The longest answer that there is: no model looks at what we have just made, and it becomes
+    # text here, in a thread of its own.
+    response = Response(
+        json.dumps(page, ensure_ascii=False, separators=(",", ":")), media_type=JSON_TYPE
+    )
     # A page that is not full grows with the log.
     if start_of_next is not None:
         _cache(response)
-    return answers.Entries(entries=[_log_entry(stored) for stored in found], next=start_of_next)
+    return response
 
 
 @router.get("/log/search", responses=documented(422))
@@ -116,9 +121,11 @@ def search(
     )
     with service.database.transaction() as session:
         found = stored_records.search(session, service.log_id, wanted, limit)
-    return answers.FoundEntries(
-        entries=[_log_entry(stored) for stored in found],
-        next=None if newest else next_cursor(found, limit, lambda last: last.position),
+    return answers.FoundEntries.model_validate(
+        {
+            "entries": [_log_entry(stored) for stored in found],
+            "next": None if newest else next_cursor(found, limit, lambda last: last.position),
+        }
     )
 
 
@@ -271,14 +278,12 @@ def _path(nodes: Sequence[bytes]) -> list[str]:
     return [to_hex(node) for node in nodes]
 
 
-def _log_entry(stored: StoredEntry) -> answers.LogEntry:
-    return answers.LogEntry.model_validate(
-        {
-            "position": stored.position,
-            "entry": to_hex(stored.data),
-            "opening": receipts.opening(stored),
-        }
-    )
+def _log_entry(stored: StoredEntry) -> dict[str, object]:
+    return {
+        "position": stored.position,
+        "entry": to_hex(stored.data),
+        "opening": receipts.opening(stored),
+    }
 
 
 def _checkpoint(service: Service, size: int | None) -> Checkpoint:

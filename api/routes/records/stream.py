@@ -18,8 +18,7 @@ from fastapi.sse import EventSourceResponse, format_sse_event
 from starlette.types import Receive, Scope, Send
 
 from api.context import Service, TheService
-from api.http import answers
-from api.http.auth import charge_source, source_of, spend_of_source
+from api.http import allowances, answers
 from api.http.fields import MAX_POSITION, Address, EntryKinds, Position, Word, address
 from api.http.json_input import StrictRoute
 from api.http.problems import RETRY_S, Refusal, documented
@@ -117,8 +116,8 @@ async def stream(
     ] = None,
 ) -> Response:
     """Follow the log: entries as server-sent events, from a position on or from now on."""
-    await to_thread.run_sync(charge_source, service, request)
-    source = source_of(request)
+    source = allowances.source_of(service, request)
+    await to_thread.run_sync(allowances.charge_read, service, request, source)
     size = await to_thread.run_sync(service.feed.open)
     if last_event_id is not None:
         after = _cursor(last_event_id)
@@ -137,7 +136,7 @@ async def stream(
     _take_place(service, source)
     return StreamAnswer(
         _events(service, source, wanted, size - 1 if after is None else after),
-        service.limits.stream_stall_s,
+        service.limits.stream_stall_ms / 1000,
         lambda: service.streams.leave(source),
     )
 
@@ -172,7 +171,7 @@ async def _events(
     feed, limits = service.feed, service.limits
     woken, loop = asyncio.Event(), asyncio.get_running_loop()
     # Real time, as for every wait: our own clock may be a simulated one.
-    end_s = time.monotonic() + limits.stream_life_s
+    end_s = time.monotonic() + limits.stream_life_ms / 1000
     has_caught_up = False
     with feed.following(lambda: loop.call_soon_threadsafe(woken.set)):
         yield _cursor_event(cursor, retry=RECONNECT_MS)
@@ -199,7 +198,7 @@ async def _events(
                     yield _cursor_event(cursor)
                 continue
             has_caught_up = True
-            with move_on_after(limits.stream_heartbeat_s) as waited:
+            with move_on_after(limits.stream_heartbeat_ms / 1000) as waited:
                 await woken.wait()
             if waited.cancelled_caught:
                 yield _cursor_event(cursor)
@@ -212,10 +211,10 @@ async def _replayed(service: Service, source: str, cursor: int) -> Page:
     it is spent they go on as fast as it is earned.
     """
     while True:
-        wait_ms = await to_thread.run_sync(spend_of_source, service, f"replay {source}")
-        if not wait_ms:
+        wait_us = await to_thread.run_sync(allowances.spend_on_replay, service, source)
+        if not wait_us:
             break
-        await sleep(wait_ms / 1000)
+        await sleep(wait_us / 1_000_000)
     return await to_thread.run_sync(service.feed.read, cursor, limiter=service.replaying)
 
 

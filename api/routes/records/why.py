@@ -8,15 +8,16 @@ from collections.abc import Callable
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Path
 
 from api.context import Service, TheService
-from api.http import answers, auth
+from api.http import answers
 from api.http.auth import AnyCaller, acting
 from api.http.fields import Address, ContractId, Position, SurfaceId, Word
 from api.http.json_input import StrictRoute
 from api.http.problems import documented, not_found
 from api.routes.records import receipts
+from api.routes.records.public_route import PublicRoute
 from orchestrator.core.entry import address_word
 from orchestrator.core.hexadecimal import from_hex
 from orchestrator.core.why.contract import why_contract
@@ -30,36 +31,32 @@ from orchestrator.core.why.touch import why_touch
 from orchestrator.log import inbox
 from orchestrator.log.stored_records import StoredRecords
 
-router = APIRouter(prefix="/v1", tags=["why"], route_class=StrictRoute)
-
-# An answer costs more than a page of entries, so callers without a key are charged for it.
-_BY_SOURCE = [Depends(auth.charge_source)]
+router = APIRouter(prefix="/v1", tags=["why"], route_class=PublicRoute)
+own_router = APIRouter(prefix="/v1", tags=["why"], route_class=StrictRoute)
 
 Lead = Annotated[Word, Path(description="A lead's pseudonym.")]
 OperatorAddress = Annotated[Address, Path(description="An operator's address.")]
 
 
-@router.get("/contracts/{contract}/why", responses=documented(404), dependencies=_BY_SOURCE)
+@router.get("/contracts/{contract}/why", responses=documented(404))
 def contract(service: TheService, contract: ContractId) -> answers.ReasonTree:
     """Return what a contract has come to, what it can still earn, and what stands against it."""
     return _answer(service, lambda source: why_contract(source, from_hex(contract)))
 
 
-@router.get("/outcomes/{position}/why", responses=documented(404), dependencies=_BY_SOURCE)
+@router.get("/outcomes/{position}/why", responses=documented(404))
 def outcome(service: TheService, position: Position) -> answers.ReasonTree:
     """Return what an outcome follows from, how its amount is made, and how far it is paid."""
     return _answer(service, lambda source: why_outcome(source, position))
 
 
-@router.get("/touches/{position}/why", responses=documented(404), dependencies=_BY_SOURCE)
+@router.get("/touches/{position}/why", responses=documented(404))
 def touch(service: TheService, position: Position) -> answers.ReasonTree:
     """Return what a touch won, what it can still win, and what barred it elsewhere."""
     return _answer(service, lambda source: why_touch(source, position))
 
 
-@router.get(
-    "/surfaces/{surface}/leads/{lead}/why", responses=documented(404), dependencies=_BY_SOURCE
-)
+@router.get("/surfaces/{surface}/leads/{lead}/why", responses=documented(404))
 def lead(service: TheService, surface: SurfaceId, lead: Lead) -> answers.ReasonTree:
     """Return a lead's path, what each step of it paid, and what barred every contract."""
     return _answer(service, lambda source: why_lead(source, from_hex(surface), from_hex(lead)))
@@ -68,7 +65,6 @@ def lead(service: TheService, surface: SurfaceId, lead: Lead) -> answers.ReasonT
 @router.get(
     "/surfaces/{surface}/operators/{operator}/why",
     responses=documented(404),
-    dependencies=_BY_SOURCE,
 )
 def level(service: TheService, surface: SurfaceId, operator: OperatorAddress) -> answers.ReasonTree:
     """Return an operator's level on a surface, what counted, and what raises or loses it."""
@@ -76,7 +72,7 @@ def level(service: TheService, surface: SurfaceId, operator: OperatorAddress) ->
     return _answer(service, lambda source: why_level(source, from_hex(surface), word))
 
 
-@router.get("/requests/{request_id}/why", responses=documented(401, 403, 404))
+@own_router.get("/requests/{request_id}/why", responses=documented(401, 403, 404))
 def request(service: TheService, caller: AnyCaller, request_id: UUID) -> answers.ReasonTree:
     """Return why a request that this account made came to its fate, and what would change it."""
     with acting(service, caller) as session:

@@ -24,7 +24,9 @@ from api.http.submissions import (
 )
 from orchestrator.core.document import canonical_json
 from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.limits import Limits
 from orchestrator.core.requests import Touch
+from orchestrator.core.site import TokenInfo
 from orchestrator.log.inbox import Submission
 from orchestrator.storage.database import Row, Session
 
@@ -138,7 +140,7 @@ async def touches(intake: TouchIntake, surface: SurfaceId) -> answers.BulkStatus
 
 def terms_parameters(service: Service, row: Row) -> answers.TermsParameters:
     """Return the terms that a surface, by its row, and this service set for contracts."""
-    info, escrow = service.info, service.escrow_domain
+    info, escrow, limits = service.info, service.escrow_domain, service.limits
     return answers.TermsParameters(
         owner=address(row.owner),
         log_id=to_hex(service.log_id),
@@ -149,11 +151,21 @@ def terms_parameters(service: Service, row: Row) -> answers.TermsParameters:
         verifier=info.verifier,
         fee_bps=info.fee_bps,
         fee_recipient=info.fee_recipient,
-        tokens=[answers.Token(**token._asdict()) for token in info.tokens],
+        tokens=[token_answer(token, limits) for token in info.tokens],
+        openings_paid=limits.openings_are_paid,
         chain_id=escrow.chain_id,
         escrow=escrow.verifying_contract,
         domain_name=escrow.name,
         domain_version=escrow.version,
+    )
+
+
+def token_answer(token: TokenInfo, limits: Limits) -> answers.Token:
+    return answers.Token(
+        address=token.address,
+        symbol=token.symbol,
+        decimals=token.decimals,
+        least_budget_units=str(token.least_budget(limits)),
     )
 
 

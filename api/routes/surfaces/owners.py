@@ -11,6 +11,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
 
 from api.context import Service
 from api.http import answers, bodies
@@ -39,12 +40,6 @@ from orchestrator.log import inbox
 from orchestrator.log.inbox import OwnOrder, Submission
 from orchestrator.storage.database import Row, Session
 
-# The most of one account. Accounts are free, so what the log keeps for each is bounded: a surface
-# stays in the sequencer's memory, a policy, and settings, in the database.
-MAX_SURFACES = 100
-MAX_POLICIES = 1_000
-MAX_SETTINGS = 10_000
-
 PublishIntake = Annotated[Intake, intake_for("owner:publish")]
 ReportIntake = Annotated[Intake, intake_for("owner:report")]
 EraseIntake = Annotated[Intake, intake_for("owner:erase")]
@@ -60,7 +55,8 @@ async def open_surface(
     intake: PublishIntake, key: IdempotencyKey, body: bodies.NewSurface
 ) -> answers.SurfaceRequest:
     """Open a surface under its first policy. Its id follows from the owner and the name."""
-    rules = policy.parse(body.policy)
+    # As slow as a policy may be, which is too slow for the event loop.
+    rules = await run_in_threadpool(policy.parse, body.policy)
     surface = surface_id(intake.caller.word, body.name)
     check_surface(intake.caller, surface)
     submission = _publication(f"surface:{key}", intake.caller, surface, rules)
@@ -79,7 +75,7 @@ async def publish_policy(
     intake: PublishIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.NewPolicy
 ) -> answers.SurfaceRequest:
     """Publish the next version of a surface's policy, if no contract was signed under this one."""
-    rules = policy.parse(body.policy)
+    rules = await run_in_threadpool(policy.parse, body.policy)
     submission = _publication(f"policy:{surface}:{key}", intake.caller, from_hex(surface), rules)
 
     def take(session: Session) -> list[UUID]:
@@ -140,6 +136,7 @@ def check_room(intake: Intake, session: Session, key: str, what: str) -> None:
     a surface comes with its first policy.
     """
     log_id, caller = intake.service.log_id, intake.caller
+    limits = intake.service.limits
     # Two requests at once must not both find the last place free.
     session.run("api.lock_account", account=caller.account)
     if _earlier(intake, session, key) is not None:
@@ -149,29 +146,29 @@ def check_room(intake: Intake, session: Session, key: str, what: str) -> None:
         log_id=log_id,
         account=caller.account,
         owner=caller.word,
-        surfaces=MAX_SURFACES,
-        policies=MAX_POLICIES,
-        settings=MAX_SETTINGS,
+        surfaces=limits.surfaces,
+        policies=limits.policies,
+        settings=limits.settings,
     )
     if what == "surface" and not (room and room.for_surface):
         raise Refusal(
             409,
             "surface-limit",
-            f"this account has opened {MAX_SURFACES} surfaces, the most that one may; use one of "
-            f"them, or another account",
+            f"this account has opened {limits.surfaces} surfaces, the most that one may; use one "
+            f"of them, or another account",
         )
     if what == "settings" and not (room and room.for_settings):
         raise Refusal(
             409,
             "settings-limit",
-            f"this account has published settings {MAX_SETTINGS} times, refused ones among them, "
-            f"the most that one may; use another account",
+            f"this account has published settings {limits.settings} times, refused ones among "
+            f"them, the most that one may; use another account",
         )
     if what != "settings" and not (room and room.for_policy):
         raise Refusal(
             409,
             "policy-limit",
-            f"this account has published {MAX_POLICIES} policies, refused ones among them, the "
+            f"this account has published {limits.policies} policies, refused ones among them, the "
             f"most that one may; use another account",
         )
 

@@ -1,30 +1,20 @@
-"""Authentication: signed messages, API keys with scopes, and rate limits."""
+"""Authentication: signed messages, and API keys with scopes."""
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import httpx
-import psycopg
 import pytest
 from eth_utils.crypto import keccak
 
-from api.context import Limits
-from orchestrator.storage.database import WORKER
+from orchestrator.core.limits import Limits
 from tests.support.api_service import (
     START_MS,
     ApiService,
-    event,
-    ndjson,
-    open_surface,
     problem_of,
-    report_lines,
-    row_count,
-    running_service,
     signed,
     wallet,
 )
-from tests.support.servers import open_as
 
 # --- Signed messages ------------------------------------------------------------------------------
 
@@ -124,71 +114,3 @@ def test_secrets_are_not_logged(
         service.http.get("/v1/surfaces", headers={"Authorization": f"Bearer {key}x"})
     ours = [record.getMessage() for record in caplog.records if not record.name.startswith("http")]
     assert not [line for line in ours if key in line]
-
-
-# --- Allowances -----------------------------------------------------------------------------------
-
-
-def test_an_account_that_asks_too_much_waits(database_url: str) -> None:
-    # 60 at once, then one a second: these come faster.
-    limits = Limits(account_per_s=1, account_burst=60)
-    with running_service(database_url, limits) as service:
-        owner = service.sign_in(wallet("owner"), "owner")
-        surface = open_surface(owner, "busy")
-        answer = report_lines(owner, surface, ndjson(*[event(id=f"e{n}") for n in range(70)]))
-        problem_of(answer, 429, "rate-limited")
-        assert int(answer.headers["Retry-After"]) > 1
-        assert owner.get("/v1/surfaces").status_code == 200
-        statuses = [owner.get("/v1/surfaces").status_code for _ in range(70)]
-        assert set(statuses) == {200, 429}
-        other = service.sign_in(wallet("other"), "owner")
-        assert other.get("/v1/surfaces").status_code == 200
-
-
-def test_a_source_without_an_account_waits_too(database_url: str) -> None:
-    with running_service(database_url, Limits(source_per_s=1, source_burst=5)) as service:
-        answers = [service.http.post("/v1/sign-in/nonce") for _ in range(12)]
-        assert answers[0].status_code == 200
-        problem_of(answers[-1], 429, "rate-limited")
-        assert service.http.get("/v1/log").status_code == 200
-
-
-def test_allowances_that_are_full_again_are_forgotten_so_many_at_a_time(database_url: str) -> None:
-    with (
-        psycopg.connect(database_url, autocommit=True) as admin,
-        open_as(database_url, WORKER) as database,
-    ):
-        admin.execute(
-            "INSERT INTO rate_limits SELECT '0x' || lpad(to_hex(n), 40, '0'), 'source', 1 "
-            "FROM generate_series(1, 10007) AS n"
-        )
-        never = 1 << 60
-        admin.execute("INSERT INTO rate_limits VALUES (%s, 'spent', %s)", ("0x" + "f" * 40, never))
-        for expected in (10_000, 7, 0):
-            with database.transaction() as session:
-                assert session.run("api.sweep_limits") == expected
-        assert admin.execute("SELECT bucket FROM rate_limits").fetchall() == [("spent",)]
-
-
-def test_an_allowance_that_is_spent_from_meanwhile_is_not_forgotten(database_url: str) -> None:
-    with (
-        psycopg.connect(database_url, autocommit=True) as admin,
-        psycopg.connect(database_url) as spender,
-        open_as(database_url, WORKER) as database,
-        ThreadPoolExecutor(1) as pool,
-    ):
-        admin.execute("INSERT INTO rate_limits VALUES (%s, 'requests', 1)", ("0x" + "a" * 40,))
-        spender.execute("UPDATE rate_limits SET full_at_ms = %s", (1 << 60,))
-
-        def sweep() -> int:
-            with database.transaction() as session:
-                return session.run("api.sweep_limits")
-
-        swept = pool.submit(sweep)
-        waiting = "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid))"
-        pid = spender.info.backend_pid
-        while not swept.done() and admin.execute(waiting, (pid,)).fetchone() == (0,):
-            pass
-        spender.commit()
-        assert swept.result() == 0
-        assert row_count(admin, "rate_limits") == 1

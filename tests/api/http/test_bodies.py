@@ -1,14 +1,17 @@
 """The bodies of requests: strict, and silent about their values."""
 
 import json
+from collections.abc import Callable
+from typing import Any
 
+import httpx
 import pytest
 from pydantic import ValidationError
 
 from api.http.bodies import NewSurface, ProductEvent, SignIn, TermsDocument, Touch
 from orchestrator.core import policy
 from orchestrator.core.terms import Terms
-from tests.support.api_service import event
+from tests.support.api_service import event, problem_of
 from tests.support.terms import FULL
 
 TOUCH = {"lead": "0x" + "0a" * 32, "action": "email"}
@@ -44,3 +47,30 @@ def test_terms_keep_every_field_on_their_way() -> None:
 def test_the_policy_that_the_description_shows_is_one() -> None:
     (example,) = NewSurface.model_json_schema()["properties"]["policy"]["examples"]
     assert policy.parse(json.loads(json.dumps(example))).document()["initial"] == "new"
+
+
+@pytest.mark.parametrize(
+    ("path", "wrap", "where"),
+    [
+        ("/v1/sign-in/nonce", lambda many: many, "body"),
+        ("/v1/sign-in", lambda many: many, "body"),
+        (
+            "/v1/proposals",
+            lambda many: {"terms": FULL.to_json() | many, "operator_signature": "0x00"},
+            "body/terms",
+        ),
+    ],
+)
+def test_a_flood_of_unknown_members_is_one_fault(
+    operator: httpx.Client, path: str, wrap: Callable[[Any], Any], where: str
+) -> None:
+    """As many faults would cost many times what reading them does."""
+    many = {f"unknown-{number:06}": 0 for number in range(10_000)}
+    problem = problem_of(operator.post(path, json=wrap(many)), 422, "invalid")
+    faults = problem["errors"]
+    assert isinstance(faults, list)
+    assert [fault["where"] for fault in faults if "10000 members" in fault["detail"]] == [where]
+    assert len(faults) <= 2
+    few = {f"unknown-{number}": 0 for number in range(3)}
+    problem = problem_of(operator.post(path, json=wrap(few)), 422, "invalid")
+    assert f"{where}/unknown-0" in str(problem["errors"])

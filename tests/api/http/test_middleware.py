@@ -4,11 +4,20 @@ import logging
 import socket
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from fastapi import FastAPI
 
 from api.http.middleware import MAX_BODY_BYTES, MAX_BULK_BYTES, RequestGuard
-from tests.support.api_service import ApiService, answer_of, problem_of, running_service
+from tests.support.api_service import (
+    ApiService,
+    answer_of,
+    event,
+    leads,
+    open_surface,
+    problem_of,
+    running_service,
+)
 
 
 def test_every_answer_carries_safe_headers(service: ApiService) -> None:
@@ -20,7 +29,31 @@ def test_every_answer_carries_safe_headers(service: ApiService) -> None:
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
         assert answer.headers["Referrer-Policy"] == "no-referrer"
-        assert answer.headers["Cache-Control"] == "no-store"
+        kept = "public, max-age=1" if answer.status_code == 200 else "no-store"
+        assert answer.headers["Cache-Control"] == kept
+
+
+@pytest.mark.parametrize("name", ["Authorization", "Content-Type", "Idempotency-Key", "Host"])
+def test_a_field_with_one_value_stands_once(service: ApiService, name: str) -> None:
+    """Of two the first would win here, and at a proxy before us perhaps the last."""
+    url = httpx.URL(service.url)
+    for second in (name, name.lower(), name.upper()):
+        head = "POST /v1/sign-in/nonce HTTP/1.1\r\nConnection: close\r\n"
+        head += f"{name}: 0\r\n{second}: 0\r\n"
+        if name != "Host":
+            head += f"Host: {url.netloc.decode()}\r\n"
+        with socket.create_connection((url.host, url.port or 0)) as raw:
+            raw.sendall(f"{head}\r\n".encode())
+            answer = b"".join(iter(lambda: raw.recv(65_536), b""))
+        assert answer.startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_doubled_idempotency_key_takes_nothing(service: ApiService, owner: httpx.Client) -> None:
+    surface = open_surface(owner, "doubled")
+    headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
+    answer = owner.post(f"/v1/surfaces/{surface}/events", json=event(), headers=headers)
+    assert "idempotency-key" in str(problem_of(answer, 400, "header-doubled")["detail"])
+    assert leads(owner, surface) == []
 
 
 def test_other_origins_may_read_nothing(service: ApiService) -> None:

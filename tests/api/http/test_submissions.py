@@ -8,8 +8,8 @@ import anyio
 import httpx
 import pytest
 
-from api.context import Limits
 from api.http import submissions
+from orchestrator.core.limits import Limits
 from orchestrator.core.units import format_ms
 from tests.support.api_service import (
     NDJSON,
@@ -64,6 +64,33 @@ def test_when_too_many_wait_the_others_are_answered_at_once(database_url: str) -
             )
         assert answer.status_code == 202
         assert "Preference-Applied" not in answer.headers
+
+
+def test_one_account_does_not_take_all_places_to_wait(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = threading.Semaphore(0)
+
+    async def sleep(seconds: float) -> None:
+        waits.release()
+        await anyio.sleep(seconds)
+
+    with running_service(database_url, Limits(waiters=10, waiters_of_account=1)) as service:
+        greedy, other = (service.sign_in(wallet(name), "owner") for name in ("greedy", "other"))
+        surface, of_other = open_surface(greedy, "greedy"), open_surface(other, "other")
+        with ThreadPoolExecutor(1) as pool:
+            with service.sequencer_lock:
+                monkeypatch.setattr(submissions, "sleep", sleep)
+                first = pool.submit(report, greedy, surface, "first", event())
+                assert waits.acquire(timeout=20)
+                second = report(greedy, surface, "second", event())
+                assert second.status_code == 202
+                assert "Preference-Applied" not in second.headers
+                path = f"/v1/surfaces/{of_other}/events"
+                headers = {"Idempotency-Key": "mine", "Prefer": "wait=1"}
+                of_another = other.post(path, json=event(), headers=headers)
+                assert of_another.headers["Preference-Applied"] == "wait=1"
+            assert first.result().status_code == 200
 
 
 def test_another_accounts_request_is_not_there(
@@ -229,10 +256,10 @@ def test_those_who_wait_hold_no_connection(
 
     monkeypatch.setattr(submissions, "sleep", sleep)
     soon = ahead(service, 1_000)
-    with ThreadPoolExecutor(24) as pool:
+    with ThreadPoolExecutor(16) as pool:
         answers = [
             pool.submit(report, owner, surface, f"soon-{n}", event(f"soon {n}", time=soon))
-            for n in range(24)
+            for n in range(16)
         ]
         try:
             for _ in answers:
@@ -346,7 +373,7 @@ def test_a_conflict_in_one_line_stops_them_all(owner: httpx.Client, surface: str
 
 
 def test_lines_are_paid_for_before_they_are_read_and_once(database_url: str) -> None:
-    with running_service(database_url, Limits(account_per_s=1, account_burst=600)) as service:
+    with running_service(database_url, Limits(events_a_day=600, touches_a_day=600)) as service:
         owner = service.sign_in(wallet("owner"), "owner")
         operator = service.sign_in(wallet("operator"), "operator")
         surface = open_surface(owner, "paid")

@@ -7,7 +7,7 @@
 --   tallystick_api        serves people and agents: reads, submits requests
 --   tallystick_registrar  checks what wallets have signed, and mints their keys
 -- One more role, tallystick_definer, logs in nowhere. It owns the functions that do for a part what the
--- part may not do itself: look up a key, take requests, give pseudonyms, say whether the inbox is full.
+-- part may not do itself: look up a key, take requests, give pseudonyms, count what waits.
 --
 -- Tenants. The API cannot name an account. Its transaction presents the secret of a key, in hex, as
 --   set_config('tallystick.presented', …, true),
@@ -280,9 +280,10 @@ CREATE TABLE requests (
 CREATE INDEX requests_for_documents ON requests (account, kind)
     WHERE kind IN ('publish_policy', 'publish_settings');
 
--- The requests that wait. The sequencer takes whatever rows it sees, the lowest first, and removes
--- exactly these: one that commits late is never passed over. `sender` is the login by which the request
--- came.
+-- The requests that wait. The sequencer takes whatever rows it sees, by rank and then by seq, and
+-- removes exactly these: one that commits late is never passed over. On a surface ranks go up with
+-- seq, so its order is that of receipt; the ranks of many surfaces make them take turns. `sender` is
+-- the login by which the request came.
 CREATE TABLE inbox (
     log_id word NOT NULL,
     seq bigint NOT NULL,
@@ -291,8 +292,10 @@ CREATE TABLE inbox (
     kind text NOT NULL,
     received_ms bigint NOT NULL,
     body json NOT NULL,
+    rank bigint NOT NULL CHECK (rank >= 0),
     PRIMARY KEY (log_id, seq)
 );
+CREATE INDEX inbox_by_rank ON inbox (log_id, rank, seq);
 
 -- Which login may make requests of which kind, and for whom: the program's own table
 -- (core/rights.py), which `tallystick migrate` writes here. A kind without a row is taken from no login.
@@ -403,7 +406,7 @@ CREATE INDEX signin_nonces_by_expiry ON signin_nonces (expires_ms);
 CREATE TABLE rate_limits (
     account address NOT NULL,
     bucket text NOT NULL,
-    full_at_ms bigint NOT NULL,
+    full_at_us bigint NOT NULL,
     PRIMARY KEY (account, bucket)
 );
 
@@ -647,16 +650,9 @@ BEGIN
         WHERE i.log_id = of_log AND i.surface = on_surface AND i.external_id = ANY (external_ids);
 END $$;
 
--- Whether as many requests wait as may; those who submit see no more of the inbox than that.
-GRANT SELECT (log_id), INSERT ON inbox TO tallystick_definer;
-CREATE POLICY counter ON inbox FOR SELECT TO tallystick_definer USING (true);
+-- The inbox is filled by `take_requests` alone.
+GRANT INSERT ON inbox TO tallystick_definer;
 CREATE POLICY taker ON inbox FOR INSERT TO tallystick_definer WITH CHECK (true);
-CREATE FUNCTION inbox_is_full(of_log bytea, most bigint) RETURNS boolean
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
-BEGIN ATOMIC
-    SELECT EXISTS (SELECT FROM inbox WHERE log_id = of_log OFFSET most - 1);
-END;
-
 GRANT SELECT, INSERT ON requests TO tallystick_definer;
 CREATE POLICY taker ON requests TO tallystick_definer USING (true) WITH CHECK (true);
 GRANT SELECT ON results TO tallystick_definer;
@@ -679,7 +675,8 @@ END $$;
 -- (`session_user`, which no login can change), the account is that of the API key that the transaction
 -- presents or, for the worker alone, the one that it names, the receipt is the database's clock at this
 -- statement, and the rest follows. A request that is not this login's to make, not this key's or not for
--- this account, is an error, and nothing is taken.
+-- this account, is an error, and nothing is taken; nor is anything taken for which the account has no
+-- place left (`take_places`, among the limits).
 CREATE FUNCTION take_requests(of_log bytea, offered json, retryable text[])
 RETURNS TABLE (request_id uuid, turn integer, is_fresh boolean)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -725,7 +722,8 @@ BEGIN
                     SELECT FROM surface_names n
                     WHERE n.log_id = of_log AND n.surface = decode(o.body ->> 'surface', 'hex')
                         AND n.owner = speaker_word))
-            THEN o.kind ELSE refuse_request(o.kind, speaker) END AS kind
+            THEN o.kind ELSE refuse_request(o.kind, speaker) END AS kind,
+            r.is_surface_owners AS is_owners
         FROM ROWS FROM (
             json_to_recordset(offered) AS (
                 idempotency_key text, kind text, body json, body_hash text, salt text, private text)
@@ -736,7 +734,7 @@ BEGIN
         SELECT encode(set_byte(set_byte(substring(digest FOR 16),
                 6, get_byte(digest, 6) & 15 | 128), 8, get_byte(digest, 8) & 63 | 128), 'hex')::uuid
                 AS request_id,
-            idempotency_key, kind, body, salt, private, body_hash, place
+            idempotency_key, kind, body, salt, private, body_hash, place, is_owners
         FROM read
     ), numbered AS MATERIALIZED (
         SELECT given.*, CASE
@@ -758,24 +756,43 @@ BEGIN
         FROM numbered ORDER BY place
         ON CONFLICT (log_id, request_id, turn) DO NOTHING
         RETURNING request_id, seq, body_hash
+    ), taken AS MATERIALIZED (
+        SELECT n.request_id, n.kind, n.body, n.salt, n.private, n.place, n.is_owners,
+            fresh.seq, fresh.body_hash, decode(n.body ->> 'surface', 'hex') AS surface
+        FROM numbered AS n JOIN fresh USING (request_id)
+    ), lanes AS MATERIALIZED (
+        SELECT places.surface, places.first_place, places.is_queued, places.turn
+        FROM (
+            SELECT array_agg(surface ORDER BY surface) AS surfaces,
+                array_agg(requests ORDER BY surface) AS counts,
+                sum(bytes)::bigint AS bytes, bool_and(are_owners) AS are_owners
+            FROM (
+                SELECT surface, count(*) AS requests, bool_and(is_owners) AS are_owners,
+                    sum(octet_length(body::text) + coalesce(octet_length(private), 0)) AS bytes
+                FROM taken GROUP BY surface
+            ) AS by_surface
+        ) AS t, take_places(of_log, speaker, t.surfaces, t.counts, t.bytes, t.are_owners) AS places
     ), queued AS (
-        INSERT INTO inbox (log_id, seq, account, sender, kind, received_ms, body)
-        SELECT of_log, seq, speaker, session_user, kind, now_ms, body
-        FROM numbered JOIN fresh USING (request_id)
+        INSERT INTO inbox (log_id, seq, account, sender, kind, received_ms, body, rank)
+        SELECT of_log, seq, speaker, session_user, kind, now_ms, body,
+            (first_place + CASE WHEN is_queued THEN
+                row_number() OVER (PARTITION BY surface ORDER BY place) - 1 ELSE 0 END) / turn
+        FROM (
+            SELECT taken.*, lanes.first_place, lanes.is_queued, lanes.turn
+            FROM taken JOIN lanes ON lanes.surface IS NOT DISTINCT FROM taken.surface
+        ) AS placed
     ), hidden AS (
         INSERT INTO private_payloads (log_id, commitment, surface, lead, account, salt, body)
         -- The surface's owner reads what is said of its leads, and nothing else of its operators.
-        SELECT of_log, fresh.body_hash,
-            CASE WHEN body ->> 'lead' IS NOT NULL THEN decode(body ->> 'surface', 'hex') END,
+        SELECT of_log, body_hash, CASE WHEN body ->> 'lead' IS NOT NULL THEN surface END,
             decode(body ->> 'lead', 'hex'), speaker, salt, private
-        FROM numbered JOIN fresh USING (request_id) WHERE salt IS NOT NULL
+        FROM taken WHERE salt IS NOT NULL
     )
     SELECT request_id, turn, fresh.seq IS NOT NULL FROM numbered LEFT JOIN fresh USING (request_id);
 END $$;
 
 GRANT CREATE ON SCHEMA public TO tallystick_definer;
 ALTER FUNCTION assign_pseudonyms OWNER TO tallystick_definer;
-ALTER FUNCTION inbox_is_full OWNER TO tallystick_definer;
 ALTER FUNCTION take_requests OWNER TO tallystick_definer;
 ALTER FUNCTION presented_key OWNER TO tallystick_definer;
 ALTER FUNCTION current_account OWNER TO tallystick_definer;
@@ -786,7 +803,7 @@ ALTER FUNCTION current_surfaces OWNER TO tallystick_definer;
 ALTER FUNCTION key_may OWNER TO tallystick_definer;
 REVOKE CREATE ON SCHEMA public FROM tallystick_definer;
 GRANT EXECUTE ON FUNCTION assign_pseudonyms TO tallystick_api;
-GRANT EXECUTE ON FUNCTION inbox_is_full, take_requests TO tallystick_worker, tallystick_api;
+GRANT EXECUTE ON FUNCTION take_requests TO tallystick_worker, tallystick_api;
 
 GRANT SELECT, DELETE ON private_payloads TO tallystick_api;
 GRANT SELECT ON private_payloads TO tallystick_worker;
@@ -831,8 +848,10 @@ CREATE POLICY sweeper ON signin_nonces TO tallystick_worker USING (true) WITH CH
 -- A caller without a key is limited by its network address, which only the API knows.
 GRANT SELECT, INSERT, UPDATE ON rate_limits TO tallystick_api;
 CREATE POLICY self ON rate_limits TO tallystick_api
-    USING (account = (SELECT current_account()) OR bucket = 'source')
-    WITH CHECK (account = (SELECT current_account()) OR bucket = 'source');
+    USING (
+        account = (SELECT current_account()) OR bucket IN ('sign-ins', 'reads', 'read-rows'))
+    WITH CHECK (
+        account = (SELECT current_account()) OR bucket IN ('sign-ins', 'reads', 'read-rows'));
 
 -- An operator proposes in its own name, to the owner of the surface. Then either the owner accepts or
 -- declines, or the operator withdraws, once and for good. No login changes what was proposed.

@@ -67,26 +67,31 @@ WHERE account = (SELECT current_account()) AND revoked_ms IS NULL;
 -- Do not wait for this transaction to reach the disk: losing it in a crash costs nothing.
 SELECT set_config('synchronous_commit', 'off', true);
 
--- name: spend_allowance
--- Take from an allowance; 0, or the milliseconds until there is enough (GCRA, by the server's clock).
+-- name: spend_allowances
+-- Take from allowances, each that has enough: of each, whether it was taken from, and when it is full
+-- again, in microseconds from now (GCRA, by the server's clock).
 WITH moment AS MATERIALIZED (
-    SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms
+    SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_us
+), wanted AS (
+    SELECT * FROM unnest(%(buckets)s::text[], %(costs_us)s::bigint[], %(windows_us)s::bigint[])
+        AS w (bucket, cost_us, window_us), moment
 ), spent AS (
-    INSERT INTO rate_limits AS r (account, bucket, full_at_ms)
-    SELECT %(account)s, %(bucket)s, now_ms + %(cost_ms)s FROM moment
+    INSERT INTO rate_limits AS r (account, bucket, full_at_us)
+    SELECT %(account)s, bucket, now_us + cost_us FROM wanted
+    WHERE cost_us <= window_us ORDER BY bucket
     ON CONFLICT (account, bucket) DO UPDATE
-    SET full_at_ms = greatest(r.full_at_ms, (SELECT now_ms FROM moment)) + %(cost_ms)s
-    WHERE greatest(r.full_at_ms, (SELECT now_ms FROM moment)) + %(cost_ms)s
-        <= (SELECT now_ms FROM moment) + %(burst_ms)s
-    RETURNING 0::bigint AS wait_ms
+    SET full_at_us = greatest(r.full_at_us, (SELECT now_us FROM moment))
+        + (excluded.full_at_us - (SELECT now_us FROM moment))
+    WHERE greatest(r.full_at_us, (SELECT now_us FROM moment)) - (SELECT now_us FROM moment)
+        + (excluded.full_at_us - (SELECT now_us FROM moment))
+        <= (SELECT window_us FROM wanted WHERE wanted.bucket = r.bucket)
+    RETURNING r.bucket, r.full_at_us
 )
-SELECT coalesce(
-    (SELECT wait_ms FROM spent),
-    (SELECT greatest(1, r.full_at_ms + %(cost_ms)s - %(burst_ms)s - now_ms)
-        FROM rate_limits r, moment
-        WHERE r.account = %(account)s AND r.bucket = %(bucket)s),
-    1000
-) AS wait_ms;
+SELECT wanted.bucket, spent.bucket IS NOT NULL AS is_spent,
+    greatest(0, coalesce(spent.full_at_us, r.full_at_us, now_us + window_us) - now_us) AS full_in_us
+FROM wanted LEFT JOIN spent USING (bucket)
+LEFT JOIN rate_limits r ON r.account = %(account)s AND r.bucket = wanted.bucket
+ORDER BY wanted.bucket;
 
 -- name: sweep_nonces
 -- Forget nonces that have expired, used ones too (for the worker).
@@ -98,8 +103,8 @@ DELETE FROM signin_nonces WHERE nonce IN (
 -- so the time is compared outside too, where PostgreSQL looks again at a row that it waited for.
 DELETE FROM rate_limits WHERE (account, bucket) IN (
     SELECT account, bucket FROM rate_limits
-    WHERE full_at_ms < (extract(epoch FROM clock_timestamp()) * 1000)::bigint LIMIT 10000
-) AND full_at_ms < (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
+    WHERE full_at_us < (extract(epoch FROM clock_timestamp()) * 1000000)::bigint LIMIT 10000
+) AND full_at_us < (extract(epoch FROM clock_timestamp()) * 1000000)::bigint;
 
 -- Surfaces and leads ------------------------------------------------------------------------------
 
@@ -127,6 +132,12 @@ WHERE s.log_id = %(log_id)s AND s.surface = %(surface)s;
 -- name: cohorts
 -- The counts of a surface's leads that forecasts are measured by.
 SELECT cohorts FROM surfaces WHERE log_id = %(log_id)s AND surface = %(surface)s;
+
+-- name: level
+-- The level of an operator on a surface; no row where it has done nothing yet, or is suspended.
+SELECT level FROM standings
+WHERE log_id = %(log_id)s AND surface = %(surface)s AND operator = %(operator)s
+    AND NOT is_suspended;
 
 -- name: standing
 -- The standing of an operator on a surface.
@@ -216,17 +227,29 @@ VALUES (%(log_id)s, %(contract_id)s, %(surface)s, %(operator)s, %(owner)s, %(ter
     %(operator_signature)s, %(now_ms)s)
 ON CONFLICT (log_id, contract_id) DO NOTHING;
 
+-- name: open_proposals
+-- How many proposals of an operator its owners can still accept: of all owners, and of this one.
+SELECT count(*) AS of_all, count(*) FILTER (WHERE owner = %(owner)s) AS to_owner FROM (
+    SELECT owner FROM proposals
+    WHERE log_id = %(log_id)s AND operator = %(operator)s
+        AND accepted_ms IS NULL AND declined_ms IS NULL AND withdrawn_ms IS NULL
+        AND (terms ->> 'opens_at_s')::bigint > %(now_s)s
+    LIMIT %(limit)s
+) AS open;
+
 -- name: proposal
 -- One proposal, for its parties.
-SELECT p.*, c.contract_id IS NOT NULL AS is_opened
+SELECT p.*, c.contract_id IS NOT NULL AS is_opened, d.waits_for
 FROM proposals p LEFT JOIN contracts c USING (log_id, contract_id)
+LEFT JOIN deferred_openings d USING (log_id, contract_id)
 WHERE p.log_id = %(log_id)s AND p.contract_id = %(contract_id)s
     AND %(account)s IN (p.owner, p.operator);
 
 -- name: proposal_page
 -- An account's proposals as owner and as operator, oldest first; the surface may be left open.
-SELECT p.*, c.contract_id IS NOT NULL AS is_opened
+SELECT p.*, c.contract_id IS NOT NULL AS is_opened, d.waits_for
 FROM proposals p LEFT JOIN contracts c USING (log_id, contract_id)
+LEFT JOIN deferred_openings d USING (log_id, contract_id)
 WHERE p.log_id = %(log_id)s
     AND (p.operator = %(operator)s::text OR p.owner = %(owner)s::text)
     AND (%(surface)s::bytea IS NULL OR p.surface = %(surface)s::bytea)

@@ -58,6 +58,24 @@ ON CONFLICT (kind) DO UPDATE SET
     names_key = excluded.names_key, is_surface_owners = excluded.is_surface_owners, is_publishers = excluded.is_publishers,
     fixed = excluded.fixed;
 
+-- name: put_inbox_limits
+-- Hold requests to these numbers from now on.
+INSERT INTO inbox_limits (
+    waiting_requests, waiting_of_operators, share, stored_bytes, bytes_of_row, turn_requests)
+VALUES (
+    %(waiting_requests)s, %(waiting_of_operators)s, %(share)s, %(stored_bytes)s, %(bytes_of_row)s,
+    %(turn_requests)s)
+ON CONFLICT (is_set) DO UPDATE SET
+    waiting_requests = excluded.waiting_requests,
+    waiting_of_operators = excluded.waiting_of_operators, share = excluded.share,
+    stored_bytes = excluded.stored_bytes, bytes_of_row = excluded.bytes_of_row,
+    turn_requests = excluded.turn_requests;
+
+-- name: inbox_limits
+-- The numbers that requests are held to.
+SELECT waiting_requests, waiting_of_operators, share, stored_bytes, bytes_of_row, turn_requests
+FROM inbox_limits;
+
 -- name: clock
 -- The clock that stamps receipts, and whether it is one that is moved by hand.
 SELECT clock_ms() AS now_ms, EXISTS (SELECT FROM simulated_clock) AS is_simulated;

@@ -11,14 +11,14 @@ SELECT publisher FROM logs WHERE log_id = %(log_id)s;
 -- Submitting -------------------------------------------------------------------------------------
 
 -- name: enter_inbox
--- Wait for the locks of these surfaces, which this transaction keeps; the database's clock before,
--- and whether no more requests may wait.
+-- Wait for the locks of these surfaces, which this transaction keeps; the database's clock before, and
+-- what room the inbox has for this account.
 WITH locked AS MATERIALIZED (
     SELECT pg_advisory_xact_lock(key)
     FROM (SELECT key FROM unnest(%(locks)s::bigint[]) AS key ORDER BY key) AS in_order
 )
-SELECT count(*) AS locks, clock_ms() AS now_ms, inbox_is_full(%(log_id)s, %(most)s) AS is_full
-FROM locked;
+SELECT locks, clock_ms() AS now_ms, waiting, own, most, bytes, most_bytes
+FROM (SELECT count(*) AS locks FROM locked) AS held, inbox_room(%(log_id)s, %(are_owners)s);
 
 -- name: submit
 -- Take requests: remember and queue, in their order, those that are new, and those whose last turn
@@ -112,16 +112,16 @@ WHERE log_id = %(log_id)s AND commitment = %(commitment)s;
 -- Sequencing -------------------------------------------------------------------------------------
 
 -- name: waiting_requests
--- The oldest requests that wait, in the order in which they are to be decided, up to a number of
+-- The requests whose turn it is, in the order in which they are to be decided, up to a number of
 -- documents: each is as large as thousands of other requests.
-SELECT seq, account, sender, kind, received_ms, body::text FROM (
-    SELECT seq, account, sender, kind, received_ms, body,
+SELECT seq, rank, account, sender, kind, received_ms, body::text FROM (
+    SELECT seq, rank, account, sender, kind, received_ms, body,
         count(*) FILTER (WHERE kind IN ('publish_policy', 'publish_settings'))
-            OVER (ORDER BY seq) AS documents
-    FROM (SELECT seq, account, sender, kind, received_ms, body FROM inbox
-        WHERE log_id = %(log_id)s ORDER BY seq LIMIT %(limit)s) AS oldest
+            OVER (ORDER BY rank, seq) AS documents
+    FROM (SELECT seq, rank, account, sender, kind, received_ms, body FROM inbox
+        WHERE log_id = %(log_id)s ORDER BY rank, seq LIMIT %(limit)s) AS next
 ) AS counted
-WHERE documents <= %(documents)s ORDER BY seq;
+WHERE documents <= %(documents)s ORDER BY rank, seq;
 
 -- name: append_entries
 -- Append entries.
@@ -132,10 +132,20 @@ COPY entries (log_id, position, entry, opening, listed_kind) FROM STDIN (FORMAT 
 COPY subtrees (log_id, level, position, hash) FROM STDIN (FORMAT binary);
 
 -- name: finish
--- Remove decided requests from the inbox and record their results.
+-- Remove decided requests from the inbox, record their results, count them, and say which rank is
+-- served now.
 WITH taken AS (
     DELETE FROM inbox WHERE log_id = %(log_id)s AND seq = ANY (%(seqs)s::bigint[])
     RETURNING seq, account
+), counted AS (
+    INSERT INTO account_decisions AS d (log_id, account, requests)
+    SELECT %(log_id)s, account, count(*) FROM taken GROUP BY account
+    ON CONFLICT (log_id, account) DO UPDATE SET requests = d.requests + excluded.requests
+), served AS (
+    INSERT INTO log_decisions AS d (log_id, requests, rank)
+    SELECT %(log_id)s, count(*), %(rank)s FROM taken
+    ON CONFLICT (log_id) DO UPDATE
+    SET requests = d.requests + excluded.requests, rank = greatest(d.rank, excluded.rank)
 )
 INSERT INTO results (log_id, seq, account, first_position, count, code, message)
 SELECT %(log_id)s, seq, account, first_position, count, code, message

@@ -1,8 +1,19 @@
 -- Queries of the settlement pipeline.
 
+-- name: defer_opening
+-- Look at this contract's opening again only at a time, and say which limit it waits for.
+INSERT INTO deferred_openings (log_id, contract_id, waits_for, until_ms)
+VALUES (%(log_id)s, %(contract_id)s, %(waits_for)s, %(until_ms)s)
+ON CONFLICT (log_id, contract_id) DO UPDATE
+SET waits_for = excluded.waits_for, until_ms = excluded.until_ms;
+
+-- name: forget_deferral
+-- Forget that a contract's opening was put off.
+DELETE FROM deferred_openings WHERE log_id = %(log_id)s AND contract_id = %(contract_id)s;
+
 -- name: accepted
--- Proposals that both parties signed and no intent opens on chain yet, oldest first.
-SELECT p.contract_id, p.terms, p.owner_signature, p.operator_signature
+-- Proposals that both parties signed and no intent opens on chain yet, oldest first; not those put off.
+SELECT p.contract_id, p.owner, p.terms, p.owner_signature, p.operator_signature
 FROM proposals AS p
 WHERE p.log_id = %(log_id)s
     AND p.owner_signature IS NOT NULL
@@ -10,6 +21,10 @@ WHERE p.log_id = %(log_id)s
         SELECT FROM chain_transactions AS t
         WHERE t.chain_id = %(chain_id)s
             AND t.intent_key = 'open:' || encode(p.contract_id, 'hex')
+    )
+    AND NOT EXISTS (
+        SELECT FROM deferred_openings AS d
+        WHERE d.log_id = p.log_id AND d.contract_id = p.contract_id AND d.until_ms > %(now_ms)s
     )
 ORDER BY p.accepted_ms, p.contract_id
 LIMIT %(limit)s;

@@ -26,9 +26,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from api.context import Limits
 from orchestrator.core.entry import address_word
 from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.limits import Limits
 from orchestrator.core.scopes import SCOPES, Scope, scopes_of
 from orchestrator.core.units import DAY_MS
 from orchestrator.storage.database import API
@@ -91,7 +91,7 @@ class Key:
 
 @pytest.fixture(scope="module")
 def service(module_database_url: str) -> Iterator[ApiService]:
-    limits = Limits(source_per_s=10_000, source_burst=1_000_000)
+    limits = Limits(source_sign_ins_a_minute=1_000_000, source_reads_a_minute=1_000_000)
     with running_service(module_database_url, limits) as running:
         yield running
 

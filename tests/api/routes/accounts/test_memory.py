@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from api.context import Limits
 from orchestrator.core.hexadecimal import from_hex
+from orchestrator.core.limits import Limits
 from tests.support.api_service import (
     ApiService,
     event,

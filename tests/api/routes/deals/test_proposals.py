@@ -1,5 +1,6 @@
 """Proposals: from an operator's signed terms to the owner's signature over the same digest."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from eth_abi.abi import encode
 from orchestrator.core.contract import rules_of
 from orchestrator.core.errors import ChainError
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.limits import Limits
 from orchestrator.core.requests import OpenContract
 from orchestrator.core.sign_in import MAX_SIGNATURE_BYTES
 from orchestrator.core.terms import (
@@ -23,12 +25,14 @@ from orchestrator.core.wallet_signature import MAGIC
 from orchestrator.storage.database import API
 from tests.support.api_service import (
     ESCROW,
+    LOG_ID,
     START_MS,
     ApiService,
     draft_terms,
     open_surface,
     problem_of,
     proposal_of,
+    running_service,
     signed_digest,
     wallet,
 )
@@ -393,3 +397,73 @@ def test_terms_are_public_once_the_contract_is_open(
         admin.execute(f"SET ROLE {API}")
         shown = admin.execute("SELECT contract_id FROM proposals").fetchall()
     assert [bytes(row[0]) for row in shown] == [contract_id(terms, ESCROW)]
+
+
+# --- Limits ---------------------------------------------------------------------------------------
+
+
+def test_an_operator_has_a_number_of_proposals_open(database_url: str) -> None:
+    """Of all owners, and of one; what is decided or expired does not count."""
+    limits = Limits(open_proposals=3, open_proposals_to_owner=2, opens_ahead_s=DAY_S)
+    with running_service(database_url, limits) as service:
+        operator = service.sign_in(OPERATOR, "operator")
+        owner, other = (service.sign_in(wallet(name), "owner") for name in ("owner", "other"))
+        mine, of_other = (
+            operator.get(f"/v1/surfaces/{open_surface(each, 'contracts')}").json()["terms"]
+            for each in (owner, other)
+        )
+        proposed = [propose(operator, terms_of(mine, n)) for n in range(2)]
+        assert [answer.status_code for answer in proposed] == [201, 201]
+        problem = problem_of(propose(operator, terms_of(mine, 2)), 409, "proposal-limit")
+        assert "2 of your proposals to this owner are open" in str(problem["detail"])
+        assert propose(operator, terms_of(mine, 1)).status_code == 201  # the same once more
+        assert propose(operator, terms_of(of_other, 3)).status_code == 201
+        problem_of(propose(operator, terms_of(of_other, 4)), 409, "proposal-limit")
+        # Those of another operator are no matter of ours.
+        assert owner.post(f"/v1/proposals/{hex_id(terms_of(mine, 0))}/decline").status_code == 200
+        assert propose(operator, terms_of(of_other, 4)).status_code == 201
+        with service.clock.moved_by(60_000):
+            late = START_MS // 1000 + 120
+            assert propose(operator, terms_of(mine, 5, opens_at_s=late)).status_code == 201
+        ahead = terms_of(mine, 6, opens_at_s=START_MS // 1000 + DAY_S + 1)
+        problem_of(propose(operator, ahead), 422, "opens-too-late")
+
+
+def test_many_proposals_at_once_find_no_more_places_than_there_are(database_url: str) -> None:
+    with running_service(database_url, Limits(open_proposals=3)) as service:
+        operator, owner = service.sign_in(OPERATOR, "operator"), service.sign_in(OWNER, "owner")
+        surface = open_surface(owner, "contracts")
+        parameters = operator.get(f"/v1/surfaces/{surface}").json()["terms"]
+        with ThreadPoolExecutor(6) as pool:
+            answers = list(pool.map(lambda n: propose(operator, terms_of(parameters, n)), range(8)))
+        assert sorted(answer.status_code for answer in answers) == [201] * 3 + [409] * 5
+
+
+def test_the_proposal_says_who_opens_it(database_url: str) -> None:
+    with running_service(database_url, Limits(opening_tokens=10)) as service:
+        operator, owner = service.sign_in(OPERATOR, "operator"), service.sign_in(OWNER, "owner")
+        surface = open_surface(owner, "contracts")
+        parameters = operator.get(f"/v1/surfaces/{surface}").json()["terms"]
+        assert parameters["openings_paid"]
+        assert parameters["tokens"][0]["least_budget_units"] == "10000000"
+        large = terms_of(parameters, 1, budget_units=str(10_000_000))
+        terms = terms_of(parameters, 2, budget_units=str(9_999_999))
+        assert propose(operator, large).json()["opened_by"] == "service"
+        reply = propose(operator, terms).json()
+        assert (reply["opened_by"], reply["opening_waits_for"]) == ("parties", None)
+        with service.admin() as admin:
+            admin.execute(
+                "INSERT INTO deferred_openings VALUES (%s, %s, 'openings_a_day', 1)",
+                (LOG_ID, contract_id(terms, ESCROW)),
+            )
+        reply = owner.get(f"/v1/proposals/{hex_id(terms)}").json()
+        assert reply["opening_waits_for"] == "openings_a_day"
+
+
+def test_where_the_parties_pay_no_proposal_is_opened_by_us(database_url: str) -> None:
+    with running_service(database_url, Limits(openings_a_day=0)) as service:
+        operator, owner = service.sign_in(OPERATOR, "operator"), service.sign_in(OWNER, "owner")
+        surface = open_surface(owner, "contracts")
+        parameters = operator.get(f"/v1/surfaces/{surface}").json()["terms"]
+        assert not parameters["openings_paid"]
+        assert propose(operator, terms_of(parameters, 1)).json()["opened_by"] == "parties"

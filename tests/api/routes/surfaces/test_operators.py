@@ -75,7 +75,12 @@ def test_a_surface_shows_what_terms_must_say(
     assert terms["owner"] == wallet("owner").address
     assert terms["verifier"] == wallet("verifier").address
     assert terms["tokens"] == [
-        {"address": wallet("token").address, "symbol": "TUSD", "decimals": 6}
+        {
+            "address": wallet("token").address,
+            "symbol": "TUSD",
+            "decimals": 6,
+            "least_budget_units": "10000000",
+        }
     ]
     assert terms["lateness_s"] == 86_400
 

@@ -1,6 +1,7 @@
 """The routes of owners: surfaces, policies, product events, erasures, and privacy."""
 
 import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from itertools import count
@@ -9,11 +10,11 @@ import httpx
 import psycopg
 import pytest
 
-from api.routes.surfaces import owners
 from orchestrator.core.codec import commitment
 from orchestrator.core.contract import rules_of
 from orchestrator.core.entry import address_word, ascii_word
 from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.limits import Limits
 from orchestrator.core.merkle import leaf_hash, verify_inclusion
 from orchestrator.core.requests import CloseContract, OpenContract
 from tests.support.api_service import (
@@ -28,6 +29,7 @@ from tests.support.api_service import (
     problem_of,
     report,
     report_lines,
+    running_service,
     wallet,
 )
 
@@ -118,6 +120,13 @@ def test_an_unknown_surface_is_not_there(owner: httpx.Client) -> None:
 # --- What one account may have --------------------------------------------------------------------
 
 
+@pytest.fixture
+def limited(database_url: str) -> Iterator[ApiService]:
+    """A service where an account has few surfaces and policies."""
+    with running_service(database_url, Limits(surfaces=3, policies=4)) as running:
+        yield running
+
+
 def publish(owner: httpx.Client, surface: str, number: int) -> httpx.Response:
     return owner.post(
         f"/v1/surfaces/{surface}/policy",
@@ -132,9 +141,9 @@ def open_named(owner: httpx.Client, name: str) -> httpx.Response:
 
 
 def test_an_account_has_a_bounded_number_of_surfaces(
-    service: ApiService, monkeypatch: pytest.MonkeyPatch
+    limited: ApiService,
 ) -> None:
-    monkeypatch.setattr(owners, "MAX_SURFACES", 3)
+    service = limited
     busy = service.sign_in(wallet("busy"), "owner")
     # At once: no two of them may find the last place free.
     with ThreadPoolExecutor(6) as pool:
@@ -152,9 +161,9 @@ def test_an_account_has_a_bounded_number_of_surfaces(
 
 
 def test_an_account_has_a_bounded_number_of_policies(
-    service: ApiService, monkeypatch: pytest.MonkeyPatch
+    limited: ApiService,
 ) -> None:
-    monkeypatch.setattr(owners, "MAX_POLICIES", 4)
+    service = limited
     prolific = service.sign_in(wallet("prolific"), "owner")
     surface = open_surface(prolific, "versions")
     with ThreadPoolExecutor(6) as pool:

@@ -1,0 +1,246 @@
+-- What limits and fairness need: the numbers that the database itself holds requests to; how many
+-- requests wait and how many bytes are kept, by account; the rank by which surfaces take turns; and the
+-- openings that are put off.
+--
+-- Who takes requests counts what is taken, the sequencer what is decided; neither waits for the other.
+
+-- The deployment's own numbers: one row, which `tallystick migrate` writes and no login changes. Without
+-- it no request is taken. Of operators' requests fewer may wait than of all; an account has one part in
+-- `share` of what is free. A request is kept for ever, by `bytes_of_row` and what it says. A surface's
+-- turn is `turn_requests` long.
+CREATE TABLE inbox_limits (
+    is_set boolean PRIMARY KEY DEFAULT true CHECK (is_set),
+    waiting_requests bigint NOT NULL CHECK (waiting_requests > 0),
+    waiting_of_operators bigint NOT NULL CHECK (waiting_of_operators BETWEEN 0 AND waiting_requests),
+    share bigint NOT NULL CHECK (share > 0),
+    stored_bytes bigint NOT NULL CHECK (stored_bytes > 0),
+    bytes_of_row bigint NOT NULL CHECK (bytes_of_row > 0),
+    turn_requests bigint NOT NULL CHECK (turn_requests > 0)
+);
+GRANT SELECT ON inbox_limits TO tallystick_worker, tallystick_api, tallystick_definer;
+
+-- Of one account: the requests that were ever taken, and the bytes kept of it for ever. It has 32 rows,
+-- one for each of a few connections, so that two surfaces of one account do not wait for one another's
+-- transactions to count; and so do all accounts together.
+CREATE TABLE account_requests (
+    log_id word NOT NULL,
+    account address NOT NULL,
+    shard smallint NOT NULL,
+    requests bigint NOT NULL,
+    bytes bigint NOT NULL,
+    PRIMARY KEY (log_id, account, shard)
+) WITH (fillfactor = 50);
+
+-- Of all accounts.
+CREATE TABLE log_requests (
+    log_id word NOT NULL,
+    shard smallint NOT NULL,
+    requests bigint NOT NULL,
+    PRIMARY KEY (log_id, shard)
+) WITH (fillfactor = 50);
+
+-- Of one account, the requests that were decided.
+CREATE TABLE account_decisions (
+    log_id word NOT NULL,
+    account address NOT NULL,
+    requests bigint NOT NULL,
+    PRIMARY KEY (log_id, account)
+) WITH (fillfactor = 50);
+
+-- Of all accounts; and the rank that a request has at least which is taken now.
+CREATE TABLE log_decisions (
+    log_id word PRIMARY KEY,
+    requests bigint NOT NULL,
+    rank bigint NOT NULL
+) WITH (fillfactor = 50);
+
+-- Of one surface, the place behind its last request. Places over the length of a turn are ranks. The
+-- lane of the zero word is that of what accounts ask about no surface that has a name.
+CREATE TABLE inbox_lanes (
+    log_id word NOT NULL,
+    surface word NOT NULL,
+    next_place bigint NOT NULL,
+    PRIMARY KEY (log_id, surface)
+) WITH (fillfactor = 50);
+
+DO $$
+DECLARE
+    tenant_table text;
+BEGIN
+    FOREACH tenant_table IN ARRAY ARRAY[
+        'account_requests', 'log_requests', 'account_decisions', 'log_decisions', 'inbox_lanes'
+    ]
+    LOOP
+        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', tenant_table);
+        EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', tenant_table);
+    END LOOP;
+END $$;
+
+GRANT SELECT, INSERT, UPDATE ON account_requests, log_requests, inbox_lanes TO tallystick_definer;
+CREATE POLICY counter ON account_requests TO tallystick_definer USING (true) WITH CHECK (true);
+CREATE POLICY counter ON log_requests TO tallystick_definer USING (true) WITH CHECK (true);
+CREATE POLICY counter ON inbox_lanes TO tallystick_definer USING (true) WITH CHECK (true);
+GRANT SELECT ON account_decisions, log_decisions TO tallystick_definer;
+CREATE POLICY counter ON account_decisions FOR SELECT TO tallystick_definer USING (true);
+CREATE POLICY counter ON log_decisions FOR SELECT TO tallystick_definer USING (true);
+
+GRANT SELECT, INSERT, UPDATE ON account_decisions, log_decisions TO tallystick_sequencer;
+CREATE POLICY writer ON account_decisions TO tallystick_sequencer USING (true) WITH CHECK (true);
+CREATE POLICY writer ON log_decisions TO tallystick_sequencer USING (true) WITH CHECK (true);
+
+-- What waits, of all and of an account; the most that may wait of it, which is its share of what is free;
+-- the bytes that are kept of it, and the most. Of all, it reads what is committed: accounts that count at
+-- one time may each find the same places free.
+-- (In plpgsql, whose plans are kept: a function in SQL that is not inlined is planned at each call.)
+CREATE FUNCTION room_of(
+    of_log bytea, of_account text, are_owners boolean,
+    OUT waiting bigint, OUT own bigint, OUT most bigint, OUT bytes bigint, OUT most_bytes bigint
+)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    held inbox_limits;
+BEGIN
+    SELECT * INTO STRICT held FROM inbox_limits;
+    SELECT coalesce(sum(t.requests), 0) INTO waiting FROM log_requests t WHERE t.log_id = of_log;
+    waiting := waiting - coalesce(
+        (SELECT d.requests FROM log_decisions d WHERE d.log_id = of_log), 0);
+    SELECT coalesce(sum(t.requests), 0), coalesce(sum(t.bytes), 0) INTO own, bytes
+        FROM account_requests t WHERE t.log_id = of_log AND t.account = of_account;
+    own := own - coalesce((SELECT d.requests FROM account_decisions d
+        WHERE d.log_id = of_log AND d.account = of_account), 0);
+    most := greatest(0, CASE WHEN are_owners THEN held.waiting_requests
+        ELSE held.waiting_of_operators END - waiting) / held.share;
+    most_bytes := held.stored_bytes;
+END $$;
+
+-- The same of the account that the transaction speaks for: for who is about to send requests.
+CREATE FUNCTION inbox_room(
+    of_log bytea, are_owners boolean,
+    OUT waiting bigint, OUT own bigint, OUT most bigint, OUT bytes bigint, OUT most_bytes bigint
+)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    SELECT * INTO waiting, own, most, bytes, most_bytes
+        FROM room_of(of_log, current_account(), are_owners);
+END $$;
+
+-- Counts requests that `take_requests` has just taken from an account, so many about each of these
+-- surfaces, and returns for each the place of the first. What would have more waiting, or stored, than
+-- the account may is an error. The log's own requests, of the worker, are counted and never refused:
+-- there are few, and they are what pays. Whoever takes requests holds the surfaces' locks.
+--
+-- An account does not pass its share by many transactions at a time. While it has little of it, they go
+-- side by side: no more than 32, for they share its rows, each with a 64th of the share at most, and
+-- together beside no more than half of it. With more they go one after the other, and each counts what
+-- the one before it took.
+--
+-- The places of a surface go up, from those that are served now or from its last one: so it never
+-- overtakes itself, and one that was quiet comes before the further turns of one that floods.
+-- The log's own requests about no surface have the places that are served now, in the order of their
+-- receipt; what accounts ask about none shares one lane.
+CREATE FUNCTION take_places(
+    of_log bytea, of_account text, surfaces bytea[], counts bigint[], said_bytes bigint,
+    are_owners boolean
+) RETURNS TABLE (surface bytea, first_place bigint, is_queued boolean, turn bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    held inbox_limits;
+    room record;
+    taken bigint := (SELECT sum(n) FROM unnest(counts) AS n);
+    taken_bytes bigint;
+    has_little boolean;
+    lock_key bigint := hashtextextended(encode(of_log, 'hex') || of_account, 7);
+    is_worker boolean := session_user = 'tallystick_worker';
+    served bigint;
+    own_shard smallint := pg_backend_pid() % 32;
+    given record;
+    lane bytea;
+BEGIN
+    IF taken IS NULL THEN
+        RETURN;
+    END IF;
+    -- A transaction that sees an old state of the database would count what waited then.
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'requests are taken in a transaction that reads what is committed'
+            USING ERRCODE = 'feature_not_supported';
+    END IF;
+    SELECT * INTO STRICT held FROM inbox_limits;
+    taken_bytes := said_bytes + taken * held.bytes_of_row;
+    IF NOT is_worker THEN
+        SELECT * INTO room FROM room_of(of_log, of_account, are_owners);
+        has_little := room.own + taken <= room.most / 64
+            AND taken_bytes <= room.most_bytes / 64 AND room.bytes <= room.most_bytes / 4;
+        IF has_little THEN
+            PERFORM pg_advisory_xact_lock_shared(lock_key);
+        ELSE
+            PERFORM pg_advisory_xact_lock(lock_key);
+        END IF;
+    END IF;
+    INSERT INTO account_requests AS t VALUES (of_log, of_account, own_shard, taken, taken_bytes)
+        ON CONFLICT (log_id, account, shard) DO UPDATE
+        SET requests = t.requests + excluded.requests, bytes = t.bytes + excluded.bytes;
+    IF NOT is_worker THEN
+        -- Again, behind the lock and this row: what others have committed meanwhile counts.
+        SELECT * INTO room FROM room_of(of_log, of_account, are_owners);
+        IF (room.own <= CASE WHEN has_little THEN room.most / 2 ELSE room.most END) IS NOT TRUE THEN
+            RAISE EXCEPTION '% requests of % wait then, and % may', room.own, of_account, room.most
+                USING ERRCODE = 'configuration_limit_exceeded';
+        END IF;
+        IF (room.bytes <= CASE WHEN has_little THEN room.most_bytes / 2 ELSE room.most_bytes END)
+            IS NOT TRUE
+        THEN
+            RAISE EXCEPTION '% bytes are kept of % then, and % may be',
+                room.bytes, of_account, room.most_bytes USING ERRCODE = 'program_limit_exceeded';
+        END IF;
+    END IF;
+    INSERT INTO log_requests AS t VALUES (of_log, own_shard, taken)
+        ON CONFLICT (log_id, shard) DO UPDATE SET requests = t.requests + excluded.requests;
+    turn := held.turn_requests;
+    served := turn * coalesce((SELECT d.rank FROM log_decisions d WHERE d.log_id = of_log), 0);
+    FOR given IN SELECT * FROM unnest(surfaces, counts) AS g (surface, requests) LOOP
+        surface := given.surface;
+        first_place := served;
+        lane := coalesce(
+            (SELECT n.surface FROM surface_names n
+                WHERE n.log_id = of_log AND n.surface = given.surface),
+            CASE WHEN NOT is_worker THEN decode(repeat('00', 32), 'hex') END);
+        is_queued := lane IS NOT NULL;
+        IF is_queued THEN
+            INSERT INTO inbox_lanes AS l VALUES (of_log, lane, served + given.requests)
+                ON CONFLICT (log_id, surface) DO UPDATE
+                SET next_place = greatest(l.next_place, served) + given.requests
+                RETURNING next_place - given.requests INTO first_place;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END $$;
+
+GRANT CREATE ON SCHEMA public TO tallystick_definer;
+ALTER FUNCTION room_of OWNER TO tallystick_definer;
+ALTER FUNCTION inbox_room OWNER TO tallystick_definer;
+ALTER FUNCTION take_places OWNER TO tallystick_definer;
+REVOKE CREATE ON SCHEMA public FROM tallystick_definer;
+GRANT EXECUTE ON FUNCTION inbox_room TO tallystick_worker, tallystick_api;
+
+-- Proposals that an owner can still accept, by the operator who may have only so many.
+CREATE INDEX proposals_open ON proposals (log_id, operator, ((terms ->> 'opens_at_s')::bigint))
+    WHERE accepted_ms IS NULL AND declined_ms IS NULL AND withdrawn_ms IS NULL;
+
+-- Contracts that both parties have signed and that we do not open for now, or never: `waits_for` names
+-- the limit, `until_ms` says when to look again. Public: it names what is signed, and no account.
+CREATE TABLE deferred_openings (
+    log_id word NOT NULL,
+    contract_id word NOT NULL,
+    waits_for text NOT NULL,
+    until_ms bigint NOT NULL,
+    PRIMARY KEY (log_id, contract_id)
+);
+GRANT SELECT ON deferred_openings TO tallystick_worker, tallystick_api;
+GRANT INSERT, UPDATE, DELETE ON deferred_openings TO tallystick_worker;
+
+-- The pipeline counts the openings that it pays, of each owner and of all.
+GRANT INSERT, UPDATE ON rate_limits TO tallystick_worker;
+CREATE POLICY opener ON rate_limits TO tallystick_worker
+    USING (bucket IN ('openings', 'openings-of-all'))
+    WITH CHECK (bucket IN ('openings', 'openings-of-all'));
