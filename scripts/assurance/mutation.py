@@ -593,15 +593,15 @@ def main() -> int:
     until, files = time.monotonic() + options.budget_s, {n: t.file for n, t in TARGETS.items()}
     with tempfile.TemporaryDirectory() as temporary:
         analysis = analyse(Path(temporary).resolve())
-        try:
-            for done, name in enumerate(names):
-                share_s = (until - time.monotonic()) / (len(names) - done)
+        for done, name in enumerate(names):
+            share_s = (until - time.monotonic()) / (len(names) - done)
+            try:
                 last = Last.of(name, SURVIVORS.read_text()) if options.again else None
                 sample = 0 if last else options.sample
                 tally = run(name, analysis, sample, time.monotonic() + share_s, last)
-                SURVIVORS.write_text(written(SURVIVORS.read_text(), {name: tally}, files))
-        except SurvivorsError as error:
-            raise SystemExit(f"{SURVIVORS.name} keeps what it has of {name}: {error}") from None
+            except SurvivorsError as error:
+                raise SystemExit(f"{SURVIVORS.name} keeps what it has of {name}: {error}") from None
+            SURVIVORS.write_text(written(SURVIVORS.read_text(), {name: tally}, files))
     document = SURVIVORS.read_text()
     unexplained = [key for key, why in explanations(document).items() if not why.strip()]
     print(f"{len(unexplained)} survivor(s) without an explanation in {SURVIVORS.name}")
