@@ -10,8 +10,9 @@ docs/security/mutation.md, where each needs an explanation; without one the comm
 tries only those survivors, after the tests have become better. A mutant whose tests come to no end
 in time counts as killed; it is named, because on a busy machine that need be no endless loop.
 
-Tests are compiled once for each target: forge links them to the contracts' artifacts when they run,
-and only those are made anew. A library that its tests embed is compiled with them instead.
+Slither reads the contracts once for all targets. Tests are compiled once for each: forge links
+them to the contracts' artifacts when they run, and only those are made anew, by compilers that work
+ahead. A library that its tests embed is compiled with them instead.
 """
 
 import argparse
@@ -26,10 +27,12 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from itertools import product
 from pathlib import Path
+from queue import SimpleQueue
 from types import SimpleNamespace
 from typing import Any, NamedTuple, Self
 
@@ -44,6 +47,7 @@ OUT = "build/forge-mutation"
 TIMEOUT_S = 300
 WHOLE = ("RR", "CR")  #  a statement replaced by a revert, or taken out
 SEED = 0x7A11
+COMPILERS = 2
 
 Json = dict[str, Any]
 
@@ -218,7 +222,15 @@ ENVIRONMENT = {
     "FOUNDRY_PROFILE": "default",
     "FOUNDRY_OPTIMIZER": "false",
     "FOUNDRY_DYNAMIC_TEST_LINKING": "true",
+    "FOUNDRY_SOLC": "./solc",
 }
+# Forge asks for the version each time, and loading the compiler takes as long as a run of tests.
+SOLC = """\
+#!/bin/sh
+[ "$1" = --version ] || exec scripts/solc "$@"
+cat <<'.'
+%s.
+"""
 FUZZ_RUNS = 64
 
 
@@ -259,21 +271,46 @@ def copy_target(target: Target, folder: Path) -> None:
         to.write_text(
             re.sub(rf"/// forge-config: \S+fuzz\.runs = {FUZZ_RUNS}\n", "\n", file.read_text())
         )
-    # Slither reads no function where there is no contract.
-    (folder / "contracts/Empty.sol").write_text("pragma solidity 0.8.37;\ncontract Empty {}\n")
-    shutil.copy(ROOT / "foundry.toml", folder)
     shutil.copytree(ROOT / "tests/vectors", folder / "tests/vectors")
+    _add_tools(folder)
+
+
+def _add_tools(folder: Path) -> None:
+    shutil.copy(ROOT / "foundry.toml", folder)
     for name in ("node_modules", "scripts", ".venv"):
         (folder / name).symlink_to(ROOT / name)
+    (folder / "solc").write_text(SOLC % _solc_version())
+    (folder / "solc").chmod(0o755)
 
 
-def mutants(target: Target, folder: Path) -> list[Mutant]:
+@cache
+def _solc_version() -> str:
+    command = [str(ROOT / "scripts/solc"), "--version"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+class Analysis(NamedTuple):
+    """Slither's view of a copy of all contracts, and the copy's folder."""
+
+    unit: Any
+    folder: Path
+
+
+def analyse(folder: Path) -> Analysis:
+    """Copy all contracts into a folder, and have Slither read them."""
+    ignored = shutil.ignore_patterns(".cache")  # of ape
+    shutil.copytree(ROOT / "contracts", folder / "contracts", ignore=ignored)
+    _add_tools(folder)
+    return Analysis(_analysed(folder), folder)
+
+
+def mutants(target: Target, analysis: Analysis) -> list[Mutant]:
     """Return all mutants of the file, each text once; the larger changes first.
 
     As in `slither-mutate`, a function that an operator cannot handle gets none of its mutants.
     """
+    unit, folder = analysis
     path, source = str(folder / target.file), (folder / target.file).read_bytes()
-    unit = _analysed(folder)
     operators: list[Any] = sorted(
         (item for item in vars(all_mutators).values() if isinstance(item, type)),
         key=lambda item: (item.NAME not in WHOLE, item.NAME == "CR", item.NAME),
@@ -383,7 +420,7 @@ class MutationRun:
 
     def __init__(self, target: Target, folder: Path) -> None:
         self._target, self._folder = target, folder
-        self._compiler = Compiler(target, folder) if target.roots else None
+        self._compilers = [Compiler(target, folder) for _ in range(COMPILERS * bool(target.roots))]
         try:
             passes = self._passes()
         except subprocess.TimeoutExpired:
@@ -397,19 +434,30 @@ class MutationRun:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._compiler:
-            self._compiler.__exit__()
+        for compiler in self._compilers:
+            compiler.__exit__()
 
-    def compiled(self, made: list[Mutant]) -> Iterator[tuple[Mutant, Json | None]]:
-        """Yield each with its roots' code, which is compiled while the one before it is tried."""
-        if self._compiler is None:
+    def compiled(self, made: Sequence[Mutant]) -> Iterator[tuple[Mutant, Json | None]]:
+        """Yield each with its roots' code, which is compiled while those before it are tried."""
+        if not self._compilers:
             yield from ((mutant, None) for mutant in made)
             return
-        with ThreadPoolExecutor(1) as ahead:
+        free = SimpleQueue[Compiler]()
+        for compiler in self._compilers:
+            free.put(compiler)
+
+        def compile_(source: str) -> Json:
+            compiler = free.get()
+            try:
+                return compiler.compile(source)
+            finally:
+                free.put(compiler)
+
+        with ThreadPoolExecutor(COMPILERS) as ahead:
             waiting = deque[tuple[Mutant, Future[Json]]]()
             for mutant in made:
-                waiting.append((mutant, ahead.submit(self._compiler.compile, mutant.source)))
-                if len(waiting) == 2:
+                waiting.append((mutant, ahead.submit(compile_, mutant.source)))
+                if len(waiting) > COMPILERS:
                     before, code = waiting.popleft()
                     yield before, code.result()
             for mutant, code in waiting:
@@ -472,7 +520,9 @@ def chosen(made: list[Mutant], sample: int) -> tuple[list[Mutant], int]:
     return whole + small, len(made) - len(whole) - len(small)
 
 
-def run(name: str, sample: int, until: float, last: Last | None = None) -> Tally:
+def run(
+    name: str, analysis: Analysis, sample: int, until: float, last: Last | None = None
+) -> Tally:
     """Try a target's mutants until a moment of `time.monotonic`, and print as it goes.
 
     With the results of last time it tries the survivors alone; those that are left when the time is
@@ -484,7 +534,7 @@ def run(name: str, sample: int, until: float, last: Last | None = None) -> Tally
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary).resolve()
         copy_target(target, folder)
-        tried, untried = chosen(mutants(target, folder), sample)
+        tried, untried = chosen(mutants(target, analysis), sample)
         if last:
             tried, untried = last.among(tried), last.untried
         with MutationRun(target, folder) as tests:
@@ -515,7 +565,20 @@ def run(name: str, sample: int, until: float, last: Last | None = None) -> Tally
         f" {untried} not tried",
         flush=True,
     )
-    return Tally(killed, survived, untried, by_time)
+    return Tally(killed, survived, untried, by_time, _commit())
+
+
+def _commit() -> str:
+    """Return the commit whose contracts and tests these are; with a plus if some are changed."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    changed = git("status", "--porcelain", "--", "contracts", "tests/contracts")
+    return git("rev-parse", "--short", "HEAD") + "+" * bool(changed)
 
 
 def main() -> int:
@@ -529,15 +592,17 @@ def main() -> int:
     names = options.targets or list(TARGETS)
     name = names[0]
     until, files = time.monotonic() + options.budget_s, {n: t.file for n, t in TARGETS.items()}
-    try:
+    with tempfile.TemporaryDirectory() as temporary:
+        analysis = analyse(Path(temporary).resolve())
         for done, name in enumerate(names):
             share_s = (until - time.monotonic()) / (len(names) - done)
-            last = Last.of(name, SURVIVORS.read_text()) if options.again else None
-            sample = 0 if last else options.sample
-            tally = run(name, sample, time.monotonic() + share_s, last)
+            try:
+                last = Last.of(name, SURVIVORS.read_text()) if options.again else None
+                sample = 0 if last else options.sample
+                tally = run(name, analysis, sample, time.monotonic() + share_s, last)
+            except SurvivorsError as error:
+                raise SystemExit(f"{SURVIVORS.name} keeps what it has of {name}: {error}") from None
             SURVIVORS.write_text(written(SURVIVORS.read_text(), {name: tally}, files))
-    except SurvivorsError as error:
-        raise SystemExit(f"{SURVIVORS.name} keeps what it has of {name}: {error}") from None
     document = SURVIVORS.read_text()
     unexplained = [key for key, why in explanations(document).items() if not why.strip()]
     print(f"{len(unexplained)} survivor(s) without an explanation in {SURVIVORS.name}")

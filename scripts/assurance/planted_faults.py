@@ -1,7 +1,8 @@
 """The command that plants faults in a copy of the contracts and sees each break its invariant.
 
 An invariant that holds is worth something only if it can break. Every fault is one exact edit of
-one contract, and its named test must fail with it; without any, all of these tests must pass.
+one contract, and its named test must fail with it; without any, all of these tests must pass. A
+round of settlement keeps nothing, so its faults are shown by its own tests.
 Compiling takes longer than testing, so all faults are planted at once, each behind a switch that
 an environment variable sets, and the copy is compiled once. `.venv/bin/python
 scripts/assurance/planted_faults.py [PART_OF_A_NAME...]`; needs `forge` on the PATH or in
@@ -28,9 +29,17 @@ PAYABLE_AMOUNTS = CONTRACTS / "escrow/PayableAmounts.sol"
 MERKLE = CONTRACTS / "log/MerkleLog.sol"
 RECORD = CONTRACTS / "escrow/GuardedRecord.sol"
 RELEASE = CONTRACTS / "escrow/Release.sol"
+FUNDINGS = CONTRACTS / "escrow/Fundings.sol"
+LENS = CONTRACTS / "escrow/EscrowLens.sol"
+REVERSALS = CONTRACTS / "evidence/Reversals.sol"
+ROUNDS = CONTRACTS / "escrow/Rounds.sol"
+SETTLEMENT_RULES = CONTRACTS / "escrow/SettlementRules.sol"
+TIMES = CONTRACTS / "escrow/Times.sol"
 STATEMENTS = CONTRACTS / "escrow/Statements.sol"
 FIXTURE = Path("tests/contracts/support/Fixture.sol")
 SUITE = Path("tests/contracts/invariant/Escrow.t.sol")
+SUPPORT = ("Fixture", "HostileToken", "RoundFixture", "TermsById", "TestTree")
+ROUND_TESTS = Path("tests/contracts/escrow/Rounds.t.sol")
 
 TIMEOUT_S = 1800
 SWITCH = "TALLYSTICK_PLANTED_FAULT"
@@ -106,6 +115,9 @@ I16 = "invariant_I16_whatIsTakenBackComesOffOnce"
 L1_ANCHOR = "invariant_L1_whatThePublisherSignedCanBeAnchored"
 L1_SETTLE = "invariant_L1_aValidSettlementSucceeds"
 L1_EMPTY = "invariant_L1_everythingComesOut"
+ROUND_OF_ANOTHER = "test_revertIf_thePublisherHasNotSigned"
+ROUND_ANCHORED = "test_aRootThatIsAnchoredAlreadyIsNotAnchoredAgain"
+ROUND_REVERTS = "test_revertIf_theVerifierHasNotSigned"
 
 FAULTS = (
     Fault(
@@ -451,6 +463,90 @@ FAULTS = (
         "leak < level ? level - leak : 0",
         "level",
     ),
+    Fault(
+        "a budget that came short is taken",
+        I1,
+        FUNDINGS,
+        "if (received != amount) revert ReceivedWrongAmount(amount, received);",
+        "",
+    ),
+    Fault(
+        "claims are paid while events can take them back",
+        I7,
+        TIMES,
+        "until > shown ? until : shown",
+        "until",
+    ),
+    Fault(
+        "the time for claims is over at once",
+        I8,
+        TIMES,
+        "statementsUntil(terms) + terms.claimPeriod",
+        "statementsUntil(terms)",
+    ),
+    Fault(
+        "a share of revenue is held to the unit price",
+        L1_SETTLE,
+        SETTLEMENT_RULES,
+        "terms.revenueShareBps == 0 ? terms.unitPrice : 0",
+        "terms.unitPrice",
+    ),
+    Fault(
+        "the lens forgets what is held back",
+        I7,
+        LENS,
+        "            snapshot.held,\n",
+        "            planted(?) ? 0 : snapshot.held,\n",
+    ),
+    Fault(
+        "the lens forgets what was paid",
+        I7,
+        LENS,
+        "_payableTotal(terms, snapshot) - snapshot.paid;\n    }",
+        "_payableTotal(terms, snapshot) - (planted(?) ? 0 : snapshot.paid);\n    }",
+    ),
+    Fault(
+        "the lens calls all that is left released",
+        I8,
+        LENS,
+        "kept < snapshot.budget",
+        "false",
+    ),
+    Fault(
+        "half of what an event takes back comes off",
+        I16,
+        REVERSALS,
+        "Math.min(amount, terms.takenBack(amount, value, refunded))",
+        "Math.min(amount, terms.takenBack(amount, value, refunded)) / 2",
+    ),
+    Fault(
+        "any event takes an outcome back",
+        L1_SETTLE,
+        REVERSALS,
+        "_isEventFalse(terms, reversal, payload, exhibits)",
+        "false",
+    ),
+    Fault(
+        "a round goes on without its anchor",
+        ROUND_OF_ANOTHER,
+        ROUNDS,
+        "LowLevelCall.bubbleRevert(reason);",
+        "",
+    ),
+    Fault(
+        "a root that is anchored stops the round",
+        ROUND_ANCHORED,
+        ROUNDS,
+        "eventLog.rootAt(checkpoint.logId, checkpoint.size) != checkpoint.root",
+        "true",
+    ),
+    Fault(
+        "a run that reverts is passed over",
+        ROUND_REVERTS,
+        ROUNDS,
+        "LowLevelCall.bubbleRevert();",
+        "",
+    ),
 )
 
 
@@ -458,9 +554,9 @@ def copy_sources(to: Path) -> None:
     """Copy what the invariants need and nothing else, so that they compile quickly."""
     for name in ("contracts", "tests/contracts/invariant"):
         shutil.copytree(ROOT / name, to / name)
-    (to / FIXTURE).parent.mkdir()
-    for name in ("Fixture.sol", "HostileToken.sol", "TermsById.sol", "TestTree.sol"):
-        shutil.copy(ROOT / FIXTURE.parent / name, to / FIXTURE.parent)
+    for file in (ROUND_TESTS, *(FIXTURE.with_name(f"{name}.sol") for name in SUPPORT)):
+        (to / file).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / file, to / file)
     shutil.copy(ROOT / "foundry.toml", to)
     for name in ("node_modules", "scripts", ".venv"):
         (to / name).symlink_to(ROOT / name)
@@ -522,8 +618,9 @@ def main() -> int:
         folder = Path(temporary)
         copy_sources(folder)
         plant(folder)
-        if failed_tests(folder, "^invariant_", 0, "default"):
-            print("the invariants do not hold without any fault", file=sys.stderr)
+        tests = "|".join(sorted({fault.test for fault in FAULTS}))
+        if failed_tests(folder, f"^({tests})", 0, "default"):
+            print("the tests do not pass without any fault", file=sys.stderr)
             return 1
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             seen = sum(pool.map(lambda number: is_seen(folder, number), wanted))

@@ -33,13 +33,14 @@ class Tally(NamedTuple):
     """The results of a target's mutants; those that do not compile are in none of these.
 
     `killed_by_time` is the part of `killed` whose tests came to no end in time: in an endless loop,
-    or on a machine too busy.
+    or on a machine too busy. `commit` names the code.
     """
 
     killed: int
     survived: list[Mutant]
     untried: int
     killed_by_time: int = 0
+    commit: str = ""
 
 
 def _shown(code: str) -> str:
@@ -86,11 +87,12 @@ def rows(
     name: str, file: str, tally: Tally, known: Mapping[tuple[str, str, str], str]
 ) -> Iterator[str]:
     """Yield the lines of a target's part; a survivor keeps its explanation."""
-    killed, survived, untried, killed_by_time = tally
+    killed, survived, untried, killed_by_time, commit = tally
     by_time = f" ({killed_by_time} by time)" if killed_by_time else ""
     yield f"## {name}"
     yield ""
-    yield f"{killed} killed{by_time}, {len(survived)} survived, {untried} not tried."
+    at = f", at `{commit}`" if commit else ""
+    yield f"{killed} killed{by_time}, {len(survived)} survived, {untried} not tried{at}."
     yield ""
     if not survived:
         return

@@ -6,6 +6,7 @@ import {HostileFixture} from "../support/HostileFixture.sol";
 import {HostileToken} from "../support/HostileToken.sol";
 import {Wallet} from "../support/Wallet.sol";
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
+import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {Fundings} from "contracts/escrow/Fundings.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Vault} from "contracts/escrow/Vault.sol";
@@ -22,6 +23,8 @@ contract OpenTest is Fixture {
         Terms memory terms = _terms();
         bytes32 id = _contractId(terms);
         uint256 before = token.balanceOf(owner.addr);
+        // An allowance needs no permit, so none is tried.
+        vm.expectCall(address(token), abi.encodePacked(IERC20Permit.permit.selector), 0);
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Opened(id, owner.addr, operator.addr, terms);
         assertEq(_open(terms), id);

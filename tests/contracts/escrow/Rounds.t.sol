@@ -109,6 +109,19 @@ contract RoundsTest is RoundFixture {
         assertEq(lens.paidOf(_t(id)), 5 * PRICE);
     }
 
+    /// Of this size another root is anchored, be it larger or smaller.
+    function test_revertIf_anotherRootIsAnchored() public {
+        (Rounds.Checkpoint memory checkpoint,) = _round(5 * PRICE);
+        rounds.settle(checkpoint, new Rounds.Run[](0));
+        bytes32 anchored = checkpoint.root;
+        checkpoint.root = bytes32(uint256(anchored) - 1);
+        vm.expectPartialRevert(EventLog.NotSignedByPublisher.selector);
+        rounds.settle(checkpoint, new Rounds.Run[](0));
+        checkpoint.root = bytes32(uint256(anchored) + 1);
+        vm.expectPartialRevert(EventLog.NotSignedByPublisher.selector);
+        rounds.settle(checkpoint, new Rounds.Run[](0));
+    }
+
     /// What a verifier signed before the anchor is worthless under another root of that size: after
     /// a reorganization, or where the publisher tells the chain another history.
     function test_revertIf_theVerifierSignedAnotherRoot() public {

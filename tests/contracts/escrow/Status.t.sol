@@ -70,6 +70,18 @@ contract StatusTest is Fixture {
         assertEq(lens.statusOf(_t(id)), "refundable");
     }
 
+    /// Without claims there is nothing to refute, however long events can take outcomes back.
+    function test_refundableWhileOutcomesCanBeTakenBack() public {
+        terms.salt = "holdback";
+        (terms.holdbackBps, terms.holdbackPeriod) = (5000, 30 days);
+        terms.grace = terms.lateness + 1 days;
+        id = _open(terms);
+        vm.warp(terms.deadline + terms.grace);
+        assertEq(lens.statusOf(_t(id)), "settling");
+        vm.warp(terms.deadline + terms.grace + 1);
+        assertEq(lens.statusOf(_t(id)), "refundable");
+    }
+
     function test_refunded() public {
         vm.warp(terms.deadline + terms.grace + 1);
         escrow.refund(_t(id));

@@ -205,7 +205,7 @@ contract ReversalsTest is EvidenceFixture {
 
     function test_reversal_againstItsEvent() public {
         _history();
-        for (uint256 i = 0; i < 6; ++i) {
+        for (uint256 i = 0; i < 7; ++i) {
             uint256 snapshot = vm.snapshotState();
             Entry memory refund = entries[events[0]];
             if (i == 0) refund.kind = "lead.transition";
@@ -214,10 +214,14 @@ contract ReversalsTest is EvidenceFixture {
             if (i == 3) refund.surface = "other";
             if (i == 4) refund.timeMs += 1;
             if (i == 5) refund.kind = "lead.refused";
+            if (i == 6) refund.timeMs -= 1;
             _bend(events[0], refund);
             _proves("reversal", _show(taken[0], events[0]));
             vm.revertToState(snapshot);
         }
+        // Without its opening a true one proves nothing, either.
+        delete openings[entries[events[0]].payload];
+        _provesNothing("reversal", _show(taken[0], events[0]));
     }
 
     function test_reversal_oneEventTakesBackOnce() public {
@@ -274,7 +278,13 @@ contract ReversalsTest is EvidenceFixture {
         said.purchase = _targetOf(paid[1]);
         _bendEvent(events[1], said);
         _provesNothing("reversal", _show(taken[1], events[1]));
+        uint256 snapshot = vm.snapshotState();
         _proves("reversal", _show(taken[1], events[1], paid[2]));
+        vm.revertToState(snapshot);
+        said = _eventOpening(events[3]); // which takes back from an earlier one
+        said.purchase = _targetOf(paid[2]);
+        _bendEvent(events[3], said);
+        _proves("reversal", _show(taken[3], events[3], paid[1]));
     }
 
     /// The share of what is taken back, rounded over all of it, and the whole amount at the end.
@@ -419,10 +429,17 @@ contract ReversalsTest is EvidenceFixture {
         _provesNothing("reversal", shown);
         _provesNothing("reversal", _show(shown, taken[1]));
         shown = _show(shown, taken[0]);
+        // A chain with a gap shows nothing.
+        _provesNothing("reversal", _show(_show(taken[3], refund, paid[2], taken[2]), taken[0]));
         // The latest was taken back as a whole; the one before stands.
         uint256[] memory latest =
             _show(_show(_show(taken[3], refund, paid[2], taken[2]), taken[1]), taken[0]);
         _provesNothing("reversal", latest);
+        uint256 before = vm.snapshotState();
+        entries[taken[1]].value += 1; // or as more than a whole
+        _rebuild();
+        _provesNothing("reversal", latest);
+        vm.revertToState(before);
         _provesNothing(
             "reversal", _show(_show(_show(taken[3], refund, paid[2]), taken[2]), taken[1])
         );
@@ -433,6 +450,37 @@ contract ReversalsTest is EvidenceFixture {
         _provesNothing("reversal", shown);
         vm.revertToState(snapshot);
         _proves("reversal", shown);
+    }
+
+    /// What was taken back of an earlier one leaves the later one whole.
+    function test_reversal_passesOverALaterOutcomeThanOneThatWasTakenBack() public {
+        _openBoth(_deal_(PRICE, BPS));
+        touch = _touch(ann, 100);
+        for (uint256 i = 0; i < 3; ++i) {
+            bytes32 order = i == 0 ? bytes32("order") : NO_ORDER;
+            paid[i] = _outcome(MINE, _write(_purchaseEntry(LEAD, 200 + i, VALUE, order)), touch);
+        }
+        _takeBack(0, 0, _write(_orderRefundEntry(_targetOf(paid[0]), 300, 0)));
+        EventOpening memory said;
+        (said.purchase, said.refundedAfter, said.whole) = (_targetOf(paid[1]), VALUE, 1);
+        Entry memory entry = _refundEntry(LEAD, 301);
+        entry.payload = _commitEvent(entry, said);
+        _takeBack(1, 1, _write(entry));
+        _state(MINE);
+        _proves("reversal", _show(taken[1], events[1], paid[2], taken[0]));
+    }
+
+    /// The first reversal of a contract is by the latest outcome: the outcome itself and an earlier one
+    /// are none that it passes over.
+    function test_reversal_ofTheLatestPassesOverNone() public {
+        _openBoth(_deal_(PRICE, BPS));
+        touch = _touch(ann, 100);
+        paid[0] = _outcome(MINE, _transition(200), touch);
+        paid[1] = _outcome(MINE, _transition(201), touch);
+        _takeBack(0, 1, _refund(300));
+        _state(MINE);
+        _provesNothing("reversal", _show(taken[0], events[0], paid[1]));
+        _provesNothing("reversal", _show(taken[0], events[0], paid[0]));
     }
 
     /// A part of it is enough.
@@ -718,6 +766,8 @@ contract ReversalsTest is EvidenceFixture {
             else _refusesToProve(reason, _show(paid[2], happened));
             vm.revertToState(snapshot);
         }
+        // Nor does it take back from an outcome of an earlier transition.
+        _refusesToProve(reason, _show(paid[0], happened));
         // Nor by one below the transition.
         EventOpening memory before = _eventOpening(happened);
         Entry memory early = entries[touch];
@@ -764,6 +814,20 @@ contract ReversalsTest is EvidenceFixture {
             else _refusesToProve(reason, shown);
             vm.revertToState(snapshot);
         }
+    }
+
+    /// One without an order takes what an order has left, and needs no opening of the purchase.
+    function test_proveReversal_withoutAnOrderBehindOneWithAnOrder() public {
+        _openBoth(_deal_(PRICE, BPS));
+        touch = _touch(ann, 100);
+        uint256 purchase = _write(_purchaseEntry(LEAD, 200, VALUE, "order"));
+        paid[0] = _outcome(MINE, purchase, touch);
+        _state(MINE);
+        _write(_orderRefundEntry(purchase, 300, 1000));
+        events[0] = _refund(301);
+        delete openings[entries[purchase].payload];
+        _prove(_show(paid[0], events[0], purchase));
+        assertEq(escrow.reversedOf(MINE, paid[0]), entries[paid[0]].value - 333);
     }
 
     /// One with an order only from the purchase of that order, of which it takes back what it says.

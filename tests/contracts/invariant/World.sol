@@ -104,6 +104,8 @@ abstract contract World is Fixture {
         if (_part(seed, 4) % 2 == 0) {
             terms.holdbackBps = _part(seed, 5) % 4 == 0 ? 10_000 : 2_500;
             terms.holdbackPeriod = uint64(_part(seed, 6) % 6 days);
+            // Now and then it ends behind the time to refute claims.
+            if (_part(seed, 12) % 4 == 0) terms.holdbackPeriod += 12 days;
         }
         if (_part(seed, 7) % 3 == 0) {
             terms.rateCap = 2 + terms.budget / (1 + _part(seed, 8) % 5);

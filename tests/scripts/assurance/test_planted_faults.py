@@ -19,14 +19,14 @@ def test_every_fault_can_be_planted(tmp_path: Path) -> None:
         assert f"planted({number})" in (tmp_path / fault.file).read_text(), fault.what
 
 
-def test_every_fault_names_an_invariant() -> None:
-    suites = (ROOT / "tests/contracts/invariant").glob("*.t.sol")
-    invariants = {
-        name
-        for file in suites
-        for name in re.findall(r"function (invariant_\w+)", file.read_text())
-    }
-    assert {fault.test for fault in FAULTS} <= invariants
+def test_every_fault_names_a_test_and_every_invariant_has_a_fault() -> None:
+    suites = list((ROOT / "tests/contracts/invariant").glob("*.t.sol"))
+    text = "".join(file.read_text() for file in suites)
+    invariants = set(re.findall(r"function (invariant_\w+)", text))
+    round_tests = (ROOT / planted_faults.ROUND_TESTS).read_text()
+    named = {fault.test for fault in FAULTS}
+    assert invariants <= named
+    assert named - invariants <= set(re.findall(r"function (test_\w+)", round_tests))
 
 
 def test_fault_is_a_choice_between_two_texts() -> None:

@@ -34,10 +34,12 @@ What this is.
 
 
 def test_what_is_written_is_read_again() -> None:
-    tallies = {"First": Tally(9, [OR, FIXED], 5, 2), "Second": Tally(8, [], 0)}
+    tallies = {"First": Tally(9, [OR, FIXED], 5, 2, "c0ffee"), "Second": Tally(8, [], 0)}
     document = written(DOCUMENT, tallies, FILES)
     assert document.index("## First") < document.index("## Second")
     assert document.startswith("# Mutants that live\n\nWhat this is.\n\n## First\n\n9 killed (2 by")
+    assert "9 killed (2 by time), 2 survived, 5 not tried, at `c0ffee`.\n" in document
+    assert "8 killed, 0 survived, 0 not tried.\n" in document
     first = Last.of("First", document)
     assert first == Last("First", 9, 2, 5, frozenset({OR.key, FIXED.key}))
     assert Last.of("Second", document) == Last("Second", 8, 0, 0, frozenset())
