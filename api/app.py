@@ -13,7 +13,7 @@ from api.http import answers, bodies, problems, submissions
 from api.http.middleware import RequestGuard
 from api.routes.accounts import keys, memory, profiles, sign_in
 from api.routes.deals import proposals
-from api.routes.records import public, stream, why
+from api.routes.records import directory, public, stream, why
 from api.routes.surfaces import operators, owners, trust
 from orchestrator.core.errors import ChainError
 from orchestrator.core.terms import Domain
@@ -82,7 +82,7 @@ def create_app(
     problems.install(app)
     app.add_middleware(RequestGuard)
     parts = (
-        *(public, stream, why),
+        *(public, stream, directory, why),
         *(sign_in, keys, profiles, memory),
         *(operators, owners, trust),
         *(proposals, submissions),

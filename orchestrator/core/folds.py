@@ -32,6 +32,7 @@ from orchestrator.core.purchase import (
     next_sweep,
 )
 from orchestrator.core.surface_settings import SurfaceSettings
+from orchestrator.core.tally import ANSWERED, PAID_AFTER, STATED_AFTER, Subject, motion_of
 from orchestrator.core.trust import PendingForecast
 from orchestrator.core.world import Cause, Lead, Operator, Surface, World
 
@@ -47,8 +48,11 @@ def touch(world: World, position: int, record: Record) -> None:
 
 def reported_touch(world: World, position: int, record: Record) -> None:
     _add_touch(world, position, record.entry)
-    opening = _opened(record, ReportedTouchOpening)
-    world.causes[opening.cause].uses_left -= 1
+    entry, opening = record.entry, _opened(record, ReportedTouchOpening)
+    cause = world.causes[opening.cause]
+    cause.uses_left -= 1
+    if cause.lead is not None:
+        world.tallies.add(Subject(entry.surface, entry.actor, ANSWERED), position)
 
 
 def _add_touch(world: World, position: int, entry: Entry) -> None:
@@ -163,6 +167,9 @@ def outcome(world: World, position: int, record: Record) -> None:
     entry = record.entry
     contract = world.contracts[entry.actor]
     contract.add_outcome(position, entry.value)
+    # By the receipt of its event, which the log's own clock has reached.
+    contract.unstated_ms = contract.unstated_ms or world.time_ms
+    world.tallies.add_of(contract, entry.kind, position, entry.value)
     _count_lead(world, contract, position, entry)
     settings = _settings_for(world, contract.rules)
     if settings is not None:
@@ -180,25 +187,49 @@ def over(world: World, position: int, record: Record) -> None:
     entry = record.entry
     contract = world.contracts[entry.actor]
     contract.over_units += entry.value
+    world.tallies.add_of(contract, entry.kind, position, entry.value)
     _count_lead(world, contract, position, entry)
 
 
 def reversal(world: World, position: int, record: Record) -> None:
     contract = world.contracts[record.entry.actor]
     contract.add_reversal(position, record.entry.value)
+    world.tallies.add_of(contract, record.entry.kind, position, record.entry.value)
     _count_reversal(world, position, contract.rules, record.entry.value)
 
 
 def settlement(world: World, position: int, record: Record) -> None:
-    world.contracts[record.entry.subject].last_settlement = position
+    entry = record.entry
+    contract = world.contracts[entry.subject]
+    contract.last_settlement = position
+    # Of what is payable the settlement states so much more than the last one, or less.
+    world.tallies.add_of(contract, entry.kind, position, entry.value - contract.stated_units)
+    contract.stated_units = entry.value
+    if contract.unstated_ms:
+        waited_ms = entry.time_ms - contract.unstated_ms
+        world.tallies.add_time(contract, STATED_AFTER, position, waited_ms)
+        contract.unpaid_ms = contract.unpaid_ms or contract.unstated_ms
+        contract.unstated_ms = 0
+
+
+def payout(world: World, position: int, record: Record) -> None:
+    entry = record.entry
+    contract = world.contracts[entry.subject]
+    world.tallies.add_of(contract, entry.kind, position, entry.value)
+    if contract.unpaid_ms:
+        world.tallies.add_time(contract, PAID_AFTER, position, entry.time_ms - contract.unpaid_ms)
+        contract.unpaid_ms = 0
 
 
 def opening(world: World, position: int, record: Record) -> None:
     rules = world.rules[record.entry.subject]
-    world.add_contract(Contract(rules, position))
+    contract = Contract(rules, position)
+    world.add_contract(contract)
     here = world.surfaces.get(rules.surface)
     # Anyone can open a contract that names a surface; its owner's own are a judgement of trust.
     if here is not None and here.governs(rules):
+        contract.motion = motion_of(here.policy, rules.outcome)
+        world.tallies.add_of(contract, record.entry.kind, position, rules.budget_units)
         standing = world.moved_standing(rules.surface, rules.operator)
         standing.policy = rules.policy_hash
         standing.counted_to = position
@@ -206,8 +237,10 @@ def opening(world: World, position: int, record: Record) -> None:
             standing.partner_since_ms = record.entry.time_ms
 
 
-def closing(world: World, _position: int, record: Record) -> None:
-    world.contracts[record.entry.subject].closed_at_ms = record.entry.value
+def closing(world: World, position: int, record: Record) -> None:
+    contract = world.contracts[record.entry.subject]
+    contract.closed_at_ms = record.entry.value
+    world.tallies.add_of(contract, record.entry.kind, position, 0)
 
 
 def policy(world: World, _position: int, record: Record) -> None:

@@ -15,6 +15,7 @@ from orchestrator.core.forecast import Cohorts
 from orchestrator.core.policy import Policy
 from orchestrator.core.purchase import Purchase
 from orchestrator.core.surface_settings import SurfaceSettings
+from orchestrator.core.tally import Tallies
 from orchestrator.core.trust import PoolUse, Standing
 
 
@@ -133,7 +134,8 @@ class World:
     own clock: the latest time of its own entries, and receipt of what was reported. `leads` may
     hold only the leads that the coming requests speak of: a writer that keeps them elsewhere puts
     them there first. `causes` are by position. `moved` names the pairs whose standing has changed,
-    for a writer that keeps standings elsewhere.
+    for a writer that keeps standings elsewhere, and `tallies` are what was counted since such a
+    writer last added them up.
     """
 
     size: int = 0
@@ -150,6 +152,7 @@ class World:
     causes: dict[int, Cause] = field(default_factory=dict)
     standings: Standings = field(default_factory=dict[bytes, Standing])
     moved: dict[bytes, None] = field(default_factory=dict, compare=False)
+    tallies: Tallies = field(default_factory=Tallies, compare=False)
     _rivals: dict[tuple[bytes, str], list[Contract]] = field(default_factory=dict)
 
     def add_contract(self, contract: Contract) -> None:

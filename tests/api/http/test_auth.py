@@ -102,7 +102,7 @@ def test_without_a_good_key_nothing_is_shown(
     service: ApiService, header: str | None, code: str
 ) -> None:
     headers = {} if header is None else {"Authorization": header}
-    answer = service.http.get("/v1/surfaces", headers=headers)
+    answer = service.http.get("/v1/keys", headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (401, code)
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
@@ -110,7 +110,7 @@ def test_without_a_good_key_nothing_is_shown(
 def test_a_key_ends_when_it_expires(service: ApiService) -> None:
     client = service.sign_in(wallet("expired"), "owner")
     with service.clock.moved_by(Limits().key_ttl_ms):
-        answer = client.get("/v1/surfaces")
+        answer = client.get("/v1/keys")
     problem_of(answer, 401, "key-expired")
 
 
@@ -119,9 +119,9 @@ def test_secrets_are_not_logged(
 ) -> None:
     key = owner.headers["Authorization"].removeprefix("Bearer ")
     with caplog.at_level(logging.DEBUG):
-        assert owner.get("/v1/surfaces").status_code == 200
+        assert owner.get("/v1/keys").status_code == 200
         owner.post("/v1/surfaces", json={"name": "x"})
-        service.http.get("/v1/surfaces", headers={"Authorization": f"Bearer {key}x"})
+        service.http.get("/v1/keys", headers={"Authorization": f"Bearer {key}x"})
     ours = [record.getMessage() for record in caplog.records if not record.name.startswith("http")]
     assert not [line for line in ours if key in line]
 
@@ -138,11 +138,11 @@ def test_an_account_that_asks_too_much_waits(database_url: str) -> None:
         answer = report_lines(owner, surface, ndjson(*[event(id=f"e{n}") for n in range(70)]))
         problem_of(answer, 429, "rate-limited")
         assert int(answer.headers["Retry-After"]) > 1
-        assert owner.get("/v1/surfaces").status_code == 200
-        statuses = [owner.get("/v1/surfaces").status_code for _ in range(70)]
+        assert owner.get("/v1/keys").status_code == 200
+        statuses = [owner.get("/v1/keys").status_code for _ in range(70)]
         assert set(statuses) == {200, 429}
         other = service.sign_in(wallet("other"), "owner")
-        assert other.get("/v1/surfaces").status_code == 200
+        assert other.get("/v1/keys").status_code == 200
 
 
 def test_a_source_without_an_account_waits_too(database_url: str) -> None:
