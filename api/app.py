@@ -1,6 +1,6 @@
 """The application: its parts are handed in, and its OpenAPI description is made from its routes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from anyio import CapacityLimiter
@@ -10,7 +10,7 @@ from starlette.routing import compile_path
 
 from api.context import ChainReads, ConcurrencyLimit, Limits, Places, Service, ServiceInfo
 from api.http import answers, bodies, problems, submissions
-from api.http.middleware import RequestGuard
+from api.http.middleware import CrossOrigin, RequestGuard
 from api.routes.accounts import keys, memory, profiles, sign_in
 from api.routes.deals import proposals
 from api.routes.records import directory, public, stream, why
@@ -39,11 +39,13 @@ def create_app(
     chain: ChainReads,
     info: ServiceInfo,
     limits: Limits | None = None,
+    origins: Collection[str] = (),
 ) -> FastAPI:
     """Return the HTTP API over one log.
 
     `database` acts as `tallystick_api`; `now_ms` is our clock, UTC milliseconds, which may be a
     simulated one. The domains are those that the contracts state (EIP-5267).
+    Pages of these origins may send keys; those of all others may read what needs none.
     Raises `ChainError` if the two contracts are not on one chain.
     """
     if escrow_domain.chain_id != event_log_domain.chain_id:
@@ -80,6 +82,7 @@ def create_app(
         replaying=CapacityLimiter(limits.replays),
     )
     problems.install(app)
+    app.add_middleware(CrossOrigin, origins=origins)
     app.add_middleware(RequestGuard)
     parts = (
         *(public, stream, directory, why),

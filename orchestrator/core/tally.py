@@ -63,7 +63,7 @@ class Tallies(dict[Subject, Tally]):
         # Every one of them is a row, and a read of one sum is of one row.
         for each in {(surface, operator), (surface, ZERO_WORD), (ZERO_WORD, operator)}:
             if each != (ZERO_WORD, ZERO_WORD):
-                counted = Subject(*each, *subject[2:])
+                counted = subject._replace(surface=each[0], operator=each[1])
                 found = self.get(counted)
                 if found is None:
                     found = self[counted] = Tally()

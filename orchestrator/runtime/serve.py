@@ -109,6 +109,7 @@ def open_deployment(
             keys=Keys(**keys),
             now_ms=now_ms,
             public_url=settings.public_url,
+            origins=settings.origins,
         )
         yield exits.enter_context(stack)
 

@@ -14,6 +14,7 @@
 | TALLYSTICK_KEY_FILE | file with the hex key of a person who acts on a contract; none |
 | TALLYSTICK_LISTEN | host:port of the API; `127.0.0.1:8700` |
 | TALLYSTICK_PUBLIC_URL | the API's URL as wallets are shown it; `http://` and LISTEN |
+| TALLYSTICK_ORIGINS | origins of web pages that may send keys, with commas between; none |
 | TALLYSTICK_SETTLE_EVERY_S | seconds between settlements; 60 |
 | TALLYSTICK_ANVIL | path of anvil; looked for on PATH |
 """
@@ -43,10 +44,12 @@ NAMES = (
     "TALLYSTICK_KEY_FILE",
     "TALLYSTICK_LISTEN",
     "TALLYSTICK_PUBLIC_URL",
+    "TALLYSTICK_ORIGINS",
     "TALLYSTICK_SETTLE_EVERY_S",
     "TALLYSTICK_ANVIL",
 )
 _LISTEN = re.compile(r"([0-9A-Za-z.\-]+):([0-9]{1,5})")
+_ORIGIN = re.compile(r"https?://[0-9a-z.\-]+(:[0-9]{1,5})?")
 MAX_SETTLE_EVERY_S = 7 * DAY_S
 
 
@@ -64,6 +67,7 @@ class Settings:
     port: int
     public_url: str
     settle_every_s: int
+    origins: tuple[str, ...] = ()
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -115,7 +119,20 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         port=int(match[2]),
         public_url=values.get("TALLYSTICK_PUBLIC_URL", f"http://{listen}"),
         settle_every_s=int(every),
+        origins=_origins(values.get("TALLYSTICK_ORIGINS", "")),
     )
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    """Return the origins in a list. Raises InputError for what is none."""
+    origins = tuple(each.strip() for each in text.split(",")) if text else ()
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise InputError(
+                "setting-origins",
+                f"TALLYSTICK_ORIGINS lists origins such as https://app.example, not {origin!r}",
+            )
+    return origins
 
 
 def read_site(path: Path) -> Site:

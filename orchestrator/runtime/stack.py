@@ -7,7 +7,7 @@ does. No part starts before the site has been checked against the chain and the 
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import NamedTuple
@@ -104,6 +104,7 @@ class Stack(ResourceGroup):
         now_ms: Callable[[], int],
         public_url: str,
         limits: Limits | None = None,
+        origins: Collection[str] = (),
         is_simulated: bool = False,
     ) -> None:
         super().__init__()
@@ -115,7 +116,7 @@ class Stack(ResourceGroup):
         self._is_simulated = is_simulated
         with self._opening():
             self._open_chain(rpc_url)
-            self._public_url, self._limits = public_url, limits
+            self._public_url, self._limits, self._origins = public_url, limits, origins
             self._check_databases()
 
     def _open_chain(self, rpc_url: str) -> None:
@@ -201,6 +202,7 @@ class Stack(ResourceGroup):
                 evaluators=site.addresses.evaluators,
             ),
             limits=self._limits,
+            origins=self._origins,
         )
 
     @cached_property

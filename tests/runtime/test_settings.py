@@ -48,6 +48,7 @@ def test_every_variable_has_its_setting() -> None:
         "TALLYSTICK_KEY_FILE": "key",
         "TALLYSTICK_LISTEN": "0.0.0.0:80",
         "TALLYSTICK_PUBLIC_URL": "https://log.example",
+        "TALLYSTICK_ORIGINS": "https://app.example, http://localhost:3000",
         "TALLYSTICK_SETTLE_EVERY_S": "3600",
         "TALLYSTICK_ANVIL": "/usr/bin/anvil",
     }
@@ -65,6 +66,7 @@ def test_every_variable_has_its_setting() -> None:
         port=80,
         public_url="https://log.example",
         settle_every_s=3600,
+        origins=("https://app.example", "http://localhost:3000"),
     )
 
 
@@ -88,6 +90,9 @@ def test_urls_with_passwords_are_not_shown() -> None:
     [
         ("TALLYSTICK_HOUSE", "/srv", "setting-unknown"),
         ("TALLYSTICK_HOUSE", "", "setting-unknown"),
+        ("TALLYSTICK_ORIGINS", "*", "setting-origins"),
+        ("TALLYSTICK_ORIGINS", "app.example", "setting-origins"),
+        ("TALLYSTICK_ORIGINS", "https://app.example/", "setting-origins"),
         ("TALLYSTICK_LISTEN", "localhost", "setting-listen"),
         ("TALLYSTICK_LISTEN", ":8700", "setting-listen"),
         ("TALLYSTICK_LISTEN", "[::1]:8700", "setting-listen"),
