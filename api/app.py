@@ -13,7 +13,7 @@ from api.http import answers, bodies, problems, submissions
 from api.http.middleware import CrossOrigin, RequestGuard
 from api.routes.accounts import keys, memory, profiles, sign_in
 from api.routes.deals import proposals
-from api.routes.records import directory, public, stream, why
+from api.routes.records import directory, public, reference, stream, why
 from api.routes.surfaces import operators, owners, trust
 from orchestrator.core.errors import ChainError
 from orchestrator.core.terms import Domain
@@ -85,7 +85,7 @@ def create_app(
     app.add_middleware(CrossOrigin, origins=origins)
     app.add_middleware(RequestGuard)
     parts = (
-        *(public, stream, directory, why),
+        *(public, stream, directory, why, reference),
         *(sign_in, keys, profiles, memory),
         *(operators, owners, trust),
         *(proposals, submissions),
