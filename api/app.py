@@ -1,6 +1,6 @@
 """The application: its parts are handed in, and its OpenAPI description is made from its routes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from anyio import CapacityLimiter
@@ -10,11 +10,11 @@ from starlette.routing import compile_path
 
 from api.context import ChainReads, ConcurrencyLimit, Places, Service, ServiceInfo
 from api.http import answers, bodies, problems, submissions
-from api.http.middleware import RequestGuard
+from api.http.middleware import CrossOrigin, RequestGuard
 from api.mcp import server as mcp
 from api.routes.accounts import keys, memory, profiles, sign_in
 from api.routes.deals import drafts, proposals
-from api.routes.records import public, stream, why
+from api.routes.records import directory, public, reference, stream, why
 from api.routes.surfaces import operators, owners, trust
 from orchestrator.core.errors import ChainError
 from orchestrator.core.limits import MOST, Limits
@@ -41,11 +41,13 @@ def create_app(
     chain: ChainReads,
     info: ServiceInfo,
     limits: Limits | None = None,
+    origins: Collection[str] = (),
 ) -> FastAPI:
     """Return the HTTP API over one log.
 
     `database` acts as `tallystick_api`; `now_ms` is our clock, UTC milliseconds, which may be a
     simulated one. The domains are those that the contracts state (EIP-5267).
+    Pages of these origins may send keys; those of all others may read what needs none.
     Raises `ChainError` if the two contracts are not on one chain.
     """
     if escrow_domain.chain_id != event_log_domain.chain_id:
@@ -86,9 +88,10 @@ def create_app(
         replaying=CapacityLimiter(limits.replays_at_once),
     )
     problems.install(app)
+    app.add_middleware(CrossOrigin, origins=origins)
     app.add_middleware(RequestGuard)
     parts = (
-        *(public, stream, why),
+        *(public, stream, directory, why, reference),
         *(sign_in, keys, profiles, memory),
         *(operators, owners, trust),
         *(drafts, proposals, submissions),

@@ -18,6 +18,8 @@ from orchestrator.core.sign_in import MAX_SIGNATURE_BYTES
 from orchestrator.core.units import parse_amount, parse_time_ns
 
 MAX_PAGE = 1_000
+# Of the directory, whose items are large.
+MAX_DIRECTORY_PAGE = 50
 MAX_KEY_NAME_BYTES = 128
 MAX_KEY_SURFACES = 100
 MAX_CAPABILITIES = 32
@@ -28,6 +30,8 @@ MAX_POSITION = 2**40 - 1
 NAME_PATTERN = f"^{names.SHORT_NAME_PATTERN}$"
 
 _WORD_PATTERN = r"^0x[0-9a-f]{64}$"
+_WORDS_PATTERN = r"^0x[0-9a-f]{64}(,0x[0-9a-f]{64}){0,9}$"
+_NAME_START_PATTERN = r"^[ -~]{1,32}$"
 _ADDRESS_PATTERN = r"^0x[0-9a-fA-F]{40}$"
 _SIGNATURE_PATTERN = r"^0x([0-9a-fA-F]{2})*$"
 _UNITS_PATTERN = r"^(0|[1-9][0-9]{0,77})$"
@@ -44,6 +48,8 @@ _MEMORY_KEY_PATTERN = r"^[0-9A-Za-z._:-]{1,128}$"
 # The rule behind each pattern that a request may break, as a refusal says it.
 PATTERN_RULES = {
     _WORD_PATTERN: "must be 0x and 64 lower-case hex digits",
+    _WORDS_PATTERN: "must be 1 to 10 ids of 0x and 64 lower-case hex digits, with commas between",
+    _NAME_START_PATTERN: "must be 1 to 32 printable ASCII characters",
     _ADDRESS_PATTERN: "must be an address: 0x and 40 hex digits",
     _SIGNATURE_PATTERN: "must be a signature: 0x and the hex digits of whole bytes",
     _UNITS_PATTERN: "must be a whole number of base units as text, without sign or leading zero",
@@ -86,6 +92,17 @@ def _check_kind(text: str) -> str:
 
 Word = Annotated[str, Field(pattern=_WORD_PATTERN, examples=[_WORD])]
 SurfaceId = Annotated[Word, Path(description="A surface's id.")]
+SurfaceIds = Annotated[
+    str,
+    Field(
+        pattern=_WORDS_PATTERN,
+        description="Only these: at most ten ids, with commas between them.",
+        examples=[_WORD],
+    ),
+]
+Names = Annotated[
+    str, Field(pattern=_NAME_START_PATTERN, description="How a surface's name begins.")
+]
 ContractId = Annotated[Word, Path(description="A contract's id: the digest of its terms.")]
 OperatorAddress = Annotated[
     str, Path(pattern=_ADDRESS_PATTERN, description="An operator's address.", examples=[_ADDRESS])
@@ -172,6 +189,10 @@ Units = Annotated[
 
 Limit = Annotated[
     Annotated[int, Field(ge=1, le=MAX_PAGE), Digits],
+    Query(description="The most items to return."),
+]
+DirectoryLimit = Annotated[
+    Annotated[int, Field(ge=1, le=MAX_DIRECTORY_PAGE), Digits],
     Query(description="The most items to return."),
 ]
 AfterWord = Annotated[Word | None, Query(description="`next` of the page before.")]

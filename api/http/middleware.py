@@ -4,9 +4,11 @@ What a request holds it gives back here once it is answered, and a failure shows
 """
 
 import logging
+from collections.abc import Collection
 from contextlib import ExitStack
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http import allowances, problems
@@ -33,6 +35,13 @@ _ONCE = (
     "host",
     "idempotency-key",
 )
+# What pages of other origins may ask for, and read of an answer: without a key from anywhere, all
+# else from the origins that the settings list. Cookies are never asked for, and there are none.
+_OPEN_HEADERS = "Last-Event-ID"
+_LISTED_METHODS = "GET, POST, PUT, PATCH, DELETE"
+_LISTED_HEADERS = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Prefer"
+_EXPOSED = "Location, Preference-Applied, Retry-After, WWW-Authenticate"
+_PREFLIGHT_S = "600"
 
 logger = logging.getLogger("tallystick.api")
 
@@ -90,6 +99,39 @@ def _check_once(headers: Headers) -> None:
             raise Refusal(
                 400, "header-doubled", f"the header {name} stands more than once; send it once"
             )
+
+
+class CrossOrigin:
+    """Leave for pages of other origins: all may read what needs no key, listed ones do all."""
+
+    def __init__(self, app: ASGIApp, origins: Collection[str]) -> None:
+        self.app = app
+        self._origins = frozenset(origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
+        origin = headers.get("origin")
+        if origin is None:
+            await self.app(scope, receive, send)
+            return
+        is_listed = origin in self._origins
+        leave = {"Access-Control-Allow-Origin": origin if is_listed else "*", "Vary": "Origin"}
+        if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
+            leave |= {
+                "Access-Control-Allow-Methods": _LISTED_METHODS if is_listed else "GET",
+                "Access-Control-Allow-Headers": _LISTED_HEADERS if is_listed else _OPEN_HEADERS,
+                "Access-Control-Max-Age": _PREFLIGHT_S,
+            }
+            await Response(status_code=204, headers=leave)(scope, receive, send)
+            return
+        leave["Access-Control-Expose-Headers"] = _EXPOSED
+
+        async def send_with_leave(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(leave)
+            await send(message)
+
+        await self.app(scope, receive, send_with_leave)
 
 
 def _check_length(declared: str, most: int) -> None:

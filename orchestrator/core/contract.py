@@ -59,7 +59,10 @@ class Contract:
     """An open contract and its running totals. Amounts are in token base units.
 
     `opened` is the position of its opening, `last_*` those of its latest entries of that kind. 0
-    means none, since position 0 is the log's genesis.
+    means none, since position 0 is the log's genesis. `motion` is empty for a contract that the
+    directory does not count. `stated_units` are what the last settlement states as payable. Of the
+    outcomes that no settlement states the first came at `unstated_ms`; of those that are stated and
+    that no payout has followed, at `unpaid_ms` (0: none).
     """
 
     rules: ContractRules
@@ -73,6 +76,10 @@ class Contract:
     last_outcome: int = 0
     last_reversal: int = 0
     last_settlement: int = 0
+    motion: str = ""
+    stated_units: int = 0
+    unstated_ms: int = 0
+    unpaid_ms: int = 0
 
     @property
     def payable_units(self) -> int:

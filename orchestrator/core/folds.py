@@ -10,7 +10,15 @@ from orchestrator.core import trust
 from orchestrator.core.attribution import TouchAt, TouchHistory
 from orchestrator.core.contract import Contract, ContractRules
 from orchestrator.core.dispute import is_lost
-from orchestrator.core.entry import CLICK, TAKEN, ZERO_WORD, Entry, ascii_text, unpack_outcome
+from orchestrator.core.entry import (
+    CLICK,
+    EXPIRED,
+    TAKEN,
+    ZERO_WORD,
+    Entry,
+    ascii_text,
+    unpack_outcome,
+)
 from orchestrator.core.errors import EntryError
 from orchestrator.core.forecast import Baseline, Cohort, Question, forecast_day
 from orchestrator.core.forecast import score as forecast_score
@@ -33,6 +41,7 @@ from orchestrator.core.purchase import (
     next_sweep,
 )
 from orchestrator.core.surface_settings import SurfaceSettings
+from orchestrator.core.tally import ANSWERED, PAID_AFTER, STATED_AFTER, Subject, motion_of
 from orchestrator.core.trust import PendingForecast
 from orchestrator.core.world import Code, Errand, Lead, Operator, Reporting, Surface, World
 
@@ -122,11 +131,13 @@ def request(world: World, position: int, record: Record) -> None:
     here.received_ms = max(here.received_ms, entry.time_ms)
 
 
-def answer(world: World, _position: int, record: Record) -> None:
+def answer(world: World, position: int, record: Record) -> None:
     entry, lead = record.entry, world.leads[record.entry.subject]
     (at,) = (at for at, one in enumerate(lead.errands) if one.position == entry.value)
     answered = lead.errands.pop(at)
     if not answered.is_taken:
+        if entry.label != EXPIRED:
+            world.tallies.add(Subject(entry.surface, answered.operator, ANSWERED), position)
         world.surfaces[entry.surface].errands -= 1
         world.moved_standing(entry.surface, answered.operator).errands -= 1
     if entry.label == TAKEN:
@@ -215,6 +226,9 @@ def outcome(world: World, position: int, record: Record) -> None:
     entry = record.entry
     contract = world.contracts[entry.actor]
     contract.add_outcome(position, entry.value)
+    # By the receipt of its event, which the log's own clock has reached.
+    contract.unstated_ms = contract.unstated_ms or world.time_ms
+    world.tallies.add_of(contract, entry.kind, position, entry.value)
     _count_lead(world, contract, position, entry)
     settings = _settings_for(world, contract.rules)
     if settings is not None:
@@ -232,25 +246,49 @@ def over(world: World, position: int, record: Record) -> None:
     entry = record.entry
     contract = world.contracts[entry.actor]
     contract.over_units += entry.value
+    world.tallies.add_of(contract, entry.kind, position, entry.value)
     _count_lead(world, contract, position, entry)
 
 
 def reversal(world: World, position: int, record: Record) -> None:
     contract = world.contracts[record.entry.actor]
     contract.add_reversal(position, record.entry.value)
+    world.tallies.add_of(contract, record.entry.kind, position, record.entry.value)
     _count_reversal(world, position, contract.rules, record.entry.value)
 
 
 def settlement(world: World, position: int, record: Record) -> None:
-    world.contracts[record.entry.subject].last_settlement = position
+    entry = record.entry
+    contract = world.contracts[entry.subject]
+    contract.last_settlement = position
+    # Of what is payable the settlement states so much more than the last one, or less.
+    world.tallies.add_of(contract, entry.kind, position, entry.value - contract.stated_units)
+    contract.stated_units = entry.value
+    if contract.unstated_ms:
+        waited_ms = entry.time_ms - contract.unstated_ms
+        world.tallies.add_time(contract, STATED_AFTER, position, waited_ms)
+        contract.unpaid_ms = contract.unpaid_ms or contract.unstated_ms
+        contract.unstated_ms = 0
+
+
+def payout(world: World, position: int, record: Record) -> None:
+    entry = record.entry
+    contract = world.contracts[entry.subject]
+    world.tallies.add_of(contract, entry.kind, position, entry.value)
+    if contract.unpaid_ms:
+        world.tallies.add_time(contract, PAID_AFTER, position, entry.time_ms - contract.unpaid_ms)
+        contract.unpaid_ms = 0
 
 
 def opening(world: World, position: int, record: Record) -> None:
     rules = world.rules[record.entry.subject]
-    world.add_contract(Contract(rules, position))
+    contract = Contract(rules, position)
+    world.add_contract(contract)
     here = world.surfaces.get(rules.surface)
     # Anyone can open a contract that names a surface; its owner's own are a judgement of trust.
     if here is not None and here.governs(rules):
+        contract.motion = motion_of(here.policy, rules.outcome)
+        world.tallies.add_of(contract, record.entry.kind, position, rules.budget_units)
         standing = world.moved_standing(rules.surface, rules.operator)
         standing.policy = rules.policy_hash
         standing.counted_to = position
@@ -258,8 +296,10 @@ def opening(world: World, position: int, record: Record) -> None:
             standing.partner_since_ms = record.entry.time_ms
 
 
-def closing(world: World, _position: int, record: Record) -> None:
-    world.contracts[record.entry.subject].closed_at_ms = record.entry.value
+def closing(world: World, position: int, record: Record) -> None:
+    contract = world.contracts[record.entry.subject]
+    contract.closed_at_ms = record.entry.value
+    world.tallies.add_of(contract, record.entry.kind, position, 0)
 
 
 def ruling(world: World, position: int, record: Record) -> None:

@@ -9,6 +9,7 @@ kind, add its row, and the functions that the row names in `folds` and `replay_r
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+from functools import cached_property
 from struct import Struct
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from orchestrator.core.entry import (
     TIME_MS_LIMIT,
     VALUE_LIMIT,
     WORD_BYTES,
+    ZERO_WORD,
     Entry,
     ascii_text,
     ascii_word,
@@ -40,6 +42,7 @@ from orchestrator.core.opening import (
     receipt_ms,
 )
 from orchestrator.core.replay_rules import Documents
+from orchestrator.core.tally import Subject
 from orchestrator.core.world import World
 
 
@@ -101,7 +104,7 @@ Fold = Callable[[World, int, Record], None]
 ReplayRule = Callable[[World, Record, Documents], Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Kind:
     """One kind of entry.
 
@@ -134,6 +137,16 @@ class Kind:
         if self.words.actor == meaning:
             return "actor"
         return "subject" if self.words.subject == meaning else None
+
+    @cached_property
+    def operator_field(self) -> str | None:
+        """The field that names the operator; None for none."""
+        return self.field_of("operator")
+
+    @cached_property
+    def is_of_contract(self) -> bool:
+        """True of entries about a contract."""
+        return self.field_of("contract id") is not None
 
     def fits(self, entry: Entry, opening: Opening | None) -> bool:
         """Return whether an entry of this kind commits to this opening, or to none."""
@@ -213,6 +226,9 @@ def advance(world: World, record: Record) -> None:
     entry = record.entry
     kind, position = kind_of(entry), world.size
     kind.fold(world, position, record)
+    if not kind.is_of_contract:
+        actor = getattr(entry, kind.operator_field) if kind.operator_field else ZERO_WORD
+        world.tallies.add(Subject(entry.surface, actor, kind.name), position)
     pass_by(world, record)
     received_ms = receipt_ms(record.opening)
     if received_ms is not None:
@@ -453,8 +469,9 @@ _TABLE = (
         Words(
             "payee", "contract id", "paid or credited", "gross amount, base units", "transaction"
         ),
-        folds.nothing,
+        folds.payout,
         replay_rules.payout,
+        changes=(_CONTRACT,),
         role="payout",
         topic=Topic.CONTRACT,
     ),

@@ -15,6 +15,7 @@ from orchestrator.core.forecast import Cohorts
 from orchestrator.core.policy import Policy
 from orchestrator.core.purchase import Purchase
 from orchestrator.core.surface_settings import SurfaceSettings
+from orchestrator.core.tally import Tallies
 from orchestrator.core.trust import PoolUse, Standing
 
 
@@ -193,10 +194,10 @@ class World:
     own clock: the latest time of its own entries, and receipt of what was reported. `leads` may
     hold only the leads that the coming requests speak of: a writer that keeps them elsewhere puts
     them there first. `causes` are codes by position. `moved` names the pairs whose standing has
-    changed, and `used_codes` the codes that have, for a writer that keeps them elsewhere.
-    `arriving` is the lead that was registered by the code of this position, until its click has
-    been told. `reporting` is set from a lead's first errand that is written as a touch up to the
-    transition that must follow.
+    changed, and `used_codes` the codes that have, for a writer that keeps them elsewhere, and
+    `tallies` are what was counted since such a writer last added them up. `arriving` is the lead
+    that was registered by the code of this position, until its click has been told. `reporting` is
+    set from a lead's first errand that is written as a touch up to the transition that must follow.
     """
 
     size: int = 0
@@ -217,6 +218,7 @@ class World:
     reporting: Reporting | None = None
     standings: Standings = field(default_factory=dict[bytes, Standing])
     moved: dict[bytes, None] = field(default_factory=dict, compare=False)
+    tallies: Tallies = field(default_factory=Tallies, compare=False)
     _rivals: dict[tuple[bytes, str], list[Contract]] = field(default_factory=dict)
 
     def add_contract(self, contract: Contract) -> None:

@@ -12,8 +12,16 @@ from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import KINDS, advance, kind_of
 from orchestrator.core.merkle import CompactRange, leaf_hash
 from orchestrator.core.opening import Record
+from orchestrator.core.tally import Subject
 from orchestrator.core.world import World, pair_of
-from orchestrator.log.projections import Sources, code_of, load_world, standing_of
+from orchestrator.log.projections import (
+    Sources,
+    code_of,
+    load_world,
+    standing_of,
+    subject_of,
+    tally_of,
+)
 from orchestrator.log.reader import PAGE_ENTRIES, read_entries, stored_pages
 from orchestrator.log.tree import check_root, stored_checkpoint
 from orchestrator.storage.database import Database, Row, Session
@@ -130,6 +138,7 @@ def compare_projections(database: Database, log_id: bytes) -> list[str]:
         differences += _compare_leads(session, log_id, world)
         differences += _compare_standings(session, log_id, world)
         differences += _compare_codes(session, log_id, world)
+        differences += _compare_tallies(session, log_id, world)
     return differences[:MAX_DIFFERENCES]
 
 
@@ -217,6 +226,26 @@ def _compare_codes(session: Session, log_id: bytes, world: World) -> list[str]:
         seen += len(rows)
     if seen != len(world.used_codes):
         differences.append(f"codes: {seen} are stored, the log has {len(world.used_codes)}")
+    return differences[:MAX_DIFFERENCES]
+
+
+def _compare_tallies(session: Session, log_id: bytes, world: World) -> list[str]:
+    """Return what differs in the tallies, read a page at a time."""
+    differences: list[str] = []
+    last = Subject(b"", b"", "")
+    seen = 0
+    while rows := session.all(
+        "log.tallies_after", log_id=log_id, limit=PAGE_ENTRIES, **last._asdict()
+    ):
+        for row in rows:
+            last = subject_of(row)
+            stored, wanted = tally_of(row), world.tallies.get(last)
+            if stored != wanted:
+                differences.append(f"tally {last}: {stored} is stored, the log says {wanted}")
+        del differences[MAX_DIFFERENCES:]
+        seen += len(rows)
+    if seen != len(world.tallies):
+        differences.append(f"tallies: {seen} are stored, the log has {len(world.tallies)}")
     return differences[:MAX_DIFFERENCES]
 
 

@@ -31,6 +31,7 @@ from orchestrator.core.kinds import Kind, Projection
 from orchestrator.core.opening import AnswerOpening, Record, ReportedTouchOpening, TouchOpening
 from orchestrator.core.policy import Policy
 from orchestrator.core.surface_settings import SurfaceSettings
+from orchestrator.core.tally import MAX_POSITIONS, Subject, Tally
 from orchestrator.core.trust import Standing
 from orchestrator.core.units import DAY_MS
 from orchestrator.core.world import Code, Lead, Operator, Surface, World, pair_of
@@ -234,6 +235,28 @@ def code_of(row: Row) -> Code:
     )
 
 
+def write_tallies(session: Session, log_id: bytes, world: World) -> None:
+    """Add to the tallies what has been counted since this was done last."""
+    if not world.tallies:
+        return
+    rows = [
+        {
+            "surface": subject.surface.hex(),
+            "operator": subject.operator.hex(),
+            "what": subject.what,
+            "motion": subject.motion,
+            "token": subject.token.hex(),
+            "size": subject.size,
+            "count": tally.count,
+            "units": tally.units,
+            "positions": tally.positions,
+        }
+        for subject, tally in world.tallies.items()
+    ]
+    session.run("log.add_tallies", log_id=log_id, rows=json_text(rows), most=MAX_POSITIONS)
+    world.tallies.clear()
+
+
 def _standing_row(pair: bytes, standing: Standing) -> dict[str, object]:
     first = standing.forecasts[0] if standing.forecasts else None
     return {
@@ -267,6 +290,10 @@ def _contract_row(log_id: bytes, contract: Contract) -> dict[str, object]:
         "last_reversal": contract.last_reversal,
         "last_settlement": contract.last_settlement,
         "rules": json_text(encode_rules(rules)),
+        "motion": contract.motion,
+        "stated_units": contract.stated_units,
+        "unstated_ms": contract.unstated_ms,
+        "unpaid_ms": contract.unpaid_ms,
     }
 
 
@@ -293,6 +320,10 @@ def contract_of(row: Row) -> Contract:
         row.last_outcome,
         row.last_reversal,
         row.last_settlement,
+        row.motion,
+        row.stated_units,
+        row.unstated_ms,
+        row.unpaid_ms,
     )
 
 
@@ -456,6 +487,16 @@ class StoredCodes:
 def standing_of(row: Row) -> Standing:
     """Return the standing of a row. Raises `LogError` if it is none."""
     return decode_standing(row.level, row.ground, row.is_suspended, row.document)
+
+
+def subject_of(row: Row) -> Subject:
+    """Return the subject of a tally's row."""
+    return Subject(row.surface, row.operator, row.what, row.motion, row.token, row.size)
+
+
+def tally_of(row: Row) -> Tally:
+    """Return the tally of a row."""
+    return Tally(row.count, int(row.units), list(row.positions))
 
 
 def load_world(

@@ -44,6 +44,7 @@ from orchestrator.log.projections import (
     write_leads,
     write_rest,
     write_standings,
+    write_tallies,
 )
 from orchestrator.log.reader import read_entries
 from orchestrator.log.tree import Checkpoint, Tiles, checkpoint_of, stored_checkpoint, tree_of
@@ -379,6 +380,7 @@ class Sequencer(Resource):
         write_standings(session, log_id, world)
         write_codes(session, log_id, world, batch.clicks)
         write_actions(session, log_id, batch.actions)
+        write_tallies(session, log_id, world)
         self._failpoint("projections")
         if not previous_size + len(batch.entries) == tree.size == world.size:
             raise LogError(

@@ -21,7 +21,7 @@ from orchestrator.runtime.local_chain import GAS_FUNDS_WEI, LocalChainClock, dep
 from orchestrator.runtime.local_servers import LocalAnvil, LocalPostgres
 from orchestrator.runtime.migration import begin_log, prepare_schema, publisher_of
 from orchestrator.runtime.settings import Settings, read_limits_file, read_site
-from orchestrator.runtime.stack import Keys, Stack, http_server, listen
+from orchestrator.runtime.stack import Believed, Keys, Stack, http_server, listen
 from orchestrator.storage.database import (
     API,
     REGISTRAR,
@@ -111,7 +111,7 @@ def open_deployment(
             now_ms=now_ms,
             public_url=settings.public_url,
             limits=limits,
-            trusted_proxies=settings.trusted_proxies,
+            believed=Believed(settings.trusted_proxies, settings.origins),
         )
         yield exits.enter_context(stack)
 

@@ -14,6 +14,7 @@
 | TALLYSTICK_KEY_FILE | file with the hex key of a person who acts on a contract; none |
 | TALLYSTICK_LISTEN | host:port of the API; `127.0.0.1:8700` |
 | TALLYSTICK_PUBLIC_URL | the API's URL as wallets are shown it; `http://` and LISTEN |
+| TALLYSTICK_ORIGINS | origins of web pages that may send keys, with commas between; none |
 | TALLYSTICK_SETTLE_EVERY_S | seconds between settlements; 60 |
 | TALLYSTICK_LIMITS | JSON file: limits that differ from their defaults; none |
 | TALLYSTICK_TRUSTED_PROXIES | networks whose word on a client's address counts; none |
@@ -47,12 +48,14 @@ NAMES = (
     "TALLYSTICK_KEY_FILE",
     "TALLYSTICK_LISTEN",
     "TALLYSTICK_PUBLIC_URL",
+    "TALLYSTICK_ORIGINS",
     "TALLYSTICK_SETTLE_EVERY_S",
     "TALLYSTICK_LIMITS",
     "TALLYSTICK_TRUSTED_PROXIES",
     "TALLYSTICK_ANVIL",
 )
 _LISTEN = re.compile(r"([0-9A-Za-z.\-]+):([0-9]{1,5})")
+_ORIGIN = re.compile(r"https?://[0-9a-z.\-]+(:[0-9]{1,5})?")
 MAX_SETTLE_EVERY_S = 7 * DAY_S
 
 
@@ -72,6 +75,7 @@ class Settings:
     settle_every_s: int
     limits: Path | None
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
+    origins: tuple[str, ...] = ()
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -125,7 +129,20 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         settle_every_s=int(every),
         limits=Path(values["TALLYSTICK_LIMITS"]) if "TALLYSTICK_LIMITS" in values else None,
         trusted_proxies=_networks(values.get("TALLYSTICK_TRUSTED_PROXIES", "")),
+        origins=_origins(values.get("TALLYSTICK_ORIGINS", "")),
     )
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    """Return the origins in a list. Raises InputError for what is none."""
+    origins = tuple(each.strip() for each in text.split(",")) if text else ()
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise InputError(
+                "setting-origins",
+                f"TALLYSTICK_ORIGINS lists origins such as https://app.example, not {origin!r}",
+            )
+    return origins
 
 
 def read_site(path: Path) -> Site:

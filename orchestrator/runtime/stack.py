@@ -88,6 +88,13 @@ class SentTransaction(NamedTuple):
     gas_used: int
 
 
+class Believed(NamedTuple):
+    """What is believed of requests: who sent one, by proxies; a page's key, by its origin."""
+
+    proxies: tuple[Network, ...] = ()
+    origins: tuple[str, ...] = ()
+
+
 class Stack(ResourceGroup):
     """A site in operation. `now_ms` is the clock of all its parts but the database.
 
@@ -108,7 +115,7 @@ class Stack(ResourceGroup):
         now_ms: Callable[[], int],
         public_url: str,
         limits: Limits | None = None,
-        trusted_proxies: tuple[Network, ...] = (),
+        believed: Believed = Believed(),
         is_simulated: bool = False,
     ) -> None:
         super().__init__()
@@ -121,7 +128,7 @@ class Stack(ResourceGroup):
         self._limits = limits or Limits()
         with self._opening():
             self._open_chain(rpc_url)
-            self._public_url, self._trusted_proxies = public_url, trusted_proxies
+            self._public_url, self._believed = public_url, believed
             self._check_databases()
 
     def _open_chain(self, rpc_url: str) -> None:
@@ -207,9 +214,10 @@ class Stack(ResourceGroup):
                 lens=site.addresses.lens,
                 feedback=site.addresses.feedback,
                 evaluators=site.addresses.evaluators,
-                trusted_proxies=self._trusted_proxies,
+                trusted_proxies=self._believed.proxies,
             ),
             limits=self._limits,
+            origins=self._believed.origins,
         )
 
     @cached_property

@@ -13,7 +13,7 @@ from typing import get_args
 import pytest
 
 from orchestrator.core import kinds
-from orchestrator.core.entry import Entry, ascii_text, ascii_word
+from orchestrator.core.entry import Entry, ascii_text, ascii_word, unpack_outcome
 from orchestrator.core.errors import EntryError
 from orchestrator.core.kinds import KINDS, ROLES, Clock, Kind, Projection, advance, kind_of
 from orchestrator.core.opening import Opening, Record
@@ -83,6 +83,33 @@ def test_the_page_about_entries_says_what_the_table_says() -> None:
             for name in opening._fields
         ]
         assert f"| {names} | {', '.join(fields)} |" in page
+
+
+def test_the_example_of_the_page_is_an_entry_of_the_vectors() -> None:
+    page = (ROOT / "docs/entries.md").read_text()
+    example = page.split("### An example")[1].split("\n## ")[0]
+    rows = re.findall(
+        r"^\| (\d+)\u2013(\d+) \| (\w+) \| `([0-9a-f]{64})` \| (.*) \|", example, re.MULTILINE
+    )
+    assert [(int(first), int(last)) for first, last, *_ in rows] == [
+        (start, start + 31) for start in range(0, 256, 32)
+    ]
+    assert [name for _, _, name, *_ in rows] == [
+        field.removesuffix("_ms") for field in Entry._fields
+    ]
+    data = bytes.fromhex("".join(word for *_, word, _ in rows))
+    vectors = json.loads((ROOT / "tests/vectors/entries.json").read_text())["entries"]
+    (vector,) = (one for one in vectors if one["data"] == f"0x{data.hex()}")
+    assert f"`{vector['leaf_hash']}`" in example
+    meaning = {name: text for _, _, name, _, text in rows}
+    entry = kinds.decode(data)
+    assert meaning["kind"] == f"`{entry.kind}`"
+    assert meaning["label"] == f"`{entry.label}`"
+    assert meaning["value"] == f"{entry.value} base units"
+    assert meaning["time"].startswith(f"{entry.time_ms}: ")
+    facts = unpack_outcome(entry.payload)._asdict()
+    stated = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items())
+    assert meaning["payload"] == f"{stated}, 0"
 
 
 def test_no_other_module_lists_kinds() -> None:

@@ -132,6 +132,30 @@ TAMPERINGS = {
         "UPDATE standings SET ground = 'results' WHERE log_id = %s",
         compare_projections,
     ),
+    "a tally's count": (
+        "UPDATE tallies SET count = count + 1 WHERE log_id = %s AND what = 'touch'",
+        compare_projections,
+    ),
+    "a tally's sum": (
+        "UPDATE tallies SET units = 5 WHERE log_id = %s AND what = 'outcome'",
+        compare_projections,
+    ),
+    "a tally's positions": (
+        "UPDATE tallies SET positions = '{1}' WHERE log_id = %s AND what = 'touch'",
+        compare_projections,
+    ),
+    "a tally": (
+        "DELETE FROM tallies WHERE log_id = %s AND what = 'touch'",
+        compare_projections,
+    ),
+    "a contract's motion": (
+        "UPDATE contracts SET motion = 'expansion' WHERE log_id = %s",
+        compare_projections,
+    ),
+    "since when a contract waits": (
+        "UPDATE contracts SET unstated_ms = 77 WHERE log_id = %s",
+        compare_projections,
+    ),
     "a suspension": (
         "UPDATE standings SET is_suspended = true WHERE log_id = %s",
         compare_projections,

@@ -51,6 +51,7 @@ def test_every_variable_has_its_setting() -> None:
         "TALLYSTICK_KEY_FILE": "key",
         "TALLYSTICK_LISTEN": "0.0.0.0:80",
         "TALLYSTICK_PUBLIC_URL": "https://log.example",
+        "TALLYSTICK_ORIGINS": "https://app.example, http://localhost:3000",
         "TALLYSTICK_SETTLE_EVERY_S": "3600",
         "TALLYSTICK_LIMITS": "limits.json",
         "TALLYSTICK_TRUSTED_PROXIES": "10.0.0.0/8, fd00::1",
@@ -72,6 +73,7 @@ def test_every_variable_has_its_setting() -> None:
         settle_every_s=3600,
         limits=Path("limits.json"),
         trusted_proxies=(ip_network("10.0.0.0/8"), ip_network("fd00::1/128")),
+        origins=("https://app.example", "http://localhost:3000"),
     )
 
 
@@ -95,6 +97,9 @@ def test_urls_with_passwords_are_not_shown() -> None:
     [
         ("TALLYSTICK_HOUSE", "/srv", "setting-unknown"),
         ("TALLYSTICK_HOUSE", "", "setting-unknown"),
+        ("TALLYSTICK_ORIGINS", "*", "setting-origins"),
+        ("TALLYSTICK_ORIGINS", "app.example", "setting-origins"),
+        ("TALLYSTICK_ORIGINS", "https://app.example/", "setting-origins"),
         ("TALLYSTICK_LISTEN", "localhost", "setting-listen"),
         ("TALLYSTICK_LISTEN", ":8700", "setting-listen"),
         ("TALLYSTICK_LISTEN", "[::1]:8700", "setting-listen"),

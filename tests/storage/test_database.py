@@ -46,6 +46,7 @@ PUBLIC = {
     "policies",
     "settings",
     "standings",
+    "tallies",
     "surfaces",
     "surface_names",
     "operators",

@@ -207,6 +207,7 @@ def contracts(
     service: TheService,
     surface: Annotated[Word | None, Query(description="Only this surface's.")] = None,
     owner: Annotated[Address | None, Query(description="Only those that it opened.")] = None,
+    operator: Annotated[Address | None, Query(description="Only those that pay it.")] = None,
     after: AfterPosition = 0,
     limit: Limit = 100,
 ) -> answers.Contracts:
@@ -216,6 +217,7 @@ def contracts(
         limit,
         surface=from_hex(surface) if surface else None,
         owner=address_word(owner) if owner else None,
+        operator=address_word(operator) if operator else None,
     )
     return answers.Contracts(
         contracts=_contracts(service, found),

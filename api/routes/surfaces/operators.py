@@ -11,7 +11,7 @@ from api.context import Service, TheService
 from api.http import answers, bodies
 from api.http.answers import next_cursor
 from api.http.auth import AnyCaller, Caller, acting, needs
-from api.http.fields import AfterWord, LeadCursor, Limit, Name, SurfaceId, address
+from api.http.fields import LeadCursor, Limit, Name, SurfaceId, address
 from api.http.json_input import StrictRoute, ndjson_body
 from api.http.problems import Fault, Refusal, documented, not_found
 from api.http.submissions import (
@@ -35,24 +35,6 @@ TouchIntake = Annotated[Intake, intake_for("operator:touch")]
 router = APIRouter(prefix="/v1", tags=["operator"], route_class=StrictRoute)
 
 
-@router.get("/surfaces", responses=documented(401, 403))
-def surfaces(
-    service: TheService, caller: AnyCaller, after: AfterWord = None, limit: Limit = 100
-) -> answers.Surfaces:
-    """List the surfaces."""
-    with acting(service, caller) as session:
-        rows = session.all(
-            "api.surface_page",
-            log_id=service.log_id,
-            after=from_hex(after) if after else b"",
-            limit=limit,
-        )
-    found = [answers.Surface(**_surface(row)) for row in rows]
-    return answers.Surfaces(
-        surfaces=found, next=next_cursor(found, limit, lambda last: last.surface)
-    )
-
-
 @router.get("/surfaces/{surface}", responses=documented(401, 403, 404))
 def surface_detail(
     service: TheService, caller: AnyCaller, surface: SurfaceId
@@ -63,7 +45,7 @@ def surface_detail(
         policy = session.one("log.policy", log_id=service.log_id, hash=row.policy_hash)
         here = session.one("api.surface_settings", log_id=service.log_id, surface=row.surface)
     return answers.SurfaceDetail(
-        **_surface(row),
+        **surface_facts(row),
         policy=policy.document if policy else {},
         settings=here.settings if here else None,
         settings_hash=to_hex(here.settings_hash) if here and here.settings_hash else None,
@@ -236,7 +218,8 @@ def _known_surface(service: Service, session: Session, surface: str) -> Row:
     return row
 
 
-def _surface(row: Row) -> dict[str, object]:
+def surface_facts(row: Row) -> dict[str, object]:
+    """Return what every answer says of a surface, by its row."""
     return {
         "surface": to_hex(row.surface),
         "name": row.name,

@@ -92,7 +92,7 @@ def test_without_a_good_key_nothing_is_shown(
     service: ApiService, header: str | None, code: str
 ) -> None:
     headers = {} if header is None else {"Authorization": header}
-    answer = service.http.get("/v1/surfaces", headers=headers)
+    answer = service.http.get("/v1/keys", headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (401, code)
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
@@ -100,7 +100,7 @@ def test_without_a_good_key_nothing_is_shown(
 def test_a_key_ends_when_it_expires(service: ApiService) -> None:
     client = service.sign_in(wallet("expired"), "owner")
     with service.clock.moved_by(Limits().key_ttl_ms):
-        answer = client.get("/v1/surfaces")
+        answer = client.get("/v1/keys")
     problem_of(answer, 401, "key-expired")
 
 
@@ -109,8 +109,8 @@ def test_secrets_are_not_logged(
 ) -> None:
     key = owner.headers["Authorization"].removeprefix("Bearer ")
     with caplog.at_level(logging.DEBUG):
-        assert owner.get("/v1/surfaces").status_code == 200
+        assert owner.get("/v1/keys").status_code == 200
         owner.post("/v1/surfaces", json={"name": "x"})
-        service.http.get("/v1/surfaces", headers={"Authorization": f"Bearer {key}x"})
+        service.http.get("/v1/keys", headers={"Authorization": f"Bearer {key}x"})
     ours = [record.getMessage() for record in caplog.records if not record.name.startswith("http")]
     assert not [line for line in ours if key in line]

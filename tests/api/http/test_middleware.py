@@ -3,12 +3,15 @@
 import logging
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-from api.http.middleware import MAX_BODY_BYTES, MAX_BULK_BYTES, RequestGuard
+from api.http.middleware import MAX_BODY_BYTES, MAX_BULK_BYTES, CrossOrigin, RequestGuard
 from tests.support.api_service import (
     ApiService,
     answer_of,
@@ -56,13 +59,39 @@ def test_a_doubled_idempotency_key_takes_nothing(service: ApiService, owner: htt
     assert leads(owner, surface) == []
 
 
-def test_other_origins_may_read_nothing(service: ApiService) -> None:
-    headers = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
-    for answer in (
-        service.http.get("/v1/log", headers=headers),
-        service.http.options("/v1/sign-in", headers=headers),
-    ):
-        assert not [name for name in answer.headers if name.startswith("access-control")]
+def test_pages_of_any_origin_may_read_what_needs_no_key(service: ApiService) -> None:
+    origin = {"Origin": "https://any.example"}
+    answer = service.http.get("/v1/log", headers=origin)
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert "Retry-After" in answer.headers["Access-Control-Expose-Headers"]
+    assert "Access-Control-Allow-Credentials" not in answer.headers
+    asked = origin | {"Access-Control-Request-Method": "POST"}
+    leave = service.http.options("/v1/sign-in", headers=asked)
+    assert leave.status_code == 204
+    # It may not send a key, nor anything but a plain read.
+    assert leave.headers["Access-Control-Allow-Methods"] == "GET"
+    assert leave.headers["Access-Control-Allow-Headers"] == "Last-Event-ID"
+    # Without an origin there is nothing to say.
+    assert "Access-Control-Allow-Origin" not in service.http.get("/v1/log").headers
+    plain = service.http.options("/v1/log", headers=origin)
+    assert plain.json()["code"] == "method-not-allowed"
+
+
+def test_pages_of_listed_origins_may_send_keys() -> None:
+    async def inner(scope: Scope, receive: Receive, send: Send) -> None:
+        await Response("inner")(scope, receive, send)
+
+    def ask(origin: str, *more: tuple[bytes, bytes]) -> httpx.Response:
+        app: Any = CrossOrigin(inner, ["https://app.example"])
+        return answer_of(app, [(b"origin", origin.encode()), *more])
+
+    mine = ask("https://app.example")
+    assert mine.text == "inner"
+    assert mine.headers["Access-Control-Allow-Origin"] == "https://app.example"
+    assert mine.headers["Vary"] == "Origin"
+    assert "Access-Control-Allow-Credentials" not in mine.headers
+    for other in ("https://app.example.evil", "null", "http://app.example"):
+        assert ask(other).headers["Access-Control-Allow-Origin"] == "*"
 
 
 def test_a_body_too_large_is_refused_unread(service: ApiService) -> None:

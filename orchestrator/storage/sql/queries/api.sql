@@ -171,13 +171,79 @@ SELECT
         < %(settings)s AS for_settings;
 
 -- name: surface_page
--- The surfaces after an id.
-SELECT s.surface, s.owner, s.policy_hash, s.version, n.name, p.attribution, p.lateness_s
+-- The surfaces after an id; of some, if they are named.
+SELECT s.surface, s.owner, s.policy_hash, s.version, n.name, p.attribution, p.motions
 FROM surfaces s
 JOIN policies p ON p.log_id = s.log_id AND p.hash = s.policy_hash
 LEFT JOIN surface_names n ON n.log_id = s.log_id AND n.surface = s.surface
 WHERE s.log_id = %(log_id)s AND s.surface > %(after)s
+    AND (%(surfaces)s::bytea[] IS NULL OR s.surface = ANY (%(surfaces)s::bytea[]))
 ORDER BY s.surface LIMIT %(limit)s;
+
+-- name: operator_page
+-- The operators after a word.
+SELECT operator, registered FROM operators
+WHERE log_id = %(log_id)s AND operator > %(after)s ORDER BY operator LIMIT %(limit)s;
+
+-- name: operator
+-- One operator.
+SELECT operator, registered FROM operators WHERE log_id = %(log_id)s AND operator = %(operator)s;
+
+-- name: standings_of
+-- The standings of an operator, by surface after an id.
+SELECT surface, level, ground, is_suspended, document FROM standings
+WHERE log_id = %(log_id)s AND operator = %(operator)s AND surface > %(after)s
+ORDER BY surface LIMIT %(limit)s;
+
+-- name: live_contracts
+-- Of the newest contracts of surfaces those that are live: budgets, and what they owe, by token.
+SELECT c.surface, decode(c.rules ->> 'token', 'hex') AS token, count(*) AS contracts,
+    sum((c.rules ->> 'budget_units')::numeric) AS budget_units,
+    sum(c.earned_units - c.reversed_units) AS owed_units,
+    (array_agg(c.opened ORDER BY c.opened DESC))[1:%(most)s::integer] AS positions
+FROM unnest(%(surfaces)s::bytea[]) AS here (surface)
+CROSS JOIN LATERAL (
+    SELECT * FROM contracts n
+    WHERE n.log_id = %(log_id)s AND n.surface = here.surface
+    ORDER BY n.opened DESC LIMIT %(newest)s
+) AS c
+WHERE c.motion <> '' AND c.closed_at_ms IS NULL
+    AND (c.rules ->> 'deadline_ms')::bigint >= %(now_ms)s
+GROUP BY c.surface, token ORDER BY c.surface, token;
+
+-- name: disputes_on
+-- Of the newest contracts of surfaces, how many a party has disputed on chain, and where.
+SELECT c.surface AS party, count(DISTINCT c.contract_id) AS contracts,
+    count(DISTINCT e.topics[2]) AS disputed,
+    (array_agg(DISTINCT e.tx_hash::bytea) FILTER (WHERE e.tx_hash IS NOT NULL))[1:%(most)s::integer]
+        AS transactions
+FROM unnest(%(parties)s::bytea[]) AS here (surface)
+CROSS JOIN LATERAL (
+    SELECT surface, contract_id, motion FROM contracts n
+    WHERE n.log_id = %(log_id)s AND n.surface = here.surface
+    ORDER BY n.opened DESC LIMIT %(newest)s
+) AS c
+LEFT JOIN chain_events e ON e.chain_id = %(chain_id)s AND e.escrow = %(escrow)s
+    AND e.contract = %(escrow)s AND e.is_final
+    AND e.topics[1] = ANY (%(topics)s::bytea[]) AND e.topics[2] = c.contract_id
+WHERE c.motion <> '' GROUP BY c.surface;
+
+-- name: disputes_of
+-- Of the newest contracts of operators, how many a party has disputed on chain, and where.
+SELECT c.operator AS party, count(DISTINCT c.contract_id) AS contracts,
+    count(DISTINCT e.topics[2]) AS disputed,
+    (array_agg(DISTINCT e.tx_hash::bytea) FILTER (WHERE e.tx_hash IS NOT NULL))[1:%(most)s::integer]
+        AS transactions
+FROM unnest(%(parties)s::bytea[]) AS here (operator)
+CROSS JOIN LATERAL (
+    SELECT operator, contract_id, motion FROM contracts n
+    WHERE n.log_id = %(log_id)s AND n.operator = here.operator
+    ORDER BY n.opened DESC LIMIT %(newest)s
+) AS c
+LEFT JOIN chain_events e ON e.chain_id = %(chain_id)s AND e.escrow = %(escrow)s
+    AND e.contract = %(escrow)s AND e.is_final
+    AND e.topics[1] = ANY (%(topics)s::bytea[]) AND e.topics[2] = c.contract_id
+WHERE c.motion <> '' GROUP BY c.operator;
 
 -- name: lead_page
 -- A surface's leads by state and pseudonym, with the caller's own touches; only owners see names.

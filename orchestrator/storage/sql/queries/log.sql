@@ -191,17 +191,32 @@ ON CONFLICT (log_id, lead) DO UPDATE SET
 INSERT INTO contracts (
     log_id, contract_id, surface, owner, operator, opened, closed_at_ms, earned_units,
     reversed_units, over_units, outcomes, reversals, last_outcome, last_reversal, last_settlement,
-    rules)
+    rules, motion, stated_units, unstated_ms, unpaid_ms)
 VALUES (
     %(log_id)s, %(contract_id)s, %(surface)s, %(owner)s, %(operator)s, %(opened)s,
     %(closed_at_ms)s, %(earned_units)s, %(reversed_units)s, %(over_units)s, %(outcomes)s,
-    %(reversals)s, %(last_outcome)s, %(last_reversal)s, %(last_settlement)s, %(rules)s::jsonb)
+    %(reversals)s, %(last_outcome)s, %(last_reversal)s, %(last_settlement)s, %(rules)s::jsonb,
+    %(motion)s, %(stated_units)s, %(unstated_ms)s, %(unpaid_ms)s)
 ON CONFLICT (log_id, contract_id) DO UPDATE SET
     closed_at_ms = excluded.closed_at_ms, earned_units = excluded.earned_units,
     reversed_units = excluded.reversed_units, over_units = excluded.over_units,
     outcomes = excluded.outcomes, reversals = excluded.reversals,
     last_outcome = excluded.last_outcome, last_reversal = excluded.last_reversal,
-    last_settlement = excluded.last_settlement;
+    last_settlement = excluded.last_settlement, stated_units = excluded.stated_units,
+    unstated_ms = excluded.unstated_ms, unpaid_ms = excluded.unpaid_ms;
+
+-- name: add_tallies
+-- Add what was counted to the tallies.
+INSERT INTO tallies (
+    log_id, surface, operator, what, motion, token, size, count, units, positions)
+SELECT %(log_id)s, decode(surface, 'hex'), decode(operator, 'hex'), what, motion,
+    decode(token, 'hex'), size, count, units, positions
+FROM jsonb_to_recordset(%(rows)s::jsonb) AS counted (
+    surface text, operator text, what text, motion text, token text, size smallint, count bigint,
+    units numeric, positions bigint[])
+ON CONFLICT (log_id, surface, operator, what, motion, token, size) DO UPDATE SET
+    count = tallies.count + excluded.count, units = tallies.units + excluded.units,
+    positions = (excluded.positions || tallies.positions)[1:%(most)s::integer];
 
 -- name: put_policy
 -- Keep a policy's document under its hash.
@@ -427,6 +442,28 @@ CROSS JOIN LATERAL (
     SELECT count(*) AS clicks, count(*) FILTER (WHERE is_new_lead) AS new_leads
     FROM clicks WHERE log_id = c.log_id AND code = c.code
 ) AS k ORDER BY c.code;
+
+-- name: tallies_after
+-- All tallies, a page at a time.
+SELECT surface, operator, what, motion, token, size, count, units, positions FROM tallies
+WHERE log_id = %(log_id)s AND (surface, operator, what, motion, token, size)
+    > (%(surface)s, %(operator)s, %(what)s, %(motion)s, %(token)s, %(size)s)
+ORDER BY surface, operator, what, motion, token, size LIMIT %(limit)s;
+
+-- name: tallies_of_surfaces
+-- The tallies of some surfaces, of all operators together.
+SELECT surface, operator, what, motion, token, size, count, units, positions FROM tallies
+WHERE log_id = %(log_id)s AND surface = ANY (%(surfaces)s::bytea[]) AND operator = %(all)s;
+
+-- name: tallies_of_operators
+-- The tallies of some operators, of all surfaces together.
+SELECT surface, operator, what, motion, token, size, count, units, positions FROM tallies
+WHERE log_id = %(log_id)s AND operator = ANY (%(operators)s::bytea[]) AND surface = %(all)s;
+
+-- name: tallies_of_operator_on
+-- The tallies of an operator on some surfaces.
+SELECT surface, operator, what, motion, token, size, count, units, positions FROM tallies
+WHERE log_id = %(log_id)s AND operator = %(operator)s AND surface = ANY (%(surfaces)s::bytea[]);
 
 -- name: contracts
 -- All contracts, oldest first.

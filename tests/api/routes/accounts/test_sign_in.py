@@ -69,5 +69,5 @@ def test_a_key_ends_when_it_is_revoked(service: ApiService) -> None:
     client = service.sign_in(wallet("leaver"), "owner")
     other = service.sign_in(wallet("leaver"), "owner")
     assert client.delete("/v1/keys/current").status_code == 204
-    assert client.get("/v1/surfaces").json()["code"] == "key-revoked"
-    assert other.get("/v1/surfaces").status_code == 200
+    assert client.get("/v1/keys").json()["code"] == "key-revoked"
+    assert other.get("/v1/keys").status_code == 200

@@ -267,7 +267,7 @@ def test_a_reader_that_stalls_is_left(database_url: str) -> None:
 
 
 def test_a_reader_that_falls_behind_is_told_to_resume(database_url: str) -> None:
-    """What it has not taken is no longer in memory; it goes on by its last id."""
+    """The entries that it has not taken are no longer in memory; it goes on by its last id."""
     with running_service(database_url, Limits(stream_window=5)) as service:
         owner = service.sign_in(wallet("owner"), "owner")
         surface = open_surface(owner, "behind")
