@@ -43,7 +43,7 @@ def test_an_account_that_asks_too_much_waits_and_others_do_not(database_url: str
 
 
 def test_each_sort_of_act_has_an_allowance_of_its_own(database_url: str) -> None:
-    limits = Limits(touches_a_day=3, events_a_day=70, acts_a_day=2, rows_a_minute=500)
+    limits = Limits(touches_a_day=3, events_a_day=70, acts_a_day=3, rows_a_minute=500)
     with running_service(database_url, limits) as service:
         both = service.sign_in(wallet("both"), "owner", "operator")
         surface = open_surface(both, "busy")
