@@ -80,7 +80,7 @@ def test_one_source_does_not_take_all_places(
 ) -> None:
     limits, proxies = Limits(reads_at_once=2, source_reads_at_once=1), [ip_network("127.0.0.1")]
     with (
-        running_service(database_url, limits, proxies) as service,
+        running_service(database_url, limits, trusted_proxies=proxies) as service,
         ThreadPoolExecutor(2) as pool,
     ):
 
