@@ -692,6 +692,17 @@ def touches(name: str, count: int, surfaces: int = 1) -> str:
     return json.dumps([row | {"idempotency_key": f"{name} {n}"} for n, row in enumerate(rows)])
 
 
+def named(log: Ledger, name: str, count: int) -> str:
+    """Return touches on a surface of this name, which thus has a lane of its own."""
+    surface = own_surface(name)
+    with psycopg.connect(log.url) as admin:
+        admin.execute(
+            "INSERT INTO surface_names VALUES (%s, %s, %s, %s)",
+            (log.log_id, surface, ATTACKER_WORD, name),
+        )
+    return touches(name, count).replace(SURFACE.hex(), surface.hex())
+
+
 def tries(log: Ledger, *offers: str, before: str = "SELECT 1") -> None:
     """Take these offers in a transaction, as far as the database lets the attacker."""
     with connected(log, API) as login, suppress(psycopg.Error):
@@ -704,6 +715,7 @@ def tries(log: Ledger, *offers: str, before: str = "SELECT 1") -> None:
 
 def side_by_side(log: Ledger) -> None:
     """Take one by one in more transactions at a time than there are places, and commit them all."""
+    offers = [named(log, f"surface {number}", 1) for number in range(3 * PLACES)]
     with ThreadPoolExecutor(3 * PLACES) as pool:
         all_taken = Barrier(3 * PLACES)
 
@@ -711,7 +723,7 @@ def side_by_side(log: Ledger) -> None:
             with connected(log, API, ATTACKER) as login, suppress(psycopg.Error):
                 login.execute("SET lock_timeout = '200ms'")
                 try:
-                    take(log, login, touches(f"{number}", 1))
+                    take(log, login, offers[number])
                 finally:
                     all_taken.wait()
 
@@ -724,8 +736,8 @@ def by_an_old_snapshot(log: Ledger) -> None:
         login.rollback()
         login.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         login.execute("SELECT present(%s)", (secret_of(ATTACKER),))
-        tries(log, touches("before", PLACES))
-        take(log, login, touches("after", PLACES))
+        tries(log, named(log, "before", PLACES))
+        take(log, login, named(log, "after", PLACES))
 
 
 def one_by_one(log: Ledger, offers: Iterable[str]) -> None:
@@ -772,7 +784,9 @@ def test_the_inbox_takes_no_more_than_a_share(populated: Ledger, way: str) -> No
                 "SELECT sum(requests) FROM account_requests WHERE log_id = %s", (log.log_id,)
             ).fetchone()
             lanes = admin.execute(
-                "SELECT count(*) FROM inbox_lanes WHERE log_id = %s", (log.log_id,)
+                "SELECT count(*) FROM inbox_lanes LEFT JOIN surface_names USING (log_id, surface)"
+                " WHERE log_id = %s AND name IS NULL",
+                (log.log_id,),
             ).fetchone()
     finally:
         hold_inbox_to(log.url, **inbox_limits(Limits())._asdict())

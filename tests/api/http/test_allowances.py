@@ -15,10 +15,11 @@ from fastapi import Request
 from api.context import Service
 from api.http.allowances import source_of
 from orchestrator.core.limits import Limits
-from orchestrator.storage.database import WORKER, Database
+from orchestrator.storage.database import WORKER
 from tests.support.api_service import (
     ApiService,
     event,
+    give_level,
     ndjson,
     open_surface,
     problem_of,
@@ -27,6 +28,7 @@ from tests.support.api_service import (
     running_service,
     wallet,
 )
+from tests.support.servers import open_as
 
 # --- Charging -------------------------------------------------------------------------------------
 
@@ -43,7 +45,7 @@ def test_an_account_that_asks_too_much_waits_and_others_do_not(database_url: str
 
 
 def test_each_sort_of_act_has_an_allowance_of_its_own(database_url: str) -> None:
-    limits = Limits(touches_a_day=3, events_a_day=70, acts_a_day=2, rows_a_minute=500)
+    limits = Limits(touches_a_day=3, events_a_day=70, acts_a_day=3, rows_a_minute=500)
     with running_service(database_url, limits) as service:
         both = service.sign_in(wallet("both"), "owner", "operator")
         surface = open_surface(both, "busy")
@@ -84,6 +86,57 @@ def test_answers_tell_what_is_left(service: ApiService, operator: httpx.Client) 
     assert '"acts";q=' in refused.headers["RateLimit-Policy"]
 
 
+# Paths that tell no allowance: the description itself reads nothing.
+EXEMPT = {"/v1/openapi.json"}
+_PATH_VALUES = {"position": "1", "request_id": "00000000-0000-8000-8000-000000000000"}
+
+
+def test_every_route_is_charged_and_says_so(service: ApiService) -> None:
+    """Whoever asks, and even if it is refused: by the account with a key, else by the source."""
+    caller = service.sign_in(wallet("walker"), "owner", "operator")
+    paths, address = service.get("/v1/openapi.json")["paths"], "0x" + "a" * 40
+    silent = set()
+    for path, methods in paths.items():
+        filled = re.sub(
+            r"\{(\w+)\}",
+            lambda found: _PATH_VALUES.get(
+                found[1], address if found[1] == "operator" else "0x" + "0" * 64
+            ),
+            path,
+        )
+        for method in methods:
+            sent = None if method == "get" else {}
+            answer = caller.request(method, filled, json=sent)
+            if answer.status_code == 401:  # one of the routes has ended this very key
+                caller = service.sign_in(wallet("walker"), "owner", "operator")
+                answer = caller.request(method, filled, json=sent)
+            told = answer.headers.get("RateLimit"), answer.headers.get("RateLimit-Policy")
+            if None in told:
+                silent.add((method, path, answer.status_code))
+    assert {each for each in silent if each[1] not in EXEMPT} == set()
+
+
+def test_an_operator_has_more_where_its_level_is_higher(database_url: str) -> None:
+    limits = Limits(touches_a_day=10, level_1_percent=250)
+    with running_service(database_url, limits) as service:
+        owner = service.sign_in(wallet("owner"), "owner")
+        operator = service.sign_in(wallet("operator"), "operator")
+        known, strange = open_surface(owner, "known"), open_surface(owner, "strange")
+        give_level(service, known, wallet("operator"))
+        told = {}
+        for surface in (strange, known, strange):
+            answer = operator.post(
+                f"/v1/surfaces/{surface}/touches", json={}, headers={"Idempotency-Key": "x"}
+            )
+            policy = re.search('"touches";q=([0-9]+)', answer.headers["RateLimit-Policy"])
+            left = re.search('"touches";r=([0-9]+)', answer.headers["RateLimit"])
+            assert policy is not None
+            assert left is not None
+            told.setdefault(surface, []).append((int(policy[1]), int(left[1])))
+        # One allowance: a touch where the level is higher costs 4 hundredths of it, else a tenth.
+        assert told == {strange: [(10, 9), (10, 7)], known: [(25, 21)]}
+
+
 def test_an_account_has_a_number_of_requests_at_once(database_url: str) -> None:
     limits = Limits(requests_at_once=2)
     with running_service(database_url, limits) as service:
@@ -122,7 +175,7 @@ def test_a_source_without_an_account_waits_too(database_url: str) -> None:
 def test_allowances_that_are_full_again_are_forgotten_so_many_at_a_time(database_url: str) -> None:
     with (
         psycopg.connect(database_url, autocommit=True) as admin,
-        Database(database_url, WORKER) as database,
+        open_as(database_url, WORKER) as database,
     ):
         admin.execute(
             "INSERT INTO rate_limits SELECT '0x' || lpad(to_hex(n), 40, '0'), 'reads', 1 "
@@ -140,7 +193,7 @@ def test_an_allowance_that_is_spent_from_meanwhile_is_not_forgotten(database_url
     with (
         psycopg.connect(database_url, autocommit=True) as admin,
         psycopg.connect(database_url) as spender,
-        Database(database_url, WORKER) as database,
+        open_as(database_url, WORKER) as database,
         ThreadPoolExecutor(1) as pool,
     ):
         admin.execute("INSERT INTO rate_limits VALUES (%s, 'requests', 1)", ("0x" + "a" * 40,))
