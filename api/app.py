@@ -12,6 +12,7 @@ from api.http import bodies, problems, submissions
 from api.http.middleware import RequestGuard
 from api.routes import (
     accounts,
+    codes,
     keys,
     memory,
     operators,
@@ -80,7 +81,19 @@ def create_app(
     )
     problems.install(app)
     app.add_middleware(RequestGuard)
-    parts = (public, accounts, keys, memory, operators, owners, trust, proposals, why, submissions)
+    parts = (
+        public,
+        accounts,
+        keys,
+        memory,
+        operators,
+        owners,
+        codes,
+        trust,
+        proposals,
+        why,
+        submissions,
+    )
     for part in parts:
         app.include_router(part.router)
     _name_allowed_methods(app)
