@@ -18,7 +18,6 @@ from api.http.auth import Caller, check_surface
 from api.http.fields import SurfaceId
 from api.http.json_input import StrictRoute, ndjson_body
 from api.http.problems import Refusal, not_found
-from api.http.qualification import check_qualification
 from api.http.submissions import (
     MAX_LINES,
     IdempotencyKey,
@@ -28,6 +27,7 @@ from api.http.submissions import (
     in_bulks,
     intake_for,
 )
+from api.routes.codes import check_qualification
 from orchestrator.core import policy
 from orchestrator.core.codec import commitment, request_id
 from orchestrator.core.document import canonical_json
