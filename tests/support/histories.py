@@ -20,7 +20,6 @@ from orchestrator.core.evidence.exhibits import ContractIndex, EscrowRecord
 from orchestrator.core.evidence.history import PublicEntry, public_entry
 from orchestrator.core.opening import Record, payload_of
 from orchestrator.core.requests import (
-    Arrival,
     CloseContract,
     Genesis,
     IssueCode,
@@ -36,7 +35,7 @@ from orchestrator.core.requests import (
     Settle,
     Touch,
 )
-from orchestrator.core.world import Code, World
+from orchestrator.core.world import World
 from tests.support.worlds import (
     LEADS,
     OPERATORS,
@@ -184,28 +183,17 @@ def refunded_histories(draw: st.DrawFn) -> History:
 
 
 def _reporting(random: Any, now: int) -> Step:
-    """Return a step that issues a code, asks for an action, or tells what one of those brings.
+    """Return a step that issues a code, asks for an action, or reports a touch by one of those."""
 
-    That is a touch, or the arrival of a lead with an event.
-    """
-
-    def make(world: World) -> IssueCode | RequestAction | ReportTouch | Arrival:
+    def make(world: World) -> IssueCode | RequestAction | ReportTouch:
         lead, operator, nothing = random.choice(LEADS), random.choice(OPERATORS), (ZERO_WORD,) * 3
-        kind = random.choice(["code", "request", "report", "report", "arrive", "arrive"])
+        kind = random.choice(["code", "request", "report", "report", "report", "report"])
         if kind == "code" or not world.causes:
             return IssueCode(SURFACE, word(f"code {now}"), operator, 9, now + 90_000, *nothing)
         if kind == "request":
             return RequestAction(SURFACE, lead, operator, "call", now + 90_000, *nothing)
         position, cause = random.choice(list(world.causes.items()))
         at = cause.since_ms
-        if kind == "arrive" and isinstance(cause, Code):
-            name, back = (
-                random.choice(["signup", "buy", "refund", "looked"]),
-                random.choice([0, 99]),
-            )
-            return Arrival(
-                SURFACE, lead, cause.code, False, False, name, random.choice([0, 9]), now - back
-            )
         if cause.lead is None:
             at = max(at, now - random.choice([0, 0, 1, 4000]))
         told = (position, now, ZERO_WORD, ZERO_WORD)
